@@ -1,0 +1,1 @@
+"""Expressive, word-aligned, versioned speech datasets from two-person conversations."""

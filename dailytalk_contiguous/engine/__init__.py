@@ -1,0 +1,1 @@
+"""Floor 3: how rows reach the stages and become shards on disk."""

@@ -1,0 +1,1 @@
+"""Floor 3: `datasets` builders that yield one row a conversation."""

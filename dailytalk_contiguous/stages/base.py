@@ -1,0 +1,240 @@
+"""What a stage is, and how a stage written for utterances runs on conversations.
+
+A stage is a frozen dataclass: its fields are its settings, `adds` names and types the columns it returns, and
+calling it maps a batch of columns to a batch of columns. It holds no model and no state, so it pickles, hashes
+and moves to a worker as it is. `PerUtterance` is the one place where utterances are taken out of conversations
+and put back: nothing can get lost or change order anywhere else.
+"""
+
+import ast
+import dataclasses
+import hashlib
+import importlib.util
+import itertools
+import json
+from collections.abc import Iterable, Iterator
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, ClassVar, TypeVar
+
+from datasets import Dataset, Features, IterableDataset
+
+from dailytalk_contiguous.core.schema import CONVERSATION_COLUMNS, Batch, per_utterance
+
+AnyDataset = TypeVar("AnyDataset", Dataset, IterableDataset)
+
+#: Put on a field that says how a stage runs but not what it computes (a device): left out of the digest.
+EXECUTION: dict[str, Any] = {"execution": True}
+
+
+class Stage:
+    """Base of all stages. Subclasses are frozen dataclasses that define `adds` and `__call__`.
+
+    Attributes:
+        needs: columns that must be there.
+        uses: columns that are used if they are there.
+        adds: the columns that a call returns, and their types.
+        transient: those of `adds` that are too heavy to be stored; `restore` makes them again.
+        batch_rows: rows a batch in `map`. A batch of binaries must stay under 2 GB.
+    """
+
+    needs: ClassVar[tuple[str, ...]] = ()
+    uses: ClassVar[tuple[str, ...]] = ()
+    adds: ClassVar[Features] = Features({})
+    transient: ClassVar[tuple[str, ...]] = ()
+    batch_rows: ClassVar[int] = 64
+
+    def __call__(self, batch: Batch) -> Batch:
+        """Return the columns of `adds` for a batch that holds `needs`, one item a row, in the same order."""
+        raise TypeError(f"{type(self).__name__} defines no __call__")
+
+    def restore(self, batch: Batch) -> Batch:
+        """Return the `transient` columns for rows whose other columns of `adds` were read back from disk."""
+        return {}
+
+    def preflight(self) -> None:
+        """Raise `ModelMissing` or another `DailytalkError` if this stage can not run. Loads no weights."""
+
+    def models(self) -> dict[str, str]:
+        """Names of the models that this stage uses, by their role (`recogniser`, `affect`, …)."""
+        return {}
+
+    @property
+    def name(self) -> str:
+        """The name shown in progress, reports and rejects."""
+        return type(self).__name__
+
+    @property
+    def digest(self) -> str:
+        """Hex digest of what this stage computes: its class, its settings, its code and its models' files."""
+        parts = [type(self).__qualname__, settings_text(self), source_digest(type(self).__module__)]
+        parts += [model_digest(model) for model in self.models().values()]
+        return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:20]
+
+    def map(self, dataset: AnyDataset, **options: Any) -> AnyDataset:
+        """Run this stage over a dataset of rows that hold `needs`: `Dataset.map` with the settings it needs.
+
+        Passes `features` (without which a first batch of empty lists is typed null and the next one fails) and
+        a fingerprint that knows this stage's settings and code (by itself `datasets` would serve a stale cache
+        after the code of an imported class was edited). `options` go to `map` as they are.
+        """
+        features = dataset.features or dataset._resolve_features().features
+        missing = [name for name in self.needs if name not in features]
+        if missing:
+            raise ValueError(
+                f"{self.name} needs the columns {missing}, which this dataset of {sorted(features)} lacks"
+            )
+        options = {"batched": True, "batch_size": self.batch_rows} | options
+        options.setdefault("features", Features({**features, **self.adds}))
+        if isinstance(dataset, Dataset):
+            options.setdefault("writer_batch_size", self.batch_rows)
+            told = json.dumps([dataset._fingerprint, self.digest, sorted(map(str, options.items()))])
+            options.setdefault("new_fingerprint", hashlib.sha256(told.encode()).hexdigest()[:16])
+        return dataset.map(self, **options)
+
+
+@dataclasses.dataclass(frozen=True)
+class PerUtterance(Stage):
+    """Lifts a stage for flat utterance columns to conversations.
+
+    The utterances of the whole batch are laid end to end, the stage is called once, and its columns are split
+    again by the number of utterances of each conversation.
+    """
+
+    stage: Stage
+
+    def __post_init__(self) -> None:
+        # A stage's class attributes say what it reads and adds; those of a lifted one depend on the stage inside.
+        for attribute, value in (
+            ("needs", ("utterance_id", *self.stage.needs)),
+            ("uses", self.stage.uses),
+            ("adds", per_utterance(self.stage.adds)),
+            ("transient", self.stage.transient),
+            ("batch_rows", 1),
+        ):
+            object.__setattr__(self, attribute, value)
+
+    def __call__(self, batch: Batch) -> Batch:
+        counts = [len(ids) for ids in batch["utterance_id"]]
+        if not sum(counts):
+            return {name: [[] for _ in counts] for name in self.stage.adds}
+        columns = [name for name in (*self.stage.needs, *self.stage.uses) if name in batch]
+        return fold(self.stage(explode(batch, columns, counts)), counts)
+
+    def restore(self, batch: Batch) -> Batch:
+        raise TypeError(f"transient columns of an utterance stage are not supported ({self.stage.name})")
+
+    def preflight(self) -> None:
+        self.stage.preflight()
+
+    def models(self) -> dict[str, str]:
+        return self.stage.models()
+
+    @property
+    def name(self) -> str:
+        return self.stage.name
+
+    @property
+    def digest(self) -> str:
+        return hashlib.sha256(f"{source_digest(__name__)}{self.stage.digest}".encode()).hexdigest()[:20]
+
+
+def explode(batch: Batch, columns: Iterable[str], counts: list[int]) -> Batch:
+    """Lay the utterances of all rows end to end; conversation columns are repeated for each utterance."""
+    return {
+        name: [
+            value
+            for row, count in zip(batch[name], counts, strict=True)
+            for value in ([row] * count if name in CONVERSATION_COLUMNS else row)
+        ]
+        for name in columns
+    }
+
+
+def fold(flat: Batch, counts: list[int]) -> Batch:
+    """Undo `explode`: split every column into lists of `counts` items. Raises ValueError if a column is short."""
+    folded = {}
+    for name, values in flat.items():
+        if len(values) != sum(counts):
+            raise ValueError(f"column {name!r} has {len(values)} values for {sum(counts)} utterances")
+        rest = iter(values)
+        folded[name] = [list(itertools.islice(rest, count)) for count in counts]
+    return folded
+
+
+def settings_text(stage: Stage) -> str:
+    """The settings of a stage that decide what it computes, as canonical JSON."""
+    settings = {
+        field.name: getattr(stage, field.name)
+        for field in dataclasses.fields(stage)  # type: ignore[arg-type]
+        if not field.metadata.get("execution")
+    }
+    return json.dumps(settings, sort_keys=True, default=repr)
+
+
+@lru_cache(maxsize=None)
+def source_digest(module: str) -> str:
+    """Digest of the code of a module and of everything in this package that it imports.
+
+    Comments, layout and docstrings do not count, so that mending a sentence does not make models run again.
+    """
+    package = __name__.partition(".")[0]
+    seen: dict[str, str] = {}
+    waiting = [module]
+    while waiting:
+        name = waiting.pop()
+        if name in seen:
+            continue
+        tree = _code_of(name)
+        seen[name] = ast.dump(tree)
+        waiting += [found for found in _imports(tree, package) if found not in seen]
+    return hashlib.sha256("".join(f"{name}\0{seen[name]}\0" for name in sorted(seen)).encode()).hexdigest()
+
+
+def model_digest(model: str) -> str:
+    """Digest of the files of a model that is a local folder; of its name otherwise."""
+    folder = Path(model)
+    if not folder.is_dir():
+        return model
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    told = [(path.relative_to(folder).as_posix(), path.stat().st_size, path.stat().st_mtime_ns) for path in files]
+    return hashlib.sha256(json.dumps(told).encode()).hexdigest()
+
+
+def _code_of(module: str) -> ast.Module:
+    spec = importlib.util.find_spec(module)
+    if spec is None or spec.origin is None:
+        return ast.Module(body=[], type_ignores=[])
+    tree = ast.parse(Path(spec.origin).read_text(encoding="utf-8"))
+    for node in ast.walk(tree):
+        body = getattr(node, "body", None)
+        if (
+            isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef)
+            and isinstance(body, list)
+            and body
+            and isinstance(body[0], ast.Expr)
+            and isinstance(body[0].value, ast.Constant)
+            and isinstance(body[0].value.value, str)
+        ):
+            del body[0]
+    return tree
+
+
+def _imports(tree: ast.Module, package: str) -> Iterator[str]:
+    for node in ast.walk(tree):
+        names: list[str] = []
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names = [node.module] + [f"{node.module}.{alias.name}" for alias in node.names]
+        for name in names:
+            if name.startswith(f"{package}.") and _is_module(name):
+                yield name
+
+
+@lru_cache(maxsize=None)
+def _is_module(name: str) -> bool:
+    try:
+        return importlib.util.find_spec(name) is not None
+    except ModuleNotFoundError:  # the parent is a module, not a package: the name is a function or class in it
+        return False
