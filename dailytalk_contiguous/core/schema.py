@@ -32,6 +32,7 @@ CUE = {"channel": STRING, "start": SECONDS, "end": SECONDS, "text": STRING, "wor
 SET_ASIDE = {"id": STRING, "stage": STRING, "reason": STRING, "remedy": STRING}
 
 #: What every source yields. `offset` and `duration` are the part of the recording that this conversation is.
+#: `problem` is null, or why this recording can't be used, and `remedy` what to do about it.
 SOURCE = Features(
     {
         "conversation_id": STRING,
@@ -44,6 +45,8 @@ SOURCE = Features(
         "channels": Value("int32"),
         "given": List(CUE),
         "input_digest": STRING,
+        "problem": STRING,
+        "remedy": STRING,
     }
 )
 

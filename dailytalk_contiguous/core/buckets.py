@@ -1,0 +1,183 @@
+"""LOW, MID or HIGH: where a measure of an utterance lies among the others of the same speaker.
+
+A tag must say how somebody sounds *for them*, so a measure is compared only with values of its own conversation.
+Tertiles alone would call a third of a monotonous conversation extreme: `percentile` therefore asks for a spread
+that a listener could hear, and `robust` measures distance in the spread of the corpus. `seed` is the older
+rule, for those who must reproduce it.
+"""
+
+import math
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+LOW, MID, HIGH = "LOW", "MID", "HIGH"
+LEVELS = (LOW, MID, HIGH)
+
+#: The bucketed measures, with the names that their buckets have.
+FEATURES = {
+    "valence": "valence_bucket",
+    "arousal": "arousal_bucket",
+    "dominance": "dominance_bucket",
+    "rms": "energy_bucket",
+    "speech_rate": "rate_bucket",
+    "zcr": "zcr_bucket",
+    "f0_mean": "pitch_bucket",
+    "f0_std": "pitch_var_bucket",
+}
+
+#: A setting: (feature, smallest spread that counts), in the feature's unit of spread. See `spread`.
+Floors = Sequence[tuple[str, float]]
+
+FLOORS: Floors = (
+    # The raters behind the affect model used seven-point scales (MSP-Podcast), a step of which is 1/6 here.
+    # Where the middle 80 % of a conversation span less than a third of a step, the order is chance.
+    ("valence", 0.05),
+    ("arousal", 0.05),
+    ("dominance", 0.05),
+    # dB. From a normal to a raised voice it is 6 to 8 dB (ANSI S3.5-1997; Pearsons et al. 1977). Half a step is
+    # what a turned head or the sounds of the words alone can do.
+    ("rms", 3.0),
+    # Words/s: one word more or less in an utterance of two seconds.
+    ("speech_rate", 0.5),
+    # Crossings per sample. Fricatives cross about 0.2 more often than vowels: this is a tenth more of them,
+    # which the choice of words brings about without any whispering.
+    ("zcr", 0.02),
+    # Semitones: the smallest difference in pitch that changes how prominent a syllable sounds (Rietveld and
+    # Gussenhoven 1985, J. of Phonetics 13). Semitones, because 20 Hz is much for a low voice, little for a high.
+    ("f0_mean", 1.5),
+    # Hz: two to four steps of 0.2 semitones, the grid on which pitch is measured, between 100 and 250 Hz.
+    ("f0_std", 5.0),
+)
+
+#: Fewer finite values than this can't show what is usual for a speaker.
+MIN_VALUES = 6
+
+#: Measures that are heard as ratios: how many units of spread a factor of ten is (20 dB; 39.9 semitones).
+PER_DECADE = {"rms": 20.0, "f0_mean": 12 * math.log2(10)}
+
+#: Makes the median absolute deviation of a normal distribution its standard deviation.
+MAD_TO_SIGMA = 1.4826
+
+
+class Buckets(NamedTuple):
+    """A label for every value, and the thresholds used: infinite ones where everything is MID."""
+
+    labels: list[str]
+    low: float
+    high: float
+
+
+class Statistic(NamedTuple):
+    """What is usual in a corpus: a median and a spread (1.4826 times the median absolute deviation)."""
+
+    median: float
+    spread: float
+
+
+def percentile(values: ArrayLike, feature: str, floors: Floors = FLOORS, min_values: int = MIN_VALUES) -> Buckets:
+    """LOW up to the 33rd percentile, HIGH from the 66th; a value that is both (ties) is MID.
+
+    `values` is 1-D, in the unit of `feature`; NaN is MID. All are MID when fewer than `min_values` are finite or
+    when their `spread` is below the floor of the feature (a feature that `floors` doesn't name has none).
+    """
+    array, known = _known(values)
+    if known.size < max(min_values, 1) or spread(known, feature) < dict(floors).get(feature, 0.0):
+        return Buckets([MID] * array.size, -math.inf, math.inf)
+    low, high = (float(threshold) for threshold in np.percentile(known, [33, 66]))
+    is_low, is_high = array <= low, array >= high
+    return Buckets(_labels(is_low & ~is_high, is_high & ~is_low), low, high)
+
+
+def robust(values: ArrayLike, corpus: Statistic) -> Buckets:
+    """LOW below and HIGH above 0.75 spreads from the median, both shrunk towards the corpus.
+
+    With n finite values, the median and the spread (1.4826·MAD) of `values` (1-D) weigh n/(n+20) and those of
+    `corpus` the rest; the spread is never less than 0.7 of the corpus's. NaN is MID, and so is everything if
+    there is no spread anywhere.
+    """
+    array, known = _known(values)
+    own = _statistic(known) if known.size else corpus
+    weight = known.size / (known.size + 20)
+    center = weight * own.median + (1 - weight) * corpus.median
+    scale = max(weight * own.spread + (1 - weight) * corpus.spread, 0.7 * corpus.spread)
+    if not scale:
+        return Buckets([MID] * array.size, -math.inf, math.inf)
+    low, high = center - 0.75 * scale, center + 0.75 * scale
+    return Buckets(_labels(array < low, array > high), low, high)
+
+
+def seed(values: ArrayLike) -> Buckets:
+    """LOW up to the 33rd percentile, else HIGH from the 66th; NaN is MID.
+
+    Below 5 finite values the thresholds are the least and the greatest of them. `values` is 1-D.
+    """
+    array, known = _known(values)
+    if not known.size:
+        return Buckets([MID] * array.size, -math.inf, math.inf)
+    ends = (known.min(), known.max()) if known.size < 5 else np.percentile(known, [33, 66])
+    low, high = (float(threshold) for threshold in ends)
+    is_low = array <= low
+    return Buckets(_labels(is_low, ~is_low & (array >= high)), low, high)
+
+
+def spread(values: ArrayLike, feature: str) -> float:
+    """The distance from the 10th to the 90th percentile of `values` (1-D, finite, at least one).
+
+    In dB for rms and in semitones for f0_mean, which are heard as ratios (infinite if only the lower percentile
+    is 0); in the measure's own unit for the rest.
+    """
+    lower, upper = (float(end) for end in np.percentile(np.asarray(values, dtype=np.float64), [10, 90]))
+    if feature not in PER_DECADE:
+        return upper - lower
+    if lower <= 0:
+        return math.inf if upper > 0 else 0.0
+    return PER_DECADE[feature] * math.log10(upper / lower)
+
+
+def corpus_statistic(arrays: Iterable[ArrayLike], min_values: int = 3) -> Statistic:
+    """What is usual for a measure, from one 1-D array per speaker and conversation, each seen once.
+
+    The median is that of all values; the spread is taken around each array's own median, because what `robust`
+    needs is how far one speaker strays, not how far speakers differ. Arrays with fewer than `min_values` finite
+    values are left out (a value alone never strays). Raises ValueError if none is left.
+    """
+    used = [known for _, known in map(_known, arrays) if known.size >= max(min_values, 1)]
+    if not used:
+        raise ValueError(f"no array has {min_values} finite values: there is nothing to learn what is usual from")
+    strays = np.concatenate([np.abs(known - np.median(known)) for known in used])
+    return Statistic(float(np.median(np.concatenate(used))), float(MAD_TO_SIGMA * np.median(strays)))
+
+
+def over_median(values: ArrayLike) -> NDArray[np.float64]:
+    """Every value as a multiple of the median of the finite ones; NaN where it isn't finite and positive."""
+    array, known = _known(values)
+    median = np.median(known) if known.size else math.nan
+    if not median > 0:
+        return np.full(array.shape, math.nan)
+    return np.where(np.isfinite(array) & (array > 0), array, math.nan) / median
+
+
+def gain_db(values: ArrayLike) -> NDArray[np.float64]:
+    """`over_median` of amplitudes in decibels (20·log10)."""
+    return np.asarray(20 * np.log10(over_median(values)), dtype=np.float64)
+
+
+def _known(values: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """The values with NaN for what isn't finite, and the finite ones alone."""
+    array = np.asarray(values, dtype=np.float64)
+    if array.ndim != 1:
+        raise ValueError(f"values must be one-dimensional, not of shape {array.shape}")
+    finite = np.isfinite(array)
+    return np.where(finite, array, math.nan), array[finite]
+
+
+def _statistic(known: NDArray[np.float64]) -> Statistic:
+    median = np.median(known)
+    return Statistic(float(median), float(MAD_TO_SIGMA * np.median(np.abs(known - median))))
+
+
+def _labels(is_low: NDArray[np.bool_], is_high: NDArray[np.bool_]) -> list[str]:
+    return [LOW if low else HIGH if high else MID for low, high in zip(is_low, is_high, strict=True)]

@@ -1,0 +1,180 @@
+"""Making one shard: every conversation goes through the stages that it has not been through yet.
+
+This is the one function that every engine calls, on a laptop or on a cluster. Rows that an earlier run made are
+continued from the last stage that still stands. On a CPU a model's batch stays inside one conversation, so that a
+row does not depend on its neighbours; on CUDA it spans conversations.
+"""
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from datasets import Features
+
+from dailytalk_contiguous.core.errors import BadInput, Reject
+from dailytalk_contiguous.core.schema import SOURCE, Batch
+from dailytalk_contiguous.engine.shards import Entry, Row, Shard, chain_of, read_rows, write_shard
+from dailytalk_contiguous.stages.base import Stage
+
+#: Told after each stage of each batch: the stage's name, seconds of audio, and wall seconds.
+Progress = Callable[[str, float, float], None]
+
+
+@dataclass
+class Work:
+    """A conversation on its way: its columns so far, how many stages it has been through, and their seconds."""
+
+    row: Row
+    done: int
+    seconds: list[float]
+
+    @property
+    def name(self) -> str:
+        """Its id."""
+        return str(self.row["conversation_id"])
+
+
+def features_of(stages: Sequence[Stage]) -> Features:
+    """The columns of a shard: those of the source and all that the stages add, but for the transient ones."""
+    columns = dict(SOURCE)
+    for stage in stages:
+        columns |= {name: feature for name, feature in stage.adds.items() if name not in stage.transient}
+    return Features(columns)
+
+
+def build_shard(
+    path: Path,
+    rows: Sequence[Row],
+    stages: Sequence[Stage],
+    known: Mapping[str, tuple[Path, Entry]],
+    batch_seconds: float = 0.0,
+    progress: Progress = lambda stage, audio, wall: None,
+) -> Shard:
+    """Run `stages` over `rows` of a source and write the shard to `path`.
+
+    Args:
+        path: of the Parquet file.
+        rows: of the source, without problems.
+        stages: in order.
+        known: what earlier runs made, by conversation id.
+        batch_seconds: audio that a batch of conversations may hold; 0 takes them one by one.
+        progress: is told of each stage of each batch.
+
+    A conversation that a stage can't use becomes a reject in the shard; any other error stops the shard, and
+    nothing is written.
+    """
+    chain = chain_of(stages)
+    shard = Shard()
+    finished: dict[str, Row] = {}
+    works, settled = _resume(rows, stages, chain, known)
+    shard.entries |= settled
+    for batch in _batches(works, batch_seconds):
+        for work, reject in _run(batch, stages, progress):
+            shard.entries[work.name] = _entry(work, chain, reject)
+            if reject is None:
+                finished[work.name] = work.row
+    shard.rows = [finished[row["conversation_id"]] for row in rows if row["conversation_id"] in finished]
+    shard.entries = {row["conversation_id"]: shard.entries[row["conversation_id"]] for row in rows}
+    write_shard(path, shard, features_of(stages))
+    return shard
+
+
+def _resume(
+    rows: Sequence[Row],
+    stages: Sequence[Stage],
+    chain: tuple[str, ...],
+    known: Mapping[str, tuple[Path, Entry]],
+) -> tuple[list[Work], dict[str, Entry]]:
+    """What is left to do, with the columns that still stand read back; and rejects that stand as they are."""
+    works: list[Work] = []
+    settled: dict[str, Entry] = {}
+    stored: dict[Path, dict[str, Row]] = {}
+    columns = list(features_of(stages))
+    for row in rows:
+        name = row["conversation_id"]
+        path, entry = known.get(name, (None, None))
+        standing = entry.standing(row["input_digest"], chain) if entry else 0
+        if entry is not None and entry.reject and standing == len(entry.chain):
+            settled[name] = entry
+            continue
+        work = Work(dict(row), standing, list(entry.seconds[:standing]) if entry else [])
+        if standing and path is not None:
+            if path not in stored:
+                stored[path] = read_rows(path, columns)
+            work.row |= {
+                column: stored[path][name][column]
+                for stage in stages[:standing]
+                for column in stage.adds
+                if column not in stage.transient
+            }
+        works.append(work)
+    return works, settled
+
+
+def _batches(works: Sequence[Work], batch_seconds: float) -> list[list[Work]]:
+    """Conversations that are equally far, in order, up to `batch_seconds` of audio together."""
+    batches: list[list[Work]] = []
+    held = 0.0
+    for work in works:
+        fits = batches and batches[-1][0].done == work.done and held + work.row["duration"] <= batch_seconds
+        if not fits:
+            batches.append([])
+            held = 0.0
+        batches[-1].append(work)
+        held += work.row["duration"]
+    return batches
+
+
+def _run(works: list[Work], stages: Sequence[Stage], progress: Progress) -> list[tuple[Work, Reject | None]]:
+    """Take a batch through the stages that are left. Rows that a stage can't use leave with their reject."""
+    results: list[tuple[Work, Reject | None]] = []
+    done = works[0].done
+    if done < len(stages):
+        _restore(works, stages[:done], stages[done:])
+    for stage in stages[done:]:
+        audio = sum(work.row["duration"] for work in works)
+        started = time.perf_counter()
+        added: Batch = {}
+        while works:
+            try:
+                added = stage(_batch(works, stage))
+                break
+            except BadInput as error:
+                work = works.pop(error.row if error.row is not None else 0)
+                results.append((work, Reject(work.name, stage.name, error.reason, error.remedy)))
+        wall = time.perf_counter() - started
+        for position, work in enumerate(works):
+            work.row |= {name: values[position] for name, values in added.items()}
+            work.seconds.append(wall * work.row["duration"] / audio if audio else 0.0)
+            work.done += 1
+        progress(stage.name, audio, wall)
+    return results + [(work, None) for work in works]
+
+
+def _restore(works: list[Work], done: Sequence[Stage], left: Sequence[Stage]) -> None:
+    """Make the transient columns of stages that are done again, if a stage that is left asks for them."""
+    wanted = {name for stage in left for name in (*stage.needs, *stage.uses)}
+    for stage in done:
+        if wanted.intersection(stage.transient):
+            restored = stage.restore({name: [work.row[name] for work in works] for name in works[0].row})
+            for position, work in enumerate(works):
+                work.row |= {name: values[position] for name, values in restored.items()}
+
+
+def _batch(works: Sequence[Work], stage: Stage) -> Batch:
+    there = [name for name in (*stage.needs, *stage.uses) if name in works[0].row]
+    return {name: [work.row[name] for work in works] for name in there}
+
+
+def _entry(work: Work, chain: tuple[str, ...], reject: Reject | None) -> Entry:
+    row = work.row
+    return Entry(
+        row["input_digest"],
+        # A reject keeps the stage that refused it: it is refused again only by other code or settings.
+        chain[: work.done + (reject is not None)],
+        tuple(work.seconds) + ((0.0,) if reject else ()),
+        row["recording_id"],
+        row["duration"],
+        reject,
+    )

@@ -1,0 +1,50 @@
+"""Writing files so that a reader, or the next run after a power cut, sees the old one or the new one, whole."""
+
+import os
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import BinaryIO
+
+
+def write_atomically(path: Path, write: Callable[[BinaryIO], None]) -> None:
+    """Let `write` fill a file under a temporary name beside `path`, flush it to disk, and rename it.
+
+    The temporary name begins with a dot, so that nothing that lists the folder takes it for a result. It is
+    removed if writing fails. Raises OSError as the disk does (full, read-only).
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        with temporary.open("wb") as file:
+            write(file)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+    _sync_folder(path.parent)
+
+
+def write_text(path: Path, text: str) -> None:
+    """`write_atomically` for text, as UTF-8."""
+    write_lines(path, [text])
+
+
+def write_lines(path: Path, lines: Iterable[str]) -> None:
+    """`write_atomically` for pieces of text, one after another as they come, as UTF-8."""
+
+    def write(file: BinaryIO) -> None:
+        file.writelines(line.encode("utf-8") for line in lines)
+
+    write_atomically(path, write)
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make a rename last through a power cut, where the system knows how (Windows does not)."""
+    if os.name != "posix":
+        return
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,156 @@
+"""The local engine: shards one after another in this process, or side by side in several.
+
+Workers are spawned, never forked (a forked torch hangs), each with its share of the cores. They take shards from
+a queue and write them by rename; all that they send back is what a shard knows of its rows, so that the parent
+stays small whatever they hold.
+"""
+
+import multiprocessing
+import os
+import queue
+import signal
+from collections.abc import Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from dailytalk_contiguous.core.errors import DailytalkError
+from dailytalk_contiguous.engine.build import Progress, build_shard
+from dailytalk_contiguous.engine.shards import Entry, Row, chain_of, index, shard_path
+from dailytalk_contiguous.stages.base import Stage
+
+#: Seconds between two looks at what workers tell.
+POLL_SECONDS = 0.2
+
+
+@dataclass(frozen=True)
+class Task:
+    """A shard to make: its file, its rows, and what earlier runs made of them."""
+
+    path: Path
+    rows: list[Row]
+    known: dict[str, tuple[Path, Entry]]
+
+    @property
+    def seconds(self) -> float:
+        """Audio in it."""
+        return float(sum(row["duration"] for row in self.rows))
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a run has to do: all shards in order, and those of them that are not finished."""
+
+    paths: list[Path]
+    tasks: list[Task]
+    first_stage: int
+
+    @property
+    def seconds(self) -> float:
+        """Audio in the shards that are left."""
+        return sum(task.seconds for task in self.tasks)
+
+
+def plan(folder: Path, groups: Sequence[list[Row]], stages: Sequence[Stage]) -> Plan:
+    """Compare the shards in `folder` with what they should be. Reads the ends of files, never rows."""
+    chain = chain_of(stages)
+    known = index(folder)
+    paths, tasks, first = [], [], len(stages)
+    for rows in groups:
+        path = shard_path(folder, rows)
+        paths.append(path)
+        own = {row["conversation_id"]: known.get(row["conversation_id"]) for row in rows}
+        left = [
+            _stages_done(own[row["conversation_id"]], path, row, chain)
+            for row in rows
+            if not _finished(own[row["conversation_id"]], path, row, chain)
+        ]
+        if left:
+            first = min(first, *left)
+            tasks.append(Task(path, rows, {name: found for name, found in own.items() if found}))
+    return Plan(paths, tasks, first)
+
+
+def run(
+    work: Plan, stages: Sequence[Stage], workers: int, batch_seconds: float, progress: Progress
+) -> Iterator[Path]:
+    """Make what is left of a plan; yields each shard's file once it is on disk.
+
+    Raises whatever a stage raises but for `BadInput`; shards in flight are then dropped, finished ones stay.
+    """
+    if workers <= 1:
+        for task in work.tasks:
+            build_shard(task.path, task.rows, stages, task.known, batch_seconds, progress)
+            yield task.path
+    else:
+        yield from _in_processes(work.tasks, stages, workers, batch_seconds, progress)
+
+
+def _finished(found: tuple[Path, Entry] | None, path: Path, row: Row, chain: tuple[str, ...]) -> bool:
+    if found is None or found[0] != path:
+        return False
+    entry = found[1]
+    return entry.standing(row["input_digest"], chain) == (len(entry.chain) if entry.reject else len(chain))
+
+
+def _stages_done(found: tuple[Path, Entry] | None, path: Path, row: Row, chain: tuple[str, ...]) -> int:
+    return found[1].standing(row["input_digest"], chain) if found else 0
+
+
+def _in_processes(
+    tasks: Sequence[Task], stages: Sequence[Stage], workers: int, batch_seconds: float, progress: Progress
+) -> Iterator[Path]:
+    context = multiprocessing.get_context("spawn")
+    told: Any = context.Queue()
+    threads = max(1, len(os.sched_getaffinity(0)) // workers)
+    pool = ProcessPoolExecutor(workers, context, _start_worker, (threads, told))
+    waiting: set[Future[Path]] = set()
+    try:
+        waiting = {pool.submit(_work, task, tuple(stages), batch_seconds) for task in tasks}
+        while waiting:
+            done, waiting = wait(waiting, POLL_SECONDS, FIRST_COMPLETED)
+            _pass_on(told, progress)
+            for future in done:
+                yield future.result()
+    except BrokenProcessPool as error:
+        raise DailytalkError(
+            "a worker process was killed, perhaps for want of memory",
+            "run the same command again (finished shards are kept), with fewer --workers if it recurs",
+        ) from error
+    finally:
+        for future in waiting:
+            future.cancel()
+        for process in list((pool._processes or {}).values()):
+            if waiting:
+                process.terminate()  # what they hold is a temporary file; the next run makes that shard again
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _pass_on(told: Any, progress: Progress) -> None:
+    while True:
+        try:
+            stage, audio, wall = told.get_nowait()
+        except queue.Empty:
+            return
+        progress(stage, audio, wall)
+
+
+_told: Any = None
+
+
+def _start_worker(threads: int, told: Any) -> None:
+    """Set up a worker: its share of the cores, and Ctrl-C left to the parent, which ends it."""
+    global _told
+    _told = told
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    os.environ["OMP_NUM_THREADS"] = str(threads)
+    import torch
+
+    torch.set_num_threads(threads)
+
+
+def _work(task: Task, stages: tuple[Stage, ...], batch_seconds: float) -> Path:
+    build_shard(task.path, task.rows, stages, task.known, batch_seconds, lambda *event: _told.put(event))
+    return task.path

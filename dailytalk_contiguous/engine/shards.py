@@ -1,0 +1,165 @@
+"""Shards on disk: Parquet files of whole conversations that know what they were made from.
+
+Each file carries, beside its rows, the digest of every stage that made them, the digest of each row's input, the
+seconds that each stage took for it, and the rows that were set aside. So a row can be trusted, taken up again
+after its neighbours changed, and continued from the last stage that still stands; and because results and
+rejects are one file, no crash can part them.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from datasets import Features
+
+from dailytalk_contiguous.core.errors import Reject
+from dailytalk_contiguous.engine.files import write_atomically
+from dailytalk_contiguous.stages.base import Stage
+
+#: The key of our record in a Parquet file's metadata, and the version of its layout.
+METADATA_KEY = b"dailytalk_contiguous"
+LAYOUT = 1
+
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Entry:
+    """What a shard knows of one conversation.
+
+    Attributes:
+        input_digest: of what it was made from.
+        chain: digest after each stage that it went through; the last is of all of them together.
+        seconds: wall time of each of these stages.
+        recording_id: the recording that it belongs to.
+        duration: seconds of audio.
+        reject: why it was set aside by the stage after the last of `chain`; None if it has a row.
+    """
+
+    input_digest: str
+    chain: tuple[str, ...]
+    seconds: tuple[float, ...]
+    recording_id: str
+    duration: float
+    reject: Reject | None = None
+
+    def standing(self, input_digest: str, chain: Sequence[str]) -> int:
+        """How many of the leading stages of `chain` this result still holds for; 0 for another input."""
+        if input_digest != self.input_digest:
+            return 0
+        count = 0
+        for ours, theirs in zip(self.chain, chain, strict=False):
+            if ours != theirs:
+                break
+            count += 1
+        return count
+
+
+@dataclass
+class Shard:
+    """Rows that were made, and an entry for each conversation that went in, by its id."""
+
+    rows: list[Row] = field(default_factory=list)
+    entries: dict[str, Entry] = field(default_factory=dict)
+
+
+def chain_of(stages: Iterable[Stage]) -> tuple[str, ...]:
+    """One digest after each stage, of it and of all before it."""
+    digests: list[str] = []
+    for stage in stages:
+        before = digests[-1] if digests else ""
+        digests.append(hashlib.sha256(f"{before}\0{stage.digest}".encode()).hexdigest()[:20])
+    return tuple(digests)
+
+
+def group(rows: Iterable[Row], seconds: float) -> Iterator[list[Row]]:
+    """Cut rows into shards of about `seconds` of audio.
+
+    Where a shard ends depends on the names in it too, so that after a recording was added or taken away the
+    shards further on are soon the same as before.
+    """
+    shard: list[Row] = []
+    held = 0.0
+    for row in rows:
+        shard.append(row)
+        held += row["duration"]
+        border = int(hashlib.sha256(row["conversation_id"].encode()).hexdigest(), 16) % 4 == 0
+        if held >= 2 * seconds or (held >= seconds and border):
+            yield shard
+            shard, held = [], 0.0
+    if shard:
+        yield shard
+
+
+def shard_path(folder: Path, rows: Sequence[Row]) -> Path:
+    """The file of a shard: named after the conversations in it, so that no other shard ever has its name."""
+    told = "\0".join(row["conversation_id"] for row in rows)
+    return folder / f"shard-{hashlib.sha256(told.encode()).hexdigest()[:16]}.parquet"
+
+
+def write_shard(path: Path, shard: Shard, features: Features) -> None:
+    """Write a shard so that it is either there, whole and on disk, or not at all."""
+    columns = {
+        name: pa.array([row[name] for row in shard.rows], features.arrow_schema.field(name).type)
+        for name in features
+    }
+    record = {"layout": LAYOUT, "entries": {name: _entry_json(entry) for name, entry in shard.entries.items()}}
+    schema = features.arrow_schema
+    metadata = {**(schema.metadata or {}), METADATA_KEY: json.dumps(record).encode()}
+    table = pa.table(columns, schema=schema.with_metadata(metadata))
+    write_atomically(path, lambda file: pq.write_table(table, file, compression="zstd"))
+
+
+def read_entries(path: Path) -> dict[str, Entry] | None:
+    """What a shard knows of its conversations, from the file's end alone; None for a file that isn't ours."""
+    try:
+        metadata = pq.read_schema(path).metadata or {}
+    except pa.ArrowInvalid:
+        return None
+    record = json.loads(metadata.get(METADATA_KEY, b"{}"))
+    if record.get("layout") != LAYOUT:
+        return None
+    return {name: _entry(told) for name, told in record["entries"].items()}
+
+
+def read_rows(path: Path, columns: Sequence[str]) -> dict[str, Row]:
+    """The rows of a shard by conversation id, with such of `columns` as it has."""
+    there = [name for name in columns if name in pq.read_schema(path).names]
+    table = pq.read_table(path, columns=list(dict.fromkeys(["conversation_id", *there])))
+    return {row["conversation_id"]: row for row in table.to_pylist()}
+
+
+def index(folder: Path) -> dict[str, tuple[Path, Entry]]:
+    """Every conversation that the shards in a folder know of. One in several is taken from the newest."""
+    found: dict[str, tuple[Path, Entry]] = {}
+    for path in sorted(folder.glob("shard-*.parquet"), key=lambda file: (file.stat().st_mtime_ns, file.name)):
+        for name, entry in (read_entries(path) or {}).items():
+            found[name] = (path, entry)
+    return found
+
+
+def _entry_json(entry: Entry) -> Mapping[str, Any]:
+    return {
+        "input": entry.input_digest,
+        "chain": entry.chain,
+        "seconds": [round(value, 4) for value in entry.seconds],
+        "recording": entry.recording_id,
+        "duration": entry.duration,
+        "reject": entry.reject.as_dict() if entry.reject else None,
+    }
+
+
+def _entry(told: Mapping[str, Any]) -> Entry:
+    return Entry(
+        told["input"],
+        tuple(told["chain"]),
+        tuple(told["seconds"]),
+        told["recording"],
+        told["duration"],
+        Reject(**told["reject"]) if told["reject"] else None,
+    )

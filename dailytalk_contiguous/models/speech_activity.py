@@ -1,0 +1,83 @@
+"""Speech activity: Silero's probability that someone speaks, one value every 32 ms.
+
+Uses the sequence form of the model, which gives the same probabilities as the chunk-by-chunk one about six
+times faster. Its state is carried here, so that a recording of any length is read in blocks. One thread a
+session: the model is too small to gain from more, and two channels run side by side instead.
+"""
+
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dailytalk_contiguous.core.audio import ANALYSIS_RATE
+
+#: Samples that one probability stands for (32 ms at 16 kHz), and the samples before them that the model sees.
+FRAME, CONTEXT = 512, 64
+
+#: Seconds that one probability stands for.
+FRAME_SECONDS = FRAME / ANALYSIS_RATE
+
+#: Frames in one call of the model: 16 s. More gains nothing.
+MAX_FRAMES = 512
+
+#: The name and licence that go into a dataset.
+NAME = "silero-vad"
+
+
+@lru_cache(maxsize=1)
+def _session() -> Any:
+    import torch
+
+    # Importing silero_vad sets torch to one thread for the whole process; the affect model needs them all.
+    threads = torch.get_num_threads()
+    import silero_vad
+
+    torch.set_num_threads(threads)
+    return silero_vad.load_silero_vad(sequence=True).session
+
+
+class SpeechActivity:
+    """Probabilities of speech in one channel that arrives in blocks.
+
+    Feed 16 kHz samples of any length to `push` in order, then call `flush`. The results laid end to end are
+    bit for bit those of the whole signal at once. An object is for one channel of one recording.
+    """
+
+    def __init__(self) -> None:
+        self._hidden = np.zeros((1, 1, 128), np.float32)
+        self._cell = np.zeros((1, 1, 128), np.float32)
+        self._tail = np.zeros(CONTEXT, np.float32)
+        self._waiting = np.zeros(0, np.float32)
+
+    def push(self, samples: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Probabilities in [0, 1] of the frames that `samples`, float32 in [-1, 1], complete; shape (frames,)."""
+        signal = np.concatenate((self._waiting, samples))
+        whole = len(signal) - len(signal) % FRAME
+        self._waiting = signal[whole:]
+        return self._run(signal[:whole])
+
+    def flush(self) -> NDArray[np.float32]:
+        """The probability of the last, zero-padded frame, if any samples are left; shape (0,) or (1,)."""
+        rest, self._waiting = self._waiting, np.zeros(0, np.float32)
+        return self._run(np.pad(rest, (0, -len(rest) % FRAME)))
+
+    def _run(self, signal: NDArray[np.float32]) -> NDArray[np.float32]:
+        found = [np.zeros(0, np.float32)]
+        for first in range(0, len(signal), FRAME * MAX_FRAMES):
+            frames = signal[first : first + FRAME * MAX_FRAMES].reshape(-1, FRAME)
+            ends = np.concatenate((self._tail[None], frames[:, -CONTEXT:]))
+            self._tail = ends[-1]
+            values, self._hidden, self._cell = _session().run(
+                ["speech_probs", "hn", "cn"],
+                {"input": np.concatenate((ends[:-1], frames), axis=1), "h": self._hidden, "c": self._cell},
+            )
+            found.append(values.reshape(-1))
+        return np.concatenate(found)
+
+
+def speech_probabilities(samples: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Probabilities of speech of a whole 16 kHz channel, float32 in [-1, 1]; shape (ceil(n / 512),)."""
+    activity = SpeechActivity()
+    return np.concatenate((activity.push(samples), activity.flush()))

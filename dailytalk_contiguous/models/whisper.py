@@ -1,0 +1,215 @@
+"""Whisper through faster-whisper: windows of at most 30 s, each encoded once.
+
+faster-whisper's own `transcribe` looks again at what lies behind the last word of a window, which costs a second
+pass of the encoder and invites inventions; its batched pipeline has no second try. Here a window is decoded once,
+in a batch where that gains something (CUDA), and only one whose text fails Whisper's own checks is tried again
+with rising temperature, from a fixed seed, so that a row is the same whenever it is made.
+"""
+
+import itertools
+import math
+import os
+from collections.abc import Sequence
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from dailytalk_contiguous.core.audio import ANALYSIS_RATE
+from dailytalk_contiguous.core.errors import ModelMissing
+from dailytalk_contiguous.core.hallucination import COMPRESSION, LOW_LOGPROB, NO_SPEECH, compression_ratio
+from dailytalk_contiguous.core.packing import Word
+from dailytalk_contiguous.models.batching import run_batched
+from dailytalk_contiguous.models.recogniser import Recognised, Samples
+
+#: Seconds that the encoder always sees.
+ENCODER_SECONDS = 30.0
+
+#: The temperatures of openai/whisper's fall-back.
+TEMPERATURES = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
+
+#: Files of a model in CTranslate2 format. Without tokenizer.json faster-whisper would ask the Hub for one.
+MODEL_FILES = ("model.bin", "config.json", "tokenizer.json")
+
+#: Without quality asked for by hand: what was measured to cost next to no accuracy on either device.
+COMPUTE_TYPES = {"cpu": "int8", "cuda": "float16"}
+
+_PREPENDED, _APPENDED = "\"'“¿([{-", "\"'.。,，!！?？:：”)]}、"
+
+_SEED = 20
+
+
+class Whisper:
+    """A loaded model. `batch_windows`: windows in one call on CUDA; a CPU gains nothing from more than one."""
+
+    packs = True
+    punctuates = True
+
+    def __init__(self, folder: str, device: str, compute_type: str, beam: int, batch_windows: int) -> None:
+        import ctranslate2
+        from faster_whisper import BatchedInferencePipeline, WhisperModel
+
+        if device == "auto":
+            device = "cuda" if ctranslate2.get_cuda_device_count() else "cpu"
+        if compute_type == "auto":
+            compute_type = COMPUTE_TYPES[device]
+        threads = int(os.environ.get("OMP_NUM_THREADS") or 0) or len(os.sched_getaffinity(0))
+        try:
+            self._model = WhisperModel(folder, device=device, compute_type=compute_type, cpu_threads=threads)
+        except (RuntimeError, ValueError) as error:
+            raise ModelMissing(f"the Whisper model in {folder} does not load ({error})", _REMEDY) from error
+        self._pipeline = BatchedInferencePipeline(self._model)
+        self._beam = beam
+        self._batch_windows = batch_windows if device == "cuda" else 1
+
+    def detect_language(self, samples: Samples) -> str:
+        """ISO 639-1 code of the language of 16 kHz samples; a model for one language gives that."""
+        if not self._model.model.is_multilingual:
+            return "en"
+        code: str = self._model.detect_language(audio=samples)[0]
+        return code
+
+    def transcribe(self, windows: Sequence[Samples], languages: Sequence[str]) -> list[Recognised]:
+        """Words of each window of at most 30 s, in the language of its ISO 639-1 code."""
+        found: dict[int, Recognised] = {}
+        for language in sorted(set(languages)):
+            chosen = [index for index, code in enumerate(languages) if code == language]
+            heard = run_batched(
+                [windows[index] for index in chosen],
+                [ENCODER_SECONDS] * len(chosen),
+                ENCODER_SECONDS * self._batch_windows,
+                lambda batch, code=language: self._transcribe(batch, code),
+            )
+            found.update(zip(chosen, heard, strict=True))
+        return [found[index] for index in range(len(windows))]
+
+    def _transcribe(self, windows: Sequence[Samples], language: str) -> list[Recognised]:
+        from faster_whisper.audio import pad_or_trim
+        from faster_whisper.tokenizer import Tokenizer
+
+        extract = self._model.feature_extractor
+        features = np.stack([pad_or_trim(extract(window)[..., :-1]) for window in windows])
+        multilingual = self._model.model.is_multilingual
+        tokenizer = Tokenizer(
+            self._model.hf_tokenizer, multilingual, task="transcribe", language=language if multilingual else "en"
+        )
+        options = self._options(tokenizer)
+        placed = [{"offset": 0.0, "duration": len(window) / ANALYSIS_RATE} for window in windows]
+        self._pipeline.last_speech_timestamp = 0.0
+        segments = self._pipeline.forward(features, tokenizer, placed, options)
+        return [
+            self._again(features[index], placed[index]["duration"], tokenizer, options)
+            if _doubtful(found)
+            else _recognised(found)
+            for index, found in enumerate(segments)
+        ]
+
+    def _again(self, features: Any, seconds: float, tokenizer: Any, options: Any) -> Recognised:
+        """Decode one window with rising temperature until its text passes Whisper's checks."""
+        import ctranslate2
+
+        ctranslate2.set_random_seed(_SEED)
+        model = self._model
+        encoded = model.encode(features)
+        prompt = model.get_prompt(tokenizer, [], without_timestamps=True)
+        result, avg_logprob, _, _ = model.generate_with_fallback(encoded, prompt, tokenizer, options)
+        segment = {
+            "seek": 0,
+            "start": 0.0,
+            "end": seconds,
+            "tokens": result.sequences_ids[0],
+            "avg_logprob": avg_logprob,
+            "no_speech_prob": result.no_speech_prob,
+        }
+        frames = math.ceil(seconds) * model.frames_per_second
+        model.add_word_timestamps([[segment]], tokenizer, encoded, frames, _PREPENDED, _APPENDED, 0.0)
+        return _recognised([segment])
+
+    def _options(self, tokenizer: Any) -> Any:
+        from faster_whisper.transcribe import TranscriptionOptions, get_suppressed_tokens
+
+        return TranscriptionOptions(
+            beam_size=self._beam,
+            best_of=5,
+            patience=1,
+            length_penalty=1,
+            repetition_penalty=1,
+            no_repeat_ngram_size=0,
+            log_prob_threshold=LOW_LOGPROB,
+            no_speech_threshold=NO_SPEECH,
+            compression_ratio_threshold=COMPRESSION,
+            condition_on_previous_text=False,
+            prompt_reset_on_temperature=0.5,
+            temperatures=list(TEMPERATURES),
+            initial_prompt=None,
+            prefix=None,
+            suppress_blank=True,
+            suppress_tokens=get_suppressed_tokens(tokenizer, [-1]),
+            without_timestamps=True,
+            max_initial_timestamp=0.0,
+            word_timestamps=True,
+            prepend_punctuations=_PREPENDED,
+            append_punctuations=_APPENDED,
+            multilingual=False,
+            max_new_tokens=None,
+            clip_timestamps="0",
+            hallucination_silence_threshold=None,
+            hotwords=None,
+        )
+
+
+_REMEDY = "pass --asr-model with a size such as medium or a folder in CTranslate2 format, or --profile embedded"
+
+
+def find_whisper(model: str) -> str:
+    """The folder of a model: as given, from the Hub's cache, or downloaded into it. Raises ModelMissing."""
+    if Path(model).is_dir():
+        lacking = [name for name in MODEL_FILES if not (Path(model) / name).is_file()]
+        if lacking:
+            raise ModelMissing(
+                f"{model} is no Whisper model in CTranslate2 format: no {', '.join(lacking)}", _REMEDY
+            )
+        return model
+    from faster_whisper import download_model
+
+    try:
+        return str(download_model(model, local_files_only=True))
+    except ValueError as error:
+        raise ModelMissing(f"there is no Whisper model {model!r} ({error})", _REMEDY) from None
+    except OSError:  # not in the cache yet
+        pass
+    try:
+        return str(download_model(model))
+    except (OSError, RuntimeError) as error:
+        raise ModelMissing(
+            f"Whisper {model!r} is not in the cache and can't be downloaded ({type(error).__name__})",
+            "connect to the Hub once, or " + _REMEDY,
+        ) from error
+
+
+@lru_cache(maxsize=1)
+def load_whisper(model: str, device: str, compute_type: str, beam: int, batch_windows: int) -> Whisper:
+    """The model of this process. Raises ModelMissing."""
+    return Whisper(find_whisper(model), device, compute_type, beam, batch_windows)
+
+
+def _doubtful(segments: list[dict[str, Any]]) -> bool:
+    """Whether a window's text fails Whisper's checks, and isn't plainly silence."""
+    if not segments:
+        return False
+    sure, silence = segments[0]["avg_logprob"], segments[0]["no_speech_prob"]
+    if silence > NO_SPEECH and sure < LOW_LOGPROB:
+        return False
+    text = "".join(segment["text"] for segment in segments)
+    return bool(sure < LOW_LOGPROB or compression_ratio(text.strip() or " ") > COMPRESSION)
+
+
+def _recognised(segments: list[dict[str, Any]]) -> Recognised:
+    words = itertools.chain.from_iterable(segment.get("words") or [] for segment in segments)
+    timed = [
+        Word(word["word"], float(word["start"]), float(word["end"]), float(word["probability"])) for word in words
+    ]
+    if not segments:
+        return Recognised([], math.nan, math.nan)
+    return Recognised(timed, float(segments[0]["avg_logprob"]), float(segments[0]["no_speech_prob"]))

@@ -1,0 +1,157 @@
+"""Folder: recordings that lie in files and folders, one row a conversation.
+
+A `datasets` builder, eager or streaming. Rows hold paths and never the audio itself, so that neither a cache nor
+a row grows with the recordings. A file that can't be used is a row too, with its `problem`: nothing that was
+found is passed over in silence.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import datasets
+
+from dailytalk_contiguous.core.audio import HIGHEST_RATE, LOWEST_RATE, Probe, probe, to_uri
+from dailytalk_contiguous.core.errors import BadInput
+from dailytalk_contiguous.core.schema import SOURCE
+from dailytalk_contiguous.sources.cuts import cuts
+from dailytalk_contiguous.sources.listing import Recording, find_recordings
+from dailytalk_contiguous.sources.transcripts import cues_within, find_transcripts, read_transcripts
+
+#: Seconds. Longer recordings are cut: percentiles over a quarter of an hour are those of one mood, and a row of
+#: that length still fits everywhere.
+MAX_CONVERSATION = 900.0
+
+
+@dataclass
+class FolderConfig(datasets.BuilderConfig):
+    """Settings of `Folder`.
+
+    Attributes:
+        inputs: files and folders.
+        exclude: a folder that is not searched.
+        channel: `mix` takes recordings with one channel too; `both`, `left` and `right` want two.
+        max_conversation: seconds; longer recordings are cut at mutual silence. 0 never cuts.
+        transcripts: a folder of transcripts that people made; None looks beside each recording.
+        listing: digest of what was found, so that a changed folder is another dataset to the cache.
+    """
+
+    inputs: tuple[str, ...] = ()
+    exclude: str | None = None
+    channel: str = "both"
+    max_conversation: float = MAX_CONVERSATION
+    transcripts: str | None = None
+    listing: str = ""
+
+
+class Folder(datasets.GeneratorBasedBuilder):
+    """Conversations of a folder: `Folder(inputs=("calls",)).as_streaming_dataset("train")`.
+
+    Columns are those of `core.schema.SOURCE`. A row with a `problem` has no duration.
+    """
+
+    BUILDER_CONFIG_CLASS = FolderConfig
+    VERSION = datasets.Version("1.0.0")
+
+    def __init__(self, **options: Any) -> None:
+        recordings = find_recordings(options.get("inputs", ()), _path(options.get("exclude")))
+        options["listing"] = _listing_digest(recordings, options.get("transcripts"))
+        super().__init__(**options)
+
+    def _info(self) -> datasets.DatasetInfo:
+        return datasets.DatasetInfo(description="Two-person conversations in files", features=SOURCE)
+
+    def _split_generators(self, dl_manager: Any) -> list[datasets.SplitGenerator]:
+        return [datasets.SplitGenerator(name=datasets.Split.TRAIN)]
+
+    def _generate_examples(self) -> Iterator[tuple[str, dict[str, Any]]]:
+        for row in folder_rows(self.config):
+            yield row["conversation_id"], row
+
+
+def folder_rows(config: FolderConfig) -> Iterator[dict[str, Any]]:
+    """The rows of `Folder`, in order of name and time."""
+    for recording in find_recordings(config.inputs, _path(config.exclude)):
+        audio = {"bytes": None, "path": to_uri(recording.path.absolute())}
+        base = {"recording_id": recording.recording_id, "audio": audio, "audio_file": recording.audio_file}
+        try:
+            yield from _conversations(recording, base, config)
+        except BadInput as error:
+            yield base | _no_conversation(recording.recording_id, error.reason, error.remedy)
+        except OSError as error:
+            reason = f"it can't be read ({error.strerror or error})"
+            yield base | _no_conversation(recording.recording_id, reason, "check the file and its permissions")
+
+
+def _conversations(recording: Recording, base: dict[str, Any], config: FolderConfig) -> Iterator[dict[str, Any]]:
+    info = probe(base["audio"])
+    _check(info, config.channel)
+    found = find_transcripts(recording.path, _path(config.transcripts), Path(recording.audio_file))
+    given = read_transcripts(found, recording.audio_file) if found else []
+    status = recording.path.stat()
+    identity = f"{recording.audio_file}\0{status.st_size}\0{status.st_mtime_ns}"
+    edges = cuts(base["audio"], info.seconds, config.max_conversation, identity)
+    for number, (start, end) in enumerate(pairwise(edges)):
+        own = cues_within(given, start, end - start) if given else []
+        told = json.dumps([identity, start, end, own], sort_keys=True)
+        yield base | {
+            "conversation_id": recording.recording_id + (f".{number:03d}" if len(edges) > 2 else ""),
+            "offset": start,
+            "duration": end - start,
+            "sample_rate": info.sample_rate,
+            "channels": info.channels,
+            "given": own,
+            "input_digest": hashlib.sha256(told.encode()).hexdigest()[:20],
+            "problem": None,
+            "remedy": None,
+        }
+
+
+def _check(info: Probe, channel: str) -> None:
+    """Raise BadInput for a recording that is not what the pipeline is for."""
+    if not info.seconds:
+        raise BadInput("it holds no audio (0 s)", "copy or export the recording again")
+    if not LOWEST_RATE <= info.sample_rate <= HIGHEST_RATE:
+        raise BadInput(
+            f"its sample rate is {info.sample_rate} Hz",
+            f"export it again at {LOWEST_RATE} to {HIGHEST_RATE} Hz",
+        )
+    if info.channels > 2:
+        raise BadInput(f"it has {info.channels} channels", "export it with one speaker left and one right")
+    if info.channels == 1 and channel != "mix":
+        raise BadInput(
+            "it has one channel (mono), not one for each of two speakers",
+            "record or export one speaker a channel, or pass --channel mix to take it as one speaker",
+        )
+
+
+def _no_conversation(identity: str, reason: str, remedy: str) -> dict[str, Any]:
+    return {
+        "conversation_id": identity,
+        "offset": 0.0,
+        "duration": 0.0,
+        "sample_rate": 0,
+        "channels": 0,
+        "given": [],
+        "input_digest": "",
+        "problem": reason,
+        "remedy": remedy,
+    }
+
+
+def _listing_digest(recordings: list[Recording], transcripts: str | None) -> str:
+    told: list[Any] = []
+    for recording in recordings:
+        beside = find_transcripts(recording.path, _path(transcripts), Path(recording.audio_file))
+        for path in (recording.path, *beside):
+            status = path.stat()
+            told.append([str(path).encode("utf-8", "replace").decode(), status.st_size, status.st_mtime_ns])
+    return hashlib.sha256(json.dumps(told).encode()).hexdigest()
+
+
+def _path(text: str | None) -> Path | None:
+    return None if text is None else Path(text)

@@ -1,0 +1,268 @@
+"""Segment: find the utterances of both speakers and cut their speech out of the recording, once.
+
+Everything after this stage works on 16 kHz int16 speech (`speech`), so that no later stage decodes or resamples
+again. That column is never stored: its times are, and `restore` cuts it again without running Silero.
+"""
+
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any, ClassVar, NamedTuple
+
+import numpy as np
+from datasets import Features, List, Value
+from numpy.typing import NDArray
+
+from dailytalk_contiguous.core.audio import ANALYSIS_RATE, Pcm, read_analysis
+from dailytalk_contiguous.core.context import borrowed
+from dailytalk_contiguous.core.crosstalk import Leakage, leakage
+from dailytalk_contiguous.core.errors import BadInput
+from dailytalk_contiguous.core.schema import MEASURE, SECONDS, SET_ASIDE, STRING, Batch, per_utterance
+from dailytalk_contiguous.core.spans import Span, cut_long, frame_levels, speech_seconds, speech_spans
+from dailytalk_contiguous.models import speech_activity
+from dailytalk_contiguous.models.speech_activity import FRAME, FRAME_SECONDS, speech_probabilities
+from dailytalk_contiguous.stages.base import Stage
+
+#: Which channels become utterances, by the value of `--channel`. `mix` is for recordings with a single channel,
+#: or with one voice on both: the mean of the channels.
+CHANNEL_CHOICES = {"both": ("left", "right"), "left": ("left",), "right": ("right",), "mix": ("mix",)}
+
+#: Mean square of a channel that holds nothing (−80 dBFS): 16-bit dither is 10 dB below.
+SILENT = 1e-8
+
+#: Share of samples at full scale above which a channel is called clipped.
+CLIPPED = 0.001
+
+#: Rows whose audio is decoded ahead of what is worth doing in parallel.
+CHANNEL_THREADS = 2
+
+
+class Found(NamedTuple):
+    """What was found in one channel: its utterances, how much of each is speech, and what to tell about it."""
+
+    channel: str
+    spans: list[Span]
+    spoken: list[float]
+    notes: list[str]
+
+
+@dataclass(frozen=True)
+class Segment(Stage):
+    """Speech activity on each channel, as utterances with their samples.
+
+    Times are seconds from the start of the conversation. Utterances are in order of start (the left one first
+    where both start at once) and numbered within their channel.
+
+    Attributes:
+        channel: `both`, `left`, `right`, or `mix` for the mean of all channels.
+        threshold: probability of speech at which an utterance begins (Silero's default).
+        min_speech: seconds; less is no speech. min_silence: seconds of silence that end an utterance.
+        pad: seconds added on both sides.
+        longest: seconds; a longer utterance is cut where it is quietest.
+        short: seconds; a shorter utterance has the kind `short` instead of `speech`.
+        min_duration: seconds; a shorter utterance is set aside with its reason. 0 keeps all.
+        affect_context: seconds of speech that a short utterance is filled up to in `context`; 0 for none.
+        context_reach: seconds from the utterance within which that speech is taken.
+        crosstalk: whether the other speaker's leaked voice is told from this one's (see `core.crosstalk`).
+    """
+
+    channel: str = "both"
+    threshold: float = 0.5
+    min_speech: float = 0.25
+    min_silence: float = 0.35
+    pad: float = 0.03
+    longest: float = 12.0
+    short: float = 0.8
+    min_duration: float = 0.0
+    affect_context: float = 3.0
+    context_reach: float = 2.0
+    crosstalk: bool = True
+
+    needs: ClassVar[tuple[str, ...]] = ("conversation_id", "recording_id", "audio", "offset", "duration")
+    transient: ClassVar[tuple[str, ...]] = ("speech", "context")
+    batch_rows: ClassVar[int] = 1
+    adds: ClassVar[Features] = Features(
+        {
+            **per_utterance(
+                Features(
+                    {
+                        "utterance_id": STRING,
+                        "channel": STRING,
+                        "speaker": STRING,
+                        "start": SECONDS,
+                        "end": SECONDS,
+                        "kind": STRING,
+                        "run": Value("int32"),
+                        "speech_seconds": MEASURE,
+                        "context_seconds": MEASURE,
+                        "speech": Value("binary"),
+                        "context": Value("binary"),
+                    }
+                )
+            ),
+            "notes": List(STRING),
+            "set_aside": List(SET_ASIDE),
+        }
+    )
+
+    def __post_init__(self) -> None:
+        if self.channel not in CHANNEL_CHOICES:
+            raise ValueError(f"channel must be one of {sorted(CHANNEL_CHOICES)}, not {self.channel!r}")
+
+    def models(self) -> dict[str, str]:
+        return {"speech_activity": speech_activity.NAME}
+
+    def __call__(self, batch: Batch) -> Batch:
+        rows = []
+        for index in range(len(batch["audio"])):
+            row = {name: batch[name][index] for name in self.needs}
+            try:
+                rows.append(self._segment(row))
+            except BadInput as error:
+                raise error.at(index) from None
+        return {name: [row[name] for row in rows] for name in self.adds}
+
+    def restore(self, batch: Batch) -> Batch:
+        found: Batch = {"speech": [], "context": []}
+        for index, audio in enumerate(batch["audio"]):
+            pcm = self._pcm(read_analysis(audio, batch["offset"][index], batch["duration"][index]))
+            spans = list(zip(*(batch[name][index] for name in ("channel", "start", "end")), strict=True))
+            speech, context, _ = self._samples(pcm, spans)
+            found["speech"].append(speech)
+            found["context"].append(context)
+        return found
+
+    def _segment(self, row: dict[str, Any]) -> dict[str, list[Any]]:
+        samples = read_analysis(row["audio"], row["offset"], row["duration"])
+        pcm = self._pcm(samples)
+        total = len(samples) / ANALYSIS_RATE
+        with ThreadPoolExecutor(CHANNEL_THREADS) as pool:
+            found = list(pool.map(lambda name: self._channel(name, pcm, samples, total), pcm))
+        numbered = [
+            (f"{row['conversation_id']}/{one.channel}", one.channel, span, spoken)
+            for one in found
+            for span, spoken in zip(one.spans, one.spoken, strict=True)
+        ]
+        kept = [item for item in numbered if item[2].end - item[2].start >= self.min_duration]
+        dropped = [item for item in numbered if item[2].end - item[2].start < self.min_duration]
+        ids = _numbered([f"{prefix}/" for prefix, *_ in kept])
+        order = sorted(range(len(kept)), key=lambda index: (kept[index][2].start, kept[index][1]))
+        spans = [(kept[index][1], kept[index][2].start, kept[index][2].end) for index in order]
+        speech, context, borrowed_seconds = self._samples(pcm, spans)
+        return {
+            "utterance_id": [ids[index] for index in order],
+            "channel": [channel for channel, _, _ in spans],
+            "speaker": [f"{row['recording_id']}/{channel}" for channel, _, _ in spans],
+            "start": [start for _, start, _ in spans],
+            "end": [end for _, _, end in spans],
+            "kind": ["short" if end - start < self.short else "speech" for _, start, end in spans],
+            "run": [kept[index][2].run for index in order],
+            "speech_seconds": [kept[index][3] for index in order],
+            "context_seconds": borrowed_seconds,
+            "speech": speech,
+            "context": context,
+            "notes": [note for one in found for note in one.notes],
+            "set_aside": [self._too_short(prefix, span) for prefix, _, span, _ in dropped],
+        }
+
+    def _pcm(self, samples: Pcm) -> dict[str, Pcm]:
+        """The chosen channels by name. Raises BadInput where the recording has no such channels."""
+        count = samples.shape[1]
+        if self.channel == "mix":
+            return {"mix": samples.mean(axis=1).round().astype(np.int16)}
+        if count != 2:
+            raise BadInput(
+                f"it has {count} channel{'s' * (count != 1)}, not one for each of two speakers",
+                "pass --channel mix to take it as one speaker",
+            )
+        return {name: samples[:, ("left", "right").index(name)] for name in CHANNEL_CHOICES[self.channel]}
+
+    def _channel(self, name: str, pcm: dict[str, Pcm], samples: Pcm, total: float) -> Found:
+        signal = pcm[name].astype(np.float32) / np.float32(32768)
+        levels = frame_levels(signal, FRAME)
+        if not len(levels) or float(levels.mean()) < SILENT:
+            return Found(name, [], [], [f"the {name} channel is silent"])
+        notes = _clipping(name, pcm[name])
+        probabilities = speech_probabilities(signal)
+        leak = self._leak(name, samples)
+        if leak is not None:
+            removed = float(np.count_nonzero(leak.mask & (probabilities >= self.threshold))) * FRAME_SECONDS
+            probabilities = np.where(leak.mask, np.float32(0), probabilities)
+            if removed >= self.min_speech:
+                notes.append(
+                    f"{removed:.1f} s of the other speaker, leaked into the {name} channel at "
+                    f"{leak.level_db:.0f} dB, are not taken for speech"
+                )
+        spans = [
+            span
+            for span in speech_spans(
+                probabilities, total, FRAME_SECONDS, self.threshold, self.min_speech, self.min_silence, self.pad
+            )
+            if leak is None or not leak.explains(int(span[0] / FRAME_SECONDS), int(span[1] / FRAME_SECONDS) + 1)
+        ]
+        if not spans:
+            notes.append(f"no speech in the {name} channel")
+        pieces = [
+            Span(_whole(span.start), _whole(span.end), span.run)
+            for span in cut_long(spans, levels, FRAME_SECONDS, self.longest)
+        ]
+        spoken = [speech_seconds(piece[:2], probabilities, FRAME_SECONDS, self.threshold) for piece in pieces]
+        return Found(name, pieces, spoken, notes)
+
+    def _leak(self, name: str, samples: Pcm) -> Leakage | None:
+        if not self.crosstalk or name == "mix":
+            return None
+        own = ("left", "right").index(name)
+        found = leakage(samples[:, own], samples[:, 1 - own])
+        if found.same:
+            raise BadInput(
+                "both channels carry the same sound, not one speaker each",
+                "pass --channel mix to take it as one speaker",
+            )
+        return found
+
+    def _samples(
+        self, pcm: dict[str, Pcm], spans: list[tuple[str, float, float]]
+    ) -> tuple[list[bytes], list[bytes], list[float]]:
+        """Speech and context of each utterance as PCM bytes, and the seconds that the context borrows."""
+        by_channel = {name: [span for span in spans if span[0] == name] for name in pcm}
+        speech, context, seconds = [], [], []
+        for span in spans:
+            name, start, end = span
+            own = [(other[1], other[2]) for other in by_channel[name]]
+            before, after = borrowed(own, by_channel[name].index(span), self.affect_context, self.context_reach)
+            parts = [_cut(pcm[name], *part) for part in (*before, (start, end), *after)]
+            speech.append(parts[len(before)].tobytes())
+            context.append(np.concatenate(parts).tobytes() if len(parts) > 1 else b"")
+            seconds.append(sum(part_end - part_start for part_start, part_end in (*before, *after)))
+        return speech, context, seconds
+
+    def _too_short(self, prefix: str, span: Span) -> dict[str, str]:
+        return {
+            "id": f"{prefix}@{span.start:.3f}",
+            "stage": self.name,
+            "reason": f"{span.end - span.start:.2f} s long, under the {self.min_duration:g} s of --min-duration",
+            "remedy": "lower --min-duration to keep it",
+        }
+
+
+def _numbered(prefixes: list[str]) -> list[str]:
+    counts: dict[str, int] = {}
+    ids = []
+    for prefix in prefixes:
+        ids.append(f"{prefix}{counts.get(prefix, 0):04d}")
+        counts[prefix] = counts.get(prefix, 0) + 1
+    return ids
+
+
+def _cut(channel: NDArray[np.int16], start: float, end: float) -> NDArray[np.int16]:
+    return channel[round(start * ANALYSIS_RATE) : round(end * ANALYSIS_RATE)]
+
+
+def _whole(seconds: float) -> float:
+    """Seconds at the nearest sample, so that what is stored cuts exactly the same samples again."""
+    return round(seconds * ANALYSIS_RATE) / ANALYSIS_RATE
+
+
+def _clipping(name: str, channel: Pcm) -> list[str]:
+    share = float(np.mean(np.abs(channel.astype(np.int32)) >= 32700))
+    return [f"{share:.1%} of the {name} channel is clipped"] if share > CLIPPED else []

@@ -1,0 +1,233 @@
+"""Transcribe: the words of each utterance, with their times.
+
+Utterances of one speaker of one conversation share the windows of the recogniser, and every word comes back to
+the utterance that holds its midpoint. Utterances whose text was given by a person are not recognised. What a
+recogniser invents on noise is guarded: such an utterance keeps its row, with empty text and the reason.
+"""
+
+import math
+from collections.abc import Hashable
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+import numpy as np
+from datasets import Features, List, Value
+
+from dailytalk_contiguous.core.audio import ANALYSIS_RATE, pcm_to_float
+from dailytalk_contiguous.core.hallucination import distrust
+from dailytalk_contiguous.core.packing import WINDOW_SECONDS, Placed, Word, pack, unpack
+from dailytalk_contiguous.core.questions import ends_as_question, sounds_like_question
+from dailytalk_contiguous.core.schema import MEASURE, STRING, WORD, Batch
+from dailytalk_contiguous.models.recogniser import (
+    POCKETSPHINX,
+    Recognised,
+    Recogniser,
+    Samples,
+    find_recogniser,
+    load_recogniser,
+)
+from dailytalk_contiguous.stages.base import EXECUTION, Stage
+
+#: What stands in `recogniser` for utterances whose words came with the recording.
+GIVEN = "given"
+
+#: ISO 639-2 for a language that nobody named and nothing detected.
+UNDETERMINED = "und"
+
+#: Seconds of speech, longest utterances first, from which a conversation's language is told.
+LANGUAGE_SECONDS = 30.0
+
+WINDOWS = ("packed", "utterance")
+
+
+@dataclass(frozen=True)
+class Transcribe(Stage):
+    """Words, their times and the recogniser's confidence, for utterances of 16 kHz `speech`.
+
+    Word times are in seconds of the conversation (of the utterance, for datasets without `start`), inside the
+    utterance, sorted, and of positive length. `avg_logprob` is the mean log probability of the utterance's
+    words; `no_speech_prob` that of its window. `text_reason` says why `text_raw` is empty.
+
+    Attributes:
+        model: a Whisper size, a folder in CTranslate2 format, or `pocketsphinx`.
+        language: ISO 639-1 code, or `auto`: told once for each conversation.
+        windows: `packed`, or `utterance` for a window for each.
+        beam: width of the search. compute_type: CTranslate2's, or `auto` (int8 on CPU, float16 on CUDA).
+        guard: whether inventions are guarded against (see `core.hallucination`).
+        device: `auto`, `cpu` or `cuda`. batch_windows: windows at a time on CUDA.
+    """
+
+    model: str = "medium"
+    language: str = "auto"
+    windows: str = "packed"
+    beam: int = 5
+    compute_type: str = "auto"
+    guard: bool = True
+    device: str = field(default="auto", metadata=EXECUTION)
+    batch_windows: int = field(default=16, metadata=EXECUTION)
+
+    needs: ClassVar[tuple[str, ...]] = ("speech",)
+    uses: ClassVar[tuple[str, ...]] = ("conversation_id", "channel", "start", "given_text", "given_words")
+    adds: ClassVar[Features] = Features(
+        {
+            "text_raw": STRING,
+            "words": List(WORD),
+            "language": STRING,
+            "avg_logprob": MEASURE,
+            "no_speech_prob": MEASURE,
+            "recogniser": STRING,
+            "question": Value("bool"),
+            "text_reason": STRING,
+        }
+    )
+
+    def __post_init__(self) -> None:
+        if self.windows not in WINDOWS:
+            raise ValueError(f"windows must be one of {WINDOWS}, not {self.windows!r}")
+
+    def preflight(self) -> None:
+        find_recogniser(self.model)
+
+    def models(self) -> dict[str, str]:
+        return {"recogniser": self.model}
+
+    def __call__(self, batch: Batch) -> Batch:
+        count = len(batch["speech"])
+        given = batch.get("given_words") or [None] * count
+        conversations = batch.get("conversation_id") or list(range(count))
+        channels = batch.get("channel") or list(range(count))
+        starts = batch.get("start") or [0.0] * count
+        unheard = [index for index in range(count) if given[index] is None and batch["speech"][index]]
+        rows: dict[int, dict[str, Any]] = {
+            index: _given_row(batch["given_text"][index], words)
+            for index, words in enumerate(given)
+            if words is not None
+        }
+        languages = {conversation: self._hint() for conversation in conversations}
+        if unheard:
+            speech = {index: pcm_to_float(batch["speech"][index]) for index in unheard}
+            recogniser = self._recogniser()
+            if self.language == "auto":
+                languages |= self._detect(recogniser, speech, conversations)
+            keys = [(conversations[index], channels[index]) for index in unheard]
+            rows |= self._recognise(recogniser, speech, keys, languages)
+        found = []
+        for index in range(count):
+            row = rows.get(index) or _row([], "", "no samples")
+            row["language"] = languages[conversations[index]]
+            if index in unheard:
+                for word in row["words"]:
+                    word["start"] += starts[index]
+                    word["end"] += starts[index]
+            found.append(row)
+        _mark_given_questions(found, conversations)
+        return {name: [row[name] for row in found] for name in self.adds}
+
+    def _hint(self) -> str:
+        return UNDETERMINED if self.language == "auto" else self.language
+
+    def _recogniser(self) -> Recogniser:
+        return load_recogniser(self.model, self.device, self.compute_type, self.beam, self.batch_windows)
+
+    def _detect(
+        self, recogniser: Recogniser, speech: dict[int, Samples], conversations: list[Hashable]
+    ) -> dict[Hashable, str]:
+        languages: dict[Hashable, str] = {}
+        for conversation in dict.fromkeys(conversations[index] for index in speech):
+            own = [speech[index] for index in speech if conversations[index] == conversation]
+            longest = sorted(own, key=len, reverse=True)
+            samples = np.concatenate(longest)[: round(LANGUAGE_SECONDS * ANALYSIS_RATE)]
+            languages[conversation] = recogniser.detect_language(samples)
+        return languages
+
+    def _recognise(
+        self,
+        recogniser: Recogniser,
+        speech: dict[int, Samples],
+        keys: list[tuple[Hashable, Hashable]],
+        languages: dict[Hashable, str],
+    ) -> dict[int, dict[str, Any]]:
+        """Rows of the utterances in `speech`; `keys` are their conversation and channel, in the same order."""
+        samples = list(speech.values())
+        packed = recogniser.packs and self.windows == "packed"
+        seconds = [len(one) / ANALYSIS_RATE for one in samples]
+        windows = pack(seconds, keys, WINDOW_SECONDS if packed else 0.0)
+        heard = recogniser.transcribe(
+            [_window(samples, window) for window in windows],
+            [languages[keys[window[0].utterance][0]] for window in windows],
+        )
+        rows: dict[int, dict[str, Any]] = {}
+        for window, result in zip(windows, heard, strict=True):
+            for place, words in unpack(result.words, window).items():
+                rows[place] = self._heard_row(words, samples[place], result, recogniser.punctuates)
+        return {index: rows[place] for place, index in enumerate(speech)}
+
+    def _heard_row(
+        self, words: list[Word], samples: Samples, result: Recognised, punctuates: bool
+    ) -> dict[str, Any]:
+        text = "".join(word.text for word in words).strip()
+        sure = [word.probability for word in words]
+        logprob = float(np.mean(np.log(np.maximum(sure, 1e-10)))) if sure else math.nan
+        # Pocketsphinx has no probability that nobody speaks: its own confidence then stands alone.
+        rms = float(np.sqrt(np.mean(np.square(samples, dtype=np.float64))))
+        reason = None if text else "the recogniser heard no words"
+        if self.guard and text:
+            reason = distrust(text, len(samples) / ANALYSIS_RATE, rms, logprob, result.no_speech_prob)
+        row = _row([] if reason else words, "" if reason else text, reason)
+        row["avg_logprob"], row["no_speech_prob"] = logprob, result.no_speech_prob
+        row["recogniser"] = self.model
+        row["question"] = (
+            ends_as_question(row["text_raw"])
+            if punctuates
+            else sounds_like_question([word["word"] for word in row["words"]])
+        )
+        return row
+
+
+def _row(words: list[Word], text: str, reason: str | None) -> dict[str, Any]:
+    return {
+        "text_raw": text,
+        "words": [
+            {"word": word.text.strip(), "start": word.start, "end": word.end, "probability": word.probability}
+            for word in words
+            if word.text.strip()
+        ],
+        "avg_logprob": math.nan,
+        "no_speech_prob": math.nan,
+        "recogniser": "",
+        "question": False,
+        "text_reason": reason,
+    }
+
+
+def _given_row(text: str, words: list[dict[str, Any]]) -> dict[str, Any]:
+    reason = None if text else "no words in the given transcript"
+    return _row([], text, reason) | {"words": [dict(word) for word in words], "recogniser": GIVEN}
+
+
+def _mark_given_questions(rows: list[dict[str, Any]], conversations: list[Hashable]) -> None:
+    """A given transcript that has marks is believed about its questions; one without is read by its words."""
+    marked = {
+        conversation
+        for row, conversation in zip(rows, conversations, strict=True)
+        if row["recogniser"] == GIVEN and any(mark in row["text_raw"] for mark in ".?!。？！؟।")
+    }
+    for row, conversation in zip(rows, conversations, strict=True):
+        if row["recogniser"] == GIVEN:
+            words = row["text_raw"].split()
+            row["question"] = (
+                ends_as_question(row["text_raw"]) if conversation in marked else sounds_like_question(words)
+            )
+
+
+def _window(samples: list[Samples], window: list[Placed]) -> Samples:
+    """The utterances of a window laid into silence at their places."""
+    signal = np.zeros(math.ceil(window[-1].end * ANALYSIS_RATE), np.float32)
+    for placed in window:
+        start = round(placed.start * ANALYSIS_RATE)
+        piece = samples[placed.utterance][: len(signal) - start]
+        signal[start : start + len(piece)] = piece
+    return signal
+
+
+__all__ = ["GIVEN", "POCKETSPHINX", "Transcribe"]

@@ -1,0 +1,186 @@
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dailytalk_contiguous.core.matching import (
+    SHORTEST_WORD,
+    fit_words,
+    join_words,
+    match_words,
+    split_words,
+    spread_words,
+)
+
+SECONDS = st.floats(0, 60, allow_nan=False)
+TEXTS = st.text("ab 1.?-日本「」。", max_size=30)
+
+
+def word(text: str, start: float, end: float) -> dict[str, Any]:
+    return {"word": text, "start": start, "end": end, "probability": None}
+
+
+def cue(text: str, start: float, end: float, *words: dict[str, Any]) -> dict[str, Any]:
+    return {"channel": "left", "start": start, "end": end, "text": text, "words": list(words)}
+
+
+@st.composite
+def utterances(draw: st.DrawFn) -> list[tuple[float, float]]:
+    edges = sorted(draw(st.lists(st.integers(0, 6000), max_size=12, unique=True)))
+    return [(a / 100, b / 100) for a, b in zip(edges[::2], edges[1::2], strict=False)]
+
+
+@st.composite
+def cues(draw: st.DrawFn) -> list[dict[str, Any]]:
+    made = []
+    for number in range(draw(st.integers(0, 6))):
+        start, end = sorted((draw(SECONDS), draw(SECONDS)))
+        if draw(st.booleans()):
+            made.append(cue(draw(TEXTS), start, end))
+        else:
+            times = [sorted(pair) for pair in draw(st.lists(st.tuples(SECONDS, SECONDS), min_size=1, max_size=6))]
+            words = [word(f"w{number}.{place}", *pair) for place, pair in enumerate(sorted(times))]
+            made.append(cue(join_words(w["word"] for w in words), start, end, *words))
+    return made
+
+
+@given(cues(), utterances(), st.floats(0, 5))
+def test_every_word_is_in_one_utterance_or_left_over(given_cues, spans, distance) -> None:
+    matched = match_words(given_cues, spans, distance)
+    got = [w["word"] for words in matched.words for w in words]
+    got += [w["word"] for _, words in matched.left_over for w in words]
+    expected = [w for c in given_cues for w in ([x["word"] for x in c["words"]] or split_words(c["text"]))]
+    assert sorted(got) == sorted(expected)
+
+
+@given(cues(), utterances(), st.floats(0, 5))
+def test_words_lie_inside_their_utterance_in_order_and_apart(given_cues, spans, distance) -> None:
+    matched = match_words(given_cues, spans, distance)
+    for words, (start, end) in zip(matched.words, spans, strict=True):
+        at = start
+        for item in words:
+            assert at <= item["start"] < item["end"] <= end
+            assert item["end"] - item["start"] >= min(SHORTEST_WORD, (end - start) / len(words)) - 1e-9
+            at = item["end"]
+
+
+@given(cues(), utterances())
+def test_words_of_one_cue_keep_their_order(given_cues, spans) -> None:
+    matched = match_words([c for c in given_cues if c["words"]], spans, 100.0)
+    for words in matched.words:
+        places = [tuple(map(int, w["word"][1:].split("."))) for w in words]
+        for number in {number for number, _ in places}:
+            own = [place for cue_number, place in places if cue_number == number]
+            assert own == sorted(own)
+
+
+@given(TEXTS, SECONDS, SECONDS, utterances())
+def test_spread_words_follow_each_other_inside_the_speech_covered(text, one, other, spans) -> None:
+    start, end = min(one, other), max(one, other)
+    spread = spread_words(text, start, end, spans)
+    assert [w["word"] for w in spread] == split_words(text)
+    at = start
+    for item in spread:
+        assert at <= item["start"] <= item["end"] <= end
+        at = item["end"]
+    covered = [(max(a, start), min(b, end)) for a, b in spans if min(b, end) > max(a, start)]
+    for item in spread if covered else []:
+        assert any(a <= item["start"] and item["end"] <= b for a, b in covered)
+
+
+def test_word_goes_to_the_utterance_that_holds_its_midpoint() -> None:
+    said = cue("a b", 0, 4, word("a", 0.5, 1.4), word("b", 1.6, 2.6))
+    matched = match_words([said], [(0.0, 1.0), (2.0, 3.0)], 1.0)
+    assert matched.texts == ["a", "b"]
+    assert matched.words == [[word("a", 0.5, 1.0)], [word("b", 2.0, 2.6)]]
+
+
+def test_word_near_no_utterance_is_left_over_with_its_own_times() -> None:
+    said = cue("near far", 0, 9, word("near", 1.8, 2.0), word("far", 2.1, 2.3))
+    matched = match_words([said], [(0.0, 1.0)], 1.0)
+    assert matched.texts == ["near"]
+    assert matched.left_over == [(0, [word("far", 2.1, 2.3)])]
+
+
+def test_words_without_times_share_the_speech_by_their_letters() -> None:
+    spread = spread_words("ab abcd abcdef", 0.0, 10.0, [(1.0, 2.2), (5.0, 6.2), (20.0, 21.0)])
+    times = [t for w in spread for t in (w["start"], w["end"])]
+    assert times == pytest.approx([1.0, 1.4, 1.4, 2.2, 5.0, 6.2])
+
+
+def test_no_spread_word_lies_across_a_pause() -> None:
+    spread = spread_words("abc abcdef abc", 0.0, 10.0, [(0.0, 1.0), (9.0, 10.0)])
+    assert [t for w in spread for t in (w["start"], w["end"])] == pytest.approx([0, 0.5, 9, 9.5, 9.5, 10])
+
+
+def test_cue_over_no_speech_spreads_over_its_own_time() -> None:
+    spread = spread_words("ab ab", 3.0, 4.0, [(0.0, 1.0)])
+    assert [(w["start"], w["end"]) for w in spread] == [(3.0, 3.5), (3.5, 4.0)]
+
+
+def test_overlapping_cues_without_times_are_not_shuffled() -> None:
+    matched = match_words([cue("I went home", 0, 3), cue("he said no", 1, 4)], [(0.0, 5.0)], 1.0)
+    assert [w["word"] for w in matched.words[0]] == ["I", "went", "home", "he", "said", "no"]
+
+
+def test_words_with_times_are_sorted_across_overlapping_cues() -> None:
+    outer = cue("a c", 0, 4, word("a", 0, 1), word("c", 3, 4))
+    matched = match_words([outer, cue("b", 1.5, 2, word("b", 1.5, 2))], [(0.0, 5.0)], 1.0)
+    assert matched.words == [[word("a", 0, 1), word("b", 1.5, 2), word("c", 3, 4)]]
+    assert matched.texts == ["a b c"]
+
+
+def test_utterance_with_all_of_a_cue_has_the_text_of_the_cue() -> None:
+    said = cue("Hello,  world!", 0, 2, word("hello", 0, 1), word("world", 1, 2))
+    assert match_words([said], [(0.0, 2.0)], 1.0).texts == ["Hello, world!"]
+    assert match_words([said], [(0.0, 1.0), (1.0, 2.0)], 1.0).texts == ["hello", "world"]
+
+
+def test_cue_without_text_gives_an_empty_utterance() -> None:
+    matched = match_words([cue("", 0, 2)], [(0.0, 2.0)], 1.0)
+    assert (matched.texts, matched.words, matched.left_over) == ([""], [[]], [])
+
+
+def test_words_outside_move_into_the_free_room_with_their_length() -> None:
+    fitted = fit_words([word("a", 0.0, 0.4), word("b", 1.6, 1.8), word("c", 2.1, 2.2)], 1.0, 2.0)
+    assert [t for w in fitted for t in (w["start"], w["end"])] == pytest.approx([1.0, 1.4, 1.6, 1.8, 1.9, 2.0])
+
+
+def test_words_outside_share_a_room_too_small_for_them() -> None:
+    fitted = fit_words([word("a", 0.0, 0.4), word("b", 0.4, 0.8), word("c", 1.2, 2.0)], 1.0, 2.0)
+    assert [t for w in fitted for t in (w["start"], w["end"])] == pytest.approx([1.0, 1.1, 1.1, 1.2, 1.2, 2.0])
+
+
+def test_words_share_an_utterance_shorter_than_they_need() -> None:
+    fitted = fit_words([word(str(n), 5.0, 5.0) for n in range(4)], 1.0, 1.002)
+    assert [w["end"] - w["start"] for w in fitted] == pytest.approx([0.0005] * 4)
+
+
+def test_utterance_without_length_is_refused() -> None:
+    with pytest.raises(ValueError, match="no room"):
+        fit_words([word("a", 0, 1)], 1.0, 1.0)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("- Well ... 100 % yes !", ["- Well ...", "100 %", "yes !"]),
+        ("Quoi ?", ["Quoi ?"]),
+        ("...", ["..."]),
+        ("  ", []),
+        ("今日は「いい」ね。OK", ["今", "日", "は", "「い", "い」", "ね。", "OK"]),
+        ("well-known it's", ["well-known", "it's"]),
+    ],
+)
+def test_split_words(text: str, words: list[str]) -> None:
+    assert split_words(text) == words
+
+
+@given(TEXTS)
+def test_joined_words_have_all_letters_of_the_text(text: str) -> None:
+    assert join_words(split_words(text)).replace(" ", "") == "".join(text.split())
+
+
+def test_japanese_words_are_joined_without_spaces() -> None:
+    assert join_words(["今日", "は", "。", "OK", "go"]) == "今日は。 OK go"

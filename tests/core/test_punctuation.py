@@ -1,0 +1,134 @@
+"""Punctuation: the end mark fits the tag, what the speaker said stays, and doing it twice changes nothing."""
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from dailytalk_contiguous.core.punctuation import MARKS, punctuate, tagged
+
+tags = st.sampled_from(["calm", "excited", "shouting", "curious", "confused", "angry", "any words"])
+languages = st.sampled_from([None, "en", "tr", "az", "xx", *sorted(MARKS)])
+marks_and_letters = st.text(
+    st.sampled_from("aiI9 '\"“”‘’«»()[]「」.,;:?!…-—。！？؟।۔、\u00a0\nßაŉǆ¿¡♪"), max_size=12
+)
+
+
+@pytest.mark.parametrize(
+    ("tag", "mark"),
+    [
+        ("excited", "!"),
+        ("delighted", "!"),
+        ("shouting", "!"),
+        ("screaming", "!"),
+        ("curious", "?"),
+        ("uncertain", "?"),
+        ("doubtful", "?"),
+        ("confused", "?"),
+        ("calm", "."),
+        ("angry", "."),
+    ],
+)
+def test_end_mark_fits_the_tag(tag: str, mark: str) -> None:
+    for end in ("", ".", ",", ";", ":", " .", ",."):
+        assert punctuate(f"so be it{end}", tag, "en") == f"So be it{mark}"
+
+
+@pytest.mark.parametrize("end", ["?", "!", "…", "...", "-", "—", " –", "?!", "！", "؟"])
+def test_mark_that_says_how_it_was_spoken_stays(end: str) -> None:
+    for tag in ("calm", "excited", "curious"):
+        assert punctuate(f"so be it{end}", tag, "en") == f"So be it{end}"
+
+
+@pytest.mark.parametrize(
+    ("text", "made"),
+    [
+        ("he said “no way”", "He said “no way!”"),
+        ("he said “no way”.", "He said “no way!”"),
+        ("he said “no way.”", "He said “no way!”"),
+        ("he said “why?”", "He said “why?”"),
+        ('"stop"', '"Stop!"'),
+        ("(really)", "(Really!)"),
+        ("« bonjour »", "« Bonjour! »"),
+        ("„komm schon“", "„Komm schon!“"),
+        ("»komm«", "»Komm!«"),
+        ("‘tis ‘mine’", "‘Tis ‘mine!’"),
+        ("it is 'mine'", "It is 'mine!'"),
+        ("the dogs'", "The dogs'!"),
+        ("the dogs’", "The dogs’!"),
+        ("“(well...)”", "“(Well...)”"),
+    ],
+)
+def test_closing_quotes_and_brackets_stay_outermost(text: str, made: str) -> None:
+    assert punctuate(text, "excited", "en") == made
+
+
+@pytest.mark.parametrize(
+    ("language", "statement", "question", "exclamation"),
+    [
+        ("zh", "。", "？", "！"),
+        ("ja", "。", "？", "！"),
+        ("zh-TW", "。", "？", "！"),
+        ("ar", ".", "؟", "!"),
+        ("ur", "۔", "؟", "!"),
+        ("hi", "।", "?", "!"),
+        ("el", ".", ";", "!"),
+        ("fr", ".", "?", "!"),
+    ],
+)
+def test_languages_use_their_own_marks(language: str, statement: str, question: str, exclamation: str) -> None:
+    for end in ("", ".", statement):
+        assert punctuate(f"字{end}", "calm", language) == f"字{statement}"
+        assert punctuate(f"字{end}", "curious", language) == f"字{question}"
+        assert punctuate(f"字{end}", "excited", language) == f"字{exclamation}"
+    assert punctuate(f"字{question}", "calm", language) == f"字{question}"
+
+
+@pytest.mark.parametrize(
+    ("text", "language", "made"),
+    [
+        ("  its \n ten\u00a0past ", None, "Its ten past."),
+        ("¿qué tal", "es", "¿Qué tal."),
+        ("“¡hola", "es", "“¡Hola."),
+        ("'cause I can", "en", "'Cause I can."),
+        ("3 apples", "en", "3 apples."),
+        ("...and then", "en", "...And then."),
+        ("istanbul", "tr", "İstanbul."),
+        ("istanbul", "en", "Istanbul."),
+        ("გამარჯობა", "ka", "გამარჯობა."),
+        ("ёлка", "ru", "Ёлка."),
+    ],
+)
+def test_whitespace_is_collapsed_and_the_first_letter_is_upper_case(
+    text: str, language: str | None, made: str
+) -> None:
+    assert punctuate(text, "calm", language) == made
+
+
+@given(st.text(max_size=20) | marks_and_letters, tags, languages)
+@example("« a .»", "excited", "fr")
+@example("a ' '", "calm", None)
+@example("a.\"..'", "excited", None)
+@example("a....,", "calm", "zh")
+def test_punctuating_twice_changes_nothing(text: str, tag: str, language: str | None) -> None:
+    once = punctuate(text, tag, language)
+    assert punctuate(once, tag, language) == once
+
+
+@given(st.text(max_size=20) | marks_and_letters, tags, languages)
+def test_words_are_never_changed(text: str, tag: str, language: str | None) -> None:
+    def words(of: str) -> str:
+        return "".join(character for character in of.casefold() if character.isalnum())
+
+    assert words(punctuate(text, tag, language)) == words(text) or language in {"tr", "az"}
+
+
+@pytest.mark.parametrize("text", ["", "  ", "\n", ".", "...", "♪", "“”"])
+def test_text_without_words_gets_no_mark_and_no_tagged_text(text: str) -> None:
+    made = punctuate(text, "excited", "en")
+    assert made == text.strip()
+    assert tagged(made, "excited") is None
+
+
+def test_tagged_text_has_the_tag_before_it() -> None:
+    assert tagged("Good night.", "soft tone") == "(soft tone) Good night."
+    assert tagged("Good night.", "soft tone", "fish-s2") == "[soft tone] Good night."

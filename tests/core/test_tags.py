@@ -1,0 +1,247 @@
+"""Tags: the rules to the letter, their order, and that a synthesiser knows every tag."""
+
+import itertools
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dailytalk_contiguous.core.buckets import LEVELS
+from dailytalk_contiguous.core.errors import DailytalkError
+from dailytalk_contiguous.core.tag_lists import FISH_S1, check_tags, only_at_start, render, style_of
+from dailytalk_contiguous.core.tags import PRESETS, Evidence, choose_tag, rules_of
+
+L, M, H = LEVELS
+
+
+def grid_evidence(arousal: str, valence: str, dominance: str, pitch_var: str = M) -> Evidence:
+    return Evidence(arousal=arousal, valence=valence, dominance=dominance, pitch_var=pitch_var)
+
+
+def test_acceptance_example_is_excited() -> None:
+    evidence = Evidence(
+        valence=M, arousal=H, dominance=H, energy=M, rate=H, zcr=L, pitch_var=M, speech_rate=2.1, rate_ratio=1.3
+    )
+    assert choose_tag(evidence) == ("excited", "grid: arousal HIGH, valence MID, dominance HIGH")
+
+
+# The grid as the rules print it: arousal, then valence LOW | MID | HIGH, each dominance LOW / MID / HIGH.
+STANDARD = {
+    H: "anxious / frustrated / angry | nervous / excited / excited | surprised / excited / delighted",
+    M: "worried / disappointed / frustrated | uncertain / calm / confident | satisfied / satisfied / satisfied",
+    L: "depressed / sad / sad | calm / calm / calm | relaxed / relaxed / satisfied",
+}
+SEED = {
+    H: "anxious / frustrated / angry | nervous / excited / determined | excited / excited / delighted",
+    M: "worried / disappointed / frustrated | uncertain / calm / confident | satisfied / satisfied / satisfied",
+    L: "depressed / sad / sad | calm / calm / calm | relaxed / relaxed / satisfied",
+}
+
+
+@pytest.mark.parametrize(
+    ("preset", "table", "prefix"), [("standard", STANDARD, "grid"), ("seed", SEED, "seed grid")]
+)
+def test_every_cell_of_the_grid_is_reached(preset: str, table: dict[str, str], prefix: str) -> None:
+    for arousal, row in table.items():
+        for valence, cell in zip(LEVELS, row.split(" | "), strict=True):
+            for dominance, tag in zip(LEVELS, cell.split(" / "), strict=True):
+                rule = f"{prefix}: arousal {arousal}, valence {valence}, dominance {dominance}"
+                assert choose_tag(grid_evidence(arousal, valence, dominance), preset) == (tag, rule)
+
+
+def test_pitch_variation_changes_four_cells_of_the_grid() -> None:
+    changed = {
+        (arousal, valence, dominance, pitch_var): choose_tag(grid_evidence(arousal, valence, dominance, pitch_var))
+        for arousal, valence, dominance, pitch_var in itertools.product(LEVELS, LEVELS, LEVELS, (L, H))
+        if choose_tag(grid_evidence(arousal, valence, dominance, pitch_var)).tag
+        != choose_tag(grid_evidence(arousal, valence, dominance)).tag
+    }
+    assert {cell: choice.tag for cell, choice in changed.items()} == {
+        (H, M, H, L): "determined",
+        (M, H, L, H): "happy",
+        (M, H, M, H): "happy",
+        (M, H, H, H): "proud",
+    }
+    assert changed[H, M, H, L].rule == "grid: arousal HIGH, valence MID, dominance HIGH, pitch_var LOW"
+
+
+def test_seed_knows_happy_but_neither_proud_nor_steady_determination() -> None:
+    assert choose_tag(grid_evidence(M, H, H, H), "seed").tag == "happy"
+    assert choose_tag(grid_evidence(H, M, H, H), "seed").tag == "determined"
+
+
+GATES = {
+    "T1 whispering": Evidence(energy=L, zcr=H, voiced_fraction=0.19),
+    "T2 screaming": Evidence(energy=H, arousal=H, valence=L, f0_ratio=1.6),
+    "T3 shouting": Evidence(energy=H, arousal=H, rms_gain_db=6.0),
+    "T4 soft tone": Evidence(energy=L, arousal=M, rms_gain_db=-6.0),
+    "T5 in a hurry tone": Evidence(rate=H, arousal=M, rate_ratio=1.25, speech_rate=3.5),
+}
+
+
+@pytest.mark.parametrize(("rule", "evidence"), GATES.items())
+def test_tone_gate_holds_on_its_margin(rule: str, evidence: Evidence) -> None:
+    assert choose_tag(evidence) == (rule[3:], rule)
+
+
+@pytest.mark.parametrize(
+    ("rule", "change"),
+    [
+        ("T1 whispering", {"energy": M}),
+        ("T1 whispering", {"zcr": M}),
+        ("T1 whispering", {"voiced_fraction": 0.2}),
+        ("T2 screaming", {"energy": M}),
+        ("T2 screaming", {"arousal": M}),
+        ("T2 screaming", {"valence": M}),
+        ("T2 screaming", {"f0_ratio": 1.59}),
+        ("T3 shouting", {"energy": M}),
+        ("T3 shouting", {"arousal": M}),
+        ("T3 shouting", {"rms_gain_db": 5.99}),
+        ("T4 soft tone", {"energy": M}),
+        ("T4 soft tone", {"arousal": H}),
+        ("T4 soft tone", {"rms_gain_db": -5.99}),
+        ("T5 in a hurry tone", {"rate": M}),
+        ("T5 in a hurry tone", {"arousal": L}),
+        ("T5 in a hurry tone", {"rate_ratio": 1.24}),
+        ("T5 in a hurry tone", {"speech_rate": 3.49}),
+    ],
+)
+def test_tone_gate_needs_every_condition(rule: str, change: dict[str, str | float]) -> None:
+    assert choose_tag(GATES[rule]._replace(**change)).rule.startswith("grid: ")
+
+
+@pytest.mark.parametrize(("rule", "evidence"), GATES.items())
+def test_unknown_measures_satisfy_no_gate(rule: str, evidence: Evidence) -> None:
+    measures = [name for name, value in evidence._asdict().items() if isinstance(value, float) and value == value]
+    assert measures
+    for measure in measures:
+        assert choose_tag(evidence._replace(**{measure: math.nan})).rule != rule
+
+
+def test_gates_are_tried_in_order_before_questions() -> None:
+    loud = Evidence(energy=H, arousal=H, valence=L, f0_ratio=2, rms_gain_db=9, rate=H, rate_ratio=2, speech_rate=5)
+    assert choose_tag(loud).tag == "screaming"
+    assert choose_tag(loud._replace(f0_ratio=1.0)).tag == "shouting"
+    assert choose_tag(loud._replace(f0_ratio=1.0, rms_gain_db=0)).tag == "in a hurry tone"
+    quiet = Evidence(energy=L, zcr=H, voiced_fraction=0.1, rms_gain_db=-9, question=True)
+    assert choose_tag(quiet).tag == "whispering"
+    assert choose_tag(quiet._replace(zcr=M)).tag == "soft tone"
+    assert choose_tag(quiet._replace(zcr=M, rms_gain_db=0)).tag == "curious"
+
+
+@pytest.mark.parametrize(
+    ("valence", "arousal", "dominance", "tag"),
+    [
+        (L, L, L, "confused"),
+        (L, M, L, "confused"),
+        (L, M, M, "doubtful"),
+        (L, L, H, "doubtful"),
+        (M, L, H, "uncertain"),
+        (M, M, L, "uncertain"),
+        (M, M, M, "curious"),
+        (M, M, H, "curious"),
+        (H, L, L, "curious"),
+        (H, M, H, "curious"),
+    ],
+)
+def test_question(valence: str, arousal: str, dominance: str, tag: str) -> None:
+    asked = Evidence(valence=valence, arousal=arousal, dominance=dominance, question=True)
+    assert choose_tag(asked) == (tag, f"question: {tag}")
+
+
+def test_angry_question_stays_angry() -> None:
+    assert choose_tag(Evidence(valence=L, arousal=H, dominance=H, question=True)).tag == "angry"
+
+
+def test_seed_gates_need_no_margin_and_know_no_questions() -> None:
+    assert choose_tag(Evidence(energy=L, zcr=H), "seed") == ("whispering", "seed 1 whispering")
+    assert choose_tag(Evidence(energy=H, arousal=H), "seed") == ("shouting", "seed 2 shouting")
+    assert choose_tag(Evidence(energy=L, arousal=H, rate=H), "seed") == ("soft tone", "seed 3 soft tone")
+    assert choose_tag(Evidence(rate=H), "seed") == ("in a hurry tone", "seed 4 in a hurry tone")
+    assert choose_tag(Evidence(rate=H, arousal=L), "seed").tag == "calm"
+    assert choose_tag(Evidence(question=True), "seed").tag == "calm"
+
+
+levels = st.sampled_from(LEVELS)
+measures = st.floats(-50, 50) | st.just(math.nan)
+
+
+@given(st.builds(Evidence, *[levels] * 8, *[measures] * 5, st.booleans()), st.sampled_from(sorted(PRESETS)))
+def test_every_utterance_gets_a_tag_that_fish_s1_knows(evidence: Evidence, preset: str) -> None:
+    choice = choose_tag(evidence, preset)
+    assert choice.tag in style_of("fish-s1").tags
+    assert (choice.rule, choice.tag) in {(rule.name, rule.tag) for rule in rules_of(preset)}
+
+
+def test_every_tag_of_every_preset_is_legal_for_fish_s1() -> None:
+    tags = {rule.tag for rules in PRESETS.values() for rule in rules}
+    assert check_tags(tags, "fish-s1", {}) == {tag: tag for tag in tags}
+
+
+def test_rule_names_say_which_tag_or_cell_and_are_unique() -> None:
+    for rules in PRESETS.values():
+        pairs = {(rule.name, rule.conditions) for rule in rules}
+        assert len(pairs) == len(rules)
+        assert len({(rule.name, rule.tag) for rule in rules}) == len({rule.name for rule in rules})
+
+
+def test_bucket_that_is_no_level_is_refused() -> None:
+    with pytest.raises(ValueError, match="LOW, MID or HIGH"):
+        choose_tag(Evidence(arousal="high"))
+
+
+def test_unknown_preset_is_refused() -> None:
+    with pytest.raises(ValueError, match="standard, seed"):
+        rules_of("strict")
+
+
+def test_fish_s1_lists_are_complete() -> None:
+    assert {group: len(tags) for group, tags in FISH_S1.items()} == {
+        "basic": 24,
+        "advanced": 25,
+        "tones": 5,
+        "effects": 10,
+        "special": 5,
+    }
+    assert len(style_of("fish-s1").tags) == 69
+
+
+def test_emotions_stand_only_at_the_start_of_a_sentence_for_s1() -> None:
+    assert only_at_start("angry", "fish-s1")
+    assert only_at_start("determined", "fish-s1")
+    assert not only_at_start("shouting", "fish-s1")
+    assert not only_at_start("sighing", "fish-s1")
+    assert not only_at_start("angry", "fish-s2")
+
+
+def test_unknown_tag_is_an_error_that_lists_the_mapping_to_add() -> None:
+    with pytest.raises(DailytalkError) as caught:
+        check_tags(["happy", "joyful", "wispering", "joyful"], "fish-s1", {})
+    assert caught.value.reason == "fish-s1 does not know 'joyful', 'wispering'"
+    assert '"wispering": "whispering"' in caught.value.remedy
+    assert '"joyful": "' in caught.value.remedy
+    assert "sarcastic" in caught.value.remedy
+
+
+def test_mapping_is_followed_and_checked_too() -> None:
+    assert check_tags(["joyful", "sad"], "fish-s1", {"joyful": "happy"}) == {"joyful": "happy", "sad": "sad"}
+    with pytest.raises(DailytalkError, match=r"'joyful' \(as 'glee'\)"):
+        check_tags(["joyful"], "fish-s1", {"joyful": "glee"})
+
+
+def test_fish_s2_takes_any_words_but_its_own_brackets() -> None:
+    assert check_tags(["joyful, out of breath"], "fish-s2", {}) == {
+        "joyful, out of breath": "joyful, out of breath"
+    }
+    for tag in ("", " ", "a] b"):
+        with pytest.raises(DailytalkError):
+            check_tags([tag], "fish-s2", {})
+
+
+def test_tags_are_written_as_the_synthesiser_reads_them() -> None:
+    assert render("soft tone", "Good night.", "fish-s1") == "(soft tone) Good night."
+    assert render("soft tone", "Good night.", "fish-s2") == "[soft tone] Good night."
+    assert render("", "Good night.", "fish-s1") == "Good night."
+    with pytest.raises(ValueError, match="fish-s1, fish-s2"):
+        render("calm", "Hello.", "fish-s3")

@@ -1,0 +1,425 @@
+import itertools
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from praatio import textgrid
+
+from dailytalk_contiguous.core.errors import BadInput
+from dailytalk_contiguous.sources.speakers import sides_of
+from dailytalk_contiguous.sources.transcripts import cues_within, find_transcripts, read_transcripts
+
+
+def save(path: Path, content: Any, encoding: str = "utf-8") -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes((content if isinstance(content, str) else json.dumps(content)).encode(encoding))
+    return path
+
+
+def read(*paths: Path, recording: str = "call.wav") -> list[dict[str, Any]]:
+    return read_transcripts(paths, recording)
+
+
+def said(cues: list[dict[str, Any]]) -> list[tuple[str, str]]:
+    return [(cue["channel"], cue["text"]) for cue in cues]
+
+
+def line(channel: str, start: float, end: float, raw: str, **more: Any) -> str:
+    return json.dumps({"channel": channel, "start": start, "end": end, "text_raw": raw, **more}) + "\n"
+
+
+SRT = "1\n00:00:01,000 --> 00:00:02,500\n{first}\n\n2\n00:00:03,000 --> 00:00:04,000\n{second}\n"
+ALIGNMENTS = {"alignments": [["hi", [0.1, 0.4], "SPEAKER_MAIN"], ["yo", [0.2, 0.5], "SPEAKER_OTHER"]]}
+
+
+# Finding
+
+
+def test_files_with_the_same_stem_are_found_under_the_relative_path(tmp_path: Path) -> None:
+    audio = save(tmp_path / "audio/day/call.wav", "")
+    wanted = {save(tmp_path / f"texts/day/call.{end}", "{}") for end in ("left.srt", "R.VTT", "TextGrid", "json")}
+    save(tmp_path / "texts/call.json", "{}")
+    save(tmp_path / "texts/day/call2.json", "{}")
+    save(tmp_path / "texts/day/call.txt", "")
+    save(tmp_path / "texts/day/call.de.srt", "")
+    assert set(find_transcripts(audio, tmp_path / "texts", Path("day/call.wav"))) == wanted
+
+
+def test_folder_itself_is_searched_when_the_relative_path_has_none(tmp_path: Path) -> None:
+    audio = tmp_path / "audio/day/call.wav"
+    wanted = save(tmp_path / "texts/call.srt", "")
+    assert find_transcripts(audio, tmp_path / "texts", Path("day/call.wav")) == [wanted]
+
+
+def test_transcript_of_a_run_is_found(tmp_path: Path) -> None:
+    wanted = save(tmp_path / "transcript.jsonl", line("left", 0, 1, "hi"))
+    assert find_transcripts(tmp_path / "call.wav", None, Path("call.wav")) == [wanted]
+
+
+def test_reference_is_never_found(tmp_path: Path) -> None:
+    save(tmp_path / "call.reference.json", {"utterances": []})
+    assert find_transcripts(tmp_path / "call.wav", None, Path("call.wav")) == []
+    assert find_transcripts(tmp_path / "call.reference.wav", tmp_path, Path("call.reference.wav")) == []
+
+
+def test_other_json_beside_the_audio_is_passed_over_but_not_in_a_folder_of_transcripts(tmp_path: Path) -> None:
+    save(tmp_path / "call.json", {"recorded": "2020-01-01"})
+    save(tmp_path / "call.jsonl", {"path": "call.wav", "duration": 3.0})
+    assert find_transcripts(tmp_path / "call.wav", None, Path("call.wav")) == []
+    assert len(find_transcripts(tmp_path / "call.wav", tmp_path, Path("call.wav"))) == 2
+
+
+def test_subtitles_of_another_recording_are_not_a_side_of_this_one(tmp_path: Path) -> None:
+    subtitles = save(tmp_path / "call.1.srt", "")
+    assert find_transcripts(tmp_path / "call.wav", None, Path("call.wav")) == [subtitles]
+    other = save(tmp_path / "call.1.wav", "")
+    assert find_transcripts(tmp_path / "call.wav", None, Path("call.wav")) == []
+    assert find_transcripts(other, None, Path("call.1.wav")) == [subtitles]
+
+
+def test_missing_folder_has_no_transcripts(tmp_path: Path) -> None:
+    assert find_transcripts(tmp_path / "call.wav", tmp_path / "none", Path("call.wav")) == []
+
+
+# Our own
+
+
+def test_only_the_lines_of_the_recording_are_read_from_a_run(tmp_path: Path) -> None:
+    text = line("right", 2, 3, "b", audio_file="call.wav") + "\n" + line("left", 0, 1, "x", audio_file="other.wav")
+    path = save(tmp_path / "transcript.jsonl", text + line("left", 0, 1, "a", audio_file="call.wav"))
+    assert said(read(path)) == [("left", "a"), ("right", "b")]
+
+
+def test_changed_run_transcript_is_read_again(tmp_path: Path) -> None:
+    path = save(tmp_path / "call.jsonl", line("left", 0, 1, "before"))
+    assert said(read(path)) == [("left", "before")]
+    save(path, line("left", 0, 1, "after it"))
+    assert said(read(path)) == [("left", "after it")]
+
+
+def test_own_words_keep_their_times_and_probabilities(tmp_path: Path) -> None:
+    words = [
+        {"word": "Hello,", "start": 0.1, "end": 0.4, "probability": 0.9},
+        {"word": "you", "start": 0.5, "end": 0.8},
+    ]
+    (cue,) = read(save(tmp_path / "call.jsonl", line("left", 0, 1, "Hello, you", text="Hello, you!", words=words)))
+    assert cue["words"] == [words[0], {**words[1], "probability": None}]
+    assert cue["text"] == "Hello, you"
+
+
+def test_words_that_do_not_spell_a_corrected_text_are_left_out(tmp_path: Path) -> None:
+    words = [{"word": "wreck", "start": 0.1, "end": 0.4}]
+    (cue,) = read(save(tmp_path / "call.jsonl", line("left", 0, 1, "recognise", words=words)))
+    assert (cue["text"], cue["words"]) == ("recognise", [])
+
+
+def test_utterances_json_is_read_by_path(tmp_path: Path) -> None:
+    utterance = {"channel": "right", "start": 1, "end": 2, "text": "hi", "words": None}
+    path = save(tmp_path / "call.reference.json", {"utterances": [utterance]})
+    assert read(path) == [{"channel": "right", "start": 1.0, "end": 2.0, "text": "hi", "words": []}]
+
+
+# Words in JSON
+
+
+def test_moshi_main_speaker_is_left_and_words_become_cues_at_pauses(tmp_path: Path) -> None:
+    words = [
+        ["far", [2.0, 2.2], "SPEAKER_MAIN"],
+        ["a", [0.1, 0.4], "SPEAKER_MAIN"],
+        ["b", [0.7, 1.0], "SPEAKER_MAIN"],
+    ]
+    cues = read(save(tmp_path / "call.json", {"alignments": [*words, ["yes", [0.3, 0.5], "SPEAKER_OTHER"]]}))
+    assert said(cues) == [("left", "a b"), ("right", "yes"), ("left", "far")]
+    assert (cues[0]["start"], cues[0]["end"], len(cues[0]["words"])) == (0.1, 1.0, 2)
+
+
+def test_jmoshi_speaker_a_is_left(tmp_path: Path) -> None:
+    words = [("B", "はい", 0.0, 0.5), ("A", "今日", 0.2, 0.6), ("A", "は", 0.6, 0.7)]
+    items = [{"speaker": who, "word": word, "start": start, "end": end} for who, word, start, end in words]
+    assert said(read(save(tmp_path / "call.json", items))) == [("right", "はい"), ("left", "今日は")]
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be"])
+def test_any_unicode_file_is_read(tmp_path: Path, encoding: str) -> None:
+    assert said(read(save(tmp_path / "call.json", ALIGNMENTS, encoding))) == [("left", "hi"), ("right", "yo")]
+
+
+# Subtitles
+
+
+def test_subtitles_of_one_side_are_taken_from_the_file_name(tmp_path: Path) -> None:
+    left = save(tmp_path / "call.L.srt", SRT.format(first="<i>Hello</i>\n{\\an8}there &amp; you", second="42"))
+    right = save(tmp_path / "call.ch1.vtt", "WEBVTT\n\n00:02.000 --> 00:03.000 align:start\nNote: yes\n")
+    cues = read(left, right)
+    assert said(cues) == [("left", "Hello there & you"), ("right", "Note: yes"), ("left", "42")]
+    assert [(cue["start"], cue["end"]) for cue in cues] == [(1.0, 2.5), (2.0, 3.0), (3.0, 4.0)]
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [("A: one", "B: two"), ("Mary Ann: one", "JOHN: two"), ("[SPEAKER_00]: one", "[SPEAKER_01]: two")],
+)
+def test_speakers_at_the_beginning_of_subtitles_decide(tmp_path: Path, first: str, second: str) -> None:
+    cues = read(save(tmp_path / "call.srt", SRT.format(first=first, second=second)))
+    assert said(cues) == [("left", "one"), ("right", "two")]
+
+
+def test_name_that_explains_itself_wins_over_order(tmp_path: Path) -> None:
+    cues = read(save(tmp_path / "call.srt", SRT.format(first="Right: one", second="Bob: two")))
+    assert said(cues) == [("right", "one"), ("left", "two")]
+
+
+def test_two_speakers_in_one_subtitle_are_told_apart(tmp_path: Path) -> None:
+    text = SRT.format(first="A: one\nmore: that is\nB: me too", second="A: three")
+    assert said(read(save(tmp_path / "call.srt", text))) == [
+        ("left", "one more: that is"),
+        ("right", "me too"),
+        ("left", "three"),
+    ]
+
+
+def test_name_before_every_subtitle_of_one_side_is_taken_off(tmp_path: Path) -> None:
+    path = save(tmp_path / "call.left.srt", SRT.format(first="A: one", second="A: two"))
+    assert said(read(path)) == [("left", "one"), ("left", "two")]
+
+
+def test_vtt_voices_notes_cue_names_and_inner_times(tmp_path: Path) -> None:
+    text = (
+        "WEBVTT\n\nSTYLE\n::cue {color: red}\n\nNOTE a note\n\nintro\n00:00:01.000 --> 00:00:02.000\n"
+        "<v.loud Mary Ann>Hello <00:00:01.500><c>there</c></v>\n3\n\nNOTE\nanother\n\nouter\n"
+        "00:03.000 --> 00:04.000\n<v Bob>Hi: <b>you</b></v>\n"
+    )
+    assert said(read(save(tmp_path / "call.vtt", text))) == [("left", "Hello there 3"), ("right", "Hi: you")]
+
+
+def test_subtitles_without_speakers_are_to_be_split(tmp_path: Path) -> None:
+    path = save(tmp_path / "call.srt", SRT.format(first="A: one", second="two"))
+    with pytest.raises(BadInput, match=r"call\.srt: 1 of 2 .* line 6.*NAME\.left\.srt"):
+        read(path)
+
+
+def test_subtitles_of_three_speakers_are_refused(tmp_path: Path) -> None:
+    path = save(
+        tmp_path / "call.srt", SRT.format(first="A: one", second="B: two") + "\n0:0:5,0 --> 0:0:6,0\nMary: 3"
+    )
+    with pytest.raises(BadInput, match="more than two"):
+        read(path)
+
+
+# TextGrids
+
+
+def grid(path: Path, tiers: dict[str, list[tuple[float, float, str]]], form: str = "long_textgrid") -> Path:
+    made = textgrid.Textgrid()
+    for name, entries in tiers.items():
+        made.addTier(textgrid.IntervalTier(name, entries, 0, 10))
+    made.save(str(path), form, includeBlankSpaces=True)
+    return path
+
+
+WORDS = [(0.0, 0.5, "hello"), (0.5, 1.0, "sp"), (1.0, 1.5, "you")]
+
+
+@pytest.mark.parametrize("form", ["long_textgrid", "short_textgrid"])
+def test_mfa_tiers_are_words_of_their_speaker(tmp_path: Path, form: str) -> None:
+    tiers = {"right - words": [(2, 3, "yes")], "right - phones": [(2, 3, "Y")], "left - words": WORDS}
+    cues = read(grid(tmp_path / "call.TextGrid", tiers, form))
+    assert said(cues) == [("left", "hello"), ("left", "you"), ("right", "yes")]
+    assert cues[0]["words"] == [{"word": "hello", "start": 0.0, "end": 0.5, "probability": None}]
+
+
+def test_tiers_of_sentences_are_cues_without_words(tmp_path: Path) -> None:
+    tiers = {"Mary": [(0, 2, "how are you")], "John": [(2, 3, "fine, thank you")]}
+    cues = read(grid(tmp_path / "call.TextGrid", tiers))
+    assert said(cues) == [("left", "how are you"), ("right", "fine, thank you")]
+    assert cues[0]["words"] == []
+
+
+def test_words_count_where_a_speaker_has_utterances_too(tmp_path: Path) -> None:
+    cues = read(grid(tmp_path / "call.TextGrid", {"utterances": [(0, 2, "hello you")], "words": WORDS}))
+    assert said(cues) == [("left", "hello"), ("left", "you")]
+
+
+def test_textgrid_in_utf16_of_one_side(tmp_path: Path) -> None:
+    path = grid(tmp_path / "call.right.TextGrid", {"words": [(0, 1, "süß")]})
+    save(path, path.read_text(encoding="utf-8"), "utf-16")
+    assert said(read(path)) == [("right", "süß")]
+
+
+@pytest.mark.parametrize("form", ["long_textgrid", "short_textgrid"])
+def test_textgrid_that_breaks_off_anywhere_is_refused(tmp_path: Path, form: str) -> None:
+    path = grid(tmp_path / "call.TextGrid", {"A": WORDS, "B": WORDS}, form)
+    lines = path.read_text(encoding="utf-8").splitlines()
+    for count in range(len(lines)):
+        save(path, "\n".join(lines[:count]) + "\n")
+        with pytest.raises(BadInput, match=r"call\.TextGrid"):
+            read(path)
+
+
+def test_textgrid_of_three_speakers_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match="more than two"):
+        read(grid(tmp_path / "call.TextGrid", {"A": WORDS, "B": WORDS, "notes": [(0, 1, "a door closes")]}))
+
+
+# What is broken
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "told"),
+    [
+        ("call.json", '{"alignments":\n [["a", [0, 1}', "line 2 is not JSON"),
+        ("call.json", '{"other": []}', "no known kind"),
+        ("call.json", '{"alignments": [["a", [0, 1], "SPEAKER_MAIN"], ["b", 2]]}', "word 2 is"),
+        ("call.json", '{"alignments": [["a", [1, 0], "SPEAKER_MAIN"]]}', "word 1 has the times 1 to 0"),
+        ("call.json", '{"alignments": [["a", [-1, 0], "SPEAKER_MAIN"]]}', "the times -1 to 0"),
+        ("call.json", '{"alignments": [["a", ["0", "1"], "SPEAKER_MAIN"]]}', "the times '0' to '1'"),
+        ("call.json", '{"alignments": [["a", [0, NaN], "SPEAKER_MAIN"]]}', "the times 0 to nan"),
+        ("call.json", '{"alignments": [[" ", [0, 1], "SPEAKER_MAIN"]]}', "the word ' '"),
+        ("call.json", '[{"speaker": "A", "word": "a", "start": 0}]', "word 1 is"),
+        ("call.json", '{"utterances": ["a"]}', "utterance 1 is not an utterance"),
+        ("call.jsonl", line("left", 0, 1, "a") + "{oops", "line 2 is not JSON"),
+        ("call.jsonl", line("left", 0, 1, "a") + "[]", "line 2 is not a JSON object"),
+        ("call.jsonl", line("up", 0, 1, "a"), "line 1 has the channel 'up'"),
+        ("call.jsonl", '{"channel": "left", "start": 0, "end": 1}', "the text None"),
+        ("call.left.srt", "no times at all", "no subtitles"),
+        (
+            "call.left.srt",
+            SRT.format(first="a", second="b").replace("03,000 -->", "03 -->"),
+            "line 6 has no start",
+        ),
+        (
+            "call.left.srt",
+            SRT.format(first="a", second="b").replace("04,", "02,"),
+            "line 6 has the times 3.0 to 2.0",
+        ),
+        ("call.left.vtt", "WEBVTT\n\n00:01,000 --> 00:02,000\na\n", "line 3 has no start"),
+        ("call.TextGrid", "nothing", "does not begin like a TextGrid"),
+        ("call.docx", "", "unknown extension"),
+    ],
+)
+def test_broken_file_is_named_with_what_is_wrong(tmp_path: Path, name: str, content: str, told: str) -> None:
+    with pytest.raises(BadInput) as caught:
+        read(save(tmp_path / name, content))
+    assert name in caught.value.reason
+    assert told in caught.value.reason
+    assert caught.value.remedy
+
+
+def test_text_that_is_not_unicode_is_refused_with_its_line(tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match="line 2 is not UTF-8"):
+        read(save(tmp_path / "call.left.srt", "1\nsüß", "latin-1"))
+
+
+def test_missing_file_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match="can't be read"):
+        read(tmp_path / "call.json")
+
+
+def test_two_files_for_one_channel_are_refused(tmp_path: Path) -> None:
+    alignments = save(tmp_path / "call.json", ALIGNMENTS)
+    subtitles = save(tmp_path / "call.left.srt", SRT.format(first="a", second="b"))
+    with pytest.raises(BadInput, match=r"call\.left\.srt: gives the left channel, as call\.json does"):
+        read(alignments, subtitles)
+
+
+def test_each_channel_may_come_from_its_own_format(tmp_path: Path) -> None:
+    left = save(tmp_path / "call.json", {"alignments": ALIGNMENTS["alignments"][:1]})
+    right = save(tmp_path / "call.right.srt", SRT.format(first="a", second="b"))
+    assert said(read(left, right)) == [("left", "hi"), ("right", "a"), ("right", "b")]
+
+
+# Sides
+
+
+@pytest.mark.parametrize(
+    ("names", "left"),
+    [
+        (["B", "A"], "A"),
+        (["Right", "Left"], "Left"),
+        (["ch1", "ch0"], "ch0"),
+        (["ch2", "ch1"], "ch1"),
+        (["2", "1"], "1"),
+        (["Speaker 2", "Speaker 1"], "Speaker 1"),
+        (["SPEAKER_01", "SPEAKER_00"], "SPEAKER_00"),
+        (["speaker_02", "speaker_01"], "speaker_01"),
+        (["speaker 1", "speaker 0"], "speaker 0"),
+        (["Mary", "John"], "Mary"),
+        (["Mary", "A"], "A"),
+        (["B", "Mary"], "Mary"),
+    ],
+)
+def test_name_of_the_left_side(names: list[str], left: str) -> None:
+    (right,) = set(names) - {left}
+    assert sides_of(names, Path("x")) == {left: "left", right: "right"}
+
+
+@pytest.mark.parametrize(
+    ("name", "side"), [("1", "left"), ("ch1", "right"), ("SPEAKER_01", "right"), ("r", "right")]
+)
+def test_side_of_a_single_name(name: str, side: str) -> None:
+    assert sides_of([name], Path("x")) == {name: side}
+
+
+@pytest.mark.parametrize("names", [["A", "left"], ["A", "B", "C"], ["x", "y", "z"], ["0", "1", "2"]])
+def test_names_of_more_or_fewer_than_two_sides_are_refused(names: list[str]) -> None:
+    with pytest.raises(BadInput):
+        sides_of(names, Path("x"))
+
+
+# Cutting
+
+
+def cue(start: float, end: float, text: str, *times: tuple[float, float], channel: str = "left") -> dict[str, Any]:
+    words = [
+        {"word": word, "start": a, "end": b, "probability": None}
+        for word, (a, b) in zip(text.split(), times, strict=False)
+    ]
+    return {"channel": channel, "start": start, "end": end, "text": text, "words": words}
+
+
+def test_cue_with_words_is_cut_at_their_midpoints() -> None:
+    whole = cue(8, 12, "a b c", (8, 9), (9.6, 10.2), (10.2, 12))
+    assert cues_within([whole], 0, 10) == [cue(8, 10, "a b", (8, 9), (9.6, 10))]
+    assert cues_within([whole], 10, 5) == [cue(pytest.approx(0.2), 2, "c", (pytest.approx(0.2), 2))]
+
+
+def test_cue_without_words_goes_to_the_side_of_its_midpoint() -> None:
+    assert cues_within([cue(8, 11, "a b")], 0, 10) == [cue(8, 10, "a b")]
+    assert cues_within([cue(9, 12, "a b")], 10, 10) == [cue(0, 2, "a b")]
+    assert cues_within([cue(9, 12, "a b")], 0, 10) == [cue(0, 10, "")]
+
+
+def test_what_lies_past_the_end_of_the_recording_belongs_to_the_last_conversation() -> None:
+    assert cues_within([cue(21, 22, "late")], 10, 10, last=True) == [cue(11, 12, "late")]
+
+
+def test_channel_that_is_silent_here_stays_marked_as_transcribed() -> None:
+    cues = [cue(1, 2, "a"), cue(15, 16, "b", channel="right")]
+    assert cues_within(cues, 0, 10) == [cue(0, 10, "", channel="right"), cue(1, 2, "a")]
+    assert cues_within([], 0, 10) == []
+
+
+TIMES = st.tuples(st.integers(0, 400), st.integers(0, 400)).map(lambda pair: tuple(t / 10 for t in sorted(pair)))
+
+
+@settings(deadline=None)
+@given(
+    st.lists(st.tuples(TIMES, st.lists(TIMES, max_size=4).map(sorted)), max_size=6),
+    st.lists(st.integers(1, 29), max_size=3, unique=True).map(sorted),
+)
+def test_conversations_share_out_every_word_once(drawn, borders) -> None:
+    cues = [
+        cue(*span, " ".join(f"w{n}.{k}" for k in range(len(times) or 2)), *times)
+        for n, (span, times) in enumerate(drawn)
+    ]
+    edges = [0, *borders, 30]
+    got = []
+    for start, end in itertools.pairwise(edges):
+        for part in cues_within(cues, start, end - start, last=end == 30):
+            got += part["text"].split()
+            assert 0 <= part["start"] <= part["end"]
+            assert end == 30 or part["end"] <= end - start
+    assert sorted(got) == sorted(word for whole in cues for word in whole["text"].split())

@@ -1,0 +1,145 @@
+"""The bucket stage: per channel within a conversation, with margins, and no row or utterance lost."""
+
+import json
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+from datasets import Dataset
+
+from dailytalk_contiguous.core.buckets import FEATURES, percentile
+from dailytalk_contiguous.core.errors import DailytalkError
+from dailytalk_contiguous.stages.bucket import Bucket, corpus_of
+
+
+def conversation(left: list[float], right: list[float], **columns: list[float | None]) -> dict[str, Any]:
+    """Every measure is the same: those of the left channel, then those of the right."""
+    values = [*left, *right]
+    channels = ["left"] * len(left) + ["right"] * len(right)
+    row: dict[str, Any] = {name: list(values) for name in FEATURES}
+    row |= {"utterance_id": [f"u{place}" for place in range(len(values))], "channel": channels}
+    return row | columns
+
+
+def batch_of(*rows: dict[str, Any]) -> dict[str, list[Any]]:
+    return {name: [row[name] for row in rows] for name in rows[0]}
+
+
+QUIET = [1.0, 2.0, 3.0, 4.0, 5.0, 6.0]
+LOUD = [10 * value for value in QUIET]
+
+
+def test_a_loud_speaker_does_not_make_the_other_quiet() -> None:
+    made = Bucket()(batch_of(conversation(QUIET, LOUD)))
+    assert made["energy_bucket"] == [["LOW", "LOW", "MID", "MID", "HIGH", "HIGH"] * 2]
+
+
+def test_seed_buckets_all_channels_of_the_row_together() -> None:
+    made = Bucket(preset="seed")(batch_of(conversation(QUIET, LOUD)))
+    assert made["energy_bucket"][0][:3] == ["LOW", "LOW", "LOW"]
+    assert made["energy_bucket"][0][8:] == ["HIGH"] * 4
+
+
+@pytest.mark.parametrize(("feature", "column"), FEATURES.items())
+def test_each_bucket_comes_from_its_own_measure(feature: str, column: str) -> None:
+    flat = conversation([1.0] * 6, [], **{feature: QUIET})
+    made = Bucket()(batch_of(flat))
+    assert made[column] == [percentile(QUIET, feature).labels]
+    assert all(made[other] == [["MID"] * 6] for other in FEATURES.values() if other != column)
+
+
+def test_channels_may_alternate() -> None:
+    row = conversation(QUIET, LOUD)
+    order = [0, 6, 1, 7, 2, 8, 3, 9, 4, 10, 5, 11]
+    mixed = {name: [values[place] for place in order] for name, values in row.items()}
+    plain, made = Bucket()(batch_of(row)), Bucket()(batch_of(mixed))
+    for name in Bucket.adds:
+        assert made[name] == [[plain[name][0][place] for place in order]]
+
+
+def test_margins_are_against_the_median_of_the_channel() -> None:
+    made = Bucket()(batch_of(conversation([1.0, 2.0, 4.0], [10.0, 10.0, 40.0])))
+    assert made["f0_ratio"] == made["rate_ratio"] == [[0.5, 1.0, 2.0, 1.0, 1.0, 4.0]]
+    gains = [-6.0206, 0, 6.0206, 0, 0, 12.0412]
+    assert made["rms_gain_db"][0] == pytest.approx(gains, abs=1e-4)
+
+
+def test_unknown_measures_are_mid_without_a_margin() -> None:
+    row = conversation([*QUIET, 7.0], [], f0_mean=[None, math.nan, 100.0, 100.0, 100.0, 100.0, 200.0])
+    made = Bucket()(batch_of(row))
+    assert made["pitch_bucket"][0][:2] == ["MID", "MID"]
+    assert np.isnan(made["f0_ratio"][0][:2]).all()
+    assert made["f0_ratio"][0][2:] == [1, 1, 1, 1, 2]
+
+
+def test_silent_conversation_keeps_its_row() -> None:
+    made = Bucket()(batch_of(conversation(QUIET, []), conversation([], []), conversation([], LOUD)))
+    assert made.keys() == Bucket.adds.keys()
+    for values in made.values():
+        assert [len(row) for row in values] == [6, 0, 6]
+
+
+def test_no_value_is_lost_through_a_dataset() -> None:
+    rows = Dataset.from_list([conversation([], []), conversation(QUIET, LOUD)])
+    made = Bucket().map(rows)[:]
+    direct = Bucket()(rows[:])
+    assert {name: made[name] for name in Bucket.adds} == direct
+
+
+def test_rows_do_not_depend_on_their_batch() -> None:
+    one, other = conversation(QUIET, LOUD), conversation(LOUD, QUIET)
+    together, apart = Bucket()(batch_of(one, other)), Bucket()(batch_of(other))
+    assert {name: rows[1] for name, rows in together.items()} == {name: rows[0] for name, rows in apart.items()}
+
+
+def test_robust_without_corpus_statistics_says_how_to_get_them() -> None:
+    stage = Bucket(preset="robust")
+    for run in (stage.preflight, lambda: stage(batch_of(conversation(QUIET, LOUD)))):
+        with pytest.raises(DailytalkError) as caught:
+            run()
+        assert "corpus_of" in caught.value.remedy
+
+
+def test_robust_runs_with_the_statistics_of_a_corpus() -> None:
+    rows = [conversation(QUIET, LOUD), conversation([], []), conversation(LOUD, [1.0])]
+    stage = Bucket(preset="robust", corpus=corpus_of(iter(rows)))
+    flat = stage(batch_of(conversation([20.0] * 6, [])))
+    assert set(flat["energy_bucket"][0]) == {"MID"}
+    extreme = stage(batch_of(conversation([20.0] * 8 + [500.0], [])))
+    assert extreme["energy_bucket"][0][-1] == "HIGH"
+
+
+def test_corpus_of_nothing_is_refused() -> None:
+    with pytest.raises(DailytalkError, match="longer rows"):
+        corpus_of([conversation([1.0], [])])
+
+
+def test_settings_survive_json() -> None:
+    stage = Bucket(preset="robust", corpus=corpus_of([conversation(QUIET, LOUD)]))
+    settings = json.loads(json.dumps({"preset": stage.preset, "floors": stage.floors, "corpus": stage.corpus}))
+    batch = batch_of(conversation(QUIET, LOUD))
+    assert Bucket(**settings)(batch) == stage(batch)
+    assert Bucket(**settings).digest == stage.digest
+
+
+def test_floors_are_a_setting_and_change_the_digest() -> None:
+    batch = batch_of(conversation([0.1, 0.11, 0.12, 0.13, 0.14, 0.1], []))
+    assert set(Bucket()(batch)["valence_bucket"][0]) == {"MID"}
+    assert "HIGH" in Bucket(floors=())(batch)["valence_bucket"][0]
+    assert Bucket(floors=()).digest != Bucket().digest
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"preset": "tertile"},
+        {"min_values": 0},
+        {"floors": (("energy", 1.0),)},
+        {"floors": (("rms", -1.0),)},
+        {"corpus": (("rms", math.nan, 1.0),)},
+    ],
+)
+def test_settings_that_mean_nothing_are_refused(settings: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match=r"preset|min_values|features|floors|corpus"):
+        Bucket(**settings)

@@ -1,0 +1,116 @@
+from typing import Any
+
+import pytest
+from datasets import Dataset, Features, List, Value
+
+from dailytalk_contiguous.core.schema import SECONDS, SOURCE, STRING
+from dailytalk_contiguous.stages.match_transcript import MatchTranscript
+
+
+def cue(channel: str, start: float, end: float, text: str, words: list[dict[str, Any]] | None = None) -> dict:
+    return {"channel": channel, "start": start, "end": end, "text": text, "words": words or []}
+
+
+def conversation(given: list[dict[str, Any]], spans: list[tuple[str, float, float]], offset: float = 0.0) -> dict:
+    return {
+        "conversation_id": ["call.000"],
+        "given": [given],
+        "offset": [offset],
+        "utterance_id": [[f"call.000/{channel}/{n:04d}" for n, (channel, _, _) in enumerate(spans)]],
+        "channel": [[channel for channel, _, _ in spans]],
+        "start": [[start for _, start, _ in spans]],
+        "end": [[end for _, _, end in spans]],
+    }
+
+
+SPANS = [("left", 0.0, 1.0), ("right", 1.2, 2.0), ("left", 2.5, 3.0)]
+
+
+def test_words_go_to_the_utterances_of_their_own_channel() -> None:
+    given = [cue("right", 1.0, 2.0, "fine"), cue("left", 0.0, 1.0, "how are you"), cue("left", 2.4, 3.0, "good")]
+    added = MatchTranscript()(conversation(given, SPANS))
+    assert added["given_text"] == [["how are you", "fine", "good"]]
+    assert [[w["word"] for w in words] for words in added["given_words"][0]] == [
+        ["how", "are", "you"],
+        ["fine"],
+        ["good"],
+    ]
+    assert added["unmatched"] == [[]]
+
+
+def test_channel_that_nobody_transcribed_is_left_to_the_recogniser() -> None:
+    added = MatchTranscript()(conversation([cue("left", 0.0, 1.0, "hello")], SPANS))
+    assert added["given_text"] == [["hello", None, ""]]
+    assert added["given_words"][0][1:] == [None, []]
+
+
+def test_empty_cue_marks_a_channel_as_transcribed() -> None:
+    added = MatchTranscript()(conversation([cue("left", 0.0, 3.0, "")], SPANS))
+    assert added["given_text"] == [["", None, ""]]
+
+
+def test_conversation_without_transcript_is_all_null() -> None:
+    added = MatchTranscript()(conversation([], SPANS))
+    assert added == {"given_text": [[None] * 3], "given_words": [[None] * 3], "unmatched": [[]]}
+
+
+def test_left_over_words_are_set_aside_with_their_time_in_the_recording() -> None:
+    given = [cue("right", 8.0, 9.0, "lost words"), cue("right", 1.2, 2.0, "kept")]
+    (unmatched,) = MatchTranscript()(conversation(given, SPANS, offset=100.0))["unmatched"]
+    assert [item["id"] for item in unmatched] == ["call.000/right/8.00s"]
+    assert unmatched[0]["stage"] == "MatchTranscript"
+    assert "'lost words' at 108.00-109.00 s" in unmatched[0]["reason"]
+    assert unmatched[0]["remedy"]
+
+
+def test_long_left_over_cue_is_shortened_in_its_reason() -> None:
+    given = [cue("left", 8.0, 9.0, " ".join(f"w{n}" for n in range(40)))]
+    (unmatched,) = MatchTranscript()(conversation(given, SPANS))["unmatched"]
+    assert "w11 … (40 words)" in unmatched[0]["reason"]
+    assert "w12" not in unmatched[0]["reason"]
+
+
+def test_words_of_a_conversation_without_speech_are_set_aside() -> None:
+    added = MatchTranscript()(conversation([cue("left", 0.0, 1.0, "hello")], []))
+    assert added["given_text"] == [[]]
+    assert len(added["unmatched"][0]) == 1
+
+
+def test_max_distance_decides_how_far_a_word_may_be() -> None:
+    batch = conversation([cue("left", 3.4, 3.6, "hi")], SPANS)
+    assert MatchTranscript(max_distance=0.5)(batch)["given_text"] == [["", None, "hi"]]
+    assert MatchTranscript(max_distance=0.4)(batch)["given_text"] == [["", None, ""]]
+
+
+@pytest.mark.parametrize("distance", [-1.0, float("nan"), float("inf")])
+def test_impossible_distance_is_refused(distance: float) -> None:
+    with pytest.raises(ValueError, match="max_distance"):
+        MatchTranscript(max_distance=distance)
+
+
+def test_unknown_channel_is_refused() -> None:
+    with pytest.raises(ValueError, match="middle"):
+        MatchTranscript()(conversation([cue("middle", 0, 1, "hi")], SPANS))
+
+
+def test_columns_survive_a_dataset_map() -> None:
+    features = Features(
+        {
+            "conversation_id": STRING,
+            "given": SOURCE["given"],
+            "offset": SECONDS,
+            "utterance_id": List(STRING),
+            "channel": List(STRING),
+            "start": List(Value("float64")),
+            "end": List(Value("float64")),
+        }
+    )
+    words = [{"word": "hello", "start": 0.1, "end": 0.5, "probability": 0.5}]
+    given = [cue("left", 0.0, 1.0, "hello", words), cue("left", 8, 9, "lost")]
+    empty, full = conversation([], SPANS), conversation(given, SPANS)
+    dataset = Dataset.from_dict({name: empty[name] + full[name] for name in empty}, features=features)
+    added = MatchTranscript().map(dataset)
+    assert added["given_text"][:] == [[None] * 3, ["hello", None, ""]]
+    assert added[1]["given_words"] == [words, None, []]
+    assert added[0]["unmatched"] == []
+    assert len(added[1]["unmatched"]) == 1

@@ -1,0 +1,39 @@
+"""The punctuation stage: text and tagged text, null where nothing is said."""
+
+import pytest
+from datasets import Dataset
+
+from dailytalk_contiguous.stages.punctuate import Punctuate
+
+
+def test_text_and_tagged_text_are_made() -> None:
+    made = Punctuate()({"text_raw": ["no way", "its late."], "tag": ["excited", "calm"]})
+    assert made == {
+        "text": ["No way!", "Its late."],
+        "tagged_text": ["(excited) No way!", "(calm) Its late."],
+    }
+
+
+def test_empty_text_stays_empty_and_has_no_tagged_text() -> None:
+    made = Punctuate()({"text_raw": ["", " ", None], "tag": ["excited"] * 3})
+    assert made == {"text": ["", "", ""], "tagged_text": [None] * 3}
+
+
+def test_language_chooses_the_marks() -> None:
+    made = Punctuate()({"text_raw": ["你好", "hello"], "tag": ["calm", "calm"], "language": ["zh", None]})
+    assert made["text"] == ["你好。", "Hello."]
+
+
+def test_synthesiser_chooses_how_the_tag_is_written() -> None:
+    made = Punctuate(synthesiser="fish-s2")({"text_raw": ["hello"], "tag": ["calm"]})
+    assert made["tagged_text"] == ["[calm] Hello."]
+
+
+def test_synthesiser_without_a_style_list_is_refused() -> None:
+    with pytest.raises(ValueError, match="fish-s1, fish-s2"):
+        Punctuate(synthesiser="robot")
+
+
+def test_nulls_survive_a_dataset() -> None:
+    rows = Dataset.from_dict({"text_raw": ["", "hello"], "tag": ["calm", "calm"]})
+    assert Punctuate().map(rows)["tagged_text"][:] == [None, "(calm) Hello."]

@@ -1,0 +1,84 @@
+"""The tag stage: columns in, tags and reasons out, alone and lifted to conversations."""
+
+import math
+from typing import Any
+
+import pytest
+from datasets import Dataset
+
+from dailytalk_contiguous.stages.base import PerUtterance
+from dailytalk_contiguous.stages.bucket import Bucket
+from dailytalk_contiguous.stages.tag import BUCKETS, Tag
+
+
+def utterance(text_raw: str | None = "", **columns: Any) -> dict[str, Any]:
+    measures = dict.fromkeys(("rms_gain_db", "f0_ratio", "rate_ratio", "speech_rate", "voiced_fraction"), math.nan)
+    return {**dict.fromkeys(BUCKETS.values(), "MID"), **measures, "text_raw": text_raw, **columns}
+
+
+def batch_of(*rows: dict[str, Any]) -> dict[str, list[Any]]:
+    return {name: [row[name] for row in rows] for name in rows[0]}
+
+
+def test_every_column_reaches_the_rules() -> None:
+    made = Tag()(
+        batch_of(
+            utterance(energy_bucket="LOW", zcr_bucket="HIGH", voiced_fraction=0.1),
+            utterance(energy_bucket="HIGH", arousal_bucket="HIGH", valence_bucket="LOW", f0_ratio=1.7),
+            utterance(energy_bucket="HIGH", arousal_bucket="HIGH", rms_gain_db=7.0),
+            utterance(rate_bucket="HIGH", rate_ratio=1.5, speech_rate=4.0),
+            utterance("What?"),
+            utterance(valence_bucket="HIGH", dominance_bucket="HIGH", pitch_var_bucket="HIGH"),
+        )
+    )
+    assert made["tag"] == ["whispering", "screaming", "shouting", "in a hurry tone", "curious", "proud"]
+    assert made["rule"][2] == "T3 shouting"
+    assert made["rule"][5] == "grid: arousal MID, valence HIGH, dominance HIGH, pitch_var HIGH"
+
+
+def test_null_measures_satisfy_no_gate() -> None:
+    made = Tag()(
+        batch_of(utterance(energy_bucket="LOW", zcr_bucket="HIGH", voiced_fraction=None, rms_gain_db=None))
+    )
+    assert made["tag"] == ["calm"]
+
+
+def test_margin_that_is_met_exactly_is_met_after_storage_as_float32() -> None:
+    row = utterance(energy_bucket="HIGH", arousal_bucket="HIGH", valence_bucket="LOW")
+    features = Bucket.adds["f0_ratio"].feature
+    stored = Dataset.from_dict({"f0_ratio": [1.6]}).cast_column("f0_ratio", features)[:]
+    assert Tag()(batch_of(row | {"f0_ratio": stored["f0_ratio"][0]}))["tag"] == ["screaming"]
+
+
+def test_question_column_decides_where_there_is_one() -> None:
+    made = Tag()(batch_of(utterance("what is it", question=True), utterance("what?", question=False)))
+    assert made["rule"] == ["question: curious", "grid: arousal MID, valence MID, dominance MID"]
+
+
+def test_final_question_mark_decides_without_the_column() -> None:
+    made = Tag()(batch_of(utterance("“what is it?”"), utterance("what is it"), utterance(None)))
+    assert made["tag"] == ["curious", "calm", "calm"]
+
+
+def test_seed_rules_are_selectable_by_name() -> None:
+    assert Tag(rules="seed")(batch_of(utterance(energy_bucket="LOW")))["rule"] == ["seed 3 soft tone"]
+
+
+@pytest.mark.parametrize("settings", [{"rules": "strict"}, {"synthesiser": "fish-s9"}])
+def test_settings_that_do_not_exist_are_refused(settings: dict[str, str]) -> None:
+    with pytest.raises(ValueError, match="choose one of"):
+        Tag(**settings)
+
+
+@pytest.mark.parametrize("rules", ["standard", "seed"])
+@pytest.mark.parametrize("synthesiser", ["fish-s1", "fish-s2"])
+def test_every_synthesiser_knows_the_tags_of_every_preset(rules: str, synthesiser: str) -> None:
+    Tag(rules, synthesiser).preflight()
+
+
+def test_conversations_keep_every_utterance_and_the_silent_one_its_row() -> None:
+    one, asked = utterance("so"), utterance("why?")
+    rows = [{name: [item[name] for item in items] for name in one} for items in ([one, asked], [], [asked])]
+    ids = [{"utterance_id": [str(place) for place in range(len(row["text_raw"]))]} for row in rows]
+    made = PerUtterance(Tag())(batch_of(*(row | extra for row, extra in zip(rows, ids, strict=True))))
+    assert made["tag"] == [["calm", "curious"], [], ["curious"]]
