@@ -1,1 +1,82 @@
-"""Expressive, word-aligned, versioned speech datasets from two-person conversations."""
+"""Expressive, word-aligned, versioned speech datasets from two-person conversations.
+
+The stages are usable by themselves, on any dataset with 16 kHz `speech`:
+
+    from dailytalk_contiguous import RateAffect, add_speech
+
+    rated = RateAffect().map(add_speech(dataset))
+
+Names are loaded when they are first used, so that importing the package costs nothing.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from dailytalk_contiguous.core.errors import BadInput, DailytalkError, ModelMissing, Reject
+    from dailytalk_contiguous.pipeline import TagSettings, tagging
+    from dailytalk_contiguous.sources.folder import Folder
+    from dailytalk_contiguous.sources.speech import add_speech
+    from dailytalk_contiguous.stages.affect import RateAffect
+    from dailytalk_contiguous.stages.base import PerUtterance, Stage
+    from dailytalk_contiguous.stages.bucket import Bucket, corpus_of
+    from dailytalk_contiguous.stages.match_transcript import MatchTranscript
+    from dailytalk_contiguous.stages.prosody import MeasureProsody
+    from dailytalk_contiguous.stages.punctuate import Punctuate
+    from dailytalk_contiguous.stages.segment import Segment
+    from dailytalk_contiguous.stages.tag import Tag
+    from dailytalk_contiguous.stages.transcribe import Transcribe
+
+_HOMES = {
+    "BadInput": "core.errors",
+    "Bucket": "stages.bucket",
+    "DailytalkError": "core.errors",
+    "Folder": "sources.folder",
+    "MatchTranscript": "stages.match_transcript",
+    "MeasureProsody": "stages.prosody",
+    "ModelMissing": "core.errors",
+    "PerUtterance": "stages.base",
+    "Punctuate": "stages.punctuate",
+    "RateAffect": "stages.affect",
+    "Reject": "core.errors",
+    "Segment": "stages.segment",
+    "Stage": "stages.base",
+    "Tag": "stages.tag",
+    "TagSettings": "pipeline",
+    "Transcribe": "stages.transcribe",
+    "add_speech": "sources.speech",
+    "corpus_of": "stages.bucket",
+    "tagging": "pipeline",
+}
+
+__all__ = [
+    "BadInput",
+    "Bucket",
+    "DailytalkError",
+    "Folder",
+    "MatchTranscript",
+    "MeasureProsody",
+    "ModelMissing",
+    "PerUtterance",
+    "Punctuate",
+    "RateAffect",
+    "Reject",
+    "Segment",
+    "Stage",
+    "Tag",
+    "TagSettings",
+    "Transcribe",
+    "add_speech",
+    "corpus_of",
+    "tagging",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -2,20 +2,20 @@
 
 Nothing here is trained or downloaded: a tiny Whisper and a tiny affect model let the whole pipeline run in
 seconds, and the same makers at the real sizes give benchmarks the real cost. The Whisper is rigged through its
-position embeddings to say a fixed number of made-up words (in the tiny one they depend on the audio) and then stop: a plain
-random decoder would never end, and would be decoded six times over before it is given up.
+position embeddings to say a fixed number of made-up words (in the tiny one they depend on the audio) and then to
+stop: a plain random decoder would never end, and be decoded six times over before it is given up.
 """
 
 import json
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-import numpy as np
 import torch
 from ctranslate2.converters.transformers import WhisperLoader
 from ctranslate2.specs.whisper_spec import WhisperSpec
 from safetensors.torch import save_file
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+from torch import nn
 from transformers import Wav2Vec2Config, Wav2Vec2Model, WhisperConfig, WhisperForConditionalGeneration
 from transformers.models.whisper.tokenization_whisper import LANGUAGES
 
@@ -184,8 +184,88 @@ def _listen(model: WhisperForConditionalGeneration, n_words: int) -> None:
     pull = hearing.k_proj.weight @ early
     hearing.q_proj.bias.copy_(20 * pull / pull.norm() ** 2)
     hearing.out_proj.weight.mul_(4000)
-    model.model.decoder.embed_positions.weight[3 : 3 + n_words] = 3 * _random_directions(n_words, model.config.d_model)
+    model.model.decoder.embed_positions.weight[3 : 3 + n_words] = 3 * _random_directions(
+        n_words, model.config.d_model
+    )
 
 
 def _random_directions(count: int, width: int) -> torch.Tensor:
     return torch.nn.functional.normalize(torch.randn(count, width), dim=-1)
+
+
+#: What the real model's configuration says besides its shape.
+AFFECT_CONFIG = {
+    "architectures": ["Wav2Vec2ForSpeechClassification"],
+    "model_type": "wav2vec2",
+    "feat_extract_norm": "layer",
+    "do_stable_layer_norm": True,
+    "conv_bias": True,
+    "id2label": {"0": "arousal", "1": "dominance", "2": "valence"},
+    "label2id": {"arousal": 0, "dominance": 1, "valence": 2},
+    "pooling_mode": "mean",
+    "problem_type": "regression",
+    "torch_dtype": "float32",
+    "vocab_size": None,
+}
+
+TINY_AFFECT = {
+    "hidden_size": 32,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 2,
+    "intermediate_size": 64,
+    "conv_dim": [16] * 7,
+    "num_conv_pos_embeddings": 16,
+    "num_conv_pos_embedding_groups": 4,
+}
+
+LARGE_AFFECT = {
+    "hidden_size": 1024,
+    "num_hidden_layers": 12,
+    "num_attention_heads": 16,
+    "intermediate_size": 4096,
+    "conv_dim": [512] * 7,
+    "num_conv_pos_embeddings": 128,
+    "num_conv_pos_embedding_groups": 16,
+}
+
+
+def make_tiny_affect(folder: Path, seed: int = 0, older_names: bool = False) -> Path:
+    """Write a tiny checkpoint in audEERING's layout.
+
+    `older_names` writes it as the published one is: `pytorch_model.bin`, with the positional convolution's
+    `weight_g` and `weight_v`.
+    """
+    return _make_affect(folder, TINY_AFFECT, seed, older_names)
+
+
+def make_affect(folder: Path, seed: int = 0) -> Path:
+    """Write a checkpoint of the real model's shape (12 layers, 165 million weights) with random weights."""
+    return _make_affect(folder, LARGE_AFFECT, seed, older_names=False)
+
+
+def _make_affect(folder: Path, shape: dict[str, Any], seed: int, older_names: bool) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    config = AFFECT_CONFIG | shape
+    torch.manual_seed(seed)
+    encoder = Wav2Vec2Model(Wav2Vec2Config(**{key: value for key, value in config.items() if value is not None}))
+    width = config["hidden_size"]
+    weights = {f"wav2vec2.{name}": tensor.clone() for name, tensor in encoder.state_dict().items()}
+    weights |= {
+        f"classifier.dense.{name}": tensor for name, tensor in nn.Linear(width, width).state_dict().items()
+    }
+    weights |= {f"classifier.out_proj.{name}": tensor for name, tensor in nn.Linear(width, 3).state_dict().items()}
+    weights["classifier.out_proj.bias"] = torch.tensor([0.4, 0.5, 0.6])  # so that nothing is clipped to [0, 1]
+    (folder / "config.json").write_text(json.dumps(config))
+    extractor = {"do_normalize": True, "feature_size": 1, "padding_value": 0.0, "sampling_rate": 16000}
+    (folder / "preprocessor_config.json").write_text(json.dumps(extractor | {"return_attention_mask": True}))
+    if older_names:
+        torch.save({_older(name): tensor for name, tensor in weights.items()}, folder / "pytorch_model.bin")
+    else:
+        save_file(weights, folder / "model.safetensors")
+    return folder
+
+
+def _older(name: str) -> str:
+    return name.replace(".parametrizations.weight.original0", ".weight_g").replace(
+        ".parametrizations.weight.original1", ".weight_v"
+    )

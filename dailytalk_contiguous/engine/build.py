@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import pyarrow as pa
 from datasets import Features
 
 from dailytalk_contiguous.core.errors import BadInput, Reject
@@ -41,6 +42,18 @@ def features_of(stages: Sequence[Stage]) -> Features:
     for stage in stages:
         columns |= {name: feature for name, feature in stage.adds.items() if name not in stage.transient}
     return Features(columns)
+
+
+def as_stored(added: Batch, stage: Stage) -> Batch:
+    """The columns of a stage as they will be read back: a stage sees the same values in this run and the next.
+
+    Raises what Arrow does for a value of another type than the stage declares.
+    """
+    types = stage.adds.arrow_schema
+    return {
+        name: values if name in stage.transient else pa.array(values, types.field(name).type).to_pylist()
+        for name, values in added.items()
+    }
 
 
 def build_shard(
@@ -138,7 +151,7 @@ def _run(works: list[Work], stages: Sequence[Stage], progress: Progress) -> list
         added: Batch = {}
         while works:
             try:
-                added = stage(_batch(works, stage))
+                added = as_stored(stage(_batch(works, stage)), stage)
                 break
             except BadInput as error:
                 work = works.pop(error.row if error.row is not None else 0)

@@ -10,7 +10,7 @@ import itertools
 import math
 import os
 from collections.abc import Sequence
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -79,7 +79,7 @@ class Whisper:
                 [windows[index] for index in chosen],
                 [ENCODER_SECONDS] * len(chosen),
                 ENCODER_SECONDS * self._batch_windows,
-                lambda batch, code=language: self._transcribe(batch, code),
+                partial(self._transcribe, language=language),
             )
             found.update(zip(chosen, heard, strict=True))
         return [found[index] for index in range(len(windows))]
@@ -213,3 +213,17 @@ def _recognised(segments: list[dict[str, Any]]) -> Recognised:
     if not segments:
         return Recognised([], math.nan, math.nan)
     return Recognised(timed, float(segments[0]["avg_logprob"]), float(segments[0]["no_speech_prob"]))
+
+
+def cached_sizes() -> list[str]:
+    """The Whisper sizes whose weights are in the Hub's cache on this machine."""
+    from faster_whisper import available_models, download_model
+
+    found = []
+    for size in available_models():
+        try:
+            download_model(size, local_files_only=True)
+        except OSError:  # the Hub's way to say that it is not in the cache
+            continue
+        found.append(size)
+    return found

@@ -96,7 +96,7 @@ def _conversations(recording: Recording, base: dict[str, Any], config: FolderCon
     identity = f"{recording.audio_file}\0{status.st_size}\0{status.st_mtime_ns}"
     edges = cuts(base["audio"], info.seconds, config.max_conversation, identity)
     for number, (start, end) in enumerate(pairwise(edges)):
-        own = cues_within(given, start, end - start) if given else []
+        own = cues_within(given, start, end - start, last=end == edges[-1]) if given else []
         told = json.dumps([identity, start, end, own], sort_keys=True)
         yield base | {
             "conversation_id": recording.recording_id + (f".{number:03d}" if len(edges) > 2 else ""),

@@ -11,6 +11,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.core.matching import Cue, Word, join_words
 from dailytalk_contiguous.core.schema import CHANNELS
 from dailytalk_contiguous.sources.speakers import broken, explains_itself, sides_of
@@ -144,15 +145,15 @@ def _side_marker(path: Path, stem: str) -> str | None:
 
 
 def _may_be_transcript(path: Path) -> bool:
-    """Whether a file that was found by its name alone holds a transcript; a damaged one may."""
-    if path.suffix.lower() not in TWO_SIDED:
+    """Whether a file that was found by name alone holds a transcript; a damaged one may, and fails later on."""
+    if path.suffix.lower() not in TWO_SIDED or path.name == RUN_TRANSCRIPT:
         return True
-    text = read_text(path)
     try:
+        text = read_text(path)
         if path.suffix.lower() == ".json":
             return _kind(json.loads(text)) is not None
         line = json.loads(text.strip().partition("\n")[0])
-    except json.JSONDecodeError:
+    except (BadInput, json.JSONDecodeError):
         return True
     return isinstance(line, dict) and {"channel", "start", "end"} <= line.keys()
 

@@ -159,12 +159,16 @@ class Transcribe(Stage):
         rows: dict[int, dict[str, Any]] = {}
         for window, result in zip(windows, heard, strict=True):
             for place, words in unpack(result.words, window).items():
-                rows[place] = self._heard_row(words, samples[place], result, recogniser.punctuates)
+                row = self._heard_row(words, samples[place], result)
+                row["question"] = (
+                    ends_as_question(row["text_raw"], languages[keys[place][0]])
+                    if recogniser.punctuates
+                    else sounds_like_question([word["word"] for word in row["words"]])
+                )
+                rows[place] = row
         return {index: rows[place] for place, index in enumerate(speech)}
 
-    def _heard_row(
-        self, words: list[Word], samples: Samples, result: Recognised, punctuates: bool
-    ) -> dict[str, Any]:
+    def _heard_row(self, words: list[Word], samples: Samples, result: Recognised) -> dict[str, Any]:
         text = "".join(word.text for word in words).strip()
         sure = [word.probability for word in words]
         logprob = float(np.mean(np.log(np.maximum(sure, 1e-10)))) if sure else math.nan
@@ -176,11 +180,6 @@ class Transcribe(Stage):
         row = _row([] if reason else words, "" if reason else text, reason)
         row["avg_logprob"], row["no_speech_prob"] = logprob, result.no_speech_prob
         row["recogniser"] = self.model
-        row["question"] = (
-            ends_as_question(row["text_raw"])
-            if punctuates
-            else sounds_like_question([word["word"] for word in row["words"]])
-        )
         return row
 
 

@@ -72,6 +72,14 @@ def test_other_json_beside_the_audio_is_passed_over_but_not_in_a_folder_of_trans
     assert len(find_transcripts(tmp_path / "call.wav", tmp_path, Path("call.wav"))) == 2
 
 
+@pytest.mark.parametrize("content", ['{"alignments": [', "süß"])
+def test_damaged_json_beside_the_audio_is_found_and_fails_only_when_read(tmp_path: Path, content: str) -> None:
+    path = save(tmp_path / "call.json", content, "latin-1")
+    assert find_transcripts(tmp_path / "call.wav", None, Path("call.wav")) == [path]
+    with pytest.raises(BadInput):
+        read(path)
+
+
 def test_subtitles_of_another_recording_are_not_a_side_of_this_one(tmp_path: Path) -> None:
     subtitles = save(tmp_path / "call.1.srt", "")
     assert find_transcripts(tmp_path / "call.wav", None, Path("call.wav")) == [subtitles]

@@ -1,0 +1,103 @@
+"""`dailytalk doctor`: what is installed, what is cached, and what each profile would still need."""
+
+import json
+import os
+import platform
+from importlib.metadata import PackageNotFoundError, version
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+
+from dailytalk_contiguous.core import ffmpeg
+from dailytalk_contiguous.engine.outputs import PACKAGES
+from dailytalk_contiguous.models.acoustic_affect import ACOUSTIC_ESTIMATE
+from dailytalk_contiguous.models.licences import licence_of
+from dailytalk_contiguous.models.recogniser import POCKETSPHINX
+from dailytalk_contiguous.models.whisper import cached_sizes
+from dailytalk_contiguous.pipeline import PROFILES
+
+
+def doctor(as_json: Annotated[bool, typer.Option("--json", help="Print it as JSON.")] = False) -> None:
+    """Say what this machine has: packages, programs, GPU, model weights, and what each profile needs."""
+    report = examine()
+    if as_json:
+        print(json.dumps(report, indent=1, ensure_ascii=False))
+        return
+    console = Console(highlight=False)
+    console.print(f"dailytalk-contiguous {report['version']}, Python {report['python']}, {report['cores']} cores")
+    for name, found in report["packages"].items():
+        console.print(f"  {name:<16}{found or 'MISSING'}")
+    console.print(
+        f"ffmpeg: {'installed' if report['ffmpeg'] else 'not installed (only M4A, AAC, WMA and video need it)'}"
+    )
+    console.print(f"GPU: {report['gpu'] or 'none that torch or CTranslate2 can use'}")
+    console.print(f"Whisper in the cache: {', '.join(report['whisper_cached']) or 'none'}")
+    for name, profile in report["profiles"].items():
+        state = "ready" if not profile["needs"] else "needs " + "; ".join(profile["needs"])
+        console.print(f"profile {name}: {escape(state)}", soft_wrap=True)
+        console.print(f"  {escape(profile['about'])}", soft_wrap=True)
+        for role, model in profile["models"].items():
+            console.print(f"  {role}: {escape(model['name'])} ({model['licence']})", soft_wrap=True)
+
+
+def examine() -> dict[str, Any]:
+    """What `doctor` prints, as plain values."""
+    whisper_cached = cached_sizes()
+    return {
+        "version": version("dailytalk-contiguous"),
+        "python": platform.python_version(),
+        "cores": len(os.sched_getaffinity(0)),
+        "packages": {name: _version(name) for name in PACKAGES},
+        "ffmpeg": ffmpeg.installed(),
+        "gpu": _gpu(),
+        "whisper_cached": whisper_cached,
+        "profiles": {
+            name: {
+                "about": profile.about,
+                "needs": _needs(profile.asr_model, profile.affect_model, whisper_cached),
+                "models": {
+                    role: {"name": model, "licence": licence_of(model).licence}
+                    for role, model in (("recogniser", profile.asr_model), ("affect", profile.affect_model))
+                },
+            }
+            for name, profile in PROFILES.items()
+        },
+    }
+
+
+def _needs(asr_model: str, affect_model: str, whisper_cached: list[str]) -> list[str]:
+    needs = []
+    if asr_model != POCKETSPHINX and asr_model not in whisper_cached:
+        needs.append(f"Whisper {asr_model} (downloaded at the first run, 1.5 GB for medium)")
+    if affect_model != ACOUSTIC_ESTIMATE and not _affect_is_here(affect_model):
+        needs.append(f"{affect_model} (downloaded at the first run, 0.7 GB)")
+    return needs
+
+
+def _affect_is_here(model: str) -> bool:
+    from dailytalk_contiguous.models.affect import available
+
+    return available(model)
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
+
+
+def _gpu() -> str | None:
+    import ctranslate2
+    import torch
+
+    if not torch.cuda.is_available():
+        return None
+    name = torch.cuda.get_device_name(0)
+    return (
+        name
+        if ctranslate2.get_cuda_device_count()
+        else f"{name} (torch only: CTranslate2 finds no CUDA libraries)"
+    )

@@ -1,0 +1,124 @@
+"""What `dailytalk tag` prints at its end: a line a stage, what was set aside and why, where the results are."""
+
+import json
+from collections.abc import Sequence
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from dailytalk_contiguous.engine.local import Plan
+from dailytalk_contiguous.engine.outputs import NEW_TRANSCRIPT, REJECTS, RUN
+from dailytalk_contiguous.engine.tagging import TAGGED, Found, Outcome
+from dailytalk_contiguous.pipeline import PROFILES, TagSettings
+from dailytalk_contiguous.stages.base import Stage
+
+#: How many of a kind are shown before the reader is sent to the file that has all.
+SHOWN = 5
+
+
+def dry_run(console: Console, found: Found, plan: Plan, stages: Sequence[Stage]) -> None:
+    """What a run would do."""
+    rows = found.rows
+    hours = sum(row["duration"] for row in rows) / 3600
+    recordings = len({row["recording_id"] for row in rows})
+    console.print(f"{recordings} recordings, {len(rows)} conversations, {_length(3600 * hours)}")
+    console.print(f"{len(plan.paths)} shards, {len(plan.tasks)} of them to make ({_length(plan.seconds)})")
+    if plan.tasks:
+        console.print("stages to run: " + ", ".join(stage.name for stage in stages[plan.first_stage :]))
+        for stage in stages[plan.first_stage :]:
+            for role, model in stage.models().items():
+                console.print(f"  {role}: {escape(model)}")
+    _rejects(console, [problem.as_dict() for problem in found.problems])
+
+
+def outcome(console: Console, result: Outcome, out: Path, settings: TagSettings) -> None:
+    """What a run did."""
+    if result.n_made:
+        speed = result.audio_seconds / result.wall_seconds
+        console.print(
+            f"{_length(result.audio_seconds)} in {_length(result.wall_seconds)} ({speed:.1f}× real time), "
+            f"{result.n_made} of {result.n_shards} shards made"
+        )
+    else:
+        console.print(f"nothing to do: all {result.n_shards} shards stand")
+    if result.record is None:
+        console.print(
+            f"{result.n_missing} shards are still missing; whoever makes the last one writes the transcript. "
+            "If all hosts are done, run once more without --shard."
+        )
+        return
+    record = result.record
+    _stages(console, record)
+    counts = record["counts"]
+    console.print(
+        f"{counts['conversations']} conversations, {counts['utterances']} utterances "
+        f"({counts['short_utterances']} short), {record['hours']['speech'] * 60:.1f} min of speech"
+    )
+    for reason, count in counts["utterances_without_text"].items():
+        console.print(f"  {count} without text: {escape(reason)}")
+    for note in record["notes"][:SHOWN]:
+        console.print(f"  note: {escape(note['conversation_id'])}: {escape(note['note'])}")
+    if counts["notes"] > SHOWN:
+        console.print(f"  … {counts['notes'] - SHOWN} more notes in {RUN}")
+    if counts["rejects"]:
+        _rejects(console, _read(out / REJECTS, SHOWN), counts["rejects"])
+    if settings.profile != "standard":
+        console.print(f"profile {settings.profile}: {PROFILES[settings.profile].about}.")
+    _results(console, out, record)
+
+
+def _stages(console: Console, record: dict[str, Any]) -> None:
+    table = Table(box=None, pad_edge=False)
+    for heading in ("stage", "seconds", "real-time factor", "model"):
+        table.add_column(heading, justify="left" if heading in ("stage", "model") else "right")
+    for stage in record["stages"]:
+        factor = stage["realtime_factor"]
+        model = stage["settings"].get("model", "")
+        table.add_row(
+            stage["name"], f"{stage['seconds']:.1f}", "" if factor is None else f"{factor:.4f}", escape(model)
+        )
+    console.print(table)
+
+
+def _results(console: Console, out: Path, record: dict[str, Any]) -> None:
+    console.print(f"transcript  {escape(str(out / record['transcript']))}", soft_wrap=True)
+    if record["transcript"] == NEW_TRANSCRIPT:
+        console.print("  (transcript.jsonl was edited since it was written, and is left as it is)")
+    console.print(f"shards      {escape(str(out / TAGGED))}", soft_wrap=True)
+    console.print(f"record      {escape(str(out / RUN))}", soft_wrap=True)
+    for line in _read(out / record["transcript"], SHOWN):
+        said = line["tagged_text"] or f"(no text: {line['text_reason']})"
+        console.print(
+            f"  {line['start']:7.2f}  {line['channel']:<5}  {escape(said)}", soft_wrap=True, highlight=False
+        )
+
+
+def _rejects(console: Console, rejects: Sequence[dict[str, str]], count: int | None = None) -> None:
+    for reject in rejects[:SHOWN]:
+        console.print(
+            f"  set aside: {escape(json.dumps(reject['id'], ensure_ascii=False))}: {escape(reject['reason'])}; "
+            f"{escape(reject['remedy'])}",
+            soft_wrap=True,
+        )
+    left = (len(rejects) if count is None else count) - SHOWN
+    if left > 0:
+        console.print(f"  … {left} more in {REJECTS}")
+
+
+def _read(path: Path, count: int) -> list[Any]:
+    with path.open(encoding="utf-8") as file:
+        return [json.loads(line) for line in islice(file, count)]
+
+
+def _length(seconds: float) -> str:
+    return (
+        f"{seconds:.1f} s"
+        if seconds < 120
+        else f"{seconds / 60:.1f} min"
+        if seconds < 7200
+        else f"{seconds / 3600:.1f} h"
+    )

@@ -1,0 +1,156 @@
+"""`dailytalk tag`: recordings in, a tagged transcript out."""
+
+import json
+import re
+import shlex
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+
+from dailytalk_contiguous.cli import show
+from dailytalk_contiguous.cli.progress import bar
+from dailytalk_contiguous.core.errors import DailytalkError
+from dailytalk_contiguous.core.tags import PRESETS as RULES
+from dailytalk_contiguous.engine import local
+from dailytalk_contiguous.engine.tagging import TAGGED, Options, Outcome, find, own_shards
+from dailytalk_contiguous.engine.tagging import tag as run_tagging
+from dailytalk_contiguous.pipeline import PROFILES, TagSettings, tagging
+from dailytalk_contiguous.sources.folder import MAX_CONVERSATION
+from dailytalk_contiguous.stages.bucket import PRESETS
+from dailytalk_contiguous.stages.segment import CHANNEL_CHOICES
+from dailytalk_contiguous.stages.transcribe import WINDOWS
+
+
+def tag(
+    inputs: Annotated[list[str], typer.Argument(metavar="INPUT…", help="Recordings, or folders of them.")],
+    out: Annotated[Path, typer.Option(help="Work folder: transcript.jsonl, tagged/, rejects.jsonl, run.json.")],
+    profile: Annotated[str, typer.Option(help=f"Set of models: {', '.join(PROFILES)}.")] = "standard",
+    channel: Annotated[str, typer.Option(help=f"Speakers to tag: {', '.join(CHANNEL_CHOICES)}.")] = "both",
+    language: Annotated[str, typer.Option(help="ISO 639-1 code, or auto: told once a conversation.")] = "auto",
+    transcripts: Annotated[
+        Path | None, typer.Option(help="Folder of transcripts to use; by default, those beside the audio.")
+    ] = None,
+    asr_model: Annotated[
+        str, typer.Option(help="Whisper size, CTranslate2 folder, or pocketsphinx.", show_default="the profile's")
+    ] = "",
+    asr_windows: Annotated[str, typer.Option(help="packed, or utterance: a window for each.")] = "packed",
+    beam: Annotated[int, typer.Option(min=1, help="Width of the recogniser's search.")] = 5,
+    compute_type: Annotated[
+        str, typer.Option(help="Whisper's precision; auto: int8 on CPU, float16 on CUDA.")
+    ] = "auto",
+    affect_model: Annotated[
+        str,
+        typer.Option(
+            help="Hub name or folder of an affect model, or acoustic-estimate.", show_default="the profile's"
+        ),
+    ] = "",
+    affect_context: Annotated[
+        float, typer.Option(min=0, help="Seconds that a short utterance is filled up to for the affect model.")
+    ] = 3.0,
+    min_duration: Annotated[
+        float, typer.Option(min=0, help="Seconds; shorter utterances are set aside. 0 keeps every mm-hm.")
+    ] = 0.0,
+    max_conversation: Annotated[
+        str, typer.Option(help="Longer recordings are cut at mutual silence: 15m, 900s, 1h, or never.")
+    ] = f"{MAX_CONVERSATION / 60:g}m",
+    buckets: Annotated[
+        str, typer.Option(help=f"How LOW, MID, HIGH are told: {', '.join(PRESETS)}.")
+    ] = "percentile",
+    rules: Annotated[str, typer.Option(help=f"Which table of tags: {', '.join(RULES)}.")] = "standard",
+    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+    workers: Annotated[int, typer.Option(min=1, help="Processes; each loads the models once.")] = 1,
+    shard: Annotated[str, typer.Option(metavar="i/N", help="Make every N-th shard only, from the i-th.")] = "1/1",
+    shard_minutes: Annotated[float, typer.Option(min=0.1, help="Minutes of audio a shard.")] = 10.0,
+    prune: Annotated[bool, typer.Option("--prune", help="Drop results of recordings not in the input.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and do nothing.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the outcome as JSON.")] = False,
+) -> None:
+    """Tag every utterance of both speakers: words and times, affect, prosody, buckets, tag, punctuation.
+
+    Finished work is never done again: run the same command after a stop, a crash, or a change of settings.
+    """
+    _one_of("--channel", channel, CHANNEL_CHOICES)
+    _one_of("--asr-windows", asr_windows, WINDOWS)
+    _one_of("--buckets", buckets, PRESETS)
+    _one_of("--rules", rules, RULES)
+    _one_of("--device", device, ("auto", "cpu", "cuda"))
+    settings = TagSettings(
+        profile=profile,
+        channel=channel,
+        language=language,
+        asr_model=asr_model,
+        asr_windows=asr_windows,
+        beam=beam,
+        compute_type=compute_type,
+        affect_model=affect_model,
+        affect_context=affect_context,
+        min_duration=min_duration,
+        buckets=buckets,
+        rules=rules,
+        device=device,
+    )
+    options = Options(workers=workers, shard=_shard(shard), shard_seconds=60 * shard_minutes, prune=prune)
+    if transcripts is not None and not transcripts.is_dir():
+        raise DailytalkError(f"--transcripts {str(transcripts)!r} is no folder", "check the path")
+    found = find(
+        inputs, out, settings, options, seconds(max_conversation), str(transcripts) if transcripts else None
+    )
+    console = Console(stderr=as_json)
+    if dry_run:
+        plan = own_shards(local.plan(out / TAGGED, found.groups, tagging(settings)), options.shard)
+        show.dry_run(console, found, plan, tagging(settings))
+        raise typer.Exit(0)
+    command = shlex.join(["dailytalk", *sys.argv[1:]])
+    with bar(console, quiet=as_json) as shown:
+        outcome = run_tagging(found, out, settings, options, {"command": command}, shown.progress, shown.planned)
+    if as_json:
+        print(json.dumps(_told(outcome, out), indent=1, ensure_ascii=False))
+    else:
+        show.outcome(console, outcome, out, settings)
+    raise typer.Exit(_exit_code(outcome))
+
+
+def seconds(text: str) -> float:
+    """A length such as `15m`, `900s`, `900`, `1h`; `never` is 0. Raises DailytalkError."""
+    if text == "never":
+        return 0.0
+    told = re.fullmatch(r"(\d+(?:\.\d+)?)\s*(s|m|h)?", text.strip())
+    length = float(told[1]) * {"s": 1, "m": 60, "h": 3600, None: 1}[told[2]] if told else 0.0
+    if length < 1:
+        raise DailytalkError(f"--max-conversation can't be {text!r}", "give a length such as 15m, or never")
+    return length
+
+
+def _shard(text: str) -> tuple[int, int]:
+    told = re.fullmatch(r"(\d+)/(\d+)", text)
+    number, count = (int(told[1]), int(told[2])) if told else (0, 0)
+    if not 1 <= number <= count:
+        raise DailytalkError(f"--shard can't be {text!r}", "give i/N with i from 1 to N, such as 1/8")
+    return number, count
+
+
+def _one_of(option: str, value: str, choices: Any) -> None:
+    if value not in choices:
+        raise DailytalkError(f"{option} can't be {value!r}", f"choose one of {', '.join(choices)}")
+
+
+def _exit_code(outcome: Outcome) -> int:
+    n_rejects = outcome.record["counts"]["rejects"] if outcome.record else len(outcome.problems)
+    n_rows = outcome.record["counts"]["conversations"] if outcome.record else outcome.n_conversations
+    if not n_rows:
+        return 1
+    return 3 if n_rejects else 0
+
+
+def _told(outcome: Outcome, out: Path) -> dict[str, Any]:
+    return {
+        "out": str(out),
+        "complete": outcome.record is not None,
+        "shards": {"all": outcome.n_shards, "made": outcome.n_made, "missing": outcome.n_missing},
+        "audio_seconds": round(outcome.audio_seconds, 2),
+        "wall_seconds": round(outcome.wall_seconds, 2),
+        "run": outcome.record,
+    }

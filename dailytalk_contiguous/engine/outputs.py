@@ -1,0 +1,201 @@
+"""What a finished run leaves beside its shards: transcript.jsonl, rejects.jsonl and run.json.
+
+All three are made from the shards in one pass, a shard at a time, so that they are the same whoever made the
+shards and in which order. A transcript that a person has edited is never written over.
+"""
+
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from dailytalk_contiguous.core.errors import Reject
+from dailytalk_contiguous.engine import transcript
+from dailytalk_contiguous.engine.files import write_lines, write_text
+from dailytalk_contiguous.engine.shards import Row, chain_of, read_entries, read_rows
+from dailytalk_contiguous.models.licences import licence_of
+from dailytalk_contiguous.stages.base import Stage
+
+TRANSCRIPT, NEW_TRANSCRIPT = "transcript.jsonl", "transcript.new.jsonl"
+REJECTS, RUN = "rejects.jsonl", "run.json"
+
+#: Notes on recordings that run.json repeats; all of them are in the shards.
+NOTES_KEPT = 200
+
+#: Packages whose versions decide what comes out.
+PACKAGES = (
+    "datasets",
+    "faster-whisper",
+    "silero-vad",
+    "pocketsphinx",
+    "transformers",
+    "torch",
+    "librosa",
+    "numpy",
+)
+
+
+@dataclass
+class Tally:
+    """What is counted while the shards are read."""
+
+    conversations: int = 0
+    utterances: int = 0
+    audio_seconds: float = 0.0
+    speech_seconds: float = 0.0
+    short: int = 0
+    without_text: Counter[str] = field(default_factory=Counter)
+    tags: Counter[str] = field(default_factory=Counter)
+    channels: Counter[str] = field(default_factory=Counter)
+    stage_seconds: dict[str, float] = field(default_factory=dict)
+    stage_audio: dict[str, float] = field(default_factory=dict)
+    rejects: list[Reject] = field(default_factory=list)
+    notes: list[dict[str, str]] = field(default_factory=list)
+    n_notes: int = 0
+
+
+def write_outputs(
+    out: Path,
+    paths: Sequence[Path],
+    stages: Sequence[Stage],
+    problems: Sequence[Reject],
+    about: Mapping[str, Any],
+) -> dict[str, Any]:
+    """Write the three files from the finished shards `paths`, in their order, and return what run.json holds.
+
+    `problems` are rejects of the source; `about` says how the run was asked for. If nothing changed since
+    run.json was written, nothing is written.
+    """
+    fingerprint = _fingerprint(paths, stages, problems)
+    before = read_run(out)
+    if before and before.get("fingerprint") == fingerprint and (out / TRANSCRIPT).exists():
+        return before
+    tally = Tally()
+    edited = _edited(out, before)
+    target = out / (NEW_TRANSCRIPT if edited else TRANSCRIPT)
+    digest = hashlib.sha256()
+    write_lines(target, _hashed(_transcript(paths, stages, tally), digest))
+    tally.rejects = [*problems, *tally.rejects]
+    write_lines(
+        out / REJECTS,
+        (json.dumps(reject.as_dict(), ensure_ascii=False) + "\n" for reject in tally.rejects),
+    )
+    record = _record(tally, stages, problems, about) | {
+        "transcript": target.name,
+        "transcript_sha256": before["transcript_sha256"] if edited and before else digest.hexdigest(),
+        "fingerprint": fingerprint,
+    }
+    write_text(out / RUN, json.dumps(record, indent=1, ensure_ascii=False) + "\n")
+    return record
+
+
+def read_run(out: Path) -> dict[str, Any] | None:
+    """What run.json holds, or None if there is none."""
+    try:
+        record: dict[str, Any] = json.loads((out / RUN).read_text(encoding="utf-8"))
+    except (FileNotFoundError, ValueError):
+        return None
+    return record
+
+
+def _edited(out: Path, before: Mapping[str, Any] | None) -> bool:
+    """Whether a person changed the transcript since it was written."""
+    path = out / TRANSCRIPT
+    if not path.exists():
+        return False
+    with path.open("rb") as file:
+        now = hashlib.file_digest(file, "sha256").hexdigest()
+    return before is None or before.get("transcript_sha256") != now
+
+
+def _hashed(pieces: Iterator[str], digest: Any) -> Iterator[str]:
+    for piece in pieces:
+        digest.update(piece.encode("utf-8"))
+        yield piece
+
+
+def _transcript(paths: Sequence[Path], stages: Sequence[Stage], tally: Tally) -> Iterator[str]:
+    """The transcript's lines; fills the tally on the way."""
+    for path in paths:
+        rows = read_rows(path, transcript.COLUMNS)
+        for name, entry in (read_entries(path) or {}).items():
+            for stage, seconds in zip(stages, entry.seconds, strict=False):
+                tally.stage_seconds[stage.name] = tally.stage_seconds.get(stage.name, 0.0) + seconds
+                tally.stage_audio[stage.name] = tally.stage_audio.get(stage.name, 0.0) + entry.duration
+            if entry.reject:
+                tally.rejects.append(entry.reject)
+            else:
+                _count(rows[name], tally)
+                yield from map(transcript.to_json, transcript.lines(rows[name], tally.utterances))
+                tally.utterances += len(rows[name]["utterance_id"])
+
+
+def _count(row: Row, tally: Tally) -> None:
+    tally.conversations += 1
+    tally.audio_seconds += row["duration"]
+    tally.speech_seconds += sum(end - start for start, end in zip(row["start"], row["end"], strict=True))
+    tally.short += row["kind"].count("short")
+    tally.tags.update(row["tag"])
+    tally.channels.update(row["channel"])
+    # Reasons hold figures (`23 words in 0.5 s`); what is counted is their kind.
+    tally.without_text.update(reason.partition("(")[0].strip() for reason in row["text_reason"] if reason)
+    tally.rejects += [Reject(**item) for item in (*row["set_aside"], *row["unmatched"])]
+    for note in row["notes"]:
+        tally.n_notes += 1
+        if len(tally.notes) < NOTES_KEPT:
+            tally.notes.append({"conversation_id": row["conversation_id"], "note": note})
+
+
+def _record(
+    tally: Tally, stages: Sequence[Stage], problems: Sequence[Reject], about: Mapping[str, Any]
+) -> dict[str, Any]:
+    refused = [reject for reject in tally.rejects if reject not in problems]
+    models = {role: model for stage in stages for role, model in stage.models().items()}
+    return {
+        **about,
+        "version": version("dailytalk-contiguous"),
+        "packages": {name: version(name) for name in PACKAGES},
+        "models": {role: {"name": model, **licence_of(model)._asdict()} for role, model in models.items()},
+        "stages": [_stage_record(stage, tally) for stage in stages],
+        "counts": {
+            "conversations": tally.conversations,
+            "utterances": tally.utterances,
+            "utterances_by_channel": dict(sorted(tally.channels.items())),
+            "short_utterances": tally.short,
+            "utterances_without_text": dict(tally.without_text.most_common()),
+            "recordings_set_aside": len(problems),
+            "rejects": len(tally.rejects),
+            "rejects_by_stage": dict(Counter(reject.stage for reject in (*problems, *refused)).most_common()),
+            "tags": dict(tally.tags.most_common()),
+            "notes": tally.n_notes,
+        },
+        "hours": {"audio": round(tally.audio_seconds / 3600, 5), "speech": round(tally.speech_seconds / 3600, 5)},
+        "notes": tally.notes,
+    }
+
+
+def _stage_record(stage: Stage, tally: Tally) -> dict[str, Any]:
+    seconds, audio = tally.stage_seconds.get(stage.name, 0.0), tally.stage_audio.get(stage.name, 0.0)
+    inner: Any = getattr(stage, "stage", stage)
+    return {
+        "name": stage.name,
+        "seconds": round(seconds, 3),
+        "realtime_factor": round(seconds / audio, 5) if audio else None,
+        "digest": stage.digest,
+        "settings": {setting.name: getattr(inner, setting.name) for setting in fields(inner)},
+    }
+
+
+def _fingerprint(paths: Sequence[Path], stages: Sequence[Stage], problems: Sequence[Reject]) -> str:
+    """Changes whenever the files would."""
+    told = [
+        chain_of(stages)[-1],
+        [(path.name, path.stat().st_mtime_ns) for path in paths],
+        [problem.as_dict() for problem in problems],
+        version("dailytalk-contiguous"),
+    ]
+    return hashlib.sha256(json.dumps(told).encode()).hexdigest()[:20]

@@ -1,0 +1,224 @@
+"""The first half of the product: from recordings to a tagged transcript, one run of it.
+
+Finds the conversations, compares what is there with what should be, makes what is missing, and writes the
+outputs once everything stands. What a run may not do is lose something: results of recordings that are not in
+the input are kept until `prune` says otherwise, and ids in are ids out plus rejects, always checked.
+"""
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from dailytalk_contiguous.core.errors import DailytalkError, Reject
+from dailytalk_contiguous.engine import local
+from dailytalk_contiguous.engine.build import Progress
+from dailytalk_contiguous.engine.outputs import write_outputs
+from dailytalk_contiguous.engine.shards import Row, group, index, read_entries, read_rows
+from dailytalk_contiguous.pipeline import TagSettings, measuring, tagging
+from dailytalk_contiguous.sources.folder import MAX_CONVERSATION, Folder
+from dailytalk_contiguous.stages.base import Stage
+from dailytalk_contiguous.stages.bucket import Bucket, corpus_of
+
+#: Folder of the shards inside a work folder.
+TAGGED = "tagged"
+
+
+@dataclass(frozen=True)
+class Options:
+    """How a run is carried out; none of it changes what comes out.
+
+    Attributes:
+        workers: processes. shard: (i, N) makes only every N-th shard, beginning with the i-th (from 1).
+        shard_seconds: audio a shard. batch_seconds: audio that a batch of conversations may hold on CUDA.
+        prune: whether results of recordings that are not in the input any more may be dropped.
+    """
+
+    workers: int = 1
+    shard: tuple[int, int] = (1, 1)
+    shard_seconds: float = 600.0
+    batch_seconds: float = 900.0
+    prune: bool = False
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a run did.
+
+    Attributes:
+        record: what run.json holds, or None while shards of other hosts are missing.
+        problems: recordings that the source could not use.
+        n_shards, n_made, n_missing: shards in all, made by this run, and still missing after it.
+        audio_seconds: of the conversations that this run worked on. wall_seconds: what it took.
+    """
+
+    record: dict[str, Any] | None
+    problems: list[Reject]
+    n_conversations: int
+    n_shards: int
+    n_made: int
+    n_missing: int
+    audio_seconds: float
+    wall_seconds: float
+
+
+@dataclass(frozen=True)
+class Found:
+    """The input: groups of rows that become shards, and what could not be used."""
+
+    groups: list[list[Row]]
+    problems: list[Reject]
+
+    @property
+    def rows(self) -> list[Row]:
+        """All conversations, in order."""
+        return [row for rows in self.groups for row in rows]
+
+
+def find(
+    inputs: Sequence[str],
+    out: Path,
+    settings: TagSettings,
+    options: Options,
+    max_conversation: float = MAX_CONVERSATION,
+    transcripts: str | None = None,
+) -> Found:
+    """List the conversations of the inputs. Raises DailytalkError if an input does not exist or holds nothing."""
+    source = Folder(
+        inputs=tuple(inputs),
+        exclude=str(out),
+        channel=settings.channel,
+        max_conversation=max_conversation,
+        transcripts=transcripts,
+    )
+    rows = list(source.as_streaming_dataset("train"))
+    problems = [
+        Reject(row["conversation_id"], "Folder", row["problem"], row["remedy"]) for row in rows if row["problem"]
+    ]
+    if not rows:
+        raise DailytalkError(
+            f"there are no recordings in {', '.join(map(repr, inputs))}",
+            "name a folder of WAV, FLAC, OGG, MP3 or Opus files",
+        )
+    return Found(list(group((row for row in rows if not row["problem"]), options.shard_seconds)), problems)
+
+
+def tag(
+    found: Found,
+    out: Path,
+    settings: TagSettings,
+    options: Options,
+    about: dict[str, Any],
+    progress: Progress = lambda stage, audio, wall: None,
+    planned: Callable[[local.Plan, int], None] = lambda plan, n_stages: None,
+) -> Outcome:
+    """Make what is missing in `out` and, once all shards stand, write the transcript, rejects and record.
+
+    Args:
+        found: the conversations.
+        out: the work folder; created if need be.
+        settings: what to compute. options: how.
+        about: goes into run.json as it is.
+        progress: told of every stage of every batch. planned: told what is left to do, before it is done.
+    """
+    started = time.perf_counter()
+    folder = out / TAGGED
+    _refuse_to_lose(folder, found, options.prune)
+    folder.mkdir(parents=True, exist_ok=True)
+    stages = measuring(settings) if settings.buckets == "robust" else tagging(settings)
+    made, plan = _make(folder, found, stages, settings, options, progress, planned)
+    if settings.buckets == "robust" and not _missing(folder, found, stages):
+        stages = tagging(settings, corpus_of(_measures(plan.paths)))
+        more, plan = _make(folder, found, stages, settings, options, progress, planned)
+        made |= more
+    missing = _missing(folder, found, stages)
+    record = None
+    if not missing:
+        _check_balance(plan.paths, found)
+        record = write_outputs(out, plan.paths, stages, found.problems, about | {"settings": asdict(settings)})
+        _drop_stale(folder, plan.paths)
+    return Outcome(
+        record,
+        found.problems,
+        len(found.rows),
+        len(plan.paths),
+        len(made),
+        missing,
+        sum(sum(row["duration"] for row in rows) for rows in made.values()),
+        time.perf_counter() - started,
+    )
+
+
+def own_shards(plan: local.Plan, shard: tuple[int, int]) -> local.Plan:
+    """The part of a plan that host i of N makes: every N-th shard, by its place among all."""
+    number, count = shard
+    mine = set(plan.paths[number - 1 :: count])
+    return local.Plan(plan.paths, [task for task in plan.tasks if task.path in mine], plan.first_stage)
+
+
+def _make(
+    folder: Path,
+    found: Found,
+    stages: Sequence[Stage],
+    settings: TagSettings,
+    options: Options,
+    progress: Progress,
+    planned: Callable[[local.Plan, int], None],
+) -> tuple[dict[Path, list[Row]], local.Plan]:
+    plan = own_shards(local.plan(folder, found.groups, stages), options.shard)
+    planned(plan, len(stages))
+    if plan.tasks:
+        for stage in stages[plan.first_stage :]:
+            stage.preflight()
+    rows = {task.path: task.rows for task in plan.tasks}
+    batch_seconds = options.batch_seconds if _on_cuda(settings.device) else 0.0
+    made = {path: rows[path] for path in local.run(plan, stages, options.workers, batch_seconds, progress)}
+    return made, plan
+
+
+def _on_cuda(device: str) -> bool:
+    if device == "auto":
+        import torch
+
+        return torch.cuda.is_available()
+    return device.startswith("cuda")
+
+
+def _refuse_to_lose(folder: Path, found: Found, prune: bool) -> None:
+    """Raise DailytalkError if the folder holds recordings that this input does not."""
+    here = {row["recording_id"] for row in found.rows} | {problem.id for problem in found.problems}
+    gone = sorted({entry.recording_id for _, entry in index(folder).values()} - here) if folder.exists() else []
+    if gone and not prune:
+        shown = ", ".join(map(repr, gone[:3])) + (", …" if len(gone) > 3 else "")
+        raise DailytalkError(
+            f"{folder.parent} holds results of {len(gone)} recordings that are not in this input ({shown})",
+            "choose another --out, or pass --prune to drop them",
+        )
+
+
+def _missing(folder: Path, found: Found, stages: Sequence[Stage]) -> int:
+    return len(local.plan(folder, found.groups, stages).tasks)
+
+
+def _measures(paths: Sequence[Path]) -> Iterator[Row]:
+    for path in paths:
+        yield from read_rows(path, Bucket.needs).values()
+
+
+def _check_balance(paths: Sequence[Path], found: Found) -> None:
+    """Every conversation that went in has a row or a reject. A failure here is a bug, and stops everything."""
+    entries = {name: entry for path in paths for name, entry in (read_entries(path) or {}).items()}
+    lost = [row["conversation_id"] for row in found.rows if row["conversation_id"] not in entries]
+    if lost:
+        raise RuntimeError(f"{len(lost)} conversations are neither in the shards nor rejected: {lost[:5]}")
+
+
+def _drop_stale(folder: Path, paths: Sequence[Path]) -> None:
+    """Remove shards that are not part of the result any more, now that all rows stand elsewhere."""
+    wanted = {path.name for path in paths}
+    for path in folder.glob("shard-*.parquet"):
+        if path.name not in wanted and read_entries(path) is not None:
+            path.unlink()
+    for path in folder.glob(".shard-*.tmp"):
+        path.unlink(missing_ok=True)

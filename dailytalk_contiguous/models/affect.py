@@ -1,0 +1,104 @@
+"""Affect models by name: where their files are, and the one that this process has loaded.
+
+Kept apart from the network itself (`affect_network`), so that naming a model or asking whether it is here does
+not import PyTorch and transformers.
+"""
+
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from huggingface_hub import hf_hub_download, try_to_load_from_cache
+from huggingface_hub.errors import EntryNotFoundError, HFValidationError, LocalEntryNotFoundError
+
+from dailytalk_contiguous.core.errors import DailytalkError, ModelMissing
+
+if TYPE_CHECKING:
+    from dailytalk_contiguous.models.affect_network import AffectModel
+
+#: Wagner et al. 2023, "Dawn of the transformer era in speech emotion recognition: closing the valence gap".
+AUDEERING = "audeering/wav2vec2-large-robust-12-ft-emotion-msp-dim"
+
+#: What a model is made of: its configuration, and one of two files of weights.
+CONFIG_FILE = "config.json"
+WEIGHT_FILES = ("model.safetensors", "pytorch_model.bin")
+
+REMEDY = f"pass --affect-model with {AUDEERING} or a folder of that layout, or --profile embedded"
+
+
+@lru_cache(maxsize=1)
+def load_affect_model(name: str, device: str) -> "AffectModel":
+    """The model of this process; `device` is `cpu` or `cuda` (see `resolve_device`). Raises ModelMissing."""
+    from dailytalk_contiguous.models.affect_network import AffectModel
+
+    config, weights = find_affect_model(name)
+    return AffectModel(config, weights, device)
+
+
+def resolve_device(device: str) -> str:
+    """`cpu` or `cuda` for `auto`, `cpu` or `cuda`. Raises DailytalkError where PyTorch has no CUDA device."""
+    import torch
+
+    if device == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    if device not in ("cpu", "cuda"):
+        raise DailytalkError(f"there is no device {device!r}", "pass --device auto, cpu or cuda")
+    if device == "cuda" and not torch.cuda.is_available():
+        raise DailytalkError("PyTorch finds no CUDA device here", "pass --device auto or cpu, or mend the driver")
+    return device
+
+
+def available(name: str) -> bool:
+    """Whether the files of a model (a folder, or a name on the Hub) are all here. Does not ask the network."""
+    return _here(name) is not None
+
+
+def find_affect_model(name: str) -> tuple[Path, Path]:
+    """The configuration and the weights of a model: in the folder `name`, in the Hub's cache, or downloaded.
+
+    Raises:
+        ModelMissing: the folder lacks one of them, or the Hub can't be reached or has no such model.
+    """
+    found = _here(name)
+    if found:
+        return found
+    if Path(name).is_dir():
+        held = {path.name for path in Path(name).iterdir()}
+        lacking = [] if CONFIG_FILE in held else [CONFIG_FILE]
+        lacking += [] if held & set(WEIGHT_FILES) else [" or ".join(WEIGHT_FILES)]
+        raise ModelMissing(f"{name} is no affect model: it has no {' and no '.join(lacking)}", REMEDY)
+    try:
+        return Path(hf_hub_download(name, CONFIG_FILE)), _download_weights(name)
+    except LocalEntryNotFoundError as error:
+        raise ModelMissing(
+            f"the affect model {name!r} is not in the cache and the Hub can't be reached",
+            "connect to the Hub once, or " + REMEDY,
+        ) from error
+    except (OSError, EntryNotFoundError, HFValidationError) as error:
+        raise ModelMissing(
+            f"{name!r} is neither a folder nor an affect model on the Hub ({type(error).__name__})", REMEDY
+        ) from error
+
+
+def _here(name: str) -> tuple[Path, Path] | None:
+    """The files of a model that are on this machine already, or None if one lacks."""
+    if Path(name).is_dir():
+        found = {file: Path(name) / file for file in (CONFIG_FILE, *WEIGHT_FILES) if (Path(name) / file).is_file()}
+    else:
+        try:
+            cached = {file: try_to_load_from_cache(name, file) for file in (CONFIG_FILE, *WEIGHT_FILES)}
+        except HFValidationError:
+            return None
+        # The cache also answers with a marker for "known not to exist", which is no path.
+        found = {file: Path(path) for file, path in cached.items() if isinstance(path, str)}
+    weights = next((found[file] for file in WEIGHT_FILES if file in found), None)
+    return (found[CONFIG_FILE], weights) if CONFIG_FILE in found and weights else None
+
+
+def _download_weights(name: str) -> Path:
+    try:
+        return Path(hf_hub_download(name, WEIGHT_FILES[0]))
+    except LocalEntryNotFoundError:
+        raise
+    except EntryNotFoundError:  # the repository has the older kind of file only
+        return Path(hf_hub_download(name, WEIGHT_FILES[1]))

@@ -1,0 +1,184 @@
+"""The audEERING network: valence, arousal and dominance of speech.
+
+Its regression head is not one that transformers knows, which puts a random head in its place under a mere
+warning; so the module is our own, and a checkpoint that lacks a weight, brings one too many or has one of
+another shape is refused by name. A padded batch gives what its utterances give one by one (to 1e-5): padding is
+masked in the encoder and left out of the mean.
+"""
+
+import json
+import pickle
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import nn
+from transformers import Wav2Vec2Config, Wav2Vec2Model
+
+from dailytalk_contiguous.core.errors import ModelMissing
+from dailytalk_contiguous.models.affect import REMEDY
+
+#: Checkpoints written before PyTorch 2 name the two halves of a normalised weight so.
+_OLDER_NAMES = {
+    ".weight_g": ".parametrizations.weight.original0",
+    ".weight_v": ".parametrizations.weight.original1",
+}
+
+Samples = NDArray[np.float32]
+
+
+class Affect(NamedTuple):
+    """What was heard in an utterance, each in [0, 1]; NaN if there was nothing to hear."""
+
+    valence: float
+    arousal: float
+    dominance: float
+
+
+class AffectModel:
+    """A loaded model on one device."""
+
+    def __init__(self, config_file: Path, weights_file: Path, device: str) -> None:
+        config = _read_config(config_file)
+        self._columns = [config.id2label.index(name) for name in Affect._fields]
+        self._shortest = _receptive_field(config.encoder)
+        self._device = torch.device(device)
+        self._module = _load_module(config, weights_file).to(self._device).eval()
+
+    def rate(self, utterances: Sequence[Samples]) -> list[Affect]:
+        """Rate utterances of 16 kHz samples in [-1, 1], shape (n,) each, as one padded batch.
+
+        Each is normalised by itself, over its own samples. One shorter than the encoder's first frame (25 ms) is
+        padded to it with zeros.
+
+        Raises:
+            ValueError: an utterance has no samples.
+        """
+        if not utterances:
+            return []
+        lengths = [max(len(samples), self._shortest) for samples in utterances]
+        padded = np.zeros((len(utterances), max(lengths)), np.float32)
+        for row, samples in zip(padded, utterances, strict=True):
+            row[: len(samples)] = normalised(samples)
+        # TF32 convolutions, cuDNN's default, would move results by more than 1e-5 from one batch to the next.
+        with torch.inference_mode(), torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
+            out = self._module(
+                torch.from_numpy(padded).to(self._device), torch.tensor(lengths, device=self._device)
+            )
+        rated = out[:, self._columns].clamp(0.0, 1.0).cpu().tolist()
+        return [Affect(*row) for row in rated]
+
+
+class Regressor(nn.Module):
+    """Encoder, mean over the frames that are not padding, and a head of two layers; named as the checkpoint is."""
+
+    def __init__(self, config: Wav2Vec2Config, n_outputs: int) -> None:
+        super().__init__()
+        self.wav2vec2 = Wav2Vec2Model(config)
+        self.classifier = Head(config.hidden_size, n_outputs)
+
+    def forward(self, samples: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
+        """Outputs (batch, outputs) of padded samples (batch, n), of which `lengths` (batch,) are valid."""
+        valid = torch.arange(samples.shape[1], device=samples.device) < lengths[:, None]
+        hidden = self.wav2vec2(samples, attention_mask=valid.long()).last_hidden_state
+        n_frames = _frames(lengths, self.wav2vec2.config)
+        counted = torch.arange(hidden.shape[1], device=hidden.device) < n_frames[:, None]
+        mean = (hidden * counted[:, :, None]).sum(dim=1) / n_frames[:, None]
+        return self.classifier(mean)  # type: ignore[no-any-return]
+
+
+class Head(nn.Module):
+    """The regression head; its dropout only mattered in training."""
+
+    def __init__(self, width: int, n_outputs: int) -> None:
+        super().__init__()
+        self.dense = nn.Linear(width, width)
+        self.out_proj = nn.Linear(width, n_outputs)
+
+    def forward(self, mean: torch.Tensor) -> torch.Tensor:
+        """Outputs (batch, outputs) of mean frames (batch, width)."""
+        return self.out_proj(torch.tanh(self.dense(mean)))  # type: ignore[no-any-return]
+
+
+def normalised(samples: Samples) -> Samples:
+    """Samples at zero mean and unit variance, as the encoder was trained on. Raises ValueError for none."""
+    if not len(samples):
+        raise ValueError("an utterance without samples can't be rated")
+    wide = samples.astype(np.float64)
+    scaled: NDArray[np.float64] = (wide - wide.mean()) / np.sqrt(wide.var() + 1e-7)
+    return scaled.astype(np.float32)
+
+
+class _Config(NamedTuple):
+    encoder: Wav2Vec2Config
+    id2label: list[str]
+
+
+def _read_config(path: Path) -> _Config:
+    """The configuration of a checkpoint. Raises ModelMissing if it is not for rating affect."""
+    told: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    labels = [label for _, label in sorted((int(key), label) for key, label in told.get("id2label", {}).items())]
+    kind = told.get("model_type")
+    if kind != "wav2vec2" or sorted(labels) != sorted(Affect._fields):
+        raise ModelMissing(f"{path.parent} is no affect model: it is {kind!r} with the outputs {labels}", REMEDY)
+    # The real one says `"vocab_size": null`, having no use for one; not every transformers takes that.
+    return _Config(Wav2Vec2Config(**{key: value for key, value in told.items() if value is not None}), labels)
+
+
+def _load_module(config: _Config, path: Path) -> Regressor:
+    """The module with the checkpoint's weights, all of them and no others. Raises ModelMissing."""
+    weights = {_current_name(name): tensor.float() for name, tensor in _read_weights(path).items()}
+    with torch.device("meta"):  # nothing is drawn at random, so nothing random can be left
+        module = Regressor(config.encoder, len(config.id2label))
+    wanted = {name: tensor.shape for name, tensor in module.state_dict().items()}
+    problems = {
+        "missing": sorted(wanted.keys() - weights.keys()),
+        "unexpected": sorted(weights.keys() - wanted.keys()),
+        "of another shape": sorted(n for n in wanted.keys() & weights.keys() if weights[n].shape != wanted[n]),
+    }
+    told = "; ".join(f"{kind}: {_some(names)}" for kind, names in problems.items() if names)
+    if told:
+        raise ModelMissing(f"the weights in {path} are not those of the affect model ({told})", REMEDY)
+    module.load_state_dict(weights, assign=True)
+    return module
+
+
+def _read_weights(path: Path) -> dict[str, torch.Tensor]:
+    try:
+        if path.suffix == ".safetensors":
+            return load_file(path)
+        return torch.load(path, map_location="cpu", weights_only=True)  # type: ignore[no-any-return]
+    except (SafetensorError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
+        raise ModelMissing(f"{path} can't be read as weights ({error})", "download the model again") from error
+
+
+def _current_name(name: str) -> str:
+    for older, current in _OLDER_NAMES.items():
+        if name.endswith(older):
+            return name.removesuffix(older) + current
+    return name
+
+
+def _some(names: list[str], shown: int = 5) -> str:
+    rest = f" and {len(names) - shown} more" if len(names) > shown else ""
+    return ", ".join(names[:shown]) + rest
+
+
+def _frames(samples: torch.Tensor, config: Wav2Vec2Config) -> torch.Tensor:
+    """Frames that the encoder makes of so many samples."""
+    for kernel, stride in zip(config.conv_kernel, config.conv_stride, strict=True):
+        samples = (samples - kernel) // stride + 1
+    return samples
+
+
+def _receptive_field(config: Wav2Vec2Config) -> int:
+    """Samples that the encoder's convolutions need for one frame (400, 25 ms, in the real model)."""
+    samples = 1
+    for kernel, stride in reversed(list(zip(config.conv_kernel, config.conv_stride, strict=True))):
+        samples = (samples - 1) * stride + kernel
+    return samples

@@ -1,0 +1,108 @@
+"""The pipelines, each a literal list of stages that can be read aloud, and the profiles that name their models."""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from dailytalk_contiguous.core.errors import DailytalkError
+from dailytalk_contiguous.models.acoustic_affect import ACOUSTIC_ESTIMATE
+from dailytalk_contiguous.models.recogniser import POCKETSPHINX
+from dailytalk_contiguous.stages.affect import RateAffect
+from dailytalk_contiguous.stages.base import PerUtterance, Stage
+from dailytalk_contiguous.stages.bucket import Bucket, Corpus
+from dailytalk_contiguous.stages.match_transcript import MatchTranscript
+from dailytalk_contiguous.stages.prosody import MeasureProsody
+from dailytalk_contiguous.stages.punctuate import Punctuate
+from dailytalk_contiguous.stages.segment import Segment
+from dailytalk_contiguous.stages.tag import Tag
+from dailytalk_contiguous.stages.transcribe import Transcribe
+
+
+class Profile(NamedTuple):
+    """A named set of models, and one sentence about it for people."""
+
+    asr_model: str
+    affect_model: str
+    about: str
+
+
+PROFILES = {
+    "standard": Profile(
+        Transcribe.model, RateAffect.model, "Whisper and audEERING's affect model, downloaded once"
+    ),
+    "embedded": Profile(
+        POCKETSPHINX,
+        ACOUSTIC_ESTIMATE,
+        "a preview with nothing to download: pocketsphinx hears clear English readers well and telephone talk "
+        "badly, and affect is an estimate from sound and words",
+    ),
+}
+
+
+@dataclass(frozen=True)
+class TagSettings:
+    """What `dailytalk tag` computes. Empty model names are those of the profile."""
+
+    profile: str = "standard"
+    channel: str = "both"
+    language: str = "auto"
+    asr_model: str = ""
+    asr_windows: str = "packed"
+    beam: int = 5
+    compute_type: str = "auto"
+    affect_model: str = ""
+    affect_context: float = 3.0
+    min_duration: float = 0.0
+    buckets: str = "percentile"
+    rules: str = "standard"
+    device: str = "auto"
+
+    def __post_init__(self) -> None:
+        if self.profile not in PROFILES:
+            raise DailytalkError(f"there is no profile {self.profile!r}", f"choose one of {', '.join(PROFILES)}")
+
+    @property
+    def recogniser(self) -> str:
+        """The recogniser's name."""
+        return self.asr_model or PROFILES[self.profile].asr_model
+
+    @property
+    def affect(self) -> str:
+        """The affect model's name."""
+        return self.affect_model or PROFILES[self.profile].affect_model
+
+
+def tagging(settings: TagSettings, corpus: Corpus = ()) -> tuple[Stage, ...]:
+    """The stages from a recording to tagged, punctuated utterances.
+
+    Prosody comes before affect, because the embedded estimate of affect is made from it. `corpus` are the
+    statistics that the `robust` buckets are shrunk towards.
+    """
+    return (
+        Segment(
+            channel=settings.channel,
+            min_duration=settings.min_duration,
+            affect_context=settings.affect_context,
+        ),
+        MatchTranscript(),
+        PerUtterance(
+            Transcribe(
+                model=settings.recogniser,
+                language=settings.language,
+                windows=settings.asr_windows,
+                beam=settings.beam,
+                compute_type=settings.compute_type,
+                device=settings.device,
+            )
+        ),
+        PerUtterance(MeasureProsody()),
+        PerUtterance(RateAffect(model=settings.affect, device=settings.device)),
+        Bucket(preset=settings.buckets, corpus=corpus),
+        PerUtterance(Tag(rules=settings.rules)),
+        PerUtterance(Punctuate()),
+    )
+
+
+def measuring(settings: TagSettings) -> tuple[Stage, ...]:
+    """The stages of `tagging` up to the buckets: what `robust` needs of the whole corpus first."""
+    stages = tagging(settings)
+    return stages[: next(index for index, stage in enumerate(stages) if isinstance(stage, Bucket))]

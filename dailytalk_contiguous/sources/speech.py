@@ -1,0 +1,56 @@
+"""The door for anybody's dataset: its audio column as the 16 kHz `speech` that utterance stages work on."""
+
+from typing import Any, TypeVar
+
+from datasets import Audio, Dataset, Features, IterableDataset, Value
+
+from dailytalk_contiguous.core.audio import read_analysis
+from dailytalk_contiguous.core.schema import Batch
+
+AnyDataset = TypeVar("AnyDataset", Dataset, IterableDataset)
+
+#: Rows whose audio is decoded in one go: a batch of binaries has to stay small.
+BATCH_ROWS = 16
+
+
+def add_speech(dataset: AnyDataset, audio: str = "audio", keep: bool = True) -> AnyDataset:
+    """Add `speech`, 16 kHz mono int16 PCM as bytes, made from a column of audio.
+
+    Args:
+        dataset: eager or streaming, with an `Audio` column, or a column of `{"bytes", "path"}` structs.
+        audio: the name of that column. Several channels are averaged.
+        keep: whether the audio column stays.
+
+    Needs no torchcodec: the audio is read with libsndfile. Raises BadInput, naming the row's file, for audio that
+    can't be read, and ValueError if there is no such column.
+    """
+    features = dataset.features or dataset._resolve_features().features
+    if audio not in features:
+        raise ValueError(f"there is no column {audio!r} among {sorted(features)}; name it with audio=")
+    if isinstance(features[audio], Audio):
+        dataset = dataset.cast_column(audio, Audio(decode=False))
+        features = dataset.features
+    kept = {name: feature for name, feature in features.items() if keep or name != audio}
+    return dataset.map(
+        _Speech(audio),
+        batched=True,
+        batch_size=BATCH_ROWS,
+        features=Features({**kept, "speech": Value("binary")}),
+        remove_columns=None if keep else [audio],
+    )
+
+
+class _Speech:
+    """What `map` calls; a class, so that it can be pickled with the column's name."""
+
+    def __init__(self, audio: str) -> None:
+        self.audio = audio
+
+    def __call__(self, batch: Batch) -> Batch:
+        return {"speech": [_speech(value) for value in batch[self.audio]]}
+
+
+def _speech(value: Any) -> bytes:
+    samples = read_analysis({"bytes": value.get("bytes"), "path": value.get("path")})
+    data: bytes = samples.mean(axis=1).round().astype("<i2").tobytes()
+    return data

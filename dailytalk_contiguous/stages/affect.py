@@ -1,0 +1,123 @@
+"""RateAffect: valence, arousal and dominance of each utterance, by a model or by the embedded estimate.
+
+Below about three seconds the model is unreliable, so it hears a short utterance together with its speaker's
+speech next to it, where Segment found some (`context`). That smears a short outburst, hence the setting.
+"""
+
+import math
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+from datasets import Features
+
+from dailytalk_contiguous.core.audio import ANALYSIS_RATE, pcm_to_float
+from dailytalk_contiguous.core.schema import AFFECT, MEASURE, STRING, Batch
+from dailytalk_contiguous.models.acoustic_affect import ACOUSTIC_ESTIMATE, estimate
+from dailytalk_contiguous.models.affect import AUDEERING, find_affect_model, load_affect_model, resolve_device
+from dailytalk_contiguous.models.batching import run_batched
+from dailytalk_contiguous.stages.base import EXECUTION, Stage
+
+#: Seconds of padded audio in a batch. A CPU gets slower beyond one long utterance (measured); on CUDA this keeps
+#: the device busy within some gigabytes.
+BATCH_SECONDS = {"cpu": 12.0, "cuda": 240.0}
+
+#: The measures that the embedded estimate needs.
+MEASURES = ("rms", "f0_mean", "speech_rate")
+
+
+@dataclass(frozen=True)
+class RateAffect(Stage):
+    """Valence, arousal and dominance in [0, 1] of utterances of 16 kHz `speech`; NaN where that is empty.
+
+    The estimate compares an utterance with those of its speaker in the same conversation, which must then be in
+    the same batch (`PerUtterance` sees to that); without `conversation_id` it compares with fixed values.
+
+    Attributes:
+        model: a name on the Hub, a folder of that layout, or `acoustic-estimate`.
+        context: whether to rate `context` in place of `speech` where there is one. The estimate never does.
+        device: `auto`, `cpu` or `cuda`.
+        batch_seconds: seconds of padded audio in a model batch; None takes what suits the device.
+    """
+
+    model: str = AUDEERING
+    context: bool = True
+    device: str = field(default="auto", metadata=EXECUTION)
+    batch_seconds: float | None = field(default=None, metadata=EXECUTION)
+
+    needs: ClassVar[tuple[str, ...]] = ("speech",)
+    uses: ClassVar[tuple[str, ...]] = (
+        "context",
+        "text_raw",
+        "words",
+        "speech_seconds",
+        *MEASURES,
+        "conversation_id",
+        "channel",
+    )
+    adds: ClassVar[Features] = Features(dict.fromkeys(AFFECT, MEASURE) | {"affect_model": STRING})
+
+    def __post_init__(self) -> None:
+        if self.batch_seconds is not None and not self.batch_seconds > 0:
+            raise ValueError(f"batch_seconds must be positive or None, not {self.batch_seconds}")
+
+    def preflight(self) -> None:
+        if self._estimates:
+            return
+        resolve_device(self.device)
+        find_affect_model(self.model)
+
+    def models(self) -> dict[str, str]:
+        return {"affect": self.model}
+
+    @property
+    def _estimates(self) -> bool:
+        return self.model == ACOUSTIC_ESTIMATE
+
+    def __call__(self, batch: Batch) -> Batch:
+        heard = [index for index, speech in enumerate(batch["speech"]) if speech]
+        rated = (self._estimate if self._estimates else self._rate)(_chosen(batch, heard)) if heard else {}
+        columns: Batch = {name: [math.nan] * len(batch["speech"]) for name in AFFECT}
+        for name, values in rated.items():
+            for index, value in zip(heard, values, strict=True):
+                columns[name][index] = value
+        return columns | {"affect_model": [self.model] * len(batch["speech"])}
+
+    def _rate(self, batch: Batch) -> dict[str, list[float]]:
+        device = resolve_device(self.device)
+        model = load_affect_model(self.model, device)
+        around = batch.get("context") if self.context else None
+        chosen = [near or own for own, near in zip(batch["speech"], around or batch["speech"], strict=True)]
+        rated = run_batched(
+            chosen,
+            [len(pcm) / 2 / ANALYSIS_RATE for pcm in chosen],
+            self.batch_seconds or BATCH_SECONDS[device],
+            lambda group: model.rate([pcm_to_float(pcm) for pcm in group]),
+        )
+        return {name: [getattr(one, name) for one in rated] for name in AFFECT}
+
+    def _estimate(self, batch: Batch) -> dict[str, list[float]]:
+        count = len(batch["speech"])
+        measures = batch if all(name in batch for name in MEASURES) else batch | _measured(batch)
+        groups = None
+        if "conversation_id" in batch:
+            channels = batch.get("channel") or [None] * count
+            groups = list(zip(batch["conversation_id"], channels, strict=True))
+        rms, f0_mean, speech_rate = (_floats(measures[name]) for name in MEASURES)
+        found = estimate(rms, f0_mean, speech_rate, batch.get("text_raw") or [None] * count, groups)
+        return {name: values.tolist() for name, values in found.items()}
+
+
+def _chosen(batch: Batch, indices: list[int]) -> Batch:
+    return {name: [values[index] for index in indices] for name, values in batch.items()}
+
+
+def _floats(values: list[float | None]) -> list[float]:
+    return [math.nan if value is None else value for value in values]
+
+
+def _measured(batch: Batch) -> dict[str, list[Any]]:
+    """The measures that the batch lacks; words and seconds are counted as MeasureProsody counts them."""
+    from dailytalk_contiguous.stages.prosody import MeasureProsody
+
+    found = MeasureProsody()(batch)
+    return {name: found[name] for name in MEASURES if name not in batch}

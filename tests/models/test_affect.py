@@ -1,0 +1,200 @@
+import json
+import shutil
+from pathlib import Path
+
+import huggingface_hub
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+from tiny_models import make_tiny_affect
+
+from dailytalk_contiguous.core.errors import DailytalkError, ModelMissing
+from dailytalk_contiguous.models.affect import (
+    AUDEERING,
+    available,
+    find_affect_model,
+    load_affect_model,
+    resolve_device,
+)
+from dailytalk_contiguous.models.affect_network import AffectModel
+
+RNG = np.random.default_rng(3)
+LENGTHS = [16000, 1, 48000, 399, 400, 23456, 720, 8000]
+UTTERANCES = [RNG.normal(0.02, 0.1, length).astype(np.float32) for length in LENGTHS]
+
+
+def load(folder: str | Path) -> AffectModel:
+    return AffectModel(*find_affect_model(str(folder)), "cpu")
+
+
+@pytest.fixture
+def copy(tiny_affect: str, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(tiny_affect, tmp_path / "copy"))
+
+
+def change_weights(folder: Path, changes: dict[str, torch.Tensor | None]) -> None:
+    weights = load_file(folder / "model.safetensors") | changes
+    save_file(
+        {name: tensor for name, tensor in weights.items() if tensor is not None}, folder / "model.safetensors"
+    )
+
+
+def test_a_padded_batch_gives_what_utterances_give_one_by_one(tiny_affect: str) -> None:
+    model = load(tiny_affect)
+    singly = [model.rate([samples])[0] for samples in UTTERANCES]
+    np.testing.assert_allclose(model.rate(UTTERANCES), singly, atol=1e-5)
+    assert np.ptp(singly, axis=0).min() > 1e-3, "the utterances must differ for this to say anything"
+
+
+def test_level_and_offset_of_the_recording_do_not_matter(tiny_affect: str) -> None:
+    model, samples = load(tiny_affect), UTTERANCES[0]
+    np.testing.assert_allclose(model.rate([samples * 0.5 + 0.1]), model.rate([samples]), atol=1e-4)
+
+
+def test_the_head_is_a_layer_tanh_and_a_layer_over_the_mean_frame(tiny_affect: str) -> None:
+    weights = load_file(Path(tiny_affect) / "model.safetensors")
+    model, samples = load(tiny_affect), UTTERANCES[0].astype(np.float64)
+    scaled = (samples - samples.mean()) / samples.std()
+    with torch.inference_mode():
+        encoder = model._module.wav2vec2
+        frames = encoder(torch.tensor(scaled, dtype=torch.float32)[None]).last_hidden_state
+    hidden = torch.tanh(frames.mean(1) @ weights["classifier.dense.weight"].T + weights["classifier.dense.bias"])
+    out = hidden @ weights["classifier.out_proj.weight"].T + weights["classifier.out_proj.bias"]
+    arousal, dominance, valence = out[0].tolist()
+    assert model.rate([UTTERANCES[0]])[0] == pytest.approx((valence, arousal, dominance), abs=1e-5)
+
+
+def test_columns_follow_the_names_in_the_configuration(copy: Path, tiny_affect: str) -> None:
+    config = json.loads((copy / "config.json").read_text())
+    config["id2label"] = {"0": "valence", "1": "arousal", "2": "dominance"}
+    (copy / "config.json").write_text(json.dumps(config))
+    (was,), (now,) = (load(folder).rate(UTTERANCES[:1]) for folder in (tiny_affect, copy))
+    assert (now.valence, now.arousal, now.dominance) == (was.arousal, was.dominance, was.valence)
+
+
+def test_results_are_kept_between_nought_and_one(copy: Path) -> None:
+    change_weights(copy, {"classifier.out_proj.bias": torch.tensor([9.0, -9.0, 0.5])})
+    (rated,) = load(copy).rate(UTTERANCES[:1])
+    assert (rated.arousal, rated.dominance) == (1.0, 0.0)
+
+
+def test_the_published_older_names_load_the_same_weights(tiny_affect: str, tmp_path: Path) -> None:
+    older = make_tiny_affect(tmp_path / "older", older_names=True)
+    held = torch.load(older / "pytorch_model.bin", weights_only=True)
+    assert "wav2vec2.encoder.pos_conv_embed.conv.weight_g" in held
+    assert load(older).rate(UTTERANCES) == load(tiny_affect).rate(UTTERANCES)
+
+
+@pytest.mark.parametrize(
+    ("changes", "named"),
+    [
+        ({"classifier.dense.bias": None}, "missing: classifier.dense.bias"),
+        ({"classifier.extra.bias": torch.zeros(3)}, "unexpected: classifier.extra.bias"),
+        ({"classifier.out_proj.bias": torch.zeros(4)}, "of another shape: classifier.out_proj.bias"),
+    ],
+)
+def test_weights_that_are_not_the_model_s_are_refused_by_name(
+    copy: Path, changes: dict[str, torch.Tensor | None], named: str
+) -> None:
+    change_weights(copy, changes)
+    with pytest.raises(ModelMissing, match=named):
+        load(copy)
+
+
+def test_a_checkpoint_without_the_head_is_refused(copy: Path) -> None:
+    weights = load_file(copy / "model.safetensors")
+    change_weights(copy, dict.fromkeys(name for name in weights if name.startswith("classifier.")))
+    with pytest.raises(ModelMissing, match=r"missing: classifier\.dense\.bias, .*classifier\.out_proj\.weight"):
+        load(copy)
+
+
+def test_weights_that_were_cut_short_are_refused(copy: Path) -> None:
+    data = (copy / "model.safetensors").read_bytes()
+    (copy / "model.safetensors").write_bytes(data[: len(data) // 2])
+    with pytest.raises(ModelMissing, match="can't be read as weights"):
+        load(copy)
+
+
+def test_a_model_of_other_outputs_is_refused(copy: Path) -> None:
+    config = json.loads((copy / "config.json").read_text())
+    config["id2label"] = {"0": "angry", "1": "happy", "2": "sad"}
+    (copy / "config.json").write_text(json.dumps(config))
+    with pytest.raises(ModelMissing, match="angry"):
+        load(copy)
+
+
+def test_a_folder_that_lacks_files_says_which(tiny_affect: str, copy: Path) -> None:
+    assert available(tiny_affect)
+    (copy / "model.safetensors").unlink()
+    assert not available(str(copy))
+    with pytest.raises(ModelMissing, match=r"it has no model\.safetensors or pytorch_model\.bin"):
+        find_affect_model(str(copy))
+    (copy / "config.json").unlink()
+    with pytest.raises(ModelMissing, match=r"no config\.json and no model"):
+        find_affect_model(str(copy))
+
+
+@pytest.fixture
+def offline(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """The Hub's client as `HF_HUB_OFFLINE=1` makes it, with an empty cache."""
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
+    return tmp_path / "hub"
+
+
+def test_offline_and_not_cached_says_so_and_what_to_do(offline: Path) -> None:
+    assert not available(AUDEERING)
+    with pytest.raises(ModelMissing, match="not in the cache") as raised:
+        find_affect_model(AUDEERING)
+    assert "--profile embedded" in raised.value.remedy
+
+
+def test_a_cached_model_needs_no_network(offline: Path, tiny_affect: str) -> None:
+    repository = offline / ("models--" + AUDEERING.replace("/", "--"))
+    shutil.copytree(tiny_affect, repository / "snapshots" / "abc123")
+    (repository / "refs").mkdir()
+    (repository / "refs" / "main").write_text("abc123")
+    assert available(AUDEERING)
+    assert len(AffectModel(*find_affect_model(AUDEERING), "cpu").rate(UTTERANCES[:2])) == 2
+
+
+@pytest.mark.usefixtures("offline")
+def test_a_name_that_can_be_none_is_refused() -> None:
+    assert not available("/no/such/folder")
+    with pytest.raises(ModelMissing, match="'/no/such/folder' is neither a folder nor"):
+        find_affect_model("/no/such/folder")
+
+
+def test_a_process_loads_a_model_once(tiny_affect: str) -> None:
+    assert load_affect_model(tiny_affect, "cpu") is load_affect_model(tiny_affect, "cpu")
+
+
+def test_an_utterance_without_samples_is_refused(tiny_affect: str) -> None:
+    with pytest.raises(ValueError, match="without samples"):
+        load(tiny_affect).rate([np.zeros(0, np.float32)])
+
+
+def test_silence_has_a_finite_rating(tiny_affect: str) -> None:
+    assert np.isfinite(load(tiny_affect).rate([np.zeros(16000, np.float32)])).all()
+
+
+def test_a_device_is_checked_before_it_is_used() -> None:
+    assert resolve_device("cpu") == "cpu"
+    assert resolve_device("auto") == ("cuda" if torch.cuda.is_available() else "cpu")
+    with pytest.raises(DailytalkError, match="'tpu'"):
+        resolve_device("tpu")
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a CUDA device")
+def test_cuda_where_there_is_none_is_refused() -> None:
+    with pytest.raises(DailytalkError, match="no CUDA device"):
+        resolve_device("cuda")
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_cuda_rates_as_the_cpu_does(tiny_affect: str) -> None:
+    on_cuda = AffectModel(*find_affect_model(tiny_affect), "cuda")
+    np.testing.assert_allclose(on_cuda.rate(UTTERANCES), load(tiny_affect).rate(UTTERANCES), atol=1e-4)
+    singly = [on_cuda.rate([samples])[0] for samples in UTTERANCES]
+    np.testing.assert_allclose(on_cuda.rate(UTTERANCES), singly, atol=1e-5)

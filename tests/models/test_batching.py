@@ -1,0 +1,117 @@
+import itertools
+import logging
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dailytalk_contiguous.models.batching import plan, run_batched
+
+LENGTHS = st.lists(st.floats(0, 60), max_size=40)
+BUDGETS = st.floats(0.1, 100)
+
+
+@given(LENGTHS, BUDGETS)
+def test_every_item_is_in_one_batch(seconds: list[float], budget: float) -> None:
+    assert sorted(index for batch in plan(seconds, budget) for index in batch) == list(range(len(seconds)))
+
+
+@given(LENGTHS, BUDGETS)
+def test_padded_audio_stays_within_the_budget_unless_one_item_exceeds_it(
+    seconds: list[float], budget: float
+) -> None:
+    for batch in plan(seconds, budget):
+        longest = max(seconds[index] for index in batch)
+        assert longest * len(batch) <= budget or len(batch) == 1
+
+
+@given(LENGTHS, BUDGETS)
+def test_no_two_neighbouring_batches_fit_into_one(seconds: list[float], budget: float) -> None:
+    batches = plan(seconds, budget)
+    for first, second in itertools.pairwise(batches):
+        assert max(seconds[index] for index in first) * (len(first) + 1) > budget
+        assert min(seconds[index] for index in first) >= max(seconds[index] for index in second)
+
+
+def test_items_of_one_length_keep_their_order() -> None:
+    assert plan([2.0, 5.0, 2.0, 5.0, 2.0], 10.0) == [[1, 3], [0, 2, 4]]
+
+
+def test_a_budget_of_nothing_is_refused() -> None:
+    with pytest.raises(ValueError, match="positive seconds, not 0"):
+        plan([1.0], 0)
+
+
+@pytest.mark.parametrize("length", [float("nan"), -1.0, float("inf")])
+def test_a_length_that_is_none_is_refused(length: float) -> None:
+    with pytest.raises(ValueError, match="finite and not negative"):
+        plan([1.0, length], 10.0)
+
+
+@given(LENGTHS, BUDGETS)
+def test_results_come_back_in_the_order_of_the_items(seconds: list[float], budget: float) -> None:
+    items = [str(index) for index in range(len(seconds))]
+    assert run_batched(items, seconds, budget, lambda batch: [item + "!" for item in batch]) == [
+        item + "!" for item in items
+    ]
+
+
+@given(LENGTHS, st.integers(1, 9))
+def test_a_batch_that_does_not_fit_is_halved_until_it_does(seconds: list[float], fits: int) -> None:
+    def double(batch: list[int]) -> list[int]:
+        if len(batch) > fits:
+            raise torch.OutOfMemoryError("no room")
+        return [2 * item for item in batch]
+
+    assert run_batched(range(len(seconds)), seconds, 1000.0, double) == [2 * i for i in range(len(seconds))]
+
+
+def test_the_rest_is_not_tried_again_at_the_size_that_failed() -> None:
+    sizes = []
+
+    def call(batch: list[int]) -> list[int]:
+        sizes.append(len(batch))
+        if len(batch) > 4:
+            raise RuntimeError("CUDA failed with error out of memory")
+        return batch
+
+    run_batched(range(32), [1.0] * 32, 8.0, call)
+    assert sizes == [8] + [4] * 8
+
+
+def test_halving_is_said_once_each_time(caplog: pytest.LogCaptureFixture) -> None:
+    def call(batch: list[int]) -> list[int]:
+        if len(batch) > 1:
+            raise RuntimeError("out of memory")
+        return batch
+
+    with caplog.at_level(logging.WARNING):
+        run_batched(range(4), [1.0] * 4, 4.0, call)
+    assert [record.args for record in caplog.records] == [(4,), (2,)]
+
+
+def test_a_single_item_that_does_not_fit_is_raised_with_its_length() -> None:
+    def call(batch: list[int]) -> list[int]:
+        raise torch.OutOfMemoryError("no room")
+
+    with pytest.raises(torch.OutOfMemoryError) as raised:
+        run_batched([0, 1], [3.0, 42.0], 100.0, call)
+    assert raised.value.__notes__ == ["one item of 42.0 s does not fit into memory by itself"]
+
+
+def test_another_error_is_not_taken_for_lack_of_memory() -> None:
+    calls = []
+
+    def call(batch: list[int]) -> list[int]:
+        calls.append(batch)
+        raise RuntimeError("shapes differ")
+
+    with pytest.raises(RuntimeError, match="shapes differ"):
+        run_batched([0, 1], [1.0, 1.0], 9.0, call)
+    assert len(calls) == 1
+
+
+def test_a_call_that_loses_an_item_is_refused() -> None:
+    with pytest.raises(ValueError, match="2 items gave 1 results"):
+        run_batched([0, 1], [1.0, 1.0], 9.0, lambda batch: batch[:1])

@@ -1,0 +1,144 @@
+import math
+import pickle
+from pathlib import Path
+
+import numpy as np
+import pytest
+from datasets import Dataset, Features, Value
+
+from dailytalk_contiguous.core.errors import ModelMissing
+from dailytalk_contiguous.core.schema import AFFECT
+from dailytalk_contiguous.stages.affect import RateAffect
+from dailytalk_contiguous.stages.base import PerUtterance
+
+ESTIMATE = "acoustic-estimate"
+
+
+def pcm(seconds: float, seed: int = 0, pitch: float = 150.0, level: float = 0.2) -> bytes:
+    times = np.arange(round(seconds * 16000)) / 16000
+    noise = np.random.default_rng(seed).normal(0, 0.02, len(times))
+    samples = level * (np.sin(2 * np.pi * pitch * times) + 0.5 * np.sin(4 * np.pi * pitch * times) + noise)
+    return (samples * 20000).astype("<i2").tobytes()
+
+
+SPEECH = [pcm(1.0, 1), pcm(0.3, 2, 220), pcm(2.5, 3, 90), pcm(0.01, 4)]
+
+
+def ratings(columns: dict[str, list[float]]) -> np.ndarray:
+    return np.array([columns[name] for name in AFFECT]).T
+
+
+def test_every_utterance_is_rated_between_nought_and_one(tiny_affect: str) -> None:
+    found = RateAffect(tiny_affect, device="cpu")({"speech": SPEECH})
+    assert found.keys() == RateAffect.adds.keys()
+    assert ((ratings(found) > 0) & (ratings(found) < 1)).all()
+    assert found["affect_model"] == [tiny_affect] * 4
+
+
+@pytest.mark.parametrize("batch_seconds", [0.5, 3.0, 1000.0])
+def test_how_utterances_are_batched_does_not_show(tiny_affect: str, batch_seconds: float) -> None:
+    singly = [RateAffect(tiny_affect, device="cpu")({"speech": [speech]}) for speech in SPEECH]
+    together = RateAffect(tiny_affect, device="cpu", batch_seconds=batch_seconds)({"speech": SPEECH})
+    np.testing.assert_allclose(ratings(together), np.concatenate([ratings(one) for one in singly]), atol=1e-5)
+
+
+def test_how_utterances_are_batched_is_not_in_the_digest(tiny_affect: str) -> None:
+    plain = RateAffect(tiny_affect)
+    assert RateAffect(tiny_affect, batch_seconds=60.0, device="cpu").digest == plain.digest
+    assert RateAffect(tiny_affect, context=False).digest != plain.digest
+
+
+def test_context_is_rated_in_place_of_a_short_utterance(tiny_affect: str) -> None:
+    batch = {"speech": SPEECH[:3], "context": [pcm(3.0, 9), b"", None]}
+    alone = ratings(RateAffect(tiny_affect, device="cpu")({"speech": SPEECH[:3]}))
+    inside = ratings(RateAffect(tiny_affect, device="cpu")(batch))
+    wide = ratings(RateAffect(tiny_affect, device="cpu")({"speech": [pcm(3.0, 9)]}))
+    np.testing.assert_allclose(inside, [*wide, *alone[1:]], atol=1e-5)
+    assert abs(inside[0] - alone[0]).max() > 1e-4
+    np.testing.assert_allclose(
+        ratings(RateAffect(tiny_affect, context=False, device="cpu")(batch)), alone, atol=1e-5
+    )
+
+
+@pytest.mark.parametrize("model", ["tiny", ESTIMATE])
+def test_empty_speech_has_no_affect_and_keeps_its_row(tiny_affect: str, model: str) -> None:
+    stage = RateAffect(tiny_affect if model == "tiny" else model, device="cpu")
+    found = stage({"speech": [b"", SPEECH[0], b""]})
+    assert np.isnan(ratings(found)).all(axis=1).tolist() == [True, False, True]
+    assert np.isnan(ratings(stage({"speech": [b""]}))).all()
+    assert found["affect_model"] == [stage.model] * 3
+
+
+def test_the_estimate_takes_prosody_that_was_measured_already() -> None:
+    batch = {
+        "speech": SPEECH[:3],
+        "text_raw": ["oh", "great, wonderful", "this is terrible"],
+        "rms": [0.05, 0.1, 0.05],
+        "f0_mean": [150.0, None, 150.0],
+        "speech_rate": [3.0, 3.0, math.nan],
+        "conversation_id": ["c"] * 3,
+        "channel": ["left"] * 3,
+    }
+    found = RateAffect(ESTIMATE)(batch)
+    assert found["arousal"][0] == 0.5 < found["arousal"][1]
+    assert found["valence"][2] < found["valence"][0] == 0.5 < found["valence"][1]
+
+
+def test_the_estimate_measures_what_is_not_there() -> None:
+    batch = {"speech": [pcm(1.0, 1, 150, 0.05), pcm(1.0, 1, 150, 0.8)], "text_raw": ["one two three"] * 2}
+    quiet, loud = RateAffect(ESTIMATE)(batch)["arousal"]
+    assert quiet < loud
+    found = RateAffect(ESTIMATE)(batch | {"rms": [0.05, 0.05]})["arousal"]
+    assert found[0] == pytest.approx(found[1], abs=0.01)
+
+
+def test_the_estimate_of_a_flat_utterance_does_not_depend_on_its_neighbours() -> None:
+    stage = RateAffect(ESTIMATE)
+    together = ratings(stage({"speech": SPEECH[:3]}))
+    np.testing.assert_allclose(together, np.concatenate([ratings(stage({"speech": [s]})) for s in SPEECH[:3]]))
+
+
+def test_a_speaker_of_a_conversation_is_compared_with_himself() -> None:
+    conversation = {
+        "utterance_id": [["1", "2", "3", "4"]],
+        "speech": [[pcm(0.5, 1)] * 4],
+        "conversation_id": ["c"],
+        "channel": [["left", "left", "left", "right"]],
+        "rms": [[0.01, 0.02, 0.04, 0.9]],
+        "f0_mean": [[100.0, 100.0, 100.0, 300.0]],
+        "speech_rate": [[3.0] * 4],
+    }
+    (arousal,) = PerUtterance(RateAffect(ESTIMATE))(conversation)["arousal"]
+    assert arousal[0] < arousal[1] == 0.5 < arousal[2]
+    assert arousal[3] == 0.5
+
+
+def test_a_flat_dataset_can_be_rated(tiny_affect: str) -> None:
+    features = Features({"speech": Value("binary")})
+    dataset = Dataset.from_dict({"speech": [b"", *SPEECH]}, features=features)
+    rated = RateAffect(tiny_affect, device="cpu").map(dataset)
+    assert rated.features["arousal"] == Value("float32")
+    assert len(rated) == 5
+    assert math.isnan(rated["valence"][0])
+    assert 0 < rated["valence"][1] < 1
+
+
+def test_a_stage_travels_to_a_worker(tiny_affect: str) -> None:
+    stage = RateAffect(tiny_affect)
+    assert pickle.loads(pickle.dumps(stage)) == stage
+
+
+def test_a_model_that_is_not_there_stops_before_the_run(tiny_affect: str, tmp_path: Path) -> None:
+    RateAffect(tiny_affect).preflight()
+    RateAffect(ESTIMATE).preflight()
+    with pytest.raises(ModelMissing, match=r"no config\.json"):
+        RateAffect(str(tmp_path)).preflight()
+
+
+def test_models_are_named_for_the_record(tiny_affect: str) -> None:
+    assert RateAffect(tiny_affect).models() == {"affect": tiny_affect}
+
+
+def test_a_batch_of_no_seconds_is_refused() -> None:
+    with pytest.raises(ValueError, match="batch_seconds must be positive"):
+        RateAffect(batch_seconds=0.0)
