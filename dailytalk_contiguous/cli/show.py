@@ -14,6 +14,7 @@ from dailytalk_contiguous.engine.local import Plan
 from dailytalk_contiguous.engine.outputs import NEW_TRANSCRIPT, REJECTS, RUN
 from dailytalk_contiguous.engine.tagging import TAGGED, Found, Outcome
 from dailytalk_contiguous.pipeline import PROFILES, TagSettings
+from dailytalk_contiguous.sources.listing import as_text
 from dailytalk_contiguous.stages.base import Stage
 
 #: How many of a kind are shown before the reader is sent to the file that has all.
@@ -45,6 +46,8 @@ def outcome(console: Console, result: Outcome, out: Path, settings: TagSettings)
         )
     else:
         console.print(f"nothing to do: all {result.n_shards} shards stand")
+    if not result.n_conversations:
+        console.print("no recording could be used")
     if result.record is None:
         console.print(
             f"{result.n_missing} shards are still missing; whoever makes the last one writes the transcript. "
@@ -85,24 +88,30 @@ def _stages(console: Console, record: dict[str, Any]) -> None:
 
 
 def _results(console: Console, out: Path, record: dict[str, Any]) -> None:
-    console.print(f"transcript  {escape(str(out / record['transcript']))}", soft_wrap=True)
+    console.print(f"transcript  {escape(as_text(out / record['transcript']))}")
     if record["transcript"] == NEW_TRANSCRIPT:
         console.print("  (transcript.jsonl was edited since it was written, and is left as it is)")
-    console.print(f"shards      {escape(str(out / TAGGED))}", soft_wrap=True)
-    console.print(f"record      {escape(str(out / RUN))}", soft_wrap=True)
-    for line in _read(out / record["transcript"], SHOWN):
-        said = line["tagged_text"] or f"(no text: {line['text_reason']})"
-        console.print(
-            f"  {line['start']:7.2f}  {line['channel']:<5}  {escape(said)}", soft_wrap=True, highlight=False
-        )
+    console.print(f"shards      {escape(as_text(out / TAGGED))}")
+    console.print(f"record      {escape(as_text(out / RUN))}")
+    try:
+        preview = [_preview(line) for line in _read(out / record["transcript"], SHOWN)]
+    except (ValueError, KeyError, TypeError) as error:
+        console.print(f"  (its first lines are not as they were written: {escape(repr(error))})")
+        return
+    for line in preview:
+        console.print(line, highlight=False)
+
+
+def _preview(line: dict[str, Any]) -> str:
+    said = line["tagged_text"] or f"(no text: {line['text_reason']})"
+    return f"  {line['start']:7.2f}  {line['channel']:<5}  {escape(said)}"
 
 
 def _rejects(console: Console, rejects: Sequence[dict[str, str]], count: int | None = None) -> None:
     for reject in rejects[:SHOWN]:
         console.print(
             f"  set aside: {escape(json.dumps(reject['id'], ensure_ascii=False))}: {escape(reject['reason'])}; "
-            f"{escape(reject['remedy'])}",
-            soft_wrap=True,
+            f"{escape(reject['remedy'])}"
         )
     left = (len(rejects) if count is None else count) - SHOWN
     if left > 0:

@@ -19,13 +19,14 @@ from dailytalk_contiguous.engine.tagging import TAGGED, Options, Outcome, find, 
 from dailytalk_contiguous.engine.tagging import tag as run_tagging
 from dailytalk_contiguous.pipeline import PROFILES, TagSettings, tagging
 from dailytalk_contiguous.sources.folder import MAX_CONVERSATION
+from dailytalk_contiguous.sources.listing import as_text
 from dailytalk_contiguous.stages.bucket import PRESETS
 from dailytalk_contiguous.stages.segment import CHANNEL_CHOICES
 from dailytalk_contiguous.stages.transcribe import WINDOWS
 
 
 def tag(
-    inputs: Annotated[list[str], typer.Argument(metavar="INPUT…", help="Recordings, or folders of them.")],
+    inputs: Annotated[list[str], typer.Argument(metavar="INPUT", help="Recordings, or folders of them.")],
     out: Annotated[Path, typer.Option(help="Work folder: transcript.jsonl, tagged/, rejects.jsonl, run.json.")],
     profile: Annotated[str, typer.Option(help=f"Set of models: {', '.join(PROFILES)}.")] = "standard",
     channel: Annotated[str, typer.Option(help=f"Speakers to tag: {', '.join(CHANNEL_CHOICES)}.")] = "both",
@@ -94,18 +95,18 @@ def tag(
     )
     options = Options(workers=workers, shard=_shard(shard), shard_seconds=60 * shard_minutes, prune=prune)
     if transcripts is not None and not transcripts.is_dir():
-        raise DailytalkError(f"--transcripts {str(transcripts)!r} is no folder", "check the path")
+        raise DailytalkError(f"--transcripts {as_text(transcripts)!r} is no folder", "check the path")
     found = find(
         inputs, out, settings, options, seconds(max_conversation), str(transcripts) if transcripts else None
     )
-    console = Console(stderr=as_json)
+    console = Console(stderr=as_json, soft_wrap=True)
     if dry_run:
         plan = own_shards(local.plan(out / TAGGED, found.groups, tagging(settings)), options.shard)
         show.dry_run(console, found, plan, tagging(settings))
         raise typer.Exit(0)
-    command = shlex.join(["dailytalk", *sys.argv[1:]])
-    with bar(console, quiet=as_json) as shown:
-        outcome = run_tagging(found, out, settings, options, {"command": command}, shown.progress, shown.planned)
+    command = as_text(shlex.join(["dailytalk", *sys.argv[1:]]))
+    with bar(console, quiet=as_json) as told:
+        outcome = run_tagging(found, out, settings, options, {"command": command}, told.progress, told.planned)
     if as_json:
         print(json.dumps(_told(outcome, out), indent=1, ensure_ascii=False))
     else:
@@ -147,7 +148,7 @@ def _exit_code(outcome: Outcome) -> int:
 
 def _told(outcome: Outcome, out: Path) -> dict[str, Any]:
     return {
-        "out": str(out),
+        "out": as_text(out),
         "complete": outcome.record is not None,
         "shards": {"all": outcome.n_shards, "made": outcome.n_made, "missing": outcome.n_missing},
         "audio_seconds": round(outcome.audio_seconds, 2),

@@ -7,10 +7,12 @@ Files are checked while they are read (cut short, not-a-number samples), because
 """
 
 import io
+import os
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 from urllib.parse import quote_from_bytes, unquote_to_bytes
 
 import numpy as np
@@ -19,6 +21,7 @@ import soxr
 from numpy.typing import NDArray
 
 from dailytalk_contiguous.core import ffmpeg
+from dailytalk_contiguous.core.completeness import mended, refuse_truncated, refuse_wrong_length
 from dailytalk_contiguous.core.errors import BadInput
 
 #: Hz. The rate of all analysis (Silero, Whisper and wav2vec2 were trained at it).
@@ -30,11 +33,15 @@ LOWEST_RATE, HIGHEST_RATE = 8000, 96000
 #: Seconds read at a time: long enough to amortise the resampler, short enough to keep memory flat.
 BLOCK_SECONDS = 20.0
 
-#: libsndfile only estimates the length of these, so a difference says nothing.
-_ESTIMATED_LENGTH = {"MP3", "MPEG"}
+#: libsndfile takes the length of these from a header or guesses it from the first frame, to within a frame or two.
+_MPEG = {"MP3", "MPEG"}
 
-#: A WAV header says one of these when the program that wrote it did not know the length (it was streamed).
-_UNKNOWN_LENGTHS = {0, 0xFFFFFFFF}
+#: libsndfile's number of frames (SF_COUNT_MAX) for a FLAC that was streamed.
+_UNKNOWN_FRAMES = 2**63 - 1
+
+#: Seconds that are decoded and left out before a part: libsndfile finds its place exactly, but the first frames of
+#: an MP3 after that are damaged, and so is all that follows when it lands in the last page of an Ogg Vorbis.
+_PREROLL_SECONDS = 5.0
 
 Samples = NDArray[np.float32]
 Pcm = NDArray[np.int16]
@@ -73,13 +80,19 @@ def probe(audio: dict[str, Any]) -> Probe:
     Raises:
         BadInput: it is empty, cut short, or nothing here can decode it.
     """
-    _refuse_truncated(audio)
-    try:
-        with soundfile.SoundFile(_openable(audio)) as file:
-            seconds = file.frames / file.samplerate
-            return Probe(file.samplerate, file.channels, seconds, file.format)
-    except soundfile.LibsndfileError as error:
-        return Probe(*ffmpeg.probe(_path_for_ffmpeg(audio, error)))
+    with _opened(audio) as (encoded, size):
+        refuse_truncated(encoded, size)
+        try:
+            with _sound_file(audio) as file:
+                found = Probe(file.samplerate, file.channels, file.frames / file.samplerate, file.format)
+                frames = file.frames
+        except soundfile.LibsndfileError as error:
+            return Probe(*ffmpeg.probe(_path_for_ffmpeg(audio, error)))
+        if frames == _UNKNOWN_FRAMES:
+            raise BadInput("its header does not say how long it is (it was streamed)", "convert it to WAV or FLAC")
+        if found.format in _MPEG:
+            refuse_wrong_length(encoded, found.seconds)
+    return found
 
 
 def blocks(
@@ -97,7 +110,7 @@ def blocks(
         BadInput: the file ends before its header says, holds samples that are no numbers, or can't be read.
     """
     try:
-        with soundfile.SoundFile(_openable(audio)) as file:
+        with _sound_file(audio) as file:
             yield from _sound_file_blocks(file, start, duration, block_seconds)
             return
     except soundfile.LibsndfileError as error:
@@ -116,13 +129,13 @@ def analysis_blocks(audio: dict[str, Any], start: float = 0.0, duration: float |
         resampler = soxr.ResampleStream(info.sample_rate, ANALYSIS_RATE, info.channels, dtype="float32")
     for block in blocks(audio, start, duration):
         yield to_pcm(resampler.resample_chunk(block) if resampler else block)
-    if resampler:
-        yield to_pcm(resampler.resample_chunk(np.zeros((0, info.channels), np.float32), last=True))
+    nothing = np.zeros((0, info.channels), np.float32)
+    yield to_pcm(resampler.resample_chunk(nothing, last=True) if resampler else nothing)
 
 
 def read_analysis(audio: dict[str, Any], start: float = 0.0, duration: float | None = None) -> Pcm:
     """A part of a recording as 16 kHz int16, shape (n, channels). Raises BadInput as `blocks` does."""
-    return np.concatenate(list(analysis_blocks(audio, start, duration)) or [np.zeros((0, 1), np.int16)])
+    return np.concatenate(list(analysis_blocks(audio, start, duration)))
 
 
 def to_pcm(samples: Samples) -> Pcm:
@@ -142,8 +155,10 @@ def _sound_file_blocks(
     rate: int = file.samplerate
     first = round(start * rate)
     wanted = file.frames - first if duration is None else min(round(duration * rate), file.frames - first)
+    before = min(first, round(_PREROLL_SECONDS * rate))
     if first:
-        file.seek(first)
+        file.seek(first - before)
+        file.read(before, dtype="float32")
     done = 0
     while done < wanted:
         block = file.read(min(round(block_seconds * rate), wanted - done), dtype="float32", always_2d=True)
@@ -151,7 +166,7 @@ def _sound_file_blocks(
             break
         yield _finite(block, start + done / rate)
         done += len(block)
-    if done < wanted and file.format not in _ESTIMATED_LENGTH:
+    if done < wanted and file.format not in _MPEG:
         raise BadInput(
             f"the file ends at {start + done / rate:.1f} s but its header promises {file.frames / rate:.1f} s",
             "copy or export the recording again",
@@ -167,10 +182,21 @@ def _finite(block: Samples, start: float) -> Samples:
     return block
 
 
-def _openable(audio: dict[str, Any]) -> Any:
-    if audio["bytes"] is not None:
-        return io.BytesIO(audio["bytes"])
-    return bytes(from_uri(audio["path"]))
+class _Sequential(soundfile.SoundFile):  # type: ignore[misc]
+    """Without the seek that python-soundfile makes after every read: MP3 frames need the bits of those before."""
+
+    def seekable(self) -> bool:
+        return False
+
+
+@contextmanager
+def _sound_file(audio: dict[str, Any]) -> Iterator[soundfile.SoundFile]:
+    with _opened(audio) as (encoded, size):
+        source: Any = mended(encoded, size)
+        if source is None:
+            source = bytes(from_uri(audio["path"])) if audio["bytes"] is None else io.BytesIO(audio["bytes"])
+        with _Sequential(source) as file:
+            yield file
 
 
 def _path_for_ffmpeg(audio: dict[str, Any], error: Exception) -> Path:
@@ -188,31 +214,11 @@ def _cause(error: Exception) -> str:
     return str(getattr(error, "error_string", error)).rstrip(".")
 
 
-def _refuse_truncated(audio: dict[str, Any]) -> None:
-    """Raise BadInput for an empty file and for a WAV that holds less than its header says.
-
-    libsndfile quietly shortens such a WAV, so that half a conversation would pass for a whole one.
-    """
+@contextmanager
+def _opened(audio: dict[str, Any]) -> Iterator[tuple[BinaryIO, int]]:
+    """The encoded audio as a binary file, and its size in bytes."""
     if audio["bytes"] is not None:
-        head, size = audio["bytes"][:4096], len(audio["bytes"])
-    else:
-        path = from_uri(audio["path"])
-        size = path.stat().st_size
-        with path.open("rb") as file:
-            head = file.read(4096)
-    if not size:
-        raise BadInput("the file is empty (0 bytes)", "copy or export the recording again")
-    if head[:4] != b"RIFF" or head[8:12] != b"WAVE":
+        yield io.BytesIO(audio["bytes"]), len(audio["bytes"])
         return
-    at = 12
-    while at + 8 <= len(head):
-        name, promised = head[at : at + 4], int.from_bytes(head[at + 4 : at + 8], "little")
-        held = size - at - 8
-        if name == b"data" and promised not in _UNKNOWN_LENGTHS and held < promised:
-            raise BadInput(
-                f"the file is cut short: it holds {held} of the {promised} bytes that its header promises",
-                "copy or export the recording again",
-            )
-        if name == b"data":
-            return
-        at += 8 + promised + promised % 2
+    with from_uri(audio["path"]).open("rb") as file:
+        yield file, os.fstat(file.fileno()).st_size

@@ -37,8 +37,12 @@ SMOOTH = 4
 #: Frames in which the other channel must be active before a filter is believed (1.6 s).
 MIN_FRAMES = 50
 
-#: Frames a block: 64 s, or 16 MB of spectra a channel.
-BLOCK = 2000
+#: Frames a block: 8 s, or 2 MB of spectra a channel.
+BLOCK = 250
+
+#: Energy of the faintest leak that matters, against its source (-50 dB): a gated microphone is digital silence
+#: between words, and must not have all the weight.
+FAINTEST = 1e-5
 
 #: A stereo file whose channels explain each other this well, at nearly one level, is one signal twice.
 SAME_SIGNAL = 0.98
@@ -73,22 +77,34 @@ def leakage(channel: NDArray[np.int16], other: NDArray[np.int16]) -> Leakage:
     if transfer is None:
         return Leakage(np.zeros(n_frames, bool), None, False, np.zeros((3, n_frames), np.float32))
     own, source, rest = (np.concatenate(parts) for parts in zip(*_energies(channel, other, transfer), strict=True))
-    box = np.ones(2 * SMOOTH + 1)
-    own_sum, source_sum, rest_sum = (np.convolve(energy, box, mode="same") for energy in (own, source, rest))
+    mask, louder_db = _mask(own, source, rest)
     tiny = np.finfo(np.float32).tiny
-    explained = 1.0 - rest_sum / (own_sum + tiny)
-    louder_db = 10.0 * np.log10((source_sum + tiny) / (own_sum + tiny))
-    mask = (explained >= EXPLAINED) & (louder_db >= MARGIN_DB)
     total_explained = 1.0 - rest.sum() / (own.sum() + tiny)
     same = bool(total_explained >= SAME_SIGNAL and abs(np.median(louder_db[_active(source)])) < MARGIN_DB)
     level = float(-np.median(louder_db[mask])) if mask.any() else None
     return Leakage(mask, level, same, np.stack((own, source, rest)))
 
 
+def _mask(
+    own: NDArray[np.float32], source: NDArray[np.float32], rest: NDArray[np.float32]
+) -> tuple[NDArray[np.bool_], NDArray[np.float64]]:
+    """Which frames are leakage, and by how many dB the other channel is louder around each."""
+    box = np.ones(2 * SMOOTH + 1)
+    tiny = np.finfo(np.float32).tiny
+    own_sum, source_sum, rest_sum = (np.convolve(energy, box, mode="same") for energy in (own, source, rest))
+    louder_db = 10.0 * np.log10((source_sum + tiny) / (own_sum + tiny))
+    mask = (rest_sum <= (1 - EXPLAINED) * own_sum) & (louder_db >= MARGIN_DB)
+    # Next to the speaker's own words these sums are all his, and a word would begin in the leak before it.
+    near = np.convolve(mask, box, mode="same") > 0
+    alone = (rest <= (1 - EXPLAINED) * own) & (source >= own * 10 ** (MARGIN_DB / 10))
+    return mask | (near & alone & (own > 0)), louder_db
+
+
 def _transfer(channel: Pcm, other: Pcm) -> Spectra | None:
     """Least-squares filter from `other` to `channel`, one complex gain a frequency; None if too little is heard.
 
-    Each frame counts alike whatever its loudness: otherwise the loudest syllable alone would be fitted.
+    Frames are weighted by the energy of `channel`, which is noise as far as the leak is concerned: one word of its
+    own speaker is a thousand times the energy of a leak 30 dB down, and would be fitted instead.
     """
     cross = np.zeros(WINDOW // 2 + 1, np.complex128)
     power = np.zeros(WINDOW // 2 + 1, np.float64)
@@ -97,7 +113,8 @@ def _transfer(channel: Pcm, other: Pcm) -> Spectra | None:
     for ours, theirs in zip(_spectra(channel), _spectra(other), strict=True):
         energy = np.einsum("ij,ij->i", theirs, theirs.conj()).real
         active = energy >= threshold
-        weights = 1.0 / energy[active, None]
+        own = np.einsum("ij,ij->i", ours, ours.conj()).real
+        weights = 1.0 / np.maximum(own, FAINTEST * energy)[active, None]
         cross += (weights * ours[active] * theirs[active].conj()).sum(axis=0)
         power += (weights * np.abs(theirs[active]) ** 2).sum(axis=0)
         count += int(active.sum())

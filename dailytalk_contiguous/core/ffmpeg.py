@@ -9,6 +9,7 @@ import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
+from tempfile import TemporaryFile
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +18,12 @@ from dailytalk_contiguous.core.errors import BadInput
 
 #: Seconds after which reading a header is given up.
 PROBE_TIMEOUT = 60
+
+#: Streams without a header that tells their length: ffprobe guesses it from the first bit rate.
+ESTIMATED_LENGTH = {"aac", "ac3", "eac3", "amr", "mp3"}
+
+#: Seconds by which what is decoded may be shorter than promised: a container's length is that of its longest track.
+SHORT_BY = 1.0
 
 
 def installed() -> bool:
@@ -48,33 +55,40 @@ def probe(path: Path) -> tuple[int, int, float, str]:
 def blocks(
     path: Path, start: float, duration: float | None, block_seconds: float
 ) -> Iterator[NDArray[np.float32]]:
-    """Yield float32 blocks of shape (n, channels) at the file's own rate. Raises BadInput when ffmpeg fails."""
-    rate, channels, _, _ = probe(path)
-    command: list[str | bytes] = [
-        "ffmpeg",
-        "-nostdin",
-        "-v",
-        "error",
-        "-ss",
-        f"{start:.6f}",
-        "-i",
-        _argument(path),
-    ]
-    command += ["-t", f"{duration:.6f}"] if duration is not None else []
-    command += ["-map", "a:0", "-f", "f32le", "-acodec", "pcm_f32le", "pipe:1"]
-    size = 4 * channels * round(block_seconds * rate)
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+    """Yield float32 blocks of shape (n, channels) at the file's own rate.
+
+    Everything before `start` is decoded, too: ffmpeg's seeking is off by some milliseconds in several formats.
+
+    Raises:
+        BadInput: ffmpeg fails, or finds much less than the file's header promises.
+    """
+    rate, channels, seconds, container = probe(path)
+    wanted = f"atrim=start_sample={round(start * rate)}"
+    wanted += f":end_sample={round((start + duration) * rate)}" if duration is not None else ""
+    command: list[str | bytes] = ["ffmpeg", "-nostdin", "-v", "error", "-i", _argument(path), "-map", "a:0"]
+    command += ["-af", wanted, "-f", "f32le", "-acodec", "pcm_f32le", "pipe:1"]
+    done = 0
+    # Messages go to a file: a pipe that nobody reads fills up on a damaged recording, and ffmpeg waits forever.
+    with TemporaryFile() as messages, subprocess.Popen(command, stdout=subprocess.PIPE, stderr=messages) as process:
         assert process.stdout is not None
-        assert process.stderr is not None
         try:
-            while data := process.stdout.read(size):
+            while data := process.stdout.read(4 * channels * round(block_seconds * rate)):
                 whole = len(data) - len(data) % (4 * channels)
                 yield np.frombuffer(data[:whole], "<f4").reshape(-1, channels)
-            message = process.stderr.read().decode(errors="replace").strip()
+                done += whole // (4 * channels)
+            failed = process.wait() != 0
+            messages.seek(0)
+            message = messages.read().decode(errors="replace").strip()
         finally:
             process.kill()  # a reader that stops early must not leave ffmpeg waiting on a full pipe
-    if process.returncode not in (0, -9):
+    if failed:
         raise BadInput(f"ffmpeg stopped reading it ({message.splitlines()[-1:]})", "convert it to WAV or FLAC")
+    promised = min(seconds - start, seconds if duration is None else duration)
+    if done / rate < promised - SHORT_BY and container not in ESTIMATED_LENGTH:
+        raise BadInput(
+            f"the file ends at {start + done / rate:.1f} s but its header promises {seconds:.1f} s",
+            "copy or export the recording again",
+        )
 
 
 def _argument(path: Path) -> bytes:

@@ -92,7 +92,7 @@ def fit(words: Sequence[Word], length: float) -> list[Word]:
     for index, word in enumerate(ordered):
         room_after = shortest * (len(ordered) - index - 1)
         latest_end = length - room_after
-        start = min(max(word.start, at), latest_end - shortest)
+        start = max(at, min(word.start, latest_end - shortest))
         following = ordered[index + 1].start if index + 1 < len(ordered) else latest_end
         end = min(max(min(word.end, max(following, start + shortest)), start + shortest), latest_end)
         fitted.append(word._replace(start=start, end=end))

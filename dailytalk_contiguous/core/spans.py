@@ -20,6 +20,10 @@ HYSTERESIS = 0.15
 #: so that a pause between words wins over the middle of a word.
 QUIET_SECONDS = 0.2
 
+#: Even pieces are at most this share of the longest allowed: a length of just two pieces would leave only one
+#: place to cut, whatever is said there.
+SLACK = 0.9
+
 
 class Span(NamedTuple):
     """A stretch of one channel, in seconds. Pieces cut from one run of speech share its number `run`."""
@@ -99,11 +103,17 @@ def cut_long(
 def balanced_range(length: float, longest: float) -> tuple[float, float]:
     """Where the first cut of `length` seconds may fall, from its beginning, for even pieces under `longest`.
 
-    The rest must still fit into one piece fewer; within that, at most half a piece away from an even cut.
+    The rest must still fit into one piece fewer; within that, at most half a piece away from an even cut. There is
+    always a choice: pieces are `SLACK` of the longest at most when they are even.
     """
-    pieces = math.ceil(length / longest)
+    pieces = pieces_of(length, longest)
     even = length / pieces
     return max(length - (pieces - 1) * longest, 0.5 * even), min(longest, 1.5 * even)
+
+
+def pieces_of(length: float, longest: float) -> int:
+    """Into how many pieces `length` seconds are cut."""
+    return math.ceil(length / (SLACK * longest)) if length > longest else 1
 
 
 def frame_levels(samples: NDArray[np.float32], frame_samples: int) -> NDArray[np.float32]:

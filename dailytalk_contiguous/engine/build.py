@@ -79,6 +79,7 @@ def build_shard(
     """
     chain = chain_of(stages)
     shard = Shard()
+    columns = features_of(stages)
     finished: dict[str, Row] = {}
     works, settled = _resume(rows, stages, chain, known)
     shard.entries |= settled
@@ -86,10 +87,12 @@ def build_shard(
         for work, reject in _run(batch, stages, progress):
             shard.entries[work.name] = _entry(work, chain, reject)
             if reject is None:
-                finished[work.name] = work.row
+                # Without the samples: a shard's rows are kept until it is written, its audio is not.
+                finished[work.name] = {name: work.row[name] for name in columns}
+            work.row = {"conversation_id": work.name}
     shard.rows = [finished[row["conversation_id"]] for row in rows if row["conversation_id"] in finished]
     shard.entries = {row["conversation_id"]: shard.entries[row["conversation_id"]] for row in rows}
-    write_shard(path, shard, features_of(stages))
+    write_shard(path, shard, columns)
     return shard
 
 

@@ -18,7 +18,7 @@ from dailytalk_contiguous.engine import transcript
 from dailytalk_contiguous.engine.files import write_lines, write_text
 from dailytalk_contiguous.engine.shards import Row, chain_of, read_entries, read_rows
 from dailytalk_contiguous.models.licences import licence_of
-from dailytalk_contiguous.stages.base import Stage
+from dailytalk_contiguous.stages.base import Stage, source_digest
 
 TRANSCRIPT, NEW_TRANSCRIPT = "transcript.jsonl", "transcript.new.jsonl"
 REJECTS, RUN = "rejects.jsonl", "run.json"
@@ -72,21 +72,25 @@ def write_outputs(
     """
     fingerprint = _fingerprint(paths, stages, problems)
     before = read_run(out)
-    if before and before.get("fingerprint") == fingerprint and (out / TRANSCRIPT).exists():
+    if before and before.get("fingerprint") == fingerprint and _all_there(out, before):
         return before
     tally = Tally()
     edited = _edited(out, before)
     target = out / (NEW_TRANSCRIPT if edited else TRANSCRIPT)
     digest = hashlib.sha256()
     write_lines(target, _hashed(_transcript(paths, stages, tally), digest))
+    if edited and digest.hexdigest() == _sha256(out / TRANSCRIPT):
+        # Nobody edited it: it is what this run would write, from a run that was killed before it wrote run.json.
+        target.replace(out / TRANSCRIPT)
+        target, edited = out / TRANSCRIPT, False
     tally.rejects = [*problems, *tally.rejects]
     write_lines(
         out / REJECTS,
         (json.dumps(reject.as_dict(), ensure_ascii=False) + "\n" for reject in tally.rejects),
     )
-    record = _record(tally, stages, problems, about) | {
+    record = _record(tally, stages, len(problems), about) | {
         "transcript": target.name,
-        "transcript_sha256": before["transcript_sha256"] if edited and before else digest.hexdigest(),
+        "transcript_sha256": before.get("transcript_sha256") if edited and before else digest.hexdigest(),
         "fingerprint": fingerprint,
     }
     write_text(out / RUN, json.dumps(record, indent=1, ensure_ascii=False) + "\n")
@@ -107,9 +111,16 @@ def _edited(out: Path, before: Mapping[str, Any] | None) -> bool:
     path = out / TRANSCRIPT
     if not path.exists():
         return False
+    return before is None or before.get("transcript_sha256") != _sha256(path)
+
+
+def _all_there(out: Path, record: Mapping[str, Any]) -> bool:
+    return all((out / name).is_file() for name in (TRANSCRIPT, record["transcript"], REJECTS))
+
+
+def _sha256(path: Path) -> str:
     with path.open("rb") as file:
-        now = hashlib.file_digest(file, "sha256").hexdigest()
-    return before is None or before.get("transcript_sha256") != now
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _hashed(pieces: Iterator[str], digest: Any) -> Iterator[str]:
@@ -150,10 +161,7 @@ def _count(row: Row, tally: Tally) -> None:
             tally.notes.append({"conversation_id": row["conversation_id"], "note": note})
 
 
-def _record(
-    tally: Tally, stages: Sequence[Stage], problems: Sequence[Reject], about: Mapping[str, Any]
-) -> dict[str, Any]:
-    refused = [reject for reject in tally.rejects if reject not in problems]
+def _record(tally: Tally, stages: Sequence[Stage], n_problems: int, about: Mapping[str, Any]) -> dict[str, Any]:
     models = {role: model for stage in stages for role, model in stage.models().items()}
     return {
         **about,
@@ -167,9 +175,9 @@ def _record(
             "utterances_by_channel": dict(sorted(tally.channels.items())),
             "short_utterances": tally.short,
             "utterances_without_text": dict(tally.without_text.most_common()),
-            "recordings_set_aside": len(problems),
+            "recordings_set_aside": n_problems,
             "rejects": len(tally.rejects),
-            "rejects_by_stage": dict(Counter(reject.stage for reject in (*problems, *refused)).most_common()),
+            "rejects_by_stage": dict(Counter(reject.stage for reject in tally.rejects).most_common()),
             "tags": dict(tally.tags.most_common()),
             "notes": tally.n_notes,
         },
@@ -196,6 +204,6 @@ def _fingerprint(paths: Sequence[Path], stages: Sequence[Stage], problems: Seque
         chain_of(stages)[-1],
         [(path.name, path.stat().st_mtime_ns) for path in paths],
         [problem.as_dict() for problem in problems],
-        version("dailytalk-contiguous"),
+        source_digest(__name__),
     ]
     return hashlib.sha256(json.dumps(told).encode()).hexdigest()[:20]

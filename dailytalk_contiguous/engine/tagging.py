@@ -5,6 +5,7 @@ outputs once everything stands. What a run may not do is lose something: results
 the input are kept until `prune` says otherwise, and ids in are ids out plus rejects, always checked.
 """
 
+import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
@@ -13,16 +14,19 @@ from typing import Any
 
 from dailytalk_contiguous.core.errors import DailytalkError, Reject
 from dailytalk_contiguous.engine import local
-from dailytalk_contiguous.engine.build import Progress
+from dailytalk_contiguous.engine.build import Progress, build_shard
 from dailytalk_contiguous.engine.outputs import write_outputs
-from dailytalk_contiguous.engine.shards import Row, group, index, read_entries, read_rows
+from dailytalk_contiguous.engine.shards import Row, group, index, read_entries, read_rows, shard_path
 from dailytalk_contiguous.pipeline import TagSettings, measuring, tagging
-from dailytalk_contiguous.sources.folder import MAX_CONVERSATION, Folder
+from dailytalk_contiguous.sources.folder import MAX_CONVERSATION, FolderConfig, folder_rows
+from dailytalk_contiguous.sources.listing import AUDIO_SUFFIXES, as_text
 from dailytalk_contiguous.stages.base import Stage
 from dailytalk_contiguous.stages.bucket import Bucket, corpus_of
 
 #: Folder of the shards inside a work folder.
 TAGGED = "tagged"
+
+_ELSEWHERE = "choose a folder that you may write to"
 
 
 @dataclass(frozen=True)
@@ -83,22 +87,28 @@ def find(
     options: Options,
     max_conversation: float = MAX_CONVERSATION,
     transcripts: str | None = None,
+    given: bool = True,
 ) -> Found:
-    """List the conversations of the inputs. Raises DailytalkError if an input does not exist or holds nothing."""
-    source = Folder(
+    """List the conversations of the inputs; `FolderConfig` says what the settings mean.
+
+    Raises DailytalkError if an input does not exist, or holds nothing, and if `out` holds recordings.
+    """
+    _refuse_mixing(out)
+    config = FolderConfig(
         inputs=tuple(inputs),
         exclude=str(out),
         channel=settings.channel,
         max_conversation=max_conversation,
         transcripts=transcripts,
+        given=given,
     )
-    rows = list(source.as_streaming_dataset("train"))
+    rows = list(folder_rows(config))
     problems = [
         Reject(row["conversation_id"], "Folder", row["problem"], row["remedy"]) for row in rows if row["problem"]
     ]
     if not rows:
         raise DailytalkError(
-            f"there are no recordings in {', '.join(map(repr, inputs))}",
+            f"there are no recordings in {', '.join(repr(as_text(Path(one))) for one in inputs)}",
             "name a folder of WAV, FLAC, OGG, MP3 or Opus files",
         )
     return Found(list(group((row for row in rows if not row["problem"]), options.shard_seconds)), problems)
@@ -125,7 +135,6 @@ def tag(
     started = time.perf_counter()
     folder = out / TAGGED
     _refuse_to_lose(folder, found, options.prune)
-    folder.mkdir(parents=True, exist_ok=True)
     stages = measuring(settings) if settings.buckets == "robust" else tagging(settings)
     made, plan = _make(folder, found, stages, settings, options, progress, planned)
     if settings.buckets == "robust" and not _missing(folder, found, stages):
@@ -136,8 +145,9 @@ def tag(
     record = None
     if not missing:
         _check_balance(plan.paths, found)
-        record = write_outputs(out, plan.paths, stages, found.problems, about | {"settings": asdict(settings)})
-        _drop_stale(folder, plan.paths)
+        paths = plan.paths or [_without_rows(folder, stages)]
+        record = write_outputs(out, paths, stages, found.problems, about | {"settings": asdict(settings)})
+        _drop_stale(folder, paths)
     return Outcome(
         record,
         found.problems,
@@ -171,6 +181,7 @@ def _make(
     if plan.tasks:
         for stage in stages[plan.first_stage :]:
             stage.preflight()
+    _make_writable(folder)
     rows = {task.path: task.rows for task in plan.tasks}
     batch_seconds = options.batch_seconds if _on_cuda(settings.device) else 0.0
     made = {path: rows[path] for path in local.run(plan, stages, options.workers, batch_seconds, progress)}
@@ -192,9 +203,35 @@ def _refuse_to_lose(folder: Path, found: Found, prune: bool) -> None:
     if gone and not prune:
         shown = ", ".join(map(repr, gone[:3])) + (", …" if len(gone) > 3 else "")
         raise DailytalkError(
-            f"{folder.parent} holds results of {len(gone)} recordings that are not in this input ({shown})",
+            f"--out {as_text(folder.parent)!r} holds results of {len(gone)} recordings that are not in this input "
+            f"({shown})",
             "choose another --out, or pass --prune to drop them",
         )
+
+
+def _refuse_mixing(out: Path) -> None:
+    """Raise DailytalkError if results would lie among recordings: the next run would take them for transcripts."""
+    if out.is_dir() and any(path.suffix.lower() in AUDIO_SUFFIXES for path in out.iterdir()):
+        raise DailytalkError(f"--out {as_text(out)!r} holds recordings", "choose a folder for the results alone")
+
+
+def _make_writable(folder: Path) -> None:
+    """Create the folder of the shards. Raises DailytalkError if nothing can be written there."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        why = (error.strerror or "it can't be created").lower()
+        raise DailytalkError(f"--out {as_text(folder.parent)!r} can't be used ({why})", _ELSEWHERE) from error
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise DailytalkError(f"--out {as_text(folder.parent)!r} can't be written to", _ELSEWHERE)
+
+
+def _without_rows(folder: Path, stages: Sequence[Stage]) -> Path:
+    """A shard with no rows: without any, `load_dataset` would not open the folder."""
+    path = shard_path(folder, [])
+    if not path.exists():
+        build_shard(path, [], stages, {})
+    return path
 
 
 def _missing(folder: Path, found: Found, stages: Sequence[Stage]) -> int:

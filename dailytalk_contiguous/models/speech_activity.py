@@ -6,6 +6,7 @@ session: the model is too small to gain from more, and two channels run side by 
 """
 
 from functools import lru_cache
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -26,8 +27,17 @@ MAX_FRAMES = 512
 NAME = "silero-vad"
 
 
-@lru_cache(maxsize=1)
+#: Two channels run side by side: the second must not read torch's threads while the first has them changed.
+_loading = Lock()
+
+
 def _session() -> Any:
+    with _loading:
+        return _load()
+
+
+@lru_cache(maxsize=1)
+def _load() -> Any:
     import torch
 
     # Importing silero_vad sets torch to one thread for the whole process; the affect model needs them all.

@@ -2,14 +2,16 @@
 
 faster-whisper's own `transcribe` looks again at what lies behind the last word of a window, which costs a second
 pass of the encoder and invites inventions; its batched pipeline has no second try. Here a window is decoded once,
-in a batch where that gains something (CUDA), and only one whose text fails Whisper's own checks is tried again
-with rising temperature, from a fixed seed, so that a row is the same whenever it is made.
+in a batch where that gains something (CUDA), and one whose text repeats itself is tried again without such
+repeats. openai/whisper draws at random then, but CTranslate2 can't set its generator back to a seed, and a row
+must be the same whenever it is made.
 """
 
 import itertools
 import math
 import os
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
@@ -26,8 +28,9 @@ from dailytalk_contiguous.models.recogniser import Recognised, Samples
 #: Seconds that the encoder always sees.
 ENCODER_SECONDS = 30.0
 
-#: The temperatures of openai/whisper's fall-back.
-TEMPERATURES = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
+#: Lengths in tokens of the phrases that a second try may not say twice, one length after the other: a long one
+#: ends most loops and leaves alone what people do repeat.
+NO_REPEAT = (6, 4, 3)
 
 #: Files of a model in CTranslate2 format. Without tokenizer.json faster-whisper would ask the Hub for one.
 MODEL_FILES = ("model.bin", "config.json", "tokenizer.json")
@@ -36,8 +39,6 @@ MODEL_FILES = ("model.bin", "config.json", "tokenizer.json")
 COMPUTE_TYPES = {"cpu": "int8", "cuda": "float16"}
 
 _PREPENDED, _APPENDED = "\"'“¿([{-", "\"'.。,，!！?？:：”)]}、"
-
-_SEED = 20
 
 
 class Whisper:
@@ -100,20 +101,21 @@ class Whisper:
         segments = self._pipeline.forward(features, tokenizer, placed, options)
         return [
             self._again(features[index], placed[index]["duration"], tokenizer, options)
-            if _doubtful(found)
+            if _repetitive(found)
             else _recognised(found)
             for index, found in enumerate(segments)
         ]
 
     def _again(self, features: Any, seconds: float, tokenizer: Any, options: Any) -> Recognised:
-        """Decode one window with rising temperature until its text passes Whisper's checks."""
-        import ctranslate2
-
-        ctranslate2.set_random_seed(_SEED)
+        """Decode one window without repeats of ever shorter phrases, until its text passes Whisper's check."""
         model = self._model
         encoded = model.encode(features)
         prompt = model.get_prompt(tokenizer, [], without_timestamps=True)
-        result, avg_logprob, _, _ = model.generate_with_fallback(encoded, prompt, tokenizer, options)
+        for phrase in NO_REPEAT:
+            strict = replace(options, no_repeat_ngram_size=phrase)
+            result, avg_logprob, _, ratio = model.generate_with_fallback(encoded, prompt, tokenizer, strict)
+            if ratio <= COMPRESSION:
+                break
         segment = {
             "seek": 0,
             "start": 0.0,
@@ -141,7 +143,7 @@ class Whisper:
             compression_ratio_threshold=COMPRESSION,
             condition_on_previous_text=False,
             prompt_reset_on_temperature=0.5,
-            temperatures=list(TEMPERATURES),
+            temperatures=[0.0],
             initial_prompt=None,
             prefix=None,
             suppress_blank=True,
@@ -165,8 +167,7 @@ _REMEDY = "pass --asr-model with a size such as medium or a folder in CTranslate
 def find_whisper(model: str) -> str:
     """The folder of a model: as given, from the Hub's cache, or downloaded into it. Raises ModelMissing."""
     if Path(model).is_dir():
-        lacking = [name for name in MODEL_FILES if not (Path(model) / name).is_file()]
-        if lacking:
+        if lacking := _lacking(model):
             raise ModelMissing(
                 f"{model} is no Whisper model in CTranslate2 format: no {', '.join(lacking)}", _REMEDY
             )
@@ -174,7 +175,9 @@ def find_whisper(model: str) -> str:
     from faster_whisper import download_model
 
     try:
-        return str(download_model(model, local_files_only=True))
+        folder = str(download_model(model, local_files_only=True))
+        if not _lacking(folder):  # a download that was broken off leaves a folder, too
+            return folder
     except ValueError as error:
         raise ModelMissing(f"there is no Whisper model {model!r} ({error})", _REMEDY) from None
     except OSError:  # not in the cache yet
@@ -188,21 +191,20 @@ def find_whisper(model: str) -> str:
         ) from error
 
 
+def _lacking(folder: str) -> list[str]:
+    return [name for name in MODEL_FILES if not (Path(folder) / name).is_file()]
+
+
 @lru_cache(maxsize=1)
 def load_whisper(model: str, device: str, compute_type: str, beam: int, batch_windows: int) -> Whisper:
     """The model of this process. Raises ModelMissing."""
     return Whisper(find_whisper(model), device, compute_type, beam, batch_windows)
 
 
-def _doubtful(segments: list[dict[str, Any]]) -> bool:
-    """Whether a window's text fails Whisper's checks, and isn't plainly silence."""
-    if not segments:
-        return False
-    sure, silence = segments[0]["avg_logprob"], segments[0]["no_speech_prob"]
-    if silence > NO_SPEECH and sure < LOW_LOGPROB:
-        return False
-    text = "".join(segment["text"] for segment in segments)
-    return bool(sure < LOW_LOGPROB or compression_ratio(text.strip() or " ") > COMPRESSION)
+def _repetitive(segments: list[dict[str, Any]]) -> bool:
+    """Whether a window's text fails Whisper's check for loops."""
+    text = "".join(segment["text"] for segment in segments).strip()
+    return compression_ratio(text or " ") > COMPRESSION
 
 
 def _recognised(segments: list[dict[str, Any]]) -> Recognised:

@@ -6,7 +6,6 @@ kept in the user's cache, because the plan of a large corpus is made anew at the
 
 import hashlib
 import json
-import math
 import os
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dailytalk_contiguous.core.audio import ANALYSIS_RATE, read_analysis
-from dailytalk_contiguous.core.spans import HYSTERESIS, balanced_range, frame_levels
+from dailytalk_contiguous.core.errors import DailytalkError
+from dailytalk_contiguous.core.spans import HYSTERESIS, balanced_range, frame_levels, pieces_of
 from dailytalk_contiguous.engine.files import write_text
 from dailytalk_contiguous.models.speech_activity import FRAME, FRAME_SECONDS, speech_probabilities
 from dailytalk_contiguous.stages.base import source_digest
@@ -46,7 +46,7 @@ def cuts(audio: dict[str, Any], seconds: float, longest: float, identity: str) -
     known = _read(path)
     if known is None:
         known = _find(audio, seconds, longest)
-        write_text(path, json.dumps(known))
+        _write(path, known)
     return known
 
 
@@ -65,11 +65,22 @@ def _read(path: Path) -> list[float] | None:
     return edges
 
 
+def _write(path: Path, edges: list[float]) -> None:
+    try:
+        write_text(path, json.dumps(edges))
+    except OSError as error:  # of the cache's disk, which is not the recording's fault
+        raise DailytalkError(
+            f"the cache {path.parent} can't be written ({error.strerror})",
+            "set DAILYTALK_CACHE to a folder that can be",
+        ) from error
+
+
 def _find(audio: dict[str, Any], seconds: float, longest: float) -> list[float]:
     edges = [0.0]
     while seconds - edges[-1] > longest:
-        low, high = balanced_range(seconds - edges[-1], longest)
-        even = (seconds - edges[-1]) / math.ceil((seconds - edges[-1]) / longest)
+        left = seconds - edges[-1]
+        low, high = balanced_range(left, longest)
+        even = left / pieces_of(left, longest)
         near = (max(low, even - SEARCH_SECONDS), min(high, even + SEARCH_SECONDS))
         cut, silence = _quietest(audio, edges[-1] + near[0], edges[-1] + near[1])
         if silence < GOOD_SILENCE and near != (low, high):

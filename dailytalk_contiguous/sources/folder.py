@@ -7,6 +7,7 @@ found is passed over in silence.
 
 import hashlib
 import json
+import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
@@ -26,6 +27,14 @@ from dailytalk_contiguous.sources.transcripts import cues_within, find_transcrip
 #: that length still fits everywhere.
 MAX_CONVERSATION = 900.0
 
+_KINDS = {
+    stat.S_IFDIR: "a folder that can't be searched",
+    stat.S_IFIFO: "a pipe",
+    stat.S_IFSOCK: "a socket",
+    stat.S_IFCHR: "a device",
+    stat.S_IFBLK: "a device",
+}
+
 
 @dataclass
 class FolderConfig(datasets.BuilderConfig):
@@ -37,6 +46,7 @@ class FolderConfig(datasets.BuilderConfig):
         channel: `mix` takes recordings with one channel too; `both`, `left` and `right` want two.
         max_conversation: seconds; longer recordings are cut at mutual silence. 0 never cuts.
         transcripts: a folder of transcripts that people made; None looks beside each recording.
+        given: whether transcripts are used at all.
         listing: digest of what was found, so that a changed folder is another dataset to the cache.
     """
 
@@ -45,6 +55,7 @@ class FolderConfig(datasets.BuilderConfig):
     channel: str = "both"
     max_conversation: float = MAX_CONVERSATION
     transcripts: str | None = None
+    given: bool = True
     listing: str = ""
 
 
@@ -88,11 +99,12 @@ def folder_rows(config: FolderConfig) -> Iterator[dict[str, Any]]:
 
 
 def _conversations(recording: Recording, base: dict[str, Any], config: FolderConfig) -> Iterator[dict[str, Any]]:
+    status = recording.path.stat()
+    _check_kind(status.st_mode)
     info = probe(base["audio"])
     _check(info, config.channel)
-    found = find_transcripts(recording.path, _path(config.transcripts), Path(recording.audio_file))
+    found = _transcripts(recording, config.transcripts) if config.given else []
     given = read_transcripts(found, recording.audio_file) if found else []
-    status = recording.path.stat()
     identity = f"{recording.audio_file}\0{status.st_size}\0{status.st_mtime_ns}"
     edges = cuts(base["audio"], info.seconds, config.max_conversation, identity)
     for number, (start, end) in enumerate(pairwise(edges)):
@@ -109,6 +121,13 @@ def _conversations(recording: Recording, base: dict[str, Any], config: FolderCon
             "problem": None,
             "remedy": None,
         }
+
+
+def _check_kind(mode: int) -> None:
+    """Raise BadInput for what is no file: opening a pipe waits for ever, and a device may never end."""
+    if not stat.S_ISREG(mode):
+        kind = _KINDS.get(stat.S_IFMT(mode), "something else")
+        raise BadInput(f"it is {kind}, not a file", "copy the recording into a file")
 
 
 def _check(info: Probe, channel: str) -> None:
@@ -146,11 +165,15 @@ def _no_conversation(identity: str, reason: str, remedy: str) -> dict[str, Any]:
 def _listing_digest(recordings: list[Recording], transcripts: str | None) -> str:
     told: list[Any] = []
     for recording in recordings:
-        beside = find_transcripts(recording.path, _path(transcripts), Path(recording.audio_file))
+        beside = _transcripts(recording, transcripts)
         for path in (recording.path, *beside):
-            status = path.stat()
-            told.append([str(path).encode("utf-8", "replace").decode(), status.st_size, status.st_mtime_ns])
+            status = path.stat() if path.exists() else path.lstat()  # a link to nowhere is reported as such later
+            told.append([to_uri(path.absolute()), status.st_size, status.st_mtime_ns])
     return hashlib.sha256(json.dumps(told).encode()).hexdigest()
+
+
+def _transcripts(recording: Recording, folder: str | None) -> list[Path]:
+    return find_transcripts(recording.path, _path(folder), Path(recording.audio_file))
 
 
 def _path(text: str | None) -> Path | None:

@@ -5,6 +5,7 @@ one name in different folders stay apart, and a dataset made from a moved folder
 """
 
 import os
+import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -20,6 +21,9 @@ AUDIO_SUFFIXES = frozenset(
     """.split()  # noqa: SIM905 (a list of quoted words is no easier to read)
 )
 
+#: What a recording that is cut calls its parts, and what another one may therefore not be called.
+_PART = re.compile(r"(.+)\.\d{3,}", re.DOTALL)
+
 
 class Recording(NamedTuple):
     """A file to read: where it is, its path under the input as text, and its name without the ending."""
@@ -32,37 +36,56 @@ class Recording(NamedTuple):
 def find_recordings(inputs: Sequence[str | Path], exclude: Path | None = None) -> list[Recording]:
     """All recordings of the given files and folders, sorted by name. Files named outright are always taken.
 
+    What is called like a recording is one here, be it a pipe or a link to nowhere; so is a folder inside an input
+    that can't be searched. Whoever reads them finds out, and says so.
+
     Args:
         inputs: files or folders (searched at any depth, through links; names that begin with a dot are hidden).
         exclude: a folder that is not searched, such as the one that results are written to.
 
     Raises:
-        DailytalkError: an input does not exist.
+        DailytalkError: an input does not exist, or two names differ only in how bytes that are no UTF-8 are shown.
     """
     given = [Path(one) for one in inputs]
     for path in given:
-        if not path.exists():
-            raise DailytalkError(f"the input {_text(path)!r} does not exist", "check the path")
-    root = _root(given)
-    paths = {path: None for one in given for path in ([one] if one.is_file() else _walk(one, exclude))}
-    names = {path: _text(Path(os.path.relpath(path, root))) for path in paths}
-    stems = Counter(_stem(name) for name in names.values())
+        try:
+            path.stat()
+        except OSError as error:
+            why = "does not exist" if isinstance(error, FileNotFoundError) else f"can't be read ({error.strerror})"
+            raise DailytalkError(f"the input {as_text(path)!r} {why}", "check the path") from None
+    paths = dict(_relative(given, exclude))
+    names = {path: as_text(relative) for relative, path in paths.items()}
+    counts = Counter(names.values())
+    if twice := [name for name, count in counts.items() if count > 1]:
+        raise DailytalkError(f"two recordings are both shown as {twice[0]!r}", "rename one of them")
+    stems = Counter(map(_stem, names.values()))
     found = [
-        Recording(path, name, _stem(name) if stems[_stem(name)] == 1 else name) for path, name in names.items()
+        Recording(path, name, _stem(name) if _is_free(_stem(name), stems, counts) else name)
+        for path, name in names.items()
     ]
     return sorted(found, key=lambda recording: recording.audio_file)
 
 
-def _root(given: Sequence[Path]) -> Path:
-    """The folder that names are relative to: the only folder given, or what all inputs have in common."""
-    if len(given) == 1:
-        return given[0] if given[0].is_dir() else given[0].parent
-    return Path(os.path.commonpath([path.resolve() if path.is_dir() else path.resolve().parent for path in given]))
+def _is_free(stem: str, stems: Counter[str], names: Counter[str]) -> bool:
+    """Whether a name without its ending means this recording only, not another's whole name or a part of one."""
+    part = _PART.fullmatch(stem)
+    return stems[stem] == 1 and stem not in names and not (part and part[1] in stems)
+
+
+def _relative(given: Sequence[Path], exclude: Path | None) -> Iterator[tuple[Path, Path]]:
+    """Every recording by its path under the only folder given, or under what all inputs have in common."""
+    tops = [path if path.is_dir() else path.parent for path in given]
+    bases = [os.path.realpath(top) for top in tops]
+    root = os.path.commonpath(bases) if bases else ""
+    for one, top, base in zip(given, tops, bases, strict=True):
+        for path in _walk(one, exclude) if one.is_dir() else [one]:
+            yield Path(os.path.relpath(base, root), path.relative_to(top)), path
 
 
 def _walk(folder: Path, exclude: Path | None) -> Iterator[Path]:
     barred = {os.path.realpath(exclude)} if exclude else set()
-    for parent, folders, files in os.walk(folder, followlinks=True):
+    unreadable: list[OSError] = []
+    for parent, folders, files in os.walk(folder, onerror=unreadable.append, followlinks=True):
         real = os.path.realpath(parent)
         if real in barred:
             folders.clear()
@@ -72,10 +95,11 @@ def _walk(folder: Path, exclude: Path | None) -> Iterator[Path]:
         for name in sorted(files):
             if not name.startswith(".") and Path(name).suffix.lower() in AUDIO_SUFFIXES:
                 yield Path(parent, name)
+    yield from (Path(error.filename) for error in unreadable)
 
 
-def _text(path: Path) -> str:
-    """A path as text with forward slashes; bytes that are not UTF-8 are shown as `\\xff`."""
+def as_text(path: str | Path) -> str:
+    """A path as text that any file and terminal takes: with forward slashes, and `\\xff` for what is not UTF-8."""
     return os.fsencode(path).decode("utf-8", "backslashreplace").replace(os.sep, "/")
 
 

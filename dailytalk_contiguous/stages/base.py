@@ -12,6 +12,8 @@ import hashlib
 import importlib.util
 import itertools
 import json
+import sys
+import uuid
 from collections.abc import Iterable, Iterator
 from functools import lru_cache
 from pathlib import Path
@@ -85,7 +87,10 @@ class Stage:
                 f"{self.name} needs the columns {missing}, which this dataset of {sorted(features)} lacks"
             )
         options = {"batched": True, "batch_size": self.batch_rows} | options
-        options.setdefault("features", Features({**features, **self.adds}))
+        removed = options.get("remove_columns") or ()
+        gone = {removed} if isinstance(removed, str) else set(removed)
+        kept = {name: feature for name, feature in features.items() if name not in gone}
+        options.setdefault("features", Features({**kept, **self.adds}))
         if isinstance(dataset, Dataset):
             options.setdefault("writer_batch_size", self.batch_rows)
             told = json.dumps([dataset._fingerprint, self.digest, sorted(map(str, options.items()))])
@@ -172,12 +177,17 @@ def settings_text(stage: Stage) -> str:
     return json.dumps(settings, sort_keys=True, default=repr)
 
 
-@lru_cache(maxsize=None)
 def source_digest(module: str) -> str:
     """Digest of the code of a module and of everything in this package that it imports.
 
-    Comments, layout and docstrings do not count, so that mending a sentence does not make models run again.
+    Comments, layout and docstrings do not count, so that mending a sentence does not make models run again. Code
+    that is in no file (a notebook's) can change at any time: its digest is another one at every call.
     """
+    return _source_digest(module) if _file_of(module) else uuid.uuid4().hex
+
+
+@lru_cache(maxsize=None)
+def _source_digest(module: str) -> str:
     package = __name__.partition(".")[0]
     seen: dict[str, str] = {}
     waiting = [module]
@@ -201,11 +211,19 @@ def model_digest(model: str) -> str:
     return hashlib.sha256(json.dumps(told).encode()).hexdigest()
 
 
-def _code_of(module: str) -> ast.Module:
+def _file_of(module: str) -> str | None:
+    if module == "__main__":  # it has no spec; a notebook has no file either
+        path = getattr(sys.modules[module], "__file__", None)
+        return path if path and Path(path).is_file() else None
     spec = importlib.util.find_spec(module)
-    if spec is None or spec.origin is None:
+    return spec.origin if spec else None
+
+
+def _code_of(module: str) -> ast.Module:
+    origin = _file_of(module)
+    if origin is None:
         return ast.Module(body=[], type_ignores=[])
-    tree = ast.parse(Path(spec.origin).read_text(encoding="utf-8"))
+    tree = ast.parse(Path(origin).read_text(encoding="utf-8"))
     for node in ast.walk(tree):
         body = getattr(node, "body", None)
         if (

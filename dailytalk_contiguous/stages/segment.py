@@ -19,7 +19,7 @@ from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.core.schema import MEASURE, SECONDS, SET_ASIDE, STRING, Batch, per_utterance
 from dailytalk_contiguous.core.spans import Span, cut_long, frame_levels, speech_seconds, speech_spans
 from dailytalk_contiguous.models import speech_activity
-from dailytalk_contiguous.models.speech_activity import FRAME, FRAME_SECONDS, speech_probabilities
+from dailytalk_contiguous.models.speech_activity import FRAME, FRAME_SECONDS, MAX_FRAMES, SpeechActivity
 from dailytalk_contiguous.stages.base import Stage
 
 #: Which channels become utterances, by the value of `--channel`. `mix` is for recordings with a single channel,
@@ -32,8 +32,11 @@ SILENT = 1e-8
 #: Share of samples at full scale above which a channel is called clipped.
 CLIPPED = 0.001
 
-#: Rows whose audio is decoded ahead of what is worth doing in parallel.
+#: Channels that are listened to side by side.
 CHANNEL_THREADS = 2
+
+#: Samples at a time: what speech activity takes in one call.
+BLOCK = FRAME * MAX_FRAMES
 
 
 class Found(NamedTuple):
@@ -177,12 +180,10 @@ class Segment(Stage):
         return {name: samples[:, ("left", "right").index(name)] for name in CHANNEL_CHOICES[self.channel]}
 
     def _channel(self, name: str, pcm: dict[str, Pcm], samples: Pcm, total: float) -> Found:
-        signal = pcm[name].astype(np.float32) / np.float32(32768)
-        levels = frame_levels(signal, FRAME)
+        probabilities, levels = _listen(pcm[name])
         if not len(levels) or float(levels.mean()) < SILENT:
             return Found(name, [], [], [f"the {name} channel is silent"])
         notes = _clipping(name, pcm[name])
-        probabilities = speech_probabilities(signal)
         leak = self._leak(name, samples)
         if leak is not None:
             removed = float(np.count_nonzero(leak.mask & (probabilities >= self.threshold))) * FRAME_SECONDS
@@ -243,6 +244,17 @@ class Segment(Stage):
             "reason": f"{span.end - span.start:.2f} s long, under the {self.min_duration:g} s of --min-duration",
             "remedy": "lower --min-duration to keep it",
         }
+
+
+def _listen(channel: Pcm) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Probability of speech and mean square of each frame, in blocks: a channel is never held as floats."""
+    activity = SpeechActivity()
+    probabilities, levels = [], [np.zeros(0, np.float32)]
+    for start in range(0, len(channel), BLOCK):
+        block = channel[start : start + BLOCK].astype(np.float32) / np.float32(32768)
+        probabilities.append(activity.push(block))
+        levels.append(frame_levels(block, FRAME))
+    return np.concatenate((*probabilities, activity.flush())), np.concatenate(levels)
 
 
 def _numbered(prefixes: list[str]) -> list[str]:

@@ -97,6 +97,7 @@ class Transcribe(Stage):
         conversations = batch.get("conversation_id") or list(range(count))
         channels = batch.get("channel") or list(range(count))
         starts = batch.get("start") or [0.0] * count
+        ends = batch.get("end") or [math.inf] * count
         unheard = [index for index in range(count) if given[index] is None and batch["speech"][index]]
         rows: dict[int, dict[str, Any]] = {
             index: _given_row(batch["given_text"][index], words)
@@ -118,7 +119,7 @@ class Transcribe(Stage):
             if index in unheard:
                 for word in row["words"]:
                     word["start"] += starts[index]
-                    word["end"] += starts[index]
+                    word["end"] = min(word["end"] + starts[index], ends[index])  # or it rounds to just behind
             found.append(row)
         _mark_given_questions(found, conversations)
         return {name: [row[name] for row in found] for name in self.adds}
@@ -172,7 +173,6 @@ class Transcribe(Stage):
         text = "".join(word.text for word in words).strip()
         sure = [word.probability for word in words]
         logprob = float(np.mean(np.log(np.maximum(sure, 1e-10)))) if sure else math.nan
-        # Pocketsphinx has no probability that nobody speaks: its own confidence then stands alone.
         rms = float(np.sqrt(np.mean(np.square(samples, dtype=np.float64))))
         reason = None if text else "the recogniser heard no words"
         if self.guard and text:

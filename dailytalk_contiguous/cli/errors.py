@@ -1,0 +1,51 @@
+"""What every command does with an error: one sentence for what a user can mend, a traceback for a bug.
+
+Exit codes: 0 all done; 3 done, but something was set aside; 1 nothing done; 2 wrong usage; 130 stopped by Ctrl-C.
+"""
+
+import errno
+import os
+import sys
+from collections.abc import Callable
+
+import typer
+
+from dailytalk_contiguous.core.errors import DailytalkError
+from dailytalk_contiguous.sources.listing import as_text
+
+#: What the disk says, and what to do about it.
+_DISK: dict[int | None, str] = {
+    errno.ENOSPC: "free some space and run the same command again: what is finished is kept",
+    errno.EDQUOT: "free some space and run the same command again: what is finished is kept",
+    errno.EFBIG: "raise the limit on the size of files and run the same command again: what is finished is kept",
+    errno.EIO: "check the disk and run the same command again: what is finished is kept",
+    errno.EROFS: "choose a place that can be written to",
+    errno.EACCES: "choose a place that you may write to",
+    errno.EPERM: "choose a place that you may write to",
+}
+
+
+def guarded(program: str, command: Callable[[], int]) -> int:
+    """The exit code of `command`. What it raises for a user to read goes to stderr, as from `program`."""
+
+    def failed(sentence: str, code: int = 1) -> int:
+        print(f"{program}: {sentence}.", file=sys.stderr)
+        return code
+
+    try:
+        return command()
+    except typer.Exit as leave:
+        return leave.exit_code
+    except (typer.Abort, KeyboardInterrupt):
+        return failed("stopped. Finished shards are kept; run the same command again to go on", 130)
+    except BrokenPipeError:
+        # Whoever read our output has gone, as `head` does; nothing more can be told, not even while closing it.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except DailytalkError as error:
+        return failed(f"{error.reason}: {error.remedy}")
+    except OSError as error:
+        if error.errno not in _DISK:
+            raise
+        where = f" ({as_text(error.filename)})" if error.filename else ""
+        return failed(f"{(error.strerror or 'the disk failed').lower()}{where}: {_DISK[error.errno]}")

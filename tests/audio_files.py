@@ -1,0 +1,83 @@
+"""Recordings for tests: the bundled examples, small files made on the spot, and the columns that stages ask for."""
+
+import io
+import json
+import struct
+import subprocess
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import soundfile
+from numpy.typing import NDArray
+
+ROOT = Path(__file__).parents[1]
+EXAMPLES = ROOT / "examples"
+EXAMPLE_NAMES = ("bicycle_repair", "burnt_dinner", "old_friends", "weekend_trip")
+
+#: Two telephone calls that are not part of the repository.
+REAL_CALLS = sorted((ROOT.parent / "shared" / "data" / "spokenwoz").glob("*.wav"))
+
+Samples = NDArray[np.float32]
+
+
+@lru_cache(maxsize=None)
+def example(name: str) -> Samples:
+    """Samples of a bundled conversation at 16 kHz, shape (n, 2); not to be written to."""
+    samples, rate = soundfile.read(EXAMPLES / f"{name}.flac", dtype="float32")
+    assert rate == 16000
+    samples.setflags(write=False)
+    return samples
+
+
+def reference(name: str) -> list[dict[str, Any]]:
+    """The utterances of a bundled conversation as they were made."""
+    return json.loads((EXAMPLES / f"{name}.reference.json").read_text(encoding="utf-8"))["utterances"]
+
+
+def wav_bytes(samples: Samples, rate: int = 16000, subtype: str = "PCM_16", kind: str = "WAV") -> bytes:
+    file = io.BytesIO()
+    soundfile.write(file, samples, rate, subtype=subtype, format=kind)
+    return file.getvalue()
+
+
+def wav_header(promised: int, rate: int = 16000, channels: int = 2, before: bytes = b"") -> bytes:
+    """Header of a 16-bit WAV that promises so many bytes of samples; `before` is put in front of that chunk."""
+    form = struct.pack("<HHIIHH", 1, channels, rate, rate * channels * 2, channels * 2, 16)
+    chunks = b"fmt " + struct.pack("<I", len(form)) + form + before + b"data" + struct.pack("<I", promised)
+    return b"RIFF" + struct.pack("<I", min(promised + len(chunks) + 4, 0xFFFFFFFF)) + b"WAVE" + chunks
+
+
+def tones(seconds: float, rate: int = 16000, channels: int = 2) -> Samples:
+    """A different soft tone with a slow swell on each channel, so that no two moments are alike."""
+    t = np.arange(round(seconds * rate)) / rate
+    swell = 0.05 + 0.2 * t / max(seconds, 1e-9)
+    return np.stack([swell * np.sin(2 * np.pi * (200 + 110 * c) * t) for c in range(channels)], 1).astype("float32")
+
+
+def room_tone(n_samples: int, dbfs: float = -62.0, seed: int = 1) -> Samples:
+    """White noise of an RMS in dB of full scale, shape (n_samples,)."""
+    return (10 ** (dbfs / 20) * np.random.default_rng(seed).standard_normal(n_samples)).astype("float32")
+
+
+def struct_of(audio: bytes | Path) -> dict[str, Any]:
+    """Encoded audio as it travels: bytes, or the path of a file."""
+    return {"bytes": audio, "path": None} if isinstance(audio, bytes) else {"bytes": None, "path": str(audio)}
+
+
+def conversations(*recordings: Samples | bytes | Path, **columns: list[Any]) -> dict[str, list[Any]]:
+    """A batch of whole recordings as a source yields it, as far as Segment needs it."""
+    encoded = [wav_bytes(one) if isinstance(one, np.ndarray) else one for one in recordings]
+    names = [f"call{number}" for number in range(len(encoded))]
+    return {
+        "conversation_id": names,
+        "recording_id": names,
+        "audio": [struct_of(one) for one in encoded],
+        "offset": [0.0] * len(encoded),
+        "duration": [soundfile.info(io.BytesIO(e) if isinstance(e, bytes) else e).duration for e in encoded],
+    } | columns
+
+
+def ffmpeg(*arguments: str | Path) -> None:
+    subprocess.run(["ffmpeg", "-v", "error", "-nostdin", "-y", *map(str, arguments)], check=True)

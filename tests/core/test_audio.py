@@ -1,0 +1,264 @@
+"""Reading recordings: every format gives its samples, every part the same ones, and what is broken is said."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+from audio_files import EXAMPLES, example, ffmpeg, struct_of, tones, wav_bytes, wav_header
+
+from dailytalk_contiguous.core import ffmpeg as ffmpeg_program
+from dailytalk_contiguous.core.audio import (
+    ANALYSIS_RATE,
+    blocks,
+    from_uri,
+    pcm_to_float,
+    probe,
+    read_analysis,
+    to_pcm,
+    to_uri,
+)
+from dailytalk_contiguous.core.errors import BadInput
+
+SECONDS = 2.5
+LOSSLESS = [("WAV", "PCM_16"), ("WAV", "PCM_24"), ("WAV", "FLOAT"), ("FLAC", "PCM_16"), ("AIFF", "PCM_16")]
+LOSSY = [("OGG", "VORBIS"), ("OGG", "OPUS"), ("MP3", "MPEG_LAYER_III")]
+
+needs_ffmpeg = pytest.mark.skipif(not ffmpeg_program.installed(), reason="ffmpeg is not installed")
+
+
+def read(audio: bytes | Path, *part: float | None, **options: float) -> np.ndarray:
+    return np.concatenate(list(blocks(struct_of(audio), *part, **options)))
+
+
+def problem(audio: bytes | Path) -> BadInput:
+    with pytest.raises(BadInput) as caught:
+        probe(struct_of(audio))
+        read(audio)
+    return caught.value
+
+
+@pytest.mark.parametrize("rate", [8000, 16000, 24000, 44100, 48000, 96000])
+def test_wav_of_any_rate_is_read_as_it_is_and_analysed_at_16_khz(rate: int) -> None:
+    samples = tones(SECONDS, rate)
+    audio = wav_bytes(samples, rate)
+    info = probe(struct_of(audio))
+    assert (info.sample_rate, info.channels, info.format) == (rate, 2, "WAV")
+    assert info.seconds == pytest.approx(SECONDS)
+    assert np.abs(read(audio) - samples).max() < 1e-4
+    analysis = read_analysis(struct_of(audio))
+    assert analysis.shape == (SECONDS * ANALYSIS_RATE, 2)
+    inner = slice(800, -800)  # a resampler rings at the edges
+    assert np.abs(analysis / 32768 - tones(SECONDS))[inner].max() < 2e-3
+
+
+@pytest.mark.parametrize(("kind", "subtype"), LOSSLESS)
+def test_lossless_formats_give_their_samples(kind: str, subtype: str) -> None:
+    samples = tones(SECONDS)
+    assert np.abs(read(wav_bytes(samples, subtype=subtype, kind=kind)) - samples).max() < 1e-4
+
+
+@pytest.mark.parametrize(("kind", "subtype"), LOSSY)
+def test_lossy_formats_give_about_their_samples(kind: str, subtype: str) -> None:
+    samples = tones(SECONDS, 48000)
+    audio = wav_bytes(samples, 48000, subtype, kind)
+    assert probe(struct_of(audio)).seconds == pytest.approx(SECONDS, abs=0.1)
+    inner = slice(4800, 48000)
+    assert np.corrcoef(read(audio)[inner, 0], samples[inner, 0])[0, 1] > 0.99
+
+
+@needs_ffmpeg
+def test_what_libsndfile_does_not_know_is_read_through_ffmpeg(tmp_path: Path) -> None:
+    path = tmp_path / "it's 5: call.m4a"
+    ffmpeg("-i", EXAMPLES / "bicycle_repair.flac", "-t", "5", "-c:a", "aac", path)
+    info = probe(struct_of(path))
+    assert (info.sample_rate, info.channels) == (16000, 2)
+    assert info.seconds == pytest.approx(5.0, abs=0.1)
+    heard, said = read(path)[:80000], example("bicycle_repair")[:80000]
+    assert np.corrcoef(heard[:, 1], said[:, 1])[0, 1] > 0.95
+    assert problem(path.read_bytes()).reason.startswith("libsndfile can't read it")
+
+
+@pytest.mark.parametrize(("kind", "subtype"), LOSSLESS + LOSSY)
+def test_a_part_is_the_same_samples_as_in_the_whole(kind: str, subtype: str) -> None:
+    audio = wav_bytes(tones(10, 48000), 48000, subtype, kind)
+    whole = read(audio)
+    assert read(audio, block_seconds=0.1).shape == whole.shape
+    np.testing.assert_allclose(read(audio, block_seconds=0.1), whole, atol=1e-6)
+    for start in (1.01, 6.03, 9.2):  # behind the middle decoders lose their thread most easily
+        first = round(start * 48000)
+        np.testing.assert_allclose(read(audio, start, 0.7), whole[first : first + 33600], atol=1e-6)
+        np.testing.assert_allclose(read(audio, start), whole[first:], atol=1e-6)
+
+
+@needs_ffmpeg
+@pytest.mark.parametrize("options", [("call.m4a", "-c:a", "aac"), ("call.webm", "-c:a", "libopus")])
+def test_ffmpeg_gives_a_part_as_the_same_samples_as_in_the_whole(tmp_path: Path, options: tuple[str, ...]) -> None:
+    path = tmp_path / options[0]
+    ffmpeg("-i", EXAMPLES / "bicycle_repair.flac", "-t", "8", *options[1:], path)
+    whole, rate = read(path), probe(struct_of(path)).sample_rate
+    np.testing.assert_array_equal(read(path, 3.21, 1.5), whole[round(3.21 * rate) : round(4.71 * rate)])
+    np.testing.assert_array_equal(read(path, block_seconds=0.3), whole)
+
+
+def test_a_part_of_analysis_has_the_length_that_was_asked_for() -> None:
+    audio = struct_of(wav_bytes(tones(SECONDS, 44100), 44100))
+    assert read_analysis(audio, 0.5, 1.25).shape == (20000, 2)
+
+
+def test_reading_past_the_end_gives_what_there_is() -> None:
+    assert len(read(wav_bytes(tones(SECONDS)), 2.0, 10.0)) == 8000
+
+
+def test_a_recording_without_samples_keeps_its_channels() -> None:
+    for rate in (16000, 48000):
+        assert read_analysis(struct_of(wav_bytes(np.zeros((0, 2), "float32"), rate))).shape == (0, 2)
+
+
+def test_an_empty_file_is_told_from_a_broken_one(tmp_path: Path) -> None:
+    path = tmp_path / "empty.wav"
+    path.touch()
+    assert problem(path).reason == "the file is empty (0 bytes)"
+
+
+def test_text_with_an_audio_name_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "notes.wav"
+    path.write_text("not audio\n" * 50)
+    assert "read" in problem(path).reason
+    assert "WAV or FLAC" in problem(path).remedy
+
+
+@pytest.mark.parametrize("before", [b"", b"iXML" + (9000).to_bytes(4, "little") + bytes(9000)], ids=["", "iXML"])
+def test_a_wav_that_was_cut_short_is_refused(tmp_path: Path, before: bytes) -> None:
+    path = tmp_path / "cut.wav"
+    path.write_bytes(wav_header(64000, before=before) + bytes(40000))
+    assert "holds 40000 of the 64000 bytes" in problem(path).reason
+    path.write_bytes(wav_header(64000, before=before) + bytes(64000))
+    assert len(read(path)) == 16000
+
+
+@pytest.mark.parametrize("kind", ["AIFF", "RF64"])
+def test_other_uncompressed_files_that_were_cut_short_are_refused(kind: str) -> None:
+    assert "cut short" in problem(wav_bytes(tones(SECONDS), kind=kind)[:-40000]).reason
+
+
+def test_a_flac_that_was_cut_short_is_refused() -> None:
+    audio = (EXAMPLES / "bicycle_repair.flac").read_bytes()
+    assert probe(struct_of(audio[:300000])).seconds == pytest.approx(69.7, abs=0.1)
+    assert problem(audio[:300000]).remedy.startswith("copy or export")
+
+
+def mp3(seconds: float, rate: int = 16000) -> bytes:
+    return wav_bytes(tones(seconds, rate), rate, "MPEG_LAYER_III", "MP3")
+
+
+@pytest.mark.parametrize("rate", [16000, 48000])
+def test_an_mp3_that_was_cut_short_is_refused(rate: int) -> None:
+    audio = mp3(6, rate)
+    assert probe(struct_of(audio)).seconds == pytest.approx(6, abs=0.2)
+    assert "its header makes it 6." in problem(audio[: len(audio) // 2]).reason
+
+
+def test_tags_around_an_mp3_do_not_count() -> None:
+    audio = mp3(6)
+    cover = np.random.default_rng(0).integers(0, 256, 200_000, np.uint8).tobytes()
+    size = bytes(len(cover) >> shift & 0x7F for shift in (21, 14, 7, 0))
+    assert probe(struct_of(b"ID3\x03\0\0" + size + cover + audio)).seconds == pytest.approx(6, abs=0.2)
+    assert probe(struct_of(audio + b"APETAGEX" + cover)).seconds == pytest.approx(6, abs=0.2)
+
+
+@needs_ffmpeg
+def test_an_mp3_of_varying_bit_rate_without_a_length_is_refused_and_not_shortened(tmp_path: Path) -> None:
+    path = tmp_path / "vbr.mp3"
+    ffmpeg("-i", EXAMPLES / "bicycle_repair.flac", "-t", "20", "-q:a", "6", "-write_xing", "0", path)
+    assert problem(path).reason.startswith(("it holds 20.0 s", "it holds 20.1 s"))
+    ffmpeg("-i", EXAMPLES / "bicycle_repair.flac", "-t", "20", "-q:a", "6", path)
+    assert len(read(path)) / 16000 == pytest.approx(20.0, abs=0.1)
+
+
+@needs_ffmpeg
+def test_an_m4a_that_was_cut_short_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "call.m4a"
+    ffmpeg("-i", EXAMPLES / "bicycle_repair.flac", "-t", "20", "-c:a", "aac", "-movflags", "+faststart", path)
+    path.write_bytes(path.read_bytes()[:100_000])
+    assert "its header promises 20.0 s" in problem(path).reason
+
+
+@needs_ffmpeg
+def test_a_damaged_file_with_many_messages_does_not_stop_ffmpeg_for_ever(tmp_path: Path) -> None:
+    path = tmp_path / "noise.aac"
+    ffmpeg("-i", EXAMPLES / "old_friends.flac", "-c:a", "aac", path)
+    audio = bytearray(path.read_bytes())
+    rng = np.random.default_rng(0)
+    audio[5000:] = bytes(b if rng.random() > 0.02 else int(rng.integers(256)) for b in audio[5000:])
+    path.write_bytes(audio)
+    try:
+        assert len(read(path)) > 0
+    except BadInput as error:
+        assert error.remedy
+
+
+def test_a_flac_that_does_not_say_its_length_is_refused() -> None:
+    audio = bytearray(wav_bytes(tones(SECONDS), kind="FLAC"))
+    audio[21] &= 0xF0  # the 36 bits of STREAMINFO that count the samples
+    audio[22:26] = bytes(4)
+    assert "how long it is" in problem(bytes(audio)).reason
+
+
+def test_samples_that_are_no_numbers_are_refused() -> None:
+    for bad in (np.nan, np.inf):
+        samples = tones(SECONDS)
+        samples[30000, 1] = bad
+        assert "not numbers" in problem(wav_bytes(samples, subtype="FLOAT")).reason
+
+
+@pytest.mark.parametrize("promised", [0, 0xFFFFFFFF, 0x80000000, 0x7FFFF000])
+def test_a_wav_that_was_streamed_is_read_to_its_end(tmp_path: Path, promised: int) -> None:
+    path = tmp_path / "streamed.wav"
+    samples = to_pcm(tones(SECONDS))
+    for riff_length in (b"\0\0\0\0", b"\x24\0\0\0", b"\xff\xff\xff\xff"):
+        path.write_bytes(b"RIFF" + riff_length + wav_header(promised)[8:] + samples.tobytes())
+        for audio in (path, path.read_bytes()):
+            assert probe(struct_of(audio)).seconds == pytest.approx(SECONDS)
+            np.testing.assert_array_equal(to_pcm(read(audio)), samples)
+            np.testing.assert_array_equal(to_pcm(read(audio, 1.0, 0.5)), samples[16000:24000])
+
+
+NAMES = ["two words", "it's \"quoted\"", "new\nline", "🎧 été", "50%25 #1?", "-dash", "call\\1", "a:b"]
+
+
+@pytest.mark.parametrize("name", [*NAMES, os.fsdecode(b"caf\xe9 \xff")], ids=ascii)
+def test_any_name_is_text_that_leads_back_to_the_file(tmp_path: Path, name: str) -> None:
+    path = tmp_path / f"{name}.wav"
+    soundfile.write(os.fsencode(path), tones(SECONDS), 16000, format="WAV")
+    text = to_uri(path)
+    text.encode("utf-8")
+    assert from_uri(text) == path
+    assert len(read_analysis({"bytes": None, "path": text})) == SECONDS * 16000
+
+
+@needs_ffmpeg
+def test_ffmpeg_reads_any_name(tmp_path: Path) -> None:
+    plain = tmp_path / "plain.m4a"
+    ffmpeg("-i", EXAMPLES / "bicycle_repair.flac", "-t", "1", "-c:a", "aac", plain)
+    for name in ("-i new\nline: 'x'", os.fsdecode(b"caf\xe9")):
+        path = plain.rename(tmp_path / f"{name}.m4a")
+        assert probe({"bytes": None, "path": to_uri(path)}).sample_rate == 16000
+        assert len(read_analysis({"bytes": None, "path": to_uri(path)}, 0.5, 0.25)) == 4000
+        path.rename(plain)
+
+
+@pytest.mark.parametrize(("name", "kind"), [("a.mp3", "WAV"), ("a.wav", "MP3"), ("a.ogg", "FLAC"), ("a.flac", "OGG")])
+def test_the_content_decides_and_not_the_extension(tmp_path: Path, name: str, kind: str) -> None:
+    path = tmp_path / name
+    subtype = {"MP3": "MPEG_LAYER_III", "OGG": "VORBIS"}.get(kind, "PCM_16")
+    path.write_bytes(wav_bytes(tones(SECONDS), 16000, subtype, kind))
+    assert probe(struct_of(path)).format == kind
+    assert len(read(path)) == pytest.approx(SECONDS * 16000, abs=2000)
+
+
+def test_pcm_and_back_is_the_same_and_what_is_too_loud_is_clipped() -> None:
+    pcm = np.arange(-32768, 32768, dtype=np.int16)
+    np.testing.assert_array_equal(to_pcm(pcm_to_float(pcm.tobytes())), pcm)
+    assert to_pcm(np.array([1.0, 2.0, -2.0], np.float32)).tolist() == [32767, 32767, -32768]

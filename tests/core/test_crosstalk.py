@@ -1,0 +1,148 @@
+"""Crosstalk: the other speaker's leaked voice is no speech of this one, and what this one says always is."""
+
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+import pytest
+import soundfile
+from audio_files import EXAMPLE_NAMES, REAL_CALLS, conversations, example, reference, room_tone
+
+from dailytalk_contiguous.core.audio import to_pcm
+from dailytalk_contiguous.core.crosstalk import HOP, leakage
+from dailytalk_contiguous.core.errors import BadInput
+from dailytalk_contiguous.stages.segment import Segment
+
+Spans = list[tuple[float, float]]
+
+
+def segmented(samples: np.ndarray, **settings: Any) -> tuple[dict[str, Spans], list[str]]:
+    found = Segment(affect_context=0, **settings)(conversations(samples.astype(np.float32)))
+    rows = list(zip(found["channel"][0], found["start"][0], found["end"][0], strict=True))
+    return {
+        name: [(start, end) for channel, start, end in rows if channel == name] for name in ("left", "right")
+    }, found["notes"][0]
+
+
+@lru_cache(maxsize=None)
+def clean(name: str) -> dict[str, Spans]:
+    spans, notes = segmented(example(name))
+    assert notes == []
+    return spans
+
+
+def seconds(spans: Spans) -> float:
+    return sum(end - start for start, end in spans)
+
+
+def leaked(samples: np.ndarray, into: int, level_db: float, delay: int = 0) -> np.ndarray:
+    mixed = samples.copy()
+    source = samples[: len(samples) - delay, 1 - into]
+    mixed[delay:, into] += 10 ** (level_db / 20) * source
+    return mixed
+
+
+CASES = [
+    ("bicycle_repair", 0, -20, 0),
+    ("bicycle_repair", 1, -30, 80),
+    ("burnt_dinner", 0, -30, 0),
+    ("burnt_dinner", 0, -20, 80),
+    ("old_friends", 1, -30, 80),
+    ("weekend_trip", 0, -30, 80),
+]
+
+
+@pytest.mark.parametrize(("name", "into", "level_db", "delay"), CASES)
+def test_leakage_makes_no_utterances_and_the_note_says_so(name: str, into: int, level_db: float, delay: int) -> None:
+    spans, notes = segmented(leaked(example(name), into, level_db, delay))
+    for channel in ("left", "right"):
+        assert len(spans[channel]) == len(clean(name)[channel])
+        assert seconds(spans[channel]) == pytest.approx(seconds(clean(name)[channel]), rel=0.05)
+    (note,) = notes
+    assert f"leaked into the {('left', 'right')[into]} channel at -" in note
+    assert float(note.split(" at ")[1].split(" dB")[0]) == pytest.approx(level_db, abs=2)
+
+
+def test_without_the_check_the_same_leakage_does_make_utterances() -> None:
+    spans, notes = segmented(leaked(example("burnt_dinner"), 0, -30), crosstalk=False)
+    assert seconds(spans["left"]) > 1.3 * seconds(clean("burnt_dinner")["left"])
+    assert notes == []
+
+
+@pytest.mark.parametrize("level_db", [None, -30.0])
+@pytest.mark.parametrize("name", EXAMPLE_NAMES)
+def test_a_soft_backchannel_while_the_other_speaks_stays(name: str, level_db: float | None) -> None:
+    spoken = [one for one in reference(name) if one["event"] == "backchannel"]
+    samples = example(name).copy()
+    for one in spoken:
+        place = slice(round(one["start"] * 16000) - 800, round(one["end"] * 16000) + 800)
+        samples[place, ("left", "right").index(one["channel"])] *= 10 ** (-9 / 20)
+    if level_db is not None:
+        for into in (0, 1):
+            samples = leaked(samples, into, level_db)
+    without = segmented(samples, crosstalk=False)[0]
+    spans = segmented(samples)[0]
+    for one in spoken:
+        covering = [
+            seconds([(max(start, one["start"]), min(end, one["end"])) for start, end in found[one["channel"]]
+                     if start < one["end"] and end > one["start"]])
+            for found in (spans, without)
+        ]
+        assert covering[0] >= 0.7 * covering[1]
+        assert covering[1] > 0
+
+
+def test_speakers_14_db_apart_lose_nothing() -> None:
+    for name in EXAMPLE_NAMES[:2]:
+        samples = example(name) * np.array([1.0, 10 ** (-14 / 20)], np.float32)
+        assert segmented(samples) == segmented(samples, crosstalk=False)
+
+
+@pytest.mark.parametrize("gain_db", [0.0, -4.0])
+def test_one_signal_on_both_channels_is_refused_with_the_way_on(gain_db: float) -> None:
+    one = example("bicycle_repair")[: 20 * 16000].sum(axis=1)
+    with pytest.raises(BadInput, match="both channels carry the same sound.*--channel mix") as caught:
+        segmented(np.stack((one, 10 ** (gain_db / 20) * one), axis=1))
+    assert caught.value.row == 0
+
+
+def test_too_little_of_the_other_speaker_is_no_ground_for_a_verdict() -> None:
+    other = example("bicycle_repair")[:16000, 1]
+    found = leakage(to_pcm(0.03 * other), to_pcm(other))
+    assert not found.mask.any()
+    assert found.level_db is None
+    assert not found.same
+
+
+def test_any_length_has_a_verdict_for_each_of_its_frames() -> None:
+    for n_samples in (0, 1, 511, 512, 513, 70 * 16000 + 3):
+        one, two = to_pcm(room_tone(n_samples, -30, 1)), to_pcm(room_tone(n_samples, -30, 2))
+        found = leakage(one, two)
+        assert len(found.mask) == found.energies.shape[1] == -(-n_samples // HOP)
+        assert not found.mask.any()
+
+
+def test_a_gated_microphone_still_shows_its_leakage() -> None:
+    """Digital silence between words must not make the leak under the words look small."""
+    samples = leaked(example("old_friends"), 0, -20)
+    quiet = np.convolve(np.abs(samples[:, 0]), np.ones(320) / 320, mode="same") < 10 ** (-58 / 20)
+    samples[quiet, 0] = 0
+    spans, notes = segmented(samples)
+    assert len(spans["left"]) == len(clean("old_friends")["left"])
+    assert len(notes) == 1
+
+
+@pytest.mark.skipif(not REAL_CALLS, reason="the real calls are not here")
+def test_in_real_calls_nothing_is_lost_and_a_leak_with_a_tail_is_found() -> None:
+    tail = np.random.default_rng(0).standard_normal(320) * np.exp(-np.arange(320) / 80.0)
+    tail = (tail / np.sqrt((tail**2).sum())).astype(np.float32)
+    for path in REAL_CALLS:
+        samples = soundfile.read(path, dtype="float32")[0][: 60 * 8000]
+        samples = np.repeat(samples, 2, axis=0)  # 8 kHz; its images are outside of what matters here
+        without = segmented(samples, crosstalk=False)
+        assert segmented(samples) == without
+        leak = 0.1 * np.convolve(samples[:, 0], tail)[: len(samples)]
+        samples[:, 1] += leak
+        spans = segmented(samples)[0]
+        assert len(spans["right"]) == len(without[0]["right"])
+        assert seconds(spans["right"]) == pytest.approx(seconds(without[0]["right"]), rel=0.05)

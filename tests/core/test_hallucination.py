@@ -1,0 +1,75 @@
+"""Guards: each trips on what recognisers invent, and leaves what people say."""
+
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dailytalk_contiguous.core.hallucination import compression_ratio, distrust, repeated_phrase
+
+LOUD = 0.05
+
+NATURAL = [
+    ("no no no", 1.0),
+    ("No, no, no, no, no.", 1.2),
+    ("yeah yeah", 0.5),
+    ("Mm-hm.", 0.3),
+    ("ha ha ha ha ha", 1.0),
+    ("I know, I know, I know, but she said she would, she said she would.", 3.5),
+    ("so we went there and then we came back and then we had to do all of it again you know", 3.8),  # 5 words/s
+    ("You know what I mean, it was really, really, really good, really good, and the food was so good.", 6.0),
+    ("嗯，好的，谢谢你。", 1.0),
+]
+
+
+@pytest.mark.parametrize(("text", "seconds"), NATURAL)
+def test_what_people_say_is_believed(text: str, seconds: float) -> None:
+    assert distrust(text, seconds, LOUD) is None
+    assert distrust(text, seconds, LOUD, avg_logprob=-0.9, no_speech_prob=0.9) is None
+    assert distrust(text, seconds, LOUD, avg_logprob=-1.5, no_speech_prob=0.3) is None
+
+
+def test_text_where_nobody_speaks_is_not() -> None:
+    reason = distrust("Thank you.", 1.0, LOUD, avg_logprob=-1.2, no_speech_prob=0.8)
+    assert reason == "no speech (no_speech_prob 0.80, avg_logprob -1.20)"
+
+
+def test_text_on_near_silence_is_not() -> None:
+    assert distrust("Thanks for watching!", 2.0, 10 ** (-63 / 20)) == "text on near-silence (-63 dBFS)"
+    assert distrust("Thanks for watching!", 2.0, 10 ** (-61 / 20)) is None
+    assert "near-silence" in str(distrust("Thanks for watching!", 2.0, 0.0))
+
+
+def test_more_words_than_anyone_speaks_are_not() -> None:
+    text = "a b c d e f g h i j"
+    assert distrust(text, 1.0, LOUD) == "10 words in 1.0 s"
+    assert distrust(text, 1.2, LOUD) is None
+
+
+@pytest.mark.parametrize("phrase", ["the", "thank you", "I don't know what", "and we went to the sea"])
+def test_one_phrase_over_and_over_is_not(phrase: str) -> None:
+    said = f"well {phrase}, " + ", ".join([phrase] * 5) + " really"
+    assert str(distrust(said, 60.0, LOUD)).startswith("one phrase over and over")
+    assert repeated_phrase(said.split()) is not None
+    fewer = f"well {phrase}, " + ", ".join([phrase] * 4) + " really"
+    assert repeated_phrase(fewer.split()) is None
+
+
+def test_repetitive_text_is_not() -> None:
+    loop = "I think that we should go to the market and then to the station. " * 4
+    assert repeated_phrase(loop.split()) is None
+    assert "compression ratio" in str(distrust(loop.strip(), 30.0, LOUD))
+    assert compression_ratio(loop) > 2.4
+
+
+@given(st.text(max_size=80), st.floats(0.0, 30.0), st.floats(0.0, 1.0))
+def test_any_text_gets_a_verdict_and_no_words_never_a_reason(text: str, seconds: float, rms: float) -> None:
+    reason = distrust(text, seconds, rms)
+    assert reason is None or (text.split() and reason)
+    assert distrust("  ", seconds, rms, -9.0, 1.0) is None
+
+
+def test_an_unknown_probability_trips_nothing() -> None:
+    assert distrust("hello there", 1.0, LOUD, math.nan, math.nan) is None
+    assert distrust("hello there", 1.0, LOUD, -5.0, math.nan) is None

@@ -1,0 +1,108 @@
+"""Packing: every utterance in one window of its speaker, every word back to one utterance, with its times."""
+
+from itertools import pairwise
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dailytalk_contiguous.core.packing import GAP_SECONDS, WINDOW_SECONDS, Placed, Word, fit, pack, unpack
+
+utterances = st.lists(
+    st.tuples(st.floats(0.05, 12.0) | st.floats(25.0, 40.0), st.sampled_from(["left", "right", "third"])), max_size=40
+)
+times = st.floats(-2.0, 32.0)
+words = st.lists(
+    st.tuples(times, st.floats(0.0, 3.0)).map(lambda t: (t[0], t[0] + t[1])), max_size=30
+).map(lambda pairs: [Word(f" w{n}", start, end, 0.5) for n, (start, end) in enumerate(pairs)])
+
+
+def packed(found: list[tuple[float, str]], **options: float) -> list[list[Placed]]:
+    return pack([length for length, _ in found], [speaker for _, speaker in found], **options)
+
+
+@given(utterances)
+def test_each_utterance_lies_in_one_window_of_its_own_speaker_in_order(found: list[tuple[float, str]]) -> None:
+    windows = packed(found)
+    assert sorted(placed.utterance for window in windows for placed in window) == list(range(len(found)))
+    for window in windows:
+        assert len({found[placed.utterance][1] for placed in window}) == 1
+        assert [placed.utterance for placed in window] == sorted(placed.utterance for placed in window)
+        assert window[0].start == 0.0
+        assert all(two.start == pytest.approx(one.end + GAP_SECONDS) for one, two in pairwise(window))
+        assert all(p.end - p.start == pytest.approx(found[p.utterance][0]) for p in window)
+        assert window[-1].end <= WINDOW_SECONDS or len(window) == 1
+    for speaker in {speaker for _, speaker in found}:
+        order = [p.utterance for window in windows for p in window if found[p.utterance][1] == speaker]
+        assert order == sorted(order)
+
+
+@given(utterances)
+def test_a_window_is_not_left_while_the_next_utterance_fits(found: list[tuple[float, str]]) -> None:
+    windows = packed(found)
+    for speaker in {speaker for _, speaker in found}:
+        own = [window for window in windows if found[window[0].utterance][1] == speaker]
+        for one, two in pairwise(own):
+            assert one[-1].end + GAP_SECONDS + two[0].end > WINDOW_SECONDS
+
+
+@given(utterances)
+def test_no_window_means_one_for_each(found: list[tuple[float, str]]) -> None:
+    assert [len(window) for window in packed(found, window=0.0)] == [1] * len(found)
+
+
+def assert_fits(given_words: list[Word], fitted: list[Word], length: float) -> None:
+    assert len(fitted) == len(given_words)
+    assert all(0.0 <= word.start < word.end <= length for word in fitted)
+    assert all(one.end <= two.start for one, two in pairwise(fitted))
+
+
+@given(words, st.floats(0.05, 30.0))
+def test_fitted_words_are_sorted_inside_apart_and_all_there(found: list[Word], length: float) -> None:
+    fitted = fit(found, length)
+    assert_fits(found, fitted, length)
+    assert sorted(word.text for word in fitted) == sorted(word.text for word in found)
+    ordered = sorted(found, key=lambda word: (word.start, word.end))
+    assert [word.text for word in fitted] == [word.text for word in ordered]
+
+
+@given(st.lists(st.floats(0.002, 1.0), min_size=1, max_size=20), st.floats(0.0, 2.0))
+def test_words_that_fit_keep_their_times(gaps: list[float], tail: float) -> None:
+    edges = [sum(gaps[: n + 1]) for n in range(len(gaps))]
+    found = [Word("w", start, end, 0.5) for start, end in pairwise(edges)]
+    assert fit(found, edges[-1] + tail) == found
+
+
+def test_of_two_that_overlap_the_earlier_one_ends_where_the_later_begins() -> None:
+    assert [(w.start, w.end) for w in fit([Word("b", 1.0, 3.0, 1), Word("a", 0.0, 2.0, 1)], 5.0)] == [(0, 1), (1, 3)]
+
+
+@given(words, utterances.filter(len))
+def test_every_word_comes_back_once_to_an_utterance_of_its_window(
+    found: list[Word], spoken: list[tuple[float, str]]
+) -> None:
+    window = packed(spoken)[0]
+    returned = unpack(found, window)
+    assert list(returned) == [placed.utterance for placed in window]
+    assert sorted(w.text for given_words in returned.values() for w in given_words) == sorted(w.text for w in found)
+    for placed in window:
+        own = returned[placed.utterance]
+        assert_fits(own, own, placed.end - placed.start)
+
+
+@given(st.lists(st.floats(0.5, 5.0), min_size=1, max_size=6))
+def test_times_inside_an_utterance_come_back_as_they_were(lengths: list[float]) -> None:
+    window = pack(lengths, [0] * len(lengths))[0]
+    said = {p.utterance: [(0.1, 0.2), (0.2, lengths[p.utterance] - 0.1)] for p in window}
+    found = [
+        Word("w", p.start + start, p.start + end, 1.0) for p in window for start, end in said[p.utterance]
+    ]
+    for index, returned in unpack(found, window).items():
+        assert [(w.start, w.end) for w in returned] == [pytest.approx(pair) for pair in said[index]]
+
+
+def test_a_word_in_the_silence_goes_to_the_nearer_utterance() -> None:
+    window = [Placed(4, 0.0, 2.0), Placed(9, 2.5, 4.0)]
+    found = unpack([Word("near", 2.05, 2.15, 1), Word("late", 2.3, 2.6, 1), Word("end", 5.0, 6.0, 1)], window)
+    assert {index: [word.text for word in own] for index, own in found.items()} == {4: ["near"], 9: ["late", "end"]}
+    assert [w.end <= 1.5 for w in found[9]] == [True, True]

@@ -1,0 +1,134 @@
+"""Spans: Silero's own segments, and cuts that lose nothing and fall into pauses."""
+
+import math
+from itertools import pairwise
+
+import numpy as np
+import pytest
+import silero_vad
+import torch
+from audio_files import EXAMPLE_NAMES, example
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dailytalk_contiguous.core.spans import (
+    balanced_range,
+    cut_long,
+    frame_levels,
+    merge_gaps,
+    pieces_of,
+    speech_seconds,
+    speech_spans,
+)
+from dailytalk_contiguous.models.speech_activity import speech_probabilities
+
+FRAME = 0.032
+TOTAL = 40.0
+
+#: Runs of probabilities, so that hysteresis and merging have something to do.
+probabilities = st.lists(
+    st.tuples(st.sampled_from([0.0, 0.2, 0.36, 0.4, 0.49, 0.5, 0.9]), st.integers(1, 25)), max_size=40
+).map(lambda runs: np.repeat([p for p, _ in runs], [n for _, n in runs]).astype(np.float32))
+
+
+def silero_spans(found: list[dict[str, int]], gap: float) -> list[tuple[float, float]]:
+    return merge_gaps([(one["start"] / 16000, one["end"] / 16000) for one in found], gap)
+
+
+@pytest.mark.parametrize(("name", "channel"), [(name, n % 2) for n, name in enumerate(EXAMPLE_NAMES)])
+def test_speech_is_what_silero_itself_finds_chunk_by_chunk(name: str, channel: int) -> None:
+    threads = torch.get_num_threads()
+    samples = example(name)[: 30 * 16000 + 100, channel]
+    model = silero_vad.load_silero_vad(onnx=True)
+    found = silero_vad.get_speech_timestamps(torch.tensor(samples), model, min_silence_duration_ms=350)
+    torch.set_num_threads(threads)
+    ours = speech_spans(speech_probabilities(samples.copy()), len(samples) / 16000, FRAME)
+    assert len(ours) > 2
+    np.testing.assert_allclose(ours, silero_spans(found, 0.35), atol=1e-9)
+
+
+@given(probabilities, st.integers(0, 511))
+def test_speech_is_what_silero_makes_of_any_probabilities(found: np.ndarray, short: int) -> None:
+    n_samples = max(0, len(found) * 512 - short)
+    theirs = silero_vad.utils_vad.get_speech_timestamps_from_probs(
+        found.tolist(), min_silence_duration_ms=350, audio_length_samples=n_samples
+    )
+    ours = speech_spans(found, n_samples / 16000, FRAME)
+    # Silero halves the space between two runs in whole samples.
+    np.testing.assert_allclose(ours, silero_spans(theirs, 0.35), atol=2 / 16000)
+
+
+@given(probabilities)
+def test_spans_are_in_order_apart_and_inside(found: np.ndarray) -> None:
+    total = len(found) * FRAME
+    spans = speech_spans(found, total, FRAME)
+    assert all(0 <= start < end <= total for start, end in spans)
+    assert all(after[0] - before[1] > 0.35 for before, after in pairwise(spans))
+
+
+def test_a_short_backchannel_stays_and_a_click_does_not() -> None:
+    found = np.zeros(200, np.float32)
+    found[20:29] = 0.9  # 0.29 s
+    found[100:107] = 0.9  # 0.22 s
+    assert speech_spans(found, 6.4, FRAME) == [pytest.approx((20 * FRAME - 0.03, 29 * FRAME + 0.03))]
+
+
+spans_of_any_length = st.lists(
+    st.tuples(st.floats(0.01, 5.0), st.floats(0.3, 60.0)), min_size=1, max_size=5
+).map(lambda parts: [(round(gap, 3), round(length, 3)) for gap, length in parts])
+
+
+@given(spans_of_any_length, st.floats(1.0, 15.0), st.integers(0, 2**32 - 1))
+def test_pieces_cover_their_span_and_none_is_too_long(
+    parts: list[tuple[float, float]], longest: float, seed: int
+) -> None:
+    spans, at = [], 0.0
+    for gap, length in parts:
+        spans.append((at + gap, at + gap + length))
+        at += gap + length
+    levels = np.random.default_rng(seed).random(math.ceil(at / FRAME) + 1).astype(np.float32)
+    pieces = cut_long(spans, levels, FRAME, longest)
+    for run, span in enumerate(spans):
+        own = [piece for piece in pieces if piece.run == run]
+        assert (own[0].start, own[-1].end) == span
+        assert all(before.end == after.start for before, after in pairwise(own))
+        assert all(0 < piece.end - piece.start <= longest + 1e-9 for piece in own)
+        if span[1] - span[0] <= longest:
+            assert len(own) == 1
+        else:
+            assert all(piece.end - piece.start >= 0.25 * longest - 1e-9 for piece in own)
+    assert pieces == sorted(pieces)
+
+
+@given(st.floats(6.5, 11.5), st.floats(0.2, 0.6))
+def test_a_cut_falls_into_the_pause(pause: float, length: float) -> None:
+    levels = np.full(math.ceil(18 / FRAME), 0.01, np.float32)
+    levels[round(pause / FRAME) : round((pause + length) / FRAME)] = 1e-6
+    levels[::7] *= 0.1  # stop consonants: as quiet as half the pause, but short
+    first, second = cut_long([(0.0, 18.0)], levels, FRAME)
+    assert first.run == second.run == 0
+    assert pause - FRAME <= first.end <= pause + length + FRAME
+
+
+@given(st.floats(12.001, 500.0))
+def test_a_first_cut_leaves_what_fits_into_the_other_pieces(length: float) -> None:
+    low, high = balanced_range(length, 12.0)
+    assert 0 < low < high <= 12.0
+    assert high - low > 0.5  # there is a choice
+    assert length - low <= (pieces_of(length, 12.0) - 1) * 12.0 + 1e-9
+
+
+def test_levels_are_mean_squares_of_frames_with_the_last_one_padded() -> None:
+    assert frame_levels(np.array([1, -1, 0.5, 0.5, 2], np.float32), 2).tolist() == [1.0, 0.25, 2.0]
+    assert frame_levels(np.zeros(0, np.float32), 2).tolist() == []
+
+
+@given(probabilities.filter(len), st.floats(0, 3), st.floats(0.05, 5))
+def test_speech_is_never_longer_than_its_span_and_never_nothing(found: np.ndarray, at: float, length: float) -> None:
+    spoken = speech_seconds((at, at + length), found, FRAME)
+    assert min(FRAME, length) - 1e-9 <= spoken <= length + 1e-9
+
+
+def test_speech_seconds_counts_frames_of_speech() -> None:
+    found = np.array([0.9, 0.9, 0.1, 0.9], np.float32)
+    assert speech_seconds((0.0, 4 * FRAME), found, FRAME) == pytest.approx(3 * FRAME)
