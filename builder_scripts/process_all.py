@@ -1,19 +1,26 @@
 """Tag a folder as the older tool of this name did: its arguments, its buckets, its table of tags, its transcript.
 
-Whole recordings (its percentiles are per file), the left channel, the `seed` presets. What the run keeps to go on
-after a stop lies beside the transcript, in a folder of its own.
+Whole recordings (its percentiles are per file), the left channel, the `seed` presets, and always the recogniser:
+a transcript beside the audio may be what this script wrote. What the run keeps to go on after a stop lies beside
+the transcript, in a folder of its own.
 
     python builder_scripts/process_all.py --input-dir calls --output transcript.jsonl --language en
 """
 
 import argparse
-import shutil
+import hashlib
 import sys
 from pathlib import Path
 
+from rich.console import Console
+
 from dailytalk_contiguous import DailytalkError, TagSettings
-from dailytalk_contiguous.engine.outputs import TRANSCRIPT
+from dailytalk_contiguous.cli.errors import guarded
+from dailytalk_contiguous.cli.progress import bar
+from dailytalk_contiguous.engine.files import write_text
+from dailytalk_contiguous.engine.outputs import read_run
 from dailytalk_contiguous.engine.tagging import Options, find, tag
+from dailytalk_contiguous.sources.listing import as_text
 
 
 def main() -> int:
@@ -36,19 +43,32 @@ def main() -> int:
         buckets="seed",
         rules="seed",
     )
-    work = chosen.output.with_name(f".{chosen.output.name}.work")
-    found = find([chosen.input_dir], work, settings, Options(), max_conversation=0)
-    outcome = tag(found, work, settings, Options(), {"command": "process_all.py"})
+    output: Path = chosen.output
+    work = output.with_name(f".{output.name}.work")
+    _refuse_edited(output, work)
+    found = find([chosen.input_dir], work, settings, Options(), max_conversation=0, given=False)
+    with bar(Console(stderr=True), quiet=False) as shown:
+        about = {"command": "process_all.py"}
+        outcome = tag(found, work, settings, Options(), about, shown.progress, shown.planned)
+    assert outcome.record is not None  # there are no other hosts
     for problem in outcome.problems:
-        print(f"set aside: {problem.id}: {problem.reason}; {problem.remedy}", file=sys.stderr)
-    shutil.copyfile(work / TRANSCRIPT, chosen.output)
-    counts = outcome.record["counts"] if outcome.record else {"conversations": 0, "utterances": 0, "rejects": 0}
-    print(f"{counts['utterances']} utterances of {counts['conversations']} recordings in {chosen.output}")
+        print(f"set aside: {as_text(problem.id)}: {problem.reason}; {problem.remedy}", file=sys.stderr)
+    write_text(output, (work / outcome.record["transcript"]).read_text(encoding="utf-8"))
+    counts = outcome.record["counts"]
+    print(f"{counts['utterances']} utterances of {counts['conversations']} recordings in {as_text(output)}")
     return 1 if not counts["conversations"] else 3 if counts["rejects"] else 0
 
 
+def _refuse_edited(output: Path, work: Path) -> None:
+    """Raise DailytalkError if somebody changed the transcript since this script wrote it."""
+    before = read_run(work)
+    if before is None or not output.is_file():
+        return
+    if hashlib.sha256(output.read_bytes()).hexdigest() != before["transcript_sha256"]:
+        raise DailytalkError(
+            f"{as_text(output)} was edited since it was written", "move it away, or choose another --output"
+        )
+
+
 if __name__ == "__main__":
-    try:
-        sys.exit(main())
-    except DailytalkError as error:
-        sys.exit(f"process_all: {error.reason}: {error.remedy}.")
+    sys.exit(guarded("process_all", main))

@@ -1,4 +1,4 @@
-"""Recordings for tests: the bundled examples, small files made on the spot, and the columns that stages ask for."""
+"""Recordings for tests: the bundled examples, small files made on the spot, and columns that stages ask for."""
 
 import io
 import json
@@ -53,7 +53,9 @@ def tones(seconds: float, rate: int = 16000, channels: int = 2) -> Samples:
     """A different soft tone with a slow swell on each channel, so that no two moments are alike."""
     t = np.arange(round(seconds * rate)) / rate
     swell = 0.05 + 0.2 * t / max(seconds, 1e-9)
-    return np.stack([swell * np.sin(2 * np.pi * (200 + 110 * c) * t) for c in range(channels)], 1).astype("float32")
+    return np.stack([swell * np.sin(2 * np.pi * (200 + 110 * c) * t) for c in range(channels)], 1).astype(
+        "float32"
+    )
 
 
 def room_tone(n_samples: int, dbfs: float = -62.0, seed: int = 1) -> Samples:

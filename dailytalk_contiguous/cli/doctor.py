@@ -1,7 +1,6 @@
 """`dailytalk doctor`: what is installed, what is cached, and what each profile would still need."""
 
 import json
-import os
 import platform
 from importlib.metadata import PackageNotFoundError, version
 from typing import Annotated, Any
@@ -11,6 +10,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from dailytalk_contiguous.core import ffmpeg
+from dailytalk_contiguous.core.machine import cores
 from dailytalk_contiguous.engine.outputs import PACKAGES
 from dailytalk_contiguous.models.acoustic_affect import ACOUSTIC_ESTIMATE
 from dailytalk_contiguous.models.licences import licence_of
@@ -48,7 +48,7 @@ def examine() -> dict[str, Any]:
     return {
         "version": version("dailytalk-contiguous"),
         "python": platform.python_version(),
-        "cores": len(os.sched_getaffinity(0)),
+        "cores": cores(),
         "packages": {name: _version(name) for name in PACKAGES},
         "ffmpeg": ffmpeg.installed(),
         "gpu": _gpu(),

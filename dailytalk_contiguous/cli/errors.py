@@ -13,6 +13,8 @@ import typer
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.sources.listing import as_text
 
+STOPPED = 130
+
 #: What the disk says, and what to do about it.
 _DISK: dict[int | None, str] = {
     errno.ENOSPC: "free some space and run the same command again: what is finished is kept",
@@ -37,7 +39,7 @@ def guarded(program: str, command: Callable[[], int]) -> int:
     except typer.Exit as leave:
         return leave.exit_code
     except (typer.Abort, KeyboardInterrupt):
-        return failed("stopped. Finished shards are kept; run the same command again to go on", 130)
+        return failed("stopped. Finished shards are kept; run the same command again to go on", STOPPED)
     except BrokenPipeError:
         # Whoever read our output has gone, as `head` does; nothing more can be told, not even while closing it.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -8,7 +8,7 @@ import typer
 from huggingface_hub.utils import logging
 
 from dailytalk_contiguous.cli.doctor import doctor
-from dailytalk_contiguous.cli.errors import guarded
+from dailytalk_contiguous.cli.errors import STOPPED, guarded
 from dailytalk_contiguous.cli.tag import tag
 
 app = typer.Typer(
@@ -31,9 +31,8 @@ def run() -> NoReturn:
     # The recogniser's and the tokenizer's own warnings about threads and forks mean nothing here.
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
-    logging.set_verbosity(
-        logging.ERROR
-    )  # the Hub tells of every try that failed; what comes of them is one sentence
+    # The Hub tells of every try that failed; what comes of them is one sentence.
+    logging.set_verbosity_error()  # type: ignore[no-untyped-call]
     sys.exit(guarded("dailytalk", _command))
 
 
@@ -45,6 +44,8 @@ def _command() -> int:
             raise
         error.show()  # wrong usage: click has its own words for it
         return int(getattr(error, "exit_code", 2))
+    if code == STOPPED:
+        raise KeyboardInterrupt  # typer takes Ctrl-C for itself, and says nothing
     return code if isinstance(code, int) else 0
 
 

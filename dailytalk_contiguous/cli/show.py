@@ -16,6 +16,7 @@ from dailytalk_contiguous.engine.tagging import TAGGED, Found, Outcome
 from dailytalk_contiguous.pipeline import PROFILES, TagSettings
 from dailytalk_contiguous.sources.listing import as_text
 from dailytalk_contiguous.stages.base import Stage
+from dailytalk_contiguous.stages.transcribe import GIVEN
 
 #: How many of a kind are shown before the reader is sent to the file that has all.
 SHOWN = 5
@@ -33,7 +34,7 @@ def dry_run(console: Console, found: Found, plan: Plan, stages: Sequence[Stage])
         for stage in stages[plan.first_stage :]:
             for role, model in stage.models().items():
                 console.print(f"  {role}: {escape(model)}")
-    _rejects(console, [problem.as_dict() for problem in found.problems])
+    _rejects(console, [problem.as_dict() for problem in found.problems], shown=len(found.problems))
 
 
 def outcome(console: Console, result: Outcome, out: Path, settings: TagSettings) -> None:
@@ -61,6 +62,9 @@ def outcome(console: Console, result: Outcome, out: Path, settings: TagSettings)
         f"{counts['conversations']} conversations, {counts['utterances']} utterances "
         f"({counts['short_utterances']} short), {record['hours']['speech'] * 60:.1f} min of speech"
     )
+    given = counts["utterances_by_recogniser"].get(GIVEN, 0)
+    if given:
+        console.print(f"  {given} with the words of a transcript that came with the recording")
     for reason, count in counts["utterances_without_text"].items():
         console.print(f"  {count} without text: {escape(reason)}")
     for note in record["notes"][:SHOWN]:
@@ -107,13 +111,15 @@ def _preview(line: dict[str, Any]) -> str:
     return f"  {line['start']:7.2f}  {line['channel']:<5}  {escape(said)}"
 
 
-def _rejects(console: Console, rejects: Sequence[dict[str, str]], count: int | None = None) -> None:
-    for reject in rejects[:SHOWN]:
+def _rejects(
+    console: Console, rejects: Sequence[dict[str, str]], count: int | None = None, shown: int = SHOWN
+) -> None:
+    for reject in rejects[:shown]:
         console.print(
             f"  set aside: {escape(json.dumps(reject['id'], ensure_ascii=False))}: {escape(reject['reason'])}; "
             f"{escape(reject['remedy'])}"
         )
-    left = (len(rejects) if count is None else count) - SHOWN
+    left = (len(rejects) if count is None else count) - shown
     if left > 0:
         console.print(f"  … {left} more in {REJECTS}")
 

@@ -4,6 +4,7 @@ import json
 import re
 import shlex
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -15,11 +16,12 @@ from dailytalk_contiguous.cli.progress import bar
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.tags import PRESETS as RULES
 from dailytalk_contiguous.engine import local
-from dailytalk_contiguous.engine.tagging import TAGGED, Options, Outcome, find, own_shards
+from dailytalk_contiguous.engine.tagging import TAGGED, Found, Options, Outcome, find, own_shards
 from dailytalk_contiguous.engine.tagging import tag as run_tagging
 from dailytalk_contiguous.pipeline import PROFILES, TagSettings, tagging
 from dailytalk_contiguous.sources.folder import MAX_CONVERSATION
 from dailytalk_contiguous.sources.listing import as_text
+from dailytalk_contiguous.stages.base import Stage
 from dailytalk_contiguous.stages.bucket import PRESETS
 from dailytalk_contiguous.stages.segment import CHANNEL_CHOICES
 from dailytalk_contiguous.stages.transcribe import WINDOWS
@@ -102,7 +104,10 @@ def tag(
     console = Console(stderr=as_json, soft_wrap=True)
     if dry_run:
         plan = own_shards(local.plan(out / TAGGED, found.groups, tagging(settings)), options.shard)
-        show.dry_run(console, found, plan, tagging(settings))
+        if as_json:
+            print(json.dumps(_intended(found, plan, tagging(settings)), indent=1, ensure_ascii=False))
+        else:
+            show.dry_run(console, found, plan, tagging(settings))
         raise typer.Exit(0)
     command = as_text(shlex.join(["dailytalk", *sys.argv[1:]]))
     with bar(console, quiet=as_json) as told:
@@ -144,6 +149,16 @@ def _exit_code(outcome: Outcome) -> int:
     if not n_rows:
         return 1
     return 3 if n_rejects else 0
+
+
+def _intended(found: Found, plan: local.Plan, stages: Sequence[Stage]) -> dict[str, Any]:
+    return {
+        "conversations": len(found.rows),
+        "set_aside": [problem.as_dict() for problem in found.problems],
+        "shards": {"all": len(plan.paths), "to_make": len(plan.tasks)},
+        "audio_seconds": round(plan.seconds, 2),
+        "stages": [stage.name for stage in stages[plan.first_stage :]] if plan.tasks else [],
+    }
 
 
 def _told(outcome: Outcome, out: Path) -> dict[str, Any]:

@@ -138,6 +138,21 @@ def read_analysis(audio: dict[str, Any], start: float = 0.0, duration: float | N
     return np.concatenate(list(analysis_blocks(audio, start, duration)))
 
 
+def read_at(audio: dict[str, Any], sample_rate: int, start: float = 0.0, duration: float | None = None) -> Samples:
+    """A part of a recording as float32, shape (n, channels), at `sample_rate`: bit for bit if that is its rate.
+
+    Raises BadInput as `blocks` does.
+    """
+    info = probe(audio)
+    found = [np.zeros((0, info.channels), np.float32)]
+    if info.sample_rate == sample_rate:
+        return np.concatenate([*found, *blocks(audio, start, duration)])
+    resampler = soxr.ResampleStream(info.sample_rate, sample_rate, info.channels, dtype="float32")
+    found += [resampler.resample_chunk(block) for block in blocks(audio, start, duration)]
+    found.append(resampler.resample_chunk(np.zeros((0, info.channels), np.float32), last=True))
+    return np.concatenate(found)
+
+
 def to_pcm(samples: Samples) -> Pcm:
     """Float samples in [-1, 1] as int16; what lies outside is clipped."""
     scaled: Samples = np.clip(np.rint(samples * np.float32(32768)), -32768, 32767)

@@ -29,18 +29,23 @@ _REMEDY = "copy or export the recording again"
 
 
 def refuse_truncated(file: BinaryIO, size: int) -> None:
-    """Raise BadInput for an empty file, and for a WAV, RF64 or AIFF of `size` bytes that holds less than it says."""
+    """Raise BadInput for an empty file, and for a WAV, RF64 or AIFF of `size` bytes that lacks samples.
+
+    `file` is at its beginning, and is left anywhere.
+    """
     if not size:
         raise BadInput("the file is empty (0 bytes)", _REMEDY)
     order, samples = CONTAINERS.get(file.read(4), ("", b""))
     if not order:
         return
     for name, start, promised in _chunks(file, size, order == "little"):
-        if name == samples and promised not in STREAMED and size - start < promised:
+        held = size - start
+        if name == samples and promised not in STREAMED and held < promised:
             raise BadInput(
-                f"the file is cut short: it holds {size - start} of the {promised} bytes that its header promises",
-                _REMEDY,
+                f"the file is cut short: it holds {held} of the {promised} bytes that its header promises", _REMEDY
             )
+        if name == samples:  # what follows one of unknown length are its samples
+            return
 
 
 class Mended:
@@ -92,6 +97,8 @@ def _chunks(file: BinaryIO, size: int, little: bool) -> Iterator[tuple[bytes, in
     while at + 8 <= size:
         file.seek(at)
         head = file.read(8)
+        if head[:4] == bytes(4):  # no chunk but zeros, eight bytes of which would be one after the other
+            return
         name, promised = head[:4], int.from_bytes(head[4:], order)  # type: ignore[arg-type]
         if name == b"ds64":  # RF64 keeps here what does not fit into 32 bits
             long_size = int.from_bytes(file.read(16)[8:], "little")

@@ -26,16 +26,18 @@ class DailytalkError(Exception):
 class BadInput(DailytalkError):
     """One recording, conversation or utterance that can't be used; it is set aside and the rest goes on.
 
-    `row` is its place in the batch in which it was met, so that the engine can take out just that row.
+    `row` is its place in the batch in which it was met, so that the engine can take out just that row. `retry`:
+    the next run should try again, although nothing has changed (a server may answer by then).
     """
 
-    def __init__(self, reason: str, remedy: str, row: int | None = None) -> None:
+    def __init__(self, reason: str, remedy: str, row: int | None = None, retry: bool = False) -> None:
         super().__init__(reason, remedy)
         self.row = row
+        self.retry = retry
 
     def at(self, row: int) -> "BadInput":
         """The same problem, said of row `row` of a batch."""
-        return BadInput(self.reason, self.remedy, row)
+        return BadInput(self.reason, self.remedy, row, self.retry)
 
 
 class ModelMissing(DailytalkError):

@@ -22,7 +22,7 @@ PROBE_TIMEOUT = 60
 #: Streams without a header that tells their length: ffprobe guesses it from the first bit rate.
 ESTIMATED_LENGTH = {"aac", "ac3", "eac3", "amr", "mp3"}
 
-#: Seconds by which what is decoded may be shorter than promised: a container's length is that of its longest track.
+#: Seconds by which what is decoded may be shorter than promised: a container is as long as its longest track.
 SHORT_BY = 1.0
 
 
@@ -69,7 +69,10 @@ def blocks(
     command += ["-af", wanted, "-f", "f32le", "-acodec", "pcm_f32le", "pipe:1"]
     done = 0
     # Messages go to a file: a pipe that nobody reads fills up on a damaged recording, and ffmpeg waits forever.
-    with TemporaryFile() as messages, subprocess.Popen(command, stdout=subprocess.PIPE, stderr=messages) as process:
+    with (
+        TemporaryFile() as messages,
+        subprocess.Popen(command, stdout=subprocess.PIPE, stderr=messages) as process,
+    ):
         assert process.stdout is not None
         try:
             while data := process.stdout.read(4 * channels * round(block_seconds * rate)):

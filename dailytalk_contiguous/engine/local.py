@@ -13,10 +13,13 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
+from multiprocessing import connection
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 from dailytalk_contiguous.core.errors import DailytalkError
+from dailytalk_contiguous.core.machine import cores
 from dailytalk_contiguous.engine.build import Progress, build_shard
 from dailytalk_contiguous.engine.shards import Entry, Row, chain_of, index, shard_path
 from dailytalk_contiguous.stages.base import Stage
@@ -104,7 +107,7 @@ def _in_processes(
 ) -> Iterator[Path]:
     context = multiprocessing.get_context("spawn")
     told: Any = context.Queue()
-    threads = max(1, len(os.sched_getaffinity(0)) // workers)
+    threads = max(1, cores() // workers)
     pool = ProcessPoolExecutor(workers, context, _start_worker, (threads, told))
     waiting: set[Future[Path]] = set()
     try:
@@ -144,11 +147,20 @@ def _start_worker(threads: int, told: Any) -> None:
     """Set up a worker: its share of the cores, and Ctrl-C left to the parent, which ends it."""
     global _told
     _told = told
+    Thread(target=_end_with_parent, daemon=True).start()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     os.environ["OMP_NUM_THREADS"] = str(threads)
     import torch
 
     torch.set_num_threads(threads)
+
+
+def _end_with_parent() -> None:
+    """End this process when its parent is gone: killed, it could not tell, and the worker would wait for ever."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        connection.wait([parent.sentinel])
+        os._exit(1)
 
 
 def _work(task: Task, stages: tuple[Stage, ...], batch_seconds: float) -> Path:

@@ -51,6 +51,7 @@ class Tally:
     without_text: Counter[str] = field(default_factory=Counter)
     tags: Counter[str] = field(default_factory=Counter)
     channels: Counter[str] = field(default_factory=Counter)
+    recognisers: Counter[str] = field(default_factory=Counter)
     stage_seconds: dict[str, float] = field(default_factory=dict)
     stage_audio: dict[str, float] = field(default_factory=dict)
     rejects: list[Reject] = field(default_factory=list)
@@ -152,6 +153,7 @@ def _count(row: Row, tally: Tally) -> None:
     tally.short += row["kind"].count("short")
     tally.tags.update(row["tag"])
     tally.channels.update(row["channel"])
+    tally.recognisers.update(name for name in row["recogniser"] if name)
     # Reasons hold figures (`23 words in 0.5 s`); what is counted is their kind.
     tally.without_text.update(reason.partition("(")[0].strip() for reason in row["text_reason"] if reason)
     tally.rejects += [Reject(**item) for item in (*row["set_aside"], *row["unmatched"])]
@@ -173,6 +175,7 @@ def _record(tally: Tally, stages: Sequence[Stage], n_problems: int, about: Mappi
             "conversations": tally.conversations,
             "utterances": tally.utterances,
             "utterances_by_channel": dict(sorted(tally.channels.items())),
+            "utterances_by_recogniser": dict(tally.recognisers.most_common()),
             "short_utterances": tally.short,
             "utterances_without_text": dict(tally.without_text.most_common()),
             "recordings_set_aside": n_problems,

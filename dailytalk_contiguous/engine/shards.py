@@ -11,7 +11,7 @@ import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -49,7 +49,10 @@ class Entry:
     reject: Reject | None = None
 
     def standing(self, input_digest: str, chain: Sequence[str]) -> int:
-        """How many of the leading stages of `chain` this result still holds for; 0 for another input."""
+        """How many of the leading stages of `chain` this result still holds for; 0 for another input.
+
+        A reject stands or falls as a whole: it has no row to go on from.
+        """
         if input_digest != self.input_digest:
             return 0
         count = 0
@@ -57,7 +60,7 @@ class Entry:
             if ours != theirs:
                 break
             count += 1
-        return count
+        return 0 if self.reject and count < len(self.chain) else count
 
 
 @dataclass
@@ -112,15 +115,24 @@ def write_shard(path: Path, shard: Shard, features: Features) -> None:
     schema = features.arrow_schema
     metadata = {**(schema.metadata or {}), METADATA_KEY: json.dumps(record).encode()}
     table = pa.table(columns, schema=schema.with_metadata(metadata))
-    write_atomically(path, lambda file: pq.write_table(table, file, compression="zstd"))
+
+    def write(file: BinaryIO) -> None:
+        with pq.ParquetWriter(file, table.schema, compression="zstd") as writer:
+            if len(
+                table
+            ):  # `load_dataset` fails on a row group without rows, and not on a file without row groups
+                writer.write_table(table)
+
+    write_atomically(path, write)
 
 
 def read_entries(path: Path) -> dict[str, Entry] | None:
     """What a shard knows of its conversations, from the file's end alone; None for a file that isn't ours."""
-    try:
-        metadata = pq.read_schema(path).metadata or {}
-    except pa.ArrowInvalid:
-        return None
+    with path.open("rb") as file:  # Arrow itself opens no path that isn't UTF-8
+        try:
+            metadata = pq.read_schema(file).metadata or {}
+        except (pa.ArrowInvalid, OSError):  # Arrow has both for damaged files
+            return None
     record = json.loads(metadata.get(METADATA_KEY, b"{}"))
     if record.get("layout") != LAYOUT:
         return None
@@ -129,8 +141,9 @@ def read_entries(path: Path) -> dict[str, Entry] | None:
 
 def read_rows(path: Path, columns: Sequence[str]) -> dict[str, Row]:
     """The rows of a shard by conversation id, with such of `columns` as it has."""
-    there = [name for name in columns if name in pq.read_schema(path).names]
-    table = pq.read_table(path, columns=list(dict.fromkeys(["conversation_id", *there])))
+    with path.open("rb") as opened, pq.ParquetFile(opened) as file:
+        there = [name for name in columns if name in file.schema_arrow.names]
+        table = file.read(columns=list(dict.fromkeys(["conversation_id", *there])))
     return {row["conversation_id"]: row for row in table.to_pylist()}
 
 

@@ -10,6 +10,9 @@ import math
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
+#: Seconds that an item counts at least: a budget of nothing would hold any number of items of no length.
+SHORTEST = 1e-3
+
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
@@ -62,6 +65,7 @@ def run_batched(
     """
     if len(items) != len(seconds):
         raise ValueError(f"{len(items)} items but {len(seconds)} lengths")
+    seconds = [max(length, SHORTEST) for length in seconds]
     results: dict[int, Result] = {}
     waiting = plan(seconds, budget)
     while waiting:

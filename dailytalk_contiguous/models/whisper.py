@@ -21,6 +21,7 @@ import numpy as np
 from dailytalk_contiguous.core.audio import ANALYSIS_RATE
 from dailytalk_contiguous.core.errors import ModelMissing
 from dailytalk_contiguous.core.hallucination import COMPRESSION, LOW_LOGPROB, NO_SPEECH, compression_ratio
+from dailytalk_contiguous.core.machine import cores
 from dailytalk_contiguous.core.packing import Word
 from dailytalk_contiguous.models.batching import run_batched
 from dailytalk_contiguous.models.recogniser import Recognised, Samples
@@ -55,7 +56,7 @@ class Whisper:
             device = "cuda" if ctranslate2.get_cuda_device_count() else "cpu"
         if compute_type == "auto":
             compute_type = COMPUTE_TYPES[device]
-        threads = int(os.environ.get("OMP_NUM_THREADS") or 0) or len(os.sched_getaffinity(0))
+        threads = int(os.environ.get("OMP_NUM_THREADS") or 0) or cores()
         try:
             self._model = WhisperModel(folder, device=device, compute_type=compute_type, cpu_threads=threads)
         except (RuntimeError, ValueError) as error:
@@ -183,12 +184,18 @@ def find_whisper(model: str) -> str:
     except OSError:  # not in the cache yet
         pass
     try:
-        return str(download_model(model))
+        folder = str(download_model(model))
     except (OSError, RuntimeError) as error:
         raise ModelMissing(
             f"Whisper {model!r} is not in the cache and can't be downloaded ({type(error).__name__})",
             "connect to the Hub once, or " + _REMEDY,
         ) from error
+    if lacking := _lacking(folder):
+        raise ModelMissing(
+            f"Whisper {model!r} is not complete in the cache: no {', '.join(lacking)}",
+            "connect to the Hub once if its download was broken off, or " + _REMEDY,
+        )
+    return folder
 
 
 def _lacking(folder: str) -> list[str]:
@@ -224,8 +231,9 @@ def cached_sizes() -> list[str]:
     found = []
     for size in available_models():
         try:
-            download_model(size, local_files_only=True)
+            folder = download_model(size, local_files_only=True)
         except OSError:  # the Hub's way to say that it is not in the cache
             continue
-        found.append(size)
+        if not _lacking(folder):
+            found.append(size)
     return found

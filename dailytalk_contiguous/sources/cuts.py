@@ -60,7 +60,7 @@ def cache_folder() -> Path:
 def _read(path: Path) -> list[float] | None:
     try:
         edges: list[float] = json.loads(path.read_text(encoding="utf-8"))
-    except (FileNotFoundError, ValueError):
+    except (OSError, ValueError):  # not there, or damaged: it is made anew, and what stops that is told
         return None
     return edges
 

@@ -5,6 +5,7 @@ from typing import Any, TypeVar
 from datasets import Audio, Dataset, Features, IterableDataset, Value
 
 from dailytalk_contiguous.core.audio import read_analysis
+from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.core.schema import Batch
 
 AnyDataset = TypeVar("AnyDataset", Dataset, IterableDataset)
@@ -21,8 +22,8 @@ def add_speech(dataset: AnyDataset, audio: str = "audio", keep: bool = True) -> 
         audio: the name of that column. Several channels are averaged.
         keep: whether the audio column stays.
 
-    Needs no torchcodec: the audio is read with libsndfile. Raises BadInput, naming the row's file, for audio that
-    can't be read, and ValueError if there is no such column.
+    Needs no torchcodec: the audio is read with libsndfile. Raises BadInput, naming the row and its file, for audio
+    that can't be read, and ValueError if there is no such column.
     """
     features = dataset.features or dataset._resolve_features().features
     if audio not in features:
@@ -33,6 +34,7 @@ def add_speech(dataset: AnyDataset, audio: str = "audio", keep: bool = True) -> 
     kept = {name: feature for name, feature in features.items() if keep or name != audio}
     return dataset.map(
         _Speech(audio),
+        with_indices=True,
         batched=True,
         batch_size=BATCH_ROWS,
         features=Features({**kept, "speech": Value("binary")}),
@@ -46,11 +48,18 @@ class _Speech:
     def __init__(self, audio: str) -> None:
         self.audio = audio
 
-    def __call__(self, batch: Batch) -> Batch:
-        return {"speech": [_speech(value) for value in batch[self.audio]]}
+    def __call__(self, batch: Batch, rows: list[int]) -> Batch:
+        return {"speech": [_speech(value or {}, row) for value, row in zip(batch[self.audio], rows, strict=True)]}
 
 
-def _speech(value: Any) -> bytes:
-    samples = read_analysis({"bytes": value.get("bytes"), "path": value.get("path")})
+def _speech(value: dict[str, Any], row: int) -> bytes:
+    audio = {"bytes": value.get("bytes"), "path": value.get("path")}
+    if audio["bytes"] is None and not audio["path"]:
+        raise BadInput(f"row {row} holds no audio", "filter such rows out first", row)
+    try:
+        samples = read_analysis(audio)
+    except BadInput as error:
+        name = f" ({audio['path']})" if audio["path"] else ""
+        raise BadInput(f"row {row}{name}: {error.reason}", error.remedy, row) from None
     data: bytes = samples.mean(axis=1).round().astype("<i2").tobytes()
     return data

@@ -67,7 +67,7 @@ class Transcribe(Stage):
     batch_windows: int = field(default=16, metadata=EXECUTION)
 
     needs: ClassVar[tuple[str, ...]] = ("speech",)
-    uses: ClassVar[tuple[str, ...]] = ("conversation_id", "channel", "start", "given_text", "given_words")
+    uses: ClassVar[tuple[str, ...]] = ("conversation_id", "channel", "start", "end", "given_text", "given_words")
     adds: ClassVar[Features] = Features(
         {
             "text_raw": STRING,

@@ -9,12 +9,13 @@ from hypothesis import strategies as st
 from dailytalk_contiguous.core.packing import GAP_SECONDS, WINDOW_SECONDS, Placed, Word, fit, pack, unpack
 
 utterances = st.lists(
-    st.tuples(st.floats(0.05, 12.0) | st.floats(25.0, 40.0), st.sampled_from(["left", "right", "third"])), max_size=40
+    st.tuples(st.floats(0.05, 12.0) | st.floats(25.0, 40.0), st.sampled_from(["left", "right", "third"])),
+    max_size=40,
 )
 times = st.floats(-2.0, 32.0)
-words = st.lists(
-    st.tuples(times, st.floats(0.0, 3.0)).map(lambda t: (t[0], t[0] + t[1])), max_size=30
-).map(lambda pairs: [Word(f" w{n}", start, end, 0.5) for n, (start, end) in enumerate(pairs)])
+words = st.lists(st.tuples(times, st.floats(0.0, 3.0)).map(lambda t: (t[0], t[0] + t[1])), max_size=30).map(
+    lambda pairs: [Word(f" w{n}", start, end, 0.5) for n, (start, end) in enumerate(pairs)]
+)
 
 
 def packed(found: list[tuple[float, str]], **options: float) -> list[list[Placed]]:
@@ -74,7 +75,10 @@ def test_words_that_fit_keep_their_times(gaps: list[float], tail: float) -> None
 
 
 def test_of_two_that_overlap_the_earlier_one_ends_where_the_later_begins() -> None:
-    assert [(w.start, w.end) for w in fit([Word("b", 1.0, 3.0, 1), Word("a", 0.0, 2.0, 1)], 5.0)] == [(0, 1), (1, 3)]
+    assert [(w.start, w.end) for w in fit([Word("b", 1.0, 3.0, 1), Word("a", 0.0, 2.0, 1)], 5.0)] == [
+        (0, 1),
+        (1, 3),
+    ]
 
 
 @given(words, utterances.filter(len))
@@ -84,7 +88,9 @@ def test_every_word_comes_back_once_to_an_utterance_of_its_window(
     window = packed(spoken)[0]
     returned = unpack(found, window)
     assert list(returned) == [placed.utterance for placed in window]
-    assert sorted(w.text for given_words in returned.values() for w in given_words) == sorted(w.text for w in found)
+    assert sorted(w.text for given_words in returned.values() for w in given_words) == sorted(
+        w.text for w in found
+    )
     for placed in window:
         own = returned[placed.utterance]
         assert_fits(own, own, placed.end - placed.start)
@@ -94,9 +100,7 @@ def test_every_word_comes_back_once_to_an_utterance_of_its_window(
 def test_times_inside_an_utterance_come_back_as_they_were(lengths: list[float]) -> None:
     window = pack(lengths, [0] * len(lengths))[0]
     said = {p.utterance: [(0.1, 0.2), (0.2, lengths[p.utterance] - 0.1)] for p in window}
-    found = [
-        Word("w", p.start + start, p.start + end, 1.0) for p in window for start, end in said[p.utterance]
-    ]
+    found = [Word("w", p.start + start, p.start + end, 1.0) for p in window for start, end in said[p.utterance]]
     for index, returned in unpack(found, window).items():
         assert [(w.start, w.end) for w in returned] == [pytest.approx(pair) for pair in said[index]]
 
@@ -104,5 +108,8 @@ def test_times_inside_an_utterance_come_back_as_they_were(lengths: list[float]) 
 def test_a_word_in_the_silence_goes_to_the_nearer_utterance() -> None:
     window = [Placed(4, 0.0, 2.0), Placed(9, 2.5, 4.0)]
     found = unpack([Word("near", 2.05, 2.15, 1), Word("late", 2.3, 2.6, 1), Word("end", 5.0, 6.0, 1)], window)
-    assert {index: [word.text for word in own] for index, own in found.items()} == {4: ["near"], 9: ["late", "end"]}
+    assert {index: [word.text for word in own] for index, own in found.items()} == {
+        4: ["near"],
+        9: ["late", "end"],
+    }
     assert [w.end <= 1.5 for w in found[9]] == [True, True]

@@ -73,9 +73,9 @@ def test_a_short_backchannel_stays_and_a_click_does_not() -> None:
     assert speech_spans(found, 6.4, FRAME) == [pytest.approx((20 * FRAME - 0.03, 29 * FRAME + 0.03))]
 
 
-spans_of_any_length = st.lists(
-    st.tuples(st.floats(0.01, 5.0), st.floats(0.3, 60.0)), min_size=1, max_size=5
-).map(lambda parts: [(round(gap, 3), round(length, 3)) for gap, length in parts])
+spans_of_any_length = st.lists(st.tuples(st.floats(0.01, 5.0), st.floats(0.3, 60.0)), min_size=1, max_size=5).map(
+    lambda parts: [(round(gap, 3), round(length, 3)) for gap, length in parts]
+)
 
 
 @given(spans_of_any_length, st.floats(1.0, 15.0), st.integers(0, 2**32 - 1))
@@ -124,7 +124,9 @@ def test_levels_are_mean_squares_of_frames_with_the_last_one_padded() -> None:
 
 
 @given(probabilities.filter(len), st.floats(0, 3), st.floats(0.05, 5))
-def test_speech_is_never_longer_than_its_span_and_never_nothing(found: np.ndarray, at: float, length: float) -> None:
+def test_speech_is_never_longer_than_its_span_and_never_nothing(
+    found: np.ndarray, at: float, length: float
+) -> None:
     spoken = speech_seconds((at, at + length), found, FRAME)
     assert min(FRAME, length) - 1e-9 <= spoken <= length + 1e-9
 

@@ -1,0 +1,272 @@
+"""The rebuilt timeline: what `rebuild` promises, for any lengths of what is said anew."""
+
+from collections.abc import Sequence
+from itertools import combinations, pairwise
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from dailytalk_contiguous.core.timeline import KEPT_LEAD, KEPT_PAUSE, Event, rebuild
+
+CLOSE = 1e-9
+
+any_timing = settings(deadline=None, max_examples=80)
+
+#: Lengths in milliseconds: of pauses (from none to long), of speech, and new length over old.
+pauses = st.integers(0, 3000) | st.sampled_from([0, 1, 79, 80, 81])
+lengths = st.integers(50, 12000)
+factors = st.floats(0.4, 2.5)
+
+
+@st.composite
+def conversations(draw: st.DrawFn, shortest_pause: int = 0, fixed: bool = False) -> list[Event]:
+    """No overlap within a channel; any overlap between them. The right channel is kept, the left said anew."""
+    events = []
+    for channel in ("left", "right"):
+        at = 0
+        for pause, length, factor in draw(st.lists(st.tuples(pauses, lengths, factors), max_size=8)):
+            start = at + pause + shortest_pause
+            at = start + length
+            kept = channel == "right"
+            new = (at - start) / 1000 * (1.0 if kept or fixed else factor)
+            if kept:
+                new = at / 1000 - start / 1000
+            events.append(Event(channel, start / 1000, at / 1000, new, -1, kept))
+    return draw(st.permutations(events))
+
+
+@st.composite
+def messy(draw: st.DrawFn) -> list[Event]:
+    """Overlaps within a channel, runs, and kept events among those said anew."""
+    drawn = st.tuples(
+        st.sampled_from(["left", "right"]),
+        st.integers(0, 20000),
+        lengths,
+        factors,
+        st.integers(-1, 3),
+        st.booleans(),
+    )
+    events = []
+    for channel, start, length, factor, run, kept in draw(st.lists(drawn, max_size=10)):
+        first, last = start / 1000, (start + length) / 1000
+        kept = kept or channel == "right"
+        events.append(Event(channel, first, last, last - first if kept else (last - first) * factor, run, kept))
+    return events
+
+
+def total(events: Sequence[Event]) -> float:
+    return max((event.end for event in events), default=0.0) + 0.7
+
+
+def in_order(events: Sequence[Event]) -> list[int]:
+    return sorted(range(len(events)), key=lambda i: (events[i].start, events[i].start - events[i].end))
+
+
+def hosts(events: Sequence[Event]) -> dict[int, int]:
+    """For each event that starts while the other speaks: the other's earlier event that reaches furthest."""
+    found = {}
+    order = in_order(events)
+    for place, index in enumerate(order):
+        others = [other for other in order[:place] if events[other].channel != events[index].channel]
+        if others:
+            turn = max(others, key=lambda other: events[other].end)
+            if events[index].start < events[turn].end:
+                found[index] = turn
+    return found
+
+
+def overlaps(events: Sequence[Event], starts: Sequence[float], channel: str | None = None) -> float:
+    spans = sorted(
+        (start, start + event.new_length)
+        for event, start in zip(events, starts, strict=True)
+        if channel in (None, event.channel)
+    )
+    return max((before[1] - after[0] for before, after in pairwise(spans)), default=0.0)
+
+
+@any_timing
+@given(conversations())
+@pytest.mark.parametrize("mode", ["anchor", "sequential"])
+@pytest.mark.parametrize("rate", [None, 24000])
+def test_nothing_starts_before_zero_or_overlaps_its_own_channel(
+    mode: str, rate: int | None, events: list[Event]
+) -> None:
+    rebuilt = rebuild(events, total(events), mode, rate)
+    assert len(rebuilt.starts) == len(events)
+    assert all(start >= 0 for start in rebuilt.starts)
+    for channel in ("left", "right"):
+        assert overlaps(events, rebuilt.starts, channel) <= (CLOSE if rate is None else 1.5 / 24000)
+
+
+@any_timing
+@given(conversations())
+def test_a_backchannel_stays_inside_its_turn_whenever_it_fits(events: list[Event]) -> None:
+    starts = rebuild(events, total(events)).starts
+    order = in_order(events)
+    for index, turn in hosts(events).items():
+        one, host = events[index], events[turn]
+        if one.end > host.end:
+            continue
+        own = [other for other in order[: order.index(index)] if events[other].channel == one.channel]
+        earliest = starts[turn]
+        if own:
+            pause = min(one.start - events[own[-1]].end, KEPT_PAUSE)
+            earliest = max(earliest, starts[own[-1]] + events[own[-1]].new_length + pause)
+        host_end = starts[turn] + host.new_length
+        assert starts[index] >= starts[turn] - CLOSE
+        if earliest + one.new_length <= host_end:
+            assert starts[index] + one.new_length <= host_end + CLOSE
+
+
+@any_timing
+@given(conversations())
+def test_an_interruption_never_starts_before_the_turn_it_interrupts(events: list[Event]) -> None:
+    starts = rebuild(events, total(events)).starts
+    for index, turn in hosts(events).items():
+        one, host = events[index], events[turn]
+        if one.end > host.end:
+            lead = min(one.start - host.start, KEPT_LEAD)
+            assert starts[index] >= starts[turn] + lead - CLOSE
+            distance = starts[turn] + host.new_length - starts[index]
+            assert distance <= host.end - one.start + CLOSE
+
+
+@any_timing
+@given(conversations(shortest_pause=80, fixed=True))
+def test_with_the_old_lengths_everything_stays_where_it_was(events: list[Event]) -> None:
+    rebuilt = rebuild(events, total(events))
+    assert rebuilt.starts == pytest.approx([event.start for event in events], abs=CLOSE)
+    assert rebuilt.duration == pytest.approx(total(events), abs=CLOSE)
+
+
+@any_timing
+@given(conversations())
+@pytest.mark.parametrize("rate", [None, 24000])
+def test_sequential_overlaps_nothing_and_keeps_every_gap(rate: int | None, events: list[Event]) -> None:
+    slack = CLOSE if rate is None else 2.5 / 24000
+    rebuilt = rebuild(events, total(events), "sequential", rate)
+    assert overlaps(events, rebuilt.starts) <= slack
+    order = in_order(events)
+    end = new_end = 0.0
+    for index in order:
+        assert rebuilt.starts[index] - new_end == pytest.approx(max(0.0, events[index].start - end), abs=slack)
+        end = max(end, events[index].end)
+        new_end = rebuilt.starts[index] + events[index].new_length
+    assert rebuilt.duration == pytest.approx(new_end + total(events) - end, abs=slack)
+
+
+@any_timing
+@given(messy())
+@pytest.mark.parametrize("mode", ["anchor", "sequential"])
+def test_edited_transcripts_lose_no_kept_sample_and_blocks_keep_their_distances(
+    mode: str, events: list[Event]
+) -> None:
+    rate = 24000
+    rebuilt = rebuild(events, total(events), mode, rate)
+    assert all(start >= 0 for start in rebuilt.starts)
+    placed = []
+    for event, start in zip(events, rebuilt.starts, strict=True):
+        first = round(start * rate)
+        source = round(event.start * rate), round(event.end * rate)
+        length = source[1] - source[0] if event.kept else round(event.new_length * rate)
+        assert first == pytest.approx(start * rate, abs=1e-6)
+        assert first + length <= round(rebuilt.duration * rate)
+        placed.append((event, first, first + length, first - source[0]))
+    for (one, start, end, moved), (other, other_start, other_end, other_moved) in combinations(placed, 2):
+        if one.channel != other.channel:
+            continue
+        if one.kept and other.kept and one.start < other.end and other.start < one.end:
+            assert moved == other_moved
+        else:
+            assert end <= other_start or other_end <= start or min(end - start, other_end - other_start) == 0
+
+
+@any_timing
+@given(conversations())
+def test_whole_samples_are_near_the_seconds(events: list[Event]) -> None:
+    exact = rebuild(events, total(events)).starts
+    whole = rebuild(events, total(events), sample_rate=16000).starts
+    # Half a sample at each step, and each event stands on the one before it.
+    assert whole == pytest.approx(exact, abs=4 * (len(events) + 1) / 16000)
+
+
+def test_kept_pieces_of_one_run_stay_exactly_adjacent_on_the_sample_grid() -> None:
+    cuts = [3.00001, 9.12345, 15.98761, 20.5]
+    pieces = [Event("right", a, b, b - a, 4, True) for a, b in pairwise(cuts)]
+    events = [Event("left", 1.0, 2.0, 2.3337), Event("left", 9.0, 9.5, 1.1, 0), *pieces]
+    starts = [round(start * 44100) for start in rebuild(events, 22.0, sample_rate=44100).starts]
+    for piece, start, following in zip(pieces, starts[2:], starts[3:], strict=False):
+        assert start + round(piece.end * 44100) - round(piece.start * 44100) == following
+
+
+def test_an_answer_keeps_its_gap() -> None:
+    events = [Event("left", 1.0, 3.0, 2.6), Event("right", 3.2, 5.0, 1.8, kept=True)]
+    rebuilt = rebuild(events, 6.0)
+    assert rebuilt.starts == pytest.approx([1.0, 3.8])
+    assert rebuilt.duration == pytest.approx(6.6)
+
+
+def test_an_overlap_keeps_its_distance_to_the_end_of_the_turn() -> None:
+    events = [Event("left", 0.5, 4.5, 3.0), Event("right", 4.2, 6.0, 1.8, kept=True)]
+    assert rebuild(events, 7.0).starts == pytest.approx([0.5, 3.2])
+
+
+def test_an_early_interruption_of_a_turn_that_shrinks_leaves_it_its_first_200_ms() -> None:
+    events = [Event("left", 0.0, 10.0, 8.0), Event("right", 1.0, 12.0, 11.0, kept=True)]
+    assert rebuild(events, 12.0).starts == pytest.approx([0.0, 0.2])
+    short_lead = [Event("left", 0.0, 10.0, 8.0), Event("right", 0.05, 12.0, 11.95, kept=True)]
+    assert rebuild(short_lead, 12.0).starts == pytest.approx([0.0, 0.05])
+
+
+def test_a_backchannel_keeps_its_share_of_the_room() -> None:
+    events = [Event("right", 1.0, 11.0, 10.0, kept=True), Event("left", 4.0, 5.0, 2.0)]
+    assert rebuild(events, 12.0).starts == pytest.approx([1.0, 1.0 + 3 / 9 * 8])
+
+
+def test_equal_starts_place_the_longer_first() -> None:
+    events = [Event("left", 1.0, 1.5, 0.5), Event("right", 1.0, 5.0, 4.0, kept=True)]
+    assert rebuild(events, 6.0).starts == pytest.approx([1.0, 1.0])
+    assert rebuild(events, 6.0, "sequential").starts == pytest.approx([5.0, 1.0])
+
+
+def test_an_event_is_pushed_no_further_than_80_ms_after_the_one_before_it() -> None:
+    events = [
+        Event("right", 0.0, 9.0, 9.0, kept=True),
+        Event("left", 1.0, 3.0, 5.0),
+        Event("left", 3.5, 4.0, 0.5),
+    ]
+    starts = rebuild(events, 10.0).starts
+    assert starts[2] == pytest.approx(starts[1] + 5.0 + KEPT_PAUSE)
+
+
+def test_overlapping_kept_utterances_are_one_block_and_new_ones_follow_each_other() -> None:
+    kept = [Event("right", 2.0, 5.0, 3.0, kept=True), Event("right", 4.0, 7.0, 3.0, kept=True)]
+    assert rebuild([Event("left", 0.0, 1.0, 1.5), *kept], 8.0).starts == pytest.approx([0.0, 2.5, 4.5])
+    anew = [Event("left", 2.0, 5.0, 3.0), Event("left", 4.0, 7.0, 3.0), Event("right", 7.5, 8.0, 0.5, kept=True)]
+    rebuilt = rebuild(anew, 8.0)
+    assert rebuilt.starts == pytest.approx([2.0, 5.0, 8.5])
+    assert rebuilt.duration == pytest.approx(9.0)
+
+
+def test_an_empty_conversation_keeps_its_length() -> None:
+    assert rebuild([], 12.5) == ([], 12.5)
+    assert rebuild([], 12.5, "sequential", 24000) == ([], 12.5)
+
+
+@pytest.mark.parametrize(
+    ("events", "options", "said"),
+    [
+        ([Event("left", -1.0, 2.0, 2.0)], {}, "0 <= start"),
+        ([Event("left", 3.0, 2.0, 2.0)], {}, "0 <= start"),
+        ([Event("left", 1.0, 2.0, -0.1)], {}, "new_length"),
+        ([Event("left", 1.0, float("nan"), 1.0)], {}, "0 <= start"),
+        ([Event("left", 1.0, 2.0, 1.5, kept=True)], {}, "kept"),
+        ([Event(name, 1.0, 2.0, 1.0) for name in "abc"], {}, "two channels"),
+        ([], {"mode": "magic"}, "anchor, sequential"),
+        ([], {"sample_rate": 0}, "positive"),
+    ],
+)
+def test_impossible_input_is_refused(events: list[Event], options: dict, said: str) -> None:
+    with pytest.raises(ValueError, match=said):
+        rebuild(events, 10.0, **options)

@@ -1,0 +1,197 @@
+"""Turn events and measures: what each label means, and that figures agree with hand-made conversations."""
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from dailytalk_contiguous.core.built import EVENTS, TIMELINE
+from dailytalk_contiguous.core.timeline import Event, rebuild
+from dailytalk_contiguous.core.turns import (
+    TERMINAL_OVERLAP,
+    Timed,
+    compare,
+    fitness,
+    joined,
+    label,
+    lost_seconds,
+    offsets,
+    overlap_seconds,
+    stretches,
+)
+
+ELSEWHERE = {"mode", "lost_sound_seconds", "loudness_gain_db", "loudness_missing_db"}
+
+talk = st.lists(
+    st.tuples(st.sampled_from(["left", "right"]), st.integers(0, 30000), st.integers(1, 9000), st.integers(-1, 2)),
+    max_size=12,
+).map(
+    lambda drawn: [Timed(name, start / 1000, (start + length) / 1000, run) for name, start, length, run in drawn]
+)
+
+
+def left(start: float, end: float, run: int = -1) -> Timed:
+    return Timed("left", start, end, run)
+
+
+def right(start: float, end: float, run: int = -1) -> Timed:
+    return Timed("right", start, end, run)
+
+
+def anew(start: float, end: float, length: float) -> Event:
+    return Event("left", start, end, length)
+
+
+def kept(start: float, end: float) -> Event:
+    return Event("right", start, end, end - start, kept=True)
+
+
+def test_speech_after_a_gap_is_a_turn() -> None:
+    assert label([left(1, 2), right(2.3, 4), right(5, 6), left(6, 7)]) == ["turn"] * 4
+
+
+def test_taking_over_just_before_the_end_is_an_overlap() -> None:
+    assert label([left(1, 4), right(4 - TERMINAL_OVERLAP, 6)]) == ["turn", "overlap"]
+
+
+def test_taking_over_while_the_other_talks_on_is_an_interruption() -> None:
+    assert label([left(1, 4), right(3.9 - TERMINAL_OVERLAP, 6)]) == ["turn", "interruption"]
+
+
+def test_speech_inside_the_others_turn_is_a_backchannel() -> None:
+    assert label([right(2, 2.5), left(1, 4), right(3.5, 4)]) == ["backchannel", "turn", "backchannel"]
+
+
+def test_a_backchannel_over_the_cut_of_a_long_turn_is_inside_it() -> None:
+    assert label([left(0, 12, 3), right(11.8, 12.2), left(12, 20, 3)]) == ["turn", "backchannel", "turn"]
+    assert label([left(0, 12, 3), right(11.8, 12.2), left(12.5, 20, 4)]) == ["turn", "overlap", "turn"]
+
+
+def test_short_pauses_and_runs_join_utterances_of_one_speaker() -> None:
+    assert joined([left(0, 1), left(1.19, 2), left(2.2, 3), right(2.1, 3)]) == [[0, 1], [2], [3]]
+    assert joined([left(0, 1, 5), left(4, 5, 5), left(6, 7, 6), right(1, 2, 5)]) == [[0, 1], [2], [3]]
+
+
+def test_only_the_first_utterance_of_a_stretch_takes_the_floor() -> None:
+    assert label([left(0, 4), right(3, 5), right(5.1, 6)]) == ["turn", "interruption", "turn"]
+    assert label([left(0, 4), right(1, 1.2), right(1.3, 1.5)]) == ["turn", "backchannel", "backchannel"]
+
+
+def test_offsets_are_gaps_above_and_overlaps_below_zero_without_backchannels() -> None:
+    talked = [left(0, 4), right(1, 1.5), right(4.25, 6), left(5.5, 8), left(8.5, 9), right(9, 10)]
+    assert offsets(stretches(talked)) == pytest.approx([0.25, -0.5, 0.0])
+
+
+def test_one_speaker_alone_changes_nothing() -> None:
+    assert len(offsets(stretches([left(0, 1), left(2, 3)]))) == 0
+    assert len(offsets(stretches([]))) == 0
+
+
+@settings(deadline=None, max_examples=80)
+@given(talk)
+def test_every_utterance_has_one_event_and_lies_in_one_stretch(talked: list[Timed]) -> None:
+    assert set(label(talked)) <= set(EVENTS) - {"sound"}
+    assert len(label(talked)) == len(talked)
+    found = stretches(talked)
+    assert sorted(index for one in found for index in one.members) == list(range(len(talked)))
+    for one in found:
+        if one.host is not None:
+            host = found[one.host]
+            assert host.channel != one.channel
+            assert host.start <= one.start <= one.end <= host.end
+
+
+@settings(deadline=None, max_examples=60)
+@given(talk)
+def test_overlap_is_what_a_millisecond_grid_counts(talked: list[Timed]) -> None:
+    grid = np.zeros((2, 40000), bool)
+    for one in talked:
+        grid[int(one.channel == "right"), round(one.start * 1000) : round(one.end * 1000)] = True
+    assert overlap_seconds(talked) == pytest.approx(grid.all(axis=0).sum() / 1000, abs=1e-6)
+
+
+def test_measures_are_the_columns_of_the_dataset() -> None:
+    events = [anew(0, 2, 2.5), kept(2.2, 4), anew(3.8, 6, 2)]
+    measured = compare(events, [0, 2.7, 4.3], 7, 7.3)
+    assert set(measured) == set(TIMELINE) - ELSEWHERE
+    assert measured["source_offset_median"] == pytest.approx(0.0)
+    assert measured["source_offset_p10"] == pytest.approx(-0.16)
+    assert measured["source_offset_p90"] == pytest.approx(0.16)
+    assert measured["offset_distance"] == pytest.approx(0.0)
+    assert measured["overlap_seconds"] == pytest.approx(0.2)
+    assert measured["duration_ratio"] == pytest.approx(7.3 / 7)
+
+
+def test_an_unchanged_conversation_measures_as_unchanged() -> None:
+    events = [anew(0, 4, 4), kept(1, 1.5), kept(3.8, 6), anew(5, 8, 3)]
+    measured = compare(events, [event.start for event in events], 9, 9)
+    assert measured["offset_distance"] == 0
+    assert measured["overlap_kept"] == pytest.approx(1)
+    assert measured["overlap_seconds"] == measured["source_overlap_seconds"] == pytest.approx(1.7)
+    assert (measured["backchannels"], measured["backchannels_kept"]) == (1, 1)
+    assert measured["lost_speech_seconds"] == 0
+
+
+def test_offset_distance_is_how_far_offsets_moved() -> None:
+    events = [anew(0, 2, 2), kept(2.1, 4), anew(4.3, 6, 1.7)]
+    assert compare(events, [0, 2.2, 4.4], 7, 7)["offset_distance"] == pytest.approx(0.05)
+
+
+def test_a_shorter_backchannel_that_stays_inside_has_kept_its_overlap() -> None:
+    events = [kept(0, 10), anew(4, 5, 0.5)]
+    assert compare(events, [0, 4], 11, 11)["overlap_kept"] == pytest.approx(1)
+    assert compare(events, [0, 9.75], 11, 11)["overlap_kept"] == pytest.approx(0.5)
+    assert compare(events, [0, 9.75], 11, 11)["backchannels_kept"] == 0
+
+
+def test_overlap_that_the_rebuild_adds_makes_up_for_nothing() -> None:
+    events = [kept(0, 5), anew(4, 7, 3), kept(8, 10)]
+    measured = compare(events, [0, 6, 8], 11, 11)
+    assert measured["overlap_seconds"] == pytest.approx(1)
+    assert measured["overlap_kept"] == 0
+
+
+def test_sequential_loses_all_overlap_and_anchor_none() -> None:
+    events = [anew(0, 4, 5), kept(1, 1.5), kept(3.7, 6)]
+    for mode, expected in (("anchor", 1.0), ("sequential", 0.0)):
+        rebuilt = rebuild(events, 7, mode)
+        assert compare(events, rebuilt.starts, 7, rebuilt.duration)["overlap_kept"] == pytest.approx(expected)
+
+
+def test_nothing_to_measure_is_nan() -> None:
+    for events in ([], [anew(0, 1, 1)]):
+        measured = compare(events, [0.0] * len(events), 2, 2)
+        assert all(
+            math.isnan(measured[f"{name}offset_{q}"]) for name in ("", "source_") for q in ("median", "p10")
+        )
+        assert math.isnan(measured["offset_distance"])
+        assert math.isnan(measured["overlap_kept"])
+        assert measured["overlap_seconds"] == 0
+
+
+def test_lost_speech_is_what_was_cut_off_or_laid_over_another() -> None:
+    events = [kept(0, 2), kept(3, 5), anew(0, 5, 1)]
+    assert lost_seconds(events, [0, 3, 0], 5) == 0
+    assert lost_seconds(events, [0, 3, 0], 4.5) == pytest.approx(0.5)
+    assert lost_seconds(events, [-0.25, 3, 0], 5) == pytest.approx(0.25)
+    assert lost_seconds(events, [0, 1.5, 0], 5) == pytest.approx(0.5)
+    assert lost_seconds([events[0]._replace(new_length=1.9)], [0], 5) == pytest.approx(0.1)
+
+
+def test_fitness_counts_turns_monologues_and_overlap() -> None:
+    talked = [left(0, 20), right(5, 5.5), left(21, 40), right(40.5, 42), left(41.9, 45), right(46, 50)]
+    figures = fitness(talked, 50)
+    assert figures["longest_turn_seconds"] == 20
+    assert figures["longest_monologue_seconds"] == 40
+    assert figures["turns_per_window"] == pytest.approx(8)
+    assert figures["overlapping_turns"] == pytest.approx(3 / 5)
+    assert figures["response_median_seconds"] == pytest.approx(0.5)
+
+
+def test_silence_has_no_fitness() -> None:
+    figures = fitness([], 50)
+    assert figures["longest_turn_seconds"] == figures["turns_per_window"] == 0
+    assert math.isnan(figures["overlapping_turns"])
+    assert math.isnan(figures["response_median_seconds"])

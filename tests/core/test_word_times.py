@@ -1,0 +1,158 @@
+"""Word times: the text's words in order, inside the sound, whatever the recogniser heard."""
+
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from dailytalk_contiguous.core.packing import Word
+from dailytalk_contiguous.core.word_times import (
+    by_edit_distance,
+    by_proportion,
+    normalise,
+    sound_length,
+    voiced_spans,
+)
+
+WORDS = st.lists(
+    st.sampled_from(["Yes,", "the", "a", "—", "25", "Smith", "…", "naïve", "猫が", "don't"]), max_size=25
+)
+SECONDS = st.floats(0, 12, allow_nan=False)
+SPANS = st.lists(st.tuples(SECONDS, SECONDS).map(lambda pair: tuple(sorted(pair))), max_size=6)
+HEARD = st.lists(
+    st.builds(
+        lambda text, start, length: Word(f" {text}", start, start + length, 0.5),
+        st.sampled_from(["yes", "the", "a", "smith", "dont", "noise"]),
+        SECONDS,
+        st.floats(0, 2),
+    ),
+    max_size=25,
+)
+DURATION = st.floats(0.05, 10)
+
+
+def at(text: str, start: float, end: float) -> Word:
+    return Word(f" {text}", start, end, 0.75)
+
+
+def assert_sound(found: list[Word], words: list[str], duration: float) -> None:
+    assert [word.text for word in found] == words
+    assert all(0 <= word.start < word.end <= duration for word in found)
+    assert all(one.end <= two.start for one, two in pairwise(found))
+
+
+@given(WORDS, SPANS, DURATION)
+def test_proportional_words_keep_text_order_and_bounds(words, spans, duration) -> None:
+    assert_sound(by_proportion(words, spans, duration), words, duration)
+
+
+@given(WORDS, HEARD, DURATION, SPANS)
+@example(["a", "b"], [at("a", 1.0, 1.0), at("b", 1.0, 1.0)], 1.0, [])
+def test_recognised_words_keep_text_order_and_bounds(words, heard, duration, spans) -> None:
+    found = by_edit_distance(words, heard, duration, spans, min_matched=0.0)
+    if found is not None:
+        assert_sound(found, words, duration)
+
+
+@given(WORDS.filter(bool), st.floats(0.3, 3), st.floats(0.2, 2), st.floats(0.3, 3))
+def test_no_word_straddles_a_pause(words, first, pause, second) -> None:
+    spans = [(0.0, first), (first + pause, first + pause + second)]
+    for word in by_proportion(words, spans, first + pause + second):
+        assert word.end <= first + 1e-6 or word.start >= first + pause - 1e-6
+
+
+def test_matched_words_take_the_heard_times() -> None:
+    heard = [at("well", 0.2, 0.5), at("isn't", 0.6, 0.9), at("it", 0.9, 1.0)]
+    found = by_edit_distance(["“Well,", "isn’t", "it?”"], heard, 2.0)
+    assert found == [Word("“Well,", 0.2, 0.5, 0.75), Word("isn’t", 0.6, 0.9, 0.75), Word("it?”", 0.9, 1.0, 0.75)]
+
+
+def test_misheard_words_keep_the_text_and_take_its_room() -> None:
+    heard = [at("my", 0.0, 0.2), at("brow", 0.5, 0.7), at("there", 0.7, 1.0), at("works", 1.0, 1.4)]
+    found = by_edit_distance(["my", "brother", "works"], heard, 2.0)
+    assert found is not None
+    assert found[1] == Word("brother", 0.5, 1.0, 0.0)
+
+
+def test_unheard_words_share_the_room_by_their_letters() -> None:
+    heard = [at("we", 0.0, 0.2), at("home", 1.2, 1.5)]
+    found = by_edit_distance(["we", "are", "practically", "home"], heard, 2.0)
+    assert found is not None
+    assert (found[1].start, found[2].end) == (0.2, 1.2)
+    assert found[1].end == found[2].start
+    assert found[2].end - found[2].start > 2 * (found[1].end - found[1].start)
+
+
+def test_unheard_words_stay_out_of_pauses() -> None:
+    heard = [at("yes", 0.0, 0.3), at("home", 2.0, 2.3)]
+    found = by_edit_distance(["yes", "going", "home"], heard, 3.0, [(0.0, 0.3), (1.5, 2.3)])
+    assert found is not None
+    assert (found[1].start, found[1].end) == (1.5, 2.0)
+
+
+def test_a_swallowed_word_takes_room_from_its_neighbours() -> None:
+    heard = [at("back", 0.0, 0.5), at("house", 0.5, 1.0)]
+    found = by_edit_distance(["back", "the", "house"], heard, 1.0)
+    assert found is not None
+    assert found[1].end - found[1].start > 0.1
+
+
+@pytest.mark.parametrize("heard", [[], ["something", "else"], ["one", "x", "y", "z"]])
+def test_too_little_heard_is_no_answer(heard: list[str]) -> None:
+    words = [at(text, index, index + 0.5) for index, text in enumerate(heard)]
+    assert by_edit_distance(["one", "two", "three"], words, 4.0) is None
+
+
+def test_half_of_the_words_are_enough() -> None:
+    assert by_edit_distance(["one", "two"], [at("one", 0, 1)], 4.0) is not None
+
+
+def test_a_comma_says_which_word_comes_before_the_pause() -> None:
+    spans = [(0.0, 0.5), (1.0, 2.0)]
+    words = ["No,", "I", "shall", "stay", "here"]
+    assert by_proportion(words, spans, 2.0)[0].end == pytest.approx(0.5)
+    assert by_proportion(words, spans, 2.0)[1].start == pytest.approx(1.0)
+
+
+def test_a_short_gap_is_no_pause() -> None:
+    [word] = by_proportion(["stopping"], [(0.1, 0.5), (0.62, 1.0)], 1.2)
+    assert (word.start, word.end) == (0.1, 1.0)
+
+
+def test_without_spans_the_words_fill_the_audio() -> None:
+    found = by_proportion(["la", "la"], [], 3.0)
+    assert [(word.start, word.end) for word in found] == [(0.0, 1.5), (1.5, 3.0)]
+
+
+def test_audio_without_length_is_an_error() -> None:
+    with pytest.raises(ValueError, match=r"0\.0 s holds no words"):
+        by_proportion(["one"], [], 0.0)
+
+
+def test_vowels_are_longer_than_consonants_and_numbers_than_letters() -> None:
+    assert sound_length("aioli") > sound_length("lcktt")
+    assert sound_length("25") > sound_length("an")
+    assert sound_length("though") < sound_length("torando")
+    assert sound_length("—") > 0
+
+
+def test_marks_case_and_accents_make_no_difference() -> None:
+    assert normalise(" “Café’s!") == normalise("CAFES") == "cafes"
+    assert normalise("—") == ""
+
+
+def test_sound_is_found_to_the_frame_and_room_tone_is_none() -> None:
+    rate = 16000
+    samples = 1e-4 * np.random.default_rng(0).standard_normal(2 * rate).astype(np.float32)
+    tone = 0.3 * np.sin(2 * np.pi * 200 * np.arange(rate // 2) / rate).astype(np.float32)
+    samples[rate // 4 : rate // 4 + len(tone)] += tone
+    samples[rate : rate + len(tone)] += 0.1 * tone
+    spans = voiced_spans(samples, rate)
+    assert np.allclose(spans, [(0.25, 0.75), (1.0, 1.5)], atol=0.011)
+
+
+@pytest.mark.parametrize("n_samples", [0, 1, 5000])
+def test_silence_has_no_sound(n_samples: int) -> None:
+    assert voiced_spans(np.zeros(n_samples, np.float32), 16000) == []

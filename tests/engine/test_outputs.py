@@ -1,0 +1,137 @@
+"""What a finished run writes beside its shards, and above all what it does not write over."""
+
+import os
+from pathlib import Path
+
+import pytest
+from recordings import calls, read_lines, results, run, save, state
+
+from dailytalk_contiguous import TagSettings
+
+
+@pytest.fixture
+def settings(tiny_whisper: str) -> TagSettings:
+    return TagSettings(profile="embedded", language="en", asr_model=tiny_whisper)
+
+
+@pytest.fixture
+def seed(tiny_whisper: str) -> TagSettings:
+    """Settings whose transcript differs."""
+    return TagSettings(profile="embedded", language="en", asr_model=tiny_whisper, rules="seed")
+
+
+@pytest.fixture
+def out(tmp_path: Path, settings: TagSettings) -> Path:
+    """A finished run over `tmp_path / "in"`."""
+    calls(tmp_path / "in", "a")
+    run(tmp_path / "in", tmp_path / "out", settings)
+    return tmp_path / "out"
+
+
+def edit(out: Path) -> str:
+    path = out / "transcript.jsonl"
+    path.write_text(path.read_text().replace('"text": "', '"text": "Well, ', 1))
+    return path.read_text()
+
+
+def test_outputs_are_the_three_files_and_the_shards(out: Path) -> None:
+    assert sorted(path.name for path in out.iterdir()) == [
+        "rejects.jsonl",
+        "run.json",
+        "tagged",
+        "transcript.jsonl",
+    ]
+    assert {path.suffix for path in (out / "tagged").iterdir()} == {".parquet"}
+
+
+def test_edited_transcript_is_kept_and_the_new_one_lies_beside_it(out: Path, seed: TagSettings) -> None:
+    edited = edit(out)
+    for _ in range(2):
+        outcome = run(out.parent / "in", out, seed)
+        assert (out / "transcript.jsonl").read_text() == edited
+        assert outcome.record is not None
+        assert outcome.record["transcript"] == "transcript.new.jsonl"
+        assert {line["rule"] for line in read_lines(out / "transcript.new.jsonl")} != {
+            line["rule"] for line in read_lines(out / "transcript.jsonl")
+        }
+
+
+def test_edited_transcript_is_left_alone_where_nothing_else_changed(out: Path, settings: TagSettings) -> None:
+    edit(out)
+    before = state(out)
+    run(out.parent / "in", out, settings)
+    assert state(out) == before
+
+
+def test_new_transcript_that_was_accepted_is_ours_again(
+    out: Path, seed: TagSettings, settings: TagSettings
+) -> None:
+    edit(out)
+    run(out.parent / "in", out, seed)
+    (out / "transcript.new.jsonl").replace(out / "transcript.jsonl")
+    for chosen in (seed, settings):
+        outcome = run(out.parent / "in", out, chosen)
+        assert outcome.record is not None
+        assert outcome.record["transcript"] == "transcript.jsonl"
+        assert not (out / "transcript.new.jsonl").exists()
+
+
+@pytest.mark.parametrize("left", [{"transcript.jsonl"}, {"transcript.jsonl", "rejects.jsonl"}])
+def test_run_killed_between_its_files_is_not_taken_for_an_edit(
+    out: Path, seed: TagSettings, left: set[str]
+) -> None:
+    """The transcript of the next settings stands, but run.json is still that of the ones before."""
+    old = {name: (out / name).read_bytes() for name in ("run.json", "rejects.jsonl")}
+    run(out.parent / "in", out, seed)
+    finished = results(out)
+    for name, content in old.items():
+        if name not in left:
+            (out / name).write_bytes(content)
+    outcome = run(out.parent / "in", out, seed)
+    assert outcome.record is not None
+    assert outcome.record["transcript"] == "transcript.jsonl"
+    assert not (out / "transcript.new.jsonl").exists()
+    assert results(out) == finished
+
+
+@pytest.mark.parametrize("name", ["run.json", "rejects.jsonl", "transcript.jsonl"])
+def test_file_that_was_deleted_comes_back(out: Path, settings: TagSettings, name: str) -> None:
+    before = results(out)
+    (out / name).unlink()
+    assert run(out.parent / "in", out, settings).n_made == 0
+    assert results(out) == before
+    assert (out / name).is_file()
+
+
+def test_damaged_run_json_is_made_anew(out: Path, settings: TagSettings) -> None:
+    (out / "run.json").write_text("{")
+    outcome = run(out.parent / "in", out, settings)
+    assert outcome.record is not None
+    assert outcome.record["transcript"] == "transcript.jsonl"
+
+
+def test_transcript_of_somebody_else_is_not_written_over(tmp_path: Path, settings: TagSettings) -> None:
+    calls(tmp_path / "in", "a")
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out/transcript.jsonl").write_text("mine\n")
+    run(tmp_path / "in", tmp_path / "out", settings)
+    assert (tmp_path / "out/transcript.jsonl").read_text() == "mine\n"
+    assert read_lines(tmp_path / "out/transcript.new.jsonl")
+
+
+def test_what_a_killed_run_left_half_written_is_cleared_away(out: Path, settings: TagSettings) -> None:
+    half = out / "tagged/.shard-abc.parquet.77.tmp"
+    half.write_bytes(b"PAR1")
+    os.utime(out.parent / "in/a.wav", ns=(0, 1))
+    run(out.parent / "in", out, settings)
+    assert not half.exists()
+
+
+def test_rejects_of_the_source_come_first_and_counts_agree(out: Path, settings: TagSettings) -> None:
+    save(out.parent / "in/mono.wav").write_bytes(b"")
+    outcome = run(out.parent / "in", out, settings)
+    assert [line["stage"] for line in read_lines(out / "rejects.jsonl")] == ["Folder"]
+    assert outcome.record is not None
+    counts = outcome.record["counts"]
+    assert (counts["recordings_set_aside"], counts["rejects"], counts["rejects_by_stage"]) == (1, 1, {"Folder": 1})
+    assert counts["utterances"] == len(read_lines(out / "transcript.jsonl"))

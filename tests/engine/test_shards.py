@@ -1,0 +1,182 @@
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from datasets import Features, Value, load_dataset
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dailytalk_contiguous.core.errors import Reject
+from dailytalk_contiguous.engine.files import write_atomically, write_lines
+from dailytalk_contiguous.engine.shards import (
+    Entry,
+    Shard,
+    chain_of,
+    group,
+    index,
+    read_entries,
+    read_rows,
+    shard_path,
+    write_shard,
+)
+from dailytalk_contiguous.stages.base import Stage
+
+FEATURES = Features({"conversation_id": Value("string"), "number": Value("int32")})
+REJECT = Reject("b", "Segment", "why", "what to do")
+
+
+def entry(reject: Reject | None = None, chain: tuple[str, ...] = ("c1", "c2")) -> Entry:
+    return Entry("in", chain, (0.5, 0.25)[: len(chain)], "rec", 6.0, reject)
+
+
+def shard(*names: str) -> Shard:
+    return Shard([{"conversation_id": n, "number": 1} for n in names], {n: entry() for n in names})
+
+
+def row(name: str, seconds: float = 6.0) -> dict[str, Any]:
+    return {"conversation_id": name, "duration": seconds}
+
+
+@dataclass(frozen=True)
+class Add(Stage):
+    amount: int = 1
+    adds: ClassVar[Features] = Features({"sum": Value("int64")})
+
+
+# Digests
+
+
+@pytest.mark.parametrize(
+    ("chain", "standing"),
+    [(("c1", "c2"), 2), (("c1", "x"), 1), (("x", "c2"), 0), (("c1",), 1), (("c1", "c2", "c3"), 2)],
+)
+def test_stages_stand_up_to_the_first_that_changed(chain: tuple[str, ...], standing: int) -> None:
+    assert entry().standing("in", chain) == standing
+
+
+@pytest.mark.parametrize(("chain", "standing"), [(("c1", "c2", "c3"), 2), (("c1", "x"), 0)])
+def test_reject_stands_or_falls_as_a_whole(chain: tuple[str, ...], standing: int) -> None:
+    assert entry(REJECT).standing("in", chain) == standing
+
+
+def test_nothing_stands_for_another_input() -> None:
+    assert entry().standing("other", ("c1", "c2")) == 0
+
+
+def test_change_of_a_stage_changes_its_digest_and_those_after_it() -> None:
+    before, after = chain_of([Add(1), Add(2), Add(3)]), chain_of([Add(1), Add(7), Add(3)])
+    assert [a == b for a, b in zip(before, after, strict=True)] == [True, False, False]
+
+
+# Groups
+
+
+@given(st.lists(st.floats(0.1, 50)), st.floats(1, 100))
+def test_every_row_is_in_one_group_in_order(lengths: list[float], seconds: float) -> None:
+    rows = [row(str(n), length) for n, length in enumerate(lengths)]
+    groups = list(group(rows, seconds))
+    assert [one for rows in groups for one in rows] == rows
+    assert all(groups)
+    assert all(sum(one["duration"] for one in rows) < 2 * seconds + 50 for rows in groups)
+
+
+def test_added_recording_changes_few_groups() -> None:
+    names = [f"call{n:04d}" for n in range(400)]
+    before = {tuple(r["conversation_id"] for r in rows) for rows in group(map(row, names), 60.0)}
+    after = {tuple(r["conversation_id"] for r in rows) for rows in group(map(row, ["call0007b", *names]), 60.0)}
+    assert len(before & after) > 0.8 * len(before)
+
+
+def test_shard_is_named_after_its_conversations() -> None:
+    folder = Path("x")
+    assert shard_path(folder, [row("a"), row("b")]) == shard_path(folder, [row("a", 9.0), row("b")])
+    assert (
+        len({shard_path(folder, rows) for rows in ([], [row("a")], [row("a"), row("b")], [row("b"), row("a")])})
+        == 4
+    )
+
+
+# Files
+
+
+def test_shard_comes_back_as_it_was(tmp_path: Path) -> None:
+    path = tmp_path / "shard-1.parquet"
+    write_shard(path, Shard(shard("a").rows, {"a": entry(), "b": entry(REJECT, ("c1",))}), FEATURES)
+    assert read_rows(path, ["number", "unknown"]) == {"a": {"conversation_id": "a", "number": 1}}
+    assert read_entries(path) == {"a": entry(), "b": entry(REJECT, ("c1",))}
+
+
+def test_shards_with_and_without_rows_open_as_one_dataset(tmp_path: Path) -> None:
+    write_shard(tmp_path / "tagged/shard-0.parquet", Shard([], {"b": entry(REJECT)}), FEATURES)
+    write_shard(tmp_path / "tagged/shard-1.parquet", shard("a", "c"), FEATURES)
+    write_shard(tmp_path / "tagged/shard-2.parquet", Shard(), FEATURES)
+    for streaming in (False, True):
+        loaded = load_dataset(
+            "parquet",
+            data_dir=str(tmp_path / "tagged"),
+            split="train",
+            cache_dir=str(tmp_path),
+            streaming=streaming,
+        )
+        assert [one["conversation_id"] for one in loaded] == ["a", "c"]
+        assert loaded.features == FEATURES
+
+
+def test_shard_lies_under_a_name_that_is_not_utf8(tmp_path: Path) -> None:
+    path = tmp_path / "out\udcff" / "shard-1.parquet"
+    write_shard(path, shard("a"), FEATURES)
+    assert index(path.parent) == {"a": (path, entry())}
+
+
+@pytest.mark.parametrize("content", [b"", b"PAR1", b"PAR1" + b"\xff" * 100 + b"PAR1", b"text"])
+def test_damaged_file_is_not_taken_for_a_shard(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "shard-1.parquet").write_bytes(content)
+    assert read_entries(tmp_path / "shard-1.parquet") is None
+    assert index(tmp_path) == {}
+
+
+def test_shard_cut_short_is_not_taken_for_a_shard(tmp_path: Path) -> None:
+    path = tmp_path / "shard-1.parquet"
+    write_shard(path, shard("a"), FEATURES)
+    path.write_bytes(path.read_bytes()[:-100])
+    assert read_entries(path) is None
+
+
+def test_parquet_of_somebody_else_is_not_taken_for_a_shard(tmp_path: Path) -> None:
+    pq.write_table(pa.table({"conversation_id": ["a"]}), tmp_path / "shard-1.parquet")
+    assert index(tmp_path) == {}
+
+
+def test_conversation_in_two_shards_is_taken_from_the_newer(tmp_path: Path) -> None:
+    import os
+
+    for name, when in (("shard-b.parquet", 100), ("shard-a.parquet", 200)):
+        write_shard(tmp_path / name, shard("x"), FEATURES)
+        os.utime(tmp_path / name, (when, when))
+    assert index(tmp_path)["x"][0].name == "shard-a.parquet"
+
+
+# Writing
+
+
+def test_failed_write_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
+    path = tmp_path / "shard-1.parquet"
+    write_lines(path, ["old"])
+
+    def fail(file: Any) -> None:
+        file.write(b"half")
+        raise OSError(28, "No space left on device")
+
+    with pytest.raises(OSError, match="No space"):
+        write_atomically(path, fail)
+    assert [(one.name, one.read_text()) for one in tmp_path.iterdir()] == [("shard-1.parquet", "old")]
+
+
+def test_file_is_hidden_while_it_is_written(tmp_path: Path) -> None:
+    seen: list[str] = []
+    write_atomically(tmp_path / "x.parquet", lambda file: seen.extend(one.name for one in tmp_path.iterdir()))
+    assert seen
+    assert all(name.startswith(".") for name in seen)

@@ -1,0 +1,205 @@
+"""espeak: every written word has exact times, a line never depends on another, and tags are heard."""
+
+import sys
+import threading
+from itertools import pairwise
+
+import numpy as np
+import pytest
+
+from dailytalk_contiguous.core.errors import DailytalkError
+from dailytalk_contiguous.core.matching import split_words
+from dailytalk_contiguous.core.tag_lists import STYLES
+from dailytalk_contiguous.core.tags import PRESETS
+from dailytalk_contiguous.models.espeak import Espeak, Event, parameters, time_words
+from dailytalk_contiguous.models.manners import MANNERS, NEUTRAL, manner_of
+from dailytalk_contiguous.models.synthesiser import Line, Spoken, Synthesiser, SynthesisFailed, VoiceSample
+
+TEXT = "Well, I never thought that she would come back."
+
+
+@pytest.fixture(autouse=True)
+def _installed(request: pytest.FixtureRequest) -> None:
+    if "without_the_wheel" not in request.node.name:
+        pytest.importorskip("espeakng_loader", reason="the extra dailytalk-contiguous[espeak] is not installed")
+
+
+def say(text: str = TEXT, tag: str = "", language: str = "en", take: int = 0, voice: str = "") -> Spoken:
+    engine: Synthesiser = Espeak(voice)
+    return engine.speak(Line(text, tag, language, take))
+
+
+def periodicity(samples: np.ndarray, rate: int) -> float:
+    """How alike the loudest 50 ms and what lies 5 to 15 ms later are, in [-1, 1]: near 1 for a tone."""
+    spectrum = np.fft.rfft(samples)
+    hertz = np.fft.rfftfreq(len(samples), 1 / rate)
+    low = np.fft.irfft(spectrum * ((hertz > 80) & (hertz < 1000)), len(samples))
+    size = rate // 20
+    start = max(range(0, len(low) - 2 * size, 100), key=lambda at: level(low[at : at + size]))
+    later = (low[start + lag : start + lag + size] for lag in range(rate // 200, rate // 66))
+    return max(float(np.corrcoef(low[start : start + size], other)[0, 1]) for other in later)
+
+
+def level(samples: np.ndarray) -> float:
+    return float(np.sqrt(np.mean(samples**2)))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        TEXT,
+        "It's 25 degrees, isn't it? Well-known Mr. Smith paid $5.50.",
+        "I went out of the house and in the garden for a walk & more + less.",
+        "Ok. -- Yes … well — “No” – he said... 'Twas fine",
+        "- At 12:30 p.m. on 3/4/2020, the U.S.A. won 1,234 %",
+        "hm",
+    ],
+)
+def test_every_written_word_has_its_times(text: str) -> None:
+    spoken = say(text)
+    assert spoken.words is not None
+    assert [word.text for word in spoken.words] == split_words(text)
+    assert all(word.end - word.start > 0.03 for word in spoken.words)
+    assert all(one.end <= two.start for one, two in pairwise(spoken.words))
+    assert spoken.words[-1].end <= len(spoken.samples) / spoken.sample_rate
+    for word in spoken.words:
+        part = spoken.samples[round(word.start * spoken.sample_rate) : round(word.end * spoken.sample_rate)]
+        assert level(part) > 0.003, word
+
+
+def test_pauses_belong_to_no_word() -> None:
+    spoken = say("Yes. No.")
+    assert spoken.words is not None
+    yes, no = spoken.words
+    pause = spoken.samples[round((yes.end + 0.02) * spoken.sample_rate) : round(no.start * spoken.sample_rate)]
+    assert no.start - yes.end > 0.15
+    assert level(pause) < 0.001
+
+
+def test_a_dash_before_a_word_gives_it_no_time() -> None:
+    spoken = say("Ok. -- Yes")
+    assert spoken.words is not None
+    assert [word.text for word in spoken.words] == ["Ok. --", "Yes"]
+    assert spoken.words[1].start - spoken.words[0].end > 0.15
+
+
+def test_words_that_espeak_runs_together_share_their_time() -> None:
+    events = [Event(1, 0, 0, b""), Event(7, 0, 0, b"aU"), Event(7, 0, 800, b"_:"), Event(5, 6, 1000, b"")]
+    out, of = time_words("out of", events, 1000, 1.0)
+    assert out.start == 0.0
+    assert out.end == of.start
+    assert of.end == 0.8
+
+
+def test_a_line_does_not_depend_on_those_before_it() -> None:
+    first = say()
+    say("Was ist das?", "screaming", "de")
+    say("Something else entirely.", "whispering")
+    again = say()
+    assert np.array_equal(first.samples, again.samples)
+    assert first.words == again.words
+
+
+def test_another_take_changes_nothing() -> None:
+    assert np.array_equal(say(take=0).samples, say(take=1).samples)
+
+
+def test_threads_do_not_disturb_each_other() -> None:
+    alone = {text: say(text).samples for text in ("Hello there.", "How are you?", "Fine, thanks.")}
+    wrong: list[str] = []
+
+    def work(text: str) -> None:
+        for _ in range(4):
+            if not np.array_equal(say(text).samples, alone[text]):
+                wrong.append(text)
+
+    threads = [threading.Thread(target=work, args=(text,)) for text in alone]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert wrong == []
+
+
+def test_every_tag_of_the_rules_has_a_manner_and_exists() -> None:
+    chosen = {rule.tag for preset in PRESETS.values() for rule in preset}
+    assert chosen == set(MANNERS)
+    assert chosen <= STYLES["fish-s1"].tags
+
+
+def test_manners_stay_within_what_espeak_takes() -> None:
+    for manner in MANNERS.values():
+        rate, volume, pitch, pitch_range = parameters(manner).values()
+        assert 80 <= rate <= 450
+        assert 0 < volume <= 100
+        assert 0 <= pitch <= 100
+        assert 0 <= pitch_range <= 100
+
+
+def test_tags_are_heard_and_never_read() -> None:
+    neutral, shouting, sad, hurried = (say(tag=tag) for tag in ("", "shouting", "sad", "in a hurry tone"))
+    assert level(shouting.samples) > 1.5 * level(neutral.samples) > 1.5 * level(sad.samples)
+    assert len(hurried.samples) < 0.8 * len(neutral.samples) < 0.7 * len(sad.samples)
+    assert len(shouting.samples) < 1.1 * len(neutral.samples)
+
+
+def test_no_manner_clips() -> None:
+    assert max(float(np.abs(say(tag=tag).samples).max()) for tag in ("shouting", "screaming", "angry")) < 0.95
+
+
+def test_an_unknown_tag_speaks_neutrally() -> None:
+    assert manner_of("nostalgic") == manner_of("") == NEUTRAL
+    assert np.array_equal(say(tag="nostalgic").samples, say().samples)
+
+
+def test_a_whisper_has_no_tone() -> None:
+    whispered, voiced = (say("Well, I am here.", tag) for tag in ("whispering", ""))
+    assert periodicity(voiced.samples, voiced.sample_rate) > 0.7
+    assert periodicity(whispered.samples, whispered.sample_rate) < 0.5
+
+
+@pytest.mark.parametrize("language", ["en", "de", "fr", "es", "pt", "zh", "ru", "ja", "ar", "no"])
+def test_languages_have_voices(language: str) -> None:
+    assert len(say("1 2 3", language=language).samples) > 5000
+
+
+def test_a_variant_changes_the_voice_of_the_language() -> None:
+    assert not np.array_equal(say(voice="+f3").samples, say().samples)
+    assert np.array_equal(say(voice="en-us+f3").samples, say(voice="+f3").samples)
+
+
+@pytest.mark.parametrize(("language", "voice"), [("xx", ""), ("en", "nosuch")])
+def test_an_unknown_voice_stops_the_run(language: str, voice: str) -> None:
+    with pytest.raises(DailytalkError, match=r"no voice .*--voice") as caught:
+        say(language=language, voice=voice)
+    assert not isinstance(caught.value, SynthesisFailed)
+
+
+def test_preflight_refuses_an_unknown_voice() -> None:
+    Espeak().preflight()
+    with pytest.raises(DailytalkError, match="'nosuch'"):
+        Espeak("nosuch").preflight()
+
+
+@pytest.mark.parametrize("text", ["", "  ", "..."])
+def test_nothing_to_say_is_a_failure_of_the_line(text: str) -> None:
+    with pytest.raises(SynthesisFailed, match="nothing to say"):
+        say(text)
+
+
+def test_cloning_is_refused() -> None:
+    with pytest.raises(DailytalkError, match="clone"):
+        Espeak().speak(Line(TEXT, "", "en", 0), [VoiceSample(b"", "")])
+
+
+def test_it_costs_nothing_and_names_its_version() -> None:
+    assert Espeak().price([Line(TEXT, "", "en", 0)]) == say().cost == 0.0
+    assert str(Espeak().settings()["version"])[0].isdigit()
+
+
+def test_preflight_without_the_wheel_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "path", [])
+    monkeypatch.setitem(sys.modules, "espeakng_loader", None)
+    with pytest.raises(DailytalkError) as caught:
+        Espeak().preflight()
+    assert caught.value.remedy == 'pip install "dailytalk-contiguous[espeak]"'

@@ -1,0 +1,237 @@
+import base64
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from tts_server import FISH, FISH_TIMES, TOKEN, TtsServer, speech, wav
+
+from dailytalk_contiguous.core.errors import DailytalkError
+from dailytalk_contiguous.core.tag_lists import STYLES
+from dailytalk_contiguous.models.fish import MODELS, Fish, Segment, read_events, words_of
+from dailytalk_contiguous.models.http import Client, Reply, ShortRead, Token
+from dailytalk_contiguous.models.synthesiser import Line, Synthesiser, SynthesisFailed, VoiceSample
+
+LINE = Line("Oh, I can't believe it!", "excited", "en", 0)
+
+
+@pytest.fixture(autouse=True)
+def environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("BEARER_TOKEN", "FISH_AUDIO_REFERENCE_ID", "FISH_AUDIO_BASE_URL"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("FISH_API_KEY", TOKEN)
+
+
+@pytest.fixture
+def server() -> Iterator[TtsServer]:
+    with TtsServer() as running:
+        yield running
+
+
+def fish(server: TtsServer, **options: Any) -> Fish:
+    transport = Client("Fish Audio", server.url, Token(TOKEN, "FISH_API_KEY"), sleep=lambda seconds: None)
+    return Fish(client=transport, **options)
+
+
+def test_a_line_comes_with_its_words_at_the_rate_asked_for(server: TtsServer) -> None:
+    engine: Synthesiser = fish(server, sample_rate=16000)
+    spoken = engine.speak(LINE)
+    truth, _, words = speech("(excited) " + LINE.text, 16000)
+    assert spoken.sample_rate == 16000
+    assert np.abs(spoken.samples - truth).max() < 1e-4
+    assert spoken.words is not None
+    assert [word.text for word in spoken.words] == ["Oh,", "I", "can't", "believe", "it!"]
+    assert np.allclose([word[1:3] for word in spoken.words], [word[1:] for word in words], atol=1e-6)
+    assert spoken.cost == engine.price([LINE])
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_what_is_sent_names_the_model_and_the_tag_as_the_model_reads_it(server: TtsServer, model: str) -> None:
+    fish(server, model=model, voice="a-voice", temperature=0.5, top_p=0.6).speak(LINE)
+    asked = server.asked[0]
+    assert asked.path == FISH_TIMES
+    assert asked.headers["model"] == model
+    assert asked.headers["Authorization"] == f"Bearer {TOKEN}"
+    assert asked.body["text"] == ("(excited) " if model == "s1" else "[excited] ") + LINE.text
+    assert MODELS[model][0] in STYLES
+    wanted = {"format": "wav", "sample_rate": 24000, "reference_id": "a-voice", "temperature": 0.5, "top_p": 0.6}
+    assert wanted.items() <= asked.body.items()
+
+
+def test_a_model_that_the_service_would_swap_for_another_is_refused() -> None:
+    with pytest.raises(DailytalkError, match=r"speech-1\.5.*s2\.1-pro-free"):
+        Fish(model="speech-1.5")
+
+
+@pytest.mark.parametrize("setting", [{"temperature": 1.1}, {"top_p": -0.1}, {"temperature": float("nan")}])
+def test_sampling_outside_its_range_is_refused(setting: dict[str, float]) -> None:
+    with pytest.raises(DailytalkError, match="0 to 1"):
+        Fish(**setting)  # type: ignore[arg-type]
+
+
+def test_voice_samples_travel_as_message_pack_and_no_voice_id_beside_them(server: TtsServer) -> None:
+    sample = VoiceSample(wav(np.zeros(2400, np.float32), 24000), "Well, hello.")
+    fish(server, voice="clone").speak(LINE, [sample])
+    asked = server.asked[0]
+    assert asked.headers["Content-Type"] == "application/msgpack"
+    assert asked.body["references"] == [{"audio": sample.wav, "text": sample.text}]
+    assert "reference_id" not in asked.body
+
+
+def test_cloning_without_a_sample_is_not_said_in_any_voice(server: TtsServer) -> None:
+    with pytest.raises(SynthesisFailed, match="no sample"):
+        fish(server, voice="clone").speak(LINE)
+    assert server.asked == []
+
+
+def test_a_server_without_word_times_is_asked_for_them_once() -> None:
+    with TtsServer(timestamps=False) as server:
+        engine = fish(server)
+        spoken = [engine.speak(LINE), engine.speak(LINE)]
+        assert [asked.path for asked in server.asked] == [FISH_TIMES, FISH, FISH]
+    assert [take.words for take in spoken] == [None, None]
+    assert len(spoken[0].samples)
+
+
+def test_an_unknown_voice_is_not_taken_for_a_server_without_word_times(server: TtsServer) -> None:
+    engine = fish(server)
+    server.plan = ["404", "404"]
+    with pytest.raises(DailytalkError, match="404"):
+        engine.speak(LINE)
+    assert engine.speak(LINE).words is not None
+
+
+@pytest.mark.parametrize("timestamps", [True, False])
+@pytest.mark.parametrize("fault", ["empty", "truncated", "cut-off", "json", "streaming-header"])
+def test_broken_audio_is_asked_for_again_and_counted_as_paid(fault: str, timestamps: bool) -> None:
+    with TtsServer() as server:
+        server.plan = [fault]
+        engine = fish(server, timestamps=timestamps)
+        spoken = engine.speak(LINE)
+    tries = 1 if fault == "streaming-header" else 2
+    assert sum(server.answers.values()) == tries
+    assert len(spoken.samples) == len(speech("(excited) " + LINE.text, 24000)[0])
+    assert server.purchases.total() == 1
+    if fault != "cut-off":
+        assert spoken.cost == pytest.approx(tries * engine.price([LINE]))
+
+
+def test_the_price_is_that_of_the_bytes_sent() -> None:
+    line = Line("Grüß Gott", "", "de", 0)
+    assert Fish().price([line, line]) == pytest.approx(2 * 11 * 15e-6)
+    assert Fish().price([line._replace(tag="calm")]) == pytest.approx((11 + 7) * 15e-6)
+    assert Fish(model="s2.1-pro-free").price([line]) == 0.0
+    assert Fish(usd_per_million_bytes=0.0).price([line]) == 0.0
+
+
+def test_settings_hold_what_decides_the_sound_and_no_secret() -> None:
+    base = Fish(voice="v").settings()
+    assert Fish(temperature=0.1).settings() != base
+    assert Fish(base_url="http://localhost:1").settings() != base
+    assert Fish(base_url="http://localhost:1").settings() == Fish(base_url="http://localhost:2").settings()
+    assert Fish(concurrency=1, timestamps=False).settings() == base
+    assert TOKEN not in json.dumps(base)
+
+
+def test_the_public_service_needs_a_token_and_ones_own_does_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    Fish().preflight()
+    monkeypatch.delenv("FISH_API_KEY")
+    with pytest.raises(DailytalkError, match="FISH_API_KEY or BEARER_TOKEN"):
+        Fish().preflight()
+    Fish(base_url="http://localhost:8080").preflight()
+    monkeypatch.setenv("BEARER_TOKEN", TOKEN)
+    Fish().preflight()
+
+
+def test_voice_and_server_come_from_the_environment(server: TtsServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FISH_AUDIO_BASE_URL", server.url)
+    monkeypatch.setenv("FISH_AUDIO_REFERENCE_ID", "from-the-environment")
+    engine = Fish()
+    engine.speak(LINE)
+    assert engine.voice == server.asked[0].body["reference_id"] == "from-the-environment"
+
+
+def test_words_keep_their_spelling_whatever_the_segments_spell() -> None:
+    segments = [Segment("oh", 0.0, 0.2), Segment("I can't", 0.2, 0.8), Segment("BELIEVE", 0.8, 1.0)]
+    words = words_of("“Oh, I can’t believe!”", "", segments, 1.0)
+    assert words is not None
+    assert [word.text for word in words] == ["“Oh,", "I", "can’t", "believe!”"]
+    assert [round(word.start, 2) for word in words] == [0.0, 0.2, 0.32, 0.8]
+
+
+def test_a_tag_among_the_segments_is_no_word() -> None:
+    segments = [Segment("(soft tone)", 0.0, 0.1), Segment("Yes", 0.1, 0.4)]
+    words = words_of("Yes.", "soft tone", segments, 0.5)
+    assert words is not None
+    assert [(word.text, word.start) for word in words] == [("Yes.", 0.1)]
+
+
+@pytest.mark.parametrize("spelled", [["five", "cats"], ["5"], [], ["cats", "5"]])
+def test_words_are_not_guessed_from_segments_that_spell_something_else(spelled: list[str]) -> None:
+    segments = [Segment(text, float(at), at + 1.0) for at, text in enumerate(spelled)]
+    assert words_of("5 cats", "", segments, 3.0) is None
+
+
+@given(st.text(), st.lists(st.tuples(st.text(max_size=8), st.floats(-1, 9), st.floats(-1, 9)), max_size=6))
+def test_words_are_in_order_and_inside_the_audio_or_not_there(text: str, segments: list[Any]) -> None:
+    parts = [Segment(*segment) for segment in segments]
+    found = words_of(text, "", parts, 3.0)
+    own = words_of(text, "", [Segment(text, 0.5, 2.5)], 3.0)
+    for words in (found, own):
+        ends = 0.0
+        for word in words or []:
+            assert ends <= word.start < word.end <= 3.0
+            ends = word.end
+
+
+def event(audio: bytes = b"", **fields: Any) -> str:
+    return "data: " + json.dumps({"audio_base64": base64.b64encode(audio).decode(), **fields}) + "\r\n\r\n"
+
+
+def test_the_newest_snapshot_of_a_chunk_counts_and_offsets_add_up() -> None:
+    samples, rate, _ = speech("One two", 24000)
+    data = wav(samples, rate)
+
+    def alignment(*times: tuple[str, float, float]) -> dict[str, Any]:
+        return {
+            "audio_duration": 0.1,
+            "segments": [dict(zip(("text", "start", "end"), at, strict=True)) for at in times],
+        }
+
+    stream = ": a comment\n\n" + event(data[:3000], chunk_seq=0, alignment=alignment(("Wrong", 0.0, 0.1)))
+    stream += event(
+        data[3000:9000], chunk_seq=1, chunk_audio_offset_sec=0.3, alignment=alignment(("two", 0.0, 0.2))
+    )
+    stream += event(data[9000:], chunk_seq=0, alignment=alignment(("One", 0.0, 0.2)))
+    stream += event(chunk_seq=0, alignment=None) + "data: [DONE]\n\n"
+    sound = read_events(Reply(stream.encode(), "text/event-stream"))
+    assert len(sound.samples) == len(samples)
+    assert sound.segments == [Segment("One", 0.0, 0.2), Segment("two", 0.3, 0.5)]
+
+
+def test_chunks_that_are_files_of_their_own_are_joined_without_their_headers() -> None:
+    samples, rate, _ = speech("One two", 24000)
+    data = wav(samples, rate, streaming=True)
+    sound = read_events(Reply((event(data) + event(data)).encode(), ""))
+    assert len(sound.samples) == 2 * len(samples)
+
+
+@pytest.mark.parametrize(
+    "stream",
+    [
+        "",
+        event(b""),
+        'data: {"message": "worker died"}\n\n',
+        'data: {"audio_base64": "UklG',
+        "data: [1]\n\n",
+        'data: {"audio_base64": "***"}\n\n',
+        event(wav(np.ones(100, np.float32), 24000), alignment={"audio_duration": 9.0}),
+        event(wav(np.ones(100, np.float32), 24000), alignment={"segments": [{"text": "a", "start": None}]}),
+    ],
+)
+def test_a_stream_that_is_not_whole_is_a_short_read(stream: str) -> None:
+    with pytest.raises(ShortRead):
+        read_events(Reply(stream.encode(), "text/event-stream"))

@@ -1,0 +1,280 @@
+import io
+import logging
+import pickle
+import socket
+import threading
+import time
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from tts_server import FISH, TOKEN, TtsServer
+
+from dailytalk_contiguous.core.errors import DailytalkError
+from dailytalk_contiguous.models.http import Client, NotServed, Reply, ShortRead, Token
+from dailytalk_contiguous.models.pacing import LONGEST_BACKOFF, Pace, backoff, retry_after
+from dailytalk_contiguous.models.synthesiser import SynthesisFailed
+
+BODY = b'{"text": "Hello there."}'
+
+
+class Clock:
+    """Time that passes only while somebody sleeps."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+        self.slept: list[float] = []
+
+    def __call__(self) -> float:
+        return self.now
+
+    def sleep(self, seconds: float) -> None:
+        self.slept.append(seconds)
+        self.now += seconds
+
+
+def client(url: str, clock: Clock | None = None, token: str = TOKEN, **options: float) -> Client:
+    clock = clock or Clock()
+    options = {"connect_seconds": 2.0, "read_seconds": 0.3, **options}
+    return Client("The service", url, Token(token, "A_TOKEN"), sleep=clock.sleep, clock=clock, **options)
+
+
+def ask(service: Client, read: Callable[[Reply], bytes] = lambda reply: reply.body) -> bytes:
+    return service.post(FISH, BODY, {"Content-Type": "application/json"}, read).value
+
+
+@contextmanager
+def raw_server(serve: Callable[[socket.socket], None]) -> Iterator[str]:
+    """Answers every connection by a function on its socket, in a thread."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        done = threading.Event()
+
+        def run() -> None:
+            while not done.is_set():
+                try:
+                    connection, _ = listener.accept()
+                except OSError:
+                    return
+                with connection:
+                    connection.recv(65536)
+                    try:
+                        serve(connection)
+                    except OSError:
+                        pass
+
+        threading.Thread(target=run, daemon=True).start()
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+        done.set()
+        listener.shutdown(socket.SHUT_RDWR)
+
+
+@pytest.mark.parametrize(
+    "fault", ["429", "429-seconds", "500", "503", "503-seconds", "timeout", "reset", "cut-off"]
+)
+def test_what_passes_is_tried_again(fault: str) -> None:
+    with TtsServer(hang_seconds=0.5) as server:
+        server.plan = [fault, fault]
+        assert ask(client(server.url))[:4] == b"RIFF"
+        assert len(server.asked) == 3
+
+
+@pytest.mark.parametrize(
+    ("status", "hint"),
+    [("400", "settings"), ("401", "A_TOKEN"), ("402", "credit"), ("403", "model or voice"), ("404", "voice"),
+     ("422", "settings")],
+)  # fmt: skip
+def test_what_somebody_must_mend_stops_at_once_and_says_how(status: str, hint: str) -> None:
+    clock = Clock()
+    with TtsServer() as server:
+        server.plan = [status]
+        with pytest.raises(DailytalkError, match=status) as caught:
+            ask(client(server.url, clock))
+        assert not isinstance(caught.value, SynthesisFailed)
+        assert hint in caught.value.remedy
+        assert len(server.asked) == 1
+    assert clock.slept == []
+
+
+def test_what_never_passes_fails_this_line_only() -> None:
+    with TtsServer(faults={"500": 1.0}) as server:
+        with pytest.raises(SynthesisFailed, match="answered 500 .* at the last of 3 tries"):
+            ask(client(server.url, tries=3))
+        assert len(server.asked) == 3
+
+
+def test_a_service_that_nobody_can_reach_stops_the_run() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+    clock = Clock()
+    with pytest.raises(DailytalkError, match="can't be reached") as caught:
+        ask(client(f"http://127.0.0.1:{port}", clock, tries=3))
+    assert not isinstance(caught.value, SynthesisFailed)
+    assert len(clock.slept) == 2
+
+
+@pytest.mark.parametrize("fault", ["429-seconds", "429-date"])
+def test_retry_after_is_honoured_as_seconds_and_as_a_date(fault: str) -> None:
+    clock = Clock()
+    with TtsServer(retry_after=7) as server:
+        server.plan = [fault]
+        ask(client(server.url, clock))
+    assert 6.9 <= sum(clock.slept) <= 9.0
+
+
+def test_a_rest_of_hours_is_left_to_another_run() -> None:
+    clock = Clock()
+    with TtsServer(retry_after=7200) as server:
+        server.plan = ["429-seconds"]
+        with pytest.raises(DailytalkError, match="rest of 7200 s") as caught:
+            ask(client(server.url, clock))
+    assert "120 minutes" in caught.value.remedy
+    assert clock.slept == []
+
+
+def test_an_answer_that_a_reader_finds_short_is_asked_for_and_paid_again() -> None:
+    lengths = iter([ShortRead("too short"), None])
+
+    def read(reply: Reply) -> bytes:
+        error = next(lengths)
+        if error:
+            raise error
+        return reply.body
+
+    with TtsServer() as server:
+        assert client(server.url).post(FISH, BODY, {}, read).paid == 2
+
+
+def test_a_path_that_is_not_there_is_told_apart_where_the_caller_asks_for_it() -> None:
+    with TtsServer() as server:
+        server.plan = ["404"]
+        with pytest.raises(NotServed):
+            client(server.url).post(FISH, BODY, {}, lambda reply: reply, absent=frozenset({404}))
+
+
+def test_an_answer_that_only_drips_is_given_up() -> None:
+    clock = Clock()
+
+    def drip(connection: socket.socket) -> None:
+        connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n")
+        for _ in range(20):
+            clock.now += 10.0
+            connection.sendall(b"x" * 40)
+            time.sleep(0.005)
+
+    with raw_server(drip) as url, pytest.raises(SynthesisFailed, match="over 50 s"):
+        ask(client(url, clock, total_seconds=50.0, tries=1))
+
+
+def test_a_redirect_is_not_followed() -> None:
+    def redirect(connection: socket.socket) -> None:
+        connection.sendall(b"HTTP/1.1 302 Found\r\nLocation: http://127.0.0.1:1/\r\nContent-Length: 0\r\n\r\n")
+
+    with raw_server(redirect) as url, pytest.raises(DailytalkError, match="answered 302"):
+        ask(client(url))
+
+
+def test_a_429_slows_all_threads() -> None:
+    clock = Clock()
+    pace = Pace(clock.sleep, clock)
+    pace.wait()
+    pace.slow(5.0)
+    for _ in range(3):  # other threads: each waits for the pause, and then for its turn
+        pace.wait()
+    assert clock.slept[0] == 5.0
+    assert len(clock.slept) == 3
+    assert clock.now > 5.0
+    for _ in range(30):
+        pace.ease()
+    before = len(clock.slept)
+    pace.wait()
+    pace.wait()
+    assert len(clock.slept) <= before + 1
+
+
+def test_threads_share_a_client_and_a_crowded_service_serves_them_all() -> None:
+    with TtsServer(latency=0.01, most_at_once=3) as server:
+        fast = {"sleep": lambda seconds: time.sleep(seconds / 20), "clock": lambda: 20 * time.monotonic()}
+        service = Client("The service", server.url, Token(TOKEN, "A_TOKEN"), tries=50, **fast)
+        got: list[bytes] = []
+        threads = [threading.Thread(target=lambda: got.append(ask(service))) for _ in range(12)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert len(got) == 12
+        assert server.answers["429"] > 0
+
+
+@given(st.integers(0, 60), st.none() | st.floats(0, 300))
+def test_backoff_lies_between_what_is_asked_for_and_the_longest_wait(attempt: int, after: float | None) -> None:
+    wait = backoff(attempt, after) - (after or 0.0)
+    assert -1e-9 <= wait <= LONGEST_BACKOFF + 1e-9
+
+
+@pytest.mark.parametrize("header", [None, "", "soon", "-3", "1.5.2", "99/99/9999"])
+def test_a_retry_after_that_says_nothing_asks_for_nothing(header: str | None) -> None:
+    assert retry_after(header) is None
+
+
+def test_a_retry_after_in_the_past_asks_for_no_wait() -> None:
+    assert retry_after(format_datetime(datetime.now(UTC) - timedelta(hours=1), usegmt=True)) == 0.0
+
+
+@pytest.mark.parametrize("fault", ["401", "500", "timeout", "reset", "cut-off", "unreachable"])
+def test_the_token_is_in_no_message_traceback_or_log(fault: str, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG)
+    with TtsServer(faults={} if fault == "unreachable" else {fault: 1.0}, hang_seconds=0.5) as server:
+        url = "http://127.0.0.1:9" if fault == "unreachable" else server.url
+        service = client(url, tries=2)
+        with pytest.raises(DailytalkError) as caught:
+            ask(service)
+    told = io.StringIO()
+    error: BaseException | None = caught.value
+    while error is not None:  # also what `from None` would only have hidden
+        for frame in traceback.StackSummary.extract(traceback.walk_tb(error.__traceback__), capture_locals=True):
+            told.write(
+                str(frame.locals) if frame.name != "test_the_token_is_in_no_message_traceback_or_log" else ""
+            )
+        told.write("".join(traceback.format_exception(error)) + repr(error))
+        error = error.__context__
+    told.write(caplog.text + repr(service._token) + str(vars(service)))
+    assert TOKEN not in told.getvalue()
+
+
+def test_a_service_that_repeats_the_token_does_not_make_us_show_it() -> None:
+    with TtsServer() as server, pytest.raises(DailytalkError) as caught:
+        ask(client(server.url, token="another-token"))
+    assert "another-token" not in str(caught.value)
+    with pytest.raises(SynthesisFailed) as failed, TtsServer() as server:
+        service = client(server.url, tries=1)
+        service.post(FISH, BODY, {}, lambda reply: (_ for _ in ()).throw(ShortRead(f"said {TOKEN}")))
+    assert TOKEN not in str(failed.value)
+
+
+@pytest.mark.parametrize("token", ["two words", "newline\nhere", "ключ"])
+def test_a_token_that_no_header_can_carry_is_refused_without_being_shown(token: str) -> None:
+    with pytest.raises(DailytalkError, match="A_TOKEN") as caught:
+        Token(token, "A_TOKEN")
+    assert token not in str(caught.value)
+
+
+def test_a_token_is_trimmed_found_in_the_environment_and_never_pickled(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FIRST", "")
+    monkeypatch.setenv("SECOND", f"{TOKEN}\n")
+    token = Token.from_environment("FIRST", "SECOND")
+    with TtsServer() as server:
+        assert Client("The service", server.url, token).post(FISH, BODY, {}, lambda reply: reply.body).value
+    with pytest.raises(TypeError, match="pickled"):
+        pickle.dumps(token)
+
+
+@pytest.mark.parametrize("url", ["", "ftp://host", "host:80", "https://user:secret@host", "http://"])
+def test_an_address_that_is_no_plain_url_is_refused_without_being_shown(url: str) -> None:
+    with pytest.raises(DailytalkError, match="http or https URL") as caught:
+        client(url)
+    assert "secret" not in str(caught.value)

@@ -1,0 +1,85 @@
+"""Speech activity: blocks are as good as the whole, the model is Silero's, and torch keeps its threads."""
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import silero_vad
+import torch
+from audio_files import example
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from dailytalk_contiguous.models.speech_activity import FRAME, SpeechActivity, speech_probabilities
+
+SIGNAL = example("bicycle_repair")[: 6 * 16000 + 77, 1].copy()
+WHOLE = speech_probabilities(SIGNAL)
+
+
+def test_there_is_a_probability_for_each_frame() -> None:
+    assert WHOLE.shape == (-(-len(SIGNAL) // FRAME),)
+    assert WHOLE.dtype == np.float32
+    assert 0 <= WHOLE.min() < 0.1
+    assert 0.9 < WHOLE.max() <= 1
+
+
+@settings(max_examples=15, deadline=None)
+@given(st.lists(st.integers(1, 3 * FRAME) | st.just(FRAME), max_size=30))
+def test_blocks_of_any_size_give_the_same_bits_as_the_whole(sizes: list[int]) -> None:
+    activity = SpeechActivity()
+    found = [activity.push(piece) for piece in np.split(SIGNAL, np.cumsum(sizes))]
+    np.testing.assert_array_equal(np.concatenate([*found, activity.flush()]), WHOLE)
+
+
+def test_a_long_signal_is_the_same_in_blocks() -> None:
+    long = np.tile(SIGNAL, 7)  # more frames than the model is given at once
+    activity = SpeechActivity()
+    found = [activity.push(piece) for piece in np.split(long, [1000, 20 * 16000])]
+    np.testing.assert_array_equal(np.concatenate([*found, activity.flush()]), speech_probabilities(long))
+
+
+@pytest.mark.parametrize("n_samples", [0, 1, FRAME - 1, FRAME, FRAME + 1])
+def test_short_signals_have_their_frames(n_samples: int) -> None:
+    assert len(speech_probabilities(SIGNAL[:n_samples])) == -(-n_samples // FRAME)
+
+
+def test_probabilities_are_those_of_silero_itself() -> None:
+    threads = torch.get_num_threads()
+    for name, channel in (("bicycle_repair", 1), ("weekend_trip", 0)):
+        signal = example(name)[: 20 * 16000, channel].copy()
+        theirs = silero_vad.load_silero_vad(sequence=True).audio_forward(signal, 16000)
+        ours = speech_probabilities(signal)
+        np.testing.assert_array_equal(ours, np.asarray(theirs).reshape(-1))
+    torch.set_num_threads(threads)
+
+
+def test_an_object_starts_without_memory_of_others() -> None:
+    speech_probabilities(np.ones(5000, np.float32))
+    np.testing.assert_array_equal(speech_probabilities(SIGNAL), WHOLE)
+
+
+def test_torch_keeps_its_threads_although_two_channels_start_at_once() -> None:
+    code = """
+import threading, time, torch
+torch.set_num_threads(3)
+change = torch.set_num_threads
+def slowly(count):  # so that one channel is sure to begin while another has them changed
+    time.sleep(0.3)
+    change(count)
+torch.set_num_threads = slowly
+import numpy as np
+from dailytalk_contiguous.models.speech_activity import speech_probabilities
+def channel(delay):
+    time.sleep(delay)
+    speech_probabilities(np.zeros(1000, np.float32))
+channels = [threading.Thread(target=channel, args=(delay,)) for delay in (0.0, 0.45)]
+for one in channels: one.start()
+for one in channels: one.join()
+assert torch.get_num_threads() == 3, torch.get_num_threads()
+seen = []
+later = threading.Thread(target=lambda: seen.append(torch.get_num_threads()))
+later.start(); later.join()
+assert seen == [3], seen
+"""
+    subprocess.run([sys.executable, "-c", code], check=True)

@@ -1,0 +1,79 @@
+"""Pocketsphinx: hears clear English, remembers nothing, and says what it can't."""
+
+import re
+
+import numpy as np
+import pytest
+from audio_files import example, reference
+
+from dailytalk_contiguous.core.errors import DailytalkError
+from dailytalk_contiguous.models.recogniser import POCKETSPHINX, load_recogniser
+from dailytalk_contiguous.models.sphinx import Sphinx, load_sphinx
+
+MAX_WER = 0.25
+SPOKEN = [one for one in reference("bicycle_repair") if one["style"] in ("neutral", "loud")][:9]
+
+
+def samples_of(one: dict) -> np.ndarray:
+    channel = ("left", "right").index(one["channel"])
+    return example("bicycle_repair")[
+        round((one["start"] - 0.1) * 16000) : round((one["end"] + 0.1) * 16000), channel
+    ]
+
+
+def words_of(text: str) -> list[str]:
+    return re.sub(r"[^a-z' ]", " ", text.lower()).split()
+
+
+def edits(said: list[str], heard: list[str]) -> int:
+    """Levenshtein distance in words."""
+    row = list(range(len(heard) + 1))
+    for i, one in enumerate(said):
+        above, row[0] = row[0], i + 1
+        for j, two in enumerate(heard):
+            above, row[j + 1] = row[j + 1], min(row[j + 1] + 1, row[j] + 1, above + (one != two))
+    return row[-1]
+
+
+def test_clear_english_is_heard() -> None:
+    heard = load_sphinx().transcribe([samples_of(one) for one in SPOKEN], ["en"] * len(SPOKEN))
+    wrong = total = 0
+    for one, result in zip(SPOKEN, heard, strict=True):
+        said = words_of(one["text"])
+        wrong += edits(said, words_of("".join(word.text for word in result.words)))
+        total += len(said)
+        length = one["end"] - one["start"] + 0.2
+        assert all(0 <= word.start < word.end <= length + 0.02 for word in result.words)
+        assert all(0 <= word.probability <= 1 for word in result.words)
+        assert all(word.text == f" {word.text.strip()}" and "(" not in word.text for word in result.words)
+    assert total > 50
+    assert wrong / total < MAX_WER
+
+
+def test_words_do_not_depend_on_what_was_heard_before() -> None:
+    windows = [samples_of(SPOKEN[1]), samples_of(SPOKEN[3]), 0.3 * np.sin(np.arange(16000)).astype(np.float32)]
+    decoder = Sphinx()
+    heard = [decoder.transcribe([window], ["en"])[0] for window in [*windows, *windows]]
+    fresh = Sphinx().transcribe([windows[0]], ["en"])[0]
+    assert [(one.words, one.words != []) for one in heard[:3]] == [
+        (one.words, one.words != []) for one in heard[3:]
+    ]
+    assert heard[0].words == heard[3].words == fresh.words != []
+
+
+@pytest.mark.parametrize("n_samples", [1, 100, 400, 8000])
+def test_an_utterance_of_any_length_is_heard(n_samples: int) -> None:
+    voice = samples_of(SPOKEN[0])
+    first, again = load_sphinx().transcribe([voice[4000 : 4000 + n_samples]] * 2, ["en", "en"])
+    assert first.words == again.words
+    assert len(first.words) <= 3
+
+
+def test_another_language_is_an_error_with_the_way_on() -> None:
+    with pytest.raises(DailytalkError, match=r"English only, not de, fr: .*Whisper"):
+        load_sphinx().transcribe([np.zeros(100, np.float32)] * 3, ["fr", "en", "de"])
+    assert load_sphinx().detect_language(np.zeros(100, np.float32)) == "en"
+
+
+def test_its_name_leads_to_the_one_decoder_of_the_process() -> None:
+    assert load_recogniser(POCKETSPHINX, "auto", "auto", 5, 16) is load_sphinx()

@@ -1,0 +1,58 @@
+import io
+import struct
+
+import numpy as np
+import pytest
+import soundfile
+from hypothesis import given
+from hypothesis import strategies as st
+from tts_server import wav
+
+from dailytalk_contiguous.models.http import ShortRead
+from dailytalk_contiguous.models.wav import read_wav
+
+TONE = (0.3 * np.sin(np.arange(2400) / 10)).astype(np.float32)
+
+
+@pytest.mark.parametrize("subtype", ["PCM_U8", "PCM_16", "PCM_24", "PCM_32", "FLOAT"])
+@pytest.mark.parametrize("channels", [1, 2])
+def test_every_usual_wav_is_read_as_mono(subtype: str, channels: int) -> None:
+    file = io.BytesIO()
+    soundfile.write(file, np.stack([TONE] * channels, axis=1), 24000, format="WAV", subtype=subtype)
+    samples, rate = read_wav(file.getvalue())
+    assert rate == 24000
+    assert np.abs(samples - TONE).max() < 0.02
+
+
+@pytest.mark.parametrize("size", [0, 0x7FFFF000, 0xFFFFFFFF, 0xFFFFFFFF - 36])
+def test_a_streamed_header_is_followed_by_audio_up_to_the_end(size: int) -> None:
+    data = wav(TONE, 24000)
+    streamed = data[:40] + struct.pack("<I", size) + data[44:]
+    assert np.array_equal(read_wav(streamed)[0], read_wav(data)[0])
+
+
+@given(st.integers(0, 44 + 2 * 2400 - 1))
+def test_a_wav_cut_anywhere_is_a_short_read(length: int) -> None:
+    with pytest.raises(ShortRead):
+        read_wav(wav(TONE, 24000)[:length])
+
+
+@pytest.mark.parametrize(
+    "data", [b"", b'{"message": "no"}', b"ID3 an MP3 perhaps", b"RIFF\0\0\0\0WAVE" + b"\0" * 40]
+)
+def test_what_is_no_wav_is_a_short_read(data: bytes) -> None:
+    with pytest.raises(ShortRead):
+        read_wav(data)
+
+
+def test_chunks_around_the_audio_are_no_audio() -> None:
+    data = wav(TONE, 24000)
+    extra = b"LIST" + struct.pack("<I", 5) + b"hello\0"
+    assert np.array_equal(read_wav(data[:36] + extra + data[36:] + extra)[0], read_wav(data)[0])
+
+
+def test_samples_that_are_not_numbers_are_a_short_read() -> None:
+    file = io.BytesIO()
+    soundfile.write(file, np.array([0.1, np.nan], np.float32), 24000, format="WAV", subtype="FLOAT")
+    with pytest.raises(ShortRead, match="not numbers"):
+        read_wav(file.getvalue())

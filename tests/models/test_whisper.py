@@ -1,0 +1,169 @@
+"""Whisper: words with times, the same in any company, and one sentence where there is no model."""
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from audio_files import example
+from tiny_models import LANGUAGE_CODES, make_tiny_whisper
+
+from dailytalk_contiguous.core.errors import ModelMissing
+from dailytalk_contiguous.core.hallucination import COMPRESSION, compression_ratio
+from dailytalk_contiguous.models import whisper as module
+from dailytalk_contiguous.models.recogniser import Recognised, find_recogniser, load_recogniser
+from dailytalk_contiguous.models.whisper import MODEL_FILES, Whisper, find_whisper
+
+VOICE = example("bicycle_repair")[:, 1]
+WINDOWS = [
+    VOICE[16000 * start : 16000 * (start + length)] for start, length in ((1, 3), (5, 2), (20, 9), (40, 25))
+]
+
+
+@pytest.fixture(scope="module")
+def whisper(tiny_whisper: str) -> Whisper:
+    return Whisper(tiny_whisper, "cpu", "auto", beam=5, batch_windows=16)
+
+
+@pytest.fixture(scope="module")
+def looping(tmp_path_factory: pytest.TempPathFactory) -> Whisper:
+    """A model that repeats itself, so that its text fails Whisper's check."""
+    folder = make_tiny_whisper(tmp_path_factory.mktemp("models") / "looping", n_words=20)
+    return Whisper(str(folder), "cpu", "auto", beam=5, batch_windows=16)
+
+
+def hear(whisper: Whisper, windows: list[np.ndarray]) -> list[Recognised]:
+    return whisper.transcribe(windows, ["en"] * len(windows))
+
+
+def text_of(found: Recognised) -> str:
+    return "".join(word.text for word in found.words).strip()
+
+
+def test_words_have_times_inside_their_window(whisper: Whisper) -> None:
+    for window, found in zip(WINDOWS, hear(whisper, WINDOWS), strict=True):
+        assert len(found.words) == 6
+        assert all(0 <= word.start <= word.end <= len(window) / 16000 + 0.02 for word in found.words)
+        assert [word.start for word in found.words] == sorted(word.start for word in found.words)
+        assert all(0 < word.probability <= 1 for word in found.words)
+        assert found.avg_logprob < 0
+        assert 0 <= found.no_speech_prob <= 1
+
+
+def test_a_window_is_heard_alike_in_any_company(whisper: Whisper) -> None:
+    together = hear(whisper, WINDOWS)
+    assert len({text_of(found) for found in together}) > 1
+    assert [hear(whisper, [window])[0] for window in WINDOWS] == together
+    assert hear(whisper, WINDOWS[::-1]) == together[::-1]
+
+
+def test_windows_in_several_languages_come_back_in_their_order(whisper: Whisper) -> None:
+    german = whisper.transcribe(WINDOWS, ["en", "de", "en", "de"])
+    assert [german[0], german[2]] == [hear(whisper, WINDOWS)[0], hear(whisper, WINDOWS)[2]]
+
+
+def test_nothing_to_hear_is_no_work(whisper: Whisper) -> None:
+    assert whisper.transcribe([], []) == []
+
+
+def test_silence_and_very_short_windows_are_heard(whisper: Whisper) -> None:
+    for window in (np.zeros(16000, np.float32), VOICE[16000:16400], VOICE[16000:16001]):
+        (found,) = hear(whisper, [window])
+        assert all(word.start <= word.end for word in found.words)
+
+
+def test_language_is_a_known_code(whisper: Whisper) -> None:
+    assert whisper.detect_language(WINDOWS[3]) in LANGUAGE_CODES
+    assert whisper.detect_language(WINDOWS[1]) in LANGUAGE_CODES
+
+
+def test_a_window_that_loops_is_tried_again_and_repeats_less(
+    looping: Whisper, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    again = hear(looping, WINDOWS)
+    monkeypatch.setattr(module, "_repetitive", lambda found: False)
+    once = hear(looping, WINDOWS)
+    ratios = [
+        (compression_ratio(text_of(a)), compression_ratio(text_of(b))) for a, b in zip(once, again, strict=True)
+    ]
+    assert any(before > COMPRESSION for before, _ in ratios)
+    assert any(before <= COMPRESSION for before, _ in ratios)
+    for (before, after), one, two in zip(ratios, once, again, strict=True):
+        assert after < before if before > COMPRESSION else one == two
+    for window, found in zip(WINDOWS, again, strict=True):
+        assert all(0 <= word.start <= word.end <= len(window) / 16000 + 0.02 for word in found.words)
+
+
+def test_a_second_try_is_the_same_whenever_it_is_made(looping: Whisper) -> None:
+    first = hear(looping, WINDOWS)
+    assert hear(looping, WINDOWS[::-1]) == first[::-1]
+    assert [hear(looping, [window])[0] for window in WINDOWS] == first
+
+
+def test_nothing_is_drawn_at_random(looping: Whisper) -> None:
+    """A generator of CTranslate2 can't be set back, so that temperatures would make rows depend on their order."""
+    options = looping._options(_tokenizer(looping))
+    assert options.temperatures == [0.0]
+
+
+def _tokenizer(whisper: Whisper) -> object:
+    from faster_whisper.tokenizer import Tokenizer
+
+    return Tokenizer(whisper._model.hf_tokenizer, True, task="transcribe", language="en")
+
+
+def test_a_folder_that_is_missing_is_said_so(tmp_path: Path) -> None:
+    with pytest.raises(ModelMissing, match="there is no Whisper model"):
+        find_recogniser(str(tmp_path / "nowhere"))
+
+
+@pytest.mark.parametrize("name", MODEL_FILES)
+def test_a_folder_without_all_its_files_is_said_so(tiny_whisper: str, tmp_path: Path, name: str) -> None:
+    folder = tmp_path / "model"
+    shutil.copytree(tiny_whisper, folder)
+    (folder / name).unlink()
+    with pytest.raises(ModelMissing, match=f"no Whisper model in CTranslate2 format: no {name}"):
+        find_whisper(str(folder))
+
+
+def test_a_broken_model_is_said_so(tiny_whisper: str, tmp_path: Path) -> None:
+    folder = tmp_path / "model"
+    shutil.copytree(tiny_whisper, folder)
+    (folder / "model.bin").write_bytes((folder / "model.bin").read_bytes()[:5000])
+    with pytest.raises(ModelMissing, match="does not load"):
+        load_recogniser(str(folder), "cpu", "auto", 5, 16)
+
+
+def test_an_unknown_size_is_said_so() -> None:
+    with pytest.raises(ModelMissing, match=r"there is no Whisper model 'gigantic'.*--profile embedded"):
+        find_recogniser("gigantic")
+
+
+@pytest.fixture
+def no_hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty cache, and a Hub that is not there."""
+    from huggingface_hub import constants
+
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    return tmp_path
+
+
+def test_a_size_that_is_not_here_and_can_not_be_had_is_said_so(no_hub: Path) -> None:
+    with pytest.raises(ModelMissing, match=r"'tiny' is not in the cache .*connect to the Hub once"):
+        find_recogniser("tiny")
+    assert module.cached_sizes() == []
+
+
+def test_a_size_in_the_cache_is_found_and_a_broken_download_is_not_enough(no_hub: Path, tiny_whisper: str) -> None:
+    repository = no_hub / "models--Systran--faster-whisper-tiny"
+    snapshot = repository / "snapshots" / "abc"
+    shutil.copytree(tiny_whisper, snapshot)
+    (repository / "refs").mkdir()
+    (repository / "refs" / "main").write_text("abc")
+    assert find_whisper("tiny") == str(snapshot)
+    assert module.cached_sizes() == ["tiny"]
+    (snapshot / "model.bin").unlink()
+    with pytest.raises(ModelMissing, match=r"not complete in the cache: no model\.bin"):
+        find_whisper("tiny")
+    assert module.cached_sizes() == []

@@ -1,0 +1,71 @@
+"""Folders of short recordings, and runs of `tag` over them, for tests of the sources, the engine and the command."""
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import soundfile
+from audio_files import Samples, example
+
+from dailytalk_contiguous.engine.tagging import Options, Outcome, find, tag
+from dailytalk_contiguous.pipeline import TagSettings
+
+#: Seconds of an excerpt: one turn of each speaker.
+EXCERPT = 6.0
+
+
+def excerpt(name: str = "weekend_trip", start: float = 0.0, seconds: float = EXCERPT) -> Samples:
+    """Part of a bundled conversation, shape (n, 2)."""
+    return example(name)[round(start * 16000) : round((start + seconds) * 16000)].copy()
+
+
+def save(path: Path | str | bytes, samples: Samples | None = None, rate: int = 16000, **options: Any) -> Path:
+    """Write a recording, by default an excerpt, under any name that the system takes."""
+    path = Path(os.fsdecode(path))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    kind = {".flac": "FLAC", ".ogg": "OGG", ".mp3": "MP3"}.get(path.suffix.lower(), "WAV")
+    with path.open("wb") as file:
+        soundfile.write(file, excerpt() if samples is None else samples, rate, format=kind, **options)
+    return path
+
+
+def calls(folder: Path, *names: str) -> Path:
+    """A folder of excerpts that differ from each other."""
+    for number, name in enumerate(names):
+        save(folder / f"{name}.wav", excerpt(start=2.0 * number))
+    return folder
+
+
+def run(
+    source: Path, out: Path, settings: TagSettings, found: dict[str, Any] | None = None, **options: Any
+) -> Outcome:
+    """One run of `dailytalk tag` in this process, with a shard for each conversation unless told otherwise."""
+    chosen = Options(**({"shard_seconds": 1.0} | options))
+    return tag(find([str(source)], out, settings, chosen, **(found or {})), out, settings, chosen, {})
+
+
+def read_lines(path: Path) -> list[dict[str, Any]]:
+    """The objects of a JSON Lines file."""
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").split("\n")[:-1]]
+
+
+def state(folder: Path) -> dict[str, tuple[int, int]]:
+    """Every file under a folder, with what changes when it is written."""
+    return {
+        str(path.relative_to(folder)): (path.stat().st_mtime_ns, path.stat().st_ino)
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }
+
+
+def results(out: Path) -> dict[str, Any]:
+    """What a run left, without what tells how and when it ran."""
+    import pyarrow.parquet as pq
+
+    rows = [row for path in sorted((out / "tagged").glob("*.parquet")) for row in pq.read_table(path).to_pylist()]
+    return {
+        "transcript": (out / "transcript.jsonl").read_bytes(),
+        "rejects": (out / "rejects.jsonl").read_bytes(),
+        "rows": {row["conversation_id"]: repr(row) for row in rows},  # as text, in which NaN equals itself
+    }

@@ -1,0 +1,205 @@
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import soundfile
+from audio_files import tones
+from recordings import excerpt, save
+
+from dailytalk_contiguous import Folder
+from dailytalk_contiguous.core.audio import read_analysis
+from dailytalk_contiguous.sources.folder import FolderConfig, folder_rows
+
+
+def rows(*inputs: Path, **settings: Any) -> list[dict[str, Any]]:
+    return list(folder_rows(FolderConfig(inputs=tuple(map(str, inputs)), **settings)))
+
+
+def problem(path: Path, **settings: Any) -> str:
+    (row,) = rows(path, **settings)
+    assert row["remedy"] or not row["problem"]
+    return row["problem"] or ""
+
+
+# What a row is
+
+
+@pytest.mark.parametrize("ending", ["wav", "flac", "ogg", "mp3"])
+def test_each_format_becomes_a_conversation_of_its_length(tmp_path: Path, ending: str) -> None:
+    (row,) = rows(save(tmp_path / f"call.{ending}"))
+    assert row["problem"] is None
+    assert (row["conversation_id"], row["audio_file"]) == ("call", f"call.{ending}")
+    assert (row["sample_rate"], row["channels"], row["offset"]) == (16000, 2, 0.0)
+    assert row["duration"] == pytest.approx(6.0, abs=0.1)
+
+
+def test_rows_hold_paths_and_no_audio(tmp_path: Path) -> None:
+    (row,) = rows(save(tmp_path / "call.wav"))
+    assert row["audio"] == {"bytes": None, "path": str(tmp_path / "call.wav")}
+
+
+def test_eager_and_streaming_and_plain_rows_are_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    save(tmp_path / "in/a.wav")
+    save(tmp_path / "in/b.wav", tones(1, channels=1))
+    (tmp_path / "in/a.left.srt").write_text("1\n00:00:01,000 --> 00:00:02,000\nhi\n")
+    options = {"inputs": (str(tmp_path / "in"),)}
+    builder = Folder(**options, cache_dir=str(tmp_path / "cache"))
+    builder.download_and_prepare()
+    eager = builder.as_dataset("train").to_list()
+    assert list(Folder(**options, cache_dir=str(tmp_path / "cache")).as_streaming_dataset("train")) == eager
+    assert list(folder_rows(FolderConfig(**options))) == eager
+    assert [row["problem"] is None for row in eager] == [True, False]
+
+
+def test_added_recording_is_seen_despite_the_cache(tmp_path: Path) -> None:
+    def count() -> int:
+        builder = Folder(inputs=(str(tmp_path / "in"),), cache_dir=str(tmp_path / "cache"))
+        builder.download_and_prepare()
+        return len(builder.as_dataset("train"))
+
+    save(tmp_path / "in/a.wav")
+    assert count() == 1
+    save(tmp_path / "in/b.wav")
+    assert count() == 2
+
+
+def test_name_that_is_not_utf8_can_be_read(tmp_path: Path) -> None:
+    (row,) = rows(save(os.fsencode(tmp_path) + b"/bad\xff.wav").parent)
+    assert row["conversation_id"] == "bad\\xff"
+    assert len(read_analysis(row["audio"])) == 6 * 16000
+
+
+def test_wrong_extension_is_no_matter(tmp_path: Path) -> None:
+    save(tmp_path / "call.wav").rename(tmp_path / "call.mp3")
+    assert problem(tmp_path / "call.mp3") == ""
+
+
+def test_digest_changes_with_the_file_and_the_transcript_and_nothing_else(tmp_path: Path) -> None:
+    path = save(tmp_path / "call.wav")
+    digests = [rows(path)[0]["input_digest"]]
+    digests.append(rows(path)[0]["input_digest"])
+    (tmp_path / "call.left.srt").write_text("1\n00:00:01,000 --> 00:00:02,000\nhi\n")
+    digests.append(rows(path)[0]["input_digest"])
+    os.utime(path, ns=(0, 1))
+    digests.append(rows(path)[0]["input_digest"])
+    assert [digests.index(digest) for digest in digests] == [0, 0, 2, 3]
+
+
+# What can't be used
+
+
+@pytest.mark.parametrize(
+    ("samples", "rate", "reason"),
+    [
+        (tones(1, channels=1), 16000, "it has one channel (mono)"),
+        (tones(1, channels=3), 16000, "it has 3 channels"),
+        (tones(1, rate=4000), 4000, "its sample rate is 4000 Hz"),
+        (tones(1, rate=192000), 192000, "its sample rate is 192000 Hz"),
+        (tones(0), 16000, "it holds no audio"),
+    ],
+)
+def test_unusable_recording_keeps_a_row_with_the_reason(
+    tmp_path: Path, samples: Any, rate: int, reason: str
+) -> None:
+    assert problem(save(tmp_path / "call.wav", samples, rate)).startswith(reason)
+
+
+@pytest.mark.parametrize("rate", [8000, 96000])
+def test_rates_at_the_limits_are_taken(tmp_path: Path, rate: int) -> None:
+    assert problem(save(tmp_path / "call.wav", tones(1, rate=rate), rate)) == ""
+
+
+def test_mono_is_taken_as_one_speaker_and_three_channels_never(tmp_path: Path) -> None:
+    save(tmp_path / "one.wav", tones(1, channels=1))
+    save(tmp_path / "three.wav", tones(1, channels=3))
+    assert [row["problem"] for row in rows(tmp_path, channel="mix")] == [None, "it has 3 channels"]
+
+
+@pytest.mark.parametrize("ending", ["wav", "mp3", "flac"])
+def test_empty_file_is_told_from_a_file_without_audio(tmp_path: Path, ending: str) -> None:
+    path = tmp_path / f"call.{ending}"
+    path.touch()
+    assert problem(path) == "the file is empty (0 bytes)"
+
+
+def test_truncated_wav_is_set_aside(tmp_path: Path) -> None:
+    path = save(tmp_path / "call.wav")
+    path.write_bytes(path.read_bytes()[:9999])
+    assert "cut short" in problem(path)
+
+
+def test_text_that_is_called_wav_is_set_aside(tmp_path: Path) -> None:
+    path = tmp_path / "call.wav"
+    path.write_text("not audio " * 100)
+    assert "read" in problem(path)
+
+
+def test_pipe_device_link_to_nowhere_and_unreadable_folder_are_set_aside_without_waiting(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.wav")
+    (tmp_path / "endless.wav").symlink_to("/dev/zero")
+    (tmp_path / "gone.wav").symlink_to("nothing")
+    (tmp_path / "round.wav").symlink_to("round.wav")
+    (tmp_path / "folder.wav").mkdir()
+    save(tmp_path / "good.wav")
+    found = {row["conversation_id"]: row["problem"] for row in rows(tmp_path)}
+    assert found == {
+        "endless": "it is a device, not a file",
+        "gone": "it can't be read (No such file or directory)",
+        "good": None,
+        "pipe": "it is a pipe, not a file",
+        "round": "it can't be read (Too many levels of symbolic links)",
+    }
+
+
+def test_builder_takes_a_folder_with_a_link_to_nowhere(tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in/gone.wav").symlink_to("nothing")
+    (row,) = Folder(inputs=(str(tmp_path / "in"),), cache_dir=str(tmp_path / "c")).as_streaming_dataset("train")
+    assert row["problem"] == "it can't be read (No such file or directory)"
+
+
+def test_pipe_named_outright_is_set_aside(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.wav")
+    assert problem(tmp_path / "pipe.wav") == "it is a pipe, not a file"
+
+
+# Transcripts
+
+
+def test_broken_transcript_sets_the_recording_aside_and_is_named(tmp_path: Path) -> None:
+    save(tmp_path / "call.wav")
+    (tmp_path / "call.json").write_text('{"alignments": [')
+    assert f"transcript {tmp_path / 'call.json'}: line 1 is not JSON" in problem(tmp_path / "call.wav")
+
+
+def test_transcripts_are_left_alone_where_they_are_not_wanted(tmp_path: Path) -> None:
+    save(tmp_path / "call.wav")
+    (tmp_path / "call.json").write_text('{"alignments": [')
+    assert problem(tmp_path / "call.wav", given=False) == ""
+
+
+# Cuts
+
+
+def test_long_recording_becomes_numbered_conversations_that_leave_nothing_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DAILYTALK_CACHE", str(tmp_path / "cache"))
+    path = save(tmp_path / "call.wav", excerpt(seconds=50))
+    parts = rows(path, max_conversation=20.0)
+    assert [part["conversation_id"] for part in parts] == [f"call.{n:03d}" for n in range(len(parts))]
+    assert {part["recording_id"] for part in parts} == {"call"}
+    assert parts[0]["offset"] == 0.0
+    ends = [part["offset"] + part["duration"] for part in parts]
+    assert [part["offset"] for part in parts[1:]] == pytest.approx(ends[:-1])
+    assert ends[-1] == pytest.approx(50.0)
+    assert max(part["duration"] for part in parts) <= 20.0
+    whole, _ = soundfile.read(path, dtype="int16")
+    read = [read_analysis(part["audio"], part["offset"], part["duration"]) for part in parts]
+    np.testing.assert_array_equal(np.concatenate(read), whole)
+
+
+def test_recording_that_is_not_too_long_keeps_its_name(tmp_path: Path) -> None:
+    assert rows(save(tmp_path / "call.wav"), max_conversation=6.0)[0]["conversation_id"] == "call"

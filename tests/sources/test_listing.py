@@ -1,0 +1,158 @@
+import os
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from dailytalk_contiguous.core.errors import DailytalkError
+from dailytalk_contiguous.sources.listing import as_text, find_recordings
+
+
+def touch(folder: Path, *names: str | bytes) -> Path:
+    for name in names:
+        path = Path(os.fsdecode(os.fsencode(folder) + b"/" + os.fsencode(name)))
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    return folder
+
+
+def names(*inputs: Path, exclude: Path | None = None) -> list[str]:
+    return [recording.audio_file for recording in find_recordings(inputs, exclude)]
+
+
+def ids(*inputs: Path) -> list[str]:
+    return [recording.recording_id for recording in find_recordings(inputs)]
+
+
+def test_recordings_at_any_depth_are_found_in_order_of_name(tmp_path: Path) -> None:
+    touch(
+        tmp_path, "b.wav", "a/z.flac", "a/deep/er/c.OGG", "notes.txt", "a/list.json", ".hidden.wav", ".git/x.wav"
+    )
+    assert names(tmp_path) == ["a/deep/er/c.OGG", "a/z.flac", "b.wav"]
+
+
+def test_file_named_outright_is_taken_whatever_it_is_called(tmp_path: Path) -> None:
+    touch(tmp_path, "take.raw1", "other.wav")
+    assert names(tmp_path / "take.raw1") == ["take.raw1"]
+
+
+def test_two_files_with_one_name_in_different_folders_stay_apart(tmp_path: Path) -> None:
+    touch(tmp_path, "a/call.wav", "b/call.wav")
+    assert ids(tmp_path) == ["a/call", "b/call"]
+
+
+def test_two_formats_of_one_name_keep_their_endings(tmp_path: Path) -> None:
+    touch(tmp_path, "call.wav", "call.flac", "other.wav")
+    assert ids(tmp_path) == ["call.flac", "call.wav", "other"]
+
+
+def test_no_id_is_the_whole_name_of_another_recording(tmp_path: Path) -> None:
+    touch(tmp_path, "call.wav", "call.flac", "call.wav.mp3")
+    assert ids(tmp_path) == ["call.flac", "call.wav", "call.wav.mp3"]
+
+
+def test_no_id_is_that_of_a_part_of_another_recording(tmp_path: Path) -> None:
+    touch(tmp_path, "call.wav", "call.000.wav", "take.001.wav")
+    assert ids(tmp_path) == ["call.000.wav", "call", "take.001"]
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.sets(st.from_regex(r"[ab]{1,2}(\.00[01]|\.wav|\.mp3)?\.(wav|mp3|flac)", fullmatch=True), max_size=12))
+def test_ids_are_unique_whatever_the_names_and_the_cuts(
+    tmp_path_factory: pytest.TempPathFactory, files: set[str]
+) -> None:
+    found = ids(touch(tmp_path_factory.mktemp("in"), *files))
+    with_parts = [*found, *(f"{name}.{part:03d}" for name in found for part in range(2))]
+    assert len(set(with_parts)) == 3 * len(files)
+
+
+def test_names_with_odd_characters_are_kept_as_they_are(tmp_path: Path) -> None:
+    odd = [
+        "new\nline.wav",
+        "with space.wav",
+        "qu'ote\".wav",
+        "😀.wav",
+        "-dash.wav",
+        "a#b.wav",
+        "50%25.wav",
+        "[red]x.wav",
+    ]
+    assert set(names(touch(tmp_path, *odd))) == set(odd)
+
+
+def test_bytes_that_are_not_utf8_are_shown_escaped_and_still_open(tmp_path: Path) -> None:
+    touch(tmp_path, b"bad\xff.wav")
+    (found,) = find_recordings([tmp_path])
+    assert found.audio_file == "bad\\xff.wav"
+    assert found.path.is_file()
+
+
+def test_names_that_are_shown_alike_are_refused_by_name(tmp_path: Path) -> None:
+    touch(tmp_path, b"bad\xff.wav", "bad\\xff.wav")
+    with pytest.raises(DailytalkError, match="both shown as 'bad"):
+        find_recordings([tmp_path])
+
+
+def test_folder_of_results_is_not_searched(tmp_path: Path) -> None:
+    touch(tmp_path, "call.wav", "out/wavs/spoken.wav")
+    assert names(tmp_path, exclude=tmp_path / "out") == ["call.wav"]
+
+
+def test_link_to_a_folder_is_followed_and_one_that_leads_back_is_walked_once(tmp_path: Path) -> None:
+    touch(tmp_path, "in/call.wav", "elsewhere/far.wav")
+    (tmp_path / "in/back").symlink_to(tmp_path / "in")
+    (tmp_path / "in/more").symlink_to(tmp_path / "elsewhere")
+    assert names(tmp_path / "in") == ["call.wav", "more/far.wav"]
+
+
+def test_link_to_nowhere_is_a_recording_that_somebody_has_to_explain(tmp_path: Path) -> None:
+    (tmp_path / "gone.wav").symlink_to(tmp_path / "nothing")
+    assert names(tmp_path) == ["gone.wav"]
+
+
+def test_several_inputs_are_named_from_what_they_have_in_common(tmp_path: Path) -> None:
+    touch(tmp_path, "x/a.wav", "y/b.wav", "y/c.wav")
+    assert names(tmp_path / "x", tmp_path / "y/b.wav") == ["x/a.wav", "y/b.wav"]
+
+
+def test_recording_given_twice_is_taken_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    touch(tmp_path, "in/a.wav", "in/b.wav")
+    monkeypatch.chdir(tmp_path)
+    assert names(Path("in"), tmp_path / "in/a.wav", Path("in/../in/b.wav")) == ["a.wav", "b.wav"]
+
+
+def test_moved_folder_keeps_its_names(tmp_path: Path) -> None:
+    before = ids(touch(tmp_path / "old", "a/call.wav", "b.wav"))
+    (tmp_path / "old").rename(tmp_path / "new")
+    assert ids(tmp_path / "new") == before
+
+
+def test_missing_input_is_named(tmp_path: Path) -> None:
+    with pytest.raises(DailytalkError, match=r"nosuch' does not exist"):
+        find_recordings([tmp_path / "nosuch"])
+
+
+def test_input_that_can_not_be_looked_at_is_named_with_the_cause(tmp_path: Path) -> None:
+    (tmp_path / "round.wav").symlink_to("round.wav")
+    with pytest.raises(DailytalkError, match=r"round.wav' can't be read \(Too many levels"):
+        find_recordings([tmp_path / "round.wav"])
+
+
+def test_folder_that_can_not_be_searched_is_not_passed_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    touch(tmp_path, "open/a.wav", "shut/b.wav")
+    scan = os.scandir
+
+    def refused(path: str) -> object:  # as for a user who is not root
+        if Path(path).name == "shut":
+            raise PermissionError(13, "Permission denied", str(path))
+        return scan(path)
+
+    monkeypatch.setattr(os, "scandir", refused)
+    assert names(tmp_path) == ["open/a.wav", "shut"]
+
+
+def test_any_path_becomes_text_that_can_be_stored() -> None:
+    assert as_text(Path(os.fsdecode(b"a/\xff.wav"))) == "a/\\xff.wav"

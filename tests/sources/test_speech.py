@@ -1,0 +1,55 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+from audio_files import tones, wav_bytes
+from datasets import Audio, Dataset
+from recordings import excerpt, save
+
+from dailytalk_contiguous import MeasureProsody, add_speech
+from dailytalk_contiguous.core.audio import pcm_to_float
+from dailytalk_contiguous.core.errors import BadInput
+
+
+def test_audio_column_becomes_16_khz_mono_samples(tmp_path: Path) -> None:
+    paths = [str(save(tmp_path / f"{rate}.wav", tones(1.0, rate), rate)) for rate in (8000, 16000, 44100)]
+    dataset = add_speech(Dataset.from_dict({"audio": paths}).cast_column("audio", Audio()))
+    assert [len(speech) for speech in dataset["speech"]] == [2 * 16000] * 3
+    expected = tones(1.0).mean(axis=1)
+    assert np.abs(pcm_to_float(dataset[1]["speech"]) - expected).max() < 1e-4
+
+
+def test_streams_and_structs_and_other_column_names_are_taken(tmp_path: Path) -> None:
+    structs = [{"bytes": wav_bytes(tones(0.5)), "path": None}]
+    streamed = add_speech(Dataset.from_dict({"wav": structs, "n": [7]}).to_iterable_dataset(), audio="wav")
+    (row,) = list(streamed)
+    assert (row["n"], len(row["speech"])) == (7, 16000)
+
+
+def test_audio_can_be_let_go(tmp_path: Path) -> None:
+    dataset = Dataset.from_dict({"audio": [{"bytes": wav_bytes(tones(0.5)), "path": None}]})
+    assert add_speech(dataset, keep=False).column_names == ["speech"]
+
+
+def test_stages_work_on_what_comes_out(tmp_path: Path) -> None:
+    dataset = Dataset.from_dict({"audio": [{"bytes": wav_bytes(excerpt(start=0.7, seconds=2)), "path": None}] * 2})
+    measured = MeasureProsody().map(add_speech(dataset, keep=False))
+    assert measured["f0_mean"] == [pytest.approx(100, rel=0.2)] * 2
+
+
+def test_missing_column_is_named_with_those_that_are_there() -> None:
+    with pytest.raises(ValueError, match=r"no column 'audio' among \['sound'\]"):
+        add_speech(Dataset.from_dict({"sound": [1]}))
+
+
+def test_damaged_audio_says_which_file(tmp_path: Path) -> None:
+    (tmp_path / "bad.wav").write_bytes(b"RIFF nothing")
+    dataset = Dataset.from_dict({"audio": [str(tmp_path / "bad.wav")]}).cast_column("audio", Audio())
+    with pytest.raises(BadInput, match=r"row 0 \(.*bad\.wav\): it holds no audio"):
+        add_speech(dataset)
+
+
+def test_row_without_audio_is_refused_by_its_number() -> None:
+    dataset = Dataset.from_dict({"audio": [{"bytes": wav_bytes(tones(0.5)), "path": None}, None]})
+    with pytest.raises(BadInput, match="row 1 holds no audio"):
+        add_speech(dataset)

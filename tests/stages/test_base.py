@@ -1,0 +1,276 @@
+"""What every stage gets from its base: nothing lost in lifting, a digest that knows what matters, a safe `map`."""
+
+import json
+import pickle
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from itertools import pairwise
+from pathlib import Path
+from typing import Any, ClassVar
+
+import pytest
+from datasets import Dataset, Features, IterableDataset, List, Value
+from hypothesis import given
+from hypothesis import strategies as st
+
+import dailytalk_contiguous
+from dailytalk_contiguous.stages.base import EXECUTION, PerUtterance, Stage, explode, fold, model_digest
+
+
+@dataclass(frozen=True)
+class Length(Stage):
+    """Letters of a text, times `factor`, and the words of it."""
+
+    factor: int = 1
+    device: str = field(default="cpu", metadata=EXECUTION)
+
+    needs: ClassVar[tuple[str, ...]] = ("text",)
+    uses: ClassVar[tuple[str, ...]] = ("conversation_id",)
+    adds: ClassVar[Features] = Features({"letters": Value("int32"), "parts": List(Value("string"))})
+
+    def __call__(self, batch: dict[str, list[Any]]) -> dict[str, list[Any]]:
+        assert batch["text"], "called for nothing"
+        return {
+            "letters": [len(text) * self.factor for text in batch["text"]],
+            "parts": [text.split() for text in batch["text"]],
+        }
+
+
+@dataclass(frozen=True)
+class Modelled(Length):
+    """A stage that uses a model."""
+
+    model: str = "big"
+
+    def models(self) -> dict[str, str]:
+        return {"reader": self.model}
+
+
+rows = st.lists(st.lists(st.text(max_size=5), max_size=4), max_size=8)
+
+
+@given(rows)
+def test_folding_undoes_exploding(texts: list[list[str]]) -> None:
+    counts = [len(row) for row in texts]
+    batch = {"text": texts, "n": [[len(text) for text in row] for row in texts]}
+    flat = explode(batch, ["text", "n"], counts)
+    assert all(len(column) == sum(counts) for column in flat.values())
+    assert fold(flat, counts) == batch
+
+
+@given(rows)
+def test_lifting_keeps_every_utterance_in_its_place(texts: list[list[str]]) -> None:
+    batch = {"utterance_id": texts, "text": texts, "conversation_id": [f"c{n}" for n in range(len(texts))]}
+    added = PerUtterance(Length(3))(batch)
+    assert added["letters"] == [[3 * len(text) for text in row] for row in texts]
+    assert added["parts"] == [[text.split() for text in row] for row in texts]
+
+
+def test_conversation_columns_are_repeated_for_each_utterance() -> None:
+    batch = {"conversation_id": ["a", "b", "c"], "text": [["1", "2"], [], ["3"]]}
+    assert explode(batch, ["conversation_id", "text"], [2, 0, 1]) == {
+        "conversation_id": ["a", "a", "c"],
+        "text": ["1", "2", "3"],
+    }
+
+
+@pytest.mark.parametrize("short", [[1], [1, 2, 3]])
+def test_a_stage_that_returns_another_number_of_values_is_caught(short: list[int]) -> None:
+    with pytest.raises(ValueError, match=r"column 'n' has . values for 2 utterances"):
+        fold({"n": short}, [1, 1])
+    with pytest.raises(ValueError, match="zip"):
+        explode({"text": [["a"], ["b"]]}, ["text"], [1])
+
+
+def test_a_stage_is_not_called_where_there_are_no_utterances() -> None:
+    batch = {"utterance_id": [[], []], "text": [[], []]}
+    assert PerUtterance(Length())(batch) == {"letters": [[], []], "parts": [[], []]}
+
+
+def conversations() -> dict[str, list[Any]]:
+    texts = [[], [], ["one two", "three"], [], ["four"]]
+    return {"utterance_id": [[f"u{n}" for n, _ in enumerate(row)] for row in texts], "text": texts}
+
+
+FEATURES = Features({"utterance_id": List(Value("string")), "text": List(Value("string"))})
+
+
+def as_dataset() -> Dataset:
+    return Dataset.from_dict(conversations(), features=FEATURES)
+
+
+def as_stream(features: Features | None = FEATURES) -> IterableDataset:
+    def rows_of() -> Iterator[dict[str, Any]]:
+        columns = conversations()
+        for values in zip(*columns.values(), strict=True):
+            yield dict(zip(columns, values, strict=True))
+
+    return IterableDataset.from_generator(rows_of, features=features)
+
+
+@pytest.mark.parametrize("make", [as_dataset, as_stream])
+def test_map_survives_first_batches_without_utterances(make: Any) -> None:
+    mapped = PerUtterance(Length(2)).map(make())
+    assert mapped.features == Features(
+        {**FEATURES, "letters": List(Value("int32")), "parts": List(List(Value("string")))}
+    )
+    found = list(mapped)
+    assert [row["letters"] for row in found] == [[], [], [14, 10], [], [8]]
+    assert [row["text"] for row in found] == conversations()["text"]
+    assert found[2]["parts"] == [["one", "two"], ["three"]]
+
+
+def test_map_finds_the_columns_of_a_stream_without_features() -> None:
+    flat = IterableDataset.from_generator(lambda: iter([{"text": "a b"}, {"text": "c"}]))
+    assert [row["letters"] for row in Length().map(flat)] == [3, 1]
+
+
+@pytest.mark.parametrize("stage", [Length(), PerUtterance(Length())])
+def test_map_names_the_columns_that_are_missing(stage: Stage) -> None:
+    for dataset in (Dataset.from_dict({"other": [1]}), Dataset.from_dict({"other": [1]}).to_iterable_dataset()):
+        with pytest.raises(
+            ValueError, match=r"Length needs the columns \[.*'text'\], which this dataset of \['other'\]"
+        ):
+            stage.map(dataset)
+
+
+@pytest.mark.parametrize("gone", ["text", ["text"]])
+def test_map_can_drop_columns(gone: Any) -> None:
+    flat = Dataset.from_dict({"text": ["a b"], "n": [1]})
+    for dataset in (flat, flat.to_iterable_dataset()):
+        assert list(Length().map(dataset, remove_columns=gone)) == [{"n": 1, "letters": 3, "parts": ["a", "b"]}]
+
+
+def test_map_serves_no_cache_of_other_settings() -> None:
+    dataset = as_dataset()
+    prints = [PerUtterance(Length(n)).map(dataset)._fingerprint for n in (1, 2, 1)]
+    assert prints[0] == prints[2] != prints[1]
+
+
+def test_a_stage_is_a_value() -> None:
+    for stage in (Length(2), PerUtterance(Length(2))):
+        assert pickle.loads(pickle.dumps(stage)) == stage
+        assert hash(pickle.loads(pickle.dumps(stage))) == hash(stage)
+        assert pickle.loads(pickle.dumps(stage)).adds == stage.adds
+        assert pickle.loads(pickle.dumps(stage)).digest == stage.digest
+    assert PerUtterance(Length(2)) != PerUtterance(Length(3))
+    assert PerUtterance(Length()).name == "Length"
+
+
+@pytest.mark.parametrize("lift", [lambda stage: stage, PerUtterance])
+def test_digest_knows_settings_class_and_model_but_not_how_it_is_run(lift: Any) -> None:
+    digests = {
+        lift(stage).digest
+        for stage in (
+            Length(),
+            Length(2),
+            Modelled(),
+            Modelled(2),
+            Modelled(model="small"),
+            Modelled(model="huge"),
+        )
+    }
+    assert len(digests) == 6
+    assert lift(replace(Length(), device="cuda")).digest == lift(Length()).digest
+
+
+def test_a_local_model_is_known_by_its_files(tmp_path: Path) -> None:
+    (tmp_path / "deep").mkdir()
+    (tmp_path / "deep" / "model.bin").write_bytes(b"1")
+    stage = Modelled(model=str(tmp_path))
+    before = stage.digest
+    assert stage.digest == before
+    (tmp_path / "deep" / "model.bin").write_bytes(b"12")
+    changed = stage.digest
+    (tmp_path / "more.json").touch()
+    assert len({before, changed, stage.digest}) == 3
+    assert model_digest("big") == "big"
+
+
+def test_a_stage_without_a_call_says_so() -> None:
+    with pytest.raises(TypeError, match="Stage defines no __call__"):
+        Stage()({})
+    with pytest.raises(TypeError, match="not supported"):
+        PerUtterance(Length()).restore({})
+
+
+DIGESTS = """
+import json, sys
+from dailytalk_contiguous.stages import base
+from dailytalk_contiguous.stages.prosody import MeasureProsody
+from dailytalk_contiguous.stages.base import PerUtterance
+found = []
+for path, old, new in json.loads(sys.argv[1]):
+    text = open(path).read()
+    assert old in text, (path, old)
+    open(path, "w").write(text.replace(old, new, 1))
+    base._source_digest.cache_clear()
+    found.append([MeasureProsody().digest, PerUtterance(MeasureProsody()).digest])
+print(json.dumps(found))
+"""
+
+
+def test_digest_changes_with_code_that_a_stage_imports_but_not_with_words_about_it(tmp_path: Path) -> None:
+    package = tmp_path / "dailytalk_contiguous"
+    shutil.copytree(
+        Path(dailytalk_contiguous.__file__).parent, package, ignore=shutil.ignore_patterns("__pycache__")
+    )
+    stage, core, audio = (package / name for name in ("stages/prosody.py", "core/prosody.py", "core/audio.py"))
+    other, lifting = package / "core" / "buckets.py", package / "stages" / "base.py"
+    edits = [
+        (stage, "rows = []", "rows = []"),  # as it is
+        (stage, "rows = []", "rows = list()"),
+        (stage, "    Words are counted", "    All words are counted"),
+        (stage, "        rows = list()", "\n        # a comment\n        rows = list( )"),
+        (core, "MIN_VOICED = 5", "MIN_VOICED = 6"),
+        (core, '    """Prosody of one', '    """The prosody of one'),
+        (audio, "32768.0", "32767.0"),  # imported by what it imports
+        (other, "import ", "import sys as _sys\nimport "),  # not imported
+        (lifting, "if not sum(counts):", "if sum(counts) == 0:"),  # the stage's base
+    ]
+    done = subprocess.run(
+        [sys.executable, "-c", DIGESTS, json.dumps([[str(path), old, new] for path, old, new in edits])],
+        env={"PYTHONPATH": str(tmp_path), "PATH": "/usr/bin:/bin", "HOME": str(tmp_path)},
+        cwd=tmp_path,
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    for digests in zip(*json.loads(done.stdout.splitlines()[-1]), strict=True):
+        changed = [one != two for one, two in pairwise(digests)]
+        assert changed == [True, False, False, True, False, True, False, True]
+
+
+SCRIPT = """
+from dataclasses import dataclass
+from datasets import Dataset, Features, Value
+from dailytalk_contiguous.stages.base import Stage
+
+@dataclass(frozen=True)
+class Mine(Stage):
+    needs = ("text",)
+    adds = Features({"n": Value("int32")})
+    def __call__(self, batch):
+        return {"n": [len(text) for text in batch["text"]]}
+
+print(Mine().digest == Mine().digest, Mine().map(Dataset.from_dict({"text": ["abc"]}))["n"][0])
+"""
+
+
+def test_a_stage_may_be_defined_in_a_script_or_a_notebook(tmp_path: Path) -> None:
+    (tmp_path / "script.py").write_text(SCRIPT)
+    root = str(Path(dailytalk_contiguous.__file__).parents[1])
+    for arguments, known in ((["script.py"], "True"), (["-"], "False")):  # what is in no file can change unseen
+        done = subprocess.run(
+            [sys.executable, *arguments],
+            input=SCRIPT,
+            env={"PYTHONPATH": root, "PATH": "/usr/bin:/bin", "HOME": str(tmp_path)},
+            cwd=tmp_path,
+            check=True,
+            capture_output=True,
+            text=True,
+        )
+        assert done.stdout.split() == [known, "3"]

@@ -1,0 +1,247 @@
+"""Segment: the utterances of a conversation, with the very samples that a later run cuts again."""
+
+from functools import lru_cache
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import pytest
+from audio_files import EXAMPLES, conversations, example, reference, room_tone
+from datasets import Dataset
+
+from dailytalk_contiguous.core.audio import to_pcm
+from dailytalk_contiguous.core.errors import BadInput
+from dailytalk_contiguous.core.schema import SOURCE
+from dailytalk_contiguous.stages.segment import Segment
+
+NAME = "old_friends"  # holds a turn of 17 s
+PER_UTTERANCE = [name for name in Segment.adds if name not in ("notes", "set_aside")]
+
+
+@lru_cache(maxsize=None)
+def segmented(**settings: Any) -> dict[str, list[Any]]:
+    return one_row(Segment(**settings)(conversations(EXAMPLES / f"{NAME}.flac")))
+
+
+def one_row(columns: dict[str, list[Any]]) -> dict[str, Any]:
+    assert list(columns) == list(Segment.adds)
+    assert all(len(column) == 1 for column in columns.values())
+    return {name: column[0] for name, column in columns.items()}
+
+
+def rows_of(row: dict[str, Any]) -> list[dict[str, Any]]:
+    counts = {len(row[name]) for name in PER_UTTERANCE}
+    assert len(counts) == 1
+    return [
+        dict(zip(PER_UTTERANCE, values, strict=True)) for values in zip(*map(row.get, PER_UTTERANCE), strict=True)
+    ]
+
+
+def test_utterances_are_in_order_and_numbered_within_their_channel() -> None:
+    found = rows_of(segmented())
+    assert [(one["start"], one["channel"]) for one in found] == sorted(
+        (one["start"], one["channel"]) for one in found
+    )
+    for channel in ("left", "right"):
+        own = [one for one in found if one["channel"] == channel]
+        assert [one["utterance_id"] for one in own] == [f"call0/{channel}/{n:04d}" for n in range(len(own))]
+        assert {one["speaker"] for one in own} == {f"call0/{channel}"}
+        assert all(one["end"] <= two["start"] for one, two in pairwise(own))
+        assert [one["run"] for one in own] == sorted(one["run"] for one in own)
+
+
+def test_everything_that_was_said_is_in_an_utterance_of_its_channel() -> None:
+    found = rows_of(segmented())
+    for said in reference(NAME):
+        covered = sum(
+            max(0.0, min(one["end"], said["end"]) - max(one["start"], said["start"]))
+            for one in found
+            if one["channel"] == said["channel"]
+        )
+        assert covered > 0.85 * (said["end"] - said["start"])
+
+
+def test_times_are_whole_samples_and_speech_is_just_them() -> None:
+    pcm = to_pcm(example(NAME))
+    for one in rows_of(segmented()):
+        first, last = one["start"] * 16000, one["end"] * 16000
+        assert first == round(first)
+        assert last == round(last)
+        channel = ("left", "right").index(one["channel"])
+        assert one["speech"] == pcm[round(first) : round(last), channel].tobytes()
+
+
+def test_a_long_turn_is_cut_and_its_pieces_are_one_run() -> None:
+    said = max(reference(NAME), key=lambda one: one["end"] - one["start"])
+    assert said["end"] - said["start"] > 15
+    found = rows_of(segmented())
+    pieces = [
+        one
+        for one in found
+        if one["channel"] == said["channel"] and said["start"] < one["end"] and one["start"] < said["end"]
+    ]
+    assert len(pieces) > 1
+    assert all(one["end"] - one["start"] <= 12.0 for one in found)
+    whole = rows_of(segmented(longest=60.0))
+    (uncut,) = [one for one in whole if one["end"] - one["start"] > 12.0]
+    own = [one for one in pieces if one["run"] == uncut["run"]]
+    assert len(own) == 2
+    assert (own[0]["start"], own[0]["end"], own[-1]["end"]) == (uncut["start"], own[1]["start"], uncut["end"])
+
+
+def test_a_cut_is_not_inside_a_word() -> None:
+    found = sorted(rows_of(segmented()), key=lambda one: (one["channel"], one["start"]))
+    cuts = [(one["channel"], one["end"]) for one, two in pairwise(found) if one["end"] == two["start"]]
+    assert cuts
+    for channel, cut in cuts:
+        words = [word for said in reference(NAME) if said["channel"] == channel for word in said["words"]]
+        assert not any(word["start"] + 0.05 < cut < word["end"] - 0.05 for word in words)
+
+
+def test_short_utterances_are_kept_and_say_that_they_are_short() -> None:
+    found = rows_of(segmented())
+    for one in found:
+        assert one["kind"] == ("short" if one["end"] - one["start"] < 0.8 else "speech")
+    assert {one["kind"] for one in found} == {"short", "speech"}
+
+
+def test_speech_seconds_are_within_the_utterance() -> None:
+    for one in rows_of(segmented()):
+        assert 0 < one["speech_seconds"] <= one["end"] - one["start"]
+
+
+def test_too_short_utterances_are_set_aside_with_the_reason() -> None:
+    everything, kept = segmented(), segmented(min_duration=1.0)
+    short = [one for one in rows_of(everything) if one["end"] - one["start"] < 1.0]
+    assert short
+    assert len(kept["set_aside"]) == len(short)
+    assert len(rows_of(kept)) + len(short) == len(rows_of(everything))
+    assert {one["id"] for one in kept["set_aside"]} == {
+        f"call0/{one['channel']}@{one['start']:.3f}" for one in short
+    }
+    for one in kept["set_aside"]:
+        assert one["stage"] == "Segment"
+        assert one["reason"].endswith("s long, under the 1 s of --min-duration")
+    for channel in ("left", "right"):
+        own = [one["utterance_id"] for one in rows_of(kept) if one["channel"] == channel]
+        assert own == [f"call0/{channel}/{n:04d}" for n in range(len(own))]
+
+
+@pytest.mark.parametrize("settings", [{}, {"channel": "mix"}, {"min_duration": 1.0}, {"affect_context": 0.0}])
+def test_what_is_restored_is_the_same_bytes(settings: dict[str, Any]) -> None:
+    stored = {name: [value] for name, value in segmented(**settings).items() if name not in Segment.transient}
+    restored = Segment(**settings).restore(conversations(EXAMPLES / f"{NAME}.flac") | stored)
+    assert list(restored) == list(Segment.transient)
+    for name in Segment.transient:
+        assert restored[name] == [segmented(**settings)[name]]
+
+
+def test_context_fills_up_short_utterances_with_speech_of_the_same_speaker() -> None:
+    found = rows_of(segmented())
+    for one in found:
+        n_samples, n_context = len(one["speech"]) // 2, len(one["context"]) // 2
+        length = n_samples / 16000
+        if one["context_seconds"] == 0:
+            assert one["context"] == b""
+        else:
+            assert n_context / 16000 == pytest.approx(length + one["context_seconds"], abs=2e-3)
+            assert one["speech"] in one["context"]
+            assert n_context / 16000 <= 3.001
+        if length >= 3.0:
+            assert one["context_seconds"] == 0
+    assert sum(one["context_seconds"] > 0 for one in found) > 3
+    assert set(segmented(affect_context=0.0)["context_seconds"]) == {0}
+
+
+def test_only_the_chosen_channel_becomes_utterances() -> None:
+    both = rows_of(segmented())
+    for channel in ("left", "right"):
+        assert rows_of(segmented(channel=channel)) == [one for one in both if one["channel"] == channel]
+
+
+def test_mix_is_the_mean_of_the_channels_and_one_speaker() -> None:
+    found = rows_of(segmented(channel="mix"))
+    assert {(one["channel"], one["speaker"]) for one in found} == {("mix", "call0/mix")}
+    mono = one_row(Segment(channel="mix")(conversations(to_float(mix_of(example(NAME)))[:, None])))
+    assert [one["speech"] for one in rows_of(mono)] == [one["speech"] for one in found]
+
+
+def mix_of(samples: np.ndarray) -> np.ndarray:
+    return to_pcm(samples).mean(axis=1).round().astype(np.int16)
+
+
+def to_float(pcm: np.ndarray) -> np.ndarray:
+    return (pcm / 32768).astype(np.float32)
+
+
+def test_one_channel_or_three_are_refused_with_the_way_on() -> None:
+    fine = example(NAME)[:32000]
+    for count, said in ((1, "it has 1 channel,"), (3, "it has 3 channels,")):
+        with pytest.raises(BadInput, match=f"{said}.*--channel mix") as caught:
+            Segment()(conversations(fine, np.zeros((16000, count), np.float32)))
+        assert caught.value.row == 1
+
+
+def test_a_part_of_a_recording_has_times_from_its_own_beginning() -> None:
+    path = EXAMPLES / f"{NAME}.flac"
+    found = rows_of(one_row(Segment()(conversations(path, offset=[20.0], duration=[30.0]))))
+    assert all(0 <= one["start"] < one["end"] <= 30.0 for one in found)
+    pcm = to_pcm(example(NAME))[320000:]
+    for one in found:
+        piece = slice(round(one["start"] * 16000), round(one["end"] * 16000))
+        assert one["speech"] == pcm[piece, ("left", "right").index(one["channel"])].tobytes()
+    whole = [one for one in rows_of(segmented()) if one["start"] > 21 and one["end"] < 49]
+    shifted = {(one["channel"], round(one["start"] + 20.0, 1)) for one in found}
+    assert sum((one["channel"], round(one["start"], 1)) in shifted for one in whole) >= len(whole) - 1
+
+
+def test_a_silent_channel_keeps_the_row_and_is_noted() -> None:
+    samples = example(NAME)[: 20 * 16000].copy()
+    samples[:, 0] = 0
+    row = one_row(Segment()(conversations(samples)))
+    assert row["notes"] == ["the left channel is silent"]
+    assert set(row["channel"]) == {"right"}
+
+
+@pytest.mark.parametrize("level", [None, -62.0, -35.0])
+def test_a_conversation_without_speech_keeps_its_row_with_empty_lists(level: float | None) -> None:
+    n_samples = 10 * 16000
+    samples = np.zeros((n_samples, 2), np.float32)
+    if level is not None:
+        samples = np.stack([room_tone(n_samples, level, seed) for seed in (1, 2)], axis=1)
+    row = one_row(Segment()(conversations(samples)))
+    assert all(row[name] == [] for name in PER_UTTERANCE)
+    said = "no speech in the {} channel" if level is not None else "the {} channel is silent"
+    assert row["notes"] == [said.format("left"), said.format("right")]
+
+
+def test_a_conversation_without_samples_keeps_its_row() -> None:
+    row = one_row(Segment()(conversations(np.zeros((0, 2), np.float32))))
+    assert row["utterance_id"] == []
+
+
+def test_clipping_is_noted() -> None:
+    samples = np.clip(example(NAME)[: 10 * 16000] * np.array([1.0, 40.0], np.float32), -1, 1)
+    (note,) = one_row(Segment()(conversations(samples)))["notes"]
+    assert note.endswith("% of the right channel is clipped")
+
+
+def test_rows_come_back_in_their_order_and_do_not_depend_on_each_other() -> None:
+    quiet, loud = np.zeros((16000, 2), np.float32), EXAMPLES / f"{NAME}.flac"
+    together = Segment()(conversations(quiet, loud))
+    assert [len(ids) for ids in together["utterance_id"]] == [0, len(segmented()["utterance_id"])]
+    assert together["speech"][1] == segmented()["speech"]
+
+
+def test_an_unknown_channel_is_refused_at_once() -> None:
+    with pytest.raises(ValueError, match=r"channel must be one of.*not 'middle'"):
+        Segment(channel="middle")
+
+
+def test_map_gives_the_types_it_promises() -> None:
+    batch = conversations(np.zeros((16000, 2), np.float32), example(NAME)[: 10 * 16000])
+    given = {name: batch.get(name) or [None] * 2 for name in SOURCE}
+    mapped = Segment().map(Dataset.from_dict(given, features=SOURCE))
+    assert mapped.features == SOURCE | Segment.adds
+    assert mapped[0]["utterance_id"] == []
+    assert mapped[1]["speech"] == Segment()(batch)["speech"][1]

@@ -1,0 +1,201 @@
+"""Transcribe: every utterance keeps its row, and its words lie inside it, whoever wrote them."""
+
+import math
+from functools import lru_cache
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import pytest
+from audio_files import EXAMPLES, conversations, reference
+from datasets import Dataset
+from tiny_models import LANGUAGE_CODES
+
+from dailytalk_contiguous.core.audio import to_pcm
+from dailytalk_contiguous.core.errors import DailytalkError, ModelMissing
+from dailytalk_contiguous.stages.base import PerUtterance
+from dailytalk_contiguous.stages.segment import Segment
+from dailytalk_contiguous.stages.transcribe import GIVEN, POCKETSPHINX, Transcribe
+
+
+@lru_cache(maxsize=None)
+def segmented() -> dict[str, list[Any]]:
+    """Two conversations: 25 s that begin in the middle of a recording, and one where nobody speaks."""
+    batch = conversations(EXAMPLES / "bicycle_repair.flac", np.zeros((16000, 2), np.float32))
+    batch |= {"offset": [30.0, 0.0], "duration": [25.0, 1.0]}
+    return batch | Segment(affect_context=0)(batch)
+
+
+@lru_cache(maxsize=None)
+def heard_by_pocketsphinx() -> dict[str, list[Any]]:
+    return Transcribe(POCKETSPHINX)(flat())
+
+
+def flat() -> dict[str, list[Any]]:
+    """The utterances of the first conversation as flat columns."""
+    batch = segmented()
+    columns = {name: list(batch[name][0]) for name in ("utterance_id", "channel", "start", "end", "speech")}
+    return columns | {"conversation_id": ["call0"] * len(columns["speech"])}
+
+
+def assert_words_lie_inside(row: dict[str, list[Any]], batch: dict[str, list[Any]]) -> None:
+    for words, text, start, end in zip(row["words"], row["text_raw"], batch["start"], batch["end"], strict=True):
+        assert all(start <= word["start"] < word["end"] <= end for word in words)
+        assert all(one["end"] <= two["start"] for one, two in pairwise(words))
+        assert all(word["word"] == word["word"].strip() != "" for word in words)
+        assert " ".join(word["word"] for word in words) == text
+
+
+@pytest.fixture(params=["whisper", "whisper, a window each", "pocketsphinx"])
+def stage(request: pytest.FixtureRequest, tiny_whisper: str) -> Transcribe:
+    if request.param == "pocketsphinx":
+        return Transcribe(POCKETSPHINX)
+    return Transcribe(tiny_whisper, guard=False, windows="utterance" if "each" in request.param else "packed")
+
+
+def test_words_of_a_conversation_lie_inside_their_utterances(stage: Transcribe) -> None:
+    batch = segmented()
+    added = PerUtterance(stage)(batch)
+    assert set(added) == set(Transcribe.adds)
+    for index in range(2):
+        columns = {name: column[index] for name, column in added.items()}
+        assert {len(column) for column in columns.values()} == {len(batch["utterance_id"][index])}
+        assert_words_lie_inside(columns, {name: batch[name][index] for name in ("start", "end")})
+    assert sum(len(words) for words in added["words"][0]) > 10
+    assert set(added["recogniser"][0]) == {stage.model}
+    for text, reason, logprob in zip(
+        *(added[n][0] for n in ("text_raw", "text_reason", "avg_logprob")), strict=True
+    ):
+        assert (text == "") == (reason is not None)
+        assert logprob <= 0 or math.isnan(logprob)
+
+
+def test_pocketsphinx_hears_what_was_said_in_each_utterance() -> None:
+    batch = flat()
+    added = heard_by_pocketsphinx()
+    said = [
+        (one["start"] - 30.0, word["word"].lower()) for one in reference("bicycle_repair") for word in one["words"]
+    ]
+    hits = total = 0
+    for words, start, end in zip(added["words"], batch["start"], batch["end"], strict=True):
+        mine = {word for at, word in said if start - 0.3 <= at <= end}
+        hits += sum(word["word"] in mine for word in words)
+        total += len(words)
+    assert hits / total > 0.7
+
+
+def test_given_words_are_used_as_they_are_and_nothing_is_recognised() -> None:
+    batch = flat()
+    count = len(batch["speech"])
+    words = [{"word": "Hello?", "start": 1.0, "end": 2.0, "probability": None}]
+    batch |= {"given_text": ["Hello?"] + [""] * (count - 1), "given_words": [words] + [[]] * (count - 1)}
+    added = Transcribe("a model that does not exist")(batch)
+    assert added["text_raw"] == ["Hello?"] + [""] * (count - 1)
+    assert added["words"] == [words] + [[]] * (count - 1)
+    assert set(added["recogniser"]) == {GIVEN}
+    assert added["question"] == [True] + [False] * (count - 1)
+    assert added["text_reason"] == [None] + ["no words in the given transcript"] * (count - 1)
+    assert set(added["language"]) == {"und"}
+
+
+def test_what_was_not_given_is_recognised_beside_what_was(tiny_whisper: str) -> None:
+    batch = flat()
+    count = len(batch["speech"])
+    alone = Transcribe(tiny_whisper, guard=False, windows="utterance")(batch)
+    given = [[] if index % 2 else None for index in range(count)]
+    batch |= {"given_text": [None if one is None else "" for one in given], "given_words": given}
+    mixed = Transcribe(tiny_whisper, guard=False, windows="utterance")(batch)
+    for index in range(count):
+        assert mixed["recogniser"][index] == (GIVEN if index % 2 else tiny_whisper)
+        if not index % 2:
+            assert mixed["words"][index] == alone["words"][index]
+
+
+def test_given_text_without_marks_is_read_by_its_words() -> None:
+    texts = ["what time is it", "no idea", "do you know"]
+    batch = {
+        "speech": [b"\0\0"] * 3,
+        "given_text": texts,
+        "given_words": [[], [], []],
+        "conversation_id": ["a"] * 3,
+    }
+    assert Transcribe()(batch)["question"] == [True, False, True]
+    batch["given_text"] = ["what time is it.", "no idea?", "do you know"]
+    assert Transcribe()(batch)["question"] == [False, True, False]
+
+
+def test_text_that_is_not_believed_leaves_the_row_with_the_reason(tiny_whisper: str) -> None:
+    t = np.arange(3 * 16000) / 16000
+    loud = to_pcm((0.1 * np.sin(2 * np.pi * 300 * t)).astype(np.float32)).tobytes()
+    faint = to_pcm((0.0005 * np.sin(2 * np.pi * 300 * t)).astype(np.float32)).tobytes()
+    batch = {"speech": [loud, faint, loud[:6400]]}
+    added = Transcribe(tiny_whisper, language="en", windows="utterance")(batch)
+    assert added["text_raw"][0] != ""
+    assert added["text_raw"][1:] == ["", ""]
+    assert added["words"][1:] == [[], []]
+    assert added["text_reason"][0] is None
+    assert added["text_reason"][1].startswith("text on near-silence")
+    assert added["text_reason"][2] == "6 words in 0.2 s"
+    assert added["question"][1:] == [False, False]
+    unguarded = Transcribe(tiny_whisper, language="en", windows="utterance", guard=False)(batch)
+    assert all(unguarded["text_raw"])
+    assert unguarded["text_reason"] == [None] * 3
+
+
+def test_an_utterance_without_samples_keeps_its_row(stage: Transcribe) -> None:
+    added = stage({"speech": [b"", b""]})
+    assert added["text_raw"] == ["", ""]
+    assert added["text_reason"] == ["no samples", "no samples"]
+    assert stage({"speech": []}) == {name: [] for name in Transcribe.adds}
+
+
+def test_language_is_told_once_a_conversation_or_taken_as_given(tiny_whisper: str) -> None:
+    batch = flat()
+    detected = set(Transcribe(tiny_whisper)(batch)["language"])
+    assert len(detected) == 1
+    assert detected <= set(LANGUAGE_CODES)
+    assert set(Transcribe(tiny_whisper, language="de")(batch)["language"]) == {"de"}
+
+
+def test_pocketsphinx_refuses_another_language() -> None:
+    with pytest.raises(DailytalkError, match="English only, not de"):
+        Transcribe(POCKETSPHINX, language="de")(flat())
+    assert set(heard_by_pocketsphinx()["language"]) == {"en"}
+
+
+def test_each_utterance_has_its_row_whatever_shares_its_window(tiny_whisper: str) -> None:
+    batch = flat()
+    packed = Transcribe(tiny_whisper, guard=False)(batch)
+    apart = Transcribe(tiny_whisper, guard=False, windows="utterance")(batch)
+    assert all(apart["text_raw"])
+    # The tiny model says six words a window: one for each speaker, or one for each utterance.
+    assert sum(map(len, apart["words"])) == 6 * len(batch["speech"])
+    assert sum(map(len, packed["words"])) == 6 * 2
+    order = list(reversed(range(len(batch["speech"]))))
+    turned = Transcribe(tiny_whisper, guard=False, windows="utterance")(
+        {name: [column[index] for index in order] for name, column in batch.items()}
+    )
+    assert [turned["words"][index] for index in order] == apart["words"]
+
+
+def test_a_flat_dataset_needs_nothing_but_speech(tiny_whisper: str) -> None:
+    dataset = Dataset.from_dict({"speech": [*flat()["speech"][:3], b""]})
+    mapped = Transcribe(tiny_whisper, guard=False).map(dataset)
+    assert mapped.features == dataset.features | Transcribe.adds
+    for row in mapped:
+        length = len(row["speech"]) / 32000
+        assert all(0 <= word["start"] < word["end"] <= length for word in row["words"])
+    assert [bool(text) for text in mapped["text_raw"]] == [True, True, True, False]
+
+
+def test_preflight_finds_the_model_without_loading_it(tiny_whisper: str, tmp_path: Any) -> None:
+    Transcribe(tiny_whisper).preflight()
+    Transcribe(POCKETSPHINX).preflight()
+    with pytest.raises(ModelMissing):
+        Transcribe(str(tmp_path)).preflight()
+    assert Transcribe(tiny_whisper).models() == {"recogniser": tiny_whisper}
+
+
+def test_unknown_windows_are_refused_at_once() -> None:
+    with pytest.raises(ValueError, match="windows must be one of"):
+        Transcribe(windows="some")

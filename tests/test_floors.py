@@ -1,0 +1,75 @@
+"""The architecture, held by a test: imports only point down, files stay short, and each says what it is for."""
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).parents[1] / "dailytalk_contiguous"
+FILES = sorted(PACKAGE.rglob("*.py"))
+MAX_LINES = 300
+
+#: Floor of each folder or module right below the package; what lies on one may import what is not above it.
+FLOORS = {"core": 0, "models": 1, "stages": 2, "engine": 3, "sources": 3, "pipeline": 3, "publish": 3, "learn": 3}
+FLOORS |= {"cli": 4, "apps": 4}
+TOP = max(FLOORS.values())  # the package itself is what everything is seen through
+
+
+def floor(module: str) -> int:
+    """Floor of a dotted name in the package; what the package itself defines is at the top."""
+    return FLOORS.get((*module.split("."), "")[1], TOP)
+
+
+def module_of(path: Path) -> str:
+    parts = (PACKAGE.name, *path.relative_to(PACKAGE).with_suffix("").parts)
+    return ".".join(part for part in parts if part != "__init__")
+
+
+def imports(tree: ast.Module) -> Iterator[str]:
+    """Modules of the package that are imported, on any line; relative imports as `.`."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            base = "." if node.level else str(node.module)
+            names = [f"{base}.{alias.name}" for alias in node.names] if base == PACKAGE.name else [base]
+        else:
+            continue
+        yield from (name for name in names if name == "." or name.split(".")[0] == PACKAGE.name)
+
+
+def arrows_up(module: str, tree: ast.Module) -> list[str]:
+    return [name for name in imports(tree) if name == "." or floor(name) > floor(module)]
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_imports_are_absolute_and_only_point_down(path: Path) -> None:
+    assert arrows_up(module_of(path), ast.parse(path.read_text(encoding="utf-8"))) == []
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_a_file_is_short_and_says_what_it_is_for(path: Path) -> None:
+    text = path.read_text(encoding="utf-8")
+    assert len(text.splitlines()) <= MAX_LINES
+    assert ast.get_docstring(ast.parse(text))
+
+
+def test_an_arrow_up_is_seen_wherever_it_stands() -> None:
+    for line in (
+        "from dailytalk_contiguous.stages.base import Stage",
+        "import dailytalk_contiguous.cli.main",
+        "from dailytalk_contiguous import engine",
+        "def f():\n    from dailytalk_contiguous.models import whisper",
+        "from . import audio",
+        "from ..models.whisper import Whisper",
+        "from dailytalk_contiguous import __version__",
+    ):
+        assert arrows_up("dailytalk_contiguous.core.audio", ast.parse(line)), line
+    fine = "import numpy\nfrom dailytalk_contiguous.core.spans import Span\nfrom dailytalk_contiguous import core"
+    assert arrows_up("dailytalk_contiguous.core.audio", ast.parse(fine)) == []
+
+
+def test_every_part_of_the_package_has_a_floor() -> None:
+    parts = {path.relative_to(PACKAGE).parts[0].removesuffix(".py") for path in FILES} - {"__init__", "__main__"}
+    assert parts <= set(FLOORS)
