@@ -5,16 +5,22 @@ from typing import NamedTuple
 
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.models.acoustic_affect import ACOUSTIC_ESTIMATE
+from dailytalk_contiguous.models.engines import CLONE
 from dailytalk_contiguous.models.recogniser import POCKETSPHINX
 from dailytalk_contiguous.stages.affect import RateAffect
+from dailytalk_contiguous.stages.align import Align
 from dailytalk_contiguous.stages.base import PerUtterance, Stage
 from dailytalk_contiguous.stages.bucket import Bucket, Corpus
+from dailytalk_contiguous.stages.finish import Finish
 from dailytalk_contiguous.stages.match_transcript import MatchTranscript
 from dailytalk_contiguous.stages.prosody import MeasureProsody
 from dailytalk_contiguous.stages.punctuate import Punctuate
+from dailytalk_contiguous.stages.reconstruct import Reconstruct
 from dailytalk_contiguous.stages.segment import Segment
+from dailytalk_contiguous.stages.speak import Speak
 from dailytalk_contiguous.stages.tag import Tag
 from dailytalk_contiguous.stages.transcribe import Transcribe
+from dailytalk_contiguous.stages.voice import ChooseVoice
 
 
 class Profile(NamedTuple):
@@ -22,16 +28,24 @@ class Profile(NamedTuple):
 
     asr_model: str
     affect_model: str
+    tts: str
+    aligner: str
     about: str
 
 
 PROFILES = {
     "standard": Profile(
-        Transcribe.model, RateAffect.model, "Whisper and audEERING's affect model, downloaded once"
+        Transcribe.model,
+        RateAffect.model,
+        "fish",
+        Transcribe.model,
+        "Whisper and audEERING's affect model, downloaded once; Fish Audio speaks",
     ),
     "embedded": Profile(
         POCKETSPHINX,
         ACOUSTIC_ESTIMATE,
+        "espeak",
+        "",
         "a preview with nothing to download: pocketsphinx hears clear English readers well and telephone talk "
         "badly, and affect is an estimate from sound and words",
     ),
@@ -106,3 +120,80 @@ def measuring(settings: TagSettings) -> tuple[Stage, ...]:
     """The stages of `tagging` up to the buckets: what `robust` needs of the whole corpus first."""
     stages = tagging(settings)
     return stages[: next(index for index, stage in enumerate(stages) if isinstance(stage, Bucket))]
+
+
+@dataclass(frozen=True)
+class SpeakSettings:
+    """What `dailytalk speak` computes, and what it may spend. Empty names are those of the profile."""
+
+    profile: str = "standard"
+    tts: str = ""
+    tts_model: str = ""
+    voice: str = ""
+    revoice: str = "left"
+    timeline: str = "anchor"
+    sample_rate: int = 24000
+    temperature: float = 0.7
+    top_p: float = 0.7
+    tag_map: tuple[tuple[str, str], ...] = ()
+    variants: int = 1
+    candidates: int = 1
+    tries: int = 3
+    verify: bool = False
+    asr_model: str = ""
+    no_text: str = "drop"
+    on_failure: str = "hold"
+    cache: str = ""
+    concurrency: int = 5
+    max_cost: float | None = None
+    device: str = "auto"
+
+    def __post_init__(self) -> None:
+        if self.profile not in PROFILES:
+            raise DailytalkError(f"there is no profile {self.profile!r}", f"choose one of {', '.join(PROFILES)}")
+
+    @property
+    def engine(self) -> str:
+        """The synthesiser's name."""
+        return self.tts or PROFILES[self.profile].tts
+
+    @property
+    def aligner(self) -> str:
+        """The recogniser that times and verifies synthesised speech; empty for none."""
+        return self.asr_model or PROFILES[self.profile].aligner
+
+
+def saying(settings: SpeakSettings) -> Speak:
+    """The stage that says utterances anew."""
+    return Speak(
+        engine=settings.engine,
+        model=settings.tts_model,
+        voice=settings.voice,
+        revoice=settings.revoice,
+        sample_rate=settings.sample_rate,
+        temperature=settings.temperature,
+        top_p=settings.top_p,
+        tag_map=settings.tag_map,
+        variants=settings.variants,
+        candidates=settings.candidates,
+        tries=settings.tries,
+        verify=(settings.aligner or POCKETSPHINX) if settings.verify else "",
+        no_text=settings.no_text,
+        on_failure=settings.on_failure,
+        cache=settings.cache,
+        concurrency=settings.concurrency,
+        max_cost=settings.max_cost,
+        device=settings.device,
+    )
+
+
+def speaking(settings: SpeakSettings, provenance: str = "{}") -> tuple[Stage, ...]:
+    """The stages from a transcript to finished stereo conversations. `provenance` goes into every row."""
+    clone = (ChooseVoice(revoice=settings.revoice),) if settings.voice == CLONE else ()
+    return (
+        *clone,
+        PerUtterance(saying(settings)),
+        Reconstruct(mode=settings.timeline, sample_rate=settings.sample_rate, revoice=settings.revoice),
+        Align(revoice=settings.revoice, recogniser=settings.aligner, device=settings.device),
+        Finish(revoice=settings.revoice, provenance=provenance),
+    )

@@ -1,4 +1,4 @@
-"""Folders of short recordings, and runs of `tag` over them, for tests of the sources, the engine and the command."""
+"""Folders of short recordings, and runs of `tag` over them: for tests of sources, the engine and the command."""
 
 import json
 import os

@@ -35,7 +35,9 @@ def guarded(program: str, command: Callable[[], int]) -> int:
         return code
 
     try:
-        return command()
+        code = command()
+        sys.stdout.flush()  # here, where a reader that went away can still be dealt with
+        return code
     except typer.Exit as leave:
         return leave.exit_code
     except (typer.Abort, KeyboardInterrupt):

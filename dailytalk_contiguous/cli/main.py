@@ -9,6 +9,8 @@ from huggingface_hub.utils import logging
 
 from dailytalk_contiguous.cli.doctor import doctor
 from dailytalk_contiguous.cli.errors import STOPPED, guarded
+from dailytalk_contiguous.cli.export import check, export
+from dailytalk_contiguous.cli.speak import build, speak
 from dailytalk_contiguous.cli.tag import tag
 
 app = typer.Typer(
@@ -18,6 +20,10 @@ app = typer.Typer(
     add_completion=False,
 )
 app.command()(tag)
+app.command()(speak)
+app.command()(build)
+app.command()(export)
+app.command()(check)
 app.command()(doctor)
 
 

@@ -51,7 +51,7 @@ SOURCE = Features(
 )
 
 #: Columns with one value a conversation that utterance stages may ask for; exploding repeats them.
-CONVERSATION_COLUMNS = frozenset({"conversation_id", "recording_id"})
+CONVERSATION_COLUMNS = frozenset({"conversation_id", "recording_id", "sample_rate", "voice_wav", "voice_text"})
 
 #: Prosodic measures in the order in which transcripts show them.
 PROSODY = ("rms", "zcr", "f0_mean", "f0_std", "speech_rate", "voiced_fraction")

@@ -37,7 +37,12 @@ class Work:
 
 
 def features_of(stages: Sequence[Stage]) -> Features:
-    """The columns of a shard: those of the source and all that the stages add, but for the transient ones."""
+    """The columns of a shard: those of the source and all that the stages add, but for the transient ones.
+
+    Where the last stage is `final`, its columns alone.
+    """
+    if stages and stages[-1].final:
+        return stages[-1].adds
     columns = dict(SOURCE)
     for stage in stages:
         columns |= {name: feature for name, feature in stage.adds.items() if name not in stage.transient}
@@ -114,16 +119,15 @@ def _resume(
         if entry is not None and entry.reject and standing == len(entry.chain):
             settled[name] = entry
             continue
+        if stages[-1].final and standing < len(stages):
+            standing = 0  # what lies between was not kept
         work = Work(dict(row), standing, list(entry.seconds[:standing]) if entry else [])
         if standing and path is not None:
             if path not in stored:
                 stored[path] = read_rows(path, columns)
-            work.row |= {
-                column: stored[path][name][column]
-                for stage in stages[:standing]
-                for column in stage.adds
-                if column not in stage.transient
-            }
+            # The source's columns are today's: a recording may have been moved.
+            made = set(features_of(stages[:standing])) - (set() if stages[-1].final else set(SOURCE))
+            work.row |= {column: value for column, value in stored[path][name].items() if column in made}
         works.append(work)
     return works, settled
 
@@ -158,6 +162,8 @@ def _run(works: list[Work], stages: Sequence[Stage], progress: Progress) -> list
                 break
             except BadInput as error:
                 work = works.pop(error.row if error.row is not None else 0)
+                if error.retry:
+                    work.row["input_digest"] = ""  # of no input: the next run tries again
                 results.append((work, Reject(work.name, stage.name, error.reason, error.remedy)))
         wall = time.perf_counter() - started
         for position, work in enumerate(works):

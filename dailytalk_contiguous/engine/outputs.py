@@ -23,6 +23,9 @@ from dailytalk_contiguous.stages.base import Stage, source_digest
 TRANSCRIPT, NEW_TRANSCRIPT = "transcript.jsonl", "transcript.new.jsonl"
 REJECTS, RUN = "rejects.jsonl", "run.json"
 
+#: Stages of `dailytalk speak`, which may share the work folder: what it wrote of itself is left as it is.
+SPOKEN_STAGES = frozenset({"transcript", "ChooseVoice", "Speak", "Reconstruct", "Align", "Finish"})
+
 #: Notes on recordings that run.json repeats; all of them are in the shards.
 NOTES_KEPT = 200
 
@@ -87,13 +90,18 @@ def write_outputs(
     tally.rejects = [*problems, *tally.rejects]
     write_lines(
         out / REJECTS,
-        (json.dumps(reject.as_dict(), ensure_ascii=False) + "\n" for reject in tally.rejects),
+        [
+            *(json.dumps(reject.as_dict(), ensure_ascii=False) + "\n" for reject in tally.rejects),
+            *_spoken_rejects(out),
+        ],
     )
     record = _record(tally, stages, len(problems), about) | {
         "transcript": target.name,
         "transcript_sha256": before.get("transcript_sha256") if edited and before else digest.hexdigest(),
         "fingerprint": fingerprint,
     }
+    if before and "speak" in before:
+        record["speak"] = before["speak"]
     write_text(out / RUN, json.dumps(record, indent=1, ensure_ascii=False) + "\n")
     return record
 
@@ -113,6 +121,14 @@ def _edited(out: Path, before: Mapping[str, Any] | None) -> bool:
     if not path.exists():
         return False
     return before is None or before.get("transcript_sha256") != _sha256(path)
+
+
+def _spoken_rejects(out: Path) -> list[str]:
+    """The lines of rejects.jsonl that `dailytalk speak` wrote."""
+    if not (out / REJECTS).is_file():
+        return []
+    lines = (out / REJECTS).read_text(encoding="utf-8").splitlines(keepends=True)
+    return [line for line in lines if json.loads(line)["stage"] in SPOKEN_STAGES]
 
 
 def _all_there(out: Path, record: Mapping[str, Any]) -> bool:

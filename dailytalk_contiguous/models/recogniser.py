@@ -4,8 +4,10 @@ from collections.abc import Sequence
 from typing import NamedTuple, Protocol
 
 import numpy as np
+import soxr
 from numpy.typing import NDArray
 
+from dailytalk_contiguous.core.audio import ANALYSIS_RATE
 from dailytalk_contiguous.core.packing import Word
 
 #: The recogniser of the embedded profile: its English model comes in its wheel.
@@ -51,6 +53,14 @@ def load_recogniser(model: str, device: str, compute_type: str, beam: int, batch
     from dailytalk_contiguous.models.whisper import load_whisper
 
     return load_whisper(model, device, compute_type, beam, batch_windows)
+
+
+def recognise_at(model: str, device: str, samples: Samples, sample_rate: int, language: str) -> list[Word]:
+    """The words that `model` hears in samples of any rate, in their seconds; `und` has the language told first."""
+    recogniser = load_recogniser(model, device, "auto", 5, 16)
+    signal = np.asarray(soxr.resample(samples, sample_rate, ANALYSIS_RATE), np.float32)
+    known = language if language != "und" else recogniser.detect_language(signal)
+    return recogniser.transcribe([signal], [known])[0].words
 
 
 def find_recogniser(model: str) -> None:

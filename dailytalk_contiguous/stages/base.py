@@ -37,6 +37,7 @@ class Stage:
         uses: columns that are used if they are there.
         adds: the columns that a call returns, and their types.
         transient: those of `adds` that are too heavy to be stored; `restore` makes them again.
+        final: whether nothing but the columns of this stage, the last one, is kept.
         batch_rows: rows a batch in `map`. A batch of binaries must stay under 2 GB.
     """
 
@@ -44,6 +45,7 @@ class Stage:
     uses: ClassVar[tuple[str, ...]] = ()
     adds: ClassVar[Features] = Features({})
     transient: ClassVar[tuple[str, ...]] = ()
+    final: ClassVar[bool] = False
     batch_rows: ClassVar[int] = 64
 
     def __call__(self, batch: Batch) -> Batch:
@@ -206,7 +208,7 @@ def model_digest(model: str) -> str:
     folder = Path(model)
     if not folder.is_dir():
         return model
-    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    files = sorted(path for path in folder.iterdir() if path.is_file())
     told = [(path.relative_to(folder).as_posix(), path.stat().st_size, path.stat().st_mtime_ns) for path in files]
     return hashlib.sha256(json.dumps(told).encode()).hexdigest()
 

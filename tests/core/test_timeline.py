@@ -249,6 +249,11 @@ def test_overlapping_kept_utterances_are_one_block_and_new_ones_follow_each_othe
     assert rebuilt.duration == pytest.approx(9.0)
 
 
+def test_a_piece_said_anew_parts_the_kept_pieces_of_its_run() -> None:
+    run = [Event("left", 0, 5, 5, 0, True), Event("left", 5, 10, 20, 0), Event("left", 10, 12, 2, 0, True)]
+    assert rebuild(run, 12.0).starts == pytest.approx([0.0, 5.0, 25.0])
+
+
 def test_an_empty_conversation_keeps_its_length() -> None:
     assert rebuild([], 12.5) == ([], 12.5)
     assert rebuild([], 12.5, "sequential", 24000) == ([], 12.5)

@@ -139,6 +139,11 @@ def test_offset_distance_is_how_far_offsets_moved() -> None:
     assert compare(events, [0, 2.2, 4.4], 7, 7)["offset_distance"] == pytest.approx(0.05)
 
 
+def test_a_pause_that_shrinks_makes_no_backchannel_of_what_the_other_said_in_it() -> None:
+    events = [anew(0, 2, 2), kept(1.9, 2.25), anew(2.3, 4, 1.7)]
+    assert compare(events, [0, 1.9, 2.1], 5, 5)["offset_distance"] == pytest.approx(0.1)
+
+
 def test_a_shorter_backchannel_that_stays_inside_has_kept_its_overlap() -> None:
     events = [kept(0, 10), anew(4, 5, 0.5)]
     assert compare(events, [0, 4], 11, 11)["overlap_kept"] == pytest.approx(1)

@@ -6,7 +6,7 @@ import threading
 import time
 import traceback
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 
@@ -62,10 +62,8 @@ def raw_server(serve: Callable[[socket.socket], None]) -> Iterator[str]:
                     return
                 with connection:
                     connection.recv(65536)
-                    try:
+                    with suppress(OSError):
                         serve(connection)
-                    except OSError:
-                        pass
 
         threading.Thread(target=run, daemon=True).start()
         yield f"http://127.0.0.1:{listener.getsockname()[1]}"
@@ -102,7 +100,7 @@ def test_what_somebody_must_mend_stops_at_once_and_says_how(status: str, hint: s
 
 def test_what_never_passes_fails_this_line_only() -> None:
     with TtsServer(faults={"500": 1.0}) as server:
-        with pytest.raises(SynthesisFailed, match="answered 500 .* at the last of 3 tries"):
+        with pytest.raises(SynthesisFailed, match=r"answered 500 .* at the last of 3 tries"):
             ask(client(server.url, tries=3))
         assert len(server.asked) == 3
 
@@ -237,9 +235,7 @@ def test_the_token_is_in_no_message_traceback_or_log(fault: str, caplog: pytest.
     error: BaseException | None = caught.value
     while error is not None:  # also what `from None` would only have hidden
         for frame in traceback.StackSummary.extract(traceback.walk_tb(error.__traceback__), capture_locals=True):
-            told.write(
-                str(frame.locals) if frame.name != "test_the_token_is_in_no_message_traceback_or_log" else ""
-            )
+            told.write("" if frame.name.startswith("test_") else str(frame.locals))
         told.write("".join(traceback.format_exception(error)) + repr(error))
         error = error.__context__
     told.write(caplog.text + repr(service._token) + str(vars(service)))
@@ -247,12 +243,14 @@ def test_the_token_is_in_no_message_traceback_or_log(fault: str, caplog: pytest.
 
 
 def test_a_service_that_repeats_the_token_does_not_make_us_show_it() -> None:
+    def repeats(reply: Reply) -> bytes:
+        raise ShortRead(f"said {TOKEN}")
+
     with TtsServer() as server, pytest.raises(DailytalkError) as caught:
         ask(client(server.url, token="another-token"))
     assert "another-token" not in str(caught.value)
-    with pytest.raises(SynthesisFailed) as failed, TtsServer() as server:
-        service = client(server.url, tries=1)
-        service.post(FISH, BODY, {}, lambda reply: (_ for _ in ()).throw(ShortRead(f"said {TOKEN}")))
+    with TtsServer() as server, pytest.raises(SynthesisFailed) as failed:
+        ask(client(server.url, tries=1), repeats)
     assert TOKEN not in str(failed.value)
 
 
@@ -278,3 +276,15 @@ def test_an_address_that_is_no_plain_url_is_refused_without_being_shown(url: str
     with pytest.raises(DailytalkError, match="http or https URL") as caught:
         client(url)
     assert "secret" not in str(caught.value)
+
+
+def test_no_more_requests_are_under_way_than_allowed() -> None:
+    with TtsServer(latency=0.01) as server:
+        service = Client("The service", server.url, Token(TOKEN, "A_TOKEN"), most_at_once=2)
+        threads = [threading.Thread(target=ask, args=(service,)) for _ in range(8)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert server.purchases.total() == 8
+        assert server.busiest <= 2

@@ -49,7 +49,7 @@ def test_cuts_are_found_once_and_then_remembered_for_the_same_recording_only(tmp
     first = cuts(struct_of(path), 8.0, 3.0, "a")
     path.unlink()
     assert cuts(struct_of(path), 8.0, 3.0, "a") == first
-    with pytest.raises(OSError, match="call.wav"):
+    with pytest.raises(OSError, match="call"):
         cuts(struct_of(path), 8.0, 3.0, "b")
 
 

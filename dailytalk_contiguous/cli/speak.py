@@ -1,0 +1,168 @@
+"""`dailytalk speak` and `dailytalk build`: finished stereo conversations from a transcript, or from recordings."""
+
+import contextlib
+import inspect
+import io
+import json
+import shlex
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, Any, get_type_hints
+
+import typer
+from rich.console import Console
+
+from dailytalk_contiguous.cli import show_spoken
+from dailytalk_contiguous.cli.options import one_of
+from dailytalk_contiguous.cli.progress import bar
+from dailytalk_contiguous.cli.tag import tag
+from dailytalk_contiguous.core.errors import DailytalkError
+from dailytalk_contiguous.core.schema import CHANNELS
+from dailytalk_contiguous.core.timeline import MODES
+from dailytalk_contiguous.engine.outputs import TRANSCRIPT
+from dailytalk_contiguous.engine.speaking import SpokenOutcome, estimate, read_script
+from dailytalk_contiguous.engine.speaking import speak as run_speaking
+from dailytalk_contiguous.models.engines import ENGINES
+from dailytalk_contiguous.pipeline import PROFILES, SpeakSettings
+from dailytalk_contiguous.stages.speak import NO_TEXT, ON_FAILURE
+
+
+def speak(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Work folder of dailytalk tag.")],
+    out: Annotated[Path | None, typer.Option(help="Where results go; by default, the same folder.")] = None,
+    profile: Annotated[str, typer.Option(help=f"Set of models: {', '.join(PROFILES)}.")] = "standard",
+    tts: Annotated[
+        str, typer.Option(help=f"Synthesiser: {', '.join(ENGINES)}.", show_default="the profile's")
+    ] = "",
+    tts_model: Annotated[str, typer.Option(help="Its model: s1, s2-pro, … ", show_default="the engine's")] = "",
+    voice: Annotated[
+        str,
+        typer.Option(help="Id of a voice, or clone: the conversation's own speaker.", show_default="the engine's"),
+    ] = "",
+    temperature: Annotated[float, typer.Option(min=0, max=1, help="For engines that have it.")] = 0.7,
+    top_p: Annotated[float, typer.Option(min=0, max=1, help="For engines that have it.")] = 0.7,
+    map_tag: Annotated[
+        list[str] | None, typer.Option(metavar="TAG=OTHER", help="Send OTHER where a line has TAG.")
+    ] = None,
+    timeline: Annotated[str, typer.Option(help=f"How turns are placed: {', '.join(MODES)}.")] = "anchor",
+    revoice: Annotated[str, typer.Option(help="Whose voice is made anew: left or right.")] = "left",
+    sample_rate: Annotated[str, typer.Option(help="Hz of the result, or source for the recording's.")] = "24000",
+    cache: Annotated[
+        Path | None,
+        typer.Option(help="Where speech that was bought is kept.", show_default="the user's cache folder"),
+    ] = None,
+    concurrency: Annotated[int, typer.Option(min=1, help="Requests at a time.")] = 5,
+    max_cost: Annotated[float | None, typer.Option(min=0, help="USD that this run may spend.")] = None,
+    verify: Annotated[bool, typer.Option("--verify", help="Recognise every take and refuse wrong words.")] = False,
+    candidates: Annotated[int, typer.Option(min=1, help="Good takes to choose the best of.")] = 1,
+    variants: Annotated[int, typer.Option(min=1, help="Takes that utterances of one text are spread over.")] = 1,
+    tries: Annotated[int, typer.Option(min=1, help="Takes that may be refused before an utterance failed.")] = 3,
+    asr_model: Annotated[
+        str, typer.Option(help="Recogniser that times and verifies speech.", show_default="the profile's")
+    ] = "",
+    no_text: Annotated[str, typer.Option(help=f"Utterances without text: {', '.join(NO_TEXT)}.")] = "drop",
+    on_failure: Annotated[
+        str, typer.Option(help=f"Conversations with a failed utterance: {', '.join(ON_FAILURE)}.")
+    ] = "hold",
+    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+    prune: Annotated[bool, typer.Option("--prune", help="Drop results that are not in the transcript.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what it would cost, and buy nothing.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the outcome as JSON.")] = False,
+) -> None:
+    """Say one speaker anew, rebuild the timeline, align every word: finished stereo conversations.
+
+    Works from DIR/transcript.jsonl as you may have edited it. Tokens come from the environment (.env.example).
+    """
+    settings = SpeakSettings(
+        profile=profile,
+        tts=one_of("--tts", tts, ("", *ENGINES)),
+        tts_model=tts_model,
+        voice=voice,
+        revoice=one_of("--revoice", revoice, CHANNELS),
+        timeline=one_of("--timeline", timeline, MODES),
+        sample_rate=_rate(sample_rate),
+        temperature=temperature,
+        top_p=top_p,
+        tag_map=tuple(_pair(text) for text in map_tag or ()),
+        variants=variants,
+        candidates=candidates,
+        tries=tries,
+        verify=verify,
+        asr_model=asr_model,
+        no_text=one_of("--no-text", no_text, NO_TEXT),
+        on_failure=one_of("--on-failure", on_failure, ON_FAILURE),
+        cache=str(cache) if cache else "",
+        concurrency=concurrency,
+        max_cost=max_cost,
+        device=one_of("--device", device, ("auto", "cpu", "cuda")),
+    )
+    console = Console(stderr=as_json, highlight=False)
+    script = read_script(folder)
+    if dry_run:
+        found = estimate(script, settings)
+        if as_json:
+            print(json.dumps(asdict(found), indent=1))
+        else:
+            show_spoken.dry_run(console, script, found, settings)
+        raise typer.Exit(0)
+    command = {"command": shlex.join(["dailytalk", *sys.argv[1:]])}
+    with bar(console, quiet=as_json) as shown:
+        outcome = run_speaking(script, out or folder, settings, command, shown.progress, shown.planned, prune)
+    if as_json:
+        print(json.dumps(outcome.record, indent=1, ensure_ascii=False))
+    else:
+        show_spoken.outcome(console, outcome, out or folder)
+    raise typer.Exit(_exit_code(outcome))
+
+
+def build(**options: Any) -> None:
+    """From recordings to finished stereo conversations: `tag`, then `speak`, with the options of both."""
+    quiet = contextlib.redirect_stdout(io.StringIO()) if options["as_json"] else contextlib.nullcontext()
+    try:
+        with quiet:
+            tag(**{name: options[name] for name in inspect.signature(tag).parameters})
+    except typer.Exit as leave:
+        if leave.exit_code not in (0, 3):
+            raise
+    if options["dry_run"] and not (options["out"] / TRANSCRIPT).is_file():
+        return
+    spoken = {name: options[name] for name in inspect.signature(speak).parameters if name in options}
+    speak(folder=options["out"], **(spoken | {"out": None}))
+
+
+def _with_options_of_both() -> None:
+    """Give `build` the parameters of `tag` and of `speak`, once each, for typer to read."""
+    taken = dict(inspect.signature(tag).parameters)
+    for name, parameter in inspect.signature(speak).parameters.items():
+        if name not in ("folder", *taken):
+            taken[name] = parameter
+    ordered = sorted(taken.values(), key=lambda one: one.default is not inspect.Parameter.empty)
+    build.__signature__ = inspect.Signature(ordered)  # type: ignore[attr-defined]
+    hints = get_type_hints(speak, include_extras=True) | get_type_hints(tag, include_extras=True)
+    build.__annotations__ = {name: hints[name] for name in taken}
+
+
+_with_options_of_both()
+
+
+def _rate(text: str) -> int:
+    if text == "source":
+        return 0
+    if not text.isdigit() or not 8000 <= int(text) <= 96000:
+        raise DailytalkError(f"--sample-rate can't be {text!r}", "give 8000 to 96000, or source")
+    return int(text)
+
+
+def _pair(text: str) -> tuple[str, str]:
+    tag_name, sign, other = text.partition("=")
+    if not sign or not tag_name or not other:
+        raise DailytalkError(f"--map-tag can't be {text!r}", "give TAG=OTHER, such as determined=confident")
+    return tag_name, other
+
+
+def _exit_code(outcome: SpokenOutcome) -> int:
+    counts = outcome.record["counts"]
+    if not counts.get("conversations"):
+        return 1
+    return 3 if counts["rejects"] else 0

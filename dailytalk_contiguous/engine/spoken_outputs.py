@@ -1,0 +1,185 @@
+"""What `dailytalk speak` leaves beside its shards: sound files, transcript_shifted.jsonl, rejects, the record.
+
+A work folder may hold both halves of the work, so what the first half wrote of itself is kept: the record of this
+one is the key `speak` of run.json, and rejects.jsonl holds the rejects of both.
+"""
+
+import io
+import json
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import soundfile
+
+from dailytalk_contiguous.core.built import BUILT
+from dailytalk_contiguous.core.errors import Reject
+from dailytalk_contiguous.core.schema import AFFECT, PROSODY
+from dailytalk_contiguous.engine.files import write_atomically, write_lines, write_text
+from dailytalk_contiguous.engine.outputs import REJECTS, RUN, SPOKEN_STAGES, read_run
+from dailytalk_contiguous.engine.shards import Row, read_entries, read_rows
+from dailytalk_contiguous.engine.transcript import number, to_json
+from dailytalk_contiguous.stages.base import Stage
+
+SHIFTED, AUDIO = "transcript_shifted.jsonl", "audio"
+
+#: What the name of a finished sound file ends in.
+EDITED = "_edited.wav"
+
+_PROSODY_BUCKETS = ("energy", "rate", "zcr", "pitch", "pitch_var")
+
+
+def write_spoken(
+    out: Path,
+    paths: Sequence[Path],
+    made: set[Path],
+    stages: Sequence[Stage],
+    rejects: Sequence[Reject],
+    about: Mapping[str, Any],
+) -> dict[str, Any]:
+    """Write the outputs of finished shards `paths`, of which this run made `made`; returns the record."""
+    tally: Counter[str] = Counter()
+    failed = list(rejects)
+    sums: defaultdict[str, float] = defaultdict(float)
+    seconds: dict[str, float] = {}
+    wanted: set[Path] = set()
+
+    def lines() -> Iterator[str]:
+        first = 0
+        for path in paths:
+            rows = read_rows(path, list(BUILT))
+            for name, entry in (read_entries(path) or {}).items():
+                for stage, took in zip(stages, entry.seconds, strict=False):
+                    seconds[stage.name] = seconds.get(stage.name, 0.0) + took
+                if entry.reject:
+                    failed.append(entry.reject)
+                    continue
+                wanted.add(_write_wav(out, rows[name], path in made))
+                failed.extend(_set_aside(rows[name]))
+                _count(rows[name], tally, sums)
+                for line in shifted(rows[name], first):
+                    first += 1
+                    yield to_json(line)
+
+    write_lines(out / SHIFTED, lines())
+    _drop_stale(out / AUDIO, wanted)
+    write_lines(out / REJECTS, _all_rejects(out, failed))
+    record = {
+        **about,
+        "counts": {**dict(tally), "rejects": len(failed)},
+        "hours": round(sums.get("duration", 0.0) / 3600, 5),
+        "cost": round(sums.get("cost", 0.0), 6),
+        "mean": {
+            name: round(sums[name] / tally["conversations"], 4)
+            for name in ("offset_distance", "overlap_kept", "duration_ratio")
+            if tally["conversations"] and np.isfinite(sums.get(name, np.nan))
+        },
+        "lost_speech_seconds": sums.get("lost_speech_seconds", 0.0),
+        "lost_sound_seconds": sums.get("lost_sound_seconds", 0.0),
+        "stages": [{"name": name, "seconds": round(took, 3)} for name, took in seconds.items()],
+    }
+    whole = (read_run(out) or {}) | {"speak": record}
+    write_text(out / RUN, json.dumps(whole, indent=1, ensure_ascii=False) + "\n")
+    return record
+
+
+def shifted(row: Row, first_id: int) -> Iterator[dict[str, Any]]:
+    """The lines of a finished conversation: the transcript's fields at their new times, then ours."""
+    words = row["alignments"]
+    for place, utterance in enumerate(row["utterances"]):
+        start, end = utterance["start"], utterance["end"]
+        yield {
+            "segment_id": first_id + place,
+            "audio_file": f"{AUDIO}/{row['conversation_id']}{EDITED}",
+            "channel": utterance["channel"],
+            "start": number(start, 3),
+            "end": number(end, 3),
+            "duration": None if start is None else round(end - start, 3),
+            "vad": {name: number(utterance[name], 4) for name in AFFECT},
+            "features": {name: number(utterance[name], 5) for name in PROSODY},
+            "vad_bucket": {name: utterance[f"{name}_bucket"] for name in AFFECT},
+            "prosody_bucket": {name: utterance[f"{name}_bucket"] for name in _PROSODY_BUCKETS},
+            "tag": utterance["tag"],
+            "text_raw": utterance["text_raw"],
+            "text": utterance["text"],
+            "tagged_text": utterance["tagged_text"],
+            "utterance_id": utterance["utterance_id"],
+            "conversation_id": row["conversation_id"],
+            "speaker": utterance["speaker"],
+            "rule": utterance["rule"],
+            "kind": utterance["kind"],
+            "source_channel": utterance["source_channel"],
+            "source_start": number(utterance["source_start"], 3),
+            "source_end": number(utterance["source_end"], 3),
+            "status": utterance["status"],
+            "reason": utterance["reason"],
+            "event": utterance["event"],
+            "source_event": utterance["source_event"],
+            "words": [
+                {**word, "start": round(word["start"], 4), "end": round(word["end"], 4)}
+                for word in words
+                if start is not None
+                and word["speaker"] == utterance["channel"]
+                and start - 1e-6 <= (word["start"] + word["end"]) / 2 <= end + 1e-6
+            ],
+            "synthesis": utterance["synthesis"],
+        }
+
+
+def wav_path(out: Path, conversation_id: str) -> Path:
+    """Where the sound of a conversation lies."""
+    return out / AUDIO / f"{conversation_id}{EDITED}"
+
+
+def _write_wav(out: Path, row: Row, is_new: bool) -> Path:
+    path = wav_path(out, row["conversation_id"])
+    if is_new or not path.is_file():
+        samples, rate = soundfile.read(io.BytesIO(row["audio"]["bytes"]), dtype="int16", always_2d=True)
+        write_atomically(path, lambda file: soundfile.write(file, samples, rate, "PCM_16", format="WAV"))
+    return path
+
+
+def _drop_stale(folder: Path, wanted: set[Path]) -> None:
+    """Remove sound files of conversations that are no part of the result any more."""
+    for path in folder.rglob(f"*{EDITED}") if folder.is_dir() else ():
+        if path not in wanted:
+            path.unlink()
+
+
+def _set_aside(row: Row) -> Iterator[Reject]:
+    """Utterances whose new voice is missing, in a conversation that was finished nevertheless."""
+    for utterance in row["utterances"]:
+        if utterance["reason"] and utterance["status"] in ("dropped", "kept-original"):
+            kept = utterance["status"] == "kept-original"
+            remedy = "the original voice is kept there" if kept else "room tone is laid there"
+            yield Reject(utterance["utterance_id"], "Speak", utterance["reason"], remedy)
+
+
+def _count(row: Row, tally: Counter[str], sums: defaultdict[str, float]) -> None:
+    tally["conversations"] += 1
+    tally["utterances"] += len(row["utterances"])
+    tally["words"] += len(row["alignments"])
+    for utterance in row["utterances"]:
+        tally[utterance["status"].replace("-", "_")] += 1
+        sums["cost"] += (utterance["synthesis"] or {}).get("cost") or 0.0
+    sums["duration"] += row["duration"]
+    for name in ("offset_distance", "overlap_kept", "duration_ratio", "lost_speech_seconds", "lost_sound_seconds"):
+        value = row["timeline"][name]
+        # A conversation without a change of speaker, or without overlap, has nothing that could be lost.
+        perfect = 1.0 if name in ("overlap_kept", "duration_ratio") else 0.0
+        sums[name] += perfect if value is None or not np.isfinite(value) else value
+
+
+def _all_rejects(out: Path, own: Sequence[Reject]) -> Iterator[str]:
+    """The rejects of the first half as they stand, then ours."""
+    try:
+        before = (out / REJECTS).read_text(encoding="utf-8").splitlines()
+    except FileNotFoundError:
+        before = []
+    for text in before:
+        if json.loads(text)["stage"] not in SPOKEN_STAGES:
+            yield text + "\n"
+    for reject in own:
+        yield to_json(reject.as_dict())

@@ -1,0 +1,265 @@
+"""Fish Audio, in the cloud or a fish-speech server of one's own with the same paths.
+
+Facts: https://docs.fish.audio/api-reference (text-to-speech, and its stream with timestamps). The model's name is
+checked here because the service takes an unknown one for s2.1-pro without a word; word times come from the
+timestamp path, which a server of one's own may lack, and are kept only where they spell out the whole text.
+"""
+
+import binascii
+import itertools
+import json
+import os
+import unicodedata
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
+
+import msgpack
+import numpy as np
+from numpy.typing import NDArray
+
+from dailytalk_contiguous.core.errors import DailytalkError
+from dailytalk_contiguous.core.matching import split_words
+from dailytalk_contiguous.core.packing import Word, fit
+from dailytalk_contiguous.core.tag_lists import render
+from dailytalk_contiguous.models.http import Answer, Client, NotServed, Reply, ShortRead, Token
+from dailytalk_contiguous.models.synthesiser import Line, Spoken, SynthesisFailed, VoiceSample
+from dailytalk_contiguous.models.wav import read_wav
+
+PUBLIC_URL = "https://api.fish.audio"
+TOKENS = ("FISH_API_KEY", "BEARER_TOKEN")
+PLAIN_PATH, TIMES_PATH = "/v1/tts", "/v1/tts/stream/with-timestamp"
+
+#: How each model takes tags (see `core.tag_lists`), and USD for a million UTF-8 bytes of text.
+MODELS = {
+    "s1": ("fish-s1", 15.0),
+    "s2-pro": ("fish-s2", 15.0),
+    "s2.1-pro": ("fish-s2", 15.0),
+    "s2.1-pro-free": ("fish-s2", 0.0),
+}
+
+#: The voice of `VoiceSample`s, not one that the service knows.
+CLONE = "clone"
+
+#: The service's own defaults, sent so that a change of them there changes nothing here.
+FIXED = {"format": "wav", "normalize": True, "chunk_length": 300, "latency": "normal"}
+
+#: Statuses with which a server without the timestamp path answers.
+_ABSENT = frozenset({404, 405})
+
+#: Seconds by which the audio may be shorter than its alignment says: rounding, not a stream cut short.
+_ROUNDING_SECONDS = 0.5
+
+
+class Segment(NamedTuple):
+    """A stretch of the text with its times, in seconds of the whole audio."""
+
+    text: str
+    start: float
+    end: float
+
+
+class Sound(NamedTuple):
+    """What an answer holds: mono samples, rate in Hz, and the segments, if it tells any."""
+
+    samples: NDArray[np.float32]
+    sample_rate: int
+    segments: list[Segment]
+
+
+class Fish:
+    """A `Synthesiser`. Raises DailytalkError for settings that the service would not take, or take for others.
+
+    Args:
+        model: one of `MODELS`.
+        voice: the id of a voice of the service, or `clone`; empty: FISH_AUDIO_REFERENCE_ID, else the service's.
+        base_url: of the service; empty or None: FISH_AUDIO_BASE_URL, else the public one.
+        temperature, top_p: in [0, 1].
+        sample_rate: Hz to ask for. What comes is said in `Spoken`.
+        concurrency: requests at a time; 5 is what a new account may make.
+        timestamps: ask for word times.
+        usd_per_million_bytes: other price than that of `MODELS` (0 for a server of one's own).
+        client: transport with other timeouts or tries than the defaults; its address counts, not `base_url`.
+    """
+
+    engine = "fish"
+    deterministic = False
+
+    def __init__(
+        self,
+        model: str = "s1",
+        voice: str = "",
+        base_url: str | None = None,
+        temperature: float = 0.7,
+        top_p: float = 0.7,
+        sample_rate: int = 24000,
+        concurrency: int = 5,
+        timestamps: bool = True,
+        usd_per_million_bytes: float | None = None,
+        client: Client | None = None,
+    ) -> None:
+        if model not in MODELS:
+            raise DailytalkError(f"Fish Audio has no model {model!r}", f"choose one of {', '.join(MODELS)}")
+        for name, share in (("temperature", temperature), ("top_p", top_p)):
+            if not 0.0 <= share <= 1.0:
+                raise DailytalkError(f"{name} is {share}", "give a number from 0 to 1")
+        self.model = model
+        self.voice = voice or os.environ.get("FISH_AUDIO_REFERENCE_ID", "")
+        self.concurrency = concurrency
+        self.style, price = MODELS[model]
+        self._usd_per_byte = (price if usd_per_million_bytes is None else usd_per_million_bytes) / 1e6
+        self._token = Token.from_environment(*TOKENS)
+        base_url = base_url or os.environ.get("FISH_AUDIO_BASE_URL") or PUBLIC_URL
+        self._client = client or Client("Fish Audio", base_url, self._token, most_at_once=concurrency)
+        self._is_public = self._client.base_url == PUBLIC_URL
+        self._sampling = {"temperature": temperature, "top_p": top_p, "sample_rate": sample_rate}
+        self._timestamps = timestamps
+
+    def settings(self) -> dict[str, object]:
+        """What decides the sound. A server of one's own has other weights, wherever it listens."""
+        return {**FIXED, **self._sampling, "server": "public" if self._is_public else "own"}
+
+    def price(self, lines: Sequence[Line]) -> float:
+        return self._usd_per_byte * sum(len(self.rendered(line).encode()) for line in lines)
+
+    def rendered(self, line: Line) -> str:
+        """The text with its tag as the model reads it."""
+        return render(line.tag, line.text, self.style)
+
+    def preflight(self) -> None:
+        if self._is_public and not self._token:
+            raise DailytalkError("Fish Audio needs a token", f"set {self._token.variables} in the environment")
+
+    def speak(self, line: Line, samples: Sequence[VoiceSample] = ()) -> Spoken:
+        """Say a line. The cost counts every answer that began with 200, also those that broke off.
+
+        Raises SynthesisFailed and DailytalkError as `Client.post` does, and SynthesisFailed if the voice is to be
+        cloned and `samples` are missing: the service would say it in any voice.
+        """
+        if self.voice == CLONE and not samples:
+            raise SynthesisFailed("there is no sample of the voice to clone", "name a voice for these lines")
+        body, content_type = self._body(line, samples)
+        answer = self._ask(body, {"Content-Type": content_type, "model": self.model})
+        sound = answer.value
+        words = words_of(line.text, line.tag, sound.segments, len(sound.samples) / sound.sample_rate)
+        return Spoken(sound.samples, sound.sample_rate, words, answer.paid * self.price([line]))
+
+    def _body(self, line: Line, samples: Sequence[VoiceSample]) -> tuple[bytes, str]:
+        body: dict[str, Any] = {"text": self.rendered(line), **FIXED, **self._sampling}
+        if samples:
+            body["references"] = [{"audio": sample.wav, "text": sample.text} for sample in samples]
+            return msgpack.packb(body), "application/msgpack"
+        body["reference_id"] = self.voice or None
+        return json.dumps(body, ensure_ascii=False).encode(), "application/json"
+
+    def _ask(self, body: bytes, headers: dict[str, str]) -> Answer[Sound]:
+        if not self._timestamps:
+            return self._client.post(PLAIN_PATH, body, headers, read_plain)
+        try:
+            return self._client.post(TIMES_PATH, body, headers, read_events, absent=_ABSENT)
+        except NotServed:
+            # 404 also stands for an unknown voice: only a plain answer shows that it was the path.
+            answer = self._client.post(PLAIN_PATH, body, headers, read_plain)
+            self._timestamps = False
+            return answer
+
+
+def read_plain(reply: Reply) -> Sound:
+    """The sound of an answer that is a WAV. Raises ShortRead."""
+    samples, sample_rate = read_wav(reply.body)
+    return Sound(samples, sample_rate, [])
+
+
+def read_events(reply: Reply) -> Sound:
+    """The sound of an answer that is a stream of events with audio in base64 and alignments. Raises ShortRead."""
+    files: list[list[bytes]] = []
+    chunks: dict[int, list[Segment]] = {}
+    promised = 0.0
+    for event in _events(reply.body):
+        audio, alignment = _audio_of(event), event.get("alignment")
+        if audio[:4] == b"RIFF" or not files:  # where each chunk brings its own header, each is a file of its own
+            files.append([])
+        files[-1].append(audio)
+        if alignment:  # the newest of a chunk counts; one that is null takes nothing back
+            offset = float(event.get("chunk_audio_offset_sec") or 0.0)
+            chunks[int(event.get("chunk_seq") or 0)] = _segments(alignment, offset)
+            promised = max(promised, offset + float(alignment.get("audio_duration") or 0.0))
+    sounds = [read_wav(b"".join(parts)) for parts in files if any(parts)]
+    if not sounds:
+        raise ShortRead("its stream holds no audio")
+    samples = np.concatenate([part for part, _ in sounds])
+    sample_rate = sounds[0][1]
+    if len(samples) / sample_rate < promised - _ROUNDING_SECONDS:
+        raise ShortRead(f"its stream promises {promised:.2f} s and holds {len(samples) / sample_rate:.2f} s")
+    return Sound(samples, sample_rate, [segment for number in sorted(chunks) for segment in chunks[number]])
+
+
+def words_of(text: str, tag: str, segments: Sequence[Segment], seconds: float) -> list[Word] | None:
+    """The words of the text as written, with times from segments that may be cut and spelled in other ways.
+
+    None unless the letters and digits of the segments (with or without those of the tag before them) are just
+    those of the text: a guess about which word is which is worse than asking a recogniser. `seconds` is the length
+    of the audio, into which all words are fitted.
+    """
+    letters: list[tuple[str, float, float]] = []
+    for segment in segments:
+        own = _letters(segment.text)
+        step = (segment.end - segment.start) / max(1, len(own))
+        letters += [
+            (letter, segment.start + place * step, segment.start + (place + 1) * step)
+            for place, letter in enumerate(own)
+        ]
+    words = split_words(text)
+    wanted, spelled = _letters(text), "".join(letter for letter, _, _ in letters)
+    if tag and spelled == _letters(tag) + wanted:
+        letters = letters[len(_letters(tag)) :]
+    elif spelled != wanted:
+        return None
+    if not wanted:
+        return None
+    timed, at = [], 0
+    for word in words:
+        count = len(_letters(word))
+        timed.append(Word(word, letters[at][1], letters[at + count - 1][2], 1.0))
+        at += count
+    in_order = all(first.start <= second.start for first, second in itertools.pairwise(timed))
+    return fit(timed, seconds) if in_order else None
+
+
+def _events(body: bytes) -> Iterator[dict[str, Any]]:
+    """The JSON objects of an event stream (https://html.spec.whatwg.org/#server-sent-events)."""
+    for block in body.replace(b"\r\n", b"\n").split(b"\n\n"):
+        lines = [line[5:].strip() for line in block.split(b"\n") if line.startswith(b"data:")]
+        if not lines or lines == [b"[DONE]"]:
+            continue
+        try:
+            event = json.loads(b"\n".join(lines))
+        except ValueError:
+            raise ShortRead("its stream breaks off inside an event") from None
+        if not isinstance(event, dict):
+            raise ShortRead("its stream holds an event that is no object")
+        yield event
+
+
+def _audio_of(event: dict[str, Any]) -> bytes:
+    if "audio_base64" not in event:
+        said = event.get("message") or event.get("error") or "no audio in an event"
+        raise ShortRead(f"its stream says: {str(said)[:200]}")
+    try:
+        return binascii.a2b_base64(event["audio_base64"] or "", strict_mode=True)
+    except (TypeError, ValueError):
+        raise ShortRead("its stream holds audio that is no base64") from None
+
+
+def _segments(alignment: dict[str, Any], offset: float) -> list[Segment]:
+    try:
+        return [
+            Segment(str(part["text"]), offset + float(part["start"]), offset + float(part["end"]))
+            for part in alignment.get("segments") or []
+        ]
+    except (KeyError, TypeError, ValueError):
+        raise ShortRead("its stream holds an alignment without times") from None
+
+
+def _letters(text: str) -> str:
+    """Letters and digits only, without case or typographic variants."""
+    return "".join(filter(str.isalnum, unicodedata.normalize("NFKC", text).casefold()))

@@ -1,0 +1,297 @@
+"""POST to a paid service from many threads: what may be tried again is; what somebody must mend stops the run.
+
+Only 429, 5xx, timeouts, resets and answers that break off are tried again; everything else would fail again, at a
+price. Errors are told in our own words and raised outside of `except`: an exception of `requests` holds the
+request, and with it the token.
+"""
+
+import json
+import os
+import threading
+import time
+from collections.abc import Callable, Mapping
+from typing import Generic, NamedTuple, TypeVar, cast
+from urllib.parse import urlsplit
+
+import requests
+from requests.auth import AuthBase
+from urllib3.exceptions import HTTPError, NewConnectionError, ReadTimeoutError
+
+from dailytalk_contiguous.core.errors import DailytalkError
+from dailytalk_contiguous.models.pacing import LONGEST_RETRY_AFTER, Pace, backoff, retry_after
+from dailytalk_contiguous.models.synthesiser import SynthesisFailed
+
+_AGAIN = "run the same command again: what was bought is kept, and only the rest is asked for"
+_CHECK_ADDRESS = "check the network and the service's address"
+
+Value = TypeVar("Value")
+
+
+class ShortRead(Exception):
+    """An answer said 200 but is not whole: empty, cut short, or no audio. Raised by readers of `Client.post`."""
+
+
+class NotServed(Exception):
+    """The service has no such path (a status that the caller of `Client.post` named as `absent`)."""
+
+
+class Token(AuthBase):
+    """A bearer token that shows itself to the service only. An empty one sends no header at all."""
+
+    def __init__(self, token: str, variables: str) -> None:
+        self._token = token.strip()
+        self.variables = variables
+        # requests would show what it can't send in its error message.
+        if not (self._token.isascii() and self._token.isprintable()) or " " in self._token:
+            raise DailytalkError("the token holds characters that no header can carry", f"set {variables} anew")
+
+    @classmethod
+    def from_environment(cls, *variables: str) -> "Token":
+        """The token in the first of these environment variables that is set and not empty."""
+        token = next(filter(None, map(os.environ.get, variables)), "")
+        return cls(token, " or ".join(variables))
+
+    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
+        if self._token:
+            request.headers["Authorization"] = f"Bearer {self._token}"
+        return request
+
+    def __bool__(self) -> bool:
+        return bool(self._token)
+
+    def __repr__(self) -> str:
+        return "Token(***)" if self._token else "Token()"
+
+    def __reduce__(self) -> str:
+        raise TypeError("a token is not pickled: it would end in a file")
+
+    def hidden_in(self, text: str) -> str:
+        """The text without the token."""
+        return text.replace(self._token, "***") if self._token else text
+
+
+class Reply(NamedTuple):
+    """A whole answer with status 200."""
+
+    body: bytes
+    content_type: str
+
+
+class Answer(NamedTuple, Generic[Value]):
+    """What a reader made of a reply, and how many answers began with 200: each may be charged for."""
+
+    value: Value
+    paid: int
+
+
+class _Trouble(NamedTuple):
+    """Why a try gave nothing.
+
+    `after`: seconds that the service wants to be left alone. `slows`: all threads, not just this one. `paid`: the
+    answer began with 200. `final`: no use in trying again. `everywhere`: any other request would meet it too.
+    """
+
+    reason: str
+    remedy: str = _AGAIN
+    after: float | None = None
+    slows: bool = False
+    paid: bool = False
+    final: bool = False
+    everywhere: bool = False
+
+
+class Client:
+    """Sends POST requests to one service; any number of threads may use it at once.
+
+    Args:
+        service: its name, for messages.
+        base_url: `http` or `https`, with no user name in it.
+        token: sent as a bearer token.
+        connect_seconds, read_seconds: time to connect; and the longest silence while an answer is read.
+        total_seconds: time for one whole answer, however steadily it drips.
+        most_at_once: requests at a time; other threads wait. Waits between tries take up no place.
+        tries: requests for one answer, the first one included.
+        sleep, clock: `time.sleep` and `time.monotonic`, or what a test puts there.
+    """
+
+    def __init__(
+        self,
+        service: str,
+        base_url: str,
+        token: Token,
+        connect_seconds: float = 10.0,
+        read_seconds: float = 60.0,
+        total_seconds: float = 300.0,
+        most_at_once: int = 5,
+        tries: int = 8,
+        sleep: Callable[[float], None] = time.sleep,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        parts = urlsplit(base_url)
+        if parts.scheme not in ("http", "https") or not parts.hostname or "@" in parts.netloc:
+            reason = f"the address of {service} is no plain http or https URL"
+            raise DailytalkError(reason, "give it like https://host:port/path")
+        self.service = service
+        self.base_url = base_url.rstrip("/")
+        self._token = token
+        self._timeouts = (connect_seconds, read_seconds)
+        self._total_seconds, self._tries = total_seconds, tries
+        self._sleep, self._clock = sleep, clock
+        self._pace = Pace(sleep, clock)
+        self._places = threading.BoundedSemaphore(most_at_once)
+        self._local = threading.local()
+
+    def post(
+        self,
+        path: str,
+        body: bytes,
+        headers: Mapping[str, str],
+        read: Callable[[Reply], Value],
+        absent: frozenset[int] = frozenset(),
+    ) -> Answer[Value]:
+        """What `read` makes of the answer. `read` raises ShortRead where it should be asked for again.
+
+        Raises:
+            NotServed: the status is one of `absent`.
+            SynthesisFailed: no whole answer after all tries.
+            DailytalkError: no request can succeed before somebody mends something (400, 401, 402, 403, 404, other
+                4xx, a service that can't be reached or wants a rest of over `LONGEST_RETRY_AFTER` seconds).
+        """
+        paid = 0
+        trouble = _Trouble("it was never asked")
+        for attempt in range(self._tries):
+            outcome = self._try(path, body, headers, read, absent)
+            if not isinstance(outcome, _Trouble):
+                self._pace.ease()
+                return Answer(outcome[0], paid + 1)
+            trouble = outcome
+            paid += trouble.paid
+            if trouble.final:
+                break
+            if attempt < self._tries - 1:
+                self._back_off(trouble, attempt)
+        if trouble.everywhere:
+            raise DailytalkError(f"{self.service} {trouble.reason}", trouble.remedy)
+        raise SynthesisFailed(
+            f"{self.service} {trouble.reason}, at the last of {self._tries} tries", trouble.remedy
+        )
+
+    def _back_off(self, trouble: _Trouble, attempt: int) -> None:
+        wait = backoff(attempt, trouble.after)
+        if trouble.slows:
+            self._pace.slow(wait)
+        else:
+            self._sleep(wait)
+
+    def _try(
+        self,
+        path: str,
+        body: bytes,
+        headers: Mapping[str, str],
+        read: Callable[[Reply], Value],
+        absent: frozenset[int],
+    ) -> tuple[Value] | _Trouble:
+        """One request: what was read, alone in a tuple, or why there is nothing."""
+        reply = self._exchange(path, body, headers)
+        if isinstance(reply, _Trouble):
+            return reply
+        status, answer, told = reply
+        if status in absent:
+            raise NotServed(path)
+        if status != 200:
+            return self._refusal(status, answer.body, told)
+        try:
+            return (read(answer),)
+        except ShortRead as error:
+            return _Trouble(f"gave an answer that is not whole ({self._token.hidden_in(str(error))})", paid=True)
+
+    def _exchange(
+        self, path: str, body: bytes, headers: Mapping[str, str]
+    ) -> tuple[int, Reply, Mapping[str, str]] | _Trouble:
+        """Status, answer and headers of one request. Nothing of `requests` leaves this function."""
+        status = 0
+        try:
+            request = requests.Request("POST", self.base_url + path, dict(headers), data=body, auth=self._token)
+            prepared = self._session().prepare_request(request)
+            with self._places:
+                self._pace.wait()
+                until = self._clock() + self._total_seconds
+                with self._session().send(
+                    prepared,
+                    timeout=self._timeouts,
+                    allow_redirects=False,  # a redirected POST becomes a GET
+                    stream=True,
+                ) as response:
+                    status, parts = response.status_code, []
+                    # read1 gives what has come; iter_content would wait for a whole block, past every deadline.
+                    while part := response.raw.read1(1 << 16, decode_content=True):
+                        parts.append(part)
+                        if self._clock() > until:
+                            return _Trouble(f"took over {self._total_seconds:.0f} s to answer", paid=status == 200)
+            return status, Reply(b"".join(parts), response.headers.get("Content-Type", "")), response.headers
+        except (requests.RequestException, HTTPError) as error:
+            return _connection_trouble(error, paid=status == 200)
+
+    def _refusal(self, status: int, body: bytes, headers: Mapping[str, str]) -> _Trouble:
+        said = self._token.hidden_in(_message(body))
+        reason = f"answered {status}" + (f" ({said})" if said else "")
+        if status in (408, 429) or status >= 500:
+            after = retry_after(headers.get("Retry-After"))
+            if after is not None and after > LONGEST_RETRY_AFTER:
+                remedy = f"run again in {after / 60:.0f} minutes: what was bought is kept"
+                return _Trouble(f"asks for a rest of {after:.0f} s", remedy, final=True, everywhere=True)
+            return _Trouble(reason, after=after, slows=status == 429 or after is not None)
+        if status == 401:
+            reason = "answered 401: it does not accept the token"  # some services repeat the token
+        remedies = {
+            400: "check the voice and the settings that it names",
+            401: f"check the token in {self._token.variables}",
+            402: "the account has no credit left; add some and run again: what was bought is kept",
+            403: "the account may not use this model or voice; choose another, or ask the service",
+            404: "check the voice, the model and the service's address",
+        }
+        remedy = remedies.get(status, "check the service's address and the settings")
+        return _Trouble(reason, remedy, final=True, everywhere=True)
+
+    def _session(self) -> requests.Session:
+        """This thread's session. A forked process must not write into its parent's sockets."""
+        if getattr(self._local, "process", None) != os.getpid():
+            self._local.session = _session(self.base_url)
+            self._local.process = os.getpid()
+        return cast(requests.Session, self._local.session)
+
+
+def _session(base_url: str) -> requests.Session:
+    """A session with the proxies and certificates of the environment, looked up once and not at every request."""
+    session = requests.Session()
+    found = session.merge_environment_settings(base_url, {}, None, None, None)
+    session.proxies, session.verify, session.cert = found["proxies"], found["verify"], found["cert"]
+    session.trust_env = False
+    return session
+
+
+def _connection_trouble(error: requests.RequestException | HTTPError, paid: bool) -> _Trouble:
+    cause = getattr(error.args[0] if error.args else None, "reason", None)
+    if isinstance(error, requests.exceptions.SSLError):
+        remedy = "check its address, and this machine's clock and certificates"
+        return _Trouble("has no valid certificate", remedy, final=True, everywhere=True)
+    unreachable = isinstance(error, requests.ConnectTimeout | requests.exceptions.ProxyError)
+    if unreachable or isinstance(cause, NewConnectionError):
+        return _Trouble("can't be reached", _CHECK_ADDRESS, everywhere=True)
+    if isinstance(error, requests.Timeout | ReadTimeoutError):
+        return _Trouble("fell silent", paid=paid)
+    if isinstance(error, requests.ConnectionError | HTTPError):  # of urllib3: while the answer was read
+        return _Trouble("broke off its answer", paid=paid)
+    return _Trouble(f"can't be asked ({type(error).__name__})", _CHECK_ADDRESS, final=True, everywhere=True)
+
+
+def _message(body: bytes) -> str:
+    """What an error answer says, on one short line: `message` or `detail` of JSON; nothing of other formats."""
+    try:
+        told = json.loads(body)
+    except ValueError:
+        return ""
+    for name in ("error", "message", "detail"):
+        if isinstance(told, dict):
+            told = told.get(name, told)
+    return " ".join(told.split())[:200].rstrip(".") if isinstance(told, str) else ""

@@ -1,0 +1,232 @@
+"""What was bought is kept: synthesised speech in files named by everything that decides how it sounds.
+
+It lies in the user's cache folder, not beside the results, so that it outlives them. An entry is a FLAC file and,
+written after it, a JSON file; it counts only when both stand, so a kill leaves a whole entry or none. Locks are
+`flock`s, which end with the process that holds them: a crash locks nobody out.
+"""
+
+import contextlib
+import hashlib
+import io
+import json
+import os
+import shutil
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import soundfile
+from numpy.typing import NDArray
+
+from dailytalk_contiguous.core.errors import DailytalkError
+from dailytalk_contiguous.core.packing import Word
+from dailytalk_contiguous.models.synthesiser import Line, Spoken, Synthesiser, VoiceSample
+
+#: Bytes that the disk must have left before anything is bought: over ten minutes of speech.
+LEAST_FREE_BYTES = 32 << 20
+
+#: What a person or a later check said of an entry, as JSON.
+Verdict = Mapping[str, Any]
+
+
+class Entry(NamedTuple):
+    """What was bought, what is known about the purchase, and what was thought of it (None: not judged yet)."""
+
+    spoken: Spoken
+    receipt: dict[str, Any]
+    verdict: dict[str, Any] | None
+
+
+def default_folder() -> Path:
+    """`$DAILYTALK_CACHE/speech`, or `dailytalk_contiguous/speech` in the user's cache folder."""
+    chosen = os.environ.get("DAILYTALK_CACHE")
+    base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    return (Path(chosen) if chosen else base / "dailytalk_contiguous") / "speech"
+
+
+def cache_key(synthesiser: Synthesiser, line: Line, samples: Sequence[VoiceSample] = ()) -> str:
+    """Hex SHA-256 of everything that decides how a line sounds, and of its take."""
+    parts = {
+        "engine": synthesiser.engine,
+        "model": synthesiser.model,
+        "voice": synthesiser.voice,
+        "settings": synthesiser.settings(),
+        "samples": [[hashlib.sha256(sample.wav).hexdigest(), sample.text] for sample in samples],
+        "text": line.text,
+        "tag": line.tag,
+        "language": line.language,
+        "take": line.take,
+    }
+    canonical = json.dumps(parts, sort_keys=True, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    return hashlib.sha256(canonical.encode()).hexdigest()
+
+
+class SpeechCache:
+    """The cache in one folder. Any number of threads and processes may use it at once.
+
+    Every method raises DailytalkError where the disk can't do what it should.
+    """
+
+    def __init__(self, folder: Path | None = None) -> None:
+        self.folder = folder or default_folder()
+
+    def get(self, key: str) -> Entry | None:
+        """The entry, if both of its files stand. Raises DailytalkError if they do not belong together."""
+        audio, notes = self._files(key)
+        with self._disk():
+            try:
+                told = notes.read_bytes()
+                encoded = audio.read_bytes()
+            except FileNotFoundError:
+                return None
+        try:
+            return _decoded(encoded, json.loads(told))
+        except (ValueError, KeyError, TypeError, soundfile.LibsndfileError):
+            raise DailytalkError(
+                f"the cached speech {audio} is damaged", f"delete it and {notes.name}: it is bought again then"
+            ) from None
+
+    def put(self, key: str, spoken: Spoken, receipt: Verdict | None = None) -> Entry:
+        """Keep what was bought. Call it inside `buying`.
+
+        Args:
+            key: from `cache_key`.
+            spoken: at least one sample; kept as 16 bits where that loses nothing, otherwise 24.
+            receipt: what else is known of the purchase (who sold it, its number there). Cost and time are added.
+
+        Returns:
+            The entry as `get` gives it from now on.
+        """
+        if spoken.samples.ndim != 1 or not len(spoken.samples):
+            raise ValueError(f"speech of shape {spoken.samples.shape} can't be kept: one dimension, not empty")
+        audio, notes = self._files(key)
+        encoded, kept = _encoded(spoken.samples, spoken.sample_rate)
+        told: dict[str, Any] = {
+            "flac_sha256": hashlib.sha256(encoded).hexdigest(),
+            "words": None if spoken.words is None else [list(word) for word in spoken.words],
+            "receipt": {
+                **(receipt or {}),
+                "cost": spoken.cost,
+                "time": datetime.now(UTC).isoformat(timespec="seconds"),
+            },
+            "verdict": None,
+        }
+        with self._disk():
+            _write(audio, encoded)
+            _write(notes, _json(told))
+            _sync(notes.parent)
+        return Entry(spoken._replace(samples=kept), told["receipt"], None)
+
+    def set_verdict(self, key: str, verdict: Verdict) -> None:
+        """Write down what was thought of an entry, in place of any earlier verdict. Raises KeyError if none is."""
+        _, notes = self._files(key)
+        with self._disk():
+            try:
+                told = json.loads(notes.read_bytes())
+            except FileNotFoundError:
+                raise KeyError(key) from None
+            _write(notes, _json({**told, "verdict": dict(verdict)}))
+            _sync(notes.parent)
+
+    @contextlib.contextmanager
+    def buying(self, key: str) -> Iterator[None]:
+        """Hold the right to buy an entry; another thread or process waits here and should then `get` it first.
+
+        Raises DailytalkError, before any money is spent, if the disk has no room for what would be bought.
+        """
+        import fcntl  # here, so that the rest of the package loads where there is none
+
+        with self._disk():
+            path = self._files(key)[0].with_suffix(".lock")
+            path.parent.mkdir(parents=True, exist_ok=True)
+            if shutil.disk_usage(path.parent).free < LEAST_FREE_BYTES:
+                raise DailytalkError(
+                    f"the disk of {self.folder} has less than {LEAST_FREE_BYTES >> 20} MiB left",
+                    "make room before anything is bought, or name another folder with --cache",
+                )
+            while True:
+                lock = path.open("ab")
+                fcntl.flock(lock, fcntl.LOCK_EX)
+                if _is_still(lock.fileno(), path):
+                    break
+                lock.close()  # who held it before has removed this file: the lock that counts is a newer one
+        try:
+            yield
+        finally:
+            path.unlink(missing_ok=True)
+            lock.close()
+
+    def _files(self, key: str) -> tuple[Path, Path]:
+        folder = self.folder / key[:2]
+        return folder / f"{key}.flac", folder / f"{key}.json"
+
+    @contextlib.contextmanager
+    def _disk(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise DailytalkError(
+                f"the cache {self.folder} can't be used ({error.strerror})",
+                "make room there, or name another folder with --cache or DAILYTALK_CACHE",
+            ) from error
+
+
+def _encoded(samples: NDArray[np.float32], sample_rate: int) -> tuple[bytes, NDArray[np.float32]]:
+    """A FLAC file, and the samples that will be read from it."""
+    scaled = samples * np.float32(32768.0)
+    bits = 16 if scaled.max() <= 32767 and (scaled == np.rint(scaled)).all() else 24
+    # As integers: libsndfile scales floats by 32767 on their way in, and by 32768 on their way out.
+    limit = np.float32(2.0 ** (bits - 1))
+    whole = np.clip(np.rint(samples * limit), -limit, limit - 1)
+    integers = whole.astype(np.int16) if bits == 16 else whole.astype(np.int32) << 8
+    file = io.BytesIO()
+    soundfile.write(file, integers, sample_rate, format="FLAC", subtype=f"PCM_{bits}")
+    return file.getvalue(), whole / limit
+
+
+def _decoded(encoded: bytes, told: dict[str, Any]) -> Entry:
+    if hashlib.sha256(encoded).hexdigest() != told["flac_sha256"]:
+        raise ValueError("another file than was written")
+    samples, sample_rate = soundfile.read(io.BytesIO(encoded), dtype="float32")
+    words = None if told["words"] is None else [Word(*word) for word in told["words"]]
+    spoken = Spoken(samples, int(sample_rate), words, float(told["receipt"]["cost"]))
+    return Entry(spoken, told["receipt"], told["verdict"])
+
+
+def _json(told: dict[str, Any]) -> bytes:
+    return json.dumps(told, ensure_ascii=False, indent=1).encode()
+
+
+def _is_still(descriptor: int, path: Path) -> bool:
+    """Whether an open file is the one that has this name now."""
+    try:
+        named = path.stat()
+    except FileNotFoundError:
+        return False
+    return os.path.samestat(os.fstat(descriptor), named)
+
+
+def _write(path: Path, data: bytes) -> None:
+    """Write a file that is there whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}.tmp")
+    try:
+        with temporary.open("wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _sync(folder: Path) -> None:
+    """Make the names in a folder last through a power cut."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,213 @@
+"""Finished conversations, one at a time, as exporters want them: the main speaker first, samples at one rate.
+
+Reading goes shard by shard and row group by row group, so that memory holds a few conversations however large the
+dataset is. Which speaker is the main one (left, or right after a swap) is settled here, once, for all formats.
+"""
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import soxr
+
+from dailytalk_contiguous.core.audio import Pcm, blocks, probe, to_pcm
+from dailytalk_contiguous.core.built import BUILT
+from dailytalk_contiguous.core.errors import BadInput, DailytalkError
+
+Row = dict[str, Any]
+
+#: Seconds that a word may lie outside its audio: the sample that is lost or won when the rate is changed.
+TOLERANCE = 0.001
+
+#: Statuses of utterances that cannot be heard.
+_UNHEARD = ("dropped",)
+
+
+class Word(NamedTuple):
+    """A word in seconds of its conversation; `main` says whether the main speaker says it."""
+
+    text: str
+    start: float
+    end: float
+    main: bool
+
+
+class Utterance(NamedTuple):
+    """An utterance in seconds of its conversation; `event` as in `core.built.EVENTS`."""
+
+    start: float
+    end: float
+    main: bool
+    text: str
+    tag: str
+    event: str
+
+
+@dataclass(frozen=True)
+class Conversation:
+    """A finished conversation as exporters see it.
+
+    Attributes:
+        id: its id in the dataset.
+        pcm: int16, shape (n, 2), the main speaker first.
+        sample_rate: Hz.
+        words: of both speakers, by start.
+        utterances: of both speakers that can be heard, by start.
+        language: ISO 639-1, or None.
+        main_speaker: name of the main speaker or None.
+        other_speaker: name of the other speaker or None.
+        kept_speaker: name of the speaker whose own voice it is (never the one said anew) or None.
+        voices: names of the voices with which utterances were said anew.
+    """
+
+    id: str
+    pcm: Pcm
+    sample_rate: int
+    words: tuple[Word, ...]
+    utterances: tuple[Utterance, ...]
+    language: str | None
+    main_speaker: str | None
+    other_speaker: str | None
+    kept_speaker: str | None
+    voices: tuple[str, ...]
+
+    @property
+    def duration(self) -> float:
+        """Seconds, to the sample."""
+        return len(self.pcm) / self.sample_rate
+
+
+def built_rows(folder: Path) -> Iterator[Row]:
+    """Yield the rows of a finished dataset, in order of file name; one row group is in memory at a time.
+
+    Args:
+        folder: a work folder with `dataset/`, or a folder of Parquet shards.
+
+    Raises:
+        DailytalkError: there are no shards, one can't be read, or it isn't a finished dataset's.
+    """
+    for path in shards(folder):
+        yield from shard_rows(path)
+
+
+def shards(folder: Path) -> list[Path]:
+    """The Parquet files of a dataset, by name. Raises DailytalkError if there are none."""
+    inside = folder / "dataset"
+    place = inside if inside.is_dir() else folder
+    found = sorted(path for path in place.rglob("*.parquet") if not path.name.startswith("."))
+    if not found:
+        raise DailytalkError(
+            f"{folder} holds no finished conversations (no .parquet file)",
+            "name a folder that `dailytalk build` or `dailytalk speak` has written",
+        )
+    return found
+
+
+def shard_rows(path: Path) -> Iterator[Row]:
+    """Yield the rows of one shard. Raises DailytalkError if it can't be read or lacks columns."""
+    try:
+        with path.open("rb") as opened, pq.ParquetFile(opened) as file:
+            missing = sorted(set(BUILT) - set(file.schema_arrow.names))
+            if missing:
+                raise DailytalkError(
+                    f"{path} lacks the columns {', '.join(missing)}",
+                    "name the dataset of finished conversations, or run `dailytalk speak` first",
+                )
+            for number in range(file.num_row_groups):
+                yield from file.read_row_group(number, columns=list(BUILT)).to_pylist()
+    except (pa.ArrowInvalid, OSError) as error:
+        cause = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise DailytalkError(f"{path} can't be read ({cause})", "build the dataset again") from None
+
+
+def conversation(row: Mapping[str, Any], sample_rate: int, swap: bool) -> Conversation:
+    """A row as exporters want it.
+
+    Args:
+        row: columns of `core.built.BUILT`.
+        sample_rate: Hz that the samples are brought to.
+        swap: make the right speaker the main one.
+
+    Raises:
+        BadInput: the audio is no stereo or can't be read, or a word has no length or lies outside it.
+    """
+    pcm = read_pcm(row["audio"], sample_rate)
+    main, other = ("right", "left") if swap else ("left", "right")
+    seconds = len(pcm) / sample_rate
+    speakers = row["speakers"] or {}
+    return Conversation(
+        id=row["conversation_id"],
+        pcm=np.ascontiguousarray(pcm[:, ::-1]) if swap else pcm,
+        sample_rate=sample_rate,
+        words=tuple(_words(row["alignments"] or (), main, seconds)),
+        utterances=tuple(_utterances(row["utterances"] or (), main)),
+        language=row["language"],
+        main_speaker=_named(speakers.get(main)),
+        other_speaker=_named(speakers.get(other)),
+        kept_speaker=_named(speakers.get("right")),
+        voices=voices(row),
+    )
+
+
+def voices(row: Mapping[str, Any]) -> tuple[str, ...]:
+    """Names of the voices with which the utterances of a row were said anew, sorted."""
+    made = [utterance["synthesis"] for utterance in row["utterances"] or () if utterance["synthesis"]]
+    return tuple(sorted({str(one["voice"]) for one in made if one["voice"]}))
+
+
+def read_pcm(audio: dict[str, Any], sample_rate: int) -> Pcm:
+    """Stereo samples as int16, shape (n, 2), at a rate in Hz; 16-bit samples at that rate come back unchanged.
+
+    Raises BadInput if the audio isn't stereo or can't be read.
+    """
+    info = probe(audio)
+    if info.channels != 2:
+        raise BadInput(f"its audio has {info.channels} channel(s), not 2", "build the conversation again")
+    if info.sample_rate == sample_rate:
+        parts = [to_pcm(block) for block in blocks(audio)]
+    else:
+        resampler = soxr.ResampleStream(info.sample_rate, sample_rate, 2, dtype="float32")
+        parts = [to_pcm(resampler.resample_chunk(block)) for block in blocks(audio)]
+        parts.append(to_pcm(resampler.resample_chunk(np.zeros((0, 2), np.float32), last=True)))
+    return np.concatenate(parts) if parts else np.zeros((0, 2), np.int16)
+
+
+def json_text(value: object) -> str:
+    """A value as one line of JSON with its line break; what is no number is refused."""
+    return json.dumps(value, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def _words(alignments: Any, main: str, seconds: float) -> Iterator[Word]:
+    for word in sorted(alignments, key=lambda one: (one["start"], one["end"])):
+        text = (word["word"] or "").strip()
+        start, end = word["start"], word["end"]
+        if not text or not 0 <= start < end or end > seconds + TOLERANCE:
+            raise BadInput(
+                f"the word {word['word']!r} at {start:.3f}..{end:.3f} s has no text, no length, or lies outside "
+                f"the {seconds:.3f} s of audio",
+                "build the conversation again, or run `dailytalk check` on it",
+            )
+        yield Word(text, start, min(end, seconds), word["speaker"] == main)
+
+
+def _utterances(utterances: Any, main: str) -> Iterator[Utterance]:
+    for one in sorted(utterances, key=lambda given: (given["start"], given["end"])):
+        if one["status"] not in _UNHEARD:
+            yield Utterance(
+                one["start"],
+                one["end"],
+                one["channel"] == main,
+                one["text"] or "",
+                one["tag"] or "",
+                one["event"] or "",
+            )
+
+
+def _named(speaker: str | None) -> str | None:
+    """The name of a person; a side is no name."""
+    return None if speaker in (None, "", "left", "right") else speaker

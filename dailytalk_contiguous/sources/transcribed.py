@@ -1,0 +1,236 @@
+"""Conversations to be re-voiced: a transcript, as people may have edited it, and the recordings it is about.
+
+The transcript decides: a changed text, tag, start or end is taken as it stands, a deleted line is gone. What a
+person can't have meant (a line that is no JSON, an end before its start) is set aside with its line number, and
+the rest goes on.
+"""
+
+import hashlib
+import json
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from datasets import Features, List, Value
+
+from dailytalk_contiguous.core.audio import from_uri, probe, to_uri
+from dailytalk_contiguous.core.built import UTTERANCE
+from dailytalk_contiguous.core.errors import BadInput, DailytalkError, Reject
+from dailytalk_contiguous.core.schema import AFFECT, CHANNELS, PROSODY, SOURCE, STRING, WORD, per_utterance
+from dailytalk_contiguous.engine.shards import Row, read_entries, read_rows
+from dailytalk_contiguous.stages.segment import Segment
+
+#: Columns of the conversation that a tagged shard knows.
+BASE = (
+    "recording_id",
+    "audio",
+    "audio_file",
+    "offset",
+    "duration",
+    "sample_rate",
+    "channels",
+    "utterance_id",
+    "run",
+)
+
+#: Columns of an utterance that a line of a transcript gives; the others of `UTTERANCE` are made later.
+_LATER = {"channel", "source_start", "source_end", "status", "reason", "event", "source_event", "synthesis"}
+LINE = {name: feature for name, feature in UTTERANCE.items() if name not in _LATER}
+
+#: Columns that are needed on the way, and are no field of a finished utterance.
+_MORE = {"run": Value("int32"), "words": List(WORD), "recogniser": STRING, "language": STRING}
+
+#: What this source yields.
+TRANSCRIBED = Features(
+    {
+        **{name: SOURCE[name] for name in ("conversation_id", "recording_id", "audio", "audio_file")},
+        **{name: SOURCE[name] for name in ("offset", "duration", "sample_rate", "channels", "input_digest")},
+        "main_language": STRING,
+        **per_utterance(Features({**LINE, **_MORE})),
+    }
+)
+
+#: Seconds by which an edited end may pass the end of the recording.
+TOLERANCE = 0.05
+
+
+class _Line(dict[str, Any]):
+    """A line of a transcript, with its number."""
+
+    number: int
+
+
+def transcribed(
+    transcript: Path, tagged: Path | None, recordings: Path | None, rejects: list[Reject]
+) -> Iterator[Row]:
+    """Yield a row of `TRANSCRIBED` for each conversation, in order; what can't be used goes to `rejects`.
+
+    Args:
+        transcript: a file of lines as `dailytalk tag` writes them, or the older tool did.
+        tagged: the folder of shards that the transcript was written from, which knows where recordings lie.
+        recordings: the folder of recordings, for a transcript without shards.
+        rejects: filled on the way.
+
+    Raises DailytalkError if there is no transcript.
+    """
+    if not transcript.is_file():
+        raise DailytalkError(f"there is no transcript {str(transcript)!r}", "run dailytalk tag first")
+    known = _known(tagged) if tagged and tagged.is_dir() else {}
+    for name, lines in _grouped(transcript, rejects).items():
+        try:
+            yield _row(name, lines, known.get(name) or _from_recording(lines[0], recordings), rejects)
+        except BadInput as error:
+            rejects.append(Reject(name, "transcript", error.reason, error.remedy))
+
+
+def _grouped(transcript: Path, rejects: list[Reject]) -> dict[str, list[_Line]]:
+    """The lines of each conversation; lines that are none go to the rejects."""
+    groups: dict[str, list[_Line]] = {}
+    with transcript.open(encoding="utf-8") as file:
+        for number, text in enumerate(file, 1):
+            if not text.strip():
+                continue
+            try:
+                line = _Line(_checked(json.loads(text)))
+            except ValueError as error:
+                reason = f"line {number} of {transcript.name}: {error}"
+                rejects.append(
+                    Reject(f"{transcript.name}:{number}", "transcript", reason, "mend or delete the line")
+                )
+                continue
+            line.number = number
+            stem = str(line["audio_file"]).rpartition(".")[0] or line["audio_file"]
+            groups.setdefault(line.get("conversation_id") or stem, []).append(line)
+    return groups
+
+
+def _checked(line: Any) -> dict[str, Any]:
+    """Raise ValueError for a line that can't be meant."""
+    if not isinstance(line, dict):
+        raise ValueError("it is no JSON object")
+    for name in ("audio_file", "channel", "text", "tag"):
+        if not isinstance(line.get(name), str):
+            raise ValueError(f"{name} is missing or no text")
+    if line["channel"] not in CHANNELS:
+        raise ValueError(f"channel is {line['channel']!r}, not left or right")
+    for name in ("start", "end"):
+        value = line.get(name)
+        if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value) or value < 0:
+            raise ValueError(f"{name} is {value!r}, not a number of seconds from 0")
+    if line["end"] <= line["start"]:
+        raise ValueError(f"it ends at {line['end']} s, not after its start at {line['start']} s")
+    return line
+
+
+def _known(tagged: Path) -> dict[str, Row]:
+    found: dict[str, Row] = {}
+    for path in sorted(tagged.glob("shard-*.parquet")):
+        if read_entries(path) is not None:
+            found |= read_rows(path, BASE)
+    return found
+
+
+def _from_recording(line: Mapping[str, Any], recordings: Path | None) -> Row:
+    """What a shard would know, for a transcript without shards. Raises BadInput."""
+    path = (recordings or Path()) / line["audio_file"]
+    if not path.is_file():
+        raise BadInput(
+            f"its recording {line['audio_file']!r} is not in {str(recordings or Path())!r}",
+            "name the folder of recordings",
+        )
+    audio = {"bytes": None, "path": to_uri(path.absolute())}
+    info = probe(audio)
+    return {
+        "recording_id": str(line["audio_file"]).rpartition(".")[0] or line["audio_file"],
+        "audio": audio,
+        "audio_file": line["audio_file"],
+        "offset": 0.0,
+        "duration": info.seconds,
+        "sample_rate": info.sample_rate,
+        "channels": info.channels,
+        "utterance_id": [],
+        "run": [],
+    }
+
+
+def _row(name: str, lines: Sequence[_Line], base: Row, rejects: list[Reject]) -> Row:
+    if base["channels"] != 2:
+        raise BadInput(
+            f"its recording has {base['channels']} channels", "only recordings of two channels can be re-voiced"
+        )
+    runs = dict(zip(base["utterance_id"], base["run"], strict=True))
+    utterances = []
+    for place, line in enumerate(lines):
+        end = line["end"] - base["offset"]
+        if end > base["duration"] + TOLERANCE or line["start"] < base["offset"] - TOLERANCE:
+            reason = f"line {line.number}: {line['start']}-{line['end']} s lies outside its conversation"
+            rejects.append(Reject(f"{name}@{line['start']}", "transcript", reason, "mend or delete the line"))
+            continue
+        utterances.append(_utterance(name, place, line, base, runs))
+    present = {utterance["source_channel"] for utterance in utterances}
+    for other in set(CHANNELS) - present if len(present) == 1 else ():
+        utterances += _silent_side(name, base, other)
+    utterances.sort(key=lambda one: (one["start"], one["source_channel"]))
+    row = {column: base[column] for column in BASE if column not in ("utterance_id", "run")}
+    row |= {"conversation_id": name, "main_language": _language(lines)}
+    for column in (*LINE, *_MORE):
+        row[column] = [utterance[column] for utterance in utterances]
+    path = from_uri(base["audio"]["path"])
+    told = json.dumps([row, path.stat().st_size, path.stat().st_mtime_ns], sort_keys=True, default=str)
+    return row | {"input_digest": hashlib.sha256(told.encode()).hexdigest()[:20]}
+
+
+def _utterance(name: str, place: int, line: _Line, base: Row, runs: Mapping[str, int]) -> dict[str, Any]:
+    def shifted(seconds: float) -> float:
+        return float(min(max(seconds - base["offset"], 0.0), base["duration"]))
+
+    identity = line.get("utterance_id") or f"{name}/{line['channel']}/{place:04d}"
+    affect, features = line.get("vad") or {}, line.get("features") or {}
+    buckets = (line.get("vad_bucket") or {}) | (line.get("prosody_bucket") or {})
+    text = line["text"].strip()
+    return {
+        "utterance_id": identity,
+        "source_channel": line["channel"],
+        "speaker": line.get("speaker") or f"{base['recording_id']}/{line['channel']}",
+        "start": shifted(line["start"]),
+        "end": shifted(line["end"]),
+        "kind": line.get("kind") or "speech",
+        "text_raw": line.get("text_raw") or text,
+        "text": text,
+        # Made anew: a person edits the text and the tag, and forgets the line that holds both.
+        "tagged_text": f"({line['tag']}) {text}" if text and line["tag"] else text or None,
+        "tag": line["tag"],
+        "rule": line.get("rule") or "",
+        **{measure: affect.get(measure) for measure in AFFECT},
+        **{measure: features.get(measure) for measure in PROSODY},
+        **{column: buckets.get(column.removesuffix("_bucket")) or "" for column in LINE if "_bucket" in column},
+        # Negative numbers are nobody else's: an added line is a run of its own.
+        "run": runs.get(identity, -1 - place),
+        "words": [
+            word | {"start": shifted(word["start"]), "end": shifted(word["end"])}
+            for word in line.get("words") or []
+        ],
+        "recogniser": (line.get("models") or {}).get("recogniser") or "",
+        "language": line.get("language") or "und",
+    }
+
+
+def _silent_side(name: str, base: Row, channel: str) -> list[dict[str, Any]]:
+    """The utterances of a channel that the transcript leaves out: their times, without text."""
+    needed = {column: [base.get(column, name)] for column in Segment.needs} | {"conversation_id": [name]}
+    found = {column: values[0] for column, values in Segment(channel=channel)(needed).items()}
+    empty = dict.fromkeys((*AFFECT, *PROSODY)) | {column: "" for column in LINE if "_bucket" in column}
+    return [
+        empty
+        | {column: found[column][place] for column in ("utterance_id", "speaker", "start", "end", "kind", "run")}
+        | {"source_channel": channel, "text_raw": "", "text": "", "tagged_text": None, "tag": "", "rule": ""}
+        | {"words": [], "recogniser": "", "language": "und"}
+        for place in range(len(found["utterance_id"]))
+    ]
+
+
+def _language(lines: Sequence[Mapping[str, Any]]) -> str:
+    """The language that most lines name; `und` where none does."""
+    named = [line["language"] for line in lines if line.get("language")]
+    return max(sorted(set(named)), key=named.count) if named else "und"

@@ -1,0 +1,120 @@
+"""Align: every word of both speakers on the rebuilt timeline, with how its times are known.
+
+The words are those of the text, never a recogniser's guess at them: what was recognised only says when. For the
+kept speaker the words' own times are shifted; for the re-voiced one the synthesiser's times are taken where it
+gives any, else its speech is recognised and mapped onto the text, else words share the voiced time.
+"""
+
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+from datasets import Features, List
+
+from dailytalk_contiguous.core.audio import pcm_to_float
+from dailytalk_contiguous.core.built import ALIGNED_WORD
+from dailytalk_contiguous.core.matching import split_words
+from dailytalk_contiguous.core.packing import Word, fit
+from dailytalk_contiguous.core.schema import Batch
+from dailytalk_contiguous.core.word_times import by_edit_distance, by_proportion, voiced_spans
+from dailytalk_contiguous.models.recogniser import find_recogniser, recognise_at
+from dailytalk_contiguous.stages.base import EXECUTION, Stage
+from dailytalk_contiguous.stages.transcribe import GIVEN
+
+
+@dataclass(frozen=True)
+class Align(Stage):
+    """Adds `alignments`: words of both speakers sorted by start, inside the audio, no overlap within a speaker.
+
+    Attributes:
+        revoice: whose voice is new: `left` or `right` of the recording; he is `left` in the result.
+        recogniser: the model that times synthesised speech without word times; empty for none.
+        device: where it runs.
+    """
+
+    revoice: str = "left"
+    recogniser: str = ""
+    device: str = field(default="auto", metadata=EXECUTION)
+
+    needs: ClassVar[tuple[str, ...]] = (
+        *("utterance_id", "source_channel", "status", "text", "words", "recogniser", "start", "end"),
+        *("new_start", "new_end", "spoken", "spoken_words", "built_rate", "language"),
+    )
+    batch_rows: ClassVar[int] = 1
+    adds: ClassVar[Features] = Features({"alignments": List(ALIGNED_WORD)})
+
+    def preflight(self) -> None:
+        if self.recogniser:
+            find_recogniser(self.recogniser)
+
+    def models(self) -> dict[str, str]:
+        return {"aligner": self.recogniser} if self.recogniser else {}
+
+    def __call__(self, batch: Batch) -> Batch:
+        return {
+            "alignments": [
+                self._align({name: batch[name][index] for name in self.needs})
+                for index in range(len(batch["utterance_id"]))
+            ]
+        }
+
+    def _align(self, row: dict[str, Any]) -> list[dict[str, Any]]:
+        found = []
+        for place, status in enumerate(row["status"]):
+            start, end = row["new_start"][place], row["new_end"][place]
+            if start is None or not split_words(row["text"][place]):
+                continue
+            if status == "spoken":
+                words, source = self._spoken(row, place)
+            else:
+                words, source = _kept(row, place)
+            speaker = "left" if row["source_channel"][place] == self.revoice else "right"
+            found += [
+                {
+                    "word": word.text.strip(),
+                    "start": start + word.start,
+                    "end": start + word.end,
+                    "speaker": speaker,
+                    "source": source,
+                }
+                for word in fit(words, end - start)
+            ]
+        return sorted(found, key=lambda word: (word["start"], word["end"], word["speaker"]))
+
+    def _spoken(self, row: dict[str, Any], place: int) -> tuple[list[Word], str]:
+        given = row["spoken_words"][place]
+        if given:
+            return _words(given, 0.0), "synthesiser"
+        samples = pcm_to_float(row["spoken"][place])
+        rate = row["built_rate"]
+        text = split_words(row["text"][place])
+        spans = voiced_spans(samples, rate)
+        length = len(samples) / rate
+        if self.recogniser:
+            heard = recognise_at(self.recogniser, self.device, samples, rate, row["language"][place])
+            mapped = by_edit_distance(text, heard, length, spans)
+            if mapped is not None:
+                return mapped, "recognised-synthesis"
+        return by_proportion(text, spans, length), "proportional"
+
+
+def _kept(row: dict[str, Any], place: int) -> tuple[list[Word], str]:
+    """The words of a kept utterance in its own seconds; a text that a person changed is laid over their times."""
+    length = row["end"][place] - row["start"][place]
+    heard = _words(row["words"][place], row["start"][place])
+    text = split_words(row["text"][place])
+    source = "given" if row["recogniser"][place] == GIVEN else "recogniser"
+    if [_plain(word.text) for word in heard] == [_plain(word) for word in text]:
+        # the text's own spelling and marks, at the times that were heard
+        return [word._replace(text=written) for word, written in zip(heard, text, strict=True)], source
+    mapped = by_edit_distance(text, heard, length)
+    if mapped is not None:
+        return mapped, source
+    return by_proportion(text, [(0.0, length)], length), "proportional"
+
+
+def _words(words: list[dict[str, Any]], offset: float) -> list[Word]:
+    return [Word(word["word"], word["start"] - offset, word["end"] - offset, 1.0) for word in words]
+
+
+def _plain(word: str) -> str:
+    return "".join(letter for letter in word.casefold() if letter.isalnum())

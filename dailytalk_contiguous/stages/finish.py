@@ -1,0 +1,75 @@
+"""Finish: the columns of a finished conversation, and nothing else of what was needed to make it."""
+
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from datasets import Features
+
+from dailytalk_contiguous.core.built import BUILT, UTTERANCE
+from dailytalk_contiguous.core.schema import CHANNELS, Batch
+from dailytalk_contiguous.stages.base import Stage
+
+#: Columns of an utterance that go by another name on their way.
+_RENAMED = {"start": "new_start", "end": "new_end", "source_start": "start", "source_end": "end"}
+
+
+@dataclass(frozen=True)
+class Finish(Stage):
+    """Packs the columns of `Reconstruct`, `Align` and the transcript into those of `core.built.BUILT`.
+
+    `revoice` is whose voice is new; `provenance` is JSON that tells how the conversation was made. An utterance
+    that was left out has no start and no end.
+    """
+
+    revoice: str = "left"
+    provenance: str = "{}"
+
+    needs: ClassVar[tuple[str, ...]] = (
+        *(
+            "conversation_id",
+            "recording_id",
+            "duration",
+            "main_language",
+            "built_audio",
+            "built_rate",
+            "built_duration",
+        ),
+        *("alignments", "timeline", "new_start", "new_end"),
+        *(name for name in UTTERANCE if name not in ("channel", "source_start", "source_end")),
+    )
+    final: ClassVar[bool] = True
+    batch_rows: ClassVar[int] = 1
+    adds: ClassVar[Features] = BUILT
+
+    def __call__(self, batch: Batch) -> Batch:
+        rows = [
+            self._finished({name: batch[name][index] for name in self.needs})
+            for index in range(len(batch["conversation_id"]))
+        ]
+        return {name: [row[name] for row in rows] for name in self.adds}
+
+    def _finished(self, row: dict[str, Any]) -> dict[str, Any]:
+        sides = {channel: "left" if channel == self.revoice else "right" for channel in CHANNELS}
+        utterances = [
+            {
+                name: sides[row["source_channel"][place]]
+                if name == "channel"
+                else row[_RENAMED.get(name, name)][place]
+                for name in UTTERANCE
+            }
+            for place in range(len(row["utterance_id"]))
+        ]
+        return {
+            "conversation_id": row["conversation_id"],
+            "recording_id": row["recording_id"],
+            "audio": row["built_audio"],
+            "sample_rate": row["built_rate"],
+            "duration": row["built_duration"],
+            "source_duration": row["duration"],
+            "language": row["main_language"],
+            "utterances": utterances,
+            "alignments": row["alignments"],
+            "speakers": {sides[channel]: f"{row['recording_id']}/{channel}" for channel in CHANNELS},
+            "timeline": row["timeline"],
+            "provenance": self.provenance,
+        }

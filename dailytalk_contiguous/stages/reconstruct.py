@@ -1,0 +1,273 @@
+"""Reconstruct: a new timeline for a conversation whose one speaker was re-voiced, and its sound.
+
+The kept speaker's utterances, and the laughs and breaths between them, move but are not touched: sample for
+sample where the rate is kept. The re-voiced speaker is on the left of the result, whichever side he was on.
+"""
+
+import io
+from dataclasses import dataclass
+from typing import Any, ClassVar, NamedTuple
+
+import numpy as np
+import soundfile
+from datasets import Features, List, Value
+
+from dailytalk_contiguous.core import timeline, turns
+from dailytalk_contiguous.core.audio import pcm_to_float, read_analysis, read_at, to_pcm
+from dailytalk_contiguous.core.built import TIMELINE
+from dailytalk_contiguous.core.crosstalk import HOP, leakage
+from dailytalk_contiguous.core.errors import BadInput
+from dailytalk_contiguous.core.mixing import Levelled, Piece, Samples, lay, level, loudness, room_tone
+from dailytalk_contiguous.core.schema import AUDIO, CHANNELS, SECONDS, STRING, Batch, per_utterance
+from dailytalk_contiguous.core.sounds import FRAME, blocks, find_sounds
+from dailytalk_contiguous.core.timeline import Event
+from dailytalk_contiguous.core.turns import Timed
+from dailytalk_contiguous.stages.base import Stage
+
+#: Seconds of source around a piece that its fades may use.
+AROUND = 0.02
+
+
+class Part(NamedTuple):
+    """An event of the conversation: its place among the utterances (None for a sound), and its new sound."""
+
+    event: Event
+    utterance: int | None
+    spoken: Samples | None
+
+
+@dataclass(frozen=True)
+class Reconstruct(Stage):
+    """The rebuilt conversation: stereo FLAC, new times of every utterance, and how turn-taking fared.
+
+    `status` says what became of each utterance: `spoken` ones are laid from `spoken` (int16 PCM at `sample_rate`),
+    `kept` and `kept-original` ones from the recording, `dropped` ones are left out. A conversation with a `failed`
+    one is held back. Times are seconds and whole samples of the result.
+
+    Attributes:
+        mode: `anchor` or `sequential` (see `core.timeline`).
+        sample_rate: Hz of the result; 0 keeps the recording's.
+        revoice: `left` or `right`: whose voice is new.
+    """
+
+    mode: str = "anchor"
+    sample_rate: int = 24000
+    revoice: str = "left"
+
+    needs: ClassVar[tuple[str, ...]] = (
+        *("conversation_id", "audio", "offset", "duration", "sample_rate"),
+        *("utterance_id", "source_channel", "start", "end", "run", "status", "reason", "spoken"),
+    )
+    batch_rows: ClassVar[int] = 1
+    adds: ClassVar[Features] = Features(
+        {
+            "built_audio": AUDIO,
+            "built_rate": Value("int32"),
+            "built_duration": SECONDS,
+            "timeline": TIMELINE,
+            "sounds": List({"start": SECONDS, "end": SECONDS, "new_start": SECONDS, "new_end": SECONDS}),
+            **per_utterance(
+                Features({"new_start": SECONDS, "new_end": SECONDS, "event": STRING, "source_event": STRING})
+            ),
+        }
+    )
+
+    def __post_init__(self) -> None:
+        if self.mode not in timeline.MODES:
+            raise ValueError(f"mode must be one of {', '.join(timeline.MODES)}, not {self.mode!r}")
+        if self.revoice not in CHANNELS:
+            raise ValueError(f"revoice must be left or right, not {self.revoice!r}")
+
+    def __call__(self, batch: Batch) -> Batch:
+        rows = []
+        for index in range(len(batch["audio"])):
+            row = {name: batch[name][index] for name in self.needs}
+            try:
+                rows.append(self._rebuild(row))
+            except BadInput as error:
+                raise error.at(index) from None
+        return {name: [row[name] for row in rows] for name in self.adds}
+
+    def _rebuild(self, row: dict[str, Any]) -> dict[str, Any]:
+        _refuse_failed(row)
+        rate = self.sample_rate or row["sample_rate"]
+        source = read_at(row["audio"], rate, row["offset"], row["duration"])
+        total = len(source) / rate
+        sounds = self._sounds(row)
+        parts = self._parts(row, sounds, rate)
+        events = [part.event for part in parts]
+        starts, new_total = timeline.rebuild(events, total, self.mode, rate)
+        said = [place for place, part in enumerate(parts) if part.utterance is not None]
+        left, levelled = self._revoiced(row, parts, starts, source, new_total, rate)
+        right, lost_speech, lost_sound = self._kept(row, parts, starts, source, new_total, rate)
+        rebuilt = np.stack((left, right), axis=1)
+        measures = turns.compare([events[i] for i in said], [starts[i] for i in said], total, new_total)
+        return {
+            "built_audio": {"bytes": _flac(rebuilt, rate), "path": None},
+            "built_rate": rate,
+            "built_duration": len(rebuilt) / rate,
+            "timeline": measures
+            | {
+                "mode": self.mode,
+                "lost_speech_seconds": lost_speech,
+                "lost_sound_seconds": lost_sound,
+                "loudness_gain_db": levelled.gain_db,
+                "loudness_missing_db": levelled.missing_db,
+            },
+            **_times(row, parts, starts, events),
+        }
+
+    def _sounds(self, row: dict[str, Any]) -> list[tuple[float, float]]:
+        """Laughs, breaths and coughs of the kept channel."""
+        samples = read_analysis(row["audio"], row["offset"], row["duration"])
+        own = 1 - CHANNELS.index(self.revoice)
+        leak = np.repeat(leakage(samples[:, own], samples[:, 1 - own]).mask, HOP)[::FRAME]
+        spans = [(start, end) for start, end, _ in self._spans(row, kept=True)]
+        return find_sounds(samples[:, own], spans, leak)
+
+    def _spans(self, row: dict[str, Any], kept: bool) -> list[tuple[float, float, int]]:
+        found = zip(row["source_channel"], row["start"], row["end"], row["run"], strict=True)
+        return [(start, end, run) for channel, start, end, run in found if (channel != self.revoice) == kept]
+
+    def _parts(self, row: dict[str, Any], sounds: list[tuple[float, float]], rate: int) -> list[Part]:
+        _, joined = blocks(self._spans(row, kept=True), sounds)
+        parts: list[Part] = []
+        for place, (channel, start, end, run) in enumerate(
+            zip(row["source_channel"], row["start"], row["end"], row["run"], strict=True)
+        ):
+            status = row["status"][place]
+            kept = channel != self.revoice
+            spoken = pcm_to_float(row["spoken"][place]) if status == "spoken" else None
+            length = len(spoken) / rate if spoken is not None else end - start
+            if status != "dropped":
+                parts.append(Part(Event(channel, start, end, length, run if kept else -1, kept), place, spoken))
+        own = CHANNELS[1 - CHANNELS.index(self.revoice)]
+        parts += [
+            Part(Event(own, start, end, end - start, run, True), None, None)
+            for (start, end), run in zip(sounds, joined, strict=True)
+        ]
+        return sorted(parts, key=lambda part: (part.event.start, part.event.channel, part.event.end))
+
+    def _revoiced(
+        self, row: dict[str, Any], parts: list[Part], starts: list[float], source: Samples, total: float, rate: int
+    ) -> tuple[Samples, Levelled]:
+        side = source[:, CHANNELS.index(self.revoice)]
+        own = [(part, start) for part, start in zip(parts, starts, strict=True) if not part.event.kept]
+        said = [part.spoken for part, _ in own if part.spoken is not None]
+        speech = [_cut(side, start, end, rate) for start, end, _ in self._spans(row, kept=False)]
+        levelled = level(said, _loudness(speech, rate), _loudness(said, rate), rate)
+        ready = iter(levelled.pieces)
+        nothing = np.zeros(0, np.float32)
+        pieces = [
+            Piece(round(start * rate), next(ready), nothing, nothing)
+            if part.spoken is not None
+            else _piece(part.event, start, side, rate)
+            for part, start in own
+        ]
+        return self._laid(row, parts, pieces, side, total, rate, self.revoice), levelled
+
+    def _kept(
+        self, row: dict[str, Any], parts: list[Part], starts: list[float], source: Samples, total: float, rate: int
+    ) -> tuple[Samples, float, float]:
+        """The kept channel, and the seconds of speech and of sounds that did not come through as they were."""
+        name = CHANNELS[1 - CHANNELS.index(self.revoice)]
+        side = source[:, CHANNELS.index(name)]
+        own = [(part, start) for part, start in zip(parts, starts, strict=True) if part.event.kept]
+        pieces = [_piece(part.event, start, side, rate) for part, start in own]
+        channel = self._laid(row, parts, pieces, side, total, rate, name)
+        lost = [0.0, 0.0]
+        for (part, _), piece in zip(own, pieces, strict=True):
+            there = channel[piece.start : piece.start + len(piece.samples)]
+            if not np.array_equal(there, piece.samples):
+                lost[part.utterance is None] += part.event.end - part.event.start
+        return channel, lost[0], lost[1]
+
+    def _laid(
+        self,
+        row: dict[str, Any],
+        parts: list[Part],
+        pieces: list[Piece],
+        side: Samples,
+        total: float,
+        rate: int,
+        name: str,
+    ) -> Samples:
+        """Pieces of a channel over its own room tone, which is taken from where nothing happens in it."""
+        busy = [(round(start * rate), round(end * rate)) for start, end in _busy(row, parts, name)]
+        tone = room_tone(side, busy, round(total * rate), rate, f"{row['conversation_id']}/{name}")
+        return lay(pieces, tone, rate)
+
+
+def _refuse_failed(row: dict[str, Any]) -> None:
+    failed = [
+        f"{identity} ({reason})"
+        for identity, status, reason in zip(row["utterance_id"], row["status"], row["reason"], strict=True)
+        if status == "failed"
+    ]
+    if failed:
+        raise BadInput(
+            f"held back: {len(failed)} utterances could not be said: {'; '.join(failed[:5])}",
+            "run the same command again (what was said is kept), or pass --on-failure keep-original",
+            retry=True,
+        )
+
+
+def _busy(row: dict[str, Any], parts: list[Part], name: str) -> list[tuple[float, float]]:
+    """When anything happens in a channel of the source, dropped utterances too."""
+    said = zip(row["source_channel"], row["start"], row["end"], strict=True)
+    return [(start, end) for channel, start, end in said if channel == name] + [
+        (part.event.start, part.event.end) for part in parts if part.event.channel == name
+    ]
+
+
+def _piece(event: Event, start: float, side: Samples, rate: int) -> Piece:
+    first, last = round(event.start * rate), round(event.end * rate)
+    around = round(AROUND * rate)
+    return Piece(
+        round(start * rate), side[first:last], side[max(0, first - around) : first], side[last : last + around]
+    )
+
+
+def _cut(side: Samples, start: float, end: float, rate: int) -> Samples:
+    return side[round(start * rate) : round(end * rate)]
+
+
+def _loudness(pieces: list[Samples], rate: int) -> float:
+    return loudness(np.concatenate(pieces), rate) if pieces else float("-inf")
+
+
+def _times(row: dict[str, Any], parts: list[Part], starts: list[float], events: list[Event]) -> dict[str, Any]:
+    """New times and turn events of the utterances; a dropped one has none (it stays where it would have been)."""
+    said = [place for place, part in enumerate(parts) if part.utterance is not None]
+    timed = [Timed(event.channel, event.start, event.end, event.run) for event in events]
+    moved = [
+        Timed(event.channel, start, start + event.new_length, event.run)
+        for event, start in zip(events, starts, strict=True)
+    ]
+    groups = turns.joined([timed[place] for place in said])  # the same stretches before and after
+    before = dict(zip(said, turns.label([timed[place] for place in said], groups), strict=True))
+    after = dict(zip(said, turns.label([moved[place] for place in said], groups), strict=True))
+    count = len(row["utterance_id"])
+    times: dict[str, Any] = {
+        "new_start": [None] * count,
+        "new_end": [None] * count,
+        "event": [None] * count,
+        "source_event": [None] * count,
+        "sounds": [],
+    }
+    for place, part in enumerate(parts):
+        start, end = moved[place].start, moved[place].end
+        if part.utterance is None:
+            times["sounds"].append(
+                {"start": part.event.start, "end": part.event.end, "new_start": start, "new_end": end}
+            )
+            continue
+        times["new_start"][part.utterance], times["new_end"][part.utterance] = start, end
+        times["event"][part.utterance], times["source_event"][part.utterance] = after[place], before[place]
+    return times
+
+
+def _flac(samples: Samples, rate: int) -> bytes:
+    file = io.BytesIO()
+    soundfile.write(file, to_pcm(samples), rate, format="FLAC", subtype="PCM_16")
+    return file.getvalue()

@@ -1,0 +1,299 @@
+"""Speak: the utterances of one speaker said anew, with their style tags.
+
+Nothing is bought twice: every take lies in a content-addressed cache before anything is made of it, with what was
+thought of it, so that a take that was refused is not served again and the next run goes on from there. What can't
+be said is never silence: the utterance is marked as failed, or keeps the original voice, flagged.
+"""
+
+import json
+import zlib
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, ClassVar, NamedTuple
+
+import numpy as np
+import soxr
+from datasets import Features, List, Value
+
+from dailytalk_contiguous.core.audio import to_pcm
+from dailytalk_contiguous.core.built import SYNTHESIS
+from dailytalk_contiguous.core.edit_distance import word_error_rate
+from dailytalk_contiguous.core.schema import CHANNELS, MEASURE, STRING, WORD, Batch
+from dailytalk_contiguous.core.speech_gate import Gate, judge
+from dailytalk_contiguous.core.word_times import normalise
+from dailytalk_contiguous.models.engines import CLONE, load_synthesiser, purse
+from dailytalk_contiguous.models.recogniser import Samples, find_recogniser, recognise_at
+from dailytalk_contiguous.models.speech_cache import SpeechCache, cache_key
+from dailytalk_contiguous.models.synthesiser import Line, Spoken, Synthesiser, SynthesisFailed, VoiceSample
+from dailytalk_contiguous.stages.base import EXECUTION, Stage
+
+NO_TEXT = ("drop", "keep-original")
+ON_FAILURE = ("hold", "keep-original")
+
+
+class Take(NamedTuple):
+    """A take that may be used: its samples without edge silence, and what is known of it."""
+
+    samples: Samples
+    cut: float
+    spoken: Spoken
+    key: str
+    number: int
+    word_error_rate: float | None
+
+
+@dataclass(frozen=True)
+class Speak(Stage):
+    """Says the utterances of the re-voiced speaker anew.
+
+    `status` says what became of each: `spoken`; `kept` (the other speaker); `dropped` or `kept-original` for want
+    of text, or kept because it could not be said; `failed` if its conversation is to be held back. `spoken` is
+    int16 PCM at `sample_rate` (the recording's, if that is 0), `spoken_words` are in its seconds, where the
+    synthesiser gave times.
+
+    Attributes:
+        engine, model, voice: of `models.engines`. The voice `clone` is that of `voice_wav`.
+        revoice: `left` or `right` of the recording.
+        sample_rate: Hz. temperature, top_p: in [0, 1], for engines that have them.
+        tag_map: pairs of a tag and what is sent in its place.
+        variants: takes among which utterances of one text are spread. candidates: good takes to choose from.
+        tries: takes that may be refused before an utterance has failed.
+        verify: a recogniser that checks every take; empty for none. worst: word error rate that is still good.
+        no_text: `drop` or `keep-original`. on_failure: `hold` or `keep-original`.
+        gate: see `core.speech_gate`.
+        cache: folder; empty for the user's. concurrency, max_cost (USD), device: how it is carried out.
+    """
+
+    engine: str = "fish"
+    model: str = ""
+    voice: str = ""
+    revoice: str = "left"
+    sample_rate: int = 24000
+    temperature: float = 0.7
+    top_p: float = 0.7
+    tag_map: tuple[tuple[str, str], ...] = ()
+    variants: int = 1
+    candidates: int = 1
+    tries: int = 3
+    verify: str = ""
+    worst: float = 0.34
+    no_text: str = "drop"
+    on_failure: str = "hold"
+    gate: Gate = field(default_factory=Gate)
+    cache: str = field(default="", metadata=EXECUTION)
+    concurrency: int = field(default=5, metadata=EXECUTION)
+    max_cost: float | None = field(default=None, metadata=EXECUTION)
+    device: str = field(default="auto", metadata=EXECUTION)
+
+    needs: ClassVar[tuple[str, ...]] = ("utterance_id", "source_channel", "start", "end", "text", "tag")
+    uses: ClassVar[tuple[str, ...]] = ("language", "sample_rate", "voice_wav", "voice_text")
+    adds: ClassVar[Features] = Features(
+        {
+            "status": STRING,
+            "reason": STRING,
+            "spoken": Value("binary"),
+            "spoken_seconds": MEASURE,
+            "spoken_words": List(WORD),
+            "synthesis": SYNTHESIS,
+        }
+    )
+
+    def __post_init__(self) -> None:
+        for name, value, choices in (
+            ("revoice", self.revoice, CHANNELS),
+            ("no_text", self.no_text, NO_TEXT),
+            ("on_failure", self.on_failure, ON_FAILURE),
+        ):
+            if value not in choices:
+                raise ValueError(f"{name} must be one of {', '.join(choices)}, not {value!r}")
+        if min(self.variants, self.candidates, self.tries, self.concurrency) < 1:
+            raise ValueError("variants, candidates, tries and concurrency must be 1 or more")
+
+    def preflight(self) -> None:
+        self.synthesiser().preflight()
+        if self.verify:
+            find_recogniser(self.verify)
+
+    def models(self) -> dict[str, str]:
+        engine = self.synthesiser()
+        named = {"synthesiser": f"{engine.engine}/{engine.model}" if engine.model else engine.engine}
+        return named | ({"verifier": self.verify} if self.verify else {})
+
+    def synthesiser(self) -> Synthesiser:
+        """The engine, loaded once per process."""
+        voice = "" if self.voice == CLONE and self.engine != "fish" else self.voice
+        rate = self.sample_rate or 44100
+        return load_synthesiser(
+            self.engine, self.model, voice, self.temperature, self.top_p, rate, self.concurrency
+        )
+
+    def __call__(self, batch: Batch) -> Batch:
+        count = len(batch["utterance_id"])
+        synthesiser = self.synthesiser()
+        rows: list[dict[str, Any]] = [_row("kept") for _ in range(count)]
+        asked = []
+        for index, channel in enumerate(batch["source_channel"]):
+            if channel != self.revoice:
+                continue
+            if batch["text"][index].strip():
+                asked.append(index)
+            else:
+                status = "dropped" if self.no_text == "drop" else "kept-original"
+                rows[index] = _row(status, "no text to say")
+        # Twice as many threads as requests: while one waits for the disk, another asks.
+        with ThreadPoolExecutor(2 * synthesiser.concurrency) as pool:
+            futures = [pool.submit(self._say, synthesiser, _utterance(batch, index)) for index in asked]
+            try:
+                for index, future in zip(asked, futures, strict=True):
+                    rows[index] = future.result()
+            except BaseException:
+                for future in futures:
+                    future.cancel()  # what is under way is paid for, and ends in the cache
+                raise
+        return {name: [row[name] for row in rows] for name in self.adds}
+
+    def line(self, text: str, tag: str, language: str, take: int = 0) -> Line:
+        """What is sent for an utterance."""
+        return Line(text.strip(), dict(self.tag_map).get(tag, tag), language, take)
+
+    def first_take(self, utterance_id: str) -> int:
+        """Which of the `variants` of its text an utterance gets: always the same one, whatever is around it."""
+        return zlib.crc32(utterance_id.encode("utf-8")) % self.variants
+
+    def _say(self, synthesiser: Synthesiser, utterance: dict[str, Any]) -> dict[str, Any]:
+        try:
+            takes, tried, cost = self._takes(synthesiser, utterance)
+        except SynthesisFailed as error:
+            return self._failed(f"{error.reason}")
+        if isinstance(takes, str):
+            return self._failed(takes)
+        best = min(takes, key=lambda take: (take.word_error_rate or 0.0, take.number))
+        rate = self.sample_rate or utterance["sample_rate"]
+        samples = best.samples
+        if best.spoken.sample_rate != rate:
+            samples = np.asarray(soxr.resample(samples, best.spoken.sample_rate, rate), np.float32)
+        seconds = len(samples) / rate
+        row = _row("spoken")
+        row["spoken"] = to_pcm(samples).tobytes()
+        row["spoken_seconds"] = seconds
+        row["spoken_words"] = _words(best, seconds)
+        row["synthesis"] = {
+            "engine": synthesiser.engine,
+            "model": synthesiser.model,
+            "voice": synthesiser.voice,
+            "cache_key": best.key,
+            "take": best.number,
+            "tries": tried,
+            "cost": cost,
+            "word_error_rate": best.word_error_rate,
+        }
+        return row
+
+    def _failed(self, reason: str) -> dict[str, Any]:
+        return _row("failed" if self.on_failure == "hold" else "kept-original", f"could not be said: {reason}")
+
+    def _takes(self, synthesiser: Synthesiser, utterance: dict[str, Any]) -> tuple[list[Take] | str, int, float]:
+        """Good takes, or why there is none; how many were judged now; and what all of them did cost."""
+        good: list[Take] = []
+        reason: str | None = ""
+        refused, cost, number = 0, 0.0, self.first_take(utterance["utterance_id"])
+        fresh = 1 if synthesiser.deterministic else self.tries
+        while len(good) < (1 if synthesiser.deterministic else self.candidates) and refused < fresh:
+            line = self.line(utterance["text"], utterance["tag"], utterance["language"], number)
+            key, spoken, verdict = self._take(synthesiser, line, utterance["samples"])
+            cost += spoken.cost
+            judged = judge(
+                spoken.samples, spoken.sample_rate, line.text, utterance["end"] - utterance["start"], self.gate
+            )
+            known = verdict is not None and verdict.get("by") == self._judge_name()
+            if known and verdict is not None:
+                reason, rate = verdict["reason"], verdict["word_error_rate"]
+            else:
+                reason, rate = judged.reason, None
+                if reason is None and self.verify:
+                    reason, rate = self._verified(judged.samples, spoken.sample_rate, line)
+                told = {"by": self._judge_name(), "reason": reason, "word_error_rate": rate}
+                self._cache().set_verdict(key, told)
+            if reason is None:
+                good.append(Take(judged.samples, judged.start, spoken, key, number, rate))
+            elif not known or synthesiser.deterministic:
+                refused += 1  # a take that an earlier run refused is passed over; a new one is tried in its place
+            number += self.variants
+        return good or str(reason), len(good) + refused, cost
+
+    def _take(
+        self, synthesiser: Synthesiser, line: Line, samples: Sequence[VoiceSample]
+    ) -> tuple[str, Spoken, dict[str, Any] | None]:
+        """One take: from the cache, or bought and put there before anything else happens."""
+        cache, money = self._cache(), purse(self.max_cost)
+        key = cache_key(synthesiser, line, samples)
+        entry = cache.get(key)
+        if entry is None:
+            with cache.buying(key):
+                entry = cache.get(key)
+                if entry is None:
+                    with money.paying(synthesiser.price([line])):
+                        spoken = synthesiser.speak(line, samples)
+                        money.pay(spoken.cost)
+                    if not len(spoken.samples):
+                        raise SynthesisFailed("nothing was said", "run the same command again")
+                    entry = cache.put(key, spoken)
+                    return key, entry.spoken, entry.verdict
+        money.save(entry.spoken.cost)
+        return key, entry.spoken, entry.verdict
+
+    def _verified(self, samples: Samples, rate: int, line: Line) -> tuple[str | None, float]:
+        heard = recognise_at(self.verify, self.device, samples, rate, line.language)
+        expected = [normalise(word) for word in line.text.split()]
+        error = word_error_rate(
+            [word for word in expected if word], [word for word in (normalise(one.text) for one in heard) if word]
+        )
+        if error <= self.worst:
+            return None, error
+        return f"{self.verify} hears something else (word error rate {error:.0%})", error
+
+    def _judge_name(self) -> str:
+        """What a verdict depends on: one that other limits gave is given anew."""
+        told = [asdict(self.gate), self.verify, self.worst if self.verify else None]
+        return format(zlib.crc32(json.dumps(told, sort_keys=True).encode()), "08x")
+
+    def _cache(self) -> SpeechCache:
+        return SpeechCache(Path(self.cache) if self.cache else None)
+
+
+def _utterance(batch: Batch, index: int) -> dict[str, Any]:
+    def value(name: str, otherwise: Any) -> Any:
+        return batch[name][index] if name in batch else otherwise
+
+    wav = value("voice_wav", None)
+    return {name: batch[name][index] for name in Speak.needs} | {
+        "language": value("language", "und"),
+        "sample_rate": value("sample_rate", 0),
+        "samples": (VoiceSample(wav, value("voice_text", "")),) if wav else (),
+    }
+
+
+def _row(status: str, reason: str | None = None) -> dict[str, Any]:
+    return {
+        "status": status,
+        "reason": reason,
+        "spoken": b"",
+        "spoken_seconds": None,
+        "spoken_words": [],
+        "synthesis": None,
+    }
+
+
+def _words(take: Take, seconds: float) -> list[dict[str, Any]]:
+    """The synthesiser's word times in what was left of its speech."""
+    return [
+        {
+            "word": word.text.strip(),
+            "start": min(max(word.start - take.cut, 0.0), seconds),
+            "end": min(max(word.end - take.cut, 0.0), seconds),
+            "probability": word.probability,
+        }
+        for word in take.spoken.words or []
+    ]

@@ -1,0 +1,78 @@
+"""ChooseVoice: the cleanest speech of a conversation's own speaker, for a synthesiser that clones voices."""
+
+import io
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+import soundfile
+from datasets import Features, Value
+
+from dailytalk_contiguous.core.audio import Samples, read_at, to_pcm
+from dailytalk_contiguous.core.errors import BadInput
+from dailytalk_contiguous.core.schema import CHANNELS, STRING, Batch
+from dailytalk_contiguous.stages.base import Stage
+
+#: Samples at full scale are clipped.
+FULL_SCALE = 0.999
+
+
+@dataclass(frozen=True)
+class ChooseVoice(Stage):
+    """Adds `voice_wav`, a WAV file of the re-voiced speaker, and `voice_text`, what is said in it.
+
+    Taken are whole utterances with text during which the other speaker is silent and nothing is clipped, the
+    longest first, up to `longest` seconds. A conversation that has less than `shortest` of them can't be cloned:
+    BadInput.
+    """
+
+    revoice: str = "left"
+    shortest: float = 3.0
+    longest: float = 20.0
+
+    needs: ClassVar[tuple[str, ...]] = (
+        *("audio", "offset", "duration", "sample_rate"),
+        *("utterance_id", "source_channel", "start", "end", "text"),
+    )
+    batch_rows: ClassVar[int] = 1
+    adds: ClassVar[Features] = Features({"voice_wav": Value("binary"), "voice_text": STRING})
+
+    def __call__(self, batch: Batch) -> Batch:
+        found: Batch = {"voice_wav": [], "voice_text": []}
+        for index in range(len(batch["audio"])):
+            row = {name: batch[name][index] for name in self.needs}
+            samples = read_at(row["audio"], row["sample_rate"], row["offset"], row["duration"])
+            try:
+                wav, text = self._choose(row, samples[:, CHANNELS.index(self.revoice)])
+            except BadInput as error:
+                raise error.at(index) from None
+            found["voice_wav"].append(wav)
+            found["voice_text"].append(text)
+        return found
+
+    def _choose(self, row: dict[str, Any], channel: Samples) -> tuple[bytes, str]:
+        rate = row["sample_rate"]
+        spans = list(zip(row["source_channel"], row["start"], row["end"], row["text"], strict=True))
+        others = [(start, end) for side, start, end, _ in spans if side != self.revoice]
+        own = [
+            (start, channel[round(start * rate) : round(end * rate)], text)
+            for side, start, end, text in spans
+            if side == self.revoice
+            and text.strip()
+            and not any(first < end and last > start for first, last in others)
+        ]
+        clean = [one for one in own if len(one[1]) and float(np.abs(one[1]).max()) < FULL_SCALE]
+        chosen: list[tuple[float, Samples, str]] = []
+        for one in sorted(clean, key=lambda one: len(one[1]), reverse=True):
+            if sum(len(samples) for _, samples, _ in chosen) + len(one[1]) <= self.longest * rate:
+                chosen.append(one)
+        seconds = sum(len(samples) for _, samples, _ in chosen) / rate
+        if seconds < self.shortest:
+            raise BadInput(
+                f"there are only {seconds:.1f} s of the {self.revoice} speaker alone to clone the voice from",
+                "name a voice of the service with --voice",
+            )
+        chosen.sort(key=lambda one: one[0])
+        file = io.BytesIO()
+        soundfile.write(file, to_pcm(np.concatenate([one[1] for one in chosen])), rate, "PCM_16", format="WAV")
+        return file.getvalue(), " ".join(text.strip() for _, _, text in chosen)

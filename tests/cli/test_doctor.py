@@ -1,0 +1,31 @@
+import json
+
+import pytest
+from command import Command
+
+
+@pytest.fixture
+def dailytalk(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Command:
+    return Command(monkeypatch, capfd)
+
+
+def test_doctor_names_packages_models_and_what_each_profile_needs(dailytalk: Command) -> None:
+    done = dailytalk("doctor")
+    assert (done.code, done.err) == (0, "")
+    for told in (
+        "faster-whisper",
+        "ffmpeg:",
+        "GPU:",
+        "profile standard:",
+        "profile embedded: ready",
+        "pocketsphinx",
+    ):
+        assert told in done.out
+    assert "CC-BY-NC-SA-4.0" in done.out
+
+
+def test_doctor_as_json_is_all_there_is_on_stdout(dailytalk: Command) -> None:
+    told = json.loads(dailytalk("doctor", "--json").out)
+    assert told["profiles"]["embedded"]["needs"] == []
+    assert set(told["profiles"]["standard"]["models"]) == {"recogniser", "affect"}
+    assert told["packages"]["torch"]

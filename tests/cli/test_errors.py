@@ -1,0 +1,165 @@
+"""What a user reads when something is wrong: one sentence, and the exit code."""
+
+import errno
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer
+from command import EMBEDDED, Command
+from recordings import calls
+
+from dailytalk_contiguous.cli.errors import guarded
+from dailytalk_contiguous.cli.tag import seconds
+from dailytalk_contiguous.core.errors import DailytalkError
+
+
+@pytest.fixture
+def dailytalk(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Command:
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)  # no test asks the network
+    return Command(monkeypatch, capfd)
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Path:
+    return calls(tmp_path / "in", "a")
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        (("--profile", "best"), "there is no profile 'best': choose one of standard, embedded."),
+        (("--channel", "top"), "--channel can't be 'top': choose one of both, left, right, mix."),
+        (("--buckets", "x"), "--buckets can't be 'x': choose one of percentile, robust, seed."),
+        (("--rules", "x"), "--rules can't be 'x': choose one of standard, seed."),
+        (("--asr-windows", "x"), "--asr-windows can't be 'x': choose one of packed, utterance."),
+        (("--device", "tpu"), "--device can't be 'tpu': choose one of auto, cpu, cuda."),
+        (("--shard", "3/2"), "--shard can't be '3/2': give i/N with i from 1 to N, such as 1/8."),
+        (("--shard", "0/2"), "--shard can't be '0/2': give i/N with i from 1 to N, such as 1/8."),
+        (("--shard", "half"), "--shard can't be 'half': give i/N with i from 1 to N, such as 1/8."),
+        (("--max-conversation", "0"), "--max-conversation can't be '0': give a length such as 15m, or never."),
+        (
+            ("--max-conversation", "soon"),
+            "--max-conversation can't be 'soon': give a length such as 15m, or never.",
+        ),
+        (("--transcripts", "nosuch"), "--transcripts 'nosuch' is no folder: check the path."),
+        (("--language", "de"), "pocketsphinx understands English only, not de: "),
+        (("--asr-model", "nosize"), "there is no Whisper model 'nosize'"),
+        (("--asr-model", "tiny"), "Whisper 'tiny' is not in the cache and can't be downloaded"),
+        (("--asr-model", "empty"), "empty is no Whisper model in CTranslate2 format: no model.bin"),
+        (("--affect-model", "empty"), "empty is no affect model: it has no config.json"),
+        (("--affect-model", "nobody/nothing"), "the affect model 'nobody/nothing' is not in the cache"),
+        (("--affect-model", "not a name!"), "'not a name!' is neither a folder nor an affect model on the Hub"),
+    ],
+)
+def test_wrong_setting_is_one_sentence_and_nothing_is_written(
+    tmp_path: Path,
+    source: Path,
+    dailytalk: Command,
+    monkeypatch: pytest.MonkeyPatch,
+    options: tuple[str, ...],
+    told: str,
+) -> None:
+    (tmp_path / "empty").mkdir()
+    monkeypatch.chdir(tmp_path)
+    done = dailytalk("tag", source, "--out", tmp_path / "out", *EMBEDDED, *options)
+    assert (done.code, done.out) == (1, "")
+    assert done.err.startswith(f"dailytalk: {told}")
+    assert done.err.count("\n") == 1
+    assert not list(tmp_path.glob("out/*.json*"))
+    assert not list(tmp_path.glob("out/tagged/*"))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (("tag",), "Missing argument"),
+        (("tag", "x"), "Missing option '--out'"),
+        (("tag", "x", "--out", "y", "--workers", "0"), "--workers"),
+        (("tag", "x", "--out", "y", "--shard-minutes", "0"), "--shard-minutes"),
+        (("tag", "x", "--out", "y", "--beam", "many"), "--beam"),
+        (("tag", "x", "--out", "y", "--nosuch"), "No such option"),
+        (("nosuch",), "No such command 'nosuch'"),
+    ],
+)
+def test_wrong_usage_gives_2_and_names_the_option(
+    dailytalk: Command, arguments: tuple[str, ...], told: str
+) -> None:
+    done = dailytalk(*arguments)
+    assert (done.code, told in done.err, "Traceback" in done.err) == (2, True, False)
+
+
+def test_missing_input_and_folder_without_recordings_are_told_apart(tmp_path: Path, dailytalk: Command) -> None:
+    (tmp_path / "notes.txt").touch()
+    missing = dailytalk("tag", tmp_path / "nosuch", "--out", tmp_path / "out", *EMBEDDED)
+    assert missing == (1, "", f"dailytalk: the input '{tmp_path}/nosuch' does not exist: check the path.\n")
+    empty = dailytalk("tag", tmp_path, "--out", tmp_path / "out", *EMBEDDED)
+    assert empty.code == 1
+    assert empty.err.startswith(f"dailytalk: there are no recordings in '{tmp_path}': name a folder")
+
+
+def test_out_that_can_not_be_written_is_one_sentence(tmp_path: Path, source: Path, dailytalk: Command) -> None:
+    (tmp_path / "file").touch()
+    for out in (tmp_path / "file", tmp_path / "file/x", "/proc/x", source):
+        done = dailytalk("tag", source, "--out", out, *EMBEDDED)
+        assert (done.code, done.out, done.err.count("\n")) == (1, "", 1)
+        assert done.err.startswith(f"dailytalk: --out '{out}' ")
+
+
+def test_help_names_every_option_and_gives_0(dailytalk: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "200")
+    done = dailytalk("tag", "--help")
+    options = "out channel language device profile asr-model affect-model buckets rules workers shard dry-run json"
+    assert done.code == 0
+    assert [option for option in options.split() if f"--{option}" not in done.out] == []
+
+
+# The guard itself
+
+
+def raising(error: BaseException) -> Any:
+    def command() -> int:
+        raise error
+
+    return command
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "told"),
+    [
+        (DailytalkError("it is wrong", "mend it"), 1, "x: it is wrong: mend it.\n"),
+        (KeyboardInterrupt(), 130, "x: stopped. Finished shards are kept; run the same command again to go on.\n"),
+        (typer.Abort(), 130, "x: stopped. Finished shards are kept; run the same command again to go on.\n"),
+        (typer.Exit(3), 3, ""),
+        (
+            OSError(errno.ENOSPC, "No space left on device", "/out/x"),
+            1,
+            "x: no space left on device (/out/x): free some space and run the same command again: "
+            "what is finished is kept.\n",
+        ),
+        (
+            OSError(errno.EROFS, "Read-only file system", b"/\xff"),
+            1,
+            "x: read-only file system (/\\xff): choose a place that can be written to.\n",
+        ),
+    ],
+)
+def test_expected_error_is_a_sentence_and_a_code(
+    capsys: pytest.CaptureFixture[str], error: BaseException, code: int, told: str
+) -> None:
+    assert guarded("x", raising(error)) == code
+    assert capsys.readouterr().err == told
+
+
+@pytest.mark.parametrize("error", [KeyError("a bug"), OSError(errno.EBADF, os.strerror(errno.EBADF))])
+def test_bug_keeps_its_traceback(error: Exception) -> None:
+    with pytest.raises(type(error)):
+        guarded("x", raising(error))
+
+
+@pytest.mark.parametrize(
+    ("text", "length"), [("15m", 900), ("900s", 900), ("900", 900), ("1.5h", 5400), ("20 s", 20), ("never", 0)]
+)
+def test_lengths_are_read_with_their_unit(text: str, length: float) -> None:
+    assert seconds(text) == length

@@ -1,0 +1,224 @@
+import json
+import os
+import pty
+import resource
+import signal
+import time
+from pathlib import Path
+
+import pytest
+from audio_files import tones
+from command import EMBEDDED, PROGRAM, Command, start
+from datasets import load_dataset
+from recordings import calls, excerpt, read_lines, results, save, state
+
+
+@pytest.fixture
+def dailytalk(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], tmp_path: Path) -> Command:
+    monkeypatch.setenv("DAILYTALK_CACHE", str(tmp_path / "cache"))
+    return Command(monkeypatch, capfd)
+
+
+@pytest.fixture
+def quick(tiny_whisper: str) -> tuple[str, ...]:
+    """Options of a run that hears nonsense quickly, with a shard for every two recordings."""
+    return (*EMBEDDED, "--asr-model", tiny_whisper, "--shard-minutes", "0.1")
+
+
+# A run
+
+
+def test_embedded_run_hears_words_and_says_what_it_did(tmp_path: Path, dailytalk: Command) -> None:
+    save(tmp_path / "in/call.flac", excerpt(seconds=8.5))
+    done = dailytalk("tag", tmp_path / "in", "--out", tmp_path / "out", *EMBEDDED)
+    assert (done.code, done.err) == (0, "")
+    lines = read_lines(tmp_path / "out/transcript.jsonl")
+    assert "where should we go this weekend" in lines[0]["text_raw"]
+    assert {line["channel"] for line in lines} == {"left", "right"}
+    for shown in (str(tmp_path / "out/transcript.jsonl"), "Transcribe", "pocketsphinx", "preview"):
+        assert shown in done.out
+    assert lines[0]["tagged_text"] in done.out
+    assert "\x1b" not in done.out  # no bar and no colours where it is not a terminal
+    again = dailytalk("tag", tmp_path / "in", "--out", tmp_path / "out", *EMBEDDED)
+    assert (again.code, again.out.splitlines()[0]) == (0, "nothing to do: all 1 shards stand")
+
+
+def test_something_set_aside_is_told_with_its_remedy_and_gives_3(
+    tmp_path: Path, dailytalk: Command, quick: tuple[str, ...]
+) -> None:
+    calls(tmp_path / "in", "[bold]good")
+    save(tmp_path / 'in/new\nline [red]".wav', tones(1, channels=1))
+    done = dailytalk("tag", tmp_path / "in", "--out", tmp_path / "out", *quick)
+    assert done.code == 3
+    (told,) = [line for line in done.out.splitlines() if "set aside" in line]
+    assert '"new\\nline [red]\\""' in told
+    assert told.endswith("or pass --channel mix to take it as one speaker")
+
+
+def test_nothing_usable_gives_1_and_says_why(tmp_path: Path, dailytalk: Command, quick: tuple[str, ...]) -> None:
+    save(tmp_path / "in/mono.wav", tones(1, channels=1))
+    done = dailytalk("tag", tmp_path / "in", "--out", tmp_path / "out", *quick)
+    assert done.code == 1
+    assert "no recording could be used" in done.out
+    assert list(read_lines(tmp_path / "out/rejects.jsonl")[0]) == ["id", "stage", "reason", "remedy"]
+
+
+def test_json_is_all_there_is_on_stdout(tmp_path: Path, dailytalk: Command, quick: tuple[str, ...]) -> None:
+    calls(tmp_path / "in", "a")
+    save(tmp_path / "in/mono.wav", tones(1, channels=1))
+    done = dailytalk("tag", tmp_path / "in", "--out", tmp_path / "out", *quick, "--json")
+    told = json.loads(done.out)
+    assert (done.code, told["complete"], told["shards"]) == (3, True, {"all": 1, "made": 1, "missing": 0})
+    assert told["run"] == json.loads((tmp_path / "out/run.json").read_text())
+
+
+def test_dry_run_says_what_it_would_do_and_writes_nothing(
+    tmp_path: Path, dailytalk: Command, quick: tuple[str, ...]
+) -> None:
+    calls(tmp_path / "in", "a", "b")
+    for n in range(7):
+        save(tmp_path / f"in/mono{n}.wav", tones(1, channels=1))
+    done = dailytalk("tag", tmp_path / "in", "--out", tmp_path / "out", *quick, "--dry-run")
+    assert done.code == 0
+    assert "1 shards, 1 of them to make (12.0 s)" in done.out
+    assert done.out.count("set aside") == 7
+    assert not (tmp_path / "out").exists()
+    told = json.loads(
+        dailytalk("tag", tmp_path / "in", "--out", tmp_path / "out", *quick, "--dry-run", "--json").out
+    )
+    assert (told["conversations"], told["shards"]["to_make"], len(told["set_aside"])) == (2, 1, 7)
+    dailytalk("tag", tmp_path / "in", "--out", tmp_path / "out", *quick)
+    before = state(tmp_path / "out")
+    done = dailytalk("tag", tmp_path / "in", "--out", tmp_path / "out", *quick, "--rules", "seed", "--dry-run")
+    assert "stages to run: Tag, Punctuate" in done.out
+    assert state(tmp_path / "out") == before
+
+
+def test_hosts_share_the_work_and_the_last_one_writes_the_transcript(
+    tmp_path: Path, dailytalk: Command, quick: tuple[str, ...]
+) -> None:
+    calls(tmp_path / "in", *"abcd")
+    first = dailytalk("tag", tmp_path / "in", "--out", tmp_path / "out", *quick, "--shard", "1/2")
+    assert (first.code, "1 shards are still missing" in first.out) == (0, True)
+    second = dailytalk("tag", tmp_path / "in", "--out", tmp_path / "out", *quick, "--shard", "2/2", "--json")
+    assert json.loads(second.out)["complete"]
+
+
+def test_rules_can_be_changed_where_the_transcript_was_edited_beyond_reading(
+    tmp_path: Path, dailytalk: Command, quick: tuple[str, ...]
+) -> None:
+    calls(tmp_path / "in", "a")
+    dailytalk("tag", tmp_path / "in", "--out", tmp_path / "out", *quick)
+    (tmp_path / "out/transcript.jsonl").write_text("my notes\n")
+    done = dailytalk("tag", tmp_path / "in", "--out", tmp_path / "out", *quick)
+    assert (done.code, done.err) == (0, "")
+    done = dailytalk("tag", tmp_path / "in", "--out", tmp_path / "out", *quick, "--rules", "seed")
+    assert "was edited since it was written, and is left as it is" in done.out
+    assert (tmp_path / "out/transcript.jsonl").read_text() == "my notes\n"
+
+
+def test_names_that_are_not_utf8_go_in_and_out(tmp_path: Path, dailytalk: Command, quick: tuple[str, ...]) -> None:
+    odd = os.fsdecode(os.fsencode(tmp_path) + b"/\xff")
+    save(Path(odd) / "call.wav")
+    done = dailytalk("tag", f"{odd}/call.wav", "--out", f"{odd}/out", *quick)
+    assert (done.code, done.err) == (0, "")
+    assert json.loads(dailytalk("tag", f"{odd}/call.wav", "--out", f"{odd}/out", *quick, "--json").out)["complete"]
+
+
+def test_name_with_a_leading_dash_comes_after_two(
+    tmp_path: Path, dailytalk: Command, quick: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    save(tmp_path / "-v.wav")
+    monkeypatch.chdir(tmp_path)
+    assert dailytalk("tag", "--out", "out", *quick, "--", "-v.wav").code == 0
+    assert {line["audio_file"] for line in read_lines(tmp_path / "out/transcript.jsonl")} == {"-v.wav"}
+
+
+def test_terminal_gets_a_bar_that_is_gone_in_the_end(tmp_path: Path, quick: tuple[str, ...]) -> None:
+    calls(tmp_path / "in", "a")
+    arguments = [*PROGRAM, "tag", str(tmp_path / "in"), "--out", str(tmp_path / "out"), *quick]
+    child, terminal = pty.fork()
+    if child == 0:
+        os.environ |= {"TERM": "xterm", "COLUMNS": "100"}
+        os.execv(arguments[0], arguments)
+    shown = b""
+    while True:
+        try:
+            piece = os.read(terminal, 65536)
+        except OSError:  # how a terminal ends on Linux
+            break
+        if not piece:
+            break
+        shown += piece
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    text = shown.decode()
+    assert "━" in text
+    assert "of 0.1 min" in text
+    assert text.rindex("━") < text.index("shards made")
+
+
+# Stopping and going on
+
+
+@pytest.mark.parametrize(("stop", "workers"), [(signal.SIGINT, 1), (signal.SIGINT, 2), (signal.SIGKILL, 2)])
+def test_run_that_was_stopped_goes_on_where_it_was_and_ends_the_same(
+    tmp_path: Path, dailytalk: Command, quick: tuple[str, ...], stop: signal.Signals, workers: int
+) -> None:
+    """With three shards to make, stopped as soon as the first one stands."""
+    calls(tmp_path / "in", *"abcdef")
+    save(tmp_path / "in/mono.wav", tones(1, channels=1))
+    running = start("tag", tmp_path / "in", "--out", tmp_path / "out", *quick, "--workers", workers)
+    while running.poll() is None and not list((tmp_path / "out/tagged").glob("shard-*.parquet")):
+        time.sleep(0.02)
+    assert running.poll() is None
+    if stop == signal.SIGINT:
+        os.killpg(running.pid, stop)  # as Ctrl-C does: to the command and its workers
+    else:
+        running.send_signal(stop)
+    out, err = running.communicate(timeout=60)  # a worker that lived on would keep the pipe open
+    if stop == signal.SIGINT:
+        assert (running.returncode, out) == (130, "")
+        assert err == "dailytalk: stopped. Finished shards are kept; run the same command again to go on.\n"
+    assert not (tmp_path / "out/transcript.jsonl").exists()
+    loaded = load_dataset(
+        "parquet", data_dir=str(tmp_path / "out/tagged"), split="train", cache_dir=str(tmp_path / "cache")
+    )
+    stood = state(tmp_path / "out/tagged")
+    assert 1 <= len(loaded) < 6
+    assert dailytalk("tag", tmp_path / "in", "--out", tmp_path / "out", *quick).code == 3
+    after = state(tmp_path / "out/tagged")
+    assert {name: after[name] for name in stood if name.endswith(".parquet") and not name.startswith(".")} == {
+        name: when for name, when in stood.items() if not name.startswith(".")
+    }
+    assert len(after) == 3
+    dailytalk("tag", tmp_path / "in", "--out", tmp_path / "whole", *quick)
+    assert results(tmp_path / "out") == results(tmp_path / "whole")
+
+
+def test_full_disk_is_one_sentence_and_the_same_command_goes_on(
+    tmp_path: Path, dailytalk: Command, quick: tuple[str, ...]
+) -> None:
+    """A limit on the size of files stands in for a disk: it fails in the same place of the same write."""
+    calls(tmp_path / "in", "a")
+
+    def small() -> None:
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, 10_000))
+
+    running = start("tag", tmp_path / "in", "--out", tmp_path / "out", *quick, preexec_fn=small)
+    out, err = running.communicate(timeout=120)
+    assert (running.returncode, out) == (1, "")
+    assert err.startswith("dailytalk: file too large: ")
+    assert err.count("\n") == 1
+    assert list((tmp_path / "out/tagged").iterdir()) == []
+    assert dailytalk("tag", tmp_path / "in", "--out", tmp_path / "out", *quick).code == 0
+
+
+def test_reader_that_goes_away_is_no_error(tmp_path: Path) -> None:
+    calls(tmp_path / "in", "a")
+    running = start("tag", tmp_path / "in", "--out", tmp_path / "out", *EMBEDDED, "--dry-run", "--json")
+    assert running.stdout is not None
+    assert running.stderr is not None
+    running.stdout.close()
+    assert running.stderr.read() == ""
+    assert running.wait() == 1

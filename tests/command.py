@@ -1,0 +1,49 @@
+"""The command as a user calls it, in this process or in one of its own."""
+
+import os
+import subprocess
+import sys
+from typing import Any, NamedTuple
+
+import pytest
+
+from dailytalk_contiguous.cli.main import run
+
+#: `dailytalk` in a process of its own.
+PROGRAM = (sys.executable, "-m", "dailytalk_contiguous.cli.main")
+
+#: What makes a run quick and free of downloads.
+EMBEDDED = ("--profile", "embedded", "--language", "en")
+
+
+class Done(NamedTuple):
+    code: int
+    out: str
+    err: str
+
+
+class Command:
+    """Calls `dailytalk` with arguments and keeps what it printed."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> None:
+        self._monkeypatch, self._capfd = monkeypatch, capfd
+
+    def __call__(self, *arguments: Any) -> Done:
+        self._monkeypatch.setattr(sys, "argv", ["dailytalk", *map(str, arguments)])
+        self._capfd.readouterr()
+        with pytest.raises(SystemExit) as leave:
+            run()
+        return Done(int(leave.value.code or 0), *self._capfd.readouterr())
+
+
+def start(*arguments: Any, **options: Any) -> "subprocess.Popen[str]":
+    """Begin `dailytalk` in a session of its own, so that signals reach it and its workers alone."""
+    return subprocess.Popen(
+        [*PROGRAM, *map(str, arguments)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+        env=os.environ | {"PYTHONIOENCODING": "utf-8"},
+        **options,
+    )

@@ -1,0 +1,106 @@
+"""Rows of a finished dataset, made on the spot: tones where somebody speaks, soft noise elsewhere."""
+
+import io
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import soundfile
+from numpy.typing import NDArray
+
+from dailytalk_contiguous.core.built import ALIGNED_WORD, BUILT, SYNTHESIS, TIMELINE, UTTERANCE
+
+#: Channel, start, end, text: overlaps included, so that the conversation is fit for a duplex model.
+LINES = (
+    ("left", 0.5, 1.5, "Hello there."),
+    ("right", 1.4, 2.4, "Hi, hello."),
+    ("left", 2.6, 4.0, "How are you?"),
+    ("right", 3.9, 5.0, "Quite well."),
+)
+
+
+def flac(pcm: NDArray[np.int16], rate: int) -> bytes:
+    file = io.BytesIO()
+    soundfile.write(file, pcm, rate, subtype="PCM_16", format="FLAC")
+    return file.getvalue()
+
+
+def stereo(lines: Sequence[tuple[str, float, float, str]], seconds: float, rate: int) -> NDArray[np.int16]:
+    """Samples of a conversation: 220 Hz on the left, 330 Hz on the right, noise at -66 dBFS below."""
+    t = np.arange(round(seconds * rate)) / rate
+    samples = 0.0005 * np.random.default_rng(0).standard_normal((len(t), 2))
+    for channel, start, end, _ in lines:
+        side = int(channel == "right")
+        on = (t >= start) & (t < end)
+        samples[on, side] += 0.2 * np.sin(2 * np.pi * (220 + 110 * side) * t[on])
+    return np.rint(samples * 32768).astype(np.int16)
+
+
+def built_row(
+    name: str = "call",
+    lines: Sequence[tuple[str, float, float, str]] = LINES,
+    seconds: float = 6.0,
+    rate: int = 24000,
+    kept_speaker: str | None = None,
+    **columns: Any,
+) -> dict[str, Any]:
+    """A row with exactly the columns of BUILT."""
+    row = {
+        "conversation_id": name,
+        "recording_id": name,
+        "audio": {"bytes": flac(stereo(lines, seconds, rate), rate), "path": f"{name}.flac"},
+        "sample_rate": rate,
+        "duration": round(seconds * rate) / rate,
+        "source_duration": seconds,
+        "language": "en",
+        "utterances": [_utterance(name, number, *line) for number, line in enumerate(lines)],
+        "alignments": sorted((word for line in lines for word in _words(*line)), key=lambda word: word["start"]),
+        "speakers": {"left": None, "right": kept_speaker},
+        "timeline": dict.fromkeys(TIMELINE) | {"mode": "anchor"},
+        "provenance": "{}",
+    } | columns
+    assert set(row) == set(BUILT)
+    return row
+
+
+def write_dataset(folder: Path, *shards: list[dict[str, Any]]) -> Path:
+    """Write rows as `dataset/*.parquet` of a work folder, one row group each."""
+    (folder / "dataset").mkdir(parents=True, exist_ok=True)
+    schema = BUILT.arrow_schema
+    for number, rows in enumerate(shards):
+        table = pa.Table.from_pylist(rows, schema=schema)
+        pq.write_table(table, folder / "dataset" / f"shard-{number}.parquet", row_group_size=1)
+    return folder
+
+
+def _utterance(name: str, number: int, channel: str, start: float, end: float, text: str) -> dict[str, Any]:
+    spoken = channel == "left"
+    synthesis = dict.fromkeys(SYNTHESIS) | {"engine": "espeak", "voice": "anna"}
+    return dict.fromkeys(UTTERANCE) | {
+        "utterance_id": f"{name}/{channel}/{number:04d}",
+        "channel": channel,
+        "source_channel": channel,
+        "start": start,
+        "end": end,
+        "kind": "speech",
+        "status": "spoken" if spoken else "kept",
+        "event": "turn",
+        "text_raw": text,
+        "text": text,
+        "tagged_text": f"(calm) {text}",
+        "tag": "calm",
+        "synthesis": synthesis if spoken else None,
+    }
+
+
+def _words(channel: str, start: float, end: float, text: str) -> list[dict[str, Any]]:
+    words = text.split()
+    step = (end - start) / max(1, len(words))
+    return [
+        dict.fromkeys(ALIGNED_WORD)
+        | {"word": word, "start": start + i * step, "end": start + (i + 1) * step, "speaker": channel}
+        for i, word in enumerate(words)
+    ]

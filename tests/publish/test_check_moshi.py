@@ -1,0 +1,269 @@
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+from built_conversations import LINES, built_row, stereo
+
+from dailytalk_contiguous.core.errors import DailytalkError
+from dailytalk_contiguous.publish.checks import check
+from dailytalk_contiguous.publish.moshi import export_moshi
+
+#: Advice that any small dataset deserves.
+HOURS = {"few-hours-of-voice"}
+
+
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("exported") / "data"
+    rows = [built_row(f"call{number}", kept_speaker=f"p{number}") for number in range(4)]
+    export_moshi(rows, folder, both_speakers=True)
+    return folder
+
+
+@pytest.fixture
+def data(exported, tmp_path) -> Path:
+    """A copy of the export, with a configuration that names the copy."""
+    folder = shutil.copytree(exported, tmp_path / "data")
+    edit(folder / "moshi-finetune.yaml", lambda text: text.replace(str(exported), str(folder)))
+    return folder
+
+
+def edit(path: Path, change: Callable[[str], str]) -> None:
+    text = path.read_text(encoding="utf-8")
+    changed = change(text)
+    assert changed != text
+    path.write_text(changed, encoding="utf-8")
+
+
+def edit_words(folder: Path, change: Callable[[list], object]) -> None:
+    path = folder / "data_stereo/call0.json"
+    told = json.loads(path.read_text())
+    change(told["alignments"])
+    path.write_text(json.dumps(told))
+
+
+def kinds(folder: Path, level: str = "error") -> list[str]:
+    findings, _ = check(folder)
+    assert all(finding.what and finding.remedy and finding.file for finding in findings)
+    return [one.kind for one in findings if one.level == level and one.kind not in HOURS]
+
+
+def wav(folder: Path) -> Path:
+    return folder / "data_stereo/call0.wav"
+
+
+def test_a_fresh_export_has_no_findings_but_that_it_is_small(data):
+    findings, facts = check(data)
+    assert {finding.kind for finding in findings} == HOURS
+    assert facts["kind"] == "moshi"
+    assert facts["files"] == {"train": 3, "eval": 1}
+    assert facts["words"] == 36
+
+
+@pytest.mark.parametrize("settings", [{"swap": True}, {"max_length": 3.0}, {}])
+def test_every_kind_of_export_passes(tmp_path, settings):
+    export_moshi([built_row(f"c{n}") for n in range(3)], tmp_path / "data", **settings)
+    assert kinds(tmp_path / "data") == []
+
+
+def test_a_missing_wav(data):
+    wav(data).unlink()
+    assert kinds(data) == ["missing-audio"]
+
+
+def test_a_wav_that_is_none(data):
+    wav(data).write_bytes(b"RIFF is not enough")
+    assert kinds(data) == ["unreadable-audio"]
+
+
+def test_a_wav_that_was_cut_short(data):
+    wav(data).write_bytes(wav(data).read_bytes()[:-100_000])
+    assert kinds(data) == ["unreadable-audio"]
+
+
+def test_mono(data):
+    soundfile.write(wav(data), stereo(LINES, 6.0, 24000)[:, 0], 24000)
+    assert kinds(data) == ["not-stereo"]
+
+
+def test_another_rate(data):
+    soundfile.write(wav(data), stereo(LINES, 6.0, 16000), 16000)
+    assert kinds(data) == ["wrong-rate"]
+
+
+def test_a_duration_off_by_more_than_ten_milliseconds(data):
+    soundfile.write(wav(data), stereo(LINES, 6.0, 24000)[:-480], 24000)
+    assert kinds(data) == ["wrong-duration"]
+    soundfile.write(wav(data), stereo(LINES, 6.0, 24000)[:-120], 24000)
+    assert kinds(data) == []
+
+
+def test_a_silent_left_channel(data):
+    soundfile.write(wav(data), stereo(LINES, 6.0, 24000) * np.array([0, 1], np.int16), 24000)
+    assert kinds(data) == ["silent-left"]
+
+
+def test_a_silent_right_channel_is_advice(data):
+    soundfile.write(wav(data), stereo(LINES, 6.0, 24000) * np.array([1, 0], np.int16), 24000)
+    assert (kinds(data), kinds(data, "advice")) == ([], ["silent-right"])
+
+
+def test_missing_alignments(data):
+    wav(data).with_suffix(".json").unlink()
+    assert kinds(data) == ["missing-alignments"]
+
+
+@pytest.mark.parametrize("text", ["not json", "[]", '{"alignments": [["word", 1.0, "SPEAKER_MAIN"]]}'])
+def test_alignments_that_are_none(data, text):
+    wav(data).with_suffix(".json").write_text(text)
+    assert kinds(data) == ["unreadable-alignments"]
+
+
+def test_no_words_of_the_main_speaker(data):
+    edit_words(data, lambda words: words.clear())
+    assert kinds(data) == ["no-words"]
+
+
+def test_unsorted_words(data):
+    edit_words(data, lambda words: words.reverse())
+    assert kinds(data) == ["unsorted-words"]
+
+
+def test_a_word_without_length(data):
+    edit_words(data, lambda words: words[0][1].__setitem__(1, words[0][1][0]))
+    assert kinds(data) == ["zero-length-word"]
+
+
+def test_a_word_outside_the_audio(data):
+    edit_words(data, lambda words: words.append(["late", [5.9, 6.5], "SPEAKER_MAIN"]))
+    assert kinds(data) == ["word-outside-audio"]
+
+
+def test_words_that_overlap(data):
+    edit_words(data, lambda words: words[0][1].__setitem__(1, words[0][1][1] + 0.2))
+    assert kinds(data) == ["overlapping-words"]
+
+
+def test_a_word_without_text(data):
+    edit_words(data, lambda words: words[0].__setitem__(0, " "))
+    assert kinds(data) == ["empty-word"]
+
+
+def test_words_where_nothing_is_heard(data):
+    edit_words(data, lambda words: words.append(["ghost", [5.2, 5.6], "SPEAKER_MAIN"]))
+    assert kinds(data) == ["silent-word"]
+
+
+@pytest.mark.parametrize("tag", [["(excited)"], ["(in", "a", "hurry", "tone)"]])
+def test_a_style_tag_among_the_words(data, tag):
+    def insert(words: list) -> None:
+        words[:0] = [[word, [0.5 + i / 1000, 0.5 + (i + 1) / 1000], "SPEAKER_MAIN"] for i, word in enumerate(tag)]
+        words[len(tag)][1][0] = 0.6
+
+    edit_words(data, insert)
+    assert kinds(data) == ["tag-among-words"]
+
+
+def test_words_in_brackets_that_are_no_tag_pass(data):
+    edit_words(data, lambda words: words[0].__setitem__(0, "(well)"))
+    assert kinds(data) == []
+
+
+def test_text_conditions_for_a_stock_model(data):
+    path = wav(data).with_suffix(".json")
+    edit(path, lambda text: text.replace('{"al', '{"text_conditions": {"style": "calm"}, "al', 1))
+    assert kinds(data) == ["text-conditions"]
+    edit(data / "moshi-finetune.yaml", lambda text: text.replace("kyutai/moshiko-pytorch-bf16", "me/conditioned"))
+    assert kinds(data) == []
+
+
+@pytest.mark.parametrize("name", ["old.jsonl", "data_stereo/metrics.train.jsonl", "runs/xjsonl"])
+def test_a_stray_manifest_at_any_depth(data, name):
+    (data / name).parent.mkdir(exist_ok=True)
+    (data / name).write_text("{}\n")
+    assert kinds(data) == ["stray-jsonl"]
+
+
+def test_a_file_that_is_named_twice(data):
+    line = (data / "eval.jsonl").read_text()
+    edit(data / "train.jsonl", lambda text: text + line)
+    assert kinds(data) == ["duplicate"]
+
+
+@pytest.mark.parametrize("line", ["nonsense", '{"path": "a.wav"}', '{"path": "a.wav", "duration": 0}'])
+def test_a_manifest_line_that_is_none(data, line):
+    edit(data / "train.jsonl", lambda text: text + line + "\n")
+    assert kinds(data) == ["manifest-line"]
+
+
+def test_an_empty_manifest(data):
+    (data / "eval.jsonl").write_text("")
+    assert kinds(data) == ["empty-manifest"]
+
+
+def test_no_manifest(data):
+    for name in ("train.jsonl", "eval.jsonl", "moshi-finetune.yaml"):
+        (data / name).unlink()
+    assert kinds(data) == ["no-manifest"]
+
+
+def test_an_eval_split_smaller_than_a_batch(data):
+    edit(data / "moshi-finetune.yaml", lambda text: text.replace("\nbatch_size: 1", "\nbatch_size: 2"))
+    assert kinds(data) == ["less-than-a-batch"]
+
+
+def test_a_configuration_that_names_the_folder(data):
+    edit(data / "moshi-finetune.yaml", lambda text: text.replace("/train.jsonl", ""))
+    assert kinds(data)[:1] == ["config-folder"]
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [("/train.jsonl", "/gone.jsonl"), ("duration_sec: 6", "duration_sec: none"), ("data:\n", "data: [\n")],
+)
+def test_a_configuration_that_does_not_work(data, old, new):
+    edit(data / "moshi-finetune.yaml", lambda text: text.replace(old, new))
+    assert kinds(data)[:1] == ["config"]
+
+
+def test_a_folder_that_was_moved(data, tmp_path):
+    moved = data.rename(tmp_path / "moved")
+    assert set(kinds(moved)) == {"config"}
+
+
+def test_a_wav_that_no_manifest_names_is_advice(data):
+    shutil.copy(wav(data), data / "data_stereo/left_over.wav")
+    assert (kinds(data), kinds(data, "advice")) == ([], ["unnamed-audio"])
+
+
+def test_a_kept_speaker_on_both_sides_is_advice(data):
+    edit(
+        data / "conversations.json",
+        lambda text: text.replace('"p1"', '"p0"').replace('"p2"', '"p0"').replace('"p3"', '"p0"'),
+    )
+    assert (kinds(data), kinds(data, "advice")) == ([], ["speaker-in-both"])
+
+
+def test_a_damaged_record_of_the_conversations(data):
+    (data / "conversations.json").write_text("{")
+    assert kinds(data) == ["unreadable-about"]
+
+
+def test_a_folder_of_somebody_else_is_judged_too(data):
+    """kyutai/DailyTalkContiguous has one manifest and no configuration."""
+    (data / "conversations.json").unlink()
+    (data / "moshi-finetune.yaml").unlink()
+    (data / "eval.jsonl").unlink()
+    (data / "train.jsonl").rename(data / "dailytalk.jsonl")
+    assert kinds(data) == []
+
+
+def test_something_else_is_refused(tmp_path):
+    with pytest.raises(DailytalkError, match="neither"):
+        check(tmp_path)
+    with pytest.raises(DailytalkError, match="no folder"):
+        check(tmp_path / "gone")

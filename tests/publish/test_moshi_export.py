@@ -1,0 +1,224 @@
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+import yaml
+from built_conversations import LINES, built_row, flac, stereo, write_dataset
+
+from dailytalk_contiguous.core.errors import DailytalkError
+from dailytalk_contiguous.publish.moshi import export_moshi
+from dailytalk_contiguous.publish.rows import built_rows
+
+
+def rows(count: int = 4, **columns):
+    return [built_row(f"call{number}", kept_speaker=f"p{number}", **columns) for number in range(count)]
+
+
+def manifest(path: Path) -> list[dict]:
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+
+
+def snapshot(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def alignments(folder: Path, name: str = "call0") -> list:
+    return json.loads((folder / "data_stereo" / f"{name}.json").read_text(encoding="utf-8"))["alignments"]
+
+
+def test_the_folder_is_laid_out_as_the_trainer_reads_it(tmp_path):
+    done = export_moshi(rows(), tmp_path / "data")
+    both = manifest(tmp_path / "data/train.jsonl") + manifest(tmp_path / "data/eval.jsonl")
+    assert done.files == {"train": 3, "eval": 1}
+    assert {entry["path"] for entry in both} == {f"data_stereo/call{number}.wav" for number in range(4)}
+    for entry in both:
+        info = soundfile.info(tmp_path / "data" / entry["path"])
+        assert (info.samplerate, info.channels, info.subtype) == (24000, 2, "PCM_16")
+        assert entry["duration"] == info.frames / info.samplerate
+    assert {path.name for path in (tmp_path / "data").rglob("*jsonl")} == {"train.jsonl", "eval.jsonl"}
+
+
+def test_samples_at_the_right_rate_are_unchanged(tmp_path):
+    export_moshi(rows(2), tmp_path / "data")
+    written, _ = soundfile.read(tmp_path / "data/data_stereo/call0.wav", dtype="int16")
+    np.testing.assert_array_equal(written, stereo(LINES, 6.0, 24000))
+
+
+def test_another_rate_is_resampled_and_keeps_its_length(tmp_path):
+    export_moshi(rows(2, rate=16000), tmp_path / "data")
+    info = soundfile.info(tmp_path / "data/data_stereo/call0.wav")
+    assert (info.samplerate, info.frames) == (24000, 144000)
+
+
+def test_only_the_main_speakers_words_are_there_unless_both_are_asked_for(tmp_path):
+    export_moshi(rows(2), tmp_path / "one")
+    assert [word for word, _, _ in alignments(tmp_path / "one")] == ["Hello", "there.", "How", "are", "you?"]
+    export_moshi(rows(2), tmp_path / "both", both_speakers=True)
+    words = alignments(tmp_path / "both")
+    assert [start for _, (start, _), _ in words] == sorted(start for _, (start, _), _ in words)
+    assert {speaker for _, _, speaker in words} == {"SPEAKER_MAIN", "SPEAKER_OTHER"}
+
+
+def test_swap_exchanges_channels_and_words(tmp_path):
+    export_moshi(rows(2), tmp_path / "data", swap=True)
+    written, _ = soundfile.read(tmp_path / "data/data_stereo/call0.wav", dtype="int16")
+    np.testing.assert_array_equal(written, stereo(LINES, 6.0, 24000)[:, ::-1])
+    assert alignments(tmp_path / "data")[0] == ["Hi,", [1.4, 1.9], "SPEAKER_MAIN"]
+
+
+def test_text_conditions_are_there_only_on_request(tmp_path):
+    export_moshi(rows(2), tmp_path / "plain")
+    assert set(json.loads((tmp_path / "plain/data_stereo/call0.json").read_text())) == {"alignments"}
+    export_moshi(rows(2), tmp_path / "styled", text_conditions=True)
+    told = json.loads((tmp_path / "styled/data_stereo/call0.json").read_text())
+    assert told["text_conditions"] == {"style": "calm"}
+
+
+def test_a_conversation_whose_words_hold_a_tag_is_left_out(tmp_path):
+    bad = built_row("bad")
+    bad["alignments"][0]["word"] = "(calm)"
+    done = export_moshi([*rows(2), bad], tmp_path / "data")
+    assert [reject.id for reject in done.rejects] == ["bad"]
+    assert "(calm)" in done.rejects[0].reason
+    assert not (tmp_path / "data/data_stereo/bad.wav").exists()
+
+
+@pytest.mark.parametrize(("start", "end"), [(1.0, 1.0), (5.9, 7.0)])
+def test_a_conversation_with_a_word_that_cannot_be_is_left_out(tmp_path, start, end):
+    bad = built_row("bad")
+    bad["alignments"][0] |= {"start": start, "end": end}
+    assert [reject.id for reject in export_moshi([*rows(2), bad], tmp_path / "data").rejects] == ["bad"]
+
+
+def test_mono_audio_is_left_out(tmp_path):
+    bad = built_row("bad", audio={"bytes": flac(np.zeros(24000, np.int16), 24000), "path": "bad.flac"})
+    assert "1 channel" in export_moshi([*rows(2), bad], tmp_path / "data").rejects[0].reason
+
+
+def test_nothing_that_can_be_exported_is_an_error(tmp_path):
+    with pytest.raises(DailytalkError, match="no conversation"):
+        export_moshi([], tmp_path / "data")
+
+
+def test_names_of_files_are_safe_and_differ(tmp_path):
+    names = ["a/b", "a b", "a--000", "a-b", "A-b", "🙂", "🙃", "..", "calls/x.000", "x" * 300, "train.jsonl"]
+    export_moshi([built_row(name) for name in names], tmp_path / "data")
+    files = [path.name for path in (tmp_path / "data/data_stereo").glob("*.wav")]
+    assert len({file.lower() for file in files}) == len(names)
+    assert all(file.isascii() and " " not in file and len(file) < 110 for file in files)
+    assert "a-b.wav" in files
+    about = json.loads((tmp_path / "data/conversations.json").read_text(encoding="utf-8"))
+    assert set(about) == set(names)
+
+
+def test_a_rerun_gives_the_same_bytes_whatever_the_order_of_settings(tmp_path):
+    export_moshi(rows(), tmp_path / "data")
+    before = snapshot(tmp_path / "data")
+    export_moshi(rows(), tmp_path / "data")
+    assert snapshot(tmp_path / "data") == before
+
+
+def test_files_of_an_earlier_export_go_and_those_of_others_stay(tmp_path):
+    export_moshi(rows(4), tmp_path / "data")
+    (tmp_path / "data/notes.txt").write_text("mine")
+    export_moshi(rows(2), tmp_path / "data")
+    assert sorted(path.stem for path in (tmp_path / "data/data_stereo").glob("*.wav")) == ["call0", "call1"]
+    assert (tmp_path / "data/notes.txt").read_text() == "mine"
+
+
+def test_an_export_that_broke_off_has_no_manifest_and_the_next_one_clears_up(tmp_path):
+    export_moshi(rows(2), tmp_path / "data")
+
+    def breaks():
+        yield built_row("other")
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        export_moshi(breaks(), tmp_path / "data")
+    assert not list((tmp_path / "data").glob("*.jsonl"))
+    export_moshi(rows(2), tmp_path / "data")
+    assert sorted(path.stem for path in (tmp_path / "data/data_stereo").glob("*.wav")) == ["call0", "call1"]
+
+
+def test_a_folder_that_is_not_ours_is_not_touched(tmp_path):
+    (tmp_path / "train.jsonl").write_text("theirs")
+    with pytest.raises(DailytalkError, match="no export of ours"):
+        export_moshi(rows(2), tmp_path)
+    assert snapshot(tmp_path) == {"train.jsonl": b"theirs"}
+
+
+def test_a_path_that_the_trainer_would_take_apart_is_refused(tmp_path):
+    with pytest.raises(DailytalkError, match="separator"):
+        export_moshi(rows(2), tmp_path / "a,b")
+
+
+def test_a_twice_given_conversation_is_refused(tmp_path):
+    with pytest.raises(DailytalkError, match="twice"):
+        export_moshi([built_row(), built_row()], tmp_path / "data")
+
+
+def test_the_configuration_names_the_two_files_and_settings_that_fit(tmp_path):
+    done = export_moshi(rows(20), tmp_path / "data")
+    config = yaml.safe_load((tmp_path / "data/moshi-finetune.yaml").read_text(encoding="utf-8"))
+    assert config["data"]["train_data"] == str(tmp_path / "data/train.jsonl")
+    assert config["data"]["eval_data"] == str(tmp_path / "data/eval.jsonl")
+    assert config["duration_sec"] == 6
+    assert config["batch_size"] == done.windows["eval"] == 2
+    assert config["do_eval"] is True
+    assert not Path(config["run_dir"]).is_absolute()
+
+
+def test_one_conversation_trains_without_evaluation(tmp_path):
+    export_moshi([built_row()], tmp_path / "data")
+    config = yaml.safe_load((tmp_path / "data/moshi-finetune.yaml").read_text(encoding="utf-8"))
+    assert (config["data"]["eval_data"], config["do_eval"]) == ("", False)
+    assert not (tmp_path / "data/eval.jsonl").exists()
+
+
+def test_no_kept_speaker_is_on_both_sides(tmp_path):
+    given = [built_row(f"call{number}", kept_speaker=f"p{number // 2}") for number in range(40)]
+    assert export_moshi(given, tmp_path / "data").disjoint
+    about = json.loads((tmp_path / "data/conversations.json").read_text())
+    sides = {(one["kept_speaker"], one["split"]) for one in about.values()}
+    assert len(sides) == 20
+
+
+def test_conversations_of_one_recording_stay_together_where_nobody_knows_who_speaks(tmp_path):
+    given = [built_row(f"call{number}", recording_id=f"tape{number // 2}") for number in range(20)]
+    assert export_moshi(given, tmp_path / "data").files == {"train": 18, "eval": 2}
+    about = json.loads((tmp_path / "data/conversations.json").read_text())
+    assert len({(one["recording"], one["split"]) for one in about.values()}) == 10
+
+
+LONG = [(("left", "right")[n % 2], 2.0 * n + 0.2, 2.0 * n + 1.5, "one two three") for n in range(15)]
+
+
+def test_long_conversations_are_cut_in_silence_and_lose_nothing(tmp_path):
+    row = built_row("long", LONG, seconds=31.0)
+    export_moshi([row], tmp_path / "data", max_length=10.0, both_speakers=True)
+    entries = manifest(tmp_path / "data/train.jsonl")
+    assert len(entries) >= 4
+    assert all(entry["duration"] <= 10.0 for entry in entries)
+    pcm = [soundfile.read(tmp_path / "data" / entry["path"], dtype="int16")[0] for entry in entries]
+    np.testing.assert_array_equal(np.concatenate(pcm), stereo(LONG, 31.0, 24000))
+    at, words = 0.0, []
+    for entry in entries:
+        told = alignments(tmp_path / "data", Path(entry["path"]).stem)
+        words += [(word, round(at + start, 3), round(at + end, 3)) for word, (start, end), _ in told]
+        assert all(0 <= start < end <= entry["duration"] for _, (start, end), _ in told)
+        at += entry["duration"]
+    assert words == [(w["word"], round(w["start"], 3), round(w["end"], 3)) for w in row["alignments"]]
+
+
+def test_rows_come_back_from_shards_as_they_were_written(tmp_path):
+    given = rows(3)
+    folder = write_dataset(tmp_path, given[:2], given[2:])
+    assert [row["conversation_id"] for row in built_rows(folder)] == ["call0", "call1", "call2"]
+    assert next(iter(built_rows(folder)))["audio"] == given[0]["audio"]
+
+
+def test_a_folder_without_shards_says_so(tmp_path):
+    with pytest.raises(DailytalkError, match="no finished conversations"):
+        list(built_rows(tmp_path))

@@ -1,0 +1,77 @@
+import json
+
+import numpy as np
+import pytest
+import soundfile
+from built_conversations import LINES, built_row, stereo
+
+from dailytalk_contiguous.core.errors import DailytalkError
+from dailytalk_contiguous.publish.csm import export_csm
+from dailytalk_contiguous.publish.jmoshi import export_jmoshi
+
+
+def messages(folder):
+    return [json.loads(line)["messages"] for line in (folder / "conversations.jsonl").read_text().splitlines()]
+
+
+def test_csm_turns_have_a_role_one_text_and_one_audio(tmp_path):
+    assert export_csm([built_row()], tmp_path / "csm") == (1, [])
+    [turns] = messages(tmp_path / "csm")
+    assert [turn["role"] for turn in turns] == ["0", "1", "0", "1"]
+    assert [[part["type"] for part in turn["content"]] for turn in turns] == [["text", "audio"]] * 4
+    assert turns[0]["content"][0]["text"] == "Hello there."
+
+
+def test_csm_audio_is_that_speakers_alone(tmp_path):
+    export_csm([built_row()], tmp_path / "csm")
+    [turns] = messages(tmp_path / "csm")
+    written, rate = soundfile.read(tmp_path / "csm" / turns[1]["content"][1]["path"], dtype="int16")
+    assert rate == 24000
+    np.testing.assert_array_equal(written, stereo(LINES, 6.0, 24000)[33600:57600, 1])
+
+
+def test_csm_joins_what_one_speaker_says_in_one_go(tmp_path):
+    lines = [("left", 0.0, 1.0, "One."), ("left", 1.2, 2.0, "Two."), ("right", 2.1, 3.0, "Three.")]
+    export_csm([built_row(lines=lines)], tmp_path / "csm")
+    assert [turn["content"][0]["text"] for turn in messages(tmp_path / "csm")[0]] == ["One. Two.", "Three."]
+
+
+def test_csm_swap_gives_the_right_speaker_zero(tmp_path):
+    export_csm([built_row()], tmp_path / "csm", swap=True)
+    assert [turn["role"] for turn in messages(tmp_path / "csm")[0]] == ["1", "0", "1", "0"]
+
+
+def test_jmoshi_has_both_speakers_words_by_start(tmp_path):
+    assert export_jmoshi([built_row()], tmp_path / "j") == (1, [])
+    words = json.loads((tmp_path / "j/text/call.json").read_text())
+    assert words[0] == {"speaker": "A", "word": "Hello", "start": 0.5, "end": 1.0}
+    assert {word["speaker"] for word in words} == {"A", "B"}
+    assert [word["start"] for word in words] == sorted(word["start"] for word in words)
+    written, _ = soundfile.read(tmp_path / "j/audio/call.wav", dtype="int16")
+    np.testing.assert_array_equal(written, stereo(LINES, 6.0, 24000))
+
+
+def test_jmoshi_swap_makes_the_right_speaker_a(tmp_path):
+    export_jmoshi([built_row()], tmp_path / "j", swap=True)
+    assert json.loads((tmp_path / "j/text/call.json").read_text())[0]["speaker"] == "B"
+    written, _ = soundfile.read(tmp_path / "j/audio/call.wav", dtype="int16")
+    np.testing.assert_array_equal(written, stereo(LINES, 6.0, 24000)[:, ::-1])
+
+
+def test_jmoshi_leaves_out_a_conversation_with_one_silent_side(tmp_path):
+    one_sided = built_row("mute", [line for line in LINES if line[0] == "left"])
+    count, rejects = export_jmoshi([built_row(), one_sided], tmp_path / "j")
+    assert (count, [(reject.id, reject.reason) for reject in rejects]) == (1, [("mute", "speaker B has no words")])
+    assert not (tmp_path / "j/audio/mute.wav").exists()
+
+
+def test_a_folder_of_another_format_is_refused(tmp_path):
+    export_csm([built_row()], tmp_path / "data")
+    with pytest.raises(DailytalkError, match="another export"):
+        export_jmoshi([built_row()], tmp_path / "data")
+
+
+def test_a_rerun_takes_away_what_is_no_longer_wanted(tmp_path):
+    export_jmoshi([built_row("a"), built_row("b")], tmp_path / "j")
+    export_jmoshi([built_row("b")], tmp_path / "j")
+    assert [path.name for path in (tmp_path / "j/audio").iterdir()] == ["b.wav"]

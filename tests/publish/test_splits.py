@@ -1,0 +1,81 @@
+from collections import defaultdict
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dailytalk_contiguous.core.errors import DailytalkError
+from dailytalk_contiguous.publish.splits import split
+
+CONVERSATIONS = st.lists(
+    st.tuples(
+        st.integers(0, 10**6).map(str), st.sampled_from([None, *"abcdefgh"]), st.floats(1, 600, allow_nan=False)
+    ),
+    min_size=2,
+    max_size=40,
+    unique_by=lambda one: one[0],
+)
+
+
+@given(CONVERSATIONS, st.sampled_from([0.05, 0.1, 0.3, 0.5]), st.integers(0, 3))
+def test_both_sides_have_conversations_and_the_claim_about_speakers_is_true(conversations, share, seed):
+    side, disjoint = split(conversations, share, seed)
+    assert set(side) == {name for name, _, _ in conversations}
+    assert set(side.values()) == {"train", "eval"}
+    sides = defaultdict(set)
+    for name, speaker, _ in conversations:
+        sides[speaker].add(side[name])
+    sides.pop(None, None)
+    assert disjoint == all(len(found) == 1 for found in sides.values())
+
+
+@given(CONVERSATIONS, st.randoms())
+def test_the_order_of_conversations_changes_nothing(conversations, random):
+    mixed = list(conversations)
+    random.shuffle(mixed)
+    assert split(mixed).side == split(conversations).side
+
+
+def many(count: int, first: int = 0) -> list[tuple[str, str | None, float]]:
+    return [(f"call{number}", f"speaker{number // 3}", 60.0) for number in range(first, count)]
+
+
+def test_many_speakers_are_divided_disjointly_near_the_share() -> None:
+    side, disjoint = split(many(300), 0.1)
+    assert disjoint
+    assert 0.08 <= list(side.values()).count("eval") / 300 <= 0.12
+
+
+def test_two_speakers_in_all_are_divided_by_conversation_and_it_is_said() -> None:
+    conversations = [(f"call{number}", "ab"[number % 2], 60.0) for number in range(50)]
+    side, disjoint = split(conversations, 0.1)
+    assert not disjoint
+    assert list(side.values()).count("eval") == 5
+
+
+def test_two_conversations_of_one_speaker_give_one_to_each_side() -> None:
+    assert sorted(split([("a", "x", 10.0), ("b", "x", 500.0)]).side.values()) == ["eval", "train"]
+
+
+def test_one_conversation_trains() -> None:
+    assert split([("a", None, 10.0)]) == ({"a": "train"}, True)
+
+
+def test_more_conversations_move_few() -> None:
+    before, after = split(many(300)).side, split(many(330)).side
+    assert sum(before[name] != after[name] for name in before) <= 9
+
+
+def test_another_seed_is_another_division() -> None:
+    assert split(many(300), seed=0).side != split(many(300), seed=1).side
+
+
+@pytest.mark.parametrize("share", [0.0, 1.0, -0.1, 2.0])
+def test_a_share_outside_zero_and_one_is_refused(share: float) -> None:
+    with pytest.raises(DailytalkError, match="eval share"):
+        split(many(9), share)
+
+
+def test_an_id_that_occurs_twice_is_refused() -> None:
+    with pytest.raises(DailytalkError, match="same id"):
+        split([("a", None, 1.0), ("a", None, 1.0)])

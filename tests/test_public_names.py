@@ -1,0 +1,43 @@
+"""The public face of the package: what it names can be imported, is documented, and costs nothing until used."""
+
+import ast
+import inspect
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import dailytalk_contiguous
+
+
+def test_names_are_sorted_and_listed_once() -> None:
+    assert dailytalk_contiguous.__all__ == sorted(set(dailytalk_contiguous.__all__))
+    assert dir(dailytalk_contiguous) == dailytalk_contiguous.__all__
+
+
+@pytest.mark.parametrize("name", dailytalk_contiguous.__all__)
+def test_name_can_be_imported_and_is_documented(name: str) -> None:
+    value = getattr(dailytalk_contiguous, name)
+    assert inspect.getdoc(value)
+    assert value.__doc__  # of its own, not inherited
+
+
+def test_type_checkers_see_the_same_names() -> None:
+    tree = ast.parse(Path(dailytalk_contiguous.__file__).read_text())
+    (checked,) = [node for node in tree.body if isinstance(node, ast.If)]
+    names = {alias.name for node in checked.body if isinstance(node, ast.ImportFrom) for alias in node.names}
+    assert names == set(dailytalk_contiguous.__all__)
+
+
+def test_unknown_name_is_an_attribute_error() -> None:
+    with pytest.raises(AttributeError, match="no attribute 'Nonsense'"):
+        _ = dailytalk_contiguous.Nonsense
+    with pytest.raises(ImportError):
+        exec("from dailytalk_contiguous import Nonsense")
+
+
+def test_importing_the_package_loads_nothing_heavy() -> None:
+    heavy = "torch", "datasets", "transformers", "librosa", "faster_whisper", "numpy", "pyarrow"
+    code = f"import sys, dailytalk_contiguous; print([name for name in {heavy} if name in sys.modules])"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.strip() == "[]"

@@ -1,0 +1,322 @@
+"""A real HTTP server on loopback that plays Fish Audio (both paths) and OpenAI, and fails as they do, on demand.
+
+It speaks in harmonic tones with the rhythm of syllables, as long as the text has letters for. Which answer fails
+is drawn from the seed, the text and how often that text was asked for, so that a run with faults can be repeated
+whatever the order of its requests.
+
+    python tests/tts_server.py --port 8123 --latency 0.05      # prints its address, serves until it is killed
+"""
+
+import argparse
+import base64
+import json
+import random
+import re
+import socket
+import struct
+import threading
+import time
+import zlib
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
+from functools import lru_cache
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any, NamedTuple
+
+import msgpack
+import numpy as np
+
+TOKEN = "loopback-token-0123456789"
+
+FISH, FISH_TIMES, OPENAI = "/v1/tts", "/v1/tts/stream/with-timestamp", "/v1/audio/speech"
+
+#: Faults that give no audio, by name. `timeout` hangs, `reset` cuts the connection.
+STATUSES = {str(status): status for status in (400, 401, 402, 403, 404, 422, 429, 500, 503)}
+RETRY_AFTER = {"429-seconds", "429-date", "503-seconds"}
+#: Faults that say 200. `streaming-header` is no fault for whoever can read it.
+SPOILED = {"empty", "truncated", "cut-off", "json", "silence"}
+BENIGN = {"streaming-header"}
+
+#: 30 % of all answers, and 1 % that say there is no credit.
+MIX = {
+    "429": 0.04, "429-seconds": 0.03, "500": 0.03, "503": 0.03, "timeout": 0.02, "reset": 0.04, "empty": 0.03,
+    "truncated": 0.03, "streaming-header": 0.03, "silence": 0.02,
+}  # fmt: skip
+NO_CREDIT = {"402": 0.01}
+
+#: One period of the voice and of its loudness.
+_PHASE = 2 * np.pi * np.arange(4096) / 4096
+VOICE = 0.15 * sum(np.sin(harmonic * _PHASE) / harmonic for harmonic in range(1, 8))
+SYLLABLE = 0.6 - 0.4 * np.cos(_PHASE)
+
+LETTERS_PER_SECOND = 14.0
+EDGE_SECONDS = 0.1
+
+
+class Asked(NamedTuple):
+    """A request as it came in."""
+
+    path: str
+    headers: Mapping[str, str]
+    body: dict[str, Any]
+
+
+class TtsServer(ThreadingHTTPServer):
+    """Serves from construction until `close` (or the end of a `with`).
+
+    Args:
+        latency: seconds from a request to its answer (nothing is sent earlier).
+        faults: share of answers by kind of fault.
+        seed: of the draw.
+        hang_seconds: how long `timeout` hangs before it cuts the connection.
+        retry_after: seconds that the Retry-After headers ask for.
+        timestamps: whether there is a path for word times.
+        most_at_once: more requests than this at a time are answered 429.
+
+    Attributes:
+        plan: faults (or "" for none) for the next answers, before any are drawn.
+        purchases: whole, audible answers by text. `spoiled`: other answers that said 200, by text.
+        answers: answers by kind of fault; "" for none.
+        asked: all requests. `busiest`: the most at a time.
+    """
+
+    daemon_threads = True
+    block_on_close = False
+    request_queue_size = 128
+
+    def __init__(
+        self,
+        latency: float = 0.0,
+        faults: Mapping[str, float] | None = None,
+        seed: int = 0,
+        hang_seconds: float = 1.0,
+        retry_after: int = 1,
+        timestamps: bool = True,
+        most_at_once: int = 0,
+        port: int = 0,
+    ) -> None:
+        super().__init__(("127.0.0.1", port), _Handler)
+        unknown = set(faults or {}) - set(STATUSES) - RETRY_AFTER - SPOILED - BENIGN - {"timeout", "reset"}
+        if unknown:
+            raise ValueError(f"unknown faults {unknown}")
+        self.latency, self.faults, self.seed = latency, dict(faults or {}), seed
+        self.hang_seconds, self.retry_after = hang_seconds, retry_after
+        self.timestamps, self.most_at_once = timestamps, most_at_once
+        self.plan: list[str] = []
+        self.purchases: Counter[str] = Counter()
+        self.spoiled: Counter[str] = Counter()
+        self.answers: Counter[str] = Counter()
+        self.asked: list[Asked] = []
+        self.busiest = 0
+        self._times_asked: Counter[str] = Counter()
+        self._busy = 0
+        self._lock = threading.Lock()
+        threading.Thread(target=self.serve_forever, args=(0.05,), daemon=True).start()
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.server_address[1]}"
+
+    def close(self) -> None:
+        self.shutdown()
+        self.server_close()
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Clients that hang up are part of the play."""
+
+    def enter(self, asked: Asked, text: str) -> str:
+        """Note a request; the fault that it meets."""
+        with self._lock:
+            self.asked.append(asked)
+            self._busy += 1
+            self.busiest = max(self.busiest, self._busy)
+            attempt = self._times_asked[text]
+            self._times_asked[text] += 1
+            fault = self.plan.pop(0) if self.plan else self._drawn(text, attempt)
+            if self.most_at_once and self._busy > self.most_at_once:
+                fault = "429"
+            self.answers[fault] += 1
+            return fault
+
+    def leave(self) -> None:
+        with self._lock:
+            self._busy -= 1
+
+    def sold(self, text: str, whole: bool) -> None:
+        with self._lock:
+            (self.purchases if whole else self.spoiled)[text] += 1
+
+    def _drawn(self, text: str, attempt: int) -> str:
+        drawn = random.Random(f"{self.seed}\0{text}\0{attempt}").random()
+        for fault, share in self.faults.items():
+            drawn -= share
+            if drawn < 0:
+                return fault
+        return ""
+
+
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
+    server: TtsServer
+
+    def log_message(self, format: str, *args: object) -> None:
+        pass
+
+    def do_POST(self) -> None:
+        raw = self.rfile.read(int(self.headers["Content-Length"]))
+        packed = self.headers.get("Content-Type") == "application/msgpack"
+        body = msgpack.unpackb(raw) if packed else json.loads(raw)
+        text = body["input" if self.path == OPENAI else "text"]
+        self._left = False
+        self._due = time.monotonic() + self.server.latency
+        fault = self.server.enter(Asked(self.path, dict(self.headers), body), text)
+        try:
+            self._answer(text, body, fault)
+        finally:
+            self._leave()
+
+    def _leave(self) -> None:
+        """Before the answer is out: who reads it may ask again before this thread goes on."""
+        if not self._left:
+            self._left = True
+            self.server.leave()
+
+    def _answer(self, text: str, body: dict[str, Any], fault: str) -> None:
+        if self.path not in (FISH, FISH_TIMES, OPENAI) or (self.path == FISH_TIMES and not self.server.timestamps):
+            self._refuse(404, "not found")
+        elif self.headers.get("Authorization") != f"Bearer {TOKEN}":
+            self._refuse(401, f"invalid token {self.headers.get('Authorization')}")
+        elif fault in STATUSES:
+            self._refuse(STATUSES[fault], f"as planned: {fault}")
+        elif fault in RETRY_AFTER:
+            self._refuse(int(fault[:3]), f"as planned: {fault}", self._retry_after(fault))
+        elif fault == "timeout":
+            time.sleep(self.server.hang_seconds)
+            self.close_connection = True
+        elif fault == "reset":
+            self._reset()
+        else:
+            self._sell(text, body, fault)
+
+    def _sell(self, text: str, body: dict[str, Any], fault: str) -> None:
+        samples, rate, words = speech(text, body.get("sample_rate", 24000))
+        if fault == "silence":
+            samples = np.zeros_like(samples)
+        data = wav(samples, rate, streaming=fault == "streaming-header")
+        data = {"empty": b"", "truncated": data[: len(data) // 2]}.get(fault, data)
+        kind = "audio/wav"
+        if self.path == FISH_TIMES:
+            kind, data = "text/event-stream", events(text, data, words, len(samples) / rate)
+        if fault == "json":
+            kind, data = "application/json", b'{"status": 200, "message": "nothing to say"}'
+        self.server.sold(text, whole=fault not in SPOILED)
+        self._send(200, kind, data, sent=len(data) // 2 if fault == "cut-off" else None)
+
+    def _retry_after(self, fault: str) -> str:
+        if fault.endswith("date"):
+            date = datetime.now(UTC) + timedelta(seconds=self.server.retry_after + 1)  # a date has whole seconds
+            return format_datetime(date, usegmt=True)
+        return str(self.server.retry_after)
+
+    def _refuse(self, status: int, message: str, retry_after: str = "") -> None:
+        told = json.dumps({"status": status, "message": message}).encode()
+        self._send(status, "application/json", told, {"Retry-After": retry_after} if retry_after else {})
+
+    def _send(
+        self,
+        status: int,
+        kind: str,
+        data: bytes,
+        headers: Mapping[str, str] | None = None,
+        sent: int | None = None,
+    ) -> None:
+        lines = [f"HTTP/1.1 {status} {'OK' if status == 200 else 'No'}", f"Content-Type: {kind}"]
+        lines += [f"{name}: {value}" for name, value in (headers or {}).items()]
+        lines += [f"Content-Length: {len(data)}", "", ""]
+        time.sleep(max(0.0, self._due - time.monotonic()))
+        self._leave()
+        self.wfile.write("\r\n".join(lines).encode() + data[:sent])
+        if sent is not None:
+            self.close_connection = True
+
+    def _reset(self) -> None:
+        """Close with a reset in place of a goodbye."""
+        self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        with suppress(OSError):
+            self.connection.close()
+        self.close_connection = True
+
+
+def _wave(period: np.ndarray, hertz: float, seconds: np.ndarray) -> np.ndarray:
+    return period[(seconds * (hertz * len(period))).astype(np.int64) % len(period)]
+
+
+@lru_cache(maxsize=4096)
+def speech(text: str, rate: int) -> tuple[np.ndarray, int, tuple[tuple[str, float, float], ...]]:
+    """Something like speech: samples, rate in Hz, and its words with their times in seconds. Tags are not said."""
+    words = re.sub(r"^(\([^)]*\)|\[[^]]*\]) ", "", text).split()
+    pitch = 100.0 + zlib.crc32(text.encode()) % 100
+    pieces = [np.zeros(round(EDGE_SECONDS * rate))]
+    timed, at = [], EDGE_SECONDS
+    for word in words:
+        letters = max(2, sum(map(str.isalnum, word)))
+        n_samples = round(letters / LETTERS_PER_SECOND * rate)
+        seconds = np.arange(n_samples) / rate
+        pieces += [_wave(VOICE, pitch, seconds) * _wave(SYLLABLE, 5.0, seconds), np.zeros(round(0.02 * rate))]
+        timed.append((word, at, at + n_samples / rate))
+        at += (n_samples + len(pieces[-1])) / rate
+    pieces.append(np.zeros(round(EDGE_SECONDS * rate)))
+    return np.concatenate(pieces).astype(np.float32), rate, tuple(timed)
+
+
+def wav(samples: np.ndarray, rate: int, streaming: bool = False) -> bytes:
+    """A 16-bit WAV file; with sizes that nobody knew yet if it is streamed."""
+    audio = np.rint(samples * 32767).astype("<i2").tobytes()
+    sizes = (0xFFFFFFFF, 0xFFFFFFFF) if streaming else (36 + len(audio), len(audio))
+    shape = struct.pack("<IHHIIHH", 16, 1, 1, rate, 2 * rate, 2, 16)
+    return (
+        b"RIFF" + struct.pack("<I", sizes[0]) + b"WAVEfmt " + shape + b"data" + struct.pack("<I", sizes[1]) + audio
+    )
+
+
+def events(text: str, data: bytes, words: Sequence[tuple[str, float, float]], seconds: float) -> bytes:
+    """Audio in two events, with a first snapshot of the alignment that a third event without audio puts right."""
+    segments = [{"text": word, "start": start, "end": end} for word, start, end in words]
+    first = {"audio_duration": seconds, "segments": [{**part, "end": part["start"]} for part in segments[:1]]}
+    last = {"audio_duration": seconds, "segments": segments}
+    half = len(data) // 2
+    parts = ((data[:half], first), (data[half:], None), (b"", last))
+    stream = ""
+    for audio, alignment in parts:
+        event = {
+            "audio_base64": base64.b64encode(audio).decode(),
+            "content": text,
+            "chunk_seq": 0,
+            "chunk_audio_offset_sec": 0.0,
+            "alignment": alignment,
+        }
+        stream += f"event: message\ndata: {json.dumps(event)}\n\n"
+    return stream.encode()
+
+
+def main() -> None:
+    """Serve until killed."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--port", type=int, default=0)
+    parser.add_argument("--latency", type=float, default=0.0)
+    parser.add_argument("--faulty", action="store_true", help="fail in 30 %% of the answers")
+    chosen = parser.parse_args()
+    server = TtsServer(chosen.latency, {**MIX, **NO_CREDIT} if chosen.faulty else None, port=chosen.port)
+    print(server.url, flush=True)
+    threading.Event().wait()
+
+
+if __name__ == "__main__":
+    main()
