@@ -13,10 +13,14 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 .PHONY: demo test check format install clean
 
 demo: install
-	$(BIN)/dailytalk tag examples --out $(DEMO_OUT) --profile embedded --language en --workers 2 --shard-minutes 1
+	$(BIN)/dailytalk build examples --out $(DEMO_OUT) --profile embedded --language en --workers 2 --shard-minutes 1
+	$(BIN)/dailytalk check $(DEMO_OUT)
+	$(BIN)/dailytalk export $(DEMO_OUT) --format moshi --out $(DEMO_OUT)-moshi
+	$(BIN)/dailytalk check $(DEMO_OUT)-moshi
+	$(BIN)/dailytalk report $(DEMO_OUT)
 
 test: install
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto
 
 check: install
 	$(BIN)/ruff check .

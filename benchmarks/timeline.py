@@ -2,9 +2,9 @@
 
 Simulated conversations with a fixed seed (60 easy ones; 200 in which 15 % of the turns are cut off early), each
 utterance of the left side up to 20 % longer or shorter, and the bundled recordings with lengths from 0.8 to 1.25
-times. Prints `anchor` and `sequential` side by side: distance of the floor-transfer offsets to the source's,
-overlap kept of what the new lengths allow, backchannels inside their turn, those that have room there, and all,
-lost speech, and length. Exits with 1 if `anchor` misses a goal. Takes seconds.
+times, and as espeak speaks them. Prints `anchor` and `sequential` side by side: distance of the floor-transfer
+offsets to the source's, overlap kept of what the new lengths allow, backchannels inside their turn, those that have
+room there, and all, lost speech, and length. Exits with 1 if `anchor` misses a goal. Takes seconds.
 
     python benchmarks/timeline.py
 """
@@ -17,8 +17,11 @@ from typing import NamedTuple
 
 import numpy as np
 
+from dailytalk_contiguous.core.speech_gate import judge
 from dailytalk_contiguous.core.timeline import KEPT_PAUSE, MODES, Event, rebuild
 from dailytalk_contiguous.core.turns import Timed, compare, stretches
+from dailytalk_contiguous.models.espeak import Espeak
+from dailytalk_contiguous.models.synthesiser import Line
 
 EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
 REVOICED = "left"
@@ -30,11 +33,12 @@ OVERLAP_GOAL = 0.95
 
 
 class Conversation(NamedTuple):
-    """Who speaks when, in seconds, in order of start."""
+    """Who speaks when, in seconds, in order of start; and what, where it is known."""
 
     name: str
     utterances: list[Timed]
     duration: float
+    texts: tuple[str, ...] = ()
 
 
 #: Gives the new length in seconds of each utterance of the re-voiced side, in order.
@@ -58,7 +62,8 @@ def main() -> int:
     sets: list[tuple[str, list[Conversation], Voice]] = [
         ("60 simulated", [simulated(seed, 0.0) for seed in range(60)], varied(1, 0.8, 1.2)),
         ("200 interrupting", [simulated(1000 + seed, 0.15) for seed in range(200)], varied(2, 0.8, 1.2)),
-        ("bundled", list(bundled()), varied(3, 0.8, 1.25)),
+        ("bundled, varied", list(bundled()), varied(3, 0.8, 1.25)),
+        ("bundled, espeak", list(bundled()), spoken),
     ]
     print(
         f"{'set':<18}{'timeline':<12}{'distance':>10}{'worst':>9}{'overlap':>9}{'worst':>7}"
@@ -86,6 +91,18 @@ def varied(seed: int, low: float, high: float) -> Voice:
     def lengths(_: Conversation, said: list[Timed]) -> list[float]:
         return [(one.end - one.start) * rng.uniform(low, high) for one in said]
 
+    return lengths
+
+
+def spoken(conversation: Conversation, said: list[Timed]) -> list[float]:
+    """What espeak really takes for each utterance, without its edge silence."""
+    synthesiser = Espeak()
+    lengths = []
+    for one, text in zip(conversation.utterances, conversation.texts, strict=True):
+        if one.channel == REVOICED:
+            heard = synthesiser.speak(Line(text, "", "en", 0))
+            trimmed = judge(heard.samples, heard.sample_rate, text, one.end - one.start).samples
+            lengths.append(len(trimmed) / heard.sample_rate)
     return lengths
 
 
@@ -145,7 +162,8 @@ def bundled() -> Iterable[Conversation]:
     for path in sorted(EXAMPLES.glob("*.reference.json")):
         reference = json.loads(path.read_text(encoding="utf-8"))
         said = [Timed(one["channel"], one["start"], one["end"]) for one in reference["utterances"]]
-        yield Conversation(path.name.removesuffix(".reference.json"), said, reference["duration"])
+        texts = tuple(one["text"] for one in reference["utterances"])
+        yield Conversation(path.name.removesuffix(".reference.json"), said, reference["duration"], texts)
 
 
 def simulated(seed: int, interruptions: float, turns: int = 40) -> Conversation:

@@ -208,7 +208,8 @@ def model_digest(model: str) -> str:
     folder = Path(model)
     if not folder.is_dir():
         return model
-    files = sorted(path for path in folder.iterdir() if path.is_file())
+    # Not deeper: a model has no depths, and a folder named by mistake may hold a whole disk.
+    files = sorted(path for pattern in ("*", "*/*") for path in folder.glob(pattern) if path.is_file())
     told = [(path.relative_to(folder).as_posix(), path.stat().st_size, path.stat().st_mtime_ns) for path in files]
     return hashlib.sha256(json.dumps(told).encode()).hexdigest()
 

@@ -1,0 +1,50 @@
+"""`dailytalk report`: a page to look at and listen to what was made."""
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from dailytalk_contiguous.core.errors import DailytalkError
+from dailytalk_contiguous.publish.report import SHOWN, write_report
+from dailytalk_contiguous.sources.listing import as_text
+
+
+def report(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="What build, speak or tag has written.")],
+    out: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="The page.", show_default="DIR/report.html")
+    ] = None,
+    conversations: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="N|ID",
+            help="How many conversations to draw and to embed; or the id of one, as often as you like.",
+            show_default=str(SHOWN),
+        ),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the outcome as JSON.")] = False,
+) -> None:
+    """Write one page of HTML: counts, tags, affect, turn-taking, lengths, money, and conversations to listen to.
+
+    The page needs no network and no other file. Conversations are cut to three minutes there.
+    """
+    if not folder.is_dir():
+        raise DailytalkError(f"{as_text(folder)!r} is no folder", "name what dailytalk build, speak or tag wrote")
+    if out is not None and out.is_dir():
+        raise DailytalkError(f"--out {as_text(out)!r} is a folder", "name a file, such as report.html")
+    written = write_report(folder, out, chosen(conversations or []))
+    if as_json:
+        told = {"out": as_text(written.path), "bytes": written.size, "conversations": written.conversations}
+        print(json.dumps(told | {"shown": written.shown}, indent=1, ensure_ascii=False))
+    else:
+        shown = f"{len(written.shown)} of {written.conversations} conversations with sound"
+        print(f"report  {as_text(written.path)} ({written.size / 1e6:.1f} MB, {shown})")
+
+
+def chosen(given: list[str]) -> int | list[str]:
+    """What `--conversations` asks for: one number by itself is how many, anything else are ids."""
+    if not given:
+        return SHOWN
+    return int(given[0]) if len(given) == 1 and given[0].isdecimal() else given

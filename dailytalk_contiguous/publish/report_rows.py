@@ -1,0 +1,147 @@
+"""The conversations that a report is about, one at a time, in one shape whether they were rebuilt or only tagged.
+
+A finished dataset is read as it is. A folder that holds no more than tags is read from transcript.jsonl, because
+people edit that file and not the shards; the shards say how long its conversations are and where their sound lies.
+"""
+
+import json
+import math
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from itertools import groupby
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from dailytalk_contiguous.core.built import UTTERANCE
+from dailytalk_contiguous.core.errors import DailytalkError
+from dailytalk_contiguous.core.schema import AFFECT, PROSODY
+from dailytalk_contiguous.engine.outputs import REJECTS, TRANSCRIPT
+from dailytalk_contiguous.engine.shards import Entry, index, read_rows
+from dailytalk_contiguous.publish.rows import Row, built_rows
+
+#: Where `dailytalk tag` and the commands after it put their shards.
+TAGGED, DATASET = "tagged", "dataset"
+
+
+class Told(NamedTuple):
+    """A folder's conversations: rows of `core.built.BUILT`, and whether they were rebuilt.
+
+    Rows that were not rebuilt have their times in the source in both places, no `timeline`, and no `audio`
+    until `with_sound` fetches it.
+    """
+
+    rows: Iterator[Row]
+    rebuilt: bool
+
+
+def told(folder: Path) -> Told:
+    """The conversations of a work folder or of a folder of shards.
+
+    Raises DailytalkError, on the first row at the latest, if there are none or a file can't be read.
+    """
+    if (folder / DATASET).is_dir() or not (folder / TRANSCRIPT).is_file():
+        return Told(built_rows(folder), True)
+    return Told(_tagged_rows(folder), False)
+
+
+def with_sound(folder: Path, row: Row) -> tuple[Row, float]:
+    """A row with its `audio`, and the second of that audio at which the conversation begins."""
+    if row["timeline"] is not None or row["audio"] is not None:
+        return row, 0.0
+    path = index(folder / TAGGED).get(row["conversation_id"], (None,))[0]
+    found = read_rows(path, ("audio", "offset"))[row["conversation_id"]] if path else None
+    return (row | {"audio": found["audio"]}, found["offset"]) if found else (row, 0.0)
+
+
+def rejects(folder: Path) -> Iterator[dict[str, str]]:
+    """What was set aside: the lines of rejects.jsonl. Raises DailytalkError for a line that is none."""
+    path = folder / REJECTS
+    if path.is_file():
+        for _, line in _json_lines(path):
+            yield {name: str(line.get(name) or "") for name in ("id", "stage", "reason", "remedy")}
+
+
+def _tagged_rows(folder: Path) -> Iterator[Row]:
+    known = index(folder / TAGGED) if (folder / TAGGED).is_dir() else {}
+    lines = _json_lines(folder / TRANSCRIPT)
+    for name, group in groupby(lines, lambda pair: _name(pair[1])):
+        found = list(group)
+        yield _row(folder, name, found, known.get(name))
+
+
+def _name(line: Mapping[str, Any]) -> str:
+    """The conversation of a line; the older tool's lines name only their recording."""
+    return str(line.get("conversation_id") or line.get("audio_file") or "")
+
+
+def _row(
+    folder: Path, name: str, lines: list[tuple[int, dict[str, Any]]], known: tuple[Path, Entry] | None
+) -> Row:
+    # A transcript counts from the start of the recording, which may have been cut into several conversations.
+    entry = known[1] if known else None
+    offset = read_rows(known[0], ("offset",))[name]["offset"] if known and entry and not entry.reject else 0.0
+    utterances = [_utterance(line, offset, folder / TRANSCRIPT, number) for number, line in lines]
+    words = [
+        {**word, "start": word["start"] - offset, "end": word["end"] - offset}
+        | {"speaker": line["channel"], "source": (line.get("models") or {}).get("recogniser")}
+        for _, line in lines
+        for word in line.get("words") or ()
+    ]
+    languages = Counter(line["language"] for _, line in lines if line.get("language"))
+    furthest = max((one["end"] for one in utterances), default=0.0)
+    return {
+        "conversation_id": name,
+        "recording_id": entry.recording_id if entry else name,
+        "audio": None,
+        "sample_rate": None,
+        "duration": entry.duration if entry else furthest,
+        "source_duration": entry.duration if entry else furthest,
+        "language": languages.most_common(1)[0][0] if languages else None,
+        "utterances": utterances,
+        "alignments": sorted(words, key=lambda word: word["start"]),
+        "speakers": {line["channel"]: line.get("speaker") for _, line in reversed(lines)},
+        "timeline": None,
+        "provenance": None,
+    }
+
+
+def _utterance(line: Mapping[str, Any], offset: float, path: Path, number: int) -> dict[str, Any]:
+    start, end = line.get("start"), line.get("end")
+    if line.get("channel") not in ("left", "right") or not _is_time(start) or not _is_time(end):
+        raise DailytalkError(
+            f"line {number} of {path} has channel {line.get('channel')!r}, start {start!r} and end {end!r}",
+            "give it a channel (left or right) and two times in seconds, or delete the line",
+        )
+    times = {"start": line["start"] - offset, "end": line["end"] - offset}
+    affect, features = line.get("vad") or {}, line.get("features") or {}
+    buckets = (line.get("vad_bucket") or {}) | (line.get("prosody_bucket") or {})
+    return (
+        dict.fromkeys(UTTERANCE)
+        | {name: line.get(name) for name in ("utterance_id", "channel", "speaker", "kind", "text", "tag", "rule")}
+        | {"source_channel": line["channel"], "source_start": times["start"], "source_end": times["end"]}
+        | {name: affect.get(name) for name in AFFECT}
+        | {name: features.get(name) for name in PROSODY}
+        | {f"{name}_bucket": value for name, value in buckets.items()}
+        | times
+    )
+
+
+def _is_time(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _json_lines(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+    """The objects of a file of JSON lines, with their numbers. Raises DailytalkError for a line that is none."""
+    with path.open(encoding="utf-8") as file:
+        for number, text in enumerate(file, 1):
+            if not text.strip():
+                continue
+            try:
+                line = json.loads(text)
+            except ValueError as error:
+                raise DailytalkError(
+                    f"line {number} of {path} is no JSON ({error})", "mend or delete the line"
+                ) from None
+            if not isinstance(line, dict):
+                raise DailytalkError(f"line {number} of {path} is no JSON object", "mend or delete the line")
+            yield number, line
