@@ -35,7 +35,7 @@ from dailytalk_contiguous.core import prosody  # noqa: E402
 from dailytalk_contiguous.core.audio import ANALYSIS_RATE, read_analysis  # noqa: E402
 from dailytalk_contiguous.core.packing import pack  # noqa: E402
 from dailytalk_contiguous.engine.build import as_stored  # noqa: E402
-from dailytalk_contiguous.models import affect, affect_network, speech_activity, whisper  # noqa: E402
+from dailytalk_contiguous.models import affect, affect_network, speech_activity  # noqa: E402
 
 #: Words in a second of conversational speech, and what Whisper needs for one.
 WORDS_PER_SECOND = 3.0
@@ -125,13 +125,15 @@ def _ours(batches: list[dict[str, Any]], recogniser: str, rated: str) -> tuple[C
     """The pipeline as it is, in float32; also the seconds inside model calls and pitch."""
     settings = TagSettings(asr_model=recogniser, affect_model=rated, compute_type="float32", language="en")
     stages = tagging(settings)
+    from faster_whisper import BatchedInferencePipeline
+
     clock: Clock = defaultdict(float)
     inside: Clock = defaultdict(float)
     _load_all(settings)
     _watch(speech_activity.SpeechActivity, "_run", inside, "speech activity")
     _watch(prosody, "track_pitch", inside, "pitch")
     _watch(affect_network.AffectModel, "rate", inside, "RateAffect")
-    _watch(whisper.Whisper, "_transcribe", inside, "Transcribe")
+    _watch(BatchedInferencePipeline, "forward", inside, "Transcribe")  # without the features, which are ours
     for batch in batches:
         made = dict(batch)
         for stage in stages:

@@ -3,8 +3,8 @@
 Simulated conversations with a fixed seed (60 easy ones; 200 in which 15 % of the turns are cut off early), each
 utterance of the left side up to 20 % longer or shorter, and the bundled recordings with lengths from 0.8 to 1.25
 times, and as espeak speaks them. Prints `anchor` and `sequential` side by side: distance of the floor-transfer
-offsets to the source's, overlap kept of what the new lengths allow, backchannels inside their turn, those that have
-room there, and all, lost speech, and length. Exits with 1 if `anchor` misses a goal. Takes seconds.
+offsets to the source's, overlap kept of what the new lengths allow, backchannels inside their turn, those that
+have room there, and all, lost speech, and length. Exits with 1 if `anchor` misses a goal. Takes seconds.
 
     python benchmarks/timeline.py
 """

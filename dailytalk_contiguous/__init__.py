@@ -14,23 +14,29 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from dailytalk_contiguous.core.errors import BadInput, DailytalkError, ModelMissing, Reject
-    from dailytalk_contiguous.pipeline import TagSettings, tagging
+    from dailytalk_contiguous.pipeline import SpeakSettings, TagSettings, speaking, tagging
     from dailytalk_contiguous.sources.folder import Folder
     from dailytalk_contiguous.sources.speech import add_speech
     from dailytalk_contiguous.stages.affect import RateAffect
+    from dailytalk_contiguous.stages.align import Align
     from dailytalk_contiguous.stages.base import PerUtterance, Stage
     from dailytalk_contiguous.stages.bucket import Bucket, corpus_of
+    from dailytalk_contiguous.stages.finish import Finish
     from dailytalk_contiguous.stages.match_transcript import MatchTranscript
     from dailytalk_contiguous.stages.prosody import MeasureProsody
     from dailytalk_contiguous.stages.punctuate import Punctuate
+    from dailytalk_contiguous.stages.reconstruct import Reconstruct
     from dailytalk_contiguous.stages.segment import Segment
+    from dailytalk_contiguous.stages.speak import Speak
     from dailytalk_contiguous.stages.tag import Tag
     from dailytalk_contiguous.stages.transcribe import Transcribe
 
 _HOMES = {
+    "Align": "stages.align",
     "BadInput": "core.errors",
     "Bucket": "stages.bucket",
     "DailytalkError": "core.errors",
+    "Finish": "stages.finish",
     "Folder": "sources.folder",
     "MatchTranscript": "stages.match_transcript",
     "MeasureProsody": "stages.prosody",
@@ -38,21 +44,27 @@ _HOMES = {
     "PerUtterance": "stages.base",
     "Punctuate": "stages.punctuate",
     "RateAffect": "stages.affect",
+    "Reconstruct": "stages.reconstruct",
     "Reject": "core.errors",
     "Segment": "stages.segment",
+    "Speak": "stages.speak",
+    "SpeakSettings": "pipeline",
     "Stage": "stages.base",
     "Tag": "stages.tag",
     "TagSettings": "pipeline",
     "Transcribe": "stages.transcribe",
     "add_speech": "sources.speech",
     "corpus_of": "stages.bucket",
+    "speaking": "pipeline",
     "tagging": "pipeline",
 }
 
 __all__ = [
+    "Align",
     "BadInput",
     "Bucket",
     "DailytalkError",
+    "Finish",
     "Folder",
     "MatchTranscript",
     "MeasureProsody",
@@ -60,14 +72,18 @@ __all__ = [
     "PerUtterance",
     "Punctuate",
     "RateAffect",
+    "Reconstruct",
     "Reject",
     "Segment",
+    "Speak",
+    "SpeakSettings",
     "Stage",
     "Tag",
     "TagSettings",
     "Transcribe",
     "add_speech",
     "corpus_of",
+    "speaking",
     "tagging",
 ]
 

@@ -177,7 +177,8 @@ def saying(settings: SpeakSettings) -> Speak:
         variants=settings.variants,
         candidates=settings.candidates,
         tries=settings.tries,
-        verify=(settings.aligner or POCKETSPHINX) if settings.verify else "",
+        # Candidates are told apart by what is heard in them.
+        verify=(settings.aligner or POCKETSPHINX) if settings.verify or settings.candidates > 1 else "",
         no_text=settings.no_text,
         on_failure=settings.on_failure,
         cache=settings.cache,

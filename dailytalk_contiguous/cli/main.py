@@ -10,6 +10,7 @@ from huggingface_hub.utils import logging
 from dailytalk_contiguous.cli.doctor import doctor
 from dailytalk_contiguous.cli.errors import STOPPED, guarded
 from dailytalk_contiguous.cli.export import check, export
+from dailytalk_contiguous.cli.report import report
 from dailytalk_contiguous.cli.speak import build, speak
 from dailytalk_contiguous.cli.tag import tag
 
@@ -24,6 +25,7 @@ app.command()(speak)
 app.command()(build)
 app.command()(export)
 app.command()(check)
+app.command()(report)
 app.command()(doctor)
 
 

@@ -21,6 +21,8 @@ def dry_run(console: Console, script: Script, found: Estimate, settings: SpeakSe
     console.print(f"{found.text_bytes} bytes of text; about {found.price:.4f} USD to spend")
     if found.without_text:
         console.print(f"{found.without_text} utterances without text would be: {settings.no_text}")
+    if found.not_cloned:
+        console.print(f"{found.not_cloned} conversations hold too little speech to clone their voice from")
     for reject in script.rejects:
         console.print(
             f"  set aside: {escape(reject.id)}: {escape(reject.reason)}; {escape(reject.remedy)}", soft_wrap=True

@@ -24,7 +24,7 @@ from dailytalk_contiguous.engine.outputs import TRANSCRIPT
 from dailytalk_contiguous.engine.speaking import SpokenOutcome, estimate, read_script
 from dailytalk_contiguous.engine.speaking import speak as run_speaking
 from dailytalk_contiguous.models.engines import ENGINES
-from dailytalk_contiguous.pipeline import PROFILES, SpeakSettings
+from dailytalk_contiguous.pipeline import PROFILES, SpeakSettings, saying
 from dailytalk_contiguous.stages.speak import NO_TEXT, ON_FAILURE
 
 
@@ -55,7 +55,7 @@ def speak(
     concurrency: Annotated[int, typer.Option(min=1, help="Requests at a time.")] = 5,
     max_cost: Annotated[float | None, typer.Option(min=0, help="USD that this run may spend.")] = None,
     verify: Annotated[bool, typer.Option("--verify", help="Recognise every take and refuse wrong words.")] = False,
-    candidates: Annotated[int, typer.Option(min=1, help="Good takes to choose the best of.")] = 1,
+    candidates: Annotated[int, typer.Option(min=1, help="Good takes to verify and choose the best of.")] = 1,
     variants: Annotated[int, typer.Option(min=1, help="Takes that utterances of one text are spread over.")] = 1,
     tries: Annotated[int, typer.Option(min=1, help="Takes that may be refused before an utterance failed.")] = 3,
     asr_model: Annotated[
@@ -97,6 +97,11 @@ def speak(
         max_cost=max_cost,
         device=one_of("--device", device, ("auto", "cpu", "cuda")),
     )
+    if candidates > 1 and saying(settings).synthesiser().deterministic:
+        raise DailytalkError(
+            f"{settings.engine} says a line always in the same way: there are no candidates",
+            "leave --candidates out",
+        )
     console = Console(stderr=as_json, highlight=False)
     script = read_script(folder)
     if dry_run:
@@ -118,17 +123,27 @@ def speak(
 
 def build(**options: Any) -> None:
     """From recordings to finished stereo conversations: `tag`, then `speak`, with the options of both."""
-    quiet = contextlib.redirect_stdout(io.StringIO()) if options["as_json"] else contextlib.nullcontext()
+    if options["shard"] != "1/1":
+        raise DailytalkError(
+            "dailytalk build can't speak while other hosts tag", "run dailytalk tag --shard, then dailytalk speak"
+        )
+    told = io.StringIO()
+    quiet = contextlib.redirect_stdout(told) if options["as_json"] else contextlib.nullcontext()
+    code = 0
     try:
         with quiet:
             tag(**{name: options[name] for name in inspect.signature(tag).parameters})
     except typer.Exit as leave:
-        if leave.exit_code not in (0, 3):
-            raise
-    if options["dry_run"] and not (options["out"] / TRANSCRIPT).is_file():
-        return
+        code = leave.exit_code
+    there = (options["out"] / TRANSCRIPT).is_file()
+    if code not in (0, 3) or (options["dry_run"] and not there):
+        print(told.getvalue(), end="")  # there is nothing to add to what tag said
+        raise typer.Exit(code)
     spoken = {name: options[name] for name in inspect.signature(speak).parameters if name in options}
-    speak(folder=options["out"], **(spoken | {"out": None}))
+    try:
+        speak(folder=options["out"], **(spoken | {"out": None}))
+    except typer.Exit as leave:
+        raise typer.Exit(leave.exit_code or code) from None  # what tag set aside is set aside
 
 
 def _with_options_of_both() -> None:
@@ -149,7 +164,7 @@ _with_options_of_both()
 def _rate(text: str) -> int:
     if text == "source":
         return 0
-    if not text.isdigit() or not 8000 <= int(text) <= 96000:
+    if not text.isdecimal() or not 8000 <= int(text) <= 96000:
         raise DailytalkError(f"--sample-rate can't be {text!r}", "give 8000 to 96000, or source")
     return int(text)
 

@@ -1,9 +1,11 @@
 """Sound of the rebuilt conversation: pieces at their places in room tone, one loudness, no peak too high.
 
 Each channel lies in room tone of its own, made of its quietest moments, so that nothing steps from a voice into
-digital silence. Joins are faded over 10 ms on the outside of a piece: what a person said is never touched.
+digital silence, a synthetic voice between its words neither. Joins are faded over 10 ms on the outside of a piece:
+what a person said is never touched.
 """
 
+import math
 import zlib
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -22,8 +24,12 @@ BED = 4.0
 #: RMS (−78 dBFS) of the noise that stands in where a channel has no room tone of its own (a gated line).
 FAINT = 10 ** (-78 / 20)
 
-#: Peak that the re-voiced channel may reach (−1 dBFS), and dB that the limiter may take off a peak.
-CEILING, LIMIT_DB = 10 ** (-1 / 20), 6.0
+#: Seconds of digital silence after which a line is taken to be gated there: no room is that quiet.
+GATED = 0.01
+
+#: Peak that the re-voiced channel may reach (the last 16-bit step up to −1 dBFS), and dB that the limiter may take
+#: off a peak.
+CEILING, LIMIT_DB = math.floor(10 ** (-1 / 20) * 32768) / 32768, 6.0
 
 #: Seconds that the limiter looks ahead.
 LOOK_AHEAD = 0.005
@@ -32,17 +38,19 @@ LOOK_AHEAD = 0.005
 class Piece(NamedTuple):
     """Samples that begin at sample `start` of the rebuilt channel.
 
-    `lead` and `tail` are what came before and after them in the source, for the fades; empty for silence.
+    `lead` and `tail` are what came before and after them in the source, for the fades; empty for silence. `over`:
+    the samples are a voice without a room, and are laid over the tone instead of in its place.
     """
 
     start: int
     samples: Samples
     lead: Samples
     tail: Samples
+    over: bool = False
 
 
 def lay(pieces: Sequence[Piece], tone: Samples, sample_rate: int) -> Samples:
-    """Lay pieces over room tone. Inside a piece the result is the piece, bit for bit.
+    """Lay pieces into room tone. Inside a piece the result is the piece, bit for bit, unless it lies `over`.
 
     Where there is room, up to 10 ms of `lead` and `tail` are faded into the tone outside the piece.
     """
@@ -56,7 +64,8 @@ def lay(pieces: Sequence[Piece], tone: Samples, sample_rate: int) -> Samples:
         _fade_in(channel, piece, min(fade, (piece.start - before) // 2, len(piece.lead)))
         _fade_out(channel, piece, end, min(fade, (after - end) // 2, len(piece.tail)))
     for piece in ordered:
-        channel[piece.start : piece.start + len(piece.samples)] = piece.samples
+        place = slice(piece.start, piece.start + len(piece.samples))
+        channel[place] = tone[place] + piece.samples if piece.over else piece.samples
     return channel
 
 
@@ -72,9 +81,10 @@ def room_tone(
         sample_rate: Hz.
         name: seeds the noise of a channel that has none, so that a conversation is always made alike.
 
-    The softest half of the stretches between events is laid end to end with fades, forwards and backwards.
+    The softest half of the stretches between events is laid end to end with fades, forwards and backwards. What a
+    gate has silenced is no tone.
     """
-    stretches = [part for part in _quiet(channel, events, sample_rate) if np.any(part)]
+    stretches = _quiet(channel, [*events, *_gated(channel, sample_rate)], sample_rate)
     stretches.sort(key=lambda part: float(np.mean(part**2)))
     bed: list[Samples] = []
     for part in stretches[: max(1, (len(stretches) + 1) // 2)]:
@@ -100,18 +110,19 @@ def level(pieces: Sequence[Samples], source_lufs: float, own_lufs: float, sample
     """Bring synthesised speech to the loudness of the source by one gain for all pieces.
 
     One gain, so that what is shouted stays louder than what is whispered. Where peaks would pass −1 dBFS a
-    look-ahead limiter takes at most `LIMIT_DB` off them; what it can't is taken off the gain, and is missing.
+    look-ahead limiter takes at most `LIMIT_DB` off them; what it can't is taken off the gain. What is missing is
+    measured: the limiter itself makes speech a little softer.
     """
     peak = max((float(np.max(np.abs(piece), initial=0.0)) for piece in pieces), default=0.0)
-    if not peak or not np.isfinite(source_lufs) or not np.isfinite(own_lufs):
+    if not peak:
         return Levelled(list(pieces), 0.0, 0.0)
-    wanted = source_lufs - own_lufs
+    # Where there was no speech before there is no loudness to match, but peaks are still too high.
+    wanted = source_lufs - own_lufs if np.isfinite(source_lufs) and np.isfinite(own_lufs) else 0.0
     over_db = 20 * np.log10(peak / CEILING) + wanted
-    missing = max(0.0, over_db - LIMIT_DB)
-    gain = np.float32(10 ** ((wanted - missing) / 20))
-    return Levelled(
-        [limit(piece * gain, sample_rate) for piece in pieces], float(wanted - missing), float(missing)
-    )
+    gain_db = float(wanted - max(0.0, over_db - LIMIT_DB))
+    levelled = [limit(piece * np.float32(10 ** (gain_db / 20)), sample_rate) for piece in pieces]
+    reached = loudness(np.concatenate(levelled), sample_rate) - own_lufs if over_db > 0 else wanted
+    return Levelled(levelled, gain_db, max(0.0, float(wanted - reached)) if np.isfinite(reached) else 0.0)
 
 
 def limit(samples: Samples, sample_rate: int) -> Samples:
@@ -167,6 +178,13 @@ def _quiet(channel: Samples, events: Sequence[tuple[int, int]], sample_rate: int
             parts.append(channel[first : min(first + longest, high)])
         at = max(at, end)
     return [part for part in parts if len(part) >= shortest]
+
+
+def _gated(channel: Samples, sample_rate: int) -> list[tuple[int, int]]:
+    """Runs of at least `GATED` seconds that are nothing at all in 16 bits."""
+    silent = np.abs(channel) < 0.5 / 32768
+    edges = np.flatnonzero(np.diff(silent.astype(np.int8), prepend=0, append=0)).reshape(-1, 2)
+    return [(start, end) for start, end in edges.tolist() if end - start >= GATED * sample_rate]
 
 
 def _joined(parts: Sequence[Samples], fade: int) -> Samples:

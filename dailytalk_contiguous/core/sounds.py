@@ -17,7 +17,7 @@ from dailytalk_contiguous.core.spans import frame_levels, merge_gaps
 FRAME = 160
 FRAME_SECONDS = FRAME / ANALYSIS_RATE
 
-#: Seconds; a shorter run is a click. dB above room tone; dB under the speech level.
+#: Seconds that stand out; less is a click, or two. dB above room tone; dB under the speech level.
 SHORTEST, ABOVE_TONE_DB, UNDER_SPEECH_DB = 0.08, 12.0, 30.0
 
 #: Seconds between two runs that are one sound (the syllables of a laugh), and from an utterance that it joins.
@@ -61,8 +61,8 @@ def find_sounds(
         (start * FRAME_SECONDS, min(end * FRAME_SECONDS, len(channel) / ANALYSIS_RATE))
         for start, end in edges.reshape(-1, 2).tolist()
     ]
-    joined = merge_gaps([run for run in runs if run[1] - run[0] >= FRAME_SECONDS], GAP)
-    return [run for run in _outside(joined, utterances) if run[1] - run[0] > SHORTEST]
+    found = _outside(merge_gaps(runs, GAP), utterances)
+    return [run for run in found if min(run[1] - run[0], _loud_seconds(loud, run)) > SHORTEST + 1e-6]
 
 
 def spoken_frames(count: int, utterances: Sequence[tuple[float, float]]) -> NDArray[np.bool_]:
@@ -78,16 +78,20 @@ def blocks(
 ) -> tuple[list[int], list[int]]:
     """Which events of a kept channel move as one: block numbers of the utterances, and of the sounds.
 
-    `utterances` are (start, end, run) in order: pieces of one run share a block. A sound within `JOIN` seconds of
-    an utterance shares its block; others have one of their own.
+    `utterances` are (start, end, run) in order: pieces of one run share a block; an utterance with a negative run
+    (nobody cut it) has one of its own. A sound within `JOIN` seconds of an utterance shares its block; others have
+    one of their own. No block is negative.
     """
-    numbers = [run for _, _, run in utterances]
-    free = max(numbers, default=-1) + 1
+    free = max([-1, *(run for _, _, run in utterances)]) + 1
+    numbers: list[int] = []
+    for _, _, run in utterances:
+        numbers.append(run if run >= 0 else free)
+        free += run < 0
     own: list[int] = []
     for start, end in sounds:
         near = [
-            (max(first - end, start - last, 0.0), run)
-            for first, last, run in utterances
+            (max(first - end, start - last, 0.0), number)
+            for (first, last, _), number in zip(utterances, numbers, strict=True)
             if max(first - end, start - last) <= JOIN
         ]
         if near:
@@ -96,6 +100,12 @@ def blocks(
             own.append(free)
             free += 1
     return numbers, own
+
+
+def _loud_seconds(loud: NDArray[np.bool_], run: tuple[float, float]) -> float:
+    """Seconds of a run that stand out: two clicks do not become a sound by the quiet between them."""
+    first, last = round(run[0] / FRAME_SECONDS), round(run[1] / FRAME_SECONDS)
+    return float(np.count_nonzero(loud[first:last])) * FRAME_SECONDS
 
 
 def _outside(

@@ -127,8 +127,8 @@ def _spoken_rejects(out: Path) -> list[str]:
     """The lines of rejects.jsonl that `dailytalk speak` wrote."""
     if not (out / REJECTS).is_file():
         return []
-    lines = (out / REJECTS).read_text(encoding="utf-8").splitlines(keepends=True)
-    return [line for line in lines if json.loads(line)["stage"] in SPOKEN_STAGES]
+    lines = (out / REJECTS).read_text(encoding="utf-8").split("\n")  # an id may hold other breaks of a line
+    return [f"{line}\n" for line in lines if line and json.loads(line)["stage"] in SPOKEN_STAGES]
 
 
 def _all_there(out: Path, record: Mapping[str, Any]) -> bool:

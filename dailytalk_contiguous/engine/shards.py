@@ -156,6 +156,16 @@ def index(folder: Path) -> dict[str, tuple[Path, Entry]]:
     return found
 
 
+def drop_stale(folder: Path, paths: Sequence[Path]) -> None:
+    """Remove shards that are not among `paths`, the result, and what killed runs left half written."""
+    wanted = {path.name for path in paths}
+    for path in folder.glob("shard-*.parquet"):
+        if path.name not in wanted and read_entries(path) is not None:
+            path.unlink()
+    for path in folder.glob(".shard-*.tmp"):
+        path.unlink(missing_ok=True)
+
+
 def _entry_json(entry: Entry) -> Mapping[str, Any]:
     return {
         "input": entry.input_digest,

@@ -6,25 +6,27 @@ made of it; a conversation of which something could not be said is held back and
 
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from dailytalk_contiguous.core.errors import DailytalkError, Reject
+from dailytalk_contiguous.core.errors import BadInput, DailytalkError, Reject
 from dailytalk_contiguous.core.tag_lists import check_tags
 from dailytalk_contiguous.engine import local
 from dailytalk_contiguous.engine.build import Progress
 from dailytalk_contiguous.engine.outputs import TRANSCRIPT
-from dailytalk_contiguous.engine.shards import Row, group, index
+from dailytalk_contiguous.engine.shards import Row, drop_stale, group, index
 from dailytalk_contiguous.engine.spoken_outputs import write_spoken
-from dailytalk_contiguous.models.engines import purse
+from dailytalk_contiguous.models.engines import CLONE, ENGINES, load_synthesiser, purse
 from dailytalk_contiguous.models.licences import licence_of
 from dailytalk_contiguous.models.speech_cache import SpeechCache, cache_key
-from dailytalk_contiguous.models.synthesiser import Line
+from dailytalk_contiguous.models.synthesiser import Line, Synthesiser, VoiceSample
 from dailytalk_contiguous.pipeline import SpeakSettings, saying, speaking
 from dailytalk_contiguous.sources.transcribed import transcribed
+from dailytalk_contiguous.stages.speak import Speak
+from dailytalk_contiguous.stages.voice import ChooseVoice
 
 #: Folder of the finished conversations.
 DATASET = "dataset"
@@ -32,8 +34,8 @@ DATASET = "dataset"
 #: Seconds of conversations that a paid synthesiser gets at once, so that its concurrency is always used.
 BATCH_SECONDS = 1800.0
 
-#: What a tag has to be known to, by engine. The other engines map every tag of this list.
-TAG_LISTS = {("fish", "s1"): "fish-s1"}
+#: What tags are written for, by model of Fish. The other engines map every tag of the first list.
+TAG_LISTS = {"s1": "fish-s1", "s2-pro": "fish-s2", "s2.1-pro": "fish-s2", "s2.1-pro-free": "fish-s2"}
 
 
 @dataclass(frozen=True)
@@ -51,11 +53,16 @@ class Script:
 
 @dataclass(frozen=True)
 class Estimate:
-    """What saying a script would take: utterances, how many are cached, UTF-8 bytes, USD, hours of source."""
+    """What saying a script would take: utterances, UTF-8 bytes of their text, USD, hours of source.
+
+    `cached` are the utterances for which nothing has to be bought. `not_cloned` are conversations without enough
+    speech to clone their voice from, whose utterances are not counted.
+    """
 
     utterances: int
     cached: int
     without_text: int
+    not_cloned: int
     text_bytes: int
     price: float
     hours: float
@@ -87,16 +94,25 @@ def read_script(
 
 
 def estimate(script: Script, settings: SpeakSettings) -> Estimate:
-    """What saying a script would cost, less what is in the cache. Buys nothing."""
+    """What saying a script would cost, less what is in the cache. Buys nothing.
+
+    Takes that will be refused, and bought again, are in no estimate. Raises DailytalkError for tags that the
+    synthesiser does not know.
+    """
+    load_synthesiser.cache_clear()
+    _check_tags(script, settings)
     stage = saying(settings)
     synthesiser, cache = stage.synthesiser(), SpeechCache(Path(settings.cache) if settings.cache else None)
     missing: dict[str, Line] = {}
-    said = cached = silent = text_bytes = 0
+    said = cached = silent = text_bytes = not_cloned = 0
     seconds = 0.0
     for row in script.rows:
-        for place, channel in enumerate(row["source_channel"]):
-            if channel != settings.revoice:
-                continue
+        try:
+            samples = _voice(row, settings)
+        except BadInput:
+            not_cloned += 1
+            continue
+        for place in _revoiced(row, settings):
             text = row["text"][place].strip()
             if not text:
                 silent += 1
@@ -104,15 +120,44 @@ def estimate(script: Script, settings: SpeakSettings) -> Estimate:
             said += 1
             text_bytes += len(text.encode())
             seconds += row["end"][place] - row["start"][place]
-            take = stage.first_take(row["utterance_id"][place])
-            line = stage.line(text, row["tag"][place], row["language"][place], take)
-            key = cache_key(synthesiser, line)
-            if key in missing or cache.get(key) is not None:
-                cached += 1
-            else:
+            before = len(missing)
+            for key, line in _takes(stage, synthesiser, cache, row, place, samples):
                 missing[key] = line
-    price = synthesiser.price(list(missing.values())) * settings.candidates
-    return Estimate(said, cached, silent, text_bytes, price, seconds / 3600)
+            cached += len(missing) == before
+    price = synthesiser.price(list(missing.values()))
+    return Estimate(said, cached, silent, not_cloned, text_bytes, price, seconds / 3600)
+
+
+def _voice(row: Row, settings: SpeakSettings) -> tuple[VoiceSample, ...]:
+    """The voice to be cloned, if one is. Raises BadInput where a conversation has too little of it."""
+    if settings.voice != CLONE:
+        return ()
+    chooser = ChooseVoice(revoice=settings.revoice)
+    chosen = chooser({name: [row[name]] for name in chooser.needs})
+    return (VoiceSample(chosen["voice_wav"][0], chosen["voice_text"][0]),)
+
+
+def _takes(
+    stage: Speak,
+    synthesiser: Synthesiser,
+    cache: SpeechCache,
+    row: Row,
+    place: int,
+    samples: Sequence[VoiceSample],
+) -> Iterator[tuple[str, Line]]:
+    """The takes of an utterance that are not in the cache, as far as the stage asks for them if all are good."""
+    number, good = stage.first_take(row["utterance_id"][place]), 0
+    while good < (1 if synthesiser.deterministic else stage.candidates):
+        line = stage.line(row["text"][place], row["tag"][place], row["language"][place], number)
+        key = cache_key(synthesiser, line, samples)
+        entry = cache.get(key)
+        refused = entry is not None and stage.knows(entry.verdict) and bool((entry.verdict or {}).get("reason"))
+        if entry is None:
+            yield key, line
+        good += not refused
+        if refused and synthesiser.deterministic:
+            return
+        number += stage.variants
 
 
 def speak(
@@ -130,6 +175,7 @@ def speak(
     in `out` of conversations that are not in the script (unless `prune`).
     """
     started = time.perf_counter()
+    load_synthesiser.cache_clear()  # the environment may name another token, voice or server than before
     _check_tags(script, settings)
     folder = out / DATASET
     _refuse_to_lose(folder, script, prune)
@@ -143,11 +189,11 @@ def speak(
             stage.preflight()
     paid = not saying(settings).synthesiser().deterministic
     made = list(local.run(plan, stages, 1, BATCH_SECONDS if paid else 0.0, progress))
+    drop_stale(folder, plan.paths)
     money = purse(settings.max_cost)
     record = write_spoken(
         out,
         plan.paths,
-        set(made),
         stages,
         script.rejects,
         {
@@ -167,10 +213,24 @@ def speak(
 
 def _check_tags(script: Script, settings: SpeakSettings) -> None:
     """Raise DailytalkError for tags that the synthesiser would say aloud or take for others."""
-    tags = {tag for row in script.rows for tag in row["tag"] if tag}
-    style = TAG_LISTS.get((settings.engine, settings.tts_model or "s1"))
-    if style or settings.engine in ("espeak", "flite", "openai"):
-        check_tags(sorted(tags), style or "fish-s1", dict(settings.tag_map))
+    tags = {
+        row["tag"][place]
+        for row in script.rows
+        for place in _revoiced(row, settings)
+        if row["tag"][place] and row["text"][place].strip()
+    }
+    model = settings.tts_model or ENGINES[settings.engine]
+    if settings.engine == "fish" and model not in TAG_LISTS:
+        return  # there is no such model, which its synthesiser will say
+    try:
+        check_tags(sorted(tags), TAG_LISTS.get(model, "fish-s1"), dict(settings.tag_map))
+    except DailytalkError as error:
+        raise DailytalkError(error.reason, f"{error.remedy}; the option is --map-tag TAG=OTHER") from None
+
+
+def _revoiced(row: Row, settings: SpeakSettings) -> list[int]:
+    """Places of the utterances that are to be said anew."""
+    return [place for place, channel in enumerate(row["source_channel"]) if channel == settings.revoice]
 
 
 def _refuse_to_lose(folder: Path, script: Script, prune: bool) -> None:
@@ -192,7 +252,7 @@ def _provenance(settings: SpeakSettings) -> str:
         "models": {role: {"name": name, **licence_of(name)._asdict()} for role, name in models.items()},
         "timeline": settings.timeline,
         "revoice": settings.revoice,
-        "voice": settings.voice,
+        "voice": saying(settings).synthesiser().voice,
         "sampling": {"temperature": settings.temperature, "top_p": settings.top_p},
     }
     return json.dumps(told, sort_keys=True, ensure_ascii=False)

@@ -34,12 +34,11 @@ _PROSODY_BUCKETS = ("energy", "rate", "zcr", "pitch", "pitch_var")
 def write_spoken(
     out: Path,
     paths: Sequence[Path],
-    made: set[Path],
     stages: Sequence[Stage],
     rejects: Sequence[Reject],
     about: Mapping[str, Any],
 ) -> dict[str, Any]:
-    """Write the outputs of finished shards `paths`, of which this run made `made`; returns the record."""
+    """Write the outputs of the finished shards `paths`, and return the record."""
     tally: Counter[str] = Counter()
     failed = list(rejects)
     sums: defaultdict[str, float] = defaultdict(float)
@@ -56,7 +55,7 @@ def write_spoken(
                 if entry.reject:
                     failed.append(entry.reject)
                     continue
-                wanted.add(_write_wav(out, rows[name], path in made))
+                wanted.add(_write_wav(out, rows[name], path))
                 failed.extend(_set_aside(rows[name]))
                 _count(rows[name], tally, sums)
                 for line in shifted(rows[name], first):
@@ -133,9 +132,10 @@ def wav_path(out: Path, conversation_id: str) -> Path:
     return out / AUDIO / f"{conversation_id}{EDITED}"
 
 
-def _write_wav(out: Path, row: Row, is_new: bool) -> Path:
+def _write_wav(out: Path, row: Row, shard: Path) -> Path:
     path = wav_path(out, row["conversation_id"])
-    if is_new or not path.is_file():
+    # An earlier run may have made the shard and been stopped before it came to this.
+    if not path.is_file() or path.stat().st_mtime_ns < shard.stat().st_mtime_ns:
         samples, rate = soundfile.read(io.BytesIO(row["audio"]["bytes"]), dtype="int16", always_2d=True)
         write_atomically(path, lambda file: soundfile.write(file, samples, rate, "PCM_16", format="WAV"))
     return path
@@ -175,11 +175,11 @@ def _count(row: Row, tally: Counter[str], sums: defaultdict[str, float]) -> None
 def _all_rejects(out: Path, own: Sequence[Reject]) -> Iterator[str]:
     """The rejects of the first half as they stand, then ours."""
     try:
-        before = (out / REJECTS).read_text(encoding="utf-8").splitlines()
+        before = (out / REJECTS).read_text(encoding="utf-8").split("\n")
     except FileNotFoundError:
         before = []
     for text in before:
-        if json.loads(text)["stage"] not in SPOKEN_STAGES:
+        if text and json.loads(text)["stage"] not in SPOKEN_STAGES:
             yield text + "\n"
     for reject in own:
         yield to_json(reject.as_dict())

@@ -16,7 +16,7 @@ from dailytalk_contiguous.core.errors import DailytalkError, Reject
 from dailytalk_contiguous.engine import local
 from dailytalk_contiguous.engine.build import Progress, build_shard
 from dailytalk_contiguous.engine.outputs import write_outputs
-from dailytalk_contiguous.engine.shards import Row, group, index, read_entries, read_rows, shard_path
+from dailytalk_contiguous.engine.shards import Row, drop_stale, group, index, read_entries, read_rows, shard_path
 from dailytalk_contiguous.pipeline import TagSettings, measuring, tagging
 from dailytalk_contiguous.sources.folder import MAX_CONVERSATION, FolderConfig, folder_rows
 from dailytalk_contiguous.sources.listing import AUDIO_SUFFIXES, as_text
@@ -147,7 +147,7 @@ def tag(
         _check_balance(plan.paths, found)
         paths = plan.paths or [_without_rows(folder, stages)]
         record = write_outputs(out, paths, stages, found.problems, about | {"settings": asdict(settings)})
-        _drop_stale(folder, paths)
+        drop_stale(folder, paths)  # now that all rows stand elsewhere
     return Outcome(
         record,
         found.problems,
@@ -249,13 +249,3 @@ def _check_balance(paths: Sequence[Path], found: Found) -> None:
     lost = [row["conversation_id"] for row in found.rows if row["conversation_id"] not in entries]
     if lost:
         raise RuntimeError(f"{len(lost)} conversations are neither in the shards nor rejected: {lost[:5]}")
-
-
-def _drop_stale(folder: Path, paths: Sequence[Path]) -> None:
-    """Remove shards that are not part of the result any more, now that all rows stand elsewhere."""
-    wanted = {path.name for path in paths}
-    for path in folder.glob("shard-*.parquet"):
-        if path.name not in wanted and read_entries(path) is not None:
-            path.unlink()
-    for path in folder.glob(".shard-*.tmp"):
-        path.unlink(missing_ok=True)

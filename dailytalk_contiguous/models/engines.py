@@ -1,12 +1,17 @@
-"""Which synthesiser a name means, and what a run may spend on it."""
+"""Which synthesiser a name means, what a run may spend on it, and the one place where it is spent.
 
-from collections.abc import Iterator
+A line is bought only if it is not in the cache, by one thread of one process, and lies there before anything else
+happens to it.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
 from threading import Lock
 
 from dailytalk_contiguous.core.errors import DailytalkError
-from dailytalk_contiguous.models.synthesiser import Synthesiser
+from dailytalk_contiguous.models.speech_cache import Entry, SpeechCache, cache_key
+from dailytalk_contiguous.models.synthesiser import Line, Synthesiser, SynthesisFailed, VoiceSample
 
 #: Engines by name, with the model each takes if none is named and what its tags are written for.
 ENGINES = {"fish": "s1", "openai": "gpt-4o-mini-tts", "espeak": "", "flite": ""}
@@ -14,12 +19,20 @@ ENGINES = {"fish": "s1", "openai": "gpt-4o-mini-tts", "espeak": "", "flite": ""}
 #: The voice that means: the conversation's own speaker.
 CLONE = "clone"
 
+#: USD by which sums of prices may differ for want of digits.
+ROUNDING = 1e-9
+
 
 @lru_cache(maxsize=4)
 def load_synthesiser(
     engine: str, model: str, voice: str, temperature: float, top_p: float, sample_rate: int, concurrency: int
 ) -> Synthesiser:
-    """The synthesiser of this process. Raises DailytalkError for settings that it does not have."""
+    """The synthesiser of this process. Raises DailytalkError for settings that it does not have.
+
+    It has read the environment once: `load_synthesiser.cache_clear()` where that may have changed.
+    """
+    if voice == CLONE and engine in ENGINES and engine != "fish":
+        raise DailytalkError(f"{engine} can't speak in the voice of a sample", "use --tts fish with --voice clone")
     if engine == "fish":
         from dailytalk_contiguous.models.fish import Fish
 
@@ -50,26 +63,26 @@ class Purse:
         self._lock = Lock()
 
     @contextmanager
-    def paying(self, price: float) -> Iterator[None]:
-        """Hold `price` back while something is bought. Raises DailytalkError if the limit would be passed."""
+    def paying(self, price: float) -> Iterator[Callable[[float], None]]:
+        """Hold `price` back while something is bought; what it did cost is told to the function that this yields.
+
+        Raises DailytalkError if the limit would be passed.
+        """
         with self._lock:
-            if self.limit is not None and self.spent + self._reserved + price > self.limit:
+            if self.limit is not None and self.spent + self._reserved + price > self.limit + ROUNDING:
                 raise DailytalkError(
                     f"the next utterance would pass the spending limit of {self.limit:g} USD "
                     f"({self.spent:.4f} USD are spent)",
                     "raise --max-cost and run the same command again: what was bought is kept",
                 )
             self._reserved += price
+        costs: list[float] = []
         try:
-            yield
+            yield costs.append
         finally:
-            with self._lock:
+            with self._lock:  # in one step: in between, another thread would see it twice, or not at all
                 self._reserved -= price
-
-    def pay(self, cost: float) -> None:
-        """Note what something did cost."""
-        with self._lock:
-            self.spent += cost
+                self.spent += sum(costs)
 
     def save(self, cost: float) -> None:
         """Note what something would have cost."""
@@ -81,3 +94,26 @@ class Purse:
 def purse(limit: float | None) -> Purse:
     """The purse of this run; `purse.cache_clear()` opens a new one."""
     return Purse(limit)
+
+
+def obtain(
+    synthesiser: Synthesiser, line: Line, samples: Sequence[VoiceSample], cache: SpeechCache, money: Purse
+) -> tuple[str, Entry]:
+    """The key and the entry of a line: from the cache, or bought and put there.
+
+    Raises as `Synthesiser.speak`, `SpeechCache` and `Purse.paying` do.
+    """
+    key = cache_key(synthesiser, line, samples)
+    entry = cache.get(key)
+    if entry is None:
+        with cache.buying(key):
+            entry = cache.get(key)  # another process may have bought it while this one waited
+            if entry is None:
+                with money.paying(synthesiser.price([line])) as pay:
+                    spoken = synthesiser.speak(line, samples)
+                    pay(spoken.cost)
+                if not len(spoken.samples):
+                    raise SynthesisFailed("nothing was said", "run the same command again")
+                return key, cache.put(key, spoken)
+    money.save(entry.spoken.cost)
+    return key, entry

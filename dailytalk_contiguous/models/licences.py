@@ -34,6 +34,21 @@ _KNOWN = {
     ),
 }
 
+#: Speech synthesisers by engine; the name of one is `engine/model`.
+_ENGINES = {
+    "fish": Licence(
+        "other: Fish Audio's terms",
+        "https://fish.audio/terms",
+        "cloud output as the account's terms say; of weights served by yourself, s2-pro forbids use for other "
+        "generative models, openaudio-s1-mini is CC BY-NC-SA 4.0",
+    ),
+    "openai": Licence("other: the server's terms", "https://openai.com/policies", "or those of your own server"),
+    "espeak": Licence(
+        "GPL-3.0-or-later", "https://github.com/espeak-ng/espeak-ng", "of the program, not its output"
+    ),
+    "flite": Licence("BSD-style", "http://cmuflite.org", "free for any use"),
+}
+
 _WHISPER = Licence("MIT", "https://github.com/openai/whisper")
 
 
@@ -41,6 +56,8 @@ def licence_of(model: str) -> Licence:
     """The licence of a model by the name that it has in the settings."""
     if model in _KNOWN:
         return _KNOWN[model]
+    if model.partition("/")[0] in _ENGINES:
+        return _ENGINES[model.partition("/")[0]]
     if Path(model).exists():
         return Licence("unknown", "", "a local folder: whoever made it knows its licence")
     from faster_whisper import available_models

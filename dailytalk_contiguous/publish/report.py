@@ -17,6 +17,7 @@ from dailytalk_contiguous.publish import report_parts as parts
 from dailytalk_contiguous.publish.report_player import panel
 from dailytalk_contiguous.publish.report_rows import rejects, told, with_sound
 from dailytalk_contiguous.publish.report_tally import Tally
+from dailytalk_contiguous.sources.listing import as_text
 
 #: The page's name in the folder that it is about, and how many conversations it shows if nobody says.
 REPORT, SHOWN = "report.html", 3
@@ -45,6 +46,7 @@ def write_report(folder: Path, out: Path | None = None, shown: int | Sequence[st
 
     Raises DailytalkError if the folder holds no conversations or can't be read, or an id is not in it.
     """
+    path = out or _place(folder)
     found = told(folder)
     tally = Tally(found.rebuilt)
     wanted = () if isinstance(shown, int) else tuple(dict.fromkeys(shown))
@@ -65,11 +67,20 @@ def write_report(folder: Path, out: Path | None = None, shown: int | Sequence[st
         tally.add_reject(reject)
         if len(examples) < EXAMPLES:
             examples.append(reject)
-    path = out or folder / REPORT
     chosen = [panels[name] for name in wanted or panels]
     run = read_run(folder) or {}
-    write_lines(path, _page(folder.absolute().name, _sections(tally, run, examples, chosen)))
+    write_lines(path, _page(as_text(folder.absolute().name), _sections(tally, run, examples, chosen)))
     return Written(path, path.stat().st_size, tally.conversations, tuple(wanted or panels))
+
+
+def _place(folder: Path) -> Path:
+    """The page's default place. Raises DailytalkError where it would lie among shards."""
+    if any(folder.glob("*.parquet")):
+        raise DailytalkError(
+            f"{folder} is a folder of shards, and `load_dataset` fails on any other file among them",
+            "name the page with --out, or give the work folder",
+        )
+    return folder / REPORT
 
 
 def _sections(

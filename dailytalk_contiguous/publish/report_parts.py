@@ -6,6 +6,7 @@ the data is escaped here or in the plots.
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from html import escape
 from typing import Any
 
 from dailytalk_contiguous.publish.report_html import card, counted, fact, hours, key, money, percent, table
@@ -78,9 +79,8 @@ def tags(tally: Tally) -> str:
         for name, found in shown
     ]
     colours = key(("left", "left, re-voiced" if tally.rebuilt else "left"), ("right", "right"))
-    return card(
-        "Tags", colours + bars("Utterances of each tag", rows, ("left", "right")) if rows else "", "no tags"
-    )
+    plot = colours + bars("Utterances of each tag", rows, ("left", "right"))
+    return card("Tags", plot if rows else "", "no tags")
 
 
 def buckets(tally: Tally) -> str:
@@ -123,6 +123,8 @@ def offsets(tally: Tally) -> str:
 def events(tally: Tally) -> str:
     """How utterances enter, on both sides of the rebuild."""
     sides = [(style, side) for style, side in _sides(tally) if side.events]
+    if not sides:
+        return card("How utterances enter", "", "nobody speaks")
     rows = [
         Bar(
             name,
@@ -133,7 +135,7 @@ def events(tally: Tally) -> str:
     ]
     colours = key(*[(style, {"before": "recording", "after": "rebuilt"}[style]) for style, _ in sides])
     plot = colours + bars("How utterances enter", rows, [style for style, _ in sides], grouped=True)
-    return card("How utterances enter", plot if sides else "", "nobody speaks")
+    return card("How utterances enter", plot, "")
 
 
 def turn_table(tally: Tally) -> str:
@@ -176,10 +178,11 @@ def lengths(tally: Tally) -> str:
         Axis("new length (s)", 0, reach, reach / 6),
         diagonal=True,
     )
+    edge = f"; what is longer than {LENGTH_LIMIT:g} s counts at the edge" if reach == LENGTH_LIMIT else ""
     low, middle, high = (quantile(tally.ratios, share) / 100 for share in (0.1, 0.5, 0.9))
     note = (
         f'<p class="soft">New over recorded length: median {middle:.2f}, 80 % between {low:.2f} and {high:.2f}. '
-        f"On the dashed line nothing changed; longer than {LENGTH_LIMIT:g} s counts at the edge.</p>"
+        f"On the dashed line nothing changed{edge}.</p>"
     )
     return card("Lengths of what was said anew", plot + note if cells else "", "no lengths on both sides")
 
@@ -217,9 +220,12 @@ def set_aside(tally: Tally, examples: Sequence[Mapping[str, str]]) -> str:
         rest = sum(found for _, found in tally.rejects.most_common()[MAX_LINES:])
         kinds.append(("", f"{len(tally.rejects) - MAX_LINES} other kinds", counted(rest)))
     what = table(("stage", "reason", "number"), kinds, [2])
-    lines = [(one["id"], f"{one['stage']}: {one['reason']}", one["remedy"]) for one in examples]
-    first = f"<details><summary>The first {len(lines)}, and what to do</summary>"
-    first += table(("what", "reason", "remedy"), lines, ()) + "</details>"
+    items = "".join(
+        f"<li><b>{escape(one['id'])}</b> {escape(one['stage'])}: {escape(one['reason'])}"
+        f'<br><span class="soft">{escape(one["remedy"])}</span></li>'
+        for one in examples
+    )
+    first = f"<details><summary>The first {len(examples)}, and what to do</summary><ul>{items}</ul></details>"
     return card("By kind", what + first if kinds else "", "nothing was set aside", "wide")
 
 

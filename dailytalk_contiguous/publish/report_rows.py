@@ -2,6 +2,7 @@
 
 A finished dataset is read as it is. A folder that holds no more than tags is read from transcript.jsonl, because
 people edit that file and not the shards; the shards say how long its conversations are and where their sound lies.
+The lines of a conversation are expected to stand together, as `dailytalk tag` writes them.
 """
 
 import json

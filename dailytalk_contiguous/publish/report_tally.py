@@ -133,7 +133,11 @@ class Tally:
 
     def _add_turns(self, row: Mapping[str, Any], utterances: Iterable[Mapping[str, Any]]) -> None:
         # Dropped utterances can't be heard, and sounds take no floor.
-        heard = [one for one in utterances if one["status"] != "dropped" and one["event"] != "sound"]
+        heard = [
+            one
+            for one in utterances
+            if one["status"] != "dropped" and one["event"] != "sound" and is_number(one["start"])
+        ]
         source, rebuilt = (
             [Timed(one["channel"], one[f"{edge}start"], one[f"{edge}end"]) for one in heard]
             for edge in ("source_", "")
@@ -163,8 +167,10 @@ def is_number(value: Any) -> TypeGuard[float]:
 
 
 def kind_of(reason: str) -> str:
-    """A reason without the figures and details that make each one differ."""
-    return re.sub(r"\d[\d.,:]*", "…", reason.partition("(")[0]).strip()[:120] or "no reason given"
+    """A reason without the figures and details that make each one differ; HTTP's codes of errors stay."""
+    return (
+        re.sub(r"(?!\b[45]\d\d\b)\b\d[\d.,:]*", "…", reason.partition("(")[0]).strip()[:120] or "no reason given"
+    )
 
 
 def count(counts: Counter[Any], key: Any, other: Any) -> None:

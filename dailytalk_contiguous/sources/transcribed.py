@@ -6,8 +6,8 @@ the rest goes on.
 """
 
 import hashlib
+import itertools
 import json
-import math
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from dailytalk_contiguous.core.built import UTTERANCE
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError, Reject
 from dailytalk_contiguous.core.schema import AFFECT, CHANNELS, PROSODY, SOURCE, STRING, WORD, per_utterance
 from dailytalk_contiguous.engine.shards import Row, read_entries, read_rows
+from dailytalk_contiguous.sources.edited_lines import checked
 from dailytalk_contiguous.stages.segment import Segment
 
 #: Columns of the conversation that a tagged shard knows.
@@ -31,8 +32,10 @@ BASE = (
     "sample_rate",
     "channels",
     "utterance_id",
+    "channel",
     "run",
 )
+_OF_UTTERANCES = ("utterance_id", "channel", "run")
 
 #: Columns of an utterance that a line of a transcript gives; the others of `UTTERANCE` are made later.
 _LATER = {"channel", "source_start", "source_end", "status", "reason", "event", "source_event", "synthesis"}
@@ -79,7 +82,8 @@ def transcribed(
     known = _known(tagged) if tagged and tagged.is_dir() else {}
     for name, lines in _grouped(transcript, rejects).items():
         try:
-            yield _row(name, lines, known.get(name) or _from_recording(lines[0], recordings), rejects)
+            base = _at_hand(known[name], recordings) if name in known else _from_recording(lines[0], recordings)
+            yield _row(name, lines, base, rejects)
         except BadInput as error:
             rejects.append(Reject(name, "transcript", error.reason, error.remedy))
 
@@ -87,12 +91,13 @@ def transcribed(
 def _grouped(transcript: Path, rejects: list[Reject]) -> dict[str, list[_Line]]:
     """The lines of each conversation; lines that are none go to the rejects."""
     groups: dict[str, list[_Line]] = {}
-    with transcript.open(encoding="utf-8") as file:
-        for number, text in enumerate(file, 1):
-            if not text.strip():
+    with transcript.open("rb") as file:
+        for number, encoded in enumerate(file, 1):
+            if not encoded.strip():
                 continue
             try:
-                line = _Line(_checked(json.loads(text)))
+                # Some editors put a byte order mark before the first line.
+                line = _Line(checked(json.loads(encoded.decode("utf-8-sig"))))
             except ValueError as error:
                 reason = f"line {number} of {transcript.name}: {error}"
                 rejects.append(
@@ -105,30 +110,25 @@ def _grouped(transcript: Path, rejects: list[Reject]) -> dict[str, list[_Line]]:
     return groups
 
 
-def _checked(line: Any) -> dict[str, Any]:
-    """Raise ValueError for a line that can't be meant."""
-    if not isinstance(line, dict):
-        raise ValueError("it is no JSON object")
-    for name in ("audio_file", "channel", "text", "tag"):
-        if not isinstance(line.get(name), str):
-            raise ValueError(f"{name} is missing or no text")
-    if line["channel"] not in CHANNELS:
-        raise ValueError(f"channel is {line['channel']!r}, not left or right")
-    for name in ("start", "end"):
-        value = line.get(name)
-        if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value) or value < 0:
-            raise ValueError(f"{name} is {value!r}, not a number of seconds from 0")
-    if line["end"] <= line["start"]:
-        raise ValueError(f"it ends at {line['end']} s, not after its start at {line['start']} s")
-    return line
-
-
 def _known(tagged: Path) -> dict[str, Row]:
     found: dict[str, Row] = {}
     for path in sorted(tagged.glob("shard-*.parquet")):
         if read_entries(path) is not None:
             found |= read_rows(path, BASE)
     return found
+
+
+def _at_hand(base: Row, recordings: Path | None) -> Row:
+    """What a shard knows, with the recording where it lies now. Raises BadInput."""
+    if from_uri(base["audio"]["path"]).is_file():
+        return base
+    moved = (recordings or Path()) / base["audio_file"]
+    if recordings is None or not moved.is_file():
+        raise BadInput(
+            f"its recording {base['audio']['path']!r} is gone",
+            "put it back, or run dailytalk tag again where it is",
+        )
+    return base | {"audio": {"bytes": None, "path": to_uri(moved.absolute())}}
 
 
 def _from_recording(line: Mapping[str, Any], recordings: Path | None) -> Row:
@@ -149,8 +149,7 @@ def _from_recording(line: Mapping[str, Any], recordings: Path | None) -> Row:
         "duration": info.seconds,
         "sample_rate": info.sample_rate,
         "channels": info.channels,
-        "utterance_id": [],
-        "run": [],
+        **{column: [] for column in _OF_UTTERANCES},
     }
 
 
@@ -160,19 +159,18 @@ def _row(name: str, lines: Sequence[_Line], base: Row, rejects: list[Reject]) ->
             f"its recording has {base['channels']} channels", "only recordings of two channels can be re-voiced"
         )
     runs = dict(zip(base["utterance_id"], base["run"], strict=True))
-    utterances = []
-    for place, line in enumerate(lines):
-        end = line["end"] - base["offset"]
-        if end > base["duration"] + TOLERANCE or line["start"] < base["offset"] - TOLERANCE:
-            reason = f"line {line.number}: {line['start']}-{line['end']} s lies outside its conversation"
-            rejects.append(Reject(f"{name}@{line['start']}", "transcript", reason, "mend or delete the line"))
-            continue
-        utterances.append(_utterance(name, place, line, base, runs))
-    present = {utterance["source_channel"] for utterance in utterances}
-    for other in set(CHANNELS) - present if len(present) == 1 else ():
+    utterances = [
+        _utterance(identity, place, line, base, runs)
+        for identity, place, line in _usable(name, lines, base, rejects)
+    ]
+    if not utterances:
+        raise BadInput("none of its lines can be used", "mend its lines, or delete them to leave it out")
+    # Not a side of which people deleted every line: a shard knows that it had some.
+    present = {utterance["source_channel"] for utterance in utterances} | set(base["channel"])
+    for other in sorted(set(CHANNELS) - present):
         utterances += _silent_side(name, base, other)
     utterances.sort(key=lambda one: (one["start"], one["source_channel"]))
-    row = {column: base[column] for column in BASE if column not in ("utterance_id", "run")}
+    row = {column: base[column] for column in BASE if column not in _OF_UTTERANCES}
     row |= {"conversation_id": name, "main_language": _language(lines)}
     for column in (*LINE, *_MORE):
         row[column] = [utterance[column] for utterance in utterances]
@@ -181,11 +179,44 @@ def _row(name: str, lines: Sequence[_Line], base: Row, rejects: list[Reject]) ->
     return row | {"input_digest": hashlib.sha256(told.encode()).hexdigest()[:20]}
 
 
-def _utterance(name: str, place: int, line: _Line, base: Row, runs: Mapping[str, int]) -> dict[str, Any]:
-    def shifted(seconds: float) -> float:
-        return float(min(max(seconds - base["offset"], 0.0), base["duration"]))
+def _usable(
+    name: str, lines: Sequence[_Line], base: Row, rejects: list[Reject]
+) -> Iterator[tuple[str, int, _Line]]:
+    """The lines that lie in their conversation, with an id that no other has, and their places."""
+    taken = {*base["utterance_id"], *(line["utterance_id"] for line in lines if line.get("utterance_id"))}
+    first: dict[str, int] = {}
+    for place, line in enumerate(lines):
+        identity = line.get("utterance_id") or _free_identity(f"{name}/{line['channel']}", place, taken)
+        taken.add(identity)
+        problem, remedy = None, "mend or delete the line"
+        if (
+            line["end"] - base["offset"] > base["duration"] + TOLERANCE
+            or line["start"] < base["offset"] - TOLERANCE
+            or _shifted(line["end"], base) <= _shifted(line["start"], base)
+        ):
+            problem = f"{line['start']}-{line['end']} s lies outside its conversation"
+        elif identity in first:
+            problem = f"its utterance_id {identity!r} is that of line {first[identity]}"
+            remedy = "leave utterance_id out of a line that you add"
+        if problem:
+            reason = f"line {line.number}: {problem}"
+            rejects.append(Reject(f"{name}@{line['start']}", "transcript", reason, remedy))
+            continue
+        first[identity] = line.number
+        yield identity, place, line
 
-    identity = line.get("utterance_id") or f"{name}/{line['channel']}/{place:04d}"
+
+def _free_identity(prefix: str, place: int, taken: set[str]) -> str:
+    numbered = (f"{prefix}/{number:04d}" for number in itertools.count(place))
+    return next(identity for identity in numbered if identity not in taken)
+
+
+def _shifted(seconds: float, base: Row) -> float:
+    """Seconds of the recording as seconds of the conversation, and inside it."""
+    return float(min(max(seconds - base["offset"], 0.0), base["duration"]))
+
+
+def _utterance(identity: str, place: int, line: _Line, base: Row, runs: Mapping[str, int]) -> dict[str, Any]:
     affect, features = line.get("vad") or {}, line.get("features") or {}
     buckets = (line.get("vad_bucket") or {}) | (line.get("prosody_bucket") or {})
     text = line["text"].strip()
@@ -193,8 +224,8 @@ def _utterance(name: str, place: int, line: _Line, base: Row, runs: Mapping[str,
         "utterance_id": identity,
         "source_channel": line["channel"],
         "speaker": line.get("speaker") or f"{base['recording_id']}/{line['channel']}",
-        "start": shifted(line["start"]),
-        "end": shifted(line["end"]),
+        "start": _shifted(line["start"], base),
+        "end": _shifted(line["end"], base),
         "kind": line.get("kind") or "speech",
         "text_raw": line.get("text_raw") or text,
         "text": text,
@@ -208,7 +239,12 @@ def _utterance(name: str, place: int, line: _Line, base: Row, runs: Mapping[str,
         # Negative numbers are nobody else's: an added line is a run of its own.
         "run": runs.get(identity, -1 - place),
         "words": [
-            word | {"start": shifted(word["start"]), "end": shifted(word["end"])}
+            {
+                "word": word["word"],
+                "start": _shifted(word["start"], base),
+                "end": _shifted(word["end"], base),
+                "probability": word.get("probability"),
+            }
             for word in line.get("words") or []
         ],
         "recogniser": (line.get("models") or {}).get("recogniser") or "",

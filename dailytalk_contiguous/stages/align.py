@@ -37,7 +37,7 @@ class Align(Stage):
 
     needs: ClassVar[tuple[str, ...]] = (
         *("utterance_id", "source_channel", "status", "text", "words", "recogniser", "start", "end"),
-        *("new_start", "new_end", "spoken", "spoken_words", "built_rate", "language"),
+        *("new_start", "new_end", "spoken", "spoken_words", "built_rate", "built_duration", "language"),
     )
     batch_rows: ClassVar[int] = 1
     adds: ClassVar[Features] = Features({"alignments": List(ALIGNED_WORD)})
@@ -58,7 +58,7 @@ class Align(Stage):
         }
 
     def _align(self, row: dict[str, Any]) -> list[dict[str, Any]]:
-        found = []
+        found: dict[str, list[tuple[Word, str]]] = {"left": [], "right": []}
         for place, status in enumerate(row["status"]):
             start, end = row["new_start"][place], row["new_end"][place]
             if start is None or not split_words(row["text"][place]):
@@ -68,17 +68,16 @@ class Align(Stage):
             else:
                 words, source = _kept(row, place)
             speaker = "left" if row["source_channel"][place] == self.revoice else "right"
-            found += [
-                {
-                    "word": word.text.strip(),
-                    "start": start + word.start,
-                    "end": start + word.end,
-                    "speaker": speaker,
-                    "source": source,
-                }
+            found[speaker] += [
+                (word._replace(start=start + word.start, end=start + word.end), source)
                 for word in fit(words, end - start)
             ]
-        return sorted(found, key=lambda word: (word["start"], word["end"], word["speaker"]))
+        aligned = [
+            {"word": word.text.strip(), "start": word.start, "end": word.end, "speaker": speaker, "source": source}
+            for speaker, words_of in found.items()
+            for word, source in _parted(words_of, row["built_duration"])
+        ]
+        return sorted(aligned, key=lambda word: (word["start"], word["end"], word["speaker"]))
 
     def _spoken(self, row: dict[str, Any], place: int) -> tuple[list[Word], str]:
         given = row["spoken_words"][place]
@@ -95,6 +94,13 @@ class Align(Stage):
             if mapped is not None:
                 return mapped, "recognised-synthesis"
         return by_proportion(text, spans, length), "proportional"
+
+
+def _parted(words: list[tuple[Word, str]], duration: float) -> list[tuple[Word, str]]:
+    """Words of one speaker without overlap: kept utterances may overlap where a transcript says so."""
+    ordered = sorted(words, key=lambda one: (one[0].start, one[0].end))
+    fitted = fit([word for word, _ in ordered], duration)
+    return [(word, source) for word, (_, source) in zip(fitted, ordered, strict=True)]
 
 
 def _kept(row: dict[str, Any], place: int) -> tuple[list[Word], str]:

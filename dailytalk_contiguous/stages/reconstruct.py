@@ -17,7 +17,7 @@ from dailytalk_contiguous.core.audio import pcm_to_float, read_analysis, read_at
 from dailytalk_contiguous.core.built import TIMELINE
 from dailytalk_contiguous.core.crosstalk import HOP, leakage
 from dailytalk_contiguous.core.errors import BadInput
-from dailytalk_contiguous.core.mixing import Levelled, Piece, Samples, lay, level, loudness, room_tone
+from dailytalk_contiguous.core.mixing import Levelled, Piece, Samples, lay, level, limit, loudness, room_tone
 from dailytalk_contiguous.core.schema import AUDIO, CHANNELS, SECONDS, STRING, Batch, per_utterance
 from dailytalk_contiguous.core.sounds import FRAME, blocks, find_sounds
 from dailytalk_contiguous.core.timeline import Event
@@ -130,16 +130,18 @@ class Reconstruct(Stage):
         return [(start, end, run) for channel, start, end, run in found if (channel != self.revoice) == kept]
 
     def _parts(self, row: dict[str, Any], sounds: list[tuple[float, float]], rate: int) -> list[Part]:
-        _, joined = blocks(self._spans(row, kept=True), sounds)
+        numbers, joined = blocks(self._spans(row, kept=True), sounds)
+        kept_runs = iter(numbers)
         parts: list[Part] = []
         for place, (channel, start, end, run) in enumerate(
             zip(row["source_channel"], row["start"], row["end"], row["run"], strict=True)
         ):
             status = row["status"][place]
-            kept = channel != self.revoice
+            run = next(kept_runs) if channel != self.revoice else run
             spoken = pcm_to_float(row["spoken"][place]) if status == "spoken" else None
             length = len(spoken) / rate if spoken is not None else end - start
             if status != "dropped":
+                kept = spoken is None
                 parts.append(Part(Event(channel, start, end, length, run if kept else -1, kept), place, spoken))
         own = CHANNELS[1 - CHANNELS.index(self.revoice)]
         parts += [
@@ -152,19 +154,20 @@ class Reconstruct(Stage):
         self, row: dict[str, Any], parts: list[Part], starts: list[float], source: Samples, total: float, rate: int
     ) -> tuple[Samples, Levelled]:
         side = source[:, CHANNELS.index(self.revoice)]
-        own = [(part, start) for part, start in zip(parts, starts, strict=True) if not part.event.kept]
+        own = [one for one in zip(parts, starts, strict=True) if one[0].event.channel == self.revoice]
         said = [part.spoken for part, _ in own if part.spoken is not None]
         speech = [_cut(side, start, end, rate) for start, end, _ in self._spans(row, kept=False)]
         levelled = level(said, _loudness(speech, rate), _loudness(said, rate), rate)
         ready = iter(levelled.pieces)
         nothing = np.zeros(0, np.float32)
         pieces = [
-            Piece(round(start * rate), next(ready), nothing, nothing)
+            Piece(round(start * rate), next(ready), nothing, nothing, over=True)
             if part.spoken is not None
             else _piece(part.event, start, side, rate)
             for part, start in own
         ]
-        return self._laid(row, parts, pieces, side, total, rate, self.revoice), levelled
+        # Once more: what is kept here, and room tone under a voice, may still pass the ceiling.
+        return limit(self._laid(row, parts, pieces, side, total, rate, self.revoice), rate), levelled
 
     def _kept(
         self, row: dict[str, Any], parts: list[Part], starts: list[float], source: Samples, total: float, rate: int
@@ -172,7 +175,7 @@ class Reconstruct(Stage):
         """The kept channel, and the seconds of speech and of sounds that did not come through as they were."""
         name = CHANNELS[1 - CHANNELS.index(self.revoice)]
         side = source[:, CHANNELS.index(name)]
-        own = [(part, start) for part, start in zip(parts, starts, strict=True) if part.event.kept]
+        own = [one for one in zip(parts, starts, strict=True) if one[0].event.channel == name]
         pieces = [_piece(part.event, start, side, rate) for part, start in own]
         channel = self._laid(row, parts, pieces, side, total, rate, name)
         lost = [0.0, 0.0]

@@ -5,9 +5,10 @@ thought of it, so that a take that was refused is not served again and the next 
 be said is never silence: the utterance is marked as failed, or keeps the original voice, flagged.
 """
 
+import hashlib
 import json
 import zlib
-from collections.abc import Sequence
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -23,9 +24,9 @@ from dailytalk_contiguous.core.edit_distance import word_error_rate
 from dailytalk_contiguous.core.schema import CHANNELS, MEASURE, STRING, WORD, Batch
 from dailytalk_contiguous.core.speech_gate import Gate, judge
 from dailytalk_contiguous.core.word_times import normalise
-from dailytalk_contiguous.models.engines import CLONE, load_synthesiser, purse
+from dailytalk_contiguous.models.engines import load_synthesiser, obtain, purse
 from dailytalk_contiguous.models.recogniser import Samples, find_recogniser, recognise_at
-from dailytalk_contiguous.models.speech_cache import SpeechCache, cache_key
+from dailytalk_contiguous.models.speech_cache import SpeechCache
 from dailytalk_contiguous.models.synthesiser import Line, Spoken, Synthesiser, SynthesisFailed, VoiceSample
 from dailytalk_contiguous.stages.base import EXECUTION, Stage
 
@@ -123,11 +124,17 @@ class Speak(Stage):
 
     def synthesiser(self) -> Synthesiser:
         """The engine, loaded once per process."""
-        voice = "" if self.voice == CLONE and self.engine != "fish" else self.voice
         rate = self.sample_rate or 44100
         return load_synthesiser(
-            self.engine, self.model, voice, self.temperature, self.top_p, rate, self.concurrency
+            self.engine, self.model, self.voice, self.temperature, self.top_p, rate, self.concurrency
         )
+
+    @property
+    def digest(self) -> str:
+        """That of every stage, and of what the environment decides: the voice, and whose server it is."""
+        engine = self.synthesiser()
+        told = json.dumps([super().digest, engine.voice, engine.settings()], sort_keys=True)
+        return hashlib.sha256(told.encode()).hexdigest()[:20]
 
     def __call__(self, batch: Batch) -> Batch:
         count = len(batch["utterance_id"])
@@ -202,18 +209,23 @@ class Speak(Stage):
         fresh = 1 if synthesiser.deterministic else self.tries
         while len(good) < (1 if synthesiser.deterministic else self.candidates) and refused < fresh:
             line = self.line(utterance["text"], utterance["tag"], utterance["language"], number)
-            key, spoken, verdict = self._take(synthesiser, line, utterance["samples"])
+            key, (spoken, _, verdict) = obtain(
+                synthesiser, line, utterance["samples"], self._cache(), purse(self.max_cost)
+            )
             cost += spoken.cost
             judged = judge(
                 spoken.samples, spoken.sample_rate, line.text, utterance["end"] - utterance["start"], self.gate
             )
-            known = verdict is not None and verdict.get("by") == self._judge_name()
-            if known and verdict is not None:
-                reason, rate = verdict["reason"], verdict["word_error_rate"]
-            else:
-                reason, rate = judged.reason, None
-                if reason is None and self.verify:
-                    reason, rate = self._verified(judged.samples, spoken.sample_rate, line)
+            known = self.knows(verdict)
+            rate = verdict["word_error_rate"] if known and verdict is not None else None
+            # Never taken from a verdict: the same take may be too long for one utterance and right for another.
+            reason = judged.reason
+            if reason is None and rate is not None:
+                reason = self._misheard(rate)
+            elif reason is None and self.verify:
+                rate = self._error_rate(judged.samples, spoken.sample_rate, line)
+                reason, known = self._misheard(rate), False
+            if not known:
                 told = {"by": self._judge_name(), "reason": reason, "word_error_rate": rate}
                 self._cache().set_verdict(key, told)
             if reason is None:
@@ -223,36 +235,21 @@ class Speak(Stage):
             number += self.variants
         return good or str(reason), len(good) + refused, cost
 
-    def _take(
-        self, synthesiser: Synthesiser, line: Line, samples: Sequence[VoiceSample]
-    ) -> tuple[str, Spoken, dict[str, Any] | None]:
-        """One take: from the cache, or bought and put there before anything else happens."""
-        cache, money = self._cache(), purse(self.max_cost)
-        key = cache_key(synthesiser, line, samples)
-        entry = cache.get(key)
-        if entry is None:
-            with cache.buying(key):
-                entry = cache.get(key)
-                if entry is None:
-                    with money.paying(synthesiser.price([line])):
-                        spoken = synthesiser.speak(line, samples)
-                        money.pay(spoken.cost)
-                    if not len(spoken.samples):
-                        raise SynthesisFailed("nothing was said", "run the same command again")
-                    entry = cache.put(key, spoken)
-                    return key, entry.spoken, entry.verdict
-        money.save(entry.spoken.cost)
-        return key, entry.spoken, entry.verdict
-
-    def _verified(self, samples: Samples, rate: int, line: Line) -> tuple[str | None, float]:
+    def _error_rate(self, samples: Samples, rate: int, line: Line) -> float:
         heard = recognise_at(self.verify, self.device, samples, rate, line.language)
         expected = [normalise(word) for word in line.text.split()]
-        error = word_error_rate(
+        return word_error_rate(
             [word for word in expected if word], [word for word in (normalise(one.text) for one in heard) if word]
         )
+
+    def _misheard(self, error: float) -> str | None:
         if error <= self.worst:
-            return None, error
-        return f"{self.verify} hears something else (word error rate {error:.0%})", error
+            return None
+        return f"{self.verify} hears something else (word error rate {error:.0%})"
+
+    def knows(self, verdict: Mapping[str, Any] | None) -> bool:
+        """Whether a verdict of the cache is one that these settings would give."""
+        return verdict is not None and verdict.get("by") == self._judge_name()
 
     def _judge_name(self) -> str:
         """What a verdict depends on: one that other limits gave is given anew."""

@@ -1,0 +1,437 @@
+import base64
+import io
+import json
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import soundfile
+import typer
+from built_conversations import LINES, built_row, flac, stereo, write_dataset
+from datasets import Features
+from hypothesis import given
+from hypothesis import strategies as st
+from typer.testing import CliRunner
+
+from dailytalk_contiguous.cli.report import chosen, report
+from dailytalk_contiguous.core.errors import DailytalkError
+from dailytalk_contiguous.core.schema import AUDIO, SECONDS, STRING
+from dailytalk_contiguous.publish.report import write_report
+from dailytalk_contiguous.publish.report_player import encode, lines_of, peaks
+from dailytalk_contiguous.publish.report_tally import MAX_REASONS, OTHER, Tally, kind_of, quantile
+
+#: What would break a page, an attribute, a script or an SVG if it were put there as it is.
+HOSTILE = "<b>&\"'</script></svg>é"
+
+VOID = {"meta", "br", "link", "img", "input", "hr"}
+
+
+class Checked(HTMLParser):
+    """Reads a page, and refuses tags that close what is not open."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.found: list[tuple[str, dict[str, str | None]]] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.found.append((tag, dict(attrs)))
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.found.append((tag, dict(attrs)))
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+
+def page_of(folder: Path, **options: Any) -> str:
+    text = write_report(folder, **options).path.read_text(encoding="utf-8")
+    reader = Checked()
+    reader.feed(text)
+    assert reader.open == []
+    for drawing in re.findall(r"<svg.*?</svg>", text, re.DOTALL):
+        ElementTree.fromstring(drawing)
+    return text
+
+
+def with_source(row: dict[str, Any], shift: float = 0.5) -> dict[str, Any]:
+    """The row with every utterance in the source as long and as far apart as now, `shift` s later."""
+    for one in row["utterances"]:
+        one["source_start"], one["source_end"] = one["start"] + shift, one["end"] + shift
+    return row
+
+
+def cell(text: str, name: str) -> list[str]:
+    """The figures behind a name in a table."""
+    line = re.search(rf"<tr><td>{re.escape(name)}</td>(.*?)</tr>", text)
+    assert line, name
+    return re.findall(r">([^<]+)</td>", line[1])
+
+
+def fact(text: str, name: str) -> str:
+    found = re.search(rf"<dt>{name}</dt><dd>([^<]*)", text)
+    assert found, name
+    return found[1]
+
+
+# The page
+
+
+def test_page_loads_nothing_from_anywhere(tmp_path):
+    text = page_of(write_dataset(tmp_path, [built_row()]))
+    reader = Checked()
+    reader.feed(text)
+    sources = [attrs[name] for _, attrs in reader.found for name in ("src", "href", "xlink:href") if name in attrs]
+    assert sources
+    assert all(source and source.startswith(("data:", "#")) for source in sources)
+    assert not re.search(r"https?://|url\(|@import", text)
+    assert "default-src 'none'" in text
+
+
+def test_page_counts_what_the_dataset_holds(tmp_path):
+    rows = [[built_row("a"), built_row("b", LINES[:2])], [built_row("c", LINES[:1])]]
+    text = page_of(write_dataset(tmp_path, *rows))
+    assert fact(text, "conversations") == "3"
+    assert fact(text, "utterances") == "7"
+    assert fact(text, "words with times") == "15"
+    assert fact(text, "audio") == "18.0 s"
+    assert fact(text, "said anew") == "4"
+    assert ">7 (100 %)</text>" in text
+
+
+def test_texts_and_names_are_escaped(tmp_path):
+    row = built_row(HOSTILE, [("left", 0.5, 1.5, HOSTILE)], kept_speaker=HOSTILE)
+    row["utterances"][0] |= {
+        "tag": HOSTILE,
+        "rule": HOSTILE,
+        "status": HOSTILE,
+        "reason": HOSTILE,
+        "event": "turn",
+    }
+    row["utterances"][0]["synthesis"]["voice"] = HOSTILE
+    row["language"] = HOSTILE
+    folder = write_dataset(tmp_path / "<i>&", [row])
+    reject = {"id": HOSTILE, "stage": HOSTILE, "reason": HOSTILE, "remedy": HOSTILE}
+    (folder / "rejects.jsonl").write_text(json.dumps(reject) + "\n")
+    text = page_of(folder)
+    assert not re.search("<b>&(?!lt;b&gt;)", text)
+    assert "<i>&" not in text
+    assert text.count("</script>") == 1
+
+
+@pytest.mark.parametrize("rows", [[], [built_row("silent", [])], [built_row("short", [], seconds=0.01)]])
+def test_next_to_nothing_has_a_page(tmp_path, rows):
+    text = page_of(write_dataset(tmp_path, rows))
+    assert fact(text, "conversations") == str(len(rows))
+    assert "Nothing to show" in text
+
+
+def test_values_that_are_no_numbers_change_nothing(tmp_path):
+    row = built_row()
+    for one in row["utterances"]:
+        one |= {"valence": float("nan"), "arousal": 0.5}
+    row["timeline"] |= {"offset_median": float("nan"), "lost_speech_seconds": float("nan")}
+    text = page_of(write_dataset(tmp_path, [row]))
+    assert "no measures of affect" in text
+    assert not re.search(r"\bnan\b", text.partition("Listen and look</h2>")[0])
+
+
+def test_writing_again_replaces_the_page(tmp_path):
+    folder = write_dataset(tmp_path, [built_row()])
+    first = write_report(folder).path.read_bytes()
+    assert write_report(folder).path.read_bytes() == first
+    assert sorted(path.name for path in folder.iterdir()) == ["dataset", "report.html"]
+
+
+def test_page_is_not_put_among_shards(tmp_path):
+    folder = write_dataset(tmp_path, [built_row()]) / "dataset"
+    with pytest.raises(DailytalkError, match="--out"):
+        write_report(folder)
+    assert write_report(folder, tmp_path / "page.html").conversations == 1
+
+
+def test_folder_without_conversations_is_refused(tmp_path):
+    with pytest.raises(DailytalkError, match="dailytalk build"):
+        write_report(tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+# What is measured
+
+
+def test_turn_taking_stands_before_and_after(tmp_path):
+    row = with_source(built_row())
+    # The second speaker answers 0.3 s later in the source: a gap of 0.2 s there, an overlap of 0.1 s here.
+    row["utterances"] = row["utterances"][:2]
+    for edge in ("source_start", "source_end"):
+        row["utterances"][1][edge] += 0.3
+    row["utterances"][1] |= {"source_event": "turn", "event": "overlap"}
+    text = page_of(write_dataset(tmp_path, [row]))
+    assert cell(text, "offset, median") == ["+0.20 s", "−0.10 s"]
+    assert cell(text, "both speak at once") == ["0.0 s", "0.1 s"]
+    assert ">0 → 1</text>" in text
+
+
+def test_utterances_that_cannot_be_heard_take_no_turn():
+    row = with_source(built_row())
+    row["utterances"][0] |= {
+        "status": "dropped",
+        "start": None,
+        "end": None,
+        "synthesis": None,
+        "reason": "no text",
+    }
+    tally = Tally(rebuilt=True)
+    tally.add(row)
+    assert tally.after.events.total() == 3
+    assert tally.reasons == {"no text": 1}
+
+
+def test_new_lengths_are_compared_with_the_recorded_ones(tmp_path):
+    row = with_source(built_row())
+    for one in row["utterances"]:
+        one["source_end"] = one["source_start"] + 2 * (one["end"] - one["start"])
+    text = page_of(write_dataset(tmp_path, [row]))
+    assert "median 0.50, 80 % between 0.50 and 0.50" in text
+
+
+def test_money_and_tries_are_those_of_the_rows_and_of_the_run(tmp_path):
+    row = built_row()
+    row["utterances"][0]["synthesis"] |= {"cost": 0.25, "tries": 3, "word_error_rate": 0.1}
+    row["utterances"][2]["synthesis"] |= {"cost": 0.5, "tries": 1, "word_error_rate": 0.1}
+    folder = write_dataset(tmp_path, [row])
+    (folder / "run.json").write_text(json.dumps({"speak": {"money": {"spent": 0.5, "saved_by_cache": 0.25}}}))
+    text = page_of(folder)
+    assert fact(text, "spent on speech") == "0.75 USD"
+    assert cell(text, "spent by the last run") == ["0.50 USD"]
+    assert cell(text, "saved by the cache in the last run") == ["0.25 USD"]
+    assert cell(text, "needed more than one try") == ["1 (50 %)"]
+    assert cell(text, "an hour of finished audio") == ["450.00 USD"]
+    assert cell(text, "word error rate of the synthesis, median") == ["10 %"]
+
+
+def test_rejects_are_counted_by_stage_and_kind(tmp_path):
+    folder = write_dataset(tmp_path, [built_row()])
+    lines = [
+        {
+            "id": f"call/left/{i:04d}",
+            "stage": "Speak",
+            "reason": f"{i} of 3 tries failed (HTTP 50{i})",
+            "remedy": "run",
+        }
+        for i in range(3)
+    ]
+    (folder / "rejects.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    text = page_of(folder)
+    assert fact(text, "set aside") == "3"
+    assert "<td>Speak</td><td>… of … tries failed</td>" in text
+    assert "call/left/0002" in text
+
+
+def test_memory_does_not_grow_with_kinds_of_reasons():
+    tally = Tally(rebuilt=True)
+    for i in range(10 * MAX_REASONS):
+        name = "".join(chr(97 + int(digit)) for digit in str(i))
+        tally.add_reject({"stage": "Speak", "reason": name})
+    assert len(tally.rejects) <= MAX_REASONS + 1
+    assert tally.rejects["Speak", OTHER] == 9 * MAX_REASONS
+
+
+@given(st.lists(st.integers(-500, 500), min_size=1), st.floats(0.01, 1))
+def test_quantile_of_bins_is_that_of_the_values(values, share):
+    counts = {value: values.count(value) for value in values}
+    assert quantile(counts, share) == np.quantile(values, share, method="inverted_cdf")
+
+
+def test_reasons_of_one_kind_are_one():
+    assert kind_of("23 words in 0.5 s (limit 8)") == kind_of("7 words in 12 s")
+    assert kind_of("the server answered 503") != kind_of("the server answered 404")
+    assert kind_of("") == "no reason given"
+
+
+# Sound and drawing
+
+
+def sounds(text: str) -> list[tuple[np.ndarray, int]]:
+    found = re.findall(r'src="data:audio/mpeg;base64,([^"]+)"', text)
+    return [soundfile.read(io.BytesIO(base64.b64decode(data))) for data in found]
+
+
+def test_first_three_conversations_are_embedded_in_stereo(tmp_path):
+    folder = write_dataset(tmp_path, [built_row(name) for name in "abcd"])
+    written = write_report(folder)
+    assert written.shown == ("a", "b", "c")
+    heard = sounds(written.path.read_text())
+    assert len(heard) == 3
+    samples, rate = heard[0]
+    assert (samples.shape, rate) == ((6 * 24000, 2), 24000)
+    expected = stereo(LINES, 6.0, 24000) / 32768
+    for side in (0, 1):
+        assert np.corrcoef(samples[:, side], expected[:, side])[0, 1] > 0.99
+
+
+def test_conversations_are_chosen_by_id_in_that_order(tmp_path):
+    folder = write_dataset(tmp_path, [built_row(name) for name in "abcd"])
+    assert write_report(folder, shown=["d", "b", "d"]).shown == ("d", "b")
+    assert write_report(folder, shown=0).shown == ()
+    with pytest.raises(DailytalkError, match="'x'"):
+        write_report(folder, shown=["a", "x"])
+
+
+def test_long_conversation_is_cut_to_three_minutes(tmp_path):
+    lines = [("left", 1.0, 2.0, "Early."), ("right", 182.0, 183.0, "Late.")]
+    folder = write_dataset(tmp_path, [built_row("long", lines, seconds=184.0, rate=8000)])
+    text = page_of(folder)
+    [(samples, rate)] = sounds(text)
+    assert abs(len(samples) / rate - 180) < 0.01
+    assert "first 3 minutes" in text
+    assert "Early." in text
+    assert "Late." not in text
+
+
+def test_unreadable_sound_is_said_and_the_rest_is_shown(tmp_path):
+    mono = flac(stereo(LINES, 6.0, 24000)[:, 0], 24000)
+    rows = [built_row("broken", audio={"bytes": b"fLaC", "path": None})]
+    rows.append(built_row("mono", audio={"bytes": mono, "path": None}))
+    text = page_of(write_dataset(tmp_path, rows))
+    assert text.count("No sound: ") == 2
+    assert sounds(text) == []
+    assert "Quite" in text
+
+
+def test_sound_starts_where_the_drawing_does():
+    click = np.zeros((48000, 2), np.float32)
+    click[24000:24100, 1] = 0.5
+    heard, rate = soundfile.read(io.BytesIO(encode(click, 24000)))
+    assert abs(int(np.argmax(np.abs(heard[:, 1]))) - 24050) < 120
+    assert (len(heard), rate) == (48000, 24000)
+
+
+@given(st.integers(0, 300), st.integers(0, 50))
+def test_peaks_miss_no_sample(n_samples, n_peaks):
+    channel = np.random.default_rng(n_samples).uniform(-1, 1, n_samples).astype(np.float32)
+    found = peaks(channel, n_peaks)
+    assert len(found) == n_peaks
+    if n_samples and n_peaks:
+        assert found.max() == np.abs(channel).max()
+
+
+@given(st.lists(st.tuples(st.floats(0, 100), st.floats(0, 5)), max_size=30), st.integers(1, 4))
+def test_labels_of_a_line_touch_only_when_all_lines_are_full(spans, n_lines):
+    edges = sorted((left, left + width) for left, width in spans)
+    lines = lines_of(edges, n_lines)
+    for i, (left, _) in enumerate(edges):
+        before = [
+            max((edges[j][1] for j in range(i) if lines[j] == line), default=-1.0) for line in range(n_lines)
+        ]
+        if min(before) <= left:
+            assert before[lines[i]] <= left
+
+
+# A folder that was only tagged
+
+
+def tagged_line(channel: str, start: float, text: str, name: str = "call.001", **more: Any) -> dict[str, Any]:
+    word = {"word": text, "start": start, "end": start + 0.5, "probability": 1.0}
+    return {
+        "audio_file": "call.flac",
+        "conversation_id": name,
+        "channel": channel,
+        "start": start,
+        "end": start + 1.0,
+        "vad": {"valence": 0.7, "arousal": 0.3, "dominance": None},
+        "vad_bucket": {"valence": "HIGH", "arousal": "LOW", "dominance": "MID"},
+        "tag": "calm",
+        "text": text,
+        "words": [word],
+        "language": "en",
+    } | more
+
+
+def tagged(folder: Path, lines: list[dict[str, Any]]) -> Path:
+    folder.mkdir(exist_ok=True)
+    (folder / "transcript.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    return folder
+
+
+def add_shard(folder: Path) -> None:
+    """A shard that knows: call.001 are 6 s of the recording, from 10 s on."""
+    sound = {"bytes": flac(stereo([("left", 11, 12, "")], 16.0, 8000), 8000), "path": "call.flac"}
+    columns = {"conversation_id": ["call.001"], "audio": [sound], "offset": [10.0]}
+    schema = Features({"conversation_id": STRING, "audio": AUDIO, "offset": SECONDS}).arrow_schema
+    entry = {"input": "", "chain": [], "seconds": [], "recording": "call", "duration": 6.0, "reject": None}
+    record = json.dumps({"layout": 1, "entries": {"call.001": entry}})
+    schema = schema.with_metadata({**(schema.metadata or {}), b"dailytalk_contiguous": record.encode()})
+    (folder / "tagged").mkdir()
+    pq.write_table(pa.table(columns, schema=schema), folder / "tagged" / "shard-0.parquet")
+
+
+def test_tagged_folder_reports_what_is_known(tmp_path):
+    folder = tagged(tmp_path, [tagged_line("left", 11.0, "Hello"), tagged_line("right", 12.3, "Hi")])
+    add_shard(folder)
+    text = page_of(folder)
+    assert fact(text, "conversations") == "1"
+    assert fact(text, "audio") == "6.0 s"
+    assert cell(text, "offset, median") == ["+0.30 s"]
+    assert "Synthesis" not in text
+    assert "re-voiced" not in text
+    [(samples, rate)] = sounds(text)
+    assert (len(samples), rate) == (6 * 24000, 24000)
+    loud = np.flatnonzero(np.abs(samples[:, 0]) > 0.1) / rate
+    assert abs(loud[0] - 1.0) < 0.01
+    assert 'data-at="1.00"' in text
+
+
+def test_tagged_folder_without_shards_still_has_a_page(tmp_path):
+    text = page_of(tagged(tmp_path, [tagged_line("left", 11.0, "Hello"), tagged_line("right", 12.3, "Hi", "b")]))
+    assert fact(text, "conversations") == "2"
+    assert text.count("does not say where its recording lies") == 2
+
+
+def test_edits_of_the_transcript_are_what_is_reported(tmp_path):
+    folder = tagged(tmp_path, [tagged_line("left", 11.0, "Hello", tag="sad")])
+    assert ">sad<" in page_of(folder)
+    tagged(folder, [tagged_line("left", 11.0, "Hello", tag="proud")])
+    assert ">proud<" in page_of(folder)
+
+
+@pytest.mark.parametrize(
+    "bad",
+    ["{", "[]", json.dumps(tagged_line("middle", 1.0, "?")), json.dumps(tagged_line("left", 1.0, "?", end=None))],
+)
+def test_bad_line_of_a_transcript_is_named(tmp_path, bad):
+    folder = tagged(tmp_path, [tagged_line("left", 11.0, "Hello")])
+    with (folder / "transcript.jsonl").open("a") as file:
+        file.write(bad + "\n")
+    with pytest.raises(DailytalkError, match="line 2 of"):
+        write_report(folder)
+
+
+# The command
+
+
+def test_command_says_what_it_wrote(tmp_path):
+    app = typer.Typer()
+    app.command()(report)
+    folder = write_dataset(tmp_path / "work", [built_row("a"), built_row("b")])
+    out = tmp_path / "pages" / "page.html"
+    options = ["--out", str(out), "--conversations", "b", "--json"]
+    done = CliRunner().invoke(app, [str(folder), *options], catch_exceptions=False)
+    told = json.loads(done.output)
+    assert told == {"out": str(out), "bytes": out.stat().st_size, "conversations": 2, "shown": ["b"]}
+    assert "1 of 2" in CliRunner().invoke(app, [str(folder), "--conversations", "1"]).output
+
+
+def test_a_number_is_how_many_and_anything_else_is_an_id():
+    assert chosen([]) == 3
+    assert chosen(["12"]) == 12
+    assert chosen(["12", "13"]) == ["12", "13"]
+    assert chosen(["call"]) == ["call"]
