@@ -10,9 +10,11 @@ from rich.console import Console
 from rich.markup import escape
 
 from dailytalk_contiguous.core import ffmpeg
+from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.machine import cores
 from dailytalk_contiguous.engine.outputs import PACKAGES
 from dailytalk_contiguous.models.acoustic_affect import ACOUSTIC_ESTIMATE
+from dailytalk_contiguous.models.engines import load_synthesiser
 from dailytalk_contiguous.models.licences import licence_of
 from dailytalk_contiguous.models.recogniser import POCKETSPHINX
 from dailytalk_contiguous.models.whisper import cached_sizes
@@ -38,6 +40,8 @@ def doctor(as_json: Annotated[bool, typer.Option("--json", help="Print it as JSO
         state = "ready" if not profile["needs"] else "needs " + "; ".join(profile["needs"])
         console.print(f"profile {name}: {escape(state)}", soft_wrap=True)
         console.print(f"  {escape(profile['about'])}", soft_wrap=True)
+        for lack in profile["needs_to_speak"]:
+            console.print(f"  to speak: {escape(lack)}", soft_wrap=True)
         for role, model in profile["models"].items():
             console.print(f"  {role}: {escape(model['name'])} ({model['licence']})", soft_wrap=True)
 
@@ -57,9 +61,14 @@ def examine() -> dict[str, Any]:
             name: {
                 "about": profile.about,
                 "needs": _needs(profile.asr_model, profile.affect_model, whisper_cached),
+                "needs_to_speak": _needs_to_speak(profile.tts),
                 "models": {
                     role: {"name": model, "licence": licence_of(model).licence}
-                    for role, model in (("recogniser", profile.asr_model), ("affect", profile.affect_model))
+                    for role, model in (
+                        ("recogniser", profile.asr_model),
+                        ("affect", profile.affect_model),
+                        ("synthesiser", profile.tts),
+                    )
                 },
             }
             for name, profile in PROFILES.items()
@@ -74,6 +83,15 @@ def _needs(asr_model: str, affect_model: str, whisper_cached: list[str]) -> list
     if affect_model != ACOUSTIC_ESTIMATE and not _affect_is_here(affect_model):
         needs.append(f"{affect_model} (downloaded at the first run, 0.7 GB)")
     return needs
+
+
+def _needs_to_speak(engine: str) -> list[str]:
+    """What `dailytalk speak` would still want of the profile's synthesiser."""
+    try:
+        load_synthesiser(engine, "", "", 0.7, 0.7, 24000, 1).preflight()
+    except DailytalkError as error:
+        return [f"{error.reason}: {error.remedy}"]
+    return []
 
 
 def _affect_is_here(model: str) -> bool:

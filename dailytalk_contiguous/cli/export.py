@@ -16,6 +16,7 @@ from dailytalk_contiguous.publish.csm import export_csm
 from dailytalk_contiguous.publish.jmoshi import export_jmoshi
 from dailytalk_contiguous.publish.moshi import export_moshi
 from dailytalk_contiguous.publish.rows import built_rows
+from dailytalk_contiguous.publish.snap_folder import snap_folder
 
 FORMATS = ("moshi", "csm", "j-moshi")
 
@@ -84,12 +85,18 @@ def export(
 
 def check(
     path: Annotated[Path, typer.Argument(metavar="PATH", help="A work folder, a dataset, or a training folder.")],
+    snap_words: Annotated[
+        bool, typer.Option("--snap-words", help="First move the words of a Moshi folder to speech activity.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the findings as JSON.")] = False,
 ) -> None:
     """Judge a folder as a strict trainer would. Exit code 1 if one would fail, or silently learn garbage."""
     if not path.exists():
         raise DailytalkError(f"{str(path)!r} does not exist", "check the path")
+    moved = snap_folder(path)._asdict() if snap_words else None
     findings, facts = run_check(path)
+    if moved:
+        facts["snapped"] = moved
     errors = [finding for finding in findings if finding.level == "error"]
     if as_json:
         told = {"facts": facts, "findings": [finding.as_dict() for finding in findings]}
@@ -97,7 +104,7 @@ def check(
     else:
         console = Console(highlight=False)
         for name, value in facts.items():
-            console.print(f"{escape(str(name))}: {escape(str(value))}", soft_wrap=True)
+            console.print(f"{name.replace('_', ' ')}: {escape(_plain(value))}", soft_wrap=True)
         for level in ("error", "advice"):
             own = [finding for finding in findings if finding.level == level]
             for finding in own[:SHOWN]:
@@ -107,8 +114,15 @@ def check(
                 )
             if len(own) > SHOWN:
                 console.print(f"… {len(own) - SHOWN} more of the kind {level} (--json lists all)")
-        console.print(f"{len(errors)} errors, {len(findings) - len(errors)} pieces of advice")
+        console.print(f"errors: {len(errors)}, advice: {len(findings) - len(errors)}")
     raise typer.Exit(1 if errors else 0)
+
+
+def _plain(value: object) -> str:
+    """A fact as a person reads it."""
+    if isinstance(value, dict):
+        return ", ".join(f"{name.replace('_', ' ')} {_plain(one)}" for name, one in value.items()) or "none"
+    return f"{value:.3g}" if isinstance(value, float) else str(value)
 
 
 def _show_export(summary: str, out: Path, rejects: Sequence[Reject]) -> None:

@@ -235,7 +235,8 @@ def _revoiced(row: Row, settings: SpeakSettings) -> list[int]:
 
 def _refuse_to_lose(folder: Path, script: Script, prune: bool) -> None:
     here = {row["conversation_id"] for row in script.rows} | {reject.id for reject in script.rejects}
-    gone = sorted(set(index(folder)) - here) if folder.exists() else []
+    known = index(folder).items() if folder.exists() else ()
+    gone = sorted({name for name, (_, entry) in known if not entry.reject} - here)
     if gone and not prune:
         shown = ", ".join(map(repr, gone[:3])) + (", …" if len(gone) > 3 else "")
         raise DailytalkError(

@@ -42,6 +42,7 @@ def write_spoken(
     tally: Counter[str] = Counter()
     failed = list(rejects)
     sums: defaultdict[str, float] = defaultdict(float)
+    costs: dict[str, float] = {}
     seconds: dict[str, float] = {}
     wanted: set[Path] = set()
 
@@ -58,6 +59,7 @@ def write_spoken(
                 wanted.add(_write_wav(out, rows[name], path))
                 failed.extend(_set_aside(rows[name]))
                 _count(rows[name], tally, sums)
+                costs.update(_costs(rows[name]))
                 for line in shifted(rows[name], first):
                     first += 1
                     yield to_json(line)
@@ -69,7 +71,7 @@ def write_spoken(
         **about,
         "counts": {**dict(tally), "rejects": len(failed)},
         "hours": round(sums.get("duration", 0.0) / 3600, 5),
-        "cost": round(sums.get("cost", 0.0), 6),
+        "cost": round(sum(costs.values()), 6),
         "mean": {
             name: round(sums[name] / tally["conversations"], 4)
             for name in ("offset_distance", "overlap_kept", "duration_ratio")
@@ -157,13 +159,18 @@ def _set_aside(row: Row) -> Iterator[Reject]:
             yield Reject(utterance["utterance_id"], "Speak", utterance["reason"], remedy)
 
 
+def _costs(row: Row) -> dict[str, float]:
+    """What the speech in a conversation did cost, by cache key: lines that are said twice were bought once."""
+    told = [utterance["synthesis"] for utterance in row["utterances"] if utterance["synthesis"]]
+    return {synthesis["cache_key"]: synthesis["cost"] for synthesis in told}
+
+
 def _count(row: Row, tally: Counter[str], sums: defaultdict[str, float]) -> None:
     tally["conversations"] += 1
     tally["utterances"] += len(row["utterances"])
     tally["words"] += len(row["alignments"])
     for utterance in row["utterances"]:
         tally[utterance["status"].replace("-", "_")] += 1
-        sums["cost"] += (utterance["synthesis"] or {}).get("cost") or 0.0
     sums["duration"] += row["duration"]
     for name in ("offset_distance", "overlap_kept", "duration_ratio", "lost_speech_seconds", "lost_sound_seconds"):
         value = row["timeline"][name]

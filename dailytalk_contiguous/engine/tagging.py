@@ -183,7 +183,7 @@ def _make(
             stage.preflight()
     _make_writable(folder)
     rows = {task.path: task.rows for task in plan.tasks}
-    batch_seconds = options.batch_seconds if _on_cuda(settings.device) else 0.0
+    batch_seconds = options.batch_seconds if plan.tasks and _on_cuda(settings.device) else 0.0
     made = {path: rows[path] for path in local.run(plan, stages, options.workers, batch_seconds, progress)}
     return made, plan
 

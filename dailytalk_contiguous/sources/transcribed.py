@@ -80,7 +80,7 @@ def transcribed(
     if not transcript.is_file():
         raise DailytalkError(f"there is no transcript {str(transcript)!r}", "run dailytalk tag first")
     known = _known(tagged) if tagged and tagged.is_dir() else {}
-    for name, lines in _grouped(transcript, rejects).items():
+    for name, lines in _grouped(transcript, known, rejects).items():
         try:
             base = _at_hand(known[name], recordings) if name in known else _from_recording(lines[0], recordings)
             yield _row(name, lines, base, rejects)
@@ -88,8 +88,11 @@ def transcribed(
             rejects.append(Reject(name, "transcript", error.reason, error.remedy))
 
 
-def _grouped(transcript: Path, rejects: list[Reject]) -> dict[str, list[_Line]]:
+def _grouped(transcript: Path, known: Mapping[str, Row], rejects: list[Reject]) -> dict[str, list[_Line]]:
     """The lines of each conversation; lines that are none go to the rejects."""
+    parts: dict[str, list[tuple[str, Row]]] = {}
+    for name, row in known.items():
+        parts.setdefault(row["audio_file"], []).append((name, row))
     groups: dict[str, list[_Line]] = {}
     with transcript.open("rb") as file:
         for number, encoded in enumerate(file, 1):
@@ -105,9 +108,21 @@ def _grouped(transcript: Path, rejects: list[Reject]) -> dict[str, list[_Line]]:
                 )
                 continue
             line.number = number
-            stem = str(line["audio_file"]).rpartition(".")[0] or line["audio_file"]
-            groups.setdefault(line.get("conversation_id") or stem, []).append(line)
+            named = line.get("conversation_id") or _part_of(line, parts.get(line["audio_file"], []))
+            groups.setdefault(named, []).append(line)
     return groups
+
+
+def _part_of(line: _Line, parts: Sequence[tuple[str, Row]]) -> str:
+    """The conversation of a line that names none: the part of its recording that it lies in, or all of it."""
+    for name, row in parts:
+        if row["offset"] <= line["start"] < row["offset"] + row["duration"]:
+            return name
+    return _stem(line["audio_file"])
+
+
+def _stem(audio_file: str) -> str:
+    return audio_file.rpartition(".")[0] or audio_file
 
 
 def _known(tagged: Path) -> dict[str, Row]:
@@ -142,7 +157,7 @@ def _from_recording(line: Mapping[str, Any], recordings: Path | None) -> Row:
     audio = {"bytes": None, "path": to_uri(path.absolute())}
     info = probe(audio)
     return {
-        "recording_id": str(line["audio_file"]).rpartition(".")[0] or line["audio_file"],
+        "recording_id": _stem(line["audio_file"]),
         "audio": audio,
         "audio_file": line["audio_file"],
         "offset": 0.0,

@@ -61,8 +61,8 @@ class Align(Stage):
         found: dict[str, list[tuple[Word, str]]] = {"left": [], "right": []}
         for place, status in enumerate(row["status"]):
             start, end = row["new_start"][place], row["new_end"][place]
-            if start is None or not split_words(row["text"][place]):
-                continue
+            if start is None or not any(map(str.isalnum, row["text"][place])):
+                continue  # left out, or marks alone, which nobody says
             if status == "spoken":
                 words, source = self._spoken(row, place)
             else:

@@ -139,13 +139,13 @@ class Reconstruct(Stage):
             status = row["status"][place]
             run = next(kept_runs) if channel != self.revoice else run
             spoken = pcm_to_float(row["spoken"][place]) if status == "spoken" else None
-            length = len(spoken) / rate if spoken is not None else end - start
+            length = len(spoken) / rate if spoken is not None else _whole_seconds(start, end, rate)
             if status != "dropped":
                 kept = spoken is None
                 parts.append(Part(Event(channel, start, end, length, run if kept else -1, kept), place, spoken))
         own = CHANNELS[1 - CHANNELS.index(self.revoice)]
         parts += [
-            Part(Event(own, start, end, end - start, run, True), None, None)
+            Part(Event(own, start, end, _whole_seconds(start, end, rate), run, True), None, None)
             for (start, end), run in zip(sounds, joined, strict=True)
         ]
         return sorted(parts, key=lambda part: (part.event.start, part.event.channel, part.event.end))
@@ -229,6 +229,11 @@ def _piece(event: Event, start: float, side: Samples, rate: int) -> Piece:
     return Piece(
         round(start * rate), side[first:last], side[max(0, first - around) : first], side[last : last + around]
     )
+
+
+def _whole_seconds(start: float, end: float, rate: int) -> float:
+    """How long the samples are that `start`..`end` of a source cut out of it."""
+    return (round(end * rate) - round(start * rate)) / rate
 
 
 def _cut(side: Samples, start: float, end: float, rate: int) -> Samples:

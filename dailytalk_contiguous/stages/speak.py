@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from threading import Lock
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
@@ -32,6 +33,9 @@ from dailytalk_contiguous.stages.base import EXECUTION, Stage
 
 NO_TEXT = ("drop", "keep-original")
 ON_FAILURE = ("hold", "keep-original")
+
+#: Takes are bought side by side, but a recogniser is one for all threads, and hears one thing at a time.
+_EARS = Lock()
 
 
 class Take(NamedTuple):
@@ -173,7 +177,7 @@ class Speak(Stage):
         try:
             takes, tried, cost = self._takes(synthesiser, utterance)
         except SynthesisFailed as error:
-            return self._failed(f"{error.reason}")
+            return self._failed(error.reason)
         if isinstance(takes, str):
             return self._failed(takes)
         best = min(takes, key=lambda take: (take.word_error_rate or 0.0, take.number))
@@ -213,9 +217,8 @@ class Speak(Stage):
                 synthesiser, line, utterance["samples"], self._cache(), purse(self.max_cost)
             )
             cost += spoken.cost
-            judged = judge(
-                spoken.samples, spoken.sample_rate, line.text, utterance["end"] - utterance["start"], self.gate
-            )
+            seconds = utterance["end"] - utterance["start"]
+            judged = judge(spoken.samples, spoken.sample_rate, line.text, seconds, self.gate)
             known = self.knows(verdict)
             rate = verdict["word_error_rate"] if known and verdict is not None else None
             # Never taken from a verdict: the same take may be too long for one utterance and right for another.
@@ -236,11 +239,10 @@ class Speak(Stage):
         return good or str(reason), len(good) + refused, cost
 
     def _error_rate(self, samples: Samples, rate: int, line: Line) -> float:
-        heard = recognise_at(self.verify, self.device, samples, rate, line.language)
-        expected = [normalise(word) for word in line.text.split()]
-        return word_error_rate(
-            [word for word in expected if word], [word for word in (normalise(one.text) for one in heard) if word]
-        )
+        with _EARS:
+            heard = recognise_at(self.verify, self.device, samples, rate, line.language)
+        said = list(filter(None, map(normalise, line.text.split())))
+        return word_error_rate(said, list(filter(None, (normalise(word.text) for word in heard))))
 
     def _misheard(self, error: float) -> str | None:
         if error <= self.worst:

@@ -27,5 +27,6 @@ def test_doctor_names_packages_models_and_what_each_profile_needs(dailytalk: Com
 def test_doctor_as_json_is_all_there_is_on_stdout(dailytalk: Command) -> None:
     told = json.loads(dailytalk("doctor", "--json").out)
     assert told["profiles"]["embedded"]["needs"] == []
-    assert set(told["profiles"]["standard"]["models"]) == {"recogniser", "affect"}
+    assert set(told["profiles"]["standard"]["models"]) == {"recogniser", "affect", "synthesiser"}
+    assert told["profiles"]["embedded"]["needs_to_speak"] == []
     assert told["packages"]["torch"]

@@ -1,0 +1,56 @@
+"""Word error rate against its definition."""
+
+from itertools import product
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dailytalk_contiguous.core.edit_distance import word_error_rate
+
+words = st.lists(st.sampled_from(["a", "b", "c"]), max_size=6)
+
+
+@pytest.mark.parametrize(
+    ("expected", "heard", "rate"),
+    [
+        ("how are you", "how are you", 0.0),
+        ("how are you", "how were you", 1 / 3),
+        ("how are you", "how you", 1 / 3),
+        ("how are you", "and how are you", 1 / 3),
+        ("how are you", "", 1.0),
+        ("yes", "no no no", 3.0),
+        ("one two three four", "two three four one", 0.5),
+        ("", "", 0.0),
+        ("", "well well", 2.0),
+    ],
+)
+def test_word_error_rate(expected: str, heard: str, rate: float) -> None:
+    assert word_error_rate(expected.split(), heard.split()) == pytest.approx(rate)
+
+
+def brute(expected: list[str], heard: list[str]) -> int:
+    """Levenshtein by its recursion."""
+    if not expected or not heard:
+        return len(expected) + len(heard)
+    return min(
+        brute(expected[1:], heard) + 1,
+        brute(expected, heard[1:]) + 1,
+        brute(expected[1:], heard[1:]) + (expected[0] != heard[0]),
+    )
+
+
+def test_it_is_the_cheapest_way_for_all_short_texts() -> None:
+    texts = [list(text) for size in range(4) for text in product("ab", repeat=size)]
+    for expected, heard in product(texts, texts):
+        assert word_error_rate(expected, heard) * max(1, len(expected)) == pytest.approx(brute(expected, heard))
+
+
+@given(words, words, words)
+def test_errors_are_a_distance(first: list[str], second: list[str], third: list[str]) -> None:
+    def errors(expected: list[str], heard: list[str]) -> float:
+        return word_error_rate(expected, heard) * max(1, len(expected))
+
+    assert errors(first, second) == pytest.approx(errors(second, first))
+    assert errors(first, third) <= errors(first, second) + errors(second, third) + 1e-9
+    assert (errors(first, second) < 1e-9) == (first == second)

@@ -1,0 +1,268 @@
+"""What the rebuilt channels sound like: pieces untouched, room tone elsewhere, one gain, no peak too high."""
+
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from audio_files import Samples, room_tone
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from dailytalk_contiguous.core.mixing import (
+    CEILING,
+    FAINT,
+    LIMIT_DB,
+    Piece,
+    lay,
+    level,
+    limit,
+    loudness,
+)
+from dailytalk_contiguous.core.mixing import room_tone as tone_of
+
+RATE = 16000
+NOTHING = np.zeros(0, np.float32)
+
+quick = settings(deadline=None, max_examples=40)
+
+
+def voice(seconds: float, peak: float = 0.5, rate: int = RATE, seed: int = 0) -> Samples:
+    """Syllables of a buzz: four a second, with the peaks that speech has."""
+    t = np.arange(round(seconds * rate)) / rate
+    buzz = sum(np.sin(2 * np.pi * 140 * k * t + seed) / k for k in range(1, 12))
+    loud = buzz * (0.15 + np.sin(np.pi * 4 * t) ** 4)
+    return (peak * loud / np.abs(loud).max()).astype(np.float32)
+
+
+def longest_zero_run(samples: Samples) -> int:
+    silent = np.rint(samples * 32768) == 0
+    edges = np.flatnonzero(np.diff(silent.astype(np.int8), prepend=0, append=0))
+    return int(np.max(edges[1::2] - edges[::2], initial=0))
+
+
+def dbfs(samples: Samples) -> float:
+    return float(10 * np.log10(np.mean(samples.astype(np.float64) ** 2)))
+
+
+def piece(start: int, length: int, seed: int = 0) -> Piece:
+    around = np.random.default_rng(seed).standard_normal(length + 640).astype(np.float32) * 0.1
+    return Piece(start, around[320:-320], around[:320], around[-320:])
+
+
+@quick
+@given(st.lists(st.tuples(st.integers(0, 500), st.integers(1, 900)), max_size=6), st.randoms())
+def test_every_piece_is_there_bit_for_bit_whatever_lies_beside_it(drawn: list[tuple[int, int]], random) -> None:
+    pieces, at = [], 0
+    for seed, (gap, length) in enumerate(drawn):
+        pieces.append(piece(at + gap, length, seed))
+        at += gap + length
+    tone = room_tone(at + 100)
+    before = tone.copy()
+    channel = lay(random.sample(pieces, len(pieces)), tone, RATE)
+    for one in pieces:
+        assert np.array_equal(channel[one.start : one.start + len(one.samples)], one.samples)
+    assert np.array_equal(tone, before)
+
+
+def test_fades_lie_outside_pieces_and_last_ten_milliseconds() -> None:
+    tone = room_tone(RATE)
+    one = piece(5000, 2000)
+    channel = lay([one], tone, RATE)
+    fade = round(0.01 * RATE)
+    assert np.array_equal(channel[: 5000 - fade], tone[: 5000 - fade])
+    assert np.array_equal(channel[7000 + fade :], tone[7000 + fade :])
+    # next to the piece there is its own surrounding, at the far end there is the tone
+    assert abs(channel[4999] - one.lead[-1]) < 0.02 * 0.5
+    assert abs(channel[7000] - one.tail[0]) < 0.02 * 0.5
+    assert abs(channel[5000 - fade] - tone[5000 - fade]) < 0.02 * 0.5
+    assert not np.array_equal(channel[5000 - fade : 5000], tone[5000 - fade : 5000])
+
+
+def test_two_fades_share_a_gap_that_is_too_short_for_both() -> None:
+    tone = room_tone(RATE)
+    first, second = piece(1000, 500, 1), piece(1600, 500, 2)  # 100 samples between them, 160 to a fade
+    channel = lay([first, second], tone, RATE)
+    assert not np.array_equal(channel[1500:1550], lay([first], tone, RATE)[1500:1550])
+    ramp = np.linspace(1, 0, 52, dtype=np.float32)[1:-1]
+    assert np.allclose(channel[1500:1550], (1 - ramp) * tone[1500:1550] + ramp * first.tail[:50])
+    assert np.allclose(channel[1550:1600], (1 - ramp[::-1]) * tone[1550:1600] + ramp[::-1] * second.lead[-50:])
+
+
+def test_a_piece_at_the_edge_of_the_channel_is_whole() -> None:
+    tone = room_tone(3000)
+    first, last = piece(0, 700, 1), piece(2300, 700, 2)
+    channel = lay([last, first], tone, RATE)
+    assert len(channel) == 3000
+    assert np.array_equal(channel[:700], first.samples)
+    assert np.array_equal(channel[2300:], last.samples)
+
+
+def test_a_voice_without_a_room_is_laid_over_the_tone() -> None:
+    tone = room_tone(RATE)
+    said = voice(0.5)
+    said[2000:4000] = 0  # a pause between two words, as a synthesiser makes it
+    channel = lay([Piece(4000, said, NOTHING, NOTHING, over=True)], tone, RATE)
+    assert np.array_equal(channel[4000 : 4000 + len(said)], tone[4000 : 4000 + len(said)] + said)
+    assert np.array_equal(channel[:4000], tone[:4000])
+    assert longest_zero_run(channel) < 8
+
+
+def test_room_tone_is_that_of_the_channel_and_holds_nothing_of_its_events() -> None:
+    channel = room_tone(10 * RATE, -58.0)
+    channel[2 * RATE : 5 * RATE] += voice(3)
+    channel[7 * RATE : 8 * RATE] += voice(1)
+    tone = tone_of(channel, [(2 * RATE, 5 * RATE), (7 * RATE, 8 * RATE)], 20 * RATE, RATE, "call/left")
+    assert len(tone) == 20 * RATE
+    assert dbfs(tone) == pytest.approx(-58.0, abs=1.5)
+    assert np.abs(tone).max() < 6 * 10 ** (-58 / 20)
+
+
+def test_what_is_loud_but_no_event_stays_out_of_room_tone() -> None:
+    channel = room_tone(10 * RATE)
+    channel[6 * RATE : 7 * RATE] += voice(1, 0.3)  # leak of a voice, in one of twenty stretches
+    tone = tone_of(channel, [(0, RATE)], 10 * RATE, RATE, "call/left")
+    assert dbfs(tone) == pytest.approx(-62.0, abs=1.5)
+
+
+def test_joins_of_room_tone_do_not_click() -> None:
+    # Soft hum under noise: a join without a fade would step by up to twice the hum's height.
+    t = np.arange(4 * RATE) / RATE
+    channel = (0.02 * np.sin(2 * np.pi * 47.3 * t)).astype(np.float32) + room_tone(4 * RATE, -80.0)
+    events = [(round(s * RATE), round((s + 0.3) * RATE)) for s in (0.33, 1.01, 1.9, 2.77, 3.4)]
+    tone = tone_of(channel, events, 12 * RATE, RATE, "call/left")
+    own = np.abs(np.diff(channel)).max()
+    assert np.abs(np.diff(tone)).max() < 1.5 * own
+
+
+@pytest.mark.parametrize("length", [0, 1, 37, 5 * RATE + 11])
+def test_room_tone_is_as_long_as_asked_for(length: int) -> None:
+    quiet = room_tone(RATE)
+    for channel in (quiet, np.zeros(RATE, np.float32), quiet[:10], NOTHING):
+        tone = tone_of(channel, [], length, RATE, "call/left")
+        assert tone.shape == (length,)
+        assert tone.dtype == np.float32
+
+
+def test_a_gated_channel_gets_faint_noise_of_its_own_that_is_always_the_same() -> None:
+    channel = np.zeros(6 * RATE, np.float32)
+    channel[RATE : 2 * RATE] = voice(1)
+    made = [tone_of(channel, [(RATE, 2 * RATE)], 6 * RATE, RATE, name) for name in ("a/left", "a/left", "a/right")]
+    assert np.array_equal(made[0], made[1])
+    assert not np.array_equal(made[0], made[2])
+    assert dbfs(made[0]) == pytest.approx(20 * np.log10(FAINT), abs=0.5)
+    assert longest_zero_run(made[0]) < 16
+
+
+def test_what_a_gate_leaves_behind_an_utterance_makes_no_holes_in_room_tone() -> None:
+    channel = np.zeros(13 * RATE, np.float32)
+    for start in (1, 5, 9):
+        channel[start * RATE : (start + 1) * RATE] = voice(1)
+        # the gate closes 0.4 s late, and some stretches end in a few stray samples
+        channel[(start + 1) * RATE : (start + 1) * RATE + 6400] = room_tone(6400, -60.0, seed=start)
+        channel[(start + 3) * RATE] = 0.0005
+    events = [(start * RATE, (start + 1) * RATE) for start in (1, 5, 9)]
+    tone = tone_of(channel, events, 12 * RATE, RATE, "call/left")
+    assert longest_zero_run(tone) < 8
+    assert dbfs(tone) == pytest.approx(-60.0, abs=2.0)
+
+
+def test_a_channel_that_speaks_all_the_time_gets_faint_noise() -> None:
+    tone = tone_of(voice(3), [(0, 3 * RATE)], RATE, RATE, "call/left")
+    assert dbfs(tone) == pytest.approx(20 * np.log10(FAINT), abs=0.5)
+
+
+def test_loudness_is_that_of_bs_1770() -> None:
+    # A full-scale sine of 997 Hz on one channel reads -3.01 LUFS (ITU-R BS.1770-4, annex 1).
+    sine = np.sin(2 * np.pi * 997 * np.arange(5 * 48000) / 48000).astype(np.float32)
+    assert loudness(sine, 48000) == pytest.approx(-3.01, abs=0.05)
+    assert loudness(sine[:4800], 48000) == pytest.approx(-3.01, abs=0.3)  # shorter than one gating block
+
+
+@pytest.mark.parametrize("samples", [NOTHING, np.zeros(RATE, np.float32)])
+def test_silence_has_no_loudness(samples: Samples) -> None:
+    assert loudness(samples, RATE) == float("-inf")
+
+
+def test_speech_comes_to_the_loudness_of_the_source_by_one_gain() -> None:
+    pieces = [voice(2, 0.2), voice(2, 0.05, seed=1)]
+    own = loudness(np.concatenate(pieces), RATE)
+    levelled = level(pieces, own + 7.0, own, RATE)
+    assert loudness(np.concatenate(levelled.pieces), RATE) == pytest.approx(own + 7.0, abs=0.01)
+    assert levelled.gain_db == pytest.approx(7.0)
+    assert levelled.missing_db == 0.0
+    for before, after in zip(pieces, levelled.pieces, strict=True):
+        assert np.allclose(after, before * 10 ** (7 / 20), rtol=1e-5)
+
+
+def test_speech_may_become_softer_too() -> None:
+    pieces = [voice(2, 1.0)]
+    own = loudness(pieces[0], RATE)
+    levelled = level(pieces, own - 9.0, own, RATE)
+    assert loudness(levelled.pieces[0], RATE) == pytest.approx(own - 9.0, abs=0.01)
+    assert levelled.missing_db == 0.0
+
+
+@pytest.mark.parametrize("wanted", [0.5, 3.0, 5.9, 6.5, 12.0, 40.0])
+def test_the_limiter_takes_six_decibels_at_most_and_what_is_missing_is_recorded(wanted: float) -> None:
+    said = voice(4, CEILING)
+    own = loudness(said, RATE)
+    levelled = level([said, 0.1 * said], own + wanted, own, RATE)
+    limited = levelled.pieces[0]
+    assert np.abs(limited).max() <= CEILING * (1 + 1e-6)
+    taken = 20 * np.log10(np.abs(said[said != 0]) / np.abs(limited[said != 0])) + levelled.gain_db
+    assert taken.max() <= LIMIT_DB + 0.01
+    reached = loudness(np.concatenate(levelled.pieces), RATE)
+    assert levelled.missing_db == pytest.approx(own + wanted - reached, abs=0.01)
+    if wanted < LIMIT_DB / 2:
+        assert levelled.missing_db < 0.5
+    if wanted > LIMIT_DB:
+        assert levelled.gain_db == pytest.approx(LIMIT_DB, abs=0.01)
+
+
+@pytest.mark.parametrize("source", [float("-inf"), float("nan")])
+def test_without_a_loudness_to_match_speech_keeps_its_own_and_its_peaks_are_limited(source: float) -> None:
+    said = voice(1, 1.0)
+    levelled = level([said], source, loudness(said, RATE), RATE)
+    assert (levelled.gain_db, np.abs(levelled.pieces[0]).max() <= CEILING * (1 + 1e-6)) == (0.0, True)
+
+
+def test_no_speech_needs_no_gain() -> None:
+    assert level([], -20.0, float("-inf"), RATE) == ([], 0.0, 0.0)
+
+
+def test_what_is_under_the_ceiling_is_left_alone() -> None:
+    said = voice(1, CEILING)
+    assert np.array_equal(limit(said, RATE), said)
+
+
+def test_far_from_a_peak_no_sample_changes() -> None:
+    said = voice(2, 0.8)
+    said[16000:16004] = [1.0, -1.2, 1.3, 1.0]
+    limited = limit(said, RATE)
+    changed = np.flatnonzero(limited != said)
+    assert changed.min() >= 16000 - 0.0101 * RATE
+    assert changed.max() <= 16003 + 0.0101 * RATE
+    assert np.abs(limited).max() == pytest.approx(CEILING, rel=1e-5)
+
+
+def test_the_limiter_begins_before_the_peak_and_steps_nowhere() -> None:
+    said = np.full(RATE, 0.5, np.float32)
+    said[8000:8005] = 1.7
+    gain = limit(said, RATE) / said
+    assert gain[7950] < 1.0
+    assert np.abs(np.diff(gain)).max() < 0.02
+
+
+@quick
+@given(st.lists(st.floats(-2, 2, width=32), min_size=1, max_size=400), st.sampled_from([8000, 16000, 24000]))
+def test_no_peak_passes_the_ceiling_and_nothing_grows_or_turns_around(values: list[float], rate: int) -> None:
+    said = np.array(values, np.float32)
+    limited = limit(said, rate)
+    assert np.abs(limited).max() <= CEILING * (1 + 1e-6)
+    assert np.all(np.abs(limited) <= np.abs(said))
+    assert np.all(limited * said >= 0)
+
+
+def test_the_ceiling_holds_in_sixteen_bits() -> None:
+    assert np.rint(CEILING * 32768) / 32768 <= 10 ** (-1 / 20)
+    assert all(first < second for first, second in pairwise([0.89, CEILING, 10 ** (-1 / 20)]))

@@ -1,0 +1,174 @@
+"""Laughs and breaths between utterances: what is found, what is not, and with what it moves."""
+
+import numpy as np
+import pytest
+from audio_files import REAL_CALLS, room_tone, struct_of
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from dailytalk_contiguous.core.audio import ANALYSIS_RATE, Pcm, read_analysis
+from dailytalk_contiguous.core.crosstalk import HOP, leakage
+from dailytalk_contiguous.core.sounds import FRAME, JOIN, blocks, find_sounds, spoken_frames
+from dailytalk_contiguous.stages.segment import Segment
+
+#: Utterances of the channel that most tests listen to, in seconds.
+UTTERANCES = [(1.0, 3.0), (7.0, 8.5)]
+SECONDS = 10.0
+TONE, SPEECH = -62.0, -24.0
+
+
+def burst(seconds: float, dbfs: float, seed: int = 3) -> np.ndarray:
+    return room_tone(round(seconds * ANALYSIS_RATE), dbfs, seed)
+
+
+def channel(*sounds: tuple[float, float, float], tone: float | None = TONE) -> Pcm:
+    """Speech at `UTTERANCES` over room tone (None: digital zero), with bursts (start, seconds, dBFS)."""
+    n_samples = round(SECONDS * ANALYSIS_RATE)
+    samples = np.zeros(n_samples, np.float32) if tone is None else room_tone(n_samples, tone)
+    for seed, (start, seconds, dbfs) in enumerate([(s, e - s, SPEECH) for s, e in UTTERANCES] + list(sounds)):
+        first = round(start * ANALYSIS_RATE)
+        one = burst(seconds, dbfs, seed)
+        samples[first : first + len(one)] += one
+    return np.rint(samples * 32767).astype(np.int16)
+
+
+def test_a_laugh_between_utterances_is_found_where_it_is() -> None:
+    found = find_sounds(channel((4.0, 0.6, -40.0), (5.5, 0.15, -45.0)), UTTERANCES)
+    assert np.allclose(found, [(4.0, 4.6), (5.5, 5.65)], atol=0.011)
+
+
+@pytest.mark.parametrize("above", [14.0, 20.0, 30.0])
+def test_what_stands_out_of_the_tone_is_found(above: float) -> None:
+    assert len(find_sounds(channel((4.0, 0.3, TONE + above)), UTTERANCES)) == 1
+
+
+@pytest.mark.parametrize("above", [-10.0, 3.0, 8.0])
+def test_what_hardly_stands_out_of_the_tone_is_tone(above: float) -> None:
+    assert find_sounds(channel((4.0, 0.3, TONE + above)), UTTERANCES) == []
+
+
+def test_what_is_thirty_decibels_under_the_speech_is_a_sleeve() -> None:
+    soft = channel((4.0, 0.3, SPEECH - 36.0), (5.0, 0.3, SPEECH - 25.0), tone=-85.0)
+    assert np.allclose(find_sounds(soft, UTTERANCES), [(5.0, 5.3)], atol=0.011)
+
+
+@pytest.mark.parametrize(("seconds", "count"), [(0.02, 0), (0.07, 0), (0.1, 1)])
+def test_a_click_is_no_sound(seconds: float, count: int) -> None:
+    assert len(find_sounds(channel((4.0, seconds, -30.0)), UTTERANCES)) == count
+
+
+def test_two_clicks_are_no_sound_either() -> None:
+    clicks = channel((4.0, 0.02, -30.0), (4.11, 0.02, -30.0))
+    assert find_sounds(clicks, UTTERANCES) == []
+
+
+def test_the_syllables_of_a_laugh_are_one_sound() -> None:
+    laugh = channel(*((4.0 + 0.15 * syllable, 0.07, -35.0) for syllable in range(5)))
+    assert np.allclose(find_sounds(laugh, UTTERANCES), [(4.0, 4.67)], atol=0.011)
+
+
+@pytest.mark.parametrize("tone", [TONE, -45.0, -85.0, None])
+def test_room_tone_is_no_sound(tone: float | None) -> None:
+    assert find_sounds(channel(tone=tone), UTTERANCES) == []
+
+
+def test_a_breath_on_a_gated_line_is_found() -> None:
+    assert np.allclose(find_sounds(channel((4.0, 0.3, -45.0), tone=None), UTTERANCES), [(4.0, 4.3)], atol=0.011)
+
+
+def test_the_other_speakers_leak_is_no_sound() -> None:
+    leaked = spoken_frames(round(SECONDS * 100), [(4.0, 4.6)])
+    noisy = channel((4.0, 0.6, -40.0), (5.5, 0.4, -40.0))
+    assert np.allclose(find_sounds(noisy, UTTERANCES, leaked), [(5.5, 5.9)], atol=0.011)
+
+
+def test_sounds_never_reach_into_utterances() -> None:
+    # a laugh that runs through a short utterance, and a breath that ends in one
+    utterances = [(4.2, 4.25), *UTTERANCES]
+    found = find_sounds(channel((4.0, 0.6, -30.0), (6.5, 0.6, -30.0)), utterances)
+    assert np.allclose(found, [(4.0, 4.2), (4.25, 4.6), (6.5, 7.0)], atol=0.011)
+    for start, end in found:
+        assert all(end <= first or start >= last for first, last in utterances)
+
+
+@pytest.mark.parametrize("utterances", [[], [(0.0, SECONDS)]])
+def test_without_speech_to_compare_with_or_quiet_between_there_is_nothing_to_find(
+    utterances: list[tuple[float, float]],
+) -> None:
+    assert find_sounds(channel((4.0, 0.6, -30.0)), utterances) == []
+
+
+def test_an_empty_channel_has_no_sounds() -> None:
+    assert find_sounds(np.zeros(0, np.int16), []) == []
+
+
+def test_a_sound_at_the_very_end_stays_inside_the_channel() -> None:
+    cut = channel((9.7, 0.3, -35.0))[: round(9.937 * ANALYSIS_RATE)]
+    ((start, end),) = find_sounds(cut, UTTERANCES)
+    assert start == pytest.approx(9.7, abs=0.011)
+    assert end <= len(cut) / ANALYSIS_RATE
+
+
+def test_a_sound_within_two_tenths_of_an_utterance_moves_with_it() -> None:
+    utterances = [(1.0, 3.0, 0), (7.0, 8.5, 1)]
+    near = [(0.5, 0.9), (3.1, 3.3), (6.5, 6.85), (8.5, 8.8)]
+    far = [(3.21, 3.4), (9.0, 9.2)]
+    numbers, own = blocks(utterances, near + far)
+    assert numbers == [0, 1]
+    assert own[:4] == [0, 0, 1, 1]
+    assert len({0, 1, *own[4:]}) == 4
+
+
+def test_between_two_utterances_the_nearer_one_takes_a_sound() -> None:
+    assert blocks([(1.0, 2.0, 4), (2.5, 3.0, 5)], [(2.05, 2.35), (2.19, 2.4)])[1] == [4, 5]
+
+
+def test_utterances_that_nobody_cut_have_blocks_of_their_own() -> None:
+    # An added line, or a transcript without shards: negative runs, of which none is anybody's.
+    numbers, own = blocks([(1.0, 2.0, -3), (4.0, 5.0, 0), (7.0, 8.0, -1)], [(2.1, 2.3), (8.1, 8.3), (6.0, 6.2)])
+    assert min(numbers + own) >= 0
+    assert len(set(numbers)) == 3
+    assert own[:2] == [numbers[0], numbers[2]]
+    assert own[2] not in numbers
+
+
+spans = st.lists(st.tuples(st.integers(0, 300), st.integers(1, 300)), min_size=1, max_size=6)
+
+
+@settings(deadline=None, max_examples=60)
+@given(spans, spans, st.data())
+def test_every_block_is_one_neighbourhood(drawn: list[tuple[int, int]], heard, data: st.DataObject) -> None:
+    utterances, at = [], 0
+    for gap, length in drawn:
+        run = data.draw(st.integers(-2, 3))
+        utterances.append(((at + gap) / 100, (at + gap + length) / 100, run))
+        at += gap + length
+    sounds = sorted((start / 100, (start + length) / 100) for start, length in heard)
+    numbers, own = blocks(utterances, sounds)
+    assert min(numbers + own) >= 0
+    assert all(number == run for (_, _, run), number in zip(utterances, numbers, strict=True) if run >= 0)
+    for (start, end), number in zip(sounds, own, strict=True):
+        gaps = [max(first - end, start - last, 0.0) for first, last, _ in utterances]
+        if min(gaps) <= JOIN:
+            assert number in [block for block, gap in zip(numbers, gaps, strict=True) if gap == min(gaps)]
+        else:
+            assert (numbers + own).count(number) == 1
+
+
+@pytest.mark.skipif(not REAL_CALLS, reason="the telephone calls are not here")
+def test_a_few_percent_of_the_quiet_of_real_calls_are_sounds() -> None:
+    for path in REAL_CALLS:
+        audio = struct_of(path)
+        pcm = read_analysis(audio)
+        seconds = len(pcm) / ANALYSIS_RATE
+        row = {"conversation_id": ["a"], "recording_id": ["a"], "audio": [audio]}
+        found = Segment()(row | {"offset": [0.0], "duration": [seconds]})
+        for side, name in enumerate(("left", "right")):
+            times = zip(found["channel"][0], found["start"][0], found["end"][0], strict=True)
+            utterances = [(start, end) for one, start, end in times if one == name]
+            leaked = np.repeat(leakage(pcm[:, side], pcm[:, 1 - side]).mask, HOP)[::FRAME]
+            sounds = find_sounds(pcm[:, side], utterances, leaked)
+            quiet = seconds - sum(end - start for start, end in utterances)
+            share = sum(end - start for start, end in sounds) / quiet
+            print(f"{path.stem} {name}: {share:.1%} of the time outside utterances are sounds")
+            assert 0.005 < share < 0.06

@@ -1,0 +1,382 @@
+"""Transcripts as people edit them: what is honoured, what is set aside, and where the recordings are."""
+
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from audio_files import reference
+from datasets import Dataset
+from recordings import excerpt, read_lines, run, save
+from revoicing import Said, recording
+
+from dailytalk_contiguous import TagSettings
+from dailytalk_contiguous.core.errors import DailytalkError, Reject
+from dailytalk_contiguous.sources.transcribed import TRANSCRIBED, transcribed
+
+Line = dict[str, Any]
+Row = dict[str, Any]
+
+#: The fields of the older tool, and nothing else.
+OLDER = ("segment_id", "audio_file", "channel", "start", "end", "duration", "vad", "features", "vad_bucket")
+OLDER += ("prosody_bucket", "tag", "text_raw", "text", "tagged_text")
+
+
+@pytest.fixture(scope="module")
+def work(tmp_path_factory: pytest.TempPathFactory, tiny_whisper: str) -> Path:
+    """A work folder of `dailytalk tag`: one recording of two conversations, one whole."""
+    folder = tmp_path_factory.mktemp("work")
+    save(folder / "in/long.wav", excerpt("weekend_trip", 0.0, 24.0))
+    save(folder / "in/short.wav", excerpt("bicycle_repair", 0.0, 9.0))
+    settings = TagSettings(profile="embedded", language="en", asr_model=tiny_whisper)
+    run(folder / "in", folder / "out", settings, found={"max_conversation": 14.0})
+    return folder / "out"
+
+
+def read(
+    work: Path, lines: list[Line] | str, tmp_path: Path, **where: Path | None
+) -> tuple[list[Row], list[Reject]]:
+    path = tmp_path / "edited.jsonl"
+    text = lines if isinstance(lines, str) else "".join(json.dumps(line) + "\n" for line in lines)
+    path.write_text(text, encoding="utf-8")
+    rejects: list[Reject] = []
+    chosen = {"tagged": work / "tagged", "recordings": None} | where
+    return list(transcribed(path, chosen["tagged"], chosen["recordings"], rejects)), rejects
+
+
+@pytest.fixture
+def lines(work: Path) -> list[Line]:
+    return read_lines(work / "transcript.jsonl")
+
+
+def column(rows: list[Row], name: str) -> dict[str, Any]:
+    """Values of a column by utterance id."""
+    return {one: row[name][place] for row in rows for place, one in enumerate(row["utterance_id"])}
+
+
+def test_a_transcript_that_nobody_edited_comes_back_as_it_was(
+    work: Path, lines: list[Line], tmp_path: Path
+) -> None:
+    rows, rejects = read(work, lines, tmp_path)
+    assert rejects == []
+    assert [row["conversation_id"] for row in rows] == sorted({line["conversation_id"] for line in lines})
+    assert list(column(rows, "text")) == [line["utterance_id"] for line in lines]
+    for name in ("text", "text_raw", "tag", "rule", "kind", "speaker", "tagged_text"):
+        assert list(column(rows, name).values()) == [line[name] for line in lines]
+    assert list(column(rows, "rms").values()) == [line["features"]["rms"] for line in lines]
+    assert list(column(rows, "valence_bucket").values()) == [line["vad_bucket"]["valence"] for line in lines]
+    assert list(column(rows, "pitch_var_bucket").values()) == [
+        line["prosody_bucket"]["pitch_var"] for line in lines
+    ]
+    assert all(run >= 0 for run in column(rows, "run").values())
+    written = Dataset.from_list(rows, features=TRANSCRIBED)
+    assert written.num_rows == len(rows)
+    assert all(set(row) == set(TRANSCRIBED) for row in rows)
+
+
+def test_conversations_of_a_long_recording_are_in_their_own_seconds(
+    work: Path, lines: list[Line], tmp_path: Path
+) -> None:
+    rows, _ = read(work, lines, tmp_path)
+    later = [row for row in rows if row["offset"] > 0]
+    assert later
+    for row in later:
+        own = [line for line in lines if line["conversation_id"] == row["conversation_id"]]
+        for place, line in enumerate(own):
+            assert row["start"][place] == pytest.approx(line["start"] - row["offset"])
+            assert row["end"][place] == pytest.approx(line["end"] - row["offset"])
+            for word, told in zip(row["words"][place], line["words"], strict=True):
+                assert word["start"] == pytest.approx(told["start"] - row["offset"], abs=1e-6)
+        assert 0 <= min(row["start"]) < max(row["end"]) <= row["duration"]
+
+
+def test_what_people_change_is_taken_as_it_stands(work: Path, lines: list[Line], tmp_path: Path) -> None:
+    one = lines[1]
+    name = one["utterance_id"]
+    edited = one | {
+        "text": " Well, hello there! ",
+        "tag": "sad",
+        "start": one["start"] + 0.1,
+        "end": one["end"] - 0.1,
+    }
+    before = read(work, lines, tmp_path)[0]
+    rows, rejects = read(work, [lines[0], edited, *lines[2:]], tmp_path)
+    assert rejects == []
+    assert column(rows, "text")[name] == "Well, hello there!"
+    assert column(rows, "tag")[name] == "sad"
+    assert column(rows, "tagged_text")[name] == "(sad) Well, hello there!"  # made anew
+    assert column(rows, "text_raw")[name] == one["text_raw"]
+    assert column(rows, "start")[name] == pytest.approx(column(before, "start")[name] + 0.1)
+    assert column(rows, "end")[name] == pytest.approx(column(before, "end")[name] - 0.1)
+    assert rows[0]["input_digest"] != before[0]["input_digest"]
+    assert [row["input_digest"] for row in rows[1:]] == [row["input_digest"] for row in before[1:]]
+
+
+@pytest.mark.parametrize(
+    ("text", "tag", "expected"),
+    [("Hi", "", "Hi"), ("", "sad", None), ("  ", "sad", None), ("Hi", "sad", "(sad) Hi")],
+)
+def test_tagged_text_follows_text_and_tag(
+    work: Path, lines: list[Line], tmp_path: Path, text: str, tag: str, expected: str | None
+) -> None:
+    rows, _ = read(work, [lines[0] | {"text": text, "tag": tag}, *lines[1:]], tmp_path)
+    assert rows[0]["tagged_text"][0] == expected
+
+
+def test_a_deleted_line_is_gone(work: Path, lines: list[Line], tmp_path: Path) -> None:
+    rows, rejects = read(work, lines[:1] + lines[2:], tmp_path)
+    assert rejects == []
+    assert lines[1]["utterance_id"] not in column(rows, "text")
+    assert len(column(rows, "text")) == len(lines) - 1
+
+
+def test_a_side_whose_lines_are_all_deleted_stays_empty(work: Path, lines: list[Line], tmp_path: Path) -> None:
+    own = [line for line in lines if line["conversation_id"] == "short"]
+    assert {line["channel"] for line in own} == {"left", "right"}
+    rows, _ = read(work, [line for line in own if line["channel"] == "left"], tmp_path)
+    assert set(rows[0]["source_channel"]) == {"left"}
+
+
+def test_a_conversation_whose_lines_are_all_deleted_is_left_out(
+    work: Path, lines: list[Line], tmp_path: Path
+) -> None:
+    rows, rejects = read(work, [line for line in lines if line["conversation_id"] != "short"], tmp_path)
+    assert "short" not in {row["conversation_id"] for row in rows}
+    assert rejects == []
+
+
+def test_an_added_line_needs_few_fields_and_gets_an_id_and_a_run_of_its_own(
+    work: Path, lines: list[Line], tmp_path: Path
+) -> None:
+    own = [line for line in lines if line["conversation_id"] == "short"]
+    new = {"audio_file": "short.wav", "channel": "left", "start": 0.01, "end": 0.3, "text": "Um.", "tag": ""}
+    rows, rejects = read(work, [new, new | {"start": 0.31, "end": 0.5}, *own], tmp_path)
+    assert rejects == []
+    ids = rows[0]["utterance_id"]
+    assert len(set(ids)) == len(ids) == len(own) + 2
+    added = [one for one in ids if one not in {line["utterance_id"] for line in own}]
+    assert all(one.startswith("short/left/") for one in added)
+    runs = [rows[0]["run"][ids.index(one)] for one in ids]
+    for one in added:
+        assert runs.count(rows[0]["run"][ids.index(one)]) == 1
+    assert rows[0]["language"][ids.index(added[0])] == "und"
+    Dataset.from_list(rows, features=TRANSCRIBED)
+
+
+def test_an_added_line_belongs_to_the_part_of_its_recording_that_it_lies_in(
+    work: Path, lines: list[Line], tmp_path: Path
+) -> None:
+    new = {"audio_file": "long.wav", "channel": "right", "start": 20.0, "end": 20.5, "text": "Um.", "tag": ""}
+    rows, rejects = read(work, [*lines, new], tmp_path)
+    assert rejects == []
+    (row,) = [row for row in rows if "Um." in row["text"]]
+    assert row["offset"] > 0
+    assert row["start"][row["text"].index("Um.")] == pytest.approx(20.0 - row["offset"])
+
+
+def test_lines_may_be_in_any_order(work: Path, lines: list[Line], tmp_path: Path) -> None:
+    forwards, _ = read(work, lines, tmp_path)
+    backwards, _ = read(work, lines[::-1], tmp_path)
+    by_name = {row["conversation_id"]: row for row in backwards}
+    for row in forwards:
+        assert by_name[row["conversation_id"]]["utterance_id"] == row["utterance_id"]
+
+
+BAD: dict[str, tuple[Callable[[Line], Any], str]] = {
+    "no object": (lambda line: [1, 2], "no JSON object"),
+    "no text": (lambda line: {k: v for k, v in line.items() if k != "text"}, "text is missing"),
+    "text is null": (lambda line: line | {"text": None}, "text is missing or no text"),
+    "no tag": (lambda line: {k: v for k, v in line.items() if k != "tag"}, "tag is missing"),
+    "no start": (lambda line: {k: v for k, v in line.items() if k != "start"}, "start is None"),
+    "start is text": (lambda line: line | {"start": "1.5"}, "start is '1.5'"),
+    "start is true": (lambda line: line | {"start": True}, "start is True"),
+    "negative start": (lambda line: line | {"start": -0.5}, "start is -0.5"),
+    "not a number": (lambda line: line | {"end": float("nan")}, "end is nan"),
+    "infinite": (lambda line: line | {"end": float("inf")}, "end is inf"),
+    "beyond all numbers": (lambda line: line | {"end": 10**400}, "not a number of seconds"),
+    "ends before it starts": (lambda line: line | {"end": line["start"] - 0.1}, "not after its start"),
+    "no length": (lambda line: line | {"end": line["start"]}, "not after its start"),
+    "unknown channel": (lambda line: line | {"channel": "middle"}, "channel is 'middle'"),
+    "outside": (lambda line: line | {"start": 500.0, "end": 501.0}, "outside its conversation"),
+    "id is a number": (lambda line: line | {"utterance_id": 7}, "utterance_id is 7"),
+    "vad is a number": (lambda line: line | {"vad": 0.5}, "vad is 0.5"),
+    "affect is text": (lambda line: line | {"vad": {"valence": "high"}}, "no object of numbers"),
+    "bucket is a number": (lambda line: line | {"vad_bucket": {"valence": 1}}, "no object of texts"),
+    "word without times": (lambda line: line | {"words": [{"word": "yes"}]}, "words is no list"),
+    "words are text": (lambda line: line | {"words": "yes no"}, "words is no list"),
+}
+
+
+@pytest.mark.parametrize("name", list(BAD))
+def test_a_bad_line_is_named_by_its_number_and_the_rest_goes_on(
+    work: Path, lines: list[Line], tmp_path: Path, name: str
+) -> None:
+    spoil, reason = BAD[name]
+    text = [json.dumps(line) for line in lines]
+    text[2] = json.dumps(spoil(lines[2]))
+    rows, rejects = read(work, "\n".join(["", *text]) + "\n", tmp_path)  # an empty first line counts
+    (reject,) = rejects
+    assert "line 4" in reject.reason
+    assert reason in reject.reason
+    assert reject.remedy
+    assert sorted(column(rows, "text")) == sorted(line["utterance_id"] for line in lines if line is not lines[2])
+
+
+def test_a_line_that_is_no_json_is_named_by_its_number(work: Path, lines: list[Line], tmp_path: Path) -> None:
+    text = [json.dumps(line) for line in lines]
+    text[1] = text[1][:-3]
+    rows, rejects = read(work, "\n".join(text), tmp_path)
+    assert [reject.id for reject in rejects] == ["edited.jsonl:2"]
+    assert len(column(rows, "text")) == len(lines) - 1
+
+
+def test_a_copied_line_must_not_keep_its_id(work: Path, lines: list[Line], tmp_path: Path) -> None:
+    copy = lines[0] | {"start": lines[0]["start"] + 0.01, "text": "Again."}
+    rows, rejects = read(work, [*lines, copy], tmp_path)
+    (reject,) = rejects
+    assert f"line {len(lines) + 1}" in reject.reason
+    assert "line 1" in reject.reason.partition(lines[0]["utterance_id"])[2]
+    assert column(rows, "text")[lines[0]["utterance_id"]] == lines[0]["text"].strip()
+
+
+def test_what_editors_do_to_files_does_not_matter(work: Path, lines: list[Line], tmp_path: Path) -> None:
+    text = "\r\n".join(json.dumps(line) for line in lines)
+    path = tmp_path / "windows.jsonl"
+    path.write_bytes(b"\xef\xbb\xbf" + text.encode())
+    rejects: list[Reject] = []
+    rows = list(transcribed(path, work / "tagged", None, rejects))
+    assert (len(column(rows, "text")), rejects) == (len(lines), [])
+
+
+def test_a_line_that_is_not_utf8_is_named_by_its_number(work: Path, lines: list[Line], tmp_path: Path) -> None:
+    text = [json.dumps(line).encode() for line in lines]
+    text[1] = json.dumps(lines[1] | {"text": "caf\u00e9"}, ensure_ascii=False).encode("latin-1")
+    path = tmp_path / "latin.jsonl"
+    path.write_bytes(b"\n".join(text))
+    rejects: list[Reject] = []
+    rows = list(transcribed(path, work / "tagged", None, rejects))
+    assert [reject.id for reject in rejects] == ["latin.jsonl:2"]
+    assert len(column(rows, "text")) == len(lines) - 1
+
+
+def test_an_end_a_little_past_the_recording_is_its_end(work: Path, lines: list[Line], tmp_path: Path) -> None:
+    own = [line for line in lines if line["conversation_id"] == "short"]
+    edited = own[-1] | {"end": 9.04}
+    rows, rejects = read(work, [*own[:-1], edited], tmp_path)
+    assert rejects == []
+    assert max(rows[0]["end"]) == 9.0
+    rows, rejects = read(work, [*own[:-1], own[-1] | {"start": 9.01, "end": 9.04}], tmp_path)
+    assert "outside its conversation" in rejects[0].reason
+    assert all(start < end for start, end in zip(rows[0]["start"], rows[0]["end"], strict=True))
+
+
+def test_a_conversation_of_which_nothing_is_left_is_set_aside(
+    work: Path, lines: list[Line], tmp_path: Path
+) -> None:
+    own = [line | {"start": 500.0, "end": 501.0} for line in lines if line["conversation_id"] == "short"]
+    rows, rejects = read(work, own, tmp_path)
+    assert rows == []
+    assert len(rejects) == len(own) + 1
+    assert rejects[-1].id == "short"
+
+
+@pytest.fixture(scope="module")
+def older(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[Line]]:
+    """A folder of recordings, and lines of the older tool about the left channel of one."""
+    folder = tmp_path_factory.mktemp("older")
+    save(folder / "calls/burnt.wav", excerpt("burnt_dinner", 0.0, 20.0))
+    said = [one for one in reference("burnt_dinner") if one["channel"] == "left" and one["end"] < 20]
+    found = []
+    for number, one in enumerate(said):
+        line = {"segment_id": number, "audio_file": "burnt.wav", "channel": "left"}
+        line |= {"start": one["start"], "end": one["end"], "duration": one["end"] - one["start"]}
+        line |= {"vad": {"valence": 0.5, "arousal": 0.5, "dominance": float("nan")}}
+        line |= {"features": {"rms": 0.1, "f0_mean": None}, "vad_bucket": {"valence": "MID"}, "prosody_bucket": {}}
+        line |= {"tag": "curious", "text_raw": one["text"], "text": one["text"], "tagged_text": "(curious) x"}
+        assert tuple(line) == OLDER
+        found.append(line)
+    return folder / "calls", found
+
+
+def test_lines_of_the_older_tool_are_enough_with_a_folder_of_recordings(
+    older: tuple[Path, list[Line]], tmp_path: Path
+) -> None:
+    recordings, told = older
+    rows, rejects = read(recordings, told, tmp_path, tagged=None, recordings=recordings)
+    assert rejects == []
+    (row,) = rows
+    assert (row["conversation_id"], row["recording_id"], row["offset"]) == ("burnt", "burnt", 0.0)
+    assert (row["sample_rate"], row["channels"], row["duration"]) == (16000, 2, 20.0)
+    left = [place for place, channel in enumerate(row["source_channel"]) if channel == "left"]
+    assert [row["text"][place] for place in left] == [line["text"] for line in told]
+    assert [row["start"][place] for place in left] == [line["start"] for line in told]
+    assert {row["tag"][place] for place in left} == {"curious"}
+    Dataset.from_list(rows, features=TRANSCRIBED)
+
+
+def test_the_other_side_of_an_older_transcript_is_found_without_text(
+    older: tuple[Path, list[Line]], tmp_path: Path
+) -> None:
+    recordings, told = older
+    (row,), _ = read(recordings, told, tmp_path, tagged=None, recordings=recordings)
+    right = [place for place, channel in enumerate(row["source_channel"]) if channel == "right"]
+    truth = [one for one in reference("burnt_dinner") if one["channel"] == "right" and one["end"] < 20]
+    assert right
+    for one in truth:
+        assert any(row["start"][p] <= one["start"] + 0.15 and row["end"][p] >= one["end"] - 0.2 for p in right)
+    for place in right:
+        assert (row["text"][place], row["tag"][place], row["tagged_text"][place]) == ("", "", None)
+        assert row["words"][place] == []
+    assert row["start"] == sorted(row["start"])
+    assert len(set(row["utterance_id"])) == len(row["utterance_id"])
+
+
+def test_a_recording_that_is_missing_or_no_recording_is_set_aside(
+    older: tuple[Path, list[Line]], tmp_path: Path
+) -> None:
+    recordings, told = older
+    (tmp_path / "calls").mkdir()
+    os.link(recordings / "burnt.wav", tmp_path / "calls/burnt.wav")
+    (tmp_path / "calls/broken.wav").write_bytes(b"RIFF")
+    save(tmp_path / "calls/mono.wav", recording((Said("left", 0.1, 1.0),), 2.0, 16000)[:, :1])
+    others = [told[0] | {"audio_file": name} for name in ("absent.wav", "broken.wav", "mono.wav")]
+    rows, rejects = read(recordings, [*others, *told], tmp_path, tagged=None, recordings=tmp_path / "calls")
+    assert [row["conversation_id"] for row in rows] == ["burnt"]
+    assert [reject.id for reject in rejects] == ["absent", "broken", "mono"]
+    assert "'absent.wav'" in rejects[0].reason
+    assert "1 channel" in rejects[2].reason
+
+
+def test_a_tagged_recording_that_is_gone_is_set_aside_and_found_where_it_lies_now(
+    tmp_path: Path, tiny_whisper: str
+) -> None:
+    source = save(tmp_path / "in/call.wav", excerpt("bicycle_repair", 0.0, 9.0))
+    settings = TagSettings(profile="embedded", language="en", asr_model=tiny_whisper)
+    run(tmp_path / "in", tmp_path / "out", settings)
+    told = read_lines(tmp_path / "out/transcript.jsonl")
+    (tmp_path / "moved").mkdir()
+    source.rename(tmp_path / "moved/call.wav")
+    rows, rejects = read(tmp_path / "out", told, tmp_path)
+    assert rows == []
+    assert "is gone" in rejects[0].reason
+    rows, rejects = read(tmp_path / "out", told, tmp_path, recordings=tmp_path / "moved")
+    assert (rejects, len(rows[0]["utterance_id"])) == ([], len(told))
+    assert rows[0]["audio"]["path"] == str(tmp_path / "moved/call.wav")
+
+
+def test_without_a_transcript_there_is_nothing_to_say(tmp_path: Path) -> None:
+    with pytest.raises(DailytalkError, match="no transcript"):
+        list(transcribed(tmp_path / "transcript.jsonl", None, None, []))
+
+
+def test_the_language_of_a_conversation_is_that_of_most_lines(
+    work: Path, lines: list[Line], tmp_path: Path
+) -> None:
+    own = [line for line in lines if line["conversation_id"] == "short"]
+    languages = ["de", *["fr"] * (len(own) - 1)]
+    edited = [line | {"language": one} for line, one in zip(own, languages, strict=True)]
+    rows, _ = read(work, edited, tmp_path)
+    assert rows[0]["main_language"] == "fr"
+    assert rows[0]["language"][0] == "de"

@@ -1,0 +1,229 @@
+"""Words on the rebuilt timeline: the text's words, sound times, and how they are known."""
+
+import shutil
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from revoicing import voice
+
+from dailytalk_contiguous.core.audio import to_pcm
+from dailytalk_contiguous.core.built import ALIGNED_WORD
+from dailytalk_contiguous.models.recogniser import POCKETSPHINX
+from dailytalk_contiguous.stages.align import Align
+
+RATE = 24000
+
+
+def word(text: str, start: float, end: float) -> dict[str, Any]:
+    return {"word": text, "start": start, "end": end, "probability": 0.9}
+
+
+def utterance(channel: str, new: tuple[float, float], text: str, **more: Any) -> dict[str, Any]:
+    """One whose source was a second earlier (`kept`), or whose new voice is noise (`spoken`)."""
+    start, end = new
+    status = "kept" if channel == "right" else "spoken"
+    return {
+        "utterance_id": f"a/{channel}/{start}",
+        "source_channel": channel,
+        "status": status,
+        "text": text,
+        "words": [],
+        "recogniser": "whisper",
+        "start": start - 1.0,
+        "end": end - 1.0,
+        "new_start": start,
+        "new_end": end,
+        "spoken": to_pcm(voice(end - start, RATE, 1)).tobytes() if status == "spoken" else b"",
+        "spoken_words": [],
+        "language": "en",
+    } | more
+
+
+def align(*utterances: dict[str, Any], stage: Align | None = None, duration: float = 30.0) -> list[dict[str, Any]]:
+    names = [name for name in Align.needs if name not in ("built_rate", "built_duration")]
+    batch = {name: [[one[name] for one in utterances]] for name in names}
+    (found,) = (stage or Align())(batch | {"built_rate": [RATE], "built_duration": [duration]})["alignments"]
+    assert_sound(found, duration)
+    return found
+
+
+def assert_sound(found: list[dict[str, Any]], duration: float) -> None:
+    assert [one["start"] for one in found] == sorted(one["start"] for one in found)
+    for one in found:
+        assert set(one) == set(ALIGNED_WORD)
+        assert 0 <= one["start"] < one["end"] <= duration
+    for speaker in ("left", "right"):
+        own = [one for one in found if one["speaker"] == speaker]
+        assert all(first["end"] <= second["start"] for first, second in pairwise(own))
+
+
+def told(found: list[dict[str, Any]]) -> list[tuple[str, float, float, str, str]]:
+    return [
+        (one["word"], round(one["start"], 3), round(one["end"], 3), one["speaker"], one["source"]) for one in found
+    ]
+
+
+def test_kept_words_move_with_their_utterance() -> None:
+    kept = utterance("right", (5.0, 7.0), "So, yes.", words=[word(" so", 4.2, 4.5), word(" yes", 4.8, 5.5)])
+    assert told(align(kept)) == [
+        ("So,", 5.2, 5.5, "right", "recogniser"),
+        ("yes.", 5.8, 6.5, "right", "recogniser"),
+    ]
+
+
+def test_given_words_are_said_to_be_given() -> None:
+    kept = utterance("right", (5.0, 7.0), "Yes", words=[word("yes", 4.2, 4.5)], recogniser="given")
+    assert told(align(kept)) == [("Yes", 5.2, 5.5, "right", "given")]
+
+
+def test_an_edited_text_keeps_its_own_words_at_the_times_that_were_heard() -> None:
+    heard = [word("we", 4.1, 4.3), word("went", 4.3, 4.6), word("too", 4.6, 4.9), word("Rome", 5.0, 5.5)]
+    found = align(utterance("right", (5.0, 7.0), "We went to Rome", words=heard))
+    assert [one["word"] for one in found] == ["We", "went", "to", "Rome"]
+    assert [round(one["start"], 2) for one in found] == [5.1, 5.3, 5.6, 6.0]
+    assert {one["source"] for one in found} == {"recogniser"}
+
+
+def test_a_text_written_anew_shares_the_time_of_its_utterance() -> None:
+    heard = [word("mumble", 4.1, 4.9)]
+    found = align(utterance("right", (5.0, 7.0), "Nothing of the kind", words=heard))
+    assert [one["word"] for one in found] == ["Nothing", "of", "the", "kind"]
+    assert {one["source"] for one in found} == {"proportional"}
+    assert (found[0]["start"], found[-1]["end"]) == (5.0, 7.0)
+
+
+def test_kept_original_words_belong_to_the_left_of_the_result() -> None:
+    one = utterance("left", (5.0, 7.0), "Yes", words=[word("yes", 4.2, 4.5)], status="kept-original")
+    assert told(align(one)) == [("Yes", 5.2, 5.5, "left", "recogniser")]
+
+
+def test_times_of_the_synthesiser_are_taken_where_it_gives_them() -> None:
+    spoken = utterance("left", (5.0, 7.0), "Oh no", spoken_words=[word("Oh", 0.1, 0.4), word("no", 0.4, 1.9)])
+    assert told(align(spoken)) == [
+        ("Oh", 5.1, 5.4, "left", "synthesiser"),
+        ("no", 5.4, 6.9, "left", "synthesiser"),
+    ]
+
+
+def test_without_times_or_a_recogniser_words_share_the_sound() -> None:
+    silent = np.zeros(round(0.5 * RATE), np.float32)
+    sound = to_pcm(np.concatenate([silent, voice(1.0, RATE, 1), silent])).tobytes()
+    found = align(utterance("left", (5.0, 7.0), "Never mind, really.", spoken=sound))
+    assert [one["word"] for one in found] == ["Never", "mind,", "really."]
+    assert {one["source"] for one in found} == {"proportional"}
+    assert found[0]["start"] == pytest.approx(5.5, abs=0.05)
+    assert found[-1]["end"] == pytest.approx(6.5, abs=0.05)
+
+
+@pytest.mark.skipif(shutil.which("flite") is None, reason="the program flite is not installed")
+def test_a_recogniser_times_speech_whose_words_nobody_timed() -> None:
+    from dailytalk_contiguous.models.flite import Flite
+    from dailytalk_contiguous.models.synthesiser import Line
+
+    text = "The morning train leaves at seven — and arrives before noon."
+    said = Flite("slt").speak(Line(text, "", "en", 0))
+    times = {
+        "spoken": to_pcm(said.samples).tobytes(),
+        "new_end": 5.0 + len(said.samples) / said.sample_rate,
+    }
+    one = utterance("left", (5.0, 6.0), text) | times
+    batch = {name: [[one[name]]] for name in Align.needs if name not in ("built_rate", "built_duration")}
+    batch |= {"built_rate": [said.sample_rate], "built_duration": [30.0]}
+    (found,) = Align(recogniser=POCKETSPHINX)(batch)["alignments"]
+    assert_sound(found, 30.0)
+    assert {one["source"] for one in found} == {"recognised-synthesis"}
+    assert said.words is not None
+    assert [one["word"] for one in found] == [one.text.strip() for one in said.words]
+    errors = [abs(one["start"] - 5.0 - true.start) for one, true in zip(found, said.words, strict=True)]
+    assert np.median(errors) <= 0.06
+
+
+def test_a_recogniser_that_hears_something_else_is_not_believed() -> None:
+    found = align(utterance("left", (5.0, 7.0), "Entirely different words"), stage=Align(recogniser=POCKETSPHINX))
+    assert [one["word"] for one in found] == ["Entirely", "different", "words"]
+    assert {one["source"] for one in found} == {"proportional"}
+
+
+def test_a_tag_never_becomes_a_word() -> None:
+    one = utterance("left", (5.0, 7.0), "Go away", tag="angry", tagged_text="(angry) Go away")
+    assert [found["word"] for found in align(one)] == ["Go", "away"]
+
+
+@pytest.mark.parametrize("text", ["", "   ", "…", "?!"])
+def test_what_has_no_words_adds_none(text: str) -> None:
+    heard = [word("…", 4.2, 4.4)]
+    assert align(utterance("left", (5.0, 7.0), text), utterance("right", (8.0, 9.0), text, words=heard)) == []
+
+
+def test_what_was_left_out_has_no_words() -> None:
+    gone = utterance("left", (5.0, 7.0), "Hello", status="dropped") | {"new_start": None, "new_end": None}
+    assert align(gone) == []
+
+
+def test_revoice_right_makes_that_speaker_left() -> None:
+    first = utterance("right", (5.0, 7.0), "Hi", status="spoken", spoken=to_pcm(voice(2.0, RATE, 1)).tobytes())
+    second = utterance("left", (8.0, 9.0), "Hi", status="kept", words=[word("hi", 7.1, 7.5)])
+    found = align(first, second, stage=Align(revoice="right"))
+    assert [(one["speaker"], one["source"]) for one in found] == [
+        ("left", "proportional"),
+        ("right", "recogniser"),
+    ]
+
+
+def test_words_of_both_speakers_are_in_order_of_start() -> None:
+    one = utterance(
+        "left", (5.0, 9.0), "a b c", spoken_words=[word(w, 1.0 * i, i + 0.9) for i, w in enumerate("abc")]
+    )
+    two = utterance("right", (5.5, 7.5), "d e", words=[word("d", 4.6, 5.1), word("e", 5.6, 5.9)])
+    assert [found["word"] for found in align(one, two)] == ["a", "d", "b", "e", "c"]
+
+
+def test_words_of_kept_utterances_that_overlap_do_not() -> None:
+    one = utterance("right", (5.0, 7.0), "one two", words=[word("one", 4.0, 5.0), word("two", 5.0, 6.0)])
+    two = utterance("right", (6.0, 8.0), "three four", words=[word("three", 5.0, 5.9), word("four", 6.0, 7.0)])
+    found = align(one, two)
+    assert sorted(one["word"] for one in found) == ["four", "one", "three", "two"]
+    given = utterance("right", (6.0, 8.0), "x", words=[word("x", 5.5, 5.7)], recogniser="given")
+    assert [(f["word"], f["source"]) for f in align(one, given)] == [
+        ("one", "recogniser"),
+        ("two", "recogniser"),
+        ("x", "given"),
+    ]
+
+
+def test_words_outside_their_utterance_are_pulled_into_it() -> None:
+    heard = [word("early", 3.0, 3.5), word("late", 6.5, 9.0)]  # a person moved the edges inwards
+    found = align(utterance("right", (5.0, 7.0), "early late", words=heard))
+    assert [one["word"] for one in found] == ["early", "late"]
+    assert found[0]["start"] >= 5.0
+    assert found[1]["end"] <= 7.0 + 1e-9
+
+
+TEXTS = st.lists(st.sampled_from(["yes", "no,", "—", "I'm", "25", "はい"]), max_size=8).map(" ".join)
+TIMES = st.floats(-2, 6, allow_nan=False)
+
+
+@settings(deadline=None, max_examples=40)
+@given(
+    st.lists(st.tuples(TEXTS, st.lists(st.tuples(TIMES, st.floats(0, 1)), max_size=8), st.booleans()), max_size=5)
+)
+def test_any_words_become_sound_ones(drawn: list[tuple[str, list[tuple[float, float]], bool]]) -> None:
+    utterances = []
+    for place, (text, times, left) in enumerate(drawn):
+        start = 2.0 + 1.5 * place
+        words = [
+            word(one, start - 1.0 + at, start - 1.0 + at + length)
+            for one, (at, length) in zip(text.split(), times, strict=False)
+        ]
+        new = (start, start + (1.4 if left else 2.2))  # kept ones overlap
+        one = utterance("left" if left else "right", new, text, words=words)
+        if left and len(words) == len(text.split()):
+            one["spoken_words"] = [
+                w | {"start": w["start"] - start + 1, "end": w["end"] - start + 1} for w in words
+            ]
+        utterances.append(one)
+    align(*utterances, duration=12.0)

@@ -1,0 +1,106 @@
+"""The last stage: exactly the columns of a finished conversation."""
+
+import json
+from typing import Any
+
+from datasets import Dataset
+from revoicing import Said, columns, recording
+
+from dailytalk_contiguous.core.built import BUILT, UTTERANCE
+from dailytalk_contiguous.stages.align import Align
+from dailytalk_contiguous.stages.finish import Finish
+from dailytalk_contiguous.stages.reconstruct import Reconstruct
+
+SAID = (
+    Said("left", 0.5, 2.0, 0.8, text="Hello there"),
+    Said("left", 2.5, 3.0, status="dropped"),
+    Said("right", 3.5, 5.0, text="Good morning"),
+)
+PROVENANCE = json.dumps({"tool": "test", "models": {}})
+BUCKETS = [name for name in UTTERANCE if name.endswith("_bucket")]
+
+
+def transcript(count: int) -> dict[str, list[Any]]:
+    """What a transcript brings along."""
+    texts = {"speaker": "call/x", "kind": "speech", "text_raw": "raw", "tagged_text": "(sad) raw", "tag": "sad"}
+    texts |= {"rule": "grid", "recogniser": "pocketsphinx", "language": "en", **dict.fromkeys(BUCKETS, "HIGH")}
+    measures = (
+        "valence",
+        "arousal",
+        "dominance",
+        "rms",
+        "zcr",
+        "f0_mean",
+        "f0_std",
+        "speech_rate",
+        "voiced_fraction",
+    )
+    return {
+        **{name: [[value] * count] for name, value in texts.items()},
+        **{name: [[0.25] * count] for name in measures},
+        "words": [[[] for _ in range(count)]],
+        "spoken_words": [[[] for _ in range(count)]],
+        "synthesis": [[None] * count],
+        "main_language": ["en"],
+    }
+
+
+def finished(revoice: str = "left", said: tuple[Said, ...] = SAID) -> tuple[dict[str, Any], dict[str, list[Any]]]:
+    batch = columns(said, recording(said, 6.0, 16000), 16000, 0, revoice) | transcript(len(said))
+    for stage in (Reconstruct(sample_rate=0, revoice=revoice), Align(revoice=revoice)):
+        batch |= stage(batch)
+    row = {name: values[0] for name, values in Finish(revoice, PROVENANCE)(batch).items()}
+    return row, batch
+
+
+def test_a_finished_conversation_has_exactly_the_columns_of_built() -> None:
+    row, _ = finished()
+    assert list(row) == list(BUILT)
+    assert all(list(one) == list(UTTERANCE) for one in row["utterances"])
+    written = Dataset.from_dict({name: [value] for name, value in row.items()}, features=BUILT)
+    assert written.features == BUILT
+    assert written[0]["utterances"][0]["text_raw"] == "raw"
+
+
+def test_nothing_else_of_what_was_needed_is_kept() -> None:
+    assert Finish.final
+    assert Finish.adds == BUILT
+
+
+def test_times_are_new_and_those_of_the_source_go_along() -> None:
+    row, batch = finished()
+    spoken, dropped, kept = row["utterances"]
+    assert (spoken["source_start"], spoken["source_end"]) == (0.5, 2.0)
+    assert (spoken["start"], spoken["end"]) == (batch["new_start"][0][0], batch["new_end"][0][0])
+    assert spoken["end"] - spoken["start"] < 1.3
+    assert (kept["start"], kept["source_start"]) == (batch["new_start"][0][2], 3.5)
+    assert (row["source_duration"], row["duration"]) == (6.0, batch["built_duration"][0])
+    assert (dropped["start"], dropped["end"], dropped["event"]) == (None, None, None)
+    assert (dropped["source_start"], dropped["status"]) == (2.5, "dropped")
+
+
+def test_the_revoiced_speaker_is_left_whatever_side_he_was_on() -> None:
+    row, _ = finished()
+    assert [one["channel"] for one in row["utterances"]] == ["left", "left", "right"]
+    assert row["speakers"] == {"left": "call/left", "right": "call/right"}
+    row, _ = finished("right", (SAID[0], SAID[2]))
+    assert [one["channel"] for one in row["utterances"]] == ["right", "left"]
+    assert [one["source_channel"] for one in row["utterances"]] == ["left", "right"]
+    assert row["speakers"] == {"left": "call/right", "right": "call/left"}
+    assert {one["word"]: one["speaker"] for one in row["alignments"]} == {
+        "Hello": "right",
+        "there": "right",
+        "Good": "left",
+        "morning": "left",
+    }
+
+
+def test_provenance_is_json_and_goes_into_every_row() -> None:
+    row, _ = finished()
+    assert json.loads(row["provenance"]) == {"tool": "test", "models": {}}
+
+
+def test_a_conversation_without_utterances_is_finished_too() -> None:
+    row, _ = finished(said=())
+    assert (row["utterances"], row["alignments"]) == ([], [])
+    assert Dataset.from_dict({name: [value] for name, value in row.items()}, features=BUILT).num_rows == 1

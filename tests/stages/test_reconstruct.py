@@ -1,0 +1,387 @@
+"""The rebuilt conversation: what is kept comes through bit for bit, and no quiet is digital silence."""
+
+from itertools import pairwise
+
+import numpy as np
+import pytest
+import soundfile
+from audio_files import REAL_CALLS, struct_of
+from datasets import Dataset
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from revoicing import Result, Said, columns, longest_zero_run, rebuilt, recording, voice
+
+from dailytalk_contiguous.core.audio import pcm_to_float, to_pcm
+from dailytalk_contiguous.core.errors import BadInput
+from dailytalk_contiguous.core.mixing import CEILING, loudness
+from dailytalk_contiguous.stages.reconstruct import Reconstruct
+from dailytalk_contiguous.stages.segment import Segment
+
+#: A little conversation with a gap, an overlap, a backchannel and an interruption.
+TALK = (
+    Said("left", 0.5, 2.5, 0.8),
+    Said("right", 2.8, 5.0),
+    Said("left", 4.6, 7.5, 1.3),
+    Said("right", 5.5, 5.9),
+    Said("right", 7.1, 9.0),
+    Said("left", 9.4, 10.2, 0.6),
+    Said("right", 10.6, 11.2),
+)
+SECONDS = 12.0
+KEPT = Reconstruct(sample_rate=0)
+
+
+def talk(stage: Reconstruct = KEPT, rate: int = 16000, said=TALK, tone: float | None = -62.0) -> Result:
+    samples = recording(said, SECONDS, rate, tone)
+    return rebuilt(stage, columns(said, samples, rate, stage.sample_rate, stage.revoice))
+
+
+def source_of(one: Said, place: int, samples: np.ndarray, rate: int) -> np.ndarray:
+    side = ("left", "right").index(one.channel)
+    return to_pcm(samples[round(one.start * rate) : round(one.end * rate), side])
+
+
+@pytest.mark.parametrize("rate", [8000, 16000, 44100])
+@pytest.mark.parametrize("mode", ["anchor", "sequential"])
+def test_every_kept_utterance_comes_through_bit_for_bit(mode: str, rate: int) -> None:
+    samples = recording(TALK, SECONDS, rate)
+    result = rebuilt(Reconstruct(mode, 0), columns(TALK, samples, rate, 0))
+    assert result.rate == result.row["built_rate"] == rate
+    for place, one in enumerate(TALK):
+        if one.channel == "right":
+            assert np.array_equal(result.heard(1, place), source_of(one, place, samples, rate))
+            assert result.row["new_start"][place] * rate == pytest.approx(
+                round(result.row["new_start"][place] * rate), abs=1e-6
+            )
+    assert result.row["timeline"]["lost_speech_seconds"] == 0.0
+    assert result.row["timeline"]["lost_sound_seconds"] == 0.0
+    assert result.row["timeline"]["mode"] == mode
+
+
+@settings(deadline=None, max_examples=25)
+@given(
+    st.lists(st.tuples(st.sampled_from(["left", "right"]), st.integers(0, 900), st.integers(60, 900)), max_size=7),
+    st.floats(0.4, 2.5),
+    st.sampled_from([8000, 11025]),
+)
+def test_no_conversation_loses_a_kept_sample(drawn: list[tuple[str, int, int]], factor: float, rate: int) -> None:
+    at = {"left": 0, "right": 0}
+    said = []
+    for channel, gap, length in drawn:
+        start, at[channel] = at[channel] + gap, at[channel] + gap + length
+        said.append(Said(channel, start / 1000, at[channel] / 1000, factor))
+    seconds = max([0.5, *(one.end for one in said)])
+    samples = recording(said, seconds, rate)
+    result = rebuilt(KEPT, columns(said, samples, rate, 0))
+    for place, one in enumerate(said):
+        if one.channel == "right":
+            assert np.array_equal(result.heard(1, place), source_of(one, place, samples, rate))
+        else:
+            expected = round((one.end - one.start) * factor * rate) / rate
+            assert result.row["new_end"][place] - result.row["new_start"][place] == pytest.approx(
+                expected, abs=1.1 / rate
+            )
+    assert result.row["built_duration"] == len(result.pcm) / rate
+    assert result.row["timeline"]["lost_speech_seconds"] == 0.0
+
+
+def with_sounds(said: tuple[Said, ...], places: list[tuple[float, float]], rate: int) -> np.ndarray:
+    """The recording with laughs on its right channel."""
+    samples = recording(said, SECONDS, rate)
+    for seed, (start, end) in enumerate(places):
+        samples[round(start * rate) : round(end * rate), 1] = voice(end - start, rate, 50 + seed, 0.05)
+    return pcm_to_float(to_pcm(samples).tobytes()).reshape(-1, 2)
+
+
+@pytest.mark.parametrize("run", [-1, 3])
+def test_laughs_of_the_kept_speaker_come_through_and_near_ones_move_with_their_utterance(run: int) -> None:
+    rate = 16000
+    said = tuple(one._replace(run=-2 - place if run < 0 else place) for place, one in enumerate(TALK))
+    places = [(1.0, 1.4), (6.7, 7.0), (9.3, 9.6), (11.5, 11.8)]
+    samples = with_sounds(said, places, rate)
+    result = rebuilt(KEPT, columns(said, samples, rate, 0))
+    found = result.row["sounds"]
+    assert np.allclose([(one["start"], one["end"]) for one in found], places, atol=0.011)
+    for one in found:
+        first, length = round(one["start"] * rate), round(one["end"] * rate) - round(one["start"] * rate)
+        new_first = round(one["new_start"] * rate)
+        expected = to_pcm(samples[first : first + length, 1])
+        assert np.array_equal(result.pcm[new_first : new_first + length, 1], expected)
+    # a breath 0.1 s before an interruption: alone it would keep its share of the turn, which lasts longer now
+    near, utterance = found[1], 4
+    assert result.row["new_start"][utterance] - near["new_start"] == pytest.approx(
+        said[utterance].start - near["start"], abs=2 / rate
+    )
+    assert result.row["timeline"]["lost_sound_seconds"] == 0.0
+
+
+def test_sounds_of_the_revoiced_side_are_gone_with_its_voice() -> None:
+    samples = recording(TALK, SECONDS, 16000)
+    samples[round(3.2 * 16000) : round(3.8 * 16000), 0] = voice(0.6, 16000, 5, 0.2)
+    result = rebuilt(KEPT, columns(TALK, samples, 16000, 0))
+    start, end = result.row["new_end"][0], result.row["new_start"][2]
+    quiet = result.pcm[round(start * 16000) : round(end * 16000), 0] / 32768
+    assert np.abs(quiet).max() < 0.01
+
+
+@pytest.mark.parametrize("tone", [-62.0, -75.0, None])
+@pytest.mark.parametrize("out_rate", [0, 24000])
+def test_nowhere_is_digital_silence(tone: float | None, out_rate: int) -> None:
+    said = (*TALK[:3], TALK[3]._replace(status="kept"), *TALK[4:])
+    samples = recording(said, SECONDS, 16000, tone)
+    batch = columns(said, samples, 16000, out_rate)
+    hushed = np.frombuffer(batch["spoken"][0][2], "<i2").copy()
+    hushed[4000:12000] = 0  # a pause inside a sentence, as synthesisers make them
+    batch["spoken"][0][2] = hushed.tobytes()
+    result = rebuilt(Reconstruct(sample_rate=out_rate), batch)
+    for side in (0, 1):
+        assert longest_zero_run(result.pcm[:, side]) < 24
+
+
+def test_room_tone_fills_what_was_said_before_at_its_own_level() -> None:
+    result = talk()
+    first = result.pcm[: round(result.row["new_start"][0] * 16000), 0] / 32768
+    assert 20 * np.log10(np.std(first)) == pytest.approx(-62.0, abs=1.5)
+    last = result.pcm[round((result.row["new_end"][6] + 0.05) * 16000) :, 1] / 32768
+    assert 20 * np.log10(np.std(last)) == pytest.approx(-62.0, abs=1.5)
+
+
+def test_joins_do_not_click() -> None:
+    result = talk()
+    for side, channel in enumerate(("left", "right")):
+        quiet = np.ones(len(result.pcm), bool)
+        for place, one in enumerate(TALK):
+            if one.channel == channel:
+                first, last = (round(result.row[name][place] * 16000) for name in ("new_start", "new_end"))
+                quiet[max(0, first - 1) : last + 1] = False
+        steps = np.abs(np.diff(result.pcm[:, side].astype(int)))[quiet[:-1]]
+        # Noise of -62 dBFS steps by 26 * sqrt(2) of 16-bit units on average; five times that is its largest.
+        if channel == "left":
+            assert steps.max() < 6 * 26 * np.sqrt(2)
+        else:  # fades of 10 ms begin at the source's own tone around a piece
+            assert steps.max() < 8 * 26 * np.sqrt(2)
+
+
+def test_a_conversation_is_always_rebuilt_alike() -> None:
+    gated = recording(TALK, SECONDS, 16000, None)
+    first, second = (rebuilt(KEPT, columns(TALK, gated, 16000, 0)) for _ in range(2))
+    assert first.row == second.row
+
+
+def test_the_new_voice_has_the_loudness_of_the_old_by_one_gain() -> None:
+    said = tuple(one._replace(peak=0.1) for one in TALK)
+    samples = recording(said, SECONDS, 24000)
+    batch = columns(said, samples, 24000, 0)
+    soft = np.frombuffer(batch["spoken"][0][0], "<i2") // 3
+    batch["spoken"][0][0] = soft.astype("<i2").tobytes()
+    result = rebuilt(KEPT, batch)
+    left = [place for place, one in enumerate(said) if one.channel == "left"]
+    new = np.concatenate([result.heard(0, place) for place in left]).astype(np.float32) / 32768
+    old = np.concatenate([pcm_to_float(source_of(said[p], p, samples, 24000).tobytes()) for p in left])
+    assert loudness(new, 24000) == pytest.approx(loudness(old, 24000), abs=0.5)
+    assert result.row["timeline"]["loudness_missing_db"] == 0.0
+    gains = [
+        np.std(result.heard(0, place) / 1.0) / np.std(np.frombuffer(batch["spoken"][0][place], "<i2"))
+        for place in left
+    ]
+    assert np.allclose(20 * np.log10(gains), result.row["timeline"]["loudness_gain_db"], atol=0.2)
+
+
+def test_peaks_are_limited_on_the_revoiced_side_only() -> None:
+    said = tuple(one._replace(peak=1.0) for one in TALK)
+    said = (*said[:5], said[5]._replace(status="kept-original"), said[6])
+    samples = recording(said, SECONDS, 16000)
+    batch = columns(said, samples, 16000, 0)
+    spiky = [np.frombuffer(one, "<i2").copy() // 20 for one in batch["spoken"][0]]
+    for one in spiky:
+        one[::2000] = 30000  # speech with peaks that its loudness does not allow
+    batch["spoken"][0] = [one.astype("<i2").tobytes() for one in spiky]
+    result = rebuilt(KEPT, batch)
+    assert np.abs(result.pcm[:, 0].astype(int)).max() <= round(CEILING * 32768)
+    assert np.abs(result.pcm[:, 1].astype(int)).max() > 32000
+    assert np.array_equal(result.heard(1, 4), source_of(said[4], 4, samples, 16000))
+    assert result.row["timeline"]["loudness_missing_db"] > 3.0
+
+
+def test_revoice_right_puts_that_speaker_on_the_left() -> None:
+    result = talk(Reconstruct(sample_rate=0, revoice="right"))
+    samples = recording(TALK, SECONDS, 16000)
+    for place, one in enumerate(TALK):
+        if one.channel == "left":  # kept now, and on the right of the result
+            assert np.array_equal(result.heard(1, place), source_of(one, place, samples, 16000))
+        else:
+            assert np.std(result.heard(0, place)) > 500
+    first_left = result.pcm[: round(result.row["new_start"][1] * 16000) - 200, 0]
+    assert np.abs(first_left).max() < 300
+
+
+def test_a_dropped_utterance_becomes_room_tone_and_has_no_times() -> None:
+    said = (TALK[0], TALK[1], TALK[2]._replace(status="dropped"), *TALK[3:])
+    result = talk(said=said)
+    for name in ("new_start", "new_end", "event", "source_event"):
+        assert [value is None for value in result.row[name]] == [one.status == "dropped" for one in said]
+    between = slice(round(result.row["new_end"][0] * 16000), round(result.row["new_start"][5] * 16000))
+    assert np.abs(result.pcm[between, 0]).max() < 300
+
+
+def test_a_dropped_voice_leaves_nothing_of_itself_in_the_room_tone() -> None:
+    said = (Said("left", 0.2, 11.4, status="dropped"), Said("right", 3.0, 5.0))
+    result = talk(said=said)
+    assert np.abs(result.pcm[:, 0]).max() < 300
+
+
+@pytest.mark.parametrize("rate", [8000, 16000, 22050, 44100])
+def test_a_voice_that_is_kept_is_the_original_to_the_end_of_the_recording(rate: int) -> None:
+    # Times of a transcript are whole milliseconds, which are no whole samples at 22050 or 44100 Hz.
+    said = (
+        Said("left", 0.503, 2.001, 0.7),
+        Said("right", 2.207, 4.104),
+        Said("left", 4.3035, 5.1014, status="kept-original"),
+        Said("left", 5.1014, 6.0377, status="kept-original"),
+    )
+    samples = recording(said, 6.0377, rate)
+    result = rebuilt(KEPT, columns(said, samples, rate, 0))
+    for place in (2, 3):
+        assert np.array_equal(result.heard(0, place), source_of(said[place], place, samples, rate))
+
+
+def test_pieces_of_one_run_stay_together_on_both_sides() -> None:
+    said = (
+        Said("right", 0.5, 9.0, run=0),
+        Said("left", 1.0, 2.0, 1.6, status="kept-original", run=0),
+        Said("left", 2.0, 3.5, 1.6, status="kept-original", run=0),
+        Said("right", 9.0, 11.0, run=0),
+    )
+    result = talk(said=said)
+    times = list(zip(result.row["new_start"], result.row["new_end"], strict=True))
+    assert times[0][1] == pytest.approx(times[3][0], abs=1e-9)
+    assert times[1][1] == pytest.approx(times[2][0], abs=1e-9)
+
+
+def test_a_conversation_with_a_failed_utterance_is_held_back_and_tried_again() -> None:
+    said = (TALK[0]._replace(status="failed"), *TALK[1:])
+    batch = columns(said, recording(said, SECONDS, 16000), 16000)
+    batch["reason"][0][0] = "could not be said: it is empty"
+    both = {name: [*columns(TALK, recording(TALK, SECONDS, 16000), 16000)[name], *batch[name]] for name in batch}
+    with pytest.raises(BadInput) as error:
+        KEPT(both)
+    assert error.value.row == 1
+    assert error.value.retry
+    assert "call/left/0000 (could not be said: it is empty)" in error.value.reason
+
+
+@pytest.mark.parametrize("rate", [8000, 16000, 44100])
+def test_any_rate_becomes_24_khz(rate: int) -> None:
+    result = talk(Reconstruct(), rate)
+    assert (result.rate, result.row["built_rate"]) == (24000, 24000)
+    assert result.row["built_duration"] == len(result.pcm) / 24000
+    for place, one in enumerate(TALK):
+        length = result.row["new_end"][place] - result.row["new_start"][place]
+        factor = one.factor if one.channel == "left" else 1.0
+        assert length == pytest.approx((one.end - one.start) * factor, abs=1.1 / 24000)
+        assert np.std(result.heard(int(one.channel == "right"), place)) > 500
+    assert result.row["timeline"]["lost_speech_seconds"] == 0.0
+
+
+def test_sequential_ends_all_overlap() -> None:
+    result = talk(Reconstruct("sequential", 0))
+    times = sorted(zip(result.row["new_start"], result.row["new_end"], strict=True))
+    assert all(first[1] <= second[0] + 1e-9 for first, second in pairwise(times))
+    assert result.row["timeline"]["overlap_seconds"] == pytest.approx(0.0, abs=1e-9)
+    assert talk().row["timeline"]["overlap_seconds"] > 0.5
+
+
+def test_no_utterance_is_shorter_or_longer_because_it_touches_an_edge() -> None:
+    said = (
+        Said("right", 0.0, 1.0),
+        Said("left", 0.0, 2.0, 1.5),
+        Said("right", 2.0, 12.0),
+        Said("left", 9, 12, 0.5),
+    )
+    samples = recording(said, SECONDS, 16000)
+    result = rebuilt(KEPT, columns(said, samples, 16000, 0))
+    for place in (0, 2):
+        assert np.array_equal(result.heard(1, place), source_of(said[place], place, samples, 16000))
+    assert len(result.heard(0, 3)) == round(1.5 * 16000)
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        (),
+        (Said("left", 1.0, 2.0, status="dropped"),),
+        (Said("left", 1.0, 2.0, 1.5),),
+        (Said("right", 1.0, 2.0),),
+        (Said("left", 0.0, 12.0, status="kept-original"),),
+        (Said("right", 0.0, 12.0),),
+    ],
+)
+def test_one_sided_and_empty_conversations_are_rebuilt(said: tuple[Said, ...]) -> None:
+    result = talk(said=said)
+    expected = SECONDS + sum((one.end - one.start) * (one.factor - 1) for one in said)
+    assert result.row["built_duration"] == pytest.approx(expected, abs=1e-4)
+    for side in (0, 1):
+        filled = [one for one in said if one.end - one.start == SECONDS]
+        if not filled:
+            assert longest_zero_run(result.pcm[:, side]) < 24
+    rows = Dataset.from_dict({"row": [0]}).map(
+        lambda _: {name: [value] for name, value in result.row.items()},
+        batched=True,
+        features=Reconstruct.adds,
+        remove_columns="row",
+    )
+    assert rows.num_rows == 1  # types hold, also of what could not be measured
+
+
+def test_a_part_of_a_long_recording_is_rebuilt_by_itself() -> None:
+    samples = recording(TALK, SECONDS, 16000)
+    before = recording((Said("right", 0.0, 3.0),), 3.0, 16000)
+    batch = columns(TALK, np.concatenate([before, samples]), 16000, 0)
+    batch["offset"], batch["duration"] = [3.0], [SECONDS]
+    result = rebuilt(KEPT, batch)
+    assert result.row["new_start"][0] == 0.5
+    assert np.array_equal(result.heard(1, 1), source_of(TALK[1], 1, samples, 16000))
+
+
+def test_events_say_how_utterances_enter_before_and_after() -> None:
+    row = talk().row
+    assert row["source_event"] == ["turn", "turn", "overlap", "backchannel", "overlap", "turn", "turn"]
+    assert row["event"] == row["source_event"]
+
+
+@pytest.mark.parametrize("wrong", [{"mode": "free"}, {"revoice": "mix"}])
+def test_settings_that_mean_nothing_are_refused(wrong: dict[str, str]) -> None:
+    with pytest.raises(ValueError, match=next(iter(wrong.values()))):
+        Reconstruct(**wrong)
+
+
+@pytest.mark.skipif(not REAL_CALLS, reason="the telephone calls are not here")
+@pytest.mark.parametrize("revoice", ["left", "right"])
+def test_real_calls_lose_nothing_of_the_kept_speaker(revoice: str) -> None:
+    for path in REAL_CALLS:
+        samples, rate = soundfile.read(path, dtype="float32")
+        audio = struct_of(path)
+        source = {"conversation_id": ["a"], "recording_id": ["a"], "audio": [audio]}
+        source |= {"offset": [0.0], "duration": [len(samples) / rate]}
+        found = {name: values[0] for name, values in Segment()(source).items()}
+        factors = np.random.default_rng(7).uniform(0.6, 1.6, len(found["start"]))
+        said = [
+            Said(*one)
+            for one in zip(found["channel"], found["start"], found["end"], factors.tolist(), strict=True)
+        ]
+        said = [one._replace(run=run) for one, run in zip(said, found["run"], strict=True)]
+        batch = columns(said, samples, rate, 0, revoice) | {"audio": [audio]}
+        result = rebuilt(Reconstruct(sample_rate=0, revoice=revoice), batch)
+        kept = 1 - ("left", "right").index(revoice)
+        for place, one in enumerate(said):
+            if one.channel != revoice:
+                assert np.array_equal(result.heard(1, place), source_of(one, place, samples, rate))
+        assert result.row["sounds"]
+        for one in result.row["sounds"]:
+            first, last = round(one["start"] * rate), round(one["end"] * rate)
+            new = round(one["new_start"] * rate)
+            there = result.pcm[new : new + last - first, 1]
+            assert np.array_equal(there, to_pcm(samples[first:last, kept]))
+        timeline = result.row["timeline"]
+        assert (timeline["lost_speech_seconds"], timeline["lost_sound_seconds"]) == (0.0, 0.0)
+        assert longest_zero_run(result.pcm[:, 0]) < 40
