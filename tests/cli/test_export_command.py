@@ -1,0 +1,118 @@
+import json
+from pathlib import Path
+
+import pytest
+import soundfile
+from command import Command
+from recordings import read_lines
+from scripted import folder, say, settings, talk
+
+
+@pytest.fixture(scope="module")
+def spoken(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Twelve finished conversations that espeak said."""
+    base = tmp_path_factory.mktemp("spoken")
+    work = folder(base / "work", **{f"call{n}": talk(f"call {n}", 8) for n in range(12)})
+    say(work, settings(base, tts="espeak"))
+    return work
+
+
+@pytest.fixture
+def dailytalk(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Command:
+    return Command(monkeypatch, capfd)
+
+
+def test_exported_folder_stands_up_to_the_check(tmp_path: Path, dailytalk: Command, spoken: Path) -> None:
+    done = dailytalk("export", spoken, "--out", tmp_path / "data")
+    assert (done.code, done.err) == (0, "")
+    assert str(tmp_path / "data") in done.out
+    checked = dailytalk("check", tmp_path / "data", "--json")
+    told = json.loads(checked.out)
+    assert [finding for finding in told["findings"] if finding["level"] == "error"] == []
+    assert (checked.code, told["facts"]["kind"]) == (0, "moshi")
+
+
+def test_finished_folder_stands_up_to_the_check(dailytalk: Command, spoken: Path) -> None:
+    done = dailytalk("check", spoken)
+    assert (done.code, done.err) == (0, "")
+    assert done.out.splitlines()[-1].startswith("errors: 0")
+
+
+def test_moshi_folder_holds_the_manifests_and_the_words_of_both_on_request(
+    tmp_path: Path, dailytalk: Command, spoken: Path
+) -> None:
+    data = tmp_path / "data"
+    done = dailytalk("export", spoken, "--out", data, "--both-speakers", "--eval-share", "0.25", "--json")
+    told = json.loads(done.out)
+    assert done.code == 0
+    assert told["files"] == {name: len(read_lines(data / f"{name}.jsonl")) for name in ("train", "eval")}
+    assert sum(told["files"].values()) == 12
+    assert sorted(path.name for path in data.rglob("*jsonl")) == ["eval.jsonl", "train.jsonl"]
+    one = next(data.rglob("*.wav"))
+    assert (soundfile.info(one).samplerate, soundfile.info(one).channels) == (24000, 2)
+    speakers = {speaker for _, _, speaker in json.loads(one.with_suffix(".json").read_text())["alignments"]}
+    assert speakers == {"SPEAKER_MAIN", "SPEAKER_OTHER"}
+
+
+def test_same_seed_gives_the_same_split_and_another_one_another(
+    tmp_path: Path, dailytalk: Command, spoken: Path
+) -> None:
+    for name, seed in (("one", 1), ("same", 1), ("other", 2)):
+        assert (
+            dailytalk("export", spoken, "--out", tmp_path / name, "--seed", seed, "--eval-share", "0.3").code == 0
+        )
+    one, same, other = ((tmp_path / name / "eval.jsonl").read_text() for name in ("one", "same", "other"))
+    assert one == same != other
+
+
+@pytest.mark.parametrize(
+    ("format", "texts", "sounds"), [("csm", "conversations.jsonl", 96), ("j-moshi", "text/*.json", 12)]
+)
+def test_other_formats_hold_every_conversation(
+    tmp_path: Path, dailytalk: Command, spoken: Path, format: str, texts: str, sounds: int
+) -> None:
+    data = tmp_path / "data"
+    done = dailytalk("export", spoken, "--format", format, "--out", data, "--json")
+    assert (done.code, json.loads(done.out)["files"]) == (0, 12)
+    assert len(list(data.rglob("*.wav"))) == sounds
+    told = "".join(path.read_text() for path in data.glob(texts))
+    assert "calm" not in told  # a style tag is nothing that anybody says
+    assert told.count("of") == 96
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        (("--format", "csm", "--both-speakers"), "--both-speakers does not go with --format csm"),
+        (
+            ("--format", "j-moshi", "--text-conditions", "--max-length", "60"),
+            "--text-conditions, --max-length does",
+        ),
+        (("--format", "wav"), "--format can't be 'wav': choose one of moshi, csm, j-moshi"),
+    ],
+)
+def test_options_that_do_not_go_together_are_refused_in_a_sentence(
+    tmp_path: Path, dailytalk: Command, spoken: Path, options: tuple[str, ...], told: str
+) -> None:
+    done = dailytalk("export", spoken, "--out", tmp_path / "data", *options)
+    assert (done.code, done.out, done.err.count("\n")) == (1, "", 1)
+    assert told in done.err
+    assert not (tmp_path / "data").exists()
+
+
+def test_folder_without_conversations_is_said_to_be_one(tmp_path: Path, dailytalk: Command) -> None:
+    for command in (("export", tmp_path, "--out", tmp_path / "data"), ("check", tmp_path / "nowhere")):
+        done = dailytalk(*command)
+        assert (done.code, done.out, done.err.count("\n")) == (1, "", 1), done.err
+
+
+def test_damaged_training_folder_gives_1_and_names_the_file(
+    tmp_path: Path, dailytalk: Command, spoken: Path
+) -> None:
+    data = tmp_path / "data"
+    assert dailytalk("export", spoken, "--out", data).code == 0
+    broken = next(data.rglob("*.wav"))
+    broken.write_bytes(b"no sound")
+    done = dailytalk("check", data)
+    assert done.code == 1
+    assert any(line.startswith("error: ") and broken.name in line for line in done.out.splitlines())

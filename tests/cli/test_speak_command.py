@@ -1,0 +1,303 @@
+import json
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer
+from audio_files import tones
+from command import EMBEDDED, Command, start
+from datasets import load_dataset
+from recordings import excerpt, read_lines, save, state
+from scripted import SHORT, Stubborn, folder, loopback, talk, write_transcript
+from tts_server import TOKEN
+
+from dailytalk_contiguous.cli.main import app
+
+FISH = ("--profile", "embedded", "--tts", "fish")
+ESPEAK = ("--profile", "embedded")
+
+
+@pytest.fixture
+def dailytalk(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], tmp_path: Path) -> Command:
+    monkeypatch.setenv("DAILYTALK_CACHE", str(tmp_path / "cache"))
+    return Command(monkeypatch, capfd)
+
+
+@pytest.fixture
+def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Stubborn]:
+    with loopback(monkeypatch, Stubborn("", "500")) as running:
+        assert isinstance(running, Stubborn)
+        yield running
+
+
+def wait_for(true: Callable[[], bool], process: "subprocess.Popen[str]") -> None:
+    """Return once something is so. The process must not end before."""
+    for _ in range(1200):
+        if true():
+            return
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.05)
+    raise AssertionError("it never happened")
+
+
+def edited(work: Path, place: int, **fields: Any) -> None:
+    lines = read_lines(work / "transcript.jsonl")
+    lines[place] |= fields
+    write_transcript(work, lines)
+
+
+# A run
+
+
+def test_run_says_what_it_made_and_the_second_has_nothing_to_do(
+    tmp_path: Path, dailytalk: Command, server: Stubborn
+) -> None:
+    work = folder(tmp_path / "work", first=SHORT)
+    done = dailytalk("speak", work, *FISH)
+    assert (done.code, done.err) == (0, "")
+    spent = 15e-6 * sum(len(asked.body["text"]) for asked in server.asked)
+    for shown in ("1 conversations, 2 utterances said anew", f"spent {spent:.4f} USD", "turn-taking: offsets"):
+        assert shown in done.out
+    assert str(work / "dataset") in done.out
+    assert "\x1b" not in done.out
+    again = dailytalk("speak", work, *FISH)
+    assert (again.code, again.out.splitlines()[0]) == (0, "nothing to do: all 1 shards stand")
+    assert len(server.asked) == 2
+
+
+def test_results_may_go_elsewhere(tmp_path: Path, dailytalk: Command, server: Stubborn) -> None:
+    work = folder(tmp_path / "work", first=SHORT)
+    before = state(work)
+    assert dailytalk("speak", work, "--out", tmp_path / "out", *FISH).code == 0
+    assert state(work) == before
+    names = {path.name for path in (tmp_path / "out").iterdir()}
+    assert names == {"audio", "dataset", "rejects.jsonl", "run.json", "transcript_shifted.jsonl"}
+
+
+def test_held_back_conversation_gives_3_and_nothing_finished_gives_1(
+    tmp_path: Path, dailytalk: Command, server: Stubborn
+) -> None:
+    work = folder(tmp_path / "work", first=SHORT, second=talk("another", 4))
+    server.word = "bicycle"
+    done = dailytalk("speak", work, *FISH)
+    assert done.code == 3
+    assert f"1 set aside: {work / 'rejects.jsonl'}" in done.out
+    server.word = "i"
+    assert dailytalk("speak", work, "--voice", "other", *FISH).code == 1
+
+
+def test_json_is_all_there_is_on_stdout(tmp_path: Path, dailytalk: Command, server: Stubborn) -> None:
+    work = folder(tmp_path / "work", first=SHORT)
+    done = dailytalk("speak", work, *FISH, "--json")
+    assert json.loads(done.out) == json.loads((work / "run.json").read_text())["speak"]
+    assert TOKEN not in done.out + done.err
+
+
+def test_dry_run_says_what_it_would_cost_and_buys_and_writes_nothing(
+    tmp_path: Path, dailytalk: Command, server: Stubborn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    work = folder(tmp_path / "work", first=SHORT, second=talk("another", 4))
+    edited(work, 4, text="")
+    monkeypatch.delenv("FISH_API_KEY")
+    before = state(tmp_path)
+    done = dailytalk("speak", work, *FISH, "--dry-run")
+    assert done.code == 0
+    for shown in (
+        "2 conversations, 3 utterances to say by fish",
+        "89 bytes",
+        "0.0017 USD",
+        "1 utterances without",
+    ):
+        assert shown in done.out
+    told = json.loads(dailytalk("speak", work, *FISH, "--dry-run", "--json").out)
+    assert told["utterances"] == 3
+    assert told["price"] == pytest.approx(15e-6 * (89 + len("(curious) (worried) (calm) ")))
+    assert {"text_bytes", "hours", "cached", "without_text", "not_cloned"} < set(told)
+    assert (server.asked, state(tmp_path)) == ([], before)
+
+
+def test_espeak_needs_no_network_and_takes_its_tags(tmp_path: Path, dailytalk: Command) -> None:
+    work = folder(tmp_path / "work", first=SHORT)
+    assert dailytalk("speak", work, *ESPEAK, "--revoice", "right", "--sample-rate", "source").code == 0
+    dataset = load_dataset("parquet", data_dir=str(work / "dataset"), cache_dir=str(tmp_path / "hub"))["train"]
+    (row,) = dataset
+    assert (row["sample_rate"], row["utterances"][1]["source_channel"]) == (16000, "right")
+    assert (row["utterances"][1]["channel"], row["utterances"][1]["status"]) == ("left", "spoken")
+
+
+# What a user can mend
+
+
+@pytest.mark.parametrize(
+    ("status", "told"),
+    [
+        ("401", "check the token in FISH_API_KEY or BEARER_TOKEN"),
+        ("403", "may not use"),
+        ("404", "check the voice"),
+    ],
+)
+def test_refusal_by_the_service_is_one_sentence_and_loses_nothing(
+    tmp_path: Path, dailytalk: Command, server: Stubborn, status: str, told: str
+) -> None:
+    work = folder(tmp_path / "work", first=SHORT)
+    assert dailytalk("speak", work, *FISH).code == 0
+    before = state(work)
+    edited(work, 2, text="The bicycle makes another noise.")
+    before |= {"transcript.jsonl": state(work)["transcript.jsonl"]}
+    server.word, server.fault = "another", status
+    done = dailytalk("speak", work, *FISH)
+    assert (done.code, done.out) == (1, "")
+    assert done.err.startswith(f"dailytalk: Fish Audio answered {status}")
+    assert told in done.err
+    assert (done.err.count("\n"), TOKEN in done.err) == (1, False)
+    assert state(work) == before
+
+
+def test_wrong_token_is_said_and_never_shown(
+    tmp_path: Path, dailytalk: Command, server: Stubborn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    work = folder(tmp_path / "work", first=SHORT)
+    monkeypatch.setenv("FISH_API_KEY", "a-token-of-somebody-else")
+    done = dailytalk("speak", work, *FISH)  # the server repeats the token in its answer
+    assert done.code == 1
+    assert "answered 401: it does not accept the token: check the token in FISH_API_KEY" in done.err
+    assert "somebody-else" not in done.out + done.err
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        (("--tts", "festival"), "--tts can't be 'festival': choose one of fish"),
+        (("--sample-rate", "²"), "--sample-rate can't be"),
+        (("--sample-rate", "4000"), "give 8000 to 96000, or source"),
+        (("--map-tag", "determined"), "give TAG=OTHER"),
+        (("--no-text", "say"), "choose one of drop, keep-original"),
+        (("--revoice", "both"), "choose one of left, right"),
+        (("--profile", "best"), "there is no profile 'best'"),
+        (("--tts-model", "speech-1.5"), "Fish Audio has no model 'speech-1.5'"),
+        (("--tts", "espeak", "--voice", "clone"), "espeak can't speak in the voice of a sample: use --tts fish"),
+        (("--tts", "espeak", "--candidates", "2"), "there are no candidates: leave --candidates out"),
+        (("--max-cost", "0"), "spending limit of 0 USD"),
+        (("--map-tag", "calm=giggling", "--map-tag", "curious=calm"), "add to the tag mapping"),
+    ],
+)
+def test_wrong_options_are_one_sentence_and_cost_nothing(
+    tmp_path: Path, dailytalk: Command, server: Stubborn, options: tuple[str, ...], told: str
+) -> None:
+    work = folder(tmp_path / "work", first=(*SHORT, ("left", "All is well.", "calm")))
+    done = dailytalk("speak", work, *FISH, *options)
+    assert (done.code, done.out, server.asked) == (1, "", [])
+    assert told in done.err
+    assert done.err.count("\n") == 1
+
+
+def test_folder_without_a_transcript_is_told_what_comes_first(tmp_path: Path, dailytalk: Command) -> None:
+    done = dailytalk("speak", tmp_path, *FISH)
+    assert (done.code, done.err.count("\n")) == (1, 1)
+    assert "run dailytalk tag first" in done.err
+
+
+# Runs that end early, and runs at once
+
+
+def test_killed_run_buys_nothing_twice(tmp_path: Path, dailytalk: Command, server: Stubborn) -> None:
+    work = folder(tmp_path / "work", first=talk("a long one", 40))
+    server.latency = 0.2
+    process = start("speak", work, *FISH, "--concurrency", "2")
+    cache = tmp_path / "cache"
+    wait_for(lambda: len(list(cache.rglob("*.json"))) >= 4, process)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.communicate()
+    time.sleep(0.5)  # what the server has begun to answer
+    kept = len(list(cache.rglob("*.json")))
+    lost = sum(server.purchases.values()) - kept
+    assert 4 <= kept < 20
+    assert 0 <= lost <= 2  # on their way when the process was killed
+    server.latency = 0.0
+    done = dailytalk("speak", work, *FISH, "--json")
+    assert done.code == 0
+    assert json.loads(done.out)["counts"]["spoken"] == 20
+    assert (len(server.purchases), sum(server.purchases.values())) == (20, 20 + lost)
+
+
+def test_two_runs_at_once_buy_each_line_once(tmp_path: Path, dailytalk: Command, server: Stubborn) -> None:
+    said = talk("the same", 24)
+    works = [folder(tmp_path / name, first=said) for name in ("one", "two")]
+    server.latency = 0.1
+    processes = [start("speak", work, *FISH) for work in works]
+    for process in processes:
+        printed = process.communicate()
+        assert process.returncode == 0, printed
+    assert sorted(server.purchases.values()) == [1] * 12
+    first, second = ((work / "audio/first_edited.wav").read_bytes() for work in works)
+    assert first == second
+
+
+# From recordings
+
+
+def test_build_goes_from_recordings_to_conversations_and_bears_being_stopped(
+    tmp_path: Path, dailytalk: Command, server: Stubborn
+) -> None:
+    save(tmp_path / "in/call.flac", excerpt(seconds=16.0))
+    save(tmp_path / "in/mono.wav", tones(1, channels=1))
+    out = tmp_path / "out"
+    command = ("build", tmp_path / "in", "--out", out, *EMBEDDED, "--tts", "fish", "--concurrency", "1")
+    planned = json.loads(dailytalk(*command, "--dry-run", "--json").out)
+    assert (planned["conversations"], out.exists()) == (1, False)
+    server.latency = 0.7
+    process = start(*command)
+    wait_for(lambda: len(list((tmp_path / "cache").rglob("*.json"))) >= 1, process)
+    os.killpg(process.pid, signal.SIGINT)
+    _, told = process.communicate()
+    assert process.returncode == 130
+    assert told.count("\n") == 1
+    assert "stopped" in told
+    bought = dict(server.purchases)
+    assert bought
+    assert not (out / "audio").exists()
+    server.latency = 0.0
+    done = dailytalk(*command, "--json")
+    assert done.code == 3  # tag set a recording aside
+    record = json.loads(done.out)
+    assert record["counts"]["spoken"] == len(server.purchases) >= 2
+    assert set(server.purchases.values()) == {1}
+    assert (record["money"]["saved_by_cache"] > 0, record["money"]["spent"] > 0) == (True, True)
+    again = dailytalk(*command)
+    assert (again.code, sum(server.purchases.values())) == (3, len(server.purchases))
+    whole = json.loads((out / "run.json").read_text())
+    assert {"transcript_sha256", "speak", "stages"} <= set(whole)
+    assert [line["id"] for line in read_lines(out / "rejects.jsonl")] == ["mono"]
+    assert dailytalk(*command, "--dry-run", "--json").code == 0
+
+
+def test_build_without_a_usable_recording_gives_1_and_one_json_document(
+    tmp_path: Path, dailytalk: Command, tiny_whisper: str
+) -> None:
+    save(tmp_path / "in/mono.wav", tones(1, channels=1))
+    done = dailytalk(
+        "build", tmp_path / "in", "--out", tmp_path / "out", *EMBEDDED, "--asr-model", tiny_whisper, "--json"
+    )
+    assert (done.code, json.loads(done.out)["complete"]) == (1, True)
+
+
+def test_build_refuses_a_share_of_the_work(tmp_path: Path, dailytalk: Command) -> None:
+    save(tmp_path / "in/call.wav")
+    done = dailytalk("build", tmp_path / "in", "--out", tmp_path / "out", *EMBEDDED, "--shard", "1/2")
+    assert (done.code, done.err.count("\n")) == (1, 1)
+    assert "run dailytalk tag --shard, then dailytalk speak" in done.err
+
+
+def test_build_has_the_options_of_both_halves() -> None:
+    command = typer.main.get_command(app)
+    options = {
+        name: {option for parameter in command.commands[name].params for option in parameter.opts}  # type: ignore
+        for name in ("tag", "speak", "build")
+    }
+    assert options["build"] == (options["tag"] | options["speak"]) - {"folder"}
+    assert {"--asr-model", "--max-cost", "--min-duration", "--map-tag"} < options["build"]

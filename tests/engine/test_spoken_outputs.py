@@ -1,0 +1,146 @@
+import io
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+import soundfile
+from datasets import load_dataset
+from recordings import read_lines, state
+from scripted import SHORT, folder, say, settings, talk, write_transcript
+
+from dailytalk_contiguous.core.errors import Reject
+from dailytalk_contiguous.engine.outputs import _spoken_rejects
+from dailytalk_contiguous.engine.spoken_outputs import write_spoken
+from dailytalk_contiguous.stages.base import Stage
+
+#: The fields of transcript.jsonl that older tools read, in their order.
+OLDER = (
+    *("segment_id", "audio_file", "channel", "start", "end", "duration", "vad", "features", "vad_bucket"),
+    *("prosody_bucket", "tag", "text_raw", "text", "tagged_text"),
+)
+
+
+@pytest.fixture(scope="module")
+def spoken(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of two conversations that espeak said."""
+    return espoken(tmp_path_factory.mktemp("spoken"))
+
+
+def espoken(base: Path) -> Path:
+    work = folder(base / "work", first=SHORT, second=talk("another", 4))
+    first, *others = read_lines(work / "transcript.jsonl")
+    write_transcript(work, [first | {"vad": {"valence": 0.123456}, "features": {"rms": 0.25}}, *others])
+    say(work, settings(base, tts="espeak"))
+    return work
+
+
+def rows(work: Path) -> dict[str, dict[str, Any]]:
+    shards = (work / "dataset").glob("*.parquet")
+    return {row["conversation_id"]: row for path in shards for row in pq.read_table(path).to_pylist()}
+
+
+def test_lines_begin_as_those_of_the_transcript_do_and_ours_follow(spoken: Path) -> None:
+    found = read_lines(spoken / "transcript_shifted.jsonl")
+    assert [line["segment_id"] for line in found] == list(range(8))
+    for line in found:
+        assert tuple(line)[: len(OLDER)] == OLDER
+        assert {"source_start", "source_end", "words", "synthesis", "status", "event"} <= set(line)
+        assert line["duration"] == pytest.approx(line["end"] - line["start"], abs=0.0011)
+    assert found[0]["vad"] == {"valence": 0.1235, "arousal": None, "dominance": None}
+    assert found[0]["features"]["rms"] == 0.25
+
+
+def test_lines_hold_both_times_and_the_words_said_in_them(spoken: Path) -> None:
+    before = read_lines(spoken / "transcript.jsonl")
+    after = read_lines(spoken / "transcript_shifted.jsonl")
+    for old, new in zip(before, after, strict=True):
+        assert (new["utterance_id"], new["source_channel"]) == (old["utterance_id"], old["channel"])
+        assert (new["source_start"], new["source_end"]) == pytest.approx((old["start"], old["end"]), abs=1e-3)
+        assert [word["word"] for word in new["words"]] == old["text"].split()
+        assert all(
+            new["start"] - 0.01 <= word["start"] < word["end"] <= new["end"] + 0.01 for word in new["words"]
+        )
+        assert (new["synthesis"] is not None) == (old["channel"] == "left") == (new["status"] == "spoken")
+
+
+def test_sound_file_is_the_conversation_in_16_bit_stereo(spoken: Path) -> None:
+    for name, row in rows(spoken).items():
+        path = spoken / "audio" / f"{name}_edited.wav"
+        info = soundfile.info(path)
+        assert (info.format, info.subtype, info.channels, info.samplerate) == ("WAV", "PCM_16", 2, 24000)
+        samples, _ = soundfile.read(path, dtype="int16")
+        assert np.array_equal(samples, soundfile.read(io.BytesIO(row["audio"]["bytes"]), dtype="int16")[0])
+        lines = read_lines(spoken / "transcript_shifted.jsonl")
+        assert {line["audio_file"] for line in lines if line["conversation_id"] == name} == {f"audio/{path.name}"}
+
+
+def test_record_counts_what_is_in_the_files(spoken: Path) -> None:
+    record = json.loads((spoken / "run.json").read_text())["speak"]
+    made = rows(spoken)
+    assert record["counts"] == {
+        "conversations": 2, "utterances": 8, "spoken": 4, "kept": 4, "rejects": 0,
+        "words": sum(len(row["alignments"]) for row in made.values()),
+    }  # fmt: skip
+    assert record["hours"] == pytest.approx(sum(row["duration"] for row in made.values()) / 3600, abs=1e-5)
+    assert record["money"] == {"spent": 0, "saved_by_cache": 0, "unit": "USD"}
+    assert (record["lost_speech_seconds"], record["lost_sound_seconds"]) == (0, 0)
+    assert {stage["name"] for stage in record["stages"]} == {"Speak", "Reconstruct", "Align", "Finish"}
+    assert record["settings"]["tts"] == "espeak"
+
+
+def test_shards_open_as_a_dataset(spoken: Path, tmp_path: Path) -> None:
+    dataset = load_dataset("parquet", data_dir=str(spoken / "dataset"), cache_dir=str(tmp_path / "hub"))["train"]
+    assert sorted(dataset["conversation_id"]) == ["first", "second"]
+
+
+# The two halves of a work folder
+
+
+def test_each_half_keeps_what_the_other_set_aside(tmp_path: Path) -> None:
+    odd = "a\u2028b\x85c"  # breaks of a line to Python, and to no JSON
+    tagged = Reject(odd, "Folder", "it is mono", "mix it")
+    own = Reject("first", "Reconstruct", odd, "run again")
+    text = json.dumps(tagged.as_dict(), ensure_ascii=False) + "\n"
+    (tmp_path / "rejects.jsonl").write_text(text, encoding="utf-8")
+    (tmp_path / "run.json").write_text(json.dumps({"counts": {"recordings": 1}, "speak": {"old": True}}))
+    for _ in range(2):
+        record = write_spoken(tmp_path, [], [], [own], {"money": {}})
+        assert read_lines(tmp_path / "rejects.jsonl") == [tagged.as_dict(), own.as_dict()]
+        whole = json.loads((tmp_path / "run.json").read_text())
+        assert whole == {"counts": {"recordings": 1}, "speak": record}
+    assert [json.loads(line) for line in _spoken_rejects(tmp_path)] == [own.as_dict()]
+    write_spoken(tmp_path, [], [], [], {"money": {}})
+    assert read_lines(tmp_path / "rejects.jsonl") == [tagged.as_dict()]
+
+
+# Sound files
+
+
+def test_sound_file_is_written_where_it_is_missing_or_older_than_its_shard(tmp_path: Path) -> None:
+    work = espoken(tmp_path)
+    first, second = work / "audio/first_edited.wav", work / "audio/second_edited.wav"
+    untouched = state(work / "audio")
+    whole = first.read_bytes()
+    say(work, settings(tmp_path, tts="espeak"))
+    assert state(work / "audio") == untouched
+    first.write_bytes(b"of an earlier run")
+    shard = min(path.stat().st_mtime_ns for path in (work / "dataset").glob("*.parquet"))
+    os.utime(first, ns=(shard - 1, shard - 1))
+    second.unlink()
+    say(work, settings(tmp_path, tts="espeak"))
+    assert first.read_bytes() == whole
+    assert second.is_file()
+
+
+def test_sound_files_of_others_are_left_alone(tmp_path: Path) -> None:
+    work = espoken(tmp_path)
+    (work / "audio/notes.wav").write_bytes(b"mine")
+    (work / "audio/gone_edited.wav").write_bytes(b"of a conversation that is no more")
+    stages: list[Stage] = []
+    write_spoken(work, list((work / "dataset").glob("*.parquet")), stages, [], {"money": {}})
+    names = sorted(path.name for path in (work / "audio").iterdir())
+    assert names == ["first_edited.wav", "notes.wav", "second_edited.wav"]

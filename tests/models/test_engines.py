@@ -1,0 +1,135 @@
+import threading
+import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from dailytalk_contiguous.core.errors import DailytalkError
+from dailytalk_contiguous.models.engines import ENGINES, Purse, load_synthesiser, obtain, purse
+from dailytalk_contiguous.models.speech_cache import SpeechCache
+from dailytalk_contiguous.models.synthesiser import Line, Spoken, SynthesisFailed, VoiceSample
+
+PRICE = 0.1
+
+
+class Hummer:
+    """Hums every line for ten cents."""
+
+    engine, model, voice, concurrency, deterministic = "hummer", "", "", 4, False
+
+    def __init__(self, n_samples: int = 100) -> None:
+        self.n_samples = n_samples
+        self.said: list[Line] = []
+
+    def settings(self) -> dict[str, object]:
+        return {}
+
+    def price(self, lines: Sequence[Line]) -> float:
+        return PRICE * len(lines)
+
+    def preflight(self) -> None:
+        pass
+
+    def speak(self, line: Line, samples: Sequence[VoiceSample] = ()) -> Spoken:
+        self.said.append(line)
+        time.sleep(0.01)
+        return Spoken(np.full(self.n_samples, 0.25, np.float32), 8000, None, PRICE)
+
+
+def line(number: int) -> Line:
+    return Line(f"Line {number}.", "", "en", 0)
+
+
+def test_line_is_bought_once_however_many_want_it_at_a_time(tmp_path: Path) -> None:
+    hummer, money = Hummer(), Purse(None)
+    with ThreadPoolExecutor(8) as pool:
+        wanted = [pool.submit(obtain, hummer, line(n % 2), (), SpeechCache(tmp_path), money) for n in range(16)]
+    keys = {future.result()[0] for future in wanted}
+    assert (len(keys), len(hummer.said)) == (2, 2)
+    assert (money.spent, money.saved) == (pytest.approx(2 * PRICE), pytest.approx(14 * PRICE))
+
+
+def test_samples_of_a_voice_are_part_of_what_is_bought(tmp_path: Path) -> None:
+    hummer = Hummer()
+    for samples in ((), (VoiceSample(b"one", "Hello."),), (VoiceSample(b"one", "Hi."),), ()):
+        obtain(hummer, line(0), samples, SpeechCache(tmp_path), Purse(None))
+    assert len(hummer.said) == 3
+
+
+def test_nothing_said_is_no_purchase_to_keep_but_one_that_counts(tmp_path: Path) -> None:
+    money = Purse(None)
+    with pytest.raises(SynthesisFailed, match="nothing was said"):
+        obtain(Hummer(n_samples=0), line(0), (), SpeechCache(tmp_path), money)
+    assert (list(tmp_path.rglob("*.json")), money.spent) == ([], PRICE)
+
+
+@pytest.mark.parametrize("affordable", [0, 1, 3])
+def test_limit_is_never_passed_and_all_of_it_can_be_spent(tmp_path: Path, affordable: int) -> None:
+    """0.1 three times is more than 0.3 to a computer."""
+    hummer, money = Hummer(), Purse(affordable * PRICE)
+    with ThreadPoolExecutor(8) as pool:
+        wanted = [pool.submit(obtain, hummer, line(n), (), SpeechCache(tmp_path), money) for n in range(8)]
+    refused = [error for error in (future.exception() for future in wanted) if error]
+    assert (len(hummer.said), len(refused)) == (affordable, 8 - affordable)
+    assert all("--max-cost" in str(error) for error in refused)
+    assert not any(isinstance(error, SynthesisFailed) for error in refused)
+
+
+def test_money_that_is_being_spent_is_seen_once_by_the_others() -> None:
+    money, errors = Purse(200 * PRICE), []
+
+    def spend() -> None:
+        try:
+            for _ in range(50):
+                with money.paying(PRICE) as pay:
+                    pay(PRICE)
+        except DailytalkError as error:
+            errors.append(error)
+
+    threads = [threading.Thread(target=spend) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert (errors, money.spent) == ([], pytest.approx(200 * PRICE))
+
+
+def test_what_was_held_back_for_a_failed_purchase_is_free_again() -> None:
+    money = Purse(PRICE)
+    for _ in range(3):
+        with pytest.raises(SynthesisFailed), money.paying(PRICE):
+            raise SynthesisFailed("no", "again")
+    with money.paying(PRICE) as pay:
+        pay(PRICE)
+    assert money.spent == PRICE
+
+
+def test_free_lines_can_be_had_without_any_money() -> None:
+    with Purse(0.0).paying(0.0) as pay:
+        pay(0.0)
+
+
+def test_purse_lasts_until_it_is_put_away() -> None:
+    purse.cache_clear()
+    assert purse(1.0) is purse(1.0)
+    first = purse(1.0)
+    purse.cache_clear()
+    assert purse(1.0) is not first
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_engines_are_what_their_names_say(engine: str) -> None:
+    made = load_synthesiser(engine, "", "", 0.7, 0.7, 24000, 5)
+    assert (made.engine, made.model) == (engine, ENGINES[engine] or made.model)
+    assert made.deterministic == (engine in ("espeak", "flite"))
+    assert made is load_synthesiser(engine, "", "", 0.7, 0.7, 24000, 5)
+
+
+def test_unknown_engine_is_answered_with_those_there_are() -> None:
+    with pytest.raises(DailytalkError, match="'festival': choose one of fish, openai, espeak, flite"):
+        load_synthesiser("festival", "", "", 0.7, 0.7, 24000, 5)
+    with pytest.raises(DailytalkError, match="'festival'"):
+        load_synthesiser("festival", "", "clone", 0.7, 0.7, 24000, 5)

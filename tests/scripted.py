@@ -1,0 +1,153 @@
+"""Tagged work folders made on the spot: tones where somebody speaks, and a transcript that says what they said."""
+
+import json
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import soundfile
+from audio_files import room_tone
+from datasets import Features, List, Value
+from tts_server import TOKEN, TtsServer
+
+from dailytalk_contiguous.core.audio import to_uri
+from dailytalk_contiguous.core.schema import SOURCE, STRING
+from dailytalk_contiguous.engine.shards import Entry, Shard, write_shard
+from dailytalk_contiguous.engine.speaking import Script, SpokenOutcome, read_script, speak
+from dailytalk_contiguous.models import fish, pacing
+from dailytalk_contiguous.models.engines import load_synthesiser
+from dailytalk_contiguous.models.http import Client
+from dailytalk_contiguous.pipeline import SpeakSettings
+from dailytalk_contiguous.sources.transcribed import BASE
+
+RATE = 16000
+
+#: Channel, text and tag of an utterance.
+Said = tuple[str, str, str]
+
+SHORT: tuple[Said, ...] = (
+    ("left", "Good morning, is anybody there?", "curious"),
+    ("right", "Yes, I am here.", "calm"),
+    ("left", "The bicycle makes a noise again.", "worried"),
+    ("right", "Bring it in, I will look at it.", "confident"),
+)
+
+
+def seconds_of(text: str) -> float:
+    """About as long as the loopback server takes for it."""
+    return 0.3 + sum(map(str.isalnum, text)) / 14
+
+
+def talk(name: str, turns: int) -> tuple[Said, ...]:
+    """A conversation in which no two lines are alike."""
+    return tuple(
+        ("left" if turn % 2 == 0 else "right", f"This is line {turn} of {name}.", "calm") for turn in range(turns)
+    )
+
+
+def folder(path: Path, **conversations: Sequence[Said]) -> Path:
+    """A work folder as `dailytalk tag` leaves one, of these conversations."""
+    lines, rows = [], []
+    for name, said in conversations.items():
+        own, seconds = _lines(name, said)
+        lines += own
+        rows.append(_recorded(path / "recordings" / f"{name}.wav", own, seconds))
+    columns = {**SOURCE, "utterance_id": List(STRING), "channel": List(STRING), "run": List(Value("int32"))}
+    features = Features({"conversation_id": STRING} | {column: columns[column] for column in BASE})
+    entries = {row["conversation_id"]: Entry("", (), (), row["recording_id"], row["duration"]) for row in rows}
+    write_shard(path / "tagged" / "shard-0.parquet", Shard(rows, entries), features)
+    write_transcript(path, lines)
+    return path
+
+
+def write_transcript(path: Path, lines: Sequence[dict[str, Any]]) -> None:
+    text = "".join(json.dumps(line) + "\n" for line in lines)
+    (path / "transcript.jsonl").write_text(text, encoding="utf-8")
+
+
+def _lines(name: str, said: Sequence[Said]) -> tuple[list[dict[str, Any]], float]:
+    lines, at = [], 0.4
+    for place, (channel, text, tag) in enumerate(said):
+        end = at + seconds_of(text)
+        lines.append(
+            {
+                "audio_file": f"{name}.wav",
+                "channel": channel,
+                "start": round(at, 3),
+                "end": round(end, 3),
+                "tag": tag,
+                "text_raw": text,
+                "text": text,
+                "utterance_id": f"{name}/{channel}/{place:04d}",
+                "conversation_id": name,
+                "language": "en",
+            }
+        )
+        at = end + 0.25
+    return lines, at
+
+
+def _recorded(path: Path, lines: Sequence[dict[str, Any]], seconds: float) -> dict[str, Any]:
+    times = np.arange(round(seconds * RATE)) / RATE
+    samples = np.stack([room_tone(len(times), seed=side) for side in range(2)], 1)
+    for line in lines:
+        on = (times >= line["start"]) & (times < line["end"])
+        side = int(line["channel"] == "right")
+        samples[on, side] += 0.1 * np.sin(2 * np.pi * (200 + 90 * side) * times[on])
+    path.parent.mkdir(parents=True, exist_ok=True)
+    soundfile.write(path, samples, RATE, "PCM_16")
+    return {
+        "conversation_id": path.stem,
+        "recording_id": path.stem,
+        "audio": {"bytes": None, "path": to_uri(path.absolute())},
+        "audio_file": path.name,
+        "offset": 0.0,
+        "duration": len(times) / RATE,
+        "sample_rate": RATE,
+        "channels": 2,
+        "utterance_id": [line["utterance_id"] for line in lines],
+        "channel": [line["channel"] for line in lines],
+        "run": list(range(len(lines))),
+    }
+
+
+def settings(tmp_path: Path, **chosen: Any) -> SpeakSettings:
+    """Fish speaks, nothing recognises, and the cache is the test's own."""
+    return SpeakSettings(**({"profile": "embedded", "tts": "fish", "cache": str(tmp_path / "cache")} | chosen))
+
+
+def say(work: Path, chosen: SpeakSettings, out: Path | None = None, **options: Any) -> SpokenOutcome:
+    """One run in this process, with a shard for each conversation."""
+    script: Script = read_script(work, shard_seconds=0.1)
+    return speak(script, out or work, chosen, {}, **options)
+
+
+@contextmanager
+def loopback(monkeypatch: pytest.MonkeyPatch, server: TtsServer | None = None) -> Iterator[TtsServer]:
+    """A server that this process and those it starts take for Fish Audio; in this one nobody waits for long."""
+    for name in ("BEARER_TOKEN", "FISH_AUDIO_REFERENCE_ID"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("FISH_API_KEY", TOKEN)
+    monkeypatch.setattr(pacing, "FIRST_BACKOFF", 0.01)
+    monkeypatch.setattr(pacing, "LONGEST_BACKOFF", 0.1)
+    monkeypatch.setattr(fish, "Client", partial(Client, read_seconds=0.5))
+    load_synthesiser.cache_clear()
+    with server or TtsServer() as running:
+        monkeypatch.setenv("FISH_AUDIO_BASE_URL", running.url)
+        yield running
+    load_synthesiser.cache_clear()
+
+
+class Stubborn(TtsServer):
+    """Fails in one way whenever a text holds `word`."""
+
+    def __init__(self, word: str, fault: str, **options: Any) -> None:
+        self.word, self.fault = word, fault
+        super().__init__(**options)
+
+    def _drawn(self, text: str, attempt: int) -> str:
+        return self.fault if self.word and self.word in text else super()._drawn(text, attempt)

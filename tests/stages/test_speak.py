@@ -1,0 +1,305 @@
+import time
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scripted import Stubborn, loopback
+from tts_server import speech
+
+from dailytalk_contiguous.core.audio import pcm_to_float
+from dailytalk_contiguous.core.errors import DailytalkError
+from dailytalk_contiguous.core.packing import Word
+from dailytalk_contiguous.core.schema import Batch
+from dailytalk_contiguous.models.engines import load_synthesiser, purse
+from dailytalk_contiguous.models.fish import PUBLIC_URL
+from dailytalk_contiguous.stages import speak as module
+from dailytalk_contiguous.stages.base import PerUtterance
+from dailytalk_contiguous.stages.speak import Speak
+
+TEXT = "Good morning, is anybody there?"
+SENT = f"(calm) {TEXT}"
+
+
+@pytest.fixture
+def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Stubborn]:
+    purse.cache_clear()
+    with loopback(monkeypatch, Stubborn("", "silence")) as running:
+        assert isinstance(running, Stubborn)
+        yield running
+
+
+def batch(*texts: str, seconds: float = 2.0, **columns: list[Any]) -> Batch:
+    count = len(texts)
+    return {
+        "utterance_id": [f"call/left/{place:04d}" for place in range(count)],
+        "source_channel": ["left"] * count,
+        "start": [0.0] * count,
+        "end": [seconds] * count,
+        "text": list(texts),
+        "tag": ["calm"] * count,
+        "language": ["en"] * count,
+        "sample_rate": [16000] * count,
+    } | columns
+
+
+def stage(tmp_path: Path, **settings: Any) -> Speak:
+    return Speak(cache=str(tmp_path / "cache"), **settings)
+
+
+def takes(done: Batch) -> list[int]:
+    return [told["take"] for told in done["synthesis"]]
+
+
+def test_only_the_re_voiced_speaker_is_said_anew(tmp_path: Path, server: Stubborn) -> None:
+    done = stage(tmp_path)(batch(TEXT, "I am kept.", "", source_channel=["left", "right", "left"]))
+    assert done["status"] == ["spoken", "kept", "dropped"]
+    assert done["reason"] == [None, None, "no text to say"]
+    assert [asked.body["text"] for asked in server.asked] == [SENT]
+    assert [len(spoken) > 0 for spoken in done["spoken"]] == [True, False, False]
+    assert set(done) == set(Speak.adds)
+    other = stage(tmp_path, revoice="right", no_text="keep-original")
+    assert other(batch("", "", source_channel=["left", "right"]))["status"] == ["kept", "kept-original"]
+
+
+def test_speech_loses_its_edge_silence_and_its_words_move_with_it(tmp_path: Path, server: Stubborn) -> None:
+    done = stage(tmp_path)(batch(TEXT))
+    samples = pcm_to_float(done["spoken"][0])
+    truth, rate, words = speech(SENT, 24000)
+    assert len(samples) / rate == pytest.approx(done["spoken_seconds"][0], abs=1e-4)
+    cut = words[0][1] - done["spoken_words"][0][0]["start"]
+    assert 0.05 < cut < 0.1
+    assert len(truth) / rate - done["spoken_seconds"][0] > 0.1
+    first = round(cut * rate)
+    assert np.abs(samples - truth[first : first + len(samples)]).max() < 1e-3
+    assert [word["word"] for word in done["spoken_words"][0]] == TEXT.split()
+    assert all(word["end"] > word["start"] for word in done["spoken_words"][0])
+
+
+def test_rate_of_the_recording_is_kept_on_request(tmp_path: Path, server: Stubborn) -> None:
+    done = stage(tmp_path, sample_rate=0)(batch(TEXT))
+    assert server.asked[0].body["sample_rate"] == 44100
+    assert len(done["spoken"][0]) // 2 / 16000 == pytest.approx(done["spoken_seconds"][0], abs=1e-4)
+    assert 1.5 < done["spoken_seconds"][0] < 2.5
+
+
+def test_receipt_says_what_was_said_by_whom_and_what_it_cost(tmp_path: Path, server: Stubborn) -> None:
+    server.plan = ["silence", ""]
+    (told,) = stage(tmp_path, voice="a-voice")(batch(TEXT))["synthesis"]
+    price = 15e-6 * len(SENT)
+    assert (told["engine"], told["model"], told["voice"]) == ("fish", "s1", "a-voice")
+    assert (told["take"], told["tries"], told["word_error_rate"]) == (1, 2, None)
+    assert told["cost"] == pytest.approx(2 * price)
+    assert (tmp_path / "cache" / told["cache_key"][:2] / f"{told['cache_key']}.flac").is_file()
+
+
+# Takes
+
+
+def test_refused_take_is_not_served_again(tmp_path: Path, server: Stubborn) -> None:
+    server.plan = ["silence", ""]
+    assert takes(stage(tmp_path)(batch(TEXT))) == [1]
+    again = stage(tmp_path)(batch(TEXT))
+    assert (takes(again), again["synthesis"][0]["tries"]) == ([1], 1)
+    assert len(server.asked) == 2
+
+
+@pytest.mark.parametrize("tries", [1, 2, 4])
+def test_tries_bound_what_a_run_buys_of_an_utterance(tmp_path: Path, server: Stubborn, tries: int) -> None:
+    server.word = "morning"
+    for run in (1, 2):
+        done = stage(tmp_path, tries=tries)(batch(TEXT))
+        assert (done["status"], len(server.asked)) == (["failed"], run * tries)
+        assert done["reason"][0] == "could not be said: it is silent (nothing above -50 dBFS)"
+        assert done["spoken"] == [b""]
+    server.word = ""
+    assert takes(stage(tmp_path, tries=tries)(batch(TEXT))) == [2 * tries]
+
+
+def test_take_that_is_too_long_for_one_utterance_may_be_right_for_another(
+    tmp_path: Path, server: Stubborn
+) -> None:
+    lines = batch(TEXT)
+    assert stage(tmp_path)(lines)["status"] == ["spoken"]
+    assert stage(tmp_path)(lines | {"end": [0.3]})["reason"] == [
+        "could not be said: it is too long (1.92 s in place of 0.30 s)"
+    ]
+    asked = len(server.asked)
+    assert takes(stage(tmp_path)(lines)) == [0]
+    assert len(server.asked) == asked
+
+
+def test_variants_spread_one_text_over_takes_and_each_utterance_keeps_its_own(
+    tmp_path: Path, server: Stubborn
+) -> None:
+    lines = batch(*[TEXT] * 24)
+    done = stage(tmp_path, variants=3)(lines)
+    assert set(takes(done)) == {0, 1, 2}
+    assert server.purchases[SENT] == 3
+    backwards = {name: values[::-1] for name, values in lines.items()}
+    assert takes(stage(tmp_path, variants=3)(backwards)) == takes(done)[::-1]
+    assert (
+        takes(stage(tmp_path, variants=3)({name: values[:5] for name, values in lines.items()})) == takes(done)[:5]
+    )
+
+
+def test_refused_variant_makes_room_for_a_take_that_no_other_variant_has(tmp_path: Path, server: Stubborn) -> None:
+    chosen = stage(tmp_path, variants=3)
+    first = chosen.first_take("call/left/0000")
+    server.plan = ["silence", ""]
+    assert takes(chosen(batch(TEXT))) == [first + 3]
+
+
+@given(st.text(min_size=1), st.integers(1, 9))
+def test_first_take_is_one_of_the_variants_and_a_matter_of_the_id_alone(identity: str, variants: int) -> None:
+    take = Speak(variants=variants).first_take(identity)
+    assert take == Speak(variants=variants, tries=9, voice="other").first_take(identity)
+    assert 0 <= take < variants
+
+
+def heard(*texts: str, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Let a recogniser hear these texts, one after another; returns those that are left."""
+    left = list(texts)
+
+    def hear(*asked: Any) -> list[Word]:
+        return [Word(word, 0.0, 0.1, 1.0) for word in left.pop(0).split()]
+
+    monkeypatch.setattr(module, "recognise_at", hear)
+    return left
+
+
+def test_best_of_the_candidates_is_the_one_that_is_heard_best(
+    tmp_path: Path, server: Stubborn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    chosen = stage(tmp_path, candidates=3, verify="ears")
+    heard("good morning is any there", "Good morning, is anybody there", "morning", TEXT, monkeypatch=monkeypatch)
+    done = chosen(batch(TEXT))
+    assert (takes(done), done["synthesis"][0]["word_error_rate"]) == ([1], 0.0)
+    assert (server.purchases[SENT], done["synthesis"][0]["tries"]) == (4, 4)  # the third is misheard: one more
+    again = chosen(batch(TEXT))  # nobody listens again
+    assert (again["synthesis"][0]["take"], server.purchases[SENT]) == (1, 4)
+
+
+def test_take_whose_words_are_wrong_is_refused_once_for_all(
+    tmp_path: Path, server: Stubborn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    chosen = stage(tmp_path, verify="ears", tries=2)
+    left = heard("quite another thing", "nothing at all", TEXT, monkeypatch=monkeypatch)
+    assert chosen(batch(TEXT))["reason"] == ["could not be said: ears hears something else (word error rate 100%)"]
+    assert takes(chosen(batch(TEXT))) == [2]
+    assert left == []
+
+
+def test_verdict_without_a_hearing_is_heard_when_verification_is_asked_for(
+    tmp_path: Path, server: Stubborn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stage(tmp_path)(batch(TEXT))
+    heard("something else", TEXT, monkeypatch=monkeypatch)
+    assert takes(stage(tmp_path, verify="ears")(batch(TEXT))) == [1]
+
+
+def test_verdict_of_another_recogniser_is_given_anew(
+    tmp_path: Path, server: Stubborn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    heard(TEXT, "something else", TEXT, monkeypatch=monkeypatch)
+    assert takes(stage(tmp_path, verify="ears")(batch(TEXT))) == [0]
+    assert takes(stage(tmp_path, verify="other ears")(batch(TEXT))) == [1]
+
+
+def test_takes_that_come_at_once_are_heard_one_after_another(
+    tmp_path: Path, server: Stubborn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Pocketsphinx has one decoder for all threads, and it fails when two speak to it."""
+    hearing: list[int] = []
+    together: list[int] = []
+
+    def hear(*asked: Any) -> list[Word]:
+        hearing.append(1)
+        time.sleep(0.02)
+        together.append(len(hearing))
+        hearing.pop()
+        return [Word("word", 0.0, 0.1, 1.0)]
+
+    monkeypatch.setattr(module, "recognise_at", hear)
+    chosen = stage(tmp_path, verify="ears", worst=100.0)
+    done = chosen(batch(*(f"This is line number {n}." for n in range(8))))
+    assert done["status"] == ["spoken"] * 8
+    assert together == [1] * 8
+
+
+# The transport
+
+
+def test_one_line_that_several_utterances_share_is_bought_once(tmp_path: Path, server: Stubborn) -> None:
+    server.latency = 0.05
+    done = stage(tmp_path)(batch(*[TEXT] * 8))
+    assert (done["status"], server.purchases) == (["spoken"] * 8, Counter({SENT: 1}))
+    assert purse(None).saved == pytest.approx(7 * purse(None).spent)
+
+
+def test_no_more_requests_at_a_time_than_asked_for(tmp_path: Path, server: Stubborn) -> None:
+    server.latency = 0.03
+    stage(tmp_path, concurrency=3)(batch(*(f"This is line number {n}." for n in range(12))))
+    assert server.busiest == 3
+
+
+def test_what_stops_the_run_leaves_what_was_bought_in_the_cache(tmp_path: Path, server: Stubborn) -> None:
+    lines = batch(*(f"This is line number {n}." for n in range(10)))
+    server.plan = [""] * 3 + ["403"] * 20
+    with pytest.raises(DailytalkError, match="403"):
+        stage(tmp_path, concurrency=1)(lines)
+    assert len(list((tmp_path / "cache").rglob("*.flac"))) == 3
+    server.plan = []
+    assert stage(tmp_path)(lines)["status"] == ["spoken"] * 10
+    assert set(server.purchases.values()) == {1}
+
+
+def test_lifted_stage_says_the_utterances_of_all_conversations(tmp_path: Path, server: Stubborn) -> None:
+    lines = batch("This is the first line.", "This is the second line.", "And this the third one.")
+    folded = {name: [values[:2], [], values[2:]] for name, values in lines.items() if name != "sample_rate"}
+    done = PerUtterance(stage(tmp_path))(folded | {"sample_rate": [16000] * 3})
+    assert done["status"] == [["spoken"] * 2, [], ["spoken"]]
+
+
+# Settings
+
+
+def test_settings_that_decide_the_sound_are_in_the_digest_and_the_others_are_not(
+    tmp_path: Path, server: Stubborn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    same = Speak().digest
+    assert Speak(cache="elsewhere", concurrency=2, max_cost=1.0, device="cpu").digest == same
+    for setting in (
+        {"voice": "other"}, {"model": "s2-pro"}, {"temperature": 0.6}, {"tries": 2}, {"candidates": 2},
+        {"on_failure": "keep-original"}, {"no_text": "keep-original"}, {"tag_map": (("calm", "sad"),)},
+    ):  # fmt: skip
+        assert Speak(**setting).digest != same, setting  # type: ignore[arg-type]
+
+
+def test_voice_and_server_that_the_environment_names_are_in_the_digest(
+    server: Stubborn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    digests = {Speak().digest}
+    for name, value in (("FISH_AUDIO_REFERENCE_ID", "a-voice"), ("FISH_AUDIO_BASE_URL", PUBLIC_URL)):
+        monkeypatch.setenv(name, value)
+        load_synthesiser.cache_clear()
+        digests.add(Speak().digest)
+    assert len(digests) == 3
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"revoice": "middle"}, {"no_text": "say"}, {"on_failure": "silence"}, {"tries": 0}, {"variants": 0}]
+)
+def test_settings_that_can_not_be_are_refused(wrong: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match=next(iter(wrong))):
+        Speak(**wrong)
+
+
+@pytest.mark.parametrize("engine", ["espeak", "flite", "openai"])
+def test_engine_that_clones_no_voice_says_so_before_anything_else(engine: str) -> None:
+    with pytest.raises(DailytalkError, match=f"{engine} can't speak in the voice of a sample"):
+        Speak(engine=engine, voice="clone").preflight()
