@@ -45,8 +45,15 @@ def outcome(console: Console, result: SpokenOutcome, out: Path) -> None:
     counts = record["counts"]
     console.print(
         f"{counts.get('conversations', 0)} conversations, {counts.get('spoken', 0)} utterances said anew, "
-        f"{counts.get('kept', 0)} kept as they were, {counts.get('words', 0)} words aligned"
+        f"{counts.get('kept', 0)} kept as they were, {counts.get('words', 0)} words aligned",
+        soft_wrap=True,
     )
+    for status, meaning in (
+        ("dropped", "left out for want of text"),
+        ("kept_original", "with their original voice"),
+    ):
+        if counts.get(status):
+            console.print(f"  {counts[status]} {meaning}")
     _turn_taking(console, record)
     money = record["money"]
     console.print(f"spent {money['spent']:.4f} USD, saved by the cache {money['saved_by_cache']:.4f} USD")

@@ -151,12 +151,18 @@ def _drop_stale(folder: Path, wanted: set[Path]) -> None:
 
 
 def _set_aside(row: Row) -> Iterator[Reject]:
-    """Utterances whose new voice is missing, in a conversation that was finished nevertheless."""
+    """Utterances that could not be said, in a conversation that was finished nevertheless.
+
+    One that had no text to say is none of them: it has its row and its reason, and is counted.
+    """
     for utterance in row["utterances"]:
-        if utterance["reason"] and utterance["status"] in ("dropped", "kept-original"):
-            kept = utterance["status"] == "kept-original"
-            remedy = "the original voice is kept there" if kept else "room tone is laid there"
-            yield Reject(utterance["utterance_id"], "Speak", utterance["reason"], remedy)
+        if utterance["status"] == "kept-original" and utterance["text"].strip():
+            yield Reject(
+                utterance["utterance_id"],
+                "Speak",
+                utterance["reason"],
+                "the original voice is kept there, flagged",
+            )
 
 
 def _costs(row: Row) -> dict[str, float]:

@@ -45,7 +45,7 @@ def check(path: Path) -> tuple[list[Finding], Facts]:
         return check_dataset(path)
     raise DailytalkError(
         f"{path} is neither a work folder, a dataset nor a training folder",
-        "name one that `dailytalk build`, `speak` or `export` has written",
+        "name one that `dailytalk build`, `speak` or `export --format moshi` has written",
     )
 
 

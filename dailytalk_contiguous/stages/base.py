@@ -255,6 +255,6 @@ def _imports(tree: ast.Module, package: str) -> Iterator[str]:
 
 @lru_cache(maxsize=None)
 def _is_module(name: str) -> bool:
-    """Whether a name in this package is a module. Looks for its file: asking the import system would run parents."""
+    """Whether a name in this package is a module. Looks for its file: the import system would run its parents."""
     path = Path(__file__).parents[1].joinpath(*name.split(".")[1:])
     return path.with_suffix(".py").is_file() or (path / "__init__.py").is_file()

@@ -79,17 +79,18 @@ class Reconstruct(Stage):
             raise ValueError(f"revoice must be left or right, not {self.revoice!r}")
 
     def __call__(self, batch: Batch) -> Batch:
-        rows = []
-        for index in range(len(batch["audio"])):
-            row = {name: batch[name][index] for name in self.needs}
-            try:
-                rows.append(self._rebuild(row))
-            except BadInput as error:
-                raise error.at(index) from None
+        given = [{name: batch[name][index] for name in self.needs} for index in range(len(batch["audio"]))]
+        # First of all rows: one that is held back must not cost the others their work.
+        for step in (_refuse_failed, self._rebuild):
+            rows = []
+            for index, row in enumerate(given):
+                try:
+                    rows.append(step(row))
+                except BadInput as error:
+                    raise error.at(index) from None
         return {name: [row[name] for row in rows] for name in self.adds}
 
     def _rebuild(self, row: dict[str, Any]) -> dict[str, Any]:
-        _refuse_failed(row)
         rate = self.sample_rate or row["sample_rate"]
         source = read_at(row["audio"], rate, row["offset"], row["duration"])
         total = len(source) / rate
@@ -201,7 +202,8 @@ class Reconstruct(Stage):
         return lay(pieces, tone, rate)
 
 
-def _refuse_failed(row: dict[str, Any]) -> None:
+def _refuse_failed(row: dict[str, Any]) -> dict[str, Any]:
+    """The row, unless something in it could not be said: then it is held back, for the next run to try again."""
     failed = [
         f"{identity} ({reason})"
         for identity, status, reason in zip(row["utterance_id"], row["status"], row["reason"], strict=True)
@@ -213,6 +215,7 @@ def _refuse_failed(row: dict[str, Any]) -> None:
             "run the same command again (what was said is kept), or pass --on-failure keep-original",
             retry=True,
         )
+    return row
 
 
 def _busy(row: dict[str, Any], parts: list[Part], name: str) -> list[tuple[float, float]]:
