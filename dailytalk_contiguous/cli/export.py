@@ -28,8 +28,10 @@ def export(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder of dailytalk speak or build.")],
     out: Annotated[Path, typer.Option(help="The training folder to write.")],
     format: Annotated[str, typer.Option(help=f"What for: {', '.join(FORMATS)}.")] = "moshi",
-    eval_share: Annotated[float, typer.Option(min=0, max=0.5, help="Share of the time to evaluate on.")] = 0.1,
-    seed: Annotated[int, typer.Option(help="Which conversations those are.")] = 0,
+    eval_share: Annotated[
+        float, typer.Option(min=0.01, max=0.5, help="Share of the time to evaluate on (moshi).")
+    ] = 0.1,
+    seed: Annotated[int, typer.Option(help="Which conversations those are (moshi).")] = 0,
     both_speakers: Annotated[
         bool, typer.Option("--both-speakers", help="The other speaker's words too, as SPEAKER_OTHER.")
     ] = False,

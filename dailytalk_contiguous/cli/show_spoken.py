@@ -16,7 +16,7 @@ def dry_run(console: Console, script: Script, found: Estimate, settings: SpeakSe
     """What saying a script would take."""
     console.print(
         f"{len(script.rows)} conversations, {found.utterances} utterances to say by {settings.engine} "
-        f"({found.hours * 60:.1f} min in the recordings), {found.cached} of them in the cache"
+        f"({found.hours * 60:.1f} min in the recordings), {found.cached} of them in the cache or said before"
     )
     console.print(f"{found.text_bytes} bytes of text; about {found.price:.4f} USD to spend")
     if found.without_text:

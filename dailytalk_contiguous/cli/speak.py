@@ -6,6 +6,7 @@ import io
 import json
 import shlex
 import sys
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any, get_type_hints
@@ -27,10 +28,19 @@ from dailytalk_contiguous.models.engines import ENGINES
 from dailytalk_contiguous.pipeline import PROFILES, SpeakSettings, saying
 from dailytalk_contiguous.stages.speak import NO_TEXT, ON_FAILURE
 
+#: Options of `speak` that are settings by the same name.
+_AS_THEY_ARE = (
+    *("profile", "tts_model", "voice", "temperature", "top_p", "variants", "candidates", "tries", "verify"),
+    *("asr_model", "concurrency", "max_cost"),
+)
+
 
 def speak(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="Work folder of dailytalk tag.")],
     out: Annotated[Path | None, typer.Option(help="Where results go; by default, the same folder.")] = None,
+    recordings: Annotated[
+        Path | None, typer.Option(help="Where recordings lie that were moved, or that only the transcript names.")
+    ] = None,
     profile: Annotated[str, typer.Option(help=f"Set of models: {', '.join(PROFILES)}.")] = "standard",
     tts: Annotated[
         str, typer.Option(help=f"Synthesiser: {', '.join(ENGINES)}.", show_default="the profile's")
@@ -74,36 +84,9 @@ def speak(
 
     Works from DIR/transcript.jsonl as you may have edited it. Tokens come from the environment (.env.example).
     """
-    settings = SpeakSettings(
-        profile=profile,
-        tts=one_of("--tts", tts, ("", *ENGINES)),
-        tts_model=tts_model,
-        voice=voice,
-        revoice=one_of("--revoice", revoice, CHANNELS),
-        timeline=one_of("--timeline", timeline, MODES),
-        sample_rate=_rate(sample_rate),
-        temperature=temperature,
-        top_p=top_p,
-        tag_map=tuple(_pair(text) for text in map_tag or ()),
-        variants=variants,
-        candidates=candidates,
-        tries=tries,
-        verify=verify,
-        asr_model=asr_model,
-        no_text=one_of("--no-text", no_text, NO_TEXT),
-        on_failure=one_of("--on-failure", on_failure, ON_FAILURE),
-        cache=str(cache) if cache else "",
-        concurrency=concurrency,
-        max_cost=max_cost,
-        device=one_of("--device", device, ("auto", "cpu", "cuda")),
-    )
-    if candidates > 1 and saying(settings).synthesiser().deterministic:
-        raise DailytalkError(
-            f"{settings.engine} says a line always in the same way: there are no candidates",
-            "leave --candidates out",
-        )
+    settings = _settings(locals())
     console = Console(stderr=as_json, highlight=False)
-    script = read_script(folder)
+    script = read_script(folder, recordings=recordings)
     if dry_run:
         found = estimate(script, settings)
         if as_json:
@@ -127,6 +110,14 @@ def build(**options: Any) -> None:
         raise DailytalkError(
             "dailytalk build can't speak while other hosts tag", "run dailytalk tag --shard, then dailytalk speak"
         )
+    settings = _settings(options)  # before hours of tagging, not after them
+    if options["channel"] not in ("both", settings.revoice):
+        raise DailytalkError(
+            f"--channel {options['channel']} leaves out the {settings.revoice} speaker, who is to be said anew",
+            "pass --channel both, or another --revoice",
+        )
+    if not options["dry_run"]:
+        saying(settings).preflight()
     told = io.StringIO()
     quiet = contextlib.redirect_stdout(told) if options["as_json"] else contextlib.nullcontext()
     code = 0
@@ -159,6 +150,28 @@ def _with_options_of_both() -> None:
 
 
 _with_options_of_both()
+
+
+def _settings(given: Mapping[str, Any]) -> SpeakSettings:
+    """What the options of `speak` ask for. Raises DailytalkError for values that no option has."""
+    settings = SpeakSettings(
+        tts=one_of("--tts", given["tts"], ("", *ENGINES)),
+        revoice=one_of("--revoice", given["revoice"], CHANNELS),
+        timeline=one_of("--timeline", given["timeline"], MODES),
+        sample_rate=_rate(given["sample_rate"]),
+        tag_map=tuple(_pair(text) for text in given["map_tag"] or ()),
+        no_text=one_of("--no-text", given["no_text"], NO_TEXT),
+        on_failure=one_of("--on-failure", given["on_failure"], ON_FAILURE),
+        cache=str(given["cache"]) if given["cache"] else "",
+        device=one_of("--device", given["device"], ("auto", "cpu", "cuda")),
+        **{name: given[name] for name in _AS_THEY_ARE},
+    )
+    if settings.candidates > 1 and saying(settings).synthesiser().deterministic:
+        raise DailytalkError(
+            f"{settings.engine} says a line always in the same way: there are no candidates",
+            "leave --candidates out",
+        )
+    return settings
 
 
 def _rate(text: str) -> int:

@@ -1,6 +1,7 @@
 """Writing files so that a reader, or the next run after a power cut, sees the old one or the new one, whole."""
 
 import os
+import uuid
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import BinaryIO
@@ -13,7 +14,7 @@ def write_atomically(path: Path, write: Callable[[BinaryIO], None]) -> None:
     removed if writing fails. Raises OSError as the disk does (full, read-only).
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:12]}.tmp")
     try:
         with temporary.open("wb") as file:
             write(file)

@@ -182,6 +182,7 @@ def speak(
     folder.mkdir(parents=True, exist_ok=True)
     stages = speaking(settings, _provenance(settings))
     purse.cache_clear()
+    money = purse(settings.max_cost)  # opened here: threads that all come first would open one each
     plan = local.plan(folder, script.groups, stages)
     planned(plan, len(stages))
     if plan.tasks:
@@ -190,7 +191,6 @@ def speak(
     paid = not saying(settings).synthesiser().deterministic
     made = list(local.run(plan, stages, 1, BATCH_SECONDS if paid else 0.0, progress))
     drop_stale(folder, plan.paths)
-    money = purse(settings.max_cost)
     record = write_spoken(
         out,
         plan.paths,
@@ -234,14 +234,16 @@ def _revoiced(row: Row, settings: SpeakSettings) -> list[int]:
 
 
 def _refuse_to_lose(folder: Path, script: Script, prune: bool) -> None:
-    here = {row["conversation_id"] for row in script.rows} | {reject.id for reject in script.rejects}
+    # Not those that could not be read this time: a disk that is not mounted must not cost finished work.
+    here = {row["conversation_id"] for row in script.rows}
     known = index(folder).items() if folder.exists() else ()
     gone = sorted({name for name, (_, entry) in known if not entry.reject} - here)
     if gone and not prune:
         shown = ", ".join(map(repr, gone[:3])) + (", …" if len(gone) > 3 else "")
         raise DailytalkError(
-            f"{folder.parent} holds {len(gone)} finished conversations that are not in the transcript ({shown})",
-            "choose another --out, or pass --prune to drop them",
+            f"{folder.parent} holds {len(gone)} finished conversations that the transcript or its "
+            f"recordings do not give any more ({shown})",
+            "put the recordings back, choose another --out, or pass --prune to drop them",
         )
 
 

@@ -106,11 +106,13 @@ class Fish:
         self.voice = voice or os.environ.get("FISH_AUDIO_REFERENCE_ID", "")
         self.concurrency = concurrency
         self.style, price = MODELS[model]
-        self._usd_per_byte = (price if usd_per_million_bytes is None else usd_per_million_bytes) / 1e6
         self._token = Token.from_environment(*TOKENS)
         base_url = base_url or os.environ.get("FISH_AUDIO_BASE_URL") or PUBLIC_URL
         self._client = client or Client("Fish Audio", base_url, self._token, most_at_once=concurrency)
         self._is_public = self._client.base_url == PUBLIC_URL
+        told = os.environ.get("FISH_AUDIO_USD_PER_MILLION_BYTES")
+        known = float(told) if told and usd_per_million_bytes is None else usd_per_million_bytes
+        self._usd_per_byte = (price if known is None else known) / 1e6
         self._sampling = {"temperature": temperature, "top_p": top_p, "sample_rate": sample_rate}
         self._timestamps = timestamps
 

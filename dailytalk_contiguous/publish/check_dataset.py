@@ -110,11 +110,17 @@ def _utterances(file: str, row: Mapping[str, Any]) -> Iterator[Finding]:
     if mute:
         yield error("empty-text", file, several(mute, "utterances were spoken without text", len(ids)), _AGAIN)
     wrong = [
-        one["utterance_id"] for one in utterances if one["channel"] not in CHANNELS or one["end"] <= one["start"]
+        one["utterance_id"]
+        for one in utterances
+        if one["channel"] not in CHANNELS or (one["status"] != "dropped" and not _has_length(one))
     ]
     if wrong:
         what = several(wrong, "utterances have no channel or no length", len(ids))
         yield error("bad-utterance", file, what, _AGAIN)
+
+
+def _has_length(one: Mapping[str, Any]) -> bool:
+    return one["start"] is not None and one["end"] is not None and one["end"] > one["start"]
 
 
 def _count(row: Mapping[str, Any], tally: _Tally) -> None:

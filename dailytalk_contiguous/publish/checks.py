@@ -55,7 +55,7 @@ def _work(folder: Path) -> tuple[list[Finding], Facts]:
     for name in (TRANSCRIPT, SHIFTED):
         if (folder / name).exists():
             findings += _transcript(folder / name)
-    for wav in sorted((folder / "audio").glob("*.wav")):
+    for wav in sorted((folder / "audio").rglob("*.wav")):
         findings += _recording(folder, wav)
     if (folder / "dataset").is_dir() and any((folder / "dataset").rglob("*.parquet")):
         inside, counted = check_dataset(folder)
@@ -78,7 +78,7 @@ def _recording(folder: Path, wav: Path) -> Iterator[Finding]:
 def _transcript(path: Path) -> Iterator[Finding]:
     """Findings on the lines of a transcript, with their numbers."""
     lines_of: dict[str, int] = {}
-    for number, line in enumerate(path.read_text(encoding="utf-8", errors="replace").splitlines(), 1):
+    for number, line in enumerate(path.read_text(encoding="utf-8", errors="replace").split("\n"), 1):
         if not line.strip():
             continue
         place = f"{path.name}:{number}"
@@ -93,14 +93,18 @@ def _transcript(path: Path) -> Iterator[Finding]:
             yield error("duplicate", place, what, "delete one of them, or give it another utterance_id")
         elif name is not None:
             lines_of[name] = number
-        if not str(told.get("text") or "").strip() and not told.get("text_reason") and told.get("kind") != "sound":
+        # Of what was not said anew, a text may be missing: nobody heard one, or its conversation says why.
+        silent = told.get("text_reason") or told.get("status", "spoken") != "spoken"
+        if not str(told.get("text") or "").strip() and not silent:
             yield error("empty-text", place, "its text is empty", "write what is said, or delete the line")
 
 
 def _problem(told: dict[str, Any]) -> str | None:
     """Why a line can't be used, or None."""
-    if told.get("channel") not in CHANNELS:
-        return f"its channel is {told.get('channel')!r}, not left or right"
+    if told.get("channel") not in (*CHANNELS, "mix"):
+        return f"its channel is {told.get('channel')!r}, not left, right or mix"
+    if told.get("status") == "dropped":
+        return None  # it was left out, and has no times
     match told.get("start"), told.get("end"):
         case ((int() | float() as start), (int() | float() as end)) if 0 <= start < end:
             return None

@@ -73,6 +73,7 @@ class Tally:
     reasons: Counter[str] = field(default_factory=Counter)
     word_sources: Counter[str] = field(default_factory=Counter)
     cost: float = 0.0
+    bought: set[str] = field(default_factory=set)
     n_retried: int = 0
     error_rates: Counter[int] = field(default_factory=Counter)
     backchannels: int = 0
@@ -121,7 +122,11 @@ class Tally:
 
     def _add_synthesis(self, one: Mapping[str, Any], made: Mapping[str, Any]) -> None:
         self.voices[" · ".join(made[name] for name in ("engine", "model", "voice") if made[name])] += 1
-        self.cost += made["cost"] if is_number(made["cost"]) else 0.0
+        if (
+            made["cache_key"] is None or made["cache_key"] not in self.bought
+        ):  # a line that is said twice was bought once
+            self.bought.add(made["cache_key"])
+            self.cost += made["cost"] if is_number(made["cost"]) else 0.0
         self.n_retried += (made["tries"] or 1) > 1
         if is_number(made["word_error_rate"]):
             self.error_rates[round(100 * made["word_error_rate"])] += 1

@@ -196,16 +196,16 @@ def _words(alignments: Any, main: str, seconds: float) -> Iterator[Word]:
 
 
 def _utterances(utterances: Any, main: str) -> Iterator[Utterance]:
-    for one in sorted(utterances, key=lambda given: (given["start"], given["end"])):
-        if one["status"] not in _UNHEARD:
-            yield Utterance(
-                one["start"],
-                one["end"],
-                one["channel"] == main,
-                one["text"] or "",
-                one["tag"] or "",
-                one["event"] or "",
-            )
+    heard = [one for one in utterances if one["status"] not in _UNHEARD]  # the others have no times
+    for one in sorted(heard, key=lambda given: (given["start"], given["end"])):
+        yield Utterance(
+            one["start"],
+            one["end"],
+            one["channel"] == main,
+            one["text"] or "",
+            one["tag"] or "",
+            one["event"] or "",
+        )
 
 
 def _named(speaker: str | None) -> str | None:

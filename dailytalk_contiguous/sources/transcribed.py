@@ -101,6 +101,9 @@ def _grouped(transcript: Path, known: Mapping[str, Row], rejects: list[Reject]) 
             try:
                 # Some editors put a byte order mark before the first line.
                 line = _Line(checked(json.loads(encoded.decode("utf-8-sig"))))
+                named = line.get("conversation_id") or _part_of(line, parts.get(line["audio_file"], []))
+                _refuse_outside(named)
+                _refuse_outside(line["audio_file"])
             except ValueError as error:
                 reason = f"line {number} of {transcript.name}: {error}"
                 rejects.append(
@@ -108,7 +111,6 @@ def _grouped(transcript: Path, known: Mapping[str, Row], rejects: list[Reject]) 
                 )
                 continue
             line.number = number
-            named = line.get("conversation_id") or _part_of(line, parts.get(line["audio_file"], []))
             groups.setdefault(named, []).append(line)
     return groups
 
@@ -119,6 +121,12 @@ def _part_of(line: _Line, parts: Sequence[tuple[str, Row]]) -> str:
         if row["offset"] <= line["start"] < row["offset"] + row["duration"]:
             return name
     return _stem(line["audio_file"])
+
+
+def _refuse_outside(name: str) -> None:
+    """Raise ValueError for a name that would lead out of a folder: results are written under it."""
+    if name.startswith(("/", "\\")) or ".." in name.replace("\\", "/").split("/") or "\0" in name:
+        raise ValueError(f"{name!r} leads out of the folder")
 
 
 def _stem(audio_file: str) -> str:
@@ -152,7 +160,7 @@ def _from_recording(line: Mapping[str, Any], recordings: Path | None) -> Row:
     if not path.is_file():
         raise BadInput(
             f"its recording {line['audio_file']!r} is not in {str(recordings or Path())!r}",
-            "name the folder of recordings",
+            "name the folder of recordings with --recordings",
         )
     audio = {"bytes": None, "path": to_uri(path.absolute())}
     info = probe(audio)
@@ -187,6 +195,8 @@ def _row(name: str, lines: Sequence[_Line], base: Row, rejects: list[Reject]) ->
     utterances.sort(key=lambda one: (one["start"], one["source_channel"]))
     row = {column: base[column] for column in BASE if column not in _OF_UTTERANCES}
     row |= {"conversation_id": name, "main_language": _language(lines)}
+    for utterance in utterances:  # an added line need not name what all others do
+        utterance["language"] = utterance["language"] or row["main_language"]
     for column in (*LINE, *_MORE):
         row[column] = [utterance[column] for utterance in utterances]
     path = from_uri(base["audio"]["path"])
@@ -263,7 +273,7 @@ def _utterance(identity: str, place: int, line: _Line, base: Row, runs: Mapping[
             for word in line.get("words") or []
         ],
         "recogniser": (line.get("models") or {}).get("recogniser") or "",
-        "language": line.get("language") or "und",
+        "language": line.get("language"),
     }
 
 
@@ -276,7 +286,7 @@ def _silent_side(name: str, base: Row, channel: str) -> list[dict[str, Any]]:
         empty
         | {column: found[column][place] for column in ("utterance_id", "speaker", "start", "end", "kind", "run")}
         | {"source_channel": channel, "text_raw": "", "text": "", "tagged_text": None, "tag": "", "rule": ""}
-        | {"words": [], "recogniser": "", "language": "und"}
+        | {"words": [], "recogniser": "", "language": None}
         for place in range(len(found["utterance_id"]))
     ]
 

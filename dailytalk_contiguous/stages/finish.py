@@ -69,7 +69,15 @@ class Finish(Stage):
             "language": row["main_language"],
             "utterances": utterances,
             "alignments": row["alignments"],
-            "speakers": {sides[channel]: f"{row['recording_id']}/{channel}" for channel in CHANNELS},
+            "speakers": {sides[channel]: _person(row, channel) for channel in CHANNELS},
             "timeline": row["timeline"],
             "provenance": self.provenance,
         }
+
+
+def _person(row: dict[str, Any], channel: str) -> str | None:
+    """Who speaks on a channel of the recording, if somebody said so: the name that `tag` gives is only a place."""
+    named = zip(row["source_channel"], row["speaker"], strict=True)
+    people = {speaker for side, speaker in named if side == channel and speaker}
+    people.discard(f"{row['recording_id']}/{channel}")
+    return min(people) if len(people) == 1 else None

@@ -174,10 +174,7 @@ class Speak(Stage):
         return zlib.crc32(utterance_id.encode("utf-8")) % self.variants
 
     def _say(self, synthesiser: Synthesiser, utterance: dict[str, Any]) -> dict[str, Any]:
-        try:
-            takes, tried, cost = self._takes(synthesiser, utterance)
-        except SynthesisFailed as error:
-            return self._failed(error.reason)
+        takes, tried, cost = self._takes(synthesiser, utterance)
         if isinstance(takes, str):
             return self._failed(takes)
         best = min(takes, key=lambda take: (take.word_error_rate or 0.0, take.number))
@@ -213,9 +210,13 @@ class Speak(Stage):
         fresh = 1 if synthesiser.deterministic else self.tries
         while len(good) < (1 if synthesiser.deterministic else self.candidates) and refused < fresh:
             line = self.line(utterance["text"], utterance["tag"], utterance["language"], number)
-            key, (spoken, _, verdict) = obtain(
-                synthesiser, line, utterance["samples"], self._cache(), purse(self.max_cost)
-            )
+            try:
+                key, (spoken, _, verdict) = obtain(
+                    synthesiser, line, utterance["samples"], self._cache(), purse(self.max_cost)
+                )
+            except SynthesisFailed as error:
+                reason, refused, number = error.reason, refused + 1, number + self.variants
+                continue
             cost += spoken.cost
             seconds = utterance["end"] - utterance["start"]
             judged = judge(spoken.samples, spoken.sample_rate, line.text, seconds, self.gate)

@@ -161,7 +161,7 @@ def test_an_added_line_needs_few_fields_and_gets_an_id_and_a_run_of_its_own(
     runs = [rows[0]["run"][ids.index(one)] for one in ids]
     for one in added:
         assert runs.count(rows[0]["run"][ids.index(one)]) == 1
-    assert rows[0]["language"][ids.index(added[0])] == "und"
+    assert rows[0]["language"][ids.index(added[0])] == "en"  # as all other lines say
     Dataset.from_list(rows, features=TRANSCRIBED)
 
 
@@ -380,3 +380,13 @@ def test_the_language_of_a_conversation_is_that_of_most_lines(
     rows, _ = read(work, edited, tmp_path)
     assert rows[0]["main_language"] == "fr"
     assert rows[0]["language"][0] == "de"
+
+
+@pytest.mark.parametrize("name", ["../../escaped", "/etc/escaped", "a/../../b"])
+def test_a_line_whose_conversation_leads_out_of_the_folder_is_refused(
+    name: str, work: Path, lines: list[Line], tmp_path: Path
+) -> None:
+    own = [line for line in lines if line["conversation_id"] == "short"]
+    rows, rejects = read(work, [own[0] | {"conversation_id": name}, *own[1:]], tmp_path)
+    assert [row["conversation_id"] for row in rows] == ["short"]
+    assert "leads out of the folder" in rejects[0].reason

@@ -79,14 +79,20 @@ def test_times_are_new_and_those_of_the_source_go_along() -> None:
     assert (dropped["source_start"], dropped["status"]) == (2.5, "dropped")
 
 
+def test_a_speaker_whom_somebody_named_is_known_by_his_name() -> None:
+    _, batch = finished()
+    batch["speaker"] = [["anna" if side == "left" else "ben" for side in batch["source_channel"][0]]]
+    for revoice, speakers in (("left", ("anna", "ben")), ("right", ("ben", "anna"))):
+        row = {name: values[0] for name, values in Finish(revoice=revoice)(batch).items()}
+        assert (row["speakers"]["left"], row["speakers"]["right"]) == speakers
+
+
 def test_the_revoiced_speaker_is_left_whatever_side_he_was_on() -> None:
     row, _ = finished()
     assert [one["channel"] for one in row["utterances"]] == ["left", "left", "right"]
-    assert row["speakers"] == {"left": "call/left", "right": "call/right"}
     row, _ = finished("right", (SAID[0], SAID[2]))
     assert [one["channel"] for one in row["utterances"]] == ["right", "left"]
     assert [one["source_channel"] for one in row["utterances"]] == ["left", "right"]
-    assert row["speakers"] == {"left": "call/right", "right": "call/left"}
     assert {one["word"]: one["speaker"] for one in row["alignments"]} == {
         "Hello": "right",
         "there": "right",
