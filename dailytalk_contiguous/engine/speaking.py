@@ -6,8 +6,8 @@ made of it; a conversation of which something could not be said is held back and
 
 import json
 import time
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ from dailytalk_contiguous.core.errors import BadInput, DailytalkError, Reject
 from dailytalk_contiguous.core.tag_lists import check_tags
 from dailytalk_contiguous.engine import local
 from dailytalk_contiguous.engine.build import Progress
-from dailytalk_contiguous.engine.outputs import TRANSCRIPT
+from dailytalk_contiguous.engine.outputs import TRANSCRIPT, read_run
 from dailytalk_contiguous.engine.shards import Row, drop_stale, group, index
 from dailytalk_contiguous.engine.spoken_outputs import write_spoken
 from dailytalk_contiguous.models.engines import CLONE, ENGINES, load_synthesiser, purse
@@ -38,12 +38,23 @@ BATCH_SECONDS = 1800.0
 TAG_LISTS = {"s1": "fish-s1", "s2-pro": "fish-s2", "s2.1-pro": "fish-s2", "s2.1-pro-free": "fish-s2"}
 
 
+#: Settings that decide what a finished conversation sounds like, and that its provenance tells.
+_TOLD = (
+    *("timeline", "revoice", "sample_rate", "temperature", "top_p", "tag_map", "variants", "candidates"),
+    *("verify", "no_text", "on_failure"),
+)
+
+
 @dataclass(frozen=True)
 class Script:
-    """What is to be said: groups of conversations that become shards, and what could not be used."""
+    """What is to be said: groups of conversations that become shards, and what could not be used.
+
+    `models` are those that made the transcript, by role, as run.json has them: their licences bind the result.
+    """
 
     groups: list[list[Row]]
     rejects: list[Reject]
+    models: dict[str, Any] = field(default_factory=dict)
 
     @property
     def rows(self) -> list[Row]:
@@ -90,7 +101,8 @@ def read_script(
     rows = list(transcribed(transcript or folder / TRANSCRIPT, folder / "tagged", recordings, rejects))
     if not rows and not rejects:
         raise DailytalkError(f"{transcript or folder / TRANSCRIPT} is empty", "run dailytalk tag first")
-    return Script(list(group(rows, shard_seconds)), rejects)
+    models = (read_run(folder) or {}).get("models", {}) if transcript is None else {}
+    return Script(list(group(rows, shard_seconds)), rejects, models)
 
 
 def estimate(script: Script, settings: SpeakSettings) -> Estimate:
@@ -180,7 +192,7 @@ def speak(
     folder = out / DATASET
     _refuse_to_lose(folder, script, prune)
     folder.mkdir(parents=True, exist_ok=True)
-    stages = speaking(settings, _provenance(settings))
+    stages = speaking(settings, _provenance(settings, script.models))
     purse.cache_clear()
     money = purse(settings.max_cost)  # opened here: threads that all come first would open one each
     plan = local.plan(folder, script.groups, stages)
@@ -247,15 +259,16 @@ def _refuse_to_lose(folder: Path, script: Script, prune: bool) -> None:
         )
 
 
-def _provenance(settings: SpeakSettings) -> str:
+def _provenance(settings: SpeakSettings, tagged: Mapping[str, Any]) -> str:
     """How the conversations were made, as JSON: what decides the result, and whose models it took."""
     models = {role: name for stage in speaking(settings) for role, name in stage.models().items()}
     told = {
         "tool": f"dailytalk-contiguous {version('dailytalk-contiguous')}",
-        "models": {role: {"name": name, **licence_of(name)._asdict()} for role, name in models.items()},
-        "timeline": settings.timeline,
-        "revoice": settings.revoice,
+        "models": {
+            **tagged,
+            **{role: {"name": name, **licence_of(name)._asdict()} for role, name in models.items()},
+        },
         "voice": saying(settings).synthesiser().voice,
-        "sampling": {"temperature": settings.temperature, "top_p": settings.top_p},
+        "settings": {name: getattr(settings, name) for name in _TOLD},
     }
     return json.dumps(told, sort_keys=True, ensure_ascii=False)

@@ -106,7 +106,9 @@ def _conversations(recording: Recording, base: dict[str, Any], config: FolderCon
     found = _transcripts(recording, config.transcripts) if config.given else []
     given = read_transcripts(found, recording.audio_file) if found else []
     identity = f"{recording.audio_file}\0{status.st_size}\0{status.st_mtime_ns}"
-    edges = cuts(base["audio"], info.seconds, config.max_conversation, identity)
+    # Its whole path: two corpora may have files of one name, size and time.
+    whole = f"{base['audio']['path']}\0{identity}"
+    edges = cuts(base["audio"], info.seconds, config.max_conversation, whole)
     for number, (start, end) in enumerate(pairwise(edges)):
         own = cues_within(given, start, end - start, last=end == edges[-1]) if given else []
         told = json.dumps([identity, start, end, own], sort_keys=True)
