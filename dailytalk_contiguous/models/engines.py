@@ -109,8 +109,13 @@ def obtain(
         with cache.buying(key):
             entry = cache.get(key)  # another process may have bought it while this one waited
             if entry is None:
-                with money.paying(synthesiser.price([line])) as pay:
-                    spoken = synthesiser.speak(line, samples)
+                price = synthesiser.price([line])
+                with money.paying(price) as pay:
+                    try:
+                        spoken = synthesiser.speak(line, samples)
+                    except SynthesisFailed as error:
+                        pay(error.paid * price)  # what broke off is charged all the same
+                        raise
                     pay(spoken.cost)
                 if not len(spoken.samples):
                     raise SynthesisFailed("nothing was said", "run the same command again")

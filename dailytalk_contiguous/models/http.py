@@ -173,7 +173,7 @@ class Client:
         if trouble.everywhere:
             raise DailytalkError(f"{self.service} {trouble.reason}", trouble.remedy)
         raise SynthesisFailed(
-            f"{self.service} {trouble.reason}, at the last of {self._tries} tries", trouble.remedy
+            f"{self.service} {trouble.reason}, at the last of {self._tries} tries", trouble.remedy, paid
         )
 
     def _back_off(self, trouble: _Trouble, attempt: int) -> None:

@@ -11,7 +11,14 @@ from dailytalk_contiguous.core.packing import Word
 
 
 class SynthesisFailed(DailytalkError):
-    """One utterance could not be said after all tries of its transport. Another take, or another run, may do."""
+    """One utterance could not be said after all tries of its transport. Another take, or another run, may do.
+
+    `paid`: answers that broke off after they had begun, and that the service will charge for.
+    """
+
+    def __init__(self, reason: str, remedy: str, paid: int = 0) -> None:
+        super().__init__(reason, remedy)
+        self.paid = paid
 
 
 class Line(NamedTuple):

@@ -133,3 +133,27 @@ def test_unknown_engine_is_answered_with_those_there_are() -> None:
         load_synthesiser("festival", "", "", 0.7, 0.7, 24000, 5)
     with pytest.raises(DailytalkError, match="'festival'"):
         load_synthesiser("festival", "", "clone", 0.7, 0.7, 24000, 5)
+
+
+def test_answers_that_broke_off_are_paid_for(tmp_path: Path) -> None:
+    class Broken:
+        engine = model = voice = "broken"
+        concurrency = 1
+        deterministic = False
+
+        def settings(self) -> dict[str, object]:
+            return {}
+
+        def price(self, lines: Sequence[Line]) -> float:
+            return 0.25 * len(lines)
+
+        def preflight(self) -> None:
+            pass
+
+        def speak(self, line: Line, samples: Sequence[VoiceSample] = ()) -> Spoken:
+            raise SynthesisFailed("it broke off", "try again", paid=3)
+
+    money = Purse(None)
+    with pytest.raises(SynthesisFailed):
+        obtain(Broken(), Line("Hello.", "", "en", 0), (), SpeechCache(tmp_path), money)
+    assert money.spent == pytest.approx(0.75)
