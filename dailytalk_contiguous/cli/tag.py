@@ -12,6 +12,7 @@ import typer
 from rich.console import Console
 
 from dailytalk_contiguous.cli import show
+from dailytalk_contiguous.cli.options import one_of
 from dailytalk_contiguous.cli.progress import bar
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.tags import PRESETS as RULES
@@ -75,11 +76,11 @@ def tag(
 
     Finished work is never done again: run the same command after a stop, a crash, or a change of settings.
     """
-    _one_of("--channel", channel, CHANNEL_CHOICES)
-    _one_of("--asr-windows", asr_windows, WINDOWS)
-    _one_of("--buckets", buckets, PRESETS)
-    _one_of("--rules", rules, RULES)
-    _one_of("--device", device, ("auto", "cpu", "cuda"))
+    one_of("--channel", channel, CHANNEL_CHOICES)
+    one_of("--asr-windows", asr_windows, WINDOWS)
+    one_of("--buckets", buckets, PRESETS)
+    one_of("--rules", rules, RULES)
+    one_of("--device", device, ("auto", "cpu", "cuda"))
     settings = TagSettings(
         profile=profile,
         channel=channel,
@@ -136,11 +137,6 @@ def _shard(text: str) -> tuple[int, int]:
     if not 1 <= number <= count:
         raise DailytalkError(f"--shard can't be {text!r}", "give i/N with i from 1 to N, such as 1/8")
     return number, count
-
-
-def _one_of(option: str, value: str, choices: Any) -> None:
-    if value not in choices:
-        raise DailytalkError(f"{option} can't be {value!r}", f"choose one of {', '.join(choices)}")
 
 
 def _exit_code(outcome: Outcome) -> int:

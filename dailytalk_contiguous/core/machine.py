@@ -1,6 +1,7 @@
-"""What this machine offers a process."""
+"""What this machine offers a process: cores, and a place for what need not be found twice."""
 
 import os
+from pathlib import Path
 
 
 def cores() -> int:
@@ -8,3 +9,10 @@ def cores() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
+
+
+def cache_folder() -> Path:
+    """Where this package keeps what it need not find twice: `DAILYTALK_CACHE`, or the user's cache folder."""
+    chosen = os.environ.get("DAILYTALK_CACHE")
+    base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    return Path(chosen) if chosen else base / "dailytalk_contiguous"

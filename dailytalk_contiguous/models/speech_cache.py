@@ -22,6 +22,7 @@ import soundfile
 from numpy.typing import NDArray
 
 from dailytalk_contiguous.core.errors import DailytalkError
+from dailytalk_contiguous.core.machine import cache_folder
 from dailytalk_contiguous.core.packing import Word
 from dailytalk_contiguous.models.synthesiser import Line, Spoken, Synthesiser, VoiceSample
 
@@ -42,9 +43,7 @@ class Entry(NamedTuple):
 
 def default_folder() -> Path:
     """`$DAILYTALK_CACHE/speech`, or `dailytalk_contiguous/speech` in the user's cache folder."""
-    chosen = os.environ.get("DAILYTALK_CACHE")
-    base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    return (Path(chosen) if chosen else base / "dailytalk_contiguous") / "speech"
+    return cache_folder() / "speech"
 
 
 def cache_key(synthesiser: Synthesiser, line: Line, samples: Sequence[VoiceSample] = ()) -> str:

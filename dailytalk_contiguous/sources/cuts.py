@@ -6,7 +6,6 @@ kept in the user's cache, because the plan of a large corpus is made anew at the
 
 import hashlib
 import json
-import os
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,7 @@ from numpy.typing import NDArray
 
 from dailytalk_contiguous.core.audio import ANALYSIS_RATE, read_analysis
 from dailytalk_contiguous.core.errors import DailytalkError
+from dailytalk_contiguous.core.machine import cache_folder
 from dailytalk_contiguous.core.spans import HYSTERESIS, balanced_range, frame_levels, pieces_of
 from dailytalk_contiguous.engine.files import write_text
 from dailytalk_contiguous.models.speech_activity import FRAME, FRAME_SECONDS, speech_probabilities
@@ -48,13 +48,6 @@ def cuts(audio: dict[str, Any], seconds: float, longest: float, identity: str) -
         known = _find(audio, seconds, longest)
         _write(path, known)
     return known
-
-
-def cache_folder() -> Path:
-    """Where this package keeps what it need not find twice: `DAILYTALK_CACHE`, or the user's cache folder."""
-    chosen = os.environ.get("DAILYTALK_CACHE")
-    base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    return Path(chosen) if chosen else base / "dailytalk_contiguous"
 
 
 def _read(path: Path) -> list[float] | None:

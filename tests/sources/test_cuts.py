@@ -6,7 +6,8 @@ from audio_files import example, reference, struct_of, tones, wav_bytes
 from recordings import save
 
 from dailytalk_contiguous.core.errors import DailytalkError
-from dailytalk_contiguous.sources.cuts import cache_folder, cuts
+from dailytalk_contiguous.core.machine import cache_folder
+from dailytalk_contiguous.sources.cuts import cuts
 
 
 @pytest.fixture(autouse=True)
