@@ -22,6 +22,7 @@ from dailytalk_contiguous.models import fish, pacing
 from dailytalk_contiguous.models.engines import load_synthesiser
 from dailytalk_contiguous.models.http import Client
 from dailytalk_contiguous.pipeline import SpeakSettings
+from dailytalk_contiguous.sources.recorded import identity_of
 from dailytalk_contiguous.sources.transcribed import BASE
 
 RATE = 16000
@@ -105,6 +106,7 @@ def _recorded(path: Path, lines: Sequence[dict[str, Any]], seconds: float) -> di
         "recording_id": path.stem,
         "audio": {"bytes": None, "path": to_uri(path.absolute())},
         "audio_file": path.name,
+        "audio_identity": identity_of(path),
         "offset": 0.0,
         "duration": len(times) / RATE,
         "sample_rate": RATE,

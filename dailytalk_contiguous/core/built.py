@@ -15,8 +15,8 @@ _BUCKETS = ("valence", "arousal", "dominance", "energy", "rate", "zcr", "pitch",
 #: be said anew (flagged), or left out for want of text.
 STATUSES = ("spoken", "kept", "kept-original", "dropped")
 
-#: How an utterance enters (see `core.turns`); `sound` is laughter, breath or cough of the kept speaker.
-EVENTS = ("turn", "overlap", "backchannel", "interruption", "sound")
+#: How an utterance enters (see `core.turns`).
+EVENTS = ("turn", "overlap", "backchannel", "interruption")
 
 #: What a synthesis cost and where it lies in the cache. Null for utterances that were not said anew.
 SYNTHESIS = {
@@ -59,6 +59,16 @@ UTTERANCE = {
 #: `recognised-synthesis` or `proportional`: how its times are known.
 ALIGNED_WORD = {"word": STRING, "start": SECONDS, "end": SECONDS, "speaker": STRING, "source": STRING}
 
+#: A laugh, breath or cough of the kept speaker (see `core.sounds`), who is on the right of the result: when it is
+#: heard there, and when it was in the source. No utterance: it takes no floor.
+SOUND = {
+    "channel": STRING,
+    "start": SECONDS,
+    "end": SECONDS,
+    "source_start": SECONDS,
+    "source_end": SECONDS,
+}
+
 #: Turn-taking before and after, in seconds and ratios; what each means stands in `core.turns`.
 TIMELINE = {
     "mode": STRING,
@@ -92,6 +102,7 @@ BUILT = Features(
         "language": STRING,
         "utterances": List(UTTERANCE),
         "alignments": List(ALIGNED_WORD),
+        "sounds": List(SOUND),
         "speakers": {"left": STRING, "right": STRING},
         "timeline": TIMELINE,
         "provenance": STRING,

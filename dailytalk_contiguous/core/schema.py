@@ -32,13 +32,15 @@ CUE = {"channel": STRING, "start": SECONDS, "end": SECONDS, "text": STRING, "wor
 SET_ASIDE = {"id": STRING, "stage": STRING, "reason": STRING, "remedy": STRING}
 
 #: What every source yields. `offset` and `duration` are the part of the recording that this conversation is.
-#: `problem` is null, or why this recording can't be used, and `remedy` what to do about it.
+#: `audio_identity` tells the file from another of its name (`sources.recorded` makes it; empty where there is a
+#: `problem`). `problem` is null, or why this recording can't be used, and `remedy` what to do about it.
 SOURCE = Features(
     {
         "conversation_id": STRING,
         "recording_id": STRING,
         "audio": AUDIO,
         "audio_file": STRING,
+        "audio_identity": STRING,
         "offset": SECONDS,
         "duration": SECONDS,
         "sample_rate": Value("int32"),

@@ -75,6 +75,7 @@ def _row(file: str, row: Row, tally: _Tally) -> Iterator[Finding]:
     else:
         yield from _audio(file, row, loudness)
     yield from _utterances(file, row)
+    yield from _sounds(file, row)
     words = [
         Said(word["word"] or "", word["start"], word["end"], word["speaker"], int(word["speaker"] == "right"))
         for word in row["alignments"] or ()
@@ -119,6 +120,21 @@ def _utterances(file: str, row: Mapping[str, Any]) -> Iterator[Finding]:
         yield error("bad-utterance", file, what, _AGAIN)
 
 
+def _sounds(file: str, row: Mapping[str, Any]) -> Iterator[Finding]:
+    sounds = row["sounds"] or []
+    wrong = [
+        f"{one['start']}..{one['end']} s"
+        for one in sounds
+        if one["channel"] not in CHANNELS
+        or not _has_length(one)
+        or one["start"] < 0
+        or one["end"] > row["duration"] + DURATION_TOLERANCE
+    ]
+    if wrong:
+        what = several(wrong, "sounds have no channel, no length or lie outside the audio", len(sounds))
+        yield error("bad-sound", file, what, _AGAIN)
+
+
 def _has_length(one: Mapping[str, Any]) -> bool:
     return one["start"] is not None and one["end"] is not None and one["end"] > one["start"]
 
@@ -128,7 +144,7 @@ def _count(row: Mapping[str, Any], tally: _Tally) -> None:
     timed = [
         Timed(one["channel"], one["start"], one["end"])
         for one in heard
-        if one["event"] != "sound" and one["channel"] in CHANNELS and one["end"] > one["start"]
+        if one["channel"] in CHANNELS and one["end"] > one["start"]
     ]
     tally.figures[row["conversation_id"]] = figures(timed, row["duration"], WINDOW_SECONDS)
     tally.seconds += row["duration"]

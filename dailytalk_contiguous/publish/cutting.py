@@ -1,7 +1,7 @@
 """Where a long conversation is cut for a trainer's window: in silence of both speakers, and evenly.
 
 The trainer itself cuts every file each `duration_sec`, in the middle of a word if need be. A cut of ours never
-parts a word or an utterance: where nobody is silent for the whole of a window, the piece stays longer.
+parts a word, an utterance or a laugh: where nobody is silent for the whole of a window, the piece stays longer.
 """
 
 from collections.abc import Iterable

@@ -225,6 +225,7 @@ def _pieces(one: Conversation, max_length: float) -> list[tuple[str, int, int]]:
     """File name, first and last sample of each piece of a conversation."""
     name = file_name(one.id)
     busy = [(said.start, said.end) for said in one.utterances] + [(word.start, word.end) for word in one.words]
+    busy += one.sounds
     edges = [round(edge * one.sample_rate) for edge in cut_points(busy, one.duration, max_length)]
     if len(edges) == 2:
         return [(name, edges[0], edges[1])]
@@ -249,9 +250,7 @@ def _about(one: Conversation) -> dict[str, Any]:
         "kept_speaker": one.kept_speaker,
         "voices": list(one.voices),
         "turns": [
-            [round(said.start, 3), round(said.end, 3), MAIN if said.main else OTHER]
-            for said in one.utterances
-            if said.event != "sound"
+            [round(said.start, 3), round(said.end, 3), MAIN if said.main else OTHER] for said in one.utterances
         ],
     }
 

@@ -145,6 +145,7 @@ def _drawing(
         own = [one for one in utterances if one["channel"] == channel]
         words = [one for one in row["alignments"] or () if one["speaker"] == channel and one["start"] < seconds]
         parts += _boxes(own, top, channel, seconds)
+        parts += _sounds([one for one in row["sounds"] or () if one["channel"] == channel], top, seconds)
         if len(samples):
             parts.append(_wave(samples[:, number], loudest, top, channel, seconds))
         parts += _words(words, top)
@@ -174,6 +175,18 @@ def _boxes(utterances: Sequence[Mapping[str, Any]], top: int, channel: str, seco
             f'<text x="{x:.1f}" y="{top + LINE * (line + 2) + 2}" class="tag {channel}">{escape(label)}</text>'
         )
     return parts
+
+
+def _sounds(sounds: Sequence[Mapping[str, Any]], top: int, seconds: float) -> list[str]:
+    """Where the kept speaker laughs, breathes or coughs: framed, since it is heard and is no utterance."""
+    return [
+        f'<rect x="{one["start"] * SCALE:.1f}" y="{top + WAVE_TOP}" '
+        f'width="{max(1.0, (min(one["end"], seconds) - one["start"]) * SCALE):.1f}" height="{WAVE}" rx="4" '
+        f'class="sound {one["channel"]}"><title>{one["start"]:.2f} to {one["end"]:.2f} s\n'
+        f"laugh, breath or cough</title></rect>"
+        for one in sounds
+        if one["start"] < seconds
+    ]
 
 
 def _wave(channel: NDArray[np.float32], loudest: float, top: int, name: str, seconds: float) -> str:

@@ -27,8 +27,8 @@ TAGGED, DATASET = "tagged", "dataset"
 class Told(NamedTuple):
     """A folder's conversations: rows of `core.built.BUILT`, and whether they were rebuilt.
 
-    Rows that were not rebuilt have their times in the source in both places, no `timeline`, and no `audio`
-    until `with_sound` fetches it.
+    Rows that were not rebuilt have their times in the source in both places, no `sounds`, no `timeline`, and no
+    `audio` until `with_sound` fetches it.
     """
 
     rows: Iterator[Row]
@@ -100,6 +100,7 @@ def _row(
         "language": languages.most_common(1)[0][0] if languages else None,
         "utterances": utterances,
         "alignments": sorted(words, key=lambda word: word["start"]),
+        "sounds": [],
         "speakers": {line["channel"]: line.get("speaker") for _, line in reversed(lines)},
         "timeline": None,
         "provenance": None,

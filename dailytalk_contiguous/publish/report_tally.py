@@ -137,12 +137,8 @@ class Tally:
             self.ratios[round(100 * new / source)] += 1
 
     def _add_turns(self, row: Mapping[str, Any], utterances: Iterable[Mapping[str, Any]]) -> None:
-        # Dropped utterances can't be heard, and sounds take no floor.
-        heard = [
-            one
-            for one in utterances
-            if one["status"] != "dropped" and one["event"] != "sound" and is_number(one["start"])
-        ]
+        # Dropped utterances can't be heard.
+        heard = [one for one in utterances if one["status"] != "dropped" and is_number(one["start"])]
         source, rebuilt = (
             [Timed(one["channel"], one[f"{edge}start"], one[f"{edge}end"]) for one in heard]
             for edge in ("source_", "")

@@ -58,6 +58,7 @@ class Conversation:
         sample_rate: Hz.
         words: of both speakers, by start.
         utterances: of both speakers that can be heard, by start.
+        sounds: starts and ends in seconds of the kept speaker's laughs, breaths and coughs, by start.
         language: ISO 639-1, or None.
         main_speaker: name of the main speaker or None.
         other_speaker: name of the other speaker or None.
@@ -70,6 +71,7 @@ class Conversation:
     sample_rate: int
     words: tuple[Word, ...]
     utterances: tuple[Utterance, ...]
+    sounds: tuple[tuple[float, float], ...]
     language: str | None
     main_speaker: str | None
     other_speaker: str | None
@@ -116,7 +118,7 @@ def shard_rows(path: Path) -> Iterator[Row]:
             if missing:
                 raise DailytalkError(
                     f"{path} lacks the columns {', '.join(missing)}",
-                    "name the dataset of finished conversations, or run `dailytalk speak` first",
+                    "name the dataset of finished conversations, or run `dailytalk speak` or `build` again",
                 )
             for number in range(file.num_row_groups):
                 yield from file.read_row_group(number, columns=list(BUILT)).to_pylist()
@@ -146,6 +148,7 @@ def conversation(row: Mapping[str, Any], sample_rate: int, swap: bool) -> Conver
         sample_rate=sample_rate,
         words=tuple(_words(row["alignments"] or (), main, seconds)),
         utterances=tuple(_utterances(row["utterances"] or (), main)),
+        sounds=tuple(sorted((one["start"], one["end"]) for one in row["sounds"] or ())),
         language=row["language"],
         main_speaker=_named(speakers.get(main)),
         other_speaker=_named(speakers.get(other)),

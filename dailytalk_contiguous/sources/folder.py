@@ -21,6 +21,7 @@ from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.core.schema import SOURCE
 from dailytalk_contiguous.sources.cuts import cuts
 from dailytalk_contiguous.sources.listing import Recording, find_recordings
+from dailytalk_contiguous.sources.recorded import identity_of
 from dailytalk_contiguous.sources.transcripts import cues_within, find_transcripts, read_transcripts
 
 #: Seconds. Longer recordings are cut: percentiles over a quarter of an hour are those of one mood, and a row of
@@ -105,15 +106,17 @@ def _conversations(recording: Recording, base: dict[str, Any], config: FolderCon
     _check(info, config.channel)
     found = _transcripts(recording, config.transcripts) if config.given else []
     given = read_transcripts(found, recording.audio_file) if found else []
-    identity = f"{recording.audio_file}\0{status.st_size}\0{status.st_mtime_ns}"
+    stamp = f"{recording.audio_file}\0{status.st_size}\0{status.st_mtime_ns}"
+    identity = identity_of(recording.path)
     # Its whole path: two corpora may have files of one name, size and time.
-    whole = f"{base['audio']['path']}\0{identity}"
+    whole = f"{base['audio']['path']}\0{stamp}"
     edges = cuts(base["audio"], info.seconds, config.max_conversation, whole)
     for number, (start, end) in enumerate(pairwise(edges)):
         own = cues_within(given, start, end - start, last=end == edges[-1]) if given else []
-        told = json.dumps([identity, start, end, own], sort_keys=True)
+        told = json.dumps([stamp, identity, start, end, own], sort_keys=True)
         yield base | {
             "conversation_id": recording.recording_id + (f".{number:03d}" if len(edges) > 2 else ""),
+            "audio_identity": identity,
             "offset": start,
             "duration": end - start,
             "sample_rate": info.sample_rate,
@@ -153,6 +156,7 @@ def _check(info: Probe, channel: str) -> None:
 def _no_conversation(identity: str, reason: str, remedy: str) -> dict[str, Any]:
     return {
         "conversation_id": identity,
+        "audio_identity": "",
         "offset": 0.0,
         "duration": 0.0,
         "sample_rate": 0,

@@ -14,12 +14,13 @@ from typing import Any
 
 from datasets import Features, List, Value
 
-from dailytalk_contiguous.core.audio import from_uri, probe, to_uri
+from dailytalk_contiguous.core.audio import from_uri
 from dailytalk_contiguous.core.built import UTTERANCE
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError, Reject
 from dailytalk_contiguous.core.schema import AFFECT, CHANNELS, PROSODY, SOURCE, STRING, WORD, per_utterance
 from dailytalk_contiguous.engine.shards import Row, read_entries, read_rows
 from dailytalk_contiguous.sources.edited_lines import checked
+from dailytalk_contiguous.sources.recorded import OF_UTTERANCES, at_hand, from_recording, stem
 from dailytalk_contiguous.stages.segment import Segment
 
 #: Columns of the conversation that a tagged shard knows.
@@ -27,15 +28,13 @@ BASE = (
     "recording_id",
     "audio",
     "audio_file",
+    "audio_identity",
     "offset",
     "duration",
     "sample_rate",
     "channels",
-    "utterance_id",
-    "channel",
-    "run",
+    *OF_UTTERANCES,
 )
-_OF_UTTERANCES = ("utterance_id", "channel", "run")
 
 #: Columns of an utterance that a line of a transcript gives; the others of `UTTERANCE` are made later.
 _LATER = {"channel", "source_start", "source_end", "status", "reason", "event", "source_event", "synthesis"}
@@ -82,7 +81,7 @@ def transcribed(
     known = _known(tagged) if tagged and tagged.is_dir() else {}
     for name, lines in _grouped(transcript, known, rejects).items():
         try:
-            base = _at_hand(known[name], recordings) if name in known else _from_recording(lines[0], recordings)
+            base = at_hand(known[name], recordings) if name in known else from_recording(lines[0], recordings)
             yield _row(name, lines, base, rejects)
         except BadInput as error:
             rejects.append(Reject(name, "transcript", error.reason, error.remedy))
@@ -120,7 +119,7 @@ def _part_of(line: _Line, parts: Sequence[tuple[str, Row]]) -> str:
     for name, row in parts:
         if row["offset"] <= line["start"] < row["offset"] + row["duration"]:
             return name
-    return _stem(line["audio_file"])
+    return stem(line["audio_file"])
 
 
 def _refuse_outside(name: str) -> None:
@@ -129,51 +128,12 @@ def _refuse_outside(name: str) -> None:
         raise ValueError(f"{name!r} leads out of the folder")
 
 
-def _stem(audio_file: str) -> str:
-    return audio_file.rpartition(".")[0] or audio_file
-
-
 def _known(tagged: Path) -> dict[str, Row]:
     found: dict[str, Row] = {}
     for path in sorted(tagged.glob("shard-*.parquet")):
         if read_entries(path) is not None:
             found |= read_rows(path, BASE)
     return found
-
-
-def _at_hand(base: Row, recordings: Path | None) -> Row:
-    """What a shard knows, with the recording where it lies now. Raises BadInput."""
-    if from_uri(base["audio"]["path"]).is_file():
-        return base
-    moved = (recordings or Path()) / base["audio_file"]
-    if recordings is None or not moved.is_file():
-        raise BadInput(
-            f"its recording {base['audio']['path']!r} is gone",
-            "put it back, or run dailytalk tag again where it is",
-        )
-    return base | {"audio": {"bytes": None, "path": to_uri(moved.absolute())}}
-
-
-def _from_recording(line: Mapping[str, Any], recordings: Path | None) -> Row:
-    """What a shard would know, for a transcript without shards. Raises BadInput."""
-    path = (recordings or Path()) / line["audio_file"]
-    if not path.is_file():
-        raise BadInput(
-            f"its recording {line['audio_file']!r} is not in {str(recordings or Path())!r}",
-            "name the folder of recordings with --recordings",
-        )
-    audio = {"bytes": None, "path": to_uri(path.absolute())}
-    info = probe(audio)
-    return {
-        "recording_id": _stem(line["audio_file"]),
-        "audio": audio,
-        "audio_file": line["audio_file"],
-        "offset": 0.0,
-        "duration": info.seconds,
-        "sample_rate": info.sample_rate,
-        "channels": info.channels,
-        **{column: [] for column in _OF_UTTERANCES},
-    }
 
 
 def _row(name: str, lines: Sequence[_Line], base: Row, rejects: list[Reject]) -> Row:
@@ -193,7 +153,7 @@ def _row(name: str, lines: Sequence[_Line], base: Row, rejects: list[Reject]) ->
     for other in sorted(set(CHANNELS) - present):
         utterances += _silent_side(name, base, other)
     utterances.sort(key=lambda one: (one["start"], one["source_channel"]))
-    row = {column: base[column] for column in BASE if column not in _OF_UTTERANCES}
+    row = {column: base[column] for column in BASE if column in TRANSCRIBED}
     row |= {"conversation_id": name, "main_language": _language(lines)}
     for utterance in utterances:  # an added line need not name what all others do
         utterance["language"] = utterance["language"] or row["main_language"]

@@ -34,7 +34,7 @@ class Finish(Stage):
             "built_rate",
             "built_duration",
         ),
-        *("alignments", "timeline", "new_start", "new_end"),
+        *("alignments", "sounds", "timeline", "new_start", "new_end"),
         *(name for name in UTTERANCE if name not in ("channel", "source_start", "source_end")),
     )
     final: ClassVar[bool] = True
@@ -69,10 +69,21 @@ class Finish(Stage):
             "language": row["main_language"],
             "utterances": utterances,
             "alignments": row["alignments"],
+            "sounds": [_sound(one) for one in row["sounds"]],
             "speakers": {sides[channel]: _person(row, channel) for channel in CHANNELS},
             "timeline": row["timeline"],
             "provenance": self.provenance,
         }
+
+
+def _sound(found: dict[str, float]) -> dict[str, Any]:
+    return {
+        "channel": "right",
+        "start": found["new_start"],
+        "end": found["new_end"],
+        "source_start": found["start"],
+        "source_end": found["end"],
+    }
 
 
 def _person(row: dict[str, Any], channel: str) -> str | None:

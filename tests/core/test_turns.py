@@ -92,7 +92,7 @@ def test_one_speaker_alone_changes_nothing() -> None:
 @settings(deadline=None, max_examples=80)
 @given(talk)
 def test_every_utterance_has_one_event_and_lies_in_one_stretch(talked: list[Timed]) -> None:
-    assert set(label(talked)) <= set(EVENTS) - {"sound"}
+    assert set(label(talked)) <= set(EVENTS)
     assert len(label(talked)) == len(talked)
     found = stretches(talked)
     assert sorted(index for one in found for index in one.members) == list(range(len(talked)))

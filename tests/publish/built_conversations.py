@@ -45,9 +45,10 @@ def built_row(
     seconds: float = 6.0,
     rate: int = 24000,
     kept_speaker: str | None = None,
+    sounds: Sequence[tuple[float, float]] = (),
     **columns: Any,
 ) -> dict[str, Any]:
-    """A row with exactly the columns of BUILT."""
+    """A row with exactly the columns of BUILT. `sounds` are the kept speaker's laughs: told, and not heard."""
     row = {
         "conversation_id": name,
         "recording_id": name,
@@ -58,12 +59,17 @@ def built_row(
         "language": "en",
         "utterances": [_utterance(name, number, *line) for number, line in enumerate(lines)],
         "alignments": sorted((word for line in lines for word in _words(*line)), key=lambda word: word["start"]),
+        "sounds": [sound(start, end) for start, end in sounds],
         "speakers": {"left": None, "right": kept_speaker},
         "timeline": dict.fromkeys(TIMELINE) | {"mode": "anchor"},
         "provenance": "{}",
     } | columns
     assert set(row) == set(BUILT)
     return row
+
+
+def sound(start: float, end: float) -> dict[str, Any]:
+    return {"channel": "right", "start": start, "end": end, "source_start": start, "source_end": end}
 
 
 def write_dataset(folder: Path, *shards: list[dict[str, Any]]) -> Path:

@@ -1,6 +1,7 @@
 import json
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 from built_conversations import LINES, built_row, flac, stereo, write_dataset
 
@@ -75,6 +76,23 @@ def test_an_utterance_that_cannot_be(tmp_path, change, kind):
     if change.get("utterance_id", "") is None:
         utterances[0]["utterance_id"] = utterances[1]["utterance_id"]
     assert checked(tmp_path, utterances=utterances) == [kind]
+
+
+@pytest.mark.parametrize(("start", "end"), [(5.5, 6.02), (-0.1, 0.2), (5.2, 5.2), (None, None)])
+def test_a_laugh_outside_the_audio_or_without_length(tmp_path, start, end):
+    assert checked(tmp_path, sounds=[(5.2, 6.0), (start, end)]) == ["bad-sound"]
+
+
+def test_a_laugh_at_the_very_end_is_fine(tmp_path):
+    assert checked(tmp_path, sounds=[(5.2, 6.0)]) == []
+
+
+def test_a_dataset_from_before_laughs_were_told_says_what_to_do(tmp_path):
+    path = write_dataset(tmp_path, [built_row("a")]) / "dataset/shard-0.parquet"
+    pq.write_table(pq.read_table(path).drop_columns("sounds"), path)
+    [finding] = [one for one in check(tmp_path)[0] if one.level == "error"]
+    assert (finding.kind, "lacks the columns sounds" in finding.what) == ("unreadable-shard", True)
+    assert "again" in finding.remedy
 
 
 def test_a_shard_that_is_damaged(tmp_path):

@@ -1,4 +1,5 @@
 import json
+from itertools import accumulate, pairwise
 from pathlib import Path
 
 import numpy as np
@@ -210,6 +211,16 @@ def test_long_conversations_are_cut_in_silence_and_lose_nothing(tmp_path):
         assert all(0 <= start < end <= entry["duration"] for _, (start, end), _ in told)
         at += entry["duration"]
     assert words == [(w["word"], round(w["start"], 3), round(w["end"], 3)) for w in row["alignments"]]
+
+
+def test_a_laugh_is_never_cut_through(tmp_path):
+    silences = [(said[2], following[1]) for said, following in pairwise(LONG)]
+    # In every silence but a few: a laugh over its middle, where the cut would be.
+    laughs = [(start + 0.25, end - 0.25) for number, (start, end) in enumerate(silences) if number % 4]
+    export_moshi([built_row("long", LONG, seconds=31.0, sounds=laughs)], tmp_path / "data", max_length=10.0)
+    edges = list(accumulate(entry["duration"] for entry in manifest(tmp_path / "data/train.jsonl")))[:-1]
+    assert edges
+    assert not [(edge, laugh) for edge in edges for laugh in laughs if laugh[0] < edge < laugh[1]]
 
 
 def test_rows_come_back_from_shards_as_they_were_written(tmp_path):

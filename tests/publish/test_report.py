@@ -23,7 +23,7 @@ from dailytalk_contiguous.cli.report import chosen, report
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.schema import AUDIO, SECONDS, STRING
 from dailytalk_contiguous.publish.report import write_report
-from dailytalk_contiguous.publish.report_player import encode, lines_of, peaks
+from dailytalk_contiguous.publish.report_player import SCALE, encode, lines_of, panel, peaks
 from dailytalk_contiguous.publish.report_tally import MAX_REASONS, OTHER, Tally, kind_of, quantile
 
 #: What would break a page, an attribute, a script or an SVG if it were put there as it is.
@@ -295,6 +295,13 @@ def test_long_conversation_is_cut_to_three_minutes(tmp_path):
     assert "first 3 minutes" in text
     assert "Early." in text
     assert "Late." not in text
+
+
+def test_laughs_are_framed_where_they_are_heard():
+    text = panel(built_row(sounds=[(5.25, 5.75)]), 0.0, True)
+    assert text.count('class="sound right"') == 1
+    assert f'<rect x="{5.25 * SCALE:.1f}"' in text
+    assert "5.25 to 5.75 s" in text
 
 
 def test_unreadable_sound_is_said_and_the_rest_is_shown(tmp_path):

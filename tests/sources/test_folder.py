@@ -11,6 +11,7 @@ from recordings import excerpt, save
 from dailytalk_contiguous import Folder
 from dailytalk_contiguous.core.audio import read_analysis
 from dailytalk_contiguous.sources.folder import FolderConfig, folder_rows
+from dailytalk_contiguous.sources.recorded import identity_of
 
 
 def rows(*inputs: Path, **settings: Any) -> list[dict[str, Any]]:
@@ -85,6 +86,13 @@ def test_digest_changes_with_the_file_and_the_transcript_and_nothing_else(tmp_pa
     os.utime(path, ns=(0, 1))
     digests.append(rows(path)[0]["input_digest"])
     assert [digests.index(digest) for digest in digests] == [0, 0, 2, 3]
+
+
+def test_a_recording_is_known_by_its_bytes_in_all_its_conversations(tmp_path: Path) -> None:
+    path = save(tmp_path / "call.wav", excerpt("weekend_trip", 0.0, 24.0))
+    found = rows(path, max_conversation=14.0)
+    assert len(found) > 1
+    assert {row["audio_identity"] for row in found} == {identity_of(path)}
 
 
 # What can't be used

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -364,6 +365,28 @@ def test_a_tagged_recording_that_is_gone_is_set_aside_and_found_where_it_lies_no
     rows, rejects = read(tmp_path / "out", told, tmp_path, recordings=tmp_path / "moved")
     assert (rejects, len(rows[0]["utterance_id"])) == ([], len(told))
     assert rows[0]["audio"]["path"] == str(tmp_path / "moved/call.wav")
+
+
+def test_a_recording_that_was_exported_anew_is_set_aside_and_the_rest_goes_on(
+    tmp_path: Path, tiny_whisper: str
+) -> None:
+    first = save(tmp_path / "in/first.wav", excerpt("bicycle_repair", 0.0, 6.0))
+    second = save(tmp_path / "in/second.wav", excerpt("weekend_trip", 0.0, 6.0))
+    settings = TagSettings(profile="embedded", language="en", asr_model=tiny_whisper)
+    run(tmp_path / "in", tmp_path / "out", settings)
+    shutil.copytree(tmp_path / "in", tmp_path / "kept")
+    told = read_lines(tmp_path / "out/transcript.jsonl")
+    os.utime(first, (0, 0))  # a recording of another date is the same
+    save(second, 0.5 * excerpt("weekend_trip", 0.0, 6.0))  # as long as before, and softer
+    rows, rejects = read(tmp_path / "out", told, tmp_path)
+    assert [row["conversation_id"] for row in rows] == ["first"]
+    (reject,) = rejects
+    assert (reject.id, reject.stage) == ("second", "transcript")
+    assert "second.wav' is not the one that was tagged" in reject.reason
+    assert "run dailytalk tag again" in reject.remedy
+    rows, rejects = read(tmp_path / "out", told, tmp_path, recordings=tmp_path / "kept")
+    assert ([row["conversation_id"] for row in rows], rejects) == (["first", "second"], [])
+    assert rows[1]["audio"]["path"] == str(tmp_path / "kept/second.wav")
 
 
 def test_without_a_transcript_there_is_nothing_to_say(tmp_path: Path) -> None:

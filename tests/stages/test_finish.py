@@ -1,11 +1,16 @@
 """The last stage: exactly the columns of a finished conversation."""
 
+import io
 import json
 from typing import Any
 
+import numpy as np
+import pytest
+import soundfile
 from datasets import Dataset
-from revoicing import Said, columns, recording
+from revoicing import Said, columns, recording, voice
 
+from dailytalk_contiguous.core.audio import Samples, pcm_to_float, to_pcm
 from dailytalk_contiguous.core.built import BUILT, UTTERANCE
 from dailytalk_contiguous.stages.align import Align
 from dailytalk_contiguous.stages.finish import Finish
@@ -45,8 +50,11 @@ def transcript(count: int) -> dict[str, list[Any]]:
     }
 
 
-def finished(revoice: str = "left", said: tuple[Said, ...] = SAID) -> tuple[dict[str, Any], dict[str, list[Any]]]:
-    batch = columns(said, recording(said, 6.0, 16000), 16000, 0, revoice) | transcript(len(said))
+def finished(
+    revoice: str = "left", said: tuple[Said, ...] = SAID, samples: Samples | None = None
+) -> tuple[dict[str, Any], dict[str, list[Any]]]:
+    samples = recording(said, 6.0, 16000) if samples is None else samples
+    batch = columns(said, samples, 16000, 0, revoice) | transcript(len(said))
     for stage in (Reconstruct(sample_rate=0, revoice=revoice), Align(revoice=revoice)):
         batch |= stage(batch)
     row = {name: values[0] for name, values in Finish(revoice, PROVENANCE)(batch).items()}
@@ -99,6 +107,23 @@ def test_the_revoiced_speaker_is_left_whatever_side_he_was_on() -> None:
         "Good": "left",
         "morning": "left",
     }
+
+
+@pytest.mark.parametrize("revoice", ["left", "right"])
+def test_a_laugh_of_the_kept_speaker_is_told_where_its_very_samples_are_heard(revoice: str) -> None:
+    rate, kept = 16000, int(revoice == "left")
+    said = (Said(revoice, 0.5, 2.0, 0.8), Said(("left", "right")[kept], 3.5, 5.0))
+    samples = recording(said, 6.0, rate)
+    samples[round(2.6 * rate) : round(3.0 * rate), kept] = voice(0.4, rate, 7, 0.1)
+    samples = pcm_to_float(to_pcm(samples).tobytes()).reshape(-1, 2)
+    row, _ = finished(revoice, said, samples)
+    (laugh,) = row["sounds"]
+    assert laugh["channel"] == "right"
+    assert (laugh["source_start"], laugh["source_end"]) == pytest.approx((2.6, 3.0), abs=0.011)
+    assert laugh["start"] != laugh["source_start"]  # what was said anew before it has another length
+    pcm, _ = soundfile.read(io.BytesIO(row["audio"]["bytes"]), dtype="int16")
+    recorded = to_pcm(samples[round(laugh["source_start"] * rate) : round(laugh["source_end"] * rate), kept])
+    assert np.array_equal(pcm[round(laugh["start"] * rate) : round(laugh["end"] * rate), 1], recorded)
 
 
 def test_provenance_is_json_and_goes_into_every_row() -> None:

@@ -1,0 +1,108 @@
+"""What one version of a published dataset consists of: its data files, and the manifest that names them all.
+
+The manifest lies in the repository beside the data, so that anybody can check what was downloaded, list versions
+without opening a data file, and tell a version of ours from a stranger's.
+"""
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, NamedTuple
+
+#: Name of the manifest in a repository, and the version of its layout.
+MANIFEST = "manifest.json"
+LAYOUT = 1
+
+
+class DataFile(NamedTuple):
+    """A Parquet file of a version.
+
+    Attributes:
+        name: in the repository, `CONFIG/SPLIT-00000-of-00004.parquet`.
+        path: where it lies on this machine.
+        config, split: which rows it holds.
+        sha256: of the file, in hexadecimal.
+        size: bytes. rows: their number. seconds: of audio in them.
+    """
+
+    name: str
+    path: Path
+    config: str
+    split: str
+    sha256: str
+    size: int
+    rows: int
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Packed:
+    """A version that is ready to be sent.
+
+    Attributes:
+        files: all data files, sorted by name.
+        sample_rate: Hz of all conversations, or None where they differ.
+        disjoint: what no two splits share: `speakers` (of the kept side), `recordings`, or `conversations`.
+    """
+
+    files: tuple[DataFile, ...]
+    sample_rate: int | None
+    disjoint: str
+
+    @property
+    def configs(self) -> dict[str, dict[str, list[DataFile]]]:
+        """The files of each split of each config, by name."""
+        found: dict[str, dict[str, list[DataFile]]] = {}
+        for file in self.files:
+            found.setdefault(file.config, {}).setdefault(file.split, []).append(file)
+        return found
+
+
+def manifest(packed: Packed, tag: str | None, changes: Mapping[str, Any]) -> dict[str, Any]:
+    """The manifest of a version.
+
+    Args:
+        packed: its files.
+        tag: the version's tag, or None for one without.
+        changes: what is new against `changes["previous"]`, in numbers (see `publish.compare`).
+    """
+    return {
+        "layout": LAYOUT,
+        "tool": f"dailytalk-contiguous {version('dailytalk-contiguous')}",
+        "version": tag,
+        "splits_disjoint_in": packed.disjoint,
+        "changes": dict(changes),
+        "totals": {config: _totals(own) for config, own in _by_config(packed.files).items()},
+        "files": {
+            file.name: {
+                "sha256": file.sha256,
+                "size": file.size,
+                "rows": file.rows,
+                "seconds": round(file.seconds, 3),
+            }
+            for file in packed.files
+        },
+    }
+
+
+def manifest_text(told: Mapping[str, Any]) -> str:
+    """A manifest as the file holds it: the same text for the same version."""
+    return json.dumps(told, indent=1, sort_keys=True, ensure_ascii=False) + "\n"
+
+
+def _by_config(files: Iterable[DataFile]) -> dict[str, list[DataFile]]:
+    found: dict[str, list[DataFile]] = {}
+    for file in files:
+        found.setdefault(file.config, []).append(file)
+    return found
+
+
+def _totals(files: Iterable[DataFile]) -> dict[str, Any]:
+    own = list(files)
+    return {
+        "rows": sum(file.rows for file in own),
+        "hours": round(sum(file.seconds for file in own) / 3600, 5),
+        "size": sum(file.size for file in own),
+    }

@@ -1,0 +1,96 @@
+"""The recording that a transcript is about: where it lies now, and whether it is the one that was tagged.
+
+A transcript tells times of one recording. Another export of the same call, put in its place, would be cut at times
+that mean nothing there, and nobody would hear it before training; so a recording is known by its bytes, neither by
+its name nor by its date, and a copy of it in another folder stays the same.
+"""
+
+import hashlib
+from collections.abc import Mapping
+from pathlib import Path
+
+from dailytalk_contiguous.core.audio import from_uri, probe, to_uri
+from dailytalk_contiguous.core.errors import BadInput
+from dailytalk_contiguous.engine.shards import Row
+
+#: Columns of a tagged row with an item an utterance, which a recording alone does not give.
+OF_UTTERANCES = ("utterance_id", "channel", "run")
+
+#: Bytes read at the start, the middle and the end of a recording.
+_BLOCK = 64 * 1024
+
+
+def identity_of(path: Path) -> str:
+    """Digest of a file's size and of 64 KiB at its start, middle and end: 20 hex digits. Raises OSError.
+
+    Not of all bytes, which would read a corpus twice: an export with another length, level, rate or codec differs
+    in these too. What it misses, a change within files of one length, leaves the times of a transcript true.
+    """
+    size = path.stat().st_size
+    digest = hashlib.sha256(str(size).encode())
+    with path.open("rb") as file:
+        for place in (0, (size - _BLOCK) // 2, size - _BLOCK):
+            file.seek(max(0, place))
+            digest.update(file.read(_BLOCK))
+    return digest.hexdigest()[:20]
+
+
+def at_hand(base: Row, recordings: Path | None) -> Row:
+    """What a shard knows, with the recording where it lies now: there, or in the folder of recordings.
+
+    Raises BadInput if it is in neither place, can't be read, or is another one than was tagged.
+    """
+    tagged = from_uri(base["audio"]["path"])
+    places = [tagged] if recordings is None else [tagged, recordings / base["audio_file"]]
+    there = [path for path in places if path.is_file()]
+    if not there:
+        raise BadInput(
+            f"its recording {base['audio']['path']!r} is gone",
+            "put it back, or run dailytalk tag again where it is",
+        )
+    for path in there:
+        # A shard of an older version knows no identity, and is as little to be trusted.
+        if _identity(path) == base.get("audio_identity"):
+            return base | {"audio": {"bytes": None, "path": to_uri(path.absolute())}}
+    raise BadInput(
+        f"the recording {to_uri(there[0].absolute())!r} is not the one that was tagged",
+        "run dailytalk tag again, or put the old recording back",
+    )
+
+
+def from_recording(line: Mapping[str, object], recordings: Path | None) -> Row:
+    """What a shard would know, for a transcript without shards. Raises BadInput."""
+    audio_file = str(line["audio_file"])
+    path = (recordings or Path()) / audio_file
+    if not path.is_file():
+        raise BadInput(
+            f"its recording {audio_file!r} is not in {str(recordings or Path())!r}",
+            "name the folder of recordings with --recordings",
+        )
+    audio = {"bytes": None, "path": to_uri(path.absolute())}
+    info = probe(audio)
+    return {
+        "recording_id": stem(audio_file),
+        "audio": audio,
+        "audio_file": audio_file,
+        "offset": 0.0,
+        "duration": info.seconds,
+        "sample_rate": info.sample_rate,
+        "channels": info.channels,
+        **{column: [] for column in OF_UTTERANCES},
+    }
+
+
+def stem(audio_file: str) -> str:
+    """The id of a recording: its path without its ending."""
+    return audio_file.rpartition(".")[0] or audio_file
+
+
+def _identity(path: Path) -> str:
+    try:
+        return identity_of(path)
+    except OSError as error:
+        raise BadInput(
+            f"its recording {to_uri(path.absolute())!r} can't be read ({error.strerror or error})",
+            "check the file and its permissions",
+        ) from error

@@ -1,0 +1,49 @@
+"""Which recording is the one that was tagged: its bytes say so, not its name, place or date."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from dailytalk_contiguous.core.audio import to_uri
+from dailytalk_contiguous.core.errors import BadInput
+from dailytalk_contiguous.sources.recorded import at_hand, identity_of
+
+BYTES = bytes(number % 251 for number in range(1_000_000))
+
+
+def written(path: Path, content: bytes) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(content)
+    return path
+
+
+def test_a_copy_of_another_name_and_date_is_the_same(tmp_path: Path) -> None:
+    copy = written(tmp_path / "other/copy.wav", BYTES)
+    os.utime(copy, (0, 0))
+    assert identity_of(copy) == identity_of(written(tmp_path / "call.wav", BYTES))
+
+
+@pytest.mark.parametrize("place", [0, 40_000, len(BYTES) // 2, len(BYTES) - 1])
+def test_a_byte_at_the_start_the_middle_or_the_end_makes_another(tmp_path: Path, place: int) -> None:
+    changed = BYTES[:place] + bytes([BYTES[place] ^ 1]) + BYTES[place + 1 :]
+    assert identity_of(written(tmp_path / "a", changed)) != identity_of(written(tmp_path / "b", BYTES))
+
+
+@pytest.mark.parametrize("size", [0, 1, 44, 65_536, 65_537, 131_072, 200_000])
+def test_short_files_have_an_identity_and_their_size_is_part_of_it(tmp_path: Path, size: int) -> None:
+    path = written(tmp_path / "a", bytes(size))
+    assert identity_of(path) == identity_of(path)
+    assert identity_of(path) != identity_of(written(tmp_path / "b", bytes(size + 1)))
+
+
+def test_a_recording_that_cannot_be_read_says_so(tmp_path: Path) -> None:
+    path = written(tmp_path / "call.wav", BYTES)
+    base = {"audio": {"bytes": None, "path": to_uri(path)}, "audio_file": "call.wav", "audio_identity": "x"}
+    with pytest.raises(BadInput, match="is not the one that was tagged"):
+        at_hand(base, None)
+    path.chmod(0)
+    if os.access(path, os.R_OK):
+        pytest.skip("the user may read everything")
+    with pytest.raises(BadInput, match="can't be read"):
+        at_hand(base, None)
