@@ -15,6 +15,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from dailytalk_contiguous.core.errors import BadInput, DailytalkError, ModelMissing, Reject
     from dailytalk_contiguous.pipeline import SpeakSettings, TagSettings, speaking, tagging
+    from dailytalk_contiguous.publish.loading.loading import load
+    from dailytalk_contiguous.publish.loading.stereo import StereoAudio
+    from dailytalk_contiguous.publish.loading.windows import collate_windows, moshi_windows
     from dailytalk_contiguous.sources.folder import Folder
     from dailytalk_contiguous.sources.speech import add_speech
     from dailytalk_contiguous.stages.affect import RateAffect
@@ -50,11 +53,15 @@ _HOMES = {
     "Speak": "stages.speak",
     "SpeakSettings": "pipeline",
     "Stage": "stages.base",
+    "StereoAudio": "publish.loading.stereo",
     "Tag": "stages.tag",
     "TagSettings": "pipeline",
     "Transcribe": "stages.transcribe",
     "add_speech": "sources.speech",
+    "collate_windows": "publish.loading.windows",
     "corpus_of": "stages.bucket",
+    "load": "publish.loading.loading",
+    "moshi_windows": "publish.loading.windows",
     "speaking": "pipeline",
     "tagging": "pipeline",
 }
@@ -78,11 +85,15 @@ __all__ = [
     "Speak",
     "SpeakSettings",
     "Stage",
+    "StereoAudio",
     "Tag",
     "TagSettings",
     "Transcribe",
     "add_speech",
+    "collate_windows",
     "corpus_of",
+    "load",
+    "moshi_windows",
     "speaking",
     "tagging",
 ]

@@ -1,37 +1,61 @@
 """`dailytalk export` and `dailytalk check`: training folders, and whether a trainer would get along with them."""
 
 import json
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NamedTuple
 
 import typer
 from rich.console import Console
 from rich.markup import escape
 
 from dailytalk_contiguous.cli.options import one_of
+from dailytalk_contiguous.cli.place import place
 from dailytalk_contiguous.core.errors import DailytalkError, Reject
-from dailytalk_contiguous.publish.checks import check as run_check
-from dailytalk_contiguous.publish.csm import export_csm
-from dailytalk_contiguous.publish.jmoshi import export_jmoshi
-from dailytalk_contiguous.publish.moshi import export_moshi
-from dailytalk_contiguous.publish.rows import built_rows
-from dailytalk_contiguous.publish.snap_folder import snap_folder
+from dailytalk_contiguous.publish.checking.checks import check as run_check
+from dailytalk_contiguous.publish.checking.snap_folder import snap_folder
+from dailytalk_contiguous.publish.checking.version import check_version
+from dailytalk_contiguous.publish.exporting.csm import export_csm
+from dailytalk_contiguous.publish.exporting.jmoshi import export_jmoshi
+from dailytalk_contiguous.publish.exporting.moshi import export_moshi
+from dailytalk_contiguous.publish.rows import Row, built_rows, splits_of, version_rows
+from dailytalk_contiguous.publish.version import Version
 
 FORMATS = ("moshi", "csm", "j-moshi")
+
+#: Share of the seconds of a folder to evaluate on, and where the splits of a published dataset go in Moshi's.
+EVAL_SHARE = 0.1
+SIDES = {"train": "train", "validation": "eval"}
 
 #: Findings of a level that are shown before the reader is sent to --json.
 SHOWN = 20
 
 
 def export(
-    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder of dailytalk speak or build.")],
+    source: Annotated[
+        str, typer.Argument(metavar="DIR|OWNER/NAME", help="Folder of speak or build, or a dataset on the Hub.")
+    ],
     out: Annotated[Path, typer.Option(help="The training folder to write.")],
     format: Annotated[str, typer.Option(help=f"What for: {', '.join(FORMATS)}.")] = "moshi",
+    revision: Annotated[
+        str | None, typer.Option(metavar="TAG", help="Version of a dataset on the Hub.", show_default="main")
+    ] = None,
+    split: Annotated[
+        str | None, typer.Option(help="Of a published dataset (csm, j-moshi).", show_default="train")
+    ] = None,
     eval_share: Annotated[
-        float, typer.Option(min=0.01, max=0.5, help="Share of the time to evaluate on (moshi).")
-    ] = 0.1,
-    seed: Annotated[int, typer.Option(help="Which conversations those are (moshi).")] = 0,
+        float | None,
+        typer.Option(
+            min=0.01,
+            max=0.5,
+            help="Share of the time to evaluate on (moshi). A published dataset keeps its split without it.",
+            show_default="0.1",
+        ),
+    ] = None,
+    seed: Annotated[
+        int | None, typer.Option(help="Which conversations those are (moshi).", show_default="0")
+    ] = None,
     both_speakers: Annotated[
         bool, typer.Option("--both-speakers", help="The other speaker's words too, as SPEAKER_OTHER.")
     ] = False,
@@ -55,13 +79,17 @@ def export(
     if format != "moshi" and any(moshi_only.values()):
         named = ", ".join(option for option, given in moshi_only.items() if given)
         raise DailytalkError(f"{named} does not go with --format {format}", "leave it out, or export for moshi")
-    rows = built_rows(folder)
+    given = _given(place(source, revision), format, split, eval_share)
+    if given.sides is not None and seed is not None:
+        raise DailytalkError("--seed decides nothing where the published split is kept", "give --eval-share too")
+    rows = given.rows
     if format == "moshi":
         made = export_moshi(
             rows,
             out,
-            eval_share=eval_share,
-            seed=seed,
+            eval_share=eval_share or EVAL_SHARE,
+            seed=seed or 0,
+            sides=given.sides,
             both_speakers=both_speakers,
             text_conditions=text_conditions,
             swap=swap,
@@ -77,6 +105,9 @@ def export(
         count, rejects = writer(rows, out, swap=swap, sample_rate=sample_rate)
         told = {"files": count}
         summary = f"{count} conversations for {format}"
+    if given.left_out:
+        told["left_out"] = given.left_out
+        summary += "".join(f", the {count} of {name} left out" for name, count in given.left_out.items())
     told |= {"out": str(out), "rejects": [reject.as_dict() for reject in rejects]}
     if as_json:
         print(json.dumps(told, indent=1, ensure_ascii=False))
@@ -85,18 +116,67 @@ def export(
     raise typer.Exit(1 if not count else 3 if rejects else 0)
 
 
+class _Given(NamedTuple):
+    """Conversations, `train` or `eval` of each where that is settled, and how many stay out, by split."""
+
+    rows: Iterator[Row]
+    sides: dict[str, str] | None = None
+    left_out: Mapping[str, int] = {}
+
+
+def _given(source: Path | Version, format: str, split: str | None, eval_share: float | None) -> _Given:
+    """What is exported: nothing of `test`, nor of `validation` where a format has no place for it."""
+    if split is not None and (format == "moshi" or isinstance(source, Path)):
+        raise DailytalkError("--split is for a published dataset and csm or j-moshi", "leave it out")
+    if isinstance(source, Path):
+        return _Given(built_rows(source))
+    of = splits_of(source)
+    counts = Counter(of.values())
+    wanted = SIDES if format == "moshi" else (split or "train",)
+    if not counts.keys() & set(wanted):
+        raise DailytalkError(
+            f"{source} has no conversations in {' or '.join(wanted)}", f"it has {', '.join(counts) or 'none'}"
+        )
+    sides = {name: SIDES.get(own, "") for name, own in of.items()} if format == "moshi" else None
+    return _Given(
+        version_rows(source, tuple(wanted)),
+        None if eval_share else sides,
+        {name: count for name, count in counts.items() if name not in wanted},
+    )
+
+
 def check(
-    path: Annotated[Path, typer.Argument(metavar="PATH", help="A work folder, a dataset, or a training folder.")],
+    source: Annotated[
+        str,
+        typer.Argument(
+            metavar="PATH|OWNER/NAME",
+            help="A work folder, a dataset, a training folder, or a dataset on the Hub (OWNER/NAME@TAG).",
+        ),
+    ],
+    revision: Annotated[
+        str | None, typer.Option(metavar="TAG", help="Version of a dataset on the Hub.", show_default="main")
+    ] = None,
     snap_words: Annotated[
         bool, typer.Option("--snap-words", help="First move the words of a Moshi folder to speech activity.")
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the findings as JSON.")] = False,
 ) -> None:
-    """Judge a folder as a strict trainer would. Exit code 1 if one would fail, or silently learn garbage."""
-    if not path.exists():
-        raise DailytalkError(f"{str(path)!r} does not exist", "check the path")
-    moved = snap_folder(path)._asdict() if snap_words else None
-    findings, facts = run_check(path)
+    """Judge a folder or a published version as a strict trainer would.
+
+    Exit code 1 if one would fail, or silently learn garbage."""
+    found = place(source, revision)
+    moved = None
+    if isinstance(found, Version):
+        if snap_words:
+            raise DailytalkError(
+                f"--snap-words can't change {found}", "export it for moshi, and check that folder"
+            )
+        findings, facts = check_version(found)
+    else:
+        if not found.exists():
+            raise DailytalkError(f"{source!r} does not exist", "check the path, or name OWNER/NAME")
+        moved = snap_folder(found)._asdict() if snap_words else None
+        findings, facts = run_check(found)
     if moved:
         facts["snapped"] = moved
     errors = [finding for finding in findings if finding.level == "error"]

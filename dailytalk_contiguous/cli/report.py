@@ -6,15 +6,22 @@ from typing import Annotated
 
 import typer
 
+from dailytalk_contiguous.cli.place import place
 from dailytalk_contiguous.core.errors import DailytalkError
-from dailytalk_contiguous.publish.report import SHOWN, write_report
+from dailytalk_contiguous.publish.reporting.report import SHOWN, write_report, write_version_report
 from dailytalk_contiguous.sources.listing import as_text
 
 
 def report(
-    folder: Annotated[Path, typer.Argument(metavar="DIR", help="What build, speak or tag has written.")],
+    source: Annotated[
+        str,
+        typer.Argument(metavar="DIR|OWNER/NAME", help="What build, speak or tag wrote, or a dataset on the Hub."),
+    ],
     out: Annotated[
         Path | None, typer.Option(metavar="FILE", help="The page.", show_default="DIR/report.html")
+    ] = None,
+    revision: Annotated[
+        str | None, typer.Option(metavar="TAG", help="Version of a dataset on the Hub.", show_default="main")
     ] = None,
     conversations: Annotated[
         list[str] | None,
@@ -30,11 +37,18 @@ def report(
 
     The page needs no network and no other file. Conversations are cut to three minutes there.
     """
-    if not folder.is_dir():
-        raise DailytalkError(f"{as_text(folder)!r} is no folder", "name what dailytalk build, speak or tag wrote")
+    found = place(source, revision)
+    if isinstance(found, Path) and not found.is_dir():
+        raise DailytalkError(f"{as_text(found)!r} is no folder", "name what dailytalk build, speak or tag wrote")
     if out is not None and out.is_dir():
         raise DailytalkError(f"--out {as_text(out)!r} is a folder", "name a file, such as report.html")
-    written = write_report(folder, out, chosen(conversations or []))
+    wanted = chosen(conversations or [])
+    if isinstance(found, Path):
+        written = write_report(found, out, wanted)
+    elif out is None:
+        raise DailytalkError(f"nobody said where the page about {found} goes", "name a file with --out")
+    else:
+        written = write_version_report(found, out, wanted)
     if as_json:
         told = {"out": as_text(written.path), "bytes": written.size, "conversations": written.conversations}
         print(json.dumps(told | {"shown": written.shown}, indent=1, ensure_ascii=False))

@@ -93,6 +93,6 @@ SOURCE_RECORDINGS = Features(
 
 def features_of(config: str, sample_rate: int | None) -> Features:
     """Columns of a config by its name; `sample_rate` as in `conversations`. Raises KeyError for another name."""
-    return {"conversations": conversations, "utterances": utterances, "source": lambda _: SOURCE_RECORDINGS}[
-        config
-    ](sample_rate)
+    if config == "source":
+        return SOURCE_RECORDINGS
+    return {"conversations": conversations, "utterances": utterances}[config](sample_rate)

@@ -5,6 +5,7 @@ matched in order from both ends, and what lies between the first and the last di
 this linear. Shifts are counted in whole milliseconds, so that any number of them takes little memory.
 """
 
+import json
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -59,7 +60,7 @@ class Shifts:
 
 
 def changed_fields(before: Mapping[str, Any], after: Mapping[str, Any]) -> set[str]:
-    """Dotted names (`utterances.text`, `timeline.mode`) of what both rows have and differ in.
+    """Dotted names (`utterances.text`, `timeline.mode`) of what both rows, as read from JSON, have and differ in.
 
     A list of structs that has others, or in another order, is named itself (`utterances`).
     """
@@ -114,12 +115,14 @@ def _by_id(utterances: Sequence[dict[str, Any]]) -> dict[str, dict[str, Any]]:
 
 
 def _fields(before: Any, after: Any, name: str) -> Iterator[str]:
-    if isinstance(before, Mapping) and isinstance(after, Mapping):
+    if before == after:
+        return
+    if isinstance(before, dict) and isinstance(after, dict):
         for key in before.keys() & after.keys():
             yield from _fields(before[key], after[key], f"{name}.{key}" if name else key)
     elif _structs(before) and _structs(after):
         yield from _list_fields(before, after, name)
-    elif before != after and not (before != before and after != after):  # a NaN equals none, itself included
+    elif json.dumps(before) != json.dumps(after):  # a NaN equals none, itself included; its text does
         yield name
 
 
@@ -139,4 +142,4 @@ def _list_fields(before: Sequence[Any], after: Sequence[Any], name: str) -> Iter
 
 
 def _structs(value: Any) -> bool:
-    return isinstance(value, list) and all(isinstance(one, Mapping) for one in value)
+    return isinstance(value, list) and all(isinstance(one, dict) for one in value)

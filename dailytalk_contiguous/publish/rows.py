@@ -5,8 +5,8 @@ dataset is. Which speaker is the main one (left, or right after a swap) is settl
 """
 
 import json
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -18,6 +18,8 @@ import soxr
 from dailytalk_contiguous.core.audio import Pcm, blocks, probe, to_pcm
 from dailytalk_contiguous.core.built import BUILT
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
+from dailytalk_contiguous.core.published import CONFIGS
+from dailytalk_contiguous.publish.version import Version
 
 Row = dict[str, Any]
 
@@ -95,6 +97,39 @@ def built_rows(folder: Path) -> Iterator[Row]:
     """
     for path in shards(folder):
         yield from shard_rows(path)
+
+
+def version_rows(version: Version, splits: Collection[str] | None = None) -> Iterator[Row]:
+    """Yield a published version's conversations as the finished rows that they were, one row group in memory.
+
+    Args:
+        version: what `open_version` found.
+        splits: only these, and nothing of the others is read; None for all.
+
+    Raises:
+        DailytalkError: it has no conversations, or its files can't be read.
+    """
+    config = CONFIGS[0]
+    known = version.configs()
+    if config not in known:
+        raise DailytalkError(
+            f"{version} has no config {config!r}", "name a dataset that `dailytalk push` published"
+        )
+    unwanted = {
+        name
+        for split in known[config]
+        if splits is not None and split not in splits
+        for name in version.files(config, split)
+    }
+    part = replace(version, names=tuple(name for name in version.names if name not in unwanted))
+    for _, row in part.rows(config, list(BUILT)):
+        yield row | {"provenance": json.dumps(row["provenance"], ensure_ascii=False, sort_keys=True)}
+
+
+def splits_of(version: Version) -> dict[str, str]:
+    """The split of each conversation of a published version; only that column is read. Raises DailytalkError."""
+    told = version.rows(CONFIGS[0], ["conversation_id"])
+    return {row["conversation_id"]: split for split, row in told}
 
 
 def shards(folder: Path) -> list[Path]:

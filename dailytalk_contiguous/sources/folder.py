@@ -88,15 +88,20 @@ class Folder(datasets.GeneratorBasedBuilder):
 def folder_rows(config: FolderConfig) -> Iterator[dict[str, Any]]:
     """The rows of `Folder`, in order of name and time."""
     for recording in find_recordings(config.inputs, _path(config.exclude)):
-        audio = {"bytes": None, "path": to_uri(recording.path.absolute())}
-        base = {"recording_id": recording.recording_id, "audio": audio, "audio_file": recording.audio_file}
-        try:
-            yield from _conversations(recording, base, config)
-        except BadInput as error:
-            yield base | _no_conversation(recording.recording_id, error.reason, error.remedy)
-        except OSError as error:
-            reason = f"it can't be read ({error.strerror or error})"
-            yield base | _no_conversation(recording.recording_id, reason, "check the file and its permissions")
+        yield from recording_rows(recording, config)
+
+
+def recording_rows(recording: Recording, config: FolderConfig) -> Iterator[dict[str, Any]]:
+    """The rows of one recording, wherever it was found; one with a `problem` if it can't be used."""
+    audio = {"bytes": None, "path": to_uri(recording.path.absolute())}
+    base = {"recording_id": recording.recording_id, "audio": audio, "audio_file": recording.audio_file}
+    try:
+        yield from _conversations(recording, base, config)
+    except BadInput as error:
+        yield base | _no_conversation(recording.recording_id, error.reason, error.remedy)
+    except OSError as error:
+        reason = f"it can't be read ({error.strerror or error})"
+        yield base | _no_conversation(recording.recording_id, reason, "check the file and its permissions")
 
 
 def _conversations(recording: Recording, base: dict[str, Any], config: FolderConfig) -> Iterator[dict[str, Any]]:

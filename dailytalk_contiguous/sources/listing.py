@@ -5,13 +5,13 @@ one name in different folders stay apart, and a dataset made from a moved folder
 """
 
 import os
-import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 from dailytalk_contiguous.core.errors import DailytalkError
+from dailytalk_contiguous.sources.naming import identities
 
 #: What libsndfile reads, and what ffmpeg may read. Other files in a folder are no recordings.
 AUDIO_SUFFIXES = frozenset(
@@ -20,9 +20,6 @@ AUDIO_SUFFIXES = frozenset(
     .m4a .m4b .aac .wma .amr .ac3 .mka .mp4 .m4v .mov .mkv .webm .avi
     """.split()  # noqa: SIM905 (a list of quoted words is no easier to read)
 )
-
-#: What a recording that is cut calls its parts, and what another one may therefore not be called.
-_PART = re.compile(r"(.+)\.\d{3,}", re.DOTALL)
 
 
 class Recording(NamedTuple):
@@ -58,18 +55,9 @@ def find_recordings(inputs: Sequence[str | Path], exclude: Path | None = None) -
     counts = Counter(names.values())
     if twice := [name for name, count in counts.items() if count > 1]:
         raise DailytalkError(f"two recordings are both shown as {twice[0]!r}", "rename one of them")
-    stems = Counter(map(_stem, names.values()))
-    found = [
-        Recording(path, name, _stem(name) if _is_free(_stem(name), stems, counts) else name)
-        for path, name in names.items()
-    ]
+    called = identities(names.values())
+    found = [Recording(path, name, called[name]) for path, name in names.items()]
     return sorted(found, key=lambda recording: recording.audio_file)
-
-
-def _is_free(stem: str, stems: Counter[str], names: Counter[str]) -> bool:
-    """Whether a name without its ending means this recording only, not another's whole name or a part of one."""
-    part = _PART.fullmatch(stem)
-    return stems[stem] == 1 and stem not in names and not (part and part[1] in stems)
 
 
 def _relative(given: Sequence[Path], exclude: Path | None) -> Iterator[tuple[Path, Path]]:
@@ -101,8 +89,3 @@ def _walk(folder: Path, exclude: Path | None) -> Iterator[Path]:
 def as_text(path: str | Path) -> str:
     """A path as text that any file and terminal takes: with forward slashes, and `\\xff` for what is not UTF-8."""
     return os.fsencode(path).decode("utf-8", "backslashreplace").replace(os.sep, "/")
-
-
-def _stem(name: str) -> str:
-    folder, slash, last = name.rpartition("/")
-    return folder + slash + (last.rpartition(".")[0] or last)

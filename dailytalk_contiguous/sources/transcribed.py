@@ -70,7 +70,8 @@ def transcribed(
 
     Args:
         transcript: a file of lines as `dailytalk tag` writes them, or the older tool did.
-        tagged: the folder of shards that the transcript was written from, which knows where recordings lie.
+        tagged: the folder of shards, or the one shard, that the transcript was written from: it knows where
+            recordings lie.
         recordings: the folder of recordings, for a transcript without shards.
         rejects: filled on the way.
 
@@ -78,7 +79,7 @@ def transcribed(
     """
     if not transcript.is_file():
         raise DailytalkError(f"there is no transcript {str(transcript)!r}", "run dailytalk tag first")
-    known = _known(tagged) if tagged and tagged.is_dir() else {}
+    known = _known(tagged) if tagged and tagged.exists() else {}
     for name, lines in _grouped(transcript, known, rejects).items():
         try:
             base = at_hand(known[name], recordings) if name in known else from_recording(lines[0], recordings)
@@ -130,7 +131,7 @@ def _refuse_outside(name: str) -> None:
 
 def _known(tagged: Path) -> dict[str, Row]:
     found: dict[str, Row] = {}
-    for path in sorted(tagged.glob("shard-*.parquet")):
+    for path in sorted(tagged.glob("shard-*.parquet")) if tagged.is_dir() else [tagged]:
         if read_entries(path) is not None:
             found |= read_rows(path, BASE)
     return found

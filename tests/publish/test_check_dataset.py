@@ -6,8 +6,8 @@ import pytest
 from built_conversations import LINES, built_row, flac, stereo, write_dataset
 
 from dailytalk_contiguous.core.turns import Timed
-from dailytalk_contiguous.publish.checks import check
-from dailytalk_contiguous.publish.fitness import figures, fitness_advice
+from dailytalk_contiguous.publish.checking.checks import check
+from dailytalk_contiguous.publish.checking.fitness import figures, fitness_advice
 
 
 def kinds(folder, level="error"):

@@ -9,8 +9,8 @@ import soundfile
 from built_conversations import LINES, built_row, stereo
 
 from dailytalk_contiguous.core.errors import DailytalkError
-from dailytalk_contiguous.publish.checks import check
-from dailytalk_contiguous.publish.moshi import export_moshi
+from dailytalk_contiguous.publish.checking.checks import check
+from dailytalk_contiguous.publish.exporting.moshi import export_moshi
 
 #: Advice that any small dataset deserves.
 HOURS = {"few-hours-of-voice"}

@@ -5,8 +5,8 @@ from pathlib import Path
 
 from built_conversations import built_row, write_dataset
 
-from dailytalk_contiguous.publish.checks import check
-from dailytalk_contiguous.publish.moshi import export_moshi
+from dailytalk_contiguous.publish.checking.checks import check
+from dailytalk_contiguous.publish.exporting.moshi import export_moshi
 from dailytalk_contiguous.publish.rows import built_rows
 
 

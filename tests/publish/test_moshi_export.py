@@ -9,7 +9,7 @@ import yaml
 from built_conversations import LINES, built_row, flac, stereo, write_dataset
 
 from dailytalk_contiguous.core.errors import DailytalkError
-from dailytalk_contiguous.publish.moshi import export_moshi
+from dailytalk_contiguous.publish.exporting.moshi import export_moshi
 from dailytalk_contiguous.publish.rows import built_rows
 
 

@@ -6,8 +6,8 @@ import soundfile
 from built_conversations import LINES, built_row, stereo
 
 from dailytalk_contiguous.core.errors import DailytalkError
-from dailytalk_contiguous.publish.csm import export_csm
-from dailytalk_contiguous.publish.jmoshi import export_jmoshi
+from dailytalk_contiguous.publish.exporting.csm import export_csm
+from dailytalk_contiguous.publish.exporting.jmoshi import export_jmoshi
 
 
 def messages(folder):

@@ -22,9 +22,9 @@ from typer.testing import CliRunner
 from dailytalk_contiguous.cli.report import chosen, report
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.schema import AUDIO, SECONDS, STRING
-from dailytalk_contiguous.publish.report import write_report
-from dailytalk_contiguous.publish.report_player import SCALE, encode, lines_of, panel, peaks
-from dailytalk_contiguous.publish.report_tally import MAX_REASONS, OTHER, Tally, kind_of, quantile
+from dailytalk_contiguous.publish.reporting.player import SCALE, encode, lines_of, panel, peaks
+from dailytalk_contiguous.publish.reporting.report import write_report
+from dailytalk_contiguous.publish.reporting.tally import MAX_REASONS, OTHER, Tally, kind_of, quantile
 
 #: What would break a page, an attribute, a script or an SVG if it were put there as it is.
 HOSTILE = "<b>&\"'</script></svg>é"

@@ -1,0 +1,167 @@
+"""How fast a version is packed, how little of the next one is new, and what a stream reads before its first row.
+
+Synthetic conversations: speech-like bursts of noise by turns, 2 to 3 MB of FLAC a minute. 300 of 20 s are packed;
+1 % of them are said anew and packed again; new content-defined chunks (what Xet sends) and changed files (what
+plain LFS sends) are counted over all files. Then the first row of 100 files of one-minute conversations is
+streamed from a Hub on loopback. Exits with 1 if a goal is missed. Takes one to two minutes, and 2 GB of disk.
+
+    python benchmarks/publish.py
+"""
+
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from content_chunks import chunks
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path[:0] = [str(ROOT / "tests"), str(ROOT / "tests" / "publish")]
+
+from built_conversations import built_row, flac  # noqa: E402
+from hub.server import HubServer  # noqa: E402
+
+from dailytalk_contiguous.core.built import BUILT  # noqa: E402
+from dailytalk_contiguous.engine.shards import Shard, shard_path, write_shard  # noqa: E402
+from dailytalk_contiguous.publish.packing.packed import Packed  # noqa: E402
+from dailytalk_contiguous.publish.packing.packing import pack  # noqa: E402
+
+SAMPLE_RATE = 24000
+CONVERSATIONS, SECONDS, CHANGED = 300, 20.0, 3
+
+#: Bytes of a file at most: as many rows a file as one-minute conversations have in files of 100 to 250 MB.
+SHARD_BYTES = 50_000_000
+
+SPEED_GOAL = 300.0
+NEW_GOAL = 0.05
+FIRST_GOAL, WITHOUT_AUDIO_GOAL = 60e6, 2e6
+
+_UPLOAD = """
+import sys
+from huggingface_hub import CommitOperationAdd, HfApi
+api = HfApi()
+api.create_repo("me/calls", repo_type="dataset")
+names = [f"conversations/train-{n:05d}-of-00100.parquet" for n in range(100)]
+files = [CommitOperationAdd(name, sys.argv[2] if number else sys.argv[1]) for number, name in enumerate(names)]
+card = b"---\\nconfigs:\\n- config_name: conversations\\n  data_files: conversations/train-*\\n---\\n"
+files.append(CommitOperationAdd("README.md", card))
+api.create_commit("me/calls", files, commit_message="add", repo_type="dataset")
+"""
+
+_STREAM = """
+import os, sys
+from dailytalk_contiguous.publish.loading.loading import load
+columns = sys.argv[1].split(",") if sys.argv[1] else None
+rows = load("me/calls", split="train", streaming=True, columns=columns)
+print(next(iter(rows))["conversation_id"], flush=True)
+os._exit(0)  # threads that still read would keep it
+"""
+
+
+def main() -> int:
+    """Measure all and compare with the goals."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        good = [*_versions(folder), *_streams(folder)]
+    print("goals met" if all(good) else "goals MISSED")
+    return 0 if all(good) else 1
+
+
+def _versions(folder: Path) -> Iterable[bool]:
+    names = [f"call{number:04d}" for number in range(CONVERSATIONS)]
+    _work_folder(folder / "work", names, SECONDS)
+    started = time.perf_counter()
+    first = pack(folder / "work", folder / "first", shard_bytes=SHARD_BYTES)
+    speed = CONVERSATIONS * SECONDS / (time.perf_counter() - started)
+    size = sum(file.size for file in first.files)
+    print(f"packed {CONVERSATIONS} conversations of {SECONDS:g} s: {len(first.files)} files, {size / 1e6:.0f} MB")
+    yield _line("packing", f"{speed:.0f} times real time", f"at least {SPEED_GOAL:g}", speed >= SPEED_GOAL)
+    _work_folder(folder / "work", names, SECONDS, said_anew=names[:: CONVERSATIONS // CHANGED])
+    counts = {f"{config}/{split}": len(own) for config, of in first.configs.items() for split, own in of.items()}
+    second = pack(folder / "work", folder / "second", shard_bytes=SHARD_BYTES, shards_before=counts)
+    new, whole = _new_share(first, second)
+    text = f"{new:.2%} of the bytes (whole files that changed, which plain LFS sends: {whole:.0%})"
+    yield _line("new chunks", text, f"at most {NEW_GOAL:.0%}", new <= NEW_GOAL)
+
+
+def _new_share(first: Packed, second: Packed) -> tuple[float, float]:
+    """Shares of the second version's bytes: in chunks that the first has not, and in files that it has not."""
+    known = {digest for file in first.files for digest, _ in chunks(file.path)}
+    sent = 0
+    for file in second.files:
+        for digest, size in chunks(file.path):
+            sent += 0 if digest in known else size
+            known.add(digest)
+    total = sum(file.size for file in second.files)
+    there = {file.sha256 for file in first.files}
+    return sent / total, sum(file.size for file in second.files if file.sha256 not in there) / total
+
+
+def _streams(folder: Path) -> Iterable[bool]:
+    """100 files, of which a stream sees the first before its first row: only that one has its full size."""
+    _work_folder(folder / "minutes", [f"minute{number:03d}" for number in range(40)], 60.0)
+    packed = pack(folder / "minutes", folder / "stage")
+    (shard,) = packed.configs["conversations"]["train"]
+    (small,) = packed.configs["conversations"]["test"]
+    with HubServer(folder / "hub") as hub:
+        environment = {**os.environ, **hub.environment(folder / "home")}
+        _run(_UPLOAD, [str(shard.path), str(small.path)], environment)
+        for name, columns, goal in (
+            ("first row", "", FIRST_GOAL),
+            ("first row, no audio", "conversation_id,duration,utterances,alignments", WITHOUT_AUDIO_GOAL),
+        ):
+            hub.requests.clear()
+            _run(_STREAM, [columns], environment)
+            read = sum(one.bytes_sent for one in hub.requests)
+            text = f"{read / 1e6:.2f} MB in {len(hub.requests)} requests, of a file of {shard.size / 1e6:.0f} MB"
+            yield _line(name, text, f"at most {goal / 1e6:g} MB", read <= goal)
+
+
+def _run(script: str, arguments: list[str], environment: dict[str, str]) -> None:
+    """Run a script in a process of its own, which takes its Hub from the environment, without progress bars."""
+    environment = environment | {"HF_HUB_DISABLE_PROGRESS_BARS": "1"}
+    command = [sys.executable, "-c", script, *arguments]
+    subprocess.run(command, check=True, env=environment, stdout=subprocess.DEVNULL)
+
+
+def _work_folder(folder: Path, names: list[str], seconds: float, said_anew: Iterable[str] = ()) -> None:
+    """Finished conversations in shards as `dailytalk speak` writes them, 20 each."""
+    anew = set(said_anew)
+    for start in range(0, len(names), 20):
+        own = names[start : start + 20]
+        path = shard_path(folder / "dataset", [{"conversation_id": name} for name in own])
+        if path.exists() and not anew.intersection(own):
+            continue
+        rows = [_conversation(name, seconds, name in anew) for name in own]
+        write_shard(path, Shard(rows), BUILT)
+
+
+def _conversation(name: str, seconds: float, anew: bool) -> dict[str, Any]:
+    number = int(name[-4:].lstrip("e") or 0)
+    rng = np.random.default_rng([number, anew])
+    turns = np.arange(0.3, seconds - 2.5, 2.4)
+    words = np.array(["so", "then", "we", "went", "down", "to", "the", "old", "river", "and", "it", "was"])
+    lines = [
+        ("left" if place % 2 else "right", float(at), float(at) + 2.5, " ".join(rng.permutation(words)[:8]))
+        for place, at in enumerate(turns)
+    ]
+    samples = rng.normal(0, 5, (round(seconds * SAMPLE_RATE), 2))
+    for channel, begin, end, _ in lines:
+        part = slice(round(begin * SAMPLE_RATE), round(end * SAMPLE_RATE))
+        samples[part, int(channel == "right")] *= 200
+    audio = {"bytes": flac(samples.clip(-32768, 32767).astype(np.int16), SAMPLE_RATE), "path": f"{name}.flac"}
+    return built_row(name, lines, 1.0, kept_speaker=f"person{number // 2}") | {"audio": audio, "duration": seconds}
+
+
+def _line(name: str, figure: str, goal: str, met: bool) -> bool:
+    print(f"{name + ':':<22}{figure} (goal: {goal}): {'met' if met else 'MISSED'}", flush=True)
+    return met
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,174 @@
+"""`dailytalk push`: publish a work folder as a version of a dataset on the Hub."""
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, Any
+
+import datasets
+import typer
+from huggingface_hub.utils import disable_progress_bars  # type: ignore[attr-defined]
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from dailytalk_contiguous.cli.options import one_of
+from dailytalk_contiguous.core.errors import DailytalkError
+from dailytalk_contiguous.core.reference import reference
+from dailytalk_contiguous.publish.pushing.hub import MAIN, Target
+from dailytalk_contiguous.publish.pushing.push import METHODS, Outcome, PushSettings, in_words
+from dailytalk_contiguous.publish.pushing.push import push as run_push
+
+#: Files of a plan that are shown before the reader is sent to --json.
+SHOWN = 40
+
+
+def push(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder of dailytalk speak or build.")],
+    repo: Annotated[str, typer.Argument(metavar="OWNER/NAME", help="The dataset on the Hub.")],
+    tag: Annotated[
+        str | None,
+        typer.Option(help="The version: v1.0.0, or auto for the one that the changes call for. None: no tag."),
+    ] = None,
+    branch: Annotated[str, typer.Option(help="To commit to; made from main if it isn't there.")] = MAIN,
+    pr: Annotated[bool, typer.Option("--pr", help="Open a pull request. It gets no tag.")] = False,
+    create: Annotated[bool, typer.Option("--create", help="Make the dataset if it isn't there.")] = False,
+    private: Annotated[bool, typer.Option("--private", help="With --create: for invited people only.")] = False,
+    message: Annotated[
+        str, typer.Option(help="Of the commit.", show_default="made from the tag and the changes")
+    ] = "",
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Pack, say what would change there, and change nothing there.")
+    ] = False,
+    include_source: Annotated[
+        bool, typer.Option("--include-source", help="The untouched recordings too, as config source.")
+    ] = False,
+    method: Annotated[
+        str,
+        typer.Option(
+            help="commit: all in one commit. push_to_hub: the way of datasets, a commit for each config and one "
+            "for the card, then the tag; at most 50 files a config."
+        ),
+    ] = METHODS[0],
+    licence: Annotated[
+        str | None,
+        typer.Option(
+            help="Of the card, as the Hub writes it: cc-by-4.0.",
+            show_default="what follows from sources and models",
+        ),
+    ] = None,
+    title: Annotated[str | None, typer.Option(help="Of the card.", show_default="the name")] = None,
+    contact: Annotated[
+        str | None, typer.Option(help="How to reach you.", show_default="the dataset's discussions")
+    ] = None,
+    valid_share: Annotated[float, typer.Option(min=0, max=0.5, help="Share of the time to validate on.")] = 0.05,
+    test_share: Annotated[float, typer.Option(min=0, max=0.5, help="Share of the time to test on.")] = 0.05,
+    seed: Annotated[int, typer.Option(help="Which conversations those are.")] = 0,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the outcome as JSON.")] = False,
+) -> None:
+    """Publish finished conversations as a version on the Hub that readers see whole or not at all.
+
+    The token is that of `hf auth login`, or HF_TOKEN. After a stop, run the same command again: what is packed and
+    uploaded is not done again. Conversations stay in the split in which a version before had them.
+    """
+    one_of("--method", method, METHODS)
+    target = _target(repo, branch, pr, create, private)
+    settings = PushSettings(
+        tag, message, method, include_source, valid_share, test_share, seed, licence, title, contact
+    )
+    disable_progress_bars()
+    datasets.disable_progress_bars()
+    datasets.logging.set_verbosity_error()
+    console = Console(stderr=as_json, highlight=False)
+    outcome = run_push(
+        folder, target, settings, lambda line: console.print(escape(line), soft_wrap=True), dry_run=dry_run
+    )
+    if as_json:
+        print(json.dumps(_told(outcome, dry_run), indent=1, ensure_ascii=False))
+    else:
+        _show(console, outcome, target, dry_run)
+
+
+def _target(repo: str, branch: str, pr: bool, create: bool, private: bool) -> Target:
+    named = reference(repo)
+    if named.revision is not None:
+        raise DailytalkError(f"{repo!r} names a version", f"write {named.repo}, and --tag {named.revision}")
+    if pr and branch != MAIN:
+        raise DailytalkError("--pr proposes to main and does not go with --branch", "leave one of them out")
+    if private and not create:
+        raise DailytalkError(
+            "--private is for a dataset that --create makes", "pass --create too, or change it in its settings"
+        )
+    return Target(named.repo, branch, pr, create, private)
+
+
+def _told(outcome: Outcome, dry_run: bool) -> dict[str, Any]:
+    plan = outcome.plan
+    return {
+        "dry_run": dry_run,
+        "tag": outcome.tag,
+        "bump": outcome.changes.bump,
+        "changes": outcome.changes.as_dict(),
+        "plan": [change._asdict() for change in plan.changes] if plan else [],
+        "to_send": plan.to_send if plan else 0,
+        "published": asdict(outcome.published) if outcome.published else None,
+        "warnings": list(outcome.warnings),
+    }
+
+
+def _show(console: Console, outcome: Outcome, target: Target, dry_run: bool) -> None:
+    def line(text: str) -> None:
+        console.print(escape(text), soft_wrap=True)
+
+    if outcome.plan is None:
+        line(f"{target.repo} has just this already{f', as {outcome.tag}' if outcome.tag else ''}: nothing to do")
+        return
+    for warning in outcome.warnings:
+        line(f"licence: {warning}")
+    line(f"changes  {in_words(outcome.changes.as_dict())}; they call for {_called(outcome)}")
+    if dry_run:
+        _show_plan(console, outcome)
+        return
+    done = outcome.published
+    assert done is not None
+    own = [file for file in outcome.packed.files if file.config == "conversations"]
+    hours = sum(file.seconds for file in own) / 3600
+    line(f"{'proposed' if target.pull_request else 'commit  '} {done.url}")
+    line(f"rows     {sum(file.rows for file in own)} conversations, {hours:.2f} hours")
+    line(f"sent     {_size(done.sent)}; {_size(done.there)} were there already")
+    if target.pull_request:
+        line("tag      none: after the merge, run the same command without --pr to set it")
+        return
+    line(f"tag      {done.tag or 'none: readers of the branch see it; pass --tag to name it'}")
+    revision = done.tag or (target.branch if target.branch != MAIN else "")
+    line("")
+    line("from datasets import load_dataset")
+    line(f'load_dataset("{target.repo}"' + (f', revision="{revision}")' if revision else ")"))
+
+
+def _show_plan(console: Console, outcome: Outcome) -> None:
+    assert outcome.plan is not None
+    table = Table("", "file", "size", box=None, pad_edge=False)
+    shown = [change for change in outcome.plan.changes if change.what != "keep"]
+    for change in shown[:SHOWN]:
+        table.add_row(change.what, escape(change.name), _size(change.size))
+    console.print(table)
+    if len(shown) > SHOWN:
+        console.print(f"… {len(shown) - SHOWN} more (--json lists all)")
+    kept = len(outcome.plan.changes) - len(shown)
+    console.print(f"{kept} files stay as they are; {_size(outcome.plan.to_send)} to send at most", soft_wrap=True)
+    console.print("nothing was changed on the Hub (--dry-run)")
+
+
+def _called(outcome: Outcome) -> str:
+    bump = outcome.changes.bump
+    if outcome.changes.previous is None:
+        return outcome.tag or "v1.0.0"
+    return f"a {bump} version" if bump else "no new version"
+
+
+def _size(count: int) -> str:
+    for unit, size in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
+        if count >= size:
+            return f"{count / size:.1f} {unit}"
+    return f"{count} bytes"

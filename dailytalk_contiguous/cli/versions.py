@@ -1,0 +1,168 @@
+"""`dailytalk versions` and `dailytalk diff`: which versions of a dataset there are, and what one changes."""
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from dailytalk_contiguous.core.errors import DailytalkError
+from dailytalk_contiguous.core.reference import Reference, parse_reference, reference
+from dailytalk_contiguous.core.row_changes import MOVED, Shifts
+from dailytalk_contiguous.publish.compare import Changes, compare
+from dailytalk_contiguous.publish.history import Listed, list_versions
+from dailytalk_contiguous.publish.version import open_version
+
+#: Ids, fields and moves of tags that are shown before the reader is sent to --json.
+SHOWN = 5
+SHOWN_ROWS = 20
+
+_BUMPS = {
+    "major": "a major version: readers of the old one break",
+    "minor": "a minor version",
+    "patch": "a patch: values that models train on are the same",
+    "": "no version: nothing changed",
+}
+
+
+def versions(
+    repo: Annotated[str, typer.Argument(metavar="OWNER/NAME", help="A dataset on the Hub.")],
+    as_json: Annotated[bool, typer.Option("--json", help="Print all as JSON.")] = False,
+) -> None:
+    """List the versions of a dataset: date, rows, hours, size, and what each changed."""
+    named = reference(repo)
+    if named.revision is not None:
+        raise DailytalkError(f"{repo!r} names one version", f"write {named.repo} to list them all")
+    found = list_versions(named.repo)
+    if as_json:
+        print(json.dumps([one.as_dict() for one in found], indent=1, ensure_ascii=False))
+        return
+    table = _table("version", "date", "commit", ">rows", ">hours", ">size", "changes")
+    for one in found:
+        table.add_row(*map(escape, _line(one)))
+    _console().print(table)
+
+
+def diff(
+    before: Annotated[str, typer.Argument(metavar="A", help="OWNER/NAME@TAG, or a folder laid out like one.")],
+    after: Annotated[str, typer.Argument(metavar="B", help="The same, or @TAG of the same dataset.")],
+    as_json: Annotated[bool, typer.Option("--json", help="Print it as JSON, with all ids.")] = False,
+) -> None:
+    """Tell what B changes against A: conversations, fields, tags, times, and the version that calls for."""
+    old = _named(before)
+    new = _named(after, old)
+    changes = compare(open_version(old), open_version(new))
+    if as_json:
+        ids = {
+            "added": changes.added,
+            "removed": changes.removed,
+            "changed": changes.changed,
+            "moved": {name: {"from": a, "to": b} for name, (a, b) in changes.moved.items()},
+        }
+        print(json.dumps(changes.as_dict() | {"ids": ids}, indent=1, ensure_ascii=False))
+        return
+    _show(_console(), changes)
+
+
+def _named(text: str, first: Reference | Path | None = None) -> Reference | Path:
+    """A folder of that name, else the dataset that the text names; `@TAG` is a version of the first dataset."""
+    if text.startswith("@") and text[1:]:
+        if not isinstance(first, Reference):
+            raise DailytalkError(f"{text!r} is a version of no dataset", f"write OWNER/NAME{text}")
+        return Reference(first.repo, text[1:])
+    if Path(text).is_dir():
+        return Path(text)
+    found = parse_reference(text)
+    if found is None:
+        raise DailytalkError(
+            f"{text!r} is neither a folder nor a dataset on the Hub", "write OWNER/NAME@TAG or a path"
+        )
+    return found
+
+
+def _line(one: Listed) -> tuple[str, ...]:
+    date = one.date.strftime("%Y-%m-%d") if one.date else ""
+    hours = "" if one.hours is None else f"{one.hours:.2f}"
+    rows = "" if one.rows is None else str(one.rows)
+    name = one.name if one.kind == "version" else f"{one.name} ({one.kind})"
+    return name, date, one.commit[:7], rows, hours, _size(one.size), _changed(one.changes)
+
+
+def _changed(changes: Mapping[str, Any] | None) -> str:
+    """What a manifest says of its changes, in a line."""
+    if not changes:
+        return ""
+    counts = [f"{changes[kind]} {kind}" for kind in ("added", "removed", "changed", "moved") if changes.get(kind)]
+    since = f" since {changes['previous']}" if changes.get("previous") else ""
+    return (", ".join(counts) or "same conversations") + since
+
+
+def _size(size: int | None) -> str:
+    if size is None:
+        return ""
+    return f"{size / 1e9:.1f} GB" if size >= 1e9 else f"{size / 1e6:.1f} MB"
+
+
+def _show(console: Console, changes: Changes) -> None:
+    _ids(console, "added", changes.added)
+    _ids(console, "removed", changes.removed)
+    _ids(console, "changed", changes.changed)
+    _ids(console, "moved to another split", [f"{name} ({a} to {b})" for name, (a, b) in changes.moved.items()])
+    for config, sentences in changes.broken.items():
+        for sentence in sentences:
+            console.print(f"breaks readers: {escape(config)}: {escape(sentence)}", soft_wrap=True)
+    for config, names in changes.columns.items():
+        console.print(f"new columns: {escape(config)}: {escape(', '.join(names))}", soft_wrap=True)
+    _counts(console, ("field", ">conversations"), ((name, count) for name, count in changes.fields.most_common()))
+    _counts(
+        console,
+        ("tag before", "tag after", ">utterances"),
+        ((a or "(none)", b or "(none)", count) for (a, b), count in changes.tags.most_common()),
+    )
+    _shifts(console, "utterances", changes.utterance_times)
+    _shifts(console, "words", changes.word_times)
+    console.print(f"this calls for {_BUMPS[changes.bump]}")
+
+
+def _ids(console: Console, kind: str, names: Sequence[str]) -> None:
+    left = f", … {len(names) - SHOWN} more" if len(names) > SHOWN else ""
+    told = f": {escape(', '.join(names[:SHOWN]))}{left}" if names else ""
+    console.print(f"{kind}: {len(names)}{told}", soft_wrap=True)
+
+
+def _shifts(console: Console, what: str, shifts: Shifts) -> None:
+    if shifts.moved:
+        console.print(
+            f"{what} in changed conversations: {shifts.moved.total()} of {shifts.matched} ({shifts.share:.1%}) "
+            f"begin more than {1000 * MOVED:.0f} ms earlier or later (median {shifts.median:.3f} s, "
+            f"at most {shifts.largest:.3f} s)",
+            soft_wrap=True,
+        )
+
+
+def _counts(console: Console, headings: Sequence[str], rows: Iterable[tuple[str | int, ...]]) -> None:
+    told = list(rows)
+    if not told:
+        return
+    table = _table(*headings)
+    for row in told[:SHOWN_ROWS]:
+        table.add_row(*(escape(str(value)) for value in row))
+    console.print(table)
+    if len(told) > SHOWN_ROWS:
+        console.print(f"… {len(told) - SHOWN_ROWS} more (--json lists all)")
+
+
+def _table(*headings: str) -> Table:
+    """A table without lines; a heading with `>` before it is of numbers."""
+    table = Table(box=None, pad_edge=False)
+    for heading in headings:
+        table.add_column(heading.removeprefix(">"), justify="right" if heading.startswith(">") else "left")
+    return table
+
+
+def _console() -> Console:
+    return Console(highlight=False)

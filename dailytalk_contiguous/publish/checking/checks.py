@@ -1,0 +1,119 @@
+"""`dailytalk check`: looks at a folder, tells what it is, and judges it as the strictest of its readers would.
+
+A finding is an error where a trainer would fail or silently learn garbage; everything else is advice. Files are
+read to their end: a header can promise anything.
+"""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from dailytalk_contiguous.core.audio import to_uri
+from dailytalk_contiguous.core.errors import BadInput, DailytalkError
+from dailytalk_contiguous.core.schema import CHANNELS
+from dailytalk_contiguous.publish.checking.dataset import check_dataset
+from dailytalk_contiguous.publish.checking.findings import Finding, error
+from dailytalk_contiguous.publish.checking.loudness import measure
+from dailytalk_contiguous.publish.checking.moshi_folder import check_moshi, is_moshi
+
+__all__ = ["Finding", "check"]
+
+#: A person's or our own transcript, and the one after the rebuild.
+TRANSCRIPT, SHIFTED = "transcript.jsonl", "transcript_shifted.jsonl"
+
+Facts = dict[str, Any]
+
+
+def check(path: Path) -> tuple[list[Finding], Facts]:
+    """Judge a Moshi folder, a work folder, or a folder of Parquet shards.
+
+    Returns:
+        The findings, in the order of the files, and facts: `kind` (`moshi`, `work` or `dataset`) and what was
+        counted. No error among the findings means exit code 0.
+
+    Raises:
+        DailytalkError: the path is no folder, or none of these.
+    """
+    if not path.is_dir():
+        raise DailytalkError(f"{path} is no folder", "name a work folder, a dataset or a training folder")
+    if any((path / name).exists() for name in (TRANSCRIPT, SHIFTED, "dataset", "run.json")):
+        return _work(path)
+    if is_moshi(path):
+        return check_moshi(path)
+    if any(path.rglob("*.parquet")):
+        return check_dataset(path)
+    raise DailytalkError(
+        f"{path} is neither a work folder, a dataset nor a training folder",
+        "name one that `dailytalk build`, `speak` or `export --format moshi` has written",
+    )
+
+
+def _work(folder: Path) -> tuple[list[Finding], Facts]:
+    findings: list[Finding] = []
+    facts: Facts = {"kind": "work"}
+    for name in (TRANSCRIPT, SHIFTED):
+        if (folder / name).exists():
+            findings += _transcript(folder / name)
+    for wav in sorted((folder / "audio").rglob("*.wav")):
+        findings += _recording(folder, wav)
+    if (folder / "dataset").is_dir() and any((folder / "dataset").rglob("*.parquet")):
+        inside, counted = check_dataset(folder)
+        findings += inside
+        facts |= counted | {"kind": "work"}
+    return findings, facts
+
+
+def _recording(folder: Path, wav: Path) -> Iterator[Finding]:
+    shown = str(wav.relative_to(folder))
+    try:
+        loudness = measure({"bytes": None, "path": to_uri(wav)})
+    except BadInput as problem:
+        yield error("unreadable-audio", shown, problem.reason, problem.remedy)
+        return
+    if loudness.channels != 2:
+        yield error("not-stereo", shown, f"it has {loudness.channels} channel(s), not 2", "build it again")
+
+
+def _transcript(path: Path) -> Iterator[Finding]:
+    """Findings on the lines of a transcript, with their numbers."""
+    lines_of: dict[str, int] = {}
+    for number, line in enumerate(path.read_text(encoding="utf-8", errors="replace").split("\n"), 1):
+        if not line.strip():
+            continue
+        place = f"{path.name}:{number}"
+        told = _parsed(line)
+        problem = "it is no JSON object" if told is None else _problem(told)
+        if problem or told is None:
+            yield error("bad-line", place, str(problem), "correct or delete the line")
+            continue
+        name = told.get("utterance_id")
+        if name is not None and name in lines_of:
+            what = f"the utterance {name} stands in line {lines_of[name]} already"
+            yield error("duplicate", place, what, "delete one of them, or give it another utterance_id")
+        elif name is not None:
+            lines_of[name] = number
+        # Of what was not said anew, a text may be missing: nobody heard one, or its conversation says why.
+        silent = told.get("text_reason") or told.get("status", "spoken") != "spoken"
+        if not str(told.get("text") or "").strip() and not silent:
+            yield error("empty-text", place, "its text is empty", "write what is said, or delete the line")
+
+
+def _problem(told: dict[str, Any]) -> str | None:
+    """Why a line can't be used, or None."""
+    if told.get("channel") not in (*CHANNELS, "mix"):
+        return f"its channel is {told.get('channel')!r}, not left, right or mix"
+    if told.get("status") == "dropped":
+        return None  # it was left out, and has no times
+    match told.get("start"), told.get("end"):
+        case ((int() | float() as start), (int() | float() as end)) if 0 <= start < end:
+            return None
+    return f"its start {told.get('start')!r} and end {told.get('end')!r} are no stretch of time in seconds"
+
+
+def _parsed(line: str) -> dict[str, Any] | None:
+    try:
+        told = json.loads(line)
+    except ValueError:
+        return None
+    return told if isinstance(told, dict) else None

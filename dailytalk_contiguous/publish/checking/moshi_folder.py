@@ -1,0 +1,251 @@
+"""Judges a Moshi training folder as a strict trainer would, before a GPU is paid for.
+
+Each kind of finding is something that moshi-finetune was seen to do when it was run on such a folder: fail late,
+or carry on in silence (`docs/fine-tuning.md` lists them). What it does loudly at the start is found here too.
+"""
+
+import json
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from dailytalk_contiguous.core.audio import to_uri
+from dailytalk_contiguous.core.errors import BadInput
+from dailytalk_contiguous.core.turns import Timed
+from dailytalk_contiguous.publish.checking.config import Plan, read_plan
+from dailytalk_contiguous.publish.checking.findings import Finding, advice, error
+from dailytalk_contiguous.publish.checking.fitness import figures, fitness_advice
+from dailytalk_contiguous.publish.checking.loudness import Loudness, measure
+from dailytalk_contiguous.publish.checking.words import Said, word_findings
+from dailytalk_contiguous.publish.exporting.moshi import (
+    ABOUT,
+    AUDIO_FOLDER,
+    EVAL,
+    MAIN,
+    MOSHI_RATE,
+    TRAIN,
+    window_count,
+)
+
+#: Seconds by which the manifest may differ from the audio: less than the 80 ms of a frame of the codec.
+DURATION_TOLERANCE = 0.010
+
+_AGAIN = "export again with `dailytalk export --format moshi`"
+
+
+@dataclass
+class _Seen:
+    """What was read on the way."""
+
+    lengths: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
+    files: Counter[str] = field(default_factory=Counter)
+    words: int = 0
+
+
+def is_moshi(folder: Path) -> bool:
+    """Whether a folder is laid out for moshi-finetune."""
+    return any((folder / name).exists() for name in (AUDIO_FOLDER, TRAIN, EVAL))
+
+
+def check_moshi(folder: Path) -> tuple[list[Finding], dict[str, Any]]:
+    """Findings on a Moshi folder, and what is in it: files, hours, words and windows of each side."""
+    plan, findings = read_plan(folder)
+    seen = _Seen()
+    findings += _strays(folder, plan)
+    for side, manifest in plan.manifests.items():
+        findings += _manifest(folder, side, manifest, plan, seen)
+    findings += _twice(seen)
+    findings += _unnamed(folder, seen)
+    findings += _batches(plan, seen)
+    findings += _conversations(folder, plan)
+    facts = {
+        "kind": "moshi",
+        "files": {side: len(lengths) for side, lengths in seen.lengths.items()},
+        "hours": {side: round(sum(lengths) / 3600, 4) for side, lengths in seen.lengths.items()},
+        "windows": {side: window_count(lengths, plan.duration_sec) for side, lengths in seen.lengths.items()},
+        "words": seen.words,
+        "duration_sec": plan.duration_sec,
+        "batch_size": plan.batch_size,
+    }
+    return findings, facts
+
+
+def _strays(folder: Path, plan: Plan) -> Iterator[Finding]:
+    named = {path.resolve() for path in plan.manifests.values()}
+    for path in sorted(folder.rglob("*jsonl")):
+        if path.resolve() not in named:
+            what = "its name ends in jsonl: a trainer that is given the folder reads it as a manifest"
+            yield error("stray-jsonl", _shown(folder, path), what, "move it elsewhere or rename it")
+    if not plan.manifests:
+        yield error("no-manifest", ".", "there is no manifest, or the export did not finish", _AGAIN)
+
+
+def _manifest(folder: Path, side: str, manifest: Path, plan: Plan, seen: _Seen) -> Iterator[Finding]:
+    shown = _shown(folder, manifest)
+    lines = manifest.read_text(encoding="utf-8", errors="replace").splitlines()
+    if not any(line.strip() for line in lines):
+        yield error("empty-manifest", shown, "it names no file", _AGAIN)
+    for number, line in enumerate(lines, 1):
+        if not line.strip():
+            continue
+        entry = _entry(line)
+        if entry is None:
+            what = f'line {number} is not {{"path": …, "duration": seconds}}: {line[:60]!r}'
+            yield error("manifest-line", shown, what, _AGAIN)
+            continue
+        path, duration = entry
+        # Relative to the manifest, as sphn resolves it for the trainer.
+        wav = manifest.parent / path
+        seen.files[str(wav.resolve())] += 1
+        seen.lengths[side].append(duration)
+        yield from _file(folder, wav, duration, plan, seen)
+
+
+def _file(folder: Path, wav: Path, duration: float, plan: Plan, seen: _Seen) -> Iterator[Finding]:
+    shown = _shown(folder, wav)
+    if not wav.is_file():
+        yield error("missing-audio", shown, "the manifest names it, but it isn't there", _AGAIN)
+        return
+    loudness: Loudness | None = None
+    try:
+        loudness = measure({"bytes": None, "path": to_uri(wav)})
+    except BadInput as problem:
+        yield error("unreadable-audio", shown, problem.reason, problem.remedy)
+    else:
+        yield from _audio(shown, loudness, duration)
+    yield from _transcript(shown, wav.with_suffix(".json"), loudness, plan, seen)
+
+
+def _audio(shown: str, loudness: Loudness, duration: float) -> Iterator[Finding]:
+    if loudness.channels != 2:
+        what = f"it has {loudness.channels} channel(s), not 2: training stops at the first batch with it"
+        yield error("not-stereo", shown, what, _AGAIN)
+    if loudness.sample_rate != MOSHI_RATE:
+        what = f"its rate is {loudness.sample_rate} Hz, not {MOSHI_RATE}: it is resampled without a message"
+        yield error("wrong-rate", shown, what, "export it again without --sample-rate")
+    if abs(loudness.seconds - duration) > DURATION_TOLERANCE:
+        what = f"the manifest says {duration:.3f} s, the audio has {loudness.seconds:.3f} s"
+        yield error("wrong-duration", shown, what, _AGAIN)
+    if loudness.is_silent(0):
+        yield error("silent-left", shown, "the left channel, Moshi's, is silent", "export it again, with --swap?")
+    if loudness.channels > 1 and loudness.is_silent(1):
+        what = "the right channel is silent: from such data Moshi learns to talk on and not to listen"
+        yield advice("silent-right", shown, what, "leave the conversation out")
+
+
+def _transcript(wav: str, path: Path, loudness: Loudness | None, plan: Plan, seen: _Seen) -> Iterator[Finding]:
+    shown = str(Path(wav).with_suffix(".json"))
+    try:
+        told = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        yield error("missing-alignments", shown, f"it isn't there beside {Path(wav).name}", _AGAIN)
+        return
+    except (ValueError, OSError) as problem:
+        yield error("unreadable-alignments", shown, f"it can't be read ({problem})", _AGAIN)
+        return
+    words = _said(told)
+    if words is None:
+        what = 'it is not {"alignments": [[word, [start, end], speaker], …]}'
+        yield error("unreadable-alignments", shown, what, _AGAIN)
+        return
+    seen.words += len(words)
+    if not any(word.speaker == MAIN for word in words):
+        what = f"no word is {MAIN}'s: the model learns to speak without text"
+        yield error("no-words", shown, what, "transcribe it, or leave it out")
+    if told.get("text_conditions") is not None and plan.stock_model:
+        what = "it has text_conditions, on which the stock model in moshi-finetune.yaml stops"
+        remedy = "export without --text-conditions, or name a model with that conditioner as hf_repo_id"
+        yield error("text-conditions", shown, what, remedy)
+    yield from word_findings(shown, words, loudness)
+
+
+def _said(told: Any) -> list[Said] | None:
+    """The words of a transcript; None if it is none."""
+    if not isinstance(told, dict) or not isinstance(told.get("alignments"), list):
+        return None
+    words = []
+    for entry in told["alignments"]:
+        match entry:
+            case [str(text), [int() | float() as start, int() | float() as end], str(speaker)]:
+                words.append(Said(text, start, end, speaker, 0 if speaker == MAIN else 1))
+            case _:
+                return None
+    return words
+
+
+def _twice(seen: _Seen) -> Iterator[Finding]:
+    for path, count in seen.files.items():
+        if count > 1:
+            what = f"the manifests name it {count} times"
+            yield error("duplicate", Path(path).name, what, "name each file once, on one side")
+
+
+def _unnamed(folder: Path, seen: _Seen) -> Iterator[Finding]:
+    unnamed = [path for path in sorted(folder.rglob("*.wav")) if str(path.resolve()) not in seen.files]
+    if unnamed and seen.files:
+        what = f"{len(unnamed)} WAV file(s) are in no manifest, such as {_shown(folder, unnamed[0])}"
+        yield advice("unnamed-audio", ".", what, "delete them, or name them")
+
+
+def _batches(plan: Plan, seen: _Seen) -> Iterator[Finding]:
+    for side, manifest in plan.manifests.items():
+        windows = window_count(seen.lengths[side], plan.duration_sec)
+        if 0 < windows < plan.batch_size:
+            what = (
+                f"it has {windows} window(s) of {plan.duration_sec:g} s, a batch {plan.batch_size}: there is none"
+            )
+            remedy = f"set batch_size to {windows} at most (a GPU), or give this side more conversations"
+            yield error("less-than-a-batch", manifest.name, what, remedy)
+
+
+def _conversations(folder: Path, plan: Plan) -> Iterator[Finding]:
+    """Advice that needs more than the trainer is told; nothing where the folder is not our export."""
+    try:
+        about = json.loads((folder / ABOUT).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return
+    except ValueError as problem:
+        yield error("unreadable-about", ABOUT, f"it can't be read ({problem})", _AGAIN)
+        return
+    sides: dict[str, set[str]] = defaultdict(set)
+    for one in about.values():
+        if one["kept_speaker"]:
+            sides[one["kept_speaker"]].add(one["split"])
+    both = sorted(speaker for speaker, found in sides.items() if len(found) > 1)
+    if both:
+        what = f"{len(both)} of {len(sides)} kept speakers are in train and in eval, such as {both[0]}"
+        yield advice("speaker-in-both", ".", what, "read the eval loss with care, or add conversations of others")
+    yield from fitness_advice(
+        {name: figures(_timed(one), one["duration"], plan.duration_sec) for name, one in about.items()},
+        _hours(about, "voices"),
+        _hours(about, "language"),
+    )
+
+
+def _timed(one: Mapping[str, Any]) -> list[Timed]:
+    return [Timed("left" if side == MAIN else "right", start, end) for start, end, side in one["turns"]]
+
+
+def _hours(about: Mapping[str, Any], key: str) -> dict[str, float]:
+    hours: dict[str, float] = defaultdict(float)
+    for one in about.values():
+        for name in one[key] if isinstance(one[key], list) else [one[key]]:
+            if name:
+                hours[name] += one["duration"] / 3600
+    return hours
+
+
+def _entry(line: str) -> tuple[str, float] | None:
+    try:
+        match json.loads(line):
+            case {"path": str(path), "duration": int() | float() as duration} if duration > 0:
+                return path, duration
+    except ValueError:
+        return None
+    return None
+
+
+def _shown(folder: Path, path: Path) -> str:
+    return str(path.relative_to(folder)) if path.is_relative_to(folder) else str(path)

@@ -1,0 +1,78 @@
+"""Snaps the words of a Moshi training folder to speech activity, and says by how much their aligner was off.
+
+Works on any folder that moshi-finetune reads, whoever made it. Only times change: words, speakers and everything
+else in a transcript stay as they are, and a file is written anew only if a word moved.
+"""
+
+import json
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from dailytalk_contiguous.core.audio import ANALYSIS_RATE, read_analysis, to_uri
+from dailytalk_contiguous.core.errors import DailytalkError
+from dailytalk_contiguous.core.packing import Word
+from dailytalk_contiguous.core.spans import speech_spans
+from dailytalk_contiguous.engine.files import write_text
+from dailytalk_contiguous.models.speech_activity import FRAME_SECONDS, speech_probabilities
+from dailytalk_contiguous.publish.checking.snapping import Snapped, snap_words
+from dailytalk_contiguous.publish.rows import json_text
+
+#: Which channel each speaker of an alignment is.
+CHANNELS = {"SPEAKER_MAIN": 0, "SPEAKER_OTHER": 1}
+
+
+class SnappedFolder(NamedTuple):
+    """Files looked at and written anew, words, edges moved, words without speech near them, median offset (s)."""
+
+    files: int
+    written: int
+    words: int
+    moved: int
+    unplaced: int
+    offset: float
+
+
+def snap_folder(folder: Path) -> SnappedFolder:
+    """Snap the words of every WAV with a transcript beside it. Raises DailytalkError if there is none."""
+    pairs = [(wav, wav.with_suffix(".json")) for wav in sorted(folder.rglob("*.wav"))]
+    pairs = [(wav, transcript) for wav, transcript in pairs if transcript.is_file()]
+    if not pairs:
+        raise DailytalkError(
+            f"there is no WAV with a transcript beside it in {str(folder)!r}", "--snap-words is for Moshi folders"
+        )
+    results = [_snap_file(wav, transcript) for wav, transcript in pairs]
+    moves = [snapped for _, found in results for snapped in found]
+    offsets = [snapped.offset for snapped in moves if snapped.moved]
+    return SnappedFolder(
+        len(pairs),
+        sum(changed for changed, _ in results),
+        sum(len(snapped.words) for snapped in moves),
+        sum(snapped.moved for snapped in moves),
+        sum(snapped.unplaced for snapped in moves),
+        float(np.median(offsets)) if offsets else 0.0,
+    )
+
+
+def _snap_file(wav: Path, transcript: Path) -> tuple[bool, list[Snapped]]:
+    told = json.loads(transcript.read_text(encoding="utf-8"))
+    if not isinstance(told, dict) or not isinstance(told.get("alignments"), list):
+        raise DailytalkError(f"{transcript} holds no alignments", "run dailytalk check without --snap-words first")
+    samples = read_analysis({"bytes": None, "path": to_uri(wav)})
+    found: list[Snapped] = []
+    snapped: list[list[Any]] = []
+    for speaker, channel in CHANNELS.items():
+        own = [entry for entry in told["alignments"] if entry[2] == speaker]
+        if not own or channel >= samples.shape[1]:
+            continue
+        signal = samples[:, channel].astype(np.float32) / np.float32(32768)
+        spans = speech_spans(speech_probabilities(signal), len(signal) / ANALYSIS_RATE, FRAME_SECONDS)
+        found.append(snap_words([Word(word, start, end, 1.0) for word, (start, end), _ in own], spans))
+        snapped += [[word.text, [word.start, word.end], speaker] for word in found[-1].words]
+    others = [entry for entry in told["alignments"] if entry[2] not in CHANNELS]
+    if not any(one.moved for one in found):
+        return False, found
+    told["alignments"] = sorted(snapped + others, key=lambda entry: entry[1])
+    write_text(transcript, json_text(told))
+    return True, found

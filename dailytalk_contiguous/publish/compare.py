@@ -1,0 +1,244 @@
+"""What a version of a dataset changes against another: conversations, fields, columns, tags and times.
+
+Each version is read once, without its audio, whose digest says whether it changed; a file that both have is read
+for its ids alone. The older version's rows wait, compressed, in a temporary file, so that memory holds one short
+entry a conversation however long the conversations are, and the order of neither version matters.
+"""
+
+import hashlib
+import json
+import tempfile
+import zlib
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from dailytalk_contiguous.core.errors import DailytalkError
+from dailytalk_contiguous.core.published import CONFIGS
+from dailytalk_contiguous.core.row_changes import (
+    Shifts,
+    add_utterance_shifts,
+    add_word_shifts,
+    changed_fields,
+    tag_moves,
+)
+from dailytalk_contiguous.core.versions import added, breaking
+from dailytalk_contiguous.publish.version import DEFAULT, Version
+
+#: Bytes of waiting rows that stay in memory before they go to disk.
+_IN_MEMORY = 64 << 20
+
+_CARD = "README.md"
+_ID = "conversation_id"
+_AUDIO_DIGEST = "audio_sha256"
+
+
+@dataclass
+class Changes:
+    """What is new. Ids are of conversations, sorted.
+
+    Attributes:
+        previous: tag, branch or commit that was compared with; None where there was none.
+        added, removed, changed: ids; changed are those with another value in a field that both versions have.
+        moved: split before and after of each id that changed it.
+        fields: in how many conversations a field changed, by dotted name (`utterances.tag`, `audio`).
+        broken: by config, what a reader of the previous version would miss, a sentence each.
+        columns: by config, columns and fields that are new.
+        tags: how many utterances went from one tag to another; no tag is "".
+        utterance_times, word_times: shifts of starts in changed conversations.
+        repacked: the files or the card are others, whatever is in them.
+    """
+
+    previous: str | None = None
+    added: list[str] = field(default_factory=list)
+    removed: list[str] = field(default_factory=list)
+    changed: list[str] = field(default_factory=list)
+    moved: dict[str, tuple[str, str]] = field(default_factory=dict)
+    fields: Counter[str] = field(default_factory=Counter)
+    broken: dict[str, list[str]] = field(default_factory=dict)
+    columns: dict[str, list[str]] = field(default_factory=dict)
+    tags: Counter[tuple[str, str]] = field(default_factory=Counter)
+    utterance_times: Shifts = field(default_factory=Shifts)
+    word_times: Shifts = field(default_factory=Shifts)
+    repacked: bool = False
+
+    @property
+    def bump(self) -> str:
+        """What the change calls for, of `core.versions.BUMPS`."""
+        values = any(name.partition(".")[0] != "provenance" for name in self.fields)
+        if self.broken:
+            return "major"
+        if self.added or self.removed or self.moved or self.columns or values:
+            return "minor"
+        return "patch" if self.fields or self.repacked else ""
+
+    def as_dict(self) -> dict[str, Any]:
+        """The numbers, for a manifest."""
+        return {
+            "previous": self.previous,
+            "added": len(self.added),
+            "removed": len(self.removed),
+            "changed": len(self.changed),
+            "moved": len(self.moved),
+            "fields": dict(sorted(self.fields.items())),
+            "broken": self.broken,
+            "columns": self.columns,
+            "tags": [{"from": a, "to": b, "count": count} for (a, b), count in self.tags.most_common()],
+            "utterance_times": self.utterance_times.as_dict(),
+            "word_times": self.word_times.as_dict(),
+            "bump": self.bump,
+        }
+
+
+def compare(before: Version | None, after: Version) -> Changes:
+    """What `after` changes against `before`; without `before`, or with an empty one, all of it is added.
+
+    Raises:
+        DailytalkError: a version holds no conversations, holds one twice, or can't be read.
+    """
+    if before is None or not before.configs():
+        return Changes(added=sorted(name for name, _, _ in _rows(after, set(_digests(after).values()))))
+    changes = Changes(previous=_revision(before))
+    _compare_configs(before, after, changes)
+    _compare_rows(before, after, changes)
+    changes.repacked = _repacked(before, after)
+    return changes
+
+
+class _Waiting(NamedTuple):
+    """A conversation of the older version: its split, the digest of its row, and where that waits."""
+
+    split: str
+    offset: int
+    length: int
+    digest: bytes
+
+
+def _compare_rows(before: Version, after: Version, changes: Changes) -> None:
+    shared = set(_digests(before).values()) & set(_digests(after).values())
+    with tempfile.SpooledTemporaryFile(max_size=_IN_MEMORY) as file:
+        waiting: dict[str, _Waiting] = {}
+        for name, split, text in _rows(before, shared):
+            packed = zlib.compress(text, 1) if text else b""
+            waiting[name] = _Waiting(split, file.tell(), len(packed), _digest(text))
+            file.write(packed)
+        for name, split, text in _rows(after, shared):
+            old = waiting.pop(name, None)
+            if old is None:
+                changes.added.append(name)
+                continue
+            if old.split != split:
+                changes.moved[name] = old.split, split
+            if _digest(text) != old.digest:
+                file.seek(old.offset)
+                told = json.loads(zlib.decompress(file.read(old.length)))
+                _compare_row(name, told, json.loads(text), changes)
+    changes.added.sort()
+    changes.removed = sorted(waiting)
+    changes.changed.sort()
+    changes.moved = dict(sorted(changes.moved.items()))
+
+
+def _compare_row(name: str, old: dict[str, Any], new: dict[str, Any], changes: Changes) -> None:
+    found = changed_fields(old, new)
+    if not found:
+        return
+    changes.changed.append(name)
+    changes.fields.update(found)
+    changes.tags.update(tag_moves(old, new))
+    add_utterance_shifts(changes.utterance_times, old, new)
+    add_word_shifts(changes.word_times, old, new)
+
+
+def _rows(version: Version, shared: set[str]) -> Iterator[tuple[str, str, bytes]]:
+    """Id, split, and the row as text without its audio; of files that both versions have, an empty text.
+
+    Such a file holds the same conversations in both, so that an empty text is only ever compared with another.
+    """
+    config, columns = _conversations(version)
+    digests = _digests(version)
+    seen: set[str] = set()
+    for split in version.configs()[config]:
+        for file in version.files(config, split):
+            known = digests.get(file) in shared
+            for row in version.rows_of(file, [_ID] if known else columns):
+                if row[_ID] in seen:
+                    raise DailytalkError(
+                        f"{version} holds the conversation {row[_ID]!r} twice", "publish it again"
+                    )
+                seen.add(row[_ID])
+                yield row[_ID], split, b"" if known else _text(row)
+
+
+def _conversations(version: Version) -> tuple[str, list[str]]:
+    """The config of the conversations, and its columns without audio where there is a digest of it."""
+    configs = version.configs()
+    config = next((name for name in (CONFIGS[0], DEFAULT) if name in configs), None)
+    columns = list(version.features(config) or ()) if config else []
+    if config is None or _ID not in columns:
+        raise DailytalkError(
+            f"{version} holds no conversations with a column {_ID}",
+            "name a dataset that `dailytalk push` published",
+        )
+    return config, [name for name in columns if name != "audio" or _AUDIO_DIGEST not in columns]
+
+
+def _text(row: dict[str, Any]) -> bytes:
+    """A row as JSON that is the same for the same values; audio is the digest of its bytes."""
+    told = {name: value for name, value in row.items() if name not in ("audio", _AUDIO_DIGEST)}
+    audio = row.get("audio")
+    if _AUDIO_DIGEST in row:
+        told["audio"] = row[_AUDIO_DIGEST]
+    elif audio and audio["bytes"] is not None:
+        told["audio"] = hashlib.sha256(audio["bytes"]).hexdigest()
+    return json.dumps(told, sort_keys=True, default=str).encode()
+
+
+def _digest(text: bytes) -> bytes:
+    return hashlib.blake2b(text, digest_size=16).digest()
+
+
+def _compare_configs(before: Version, after: Version, changes: Changes) -> None:
+    old_configs, new_configs = before.configs(), after.configs()
+    for config in dict.fromkeys([*old_configs, *new_configs]):
+        old, new = before.features(config), after.features(config)
+        if new is None:
+            changes.broken[config] = ["all of it is gone"]
+        elif old is None:
+            changes.columns[config] = list(new)
+        else:
+            gone = [split for split in old_configs[config] if split not in new_configs[config]]
+            lost = [f"the split {split} is gone" for split in gone] + breaking(old, new)
+            changes.broken |= {config: lost} if lost else {}
+            found = added(old, new)
+            changes.columns |= {config: found} if found else {}
+
+
+def _repacked(before: Version, after: Version) -> bool:
+    """Whether data files have other names or digests, or the card another text; what one lacks is not compared."""
+    names = [{name for name in one.names if name.endswith(".parquet")} for one in (before, after)]
+    old, new = _digests(before), _digests(after)
+    if names[0] != names[1] or any(old[name] != new[name] for name in old.keys() & new.keys()):
+        return True
+    cards = [_card(one) for one in (before, after) if _CARD in one.names]
+    return len(cards) == 2 and cards[0] != cards[1]
+
+
+def _card(version: Version) -> bytes:
+    with version.open(_CARD) as file:
+        return file.read()
+
+
+def _digests(version: Version) -> dict[str, str]:
+    """SHA-256 of the data files by name, from the manifest."""
+    told = version.manifest() or {}
+    return {name: file["sha256"] for name, file in told.get("files", {}).items() if name in version.names}
+
+
+def _revision(version: Version) -> str | None:
+    """The tag, branch or commit; for a folder, the tag of its manifest: its path is nobody's business."""
+    if isinstance(version.where, Path):
+        return (version.manifest() or {}).get("version")
+    return version.where.revision or version.commit

@@ -1,0 +1,1 @@
+"""Published versions as training code wants them: stereo samples, windows, checksums, streams that resume."""

@@ -1,0 +1,182 @@
+"""Audio of a row with both of its channels, decoded when it is asked for, and only the seconds that are.
+
+`datasets` averages stereo to mono through `["array"]` without a word (datasets#8005), and needs torchcodec for
+any of it. Here a column keeps its encoded bytes, libsndfile decodes them, and the shape says what is there. It is
+a feature of its own, so that it survives `map`, caches and workers: data that was saved with it asks for this
+package instead of falling back to the average.
+"""
+
+import io
+import warnings
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+import numpy as np
+import soundfile
+from datasets import Audio
+from datasets.features.features import register_feature
+from numpy.typing import NDArray
+
+from dailytalk_contiguous.core.audio import Probe, Samples, blocks, from_uri, probe
+from dailytalk_contiguous.core.errors import BadInput, DailytalkError
+from dailytalk_contiguous.core.schema import CHANNELS
+
+#: The name under which `datasets` writes the feature into its files.
+FEATURE = "StereoAudio"
+
+#: Formats in which libsndfile finds a sample exactly; in others it needs what comes before (see `core.audio`).
+_EXACT = ("FLAC", "WAV", "WAVEX")
+
+#: libsndfile tells 2 ** 63 - 1 frames of a FLAC that was streamed and doesn't say.
+_MOST_FRAMES = 2**62
+
+#: What is stored, and what is worked out from it.
+_STORED, _DECODED = ("bytes", "path"), ("array", "sampling_rate")
+
+
+class StereoAudio(Mapping[str, Any]):
+    """Encoded audio that is decoded when it is asked for.
+
+    `audio["array"]` is float32 in [-1, 1), of shape (samples, 2), or (samples,) for mono files; 16-bit samples
+    come out exactly. `audio["sampling_rate"]` is in Hz, `audio["path"]` the name of the file, `audio["bytes"]` its
+    content. Iterating goes over what is stored (`bytes`, `path`), so that a row can be written again unchanged.
+    Nothing is kept after decoding: take the array once.
+    """
+
+    def __init__(self, encoded: Mapping[str, Any]) -> None:
+        self._stored = {name: encoded.get(name) for name in _STORED}
+
+    def __getitem__(self, name: str) -> Any:
+        if name == "array":
+            return self.read()
+        return self.sample_rate if name == "sampling_rate" else self._stored[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._stored)
+
+    def __len__(self) -> int:
+        return len(self._stored)
+
+    def __contains__(self, name: object) -> bool:
+        return name in (*_STORED, *_DECODED)
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
+        # What `with_format("torch")` and "numpy" make a tensor of.
+        return np.asarray(self.read(), dtype=dtype)
+
+    def __repr__(self) -> str:
+        return f"StereoAudio(path={self._stored['path']!r}, bytes={len(self._stored['bytes'] or b'')})"
+
+    @property
+    def sample_rate(self) -> int:
+        """Hz."""
+        return self._probe().sample_rate
+
+    @property
+    def channels(self) -> int:
+        """How many there are: 2, or 1 for the audio of one utterance."""
+        return self._probe().channels
+
+    @property
+    def seconds(self) -> float:
+        """Length, to the sample."""
+        return self._probe().seconds
+
+    def read(self, start: float = 0.0, end: float | None = None) -> Samples:
+        """A part as float32, of shape (samples, 2), or (samples,) for mono; nothing else is decoded.
+
+        Args:
+            start: seconds, taken to the nearest sample.
+            end: seconds; the end of the audio if None.
+
+        Raises:
+            DailytalkError: the part is not within the audio.
+            BadInput: the audio can't be decoded.
+        """
+        found = self._probe()
+        last = found.seconds if end is None else end
+        if not 0 <= start <= last <= found.seconds + 0.5 / found.sample_rate:  # False for NaN too
+            raise DailytalkError(
+                f"{start} to {last} s is no part of {found.seconds:.3f} s of audio",
+                "give start and end in seconds, within the audio and in this order",
+            )
+        if found.format in _EXACT:
+            samples = self._exactly(round(start * found.sample_rate), round(last * found.sample_rate))
+        else:
+            nothing = np.zeros((0, found.channels), np.float32)
+            samples = np.concatenate([nothing, *blocks(self._stored, start, last - start)])
+        return samples[:, 0] if found.channels == 1 else samples
+
+    def channel(self, name: str) -> Samples:
+        """One speaker's channel, `left` (said anew) or `right` (kept), float32 of shape (samples,).
+
+        Raises:
+            DailytalkError: there is no such channel, or the audio isn't stereo.
+        """
+        if name not in CHANNELS:
+            raise DailytalkError(f"there is no channel {name!r}", f"choose one of {', '.join(CHANNELS)}")
+        samples = self.read()
+        if samples.ndim != 2 or samples.shape[1] != len(CHANNELS):
+            raise DailytalkError(f"audio of {self.channels} channel(s) has no {name} one", 'take ["array"]')
+        return np.ascontiguousarray(samples[:, CHANNELS.index(name)])
+
+    def _probe(self) -> Probe:
+        """What the header says; `core.audio.probe` judges, and decodes what libsndfile can't."""
+        try:
+            with soundfile.SoundFile(self._source()) as file:
+                if file.format in _EXACT and file.frames < _MOST_FRAMES:
+                    return Probe(file.samplerate, file.channels, file.frames / file.samplerate, file.format)
+        except soundfile.LibsndfileError:
+            pass  # `probe` says why, or knows another way
+        return probe(self._stored)
+
+    def _exactly(self, first: int, last: int) -> Samples:
+        try:
+            with soundfile.SoundFile(self._source()) as file:
+                file.seek(first)
+                samples: Samples = file.read(last - first, dtype="float32", always_2d=True)
+        except soundfile.LibsndfileError as error:
+            raise BadInput(f"its audio can't be decoded ({error.error_string})", "download it again") from None
+        if len(samples) < last - first:
+            raise BadInput(
+                f"its audio ends {last - first - len(samples)} samples before its header says", "download it again"
+            )
+        return samples
+
+    def _source(self) -> Any:
+        if self._stored["bytes"] is not None:
+            return io.BytesIO(self._stored["bytes"])
+        if self._stored["path"] is None:
+            raise BadInput("the row has no audio", "load the column `audio` too")
+        return bytes(from_uri(self._stored["path"]))
+
+
+@dataclass(repr=False)
+class StereoFeature(Audio):  # type: ignore[misc]
+    """The feature of such a column: `dataset.cast_column("audio", StereoFeature())`.
+
+    Before saving a dataset for people without this package, cast the column back: `cast_column("audio", Audio())`.
+    """
+
+    dtype: ClassVar[str] = "dict"
+    _type: str = field(default=FEATURE, init=False, repr=False)
+
+    def encode_example(self, value: Any) -> dict[str, Any]:
+        """What is stored, of a `StereoAudio`, of such a dict, or of a path."""
+        if isinstance(value, Mapping):
+            if value.get("bytes") is None and value.get("path") is None:
+                raise DailytalkError("audio without bytes and path can't be stored", "give it as FLAC or WAV")
+            return {name: value.get(name) for name in _STORED}
+        if isinstance(value, bytes):
+            return {"bytes": value, "path": None}
+        return {"bytes": None, "path": str(value)}
+
+    def decode_example(self, value: Mapping[str, Any], token_per_repo_id: Any = None) -> StereoAudio:
+        """The audio, not decoded yet."""
+        return value if isinstance(value, StereoAudio) else StereoAudio(value)
+
+
+with warnings.catch_warnings():  # it warns that the function is experimental, as it has been since datasets 3.2
+    warnings.simplefilter("ignore", UserWarning)
+    register_feature(StereoFeature, FEATURE)

@@ -1,0 +1,1 @@
+"""From a work folder to the Parquet files of one version, on this machine."""

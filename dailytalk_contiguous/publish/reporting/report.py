@@ -1,0 +1,134 @@
+"""One page to look at and listen to a dataset: a file of HTML that needs no network and can be sent by mail.
+
+Rows are read once, one at a time; what all of them have in common is counted, and only the conversations that were
+asked for are drawn and embedded with their sound. The page forbids itself every connection.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from html import escape
+from importlib.resources import files
+from pathlib import Path
+from typing import NamedTuple
+
+from dailytalk_contiguous.core.errors import DailytalkError
+from dailytalk_contiguous.engine.files import write_lines
+from dailytalk_contiguous.engine.outputs import read_run
+from dailytalk_contiguous.publish.reporting import parts
+from dailytalk_contiguous.publish.reporting.player import panel
+from dailytalk_contiguous.publish.reporting.rows import Told, rejects, told, with_sound
+from dailytalk_contiguous.publish.reporting.tally import Tally
+from dailytalk_contiguous.publish.rows import version_rows
+from dailytalk_contiguous.publish.version import Version
+from dailytalk_contiguous.sources.listing import as_text
+
+#: The page's name in the folder that it is about, and how many conversations it shows if nobody says.
+REPORT, SHOWN = "report.html", 3
+
+#: Rejects that are listed with their remedies.
+EXAMPLES = 30
+
+
+@dataclass(frozen=True)
+class Written:
+    """A report: its place, its bytes, how many conversations it is about, and the ids of those it shows."""
+
+    path: Path
+    size: int
+    conversations: int
+    shown: tuple[str, ...]
+
+
+def write_report(folder: Path, out: Path | None = None, shown: int | Sequence[str] = SHOWN) -> Written:
+    """Write the report of a work folder, or of a folder of finished shards.
+
+    Args:
+        folder: as `dailytalk build`, `speak` or `tag` left it.
+        out: the file; by default `report.html` in the folder.
+        shown: how many conversations to draw and embed, from the first; or their ids.
+
+    Raises DailytalkError if the folder holds no conversations or can't be read, or an id is not in it.
+    """
+    path = out or _place(folder)
+    return _write(_Source(folder, as_text(folder.absolute().name), told(folder)), path, shown)
+
+
+def write_version_report(version: Version, out: Path, shown: int | Sequence[str] = SHOWN) -> Written:
+    """The same of a published version, row by row over the network; `version` is what `open_version` found."""
+    return _write(_Source(None, str(version), Told(version_rows(version), True)), out, shown)
+
+
+class _Source(NamedTuple):
+    """What a report is about: its folder (None for a version on the Hub), its name, and its conversations."""
+
+    folder: Path | None
+    name: str
+    told: Told
+
+
+def _write(source: _Source, path: Path, shown: int | Sequence[str]) -> Written:
+    folder, found = source.folder, source.told
+    tally = Tally(found.rebuilt)
+    wanted = () if isinstance(shown, int) else tuple(dict.fromkeys(shown))
+    panels: dict[str, str] = {}
+    for row in found.rows:
+        tally.add(row)
+        name = row["conversation_id"]
+        if name in wanted or (isinstance(shown, int) and len(panels) < shown):
+            panels[name] = panel(*(with_sound(folder, row) if folder else (row, 0.0)), found.rebuilt)
+    missing = [name for name in wanted if name not in panels]
+    if missing:
+        raise DailytalkError(
+            f"{folder or source.name} has no conversation {', '.join(map(repr, missing))}",
+            "give conversation ids as the dataset has them, or a number of conversations",
+        )
+    examples: list[dict[str, str]] = []
+    for reject in rejects(folder) if folder else ():
+        tally.add_reject(reject)
+        if len(examples) < EXAMPLES:
+            examples.append(reject)
+    chosen = [panels[name] for name in wanted or panels]
+    run = (read_run(folder) if folder else None) or {}
+    write_lines(path, _page(source.name, _sections(tally, run, examples, chosen)))
+    return Written(path, path.stat().st_size, tally.conversations, tuple(wanted or panels))
+
+
+def _place(folder: Path) -> Path:
+    """The page's default place. Raises DailytalkError where it would lie among shards."""
+    if any(folder.glob("*.parquet")):
+        raise DailytalkError(
+            f"{folder} is a folder of shards, and `load_dataset` fails on any other file among them",
+            "name the page with --out, or give the work folder",
+        )
+    return folder / REPORT
+
+
+def _sections(
+    tally: Tally, run: dict[str, object], examples: Sequence[dict[str, str]], panels: Sequence[str]
+) -> Iterator[tuple[str, str, str]]:
+    """Id, title and HTML of each section."""
+    yield "facts", "", parts.facts(tally, run)
+    yield "turns", "Turn-taking", _plots(parts.offsets(tally), parts.events(tally), parts.turn_table(tally))
+    yield "style", "Style", _plots(parts.tags(tally), parts.buckets(tally), parts.affect(tally))
+    if tally.rebuilt:
+        yield "synthesis", "Synthesis", _plots(parts.lengths(tally), parts.synthesis(tally, run))
+    yield "aside", "Set aside", _plots(parts.set_aside(tally, examples))
+    if panels:
+        yield "listen", "Listen and look", "\n".join(panels)
+
+
+def _page(name: str, sections: Iterator[tuple[str, str, str]]) -> Iterator[str]:
+    template = (files("dailytalk_contiguous.publish.reporting") / "report.html").read_text(encoding="utf-8")
+    top, bottom = template.split("@@CONTENT@@")
+    made = list(sections)
+    yield top.replace("@@TITLE@@", escape(f"{name}: dailytalk report"))
+    yield f"<h1>{escape(name)}</h1>"
+    links = "".join(f'<a href="#{place}">{title}</a>' for place, title, _ in made if title)
+    yield f'<nav aria-label="Sections">{links}</nav>'
+    for place, title, what in made:
+        yield f'<section id="{place}">{f"<h2>{title}</h2>" if title else ""}{what}</section>\n'
+    yield bottom
+
+
+def _plots(*cards: str) -> str:
+    return f'<div class="plots">{"".join(cards)}</div>'

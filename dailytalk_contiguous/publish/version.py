@@ -1,0 +1,203 @@
+"""A version of a dataset that can be read, on the Hub or in a folder, without downloading what nobody asked for.
+
+On the Hub the revision is resolved to a commit once, and every read names that commit: whoever publishes
+meanwhile, a reader never sees parts of two versions. Files are read by ranges, a row group at a time and only the
+columns that were asked for, without read-ahead: pyarrow already joins the ranges of neighbouring columns.
+"""
+
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any, BinaryIO, cast
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from datasets import Features
+from huggingface_hub import HfApi, HfFileSystem
+
+from dailytalk_contiguous.core.errors import DailytalkError
+from dailytalk_contiguous.core.published import CONFIGS, SPLITS
+from dailytalk_contiguous.core.reference import Reference
+from dailytalk_contiguous.publish.packing.packed import MANIFEST
+from dailytalk_contiguous.sources.hub_errors import hub_errors
+
+#: The layout of `Dataset.push_to_hub`: the folder is the config.
+_DATA_FILE = re.compile(r"(?P<config>[^/]+)/(?P<split>[^/]+)-(?P<number>\d{5})-of-(?P<count>\d{5})\.parquet")
+
+#: The config of a dataset that has just one, and the folder that `push_to_hub` gives it.
+DEFAULT = "default"
+_DEFAULT_FOLDER = "data"
+
+#: Rows that are Python objects at a time.
+_BATCH = 64
+
+
+@dataclass(frozen=True)
+class Version:
+    """What `open_version` found.
+
+    Attributes:
+        where: as it was asked for.
+        commit: that a revision of the Hub is; None for a folder.
+        names: of all files, as in the repository.
+    """
+
+    where: Reference | Path
+    commit: str | None
+    names: tuple[str, ...]
+    _files: HfFileSystem | None = field(default=None, repr=False)
+
+    def __str__(self) -> str:
+        return str(self.where)
+
+    def configs(self) -> dict[str, list[str]]:
+        """The splits of each config, in the order in which a card lists them."""
+        return {config: list(splits) for config, splits in self._layout().items()}
+
+    def files(self, config: str, split: str) -> list[str]:
+        """Names of the data files of a split, in order; none where there is no such split.
+
+        Raises:
+            DailytalkError: some are missing, or are of another number of files.
+        """
+        return self._layout().get(config, {}).get(split, [])
+
+    def open(self, name: str) -> BinaryIO:
+        """A file for reading by ranges: what is not read does not travel."""
+        with hub_errors(self):
+            if isinstance(self.where, Path):
+                return (self.where / name).open("rb")
+            assert self._files is not None
+            path = f"datasets/{self.where.repo}@{self.commit}/{name}"
+            return cast(BinaryIO, self._files.open(path, "rb", cache_type="none"))
+
+    def manifest(self) -> dict[str, Any] | None:
+        """The manifest (`publish.packed.manifest`), or None where there is none. A damaged one is an error."""
+        return self._told
+
+    @cached_property
+    def _told(self) -> dict[str, Any] | None:
+        if MANIFEST not in self.names:
+            return None
+        with hub_errors(self), self.open(MANIFEST) as file:
+            text = file.read()
+        try:
+            told = json.loads(text)
+        except ValueError:
+            told = None
+        if not isinstance(told, dict):
+            raise DailytalkError(f"the {MANIFEST} of {self} is damaged", "publish this version again")
+        return told
+
+    def features(self, config: str) -> Features | None:
+        """Columns of a config, as its first data file declares them; None where there is no such config."""
+        for names in self._layout().get(config, {}).values():
+            with self._parquet(names[0]) as file:
+                return Features.from_arrow_schema(file.schema_arrow)
+        return None
+
+    def rows(self, config: str, columns: Sequence[str] | None = None) -> Iterator[tuple[str, dict[str, Any]]]:
+        """Split and row, in the order of the files. Holds one row group of the columns asked for.
+
+        Args:
+            config: nothing is yielded where there is no such config.
+            columns: names of whole columns; None for all. Audio is `{"bytes", "path"}`, as it is stored.
+
+        Raises:
+            DailytalkError: a column or a file is missing or damaged, or the Hub can't be read.
+        """
+        for split, names in self._layout().get(config, {}).items():
+            for name in names:
+                for row in self.rows_of(name, columns):
+                    yield split, row
+
+    def rows_of(self, name: str, columns: Sequence[str] | None = None) -> Iterator[dict[str, Any]]:
+        """The rows of one data file; arguments and errors as in `rows`."""
+        with self._parquet(name) as file:
+            missing = [column for column in columns or () if column not in file.schema_arrow.names]
+            if missing:
+                raise DailytalkError(
+                    f"{name} of {self} has no column {', '.join(missing)}",
+                    "name a dataset that this tool published",
+                )
+            for group in range(file.num_row_groups):
+                with self._reading(name):
+                    table = file.read_row_group(group, columns=None if columns is None else list(columns))
+                for batch in table.to_batches(max_chunksize=_BATCH):
+                    yield from batch.to_pylist()
+
+    @contextmanager
+    def _parquet(self, name: str) -> Iterator[pq.ParquetFile]:
+        with self.open(name) as opened:
+            with self._reading(name):
+                file = pq.ParquetFile(opened, pre_buffer=True)
+            with file:
+                yield file
+
+    @contextmanager
+    def _reading(self, name: str) -> Iterator[None]:
+        try:
+            with hub_errors(self):
+                yield
+        except pa.ArrowInvalid:
+            raise DailytalkError(
+                f"{name} of {self} is no whole Parquet file", "publish or download this version again"
+            ) from None
+
+    def _layout(self) -> dict[str, dict[str, list[str]]]:
+        """Data files by config and split, all in order."""
+        found: dict[str, dict[str, list[re.Match[str]]]] = {}
+        for name in sorted(self.names):
+            match = _DATA_FILE.fullmatch(name)
+            if match:
+                folder = match["config"]
+                config = DEFAULT if folder == _DEFAULT_FOLDER else folder
+                found.setdefault(config, {}).setdefault(match["split"], []).append(match)
+        return {
+            config: {split: self._whole(found[config][split]) for split in _in_order(found[config], SPLITS)}
+            for config in _in_order(found, CONFIGS)
+        }
+
+    def _whole(self, matches: Sequence[re.Match[str]]) -> list[str]:
+        count = int(matches[0]["count"])
+        if [(int(one["number"]), int(one["count"])) for one in matches] != [(at, count) for at in range(count)]:
+            raise DailytalkError(
+                f"{self} has {len(matches)} files of {matches[0]['config']}/{matches[0]['split']}, "
+                "of which some are missing or of another version",
+                "publish or download it again",
+            )
+        return [one.string for one in matches]
+
+
+def open_version(where: Reference | Path, token: str | None = None) -> Version:
+    """A version on the Hub, at the commit that its revision is now, or in a folder laid out like a repository.
+
+    Args:
+        where: without a revision, it is the main branch.
+        token: of the Hub; None for that of the environment or the login.
+
+    Raises:
+        DailytalkError: there is no such repository, revision or folder, or it may not be read.
+    """
+    if isinstance(where, Path):
+        if not where.is_dir():
+            raise DailytalkError(f"there is no folder {str(where)!r}", "check the path, or name OWNER/NAME@TAG")
+        found = (
+            file.relative_to(where).as_posix() for pattern in ("*", "*/*.parquet") for file in where.glob(pattern)
+        )
+        return Version(where, None, tuple(sorted(found)))
+    with hub_errors(where):
+        told = HfApi(token=token).dataset_info(where.repo, revision=where.revision)
+        files = HfFileSystem(token=token, skip_instance_cache=True)
+    if told.sha is None:
+        raise DailytalkError(f"{where} has no commit", "publish a version first")
+    return Version(where, told.sha, tuple(sorted(file.rfilename for file in told.siblings or ())), files)
+
+
+def _in_order(names: Mapping[str, Any], known: Sequence[str]) -> list[str]:
+    """Known names first, in their order; the rest by the alphabet."""
+    return [name for name in known if name in names] + sorted(set(names) - set(known))

@@ -1,0 +1,127 @@
+"""What the Hub, or the way to it, says when something is wrong, as one sentence with what to do about it.
+
+One place for all who talk to the Hub: publishing, reading versions, and recordings that lie there. An answer is
+judged by its kind and status, not by its words; what is quoted from a server has every token taken out, and the
+error it came from is not chained, for its headers and addresses may hold one.
+"""
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from urllib.parse import urlsplit
+
+from datasets.exceptions import DatasetNotFoundError
+from huggingface_hub import constants, get_token
+from huggingface_hub.errors import (
+    DisabledRepoError,
+    EntryNotFoundError,
+    GatedRepoError,
+    HfHubHTTPError,
+    HFValidationError,
+    LocalTokenNotFoundError,
+    OfflineModeIsEnabled,
+    RepositoryNotFoundError,
+    RevisionNotFoundError,
+)
+
+from dailytalk_contiguous.core.errors import DailytalkError
+
+#: Base of what the client library raises for a connection that failed; which library it is changed with
+#: huggingface_hub 2.0.
+_HTTP_ERROR: type[Exception] = HfHubHTTPError.__bases__[0]
+
+_EXPECTED = (
+    _HTTP_ERROR,
+    HFValidationError,
+    LocalTokenNotFoundError,
+    ConnectionError,
+    TimeoutError,
+)
+
+_LOG_IN = "log in with `hf auth login`, or set HF_TOKEN"
+
+#: Reason and remedy by kind, the special before the general; `{what}` is the repository, `{host}` the server.
+_KINDS: tuple[tuple[type[BaseException], str, str], ...] = (
+    (OfflineModeIsEnabled, "{what} can't be reached, for HF_HUB_OFFLINE is set", "unset HF_HUB_OFFLINE"),
+    (LocalTokenNotFoundError, "there is no token to reach {what} with", _LOG_IN),
+    (HFValidationError, "{what} is no name of a dataset on the Hub", "write OWNER/NAME, with @TAG for a version"),
+    (GatedRepoError, "{what} opens only to people who were let in", "ask for access on its page, then log in"),
+    (DisabledRepoError, "{what} was closed on {host}", "ask its owner why"),
+    (RevisionNotFoundError, "{what} has no such version", "list them with `dailytalk versions`"),
+    (
+        RepositoryNotFoundError,
+        "{host} shows no dataset {what} (it isn't there, it is private, or the token is wrong)",
+        f"check the name; for a private dataset, {_LOG_IN}, with a token that may read it",
+    ),
+    (
+        DatasetNotFoundError,
+        "{host} shows no dataset {what}, or no such version of it",
+        f"check the name, or {_LOG_IN}",
+    ),
+    (EntryNotFoundError, "a file of {what} isn't there", "name another version, or publish this one again"),
+)
+
+#: The same by the status of an answer.
+_STATUSES = {
+    401: ("{host} does not accept the token", f"make a new one in your settings there, then {_LOG_IN}"),
+    403: ("the token has no right to do this with {what}", "use one with write access to it (set HF_TOKEN)"),
+    409: ("{what} already has what was to be made", "name another tag, branch or repository"),
+    412: ("somebody else published to {what} meanwhile", "look at what they changed, and run the command again"),
+    413: ("a file is too large for {host}", "make smaller shards"),
+    429: ("{host} asks to go slower", "wait some minutes and run the same command again"),
+}
+
+
+def told(error: BaseException, what: str) -> DailytalkError:
+    """An error of the Hub as a person reads it.
+
+    Args:
+        error: what huggingface_hub, datasets or the connection raised.
+        what: the repository, with its version where one was asked for: `OWNER/NAME@v1.0.0`.
+    """
+    host = urlsplit(constants.ENDPOINT).netloc or constants.ENDPOINT
+    reason, remedy = _words(error)
+    return DailytalkError(reason.format(what=what, host=host), remedy)
+
+
+@contextmanager
+def hub_errors(what: object) -> Iterator[None]:
+    """Raise what the Hub says as a DailytalkError; `what` as in `told`. Other errors pass through."""
+    try:
+        yield
+    except BrokenPipeError:  # a ConnectionError, but of whoever reads our output
+        raise
+    except _EXPECTED as error:
+        raise told(error, str(what)) from None
+    except (FileNotFoundError, EntryNotFoundError) as error:
+        # Where a file can't be had, the client libraries raise this, and name what the Hub said as its cause.
+        cause = error.__cause__ if isinstance(error.__cause__, _EXPECTED) else error
+        if not isinstance(cause, (*_EXPECTED, EntryNotFoundError)):
+            raise
+        raise told(cause, str(what)) from None
+
+
+def without_tokens(text: str) -> str:
+    """A text with every token in it, the one in use and whatever looks like one, replaced by `***`."""
+    used = get_token()
+    return re.sub(r"\bhf_\w+", "***", text.replace(used, "***") if used else text)
+
+
+def _words(error: BaseException) -> tuple[str, str]:
+    for kind, reason, remedy in _KINDS:
+        if isinstance(error, kind):
+            return reason, remedy
+    if not isinstance(error, HfHubHTTPError):
+        return (
+            f"the connection to {{host}} failed ({type(error).__name__})",
+            "check the network, and HF_ENDPOINT if it is set, and run the same command again",
+        )
+    status = error.response.status_code
+    if status in _STATUSES:
+        return _STATUSES[status]
+    if status >= 500:
+        return f"{{host}} failed with {status}", "run the same command again in some minutes"
+    said = without_tokens(error.server_message or "").strip().replace("{", "{{").replace("}", "}}")
+    return f"{{host}} refused what was asked of {{what}} with {status}" + (f" ({said})" if said else ""), (
+        "mend what it names, or see whether HF_ENDPOINT is right"
+    )

@@ -1,0 +1,157 @@
+"""export, check and report of a published version, from a Hub on loopback or from a downloaded repository."""
+
+import json
+from pathlib import Path
+
+import pytest
+import soundfile
+from command import Command
+from hub.server import HubServer
+from huggingface_hub import HfApi
+from publish.published_folder import NAME, SIZES, upload, write_published
+from recordings import read_lines
+
+pytest_plugins = ["hub.hub_fixtures"]
+
+MOSHI = {f"train{n}" for n in range(SIZES["train"])}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_published(tmp_path_factory.mktemp("published"))
+
+
+@pytest.fixture
+def published(hub: HubServer, folder: Path) -> str:
+    upload(folder, "v1.0.0")
+    return NAME
+
+
+@pytest.fixture
+def dailytalk(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Command:
+    return Command(monkeypatch, capfd)
+
+
+def names(manifest: Path) -> set[str]:
+    return {Path(line["path"]).stem for line in read_lines(manifest)}
+
+
+def test_moshi_folder_keeps_the_published_split_and_leaves_test_out(
+    tmp_path: Path, dailytalk: Command, published: str
+) -> None:
+    done = dailytalk("export", published, "--revision", "v1.0.0", "--out", tmp_path / "data", "--json")
+    told = json.loads(done.out)
+    assert (done.code, told["files"], told["left_out"]) == (0, {"train": 6, "eval": 2}, {"test": 2})
+    assert names(tmp_path / "data/train.jsonl") == MOSHI
+    assert names(tmp_path / "data/eval.jsonl") == {"validation0", "validation1"}
+    assert not list((tmp_path / "data").rglob("*test*"))
+    assert dailytalk("check", tmp_path / "data").code == 0
+
+
+def test_test_split_is_not_even_read(tmp_path: Path, dailytalk: Command, published: str, hub: HubServer) -> None:
+    hub.requests.clear()
+    assert dailytalk("export", published, "--out", tmp_path / "data").code == 0
+    sent = sum(one.bytes_sent for one in hub.requests if "/test-" in one.path)
+    whole = sum(one.bytes_sent for one in hub.requests if "/validation-" in one.path)
+    assert sent < 0.4 * whole
+
+
+def test_eval_share_divides_train_and_validation_anew(tmp_path: Path, dailytalk: Command, published: str) -> None:
+    done = dailytalk("export", published, "--out", tmp_path / "data", "--eval-share", "0.4", "--seed", 3, "--json")
+    told = json.loads(done.out)
+    assert (told["files"], told["left_out"]) == ({"train": 5, "eval": 3}, {"test": 2})
+
+
+def test_downloaded_repository_is_exported_like_the_published_one(
+    tmp_path: Path, dailytalk: Command, folder: Path
+) -> None:
+    done = dailytalk("export", folder, "--out", tmp_path / "data")
+    assert (done.code, done.out.count("the 2 of test left out")) == (0, 1)
+    assert names(tmp_path / "data/train.jsonl") == MOSHI
+
+
+@pytest.mark.parametrize("format", ["csm", "j-moshi"])
+def test_formats_without_sides_hold_one_split(
+    tmp_path: Path, dailytalk: Command, published: str, format: str
+) -> None:
+    for split in ("train", "validation"):
+        options = () if split == "train" else ("--split", split)
+        done = dailytalk("export", published, "--format", format, "--out", tmp_path / split, "--json", *options)
+        told = json.loads(done.out)
+        assert (done.code, told["files"]) == (0, SIZES[split])
+        assert sum(told["left_out"].values()) == sum(SIZES.values()) - SIZES[split]
+
+
+def test_exported_samples_are_the_published_ones(tmp_path: Path, dailytalk: Command, published: str) -> None:
+    assert dailytalk("export", f"{published}@v1.0.0", "--out", tmp_path / "data").code == 0
+    info = soundfile.info(tmp_path / "data/data_stereo/train0.wav")
+    assert (info.samplerate, info.frames, info.channels) == (24000, 144000, 2)
+
+
+def test_whole_version_stands_up_to_the_check(dailytalk: Command, published: str) -> None:
+    done = dailytalk("check", f"{published}@v1.0.0", "--json")
+    told = json.loads(done.out)
+    assert done.code == 0
+    assert [finding for finding in told["findings"] if finding["level"] == "error"] == []
+    facts = told["facts"]
+    assert (facts["kind"], facts["splits"], facts["conversations"]) == ("published", SIZES, 10)
+    assert facts["commit"] == HfApi().dataset_info(NAME).sha
+
+
+def test_file_that_is_not_the_manifests_fails_the_check(dailytalk: Command, published: str, folder: Path) -> None:
+    name = "utterances/train-00000-of-00001.parquet"
+    HfApi().upload_file(
+        path_or_fileobj=folder / "conversations/test-00000-of-00001.parquet",
+        path_in_repo=name,
+        repo_id=NAME,
+        repo_type="dataset",
+    )
+    done = dailytalk("check", published)
+    assert done.code == 1
+    assert [line for line in done.out.splitlines() if line.startswith("error: ") and name in line]
+    assert dailytalk("check", published, "--revision", "v1.0.0").code == 0
+
+
+def test_row_whose_audio_was_changed_fails_the_check(dailytalk: Command, tmp_path: Path) -> None:
+    done = dailytalk("check", write_published(tmp_path / "changed", audio_sha256="0" * 64), "--json")
+    kinds = [one["kind"] for one in json.loads(done.out)["findings"] if one["level"] == "error"]
+    assert (done.code, kinds) == (1, ["changed-audio"] * 10)
+
+
+def test_version_without_a_manifest_is_told_of_it(dailytalk: Command, tmp_path: Path) -> None:
+    folder = write_published(tmp_path / "folder")
+    (folder / "manifest.json").unlink()
+    done = dailytalk("check", folder)
+    assert (done.code, done.out.count("advice: manifest.json")) == (0, 1)
+
+
+def test_report_of_a_version_is_one_page(tmp_path: Path, dailytalk: Command, published: str) -> None:
+    page = tmp_path / "page.html"
+    done = dailytalk("report", f"{published}@v1.0.0", "--out", page, "--conversations", "test1", "--json")
+    assert (done.code, json.loads(done.out)["conversations"]) == (0, 10)
+    assert f"<h1>{NAME}@v1.0.0</h1>" in page.read_text(encoding="utf-8")
+    assert "data:audio" in page.read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (("report", NAME), "--out"),
+        (("check", f"{NAME}@v1.0.0", "--revision", "v1.0.0"), "give one of them"),
+        (("check", f"{NAME}@v9.9.9"), "no such version"),
+        (("check", "tester/nothing"), "there is no folder 'tester/nothing' here, and"),
+        (("check", NAME, "--snap-words"), "--snap-words"),
+        (("check", ".", "--revision", "v1.0.0"), "leave it out"),
+        (("export", NAME, "--out", "OUT", "--seed", "1"), "--seed decides nothing"),
+        (("export", NAME, "--out", "OUT", "--split", "train"), "--split is for"),
+        (("export", NAME, "--out", "OUT", "--format", "csm", "--split", "dev"), "no conversations in dev"),
+    ],
+)
+def test_what_can_not_be_is_told_in_a_sentence(
+    tmp_path: Path, dailytalk: Command, published: str, arguments: tuple[str, ...], told: str
+) -> None:
+    out = tmp_path / "data"
+    done = dailytalk(*(str(out) if one == "OUT" else one for one in arguments))
+    assert (done.code, done.out, done.err.count("\n")) == (1, "", 1), done.err
+    assert told in done.err
+    assert not out.exists()

@@ -1,0 +1,201 @@
+import io
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from audio_files import wav_bytes
+from command import EMBEDDED, Command, start
+from datasets import Audio, Features, Value
+from hub.server import HubServer
+from huggingface_hub import CommitOperationAdd, HfApi
+from recordings import calls, excerpt, read_lines
+from scripted import SHORT, folder
+
+pytest_plugins = ["hub.hub_fixtures"]
+
+REPO = "tester/calls"
+
+
+@pytest.fixture
+def dailytalk(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], tmp_path: Path) -> Command:
+    monkeypatch.setenv("DAILYTALK_CACHE", str(tmp_path / "cache"))
+    return Command(monkeypatch, capfd)
+
+
+@pytest.fixture
+def quick(tiny_whisper: str) -> tuple[str, ...]:
+    return (*EMBEDDED, "--asr-model", tiny_whisper)
+
+
+def publish(**files: bytes) -> str:
+    """Commit files, of which dots and slashes are written `_dot_` and `_in_`; the id of the commit."""
+    HfApi().create_repo(REPO, repo_type="dataset", exist_ok=True)
+    changes = [
+        CommitOperationAdd(name.replace("_in_", "/").replace("_dot_", "."), content)
+        for name, content in files.items()
+    ]
+    return str(HfApi().create_commit(REPO, changes, commit_message="c", repo_type="dataset").oid)
+
+
+def table(audio: str = "audio", **rows: bytes | None) -> bytes:
+    schema = Features({"id": Value("string"), audio: Audio()}).arrow_schema
+    columns = {"id": list(rows), audio: [{"bytes": data, "path": None} for data in rows.values()]}
+    file = io.BytesIO()
+    pq.write_table(pa.table(columns, schema=schema), file)
+    return file.getvalue()
+
+
+def record(out: Path) -> Any:
+    return json.loads((out / "run.json").read_text(encoding="utf-8"))
+
+
+def test_pairs_of_audio_and_words_are_tagged_and_the_source_is_recorded(
+    tmp_path: Path, dailytalk: Command, quick: tuple[str, ...], hub: HubServer
+) -> None:
+    words = {"alignments": [["where", [0.5, 0.8], "SPEAKER_MAIN"], ["to", [0.9, 1.2], "SPEAKER_MAIN"]]}
+    commit = publish(
+        data_stereo_in_0_dot_wav=wav_bytes(excerpt()),
+        data_stereo_in_0_dot_json=json.dumps(words).encode(),
+        README_dot_md=b"---\nlicense: cc-by-4.0\n---\n",
+    )
+    done = dailytalk("tag", REPO, "--out", tmp_path / "out", *quick)
+    assert (done.code, done.err.count("\n")) == (0, 1)  # the shard's line
+    assert f"to fetch from {REPO}, commit {commit[:8]}: 2 files, 0.4 MB" in done.out
+    assert record(tmp_path / "out")["source"] == {
+        "repository": REPO,
+        "revision": commit,
+        "licence": "cc-by-4.0",
+    }
+    lines = read_lines(tmp_path / "out/transcript.jsonl")
+    assert [line["text_raw"] for line in lines if line["channel"] == "left"] == ["where to"]
+    assert lines[0]["audio_file"] == "data_stereo/0.wav"
+
+
+def test_cleared_caches_and_a_new_commit_redo_nothing(
+    tmp_path: Path, dailytalk: Command, quick: tuple[str, ...], hub: HubServer
+) -> None:
+    publish(data_in_train_dot_parquet=table(one=wav_bytes(excerpt())))
+    command = ("tag", REPO, "--out", tmp_path / "out", *quick)
+    assert dailytalk(*command).code == 0
+    shutil.rmtree(tmp_path / "cache")
+    commit = publish(notes_dot_md=b"new")
+    done = dailytalk(*command)
+    assert done.code == 0
+    assert "nothing to do: all 1 shards stand" in done.out
+    assert record(tmp_path / "out")["source"]["revision"] == commit
+
+
+def test_row_without_audio_stands_in_the_rejects(
+    tmp_path: Path, dailytalk: Command, quick: tuple[str, ...], hub: HubServer
+) -> None:
+    publish(data_in_train_dot_parquet=table(one=wav_bytes(excerpt()), two=None))
+    done = dailytalk("tag", REPO, "--out", tmp_path / "out", *quick)
+    assert done.code == 3
+    (reject,) = read_lines(tmp_path / "out/rejects.jsonl")
+    assert (reject["id"], reject["stage"], reject["reason"]) == ("two", "Hub", "it has no audio")
+
+
+def test_rows_that_are_all_without_audio_give_1(
+    tmp_path: Path, dailytalk: Command, quick: tuple[str, ...], hub: HubServer
+) -> None:
+    publish(data_in_train_dot_parquet=table(one=None))
+    done = dailytalk("tag", REPO, "--out", tmp_path / "out", *quick)
+    assert (done.code, "no recording could be used" in done.out) == (1, True)
+
+
+@pytest.mark.parametrize("command", ["tag", "build"])
+def test_dry_run_says_what_it_would_fetch_and_fetches_nothing(
+    tmp_path: Path, dailytalk: Command, hub: HubServer, command: str
+) -> None:
+    sound = wav_bytes(excerpt())
+    commit = publish(a_dot_wav=sound, b_dot_wav=sound)
+    hub.requests.clear()
+    done = dailytalk(command, REPO, "--out", tmp_path / "out", *EMBEDDED, "--dry-run", "--json")
+    assert done.code == 0
+    assert json.loads(done.out) == {
+        "source": {"repository": REPO, "revision": commit, "licence": None},
+        "to_fetch": {"files": 2, "size": 2 * len(sound)},
+    }
+    assert not [one for one in hub.requests if one.path.endswith(".wav")]
+    assert not (tmp_path / "out").exists()
+
+
+def test_dry_run_of_what_is_here_says_what_would_be_done(
+    tmp_path: Path, dailytalk: Command, quick: tuple[str, ...], hub: HubServer
+) -> None:
+    publish(a_dot_wav=wav_bytes(excerpt()))
+    assert dailytalk("tag", REPO, "--out", tmp_path / "first", *quick).code == 0
+    done = dailytalk("tag", REPO, "--out", tmp_path / "second", *quick, "--dry-run")
+    assert (done.code, done.out.splitlines()[0]) == (0, "1 recordings, 1 conversations, 6.0 s")
+
+
+def test_licence_that_is_given_is_recorded_even_when_nothing_else_is_to_do(
+    tmp_path: Path, dailytalk: Command, quick: tuple[str, ...]
+) -> None:
+    command = ("tag", calls(tmp_path / "in", "a"), "--out", tmp_path / "out", *quick)
+    assert dailytalk(*command).code == 0
+    assert "source" not in record(tmp_path / "out")
+    assert dailytalk(*command, "--source-licence", "CC0-1.0").code == 0
+    assert record(tmp_path / "out")["source"] == {"licence": "CC0-1.0"}
+
+
+def test_source_stays_in_the_record_of_speak_wherever_it_writes(tmp_path: Path, dailytalk: Command) -> None:
+    work = folder(tmp_path / "work", first=SHORT)
+    source = {"repository": REPO, "revision": "c0ffee", "licence": "mit"}
+    (work / "run.json").write_text(json.dumps({"source": source}), encoding="utf-8")
+    for out in (work, tmp_path / "elsewhere"):
+        assert dailytalk("speak", work, "--profile", "embedded", "--out", out).code == 0
+        assert record(out)["source"] == source
+        assert "counts" in record(out)["speak"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (("tester/none",), "no such dataset on the Hub"),
+        ((f"{REPO}@v9",), "has no revision 'v9'"),
+        ((REPO, "elsewhere"), "can't have inputs beside it"),
+        ((REPO, "--audio-column", "sound"), "no column 'sound'"),
+        ((REPO, "--split", "dev"), "no split 'dev'"),
+        (("hf://models/a/b",), "is no dataset on the Hub"),
+    ],
+)
+def test_mistake_is_one_sentence_and_makes_nothing(
+    tmp_path: Path, dailytalk: Command, hub: HubServer, arguments: tuple[str, ...], told: str
+) -> None:
+    publish(data_in_train_dot_parquet=table(one=wav_bytes(excerpt())))
+    done = dailytalk("tag", *arguments, "--out", tmp_path / "out", *EMBEDDED)
+    assert (done.code, len(done.err.splitlines())) == (1, 1)
+    assert told in done.err
+    assert not (tmp_path / "out").exists()
+
+
+def test_process_that_leaves_a_shard_unread_ends_in_order(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, hub: HubServer
+) -> None:
+    monkeypatch.setenv("DAILYTALK_CACHE", str(tmp_path / "cache"))
+    sound = wav_bytes(excerpt())
+    schema = Features({"left": Audio(), "both": Audio()}).arrow_schema
+    file = io.BytesIO()
+    cells = [{"bytes": sound, "path": None}] * 4
+    pq.write_table(pa.table({"left": cells, "both": cells}, schema=schema), file, row_group_size=1)
+    publish(data_in_train_dot_parquet=file.getvalue())
+    process = start("tag", REPO, "--out", tmp_path / "out", *EMBEDDED)
+    _, err = process.communicate()
+    assert (process.returncode, len(err.splitlines())) == (1, 1)
+    assert "several columns with audio (left, both)" in err
+
+
+def test_token_is_nowhere_in_what_a_run_leaves(
+    tmp_path: Path, dailytalk: Command, quick: tuple[str, ...], hub: HubServer
+) -> None:
+    publish(data_in_train_dot_parquet=table(one=wav_bytes(excerpt()), two=None))
+    done = dailytalk("tag", REPO, "--out", tmp_path / "out", *quick)
+    assert hub.write_token not in done.out + done.err
+    left = [path for top in ("out", "cache", "hf_home") for path in (tmp_path / top).rglob("*") if path.is_file()]
+    assert left
+    assert not [path for path in left if hub.write_token.encode() in path.read_bytes()]

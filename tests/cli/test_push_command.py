@@ -1,0 +1,169 @@
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from command import Command
+from datasets import load_dataset
+from hub.server import HubServer
+from publish.built_conversations import built_row, write_dataset
+
+pytest_plugins = ["hub.hub_fixtures"]
+
+REPO = "tester/talk"
+
+#: The command with everything logged that any library has to say.
+TALKATIVE = """
+import logging, huggingface_hub.utils.logging as hub
+logging.basicConfig(level=logging.DEBUG)
+hub.set_verbosity_error = lambda: None
+from dailytalk_contiguous.cli.main import run
+run()
+"""
+
+
+@pytest.fixture(autouse=True)
+def _quick(impatient: None) -> None:
+    """Nothing here waits before it asks again."""
+
+
+@pytest.fixture
+def work(tmp_path: Path) -> Path:
+    return finished(tmp_path / "work", 4)
+
+
+@pytest.fixture
+def push(
+    hub: HubServer, work: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> Callable[..., Any]:
+    call = Command(monkeypatch, capfd)
+    return lambda *options, repo=REPO: call("push", work, repo, *options)
+
+
+def finished(folder: Path, count: int) -> Path:
+    return write_dataset(folder, [built_row(f"call{n}", kept_speaker=f"speaker{n}") for n in range(count)])
+
+
+def refs(hub: HubServer, repo: str = REPO) -> dict[str, str]:
+    found = hub.store.find(repo)
+    return found.refs() if found else {}
+
+
+def test_two_versions_are_published_and_each_loads_by_its_tag(
+    hub: HubServer, push: Any, work: Path, empty_caches: Callable[[], Path]
+) -> None:
+    assert "nothing was changed on the Hub" in push("--tag", "v1.0.0", "--create", "--dry-run").out
+    assert refs(hub) == {}
+    first = push("--tag", "v1.0.0", "--create")
+    assert (first.code, first.err) == (0, "")
+    for told in ("tag      v1.0.0", "4 conversations", f'load_dataset("{REPO}", revision="v1.0.0")', "/commit/"):
+        assert told in first.out
+    assert not (work / ".publish").exists()
+    assert "just this already, as v1.0.0" in push("--tag", "v1.0.0").out
+    assert "just this already" in push("--tag", "auto").out
+
+    finished(work, 5)
+    taken = push("--tag", "v1.0.0")
+    assert taken.code == 1
+    assert "a tag is never moved: pass --tag v1.1.0" in taken.err
+    second = push("--tag", "auto", "--json")
+    told = json.loads(second.out)
+    assert (second.code, told["tag"], told["bump"]) == (0, "v1.1.0", "minor")
+    empty_caches()
+    for tag, rows in (("v1.0.0", 4), ("v1.1.0", 5)):
+        loaded = load_dataset(REPO, revision=tag, columns=["conversation_id"])
+        assert sum(split.num_rows for split in loaded.values()) == rows
+
+
+def test_push_to_hub_publishes_the_same_rows_and_a_manifest_of_its_files(hub: HubServer, push: Any) -> None:
+    done = push("--tag", "v1.0.0", "--create", "--method", "push_to_hub")
+    assert (done.code, done.err) == (0, "")
+    assert "just this already, as v1.0.0" in push("--tag", "v1.0.0").out
+    assert sum(split.num_rows for split in load_dataset(REPO, "utterances", revision="v1.0.0").values()) == 16
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        (("--tag", "v1"), "the tag 'v1' is no version: name it v1.0.0"),
+        (("--tag", "v1.0.0"), "pass --create to make it"),
+        (("--create", "--private", "--pr"), "nothing to propose to"),
+        (("--private",), "--private is for a dataset that --create makes"),
+        (("--pr", "--branch", "next"), "--pr proposes to main"),
+        (("--method", "copy"), "--method can't be 'copy'"),
+    ],
+)
+def test_what_can_not_be_done_is_said_in_a_sentence(
+    hub: HubServer, push: Any, options: tuple[str, ...], told: str
+) -> None:
+    done = push(*options)
+    assert (done.code, done.out, done.err.count("\n")) == (1, "", 1)
+    assert told in done.err
+    assert refs(hub) == {}
+
+
+@pytest.mark.parametrize("repo", ["talk", "a/b/c", "tester/talk--2", "tester/talk@v1.0.0"])
+def test_names_that_the_hub_does_not_take_are_refused(hub: HubServer, push: Any, repo: str) -> None:
+    done = push("--create", repo=repo)
+    assert (done.code, done.err.count("\n")) == (1, 1)
+    assert repo in done.err
+
+
+def test_capitals_in_a_name_are_kept(hub: HubServer, push: Any) -> None:
+    assert push("--create", "--tag", "v1.0.0", repo="tester/DailyTalk").code == 0
+    assert set(refs(hub, "tester/DailyTalk")) == {"refs/heads/main", "refs/tags/v1.0.0"}
+
+
+@pytest.mark.parametrize(
+    ("token", "told"),
+    [
+        (None, "there is no token for the Hub: log in"),
+        ("hf_wrongWrongWrong", "does not accept the token"),
+        (HubServer.read_token, "may not write to tester/talk"),
+        (HubServer.stranger_token, "may not write to tester/talk"),
+    ],
+)
+def test_token_that_may_not_write_is_refused_before_any_work(
+    hub: HubServer, push: Any, work: Path, monkeypatch: pytest.MonkeyPatch, token: str | None, told: str
+) -> None:
+    assert push("--create", "--tag", "v1.0.0").code == 0
+    before = refs(hub)
+    if token:
+        monkeypatch.setenv("HF_TOKEN", token)
+    else:
+        monkeypatch.delenv("HF_TOKEN")
+    done = push("--tag", "v2.0.0")
+    assert (done.code, done.out, done.err.count("\n")) == (1, "", 1)
+    assert told in done.err
+    assert refs(hub) == before
+    assert not (work / ".publish").exists()
+
+
+def test_network_that_is_gone_is_said_in_a_sentence(hub: HubServer, push: Any) -> None:
+    hub.stop()
+    done = push("--create")
+    assert (done.code, done.out, done.err.count("\n")) == (1, "", 1)
+    assert "the connection to 127.0.0.1" in done.err
+
+
+def test_token_stands_nowhere_after_a_run_with_debug_logging(hub: HubServer, work: Path, tmp_path: Path) -> None:
+    environment = os.environ | {"HF_DEBUG": "1", "HF_HUB_VERBOSITY": "debug"}
+    arguments = [sys.executable, "-c", TALKATIVE, "push", str(work), REPO, "--create", "--tag", "v1.0.0"]
+    with subprocess.Popen(
+        arguments, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    ) as process:
+        listing = Path(f"/proc/{process.pid}/cmdline")
+        listed = listing.read_bytes() if listing.exists() else b""
+        told, _ = process.communicate(timeout=120)
+    assert process.returncode == 0, told
+    assert "Send: curl" in told  # the client does tell what it sends
+    assert hub.write_token not in told
+    assert hub.write_token.encode() not in listed
+    holding = [
+        path for path in tmp_path.rglob("*") if path.is_file() and hub.write_token.encode() in path.read_bytes()
+    ]
+    assert holding == []

@@ -1,0 +1,159 @@
+import json
+from pathlib import Path
+
+import pytest
+from command import Command
+from hub.server import HubServer
+from huggingface_hub import HfApi
+from versions_on_disk import REPO, row, upload, write_version
+
+from dailytalk_contiguous.publish.compare import compare
+from dailytalk_contiguous.publish.version import open_version
+
+pytest_plugins = ["hub.hub_fixtures"]
+
+
+@pytest.fixture
+def dailytalk(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Command:
+    monkeypatch.setenv("COLUMNS", "160")
+    return Command(monkeypatch, capfd)
+
+
+@pytest.fixture
+def published(hub: HubServer, tmp_path: Path) -> list[str]:
+    """Two versions, a tag of another kind, and a branch that nobody published with this tool; their commits."""
+    one = write_version(tmp_path / "one", {"train": [[row("a"), row("b")]]}, tag="v1.0.0")
+    talk = row("b")
+    talk["utterances"][0]["tag"] = "excited"
+    two = write_version(tmp_path / "two", {"train": [[row("c"), talk]]}, tag="v1.1.0")
+    changes = compare(open_version(one), open_version(two)).as_dict()
+    two = write_version(two, {"train": [[row("c"), talk]]}, tag="v1.1.0", changes=changes)
+    commits = [upload(one, "v1.0.0"), upload(two, "v1.1.0")]
+    api = HfApi()
+    api.create_tag(REPO, tag="paper", revision=commits[0], repo_type="dataset")
+    (tmp_path / "bare").mkdir()
+    (tmp_path / "bare" / "note.txt").write_text("nothing yet")
+    api.create_branch(REPO, branch="draft", repo_type="dataset")
+    api.upload_folder(
+        repo_id=REPO, folder_path=tmp_path / "bare", repo_type="dataset", revision="draft", delete_patterns="*"
+    )
+    return commits
+
+
+def test_versions_come_newest_first_with_what_their_manifests_tell(
+    dailytalk: Command, published: list[str]
+) -> None:
+    done = dailytalk("versions", REPO)
+    assert (done.code, done.err) == (0, "")
+    heading, *lines = done.out.splitlines()
+    assert heading.split() == ["version", "date", "commit", "rows", "hours", "size", "changes"]
+    assert [line.split()[0] for line in lines] == ["v1.1.0", "v1.0.0", "paper", "main", "draft"]
+    assert published[1][:7] in lines[0]
+    assert "1 added, 1 removed, 1 changed since v1.0.0" in lines[0]
+    assert published[0][:7] in lines[1]
+    assert published[0][:7] in lines[2]
+    assert "(tag)" in lines[2]
+    assert "(branch)" in lines[3]
+
+
+def test_versions_as_json_have_whole_commits_dates_and_numbers(dailytalk: Command, published: list[str]) -> None:
+    told = json.loads(dailytalk("versions", REPO, "--json").out)
+    newest = told[0]
+    assert (newest["name"], newest["kind"], newest["commit"]) == ("v1.1.0", "version", published[1])
+    assert newest["rows"] == 2
+    assert newest["hours"] == pytest.approx(12 / 3600, abs=1e-5)
+    assert newest["size"] > 1000
+    assert newest["date"].startswith("20")
+    assert newest["changes"]["tags"] == [{"from": "calm", "to": "excited", "count": 1}]
+    draft = told[-1]
+    assert (draft["name"], draft["rows"], draft["size"], draft["changes"]) == ("draft", None, None, None)
+
+
+def test_tag_ten_stands_above_tag_nine(dailytalk: Command, hub: HubServer, tmp_path: Path) -> None:
+    commit = upload(write_version(tmp_path, {"train": [[row("a")]]}))
+    for tag in ("v1.9.0", "v1.10.0", "v1.2.0"):
+        HfApi().create_tag(REPO, tag=tag, revision=commit, repo_type="dataset")
+    told = json.loads(dailytalk("versions", REPO, "--json").out)
+    assert [one["name"] for one in told] == ["v1.10.0", "v1.9.0", "v1.2.0", "main"]
+
+
+def test_diff_tells_ids_fields_tags_and_the_version_it_calls_for(dailytalk: Command, published: list[str]) -> None:
+    done = dailytalk("diff", f"{REPO}@v1.0.0", "@v1.1.0")
+    assert (done.code, done.err) == (0, "")
+    lines = [" ".join(line.split()) for line in done.out.splitlines()]
+    assert lines[:4] == ["added: 1: c", "removed: 1: a", "changed: 1: b", "moved to another split: 0"]
+    assert "utterances.tag 1" in lines
+    assert "calm excited 1" in lines
+    assert lines[-1] == "this calls for a minor version"
+
+
+def test_diff_as_json_has_all_ids(dailytalk: Command, hub: HubServer, tmp_path: Path) -> None:
+    many = [row(f"talk{n:02d}") for n in range(12)]
+    one = write_version(tmp_path / "one", {"train": [[row("a")]]})
+    two = write_version(tmp_path / "two", {"train": [many]})
+    upload(two, "v1.0.0")
+    told = json.loads(dailytalk("diff", one, f"hf://datasets/{REPO}@v1.0.0", "--json").out)
+    assert told["ids"]["added"] == [f"talk{n:02d}" for n in range(12)]
+    assert (told["ids"]["removed"], told["added"], told["bump"]) == (["a"], 12, "minor")
+    shown = dailytalk("diff", one, two).out
+    assert "added: 12: talk00, talk01, talk02, talk03, talk04, … 7 more" in shown
+
+
+def test_diff_of_shifted_times_tells_by_how_much(dailytalk: Command, tmp_path: Path) -> None:
+    talk = row("a")
+    for one in [*talk["utterances"], *talk["alignments"]]:
+        one["start"] += 0.5
+    folders = [
+        write_version(tmp_path / name, {"train": [[made]]}) for name, made in (("old", row("a")), ("new", talk))
+    ]
+    out = dailytalk("diff", *folders).out
+    assert "utterances in changed conversations: 4 of 4 (100.0%) begin more than 10 ms earlier or later" in out
+    assert "(median 0.500 s, at most 0.500 s)" in out
+    assert "words in changed conversations: 9 of 9" in out
+
+
+def test_diff_of_the_same_version_calls_for_none(dailytalk: Command, published: list[str]) -> None:
+    assert (
+        dailytalk("diff", f"{REPO}@v1.0.0", "@paper").out.splitlines()[-1].startswith("this calls for no version")
+    )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (("versions", "tester/none"), "shows no dataset tester/none"),
+        (("versions", "none"), "'none' is no name of a dataset"),
+        (("versions", f"{REPO}@v1.0.0"), "names one version"),
+        (("diff", f"{REPO}@v1.0.0", "@v3.0.0"), f"{REPO}@v3.0.0 has no such version"),
+        (("diff", "@v1.0.0", "@v1.1.0"), "write OWNER/NAME@v1.0.0"),
+        (("diff", "tests", "@v1.1.0"), "write OWNER/NAME@v1.1.0"),
+        (("diff", f"{REPO}@v1.0.0", "no/such/path"), "neither a folder nor a dataset"),
+        (("diff", f"{REPO}@v1.0.0", f"{REPO}@draft"), "holds no conversations"),
+    ],
+)
+def test_what_is_not_there_is_one_sentence(
+    dailytalk: Command,
+    published: list[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    arguments: tuple[str, ...],
+    told: str,
+) -> None:
+    (tmp_path / "tests").mkdir()
+    monkeypatch.chdir(tmp_path)
+    done = dailytalk(*arguments)
+    assert (done.code, done.out) == (1, "")
+    assert told in done.err
+    assert done.err.count("\n") == 1
+    assert done.err.startswith("dailytalk: ")
+
+
+def test_token_in_use_is_never_told(
+    dailytalk: Command, published: list[str], hub: HubServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HF_TOKEN", "hf_madeUpToken0123456789")
+    for arguments in (("versions", REPO), ("diff", f"{REPO}@v1.0.0", "@v1.1.0")):
+        done = dailytalk(*arguments)
+        assert "hf_madeUp" not in done.out + done.err
+        assert done.code == 1
+        assert done.err.count("\n") == 1

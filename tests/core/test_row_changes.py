@@ -1,0 +1,108 @@
+import copy
+import math
+from typing import Any
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dailytalk_contiguous.core.row_changes import (
+    MOVED,
+    Shifts,
+    add_utterance_shifts,
+    add_word_shifts,
+    changed_fields,
+    tag_moves,
+)
+
+LEAVES = st.none() | st.integers() | st.text(max_size=3) | st.floats()
+VALUES = st.recursive(
+    LEAVES, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3)
+)
+
+
+def utterance(name: str, start: float | None = 0.0, tag: str | None = "calm", **fields: Any) -> dict[str, Any]:
+    return {"utterance_id": name, "start": start, "tag": tag} | fields
+
+
+def words(*told: tuple[str, float], speaker: str = "left") -> list[dict[str, Any]]:
+    return [{"word": word, "start": start, "speaker": speaker} for word, start in told]
+
+
+@given(st.dictionaries(st.text(), VALUES, max_size=4))
+def test_row_differs_in_nothing_from_its_copy(row: dict[str, Any]) -> None:
+    assert changed_fields(row, copy.deepcopy(row)) == set()
+
+
+def test_not_a_number_is_no_change() -> None:
+    assert changed_fields({"a": math.nan}, {"a": float("nan")}) == set()
+    assert changed_fields({"a": [1.0, math.nan]}, {"a": [1.0, float("nan")]}) == set()
+    assert changed_fields({"a": math.nan}, {"a": 0.0}) == {"a"}
+
+
+def test_fields_are_named_by_dots_and_only_where_both_have_them() -> None:
+    old = {"timeline": {"mode": "anchor", "old": 1}, "gone": 1, "same": 2}
+    new = {"timeline": {"mode": "sequential", "new": 1}, "added": 1, "same": 2}
+    assert changed_fields(old, new) == {"timeline.mode"}
+
+
+def test_utterances_are_matched_by_id_and_a_lost_one_is_told_as_such() -> None:
+    old = {"utterances": [utterance("a", text="x"), utterance("b", text="y")]}
+    assert changed_fields(old, {"utterances": [utterance("b", text="y")]}) == {"utterances"}
+    assert changed_fields(old, {"utterances": [utterance("b", text="z")]}) == {"utterances", "utterances.text"}
+    assert changed_fields(old, {"utterances": []}) == {"utterances"}
+    assert changed_fields(old, {"utterances": None}) == {"utterances"}
+
+
+def test_list_without_ids_is_compared_in_order_while_it_is_as_long() -> None:
+    old = {"alignments": words(("so", 0.0), ("well", 1.0))}
+    assert changed_fields(old, {"alignments": words(("so", 0.0), ("well", 1.5))}) == {"alignments.start"}
+    assert changed_fields(old, {"alignments": words(("so", 0.0))}) == {"alignments"}
+
+
+def test_tags_move_by_utterance_id_whatever_the_order() -> None:
+    old = {"utterances": [utterance("a", tag="calm"), utterance("b", tag=None), utterance("c", tag="sad")]}
+    new = {"utterances": [utterance("c", tag="sad"), utterance("b", tag="angry"), utterance("a", tag="sad")]}
+    assert tag_moves(old, new) == {("calm", "sad"): 1, ("", "angry"): 1}
+
+
+def test_only_utterances_with_a_time_in_both_are_counted() -> None:
+    shifts = Shifts()
+    old = {"utterances": [utterance("a", 1.0), utterance("b", None), utterance("c", 2.0)]}
+    add_utterance_shifts(shifts, old, {"utterances": [utterance("a", 1.5), utterance("b", 1.0)]})
+    assert (shifts.matched, shifts.moved.total(), shifts.median, shifts.largest) == (1, 1, 0.5, 0.5)
+
+
+def test_words_are_matched_from_both_ends_within_their_speaker() -> None:
+    shifts = Shifts()
+    old = words(("so", 0.0), ("it", 1.0), ("is", 2.0)) + words(("yes", 0.5), speaker="right")
+    new = words(("yes", 0.5), speaker="right") + words(("so", 0.0), ("that", 1.0), ("there", 2.0), ("is", 3.0))
+    add_word_shifts(shifts, {"alignments": old}, {"alignments": new})
+    assert (shifts.matched, dict(shifts.moved)) == (3, {1000: 1})
+
+
+def test_word_is_never_matched_twice() -> None:
+    shifts = Shifts()
+    one, two = words(("no", 0.0)), words(("no", 0.0), ("no", 1.0))
+    add_word_shifts(shifts, {"alignments": one}, {"alignments": two})
+    assert shifts.matched == 1
+
+
+def test_shift_too_small_to_hear_has_not_moved() -> None:
+    shifts = Shifts()
+    shifts.add(1.0, 1.0 + MOVED / 2)
+    assert (shifts.matched, shifts.share, shifts.median) == (1, 0.0, 0.0)
+    assert shifts.largest > 0
+
+
+@given(st.lists(st.integers(11, 5000), min_size=1, max_size=30))
+def test_median_and_largest_are_those_of_a_sorted_list(milliseconds: list[int]) -> None:
+    shifts = Shifts()
+    for shift in milliseconds:
+        shifts.add(10.0, 10.0 + shift / 1000)
+    assert shifts.median == sorted(milliseconds)[(len(milliseconds) - 1) // 2] / 1000
+    assert math.isclose(shifts.largest, max(milliseconds) / 1000)
+    assert shifts.share == 1
+
+
+def test_nothing_matched_gives_numbers_all_the_same() -> None:
+    assert Shifts().as_dict() == {"matched": 0, "share_moved": 0.0, "median_seconds": 0.0, "largest_seconds": 0.0}

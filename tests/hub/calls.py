@@ -1,0 +1,176 @@
+"""What a request is to the endpoints, what they answer, who may do what, and which endpoint is meant.
+
+Tokens are fixed words, so that a server that was killed and started again knows its clients.
+"""
+
+import json
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from email.message import Message
+from pathlib import Path
+from typing import Any, NamedTuple
+from urllib.parse import parse_qs, unquote, urlencode, urlsplit
+
+from hub.store import Refusal, Repository, Store
+
+WRITE_TOKEN = "hf_loopbackMayWrite0123456789"
+READ_TOKEN = "hf_loopbackMayRead0123456789"
+STRANGER_TOKEN = "hf_loopbackStranger0123456789"
+
+
+class User(NamedTuple):
+    name: str
+    role: str
+
+    def owns(self, repository: str) -> bool:
+        """The stranger owns what is under their name, the tester everything else."""
+        return (self.name == "stranger") == repository.startswith("stranger/")
+
+
+USERS = {
+    WRITE_TOKEN: User("tester", "write"),
+    READ_TOKEN: User("tester", "read"),
+    STRANGER_TOKEN: User("stranger", "write"),
+}
+
+
+@dataclass
+class Answer:
+    """Status, headers and a body: bytes, or the bytes `start` to `stop` of a file. `size` is told, `body` sent."""
+
+    status: int = 200
+    body: bytes = b""
+    headers: dict[str, str] = field(default_factory=dict)
+    file: Path | None = None
+    start: int = 0
+    stop: int = 0
+
+    @property
+    def size(self) -> int:
+        return self.stop - self.start if self.file else len(self.body)
+
+    def chunks(self, size: int = 1 << 16) -> Iterator[bytes]:
+        if self.file is None:
+            yield from (self.body[at : at + size] for at in range(0, len(self.body), size))
+            return
+        with self.file.open("rb") as file:
+            file.seek(self.start)
+            left = self.stop - self.start
+            while left > 0 and (chunk := file.read(min(size, left))):
+                left -= len(chunk)
+                yield chunk
+
+
+def told(value: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Answer:
+    """An answer in JSON."""
+    return Answer(status, json.dumps(value).encode(), {"Content-Type": "application/json", **(headers or {})})
+
+
+def refused(refusal: Refusal) -> Answer:
+    line = " ".join(refusal.words.split()).encode("ascii", "replace").decode()  # all that a header can hold
+    headers = {"X-Error-Message": line, **({"X-Error-Code": refusal.code} if refusal.code else {})}
+    return told({"error": refusal.words}, refusal.status, headers | refusal.headers)
+
+
+@dataclass
+class Call:
+    """A request: `target` is path and query as sent, `sent` gives the body in chunks, `url` is the server's."""
+
+    method: str
+    target: str
+    headers: Message
+    sent: Iterable[bytes]
+    url: str
+    store: Store
+
+    @property
+    def query(self) -> dict[str, list[str]]:
+        return parse_qs(urlsplit(self.target).query)
+
+    def body(self) -> bytes:
+        return b"".join(self.sent)
+
+    def json(self) -> Any:
+        try:
+            return json.loads(self.body() or b"{}")
+        except ValueError as wrong:
+            raise Refusal(400, f"the body is no JSON: {wrong}") from wrong
+
+    @property
+    def user(self) -> User | None:
+        """Who asks; None without a token."""
+        given = self.headers.get("Authorization", "")
+        if not given:
+            return None
+        if given.removeprefix("Bearer ") not in USERS:
+            raise Refusal(401, "Invalid credentials in Authorization header")
+        return USERS[given.removeprefix("Bearer ")]
+
+    def writer(self, name: str) -> User:
+        """Who asks, if they may write to a repository of this name."""
+        user = self.user
+        if user is None:
+            raise Refusal(401, "Invalid username or password.")
+        if user.role != "write" or not user.owns(name):
+            raise Refusal(403, "You don't have the rights to write to this repository with this token")
+        return user
+
+    def repository(self, name: str, write: bool = False) -> Repository:
+        """A repository that may be read (and written to); to others it does not exist."""
+        user, found = self.user, self.store.find(name)
+        if found is None or (found.settings()["private"] and not (user and user.owns(name))):
+            if user is None:
+                raise Refusal(401, "Invalid username or password.", "RepoNotFound")
+            raise Refusal(404, "Repository not found", "RepoNotFound")
+        if write:
+            self.writer(name)
+        return found
+
+    def page(self, items: list[Any], size: int) -> Answer:
+        """One page of a list, and in the Link header where the next one is."""
+        at = int(self.query.get("cursor", ["0"])[0])
+        headers = {}
+        if at + size < len(items):
+            query = self.query | {"cursor": [str(at + size)]}
+            address = f"{self.url}{urlsplit(self.target).path}?{urlencode(query, doseq=True)}"
+            headers["Link"] = f'<{address}>; rel="next"'
+        return told(items[at : at + size], headers=headers)
+
+
+Endpoint = Callable[..., Answer]
+ROUTES: list[tuple[str, re.Pattern[str], Endpoint]] = []
+
+#: What stands for a part of a path in `route`. Parts are unquoted after they were told apart.
+PARTS = {
+    "REPO": r"(?P<name>[^/]+/[^/]+)",
+    "REV": r"(?P<revision>refs/(?:pr|heads|tags|convert)/[^/]+|[^/]+)",
+    "PATH": r"(?P<path>.+)",
+    "REF": r"(?P<ref>.+)",
+    "NUMBER": r"(?P<number>\d+)",
+    "OID": r"(?P<oid>[0-9a-f]{64})",
+}
+
+
+def route(method: str, path: str) -> Callable[[Endpoint], Endpoint]:
+    """Note the endpoint of a method and a path."""
+    pattern = re.compile(re.sub(r"\b(REPO|REV|PATH|REF|NUMBER|OID)\b", lambda part: PARTS[part[0]], path))
+
+    def note(endpoint: Endpoint) -> Endpoint:
+        ROUTES.append((method, pattern, endpoint))
+        return endpoint
+
+    return note
+
+
+def answer(call: Call) -> Answer:
+    """What the first endpoint that fits answers."""
+    path = urlsplit(call.target).path
+    try:
+        for method, pattern, endpoint in ROUTES:
+            if method == call.method and (found := pattern.fullmatch(path)):
+                parts = {key: unquote(value) for key, value in found.groupdict().items() if value is not None}
+                return endpoint(call, **parts)
+        raise Refusal(404, f"{call.method} {path} is not served here")
+    except Refusal as refusal:
+        return refused(refusal)

@@ -1,0 +1,69 @@
+"""A version in a folder, made of built rows on the spot, as a card reads it."""
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from built_conversations import built_row
+
+from dailytalk_contiguous.core.published import conversations
+from dailytalk_contiguous.publish.packing.packed import DataFile, Packed
+from dailytalk_contiguous.publish.version import Version, open_version
+
+MODELS = (
+    {"role": "recogniser", "name": "medium", "licence": "MIT", "url": "https://github.com/openai/whisper"},
+    {
+        "role": "synthesiser",
+        "name": "espeak/espeak-ng",
+        "licence": "GPL-3.0-or-later",
+        "url": "https://espeak.org",
+    },
+)
+
+NON_COMMERCIAL = {
+    "role": "affect",
+    "name": "audeering/wav2vec2-large-robust-12-ft-emotion-msp-dim",
+    "licence": "CC-BY-NC-SA-4.0",
+    "url": "https://huggingface.co/audeering",
+}
+
+
+def published_row(
+    name: str = "call", source_licence: str | None = "CC-BY-4.0", models: Any = MODELS, **columns: Any
+) -> dict[str, Any]:
+    """A row of the config `conversations`; other columns as in `built_row`."""
+    row = built_row(name, **columns)
+    provenance = json.loads(row["provenance"]) | {
+        "source_id": name,
+        "source": "calls",
+        "source_licence": source_licence,
+        "tool": "dailytalk-contiguous 0.1.0",
+        "voice": "anna",
+        "models": list(models),
+        "stages": [{"name": "Segment", "digest": "0" * 20}],
+        "settings": json.dumps({"timeline": "anchor", "sample_rate": 24000}),
+    }
+    for one in row["utterances"]:
+        one |= {"source_start": one["start"], "source_end": one["end"], "valence": 0.6, "arousal": 0.4}
+    return row | {"provenance": provenance, "audio_sha256": hashlib.sha256(row["audio"]["bytes"]).hexdigest()}
+
+
+def write_version(
+    folder: Path, splits: Mapping[str, Sequence[Mapping[str, Any]]], disjoint: str = "speakers"
+) -> tuple[Packed, Version]:
+    """Write the config `conversations`, one file a split."""
+    (folder / "conversations").mkdir(parents=True, exist_ok=True)
+    files = []
+    for split, rows in splits.items():
+        name = f"conversations/{split}-00000-of-00001.parquet"
+        pq.write_table(pa.Table.from_pylist(list(rows), schema=conversations(24000).arrow_schema), folder / name)
+        content = (folder / name).read_bytes()
+        digest, seconds = hashlib.sha256(content).hexdigest(), sum(row["duration"] for row in rows)
+        files.append(
+            DataFile(name, folder / name, "conversations", split, digest, len(content), len(rows), seconds)
+        )
+    return Packed(tuple(sorted(files)), 24000, disjoint), open_version(folder)

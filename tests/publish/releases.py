@@ -1,0 +1,75 @@
+"""Releases made by hand, of data files that are small, and what a repository on loopback holds of them."""
+
+import hashlib
+from collections.abc import Mapping
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from hub.server import HubServer
+
+from dailytalk_contiguous.publish.packing.packed import DataFile, Packed, manifest
+from dailytalk_contiguous.publish.pushing.patience import Patience
+from dailytalk_contiguous.publish.pushing.planning import Release
+
+REPO = "tester/talk"
+
+#: Tries twice, and does not wait.
+HASTY = Patience(tries=2, sleep=lambda seconds: None)
+
+CARD = "---\nlicense: cc0-1.0\n---\n# {}\n"
+
+
+def data_file(folder: Path, name: str, words: str) -> DataFile:
+    """A Parquet file of one row that says some words."""
+    path = folder / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pq.write_table(pa.table({"conversation_id": [name], "words": [words]}), path)
+    data = path.read_bytes()
+    config, _, rest = name.partition("/")
+    return DataFile(
+        name, path, config, rest.split("-")[0], hashlib.sha256(data).hexdigest(), len(data), 1, seconds=60.0
+    )
+
+
+def release(
+    folder: Path,
+    tag: str | None,
+    shards: int = 3,
+    words: Mapping[int, str] | str = "first",
+    assets: Mapping[str, bytes] | None = None,
+) -> Release:
+    """A version of some shards in one split; `words`: of each shard, or of all."""
+    files = tuple(
+        data_file(
+            folder,
+            f"conversations/train-{n:05d}-of-{shards:05d}.parquet",
+            words if isinstance(words, str) else words[n],
+        )
+        for n in range(shards)
+    )
+    packed = Packed(files, 24000, "conversations")
+    told = manifest(packed, tag, {}) | {"assets": sorted(assets or {})}
+    return Release(packed, tag, told, CARD.format(words), assets or {}, f"Publish {tag}")
+
+
+def held(hub: HubServer, ref: str = "refs/heads/main", repo: str = REPO) -> dict[str, str]:
+    """SHA-256 of each file that a ref names, without going through the server."""
+    repository = hub.store.find(repo)
+    assert repository is not None
+    commit = repository.ref(ref)
+    assert commit is not None
+    return {
+        name: file.sha256 for name, file in repository.commit(commit).files.items() if name != ".gitattributes"
+    }
+
+
+def refs(hub: HubServer, repo: str = REPO) -> dict[str, str]:
+    """All refs, with the commit of each."""
+    repository = hub.store.find(repo)
+    return repository.refs() if repository else {}
+
+
+def wanted(release: Release) -> dict[str, str]:
+    """What `held` gives once a release is there."""
+    return {name: content.sha256 for name, content in release.contents.items()}

@@ -1,0 +1,315 @@
+"""The card of a version: what it says of the data, and what it leaves alone."""
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from built_conversations import LINES
+from card_versions import MODELS, NON_COMMERCIAL, published_row, write_version
+from datasets.info import DatasetInfosDict
+from datasets.utils.metadata import MetadataConfigs
+from hub.server import HubServer
+from huggingface_hub import DatasetCard
+
+from dailytalk_contiguous.core.errors import DailytalkError
+from dailytalk_contiguous.core.published import conversations, features_of
+from dailytalk_contiguous.publish.cards.card import Card, CardFacts, render_card, template
+from dailytalk_contiguous.publish.packing.packed import Packed
+from dailytalk_contiguous.publish.version import Version
+
+pytest_plugins = ["hub.hub_fixtures"]
+
+FACTS = CardFacts("owner/good_talks", "v1.0.0", history=(("v1.0.0", "2026-01-02", "first"),))
+
+Made = tuple[Packed, Version]
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Made:
+    rows = [published_row(f"call{number}", kept_speaker=f"person {number}") for number in range(3)]
+    return write_version(tmp_path_factory.mktemp("version"), {"train": rows[:2], "validation": rows[2:]})
+
+
+def render(
+    made: Made, old: str | None = None, facts: CardFacts = FACTS, run: Any = None, rejects: Any = ()
+) -> Card:
+    return render_card(old, *made, facts, run or {}, rejects)
+
+
+def front(card: Card | str) -> dict[str, Any]:
+    text = card if isinstance(card, str) else card.text
+    return dict(yaml.safe_load(text.split("---\n")[1]))
+
+
+def section(card: Card, name: str) -> str:
+    found = re.search(rf"<!-- dailytalk:{name}:start -->(.*)<!-- dailytalk:{name}:end -->", card.text, re.DOTALL)
+    assert found
+    return found[1]
+
+
+def test_the_template_in_dataset_card_is_the_one_that_is_used() -> None:
+    there = Path(__file__).parents[2] / "dataset_card" / "README.md"
+    assert there.read_text(encoding="utf-8") == template()
+
+
+def test_rendering_twice_gives_the_same_text_and_plots(made: Made) -> None:
+    first = render(made)
+    again = render(made, first.text)
+    assert (again.text, again.assets) == (first.text, first.assets)
+    assert render(made) == first
+
+
+def test_the_hub_accepts_the_front_matter(made: Made, hub: HubServer) -> None:
+    DatasetCard(render(made).text).validate(repo_type="dataset")
+
+
+def test_datasets_reads_configs_and_columns_back(made: Made) -> None:
+    data = DatasetCard(render(made).text).data
+    configs = MetadataConfigs.from_dataset_card_data(data)
+    assert configs.get_default_config_name() == "conversations"
+    assert configs["conversations"]["data_files"] == [
+        {"split": "train", "path": "conversations/train-*"},
+        {"split": "validation", "path": "conversations/validation-*"},
+    ]
+    info = DatasetInfosDict.from_dataset_card_data(data)["conversations"]
+    assert info.features == conversations(24000)
+    assert {name: split.num_examples for name, split in info.splits.items()} == {"train": 2, "validation": 1}
+    assert info.download_size == sum(file.size for file in made[0].files)
+    assert info.dataset_size == sum(split.num_bytes for split in info.splits.values()) > 0
+
+
+def test_front_matter_tells_language_size_tasks_and_title(made: Made) -> None:
+    told = front(render(made))
+    assert (told["language"], told["size_categories"], told["pretty_name"]) == (["en"], ["n<1K"], "good talks")
+    assert told["task_categories"] == ["text-to-speech", "audio-to-audio"]
+
+
+def test_an_unknown_language_is_left_out(tmp_path: Path) -> None:
+    made = write_version(tmp_path, {"train": [published_row(language="und")]})
+    assert "language" not in front(render(made))
+
+
+def test_statistics_count_what_is_there(made: Made) -> None:
+    text = section(render(made), "statistics")
+    words = sum(len(line[3].split()) for line in LINES)
+    assert f"| all | 3 | 12 | {3 * words} | 18.0 s |" in text
+    assert "| person 0 | own | 1 | 2 | 2.1 s |" in text
+    assert "| espeak · anna | synthesised | 3 | 6 | 7.2 s |" in text
+
+
+def test_more_than_thirty_speakers_are_summed_up(tmp_path: Path) -> None:
+    rows = [published_row(f"c{number}", kept_speaker=f"p{number}", seconds=5.0) for number in range(33)]
+    text = section(render(write_version(tmp_path, {"train": rows})), "statistics")
+    assert len(re.findall(r"\| p\d+ \| own", text)) == 29
+    assert "| 4 others |  |  | 8 | 8.4 s |" in text
+
+
+def test_every_published_column_is_described() -> None:
+    names = set(re.findall(r"`(\w+)`", template()))
+    for config in ("conversations", "utterances", "source"):
+        assert set(features_of(config, 24000)) <= names
+
+
+def test_what_people_wrote_stays_byte_for_byte(made: Made) -> None:
+    mine = "Hello   there  \n\n* a list|with a pipe\n\n"
+    old = render(made).text
+    old = old.replace("<!-- dailytalk:load:start -->", mine + "<!-- dailytalk:load:start -->")
+    old = old.replace("# good talks", "# My own title") + "\nThe end, by me.\n\n\n"
+    old = old.replace("language:\n", "extra: 'mine'   # because\nlanguage:\n")
+    new = render(made, old, CardFacts("owner/good_talks", "v1.1.0")).text
+    assert "v1.1.0" in new
+    assert "v1.0.0" not in new
+    assert new.replace("v1.1.0", "v1.0.0") != old  # the changelog differs
+    for kept in (mine, "# My own title", "\nThe end, by me.\n\n\n", "extra: 'mine'   # because\n"):
+        assert kept in new
+
+
+def test_a_card_of_somebody_else_keeps_its_text_and_gets_our_sections(made: Made) -> None:
+    old = "---\nlicense: cc-by-nc-4.0 # mine\ntags:\n- mine\n---\n\nI wrote *this*.\n"
+    card = render(made, old)
+    assert "license: cc-by-nc-4.0 # mine\n" in card.text
+    assert front(card)["tags"][0] == "mine"
+    assert "moshi" in front(card)["tags"]
+    assert "---\n\nI wrote *this*.\n\n<!-- dailytalk:about:start -->" in card.text
+    assert "# good talks" not in card.text
+    assert render(made, card.text).text == card.text
+
+
+def test_a_section_that_was_taken_out_stays_out_and_a_new_one_comes_in(made: Made) -> None:
+    old = render(made).text
+    out = re.sub(r"<!-- dailytalk:consent:start -->.*<!-- dailytalk:consent:end -->\n", "", old, flags=re.DOTALL)
+    assert "dailytalk:consent:" not in render(made, out).text
+    unknown = out.replace('"consent", ', "")
+    assert "dailytalk:consent:start" in render(made, unknown).text
+
+
+@pytest.mark.parametrize(
+    ("marker", "put"),
+    [
+        ("<!-- dailytalk:load:end -->", ""),
+        ("<!-- dailytalk:load:start -->", ""),
+        ("<!-- dailytalk:load:end -->", "<!-- dailytalk:load:end -->\n<!-- dailytalk:load:start -->"),
+    ],
+)
+def test_damaged_markers_are_named(made: Made, marker: str, put: str) -> None:
+    with pytest.raises(DailytalkError, match="section 'load'"):
+        render(made, render(made).text.replace(marker, put))
+
+
+def test_front_matter_that_is_no_yaml_is_refused(made: Made) -> None:
+    with pytest.raises(DailytalkError, match="no YAML"):
+        render(made, "---\na: [\n---\nbody\n")
+
+
+def test_windows_line_endings_stay(made: Made) -> None:
+    old = render(made).text.replace("\n", "\r\n")
+    new = render(made, old).text
+    assert new == old
+    assert "\n" not in render(made, old + "mine\r\n").text.replace("\r\n", "")
+
+
+def test_values_that_we_wrote_follow_the_data_and_chosen_ones_stay(made: Made, tmp_path: Path) -> None:
+    old = render(made, facts=CardFacts("owner/good_talks", "v1.0.0", licence="cc-by-4.0")).text
+    german = write_version(tmp_path, {"train": [published_row(language="de", source_licence=None)]})
+    told = front(render(german, old))
+    assert told["language"] == ["de"]
+    assert told["license"] == "cc-by-4.0"  # chosen once, though now `other` would follow
+    retitled = old.replace("pretty_name: good talks", "pretty_name: Mine").replace("- moshi\n", "- mine\n")
+    told = front(render(german, retitled))
+    assert told["pretty_name"] == "Mine"
+    assert "mine" in told["tags"]
+    assert "moshi" not in told["tags"]
+
+
+def test_a_derived_licence_follows_its_sources(made: Made, tmp_path: Path) -> None:
+    old = render(made)
+    assert front(old)["license"] == "cc-by-4.0"
+    unknown = write_version(tmp_path, {"train": [published_row(source_licence=None)]})
+    told = front(render(unknown, old.text))
+    assert (told["license"], told["license_name"]) == ("other", "see-the-card")
+    assert told["license_link"].endswith("owner/good_talks#licences")
+    back = front(render(made, render(unknown, old.text).text))
+    assert back["license"] == "cc-by-4.0"
+    assert "license_name" not in back
+
+
+def test_other_configs_survive_and_ours_are_replaced(made: Made) -> None:
+    old = (
+        "---\nconfigs:\n- config_name: default\n  data_files: mine.csv\n- config_name: source\n  data_files: x\n"
+        "dataset_info:\n  config_name: source\n---\n"
+    )
+    told = front(render(made, old))
+    assert [one["config_name"] for one in told["configs"]] == ["conversations", "default"]
+    assert "default" not in told["configs"][0]  # two defaults are an error when loading
+    assert [one["config_name"] for one in told["dataset_info"]] == ["conversations"]
+
+
+def test_a_licence_that_allows_more_than_a_model_gets_a_warning(tmp_path: Path) -> None:
+    made = write_version(tmp_path, {"train": [published_row(models=(*MODELS, NON_COMMERCIAL))]})
+    card = render(made, facts=CardFacts("owner/good_talks", None, licence="cc-by-4.0"))
+    assert len(card.warnings) == 1
+    assert "audeering" in card.warnings[0]
+    assert "commercial" in card.warnings[0]
+    assert "> **Warning:** the model audeering/" in section(card, "about")
+    assert "> **Warning:** the model audeering/" in section(card, "licences")
+    assert render(made).warnings == ()
+    assert front(render(made))["license"] == "other"
+
+
+def test_shared_speakers_are_said_plainly(tmp_path: Path) -> None:
+    rows = [published_row(f"c{number}", kept_speaker="Ann") for number in range(2)]
+    shared = write_version(tmp_path / "a", {"train": rows[:1], "test": rows[1:]}, "conversations")
+    assert "**Speakers are not held apart**: 1 recorded speaker of 1" in section(render(shared), "splits")
+    assert "DailyTalk" in section(render(shared), "splits")
+    unknown = write_version(
+        tmp_path / "b", {"train": [published_row("c")], "test": [published_row("d")]}, "recordings"
+    )
+    text = section(render(unknown), "splits")
+    assert "No recording has a part in two splits" in text
+    assert "not known of every conversation" in text
+
+
+def test_known_and_separate_speakers_are_said_to_be_so(made: Made) -> None:
+    assert "No recorded (right) speaker is heard in two splits" in section(render(made), "splits")
+
+
+def test_no_path_of_the_machine_comes_into_the_card(tmp_path: Path) -> None:
+    models = ({"role": "recogniser", "name": "/home/maria/whisper-mine", "licence": "unknown", "url": ""}, *MODELS)
+    row = published_row(models=models)
+    row["provenance"]["source"] = "/home/maria/calls"
+    row["provenance"]["settings"] = json.dumps({"voice_file": "C:\\Users\\maria\\v.wav", "timeline": "anchor"})
+    run = {
+        "command": "dailytalk build /home/maria/calls --out /home/maria/out",
+        "settings": {"profile": "standard", "rules": "/home/maria/rules.json", "cache": "/home/maria/.cache"},
+        "packages": {"torch": "2.13.0"},
+        "speak": {"command": "dailytalk speak ~maria/out", "settings": {"cache": "/home/maria/.cache"}},
+    }
+    rejects = [
+        {"id": "/home/maria/a.wav", "stage": "Segment", "reason": f"{path} can't be read", "remedy": "x"}
+        for path in ("its recording '/home/maria/a b.wav'", "file:///home/maria/a.wav", "~/maria/a.wav")
+    ]
+    card = render(write_version(tmp_path, {"train": [row]}), run=run, rejects=rejects)
+    assert "maria" not in card.text
+    assert "whisper-mine" in card.text
+    assert "torch 2.13.0" in card.text
+    assert "(a file) can't be read" in section(card, "limits")
+
+
+def test_data_cannot_become_markup(tmp_path: Path) -> None:
+    name = "A|B\n<!-- dailytalk:load:end -->`*_x_[y](z)"
+    row = published_row(kept_speaker=name)
+    row["utterances"][0]["tag"] = "a|b $x$"
+    made = write_version(tmp_path, {"train": [row]})
+    card = render(made)
+    assert render(made, card.text).text == card.text
+    for line in section(card, "statistics").splitlines():
+        assert not line.startswith("|") or line.count("|") in (6, 8, 5)
+    assert "&#60;!-- dailytalk" in card.text
+
+
+def test_rejects_are_counted_by_reason(made: Made) -> None:
+    rejects = [{"id": str(n), "stage": "Speak", "reason": f"{n} words too many", "remedy": ""} for n in range(3)]
+    assert "| Speak | … words too many | 3 |" in section(render(made, rejects=rejects), "limits")
+
+
+def test_plots_are_png_without_dates_and_the_text_shows_them(made: Made) -> None:
+    card = render(made)
+    assert set(card.assets) == {f"assets/{name}.png" for name in ("tags", "lengths", "offsets", "affect")}
+    for name, png in card.assets.items():
+        assert png.startswith(b"\x89PNG")
+        assert b"tEXt" not in png
+        assert b"tIME" not in png
+        assert f"]({name})" in card.text
+
+
+def test_a_split_without_utterances_still_has_a_card(tmp_path: Path) -> None:
+    card = render(write_version(tmp_path, {"train": [published_row(lines=())]}))
+    assert set(card.assets) == {"assets/lengths.png"}
+    assert "nothing to measure" in section(card, "turns")
+    assert "](assets/tags.png)" not in card.text
+
+
+def test_a_citation_that_would_break_the_card_is_refused() -> None:
+    with pytest.raises(DailytalkError, match="citation"):
+        CardFacts("owner/name", None, citation="```")
+
+
+def test_a_licence_in_capitals_is_refused_with_the_hubs_id() -> None:
+    with pytest.raises(DailytalkError, match=r"'cc-by-4\.0'"):
+        CardFacts("owner/name", None, licence="CC-BY-4.0")
+
+
+def test_changes_are_told_in_numbers_against_the_previous_version(made: Made) -> None:
+    tags = [{"from": "calm", "to": "sad", "count": 2}]
+    changes = {"previous": "v0.9.0", "added": 1, "removed": 2, "changed": 3, "moved": 0, "tags": tags}
+    text = section(render(made, facts=CardFacts("owner/good_talks", None, changes=changes)), "changelog")
+    assert "Against `v0.9.0`: 1 conversation added, 2 removed, 3 changed, 0 moved to another split, 2 utt" in text
+
+
+def test_models_without_a_name_do_not_stop_the_card(tmp_path: Path) -> None:
+    nobody = {"role": None, "name": None, "licence": None, "url": None}
+    card = render(write_version(tmp_path, {"train": [published_row(models=(nobody, *MODELS))]}))
+    assert front(card)["license"] == "other"

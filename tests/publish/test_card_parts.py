@@ -1,0 +1,159 @@
+"""The pieces of a card: sections between markers, front matter, and escaped words."""
+
+import re
+
+import pytest
+import yaml
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from dailytalk_contiguous.publish.cards.front_matter import by_config, divide, merge, rewrite, values_of
+from dailytalk_contiguous.publish.cards.sections import CardDamaged, sections_of, update_body
+from dailytalk_contiguous.publish.cards.words import escaped, link, model_name, public, table
+
+PROSE = st.text(st.characters(exclude_characters="<\r", exclude_categories=("Cs",)), max_size=30)
+SAFE = st.text("abc xyz|:#'\"-", max_size=12)
+
+
+def ours(name: str, inside: str) -> str:
+    return f"<!-- dailytalk:{name}:start -->\n{inside}\n<!-- dailytalk:{name}:end -->"
+
+
+@given(PROSE, PROSE, PROSE, SAFE, SAFE)
+def test_text_around_sections_is_never_touched(before: str, between: str, after: str, old: str, new: str) -> None:
+    around = (before, between, after)
+    body = f"{before}{ours('a', old)}{between}{ours('b', old)}{after}"
+    sections = {"a": ours("a", new), "b": ours("b", new)}
+    updated = update_body(body, "T", sections, {})
+    assert updated.startswith(around[0] + sections["a"] + around[1] + sections["b"] + around[2].rstrip("\n"))
+    assert update_body(updated, "T", sections, {}) == updated
+
+
+def test_sections_of_somebody_else_are_kept() -> None:
+    body = ours("theirs", "x")
+    assert update_body(body, "T", {"a": ours("a", "y")}, {}).startswith(body + "\n\n" + ours("a", "y"))
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "<!-- dailytalk:a:start -->",
+        "<!-- dailytalk:a:end -->",
+        "<!-- dailytalk:a:start --><!-- dailytalk:b:start --><!-- dailytalk:b:end --><!-- dailytalk:a:end -->",
+        ours("a", "") + ours("a", ""),
+    ],
+)
+def test_markers_that_do_not_pair_are_refused(body: str) -> None:
+    with pytest.raises(CardDamaged, match="section 'a'"):
+        sections_of(body)
+
+
+def test_an_unreadable_memory_is_refused() -> None:
+    with pytest.raises(CardDamaged, match="dailytalk:written"):
+        update_body("<!-- dailytalk:written {a} -->", "T", {}, {})
+
+
+def test_what_is_remembered_cannot_end_its_comment() -> None:
+    body = update_body("", "T", {}, {"x": "--> <b>"})
+    assert body.count("-->") == 1
+    assert update_body(body, "T", {}, {"x": "--> <b>"}) == body
+
+
+@given(
+    st.dictionaries(st.sampled_from("abcd"), st.one_of(SAFE, st.lists(SAFE, max_size=3), st.none()), max_size=4)
+)
+@example({"a": "x: y", "b": ["- c"]})
+def test_rewritten_front_matter_has_the_new_values_and_keeps_the_others(values: dict[str, object]) -> None:
+    front = "# mine\na: 1 # one\n\nother:\n- x\n# about c\nc: {d: 2}\n"
+    told = values_of(rewrite(front, values))
+    kept = {key: value for key, value in (values_of(front) | values).items() if value is not None}
+    assert told == kept
+    assert "other:\n- x\n" in rewrite(front, values)
+
+
+def test_keys_of_several_words_stay() -> None:
+    front = "my own key: 1\n'größe': 2\nlicense: mit\n"
+    assert rewrite(front, {"license": "other"}) == front.replace("mit", "other")
+
+
+def test_an_equal_value_keeps_its_writing() -> None:
+    front = "license: 'mit'  # mine\ntags: [a,   b]\n"
+    assert rewrite(front, {"license": "mit", "tags": ["a", "b"]}) == front
+
+
+def test_front_matter_in_one_flow_is_refused() -> None:
+    with pytest.raises(CardDamaged, match="one key a line"):
+        rewrite("{license: mit, tags: [a]}\n", {"license": "mit"})
+
+
+@pytest.mark.parametrize("card", ["", "text", "--- no\n", "text\n---\na: 1\n---\n"])
+def test_a_card_without_front_matter_is_all_body(card: str) -> None:
+    assert divide(card) == ("", card)
+
+
+def test_empty_front_matter_is_found() -> None:
+    assert divide("---\n---\nbody") == ("", "body")
+
+
+def test_lists_are_merged_three_ways() -> None:
+    ours_now = {"tags": ["new", "kept", "taken"], "configs": [], "dataset_info": []}
+    merged = merge({"tags": ["mine", "kept", "gone"]}, ours_now, {"tags": ["kept", "gone", "taken"]})
+    assert merged["tags"] == ["mine", "kept", "new"]
+
+
+def test_a_licence_that_somebody_set_keeps_its_name_and_link() -> None:
+    ours_now = {"license": "mit", "license_name": None, "license_link": None, "configs": [], "dataset_info": []}
+    mine = {"license": "other", "license_name": "mine", "license_link": "LICENSE"}
+    assert {key: merge(mine, ours_now, {})[key] for key in mine} == mine
+
+
+def test_a_config_that_is_no_longer_published_leaves_the_card() -> None:
+    old = [{"config_name": "source"}, {"config_name": "conversations", "x": 1}, {"config_name": "mine"}]
+    assert by_config(old, [{"config_name": "conversations", "default": True}]) == [
+        {"config_name": "conversations", "default": True},
+        {"config_name": "mine"},
+    ]
+
+
+@given(st.text(max_size=40))
+@example("a\\|b")
+def test_escaped_text_stays_in_its_cell(text: str) -> None:
+    cell = escaped(text)
+    assert not re.search(r"[\n|<>`*\[\]]", cell)
+    row = table(("a", "b"), [(cell, "x")]).splitlines()
+    assert len(row) == 3
+    assert row[2].count("|") == 3
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("can't open /home/me/a.wav: gone", "can't open (a file) gone"),
+        ("'/home/me/a b.wav' is gone", "(a file) is gone"),
+        (r"C:\Users\me\a.wav", "(a file)"),
+        ("file:///home/me/a.wav", "(a file)"),
+        ("--out=~/x", "--out=(a file)"),
+        ("his/her and 1/2 or https://a.org/b", "his/her and 1/2 or https://a.org/b"),
+    ],
+)
+def test_paths_are_left_out(text: str, told: str) -> None:
+    assert public(text) == told
+
+
+def test_a_model_in_a_folder_is_told_by_its_own_name() -> None:
+    assert model_name("/home/me/mine/") == "mine (a local folder)"
+    assert model_name("owner/name") == "owner/name"
+
+
+def test_links_cannot_break_out_of_their_brackets() -> None:
+    assert link("a]b", "https://x.org/a b)c") == "[a&#93;b](https://x.org/a%20b%29c)"
+    assert link("a", "javascript:alert(1)") == "a"
+
+
+def test_numbers_stand_on_the_right() -> None:
+    assert table(("a", "b"), [("x", "1.5 h"), ("2026-01-02", "–")]).splitlines()[1] == "| --- | ---: |"
+
+
+def test_front_matter_of_yaml_is_read_back() -> None:
+    front = rewrite("", {"a": ["ä", "x: y"], "b": None})
+    assert yaml.safe_load(front) == {"a": ["ä", "x: y"]}

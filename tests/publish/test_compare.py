@@ -1,0 +1,199 @@
+import copy
+import json
+import random
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+from datasets import Features, Value
+from hub.server import HubServer
+from huggingface_hub import HfApi
+from versions_on_disk import REPO, Row, row, upload, write_file, write_version
+
+from dailytalk_contiguous.core.errors import DailytalkError
+from dailytalk_contiguous.core.published import conversations
+from dailytalk_contiguous.core.reference import Reference
+from dailytalk_contiguous.publish.compare import Changes, compare
+from dailytalk_contiguous.publish.version import open_version
+
+pytest_plugins = ["hub.hub_fixtures"]
+
+TALKS = ("a", "b", "c")
+
+
+def rows() -> list[Row]:
+    return [row(name) for name in TALKS]
+
+
+def changed(tmp_path: Path, before: Sequence[Row], after: Sequence[Row]) -> Changes:
+    old = write_version(tmp_path / "old", {"train": [before]}, tag="v1.0.0")
+    new = write_version(tmp_path / "new", {"train": [after]}, tag="v1.1.0")
+    return compare(open_version(old), open_version(new))
+
+
+def after(change: Callable[[list[Row]], Any]) -> list[Row]:
+    made = copy.deepcopy(rows())
+    change(made)
+    return made
+
+
+def test_same_version_changes_nothing(tmp_path: Path) -> None:
+    found = changed(tmp_path, rows(), rows())
+    assert found == Changes(previous="v1.0.0")
+    assert found.bump == ""
+
+
+def test_first_version_adds_all_of_it(tmp_path: Path, hub: HubServer) -> None:
+    version = open_version(write_version(tmp_path, {"train": [rows()]}, tag="v1.0.0"))
+    HfApi().create_repo(REPO, repo_type="dataset")
+    for before in (None, open_version(Reference(REPO))):
+        found = compare(before, version)
+        assert (found.previous, found.added, found.bump) == (None, ["a", "b", "c"], "minor")
+
+
+def test_added_removed_and_changed_are_told_by_id_whatever_the_order(tmp_path: Path) -> None:
+    new = [row("d"), row("c", language="de"), row("a")]
+    found = changed(tmp_path, rows(), new)
+    assert (found.added, found.removed, found.changed) == (["d"], ["b"], ["c"])
+    assert (found.fields, found.bump) == ({"language": 1}, "minor")
+
+
+def test_other_sound_is_told_by_its_digest_and_no_audio_is_read(tmp_path: Path, hub: HubServer) -> None:
+    heavy = {"bytes": random.Random(0).randbytes(1_000_000), "path": "x"}
+    for name, digest in (("old", "1" * 64), ("new", "2" * 64)):
+        made = [row("a", audio=heavy, audio_sha256=digest), row("b", audio=heavy)]
+        write_version(tmp_path / name, {"train": [made]})
+    upload(tmp_path / "old", "v1.0.0")
+    upload(tmp_path / "new", "v1.1.0")
+    hub.requests.clear()
+    found = compare(open_version(Reference(REPO, "v1.0.0")), open_version(Reference(REPO, "v1.1.0")))
+    assert (found.changed, found.fields) == (["a"], {"audio": 1})
+    assert sum(request.bytes_sent for request in hub.requests) < 1_000_000
+
+
+def test_sound_without_a_digest_is_compared_by_its_bytes(tmp_path: Path) -> None:
+    schema = Features({name: feature for name, feature in conversations(24000).items() if name != "audio_sha256"})
+    other = row("b")["audio"]
+    write_version(tmp_path / "old", {"train": [rows()]}, features=schema)
+    write_version(tmp_path / "new", {"train": [after(lambda made: made[0].update(audio=other))]}, features=schema)
+    write_version(tmp_path / "full", {"train": [rows()]})
+    old = open_version(tmp_path / "old")
+    assert compare(old, open_version(tmp_path / "new")).fields == {}
+    louder = {"bytes": row("a")["audio"]["bytes"] + b"0", "path": "a.flac"}
+    write_version(tmp_path / "new", {"train": [after(lambda made: made[0].update(audio=louder))]}, features=schema)
+    assert compare(old, open_version(tmp_path / "new")).fields == {"audio": 1}
+    assert compare(open_version(tmp_path / "full"), old).fields == {}
+
+
+def test_tags_and_times_that_moved_are_counted(tmp_path: Path) -> None:
+    def change(made: list[Row]) -> None:
+        for one in made[:2]:
+            one["utterances"][0] |= {"tag": "excited", "start": one["utterances"][0]["start"] + 0.25}
+            for word in one["alignments"]:
+                word["start"] += 0.005
+                word["end"] += 0.005
+        made[0]["utterances"][1]["tag"] = None
+
+    found = changed(tmp_path, rows(), after(change))
+    assert found.fields == {
+        "utterances.tag": 2,
+        "utterances.start": 2,
+        "alignments.start": 2,
+        "alignments.end": 2,
+    }
+    assert found.tags == {("calm", "excited"): 2, ("calm", ""): 1}
+    assert (found.utterance_times.matched, found.utterance_times.share) == (8, 0.25)
+    assert (found.utterance_times.median, found.utterance_times.largest) == (0.25, 0.25)
+    assert found.word_times.share == 0
+    assert found.word_times.largest == pytest.approx(0.005)
+    told = json.loads(json.dumps(found.as_dict(), allow_nan=False))
+    assert told["tags"] == [
+        {"from": "calm", "to": "excited", "count": 2},
+        {"from": "calm", "to": "", "count": 1},
+    ]
+    assert (told["added"], told["changed"], told["bump"], told["previous"]) == (0, 2, "minor", "v1.0.0")
+
+
+def test_provenance_alone_is_a_patch(tmp_path: Path) -> None:
+    found = changed(tmp_path, rows(), after(lambda made: made[0]["provenance"].update(tool="0.2")))
+    assert (found.changed, found.fields, found.bump) == (["a"], {"provenance.tool": 1}, "patch")
+
+
+def test_same_rows_in_other_files_are_a_patch(tmp_path: Path) -> None:
+    old = write_version(tmp_path / "old", {"train": [rows()]}, tag="v1.0.0")
+    new = write_version(tmp_path / "new", {"train": [rows()[:1], rows()[1:]]}, tag="v1.0.1")
+    found = compare(open_version(old), open_version(new))
+    assert (found.changed, found.repacked, found.bump) == ([], True, "patch")
+
+
+def test_other_card_is_a_patch_and_a_missing_one_is_not_compared(tmp_path: Path) -> None:
+    old, new = (write_version(tmp_path / name, {"train": [rows()]}, tag="v1.0.0") for name in ("old", "new"))
+    (old / "README.md").write_text("one")
+    assert compare(open_version(old), open_version(new)).bump == ""
+    (new / "README.md").write_text("two")
+    assert compare(open_version(old), open_version(new)).bump == "patch"
+
+
+def test_conversation_in_another_split_has_moved(tmp_path: Path) -> None:
+    a, b, c = rows()
+    old = write_version(tmp_path / "old", {"train": [[a, b]], "test": [[c]]})
+    new = write_version(tmp_path / "new", {"train": [[a]], "test": [[b, c]]})
+    found = compare(open_version(old), open_version(new))
+    assert (found.moved, found.changed, found.bump) == ({"b": ("train", "test")}, [], "minor")
+
+
+def test_split_or_config_that_is_gone_breaks_readers(tmp_path: Path) -> None:
+    a, b, c = rows()
+    old = write_version(tmp_path / "old", {"train": [[a, b]], "test": [[c]]})
+    write_version(old, {"train": [rows()]}, config="utterances")
+    new = write_version(tmp_path / "new", {"train": [[a, b, c]]})
+    found = compare(open_version(old), open_version(new))
+    assert found.broken == {"conversations": ["the split test is gone"], "utterances": ["all of it is gone"]}
+    assert found.bump == "major"
+
+
+def test_column_that_is_gone_is_major_and_a_new_one_minor(tmp_path: Path) -> None:
+    full = conversations(24000)
+    less = Features({name: feature for name, feature in full.items() if name != "language"})
+    old = open_version(write_version(tmp_path / "old", {"train": [rows()]}, features=less))
+    new = open_version(write_version(tmp_path / "new", {"train": [rows()]}, features=full))
+    more, fewer = compare(old, new), compare(new, old)
+    assert (more.columns, more.changed, more.bump) == ({"conversations": ["language"]}, [], "minor")
+    assert (fewer.broken, fewer.bump) == ({"conversations": ["language is gone"]}, "major")
+
+
+def test_other_sampling_rate_is_major(tmp_path: Path) -> None:
+    old = open_version(write_version(tmp_path / "old", {"train": [rows()]}))
+    new = open_version(write_version(tmp_path / "new", {"train": [rows()]}, features=conversations(16000)))
+    assert compare(old, new).bump == "major"
+
+
+def test_file_that_both_have_is_read_for_its_ids_alone(tmp_path: Path, hub: HubServer) -> None:
+    one = row("a")["utterances"][0]
+    lines = [random.Random(n).randbytes(1000).hex() for n in range(1000)]
+    shared = [row("a", utterances=[one | {"text": line} for line in lines])]
+    for tag, language in (("v1.0.0", "en"), ("v1.1.0", "de")):
+        folder = write_version(tmp_path / tag, {"train": [shared, [row("b", language=language)]]}, tag=tag)
+        upload(folder, tag)
+    versions = [open_version(Reference(REPO, tag)) for tag in ("v1.0.0", "v1.1.0")]
+    hub.requests.clear()
+    found = compare(*versions)
+    assert (found.changed, found.removed, found.added) == (["b"], [], [])
+    assert sum(request.bytes_sent for request in hub.requests) < 1_000_000 < sum(map(len, lines))
+
+
+def test_dataset_without_conversations_is_refused_with_its_name(tmp_path: Path) -> None:
+    write_file(
+        tmp_path / "data/train-00000-of-00001.parquet", [{"text": "hi"}], Features({"text": Value("string")})
+    )
+    full = write_version(tmp_path / "full", {"train": [rows()]})
+    (tmp_path / "empty").mkdir()
+    for strange in (tmp_path, tmp_path / "empty"):
+        with pytest.raises(DailytalkError, match="holds no conversations"):
+            compare(open_version(full), open_version(strange))
+
+
+def test_conversation_that_is_there_twice_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(DailytalkError, match="'a' twice"):
+        changed(tmp_path, rows(), [*rows(), row("a")])

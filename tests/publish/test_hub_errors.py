@@ -1,0 +1,110 @@
+import math
+from pathlib import Path
+
+import pytest
+from hub.server import HubServer
+from huggingface_hub import HfApi
+
+from dailytalk_contiguous.core.errors import DailytalkError
+from dailytalk_contiguous.sources.hub_errors import hub_errors, without_tokens
+
+pytest_plugins = ["hub.hub_fixtures"]
+
+REPO = "tester/talks"
+
+
+def told(api: HfApi, call: str, *arguments: str, **options: object) -> DailytalkError:
+    with pytest.raises(DailytalkError) as error, hub_errors(REPO):
+        getattr(api, call)(*arguments, repo_type="dataset", **options)
+    assert "\n" not in str(error.value)
+    assert not str(error.value).endswith(".")
+    assert error.value.__suppress_context__
+    assert error.value.__cause__ is None
+    return error.value
+
+
+@pytest.fixture
+def api(hub: HubServer) -> HfApi:
+    api = HfApi()
+    api.create_repo(REPO, repo_type="dataset")
+    return api
+
+
+@pytest.mark.parametrize(
+    ("kind", "reason"),
+    [
+        ("429", "asks to go slower"),
+        ("500", "failed with 500"),
+        ("503", "failed with 503"),
+        ("die_before", "the connection to 127.0.0.1:"),
+    ],
+)
+def test_server_that_fails_is_told_with_what_it_said(
+    api: HfApi, hub: HubServer, impatient: None, kind: str, reason: str
+) -> None:
+    hub.faults.arm(kind, times=math.inf)
+    assert reason in told(api, "repo_info", REPO).reason
+
+
+def test_server_that_is_not_there_is_told_with_its_address(api: HfApi, hub: HubServer, impatient: None) -> None:
+    hub.stop()
+    error = told(api, "repo_info", REPO)
+    assert f"127.0.0.1:{hub.port}" in error.reason
+    assert "HF_ENDPOINT" in error.remedy
+
+
+def test_file_that_cannot_be_downloaded_is_told_by_what_the_hub_said(
+    api: HfApi, hub: HubServer, impatient: None
+) -> None:
+    assert "a file of tester/talks isn't there" in told(api, "hf_hub_download", REPO, "none.txt").reason
+    hub.stop()
+    assert f"127.0.0.1:{hub.port}" in told(api, "hf_hub_download", REPO, "none.txt").reason
+
+
+def test_offline_switch_is_named(api: HfApi, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    assert told(api, "repo_info", REPO).remedy == "unset HF_HUB_OFFLINE"
+
+
+def test_token_without_the_right_to_write_is_told_so(api: HfApi, hub: HubServer) -> None:
+    reader = HfApi(token=hub.read_token)
+    error = told(reader, "create_tag", REPO, tag="v1.0.0")
+    assert "no right" in error.reason
+    assert "write access" in error.remedy
+
+
+def test_wrong_token_is_told_without_it(api: HfApi) -> None:
+    token = "hf_madeUpToken0123456789"
+    error = told(HfApi(token=token), "create_tag", REPO, tag="v1.0.0")
+    assert "token" in error.reason
+    assert token not in repr(error)
+
+
+def test_tag_that_exists_is_told(api: HfApi) -> None:
+    api.create_tag(REPO, tag="v1.0.0", repo_type="dataset")
+    assert "already has" in told(api, "create_tag", REPO, tag="v1.0.0").reason
+
+
+def test_stale_parent_is_somebody_else(api: HfApi) -> None:
+    before = api.repo_info(REPO, repo_type="dataset").sha
+    api.upload_file(path_or_fileobj=b"1", path_in_repo="a", repo_id=REPO, repo_type="dataset")
+    error = told(api, "upload_file", path_or_fileobj=b"2", path_in_repo="a", repo_id=REPO, parent_commit=before)
+    assert "somebody else" in error.reason
+
+
+@pytest.mark.parametrize("name", ["a/b/c", "--x/y", "x" * 200])
+def test_impossible_name_is_told(api: HfApi, name: str) -> None:
+    assert "no name of a dataset" in told(api, "repo_info", name).reason
+
+
+def test_errors_of_others_pass_through(tmp_path: Path) -> None:
+    for error in (FileNotFoundError("x"), BrokenPipeError(), ValueError("x")):
+        with pytest.raises(type(error)) as met, hub_errors(REPO):
+            raise error
+        assert met.value is error
+
+
+def test_every_token_is_taken_out_of_a_text(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HF_TOKEN", "secret-of-a-mirror")
+    assert without_tokens("used secret-of-a-mirror, hf_aB3 and hf:hf_x") == "used ***, *** and hf:***"
+    assert without_tokens("nothing to hide") == "nothing to hide"

@@ -1,0 +1,354 @@
+import getpass
+import hashlib
+import io
+import json
+import os
+import random
+import re
+import shutil
+import socket
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+import soundfile
+from built_conversations import built_row, flac, stereo, write_dataset
+from datasets import Audio, Features, load_dataset
+
+from dailytalk_contiguous.core.built import BUILT
+from dailytalk_contiguous.core.errors import DailytalkError
+from dailytalk_contiguous.core.published import features_of
+from dailytalk_contiguous.core.schema import AUDIO, STRING
+from dailytalk_contiguous.engine.shards import Entry, Shard, write_shard
+from dailytalk_contiguous.publish.packing.packed import Packed
+from dailytalk_contiguous.publish.packing.packing import pack
+
+NAMES = [f"call{number}" for number in range(24)]
+
+
+def noisy(name: str, seed: int, **columns: Any) -> dict[str, Any]:
+    """A row whose audio no other has, so that no two are stored as one."""
+    samples = stereo([], 6.0, 24000) + np.random.default_rng(seed).integers(-40, 40, (144000, 2), np.int16)
+    row = built_row(name, **columns)
+    return row | {"audio": {"bytes": flac(samples, 24000), "path": "/home/somebody/x.flac"}}
+
+
+def rows_of(*names: str) -> list[dict[str, Any]]:
+    return [noisy(name, hash_of(name), kept_speaker=f"speaker of {name}") for name in names]
+
+
+def hash_of(name: str) -> int:
+    return int(hashlib.sha256(name.encode()).hexdigest()[:8], 16)
+
+
+@pytest.fixture(scope="module")
+def rows() -> list[dict[str, Any]]:
+    return rows_of(*NAMES)
+
+
+@pytest.fixture(scope="module")
+def work(tmp_path_factory: pytest.TempPathFactory, rows: list[dict[str, Any]]) -> Path:
+    return write_dataset(tmp_path_factory.mktemp("work"), rows[:10], rows[10:])
+
+
+@pytest.fixture(scope="module")
+def packed(tmp_path_factory: pytest.TempPathFactory, work: Path) -> Packed:
+    return pack(work, tmp_path_factory.mktemp("stage") / "new", shard_bytes=1_500_000)
+
+
+def table(packed: Packed, config: str) -> list[dict[str, Any]]:
+    return [row for file in packed.files if file.config == config for row in pq.read_table(file.path).to_pylist()]
+
+
+def digests(packed: Packed) -> dict[str, str]:
+    return {file.name: file.sha256 for file in packed.files}
+
+
+def pcm(audio: dict[str, Any]) -> np.ndarray:
+    return soundfile.read(io.BytesIO(audio["bytes"]), dtype="int16", always_2d=True)[0]
+
+
+# What is in the files
+
+
+def test_files_are_named_as_push_to_hub_names_them_and_none_is_empty(packed: Packed) -> None:
+    for config, splits in packed.configs.items():
+        assert set(splits) == {"train", "validation", "test"}
+        for split, files in splits.items():
+            count = len(files)
+            assert [file.name for file in files] == [
+                f"{config}/{split}-{number:05d}-of-{count:05d}.parquet" for number in range(count)
+            ]
+    assert len(packed.configs["conversations"]["train"]) > 1
+    assert all(file.rows for file in packed.files)
+
+
+def test_told_digest_size_rows_and_seconds_are_those_of_the_files(packed: Packed) -> None:
+    for file in packed.files:
+        assert file.sha256 == hashlib.sha256(file.path.read_bytes()).hexdigest()
+        assert file.size == file.path.stat().st_size
+        durations = [row["duration"] for row in pq.read_table(file.path).to_pylist()]
+        assert (file.rows, file.seconds) == (len(durations), pytest.approx(sum(durations)))
+
+
+def test_conversations_come_through_with_their_audio_byte_for_byte(
+    packed: Packed, rows: list[dict[str, Any]]
+) -> None:
+    found = {row["conversation_id"]: row for row in table(packed, "conversations")}
+    assert set(found) == set(NAMES)
+    for row in rows:
+        own = found[row["conversation_id"]]
+        assert own["audio"] == {"bytes": row["audio"]["bytes"], "path": f"{row['conversation_id']}.flac"}
+        assert own["audio_sha256"] == hashlib.sha256(row["audio"]["bytes"]).hexdigest()
+        assert {name: own[name] for name in ("utterances", "alignments", "timeline")} == {
+            name: row[name] for name in ("utterances", "alignments", "timeline")
+        }
+
+
+def test_utterances_are_cut_from_their_channel_to_the_sample(packed: Packed, rows: list[dict[str, Any]]) -> None:
+    found = {row["utterance_id"]: row for row in table(packed, "utterances")}
+    assert len(found) == sum(len(row["utterances"]) for row in rows)
+    for row in rows[:5]:
+        samples = pcm(row["audio"])
+        for told in row["utterances"]:
+            own = found[told["utterance_id"]]
+            first, last = round(told["start"] * 24000), round(told["end"] * 24000)
+            side = int(told["channel"] == "right")
+            assert np.array_equal(pcm(own["audio"])[:, 0], samples[first:last, side])
+            assert own["duration"] == (last - first) / 24000
+            assert {name: own[name] for name in told} == told
+            assert own["conversation_id"] == row["conversation_id"]
+
+
+def test_words_of_an_utterance_are_in_its_own_time_and_inside_its_audio(tmp_path: Path) -> None:
+    row = built_row(lines=(("left", 1.0, 2.0, "one two"), ("right", 1.0, 2.0, "three")))
+    row["alignments"][-1] |= {"start": 1.4, "end": 2.3}
+    write_dataset(tmp_path / "work", [row])
+    found = table(pack(tmp_path / "work", tmp_path / "stage"), "utterances")
+    assert [[(w["word"], w["start"], w["end"]) for w in own["words"]] for own in found] == [
+        [("one", 0.0, 0.5), ("two", pytest.approx(0.4), 1.0)],
+        [("three", 0.0, 1.0)],
+    ]
+
+
+def test_dropped_utterance_has_no_row_and_keeps_its_place_in_the_conversation(tmp_path: Path) -> None:
+    row = built_row()
+    row["utterances"][1] |= {"status": "dropped", "start": None, "end": None}
+    write_dataset(tmp_path / "work", [row])
+    packed = pack(tmp_path / "work", tmp_path / "stage")
+    assert len(table(packed, "utterances")) == 3
+    assert len(table(packed, "conversations")[0]["utterances"]) == 4
+
+
+def test_conversations_without_a_word_have_no_config_of_utterances(tmp_path: Path) -> None:
+    write_dataset(tmp_path / "work", [built_row(lines=())])
+    assert set(pack(tmp_path / "work", tmp_path / "stage").configs) == {"conversations"}
+
+
+def test_files_load_eager_and_streaming_with_their_features_and_no_card(packed: Packed, tmp_path: Path) -> None:
+    for config in packed.configs:
+        paths = [str(file.path) for file in packed.configs[config]["train"]]
+        whole = load_dataset("parquet", data_files=paths, split="train", cache_dir=str(tmp_path))
+        assert whole.features == features_of(config, 24000)
+        stream = load_dataset("parquet", data_files=paths, split="train", streaming=True)
+        assert stream.features == features_of(config, 24000)
+        key = next(iter(whole.features))
+        ids = [row[key] for row in stream.decode(False)]
+        assert ids == whole.cast_column("audio", Audio(decode=False))[key]
+
+
+def test_audio_is_stored_as_it_is_and_the_rest_is_compressed(packed: Packed) -> None:
+    group = pq.ParquetFile(packed.files[0].path).metadata.row_group(0)
+    packing = {group.column(n).path_in_schema: group.column(n).compression for n in range(group.num_columns)}
+    assert packing.pop("audio.bytes") == "UNCOMPRESSED"
+    assert set(packing.values()) == {"ZSTD"}
+
+
+def test_different_rates_are_told_as_none(tmp_path: Path) -> None:
+    write_dataset(tmp_path / "work", [built_row("a", rate=24000), built_row("b", rate=16000)])
+    packed = pack(tmp_path / "work", tmp_path / "stage")
+    assert packed.sample_rate is None
+    assert {row["sample_rate"] for row in table(packed, "utterances")} == {16000, 24000}
+
+
+def test_no_published_file_names_a_place_on_this_machine(tmp_path: Path) -> None:
+    told = {"models": {"recogniser": {"name": str(tmp_path / "models" / "whisper")}}, "voice": "/home/x/anna.wav"}
+    row = noisy("call", 1, provenance=json.dumps(told))
+    row["utterances"][0]["synthesis"] |= {"voice": "/home/x/anna.wav", "model": str(Path.home() / "tts")}
+    write_dataset(tmp_path / "work", [row])
+    packed = pack(tmp_path / "work", tmp_path / "stage")
+    read = [table(packed, config) for config in packed.configs]
+    footers = [pq.read_schema(file.path).metadata for file in packed.files]
+    for row in (row for rows in read for row in rows):
+        row["audio"].pop("bytes")
+    told = repr((read, footers)).encode()  # decoded: a grep of compressed bytes would find nothing
+    for place in (str(tmp_path), "/home", str(Path.home()) + os.sep, "file:"):
+        assert place.encode() not in told
+        assert all(place.encode() not in file.path.read_bytes() for file in packed.files)
+    machine = rf"\b({re.escape(socket.gethostname())}\b|{re.escape(getpass.getuser())}@)"
+    assert not re.search(machine.encode(), told)
+    made = table(packed, "conversations")[0]
+    assert made["provenance"]["models"][0]["name"] == "whisper"
+    assert made["provenance"]["voice"] == made["utterances"][0]["synthesis"]["voice"] == "anna.wav"
+    assert made["utterances"][0]["synthesis"]["model"] == "tts"
+
+
+# Stages and sources
+
+
+def test_provenance_has_the_stages_of_both_halves_with_their_digests(tmp_path: Path) -> None:
+    told = {
+        "models": {"speech_activity": {"name": "silero", "licence": "MIT", "url": "u", "note": ""}},
+        "tool": "t",
+    }
+    row = built_row(provenance=json.dumps(told | {"settings": {"timeline": "anchor"}, "voice": "anna"}))
+    entry = Entry("in", ("d1", "d2"), (0.1, 0.1), "call", 6.0)
+    write_shard(tmp_path / "work" / "dataset" / "shard-0.parquet", Shard([row], {"call": entry}), BUILT)
+    run = {"stages": [{"name": "Segment", "digest": "d0"}]}
+    run["speak"] = {"stages": [{"name": "Speak"}, {"name": "Finish"}]}
+    (tmp_path / "work" / "run.json").write_text(json.dumps(run))
+    source = {"repository": "kyutai/calls", "revision": "abc", "licence": "cc-by-4.0"}
+    (own,) = table(pack(tmp_path / "work", tmp_path / "stage", source=source), "conversations")
+    assert own["provenance"] == {
+        "source_id": "call",
+        "source": "kyutai/calls@abc",
+        "source_licence": "cc-by-4.0",
+        "tool": "t",
+        "voice": "anna",
+        "models": [{"role": "speech_activity", "name": "silero", "licence": "MIT", "url": "u"}],
+        "stages": [
+            {"name": "Segment", "digest": "d0"},
+            {"name": "Speak", "digest": "d1"},
+            {"name": "Finish", "digest": "d2"},
+        ],
+        "settings": '{"timeline": "anchor"}',
+    }
+
+
+def test_finished_shards_have_a_row_group_for_each_conversation(tmp_path: Path) -> None:
+    path = tmp_path / "shard-0.parquet"
+    write_shard(path, Shard([built_row("a"), built_row("b")]), BUILT)
+    assert pq.ParquetFile(path).num_row_groups == 2
+    named = {"bytes": None, "path": "a.wav"}
+    write_shard(path, Shard([{"id": "a", "audio": named}] * 2), Features({"id": STRING, "audio": AUDIO}))
+    assert pq.ParquetFile(path).num_row_groups == 1
+
+
+# The same rows, the same bytes
+
+
+def test_layout_of_the_work_folder_and_the_number_of_workers_change_no_byte(
+    packed: Packed, rows: list[dict[str, Any]], tmp_path: Path
+) -> None:
+    mixed = random.Random(1).sample(rows, len(rows))
+    write_dataset(tmp_path / "work", *(mixed[start : start + 5] for start in range(0, len(mixed), 5)))
+    again = pack(tmp_path / "work", tmp_path / "stage", shard_bytes=1_500_000, workers=1)
+    assert digests(again) == digests(packed)
+    assert (again.sample_rate, again.disjoint) == (24000, "speakers") == (packed.sample_rate, packed.disjoint)
+
+
+def test_rerun_makes_nothing_again_and_tells_the_same(work: Path, tmp_path: Path) -> None:
+    first = pack(work, tmp_path)
+    before = {file.path: file.path.stat().st_mtime_ns for file in first.files}
+    assert pack(work, tmp_path) == first
+    assert {path: path.stat().st_mtime_ns for path in before} == before
+
+
+def test_changed_conversation_changes_only_its_own_files(
+    packed: Packed, rows: list[dict[str, Any]], tmp_path: Path
+) -> None:
+    splits = {row: file.split for file in packed.files if file.config == "conversations" for row in ids(file.path)}
+    counts = {f"{config}/{split}": len(own) for config, of in packed.configs.items() for split, own in of.items()}
+    changed = noisy(NAMES[3], 999, kept_speaker="somebody new")
+    write_dataset(tmp_path / "work", [changed, *(row for row in rows if row["conversation_id"] != NAMES[3])])
+    again = pack(
+        tmp_path / "work",
+        tmp_path / "stage",
+        splits_before=splits,
+        shards_before=counts,
+        shard_bytes=1_500_000,
+    )
+    differ = [name for name, digest in digests(again).items() if digests(packed).get(name) != digest]
+    assert sorted(name.split("/")[0] for name in differ) == ["conversations", "utterances"]
+
+
+def ids(path: Path) -> list[str]:
+    return pq.read_table(path, columns=["conversation_id"])["conversation_id"].to_pylist()
+
+
+# Interruptions and refusals
+
+
+def test_interrupted_run_goes_on_where_it_was(work: Path, packed: Packed, tmp_path: Path) -> None:
+    class Stopped(Exception): ...
+
+    def stop(file: Any, done: int, of: int) -> None:
+        if done == 3:
+            raise Stopped
+
+    with pytest.raises(Stopped):
+        pack(work, tmp_path, shard_bytes=1_500_000, workers=1, progress=stop)
+    there = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.parquet")}
+    assert 3 <= len(there) < len(packed.files)
+    assert not list(tmp_path.rglob("*.tmp"))
+    assert digests(pack(work, tmp_path, shard_bytes=1_500_000)) == digests(packed)
+    assert {path: path.stat().st_mtime_ns for path in there} == there
+
+
+def test_file_that_was_cut_short_is_packed_again(work: Path, tmp_path: Path) -> None:
+    first = pack(work, tmp_path)
+    first.files[0].path.write_bytes(b"PAR1")
+    assert digests(pack(work, tmp_path)) == digests(first)
+    assert first.files[0].path.stat().st_size == first.files[0].size
+
+
+def test_files_of_another_plan_are_removed(work: Path, tmp_path: Path) -> None:
+    pack(work, tmp_path, shard_bytes=1_500_000)
+    (tmp_path / "conversations" / ".train-00000-of-00004.parquet.abc.tmp").write_bytes(b"half")
+    packed = pack(work, tmp_path)
+    assert set(tmp_path.rglob("*.parquet")) == {file.path for file in packed.files}
+    assert len(list(tmp_path.rglob(".*"))) == len(packed.files) + 1
+
+
+def test_stage_that_holds_something_else_is_refused_untouched(work: Path, tmp_path: Path) -> None:
+    (tmp_path / "thesis.txt").write_text("mine")
+    with pytest.raises(DailytalkError, match="no stage of a push"):
+        pack(work, tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["thesis.txt"]
+
+
+def test_disk_that_is_too_small_is_refused_before_anything_is_written(
+    work: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    usage = shutil.disk_usage(tmp_path)
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: usage._replace(free=1_000_000))
+    with pytest.raises(DailytalkError, match=r"packing needs about 0\.2 GB"):
+        pack(work, tmp_path)
+    assert not list(tmp_path.rglob("*.parquet"))
+
+
+def test_id_in_two_shards_is_refused(tmp_path: Path) -> None:
+    write_dataset(tmp_path / "work", [built_row("a")], [built_row("b"), built_row("a")])
+    with pytest.raises(DailytalkError, match=r"'a' is in .*shard-0.* and in .*shard-1"):
+        pack(tmp_path / "work", tmp_path / "stage")
+
+
+@pytest.mark.parametrize(("content", "message"), [(b"no parquet", "can't be read"), (None, "no .parquet file")])
+def test_folder_without_finished_conversations_is_refused(
+    tmp_path: Path, content: bytes | None, message: str
+) -> None:
+    (tmp_path / "work" / "dataset").mkdir(parents=True)
+    if content:
+        (tmp_path / "work" / "dataset" / "a.parquet").write_bytes(content)
+    with pytest.raises(DailytalkError, match=message):
+        pack(tmp_path / "work", tmp_path / "stage")
+
+
+def test_utterance_outside_its_audio_is_refused_by_name(tmp_path: Path) -> None:
+    row = built_row()
+    row["utterances"][2] |= {"start": 5.0, "end": 9.0}
+    write_dataset(tmp_path / "work", [row])
+    with pytest.raises(DailytalkError, match=r"'call/left/0002' at 5.0-9.0 s"):
+        pack(tmp_path / "work", tmp_path / "stage")

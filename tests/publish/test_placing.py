@@ -1,0 +1,71 @@
+from collections import Counter
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dailytalk_contiguous.publish.packing.placing import (
+    ROW_GROUP_HIGH,
+    position,
+    row_groups,
+    shard_count,
+    shard_of,
+)
+
+NAMES = st.sets(st.text(min_size=1, max_size=12), min_size=1, max_size=60)
+
+
+def ids(count: int) -> list[str]:
+    return [f"call{number}" for number in range(count)]
+
+
+@given(st.text(), st.integers(0, 10))
+def test_doubled_number_of_files_cuts_each_file_in_two(name: str, power: int) -> None:
+    assert shard_of(name, 2**power) == shard_of(name, 2 ** (power + 1)) // 2
+
+
+@given(NAMES, st.floats(1, 1e12), st.one_of(st.none(), st.integers(-3, 300)))
+def test_number_of_files_is_a_power_of_two_and_no_file_is_empty(
+    names: set[str], size: float, before: int | None
+) -> None:
+    count = shard_count(names, size, before, 1e6)
+    assert count & (count - 1) == 0
+    assert {shard_of(name, count) for name in names} == set(range(count))
+
+
+@given(NAMES)
+def test_rows_sorted_by_position_are_sorted_by_file(names: set[str]) -> None:
+    files = [shard_of(name, 8) for name in sorted(names, key=position)]
+    assert files == sorted(files)
+
+
+def test_files_are_of_the_size_that_was_asked_for() -> None:
+    assert shard_count(ids(2000), 6e9, None) == 32  # 24 files of 250 MB would do; the next power of two
+
+
+@pytest.mark.parametrize(
+    ("size", "before", "count"),
+    [(1.0e9, 8, 8), (2.5e9, 8, 8), (2.7e9, 8, 16), (0.55e9, 8, 4), (2.0e9, 24, 8), (10.0, 1, 1), (2.0e9, 0, 8)],
+)
+def test_number_of_files_stays_while_their_size_is_bearable(size: float, before: int, count: int) -> None:
+    assert shard_count(ids(2000), size, before) == count
+
+
+@given(st.lists(st.integers(1, 40_000_000), max_size=80))
+def test_every_row_is_in_one_row_group_that_is_no_larger_than_allowed(sizes: list[int]) -> None:
+    rows = [(number, f"id{number}", size) for number, size in enumerate(sizes)]
+    groups = list(row_groups(rows))
+    assert [number for group in groups for number in group] == list(range(len(sizes)))
+    assert all(len(group) == 1 or sum(sizes[one] for one in group) <= ROW_GROUP_HIGH for group in groups)
+
+
+@pytest.mark.parametrize("size", [80_000, 1_000_000, 3_000_000])
+def test_row_groups_have_6_to_16_mb_and_a_new_row_moves_few_borders(size: int) -> None:
+    rows = [(name, name, size) for name in ids(round(1e9 / size))]
+    before = list(row_groups(rows))
+    sizes = [len(group) * size for group in before[:-1]]
+    assert min(sizes) >= 6_000_000
+    assert max(sizes) <= ROW_GROUP_HIGH
+    after = list(row_groups([*rows[:20], ("new", "new", size), *rows[20:]]))
+    moved = Counter(map(tuple, before)) - Counter(map(tuple, after))
+    assert sum(moved.values()) <= 5

@@ -1,0 +1,198 @@
+"""Publishing a packed version: what is sent, what is taken away, what is refused, what lost answers leave."""
+
+from pathlib import Path
+
+import pytest
+from datasets import load_dataset
+from hub.server import HubServer
+from huggingface_hub import CommitOperationAdd, HfApi, constants
+from releases import HASTY, REPO, held, refs, release, wanted
+
+from dailytalk_contiguous.core.errors import DailytalkError
+from dailytalk_contiguous.publish.pushing.commit import Published, publish
+from dailytalk_contiguous.publish.pushing.hub import State, Target, check_access, read_state, suitable_transfer
+from dailytalk_contiguous.publish.pushing.planning import Release, plan
+
+pytest_plugins = ["hub.hub_fixtures"]
+
+NEW = Target(REPO, create=True)
+
+
+@pytest.fixture(autouse=True)
+def _quick(impatient: None) -> None:
+    """Nothing here waits before it asks again."""
+
+
+def send(made: Release, target: Target = NEW, state: State | None = None) -> Published:
+    api = HfApi()
+    if state is None:
+        state = read_state(api, target, HASTY) if check_access(api, target, HASTY) else State()
+    return publish(api, target, state, made, HASTY, lambda line: None)
+
+
+def put(hub: HubServer, name: str, data: bytes) -> None:
+    """A file of somebody else."""
+    HfApi().create_commit(REPO, [CommitOperationAdd(name, data)], commit_message="theirs", repo_type="dataset")
+
+
+def test_first_version_makes_the_repository_and_the_tag(hub: HubServer, tmp_path: Path) -> None:
+    made = release(tmp_path, "v1.0.0", assets={"assets/plot.png": b"\x89PNG"})
+    done = send(made)
+    assert held(hub) == held(hub, "refs/tags/v1.0.0") == wanted(made)
+    assert done.tag == "v1.0.0"
+    assert (done.sent, done.there) == (sum(file.size for file in made.packed.files), 0)
+    assert load_dataset(REPO, "default", revision="v1.0.0", split="train").num_rows == 3
+
+
+def test_second_version_sends_what_is_new_and_takes_away_what_is_stale(hub: HubServer, tmp_path: Path) -> None:
+    first = release(tmp_path / "1", "v1.0.0", 3, "same", {"assets/old.png": b"\x89PNG old"})
+    send(first)
+    hub.requests.clear()
+    second = release(
+        tmp_path / "2", "v1.1.0", 3, {0: "same", 1: "other", 2: "same"}, {"assets/new.png": b"\x89PNG"}
+    )
+    done = send(second)
+    assert held(hub) == wanted(second)
+    assert held(hub, "refs/tags/v1.0.0") == wanted(first)
+    assert done.sent == second.packed.files[1].size
+    uploaded = [one for one in hub.requests if one.method == "PUT"]
+    assert len(uploaded) == 2  # the changed file and the picture
+    assert len([one for one in hub.requests if "/commit/" in one.path]) == 1
+
+
+def test_fewer_files_leave_none_of_the_old_ones(hub: HubServer, tmp_path: Path) -> None:
+    send(release(tmp_path / "1", "v1.0.0", 5))
+    second = release(tmp_path / "2", "v2.0.0", 2)
+    send(second)
+    assert held(hub) == wanted(second)
+
+
+def test_files_of_strangers_stay(hub: HubServer, tmp_path: Path) -> None:
+    send(release(tmp_path / "1", "v1.0.0", 3))
+    for name in ("notes.txt", "data/train-00000-of-00001.parquet", "conversations/readme.txt", "assets/mine.png"):
+        put(hub, name, b"theirs")
+    put(hub, "utterances/train-00000-of-00009.parquet", b"readers would take it for rows of ours")
+    second = release(tmp_path / "2", "v2.0.0", 2)
+    send(second)
+    strangers = set(held(hub)) - set(wanted(second))
+    assert strangers == {
+        "notes.txt",
+        "data/train-00000-of-00001.parquet",
+        "conversations/readme.txt",
+        "assets/mine.png",
+    }
+
+
+def test_manifest_of_a_stranger_is_not_written_over(hub: HubServer, tmp_path: Path) -> None:
+    HfApi().create_repo(REPO, repo_type="dataset")
+    put(hub, "manifest.json", b'{"name": "an app"}')
+    before = refs(hub)
+    with pytest.raises(DailytalkError, match=r"manifest\.json that is not ours"):
+        send(release(tmp_path, "v1.0.0"))
+    assert refs(hub) == before
+
+
+def test_uploads_of_a_run_that_was_stopped_are_not_sent_again(hub: HubServer, tmp_path: Path) -> None:
+    send(release(tmp_path / "1", "v1.0.0", 3, "first"))
+    second = release(tmp_path / "2", "v2.0.0", 20, "second")
+    hub.faults.arm("die_before", nth=15, times=100, method="PUT")
+    with pytest.raises(DailytalkError, match="connection"):
+        send(second)
+    hub.faults.clear()
+    hub.requests.clear()
+    done = send(second)
+    assert held(hub, "refs/tags/v2.0.0") == wanted(second)
+    assert len([one for one in hub.requests if one.method == "PUT"]) == 6
+    assert 0 < done.sent < done.there
+    assert done.sent + done.there == sum(file.size for file in second.packed.files)
+
+
+@pytest.mark.parametrize(
+    "path", ["/commit/", "/tag/", "/preupload/", "/objects/batch", "/lfs/", "/refs", "/tree/"]
+)
+@pytest.mark.parametrize("kind", ["die_after", "die_before", "500", "503", "429"])
+def test_one_failure_anywhere_is_got_over(hub: HubServer, tmp_path: Path, kind: str, path: str) -> None:
+    send(release(tmp_path / "1", "v1.0.0", 2))
+    made = release(tmp_path / "2", "v2.0.0", 2, "second")
+    hub.faults.arm(kind, path=path, retry_after=0 if kind == "429" else None)
+    send(made)
+    assert held(hub) == held(hub, "refs/tags/v2.0.0") == wanted(made)
+    history = HfApi().list_repo_commits(REPO, repo_type="dataset")
+    assert len(history) == 3  # the Hub's own, and one for each version: nothing is committed twice
+
+
+def test_of_two_publishers_one_wins_and_the_other_is_told(hub: HubServer, tmp_path: Path) -> None:
+    send(release(tmp_path / "1", "v1.0.0", 2))
+    seen = read_state(HfApi(), NEW, HASTY)
+    winner, loser = (release(tmp_path / name, "v1.1.0", 2, name) for name in ("winner", "loser"))
+    send(winner, state=seen)
+    now = refs(hub)
+    with pytest.raises(DailytalkError, match=r"somebody else published .* by tester.*run the same command again"):
+        send(loser, state=seen)
+    assert refs(hub) == now
+    assert held(hub) == wanted(winner)
+
+
+def test_tag_that_somebody_set_meanwhile_is_not_moved(hub: HubServer, tmp_path: Path) -> None:
+    send(release(tmp_path / "1", "v1.0.0", 2))
+    first = refs(hub)["refs/tags/v1.0.0"]
+    HfApi().create_tag(REPO, tag="v2.0.0", repo_type="dataset")
+    with pytest.raises(DailytalkError, match=f"named commit {first[:10]} v2.0.0 meanwhile"):
+        send(release(tmp_path / "2", "v2.0.0", 2, "second"))
+    assert refs(hub)["refs/tags/v2.0.0"] == first
+
+
+def test_commit_without_its_tag_is_only_tagged(hub: HubServer, tmp_path: Path) -> None:
+    made = release(tmp_path, "v1.0.0")
+    hub.faults.arm("die_before", path="/tag/", times=2)
+    with pytest.raises(DailytalkError):
+        send(made)
+    hub.requests.clear()
+    done = send(made)
+    assert (done.committed, done.sent, done.tag) == (False, 0, "v1.0.0")
+    assert not [one for one in hub.requests if one.method == "PUT" or "/commit/" in one.path]
+    assert held(hub, "refs/tags/v1.0.0") == wanted(made)
+
+
+def test_pull_request_changes_no_branch_and_sets_no_tag(hub: HubServer, tmp_path: Path) -> None:
+    send(release(tmp_path / "1", "v1.0.0", 2))
+    before = refs(hub)
+    made = release(tmp_path / "2", "v2.0.0", 2, "second")
+    done = send(made, Target(REPO, pull_request=True))
+    assert (done.tag, done.url) == (None, f"{hub.url}/datasets/{REPO}/discussions/1")
+    assert {name: commit for name, commit in refs(hub).items() if "/pr/" not in name} == before
+    assert held(hub, "refs/pr/1") == wanted(made)
+
+
+def test_branch_is_made_from_main_and_main_stays(hub: HubServer, tmp_path: Path) -> None:
+    send(release(tmp_path / "1", "v1.0.0", 2))
+    before = refs(hub)
+    made = release(tmp_path / "2", "v2.0.0", 2, "second")
+    send(made, Target(REPO, branch="next"))
+    assert held(hub, "refs/heads/next") == held(hub, "refs/tags/v2.0.0") == wanted(made)
+    assert before.items() <= refs(hub).items()
+
+
+def test_private_repository_is_made_private(hub: HubServer, tmp_path: Path) -> None:
+    send(release(tmp_path, "v1.0.0"), Target(REPO, create=True, private=True))
+    assert HfApi().dataset_info(REPO).private
+
+
+def test_plan_tells_what_is_sent_and_changes_nothing(hub: HubServer, tmp_path: Path) -> None:
+    send(release(tmp_path / "1", "v1.0.0", 3, "same"))
+    before = refs(hub)
+    second = release(tmp_path / "2", "v1.1.0", 3, {0: "same", 1: "other", 2: "same"})
+    found = plan(read_state(HfApi(), NEW, HASTY), second)
+    assert found.named("keep") == [f"conversations/train-{n:05d}-of-00003.parquet" for n in (0, 2)]
+    assert found.named("replace") == ["README.md", "conversations/train-00001-of-00003.parquet", "manifest.json"]
+    assert refs(hub) == before
+
+
+def test_server_without_xet_is_noticed_and_lfs_used(hub: HubServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("hf_xet")
+    HfApi().create_repo(REPO, repo_type="dataset")
+    monkeypatch.setattr(constants, "HF_HUB_DISABLE_XET", False)
+    with suitable_transfer(HfApi(), REPO, HASTY) as way:
+        assert "no Xet" in way
+        assert constants.HF_HUB_DISABLE_XET
+    assert not constants.HF_HUB_DISABLE_XET

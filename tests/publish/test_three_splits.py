@@ -1,0 +1,138 @@
+from collections import defaultdict
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dailytalk_contiguous.core.errors import DailytalkError
+from dailytalk_contiguous.core.published import SPLITS
+from dailytalk_contiguous.publish.splits import Heard, split_three
+
+CONVERSATIONS = st.lists(
+    st.builds(
+        Heard,
+        st.integers(0, 10**6).map(str),
+        st.sampled_from([None, *"abcdefgh"]),
+        st.sampled_from("stuvwxyz"),
+        st.floats(1, 600),
+    ),
+    min_size=1,
+    max_size=40,
+    unique_by=lambda one: one.id,
+)
+
+
+def many(count: int, first: int = 0, speakers: int = 10**6) -> list[Heard]:
+    return [
+        Heard(f"call{n:04d}", f"person{n // 2 % speakers}", f"recording{n // 3}", 60.0)
+        for n in range(first, first + count)
+    ]
+
+
+def shares(side: dict[str, str]) -> dict[str, float]:
+    held = list(side.values())
+    return {split: held.count(split) / len(held) for split in SPLITS}
+
+
+@given(CONVERSATIONS, st.integers(0, 3))
+def test_three_splits_are_full_and_disjoint_as_they_say(given_ones: list[Heard], seed: int) -> None:
+    side, disjoint = split_three(given_ones, {}, seed=seed)
+    assert set(side) == {one.id for one in given_ones}
+    assert set(side.values()) == set(SPLITS[: len(given_ones)])
+    speakers, recordings = defaultdict(set), defaultdict(set)
+    for one in given_ones:
+        speakers[one.kept_speaker].add(side[one.id])
+        recordings[one.recording_id].add(side[one.id])
+    assert (disjoint == "conversations") == any(len(found) > 1 for found in recordings.values())
+    if disjoint == "speakers":
+        assert None not in speakers
+        assert all(len(found) == 1 for found in speakers.values())
+
+
+@given(CONVERSATIONS, st.randoms())
+def test_order_of_conversations_changes_no_split(given_ones: list[Heard], random) -> None:
+    mixed = list(given_ones)
+    random.shuffle(mixed)
+    assert split_three(mixed, {}) == split_three(given_ones, {})
+
+
+@given(CONVERSATIONS, CONVERSATIONS)
+def test_what_was_published_stays_in_its_split(first: list[Heard], more: list[Heard]) -> None:
+    before = split_three(first, {}).side
+    known = {one.id for one in first}
+    after = split_three([*first, *(one for one in more if one.id not in known)], before).side
+    assert {name: after[name] for name in before} == before
+
+
+def test_many_speakers_are_kept_apart_near_the_shares() -> None:
+    chains = [one._replace(recording_id=one.id) for one in many(600)]
+    side, disjoint = split_three(chains, {})
+    assert disjoint == "speakers"
+    assert 0.04 <= shares(side)["validation"] <= 0.06
+    assert 0.04 <= shares(side)["test"] <= 0.06
+
+
+def test_groups_are_linked_through_speakers_and_recordings() -> None:
+    linked = [Heard("a", "ann", "r1", 9.0), Heard("b", None, "r1", 9.0), Heard("c", "ann", "r2", 9.0)]
+    for seed in range(20):
+        side = split_three([*linked, *many(200)], {}, seed=seed).side
+        assert side["a"] == side["b"] == side["c"]
+
+
+def test_two_speakers_in_all_are_divided_by_recording_and_it_is_said() -> None:
+    side, disjoint = split_three(many(300, speakers=2), {})
+    assert disjoint == "recordings"
+    assert 0.03 <= shares(side)["test"] <= 0.07
+
+
+def test_one_recording_in_all_is_divided_by_conversation_and_it_is_said() -> None:
+    one_recording = [one._replace(recording_id="r") for one in many(100)]
+    side, disjoint = split_three(one_recording, {})
+    assert disjoint == "conversations"
+    assert shares(side) == {"train": 0.9, "validation": 0.05, "test": 0.05}
+
+
+def test_speakers_that_are_not_known_are_not_said_to_be_apart() -> None:
+    unknown = [one._replace(kept_speaker=None) for one in many(300)]
+    assert split_three(unknown, {}).disjoint == "recordings"
+
+
+@pytest.mark.parametrize(("count", "splits"), [(1, {"train"}), (2, {"train", "validation"}), (3, set(SPLITS))])
+def test_few_conversations_fill_train_first(count: int, splits: set[str]) -> None:
+    assert set(split_three(many(count), {}).side.values()) == splits
+
+
+def test_new_conversation_of_a_published_speaker_joins_their_split() -> None:
+    first = [one._replace(recording_id=one.id) for one in many(200)]
+    before = split_three(first, {}).side
+    new = [Heard(f"new{one.id}", one.kept_speaker, f"new{one.id}", 60.0) for one in first[::7]]
+    after, disjoint = split_three([*first, *new], before)
+    assert disjoint == "speakers"
+    assert all(after[f"new{one.id}"] == before[one.id] for one in first[::7])
+
+
+def test_larger_version_fills_the_evaluation_up_to_its_share() -> None:
+    before = split_three(many(60), {}).side
+    assert 0.04 <= shares(split_three(many(600), before).side)["test"] <= 0.06
+
+
+def test_split_that_lost_its_conversations_takes_none_that_trained() -> None:
+    before = split_three(many(60), {}).side
+    left = [one for one in many(60) if before[one.id] != "test"]
+    assert set(split_three(left, before).side.values()) == {"train", "validation"}
+
+
+@pytest.mark.parametrize("wrong", [(0.0, 0.1), (0.1, -0.1), (0.5, 0.5)])
+def test_shares_that_leave_a_split_nothing_are_refused(wrong: tuple[float, float]) -> None:
+    with pytest.raises(DailytalkError, match="shares of"):
+        split_three(many(9), {}, *wrong)
+
+
+def test_conversation_that_occurs_twice_is_refused() -> None:
+    with pytest.raises(DailytalkError, match="same id"):
+        split_three([Heard("a", None, "r", 1.0), Heard("a", "x", "r", 1.0)], {})
+
+
+def test_foreign_split_of_the_version_before_is_refused() -> None:
+    with pytest.raises(DailytalkError, match="'dev'"):
+        split_three(many(3), {"call0001": "dev"})

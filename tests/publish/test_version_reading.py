@@ -1,0 +1,202 @@
+import json
+import random
+import re
+from pathlib import Path
+
+import pytest
+from datasets import Features, Value
+from hub.server import HubServer
+from huggingface_hub import HfApi
+from versions_on_disk import REPO, Row, row, upload, write_file, write_version
+
+from dailytalk_contiguous.core.errors import DailytalkError
+from dailytalk_contiguous.core.published import conversations
+from dailytalk_contiguous.core.reference import Reference
+from dailytalk_contiguous.publish.version import open_version
+
+pytest_plugins = ["hub.hub_fixtures"]
+
+FILE = "conversations/train-00000-of-00001.parquet"
+
+
+def ids(where: Reference | Path, config: str = "conversations") -> list[tuple[str, str]]:
+    return [
+        (split, one["conversation_id"]) for split, one in open_version(where).rows(config, ["conversation_id"])
+    ]
+
+
+def test_folder_tells_its_configs_files_columns_and_rows_in_order(tmp_path: Path) -> None:
+    write_version(tmp_path, {"test": [[row("c")]], "train": [[row("b")], [row("a")]]}, tag="v1.0.0")
+    write_version(tmp_path, {"train": [[row("z")]]}, config="aside")
+    version = open_version(tmp_path)
+    assert version.configs() == {"conversations": ["train", "test"], "aside": ["train"]}
+    assert version.files("conversations", "train") == [
+        "conversations/train-00000-of-00002.parquet",
+        "conversations/train-00001-of-00002.parquet",
+    ]
+    assert version.files("conversations", "validation") == version.files("none", "train") == []
+    assert version.features("conversations") == conversations(24000)
+    assert (version.features("none"), version.commit) == (None, None)
+    assert ids(tmp_path) == [("train", "b"), ("train", "a"), ("test", "c")]
+    manifest = version.manifest()
+    assert manifest is not None
+    assert manifest["version"] == "v1.0.0"
+
+
+def test_row_is_whole_and_its_audio_as_it_was_stored(tmp_path: Path) -> None:
+    made = row("a")
+    write_version(tmp_path, {"train": [[made]]})
+    assert list(open_version(tmp_path).rows("conversations")) == [("train", made)]
+
+
+def test_config_that_push_to_hub_calls_default_lies_in_data(tmp_path: Path) -> None:
+    write_version(tmp_path, {"train": [[row("a")]]}, config="data")
+    assert open_version(tmp_path).configs() == {"default": ["train"]}
+    assert ids(tmp_path, "default") == [("train", "a")]
+
+
+def test_tag_branch_and_commit_are_read_over_http(hub: HubServer, tmp_path: Path) -> None:
+    first = upload(write_version(tmp_path / "one", {"train": [[row("a")]]}, tag="v1.0.0"), "v1.0.0")
+    second = upload(write_version(tmp_path / "two", {"train": [[row("b")]]}))
+    assert ids(Reference(REPO, "v1.0.0")) == ids(Reference(REPO, first)) == [("train", "a")]
+    assert ids(Reference(REPO)) == ids(Reference(REPO, "main")) == [("train", "b")]
+    assert (open_version(Reference(REPO, "v1.0.0")).commit, open_version(Reference(REPO)).commit) == (
+        first,
+        second,
+    )
+    made = next(one for _, one in open_version(Reference(REPO)).rows("conversations"))
+    assert made == row("b")
+
+
+def test_reader_stays_with_the_commit_it_began_with(hub: HubServer, tmp_path: Path) -> None:
+    upload(write_version(tmp_path / "one", {"train": [[row("a")], [row("b")]]}, tag="v1.0.0"))
+    version = open_version(Reference(REPO))
+    rows = version.rows("conversations", ["conversation_id"])
+    assert next(rows)[1]["conversation_id"] == "a"
+    upload(write_version(tmp_path / "two", {"train": [[row("x")], [row("y")]]}, tag="v2.0.0"))
+    assert [one["conversation_id"] for _, one in rows] == ["b"]
+    manifest = version.manifest()
+    assert manifest is not None
+    assert manifest["version"] == "v1.0.0"
+
+
+def heavy(number: int) -> Row:
+    """A row with half a megabyte of audio that doesn't compress."""
+    return row(f"talk{number}", audio={"bytes": random.Random(number).randbytes(500_000), "path": "a.flac"})
+
+
+def test_columns_without_audio_travel_without_audio(hub: HubServer, tmp_path: Path) -> None:
+    upload(write_version(tmp_path, {"train": [[heavy(n) for n in range(4)]]}))
+    version = open_version(Reference(REPO))
+    hub.requests.clear()
+    assert len(list(version.rows("conversations", ["conversation_id", "duration", "utterances"]))) == 4
+    assert sum(request.bytes_sent for request in hub.requests) < 300_000 < 4 * 500_000
+
+
+def test_first_row_needs_one_row_group(hub: HubServer, tmp_path: Path) -> None:
+    upload(write_version(tmp_path, {"train": [[heavy(n) for n in range(4)]]}))
+    version = open_version(Reference(REPO))
+    hub.requests.clear()
+    rows = version.rows("conversations")
+    assert next(rows)[1]["conversation_id"] == "talk0"
+    assert 500_000 < sum(request.bytes_sent for request in hub.requests) < 800_000
+    rows.close()
+
+
+@pytest.mark.parametrize(
+    ("reference", "told"),
+    [
+        (Reference("tester/none"), "tester/none"),
+        (Reference(REPO, "v9.9.9"), "has no such version"),
+        (Reference(REPO, "0" * 40), "has no such version"),
+    ],
+)
+def test_missing_repository_or_version_is_one_sentence(
+    hub: HubServer, tmp_path: Path, reference: Reference, told: str
+) -> None:
+    upload(write_version(tmp_path, {"train": [[row("a")]]}))
+    with pytest.raises(DailytalkError) as error:
+        open_version(reference)
+    assert told in error.value.reason
+    assert str(reference) in error.value.reason
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("token", ["hf_madeUpToken0123456789", HubServer.stranger_token])
+def test_private_dataset_stays_shut_to_a_token_that_may_not_read_it_and_no_token_is_told(
+    hub: HubServer, tmp_path: Path, token: str
+) -> None:
+    HfApi().create_repo(REPO, repo_type="dataset", private=True)
+    upload(write_version(tmp_path, {"train": [[row("a")]]}))
+    assert ids(Reference(REPO)) == [("train", "a")]
+    with pytest.raises(DailytalkError) as error:
+        open_version(Reference(REPO), token)
+    assert "HF_TOKEN" in error.value.remedy
+    assert token not in repr(error.value)
+    assert error.value.__cause__ is None
+    assert error.value.__suppress_context__
+
+
+def test_network_that_is_gone_is_one_sentence(hub: HubServer, tmp_path: Path, impatient: None) -> None:
+    upload(write_version(tmp_path, {"train": [[row("a")], [row("b")]]}))
+    version = open_version(Reference(REPO))
+    rows = version.rows("conversations", ["conversation_id"])
+    next(rows)
+    hub.stop()
+    with pytest.raises(DailytalkError, match=re.escape(f"127.0.0.1:{hub.port} failed")):
+        list(rows)
+    with pytest.raises(DailytalkError, match="check the network"):
+        open_version(Reference(REPO))
+
+
+@pytest.mark.parametrize("kind", ["500", "cut", "die_before"])
+def test_passing_fault_while_rows_are_read_loses_none(
+    hub: HubServer, tmp_path: Path, impatient: None, kind: str
+) -> None:
+    upload(write_version(tmp_path, {"train": [[row("a")], [row("b")]]}))
+    version = open_version(Reference(REPO))
+    hub.faults.arm(kind, path="/resolve/")
+    assert [one["conversation_id"] for _, one in version.rows("conversations", ["conversation_id"])] == ["a", "b"]
+
+
+def test_dataset_without_a_needed_column_is_told_with_its_name(hub: HubServer, tmp_path: Path) -> None:
+    write_file(
+        tmp_path / "data/train-00000-of-00001.parquet", [{"text": "hi"}], Features({"text": Value("string")})
+    )
+    upload(tmp_path)
+    version = open_version(Reference(REPO))
+    assert list(version.rows("default")) == [("train", {"text": "hi"})]
+    with pytest.raises(DailytalkError, match=f"of {REPO} has no column conversation_id"):
+        list(version.rows("default", ["conversation_id"]))
+
+
+def test_empty_repository_has_no_config_and_no_manifest(hub: HubServer) -> None:
+    HfApi().create_repo(REPO, repo_type="dataset")
+    version = open_version(Reference(REPO))
+    assert (version.configs(), version.manifest()) == ({}, None)
+
+
+def test_folder_that_is_not_there_is_one_sentence(tmp_path: Path) -> None:
+    with pytest.raises(DailytalkError, match="there is no folder"):
+        open_version(tmp_path / "none")
+
+
+@pytest.mark.parametrize("name", ["train-00000-of-00003", "train-00002-of-00002", "train-00001-of-00003"])
+def test_folder_with_shards_missing_or_of_two_versions_is_refused(tmp_path: Path, name: str) -> None:
+    write_version(tmp_path, {"train": [[row("a")], [row("b")]]})
+    (tmp_path / "conversations/train-00001-of-00002.parquet").rename(tmp_path / f"conversations/{name}.parquet")
+    with pytest.raises(DailytalkError, match="some are missing or of another version"):
+        open_version(tmp_path).configs()
+
+
+def test_damaged_file_and_manifest_are_one_sentence_each(tmp_path: Path) -> None:
+    write_version(tmp_path, {"train": [[row("a")]]}, tag="v1.0.0")
+    whole = (tmp_path / FILE).read_bytes()
+    for broken in (b"", whole[:-100], whole[: len(whole) // 2] + b"\0" * 4000):
+        (tmp_path / FILE).write_bytes(broken)
+        with pytest.raises(DailytalkError, match="no whole Parquet file"):
+            list(open_version(tmp_path).rows("conversations"))
+    for told in ("{", json.dumps([1])):
+        (tmp_path / "manifest.json").write_text(told)
+        with pytest.raises(DailytalkError, match="is damaged"):
+            open_version(tmp_path).manifest()

@@ -1,0 +1,125 @@
+"""Windows for Moshi: fixed places, both channels, the words in them, batches in a real DataLoader."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import soxr
+import torch
+from built_conversations import LINES, built_row, flac, stereo, write_dataset
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch.utils.data import DataLoader
+
+from dailytalk_contiguous import DailytalkError, StereoAudio, collate_windows, load, moshi_windows
+
+PCM = stereo(LINES, 6.0, 24000)
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """Three conversations of 6 s, in two shards."""
+    rows = [built_row(f"call{n}") for n in range(3)]
+    return load(write_dataset(tmp_path_factory.mktemp("work"), rows[:2], rows[2:]), split="train")
+
+
+def places(windows: Any) -> list[tuple[str, float]]:
+    return [(one["conversation_id"], one["start"]) for one in windows]
+
+
+def test_windows_follow_each_other_and_hold_every_sample(data: Any) -> None:
+    windows = list(moshi_windows(data, seconds=2.4))
+    assert places(windows) == [(f"call{n}", start) for n in range(3) for start in (0.0, 2.4, 4.8)]
+    assert [one["length"] for one in windows[:3]] == [57600, 57600, 28800]
+    joined = np.concatenate([one["audio"][:, : one["length"]] for one in windows[:3]], axis=1)
+    np.testing.assert_array_equal(joined * 32768, PCM.T)
+    assert {one["audio"].shape for one in windows} == {(2, 57600)}
+    assert not windows[2]["audio"][:, 28800:].any()
+
+
+def test_last_window_is_the_first_that_reaches_the_end(data: Any) -> None:
+    assert [start for _, start in places(moshi_windows(data, seconds=2.0))][:4] == [0.0, 2.0, 4.0, 0.0]
+    assert [start for _, start in places(moshi_windows(data, seconds=4.0, hop=1.0))][:4] == [0.0, 1.0, 2.0, 0.0]
+    assert [start for _, start in places(moshi_windows(data, seconds=30.0))] == [0.0, 0.0, 0.0]
+
+
+def test_words_have_the_time_of_the_window_and_know_their_speaker(data: Any) -> None:
+    words = list(moshi_windows(data, seconds=2.4))[1]["words"]
+    assert [word.text for word in words] == ["How", "are", "you?", "Quite", "well."]
+    assert [word.main for word in words] == [True, True, True, False, False]
+    assert words[0].start == pytest.approx(0.2)
+
+
+@settings(deadline=None, max_examples=25)
+@given(windows=st.integers(1, 100), hop=st.floats(0.3, 1.0))
+def test_every_word_is_in_a_window_and_in_one_alone_without_overlap(windows: int, hop: float) -> None:
+    row = built_row()
+    seconds = windows * 0.08
+    said = [word["word"] for word in row["alignments"]]
+    apart = [word.text for one in moshi_windows([row], seconds) for word in one["words"]]
+    assert apart == said
+    overlapping = [word for one in moshi_windows([row], seconds, hop * seconds) for word in one["words"]]
+    assert {word.text for word in overlapping} == set(said)
+    assert all(0 <= word.start < word.end <= seconds + 1e-9 for word in overlapping)
+
+
+def test_only_the_seconds_of_the_window_are_decoded(monkeypatch: pytest.MonkeyPatch, data: Any) -> None:
+    read: list[tuple[float, float]] = []
+    whole = StereoAudio.read
+    monkeypatch.setattr(
+        StereoAudio, "read", lambda self, start=0.0, end=None: read.append((start, end)) or whole(self, start, end)
+    )
+    next(iter(moshi_windows(data, seconds=2.4)))
+    assert read == [(0.0, 2.4)]
+
+
+def test_another_rate_gives_what_resampling_the_whole_gives(data: Any) -> None:
+    windows = list(moshi_windows(data.select([0]), seconds=2.4, sample_rate=16000))
+    joined = np.concatenate([one["audio"][:, : one["length"]] for one in windows], axis=1)
+    whole = soxr.resample((PCM / 32768).astype(np.float32), 24000, 16000).T
+    np.testing.assert_allclose(joined, whole, atol=2e-3)
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+@pytest.mark.parametrize("streaming", [False, True])
+def test_data_loader_makes_batches_of_every_window_once(tmp_path: Path, workers: int, streaming: bool) -> None:
+    rows = [built_row(f"call{n}") for n in range(3)]
+    data = load(write_dataset(tmp_path, rows[:2], rows[2:]), split="train", streaming=streaming)
+    loader = DataLoader(
+        moshi_windows(data, seconds=2.4), batch_size=2, num_workers=workers, collate_fn=collate_windows
+    )
+    batches = list(loader)
+    seen = [
+        (name, round(float(start), 3))
+        for batch in batches
+        for name, start in zip(batch["conversation_id"], batch["start"], strict=True)
+    ]
+    assert sorted(seen) == [(f"call{n}", start) for n in range(3) for start in (0.0, 2.4, 4.8)]
+    assert batches[0]["audio"].shape == (2, 2, 57600)
+    assert batches[0]["audio"].dtype == torch.float32
+    assert batches[0]["lengths"].tolist() == [57600, 57600]
+    assert [word.text for word in batches[0]["words"][0]] == ["Hello", "there.", "Hi,", "hello."]
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        ({"seconds": 30.05}, "nearest is 30.08 s"),
+        ({"seconds": 0.01}, "nearest is 0.08 s"),
+        ({"seconds": -1.0}, "nearest is 0.08 s"),
+        ({"seconds": 2.4, "hop": 3.0}, "hop of 3.0 s"),
+        ({"seconds": 2.4, "hop": 0.0}, "hop of 0.0 s"),
+    ],
+)
+def test_lengths_that_can_not_be_are_refused_at_once(data: Any, given: dict[str, float], told: str) -> None:
+    with pytest.raises(DailytalkError, match=told):
+        moshi_windows(data, **given)
+
+
+def test_missing_columns_and_mono_are_refused(data: Any) -> None:
+    with pytest.raises(DailytalkError, match="no column alignments"):
+        moshi_windows(data.remove_columns(["alignments"]))
+    mono = built_row(audio={"bytes": flac(PCM[:, 0], 24000), "path": None})
+    with pytest.raises(DailytalkError, match=r"1 channel\(s\)"):
+        next(iter(moshi_windows([mono])))

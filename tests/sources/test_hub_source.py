@@ -1,0 +1,493 @@
+import errno
+import io
+import json
+import math
+import os
+import tarfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from audio_files import tones, wav_bytes
+from datasets import Audio, Features
+from hub.server import HubServer
+from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dailytalk_contiguous.core.errors import BadInput, DailytalkError, Reject
+from dailytalk_contiguous.sources import hub_tables
+from dailytalk_contiguous.sources.folder import FolderConfig, folder_rows
+from dailytalk_contiguous.sources.hub import HubRecording, fetch, hub_recordings, repository_of, to_fetch
+from dailytalk_contiguous.sources.hub_files import audio_files, companions
+from dailytalk_contiguous.sources.hub_repository import HubChoice, Repository, modified_of
+from dailytalk_contiguous.sources.hub_tables import file_name, suffix_of
+
+pytest_plugins = ["hub.hub_fixtures"]
+
+REPO = "tester/calls"
+WORDS = [["hello", [0.1, 0.4], "SPEAKER_MAIN"], ["hi", [0.5, 0.7], "SPEAKER_01"]]
+ALIGNMENTS = [
+    {"word": "hello", "start": 0.1, "end": 0.4, "speaker": "left", "source": "given"},
+    {"word": "hi", "start": 0.5, "end": 0.7, "speaker": "right", "source": "given"},
+]
+
+
+@pytest.fixture(autouse=True)
+def _own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DAILYTALK_CACHE", str(tmp_path / "cache"))
+
+
+def wav(seconds: float = 1.0, channels: int = 2) -> bytes:
+    return wav_bytes(tones(seconds, channels=channels))
+
+
+def publish(files: dict[str, bytes], drop: tuple[str, ...] = (), private: bool = False) -> str:
+    """Commit files to the repository; the id of the commit."""
+    HfApi().create_repo(REPO, repo_type="dataset", exist_ok=True, private=private)
+    changes = [CommitOperationAdd(path, content) for path, content in files.items()]
+    gone = [CommitOperationDelete(path) for path in drop]
+    return str(HfApi().create_commit(REPO, [*changes, *gone], commit_message="c", repo_type="dataset").oid)
+
+
+def parquet(columns: dict[str, list[Any]], audio: tuple[str, ...] = ("audio",)) -> bytes:
+    """A table as `datasets` writes it, with audio columns declared as such."""
+    others = pa.table({name: values for name, values in columns.items() if name not in audio})
+    known = Features.from_arrow_schema(others.schema)
+    schema = Features({name: Audio() if name in audio else known[name] for name in columns}).arrow_schema
+    file = io.BytesIO()
+    pq.write_table(pa.table(columns, schema=schema), file)
+    return file.getvalue()
+
+
+def struct(data: bytes | None, path: str | None = None) -> dict[str, Any]:
+    return {"bytes": data, "path": path}
+
+
+def tar(members: dict[str, bytes]) -> bytes:
+    file = io.BytesIO()
+    with tarfile.open(fileobj=file, mode="w") as archive:
+        for name, data in members.items():
+            member = tarfile.TarInfo(name)
+            member.size = len(data)
+            archive.addfile(member, io.BytesIO(data))
+    return file.getvalue()
+
+
+def repository(text: str = REPO, **choice: str) -> Repository:
+    found = repository_of([text], HubChoice(**choice))
+    assert found
+    return found
+
+
+def rows(text: str = REPO, **choice: str) -> list[dict[str, Any]]:
+    """What a folder makes of a fetched repository."""
+    return list(folder_rows(FolderConfig(inputs=fetch(repository(text, **choice)).folders)))
+
+
+def names(found: list[dict[str, Any]]) -> list[str]:
+    return [row["conversation_id"] for row in found]
+
+
+# Which repository
+
+
+def test_path_that_exists_is_meant_before_a_repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / REPO).mkdir(parents=True)
+    assert repository_of([REPO], HubChoice()) is None
+
+
+def test_repository_stands_alone() -> None:
+    with pytest.raises(DailytalkError, match="can't have inputs beside it"):
+        repository_of([REPO, "elsewhere"], HubChoice())
+
+
+def test_option_of_the_hub_is_refused_for_a_folder(tmp_path: Path) -> None:
+    with pytest.raises(DailytalkError, match="--audio-column is for datasets on the Hub"):
+        repository_of([str(tmp_path)], HubChoice(audio_column="audio"))
+
+
+def test_revision_is_resolved_to_its_commit(hub: HubServer) -> None:
+    first = publish({"a.wav": wav()})
+    HfApi().create_tag(REPO, tag="v1", repo_type="dataset")
+    publish({"b.wav": wav(2.0)})
+    assert repository(f"hf://datasets/{REPO}@v1").commit == first
+    assert (names(rows(f"{REPO}@v1")), names(rows())) == (["a"], ["a", "b"])
+
+
+@pytest.mark.parametrize(
+    ("card", "licence"),
+    [
+        ("---\nlicense: cc-by-4.0\n---\n", "cc-by-4.0"),
+        ("---\nlicense: other\nlicense_name: house\nlicense_link: L.md\n---\n", "house L.md"),
+        ("---\nlicense: [mit, cc0-1.0]\n---\n", "mit, cc0-1.0"),
+        ("no metadata", None),
+    ],
+)
+def test_licence_is_the_card_s(hub: HubServer, card: str, licence: str | None) -> None:
+    commit = publish({"a.wav": wav(), "README.md": card.encode()})
+    assert repository().about() == {"repository": REPO, "revision": commit, "licence": licence}
+
+
+# Audio files
+
+
+def test_audio_and_its_words_are_taken_from_a_folder_of_pairs(hub: HubServer) -> None:
+    pair = {"data_stereo/0.wav": wav(), "data_stereo/0.json": json.dumps({"alignments": WORDS}).encode()}
+    publish(pair | {"data_stereo/1.wav": wav(1.5), "dailytalk.jsonl": b"{}", "notes.pdf": b"no audio"})
+    hub.requests.clear()
+    found = rows()
+    assert names(found) == ["data_stereo/0", "data_stereo/1"]
+    assert [(cue["channel"], cue["text"]) for cue in found[0]["given"]] == [("left", "hello"), ("right", "hi")]
+    assert not [one for one in hub.requests if "notes.pdf" in one.path or "dailytalk.jsonl" in one.path]
+
+
+def test_fetched_files_are_not_fetched_again(hub: HubServer) -> None:
+    publish({"a.wav": wav(), "b.wav": wav(2.0)})
+    found = repository()
+    assert to_fetch(found) == (2, len(wav()) + len(wav(2.0)))
+    fetch(found)
+    hub.requests.clear()
+    assert to_fetch(found) == (0, 0)
+    assert names(rows()) == ["a", "b"]
+    assert not [one for one in hub.requests if one.path.endswith(".wav")]
+
+
+def test_split_chooses_a_folder_of_audio_files(hub: HubServer) -> None:
+    publish({"data/train/a.wav": wav(), "data/test/a.wav": wav(2.0)})
+    assert names(rows()) == ["data/test/a", "data/train/a"]
+    (only,) = rows(split="test")
+    assert (only["conversation_id"], only["duration"]) == ("a", 2.0)
+    with pytest.raises(DailytalkError, match="choose --split from data, test, train"):
+        fetch(repository(split="dev"))
+
+
+def test_column_means_nothing_among_audio_files(hub: HubServer) -> None:
+    publish({"a.wav": wav()})
+    with pytest.raises(DailytalkError, match="--id-column means nothing there"):
+        fetch(repository(id_column="id"))
+
+
+def test_digests_are_the_same_from_an_empty_cache_and_at_another_commit(
+    hub: HubServer, empty_caches: Callable[[], Path]
+) -> None:
+    publish({"a.wav": wav(), "tables.md": b"1"})
+    before = rows()
+    publish({"tables.md": b"2"})
+    empty_caches()
+    assert [row["input_digest"] for row in rows()] == [row["input_digest"] for row in before]
+    assert rows()[0]["audio"]["path"] != before[0]["audio"]["path"]
+
+
+def test_hidden_files_are_no_recordings() -> None:
+    assert audio_files(["a.wav", ".b.wav", ".git/c.wav", "d/e.FLAC", "f.txt"]) == ["a.wav", "d/e.FLAC"]
+
+
+def test_companions_are_those_that_transcripts_are_called() -> None:
+    beside = ["x/a.json", "x/a.left.srt", "x/a.txt", "x/transcript.jsonl", "y/a.json", "x/ab.json"]
+    assert companions(["x/a.wav"], beside) == {"x/a.wav": ["x/a.json", "x/a.left.srt", "x/transcript.jsonl"]}
+
+
+# Tables
+
+
+def test_rows_of_parquet_become_files_with_their_words(hub: HubServer) -> None:
+    table = {
+        "conversation_id": ["call-1", "call-2"],
+        "audio": [struct(wav()), struct(wav(2.0))],
+        "alignments": [ALIGNMENTS, []],
+    }
+    publish({"data/train-00000-of-00001.parquet": parquet(table)})
+    found = rows()
+    assert names(found) == ["call-1", "call-2"]
+    assert Path(found[0]["audio"]["path"]).read_bytes() == wav()
+    assert [(cue["channel"], cue["text"]) for cue in found[0]["given"]] == [("left", "hello"), ("right", "hi")]
+    assert found[1]["given"] == []
+
+
+def test_finished_table_is_not_fetched_again(hub: HubServer) -> None:
+    table = parquet({"id": ["a", "b"], "audio": [struct(wav()), struct(None)]})
+    publish({"data/train-0.parquet": table})
+    found = repository()
+    assert to_fetch(found) == (1, len(table))
+    first = fetch(found)
+    hub.requests.clear()
+    assert (to_fetch(found), fetch(found)) == ((0, 0), first)
+    assert hub.requests == []
+
+
+def test_stopped_table_goes_on_and_writes_nothing_twice(hub: HubServer) -> None:
+    publish({"data/train-0.parquet": parquet({"id": ["a", "b"], "audio": [struct(wav()), struct(wav(2.0))]})})
+    stopped = hub_recordings(repository())
+    first = next(stopped)
+    stopped.close()
+    assert isinstance(first, HubRecording)
+    state = os.stat(first.path)
+    assert names(rows()) == ["a", "b"]
+    assert (os.stat(first.path).st_ino, os.stat(first.path).st_mtime) == (state.st_ino, state.st_mtime)
+
+
+def test_digests_of_rows_are_the_same_from_an_empty_cache(
+    hub: HubServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    publish({"data/train-0.parquet": parquet({"id": ["a"], "audio": [struct(wav())]})})
+    before = rows()
+    monkeypatch.setenv("DAILYTALK_CACHE", str(tmp_path / "other"))
+    assert [row["input_digest"] for row in rows()] == [row["input_digest"] for row in before]
+
+
+def test_row_without_usable_audio_is_set_aside_with_its_id(hub: HubServer) -> None:
+    audio = [struct(None), struct(b"not audio at all"), struct(None, "/home/them/c.wav"), struct(wav(), "d.wav")]
+    publish({"data/train-0.parquet": parquet({"id": ["a", "b", "c", "d"], "audio": audio})})
+    fetched = fetch(repository())
+    assert [(one.id, one.stage, one.reason) for one in fetched.problems] == [
+        ("a", "Hub", "it has no audio"),
+        ("b", "Hub", "its audio is in no known format"),
+        ("c", "Hub", "it has no audio: only the path '/home/them/c.wav'"),
+    ]
+    assert names(list(folder_rows(FolderConfig(inputs=fetched.folders)))) == ["d"]
+
+
+def test_mono_and_broken_audio_are_rejected_as_in_a_folder(hub: HubServer) -> None:
+    audio = [struct(wav(channels=1)), struct(wav()[:5000])]
+    publish({"data/train-0.parquet": parquet({"id": ["mono", "cut"], "audio": audio})})
+    assert all(row["problem"] for row in rows())
+
+
+def test_id_that_comes_twice_is_set_aside_and_not_written_over(hub: HubServer) -> None:
+    publish({"data/train-0.parquet": parquet({"id": ["a", "a"], "audio": [struct(wav()), struct(wav(2.0))]})})
+    fetched = fetch(repository())
+    assert [(one.id, one.reason) for one in fetched.problems] == [
+        ("train-000001", "its id 'a' was another row's already")
+    ]
+    (row,) = folder_rows(FolderConfig(inputs=fetched.folders))
+    assert row["duration"] == 1.0
+
+
+def test_without_ids_the_file_s_name_counts_and_then_the_row(hub: HubServer) -> None:
+    audio = [struct(wav(), "clips/x.wav"), struct(wav(2.0), None)]
+    publish({"data/train-0.parquet": parquet({"audio": audio})})
+    assert names(rows()) == ["train-000001", "x"]
+
+
+def test_file_names_are_told_apart_by_their_split_and_ids_are_not(hub: HubServer) -> None:
+    for split, seconds in (("train", 1.0), ("test", 2.0)):
+        table = {"audio": [struct(wav(seconds), "x.wav")], "name": [f"call of {split}"]}
+        publish({f"data/{split}-0.parquet": parquet(table)})
+    assert names(rows()) == ["test/x", "train/x"]
+    assert names(rows(split="test")) == ["x"]
+    assert names(rows(id_column="name")) == ["call of test", "call of train"]
+
+
+def test_stereo_column_is_guessed_among_several(hub: HubServer) -> None:
+    table = {"id": ["a"], "mono": [struct(wav(channels=1))], "both": [struct(wav(2.0))]}
+    publish({"data/train-0.parquet": parquet(table, ("mono", "both"))})
+    (row,) = rows()
+    assert (row["channels"], row["duration"]) == (2, 2.0)
+    (row,) = rows(audio_column="mono")
+    assert "one channel" in row["problem"]
+
+
+def test_what_can_not_be_guessed_is_asked_for_with_the_choices(hub: HubServer) -> None:
+    two = parquet({"id": ["a"], "x": [struct(wav())], "y": [struct(wav())]}, ("x", "y"))
+    publish({"data/train-0.parquet": two})
+    for choice, told in (
+        ({}, r"several columns with audio \(x, y\): choose one with --audio-column"),
+        ({"audio_column": "z"}, "no column 'z': choose --audio-column from id, x, y"),
+        ({"id_column": "z"}, "no column 'z': choose --id-column from id, x, y"),
+        ({"split": "dev"}, "no split 'dev': choose --split from train"),
+        ({"config": "big"}, "no config 'big': choose --config from default"),
+    ):
+        with pytest.raises(DailytalkError, match=told):
+            fetch(repository(**choice))
+
+
+def test_table_without_audio_names_its_columns(hub: HubServer) -> None:
+    file = io.BytesIO()
+    pq.write_table(pa.table({"text": ["a"], "label": [1]}), file)
+    publish({"data/train-0.parquet": file.getvalue()})
+    with pytest.raises(DailytalkError, match=r"no column with audio \(text, label\)"):
+        fetch(repository())
+
+
+def test_own_untouched_recordings_are_meant_before_finished_conversations(hub: HubServer) -> None:
+    card = "---\nconfigs:\n" + "".join(
+        f"- config_name: {name}\n  data_files: {name}/*.parquet\n"
+        for name in ("conversations", "source", "utterances")
+    )
+    tables = {
+        f"{name}/train-0.parquet": parquet({"recording_id": [name], "audio": [struct(wav())]})
+        for name in ("conversations", "source", "utterances")
+    }
+    publish(tables | {"README.md": f"{card}---\n".encode()})
+    assert names(rows()) == ["source"]
+    assert names(rows(config="utterances")) == ["utterances"]
+
+
+def test_webdataset_samples_are_named_by_their_key_with_their_words(hub: HubServer) -> None:
+    members = {}
+    for number in range(3):
+        members[f"calls/{number}.json"] = json.dumps({"alignments": WORDS}).encode()
+        members[f"calls/{number}.wav"] = wav(1.0 + number)
+    publish({"data/train-0000.tar": tar(members)})
+    found = rows()
+    assert names(found) == ["calls/0", "calls/1", "calls/2"]
+    assert [row["duration"] for row in found] == [1.0, 2.0, 3.0]
+    assert all(row["given"] for row in found)
+
+
+def test_damaged_shard_is_said_in_one_sentence(hub: HubServer) -> None:
+    whole = tar({"a.wav": wav(), "b.wav": wav()})
+    publish({"data/train-0000.tar": whole[: len(whole) // 2]})
+    with pytest.raises(DailytalkError, match=r"data/train-0000.tar of tester/calls is damaged"):
+        fetch(repository())
+
+
+def test_neither_audio_nor_tables_is_refused(hub: HubServer) -> None:
+    publish({"README.md": b"nothing here"})
+    with pytest.raises(DailytalkError, match="holds no audio files, no Parquet and no WebDataset shards"):
+        fetch(repository())
+
+
+# What the Hub, the network and the disk refuse
+
+
+def test_missing_repository_and_revision_are_told(hub: HubServer) -> None:
+    with pytest.raises(DailytalkError, match=r"no such dataset on the Hub that you may read.*HF_TOKEN"):
+        repository("tester/nothing")
+    publish({"a.wav": wav()})
+    with pytest.raises(DailytalkError, match="tester/calls has no revision 'v9'"):
+        repository(f"{REPO}@v9")
+
+
+def test_private_repository_without_a_token_that_may_read_is_told(
+    hub: HubServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    publish({"a.wav": wav()}, private=True)
+    monkeypatch.setenv("HF_TOKEN", hub.stranger_token)
+    with pytest.raises(DailytalkError, match="if it is private, set HF_TOKEN"):
+        repository()
+    monkeypatch.delenv("HF_TOKEN")
+    with pytest.raises(DailytalkError, match="if it is private, set HF_TOKEN"):
+        repository()
+
+
+def test_token_that_the_hub_does_not_know_is_told(hub: HubServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    publish({"a.wav": wav()})
+    monkeypatch.setenv("HF_TOKEN", "hf_unknown")
+    with pytest.raises(DailytalkError) as told:
+        repository()
+    assert "HF_TOKEN" in str(told.value)
+    assert "hf_unknown" not in str(told.value)
+
+
+@pytest.mark.usefixtures("impatient")
+@pytest.mark.parametrize("where", ["api", "file", "shard"])
+def test_network_that_goes_is_told(hub: HubServer, where: str) -> None:
+    table = parquet({"id": ["a"], "audio": [struct(wav())]})
+    publish({"data/train-0.parquet": table} if where == "shard" else {"a.wav": wav()})
+    found = None if where == "api" else repository()
+    hub.stop()
+    with pytest.raises(DailytalkError, match="the Hub can't be reached at"):
+        fetch(found or repository())
+
+
+@pytest.mark.usefixtures("impatient")
+@pytest.mark.parametrize("name", ["a.wav", "data/train-0.parquet", "data/train-0.tar"])
+def test_recording_whose_transfer_broke_off_once_comes_whole(hub: HubServer, name: str) -> None:
+    sound = wav(3.0)
+    holds = {
+        ".wav": sound,
+        ".parquet": parquet({"id": ["a"], "audio": [struct(sound)]}),
+        ".tar": tar({"a.wav": sound}),
+    }
+    publish({name: holds[Path(name).suffix]})
+    found = repository()
+    cut = hub.faults.arm("cut", method="GET", path=f"/resolve/.*{Path(name).name}")
+    (one,) = hub_recordings(found)
+    assert isinstance(one, HubRecording)
+    assert (cut.struck, one.path.read_bytes() == sound) == (1, True)
+
+
+@pytest.mark.usefixtures("impatient")
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [("a.wav", "cut")]
+    + [(f"data/train-0.{ending}", kind) for ending in ("parquet", "tar") for kind in ("cut", "500", "die_before")],
+)
+def test_transfer_that_never_succeeds_is_told(hub: HubServer, name: str, kind: str) -> None:
+    sound = wav(3.0)
+    holds = {
+        ".wav": sound,
+        ".parquet": parquet({"id": ["a"], "audio": [struct(sound)]}),
+        ".tar": tar({"a.wav": sound}),
+    }
+    publish({name: holds[Path(name).suffix]})
+    found = repository()
+    hub.faults.arm(kind, times=math.inf, method="GET", path=f"/resolve/.*{Path(name).name}")
+    with pytest.raises(DailytalkError, match=r"the Hub (can't be reached|failed)"):
+        fetch(found)
+    hub.faults.clear()
+    assert [type(one) for one in hub_recordings(found)] == [HubRecording]
+
+
+@pytest.mark.usefixtures("impatient")
+def test_server_that_fails_is_told(hub: HubServer) -> None:
+    publish({"a.wav": wav()})
+    hub.faults.arm("500", times=math.inf)
+    with pytest.raises(DailytalkError, match=r"the Hub failed \(HTTP 500\)"):
+        repository()
+
+
+def test_full_disk_is_told_with_what_to_do(hub: HubServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    publish({"data/train-0.parquet": parquet({"id": ["a"], "audio": [struct(wav())]})})
+
+    def full(path: Path, data: bytes) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device", str(path))
+
+    monkeypatch.setattr(hub_tables, "write_bytes", full)
+    with pytest.raises(DailytalkError, match=r"the disk has no room.*DAILYTALK_CACHE"):
+        fetch(repository())
+
+
+# Pure parts
+
+
+@given(st.text(min_size=1, max_size=40), st.text(min_size=1, max_size=40))
+def test_different_ids_are_different_names_that_stay_in_their_folder(first: str, second: str) -> None:
+    try:
+        one, other = file_name(first), file_name(second)
+    except BadInput:
+        return
+    assert (one == other) == (first == second)
+    root = Path("/cache/calls")
+    assert Path(os.path.normpath(root / one)).is_relative_to(root)
+    assert not any(part.startswith(".") for part in one.split("/"))
+    one.encode()
+
+
+@pytest.mark.parametrize("name", ["", "a//b", "/a", "a/", "x" * 201])
+def test_id_that_can_be_no_name_is_refused(name: str) -> None:
+    with pytest.raises(BadInput, match="choose another --id-column"):
+        file_name(name)
+
+
+@pytest.mark.parametrize("kind", ["WAV", "FLAC", "OGG", "AIFF", "AU"])
+def test_ending_tells_the_format(kind: str) -> None:
+    subtype = "VORBIS" if kind == "OGG" else "PCM_16"
+    assert suffix_of(wav_bytes(tones(1.0), subtype=subtype, kind=kind)) == f".{kind.lower()}"
+
+
+@given(st.binary(min_size=20, max_size=32).map(bytes.hex))
+def test_time_of_a_content_is_one_that_every_file_system_has(digest: str) -> None:
+    assert 0 <= modified_of(digest) < 2**31
+
+
+def test_reject_is_what_the_source_gives(hub: HubServer) -> None:
+    publish({"data/train-0.parquet": parquet({"id": [""], "audio": [struct(wav())]})})
+    (found,) = hub_recordings(repository())
+    assert found == Reject("train-000000", "Hub", "its id is empty", "choose another --id-column")

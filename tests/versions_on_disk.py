@@ -1,0 +1,84 @@
+"""Versions of a published dataset, made on the spot: as a folder, and as a tag of a Hub on loopback."""
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from datasets import Features
+from huggingface_hub import HfApi
+from publish.built_conversations import built_row
+
+from dailytalk_contiguous.core.published import PROVENANCE, conversations
+from dailytalk_contiguous.publish.packing.packed import DataFile, Packed, manifest, manifest_text
+
+REPO = "tester/talks"
+
+Row = dict[str, Any]
+
+
+@cache
+def _made(name: str) -> str:
+    row = built_row(name)
+    audio = row.pop("audio")
+    return json.dumps(row | {"hex": audio["bytes"].hex()})
+
+
+def row(name: str, **columns: Any) -> Row:
+    """A new row of the config `conversations`; `columns` replace its own."""
+    made = json.loads(_made(name))
+    data = bytes.fromhex(made.pop("hex"))
+    provenance: Row = dict.fromkeys(PROVENANCE) | {"tool": "0.1", "models": [], "stages": []}
+    return {
+        **made,
+        "audio": {"bytes": data, "path": f"{name}.flac"},
+        "audio_sha256": hashlib.sha256(data).hexdigest(),
+        "provenance": provenance,
+    } | columns
+
+
+def write_file(path: Path, rows: Sequence[Row], features: Features) -> None:
+    """Rows as a Parquet file, a row group each."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    schema = features.arrow_schema
+    arrays = [pa.array([row[name] for row in rows], schema.field(name).type) for name in features]
+    pq.write_table(pa.table(arrays, schema=schema), path, row_group_size=1)
+
+
+def write_version(
+    folder: Path,
+    splits: Mapping[str, Sequence[Sequence[Row]]],
+    *,
+    config: str = "conversations",
+    features: Features | None = None,
+    tag: str | None = None,
+    changes: Mapping[str, Any] | None = None,
+) -> Path:
+    """Write the files of each split, and the manifest of those that are given a tag."""
+    files = []
+    for split, shards in splits.items():
+        for number, rows in enumerate(shards):
+            name = f"{config}/{split}-{number:05d}-of-{len(shards):05d}.parquet"
+            path = folder / name
+            write_file(path, rows, features or conversations(24000))
+            sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
+            seconds = sum(one["duration"] for one in rows)
+            files.append(DataFile(name, path, config, split, sha256, path.stat().st_size, len(rows), seconds))
+    if tag:
+        packed = Packed(tuple(files), 24000, "conversations")
+        (folder / "manifest.json").write_text(manifest_text(manifest(packed, tag, changes or {})))
+    return folder
+
+
+def upload(folder: Path, tag: str | None = None, repo: str = REPO) -> str:
+    """Publish a folder as it is, in place of what was there; the id of the commit."""
+    api = HfApi()
+    api.create_repo(repo, repo_type="dataset", exist_ok=True)
+    made = api.upload_folder(repo_id=repo, folder_path=folder, repo_type="dataset", delete_patterns="*")
+    if tag:
+        api.create_tag(repo, tag=tag, revision=made.oid, repo_type="dataset")
+    return str(made.oid)
