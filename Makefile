@@ -6,11 +6,12 @@ VENV ?= .venv
 # make TORCH_INDEX=https://download.pytorch.org/whl/cpu demo
 TORCH_INDEX ?=
 DEMO_OUT ?= out/demo
+HUB_PORT ?= 8080
 
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
-.PHONY: demo test check format install clean
+.PHONY: demo hub test check format install clean
 
 demo: install
 	$(BIN)/dailytalk build examples --out $(DEMO_OUT) --profile embedded --language en --workers 2 --shard-minutes 1
@@ -19,8 +20,12 @@ demo: install
 	$(BIN)/dailytalk check $(DEMO_OUT)-moshi
 	$(BIN)/dailytalk report $(DEMO_OUT)
 
+# A Hub on this machine, to try publishing without an account. Prints what to export; serves until Ctrl-C.
+hub: install
+	@PYTHONPATH=tests $(BIN)/python -m hub.server --port $(HUB_PORT) --folder out/hub
+
 test: install
-	$(BIN)/python -m pytest -n auto
+	$(BIN)/python -m pytest -n auto --dist loadgroup
 
 check: install
 	$(BIN)/ruff check .
@@ -41,7 +46,7 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 		{ echo "Python's venv module is incomplete here; on Debian or Ubuntu: apt install python3-venv"; exit 1; }
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(PIP) install --quiet --constraint constraints.txt $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX)) torch
-	$(PIP) install --quiet --constraint constraints.txt --editable '.[dev,espeak]'
+	$(PIP) install --quiet --constraint constraints.txt --editable '.[augment,denoise,dev,espeak]'
 	@touch $@
 
 clean:

@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.models.acoustic_affect import ACOUSTIC_ESTIMATE
+from dailytalk_contiguous.models.affect import fast_precision
 from dailytalk_contiguous.models.engines import CLONE
 from dailytalk_contiguous.models.recogniser import POCKETSPHINX
 from dailytalk_contiguous.stages.affect import RateAffect
@@ -21,6 +22,9 @@ from dailytalk_contiguous.stages.speak import Speak
 from dailytalk_contiguous.stages.tag import Tag
 from dailytalk_contiguous.stages.transcribe import Transcribe
 from dailytalk_contiguous.stages.voice import ChooseVoice
+
+#: For `asr_windows`: packed, or short with `fast`.
+AUTO = "auto"
 
 
 class Profile(NamedTuple):
@@ -54,13 +58,17 @@ PROFILES = {
 
 @dataclass(frozen=True)
 class TagSettings:
-    """What `dailytalk tag` computes. Empty model names are those of the profile."""
+    """What `dailytalk tag` computes. Empty model names are those of the profile.
+
+    `fast` is for previews: recogniser windows as short as the utterances where `asr_windows` is `auto`, and the
+    affect model in bfloat16 where the device multiplies in it. What that costs is not proven on real speech.
+    """
 
     profile: str = "standard"
     channel: str = "both"
     language: str = "auto"
     asr_model: str = ""
-    asr_windows: str = "packed"
+    asr_windows: str = AUTO
     beam: int = 5
     compute_type: str = "auto"
     affect_model: str = ""
@@ -69,10 +77,25 @@ class TagSettings:
     buckets: str = "percentile"
     rules: str = "standard"
     device: str = "auto"
+    fast: bool = False
 
     def __post_init__(self) -> None:
         if self.profile not in PROFILES:
             raise DailytalkError(f"there is no profile {self.profile!r}", f"choose one of {', '.join(PROFILES)}")
+
+    @property
+    def windows(self) -> str:
+        """The recogniser's windows (see `stages.transcribe.WINDOWS`)."""
+        if self.asr_windows != AUTO:
+            return self.asr_windows
+        return "short" if self.fast else Transcribe.windows
+
+    @property
+    def affect_precision(self) -> str:
+        """What the affect model computes in, told by this machine."""
+        if not self.fast or self.affect == ACOUSTIC_ESTIMATE:
+            return RateAffect.precision
+        return fast_precision(self.device)
 
     @property
     def recogniser(self) -> str:
@@ -102,14 +125,16 @@ def tagging(settings: TagSettings, corpus: Corpus = ()) -> tuple[Stage, ...]:
             Transcribe(
                 model=settings.recogniser,
                 language=settings.language,
-                windows=settings.asr_windows,
+                windows=settings.windows,
                 beam=settings.beam,
                 compute_type=settings.compute_type,
                 device=settings.device,
             )
         ),
         PerUtterance(MeasureProsody()),
-        PerUtterance(RateAffect(model=settings.affect, device=settings.device)),
+        PerUtterance(
+            RateAffect(model=settings.affect, precision=settings.affect_precision, device=settings.device)
+        ),
         Bucket(preset=settings.buckets, corpus=corpus),
         PerUtterance(Tag(rules=settings.rules)),
         PerUtterance(Punctuate()),

@@ -51,11 +51,11 @@ def read_lines(path: Path) -> list[dict[str, Any]]:
 
 
 def state(folder: Path) -> dict[str, tuple[int, int]]:
-    """Every file under a folder, with what changes when it is written."""
+    """Every result under a folder, with what changes when it is written. The journal tells of failed runs too."""
     return {
         str(path.relative_to(folder)): (path.stat().st_mtime_ns, path.stat().st_ino)
         for path in sorted(folder.rglob("*"))
-        if path.is_file()
+        if path.is_file() and path.name != "events.jsonl"
     }
 
 

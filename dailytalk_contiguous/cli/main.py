@@ -10,9 +10,13 @@ from huggingface_hub.utils import logging
 from dailytalk_contiguous.cli.doctor import doctor
 from dailytalk_contiguous.cli.errors import STOPPED, guarded
 from dailytalk_contiguous.cli.export import check, export
+from dailytalk_contiguous.cli.plan import plan
+from dailytalk_contiguous.cli.push import push
 from dailytalk_contiguous.cli.report import report
 from dailytalk_contiguous.cli.speak import build, speak
+from dailytalk_contiguous.cli.status import status
 from dailytalk_contiguous.cli.tag import tag
+from dailytalk_contiguous.cli.versions import diff, versions
 
 app = typer.Typer(
     help="Expressive, word-aligned speech datasets from recorded two-person conversations.",
@@ -23,9 +27,14 @@ app = typer.Typer(
 app.command()(tag)
 app.command()(speak)
 app.command()(build)
+app.command()(status)
+app.command()(plan)
 app.command()(export)
 app.command()(check)
 app.command()(report)
+app.command()(push)
+app.command()(versions)
+app.command()(diff)
 app.command()(doctor)
 
 

@@ -14,6 +14,8 @@ from dailytalk_contiguous.engine.local import Plan
 from dailytalk_contiguous.engine.outputs import NEW_TRANSCRIPT, REJECTS, RUN
 from dailytalk_contiguous.engine.tagging import TAGGED, Found, Outcome
 from dailytalk_contiguous.pipeline import PROFILES, TagSettings
+from dailytalk_contiguous.sources.hub import ToFetch
+from dailytalk_contiguous.sources.hub_repository import Repository
 from dailytalk_contiguous.sources.listing import as_text
 from dailytalk_contiguous.stages.base import Stage
 from dailytalk_contiguous.stages.transcribe import GIVEN
@@ -35,6 +37,15 @@ def dry_run(console: Console, found: Found, plan: Plan, stages: Sequence[Stage])
             for role, model in stage.models().items():
                 console.print(f"  {role}: {escape(model)}")
     _rejects(console, [problem.as_dict() for problem in found.problems], shown=len(found.problems))
+
+
+def to_fetch(console: Console, repository: Repository, missing: ToFetch) -> None:
+    """What of a dataset on the Hub is not on this machine yet."""
+    console.print(
+        f"to fetch from {repository.reference.repo}, commit {repository.commit[:8]}: "
+        f"{missing.files} files, {missing.size / 1e6:,.1f} MB",
+        highlight=False,
+    )
 
 
 def outcome(console: Console, result: Outcome, out: Path, settings: TagSettings) -> None:

@@ -16,16 +16,20 @@ from rich.console import Console
 
 from dailytalk_contiguous.cli import show_spoken
 from dailytalk_contiguous.cli.options import one_of
-from dailytalk_contiguous.cli.progress import bar
-from dailytalk_contiguous.cli.tag import tag
+from dailytalk_contiguous.cli.progress import bar, profile_table
+from dailytalk_contiguous.cli.stream import stream
+from dailytalk_contiguous.cli.tag import seconds, tag, tag_settings
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.schema import CHANNELS
 from dailytalk_contiguous.core.timeline import MODES
 from dailytalk_contiguous.engine.outputs import TRANSCRIPT
+from dailytalk_contiguous.engine.runner import RUNNERS, runner_of
 from dailytalk_contiguous.engine.speaking import SpokenOutcome, estimate, read_script
 from dailytalk_contiguous.engine.speaking import speak as run_speaking
-from dailytalk_contiguous.models.engines import ENGINES
+from dailytalk_contiguous.engine.storage import OF_SPEAK, folder_of, open_work
+from dailytalk_contiguous.models.engines import ENGINES, purse
 from dailytalk_contiguous.pipeline import PROFILES, SpeakSettings, saying
+from dailytalk_contiguous.sources.remote_files import fetch_inputs
 from dailytalk_contiguous.stages.speak import NO_TEXT, ON_FAILURE
 
 #: Options of `speak` that are settings by the same name.
@@ -60,10 +64,12 @@ def speak(
     sample_rate: Annotated[str, typer.Option(help="Hz of the result, or source for the recording's.")] = "24000",
     cache: Annotated[
         Path | None,
-        typer.Option(help="Where speech that was bought is kept.", show_default="the user's cache folder"),
+        typer.Option(help="Where bought speech is kept; shared, on Ray.", show_default="the user's cache folder"),
     ] = None,
-    concurrency: Annotated[int, typer.Option(min=1, help="Requests at a time.")] = 5,
-    max_cost: Annotated[float | None, typer.Option(min=0, help="USD that this run may spend.")] = None,
+    concurrency: Annotated[int, typer.Option(min=1, help="Requests at a time, of each worker.")] = 5,
+    max_cost: Annotated[
+        float | None, typer.Option(min=0, help="USD that this run may spend, all workers.")
+    ] = None,
     verify: Annotated[bool, typer.Option("--verify", help="Recognise every take and refuse wrong words.")] = False,
     candidates: Annotated[int, typer.Option(min=1, help="Good takes to verify and choose the best of.")] = 1,
     variants: Annotated[int, typer.Option(min=1, help="Takes that utterances of one text are spread over.")] = 1,
@@ -76,17 +82,44 @@ def speak(
         str, typer.Option(help=f"Conversations with a failed utterance: {', '.join(ON_FAILURE)}.")
     ] = "hold",
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+    workers: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help="Processes; here, engines that cost have one.",
+            show_default="1; on Ray, all that have room",
+        ),
+    ] = None,
+    runner: Annotated[str, typer.Option(help=f"What makes the shards: {', '.join(RUNNERS)}.")] = "local",
+    address: Annotated[
+        str,
+        typer.Option(
+            metavar="auto|HOST:PORT", help="Of a Ray cluster.", show_default="a Ray of this process alone"
+        ),
+    ] = "",
+    scratch: Annotated[
+        Path | None,
+        typer.Option(help="Where a DIR in a store is worked on.", show_default="the user's cache folder"),
+    ] = None,
     prune: Annotated[bool, typer.Option("--prune", help="Drop results that are not in the transcript.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what it would cost, and buy nothing.")] = False,
+    profile_stages: Annotated[bool, typer.Option("--profile-stages", help="Say where the time went.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the outcome as JSON.")] = False,
 ) -> None:
     """Say one speaker anew, rebuild the timeline, align every word: finished stereo conversations.
 
     Works from DIR/transcript.jsonl as you may have edited it. Tokens come from the environment (.env.example).
     """
-    settings = _settings(locals())
+    settings = speak_settings(locals())
     console = Console(stderr=as_json, highlight=False)
-    script = read_script(folder, recordings=recordings)
+    work = open_work(out or folder, scratch)
+    if recordings is not None:
+        (place,), mirrors = fetch_inputs([str(recordings)])
+        recordings = Path(place)
+    else:
+        mirrors = ()
+    engine = runner_of(runner, address, work, mirrors)
+    script = read_script(open_work(folder, scratch).folder if out else work.folder, recordings=recordings)
     if dry_run:
         found = estimate(script, settings)
         if as_json:
@@ -95,12 +128,26 @@ def speak(
             show_spoken.dry_run(console, script, found, settings)
         raise typer.Exit(0)
     command = {"command": shlex.join(["dailytalk", *sys.argv[1:]])}
-    with bar(console, quiet=as_json) as shown:
-        outcome = run_speaking(script, out or folder, settings, command, shown.progress, shown.planned, prune)
+    free = saying(settings).synthesiser().deterministic
+    with bar(console, as_json, None if free else lambda: purse(settings.max_cost).spent) as shown:
+        outcome = run_speaking(
+            script,
+            work.folder,
+            settings,
+            command,
+            shown.progress,
+            shown.planned,
+            prune,
+            workers or engine.few,
+            engine,
+        )
+    work.settle(OF_SPEAK)
     if as_json:
         print(json.dumps(outcome.record, indent=1, ensure_ascii=False))
     else:
-        show_spoken.outcome(console, outcome, out or folder)
+        show_spoken.outcome(console, outcome, work.folder)
+    if profile_stages:
+        console.print(profile_table(outcome.account, outcome.wall_seconds))
     raise typer.Exit(_exit_code(outcome))
 
 
@@ -110,7 +157,7 @@ def build(**options: Any) -> None:
         raise DailytalkError(
             "dailytalk build can't speak while other hosts tag", "run dailytalk tag --shard, then dailytalk speak"
         )
-    settings = _settings(options)  # before hours of tagging, not after them
+    settings = speak_settings(options)  # before hours of tagging, not after them
     if options["channel"] not in ("both", settings.revoice):
         raise DailytalkError(
             f"--channel {options['channel']} leaves out the {settings.revoice} speaker, who is to be said anew",
@@ -118,6 +165,8 @@ def build(**options: Any) -> None:
         )
     if not options["dry_run"]:
         saying(settings).preflight()
+    if options["streaming"]:
+        raise typer.Exit(stream(options, tag_settings(options), settings, seconds(options["max_conversation"])))
     told = io.StringIO()
     quiet = contextlib.redirect_stdout(told) if options["as_json"] else contextlib.nullcontext()
     code = 0
@@ -126,7 +175,7 @@ def build(**options: Any) -> None:
             tag(**{name: options[name] for name in inspect.signature(tag).parameters})
     except typer.Exit as leave:
         code = leave.exit_code
-    there = (options["out"] / TRANSCRIPT).is_file()
+    there = (folder_of(options["out"], options["scratch"]) / TRANSCRIPT).is_file()
     if code not in (0, 3) or (options["dry_run"] and not there):
         print(told.getvalue(), end="")  # there is nothing to add to what tag said
         raise typer.Exit(code)
@@ -152,7 +201,7 @@ def _with_options_of_both() -> None:
 _with_options_of_both()
 
 
-def _settings(given: Mapping[str, Any]) -> SpeakSettings:
+def speak_settings(given: Mapping[str, Any]) -> SpeakSettings:
     """What the options of `speak` ask for. Raises DailytalkError for values that no option has."""
     settings = SpeakSettings(
         tts=one_of("--tts", given["tts"], ("", *ENGINES)),

@@ -4,7 +4,8 @@ import json
 import re
 import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import fields
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -13,15 +14,21 @@ from rich.console import Console
 
 from dailytalk_contiguous.cli import show
 from dailytalk_contiguous.cli.options import one_of
-from dailytalk_contiguous.cli.progress import bar
+from dailytalk_contiguous.cli.progress import bar, profile_table
+from dailytalk_contiguous.cli.stream import refuse_limits, stream
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.tags import PRESETS as RULES
 from dailytalk_contiguous.engine import local
+from dailytalk_contiguous.engine.runner import RUNNERS, runner_of
+from dailytalk_contiguous.engine.storage import OF_TAG, open_work
 from dailytalk_contiguous.engine.tagging import TAGGED, Found, Options, Outcome, find, own_shards
 from dailytalk_contiguous.engine.tagging import tag as run_tagging
-from dailytalk_contiguous.pipeline import PROFILES, TagSettings, tagging
+from dailytalk_contiguous.pipeline import AUTO, PROFILES, TagSettings, tagging
 from dailytalk_contiguous.sources.folder import MAX_CONVERSATION
+from dailytalk_contiguous.sources.hub import to_fetch
+from dailytalk_contiguous.sources.hub_repository import HubChoice, Repository
 from dailytalk_contiguous.sources.listing import as_text
+from dailytalk_contiguous.sources.remote_files import fetch_inputs
 from dailytalk_contiguous.stages.base import Stage
 from dailytalk_contiguous.stages.bucket import PRESETS
 from dailytalk_contiguous.stages.segment import CHANNEL_CHOICES
@@ -29,18 +36,39 @@ from dailytalk_contiguous.stages.transcribe import WINDOWS
 
 
 def tag(
-    inputs: Annotated[list[str], typer.Argument(metavar="INPUT", help="Recordings, or folders of them.")],
-    out: Annotated[Path, typer.Option(help="Work folder: transcript.jsonl, tagged/, rejects.jsonl, run.json.")],
+    inputs: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="INPUT",
+            help="Recordings, folders of them (s3:// too), or a dataset on the Hub: OWNER/NAME@TAG.",
+        ),
+    ],
+    out: Annotated[Path, typer.Option(help="Work folder, or s3://BUCKET/FOLDER: transcript.jsonl, tagged/, …")],
     profile: Annotated[str, typer.Option(help=f"Set of models: {', '.join(PROFILES)}.")] = "standard",
     channel: Annotated[str, typer.Option(help=f"Speakers to tag: {', '.join(CHANNEL_CHOICES)}.")] = "both",
     language: Annotated[str, typer.Option(help="ISO 639-1 code, or auto: told once a conversation.")] = "auto",
     transcripts: Annotated[
         Path | None, typer.Option(help="Folder of transcripts to use; by default, those beside the audio.")
     ] = None,
+    config: Annotated[str, typer.Option(help="Of a dataset on the Hub.", show_default="guessed")] = "",
+    split: Annotated[
+        str, typer.Option(help="Of a dataset on the Hub; or a folder of its audio files.", show_default="all")
+    ] = "",
+    audio_column: Annotated[
+        str, typer.Option(help="Of a dataset on the Hub.", show_default="the one with stereo audio")
+    ] = "",
+    id_column: Annotated[
+        str, typer.Option(help="What names its recordings.", show_default="conversation_id, id, or the file name")
+    ] = "",
+    source_licence: Annotated[
+        str, typer.Option(help="Licence of the recordings, for run.json.", show_default="the card's, on the Hub")
+    ] = "",
     asr_model: Annotated[
         str, typer.Option(help="Whisper size, CTranslate2 folder, or pocketsphinx.", show_default="the profile's")
     ] = "",
-    asr_windows: Annotated[str, typer.Option(help="packed, or utterance: a window for each.")] = "packed",
+    asr_windows: Annotated[
+        str, typer.Option(help=f"{', '.join(WINDOWS)}; auto: packed, or short with --fast.")
+    ] = AUTO,
     beam: Annotated[int, typer.Option(min=1, help="Width of the recogniser's search.")] = 5,
     compute_type: Annotated[
         str, typer.Option(help="Whisper's precision; auto: int8 on CPU, float16 on CUDA.")
@@ -65,44 +93,73 @@ def tag(
     ] = "percentile",
     rules: Annotated[str, typer.Option(help=f"Which table of tags: {', '.join(RULES)}.")] = "standard",
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
-    workers: Annotated[int, typer.Option(min=1, help="Processes; each loads the models once.")] = 1,
+    fast: Annotated[
+        bool, typer.Option("--fast", help="A preview: short recogniser windows, affect in bfloat16 if it helps.")
+    ] = False,
+    workers: Annotated[
+        int | None,
+        typer.Option(
+            min=1, help="Processes; each loads the models once.", show_default="1; on Ray, all that have room"
+        ),
+    ] = None,
+    runner: Annotated[str, typer.Option(help=f"What makes the shards: {', '.join(RUNNERS)}.")] = "local",
+    address: Annotated[
+        str,
+        typer.Option(
+            metavar="auto|HOST:PORT", help="Of a Ray cluster.", show_default="a Ray of this process alone"
+        ),
+    ] = "",
+    scratch: Annotated[
+        Path | None,
+        typer.Option(help="Where an --out in a store is worked on.", show_default="the user's cache folder"),
+    ] = None,
     shard: Annotated[str, typer.Option(metavar="i/N", help="Make every N-th shard only, from the i-th.")] = "1/1",
     shard_minutes: Annotated[float, typer.Option(min=0.1, help="Minutes of audio a shard.")] = 10.0,
+    streaming: Annotated[
+        bool, typer.Option("--streaming", help="Keep no recording: for a dataset on the Hub larger than the disk.")
+    ] = False,
+    limit_hours: Annotated[
+        float | None, typer.Option(min=0, help="Stream: stop after the window that reaches this much audio.")
+    ] = None,
+    limit_disk: Annotated[
+        float | None,
+        typer.Option(min=0, help="Stream: stop before less than so many GB are free on --out's disk."),
+    ] = None,
     prune: Annotated[bool, typer.Option("--prune", help="Drop results of recordings not in the input.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and do nothing.")] = False,
+    profile_stages: Annotated[bool, typer.Option("--profile-stages", help="Say where the time went.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the outcome as JSON.")] = False,
 ) -> None:
     """Tag every utterance of both speakers: words and times, affect, prosody, buckets, tag, punctuation.
 
     Finished work is never done again: run the same command after a stop, a crash, or a change of settings.
     """
-    one_of("--channel", channel, CHANNEL_CHOICES)
-    one_of("--asr-windows", asr_windows, WINDOWS)
-    one_of("--buckets", buckets, PRESETS)
-    one_of("--rules", rules, RULES)
-    one_of("--device", device, ("auto", "cpu", "cuda"))
-    settings = TagSettings(
-        profile=profile,
-        channel=channel,
-        language=language,
-        asr_model=asr_model,
-        asr_windows=asr_windows,
-        beam=beam,
-        compute_type=compute_type,
-        affect_model=affect_model,
-        affect_context=affect_context,
-        min_duration=min_duration,
-        buckets=buckets,
-        rules=rules,
-        device=device,
-    )
-    options = Options(workers=workers, shard=_shard(shard), shard_seconds=60 * shard_minutes, prune=prune)
+    given = dict(locals())
+    settings = tag_settings(given)
     if transcripts is not None and not transcripts.is_dir():
         raise DailytalkError(f"--transcripts {as_text(transcripts)!r} is no folder", "check the path")
-    found = find(
-        inputs, out, settings, options, seconds(max_conversation), str(transcripts) if transcripts else None
+    if streaming:
+        raise typer.Exit(stream(given, settings, None, seconds(max_conversation)))
+    refuse_limits(given)
+    inputs, mirrors = fetch_inputs(inputs)
+    work = open_work(out, scratch)
+    out = work.folder
+    engine = runner_of(runner, address, work, mirrors)
+    options = Options(
+        workers or engine.few, _shard(shard), shard_seconds=60 * shard_minutes, prune=prune, runner=engine
     )
     console = Console(stderr=as_json, soft_wrap=True)
+    found = find(
+        inputs,
+        out,
+        settings,
+        options,
+        seconds(max_conversation),
+        str(transcripts) if transcripts else None,
+        hub=HubChoice(config, split, audio_column, id_column),
+        licence=source_licence,
+        before_fetch=lambda repository: _announce(console, repository, dry_run, as_json),
+    )
     if dry_run:
         plan = own_shards(local.plan(out / TAGGED, found.groups, tagging(settings)), options.shard)
         if as_json:
@@ -113,11 +170,25 @@ def tag(
     command = as_text(shlex.join(["dailytalk", *sys.argv[1:]]))
     with bar(console, quiet=as_json) as told:
         outcome = run_tagging(found, out, settings, options, {"command": command}, told.progress, told.planned)
+    work.settle(OF_TAG if outcome.record else ())
     if as_json:
         print(json.dumps(_told(outcome, out), indent=1, ensure_ascii=False))
     else:
         show.outcome(console, outcome, out, settings)
+    if profile_stages:
+        console.print(profile_table(outcome.account, outcome.wall_seconds))
     raise typer.Exit(_exit_code(outcome))
+
+
+def _announce(console: Console, repository: Repository, dry_run: bool, as_json: bool) -> None:
+    """Say what has to be fetched from the Hub; a dry run with something to fetch ends here."""
+    missing = to_fetch(repository)
+    if missing.files and not (dry_run and as_json):
+        show.to_fetch(console, repository, missing)
+    if missing.files and dry_run:
+        if as_json:
+            print(json.dumps({"source": repository.about(), "to_fetch": missing._asdict()}, indent=1))
+        raise typer.Exit(0)
 
 
 def seconds(text: str) -> float:
@@ -129,6 +200,17 @@ def seconds(text: str) -> float:
     if length < 1:
         raise DailytalkError(f"--max-conversation can't be {text!r}", "give a length such as 15m, or never")
     return length
+
+
+def tag_settings(given: Mapping[str, Any]) -> TagSettings:
+    """What the options of `tag` ask for. Raises DailytalkError for values that no option has."""
+    one_of("--channel", given["channel"], CHANNEL_CHOICES)
+    one_of("--asr-windows", given["asr_windows"], (AUTO, *WINDOWS))
+    one_of("--buckets", given["buckets"], PRESETS)
+    one_of("--rules", given["rules"], RULES)
+    one_of("--device", given["device"], ("auto", "cpu", "cuda"))
+    chosen = {setting.name: given[setting.name] for setting in fields(TagSettings) if setting.name in given}
+    return TagSettings(**chosen)
 
 
 def _shard(text: str) -> tuple[int, int]:
@@ -164,5 +246,6 @@ def _told(outcome: Outcome, out: Path) -> dict[str, Any]:
         "shards": {"all": outcome.n_shards, "made": outcome.n_made, "missing": outcome.n_missing},
         "audio_seconds": round(outcome.audio_seconds, 2),
         "wall_seconds": round(outcome.wall_seconds, 2),
+        "time": outcome.account.as_dict(),
         "run": outcome.record,
     }

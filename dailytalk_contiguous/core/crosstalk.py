@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import fft
 
 from dailytalk_contiguous.core.audio import Pcm
 
@@ -143,7 +144,7 @@ def _spectra(channel: Pcm) -> Iterator[Spectra]:
         piece = np.pad(piece, (max(0, -start), 0))
         piece = np.pad(piece, (0, end - start - len(piece)))
         frames = np.lib.stride_tricks.sliding_window_view(piece, WINDOW)[::HOP]
-        yield np.fft.rfft(frames * window, axis=1).astype(np.complex64)
+        yield np.asarray(fft.rfft(frames * window, axis=1), np.complex64)  # in single precision, unlike NumPy's
 
 
 def _activity_threshold(channel: Pcm) -> float:

@@ -31,6 +31,15 @@ def write_text(path: Path, text: str) -> None:
     write_lines(path, [text])
 
 
+def write_bytes(path: Path, data: bytes) -> None:
+    """`write_atomically` for bytes."""
+
+    def write(file: BinaryIO) -> None:
+        file.write(data)
+
+    write_atomically(path, write)
+
+
 def write_lines(path: Path, lines: Iterable[str]) -> None:
     """`write_atomically` for pieces of text, one after another as they come, as UTF-8."""
 

@@ -9,7 +9,7 @@ import multiprocessing
 import os
 import queue
 import signal
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
@@ -20,7 +20,8 @@ from typing import Any
 
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.machine import cores
-from dailytalk_contiguous.engine.build import Progress, build_shard
+from dailytalk_contiguous.engine.build import Progress
+from dailytalk_contiguous.engine.making import Made, make
 from dailytalk_contiguous.engine.shards import Entry, Row, chain_of, index, shard_path
 from dailytalk_contiguous.stages.base import Stage
 
@@ -56,10 +57,18 @@ class Plan:
         return sum(task.seconds for task in self.tasks)
 
 
-def plan(folder: Path, groups: Sequence[list[Row]], stages: Sequence[Stage]) -> Plan:
-    """Compare the shards in `folder` with what they should be. Reads the ends of files, never rows."""
+def plan(
+    folder: Path,
+    groups: Sequence[list[Row]],
+    stages: Sequence[Stage],
+    known: Mapping[str, tuple[Path, Entry]] | None = None,
+) -> Plan:
+    """Compare the shards in `folder` with what they should be. Reads the ends of files, never rows.
+
+    `known` are conversations that earlier runs made, for a caller that knows better than to look at all shards.
+    """
     chain = chain_of(stages)
-    known = index(folder)
+    known = index(folder) if known is None else known
     paths, tasks, first = [], [], len(stages)
     for rows in groups:
         path = shard_path(folder, rows)
@@ -77,18 +86,25 @@ def plan(folder: Path, groups: Sequence[list[Row]], stages: Sequence[Stage]) -> 
 
 
 def run(
-    work: Plan, stages: Sequence[Stage], workers: int, batch_seconds: float, progress: Progress
+    work: Plan,
+    stages: Sequence[Stage],
+    workers: int,
+    batch_seconds: float,
+    progress: Progress,
+    finished: Callable[[Made], None] = lambda made: None,
 ) -> Iterator[Path]:
-    """Make what is left of a plan; yields each shard's file once it is on disk.
+    """Make what is left of a plan; yields each shard's file once it is on disk, and `finished` was told of it.
 
     Raises whatever a stage raises but for `BadInput`; shards in flight are then dropped, finished ones stay.
     """
     if workers <= 1:
         for task in work.tasks:
-            build_shard(task.path, task.rows, stages, task.known, batch_seconds, progress)
+            finished(make(task.path, task.rows, stages, task.known, batch_seconds, progress))
             yield task.path
     else:
-        yield from _in_processes(work.tasks, stages, workers, batch_seconds, progress)
+        for made in _in_processes(work.tasks, stages, workers, batch_seconds, progress):
+            finished(made)
+            yield made.path
 
 
 def _finished(found: tuple[Path, Entry] | None, path: Path, row: Row, chain: tuple[str, ...]) -> bool:
@@ -104,12 +120,12 @@ def _stages_done(found: tuple[Path, Entry] | None, path: Path, row: Row, chain: 
 
 def _in_processes(
     tasks: Sequence[Task], stages: Sequence[Stage], workers: int, batch_seconds: float, progress: Progress
-) -> Iterator[Path]:
+) -> Iterator[Made]:
     context = multiprocessing.get_context("spawn")
     told: Any = context.Queue()
     threads = max(1, cores() // workers)
     pool = ProcessPoolExecutor(workers, context, _start_worker, (threads, told))
-    waiting: set[Future[Path]] = set()
+    waiting: set[Future[Made]] = set()
     try:
         waiting = {pool.submit(_work, task, tuple(stages), batch_seconds) for task in tasks}
         while waiting:
@@ -163,6 +179,5 @@ def _end_with_parent() -> None:
         os._exit(1)
 
 
-def _work(task: Task, stages: tuple[Stage, ...], batch_seconds: float) -> Path:
-    build_shard(task.path, task.rows, stages, task.known, batch_seconds, lambda *event: _told.put(event))
-    return task.path
+def _work(task: Task, stages: tuple[Stage, ...], batch_seconds: float) -> Made:
+    return make(task.path, task.rows, stages, task.known, batch_seconds, lambda *event: _told.put(event))

@@ -71,12 +71,13 @@ def write_outputs(
 ) -> dict[str, Any]:
     """Write the three files from the finished shards `paths`, in their order, and return what run.json holds.
 
-    `problems` are rejects of the source; `about` says how the run was asked for. If nothing changed since
-    run.json was written, nothing is written.
+    `problems` are rejects of the source; `about` says how the run was asked for, and its `source` where the
+    recordings are from. If nothing changed since run.json was written, nothing is written.
     """
     fingerprint = _fingerprint(paths, stages, problems)
     before = read_run(out)
-    if before and before.get("fingerprint") == fingerprint and _all_there(out, before):
+    same = before and before.get("fingerprint") == fingerprint and before.get("source") == about.get("source")
+    if before and same and _all_there(out, before):
         return before
     tally = Tally()
     edited = _edited(out, before)
@@ -113,6 +114,12 @@ def read_run(out: Path) -> dict[str, Any] | None:
     except (FileNotFoundError, ValueError):
         return None
     return record
+
+
+def models_of(stages: Sequence[Stage]) -> dict[str, dict[str, Any]]:
+    """The models of stages by role, each with its name and licence, as run.json has them."""
+    models = {role: model for stage in stages for role, model in stage.models().items()}
+    return {role: {"name": model, **licence_of(model)._asdict()} for role, model in models.items()}
 
 
 def _edited(out: Path, before: Mapping[str, Any] | None) -> bool:
@@ -180,12 +187,11 @@ def _count(row: Row, tally: Tally) -> None:
 
 
 def _record(tally: Tally, stages: Sequence[Stage], n_problems: int, about: Mapping[str, Any]) -> dict[str, Any]:
-    models = {role: model for stage in stages for role, model in stage.models().items()}
     return {
         **about,
         "version": version("dailytalk-contiguous"),
         "packages": {name: version(name) for name in PACKAGES},
-        "models": {role: {"name": model, **licence_of(model)._asdict()} for role, model in models.items()},
+        "models": models_of(stages),
         "stages": [_stage_record(stage, tally) for stage in stages],
         "counts": {
             "conversations": tally.conversations,

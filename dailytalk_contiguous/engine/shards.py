@@ -118,10 +118,9 @@ def write_shard(path: Path, shard: Shard, features: Features) -> None:
 
     def write(file: BinaryIO) -> None:
         with pq.ParquetWriter(file, table.schema, compression="zstd") as writer:
-            if len(
-                table
-            ):  # `load_dataset` fails on a row group without rows, and not on a file without row groups
-                writer.write_table(table)
+            # `load_dataset` fails on a row group without rows, and not on a file without row groups.
+            if len(table):
+                writer.write_table(table, row_group_size=1 if _holds_audio(shard) else None)
 
     write_atomically(path, write)
 
@@ -164,6 +163,11 @@ def drop_stale(folder: Path, paths: Sequence[Path]) -> None:
             path.unlink()
     for path in folder.glob(".shard-*.tmp"):
         path.unlink(missing_ok=True)
+
+
+def _holds_audio(shard: Shard) -> bool:
+    """Whether rows carry encoded audio, as finished ones do: who wants one then must not have to read others."""
+    return any((row.get("audio") or {}).get("bytes") for row in shard.rows)
 
 
 def _entry_json(entry: Entry) -> Mapping[str, Any]:

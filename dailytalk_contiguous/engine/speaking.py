@@ -16,7 +16,9 @@ from dailytalk_contiguous.core.errors import BadInput, DailytalkError, Reject
 from dailytalk_contiguous.core.tag_lists import check_tags
 from dailytalk_contiguous.engine import local
 from dailytalk_contiguous.engine.build import Progress
+from dailytalk_contiguous.engine.events import Account, Journal
 from dailytalk_contiguous.engine.outputs import TRANSCRIPT, read_run
+from dailytalk_contiguous.engine.runner import Runner
 from dailytalk_contiguous.engine.shards import Row, drop_stale, group, index
 from dailytalk_contiguous.engine.spoken_outputs import write_spoken
 from dailytalk_contiguous.models.engines import CLONE, ENGINES, load_synthesiser, purse
@@ -50,11 +52,13 @@ class Script:
     """What is to be said: groups of conversations that become shards, and what could not be used.
 
     `models` are those that made the transcript, by role, as run.json has them: their licences bind the result.
+    `source` is where the recordings are from, as far as run.json knows.
     """
 
     groups: list[list[Row]]
     rejects: list[Reject]
     models: dict[str, Any] = field(default_factory=dict)
+    source: dict[str, Any] = field(default_factory=dict)
 
     @property
     def rows(self) -> list[Row]:
@@ -88,6 +92,7 @@ class SpokenOutcome:
     n_made: int
     audio_seconds: float
     wall_seconds: float
+    account: Account
 
 
 def read_script(
@@ -101,8 +106,8 @@ def read_script(
     rows = list(transcribed(transcript or folder / TRANSCRIPT, folder / "tagged", recordings, rejects))
     if not rows and not rejects:
         raise DailytalkError(f"{transcript or folder / TRANSCRIPT} is empty", "run dailytalk tag first")
-    models = (read_run(folder) or {}).get("models", {}) if transcript is None else {}
-    return Script(list(group(rows, shard_seconds)), rejects, models)
+    run = (read_run(folder) or {}) if transcript is None else {}
+    return Script(list(group(rows, shard_seconds)), rejects, run.get("models", {}), run.get("source", {}))
 
 
 def estimate(script: Script, settings: SpeakSettings) -> Estimate:
@@ -112,7 +117,7 @@ def estimate(script: Script, settings: SpeakSettings) -> Estimate:
     synthesiser does not know.
     """
     load_synthesiser.cache_clear()
-    _check_tags(script, settings)
+    check_script_tags(script, settings)
     stage = saying(settings)
     synthesiser, cache = stage.synthesiser(), SpeechCache(Path(settings.cache) if settings.cache else None)
     missing: dict[str, Line] = {}
@@ -180,6 +185,8 @@ def speak(
     progress: Progress = lambda stage, audio, wall: None,
     planned: Callable[[local.Plan, int], None] = lambda plan, n_stages: None,
     prune: bool = False,
+    workers: int = 1,
+    runner: Runner | None = None,
 ) -> SpokenOutcome:
     """Say, rebuild and align every conversation of a script into `out`.
 
@@ -188,42 +195,49 @@ def speak(
     """
     started = time.perf_counter()
     load_synthesiser.cache_clear()  # the environment may name another token, voice or server than before
-    _check_tags(script, settings)
+    check_script_tags(script, settings)
     folder = out / DATASET
     _refuse_to_lose(folder, script, prune)
     folder.mkdir(parents=True, exist_ok=True)
-    stages = speaking(settings, _provenance(settings, script.models))
+    stages = speaking(settings, provenance_of(settings, script.models))
     purse.cache_clear()
     money = purse(settings.max_cost)  # opened here: threads that all come first would open one each
-    plan = local.plan(folder, script.groups, stages)
-    planned(plan, len(stages))
-    if plan.tasks:
-        for stage in stages:
-            stage.preflight()
     paid = not saying(settings).synthesiser().deterministic
-    made = list(local.run(plan, stages, 1, BATCH_SECONDS if paid else 0.0, progress))
-    drop_stale(folder, plan.paths)
-    record = write_spoken(
-        out,
-        plan.paths,
-        stages,
-        script.rejects,
-        {
-            **about,
-            "settings": asdict(settings),
-            "money": {"spent": round(money.spent, 6), "saved_by_cache": round(money.saved, 6), "unit": "USD"},
-        },
-    )
+    spent = (lambda: money.spent) if paid else None
+    with Journal(out, "speak", settings, about.get("command", ""), workers=workers, spent=spent) as journal:
+        plan = local.plan(folder, script.groups, stages)
+        planned(plan, len(stages))
+        if plan.tasks:
+            for stage in stages:
+                stage.preflight()
+        journal.planned(plan, sum(row["duration"] for row in script.rows), [stage.name for stage in stages])
+        run = (runner or Runner()).say(plan, stages, settings, workers, BATCH_SECONDS, progress, journal.made)
+        made = list(run)
+        drop_stale(folder, plan.paths)
+        record = write_spoken(
+            out,
+            plan.paths,
+            stages,
+            script.rejects,
+            {
+                **about,
+                "settings": asdict(settings),
+                "time": journal.account.as_dict(),
+                "money": {"spent": round(money.spent, 6), "saved_by_cache": round(money.saved, 6), "unit": "USD"},
+            },
+            script.source,
+        )
     return SpokenOutcome(
         record,
         len(plan.paths),
         len(made),
         sum(task.seconds for task in plan.tasks),
         time.perf_counter() - started,
+        journal.account,
     )
 
 
-def _check_tags(script: Script, settings: SpeakSettings) -> None:
+def check_script_tags(script: Script, settings: SpeakSettings) -> None:
     """Raise DailytalkError for tags that the synthesiser would say aloud or take for others."""
     tags = {
         row["tag"][place]
@@ -259,7 +273,7 @@ def _refuse_to_lose(folder: Path, script: Script, prune: bool) -> None:
         )
 
 
-def _provenance(settings: SpeakSettings, tagged: Mapping[str, Any]) -> str:
+def provenance_of(settings: SpeakSettings, tagged: Mapping[str, Any]) -> str:
     """How the conversations were made, as JSON: what decides the result, and whose models it took."""
     models = {role: name for stage in speaking(settings) for role, name in stage.models().items()}
     told = {

@@ -37,8 +37,12 @@ def write_spoken(
     stages: Sequence[Stage],
     rejects: Sequence[Reject],
     about: Mapping[str, Any],
+    source: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """Write the outputs of the finished shards `paths`, and return the record."""
+    """Write the outputs of the finished shards `paths`, and return the record.
+
+    `source` is where the recordings are from: it stands in run.json even where `dailytalk tag` wrote elsewhere.
+    """
     tally: Counter[str] = Counter()
     failed = list(rejects)
     sums: defaultdict[str, float] = defaultdict(float)
@@ -81,7 +85,7 @@ def write_spoken(
         "lost_sound_seconds": sums.get("lost_sound_seconds", 0.0),
         "stages": [{"name": name, "seconds": round(took, 3)} for name, took in seconds.items()],
     }
-    whole = (read_run(out) or {}) | {"speak": record}
+    whole = (read_run(out) or {}) | ({"source": dict(source)} if source else {}) | {"speak": record}
     write_text(out / RUN, json.dumps(whole, indent=1, ensure_ascii=False) + "\n")
     return record
 

@@ -8,17 +8,21 @@ the input are kept until `prune` says otherwise, and ids in are ids out plus rej
 import os
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from dailytalk_contiguous.core.errors import DailytalkError, Reject
 from dailytalk_contiguous.engine import local
 from dailytalk_contiguous.engine.build import Progress, build_shard
+from dailytalk_contiguous.engine.events import Account, Journal
 from dailytalk_contiguous.engine.outputs import write_outputs
+from dailytalk_contiguous.engine.runner import Runner
 from dailytalk_contiguous.engine.shards import Row, drop_stale, group, index, read_entries, read_rows, shard_path
 from dailytalk_contiguous.pipeline import TagSettings, measuring, tagging
 from dailytalk_contiguous.sources.folder import MAX_CONVERSATION, FolderConfig, folder_rows
+from dailytalk_contiguous.sources.hub import fetch, repository_of
+from dailytalk_contiguous.sources.hub_repository import HubChoice, Repository
 from dailytalk_contiguous.sources.listing import AUDIO_SUFFIXES, as_text
 from dailytalk_contiguous.stages.base import Stage
 from dailytalk_contiguous.stages.bucket import Bucket, corpus_of
@@ -37,6 +41,7 @@ class Options:
         workers: processes. shard: (i, N) makes only every N-th shard, beginning with the i-th (from 1).
         shard_seconds: audio a shard. batch_seconds: audio that a batch of conversations may hold on CUDA.
         prune: whether results of recordings that are not in the input any more may be dropped.
+        runner: which engine makes the shards, and where they are kept.
     """
 
     workers: int = 1
@@ -44,6 +49,7 @@ class Options:
     shard_seconds: float = 600.0
     batch_seconds: float = 900.0
     prune: bool = False
+    runner: Runner = field(default_factory=Runner)
 
 
 @dataclass(frozen=True)
@@ -55,6 +61,7 @@ class Outcome:
         problems: recordings that the source could not use.
         n_shards, n_made, n_missing: shards in all, made by this run, and still missing after it.
         audio_seconds: of the conversations that this run worked on. wall_seconds: what it took.
+        account: where these seconds went.
     """
 
     record: dict[str, Any] | None
@@ -65,14 +72,19 @@ class Outcome:
     n_missing: int
     audio_seconds: float
     wall_seconds: float
+    account: Account
 
 
 @dataclass(frozen=True)
 class Found:
-    """The input: groups of rows that become shards, and what could not be used."""
+    """The input: groups of rows that become shards, and what could not be used.
+
+    `source` is where it is from, as far as known: `repository`, `revision` (a commit), `licence`.
+    """
 
     groups: list[list[Row]]
     problems: list[Reject]
+    source: dict[str, Any] = field(default_factory=dict)
 
     @property
     def rows(self) -> list[Row]:
@@ -88,14 +100,28 @@ def find(
     max_conversation: float = MAX_CONVERSATION,
     transcripts: str | None = None,
     given: bool = True,
+    hub: HubChoice | None = None,
+    licence: str = "",
+    before_fetch: Callable[[Repository], None] = lambda repository: None,
 ) -> Found:
     """List the conversations of the inputs; `FolderConfig` says what the settings mean.
 
+    Args:
+        hub: what is meant of a dataset on the Hub, which is fetched first.
+        licence: of the recordings, where no card names it, or names it wrongly.
+        before_fetch: told of a dataset on the Hub before any recording of it is fetched.
+
     Raises DailytalkError if an input does not exist, or holds nothing, and if `out` holds recordings.
     """
-    _refuse_mixing(out)
+    refuse_mixing(out)
+    repository = repository_of(inputs, hub or HubChoice())
+    fetched = None
+    if repository:
+        before_fetch(repository)
+        fetched = fetch(repository)
+    source = (repository.about() if repository else {}) | ({"licence": licence} if licence else {})
     config = FolderConfig(
-        inputs=tuple(inputs),
+        inputs=fetched.folders if fetched else tuple(inputs),
         exclude=str(out),
         channel=settings.channel,
         max_conversation=max_conversation,
@@ -103,15 +129,16 @@ def find(
         given=given,
     )
     rows = list(folder_rows(config))
-    problems = [
+    problems = [*fetched.problems] if fetched else []
+    problems += [
         Reject(row["conversation_id"], "Folder", row["problem"], row["remedy"]) for row in rows if row["problem"]
     ]
-    if not rows:
+    if not rows and not problems:
         raise DailytalkError(
             f"there are no recordings in {', '.join(repr(as_text(Path(one))) for one in inputs)}",
             "name a folder of WAV, FLAC, OGG, MP3 or Opus files",
         )
-    return Found(list(group((row for row in rows if not row["problem"]), options.shard_seconds)), problems)
+    return Found(list(group((row for row in rows if not row["problem"]), options.shard_seconds)), problems, source)
 
 
 def tag(
@@ -133,21 +160,24 @@ def tag(
         progress: told of every stage of every batch. planned: told what is left to do, before it is done.
     """
     started = time.perf_counter()
-    folder = out / TAGGED
-    _refuse_to_lose(folder, found, options.prune)
-    stages = measuring(settings) if settings.buckets == "robust" else tagging(settings)
-    made, plan = _make(folder, found, stages, settings, options, progress, planned)
-    if settings.buckets == "robust" and not _missing(folder, found, stages):
-        stages = tagging(settings, corpus_of(_measures(plan.paths)))
-        more, plan = _make(folder, found, stages, settings, options, progress, planned)
-        made |= more
-    missing = _missing(folder, found, stages)
-    record = None
-    if not missing:
-        _check_balance(plan.paths, found)
-        paths = plan.paths or [_without_rows(folder, stages)]
-        record = write_outputs(out, paths, stages, found.problems, about | {"settings": asdict(settings)})
-        drop_stale(folder, paths)  # now that all rows stand elsewhere
+    with Journal(out, "tag", settings, about.get("command", ""), options.shard, options.workers) as journal:
+        folder = out / TAGGED
+        _refuse_to_lose(folder, found, options.prune)
+        stages = measuring(settings) if settings.buckets == "robust" else tagging(settings)
+        made, plan = _make(folder, found, stages, settings, options, progress, planned, journal)
+        if settings.buckets == "robust" and not _missing(folder, found, stages):
+            stages = tagging(settings, corpus_of(_measures(plan.paths)))
+            more, plan = _make(folder, found, stages, settings, options, progress, planned, journal)
+            made |= more
+        missing = _missing(folder, found, stages)
+        record = None
+        if not missing:
+            _check_balance(plan.paths, found)
+            paths = plan.paths or [without_rows(folder, stages)]
+            told = about | ({"source": found.source} if found.source else {}) | {"settings": asdict(settings)}
+            told["time"] = journal.account.as_dict()
+            record = write_outputs(out, paths, stages, found.problems, told)
+            drop_stale(folder, paths)  # now that all rows stand elsewhere
     return Outcome(
         record,
         found.problems,
@@ -157,6 +187,7 @@ def tag(
         missing,
         sum(sum(row["duration"] for row in rows) for rows in made.values()),
         time.perf_counter() - started,
+        journal.account,
     )
 
 
@@ -175,25 +206,20 @@ def _make(
     options: Options,
     progress: Progress,
     planned: Callable[[local.Plan, int], None],
+    journal: Journal,
 ) -> tuple[dict[Path, list[Row]], local.Plan]:
     plan = own_shards(local.plan(folder, found.groups, stages), options.shard)
     planned(plan, len(stages))
     if plan.tasks:
         for stage in stages[plan.first_stage :]:
             stage.preflight()
-    _make_writable(folder)
+    make_writable(folder)
+    journal.planned(plan, sum(row["duration"] for row in found.rows), [stage.name for stage in stages])
     rows = {task.path: task.rows for task in plan.tasks}
-    batch_seconds = options.batch_seconds if plan.tasks and _on_cuda(settings.device) else 0.0
-    made = {path: rows[path] for path in local.run(plan, stages, options.workers, batch_seconds, progress)}
-    return made, plan
-
-
-def _on_cuda(device: str) -> bool:
-    if device == "auto":
-        import torch
-
-        return torch.cuda.is_available()
-    return device.startswith("cuda")
+    runner, device = options.runner, settings.device
+    batch_seconds = options.batch_seconds if plan.tasks and runner.on_cuda(device) else 0.0
+    run = runner.run(plan, stages, options.workers, batch_seconds, progress, journal.made, device)
+    return {path: rows[path] for path in run}, plan
 
 
 def _refuse_to_lose(folder: Path, found: Found, prune: bool) -> None:
@@ -209,13 +235,13 @@ def _refuse_to_lose(folder: Path, found: Found, prune: bool) -> None:
         )
 
 
-def _refuse_mixing(out: Path) -> None:
+def refuse_mixing(out: Path) -> None:
     """Raise DailytalkError if results would lie among recordings: the next run would take them for transcripts."""
     if out.is_dir() and any(path.suffix.lower() in AUDIO_SUFFIXES for path in out.iterdir()):
         raise DailytalkError(f"--out {as_text(out)!r} holds recordings", "choose a folder for the results alone")
 
 
-def _make_writable(folder: Path) -> None:
+def make_writable(folder: Path) -> None:
     """Create the folder of the shards. Raises DailytalkError if nothing can be written there."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -226,7 +252,7 @@ def _make_writable(folder: Path) -> None:
         raise DailytalkError(f"--out {as_text(folder.parent)!r} can't be written to", _ELSEWHERE)
 
 
-def _without_rows(folder: Path, stages: Sequence[Stage]) -> Path:
+def without_rows(folder: Path, stages: Sequence[Stage]) -> Path:
     """A shard with no rows: without any, `load_dataset` would not open the folder."""
     path = shard_path(folder, [])
     if not path.exists():

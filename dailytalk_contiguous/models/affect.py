@@ -26,13 +26,33 @@ WEIGHT_FILES = ("model.safetensors", "pytorch_model.bin")
 REMEDY = f"pass --affect-model with {AUDEERING} or a folder of that layout, or --profile embedded"
 
 
+#: What weights may be held in.
+PRECISIONS = ("float32", "bfloat16")
+
+#: What Linux calls a CPU's instructions that multiply in bfloat16; one without them would only be slower.
+BFLOAT16_FLAGS = {"avx512_bf16", "amx_bf16"}
+
+
 @lru_cache(maxsize=1)
-def load_affect_model(name: str, device: str) -> "AffectModel":
+def load_affect_model(name: str, device: str, precision: str = "float32") -> "AffectModel":
     """The model of this process; `device` is `cpu` or `cuda` (see `resolve_device`). Raises ModelMissing."""
     from dailytalk_contiguous.models.affect_network import AffectModel
 
     config, weights = find_affect_model(name)
-    return AffectModel(config, weights, device)
+    return AffectModel(config, weights, device, precision)
+
+
+def fast_precision(device: str) -> str:
+    """`bfloat16` where `device` (as for `resolve_device`) multiplies in it, else `float32`."""
+    import torch
+
+    if resolve_device(device) == "cuda":
+        return "bfloat16" if torch.cuda.is_bf16_supported(including_emulation=False) else "float32"
+    try:
+        told = Path("/proc/cpuinfo").read_text(encoding="utf-8")
+    except OSError:  # not Linux: nothing is known, so nothing is risked
+        return "float32"
+    return "bfloat16" if BFLOAT16_FLAGS & set(told.split()) else "float32"
 
 
 def resolve_device(device: str) -> str:

@@ -3,7 +3,7 @@
 Its regression head is not one that transformers knows, which puts a random head in its place under a mere
 warning; so the module is our own, and a checkpoint that lacks a weight, brings one too many or has one of
 another shape is refused by name. A padded batch gives what its utterances give one by one (to 1e-5): padding is
-masked in the encoder and left out of the mean.
+masked in the encoder and left out of the mean. The encoder may run in bfloat16; mean and head are float32 always.
 """
 
 import json
@@ -18,10 +18,12 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import nn
+from torch.nn.utils.parametrize import remove_parametrizations
 from transformers import Wav2Vec2Config, Wav2Vec2Model
 
 from dailytalk_contiguous.core.errors import ModelMissing
 from dailytalk_contiguous.models.affect import REMEDY
+from dailytalk_contiguous.models.batching import Room
 
 #: Checkpoints written before PyTorch 2 name the two halves of a normalised weight so.
 _OLDER_NAMES = {
@@ -41,14 +43,20 @@ class Affect(NamedTuple):
 
 
 class AffectModel:
-    """A loaded model on one device."""
+    """A loaded model on one device, its encoder in `precision` (one of `affect.PRECISIONS`).
 
-    def __init__(self, config_file: Path, weights_file: Path, device: str) -> None:
+    Attributes:
+        room: how large its batches may be, as far as is known.
+    """
+
+    def __init__(self, config_file: Path, weights_file: Path, device: str, precision: str = "float32") -> None:
         config = _read_config(config_file)
         self._columns = [config.id2label.index(name) for name in Affect._fields]
         self._shortest = _receptive_field(config.encoder)
         self._device = torch.device(device)
         self._module = _load_module(config, weights_file).to(self._device).eval()
+        self._module.wav2vec2.to(getattr(torch, precision))
+        self.room = Room()
 
     def rate(self, utterances: Sequence[Samples]) -> list[Affect]:
         """Rate utterances of 16 kHz samples in [-1, 1], shape (n,) each, as one padded batch.
@@ -85,7 +93,8 @@ class Regressor(nn.Module):
     def forward(self, samples: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
         """Outputs (batch, outputs) of padded samples (batch, n), of which `lengths` (batch,) are valid."""
         valid = torch.arange(samples.shape[1], device=samples.device) < lengths[:, None]
-        hidden = self.wav2vec2(samples, attention_mask=valid.long()).last_hidden_state
+        encoded = self.wav2vec2(samples.to(self.wav2vec2.dtype), attention_mask=valid.long())
+        hidden = encoded.last_hidden_state.float()
         n_frames = _frames(lengths, self.wav2vec2.config)
         counted = torch.arange(hidden.shape[1], device=hidden.device) < n_frames[:, None]
         mean = (hidden * counted[:, :, None]).sum(dim=1) / n_frames[:, None]
@@ -145,6 +154,8 @@ def _load_module(config: _Config, path: Path) -> Regressor:
     if told:
         raise ModelMissing(f"the weights in {path} are not those of the affect model ({told})", REMEDY)
     module.load_state_dict(weights, assign=True)
+    # The positional convolution's weight is stored as direction and length; multiplied out once, not every call.
+    remove_parametrizations(module.wav2vec2.encoder.pos_conv_embed.conv, "weight")
     return module
 
 

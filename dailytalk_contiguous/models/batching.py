@@ -2,12 +2,14 @@
 
 Audio of a batch is padded to its longest item, so what a batch costs is its longest item times its count; a
 fixed number of items would waste memory on short ones and burst on long ones. How much fits is only known by
-trying, so a batch that does not fit is cut in half, and so are those after it, instead of ending the run.
+trying, so a batch that does not fit is cut in half, and so are those after it, instead of ending the run. What
+was learnt is kept beside the model (`Room`): it is said once, and not tried again with every conversation.
 """
 
 import logging
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import TypeVar
 
 #: Seconds that an item counts at least: a budget of nothing would hold any number of items of no length.
@@ -17,6 +19,13 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 log = logging.getLogger(__name__)
+
+
+@dataclass
+class Room:
+    """How much of a model's batches fits into memory: `seconds` of padded audio, as far as is known."""
+
+    seconds: float = math.inf
 
 
 def plan(seconds: Sequence[float], budget: float) -> list[list[int]]:
@@ -50,6 +59,7 @@ def run_batched(
     seconds: Sequence[float],
     budget: float,
     call: Callable[[list[Item]], Sequence[Result]],
+    room: Room | None = None,
 ) -> list[Result]:
     """Call `call` on batches of `items` and return its results in the order of `items`.
 
@@ -58,6 +68,7 @@ def run_batched(
         seconds: length of each item.
         budget: seconds of padded audio in a batch, as in `plan`.
         call: run once a batch. If it runs out of memory, that batch and the rest are run in halves.
+        room: of the model that `call` runs. No batch is larger, and it shrinks when a batch did not fit.
 
     Raises:
         RuntimeError: a single item does not fit into memory (as `call` raised it, with a note of its length).
@@ -66,16 +77,17 @@ def run_batched(
     if len(items) != len(seconds):
         raise ValueError(f"{len(items)} items but {len(seconds)} lengths")
     seconds = [max(length, SHORTEST) for length in seconds]
+    room = room or Room()
     results: dict[int, Result] = {}
-    waiting = plan(seconds, budget)
+    waiting = plan(seconds, min(budget, room.seconds))
     while waiting:
         batch = waiting.pop(0)
         found = _try([items[index] for index in batch], seconds[batch[0]], call)
         if found is None:
-            budget = seconds[batch[0]] * len(batch) / 2
+            room.seconds = seconds[batch[0]] * len(batch) / 2
             log.warning("a batch of %d items did not fit into memory; going on with halves of it", len(batch))
             left = sorted(batch + [index for later in waiting for index in later])
-            waiting = [[left[place] for place in part] for part in plan([seconds[i] for i in left], budget)]
+            waiting = [[left[place] for place in part] for part in plan([seconds[i] for i in left], room.seconds)]
             continue
         if len(found) != len(batch):
             raise ValueError(f"a batch of {len(batch)} items gave {len(found)} results")

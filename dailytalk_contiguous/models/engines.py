@@ -90,10 +90,20 @@ class Purse:
             self.saved += cost
 
 
+_opened: Callable[[float | None], Purse] = Purse
+
+
 @lru_cache(maxsize=1)
 def purse(limit: float | None) -> Purse:
     """The purse of this run; `purse.cache_clear()` opens a new one."""
-    return Purse(limit)
+    return _opened(limit)
+
+
+def purses_from(opened: Callable[[float | None], Purse]) -> None:
+    """Let this process pay from what `opened` gives: where several processes share one limit."""
+    global _opened
+    _opened = opened
+    purse.cache_clear()
 
 
 def obtain(

@@ -20,12 +20,14 @@ class Recognised(NamedTuple):
     """What was heard in a window: words with times in its seconds, and how sure the recogniser was of it.
 
     `avg_logprob` is the mean log probability of a token, `no_speech_prob` the probability that nobody speaks;
-    NaN where a recogniser has no such number.
+    NaN where a recogniser has no such number. `cut_off`: it can say no more about one window, so that words may
+    lack at its end.
     """
 
     words: list[Word]
     avg_logprob: float
     no_speech_prob: float
+    cut_off: bool = False
 
 
 class Recogniser(Protocol):
@@ -44,15 +46,20 @@ class Recogniser(Protocol):
         """Words of each window (16 kHz, [-1, 1], at most 30 s), in the language of its code."""
 
 
-def load_recogniser(model: str, device: str, compute_type: str, beam: int, batch_windows: int) -> Recogniser:
-    """The recogniser that `model` names, loaded once per process. Raises ModelMissing."""
+def load_recogniser(
+    model: str, device: str, compute_type: str, beam: int, batch_windows: int, short: bool = False
+) -> Recogniser:
+    """The recogniser that `model` names, loaded once per process. Raises ModelMissing.
+
+    `short`: it sees a window as it is, where it has the choice (see `models.whisper`).
+    """
     if model == POCKETSPHINX:
         from dailytalk_contiguous.models.sphinx import load_sphinx
 
         return load_sphinx()
     from dailytalk_contiguous.models.whisper import load_whisper
 
-    return load_whisper(model, device, compute_type, beam, batch_windows)
+    return load_whisper(model, device, compute_type, beam, batch_windows, short)
 
 
 def recognise_at(model: str, device: str, samples: Samples, sample_rate: int, language: str) -> list[Word]:

@@ -23,11 +23,15 @@ from dailytalk_contiguous.core.errors import ModelMissing
 from dailytalk_contiguous.core.hallucination import COMPRESSION, LOW_LOGPROB, NO_SPEECH, compression_ratio
 from dailytalk_contiguous.core.machine import cores
 from dailytalk_contiguous.core.packing import Word
-from dailytalk_contiguous.models.batching import run_batched
+from dailytalk_contiguous.models.batching import Room, run_batched
 from dailytalk_contiguous.models.recogniser import Recognised, Samples
 
-#: Seconds that the encoder always sees.
+#: Seconds that the encoder was trained on, and sees unless windows are to be short.
 ENCODER_SECONDS = 30.0
+
+#: Seconds of nothing behind the speech of a short window. A window ends at a whole second, so that those of one
+#: length share a batch and what is heard in one does not depend on its company.
+SHORT_MARGIN = 1.0
 
 #: Lengths in tokens of the phrases that a second try may not say twice, one length after the other: a long one
 #: ends most loops and leaves alone what people do repeat.
@@ -43,12 +47,19 @@ _PREPENDED, _APPENDED = "\"'“¿([{-", "\"'.。,，!！?？:：”)]}、"
 
 
 class Whisper:
-    """A loaded model. `batch_windows`: windows in one call on CUDA; a CPU gains nothing from more than one."""
+    """A loaded model.
+
+    `batch_windows`: windows of 30 s, or short ones of as many seconds together, in one call on CUDA. A CPU takes
+    the seconds of one, as several short ones: batches of whole windows gain nothing there. `short`: the encoder
+    sees speech and `SHORT_MARGIN` in place of 30 s, which is several times faster, but not what it was trained on.
+    """
 
     packs = True
     punctuates = True
 
-    def __init__(self, folder: str, device: str, compute_type: str, beam: int, batch_windows: int) -> None:
+    def __init__(
+        self, folder: str, device: str, compute_type: str, beam: int, batch_windows: int, short: bool = False
+    ) -> None:
         import ctranslate2
         from faster_whisper import BatchedInferencePipeline, WhisperModel
 
@@ -63,7 +74,9 @@ class Whisper:
             raise ModelMissing(f"the Whisper model in {folder} does not load ({error})", _REMEDY) from error
         self._pipeline = BatchedInferencePipeline(self._model)
         self._beam = beam
-        self._batch_windows = batch_windows if device == "cuda" else 1
+        self._batch_seconds = ENCODER_SECONDS * (batch_windows if device == "cuda" else 1)
+        self._short = short
+        self._room = Room()
 
     def detect_language(self, samples: Samples) -> str:
         """ISO 639-1 code of the language of 16 kHz samples; a model for one language gives that."""
@@ -75,23 +88,32 @@ class Whisper:
     def transcribe(self, windows: Sequence[Samples], languages: Sequence[str]) -> list[Recognised]:
         """Words of each window of at most 30 s, in the language of its ISO 639-1 code."""
         found: dict[int, Recognised] = {}
-        for language in sorted(set(languages)):
-            chosen = [index for index, code in enumerate(languages) if code == language]
+        kinds = list(zip(languages, map(self._encoder_seconds, windows), strict=True))
+        for kind in sorted(set(kinds)):
+            language, seconds = kind
+            chosen = [index for index, other in enumerate(kinds) if other == kind]
             heard = run_batched(
                 [windows[index] for index in chosen],
-                [ENCODER_SECONDS] * len(chosen),
-                ENCODER_SECONDS * self._batch_windows,
-                partial(self._transcribe, language=language),
+                [seconds] * len(chosen),
+                self._batch_seconds,
+                partial(self._transcribe, language=language, encoder_seconds=seconds),
+                self._room,
             )
             found.update(zip(chosen, heard, strict=True))
         return [found[index] for index in range(len(windows))]
 
-    def _transcribe(self, windows: Sequence[Samples], language: str) -> list[Recognised]:
+    def _encoder_seconds(self, window: Samples) -> float:
+        """Seconds that the encoder sees of a window."""
+        whole = float(math.ceil(len(window) / ANALYSIS_RATE + SHORT_MARGIN))
+        return min(whole, ENCODER_SECONDS) if self._short else ENCODER_SECONDS
+
+    def _transcribe(self, windows: Sequence[Samples], language: str, encoder_seconds: float) -> list[Recognised]:
         from faster_whisper.audio import pad_or_trim
         from faster_whisper.tokenizer import Tokenizer
 
         extract = self._model.feature_extractor
-        features = np.stack([pad_or_trim(extract(window)[..., :-1]) for window in windows])
+        frames = round(encoder_seconds * self._model.frames_per_second)
+        features = np.stack([pad_or_trim(extract(window)[..., :-1], frames) for window in windows])
         multilingual = self._model.model.is_multilingual
         tokenizer = Tokenizer(
             self._model.hf_tokenizer, multilingual, task="transcribe", language=language if multilingual else "en"
@@ -103,7 +125,7 @@ class Whisper:
         return [
             self._again(features[index], placed[index]["duration"], tokenizer, options)
             if _repetitive(found)
-            else _recognised(found)
+            else self._recognised(found)
             for index, found in enumerate(segments)
         ]
 
@@ -127,7 +149,20 @@ class Whisper:
         }
         frames = math.ceil(seconds) * model.frames_per_second
         model.add_word_timestamps([[segment]], tokenizer, encoded, frames, _PREPENDED, _APPENDED, 0.0)
-        return _recognised([segment])
+        return self._recognised([segment])
+
+    def _recognised(self, segments: list[dict[str, Any]]) -> Recognised:
+        if not segments:
+            return Recognised([], math.nan, math.nan)
+        words = itertools.chain.from_iterable(segment.get("words") or [] for segment in segments)
+        timed = [
+            Word(word["word"], float(word["start"]), float(word["end"]), float(word["probability"]))
+            for word in words
+        ]
+        # CTranslate2 halves the length that it is given: Whisper was trained on so many tokens behind a prompt.
+        cut_off = sum(len(segment["tokens"]) for segment in segments) >= self._model.max_length // 2
+        first = segments[0]
+        return Recognised(timed, float(first["avg_logprob"]), float(first["no_speech_prob"]), cut_off)
 
     def _options(self, tokenizer: Any) -> Any:
         from faster_whisper.transcribe import TranscriptionOptions, get_suppressed_tokens
@@ -203,25 +238,17 @@ def _lacking(folder: str) -> list[str]:
 
 
 @lru_cache(maxsize=1)
-def load_whisper(model: str, device: str, compute_type: str, beam: int, batch_windows: int) -> Whisper:
+def load_whisper(
+    model: str, device: str, compute_type: str, beam: int, batch_windows: int, short: bool = False
+) -> Whisper:
     """The model of this process. Raises ModelMissing."""
-    return Whisper(find_whisper(model), device, compute_type, beam, batch_windows)
+    return Whisper(find_whisper(model), device, compute_type, beam, batch_windows, short)
 
 
 def _repetitive(segments: list[dict[str, Any]]) -> bool:
     """Whether a window's text fails Whisper's check for loops."""
     text = "".join(segment["text"] for segment in segments).strip()
     return compression_ratio(text or " ") > COMPRESSION
-
-
-def _recognised(segments: list[dict[str, Any]]) -> Recognised:
-    words = itertools.chain.from_iterable(segment.get("words") or [] for segment in segments)
-    timed = [
-        Word(word["word"], float(word["start"]), float(word["end"]), float(word["probability"])) for word in words
-    ]
-    if not segments:
-        return Recognised([], math.nan, math.nan)
-    return Recognised(timed, float(segments[0]["avg_logprob"]), float(segments[0]["no_speech_prob"]))
 
 
 def cached_sizes() -> list[str]:

@@ -13,7 +13,13 @@ from datasets import Features
 from dailytalk_contiguous.core.audio import ANALYSIS_RATE, pcm_to_float
 from dailytalk_contiguous.core.schema import AFFECT, MEASURE, STRING, Batch
 from dailytalk_contiguous.models.acoustic_affect import ACOUSTIC_ESTIMATE, estimate
-from dailytalk_contiguous.models.affect import AUDEERING, find_affect_model, load_affect_model, resolve_device
+from dailytalk_contiguous.models.affect import (
+    AUDEERING,
+    PRECISIONS,
+    find_affect_model,
+    load_affect_model,
+    resolve_device,
+)
 from dailytalk_contiguous.models.batching import run_batched
 from dailytalk_contiguous.stages.base import EXECUTION, Stage
 
@@ -36,11 +42,13 @@ class RateAffect(Stage):
         model: a name on the Hub, a folder of that layout, or `acoustic-estimate`.
         context: whether to rate `context` in place of `speech` where there is one. The estimate never does.
         device: `auto`, `cpu` or `cuda`.
+        precision: `float32`, or `bfloat16` for previews: what that changes was measured on random weights only.
         batch_seconds: seconds of padded audio in a model batch; None takes what suits the device.
     """
 
     model: str = AUDEERING
     context: bool = True
+    precision: str = "float32"
     device: str = field(default="auto", metadata=EXECUTION)
     batch_seconds: float | None = field(default=None, metadata=EXECUTION)
 
@@ -57,6 +65,8 @@ class RateAffect(Stage):
     adds: ClassVar[Features] = Features(dict.fromkeys(AFFECT, MEASURE) | {"affect_model": STRING})
 
     def __post_init__(self) -> None:
+        if self.precision not in PRECISIONS:
+            raise ValueError(f"precision must be one of {PRECISIONS}, not {self.precision!r}")
         if self.batch_seconds is not None and not self.batch_seconds > 0:
             raise ValueError(f"batch_seconds must be positive or None, not {self.batch_seconds}")
 
@@ -84,7 +94,7 @@ class RateAffect(Stage):
 
     def _rate(self, batch: Batch) -> dict[str, list[float]]:
         device = resolve_device(self.device)
-        model = load_affect_model(self.model, device)
+        model = load_affect_model(self.model, device, self.precision)
         around = batch.get("context") if self.context else None
         chosen = [near or own for own, near in zip(batch["speech"], around or batch["speech"], strict=True)]
         rated = run_batched(
@@ -92,6 +102,7 @@ class RateAffect(Stage):
             [len(pcm) / 2 / ANALYSIS_RATE for pcm in chosen],
             self.batch_seconds or BATCH_SECONDS[device],
             lambda group: model.rate([pcm_to_float(pcm) for pcm in group]),
+            model.room,
         )
         return {name: [getattr(one, name) for one in rated] for name in AFFECT}
 

@@ -37,7 +37,9 @@ UNDETERMINED = "und"
 #: Seconds of speech, longest utterances first, from which a conversation's language is told.
 LANGUAGE_SECONDS = 30.0
 
-WINDOWS = ("packed", "utterance")
+#: `packed`: several utterances a window of 30 s. `utterance`: one. `short`: one, and the recogniser's window only
+#: as long as it, where the recogniser can.
+WINDOWS = ("packed", "utterance", "short")
 
 
 @dataclass(frozen=True)
@@ -51,7 +53,8 @@ class Transcribe(Stage):
     Attributes:
         model: a Whisper size, a folder in CTranslate2 format, or `pocketsphinx`.
         language: ISO 639-1 code, or `auto`: told once for each conversation.
-        windows: `packed`, or `utterance` for a window for each.
+        windows: one of `WINDOWS`. `short` is for previews: Whisper was trained on windows of 30 s, and whether
+            text and times suffer is not proven.
         beam: width of the search. compute_type: CTranslate2's, or `auto` (int8 on CPU, float16 on CUDA).
         guard: whether inventions are guarded against (see `core.hallucination`).
         device: `auto`, `cpu` or `cuda`. batch_windows: windows at a time on CUDA.
@@ -128,7 +131,8 @@ class Transcribe(Stage):
         return UNDETERMINED if self.language == "auto" else self.language
 
     def _recogniser(self) -> Recogniser:
-        return load_recogniser(self.model, self.device, self.compute_type, self.beam, self.batch_windows)
+        short = self.windows == "short"
+        return load_recogniser(self.model, self.device, self.compute_type, self.beam, self.batch_windows, short)
 
     def _detect(
         self, recogniser: Recogniser, speech: dict[int, Samples], conversations: list[Hashable]
@@ -152,13 +156,24 @@ class Transcribe(Stage):
         samples = list(speech.values())
         packed = recogniser.packs and self.windows == "packed"
         seconds = [len(one) / ANALYSIS_RATE for one in samples]
-        windows = pack(seconds, keys, WINDOW_SECONDS if packed else 0.0)
-        heard = recogniser.transcribe(
-            [_window(samples, window) for window in windows],
-            [languages[keys[window[0].utterance][0]] for window in windows],
-        )
+
+        def hear(windows: list[list[Placed]]) -> list[tuple[list[Placed], Recognised]]:
+            heard = recogniser.transcribe(
+                [_window(samples, window) for window in windows],
+                [languages[keys[window[0].utterance][0]] for window in windows],
+            )
+            return list(zip(windows, heard, strict=True))
+
+        heard = hear(pack(seconds, keys, WINDOW_SECONDS if packed else 0.0))
+        whole = [(window, result) for window, result in heard if len(window) == 1 or not result.cut_off]
+        alone = [
+            [Placed(placed.utterance, 0.0, placed.end - placed.start)]
+            for window, result in heard
+            if len(window) > 1 and result.cut_off
+            for placed in window
+        ]
         rows: dict[int, dict[str, Any]] = {}
-        for window, result in zip(windows, heard, strict=True):
+        for window, result in whole + hear(alone):
             for place, words in unpack(result.words, window).items():
                 row = self._heard_row(words, samples[place], result)
                 row["question"] = (

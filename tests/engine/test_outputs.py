@@ -34,8 +34,9 @@ def edit(out: Path) -> str:
     return path.read_text()
 
 
-def test_outputs_are_the_three_files_and_the_shards(out: Path) -> None:
+def test_outputs_are_the_three_files_and_the_shards_beside_the_events(out: Path) -> None:
     assert sorted(path.name for path in out.iterdir()) == [
+        "events.jsonl",
         "rejects.jsonl",
         "run.json",
         "tagged",

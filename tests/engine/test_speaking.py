@@ -12,7 +12,7 @@ from scripted import SHORT, Stubborn, folder, loopback, say, settings, talk, wri
 from tts_server import TOKEN, TtsServer
 
 from dailytalk_contiguous.core.errors import DailytalkError
-from dailytalk_contiguous.engine import local
+from dailytalk_contiguous.engine import making
 from dailytalk_contiguous.engine.build import build_shard
 from dailytalk_contiguous.engine.speaking import estimate, read_script, speak
 
@@ -385,7 +385,7 @@ def test_held_back_conversation_is_tried_again_and_its_finished_neighbour_is_not
     wav = (work / "audio/second_edited.wav").read_bytes()
     seen: list[tuple[str, float]] = []
     monkeypatch.setattr(
-        local,
+        making,
         "build_shard",
         lambda *given: build_shard(*given[:5], lambda stage, audio, wall: seen.append((stage, audio))),
     )

@@ -12,7 +12,9 @@ from tiny_models import make_tiny_affect
 from dailytalk_contiguous.core.errors import DailytalkError, ModelMissing
 from dailytalk_contiguous.models.affect import (
     AUDEERING,
+    PRECISIONS,
     available,
+    fast_precision,
     find_affect_model,
     load_affect_model,
     resolve_device,
@@ -45,6 +47,17 @@ def test_a_padded_batch_gives_what_utterances_give_one_by_one(tiny_affect: str) 
     singly = [model.rate([samples])[0] for samples in UTTERANCES]
     np.testing.assert_allclose(model.rate(UTTERANCES), singly, atol=1e-5)
     assert np.ptp(singly, axis=0).min() > 1e-3, "the utterances must differ for this to say anything"
+
+
+def test_bfloat16_rates_nearly_as_float32_does(tiny_affect: str) -> None:
+    model = AffectModel(*find_affect_model(tiny_affect), "cpu", "bfloat16")
+    exact = np.array([load(tiny_affect).rate([samples])[0] for samples in UTTERANCES])
+    rated = np.array([model.rate([samples])[0] for samples in UTTERANCES])
+    assert 0 < np.abs(rated - exact).max() < 0.02
+
+
+def test_precision_of_a_preview_is_one_that_this_machine_has() -> None:
+    assert fast_precision("cpu") in PRECISIONS
 
 
 def test_level_and_offset_of_the_recording_do_not_matter(tiny_affect: str) -> None:

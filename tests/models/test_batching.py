@@ -6,7 +6,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dailytalk_contiguous.models.batching import plan, run_batched
+from dailytalk_contiguous.models.batching import Room, plan, run_batched
 
 LENGTHS = st.lists(st.floats(0, 60), max_size=40)
 BUDGETS = st.floats(0.1, 100)
@@ -115,3 +115,19 @@ def test_another_error_is_not_taken_for_lack_of_memory() -> None:
 def test_a_call_that_loses_an_item_is_refused() -> None:
     with pytest.raises(ValueError, match="2 items gave 1 results"):
         run_batched([0, 1], [1.0, 1.0], 9.0, lambda batch: batch[:1])
+
+
+def test_what_did_not_fit_is_known_to_the_next_call_and_said_once(caplog: pytest.LogCaptureFixture) -> None:
+    room, sizes = Room(), []
+
+    def call(batch: list[int]) -> list[int]:
+        sizes.append(len(batch))
+        if len(batch) > 2:
+            raise RuntimeError("out of memory")
+        return batch
+
+    with caplog.at_level(logging.WARNING):
+        for _ in range(3):
+            run_batched(range(4), [1.0] * 4, 4.0, call, room)
+    assert sizes == [4] + [2] * 6
+    assert len(caplog.records) == 1

@@ -40,6 +40,49 @@ def text_of(found: Recognised) -> str:
     return "".join(word.text for word in found.words).strip()
 
 
+@pytest.fixture(scope="module")
+def short(tiny_whisper: str) -> Whisper:
+    return Whisper(tiny_whisper, "cpu", "auto", beam=5, batch_windows=16, short=True)
+
+
+def test_words_of_short_windows_have_times_inside_them(short: Whisper) -> None:
+    for window, found in zip(WINDOWS, hear(short, WINDOWS), strict=True):
+        assert len(found.words) == 6
+        assert all(0 <= word.start <= word.end <= len(window) / 16000 + 0.02 for word in found.words)
+        assert [word.start for word in found.words] == sorted(word.start for word in found.words)
+
+
+def test_encoder_sees_a_short_window_and_at_least_a_second_behind_it(
+    short: Whisper, whisper: Whisper, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[tuple[int, ...]] = []
+    forward = short._pipeline.forward
+    monkeypatch.setattr(
+        short._pipeline, "forward", lambda features, *rest: seen.append(features.shape) or forward(features, *rest)
+    )
+    hear(short, [VOICE[: round(16000 * seconds)] for seconds in (2.0, 2.1, 2.4, 29.0, 29.5)])
+    assert sorted(seen) == [(1, 80, 300), (1, 80, 3000), (1, 80, 3000), (2, 80, 400)]
+    assert whisper._encoder_seconds(VOICE[:16000]) == 30.0
+
+
+def test_a_short_window_is_heard_alike_in_any_company(short: Whisper) -> None:
+    windows = [*WINDOWS, VOICE[16000 * 8 : 16000 * 11]]
+    together = hear(short, windows)
+    assert [hear(short, [window])[0] for window in windows] == together
+    assert hear(short, windows[::-1]) == together[::-1]
+
+
+def test_a_window_with_more_words_than_the_model_can_say_is_told(
+    tmp_path: Path, whisper: Whisper, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "_repetitive", lambda found: False)
+    talker = Whisper(str(make_tiny_whisper(tmp_path / "talker", n_words=300)), "cpu", "auto", 1, 16)
+    (found,) = hear(talker, WINDOWS[3:])
+    assert 0 < len(found.words) <= 224
+    assert found.cut_off
+    assert not hear(whisper, WINDOWS[3:])[0].cut_off
+
+
 def test_words_have_times_inside_their_window(whisper: Whisper) -> None:
     for window, found in zip(WINDOWS, hear(whisper, WINDOWS), strict=True):
         assert len(found.words) == 6

@@ -139,6 +139,14 @@ def test_models_are_named_for_the_record(tiny_affect: str) -> None:
     assert RateAffect(tiny_affect).models() == {"affect": tiny_affect}
 
 
+def test_precision_decides_what_is_computed(tiny_affect: str) -> None:
+    assert RateAffect(tiny_affect, precision="bfloat16").digest != RateAffect(tiny_affect).digest
+    half = ratings(RateAffect(tiny_affect, precision="bfloat16", device="cpu")({"speech": SPEECH}))
+    assert 0 < abs(half - ratings(RateAffect(tiny_affect, device="cpu")({"speech": SPEECH}))).max() < 0.02
+    with pytest.raises(ValueError, match="precision must be one of"):
+        RateAffect(precision="int4")
+
+
 def test_a_batch_of_no_seconds_is_refused() -> None:
     with pytest.raises(ValueError, match="batch_seconds must be positive"):
         RateAffect(batch_seconds=0.0)

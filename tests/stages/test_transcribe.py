@@ -13,6 +13,8 @@ from tiny_models import LANGUAGE_CODES
 
 from dailytalk_contiguous.core.audio import to_pcm
 from dailytalk_contiguous.core.errors import DailytalkError, ModelMissing
+from dailytalk_contiguous.models.recogniser import Recognised
+from dailytalk_contiguous.models.whisper import Whisper
 from dailytalk_contiguous.stages.base import PerUtterance
 from dailytalk_contiguous.stages.segment import Segment
 from dailytalk_contiguous.stages.transcribe import GIVEN, POCKETSPHINX, Transcribe
@@ -46,11 +48,12 @@ def assert_words_lie_inside(row: dict[str, list[Any]], batch: dict[str, list[Any
         assert " ".join(word["word"] for word in words) == text
 
 
-@pytest.fixture(params=["whisper", "whisper, a window each", "pocketsphinx"])
+@pytest.fixture(params=["whisper", "whisper, a window each", "whisper, short windows", "pocketsphinx"])
 def stage(request: pytest.FixtureRequest, tiny_whisper: str) -> Transcribe:
     if request.param == "pocketsphinx":
         return Transcribe(POCKETSPHINX)
-    return Transcribe(tiny_whisper, guard=False, windows="utterance" if "each" in request.param else "packed")
+    kinds = {"whisper, a window each": "utterance", "whisper, short windows": "short"}
+    return Transcribe(tiny_whisper, guard=False, windows=kinds.get(request.param, "packed"))
 
 
 def test_words_of_a_conversation_lie_inside_their_utterances(stage: Transcribe) -> None:
@@ -194,6 +197,22 @@ def test_preflight_finds_the_model_without_loading_it(tiny_whisper: str, tmp_pat
     with pytest.raises(ModelMissing):
         Transcribe(str(tmp_path)).preflight()
     assert Transcribe(tiny_whisper).models() == {"recogniser": tiny_whisper}
+
+
+def test_utterances_of_a_window_that_was_cut_off_are_heard_alone(
+    tiny_whisper: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    batch = flat()
+    apart = Transcribe(tiny_whisper, guard=False, windows="utterance")(batch)
+    hear = Whisper.transcribe
+
+    def crowded(self: Whisper, windows: list[np.ndarray], languages: list[str]) -> list[Recognised]:
+        return [one._replace(cut_off=True) for one in hear(self, windows, languages)]
+
+    monkeypatch.setattr(Whisper, "transcribe", crowded)
+    packed = Transcribe(tiny_whisper, guard=False)(batch)
+    assert packed["text_raw"] == apart["text_raw"]
+    assert packed["words"] == apart["words"]
 
 
 def test_unknown_windows_are_refused_at_once() -> None:

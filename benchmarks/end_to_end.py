@@ -1,0 +1,95 @@
+"""How many times faster than a plain loop we tag: at equal precision, by default, and with --fast.
+
+All four sides take the same recordings with models of the same sizes in one run, conversation by conversation in
+turn (see `sides`), and say the same number of words. Prints processor seconds (and wall seconds beside them),
+three ratios of processor time with their goals, and the share of ours outside model calls and pitch (the features
+of the recogniser count as outside). Takes some minutes.
+
+    python benchmarks/end_to_end.py [--whisper base] [--recordings 1] [--seconds 30]
+    OMP_NUM_THREADS=1 python benchmarks/end_to_end.py          # on a machine that others use, too
+"""
+
+import argparse
+import sys
+import tempfile
+from pathlib import Path
+
+from sides import ROOT, THREADS, Clock, Material, Ours, Plain, keep_models, prepare
+
+from dailytalk_contiguous import TagSettings
+
+#: Names of our sides, what they are, and how many times faster than the plain loop they have to be.
+GOALS = {
+    "equal precision": ("float32, packed windows", 2.0),
+    "defaults": ("int8 recogniser, packed windows", 3.0),
+    "--fast": ("int8 recogniser, short windows", 5.0),
+}
+OUTSIDE_GOAL = 0.02
+
+PARTS = ("speech activity", "Transcribe", "RateAffect", "pitch")
+
+
+def main() -> int:
+    """Run all sides and print how they compare."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--whisper", default="base", choices=("tiny", "base", "small", "medium"))
+    parser.add_argument("--recordings", type=int, default=1, help="how many of the folder's")
+    parser.add_argument("--seconds", type=float, default=30.0, help="of each, from its start")
+    parser.add_argument("--folder", default=str(ROOT / "examples"))
+    chosen = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        material = prepare(Path(folder), chosen.folder, chosen.recordings, chosen.seconds, chosen.whisper)
+        print(
+            f"{len(material.batches)} recordings, {material.audio_seconds:.0f} s; Whisper {chosen.whisper}, "
+            f"{material.words}; {THREADS} threads"
+        )
+        keep_models()
+        plain, ours = Plain(material), _our_sides(material)
+        for batch in material.batches:
+            plain(batch)
+            for side in ours.values():
+                side(batch)
+    return _report(plain.clock, ours)
+
+
+def _our_sides(material: Material) -> dict[str, Ours]:
+    same = {"affect_model": material.affect, "language": "en", "device": "cpu"}
+    return {
+        "equal precision": Ours(TagSettings(asr_model=material.packed, compute_type="float32", **same)),
+        "defaults": Ours(TagSettings(asr_model=material.packed, **same)),
+        "--fast": Ours(TagSettings(asr_model=material.alone, fast=True, **same)),
+    }
+
+
+def _report(plain: Clock, ours: dict[str, Ours]) -> int:
+    print(f"{'processor s':<18}{'all':>8}{'wall':>8}" + "".join(f"{part:>17}" for part in PARTS))
+    _line("plain loop", plain, plain)
+    for name, side in ours.items():
+        _line(name, side.clock, side.inside)
+    total = sum(plain.cpu.values())
+    met = [
+        _goal(f"{name} ({GOALS[name][0]})", total / sum(side.clock.cpu.values()), GOALS[name][1])
+        for name, side in ours.items()
+    ]
+    for name, side in ours.items():
+        good = side.outside <= OUTSIDE_GOAL
+        print(
+            f"outside models and pitch, {name}: {side.outside:.1%}, goal at most {OUTSIDE_GOAL:.0%}: "
+            f"{'met' if good else 'MISSED'}"
+        )
+        met.append(good)
+    return 0 if all(met) else 1
+
+
+def _line(name: str, whole: Clock, parts: Clock) -> None:
+    told = "".join(f"{parts.cpu[part]:>17.2f}" for part in PARTS)
+    print(f"{name:<18}{sum(whole.cpu.values()):>8.2f}{sum(whole.wall.values()):>8.2f}{told}")
+
+
+def _goal(name: str, times: float, goal: float) -> bool:
+    print(f"{name}: {times:.2f} times faster, goal {goal:g}: {'met' if times >= goal else 'MISSED'}")
+    return times >= goal
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,223 @@
+"""The two sides that the speed benchmarks compare, on the same models and recordings: a plain loop, and ours.
+
+The plain loop takes one utterance at a time, with each library used as its front page shows: Silero chunk by
+chunk, Whisper (float32, beam 5), the affect model (float32), and librosa's pYIN with its defaults over C2-C7. The
+models have real shapes and random weights: right for time, worthless for text. A random Whisper says a fixed
+number of words, so each side has one that says as many words in all.
+
+Main figures are processor time: on a machine that others use, wall time measures them too. Threads that wait for
+work would count as busy, so they are told to sleep; with `OMP_NUM_THREADS=1` nothing waits at all.
+"""
+
+import os
+
+for _name, _value in (("OMP_WAIT_POLICY", "PASSIVE"), ("KMP_BLOCKTIME", "0")):
+    os.environ.setdefault(_name, _value)  # read once, when the libraries below are loaded
+
+import sys  # noqa: E402
+import time  # noqa: E402
+from collections import defaultdict  # noqa: E402
+from collections.abc import Callable, Iterator  # noqa: E402
+from contextlib import contextmanager  # noqa: E402
+from dataclasses import dataclass, field  # noqa: E402
+from functools import lru_cache  # noqa: E402
+from pathlib import Path  # noqa: E402
+from typing import Any, NamedTuple  # noqa: E402
+
+import numpy as np  # noqa: E402
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT / "tests"))  # the makers of random models serve tests and benchmarks alike
+
+from tiny_models import make_affect, make_whisper  # noqa: E402
+
+from dailytalk_contiguous import Folder, TagSettings, tagging  # noqa: E402
+from dailytalk_contiguous.core import prosody  # noqa: E402
+from dailytalk_contiguous.core.audio import ANALYSIS_RATE, read_analysis  # noqa: E402
+from dailytalk_contiguous.core.machine import cores  # noqa: E402
+from dailytalk_contiguous.core.packing import pack  # noqa: E402
+from dailytalk_contiguous.engine.build import as_stored  # noqa: E402
+from dailytalk_contiguous.models import affect, affect_network, speech_activity, whisper  # noqa: E402
+from dailytalk_contiguous.stages import affect as affect_stage  # noqa: E402
+
+#: Words in a second of conversational speech, and what Whisper needs for one.
+WORDS_PER_SECOND = 3.0
+
+Batch = dict[str, Any]
+
+#: Threads of the models of both sides.
+THREADS = int(os.environ.get("OMP_NUM_THREADS") or 0) or cores()
+
+
+@dataclass
+class Clock:
+    """Seconds of processor time and of wall time, by what they went into."""
+
+    cpu: dict[str, float] = field(default_factory=lambda: defaultdict(float))
+    wall: dict[str, float] = field(default_factory=lambda: defaultdict(float))
+
+    @contextmanager
+    def timed(self, name: str, processor: Callable[[], float] = time.process_time) -> Iterator[None]:
+        """Add the time of a block."""
+        cpu, wall = processor(), time.perf_counter()
+        try:
+            yield
+        finally:
+            self.cpu[name] += processor() - cpu
+            self.wall[name] += time.perf_counter() - wall
+
+
+class Material(NamedTuple):
+    """Recordings as batches of one conversation, and the folders of the models for both sides.
+
+    `alone` says as many words for an utterance as `packed` for a window, of all utterances together.
+    """
+
+    batches: list[Batch]
+    audio_seconds: float
+    alone: str
+    packed: str
+    affect: str
+    words: str
+
+
+def prepare(folder: Path, recordings: str, count: int, seconds: float, size: str) -> Material:
+    """Make models in `folder` for the first `seconds` of the first `count` of the recordings."""
+    found = Folder(inputs=(recordings,), transcripts=str(folder)).as_streaming_dataset("train")
+    rows = [row for row in found if not row["problem"]][:count]
+    for row in rows:
+        row["duration"] = min(row["duration"], seconds)
+    batches = [{name: [value] for name, value in row.items()} for row in rows]
+    segment = tagging(TagSettings())[0]
+    alone, packed = _words(segment(batch) for batch in batches)
+    return Material(
+        batches,
+        sum(row["duration"] for row in rows),
+        str(make_whisper(folder / "alone", size, alone)),
+        str(make_whisper(folder / "packed", size, packed)),
+        str(make_affect(folder / "affect")),
+        f"{alone} words an utterance, {packed} a window",
+    )
+
+
+def _words(found: Iterator[Batch]) -> tuple[int, int]:
+    """Words that the model must say for an utterance, and for a packed window, to say as many in all."""
+    seconds: list[float] = []
+    windows = 0
+    for row in found:
+        lengths = [end - start for start, end in zip(row["start"][0], row["end"][0], strict=True)]
+        windows += len(pack(lengths, row["channel"][0]))
+        seconds += lengths
+    words = WORDS_PER_SECOND * sum(seconds)
+    return max(1, round(words / len(seconds))), max(1, round(words / windows))
+
+
+class Plain:
+    """One utterance at a time. Models are loaded before the clock starts."""
+
+    def __init__(self, material: Material) -> None:
+        import librosa
+        import silero_vad
+        import torch
+        from faster_whisper import WhisperModel
+
+        torch.set_num_threads(THREADS)
+        self.clock = Clock()
+        self._silero = silero_vad.load_silero_vad()
+        self._whisper = WhisperModel(material.alone, "cpu", compute_type="float32", cpu_threads=THREADS)
+        self._affect = affect.load_affect_model(material.affect, "cpu")
+        self._range = {"fmin": librosa.note_to_hz("C2"), "fmax": librosa.note_to_hz("C7"), "sr": ANALYSIS_RATE}
+        torch.set_num_threads(THREADS)  # importing silero_vad leaves it at one
+
+    def __call__(self, batch: Batch) -> None:
+        import librosa
+        import silero_vad
+        import torch
+
+        clock = self.clock
+        samples = read_analysis(batch["audio"][0], batch["offset"][0], batch["duration"][0]).astype(
+            np.float32
+        ) / np.float32(32768)
+        for channel in np.ascontiguousarray(samples.T):
+            with clock.timed("speech activity"):
+                spans = silero_vad.get_speech_timestamps(
+                    torch.from_numpy(channel), self._silero, min_silence_duration_ms=350
+                )
+            for span in spans:
+                speech = channel[span["start"] : span["end"]]
+                with clock.timed("Transcribe"):
+                    list(
+                        self._whisper.transcribe(
+                            speech, language="en", beam_size=5, word_timestamps=True, temperature=0.0
+                        )[0]
+                    )
+                with clock.timed("RateAffect"):
+                    self._affect.rate([speech])
+                with clock.timed("pitch"):
+                    librosa.pyin(speech, **self._range)
+
+
+class Ours:
+    """The pipeline under `settings`: seconds of each stage, and of those the ones inside models and pitch."""
+
+    def __init__(self, settings: TagSettings) -> None:
+        self.clock, self.inside = Clock(), Clock()
+        self.stages = tagging(settings)
+        silence = np.zeros(2 * ANALYSIS_RATE, np.int16).tobytes()
+        one = {"speech": [silence], "context": [b""], "conversation_id": [""], "channel": ["left"]}
+        for stage in self.stages:  # loads the models
+            if stage.models() and hasattr(stage, "stage"):
+                stage.stage(one)
+        speech_activity.speech_probabilities(np.zeros(ANALYSIS_RATE, np.float32))
+
+    def __call__(self, batch: Batch) -> None:
+        made = dict(batch)
+        with _watched(self.inside):
+            for stage in self.stages:
+                with self.clock.timed(stage.name):
+                    there = {name: made[name] for name in (*stage.needs, *stage.uses) if name in made}
+                    made |= as_stored(stage(there), stage)
+
+    @property
+    def outside(self) -> float:
+        """Share of the processor time outside model calls and pitch."""
+        return 1 - sum(self.inside.cpu.values()) / sum(self.clock.cpu.values())
+
+
+def keep_models() -> None:
+    """Let models of several sides stay loaded: a process of ours holds one of a kind."""
+    whisper.load_whisper = lru_cache(maxsize=8)(whisper.load_whisper.__wrapped__)
+    affect.load_affect_model = lru_cache(maxsize=8)(affect.load_affect_model.__wrapped__)
+    affect_stage.load_affect_model = affect.load_affect_model
+
+
+@contextmanager
+def _watched(clock: Clock) -> Iterator[None]:
+    """Time every model call, and pitch, while the block runs."""
+    from faster_whisper import BatchedInferencePipeline
+
+    # Both channels run side by side: the time of the process would count the other one's, too.
+    watched = [
+        (speech_activity.SpeechActivity, "_run", "speech activity", time.thread_time),
+        (prosody, "track_pitch", "pitch", time.process_time),
+        (affect_network.AffectModel, "rate", "RateAffect", time.process_time),
+        (BatchedInferencePipeline, "forward", "Transcribe", time.process_time),  # the features before it are ours
+    ]
+    inner = [getattr(owner, name) for owner, name, *_ in watched]
+    for (owner, name, label, processor), call in zip(watched, inner, strict=True):
+        setattr(owner, name, _timing(call, clock, label, processor))
+    try:
+        yield
+    finally:
+        for (owner, name, *_), call in zip(watched, inner, strict=True):
+            setattr(owner, name, call)
+
+
+def _timing(
+    call: Callable[..., Any], clock: Clock, label: str, processor: Callable[[], float]
+) -> Callable[..., Any]:
+    def timing(*args: Any, **options: Any) -> Any:
+        with clock.timed(label, processor):
+            return call(*args, **options)
+
+    return timing

@@ -1,0 +1,175 @@
+"""`dailytalk plan`: hours, disk, money and time of a corpus, from a sample of it that is run on this machine.
+
+It takes the options of `tag` and `speak` that decide what is computed, so that a plan is made with the very
+settings of the run that it is for.
+"""
+
+import inspect
+import json
+import tempfile
+from collections.abc import Callable
+from dataclasses import asdict, fields
+from pathlib import Path
+from typing import Annotated, Any, get_type_hints
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from dailytalk_contiguous.cli.speak import speak, speak_settings
+from dailytalk_contiguous.cli.tag import seconds, tag, tag_settings
+from dailytalk_contiguous.core.errors import DailytalkError
+from dailytalk_contiguous.engine.estimate import Estimate, Range, estimate
+from dailytalk_contiguous.engine.events import length
+from dailytalk_contiguous.engine.tagging import Options, find
+from dailytalk_contiguous.pipeline import SpeakSettings, TagSettings
+from dailytalk_contiguous.sources.hub import to_fetch
+from dailytalk_contiguous.sources.hub_repository import HubChoice, Repository
+
+#: Options of `tag` that say what the input is, or how it is worked on; those that are settings are taken over too.
+_OF_TAG = ("inputs", "transcripts", "config", "split", "audio_column", "id_column", "max_conversation", "workers")
+
+#: Settings of `speak` that a plan has no use for.
+_NOT_OF_SPEAK = ("cache", "max_cost")
+
+#: How quantities are shown.
+_SHOWN: dict[str, tuple[str, Callable[[float], str]]] = {
+    "speech_hours": ("speech", lambda hours: length(3600 * hours)),
+    "tagged_bytes": ("tagged/, transcript.jsonl", lambda size: _bytes(size)),
+    "dataset_bytes": ("dataset/ (FLAC)", lambda size: _bytes(size)),
+    "wav_bytes": ("audio/ (WAV)", lambda size: _bytes(size)),
+    "cache_bytes": ("cache of speech", lambda size: _bytes(size)),
+    "text_bytes": ("text to say", lambda size: _bytes(size)),
+    "usd": ("money", lambda usd: f"{usd:.4f} USD" if usd < 1 else f"{usd:.2f} USD"),
+}
+
+#: Share of all seconds below which a stage is not shown.
+_LEAST_SHARE = 0.005
+
+
+def plan(**options: Any) -> None:
+    """Estimate hours, disk, money and time of tag (and speak) for INPUT, by running a small sample of it here.
+
+    Models are downloaded if need be. Nothing is bought, and nothing is left behind.
+    """
+    settings = tag_settings(options)
+    spoken = speak_settings(_DEFAULTS_OF_SPEAK | options) if options["with_speak"] else None
+    transcripts = options["transcripts"]
+    console = Console(stderr=options["as_json"], highlight=False, soft_wrap=True)
+    with tempfile.TemporaryDirectory(prefix="dailytalk-plan-") as folder:
+        found = find(
+            options["inputs"],
+            Path(folder),
+            settings,
+            Options(),
+            seconds(options["max_conversation"]),
+            str(transcripts) if transcripts else None,
+            hub=HubChoice(*(options[name] for name in ("config", "split", "audio_column", "id_column"))),
+            before_fetch=_refuse_to_fetch,
+        )
+        with console.status("planning") as shown:
+            made = estimate(
+                found,
+                Path(folder),
+                settings,
+                spoken,
+                options["workers"] or 1,
+                60 * options["sample_minutes"],
+                options["seed"],
+                lambda done, of: shown.update(f"piece {done + 1} of {of}"),
+            )
+    if options["as_json"]:
+        print(json.dumps(_told(made), indent=1))
+    else:
+        _show(console, made)
+
+
+def _refuse_to_fetch(repository: Repository) -> None:
+    """A plan is made before a corpus is fetched, not by fetching it."""
+    missing = to_fetch(repository)
+    if missing.files:
+        raise DailytalkError(
+            f"{missing.files} files of {repository.reference.repo} are not on this machine "
+            f"({missing.size / 1e6:,.1f} MB)",
+            "download some of its recordings to a folder, and plan with that",
+        )
+
+
+def _told(made: Estimate) -> dict[str, Any]:
+    told = asdict(made)
+    for part in ("quantities", "stages"):
+        told[part] = {name: rounded(value) for name, value in getattr(made, part).items()}
+    return told
+
+
+def rounded(value: Range) -> dict[str, float]:
+    """A range as JSON, to four digits after the point."""
+    return {name: round(number, 4) for name, number in value._asdict().items()}
+
+
+def _show(console: Console, made: Estimate) -> None:
+    aside = f", {made.set_aside} recordings set aside" if made.set_aside else ""
+    console.print(f"{length(3600 * made.audio_hours)} of audio in {made.conversations} conversations{aside}")
+    console.print(
+        f"estimated from {made.sample_pieces} pieces of it, {length(made.sample_seconds)} together; "
+        "from and to are what it would be if all were like one of them"
+    )
+    table = Table(box=None, pad_edge=False)
+    for heading in ("", "estimate", "from", "to"):
+        table.add_column(heading, justify="right" if heading else "left", no_wrap=True)
+    for name, (heading, text) in _SHOWN.items():
+        if name in made.quantities:
+            table.add_row(heading, *map(text, _in_order(made.quantities[name])))
+    for name, command in (("tag_seconds", f"tag --workers {made.workers}"), ("speak_seconds", "speak")):
+        if name in made.quantities:
+            table.add_row(f"time of {command}", *map(length, _in_order(made.quantities[name])))
+    whole = sum(value.expected for value in made.stages.values())
+    for name, value in made.stages.items():
+        if value.expected < _LEAST_SHARE * whole:
+            continue
+        table.add_row(f"  {name}, one process", *map(length, _in_order(value)))
+    console.print(table)
+    console.print(f"and about {length(made.loading_seconds)} for each process to load its models")
+    if "usd" in made.quantities and "speak_seconds" not in made.quantities:
+        console.print("speak was priced, not run: how long its service takes is not in this")
+
+
+def _bytes(size: float) -> str:
+    unit, least = next(((unit, least) for unit, least in (("GB", 1e9), ("MB", 1e6)) if size >= least), ("kB", 1e3))
+    return f"{size / least:.1f} {unit}"
+
+
+def _in_order(value: Range) -> tuple[float, float, float]:
+    return value.expected, value.low, value.high
+
+
+def _with_options_of_both() -> None:
+    """Give `plan` the options of `tag` and of `speak` that decide what is computed, for typer to read."""
+    own = {
+        "with_speak": Annotated[bool, typer.Option("--speak", help="Plan dailytalk speak too.")],
+        "sample_minutes": Annotated[float, typer.Option(min=0.1, help="Minutes of audio to run.")],
+        "seed": Annotated[int, typer.Option(help="Which minutes those are.")],
+        "as_json": Annotated[bool, typer.Option("--json", help="Print the estimate as JSON.")],
+    }
+    defaults = {"with_speak": False, "sample_minutes": 3.0, "seed": 0, "as_json": False}
+    wanted = {*_OF_TAG, *(setting.name for setting in fields(TagSettings))}
+    taken = {name: one for name, one in _parameters(tag).items() if name in wanted}
+    wanted = {"map_tag", *(setting.name for setting in fields(SpeakSettings))} - set(_NOT_OF_SPEAK)
+    taken = {name: one for name, one in _parameters(speak).items() if name in wanted} | taken
+    kind = inspect.Parameter.KEYWORD_ONLY
+    taken |= {
+        name: inspect.Parameter(name, kind, default=value, annotation=own[name])
+        for name, value in defaults.items()
+    }
+    ordered = [one.replace(kind=kind) for one in taken.values()]
+    plan.__signature__ = inspect.Signature(ordered)  # type: ignore[attr-defined]
+    hints = get_type_hints(speak, include_extras=True) | get_type_hints(tag, include_extras=True) | own
+    plan.__annotations__ = {name: hints[name] for name in taken}
+
+
+def _parameters(command: Any) -> dict[str, inspect.Parameter]:
+    return dict(inspect.signature(command).parameters)
+
+
+_DEFAULTS_OF_SPEAK = {name: one.default for name, one in _parameters(speak).items()}
+_with_options_of_both()

@@ -1,0 +1,110 @@
+"""`dailytalk status`: what the runs in a work folder are doing, from another terminal or another host."""
+
+import json
+import time
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.live import Live
+from rich.text import Text
+
+from dailytalk_contiguous.engine.events import FINISHED, length
+from dailytalk_contiguous.engine.status import GONE, RUNNING, SILENT, Run
+from dailytalk_contiguous.engine.status import status as runs_in
+
+#: Seconds between two looks of `--follow`.
+FOLLOW_SECONDS = 2.0
+
+
+def status(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Work folder of a run.")],
+    follow: Annotated[bool, typer.Option("--follow", help="Look again until all runs have ended.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON; with --follow, a line a look.")] = False,
+) -> None:
+    """What the runs in DIR are doing, each host and process: done, left, speed, money, and how they ended."""
+    console = Console(highlight=False, soft_wrap=True)
+    runs, at = runs_in(folder), datetime.now(UTC)
+    try:
+        if not follow:
+            _once(console, runs, at, as_json)
+        elif as_json or not console.is_terminal:
+            _lines(console, folder, as_json)
+        else:
+            with Live(_text(runs, at), console=console) as live:
+                while any(run.state == RUNNING for run in runs):
+                    time.sleep(FOLLOW_SECONDS)
+                    runs, at = runs_in(folder), datetime.now(UTC)
+                    live.update(_text(runs, at))
+            _sentences(console, runs, at)
+    except KeyboardInterrupt:  # whoever follows stops looking; the runs go on
+        raise typer.Exit(0) from None
+
+
+def _once(console: Console, runs: Sequence[Run], at: datetime, as_json: bool, indent: int | None = 1) -> None:
+    if as_json:
+        print(json.dumps({"runs": [run.as_dict(at) for run in runs]}, indent=indent), flush=True)
+        return
+    console.print(_text(runs, at))
+    _sentences(console, runs, at)
+
+
+def _lines(console: Console, folder: Path, as_json: bool) -> None:
+    """Follow where nothing can be drawn over: print whenever an event has come."""
+    seen: list[tuple[str, str, datetime]] = []
+    while True:
+        runs, at = runs_in(folder), datetime.now(UTC)
+        told = [(run.run, run.state, run.last_event) for run in runs]
+        if told != seen:
+            _once(console, runs, at, as_json, indent=None)
+        if not any(run.state == RUNNING for run in runs):
+            return
+        seen = told
+        time.sleep(FOLLOW_SECONDS)
+
+
+def _text(runs: Sequence[Run], at: datetime) -> Text:
+    return Text("\n".join(_line(run, at) for run in runs))
+
+
+def _line(run: Run, at: datetime) -> str:
+    """A line a run, and no table: it can be searched, and no column is ever cut off."""
+    part = "" if run.shard == (1, 1) else f" {run.shard[0]}/{run.shard[1]}"
+    told = [
+        f"{run.done} of {run.shards} shards",
+        f"{run.audio_done / 3600:.2f} of {run.audio_seconds / 3600:.2f} h",
+    ]
+    left = run.left_seconds(at)
+    if run.speed is not None:
+        told.append(f"{run.speed:.1f}× real time")
+    if left is not None:
+        told.append(f"{length(left)} left")
+    if run.spent is not None:
+        told.append(f"{run.spent:.4f} USD spent")
+    told.append(f"last event {_age(run, at)} ago")
+    return f"{run.kind}{part} on {run.host}, process {run.pid}: {run.state}; {', '.join(told)}"
+
+
+def _sentences(console: Console, runs: Sequence[Run], at: datetime) -> None:
+    """What a table can't say: how runs ended, and what to do about it."""
+    for run in runs:
+        if run.state == GONE:
+            told = f"no event for {_age(run, at)}: its process {run.pid} on {run.host} is gone"
+            _say(console, run, f"{told}; run the same command again to go on")
+        elif run.state == SILENT:
+            _say(console, run, f"no event for {_age(run, at)}; look on {run.host} whether process {run.pid} lives")
+        elif run.state not in (RUNNING, FINISHED):
+            _say(console, run, run.reason)
+        if run.rejects:
+            _say(console, run, f"{run.rejects} conversations set aside")
+
+
+def _say(console: Console, run: Run, told: str) -> None:
+    console.print(Text(f"{run.kind}: {told}."))
+
+
+def _age(run: Run, at: datetime) -> str:
+    return length(max(0.0, (at - run.last_event).total_seconds()))

@@ -1,0 +1,148 @@
+"""`--streaming` of `dailytalk tag` and `dailytalk build`: a dataset on the Hub that is larger than the disk."""
+
+import json
+import shlex
+import sys
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+
+from dailytalk_contiguous.cli import show
+from dailytalk_contiguous.cli.progress import bar, profile_table
+from dailytalk_contiguous.core.errors import DailytalkError
+from dailytalk_contiguous.engine.outputs import REJECTS, RUN, TRANSCRIPT
+from dailytalk_contiguous.engine.positions import Positions
+from dailytalk_contiguous.engine.speaking import DATASET
+from dailytalk_contiguous.engine.stream_job import Job, Limits, pinned
+from dailytalk_contiguous.engine.streaming import DISK, FRUITLESS, HOURS, UNSAID, Streamed
+from dailytalk_contiguous.engine.streaming import stream as run_streaming
+from dailytalk_contiguous.engine.tagging import TAGGED
+from dailytalk_contiguous.pipeline import SpeakSettings, TagSettings
+from dailytalk_contiguous.sources.folder import FolderConfig
+from dailytalk_contiguous.sources.hub import repository_of, to_fetch
+from dailytalk_contiguous.sources.hub_repository import HubChoice, Repository
+from dailytalk_contiguous.sources.listing import as_text
+from dailytalk_contiguous.sources.remote_files import address_of
+
+#: Options that mean nothing for a stream: what they may be all the same, and why.
+_UNUSED = {
+    "workers": ((None, 0, 1), "a stream works on one window while it fetches the next"),
+    "shard": (("1/1",), "a stream has one position"),
+    "runner": (("local",), "a stream has one position"),
+    "prune": ((False,), "a stream drops no results"),
+}
+
+_STOPPED = {
+    HOURS: "stopped at --limit-hours; a higher one goes on from there",
+    DISK: "stopped at --limit-disk; free some space and run the same command again. Until then there are shards, "
+    "and no transcript",
+    UNSAID: f"stopped: nothing could be said of {FRUITLESS} windows in a row (see {REJECTS}); run the same "
+    "command again once the synthesiser answers",
+}
+
+
+def refuse_limits(given: Mapping[str, Any]) -> None:
+    """Raise DailytalkError for limits of a stream where there is none."""
+    for name in ("limit_hours", "limit_disk"):
+        if given[name] is not None and not given["streaming"]:
+            raise DailytalkError(
+                f"--{name.replace('_', '-')} is for --streaming", "leave it out, or add --streaming"
+            )
+
+
+def stream(
+    given: Mapping[str, Any], tag: TagSettings, speak: SpeakSettings | None, max_conversation: float
+) -> int:
+    """Carry out what the options of `tag` or `build` ask for; the exit code."""
+    for name, (values, why) in _UNUSED.items():
+        if given[name] not in values:
+            raise DailytalkError(f"--{name} can't be used with --streaming ({why})", "leave it out")
+    out: Path = given["out"]
+    if address_of(out) is not None:
+        raise DailytalkError(
+            "--streaming writes to a disk of this machine", "name a folder as --out, and copy it after"
+        )
+    hub = HubChoice(given["config"], given["split"], given["audio_column"], given["id_column"])
+    head = repository_of(given["inputs"], hub)
+    if head is None:
+        raise DailytalkError("--streaming is for datasets on the Hub", "leave it out for files and folders")
+    repository = pinned(head, out)
+    console = Console(stderr=given["as_json"], soft_wrap=True, highlight=False)
+    if given["dry_run"]:
+        _would_fetch(console, repository, given["as_json"])
+        return 0
+    config = FolderConfig(
+        channel=tag.channel,
+        max_conversation=max_conversation,
+        transcripts=str(given["transcripts"].absolute()) if given["transcripts"] else None,
+    )
+    job = Job(repository, tag, speak, config, 60 * given["shard_minutes"], given["source_licence"])
+    limits = Limits(given["limit_hours"], 1e9 * (given["limit_disk"] or 0.0))
+    _begins(console, repository, head, out)
+    command = {"command": as_text(shlex.join(["dailytalk", *sys.argv[1:]]))}
+    with bar(console, quiet=given["as_json"]) as told:
+        done = run_streaming(job, out, limits, command, told.progress, told.planned)
+    if given["as_json"]:
+        print(json.dumps(asdict(done) | {"out": as_text(out)}, indent=1, ensure_ascii=False))
+    else:
+        _ends(console, done, out, speak is not None)
+    if given["profile_stages"]:
+        console.print(profile_table(done.account, done.wall_seconds))
+    return _exit_code(done, speak is not None)
+
+
+def _would_fetch(console: Console, repository: Repository, as_json: bool) -> None:
+    missing = to_fetch(repository)
+    if as_json:
+        print(json.dumps({"source": repository.about(), "to_fetch": missing._asdict()}, indent=1))
+    else:
+        show.to_fetch(console, repository, missing)
+
+
+def _begins(console: Console, repository: Repository, head: Repository, out: Path) -> None:
+    console.print(f"streaming {repository.reference.repo}, commit {repository.commit[:8]}")
+    if repository.commit != head.commit:
+        console.print(
+            f"  it goes on at the commit that it began with; the repository is at {head.commit[:8]} by now"
+        )
+    before = Positions(out)
+    if before.windows:
+        console.print(f"  {len(before.windows)} windows ({before.audio_seconds / 3600:.2f} h) are done")
+
+
+def _ends(console: Console, done: Streamed, out: Path, spoken: bool) -> None:
+    if done.made:
+        speed = done.audio_seconds / max(done.wall_seconds, 1e-9)
+        console.print(
+            f"{done.audio_seconds / 60:.1f} min in {done.wall_seconds:.1f} s ({speed:.1f}× real time), "
+            f"{done.made} windows made"
+        )
+    else:
+        console.print("nothing to do" if done.complete else "nothing was made")
+    all_of_it = "to the end of the source" if done.complete else "so far"
+    console.print(f"{done.windows} windows, {done.hours:.2f} h {all_of_it}")
+    if done.stopped:
+        console.print(_STOPPED[done.stopped])
+    if done.held:
+        console.print(f"{done.held} conversations are held back; the next run tries them again")
+    if done.record:
+        counts = done.record["counts"]
+        console.print(f"{counts['conversations']} conversations, {counts['utterances']} utterances tagged")
+        rejects = counts["rejects"] + (done.record["speak"]["counts"]["rejects"] if spoken else 0)
+        if rejects:
+            console.print(f"{rejects} set aside: {escape(as_text(out / REJECTS))}")
+    for label, name in (("transcript", TRANSCRIPT), ("dataset", DATASET if spoken else TAGGED), ("record", RUN)):
+        console.print(f"{label:<12}{escape(as_text(out / name))}")
+
+
+def _exit_code(done: Streamed, spoken: bool) -> int:
+    if done.record is None:
+        return 3
+    counts = [done.record["counts"]] + ([done.record["speak"]["counts"]] if spoken else [])
+    if not all(one.get("conversations") for one in counts):
+        return 1
+    return 3 if done.stopped == UNSAID or any(one["rejects"] for one in counts) else 0

@@ -1,0 +1,140 @@
+"""position.jsonl: how far a stream has come, a line a window, written once the window's shards are on disk.
+
+Beside the shards and not inside them: a window makes two shards, or none where nothing in it could be used, and
+its position has to outlive all of these cases. A crash between a shard and its line loses nothing: the window is
+done again from the line before it, finds its shards standing, and adds its line.
+"""
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from dailytalk_contiguous.core.errors import DailytalkError, Reject
+from dailytalk_contiguous.engine.files import write_text
+from dailytalk_contiguous.sources.hub_stream import Place
+
+POSITION = "position.jsonl"
+
+#: Version of the file's layout.
+LAYOUT = 1
+
+
+@dataclass(frozen=True)
+class Finished:
+    """A window that is done.
+
+    Attributes:
+        window: its number, from 0. start, end: where the source stood before and after it.
+        last: whether the source ended with it.
+        names: files of its recordings, as later names have to be told from them.
+        problems: what the source could not use. unsaid: what could not be read of its transcript.
+        tagged, dataset: names of its shards; None where it made none.
+        held: conversations that the next run tries again.
+        conversations, audio_seconds: that went in.
+        size: bytes that its recordings and its shards took on the disk, at most.
+    """
+
+    window: int
+    start: Place
+    end: Place
+    last: bool
+    names: list[str] = field(default_factory=list)
+    problems: list[Reject] = field(default_factory=list)
+    unsaid: list[Reject] = field(default_factory=list)
+    tagged: str | None = None
+    dataset: str | None = None
+    held: int = 0
+    conversations: int = 0
+    audio_seconds: float = 0.0
+    size: int = 0
+
+
+class Positions:
+    """The windows that are done in a work folder, and `about`: what they were made of, None before the first run.
+
+    Raises DailytalkError for a file of another layout.
+    """
+
+    def __init__(self, out: Path) -> None:
+        self.path = out / POSITION
+        self.about: dict[str, Any] | None = None
+        self._windows: dict[int, Finished] = {}
+        self._written = -1
+        self._whole = 0
+        data = self.path.read_bytes() if self.path.is_file() else b""
+        *lines, cut_off = data.split(b"\n")  # what a crash has cut off was never done
+        self._whole = len(data) - len(cut_off)
+        for line in lines:
+            self._take(json.loads(line))
+
+    @property
+    def windows(self) -> list[Finished]:
+        """All that are done, in order."""
+        return [self._windows[number] for number in range(len(self._windows))]
+
+    @property
+    def end(self) -> Place:
+        """Where the source stands after them."""
+        return self._windows[len(self._windows) - 1].end if self._windows else Place()
+
+    @property
+    def complete(self) -> bool:
+        """Whether the source has come to its end."""
+        return bool(self._windows) and self._windows[len(self._windows) - 1].last
+
+    @property
+    def audio_seconds(self) -> float:
+        """Of all conversations in them."""
+        return sum(one.audio_seconds for one in self._windows.values())
+
+    @property
+    def written(self) -> bool:
+        """Whether the transcript and the other outputs tell of all of them, and of nothing less."""
+        return self._written == len(self._windows)
+
+    def begin(self, about: Mapping[str, Any]) -> None:
+        """Say what the stream is made of, before its first window."""
+        self.about = json.loads(json.dumps({"layout": LAYOUT, **about}))
+        text = json.dumps(self.about) + "\n"
+        write_text(self.path, text)
+        self._whole = len(text.encode())
+
+    def add(self, finished: Finished) -> None:
+        """Note a window whose shards are on disk; one that was done again takes the place of what it was."""
+        self._append(asdict(finished))
+
+    def outputs_stand(self) -> None:
+        """Note that the outputs are written."""
+        self._append({"written": len(self._windows)})
+
+    def _append(self, told: dict[str, Any]) -> None:
+        line = json.dumps(told).encode() + b"\n"
+        with self.path.open("r+b") as file:
+            file.truncate(self._whole)
+            file.seek(self._whole)
+            file.write(line)
+            file.flush()
+            os.fsync(file.fileno())
+        self._whole += len(line)
+        self._take(json.loads(line))
+
+    def _take(self, told: dict[str, Any]) -> None:
+        if "layout" in told:
+            if told["layout"] != LAYOUT:
+                raise DailytalkError(
+                    f"{self.path} is of another version (layout {told['layout']}, not {LAYOUT})",
+                    "choose another --out, or go on with the version that began it",
+                )
+            self.about = told
+        elif "written" in told:
+            self._written = told["written"]
+        else:
+            for name in ("start", "end"):
+                told[name] = Place(*told[name])
+            for name in ("problems", "unsaid"):
+                told[name] = [Reject(**one) for one in told[name]]
+            self._windows[told["window"]] = Finished(**told)
+            self._written = -1

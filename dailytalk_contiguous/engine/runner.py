@@ -1,0 +1,125 @@
+"""Which engine makes the shards of a plan, and where they are kept.
+
+The one place that chooses between this machine and Ray: whoever plans the work knows neither. It also knows whose
+money may be spent, because that decides how many processes may ask for speech.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from dailytalk_contiguous.core.errors import DailytalkError
+from dailytalk_contiguous.engine import local, on_ray
+from dailytalk_contiguous.engine.build import Progress
+from dailytalk_contiguous.engine.making import Made
+from dailytalk_contiguous.engine.storage import WorkFolder
+from dailytalk_contiguous.models.engines import Purse, purse
+from dailytalk_contiguous.models.speech_cache import SpeechCache
+from dailytalk_contiguous.pipeline import SpeakSettings, saying
+from dailytalk_contiguous.sources.remote_files import Mirror
+from dailytalk_contiguous.stages.base import Stage
+
+RUNNERS = ("local", "ray")
+
+
+@dataclass(frozen=True)
+class Runner:
+    """How shards are made.
+
+    Attributes:
+        name: one of `RUNNERS`. address: of a Ray cluster; empty for one of this process.
+        work: where results lie. inputs: mirrors of recordings that lie in a store.
+    """
+
+    name: str = "local"
+    address: str = ""
+    work: WorkFolder | None = None
+    inputs: tuple[Mirror, ...] = ()
+
+    @property
+    def few(self) -> int:
+        """Workers where nobody says how many."""
+        return 0 if self.name == "ray" else 1
+
+    def on_cuda(self, device: str) -> bool:
+        """Whether stages for `device` (auto, cpu, cuda) will run on a GPU, here or in the cluster."""
+        elsewhere = self.name == "ray" and bool(self.address)
+        return on_ray.has_gpus(self.address) if elsewhere and device == "auto" else on_cuda(device)
+
+    def run(
+        self,
+        plan: local.Plan,
+        stages: Sequence[Stage],
+        workers: int,
+        batch_seconds: float,
+        progress: Progress,
+        finished: Callable[[Made], None] = lambda made: None,
+        device: str = "cpu",
+        money: Purse | None = None,
+        shared: str = "",
+    ) -> Iterator[Path]:
+        """Make what is left of a plan; yields each shard once it is on disk, kept, and `finished` was told of it.
+
+        `workers`: processes; 0 is 1 here, and as many as there is room for on Ray. `money`: what they spend, where
+        they may spend anything, and `shared` the folder that all of them must see then.
+        """
+
+        def kept(made: Made) -> None:
+            if self.work:
+                self.work.keep(made.path)
+            finished(made)
+
+        if not plan.tasks:
+            return
+        if self.name == "ray":
+            mirrors = (*((self.work.mirror,) if self.work and self.work.mirror else ()), *self.inputs)
+            setup = on_ray.Setup(tuple(stages), batch_seconds, mirrors, shared=shared)
+            cluster = on_ray.Cluster(self.address, workers, self.on_cuda(device))
+            yield from on_ray.run(plan, setup, cluster, progress, kept, money)
+        else:
+            yield from local.run(plan, stages, max(1, workers), batch_seconds, progress, kept)
+        if self.work:
+            self.work.refresh()  # what other hosts have made of this plan meanwhile
+
+    def say(
+        self,
+        plan: local.Plan,
+        stages: Sequence[Stage],
+        settings: SpeakSettings,
+        workers: int,
+        batch_seconds: float,
+        progress: Progress,
+        finished: Callable[[Made], None] = lambda made: None,
+    ) -> Iterator[Path]:
+        """`run` for stages that say utterances anew, with the purse of this process.
+
+        Of an engine that costs, the conversations of a batch ask together, all in one process where they are made
+        here; on Ray, every worker asks one till before it buys, and finds what others bought in the cache.
+        """
+        if saying(settings).synthesiser().deterministic:
+            yield from self.run(plan, stages, workers, 0.0, progress, finished, settings.device)
+            return
+        cache = str(SpeechCache(Path(settings.cache) if settings.cache else None).folder.absolute())
+        workers = 1 if self.name == "local" else workers
+        money = purse(settings.max_cost)
+        yield from self.run(
+            plan, stages, workers, batch_seconds, progress, finished, settings.device, money, cache
+        )
+
+
+def on_cuda(device: str) -> bool:
+    """Whether stages for `device` (auto, cpu, cuda) run on a GPU of this machine."""
+    if device == "auto":
+        import torch
+
+        return torch.cuda.is_available()
+    return device.startswith("cuda")
+
+
+def runner_of(name: str, address: str, work: WorkFolder, inputs: tuple[Mirror, ...]) -> Runner:
+    """The runner that a user asks for. Raises DailytalkError for one that there is not."""
+    if name not in RUNNERS:
+        raise DailytalkError(f"--runner can't be {name!r}", f"choose one of {', '.join(RUNNERS)}")
+    if address and name != "ray":
+        raise DailytalkError("--address is that of a Ray cluster", "add --runner ray, or leave it out")
+    return Runner(name, address, work, inputs)

@@ -1,0 +1,201 @@
+"""What the runs in a work folder are doing, told from its events.jsonl alone, during a run or after any end.
+
+A run that was killed writes no end. On its own host that is seen by its process, which is gone; on another host
+only by its silence, which is called that and no more.
+"""
+
+import os
+import platform
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from dailytalk_contiguous.core.errors import DailytalkError
+from dailytalk_contiguous.engine.events import (
+    ENDS,
+    EVENTS,
+    FINISHED,
+    PLANNED,
+    SHARD,
+    STARTED,
+    Event,
+    birth,
+    read_events,
+)
+
+RUNNING, GONE, SILENT = "running", "gone", "silent"
+
+#: A run on another host is silent after so many seconds without an event, and so many times its longest shard.
+SILENT_SECONDS = 600.0
+SILENT_SHARDS = 3.0
+
+
+@dataclass
+class Run:
+    """One run, as far as its events tell.
+
+    Attributes:
+        run: its id. kind: `tag` or `speak`. shard: (i, N) of `--shard`. host, pid, born: its process.
+        started, last_event, last_shard: times; None before the first shard.
+        shards_all: of the whole work folder. shards, audio_seconds: what it set out to make.
+        done, audio_done: what it has made. rejects: conversations set aside among them.
+        stages: wall seconds by stage, over all workers. longest: wall seconds of its longest shard.
+        workers: ids of the processes that made its shards. spent: USD, or None where nothing costs.
+        state: `finished`, `stopped`, `failed`, `running`, `gone` (its process is), or `silent`.
+        reason: why it failed.
+    """
+
+    run: str
+    kind: str
+    shard: tuple[int, int]
+    host: str
+    pid: int
+    born: str
+    started: datetime
+    last_event: datetime
+    last_shard: datetime | None = None
+    shards_all: int = 0
+    shards: int = 0
+    audio_seconds: float = 0.0
+    done: int = 0
+    audio_done: float = 0.0
+    rejects: int = 0
+    stages: Counter[str] = field(default_factory=Counter)
+    longest: float = 0.0
+    workers: set[int] = field(default_factory=set)
+    spent: float | None = None
+    state: str = RUNNING
+    reason: str = ""
+
+    @property
+    def speed(self) -> float | None:
+        """Seconds of audio a second of this run, up to its last shard; None before that."""
+        if self.last_shard is None:
+            return None
+        return self.audio_done / max((self.last_shard - self.started).total_seconds(), 1e-3)
+
+    def left_seconds(self, at: datetime) -> float | None:
+        """Wall seconds that a running run still needs at this speed; None if that is not known."""
+        if self.state != RUNNING or not self.speed or self.last_shard is None:
+            return None
+        due = (self.audio_seconds - self.audio_done) / self.speed
+        return max(0.0, due - (at - self.last_shard).total_seconds())
+
+    def as_dict(self, at: datetime) -> dict[str, Any]:
+        """As `--json` has it. Hours are of audio, `speed` is times real time, the age and what is left seconds."""
+        left = self.left_seconds(at)
+        return {
+            "run": self.run,
+            "kind": self.kind,
+            "shard": f"{self.shard[0]}/{self.shard[1]}",
+            "host": self.host,
+            "pid": self.pid,
+            "state": self.state,
+            "reason": self.reason,
+            "started": self.started.isoformat(timespec="seconds"),
+            "last_event_age": round((at - self.last_event).total_seconds(), 1),
+            "shards": {"all": self.shards_all, "done": self.done, "left": self.shards - self.done},
+            "hours": {
+                "done": round(self.audio_done / 3600, 4),
+                "left": round(max(0.0, self.audio_seconds - self.audio_done) / 3600, 4),
+            },
+            "rejects": self.rejects,
+            "speed": None if self.speed is None else round(self.speed, 2),
+            "seconds_left": None if left is None else round(left, 1),
+            "spent": self.spent,
+            "workers": len(self.workers),
+            "stage_seconds": {stage: round(took, 2) for stage, took in self.stages.items()},
+        }
+
+
+def status(folder: Path, at: datetime | None = None, lives: Callable[[int, str], bool] | None = None) -> list[Run]:
+    """The runs of a work folder that matter now: those that go on, and the last of each kind and `--shard`.
+
+    Args:
+        folder: the work folder.
+        at: the time; now by default. lives: whether a process of this host (its id, its birth) is still there.
+
+    Raises DailytalkError if no run was ever recorded there.
+    """
+    path = folder / EVENTS
+    runs = runs_of(read_events(path))
+    if not runs:
+        why = f"there is no {EVENTS} in it" if not path.is_file() else f"its {EVENTS} tells of none"
+        raise DailytalkError(
+            f"no run was recorded in {str(folder)!r} ({why})", "name the folder that a run was given with --out"
+        )
+    for run in runs:
+        if run.state == RUNNING:
+            run.state = _state(run, at or datetime.now(UTC), lives or process_lives)
+    return _that_matter(runs)
+
+
+def runs_of(events: Iterable[Event]) -> list[Run]:
+    """All runs, in the order in which they began. Events of a run whose beginning is missing are passed over."""
+    runs: dict[str, Run] = {}
+    for event in events:
+        time = datetime.fromisoformat(event["time"])
+        if event["event"] == STARTED:
+            number, count = event["shard"]
+            where = (event["host"], event["pid"], event["born"])
+            runs[event["run"]] = Run(event["run"], event["kind"], (number, count), *where, time, time)
+        run = runs.get(event["run"])
+        if run is not None:
+            _note(run, event, time)
+    return list(runs.values())
+
+
+def _note(run: Run, event: Event, time: datetime) -> None:
+    run.last_event = time
+    run.spent = event.get("spent", run.spent)
+    if event["event"] in (STARTED, PLANNED):
+        run.shards_all = event["plan"]["shards"]
+        run.shards += event["plan"]["shards_left"]
+        run.audio_seconds += 3600 * event["plan"]["hours_left"]
+    elif event["event"] == SHARD:
+        run.last_shard = time
+        run.done += 1
+        run.audio_done += event["audio_seconds"]
+        run.rejects += event["rejects"]
+        run.longest = max(run.longest, event["wall_seconds"])
+        run.workers.add(event["worker"])
+        for stage, took in event["stages"].items():
+            run.stages[stage] += took
+    elif event["event"] in ENDS:
+        run.state = event["event"]
+        run.reason = event.get("reason", "")
+
+
+def process_lives(pid: int, born: str) -> bool:
+    """Whether a process of this host is still there, and is not a later one of the same number."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass  # another user's: it is there
+    return birth(pid) == born
+
+
+def _state(run: Run, at: datetime, lives: Callable[[int, str], bool]) -> str:
+    if run.host == platform.node():
+        return RUNNING if lives(run.pid, run.born) else GONE
+    quiet = (at - run.last_event).total_seconds()
+    return SILENT if quiet > max(SILENT_SECONDS, SILENT_SHARDS * run.longest) else RUNNING
+
+
+def _that_matter(runs: Sequence[Run]) -> list[Run]:
+    """Later runs stand for earlier ones of their kind and `--shard`, and a whole one that finished for all."""
+    shown: list[Run] = []
+    for run in runs:
+        whole = run.state == FINISHED and run.shard == (1, 1)
+        shown = [
+            one
+            for one in shown
+            if one.state == RUNNING or one.kind != run.kind or not (whole or one.shard == run.shard)
+        ]
+        shown.append(run)
+    return shown

@@ -1,0 +1,298 @@
+"""Streaming: a dataset on the Hub that is larger than the disk, a window of conversations at a time.
+
+A window is brought, goes through the same stages as everywhere, becomes one shard of `tagged` and one of
+`dataset`, and is dropped. What was done is known from `position.jsonl`, so that a run that was stopped in any way
+goes on behind the last finished window, at the commit that it began with.
+"""
+
+import contextlib
+import shutil
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from dailytalk_contiguous.core.errors import Reject
+from dailytalk_contiguous.engine import local, transcript
+from dailytalk_contiguous.engine.build import Progress
+from dailytalk_contiguous.engine.events import Account, Journal
+from dailytalk_contiguous.engine.files import write_lines
+from dailytalk_contiguous.engine.outputs import TRANSCRIPT, models_of, read_run, write_outputs
+from dailytalk_contiguous.engine.positions import Finished, Positions
+from dailytalk_contiguous.engine.runner import on_cuda
+from dailytalk_contiguous.engine.shards import Row, drop_stale, read_entries, read_rows, shard_path
+from dailytalk_contiguous.engine.speaking import BATCH_SECONDS, DATASET, Script, check_script_tags
+from dailytalk_contiguous.engine.spoken_outputs import SHIFTED, write_spoken
+from dailytalk_contiguous.engine.stream_job import Job, Limits
+from dailytalk_contiguous.engine.tagging import TAGGED, Options, make_writable, without_rows
+from dailytalk_contiguous.engine.windows import Window, Windows, ahead
+from dailytalk_contiguous.models.engines import load_synthesiser, purse
+from dailytalk_contiguous.pipeline import saying
+from dailytalk_contiguous.sources.hub_stream import HubStream
+from dailytalk_contiguous.sources.naming import Names
+from dailytalk_contiguous.sources.transcribed import transcribed
+from dailytalk_contiguous.stages.base import Stage
+
+#: Folder of the recordings that are worked on, inside a work folder; hidden, and gone after each run.
+SCRATCH = ".stream"
+
+#: Why a run ended before its source did.
+HOURS, DISK, UNSAID = "--limit-hours", "--limit-disk", "unsaid"
+
+#: Windows in a row of which nothing could be said, after which a server is taken to be gone: the rest of a corpus
+#: would be fetched for nothing.
+FRUITLESS = 5
+
+
+@dataclass(frozen=True)
+class Streamed:
+    """What a run did.
+
+    Attributes:
+        record: what run.json holds, or None where the outputs were not written.
+        windows, made: done in all, and by this run. complete: whether the source came to its end.
+        stopped: HOURS, DISK or UNSAID, or empty. held: conversations that the next run tries again.
+        hours: of audio in all windows. audio_seconds: in those of this run. wall_seconds: what it took.
+    """
+
+    record: dict[str, Any] | None
+    windows: int
+    made: int
+    complete: bool
+    stopped: str
+    held: int
+    hours: float
+    audio_seconds: float
+    wall_seconds: float
+    account: Account
+
+
+def stream(
+    job: Job,
+    out: Path,
+    limits: Limits,
+    about: Mapping[str, Any],
+    progress: Progress = lambda stage, audio, wall: None,
+    planned: Callable[[local.Plan, int], None] = lambda plan, n_stages: None,
+) -> Streamed:
+    """Make what is missing of a stream in `out`, up to its limits, and write the outputs of all that is done.
+
+    With DISK as the reason of the stop no outputs are written: they need room too. Raises DailytalkError for
+    settings that are not those that `out` was begun with, and whatever a stage or the source raises; finished
+    windows stay.
+    """
+    return _Run(job, out, limits, about, progress, planned).run()
+
+
+class _Run:
+    """One run, with what its windows share."""
+
+    def __init__(
+        self,
+        job: Job,
+        out: Path,
+        limits: Limits,
+        about: Mapping[str, Any],
+        progress: Progress,
+        planned: Callable[[local.Plan, int], None],
+    ) -> None:
+        load_synthesiser.cache_clear()  # the environment may name another token, voice or server than before
+        purse.cache_clear()
+        self.money = purse(job.speak.max_cost if job.speak else None)
+        self.job, self.out, self.limits, self.about = job, out, limits, dict(about)
+        self.progress, self.planned = progress, planned
+        self.tag_stages, self.speak_stages = job.stages()
+        self.positions = Positions(out)
+        self.stopped = ""
+        self.made: list[Window] = []
+
+    def run(self) -> Streamed:
+        """All windows that are left, then the outputs."""
+        started = time.perf_counter()
+        self._agree()
+        scratch = self.out / SCRATCH
+        kind, settings = ("build", self.job.speak) if self.job.speak else ("tag", self.job.tag)
+        command = self.about.get("command", "")
+        spent = (lambda: self.money.spent) if self.job.speak else None
+        record = read_run(self.out)
+        with Journal(self.out, kind, settings, command, spent=spent) as journal:
+            if self._to_do():
+                shutil.rmtree(scratch, ignore_errors=True)  # of a run that was killed
+                try:
+                    self._all_windows(scratch, journal)
+                finally:
+                    shutil.rmtree(scratch, ignore_errors=True)
+            if self.stopped == DISK:
+                record = None
+            elif not self._outputs_stand() or record is None:
+                record = self._write(journal)
+        done = self.positions
+        return Streamed(
+            record,
+            len(done.windows),
+            len(self.made),
+            done.complete,
+            self.stopped,
+            sum(one.held for one in done.windows),
+            done.audio_seconds / 3600,
+            sum(window.audio_seconds for window in self.made),
+            time.perf_counter() - started,
+            journal.account,
+        )
+
+    def _agree(self) -> None:
+        """Begin the stream, or make sure that it goes on as it began."""
+        make_writable(self.out / TAGGED)
+        if self.positions.about is None:
+            self.positions.begin(self.job.about())
+        else:
+            self.job.agree(self.positions.about, self.out)
+
+    def _to_do(self) -> bool:
+        held = any(one.held for one in self.positions.windows)
+        if held or self.positions.complete or not self._hours_done(self.positions.audio_seconds):
+            return held or not self.positions.complete
+        self.stopped = HOURS
+        return False
+
+    def _hours_done(self, seconds: float) -> bool:
+        return self.limits.hours is not None and seconds >= 3600 * self.limits.hours
+
+    def _all_windows(self, scratch: Path, journal: Journal) -> None:
+        for stage in (*self.tag_stages, *self.speak_stages):
+            stage.preflight()
+        job = self.job
+        fruitless = 0
+        windows = Windows(HubStream(job.repository), scratch, job.config, job.window_seconds)
+        with contextlib.closing(ahead(self._wanted(windows), windows.stop, self._has_room)) as coming:
+            for window in coming:
+                finished = self._work(window, journal)
+                self.positions.add(finished)
+                self.made.append(window)
+                fruitless = fruitless + 1 if finished.held == len(window.rows) > 0 else 0
+                window.rows = [{"duration": window.audio_seconds}]  # all that is still asked of them
+                if fruitless == FRUITLESS:
+                    self.stopped = UNSAID
+                    return
+        if not self.stopped and not self.positions.complete:
+            self.stopped = HOURS
+
+    def _wanted(self, windows: Windows) -> Iterator[Window]:
+        """Those with conversations that were held back, then new ones. Runs in the thread that brings."""
+        done = self.positions.windows
+        for one in done:
+            if one.held:
+                yield windows.again(one, done[: one.window])
+        seconds = self.positions.audio_seconds
+        if self.positions.complete or self._hours_done(seconds):
+            return
+        names = Names(name for one in done for name in one.names)
+        for window in windows.all_from(len(done), done[-1].end if done else self.positions.end, names):
+            yield window
+            seconds += window.audio_seconds
+            if self._hours_done(seconds):
+                return
+
+    def _has_room(self) -> bool:
+        """Whether the disk has room for one more window, as large as the largest so far, above its limit."""
+        need = max((one.size for one in self.positions.windows), default=0)
+        if shutil.disk_usage(self.out).free - need >= self.limits.free_bytes:
+            return True
+        self.stopped = DISK
+        return False
+
+    def _work(self, window: Window, journal: Journal) -> Finished:
+        """Take a window through all stages."""
+        tagged = dataset = None
+        unsaid: list[Reject] = []
+        held = 0
+        if window.rows:
+            batch = Options.batch_seconds if on_cuda(self.job.tag.device) else 0.0
+            tagged = self._make(self.out / TAGGED, window.rows, self.tag_stages, batch, journal)
+        if tagged and self.job.speak:
+            script = self._script(window, tagged)
+            unsaid = script.rejects
+            if script.rows:
+                check_script_tags(script, self.job.speak)
+                paid = not saying(self.job.speak).synthesiser().deterministic
+                batch = BATCH_SECONDS if paid else 0.0
+                dataset = self._make(self.out / DATASET, script.rows, self.speak_stages, batch, journal)
+                # A synthesiser that says a line always alike would fail alike again.
+                held = sum(not one.input_digest for one in self._entries(dataset).values()) if paid else 0
+        before = self.positions.windows[window.number : window.number + 1]
+        return Finished(
+            window.number,
+            window.start,
+            window.end,
+            window.last or any(one.last for one in before),
+            window.names,
+            window.problems,
+            unsaid,
+            tagged.name if tagged else None,
+            dataset.name if dataset else None,
+            held,
+            len(window.rows),
+            window.audio_seconds,
+            window.size + sum(path.stat().st_size for path in (tagged, dataset) if path),
+        )
+
+    def _make(
+        self, folder: Path, rows: list[Row], stages: tuple[Stage, ...], batch_seconds: float, journal: Journal
+    ) -> Path:
+        """The shard of these rows, made unless it stands."""
+        path = shard_path(folder, rows)
+        known = {name: (path, entry) for name, entry in self._entries(path).items()}
+        plan = local.plan(folder, [rows], stages, known)
+        self.planned(plan, len(stages))
+        journal.planned(plan, sum(row["duration"] for row in rows), [stage.name for stage in stages])
+        for _ in local.run(plan, stages, 1, batch_seconds, self.progress, journal.made):
+            pass
+        if lost := {row["conversation_id"] for row in rows} - self._entries(path).keys():
+            raise RuntimeError(f"{len(lost)} conversations are neither in {path} nor rejected: {sorted(lost)[:5]}")
+        return path
+
+    @staticmethod
+    def _entries(path: Path) -> dict[str, Any]:
+        return (read_entries(path) or {}) if path.is_file() else {}
+
+    def _script(self, window: Window, tagged: Path) -> Script:
+        """What `dailytalk speak` would read of a window's transcript: the same times, rounded in the same way."""
+        rows = read_rows(tagged, transcript.COLUMNS)
+        path = window.folder / TRANSCRIPT
+        lines = (line for row in rows.values() for line in transcript.lines(row, 0))
+        write_lines(path, map(transcript.to_json, lines))
+        script = Script([], [], models_of(self.tag_stages), self.job.source)
+        script.groups.append(list(transcribed(path, tagged, window.root, script.rejects)))
+        return script
+
+    def _outputs_stand(self) -> bool:
+        names = (TRANSCRIPT, SHIFTED) if self.job.speak else (TRANSCRIPT,)
+        there = all((self.out / name).is_file() for name in names)
+        return not self.made and self.positions.written and there
+
+    def _write(self, journal: Journal) -> dict[str, Any]:
+        """The outputs of all windows that are done, as the other commands write them."""
+        done = self.positions.windows
+        folder = self.out / TAGGED
+        paths = [folder / one.tagged for one in done if one.tagged] or [without_rows(folder, self.tag_stages)]
+        told = self.about | {
+            "source": self.job.source,
+            "streaming": {"windows": len(done), "complete": self.positions.complete, "stopped": self.stopped},
+            "time": journal.account.as_dict(),
+        }
+        problems = [problem for one in done for problem in one.problems]
+        settings = {"settings": asdict(self.job.tag)}
+        record = write_outputs(self.out, paths, self.tag_stages, problems, told | settings)
+        drop_stale(folder, paths)
+        if self.job.speak:
+            folder = self.out / DATASET
+            spoken = [folder / one.dataset for one in done if one.dataset]
+            unsaid = [reject for one in done for reject in one.unsaid]
+            money = {"spent": round(self.money.spent, 6), "saved_by_cache": round(self.money.saved, 6)}
+            told |= {"settings": asdict(self.job.speak), "money": money | {"unit": "USD"}}
+            write_spoken(self.out, spoken, self.speak_stages, unsaid, told, self.job.source)
+            drop_stale(folder, spoken)
+            record = read_run(self.out) or record
+        self.positions.outputs_stand()
+        return record

@@ -1,0 +1,125 @@
+import json
+import tempfile
+from pathlib import Path
+
+import pytest
+from audio_files import tones
+from command import EMBEDDED, Command
+from hypothesis import given
+from hypothesis import strategies as st
+from recordings import excerpt, save, state
+
+from dailytalk_contiguous.engine.estimate import Measured, Range, extrapolate, sample
+from dailytalk_contiguous.engine.tagging import Found
+
+
+@pytest.fixture
+def dailytalk(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], tmp_path: Path) -> Command:
+    monkeypatch.setenv("DAILYTALK_CACHE", str(tmp_path / "cache"))
+    (tmp_path / "tmp").mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "tmp"))
+    for name in ("FISH_API_KEY", "BEARER_TOKEN"):
+        monkeypatch.delenv(name, raising=False)
+    return Command(monkeypatch, capfd)
+
+
+@pytest.fixture
+def corpus(tmp_path: Path) -> Path:
+    for name in ("weekend_trip", "burnt_dinner"):
+        save(tmp_path / f"in/{name}.flac", excerpt(name, seconds=20))
+    return tmp_path / "in"
+
+
+# The command
+
+
+def test_plan_runs_a_sample_and_leaves_nothing(
+    tmp_path: Path, dailytalk: Command, corpus: Path, tiny_whisper: str
+) -> None:
+    quick = (*EMBEDDED, "--asr-model", tiny_whisper)
+    before = state(tmp_path)
+    done = dailytalk("plan", corpus, *quick, "--speak", "--sample-minutes", "0.2", "--json")
+    assert (done.code, state(tmp_path)) == (0, before)
+    told = json.loads(done.out)
+    assert (told["conversations"], told["sample_pieces"]) == (2, 3)
+    assert told["audio_hours"] == pytest.approx(40 / 3600, rel=0.01)
+    assert told["sample_seconds"] == pytest.approx(12, rel=0.01)
+    assert {"Transcribe", "Speak", "Reconstruct"} <= set(told["stages"])
+    for name in ("tag_seconds", "speak_seconds", "tagged_bytes", "dataset_bytes", "wav_bytes"):
+        value = told["quantities"][name]
+        assert 0 < value["low"] <= value["expected"] <= value["high"]
+    assert told["quantities"]["usd"]["high"] == 0
+
+
+def test_paid_speech_is_priced_without_a_token_and_not_bought(
+    dailytalk: Command, corpus: Path, tiny_whisper: str
+) -> None:
+    quick = (*EMBEDDED, "--asr-model", tiny_whisper)
+    done = dailytalk("plan", corpus, *quick, "--speak", "--tts", "fish", "--sample-minutes", "0.2")
+    assert done.code == 0
+    assert "40 s of audio in 2 conversations" in done.out
+    assert "priced, not run" in done.out
+    for heading in ("money", "dataset/ (FLAC)", "time of tag --workers 1", "Transcribe, one process"):
+        assert heading in done.out
+
+
+def test_what_can_not_be_planned_is_one_sentence(tmp_path: Path, dailytalk: Command) -> None:
+    save(tmp_path / "in/mono.wav", tones(1, channels=1))
+    done = dailytalk("plan", tmp_path / "in", *EMBEDDED)
+    assert (done.code, done.out, done.err.count("\n")) == (1, "", 1)
+    assert "none of the recordings can be used" in done.err
+
+
+def test_options_of_a_run_that_a_plan_has_no_use_for_are_refused(tmp_path: Path, dailytalk: Command) -> None:
+    for option in ("--out", "--max-cost", "--prune"):
+        assert dailytalk("plan", tmp_path, option, "1").code == 2
+
+
+# The sample
+
+
+def rows(*durations: float) -> list[dict[str, object]]:
+    return [
+        {"conversation_id": f"c{place}", "offset": 5.0, "duration": duration, "given": []}
+        for place, duration in enumerate(durations)
+    ]
+
+
+@given(st.lists(st.floats(0.5, 5000), min_size=1, max_size=30), st.floats(5, 600), st.integers(0, 9))
+def test_pieces_lie_inside_their_conversations_and_are_the_same_again(
+    durations: list[float], seconds: float, seed: int
+) -> None:
+    corpus = rows(*durations)
+    pieces = sample(corpus, seconds, seed)
+    assert pieces
+    assert pieces == sample(corpus, seconds, seed)
+    assert len({piece["conversation_id"] for piece in pieces}) == len(pieces)
+    for piece in pieces:
+        whole = durations[int(piece["conversation_id"].split(".")[0][1:])]
+        assert piece["offset"] >= 5.0
+        assert piece["offset"] + piece["duration"] <= 5.0 + whole + 1e-6
+
+
+@given(st.integers(0, 50))
+def test_long_corpus_gives_the_minutes_that_were_asked_for_from_all_over_it(seed: int) -> None:
+    pieces = sample(rows(*[900.0] * 40), 180.0, seed)
+    assert [piece["duration"] for piece in pieces] == [60.0] * 3
+    places = [int(piece["conversation_id"].split(".")[0][1:]) for piece in pieces]
+    assert [place * 3 // 40 for place in places] == pytest.approx([0, 1, 2], abs=1)
+    assert places == sorted(places)
+
+
+def test_words_that_people_transcribed_come_with_their_piece() -> None:
+    (row,) = rows(100.0)
+    row["given"] = [{"channel": "left", "start": s, "end": s + 1.0, "text": "x", "words": []} for s in range(100)]
+    for piece in sample([row], 30.0, 1):
+        assert len(piece["given"]) == pytest.approx(10, abs=1)
+        assert 0 <= piece["given"][0]["start"] <= 1
+
+
+def test_whole_is_the_sample_times_its_share_with_the_range_of_the_pieces() -> None:
+    measured = [Measured(10.0, {"tag_seconds": 1.0}, {"Segment": 1.0}), Measured(30.0, {"tag_seconds": 6.0}, {})]
+    told = extrapolate(Found([rows(400.0)], []), measured, 1, 2.5)
+    assert told.quantities["tag_seconds"] == Range(pytest.approx(40), pytest.approx(70), pytest.approx(80))
+    assert told.stages["Segment"] == Range(0, pytest.approx(10), pytest.approx(40))
+    assert told.loading_seconds == 2.5

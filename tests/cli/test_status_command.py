@@ -1,0 +1,93 @@
+import json
+import os
+import signal
+import time
+from pathlib import Path
+
+import pytest
+from command import EMBEDDED, Command, start
+from recordings import calls, state
+
+from dailytalk_contiguous.engine.events import EVENTS, read_events
+
+
+@pytest.fixture
+def dailytalk(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], tmp_path: Path) -> Command:
+    monkeypatch.setenv("DAILYTALK_CACHE", str(tmp_path / "cache"))
+    return Command(monkeypatch, capfd)
+
+
+@pytest.fixture
+def quick(tiny_whisper: str) -> tuple[str, ...]:
+    return (*EMBEDDED, "--asr-model", tiny_whisper, "--shard-minutes", "0.1")
+
+
+def test_status_is_told_during_a_run_after_a_kill_and_at_the_end(
+    tmp_path: Path, dailytalk: Command, quick: tuple[str, ...]
+) -> None:
+    calls(tmp_path / "in", *"abcdef")
+    out = tmp_path / "out"
+    running = start("tag", tmp_path / "in", "--out", out, *quick)
+    while running.poll() is None and len(read_events(out / EVENTS)) < 2:
+        time.sleep(0.02)
+    during = dailytalk("status", out)
+    running.send_signal(signal.SIGKILL)
+    running.communicate(timeout=60)
+    assert (during.code, during.out.count("\n")) == (0, 1)
+    assert f"process {running.pid}: running; 1 of 3 shards" in during.out
+    assert "× real time" in during.out
+    killed = dailytalk("status", out)
+    assert f"process {running.pid} on {os.uname().nodename} is gone; run the same command again" in killed.out
+    assert dailytalk("tag", tmp_path / "in", "--out", out, *quick).code == 0
+    before = state(out)
+    (run,) = json.loads(dailytalk("status", out, "--json").out)["runs"]
+    assert (run["state"], run["shards"]["left"], run["hours"]["left"]) == ("finished", 0, 0)
+    assert run["shards"]["done"] < 3
+    assert state(out) == before
+
+
+def test_following_ends_with_the_run(tmp_path: Path, dailytalk: Command, quick: tuple[str, ...]) -> None:
+    calls(tmp_path / "in", *"ab")
+    out = tmp_path / "out"
+    running = start("tag", tmp_path / "in", "--out", out, *quick)
+    while running.poll() is None and not read_events(out / EVENTS):
+        time.sleep(0.02)
+    done = dailytalk("status", out, "--follow", "--json")
+    assert running.wait(timeout=60) == 0
+    running.communicate()
+    looks = [json.loads(line)["runs"][0] for line in done.out.splitlines()]
+    assert (looks[-1]["state"], looks[-1]["shards"]["done"]) == ("finished", 1)
+
+
+def test_failed_run_says_why(tmp_path: Path, dailytalk: Command) -> None:
+    work = tmp_path / "work"
+    work.mkdir()
+    told = {"run": "r", "time": "2026-01-01T00:00:00Z"}
+    plan = {"shards": 2, "shards_left": 2, "hours": 1, "hours_left": 1, "stages": []}
+    about = {"kind": "speak", "shard": [1, 2], "host": "[one]", "pid": 1, "born": "", "plan": plan, "spent": 0.5}
+    lines = [{"event": "started", **told, **about}, {"event": "failed", **told, "reason": "no money: earn some"}]
+    (work / EVENTS).write_text("".join(json.dumps(line) + "\n" for line in lines))
+    done = dailytalk("status", work)
+    assert "speak 1/2 on [one], process 1: failed; 0 of 2 shards, 0.00 of 1.00 h, 0.5000 USD spent" in done.out
+    assert done.out.splitlines()[-1] == "speak: no money: earn some."
+
+
+def test_folder_without_a_run_is_one_sentence(tmp_path: Path, dailytalk: Command) -> None:
+    done = dailytalk("status", tmp_path)
+    assert (done.code, done.out, done.err.count("\n")) == (1, "", 1)
+    assert "no run was recorded" in done.err
+
+
+def test_stages_are_profiled_on_request(tmp_path: Path, dailytalk: Command, quick: tuple[str, ...]) -> None:
+    calls(tmp_path / "in", "a")
+    done = dailytalk("tag", tmp_path / "in", "--out", tmp_path / "out", *quick, "--profile-stages", "--json")
+    told = json.loads(done.out)
+    for shown in ("where the time went", "Transcribe", "planning", "reading, writing shards", "by the clock"):
+        assert shown in done.err
+    assert told["time"]["stages"]["Transcribe"]["seconds"] > 0
+    spent = sum(stage["seconds"] for stage in told["time"]["stages"].values())
+    assert spent + told["time"]["outside_stages_seconds"] <= told["wall_seconds"] + 0.02
+    assert told["run"]["time"]["stages"] == told["time"]["stages"]
+    plain = dailytalk("tag", tmp_path / "in", "--out", tmp_path / "out2", *quick)
+    assert "where the time went" not in plain.out + plain.err
+    assert plain.err.count("shard 1 of 1: shard-") == 1

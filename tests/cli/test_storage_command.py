@@ -1,0 +1,111 @@
+import os
+import signal
+from collections.abc import Iterator
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import fsspec
+import pytest
+from command import EMBEDDED, Command, start
+from object_store import BUCKET, object_store
+from recordings import calls, results
+
+SPOKEN = (*EMBEDDED, "--tts", "flite", "--shard-minutes", "0.1")
+
+pytestmark = pytest.mark.skipif(find_spec("s3fs") is None, reason="s3fs is not installed")
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[dict[str, str]]:
+    with object_store() as env:
+        yield env
+
+
+@pytest.fixture
+def store(server: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """The store's files, for a program that has its environment and a cache of its own."""
+    for name, value in server.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("DAILYTALK_CACHE", str(tmp_path / "cache"))
+    fsspec.filesystem("s3").clear_instance_cache()
+    yield fsspec.filesystem("s3")
+    fsspec.filesystem("s3").clear_instance_cache()
+
+
+@pytest.fixture
+def dailytalk(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Command:
+    return Command(monkeypatch, capfd)
+
+
+def test_killed_build_into_a_bucket_is_finished_by_another_machine(
+    store: Any, tmp_path: Path, dailytalk: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = calls(tmp_path / "in", "a", "b", "c")
+    address = f"s3://{BUCKET}/killed"
+    killed = start("tag", source, "--out", address, *EMBEDDED, "--shard-minutes", "0.1")
+    while killed.poll() is None and not store.glob(f"{BUCKET}/killed/tagged/*"):
+        store.invalidate_cache()
+    os.killpg(killed.pid, signal.SIGKILL)
+    killed.communicate()
+    there = {name: store.info(name)["ETag"] for name in store.glob(f"{BUCKET}/killed/tagged/*")}
+    assert 1 <= len(there) <= 3
+
+    monkeypatch.setenv("DAILYTALK_CACHE", str(tmp_path / "second"))
+    done = dailytalk("build", source, "--out", address, *SPOKEN)
+    assert done.code in (0, 3), done.err
+    store.invalidate_cache()
+    assert all(store.info(name)["ETag"] == etag for name, etag in there.items())
+    assert {"transcript.jsonl", "transcript_shifted.jsonl", "rejects.jsonl", "run.json"} <= {
+        Path(name).name for name in store.ls(f"{BUCKET}/killed", detail=False)
+    }
+    assert len(store.glob(f"{BUCKET}/killed/audio/*_edited.wav")) == 3
+
+    whole = {name: told["ETag"] for name, told in store.find(f"{BUCKET}/killed", detail=True).items()}
+    monkeypatch.setenv("DAILYTALK_CACHE", str(tmp_path / "third"))
+    again = dailytalk("build", source, "--out", address, *SPOKEN)
+    assert again.code == done.code
+    store.invalidate_cache()
+    kept = {name: told["ETag"] for name, told in store.find(f"{BUCKET}/killed", detail=True).items()}
+    changed = {name.rpartition("/")[2] for name in whole if kept.get(name) != whole[name]}
+    assert changed <= {"run.json", "events.jsonl"}
+    assert dailytalk("check", address).code == 0
+    assert dailytalk("export", address, "--out", tmp_path / "moshi").code == 0
+
+
+def test_recordings_of_a_bucket_are_tagged_as_those_of_a_folder(
+    store: Any, tmp_path: Path, dailytalk: Command
+) -> None:
+    source = calls(tmp_path / "in", "a", "b")
+    store.put(str(source), f"{BUCKET}/recorded", recursive=True)
+    assert dailytalk("tag", source, "--out", tmp_path / "local", *EMBEDDED).code == 0
+    assert dailytalk("tag", f"s3://{BUCKET}/recorded", "--out", tmp_path / "remote", *EMBEDDED).code == 0
+    assert results(tmp_path / "remote")["transcript"] == results(tmp_path / "local")["transcript"]
+
+
+@pytest.mark.parametrize(
+    ("change", "address", "told"),
+    [
+        ({}, "s3://no-such-bucket/work", "no bucket or no object"),
+        ({"AWS_ACCESS_KEY_ID": "", "AWS_SECRET_ACCESS_KEY": ""}, f"s3://{BUCKET}/work", "refuses access"),
+        ({"AWS_ENDPOINT_URL": "http://127.0.0.1:9"}, f"s3://{BUCKET}/work", "can't be reached"),
+    ],
+)
+def test_trouble_with_a_store_is_one_sentence_before_any_work(
+    store: Any,
+    tmp_path: Path,
+    dailytalk: Command,
+    monkeypatch: pytest.MonkeyPatch,
+    change: dict[str, str],
+    address: str,
+    told: str,
+) -> None:
+    for name, value in change.items():
+        monkeypatch.setenv(name, value) if value else monkeypatch.delenv(name)
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "none"))
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "none"))
+    done = dailytalk("tag", calls(tmp_path / "in", "a"), "--out", address, *EMBEDDED)
+    assert done.code == 1
+    assert told in done.err
+    assert done.err.count("\n") == 1
+    assert "of-this-machine" not in done.err

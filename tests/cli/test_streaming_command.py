@@ -1,0 +1,128 @@
+import json
+import os
+import random
+import signal
+import time
+from pathlib import Path
+
+import pytest
+from audio_files import wav_bytes
+from command import EMBEDDED, Command, start
+from hub.server import HubServer
+from huggingface_hub import CommitOperationAdd, HfApi
+from recordings import excerpt, read_lines, results
+
+pytest_plugins = ["hub.hub_fixtures"]
+
+REPO = "tester/calls"
+
+
+@pytest.fixture
+def dailytalk(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], tmp_path: Path) -> Command:
+    monkeypatch.setenv("DAILYTALK_CACHE", str(tmp_path / "cache"))
+    return Command(monkeypatch, capfd)
+
+
+@pytest.fixture
+def quick(tiny_whisper: str) -> tuple[str, ...]:
+    """A window for each recording."""
+    return (*EMBEDDED, "--asr-model", tiny_whisper, "--shard-minutes", "0.1")
+
+
+def publish(count: int) -> str:
+    HfApi().create_repo(REPO, repo_type="dataset", exist_ok=True)
+    changes = [
+        CommitOperationAdd(f"{number}.wav", wav_bytes(excerpt(start=2.0 * number))) for number in range(count)
+    ]
+    return str(HfApi().create_commit(REPO, changes, commit_message="c", repo_type="dataset").oid)
+
+
+def test_build_streams_up_to_its_limit_and_goes_on_at_its_commit(
+    tmp_path: Path, dailytalk: Command, quick: tuple[str, ...], hub: HubServer
+) -> None:
+    commit = publish(2)
+    out = tmp_path / "out"
+    command = ("build", f"hf://datasets/{REPO}", "--streaming", "--out", out, *quick)
+    command += ("--no-text", "keep-original", "--on-failure", "keep-original")
+    done = dailytalk(*command, "--limit-hours", "0.001")
+    assert done.code in (0, 3)
+    assert "stopped at --limit-hours" in done.out
+    assert len(read_lines(out / "position.jsonl")) == 3
+    later = publish(3)
+    done = dailytalk(*command)
+    assert done.code in (0, 3)
+    assert f"commit {commit[:8]}" in done.out
+    assert f"the repository is at {later[:8]} by now" in done.out
+    assert "2 windows, 0.00 h to the end of the source" in done.out
+    assert {path.name for path in (out / "audio").iterdir()} == {"0_edited.wav", "1_edited.wav"}
+    run = json.loads((out / "run.json").read_text(encoding="utf-8"))
+    assert (run["source"]["revision"], run["streaming"]["complete"]) == (commit, True)
+    assert run["speak"]["counts"]["conversations"] == 2
+    done = dailytalk(*command)
+    assert "nothing to do" in done.out
+
+
+def test_full_disk_that_is_foreseen_gives_3_and_one_sentence(
+    tmp_path: Path, dailytalk: Command, quick: tuple[str, ...], hub: HubServer
+) -> None:
+    publish(1)
+    command = ("tag", REPO, "--streaming", "--out", tmp_path / "out", *quick, "--limit-disk", "1000000000")
+    done = dailytalk(*command)
+    assert (done.code, done.err) == (3, "")
+    assert "stopped at --limit-disk; free some space" in done.out
+    assert not list((tmp_path / "out/tagged").iterdir())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        ((REPO, "--streaming", "--workers", "2"), "--workers can't be used with --streaming"),
+        ((REPO, "--streaming", "--shard", "1/2"), "--shard can't be used with --streaming"),
+        ((REPO, "--streaming", "--buckets", "robust"), "--buckets robust measures the whole corpus"),
+        ((REPO, "--limit-hours", "1"), "--limit-hours is for --streaming"),
+        ((".", "--streaming"), "--streaming is for datasets on the Hub"),
+    ],
+)
+def test_mistake_is_one_sentence_and_makes_nothing(
+    tmp_path: Path, dailytalk: Command, hub: HubServer, arguments: tuple[str, ...], told: str
+) -> None:
+    publish(1)
+    done = dailytalk("tag", *arguments, "--out", tmp_path / "out", *EMBEDDED)
+    assert (done.code, len(done.err.splitlines())) == (1, 1)
+    assert told in done.err
+    assert not (tmp_path / "out").exists()
+
+
+def test_dry_run_says_what_it_would_fetch(tmp_path: Path, dailytalk: Command, hub: HubServer) -> None:
+    publish(2)
+    done = dailytalk("build", REPO, "--streaming", "--out", tmp_path / "out", *EMBEDDED, "--dry-run")
+    assert (done.code, "2 files, 0.8 MB" in done.out) == (0, True)
+    assert not (tmp_path / "out").exists()
+
+
+def test_killed_and_interrupted_stream_ends_as_if_nothing_had_happened(
+    tmp_path: Path, dailytalk: Command, quick: tuple[str, ...], hub: HubServer
+) -> None:
+    publish(3)
+    out = tmp_path / "out"
+    rng = random.Random(5)
+    for number, kind in enumerate((signal.SIGKILL, signal.SIGINT)):
+        process = start("tag", REPO, "--streaming", "--out", out, *quick)
+        position = out / "position.jsonl"
+        while process.poll() is None and not (position.is_file() and len(read_lines(position)) > number + 1):
+            time.sleep(0.01)
+        time.sleep(rng.uniform(0.0, 0.2))
+        os.kill(process.pid, kind)
+        _, told = process.communicate()
+        if kind == signal.SIGINT and process.returncode != 0:
+            assert (process.returncode, "stopped." in told) == (130, True)
+            assert not (out / ".stream").exists()
+    assert dailytalk("tag", REPO, "--streaming", "--out", out, *quick).code == 0
+    assert not (out / ".stream").exists()
+    whole = tmp_path / "whole"
+    assert dailytalk("tag", REPO, "--streaming", "--out", whole, *quick).code == 0
+    ours, theirs = results(out), results(whole)
+    for told_rows in (ours["rows"], theirs["rows"]):
+        for name, row in told_rows.items():
+            told_rows[name] = row.replace(f"{out}/", "").replace(f"{whole}/", "")
+    assert ours == theirs

@@ -1,0 +1,232 @@
+import os
+import re
+import secrets
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, ClassVar
+
+import pytest
+from datasets import Features, Value
+from hypothesis import given
+from hypothesis import strategies as st
+from recordings import calls, results, run
+from scripted import folder, loopback, say, settings, talk
+
+from dailytalk_contiguous.core.errors import DailytalkError, ModelMissing
+from dailytalk_contiguous.core.schema import SOURCE, Batch
+from dailytalk_contiguous.engine import local, on_ray
+from dailytalk_contiguous.engine.ray_share import Share, shared_out
+from dailytalk_contiguous.engine.runner import Runner
+from dailytalk_contiguous.engine.shards import read_rows
+from dailytalk_contiguous.pipeline import TagSettings
+from dailytalk_contiguous.stages.base import Stage
+
+if find_spec("ray") is None:  # not imported here: Ray reads its environment when it is
+    pytest.skip("ray is not installed", allow_module_level=True)
+
+#: Starting Ray costs seconds of all cores: where tests run side by side, these stay in one process.
+pytestmark = pytest.mark.xdist_group("ray")
+
+
+@dataclass(frozen=True)
+class Trouble(Stage):
+    """Adds the process that it runs in; a conversation named `bad` ends it as often as `times`, or has a bug."""
+
+    notes: str = ""
+    times: int = 0
+    error: str = ""
+    needs: ClassVar[tuple[str, ...]] = ("conversation_id",)
+    adds: ClassVar[Features] = Features({"process": Value("int64")})
+
+    def __call__(self, batch: Batch) -> Batch:
+        if "bad" in batch["conversation_id"]:
+            if self.error == "model":
+                raise ModelMissing("the model is gone", "put it back")
+            if self.error == "bug":
+                raise KeyError("a bug")
+            with Path(self.notes).open("a+") as file:
+                file.seek(0)
+                if len(file.read()) < self.times:
+                    file.write("x")
+                    file.flush()
+                    os.kill(os.getpid(), signal.SIGKILL)
+        return {"process": [os.getpid()] * len(batch["conversation_id"])}
+
+
+@pytest.fixture(scope="session")
+def cluster() -> Iterator[str]:
+    """The address of a head node with two cores that only these tests know of."""
+    port = _free_port()
+    os.environ |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
+    with tempfile.TemporaryDirectory(prefix="ray", ignore_cleanup_errors=True) as place:
+        command = [str(Path(sys.executable).with_name("ray")), "start", "--head", "--block", "--num-cpus=2"]
+        command += [f"--port={port}", f"--temp-dir={place}"]
+        command += ["--include-dashboard=false", "--disable-usage-stats", "--node-ip-address=127.0.0.1"]
+        env = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}  # where these stages are found
+        head = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=env)
+        assert head.stdout is not None
+        told = ""
+        for line in head.stdout:
+            told += line
+            if "Ray runtime started" in line:
+                break
+        else:
+            pytest.fail(f"ray start ended with {head.wait()}: {told}")
+        yield f"127.0.0.1:{port}"
+        head.terminate()
+        head.wait()
+
+
+def _free_port() -> int:
+    with closing(socket.socket()) as found:
+        found.bind(("127.0.0.1", 0))
+        return int(found.getsockname()[1])
+
+
+def plan(place: Path, *names: str, stage: Stage) -> local.Plan:
+    empty = dict.fromkeys(SOURCE) | {"given": [], "input_digest": "d", "duration": 2.0}
+    groups: list[list[dict[str, Any]]] = [
+        [empty | {"conversation_id": name, "recording_id": name}] for name in names
+    ]
+    return local.plan(place, groups, [stage])
+
+
+def make(work: local.Plan, stage: Stage, address: str, told: list[str] | None = None) -> list[Path]:
+    def note(name: str, audio: float, wall: float) -> None:
+        if told is not None:
+            told.append(name)
+
+    return list(Runner("ray", address).run(work, [stage], 2, 0.0, note))
+
+
+# What each worker gets
+
+
+def test_actors_are_as_many_as_asked_and_get_what_fits_on_every_node() -> None:
+    assert shared_out([(8, 0), (4, 0)], 3, False, 99) == Share(3, 4, 0.0)
+    assert shared_out([(8, 0), (4, 0)], 0, False, 99) == Share(6, 2, 0.0)
+    assert shared_out([(1, 0)], 0, False, 99) == Share(1, 1, 0.0)
+    assert shared_out([(16, 0)], 4, False, 2).actors == 2  # no more than there are shards
+
+
+def test_gpus_are_given_whole_or_in_equal_parts() -> None:
+    assert shared_out([(16, 2), (64, 0)], 0, True, 99) == Share(2, 8, 1.0)
+    assert shared_out([(16, 2)], 4, True, 99) == Share(4, 4, 0.5)
+    assert shared_out([(16, 2)], 3, True, 99) == Share(3, 5, 0.5)
+
+
+@given(st.lists(st.tuples(st.integers(0, 16), st.just(0)), min_size=1, max_size=5), st.integers(0, 20))
+def test_actors_never_need_more_than_there_is(nodes: list[tuple[int, int]], workers: int) -> None:
+    try:
+        share = shared_out(nodes, workers, False, 1000)
+    except DailytalkError:
+        assert workers > sum(cores for cores, _ in nodes) or not any(cores for cores, _ in nodes)
+        return
+    assert share.actors == workers or not workers
+    assert sum(cores // share.cores for cores, _ in nodes) >= share.actors
+
+
+def test_cluster_without_gpu_or_room_is_said() -> None:
+    with pytest.raises(DailytalkError, match="has no GPU"):
+        shared_out([(4, 0)], 0, True, 1)
+    with pytest.raises(DailytalkError, match="too few for 5 workers"):
+        shared_out([(4, 0)], 5, False, 1)
+
+
+def test_missing_ray_is_one_sentence_that_names_the_extra(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setitem(sys.modules, "ray", None)
+    with pytest.raises(DailytalkError, match=re.escape("pip install 'dailytalk-contiguous[ray]'")):
+        make(plan(tmp_path, "a", stage=Trouble()), Trouble(), "")
+
+
+def test_finished_plan_starts_no_ray(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setitem(sys.modules, "ray", None)
+    assert make(plan(tmp_path, stage=Trouble()), Trouble(), "") == []
+
+
+# On a cluster
+
+
+def test_rows_of_a_cluster_are_those_of_this_process_bit_for_bit(
+    tmp_path: Path, cluster: str, tiny_whisper: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RAY_ADDRESS", cluster)
+    source = calls(tmp_path / "in", "a", "b", "c")
+    chosen = TagSettings(profile="embedded", language="en", asr_model=tiny_whisper)
+    run(source, tmp_path / "here", chosen)
+    outcome = run(source, tmp_path / "there", chosen, workers=2, runner=Runner("ray", "auto"))
+    assert outcome.n_made == 3
+    assert results(tmp_path / "there") == results(tmp_path / "here")
+    assert outcome.account.as_dict().keys()
+    assert run(source, tmp_path / "there", chosen).n_made == 0
+
+
+def test_shard_of_a_killed_actor_is_made_again_once(tmp_path: Path, cluster: str) -> None:
+    stage, told = Trouble(str(tmp_path / "notes"), times=1), []
+    work = plan(tmp_path / "out", "a", "bad", "c", stage=stage)
+    assert sorted(make(work, stage, cluster, told)) == sorted(work.paths)
+    assert (tmp_path / "notes").read_text() == "x"
+    assert len({row["process"] for path in work.paths for row in read_rows(path, ["process"]).values()} - {0}) >= 2
+    assert len(told) == 3
+
+
+def test_shard_that_ends_two_actors_is_said_and_the_others_stay(tmp_path: Path, cluster: str) -> None:
+    stage = Trouble(str(tmp_path / "notes"), times=9)
+    work = plan(tmp_path / "out", "a", "bad", stage=stage)
+    with pytest.raises(DailytalkError, match="the shard of 'bad' ended 2 workers"):
+        make(work, stage, cluster)
+    assert (tmp_path / "notes").read_text() == "xx"
+    assert list((tmp_path / "out").glob("*.parquet")) == work.paths[:1]
+
+
+@pytest.mark.parametrize(("error", "kind"), [("model", ModelMissing), ("bug", KeyError)])
+def test_trouble_in_an_actor_arrives_as_it_is(
+    tmp_path: Path, cluster: str, error: str, kind: type[Exception]
+) -> None:
+    stage = Trouble(error=error)
+    with pytest.raises(kind):
+        make(plan(tmp_path, "bad", stage=stage), stage, cluster)
+    assert list(tmp_path.glob("*.parquet")) == []
+
+
+def test_recording_that_a_node_can_not_see_is_said_and_not_set_aside(tmp_path: Path, cluster: str) -> None:
+    work = plan(tmp_path, "a", stage=Trouble())
+    work.tasks[0].rows[0]["audio"] = {"path": str(tmp_path / "nowhere.wav"), "bytes": None}
+    with pytest.raises(DailytalkError, match="does not see"):
+        make(work, Trouble(), cluster)
+
+
+# Without one
+
+
+def test_limit_on_money_holds_for_all_workers_together(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    names = ("one", "two", "three", "four")
+    work = folder(tmp_path / "work", **{name: talk(f"call {name}", 8) for name in names})
+    with loopback(monkeypatch) as server:
+        free = settings(tmp_path)
+        whole = say(work, settings(tmp_path, cache=str(tmp_path / "other")), tmp_path / "local")
+        bought, price = sum(server.purchases.values()), whole.record["money"]["spent"]
+        limit = price / 2
+        with pytest.raises(DailytalkError, match="would pass the spending limit"):
+            say(work, settings(tmp_path, max_cost=limit), tmp_path / "ray", workers=2, runner=Runner("ray"))
+        spent = sum(server.purchases.values()) - bought
+        assert 0 < spent <= bought / 2 + 1
+        outcome = say(work, free, tmp_path / "ray", workers=2, runner=Runner("ray"))
+        assert sum(server.purchases.values()) == 2 * bought
+        assert max(server.purchases.values()) == 2  # once for either cache
+    assert outcome.record["money"]["spent"] == pytest.approx(price * (bought - spent) / bought, rel=0.2)
+    assert outcome.record["cost"] == pytest.approx(price)
+
+
+def test_no_cluster_at_an_address_is_one_sentence(tmp_path: Path) -> None:
+    told = "no Ray cluster answers at '127.0.0.1:1'"
+    with pytest.raises(DailytalkError, match=told), on_ray.connected("127.0.0.1:1"):
+        pass

@@ -1,0 +1,133 @@
+import os
+import platform
+import subprocess
+import sys
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from dailytalk_contiguous.core.errors import DailytalkError
+from dailytalk_contiguous.engine.events import EVENTS, append, birth
+from dailytalk_contiguous.engine.status import Run, process_lives, status
+
+START = datetime(2026, 1, 1, tzinfo=UTC)
+HERE = platform.node()
+
+
+def at(seconds: float) -> datetime:
+    return START + timedelta(seconds=seconds)
+
+
+def tell(out: Path, seconds: float, event: str, run: str = "r1", **told: Any) -> None:
+    append(out / EVENTS, {"event": event, "time": at(seconds).isoformat(), "run": run, **told})
+
+
+def begin(out: Path, seconds: float = 0, run: str = "r1", shards: int = 4, **told: Any) -> None:
+    about = {"kind": "tag", "shard": [1, 1], "host": HERE, "pid": 1234, "born": "7"}
+    plan = {"shards": 8, "shards_left": shards, "hours": 2.0, "hours_left": shards / 4, "stages": []}
+    tell(out, seconds, "started", run, **(about | {"plan": plan} | told))
+
+
+def made(out: Path, seconds: float, run: str = "r1", **told: Any) -> None:
+    shard = {"shard": "s", "conversations": 3, "rejects": 1, "audio_seconds": 900.0, "wall_seconds": 90.0}
+    tell(out, seconds, "shard", run, **(shard | {"stages": {"Segment": 9.0}, "worker": 55} | told))
+
+
+def seen(out: Path, seconds: float, lives: bool = True) -> list[Run]:
+    return status(out, at(seconds), lambda pid, born: lives)
+
+
+def test_running_run_tells_its_speed_and_what_is_left(tmp_path: Path) -> None:
+    begin(tmp_path)
+    made(tmp_path, 100)
+    made(tmp_path, 200, worker=56)
+    (run,) = seen(tmp_path, 250)
+    assert (run.state, run.done, run.shards, run.shards_all, run.rejects) == ("running", 2, 4, 8, 2)
+    assert run.speed == pytest.approx(9.0)
+    assert run.left_seconds(at(250)) == pytest.approx(150.0)
+    assert run.left_seconds(at(9999)) == 0
+    assert (run.stages["Segment"], run.workers) == (18, {55, 56})
+
+
+def test_nothing_is_foretold_before_the_first_shard(tmp_path: Path) -> None:
+    begin(tmp_path)
+    (run,) = seen(tmp_path, 50)
+    assert (run.speed, run.left_seconds(at(50)), run.as_dict(at(50))["seconds_left"]) == (None, None, None)
+
+
+def test_killed_run_is_gone_only_where_its_process_is(tmp_path: Path) -> None:
+    begin(tmp_path)
+    assert seen(tmp_path, 5)[0].state == "running"
+    assert seen(tmp_path, 5, lives=False)[0].state == "gone"
+
+
+def test_run_on_another_host_is_silent_after_long_for_its_shards(tmp_path: Path) -> None:
+    begin(tmp_path, host="elsewhere")
+    assert seen(tmp_path, 500, lives=False)[0].state == "running"
+    assert seen(tmp_path, 700, lives=False)[0].state == "silent"
+    made(tmp_path, 700, wall_seconds=400)
+    assert seen(tmp_path, 1800, lives=False)[0].state == "running"
+    assert seen(tmp_path, 2000, lives=False)[0].state == "silent"
+
+
+@pytest.mark.parametrize(("end", "reason"), [("finished", ""), ("failed", "no room"), ("stopped", "stopped")])
+def test_end_stands_whatever_became_of_the_process(tmp_path: Path, end: str, reason: str) -> None:
+    begin(tmp_path)
+    tell(tmp_path, 5, end, **({"reason": reason} if reason else {}))
+    (run,) = seen(tmp_path, 9, lives=False)
+    assert (run.state, run.reason) == (end, reason)
+
+
+def test_hosts_are_told_apart(tmp_path: Path) -> None:
+    begin(tmp_path, 0, "r1", shard=[1, 2], host="one")
+    begin(tmp_path, 1, "r2", shard=[2, 2], host="two")
+    made(tmp_path, 50, "r2")
+    assert [(run.host, run.done) for run in seen(tmp_path, 60)] == [("one", 0), ("two", 1)]
+
+
+def test_later_run_stands_for_an_earlier_one_of_its_part(tmp_path: Path) -> None:
+    begin(tmp_path, 0, "r1", shard=[1, 2], pid=1)
+    begin(tmp_path, 1, "r2", shard=[2, 2], pid=2)
+    begin(tmp_path, 2, "r3", shard=[1, 2], pid=3)
+    shown = status(tmp_path, at(3), lambda pid, born: pid == 3)
+    assert [run.run for run in shown] == ["r2", "r3"]
+
+
+def test_whole_run_that_finished_stands_for_all_before_it(tmp_path: Path) -> None:
+    begin(tmp_path, 0, "r1", shard=[1, 2])
+    begin(tmp_path, 1, "r2", kind="speak")
+    begin(tmp_path, 2, "r3")
+    tell(tmp_path, 3, "finished", "r3")
+    assert [run.run for run in seen(tmp_path, 4, lives=False)] == ["r2", "r3"]
+
+
+def test_second_pass_adds_to_what_is_to_be_done(tmp_path: Path) -> None:
+    begin(tmp_path, shards=2)
+    plan = {"shards": 8, "shards_left": 2, "hours": 2.0, "hours_left": 0.5, "stages": []}
+    tell(tmp_path, 5, "planned", plan=plan)
+    (run,) = seen(tmp_path, 6)
+    assert (run.shards, run.audio_seconds) == (4, 3600)
+
+
+def test_money_is_the_last_that_was_told(tmp_path: Path) -> None:
+    begin(tmp_path, kind="speak", spent=0.0)
+    made(tmp_path, 5, spent=0.75)
+    assert seen(tmp_path, 6)[0].as_dict(at(6))["spent"] == 0.75
+
+
+@pytest.mark.parametrize("text", [None, "", '{"event": "started", "ru'])
+def test_folder_without_a_run_is_one_sentence(tmp_path: Path, text: str | None) -> None:
+    if text is not None:
+        (tmp_path / EVENTS).write_text(text)
+    with pytest.raises(DailytalkError, match="no run was recorded"):
+        status(tmp_path)
+
+
+def test_this_process_lives_and_one_of_its_number_but_older_does_not() -> None:
+    assert process_lives(os.getpid(), birth(os.getpid()))
+    assert not process_lives(os.getpid(), "1")
+    child = subprocess.Popen([sys.executable, "-c", ""])
+    child.wait()
+    assert not process_lives(child.pid, "1")

@@ -1,0 +1,181 @@
+import os
+from pathlib import Path
+from uuid import uuid4
+
+import fsspec
+import pytest
+from recordings import calls, results, run
+
+from dailytalk_contiguous.core.errors import DailytalkError
+from dailytalk_contiguous.engine.runner import Runner
+from dailytalk_contiguous.engine.storage import OF_TAG, fetched, folder_of, open_work
+from dailytalk_contiguous.pipeline import TagSettings
+from dailytalk_contiguous.sources.remote_files import NOTES, Mirror, address_of, fetch_inputs, store_errors
+
+
+@pytest.fixture(autouse=True)
+def _own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DAILYTALK_CACHE", str(tmp_path / "cache"))
+
+
+@pytest.fixture
+def address() -> str:
+    return f"memory://{uuid4().hex}/work"
+
+
+def put(address: str, **texts: str) -> None:
+    files, root = fsspec.core.url_to_fs(address)
+    for name, text in texts.items():
+        files.pipe_file(f"{root}/{name}", text.encode())
+
+
+def there(address: str) -> dict[str, bytes]:
+    files, root = fsspec.core.url_to_fs(address)
+    return {name.removeprefix(root + "/"): files.cat_file(name) for name in files.find(root)}
+
+
+@pytest.mark.parametrize(
+    ("given", "meant"),
+    [
+        ("s3://bucket/a b/", "s3://bucket/a b"),
+        (Path("s3://bucket/folder"), "s3://bucket/folder"),
+        ("gs://bucket", "gs://bucket"),
+        (Path("file:///tmp/x"), "file:///tmp/x"),
+        ("calls/s3", None),
+        ("OWNER/NAME", None),
+        ("hf://datasets/OWNER/NAME", None),
+    ],
+)
+def test_address_is_told_from_a_path_even_with_one_slash(given: str | Path, meant: str | None) -> None:
+    assert address_of(given) == meant
+
+
+def test_nothing_travels_twice(tmp_path: Path, address: str) -> None:
+    put(address, one="1", two="2")
+    mirror = Mirror(address, tmp_path / "here")
+    mirror.pull()
+    before = (tmp_path / "here" / NOTES).read_bytes()
+    mirror.pull()
+    mirror.push(tmp_path / "here" / "one")
+    assert (tmp_path / "here" / NOTES).read_bytes() == before
+    (tmp_path / "here" / "one").write_text("new")
+    mirror.push(tmp_path / "here" / "one")
+    assert there(address) == {"one": b"new", "two": b"2"}
+
+
+def test_what_changed_or_went_in_the_store_changes_here(tmp_path: Path, address: str) -> None:
+    put(address, one="1", two="2")
+    mirror = Mirror(address, tmp_path)
+    mirror.pull()
+    put(address, one="other")
+    files, root = fsspec.core.url_to_fs(address)
+    files.rm_file(f"{root}/two")
+    (tmp_path / "mine").write_text("never was there")
+    mirror.pull()
+    assert (tmp_path / "one").read_text() == "other"
+    assert not (tmp_path / "two").exists()
+    assert (tmp_path / "mine").exists()
+
+
+def test_half_a_note_of_a_killed_process_costs_one_transfer(tmp_path: Path, address: str) -> None:
+    put(address, one="1")
+    mirror = Mirror(address, tmp_path)
+    mirror.pull()
+    notes = tmp_path / NOTES
+    notes.write_bytes(notes.read_bytes()[:-9] + b"\n")
+    mirror.pull()
+    assert (tmp_path / "one").read_text() == "1"
+
+
+def test_recordings_keep_their_time_on_every_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    address = f"file://{tmp_path}/store"
+    calls(tmp_path / "store", "a", "b")
+    (tmp_path / "store" / "a.txt").write_text("left: Hello")
+    (tmp_path / "store" / "notes.pdf").write_text("no")
+    times = []
+    for machine in ("first", "second"):
+        monkeypatch.setenv("DAILYTALK_CACHE", str(tmp_path / machine))
+        (folder,), (mirror,) = fetch_inputs([address])
+        found = sorted(path.name for path in Path(folder).iterdir() if not path.name.startswith("."))
+        assert found in (["a.txt", "a.wav", "b.wav"], ["a.wav", "b.wav"])
+        times.append(os.stat(mirror.folder / "a.wav").st_mtime_ns)
+        (mirror.folder / "b.wav").unlink()
+        mirror.ensure(mirror.folder / "b.wav")
+        assert (mirror.folder / "b.wav").is_file()
+    assert times[0] == times[1]
+    (one,), _ = fetch_inputs([f"{address}/b.wav"])
+    assert Path(one).name == "b.wav"
+
+
+def test_store_without_recordings_is_said(address: str) -> None:
+    put(address, text="x")
+    with pytest.raises(DailytalkError, match="no recordings at"):
+        fetch_inputs([address])
+
+
+def test_missing_package_is_one_sentence_that_names_the_extra() -> None:
+    with pytest.raises(DailytalkError, match=r"dailytalk-contiguous\[gcs\]"), store_errors("gs://bucket"):
+        raise ImportError("gcsfs")
+
+
+def test_trouble_of_this_disk_stays_what_it_is() -> None:
+    with pytest.raises(PermissionError), store_errors("s3://bucket"):
+        raise PermissionError(13, "no", "/a/file")
+
+
+# A work folder
+
+
+def test_run_into_a_store_is_whole_there_and_a_second_machine_makes_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, address: str, tiny_whisper: str
+) -> None:
+    source = calls(tmp_path / "in", "a", "b")
+    chosen = TagSettings(profile="embedded", language="en", asr_model=tiny_whisper)
+    run(source, tmp_path / "local", chosen)
+    for machine, made in (("first", 2), ("second", 0)):
+        monkeypatch.setenv("DAILYTALK_CACHE", str(tmp_path / machine))
+        work = open_work(Path(address))
+        outcome = run(source, work.folder, chosen, runner=Runner(work=work))
+        assert outcome.n_made == made
+        work.settle(OF_TAG)
+        assert results(work.folder) == results(tmp_path / "local")
+    assert {"transcript.jsonl", "rejects.jsonl", "run.json"} <= set(there(address))
+    assert not [name for name in there(address) if "." in (name[0], name.rpartition("/")[2][0])]
+    monkeypatch.setenv("DAILYTALK_CACHE", str(tmp_path / "third"))
+    assert results(fetched(Path(address))) == results(tmp_path / "local")
+
+
+def test_shard_is_in_the_store_before_the_next_is_begun(tmp_path: Path, address: str, tiny_whisper: str) -> None:
+    source = calls(tmp_path / "in", "a", "b")
+    chosen = TagSettings(profile="embedded", language="en", asr_model=tiny_whisper)
+    work = open_work(Path(address))
+    (work.folder / "tagged").mkdir()
+    stopped = source / "b.wav"
+    whole = stopped.read_bytes()
+    stopped.unlink()
+    run(source, work.folder, chosen, runner=Runner(work=work))
+    kept = [name for name in there(address) if name.startswith("tagged/")]
+    assert len(kept) == 1
+    stopped.write_bytes(whole)
+    assert run(source, work.folder, chosen, runner=Runner(work=work)).n_made == 1
+
+
+def test_stale_results_leave_the_store_last_and_nothing_else_does(tmp_path: Path, address: str) -> None:
+    put(address, **{"tagged/shard-old.parquet": "x", "mine.txt": "y", "audio/a_edited.wav": "z"})
+    work = open_work(Path(address))
+    (work.folder / "tagged" / "shard-old.parquet").unlink()
+    work.settle(OF_TAG)
+    assert there(address).keys() == {"mine.txt", "audio/a_edited.wav"}
+
+
+def test_transcript_edited_in_the_store_meanwhile_is_not_written_over(address: str) -> None:
+    put(address, **{"transcript.jsonl": "old"})
+    work = open_work(Path(address))
+    (work.folder / "transcript.jsonl").write_text("of this run")
+    put(address, **{"transcript.jsonl": "edited"})
+    work.settle()
+    assert there(address) == {"transcript.jsonl": b"edited", "transcript.new.jsonl": b"of this run"}
+
+
+def test_folder_of_this_machine_is_itself(tmp_path: Path) -> None:
+    assert open_work(tmp_path).folder == folder_of(tmp_path) == fetched(tmp_path) == tmp_path
