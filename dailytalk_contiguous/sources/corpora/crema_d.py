@@ -1,0 +1,177 @@
+"""CREMA-D: 91 actors say twelve sentences in six emotions, and raters tell what they heard.
+
+Both the intended and the perceived emotion are kept. Perceived is what raters of the voice alone heard, because
+a dataset of speech has no faces in it; where two emotions got as many votes, that is `other`, with both letters in
+`perceived_label`.
+"""
+
+import re
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from dailytalk_contiguous.core.errors import BadInput, DailytalkError
+from dailytalk_contiguous.sources.corpora.base import About, Corpus, CorpusConfig, Reader, Row
+from dailytalk_contiguous.sources.corpora.counts import Published
+from dailytalk_contiguous.sources.corpora.tables import known, measure, read_table
+from dailytalk_contiguous.sources.corpora.tree import Found, Tree
+
+EMOTIONS = {"ANG": "angry", "DIS": "disgusted", "FEA": "fearful", "HAP": "happy", "NEU": "neutral", "SAD": "sad"}
+#: The raters' letters.
+VOTES = {"A": "angry", "D": "disgusted", "F": "fearful", "H": "happy", "N": "neutral", "S": "sad"}
+#: XX: the actors were told no level.
+LEVELS = {"LO": "low", "MD": "medium", "HI": "high", "XX": None}
+SENTENCES = {
+    "IEO": "It's eleven o'clock.",
+    "TIE": "That is exactly what happened.",
+    "IOM": "I'm on my way to the meeting.",
+    "IWW": "I wonder what this is about.",
+    "TAI": "The airplane is almost full.",
+    "MTI": "Maybe tomorrow it will be cold.",
+    "IWL": "I would like a new alarm clock.",
+    "ITH": "I think I have a doctor's appointment.",
+    "DFA": "Don't forget a jacket.",
+    "ITS": "I think I've seen this before.",
+    "TSI": "The surface is slick.",
+    "WSI": "We'll stop in a couple of minutes.",
+}
+GENDERS = {"Female": "female", "Male": "male"}
+
+#: A file whose name was cut short until 2022, and still is in older copies (issue 6 of the repository).
+MISNAMED = {"1040_ITH_SAD_X": "1040_ITH_SAD_XX"}
+
+_NAME = re.compile(r"(\d{4})_([A-Z]{3})_([A-Z]{3})_([A-Z]{1,2})")
+#: Lines of tabulatedVotes.csv are numbered by the type of stimulus and the clip: 1 is the voice alone.
+_VOICE_LINE = re.compile(r"1\d{5}")
+
+
+class Heard(NamedTuple):
+    """The letter that most raters chose (several with `:` between them), and the share of them, where known."""
+
+    letters: str
+    agreement: float | None
+
+
+@dataclass
+class CremaDConfig(CorpusConfig):
+    """Settings of `CremaD`. `agreed_only` sets aside every clip in which raters did not hear what was intended."""
+
+    agreed_only: bool = False
+
+
+class CremaD(Corpus):
+    """Clips of CREMA-D, with the raters' votes where these are in the source."""
+
+    BUILDER_CONFIG_CLASS = CremaDConfig
+    NAME = "crema_d"
+    ABOUT = About(
+        title="CREMA-D",
+        description="Crowd-sourced Emotional Multimodal Actors Dataset: 7,442 clips of 91 actors aged 20 to 74, "
+        "twelve sentences in six emotions, rated by 2,443 people",
+        homepage="https://github.com/CheyneyComputerScience/CREMA-D",
+        licence="ODbL-1.0",
+        citation="Cao H, Cooper DG, Keutmann MK, Gur RC, Nenkova A, Verma R (2014). CREMA-D: Crowd-sourced "
+        "Emotional Multimodal Actors Dataset. IEEE Transactions on Affective Computing 5(4): 377-390. "
+        "https://doi.org/10.1109/TAFFC.2014.2336244",
+    )
+    PUBLISHED = (Published(7442, 91, {code: 1087 if code == "NEU" else 1271 for code in EMOTIONS}),)
+    BESIDE = ("*audiomp3/*.mp3", "*videoflash/*.flv", "*.csv", "*.r", "*processedresults/*")
+
+    @classmethod
+    def reader(cls, tree: Tree, config: CremaDConfig) -> Reader:
+        actors = _actors(tree)
+        heard = votes(tree)
+        if config.agreed_only and not heard:
+            raise DailytalkError(
+                "only clips on which raters agree are wanted, but their votes are not there",
+                "put processedResults/summaryTable.csv or tabulatedVotes.csv into the folder",
+            )
+
+        def read(found: Found) -> Row:
+            row = read_name(found, actors)
+            row |= _perceived(heard.get(row["clip"]))
+            if config.agreed_only and row["perceived"] != row["emotion"]:
+                was = row["perceived_label"] or "nothing that is known"
+                raise BadInput(
+                    f"raters heard {was}, {row['label']} was intended", "leave out agreed_only to keep such clips"
+                )
+            return row
+
+        return read
+
+
+def read_name(found: Found, actors: dict[str, tuple[int, str]]) -> Row:
+    """What `1001_DFA_ANG_XX.wav` and the table of actors tell. Raises BadInput, naming a code that is unknown."""
+    match = _NAME.fullmatch(MISNAMED.get(found.pure.stem, found.pure.stem))
+    if match is None:
+        raise BadInput(f"its name {found.pure.name!r} is not like 1001_DFA_ANG_XX.wav", "rename it")
+    actor, sentence, emotion, level = match.groups()
+    if not 1001 <= int(actor) <= 1091:
+        raise BadInput(f"its actor {actor!r} is unknown (known are 1001 to 1091)", "correct the name")
+    age, gender = actors.get(actor, (None, None))
+    return {
+        "clip": match.group(),
+        "text": known(SENTENCES, sentence, "sentence"),
+        "language": "en",
+        "speaker": f"crema_d/{actor}",
+        "gender": gender,
+        "age": age,
+        "sentence": sentence,
+        "emotion": known(EMOTIONS, emotion, "emotion"),
+        "label": emotion,
+        "intensity": known(LEVELS, level, "level"),
+    }
+
+
+def votes(tree: Tree) -> dict[str, Heard]:
+    """What raters of the voice alone heard in each clip: by tabulatedVotes.csv, or else by summaryTable.csv."""
+    heard: dict[str, Heard] = {}
+    if summary := tree.named("summaryTable.csv"):
+        for line in read_table(summary, ("FileName", "VoiceVote")):
+            heard[line["FileName"]] = Heard(line["VoiceVote"], None)
+    if table := tree.named("tabulatedVotes.csv"):
+        for line in read_table(table, ("", "fileName", *VOTES)):
+            if _VOICE_LINE.fullmatch(line[""]):
+                heard[line["fileName"]] = _counted([_number(line[letter], table, line) for letter in VOTES])
+    for clip, (letters, _) in heard.items():
+        if unknown := set(letters.split(":")) - set(VOTES):
+            raise DailytalkError(f"the vote {unknown.pop()!r} on {clip} is unknown", "download the tables again")
+    return heard
+
+
+def _counted(numbers: list[int]) -> Heard:
+    most = max(numbers)
+    if not most:
+        raise DailytalkError("a clip in tabulatedVotes.csv has no vote", "download the table again")
+    letters = [letter for letter, number in zip(VOTES, numbers, strict=True) if number == most]
+    return Heard(":".join(letters), measure(most / sum(numbers)))
+
+
+def _number(text: str, table: Found, line: dict[str, str]) -> int:
+    if not text.isdecimal():
+        raise DailytalkError(
+            f"{line['fileName']} has {text!r} votes in {table.name!r}", "download the table again"
+        )
+    return int(text)
+
+
+def _perceived(heard: Heard | None) -> Row:
+    if heard is None:
+        return {"perceived": None, "perceived_label": None, "agreement": None}
+    perceived = VOTES.get(heard.letters, "other")
+    return {"perceived": perceived, "perceived_label": heard.letters, "agreement": heard.agreement}
+
+
+def _actors(tree: Tree) -> dict[str, tuple[int, str]]:
+    """Age in years and gender of each actor; empty without the table."""
+    found = tree.named("VideoDemographics.csv")
+    if found is None:
+        return {}
+    actors = {}
+    for line in read_table(found, ("ActorID", "Age", "Sex")):
+        if not line["Age"].isdecimal() or line["Sex"] not in GENDERS:
+            raise DailytalkError(
+                f"actor {line['ActorID']} is {line['Age']!r} years old and {line['Sex']!r} in {found.name!r}",
+                "download the table again",
+            )
+        actors[line["ActorID"]] = int(line["Age"]), GENDERS[line["Sex"]]
+    return actors

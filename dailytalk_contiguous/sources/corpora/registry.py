@@ -1,0 +1,66 @@
+"""The corpora by name, for whoever is given a name: rows, what is known of a corpus, and its count check."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import datasets
+
+from dailytalk_contiguous.core.errors import DailytalkError
+from dailytalk_contiguous.sources.corpora.base import Corpus, CorpusConfig, Row
+from dailytalk_contiguous.sources.corpora.crema_d import CremaD
+from dailytalk_contiguous.sources.corpora.dailytalk import DailyTalk
+from dailytalk_contiguous.sources.corpora.dailytalk_contiguous_corpus import DailyTalkContiguous
+from dailytalk_contiguous.sources.corpora.dailytalk_conversations import DailyTalkConversations
+from dailytalk_contiguous.sources.corpora.esd import Esd
+from dailytalk_contiguous.sources.corpora.msp_podcast import MspPodcast
+from dailytalk_contiguous.sources.corpora.ravdess import Ravdess
+from dailytalk_contiguous.sources.corpora.savee import Savee
+from dailytalk_contiguous.sources.corpora.tess import Tess
+
+_CLIPS: tuple[type[Corpus], ...] = (CremaD, DailyTalk, Esd, MspPodcast, Ravdess, Savee, Tess)
+_CONVERSATIONS: tuple[type[Corpus], ...] = (DailyTalkConversations, DailyTalkContiguous)
+
+#: Corpora whose rows are clips (`core.expressive.CLIP`), and those whose rows are conversations.
+CLIP_CORPORA: dict[str, type[Corpus]] = {corpus.NAME: corpus for corpus in _CLIPS}
+CONVERSATION_CORPORA: dict[str, type[Corpus]] = {corpus.NAME: corpus for corpus in _CONVERSATIONS}
+CORPORA: dict[str, type[Corpus]] = CLIP_CORPORA | CONVERSATION_CORPORA
+
+
+def corpus_of(name: str) -> type[Corpus]:
+    """The builder of a corpus. Raises DailytalkError for a name that there is none of."""
+    if name not in CORPORA:
+        raise DailytalkError(f"there is no corpus {name!r}", f"choose one of {', '.join(sorted(CORPORA))}")
+    return CORPORA[name]
+
+
+def corpus_rows(name: str, source: Path, **options: Any) -> Iterator[Row]:
+    """The rows of the corpus `name` that lies in `source`, one at a time.
+
+    Raises DailytalkError for an unknown name or option, and as `Corpus.rows` does.
+    """
+    corpus = corpus_of(name)
+    taken = options_of(name)
+    if unknown := sorted(options.keys() - taken):
+        raise DailytalkError(
+            f"{name} has no option {unknown[0]!r}",
+            f"it takes {', '.join(sorted(taken))}" if taken else "leave it out",
+        )
+    yield from corpus.rows(corpus.BUILDER_CONFIG_CLASS(source=str(source), **options))
+
+
+def options_of(name: str) -> set[str]:
+    """Names of the options that a corpus takes beside its source."""
+    common = {field.name for field in fields(CorpusConfig)}
+    return {field.name for field in fields(corpus_of(name).BUILDER_CONFIG_CLASS)} - common
+
+
+def corpus_info(name: str) -> datasets.DatasetInfo:
+    """Description, citation, home page, licence and features of a corpus. Raises DailytalkError for its name."""
+    return corpus_of(name).about()
+
+
+def count_check(name: str, rows: Iterable[Row]) -> list[str]:
+    """Sentences on how rows differ from the published counts (a part of a corpus is no error, but is told)."""
+    return corpus_of(name).count_check(rows)

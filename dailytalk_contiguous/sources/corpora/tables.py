@@ -1,0 +1,66 @@
+"""Tables and texts that come with a corpus.
+
+A table that is damaged stops the import, unlike a damaged clip: without it every label would be missing, and the
+user can mend one file.
+"""
+
+import csv
+import io
+from collections.abc import Mapping, Sequence
+from typing import TypeVar
+
+import numpy as np
+
+from dailytalk_contiguous.core.errors import BadInput, DailytalkError
+from dailytalk_contiguous.sources.corpora.tree import Found
+
+Value = TypeVar("Value")
+
+
+def decoded(found: Found, data: bytes) -> str:
+    """UTF-8 (with or without its mark) as text with newlines as LF. Raises BadInput."""
+    try:
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = data[: error.start].count(b"\n") + 1
+        raise BadInput(f"line {line} of {found.name} is not UTF-8", "save the file as UTF-8") from error
+    return text.replace("\r\n", "\n").replace("\r", "\n")
+
+
+def table_text(found: Found) -> str:
+    """The text of a table. Raises DailytalkError if it can't be read."""
+    try:
+        return decoded(found, found.read())
+    except BadInput as error:
+        raise DailytalkError(f"the table {found.name!r} can't be used: {error.reason}", error.remedy) from error
+
+
+def read_table(found: Found, columns: Sequence[str]) -> list[dict[str, str]]:
+    """The lines of a CSV file, of which it must have these columns. Raises DailytalkError."""
+    reader = csv.DictReader(io.StringIO(table_text(found)))
+    missing = [name for name in columns if name not in (reader.fieldnames or [])]
+    if missing:
+        raise DailytalkError(
+            f"the table {found.name!r} has no column {missing[0]!r}, but {list(reader.fieldnames or [])}",
+            "put the table back as it was published",
+        )
+    lines = list(reader)
+    for number, line in enumerate(lines, 2):
+        if any(line[name] is None for name in columns):
+            raise DailytalkError(f"line {number} of {found.name!r} is cut short", "download the table again")
+    return lines
+
+
+def measure(value: float) -> float:
+    """A number as its 32-bit column holds it, so that a row is the same before and after it was stored."""
+    return float(np.float32(value))
+
+
+def known(table: Mapping[str, Value], code: str, what: str) -> Value:
+    """The meaning of a code. Raises BadInput, naming the code, if it has none."""
+    if code not in table:
+        raise BadInput(
+            f"its {what} {code!r} is unknown (known are {', '.join(table)})",
+            "correct the name, or leave the file out",
+        )
+    return table[code]

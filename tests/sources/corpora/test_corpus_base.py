@@ -1,0 +1,93 @@
+import os
+from pathlib import Path
+
+import pytest
+from corpus_trees import clip, put, read
+
+from dailytalk_contiguous.core.errors import DailytalkError
+from dailytalk_contiguous.core.expressive import CLIP
+from dailytalk_contiguous.sources.corpora.registry import CLIP_CORPORA
+from dailytalk_contiguous.sources.corpora.savee import Savee
+
+NAME = "DC_a01.wav"
+
+
+def problem(tmp_path: Path, data: bytes) -> str:
+    (row,) = read("savee", put(tmp_path, {NAME: data})).values()
+    return str(row["problem"])
+
+
+@pytest.mark.parametrize(
+    ("data", "reason"),
+    [
+        (b"", "the file is empty (0 bytes)"),
+        (clip(0.0), "it holds no audio (0 s)"),
+        (clip(1.0)[:9999], "the file is cut short"),
+        (b"text " * 300, ("libsndfile can't read it", "it holds no audio that")),
+        (clip(0.1, 4000), "its sample rate is 4000 Hz"),
+        (clip(0.1, 16000, 3), "it has 3 channels"),
+    ],
+)
+def test_audio_that_is_no_use_is_set_aside(tmp_path: Path, data: bytes, reason: str | tuple[str, ...]) -> None:
+    assert problem(tmp_path, data).startswith(reason)
+
+
+def test_a_row_has_every_column_good_or_not(tmp_path: Path) -> None:
+    rows = read("savee", put(tmp_path, {NAME: clip(), "DC_x01.wav": clip()}))
+    assert [set(row) for row in rows.values()] == [set(CLIP)] * 2
+    assert [row["id"] for row in rows.values()] == ["savee/DC_a01", "savee/DC_x01.wav"]
+
+
+def test_digest_changes_with_clip_content_and_text_but_not_with_place_and_date(tmp_path: Path) -> None:
+    def digest(folder: str, files: dict[str, bytes]) -> str:
+        (row,) = read("savee", put(tmp_path / folder, files)).values()
+        return str(row["input_digest"])
+
+    usual = digest("a", {NAME: clip()})
+    os.utime(tmp_path / "a" / NAME, ns=(0, 1))
+    assert digest("a", {}) == usual
+    assert digest("b", {f"deep/{NAME}": clip()}) == usual
+    others = [digest("c", {NAME: clip(0.07)}), digest("d", {"DC_a02.wav": clip()})]
+    others.append(digest("e", {NAME: clip(), "DC_a01.txt": b"Hello."}))
+    assert len({usual, *others}) == 4
+
+
+def test_changed_folder_is_seen_despite_the_cache(tmp_path: Path) -> None:
+    def count() -> int:
+        builder = Savee(source=str(tmp_path / "in"), cache_dir=str(tmp_path / "cache"))
+        builder.download_and_prepare()
+        return len(builder.as_dataset("train"))
+
+    put(tmp_path / "in", {NAME: clip()})
+    assert count() == 1
+    put(tmp_path / "in", {"DC_a02.wav": clip()})
+    assert count() == 2
+
+
+def test_papers_are_no_rows_and_a_clip_called_like_one_is(tmp_path: Path) -> None:
+    files = {NAME: clip(), "README": b"", "LICENSE.txt": b"", "docs/paper.pdf": b"", "readme/DC_a02.wav": clip()}
+    assert list(read("savee", put(tmp_path, files | {"readme_a.wav": clip()}))) == [
+        NAME,
+        "readme/DC_a02.wav",
+        "readme_a.wav",
+    ]
+
+
+def test_sources_that_are_not_there_or_hold_nothing_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(DailytalkError, match="does not exist"):
+        read("savee", tmp_path / "nowhere")
+    with pytest.raises(DailytalkError, match="does not exist"):
+        Savee(source=str(tmp_path / "nowhere"))
+    with pytest.raises(DailytalkError, match="no source was given"):
+        Savee()
+    with pytest.raises(DailytalkError, match=r"no file of SAVEE is in .*get it from http"):
+        read("savee", put(tmp_path / "in", {"README.md": b""}))
+    with pytest.raises(DailytalkError, match="neither a folder nor a zip archive"):
+        read("savee", put(tmp_path / "in", {NAME: clip()}) / NAME)
+
+
+@pytest.mark.parametrize("name", CLIP_CORPORA)
+def test_each_corpus_tells_what_it_is_and_under_which_terms(name: str) -> None:
+    info = CLIP_CORPORA[name].about()
+    assert all([info.description, info.citation, info.homepage.startswith("http"), info.license])
+    assert info.features == CLIP

@@ -1,0 +1,92 @@
+import os
+import zipfile
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+from audio_files import tones, wav_bytes
+from corpus_trees import clip, problems, put, read, zipped
+
+from dailytalk_contiguous.core.errors import BadInput
+from dailytalk_contiguous.sources.corpora.tree import Found, identity_of_audio, open_tree
+from dailytalk_contiguous.sources.recorded import identity_of
+
+NAME = "DC_a01.wav"
+
+
+def names(source: Path) -> list[str]:
+    with ExitStack() as stack:
+        return [found.name for found in open_tree(source, stack).files]
+
+
+def test_folders_and_archives_are_listed_as_one_without_litter(tmp_path: Path) -> None:
+    put(tmp_path, {"b/x.wav": b"", ".DS_Store": b"", ".git/config": b"", "Thumbs.db": b""})
+    zipped(tmp_path / "a.zip", {"c/y.wav": b"", "__MACOSX/c/._y.wav": b"", "c/.hidden": b""})
+    assert names(tmp_path) == ["a.zip/c/y.wav", "b/x.wav"]
+    assert names(tmp_path / "a.zip") == ["c/y.wav"]
+
+
+def test_the_least_deep_file_of_a_name_is_found_whatever_its_capitals(tmp_path: Path) -> None:
+    put(tmp_path, {"a/b/Labels.csv": b"", "z/labels.CSV": b""})
+    with ExitStack() as stack:
+        tree = open_tree(tmp_path, stack)
+        assert [found and found.name for found in (tree.named("labels.csv"), tree.named("no.csv"))] == [
+            "z/labels.CSV",
+            None,
+        ]
+
+
+def test_links_that_go_round_are_walked_once(tmp_path: Path) -> None:
+    put(tmp_path, {"a/x.wav": b""})
+    (tmp_path / "a/up").symlink_to(tmp_path)
+    assert names(tmp_path) == ["a/x.wav"]
+
+
+def test_what_can_not_be_read_is_set_aside_without_waiting(tmp_path: Path) -> None:
+    put(tmp_path, {NAME: clip(), "bad.zip": b"PK not a zip", "old.tar.gz": b"x", "notes.rar": b"x"})
+    zipped(tmp_path / "outer.zip", {"inner.zip": b"x"})
+    os.mkfifo(tmp_path / "DC_a02.wav")
+    (tmp_path / "DC_a03.wav").symlink_to("nothing")
+    found = problems(read("savee", tmp_path))
+    assert found.pop("bad.zip").startswith("it is no zip archive that can be read")
+    assert found == {
+        "DC_a02.wav": "it is not a file but a pipe, a socket or a device",
+        "DC_a03.wav": "it can't be read (No such file or directory)",
+        "old.tar.gz": "it is an archive (.gz)",
+        "notes.rar": "it is an archive (.rar)",
+        "outer.zip/inner.zip": "it is an archive in an archive",
+    }
+
+
+def test_damage_inside_an_archive_sets_aside_only_what_it_hit(tmp_path: Path) -> None:
+    path = zipped(tmp_path / "savee.zip", {NAME: clip(), "DC_a02.wav": wav_bytes(tones(0.3, channels=1))})
+    data = bytearray(path.read_bytes())
+    with zipfile.ZipFile(path) as archive:
+        start = archive.getinfo("DC_a02.wav").header_offset + 100
+    data[start : start + 20] = bytes(20)
+    path.write_bytes(data)
+    rows = read("savee", path)
+    assert rows[NAME]["problem"] is None
+    assert rows["DC_a02.wav"]["problem"].startswith("it can't be read from the archive (Bad CRC-32")
+
+
+def test_names_that_are_not_utf8_are_shown_escaped_and_can_be_read(tmp_path: Path) -> None:
+    folder = Path(os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9"))
+    put(folder, {NAME: clip()})
+    (row,) = read("savee", tmp_path).values()
+    assert (row["audio_file"], row["problem"]) == (f"caf\\xe9/{NAME}", None)
+    assert row["audio"]["path"].startswith("file://")
+
+
+@pytest.mark.parametrize("seconds", [0.01, 1.9, 2.0, 4.2, 10.0])
+def test_bytes_and_files_have_the_same_identity(tmp_path: Path, seconds: float) -> None:
+    data = wav_bytes(tones(seconds, channels=1))
+    put(tmp_path, {NAME: data})
+    identity = identity_of(tmp_path / NAME)
+    assert identity_of_audio({"bytes": data, "path": None}, Path()) == identity
+    assert identity_of_audio({"bytes": None, "path": "…"}, tmp_path / NAME) == identity
+
+
+def test_a_file_that_vanished_is_told(tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match="No such file"):
+        Found("x.wav", tmp_path / "x.wav", 10).read()

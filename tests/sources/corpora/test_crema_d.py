@@ -1,0 +1,185 @@
+import csv
+import os
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+from audio_files import ROOT
+from corpus_trees import POINTER, check_builder, clip, good, problems, put, read, table
+
+from dailytalk_contiguous.core.errors import DailytalkError
+from dailytalk_contiguous.sources.corpora.crema_d import SENTENCES, VOTES
+from dailytalk_contiguous.sources.corpora.registry import count_check
+
+TABLES = ROOT.parent / "shared" / "data" / "crema-d"
+ACTORS = table(["ActorID", "Age", "Sex", "Race", "Ethnicity"], [1001, 51, "Male", "Caucasian", "Not Hispanic"])
+SUMMARY = ["", "FileName", "VoiceVote", "VoiceLevel", "FaceVote", "FaceLevel", "MultiModalVote", "MultiModalLevel"]
+TABULATED = ["", *VOTES, "fileName", "numResponses", "agreement", "emoVote"]
+
+
+def tree(*names: str, **tables: bytes) -> dict[str, bytes]:
+    files = {f"AudioWAV/{name}.wav": clip() for name in names} | {"VideoDemographics.csv": ACTORS}
+    return files | {f"processedResults/{name}.csv": data for name, data in tables.items()}
+
+
+def summary(**heard: str) -> bytes:
+    return table(
+        SUMMARY, *([n, name, vote, 60, "S", 60, "S", 60] for n, (name, vote) in enumerate(heard.items(), 1))
+    )
+
+
+def one(tmp_path: Path, files: dict[str, bytes], **options: Any) -> dict[str, Any]:
+    (row,) = read("crema_d", put(tmp_path, files), **options).values()
+    return row
+
+
+def test_a_name_and_the_table_of_actors_tell_all_of_a_clip(tmp_path: Path) -> None:
+    row = one(tmp_path, tree("1001_IEO_FEA_HI"))
+    told = {"id": "crema_d/1001_IEO_FEA_HI", "speaker": "crema_d/1001", "gender": "male", "age": 51}
+    told |= {"emotion": "fearful", "label": "FEA", "intensity": "high", "sentence": "IEO", "perceived": None}
+    told |= {"text": "It's eleven o'clock.", "language": "en", "licence": "ODbL-1.0", "agreement": None}
+    assert {name: row[name] for name in told} == told
+
+
+@pytest.mark.parametrize(("code", "intensity"), [("LO", "low"), ("MD", "medium"), ("HI", "high"), ("XX", None)])
+def test_levels_are_intensities(tmp_path: Path, code: str, intensity: str | None) -> None:
+    assert one(tmp_path, tree(f"1001_IEO_ANG_{code}"))["intensity"] == intensity
+
+
+def test_each_sentence_has_its_text(tmp_path: Path) -> None:
+    rows = read("crema_d", put(tmp_path, tree(*(f"1001_{code}_NEU_XX" for code in SENTENCES))))
+    assert {row["sentence"]: row["text"] for row in rows.values()} == SENTENCES
+
+
+def test_votes_on_the_voice_give_perceived_emotion_and_the_share_of_raters(tmp_path: Path) -> None:
+    votes = table(
+        TABULATED,
+        [100001, 7, 2, 0, 0, 1, 0, "1001_DFA_ANG_XX", 10, 0.7, "A"],
+        [200001, 0, 0, 0, 9, 0, 0, "1001_DFA_ANG_XX", 9, 1, "H"],  # of the face
+        [300001, 0, 0, 0, 9, 0, 0, "1001_DFA_ANG_XX", 9, 1, "H"],  # of both
+    )
+    row = one(
+        tmp_path, tree("1001_DFA_ANG_XX", tabulatedVotes=votes, summaryTable=summary(**{"1001_DFA_ANG_XX": "A"}))
+    )
+    assert (row["emotion"], row["perceived"], row["perceived_label"]) == ("angry", "angry", "A")
+    assert row["agreement"] == pytest.approx(0.7)
+
+
+def test_as_many_votes_for_two_emotions_are_another_emotion_with_both_letters(tmp_path: Path) -> None:
+    votes = table(TABULATED, [100001, 5, 5, 0, 0, 1, 1, "1001_DFA_ANG_XX", 12, 0.417, "A:D"])
+    row = one(tmp_path, tree("1001_DFA_ANG_XX", tabulatedVotes=votes))
+    assert (row["perceived"], row["perceived_label"]) == ("other", "A:D")
+    assert row["agreement"] == pytest.approx(5 / 12)
+
+
+def test_summary_alone_gives_the_perceived_emotion_without_a_share(tmp_path: Path) -> None:
+    row = one(tmp_path, tree("1001_DFA_ANG_XX", summaryTable=summary(**{"1001_DFA_ANG_XX": "N"})))
+    assert (row["perceived"], row["perceived_label"], row["agreement"]) == ("neutral", "N", None)
+
+
+def test_only_agreed_clips_are_kept_where_that_is_wanted(tmp_path: Path) -> None:
+    names = {"1001_DFA_ANG_XX": "A", "1001_DFA_HAP_XX": "N", "1001_DFA_SAD_XX": "N:S"}
+    rows = read("crema_d", put(tmp_path, tree(*names, summaryTable=summary(**names))), agreed_only=True)
+    assert [row["label"] for row in good(rows)] == ["ANG"]
+    assert problems(rows) == {
+        "AudioWAV/1001_DFA_HAP_XX.wav": "raters heard N, HAP was intended",
+        "AudioWAV/1001_DFA_SAD_XX.wav": "raters heard N:S, SAD was intended",
+    }
+
+
+def test_agreement_can_not_be_asked_for_without_votes(tmp_path: Path) -> None:
+    with pytest.raises(DailytalkError, match=r"summaryTable\.csv"):
+        read("crema_d", put(tmp_path, tree("1001_DFA_ANG_XX")), agreed_only=True)
+
+
+def test_pointer_of_git_lfs_is_set_aside_with_what_to_do(tmp_path: Path) -> None:
+    row = one(tmp_path, tree() | {"AudioWAV/1001_DFA_ANG_XX.wav": POINTER})
+    assert (row["problem"], row["remedy"]) == (
+        "it is a Git LFS pointer, not the file itself",
+        "run git lfs pull in the checkout",
+    )
+
+
+def test_pointer_in_place_of_a_table_stops_with_what_to_do(tmp_path: Path) -> None:
+    with pytest.raises(DailytalkError, match=r"tabulatedVotes.csv.*git lfs pull"):
+        read("crema_d", put(tmp_path, tree("1001_DFA_ANG_XX", tabulatedVotes=POINTER)))
+
+
+def test_the_name_that_lost_a_letter_is_the_clip_it_was(tmp_path: Path) -> None:
+    row = one(tmp_path, tree("1040_ITH_SAD_X", summaryTable=summary(**{"1040_ITH_SAD_XX": "S"})))
+    assert (row["id"], row["intensity"], row["perceived"]) == ("crema_d/1040_ITH_SAD_XX", None, "sad")
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("1001_DFA_JOY_XX", "its emotion 'JOY' is unknown"),
+        ("1001_ABC_ANG_XX", "its sentence 'ABC' is unknown"),
+        ("1001_DFA_ANG_ZZ", "its level 'ZZ' is unknown"),
+        ("1001_DFA_ANG_X", "its level 'X' is unknown"),
+        ("1092_DFA_ANG_XX", "its actor '1092' is unknown"),
+        ("1001_DFA_ANG", "its name '1001_DFA_ANG.wav' is not like 1001_DFA_ANG_XX.wav"),
+    ],
+)
+def test_what_does_not_fit_is_set_aside_with_its_code(tmp_path: Path, name: str, reason: str) -> None:
+    assert one(tmp_path, tree(name))["problem"].startswith(reason)
+
+
+def test_what_lies_beside_the_wavs_in_a_checkout_is_no_row(tmp_path: Path) -> None:
+    beside = ("AudioMP3/1001_DFA_ANG_XX.mp3", "VideoFlash/1001_DFA_ANG_XX.flv", "processFinishedResponses.R")
+    beside += ("finishedResponses.csv", "README.md", "LICENSE.txt", ".gitattributes", ".git/config")
+    rows = read("crema_d", put(tmp_path, tree("1001_DFA_ANG_XX") | dict.fromkeys(beside, POINTER)))
+    assert list(rows) == ["AudioWAV/1001_DFA_ANG_XX.wav"]
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "reason"),
+    [
+        ("VideoDemographics", table(["ActorID", "Age"], [1001, 51]), "has no column 'Sex'"),
+        ("VideoDemographics", table(["ActorID", "Age", "Sex"], [1001, 51, "?"]), "51.*'?'"),
+        ("VideoDemographics", b"ActorID,Age,Sex\n1001,51\n", "line 2 of .* is cut short"),
+        ("summaryTable", summary(**{"1001_DFA_ANG_XX": "Q"}), "the vote 'Q' on 1001_DFA_ANG_XX is unknown"),
+        ("tabulatedVotes", table(TABULATED, [100001, "x", *"00000", "c", 1, 1, "A"]), "c has 'x' votes"),
+        ("tabulatedVotes", table(TABULATED, [100001, *"000000", "c", 0, 1, "A"]), "has no vote"),
+    ],
+)
+def test_damaged_table_stops_the_import(tmp_path: Path, name: str, data: bytes, reason: str) -> None:
+    files = tree("1001_DFA_ANG_XX")
+    del files["VideoDemographics.csv"]
+    with pytest.raises(DailytalkError, match=reason):
+        read("crema_d", put(tmp_path, files | {f"{name}.csv": data}))
+
+
+def test_eager_and_streaming_rows_are_the_same(tmp_path: Path) -> None:
+    votes = table(TABULATED, [100001, 5, 4, 0, 0, 1, 1, "1001_DFA_ANG_XX", 11, 0.45, "A"])
+    source = put(tmp_path / "in", tree("1001_DFA_ANG_XX", "1001_DFA_ANG_QQ", tabulatedVotes=votes))
+    check_builder("crema_d", source, tmp_path / "cache")
+    rows = check_builder("crema_d", source, tmp_path / "cache", agreed_only=True)
+    assert [row["problem"] is None for row in rows] == [False, True]
+
+
+@pytest.mark.skipif(not TABLES.is_dir(), reason="the real tables of CREMA-D are not here")
+def test_all_real_names_and_votes_are_read(tmp_path: Path) -> None:
+    with (TABLES / "summaryTable.csv").open(encoding="utf-8") as file:
+        real = {line["FileName"]: line["VoiceVote"] for line in csv.DictReader(file)}
+    put(tmp_path, {"AudioWAV/one": clip(), **{path.name: path.read_bytes() for path in TABLES.glob("*.csv")}})
+    for name in real:
+        os.link(tmp_path / "AudioWAV/one", tmp_path / f"AudioWAV/{name}.wav")
+    (tmp_path / "AudioWAV/one").unlink()
+    rows = read("crema_d", tmp_path)
+    assert problems(rows) == {}
+    assert len(rows) == 7442
+    assert count_check("crema_d", rows.values()) == []
+    assert {row["id"]: row["perceived_label"] for row in rows.values()} == {
+        f"crema_d/{name}": vote for name, vote in real.items()
+    }
+    heard = Counter(row["perceived"] for row in rows.values())
+    single = Counter(VOTES.get(vote, "other") for vote in real.values())
+    assert heard == single
+    assert single["neutral"] == 3897
+    levels = Counter(row["intensity"] for row in rows.values())
+    assert levels == {None: 6077, "low": 455, "medium": 455, "high": 455}
+    speakers = {row["speaker"]: (row["gender"], row["age"]) for row in rows.values()}
+    assert Counter(gender for gender, _ in speakers.values()) == {"male": 48, "female": 43}
+    assert (min(age for _, age in speakers.values()), max(age for _, age in speakers.values())) == (20, 74)

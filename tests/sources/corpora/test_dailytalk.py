@@ -1,0 +1,103 @@
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from corpus_trees import check_builder, clip, dailytalk, problems, put, read
+
+from dailytalk_contiguous.core.errors import DailytalkError
+from dailytalk_contiguous.sources.corpora.registry import count_check
+
+TALK = {"0": [(1, "How are you?"), (0, "Great!")], "25": [(0, "It rains.")]}
+
+
+def changed(**turn: Any) -> dict[str, bytes]:
+    """The corpus with other metadata of turn 0 of dialogue 25."""
+    files = dailytalk(TALK)
+    metadata = json.loads(files["metadata.json"])
+    metadata["25"]["0"] |= turn
+    return files | {"metadata.json": json.dumps(metadata).encode()}
+
+
+def test_turns_are_clips_with_their_own_emotions(tmp_path: Path) -> None:
+    rows = read("dailytalk", put(tmp_path, dailytalk(TALK)))
+    assert [(row["id"], row["speaker"], row["emotion"], row["label"], row["text"]) for row in rows.values()] == [
+        ("dailytalk/0_1_d0", "dailytalk/1", "neutral", "no emotion", "How are you?"),
+        ("dailytalk/1_0_d0", "dailytalk/0", "happy", "happiness", "Great!"),
+        ("dailytalk/0_0_d25", "dailytalk/0", "neutral", "no emotion", "It rains."),
+    ]
+    assert count_check("dailytalk", rows.values()) == ["dailytalk: 3 clips were read, 23773 are published."]
+
+
+@pytest.mark.parametrize(
+    ("label", "emotion"),
+    [
+        ("no emotion", "neutral"),
+        ("happiness", "happy"),
+        ("sadness", "sad"),
+        ("anger", "angry"),
+        ("fear", "fearful"),
+        ("surprise", "surprised"),
+        ("disgust", "disgusted"),
+    ],
+)
+def test_each_emotion_has_ours(tmp_path: Path, label: str, emotion: str) -> None:
+    row = read("dailytalk", put(tmp_path, changed(emotion=label)))["data/25/0_0_d25.wav"]
+    assert (row["emotion"], row["label"]) == (emotion, label)
+
+
+def test_text_beside_a_turn_is_used_where_the_metadata_have_none(tmp_path: Path) -> None:
+    assert read("dailytalk", put(tmp_path, changed(text=None)))["data/25/0_0_d25.wav"]["text"] == "It rains."
+
+
+@pytest.mark.parametrize(
+    ("turn", "reason"),
+    [
+        ({"emotion": "boredom"}, "its emotion 'boredom' is unknown"),
+        ({"speaker": 1}, "its speaker is 0, but 1 in metadata.json"),
+        ({"text": " "}, "it has no text"),
+    ],
+)
+def test_metadata_that_do_not_fit_set_the_turn_aside(tmp_path: Path, turn: dict[str, Any], reason: str) -> None:
+    assert problems(read("dailytalk", put(tmp_path, changed(**turn))))["data/25/0_0_d25.wav"].startswith(reason)
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("data/0/0_1_d25.wav", "its name says dialogue 25, its folder '0'"),
+        ("data/25/1_2_d25.wav", "its speaker '2' is unknown"),
+        ("data/25/1_1_d25.wav", "metadata.json has no turn 1 of dialogue 25"),
+        ("data/7/0_1_d7.wav", "metadata.json has no turn 0 of dialogue 7"),
+        ("data/25/first.wav", "its name 'first.wav' is not like"),
+        ("data/25/00_0_d25.wav", "its name '00_0_d25.wav' is not like"),
+        ("old/25/0_0_d25.wav", "it is the same clip as 'data/25/0_0_d25.wav'"),
+    ],
+)
+def test_what_does_not_fit_is_set_aside(tmp_path: Path, name: str, reason: str) -> None:
+    found = problems(read("dailytalk", put(tmp_path, dailytalk(TALK) | {name: clip()})))
+    assert reason in next(iter(found.values()))
+    assert len(found) == 1
+
+
+@pytest.mark.parametrize(
+    ("data", "reason"),
+    [
+        (b"{", "is not JSON"),
+        (b"[]", "is not of dialogues of turns"),
+        (b'{"0": []}', "is not of dialogues"),
+        (b'{"0": {"first": {}}}', "has a turn 'first' in dialogue '0'"),
+    ],
+)
+def test_damaged_metadata_stop_the_import(tmp_path: Path, data: bytes, reason: str) -> None:
+    with pytest.raises(DailytalkError, match=reason):
+        read("dailytalk", put(tmp_path, dailytalk(TALK) | {"metadata.json": data}))
+
+
+def test_without_metadata_the_corpus_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(DailytalkError, match=r"metadata.json of DailyTalk is not there"):
+        read("dailytalk", put(tmp_path, {"data/0/0_1_d0.wav": clip()}))
+
+
+def test_eager_and_streaming_rows_are_the_same(tmp_path: Path) -> None:
+    check_builder("dailytalk", put(tmp_path / "in", changed(emotion="boredom")), tmp_path / "cache")

@@ -1,0 +1,119 @@
+from collections import Counter
+from pathlib import Path
+
+import pytest
+from corpus_trees import check_builder, clip, esd, good, problems, put, read, zipped
+
+from dailytalk_contiguous.sources.corpora.registry import count_check
+
+ENGLISH = "0011/Neutral/0011_000001.wav"
+MANDARIN = "0001/Surprise/0001_001401.wav"
+
+
+def text_of(tmp_path: Path, name: str, text: bytes) -> tuple[str | None, str | None]:
+    """Text and problem of the one clip `name`, with a text file of its speaker."""
+    speaker = name.split("/")[0]
+    (row,) = read("esd", put(tmp_path, {name: clip(), f"{speaker}/{speaker}.txt": text})).values()
+    return row["text"], row["problem"]
+
+
+@pytest.mark.parametrize("with_splits", [True, False])
+def test_clips_are_read_with_and_without_folders_of_splits(tmp_path: Path, with_splits: bool) -> None:
+    rows = read("esd", put(tmp_path / "Emotion Speech Dataset", esd(with_splits)))
+    assert problems(rows) == {}
+    assert len(rows) == 300
+    splits = Counter(row["official_split"] for row in rows.values())
+    assert splits == ({"train": 100, "validation": 100, "test": 100} if with_splits else {None: 300})
+    assert set(Counter(row["emotion"] for row in rows.values()).values()) == {60}
+    assert Counter(row["language"] for row in rows.values()) == {"zh": 150, "en": 150}
+    assert Counter(row["gender"] for row in rows.values()) == {"male": 150, "female": 150}
+    assert {row["sentence"] for row in rows.values()} == {
+        f"{a}-{n}" for a in ("zh", "en") for n in ("001", "021", "350")
+    }
+
+
+def test_an_archive_is_read_with_its_text_files_and_papers(tmp_path: Path) -> None:
+    files = {ENGLISH: clip(), "0011/0011.txt": b"0011_000001\tHi.\tNeutral\n", "ReadMe.txt": b"ESD"}
+    (row,) = read("esd", zipped(tmp_path / "Emotional Speech Dataset (ESD).zip", files)).values()
+    assert (row["text"], row["label"], row["audio"]["bytes"]) == ("Hi.", "Neutral", clip())
+
+
+def test_what_is_missing_of_35000_clips_is_told(tmp_path: Path) -> None:
+    told = count_check("esd", read("esd", put(tmp_path, esd())).values())
+    assert told[0] == "esd: 300 clips were read, 35000 are published."
+    assert told[1] == "esd: 60 clips are labelled 'Neutral', 7000 are published."
+    assert len(told) == 6  # all speakers are there
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "gbk", "gb18030"])
+@pytest.mark.parametrize("between", ["\t", " "])
+def test_mandarin_text_is_read_in_every_encoding_with_tabs_and_spaces(
+    tmp_path: Path, encoding: str, between: str
+) -> None:
+    line = between.join(["0001_001401", "打远一看，它们的确很是美丽，", "惊喜"])
+    text = f"0001_000001{between}别的{between}中立\r\n\r\n{line}\r\n"
+    assert text_of(tmp_path, MANDARIN, text.encode(encoding)) == ("打远一看，它们的确很是美丽，", None)
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-16", "gbk", "cp1252"])
+@pytest.mark.parametrize("between", ["\t", " "])
+def test_english_apostrophes_survive_every_encoding(tmp_path: Path, encoding: str, between: str) -> None:
+    line = between.join(["0011_000001", "That’s what he’ll say.", "neutral"])
+    assert text_of(tmp_path, ENGLISH, line.encode(encoding)) == ("That’s what he’ll say.", None)
+
+
+@pytest.mark.parametrize(
+    ("line", "text"),
+    [
+        ("0011_000001\tTwo  words.\tNeutral", "Two words."),
+        ("0011_000001\tTwo words. Neutral", "Two words."),
+        ("0011_000001 Two words.\tNeutral", "Two words."),
+        ("0011_000001\t\tTwo words.\t\tNeutral\t", "Two words."),
+        ("0011_000001\tTwo words.", "Two words."),
+        ("0011_000002\tAnother clip.\tNeutral", None),
+    ],
+)
+def test_lines_with_stray_separators_give_the_text(tmp_path: Path, line: str, text: str | None) -> None:
+    assert text_of(tmp_path, ENGLISH, line.encode()) == (text, None)
+
+
+def test_without_folders_of_emotions_the_text_file_tells_them(tmp_path: Path) -> None:
+    files = {"0011/0011_000351.wav": clip(), "0011/0011_000352.wav": clip()}
+    rows = read("esd", put(tmp_path, files | {"0011/0011.txt": b"0011_000351\tHi.\tAngry\n"}))
+    assert [(row["label"], row["emotion"]) for row in good(rows)] == [("Angry", "angry")]
+    assert problems(rows) == {"0011/0011_000352.wav": "neither a folder nor the text file tells its emotion"}
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("0011_000001\tHi.\tAngry", "it is Neutral by its folder, Angry by its text file, Neutral by its number"),
+        ("0011_000001\tHi.\tJoyful", "its emotion 'Joyful' in the text file is unknown"),
+        ("0011_000001\tHi.\tNeutral\n0011_000001\tHo.\tNeutral", "line 2 of '0011/0011.txt' is another text of"),
+    ],
+)
+def test_a_clip_of_which_two_things_are_said_is_set_aside(tmp_path: Path, text: str, reason: str) -> None:
+    assert str(text_of(tmp_path, ENGLISH, text.encode())[1]).startswith(reason)
+
+
+def test_a_text_file_in_no_known_encoding_sets_its_speaker_aside(tmp_path: Path) -> None:
+    problem = text_of(tmp_path, MANDARIN, b"0001_001401\t\xff\xff\xff")[1]
+    assert problem == "its text file '0001/0001.txt' is not in utf-8-sig or gb18030"
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("0021/Neutral/0021_000001.wav", "its speaker '0021' is unknown"),
+        ("0011/Surprise/0011_001751.wav", "its number '001751' is unknown"),
+        ("0011/Neutral/0011_000351.wav", "it is Neutral by its folder, Angry by its number"),
+        ("0011/Neutral/0011-1.wav", "its name '0011-1.wav' is not like"),
+    ],
+)
+def test_what_does_not_fit_is_set_aside(tmp_path: Path, name: str, reason: str) -> None:
+    assert problems(read("esd", put(tmp_path, {name: clip()})))[name].startswith(reason)
+
+
+def test_eager_and_streaming_rows_are_the_same(tmp_path: Path) -> None:
+    files = {ENGLISH: clip(), MANDARIN: b"", "0001/0001.txt": "0001_001401\t嗯\t惊喜".encode("gbk")}
+    check_builder("esd", put(tmp_path / "in", files), tmp_path / "cache")

@@ -1,0 +1,111 @@
+from pathlib import Path
+from typing import Any
+
+import pytest
+from corpus_trees import check_builder, clip, good, problems, put, read, table
+
+from dailytalk_contiguous.core.errors import DailytalkError
+from dailytalk_contiguous.sources.corpora.registry import count_check
+
+COLUMNS = ["FileName", "EmoClass", "EmoAct", "EmoVal", "EmoDom", "SpkrID", "Gender", "Split_Set"]
+NAME = "MSP-PODCAST_0001_0008"
+
+
+def corpus(*lines: list[Any]) -> dict[str, bytes]:
+    files = {f"Audios/{line[0]}": clip() for line in lines}
+    return files | {"Labels/labels_consensus.csv": table(COLUMNS, *lines)}
+
+
+def line(**changed: Any) -> list[Any]:
+    usual = dict(zip(COLUMNS, [f"{NAME}.wav", "N", 2.2, 4.0, 2.6, 30, "Male", "Test1"], strict=True))
+    return list((usual | changed).values())
+
+
+def one(tmp_path: Path, **changed: Any) -> dict[str, Any]:
+    (row,) = read("msp_podcast", put(tmp_path, corpus(line(**changed)))).values()
+    return row
+
+
+def test_a_line_of_the_table_and_the_transcript_tell_all_of_a_turn(tmp_path: Path) -> None:
+    files = corpus(line()) | {f"Transcripts/{NAME}.txt": "So, what’s  that?\r\n".encode()}
+    (row,) = read("msp_podcast", put(tmp_path, files)).values()
+    told = {"id": f"msp_podcast/{NAME}", "text": "So, what’s that?", "speaker": "msp_podcast/30", "gender": "male"}
+    told |= {"emotion": "neutral", "label": "N", "perceived": "neutral", "perceived_label": "N", "agreement": None}
+    told |= {"official_split": "test", "sentence": None, "intensity": None}
+    assert {name: row[name] for name in told} == told
+    assert row["given_arousal"] == pytest.approx(0.2)
+    assert row["given_valence"] == pytest.approx(0.5)
+    assert row["given_dominance"] == pytest.approx(1.6 / 6)
+
+
+@pytest.mark.parametrize(
+    ("code", "emotion"),
+    [
+        *[("A", "angry"), ("S", "sad"), ("H", "happy"), ("U", "surprised"), ("F", "fearful"), ("D", "disgusted")],
+        *[("C", "contemptuous"), ("N", "neutral"), ("O", "other"), ("X", "other")],
+    ],
+)
+def test_each_letter_has_its_emotion_and_is_kept(tmp_path: Path, code: str, emotion: str) -> None:
+    row = one(tmp_path, EmoClass=code)
+    assert (row["emotion"], row["label"]) == (emotion, code)
+
+
+@pytest.mark.parametrize(
+    ("name", "split"),
+    [("Train", "train"), ("Development", "validation"), ("Test1", "test"), ("Test2", "test"), ("Test3", "test")],
+)
+def test_official_splits_are_kept(tmp_path: Path, name: str, split: str) -> None:
+    assert one(tmp_path, Split_Set=name)["official_split"] == split
+
+
+@pytest.mark.parametrize(("rating", "share"), [(1, 0.0), (7, 1.0), ("", None)])
+def test_ratings_of_1_to_7_are_0_to_1(tmp_path: Path, rating: Any, share: float | None) -> None:
+    assert one(tmp_path, EmoAct=rating)["given_arousal"] == share
+
+
+def test_unknown_speakers_are_nobody(tmp_path: Path) -> None:
+    row = one(tmp_path, SpkrID="Unknown", Gender="Unknown")
+    assert (row["speaker"], row["gender"], row["problem"]) == (None, None, None)
+
+
+@pytest.mark.parametrize(
+    ("changed", "reason"),
+    [
+        ({"EmoClass": "Q"}, "its emotion 'Q' is unknown"),
+        ({"Split_Set": "Test4"}, "its split 'Test4' is unknown"),
+        ({"Gender": "?"}, "its gender '?' is unknown"),
+        ({"EmoVal": 7.5}, "its EmoVal is '7.5', not a number from 1 to 7"),
+        ({"EmoDom": "high"}, "its EmoDom is 'high', not a number"),
+        ({"EmoDom": "nan"}, "its EmoDom is 'nan', not a number"),
+    ],
+)
+def test_what_does_not_fit_is_set_aside(tmp_path: Path, changed: dict[str, Any], reason: str) -> None:
+    assert one(tmp_path, **changed)["problem"].startswith(reason)
+
+
+def test_a_turn_without_a_label_is_set_aside_and_papers_and_old_releases_are_not_rows(tmp_path: Path) -> None:
+    files = corpus(line()) | {"Audios/MSP-PODCAST_test3_0001.wav": clip(), "Partition.txt": b"", "readme.txt": b""}
+    files |= {"Labels/labels.txt": b"", "ForceAligned/a.TextGrid": b"", "Speaker_ids.txt": b""}
+    files |= {"Previous_releases_information/files_removed/MSP-PODCAST_0002_0001.wav": clip()}
+    files |= {"Previous_releases_information/1.0/Labels/labels_consensus.csv": table(COLUMNS)}
+    rows = read("msp_podcast", put(tmp_path, files))
+    assert len(good(rows)) == 1
+    assert problems(rows) == {
+        "Audios/MSP-PODCAST_test3_0001.wav": "labels_consensus.csv has no line for it (labels of Test3 are not "
+        "published)"
+    }
+
+
+def test_without_its_table_the_corpus_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(DailytalkError, match=r"labels_consensus\.csv of MSP-Podcast is not there"):
+        read("msp_podcast", put(tmp_path, {f"Audios/{NAME}.wav": clip()}))
+
+
+def test_counts_are_those_of_the_nearest_release(tmp_path: Path) -> None:
+    (told,) = count_check("msp_podcast", read("msp_podcast", put(tmp_path, corpus(line()))).values())
+    assert told == "msp_podcast 1.11: 1 labelled turns were read, 149307 are published."
+
+
+def test_eager_and_streaming_rows_are_the_same(tmp_path: Path) -> None:
+    files = corpus(line(), line(FileName="MSP-PODCAST_0002_0001.wav", EmoClass="Q"))
+    check_builder("msp_podcast", put(tmp_path / "in", files), tmp_path / "cache")

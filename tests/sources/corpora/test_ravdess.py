@@ -1,0 +1,108 @@
+from collections import Counter
+from pathlib import Path
+
+import pytest
+from corpus_trees import POINTER, check_builder, clip, good, problems, put, ravdess, read, zipped
+
+from dailytalk_contiguous.core.audio import probe
+from dailytalk_contiguous.sources.corpora.registry import count_check
+
+NAME = "03-01-06-01-02-01-12"
+
+
+def one(tmp_path: Path, name: str, data: bytes = clip()) -> dict[str, object]:
+    return read("ravdess", put(tmp_path / "one", {name: data}))[name]
+
+
+def test_both_archives_as_distributed_have_the_published_counts(tmp_path: Path) -> None:
+    zipped(tmp_path / "Audio_Speech_Actors_01-24.zip", ravdess("01"))
+    zipped(tmp_path / "Audio_Song_Actors_01-24.zip", ravdess("02"))
+    rows = read("ravdess", tmp_path)
+    assert count_check("ravdess", rows.values()) == []
+    assert problems(rows) == {}
+    styles = Counter((row["style"], row["emotion"]) for row in rows.values())
+    assert styles["sung", "neutral"] == 92
+    assert styles["sung", "calm"] == 184
+    assert styles[None, "neutral"] == 96
+    assert styles[None, "surprised"] == 192
+    assert styles[None, "disgusted"] == 192
+    assert ("sung", "surprised") not in styles
+    assert Counter(row["gender"] for row in rows.values()) == {
+        "male": 12 * 60 + 12 * 44,
+        "female": 12 * 60 + 11 * 44,
+    }
+
+
+def test_a_name_tells_all_of_a_clip(tmp_path: Path) -> None:
+    row = one(tmp_path, f"any/depth/{NAME}.wav")
+    told = {"id": f"ravdess/{NAME}", "speaker": "ravdess/12", "gender": "female", "emotion": "fearful"}
+    told |= {"label": "fearful", "intensity": "normal", "sentence": "dogs", "style": None, "language": "en"}
+    told |= {"text": "Dogs are sitting by the door.", "licence": "CC-BY-NC-SA-4.0", "channels": 1}
+    assert {name: row[name] for name in told} == told
+
+
+def test_bytes_of_an_archive_are_in_its_rows_and_paths_of_a_folder(tmp_path: Path) -> None:
+    file = f"Actor_12/{NAME}.wav"
+    (packed,) = read("ravdess", zipped(tmp_path / "a.zip", {file: clip()})).values()
+    (unpacked,) = read("ravdess", put(tmp_path / "b", {file: clip()})).values()
+    assert packed["audio"] == {"bytes": clip(), "path": None}
+    assert unpacked["audio"] == {"bytes": None, "path": str(tmp_path / "b" / file)}
+    assert probe(packed["audio"]) == probe(unpacked["audio"])
+    assert packed["input_digest"] == unpacked["input_digest"]
+
+
+def test_files_with_two_channels_or_another_rate_are_taken_as_they_are(tmp_path: Path) -> None:
+    row = one(tmp_path, f"{NAME}.wav", clip(0.5, 44100, 2))
+    assert (row["problem"], row["channels"], row["sample_rate"], row["duration"]) == (None, 2, 44100, 0.5)
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("01-01-06-01-02-01-12.mp4", "its modality is 01 (audio and video)"),
+        ("02-02-06-01-02-01-12.mp4", "its modality is 02 (video without sound)"),
+        ("01-01-06-01-02-01-12.wav", "its modality is 01 (audio and video)"),
+        ("04-01-06-01-02-01-12.wav", "its modality '04' is unknown"),
+        ("03-03-06-01-02-01-12.wav", "its vocal channel '03' is unknown"),
+        ("03-01-09-01-02-01-12.wav", "its emotion '09' is unknown"),
+        ("03-02-08-01-02-01-12.wav", "its emotion is 08 (surprised), which nobody sang"),
+        ("03-01-01-02-02-01-12.wav", "its name says strong (02) and neutral (01)"),
+        ("03-01-06-03-02-01-12.wav", "its intensity '03' is unknown"),
+        ("03-01-06-01-03-01-12.wav", "its statement '03' is unknown"),
+        ("03-01-06-01-02-03-12.wav", "its repetition '03' is unknown"),
+        ("03-01-06-01-02-01-25.wav", "its actor '25' is unknown"),
+        ("03-01-06-01-02-01.wav", "its name '03-01-06-01-02-01.wav' is not seven numbers"),
+        ("03-01-06-01-02-01-12.mp4", "an audio-only file is not .mp4"),
+        ("notes.docx", "RAVDESS is not known to hold a file like 'notes.docx'"),
+    ],
+)
+def test_what_does_not_fit_is_set_aside_with_its_code(tmp_path: Path, name: str, reason: str) -> None:
+    assert str(one(tmp_path, name)["problem"]).startswith(reason)
+
+
+def test_a_clip_that_is_there_twice_counts_once_and_a_good_copy_wins(tmp_path: Path) -> None:
+    rows = read(
+        "ravdess", put(tmp_path, {f"a/{NAME}.wav": POINTER, f"b/{NAME}.wav": clip(), f"c/{NAME}.wav": clip()})
+    )
+    assert [row["audio_file"] for row in good(rows)] == [f"b/{NAME}.wav"]
+    assert problems(rows)[f"c/{NAME}.wav"] == f"it is the same clip as 'b/{NAME}.wav'"
+
+
+def test_missing_clips_are_told_and_are_no_error(tmp_path: Path) -> None:
+    files = ravdess("01")
+    del files["Actor_03/03-01-05-02-01-01-03.wav"]
+    files["Actor_03/03-01-99-02-01-01-03.wav"] = clip()
+    told = count_check("ravdess", read("ravdess", zipped(tmp_path / "speech.zip", files)).values())
+    assert told == [
+        "ravdess speech: 1439 clips were read, 1440 are published.",
+        "ravdess speech: 191 clips are labelled 'angry', 192 are published.",
+        "ravdess song: none of the 1012 published clips was found.",
+        "ravdess: 1 file was set aside.",
+    ]
+
+
+def test_eager_and_streaming_rows_of_an_archive_are_the_same(tmp_path: Path) -> None:
+    files = dict(list(ravdess("02").items())[:3]) | {"Actor_01/01-02-01-01-01-01-01.mp4": b"video"}
+    rows = check_builder("ravdess", zipped(tmp_path / "song.zip", files), tmp_path / "cache")
+    assert [row["problem"] is None for row in rows] == [False, True, True, True]
+    assert rows[1]["audio"]["bytes"] == clip()

@@ -1,0 +1,47 @@
+from pathlib import Path
+
+import pytest
+from corpus_trees import check_builder, clip, problems, put, read, savee
+
+from dailytalk_contiguous.sources.corpora.registry import count_check
+
+
+@pytest.mark.parametrize("form", ["ALL/{speaker}_{name}.wav", "AudioData/{speaker}/{name}.wav"])
+def test_both_layouts_have_the_published_counts_and_the_same_ids(tmp_path: Path, form: str) -> None:
+    rows = read("savee", put(tmp_path, savee(form) | {"AudioData/Info.txt": b"Speakers"}))
+    assert problems(rows) == {}
+    assert count_check("savee", rows.values()) == []
+    assert "savee/KL_su15" in {row["id"] for row in rows.values()}
+
+
+def test_a_name_tells_all_but_the_text(tmp_path: Path) -> None:
+    (row,) = read("savee", put(tmp_path, {"DC_sa01.wav": clip(0.5, 44100)})).values()
+    told = {"emotion": "sad", "label": "sa", "speaker": "savee/DC", "gender": "male", "sentence": "sa01"}
+    told |= {"text": None, "age": None, "language": "en"}
+    assert {name: row[name] for name in told} == told
+
+
+def test_a_text_beside_the_clip_is_its_text(tmp_path: Path) -> None:
+    (row,) = read("savee", put(tmp_path, {"DC/a01.wav": clip(), "DC/a01.txt": b"She had  your suit.\n"})).values()
+    assert row["text"] == "She had your suit."
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("XY_a01.wav", "its speaker 'XY' is unknown"),
+        ("a01.wav", "its speaker '' is unknown"),
+        ("DC_x01.wav", "its emotion 'x' is unknown"),
+        ("DC_a16.wav", "its sentence a16 is unknown (the last is a15)"),
+        ("DC_n31.wav", "its sentence n31 is unknown (the last is n30)"),
+        ("DC_a00.wav", "its sentence a00 is unknown"),
+        ("DC_a1.wav", "its name 'DC_a1.wav' is not like"),
+        ("DC_a01.avi", "SAVEE is not known to hold"),
+    ],
+)
+def test_what_does_not_fit_is_set_aside(tmp_path: Path, name: str, reason: str) -> None:
+    assert problems(read("savee", put(tmp_path, {name: clip()})))[name].startswith(reason)
+
+
+def test_eager_and_streaming_rows_are_the_same(tmp_path: Path) -> None:
+    check_builder("savee", put(tmp_path / "in", {"DC_a01.wav": clip(), "DC_x01.wav": clip()}), tmp_path / "cache")

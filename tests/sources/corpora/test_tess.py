@@ -1,0 +1,49 @@
+from collections import Counter
+from pathlib import Path
+
+import pytest
+from corpus_trees import check_builder, clip, problems, put, read, tess, zipped
+
+from dailytalk_contiguous.sources.corpora.registry import count_check
+
+
+def test_all_files_in_their_many_spellings_have_the_published_counts(tmp_path: Path) -> None:
+    rows = read("tess", zipped(tmp_path / "dataverse_files.zip", tess()))
+    assert problems(rows) == {}
+    assert count_check("tess", rows.values()) == []
+    assert Counter(row["emotion"] for row in rows.values())["surprised"] == 400
+    assert {(row["speaker"], row["age"], row["gender"]) for row in rows.values()} == {
+        ("tess/OAF", 64, "female"),
+        ("tess/YAF", 26, "female"),
+    }
+
+
+def test_the_misspelt_file_is_the_older_actress(tmp_path: Path) -> None:
+    (row,) = read("tess", put(tmp_path, {"OAF_neutral/OA_bite_neutral.wav": clip()})).values()
+    told = {"id": "tess/OAF_bite_neutral", "speaker": "tess/OAF", "emotion": "neutral", "sentence": "bite"}
+    told |= {"text": "Say the word bite.", "label": "neutral", "language": "en"}
+    assert {name: row[name] for name in told} == told
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("OA_back_neutral.wav", "its speaker 'OA' is unknown"),
+        ("OAF_back_joy.wav", "its emotion 'joy' is unknown"),
+        ("OAF_angry/OAF_back_sad.wav", "its name says OAF and sad, its folder 'OAF_angry'"),
+        ("YAF_pleasant_surprised/OAF_back_ps.wav", "its name says OAF and ps"),
+        ("OAF_back.wav", "its name 'OAF_back.wav' is not like"),
+    ],
+)
+def test_what_does_not_fit_is_set_aside(tmp_path: Path, name: str, reason: str) -> None:
+    assert problems(read("tess", put(tmp_path, {name: clip()})))[name].startswith(reason)
+
+
+def test_the_folder_that_is_often_copied_into_itself_counts_once(tmp_path: Path) -> None:
+    rows = read("tess", put(tmp_path, {"a/OAF_back_ps.wav": clip(), "a/a/OAF_back_ps.wav": clip()}))
+    assert problems(rows) == {"a/a/OAF_back_ps.wav": "it is the same clip as 'a/OAF_back_ps.wav'"}
+
+
+def test_eager_and_streaming_rows_are_the_same(tmp_path: Path) -> None:
+    files = {"OAF_back_ps.wav": clip(0.5, 24414), "OAF_back_joy.wav": clip()}
+    check_builder("tess", put(tmp_path / "in", files), tmp_path / "cache")
