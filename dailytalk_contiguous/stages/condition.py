@@ -1,0 +1,201 @@
+"""Condition: a clip as a model trains on it: 24 kHz stereo FLAC, one loudness, no silent edges.
+
+Left is what the model should say, right what it hears: room tone, or the line of another speaker that it answers.
+Such a prompt lies before the clip, as a turn in a conversation does, and not under it: a model that hears and
+speaks at once must not learn to talk over whoever prompts it. While one side is silent it lies in room tone, so
+that nothing steps from a voice into digital silence. Clips get a gain, and nothing else unless it is asked for.
+"""
+
+import hashlib
+import io
+import math
+from dataclasses import dataclass
+from typing import Any, ClassVar, NamedTuple
+
+import numpy as np
+import soundfile
+import soxr
+from datasets import Features, Value
+
+from dailytalk_contiguous.core.audio import Samples, to_pcm
+from dailytalk_contiguous.core.errors import BadInput
+from dailytalk_contiguous.core.loudness import CEILING_DBTP, TARGET_LUFS, Levelled, levelled
+from dailytalk_contiguous.core.mixing import Piece, lay
+from dailytalk_contiguous.core.quality import MARGIN, snr_db
+from dailytalk_contiguous.core.schema import MEASURE, SECONDS, Batch
+from dailytalk_contiguous.models import noise_reduction, speech_activity
+from dailytalk_contiguous.models.hearing import Clip, Spans, hear, read_clip
+from dailytalk_contiguous.stages.base import Stage
+
+#: Hz. What Moshi's codec (Mimi) and CSM take.
+RATE = 24000
+
+
+class Cut(NamedTuple):
+    """The clip at `RATE`: its levelled samples, what the source holds before and after them, and what was done."""
+
+    levelled: Levelled
+    lead: Samples
+    tail: Samples
+    trim_start: float
+    trim_end: float
+    noise_reduced_db: float | None
+
+
+@dataclass(frozen=True)
+class Condition(Stage):
+    """Adds `conditioned`, stereo 16-bit FLAC of `conditioned_rate` Hz and `conditioned_duration` seconds.
+
+    With an encoded clip in the column `prompt` the right channel begins with it and the left one waits
+    `prompt_gap` seconds after its end; where it is null or the column is missing there is only room tone. A moment
+    of the source is found at its time − `trim_start` + `clip_start`; `trim_end` seconds were cut off the end.
+    `gain_db`, `loudness_lufs_after` (the left channel as a mono signal) and `true_peak_dbtp_after` are those of
+    the clip; the prompt is levelled alike. `noise_reduced_db` is by how much the clip's quiet stretches became
+    softer, null where nothing was done. An offset of the source is left in (`MeasureQuality` tells it).
+
+    Attributes:
+        target_lufs: loudness. Integrated; the momentary maximum of very short clips (see `core.loudness`).
+        ceiling_dbtp: true peak, for which the gain is lowered.
+        keep: seconds kept before the first and after the last sound.
+        room_tone_dbfs: RMS of the white noise on a silent side, seeded by the row's `id`.
+        prompt_gap: seconds between prompt and clip: an ordinary pause between turns is 0.2 s (Stivers et al. 2009,
+            "Universals and cultural variation in turn-taking").
+        reduce_noise_under: dB; a clip whose estimated signal-to-noise ratio is lower gets light noise reduction
+            (`models.noise_reduction`). None: never.
+
+    Raises BadInput for a clip (or prompt) that can't be read, has differing channels, holds no sound, or is too
+    soft to have a loudness.
+    """
+
+    target_lufs: float = TARGET_LUFS
+    ceiling_dbtp: float = CEILING_DBTP
+    keep: float = 0.1
+    room_tone_dbfs: float = -70.0
+    prompt_gap: float = 0.2
+    reduce_noise_under: float | None = None
+
+    needs: ClassVar[tuple[str, ...]] = ("id", "audio")
+    uses: ClassVar[tuple[str, ...]] = ("heard", "snr_db", "prompt")
+    adds: ClassVar[Features] = Features(
+        {
+            "conditioned": Value("binary"),
+            "conditioned_rate": Value("int32"),
+            "conditioned_duration": SECONDS,
+            "clip_start": SECONDS,
+            "trim_start": SECONDS,
+            "trim_end": SECONDS,
+            "gain_db": MEASURE,
+            "noise_reduced_db": MEASURE,
+            "loudness_lufs_after": MEASURE,
+            "true_peak_dbtp_after": MEASURE,
+        }
+    )
+
+    def preflight(self) -> None:
+        if self.reduce_noise_under is not None:
+            noise_reduction.installed_version()
+
+    def models(self) -> dict[str, str]:
+        used = {"speech_activity": speech_activity.NAME}
+        if self.reduce_noise_under is not None:
+            used["noise_reduction"] = f"{noise_reduction.WHEEL}/{noise_reduction.installed_version()}"
+        return used
+
+    def __call__(self, batch: Batch) -> Batch:
+        rows = []
+        for index in range(len(batch["audio"])):
+            row = {name: batch[name][index] for name in (*self.needs, *self.uses) if name in batch}
+            try:
+                rows.append(self._conditioned(row))
+            except BadInput as error:
+                raise error.at(index) from None
+        return {name: [row[name] for row in rows] for name in self.adds}
+
+    def _conditioned(self, row: dict[str, Any]) -> dict[str, Any]:
+        clip = read_clip(row["audio"])
+        cut = self._cut(clip, *self._known(row, clip))
+        prompt = self._prompt(row.get("prompt"))
+        start = len(prompt) + round(self.prompt_gap * RATE) if len(prompt) else 0
+        count = start + len(cut.levelled.samples)
+        left = lay(
+            [Piece(start, cut.levelled.samples, cut.lead, cut.tail)], self._tone(row["id"], "left", count), RATE
+        )
+        nothing = np.zeros(0, np.float32)
+        right = lay([Piece(0, prompt, nothing, nothing)], self._tone(row["id"], "right", count), RATE)
+        return {
+            "conditioned": _flac(np.stack((left, right), axis=1)),
+            "conditioned_rate": RATE,
+            "conditioned_duration": count / RATE,
+            "clip_start": start / RATE,
+            "trim_start": cut.trim_start,
+            "trim_end": cut.trim_end,
+            "gain_db": cut.levelled.gain_db,
+            "noise_reduced_db": cut.noise_reduced_db,
+            "loudness_lufs_after": cut.levelled.lufs,
+            "true_peak_dbtp_after": cut.levelled.true_peak_dbtp,
+        }
+
+    def _known(self, row: dict[str, Any], clip: Clip) -> tuple[Spans, float | None]:
+        """What is heard in the clip and its signal-to-noise ratio: as `MeasureQuality` found them, or anew."""
+        if "heard" in row and "snr_db" in row:
+            return [(span["start"], span["end"]) for span in row["heard"]], row["snr_db"]
+        found = hear(clip.samples, clip.sample_rate)
+        return found.sounds, snr_db(clip.samples, clip.sample_rate, found.speech, found.sounds)
+
+    def _cut(self, clip: Clip, sounds: Spans, ratio_db: float | None) -> Cut:
+        if not sounds:
+            raise BadInput("no speech is found in it", "listen to it; leave it out if there is none")
+        samples = np.asarray(soxr.resample(clip.samples, clip.sample_rate, RATE), np.float32)
+        reduced_db = None
+        if self.reduce_noise_under is not None and ratio_db is not None and ratio_db < self.reduce_noise_under:
+            samples, reduced_db = _denoised(samples, sounds)
+        first = max(0, round((sounds[0][0] - self.keep) * RATE))
+        last = min(len(samples), round((sounds[-1][1] + self.keep) * RATE))
+        found = levelled(samples[first:last], RATE, self.target_lufs, self.ceiling_dbtp)
+        if found is None:
+            raise BadInput(
+                "it is too soft to have a loudness (under -70 LUFS)", "record it louder, or leave it out"
+            )
+        gain = np.float32(10 ** (found.gain_db / 20))
+        return Cut(
+            found,
+            samples[:first] * gain,
+            samples[last:] * gain,
+            first / RATE,
+            (len(samples) - last) / RATE,
+            reduced_db,
+        )
+
+    def _prompt(self, audio: dict[str, Any] | None) -> Samples:
+        """The prompt's levelled samples at `RATE`; none without a prompt."""
+        if audio is None:
+            return np.zeros(0, np.float32)
+        try:
+            clip = read_clip(audio)
+            return self._cut(clip, *self._known({}, clip)).levelled.samples
+        except BadInput as error:
+            raise BadInput(f"its prompt can't be used: {error.reason}", error.remedy) from None
+
+    def _tone(self, name: str, side: str, count: int) -> Samples:
+        """White noise that depends on the row and the side alone, so that order and sharding change nothing."""
+        seed = hashlib.sha256(f"{name}\0{side}".encode()).digest()
+        noise = np.random.default_rng(int.from_bytes(seed[:8], "little")).standard_normal(count, np.float32)
+        return noise * np.float32(10 ** (self.room_tone_dbfs / 20))
+
+
+def _denoised(samples: Samples, sounds: Spans) -> tuple[Samples, float | None]:
+    """Samples with less noise, and by how many dB its quiet stretches became softer; None if it has none."""
+    quiet = np.ones(len(samples), bool)
+    for start, end in sounds:
+        quiet[max(0, round((start - MARGIN) * RATE)) : round((end + MARGIN) * RATE)] = False
+    if np.count_nonzero(quiet) < noise_reduction.LEAST_NOISE * RATE or not np.any(samples[quiet]):
+        return samples, None
+    reduced = noise_reduction.reduce_noise(samples, samples[quiet], RATE)
+    before, after = (float(np.mean(one[quiet] ** 2)) for one in (samples, reduced))
+    return reduced, 10 * math.log10(before / after)
+
+
+def _flac(samples: Samples) -> bytes:
+    file = io.BytesIO()
+    soundfile.write(file, to_pcm(samples), RATE, format="FLAC", subtype="PCM_16")
+    return file.getvalue()

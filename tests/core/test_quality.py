@@ -1,0 +1,220 @@
+"""Quality in figures: known ratios, clipping and bandwidths are found; failures name figure and limit."""
+
+import dataclasses
+import math
+
+import numpy as np
+import pytest
+import soxr
+from audio_files import Samples, room_tone
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from dailytalk_contiguous.core.audio import to_pcm
+from dailytalk_contiguous.core.quality import (
+    NAMES,
+    QualityLimits,
+    bandwidth_hz,
+    clipping_ratio,
+    failures,
+    measure,
+    snr_db,
+)
+
+RATE = 24000
+GOOD = {
+    "duration": 2.5,
+    "snr_db": 30.0,
+    "clipping_ratio": 0.0,
+    "bandwidth_hz": 11000.0,
+    "speech_ratio": 0.9,
+    "silence_seconds": 0.2,
+    "peak_dbfs": -3.0,
+    "loudness_lufs": -20.0,
+    "dc_offset": 0.0,
+}
+
+quick = settings(deadline=None, max_examples=40)
+
+
+def voice(seconds: float, rate: int = RATE, peak: float = 0.5, seed: int = 0) -> Samples:
+    """Syllables of a buzz whose pitch wanders, as a voice's does, with a hiss of fricatives in every fourth."""
+    draw = np.random.default_rng(seed)
+    t = np.arange(round(seconds * rate)) / rate
+    pitch = 140 + 40 * np.sin(2 * np.pi * 0.7 * t + seed) + 10 * np.sin(2 * np.pi * 3.1 * t)
+    phase = 2 * np.pi * np.cumsum(pitch) / rate
+    loud = sum(np.sin(k * phase + k * k) / k**1.5 for k in range(1, 30)) * (0.05 + np.sin(np.pi * 4 * t) ** 2)
+    loud += 0.03 * draw.standard_normal(len(t)) * (np.sin(np.pi * t) ** 8)
+    return np.asarray(peak * loud / np.abs(loud).max(), np.float32)
+
+
+def coloured(count: int, brown: bool, seed: int) -> Samples:
+    """White noise, or noise that falls with frequency as that of a room does; RMS 1."""
+    noise = np.random.default_rng(seed).standard_normal(count)
+    if brown:
+        spectrum = np.fft.rfft(noise)
+        spectrum /= np.maximum(np.fft.rfftfreq(count, 1 / RATE), 60.0)
+        noise = np.fft.irfft(spectrum, count)
+    return np.asarray(noise / np.sqrt(np.mean(noise**2)), np.float32)
+
+
+@quick
+@given(
+    st.floats(5, 40),
+    st.booleans(),
+    st.floats(0.25, 1.5),
+    st.floats(1, 6),
+    st.floats(-0.2, 0.2),
+    st.integers(0, 99),
+)
+def test_snr_is_found_within_three_decibels(
+    wanted_db: float, brown: bool, edge: float, seconds: float, offset: float, seed: int
+) -> None:
+    said, quiet = voice(seconds, seed=seed), np.zeros(round(edge * RATE), np.float32)
+    clean = np.concatenate((quiet, said, quiet))
+    level = math.sqrt(float(np.mean(said**2))) * 10 ** (-wanted_db / 20)
+    noisy = clean + level * coloured(len(clean), brown, seed) + np.float32(offset)
+    spans = [(edge, edge + seconds)]
+    assert snr_db(noisy, RATE, spans, spans) == pytest.approx(wanted_db, abs=3)
+
+
+def test_snr_of_a_tight_cut_comes_from_its_softest_moments() -> None:
+    said = voice(3.0) * np.repeat([1.0, 0.0, 1.0, 0.0, 1.0, 1.0], RATE // 2).astype(np.float32)
+    noisy = said + room_tone(len(said), -45)
+    truth = 10 * math.log10(float(np.mean(said**2))) + 45
+    assert snr_db(noisy, RATE, [(0, 3)], [(0, 3)]) == pytest.approx(truth, abs=3)
+
+
+def test_a_laugh_and_a_click_are_not_taken_for_noise() -> None:
+    edge = room_tone(RATE, -60)
+    laugh, click = edge.copy(), edge.copy()
+    laugh[6000:12000] += 0.2 * voice(0.25)
+    click[8000:8040] += 0.5
+    samples = np.concatenate((laugh, voice(2.0) + room_tone(2 * RATE, -60), click))
+    with_both = snr_db(samples, RATE, [(1, 3)], [(0.25, 0.5), (1, 3)])
+    samples = np.concatenate((edge, voice(2.0) + room_tone(2 * RATE, -60), edge))
+    assert with_both == pytest.approx(snr_db(samples, RATE, [(1, 3)], [(1, 3)]), abs=0.5)
+
+
+def test_a_gated_clip_and_one_without_speech_have_no_ratio() -> None:
+    gated = np.concatenate((np.zeros(RATE, np.float32), voice(1.0), np.zeros(RATE, np.float32)))
+    assert snr_db(gated, RATE, [(1, 2)], [(1, 2)]) is None
+    assert snr_db(room_tone(RATE, -40), RATE, [], []) is None
+    assert snr_db(np.zeros(0, np.float32), RATE, [], []) is None
+
+
+@quick
+@given(st.floats(0.002, 0.1), st.floats(0.3, 1), st.booleans(), st.integers(0, 99))
+def test_clipping_is_found_at_full_scale_and_after_it_was_turned_down(
+    share: float, gain: float, one_sided: bool, seed: int
+) -> None:
+    said = voice(2.0, seed=seed)
+    top = float(np.quantile(np.abs(said), 1 - share))
+    clipped = np.clip(said, -1.0 if one_sided else -top, top) / top
+    clipped = np.clip(clipped, -1, 1) if not one_sided else clipped / np.abs(clipped).max()
+    truth = float(np.mean(np.abs(said) >= top)) if not one_sided else float(np.mean(said >= top))
+    stored = to_pcm(clipped.astype(np.float32) * np.float32(gain)).astype(np.float32) / 32768
+    assert clipping_ratio(stored) == pytest.approx(truth, rel=0.5, abs=0.002)
+    assert clipping_ratio(-stored) == pytest.approx(clipping_ratio(stored), rel=0.02, abs=1e-4)
+
+
+@quick
+@given(st.floats(0.0001, 1), st.sampled_from([8000, 16000, 24000, 48000]), st.integers(0, 99))
+def test_speech_that_just_reaches_its_peak_is_not_clipped(peak: float, rate: int, seed: int) -> None:
+    stored = to_pcm(voice(2.0, rate, peak, seed)).astype(np.float32) / 32768
+    assert clipping_ratio(stored) == 0
+
+
+def test_silence_dither_and_a_single_full_sample_are_not_clipped() -> None:
+    assert clipping_ratio(np.zeros(RATE, np.float32)) == 0
+    assert clipping_ratio(np.zeros(0, np.float32)) == 0
+    assert clipping_ratio(np.rint(np.random.default_rng(0).standard_normal(RATE)).astype(np.float32) / 32768) == 0
+    spike = 0.3 * voice(1.0)
+    spike[100:102] = 1.0
+    assert clipping_ratio(spike) == 0
+
+
+@pytest.mark.parametrize("rate", [16000, 24000, 44100, 48000])
+def test_telephone_speech_is_found_at_any_rate(rate: int) -> None:
+    narrow = voice(2.0, 8000) + room_tone(16000, -60)
+    stored = to_pcm(soxr.resample(narrow, 8000, rate)).astype(np.float32) / 32768
+    found = bandwidth_hz(stored, rate)
+    assert found is not None
+    assert 3400 <= found <= 4200
+    (failure,) = failures(GOOD | {"bandwidth_hz": found}, QualityLimits())
+    assert failure == f"its bandwidth is {found / 1000:.1f} kHz (limit 6.5 kHz)"
+
+
+@pytest.mark.parametrize("rate", [16000, 24000, 44100])
+def test_wide_speech_is_wide_however_soft_it_is(rate: int) -> None:
+    wide = voice(2.0, rate)
+    for gain in (1.0, 0.01):
+        found = bandwidth_hz(to_pcm(gain * wide).astype(np.float32) / 32768, rate)
+        assert found is not None
+        assert found > 0.9 * rate / 2
+
+
+def test_bandwidth_of_silence_is_not_defined() -> None:
+    assert bandwidth_hz(np.zeros(RATE, np.float32), RATE) is None
+    assert bandwidth_hz(np.full(RATE, 0.1, np.float32), RATE) is None
+    assert bandwidth_hz(np.zeros(10, np.float32), RATE) is None
+
+
+def test_ratio_and_silence_go_by_what_is_heard() -> None:
+    found = measure(voice(6.0), RATE, [(2.0, 3.0), (4.5, 5.0)], [(1.0, 1.5), (2.0, 3.0), (4.5, 5.0)])
+    assert found["speech_ratio"] == pytest.approx(1.5 / 4.0)
+    assert found["silence_seconds"] == pytest.approx(1.5)
+
+
+def test_peak_offset_and_loudness_are_those_of_the_file() -> None:
+    samples = voice(2.0, peak=0.25)
+    samples += np.float32(0.1) - samples.mean()
+    found = measure(samples, RATE, [(0, 2)], [(0, 2)])
+    assert found["dc_offset"] == pytest.approx(0.1, abs=1e-4)
+    assert found["peak_dbfs"] == pytest.approx(20 * math.log10(np.abs(samples).max()))
+    assert -40 < (found["loudness_lufs"] or 0) < -15
+
+
+@pytest.mark.parametrize("count", [0, 1, 100, RATE])
+def test_silence_of_any_length_has_no_measures_and_is_not_held_against_them(count: int) -> None:
+    found = measure(np.zeros(count, np.float32), RATE, [], [])
+    assert list(found) == list(NAMES)
+    undefined = {name for name, value in found.items() if value is None}
+    assert undefined >= {"snr_db", "bandwidth_hz", "silence_seconds", "peak_dbfs", "loudness_lufs"}
+    assert failures(found | {"duration": 1.0}, QualityLimits()) == ["0% of it is speech (limit 40%)"]
+
+
+def test_every_failure_tells_the_figure_and_the_limit() -> None:
+    bad = {
+        "duration": 0.4,
+        "snr_db": 3.21,
+        "clipping_ratio": 0.031,
+        "bandwidth_hz": 3900.0,
+        "speech_ratio": 0.25,
+        "silence_seconds": 2.0,
+    }
+    assert failures(bad, QualityLimits()) == [
+        "it is 0.40 s long (limit 0.50 s)",
+        "its signal-to-noise ratio is 3.2 dB (limit 10.0 dB)",
+        "3.10% of it is clipped (limit 0.50%)",
+        "its bandwidth is 3.9 kHz (limit 6.5 kHz)",
+        "25% of it is speech (limit 40%)",
+        "it is silent for 2.00 s inside (limit 1.50 s)",
+    ]
+    assert failures(GOOD | {"duration": 31.0}, QualityLimits()) == ["it is 31.00 s long (limit 30.00 s)"]
+
+
+def test_a_value_at_its_limit_is_within_and_no_limit_lets_all_pass() -> None:
+    limits = QualityLimits()
+    at = {
+        "duration": limits.shortest,
+        "snr_db": limits.lowest_snr_db,
+        "clipping_ratio": limits.most_clipping,
+        "bandwidth_hz": limits.lowest_bandwidth_hz,
+        "speech_ratio": limits.lowest_speech_ratio,
+        "silence_seconds": limits.longest_silence,
+    }
+    assert failures(at, limits) == []
+    assert failures(at | {"duration": limits.longest}, limits) == []
+    none = QualityLimits(**{field.name: None for field in dataclasses.fields(QualityLimits)})
+    assert failures(dict.fromkeys(at, 0.0) | {"clipping_ratio": 1.0, "silence_seconds": 99.0}, none) == []

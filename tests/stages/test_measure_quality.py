@@ -1,0 +1,87 @@
+"""MeasureQuality: each clip's own figures in order, known noise is found, silence is null, bad files are named."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soxr
+from audio_files import struct_of, tones, wav_bytes
+from clips import RATE, clips, line
+from datasets import Dataset, Features
+
+from dailytalk_contiguous.core.errors import BadInput
+from dailytalk_contiguous.core.quality import NAMES, QualityLimits, failures
+from dailytalk_contiguous.core.schema import AUDIO, STRING
+from dailytalk_contiguous.stages.quality import MeasureQuality
+
+SAID = line(edge=0.0)
+NOISE = np.random.default_rng(5).standard_normal(len(line())).astype(np.float32)
+
+
+@pytest.mark.parametrize("wanted_db", [5, 10, 15, 20, 25, 30, 35, 40])
+def test_noise_of_a_known_level_is_found_within_three_decibels(wanted_db: int) -> None:
+    level = np.sqrt(np.mean(SAID**2)) * 10 ** (-wanted_db / 20)
+    found = MeasureQuality()(clips(line() + level * NOISE))
+    assert found["snr_db"][0] == pytest.approx(wanted_db, abs=3)
+
+
+def test_each_clip_has_its_own_figures_in_order_from_bytes_or_a_path(tmp_path: Path) -> None:
+    path = tmp_path / "näme.wav"
+    path.write_bytes(wav_bytes(0.1 * line(number=1)))
+    narrow = soxr.resample(soxr.resample(line(), RATE, 8000), 8000, RATE)
+    batch = clips(line(), b"", narrow)
+    batch["audio"][1] = struct_of(path)
+    found = MeasureQuality()(batch)
+    assert set(found) == {*NAMES, "channel_taken", "heard"}
+    assert found["peak_dbfs"][1] < found["peak_dbfs"][0] - 10
+    assert found["bandwidth_hz"][2] < 4200 < 6500 < found["bandwidth_hz"][0]
+    for index in range(3):
+        alone = MeasureQuality()({"audio": [batch["audio"][index]]})
+        assert {name: values[index] for name, values in found.items()} == {name: alone[name][0] for name in alone}
+
+
+def test_what_is_heard_is_where_the_line_was_laid() -> None:
+    found = MeasureQuality()(clips(line(edge=0.6)))
+    heard = found["heard"][0]
+    assert heard[0]["start"] == pytest.approx(0.6, abs=0.12)
+    assert heard[-1]["end"] == pytest.approx(len(line()) / RATE - 0.6, abs=0.25)
+    assert found["speech_ratio"][0] > 0.8
+    assert found["silence_seconds"][0] < 0.5
+
+
+def test_a_pause_inside_is_measured() -> None:
+    pause = np.zeros(2 * RATE, np.float32)
+    found = MeasureQuality()(clips(np.concatenate((SAID, pause, SAID))))
+    assert found["silence_seconds"][0] == pytest.approx(2.0, abs=0.4)
+
+
+def test_silence_has_null_measures_and_keeps_its_row() -> None:
+    dataset = Dataset.from_dict(
+        clips(np.zeros(RATE, np.float32), line()), features=Features({"id": STRING, "audio": AUDIO})
+    )
+    silent, spoken = MeasureQuality().map(dataset)
+    assert silent["snr_db"] is None
+    assert silent["loudness_lufs"] is None
+    assert silent["speech_ratio"] == 0
+    assert silent["heard"] == []
+    assert failures(silent | {"duration": 1.0}, QualityLimits()) == ["0% of it is speech (limit 40%)"]
+    assert failures(spoken | {"duration": 3.0}, QualityLimits()) == []
+
+
+def test_the_channel_that_carries_the_voice_is_told() -> None:
+    dead = np.zeros_like(line())
+    found = MeasureQuality()(clips(np.stack((dead, line()), 1), np.stack((line(), line()), 1), line()))
+    assert found["channel_taken"] == ["right", "mean", "mono"]
+    assert found["peak_dbfs"][0] == pytest.approx(found["peak_dbfs"][2])
+
+
+def test_a_file_that_can_not_be_used_is_named_by_its_row() -> None:
+    for bad, reason in ((b"RIFF", "libsndfile"), (wav_bytes(tones(1.0)), "channels differ")):
+        with pytest.raises(BadInput, match=reason) as caught:
+            MeasureQuality()(clips(line(), bad))
+        assert caught.value.row == 1
+
+
+def test_a_recording_of_an_hour_is_no_clip() -> None:
+    with pytest.raises(BadInput, match="700 s long"):
+        MeasureQuality()(clips(wav_bytes(np.zeros(700 * 8000, np.float32), 8000)))
