@@ -5,10 +5,13 @@ continued from the last stage that still stands. On a CPU a model's batch stays 
 row does not depend on its neighbours; on CUDA it spans conversations.
 """
 
+import itertools
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import pyarrow as pa
 from datasets import Features
@@ -17,6 +20,9 @@ from dailytalk_contiguous.core.errors import BadInput, Reject
 from dailytalk_contiguous.core.schema import SOURCE, Batch
 from dailytalk_contiguous.engine.shards import Entry, Row, Shard, chain_of, read_rows, write_shard
 from dailytalk_contiguous.stages.base import Stage
+
+_Item = TypeVar("_Item")
+_Ready = TypeVar("_Ready")
 
 #: Told after each stage of each batch: the stage's name, seconds of audio, and wall seconds.
 Progress = Callable[[str, float, float], None]
@@ -61,6 +67,71 @@ def as_stored(added: Batch, stage: Stage) -> Batch:
     }
 
 
+class Job:
+    """A shard on its way: opened (what earlier runs left is read back), prepared, finished (on disk).
+
+    `prepare` takes the first conversations through the stages that need no model's device (`Stage.prepares`), so
+    that a thread can do it for the next shard while a GPU works on this one. Calling it is never needed.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        rows: Sequence[Row],
+        stages: Sequence[Stage],
+        known: Mapping[str, tuple[Path, Entry]],
+        batch_seconds: float = 0.0,
+        progress: Progress = lambda stage, audio, wall: None,
+    ) -> None:
+        self.path = path
+        self.rows = rows
+        self._stages = stages
+        self._progress = progress
+        self._overlaps = batch_seconds > 0
+        works, self._settled = _resume(rows, stages, chain_of(stages), known)
+        self._batches = _batches(works, batch_seconds)
+        self._ready: dict[int, list[tuple[Work, Reject | None]]] = {}
+
+    def prepare(self) -> "Job":
+        """Take the first batch as far as it goes without a device; returns the job itself."""
+        if self._batches:
+            self._ready[0] = self._prepared(0)
+        return self
+
+    def finish(self) -> Shard:
+        """Take everything through all stages and write the shard. What it raises leaves nothing written."""
+        chain, columns = chain_of(self._stages), features_of(self._stages)
+        shard = Shard(entries=dict(self._settled))
+        finished: dict[str, Row] = {}
+        for batch in self._coming():
+            refused = [(work, reject) for work, reject in batch if reject]
+            left = [work for work, reject in batch if not reject]
+            for work, reject in [*refused, *_run(left, self._stages, self._progress)]:
+                shard.entries[work.name] = _entry(work, chain, reject)
+                if reject is None:
+                    # Without the samples: a shard's rows are kept until it is written, its audio is not.
+                    finished[work.name] = {name: work.row[name] for name in columns}
+                work.row = {"conversation_id": work.name}
+        names = [row["conversation_id"] for row in self.rows]
+        shard.rows = [finished[name] for name in names if name in finished]
+        shard.entries = {name: shard.entries[name] for name in names}
+        write_shard(self.path, shard, columns)
+        return shard
+
+    def _prepared(self, place: int) -> list[tuple[Work, Reject | None]]:
+        """What `_run` gives for a batch, of the leading stages that need no device."""
+        if place in self._ready:
+            return self._ready.pop(place)
+        works = self._batches[place]
+        leading = list(itertools.takewhile(lambda stage: stage.prepares, self._stages))
+        return _run(works, leading, self._progress) if works[0].done < len(leading) else [(w, None) for w in works]
+
+    def _coming(self) -> Iterator[list[tuple[Work, Reject | None]]]:
+        """The batches, prepared; on a device the next one while the caller works on this one."""
+        follow = ahead if self._overlaps else map
+        return iter(follow(self._prepared, range(len(self._batches))))
+
+
 def build_shard(
     path: Path,
     rows: Sequence[Row],
@@ -82,23 +153,23 @@ def build_shard(
     A conversation that a stage can't use becomes a reject in the shard; any other error stops the shard, and
     nothing is written.
     """
-    chain = chain_of(stages)
-    shard = Shard()
-    columns = features_of(stages)
-    finished: dict[str, Row] = {}
-    works, settled = _resume(rows, stages, chain, known)
-    shard.entries |= settled
-    for batch in _batches(works, batch_seconds):
-        for work, reject in _run(batch, stages, progress):
-            shard.entries[work.name] = _entry(work, chain, reject)
-            if reject is None:
-                # Without the samples: a shard's rows are kept until it is written, its audio is not.
-                finished[work.name] = {name: work.row[name] for name in columns}
-            work.row = {"conversation_id": work.name}
-    shard.rows = [finished[row["conversation_id"]] for row in rows if row["conversation_id"] in finished]
-    shard.entries = {row["conversation_id"]: shard.entries[row["conversation_id"]] for row in rows}
-    write_shard(path, shard, columns)
-    return shard
+    return Job(path, rows, stages, known, batch_seconds, progress).finish()
+
+
+def ahead(prepare: Callable[[_Item], _Ready], items: Iterable[_Item]) -> Iterator[_Ready]:
+    """`map` in order, with one item prepared by a thread while the caller works on the one before.
+
+    One and no more, so that memory holds two whatever comes. What `prepare` raises is raised in its item's turn.
+    """
+    with ThreadPoolExecutor(1, "ahead") as pool:
+        coming: Future[_Ready] | None = None
+        for item in items:
+            following = pool.submit(prepare, item)
+            if coming is not None:
+                yield coming.result()
+            coming = following
+        if coming is not None:
+            yield coming.result()
 
 
 def _resume(
@@ -149,6 +220,8 @@ def _batches(works: Sequence[Work], batch_seconds: float) -> list[list[Work]]:
 def _run(works: list[Work], stages: Sequence[Stage], progress: Progress) -> list[tuple[Work, Reject | None]]:
     """Take a batch through the stages that are left. Rows that a stage can't use leave with their reject."""
     results: list[tuple[Work, Reject | None]] = []
+    if not works:
+        return results
     done = works[0].done
     if done < len(stages):
         _restore(works, stages[:done], stages[done:])
@@ -178,7 +251,7 @@ def _restore(works: list[Work], done: Sequence[Stage], left: Sequence[Stage]) ->
     """Make the transient columns of stages that are done again, if a stage that is left asks for them."""
     wanted = {name for stage in left for name in (*stage.needs, *stage.uses)}
     for stage in done:
-        if wanted.intersection(stage.transient):
+        if wanted.intersection(stage.transient) - set(works[0].row):
             restored = stage.restore({name: [work.row[name] for work in works] for name in works[0].row})
             for position, work in enumerate(works):
                 work.row |= {name: values[position] for name, values in restored.items()}

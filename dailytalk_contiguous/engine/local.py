@@ -20,8 +20,8 @@ from typing import Any
 
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.machine import cores
-from dailytalk_contiguous.engine.build import Progress
-from dailytalk_contiguous.engine.making import Made, make
+from dailytalk_contiguous.engine.build import Progress, ahead
+from dailytalk_contiguous.engine.making import Made, Making, make
 from dailytalk_contiguous.engine.shards import Entry, Row, chain_of, index, shard_path
 from dailytalk_contiguous.stages.base import Stage
 
@@ -98,9 +98,18 @@ def run(
     Raises whatever a stage raises but for `BadInput`; shards in flight are then dropped, finished ones stay.
     """
     if workers <= 1:
-        for task in work.tasks:
-            finished(make(task.path, task.rows, stages, task.known, batch_seconds, progress))
-            yield task.path
+
+        def opened(task: Task) -> Making:
+            return Making(task.path, task.rows, stages, task.known, batch_seconds, progress)
+
+        # On a device, the next shard is decoded while this one is worked on.
+        coming = (
+            ahead(lambda task: opened(task).prepare(), work.tasks) if batch_seconds else map(opened, work.tasks)
+        )
+        for making in coming:
+            made = making.finish()
+            finished(made)
+            yield made.path
     else:
         for made in _in_processes(work.tasks, stages, workers, batch_seconds, progress):
             finished(made)

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from dailytalk_contiguous.engine.build import Progress, build_shard
+from dailytalk_contiguous.engine.build import Job, Progress
 from dailytalk_contiguous.engine.shards import Entry, Row
 from dailytalk_contiguous.stages.base import Stage
 
@@ -22,7 +22,7 @@ class Made:
 
     Attributes:
         path: of its file. conversations, rejects: how many went in, and how many of them were set aside.
-        audio_seconds: of its conversations. wall_seconds: from its first stage until it was on disk.
+        audio_seconds: of its conversations. wall_seconds: of work on it, until it was on disk.
         stage_seconds: of them in each stage that was run now, by name; a model is loaded in its first call.
         stage_audio: seconds of audio that went through each of these stages now.
         pid: process that made it.
@@ -43,6 +43,53 @@ class Made:
         return max(0.0, self.wall_seconds - sum(self.stage_seconds.values()))
 
 
+class Making:
+    """A `Job` with its own account of the seconds. Takes what `build_shard` takes."""
+
+    def __init__(
+        self,
+        path: Path,
+        rows: Sequence[Row],
+        stages: Sequence[Stage],
+        known: Mapping[str, tuple[Path, Entry]],
+        batch_seconds: float,
+        progress: Progress,
+    ) -> None:
+        self._stage_seconds: defaultdict[str, float] = defaultdict(float)
+        self._stage_audio: defaultdict[str, float] = defaultdict(float)
+        self._wall_seconds = 0.0
+
+        def told(stage: str, audio: float, wall: float) -> None:
+            self._stage_seconds[stage] += wall
+            self._stage_audio[stage] += audio
+            progress(stage, audio, wall)
+
+        self._job = Job(path, rows, stages, known, batch_seconds, told)
+
+    def prepare(self) -> "Making":
+        """`Job.prepare`; returns this."""
+        started = time.perf_counter()
+        self._job.prepare()
+        self._wall_seconds += time.perf_counter() - started
+        return self
+
+    def finish(self) -> Made:
+        """`Job.finish`, and what it all took. Raises as it does."""
+        started = time.perf_counter()
+        shard = self._job.finish()
+        self._wall_seconds += time.perf_counter() - started
+        return Made(
+            self._job.path,
+            len(self._job.rows),
+            sum(entry.reject is not None for entry in shard.entries.values()),
+            float(sum(row["duration"] for row in self._job.rows)),
+            self._wall_seconds,
+            dict(self._stage_seconds),
+            dict(self._stage_audio),
+            os.getpid(),
+        )
+
+
 def make(
     path: Path,
     rows: Sequence[Row],
@@ -52,23 +99,4 @@ def make(
     progress: Progress,
 ) -> Made:
     """`build_shard`, and what it took. Raises as it does."""
-    stage_seconds: defaultdict[str, float] = defaultdict(float)
-    stage_audio: defaultdict[str, float] = defaultdict(float)
-
-    def told(stage: str, audio: float, wall: float) -> None:
-        stage_seconds[stage] += wall
-        stage_audio[stage] += audio
-        progress(stage, audio, wall)
-
-    started = time.perf_counter()
-    shard = build_shard(path, rows, stages, known, batch_seconds, told)
-    return Made(
-        path,
-        len(rows),
-        sum(entry.reject is not None for entry in shard.entries.values()),
-        float(sum(row["duration"] for row in rows)),
-        time.perf_counter() - started,
-        dict(stage_seconds),
-        dict(stage_audio),
-        os.getpid(),
-    )
+    return Making(path, rows, stages, known, batch_seconds, progress).finish()

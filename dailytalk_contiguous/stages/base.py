@@ -38,6 +38,7 @@ class Stage:
         adds: the columns that a call returns, and their types.
         transient: those of `adds` that are too heavy to be stored; `restore` makes them again.
         final: whether nothing but the columns of this stage, the last one, is kept.
+        prepares: whether it needs no model's device, so that a thread may do it while the device is busy.
         batch_rows: rows a batch in `map`. A batch of binaries must stay under 2 GB.
     """
 
@@ -46,6 +47,7 @@ class Stage:
     adds: ClassVar[Features] = Features({})
     transient: ClassVar[tuple[str, ...]] = ()
     final: ClassVar[bool] = False
+    prepares: ClassVar[bool] = False
     batch_rows: ClassVar[int] = 64
 
     def __call__(self, batch: Batch) -> Batch:

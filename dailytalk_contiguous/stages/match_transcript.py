@@ -42,6 +42,7 @@ class MatchTranscript(Stage):
         "start",
         "end",
     )
+    prepares: ClassVar[bool] = True
     adds: ClassVar[Features] = Features(
         {"given_text": List(STRING), "given_words": List(List(WORD)), "unmatched": List(SET_ASIDE)}
     )

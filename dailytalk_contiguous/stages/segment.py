@@ -83,6 +83,7 @@ class Segment(Stage):
     needs: ClassVar[tuple[str, ...]] = ("conversation_id", "recording_id", "audio", "offset", "duration")
     transient: ClassVar[tuple[str, ...]] = ("speech", "context")
     batch_rows: ClassVar[int] = 1
+    prepares: ClassVar[bool] = True
     adds: ClassVar[Features] = Features(
         {
             **per_utterance(

@@ -12,8 +12,6 @@ from scripted import SHORT, Stubborn, folder, loopback, say, settings, talk, wri
 from tts_server import TOKEN, TtsServer
 
 from dailytalk_contiguous.core.errors import DailytalkError
-from dailytalk_contiguous.engine import making
-from dailytalk_contiguous.engine.build import build_shard
 from dailytalk_contiguous.engine.speaking import estimate, read_script, speak
 
 BICYCLE = "(worried) The bicycle makes a noise again."
@@ -375,7 +373,7 @@ def test_token_is_in_no_file_no_log_and_no_error(
 
 
 def test_held_back_conversation_is_tried_again_and_its_finished_neighbour_is_not(
-    tmp_path: Path, server: Stubborn, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, server: Stubborn
 ) -> None:
     work = folder(tmp_path, first=SHORT, second=talk("another", 4))
     script = read_script(work, shard_seconds=600.0)  # both in one shard
@@ -384,13 +382,10 @@ def test_held_back_conversation_is_tried_again_and_its_finished_neighbour_is_not
     (path,) = (work / "dataset").glob("*.parquet")
     wav = (work / "audio/second_edited.wav").read_bytes()
     seen: list[tuple[str, float]] = []
-    monkeypatch.setattr(
-        making,
-        "build_shard",
-        lambda *given: build_shard(*given[:5], lambda stage, audio, wall: seen.append((stage, audio))),
-    )
     server.word = ""
-    outcome = speak(script, work, settings(tmp_path), {})
+    outcome = speak(
+        script, work, settings(tmp_path), {}, progress=lambda stage, audio, wall: seen.append((stage, audio))
+    )
     durations = {row["conversation_id"]: row["duration"] for row in script.rows}
     assert {audio for stage, audio in seen if stage == "Speak"} == {durations["first"]}
     assert outcome.record["counts"]["conversations"] == 2
