@@ -1,8 +1,7 @@
 """Tag a folder as the older tool of this name did: its arguments, its buckets, its table of tags, its transcript.
 
-Whole recordings (its percentiles are per file), the left channel, the `seed` presets, and always the recogniser:
-a transcript beside the audio may be what this script wrote. What the run keeps to go on after a stop lies beside
-the transcript, in a folder of its own.
+Whole recordings, the left channel, the `seed` presets, and always the recogniser: a transcript beside the audio
+may be what this script wrote. What it needs to go on after a stop lies beside the transcript.
 
     python builder_scripts/process_all.py --input-dir calls --output transcript.jsonl --language en
 """
@@ -31,26 +30,16 @@ def main() -> int:
     parser.add_argument("--channel", default="left", choices=("left", "right", "both", "mix"))
     parser.add_argument("--language", default="auto", help="ISO 639-1 code, or auto")
     parser.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda"))
-    parser.add_argument(
-        "--profile", default="standard", help="standard, or embedded for a preview without downloads"
-    )
+    parser.add_argument("--profile", default="standard", help="embedded: a preview without downloads")
     chosen = parser.parse_args()
-    settings = TagSettings(
-        profile=chosen.profile,
-        channel=chosen.channel,
-        language=chosen.language,
-        device=chosen.device,
-        buckets="seed",
-        rules="seed",
-    )
-    output: Path = chosen.output
+    own = {name: getattr(chosen, name) for name in ("profile", "channel", "language", "device")}
+    settings, output = TagSettings(**own, buckets="seed", rules="seed"), chosen.output
     work = output.with_name(f".{output.name}.work")
     _refuse_edited(output, work)
     found = find([chosen.input_dir], work, settings, Options(), max_conversation=0, given=False)
     with bar(Console(stderr=True), quiet=False) as shown:
-        about = {"command": "process_all.py"}
-        outcome = tag(found, work, settings, Options(), about, shown.progress, shown.planned)
-    assert outcome.record is not None  # there are no other hosts
+        outcome = tag(found, work, settings, Options(), {}, shown.progress, shown.planned)
+    assert outcome.record is not None
     for problem in outcome.problems:
         print(f"set aside: {as_text(problem.id)}: {problem.reason}; {problem.remedy}", file=sys.stderr)
     write_text(output, (work / outcome.record["transcript"]).read_text(encoding="utf-8"))
@@ -62,12 +51,9 @@ def main() -> int:
 def _refuse_edited(output: Path, work: Path) -> None:
     """Raise DailytalkError if somebody changed the transcript since this script wrote it."""
     before = read_run(work)
-    if before is None or not output.is_file():
-        return
-    if hashlib.sha256(output.read_bytes()).hexdigest() != before["transcript_sha256"]:
-        raise DailytalkError(
-            f"{as_text(output)} was edited since it was written", "move it away, or choose another --output"
-        )
+    there = hashlib.sha256(output.read_bytes()).hexdigest() if output.is_file() else ""
+    if there and before and there != before["transcript_sha256"]:
+        raise DailytalkError(f"{as_text(output)} was edited", "move it away, or choose another --output")
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from dailytalk_contiguous.core.errors import BadInput, DailytalkError, ModelMissing, Reject
+    from dailytalk_contiguous.engine.recipe import run_recipe
     from dailytalk_contiguous.pipeline import SpeakSettings, TagSettings, speaking, tagging
     from dailytalk_contiguous.publish.loading.loading import load
     from dailytalk_contiguous.publish.loading.stereo import StereoAudio
@@ -62,6 +63,7 @@ _HOMES = {
     "corpus_of": "stages.bucket",
     "load": "publish.loading.loading",
     "moshi_windows": "publish.loading.windows",
+    "run_recipe": "engine.recipe",
     "speaking": "pipeline",
     "tagging": "pipeline",
 }
@@ -94,6 +96,7 @@ __all__ = [
     "corpus_of",
     "load",
     "moshi_windows",
+    "run_recipe",
     "speaking",
     "tagging",
 ]

@@ -1,7 +1,7 @@
 """The pipelines, each a literal list of stages that can be read aloud, and the profiles that name their models."""
 
-from dataclasses import dataclass
-from typing import NamedTuple
+from dataclasses import asdict, dataclass
+from typing import Any, NamedTuple
 
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.models.acoustic_affect import ACOUSTIC_ESTIMATE
@@ -97,6 +97,14 @@ class TagSettings:
             return RateAffect.precision
         return fast_precision(self.device)
 
+    def stages(self, corpus: Corpus = ()) -> tuple[Stage, ...]:
+        """What is done; `corpus` as in `tagging`. A recipe has a list of its own."""
+        return tagging(self, corpus)
+
+    def told(self) -> dict[str, Any]:
+        """What run.json holds of these settings."""
+        return asdict(self)
+
     @property
     def recogniser(self) -> str:
         """The recogniser's name."""
@@ -176,6 +184,14 @@ class SpeakSettings:
     def __post_init__(self) -> None:
         if self.profile not in PROFILES:
             raise DailytalkError(f"there is no profile {self.profile!r}", f"choose one of {', '.join(PROFILES)}")
+
+    def stages(self, provenance: str = "{}") -> tuple[Stage, ...]:
+        """What is done; `provenance` as in `speaking`. A recipe has a list of its own."""
+        return speaking(self, provenance)
+
+    def told(self) -> dict[str, Any]:
+        """What run.json holds of these settings."""
+        return asdict(self)
 
     @property
     def engine(self) -> str:

@@ -76,9 +76,7 @@ def push(
     settings = PushSettings(
         tag, message, method, include_source, valid_share, test_share, seed, licence, title, contact
     )
-    disable_progress_bars()
-    datasets.disable_progress_bars()
-    datasets.logging.set_verbosity_error()
+    quiet_clients()
     console = Console(stderr=as_json, highlight=False)
     outcome = run_push(
         folder, target, settings, lambda line: console.print(escape(line), soft_wrap=True), dry_run=dry_run
@@ -87,6 +85,13 @@ def push(
         print(json.dumps(_told(outcome, dry_run), indent=1, ensure_ascii=False))
     else:
         _show(console, outcome, target, dry_run)
+
+
+def quiet_clients() -> None:
+    """Leave what is shown to our own lines: the Hub's client has a bar for every file."""
+    disable_progress_bars()
+    datasets.disable_progress_bars()
+    datasets.logging.set_verbosity_error()
 
 
 def _target(repo: str, branch: str, pr: bool, create: bool, private: bool) -> Target:

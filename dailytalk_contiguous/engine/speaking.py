@@ -25,7 +25,7 @@ from dailytalk_contiguous.models.engines import CLONE, ENGINES, load_synthesiser
 from dailytalk_contiguous.models.licences import licence_of
 from dailytalk_contiguous.models.speech_cache import SpeechCache, cache_key
 from dailytalk_contiguous.models.synthesiser import Line, Synthesiser, VoiceSample
-from dailytalk_contiguous.pipeline import SpeakSettings, saying, speaking
+from dailytalk_contiguous.pipeline import SpeakSettings, saying
 from dailytalk_contiguous.sources.transcribed import transcribed
 from dailytalk_contiguous.stages.speak import Speak
 from dailytalk_contiguous.stages.voice import ChooseVoice
@@ -199,7 +199,7 @@ def speak(
     folder = out / DATASET
     _refuse_to_lose(folder, script, prune)
     folder.mkdir(parents=True, exist_ok=True)
-    stages = speaking(settings, provenance_of(settings, script.models))
+    stages = settings.stages(provenance_of(settings, script.models))
     purse.cache_clear()
     money = purse(settings.max_cost)  # opened here: threads that all come first would open one each
     paid = not saying(settings).synthesiser().deterministic
@@ -221,7 +221,7 @@ def speak(
             script.rejects,
             {
                 **about,
-                "settings": asdict(settings),
+                "settings": settings.told(),
                 "time": journal.account.as_dict(),
                 "money": {"spent": round(money.spent, 6), "saved_by_cache": round(money.saved, 6), "unit": "USD"},
             },
@@ -275,7 +275,7 @@ def _refuse_to_lose(folder: Path, script: Script, prune: bool) -> None:
 
 def provenance_of(settings: SpeakSettings, tagged: Mapping[str, Any]) -> str:
     """How the conversations were made, as JSON: what decides the result, and whose models it took."""
-    models = {role: name for stage in speaking(settings) for role, name in stage.models().items()}
+    models = {role: name for stage in settings.stages() for role, name in stage.models().items()}
     told = {
         "tool": f"dailytalk-contiguous {version('dailytalk-contiguous')}",
         "models": {

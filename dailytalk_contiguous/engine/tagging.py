@@ -8,7 +8,7 @@ the input are kept until `prune` says otherwise, and ids in are ids out plus rej
 import os
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ from dailytalk_contiguous.engine.events import Account, Journal
 from dailytalk_contiguous.engine.outputs import write_outputs
 from dailytalk_contiguous.engine.runner import Runner
 from dailytalk_contiguous.engine.shards import Row, drop_stale, group, index, read_entries, read_rows, shard_path
-from dailytalk_contiguous.pipeline import TagSettings, measuring, tagging
+from dailytalk_contiguous.pipeline import TagSettings, measuring
 from dailytalk_contiguous.sources.folder import MAX_CONVERSATION, FolderConfig, folder_rows
 from dailytalk_contiguous.sources.hub import fetch, repository_of
 from dailytalk_contiguous.sources.hub_repository import HubChoice, Repository
@@ -163,10 +163,10 @@ def tag(
     with Journal(out, "tag", settings, about.get("command", ""), options.shard, options.workers) as journal:
         folder = out / TAGGED
         _refuse_to_lose(folder, found, options.prune)
-        stages = measuring(settings) if settings.buckets == "robust" else tagging(settings)
+        stages = measuring(settings) if settings.buckets == "robust" else settings.stages()
         made, plan = _make(folder, found, stages, settings, options, progress, planned, journal)
         if settings.buckets == "robust" and not _missing(folder, found, stages):
-            stages = tagging(settings, corpus_of(_measures(plan.paths)))
+            stages = settings.stages(corpus_of(_measures(plan.paths)))
             more, plan = _make(folder, found, stages, settings, options, progress, planned, journal)
             made |= more
         missing = _missing(folder, found, stages)
@@ -174,7 +174,7 @@ def tag(
         if not missing:
             _check_balance(plan.paths, found)
             paths = plan.paths or [without_rows(folder, stages)]
-            told = about | ({"source": found.source} if found.source else {}) | {"settings": asdict(settings)}
+            told = about | ({"source": found.source} if found.source else {}) | {"settings": settings.told()}
             told["time"] = journal.account.as_dict()
             record = write_outputs(out, paths, stages, found.problems, told)
             drop_stale(folder, paths)  # now that all rows stand elsewhere

@@ -1,0 +1,89 @@
+"""What a recipe in a file of its own does with its command line: input, output, progress, outcome, exit code.
+
+So that a recipe is its list of stages and one call.
+"""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NoReturn
+
+from rich.console import Console
+from rich.markup import escape
+
+from dailytalk_contiguous.cli.errors import guarded
+from dailytalk_contiguous.cli.progress import bar
+from dailytalk_contiguous.cli.push import quiet_clients
+from dailytalk_contiguous.core.reference import reference
+from dailytalk_contiguous.engine.recipe import Built, run_recipe
+from dailytalk_contiguous.publish.pushing.hub import Target
+from dailytalk_contiguous.publish.pushing.push import PushSettings, push
+from dailytalk_contiguous.sources.listing import as_text
+from dailytalk_contiguous.stages.base import Stage
+
+
+def main(
+    about: str | None,
+    tagging: Sequence[Stage],
+    speaking: Sequence[Stage] = (),
+    source: str | None = None,
+    source_licence: str = "",
+    publish: bool = False,
+) -> NoReturn:
+    """Run a recipe with the arguments of its command line and leave with the exit codes of `dailytalk`.
+
+    Args:
+        about: the recipe's docstring; its first line is what `--help` shows.
+        tagging, speaking: the stages.
+        source: the input, where the recipe is for one dataset; else the first argument.
+        source_licence: of that input.
+        publish: whether the arguments name a dataset on the Hub and a version to publish it as.
+    """
+    parser = argparse.ArgumentParser(description=(about or "").partition("\n")[0])
+    if source is None:
+        parser.add_argument("input", help="a recording, a folder of them, or a dataset on the Hub")
+    parser.add_argument("out", type=Path, help="the work folder")
+    if publish:
+        parser.add_argument("repo", help="OWNER/NAME on the Hub; made if it isn't there")
+        parser.add_argument("tag", help="the version, v1.0.0, or auto")
+    parser.add_argument("--workers", type=int, default=1, help="processes")
+    chosen = parser.parse_args()
+
+    def command() -> int:
+        target = Target(reference(chosen.repo).repo, create=True) if publish else None
+        with bar(Console(stderr=True), quiet=False) as shown:
+            built = run_recipe(
+                source or chosen.input,
+                chosen.out,
+                tagging,
+                speaking,
+                chosen.workers,
+                source_licence,
+                shown.progress,
+                shown.planned,
+            )
+        code = _told(built, chosen.out)
+        if target and code != 1:
+            quiet_clients()
+            done = push(chosen.out, target, PushSettings(tag=chosen.tag), print)
+            print(f"{target.repo} {done.tag} {done.published.url if done.published else 'is there already'}")
+        return code
+
+    sys.exit(guarded(Path(sys.argv[0]).stem, command))
+
+
+def _told(built: Built, out: Path) -> int:
+    """Print what was done; the exit code."""
+    console = Console(highlight=False)
+    for reject in built.rejects:
+        line = f"set aside: {as_text(reject.id)}: {reject.reason}; {reject.remedy}"
+        console.print(escape(line), soft_wrap=True)
+    done = built.spoken or built.tagged
+    counts = done.record["counts"] if done.record else {}
+    console.print(
+        f"{counts.get('utterances', 0)} utterances of {counts.get('conversations', 0)} conversations in "
+        f"{escape(as_text(out))}",
+        soft_wrap=True,
+    )
+    return 1 if not counts.get("conversations") else 3 if counts.get("rejects") else 0

@@ -1,0 +1,121 @@
+import runpy
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from audio_files import ROOT
+from datasets import load_dataset
+from hub.server import HubServer
+from recordings import excerpt, read_lines, save
+
+from dailytalk_contiguous import DailytalkError, Finish, PerUtterance, SpeakSettings, TagSettings, run_recipe
+from dailytalk_contiguous.engine.outputs import read_run
+
+pytest_plugins = ["hub.hub_fixtures"]
+
+FOLDER = ROOT / "builder_scripts"
+RECIPES = ("build_from_folder", "build_dailytalk", "build_and_push")
+
+
+def lists(name: str) -> tuple[list[Any], list[Any]]:
+    found = runpy.run_path(str(FOLDER / f"{name}.py"))
+    return found["TAGGING"], found["SPEAKING"]
+
+
+def embedded(stages: list[Any]) -> list[Any]:
+    """The stages with models that need no download: the lists themselves are what is tested."""
+    models = {"Transcribe": "pocketsphinx", "RateAffect": "acoustic-estimate"}
+    ready = []
+    for stage in stages:
+        inner = stage.stage if isinstance(stage, PerUtterance) else stage
+        if stage.name in models:
+            stage = PerUtterance(replace(inner, model=models[stage.name], **_english(inner)))
+        elif stage.name == "Speak":
+            stage = PerUtterance(replace(inner, engine="espeak"))
+        elif stage.name == "Align":
+            stage = replace(stage, recogniser="")
+        ready.append(stage)
+    return ready
+
+
+def _english(stage: Any) -> dict[str, str]:
+    return {"language": "en"} if hasattr(stage, "language") else {}
+
+
+@pytest.mark.parametrize("path", sorted(FOLDER.glob("*.py")), ids=lambda path: path.stem)
+def test_a_script_is_short(path: Path) -> None:
+    assert len(path.read_text(encoding="utf-8").splitlines()) <= 60
+
+
+def test_the_recipe_for_a_folder_is_what_build_does() -> None:
+    tagging, speaking = lists("build_from_folder")
+    assert tuple(tagging) == TagSettings().stages()
+    assert tuple(speaking) == SpeakSettings().stages()
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_a_recipe_makes_conversations_and_does_nothing_twice(tmp_path: Path, name: str) -> None:
+    save(tmp_path / "in/call.wav", excerpt(seconds=9.0))
+    tagging, speaking = map(embedded, lists(name))
+    first = run_recipe(str(tmp_path / "in"), tmp_path / "out", tagging, speaking, source_licence="CC0-1.0")
+    assert first.spoken is not None
+    assert (first.tagged.n_made, first.spoken.n_made) == (1, 1)
+    assert (tmp_path / "out/audio/call_edited.wav").is_file()
+    assert read_lines(tmp_path / "out/transcript_shifted.jsonl")
+    run = read_run(tmp_path / "out") or {}
+    assert run["settings"]["recipe"] == [stage.name for stage in tagging]
+    assert run["source"] == {"licence": "CC0-1.0"}
+    again = run_recipe(str(tmp_path / "in"), tmp_path / "out", tagging, speaking, source_licence="CC0-1.0")
+    assert again.spoken is not None
+    assert (again.tagged.n_made, again.spoken.n_made) == (0, 0)
+
+
+def test_build_and_push_publishes_from_its_command_line(tmp_path: Path, hub: HubServer) -> None:
+    save(tmp_path / "in/call.wav", excerpt(seconds=9.0))
+    command = [
+        sys.executable,
+        FOLDER / "build_and_push.py",
+        tmp_path / "in",
+        tmp_path / "out",
+        "tester/calls",
+        "v1.0.0",
+    ]
+    environment = hub.environment(tmp_path / "home")
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "tester/calls v1.0.0 http" in done.stdout
+    rows = load_dataset("tester/calls", split="train", revision="v1.0.0", streaming=True).decode(False)
+    assert [row["conversation_id"] for row in rows] == ["call"]
+    again = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
+    assert again.returncode == 0
+    assert "tester/calls v1.0.0 is there already" in again.stdout
+
+
+@pytest.mark.parametrize("name", RECIPES[:2])
+def test_a_recipe_whose_models_are_missing_says_so_in_one_sentence(
+    tmp_path: Path, hub: HubServer, name: str
+) -> None:
+    save(tmp_path / "in/call.wav", excerpt(seconds=4.0))
+    given = [tmp_path / "in"] if name == "build_from_folder" else []
+    command = [sys.executable, FOLDER / f"{name}.py", *given, tmp_path / "out"]
+    environment = hub.environment(tmp_path / "home")
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
+    assert done.returncode == 1
+    assert done.stderr.startswith(f"{name}: ")
+    assert done.stderr.count("\n") == 1
+
+
+def test_a_recipe_that_lacks_a_stage_or_ends_wrongly_is_refused_before_any_work(tmp_path: Path) -> None:
+    tagging, speaking = lists("build_and_push")
+    for wrong, told in (
+        ((tagging[1:], speaking), "lacks Segment"),
+        ((tagging, speaking[1:]), "lacks Speak"),
+        ((tagging, [speaking[-1], *speaking[:-1]]), "does not end with Finish"),
+        ((tagging, [*speaking[:-1], Finish(revoice="right")]), "different channels"),
+    ):
+        with pytest.raises(DailytalkError, match=told):
+            run_recipe(str(tmp_path), tmp_path / "out", *wrong)
+    assert not (tmp_path / "out").exists()
