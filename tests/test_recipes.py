@@ -94,6 +94,22 @@ def test_build_and_push_publishes_from_its_command_line(tmp_path: Path, hub: Hub
     assert "tester/calls v1.0.0 is there already" in again.stdout
 
 
+def test_a_wish_that_the_hub_would_refuse_is_refused_before_hours_of_work(tmp_path: Path, hub: HubServer) -> None:
+    save(tmp_path / "in/call.wav", excerpt(seconds=4.0))
+    command = [sys.executable, FOLDER / "build_and_push.py", tmp_path / "in", tmp_path / "out", "tester/calls"]
+    environment = hub.environment(tmp_path / "home")
+    for tag, change, told in (
+        ("v1", {}, "the tag 'v1' is no version"),
+        ("v1.0.0", {"HF_TOKEN": hub.read_token}, "may only read"),
+    ):
+        done = subprocess.run(
+            [*command, tag], capture_output=True, text=True, env=environment | change, check=False
+        )
+        assert (done.returncode, done.stderr.count("\n")) == (1, 1)
+        assert told in done.stderr
+        assert not (tmp_path / "out").exists()
+
+
 @pytest.mark.parametrize("name", RECIPES[:2])
 def test_a_recipe_whose_models_are_missing_says_so_in_one_sentence(
     tmp_path: Path, hub: HubServer, name: str

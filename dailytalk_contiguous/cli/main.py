@@ -7,9 +7,12 @@ from typing import NoReturn
 import typer
 from huggingface_hub.utils import logging
 
+from dailytalk_contiguous.cli.agreement import agreement
+from dailytalk_contiguous.cli.corpus import corpus
 from dailytalk_contiguous.cli.doctor import doctor
 from dailytalk_contiguous.cli.errors import STOPPED, guarded
 from dailytalk_contiguous.cli.export import check, export
+from dailytalk_contiguous.cli.mix import mix
 from dailytalk_contiguous.cli.plan import plan
 from dailytalk_contiguous.cli.push import push
 from dailytalk_contiguous.cli.report import report
@@ -27,11 +30,14 @@ app = typer.Typer(
 app.command()(tag)
 app.command()(speak)
 app.command()(build)
+app.command()(corpus)
 app.command()(status)
 app.command()(plan)
 app.command()(export)
+app.command()(mix)
 app.command()(check)
 app.command()(report)
+app.command()(agreement)
 app.command()(push)
 app.command()(versions)
 app.command()(diff)

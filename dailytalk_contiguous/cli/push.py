@@ -59,7 +59,7 @@ def push(
     ] = None,
     title: Annotated[str | None, typer.Option(help="Of the card.", show_default="the name")] = None,
     contact: Annotated[
-        str | None, typer.Option(help="How to reach you.", show_default="the dataset's discussions")
+        str | None, typer.Option(help="How to reach you.", show_default="what the card says, else its discussions")
     ] = None,
     valid_share: Annotated[float, typer.Option(min=0, max=0.5, help="Share of the time to validate on.")] = 0.05,
     test_share: Annotated[float, typer.Option(min=0, max=0.5, help="Share of the time to test on.")] = 0.05,

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
 
+from huggingface_hub import HfApi
 from rich.console import Console
 from rich.markup import escape
 
@@ -18,7 +19,8 @@ from dailytalk_contiguous.cli.push import quiet_clients
 from dailytalk_contiguous.core.reference import reference
 from dailytalk_contiguous.engine.recipe import Built, run_recipe
 from dailytalk_contiguous.publish.pushing.hub import Target
-from dailytalk_contiguous.publish.pushing.push import PushSettings, push
+from dailytalk_contiguous.publish.pushing.patience import Patience
+from dailytalk_contiguous.publish.pushing.push import PushSettings, check_wish, push
 from dailytalk_contiguous.sources.listing import as_text
 from dailytalk_contiguous.stages.base import Stage
 
@@ -52,6 +54,9 @@ def main(
 
     def command() -> int:
         target = Target(reference(chosen.repo).repo, create=True) if publish else None
+        wish = PushSettings(tag=chosen.tag if publish else None)
+        if target:  # before hours of work
+            check_wish(HfApi(), target, wish, Patience())
         with bar(Console(stderr=True), quiet=False) as shown:
             built = run_recipe(
                 source or chosen.input,
@@ -66,7 +71,7 @@ def main(
         code = _told(built, chosen.out)
         if target and code != 1:
             quiet_clients()
-            done = push(chosen.out, target, PushSettings(tag=chosen.tag), print)
+            done = push(chosen.out, target, wish, print)
             print(f"{target.repo} {done.tag} {done.published.url if done.published else 'is there already'}")
         return code
 

@@ -13,7 +13,6 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import fft
 
 from dailytalk_contiguous.core.audio import Pcm
 
@@ -134,6 +133,8 @@ def _energies(channel: Pcm, other: Pcm, transfer: Spectra) -> Iterator[tuple[NDA
 
 def _spectra(channel: Pcm) -> Iterator[Spectra]:
     """Windowed spectra in blocks, shape (frames, 1025). Frame k is centred on Silero's frame k."""
+    from scipy import fft  # here: commands that read no sound can spare it
+
     n_frames = -(-len(channel) // HOP)
     edge = (WINDOW - HOP) // 2
     window = np.hanning(WINDOW).astype(np.float32)

@@ -107,8 +107,9 @@ class Account:
     outputs: float = 0.0
 
     def as_dict(self) -> dict[str, Any]:
-        """As run.json and --json have it; seconds to a millisecond."""
-        told = {"planning": self.planning, "outside_stages": self.outside, "outputs": self.outputs}
+        """As run.json and --json have it; seconds to a millisecond. `outputs` is left out until it is known."""
+        told = {"planning": self.planning, "outside_stages": self.outside}
+        told |= {"outputs": self.outputs} if self.outputs else {}
         return {
             "stages": {
                 name: {"seconds": round(took, 3), "audio_seconds": round(self.audio[name], 2)}

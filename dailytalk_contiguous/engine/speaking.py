@@ -19,7 +19,7 @@ from dailytalk_contiguous.engine.build import Progress
 from dailytalk_contiguous.engine.events import Account, Journal
 from dailytalk_contiguous.engine.outputs import TRANSCRIPT, read_run
 from dailytalk_contiguous.engine.runner import Runner
-from dailytalk_contiguous.engine.shards import Row, drop_stale, group, index
+from dailytalk_contiguous.engine.shards import Entry, Row, drop_stale, group, index
 from dailytalk_contiguous.engine.spoken_outputs import write_spoken
 from dailytalk_contiguous.models.engines import CLONE, ENGINES, load_synthesiser, purse
 from dailytalk_contiguous.models.licences import licence_of
@@ -197,7 +197,8 @@ def speak(
     load_synthesiser.cache_clear()  # the environment may name another token, voice or server than before
     check_script_tags(script, settings)
     folder = out / DATASET
-    _refuse_to_lose(folder, script, prune)
+    known = index(folder) if folder.exists() else {}
+    _refuse_to_lose(folder, known, script, prune)
     folder.mkdir(parents=True, exist_ok=True)
     stages = settings.stages(provenance_of(settings, script.models))
     purse.cache_clear()
@@ -205,7 +206,7 @@ def speak(
     paid = not saying(settings).synthesiser().deterministic
     spent = (lambda: money.spent) if paid else None
     with Journal(out, "speak", settings, about.get("command", ""), workers=workers, spent=spent) as journal:
-        plan = local.plan(folder, script.groups, stages)
+        plan = local.plan(folder, script.groups, stages, known)
         planned(plan, len(stages))
         if plan.tasks:
             for stage in stages:
@@ -259,11 +260,12 @@ def _revoiced(row: Row, settings: SpeakSettings) -> list[int]:
     return [place for place, channel in enumerate(row["source_channel"]) if channel == settings.revoice]
 
 
-def _refuse_to_lose(folder: Path, script: Script, prune: bool) -> None:
+def _refuse_to_lose(
+    folder: Path, known: Mapping[str, tuple[Path, Entry]], script: Script, prune: bool
+) -> None:
     # Not those that could not be read this time: a disk that is not mounted must not cost finished work.
     here = {row["conversation_id"] for row in script.rows}
-    known = index(folder).items() if folder.exists() else ()
-    gone = sorted({name for name, (_, entry) in known if not entry.reject} - here)
+    gone = sorted({name for name, (_, entry) in known.items() if not entry.reject} - here)
     if gone and not prune:
         shown = ", ".join(map(repr, gone[:3])) + (", …" if len(gone) > 3 else "")
         raise DailytalkError(

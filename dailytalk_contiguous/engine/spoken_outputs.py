@@ -1,9 +1,11 @@
 """What `dailytalk speak` leaves beside its shards: sound files, transcript_shifted.jsonl, rejects, the record.
 
 A work folder may hold both halves of the work, so what the first half wrote of itself is kept: the record of this
-one is the key `speak` of run.json, and rejects.jsonl holds the rejects of both.
+one is the key `speak` of run.json, and rejects.jsonl holds the rejects of both. Sound is read only where its file
+is missing, and lines are written only where something changed.
 """
 
+import hashlib
 import io
 import json
 from collections import Counter, defaultdict
@@ -19,9 +21,9 @@ from dailytalk_contiguous.core.errors import Reject
 from dailytalk_contiguous.core.schema import AFFECT, PROSODY
 from dailytalk_contiguous.engine.files import write_atomically, write_lines, write_text
 from dailytalk_contiguous.engine.outputs import REJECTS, RUN, SPOKEN_STAGES, read_run
-from dailytalk_contiguous.engine.shards import Row, read_entries, read_rows
+from dailytalk_contiguous.engine.shards import Entry, Row, chain_of, read_entries, read_rows
 from dailytalk_contiguous.engine.transcript import number, to_json
-from dailytalk_contiguous.stages.base import Stage
+from dailytalk_contiguous.stages.base import Stage, source_digest
 
 SHIFTED, AUDIO = "transcript_shifted.jsonl", "audio"
 
@@ -41,8 +43,25 @@ def write_spoken(
 ) -> dict[str, Any]:
     """Write the outputs of the finished shards `paths`, and return the record.
 
-    `source` is where the recordings are from: it stands in run.json even where `dailytalk tag` wrote elsewhere.
+    `source` is where the recordings are from: it stands in run.json even where `dailytalk tag` wrote elsewhere. If
+    nothing changed since the record was written, only what it says of the run (`about`) does.
     """
+    entries = {path: read_entries(path) or {} for path in paths}
+    fingerprint = _fingerprint(paths, stages, rejects)
+    before = (read_run(out) or {}).get("speak", {})
+    if before.get("fingerprint") == fingerprint and _all_there(out, entries):
+        record = {**before, **about}
+    else:
+        record = {**about, **_written(out, entries, stages, rejects), "fingerprint": fingerprint}
+    whole = (read_run(out) or {}) | ({"source": dict(source)} if source else {}) | {"speak": record}
+    write_text(out / RUN, json.dumps(whole, indent=1, ensure_ascii=False) + "\n")
+    return record
+
+
+def _written(
+    out: Path, entries: Mapping[Path, Mapping[str, Entry]], stages: Sequence[Stage], rejects: Sequence[Reject]
+) -> dict[str, Any]:
+    """Write sound, lines and rejects; what the record says of them."""
     tally: Counter[str] = Counter()
     failed = list(rejects)
     sums: defaultdict[str, float] = defaultdict(float)
@@ -52,15 +71,19 @@ def write_spoken(
 
     def lines() -> Iterator[str]:
         first = 0
-        for path in paths:
-            rows = read_rows(path, list(BUILT))
-            for name, entry in (read_entries(path) or {}).items():
+        for path, told in entries.items():
+            missing = [name for name, entry in told.items() if not entry.reject and not _is_new(out, name, path)]
+            for name, row in (read_rows(path, ["audio"]) if missing else {}).items():
+                if name in missing:
+                    _write_wav(wav_path(out, name), row["audio"]["bytes"])
+            rows = read_rows(path, [column for column in BUILT if column != "audio"])
+            for name, entry in told.items():
                 for stage, took in zip(stages, entry.seconds, strict=False):
                     seconds[stage.name] = seconds.get(stage.name, 0.0) + took
                 if entry.reject:
                     failed.append(entry.reject)
                     continue
-                wanted.add(_write_wav(out, rows[name], path))
+                wanted.add(wav_path(out, name))
                 failed.extend(_set_aside(rows[name]))
                 _count(rows[name], tally, sums)
                 costs.update(_costs(rows[name]))
@@ -71,8 +94,7 @@ def write_spoken(
     write_lines(out / SHIFTED, lines())
     _drop_stale(out / AUDIO, wanted)
     write_lines(out / REJECTS, _all_rejects(out, failed))
-    record = {
-        **about,
+    return {
         "counts": {**dict(tally), "rejects": len(failed)},
         "hours": round(sums.get("duration", 0.0) / 3600, 5),
         "cost": round(sum(costs.values()), 6),
@@ -85,9 +107,6 @@ def write_spoken(
         "lost_sound_seconds": sums.get("lost_sound_seconds", 0.0),
         "stages": [{"name": name, "seconds": round(took, 3)} for name, took in seconds.items()],
     }
-    whole = (read_run(out) or {}) | ({"source": dict(source)} if source else {}) | {"speak": record}
-    write_text(out / RUN, json.dumps(whole, indent=1, ensure_ascii=False) + "\n")
-    return record
 
 
 def shifted(row: Row, first_id: int) -> Iterator[dict[str, Any]]:
@@ -138,13 +157,36 @@ def wav_path(out: Path, conversation_id: str) -> Path:
     return out / AUDIO / f"{conversation_id}{EDITED}"
 
 
-def _write_wav(out: Path, row: Row, shard: Path) -> Path:
-    path = wav_path(out, row["conversation_id"])
-    # An earlier run may have made the shard and been stopped before it came to this.
-    if not path.is_file() or path.stat().st_mtime_ns < shard.stat().st_mtime_ns:
-        samples, rate = soundfile.read(io.BytesIO(row["audio"]["bytes"]), dtype="int16", always_2d=True)
-        write_atomically(path, lambda file: soundfile.write(file, samples, rate, "PCM_16", format="WAV"))
-    return path
+def _fingerprint(paths: Sequence[Path], stages: Sequence[Stage], rejects: Sequence[Reject]) -> str:
+    """Changes whenever the files would."""
+    told = [
+        chain_of(stages)[-1:],
+        [(path.name, path.stat().st_mtime_ns) for path in paths],
+        [reject.as_dict() for reject in rejects],
+        source_digest(__name__),
+    ]
+    return hashlib.sha256(json.dumps(told).encode()).hexdigest()[:20]
+
+
+def _all_there(out: Path, entries: Mapping[Path, Mapping[str, Entry]]) -> bool:
+    names = [(name, path) for path, told in entries.items() for name, entry in told.items() if not entry.reject]
+    files = all((out / name).is_file() for name in (SHIFTED, REJECTS))
+    return files and all(_is_new(out, name, path) for name, path in names) and _sounds(out) == len(names)
+
+
+def _sounds(out: Path) -> int:
+    return sum(1 for _ in (out / AUDIO).rglob(f"*{EDITED}"))
+
+
+def _is_new(out: Path, name: str, shard: Path) -> bool:
+    """Whether a sound file stands: an earlier run may have made the shard and been stopped before it."""
+    path = wav_path(out, name)
+    return path.is_file() and path.stat().st_mtime_ns >= shard.stat().st_mtime_ns
+
+
+def _write_wav(path: Path, flac: bytes) -> None:
+    samples, rate = soundfile.read(io.BytesIO(flac), dtype="int16", always_2d=True)
+    write_atomically(path, lambda file: soundfile.write(file, samples, rate, "PCM_16", format="WAV"))
 
 
 def _drop_stale(folder: Path, wanted: set[Path]) -> None:

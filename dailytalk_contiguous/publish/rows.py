@@ -6,6 +6,7 @@ dataset is. Which speaker is the main one (left, or right after a swap) is settl
 
 import json
 from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -136,7 +137,12 @@ def shards(folder: Path) -> list[Path]:
     """The Parquet files of a dataset, by name. Raises DailytalkError if there are none."""
     inside = folder / "dataset"
     place = inside if inside.is_dir() else folder
-    found = sorted(path for path in place.rglob("*.parquet") if not path.name.startswith("."))
+    # What begins with a dot is half written, or waits in a folder of its own to be pushed.
+    found = sorted(
+        path
+        for path in place.rglob("*.parquet")
+        if not any(part.startswith(".") for part in path.relative_to(place).parts)
+    )
     if not found:
         raise DailytalkError(
             f"{folder} holds no finished conversations (no .parquet file)",
@@ -147,16 +153,23 @@ def shards(folder: Path) -> list[Path]:
 
 def shard_rows(path: Path) -> Iterator[Row]:
     """Yield the rows of one shard. Raises DailytalkError if it can't be read or lacks columns."""
+    with opened_shard(path) as file:
+        for number in range(file.num_row_groups):
+            yield from file.read_row_group(number, columns=list(BUILT)).to_pylist()
+
+
+@contextmanager
+def opened_shard(path: Path) -> Iterator[pq.ParquetFile]:
+    """A finished shard to read from. Raises DailytalkError if it can't be read or lacks columns."""
     try:
-        with path.open("rb") as opened, pq.ParquetFile(opened) as file:
+        with path.open("rb") as stream, pq.ParquetFile(stream) as file:
             missing = sorted(set(BUILT) - set(file.schema_arrow.names))
             if missing:
                 raise DailytalkError(
                     f"{path} lacks the columns {', '.join(missing)}",
                     "name the dataset of finished conversations, or run `dailytalk speak` or `build` again",
                 )
-            for number in range(file.num_row_groups):
-                yield from file.read_row_group(number, columns=list(BUILT)).to_pylist()
+            yield file
     except (pa.ArrowInvalid, OSError) as error:
         cause = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise DailytalkError(f"{path} can't be read ({cause})", "build the dataset again") from None

@@ -76,7 +76,7 @@ class Version:
             return cast(BinaryIO, self._files.open(path, "rb", cache_type="none"))
 
     def manifest(self) -> dict[str, Any] | None:
-        """The manifest (`publish.packed.manifest`), or None where there is none. A damaged one is an error."""
+        """The manifest (`packing.packed.manifest`), or None where there is none. A damaged one is an error."""
         return self._told
 
     @cached_property

@@ -56,7 +56,12 @@ def repository_of(inputs: Sequence[str], choice: HubChoice) -> Repository | None
             f"({', '.join(map(repr, others or inputs))})",
             "check the path, or give each dataset a run and an --out of its own",
         )
-    return open_repository(named[0], choice)
+    try:
+        return open_repository(named[0], choice)
+    except DailytalkError as problem:  # it may have been meant as a path
+        raise DailytalkError(
+            f"there is no {inputs[0]!r} on this machine, and {problem.reason}", problem.remedy
+        ) from None
 
 
 def hub_recordings(repository: Repository) -> Iterator[HubRecording | Reject]:

@@ -5,12 +5,13 @@ judged by its kind and status, not by its words; what is quoted from a server ha
 error it came from is not chained, for its headers and addresses may hold one.
 """
 
+import errno
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from urllib.parse import urlsplit
 
-from datasets.exceptions import DatasetNotFoundError
+from datasets.exceptions import DatasetBuildError, DatasetNotFoundError, DatasetsError
 from huggingface_hub import constants, get_token
 from huggingface_hub.errors import (
     DisabledRepoError,
@@ -18,6 +19,7 @@ from huggingface_hub.errors import (
     GatedRepoError,
     HfHubHTTPError,
     HFValidationError,
+    LocalEntryNotFoundError,
     LocalTokenNotFoundError,
     OfflineModeIsEnabled,
     RepositoryNotFoundError,
@@ -38,6 +40,9 @@ _EXPECTED = (
     TimeoutError,
 )
 
+#: What a disk says that has no room.
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
 _LOG_IN = "log in with `hf auth login`, or set HF_TOKEN"
 
 #: Reason and remedy by kind, the special before the general; `{what}` is the repository, `{host}` the server.
@@ -57,6 +62,11 @@ _KINDS: tuple[tuple[type[BaseException], str, str], ...] = (
         DatasetNotFoundError,
         "{host} shows no dataset {what}, or no such version of it",
         f"check the name, or {_LOG_IN}",
+    ),
+    (
+        LocalEntryNotFoundError,
+        "{host} can't be reached, and a file of {what} is not on this machine",
+        "check the network, and run the same command again",
     ),
     (EntryNotFoundError, "a file of {what} isn't there", "name another version, or publish this one again"),
 )
@@ -86,17 +96,28 @@ def told(error: BaseException, what: str) -> DailytalkError:
 
 @contextmanager
 def hub_errors(what: object) -> Iterator[None]:
-    """Raise what the Hub says as a DailytalkError; `what` as in `told`. Other errors pass through."""
+    """Raise what the Hub says, or the disk to which it is read, as a DailytalkError; `what` as in `told`.
+
+    Other errors pass through, as does the failure of `datasets` to build rows of what came whole.
+    """
     try:
         yield
     except BrokenPipeError:  # a ConnectionError, but of whoever reads our output
         raise
     except _EXPECTED as error:
         raise told(error, str(what)) from None
-    except (FileNotFoundError, EntryNotFoundError) as error:
-        # Where a file can't be had, the client libraries raise this, and name what the Hub said as its cause.
-        cause = error.__cause__ if isinstance(error.__cause__, _EXPECTED) else error
-        if not isinstance(cause, (*_EXPECTED, EntryNotFoundError)):
+    except (OSError, EntryNotFoundError, DatasetsError) as error:
+        # Where a file can't be had, the client libraries raise these, and name what the Hub said as their cause.
+        cause = error.__cause__ if isinstance(error.__cause__, (*_EXPECTED, OSError)) else error
+        if isinstance(cause, OSError) and cause.errno in _FULL:
+            raise DailytalkError(
+                f"the disk has no room for what is read of {what}",
+                "free some space, or set HF_HOME and DAILYTALK_CACHE to a larger disk, and run the same command "
+                "again",
+            ) from None
+        if isinstance(cause, DatasetBuildError) or not isinstance(
+            cause, (*_EXPECTED, EntryNotFoundError, DatasetsError)
+        ):
             raise
         raise told(cause, str(what)) from None
 
@@ -111,6 +132,9 @@ def _words(error: BaseException) -> tuple[str, str]:
     for kind, reason, remedy in _KINDS:
         if isinstance(error, kind):
             return reason, remedy
+    if isinstance(error, DatasetsError):
+        said = _quoted(str(error).partition("\n")[0].rstrip("."))
+        return f"{{what}} can't be opened as a dataset ({said})", "name a dataset of recordings"
     if not isinstance(error, HfHubHTTPError):
         return (
             f"the connection to {{host}} failed ({type(error).__name__})",
@@ -121,7 +145,12 @@ def _words(error: BaseException) -> tuple[str, str]:
         return _STATUSES[status]
     if status >= 500:
         return f"{{host}} failed with {status}", "run the same command again in some minutes"
-    said = without_tokens(error.server_message or "").strip().replace("{", "{{").replace("}", "}}")
+    said = _quoted(error.server_message or "")
     return f"{{host}} refused what was asked of {{what}} with {status}" + (f" ({said})" if said else ""), (
         "mend what it names, or see whether HF_ENDPOINT is right"
     )
+
+
+def _quoted(said: str) -> str:
+    """Somebody's words, for a sentence that is still to be formatted."""
+    return without_tokens(said).strip().replace("{", "{{").replace("}", "}}")

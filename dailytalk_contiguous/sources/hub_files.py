@@ -15,7 +15,8 @@ from pathlib import Path, PurePosixPath
 from huggingface_hub import try_to_load_from_cache
 
 from dailytalk_contiguous.core.errors import DailytalkError
-from dailytalk_contiguous.sources.hub_repository import Repository, download, hub_errors, modified_of
+from dailytalk_contiguous.sources.hub_errors import hub_errors
+from dailytalk_contiguous.sources.hub_repository import Repository, download, modified_of
 from dailytalk_contiguous.sources.listing import AUDIO_SUFFIXES
 from dailytalk_contiguous.sources.transcripts import ONE_SIDED, RUN_TRANSCRIPT, TWO_SIDED
 

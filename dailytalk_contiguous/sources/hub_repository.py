@@ -1,36 +1,19 @@
-"""A dataset repository on the Hub at one commit: what is in it, what its card says, and what can go wrong with it.
+"""A dataset repository on the Hub at one commit: what is in it, and what its card says of its licence.
 
 The revision is resolved to a commit once, and all that follows names that commit, so that a push in the meantime
-can't mix two versions. Every failure that a user can mend becomes one sentence, without the Hub's own words: they
-hold addresses and request ids that help nobody.
+can't mix two versions.
 """
 
-import contextlib
-import errno
-import os
-from collections.abc import Iterator
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from datasets.exceptions import DatasetsError
 from huggingface_hub import DatasetCard, HfApi, hf_hub_download
-from huggingface_hub.errors import (  # type: ignore[attr-defined]
-    GatedRepoError,
-    HfHubHTTPError,
-    HTTPError,  # of httpx or httpx2, whichever its version is built on
-    LocalEntryNotFoundError,
-    OfflineModeIsEnabled,
-    RepositoryNotFoundError,
-    RevisionNotFoundError,
-)
 from huggingface_hub.hf_api import RepoFile
 from huggingface_hub.utils.tqdm import tqdm
 
-from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.reference import Reference
-
-_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+from dailytalk_contiguous.sources.hub_errors import hub_errors
 
 
 @dataclass(frozen=True)
@@ -115,60 +98,6 @@ def modified_of(digest: str) -> int:
     redo all the work on recordings that did not change.
     """
     return int(digest[:8], 16) >> 1
-
-
-@contextlib.contextmanager
-def hub_errors(reference: Reference) -> Iterator[None]:
-    """Say in one sentence what the Hub, the network or the disk refused. Raises DailytalkError."""
-    try:
-        yield
-    except GatedRepoError:
-        raise DailytalkError(
-            f"{reference.repo} is gated", "accept its terms on its page and log in with that account (HF_TOKEN)"
-        ) from None
-    except RepositoryNotFoundError:
-        raise DailytalkError(
-            f"there is no file {reference.repo!r} here, and no such dataset on the Hub that you may read",
-            "check the name; if it is private, set HF_TOKEN or log in",
-        ) from None
-    except RevisionNotFoundError:
-        raise DailytalkError(
-            f"{reference.repo} has no revision {reference.revision!r}", "name one of its tags, branches or commits"
-        ) from None
-    except DatasetsError as error:
-        told = str(error).partition("\n")[0].rstrip(".")
-        raise DailytalkError(
-            f"{reference.repo} can't be opened as a dataset ({told})", "name a dataset of recordings"
-        ) from None
-    except OfflineModeIsEnabled:
-        raise DailytalkError("the Hub may not be asked while HF_HUB_OFFLINE is set", "unset it") from None
-    except LocalEntryNotFoundError:
-        raise _unreachable() from None
-    except HfHubHTTPError as error:
-        raise _refused(error) from None
-    except (HTTPError, ConnectionError, TimeoutError):
-        raise _unreachable() from None
-    except OSError as error:
-        if error.errno not in _FULL:
-            raise
-        raise DailytalkError(
-            f"the disk has no room for the recordings of {reference.repo}",
-            "free some space, or set HF_HOME and DAILYTALK_CACHE to a larger disk, and run the same command again",
-        ) from error
-
-
-def _refused(error: HfHubHTTPError) -> DailytalkError:
-    status = error.response.status_code if error.response is not None else 0
-    if status in (401, 403):
-        return DailytalkError("the Hub refuses your token", "set HF_TOKEN to one that may read, or log in again")
-    return DailytalkError(f"the Hub failed (HTTP {status})", "run the same command again later")
-
-
-def _unreachable() -> DailytalkError:
-    where = os.environ.get("HF_ENDPOINT", "https://huggingface.co")
-    return DailytalkError(
-        f"the Hub can't be reached at {where}", "check the network and run the same command again"
-    )
 
 
 def _licence(card: Path) -> str | None:

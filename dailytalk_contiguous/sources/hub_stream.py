@@ -13,8 +13,9 @@ from typing import NamedTuple
 
 from dailytalk_contiguous.core.errors import BadInput, Reject
 from dailytalk_contiguous.sources.hub import in_tables
+from dailytalk_contiguous.sources.hub_errors import hub_errors
 from dailytalk_contiguous.sources.hub_files import chosen, companions, fetch_file, names_of
-from dailytalk_contiguous.sources.hub_repository import Repository, hub_errors
+from dailytalk_contiguous.sources.hub_repository import Repository
 from dailytalk_contiguous.sources.hub_shards import Row, rows_of
 from dailytalk_contiguous.sources.hub_tables import Plan, plan_of, write_row
 from dailytalk_contiguous.sources.listing import Recording

@@ -80,9 +80,11 @@ def transcribed(
     if not transcript.is_file():
         raise DailytalkError(f"there is no transcript {str(transcript)!r}", "run dailytalk tag first")
     known = _known(tagged) if tagged and tagged.exists() else {}
-    for name, lines in _grouped(transcript, known, rejects).items():
+    groups = _grouped(transcript, known, rejects)
+    for name in list(groups):
+        lines, row = groups.pop(name), known.pop(name, None)  # what is a row need not be held as lines, too
         try:
-            base = at_hand(known[name], recordings) if name in known else from_recording(lines[0], recordings)
+            base = at_hand(row, recordings) if row else from_recording(lines[0], recordings)
             yield _row(name, lines, base, rejects)
         except BadInput as error:
             rejects.append(Reject(name, "transcript", error.reason, error.remedy))
@@ -160,9 +162,16 @@ def _row(name: str, lines: Sequence[_Line], base: Row, rejects: list[Reject]) ->
         utterance["language"] = utterance["language"] or row["main_language"]
     for column in (*LINE, *_MORE):
         row[column] = [utterance[column] for utterance in utterances]
-    path = from_uri(base["audio"]["path"])
-    told = json.dumps([row, path.stat().st_size, path.stat().st_mtime_ns], sort_keys=True, default=str)
+    told = json.dumps([row | {"audio": None}, _stamp(base)], sort_keys=True, default=str)
     return row | {"input_digest": hashlib.sha256(told.encode()).hexdigest()[:20]}
+
+
+def _stamp(base: Row) -> Any:
+    """What tells a recording from another: its identity, wherever it lies; else its place, size and date."""
+    if base.get("audio_identity"):
+        return base["audio_identity"]
+    path = from_uri(base["audio"]["path"])
+    return [str(path), path.stat().st_size, path.stat().st_mtime_ns]
 
 
 def _usable(

@@ -119,21 +119,36 @@ def cues_within(cues: Sequence[Cue], offset: float, duration: float, last: bool 
 def _named_like(audio_file: Path, directory: Path) -> list[Path]:
     if not directory.is_dir():
         return []
+    named = _by_name(directory, directory.stat().st_mtime_ns)
     found = []
-    for path in directory.iterdir():
-        suffix = path.suffix.lower()
-        is_own = path.stem == audio_file.stem and suffix in {*ONE_SIDED, *TWO_SIDED}
+    for path in (*named.get(audio_file.stem, ()), *named.get(RUN_TRANSCRIPT, ())):
         # call.1.srt is the left side of call.wav, unless there is a recording call.1.wav that it belongs to.
         is_side = (
-            suffix in ONE_SIDED
-            and path.stem.startswith(f"{audio_file.stem}.")
+            path.suffix.lower() in ONE_SIDED
             and _side_marker(path, audio_file.stem) is not None
             and not audio_file.with_name(path.stem + audio_file.suffix).exists()
         )
-        is_reference = path.name.lower().endswith(".reference.json")
-        if (is_own or is_side or path.name == RUN_TRANSCRIPT) and not is_reference and path.is_file():
+        if (path.stem == audio_file.stem or is_side or path.name == RUN_TRANSCRIPT) and path.is_file():
             found.append(path)
-    return sorted(found)
+    return sorted(set(found))
+
+
+@lru_cache(maxsize=8)
+def _by_name(directory: Path, changed: int) -> dict[str, list[Path]]:
+    """What is called like a transcript, by its stem and by each part of that up to a dot; runs' by their name.
+
+    Listed once for all recordings of a folder; `changed`, when something in it was last added or removed.
+    """
+    named: dict[str, list[Path]] = {}
+    for path in directory.iterdir():
+        if path.suffix.lower() not in {*ONE_SIDED, *TWO_SIDED} or path.name.lower().endswith(".reference.json"):
+            continue
+        keys = [RUN_TRANSCRIPT] if path.name == RUN_TRANSCRIPT else []
+        parts = path.stem.split(".")
+        keys += [".".join(parts[:count]) for count in range(1, len(parts) + 1)]
+        for key in keys:
+            named.setdefault(key, []).append(path)
+    return named
 
 
 def _side_marker(path: Path, stem: str) -> str | None:

@@ -156,8 +156,8 @@ def test_source_stays_in_the_record_of_speak_wherever_it_writes(tmp_path: Path, 
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
-        (("tester/none",), "no such dataset on the Hub"),
-        ((f"{REPO}@v9",), "has no revision 'v9'"),
+        (("tester/none",), "shows no dataset tester/none"),
+        ((f"{REPO}@v9",), "@v9 has no such version"),
         ((REPO, "elsewhere"), "can't have inputs beside it"),
         ((REPO, "--audio-column", "sound"), "no column 'sound'"),
         ((REPO, "--split", "dev"), "no split 'dev'"),

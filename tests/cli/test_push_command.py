@@ -10,7 +10,12 @@ import pytest
 from command import Command
 from datasets import load_dataset
 from hub.server import HubServer
+from huggingface_hub import hf_hub_download
+from hypothesis import given
+from hypothesis import strategies as st
 from publish.built_conversations import built_row, write_dataset
+
+from dailytalk_contiguous.publish.pushing.push import _is_tenth
 
 pytest_plugins = ["hub.hub_fixtures"]
 
@@ -79,6 +84,40 @@ def test_two_versions_are_published_and_each_loads_by_its_tag(
         assert sum(split.num_rows for split in loaded.values()) == rows
 
 
+def test_change_that_breaks_readers_needs_a_major_version(hub: HubServer, push: Any, work: Path) -> None:
+    push("--tag", "v1.0.0", "--create")
+    finished(work, 1)  # too few for splits to evaluate on
+    before = refs(hub)
+    refused = push("--tag", "v1.1.0")
+    assert (refused.code, refused.err.count("\n")) == (1, 1)
+    assert "v1.1.0 would break readers of v1.0.0 (conversations: the split " in refused.err
+    assert "pass --tag v2.0.0" in refused.err
+    assert refs(hub) == before
+    assert json.loads(push("--tag", "auto", "--json").out)["tag"] == "v2.0.0"
+
+
+def test_card_that_is_asked_for_is_published_though_the_data_is_the_same(hub: HubServer, push: Any) -> None:
+    push("--tag", "v1.0.0", "--create", "--contact", "mail@example.org")
+    assert "with another card, and a tag is never moved" in push("--tag", "v1.0.0", "--title", "Talks").err
+    asked = ("--licence", "cc-by-nc-4.0", "--title", "Talks")
+    told = json.loads(push("--tag", "auto", *asked, "--json").out)
+    assert (told["tag"], [one["name"] for one in told["plan"] if one["what"] == "replace"]) == (
+        "v1.0.1",
+        ["README.md", "manifest.json"],
+    )
+    assert "just this already, as v1.0.1" in push("--tag", "auto", *asked).out
+    card = hf_hub_download(REPO, "README.md", repo_type="dataset", revision="v1.0.1")
+    text = Path(card).read_text(encoding="utf-8")
+    for line in ("license: cc-by-nc-4.0", "pretty_name: Talks", "write to mail@example.org and"):
+        assert line in text
+
+
+@given(st.integers(1, 500))
+def test_packing_is_told_in_ten_lines_at_most(files: int) -> None:
+    told = [done for done in range(1, files + 1) if _is_tenth(done, files)]
+    assert (len(told), told[-1]) == (min(files, 10), files)
+
+
 def test_push_to_hub_publishes_the_same_rows_and_a_manifest_of_its_files(hub: HubServer, push: Any) -> None:
     done = push("--tag", "v1.0.0", "--create", "--method", "push_to_hub")
     assert (done.code, done.err) == (0, "")
@@ -95,6 +134,7 @@ def test_push_to_hub_publishes_the_same_rows_and_a_manifest_of_its_files(hub: Hu
         (("--private",), "--private is for a dataset that --create makes"),
         (("--pr", "--branch", "next"), "--pr proposes to main"),
         (("--method", "copy"), "--method can't be 'copy'"),
+        (("--create", "--licence", "CC-BY-4.0"), "write 'cc-by-4.0'"),
     ],
 )
 def test_what_can_not_be_done_is_said_in_a_sentence(

@@ -17,6 +17,7 @@ from huggingface_hub import DatasetCard
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.published import conversations, features_of
 from dailytalk_contiguous.publish.cards.card import Card, CardFacts, render_card, template
+from dailytalk_contiguous.publish.cards.sections import written_of
 from dailytalk_contiguous.publish.packing.packed import Packed
 from dailytalk_contiguous.publish.version import Version
 
@@ -194,6 +195,20 @@ def test_a_derived_licence_follows_its_sources(made: Made, tmp_path: Path) -> No
     back = front(render(made, render(unknown, old.text).text))
     assert back["license"] == "cc-by-4.0"
     assert "license_name" not in back
+
+
+def test_what_tells_of_files_is_not_remembered_in_the_card(made: Made) -> None:
+    remembered = written_of(render(made).text)["values"]
+    assert "tags" in remembered
+    assert not remembered.keys() & {"configs", "dataset_info"}
+
+
+def test_contact_stays_until_another_is_given(made: Made) -> None:
+    first = render(made, facts=CardFacts("owner/good_talks", "v1.0.0", contact="mail@example.org"))
+    second = render(made, first.text)
+    assert "write to mail@example.org and" in second.text
+    third = render(made, second.text, CardFacts("owner/good_talks", "v1.2.0", contact="new@example.org"))
+    assert "write to new@example.org and" in third.text
 
 
 def test_other_configs_survive_and_ours_are_replaced(made: Made) -> None:

@@ -2,7 +2,8 @@
 
 import pytest
 
-from dailytalk_contiguous.publish.cards.licences import Origin, derived, in_words, warnings
+from dailytalk_contiguous.core.licensing import Origin, in_words
+from dailytalk_contiguous.publish.cards.licences import derived, warnings
 
 PROGRAM = Origin("recogniser", "medium", "MIT")
 NC_MODEL = Origin("affect", "audeering", "CC-BY-NC-SA-4.0")

@@ -1,7 +1,9 @@
+import errno
 import math
 from pathlib import Path
 
 import pytest
+from datasets.exceptions import DataFilesNotFoundError, DatasetGenerationError
 from hub.server import HubServer
 from huggingface_hub import HfApi
 
@@ -102,6 +104,31 @@ def test_errors_of_others_pass_through(tmp_path: Path) -> None:
         with pytest.raises(type(error)) as met, hub_errors(REPO):
             raise error
         assert met.value is error
+
+
+@pytest.mark.parametrize("wrapped", [False, True])
+def test_disk_without_room_is_told_with_what_to_do(wrapped: bool) -> None:
+    full = OSError(errno.ENOSPC, "No space left on device")
+    with (
+        pytest.raises(DailytalkError, match=r"no room for what is read of tester/talks.*HF_HOME"),
+        hub_errors(REPO),
+    ):
+        if wrapped:
+            raise DatasetGenerationError("An error occurred while generating the dataset") from full
+        raise full
+
+
+def test_rows_that_can_not_be_built_pass_through_with_their_cause() -> None:
+    with pytest.raises(DatasetGenerationError), hub_errors(REPO):
+        raise DatasetGenerationError("x") from ValueError("a bug")
+
+
+def test_what_is_no_dataset_is_told_with_its_reason() -> None:
+    with (
+        pytest.raises(DailytalkError, match=r"can't be opened as a dataset \(No \{data\} files"),
+        hub_errors(REPO),
+    ):
+        raise DataFilesNotFoundError("No {data} files.\nMore.")
 
 
 def test_every_token_is_taken_out_of_a_text(monkeypatch: pytest.MonkeyPatch) -> None:

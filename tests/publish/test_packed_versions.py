@@ -7,6 +7,8 @@ import random
 import re
 import shutil
 import socket
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -344,6 +346,25 @@ def test_folder_without_finished_conversations_is_refused(
         (tmp_path / "work" / "dataset" / "a.parquet").write_bytes(content)
     with pytest.raises(DailytalkError, match=message):
         pack(tmp_path / "work", tmp_path / "stage")
+    assert not (tmp_path / "stage").exists()
+
+
+def test_files_that_wait_below_a_bare_dataset_are_not_taken_for_its_own(work: Path, tmp_path: Path) -> None:
+    bare = shutil.copytree(work / "dataset", tmp_path / "bare")
+    first = pack(bare, bare / ".publish")
+    assert digests(pack(bare, bare / ".publish")) == digests(first)
+
+
+def test_disk_that_fills_up_is_an_error_and_not_the_end_of_the_process(work: Path, tmp_path: Path) -> None:
+    """A limit on the size of files stands for the disk: the write fails in the midst of a row group."""
+    program = (
+        "import resource, sys; from pathlib import Path; from dailytalk_contiguous.publish.packing.packing import pack;"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000)); pack(*map(Path, sys.argv[1:]))"
+    )
+    command = [sys.executable, "-c", program, work, tmp_path / "stage"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr.splitlines()[-1]) == (1, "OSError: [Errno 27] File too large")
+    assert not list((tmp_path / "stage").rglob("*.parquet"))
 
 
 def test_utterance_outside_its_audio_is_refused_by_name(tmp_path: Path) -> None:

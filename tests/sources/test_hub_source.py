@@ -357,10 +357,10 @@ def test_neither_audio_nor_tables_is_refused(hub: HubServer) -> None:
 
 
 def test_missing_repository_and_revision_are_told(hub: HubServer) -> None:
-    with pytest.raises(DailytalkError, match=r"no such dataset on the Hub that you may read.*HF_TOKEN"):
+    with pytest.raises(DailytalkError, match=r"shows no dataset tester/nothing .*HF_TOKEN"):
         repository("tester/nothing")
     publish({"a.wav": wav()})
-    with pytest.raises(DailytalkError, match="tester/calls has no revision 'v9'"):
+    with pytest.raises(DailytalkError, match="tester/calls@v9 has no such version"):
         repository(f"{REPO}@v9")
 
 
@@ -369,10 +369,10 @@ def test_private_repository_without_a_token_that_may_read_is_told(
 ) -> None:
     publish({"a.wav": wav()}, private=True)
     monkeypatch.setenv("HF_TOKEN", hub.stranger_token)
-    with pytest.raises(DailytalkError, match="if it is private, set HF_TOKEN"):
+    with pytest.raises(DailytalkError, match=r"for a private dataset, .* set HF_TOKEN"):
         repository()
     monkeypatch.delenv("HF_TOKEN")
-    with pytest.raises(DailytalkError, match="if it is private, set HF_TOKEN"):
+    with pytest.raises(DailytalkError, match=r"for a private dataset, .* set HF_TOKEN"):
         repository()
 
 
@@ -392,7 +392,7 @@ def test_network_that_goes_is_told(hub: HubServer, where: str) -> None:
     publish({"data/train-0.parquet": table} if where == "shard" else {"a.wav": wav()})
     found = None if where == "api" else repository()
     hub.stop()
-    with pytest.raises(DailytalkError, match="the Hub can't be reached at"):
+    with pytest.raises(DailytalkError, match=r"the connection to 127\.0\.0\.1:\d+ failed"):
         fetch(found or repository())
 
 
@@ -429,7 +429,7 @@ def test_transfer_that_never_succeeds_is_told(hub: HubServer, name: str, kind: s
     publish({name: holds[Path(name).suffix]})
     found = repository()
     hub.faults.arm(kind, times=math.inf, method="GET", path=f"/resolve/.*{Path(name).name}")
-    with pytest.raises(DailytalkError, match=r"the Hub (can't be reached|failed)"):
+    with pytest.raises(DailytalkError, match=r"127\.0\.0\.1:\d+ (can't be reached|failed)|the connection to 127"):
         fetch(found)
     hub.faults.clear()
     assert [type(one) for one in hub_recordings(found)] == [HubRecording]
@@ -439,7 +439,7 @@ def test_transfer_that_never_succeeds_is_told(hub: HubServer, name: str, kind: s
 def test_server_that_fails_is_told(hub: HubServer) -> None:
     publish({"a.wav": wav()})
     hub.faults.arm("500", times=math.inf)
-    with pytest.raises(DailytalkError, match=r"the Hub failed \(HTTP 500\)"):
+    with pytest.raises(DailytalkError, match=r"127\.0\.0\.1:\d+ failed with 500"):
         repository()
 
 

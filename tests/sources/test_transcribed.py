@@ -115,6 +115,19 @@ def test_what_people_change_is_taken_as_it_stands(work: Path, lines: list[Line],
     assert [row["input_digest"] for row in rows[1:]] == [row["input_digest"] for row in before[1:]]
 
 
+def test_moved_recording_is_the_same_input(work: Path, lines: list[Line], tmp_path: Path) -> None:
+    before, _ = read(work, lines, tmp_path)
+    there = work.parent / "in"
+    there.rename(work.parent / "moved")
+    try:
+        rows, rejects = read(work, lines, tmp_path, recordings=work.parent / "moved")
+    finally:
+        (work.parent / "moved").rename(there)
+    assert rejects == []
+    assert [row["input_digest"] for row in rows] == [row["input_digest"] for row in before]
+    assert all("/moved/" in row["audio"]["path"] for row in rows)
+
+
 @pytest.mark.parametrize(
     ("text", "tag", "expected"),
     [("Hi", "", "Hi"), ("", "sad", None), ("  ", "sad", None), ("Hi", "sad", "(sad) Hi")],

@@ -1,12 +1,13 @@
 """The card of a version: the front matter that the Hub and `datasets` read, and the page that people read.
 
 Everything in it comes from the rows that are published, so that it can't promise what is not there; what people
-have written into the card stays (`card_sections`, `card_yaml`). The same data gives the same text and plots.
+have written into the card stays (`cards.sections`, `cards.front_matter`). The same data gives the same text and
+plots.
 """
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib.resources import files
 from string import Template
 from typing import Any, TypeVar
@@ -16,9 +17,11 @@ from datasets import DatasetInfo
 from datasets.splits import SplitDict, SplitInfo
 
 from dailytalk_contiguous.core.errors import DailytalkError
+from dailytalk_contiguous.core.licensing import OTHER, Origin
 from dailytalk_contiguous.core.published import CONFIGS, SPLITS
 from dailytalk_contiguous.publish.cards import figures, text
 from dailytalk_contiguous.publish.cards.front_matter import (
+    BY_CONFIG,
     LICENCE_KEYS,
     divide,
     merge,
@@ -26,8 +29,7 @@ from dailytalk_contiguous.publish.cards.front_matter import (
     values_of,
     with_front,
 )
-from dailytalk_contiguous.publish.cards.licences import OTHER, Origin, derived, warnings
-from dailytalk_contiguous.publish.cards.plots import plots
+from dailytalk_contiguous.publish.cards.licences import derived, warnings
 from dailytalk_contiguous.publish.cards.sections import sections_of, update_body, written_of
 from dailytalk_contiguous.publish.cards.statistics import CardStatistics, statistics_of
 from dailytalk_contiguous.publish.cards.words import escaped
@@ -60,7 +62,8 @@ class CardFacts:
         pretty_name: a title; None: what the card says, else the name.
         history: tag, ISO date, and what changed in words, of each version; the newest first.
         changes: numbers from `publish.compare`.
-        contact: how to reach the publisher; None: the repository's discussions.
+        contact: how to reach the publisher; None: what was given for a version before, else the
+            repository's discussions.
         citation: BibTeX; None: one made from the rest.
     """
 
@@ -113,9 +116,12 @@ def render_card(
     Raises:
         CardDamaged: the markers or the front matter of `old` can't be told apart from its text.
     """
+    from dailytalk_contiguous.publish.cards.plots import plots  # matplotlib, which no other command needs
+
     found = statistics_of(version, rejects)
     front, body = divide(old or "")
-    there, last = values_of(front), written_of(body).get("values") or {}
+    memory = written_of(body)
+    there, last, contact = values_of(front), memory.get("values") or {}, facts.contact or memory.get("contact")
     origins = _origins(found)
     ours = _ours(found, packed, version, facts, origins)
     chosen = [*(LICENCE_KEYS if facts.licence else ()), *(("pretty_name",) if facts.pretty_name else ())]
@@ -123,21 +129,25 @@ def render_card(
     values = merge(there, ours, {key: value for key, value in last.items() if key not in chosen})
     assets = plots(found)
     against = tuple(dict.fromkeys(one for licence in _chosen(values) for one in warnings(licence, origins)))
-    filled = _filled(found, packed, facts, run, values, assets, origins, against)
+    filled = _filled(found, packed, replace(facts, contact=contact), run, values, assets, origins, against)
     written = _written({key: value for key, value in ours.items() if key not in chosen}, values, there, last)
     new_front = rewrite(front, values)
-    new_body = update_body(body, escaped(values["pretty_name"]), _sections(filled), written)
+    new_body = update_body(body, escaped(values["pretty_name"]), _sections(filled), written, contact)
     return Card(with_front(new_front, new_body), assets, against)
 
 
 def _written(
     ours: Mapping[str, Any], values: Mapping[str, Any], there: Mapping[str, Any], last: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """Those of our values that are ours to change in the next version: nobody chose them."""
+    """Those of our values that are ours to change in the next version: nobody chose them.
+
+    Without those that tell of files, which are ours in any version, and long.
+    """
     return {
         key: value
         for key, value in ours.items()
-        if isinstance(value, list) or (values.get(key) == value and there.get(key) in (None, last.get(key)))
+        if key not in BY_CONFIG
+        and (isinstance(value, list) or (values.get(key) == value and there.get(key) in (None, last.get(key))))
     }
 
 

@@ -23,7 +23,7 @@ _KEY = re.compile(r"""(?:"([^"]+)"|'([^']+)'|([^\W\d][^:#\n]*?))[ \t]*:(?:\s|$)"
 LICENCE_KEYS = ("license", "license_name", "license_link")
 
 #: Keys that must tell of the files of this version, and hold one entry a config.
-_BY_CONFIG = ("configs", "dataset_info")
+BY_CONFIG = ("configs", "dataset_info")
 
 
 def divide(card: str) -> tuple[str, str]:
@@ -52,13 +52,11 @@ def merge(old: Mapping[str, Any], ours: Mapping[str, Any], last: Mapping[str, An
         ours: what we would say.
         last: what we said last time, without `configs` and `dataset_info`.
     """
-    merged = {
-        key: _one(old.get(key), value, last.get(key)) for key, value in ours.items() if key not in _BY_CONFIG
-    }
+    merged = {key: _one(old.get(key), value, last.get(key)) for key, value in ours.items() if key not in BY_CONFIG}
     dropped = {key: None for key, value in last.items() if key not in ours and old.get(key) == value}
     if any(key in old and old[key] != last.get(key) for key in LICENCE_KEYS):
         merged |= {key: old.get(key) for key in LICENCE_KEYS}
-    return {**merged, **dropped, **{key: by_config(old.get(key), ours[key]) for key in _BY_CONFIG}}
+    return {**merged, **dropped, **{key: by_config(old.get(key), ours[key]) for key in BY_CONFIG}}
 
 
 def by_config(old: Any, ours: Sequence[Mapping[str, Any]]) -> list[Any]:

@@ -45,7 +45,7 @@ def sections_of(text: str) -> dict[str, str]:
 
 
 def written_of(text: str) -> dict[str, Any]:
-    """What the last version of ours wrote: `sections`, a list of names, and `values` of the front matter.
+    """What the last version of ours wrote: `sections`, a list of names, `values` of the front matter, `contact`.
 
     Empty for a card that has no such comment. Raises CardDamaged if it can't be read.
     """
@@ -61,7 +61,9 @@ def written_of(text: str) -> dict[str, Any]:
     return dict(told)
 
 
-def update_body(body: str, title: str, sections: Mapping[str, str], values: Mapping[str, Any]) -> str:
+def update_body(
+    body: str, title: str, sections: Mapping[str, str], values: Mapping[str, Any], contact: str | None = None
+) -> str:
     """A card's body with our sections as they are now.
 
     Args:
@@ -69,7 +71,7 @@ def update_body(body: str, title: str, sections: Mapping[str, str], values: Mapp
         title: of a new card.
         sections: ours by name, with markers, in their order. One that was there before and was taken out stays
             out; one that the card has never had is added at the end.
-        values: kept for the next version (see `written_of`).
+        values, contact: kept for the next version (see `written_of`).
 
     Raises:
         CardDamaged: as `sections_of` and `written_of`.
@@ -81,7 +83,8 @@ def update_body(body: str, title: str, sections: Mapping[str, str], values: Mapp
         if name in sections:
             body = body.replace(old, sections[name].replace("\n", line), 1)
     new = [text.replace("\n", line) for name, text in sections.items() if name not in there and name not in known]
-    comment = _comment({"sections": list(dict.fromkeys([*known, *sections])), "values": dict(values)})
+    told = {"sections": list(dict.fromkeys([*known, *sections])), "values": dict(values)}
+    comment = _comment(told | ({"contact": contact} if contact else {}))
     has_comment = _WRITTEN.search(body) is not None
     body = _WRITTEN.sub(lambda _: comment, body, count=1)
     parts = ([f"# {title}"] if not body.strip() else []) + new + ([] if has_comment else [comment])

@@ -11,8 +11,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from dailytalk_contiguous.core.licensing import Origin
 from dailytalk_contiguous.core.schema import PROSODY
-from dailytalk_contiguous.publish.cards.licences import Origin
 from dailytalk_contiguous.publish.reporting.tally import Tally, is_number
 
 #: Columns of `conversations` that are read: all but the audio.

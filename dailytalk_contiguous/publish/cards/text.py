@@ -6,8 +6,8 @@ Limits are told from what the rows say of themselves, and plainly: who trains on
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from dailytalk_contiguous.core.licensing import OTHER, Origin, in_words
 from dailytalk_contiguous.models.licences import licence_of
-from dailytalk_contiguous.publish.cards.licences import OTHER, Origin, in_words
 from dailytalk_contiguous.publish.cards.statistics import UNNAMED, CardStatistics
 from dailytalk_contiguous.publish.cards.words import (
     counted,

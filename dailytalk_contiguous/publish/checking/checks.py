@@ -22,21 +22,27 @@ __all__ = ["Finding", "check"]
 #: A person's or our own transcript, and the one after the rebuild.
 TRANSCRIPT, SHIFTED = "transcript.jsonl", "transcript_shifted.jsonl"
 
+#: The training folder inside the work folder of an expressive corpus.
+CLIPS = "data"
+
 Facts = dict[str, Any]
 
 
 def check(path: Path) -> tuple[list[Finding], Facts]:
-    """Judge a Moshi folder, a work folder, or a folder of Parquet shards.
+    """Judge a Moshi folder, a work folder (of a corpus, too), or a folder of Parquet shards.
 
     Returns:
-        The findings, in the order of the files, and facts: `kind` (`moshi`, `work` or `dataset`) and what was
-        counted. No error among the findings means exit code 0.
+        The findings, in the order of the files, and facts: `kind` (`moshi`, `work`, `corpus` or `dataset`) and
+        what was counted. No error among the findings means exit code 0.
 
     Raises:
         DailytalkError: the path is no folder, or none of these.
     """
     if not path.is_dir():
         raise DailytalkError(f"{path} is no folder", "name a work folder, a dataset or a training folder")
+    if is_moshi(path / CLIPS):
+        findings, facts = check_moshi(path / CLIPS)
+        return findings, facts | {"kind": "corpus"}
     if any((path / name).exists() for name in (TRANSCRIPT, SHIFTED, "dataset", "run.json")):
         return _work(path)
     if is_moshi(path):

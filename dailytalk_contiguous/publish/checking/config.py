@@ -10,9 +10,13 @@ from typing import Any
 import yaml
 
 from dailytalk_contiguous.publish.checking.findings import Finding, error
+from dailytalk_contiguous.publish.exporting.clips import MANIFESTS
 from dailytalk_contiguous.publish.exporting.moshi import BATCH, CONFIG, EVAL, TRAIN, WINDOW_SECONDS
 
 _AGAIN = "export again with `dailytalk export --format moshi`, or correct it"
+
+#: Manifests of the folder of an expressive corpus, by side.
+CLIP_MANIFESTS = {"train": MANIFESTS["train"], "eval": MANIFESTS["validation"]}
 
 #: Models as Kyutai publishes them have no conditioners.
 _STOCK = ("kyutai/moshiko", "kyutai/moshika")
@@ -38,6 +42,9 @@ class Plan:
 def read_plan(folder: Path) -> tuple[Plan, list[Finding]]:
     """The plan that `moshi-finetune.yaml` holds, or that of the recommended settings where there is none."""
     path = folder / CONFIG
+    if clips := {side: folder / name for side, name in CLIP_MANIFESTS.items() if (folder / name).is_file()}:
+        # Which model it is for stands nowhere; conditions are only there if somebody has one that takes them.
+        return Plan(clips, WINDOW_SECONDS, 1, stock_model=False), []
     if not path.exists():
         return Plan(_found(folder), WINDOW_SECONDS, 1, stock_model=True), []
     try:

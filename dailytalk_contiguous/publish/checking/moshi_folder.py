@@ -19,6 +19,8 @@ from dailytalk_contiguous.publish.checking.findings import Finding, advice, erro
 from dailytalk_contiguous.publish.checking.fitness import figures, fitness_advice
 from dailytalk_contiguous.publish.checking.loudness import Loudness, measure
 from dailytalk_contiguous.publish.checking.words import Said, word_findings
+from dailytalk_contiguous.publish.exporting.clips import MANIFESTS
+from dailytalk_contiguous.publish.exporting.mix_folders import most_listed
 from dailytalk_contiguous.publish.exporting.moshi import (
     ABOUT,
     AUDIO_FOLDER,
@@ -41,12 +43,13 @@ class _Seen:
 
     lengths: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
     files: Counter[str] = field(default_factory=Counter)
+    evaluated: set[str] = field(default_factory=set)
     words: int = 0
 
 
 def is_moshi(folder: Path) -> bool:
     """Whether a folder is laid out for moshi-finetune."""
-    return any((folder / name).exists() for name in (AUDIO_FOLDER, TRAIN, EVAL))
+    return any((folder / name).exists() for name in (AUDIO_FOLDER, TRAIN, EVAL, *MANIFESTS.values()))
 
 
 def check_moshi(folder: Path) -> tuple[list[Finding], dict[str, Any]]:
@@ -56,7 +59,7 @@ def check_moshi(folder: Path) -> tuple[list[Finding], dict[str, Any]]:
     findings += _strays(folder, plan)
     for side, manifest in plan.manifests.items():
         findings += _manifest(folder, side, manifest, plan, seen)
-    findings += _twice(seen)
+    findings += _twice(seen, most_listed(folder))
     findings += _unnamed(folder, seen)
     findings += _batches(plan, seen)
     findings += _conversations(folder, plan)
@@ -99,8 +102,11 @@ def _manifest(folder: Path, side: str, manifest: Path, plan: Plan, seen: _Seen) 
         # Relative to the manifest, as sphn resolves it for the trainer.
         wav = manifest.parent / path
         seen.files[str(wav.resolve())] += 1
+        if side == "eval":
+            seen.evaluated.add(str(wav.resolve()))
         seen.lengths[side].append(duration)
-        yield from _file(folder, wav, duration, plan, seen)
+        if seen.files[str(wav.resolve())] == 1:
+            yield from _file(folder, wav, duration, plan, seen)
 
 
 def _file(folder: Path, wav: Path, duration: float, plan: Plan, seen: _Seen) -> Iterator[Finding]:
@@ -175,9 +181,9 @@ def _said(told: Any) -> list[Said] | None:
     return words
 
 
-def _twice(seen: _Seen) -> Iterator[Finding]:
+def _twice(seen: _Seen, allowed: int) -> Iterator[Finding]:
     for path, count in seen.files.items():
-        if count > 1:
+        if count > (1 if path in seen.evaluated else allowed):
             what = f"the manifests name it {count} times"
             yield error("duplicate", Path(path).name, what, "name each file once, on one side")
 

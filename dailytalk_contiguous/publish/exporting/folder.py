@@ -7,6 +7,7 @@ WAV is large: building a second copy of the folder to swap it in would double th
 
 import hashlib
 import re
+import shutil
 import unicodedata
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -67,13 +68,25 @@ class OwnedFolder:
 
         Raises DailytalkError if this export has written that name already.
         """
-        if name in self._written:
-            raise DailytalkError(f"two conversations would be written to {name}", "give them different ids")
-        self._written[name] = None
-        if name not in self._before:
-            with (self.root / RECORD).open("a", encoding="utf-8") as record:
-                record.write(name + "\n")
+        self._note(name)
         write_atomically(self.root / name, write)
+
+    def link(self, name: str, source: Path) -> None:
+        """`write` for a file that lies elsewhere: a hard link, or a copy where the disk can't link.
+
+        Whatever writes a file of ours renames a new one over it, so that neither name changes with the other.
+        """
+        self._note(name)
+        target = self.root / name
+        if target.exists() and target.samefile(source):
+            return
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.unlink(missing_ok=True)
+        try:
+            target.hardlink_to(source)
+        except OSError:  # another disk, or one without links
+            with source.open("rb") as opened:
+                write_atomically(target, lambda file: shutil.copyfileobj(opened, file))
 
     def write_text(self, name: str, text: str) -> None:
         """`write` for text, as UTF-8."""
@@ -92,6 +105,14 @@ class OwnedFolder:
         self._before = [*self._before, *manifests]
         for name, text in manifests.items():
             self.write_text(name, text)
+
+    def _note(self, name: str) -> None:
+        if name in self._written:
+            raise DailytalkError(f"two conversations would be written to {name}", "give them different ids")
+        self._written[name] = None
+        if name not in self._before:
+            with (self.root / RECORD).open("a", encoding="utf-8") as record:
+                record.write(name + "\n")
 
     def _owned(self) -> list[str]:
         """Names of the files that earlier exports wrote, whether or not they finished."""

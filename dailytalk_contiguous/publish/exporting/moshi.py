@@ -79,7 +79,7 @@ def export_moshi(
     Raises:
         DailytalkError: `out` is not ours, its path can't be configured, or nothing is left to train on.
     """
-    _refuse_path(out)
+    refuse_path(out)
     target = OwnedFolder(out, "moshi", (TRAIN, EVAL, CONFIG))
     about: dict[str, dict[str, Any]] = {}
     pieces: dict[str, list[tuple[str, float]]] = defaultdict(list)
@@ -272,7 +272,8 @@ def _style(one: Conversation) -> str:
     return ", ".join(sorted(seconds, key=lambda tag: (-seconds[tag], tag))[:_MOST_TAGS])
 
 
-def _refuse_path(out: Path) -> None:
+def refuse_path(out: Path) -> None:
+    """Raise DailytalkError for a folder that the trainer can't be given by its path."""
     # The trainer takes `a.jsonl:0.7,b.jsonl:0.3` for two weighted sources.
     bad = [mark for mark in (",", ":") if mark in str(out.resolve())]
     if bad:

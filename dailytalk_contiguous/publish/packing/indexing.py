@@ -7,18 +7,16 @@ any length fits in memory.
 
 import hashlib
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import pyarrow as pa
 import pyarrow.parquet as pq
 
 from dailytalk_contiguous.core.built import BUILT
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.engine.shards import Entry, read_entries
-from dailytalk_contiguous.publish.rows import Row, shards
+from dailytalk_contiguous.publish.rows import Row, opened_shard, shards
 
 #: Columns of the first pass, by their paths in the file.
 _SMALL = (
@@ -84,7 +82,7 @@ def index_folder(folder: Path) -> Index:
     rates: set[int] = set()
     audio_bytes = 0
     for path in shards(folder):
-        with opened(path) as file:
+        with opened_shard(path) as file:
             audio_bytes += _audio_bytes(file)
             rows = list(_rows_of(path, file))
         for rate, one in rows:
@@ -109,7 +107,7 @@ def index_folder(folder: Path) -> Index:
 
 def read_row(one: Finished) -> Row:
     """The row of a conversation, with the columns of `core.built.BUILT`. Raises DailytalkError if it changed."""
-    with opened(one.shard) as file:
+    with opened_shard(one.shard) as file:
         there = one.row_group < file.num_row_groups
         table = file.read_row_group(one.row_group, columns=list(BUILT)) if there else None
     row: Row | None = next(iter(table.slice(one.place, 1).to_pylist()), None) if table is not None else None
@@ -119,23 +117,6 @@ def read_row(one: Finished) -> Row:
             "wait until the run that writes there has ended, and push again",
         )
     return row
-
-
-@contextmanager
-def opened(path: Path) -> Iterator[pq.ParquetFile]:
-    """A finished shard to read from. Raises DailytalkError if it can't be read or lacks columns."""
-    try:
-        with path.open("rb") as stream, pq.ParquetFile(stream) as file:
-            missing = sorted(set(BUILT) - set(file.schema_arrow.names))
-            if missing:
-                raise DailytalkError(
-                    f"{path} lacks the columns {', '.join(missing)}",
-                    "name a dataset of finished conversations, or run `dailytalk speak` again",
-                )
-            yield file
-    except (pa.ArrowInvalid, OSError) as error:
-        cause = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise DailytalkError(f"{path} can't be read ({cause})", "build the dataset again") from None
 
 
 def _rows_of(path: Path, file: pq.ParquetFile) -> Iterator[tuple[int, Finished]]:

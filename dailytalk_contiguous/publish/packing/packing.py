@@ -85,8 +85,8 @@ def pack(
     Raises DailytalkError: the folder holds nothing that can be published, a recording is missing or another one
     than was tagged, the disk is too small, or the stage belongs to somebody else.
     """
-    claim(stage)
     index = index_folder(folder)
+    claim(stage)
     known = origin(folder, source)
     told = [Heard(one.id, one.kept_speaker, one.recording_id, one.seconds) for one in index.conversations]
     side, disjoint = split_three(told, splits_before, valid_share, test_share, seed)

@@ -52,8 +52,9 @@ def write_rows(path: Path, features: Features, rows: Iterable[tuple[Row, float]]
             yield row, row[key], len(row["audio"]["bytes"])
 
     def write(file: BinaryIO) -> None:
+        disk = _Disk(file)
         with pq.ParquetWriter(
-            file,
+            disk,
             schema,
             compression={name: "NONE" if name == _AUDIO else "ZSTD" for name in names},
             use_dictionary=packed,
@@ -68,9 +69,38 @@ def write_rows(path: Path, features: Features, rows: Iterable[tuple[Row, float]]
                     schema=schema,
                 )
                 writer.write_table(table, row_group_size=len(group))
+                disk.check()
+        disk.check()
 
     write_atomically(path, write)
     return Written(count, seconds)
+
+
+class _Disk:
+    """A file whose errors are kept until `check` raises them.
+
+    Where a write fails in the midst of content-defined chunking, Arrow ends the whole process (pyarrow 26).
+    """
+
+    closed = False
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self._failed: OSError | None = None
+
+    def write(self, data: Any) -> None:
+        if self._failed is None:
+            try:
+                self._file.write(data)
+            except OSError as error:
+                self._failed = error
+
+    def flush(self) -> None:
+        """Nothing: whoever opened the file flushes it."""
+
+    def check(self) -> None:
+        if self._failed is not None:
+            raise self._failed
 
 
 def _leaves(schema: pa.Schema) -> list[str]:

@@ -44,7 +44,7 @@ def check_plain(target: Target, release: Release) -> None:
 def publish_plainly(
     api: HfApi, target: Target, state: State, release: Release, patience: Patience, say: Say
 ) -> Published:
-    """Publish with `push_to_hub`; what is returned and raised is as in `publish.commit.publish`.
+    """Publish with `push_to_hub`; what is returned and raised is as in `publish.pushing.commit.publish`.
 
     The files differ from the packed ones (other row groups), so what was uploaded before by the other method is
     sent anew.

@@ -22,6 +22,7 @@ from dailytalk_contiguous.core.versions import is_version_tag, latest, next_tag,
 from dailytalk_contiguous.engine.files import write_text
 from dailytalk_contiguous.engine.outputs import REJECTS, read_run
 from dailytalk_contiguous.publish.cards.card import Card, CardFacts, render_card
+from dailytalk_contiguous.publish.cards.front_matter import divide, values_of
 from dailytalk_contiguous.publish.compare import Changes, compare
 from dailytalk_contiguous.publish.history import list_versions
 from dailytalk_contiguous.publish.packing.packed import MANIFEST, Packed, manifest, manifest_text
@@ -101,21 +102,21 @@ def push(
         DailytalkError: it can't be published as asked. Readers of the Hub see no change then, unless only the tag
             could not be set, which the sentence says.
     """
-    if settings.tag not in (None, AUTO):
-        parse_tag(str(settings.tag))
     if not folder.is_dir():
         raise DailytalkError(f"there is no folder {str(folder)!r}", "name one that dailytalk build or speak wrote")
     api = HfApi()
-    exists = check_access(api, target, patience)
+    exists = check_wish(api, target, settings, patience)
     state = read_state(api, target, patience) if exists else State()
     stage = folder / STAGE
     packed = _packed(folder, stage, target, state, settings, say)
     write_text(stage / MANIFEST, manifest_text(manifest(packed, None, {})))  # what `compare` needs not read twice
     after = open_version(stage)
     changes = compare(_before(target.repo, state, settings.tag), after)
+    changes.repacked |= _asks_other_card(state.card, settings)
     tag = settings.tag if settings.tag != AUTO else next_tag(state.tags, changes.bump)
-    if _is_there(api, target, state, packed, after, tag, changes, patience):
-        shutil.rmtree(stage) if not dry_run else None
+    if _is_there(api, target, state, packed, after, tag, changes, settings, patience):
+        if not dry_run:
+            shutil.rmtree(stage)
         return Outcome(tag or (state.manifest or {}).get("version"), changes, packed)
     _check_tag(tag, state, changes)
     card = _card(folder, target.repo, tag, state, packed, after, changes, settings)
@@ -129,6 +130,18 @@ def push(
     published = way(api, target, state, release, patience, say)
     shutil.rmtree(stage)
     return Outcome(tag, changes, packed, planned, published, card.warnings)
+
+
+def check_wish(api: HfApi, target: Target, settings: PushSettings, patience: Patience) -> bool:
+    """Whether the repository is there. Makes nothing.
+
+    Raises DailytalkError for all that can be refused before a byte of work: a tag that is no version, what the
+    card can't hold, and what `check_access` finds.
+    """
+    if settings.tag not in (None, AUTO):
+        parse_tag(str(settings.tag))
+    CardFacts(target.repo, None, licence=settings.licence, contact=settings.contact)
+    return check_access(api, target, patience)
 
 
 def _packed(folder: Path, stage: Path, target: Target, state: State, settings: PushSettings, say: Say) -> Packed:
@@ -149,8 +162,13 @@ def _packed(folder: Path, stage: Path, target: Target, state: State, settings: P
         valid_share=settings.valid_share,
         test_share=settings.test_share,
         seed=settings.seed,
-        progress=lambda file, done, of: say(f"packed {done} of {of} files"),
+        progress=lambda file, done, of: say(f"packed {done} of {of} files") if _is_tenth(done, of) else None,
     )
+
+
+def _is_tenth(done: int, of: int) -> bool:
+    """Whether another tenth is done: hundreds of files are no reason for hundreds of lines."""
+    return done * 10 // of > (done - 1) * 10 // of
 
 
 def _before(repo: str, state: State, tag: str | None) -> Version | None:
@@ -175,27 +193,40 @@ def _is_there(
     after: Version,
     tag: str | None,
     changes: Changes,
+    settings: PushSettings,
     patience: Patience,
 ) -> bool:
     """Whether just this is published already, so that nothing is left to do.
 
     Raises DailytalkError if the tag is there and names something else.
     """
+    asked = _asks_other_card(state.card, settings)
     if tag is None or target.pull_request:
-        on_branch = target.branch in state.branches
+        on_branch = target.branch in state.branches and not asked
         return tag is None and on_branch and same_data(state.manifest, packed)
     there = state.tags.get(tag)
     if there is None:
         return False
     with hub_errors(target.repo):
-        if same_data(read_manifest(api, target.repo, there, patience), packed):
-            return True
-    if _same_rows(compare(open_version(Reference(target.repo, there)), after)):
-        return True  # the files are others, as another method or version of a library writes them
+        same = same_data(read_manifest(api, target.repo, there, patience), packed)
+    # Files may be others with the same rows, as another method or version of a library writes them.
+    same = same or _same_rows(compare(open_version(Reference(target.repo, there)), after))
+    if same and not asked:
+        return True
+    other = "another card" if same else "other data"
     raise DailytalkError(
-        f"{tag} of {target.repo} names commit {there[:10]} with other data, and a tag is never moved",
+        f"{tag} of {target.repo} names commit {there[:10]} with {other}, and a tag is never moved",
         f"pass --tag {next_tag(state.tags, changes.bump or 'patch')}, or --tag auto",
     )
+
+
+def _asks_other_card(card: str | None, settings: PushSettings) -> bool:
+    """Whether the options name a licence, a title or a contact that the card does not have yet."""
+    if card is None:
+        return False
+    values = values_of(divide(card)[0])
+    asked = ((settings.licence, values.get("license")), (settings.title, values.get("pretty_name")))
+    return any(wish and wish != has for wish, has in asked) or (settings.contact or "") not in card
 
 
 def _same_rows(changes: Changes) -> bool:

@@ -81,7 +81,12 @@ def shares(title: str, rows: Sequence[tuple[str, Sequence[int]]], classes: Seque
 
 
 def histogram(
-    title: str, series: Sequence[tuple[str, Mapping[float, float]]], axis: Axis, bin_width: float
+    title: str,
+    series: Sequence[tuple[str, Mapping[float, float]]],
+    axis: Axis,
+    bin_width: float,
+    of: str = "changes",
+    limits: Sequence[float] = (),
 ) -> str:
     """Shares of distributions over each other: the outline of each, in the style it names.
 
@@ -90,10 +95,12 @@ def histogram(
         series: style, and the share in [0, 1] of each bin by its lower edge.
         axis: of the values.
         bin_width: in units of the axis.
+        of: what the shares are shares of.
+        limits: values at which a line is drawn.
     """
     top = max([share for _, found in series for share in found.values()] + [0.01])
     step = next(step for step in (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0) if top / step <= 5)
-    frame = _Frame(axis, Axis("share of changes (%)", 0, math.ceil(top / step - 1e-9) * step, step), 220)
+    frame = _Frame(axis, Axis(f"share of {of} (%)", 0, math.ceil(top / step - 1e-9) * step, step), 220)
     parts = frame.axes(lambda value: f"{100 * value:.0f}")
     n_bins = round((axis.high - axis.low) / bin_width)
     for style, found in series:
@@ -105,6 +112,7 @@ def histogram(
         parts.append(f'<path class="outline {style}" d="{"".join(outline)}V{frame.y(0):.1f}"/>')
     if axis.low < 0 < axis.high:
         parts.append(_line(frame.x(0), frame.y(0), frame.x(0), 8, "zero"))
+    parts += [_line(frame.x(value), frame.y(0), frame.x(value), 8, "limit") for value in limits]
     return _svg(title, 220, parts)
 
 

@@ -89,7 +89,7 @@ def _write(source: _Source, path: Path, shown: int | Sequence[str]) -> Written:
             examples.append(reject)
     chosen = [panels[name] for name in wanted or panels]
     run = (read_run(folder) if folder else None) or {}
-    write_lines(path, _page(source.name, _sections(tally, run, examples, chosen)))
+    write_lines(path, page_of(source.name, _sections(tally, run, examples, chosen)))
     return Written(path, path.stat().st_size, tally.conversations, tuple(wanted or panels))
 
 
@@ -117,7 +117,8 @@ def _sections(
         yield "listen", "Listen and look", "\n".join(panels)
 
 
-def _page(name: str, sections: Iterator[tuple[str, str, str]]) -> Iterator[str]:
+def page_of(name: str, sections: Iterator[tuple[str, str, str]]) -> Iterator[str]:
+    """The pieces of a page's text from its name, and the id, title and HTML of each section."""
     template = (files("dailytalk_contiguous.publish.reporting") / "report.html").read_text(encoding="utf-8")
     top, bottom = template.split("@@CONTENT@@")
     made = list(sections)

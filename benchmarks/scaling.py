@@ -1,0 +1,223 @@
+"""How cost grows with conversations, workers and Ray; whether rows stay the same; what a second run costs.
+
+Five measurements, each with its goal. `rows`: digests of all columns (but the place of the recording) across
+engines, shard sizes and orders. `growth`: processor time of whole runs of `tag` in one process that has begun
+before, over 10 to 1,000 short conversations whose words are given, per conversation: finding, all stages,
+shards, outputs. `again`: the command once more over the finished thousand, and `speak`, from start to end.
+`workers` and `ray`: wall time of shards being made by one worker with one thread (on one core), by one with two,
+by two with one, and by two on Ray, with a Whisper of the size of `base` with random weights. Wall time means
+something on an idle machine alone, so the load is printed.
+
+    python benchmarks/scaling.py [rows] [growth] [again] [workers] [ray]      # all of them: half an hour
+"""
+
+import argparse
+import hashlib
+import json
+import os
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import pyarrow.parquet as pq
+from short_talks import short_talks
+from tiny_models import make_tiny_affect, make_tiny_whisper, make_whisper
+
+WHAT = ("rows", "growth", "again", "workers", "ray")
+
+#: Conversations that differ in `growth`; the others are copies, so that all sizes have the same to do on average.
+DISTINCT = 10
+
+EMBEDDED = ("--profile", "embedded", "--language", "en")
+
+
+def main() -> int:
+    """Measure what is asked for."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("what", nargs="*", choices=[*WHAT, []], help="by default, everything")
+    parser.add_argument("--conversations", type=int, nargs="+", default=[10, 100, 1000])
+    parser.add_argument("--work", type=int, default=300, help="conversations of `workers` and `ray`")
+    chosen = parser.parse_args()
+    measures = {"rows": _rows, "growth": _growth, "again": _again, "workers": _workers, "ray": _ray}
+    met = True
+    with tempfile.TemporaryDirectory() as folder:
+        for what in chosen.what or WHAT:
+            print(f"{what}, load {os.getloadavg()[0]:.1f}", flush=True)
+            met &= measures[what](Path(folder), chosen)
+    return 0 if met else 1
+
+
+def _goal(what: str, value: str, met: bool) -> bool:
+    print(f"  {what}: {value}: {'met' if met else 'MISSED'}", flush=True)
+    return met
+
+
+def _dailytalk(*arguments: object, threads: int = 1, **more: str) -> dict[str, float]:
+    """Run a command; its wall and processor seconds, and what its JSON says of the run alone (`run`)."""
+    command = [sys.executable, "-m", "dailytalk_contiguous.cli.main", *map(str, arguments), "--json"]
+    environment = os.environ | {"OMP_NUM_THREADS": str(threads)} | more
+    before, started = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    wall = time.perf_counter() - started
+    if done.returncode not in (0, 3):
+        raise SystemExit(f"{' '.join(command[3:])} failed:\n{done.stderr[-2000:]}")
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    told = json.loads(done.stdout)
+    spent = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    return {"wall": wall, "processor": spent, "run": told.get("wall_seconds", wall)}
+
+
+def _rows(folder: Path, chosen: argparse.Namespace) -> bool:
+    """The same rows whoever makes them."""
+    from hub.server import HubServer
+    from huggingface_hub import HfApi
+
+    calls = folder / "unlike"
+    for path in short_talks(calls, 8, 8):
+        path.with_suffix(".json").unlink()  # so that the recogniser has something to do
+    models = ["--asr-model", make_tiny_whisper(folder / "w"), "--affect-model", make_tiny_affect(folder / "a")]
+    same = ["--language", "en", "--device", "cpu", *models]
+    ways: dict[str, Sequence[Sequence[str]]] = {
+        "local": [()],
+        "two workers": [("--workers", "2")],
+        "shards of 0.1 min": [("--shard-minutes", "0.1")],
+        "second half, then first": [("--shard", "2/2", "--shard-minutes", "0.1"), ("--shard-minutes", "0.1")],
+        "Ray": [("--runner", "ray", "--shard-minutes", "0.1")],
+    }
+    digests = {}
+    for way, runs in ways.items():
+        for options in runs:
+            _dailytalk("tag", calls, "--out", folder / way, *same, *options)
+        digests[way] = digest_of(folder / way)
+    with HubServer(folder / "hub") as server:
+        api = HfApi(server.url, token=server.write_token)
+        api.create_repo("tester/calls", repo_type="dataset")
+        api.upload_folder(repo_id="tester/calls", repo_type="dataset", folder_path=calls, path_in_repo="train")
+        around: Mapping[str, str] = server.environment(folder / "home") | {"DAILYTALK_CACHE": f"{folder}/cache"}
+        for way, extra in {"Hub": (), "Hub, streaming": ("--streaming", "--shard-minutes", "0.1")}.items():
+            _dailytalk("tag", "tester/calls", "--out", folder / way, *same, *extra, **around)
+            digests[way] = digest_of(folder / way)
+    for way, digest in digests.items():
+        print(f"  {digest}  {way}")
+    folders = {digests[way] for way in ways}
+    hub = {digests["Hub"], digests["Hub, streaming"]}
+    met = _goal("rows of a folder", f"{len(folders)} digests, goal 1", len(folders) == 1)
+    return _goal("rows of a dataset on the Hub", f"{len(hub)} digests, goal 1", len(hub) == 1) and met
+
+
+def digest_of(out: Path) -> str:
+    """Digest of all rows of `tagged`, by id, without the place of the recording."""
+    rows = [row for path in (out / "tagged").glob("shard-*.parquet") for row in pq.read_table(path).to_pylist()]
+    told = sorted(repr({**row, "audio": None}) for row in rows)  # as text, in which NaN equals itself
+    return hashlib.sha256("\n".join(told).encode()).hexdigest()[:16]
+
+
+def _growth(folder: Path, chosen: argparse.Namespace) -> bool:
+    """The same time for each conversation, however many there are."""
+    os.environ["OMP_NUM_THREADS"] = "1"
+    from dailytalk_contiguous.engine.tagging import Options, find, tag
+    from dailytalk_contiguous.pipeline import TagSettings
+
+    settings, options = TagSettings(profile="embedded", language="en", device="cpu"), Options()
+
+    def run(count: int, number: int) -> tuple[float, float]:
+        calls, out = folder / f"calls{count}", folder / f"tagged{count}.{number}"
+        if not calls.exists():
+            short_talks(calls, count, DISTINCT)
+        wall, spent = time.perf_counter(), time.process_time()
+        tag(find([str(calls)], out, settings, options), out, settings, options, {})
+        return (time.process_time() - spent) / count, (time.perf_counter() - wall) / count
+
+    run(DISTINCT, 0)  # loads the models
+    found = []
+    for count in chosen.conversations:
+        times = max(1, 100 // count)  # of few conversations the mean of several runs, for they are soon done
+        each = [run(count, number) for number in range(1, times + 1)]
+        spent, wall = (sum(one[place] for one in each) / times for place in (0, 1))
+        found.append(spent)
+        print(
+            f"  {count:>6} conversations: {1000 * spent:.0f} ms of processor time each, "
+            f"{1000 * wall:.0f} by the clock"
+        )
+    off = max(found) / min(found) - 1
+    return _goal("most over least processor time", f"{off:.1%} more, goal at most 10 %", off <= 0.10)
+
+
+def _again(folder: Path, chosen: argparse.Namespace) -> bool:
+    """A run that finds all done."""
+    count = max(chosen.conversations)
+    calls, out = folder / f"calls{count}", folder / "again"
+    short_talks(calls, count, DISTINCT)
+    commands: dict[str, tuple[object, ...]] = {
+        "tag": ("tag", calls, "--out", out, *EMBEDDED),
+        "speak": ("speak", out, "--profile", "embedded", "--tts", "flite"),
+    }
+    met = True
+    for name, command in commands.items():
+        _dailytalk(*command)
+        took = min((_dailytalk(*command) for _ in range(3)), key=lambda one: one["wall"])
+        told = f"{took['wall']:.2f} s by the clock, {took['processor']:.2f} s of processor time, goal under 3 s"
+        met &= _goal(f"second {name} of {count}", told, took["wall"] < 3)
+    return met
+
+
+def _made(folder: Path, chosen: argparse.Namespace, name: str, *options: str, **how: int) -> dict[str, float]:
+    """Seconds of tagging the conversations of `workers` and `ray`, without their transcripts."""
+    calls, model = folder / "work", folder / "base"
+    if not calls.exists():
+        for path in short_talks(calls, chosen.work, DISTINCT):
+            path.with_suffix(".json").unlink()
+        make_whisper(model, "base")
+    models = ["--asr-model", model, "--affect-model", "acoustic-estimate"]
+    took = _dailytalk(
+        *("tag", calls, "--out", folder / name, "--language", "en", "--shard-minutes", "0.5", *models, *options),
+        **how,
+    )
+    print(
+        f"  {name}: {took['run']:.1f} s of {took['wall']:.1f} s by the clock; "
+        f"{took['processor']:.1f} s of processor time"
+    )
+    return took
+
+
+def _workers(folder: Path, chosen: argparse.Namespace) -> bool:
+    """Two workers against one."""
+    every = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, sorted(every)[:1])
+    one = _made(folder, chosen, "1 worker, 1 thread")["run"]
+    os.sched_setaffinity(0, sorted(every)[:2])
+    both = _made(folder, chosen, "1 worker, 2 threads", threads=2)["run"]
+    two = _made(folder, chosen, "2 workers, 1 thread", "--workers", "2")["run"]
+    os.sched_setaffinity(0, every)
+    met = _goal("2 workers over 1, a thread each", f"{one / two:.2f} times, goal 1.7", one / two >= 1.7)
+    return _goal("2 workers over 1 with 2 threads", f"{both / two:.2f} times, goal 1", two <= both) and met
+
+
+def _ray(folder: Path, chosen: argparse.Namespace) -> bool:
+    """Two workers on Ray against two without it; its start counts in one of two figures."""
+    two = _made(folder, chosen, "2 workers without Ray", "--workers", "2")
+    ray = _made(folder, chosen, "2 workers on Ray", "--workers", "2", "--runner", "ray")
+    long_enough = two["run"] >= 120
+    if not long_enough:
+        print("  the goal is for two minutes or more: give a higher --work")
+    alone = [_shards_seconds(folder / f"2 workers {how} Ray") for how in ("on", "without")]
+    print(f"  from the first shard to the last: {alone[0] / alone[1] - 1:+.1%}")
+    over = ray["run"] / two["run"] - 1
+    return _goal("Ray, with its start", f"{over:+.1%}, goal under 10 %", over < 0.10 or not long_enough)
+
+
+def _shards_seconds(out: Path) -> float:
+    """Seconds from the first shard on disk to the last: neither engine's start is in it."""
+    from datetime import datetime
+
+    events = [json.loads(line) for line in (out / "events.jsonl").read_text(encoding="utf-8").splitlines()]
+    times = [datetime.fromisoformat(event["time"]) for event in events if event["event"] == "shard"]
+    return (max(times) - min(times)).total_seconds()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

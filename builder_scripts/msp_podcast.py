@@ -1,0 +1,49 @@
+"""MSP-Podcast (natural speech, rated affect) as clips for training, with the embedded models.
+
+SOURCE is the corpus as it is distributed, with Labels, Audios and Transcripts. Its own splits are kept, and
+people's ratings of affect come before any estimate.
+
+    python builder_scripts/msp_podcast.py SOURCE OUT
+"""
+
+import sys
+from pathlib import Path
+
+from dailytalk_contiguous.cli.errors import guarded
+from dailytalk_contiguous.engine.corpus import build_corpus
+from dailytalk_contiguous.engine.corpus_source import read_corpus
+from dailytalk_contiguous.engine.corpus_stages import CorpusSettings
+from dailytalk_contiguous.stages.clip_words import CutSpeech, TimeWords
+from dailytalk_contiguous.stages.condition import Condition
+from dailytalk_contiguous.stages.finish_clip import FinishClip, TakeConditioned
+from dailytalk_contiguous.stages.prosody import MeasureProsody
+from dailytalk_contiguous.stages.quality import MeasureQuality
+
+SETTINGS = CorpusSettings(profile="embedded", split="official")
+
+#: What is done with every clip as it came, and then with those that are kept.
+MEASURE = (
+    MeasureQuality(),
+    CutSpeech(),
+    TimeWords(recogniser="pocketsphinx"),
+    MeasureProsody(),
+)
+FINISH = (
+    Condition(),
+    TakeConditioned(),
+    FinishClip(),
+)
+
+
+def main(source: str, out: str) -> int:
+    """Build it; the exit code is that of `dailytalk corpus`."""
+    read = read_corpus("msp_podcast", Path(source), Path(out))
+    outcome = build_corpus(read, Path(out), SETTINGS, stages=(MEASURE, FINISH))
+    print(f"{len(outcome.kept)} clips in {out}, {len(outcome.rejects)} files set aside")
+    return 1 if not outcome.kept else 3 if outcome.rejects else 0
+
+
+if __name__ == "__main__":
+    if len(sys.argv) != 3:
+        sys.exit(f"usage: python {sys.argv[0]} SOURCE OUT")
+    sys.exit(guarded("msp_podcast", lambda: main(*sys.argv[1:])))

@@ -1,0 +1,150 @@
+"""`dailytalk corpus`: a published emotion corpus in, finished clips and a training folder out."""
+
+import math
+import os
+import shlex
+import sys
+from collections.abc import Mapping
+from dataclasses import fields
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+
+from dailytalk_contiguous.cli import show_corpus
+from dailytalk_contiguous.cli.options import one_of
+from dailytalk_contiguous.cli.progress import bar
+from dailytalk_contiguous.core.balance import MODES
+from dailytalk_contiguous.core.copies import KINDS
+from dailytalk_contiguous.core.corpus_splits import WAYS
+from dailytalk_contiguous.core.errors import DailytalkError
+from dailytalk_contiguous.core.quality import QualityLimits
+from dailytalk_contiguous.engine.corpus import Options, build_corpus
+from dailytalk_contiguous.engine.corpus_conversations import LAID_OUT, lay_out
+from dailytalk_contiguous.engine.corpus_source import read_corpus
+from dailytalk_contiguous.engine.corpus_stages import NO_MODEL, CorpusSettings
+from dailytalk_contiguous.pipeline import PROFILES
+from dailytalk_contiguous.sources.corpora.registry import CLIP_CORPORA, CONVERSATION_CORPORA
+from dailytalk_contiguous.stages.transcribe import WINDOWS
+
+#: What `--as` can be.
+FORMS = ("clips", "conversations")
+
+
+def corpus(
+    name: Annotated[str, typer.Argument(metavar="NAME", help=f"One of {', '.join(sorted(CLIP_CORPORA))}.")],
+    source: Annotated[Path, typer.Argument(metavar="SOURCE", help="Its folder, or its zip archive.")],
+    out: Annotated[Path, typer.Option(help="Work folder: data/ for trainers, clips/ (Parquet), rejects.jsonl …")],
+    profile: Annotated[str, typer.Option(help=f"Set of models: {', '.join(PROFILES)}.")] = "standard",
+    asr_model: Annotated[
+        str, typer.Option(help=f"As of tag; {NO_MODEL} shares words out.", show_default="the profile's")
+    ] = "",
+    asr_windows: Annotated[str, typer.Option(help=f"As of tag: {', '.join(WINDOWS)}.")] = "packed",
+    affect_model: Annotated[
+        str,
+        typer.Option(help=f"As of tag; {NO_MODEL} keeps people's ratings only.", show_default="the profile's"),
+    ] = "",
+    language: Annotated[
+        str, typer.Option(help="Only clips in this language (ISO 639-1).", show_default="all")
+    ] = "",
+    split: Annotated[str, typer.Option(help=f"What validation shares with nothing: {', '.join(WAYS)}.")] = WAYS[0],
+    augment: Annotated[
+        str, typer.Option(help=f"Copies of training clips, by comma: {', '.join(KINDS)}.", show_default="none")
+    ] = "",
+    copies: Annotated[
+        int,
+        typer.Option(min=0, help="Of a clip, at most.", show_default=f"1; with --balance sample {len(KINDS)}"),
+    ] = 0,
+    noise_folder: Annotated[
+        Path | None, typer.Option(help="Recordings of noise.", show_default="generated noise")
+    ] = None,
+    balance: Annotated[
+        str, typer.Option(help=f"Bring emotions to their minutes: {', '.join(MODES)}.", show_default="no")
+    ] = "",
+    target_minutes: Annotated[
+        float | None, typer.Option(help="Of each emotion.", show_default="30, or what there is")
+    ] = None,
+    prompt_channel: Annotated[
+        bool, typer.Option("--prompt-channel", help="Right: a neutral line of another speaker comes first.")
+    ] = False,
+    agreed_only: Annotated[
+        bool, typer.Option("--agreed-only", help="Only where raters heard what was intended (crema_d).")
+    ] = False,
+    reduce_noise_under: Annotated[
+        float | None, typer.Option(help="dB of signal-to-noise ratio.", show_default="never")
+    ] = None,
+    min_seconds: Annotated[float, typer.Option(help="Of a clip; 0 sets no limit.")] = 0.5,
+    max_seconds: Annotated[float, typer.Option(help="Of a clip; inf sets no limit.")] = 30.0,
+    min_snr: Annotated[float, typer.Option(help="dB; -inf sets no limit.")] = 10.0,
+    max_clipping: Annotated[float, typer.Option(help="Share of samples; inf sets no limit.")] = 0.005,
+    min_bandwidth: Annotated[float, typer.Option(help="Hz; 0 sets no limit.")] = 6500.0,
+    min_speech_ratio: Annotated[float, typer.Option(help="Share of speech; 0 sets no limit.")] = 0.4,
+    max_silence: Annotated[float, typer.Option(help="Seconds inside a clip; inf sets no limit.")] = 1.5,
+    report_only: Annotated[
+        bool, typer.Option("--report-only", help="Measure, show what would go, plot it, and write no clip.")
+    ] = False,
+    text_conditions: Annotated[
+        bool, typer.Option("--text-conditions", help="Conditions emotion and style; a stock model stops on them.")
+    ] = False,
+    form: Annotated[
+        str, typer.Option("--as", help=f"{', '.join(FORMS)} (of {', '.join(LAID_OUT)}: a folder for tag).")
+    ] = FORMS[0],
+    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+    workers: Annotated[int, typer.Option(min=1, help="Processes; each loads the models once.")] = 1,
+    seed: Annotated[int, typer.Option(help="Of the split, copies, prompts and gaps.")] = 0,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the outcome as JSON.")] = False,
+) -> None:
+    """Import a published emotion corpus: measure, sift, condition, split, balance, copy and describe its clips.
+
+    Finished work is never done again: run the same command after a stop, a crash, or a change of settings.
+    """
+    given = dict(locals())
+    one_of("--as", form, FORMS)
+    if name in CONVERSATION_CORPORA:
+        raise DailytalkError(
+            f"{name} holds conversations, not clips",
+            "run `dailytalk tag` on its folder"
+            if name not in LAID_OUT.values()
+            else "name dailytalk, and add --as conversations",
+        )
+    console = Console(stderr=as_json, soft_wrap=True, highlight=False)
+    if form == "conversations":
+        laid_out = lay_out(name, source, out, seed)
+        show_corpus.laid_out(console, laid_out, out, as_json)
+        raise typer.Exit(_code(laid_out.conversations, len(laid_out.rejects)))
+    settings = _settings(given)
+    read = read_corpus(name, source, out, agreed_only)
+    about = {"command": shlex.join(["dailytalk", *sys.argv[1:]])}
+    options = Options(workers, text_conditions, report_only)
+    with bar(console, quiet=as_json) as shown:
+        outcome = build_corpus(read, out, settings, options, about, None, shown.progress, shown.planned)
+    show_corpus.outcome(console, read, outcome, out, settings, as_json)
+    raise typer.Exit(_code(len(outcome.kept), len(outcome.rejects)))
+
+
+def _settings(given: Mapping[str, Any]) -> CorpusSettings:
+    """The settings that the command's options mean."""
+    one_of("--asr-windows", given["asr_windows"], WINDOWS)
+    kinds = tuple(kind.strip() for kind in given["augment"].split(",") if kind.strip())
+    limits = QualityLimits(
+        shortest=_limit(given["min_seconds"]),
+        longest=_limit(given["max_seconds"]),
+        lowest_snr_db=_limit(given["min_snr"]),
+        most_clipping=_limit(given["max_clipping"]),
+        lowest_bandwidth_hz=_limit(given["min_bandwidth"]),
+        lowest_speech_ratio=_limit(given["min_speech_ratio"]),
+        longest_silence=_limit(given["max_silence"]),
+    )
+    folder = given["noise_folder"]
+    taken = {field.name: given[field.name] for field in fields(CorpusSettings) if field.name in given}
+    taken |= {"augment": kinds, "limits": limits, "noise_folder": os.fsdecode(folder) if folder else ""}
+    return CorpusSettings(**taken)
+
+
+def _limit(value: float) -> float | None:
+    return value if math.isfinite(value) else None
+
+
+def _code(count: int, rejected: int) -> int:
+    return 1 if not count else 3 if rejected else 0

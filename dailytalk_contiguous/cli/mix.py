@@ -1,0 +1,93 @@
+"""`dailytalk mix`: several corpora and conversations as one training folder."""
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+
+from dailytalk_contiguous.publish.exporting.mix import LICENCES, REJECTS, Mixed
+from dailytalk_contiguous.publish.exporting.mix import mix as write_mix
+from dailytalk_contiguous.publish.exporting.mix_parts import Settings, summary
+from dailytalk_contiguous.sources.listing import as_text
+
+
+def mix(
+    folders: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="DIR[:WEIGHT]...",
+            help="What corpus, build or export --format moshi wrote, each with its share of the training hours.",
+        ),
+    ],
+    out: Annotated[Path, typer.Option(help="The training folder to write.")],
+    commercial: Annotated[
+        bool, typer.Option("--commercial", help="Leave out what may not surely be used commercially.")
+    ] = False,
+    hours: Annotated[
+        float | None,
+        typer.Option(help="Of training, all folders together.", show_default="as many as there are"),
+    ] = None,
+    eval_share: Annotated[
+        float, typer.Option(min=0.01, max=0.5, help="Share to evaluate on, of conversations that build wrote.")
+    ] = 0.1,
+    seed: Annotated[int, typer.Option(help="Which clips are listed once more, or once less.")] = 0,
+    text_conditions: Annotated[
+        bool, typer.Option("--text-conditions", help="Keep those that are there; a stock model stops on them.")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the outcome as JSON.")] = False,
+) -> None:
+    """Mix corpora and conversations into one folder for moshi-finetune.
+
+    Audio is linked, never copied twice: a clip that is to be heard more often is named more often in train.jsonl.
+    """
+    settings = Settings(commercial, hours, seed, eval_share, text_conditions)
+    done = write_mix([weighted(given) for given in folders], out, settings)
+    if as_json:
+        told = {
+            "out": as_text(out),
+            "lines": done.lines,
+            "folders": {part.place: summary(part) for part in done.parts},
+            "licence": done.licence.licence,
+            "asks": done.licence.asks,
+            "warnings": done.warnings,
+            "rejects": len(done.rejects),
+        }
+        print(json.dumps(told, indent=1, ensure_ascii=False))
+    else:
+        _show(done, out)
+    raise typer.Exit(3 if done.rejects else 0)
+
+
+def weighted(given: str) -> tuple[Path, float | None]:
+    """The folder and the weight of `DIR[:WEIGHT]`; a folder that is there by the whole name has none.
+
+    >>> weighted("esd:0.5")
+    (PosixPath('esd'), 0.5)
+    """
+    path, colon, weight = given.rpartition(":")
+    if colon and path and not Path(given).exists():
+        try:
+            return Path(path), float(weight)
+        except ValueError:
+            pass  # no number: the colon belongs to the name
+    return Path(given), None
+
+
+def _show(done: Mixed, out: Path) -> None:
+    console = Console(highlight=False)
+    lines = f"{done.lines['train']} lines to train on, {done.lines['eval']} to evaluate on"
+    console.print(f"{lines} in {escape(as_text(out))}", soft_wrap=True)
+    total = sum(part.seconds_listed() for part in done.parts)
+    for part in done.parts:
+        own = part.seconds_listed()
+        share = f"{own / total:.1%}" if total else "–"
+        listed = f"{own / 3600:.2f} h of training ({share}), from {part.seconds('train') / 3600:.2f} h"
+        console.print(f"  {escape(part.place)}: {listed}", soft_wrap=True)
+    console.print(f"licence: {escape(done.licence.licence)} ({LICENCES} tells all)", soft_wrap=True)
+    for warning in done.warnings:
+        console.print(f"warning: {escape(warning)}", soft_wrap=True)
+    if done.rejects:
+        console.print(f"left out: {len(done.rejects)} ({REJECTS} tells why)")

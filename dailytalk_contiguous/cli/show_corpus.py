@@ -1,0 +1,111 @@
+"""What `dailytalk corpus` prints at its end: what was read and set aside, what came of it, and what is missing."""
+
+import json
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from dailytalk_contiguous.cli.show import SHOWN
+from dailytalk_contiguous.core.errors import Reject
+from dailytalk_contiguous.engine.corpus import Outcome
+from dailytalk_contiguous.engine.corpus_conversations import LaidOut
+from dailytalk_contiguous.engine.corpus_source import Read
+from dailytalk_contiguous.engine.corpus_stages import CorpusSettings
+from dailytalk_contiguous.publish.reporting.quality import MEASURES, plot_quality
+from dailytalk_contiguous.stages.clip_words import PROPORTIONAL
+
+#: Name of the plot from which limits are chosen.
+PLOT = "quality.png"
+
+_PERCENTILES = (1, 5, 50, 95, 99)
+
+
+def outcome(
+    console: Console, read: Read, result: Outcome, out: Path, settings: CorpusSettings, as_json: bool
+) -> None:
+    """What a run did, or would do."""
+    if result.record is None and result.measured:
+        plot_quality(result.measured, settings.limits, out / PLOT)
+    if as_json:
+        told = result.record or {"measures": _quantiles(result.measured), "kept": len(result.kept)}
+        told = {**told, "out": str(out), "seconds": round(result.wall_seconds, 2)}
+        told |= {"set_aside": [reject.as_dict() for reject in result.rejects]}
+        print(json.dumps(told, indent=1, ensure_ascii=False))
+        return
+    for sentence in read.counts:
+        console.print(escape(sentence))
+    if result.record is None:
+        _report(console, result, out)
+    else:
+        _record(console, result.record, out)
+    _rejects(console, result.rejects)
+
+
+def laid_out(console: Console, result: LaidOut, out: Path, as_json: bool) -> None:
+    """What was written of conversations."""
+    if as_json:
+        print(json.dumps(asdict(result) | {"out": str(out)}, indent=1, ensure_ascii=False))
+        return
+    for sentence in result.counts:
+        console.print(escape(sentence))
+    console.print(f"{result.conversations} conversations in {escape(str(out))}: go on with `dailytalk tag`")
+    _rejects(console, result.rejects)
+
+
+def _report(console: Console, result: Outcome, out: Path) -> None:
+    table = Table(box=None, pad_edge=False)
+    table.add_column("measure")
+    for percentile in _PERCENTILES:
+        table.add_column(f"{percentile} %", justify="right")
+    for name, values in _quantiles(result.measured).items():
+        table.add_row(name, *(f"{value:.4g}" for value in values))
+    console.print(table)
+    console.print(f"{len(result.kept)} of {len(result.measured)} measured clips would be kept")
+    if result.measured:
+        console.print(f"the measures are plotted with their limits in {escape(str(out / PLOT))}")
+
+
+def _quantiles(rows: Sequence[dict[str, Any]]) -> dict[str, list[float]]:
+    found = {}
+    for name in MEASURES:
+        values = [row[name] for row in rows if row[name] is not None]
+        if values:
+            found[name] = [float(value) for value in np.percentile(values, _PERCENTILES)]
+    return found
+
+
+def _record(console: Console, record: dict[str, Any], out: Path) -> None:
+    counts, split, balance = record["counts"], record["split"], record["balance"]
+    console.print(
+        f"{counts['read']} files: {counts['clips']} clips and {counts['copies']} copies of them, "
+        f"{record['hours']['audio'] * 60:.1f} min, licence {escape(str(record['corpus']['licence']))}"
+    )
+    console.print("  " + ", ".join(f"{name} {count}" for name, count in counts["by_emotion"].items()))
+    shared = counts["by_word_source"].get(PROPORTIONAL, 0)
+    if shared:
+        console.print(f"  the times of {shared} of {sum(counts['by_word_source'].values())} words are shared out")
+    if split:
+        console.print(f"  {split['share']:.0%} for validation, disjoint in {split['disjoint_in']}")
+        if split["note"]:
+            console.print(f"  {escape(split['note'])}")
+    for one in (balance or {}).get("shortfalls", []):
+        console.print(f"  {escape(one['to_record'])}")
+    if counts["without_prompt"]:
+        console.print(f"  {counts['without_prompt']} clips have no prompt: no neutral line of another speaker")
+    console.print(f"results in {escape(str(out))}: data/ for trainers, clips/, rejects.jsonl, run.json")
+
+
+def _rejects(console: Console, rejects: Sequence[Reject]) -> None:
+    for stage, count in Counter(reject.stage for reject in rejects).most_common():
+        console.print(f"{count} set aside by {stage}:")
+        for reject in [one for one in rejects if one.stage == stage][:SHOWN]:
+            console.print(f"  {escape(reject.id)}: {escape(reject.reason)}; {escape(reject.remedy)}")
+        if count > SHOWN:
+            console.print(f"  … {count - SHOWN} more (--json lists all)")

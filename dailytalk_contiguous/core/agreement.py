@@ -1,0 +1,152 @@
+"""How far listeners agree with each other and with the labels of the clips that they heard.
+
+Fleiss' kappa (1971), overall and for each category; chance is what listeners with the same habits would agree on
+blindly. Listeners skip clips, so the number of ratings may differ from clip to clip: a clip with fewer than two
+says nothing of agreement and is left out, each of the others counts once, and all their ratings tell the habits.
+"""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from itertools import combinations
+from typing import NamedTuple
+
+#: Ratings of one clip: what each listener chose, by listener.
+Ratings = Mapping[str, str]
+
+
+class Kappa(NamedTuple):
+    """Agreement beyond chance, at most 1; 0 is chance.
+
+    Attributes:
+        overall: None where it is not defined, and then `reason` says why.
+        by_category: of each category that anybody chose; None where everybody always chose it.
+        n_clips, n_ratings: with two ratings or more, and ratings of these.
+    """
+
+    overall: float | None
+    by_category: dict[str, float | None]
+    n_clips: int
+    n_ratings: int
+    reason: str = ""
+
+
+class Rater(NamedTuple):
+    """A listener: clips rated, share that matches the labels, and with the others' ratings of the same clips.
+
+    `with_others` is the mean over all pairs of this listener's rating and another's; None where nobody else
+    rated the same clips. `accuracy` is None without a rating.
+    """
+
+    n_clips: int
+    accuracy: float | None
+    with_others: float | None
+
+
+class Against(NamedTuple):
+    """Ratings held against labels.
+
+    Attributes:
+        accuracy: share of ratings that match; None without any.
+        confusion: ratings of each label: `confusion[label][chosen]`.
+        recall, precision: by label, in [0, 1]; None where there is nothing to divide by.
+    """
+
+    accuracy: float | None
+    confusion: dict[str, dict[str, int]]
+    recall: dict[str, float | None]
+    precision: dict[str, float | None]
+
+
+def fleiss_kappa(counts: Sequence[Mapping[str, int]]) -> Kappa:
+    """Fleiss' kappa of clips, given how often each category was chosen for each of them.
+
+    With n_ij ratings of clip i in category j, n_i of clip i, and p_j the share of all ratings in j (Fleiss 1971,
+    "Measuring nominal scale agreement among many raters", Psychological Bulletin 76:378, whose n_i are all the
+    same): P_i = Σ_j n_ij (n_ij − 1) / (n_i (n_i − 1)), kappa = (mean P_i − Σ p_j²) / (1 − Σ p_j²); and of a
+    category, with P_j = Σ_i n_ij (n_ij − 1) / Σ_i n_ij (n_i − 1), the chance that a second rating is j where the
+    first is: kappa_j = (P_j − p_j) / (1 − p_j).
+
+    >>> fleiss_kappa([{"happy": 3}, {"sad": 3}]).overall
+    1.0
+    """
+    used = [found for found in counts if sum(found.values()) > 1]
+    total: Counter[str] = Counter()
+    for found in used:
+        total.update(found)
+    n_ratings = total.total()
+    shares = {name: number / n_ratings for name, number in sorted(total.items()) if number}
+    if not used:
+        return Kappa(None, {}, 0, 0, "no clip was rated by two listeners or more")
+    if len(shares) == 1:
+        reason = f"everybody always chose {next(iter(shares))}, so that chance can't be told from agreement"
+        return Kappa(None, dict.fromkeys(shares), len(used), n_ratings, reason)
+    agreed = sum(_agreement(found) for found in used) / len(used)
+    chance = sum(share**2 for share in shares.values())
+    return Kappa(
+        (agreed - chance) / (1 - chance),
+        {name: _category(name, share, used) for name, share in shares.items()},
+        len(used),
+        n_ratings,
+    )
+
+
+def tallied(ratings: Mapping[str, Ratings]) -> list[dict[str, int]]:
+    """How often each category was chosen for each clip."""
+    return [dict(Counter(own.values())) for own in ratings.values()]
+
+
+def against_labels(ratings: Mapping[str, Ratings], labels: Mapping[str, str]) -> Against:
+    """Ratings of each clip held against its label; clips without a label are left out."""
+    confusion: dict[str, Counter[str]] = {}
+    for clip, own in ratings.items():
+        if clip in labels:
+            confusion.setdefault(labels[clip], Counter()).update(own.values())
+    chosen: Counter[str] = Counter()
+    for found in confusion.values():
+        chosen.update(found)
+    right = {label: found[label] for label, found in confusion.items()}
+    names = sorted(confusion)
+    return Against(
+        _share(sum(right.values()), chosen.total()),
+        {label: dict(sorted(confusion[label].items())) for label in names},
+        {label: _share(right[label], confusion[label].total()) for label in names},
+        {label: _share(right[label], chosen[label]) for label in names},
+    )
+
+
+def raters(ratings: Mapping[str, Ratings], labels: Mapping[str, str]) -> dict[str, Rater]:
+    """Every listener by name."""
+    rated: Counter[str] = Counter()
+    labelled: Counter[str] = Counter()
+    right: Counter[str] = Counter()
+    pairs: Counter[str] = Counter()
+    alike: Counter[str] = Counter()
+    for clip, own in ratings.items():
+        for name, choice in own.items():
+            rated[name] += 1
+            labelled[name] += clip in labels
+            right[name] += clip in labels and labels[clip] == choice
+        for one, two in combinations(own, 2):
+            pairs.update((one, two))
+            if own[one] == own[two]:
+                alike.update((one, two))
+    return {
+        name: Rater(rated[name], _share(right[name], labelled[name]), _share(alike[name], pairs[name]))
+        for name in sorted(rated)
+    }
+
+
+def _agreement(found: Mapping[str, int]) -> float:
+    """Share of the pairs of ratings of a clip that are the same."""
+    n = sum(found.values())
+    return sum(number * (number - 1) for number in found.values()) / (n * (n - 1))
+
+
+def _category(name: str, share: float, used: Sequence[Mapping[str, int]]) -> float:
+    own = [(found.get(name, 0), sum(found.values())) for found in used]
+    again = sum(n * (n - 1) for n, _ in own) / sum(n * (of - 1) for n, of in own)
+    return (again - share) / (1 - share)
+
+
+def _share(part: float, whole: float) -> float | None:
+    return part / whole if whole else None

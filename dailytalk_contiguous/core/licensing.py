@@ -1,0 +1,191 @@
+"""What licences ask for, told from their names, and what holds when data under several of them come together.
+
+No legal advice: licences are told apart by their names alone, and only in what they commonly ask (no commercial
+use, no changed versions, the same terms for what follows, naming the author, research only). What can't be told
+from a name is said to be unknown, never assumed to be free.
+"""
+
+import re
+from collections.abc import Collection, Iterable, Mapping
+from typing import NamedTuple
+
+#: What stands for "no single licence covers it".
+OTHER = "other"
+
+#: Licences of programs, and of weights given away like one: they ask nothing of what was made with them.
+_OF_PROGRAMS = ("mit", "apache", "bsd", "gpl", "lgpl", "agpl", "mpl", "isc", "zlib")
+
+#: Ids that give all rights away.
+PUBLIC_DOMAIN = frozenset(("cc0-1.0", "pddl", "pddl-1.0", "unlicense", "wtfpl"))
+
+#: Licences under which changed versions of data may be published, by their ids on the Hub
+#: (https://huggingface.co/docs/hub/repositories-licenses). With SPDX they have the same names, in capitals.
+OF_DATA = frozenset(
+    (
+        *("cc0-1.0", "cc-by-2.0", "cc-by-2.5", "cc-by-3.0", "cc-by-4.0", "cc-by-sa-3.0", "cc-by-sa-4.0"),
+        *("cc-by-nc-2.0", "cc-by-nc-3.0", "cc-by-nc-4.0", "cc-by-nc-sa-2.0", "cc-by-nc-sa-3.0", "cc-by-nc-sa-4.0"),
+    )
+)
+
+#: Everything that a licence may ask for, in words.
+SAYS = {
+    "commercial": "no commercial use",
+    "changes": "no changed versions",
+    "terms": "what follows from it only under the same terms",
+    "naming": "its author to be named",
+    "research": "research only, by agreement with its makers",
+}
+
+#: Parts of the name of a licence that is nobody else's, and that limit it to research.
+_RESEARCH = ("research", "academic")
+
+
+class Asked(NamedTuple):
+    """What a licence asks for: some of `SAYS`; `known` is False where its name does not tell."""
+
+    what: frozenset[str]
+    known: bool = True
+
+
+class Origin(NamedTuple):
+    """A source, or a model by its role, with the licence that it is under (None: not told)."""
+
+    role: str
+    name: str
+    licence: str | None
+    url: str = ""
+    note: str = ""
+
+
+class Combined(NamedTuple):
+    """What holds for data under several licences together.
+
+    Attributes:
+        licence: the strictest of them where it asks for everything that any of them asks for; else `other`, and
+            all of them hold at once.
+        asks: keys of `SAYS`, in that order.
+        warnings: one sentence for each way in which the terms clash or close a door, without a full stop.
+    """
+
+    licence: str
+    asks: tuple[str, ...]
+    warnings: tuple[str, ...]
+
+
+def asked(licence: str | None) -> Asked:
+    """What a licence asks for, by its SPDX name or its id on the Hub.
+
+    >>> sorted(asked("CC-BY-NC-4.0").what), asked("Contract 7").known
+    (['commercial', 'naming'], False)
+    """
+    name = (licence or "").strip().lower()
+    if name in PUBLIC_DOMAIN or name.startswith(_OF_PROGRAMS):
+        return Asked(frozenset())
+    if name.startswith(("cc-by", "cdla-", "odc-by", "odbl")):
+        parts = name.split("-")
+        found = {"nc": "commercial", "nd": "changes", "sa": "terms", "sharing": "terms", "odbl": "terms"}
+        return Asked(frozenset({what for short, what in found.items() if short in parts} | {"naming"}))
+    if name.startswith("licenseref-") and any(part in name.split("-") for part in _RESEARCH):
+        return Asked(frozenset(("commercial", "naming", "research")))
+    return Asked(frozenset(), known=False)
+
+
+def in_words(licence: str | None) -> str:
+    """What a licence asks for, for a table in Markdown."""
+    found = asked(licence)
+    if not found.known:
+        return "**see its terms**"
+    return "; ".join(text for what, text in SAYS.items() if what in found.what) or "nothing of the data"
+
+
+def refusal(licence: str | None) -> str | None:
+    """Why data under a licence can't be used commercially, or None if its name allows it. Unknown is no."""
+    found = asked(licence)
+    if not found.known:
+        return f"nobody can tell from {licence or 'an unknown licence'} whether commercial use is allowed"
+    if "commercial" in found.what:
+        word = "research only" if "research" in found.what else "no commercial use"
+        return f"{licence} allows {word}"
+    return None
+
+
+def combined(users: Mapping[str | None, Collection[str]], also: Collection[str] = ()) -> Combined:
+    """What holds for data under several licences together.
+
+    Args:
+        users: names of the folders or corpora under each licence (None: not told).
+        also: keys of `SAYS` that models ask for, by which the data was made.
+    """
+    names = {licence: _named(licence, own) for licence, own in users.items()}
+    known = {licence: asked(licence) for licence in users}
+    union = frozenset(what for found in known.values() for what in found.what) | frozenset(also)
+    asks = tuple(what for what in SAYS if what in union)
+    warnings = (*_doors(names, known), *_clashes(names, known))
+    return Combined(_strictest(known, union), asks, warnings)
+
+
+def _strictest(known: Mapping[str | None, Asked], union: frozenset[str]) -> str:
+    """The licence that asks for everything, if it leaves none of the others' own terms out; else `other`."""
+    if not known or not all(found.known for found in known.values()):
+        return OTHER
+    # Terms of their own, which nobody else's licence says: share-alike, and agreements.
+    own = {_family(name) for name, found in known.items() if found.what & {"terms", "research"}}
+    fitting = [name for name, found in known.items() if name and found.what >= union]
+    if len(own) > 1 or (own and not {_family(name) for name in fitting} & own):
+        return OTHER
+    return max(fitting, key=lambda name: (_family(name) in own, name), default=OTHER)
+
+
+def _doors(names: Mapping[str | None, str], known: Mapping[str | None, Asked]) -> list[str]:
+    """What single licences forbid to all of it."""
+    found = []
+    closed = [name for name, one in known.items() if "commercial" in one.what]
+    if closed and any(one.known and "commercial" not in one.what for one in known.values()):
+        who = _listed(names[name] for name in closed)
+        found.append(f"{who}: not for commercial use, and so nothing is that was trained on all of it together")
+    for name, one in known.items():
+        if not one.known:
+            found.append(f"{names[name]}: its terms have to be read before any use")
+        if "changes" in one.what:
+            found.append(f"{names[name]}: no changed versions, and this is one; do not pass it on")
+        if "research" in one.what:
+            found.append(f"{names[name]}: research only, by agreement with its makers; do not pass it on")
+    return found
+
+
+def _clashes(names: Mapping[str | None, str], known: Mapping[str | None, Asked]) -> list[str]:
+    """Share-alike against terms that it does not allow to be added."""
+    found = []
+    told: set[str | None] = set()
+    for name, one in known.items():
+        if "terms" not in one.what:
+            continue
+        told.add(name)  # two that both want their own terms are told of once
+        against = [
+            names[other]
+            for other, two in known.items()
+            if two.known
+            and other not in told
+            and _family(other) != _family(name)
+            and ("terms" in two.what or two.what - one.what)
+        ]
+        if against:
+            found.append(
+                f"{names[name]}: what follows from it only under the same terms, which {_listed(against)} "
+                "contradicts; it may be trained on, but nobody may publish both as one dataset"
+            )
+    return found
+
+
+def _family(licence: str | None) -> str:
+    """A licence without its version: a later one of the same kind takes up the earlier."""
+    return re.sub(r"-\d+(\.\d+)*$", "", (licence or "").strip().lower())
+
+
+def _named(licence: str | None, users: Collection[str]) -> str:
+    return f"{licence or 'no licence'} ({', '.join(sorted(users))})" if users else str(licence or "no licence")
+
+
+def _listed(names: Iterable[str]) -> str:
+    *first, last = list(names)
+    return f"{', '.join(first)} and {last}" if first else last

@@ -1,0 +1,142 @@
+"""What is done with the clips of a corpus, as two literal lists of stages, and the settings that decide it.
+
+Between the two lists stands what needs all clips of a corpus at once (`engine.corpus_plan`): who is loud for whom,
+which side a speaker is on, how many copies an emotion needs.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from dailytalk_contiguous.core.balance import MODES
+from dailytalk_contiguous.core.copies import KINDS
+from dailytalk_contiguous.core.corpus_splits import WAYS
+from dailytalk_contiguous.core.errors import DailytalkError
+from dailytalk_contiguous.core.quality import QualityLimits
+from dailytalk_contiguous.models.acoustic_affect import ACOUSTIC_ESTIMATE
+from dailytalk_contiguous.models.recogniser import POCKETSPHINX
+from dailytalk_contiguous.pipeline import PROFILES
+from dailytalk_contiguous.stages.affect import RateAffect
+from dailytalk_contiguous.stages.augment import Augment
+from dailytalk_contiguous.stages.base import Stage
+from dailytalk_contiguous.stages.clip_words import CutSpeech, TimeWords
+from dailytalk_contiguous.stages.condition import Condition
+from dailytalk_contiguous.stages.finish_clip import FinishClip, TakeConditioned
+from dailytalk_contiguous.stages.prosody import MeasureProsody
+from dailytalk_contiguous.stages.quality import MeasureQuality
+
+#: In place of a model's name: none, although the profile has one.
+NO_MODEL = "none"
+
+#: Copies of a clip where an emotion has to be filled up: each kind once.
+MOST_COPIES = len(KINDS)
+
+
+@dataclass(frozen=True)
+class CorpusSettings:
+    """What `dailytalk corpus` computes. Empty model names are those of the profile; `none` uses none.
+
+    Attributes:
+        profile: of `pipeline.PROFILES`.
+        asr_model, asr_windows: see `stages.clip_words.TimeWords`. affect_model: see `RateAffect`; without any,
+            affect is only what raters gave.
+        language: set clips of other languages aside; empty keeps all.
+        limits: of quality. agreed_only: see `CremaDConfig`.
+        split: of `core.corpus_splits.WAYS`.
+        balance: of `core.balance.MODES`, or empty. target_minutes: of each emotion, see `plan_balance`.
+        augment: of `core.copies.KINDS`. noise_folder: recordings of noise; empty for generated noise.
+        copies: of each training clip, at most; 0 is one, or with the balance `sample` as many as there are kinds.
+        prompt_channel: whether the right channel begins with a neutral line of another speaker.
+        reduce_noise_under: see `Condition`.
+        seed: of divisions, copies and prompts. device: where models run.
+    """
+
+    profile: str = "standard"
+    asr_model: str = ""
+    asr_windows: str = "packed"
+    affect_model: str = ""
+    language: str = ""
+    limits: QualityLimits = field(default_factory=QualityLimits)
+    agreed_only: bool = False
+    split: str = "speakers"
+    balance: str = ""
+    target_minutes: float | None = None
+    augment: tuple[str, ...] = ()
+    noise_folder: str = ""
+    copies: int = 0
+    prompt_channel: bool = False
+    reduce_noise_under: float | None = None
+    seed: int = 0
+    device: str = "auto"
+
+    def __post_init__(self) -> None:
+        _known("profile", self.profile, PROFILES)
+        _known("split", self.split, WAYS)
+        if self.balance:
+            _known("balance", self.balance, MODES)
+        for kind in self.augment:
+            _known("augmentation", kind, KINDS)
+        if self.target_minutes is not None and not self.balance:
+            raise DailytalkError("--target-minutes needs --balance", f"add --balance {' or '.join(MODES)}")
+        if self.noise_folder and "noise" not in self.augment:
+            raise DailytalkError("--noise-folder needs noise in --augment", "add it, or leave the folder out")
+        if self.copies and not self.augment:
+            raise DailytalkError("--copies needs --augment", f"name some of {', '.join(KINDS)}")
+        if self.noise_folder and not Path(self.noise_folder).is_dir():
+            raise DailytalkError(f"--noise-folder {self.noise_folder!r} is no folder", "check the path")
+
+    @property
+    def recogniser(self) -> str:
+        """The recogniser's name; empty for none."""
+        name = self.asr_model or PROFILES[self.profile].asr_model
+        return "" if name == NO_MODEL else name
+
+    @property
+    def affect(self) -> str:
+        """The affect model's name; empty for none."""
+        name = self.affect_model or PROFILES[self.profile].affect_model
+        return "" if name == NO_MODEL else name
+
+    @property
+    def has_networks(self) -> bool:
+        """Whether a model runs that a GPU would be faster at."""
+        return self.recogniser not in ("", POCKETSPHINX) or self.affect not in ("", ACOUSTIC_ESTIMATE)
+
+    @property
+    def most_copies(self) -> int:
+        """How many copies a training clip may have."""
+        if not self.augment:
+            return 0
+        return self.copies or (MOST_COPIES if self.balance == "sample" else 1)
+
+
+def measuring(settings: CorpusSettings) -> tuple[Stage, ...]:
+    """What is done with every clip as it came.
+
+    The embedded estimate of affect is no stage, because it compares the clips of a speaker.
+    """
+    rated = settings.affect and settings.affect != ACOUSTIC_ESTIMATE
+    return (
+        MeasureQuality(),
+        CutSpeech(),
+        TimeWords(recogniser=settings.recogniser, windows=settings.asr_windows, device=settings.device),
+        MeasureProsody(),
+        *((RateAffect(model=settings.affect, context=False, device=settings.device),) if rated else ()),
+    )
+
+
+def finishing(settings: CorpusSettings) -> tuple[Stage, ...]:
+    """What is done with every clip that is kept, and with its copies."""
+    augment = (Augment(kinds=settings.augment, noise_folder=settings.noise_folder),) if settings.augment else ()
+    return (
+        Condition(reduce_noise_under=settings.reduce_noise_under),
+        TakeConditioned(),
+        *augment,
+        FinishClip(),
+    )
+
+
+def _known(what: str, value: str, choices: Iterable[str]) -> None:
+    names = list(choices)
+    if value not in names:
+        raise DailytalkError(f"there is no {what} {value!r}", f"choose one of {', '.join(names)}")

@@ -1,0 +1,89 @@
+"""The training folder of an expressive corpus: moshi-finetune's layout, with what is known of a clip beside it.
+
+`NAME.wav` is stereo (left: what the model should say), `NAME.json` beside it holds the words as moshi-finetune
+reads them and the annotation of the clip; two manifests name the files of each side with emotion and style. The
+trainer reads every `*jsonl` in a folder, so there is no third one. `text_conditions` are written on request only:
+a stock model stops on them.
+"""
+
+import io
+import json
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import soundfile
+
+from dailytalk_contiguous.core.finished_clip import FINISHED
+from dailytalk_contiguous.engine.shards import read_rows
+from dailytalk_contiguous.publish.exporting.folder import OwnedFolder, file_name
+from dailytalk_contiguous.publish.exporting.moshi import MAIN
+from dailytalk_contiguous.publish.rows import json_text
+
+#: Manifests by split.
+MANIFESTS = {"train": "expressive_dataset.jsonl", "validation": "expressive_dataset_validation.jsonl"}
+
+#: Columns that only shards have.
+_UNTOLD = frozenset({"conversation_id", "audio", "words"})
+
+Row = dict[str, Any]
+
+
+def export_clips(paths: Sequence[Path], out: Path, text_conditions: bool = False) -> dict[str, int]:
+    """Write the folder from shards of finished clips, a shard at a time; the same shards give the same bytes.
+
+    Returns the number of files by split. Raises DailytalkError if `out` holds what is not ours.
+    """
+    target = OwnedFolder(out, "clips", tuple(MANIFESTS.values()))
+    lines: dict[str, list[tuple[str, str]]] = {split: [] for split in MANIFESTS}
+    for path in paths:
+        for row in read_rows(path, list(FINISHED)).values():
+            name = file_name(row["id"])
+            pcm, rate = soundfile.read(io.BytesIO(row["audio"]["bytes"]), dtype="int16")
+            target.write_wav(f"{name}.wav", pcm, rate)
+            target.write_text(f"{name}.json", json_text(annotation(row, text_conditions)))
+            entry = {"path": f"{name}.wav", "duration": row["duration"]}
+            entry |= {key: row[key] for key in ("emotion", "style")}
+            lines[row["split"]].append((row["id"], json_text(entry)))
+    target.finish(
+        {
+            MANIFESTS[split]: "".join(line for _, line in sorted(entries))
+            for split, entries in lines.items()
+            if entries
+        }
+    )
+    return {split: len(entries) for split, entries in lines.items()}
+
+
+def is_complete(out: Path) -> bool:
+    """Whether an export to `out` came to its end, and every file that its manifests name is still there."""
+    named = [
+        json.loads(line)["path"]
+        for manifest in MANIFESTS.values()
+        if (out / manifest).is_file()
+        for line in (out / manifest).read_text(encoding="utf-8").splitlines()
+    ]
+    there = {path.name for path in out.iterdir()} if named else set()
+    return bool(named) and all({name, f"{Path(name).stem}.json"} <= there for name in named)
+
+
+def annotation(row: Row, text_conditions: bool = False) -> dict[str, Any]:
+    """What stands beside a clip's WAV: `alignments` first, then its columns; measures to six digits."""
+    told: dict[str, Any] = {
+        "alignments": [
+            [word["word"], [round(word["start"], 6), round(word["end"], 6)], MAIN] for word in row["words"]
+        ]
+    }
+    if text_conditions:
+        told["text_conditions"] = {name: row[name] for name in ("emotion", "style") if row[name] is not None}
+    told["word_sources"] = [word["source"] for word in row["words"]]
+    return told | {name: _shown(value) for name, value in row.items() if name not in _UNTOLD}
+
+
+def _shown(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _shown(one) for name, one in value.items()}
+    if isinstance(value, float):
+        return float(f"{value:.6g}") if math.isfinite(value) else None
+    return value

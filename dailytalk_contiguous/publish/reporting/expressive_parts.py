@@ -1,0 +1,195 @@
+"""The parts of the report of an expressive corpus, each a piece of HTML.
+
+As in `parts`: a part without anything to show says so, and every text that comes from the data is escaped.
+"""
+
+import base64
+from collections.abc import Mapping, Sequence
+from html import escape
+from typing import Any
+
+from dailytalk_contiguous.core.balance import LEAST_HOURS
+from dailytalk_contiguous.core.licensing import SAYS, asked
+from dailytalk_contiguous.publish.reporting.expressive_tally import (
+    DIMENSIONS,
+    MEASURES,
+    CorpusTally,
+    Group,
+)
+from dailytalk_contiguous.publish.reporting.html import card, counted, fact, hours, key, percent, table
+from dailytalk_contiguous.publish.reporting.plots import Axis, Bar, bars, bubbles, histogram
+from dailytalk_contiguous.publish.reporting.tally import AFFECT_CELL
+
+#: Speakers that have a bar of their own, and lines of rejects.
+MAX_BARS, MAX_LINES = 24, 20
+
+
+def facts(tally: CorpusTally) -> str:
+    """The figures at the top."""
+    validation = tally.by["split"].get("validation", Group())
+    found = [
+        ("clips", counted(tally.all.clips), f"{hours(tally.all.seconds)} recorded"),
+        ("copies", counted(tally.all.copies), "augmented, in training only"),
+        ("seen in training", hours(tally.all.seen), "with copies and weights"),
+        (
+            "validation",
+            hours(validation.seconds),
+            f"{percent(validation.seconds, tally.all.seconds)} of recordings",
+        ),
+        ("speakers", counted(len(tally.by["speaker"])), ""),
+        ("measured", counted(tally.measured), f"{counted(tally.refused)} beyond a limit of quality"),
+        ("set aside", counted(tally.rejects.total()), "files and clips"),
+    ]
+    return f'<dl class="facts">{"".join(fact(*one) for one in found)}</dl>'
+
+
+def dimension(tally: CorpusTally, name: str) -> str:
+    """Hours and counts of each value of a dimension."""
+    ranked = sorted(tally.by[name].items(), key=lambda item: (-item[1].seconds, item[0]))
+    rows = [Bar(value, (one.seconds,), _label(one)) for value, one in ranked[:MAX_BARS]]
+    rest = ranked[MAX_BARS:]
+    if rest:
+        seconds = sum(one.seconds for _, one in rest)
+        number = sum(one.clips for _, one in rest)
+        rows.append(Bar(f"{len(rest)} others", (seconds,), f"{counted(number)} · {hours(seconds)}"))
+    return card(DIMENSIONS[name], bars(f"Hours by {name}", rows, ("after",)) if rows else "", "no finished clips")
+
+
+def balance(tally: CorpusTally) -> str:
+    """Seconds in training of each emotion, as recorded and as seen."""
+    rows = []
+    for name, before in before_and_after(tally).items():
+        label = f"{before[0] / 60:.1f} → {before[1] / 60:.1f} min"
+        rows.append(Bar(name, before, label))
+    colours = key(("before", "recorded"), ("after", "seen: with weights and copies"))
+    plot = colours + bars("Minutes in training before and after", rows, ("before", "after"), grouped=True)
+    return card("Training, before and after balancing", plot if rows else "", "no finished clips")
+
+
+def before_and_after(tally: CorpusTally) -> dict[str, tuple[float, float]]:
+    """Seconds of each emotion that train: recorded, and seen."""
+    seen = {name: one.seen for name, one in tally.by["emotion"].items()}
+    return {name: (tally.recorded(name), seen.get(name, 0.0)) for name in sorted({*seen, *tally.before})}
+
+
+def missing(tally: CorpusTally) -> str:
+    """What every emotion lacks, and what to record."""
+    lines = shortfall_lines(tally)
+    head = ("emotion", "recorded", "seen", "lacks", "what to record")
+    what = table(head, lines, (1, 2, 3))
+    if not tally.all.clips:
+        return card("What is missing", "", "no finished clips", "wide")
+    enough = f'<p class="soft">Every emotion has {60 * LEAST_HOURS:.0f} minutes of recordings in training.</p>'
+    return card(f"What is missing to reach {60 * LEAST_HOURS:.0f} minutes", what if lines else enough, "", "wide")
+
+
+def shortfall_lines(tally: CorpusTally) -> list[tuple[str, str, str, str, str]]:
+    """Emotion, minutes recorded and seen in training, minutes that recordings lack, and what to record."""
+    lines = []
+    minutes = before_and_after(tally)
+    for short in tally.shortfalls():
+        name, (recorded, seen) = short.emotion, minutes[short.emotion]
+        what = short.to_record().partition(": ")[2]
+        lines.append((name, _minutes(recorded), _minutes(seen), _minutes(short.seconds), what))
+    return lines
+
+
+def affect(tally: CorpusTally) -> str:
+    """A map of valence and arousal for every emotion, all with the same axes."""
+    cards = []
+    for name, found in sorted(tally.affect.items()):
+        cells = [
+            ((x + 0.5) * AFFECT_CELL, (y + 0.5) * AFFECT_CELL, number, f"{number} clips")
+            for (x, y), number in found.items()
+        ]
+        axes = (Axis("valence (0 to 1)", 0, 1, 0.25), Axis("arousal (0 to 1)", 0, 1, 0.25))
+        plot = bubbles(f"Clips that are {name} by valence and arousal", cells, *axes)
+        cards.append(card(f"{name} ({counted(found.total())} clips)", plot, ""))
+    return "".join(cards) or card("Affect", "", "no clip has affect")
+
+
+def quality(tally: CorpusTally) -> str:
+    """A histogram of every measure with its limits, of all clips that were measured."""
+    cards = []
+    for name, measure in MEASURES.items():
+        found = tally.bins[name]
+        total = found.total()
+        shares = {edge: number / total for edge, number in found.items()}
+        limits = measure.limits(tally.limits)
+        plot = histogram(
+            f"Clips by {measure.axis.title}",
+            [("before", shares)],
+            measure.axis,
+            measure.bin_width,
+            "clips",
+            limits,
+        )
+        at = " and ".join(f"{limit:g}" for limit in limits) or "none"
+        beyond = f"{counted(tally.outside[name])} of {counted(total)} ({percent(tally.outside[name], total)})"
+        note = (
+            f'<p class="soft">Limit: {at}. Beyond it: {beyond}; not known of {counted(tally.unknown[name])}.</p>'
+        )
+        cards.append(
+            card(measure.axis.title.partition(" (")[0].capitalize(), plot + note if total else "", "no values")
+        )
+    return "".join(cards)
+
+
+def samples(tally: CorpusTally, rows: Mapping[str, Mapping[str, Any]], heard: Mapping[str, bytes]) -> str:
+    """Clips to listen to, in the order of `heard`."""
+    return f'<div class="samples">{"".join(_sample(rows[name], sound) for name, sound in heard.items())}</div>'
+
+
+def set_aside(tally: CorpusTally, examples: Sequence[Mapping[str, str]]) -> str:
+    """What was set aside, by stage and reason, and the first few with their remedies."""
+    kinds = [(*kind, counted(found)) for kind, found in tally.rejects.most_common(MAX_LINES)]
+    if len(tally.rejects) > MAX_LINES:
+        rest = sum(found for _, found in tally.rejects.most_common()[MAX_LINES:])
+        kinds.append(("", f"{len(tally.rejects) - MAX_LINES} other kinds", counted(rest)))
+    items = "".join(
+        f"<li><b>{escape(one['id'])}</b> {escape(one['stage'])}: {escape(one['reason'])}"
+        f'<br><span class="soft">{escape(one["remedy"])}</span></li>'
+        for one in examples
+    )
+    first = f"<details><summary>The first {len(examples)}, and what to do</summary><ul>{items}</ul></details>"
+    what = table(("stage", "reason", "number"), kinds, [2]) + first
+    return card("By kind", what if kinds else "", "nothing was set aside", "wide")
+
+
+def licences(tally: CorpusTally) -> str:
+    """The licences of the clips, and what they ask for."""
+    lines = [
+        (name or "not told", counted(one.clips), hours(one.seconds), asks(name))
+        for name, one in sorted(tally.licences.items(), key=str)
+    ]
+    what = table(("licence", "clips", "recorded", "asks for"), lines, (1, 2))
+    return card("Licences", what if lines else "", "no finished clips", "wide")
+
+
+def asks(licence: str | None) -> str:
+    """What a licence asks for, in words."""
+    found = asked(licence)
+    if not found.known:
+        return "see its terms"
+    return "; ".join(said for what, said in SAYS.items() if what in found.what) or "nothing"
+
+
+def _minutes(seconds: float) -> str:
+    return f"{seconds / 60:.1f} min"
+
+
+def _label(one: Group) -> str:
+    return f"{counted(one.clips)} · {hours(one.seconds)}"
+
+
+def _sample(row: Mapping[str, Any], sound: bytes) -> str:
+    told = " · ".join(
+        str(row[name]) for name in ("emotion", "style", "intensity", "speaker", "split") if row[name]
+    )
+    data = base64.b64encode(sound).decode()
+    label = escape(f"Listen to {row['id']}")
+    player = f'<audio controls preload="none" aria-label="{label}" src="data:audio/mpeg;base64,{data}"></audio>'
+    return (
+        f'<article class="card"><h3>{escape(row["id"])}</h3><p class="soft">{escape(told)}</p>{player}'
+        f"<p>{escape(row['text'] or '')}</p></article>"
+    )

@@ -1,0 +1,125 @@
+"""Reads the key and the answers of a blind listening test, and judges them.
+
+An answer that doesn't belong to the test, or a choice that it didn't offer, is refused with its file: counted
+anyway, it would only look like disagreement.
+"""
+
+import json
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from dailytalk_contiguous.core.agreement import (
+    Against,
+    Kappa,
+    Rater,
+    against_labels,
+    fleiss_kappa,
+    raters,
+    tallied,
+)
+from dailytalk_contiguous.core.errors import DailytalkError
+from dailytalk_contiguous.sources.listing import as_text
+
+#: `kind` of a key and of answers.
+KEY_KIND, ANSWERS_KIND = "dailytalk listening test key", "dailytalk listening test answers"
+
+
+@dataclass(frozen=True)
+class Test:
+    """A test: labels of each clip by its opaque id, and what each listener chose."""
+
+    __test__ = False  # pytest takes the name for its own
+
+    clips: Mapping[str, Mapping[str, Any]]
+    answers: Mapping[str, Mapping[str, Mapping[str, Any]]]
+
+
+@dataclass(frozen=True)
+class Judged:
+    """What the ratings of one kind, `emotion` or `style`, say.
+
+    `sure` is the share that matches the labels among the answers of each confidence.
+    """
+
+    kappa: Kappa
+    against: Against
+    raters: dict[str, Rater]
+    sure: dict[str, float]
+
+    def as_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        told: dict[str, Any] = {"kappa": self.kappa._asdict(), "against_labels": self.against._asdict()}
+        told |= {"raters": {name: one._asdict() for name, one in self.raters.items()}}
+        return told | {"accuracy_by_confidence": self.sure}
+
+
+def read_test(key: Path, answers: Sequence[Path]) -> Test:
+    """Read a key and answers.
+
+    Raises DailytalkError for a file that can't be read or is none of these, answers to another test, a clip or a
+    choice that the test doesn't have, and two files of one listener.
+    """
+    told = _read(key, KEY_KIND)
+    found: dict[str, dict[str, Mapping[str, Any]]] = {}
+    for path in answers:
+        given = _read(path, ANSWERS_KIND)
+        if given.get("test") != told["test"]:
+            raise DailytalkError(
+                f"{as_text(path)!r} answers another test", "give the key that lay beside its page"
+            )
+        name = str(given.get("listener") or "").strip() or path.stem
+        if name in found:
+            raise DailytalkError(f"there are two files of the listener {name!r}", "leave out the older one")
+        found[name] = _answers(path, given.get("answers"), told)
+    return Test(told["clips"], found)
+
+
+def agreement_of(test: Test, what: str) -> Judged:
+    """Agreement on `emotion` or on `style`; null labels and skipped clips are left out."""
+    ratings = {
+        clip: {name: own[clip][what] for name, own in test.answers.items() if own.get(clip, {}).get(what)}
+        for clip in test.clips
+    }
+    labels = {clip: str(told[what]) for clip, told in test.clips.items() if told[what]}
+    sure: dict[str, list[bool]] = defaultdict(list)
+    for clip, own in ratings.items():
+        for name, choice in own.items():
+            if clip in labels and (confidence := test.answers[name][clip].get("confidence")):
+                sure[confidence].append(choice == labels[clip])
+    return Judged(
+        fleiss_kappa(tallied(ratings)),
+        against_labels(ratings, labels),
+        raters(ratings, labels),
+        {name: sum(right) / len(right) for name, right in sorted(sure.items())},
+    )
+
+
+def _answers(path: Path, given: Any, key: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
+    if not isinstance(given, dict) or not all(isinstance(one, dict) for one in given.values()):
+        raise DailytalkError(f"{as_text(path)!r} holds no answers", "save them again from the page")
+    for clip, answer in given.items():
+        if clip not in key["clips"]:
+            raise DailytalkError(f"{as_text(path)!r} rates the clip {clip!r}, which isn't in the test", "check it")
+        for what in ("emotion", "style"):
+            choice = answer.get(what)
+            if choice and choice not in key[f"{what}s"]:
+                raise DailytalkError(
+                    f"{as_text(path)!r} says {choice!r}, which is no {what} of the test",
+                    f"choose one of {', '.join(key[f'{what}s'])}",
+                )
+    return dict(given)
+
+
+def _read(path: Path, kind: str) -> dict[str, Any]:
+    try:
+        told = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise DailytalkError(f"{as_text(path)!r} does not exist", "check the path") from None
+    except (ValueError, IsADirectoryError) as problem:
+        raise DailytalkError(f"{as_text(path)!r} is no JSON ({problem})", "give what the page saved") from None
+    if not isinstance(told, dict) or told.get("kind") != kind:
+        raise DailytalkError(f"{as_text(path)!r} is no {kind}", "first the key, then the answers")
+    return told

@@ -1,0 +1,127 @@
+"""Augment: a row that is to be a changed copy becomes one; any other stays as it is.
+
+Copies are rows from the beginning (`core.copies` plans them, whoever makes the rows adds them), because a stage
+adds no rows. They begin with the audio and the words of their source, and this stage changes both.
+"""
+
+import io
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import soundfile
+from datasets import Features, List
+
+from dailytalk_contiguous.core.audio import Samples, blocks, probe, read_at, to_pcm, to_uri
+from dailytalk_contiguous.core.augment import coloured_noise, in_room, with_noise
+from dailytalk_contiguous.core.copies import KINDS, Recipe, generator
+from dailytalk_contiguous.core.errors import BadInput
+from dailytalk_contiguous.core.loudness import CEILING_DBTP, clip_loudness, levelled
+from dailytalk_contiguous.core.rooms import room_response
+from dailytalk_contiguous.core.schema import AUDIO, SECONDS, WORD, Batch
+from dailytalk_contiguous.models import praat
+from dailytalk_contiguous.stages.base import Stage
+
+
+@dataclass(frozen=True)
+class Augment(Stage):
+    """Gives back `audio`, `duration` and `words`, changed by the row's `augmentation` where that is not null.
+
+    A change is one of the left channel, which then has its loudness of before again (or is softer, where a true
+    peak would pass −1 dBTP); only a stretch changes the right one too, or they would fall apart. Words of a
+    stretched copy begin and end at exactly `amount` times their times; its length is that of the source times
+    `amount`, to the nearest sample. Changed audio is 16-bit FLAC at its own rate. Columns that were measured
+    before (`f0_mean`, `snr_db`, …) are those of the source until they are measured again.
+
+    `kinds` is what may occur, so that a missing library is known before the work begins. `noise_folder` is where
+    the recordings lie that recipes of noise name; empty if they name colours. Raises BadInput for audio that can't
+    be read, is silent, or is too short for another pitch.
+    """
+
+    kinds: tuple[str, ...] = KINDS
+    noise_folder: str = ""
+
+    needs: ClassVar[tuple[str, ...]] = ("audio", "duration", "words", "augmentation")
+    adds: ClassVar[Features] = Features({"audio": AUDIO, "duration": SECONDS, "words": List(WORD)})
+
+    def preflight(self) -> None:
+        if {"pitch", "stretch"} & set(self.kinds):
+            praat.installed_version()
+
+    def models(self) -> dict[str, str]:
+        if {"pitch", "stretch"} & set(self.kinds):
+            return {"pitch_and_pace": f"{praat.WHEEL} {praat.installed_version()}"}
+        return {}
+
+    def __call__(self, batch: Batch) -> Batch:
+        rows = []
+        for index in range(len(batch["audio"])):
+            row = {name: batch[name][index] for name in self.needs}
+            try:
+                rows.append(self._changed(row) if row["augmentation"] else row)
+            except BadInput as error:
+                raise error.at(index) from None
+        return {name: [row[name] for row in rows] for name in self.adds}
+
+    def _changed(self, row: dict[str, Any]) -> dict[str, Any]:
+        recipe = Recipe(**row["augmentation"])
+        if recipe.kind not in self.kinds:
+            raise ValueError(f"an augmentation of kind {recipe.kind!r} is not among the settings {self.kinds}")
+        rate = probe(row["audio"]).sample_rate
+        channels = np.concatenate(list(blocks(row["audio"])))
+        left = np.ascontiguousarray(channels[:, 0])
+        changed = [_as_loud_as(left, change(left, rate, recipe, self.noise_folder), rate)]
+        for other in channels.T[1:]:
+            changed.append(change(other, rate, recipe, self.noise_folder) if recipe.kind == "stretch" else other)
+        factor = recipe.amount if recipe.kind == "stretch" else 1.0
+        words = row["words"]
+        if words is not None:
+            words = [word | {"start": word["start"] * factor, "end": word["end"] * factor} for word in words]
+        return {
+            "audio": {"bytes": _flac(np.stack(changed, axis=1), rate), "path": row["audio"]["path"]},
+            "duration": len(changed[0]) / rate,
+            "words": words,
+        }
+
+
+def change(samples: Samples, sample_rate: int, recipe: Recipe, noise_folder: str = "") -> Samples:
+    """One channel, float32, shape (n,), changed by a recipe; the same bits for the same recipe."""
+    if recipe.kind == "pitch":
+        return praat.shift_pitch(samples, sample_rate, recipe.amount, recipe.seed)
+    if recipe.kind == "stretch":
+        return praat.stretch(samples, sample_rate, recipe.amount, recipe.seed)
+    chance = generator(recipe.seed)
+    if recipe.kind == "room":
+        return in_room(samples, sample_rate, room_response(sample_rate, recipe.amount, chance))
+    if recipe.kind == "noise" and recipe.detail:
+        if noise_folder:
+            path = Path(noise_folder) / recipe.detail
+            noise = _recorded_noise(path, len(samples), sample_rate, chance)
+        else:
+            noise = coloured_noise(len(samples), sample_rate, recipe.detail, chance)
+        return with_noise(samples, sample_rate, noise, recipe.amount)
+    raise ValueError(f"{recipe} is no way to change a clip")
+
+
+def _recorded_noise(path: Path, count: int, sample_rate: int, chance: np.random.Generator) -> Samples:
+    """A stretch of the first channel of a recording, from a random place, repeated where it is too short."""
+    audio = {"bytes": None, "path": to_uri(path)}
+    spare = probe(audio).seconds - count / sample_rate
+    start = float(chance.uniform(0, spare)) if spare > 0 else 0.0
+    found = read_at(audio, sample_rate, start, (count + 1) / sample_rate)[:, 0]
+    if not len(found):
+        raise BadInput(f"the recording of noise {path.name} is empty", "take it out of the folder of noises")
+    return np.asarray(np.resize(found, count), np.float32)
+
+
+def _as_loud_as(before: Samples, after: Samples, sample_rate: int) -> Samples:
+    """`after` at the loudness of `before`, or under it where its peaks allow no more."""
+    found = levelled(after, sample_rate, clip_loudness(before, sample_rate), CEILING_DBTP)
+    return after if found is None or not np.isfinite(found.gain_db) else found.samples
+
+
+def _flac(samples: Samples, sample_rate: int) -> bytes:
+    file = io.BytesIO()
+    soundfile.write(file, to_pcm(samples), sample_rate, format="FLAC", subtype="PCM_16")
+    return file.getvalue()

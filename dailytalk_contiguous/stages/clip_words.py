@@ -1,0 +1,168 @@
+"""CutSpeech and TimeWords: the sound of a clip as analyses take it, and when each word of its text is said.
+
+A corpus of acted lines tells what is said, so a recogniser is only a witness of when: what it heard is matched to
+the text, as for conversations, and where there is none, or it heard something else, the words share the voiced
+time. Only a clip whose corpus has no text of it gets the recogniser's.
+"""
+
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+import numpy as np
+import soxr
+from datasets import Features, List, Value
+
+from dailytalk_contiguous.core.audio import ANALYSIS_RATE, pcm_to_float, to_pcm
+from dailytalk_contiguous.core.errors import BadInput
+from dailytalk_contiguous.core.matching import fit_words, join_words, split_words
+from dailytalk_contiguous.core.packing import Word
+from dailytalk_contiguous.core.schema import SECONDS, STRING, WORD, Batch
+from dailytalk_contiguous.core.word_times import by_edit_distance, by_proportion, voiced_spans
+from dailytalk_contiguous.models.hearing import read_clip
+from dailytalk_contiguous.models.recogniser import POCKETSPHINX, find_recogniser
+from dailytalk_contiguous.stages.base import EXECUTION, Stage
+from dailytalk_contiguous.stages.transcribe import GIVEN, Transcribe
+
+#: Where the times of a clip's words are from, besides `GIVEN`. A word of a recognised clip whose probability is 0
+#: was not heard as written, and shares the room between its neighbours.
+RECOGNISER, PROPORTIONAL = "recogniser", "proportional"
+
+
+@dataclass(frozen=True)
+class CutSpeech(Stage):
+    """Adds `speech`, 16 kHz mono int16 PCM from the first to the last sound, which begins `speech_start` seconds
+    into the file, and `speech_seconds`, how much of it is speech (all of it, where none was found in the sound).
+
+    Raises BadInput for a clip in which nothing is heard.
+    """
+
+    needs: ClassVar[tuple[str, ...]] = ("audio", "heard", "speech_ratio")
+    adds: ClassVar[Features] = Features(
+        {"speech": Value("binary"), "speech_start": SECONDS, "speech_seconds": SECONDS}
+    )
+    transient: ClassVar[tuple[str, ...]] = ("speech",)
+
+    def __call__(self, batch: Batch) -> Batch:
+        rows = []
+        columns = zip(batch["audio"], batch["heard"], batch["speech_ratio"], strict=True)
+        for index, (audio, heard, ratio) in enumerate(columns):
+            if not heard:
+                raise BadInput("no speech is found in it", "listen to it; leave it out if there is none", index)
+            start, end = heard[0]["start"], heard[-1]["end"]
+            rows.append((_cut(audio, start, end), start, (end - start) * (ratio or 1.0)))
+        return {name: [row[place] for row in rows] for place, name in enumerate(self.adds)}
+
+    def restore(self, batch: Batch) -> Batch:
+        return {"speech": self(batch)["speech"]}
+
+
+@dataclass(frozen=True)
+class TimeWords(Stage):
+    """Adds `words` with times in seconds of the file, and `text_raw`, the text that they are of.
+
+    `word_source` is `given`, `recogniser` or `proportional`; `text_source` is `given`, or `recogniser` where the
+    corpus has no text. Raises BadInput for a clip without a text in which no word was recognised.
+
+    Attributes:
+        recogniser: as `Transcribe.model`; empty for none. Pocketsphinx is only asked about English.
+        windows: as `Transcribe.windows`; clips of one speaker that are in one batch share a window.
+        device: `auto`, `cpu` or `cuda`.
+    """
+
+    recogniser: str = ""
+    windows: str = "packed"
+    device: str = field(default="auto", metadata=EXECUTION)
+
+    needs: ClassVar[tuple[str, ...]] = ("speech", "speech_start", "text", "given_words", "language", "speaker")
+    adds: ClassVar[Features] = Features(
+        {"words": List(WORD), "text_raw": STRING, "text_source": STRING, "word_source": STRING}
+    )
+
+    def preflight(self) -> None:
+        if self.recogniser:
+            find_recogniser(self.recogniser)
+
+    def models(self) -> dict[str, str]:
+        return {"recogniser": self.recogniser} if self.recogniser else {}
+
+    def __call__(self, batch: Batch) -> Batch:
+        heard = self._hear(batch)
+        rows = []
+        for index, speech in enumerate(batch["speech"]):
+            given, text, start = (batch[name][index] for name in ("given_words", "text", "speech_start"))
+            length = len(speech) / 2 / ANALYSIS_RATE
+            if given:
+                row = _given(given, text, start, start + length)
+            elif text:
+                words, source = _timed(split_words(text), heard.get(index, []), speech)
+                row = {"words": _shifted(words, start), "text_raw": text, "text_source": GIVEN}
+                row |= {"word_source": source}
+            elif heard.get(index):
+                row = {"words": _shifted(heard[index], start), "word_source": RECOGNISER}
+                row |= {"text_raw": join_words(word.text for word in heard[index]), "text_source": RECOGNISER}
+            else:
+                raise BadInput(
+                    "its corpus has no text of it, and no word was recognised in it",
+                    "put its transcript where the corpus has them, or name another --asr-model",
+                    index,
+                )
+            rows.append(row)
+        return {name: [row[name] for row in rows] for name in self.adds}
+
+    def _hear(self, batch: Batch) -> dict[int, list[Word]]:
+        """What a recogniser hears in the clips that have no word times, in seconds of their `speech`."""
+        if not self.recogniser:
+            return {}
+        asked: dict[str, list[int]] = {}
+        for index, (given, language) in enumerate(zip(batch["given_words"], batch["language"], strict=True)):
+            if not given and not (self.recogniser == POCKETSPHINX and language not in (None, "en")):
+                asked.setdefault(language or "auto", []).append(index)
+        found: dict[int, list[Word]] = {}
+        for language, places in asked.items():
+            stage = Transcribe(self.recogniser, language, windows=self.windows, device=self.device)
+            speakers = [batch["speaker"][place] or f"clip {place}" for place in places]
+            heard = stage(
+                {
+                    "speech": [batch["speech"][place] for place in places],
+                    "conversation_id": speakers,
+                    "channel": ["left"] * len(places),
+                }
+            )
+            for place, words in zip(places, heard["words"], strict=True):
+                found[place] = [Word(one["word"], one["start"], one["end"], one["probability"]) for one in words]
+        return found
+
+
+def _cut(audio: dict[str, Any], start: float, end: float) -> bytes:
+    clip = read_clip(audio)
+    own = clip.samples[round(start * clip.sample_rate) : round(end * clip.sample_rate)]
+    return to_pcm(np.asarray(soxr.resample(own, clip.sample_rate, ANALYSIS_RATE), np.float32)).tobytes()
+
+
+def _timed(text_words: list[str], heard: list[Word], speech: bytes) -> tuple[list[Word], str]:
+    """The words of a text in seconds of its speech, and how that is known."""
+    samples = pcm_to_float(speech)
+    length = len(samples) / ANALYSIS_RATE
+    spans = voiced_spans(samples, ANALYSIS_RATE)
+    matched = by_edit_distance(text_words, heard, length, spans) if heard else None
+    if matched is not None:
+        return matched, RECOGNISER
+    return by_proportion(text_words, spans, length), PROPORTIONAL
+
+
+def _given(words: list[dict[str, Any]], text: str | None, start: float, end: float) -> dict[str, Any]:
+    fitted = fit_words(sorted(words, key=lambda word: float(word["start"])), start, end)
+    text = text or join_words(word["word"] for word in fitted)
+    return {"words": fitted, "text_raw": text, "text_source": GIVEN, "word_source": GIVEN}
+
+
+def _shifted(words: list[Word], offset: float) -> list[dict[str, Any]]:
+    return [
+        {
+            "word": word.text.strip(),
+            "start": word.start + offset,
+            "end": word.end + offset,
+            "probability": word.probability,
+        }
+        for word in words
+    ]

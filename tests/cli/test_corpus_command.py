@@ -1,0 +1,109 @@
+import json
+from pathlib import Path
+
+import pytest
+from audio_files import reference, wav_bytes
+from clips import RATE, line
+from command import Command
+from corpus_trees import put
+from recordings import read_lines
+from spoken_corpora import crema_d, dailytalk_files, rows_of
+
+from dailytalk_contiguous.engine import corpus
+
+PLAIN = ("--profile", "embedded", "--asr-model", "none")
+
+
+@pytest.fixture
+def dailytalk(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Command:
+    return Command(monkeypatch, capfd)
+
+
+@pytest.fixture(scope="module")
+def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return crema_d(tmp_path_factory.mktemp("corpus") / "in", actors=(1001, 1002, 1003))
+
+
+def test_corpus_becomes_a_folder_that_passes_the_check(source: Path, tmp_path: Path, dailytalk: Command) -> None:
+    done = dailytalk("corpus", "crema_d", source, "--out", tmp_path / "out", *PLAIN)
+    assert done.code == 0
+    assert "crema_d: 9 clips were read, 7442 are published." in done.out
+    assert "9 files: 9 clips and 0 copies of them" in done.out
+    assert "the times of 36 of 36 words are shared out" in done.out
+    assert dailytalk("check", tmp_path / "out").code == 0
+
+
+def test_several_workers_give_the_same_rows(
+    source: Path, tmp_path: Path, dailytalk: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(corpus, "SHARD_SECONDS", 6.0)
+    arguments = ("corpus", "crema_d", source, *PLAIN, "--augment", "noise,stretch", "--json", "--out")
+    dailytalk(*arguments, tmp_path / "one")
+    done = dailytalk(*arguments, tmp_path / "two", "--workers", 2)
+    assert (done.code, json.loads(done.out)["counts"]["copies"]) == (0, 8)
+    assert len(list((tmp_path / "two/clips").glob("*.parquet"))) > 1
+    assert rows_of(tmp_path / "one") == rows_of(tmp_path / "two")
+
+
+def test_recogniser_that_hears_the_text_gives_the_times(tmp_path: Path, dailytalk: Command) -> None:
+    said = next(one for one in reference("old_friends") if one["channel"] == "left")
+    files = {"data/7/0_0_d7.wav": wav_bytes(line(edge=0.5), RATE)}
+    turn = {"speaker": 0, "text": said["text"], "emotion": "happiness", "act": "inform", "topic": "Ordinary Life"}
+    files["metadata.json"] = json.dumps({"7": {"0": turn}}).encode()
+    source = put(tmp_path / "in", files)
+    done = dailytalk("corpus", "dailytalk", source, "--out", tmp_path / "out", "--profile", "embedded")
+    assert done.code == 0
+    (row,) = rows_of(tmp_path / "out").values()
+    assert (row["text"], row["emotion"], row["label"]) == (said["text"], "happy", "happiness")
+    assert [word["source"] for word in row["words"]].count("recogniser") > len(row["words"]) / 2
+
+
+def test_report_only_shows_measures_and_what_would_go_and_writes_no_clip(
+    source: Path, tmp_path: Path, dailytalk: Command
+) -> None:
+    out = tmp_path / "out"
+    done = dailytalk("corpus", "crema_d", source, "--out", out, *PLAIN, "--report-only", "--max-seconds", "2.0")
+    assert "0 of 9 measured clips would be kept" in done.out
+    assert "9 set aside by Quality:" in done.out
+    assert "it is 2.50 s long (limit 2.00 s)" in done.out
+    assert "bandwidth_hz" in done.out
+    assert (out / "quality.png").read_bytes()[1:4] == b"PNG"
+    assert not any((out / name).exists() for name in ("data", "clips", "run.json", "rejects.jsonl"))
+
+
+def test_conversations_of_dailytalk_go_through_tag(tmp_path: Path, dailytalk: Command) -> None:
+    source, calls = put(tmp_path / "in", dailytalk_files(turns=4)), tmp_path / "calls"
+    done = dailytalk("corpus", "dailytalk", source, "--out", calls, "--as", "conversations")
+    assert (done.code, sorted(path.suffix for path in calls.glob("7.*"))) == (0, [".json", ".wav"])
+    assert (
+        dailytalk("tag", calls, "--out", tmp_path / "out", "--profile", "embedded", "--language", "en").code == 0
+    )
+    lines = read_lines(tmp_path / "out/transcript.jsonl")
+    assert {line["audio_file"] for line in lines} == {"7.wav"}
+    told = sorted((line["start"], line["channel"], line["text_raw"]) for line in lines if line["text_raw"])
+    assert [channel for _, channel, _ in told] == ["left", "right", "left", "right"]
+    assert [text for _, _, text in told] == [f"This is line {number}." for number in range(4)]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (("tess2",), "there is no corpus 'tess2' of clips: choose one of crema_d"),
+        (("dailytalk_contiguous",), "run `dailytalk tag` on its folder"),
+        (("dailytalk_conversations",), "name dailytalk, and add --as conversations"),
+        (("ravdess", "--as", "conversations"), "the clips of ravdess make no conversations"),
+        (("crema_d", "--augment", "echo"), "there is no augmentation 'echo'"),
+        (("crema_d", "--split", "age"), "there is no split 'age'"),
+        (("crema_d", "--balance", "more"), "there is no balance 'more'"),
+        (("crema_d", "--target-minutes", "3"), "--target-minutes needs --balance"),
+        (("ravdess", "--agreed-only"), "ravdess has no votes of raters"),
+        (("crema_d", "--agreed-only"), "their votes are not there"),
+    ],
+)
+def test_what_cannot_be_done_is_one_sentence(
+    source: Path, tmp_path: Path, dailytalk: Command, arguments: tuple[str, ...], sentence: str
+) -> None:
+    name, *options = arguments
+    done = dailytalk("corpus", name, source, "--out", tmp_path / "out", "--profile", "embedded", *options)
+    assert (done.code, done.err.count("\n")) == (1, 1)
+    assert sentence in done.err

@@ -1,0 +1,76 @@
+import json
+from pathlib import Path
+
+import pytest
+from command import Command
+from finished_corpora import clip_row, corpus_folder, measures
+
+
+@pytest.fixture
+def dailytalk(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Command:
+    return Command(monkeypatch, capfd)
+
+
+@pytest.fixture
+def corpus(tmp_path: Path) -> Path:
+    rows = [clip_row(f"s{n}-{emotion}", emotion, 0.3) for emotion in ("happy", "sad") for n in range(4)]
+    return corpus_folder(tmp_path / "work", rows, measured=[measures()] * 8)
+
+
+def test_report_knows_a_corpus_and_writes_page_and_summary(
+    tmp_path: Path, dailytalk: Command, corpus: Path
+) -> None:
+    done = dailytalk("report", corpus, "--markdown", tmp_path / "summary.md")
+    assert (done.code, done.err) == (0, "")
+    assert "8 clips, 8 measured, 8 with sound" in done.out
+    assert "What is missing" in (corpus / "report.html").read_text(encoding="utf-8")
+    assert (tmp_path / "summary.md").read_text(encoding="utf-8").startswith("8 clips")
+
+
+def test_agreement_of_a_listening_test(tmp_path: Path, dailytalk: Command, corpus: Path) -> None:
+    made = dailytalk(
+        "report", corpus, "--listening-test", "6", "--seed", "1", "--out", tmp_path / "t.html", "--json"
+    )
+    told = json.loads(made.out)
+    assert (told["clips"], told["key"]) == (6, str(tmp_path / "t.key.json"))
+    key = json.loads((tmp_path / "t.key.json").read_text())
+    answer = {"kind": "dailytalk listening test answers", "test": key["test"]}
+    for name, wrong in (("ann", 0), ("bob", 1)):
+        chosen = {clip: {"emotion": one["emotion"], "style": "normal"} for clip, one in key["clips"].items()}
+        for clip in list(chosen)[:wrong]:
+            chosen[clip]["emotion"] = "other"
+        (tmp_path / f"{name}.json").write_text(json.dumps(answer | {"listener": name, "answers": chosen}))
+    files = [tmp_path / "ann.json", tmp_path / "bob.json"]
+    done = dailytalk("agreement", tmp_path / "t.key.json", *files)
+    assert (done.code, done.err) == (0, "")
+    assert "6 clips, 2 listener(s)" in done.out
+    assert "style: kappa is not defined: everybody always chose normal" in done.out
+    found = json.loads(dailytalk("agreement", tmp_path / "t.key.json", *files, "--json").out)
+    assert found["emotion"]["against_labels"]["accuracy"] == pytest.approx(11 / 12)
+    assert found["emotion"]["raters"]["bob"]["with_others"] == pytest.approx(5 / 6)
+    assert set(found["emotion"]["kappa"]["by_category"]) == {"happy", "sad", "other"}
+    alone = dailytalk("agreement", tmp_path / "t.key.json", files[0])
+    assert "emotion: kappa is not defined: no clip was rated by two listeners or more" in alone.out
+    assert alone.code == 0
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        (["--seed", "1"], "--seed decides nothing without --listening-test"),
+        (["--listening-test", "3"], "a listening test is a page of its own"),
+        (["--conversations", "3"], "--conversations goes with conversations"),
+    ],
+)
+def test_options_that_do_not_go_together_are_refused(
+    dailytalk: Command, corpus: Path, options: list[str], sentence: str
+) -> None:
+    done = dailytalk("report", corpus, *options)
+    assert done.code == 1
+    assert sentence in done.err
+
+
+def test_conversations_have_no_listening_test(tmp_path: Path, dailytalk: Command) -> None:
+    done = dailytalk("report", tmp_path, "--listening-test", "3", "--out", tmp_path / "t.html")
+    assert done.code == 1
+    assert "--listening-test goes with what dailytalk corpus wrote" in done.err

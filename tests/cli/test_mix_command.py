@@ -1,0 +1,59 @@
+import json
+from pathlib import Path
+
+import pytest
+from command import Command
+from finished_corpora import clip_row, corpus_folder
+
+from dailytalk_contiguous.cli.mix import weighted
+
+
+@pytest.fixture
+def dailytalk(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Command:
+    return Command(monkeypatch, capfd)
+
+
+def corpus(folder: Path, name: str, licence: str = "CC-BY-4.0") -> Path:
+    rows = [clip_row(f"s{n}-0", corpus=name, licence=licence) for n in range(3)]
+    return corpus_folder(folder / name, [*rows, clip_row("v-0", corpus=name, licence=licence, split="validation")])
+
+
+def test_a_weight_follows_the_last_colon_if_it_is_a_number(tmp_path: Path) -> None:
+    assert weighted("esd:0.5") == (Path("esd"), 0.5)
+    assert weighted("esd") == (Path("esd"), None)
+    assert weighted("C:\\esd") == (Path("C:\\esd"), None)
+    (tmp_path / "take:2").mkdir()
+    assert weighted(f"{tmp_path}/take:2") == (tmp_path / "take:2", None)
+
+
+def test_a_mix_stands_up_to_the_check(tmp_path: Path, dailytalk: Command) -> None:
+    one, two = corpus(tmp_path, "one"), corpus(tmp_path, "two", "CC-BY-NC-4.0")
+    done = dailytalk("mix", f"{one}:2", f"{two}:1", "--out", tmp_path / "out")
+    assert (done.code, done.err) == (3, "")  # a clip of the second was left out
+    assert "one: 0.00 h of training (66.7%)" in done.out
+    assert "warning: CC-BY-NC-4.0 (two): not for commercial use" in done.out
+    checked = dailytalk("check", tmp_path / "out")
+    assert checked.code == 0
+    assert checked.out.startswith("kind: moshi")
+
+
+def test_the_outcome_as_json(tmp_path: Path, dailytalk: Command) -> None:
+    one, two = corpus(tmp_path, "one"), corpus(tmp_path, "two", "CC-BY-NC-4.0")
+    done = dailytalk("mix", one, two, "--out", tmp_path / "out", "--commercial", "--json")
+    told = json.loads(done.out)
+    assert (done.code, told["licence"], told["lines"], told["rejects"]) == (
+        3,
+        "CC-BY-4.0",
+        {"train": 3, "eval": 1},
+        4,
+    )
+    assert done.err == ""
+
+
+def test_a_mistake_is_one_sentence(tmp_path: Path, dailytalk: Command) -> None:
+    one, two = corpus(tmp_path, "one"), corpus(tmp_path, "two")
+    done = dailytalk("mix", f"{one}:2", two, "--out", tmp_path / "out")
+    assert (done.code, done.out) == (1, "")
+    assert (
+        done.err == "dailytalk: two has no weight, and others have: give every folder one (DIR:WEIGHT), or none.\n"
+    )

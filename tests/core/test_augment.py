@@ -1,0 +1,100 @@
+"""Noise and rooms: as loud, as coloured and as long as was asked for, and no word moves."""
+
+import numpy as np
+import pytest
+from vowels import RATE, vowel
+
+from dailytalk_contiguous.core.augment import SLOPES, coloured_noise, in_room, speech_power, with_noise
+from dailytalk_contiguous.core.copies import generator
+from dailytalk_contiguous.core.errors import BadInput
+from dailytalk_contiguous.core.rooms import decay_time, room_response
+
+
+@pytest.mark.parametrize("colour", SLOPES)
+@pytest.mark.parametrize("snr_db", [15.0, 22.5, 30.0])
+def test_speech_has_so_much_more_power_than_the_noise(colour: str, snr_db: float) -> None:
+    speech = np.concatenate([np.zeros(RATE, np.float32), vowel(), np.zeros(RATE, np.float32)])
+    noise = with_noise(speech, RATE, coloured_noise(len(speech), RATE, colour, generator(5)), snr_db) - speech
+    level = np.mean(np.square(vowel(), dtype=np.float64))
+    assert 10 * np.log10(level / np.mean(np.square(noise, dtype=np.float64))) == pytest.approx(snr_db, abs=0.5)
+
+
+def test_pauses_do_not_make_the_noise_softer() -> None:
+    pause = np.zeros(5 * RATE, np.float32)
+    assert speech_power(np.concatenate([pause, vowel()]), RATE) == pytest.approx(
+        speech_power(vowel(), RATE), rel=1e-6
+    )
+
+
+@pytest.mark.parametrize(("colour", "fall_db"), [("white", 0.0), ("pink", 3.01), ("brown", 6.02)])
+def test_noise_has_its_colour(colour: str, fall_db: float) -> None:
+    power = np.abs(np.fft.rfft(coloured_noise(20 * RATE, RATE, colour, generator(1)))) ** 2
+    hertz = np.fft.rfftfreq(20 * RATE, 1 / RATE)
+    octaves = [
+        10 * np.log10(power[(hertz >= low) & (hertz < 2 * low)].mean()) for low in (100, 200, 400, 800, 1600)
+    ]
+    assert -np.diff(octaves) == pytest.approx([fall_db] * 4, abs=0.6)
+    assert power[hertz < 39].max() < 1e-6 * power.max()
+
+
+def test_noise_is_the_same_for_the_same_seed_and_another_for_another() -> None:
+    first, second, other = (coloured_noise(4001, RATE, "pink", generator(seed)) for seed in (7, 7, 8))
+    assert first.tobytes() == second.tobytes() != other.tobytes()
+    assert len(first) == 4001
+
+
+def test_silence_has_no_speech_to_set_noise_against() -> None:
+    silence = np.zeros(RATE, np.float32)
+    with pytest.raises(BadInput, match="no sound"):
+        with_noise(silence, RATE, vowel(), 20.0)
+    with pytest.raises(BadInput, match="noise is silent"):
+        with_noise(vowel(), RATE, silence, 20.0)
+
+
+@pytest.mark.parametrize("rt60", [0.1, 0.2, 0.3, 0.4])
+def test_a_room_rings_as_long_as_was_asked_for(rt60: float) -> None:
+    found = []
+    for seed in range(6):
+        response = room_response(RATE, rt60, generator(seed)).astype(np.float64)
+        response[0] = 0.0  # how it decays, not how near the speaker stands
+        found.append(decay_time(response**2, 1 / RATE))
+    assert np.median(found) == pytest.approx(rt60, rel=0.15)
+    assert max(abs(one / rt60 - 1) for one in found) < 0.3
+
+
+def test_the_direct_sound_comes_first_and_is_the_strongest() -> None:
+    for seed in range(8):
+        response = room_response(RATE, 0.4, generator(seed))
+        assert response[0] == pytest.approx(1.0, abs=0.1)
+        assert np.abs(response[1:]).max() < response[0]
+
+
+def test_reflections_come_later_than_the_direct_sound_by_their_longer_way_alone() -> None:
+    first = []
+    for seed in range(30):
+        response = room_response(RATE, 0.2, generator(seed))
+        first.append((np.flatnonzero(np.abs(response[1:]) > 0.02)[0] + 1) / RATE)
+    # Nearest wall, floor or ceiling at 0.95 m: a detour of 1.2 to 1.6 m, less what images are moved by.
+    assert 0.003 < min(first) < 0.0045
+
+
+def test_rooms_differ_by_seed_alone() -> None:
+    first, second, other = (room_response(RATE, 0.3, generator(seed)) for seed in (1, 1, 2))
+    assert first.tobytes() == second.tobytes()
+    assert first.tobytes() != other[: len(first)].tobytes()
+
+
+def test_no_word_moves_in_a_room() -> None:
+    speech = np.concatenate([np.zeros(RATE // 2, np.float32), vowel(), np.zeros(RATE // 2, np.float32)])
+    heard = in_room(speech, RATE, room_response(RATE, 0.4, generator(3)))
+    assert heard.shape == speech.shape
+    assert np.abs(heard[: RATE // 2 - 1]).max() < 1e-5
+    assert int(np.argmax(np.abs(heard) > 0.01)) == pytest.approx(int(np.argmax(np.abs(speech) > 0.01)), abs=24)
+    assert int(np.argmax(np.correlate(heard[::4], speech[::4], "full"))) == pytest.approx(
+        len(speech[::4]) - 1, abs=1
+    )
+
+
+def test_an_exponential_decay_has_its_own_time() -> None:
+    t = np.arange(24000) / 24000
+    assert decay_time(10 ** (-6 * t / 0.3), 1 / 24000) == pytest.approx(0.3, rel=0.01)

@@ -1,0 +1,173 @@
+"""Balance: every emotion reaches its target, whatever the order; cells are even; what is lacking is told."""
+
+import math
+import random
+from collections import defaultdict
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dailytalk_contiguous.core.balance import MOST_WEIGHT, Balance, Clip, levels, plan_balance
+from dailytalk_contiguous.core.errors import DailytalkError
+from dailytalk_contiguous.core.sentences import LENGTHS, SENTENCE_TYPES
+
+EMOTIONS = ("happy", "sad", "angry")
+
+
+@st.composite
+def corpora(draw: st.DrawFn, copies: int = 0) -> list[Clip]:
+    """Up to 120 clips of 0.5 to 10 s, unevenly spread over emotions, types, lengths and speakers."""
+    chance = random.Random(draw(st.integers(0, 2**32)))
+    count = draw(st.integers(1, 120))
+    shares = [chance.random() ** 3 + 0.01 for _ in EMOTIONS]
+    return [
+        Clip(
+            f"c/{number:04}",
+            chance.choices([*EMOTIONS, None, "other"], [*shares, 0.05, 0.05])[0],
+            chance.choice(["normal", None]),
+            chance.choices(SENTENCE_TYPES, [8, 2, 1])[0],
+            chance.choice(LENGTHS),
+            f"speaker {chance.randrange(5)}",
+            seconds := chance.uniform(0.5, 10.0),
+            tuple(seconds * chance.uniform(0.9, 1.1) for _ in range(copies)),
+        )
+        for number in range(count)
+    ]
+
+
+def seconds_of(clips: list[Clip], plan: Balance) -> dict[str, float]:
+    """What a reader of the plan would make: weights times seconds, or whole clips and their first copies."""
+    total: dict[str, float] = defaultdict(float)
+    for clip in clips:
+        times = plan.times[clip.id]
+        if clip.copies and times > 1:
+            total[str(clip.emotion)] += clip.seconds + sum(clip.copies[: int(times) - 1])
+        else:
+            total[str(clip.emotion)] += times * clip.seconds
+    return total
+
+
+@given(corpora(copies=3), st.floats(0.001, 0.3), st.integers(0, 3))
+def test_samples_reach_the_target_and_no_more_than_they_must(clips: list[Clip], hours: float, seed: int) -> None:
+    plan = plan_balance(clips, hours, "sample", seed)
+    target = 3600 * hours
+    seen = seconds_of(clips, plan)
+    short = {one.emotion: one.seconds for one in plan.shortfalls}
+    for emotion, before in plan.before.items():
+        own = [clip for clip in clips if clip.emotion == emotion]
+        assert plan.after[emotion] == pytest.approx(seen[emotion])
+        reachable = sum(clip.seconds + sum(clip.copies) for clip in own)
+        if emotion in short:
+            assert reachable < target
+            assert short[emotion] == pytest.approx(target - reachable)
+            continue
+        assert seen[emotion] >= target * (1 - 1e-9)
+        over = seen[emotion] - target
+        if before >= target:
+            could_go = [clip.seconds for clip in own if plan.times[clip.id] == 1]
+        else:
+            could_go = [clip.copies[int(plan.times[clip.id]) - 2] for clip in own if plan.times[clip.id] > 1]
+        assert over < max(0.02 * target, max(could_go, default=0) + 1e-6)
+        if max((max(clip.seconds, *clip.copies) for clip in own), default=0) < 0.02 * target:
+            assert over < 0.02 * target
+
+
+@given(corpora(copies=3), st.floats(0.001, 0.3))
+def test_nothing_is_left_out_while_something_is_copied(clips: list[Clip], hours: float) -> None:
+    plan = plan_balance(clips, hours, "sample")
+    for emotion, before in plan.before.items():
+        times = [plan.times[clip.id] for clip in clips if clip.emotion == emotion]
+        assert set(times) <= ({0, 1} if before >= 3600 * hours else {1, 2, 3, 4})
+
+
+@given(corpora(), st.floats(0.001, 0.3))
+def test_weights_add_up_to_the_target_exactly(clips: list[Clip], hours: float) -> None:
+    plan = plan_balance(clips, hours, "weights")
+    short = {one.emotion for one in plan.shortfalls}
+    for emotion, seconds in seconds_of(clips, plan).items():
+        if emotion in plan.before:
+            wanted = MOST_WEIGHT * plan.before[emotion] if emotion in short else 3600 * hours
+            assert seconds == pytest.approx(wanted, rel=1e-6)
+    assert all(0 <= weight <= MOST_WEIGHT for weight in plan.times.values())
+
+
+@given(corpora(copies=2), st.sampled_from([None, 0.01, 0.1]), st.sampled_from(["weights", "sample"]), st.randoms())
+def test_the_order_of_clips_changes_nothing(
+    clips: list[Clip], hours: float | None, mode: str, chance: random.Random
+) -> None:
+    shuffled = list(clips)
+    chance.shuffle(shuffled)
+    assert plan_balance(shuffled, hours, mode) == plan_balance(clips, hours, mode)
+
+
+@given(corpora(copies=3))
+def test_without_a_target_no_recording_is_left_out(clips: list[Clip]) -> None:
+    plan = plan_balance(clips)
+    assert all(times >= 1 for times in plan.times.values())
+    assert set(plan.times) == {clip.id for clip in clips}
+
+
+@given(
+    st.dictionaries(st.text(max_size=3), st.tuples(st.floats(0, 50), st.floats(0, 50)), min_size=1, max_size=8),
+    st.floats(0, 500),
+)
+def test_cells_are_level_as_far_as_they_can(bounds: dict[str, tuple[float, float]], total: float) -> None:
+    least = {(name, None, None, None): min(pair) for name, pair in bounds.items()}
+    most = {(name, None, None, None): max(pair) for name, pair in bounds.items()}
+    filled = levels(least, most, total)
+    wanted = min(max(total, sum(least.values())), sum(most.values()))
+    assert math.fsum(filled.values()) == pytest.approx(wanted, abs=1e-6)
+    assert all(least[cell] <= filled[cell] <= most[cell] for cell in most)
+    free = [value for cell, value in filled.items() if least[cell] + 1e-6 < value < most[cell] - 1e-6]
+    assert not free or max(free) == pytest.approx(min(free), abs=1e-6)
+
+
+def clip(name: str, emotion: str | None = "sad", seconds: float = 4.0, **other: object) -> Clip:
+    return Clip(name, emotion, "normal", "declarative", "medium", "ann", seconds)._replace(**other)  # type: ignore[arg-type]
+
+
+def test_a_rare_voice_is_kept_whole_while_a_frequent_one_is_thinned() -> None:
+    clips = [clip(f"a{n:03}") for n in range(100)] + [clip(f"b{n:03}", speaker="bea") for n in range(20)]
+    plan = plan_balance(clips, 200 / 3600, "sample")
+    kept = [sum(plan.times[one.id] for one in clips if one.speaker == name) for name in ("ann", "bea")]
+    assert kept == [30, 20]
+    assert plan.after == {"sad": 200}
+
+
+def test_copies_go_first_to_the_thin_cells() -> None:
+    clips = [clip(f"a{n:03}", copies=(4.0, 4.0)) for n in range(20)]
+    clips += [clip(f"b{n:03}", speaker="bea", copies=(4.0, 4.0)) for n in range(10)]
+    plan = plan_balance(clips, 160 / 3600, "sample")
+    seen = [sum(plan.times[one.id] for one in clips if one.speaker == name) for name in ("ann", "bea")]
+    assert seen == [20, 20]
+
+
+def test_a_target_that_can_not_be_reached_says_by_how_much_and_what_to_record() -> None:
+    clips = [clip("a", seconds=60.0, copies=(60.0,)), clip("b", seconds=30.0, speaker="bea", length="long")]
+    plan = plan_balance(clips, emotions=["sad", "calm"])
+    calm, sad = plan.shortfalls
+    assert calm.seconds == 1800
+    assert sad.seconds == pytest.approx(1800 - 150)
+    assert sad.sentence_types == (("exclamatory", 0.0), ("interrogative", 0.0), ("declarative", 90.0))
+    assert sad.lengths == (("short", 0.0), ("long", 30.0), ("medium", 60.0))
+    assert sad.speakers == (("bea", 30.0), ("ann", 60.0))
+    assert sad.to_record() == "sad lacks 27.5 minutes: record short exclamatory sentences, first of bea, ann"
+
+
+def test_clips_without_a_clear_emotion_are_seen_once() -> None:
+    plan = plan_balance([clip("a", None), clip("b", "other")], 0.0001)
+    assert plan.times == {"a": 1, "b": 1}
+    assert plan.shortfalls == []
+
+
+def test_what_makes_no_sense_is_refused() -> None:
+    for wrong in (0.0, -1.0, math.nan, math.inf):
+        with pytest.raises(DailytalkError, match="target"):
+            plan_balance([clip("a")], wrong)
+    with pytest.raises(DailytalkError, match="'both'"):
+        plan_balance([clip("a")], 1.0, "both")
+    with pytest.raises(DailytalkError, match="same id"):
+        plan_balance([clip("a"), clip("a")])
+    with pytest.raises(DailytalkError, match="no length"):
+        plan_balance([clip("a", seconds=math.nan)])

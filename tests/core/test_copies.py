@@ -1,0 +1,170 @@
+"""Plans of copies: buckets never flip, and a plan hangs on nothing but the clip."""
+
+import json
+import math
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dailytalk_contiguous.core.buckets import percentile
+from dailytalk_contiguous.core.copies import (
+    COLOURS,
+    KINDS,
+    LEAST_SEMITONES,
+    LEAST_STRETCH,
+    MOST_SEMITONES,
+    MOST_STRETCH,
+    Recipe,
+    Source,
+    Thresholds,
+    bucket,
+    copied_seconds,
+    copy_id,
+    flips,
+    plan_copies,
+)
+from dailytalk_contiguous.core.errors import DailytalkError
+
+FREE = Source("corpus/a", 120.0, 15.0, 3.0)
+
+speakers = st.lists(
+    st.tuples(st.floats(70, 480), st.floats(0, 90), st.floats(0, 8)), min_size=1, max_size=40, unique=True
+)
+
+
+def thresholds(values: list[float], feature: str) -> Thresholds:
+    found = percentile(values, feature)
+    return Thresholds(found.low, found.high)
+
+
+@given(speakers, st.integers(0, 5))
+def test_no_copy_leaves_the_buckets_of_its_speaker(measures: list[tuple[float, float, float]], seed: int) -> None:
+    names = ("f0_mean", "f0_std", "speech_rate")
+    columns = dict(zip(names, map(list, zip(*measures, strict=True)), strict=True))
+    found = {name: thresholds(values, name) for name, values in columns.items()}
+    labels = {name: percentile(values, name).labels for name, values in columns.items()}
+    for place, own in enumerate(measures):
+        source = Source(f"s/{place}", *own, *(found[name] for name in names))
+        assert [bucket(value, found[name]) for name, value in zip(names, own, strict=True)] == [
+            labels[name][place] for name in names
+        ]
+        plan = plan_copies(source, KINDS, 8, seed)
+        assert {recipe.kind for recipe in plan.recipes} | {one.kind for one in plan.refused} == set(KINDS)
+        for recipe in plan.recipes:
+            pitch = 2 ** (recipe.amount / 12) if recipe.kind == "pitch" else 1.0
+            rate = 1 / recipe.amount if recipe.kind == "stretch" else 1.0
+            for name, value in zip(names, (own[0] * pitch, own[1] * pitch, own[2] * rate), strict=True):
+                assert bucket(value, found[name]) == labels[name][place]
+
+
+@given(st.text(max_size=20), st.integers(0, 3), st.integers(0, 12))
+def test_amounts_stay_in_their_ranges_and_kinds_take_turns(name: str, seed: int, count: int) -> None:
+    recipes = plan_copies(FREE._replace(id=name), KINDS, count, seed).recipes
+    assert len(recipes) == count
+    for recipe in recipes:
+        if recipe.kind == "pitch":
+            assert LEAST_SEMITONES <= abs(recipe.amount) <= MOST_SEMITONES
+        elif recipe.kind == "stretch":
+            assert LEAST_STRETCH - 1e-12 <= abs(recipe.amount - 1) <= MOST_STRETCH + 1e-12
+        elif recipe.kind == "noise":
+            assert 15 <= recipe.amount <= 30
+            assert recipe.detail in COLOURS
+        else:
+            assert 0.1 <= recipe.amount <= 0.4
+    assert len({recipe.kind for recipe in recipes[:4]}) == min(count, 4)
+    assert len({copy_id(name, recipe) for recipe in recipes}) == count
+
+
+def test_both_directions_and_all_colours_occur() -> None:
+    recipes = [recipe for n in range(200) for recipe in plan_copies(FREE._replace(id=str(n)), KINDS, 4).recipes]
+    assert {np.sign(recipe.amount) for recipe in recipes if recipe.kind == "pitch"} == {-1, 1}
+    assert {recipe.amount > 1 for recipe in recipes if recipe.kind == "stretch"} == {True, False}
+    assert {recipe.detail for recipe in recipes if recipe.kind == "noise"} == set(COLOURS)
+
+
+def test_fewer_copies_are_the_first_of_more_whatever_the_order_of_kinds() -> None:
+    more = plan_copies(FREE, KINDS, 9).recipes
+    assert plan_copies(FREE, reversed(KINDS), 4).recipes == more[:4]
+    assert plan_copies(FREE, KINDS, 9, seed=1).recipes != more
+
+
+def test_another_process_plans_the_same() -> None:
+    program = (
+        "from dailytalk_contiguous.core.copies import *\n"
+        "plan = plan_copies(Source('corpus/a', 120.0, 15.0, 3.0), KINDS, 6)\n"
+        "print(*[recipe.as_json() for recipe in plan.recipes], sep='\\n')"
+    )
+    told = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout
+    assert [Recipe(**json.loads(line)) for line in told.splitlines()] == plan_copies(FREE, KINDS, 6).recipes
+
+
+def test_a_voice_in_a_narrow_bucket_is_not_shifted_and_the_reason_says_so() -> None:
+    narrow = FREE._replace(
+        f0_mean_thresholds=Thresholds(118.0, 122.0), speech_rate_thresholds=Thresholds(2.95, 3.05)
+    )
+    plan = plan_copies(narrow, ("pitch", "stretch"), 3)
+    assert plan.recipes == []
+    assert [one.kind for one in plan.refused] == ["pitch", "stretch"]
+    assert "f0_mean into another bucket" in plan.refused[0].reason
+    assert "speech_rate into another bucket" in plan.refused[1].reason
+    assert {recipe.kind for recipe in plan_copies(narrow, KINDS, 4).recipes} == {"noise", "room"}
+
+
+def amounts(source: Source, kind: str) -> list[float]:
+    return [recipe.amount for seed in range(60) for recipe in plan_copies(source, [kind], 3, seed).recipes]
+
+
+def test_a_high_voice_is_only_shifted_up_and_a_low_one_down() -> None:
+    high = FREE._replace(f0_mean_thresholds=Thresholds(90.0, 119.0))
+    low = FREE._replace(f0_mean_thresholds=Thresholds(121.0, 200.0))
+    assert min(amounts(high, "pitch")) > 0
+    assert max(amounts(low, "pitch")) < 0
+    assert len(amounts(high, "pitch")) == len(amounts(low, "pitch")) == 180
+    assert flips("pitch", -1.0, high) == "f0_mean"
+    assert flips("pitch", 1.0, high) is None
+
+
+def test_shifts_go_up_to_the_threshold_and_no_further() -> None:
+    found = amounts(FREE._replace(f0_mean_thresholds=Thresholds(60.0, 130.0)), "pitch")
+    assert min(found) < -1.9
+    assert 1.3 < max(found) < 12 * math.log2(130 / 120)
+
+
+def test_a_slow_line_is_only_made_slower() -> None:
+    found = amounts(FREE._replace(speech_rate_thresholds=Thresholds(3.01, 5.0)), "stretch")
+    assert len(found) == 180
+    assert min(found) > 1
+
+
+def test_a_voice_without_a_pitch_is_not_shifted() -> None:
+    (refused,) = plan_copies(Source("whisper"), ["pitch"], 1).refused
+    assert "not known" in refused.reason
+
+
+def test_noise_is_one_of_the_recordings_where_there_are_some() -> None:
+    found = {plan_copies(FREE, ["noise"], 1, seed, ["b.wav", "a.wav"]).recipes[0].detail for seed in range(20)}
+    assert found == {"a.wav", "b.wav"}
+    for seed in range(20):
+        assert plan_copies(FREE, ["noise"], 1, seed, ["a", "b"]) == plan_copies(
+            FREE, ["noise"], 1, seed, ["b", "a"]
+        )
+
+
+def test_ids_say_what_a_copy_is() -> None:
+    assert copy_id("x/1", Recipe("pitch", 1.3, None, 0x15F2C)) == "x/1~pitch+1.30-5f2c"
+    assert copy_id("x/1", Recipe("room", 0.25, None, 1)) == "x/1~room0.25-0001"
+    assert copied_seconds(Recipe("stretch", 1.1, None, 1), 2.0) == pytest.approx(2.2)
+    assert copied_seconds(Recipe("room", 0.3, None, 1), 2.0) == 2.0
+
+
+def test_an_unknown_kind_is_refused() -> None:
+    with pytest.raises(DailytalkError, match="'echo'"):
+        plan_copies(FREE, ["echo"], 1)
+
+
+def test_thresholds_at_infinity_mean_that_all_is_middling() -> None:
+    assert [bucket(value, Thresholds()) for value in (0.0, 1e9, math.nan)] == ["MID"] * 3

@@ -1,0 +1,210 @@
+"""Divisions of random corpora: nobody on two sides, no copy apart from its source, shares and emotions as told."""
+
+import itertools
+import random
+from collections import defaultdict
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from dailytalk_contiguous.core.corpus_splits import (
+    LEAST_SHARE,
+    MOST_DIFFERENT,
+    MOST_SHARE,
+    Clip,
+    CorpusSplit,
+    split_corpus,
+)
+from dailytalk_contiguous.core.errors import DailytalkError
+
+EMOTIONS = ("happy", "sad", "angry", "neutral", None)
+
+
+@st.composite
+def corpora(draw: st.DrawFn) -> list[Clip]:
+    """1 to 150 clips of 1 to 40 speakers and 1 to 30 sentences, some not known, with up to three copies each."""
+    chance = random.Random(draw(st.integers(0, 2**32)))
+    speakers, sentences = draw(st.integers(1, 40)), draw(st.integers(1, 30))
+    tells = draw(st.sampled_from([1.0, 0.9, 0.0]))
+    clips = []
+    for number in range(draw(st.integers(1, 150))):
+        source = Clip(
+            f"c/{number}",
+            chance.uniform(0.5, 12.0),
+            f"s{chance.randrange(speakers)}" if chance.random() < tells else None,
+            f"t{chance.randrange(sentences)}" if chance.random() < tells else None,
+            chance.choice(EMOTIONS),
+            chance.choice(["train", "validation", "test"]),
+        )
+        copies = [
+            source._replace(id=f"{source.id}~{n}", augmented_from=source.id)
+            for n in range(chance.choice([0, 0, 3]))
+        ]
+        clips += [*copies, *([source] if not copies or chance.random() < 0.9 else [])]
+    return clips
+
+
+def fields(clips: list[Clip], split: CorpusSplit, field: str) -> dict[str, set[str]]:
+    sides: dict[str, set[str]] = defaultdict(set)
+    for clip in clips:
+        if (name := getattr(clip, field)) is not None:
+            sides[name].add(split.side[clip.id])
+    return sides
+
+
+def figures(clips: list[Clip], split: CorpusSplit) -> tuple[float, float]:
+    """Share and total variation distance, counted apart from the code that is tested."""
+    sources = [clip for clip in clips if clip.augmented_from is None]
+    total = sum(clip.seconds for clip in sources)
+    validating = [clip for clip in sources if split.side[clip.id] == "validation"]
+    held = sum(clip.seconds for clip in validating)
+    distance = 0.0
+    for emotion in EMOTIONS:
+        whole = sum(clip.seconds for clip in sources if clip.emotion == emotion) / total
+        own = sum(clip.seconds for clip in validating if clip.emotion == emotion) / held if held else 0.0
+        distance += abs(own - whole) / 2
+    return held / total, distance if held else 1.0
+
+
+@settings(max_examples=150, deadline=None)
+@given(corpora(), st.sampled_from(["speakers", "sentences", "official"]), st.integers(0, 3))
+def test_nothing_leaks_from_one_side_to_the_other(clips: list[Clip], by: str, seed: int) -> None:
+    split = split_corpus(clips, by, seed)
+    assert set(split.side) == {clip.id for clip in clips}
+    assert set(split.side.values()) <= {"train", "validation"}
+    for clip in clips:
+        others = {split.side[one.id] for one in clips if (one.augmented_from or one.id) == clip.augmented_from}
+        assert others <= {split.side[clip.id]}
+    for way, field in (("speakers", "speaker"), ("sentences", "sentence")):
+        if split.disjoint_in == way:
+            assert all(len(sides) == 1 for sides in fields(clips, split, field).values())
+            assert "validation" not in {split.side[one.id] for one in clips if getattr(one, field) is None}
+    if by != "official" and split.note is None:
+        assert split.disjoint_in == by or split.disjoint_in == "speakers"
+
+
+@settings(max_examples=150, deadline=None)
+@given(corpora(), st.sampled_from(["speakers", "sentences"]))
+def test_shares_and_emotions_are_as_told(clips: list[Clip], by: str) -> None:
+    split = split_corpus(clips, by)
+    if all(clip.augmented_from is None or any(one.id == clip.augmented_from for one in clips) for clip in clips):
+        assert (split.share, split.different) == pytest.approx(figures(clips, split))
+    if split.note is None or split.note.startswith("split by"):
+        assert LEAST_SHARE - 1e-6 <= split.share <= MOST_SHARE + 1e-6
+        assert split.different <= MOST_DIFFERENT
+
+
+@settings(max_examples=60, deadline=None)
+@given(corpora(), st.randoms())
+def test_the_order_of_clips_changes_nothing(clips: list[Clip], chance: random.Random) -> None:
+    shuffled = list(clips)
+    chance.shuffle(shuffled)
+    assert split_corpus(shuffled) == split_corpus(clips)
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(2, 9), st.integers(0, 2**32))
+def test_a_division_by_few_speakers_is_found_wherever_there_is_one(speakers: int, seed: int) -> None:
+    chance = random.Random(seed)
+    clips = [
+        Clip(str(n), chance.uniform(1, 5), f"s{chance.randrange(speakers) * chance.randrange(2)}", f"t{n}", "sad")
+        for n in range(60)
+    ]
+    seconds = defaultdict(float)
+    for clip in clips:
+        seconds[clip.speaker] += clip.seconds
+    total = sum(seconds.values())
+    possible = any(
+        LEAST_SHARE <= sum(chosen) / total <= MOST_SHARE
+        for count in range(1, len(seconds))
+        for chosen in itertools.combinations(seconds.values(), count)
+    )
+    assert (split_corpus(clips).note is None) == possible
+
+
+def acted(speakers: int, sentences: int, emotions: int = 6, seconds: float = 2.5) -> list[Clip]:
+    return [
+        Clip(f"{s}/{t}/{e}", seconds + 0.01 * s, f"s{s}", f"t{t}", f"e{e}")
+        for s in range(speakers)
+        for t in range(sentences)
+        for e in range(emotions)
+    ]
+
+
+def test_ninety_one_speakers_are_parted_by_speakers() -> None:
+    split = split_corpus(acted(91, 12))
+    assert (split.disjoint_in, split.note) == ("speakers", None)
+    assert split.share == pytest.approx(0.15, abs=0.02)
+    assert split.different < 0.01
+
+
+@pytest.mark.parametrize("speakers", [2, 4])
+def test_few_speakers_give_way_to_sentences_and_the_note_says_why(speakers: int) -> None:
+    split = split_corpus(acted(speakers, 20))
+    assert split.disjoint_in == "sentences"
+    assert split.note is not None
+    assert split.note.startswith(
+        "split by sentences instead of speakers: by speakers no share between 10 and 20 %"
+    )
+
+
+def test_speakers_who_act_one_emotion_each_give_way_to_sentences() -> None:
+    clips = [Clip(f"{s}/{t}", 2.0, f"s{s}", f"t{t}", f"e{s}") for s in range(8) for t in range(20)]
+    split = split_corpus(clips)
+    assert split.disjoint_in == "sentences"
+    assert "emotions would differ" in str(split.note)
+
+
+def test_one_sentence_of_two_speakers_leaves_clips_only() -> None:
+    split = split_corpus(acted(2, 1, emotions=1) * 1 + [Clip(f"x{n}", 2.5, "s0", "t0", "e0") for n in range(20)])
+    assert split.disjoint_in == "clips"
+    assert "sentences there is but one" in str(split.note)
+
+
+def test_one_clip_trains() -> None:
+    split = split_corpus([Clip("a", 1.0, "s", "t", "sad"), Clip("a~1", 1.0, "s", "t", "sad", None, "a")])
+    assert set(split.side.values()) == {"train"}
+    assert split.share == 0
+
+
+def test_copies_do_not_count() -> None:
+    clips = acted(20, 4)
+    more = [one._replace(id=f"{one.id}~{n}", augmented_from=one.id) for one in clips[:100] for n in range(3)]
+    alone = split_corpus(clips)
+    together = split_corpus(clips + more)
+    assert {name: together.side[name] for name in alone.side} == alone.side
+    assert together.share == alone.share
+
+
+def test_official_splits_are_kept_and_tests_never_train() -> None:
+    clips = [
+        Clip(f"{n}", 1.0, f"s{n}", None, "sad", name) for n, name in enumerate(["train", "validation", "test"])
+    ]
+    split = split_corpus(clips, "official")
+    assert list(split.side.values()) == ["train", "validation", "validation"]
+    assert split.disjoint_in == "speakers"
+    with pytest.raises(DailytalkError, match="no official split"):
+        split_corpus([*clips, Clip("x", 1.0)], "official")
+
+
+def test_many_clips_without_speakers_are_divided_in_bounded_work() -> None:
+    chance = np.random.default_rng(0)
+    clips = [Clip(str(n), float(chance.uniform(1, 9)), None, None, f"e{n % 7 * (n % 3)}") for n in range(3000)]
+    split = split_corpus(clips)
+    assert split.disjoint_in == "clips"
+    assert split.different < 0.01
+
+
+def test_what_makes_no_sense_is_refused() -> None:
+    with pytest.raises(DailytalkError, match="'colour'"):
+        split_corpus([Clip("a", 1.0)], "colour")
+    with pytest.raises(DailytalkError, match="no clip"):
+        split_corpus([])
+    with pytest.raises(DailytalkError, match="same id"):
+        split_corpus([Clip("a", 1.0), Clip("a", 1.0)])
+    with pytest.raises(DailytalkError, match="no length"):
+        split_corpus([Clip("a", 0.0)])
+    with pytest.raises(DailytalkError, match="copy of itself"):
+        split_corpus([Clip("a", 1.0, augmented_from="b"), Clip("b", 1.0, augmented_from="a")])

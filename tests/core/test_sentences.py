@@ -1,0 +1,45 @@
+"""Sentence types and lengths of clips."""
+
+import pytest
+
+from dailytalk_contiguous.core.sentences import length_class, sentence_type
+
+
+@pytest.mark.parametrize(
+    ("text", "language", "kind"),
+    [
+        ("Kids are talking by the door.", "en", "declarative"),
+        ("I wonder what this is about", "en", "declarative"),
+        ("Don't forget a jacket", "en", "declarative"),
+        ("Say the word back.", None, "declarative"),
+        ("Are you coming", "en-GB", "interrogative"),
+        ("Are you coming.", "en", "declarative"),
+        ("Are you coming", "de", "declarative"),
+        ("“Really?”", "en", "interrogative"),
+        ("What?!", "en", "interrogative"),
+        ("What!?", "en", "interrogative"),
+        ("No way! (laughs)", "en", "declarative"),
+        ("He said “no way!”", "en", "exclamatory"),
+        ("你好吗？", "zh", "interrogative"),
+        ("太好了！", "zh", "exclamatory"),
+        ("打远一看，它们的确很是美丽", "zh", "declarative"),
+        ("Τι κάνεις;", "el", "interrogative"),
+        ("Well… who is it? I see.", "en", "declarative"),
+    ],
+)
+def test_the_end_mark_decides_and_then_the_first_words(text: str, language: str | None, kind: str) -> None:
+    assert sentence_type(text, language) == kind
+
+
+@pytest.mark.parametrize("text", [None, "", "  ", "…", "?!"])
+def test_no_words_are_no_sentence(text: str | None) -> None:
+    assert sentence_type(text) is None
+
+
+def test_length_classes_meet_without_a_gap() -> None:
+    assert [length_class(seconds) for seconds in (0, 1.999, 2, 4.999, 5, 30)] == [
+        *("short", "short", "medium", "medium", "long", "long"),
+    ]
+    for wrong in (-1.0, float("nan")):
+        with pytest.raises(ValueError, match="can't have"):
+            length_class(wrong)

@@ -1,0 +1,81 @@
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dailytalk_contiguous.core.errors import DailytalkError
+from dailytalk_contiguous.core.weights import Weighted, goals, times
+
+lengths = st.lists(st.floats(0.5, 30.0), min_size=1, max_size=40)
+
+
+def clips(seconds: list[float], weights: list[float] | None = None) -> list[Weighted]:
+    given = weights or [1.0] * len(seconds)
+    return [Weighted(f"clip{n}", *pair) for n, pair in enumerate(zip(seconds, given, strict=True))]
+
+
+def listed(own: list[Weighted], found: dict[str, int]) -> float:
+    return math.fsum(found[one.id] * one.seconds for one in own)
+
+
+@given(lengths, st.floats(0.05, 8.0), st.integers(0, 5))
+def test_the_hours_come_out_to_half_of_the_longest_clip(seconds: list[float], share: float, seed: int) -> None:
+    own = clips(seconds)
+    wanted = share * math.fsum(seconds)
+    assert abs(listed(own, times(own, wanted, seed)) - wanted) <= max(seconds) / 2 + 1e-6
+
+
+@given(lengths, st.floats(0.05, 8.0))
+def test_no_clip_is_listed_more_than_once_more_or_less_than_its_share(seconds: list[float], share: float) -> None:
+    found = times(clips(seconds), share * math.fsum(seconds))
+    assert all(math.floor(share - 1e-6) <= number <= math.ceil(share + 1e-6) for number in found.values())
+
+
+@given(lengths, st.integers(1, 4))
+def test_whole_shares_list_every_clip_alike(seconds: list[float], share: int) -> None:
+    assert set(times(clips(seconds), share * math.fsum(seconds)).values()) == {share}
+
+
+@given(lengths, st.floats(0.05, 8.0), st.randoms())
+def test_the_order_of_the_clips_changes_nothing(seconds: list[float], share: float, random) -> None:
+    own = clips(seconds)
+    mixed = random.sample(own, len(own))
+    wanted = share * math.fsum(seconds)
+    assert times(mixed, wanted) == times(own, wanted)
+
+
+def test_another_seed_lists_other_clips() -> None:
+    own = clips([1.0] * 40)
+    assert times(own, 20.0, 0) != times(own, 20.0, 1)
+
+
+def test_a_clip_that_wants_to_be_seen_twice_is_listed_twice() -> None:
+    assert times(clips([1.0, 1.0], [2.0, 0.0]), 2.0) == {"clip0": 2, "clip1": 0}
+
+
+def test_weights_are_shares_of_the_hours_that_are_there() -> None:
+    assert goals({"a": 300.0, "b": 100.0}, {"a": 1.0, "b": 3.0}, None) == {"a": 100.0, "b": 300.0}
+
+
+def test_without_weights_every_folder_keeps_its_hours() -> None:
+    assert goals({"a": 300.0, "b": 100.0}, {"a": None, "b": None}, None) == {"a": 300.0, "b": 100.0}
+
+
+def test_hours_are_those_of_all_folders_together() -> None:
+    assert goals({"a": 300.0, "b": 100.0}, {"a": None, "b": None}, 0.1) == pytest.approx({"a": 270.0, "b": 90.0})
+
+
+@pytest.mark.parametrize(
+    ("held", "weights", "hours", "word"),
+    [
+        ({"a": 1.0, "b": 1.0}, {"a": 1.0, "b": None}, None, "b has no weight"),
+        ({"a": 1.0}, {"a": 0.0}, None, "a can't have the weight 0"),
+        ({"a": 1.0}, {"a": math.nan}, None, "a can't have the weight nan"),
+        ({"a": 1.0, "b": 0.0}, {"a": 1.0, "b": 1.0}, None, "b has nothing to train on"),
+        ({"a": 1.0}, {"a": None}, 0.0, "--hours 0"),
+    ],
+)
+def test_weights_that_can_not_be_met_are_refused(held, weights, hours, word: str) -> None:
+    with pytest.raises(DailytalkError, match=word):
+        goals(held, weights, hours)

@@ -1,0 +1,93 @@
+"""Work folders of expressive corpora, made on the spot: clips that are tones, measures, what a run tells."""
+
+import io
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import soundfile
+
+from dailytalk_contiguous.core.finished_clip import CONDITIONING, FINISHED
+from dailytalk_contiguous.core.quality import NAMES
+from dailytalk_contiguous.core.schema import AFFECT, PROSODY
+from dailytalk_contiguous.publish.exporting.clips import export_clips
+
+RATE = 24000
+
+
+def sound(seconds: float) -> bytes:
+    """A clip as FLAC: 220 Hz on the left, soft noise on the right."""
+    t = np.arange(round(seconds * RATE)) / RATE
+    right = 0.001 * np.random.default_rng(0).standard_normal(len(t))
+    samples = np.stack([0.2 * np.sin(2 * np.pi * 220 * t), right], axis=1)
+    file = io.BytesIO()
+    soundfile.write(file, samples, RATE, subtype="PCM_16", format="FLAC")
+    return file.getvalue()
+
+
+def clip_row(name: str, emotion: str | None = "happy", seconds: float = 1.0, **columns: Any) -> dict[str, Any]:
+    """A row with exactly the columns of FINISHED; `name` is the id without its corpus."""
+    corpus = columns.get("corpus", "acted")
+    row: dict[str, Any] = dict.fromkeys(FINISHED)
+    row |= {
+        "conversation_id": f"{corpus}/{name}",
+        "id": f"{corpus}/{name}",
+        "corpus": corpus,
+        "text": "Hello there.",
+        "text_source": "corpus",
+        "language": "en",
+        "speaker": f"{corpus}/{name.partition('-')[0]}",
+        "gender": "female",
+        "sentence_type": "declarative",
+        "length": "short",
+        "emotion": emotion,
+        "label": emotion,
+        "style": "normal",
+        "style_source": "rule",
+        "affect": {**dict.fromkeys(AFFECT, 0.5), "source": "raters"},
+        "prosody": dict.fromkeys(PROSODY, 1.0),
+        "quality": dict.fromkeys(NAMES, 1.0),
+        "split": "train",
+        "weight": 1.0,
+        "licence": "CC-BY-4.0",
+        "audio_file": f"{name}.wav",
+        "audio": {"bytes": sound(seconds), "path": None},
+        "sample_rate": RATE,
+        "duration": round(seconds * RATE) / RATE,
+        "words": [{"word": "Hello", "start": 0.1 * seconds, "end": 0.9 * seconds, "source": "proportional"}],
+        "conditioning": dict.fromkeys(CONDITIONING),
+    }
+    row |= columns
+    assert set(row) == set(FINISHED)
+    return row
+
+
+def corpus_folder(
+    folder: Path,
+    rows: Sequence[dict[str, Any]],
+    run: dict[str, Any] | None = None,
+    rejects: Sequence[dict[str, str]] = (),
+    measured: Sequence[dict[str, Any]] = (),
+) -> Path:
+    """A work folder as `dailytalk corpus` leaves it; `measured` are rows of the shards of the first pass."""
+    if rows:
+        shard = folder / "clips" / "shard-0.parquet"
+        shard.parent.mkdir(parents=True)
+        pq.write_table(pa.Table.from_pylist(list(rows), schema=FINISHED.arrow_schema), shard, row_group_size=1)
+        export_clips([shard], folder / "data")
+        (folder / "run.json").write_text(json.dumps({"kind": "corpus", **(run or {})}))
+        (folder / "rejects.jsonl").write_text("".join(json.dumps(one) + "\n" for one in rejects))
+    if measured:
+        (folder / "measured").mkdir(parents=True)
+        pq.write_table(pa.Table.from_pylist(list(measured)), folder / "measured" / "shard-0.parquet")
+    return folder
+
+
+def measures(**values: float | None) -> dict[str, Any]:
+    """Measures of a good clip, with some of them changed."""
+    good = {"snr_db": 40.0, "clipping_ratio": 0.0, "bandwidth_hz": 9000.0, "speech_ratio": 0.9}
+    return dict.fromkeys(NAMES, 0.0) | {"duration": 2.0, "silence_seconds": 0.1} | good | values

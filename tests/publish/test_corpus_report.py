@@ -1,0 +1,175 @@
+import base64
+import io
+import re
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+import pytest
+import soundfile
+from finished_corpora import clip_row, corpus_folder, measures
+
+from dailytalk_contiguous.core.errors import DailytalkError
+from dailytalk_contiguous.core.quality import QualityLimits
+from dailytalk_contiguous.publish.reporting.expressive import write_corpus_report
+from dailytalk_contiguous.publish.reporting.expressive_rows import is_corpus, spread
+from dailytalk_contiguous.publish.reporting.expressive_tally import MEASURES, CorpusTally
+
+HOSTILE = "<b>&\"'</script></svg>é|`"
+
+RUN: dict[str, Any] = {
+    "settings": {"limits": {"lowest_snr_db": 20.0, "longest": None}},
+    "balance": {"minutes_before": {"happy": 45.0, "sad": 10.0}},
+}
+
+
+def rows() -> list[dict[str, Any]]:
+    return [
+        clip_row("s1-0", "happy", 2.0, weight=3.0),
+        clip_row("s1-1", "sad", 1.0, sentence_type="interrogative"),
+        clip_row("s1-1-pitch", "sad", 1.0, augmented_from="acted/s1-1", augmentation=None),
+        clip_row("s2-0", "sad", 4.0, split="validation", gender="male", licence="ODbL-1.0"),
+        clip_row("s2-1", None, 1.0, style=None, gender=None, licence=None),
+    ]
+
+
+def page(folder: Path, **options: Any) -> str:
+    text = write_corpus_report(folder, **options).path.read_text(encoding="utf-8")
+    for drawing in re.findall(r"<svg.*?</svg>", text, re.DOTALL):
+        ElementTree.fromstring(drawing)
+    return text
+
+
+def tally(**options: Any) -> CorpusTally:
+    found = CorpusTally(**options)
+    for row in rows():
+        found.add(row)
+    return found
+
+
+def test_hours_recorded_and_seen_are_told_apart() -> None:
+    found = tally()
+    assert (found.all.clips, found.all.copies, found.all.seconds) == (4, 1, 8.0)
+    # Three times 2 s, the sad clip and its copy, and the one without an emotion; validation is not seen.
+    assert found.all.seen == 3 * 2.0 + 1.0 + 1.0 + 1.0
+    sad = found.by["emotion"]["sad"]
+    assert (sad.clips, sad.copies, sad.seconds, sad.seen) == (2, 1, 5.0, 2.0)
+    assert found.training == {"happy": 2.0, "sad": 1.0, "not told": 1.0}
+
+
+def test_what_a_corpus_does_not_tell_is_counted_as_that() -> None:
+    found = tally()
+    assert {name: found.by[name]["not told"].clips for name in ("emotion", "style", "gender")} == {
+        "emotion": 1,
+        "style": 1,
+        "gender": 1,
+    }
+
+
+def test_what_is_missing_is_counted_from_what_could_train() -> None:
+    found = {one.emotion: one for one in tally(before={"happy": 2700.0, "sad": 600.0}).shortfalls()}
+    assert set(found) == {"sad"}
+    assert found["sad"].seconds == 1200.0
+    assert "acted/s1" in found["sad"].to_record()
+
+
+def test_quality_is_counted_against_each_limit_and_against_all() -> None:
+    found = CorpusTally(QualityLimits(lowest_snr_db=20.0))
+    for row in (
+        measures(),
+        measures(snr_db=12.0, bandwidth_hz=4000.0),
+        measures(snr_db=None),
+        measures(duration=40.0),
+    ):
+        found.add_measured(row)
+    assert (found.measured, found.refused) == (4, 2)
+    assert found.outside == {name: int(name in ("snr_db", "bandwidth_hz", "duration")) for name in MEASURES}
+    assert found.unknown == {"snr_db": 1}
+    assert found.bins["duration"] == {2.0: 3, 31.5: 1}  # what lies beyond the axis is in its last bin
+
+
+def test_limits_are_drawn_where_they_are(tmp_path: Path) -> None:
+    folder = corpus_folder(tmp_path, rows(), RUN, measured=[measures(), measures(snr_db=15.0)])
+    text = page(folder)
+    card = re.search(r"<h3>Signal-to-noise ratio</h3>(.*?)</article>", text, re.DOTALL)
+    assert card
+    assert card[1].count('class="limit"') == 1
+    assert "Limit: 20. Beyond it: 1 of 2 (50 %)" in card[1]
+    length = re.search(r"<h3>Length</h3>\s*<svg[^>]*length \(s\).*?</article>", text, re.DOTALL)
+    assert length
+    assert length[0].count('class="limit"') == 1  # the run set no longest
+
+
+def test_a_folder_that_was_only_measured_has_its_plots(tmp_path: Path) -> None:
+    folder = corpus_folder(tmp_path, [], measured=[measures(), measures(snr_db=5.0)])
+    assert is_corpus(folder)
+    text = page(folder)
+    assert "1 beyond a limit of quality" in text
+    assert text.count("<h2>") == 2  # quality, and what was set aside
+
+
+def test_the_page_says_what_is_missing_and_what_was_set_aside(tmp_path: Path) -> None:
+    reject = {
+        "id": "a.wav",
+        "stage": "Quality",
+        "reason": "it is 0.10 s long (limit 0.50 s)",
+        "remedy": "leave it out",
+    }
+    text = page(corpus_folder(tmp_path, rows(), RUN, [reject]))
+    assert re.search(r"<td>sad</td><td[^>]*>10.0 min</td><td[^>]*>0.0 min</td><td[^>]*>20.0 min</td>", text)
+    assert "<td>Quality</td><td>it is … s long</td>" in text
+    assert "<td>ODbL-1.0</td>" in text
+
+
+def test_twenty_samples_are_spread_over_emotions_and_can_be_heard(tmp_path: Path) -> None:
+    many = [clip_row(f"s{n}-{emotion}", emotion, 0.2) for emotion in ("happy", "sad", "angry") for n in range(12)]
+    text = page(corpus_folder(tmp_path, many))
+    sounds = re.findall(r'aria-label="Listen to acted/s\d+-(\w+)" src="data:audio/mpeg;base64,([^"]+)"', text)
+    assert sorted(emotion for emotion, _ in sounds) == ["angry"] * 7 + ["happy"] * 7 + ["sad"] * 6
+    samples, rate = soundfile.read(io.BytesIO(base64.b64decode(sounds[0][1])))
+    assert rate == 24000
+    assert samples.ndim == 1
+
+
+def test_samples_do_not_hang_on_the_order_of_the_rows() -> None:
+    told = [
+        {"id": f"{n}", "emotion": "ab"[n % 2], "style": None, "speaker": f"s{n % 3}", "augmented_from": None}
+        for n in range(20)
+    ]
+    assert spread(told, 7, 4) == spread(told[::-1], 7, 4)
+    assert spread(told, 7, 4) != spread(told, 7, 5)
+
+
+def test_text_of_the_data_stays_text(tmp_path: Path) -> None:
+    hostile = clip_row("s1-0", "happy", speaker=HOSTILE, text=HOSTILE, style=HOSTILE, licence=HOSTILE)
+    reject = {"id": HOSTILE, "stage": HOSTILE, "reason": HOSTILE, "remedy": HOSTILE}
+    text = page(corpus_folder(tmp_path, [hostile], rejects=[reject]), markdown=tmp_path / "summary.md")
+    assert '<b>&"' not in text
+    assert text.count("</script>") == 1
+    assert "<b>" not in (tmp_path / "summary.md").read_text(encoding="utf-8")
+
+
+def test_the_summary_is_tables_of_markdown(tmp_path: Path) -> None:
+    folder = corpus_folder(tmp_path, rows(), RUN, measured=[measures()])
+    write_corpus_report(folder, markdown=tmp_path / "summary.md")
+    text = (tmp_path / "summary.md").read_text(encoding="utf-8")
+    assert text.startswith("4 clips, 8.0 s recorded; 9.0 s seen in training, where 1 are augmented copies.")
+    assert "| sad | 2 | 5.0 s | 2.0 s |" in text
+    assert "| sad | 10.0 min | 0.0 min | 20.0 min | record " in text
+    assert "| signal-to-noise ratio (dB) | 20 | 0 |" in text
+    for block in text.split("\n\n"):
+        lines = block.splitlines()
+        assert len({line.count("|") for line in lines}) == 1
+
+
+def test_a_folder_without_shards_is_no_corpus(tmp_path: Path) -> None:
+    (tmp_path / "clips").mkdir()
+    assert not is_corpus(tmp_path)
+
+
+def test_a_damaged_shard_is_told_of(tmp_path: Path) -> None:
+    folder = corpus_folder(tmp_path, rows())
+    shard = folder / "clips/shard-0.parquet"
+    shard.write_bytes(shard.read_bytes()[:-100])
+    with pytest.raises(DailytalkError, match="can't be read"):
+        write_corpus_report(folder)

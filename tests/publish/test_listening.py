@@ -1,0 +1,177 @@
+import json
+import re
+import shutil
+import subprocess
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+from finished_corpora import clip_row, corpus_folder
+
+from dailytalk_contiguous.core.errors import DailytalkError
+from dailytalk_contiguous.publish.reporting.listening import key_path, write_listening_test
+from dailytalk_contiguous.publish.reporting.listening_answers import agreement_of, read_test
+
+EMOTIONS = ("happy", "sad", "angry")
+CHROMIUM = shutil.which("chromium")
+
+#: What a listener does, appended to the page: two clips by keyboard, one by skipping, and a save that is caught.
+LISTENER = """<script>
+const press = (key) => document.body.dispatchEvent(new KeyboardEvent("keydown", { key, bubbles: true }));
+URL.createObjectURL = (blob) => {
+  blob.text().then((text) => { document.body.appendChild(document.createElement("pre")).textContent = text; });
+  return "#";
+};
+document.getElementById("name").value = "Ann B";
+document.getElementById("begin").click();
+for (const key of ["1", "q", "d", "Enter", "2", "w", "Enter", "a", "Enter"]) press(key);
+document.getElementById("skip").click();
+document.getElementById("download").click();
+</script>"""
+
+
+@pytest.fixture
+def corpus(tmp_path: Path) -> Path:
+    rows = [
+        clip_row(f"secret{n}-{emotion}", emotion, 0.3, speaker=f"acted/s{n}", label=f"label_{emotion}")
+        for emotion in EMOTIONS
+        for n in range(5)
+    ]
+    copy = clip_row("copy", "sad", 0.3, augmented_from="acted/secret0-sad")
+    return corpus_folder(tmp_path / "work", [*rows, copy, clip_row("none", None, 0.3)])
+
+
+def shown(page: Path) -> dict[str, Any]:
+    found = re.search(r'<script id="test" type="application/json">(.*?)</script>', page.read_text(), re.DOTALL)
+    assert found
+    return json.loads(found[1])
+
+
+def key(page: Path) -> dict[str, Any]:
+    return json.loads(key_path(page).read_text(encoding="utf-8"))
+
+
+def answers(path: Path, page: Path, choices: dict[str, Any], listener: str = "ann", **more: Any) -> Path:
+    told = {"kind": shown(page)["kind"], "test": shown(page)["test"], "listener": listener, "answers": choices}
+    path.write_text(json.dumps(told | more))
+    return path
+
+
+def test_the_page_tells_nothing_of_its_clips(tmp_path: Path, corpus: Path) -> None:
+    page = write_listening_test(corpus, tmp_path / "page.html", 9).page
+    text = page.read_text(encoding="utf-8")
+    assert len(shown(page)["clips"]) == 9
+    assert {name for clip in shown(page)["clips"] for name in clip} == {"id", "sound"}
+    for one in key(page)["clips"].values():
+        for name in ("id", "speaker", "label"):
+            assert one[name] not in text
+
+
+def test_nothing_in_the_sound_tells_its_clip(tmp_path: Path, corpus: Path) -> None:
+    page = write_listening_test(corpus, tmp_path / "page.html", 9).page
+    # These clips differ by their labels alone: what is heard of them has to be the same to the byte.
+    assert len({clip["sound"] for clip in shown(page)["clips"]}) == 1
+
+
+def test_clips_are_spread_over_emotions_and_speakers_and_are_no_copies(tmp_path: Path, corpus: Path) -> None:
+    page = write_listening_test(corpus, tmp_path / "page.html", 9).page
+    clips = key(page)["clips"].values()
+    assert Counter(one["emotion"] for one in clips) == dict.fromkeys(EMOTIONS, 3)
+    for emotion in EMOTIONS:
+        assert len({one["speaker"] for one in clips if one["emotion"] == emotion}) == 3
+    assert not {"acted/copy", "acted/none"} & {one["id"] for one in clips}
+
+
+def test_the_order_is_shuffled_by_the_seed_and_by_nothing_else(tmp_path: Path, corpus: Path) -> None:
+    pages = [
+        write_listening_test(corpus, tmp_path / f"{n}.html", 15, seed).page for n, seed in enumerate((1, 1, 2))
+    ]
+    orders = [[one["id"] for one in key(page)["clips"].values()] for page in pages]
+    assert pages[0].read_bytes() == pages[1].read_bytes()
+    assert sorted(orders[0]) == sorted(orders[2])
+    assert orders[0] != orders[2]
+    assert orders[0] != sorted(orders[0])
+    assert [one.rpartition("-")[2] for one in orders[0]] != list(EMOTIONS) * 5
+
+
+def test_fewer_clips_are_taken_where_there_are_no_more(tmp_path: Path, corpus: Path) -> None:
+    assert write_listening_test(corpus, tmp_path / "page.html", 100).clips == 15
+
+
+def test_a_corpus_without_emotions_has_no_test(tmp_path: Path) -> None:
+    folder = corpus_folder(tmp_path / "work", [clip_row("none", None)])
+    with pytest.raises(DailytalkError, match="no finished clip with an emotion"):
+        write_listening_test(folder, tmp_path / "page.html", 5)
+
+
+def test_the_page_asks_no_network_and_loads_no_file(tmp_path: Path, corpus: Path) -> None:
+    text = write_listening_test(corpus, tmp_path / "page.html", 3).page.read_text()
+    assert "default-src 'none'" in text
+    assert not re.search(r"(src|href)=\"(?!data:)|https?://", text)
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="chromium is not installed")
+def test_a_listener_with_a_keyboard_saves_answers_that_can_be_read(tmp_path: Path, corpus: Path) -> None:
+    page = write_listening_test(corpus, tmp_path / "page.html", 3).page
+    acted = tmp_path / "acted.html"
+    acted.write_text(page.read_text().replace("</body>", f"{LISTENER}</body>"))
+    command = [str(CHROMIUM), "--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={tmp_path}/profile"]
+    dump = subprocess.run(
+        [*command, "--virtual-time-budget=3000", "--dump-dom", acted.as_uri()],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+    ).stdout
+    saved = re.search(r"<pre>(.*?)</pre>", dump, re.DOTALL)
+    assert saved, dump[-2000:]
+    (tmp_path / "saved.json").write_text(saved[1])
+    first, second = shown(page)["emotions"][:2]
+    found = read_test(key_path(page), [tmp_path / "saved.json"]).answers["Ann B"]
+    assert found == {
+        "c001": {"emotion": first, "style": "normal", "confidence": "certain"},
+        # Enter does not go on before all is said: the second one did nothing.
+        "c002": {"emotion": second, "style": "whispered", "confidence": "guessing"},
+    }
+
+
+def test_answers_are_judged_against_labels_and_each_other(tmp_path: Path, corpus: Path) -> None:
+    page = write_listening_test(corpus, tmp_path / "page.html", 6).page
+    right = {
+        name: {"emotion": one["emotion"], "style": "normal", "confidence": "certain"}
+        for name, one in key(page)["clips"].items()
+    }
+    skipped = dict(list(right.items())[:4])
+    files = [answers(tmp_path / f"{n}.json", page, own, n) for n, own in (("ann", right), ("bob", skipped))]
+    test = read_test(key_path(page), files)
+    found = agreement_of(test, "emotion")
+    assert (found.kappa.overall, found.kappa.n_clips, found.kappa.n_ratings) == (1.0, 4, 8)
+    assert found.against.accuracy == 1.0
+    assert found.sure == {"certain": 1.0}
+    assert agreement_of(test, "style").kappa.overall is None
+
+
+@pytest.mark.parametrize(
+    ("choices", "more", "word"),
+    [
+        ({}, {"test": "another"}, "answers another test"),
+        ({}, {"kind": "shopping list"}, "is no dailytalk listening test answers"),
+        ({"c999": {"emotion": "sad"}}, {}, "rates the clip 'c999'"),
+        ({"c001": {"emotion": "hungry"}}, {}, "'hungry', which is no emotion of the test"),
+        ({"c001": "sad"}, {}, "holds no answers"),
+    ],
+)
+def test_answers_that_do_not_belong_to_the_test_are_refused(
+    tmp_path: Path, corpus: Path, choices: dict[str, Any], more: dict[str, Any], word: str
+) -> None:
+    page = write_listening_test(corpus, tmp_path / "page.html", 3).page
+    with pytest.raises(DailytalkError, match=word):
+        read_test(key_path(page), [answers(tmp_path / "a.json", page, choices, **more)])
+
+
+def test_two_files_of_one_listener_are_refused(tmp_path: Path, corpus: Path) -> None:
+    page = write_listening_test(corpus, tmp_path / "page.html", 3).page
+    files = [answers(tmp_path / f"{n}.json", page, {}) for n in range(2)]
+    with pytest.raises(DailytalkError, match="two files of the listener 'ann'"):
+        read_test(key_path(page), files)

@@ -1,0 +1,78 @@
+"""Small look-alikes of corpora with speech in them, and runs over them without a recogniser."""
+
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from audio_files import Samples, wav_bytes
+from clips import RATE, line
+from corpus_trees import POINTER, put
+
+from dailytalk_contiguous.core.finished_clip import FINISHED
+from dailytalk_contiguous.engine.corpus import Options, Outcome, build_corpus
+from dailytalk_contiguous.engine.corpus_source import read_corpus
+from dailytalk_contiguous.engine.corpus_stages import CorpusSettings
+from dailytalk_contiguous.engine.shards import Row, read_rows
+
+EMOTIONS = ("ANG", "HAP", "NEU")
+
+#: Neither a recogniser nor an affect model: words share the voiced time.
+PLAIN: dict[str, Any] = {"profile": "embedded", "asr_model": "none"}
+
+
+def spoken(number: int = 0, seconds: float = 1.5) -> bytes:
+    """A WAV of a spoken line with half a second of silence around it."""
+    samples = line(number=number, edge=0.0)[: round(seconds * RATE)]
+    quiet = np.zeros(RATE // 2, np.float32)
+    return wav_bytes(np.concatenate((quiet, samples, quiet)), RATE)
+
+
+def crema_d(root: Path, actors: Iterable[int] = range(1001, 1007), emotions: Iterable[str] = EMOTIONS) -> Path:
+    """A clip of each emotion by each actor, all of one length."""
+    files = {}
+    for actor in actors:
+        for number, emotion in enumerate(emotions):
+            files[f"AudioWAV/{actor}_DFA_{emotion}_XX.wav"] = spoken(number)
+    return put(root, files)
+
+
+def faults() -> dict[str, bytes]:
+    """Files that can't become clips, each for a reason of its own."""
+    silent: Samples = np.zeros(RATE, np.float32)
+    return {
+        "AudioWAV/1091_DFA_ANG_XX.wav": POINTER,
+        "AudioWAV/1091_DFA_UPSET_XX.wav": spoken(),
+        "AudioWAV/1091_DFA_SAD_XX.wav": wav_bytes(silent, RATE),
+        "AudioWAV/1091_DFA_NEU_XX.wav": wav_bytes(line(edge=0.0)[: round(0.4 * RATE)], RATE),
+    }
+
+
+def dailytalk_files(turns: int = 2) -> dict[str, bytes]:
+    """A dialogue of DailyTalk in which both speak."""
+    told, files = {}, {}
+    for number in range(turns):
+        speaker = number % 2
+        told[str(number)] = {"speaker": speaker, "text": f"This is line {number}.", "emotion": "no emotion"}
+        told[str(number)] |= {"act": "inform", "topic": "Ordinary Life"}
+        files[f"data/7/{number}_{speaker}_d7.wav"] = spoken(number)
+    return files | {"metadata.json": json.dumps({"7": told}).encode()}
+
+
+def run(
+    source: Path, out: Path, name: str = "crema_d", options: Options | None = None, **settings: Any
+) -> Outcome:
+    """Build a corpus without models."""
+    chosen = CorpusSettings(**(PLAIN | settings))
+    return build_corpus(read_corpus(name, source, out), out, chosen, options or Options())
+
+
+def rows_of(out: Path, columns: Iterable[str] | None = None) -> dict[str, Row]:
+    """The finished clips by their ids."""
+    wanted = list(FINISHED if columns is None else columns)
+    return {
+        name: row
+        for path in sorted((out / "clips").glob("shard-*.parquet"))
+        for name, row in read_rows(path, wanted).items()
+    }

@@ -1,0 +1,185 @@
+"""Augment: copies are what their recipes say, in any order and cut, and other rows stay as they are."""
+
+import hashlib
+import io
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import soundfile
+from audio_files import EXAMPLES
+from datasets import Dataset, Features, List, concatenate_datasets
+from vowels import RATE, vowel
+
+from dailytalk_contiguous.core.audio import read_at, to_pcm
+from dailytalk_contiguous.core.copies import COPY, KINDS, Recipe, Source, copy_id, plan_copies
+from dailytalk_contiguous.core.errors import BadInput
+from dailytalk_contiguous.core.loudness import CEILING_DBTP, clip_loudness, true_peak_dbtp
+from dailytalk_contiguous.core.schema import AUDIO, SECONDS, STRING, WORD, Batch
+from dailytalk_contiguous.stages.augment import Augment
+
+FEATURES = Features({"id": STRING, "audio": AUDIO, "duration": SECONDS, "words": List(WORD), **COPY})
+WORDS = [
+    {"word": "so", "start": 0.25, "end": 0.75, "probability": 0.5},
+    {"word": "what", "start": 1.0, "end": 1.6, "probability": None},
+]
+
+
+def encoded(channels: np.ndarray) -> dict[str, Any]:
+    file = io.BytesIO()
+    soundfile.write(file, to_pcm(channels), RATE, format="FLAC", subtype="PCM_16")
+    return {"bytes": file.getvalue(), "path": "clip.flac"}
+
+
+def decoded(audio: dict[str, Any]) -> np.ndarray:
+    return soundfile.read(io.BytesIO(audio["bytes"]), dtype="float32", always_2d=True)[0]
+
+
+def speech(start: float = 1.0, seconds: float = 2.0) -> np.ndarray:
+    """Two seconds of a bundled conversation on the left, faint noise on the right."""
+    left = read_at({"bytes": None, "path": str(EXAMPLES / "bicycle_repair.flac")}, RATE, start, seconds)[:, 0]
+    right = 1e-3 * np.random.default_rng(0).standard_normal(len(left), np.float32)
+    return np.stack((left, right), axis=1)
+
+
+def row(recipe: Recipe | None, channels: np.ndarray) -> dict[str, Any]:
+    return {
+        "id": copy_id("c/1", recipe) if recipe else "c/1",
+        "audio": encoded(channels),
+        "duration": len(channels) / RATE,
+        "words": WORDS,
+        "augmented_from": "c/1" if recipe else None,
+        "augmentation": recipe._asdict() if recipe else None,
+    }
+
+
+def batch(*rows: dict[str, Any]) -> Batch:
+    return {name: [one[name] for one in rows] for name in rows[0]}
+
+
+def changed(recipe: Recipe, channels: np.ndarray, stage: Augment | None = None) -> dict[str, Any]:
+    found = (stage or Augment())(batch(row(recipe, channels)))
+    return {name: values[0] for name, values in found.items()}
+
+
+def corpus() -> Dataset:
+    """Two sources, each with four copies of four kinds, and the sources themselves."""
+    rows = []
+    for number in range(2):
+        source = Source(f"c/{number}", 150.0, 20.0, 3.0)
+        audio = speech(1.0 + 2 * number)
+        own = [None, *plan_copies(source, KINDS, 4).recipes]
+        rows += [
+            row(recipe, audio) | {"id": copy_id(source.id, recipe) if recipe else source.id} for recipe in own
+        ]
+    return Dataset.from_list(rows, features=FEATURES)
+
+
+def digests(dataset: Dataset) -> dict[str, str]:
+    return {one["id"]: hashlib.sha256(one["audio"]["bytes"]).hexdigest() for one in dataset}
+
+
+def test_copies_are_the_same_bits_in_any_order_and_cut() -> None:
+    rows = corpus()
+    wanted = digests(Augment().map(rows))
+    assert len(set(wanted.values())) == len(rows) == 10
+    assert digests(Augment().map(rows.select(range(9, -1, -1)), batch_size=3)) == wanted
+    shards = [Augment().map(rows.shard(4, index, contiguous=False), batch_size=1) for index in range(4)]
+    assert digests(concatenate_datasets(shards)) == wanted
+
+
+def test_another_process_makes_the_same_bits() -> None:
+    program = (
+        "import test_augment_stage as t\n"
+        "for item in sorted(t.digests(t.Augment().map(t.corpus().select(range(5)))).items()): print(*item)"
+    )
+    paths = [str(Path(__file__).parent), str(Path(__file__).parents[1]), *sys.path]
+    told = subprocess.run(
+        [sys.executable, "-c", f"import sys; sys.path[:0] = {paths!r}\n{program}"], capture_output=True, text=True
+    )
+    assert told.returncode == 0, told.stderr
+    found = dict(line.split() for line in told.stdout.splitlines())
+    assert found == digests(Augment().map(corpus().select(range(5))))
+
+
+def test_rows_that_are_no_copies_stay_bit_for_bit() -> None:
+    rows = corpus()
+    made = Augment().map(rows)
+    assert made.features == FEATURES
+    for before, after in zip(rows, made, strict=True):
+        if before["augmentation"] is None:
+            assert after == before
+        else:
+            assert after["audio"]["bytes"] != before["audio"]["bytes"]
+
+
+@pytest.mark.parametrize("factor", [0.9, 1.0371, 1.1])
+def test_words_of_a_stretched_copy_are_at_exactly_so_many_times_their_times(factor: float) -> None:
+    channels = speech()[:-11]
+    made = changed(Recipe("stretch", factor, None, 1), channels)
+    assert decoded(made["audio"]).shape == (round(len(channels) * factor), 2)
+    assert made["duration"] == round(len(channels) * factor) / RATE
+    for before, after in zip(WORDS, made["words"], strict=True):
+        assert after == before | {"start": before["start"] * factor, "end": before["end"] * factor}
+
+
+@pytest.mark.parametrize(
+    "recipe",
+    [Recipe("pitch", 1.3, None, 1), Recipe("noise", 20.0, "pink", 1), Recipe("room", 0.3, None, 1)],
+    ids=lambda recipe: recipe.kind,
+)
+def test_other_changes_leave_words_length_and_the_right_channel(recipe: Recipe) -> None:
+    channels = speech()
+    made = changed(recipe, channels)
+    assert (made["duration"], made["words"]) == (len(channels) / RATE, WORDS)
+    found = decoded(made["audio"])
+    assert np.array_equal(to_pcm(found[:, 1]), to_pcm(channels[:, 1]))
+    assert np.mean(to_pcm(found[:, 0]) != to_pcm(channels[:, 0])) > 0.5
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_copy_is_as_loud_as_its_source(kind: str) -> None:
+    left = speech()[:, 0]
+    left = left * np.float32(10 ** ((-23 - clip_loudness(left, RATE)) / 20))
+    (recipe,) = plan_copies(Source("c/1", 150.0, 20.0, 3.0), [kind], 1).recipes
+    found = decoded(changed(recipe, left[:, None])["audio"])[:, 0]
+    assert clip_loudness(found, RATE) == pytest.approx(-23, abs=0.1)
+    assert true_peak_dbtp(found, RATE) <= CEILING_DBTP
+
+
+def test_a_mono_clip_stays_mono() -> None:
+    assert decoded(changed(Recipe("stretch", 1.1, None, 1), vowel()[:, None])["audio"]).shape == (26400, 1)
+
+
+def test_noise_comes_from_the_folder_that_is_given(tmp_path: Path) -> None:
+    t = np.arange(RATE // 2) / RATE
+    soundfile.write(tmp_path / "hum.wav", 0.1 * np.sin(2 * np.pi * 5000 * t), RATE)
+    recipe = Recipe("noise", 15.0, "hum.wav", 1)
+    before = speech()
+    made = changed(recipe, before, Augment(noise_folder=str(tmp_path)))
+    spectrum = np.abs(np.fft.rfft(decoded(made["audio"])[:, 0]))
+    assert int(np.argmax(spectrum[6000:])) + 6000 == pytest.approx(10000, abs=3)  # 5 kHz of 2 s
+    again = changed(recipe, before, Augment(noise_folder=str(tmp_path)))
+    assert again == made
+
+
+def test_words_that_are_not_known_stay_unknown() -> None:
+    source = row(Recipe("stretch", 1.1, None, 1), speech()) | {"words": None}
+    assert Augment()(batch(source))["words"] == [None]
+
+
+def test_a_clip_that_can_not_be_changed_is_named_by_its_place() -> None:
+    recipe = Recipe("noise", 20.0, "white", 1)
+    with pytest.raises(BadInput, match="no sound") as caught:
+        Augment()(batch(row(recipe, speech()), row(recipe, np.zeros((RATE, 2), np.float32))))
+    assert caught.value.row == 1
+
+
+def test_only_pitch_and_pace_need_the_library() -> None:
+    assert Augment(kinds=("noise", "room")).models() == {}
+    assert list(Augment().models()) == ["pitch_and_pace"]
+    with pytest.raises(ValueError, match="not among the settings"):
+        changed(Recipe("pitch", 1.0, None, 1), speech(), Augment(kinds=("room",)))

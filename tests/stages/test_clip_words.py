@@ -1,0 +1,76 @@
+import numpy as np
+import pytest
+from clips import clips, line
+
+from dailytalk_contiguous.core.errors import BadInput
+from dailytalk_contiguous.core.schema import Batch
+from dailytalk_contiguous.stages.clip_words import CutSpeech, TimeWords
+from dailytalk_contiguous.stages.quality import MeasureQuality
+
+
+def cut(text: str | None = "Hello there.", **columns: object) -> Batch:
+    """A clip of one line as TimeWords takes it."""
+    batch = clips(line(edge=0.6))
+    batch |= MeasureQuality()(batch)
+    batch |= CutSpeech()(batch)
+    told = {"text": text, "given_words": [], "language": "en", "speaker": "corpus/one"} | columns
+    return batch | {name: [value] for name, value in told.items()}
+
+
+def test_speech_is_what_is_heard_without_the_silent_edges() -> None:
+    batch = cut()
+    assert batch["speech_start"][0] == batch["heard"][0][0]["start"] > 0.5
+    extent = batch["heard"][0][-1]["end"] - batch["heard"][0][0]["start"]
+    assert len(batch["speech"][0]) / 32000 == pytest.approx(extent, abs=0.001)
+    assert batch["speech_seconds"][0] == pytest.approx(extent * batch["speech_ratio"][0])
+
+
+def test_speech_that_was_not_stored_is_made_again() -> None:
+    batch = cut()
+    assert CutSpeech().restore(batch) == {"speech": batch["speech"]}
+
+
+def test_silence_is_refused_by_its_row() -> None:
+    batch = clips(line(), np.zeros(16000, np.float32))
+    with pytest.raises(BadInput, match="no speech") as caught:
+        CutSpeech()(batch | MeasureQuality()(batch))
+    assert caught.value.row == 1
+
+
+def test_without_a_recogniser_words_share_the_voiced_time_of_the_file() -> None:
+    batch = cut("One two three.")
+    added = TimeWords()(batch)
+    (words,) = added["words"]
+    assert [word["word"] for word in words] == ["One", "two", "three."]
+    assert added["word_source"] == ["proportional"]
+    assert batch["speech_start"][0] <= words[0]["start"] < words[-1]["end"] <= batch["heard"][0][-1]["end"] + 0.001
+
+
+def test_given_word_times_are_kept() -> None:
+    given = [{"word": name, "start": start, "end": start + 0.2, "probability": None}
+             for name, start in (("there", 1.2), ("Hello", 0.9))]  # fmt: skip
+    added = TimeWords()(cut(given_words=given))
+    assert [(word["word"], word["start"]) for word in added["words"][0]] == [("Hello", 0.9), ("there", 1.2)]
+    assert added["word_source"] == added["text_source"] == ["given"]
+
+
+def test_clip_without_text_has_what_was_recognised() -> None:
+    added = TimeWords(recogniser="pocketsphinx")(cut(None))
+    assert added["word_source"] == added["text_source"] == ["recogniser"]
+    assert added["text_raw"] == [" ".join(word["word"] for word in added["words"][0])]
+
+
+def test_clip_without_text_and_recogniser_is_refused() -> None:
+    with pytest.raises(BadInput, match="no text of it"):
+        TimeWords()(cut(None))
+
+
+def test_recogniser_that_hears_something_else_is_no_witness() -> None:
+    added = TimeWords(recogniser="pocketsphinx")(cut("Quite another sentence, of many other words."))
+    assert added["word_source"] == ["proportional"]
+
+
+def test_pocketsphinx_is_not_asked_about_mandarin() -> None:
+    added = TimeWords(recogniser="pocketsphinx")(cut("打远一看", language="zh"))
+    assert [word["word"] for word in added["words"][0]] == list("打远一看")
+    assert added["word_source"] == ["proportional"]

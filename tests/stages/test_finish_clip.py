@@ -1,0 +1,49 @@
+from typing import Any
+
+from clips import clips, line
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dailytalk_contiguous.core.finished_clip import CONDITIONING, TOLD
+from dailytalk_contiguous.stages.condition import Condition
+from dailytalk_contiguous.stages.finish_clip import FinishClip, TakeConditioned
+
+
+def word(name: str, start: float, probability: float | None = None) -> dict[str, Any]:
+    return {"word": name, "start": start, "end": start + 0.2, "probability": probability}
+
+
+def test_words_move_with_the_edge_that_was_cut_off_and_the_prompt() -> None:
+    batch = clips(line(edge=0.6), words=[[word("a", 0.9), word("b", 1.4)]])
+    batch |= {"prompt": clips(line(number=1))["audio"]}
+    conditioned = Condition()(batch)
+    added = TakeConditioned()(batch | conditioned)
+    moved = conditioned["clip_start"][0] - conditioned["trim_start"][0]
+    assert [one["start"] for one in added["words"][0]] == [0.9 + moved, 1.4 + moved]
+    assert added["audio"] == [{"bytes": conditioned["conditioned"][0], "path": None}]
+    assert added["duration"] == conditioned["conditioned_duration"]
+
+
+@given(st.lists(st.floats(-2, 12), max_size=8), st.floats(0, 3), st.floats(0, 3))
+def test_moved_words_lie_in_the_clip_in_order(starts: list[float], clip_start: float, trimmed: float) -> None:
+    batch = {"conditioned": [b""], "conditioned_duration": [clip_start + 5.0], "clip_start": [clip_start]}
+    batch |= {
+        "trim_start": [trimmed],
+        "trim_end": [0.0],
+        "words": [[word("a", start) for start in sorted(starts)]],
+    }
+    (words,) = TakeConditioned()(batch)["words"]
+    edges = [edge for one in words for edge in (one["start"], one["end"])]
+    assert edges == sorted(edges)
+    assert len(words) == len(starts)
+    assert all(clip_start <= edge <= clip_start + 5.0 for edge in edges)
+
+
+def test_word_that_a_recogniser_did_not_hear_as_written_says_that_its_times_are_shared_out() -> None:
+    audio = clips(line())["audio"]
+    row: dict[str, Any] = dict.fromkeys((*TOLD, *CONDITIONING))
+    row |= {"conversation_id": "corpus/a", "audio": audio[0], "duration": 2.0, "text_source": "given"}
+    row |= {"words": [word("a", 0.1, 0.9), word("b", 0.4, 0.0)], "word_source": "recogniser"}
+    added = FinishClip()({name: [value] for name, value in row.items()})
+    assert [one["source"] for one in added["words"][0]] == ["recogniser", "proportional"]
+    assert added["sample_rate"] == [16000]
