@@ -174,10 +174,8 @@ def _start_worker(threads: int, told: Any) -> None:
     _told = told
     Thread(target=_end_with_parent, daemon=True).start()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # Before torch is imported, which few stages need: it takes its threads from here.
     os.environ["OMP_NUM_THREADS"] = str(threads)
-    import torch
-
-    torch.set_num_threads(threads)
 
 
 def _end_with_parent() -> None:

@@ -27,7 +27,7 @@ MAX_FRAMES = 512
 NAME = "silero-vad"
 
 
-#: Two channels run side by side: the second must not read torch's threads while the first has them changed.
+#: Two channels run side by side, and the network is loaded once.
 _loading = Lock()
 
 
@@ -38,14 +38,19 @@ def _session() -> Any:
 
 @lru_cache(maxsize=1)
 def _load() -> Any:
-    import torch
+    import importlib.util
+    from pathlib import Path
 
-    # Importing silero_vad sets torch to one thread for the whole process; the affect model needs them all.
-    threads = torch.get_num_threads()
-    import silero_vad
+    import onnxruntime
 
-    torch.set_num_threads(threads)
-    return silero_vad.load_silero_vad(sequence=True).session
+    # The package itself would import torch (180 MB a process), which the network does not need.
+    package = importlib.util.find_spec("silero_vad")
+    if package is None or package.origin is None:
+        raise ImportError("silero-vad is not installed")
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    network = Path(package.origin).parent / "data" / "silero_vad_16k_sequence.onnx"
+    return onnxruntime.InferenceSession(str(network), options, providers=["CPUExecutionProvider"])
 
 
 class SpeechActivity:

@@ -57,9 +57,9 @@ class OwnedFolder:
         self.root = root
         self._title = f"{_TITLE} {kind}"
         self._written: dict[str, None] = {}
-        self._before = self._owned()
+        self._before = dict.fromkeys(self._owned())
         root.mkdir(parents=True, exist_ok=True)
-        self._record(self._before)
+        self._record([*self._before])
         for name in manifests:
             (root / name).unlink(missing_ok=True)
 
@@ -102,7 +102,7 @@ class OwnedFolder:
         for name in stale:
             (self.root / name).unlink(missing_ok=True)
         self._record([*self._written, *manifests])
-        self._before = [*self._before, *manifests]
+        self._before |= dict.fromkeys(manifests)
         for name, text in manifests.items():
             self.write_text(name, text)
 
