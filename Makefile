@@ -14,7 +14,8 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 .PHONY: demo hub test check format install clean
 
 demo: install
-	$(BIN)/dailytalk build examples --out $(DEMO_OUT) --profile embedded --language en --source-licence CC0-1.0 --workers 2 --shard-minutes 1
+	$(BIN)/dailytalk build examples --out $(DEMO_OUT) --profile embedded --language en --workers 2 --shard-minutes 1 \
+		--source-licence CC0-1.0
 	$(BIN)/dailytalk check $(DEMO_OUT)
 	$(BIN)/dailytalk export $(DEMO_OUT) --format moshi --out $(DEMO_OUT)-moshi
 	$(BIN)/dailytalk check $(DEMO_OUT)-moshi

@@ -165,4 +165,6 @@ def _table(*headings: str) -> Table:
 
 
 def _console() -> Console:
-    return Console(highlight=False)
+    """Lines are broken on a terminal only: who reads them by a pipe or from a log counts on one a row."""
+    console = Console(highlight=False)
+    return console if console.is_terminal else Console(highlight=False, width=10_000)

@@ -260,9 +260,7 @@ def _revoiced(row: Row, settings: SpeakSettings) -> list[int]:
     return [place for place, channel in enumerate(row["source_channel"]) if channel == settings.revoice]
 
 
-def _refuse_to_lose(
-    folder: Path, known: Mapping[str, tuple[Path, Entry]], script: Script, prune: bool
-) -> None:
+def _refuse_to_lose(folder: Path, known: Mapping[str, tuple[Path, Entry]], script: Script, prune: bool) -> None:
     # Not those that could not be read this time: a disk that is not mounted must not cost finished work.
     here = {row["conversation_id"] for row in script.rows}
     gone = sorted({name for name, (_, entry) in known.items() if not entry.reject} - here)

@@ -15,7 +15,7 @@ pytest_plugins = ["hub.hub_fixtures"]
 
 @pytest.fixture
 def dailytalk(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Command:
-    monkeypatch.setenv("COLUMNS", "160")
+    monkeypatch.setenv("COLUMNS", "40")  # a row is one line all the same where nobody looks at a terminal
     return Command(monkeypatch, capfd)
 
 

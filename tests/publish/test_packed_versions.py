@@ -349,6 +349,14 @@ def test_folder_without_finished_conversations_is_refused(
     assert not (tmp_path / "stage").exists()
 
 
+def test_audio_that_is_no_stereo_is_refused_though_nobody_speaks_in_it(tmp_path: Path) -> None:
+    mono = flac(stereo([], 2.0, 24000)[:, :1], 24000)
+    row = built_row("a") | {"utterances": [], "alignments": [], "audio": {"bytes": mono, "path": None}}
+    write_dataset(tmp_path / "work", [row])
+    with pytest.raises(DailytalkError, match=r"audio of 'a' can't be used \(it has 1 channel\(s\) at 24000 Hz\)"):
+        pack(tmp_path / "work", tmp_path / "stage")
+
+
 def test_files_that_wait_below_a_bare_dataset_are_not_taken_for_its_own(work: Path, tmp_path: Path) -> None:
     bare = shutil.copytree(work / "dataset", tmp_path / "bare")
     first = pack(bare, bare / ".publish")
@@ -358,7 +366,8 @@ def test_files_that_wait_below_a_bare_dataset_are_not_taken_for_its_own(work: Pa
 def test_disk_that_fills_up_is_an_error_and_not_the_end_of_the_process(work: Path, tmp_path: Path) -> None:
     """A limit on the size of files stands for the disk: the write fails in the midst of a row group."""
     program = (
-        "import resource, sys; from pathlib import Path; from dailytalk_contiguous.publish.packing.packing import pack;"
+        "import resource, sys; from pathlib import Path;"
+        "from dailytalk_contiguous.publish.packing.packing import pack;"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000)); pack(*map(Path, sys.argv[1:]))"
     )
     command = [sys.executable, "-c", program, work, tmp_path / "stage"]

@@ -25,8 +25,12 @@ TOLERANCE = 0.001
 
 
 def conversation_rows(one: Finished, known: Origin) -> Iterator[tuple[Row, float]]:
-    """The row of config `conversations`, with its seconds. Raises DailytalkError if it can't be read any more."""
+    """The row of config `conversations`, with its seconds.
+
+    Raises DailytalkError if it can't be read any more, or its audio is not the stereo that the column declares.
+    """
     row = read_row(one)
+    _check_header(one.id, row)
     row = {name: row[name] for name in BUILT} | {
         "audio": encoded(one.id, row["audio"]["bytes"]),
         "audio_sha256": hashlib.sha256(row["audio"]["bytes"]).hexdigest(),
@@ -96,12 +100,23 @@ def _decoded(name: str, data: bytes) -> tuple[Pcm, int]:
     try:
         pcm, rate = soundfile.read(io.BytesIO(data), dtype="int16", always_2d=True)
     except soundfile.LibsndfileError as error:
-        cause = str(error)
-    else:
-        if pcm.shape[1] == len(CHANNELS):
-            return pcm, rate
-        cause = f"it has {pcm.shape[1]} channel(s)"
-    raise DailytalkError(f"the audio of {name!r} can't be used ({cause})", "build the conversation again")
+        raise _unusable(name, str(error)) from None
+    if pcm.shape[1] != len(CHANNELS):
+        raise _unusable(name, f"it has {pcm.shape[1]} channel(s)")
+    return pcm, rate
+
+
+def _check_header(name: str, row: Row) -> None:
+    try:
+        told = soundfile.info(io.BytesIO(row["audio"]["bytes"]))
+    except soundfile.LibsndfileError as error:
+        raise _unusable(name, str(error)) from None
+    if (told.channels, told.samplerate) != (len(CHANNELS), row["sample_rate"]):
+        raise _unusable(name, f"it has {told.channels} channel(s) at {told.samplerate} Hz")
+
+
+def _unusable(name: str, cause: str) -> DailytalkError:
+    return DailytalkError(f"the audio of {name!r} can't be used ({cause})", "build the conversation again")
 
 
 def _cut(told: Mapping[str, Any], pcm: Pcm, rate: int) -> Pcm:
