@@ -73,6 +73,7 @@ def _dailytalk(*arguments: object, threads: int = 1, **more: str) -> dict[str, f
 
 def _rows(folder: Path, chosen: argparse.Namespace) -> bool:
     """The same rows whoever makes them."""
+    os.environ["HF_HUB_DISABLE_XET"] = "1"  # read when it is imported; the server on loopback has none
     from hub.server import HubServer
     from huggingface_hub import HfApi
 
@@ -93,6 +94,7 @@ def _rows(folder: Path, chosen: argparse.Namespace) -> bool:
         for options in runs:
             _dailytalk("tag", calls, "--out", folder / way, *same, *options)
         digests[way] = digest_of(folder / way)
+        print(f"  {digests[way]}  {way}", flush=True)
     with HubServer(folder / "hub") as server:
         api = HfApi(server.url, token=server.write_token)
         api.create_repo("tester/calls", repo_type="dataset")
@@ -101,8 +103,7 @@ def _rows(folder: Path, chosen: argparse.Namespace) -> bool:
         for way, extra in {"Hub": (), "Hub, streaming": ("--streaming", "--shard-minutes", "0.1")}.items():
             _dailytalk("tag", "tester/calls", "--out", folder / way, *same, *extra, **around)
             digests[way] = digest_of(folder / way)
-    for way, digest in digests.items():
-        print(f"  {digest}  {way}")
+            print(f"  {digests[way]}  {way}", flush=True)
     folders = {digests[way] for way in ways}
     hub = {digests["Hub"], digests["Hub, streaming"]}
     met = _goal("rows of a folder", f"{len(folders)} digests, goal 1", len(folders) == 1)

@@ -1,6 +1,8 @@
-"""What this machine offers a process: cores, and a place for what need not be found twice."""
+"""What this machine offers a process: cores, memory, and a place for what need not be found twice."""
 
+import ctypes
 import os
+import sys
 from pathlib import Path
 
 
@@ -9,6 +11,18 @@ def cores() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
+
+
+def give_back_memory() -> None:
+    """Return to the system what was freed, where its library can (glibc).
+
+    Threads leave it in many half-used pieces: after six conversations of three minutes a process held 1,013 MB
+    without this, and 907 MB with it.
+    """
+    if sys.platform == "linux":
+        trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # musl has none
+        if trim is not None:
+            trim(0)
 
 
 def cache_folder() -> Path:

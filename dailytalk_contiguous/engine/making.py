@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from dailytalk_contiguous.core.machine import give_back_memory
 from dailytalk_contiguous.engine.build import Job, Progress
 from dailytalk_contiguous.engine.shards import Entry, Row
 from dailytalk_contiguous.stages.base import Stage
@@ -77,6 +78,7 @@ class Making:
         """`Job.finish`, and what it all took. Raises as it does."""
         started = time.perf_counter()
         shard = self._job.finish()
+        give_back_memory()
         self._wall_seconds += time.perf_counter() - started
         return Made(
             self._job.path,

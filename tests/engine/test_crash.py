@@ -5,9 +5,12 @@ from pathlib import Path
 
 from audio_files import ROOT
 
-sys.path.insert(0, str(ROOT / "benchmarks"))
+BENCHMARKS = str(ROOT / "benchmarks")
+sys.path.append(BENCHMARKS)
 
-from crash import Torment
+from crash import Torment  # noqa: E402
+
+sys.path.remove(BENCHMARKS)  # its publish.py would hide our folder of that name
 
 
 def test_kills_at_random_moments_change_no_result_and_repeat_no_finished_work(tmp_path: Path) -> None:

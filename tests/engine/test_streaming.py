@@ -21,7 +21,8 @@ from scripted import settings as paid
 
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.reference import Reference
-from dailytalk_contiguous.engine import local, streaming
+from dailytalk_contiguous.engine import streaming
+from dailytalk_contiguous.engine.making import Making
 from dailytalk_contiguous.engine.positions import Positions
 from dailytalk_contiguous.engine.speaking import read_script, speak
 from dailytalk_contiguous.engine.stream_job import Job, Limits, pinned
@@ -247,7 +248,7 @@ def test_interrupted_run_leaves_no_input_and_the_next_one_completes_it(
     publish(pairs())
     streamed(tagger, None, tmp_path / "out_whole")
     out = tmp_path / "out"
-    for where, name in ((local, "make"), (Positions, "add"), (streaming, "write_outputs")):
+    for where, name in ((Making, "finish"), (Positions, "add"), (streaming, "write_outputs")):
         with monkeypatch.context() as patch:
             patch.setattr(where, name, _interrupted)
             with pytest.raises(KeyboardInterrupt):
@@ -267,14 +268,14 @@ def test_input_is_on_the_disk_for_two_windows_at_most(
 ) -> None:
     publish({f"{number}.wav": call(number) for number in range(5)})
     seen: list[list[str]] = []
-    make = local.make
+    finish = Making.finish
 
-    def looked_at(*given: Any) -> Any:
+    def looked_at(making: Making) -> Any:
         scratch = tmp_path / "out/.stream"
         seen.append(sorted({path.parts[len(scratch.parts)] for path in scratch.rglob("*.wav")}))
-        return make(*given)
+        return finish(making)
 
-    monkeypatch.setattr(local, "make", looked_at)
+    monkeypatch.setattr(Making, "finish", looked_at)
     done = stream(job(tagger, None, tmp_path / "out", seconds=3.0), tmp_path / "out", Limits(), {})
     assert done.windows == len(seen) == 5
     for number, folders in enumerate(seen):
