@@ -28,8 +28,8 @@ OFFICIAL_SPLITS = ("train", "validation", "test")
 #: What every importer yields. `id` is `corpus/…`, unique in the corpus; `audio` holds a path (or bytes from inside
 #: an archive); `sentence` names the text that several speakers say, for splits by sentence; `label` is the
 #: corpus's own word or code for `emotion`; `perceived` is what raters heard, with the share of them in `agreement`
-#: in [0, 1]; `given_…` affect is rated by people, in [0, 1]. A row with a `problem` can't be used, and `remedy`
-#: says what to do about it.
+#: and how strongly they heard it in `perceived_intensity`, both in [0, 1]; `given_…` affect is rated by people, in
+#: [0, 1]. A row with a `problem` can't be used, and `remedy` says what to do about it.
 CLIP = Features(
     {
         "id": STRING,
@@ -51,6 +51,7 @@ CLIP = Features(
         "perceived": STRING,
         "perceived_label": STRING,
         "agreement": MEASURE,
+        "perceived_intensity": MEASURE,
         "intensity": STRING,
         "style": STRING,
         **{f"given_{name}": MEASURE for name in AFFECT},

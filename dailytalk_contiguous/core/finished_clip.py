@@ -43,6 +43,7 @@ TOLD = {
     "perceived": STRING,
     "perceived_label": STRING,
     "agreement": MEASURE,
+    "perceived_intensity": MEASURE,
     "intensity": STRING,
     "style": STRING,
     "style_source": STRING,

@@ -45,10 +45,12 @@ _VOICE_LINE = re.compile(r"1\d{5}")
 
 
 class Heard(NamedTuple):
-    """The letter that most raters chose (several with `:` between them), and the share of them, where known."""
+    """The letter that most raters chose (several with `:` between them), the share of them, and the mean of the
+    levels that they gave, as a share of 100, where known."""
 
     letters: str
     agreement: float | None
+    level: float | None
 
 
 @dataclass
@@ -126,24 +128,37 @@ def votes(tree: Tree) -> dict[str, Heard]:
     """What raters of the voice alone heard in each clip: by tabulatedVotes.csv, or else by summaryTable.csv."""
     heard: dict[str, Heard] = {}
     if summary := tree.named("summaryTable.csv"):
-        for line in read_table(summary, ("FileName", "VoiceVote")):
-            heard[line["FileName"]] = Heard(line["VoiceVote"], None)
+        for line in read_table(summary, ("FileName", "VoiceVote", "VoiceLevel")):
+            heard[line["FileName"]] = Heard(line["VoiceVote"], None, _level(line, summary))
     if table := tree.named("tabulatedVotes.csv"):
         for line in read_table(table, ("", "fileName", *VOTES)):
             if _VOICE_LINE.fullmatch(line[""]):
-                heard[line["fileName"]] = _counted([_number(line[letter], table, line) for letter in VOTES])
-    for clip, (letters, _) in heard.items():
+                level = heard[line["fileName"]].level if line["fileName"] in heard else None
+                heard[line["fileName"]] = _counted([_number(line[one], table, line) for one in VOTES], level)
+    for clip, (letters, _, _) in heard.items():
         if unknown := set(letters.split(":")) - set(VOTES):
             raise DailytalkError(f"the vote {unknown.pop()!r} on {clip} is unknown", "download the tables again")
     return heard
 
 
-def _counted(numbers: list[int]) -> Heard:
+def _counted(numbers: list[int], level: float | None) -> Heard:
     most = max(numbers)
     if not most:
         raise DailytalkError("a clip in tabulatedVotes.csv has no vote", "download the table again")
     letters = [letter for letter, number in zip(VOTES, numbers, strict=True) if number == most]
-    return Heard(":".join(letters), measure(most / sum(numbers)))
+    return Heard(":".join(letters), measure(most / sum(numbers)), level)
+
+
+def _level(line: dict[str, str], table: Found) -> float:
+    """The level of 0 to 100 that raters gave the emotion they heard; of several emotions, their mean."""
+    try:
+        levels = [float(level) for level in line["VoiceLevel"].split(":")]
+    except ValueError:
+        raise DailytalkError(
+            f"{line['FileName']} has the level {line['VoiceLevel']!r} in {table.name!r}",
+            "download the table again",
+        ) from None
+    return measure(sum(levels) / len(levels) / 100)
 
 
 def _number(text: str, table: Found, line: dict[str, str]) -> int:
@@ -156,9 +171,13 @@ def _number(text: str, table: Found, line: dict[str, str]) -> int:
 
 def _perceived(heard: Heard | None) -> Row:
     if heard is None:
-        return {"perceived": None, "perceived_label": None, "agreement": None}
-    perceived = VOTES.get(heard.letters, "other")
-    return {"perceived": perceived, "perceived_label": heard.letters, "agreement": heard.agreement}
+        return {"perceived": None, "perceived_label": None, "agreement": None, "perceived_intensity": None}
+    return {
+        "perceived": VOTES.get(heard.letters, "other"),
+        "perceived_label": heard.letters,
+        "agreement": heard.agreement,
+        "perceived_intensity": heard.level,
+    }
 
 
 def _actors(tree: Tree) -> dict[str, tuple[int, str]]:

@@ -76,6 +76,14 @@ def test_as_many_votes_for_two_emotions_are_another_emotion_with_both_letters(tm
 def test_summary_alone_gives_the_perceived_emotion_without_a_share(tmp_path: Path) -> None:
     row = one(tmp_path, tree("1001_DFA_ANG_XX", summaryTable=summary(**{"1001_DFA_ANG_XX": "N"})))
     assert (row["perceived"], row["perceived_label"], row["agreement"]) == ("neutral", "N", None)
+    assert row["perceived_intensity"] == pytest.approx(0.6)
+
+
+@pytest.mark.parametrize(("level", "told"), [("69.1", 0.691), ("29:100", 0.645), ("0", 0.0)])
+def test_raters_tell_how_strongly_they_heard_it(tmp_path: Path, level: str, told: float) -> None:
+    rated = table(SUMMARY, [1, "1001_DFA_ANG_XX", "A:D", level, "A", 1, "A", 1])
+    row = one(tmp_path, tree("1001_DFA_ANG_XX", summaryTable=rated))
+    assert row["perceived_intensity"] == pytest.approx(told)
 
 
 def test_only_agreed_clips_are_kept_where_that_is_wanted(tmp_path: Path) -> None:
@@ -178,6 +186,7 @@ def test_all_real_names_and_votes_are_read(tmp_path: Path) -> None:
     single = Counter(VOTES.get(vote, "other") for vote in real.values())
     assert heard == single
     assert single["neutral"] == 3897
+    assert all(0 <= row["perceived_intensity"] <= 1 for row in rows.values())
     levels = Counter(row["intensity"] for row in rows.values())
     assert levels == {None: 6077, "low": 455, "medium": 455, "high": 455}
     speakers = {row["speaker"]: (row["gender"], row["age"]) for row in rows.values()}
