@@ -14,7 +14,7 @@ from typing import Any
 from dailytalk_contiguous.core.audio import ANALYSIS_RATE, to_pcm
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.packing import Word
-from dailytalk_contiguous.models.recogniser import Recognised, Samples
+from dailytalk_contiguous.models.recognised import Recognised, Samples
 
 #: Seconds of one frame of its word times.
 FRAME_SECONDS = 0.01

@@ -24,7 +24,7 @@ from dailytalk_contiguous.core.hallucination import COMPRESSION, LOW_LOGPROB, NO
 from dailytalk_contiguous.core.machine import cores
 from dailytalk_contiguous.core.packing import Word
 from dailytalk_contiguous.models.batching import Room, run_batched
-from dailytalk_contiguous.models.recogniser import Recognised, Samples
+from dailytalk_contiguous.models.recognised import Recognised, Samples
 
 #: Seconds that the encoder was trained on, and sees unless windows are to be short.
 ENCODER_SECONDS = 30.0

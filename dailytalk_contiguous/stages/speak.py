@@ -26,7 +26,8 @@ from dailytalk_contiguous.core.schema import CHANNELS, MEASURE, STRING, WORD, Ba
 from dailytalk_contiguous.core.speech_gate import Gate, judge
 from dailytalk_contiguous.core.word_times import normalise
 from dailytalk_contiguous.models.engines import load_synthesiser, obtain, purse
-from dailytalk_contiguous.models.recogniser import Samples, find_recogniser, recognise_at
+from dailytalk_contiguous.models.recognised import Samples
+from dailytalk_contiguous.models.recogniser import find_recogniser, recognise_at
 from dailytalk_contiguous.models.speech_cache import SpeechCache
 from dailytalk_contiguous.models.synthesiser import Line, Spoken, Synthesiser, SynthesisFailed, VoiceSample
 from dailytalk_contiguous.stages.base import EXECUTION, Stage

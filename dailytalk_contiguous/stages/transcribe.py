@@ -18,14 +18,8 @@ from dailytalk_contiguous.core.hallucination import distrust
 from dailytalk_contiguous.core.packing import WINDOW_SECONDS, Placed, Word, pack, unpack
 from dailytalk_contiguous.core.questions import ends_as_question, sounds_like_question
 from dailytalk_contiguous.core.schema import MEASURE, STRING, WORD, Batch
-from dailytalk_contiguous.models.recogniser import (
-    POCKETSPHINX,
-    Recognised,
-    Recogniser,
-    Samples,
-    find_recogniser,
-    load_recogniser,
-)
+from dailytalk_contiguous.models.recognised import Recognised, Recogniser, Samples
+from dailytalk_contiguous.models.recogniser import POCKETSPHINX, find_recogniser, load_recogniser
 from dailytalk_contiguous.stages.base import EXECUTION, Stage
 
 #: What stands in `recogniser` for utterances whose words came with the recording.

@@ -11,7 +11,8 @@ from tiny_models import LANGUAGE_CODES, make_tiny_whisper
 from dailytalk_contiguous.core.errors import ModelMissing
 from dailytalk_contiguous.core.hallucination import COMPRESSION, compression_ratio
 from dailytalk_contiguous.models import whisper as module
-from dailytalk_contiguous.models.recogniser import Recognised, find_recogniser, load_recogniser
+from dailytalk_contiguous.models.recognised import Recognised
+from dailytalk_contiguous.models.recogniser import find_recogniser, load_recogniser
 from dailytalk_contiguous.models.whisper import MODEL_FILES, Whisper, find_whisper
 
 VOICE = example("bicycle_repair")[:, 1]
