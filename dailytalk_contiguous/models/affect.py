@@ -4,6 +4,7 @@ Kept apart from the network itself (`affect_network`), so that naming a model or
 not import PyTorch and transformers.
 """
 
+import os
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -38,6 +39,9 @@ def load_affect_model(name: str, device: str, precision: str = "float32") -> "Af
     """The model of this process; `device` is `cpu` or `cuda` (see `resolve_device`). Raises ModelMissing."""
     from dailytalk_contiguous.models.affect_network import AffectModel
 
+    # Every length of utterance is a shape of its own to oneDNN, whose cache of 1,024 compiled shapes took 2 MB a
+    # conversation until it was full and was never of use.
+    os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "64")
     config, weights = find_affect_model(name)
     return AffectModel(config, weights, device, precision)
 
