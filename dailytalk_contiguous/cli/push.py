@@ -41,8 +41,13 @@ def push(
         bool, typer.Option("--dry-run", help="Pack, say what would change there, and change nothing there.")
     ] = False,
     include_source: Annotated[
-        bool, typer.Option("--include-source", help="The untouched recordings too, as config source.")
-    ] = False,
+        bool | None,
+        typer.Option(
+            "--include-source/--no-source",
+            help="The untouched recordings too, as config source.",
+            show_default="as in the version before",
+        ),
+    ] = None,
     method: Annotated[
         str,
         typer.Option(

@@ -22,7 +22,7 @@ from dailytalk_contiguous.cli.tag import seconds, tag, tag_settings
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.schema import CHANNELS
 from dailytalk_contiguous.core.timeline import MODES
-from dailytalk_contiguous.engine.outputs import TRANSCRIPT
+from dailytalk_contiguous.engine.outputs import TRANSCRIPT, read_run
 from dailytalk_contiguous.engine.runner import RUNNERS, runner_of
 from dailytalk_contiguous.engine.speaking import SpokenOutcome, estimate, read_script
 from dailytalk_contiguous.engine.speaking import speak as run_speaking
@@ -45,7 +45,9 @@ def speak(
     recordings: Annotated[
         Path | None, typer.Option(help="Where recordings lie that were moved, or that only the transcript names.")
     ] = None,
-    profile: Annotated[str, typer.Option(help=f"Set of models: {', '.join(PROFILES)}.")] = "standard",
+    profile: Annotated[
+        str, typer.Option(help=f"Set of models: {', '.join(PROFILES)}.", show_default="that of tag")
+    ] = "",
     tts: Annotated[
         str, typer.Option(help=f"Synthesiser: {', '.join(ENGINES)}.", show_default="the profile's")
     ] = "",
@@ -110,16 +112,18 @@ def speak(
 
     Works from DIR/transcript.jsonl as you may have edited it. Tokens come from the environment (.env.example).
     """
-    settings = speak_settings(locals())
+    given = dict(locals())
     console = Console(stderr=as_json, highlight=False)
     work = open_work(out or folder, scratch)
+    tagged = open_work(folder, scratch).folder if out else work.folder
+    settings = speak_settings(given | {"profile": profile or _profile_of(tagged)})
     if recordings is not None:
         (place,), mirrors = fetch_inputs([str(recordings)])
         recordings = Path(place)
     else:
         mirrors = ()
     engine = runner_of(runner, address, work, mirrors)
-    script = read_script(open_work(folder, scratch).folder if out else work.folder, recordings=recordings)
+    script = read_script(tagged, recordings=recordings)
     if dry_run:
         found = estimate(script, settings)
         if as_json:
@@ -221,6 +225,12 @@ def speak_settings(given: Mapping[str, Any]) -> SpeakSettings:
             "leave --candidates out",
         )
     return settings
+
+
+def _profile_of(folder: Path) -> str:
+    """The profile that a work folder was tagged with: whoever began without downloads goes on without."""
+    found = ((read_run(folder) or {}).get("settings") or {}).get("profile")
+    return found if found in PROFILES else SpeakSettings.profile
 
 
 def _rate(text: str) -> int:

@@ -5,9 +5,14 @@ Pitch is librosa's pYIN over 65-500 Hz with 2048-sample frames and coarse (0.2 s
 (correlation 0.96); 1024-sample frames change that ranking (0.71-0.86).
 """
 
+import functools
+import getpass
 import math
+import tempfile
+from pathlib import Path
 
 import numpy as np
+from filelock import FileLock
 from numpy.typing import NDArray
 
 from dailytalk_contiguous.core.audio import ANALYSIS_RATE
@@ -57,11 +62,27 @@ def measure(samples: NDArray[np.float32], n_words: int, speech_seconds: float) -
 
 def track_pitch(samples: NDArray[np.float32]) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
     """Pitch in Hz (NaN where unvoiced) and voicing of each 16 ms frame of 16 kHz samples, both shape (frames,)."""
-    import librosa
-
+    _compiled()
     if len(samples) < F0_FRAME:
         # librosa's padding needs something to frame; what is added is silence, hence unvoiced
         samples = np.pad(samples, (0, F0_FRAME - len(samples)))
+    return _pyin(samples)
+
+
+@functools.lru_cache(maxsize=1)
+def _compiled() -> None:
+    """Let one process at a time compile librosa's loops.
+
+    numba compiles them in the first call and keeps them beside librosa's files. Two processes that did so at once
+    left files by which every later one was ended by a segmentation fault.
+    """
+    with FileLock(Path(tempfile.gettempdir()) / f"dailytalk-numba-{getpass.getuser()}.lock"):
+        _pyin(np.zeros(2 * F0_FRAME, np.float32))
+
+
+def _pyin(samples: NDArray[np.float32]) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+    import librosa
+
     pitch, voiced, _ = librosa.pyin(
         samples,
         fmin=F0_MIN,

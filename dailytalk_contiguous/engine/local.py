@@ -135,18 +135,17 @@ def _in_processes(
     threads = max(1, cores() // workers)
     pool = ProcessPoolExecutor(workers, context, _start_worker, (threads, told))
     waiting: set[Future[Made]] = set()
+    processes: list[Any] = []
     try:
         waiting = {pool.submit(_work, task, tuple(stages), batch_seconds) for task in tasks}
+        processes = list((pool._processes or {}).values())
         while waiting:
             done, waiting = wait(waiting, POLL_SECONDS, FIRST_COMPLETED)
             _pass_on(told, progress)
             for future in done:
                 yield future.result()
     except BrokenProcessPool as error:
-        raise DailytalkError(
-            "a worker process was killed, perhaps for want of memory",
-            "run the same command again (finished shards are kept), with fewer --workers if it recurs",
-        ) from error
+        raise _broken(processes) from error
     finally:
         for future in waiting:
             future.cancel()
@@ -154,6 +153,21 @@ def _in_processes(
             if waiting:
                 process.terminate()  # what they hold is a temporary file; the next run makes that shard again
         pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _broken(processes: Sequence[Any]) -> DailytalkError:
+    """Why the pool broke, as far as the ends of its processes tell: the system kills where memory runs out."""
+    codes = {process.exitcode for process in processes} - {None, 0, 1, -signal.SIGTERM}
+    crashed = sorted(-code for code in codes if code < 0 and code != -signal.SIGKILL)
+    if crashed:
+        return DailytalkError(
+            f"a worker process crashed (signal {crashed[0]}, {signal.strsignal(crashed[0])})",
+            "run it again with PYTHONFAULTHANDLER=1 to see where, and report it (finished shards are kept)",
+        )
+    return DailytalkError(
+        "a worker process was killed, perhaps for want of memory",
+        "run the same command again (finished shards are kept), with fewer --workers if it recurs",
+    )
 
 
 def _pass_on(told: Any, progress: Progress) -> None:

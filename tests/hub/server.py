@@ -221,6 +221,7 @@ def main() -> None:
     with hub, suppress(KeyboardInterrupt):
         for name, value in hub.environment(hub.folder / ".client").items():
             print(f"export {name}={value}")
+        print("# your name there is tester: push to tester/NAME")
         print(f"# serving {hub.folder} at {hub.url} until Ctrl-C", flush=True)
         threading.Event().wait()
 

@@ -52,7 +52,7 @@ class PushSettings:
         tag: a version such as `v1.0.0`, `auto` for the one that the changes call for, or None for no tag.
         message: of the commit; empty: made from the tag.
         method: of `METHODS`.
-        include_source: publish the untouched recordings too.
+        include_source: publish the untouched recordings too; None: where the version before has them.
         valid_share, test_share, seed: of conversations that no version before has placed.
         licence, title, contact: for the card; None: what it says already, or what follows from the data.
     """
@@ -60,7 +60,7 @@ class PushSettings:
     tag: str | None = None
     message: str = ""
     method: str = METHODS[0]
-    include_source: bool = False
+    include_source: bool | None = None
     valid_share: float = 0.05
     test_share: float = 0.05
     seed: int = 0
@@ -153,10 +153,11 @@ def _packed(folder: Path, stage: Path, target: Target, state: State, settings: P
             rows = before.rows("conversations", columns=["conversation_id"])
             sides = {row["conversation_id"]: split for split, row in rows}
         counts = Counter(name.split("-")[0] for name in state.manifest["files"])
+    before_had_source = any(name.startswith("source/") for name in counts)
     return pack(
         folder,
         stage,
-        include_source=settings.include_source,
+        include_source=before_had_source if settings.include_source is None else settings.include_source,
         splits_before=sides,
         shards_before=counts,
         valid_share=settings.valid_share,
