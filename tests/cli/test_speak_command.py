@@ -301,3 +301,10 @@ def test_build_has_the_options_of_both_halves() -> None:
     }
     assert options["build"] == (options["tag"] | options["speak"]) - {"folder"}
     assert {"--asr-model", "--max-cost", "--min-duration", "--map-tag"} < options["build"]
+
+
+def test_speak_goes_on_with_the_profile_of_tag(tmp_path: Path, dailytalk: Command) -> None:
+    work = folder(tmp_path / "work", first=SHORT)
+    (work / "run.json").write_text(json.dumps({"settings": {"profile": "embedded"}}))
+    assert "to say by espeak" in dailytalk("speak", work, "--dry-run").out
+    assert "to say by fish" in dailytalk("speak", work, "--profile", "standard", "--dry-run").out
