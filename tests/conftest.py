@@ -1,7 +1,13 @@
 """Random-weight models that tests of several floors share, made once a session."""
 
+import signal
+
 import pytest
 from tiny_models import make_tiny_affect, make_tiny_whisper
+
+# A suite that a shell runs in the background inherits an ignored Ctrl-C, and so would the commands that it tests.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")
