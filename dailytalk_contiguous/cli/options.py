@@ -1,4 +1,4 @@
-"""Values that options of several commands share."""
+"""Values and words that several commands share."""
 
 from collections.abc import Iterable
 
@@ -11,3 +11,11 @@ def one_of(option: str, value: str, choices: Iterable[str]) -> str:
     if value not in known:
         raise DailytalkError(f"{option} can't be {value!r}", f"choose one of {', '.join(filter(None, known))}")
     return value
+
+
+def size_text(count: int) -> str:
+    """A number of bytes as people read it: `1.8 MB`."""
+    for unit, size in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
+        if count >= size:
+            return f"{count / size:.1f} {unit}"
+    return f"{count} bytes"

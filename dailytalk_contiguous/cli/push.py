@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from dailytalk_contiguous.cli.options import one_of
+from dailytalk_contiguous.cli.options import one_of, size_text
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.reference import reference
 from dailytalk_contiguous.publish.pushing.hub import MAIN, Target
@@ -145,7 +145,7 @@ def _show(console: Console, outcome: Outcome, target: Target, dry_run: bool) -> 
     hours = sum(file.seconds for file in own) / 3600
     line(f"{'proposed' if target.pull_request else 'commit  '} {done.url}")
     line(f"rows     {sum(file.rows for file in own)} conversations, {hours:.2f} hours")
-    line(f"sent     {_size(done.sent)}; {_size(done.there)} were there already")
+    line(f"sent     {size_text(done.sent)}; {size_text(done.there)} were there already")
     if target.pull_request:
         line("tag      none: after the merge, run the same command without --pr to set it")
         return
@@ -161,12 +161,14 @@ def _show_plan(console: Console, outcome: Outcome) -> None:
     table = Table("", "file", "size", box=None, pad_edge=False)
     shown = [change for change in outcome.plan.changes if change.what != "keep"]
     for change in shown[:SHOWN]:
-        table.add_row(change.what, escape(change.name), _size(change.size))
+        table.add_row(change.what, escape(change.name), size_text(change.size))
     console.print(table)
     if len(shown) > SHOWN:
         console.print(f"… {len(shown) - SHOWN} more (--json lists all)")
     kept = len(outcome.plan.changes) - len(shown)
-    console.print(f"{kept} files stay as they are; {_size(outcome.plan.to_send)} to send at most", soft_wrap=True)
+    console.print(
+        f"{kept} files stay as they are; {size_text(outcome.plan.to_send)} to send at most", soft_wrap=True
+    )
     console.print("nothing was changed on the Hub (--dry-run)")
 
 
@@ -174,11 +176,5 @@ def _called(outcome: Outcome) -> str:
     bump = outcome.changes.bump
     if outcome.changes.previous is None:
         return outcome.tag or "v1.0.0"
-    return f"a {bump} version" if bump else "no new version"
-
-
-def _size(count: int) -> str:
-    for unit, size in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
-        if count >= size:
-            return f"{count / size:.1f} {unit}"
-    return f"{count} bytes"
+    why = next((f" ({config}: {told[0]})" for config, told in outcome.changes.broken.items()), "")
+    return f"a {bump} version{why}" if bump else "no new version"

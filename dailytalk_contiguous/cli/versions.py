@@ -10,10 +10,11 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from dailytalk_contiguous.cli.options import size_text
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.reference import Reference, parse_reference, reference
 from dailytalk_contiguous.core.row_changes import MOVED, Shifts
-from dailytalk_contiguous.publish.compare import Changes, compare
+from dailytalk_contiguous.publish.compare import Changes, compare, counted
 from dailytalk_contiguous.publish.history import Listed, list_versions
 from dailytalk_contiguous.publish.version import open_version
 
@@ -89,22 +90,23 @@ def _line(one: Listed) -> tuple[str, ...]:
     hours = "" if one.hours is None else f"{one.hours:.2f}"
     rows = "" if one.rows is None else str(one.rows)
     name = one.name if one.kind == "version" else f"{one.name} ({one.kind})"
-    return name, date, one.commit[:7], rows, hours, _size(one.size), _changed(one.changes)
+    return (
+        name,
+        date,
+        one.commit[:7],
+        rows,
+        hours,
+        "" if one.size is None else size_text(one.size),
+        _changed(one.changes),
+    )
 
 
 def _changed(changes: Mapping[str, Any] | None) -> str:
     """What a manifest says of its changes, in a line."""
     if not changes:
         return ""
-    counts = [f"{changes[kind]} {kind}" for kind in ("added", "removed", "changed", "moved") if changes.get(kind)]
     since = f" since {changes['previous']}" if changes.get("previous") else ""
-    return (", ".join(counts) or "same conversations") + since
-
-
-def _size(size: int | None) -> str:
-    if size is None:
-        return ""
-    return f"{size / 1e9:.1f} GB" if size >= 1e9 else f"{size / 1e6:.1f} MB"
+    return (counted(changes) or "same conversations") + since
 
 
 def _show(console: Console, changes: Changes) -> None:

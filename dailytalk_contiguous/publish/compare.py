@@ -10,7 +10,7 @@ import json
 import tempfile
 import zlib
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -242,3 +242,9 @@ def _revision(version: Version) -> str | None:
     if isinstance(version.where, Path):
         return (version.manifest() or {}).get("version")
     return version.where.revision or version.commit
+
+
+def counted(changes: Mapping[str, Any]) -> str:
+    """The conversations of `Changes.as_dict` in words, `2 added, 1 changed`; empty if all are the same."""
+    kinds = ("added", "removed", "changed", "moved")
+    return ", ".join(f"{changes[kind]} {kind}" for kind in kinds if changes.get(kind))

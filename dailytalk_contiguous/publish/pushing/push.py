@@ -23,7 +23,7 @@ from dailytalk_contiguous.engine.files import write_text
 from dailytalk_contiguous.engine.outputs import REJECTS, read_run
 from dailytalk_contiguous.publish.cards.card import Card, CardFacts, render_card
 from dailytalk_contiguous.publish.cards.front_matter import divide, values_of
-from dailytalk_contiguous.publish.compare import Changes, compare
+from dailytalk_contiguous.publish.compare import Changes, compare, counted
 from dailytalk_contiguous.publish.history import list_versions
 from dailytalk_contiguous.publish.packing.packed import MANIFEST, Packed, manifest, manifest_text
 from dailytalk_contiguous.publish.packing.packing import pack
@@ -287,8 +287,7 @@ def in_words(changes: dict[str, Any]) -> str:
     """The changes of a manifest as a few words: `2 added, 1 changed`."""
     if not changes.get("previous"):
         return "first version"
-    counts = [f"{changes[kind]} {kind}" for kind in ("added", "removed", "changed", "moved") if changes.get(kind)]
-    return ", ".join(counts) or "the same conversations"
+    return counted(changes) or "the same conversations"
 
 
 def _rejects(folder: Path) -> list[dict[str, str]]:
