@@ -49,6 +49,8 @@ SAME_SIGNAL = 0.98
 
 Spectra = NDArray[np.complex64]
 
+Energies = NDArray[np.float32]
+
 
 class Leakage(NamedTuple):
     """What one channel holds of the other.
@@ -70,24 +72,37 @@ class Leakage(NamedTuple):
         return bool(own > 0 and rest <= (1 - EXPLAINED_SPAN) * own and quieter)
 
 
-def leakage(channel: NDArray[np.int16], other: NDArray[np.int16]) -> Leakage:
-    """Find what of `other` leaked into `channel`; both 16 kHz int16, shape (n,)."""
-    n_frames = -(-len(channel) // HOP)
-    transfer = _transfer(channel, other)
-    if transfer is None:
-        return Leakage(np.zeros(n_frames, bool), None, False, np.zeros((3, n_frames), np.float32))
-    own, source, rest = (np.concatenate(parts) for parts in zip(*_energies(channel, other, transfer), strict=True))
+def leakage(left: Pcm, right: Pcm) -> tuple[Leakage, Leakage]:
+    """Find what leaked from the right channel into the left one, and the other way round.
+
+    Both 16 kHz int16, shape (n,). Both ways are found at once because they share their spectra, which are most of
+    the work.
+    """
+    transfers = _transfers(left, right)
+    parts = list(_energies(left, right, transfers))
+    own = [np.concatenate(part) for part in zip(*(energies for energies, _ in parts), strict=True)]
+    rest = [np.concatenate(part) for part in zip(*(left_over for _, left_over in parts), strict=True)]
+    n_frames = -(-len(left) // HOP)
+    found = [
+        _verdict(own[side], own[1 - side], rest[side])
+        if transfers[side] is not None
+        else Leakage(np.zeros(n_frames, bool), None, False, np.zeros((3, n_frames), np.float32))
+        for side in (0, 1)
+    ]
+    return found[0], found[1]
+
+
+def _verdict(own: Energies, source: Energies, rest: Energies) -> Leakage:
+    """What the energies of one channel, of the other, and of the unexplained rest say."""
     mask, louder_db = _mask(own, source, rest)
-    tiny = np.finfo(np.float32).tiny
-    total_explained = 1.0 - rest.sum() / (own.sum() + tiny)
-    same = bool(total_explained >= SAME_SIGNAL and abs(np.median(louder_db[_active(source)])) < MARGIN_DB)
+    total_explained = 1.0 - rest.sum() / (own.sum() + np.finfo(np.float32).tiny)
+    loud = source >= _threshold(source)
+    same = bool(total_explained >= SAME_SIGNAL and abs(np.median(louder_db[loud])) < MARGIN_DB)
     level = float(-np.median(louder_db[mask])) if mask.any() else None
     return Leakage(mask, level, same, np.stack((own, source, rest)))
 
 
-def _mask(
-    own: NDArray[np.float32], source: NDArray[np.float32], rest: NDArray[np.float32]
-) -> tuple[NDArray[np.bool_], NDArray[np.float64]]:
+def _mask(own: Energies, source: Energies, rest: Energies) -> tuple[NDArray[np.bool_], NDArray[np.float64]]:
     """Which frames are leakage, and by how many dB the other channel is louder around each."""
     box = np.ones(2 * SMOOTH + 1)
     tiny = np.finfo(np.float32).tiny
@@ -100,60 +115,88 @@ def _mask(
     return mask | (near & alone & (own > 0)), louder_db
 
 
-def _transfer(channel: Pcm, other: Pcm) -> Spectra | None:
-    """Least-squares filter from `other` to `channel`, one complex gain a frequency; None if too little is heard.
+def _transfers(left: Pcm, right: Pcm) -> tuple[Spectra | None, Spectra | None]:
+    """Least-squares filters from the right channel to the left one, and back: one complex gain a frequency.
 
-    Frames are weighted by the energy of `channel`, which is noise as far as the leak is concerned: one word of its
-    own speaker is a thousand times the energy of a leak 30 dB down, and would be fitted instead.
+    None where too little is heard of the source. Frames are weighted by the energy of the channel that the leak
+    is in, which is noise as far as the leak is concerned: one word of its own speaker is a thousand times the
+    energy of a leak 30 dB down, and would be fitted instead.
     """
-    cross = np.zeros(WINDOW // 2 + 1, np.complex128)
-    power = np.zeros(WINDOW // 2 + 1, np.float64)
-    count = 0
-    threshold = _activity_threshold(other)
-    for ours, theirs in zip(_spectra(channel), _spectra(other), strict=True):
-        energy = np.einsum("ij,ij->i", theirs, theirs.conj()).real
-        active = energy >= threshold
-        own = np.einsum("ij,ij->i", ours, ours.conj()).real
-        weights = 1.0 / np.maximum(own, FAINTEST * energy)[active, None]
-        cross += (weights * ours[active] * theirs[active].conj()).sum(axis=0)
-        power += (weights * np.abs(theirs[active]) ** 2).sum(axis=0)
-        count += int(active.sum())
-    if count < MIN_FRAMES:
-        return None
-    return np.asarray(cross / np.maximum(power, 1e-12 * power.max()), np.complex64)
+    thresholds = [_threshold(_frame_energies(channel)) for channel in (left, right)]
+    cross = np.zeros((2, WINDOW // 2 + 1), np.complex128)
+    power = np.zeros((2, WINDOW // 2 + 1), np.float64)
+    count = [0, 0]
+    for spectra in zip(_spectra(left), _spectra(right), strict=True):
+        energies = [_energy(block) for block in spectra]
+        for side in (0, 1):
+            active = energies[1 - side] >= thresholds[1 - side]
+            ours, theirs = spectra[side][active], spectra[1 - side][active]
+            weights = 1.0 / np.maximum(energies[side], FAINTEST * energies[1 - side])[active]
+            cross[side] += np.einsum("i,ij,ij->j", weights, ours, theirs.conj())
+            power[side] += np.einsum("i,ij->j", weights, theirs.real**2 + theirs.imag**2)
+            count[side] += int(active.sum())
+    left_filter, right_filter = (
+        np.asarray(cross[side] / np.maximum(power[side], 1e-12 * power[side].max()), np.complex64)
+        if count[side] >= MIN_FRAMES
+        else None
+        for side in (0, 1)
+    )
+    return left_filter, right_filter
 
 
-def _energies(channel: Pcm, other: Pcm, transfer: Spectra) -> Iterator[tuple[NDArray[np.float32], ...]]:
-    """Per frame: energy of the channel, of the other, and of what the filter leaves unexplained."""
-    for ours, theirs in zip(_spectra(channel), _spectra(other), strict=True):
-        yield tuple(
-            np.einsum("ij,ij->i", part, part.conj()).real for part in (ours, theirs, ours - transfer * theirs)
-        )
+def _energies(
+    left: Pcm, right: Pcm, transfers: tuple[Spectra | None, Spectra | None]
+) -> Iterator[tuple[list[Energies], list[Energies]]]:
+    """Per frame of each channel: its energy, and what the filter of the other one leaves unexplained."""
+    if all(transfer is None for transfer in transfers):
+        return
+    for spectra in zip(_spectra(left), _spectra(right), strict=True):
+        own = [_energy(block) for block in spectra]
+        rest = [
+            _energy(spectra[side] - transfer * spectra[1 - side]) if transfer is not None else own[side]
+            for side, transfer in enumerate(transfers)
+        ]
+        yield own, rest
+
+
+def _energy(spectra: Spectra) -> Energies:
+    """Energy of each frame, shape (frames,)."""
+    parts = spectra.view(np.float32)  # real and imaginary parts in turn
+    return np.asarray(np.einsum("ij,ij->i", parts, parts), np.float32)
 
 
 def _spectra(channel: Pcm) -> Iterator[Spectra]:
     """Windowed spectra in blocks, shape (frames, 1025). Frame k is centred on Silero's frame k."""
     from scipy import fft  # here: commands that read no sound can spare it
 
-    n_frames = -(-len(channel) // HOP)
-    edge = (WINDOW - HOP) // 2
     window = np.hanning(WINDOW).astype(np.float32)
-    for first in range(0, n_frames, BLOCK):
-        count = min(BLOCK, n_frames - first)
-        start, end = first * HOP - edge, (first + count) * HOP + edge
-        piece = channel[max(0, start) : end].astype(np.float32)
-        piece = np.pad(piece, (max(0, -start), 0))
-        piece = np.pad(piece, (0, end - start - len(piece)))
+    for piece in _blocks(channel):
         frames = np.lib.stride_tricks.sliding_window_view(piece, WINDOW)[::HOP]
         yield np.asarray(fft.rfft(frames * window, axis=1), np.complex64)  # in single precision, unlike NumPy's
 
 
-def _activity_threshold(channel: Pcm) -> float:
-    """Energy of a spectrum within 20 dB of the channel's loud frames (their 95th percentile)."""
-    energies = [np.einsum("ij,ij->i", block, block.conj()).real for block in _spectra(channel)]
-    loud = float(np.percentile(np.concatenate(energies), 95)) if energies else 0.0
-    return max(loud / 100.0, 1.0)
+def _frame_energies(channel: Pcm) -> Energies:
+    """Energy of each frame's spectrum by Parseval's theorem, without the spectrum, shape (frames,)."""
+    weights = (np.hanning(WINDOW) ** 2).astype(np.float32).reshape(-1, HOP)
+    found = [np.zeros(0, np.float32)]
+    for piece in _blocks(channel):
+        hops = np.square(piece).reshape(-1, HOP) @ weights.T  # of each hop under each quarter of the window
+        windows = np.lib.stride_tricks.sliding_window_view(hops, len(weights), axis=0)
+        found.append(np.einsum("ijj->i", windows) * np.float32(WINDOW / 2))
+    return np.concatenate(found)
 
 
-def _active(energy: NDArray[np.float32]) -> NDArray[np.bool_]:
-    return energy >= max(float(np.percentile(energy, 95)) / 100.0, 1.0)
+def _blocks(channel: Pcm) -> Iterator[NDArray[np.float32]]:
+    """The samples of `BLOCK` frames at a time, with the edges that their windows reach over."""
+    n_frames = -(-len(channel) // HOP)
+    edge = (WINDOW - HOP) // 2
+    for first in range(0, n_frames, BLOCK):
+        start, end = first * HOP - edge, (first + min(BLOCK, n_frames - first)) * HOP + edge
+        piece = channel[max(0, start) : end].astype(np.float32)
+        piece = np.pad(piece, (max(0, -start), 0))
+        yield np.pad(piece, (0, end - start - len(piece)))
+
+
+def _threshold(energies: Energies) -> float:
+    """Energy of a frame within 20 dB of the loud ones (their 95th percentile)."""
+    return max(float(np.percentile(energies, 95)) / 100.0, 1.0) if len(energies) else 1.0

@@ -122,7 +122,7 @@ class Reconstruct(Stage):
         """Laughs, breaths and coughs of the kept channel."""
         samples = read_analysis(row["audio"], row["offset"], row["duration"])
         own = 1 - CHANNELS.index(self.revoice)
-        leak = np.repeat(leakage(samples[:, own], samples[:, 1 - own]).mask, HOP)[::FRAME]
+        leak = np.repeat(leakage(samples[:, 0], samples[:, 1])[own].mask, HOP)[::FRAME]
         spans = [(start, end) for start, end, _ in self._spans(row, kept=True)]
         return find_sounds(samples[:, own], spans, leak)
 

@@ -32,6 +32,9 @@ SILENT = 1e-8
 #: Share of samples at full scale above which a channel is called clipped.
 CLIPPED = 0.001
 
+#: Samples that count as clipped, from here up and down: full scale, less what a codec takes off.
+FULL = 32700
+
 #: Channels that are listened to side by side.
 CHANNEL_THREADS = 2
 
@@ -139,8 +142,9 @@ class Segment(Stage):
         samples = read_analysis(row["audio"], row["offset"], row["duration"])
         pcm = self._pcm(samples)
         total = len(samples) / ANALYSIS_RATE
+        leaks = self._leaks(samples)
         with ThreadPoolExecutor(CHANNEL_THREADS) as pool:
-            found = list(pool.map(lambda name: self._channel(name, pcm, samples, total), pcm))
+            found = list(pool.map(lambda name: self._channel(name, pcm, leaks.get(name), total), pcm))
         numbered = [
             (f"{row['conversation_id']}/{one.channel}", one.channel, span, spoken)
             for one in found
@@ -180,12 +184,11 @@ class Segment(Stage):
             )
         return {name: samples[:, ("left", "right").index(name)] for name in CHANNEL_CHOICES[self.channel]}
 
-    def _channel(self, name: str, pcm: dict[str, Pcm], samples: Pcm, total: float) -> Found:
+    def _channel(self, name: str, pcm: dict[str, Pcm], leak: Leakage | None, total: float) -> Found:
         probabilities, levels = _listen(pcm[name])
         if not len(levels) or float(levels.mean()) < SILENT:
             return Found(name, [], [], [f"the {name} channel is silent"])
         notes = _clipping(name, pcm[name])
-        leak = self._leak(name, samples)
         if leak is not None:
             removed = float(np.count_nonzero(leak.mask & (probabilities >= self.threshold))) * FRAME_SECONDS
             probabilities = np.where(leak.mask, np.float32(0), probabilities)
@@ -210,17 +213,17 @@ class Segment(Stage):
         spoken = [speech_seconds(piece[:2], probabilities, FRAME_SECONDS, self.threshold) for piece in pieces]
         return Found(name, pieces, spoken, notes)
 
-    def _leak(self, name: str, samples: Pcm) -> Leakage | None:
-        if not self.crosstalk or name == "mix":
-            return None
-        own = ("left", "right").index(name)
-        found = leakage(samples[:, own], samples[:, 1 - own])
-        if found.same:
+    def _leaks(self, samples: Pcm) -> dict[str, Leakage]:
+        """What each channel holds of the other one. Raises BadInput where both are one signal."""
+        if not self.crosstalk or self.channel == "mix":
+            return {}
+        found = leakage(samples[:, 0], samples[:, 1])
+        if any(one.same for one in found):
             raise BadInput(
                 "both channels carry the same sound, not one speaker each",
                 "pass --channel mix to take it as one speaker",
             )
-        return found
+        return dict(zip(("left", "right"), found, strict=True))
 
     def _samples(
         self, pcm: dict[str, Pcm], spans: list[tuple[str, float, float]]
@@ -277,5 +280,6 @@ def _whole(seconds: float) -> float:
 
 
 def _clipping(name: str, channel: Pcm) -> list[str]:
-    share = float(np.mean(np.abs(channel.astype(np.int32)) >= 32700))
+    clipped = np.count_nonzero(channel >= FULL) + np.count_nonzero(channel <= -FULL)
+    share = clipped / max(1, len(channel))
     return [f"{share:.1%} of the {name} channel is clipped"] if share > CLIPPED else []

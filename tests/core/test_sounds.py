@@ -166,7 +166,7 @@ def test_a_few_percent_of_the_quiet_of_real_calls_are_sounds() -> None:
         for side, name in enumerate(("left", "right")):
             times = zip(found["channel"][0], found["start"][0], found["end"][0], strict=True)
             utterances = [(start, end) for one, start, end in times if one == name]
-            leaked = np.repeat(leakage(pcm[:, side], pcm[:, 1 - side]).mask, HOP)[::FRAME]
+            leaked = np.repeat(leakage(pcm[:, 0], pcm[:, 1])[side].mask, HOP)[::FRAME]
             sounds = find_sounds(pcm[:, side], utterances, leaked)
             quiet = seconds - sum(end - start for start, end in utterances)
             share = sum(end - start for start, end in sounds) / quiet
