@@ -17,6 +17,7 @@ import pyarrow as pa
 from datasets import Features
 
 from dailytalk_contiguous.core.errors import BadInput, Reject
+from dailytalk_contiguous.core.folded import unfolded
 from dailytalk_contiguous.core.schema import SOURCE, Batch
 from dailytalk_contiguous.engine.shards import Entry, Row, Shard, chain_of, read_rows, write_shard
 from dailytalk_contiguous.stages.base import Stage
@@ -192,7 +193,7 @@ def _resume(
             continue
         if stages[-1].final and standing < len(stages):
             standing = 0  # what lies between was not kept
-        work = Work(dict(row), standing, list(entry.seconds[:standing]) if entry else [])
+        work = Work(unfolded(row), standing, list(entry.seconds[:standing]) if entry else [])
         if standing and path is not None:
             if path not in stored:
                 stored[path] = read_rows(path, columns)

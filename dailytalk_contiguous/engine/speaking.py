@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError, Reject
+from dailytalk_contiguous.core.folded import folded, unfolded
 from dailytalk_contiguous.core.tag_lists import check_tags
 from dailytalk_contiguous.engine import local
 from dailytalk_contiguous.engine.build import Progress
@@ -40,6 +41,10 @@ BATCH_SECONDS = 1800.0
 TAG_LISTS = {"s1": "fish-s1", "s2-pro": "fish-s2", "s2.1-pro": "fish-s2", "s2.1-pro-free": "fish-s2"}
 
 
+#: Columns that a conversation shows before it is unfolded: what a plan, or a worker that fetches recordings, asks
+#: for.
+AT_HAND = ("conversation_id", "recording_id", "audio", "duration", "input_digest")
+
 #: Settings that decide what a finished conversation sounds like, and that its provenance tells.
 _TOLD = (
     *("timeline", "revoice", "sample_rate", "temperature", "top_p", "tag_map", "variants", "candidates"),
@@ -50,6 +55,8 @@ _TOLD = (
 @dataclass(frozen=True)
 class Script:
     """What is to be said: groups of conversations that become shards, and what could not be used.
+
+    Conversations may be folded (`core.folded`) but for what a plan needs of them, `AT_HAND`.
 
     `models` are those that made the transcript, by role, as run.json has them: their licences bind the result.
     `source` is where the recordings are from, as far as run.json knows.
@@ -62,8 +69,12 @@ class Script:
 
     @property
     def rows(self) -> list[Row]:
-        """All conversations."""
+        """All conversations, as they lie in the groups."""
         return [row for rows in self.groups for row in rows]
+
+    def unfolded(self) -> Iterator[Row]:
+        """All conversations with all their columns, one at a time."""
+        return map(unfolded, self.rows)
 
 
 @dataclass(frozen=True)
@@ -103,7 +114,8 @@ def read_script(
 ) -> Script:
     """Read the transcript of a work folder, or another one. Raises DailytalkError if there is nothing in it."""
     rejects: list[Reject] = []
-    rows = list(transcribed(transcript or folder / TRANSCRIPT, folder / "tagged", recordings, rejects))
+    found = transcribed(transcript or folder / TRANSCRIPT, folder / "tagged", recordings, rejects)
+    rows: list[Row] = [folded(row, AT_HAND) for row in found]
     if not rows and not rejects:
         raise DailytalkError(f"{transcript or folder / TRANSCRIPT} is empty", "run dailytalk tag first")
     run = (read_run(folder) or {}) if transcript is None else {}
@@ -123,7 +135,7 @@ def estimate(script: Script, settings: SpeakSettings) -> Estimate:
     missing: dict[str, Line] = {}
     said = cached = silent = text_bytes = not_cloned = 0
     seconds = 0.0
-    for row in script.rows:
+    for row in script.unfolded():
         try:
             samples = _voice(row, settings)
         except BadInput:
@@ -242,7 +254,7 @@ def check_script_tags(script: Script, settings: SpeakSettings) -> None:
     """Raise DailytalkError for tags that the synthesiser would say aloud or take for others."""
     tags = {
         row["tag"][place]
-        for row in script.rows
+        for row in script.unfolded()
         for place in _revoiced(row, settings)
         if row["tag"][place] and row["text"][place].strip()
     }

@@ -17,6 +17,7 @@ from datasets import Features, List, Value
 from dailytalk_contiguous.core.audio import from_uri
 from dailytalk_contiguous.core.built import UTTERANCE
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError, Reject
+from dailytalk_contiguous.core.folded import fold, folded, unfold, unfolded
 from dailytalk_contiguous.core.schema import AFFECT, CHANNELS, PROSODY, SOURCE, STRING, WORD, per_utterance
 from dailytalk_contiguous.engine.shards import Row, read_entries, read_rows
 from dailytalk_contiguous.sources.edited_lines import checked
@@ -53,6 +54,9 @@ TRANSCRIBED = Features(
     }
 )
 
+#: What tells the part of a recording that a line lies in.
+_OF_PARTS = ("audio_file", "offset", "duration")
+
 #: Seconds by which an edited end may pass the end of the recording.
 TOLERANCE = 0.05
 
@@ -68,6 +72,8 @@ def transcribed(
 ) -> Iterator[Row]:
     """Yield a row of `TRANSCRIBED` for each conversation, in order; what can't be used goes to `rejects`.
 
+    What is held on the way is folded (`core.folded`): a corpus has millions of words.
+
     Args:
         transcript: a file of lines as `dailytalk tag` writes them, or the older tool did.
         tagged: the folder of shards, or the one shard, that the transcript was written from: it knows where
@@ -81,21 +87,29 @@ def transcribed(
         raise DailytalkError(f"there is no transcript {str(transcript)!r}", "run dailytalk tag first")
     known = _known(tagged) if tagged and tagged.exists() else {}
     groups = _grouped(transcript, known, rejects)
-    for name in list(groups):
-        lines, row = groups.pop(name), known.pop(name, None)  # what is a row need not be held as lines, too
+    for name in list(groups):  # what is a row need not be held as lines, too
+        lines: list[_Line] = [line for part in groups.pop(name) for line in unfold(part)]
+        row = known.pop(name, None)
         try:
-            base = at_hand(row, recordings) if row else from_recording(lines[0], recordings)
+            base = at_hand(unfolded(row), recordings) if row else from_recording(lines[0], recordings)
             yield _row(name, lines, base, rejects)
         except BadInput as error:
             rejects.append(Reject(name, "transcript", error.reason, error.remedy))
 
 
-def _grouped(transcript: Path, known: Mapping[str, Row], rejects: list[Reject]) -> dict[str, list[_Line]]:
-    """The lines of each conversation; lines that are none go to the rejects."""
+def _grouped(transcript: Path, known: Mapping[str, Row], rejects: list[Reject]) -> dict[str, list[bytes]]:
+    """The lines of each conversation, folded; one part for all lines that follow each other."""
+    groups: dict[str, list[bytes]] = {}
+    for name, lines in itertools.groupby(_lines(transcript, known, rejects), key=lambda named: named[0]):
+        groups.setdefault(name, []).append(fold([line for _, line in lines]))
+    return groups
+
+
+def _lines(transcript: Path, known: Mapping[str, Row], rejects: list[Reject]) -> Iterator[tuple[str, _Line]]:
+    """Each line after the name of its conversation; lines that are none go to the rejects."""
     parts: dict[str, list[tuple[str, Row]]] = {}
     for name, row in known.items():
         parts.setdefault(row["audio_file"], []).append((name, row))
-    groups: dict[str, list[_Line]] = {}
     with transcript.open("rb") as file:
         for number, encoded in enumerate(file, 1):
             if not encoded.strip():
@@ -113,8 +127,7 @@ def _grouped(transcript: Path, known: Mapping[str, Row], rejects: list[Reject]) 
                 )
                 continue
             line.number = number
-            groups.setdefault(named, []).append(line)
-    return groups
+            yield named, line
 
 
 def _part_of(line: _Line, parts: Sequence[tuple[str, Row]]) -> str:
@@ -135,7 +148,7 @@ def _known(tagged: Path) -> dict[str, Row]:
     found: dict[str, Row] = {}
     for path in sorted(tagged.glob("shard-*.parquet")) if tagged.is_dir() else [tagged]:
         if read_entries(path) is not None:
-            found |= read_rows(path, BASE)
+            found |= {name: folded(row, _OF_PARTS) for name, row in read_rows(path, BASE).items()}
     return found
 
 
