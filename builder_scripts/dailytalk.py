@@ -1,7 +1,7 @@
 """DailyTalk (CC BY-SA 4.0) as clips for training, one a turn, with the embedded models.
 
-SOURCE is the corpus as published (`data/`, `metadata.json`). Two people act all of it and its texts
-are all different, so validation is disjoint in clips. As conversations it goes another way:
+SOURCE is the corpus as published (`data/`, `metadata.json`). Two people act all of it, so validation
+is disjoint in what is said, not in who says it. As conversations it goes another way:
 `dailytalk corpus dailytalk DIR --as conversations --out calls`, then `dailytalk tag calls`.
 
     python builder_scripts/dailytalk.py SOURCE OUT
@@ -20,6 +20,7 @@ from dailytalk_contiguous.stages.finish_clip import FinishClip, TakeConditioned
 from dailytalk_contiguous.stages.prosody import MeasureProsody
 from dailytalk_contiguous.stages.quality import MeasureQuality
 
+#: What the lists below don't say: that affect is estimated from sound and words, and what the sides don't share.
 SETTINGS = CorpusSettings(profile="embedded", split="sentences")
 
 #: What is done with every clip as it came, and then with those that are kept.
@@ -40,8 +41,8 @@ def main(source: str, out: str) -> int:
     """Build it; the exit code is that of `dailytalk corpus`."""
     read = read_corpus("dailytalk", Path(source), Path(out))
     outcome = build_corpus(read, Path(out), SETTINGS, stages=(MEASURE, FINISH))
-    print(f"{len(outcome.kept)} clips in {out}, {len(outcome.rejects)} files set aside")
-    return 1 if not outcome.kept else 3 if outcome.rejects else 0
+    print(f"{outcome.n_clips} clips in {out}, {len(outcome.rejects)} set aside")
+    return 1 if not outcome.n_clips else 3 if outcome.rejects else 0
 
 
 if __name__ == "__main__":

@@ -92,7 +92,7 @@ class TagSettings:
 
     @property
     def affect_precision(self) -> str:
-        """What the affect model computes in, told by this machine."""
+        """What the affect model computes in: told by this machine, and then the same on all that do the work."""
         if not self.fast or self.affect == ACOUSTIC_ESTIMATE:
             return RateAffect.precision
         return fast_precision(self.device)
@@ -102,8 +102,9 @@ class TagSettings:
         return tagging(self, corpus)
 
     def told(self) -> dict[str, Any]:
-        """What run.json holds of these settings."""
-        return asdict(self)
+        """What run.json holds of these settings, with what they left to the machine."""
+        chosen = {"compute_type": transcribing(self).compute_type, "affect_precision": self.affect_precision}
+        return asdict(self) | chosen
 
     @property
     def recogniser(self) -> str:
@@ -114,6 +115,18 @@ class TagSettings:
     def affect(self) -> str:
         """The affect model's name."""
         return self.affect_model or PROFILES[self.profile].affect_model
+
+
+def transcribing(settings: TagSettings) -> Transcribe:
+    """The stage that hears words."""
+    return Transcribe(
+        model=settings.recogniser,
+        language=settings.language,
+        windows=settings.windows,
+        beam=settings.beam,
+        compute_type=settings.compute_type,
+        device=settings.device,
+    )
 
 
 def tagging(settings: TagSettings, corpus: Corpus = ()) -> tuple[Stage, ...]:
@@ -129,16 +142,7 @@ def tagging(settings: TagSettings, corpus: Corpus = ()) -> tuple[Stage, ...]:
             affect_context=settings.affect_context,
         ),
         MatchTranscript(),
-        PerUtterance(
-            Transcribe(
-                model=settings.recogniser,
-                language=settings.language,
-                windows=settings.windows,
-                beam=settings.beam,
-                compute_type=settings.compute_type,
-                device=settings.device,
-            )
-        ),
+        PerUtterance(transcribing(settings)),
         PerUtterance(MeasureProsody()),
         PerUtterance(
             RateAffect(model=settings.affect, precision=settings.affect_precision, device=settings.device)

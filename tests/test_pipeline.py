@@ -1,6 +1,9 @@
 """The settings of `dailytalk tag`: what a preview changes, and that the defaults stay."""
 
+import pytest
+
 from dailytalk_contiguous.models.affect import fast_precision
+from dailytalk_contiguous.models.cuda import lacking
 from dailytalk_contiguous.pipeline import TagSettings, tagging
 from dailytalk_contiguous.stages.affect import RateAffect
 from dailytalk_contiguous.stages.base import PerUtterance
@@ -15,8 +18,8 @@ def models_of(settings: TagSettings) -> tuple[Transcribe, RateAffect]:
 
 
 def test_defaults_are_packed_windows_and_float32_affect() -> None:
-    heard, rated = models_of(TagSettings())
-    assert (heard.windows, heard.compute_type, rated.precision) == ("packed", "auto", "float32")
+    heard, rated = models_of(TagSettings(device="cpu"))
+    assert (heard.windows, heard.compute_type, rated.precision) == ("packed", "int8", "float32")
 
 
 def test_a_preview_has_short_windows_and_the_precision_of_this_machine() -> None:
@@ -31,3 +34,17 @@ def test_windows_that_were_asked_for_stay_in_a_preview() -> None:
 def test_a_preview_leaves_the_estimate_of_affect_as_it_is() -> None:
     estimated = (models_of(TagSettings(profile="embedded", fast=fast))[1] for fast in (False, True))
     assert len({stage.digest for stage in estimated}) == 1
+
+
+def test_what_was_left_to_the_machine_is_told() -> None:
+    for settings in (TagSettings(device="cpu"), TagSettings(fast=True), TagSettings(compute_type="float32")):
+        heard, rated = models_of(settings)
+        told = settings.told()
+        assert (told["compute_type"], told["affect_precision"]) == (heard.compute_type, rated.precision)
+        assert told["compute_type"] != "auto"
+
+
+@pytest.mark.skipif(not lacking(), reason="this machine has a CUDA device")
+def test_a_driver_without_a_gpu_plans_for_those_of_its_workers() -> None:
+    heard, rated = models_of(TagSettings(device="cuda", fast=True))
+    assert (heard.compute_type, rated.precision) == ("float16", "bfloat16")

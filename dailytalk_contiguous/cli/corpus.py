@@ -4,16 +4,14 @@ import math
 import os
 import shlex
 import sys
-from collections.abc import Mapping
-from dataclasses import fields
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 from rich.console import Console
 
 from dailytalk_contiguous.cli import show_corpus
-from dailytalk_contiguous.cli.options import one_of
+from dailytalk_contiguous.cli.options import on_this_machine, one_of
 from dailytalk_contiguous.cli.progress import bar
 from dailytalk_contiguous.core.balance import MODES
 from dailytalk_contiguous.core.copies import KINDS
@@ -23,13 +21,19 @@ from dailytalk_contiguous.core.quality import QualityLimits
 from dailytalk_contiguous.engine.corpus import Options, build_corpus
 from dailytalk_contiguous.engine.corpus_conversations import LAID_OUT, lay_out
 from dailytalk_contiguous.engine.corpus_source import read_corpus
-from dailytalk_contiguous.engine.corpus_stages import NO_MODEL, CorpusSettings
+from dailytalk_contiguous.engine.corpus_stages import MOST_COPIES, NO_MODEL, CorpusSettings
 from dailytalk_contiguous.pipeline import PROFILES
+from dailytalk_contiguous.sources.corpora.base import Corpus
 from dailytalk_contiguous.sources.corpora.registry import CLIP_CORPORA, CONVERSATION_CORPORA
 from dailytalk_contiguous.stages.transcribe import WINDOWS
 
 #: What `--as` can be.
 FORMS = ("clips", "conversations")
+
+#: The divisions by default: those that corpora publish, where they are used with them, and speakers elsewhere.
+_OWN_SPLITS = f"{Corpus.SPLIT}; " + ", ".join(
+    f"{one.SPLIT} for {name}" for name, one in sorted(CLIP_CORPORA.items()) if one.SPLIT != Corpus.SPLIT
+)
 
 
 def corpus(
@@ -48,13 +52,15 @@ def corpus(
     language: Annotated[
         str, typer.Option(help="Only clips in this language (ISO 639-1).", show_default="all")
     ] = "",
-    split: Annotated[str, typer.Option(help=f"What validation shares with nothing: {', '.join(WAYS)}.")] = WAYS[0],
+    split: Annotated[
+        str, typer.Option(help=f"What the sides don't share: {', '.join(WAYS)}.", show_default=_OWN_SPLITS)
+    ] = "",
     augment: Annotated[
         str, typer.Option(help=f"Copies of training clips, by comma: {', '.join(KINDS)}.", show_default="none")
     ] = "",
     copies: Annotated[
         int,
-        typer.Option(min=0, help="Of a clip, at most.", show_default=f"1; with --balance sample {len(KINDS)}"),
+        typer.Option(min=0, help="Of a clip, at most.", show_default=f"1; with --balance sample {MOST_COPIES}"),
     ] = 0,
     noise_folder: Annotated[
         Path | None, typer.Option(help="Recordings of noise.", show_default="generated noise")
@@ -99,8 +105,8 @@ def corpus(
 
     Finished work is never done again: run the same command after a stop, a crash, or a change of settings.
     """
-    given = dict(locals())
     one_of("--as", form, FORMS)
+    on_this_machine("--out", out)
     if name in CONVERSATION_CORPORA:
         raise DailytalkError(
             f"{name} holds conversations, not clips",
@@ -113,33 +119,41 @@ def corpus(
         laid_out = lay_out(name, source, out, seed)
         show_corpus.laid_out(console, laid_out, out, as_json)
         raise typer.Exit(_code(laid_out.conversations, len(laid_out.rejects)))
-    settings = _settings(given)
+    settings = CorpusSettings(
+        profile=profile,
+        asr_model=asr_model,
+        asr_windows=one_of("--asr-windows", asr_windows, WINDOWS),
+        affect_model=affect_model,
+        language=language,
+        limits=QualityLimits(
+            shortest=_limit(min_seconds),
+            longest=_limit(max_seconds),
+            lowest_snr_db=_limit(min_snr),
+            most_clipping=_limit(max_clipping),
+            lowest_bandwidth_hz=_limit(min_bandwidth),
+            lowest_speech_ratio=_limit(min_speech_ratio),
+            longest_silence=_limit(max_silence),
+        ),
+        agreed_only=agreed_only,
+        split=split,
+        balance=balance,
+        target_minutes=target_minutes,
+        augment=tuple(kind.strip() for kind in augment.split(",") if kind.strip()),
+        noise_folder=os.fsdecode(noise_folder) if noise_folder else "",
+        copies=copies,
+        prompt_channel=prompt_channel,
+        reduce_noise_under=reduce_noise_under,
+        seed=seed,
+        device=device,
+    )
+    settings.check()
     read = read_corpus(name, source, out, agreed_only)
     about = {"command": shlex.join(["dailytalk", *sys.argv[1:]])}
     options = Options(workers, text_conditions, report_only)
     with bar(console, quiet=as_json) as shown:
         outcome = build_corpus(read, out, settings, options, about, None, shown.progress, shown.planned)
     show_corpus.outcome(console, read, outcome, out, settings, as_json)
-    raise typer.Exit(_code(len(outcome.kept), len(outcome.rejects)))
-
-
-def _settings(given: Mapping[str, Any]) -> CorpusSettings:
-    """The settings that the command's options mean."""
-    one_of("--asr-windows", given["asr_windows"], WINDOWS)
-    kinds = tuple(kind.strip() for kind in given["augment"].split(",") if kind.strip())
-    limits = QualityLimits(
-        shortest=_limit(given["min_seconds"]),
-        longest=_limit(given["max_seconds"]),
-        lowest_snr_db=_limit(given["min_snr"]),
-        most_clipping=_limit(given["max_clipping"]),
-        lowest_bandwidth_hz=_limit(given["min_bandwidth"]),
-        lowest_speech_ratio=_limit(given["min_speech_ratio"]),
-        longest_silence=_limit(given["max_silence"]),
-    )
-    folder = given["noise_folder"]
-    taken = {field.name: given[field.name] for field in fields(CorpusSettings) if field.name in given}
-    taken |= {"augment": kinds, "limits": limits, "noise_folder": os.fsdecode(folder) if folder else ""}
-    return CorpusSettings(**taken)
+    raise typer.Exit(_code(outcome.n_clips, len(outcome.rejects)))
 
 
 def _limit(value: float) -> float | None:

@@ -14,6 +14,7 @@ from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.machine import cores
 from dailytalk_contiguous.engine.outputs import PACKAGES
 from dailytalk_contiguous.models.acoustic_affect import ACOUSTIC_ESTIMATE
+from dailytalk_contiguous.models.cuda import compute_type_of, cublas, lacking
 from dailytalk_contiguous.models.engines import load_synthesiser
 from dailytalk_contiguous.models.licences import licence_of
 from dailytalk_contiguous.models.recogniser import POCKETSPHINX
@@ -34,7 +35,11 @@ def doctor(as_json: Annotated[bool, typer.Option("--json", help="Print it as JSO
     console.print(
         f"ffmpeg: {'installed' if report['ffmpeg'] else 'not installed (only M4A, AAC, WMA and video need it)'}"
     )
-    console.print(f"GPU: {report['gpu'] or 'none that torch or CTranslate2 can use'}")
+    console.print(f"GPU: {report['gpu'] or 'none used: ' + report['no_gpu_because']}", soft_wrap=True)
+    if report["gpu"]:
+        lacks = "not found: pip install 'dailytalk-contiguous[cuda]'"
+        console.print(f"  cuBLAS of CUDA 12, for Whisper: {escape(report['cublas'] or lacks)}", soft_wrap=True)
+    console.print(f"Whisper computes in {report['compute_type']}")
     console.print(f"Whisper in the cache: {', '.join(report['whisper_cached']) or 'none'}")
     for name, profile in report["profiles"].items():
         state = "ready" if not profile["needs"] else "needs " + "; ".join(profile["needs"])
@@ -55,7 +60,7 @@ def examine() -> dict[str, Any]:
         "cores": cores(),
         "packages": {name: _version(name) for name in PACKAGES},
         "ffmpeg": ffmpeg.installed(),
-        "gpu": _gpu(),
+        **_gpu(),
         "whisper_cached": whisper_cached,
         "profiles": {
             name: {
@@ -107,15 +112,12 @@ def _version(package: str) -> str | None:
         return None
 
 
-def _gpu() -> str | None:
-    import ctranslate2
-    import torch
+def _gpu() -> dict[str, str]:
+    """The GPU that models run on, or why none is used; and what Whisper computes in, with which cuBLAS."""
+    gpu, why_none = "", lacking()
+    if not why_none:
+        import torch
 
-    if not torch.cuda.is_available():
-        return None
-    name = torch.cuda.get_device_name(0)
-    return (
-        name
-        if ctranslate2.get_cuda_device_count()
-        else f"{name} (torch only: CTranslate2 finds no CUDA libraries)"
-    )
+        gpu = torch.cuda.get_device_name(0)
+    whisper = {"compute_type": compute_type_of("auto", "auto"), "cublas": cublas()}
+    return {"gpu": gpu, "no_gpu_because": why_none, **whisper}

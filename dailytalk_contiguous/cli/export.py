@@ -10,7 +10,7 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
-from dailytalk_contiguous.cli.options import one_of
+from dailytalk_contiguous.cli.options import on_this_machine, one_of
 from dailytalk_contiguous.cli.place import place
 from dailytalk_contiguous.core.errors import DailytalkError, Reject
 from dailytalk_contiguous.publish.checking.checks import check as run_check
@@ -71,6 +71,7 @@ def export(
 ) -> None:
     """Write a folder that a trainer reads: moshi-finetune's, transformers' CSM turns, or J-Moshi's."""
     one_of("--format", format, FORMATS)
+    on_this_machine("--out", out)
     moshi_only = {
         "--both-speakers": both_speakers,
         "--text-conditions": text_conditions,

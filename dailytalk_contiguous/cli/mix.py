@@ -8,10 +8,14 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
+from dailytalk_contiguous.cli.options import on_this_machine
 from dailytalk_contiguous.publish.exporting.mix import LICENCES, REJECTS, Mixed
 from dailytalk_contiguous.publish.exporting.mix import mix as write_mix
 from dailytalk_contiguous.publish.exporting.mix_parts import Settings, summary
 from dailytalk_contiguous.sources.listing import as_text
+
+#: Names of what was left out that are printed; all are in the rejects.
+SHOWN = 5
 
 
 def mix(
@@ -43,6 +47,7 @@ def mix(
 
     Audio is linked, never copied twice: a clip that is to be heard more often is named more often in train.jsonl.
     """
+    on_this_machine("--out", out)
     settings = Settings(commercial, hours, seed, eval_share, text_conditions)
     done = write_mix([weighted(given) for given in folders], out, settings)
     if as_json:
@@ -90,4 +95,7 @@ def _show(done: Mixed, out: Path) -> None:
     for warning in done.warnings:
         console.print(f"warning: {escape(warning)}", soft_wrap=True)
     if done.rejects:
-        console.print(f"left out: {len(done.rejects)} ({REJECTS} tells why)")
+        console.print(f"left out: {len(done.rejects)} ({REJECTS} tells all)")
+    for reject in done.rejects[:SHOWN]:
+        told = f"{reject.id}: {reject.reason}; {reject.remedy}"
+        console.print(f"  {escape(told)}", soft_wrap=True)

@@ -1,8 +1,11 @@
 """Values and words that several commands share."""
 
 from collections.abc import Iterable
+from pathlib import Path
 
 from dailytalk_contiguous.core.errors import DailytalkError
+from dailytalk_contiguous.sources.listing import as_text
+from dailytalk_contiguous.sources.remote_files import is_address
 
 
 def one_of(option: str, value: str, choices: Iterable[str]) -> str:
@@ -11,6 +14,14 @@ def one_of(option: str, value: str, choices: Iterable[str]) -> str:
     if value not in known:
         raise DailytalkError(f"{option} can't be {value!r}", f"choose one of {', '.join(filter(None, known))}")
     return value
+
+
+def on_this_machine(option: str, path: Path | None) -> None:
+    """Raise DailytalkError for an address in a store or on the Web, where a command writes to a disk alone."""
+    if path is not None and is_address(path):
+        raise DailytalkError(
+            f"{option} can't be {as_text(path)!r}", "name a folder of this machine, and copy it after"
+        )
 
 
 def size_text(count: int) -> str:

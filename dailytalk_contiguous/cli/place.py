@@ -1,12 +1,17 @@
-"""What a command was given to read: a folder of this machine first, else a dataset on the Hub."""
+"""What a command was given to read: a folder of this machine first, else a dataset on the Hub; and recordings."""
 
+import os
 from pathlib import Path
 
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.published import CONFIGS
 from dailytalk_contiguous.core.reference import Reference, parse_reference
+from dailytalk_contiguous.engine.outputs import RECORDINGS, read_run
 from dailytalk_contiguous.engine.storage import fetched
+from dailytalk_contiguous.engine.tagging import TAGGED
 from dailytalk_contiguous.publish.version import Version, open_version
+from dailytalk_contiguous.sources.recorded import some_gone
+from dailytalk_contiguous.sources.remote_files import Mirror, fetch_inputs, input_mirror
 
 
 def place(given: str, revision: str | None) -> Path | Version:
@@ -31,6 +36,24 @@ def place(given: str, revision: str | None) -> Path | Version:
         return open_version(Reference(named.repo, revision or named.revision))
     except DailytalkError as problem:
         raise DailytalkError(f"there is no folder {given!r} here, and {problem.reason}", problem.remedy) from None
+
+
+def recordings_of(given: Path | None, folder: Path) -> tuple[Path | None, tuple[Mirror, ...]]:
+    """Where the recordings of a work folder are looked for beside their old place, and the mirrors they lie in.
+
+    `given`: of `--recordings`. Without it those that `tag` read from a store are fetched once more where they are
+    gone: the transcript may have been made on another machine.
+    """
+    if given is not None:
+        (place,), mirrors = fetch_inputs([str(given)])
+        return Path(place), mirrors
+    addresses = (read_run(folder) or {}).get(RECORDINGS, [])
+    if not addresses:
+        return None, ()
+    mirrors = tuple(input_mirror(address)[0] for address in addresses)
+    if some_gone(folder / TAGGED):
+        mirrors = fetch_inputs(addresses)[1]
+    return Path(os.path.commonpath([mirror.folder for mirror in mirrors])), mirrors
 
 
 def _downloaded(path: Path) -> Version | None:

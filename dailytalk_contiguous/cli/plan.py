@@ -25,6 +25,7 @@ from dailytalk_contiguous.engine.tagging import Options, find
 from dailytalk_contiguous.pipeline import SpeakSettings, TagSettings
 from dailytalk_contiguous.sources.hub import to_fetch
 from dailytalk_contiguous.sources.hub_repository import HubChoice, Repository
+from dailytalk_contiguous.sources.remote_files import fetch_inputs
 
 #: Options of `tag` that say what the input is, or how it is worked on; those that are settings are taken over too.
 _OF_TAG = ("inputs", "transcripts", "config", "split", "audio_column", "id_column", "max_conversation", "workers")
@@ -50,15 +51,16 @@ _LEAST_SHARE = 0.005
 def plan(**options: Any) -> None:
     """Estimate hours, disk, money and time of tag (and speak) for INPUT, by running a small sample of it here.
 
-    Models are downloaded if need be. Nothing is bought, and nothing is left behind.
+    Models are downloaded if need be, and recordings of a store are fetched as tag would. Nothing is bought.
     """
     settings = tag_settings(options)
     spoken = speak_settings(_DEFAULTS_OF_SPEAK | options) if options["with_speak"] else None
     transcripts = options["transcripts"]
     console = Console(stderr=options["as_json"], highlight=False, soft_wrap=True)
+    inputs, _ = fetch_inputs(options["inputs"])
     with tempfile.TemporaryDirectory(prefix="dailytalk-plan-") as folder:
         found = find(
-            options["inputs"],
+            inputs,
             Path(folder),
             settings,
             Options(),
@@ -120,9 +122,9 @@ def _show(console: Console, made: Estimate) -> None:
     for name, (heading, text) in _SHOWN.items():
         if name in made.quantities:
             table.add_row(heading, *map(text, _in_order(made.quantities[name])))
-    for name, command in (("tag_seconds", f"tag --workers {made.workers}"), ("speak_seconds", "speak")):
-        if name in made.quantities:
-            table.add_row(f"time of {command}", *map(length, _in_order(made.quantities[name])))
+    for command in ("tag", "speak"):
+        if value := made.quantities.get(f"{command}_seconds"):
+            table.add_row(f"time of {command} --workers {made.workers}", *map(length, _in_order(value)))
     whole = sum(value.expected for value in made.stages.values())
     for name, value in made.stages.items():
         if value.expected < _LEAST_SHARE * whole:

@@ -15,6 +15,8 @@ from rich.table import Table
 from dailytalk_contiguous.cli.options import one_of, size_text
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.reference import reference
+from dailytalk_contiguous.engine.outputs import TRANSCRIPT
+from dailytalk_contiguous.engine.spoken_outputs import edited_since
 from dailytalk_contiguous.publish.pushing.hub import MAIN, Target
 from dailytalk_contiguous.publish.pushing.push import METHODS, Outcome, PushSettings, in_words
 from dailytalk_contiguous.publish.pushing.push import push as run_push
@@ -83,6 +85,9 @@ def push(
     )
     quiet_clients()
     console = Console(stderr=as_json, highlight=False)
+    if edited_since(folder):
+        told = f"{TRANSCRIPT} was changed since dailytalk speak: what was changed is not in this version"
+        console.print(escape(f"{told}; run dailytalk speak first"), soft_wrap=True)
     outcome = run_push(
         folder, target, settings, lambda line: console.print(escape(line), soft_wrap=True), dry_run=dry_run
     )

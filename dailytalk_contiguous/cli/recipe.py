@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from dailytalk_contiguous.cli.errors import guarded
+from dailytalk_contiguous.cli.options import on_this_machine
 from dailytalk_contiguous.cli.progress import bar
 from dailytalk_contiguous.cli.push import quiet_clients
 from dailytalk_contiguous.core.reference import reference
@@ -53,6 +54,7 @@ def main(
     chosen = parser.parse_args()
 
     def command() -> int:
+        on_this_machine("the work folder", chosen.out)
         target = Target(reference(chosen.repo).repo, create=True) if publish else None
         wish = PushSettings(tag=chosen.tag if publish else None)
         if target:  # before hours of work

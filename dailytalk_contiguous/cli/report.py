@@ -6,19 +6,24 @@ from typing import Annotated
 
 import typer
 
+from dailytalk_contiguous.cli.options import on_this_machine
 from dailytalk_contiguous.cli.place import place
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.publish.reporting.expressive import write_corpus_report
 from dailytalk_contiguous.publish.reporting.expressive_rows import is_corpus
 from dailytalk_contiguous.publish.reporting.listening import write_listening_test
+from dailytalk_contiguous.publish.reporting.mix_rows import is_mix
 from dailytalk_contiguous.publish.reporting.report import SHOWN, write_report, write_version_report
+from dailytalk_contiguous.publish.version import Version
 from dailytalk_contiguous.sources.listing import as_text
 
 
 def report(
     source: Annotated[
         str,
-        typer.Argument(metavar="DIR|OWNER/NAME", help="What build, speak or tag wrote, or a dataset on the Hub."),
+        typer.Argument(
+            metavar="DIR|OWNER/NAME", help="What build, speak, tag, corpus or mix wrote, or a dataset on the Hub."
+        ),
     ],
     out: Annotated[
         Path | None, typer.Option(metavar="FILE", help="The page.", show_default="DIR/report.html")
@@ -35,7 +40,11 @@ def report(
         ),
     ] = None,
     markdown: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="A summary for a card, too (a corpus of clips).")
+        Path | None, typer.Option(metavar="FILE", help="A summary for a card, too (a corpus of clips, or a mix).")
+    ] = None,
+    against: Annotated[
+        str | None,
+        typer.Option(metavar="OTHER", help="A folder to compare with: of corpus, mix, tag, speak or build."),
     ] = None,
     listening_test: Annotated[
         int | None,
@@ -50,9 +59,12 @@ def report(
 ) -> None:
     """Write one page of HTML: counts, tags, affect, turn-taking, lengths, money, and conversations to listen to.
 
-    Of a corpus of clips: hours along every label, balance, quality with its limits, what to record, and clips to
-    listen to. The page needs no network and no other file. Conversations are cut to three minutes there.
+    Of a corpus of clips or a mix: hours along every label, balance, quality with its limits, what to record, whose
+    work it is, and clips to listen to. With --against, what both have stands side by side. The page needs no
+    network and no other file. Conversations are cut to three minutes there.
     """
+    on_this_machine("--out", out)
+    on_this_machine("--markdown", markdown)
     found = place(source, revision)
     if isinstance(found, Path) and not found.is_dir():
         raise DailytalkError(f"{as_text(found)!r} is no folder", "name what dailytalk build, speak or tag wrote")
@@ -60,17 +72,21 @@ def report(
         raise DailytalkError(f"--out {as_text(out)!r} is a folder", "name a file, such as report.html")
     if seed is not None and listening_test is None:
         raise DailytalkError("--seed decides nothing without --listening-test", "leave it out")
-    if isinstance(found, Path) and is_corpus(found):
+    other = _other(against, found, listening_test)
+    if isinstance(found, Path) and (is_corpus(found) or is_mix(found)):
         if conversations:
             raise DailytalkError("--conversations goes with conversations, and these are clips", "leave it out")
-        _of_corpus(found, out, markdown, listening_test, seed or 0, as_json)
+        if listening_test is None:
+            _of_clips(found, out, markdown, other, as_json)
+        else:
+            _listening_test(found, out, markdown, listening_test, seed or 0, as_json)
         return
     if markdown or listening_test:
         option = "--markdown" if markdown else "--listening-test"
         raise DailytalkError(f"{option} goes with what dailytalk corpus wrote", "leave it out")
     wanted = chosen(conversations or [])
     if isinstance(found, Path):
-        written = write_report(found, out, wanted)
+        written = write_report(found, out, wanted, other)
     elif out is None:
         raise DailytalkError(f"nobody said where the page about {found} goes", "name a file with --out")
     else:
@@ -83,21 +99,40 @@ def report(
         print(f"report  {as_text(written.path)} ({written.size / 1e6:.1f} MB, {shown})")
 
 
-def _of_corpus(
-    folder: Path, out: Path | None, markdown: Path | None, count: int | None, seed: int, as_json: bool
+def _other(given: str | None, found: Path | Version, listening_test: int | None) -> Path | None:
+    """The folder of `--against`. Raises DailytalkError where nothing can be compared with it."""
+    if given is None:
+        return None
+    if listening_test is not None:
+        raise DailytalkError("--against goes with a report, and a listening test is none", "leave it out")
+    other = place(given, None)
+    if isinstance(found, Version) or isinstance(other, Version):
+        raise DailytalkError("--against compares folders of ours, and no published dataset", "name a work folder")
+    if not other.is_dir():
+        raise DailytalkError(f"--against {given!r} is no folder", "check the path")
+    return other
+
+
+def _of_clips(folder: Path, out: Path | None, markdown: Path | None, other: Path | None, as_json: bool) -> None:
+    report = write_corpus_report(folder, out, markdown, other)
+    told: dict[str, object] = {"out": as_text(report.path), "bytes": report.size, "clips": report.clips}
+    told |= {"measured": report.measured, "heard": report.heard}
+    unit = "files" if is_mix(folder) else f"clips, {report.measured} measured"
+    shown = f"{report.clips} {unit}, {len(report.heard)} with sound"
+    line = f"report  {as_text(report.path)} ({report.size / 1e6:.1f} MB, {shown})"
+    print(json.dumps(told, indent=1, ensure_ascii=False) if as_json else line)
+
+
+def _listening_test(
+    folder: Path, out: Path | None, markdown: Path | None, count: int, seed: int, as_json: bool
 ) -> None:
-    if count is None:
-        report = write_corpus_report(folder, out, markdown)
-        told: dict[str, object] = {"out": as_text(report.path), "bytes": report.size, "clips": report.clips}
-        told |= {"measured": report.measured, "heard": report.heard}
-        shown = f"{report.clips} clips, {report.measured} measured, {len(report.heard)} with sound"
-        line = f"report  {as_text(report.path)} ({report.size / 1e6:.1f} MB, {shown})"
-    else:
-        if out is None or markdown:
-            raise DailytalkError("a listening test is a page of its own", "name it with --out, without --markdown")
-        test = write_listening_test(folder, out, count, seed)
-        told = {"out": as_text(test.page), "key": as_text(test.key), "clips": test.clips}
-        line = f"test  {as_text(test.page)} ({test.clips} clips); its key, not for listeners: {as_text(test.key)}"
+    if out is None or markdown:
+        raise DailytalkError("a listening test is a page of its own", "name it with --out, without --markdown")
+    if is_mix(folder):
+        raise DailytalkError("a mix has no listening test", "make one of each corpus in it")
+    test = write_listening_test(folder, out, count, seed)
+    told = {"out": as_text(test.page), "key": as_text(test.key), "clips": test.clips}
+    line = f"test  {as_text(test.page)} ({test.clips} clips); its key, not for listeners: {as_text(test.key)}"
     print(json.dumps(told, indent=1, ensure_ascii=False) if as_json else line)
 
 

@@ -39,6 +39,13 @@ def dry_run(console: Console, found: Found, plan: Plan, stages: Sequence[Stage])
     _rejects(console, [problem.as_dict() for problem in found.problems], shown=len(found.problems))
 
 
+def revoiced(console: Console, repository: Repository) -> None:
+    """That the input is a result of ours."""
+    told = f"{repository.reference.repo} holds finished conversations: one speaker of what is read was re-voiced"
+    remedy = "its recordings would be the config source, which `dailytalk push --include-source` publishes"
+    console.print(escape(f"{told}; {remedy}"), highlight=False)
+
+
 def to_fetch(console: Console, repository: Repository, missing: ToFetch) -> None:
     """What of a dataset on the Hub is not on this machine yet."""
     console.print(

@@ -18,11 +18,9 @@ from dailytalk_contiguous.engine.corpus import Outcome
 from dailytalk_contiguous.engine.corpus_conversations import LaidOut
 from dailytalk_contiguous.engine.corpus_source import Read
 from dailytalk_contiguous.engine.corpus_stages import CorpusSettings
-from dailytalk_contiguous.publish.reporting.quality import MEASURES, plot_quality
+from dailytalk_contiguous.publish.reporting.expressive_tally import MEASURES
+from dailytalk_contiguous.publish.reporting.quality import PLOT, plot_quality
 from dailytalk_contiguous.stages.clip_words import PROPORTIONAL
-
-#: Name of the plot from which limits are chosen.
-PLOT = "quality.png"
 
 _PERCENTILES = (1, 5, 50, 95, 99)
 
@@ -32,7 +30,7 @@ def outcome(
 ) -> None:
     """What a run did, or would do."""
     if result.record is None and result.measured:
-        plot_quality(result.measured, settings.limits, out / PLOT)
+        plot_quality(result.measured, settings.limits, out)
     if as_json:
         told = result.record or {"measures": _quantiles(result.measured), "kept": len(result.kept)}
         told = {**told, "out": str(out), "seconds": round(result.wall_seconds, 2)}

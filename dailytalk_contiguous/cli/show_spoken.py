@@ -7,7 +7,8 @@ from rich.console import Console
 from rich.markup import escape
 
 from dailytalk_contiguous.engine.outputs import REJECTS, RUN
-from dailytalk_contiguous.engine.speaking import DATASET, Estimate, Script, SpokenOutcome
+from dailytalk_contiguous.engine.pricing import Estimate
+from dailytalk_contiguous.engine.speaking import DATASET, Script, SpokenOutcome
 from dailytalk_contiguous.engine.spoken_outputs import AUDIO, SHIFTED
 from dailytalk_contiguous.pipeline import SpeakSettings
 

@@ -7,7 +7,7 @@ import json
 import shlex
 import sys
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Annotated, Any, get_type_hints
 
@@ -16,6 +16,7 @@ from rich.console import Console
 
 from dailytalk_contiguous.cli import show_spoken
 from dailytalk_contiguous.cli.options import one_of
+from dailytalk_contiguous.cli.place import recordings_of
 from dailytalk_contiguous.cli.progress import bar, profile_table
 from dailytalk_contiguous.cli.stream import stream
 from dailytalk_contiguous.cli.tag import seconds, tag, tag_settings
@@ -23,13 +24,13 @@ from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.schema import CHANNELS
 from dailytalk_contiguous.core.timeline import MODES
 from dailytalk_contiguous.engine.outputs import TRANSCRIPT, read_run
+from dailytalk_contiguous.engine.pricing import estimate
 from dailytalk_contiguous.engine.runner import RUNNERS, runner_of
-from dailytalk_contiguous.engine.speaking import SpokenOutcome, estimate, read_script
+from dailytalk_contiguous.engine.speaking import SpokenOutcome, read_script
 from dailytalk_contiguous.engine.speaking import speak as run_speaking
 from dailytalk_contiguous.engine.storage import OF_SPEAK, folder_of, open_work
 from dailytalk_contiguous.models.engines import ENGINES, purse
 from dailytalk_contiguous.pipeline import PROFILES, SpeakSettings, saying
-from dailytalk_contiguous.sources.remote_files import fetch_inputs
 from dailytalk_contiguous.stages.speak import NO_TEXT, ON_FAILURE
 
 #: Options of `speak` that are settings by the same name.
@@ -103,6 +104,7 @@ def speak(
         Path | None,
         typer.Option(help="Where a DIR in a store is worked on.", show_default="the user's cache folder"),
     ] = None,
+    shard_minutes: Annotated[float, typer.Option(min=0.1, help="Minutes of audio a shard.")] = 10.0,
     prune: Annotated[bool, typer.Option("--prune", help="Drop results that are not in the transcript.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what it would cost, and buy nothing.")] = False,
     profile_stages: Annotated[bool, typer.Option("--profile-stages", help="Say where the time went.")] = False,
@@ -117,13 +119,9 @@ def speak(
     work = open_work(out or folder, scratch)
     tagged = open_work(folder, scratch).folder if out else work.folder
     settings = speak_settings(given | {"profile": profile or _profile_of(tagged)})
-    if recordings is not None:
-        (place,), mirrors = fetch_inputs([str(recordings)])
-        recordings = Path(place)
-    else:
-        mirrors = ()
+    recordings, mirrors = recordings_of(recordings, tagged)
     engine = runner_of(runner, address, work, mirrors)
-    script = read_script(tagged, recordings=recordings)
+    script = read_script(tagged, recordings=recordings, shard_seconds=60 * shard_minutes)
     if dry_run:
         found = estimate(script, settings)
         if as_json:
@@ -131,9 +129,11 @@ def speak(
         else:
             show_spoken.dry_run(console, script, found, settings)
         raise typer.Exit(0)
+    settings = replace(settings, device=engine.device(settings.device))
     command = {"command": shlex.join(["dailytalk", *sys.argv[1:]])}
     free = saying(settings).synthesiser().deterministic
-    with bar(console, as_json, None if free else lambda: purse(settings.max_cost).spent) as shown:
+    spent = None if free else lambda: purse(settings.max_cost).spent
+    with work.telling(), bar(console, as_json, spent) as shown:
         outcome = run_speaking(
             script,
             work.folder,

@@ -12,36 +12,43 @@ from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
-from dailytalk_contiguous.engine.events import FINISHED, length
+from dailytalk_contiguous.engine.events import FINISHED, contents, length
 from dailytalk_contiguous.engine.status import GONE, RUNNING, SILENT, Run
 from dailytalk_contiguous.engine.status import status as runs_in
+from dailytalk_contiguous.engine.storage import watched
+from dailytalk_contiguous.sources.remote_files import address_of
 
-#: Seconds between two looks of `--follow`.
-FOLLOW_SECONDS = 2.0
+#: Seconds between two looks of `--follow`, at a folder of this machine and in a store.
+FOLLOW_SECONDS, FOLLOW_STORE_SECONDS = 2.0, 30.0
 
 
 def status(
-    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Work folder of a run.")],
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Work folder of a run, or s3://BUCKET/FOLDER.")],
     follow: Annotated[bool, typer.Option("--follow", help="Look again until all runs have ended.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON; with --follow, a line a look.")] = False,
 ) -> None:
     """What the runs in DIR are doing, each host and process: done, left, speed, money, and how they ended."""
     console = Console(highlight=False, soft_wrap=True)
-    runs, at = runs_in(folder), datetime.now(UTC)
+    pause = FOLLOW_STORE_SECONDS if address_of(folder) else FOLLOW_SECONDS
+    runs, at = _look(folder)
     try:
         if not follow:
             _once(console, runs, at, as_json)
         elif as_json or not console.is_terminal:
-            _lines(console, folder, as_json)
+            _lines(console, folder, as_json, pause)
         else:
             with Live(_text(runs, at), console=console) as live:
                 while any(run.state == RUNNING for run in runs):
-                    time.sleep(FOLLOW_SECONDS)
-                    runs, at = runs_in(folder), datetime.now(UTC)
+                    time.sleep(pause)
+                    runs, at = _look(folder)
                     live.update(_text(runs, at))
             _sentences(console, runs, at)
     except KeyboardInterrupt:  # whoever follows stops looking; the runs go on
         raise typer.Exit(0) from None
+
+
+def _look(folder: Path) -> tuple[list[Run], datetime]:
+    return runs_in(watched(folder), named=address_of(folder) or ""), datetime.now(UTC)
 
 
 def _once(console: Console, runs: Sequence[Run], at: datetime, as_json: bool, indent: int | None = 1) -> None:
@@ -52,18 +59,18 @@ def _once(console: Console, runs: Sequence[Run], at: datetime, as_json: bool, in
     _sentences(console, runs, at)
 
 
-def _lines(console: Console, folder: Path, as_json: bool) -> None:
+def _lines(console: Console, folder: Path, as_json: bool, pause: float) -> None:
     """Follow where nothing can be drawn over: print whenever an event has come."""
     seen: list[tuple[str, str, datetime]] = []
     while True:
-        runs, at = runs_in(folder), datetime.now(UTC)
+        runs, at = _look(folder)
         told = [(run.run, run.state, run.last_event) for run in runs]
         if told != seen:
             _once(console, runs, at, as_json, indent=None)
         if not any(run.state == RUNNING for run in runs):
             return
         seen = told
-        time.sleep(FOLLOW_SECONDS)
+        time.sleep(pause)
 
 
 def _text(runs: Sequence[Run], at: datetime) -> Text:
@@ -99,7 +106,7 @@ def _sentences(console: Console, runs: Sequence[Run], at: datetime) -> None:
         elif run.state not in (RUNNING, FINISHED):
             _say(console, run, run.reason)
         if run.rejects:
-            _say(console, run, f"{run.rejects} conversations set aside")
+            _say(console, run, f"{run.rejects} {contents(run.kind)} set aside")
 
 
 def _say(console: Console, run: Run, told: str) -> None:

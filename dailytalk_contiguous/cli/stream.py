@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from dailytalk_contiguous.cli import show
+from dailytalk_contiguous.cli.options import on_this_machine
 from dailytalk_contiguous.cli.progress import bar, profile_table
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.engine.outputs import REJECTS, RUN, TRANSCRIPT
@@ -26,13 +27,15 @@ from dailytalk_contiguous.sources.folder import FolderConfig
 from dailytalk_contiguous.sources.hub import repository_of, to_fetch
 from dailytalk_contiguous.sources.hub_repository import HubChoice, Repository
 from dailytalk_contiguous.sources.listing import as_text
-from dailytalk_contiguous.sources.remote_files import address_of
 
 #: Options that mean nothing for a stream: what they may be all the same, and why.
 _UNUSED = {
     "workers": ((None, 0, 1), "a stream works on one window while it fetches the next"),
     "shard": (("1/1",), "a stream has one position"),
     "runner": (("local",), "a stream has one position"),
+    "address": (("",), "a stream has one position"),
+    "scratch": ((None,), "a stream writes to a disk of this machine"),
+    "recordings": ((None,), "a stream brings its recordings"),
     "prune": ((False,), "a stream drops no results"),
 }
 
@@ -59,13 +62,10 @@ def stream(
 ) -> int:
     """Carry out what the options of `tag` or `build` ask for; the exit code."""
     for name, (values, why) in _UNUSED.items():
-        if given[name] not in values:
+        if given.get(name, values[0]) not in values:  # `tag` has not all of them
             raise DailytalkError(f"--{name} can't be used with --streaming ({why})", "leave it out")
     out: Path = given["out"]
-    if address_of(out) is not None:
-        raise DailytalkError(
-            "--streaming writes to a disk of this machine", "name a folder as --out, and copy it after"
-        )
+    on_this_machine("--out", out)
     hub = HubChoice(given["config"], given["split"], given["audio_column"], given["id_column"])
     head = repository_of(given["inputs"], hub)
     if head is None:

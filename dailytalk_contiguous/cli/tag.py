@@ -5,7 +5,7 @@ import re
 import shlex
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -19,6 +19,7 @@ from dailytalk_contiguous.cli.stream import refuse_limits, stream
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.tags import PRESETS as RULES
 from dailytalk_contiguous.engine import local
+from dailytalk_contiguous.engine.outputs import RECORDINGS
 from dailytalk_contiguous.engine.runner import RUNNERS, runner_of
 from dailytalk_contiguous.engine.storage import OF_TAG, open_work
 from dailytalk_contiguous.engine.tagging import TAGGED, Found, Options, Outcome, find, own_shards
@@ -28,7 +29,7 @@ from dailytalk_contiguous.sources.folder import MAX_CONVERSATION
 from dailytalk_contiguous.sources.hub import to_fetch
 from dailytalk_contiguous.sources.hub_repository import HubChoice, Repository
 from dailytalk_contiguous.sources.listing import as_text
-from dailytalk_contiguous.sources.remote_files import fetch_inputs
+from dailytalk_contiguous.sources.remote_files import address_of, fetch_inputs
 from dailytalk_contiguous.stages.base import Stage
 from dailytalk_contiguous.stages.bucket import PRESETS
 from dailytalk_contiguous.stages.segment import CHANNEL_CHOICES
@@ -141,10 +142,12 @@ def tag(
     if streaming:
         raise typer.Exit(stream(given, settings, None, seconds(max_conversation)))
     refuse_limits(given)
+    stored = {RECORDINGS: addresses} if (addresses := list(filter(None, map(address_of, inputs)))) else {}
     inputs, mirrors = fetch_inputs(inputs)
     work = open_work(out, scratch)
     out = work.folder
     engine = runner_of(runner, address, work, mirrors)
+    settings = replace(settings, device=engine.device(settings.device))
     options = Options(
         workers or engine.few, _shard(shard), shard_seconds=60 * shard_minutes, prune=prune, runner=engine
     )
@@ -168,8 +171,10 @@ def tag(
             show.dry_run(console, found, plan, tagging(settings))
         raise typer.Exit(0)
     command = as_text(shlex.join(["dailytalk", *sys.argv[1:]]))
-    with bar(console, quiet=as_json) as told:
-        outcome = run_tagging(found, out, settings, options, {"command": command}, told.progress, told.planned)
+    with work.telling(), bar(console, quiet=as_json) as told:
+        outcome = run_tagging(
+            found, out, settings, options, {"command": command} | stored, told.progress, told.planned
+        )
     work.settle(OF_TAG if outcome.record else ())
     if as_json:
         print(json.dumps(_told(outcome, out), indent=1, ensure_ascii=False))
@@ -183,6 +188,8 @@ def tag(
 def _announce(console: Console, repository: Repository, dry_run: bool, as_json: bool) -> None:
     """Say what has to be fetched from the Hub; a dry run with something to fetch ends here."""
     missing = to_fetch(repository)
+    if repository.revoiced and not as_json:
+        show.revoiced(console, repository)
     if missing.files and not (dry_run and as_json):
         show.to_fetch(console, repository, missing)
     if missing.files and dry_run:

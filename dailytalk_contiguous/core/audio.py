@@ -11,6 +11,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, BinaryIO
 from urllib.parse import quote_from_bytes, unquote_to_bytes
@@ -42,6 +43,10 @@ _UNKNOWN_FRAMES = 2**63 - 1
 #: Seconds that are decoded and left out before a part: libsndfile finds its place exactly, but the first frames of
 #: an MP3 after that are damaged, and so is all that follows when it lands in the last page of an Ogg Vorbis.
 _PREROLL_SECONDS = 5.0
+
+#: Recordings whose header and completeness are remembered: every part of one asks for them, and a day of MP3 has
+#: millions of frames to walk.
+_REMEMBERED = 1024
 
 Samples = NDArray[np.float32]
 Pcm = NDArray[np.int16]
@@ -77,9 +82,24 @@ def from_uri(text: str) -> Path:
 def probe(audio: dict[str, Any]) -> Probe:
     """Read the header of encoded audio, a `{"bytes", "path"}` struct.
 
+    A file that was found whole is not looked at again by this process until its size or date changes.
+
     Raises:
         BadInput: it is empty, cut short, or nothing here can decode it.
     """
+    if audio["bytes"] is not None:
+        return _probe(audio)
+    status = from_uri(audio["path"]).stat()
+    return _probe_file(audio["path"], status.st_size, status.st_mtime_ns)
+
+
+@lru_cache(maxsize=_REMEMBERED)
+def _probe_file(path: str, size: int, modified: int) -> Probe:
+    del size, modified  # they tell this file from what was there before
+    return _probe({"bytes": None, "path": path})
+
+
+def _probe(audio: dict[str, Any]) -> Probe:
     with _opened(audio) as (encoded, size):
         refuse_truncated(encoded, size)
         try:

@@ -71,7 +71,7 @@ class Balance(NamedTuple):
 
     Attributes:
         times: how often each id is to be seen. In the mode `sample` whole numbers: 0 leaves it out, 1 keeps it, n
-            adds its first n − 1 copies.
+            adds its first n − 1 copies. In the mode `weights` the weight of the clip and of each of its copies.
         before, after: seconds of each emotion, as recorded and as seen.
         shortfalls: the emotions that stay under their target, by name.
     """
@@ -93,7 +93,8 @@ def plan_balance(
 
     The mode `sample` reaches it with whole clips and copies: never less than the target, and more only by less
     than what came last in any cell. The mode `weights` reaches it exactly, with weights up to 1 where there is
-    more than enough and from 1 to `MOST_WEIGHT` elsewhere.
+    more than enough and from 1 to `MOST_WEIGHT` elsewhere; all copies are there then, and each weighs as much as
+    its clip.
 
     Args:
         clips: the training split, sources only, in any order.
@@ -118,11 +119,14 @@ def plan_balance(
     plan = Balance(times, {}, {}, [])
     for emotion, members in sorted(groups.items()):
         have = math.fsum(clip.seconds for clip in members)
-        target = 3600 * target_hours if target_hours is not None else max(3600 * LEAST_HOURS, have)
-        own = (_weights if mode == "weights" else _counts)(members, target, seed)
+        weighs = mode == "weights"
+        there = math.fsum(map(_whole, members)) if weighs else have
+        target = 3600 * target_hours if target_hours is not None else max(3600 * LEAST_HOURS, there)
+        own = _weights(members, target) if weighs else _counts(members, target, seed)
         times.update(own)
         plan.before[emotion] = have
-        plan.after[emotion] = math.fsum(_seen(clip, own[clip.id]) for clip in members)
+        seen = (own[clip.id] * _whole(clip) if weighs else _kept(clip, int(own[clip.id])) for clip in members)
+        plan.after[emotion] = math.fsum(seen)
         lack = target - plan.after[emotion]
         if lack > 1e-6 * target:
             plan.shortfalls.append(_shortfall(emotion, lack, members))
@@ -167,9 +171,19 @@ def _cells(clips: Iterable[Clip]) -> dict[Cell, list[Clip]]:
     return dict(cells)
 
 
-def _weights(clips: Sequence[Clip], target: float, seed: int) -> dict[str, float]:
+def _whole(clip: Clip) -> float:
+    """Seconds of a clip with all its copies."""
+    return clip.seconds + math.fsum(clip.copies)
+
+
+def _kept(clip: Clip, times: int) -> float:
+    """Seconds of a clip with its first `times` − 1 copies; 0 of one that is left out."""
+    return clip.seconds + math.fsum(clip.copies[: times - 1]) if times else 0.0
+
+
+def _weights(clips: Sequence[Clip], target: float) -> dict[str, float]:
     cells = _cells(clips)
-    own = {cell: math.fsum(clip.seconds for clip in members) for cell, members in cells.items()}
+    own = {cell: math.fsum(map(_whole, members)) for cell, members in cells.items()}
     enough = math.fsum(own.values()) >= target
     least = dict.fromkeys(own, 0.0) if enough else own
     most = own if enough else {cell: MOST_WEIGHT * seconds for cell, seconds in own.items()}
@@ -246,13 +260,6 @@ def _mend(
         if taken[cell] and (step := steps[cell][taken[cell] - 1][1]) <= total - target:
             taken[cell], held[cell], total = taken[cell] - 1, held[cell] - step, total - step
             heapq.heappush(too_full, (goals[cell] - held[cell], rank))
-
-
-def _seen(clip: Clip, times: float) -> float:
-    """Seconds of a clip seen so often: with its own copies where it has any, repeated otherwise."""
-    if clip.copies and float(times).is_integer():
-        return times and clip.seconds + math.fsum(clip.copies[: int(times) - 1])
-    return times * clip.seconds
 
 
 def _shortfall(emotion: str, lack: float, clips: Sequence[Clip]) -> Shortfall:

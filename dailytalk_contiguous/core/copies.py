@@ -6,7 +6,6 @@ rows nor how the work is cut changes it, and n copies are the first n of any lar
 """
 
 import hashlib
-import json
 import math
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
@@ -78,10 +77,6 @@ class Recipe(NamedTuple):
     amount: float
     detail: str | None
     seed: int
-
-    def as_json(self) -> str:
-        """The recipe as one line of JSON, sorted by key."""
-        return json.dumps(self._asdict(), sort_keys=True, ensure_ascii=False)
 
 
 class Refusal(NamedTuple):

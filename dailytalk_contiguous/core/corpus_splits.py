@@ -31,8 +31,9 @@ MOST_DIFFERENT = 0.1
 #: sides alike. Changes at most after the start.
 _ALL_UP_TO, _PAIRS_UP_TO, _MOST_MOVES = 12, 400, 300
 
-#: Sides of official splits. A corpus's own test set must not be trained on, and there is no third manifest.
-_OFFICIAL = {"train": "train", "validation": "validation", "test": "validation"}
+#: Official splits that have a side; and a corpus's own test set, which has none: who chose a model by it could not
+#: test the model on it any more.
+_OFFICIAL, HELD_OUT = ("train", "validation"), "test"
 
 Figures = NDArray[np.float64]
 
@@ -79,8 +80,7 @@ def split_corpus(clips: Iterable[Clip], by: str = "speakers", seed: int = 0) -> 
 
     Raises:
         DailytalkError: `by` is unknown, there is no clip, an id occurs twice, a clip has no length, copies name
-        each
-            other as source, or `official` is asked for and a clip has no official split.
+            each other as source, or `official` is asked for and a clip has no official split, or a test set's.
     """
     given = sorted(clips, key=lambda clip: clip.id)
     _check(given, by)
@@ -138,10 +138,10 @@ def _official(units: Sequence[Clip]) -> dict[str, str]:
     for unit in units:
         if unit.official_split not in _OFFICIAL:
             raise DailytalkError(
-                f"the clip {unit.id} has no official split ({unit.official_split!r})",
-                "split by speakers or sentences instead",
+                f"the official split of the clip {unit.id} is {unit.official_split!r}, not train or validation",
+                "leave it out, or split by speakers or sentences instead",
             )
-    return {unit.id: _OFFICIAL[str(unit.official_split)] for unit in units}
+    return {unit.id: str(unit.official_split) for unit in units}
 
 
 def _chosen(units: Sequence[Clip], way: str, seed: int) -> tuple[set[str], float, str | None]:

@@ -5,9 +5,9 @@ that importer, and the corpus's own label is always kept beside ours. What a cor
 guessed.
 """
 
-from datasets import Features, List, Value
+from datasets import Features, Value
 
-from dailytalk_contiguous.core.schema import AFFECT, AUDIO, MEASURE, SECONDS, STRING, WORD
+from dailytalk_contiguous.core.schema import AFFECT, AUDIO, MEASURE, SECONDS, STRING
 
 #: `other` is a label that has no counterpart here, or raters who did not agree; it is not "unknown" (null is).
 EMOTIONS = (
@@ -29,7 +29,8 @@ OFFICIAL_SPLITS = ("train", "validation", "test")
 #: an archive); `sentence` names the text that several speakers say, for splits by sentence; `label` is the
 #: corpus's own word or code for `emotion`; `perceived` is what raters heard, with the share of them in `agreement`
 #: and how strongly they heard it in `perceived_intensity`, both in [0, 1]; `given_…` affect is rated by people, in
-#: [0, 1]. A row with a `problem` can't be used, and `remedy` says what to do about it.
+#: [0, 1]; `act` is the dialogue act, as the corpus names it. A row with a `problem` can't be used, and `remedy`
+#: says what to do about it.
 CLIP = Features(
     {
         "id": STRING,
@@ -40,7 +41,6 @@ CLIP = Features(
         "sample_rate": Value("int32"),
         "channels": Value("int32"),
         "text": STRING,
-        "given_words": List(WORD),
         "language": STRING,
         "speaker": STRING,
         "gender": STRING,
@@ -50,6 +50,7 @@ CLIP = Features(
         "label": STRING,
         "perceived": STRING,
         "perceived_label": STRING,
+        "act": STRING,
         "agreement": MEASURE,
         "perceived_intensity": MEASURE,
         "intensity": STRING,

@@ -4,6 +4,9 @@ What does not apply or isn't known is null. A copy is not measured again, so its
 its labels, affect and tag are those of its source, which `core.copies` sees to.
 """
 
+from collections.abc import Mapping
+from typing import Any
+
 from datasets import Features, List, Value
 
 from dailytalk_contiguous.core.copies import COPY
@@ -42,6 +45,7 @@ TOLD = {
     "label": STRING,
     "perceived": STRING,
     "perceived_label": STRING,
+    "act": STRING,
     "agreement": MEASURE,
     "perceived_intensity": MEASURE,
     "intensity": STRING,
@@ -52,6 +56,7 @@ TOLD = {
     "quality": dict.fromkeys(NAMES, MEASURE),
     "tag": STRING,
     "rule": STRING,
+    "official_split": STRING,
     "split": STRING,
     "weight": MEASURE,
     **COPY,
@@ -60,7 +65,8 @@ TOLD = {
     "audio_file": STRING,
 }
 
-#: `conversation_id` is the id: shards find their rows by it.
+#: `duration` is that of the audio, with a prompt before the clip; `conversation_id` is the id: shards find their
+#: rows by it.
 FINISHED = Features(
     {
         "conversation_id": STRING,
@@ -72,3 +78,8 @@ FINISHED = Features(
         "conditioning": CONDITIONING,
     }
 )
+
+
+def own_seconds(row: Mapping[str, Any]) -> float:
+    """Seconds of a finished clip without the prompt before it, for whoever counts what an emotion has."""
+    return float(row["duration"] - ((row.get("conditioning") or {}).get("clip_start") or 0.0))

@@ -9,6 +9,10 @@ import zlib
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+#: Columns that a conversation shows before it is unfolded: what a plan, or a worker that fetches recordings, asks
+#: for.
+AT_HAND = ("conversation_id", "recording_id", "audio", "duration", "input_digest")
+
 #: zlib's fastest level: higher ones take several times as long for a tenth less.
 LEVEL = 1
 

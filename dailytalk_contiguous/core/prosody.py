@@ -5,9 +5,11 @@ Pitch is librosa's pYIN over 65-500 Hz with 2048-sample frames and coarse (0.2 s
 (correlation 0.96); 1024-sample frames change that ranking (0.71-0.86).
 """
 
+import contextlib
 import functools
-import getpass
 import math
+import os
+import platform
 import tempfile
 from pathlib import Path
 
@@ -16,6 +18,7 @@ from filelock import FileLock
 from numpy.typing import NDArray
 
 from dailytalk_contiguous.core.audio import ANALYSIS_RATE
+from dailytalk_contiguous.core.errors import DailytalkError
 
 #: Samples of a frame and between frames for loudness and zero crossings (64 ms, 16 ms).
 FRAME, HOP = 1024, 256
@@ -27,6 +30,8 @@ F0_RESOLUTION = 0.2
 
 #: Voiced frames (16 ms each) below which a mean or a spread of pitch says nothing.
 MIN_VOICED = 5
+
+_ELSEWHERE = "set NUMBA_CACHE_DIR to a folder that you may write to"
 
 
 def measure(samples: NDArray[np.float32], n_words: int, speech_seconds: float) -> dict[str, float]:
@@ -73,11 +78,28 @@ def track_pitch(samples: NDArray[np.float32]) -> tuple[NDArray[np.float64], NDAr
 def _compiled() -> None:
     """Let one process at a time compile librosa's loops.
 
-    numba compiles them in the first call and keeps them beside librosa's files. Two processes that did so at once
-    left files by which every later one was ended by a segmentation fault.
+    numba compiles them in the first call and keeps them, unless told where, beside librosa's files. Two processes
+    that did so at once left files by which every later one was ended by a segmentation fault; and hosts that share
+    an installation share no lock. So they are kept in a folder of this host and user, and the lock beside them.
     """
-    with FileLock(Path(tempfile.gettempdir()) / f"dailytalk-numba-{getpass.getuser()}.lock"):
+    folder = compiled_folder()
+    os.environ["NUMBA_CACHE_DIR"] = str(folder)  # numba reads it when it is imported, which librosa does
+    with FileLock(folder / "dailytalk.lock"):
         _pyin(np.zeros(2 * F0_FRAME, np.float32))
+
+
+def compiled_folder() -> Path:
+    """`NUMBA_CACHE_DIR`, or a folder of this host and user. Raises DailytalkError if it can't be used."""
+    user = os.getuid() if hasattr(os, "getuid") else None  # Windows has a temporary folder for each user
+    own = Path(tempfile.gettempdir()) / f"dailytalk-numba-{platform.node()}-{user}"
+    folder = Path(os.environ.get("NUMBA_CACHE_DIR") or own)
+    with contextlib.suppress(OSError):  # said below, in words
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if not (folder.is_dir() and os.access(folder, os.W_OK)):
+        raise DailytalkError(f"compiled code can't be kept in {str(folder)!r}", _ELSEWHERE)
+    if folder == own and user is not None and folder.lstat().st_uid != user:
+        raise DailytalkError(f"{str(folder)!r} is another user's, and what lies in it would be run", _ELSEWHERE)
+    return folder
 
 
 def _pyin(samples: NDArray[np.float32]) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:

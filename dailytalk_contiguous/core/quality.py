@@ -38,6 +38,9 @@ NOTHING = 1e-10
 #: Frames of noise that give a floor by themselves (0.2 s); with fewer it is the softest share of all frames.
 ENOUGH_NOISE, SOFTEST = 10, 10
 
+#: dB that stand for all that is worse.
+LEAST_SNR_DB = -20.0
+
 #: Full scale, and a hair under it. Samples in a run that are a flat top.
 FULL_SCALE, TOP_RUN = 0.999, 3
 
@@ -140,7 +143,8 @@ def snr_db(samples: Samples, sample_rate: int, speech: Spans, heard: Spans) -> f
     amplitudes, which a clip of two seconds does not fill. Where there is too little noise alone (tight cuts), the
     softest tenth of all frames stands in: the closures of stop consonants.
 
-    None without speech, with a gate (digital silence where the noise should be), or where noise drowns speech.
+    None without speech, or with a gate (digital silence where the noise should be). `LEAST_SNR_DB` where noise
+    drowns speech: of how much more no figure tells.
     """
     width = round(FRAME * sample_rate)
     frames = samples[: len(samples) - len(samples) % width].reshape(-1, width)
@@ -156,7 +160,9 @@ def snr_db(samples: Samples, sample_rate: int, speech: Spans, heard: Spans) -> f
     noise = levels[quiet]
     floor = float(np.median(noise) if len(noise) >= ENOUGH_NOISE else np.percentile(levels, SOFTEST))
     signal = float(levels[spoken].mean()) - floor
-    return 10 * math.log10(signal / floor) if floor > NOTHING and signal > 0 else None
+    if floor <= NOTHING:
+        return None
+    return max(LEAST_SNR_DB, 10 * math.log10(signal / floor)) if signal > 0 else LEAST_SNR_DB
 
 
 def clipping_ratio(samples: Samples) -> float:

@@ -19,7 +19,7 @@ from dailytalk_contiguous.engine.corpus_describe import describe
 from dailytalk_contiguous.engine.corpus_outputs import write_outputs
 from dailytalk_contiguous.engine.corpus_plan import Planned, plan, sift
 from dailytalk_contiguous.engine.corpus_source import Read
-from dailytalk_contiguous.engine.corpus_stages import CorpusSettings, finishing, measuring
+from dailytalk_contiguous.engine.corpus_stages import CorpusSettings, finishing, measuring, staged
 from dailytalk_contiguous.engine.events import Journal
 from dailytalk_contiguous.engine.runner import Runner
 from dailytalk_contiguous.engine.shards import Row, drop_stale, group, read_entries, read_rows
@@ -44,8 +44,8 @@ class Outcome:
     """What a run did.
 
     Attributes:
-        record: what run.json holds; None if only a report was asked for, or if nothing could be finished.
-        kept: described clips within the limits. measured: all that could be measured.
+        record: what run.json holds; None if only a report was asked for.
+        measured: all clips that could be measured. kept: those within the limits.
         rejects: of clips, from all stages. n_made: shards that this run made.
     """
 
@@ -55,6 +55,11 @@ class Outcome:
     rejects: list[Reject]
     n_made: int
     wall_seconds: float
+
+    @property
+    def n_clips(self) -> int:
+        """Clips that are finished, without copies; of a report those that would be kept."""
+        return len(self.kept) if self.record is None else int(self.record["counts"]["clips"])
 
 
 @dataclass(frozen=True)
@@ -98,8 +103,7 @@ class _Run:
         todo = local.plan(folder, list(group(rows, SHARD_SECONDS)), stages)
         self.planned(todo, len(stages))
         if todo.tasks:
-            for stage in (*stages, *later):
-                stage.preflight()
+            Runner().preflight((*stages, *later), device)
         make_writable(folder)
         self.journal.planned(todo, sum(row["duration"] for row in rows), [stage.name for stage in stages])
         batch_seconds = BATCH_SECONDS if todo.tasks and Runner().on_cuda(device) else 0.0
@@ -124,11 +128,15 @@ def build_corpus(
         read: from `read_corpus`. out: the work folder; created if need be.
         settings: what to compute. options: how.
         about: goes into run.json as it is.
-        stages: the two lists, measuring and finishing; by default those of `settings`.
+        stages: the two lists, measuring and finishing; by default those of `settings`, and else they decide.
         progress, planned: told of every stage of every batch, and before each pass of what is left to do.
+
+    Raises DailytalkError if settings contradict each other, or the stages (see `staged`).
     """
     started = time.perf_counter()
     first, second = stages or (measuring(settings), finishing(settings))
+    settings = staged(settings, (*first, *second)).for_corpus(read.name)
+    settings.check()
     about = dict(about or {})
     make_writable(out / MEASURED)
     with Journal(out, "corpus", settings, about.get("command", ""), workers=options.workers) as journal:
@@ -137,10 +145,11 @@ def build_corpus(
         device = settings.device if settings.has_networks else "cpu"
         paths = run.make(out / MEASURED, sources, first, second, device)
         measured, rejects = _measured(paths, read.rows)
-        described = describe(measured, settings.affect)
+        described = describe(measured, settings.affect, settings.keep)
         kept, sifted = sift(described, settings)
         rejects = [*read.problems, *rejects, *sifted]
         if options.report_only:
+            drop_stale(out / MEASURED, paths or [without_rows(out / MEASURED, first)])
             return Outcome(None, described, kept, rejects, run.n_made, time.perf_counter() - started)
         todo = plan(kept, settings)
         made = run.make(out / CLIPS, todo.rows, second) or [without_rows(out / CLIPS, second)]
@@ -159,7 +168,7 @@ def _source_row(row: Row) -> Row:
     own: Row = dict.fromkeys(SOURCE) | {name: row[name] for name in SOURCE if name in row}
     own |= {"conversation_id": row["id"], "recording_id": row["id"], "offset": 0.0, "given": []}
     own |= {"audio_identity": row["input_digest"], "id": row["id"]}
-    return own | {name: row[name] for name in ("text", "given_words", "language", "speaker")}
+    return own | {name: row[name] for name in ("text", "language", "speaker")}
 
 
 def _measured(paths: Sequence[Path], rows: Sequence[Row]) -> tuple[list[Row], list[Reject]]:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from dailytalk_contiguous.core.errors import DailytalkError, Reject
-from dailytalk_contiguous.engine.outputs import REJECTS
+from dailytalk_contiguous.engine.outputs import ABOUT_CORPUS, REJECTS
 from dailytalk_contiguous.publish.exporting.folder import OwnedFolder
 from dailytalk_contiguous.publish.rows import json_text
 from dailytalk_contiguous.sources.corpora.registry import corpus_info, corpus_rows, count_check
@@ -20,7 +20,7 @@ from dailytalk_contiguous.sources.listing import as_text
 LAID_OUT = {"dailytalk": "dailytalk_conversations"}
 
 #: What is known of the corpus, in the folder; not a transcript's name.
-ABOUT = "corpus.json"
+ABOUT = ABOUT_CORPUS
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ from dailytalk_contiguous.core.schema import AFFECT, PROSODY
 from dailytalk_contiguous.core.sentences import length_class, sentence_type
 from dailytalk_contiguous.models.acoustic_affect import ACOUSTIC_ESTIMATE, estimate
 from dailytalk_contiguous.stages.bucket import Bucket
+from dailytalk_contiguous.stages.condition import Condition
 from dailytalk_contiguous.stages.tag import Tag
 
 Row = dict[str, Any]
@@ -29,12 +30,13 @@ STYLES = {"whispering": "whispered", "shouting": "shouted", "screaming": "shoute
 _CHANGED = ("f0_mean", "f0_std", "speech_rate")
 
 
-def describe(rows: Sequence[Row], affect_model: str) -> list[Row]:
+def describe(rows: Sequence[Row], affect_model: str, keep: float = Condition.keep) -> list[Row]:
     """Rows of clips with what is told beside others; in the order given.
 
     Args:
         rows: columns of `core.expressive.CLIP` and of the measuring stages.
         affect_model: its name; empty for none. The acoustic estimate is made here.
+        keep: seconds that the edges will have (see `Condition.keep`).
 
     Adds `valence`, `arousal`, `dominance` and `affect_source` (people's ratings before a model's), the columns of
     `Bucket` and `Tag`, `style` and `style_source`, `sentence_type` and `length`, and `copy_source`, which
@@ -56,9 +58,9 @@ def describe(rows: Sequence[Row], affect_model: str) -> list[Row]:
         thresholds = {name: Thresholds(*percentile(batch[name], name)[1:]) for name in _CHANGED}
         for place, row in enumerate(own):
             told = row | {name: values[place] for name, values in batch.items()}
-            told |= _style(told, len(own)) | {
+            told |= _compared(told, len(own)) | {
                 "sentence_type": sentence_type(row["text_raw"], row["language"]),
-                "length": length_class(row["duration"]),
+                "length": length_class(seconds_of(row, keep)),
             }
             told["copy_source"] = Source(
                 row["id"],
@@ -67,6 +69,12 @@ def describe(rows: Sequence[Row], affect_model: str) -> list[Row]:
             )
             described[row["id"]] = told
     return [described[row["id"]] for row in rows]
+
+
+def seconds_of(row: Row, keep: float) -> float:
+    """Seconds of a clip once its edges are cut to `keep`, without a prompt."""
+    start, end = row["heard"][0]["start"] - keep, row["heard"][-1]["end"] + keep
+    return float(min(row["duration"], end) - max(0.0, start))
 
 
 def _by_speaker(rows: Iterable[Row]) -> list[list[Row]]:
@@ -96,17 +104,19 @@ def _affect(own: Sequence[Row], batch: dict[str, list[Any]], model: str) -> dict
     return columns
 
 
-def _style(row: Row, n_clips: int) -> Row:
-    """The corpus's own style, or that of the rules, and which of them it is.
+def _compared(row: Row, n_clips: int) -> Row:
+    """The tag and its rule, and the style: the corpus's own, or that of the rules.
 
-    Rules compare with the speaker's other clips: of fewer than buckets need, and of what could not be measured,
-    they tell nothing.
+    Rules compare with the speaker's other clips: of fewer than buckets need, and of what could not be measured
+    (nobody shouts by rule whose arousal is not known), they tell nothing.
     """
+    needed = (row["rms_gain_db"], row["voiced_fraction"], row["arousal"])
+    told = n_clips >= MIN_VALUES and all(map(math.isfinite, needed))
+    found: Row = {} if told else {"tag": None, "rule": None}
     if row["style"] is not None:
-        return {"style": row["style"], "style_source": "label"}
-    measured = math.isfinite(row["rms_gain_db"]) and math.isfinite(row["voiced_fraction"])
-    if n_clips < MIN_VALUES or not measured:
-        return {"style": None, "style_source": None}
+        return found | {"style": row["style"], "style_source": "label"}
+    if not told:
+        return found | {"style": None, "style_source": None}
     return {"style": STYLES.get(row["tag"], "normal"), "style_source": "rule"}
 
 

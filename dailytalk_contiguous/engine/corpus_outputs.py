@@ -6,7 +6,7 @@ last, so that what it tells is there.
 
 import hashlib
 import json
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from importlib.metadata import version
@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from dailytalk_contiguous.core.errors import Reject
+from dailytalk_contiguous.core.finished_clip import own_seconds
 from dailytalk_contiguous.engine.corpus_plan import Planned
 from dailytalk_contiguous.engine.corpus_source import Read
 from dailytalk_contiguous.engine.files import write_text
@@ -87,7 +88,7 @@ def write_outputs(
 def _counted(paths: Sequence[Path]) -> tuple[dict[str, Any], dict[str, Any]]:
     """Clips, copies and kinds of clips in the finished shards; and hours, in all and by emotion."""
     counters: dict[str, Counter[str]] = {name: Counter() for name in (*_COUNTED, "word_source", "affect_source")}
-    seconds: Counter[str] = Counter()
+    seconds: dict[str, float] = defaultdict(float)
     clips_and_copies: Counter[bool] = Counter()
     for path in paths:
         for row in _light_rows(path):
@@ -96,7 +97,7 @@ def _counted(paths: Sequence[Path]) -> tuple[dict[str, Any], dict[str, Any]]:
                 counters[name][row[name] or "unknown"] += 1
             counters["affect_source"][row["affect"]["source"] or "unknown"] += 1
             counters["word_source"].update(word["source"] for word in row["words"])
-            seconds[row["emotion"] or "unknown"] += row["duration"]
+            seconds[row["emotion"] or "unknown"] += own_seconds(row)
     counts: dict[str, Any] = {"clips": clips_and_copies[False], "copies": clips_and_copies[True]}
     counts |= {f"by_{name}": dict(sorted(found.items())) for name, found in counters.items()}
     hours = {"audio": round(sum(seconds.values()) / 3600, 5)}
@@ -104,7 +105,9 @@ def _counted(paths: Sequence[Path]) -> tuple[dict[str, Any], dict[str, Any]]:
 
 
 def _light_rows(path: Path) -> Sequence[Row]:
-    return list(read_rows(path, [*_COUNTED, "duration", "words", "affect", "augmented_from"]).values())
+    return list(
+        read_rows(path, [*_COUNTED, "duration", "conditioning", "words", "affect", "augmented_from"]).values()
+    )
 
 
 def _split(planned: Planned) -> dict[str, Any] | None:

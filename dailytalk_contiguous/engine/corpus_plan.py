@@ -9,7 +9,7 @@ import json
 import math
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,16 +19,16 @@ from dailytalk_contiguous.core.copies import Recipe, copied_seconds, copy_id, pl
 from dailytalk_contiguous.core.corpus_splits import CorpusSplit, split_corpus
 from dailytalk_contiguous.core.errors import DailytalkError, Reject
 from dailytalk_contiguous.core.finished_clip import TOLD
-from dailytalk_contiguous.core.quality import NAMES, failures
+from dailytalk_contiguous.core.quality import NAMES, QualityLimits, failures
 from dailytalk_contiguous.core.schema import AFFECT, PROSODY
+from dailytalk_contiguous.engine.corpus_describe import seconds_of
 from dailytalk_contiguous.engine.corpus_stages import CorpusSettings
 from dailytalk_contiguous.sources.listing import AUDIO_SUFFIXES
-from dailytalk_contiguous.stages.condition import Condition
 
 Row = dict[str, Any]
 
 #: Stages that rejects name, besides those of the lists.
-QUALITY, LANGUAGE, BALANCE = "Quality", "Language", "Balance"
+QUALITY, LANGUAGE, BALANCE, SPLIT = "Quality", "Language", "Balance", "Split"
 
 #: Columns of a row to finish that say where its sound and words are, and not what is told of it.
 _WORK = ("audio", "duration", "heard", "snr_db", "words", "word_source")
@@ -61,12 +61,19 @@ def sift(rows: Sequence[Row], settings: CorpusSettings) -> tuple[list[Row], list
         if settings.language and row["language"] != settings.language:
             reason = f"its language is {row['language'] or 'not known'}, not {settings.language}"
             rejects.append(Reject(row["id"], LANGUAGE, reason, "leave out --language to keep it"))
-        elif why := failures({name: row[name] for name in (*NAMES, "duration")}, settings.limits):
+        elif why := failures({name: row[name] for name in (*NAMES, "duration")}, _limits(row, settings)):
             remedy = "leave it out, or change the limit after a look at --report-only"
             rejects.append(Reject(row["id"], QUALITY, ", ".join(why), remedy))
         else:
             kept.append(row)
     return kept, rejects
+
+
+def _limits(row: Row, settings: CorpusSettings) -> QualityLimits:
+    """The limits that a clip must keep to: one whose noise will be reduced is not refused for it."""
+    under = settings.reduce_noise_under
+    reduced = under is not None and row["snr_db"] is not None and row["snr_db"] < under
+    return replace(settings.limits, lowest_snr_db=None) if reduced else settings.limits
 
 
 def plan(rows: Sequence[Row], settings: CorpusSettings) -> Planned:
@@ -75,41 +82,48 @@ def plan(rows: Sequence[Row], settings: CorpusSettings) -> Planned:
     if not rows:
         return planned
     clips = sorted(rows, key=lambda row: str(row["id"]))
-    planned.split = split_corpus([_to_split(row) for row in clips], settings.split, settings.seed)
+    if settings.split == "official":
+        clips = _without_tests(clips, planned)
+    planned.split = split_corpus([_to_split(row, settings.keep) for row in clips], settings.split, settings.seed)
     side = planned.split.side
     copies = _copies([row for row in clips if side[row["id"]] == "train"], settings, planned)
-    times: Mapping[str, float] = {}
     if settings.balance:
         planned.balance = _balanced(clips, side, copies, settings)
-        times = planned.balance.times
+    times = planned.balance.times if planned.balance else {}
+    weighs, samples = settings.balance == "weights", settings.balance == "sample"
     prompts = _prompts(clips, side, settings) if settings.prompt_channel else {}
     for row in clips:
-        count = times.get(row["id"], 1 + len(copies.get(row["id"], ())))
-        if settings.balance != "sample":
-            count = 1 + len(copies.get(row["id"], ()))
-        if not count:
+        own_copies = copies.get(row["id"], [])
+        if samples and row["id"] in times:
+            own_copies = own_copies[: max(0, int(times[row["id"]]) - 1)]
+        if samples and not times.get(row["id"], 1):
             reason = f"there is more of {row['emotion']} than wanted"
             planned.rejects.append(Reject(row["id"], BALANCE, reason, "give a higher --target-minutes"))
             continue
-        weight = float(times.get(row["id"], 1.0)) if settings.balance == "weights" else 1.0
-        own = _told(row, side[row["id"]], weight)
+        own = _told(row, side[row["id"]], float(times.get(row["id"], 1.0)) if weighs else 1.0)
         prompt = prompts.get(row["id"])
         planned.unprompted += settings.prompt_channel and prompt is None
-        for copy in (None, *copies.get(row["id"], ())[: int(count) - 1]):
+        for copy in (None, *own_copies):
             planned.rows.append(_to_finish(row, own, prompt, copy))
     planned.rows.sort(key=lambda row: str(row["id"]))
     return planned
 
 
-def seconds_of(row: Row) -> float:
-    """Seconds of a clip once its edges are cut (see `Condition.keep`), without a prompt."""
-    start, end = row["heard"][0]["start"] - Condition.keep, row["heard"][-1]["end"] + Condition.keep
-    return float(min(row["duration"], end) - max(0.0, start))
+def _without_tests(clips: Sequence[Row], planned: Planned) -> list[Row]:
+    """The clips that may train or validate. There is no third manifest, and a test set is neither of the two."""
+    kept = []
+    for row in clips:
+        if row["official_split"] == corpus_splits.HELD_OUT:
+            reason = "the corpus keeps it for testing"
+            planned.rejects.append(Reject(row["id"], SPLIT, reason, "test on it, or choose another --split"))
+        else:
+            kept.append(row)
+    return kept
 
 
-def _to_split(row: Row) -> corpus_splits.Clip:
+def _to_split(row: Row, keep: float) -> corpus_splits.Clip:
     names = ("speaker", "sentence", "emotion", "official_split")
-    return corpus_splits.Clip(row["id"], seconds_of(row), **{name: row[name] for name in names})
+    return corpus_splits.Clip(row["id"], seconds_of(row, keep), **{name: row[name] for name in names})
 
 
 def _copies(rows: Sequence[Row], settings: CorpusSettings, planned: Planned) -> dict[str, list[Recipe]]:
@@ -132,9 +146,8 @@ def _noises(folder: str) -> list[str]:
     if not folder:
         return []
     root = Path(folder)
-    found = [
-        path.relative_to(root).as_posix() for path in root.rglob("*") if path.suffix.lower() in AUDIO_SUFFIXES
-    ]
+    files = (path for path in root.rglob("*") if path.suffix.lower() in AUDIO_SUFFIXES and path.is_file())
+    found = [path.relative_to(root).as_posix() for path in files if not path.name.startswith(".")]
     if not found:
         raise DailytalkError(f"--noise-folder {folder!r} holds no recording", "leave it out, or fill it")
     return sorted(found)
@@ -147,7 +160,7 @@ def _balanced(
     given = []
     for row in clips:
         if side[row["id"]] == "train":
-            seconds = seconds_of(row)
+            seconds = seconds_of(row, settings.keep)
             lengths = tuple(copied_seconds(recipe, seconds) for recipe in copies.get(row["id"], ()))
             names = ("emotion", "style", "sentence_type", "length", "speaker")
             cell = {name: row[name] for name in names}
@@ -158,10 +171,13 @@ def _balanced(
 
 
 def _prompts(clips: Sequence[Row], side: Mapping[str, str], settings: CorpusSettings) -> dict[str, Row]:
-    """For each clip a neutral line of another speaker of its side and language, chosen by its id and the seed."""
+    """For each clip a neutral line, spoken by another speaker of its side and language.
+
+    It is chosen by the clip's id and the seed.
+    """
     pools: dict[tuple[str, str | None], list[Row]] = defaultdict(list)
     for row in clips:
-        if row["emotion"] == "neutral" and row["speaker"] is not None:
+        if row["emotion"] == "neutral" and row["speaker"] is not None and row["style"] != "sung":
             pools[side[row["id"]], row["language"]].append(row)
     chosen = {}
     for row in clips:

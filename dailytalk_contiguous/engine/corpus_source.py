@@ -10,6 +10,7 @@ from typing import Any
 
 from datasets import DatasetInfo
 
+from dailytalk_contiguous.core.audio import to_uri
 from dailytalk_contiguous.core.errors import DailytalkError, Reject
 from dailytalk_contiguous.engine.files import write_bytes
 from dailytalk_contiguous.engine.outputs import read_run
@@ -82,4 +83,4 @@ def _on_disk(row: Row, out: Path) -> dict[str, Any]:
     path = out / UNPACKED / f"{row['input_digest']}{Path(row['audio_file']).suffix.lower()}"
     if not path.is_file():
         write_bytes(path, audio["bytes"])
-    return {"bytes": None, "path": str(path.absolute())}
+    return {"bytes": None, "path": to_uri(path.absolute())}

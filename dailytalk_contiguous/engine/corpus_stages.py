@@ -1,12 +1,14 @@
 """What is done with the clips of a corpus, as two literal lists of stages, and the settings that decide it.
 
 Between the two lists stands what needs all clips of a corpus at once (`engine.corpus_plan`): who is loud for whom,
-which side a speaker is on, how many copies an emotion needs.
+which side a speaker is on, how many copies an emotion needs. A recipe has lists of its own; then they decide what
+the settings would say again, so that there is one place to change and run.json tells what ran.
 """
 
-from collections.abc import Iterable
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
+from typing import Any
 
 from dailytalk_contiguous.core.balance import MODES
 from dailytalk_contiguous.core.copies import KINDS
@@ -16,6 +18,7 @@ from dailytalk_contiguous.core.quality import QualityLimits
 from dailytalk_contiguous.models.acoustic_affect import ACOUSTIC_ESTIMATE
 from dailytalk_contiguous.models.recogniser import POCKETSPHINX
 from dailytalk_contiguous.pipeline import PROFILES
+from dailytalk_contiguous.sources.corpora.registry import corpus_of
 from dailytalk_contiguous.stages.affect import RateAffect
 from dailytalk_contiguous.stages.augment import Augment
 from dailytalk_contiguous.stages.base import Stage
@@ -28,13 +31,16 @@ from dailytalk_contiguous.stages.quality import MeasureQuality
 #: In place of a model's name: none, although the profile has one.
 NO_MODEL = "none"
 
-#: Copies of a clip where an emotion has to be filled up: each kind once.
-MOST_COPIES = len(KINDS)
+#: Copies of a clip where an emotion has to be filled up. Kinds take turns: with fewer of them than this, some come
+#: again by another amount.
+MOST_COPIES = 4
 
 
 @dataclass(frozen=True)
 class CorpusSettings:
     """What `dailytalk corpus` computes. Empty model names are those of the profile; `none` uses none.
+
+    Of a run with lists of stages of its own, leave to them what they say (see `staged`).
 
     Attributes:
         profile: of `pipeline.PROFILES`.
@@ -42,12 +48,12 @@ class CorpusSettings:
             affect is only what raters gave.
         language: set clips of other languages aside; empty keeps all.
         limits: of quality. agreed_only: see `CremaDConfig`.
-        split: of `core.corpus_splits.WAYS`.
+        split: of `core.corpus_splits.WAYS`; empty is the corpus's own (see `for_corpus`).
         balance: of `core.balance.MODES`, or empty. target_minutes: of each emotion, see `plan_balance`.
         augment: of `core.copies.KINDS`. noise_folder: recordings of noise; empty for generated noise.
-        copies: of each training clip, at most; 0 is one, or with the balance `sample` as many as there are kinds.
+        copies: of each training clip, at most; 0 is one, or `MOST_COPIES` with the balance `sample`.
         prompt_channel: whether the right channel begins with a neutral line of another speaker.
-        reduce_noise_under: see `Condition`.
+        reduce_noise_under, keep: see `Condition`.
         seed: of divisions, copies and prompts. device: where models run.
     """
 
@@ -58,7 +64,7 @@ class CorpusSettings:
     language: str = ""
     limits: QualityLimits = field(default_factory=QualityLimits)
     agreed_only: bool = False
-    split: str = "speakers"
+    split: str = ""
     balance: str = ""
     target_minutes: float | None = None
     augment: tuple[str, ...] = ()
@@ -66,12 +72,14 @@ class CorpusSettings:
     copies: int = 0
     prompt_channel: bool = False
     reduce_noise_under: float | None = None
+    keep: float = Condition.keep
     seed: int = 0
     device: str = "auto"
 
     def __post_init__(self) -> None:
         _known("profile", self.profile, PROFILES)
-        _known("split", self.split, WAYS)
+        if self.split:
+            _known("split", self.split, WAYS)
         if self.balance:
             _known("balance", self.balance, MODES)
         for kind in self.augment:
@@ -80,10 +88,17 @@ class CorpusSettings:
             raise DailytalkError("--target-minutes needs --balance", f"add --balance {' or '.join(MODES)}")
         if self.noise_folder and "noise" not in self.augment:
             raise DailytalkError("--noise-folder needs noise in --augment", "add it, or leave the folder out")
-        if self.copies and not self.augment:
-            raise DailytalkError("--copies needs --augment", f"name some of {', '.join(KINDS)}")
         if self.noise_folder and not Path(self.noise_folder).is_dir():
             raise DailytalkError(f"--noise-folder {self.noise_folder!r} is no folder", "check the path")
+
+    def check(self) -> None:
+        """Raise DailytalkError for copies of no kind; of a run with stages of its own after `staged`."""
+        if self.copies and not self.augment:
+            raise DailytalkError("--copies needs --augment", f"name some of {', '.join(KINDS)}")
+
+    def for_corpus(self, name: str) -> "CorpusSettings":
+        """These, with the division that the corpus `name` is used with (`Corpus.SPLIT`) where none is chosen."""
+        return self if self.split else replace(self, split=corpus_of(name).SPLIT)
 
     @property
     def recogniser(self) -> str:
@@ -129,11 +144,46 @@ def finishing(settings: CorpusSettings) -> tuple[Stage, ...]:
     """What is done with every clip that is kept, and with its copies."""
     augment = (Augment(kinds=settings.augment, noise_folder=settings.noise_folder),) if settings.augment else ()
     return (
-        Condition(reduce_noise_under=settings.reduce_noise_under),
+        Condition(reduce_noise_under=settings.reduce_noise_under, keep=settings.keep),
         TakeConditioned(),
         *augment,
         FinishClip(),
     )
+
+
+def staged(settings: CorpusSettings, stages: Iterable[Stage]) -> CorpusSettings:
+    """The settings of a run with these stages: what both could say, as the stages say it.
+
+    Raises DailytalkError if a stage is missing without which there are no clips, or if the settings say something
+    else than a stage. An affect model must have its stage; the embedded estimate has none, so that settings alone
+    (their profile, for one) ask for it.
+    """
+    found = {type(stage): stage for stage in stages}
+    for needed in (MeasureQuality, CutSpeech, TimeWords, MeasureProsody, Condition, TakeConditioned, FinishClip):
+        if needed not in found:
+            raise DailytalkError(f"the stages lack {needed.__name__}", "put it back into its list")
+    told = _told(found)
+    if RateAffect not in found and settings.affect not in ("", ACOUSTIC_ESTIMATE):
+        raise DailytalkError(
+            f"the settings rate affect with {settings.affect}, but the stages lack RateAffect",
+            f"add it after MeasureProsody, or set affect_model to {ACOUSTIC_ESTIMATE!r} or {NO_MODEL!r}",
+        )
+    usual = {setting.name: setting.default for setting in fields(CorpusSettings)}
+    for name, value in told.items():
+        said = getattr(settings, name)
+        if said not in (value, usual[name]):
+            told_twice = f"{name} is {said!r} in the settings and {value!r} in the stages"
+            raise DailytalkError(told_twice, "leave it out of the settings")
+    return replace(settings, **told)
+
+
+def _told(found: Mapping[type, Any]) -> dict[str, Any]:
+    """What stages, by their class, say of settings."""
+    words, condition, augment = found[TimeWords], found[Condition], found.get(Augment)
+    told = {"asr_model": words.recogniser or NO_MODEL, "asr_windows": words.windows, "device": words.device}
+    told |= {"reduce_noise_under": condition.reduce_noise_under, "keep": condition.keep}
+    told |= {"augment": augment.kinds, "noise_folder": augment.noise_folder} if augment else {"augment": ()}
+    return told | ({"affect_model": found[RateAffect].model} if RateAffect in found else {})
 
 
 def _known(what: str, value: str, choices: Iterable[str]) -> None:

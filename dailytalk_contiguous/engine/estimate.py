@@ -20,8 +20,9 @@ import soundfile
 
 from dailytalk_contiguous.core.audio import read_at
 from dailytalk_contiguous.core.errors import DailytalkError
+from dailytalk_contiguous.core.folded import unfolded
 from dailytalk_contiguous.core.machine import cores
-from dailytalk_contiguous.engine import speaking
+from dailytalk_contiguous.engine import pricing, speaking
 from dailytalk_contiguous.engine.events import Account
 from dailytalk_contiguous.engine.outputs import REJECTS, TRANSCRIPT
 from dailytalk_contiguous.engine.shards import Row
@@ -35,6 +36,9 @@ PIECE_SECONDS = 60.0
 
 #: Pieces that a sample has at least, where there is as much audio: one alone has no spread.
 LEAST_PIECES = 3
+
+#: What several workers share.
+SHARED = ("tag_seconds", "speak_seconds")
 
 #: Points drawn for every piece that is wanted: short conversations are drawn twice, and fill less.
 DRAWS = 8
@@ -63,7 +67,7 @@ class Estimate:
 
     Attributes:
         audio_hours, conversations, set_aside: what was found; not estimated.
-        sample_pieces, sample_seconds: what was run to tell the rest. workers: processes of `tag`.
+        sample_pieces, sample_seconds: what was run to tell the rest. workers: processes.
         quantities: `speech_hours`, `tag_seconds` and `speak_seconds` by the clock with `workers`, `usd`,
             `text_bytes` to be said, and bytes on disk: `tagged_bytes`, `dataset_bytes` (FLAC), `wav_bytes`,
             `cache_bytes`.
@@ -152,6 +156,7 @@ def _at(rows: Sequence[Row], second: float) -> tuple[Row, float]:
 
 
 def _piece(row: Row, start: float, seconds: float) -> Row:
+    row = unfolded(row)
     return row | {
         "conversation_id": f"{row['conversation_id']}.{round(1000 * start)}",
         "offset": row["offset"] + start,
@@ -203,7 +208,7 @@ def _speak(piece: Row, out: Path, settings: SpeakSettings) -> tuple[dict[str, fl
     """Quantities of the second half: run where it costs nothing, else what can be told without buying."""
     settings = replace(settings, cache=str(out / "cache"))  # an empty one: the user's would make all look cheap
     script = speaking.read_script(out)
-    priced = speaking.estimate(script, settings)
+    priced = pricing.estimate(script, settings)
     quantities = {"usd": priced.price, "text_bytes": float(priced.text_bytes)}
     if not saying(settings).synthesiser().deterministic:
         return quantities | _like_the_source(piece, settings), {}
@@ -229,7 +234,7 @@ def _like_the_source(piece: Row, settings: SpeakSettings) -> dict[str, float]:
 
 
 def extrapolate(found: Found, measured: Sequence[Measured], workers: int, loading_seconds: float) -> Estimate:
-    """What the whole would take, if it is as the sample. `tag` is shared by as many workers as there are cores."""
+    """What the whole would take, if it is as the sample: shared by the workers, as far as there are cores."""
     seconds = sum(row["duration"] for row in found.rows)
 
     def of(values: Sequence[Mapping[str, float]], shared: Mapping[str, int]) -> dict[str, Range]:
@@ -249,7 +254,7 @@ def extrapolate(found: Found, measured: Sequence[Measured], workers: int, loadin
         len(measured),
         sum(piece.audio_seconds for piece in measured),
         workers,
-        of([piece.quantities for piece in measured], {"tag_seconds": min(workers, cores())}),
+        of([piece.quantities for piece in measured], dict.fromkeys(SHARED, min(workers, cores()))),
         of([piece.stages for piece in measured], {}),
         loading_seconds,
     )

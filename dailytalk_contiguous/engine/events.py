@@ -1,9 +1,7 @@
-"""events.jsonl: what happens in a work folder, a line an event, for `dailytalk status` and for who comes later.
+"""What a run tells of itself in events.jsonl: its plan, each shard, its end, and where its seconds went.
 
-Several processes and hosts append to one file: each event is one write to a file opened for appending, so that
-lines never mix, and a line that a crash or a full disk has cut off is passed over by readers. There is a line a
-shard, never one a stage or an utterance, and a run that finds nothing to do adds none. Nothing that was said in a
-conversation is in it, and no secret.
+There is a line a shard, never one a stage or an utterance, and a run that finds nothing to do adds none. Nothing
+that was said in a conversation is in it, and no secret.
 """
 
 import hashlib
@@ -13,7 +11,7 @@ import os
 import platform
 import time
 import uuid
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -23,54 +21,15 @@ from types import TracebackType
 from typing import Any, Self
 
 from dailytalk_contiguous.core.errors import DailytalkError
+from dailytalk_contiguous.engine.event_files import append, journal_of_host, last_event
 from dailytalk_contiguous.engine.local import Plan
 from dailytalk_contiguous.engine.making import Made
-
-EVENTS = "events.jsonl"
 
 #: Kinds of events. A run begins with the first and ends with one of the last three, or was killed.
 STARTED, PLANNED, SHARD, FINISHED, STOPPED, FAILED = "started", "planned", "shard", "finished", "stopped", "failed"
 ENDS = (FINISHED, STOPPED, FAILED)
 
-#: Bytes at the end of the file in which the last event is looked for.
-TAIL_BYTES = 1 << 16
-
 log = logging.getLogger("dailytalk_contiguous")
-
-Event = dict[str, Any]
-
-
-def append(path: Path, event: Event) -> None:
-    """Add an event in one write. Raises OSError as the disk does."""
-    line = json.dumps(event, allow_nan=False).encode() + b"\n"  # ASCII: names may hold what is no UTF-8
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("ab+", buffering=0) as file:
-        if file.tell():
-            file.seek(-1, os.SEEK_END)
-            if file.read(1) != b"\n":
-                line = b"\n" + line  # what a crash cut off stays a line of its own
-        file.write(line)
-
-
-def read_events(path: Path) -> list[Event]:
-    """All whole events of a file, in order; none where there is no file."""
-    return list(_events(path.read_bytes())) if path.is_file() else []
-
-
-def _events(data: bytes) -> Iterator[Event]:
-    for line in data.split(b"\n"):
-        with suppress(ValueError):  # cut off by a crash
-            event = json.loads(line) if line else None
-            if isinstance(event, dict) and "event" in event:
-                yield event
-
-
-def _last(path: Path) -> Event | None:
-    if not path.is_file():
-        return None
-    with path.open("rb") as file:
-        file.seek(max(0, path.stat().st_size - TAIL_BYTES))
-        return next(reversed(list(_events(file.read()))), None)
 
 
 def now() -> str:
@@ -138,11 +97,12 @@ class Journal:
         workers: int = 1,
         spent: Callable[[], float] | None = None,
     ) -> None:
-        self.path = out / EVENTS
+        self._out = out
+        self._path: Path | None = None
         self.account = Account({}, {})
         self._spent = spent
         self._run = uuid.uuid4().hex[:12]
-        self._about = {
+        self._about: dict[str, Any] = {
             "kind": kind,
             "command": command,
             "version": version("dailytalk-contiguous"),
@@ -169,7 +129,7 @@ class Journal:
         self._mark = time.perf_counter()
         self._of += len(plan.tasks)
         self._audio_left += plan.seconds
-        last = None if plan.tasks or self._begun else _last(self.path)
+        last = None if plan.tasks or self._begun else last_event(self._out)
         if not plan.tasks and not self._begun and (last is None or last["event"] == FINISHED):
             return
         told = {
@@ -222,7 +182,8 @@ class Journal:
 
     def _write(self, event: str, **told: Any) -> None:
         spent = {"spent": round(self._spent(), 6)} if self._spent else {}
-        append(self.path, {"event": event, "time": now(), "run": self._run, **told, **spent})
+        self._path = self._path or journal_of_host(self._out)  # not before: a run may have nothing to tell
+        append(self._path, {"event": event, "time": now(), "run": self._run, **told, **spent})
 
     def _log(self, made: Made) -> None:
         wall = time.perf_counter() - self._entered
@@ -230,10 +191,16 @@ class Journal:
         left = length(max(0.0, self._audio_left - self._audio) / speed) if speed else "unknown"
         money = f", {self._spent():.4f} USD spent" if self._spent else ""
         log.info(
-            "%s shard %d of %d: %s, %d conversations, %.1f min in %.1f s; %.2f of %.2f h at %.1f× real time, %s",
-            *(now(), self._done, self._of, made.path.name, made.conversations, made.audio_seconds / 60),
+            "%s shard %d of %d: %s, %d %s, %.1f min in %.1f s; %.2f of %.2f h at %.1f× real time, %s",
+            *(now(), self._done, self._of, made.path.name),
+            *(made.conversations, contents(self._about["kind"]), made.audio_seconds / 60),
             *(made.wall_seconds, self._audio / 3600, self._audio_left / 3600, speed, f"{left} left{money}"),
         )
+
+
+def contents(kind: str) -> str:
+    """What the shards of a kind of run hold."""
+    return "clips" if kind == "corpus" else "conversations"
 
 
 def length(seconds: float) -> str:

@@ -1,10 +1,11 @@
 """The local engine: shards one after another in this process, or side by side in several.
 
-Workers are spawned, never forked (a forked torch hangs), each with its share of the cores. They take shards from
-a queue and write them by rename; all that they send back is what a shard knows of its rows, so that the parent
-stays small whatever they hold.
+Workers are spawned, never forked (a forked torch hangs), each with its share of the cores and, where the machine
+has several GPUs, with one of them. They take shards from a queue and write them by rename; all that they send back
+is what a shard knows of its rows, so that the parent stays small whatever they hold.
 """
 
+import itertools
 import multiprocessing
 import os
 import queue
@@ -21,12 +22,16 @@ from typing import Any
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.machine import cores
 from dailytalk_contiguous.engine.build import Progress, ahead
+from dailytalk_contiguous.engine.devices import VISIBLE, gpus_to_share
 from dailytalk_contiguous.engine.making import Made, Making, make
 from dailytalk_contiguous.engine.shards import Entry, Row, chain_of, index, shard_path
 from dailytalk_contiguous.stages.base import Stage
 
 #: Seconds between two looks at what workers tell.
 POLL_SECONDS = 0.2
+
+#: Shards handed out for each worker, which never waits for one. All at once would copy a whole corpus' rows.
+QUEUED = 2
 
 
 @dataclass(frozen=True)
@@ -132,20 +137,25 @@ def _in_processes(
 ) -> Iterator[Made]:
     context = multiprocessing.get_context("spawn")
     told: Any = context.Queue()
+    gpus, started = gpus_to_share(stages), context.Value("i", 0)
     threads = max(1, cores() // workers)
-    pool = ProcessPoolExecutor(workers, context, _start_worker, (threads, told))
+    pool = ProcessPoolExecutor(workers, context, _start_worker, (threads, told, gpus, started))
+    coming = iter(tasks)
     waiting: set[Future[Made]] = set()
-    processes: list[Any] = []
+    processes: dict[int, Any] = {}
     try:
-        waiting = {pool.submit(_work, task, tuple(stages), batch_seconds) for task in tasks}
-        processes = list((pool._processes or {}).values())
-        while waiting:
+        while True:
+            for task in itertools.islice(coming, QUEUED * workers - len(waiting)):
+                waiting.add(pool.submit(_work, task, tuple(stages), batch_seconds))
+            processes |= pool._processes or {}
+            if not waiting:
+                return
             done, waiting = wait(waiting, POLL_SECONDS, FIRST_COMPLETED)
             _pass_on(told, progress)
             for future in done:
                 yield future.result()
     except BrokenProcessPool as error:
-        raise _broken(processes) from error
+        raise _broken(list(processes.values())) from error
     finally:
         for future in waiting:
             future.cancel()
@@ -182,14 +192,22 @@ def _pass_on(told: Any, progress: Progress) -> None:
 _told: Any = None
 
 
-def _start_worker(threads: int, told: Any) -> None:
-    """Set up a worker: its share of the cores, and Ctrl-C left to the parent, which ends it."""
+def _start_worker(threads: int, told: Any, gpus: Sequence[str], started: Any) -> None:
+    """Set up a worker: its share of the cores and of `gpus`, and Ctrl-C left to the parent, which ends it.
+
+    `started` counts the workers. All this is before torch and CTranslate2 are imported: they read the environment
+    once.
+    """
     global _told
     _told = told
     Thread(target=_end_with_parent, daemon=True).start()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    # Before torch is imported, which few stages need: it takes its threads from here.
     os.environ["OMP_NUM_THREADS"] = str(threads)
+    with started.get_lock():
+        number = started.value
+        started.value += 1
+    if gpus:
+        os.environ[VISIBLE] = gpus[number % len(gpus)]
 
 
 def _end_with_parent() -> None:

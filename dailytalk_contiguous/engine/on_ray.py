@@ -2,12 +2,11 @@
 
 What travels is a task (paths, small columns, what earlier runs made) and back its account; audio and rows stay on
 the disk or in the store. A shard whose actor or node is lost is made again by another one, once: a shard that ends
-two of them would end them all. Nothing is restarted behind our back, and nothing is told to the outside.
+two of them would end them all. Nothing is restarted behind our back.
 """
 
 import logging
 import os
-import socket
 import tempfile
 import time
 from collections import deque
@@ -18,25 +17,32 @@ from pathlib import Path
 from typing import Any
 
 from dailytalk_contiguous.core.errors import DailytalkError
-from dailytalk_contiguous.core.machine import cores
 from dailytalk_contiguous.engine.build import Progress
 from dailytalk_contiguous.engine.local import Plan, Task
 from dailytalk_contiguous.engine.making import Made
+from dailytalk_contiguous.engine.ray_cluster import connected, has_gpus, lost, nodes
 from dailytalk_contiguous.engine.ray_share import Share, shared_out
-from dailytalk_contiguous.engine.ray_worker import Setup, Till, Worker
+from dailytalk_contiguous.engine.ray_till import Till, answer
+from dailytalk_contiguous.engine.ray_worker import Done, Setup, Worker, order
 from dailytalk_contiguous.engine.shards import chain_of
 from dailytalk_contiguous.models.engines import Purse
 
 #: Seconds between two looks at what actors tell.
 POLL_SECONDS = 1.0
 
-#: Seconds that a cluster may take to answer a knock.
-SILENCE_SECONDS = 10.0
+#: Seconds without any worker after which is said what is awaited, and said again.
+AWAITED_SECONDS = 20.0
+
+#: Seconds that what is being paid for may take to come, when a run is stopped: the longest silence of a service
+#: (`models.http`), and as much again.
+GRACE_SECONDS = 120.0
 
 #: Times that a shard is begun, and actors that may be lost in a row before they have begun anything.
 TRIES, LOST_AT_START = 2, 3
 
 __all__ = ["Cluster", "Setup", "has_gpus", "run"]
+
+log = logging.getLogger("dailytalk_contiguous")
 
 
 @dataclass(frozen=True)
@@ -64,22 +70,23 @@ def run(
     what a node lacks; else whatever a stage raises but for `BadInput`. Finished shards stay.
     """
     with connected(cluster.address, cluster.workers) as ray:
-        share = shared_out(_nodes(ray), cluster.workers, cluster.gpus, len(plan.tasks))
+        share = shared_out(nodes(ray), cluster.workers, cluster.gpus, len(plan.tasks))
         whole = replace(setup, chain=chain_of(setup.stages), folder=os.getcwd(), threads=share.cores)
         till = ray.remote(Till).options(num_cpus=0, max_concurrency=64).remote(money.limit) if money else None
         with _sign(setup.shared if money else "") as sign:
             pool = Pool(ray, replace(whole, till=till, shared=sign), share, progress)
             try:
-                for made in pool.make(plan.tasks):
-                    for mirror in setup.mirrors:
-                        mirror.ensure(made.path)
-                    _refuse_elsewhere(made)
-                    finished(made)
-                    yield made.path
+                for done in pool.make(plan.tasks):
+                    if setup.work:
+                        setup.work.ensure(done.made.path, done.token)
+                    _refuse_elsewhere(done.made)
+                    finished(done.made)
+                    yield done.made.path
             finally:
                 pool.close()
                 if money and till:
-                    money.spent, money.saved = ray.get(till.totals.remote())
+                    money.spent, money.saved = answer(till.totals.remote())
+                    ray.kill(till)
 
 
 class Pool:
@@ -90,8 +97,9 @@ class Pool:
         self._busy: dict[Any, tuple[Any, Task | None]] = {}
         self._told: dict[Any, Any] = {}
         self._lost, self._asked = 0, 0.0
+        self._say_at: float | None = time.monotonic() + AWAITED_SECONDS
 
-    def make(self, tasks: list[Task]) -> Iterator[Made]:
+    def make(self, tasks: list[Task]) -> Iterator[Done]:
         """Make shards in any order."""
         waiting = deque(tasks)
         left, tries = len(tasks), dict.fromkeys((task.path for task in tasks), 0)
@@ -100,26 +108,49 @@ class Pool:
         while left:
             done, _ = self._ray.wait([*self._busy, *self._told], num_returns=1, timeout=POLL_SECONDS)
             self._hear([one for one in done if one in self._told])
+            self._say_what_is_awaited()
             for one in (one for one in done if one in self._busy):
                 actor, task = self._busy.pop(one)
-                made = self._result(one, actor, task, tries)
-                if made is LOST:
+                result = self._result(one, actor, task, tries)
+                if result is LOST:
                     waiting.extendleft([task] if task else [])
                     self._hire()
                     continue
                 if waiting:
                     following = waiting.popleft()
                     tries[following.path] += 1
-                    self._busy[actor.make.remote(_absolute(following))] = (actor, following)
-                if made is not None:
+                    ordered = order(following, self._setup)
+                    self._busy[actor.make.remote(ordered)] = (actor, following)
+                if result is not None:
                     left -= 1
-                    yield made
+                    yield result
 
     def close(self) -> None:
         """End all actors. What they have in hand is a temporary file; the next run makes that shard again."""
-        for actor, _ in self._busy.values():
-            self._ray.kill(actor)
-        self._busy.clear()
+        try:
+            if self._setup.till is not None and any(task for _, task in self._busy.values()):
+                self._let_pay()
+        finally:
+            for actor, _ in self._busy.values():
+                self._ray.kill(actor)
+            self._busy.clear()
+
+    def _let_pay(self) -> None:
+        """Let nobody buy any more, and wait until what is being bought lies in the cache: else it is bought twice.
+
+        At most `GRACE_SECONDS`. Twice nothing held back is nothing on its way: between the till and the cache are
+        milliseconds.
+        """
+        till, busy = self._setup.till, [one for one, (_, task) in self._busy.items() if task]
+        answer(till.close.remote())
+        until, quiet, said = time.monotonic() + GRACE_SECONDS, 0, False
+        while busy and quiet < 2 and time.monotonic() < until:
+            _, busy = self._ray.wait(busy, num_returns=len(busy), timeout=POLL_SECONDS)
+            held = answer(till.held_back.remote())
+            quiet = 0 if held else quiet + 1
+            if held and not said:
+                said = True
+                log.warning("waiting for speech that is being paid for, %g s at most", GRACE_SECONDS)
 
     def _hire(self) -> None:
         actor = (
@@ -129,31 +160,41 @@ class Pool:
         )
         self._busy[actor.ready.remote()] = (actor, None)
 
+    def _say_what_is_awaited(self) -> None:
+        """While no worker has begun: others may hold what it needs, or no node may have it together."""
+        if self._say_at is None or time.monotonic() < self._say_at:
+            return
+        self._say_at = time.monotonic() + AWAITED_SECONDS
+        free = self._ray.available_resources()
+        log.warning(
+            "no worker has begun yet: each waits for %d CPU and %g GPU of one node; %g and %g are free in all",
+            *(self._share.cores, self._share.gpus, free.get("CPU", 0), free.get("GPU", 0)),
+        )
+
     def _result(self, one: Any, actor: Any, task: Task | None, tries: dict[Path, int]) -> Any:
         """What came of a shard; None for an actor that is ready for its first; LOST for one that is gone."""
         try:
-            told = self._ray.get(one)
+            done = self._ray.get(one)
         except self._ray.exceptions.RayTaskError as error:
             self._ray.kill(actor)
             raise (error.cause or error) from error
-        except self._ray.exceptions.RayActorError as error:
+        except lost(self._ray) as error:
             self._refuse_to_go_on(task, tries, error)
             self._ray.kill(actor)
             return LOST
-        self._lost = 0
+        self._lost, self._say_at = 0, None
         if task is None:
             return None
-        made, events = told
-        for event in events:
+        for event in done.events:
             self._progress(*event)
-        return replace(made, path=task.path)
+        return replace(done, made=replace(done.made, path=task.path))
 
     def _refuse_to_go_on(self, task: Task | None, tries: dict[Path, int], error: Exception) -> None:
         self._lost += task is None
         if task is None and self._lost >= LOST_AT_START:
             raise DailytalkError(
                 f"{self._lost} workers in a row ended before they had begun",
-                "check that this version of dailytalk-contiguous is installed on every node of the cluster",
+                "check that every node of the cluster has this version of dailytalk-contiguous, and memory for it",
             ) from error
         if task is not None and tries[task.path] >= TRIES:
             names = ", ".join(repr(row["conversation_id"]) for row in task.rows[:3])
@@ -184,59 +225,6 @@ LOST = object()
 
 
 @contextmanager
-def connected(address: str, workers: int = 0) -> Iterator[Any]:
-    """Ray, connected to a cluster or with one of this process, which is ended afterwards.
-
-    Raises DailytalkError if Ray is not installed, or does not answer.
-    """
-    ray = _ray()
-    options: dict[str, Any] = {"address": address}
-    if not address:
-        options = {"num_cpus": max(workers, cores()), "include_dashboard": False}
-    if ray.is_initialized():
-        yield ray  # by the program that we are part of, which will end it too
-        return
-    try:
-        _refuse_silence(address)
-        ray.init(**options, log_to_driver=False, logging_level=logging.ERROR)
-    except (OSError, RuntimeError, ValueError, ImportError) as error:
-        where = f" at {address!r}" if address else ""
-        raise DailytalkError(
-            f"no Ray cluster answers{where} ({type(error).__name__})",
-            "start one with `ray start --head`, or leave --address out; if it asks for a token, set RAY_AUTH_MODE "
-            "and RAY_AUTH_TOKEN as it was started with",
-        ) from error
-    try:
-        yield ray
-    finally:
-        ray.shutdown()
-
-
-def _refuse_silence(address: str) -> None:
-    """Raise OSError where nobody listens at HOST:PORT: Ray itself would wait for minutes."""
-    host, sign, port = address.removeprefix("ray://").rpartition(":")
-    if sign and port.isdecimal():
-        socket.create_connection((host, int(port)), SILENCE_SECONDS).close()
-
-
-def has_gpus(address: str) -> bool:
-    """Whether a cluster has GPUs. Raises as `connected` does."""
-    with connected(address) as ray:
-        return bool(ray.cluster_resources().get("GPU"))
-
-
-def _absolute(task: Task) -> Task:
-    """A task whose paths mean the same in every folder."""
-    known = {name: (path.absolute(), entry) for name, (path, entry) in task.known.items()}
-    return Task(task.path.absolute(), task.rows, known)
-
-
-def _nodes(ray: Any) -> list[tuple[int, int]]:
-    alive = [node["Resources"] for node in ray.nodes() if node["Alive"]]
-    return [(int(own.get("CPU", 0)), int(own.get("GPU", 0))) for own in alive]
-
-
-@contextmanager
 def _sign(folder: str) -> Iterator[str]:
     """A file in a folder, there while a run lasts, by which other nodes know whether they see this folder."""
     if not folder:
@@ -253,13 +241,3 @@ def _refuse_elsewhere(made: Made) -> None:
             f"a worker has written {str(made.path)!r} where this machine does not see it",
             "choose an --out on a file system that all nodes share, or in object storage (s3://…)",
         )
-
-
-def _ray() -> Any:
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    try:
-        import ray
-    except ImportError:
-        raise DailytalkError("Ray is not installed", "pip install 'dailytalk-contiguous[ray]'") from None
-    logging.getLogger("ray").setLevel(logging.ERROR)
-    return ray

@@ -23,6 +23,16 @@ from dailytalk_contiguous.stages.base import Stage, source_digest
 TRANSCRIPT, NEW_TRANSCRIPT = "transcript.jsonl", "transcript.new.jsonl"
 REJECTS, RUN = "rejects.jsonl", "run.json"
 
+#: What `dailytalk corpus --as conversations` tells of the recordings that it lays out.
+ABOUT_CORPUS = "corpus.json"
+
+#: Key of run.json with the addresses of recordings that lie in a store.
+RECORDINGS = "recordings"
+
+#: Digests of transcripts that a run wrote and no run.json tells of yet. It is there from before a transcript gets
+#: its name until run.json is written: a run that was killed in between has not edited anything.
+_OURS = ".transcript.sha256"
+
 #: Stages of `dailytalk speak`, which may share the work folder: what it wrote of itself is left as it is.
 SPOKEN_STAGES = frozenset({"transcript", "ChooseVoice", "Speak", "Reconstruct", "Align", "Finish"})
 
@@ -78,13 +88,15 @@ def write_outputs(
     before = read_run(out)
     same = before and before.get("fingerprint") == fingerprint and before.get("source") == about.get("source")
     if before and same and _all_there(out, before):
+        (out / _OURS).unlink(missing_ok=True)
         return before
     tally = Tally()
-    edited = _edited(out, before)
+    there = sha256_of(out / TRANSCRIPT) if (out / TRANSCRIPT).exists() else None
+    edited = there is not None and there not in _ours(out, before)
     target = out / (NEW_TRANSCRIPT if edited else TRANSCRIPT)
     digest = hashlib.sha256()
-    write_lines(target, _hashed(_transcript(paths, stages, tally), digest))
-    if edited and digest.hexdigest() == _sha256(out / TRANSCRIPT):
+    write_lines(target, _noted(_transcript(paths, stages, tally), digest, out, None if edited else there))
+    if edited and digest.hexdigest() == sha256_of(out / TRANSCRIPT):
         # Nobody edited it: it is what this run would write, from a run that was killed before it wrote run.json.
         target.replace(out / TRANSCRIPT)
         target, edited = out / TRANSCRIPT, False
@@ -104,6 +116,7 @@ def write_outputs(
     if before and "speak" in before:
         record["speak"] = before["speak"]
     write_text(out / RUN, json.dumps(record, indent=1, ensure_ascii=False) + "\n")
+    (out / _OURS).unlink(missing_ok=True)
     return record
 
 
@@ -122,12 +135,10 @@ def models_of(stages: Sequence[Stage]) -> dict[str, dict[str, Any]]:
     return {role: {"name": model, **licence_of(model)._asdict()} for role, model in models.items()}
 
 
-def _edited(out: Path, before: Mapping[str, Any] | None) -> bool:
-    """Whether a person changed the transcript since it was written."""
-    path = out / TRANSCRIPT
-    if not path.exists():
-        return False
-    return before is None or before.get("transcript_sha256") != _sha256(path)
+def _ours(out: Path, before: Mapping[str, Any] | None) -> set[str]:
+    """Digests of transcripts that runs have written: one that is none of them was changed by a person."""
+    noted = (out / _OURS).read_text(encoding="utf-8").split() if (out / _OURS).is_file() else []
+    return {*noted, (before or {}).get("transcript_sha256", "")}
 
 
 def _spoken_rejects(out: Path) -> list[str]:
@@ -142,15 +153,21 @@ def _all_there(out: Path, record: Mapping[str, Any]) -> bool:
     return all((out / name).is_file() for name in (TRANSCRIPT, record["transcript"], REJECTS))
 
 
-def _sha256(path: Path) -> str:
+def sha256_of(path: Path) -> str:
+    """SHA-256 of a file, in hexadecimal."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _hashed(pieces: Iterator[str], digest: Any) -> Iterator[str]:
+def _noted(pieces: Iterator[str], digest: Any, out: Path, there: str | None) -> Iterator[str]:
+    """The pieces of a transcript as they are; after the last its digest is noted, before the file has its name.
+
+    `there` is the digest of our own one that stands until then: it stays ours if this run is killed here.
+    """
     for piece in pieces:
         digest.update(piece.encode("utf-8"))
         yield piece
+    write_lines(out / _OURS, [f"{one}\n" for one in (there, digest.hexdigest()) if one])
 
 
 def _transcript(paths: Sequence[Path], stages: Sequence[Stage], tally: Tally) -> Iterator[str]:

@@ -4,6 +4,8 @@ The one place that chooses between this machine and Ray: whoever plans the work 
 money may be spent, because that decides how many processes may ask for speech.
 """
 
+import math
+import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,8 +13,10 @@ from pathlib import Path
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.engine import local, on_ray
 from dailytalk_contiguous.engine.build import Progress
+from dailytalk_contiguous.engine.devices import use_device
 from dailytalk_contiguous.engine.making import Made
 from dailytalk_contiguous.engine.storage import WorkFolder
+from dailytalk_contiguous.models.cuda import device_of, resolve_device
 from dailytalk_contiguous.models.engines import Purse, purse
 from dailytalk_contiguous.models.speech_cache import SpeechCache
 from dailytalk_contiguous.pipeline import SpeakSettings, saying
@@ -20,6 +24,9 @@ from dailytalk_contiguous.sources.remote_files import Mirror
 from dailytalk_contiguous.stages.base import Stage
 
 RUNNERS = ("local", "ray")
+
+#: Seconds after which the store is told again what happens in a run: its journal is written there as a whole.
+TELL_SECONDS = 120.0
 
 
 @dataclass(frozen=True)
@@ -41,10 +48,27 @@ class Runner:
         """Workers where nobody says how many."""
         return 0 if self.name == "ray" else 1
 
+    @property
+    def elsewhere(self) -> bool:
+        """Whether other machines do the work, which may have GPUs that this one lacks."""
+        return self.name == "ray" and bool(self.address)
+
+    def device(self, device: str) -> str:
+        """`device` (auto, cpu, cuda) for the settings of a run: `auto` is told for a cluster by its own GPUs."""
+        if device != "auto" or not self.elsewhere:
+            return device
+        return "cuda" if on_ray.has_gpus(self.address) else "cpu"
+
     def on_cuda(self, device: str) -> bool:
         """Whether stages for `device` (auto, cpu, cuda) will run on a GPU, here or in the cluster."""
-        elsewhere = self.name == "ray" and bool(self.address)
-        return on_ray.has_gpus(self.address) if elsewhere and device == "auto" else on_cuda(device)
+        return device_of(self.device(device)) == "cuda"
+
+    def preflight(self, stages: Sequence[Stage], device: str) -> None:
+        """Make sure that stages can run before hours of work. Raises DailytalkError."""
+        if use_device(stages) and not self.elsewhere:
+            resolve_device(device)
+        for stage in stages:
+            stage.preflight()
 
     def run(
         self,
@@ -64,22 +88,28 @@ class Runner:
         they may spend anything, and `shared` the folder that all of them must see then.
         """
 
+        told = -math.inf
+
         def kept(made: Made) -> None:
+            nonlocal told
             if self.work:
                 self.work.keep(made.path)
             finished(made)
+            if self.work and time.monotonic() - told >= TELL_SECONDS:
+                told = time.monotonic()
+                self.work.tell()
 
         if not plan.tasks:
             return
         if self.name == "ray":
-            mirrors = (*((self.work.mirror,) if self.work and self.work.mirror else ()), *self.inputs)
-            setup = on_ray.Setup(tuple(stages), batch_seconds, mirrors, shared=shared)
-            cluster = on_ray.Cluster(self.address, workers, self.on_cuda(device))
+            mirror = self.work.mirror if self.work else None
+            setup = on_ray.Setup(tuple(stages), batch_seconds, mirror, self.inputs, shared=shared)
+            cluster = on_ray.Cluster(self.address, workers, use_device(stages) and self.on_cuda(device))
             yield from on_ray.run(plan, setup, cluster, progress, kept, money)
         else:
             yield from local.run(plan, stages, max(1, workers), batch_seconds, progress, kept)
         if self.work:
-            self.work.refresh()  # what other hosts have made of this plan meanwhile
+            self.work.gather()  # what other hosts have made of this plan meanwhile
 
     def say(
         self,
@@ -105,15 +135,6 @@ class Runner:
         yield from self.run(
             plan, stages, workers, batch_seconds, progress, finished, settings.device, money, cache
         )
-
-
-def on_cuda(device: str) -> bool:
-    """Whether stages for `device` (auto, cpu, cuda) run on a GPU of this machine."""
-    if device == "auto":
-        import torch
-
-        return torch.cuda.is_available()
-    return device.startswith("cuda")
 
 
 def runner_of(name: str, address: str, work: WorkFolder, inputs: tuple[Mirror, ...]) -> Runner:

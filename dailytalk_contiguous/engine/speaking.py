@@ -6,30 +6,26 @@ made of it; a conversation of which something could not be said is held back and
 
 import json
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from dailytalk_contiguous.core.errors import BadInput, DailytalkError, Reject
-from dailytalk_contiguous.core.folded import folded, unfolded
+from dailytalk_contiguous.core.errors import DailytalkError, Reject
+from dailytalk_contiguous.core.folded import AT_HAND, folded, unfolded
 from dailytalk_contiguous.core.tag_lists import check_tags
 from dailytalk_contiguous.engine import local
 from dailytalk_contiguous.engine.build import Progress
 from dailytalk_contiguous.engine.events import Account, Journal
-from dailytalk_contiguous.engine.outputs import TRANSCRIPT, read_run
+from dailytalk_contiguous.engine.outputs import TRANSCRIPT, read_run, sha256_of
 from dailytalk_contiguous.engine.runner import Runner
 from dailytalk_contiguous.engine.shards import Entry, Row, drop_stale, group, index
 from dailytalk_contiguous.engine.spoken_outputs import write_spoken
-from dailytalk_contiguous.models.engines import CLONE, ENGINES, load_synthesiser, purse
+from dailytalk_contiguous.models.engines import ENGINES, load_synthesiser, purse
 from dailytalk_contiguous.models.licences import licence_of
-from dailytalk_contiguous.models.speech_cache import SpeechCache, cache_key
-from dailytalk_contiguous.models.synthesiser import Line, Synthesiser, VoiceSample
 from dailytalk_contiguous.pipeline import SpeakSettings, saying
 from dailytalk_contiguous.sources.transcribed import transcribed
-from dailytalk_contiguous.stages.speak import Speak
-from dailytalk_contiguous.stages.voice import ChooseVoice
 
 #: Folder of the finished conversations.
 DATASET = "dataset"
@@ -39,11 +35,6 @@ BATCH_SECONDS = 1800.0
 
 #: What tags are written for, by model of Fish. The other engines map every tag of the first list.
 TAG_LISTS = {"s1": "fish-s1", "s2-pro": "fish-s2", "s2.1-pro": "fish-s2", "s2.1-pro-free": "fish-s2"}
-
-
-#: Columns that a conversation shows before it is unfolded: what a plan, or a worker that fetches recordings, asks
-#: for.
-AT_HAND = ("conversation_id", "recording_id", "audio", "duration", "input_digest")
 
 #: Settings that decide what a finished conversation sounds like, and that its provenance tells.
 _TOLD = (
@@ -56,16 +47,17 @@ _TOLD = (
 class Script:
     """What is to be said: groups of conversations that become shards, and what could not be used.
 
-    Conversations may be folded (`core.folded`) but for what a plan needs of them, `AT_HAND`.
+    Conversations may be folded (`core.folded`) but for `AT_HAND`.
 
     `models` are those that made the transcript, by role, as run.json has them: their licences bind the result.
-    `source` is where the recordings are from, as far as run.json knows.
+    `source` is where the recordings are from, as far as run.json knows; `digest` is the transcript's SHA-256.
     """
 
     groups: list[list[Row]]
     rejects: list[Reject]
     models: dict[str, Any] = field(default_factory=dict)
     source: dict[str, Any] = field(default_factory=dict)
+    digest: str = ""
 
     @property
     def rows(self) -> list[Row]:
@@ -75,23 +67,6 @@ class Script:
     def unfolded(self) -> Iterator[Row]:
         """All conversations with all their columns, one at a time."""
         return map(unfolded, self.rows)
-
-
-@dataclass(frozen=True)
-class Estimate:
-    """What saying a script would take: utterances, UTF-8 bytes of their text, USD, hours of source.
-
-    `cached` are the utterances for which nothing has to be bought. `not_cloned` are conversations without enough
-    speech to clone their voice from, whose utterances are not counted.
-    """
-
-    utterances: int
-    cached: int
-    without_text: int
-    not_cloned: int
-    text_bytes: int
-    price: float
-    hours: float
 
 
 @dataclass(frozen=True)
@@ -114,79 +89,14 @@ def read_script(
 ) -> Script:
     """Read the transcript of a work folder, or another one. Raises DailytalkError if there is nothing in it."""
     rejects: list[Reject] = []
-    found = transcribed(transcript or folder / TRANSCRIPT, folder / "tagged", recordings, rejects)
+    path = transcript or folder / TRANSCRIPT
+    found = transcribed(path, folder / "tagged", recordings, rejects)
     rows: list[Row] = [folded(row, AT_HAND) for row in found]
     if not rows and not rejects:
-        raise DailytalkError(f"{transcript or folder / TRANSCRIPT} is empty", "run dailytalk tag first")
+        raise DailytalkError(f"{path} is empty", "run dailytalk tag first")
     run = (read_run(folder) or {}) if transcript is None else {}
-    return Script(list(group(rows, shard_seconds)), rejects, run.get("models", {}), run.get("source", {}))
-
-
-def estimate(script: Script, settings: SpeakSettings) -> Estimate:
-    """What saying a script would cost, less what is in the cache. Buys nothing.
-
-    Takes that will be refused, and bought again, are in no estimate. Raises DailytalkError for tags that the
-    synthesiser does not know.
-    """
-    load_synthesiser.cache_clear()
-    check_script_tags(script, settings)
-    stage = saying(settings)
-    synthesiser, cache = stage.synthesiser(), SpeechCache(Path(settings.cache) if settings.cache else None)
-    missing: dict[str, Line] = {}
-    said = cached = silent = text_bytes = not_cloned = 0
-    seconds = 0.0
-    for row in script.unfolded():
-        try:
-            samples = _voice(row, settings)
-        except BadInput:
-            not_cloned += 1
-            continue
-        for place in _revoiced(row, settings):
-            text = row["text"][place].strip()
-            if not text:
-                silent += 1
-                continue
-            said += 1
-            text_bytes += len(text.encode())
-            seconds += row["end"][place] - row["start"][place]
-            before = len(missing)
-            for key, line in _takes(stage, synthesiser, cache, row, place, samples):
-                missing[key] = line
-            cached += len(missing) == before
-    price = synthesiser.price(list(missing.values()))
-    return Estimate(said, cached, silent, not_cloned, text_bytes, price, seconds / 3600)
-
-
-def _voice(row: Row, settings: SpeakSettings) -> tuple[VoiceSample, ...]:
-    """The voice to be cloned, if one is. Raises BadInput where a conversation has too little of it."""
-    if settings.voice != CLONE:
-        return ()
-    chooser = ChooseVoice(revoice=settings.revoice)
-    chosen = chooser({name: [row[name]] for name in chooser.needs})
-    return (VoiceSample(chosen["voice_wav"][0], chosen["voice_text"][0]),)
-
-
-def _takes(
-    stage: Speak,
-    synthesiser: Synthesiser,
-    cache: SpeechCache,
-    row: Row,
-    place: int,
-    samples: Sequence[VoiceSample],
-) -> Iterator[tuple[str, Line]]:
-    """The takes of an utterance that are not in the cache, as far as the stage asks for them if all are good."""
-    number, good = stage.first_take(row["utterance_id"][place]), 0
-    while good < (1 if synthesiser.deterministic else stage.candidates):
-        line = stage.line(row["text"][place], row["tag"][place], row["language"][place], number)
-        key = cache_key(synthesiser, line, samples)
-        entry = cache.get(key)
-        refused = entry is not None and stage.knows(entry.verdict) and bool((entry.verdict or {}).get("reason"))
-        if entry is None:
-            yield key, line
-        good += not refused
-        if refused and synthesiser.deterministic:
-            return
-        number += stage.variants
+    models, source = run.get("models", {}), run.get("source", {})
+    return Script(list(group(rows, shard_seconds)), rejects, models, source, sha256_of(path))
 
 
 def speak(
@@ -217,14 +127,14 @@ def speak(
     money = purse(settings.max_cost)  # opened here: threads that all come first would open one each
     paid = not saying(settings).synthesiser().deterministic
     spent = (lambda: money.spent) if paid else None
+    runner = runner or Runner()
     with Journal(out, "speak", settings, about.get("command", ""), workers=workers, spent=spent) as journal:
         plan = local.plan(folder, script.groups, stages, known)
         planned(plan, len(stages))
         if plan.tasks:
-            for stage in stages:
-                stage.preflight()
+            runner.preflight(stages, settings.device)
         journal.planned(plan, sum(row["duration"] for row in script.rows), [stage.name for stage in stages])
-        run = (runner or Runner()).say(plan, stages, settings, workers, BATCH_SECONDS, progress, journal.made)
+        run = runner.say(plan, stages, settings, workers, BATCH_SECONDS, progress, journal.made)
         made = list(run)
         drop_stale(folder, plan.paths)
         record = write_spoken(
@@ -235,6 +145,7 @@ def speak(
             {
                 **about,
                 "settings": settings.told(),
+                "transcript_sha256": script.digest,
                 "time": journal.account.as_dict(),
                 "money": {"spent": round(money.spent, 6), "saved_by_cache": round(money.saved, 6), "unit": "USD"},
             },
@@ -255,7 +166,7 @@ def check_script_tags(script: Script, settings: SpeakSettings) -> None:
     tags = {
         row["tag"][place]
         for row in script.unfolded()
-        for place in _revoiced(row, settings)
+        for place in revoiced(row, settings)
         if row["tag"][place] and row["text"][place].strip()
     }
     model = settings.tts_model or ENGINES[settings.engine]
@@ -267,7 +178,7 @@ def check_script_tags(script: Script, settings: SpeakSettings) -> None:
         raise DailytalkError(error.reason, f"{error.remedy}; the option is --map-tag TAG=OTHER") from None
 
 
-def _revoiced(row: Row, settings: SpeakSettings) -> list[int]:
+def revoiced(row: Row, settings: SpeakSettings) -> list[int]:
     """Places of the utterances that are to be said anew."""
     return [place for place, channel in enumerate(row["source_channel"]) if channel == settings.revoice]
 

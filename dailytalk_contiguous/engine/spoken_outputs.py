@@ -8,6 +8,7 @@ is missing, and lines are written only where something changed.
 import hashlib
 import io
 import json
+from array import array
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -20,7 +21,7 @@ from dailytalk_contiguous.core.built import BUILT
 from dailytalk_contiguous.core.errors import Reject
 from dailytalk_contiguous.core.schema import AFFECT, PROSODY
 from dailytalk_contiguous.engine.files import write_atomically, write_lines, write_text
-from dailytalk_contiguous.engine.outputs import REJECTS, RUN, SPOKEN_STAGES, read_run
+from dailytalk_contiguous.engine.outputs import REJECTS, RUN, SPOKEN_STAGES, TRANSCRIPT, read_run, sha256_of
 from dailytalk_contiguous.engine.shards import Entry, Row, chain_of, read_entries, read_rows
 from dailytalk_contiguous.engine.transcript import number, to_json
 from dailytalk_contiguous.stages.base import Stage, source_digest
@@ -30,7 +31,32 @@ SHIFTED, AUDIO = "transcript_shifted.jsonl", "audio"
 #: What the name of a finished sound file ends in.
 EDITED = "_edited.wav"
 
+#: Bytes of the header of a sound file, and of both samples of a moment.
+_WAV_HEADER, _FRAME = 44, 4
+
 _PROSODY_BUCKETS = ("energy", "rate", "zcr", "pitch", "pitch_var")
+
+
+class Purchases:
+    """What was paid, each purchase counted once however often its line is said.
+
+    Takes 16 bytes an utterance that cost something (57 while they are summed), because a corpus has millions: a
+    purchase is known by the first 64 bits of its key. Ten million of these all differ but for one case in 300,000.
+    """
+
+    def __init__(self) -> None:
+        self._keys, self._costs = array("Q"), array("d")
+
+    def add(self, key: str, cost: float) -> None:
+        """Count a purchase, by its key in the cache (hex), at its price in USD."""
+        self._keys.append(int(key[:16], 16))
+        self._costs.append(cost)
+
+    @property
+    def total(self) -> float:
+        """USD in all."""
+        _, first = np.unique(np.asarray(self._keys), return_index=True)
+        return float(np.asarray(self._costs)[first].sum())
 
 
 def write_spoken(
@@ -65,7 +91,7 @@ def _written(
     tally: Counter[str] = Counter()
     failed = list(rejects)
     sums: defaultdict[str, float] = defaultdict(float)
-    costs: dict[str, float] = {}
+    purchases = Purchases()
     seconds: dict[str, float] = {}
     wanted: set[Path] = set()
 
@@ -86,7 +112,7 @@ def _written(
                 wanted.add(wav_path(out, name))
                 failed.extend(_set_aside(rows[name]))
                 _count(rows[name], tally, sums)
-                costs.update(_costs(rows[name]))
+                _count_purchases(rows[name], purchases)
                 for line in shifted(rows[name], first):
                     first += 1
                     yield to_json(line)
@@ -97,7 +123,7 @@ def _written(
     return {
         "counts": {**dict(tally), "rejects": len(failed)},
         "hours": round(sums.get("duration", 0.0) / 3600, 5),
-        "cost": round(sum(costs.values()), 6),
+        "cost": round(purchases.total, 6),
         "mean": {
             name: round(sums[name] / tally["conversations"], 4)
             for name in ("offset_distance", "overlap_kept", "duration_ratio")
@@ -107,6 +133,24 @@ def _written(
         "lost_sound_seconds": sums.get("lost_sound_seconds", 0.0),
         "stages": [{"name": name, "seconds": round(took, 3)} for name, took in seconds.items()],
     }
+
+
+def bytes_to_write(out: Path, paths: Sequence[Path]) -> int:
+    """Bytes that `write_spoken` would write of finished shards: sound files that are missing, and all lines."""
+    found = 0
+    for path in paths:
+        for name, row in read_rows(path, [column for column in BUILT if column != "audio"]).items():
+            found += sum(len(to_json(line).encode()) for line in shifted(row, 0))
+            if not _is_new(out, name, path):
+                found += _WAV_HEADER + _FRAME * round(row["duration"] * row["sample_rate"])
+    return found
+
+
+def edited_since(out: Path) -> bool:
+    """Whether the transcript of a work folder is not the one that its conversations were made from."""
+    made_from = (read_run(out) or {}).get("speak", {}).get("transcript_sha256")
+    path = out / TRANSCRIPT
+    return bool(made_from) and path.is_file() and sha256_of(path) != made_from
 
 
 def shifted(row: Row, first_id: int) -> Iterator[dict[str, Any]]:
@@ -211,10 +255,11 @@ def _set_aside(row: Row) -> Iterator[Reject]:
             )
 
 
-def _costs(row: Row) -> dict[str, float]:
-    """What the speech in a conversation did cost, by cache key: lines that are said twice were bought once."""
-    told = [utterance["synthesis"] for utterance in row["utterances"] if utterance["synthesis"]]
-    return {synthesis["cache_key"]: synthesis["cost"] for synthesis in told}
+def _count_purchases(row: Row, purchases: Purchases) -> None:
+    for utterance in row["utterances"]:
+        synthesis = utterance["synthesis"]
+        if synthesis and synthesis["cost"]:
+            purchases.add(synthesis["cache_key"], synthesis["cost"])
 
 
 def _count(row: Row, tally: Counter[str], sums: defaultdict[str, float]) -> None:

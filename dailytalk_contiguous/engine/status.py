@@ -1,4 +1,4 @@
-"""What the runs in a work folder are doing, told from its events.jsonl alone, during a run or after any end.
+"""What the runs in a work folder are doing, told from its events alone, during a run or after any end.
 
 A run that was killed writes no end. On its own host that is seen by its process, which is gone; on another host
 only by its silence, which is called that and no more.
@@ -14,17 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from dailytalk_contiguous.core.errors import DailytalkError
-from dailytalk_contiguous.engine.events import (
-    ENDS,
-    EVENTS,
-    FINISHED,
-    PLANNED,
-    SHARD,
-    STARTED,
-    Event,
-    birth,
-    read_events,
-)
+from dailytalk_contiguous.engine.event_files import EVENTS, Event, journals, read_events
+from dailytalk_contiguous.engine.events import ENDS, FINISHED, PLANNED, SHARD, STARTED, birth
 
 RUNNING, GONE, SILENT = "running", "gone", "silent"
 
@@ -111,21 +102,28 @@ class Run:
         }
 
 
-def status(folder: Path, at: datetime | None = None, lives: Callable[[int, str], bool] | None = None) -> list[Run]:
+def status(
+    folder: Path,
+    at: datetime | None = None,
+    lives: Callable[[int, str], bool] | None = None,
+    named: str = "",
+) -> list[Run]:
     """The runs of a work folder that matter now: those that go on, and the last of each kind and `--shard`.
 
     Args:
         folder: the work folder.
         at: the time; now by default. lives: whether a process of this host (its id, its birth) is still there.
+        named: what the folder is called in an error, if not by its path.
 
     Raises DailytalkError if no run was ever recorded there.
     """
-    path = folder / EVENTS
-    runs = runs_of(read_events(path))
+    found = journals(folder)
+    runs = sorted((run for path in found for run in runs_of(read_events(path))), key=lambda run: run.started)
     if not runs:
-        why = f"there is no {EVENTS} in it" if not path.is_file() else f"its {EVENTS} tells of none"
+        why = f"its {EVENTS} tells of none" if found else f"there is no {EVENTS} in it"
         raise DailytalkError(
-            f"no run was recorded in {str(folder)!r} ({why})", "name the folder that a run was given with --out"
+            f"no run was recorded in {named or repr(str(folder))} ({why})",
+            "name the folder that a run was given with --out",
         )
     for run in runs:
         if run.state == RUNNING:

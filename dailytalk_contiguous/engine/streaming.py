@@ -9,23 +9,24 @@ import contextlib
 import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from dailytalk_contiguous.core.errors import Reject
 from dailytalk_contiguous.engine import local, transcript
 from dailytalk_contiguous.engine.build import Progress
+from dailytalk_contiguous.engine.devices import use_device
 from dailytalk_contiguous.engine.events import Account, Journal
 from dailytalk_contiguous.engine.files import write_lines
-from dailytalk_contiguous.engine.outputs import TRANSCRIPT, models_of, read_run, write_outputs
+from dailytalk_contiguous.engine.outputs import TRANSCRIPT, models_of, read_run
 from dailytalk_contiguous.engine.positions import Finished, Positions
-from dailytalk_contiguous.engine.runner import on_cuda
-from dailytalk_contiguous.engine.shards import Row, drop_stale, read_entries, read_rows, shard_path
+from dailytalk_contiguous.engine.runner import Runner
+from dailytalk_contiguous.engine.shards import Row, read_entries, read_rows, shard_path
 from dailytalk_contiguous.engine.speaking import BATCH_SECONDS, DATASET, Script, check_script_tags
-from dailytalk_contiguous.engine.spoken_outputs import SHIFTED, write_spoken
 from dailytalk_contiguous.engine.stream_job import Job, Limits
-from dailytalk_contiguous.engine.tagging import TAGGED, Options, make_writable, without_rows
+from dailytalk_contiguous.engine.stream_outputs import StreamOutputs
+from dailytalk_contiguous.engine.tagging import TAGGED, Options, make_writable
 from dailytalk_contiguous.engine.windows import Window, Windows, ahead
 from dailytalk_contiguous.models.engines import load_synthesiser, purse
 from dailytalk_contiguous.pipeline import saying
@@ -78,9 +79,9 @@ def stream(
 ) -> Streamed:
     """Make what is missing of a stream in `out`, up to its limits, and write the outputs of all that is done.
 
-    With DISK as the reason of the stop no outputs are written: they need room too. Raises DailytalkError for
-    settings that are not those that `out` was begun with, and whatever a stage or the source raises; finished
-    windows stay.
+    With DISK as the reason of the stop no outputs are written: they need room too, and are begun only if there is
+    enough for all of them. Raises DailytalkError for settings that are not those that `out` was begun with, and
+    whatever a stage or the source raises; finished windows stay.
     """
     return _Run(job, out, limits, about, progress, planned).run()
 
@@ -123,10 +124,11 @@ class _Run:
                     self._all_windows(scratch, journal)
                 finally:
                     shutil.rmtree(scratch, ignore_errors=True)
+            outputs = StreamOutputs(self.job, self.out, self.positions, self.tag_stages, self.speak_stages)
             if self.stopped == DISK:
                 record = None
-            elif not self._outputs_stand() or record is None:
-                record = self._write(journal)
+            elif self.made or record is None or not outputs.stand():
+                record = self._written(outputs, journal.account)
         done = self.positions
         return Streamed(
             record,
@@ -160,12 +162,11 @@ class _Run:
         return self.limits.hours is not None and seconds >= 3600 * self.limits.hours
 
     def _all_windows(self, scratch: Path, journal: Journal) -> None:
-        for stage in (*self.tag_stages, *self.speak_stages):
-            stage.preflight()
+        Runner().preflight((*self.tag_stages, *self.speak_stages), self.job.tag.device)
         job = self.job
         fruitless = 0
         windows = Windows(HubStream(job.repository), scratch, job.config, job.window_seconds)
-        with contextlib.closing(ahead(self._wanted(windows), windows.stop, self._has_room)) as coming:
+        with contextlib.closing(ahead(self._wanted(windows), windows.stop, self._has_room_for_one)) as coming:
             for window in coming:
                 finished = self._work(window, journal)
                 self.positions.add(finished)
@@ -194,9 +195,12 @@ class _Run:
             if self._hours_done(seconds):
                 return
 
-    def _has_room(self) -> bool:
-        """Whether the disk has room for one more window, as large as the largest so far, above its limit."""
-        need = max((one.size for one in self.positions.windows), default=0)
+    def _has_room_for_one(self) -> bool:
+        """Whether there is room for one more window, as large as the largest so far."""
+        return self._has_room(max((one.size for one in self.positions.windows), default=0))
+
+    def _has_room(self, need: int) -> bool:
+        """Whether the disk has room for so many bytes above its limit. Where it has not, the run is stopped."""
         if shutil.disk_usage(self.out).free - need >= self.limits.free_bytes:
             return True
         self.stopped = DISK
@@ -208,7 +212,8 @@ class _Run:
         unsaid: list[Reject] = []
         held = 0
         if window.rows:
-            batch = Options.batch_seconds if on_cuda(self.job.tag.device) else 0.0
+            networks = use_device(self.tag_stages) and Runner().on_cuda(self.job.tag.device)
+            batch = Options.batch_seconds if networks else 0.0
             tagged = self._make(self.out / TAGGED, window.rows, self.tag_stages, batch, journal)
         if tagged and self.job.speak:
             script = self._script(window, tagged)
@@ -266,33 +271,8 @@ class _Run:
         script.groups.append(list(transcribed(path, tagged, window.root, script.rejects)))
         return script
 
-    def _outputs_stand(self) -> bool:
-        names = (TRANSCRIPT, SHIFTED) if self.job.speak else (TRANSCRIPT,)
-        there = all((self.out / name).is_file() for name in names)
-        return not self.made and self.positions.written and there
-
-    def _write(self, journal: Journal) -> dict[str, Any]:
-        """The outputs of all windows that are done, as the other commands write them."""
-        done = self.positions.windows
-        folder = self.out / TAGGED
-        paths = [folder / one.tagged for one in done if one.tagged] or [without_rows(folder, self.tag_stages)]
-        told = self.about | {
-            "source": self.job.source,
-            "streaming": {"windows": len(done), "complete": self.positions.complete, "stopped": self.stopped},
-            "time": journal.account.as_dict(),
-        }
-        problems = [problem for one in done for problem in one.problems]
-        settings = {"settings": asdict(self.job.tag)}
-        record = write_outputs(self.out, paths, self.tag_stages, problems, told | settings)
-        drop_stale(folder, paths)
-        if self.job.speak:
-            folder = self.out / DATASET
-            spoken = [folder / one.dataset for one in done if one.dataset]
-            unsaid = [reject for one in done for reject in one.unsaid]
-            money = {"spent": round(self.money.spent, 6), "saved_by_cache": round(self.money.saved, 6)}
-            told |= {"settings": asdict(self.job.speak), "money": money | {"unit": "USD"}}
-            write_spoken(self.out, spoken, self.speak_stages, unsaid, told, self.job.source)
-            drop_stale(folder, spoken)
-            record = read_run(self.out) or record
-        self.positions.outputs_stand()
-        return record
+    def _written(self, outputs: StreamOutputs, account: Account) -> dict[str, Any] | None:
+        """What run.json holds of all windows that are done; None if the disk has no room for the outputs."""
+        if not self._has_room(outputs.bytes_to_write()):
+            return None
+        return outputs.write(self.about, self.stopped, account, self.money)

@@ -5,14 +5,16 @@ not import PyTorch and transformers.
 """
 
 import os
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from huggingface_hub import hf_hub_download, try_to_load_from_cache
 from huggingface_hub.errors import EntryNotFoundError, HFValidationError, LocalEntryNotFoundError
 
-from dailytalk_contiguous.core.errors import DailytalkError, ModelMissing
+from dailytalk_contiguous.core.errors import ModelMissing
+from dailytalk_contiguous.models.batching import within_memory
+from dailytalk_contiguous.models.cuda import device_of, lacking
 
 if TYPE_CHECKING:
     from dailytalk_contiguous.models.affect_network import AffectModel
@@ -36,40 +38,36 @@ BFLOAT16_FLAGS = {"avx512_bf16", "amx_bf16"}
 
 @lru_cache(maxsize=1)
 def load_affect_model(name: str, device: str, precision: str = "float32") -> "AffectModel":
-    """The model of this process; `device` is `cpu` or `cuda` (see `resolve_device`). Raises ModelMissing."""
+    """The model of this process; `device` is `cpu` or `cuda` (see `cuda.resolve_device`).
+
+    Raises ModelMissing, or DailytalkError if it does not fit into memory.
+    """
     from dailytalk_contiguous.models.affect_network import AffectModel
 
     # Every length of utterance is a shape of its own to oneDNN, whose cache of 1,024 compiled shapes took 2 MB a
     # conversation until it was full and was never of use.
     os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "64")
     config, weights = find_affect_model(name)
-    return AffectModel(config, weights, device, precision)
+    load = partial(AffectModel, config, weights, device, precision)
+    return within_memory(load, f"the affect model {name!r}")
 
 
 def fast_precision(device: str) -> str:
-    """`bfloat16` where `device` (as for `resolve_device`) multiplies in it, else `float32`."""
-    import torch
+    """`bfloat16` where `device` (one of `cuda.DEVICES`) multiplies in it, else `float32`.
 
-    if resolve_device(device) == "cuda":
+    A CUDA that is not on this machine, but in the cluster that will do the work, is taken to do so.
+    """
+    if device_of(device) == "cuda":
+        if lacking():
+            return "bfloat16"
+        import torch
+
         return "bfloat16" if torch.cuda.is_bf16_supported(including_emulation=False) else "float32"
     try:
         told = Path("/proc/cpuinfo").read_text(encoding="utf-8")
     except OSError:  # not Linux: nothing is known, so nothing is risked
         return "float32"
     return "bfloat16" if BFLOAT16_FLAGS & set(told.split()) else "float32"
-
-
-def resolve_device(device: str) -> str:
-    """`cpu` or `cuda` for `auto`, `cpu` or `cuda`. Raises DailytalkError where PyTorch has no CUDA device."""
-    import torch
-
-    if device == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    if device not in ("cpu", "cuda"):
-        raise DailytalkError(f"there is no device {device!r}", "pass --device auto, cpu or cuda")
-    if device == "cuda" and not torch.cuda.is_available():
-        raise DailytalkError("PyTorch finds no CUDA device here", "pass --device auto or cpu, or mend the driver")
-    return device
 
 
 def available(name: str) -> bool:

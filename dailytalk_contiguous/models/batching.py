@@ -2,18 +2,28 @@
 
 Audio of a batch is padded to its longest item, so what a batch costs is its longest item times its count; a
 fixed number of items would waste memory on short ones and burst on long ones. How much fits is only known by
-trying, so a batch that does not fit is cut in half, and so are those after it, instead of ending the run. What
-was learnt is kept beside the model (`Room`): it is said once, and not tried again with every conversation.
+trying, and changes with what else is on the device: a batch that does not fit is cut in half, and so are those
+after it, until enough of them have fitted. What can't be cut is tried once more with the caches freed.
 """
 
+import gc
 import logging
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TypeVar
+
+from dailytalk_contiguous.core.errors import DailytalkError
 
 #: Seconds that an item counts at least: a budget of nothing would hold any number of items of no length.
 SHORTEST = 1e-3
+
+#: Batches that have to fit before larger ones are tried again: beside so many, one that does not fit costs little.
+GROW_AFTER = 64
+
+#: How PyTorch (beside a class of its own), CTranslate2 and cuBLAS say that memory ran out; in lower case.
+OUT_OF_MEMORY = ("out of memory", "cublas_status_alloc_failed", "cudnn_status_alloc_failed")
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -23,9 +33,27 @@ log = logging.getLogger(__name__)
 
 @dataclass
 class Room:
-    """How much of a model's batches fits into memory: `seconds` of padded audio, as far as is known."""
+    """How much of a model's batches fits into memory: `seconds` of padded audio, as far as is known.
+
+    `fitted`: batches that have fitted since it last changed. `least`: the smallest that was ever said.
+    """
 
     seconds: float = math.inf
+    fitted: int = 0
+    least: float = math.inf
+
+    def grow(self) -> None:
+        """Note a batch that fitted. After `GROW_AFTER` of them there may be room for larger ones again."""
+        self.fitted += 1
+        if self.fitted >= GROW_AFTER:
+            self.seconds, self.fitted = 2 * self.seconds, 0
+
+    def shrink(self, seconds: float, count: int) -> None:
+        """Note a batch of `count` items and `seconds` that did not fit. Said once, however often it is tried."""
+        self.seconds, self.fitted = seconds / 2, 0
+        if self.seconds < self.least:
+            self.least = self.seconds
+            log.warning("a batch of %d items did not fit into memory; going on with halves of it", count)
 
 
 def plan(seconds: Sequence[float], budget: float) -> list[list[int]]:
@@ -68,10 +96,10 @@ def run_batched(
         seconds: length of each item.
         budget: seconds of padded audio in a batch, as in `plan`.
         call: run once a batch. If it runs out of memory, that batch and the rest are run in halves.
-        room: of the model that `call` runs. No batch is larger, and it shrinks when a batch did not fit.
+        room: of the model that `call` runs. No batch is larger; it shrinks and grows as batches fit.
 
     Raises:
-        RuntimeError: a single item does not fit into memory (as `call` raised it, with a note of its length).
+        DailytalkError: a single item does not fit into memory.
         ValueError: `call` returned another number of results than it got items; or see `plan`.
     """
     if len(items) != len(seconds):
@@ -82,45 +110,64 @@ def run_batched(
     waiting = plan(seconds, min(budget, room.seconds))
     while waiting:
         batch = waiting.pop(0)
-        found = _try([items[index] for index in batch], seconds[batch[0]], call)
+        run = partial(call, [items[index] for index in batch])
+        longest = seconds[batch[0]]
+        found = _attempt(run) if len(batch) > 1 else within_memory(run, f"{longest:.1f} s of audio")
         if found is None:
-            room.seconds = seconds[batch[0]] * len(batch) / 2
-            log.warning("a batch of %d items did not fit into memory; going on with halves of it", len(batch))
+            room.shrink(longest * len(batch), len(batch))
             left = sorted(batch + [index for later in waiting for index in later])
             waiting = [[left[place] for place in part] for part in plan([seconds[i] for i in left], room.seconds)]
             continue
+        room.grow()
         if len(found) != len(batch):
             raise ValueError(f"a batch of {len(batch)} items gave {len(found)} results")
         results.update(zip(batch, found, strict=True))
     return [results[index] for index in range(len(items))]
 
 
-def _try(
-    items: list[Item], longest: float, call: Callable[[list[Item]], Sequence[Result]]
-) -> Sequence[Result] | None:
-    """What `call` returns, or None if it ran out of memory and the batch can be made smaller."""
+def within_memory(call: Callable[[], Result], what: str) -> Result:
+    """What `call` returns, which is not None. Out of memory, it is called once more with the caches freed.
+
+    Raises:
+        DailytalkError: `what` does not fit into memory the second time either.
+    """
+    found = _attempt(call)
+    if found is not None:
+        return found
     try:
-        return call(items)
+        return call()
     except RuntimeError as error:
-        if not _is_out_of_memory(error):
+        if not is_out_of_memory(error):
             raise
-        if len(items) == 1:
-            error.add_note(f"one item of {longest:.1f} s does not fit into memory by itself")
+        raise DailytalkError(
+            f"{what} does not fit into memory ({str(error).splitlines()[0]})",
+            "run fewer --workers, name a smaller model, or pass --device cpu",
+        ) from error
+
+
+def is_out_of_memory(error: RuntimeError) -> bool:
+    """Whether PyTorch (an own class) or CTranslate2 (a plain RuntimeError) means that memory ran out."""
+    import torch
+
+    told = str(error).lower()
+    return isinstance(error, torch.OutOfMemoryError) or any(text in told for text in OUT_OF_MEMORY)
+
+
+def _attempt(call: Callable[[], Result]) -> Result | None:
+    """What `call` returns, or None if it ran out of memory."""
+    try:
+        return call()
+    except RuntimeError as error:
+        if not is_out_of_memory(error):
             raise
     # Only here, with the exception gone, are the tensors that its traceback held free to be given back.
     _free_cached_memory()
     return None
 
 
-def _is_out_of_memory(error: RuntimeError) -> bool:
-    """Whether PyTorch (an own class) or CTranslate2 (a plain RuntimeError) means that memory ran out."""
-    import torch
-
-    return isinstance(error, torch.OutOfMemoryError) or "out of memory" in str(error).lower()
-
-
 def _free_cached_memory() -> None:
     import torch
 
     if torch.cuda.is_available():
+        gc.collect()
         torch.cuda.empty_cache()

@@ -5,6 +5,7 @@ import soxr
 
 from dailytalk_contiguous.core.audio import ANALYSIS_RATE
 from dailytalk_contiguous.core.packing import Word
+from dailytalk_contiguous.models.cuda import compute_type_of, resolve_device
 from dailytalk_contiguous.models.recognised import Recogniser, Samples
 
 #: The recogniser of the embedded profile: its English model comes in its wheel.
@@ -14,7 +15,8 @@ POCKETSPHINX = "pocketsphinx"
 def load_recogniser(
     model: str, device: str, compute_type: str, beam: int, batch_windows: int, short: bool = False
 ) -> Recogniser:
-    """The recogniser that `model` names, loaded once per process. Raises ModelMissing.
+    """The recogniser that `model` names, loaded once per process. Raises ModelMissing, and DailytalkError for CUDA
+    that is not there.
 
     `short`: it sees a window as it is, where it has the choice (see `models.whisper`).
     """
@@ -24,7 +26,9 @@ def load_recogniser(
         return load_sphinx()
     from dailytalk_contiguous.models.whisper import load_whisper
 
-    return load_whisper(model, device, compute_type, beam, batch_windows, short)
+    # Settled here, so that who asks for `auto` and who names what it means share one loaded model.
+    settled = resolve_device(device), compute_type_of(device, compute_type)
+    return load_whisper(model, *settled, beam, batch_windows, short)
 
 
 def recognise_at(model: str, device: str, samples: Samples, sample_rate: int, language: str) -> list[Word]:

@@ -84,9 +84,25 @@ class SpeechCache:
         try:
             return _decoded(encoded, json.loads(told))
         except (ValueError, KeyError, TypeError, soundfile.LibsndfileError):
-            raise DailytalkError(
-                f"the cached speech {audio} is damaged", f"delete it and {notes.name}: it is bought again then"
-            ) from None
+            raise _damaged(audio, notes) from None
+
+    def verdict(self, key: str) -> tuple[bool, Verdict | None]:
+        """Whether both files of an entry stand, and what was thought of it. Its sound is not read.
+
+        Raises DailytalkError for an entry whose notes are damaged.
+        """
+        audio, notes = self._files(key)
+        with self._disk():
+            try:
+                audio.stat()
+                told = notes.read_bytes()
+            except FileNotFoundError:
+                return False, None
+        try:
+            verdict: Verdict | None = json.loads(told)["verdict"]
+        except (ValueError, KeyError, TypeError):
+            raise _damaged(audio, notes) from None
+        return True, verdict
 
     def put(self, key: str, spoken: Spoken, receipt: Verdict | None = None) -> Entry:
         """Keep what was bought. Call it inside `buying`.
@@ -193,6 +209,11 @@ def _decoded(encoded: bytes, told: dict[str, Any]) -> Entry:
     words = None if told["words"] is None else [Word(*word) for word in told["words"]]
     spoken = Spoken(samples, int(sample_rate), words, float(told["receipt"]["cost"]))
     return Entry(spoken, told["receipt"], told["verdict"])
+
+
+def _damaged(audio: Path, notes: Path) -> DailytalkError:
+    remedy = f"delete it and {notes.name}: it is bought again then"
+    return DailytalkError(f"the cached speech {audio} is damaged", remedy)
 
 
 def _json(told: dict[str, Any]) -> bytes:

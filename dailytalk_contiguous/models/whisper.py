@@ -23,7 +23,14 @@ from dailytalk_contiguous.core.errors import ModelMissing
 from dailytalk_contiguous.core.hallucination import COMPRESSION, LOW_LOGPROB, NO_SPEECH, compression_ratio
 from dailytalk_contiguous.core.machine import cores
 from dailytalk_contiguous.core.packing import Word
-from dailytalk_contiguous.models.batching import Room, run_batched
+from dailytalk_contiguous.models.batching import Room, run_batched, within_memory
+from dailytalk_contiguous.models.cuda import (
+    check_compute_type,
+    compute_type_of,
+    naming_libraries,
+    open_libraries,
+    resolve_device,
+)
 from dailytalk_contiguous.models.recognised import Recognised, Samples
 
 #: Seconds that the encoder was trained on, and sees unless windows are to be short.
@@ -39,9 +46,6 @@ NO_REPEAT = (6, 4, 3)
 
 #: Files of a model in CTranslate2 format. Without tokenizer.json faster-whisper would ask the Hub for one.
 MODEL_FILES = ("model.bin", "config.json", "tokenizer.json")
-
-#: Without quality asked for by hand: what was measured to cost next to no accuracy on either device.
-COMPUTE_TYPES = {"cpu": "int8", "cuda": "float16"}
 
 _PREPENDED, _APPENDED = "\"'“¿([{-", "\"'.。,，!！?？:：”)]}、"
 
@@ -60,16 +64,17 @@ class Whisper:
     def __init__(
         self, folder: str, device: str, compute_type: str, beam: int, batch_windows: int, short: bool = False
     ) -> None:
-        import ctranslate2
         from faster_whisper import BatchedInferencePipeline, WhisperModel
 
-        if device == "auto":
-            device = "cuda" if ctranslate2.get_cuda_device_count() else "cpu"
-        if compute_type == "auto":
-            compute_type = COMPUTE_TYPES[device]
+        device = resolve_device(device)
+        compute_type = compute_type_of(device, compute_type)
+        check_compute_type(device, compute_type)
+        if device == "cuda":
+            open_libraries()
         threads = int(os.environ.get("OMP_NUM_THREADS") or 0) or cores()
+        load = partial(WhisperModel, folder, device=device, compute_type=compute_type, cpu_threads=threads)
         try:
-            self._model = WhisperModel(folder, device=device, compute_type=compute_type, cpu_threads=threads)
+            self._model = within_memory(load, f"the Whisper model in {folder}")
         except (RuntimeError, ValueError) as error:
             raise ModelMissing(f"the Whisper model in {folder} does not load ({error})", _REMEDY) from error
         self._pipeline = BatchedInferencePipeline(self._model)
@@ -78,13 +83,16 @@ class Whisper:
         self._short = short
         self._room = Room()
 
+    @naming_libraries()
     def detect_language(self, samples: Samples) -> str:
         """ISO 639-1 code of the language of 16 kHz samples; a model for one language gives that."""
         if not self._model.model.is_multilingual:
             return "en"
-        code: str = self._model.detect_language(audio=samples)[0]
+        told = within_memory(partial(self._model.detect_language, audio=samples), "a window of Whisper's encoder")
+        code: str = told[0]
         return code
 
+    @naming_libraries()
     def transcribe(self, windows: Sequence[Samples], languages: Sequence[str]) -> list[Recognised]:
         """Words of each window of at most 30 s, in the language of its ISO 639-1 code."""
         found: dict[int, Recognised] = {}
@@ -241,7 +249,7 @@ def _lacking(folder: str) -> list[str]:
 def load_whisper(
     model: str, device: str, compute_type: str, beam: int, batch_windows: int, short: bool = False
 ) -> Whisper:
-    """The model of this process. Raises ModelMissing."""
+    """The model of this process. Raises ModelMissing, or DailytalkError for what the device can't do or hold."""
     return Whisper(find_whisper(model), device, compute_type, beam, batch_windows, short)
 
 

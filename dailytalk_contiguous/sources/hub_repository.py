@@ -12,6 +12,7 @@ from huggingface_hub import DatasetCard, HfApi, hf_hub_download
 from huggingface_hub.hf_api import RepoFile
 from huggingface_hub.utils.tqdm import tqdm
 
+from dailytalk_contiguous.core.published import CONFIGS as PUBLISHED
 from dailytalk_contiguous.core.reference import Reference
 from dailytalk_contiguous.sources.hub_errors import hub_errors
 
@@ -57,6 +58,16 @@ class Repository:
     def about(self) -> dict[str, Any]:
         """Where the recordings are from, as `run.json` tells it."""
         return {"repository": self.reference.repo, "revision": self.commit, "licence": self.licence}
+
+    @property
+    def revoiced(self) -> bool:
+        """Whether what is read of it is what `push` wrote of finished conversations, not their recordings."""
+        conversations, utterances, source = (self._has(config) for config in PUBLISHED)
+        chosen = self.choice.config or PUBLISHED[2 if source else 0]
+        return conversations and utterances and chosen == PUBLISHED[0]
+
+    def _has(self, config: str) -> bool:
+        return any(path.startswith(f"{config}/") for path in self.files)
 
 
 def open_repository(reference: Reference, choice: HubChoice) -> Repository:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from dailytalk_contiguous.core.audio import from_uri, probe, to_uri
 from dailytalk_contiguous.core.errors import BadInput
-from dailytalk_contiguous.engine.shards import Row
+from dailytalk_contiguous.engine.shards import Row, read_entries, read_rows
 
 #: Columns of a tagged row with an item an utterance, which a recording alone does not give.
 OF_UTTERANCES = ("utterance_id", "channel", "run")
@@ -56,6 +56,17 @@ def at_hand(base: Row, recordings: Path | None) -> Row:
         f"the recording {to_uri(there[0].absolute())!r} is not the one that was tagged",
         "run dailytalk tag again, or put the old recording back",
     )
+
+
+def some_gone(tagged: Path) -> bool:
+    """Whether a recording that the shards in a folder know is not where it was."""
+    places = {
+        row["audio"]["path"]
+        for path in sorted(tagged.glob("shard-*.parquet"))
+        if read_entries(path) is not None
+        for row in read_rows(path, ("audio",)).values()
+    }
+    return not all(from_uri(place).is_file() for place in places)
 
 
 def from_recording(line: Mapping[str, object], recordings: Path | None) -> Row:

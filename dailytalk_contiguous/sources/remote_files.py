@@ -1,4 +1,4 @@
-"""Folders in object storage (`s3://`, `gs://`) and their mirrors on this machine.
+"""Folders in object storage (`s3://`, `gs://`, `hf://`) and their mirrors on this machine.
 
 Everything here reads and writes local files; a mirror brings a folder of a store to the disk and back. An object
 appears whole or not at all, so a mirror needs no temporary names there; of which object a local file is the copy
@@ -6,12 +6,10 @@ is noted beside it, so that nothing travels twice. The store's own library finds
 """
 
 import base64
-import contextlib
 import hashlib
-import json
 import os
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime
@@ -20,21 +18,23 @@ from typing import Any, NamedTuple
 
 import fsspec
 
-from dailytalk_contiguous.core.errors import DailytalkError
+from dailytalk_contiguous.core.errors import BadInput, DailytalkError
 from dailytalk_contiguous.core.machine import cache_folder
 from dailytalk_contiguous.engine.files import write_atomically
 from dailytalk_contiguous.sources.hub_files import audio_files, companions
 from dailytalk_contiguous.sources.hub_repository import modified_of
 from dailytalk_contiguous.sources.listing import AUDIO_SUFFIXES
+from dailytalk_contiguous.sources.store_errors import store_errors
+from dailytalk_contiguous.sources.store_notes import notes_of
 
-#: What an address begins with, and the extra of this package that reads it. The last two are for tests.
-SCHEMES = {"s3": "s3", "gs": "gcs", "memory": "", "file": ""}
+#: What an address begins with. The last two are for tests.
+SCHEMES = ("s3", "gs", "hf", "memory", "file")
 
 #: Also where pathlib made one slash of two.
 _ADDRESS = re.compile(rf"({'|'.join(SCHEMES)}):/+(.*)", re.DOTALL)
 
-#: Beside the files of a mirror: one line for each that is known to equal an object.
-NOTES = ".store.jsonl"
+#: What is a store of the Hub: a bucket or a folder in it, and a folder of a dataset repository.
+_IN_THE_HUB = re.compile(r"buckets/[^/]+/[^/]+(/.*)?|datasets/[^/]+/[^/]+/[^/]+.*", re.DOTALL)
 
 #: Files that travel at a time.
 _AT_A_TIME = 8
@@ -72,39 +72,47 @@ class Mirror:
 
     def pull(self, wanted: Callable[[str], bool] = lambda name: True) -> dict[str, Remote]:
         """Bring the wanted objects that are not here, and drop copies of those that are gone. Returns all."""
-        there, notes = self.listing(), self._notes()
-        missing = [name for name in there if wanted(name) and not self._is_copy(name, notes, there[name].token)]
+        there, notes = self.listing(), notes_of(self.folder)
+        missing = [name for name in there if wanted(name) and notes.copied(name) != there[name].token]
         with ThreadPoolExecutor(_AT_A_TIME) as pool:
             list(pool.map(lambda name: self._get(name, there[name]), missing))
-        for name in notes.keys() - there.keys():
-            if wanted(name) and self._is_copy(name, notes):
+        for name in notes.names() - there.keys():
+            if wanted(name) and notes.copied(name):
                 (self.folder / name).unlink(missing_ok=True)
         return there
 
-    def ensure(self, path: Path) -> None:
-        """Bring one file if it belongs to this mirror and is not here."""
+    def ensure(self, path: Path, token: str = "") -> None:
+        """Bring one file if it belongs to this mirror and is not here, or is a copy of another object.
+
+        `token`: of the object that it must be; empty for any. Raises BadInput if the store has another one by now.
+        """
         name = self.name_of(path)
-        if name is None or path.exists():
+        if name is None or (notes_of(self.folder).copied(name) == token if token else path.exists()):
             return
-        with store_errors(self.address):
-            files, root = self._open()
-            told = files.info(f"{root}/{name}")
-        self._get(name, _remote(told))
+        remote = self._look(name)
+        if token and remote.token != token:
+            raise BadInput(f"{self.address}/{name} changed during this run", "run the same command again")
+        self._get(name, remote)
+
+    def token_of(self, path: Path) -> str:
+        """The token of the object that a file of this machine is known to equal; empty if none is known."""
+        name = self.name_of(path)
+        return notes_of(self.folder).copied(name) if name else ""
 
     def push(self, path: Path, there: Remote | None = None) -> None:
         """Write one file to the store, unless it is known to be there as it is. `there`: its object, if listed."""
         name = str(self.name_of(path))
-        if self._is_copy(name, self._notes(), there.token if there else None):
+        copied = notes_of(self.folder).copied(name)
+        if copied and (there is None or copied == there.token):
             return
         if there and there.size == path.stat().st_size and there.token in _md5(path):
-            self._note(name, there)  # made here once more, to the same bytes
+            notes_of(self.folder).add(name, there.token)  # made here once more, to the same bytes
             return
+        status = path.stat()
         with store_errors(self.address):
             files, root = self._open()
             files.put_file(str(path), f"{root}/{name}")
-            files.invalidate_cache()
-            told = files.info(f"{root}/{name}")
-        self._note(name, _remote(told))
+        notes_of(self.folder).add(name, self._look(name).token, status)
 
     def drop(self, names: Sequence[str]) -> None:
         """Remove objects."""
@@ -120,8 +128,18 @@ class Mirror:
 
     def changed_there(self, name: str, there: dict[str, Remote]) -> bool:
         """Whether an object is another one than this mirror last read or wrote."""
-        note = self._notes().get(name)
-        return name in there and (note is None or note["token"] != there[name].token)
+        return name in there and notes_of(self.folder).token(name) != there[name].token
+
+    def changed_here(self, name: str) -> bool:
+        """Whether a file is here as this machine made it, and not as the store was last known to have it."""
+        return (self.folder / name).is_file() and not notes_of(self.folder).copied(name)
+
+    def _look(self, name: str) -> Remote:
+        """An object as it is now. A client that has listed the folder before would else tell what it was then."""
+        with store_errors(self.address):
+            files, root = self._open()
+            files.invalidate_cache()
+            return _remote(files.info(f"{root}/{name}"))
 
     def _open(self) -> tuple[Any, str]:
         options = {"auto_mkdir": True} if self.address.startswith("file:") else {}
@@ -140,43 +158,25 @@ class Mirror:
         modified = float(modified_of(stands_for)) if self.stamped else remote.modified
         if modified is not None:
             os.utime(local, (modified, modified))
-        self._note(name, remote)
-
-    def _note(self, name: str, remote: Remote) -> None:
-        status = (self.folder / name).stat()
-        told = {"name": name, "token": remote.token, "size": status.st_size, "mtime_ns": status.st_mtime_ns}
-        # One short write to the end of a file: processes that share a mirror don't get into each other's lines.
-        with (self.folder / NOTES).open("ab", buffering=0) as file:
-            file.write(json.dumps(told).encode() + b"\n")
-
-    def _notes(self) -> dict[str, dict[str, Any]]:
-        try:
-            lines = (self.folder / NOTES).read_bytes().split(b"\n")[:-1]
-        except FileNotFoundError:
-            return {}
-        notes: dict[str, dict[str, Any]] = {}
-        for line in lines:
-            with contextlib.suppress(
-                ValueError
-            ):  # half a line, of a process that was killed: its file travels again
-                told = json.loads(line)
-                notes[told["name"]] = told
-        return notes
-
-    def _is_copy(self, name: str, notes: dict[str, dict[str, Any]], token: str | None = None) -> bool:
-        note, path = notes.get(name), self.folder / name
-        if note is None or (token is not None and note["token"] != token) or not path.is_file():
-            return False
-        status = path.stat()
-        return bool(note["size"] == status.st_size and note["mtime_ns"] == status.st_mtime_ns)
+        notes_of(self.folder).add(name, remote.token)
 
 
 def address_of(path: str | Path) -> str | None:
-    """The address in a store that a text or a path means; None for a place on this machine."""
+    """The address in a store that a text or a path means; None for a place on this machine, or for a dataset.
+
+    Of the Hub, buckets are stores (`hf://buckets/OWNER/NAME/FOLDER`), and so is a folder of a repository
+    (`hf://datasets/OWNER/NAME/FOLDER`), where each file that is written is a commit. A repository as a whole is a
+    dataset, which other parts of this package read and publish.
+    """
     told = _ADDRESS.fullmatch(str(path))
-    if not told:
+    if not told or (told[1] == "hf" and not _IN_THE_HUB.fullmatch(told[2])):
         return None
     return f"{told[1]}://{'/' if told[1] == 'file' else ''}{told[2].rstrip('/')}"
+
+
+def is_address(path: str | Path) -> bool:
+    """Whether a text or a path is meant for somewhere else, of whatever kind: `https://…`, `s3://…`."""
+    return bool(re.match(r"[A-Za-z][A-Za-z0-9+.-]+:/", str(path)))
 
 
 def mirror_of(address: str, base: Path, stamped: bool = False) -> Mirror:
@@ -184,6 +184,13 @@ def mirror_of(address: str, base: Path, stamped: bool = False) -> Mirror:
     name = re.sub(r"[^A-Za-z0-9.-]+", "-", PurePosixPath(address).name)[:40]
     folder = base / f"{name}-{hashlib.sha256(address.encode()).hexdigest()[:12]}"
     return Mirror(address, folder.absolute(), stamped)
+
+
+def input_mirror(address: str) -> tuple[Mirror, str]:
+    """The mirror of recordings in a store, and the name of the one that is meant; empty for all. Asks no store."""
+    single = PurePosixPath(address).suffix.lower() in AUDIO_SUFFIXES
+    folder, _, last = address.rpartition("/") if single else (address, "", "")
+    return mirror_of(folder, cache_folder() / "recordings", stamped=True), last
 
 
 def fetch_inputs(inputs: Iterable[str]) -> tuple[list[str], tuple[Mirror, ...]]:
@@ -199,11 +206,9 @@ def fetch_inputs(inputs: Iterable[str]) -> tuple[list[str], tuple[Mirror, ...]]:
         if address is None:
             local.append(one)
             continue
-        single = PurePosixPath(address).suffix.lower() in AUDIO_SUFFIXES
-        folder, _, last = address.rpartition("/") if single else (address, "", "")
-        mirror = mirror_of(folder, cache_folder() / "recordings", stamped=True)
+        mirror, last = input_mirror(address)
         names = mirror.listing()
-        recordings = [name for name in audio_files(names) if not single or name == last]
+        recordings = [name for name in audio_files(names) if not last or name == last]
         if not recordings:
             raise DailytalkError(f"there are no recordings at {address}", "check the address")
         beside = companions(recordings, names)
@@ -214,53 +219,13 @@ def fetch_inputs(inputs: Iterable[str]) -> tuple[list[str], tuple[Mirror, ...]]:
     return local, tuple(mirrors)
 
 
-@contextlib.contextmanager
-def store_errors(address: str) -> Iterator[None]:
-    """Say in one sentence what a store refused, without its own words: they hold keys and request ids.
-
-    Raises DailytalkError. What this machine's own disk refused passes through.
-    """
-    try:
-        yield
-    except ImportError:
-        extra = SCHEMES[address.partition(":")[0]]
-        raise DailytalkError(
-            f"{address} needs a package that is not installed", f"pip install 'dailytalk-contiguous[{extra}]'"
-        ) from None
-    except FileNotFoundError as error:
-        if error.filename is not None:
-            raise
-        raise DailytalkError(f"there is no bucket or no object at {address}", "check the address") from None
-    except PermissionError as error:
-        if error.filename is not None:
-            raise
-        raise _refused(address) from None
-    except Exception as error:
-        module, name = type(error).__module__.partition(".")[0], type(error).__name__
-        if "Credentials" in name or "Auth" in name:
-            raise _refused(address) from None
-        unnamed = isinstance(error, OSError) and error.filename is None and error.errno in (None, 5)
-        if unnamed or module in ("botocore", "aiobotocore", "aiohttp", "gcsfs", "google"):
-            raise DailytalkError(
-                f"the store of {address} failed or can't be reached ({name})",
-                "check the network and run the same command again: what is finished is kept",
-            ) from None
-        raise
-
-
-def _refused(address: str) -> DailytalkError:
-    return DailytalkError(
-        f"the store refuses access to {address}",
-        "set credentials that may read and write there (for s3://: AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY)",
-    )
-
-
 def _remote(told: dict[str, Any]) -> Remote:
     written = told.get("LastModified") or told.get("updated") or told.get("mtime") or told.get("created")
     if isinstance(written, str):
         written = datetime.fromisoformat(written)
     modified = written.timestamp() if isinstance(written, datetime) else written
-    token = told.get("ETag") or told.get("md5Hash") or told.get("etag") or f"{told['size']} {modified}"
+    named = (told.get(name) for name in ("ETag", "md5Hash", "etag", "xet_hash", "blob_id"))
+    token = next(filter(None, named), None) or f"{told['size']} {modified}"
     return Remote(int(told["size"]), str(token).strip('"'), modified)
 
 

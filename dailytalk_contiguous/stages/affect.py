@@ -18,9 +18,9 @@ from dailytalk_contiguous.models.affect import (
     PRECISIONS,
     find_affect_model,
     load_affect_model,
-    resolve_device,
 )
 from dailytalk_contiguous.models.batching import run_batched
+from dailytalk_contiguous.models.cuda import device_of, resolve_device
 from dailytalk_contiguous.stages.base import EXECUTION, Stage
 
 #: Seconds of padded audio in a batch. A CPU gets slower beyond one long utterance (measured); on CUDA this keeps
@@ -73,7 +73,7 @@ class RateAffect(Stage):
     def preflight(self) -> None:
         if self._estimates:
             return
-        resolve_device(self.device)
+        device_of(self.device)  # not whether it is here: the work may be done elsewhere
         find_affect_model(self.model)
 
     def models(self) -> dict[str, str]:

@@ -107,11 +107,16 @@ def change(samples: Samples, sample_rate: int, recipe: Recipe, noise_folder: str
 def _recorded_noise(path: Path, count: int, sample_rate: int, chance: np.random.Generator) -> Samples:
     """A stretch of the first channel of a recording, from a random place, repeated where it is too short."""
     audio = {"bytes": None, "path": to_uri(path)}
-    spare = probe(audio).seconds - count / sample_rate
-    start = float(chance.uniform(0, spare)) if spare > 0 else 0.0
-    found = read_at(audio, sample_rate, start, (count + 1) / sample_rate)[:, 0]
-    if not len(found):
-        raise BadInput(f"the recording of noise {path.name} is empty", "take it out of the folder of noises")
+    try:
+        spare = probe(audio).seconds - count / sample_rate
+        start = float(chance.uniform(0, spare)) if spare > 0 else 0.0
+        found = read_at(audio, sample_rate, start, (count + 1) / sample_rate)[:, 0]
+    except (BadInput, OSError) as error:
+        reason = error.reason if isinstance(error, BadInput) else error.strerror
+        told = f"the recording of noise {path.name} can't be read ({reason})"
+        raise BadInput(told, "put a readable one there, or take it out of the folder of noises") from error
+    if not found.any():
+        raise BadInput(f"the recording of noise {path.name} is silent", "take it out of the folder of noises")
     return np.asarray(np.resize(found, count), np.float32)
 
 

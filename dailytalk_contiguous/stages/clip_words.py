@@ -14,7 +14,7 @@ from datasets import Features, List, Value
 
 from dailytalk_contiguous.core.audio import ANALYSIS_RATE, pcm_to_float, to_pcm
 from dailytalk_contiguous.core.errors import BadInput
-from dailytalk_contiguous.core.matching import fit_words, join_words, split_words
+from dailytalk_contiguous.core.matching import join_words, split_words
 from dailytalk_contiguous.core.packing import Word
 from dailytalk_contiguous.core.schema import SECONDS, STRING, WORD, Batch
 from dailytalk_contiguous.core.word_times import by_edit_distance, by_proportion, voiced_spans
@@ -23,8 +23,8 @@ from dailytalk_contiguous.models.recogniser import POCKETSPHINX, find_recogniser
 from dailytalk_contiguous.stages.base import EXECUTION, Stage
 from dailytalk_contiguous.stages.transcribe import GIVEN, Transcribe
 
-#: Where the times of a clip's words are from, besides `GIVEN`. A word of a recognised clip whose probability is 0
-#: was not heard as written, and shares the room between its neighbours.
+#: Where the times of a clip's words are from. A word of a recognised clip whose probability is 0 was not heard as
+#: written, and shares the room between its neighbours.
 RECOGNISER, PROPORTIONAL = "recogniser", "proportional"
 
 
@@ -60,8 +60,8 @@ class CutSpeech(Stage):
 class TimeWords(Stage):
     """Adds `words` with times in seconds of the file, and `text_raw`, the text that they are of.
 
-    `word_source` is `given`, `recogniser` or `proportional`; `text_source` is `given`, or `recogniser` where the
-    corpus has no text. Raises BadInput for a clip without a text in which no word was recognised.
+    `word_source` is `recogniser` or `proportional`; `text_source` is `given`, or `recogniser` where the corpus has
+    no text. Raises BadInput for a clip without a text in which no word was recognised.
 
     Attributes:
         recogniser: as `Transcribe.model`; empty for none. Pocketsphinx is only asked about English.
@@ -73,7 +73,7 @@ class TimeWords(Stage):
     windows: str = "packed"
     device: str = field(default="auto", metadata=EXECUTION)
 
-    needs: ClassVar[tuple[str, ...]] = ("speech", "speech_start", "text", "given_words", "language", "speaker")
+    needs: ClassVar[tuple[str, ...]] = ("speech", "speech_start", "text", "language", "speaker")
     adds: ClassVar[Features] = Features(
         {"words": List(WORD), "text_raw": STRING, "text_source": STRING, "word_source": STRING}
     )
@@ -89,11 +89,8 @@ class TimeWords(Stage):
         heard = self._hear(batch)
         rows = []
         for index, speech in enumerate(batch["speech"]):
-            given, text, start = (batch[name][index] for name in ("given_words", "text", "speech_start"))
-            length = len(speech) / 2 / ANALYSIS_RATE
-            if given:
-                row = _given(given, text, start, start + length)
-            elif text:
+            text, start = batch["text"][index], batch["speech_start"][index]
+            if text:
                 words, source = _timed(split_words(text), heard.get(index, []), speech)
                 row = {"words": _shifted(words, start), "text_raw": text, "text_source": GIVEN}
                 row |= {"word_source": source}
@@ -110,12 +107,12 @@ class TimeWords(Stage):
         return {name: [row[name] for row in rows] for name in self.adds}
 
     def _hear(self, batch: Batch) -> dict[int, list[Word]]:
-        """What a recogniser hears in the clips that have no word times, in seconds of their `speech`."""
+        """What a recogniser hears in the clips whose language it knows, in seconds of their `speech`."""
         if not self.recogniser:
             return {}
         asked: dict[str, list[int]] = {}
-        for index, (given, language) in enumerate(zip(batch["given_words"], batch["language"], strict=True)):
-            if not given and not (self.recogniser == POCKETSPHINX and language not in (None, "en")):
+        for index, language in enumerate(batch["language"]):
+            if self.recogniser != POCKETSPHINX or language in (None, "en"):
                 asked.setdefault(language or "auto", []).append(index)
         found: dict[int, list[Word]] = {}
         for language, places in asked.items():
@@ -148,12 +145,6 @@ def _timed(text_words: list[str], heard: list[Word], speech: bytes) -> tuple[lis
     if matched is not None:
         return matched, RECOGNISER
     return by_proportion(text_words, spans, length), PROPORTIONAL
-
-
-def _given(words: list[dict[str, Any]], text: str | None, start: float, end: float) -> dict[str, Any]:
-    fitted = fit_words(sorted(words, key=lambda word: float(word["start"])), start, end)
-    text = text or join_words(word["word"] for word in fitted)
-    return {"words": fitted, "text_raw": text, "text_source": GIVEN, "word_source": GIVEN}
 
 
 def _shifted(words: list[Word], offset: float) -> list[dict[str, Any]]:

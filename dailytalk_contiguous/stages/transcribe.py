@@ -18,6 +18,7 @@ from dailytalk_contiguous.core.hallucination import distrust
 from dailytalk_contiguous.core.packing import WINDOW_SECONDS, Placed, Word, pack, unpack
 from dailytalk_contiguous.core.questions import ends_as_question, sounds_like_question
 from dailytalk_contiguous.core.schema import MEASURE, STRING, WORD, Batch
+from dailytalk_contiguous.models.cuda import check_compute_type, compute_type_of
 from dailytalk_contiguous.models.recognised import Recognised, Recogniser, Samples
 from dailytalk_contiguous.models.recogniser import POCKETSPHINX, find_recogniser, load_recogniser
 from dailytalk_contiguous.stages.base import EXECUTION, Stage
@@ -49,7 +50,9 @@ class Transcribe(Stage):
         language: ISO 639-1 code, or `auto`: told once for each conversation.
         windows: one of `WINDOWS`. `short` is for previews: Whisper was trained on windows of 30 s, and whether
             text and times suffer is not proven.
-        beam: width of the search. compute_type: CTranslate2's, or `auto` (int8 on CPU, float16 on CUDA).
+        beam: width of the search.
+        compute_type: CTranslate2's; in place of `auto` a stage for Whisper has what suits `device` (see
+            `models.cuda`), so that its digest tells what rows were made in.
         guard: whether inventions are guarded against (see `core.hallucination`).
         device: `auto`, `cpu` or `cuda`. batch_windows: windows at a time on CUDA.
     """
@@ -81,8 +84,12 @@ class Transcribe(Stage):
     def __post_init__(self) -> None:
         if self.windows not in WINDOWS:
             raise ValueError(f"windows must be one of {WINDOWS}, not {self.windows!r}")
+        if self.model != POCKETSPHINX:
+            object.__setattr__(self, "compute_type", compute_type_of(self.device, self.compute_type))
 
     def preflight(self) -> None:
+        if self.model != POCKETSPHINX:
+            check_compute_type(self.device, self.compute_type)
         find_recogniser(self.model)
 
     def models(self) -> dict[str, str]:

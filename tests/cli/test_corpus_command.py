@@ -5,9 +5,9 @@ import pytest
 from audio_files import reference, wav_bytes
 from clips import RATE, line
 from command import Command
-from corpus_trees import put
+from corpus_trees import put, table
 from recordings import read_lines
-from spoken_corpora import crema_d, dailytalk_files, rows_of
+from spoken_corpora import crema_d, dailytalk_files, rows_of, spoken
 
 from dailytalk_contiguous.engine import corpus
 
@@ -71,6 +71,57 @@ def test_report_only_shows_measures_and_what_would_go_and_writes_no_clip(
     assert not any((out / name).exists() for name in ("data", "clips", "run.json", "rejects.jsonl"))
 
 
+def test_second_report_is_about_what_was_chosen_last(tmp_path: Path, dailytalk: Command) -> None:
+    votes = table(
+        ["FileName", "VoiceVote", "VoiceLevel"],
+        *([f"{actor}_DFA_{code}_XX", "A", 60] for actor in (1001, 1002) for code in ("ANG", "HAP", "NEU")),
+    )
+    source = put(crema_d(tmp_path / "in", actors=(1001, 1002)), {"processedResults/summaryTable.csv": votes})
+    arguments = ("corpus", "crema_d", source, "--out", tmp_path / "out", *PLAIN, "--report-only")
+    dailytalk(*arguments, "--max-seconds", "2.0")
+    assert "6 beyond a limit of quality" in reported(dailytalk, tmp_path)
+    done = dailytalk(*arguments, "--agreed-only")
+    assert "2 of 2 measured clips would be kept" in done.out
+    assert len(list((tmp_path / "out/measured").glob("*.parquet"))) == 1
+    assert "0 beyond a limit of quality" in reported(dailytalk, tmp_path)
+
+
+def reported(dailytalk: Command, folder: Path) -> str:
+    assert dailytalk("report", folder / "out", "--out", folder / "page.html").code == 0
+    return (folder / "page.html").read_text(encoding="utf-8")
+
+
+def test_every_option_is_a_setting_of_the_run(source: Path, tmp_path: Path, dailytalk: Command) -> None:
+    (tmp_path / "noises").mkdir()
+    (tmp_path / "noises/hum.wav").write_bytes(spoken())
+    chosen = {
+        "profile": "embedded",
+        "asr_model": "none",
+        "asr_windows": "short",
+        "affect_model": "none",
+        "language": "en",
+        "split": "sentences",
+        "augment": ["noise", "room"],
+        "copies": 2,
+        "noise_folder": str(tmp_path / "noises"),
+        "balance": "weights",
+        "target_minutes": 0.5,
+        "reduce_noise_under": 6.0,
+        "seed": 3,
+        "device": "cpu",
+    }
+    limits = {"min_seconds": 0.3, "max_seconds": 20.0, "min_snr": 5.0, "max_clipping": 0.1, "min_bandwidth": 900.0}
+    limits |= {"min_speech_ratio": 0.2, "max_silence": 3.0}
+    arguments = [f"--{name.replace('_', '-')}" for name in chosen | limits]
+    values = [",".join(value) if isinstance(value, list) else value for value in (chosen | limits).values()]
+    given = [part for pair in zip(arguments, values, strict=True) for part in pair]
+    done = dailytalk("corpus", "crema_d", source, "--out", tmp_path / "out", "--prompt-channel", *given)
+    assert done.code == 0, done.err
+    told = json.loads((tmp_path / "out/run.json").read_text(encoding="utf-8"))["settings"]
+    assert list(told.pop("limits").values()) == list(limits.values())
+    assert told == chosen | {"prompt_channel": True, "agreed_only": False, "keep": 0.1}
+
+
 def test_conversations_of_dailytalk_go_through_tag(tmp_path: Path, dailytalk: Command) -> None:
     source, calls = put(tmp_path / "in", dailytalk_files(turns=4)), tmp_path / "calls"
     done = dailytalk("corpus", "dailytalk", source, "--out", calls, "--as", "conversations")
@@ -96,6 +147,7 @@ def test_conversations_of_dailytalk_go_through_tag(tmp_path: Path, dailytalk: Co
         (("crema_d", "--split", "age"), "there is no split 'age'"),
         (("crema_d", "--balance", "more"), "there is no balance 'more'"),
         (("crema_d", "--target-minutes", "3"), "--target-minutes needs --balance"),
+        (("crema_d", "--copies", "2"), "--copies needs --augment"),
         (("ravdess", "--agreed-only"), "ravdess has no votes of raters"),
         (("crema_d", "--agreed-only"), "their votes are not there"),
     ],

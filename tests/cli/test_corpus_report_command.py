@@ -60,6 +60,8 @@ def test_agreement_of_a_listening_test(tmp_path: Path, dailytalk: Command, corpu
         (["--seed", "1"], "--seed decides nothing without --listening-test"),
         (["--listening-test", "3"], "a listening test is a page of its own"),
         (["--conversations", "3"], "--conversations goes with conversations"),
+        (["--against", "nowhere"], "--against 'nowhere' is no folder"),
+        (["--against", ".", "--listening-test", "3"], "--against goes with a report"),
     ],
 )
 def test_options_that_do_not_go_together_are_refused(
@@ -74,3 +76,19 @@ def test_conversations_have_no_listening_test(tmp_path: Path, dailytalk: Command
     done = dailytalk("report", tmp_path, "--listening-test", "3", "--out", tmp_path / "t.html")
     assert done.code == 1
     assert "--listening-test goes with what dailytalk corpus wrote" in done.err
+
+
+def test_a_corpus_is_compared_with_another(tmp_path: Path, dailytalk: Command, corpus: Path) -> None:
+    other = corpus_folder(tmp_path / "other", [clip_row("s1-0", "angry", 0.3)])
+    done = dailytalk("report", corpus, "--against", other, "--markdown", tmp_path / "summary.md")
+    assert (done.code, done.err) == (0, "")
+    assert "| emotion: angry | 0 % | 100 % |" in (tmp_path / "summary.md").read_text(encoding="utf-8")
+    assert "Against other" in (corpus / "report.html").read_text(encoding="utf-8")
+
+
+def test_a_mix_has_a_report_and_no_listening_test(tmp_path: Path, dailytalk: Command, corpus: Path) -> None:
+    dailytalk("mix", corpus, "--out", tmp_path / "mixed")
+    done = dailytalk("report", tmp_path / "mixed", "--json")
+    assert json.loads(done.out)["clips"] == 8
+    refused = dailytalk("report", tmp_path / "mixed", "--listening-test", "3", "--out", tmp_path / "t.html")
+    assert (refused.code, "a mix has no listening test" in refused.err) == (1, True)

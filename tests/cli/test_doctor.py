@@ -3,6 +3,8 @@ import json
 import pytest
 from command import Command
 
+from dailytalk_contiguous.models.cuda import compute_type_of, cublas
+
 
 @pytest.fixture
 def dailytalk(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Command:
@@ -30,3 +32,13 @@ def test_doctor_as_json_is_all_there_is_on_stdout(dailytalk: Command) -> None:
     assert set(told["profiles"]["standard"]["models"]) == {"recogniser", "affect", "synthesiser"}
     assert told["profiles"]["embedded"]["needs_to_speak"] == []
     assert told["packages"]["torch"]
+
+
+def test_doctor_says_what_models_run_on_and_why(dailytalk: Command) -> None:
+    told = json.loads(dailytalk("doctor", "--json").out)
+    assert bool(told["gpu"]) is not bool(told["no_gpu_because"])
+    assert told["compute_type"] == compute_type_of("auto", "auto")
+    assert told["cublas"] == cublas()
+    shown = dailytalk("doctor").out
+    assert f"GPU: {told['gpu'] or 'none used: ' + told['no_gpu_because']}" in shown
+    assert f"Whisper computes in {told['compute_type']}" in shown

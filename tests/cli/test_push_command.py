@@ -1,3 +1,4 @@
+import hashlib
 import json
 import os
 import subprocess
@@ -15,6 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from publish.built_conversations import built_row, write_dataset
 
+from dailytalk_contiguous.publish.packing.staging import alone
 from dailytalk_contiguous.publish.pushing.push import _is_tenth
 
 pytest_plugins = ["hub.hub_fixtures"]
@@ -82,6 +84,34 @@ def test_two_versions_are_published_and_each_loads_by_its_tag(
     for tag, rows in (("v1.0.0", 4), ("v1.1.0", 5)):
         loaded = load_dataset(REPO, revision=tag, columns=["conversation_id"])
         assert sum(split.num_rows for split in loaded.values()) == rows
+
+
+def test_input_that_was_re_voiced_is_told_from_recordings(
+    hub: HubServer, push: Any, work: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: Any
+) -> None:
+    push("--create")
+    monkeypatch.setenv("DAILYTALK_CACHE", str(tmp_path / "cache"))
+    told = Command(monkeypatch, capfd)("tag", REPO, "--out", tmp_path / "out", "--dry-run").out
+    assert "one speaker of what is read was re-voiced" in " ".join(told.split())
+
+
+def test_edit_that_was_not_said_is_told_before_it_is_missed(hub: HubServer, push: Any, work: Path) -> None:
+    (work / "transcript.jsonl").write_text('{"text": "as it was"}\n', encoding="utf-8")
+    digest = hashlib.sha256((work / "transcript.jsonl").read_bytes()).hexdigest()
+    (work / "run.json").write_text(json.dumps({"speak": {"transcript_sha256": digest}}), encoding="utf-8")
+    assert "was changed since" not in push("--create").out
+    (work / "transcript.jsonl").write_text('{"text": "as it should be"}\n', encoding="utf-8")
+    told = push().out
+    assert "transcript.jsonl was changed since dailytalk speak" in told
+    assert "run dailytalk speak first" in told
+
+
+def test_second_push_of_one_folder_waits_for_nobody(hub: HubServer, push: Any, work: Path) -> None:
+    with alone(work / ".publish"):
+        refused = push("--create")
+    assert (refused.code, refs(hub)) == (1, {})
+    assert "another dailytalk push works on" in refused.err
+    assert push("--create").code == 0
 
 
 def test_change_that_breaks_readers_needs_a_major_version(hub: HubServer, push: Any, work: Path) -> None:

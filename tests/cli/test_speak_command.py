@@ -130,6 +130,15 @@ def test_espeak_needs_no_network_and_takes_its_tags(tmp_path: Path, dailytalk: C
     assert (row["utterances"][1]["channel"], row["utterances"][1]["status"]) == ("left", "spoken")
 
 
+def test_shards_are_as_long_as_is_asked_for(tmp_path: Path, dailytalk: Command) -> None:
+    work = folder(tmp_path / "work", first=talk("one", 10), second=talk("another", 10))
+    for minutes, count in (("0.1", 2), ("10", 1), ("0.1", 2)):
+        assert dailytalk("speak", work, *ESPEAK, "--shard-minutes", minutes).code == 0
+        assert len(list((work / "dataset").glob("*.parquet"))) == count
+    assert dailytalk("speak", work, *ESPEAK).code == 0
+    assert len(list((work / "dataset").glob("*.parquet"))) == 1
+
+
 # What a user can mend
 
 

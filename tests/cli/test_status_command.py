@@ -8,7 +8,7 @@ import pytest
 from command import EMBEDDED, Command, start
 from recordings import calls, state
 
-from dailytalk_contiguous.engine.events import EVENTS, read_events
+from dailytalk_contiguous.engine.event_files import EVENTS, read_events
 
 
 @pytest.fixture

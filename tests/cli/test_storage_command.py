@@ -1,3 +1,4 @@
+import json
 import os
 import signal
 from collections.abc import Iterator
@@ -10,6 +11,8 @@ import pytest
 from command import EMBEDDED, Command, start
 from object_store import BUCKET, object_store
 from recordings import calls, results
+
+from dailytalk_contiguous.engine.event_files import is_journal
 
 SPOKEN = (*EMBEDDED, "--tts", "flite", "--shard-minutes", "0.1")
 
@@ -68,7 +71,7 @@ def test_killed_build_into_a_bucket_is_finished_by_another_machine(
     store.invalidate_cache()
     kept = {name: told["ETag"] for name, told in store.find(f"{BUCKET}/killed", detail=True).items()}
     changed = {name.rpartition("/")[2] for name in whole if kept.get(name) != whole[name]}
-    assert changed <= {"run.json", "events.jsonl"}
+    assert changed <= {"run.json"} | set(filter(is_journal, changed))
     assert dailytalk("check", address).code == 0
     assert dailytalk("export", address, "--out", tmp_path / "moshi").code == 0
 
@@ -81,6 +84,41 @@ def test_recordings_of_a_bucket_are_tagged_as_those_of_a_folder(
     assert dailytalk("tag", source, "--out", tmp_path / "local", *EMBEDDED).code == 0
     assert dailytalk("tag", f"s3://{BUCKET}/recorded", "--out", tmp_path / "remote", *EMBEDDED).code == 0
     assert results(tmp_path / "remote")["transcript"] == results(tmp_path / "local")["transcript"]
+
+
+def test_plan_and_status_take_the_addresses_of_a_run(
+    store: Any, tmp_path: Path, dailytalk: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source, work = f"s3://{BUCKET}/planned", f"s3://{BUCKET}/watched"
+    store.put(str(calls(tmp_path / "in", "a")), source, recursive=True)
+    planned = dailytalk("plan", source, *EMBEDDED, "--sample-minutes", "0.1", "--json")
+    assert planned.code == 0, planned.err
+    assert json.loads(planned.out)["conversations"] == 1
+    none = dailytalk("status", work)
+    assert (none.code, none.err.count("\n")) == (1, 1)
+    assert f"no run was recorded in {work}" in none.err
+    assert dailytalk("tag", source, "--out", work, *EMBEDDED).code == 0
+    for machine in ("cache", "another"):
+        monkeypatch.setenv("DAILYTALK_CACHE", str(tmp_path / machine))
+        done = dailytalk("status", work)
+        assert "finished; 1 of 1 shards" in done.out
+    assert not list((tmp_path / "another").rglob("*.parquet"))
+
+
+@pytest.mark.parametrize("folders", [("alone",), ("january", "february")])
+def test_recordings_of_a_bucket_are_found_again_by_the_machine_that_speaks(
+    store: Any, tmp_path: Path, dailytalk: Command, monkeypatch: pytest.MonkeyPatch, folders: tuple[str, ...]
+) -> None:
+    source = calls(tmp_path / "in", "a")
+    addresses = [f"s3://{BUCKET}/{folder}" for folder in folders]
+    for address in addresses:
+        store.put(str(source), address, recursive=True)
+    work = f"s3://{BUCKET}/spoken-{folders[0]}"
+    assert dailytalk("tag", *addresses, "--out", work, *EMBEDDED).code == 0
+    monkeypatch.setenv("DAILYTALK_CACHE", str(tmp_path / "second"))
+    done = dailytalk("speak", work, "--tts", "flite", "--profile", "embedded", "--json")
+    assert done.code == 0, done.err
+    assert json.loads(done.out)["counts"]["conversations"] == len(folders)
 
 
 @pytest.mark.parametrize(

@@ -3,12 +3,14 @@
 import io
 import os
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 import pytest
 import soundfile
 from audio_files import EXAMPLES, example, ffmpeg, struct_of, tones, wav_bytes, wav_header
 
+from dailytalk_contiguous.core import audio as audio_module
 from dailytalk_contiguous.core import ffmpeg as ffmpeg_program
 from dailytalk_contiguous.core.audio import (
     ANALYSIS_RATE,
@@ -20,7 +22,7 @@ from dailytalk_contiguous.core.audio import (
     to_pcm,
     to_uri,
 )
-from dailytalk_contiguous.core.completeness import refuse_truncated
+from dailytalk_contiguous.core.completeness import refuse_truncated, refuse_wrong_length
 from dailytalk_contiguous.core.errors import BadInput
 
 SECONDS = 2.5
@@ -165,6 +167,32 @@ def test_an_mp3_that_was_cut_short_is_refused(rate: int) -> None:
     audio = mp3(6, rate)
     assert probe(struct_of(audio)).seconds == pytest.approx(6, abs=0.2)
     assert "its header makes it 6." in problem(audio[: len(audio) // 2]).reason
+
+
+def test_an_mp3_is_walked_once_for_all_its_parts_and_anew_after_it_changed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    walks: list[float] = []
+
+    def counted(file: BinaryIO, stated: float) -> None:
+        walks.append(stated)
+        refuse_wrong_length(file, stated)
+
+    monkeypatch.setattr(audio_module, "refuse_wrong_length", counted)
+    path = tmp_path / "call.mp3"
+    path.write_bytes(mp3(6))
+    parts = [read_analysis(struct_of(path), start, 1.0) for start in range(5)]
+    assert (len(walks), probe(struct_of(path))) == (1, probe(struct_of(path.read_bytes())))
+    for start, part in enumerate(parts):
+        np.testing.assert_array_equal(part, read_analysis(struct_of(path.read_bytes()), start, 1.0))
+    path.write_bytes(mp3(6)[:-9000])
+    for _ in range(2):  # what is wrong with a file is not remembered: it may be mended
+        walks.clear()
+        with pytest.raises(BadInput, match="its header makes it 6"):
+            read_analysis(struct_of(path), 0.0, 1.0)
+        assert len(walks) == 1
+    path.write_bytes(mp3(5))
+    assert probe(struct_of(path)).seconds == pytest.approx(5, abs=0.2)
 
 
 def test_tags_around_an_mp3_do_not_count() -> None:

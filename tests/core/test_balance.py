@@ -37,14 +37,19 @@ def corpora(draw: st.DrawFn, copies: int = 0) -> list[Clip]:
 
 
 def seconds_of(clips: list[Clip], plan: Balance) -> dict[str, float]:
-    """What a reader of the plan would make: weights times seconds, or whole clips and their first copies."""
+    """What a reader of a plan of samples would make: whole clips and their first copies."""
     total: dict[str, float] = defaultdict(float)
     for clip in clips:
-        times = plan.times[clip.id]
-        if clip.copies and times > 1:
-            total[str(clip.emotion)] += clip.seconds + sum(clip.copies[: int(times) - 1])
-        else:
-            total[str(clip.emotion)] += times * clip.seconds
+        if times := int(plan.times[clip.id]):
+            total[str(clip.emotion)] += clip.seconds + sum(clip.copies[: times - 1])
+    return total
+
+
+def weighed(clips: list[Clip], plan: Balance) -> dict[str, float]:
+    """What a reader of a plan of weights would make: every clip and every copy, times the weight of the clip."""
+    total: dict[str, float] = defaultdict(float)
+    for clip in clips:
+        total[str(clip.emotion)] += plan.times[clip.id] * (clip.seconds + sum(clip.copies))
     return total
 
 
@@ -81,15 +86,22 @@ def test_nothing_is_left_out_while_something_is_copied(clips: list[Clip], hours:
         assert set(times) <= ({0, 1} if before >= 3600 * hours else {1, 2, 3, 4})
 
 
-@given(corpora(), st.floats(0.001, 0.3))
-def test_weights_add_up_to_the_target_exactly(clips: list[Clip], hours: float) -> None:
+@given(st.integers(0, 3).flatmap(corpora), st.floats(0.001, 0.3))
+def test_weights_of_clips_and_copies_add_up_to_the_target_exactly(clips: list[Clip], hours: float) -> None:
     plan = plan_balance(clips, hours, "weights")
     short = {one.emotion for one in plan.shortfalls}
-    for emotion, seconds in seconds_of(clips, plan).items():
+    for emotion, seconds in weighed(clips, plan).items():
         if emotion in plan.before:
-            wanted = MOST_WEIGHT * plan.before[emotion] if emotion in short else 3600 * hours
-            assert seconds == pytest.approx(wanted, rel=1e-6)
+            there = sum(clip.seconds + sum(clip.copies) for clip in clips if clip.emotion == emotion)
+            assert plan.after[emotion] == pytest.approx(seconds)
+            assert seconds == pytest.approx(MOST_WEIGHT * there if emotion in short else 3600 * hours, rel=1e-6)
     assert all(0 <= weight <= MOST_WEIGHT for weight in plan.times.values())
+
+
+def test_weights_without_a_target_are_one_where_copies_make_it_half_an_hour() -> None:
+    plan = plan_balance([clip("a", seconds=1000.0, copies=(1000.0,))], mode="weights")
+    assert plan.times == {"a": 1.0}
+    assert (plan.before, plan.after) == ({"sad": 1000.0}, {"sad": 2000.0})
 
 
 @given(corpora(copies=2), st.sampled_from([None, 0.01, 0.1]), st.sampled_from(["weights", "sample"]), st.randoms())

@@ -94,9 +94,10 @@ def test_fewer_copies_are_the_first_of_more_whatever_the_order_of_kinds() -> Non
 
 def test_another_process_plans_the_same() -> None:
     program = (
+        "import json\n"
         "from dailytalk_contiguous.core.copies import *\n"
         "plan = plan_copies(Source('corpus/a', 120.0, 15.0, 3.0), KINDS, 6)\n"
-        "print(*[recipe.as_json() for recipe in plan.recipes], sep='\\n')"
+        "print(*[json.dumps(recipe._asdict()) for recipe in plan.recipes], sep='\\n')"
     )
     told = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout
     assert [Recipe(**json.loads(line)) for line in told.splitlines()] == plan_copies(FREE, KINDS, 6).recipes

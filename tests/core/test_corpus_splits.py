@@ -36,7 +36,7 @@ def corpora(draw: st.DrawFn) -> list[Clip]:
             f"s{chance.randrange(speakers)}" if chance.random() < tells else None,
             f"t{chance.randrange(sentences)}" if chance.random() < tells else None,
             chance.choice(EMOTIONS),
-            chance.choice(["train", "validation", "test"]),
+            chance.choice(["train", "validation"]),
         )
         copies = [
             source._replace(id=f"{source.id}~{n}", augmented_from=source.id)
@@ -178,15 +178,18 @@ def test_copies_do_not_count() -> None:
     assert together.share == alone.share
 
 
-def test_official_splits_are_kept_and_tests_never_train() -> None:
-    clips = [
-        Clip(f"{n}", 1.0, f"s{n}", None, "sad", name) for n, name in enumerate(["train", "validation", "test"])
-    ]
+def test_official_splits_are_kept() -> None:
+    clips = [Clip(f"{n}", 1.0, f"s{n}", None, "sad", name) for n, name in enumerate(["train", "validation"])]
     split = split_corpus(clips, "official")
-    assert list(split.side.values()) == ["train", "validation", "validation"]
+    assert list(split.side.values()) == ["train", "validation"]
     assert split.disjoint_in == "speakers"
-    with pytest.raises(DailytalkError, match="no official split"):
-        split_corpus([*clips, Clip("x", 1.0)], "official")
+
+
+@pytest.mark.parametrize("name", [None, "test"])
+def test_clip_of_no_official_split_or_of_a_test_set_has_no_side(name: str | None) -> None:
+    clips = [Clip("a", 1.0, official_split="train"), Clip("x", 1.0, official_split=name)]
+    with pytest.raises(DailytalkError, match=f"the official split of the clip x is {name!r}, not train or valid"):
+        split_corpus(clips, "official")
 
 
 def test_many_clips_without_speakers_are_divided_in_bounded_work() -> None:

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from dailytalk_contiguous.core.audio import to_pcm
 from dailytalk_contiguous.core.quality import (
+    LEAST_SNR_DB,
     NAMES,
     QualityLimits,
     bandwidth_hz,
@@ -101,6 +102,14 @@ def test_a_gated_clip_and_one_without_speech_have_no_ratio() -> None:
     assert snr_db(gated, RATE, [(1, 2)], [(1, 2)]) is None
     assert snr_db(room_tone(RATE, -40), RATE, [], []) is None
     assert snr_db(np.zeros(0, np.float32), RATE, [], []) is None
+
+
+def test_speech_that_noise_drowns_has_the_least_ratio_and_fails() -> None:
+    drowned = np.concatenate((room_tone(RATE, -10), 0.01 * voice(1.0), room_tone(RATE, -10)))
+    found = snr_db(drowned, RATE, [(1, 2)], [(1, 2)])
+    assert found == LEAST_SNR_DB
+    (failure,) = failures(GOOD | {"snr_db": found}, QualityLimits())
+    assert failure == "its signal-to-noise ratio is -20.0 dB (limit 10.0 dB)"
 
 
 @quick

@@ -13,10 +13,19 @@ from hypothesis import strategies as st
 from recordings import calls, excerpt, read_lines, run, save, state
 
 from dailytalk_contiguous.core.errors import DailytalkError
-from dailytalk_contiguous.engine.events import EVENTS, Journal, append, birth, length, read_events
+from dailytalk_contiguous.engine.event_files import (
+    EVENTS,
+    append,
+    journal_of_host,
+    journals,
+    last_event,
+    read_events,
+)
+from dailytalk_contiguous.engine.events import Journal, birth, length
 from dailytalk_contiguous.engine.local import Plan, Task
 from dailytalk_contiguous.engine.making import Made
 from dailytalk_contiguous.pipeline import TagSettings
+from dailytalk_contiguous.sources.store_notes import NOTES
 
 TASK = Task(Path("shard-1.parquet"), [{"conversation_id": "a", "duration": 6.0}], {})
 MADE = Made(TASK.path, 1, 0, 6.0, 2.0, {"Segment": 1.5}, {"Segment": 6.0}, 4711)
@@ -74,6 +83,30 @@ def test_there_are_no_events_where_there_is_no_file(tmp_path: Path) -> None:
     assert read_events(tmp_path / EVENTS) == []
 
 
+def test_further_hosts_have_files_of_their_own(tmp_path: Path) -> None:
+    first = journal_of_host(tmp_path, "one")
+    assert first == tmp_path / EVENTS
+    assert journal_of_host(tmp_path, "two").name == "events.two.jsonl"  # the first has not even told its name
+    append(first, {"event": "started", "host": "one"})
+    assert journal_of_host(tmp_path, "one") == first
+    append(journal_of_host(tmp_path, "a/b c"), {"event": "started", "host": "a/b c"})
+    assert [path.name for path in journals(tmp_path)] == ["events.a-b-c.jsonl", EVENTS]
+
+
+def test_hosts_of_a_store_have_files_of_their_own_from_the_first(tmp_path: Path) -> None:
+    (tmp_path / NOTES).touch()
+    assert journal_of_host(tmp_path, "one").name == "events.one.jsonl"
+
+
+def test_last_event_is_that_of_any_host(tmp_path: Path) -> None:
+    assert last_event(tmp_path) is None
+    for host, time in (("one", "2026-01-02T00:00:00Z"), ("two", "2026-01-01T00:00:00Z")):
+        append(journal_of_host(tmp_path, host), {"event": "started", "host": host, "time": time})
+    last = last_event(tmp_path)
+    assert last is not None
+    assert last["host"] == "one"
+
+
 # A run
 
 
@@ -117,7 +150,7 @@ def test_run_with_nothing_to_do_adds_no_line(tmp_path: Path, settings: TagSettin
     assert state(tmp_path / "out") == before
 
 
-def test_workers_and_hosts_write_to_one_file(tmp_path: Path, settings: TagSettings) -> None:
+def test_workers_and_runs_of_a_host_write_to_one_file(tmp_path: Path, settings: TagSettings) -> None:
     calls(tmp_path / "in", *"abc")
     run(tmp_path / "in", tmp_path / "out", settings, shard=(1, 2), workers=2)
     run(tmp_path / "in", tmp_path / "out", settings, shard=(2, 2))

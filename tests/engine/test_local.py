@@ -3,6 +3,7 @@ import os
 import signal
 import threading
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
@@ -99,6 +100,24 @@ def test_run_that_is_given_up_ends_its_workers_and_keeps_what_is_finished(tmp_pa
     assert list(tmp_path.glob("*.parquet")) == [first]
 
 
+def test_shards_are_handed_out_as_they_are_needed(tmp_path: Path) -> None:
+    """Whoever plans a million shards does not have all of them copied for the workers before the first is made."""
+    handed: list[str] = []
+
+    class Seen(list[local.Task]):
+        def __iter__(self) -> Iterator[local.Task]:
+            for task in list.__iter__(self):
+                handed.append(task.path.name)
+                yield task
+
+    work = plan(tmp_path, *map(str, range(12)))
+    made = local.run(local.Plan(work.paths, Seen(work.tasks), 0), [Where()], 2, 0.0, lambda *event: None)
+    next(made)
+    assert len(handed) <= 2 * local.QUEUED
+    assert len(list(made)) == 11
+    assert handed == [path.name for path in work.paths]
+
+
 def test_worker_ends_when_its_parent_is_killed(tmp_path: Path) -> None:
     """A parent in a process of its own is killed while its worker is busy; the worker then goes by itself."""
     context = multiprocessing.get_context("spawn")
@@ -126,7 +145,7 @@ def _parent(send: Any) -> None:
 
 
 def _busy() -> None:
-    local._start_worker(1, None)
+    local._start_worker(1, None, (), multiprocessing.Value("i", 0))
     threading.Event().wait()
 
 

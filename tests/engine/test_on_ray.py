@@ -1,18 +1,23 @@
 import os
 import re
 import secrets
+import shutil
 import signal
 import socket
 import subprocess
 import sys
 import tempfile
+import threading
+import time
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, ClassVar
+from uuid import uuid4
 
+import fsspec
 import pytest
 from datasets import Features, Value
 from hypothesis import given
@@ -20,13 +25,19 @@ from hypothesis import strategies as st
 from recordings import calls, results, run
 from scripted import folder, loopback, say, settings, talk
 
+from dailytalk_contiguous.core.audio import from_uri, to_uri
 from dailytalk_contiguous.core.errors import DailytalkError, ModelMissing
 from dailytalk_contiguous.core.schema import SOURCE, Batch
-from dailytalk_contiguous.engine import local, on_ray
+from dailytalk_contiguous.engine import local, on_ray, ray_cluster
+from dailytalk_contiguous.engine.on_ray import Cluster
 from dailytalk_contiguous.engine.ray_share import Share, shared_out
+from dailytalk_contiguous.engine.ray_till import Till
+from dailytalk_contiguous.engine.ray_worker import Done, Setup, Worker, order
 from dailytalk_contiguous.engine.runner import Runner
-from dailytalk_contiguous.engine.shards import read_rows
+from dailytalk_contiguous.engine.shards import chain_of, read_entries, read_rows
+from dailytalk_contiguous.models.engines import Purse, purse
 from dailytalk_contiguous.pipeline import TagSettings
+from dailytalk_contiguous.sources.remote_files import Mirror
 from dailytalk_contiguous.stages.base import Stage
 
 if find_spec("ray") is None:  # not imported here: Ray reads its environment when it is
@@ -61,6 +72,70 @@ class Trouble(Stage):
         return {"process": [os.getpid()] * len(batch["conversation_id"])}
 
 
+@dataclass(frozen=True)
+class Buys(Stage):
+    """Buys three things one after another for a conversation named `slow`, each with a note before and after."""
+
+    place: str = ""
+    needs: ClassVar[tuple[str, ...]] = ("conversation_id",)
+    adds: ClassVar[Features] = Features({"bought": Value("bool")})
+
+    def __call__(self, batch: Batch) -> Batch:
+        for number in range(3) if "slow" in batch["conversation_id"] else ():
+            with purse(None).paying(0.5) as pay:
+                Path(self.place, f"asked {number}").touch()
+                time.sleep(2)
+                pay(0.5)
+            Path(self.place, f"bought {number}").touch()
+        return {"bought": [True] * len(batch["conversation_id"])}
+
+
+@dataclass(frozen=True)
+class Says(Stage):
+    """Adds `said`: its setting."""
+
+    what: str = ""
+    needs: ClassVar[tuple[str, ...]] = ("conversation_id",)
+    adds: ClassVar[Features] = Features({"said": Value("string")})
+
+    def __call__(self, batch: Batch) -> Batch:
+        return {"said": [self.what] * len(batch["conversation_id"])}
+
+
+@dataclass(frozen=True)
+class Repeats(Stage):
+    """Adds `again`: what was said."""
+
+    needs: ClassVar[tuple[str, ...]] = ("said",)
+    adds: ClassVar[Features] = Features({"again": Value("string")})
+
+    def __call__(self, batch: Batch) -> Batch:
+        return {"again": batch["said"]}
+
+
+@dataclass(frozen=True)
+class Heard(Stage):
+    """Adds `heard`: the recording, which is a text here."""
+
+    needs: ClassVar[tuple[str, ...]] = ("audio",)
+    adds: ClassVar[Features] = Features({"heard": Value("string")})
+
+    def __call__(self, batch: Batch) -> Batch:
+        return {"heard": [from_uri(audio["path"]).read_text() for audio in batch["audio"]]}
+
+
+@dataclass(frozen=True)
+class Spoken(Heard):
+    """The last stage of all."""
+
+    needs: ClassVar[tuple[str, ...]] = ("audio", "conversation_id")
+    final: ClassVar[bool] = True
+    adds: ClassVar[Features] = Features({"heard": Value("string"), "conversation_id": Value("string")})
+
+    def __call__(self, batch: Batch) -> Batch:
+        return super().__call__(batch) | {"conversation_id": batch["conversation_id"]}
+
+
 @pytest.fixture(scope="session")
 def cluster() -> Iterator[str]:
     """The address of a head node with two cores that only these tests know of."""
@@ -91,12 +166,12 @@ def _free_port() -> int:
         return int(found.getsockname()[1])
 
 
-def plan(place: Path, *names: str, stage: Stage) -> local.Plan:
+def plan(place: Path, *names: str, stage: Stage | tuple[Stage, ...]) -> local.Plan:
     empty = dict.fromkeys(SOURCE) | {"given": [], "input_digest": "d", "duration": 2.0}
     groups: list[list[dict[str, Any]]] = [
         [empty | {"conversation_id": name, "recording_id": name}] for name in names
     ]
-    return local.plan(place, groups, [stage])
+    return local.plan(place, groups, stage if isinstance(stage, tuple) else [stage])
 
 
 def make(work: local.Plan, stage: Stage, address: str, told: list[str] | None = None) -> list[Path]:
@@ -204,7 +279,124 @@ def test_recording_that_a_node_can_not_see_is_said_and_not_set_aside(tmp_path: P
         make(work, Trouble(), cluster)
 
 
-# Without one
+def test_what_is_awaited_is_said(
+    tmp_path: Path, cluster: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(on_ray, "AWAITED_SECONDS", 1.0)
+    work = plan(tmp_path, "a", stage=Trouble())
+    with ray_cluster.connected(cluster) as ray:
+        holder = ray.remote(Till).options(num_cpus=2).remote(None)
+        ray.get(holder.held_back.remote())
+        threading.Timer(3.0, ray.kill, [holder]).start()
+        assert make(work, Trouble(), cluster) == work.paths
+    assert "each waits for 1 CPU and 0 GPU of one node; 0 and 0 are free" in caplog.text
+
+
+# On another node
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Mirror:
+    return Mirror(f"memory://{uuid4().hex}", tmp_path / "mirror", stamped=True)
+
+
+def put(mirror: Mirror, text: str) -> None:
+    files, root = fsspec.core.url_to_fs(mirror.address)
+    files.pipe_file(f"{root}/a.wav", text.encode())
+
+
+def on_a_node(mirror: Mirror, state: Path) -> None:
+    """Let this machine be one whose mirror is as it was when `state` was copied from it."""
+    shutil.rmtree(mirror.folder)
+    shutil.copytree(state, mirror.folder)
+
+
+def rows_of(done: Done, column: str) -> list[Any]:
+    return [row[column] for row in read_rows(done.made.path, [column]).values()]
+
+
+@pytest.mark.parametrize("final", [False, True])
+def test_recording_is_the_one_that_was_planned_or_set_aside(tmp_path: Path, store: Mirror, final: bool) -> None:
+    stage = Spoken() if final else Heard()
+    put(store, "old")
+    store.pull()
+    shutil.copytree(store.folder, tmp_path / "node")
+    put(store, "new")
+    store.pull()
+    work = plan(tmp_path / "out", "a", stage=stage)
+    work.tasks[0].rows[0]["audio"] = {"path": to_uri(store.folder / "a.wav"), "bytes": None}
+    setup = Setup((stage,), 0.0, inputs=(store,), chain=chain_of([stage]))
+    ordered = order(work.tasks[0], setup)
+    on_a_node(store, tmp_path / "node")
+    assert rows_of(Worker(setup).make(ordered), "heard") == ["new"]
+    on_a_node(store, tmp_path / "node")
+    put(store, "yet another")
+    done = Worker(setup).make(ordered)
+    assert (done.made.rejects, rows_of(done, "heard")) == (1, [])
+    reject = (read_entries(done.made.path) or {})["a"].reject
+    assert reject is not None
+    assert "a.wav changed during this run" in reject.reason
+    again = plan(tmp_path / "out", "a", stage=stage)
+    assert len(again.tasks) == final  # what was tagged gets another digest; the speech of a recording does not
+
+
+def test_shard_is_continued_from_the_one_that_was_planned(tmp_path: Path, store: Mirror) -> None:
+    def made(*stages: Stage) -> Done:
+        work = plan(store.folder, "a", stage=stages)
+        setup = Setup(stages, 0.0, store, chain=chain_of(stages))
+        ordered = order(work.tasks[0], setup)
+        if len(stages) == 2:
+            on_a_node(store, tmp_path / "node")
+        return Worker(setup).make(ordered)
+
+    store.folder.mkdir()
+    first = made(Says("old"))
+    shutil.copytree(store.folder, tmp_path / "node")
+    second = made(Says("new"))
+    assert first.made.path == second.made.path
+    assert first.token != second.token
+    assert rows_of(made(Says("new"), Repeats()), "again") == ["new"]
+
+
+def test_shard_that_never_reached_the_store_is_brought_there_for_the_node(tmp_path: Path, store: Mirror) -> None:
+    list(Runner().run(plan(store.folder, "a", stage=Says("x")), [Says("x")], 1, 0.0, lambda *event: None))
+    stages = (Says("x"), Repeats())
+    work = plan(store.folder, "a", stage=stages)
+    ordered = order(work.tasks[0], Setup(stages, 0.0, store))
+    assert store.listing()[work.paths[0].name].token == ordered.tokens[work.paths[0]]
+
+
+# Money
+
+
+def test_closed_till_refuses_and_knows_what_is_being_bought() -> None:
+    till = Till(1.0)
+    ticket = till.hold(0.25)
+    till.close()
+    with pytest.raises(DailytalkError, match="the run is being stopped"):
+        till.hold(0.25)
+    assert till.held_back() == 1
+    till.pay(ticket, 0.2)
+    assert (till.held_back(), till.totals()) == (0, (0.2, 0.0))
+
+
+def test_run_that_is_stopped_waits_for_what_is_being_bought_and_begins_to_buy_nothing(
+    tmp_path: Path, cluster: str
+) -> None:
+    stage = Buys(str(tmp_path))
+    work, money = plan(tmp_path / "out", "quick", "slow", stage=stage), Purse(None)
+    ran = on_ray.run(
+        work, Setup((stage,), 0.0), Cluster(cluster, 2), lambda *event: None, lambda made: None, money
+    )
+    assert next(ran) == work.paths[0]
+    while not (tmp_path / "asked 0").exists():
+        time.sleep(0.05)
+    ran.close()
+    assert sorted(path.name for path in tmp_path.iterdir() if path.is_file()) == ["asked 0", "bought 0"]
+    assert money.spent == 0.5
+
+
+# Without a cluster
 
 
 def test_limit_on_money_holds_for_all_workers_together(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -217,16 +409,30 @@ def test_limit_on_money_holds_for_all_workers_together(tmp_path: Path, monkeypat
         limit = price / 2
         with pytest.raises(DailytalkError, match="would pass the spending limit"):
             say(work, settings(tmp_path, max_cost=limit), tmp_path / "ray", workers=2, runner=Runner("ray"))
+        node = sys.modules["ray"].nodes()[0]["NodeID"]
         spent = sum(server.purchases.values()) - bought
         assert 0 < spent <= bought / 2 + 1
         outcome = say(work, free, tmp_path / "ray", workers=2, runner=Runner("ray"))
         assert sum(server.purchases.values()) == 2 * bought
         assert max(server.purchases.values()) == 2  # once for either cache
+        assert sys.modules["ray"].nodes()[0]["NodeID"] == node  # one Ray for both runs
     assert outcome.record["money"]["spent"] == pytest.approx(price * (bought - spent) / bought, rel=0.2)
     assert outcome.record["cost"] == pytest.approx(price)
 
 
+def test_shard_of_an_actor_that_ran_out_of_memory_is_that_of_a_lost_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ray ends the workers of a node that it takes to be full, by a limit in the environment of this run alone."""
+    monkeypatch.setenv("RAY_memory_usage_threshold", "0.0")
+    monkeypatch.setenv("RAY_memory_monitor_refresh_ms", "100")
+    with pytest.raises(DailytalkError, match="workers in a row ended before they had begun") as caught:
+        make(plan(tmp_path, "a", stage=Trouble()), Trouble(), "")
+    assert type(caught.value.__cause__).__name__ == "OutOfMemoryError"
+    ray_cluster.end()
+
+
 def test_no_cluster_at_an_address_is_one_sentence(tmp_path: Path) -> None:
     told = "no Ray cluster answers at '127.0.0.1:1'"
-    with pytest.raises(DailytalkError, match=told), on_ray.connected("127.0.0.1:1"):
+    with pytest.raises(DailytalkError, match=told), ray_cluster.connected("127.0.0.1:1"):
         pass

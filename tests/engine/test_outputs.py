@@ -2,11 +2,13 @@
 
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 from recordings import calls, read_lines, results, run, save, state
 
 from dailytalk_contiguous import TagSettings
+from dailytalk_contiguous.engine import outputs
 
 
 @pytest.fixture
@@ -93,6 +95,50 @@ def test_run_killed_between_its_files_is_not_taken_for_an_edit(
     assert outcome.record["transcript"] == "transcript.jsonl"
     assert not (out / "transcript.new.jsonl").exists()
     assert results(out) == finished
+
+
+@pytest.mark.parametrize("step", ["rejects", "again", "record"])
+def test_transcript_of_a_killed_run_is_ours_to_settings_that_differ_from_it(
+    out: Path, seed: TagSettings, settings: TagSettings, monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
+    first = results(out)
+    with monkeypatch.context() as patch:
+        patch.setattr(outputs, "write_text" if step == "record" else "_spoken_rejects", _killed)
+        with pytest.raises(KeyboardInterrupt):
+            run(out.parent / "in", out, seed)
+    assert (out / "transcript.jsonl").read_bytes() != first["transcript"]
+    if step == "again":  # before its transcript has its name, which is then still that of the run before
+        rename = Path.replace
+
+        def killed(path: Path, target: Path) -> Path:
+            return _killed() if target == out / "transcript.jsonl" else rename(path, target)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(Path, "replace", killed)
+            with pytest.raises(KeyboardInterrupt):
+                run(out.parent / "in", out, settings)
+    outcome = run(out.parent / "in", out, settings)
+    assert outcome.record is not None
+    assert outcome.record["transcript"] == "transcript.jsonl"
+    assert results(out) == first
+    assert not [path.name for path in out.iterdir() if path.name.startswith((".", "transcript.new"))]
+
+
+def _killed(*given: Any) -> Any:
+    raise KeyboardInterrupt
+
+
+def test_edit_of_a_transcript_that_a_killed_run_left_is_an_edit(
+    out: Path, seed: TagSettings, settings: TagSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(outputs, "_spoken_rejects", _killed)
+        with pytest.raises(KeyboardInterrupt):
+            run(out.parent / "in", out, seed)
+    edited = edit(out)
+    run(out.parent / "in", out, settings)
+    assert (out / "transcript.jsonl").read_text() == edited
+    assert read_lines(out / "transcript.new.jsonl")
 
 
 @pytest.mark.parametrize("name", ["run.json", "rejects.jsonl", "transcript.jsonl"])

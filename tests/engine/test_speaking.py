@@ -12,7 +12,8 @@ from scripted import SHORT, Stubborn, folder, loopback, say, settings, talk, wri
 from tts_server import TOKEN, TtsServer
 
 from dailytalk_contiguous.core.errors import DailytalkError
-from dailytalk_contiguous.engine.speaking import estimate, read_script, speak
+from dailytalk_contiguous.engine.pricing import estimate
+from dailytalk_contiguous.engine.speaking import read_script, speak
 
 BICYCLE = "(worried) The bicycle makes a noise again."
 MORNING = "(curious) Good morning, is anybody there?"

@@ -1,3 +1,4 @@
+import hashlib
 import io
 import json
 import os
@@ -9,12 +10,14 @@ import pyarrow.parquet as pq
 import pytest
 import soundfile
 from datasets import load_dataset
+from hypothesis import given
+from hypothesis import strategies as st
 from recordings import read_lines, state
 from scripted import SHORT, folder, say, settings, talk, write_transcript
 
 from dailytalk_contiguous.core.errors import Reject
 from dailytalk_contiguous.engine.outputs import _spoken_rejects
-from dailytalk_contiguous.engine.spoken_outputs import write_spoken
+from dailytalk_contiguous.engine.spoken_outputs import Purchases, bytes_to_write, write_spoken
 from dailytalk_contiguous.stages.base import Stage
 
 #: The fields of transcript.jsonl that older tools read, in their order.
@@ -144,3 +147,25 @@ def test_sound_files_of_others_are_left_alone(tmp_path: Path) -> None:
     write_spoken(work, list((work / "dataset").glob("*.parquet")), stages, [], {"money": {}})
     names = sorted(path.name for path in (work / "audio").iterdir())
     assert names == ["first_edited.wav", "notes.wav", "second_edited.wav"]
+
+
+def test_bytes_that_are_counted_beforehand_are_those_that_are_written(tmp_path: Path) -> None:
+    work = espoken(tmp_path)
+    shards = list((work / "dataset").glob("*.parquet"))
+    lines = (work / "transcript_shifted.jsonl").stat().st_size
+    sounds = [path.stat().st_size for path in sorted((work / "audio").iterdir())]
+    assert bytes_to_write(work, shards) == lines
+    (work / "audio/second_edited.wav").unlink()
+    assert bytes_to_write(work, shards) == lines + sounds[1]
+    assert bytes_to_write(tmp_path / "elsewhere", shards) == lines + sum(sounds)
+
+
+# Money
+
+
+@given(st.lists(st.integers(0, 9)))
+def test_each_purchase_counts_once_however_often_it_is_said(said: list[int]) -> None:
+    purchases = Purchases()
+    for number in said:
+        purchases.add(hashlib.sha256(bytes([number])).hexdigest(), 0.25 * number)
+    assert purchases.total == sum(0.25 * number for number in set(said))

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from dailytalk_contiguous.core.errors import DailytalkError
-from dailytalk_contiguous.engine.events import EVENTS, append, birth
+from dailytalk_contiguous.engine.event_files import EVENTS, append
+from dailytalk_contiguous.engine.events import birth
 from dailytalk_contiguous.engine.status import Run, process_lives, status
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
@@ -85,6 +86,14 @@ def test_hosts_are_told_apart(tmp_path: Path) -> None:
     begin(tmp_path, 1, "r2", shard=[2, 2], host="two")
     made(tmp_path, 50, "r2")
     assert [(run.host, run.done) for run in seen(tmp_path, 60)] == [("one", 0), ("two", 1)]
+
+
+def test_files_of_several_hosts_are_joined_in_the_order_of_their_runs(tmp_path: Path) -> None:
+    begin(tmp_path, 5, "r2", shard=[2, 2])
+    (tmp_path / EVENTS).rename(tmp_path / "events.another.jsonl")
+    begin(tmp_path, 0, "r1", shard=[1, 2])
+    begin(tmp_path, 9, "r3", kind="speak")
+    assert [run.run for run in seen(tmp_path, 10)] == ["r1", "r2", "r3"]
 
 
 def test_later_run_stands_for_an_earlier_one_of_its_part(tmp_path: Path) -> None:

@@ -1,16 +1,22 @@
 import os
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 import fsspec
 import pytest
 from recordings import calls, results, run
 
-from dailytalk_contiguous.core.errors import DailytalkError
+from dailytalk_contiguous.core.errors import BadInput, DailytalkError
+from dailytalk_contiguous.engine.event_files import journals, read_events
 from dailytalk_contiguous.engine.runner import Runner
-from dailytalk_contiguous.engine.storage import OF_TAG, fetched, folder_of, open_work
+from dailytalk_contiguous.engine.status import status
+from dailytalk_contiguous.engine.storage import OF_TAG, fetched, folder_of, open_work, watched
 from dailytalk_contiguous.pipeline import TagSettings
-from dailytalk_contiguous.sources.remote_files import NOTES, Mirror, address_of, fetch_inputs, store_errors
+from dailytalk_contiguous.sources.remote_files import Mirror, address_of, fetch_inputs
+from dailytalk_contiguous.sources.store_errors import store_errors
+from dailytalk_contiguous.sources.store_notes import NOTES
 
 
 @pytest.fixture(autouse=True)
@@ -107,6 +113,25 @@ def test_recordings_keep_their_time_on_every_machine(tmp_path: Path, monkeypatch
     assert Path(one).name == "b.wav"
 
 
+def test_copy_of_another_object_is_fetched_again_and_what_changed_since_is_refused(
+    tmp_path: Path, address: str
+) -> None:
+    put(address, one="old")
+    here = Mirror(address, tmp_path)
+    here.pull()
+    put(address, one="new")
+    token = here.listing()["one"].token
+    here.ensure(tmp_path / "one")
+    assert (tmp_path / "one").read_text() == "old"  # whoever asks for any is content with it
+    here.ensure(tmp_path / "one", token)
+    assert ((tmp_path / "one").read_text(), here.token_of(tmp_path / "one")) == ("new", token)
+    put(address, one="newest")
+    here.ensure(tmp_path / "one", token)
+    (tmp_path / "one").unlink()
+    with pytest.raises(BadInput, match="one changed during this run"):
+        here.ensure(tmp_path / "one", token)
+
+
 def test_store_without_recordings_is_said(address: str) -> None:
     put(address, text="x")
     with pytest.raises(DailytalkError, match="no recordings at"):
@@ -177,5 +202,65 @@ def test_transcript_edited_in_the_store_meanwhile_is_not_written_over(address: s
     assert there(address) == {"transcript.jsonl": b"edited", "transcript.new.jsonl": b"of this run"}
 
 
+def test_what_another_machine_made_anew_is_not_written_over(tmp_path: Path, address: str) -> None:
+    put(address, **{"tagged/shard-1.parquet": "old", "mine.txt": "old"})
+    work = open_work(Path(address))
+    put(address, **{"tagged/shard-1.parquet": "made anew", "mine.txt": "edited"})
+    work.settle(OF_TAG)
+    assert there(address) == {"tagged/shard-1.parquet": b"made anew", "mine.txt": b"edited"}
+
+
+def test_run_keeps_its_own_journal_and_gathers_the_shards_of_others(address: str) -> None:
+    put(address, **{"events.here.jsonl": "a\n", "events.there.jsonl": "a\n"})
+    work = open_work(Path(address))
+    with (work.folder / "events.here.jsonl").open("a") as file:
+        file.write("b\n")
+    put(address, **{"events.there.jsonl": "a\nb\nc\n", "tagged/shard-2.parquet": "x", "transcript.jsonl": "y"})
+    work.gather()
+    assert (work.folder / "tagged/shard-2.parquet").read_text() == "x"
+    assert not (work.folder / "transcript.jsonl").exists()
+    work.refresh()
+    assert (work.folder / "events.here.jsonl").read_text() == "a\nb\n"
+    assert (work.folder / "events.there.jsonl").read_text() == "a\nb\nc\n"
+    work.tell()
+    assert there(address)["events.here.jsonl"] == b"a\nb\n"
+
+
+def test_second_run_into_a_store_leaves_the_events_of_both(
+    tmp_path: Path, address: str, tiny_whisper: str
+) -> None:
+    source = calls(tmp_path / "in", "a")
+    chosen = TagSettings(profile="embedded", language="en", asr_model=tiny_whisper)
+    for name in ("b", "c"):
+        work = open_work(Path(address))
+        run(source, work.folder, chosen, runner=Runner(work=work))
+        work.settle(OF_TAG)
+        calls(source, "a", name)
+    (journal,) = journals(work.folder)
+    told = [event["event"] for event in read_events(journal)]
+    assert [kind for kind in told if kind != "shard"] == ["started", "finished"] * 2
+    assert there(address)[journal.name] == journal.read_bytes()
+
+
+def test_runs_are_watched_from_another_machine_before_they_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, address: str, tiny_whisper: str
+) -> None:
+    source = calls(tmp_path / "in", "a", "b")
+    chosen = TagSettings(profile="embedded", language="en", asr_model=tiny_whisper)
+    work = open_work(Path(address))
+    seen: list[tuple[str, int]] = []
+
+    class Watched(Runner):
+        def run(self, *given: Any, **options: Any) -> Iterator[Path]:
+            for path in super().run(*given, **options):
+                monkeypatch.setenv("DAILYTALK_CACHE", str(tmp_path / "another"))
+                seen.extend((one.state, one.done) for one in status(watched(Path(address))))
+                yield path
+
+    run(source, work.folder, chosen, runner=Watched(work=work))
+    assert seen == [("running", 1), ("running", 1)]  # the second shard came too soon after
+    assert not list((tmp_path / "another").rglob("*.parquet"))
+
+
 def test_folder_of_this_machine_is_itself(tmp_path: Path) -> None:
-    assert open_work(tmp_path).folder == folder_of(tmp_path) == fetched(tmp_path) == tmp_path
+    assert open_work(tmp_path).folder == folder_of(tmp_path) == fetched(tmp_path) == watched(tmp_path) == tmp_path

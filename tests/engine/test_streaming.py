@@ -21,7 +21,7 @@ from scripted import settings as paid
 
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.reference import Reference
-from dailytalk_contiguous.engine import streaming
+from dailytalk_contiguous.engine import stream_outputs, streaming
 from dailytalk_contiguous.engine.making import Making
 from dailytalk_contiguous.engine.positions import Positions
 from dailytalk_contiguous.engine.speaking import read_script, speak
@@ -248,7 +248,7 @@ def test_interrupted_run_leaves_no_input_and_the_next_one_completes_it(
     publish(pairs())
     streamed(tagger, None, tmp_path / "out_whole")
     out = tmp_path / "out"
-    for where, name in ((Making, "finish"), (Positions, "add"), (streaming, "write_outputs")):
+    for where, name in ((Making, "finish"), (Positions, "add"), (stream_outputs, "write_outputs")):
         with monkeypatch.context() as patch:
             patch.setattr(where, name, _interrupted)
             with pytest.raises(KeyboardInterrupt):
@@ -297,6 +297,30 @@ def test_disk_limit_stops_before_anything_is_fetched_and_says_why(
     assert (done.stopped, done.made, done.record) == (DISK, 1, None)
     assert left_of_input(tmp_path) == []
     assert streamed(tagger, None, out, free_bytes=1.0).complete
+
+
+def test_outputs_that_the_disk_has_no_room_for_are_not_begun(
+    tmp_path: Path, hub: HubServer, tagger: TagSettings, speaker: SpeakSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    publish(pairs())
+    out = tmp_path / "out"
+    streamed(tagger, speaker, tmp_path / "whole")
+    need = sum(path.stat().st_size for path in outputs_in(tmp_path / "whole"))
+    free = need - 1000  # numbers of utterances may have more digits than were counted
+    usage = SimpleNamespace(disk_usage=lambda path: SimpleNamespace(free=free), rmtree=shutil.rmtree)
+    with monkeypatch.context() as patch:
+        patch.setattr(streaming, "shutil", usage)
+        done = streamed(tagger, speaker, out)
+        assert (done.stopped, done.complete, done.record) == (DISK, True, None)
+        assert outputs_in(out) == []
+        free = need
+        done = streamed(tagger, speaker, out)
+    assert (done.stopped, done.made) == ("", 0)
+    assert results(out) == results(tmp_path / "whole")
+
+
+def outputs_in(out: Path) -> list[Path]:
+    return [*out.glob("transcript*.jsonl"), *out.rglob("*_edited.wav")]
 
 
 def test_held_conversations_are_fetched_and_tried_again_alone(

@@ -10,7 +10,9 @@ from datasets import load_dataset
 from recordings import calls, excerpt, read_lines, results, run, save, state
 
 from dailytalk_contiguous import DailytalkError, ModelMissing, TagSettings
+from dailytalk_contiguous.core.folded import AT_HAND, unfolded
 from dailytalk_contiguous.engine.tagging import Options, find, tag
+from dailytalk_contiguous.sources.folder import FolderConfig, folder_rows
 
 
 @pytest.fixture(scope="module")
@@ -323,6 +325,15 @@ def test_transcript_beside_the_audio_is_used_and_an_edit_redoes_that_conversatio
     subtitles.write_text(subtitles.read_text().replace("mountains", "sea"))
     assert run(tmp_path / "in", tmp_path / "out", settings).n_made == 1
     assert said()[1] == ("to the sea", "given")
+
+
+def test_words_that_people_gave_are_held_folded_until_their_turn(tmp_path: Path, settings: TagSettings) -> None:
+    calls(tmp_path / "in", "a")
+    (tmp_path / "in/a.left.srt").write_text("1\n00:00:00,700 --> 00:00:03,600\nwhere should we go\n")
+    found = find([str(tmp_path / "in")], tmp_path / "out", settings, Options())
+    (row,) = found.rows
+    assert set(row) == set(AT_HAND)
+    assert unfolded(row) == next(folder_rows(FolderConfig(inputs=(str(tmp_path / "in"),))))
 
 
 def test_broken_transcript_rejects_its_recording_by_name(tmp_path: Path, settings: TagSettings) -> None:

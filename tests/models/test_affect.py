@@ -9,7 +9,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from tiny_models import make_tiny_affect
 
-from dailytalk_contiguous.core.errors import DailytalkError, ModelMissing
+from dailytalk_contiguous.core.errors import ModelMissing
 from dailytalk_contiguous.models.affect import (
     AUDEERING,
     PRECISIONS,
@@ -17,9 +17,9 @@ from dailytalk_contiguous.models.affect import (
     fast_precision,
     find_affect_model,
     load_affect_model,
-    resolve_device,
 )
 from dailytalk_contiguous.models.affect_network import AffectModel
+from dailytalk_contiguous.models.cuda import lacking
 
 RNG = np.random.default_rng(3)
 LENGTHS = [16000, 1, 48000, 399, 400, 23456, 720, 8000]
@@ -192,17 +192,9 @@ def test_silence_has_a_finite_rating(tiny_affect: str) -> None:
     assert np.isfinite(load(tiny_affect).rate([np.zeros(16000, np.float32)])).all()
 
 
-def test_a_device_is_checked_before_it_is_used() -> None:
-    assert resolve_device("cpu") == "cpu"
-    assert resolve_device("auto") == ("cuda" if torch.cuda.is_available() else "cpu")
-    with pytest.raises(DailytalkError, match="'tpu'"):
-        resolve_device("tpu")
-
-
-@pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a CUDA device")
-def test_cuda_where_there_is_none_is_refused() -> None:
-    with pytest.raises(DailytalkError, match="no CUDA device"):
-        resolve_device("cuda")
+@pytest.mark.skipif(not lacking(), reason="this machine has a CUDA device")
+def test_a_preview_for_a_gpu_elsewhere_is_in_bfloat16() -> None:
+    assert fast_precision("cuda") == "bfloat16"
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")

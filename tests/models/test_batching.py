@@ -6,7 +6,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dailytalk_contiguous.models.batching import Room, plan, run_batched
+from dailytalk_contiguous.core.errors import DailytalkError
+from dailytalk_contiguous.models.batching import GROW_AFTER, Room, plan, run_batched, within_memory
 
 LENGTHS = st.lists(st.floats(0, 60), max_size=40)
 BUDGETS = st.floats(0.1, 100)
@@ -91,13 +92,58 @@ def test_halving_is_said_once_each_time(caplog: pytest.LogCaptureFixture) -> Non
     assert [record.args for record in caplog.records] == [(4,), (2,)]
 
 
-def test_a_single_item_that_does_not_fit_is_raised_with_its_length() -> None:
+def test_a_single_item_that_never_fits_is_said_with_its_length_and_a_way_out() -> None:
+    calls = []
+
     def call(batch: list[int]) -> list[int]:
+        calls.append(batch)
         raise torch.OutOfMemoryError("no room")
 
-    with pytest.raises(torch.OutOfMemoryError) as raised:
+    with pytest.raises(DailytalkError, match=r"42\.0 s of audio does not fit .*no room.*--workers.*--device cpu"):
         run_batched([0, 1], [3.0, 42.0], 100.0, call)
-    assert raised.value.__notes__ == ["one item of 42.0 s does not fit into memory by itself"]
+    assert calls == [[1, 0], [1], [1]]
+
+
+def test_a_single_item_is_tried_once_more() -> None:
+    failures = [torch.OutOfMemoryError("no room")]
+
+    def call(batch: list[int]) -> list[int]:
+        if failures:
+            raise failures.pop()
+        return batch
+
+    assert run_batched([7], [42.0], 100.0, call) == [7]
+
+
+# As CTranslate2, cuBLAS in CTranslate2, cuBLAS in PyTorch, and PyTorch's allocator say it.
+@pytest.mark.parametrize(
+    "told",
+    [
+        "CUDA failed with error out of memory",
+        "cuBLAS failed with status CUBLAS_STATUS_ALLOC_FAILED",
+        "CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`",
+        "CUDA out of memory. Tried to allocate 2.00 GiB",
+    ],
+)
+def test_memory_that_ran_out_is_known_in_all_its_words(told: str) -> None:
+    failures = [RuntimeError(told)]
+
+    def load() -> str:
+        if failures:
+            raise failures.pop()
+        return "a model"
+
+    assert within_memory(load, "it") == "a model"
+
+
+def test_another_error_of_a_second_try_stays_what_it_is() -> None:
+    failures = [RuntimeError("shapes differ"), RuntimeError("out of memory")]
+
+    def load() -> str:
+        raise failures.pop()
+
+    with pytest.raises(RuntimeError, match="shapes differ"):
+        within_memory(load, "it")
 
 
 def test_another_error_is_not_taken_for_lack_of_memory() -> None:
@@ -130,4 +176,24 @@ def test_what_did_not_fit_is_known_to_the_next_call_and_said_once(caplog: pytest
         for _ in range(3):
             run_batched(range(4), [1.0] * 4, 4.0, call, room)
     assert sizes == [4] + [2] * 6
+    assert len(caplog.records) == 1
+
+
+def test_room_grows_again_once_enough_batches_have_fitted(caplog: pytest.LogCaptureFixture) -> None:
+    room, sizes, fits = Room(), [], [2]
+
+    def call(batch: list[int]) -> list[int]:
+        sizes.append(len(batch))
+        if len(batch) > fits[0]:
+            raise RuntimeError("out of memory")
+        return batch
+
+    with caplog.at_level(logging.WARNING):
+        for _ in range(GROW_AFTER // 2 + 1):
+            run_batched(range(4), [1.0] * 4, 4.0, call, room)
+        assert sizes == [4] + [2] * GROW_AFTER + [4, 2, 2]  # too early: nothing was freed yet
+        fits[0] = 4
+        for _ in range(GROW_AFTER // 2):
+            run_batched(range(4), [1.0] * 4, 4.0, call, room)
+    assert sizes[-1] == 4
     assert len(caplog.records) == 1

@@ -109,6 +109,16 @@ def test_a_verdict_stays_and_the_newest_counts(tmp_path: Path) -> None:
     assert entry.spoken.words == SPOKEN.words
 
 
+def test_a_verdict_is_told_without_reading_the_sound(tmp_path: Path) -> None:
+    cache = SpeechCache(tmp_path)
+    assert cache.verdict(KEY) == (False, None)
+    cache.put(KEY, SPOKEN)
+    assert cache.verdict(KEY) == (True, None)
+    cache.set_verdict(KEY, {"reason": "silent"})
+    (tmp_path / "ab" / f"{KEY}.flac").write_bytes(b"no sound at all")
+    assert cache.verdict(KEY) == (True, {"reason": "silent"})
+
+
 def test_the_key_knows_everything_that_decides_the_sound() -> None:
     sample = VoiceSample(b"RIFF", "Hi.")
     keys = [
@@ -142,6 +152,16 @@ def test_half_an_entry_is_none(tmp_path: Path, suffix: str) -> None:
     cache.put(KEY, SPOKEN)
     (tmp_path / "ab" / f"{KEY}{suffix}").unlink()
     assert cache.get(KEY) is None
+    assert cache.verdict(KEY) == (False, None)
+
+
+@pytest.mark.parametrize("data", [b"{", b"{}", b"[]"])
+def test_damaged_notes_are_named_where_only_they_are_read(tmp_path: Path, data: bytes) -> None:
+    cache = SpeechCache(tmp_path)
+    cache.put(KEY, SPOKEN)
+    (tmp_path / "ab" / f"{KEY}.json").write_bytes(data)
+    with pytest.raises(DailytalkError, match=rf"{KEY}\.flac is damaged"):
+        cache.verdict(KEY)
 
 
 @pytest.mark.parametrize(("suffix", "data"), [(".flac", b"fLaC"), (".json", b"{"), (".json", b"{}")])

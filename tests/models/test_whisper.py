@@ -8,9 +8,10 @@ import pytest
 from audio_files import example
 from tiny_models import LANGUAGE_CODES, make_tiny_whisper
 
-from dailytalk_contiguous.core.errors import ModelMissing
+from dailytalk_contiguous.core.errors import DailytalkError, ModelMissing
 from dailytalk_contiguous.core.hallucination import COMPRESSION, compression_ratio
 from dailytalk_contiguous.models import whisper as module
+from dailytalk_contiguous.models.cuda import lacking
 from dailytalk_contiguous.models.recognised import Recognised
 from dailytalk_contiguous.models.recogniser import find_recogniser, load_recogniser
 from dailytalk_contiguous.models.whisper import MODEL_FILES, Whisper, find_whisper
@@ -176,6 +177,24 @@ def test_a_broken_model_is_said_so(tiny_whisper: str, tmp_path: Path) -> None:
     (folder / "model.bin").write_bytes((folder / "model.bin").read_bytes()[:5000])
     with pytest.raises(ModelMissing, match="does not load"):
         load_recogniser(str(folder), "cpu", "auto", 5, 16)
+
+
+def test_a_type_that_the_device_lacks_is_said_with_its_option(tiny_whisper: str) -> None:
+    with pytest.raises(DailytalkError, match=r"can't compute in 'float16' on the CPU here: pass --compute-type"):
+        load_recogniser(tiny_whisper, "cpu", "float16", 5, 16)
+
+
+@pytest.mark.skipif(not lacking(), reason="this machine has a CUDA device")
+def test_cuda_where_there_is_none_is_refused(tiny_whisper: str) -> None:
+    with pytest.raises(DailytalkError, match="no CUDA here"):
+        load_recogniser(tiny_whisper, "cuda", "auto", 5, 16)
+
+
+@pytest.mark.skipif(bool(lacking()), reason="needs a CUDA device")
+def test_cuda_hears_every_window_of_a_batch(tiny_whisper: str) -> None:
+    on_cuda = load_recogniser(tiny_whisper, "cuda", "auto", 5, 16)
+    assert [len(found.words) for found in on_cuda.transcribe(WINDOWS, ["en"] * len(WINDOWS))] == [6] * len(WINDOWS)
+    assert on_cuda.detect_language(WINDOWS[3]) in LANGUAGE_CODES
 
 
 def test_an_unknown_size_is_said_so() -> None:

@@ -9,9 +9,13 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import soundfile
+from datasets import Features, Value
 from numpy.typing import NDArray
 
 from dailytalk_contiguous.core.built import ALIGNED_WORD, BUILT, SYNTHESIS, TIMELINE, UTTERANCE
+from dailytalk_contiguous.core.schema import AUDIO, SECONDS, STRING
+from dailytalk_contiguous.engine.shards import Entry, Shard, write_shard
+from dailytalk_contiguous.sources.recorded import identity_of
 
 #: Channel, start, end, text: overlaps included, so that the conversation is fit for a duplex model.
 LINES = (
@@ -19,6 +23,17 @@ LINES = (
     ("right", 1.4, 2.4, "Hi, hello."),
     ("left", 2.6, 4.0, "How are you?"),
     ("right", 3.9, 5.0, "Quite well."),
+)
+
+
+#: Columns of a tagged shard, as far as recordings are found by them.
+COLUMNS = Features(
+    {
+        **dict.fromkeys(("conversation_id", "recording_id", "audio_file", "audio_identity"), STRING),
+        **dict.fromkeys(("offset", "duration"), SECONDS),
+        **dict.fromkeys(("sample_rate", "channels"), Value("int32")),
+        "audio": AUDIO,
+    }
 )
 
 
@@ -110,3 +125,34 @@ def _words(channel: str, start: float, end: float, text: str) -> list[dict[str, 
         | {"word": word, "start": start + i * step, "end": start + (i + 1) * step, "speaker": channel}
         for i, word in enumerate(words)
     ]
+
+
+def work_with_recordings(tmp_path: Path) -> Path:
+    """A work folder of three recordings: cut into two conversations, whole, and without a finished one."""
+    for name in ("long", "short", "unused"):
+        (tmp_path / f"{name}.FLAC").write_bytes(built_row(name)["audio"]["bytes"] + b"")
+    rows = [
+        tagged(tmp_path, "long.000", "long", 0.0, 3.0),
+        tagged(tmp_path, "long.001", "long", 3.0, 3.0),
+        tagged(tmp_path, "short", "short", 0.0, 6.0),
+        tagged(tmp_path, "unused", "unused", 0.0, 6.0),
+    ]
+    entries = {row["conversation_id"]: Entry("in", ("c",), (0.1,), row["recording_id"], 3.0) for row in rows}
+    write_shard(tmp_path / "work" / "tagged" / "shard-0.parquet", Shard(rows, entries), COLUMNS)
+    finished = [("long.000", "long"), ("long.001", "long"), ("short", "short")]
+    return write_dataset(tmp_path / "work", [built_row(name) | {"recording_id": of} for name, of in finished])
+
+
+def tagged(folder: Path, name: str, recording: str, offset: float, duration: float) -> dict[str, Any]:
+    path = folder / f"{recording}.FLAC"
+    return {
+        "conversation_id": name,
+        "recording_id": recording,
+        "audio": {"bytes": None, "path": str(path)},
+        "audio_file": path.name,
+        "audio_identity": identity_of(path),
+        "offset": offset,
+        "duration": duration,
+        "sample_rate": 24000,
+        "channels": 2,
+    }

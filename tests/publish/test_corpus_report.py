@@ -17,6 +17,8 @@ from dailytalk_contiguous.publish.reporting.expressive_tally import MEASURES, Co
 
 HOSTILE = "<b>&\"'</script></svg>é|`"
 
+CORPUS = {"name": "acted", "licence": "CC-BY-4.0", "citation": "Doe J (2020). Acted.", "homepage": "https://a.org"}
+
 RUN: dict[str, Any] = {
     "settings": {"limits": {"lowest_snr_db": 20.0, "longest": None}},
     "balance": {"minutes_before": {"happy": 45.0, "sad": 10.0}},
@@ -143,7 +145,8 @@ def test_samples_do_not_hang_on_the_order_of_the_rows() -> None:
 def test_text_of_the_data_stays_text(tmp_path: Path) -> None:
     hostile = clip_row("s1-0", "happy", speaker=HOSTILE, text=HOSTILE, style=HOSTILE, licence=HOSTILE)
     reject = {"id": HOSTILE, "stage": HOSTILE, "reason": HOSTILE, "remedy": HOSTILE}
-    text = page(corpus_folder(tmp_path, [hostile], rejects=[reject]), markdown=tmp_path / "summary.md")
+    run = {"corpus": dict.fromkeys(CORPUS, HOSTILE)}
+    text = page(corpus_folder(tmp_path, [hostile], run, [reject]), markdown=tmp_path / "summary.md")
     assert '<b>&"' not in text
     assert text.count("</script>") == 1
     assert "<b>" not in (tmp_path / "summary.md").read_text(encoding="utf-8")
@@ -160,6 +163,33 @@ def test_the_summary_is_tables_of_markdown(tmp_path: Path) -> None:
     for block in text.split("\n\n"):
         lines = block.splitlines()
         assert len({line.count("|") for line in lines}) == 1
+
+
+def test_page_and_summary_name_the_authors_of_the_corpus(tmp_path: Path) -> None:
+    folder = corpus_folder(tmp_path, rows(), {"corpus": CORPUS})
+    text = page(folder, markdown=tmp_path / "summary.md")
+    assert '<b>acted</b> · CC-BY-4.0 · <a href="https://a.org">https://a.org</a><br>Doe J (2020). Acted.' in text
+    assert "| [acted](https://a.org) | CC-BY-4.0 | Doe J (2020). Acted. |" in (tmp_path / "summary.md").read_text()
+
+
+def test_a_home_page_that_is_no_address_of_the_web_is_no_link(tmp_path: Path) -> None:
+    folder = corpus_folder(tmp_path, rows(), {"corpus": CORPUS | {"homepage": "javascript:alert(1)"}})
+    assert "javascript:alert(1)<br>" in page(folder)
+
+
+def test_what_a_licence_asks_for_is_said_in_the_same_words(tmp_path: Path) -> None:
+    text = page(corpus_folder(tmp_path, rows()), markdown=tmp_path / "summary.md")
+    summary = (tmp_path / "summary.md").read_text(encoding="utf-8")
+    said = "what follows from it only under the same terms; its author to be named"
+    assert f"<td>{said}</td>" in text
+    assert f"| ODbL-1.0 | 1 | {said} |" in summary
+    assert "<td>see its terms</td>" in text
+    assert "| not told | 1 | **see its terms** |" in summary
+
+
+def test_a_speaker_that_nobody_tells_is_not_counted(tmp_path: Path) -> None:
+    text = page(corpus_folder(tmp_path, [clip_row("s1-0"), clip_row("s2-0", speaker=None)]))
+    assert "<dt>speakers</dt><dd>1</dd>" in text
 
 
 def test_a_folder_without_shards_is_no_corpus(tmp_path: Path) -> None:

@@ -30,6 +30,38 @@ document.getElementById("skip").click();
 document.getElementById("download").click();
 </script>"""
 
+#: Visits of the page on one machine, each after it was loaded again: Ann rates two clips, Bob comes, Ann comes
+#: again and goes on, and then starts over. Told of each: whether anything was asked, the clip, how much is chosen
+#: for it, and the clips with answers.
+VISITS = """<script>
+const visits = JSON.parse(sessionStorage.getItem("visits") || "[]");
+const who = ["Ann", "Bob", "Ann", "Ann"][visits.length];
+if (!who) document.body.appendChild(document.createElement("pre")).textContent = JSON.stringify(visits);
+else {
+  const press = (key, target) => target.dispatchEvent(new KeyboardEvent("keydown", { key, bubbles: true }));
+  URL.createObjectURL = (blob) => {
+    blob.text().then((text) => {
+      visits.push({
+        asked,
+        at: document.getElementById("where").textContent,
+        chosen: document.querySelectorAll("#choices input:checked").length,
+        answers: Object.keys(JSON.parse(text).answers),
+      });
+      sessionStorage.setItem("visits", JSON.stringify(visits));
+      location.reload();
+    });
+    return "#";
+  };
+  document.getElementById("name").value = who;
+  press("Enter", document.getElementById("name"));
+  const asked = !document.getElementById("either").hidden;
+  if (asked) document.getElementById(visits.length === 2 ? "resume" : "over").click();
+  const keys = visits.length ? [] : ["1", "q", "d", "Enter", "2", "w", "a", "Enter"];
+  for (const key of keys) press(key, document.body);
+  document.getElementById("save").click();
+}
+</script>"""
+
 
 @pytest.fixture
 def corpus(tmp_path: Path) -> Path:
@@ -111,14 +143,13 @@ def test_the_page_asks_no_network_and_loads_no_file(tmp_path: Path, corpus: Path
     assert not re.search(r"(src|href)=\"(?!data:)|https?://", text)
 
 
-@pytest.mark.skipif(CHROMIUM is None, reason="chromium is not installed")
-def test_a_listener_with_a_keyboard_saves_answers_that_can_be_read(tmp_path: Path, corpus: Path) -> None:
-    page = write_listening_test(corpus, tmp_path / "page.html", 3).page
-    acted = tmp_path / "acted.html"
-    acted.write_text(page.read_text().replace("</body>", f"{LISTENER}</body>"))
-    command = [str(CHROMIUM), "--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={tmp_path}/profile"]
+def acted(page: Path, script: str) -> str:
+    """What a script that is appended to the page leaves in its `pre` when it is opened in a new profile."""
+    folder = page.parent
+    (folder / "acted.html").write_text(page.read_text().replace("</body>", f"{script}</body>"))
+    command = [str(CHROMIUM), "--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={folder}/profile"]
     dump = subprocess.run(
-        [*command, "--virtual-time-budget=3000", "--dump-dom", acted.as_uri()],
+        [*command, "--virtual-time-budget=3000", "--dump-dom", (folder / "acted.html").as_uri()],
         capture_output=True,
         text=True,
         check=True,
@@ -126,7 +157,13 @@ def test_a_listener_with_a_keyboard_saves_answers_that_can_be_read(tmp_path: Pat
     ).stdout
     saved = re.search(r"<pre>(.*?)</pre>", dump, re.DOTALL)
     assert saved, dump[-2000:]
-    (tmp_path / "saved.json").write_text(saved[1])
+    return saved[1]
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="chromium is not installed")
+def test_a_listener_with_a_keyboard_saves_answers_that_can_be_read(tmp_path: Path, corpus: Path) -> None:
+    page = write_listening_test(corpus, tmp_path / "page.html", 3).page
+    (tmp_path / "saved.json").write_text(acted(page, LISTENER))
     first, second = shown(page)["emotions"][:2]
     found = read_test(key_path(page), [tmp_path / "saved.json"]).answers["Ann B"]
     assert found == {
@@ -134,6 +171,18 @@ def test_a_listener_with_a_keyboard_saves_answers_that_can_be_read(tmp_path: Pat
         # Enter does not go on before all is said: the second one did nothing.
         "c002": {"emotion": second, "style": "whispered", "confidence": "guessing"},
     }
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="chromium is not installed")
+def test_answers_are_kept_for_the_listener_who_gave_them_and_shown_to_nobody_else(
+    tmp_path: Path, corpus: Path
+) -> None:
+    page = write_listening_test(corpus, tmp_path / "page.html", 3).page
+    ann_first, bob, ann_again, ann_anew = json.loads(acted(page, VISITS))
+    assert ann_first == {"asked": False, "at": "Clip 3 of 3", "chosen": 0, "answers": ["c001", "c002"]}
+    assert bob == {"asked": False, "at": "Clip 1 of 3", "chosen": 0, "answers": []}
+    assert ann_again == {"asked": True, "at": "Clip 3 of 3", "chosen": 0, "answers": ["c001", "c002"]}
+    assert ann_anew == {"asked": True, "at": "Clip 1 of 3", "chosen": 0, "answers": []}
 
 
 def test_answers_are_judged_against_labels_and_each_other(tmp_path: Path, corpus: Path) -> None:
@@ -168,6 +217,16 @@ def test_answers_that_do_not_belong_to_the_test_are_refused(
     page = write_listening_test(corpus, tmp_path / "page.html", 3).page
     with pytest.raises(DailytalkError, match=word):
         read_test(key_path(page), [answers(tmp_path / "a.json", page, choices, **more)])
+
+
+def test_same_answers_under_two_names_are_refused(tmp_path: Path, corpus: Path) -> None:
+    page = write_listening_test(corpus, tmp_path / "page.html", 3).page
+    given = {"c001": {"emotion": "sad", "style": "normal", "confidence": "certain"}}
+    files = [answers(tmp_path / f"{name}.json", page, given, name) for name in ("ann", "bob")]
+    with pytest.raises(DailytalkError, match=r"bob.json' holds the answers of 'ann' under the name 'bob'"):
+        read_test(key_path(page), files)
+    skipped = [answers(tmp_path / f"{name}.json", page, {}, name) for name in ("ann", "bob")]
+    assert set(read_test(key_path(page), skipped).answers) == {"ann", "bob"}
 
 
 def test_two_files_of_one_listener_are_refused(tmp_path: Path, corpus: Path) -> None:

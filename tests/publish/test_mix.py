@@ -113,6 +113,13 @@ def test_a_clips_own_weight_counts_inside_its_folder(tmp_path: Path) -> None:
     assert sorted(paths.count(path) for path in set(paths)) == [1, 3]
 
 
+def test_clips_that_stand_for_others_of_small_weight_count_whole(tmp_path: Path) -> None:
+    rows = [clip_row(f"s1-{n}", "sad", weight=0.5) for n in range(8)] + [clip_row(f"s1-h{n}") for n in range(4)]
+    mix([(corpus_folder(tmp_path / "acted", rows), None)], tmp_path / "out", Settings())
+    emotions = [entry["emotion"] for entry in manifest(tmp_path / "out/train.jsonl")]
+    assert (emotions.count("sad"), emotions.count("happy")) == (4, 4)
+
+
 def test_labels_go_on_into_the_manifest(tmp_path: Path) -> None:
     mix([(corpus(tmp_path, emotion="angry"), None)], tmp_path / "out", Settings())
     assert all(
@@ -148,12 +155,17 @@ def test_a_smaller_mix_into_the_same_folder_leaves_nothing_of_the_larger(tmp_pat
 
 
 def test_two_folders_of_one_name_do_not_meet(tmp_path: Path) -> None:
-    given = [corpus(tmp_path / "a", "acted"), corpus(tmp_path / "b", "acted", language="de")]
-    moved = corpus_folder(tmp_path / "c/acted", [clip_row("s3-0", corpus="third")])
-    mix([(given[0], None), (moved, None)], tmp_path / "out", Settings())
-    assert seconds(tmp_path / "out") == {"acted": 4.0, "acted-2": 1.0}
-    with pytest.raises(DailytalkError, match="acted/s1-0 is in"):
-        mix([(path, None) for path in given], tmp_path / "again", Settings())
+    named_alike = corpus_folder(tmp_path / "acted-3", [clip_row("s3-0", corpus="other")])
+    again = corpus_folder(tmp_path / "b/acted", [clip_row("s3-0", corpus="third")])
+    mix([(path, None) for path in (corpus(tmp_path / "a"), named_alike, again)], tmp_path / "out", Settings())
+    assert seconds(tmp_path / "out") == {"acted": 4.0, "acted-3": 1.0, "acted-4": 1.0}
+
+
+def test_a_corpus_in_two_folders_is_refused_although_no_clip_is_in_both(tmp_path: Path) -> None:
+    speech = corpus_folder(tmp_path / "speech", [clip_row("s1-spoken", corpus="ravdess")])
+    song = corpus_folder(tmp_path / "song", [clip_row("s1-sung", corpus="ravdess", split="validation")])
+    with pytest.raises(DailytalkError, match=r"clips of ravdess are in .*speech and in .*song, divided"):
+        mix([(speech, None), (song, None)], tmp_path / "out", Settings())
 
 
 def test_text_conditions_are_kept_on_request_alone(tmp_path: Path) -> None:
@@ -225,7 +237,8 @@ def test_a_folder_with_hardly_any_clips_and_a_large_share_is_warned_of(tmp_path:
 
 def test_a_speaker_on_both_sides_is_warned_of(tmp_path: Path) -> None:
     first = corpus_folder(tmp_path / "one", [clip_row("s1-0")])
-    second = corpus_folder(tmp_path / "two", [clip_row("s1-1", split="validation")])
+    again = clip_row("s1-1", split="validation", corpus="other", speaker="acted/s1")
+    second = corpus_folder(tmp_path / "two", [again])
     done = mix([(first, None), (second, None)], tmp_path / "out", Settings())
     assert any("1 speakers train and evaluate, such as acted/s1" in warning for warning in done.warnings)
 

@@ -6,57 +6,19 @@ from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
-from built_conversations import built_row, write_dataset
-from datasets import Features, Value
+from built_conversations import COLUMNS, work_with_recordings
 
 from dailytalk_contiguous.core.errors import DailytalkError
-from dailytalk_contiguous.core.schema import AUDIO, SECONDS, STRING
 from dailytalk_contiguous.engine.shards import Entry, Shard, write_shard
 from dailytalk_contiguous.publish.packing import recordings
 from dailytalk_contiguous.publish.packing.packing import pack
 from dailytalk_contiguous.publish.packing.recordings import Recording, split_of
 from dailytalk_contiguous.sources.recorded import identity_of
 
-COLUMNS = Features(
-    {
-        **dict.fromkeys(("conversation_id", "recording_id", "audio_file", "audio_identity"), STRING),
-        **dict.fromkeys(("offset", "duration"), SECONDS),
-        **dict.fromkeys(("sample_rate", "channels"), Value("int32")),
-        "audio": AUDIO,
-    }
-)
-
 
 @pytest.fixture
 def work(tmp_path: Path) -> Path:
-    """Two recordings: one cut into two conversations, one whole; and a third of which nothing was finished."""
-    for name in ("long", "short", "unused"):
-        (tmp_path / f"{name}.FLAC").write_bytes(built_row(name)["audio"]["bytes"] + b"")
-    rows = [
-        tagged(tmp_path, "long.000", "long", 0.0, 3.0),
-        tagged(tmp_path, "long.001", "long", 3.0, 3.0),
-        tagged(tmp_path, "short", "short", 0.0, 6.0),
-        tagged(tmp_path, "unused", "unused", 0.0, 6.0),
-    ]
-    entries = {row["conversation_id"]: Entry("in", ("c",), (0.1,), row["recording_id"], 3.0) for row in rows}
-    write_shard(tmp_path / "work" / "tagged" / "shard-0.parquet", Shard(rows, entries), COLUMNS)
-    finished = [("long.000", "long"), ("long.001", "long"), ("short", "short")]
-    return write_dataset(tmp_path / "work", [built_row(name) | {"recording_id": of} for name, of in finished])
-
-
-def tagged(folder: Path, name: str, recording: str, offset: float, duration: float) -> dict[str, Any]:
-    path = folder / f"{recording}.FLAC"
-    return {
-        "conversation_id": name,
-        "recording_id": recording,
-        "audio": {"bytes": None, "path": str(path)},
-        "audio_file": path.name,
-        "audio_identity": identity_of(path),
-        "offset": offset,
-        "duration": duration,
-        "sample_rate": 24000,
-        "channels": 2,
-    }
+    return work_with_recordings(tmp_path)
 
 
 def test_recordings_are_published_byte_for_byte_with_their_conversations(work: Path, tmp_path: Path) -> None:

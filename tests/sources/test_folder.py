@@ -1,16 +1,21 @@
 import os
+from collections.abc import Iterator
 from pathlib import Path
+from threading import Barrier
 from typing import Any
 
 import numpy as np
 import pytest
 import soundfile
 from audio_files import tones
+from hypothesis import given
+from hypothesis import strategies as st
 from recordings import excerpt, save
 
 from dailytalk_contiguous import Folder
 from dailytalk_contiguous.core.audio import read_analysis
-from dailytalk_contiguous.sources.folder import FolderConfig, folder_rows
+from dailytalk_contiguous.sources.folder import FolderConfig, folder_rows, recording_rows, side_by_side
+from dailytalk_contiguous.sources.listing import find_recordings
 from dailytalk_contiguous.sources.recorded import identity_of
 
 
@@ -211,3 +216,52 @@ def test_long_recording_becomes_numbered_conversations_that_leave_nothing_out(
 
 def test_recording_that_is_not_too_long_keeps_its_name(tmp_path: Path) -> None:
     assert rows(save(tmp_path / "call.wav"), max_conversation=6.0)[0]["conversation_id"] == "call"
+
+
+# Several at once
+
+
+def test_recordings_that_are_read_side_by_side_give_the_rows_of_one_after_another(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(3):  # the first is the longest to search
+        save(tmp_path / f"in/{number}.wav", excerpt(start=number, seconds=40 - 15 * number))
+    save(tmp_path / "in/1.mono.wav", tones(1, channels=1))
+    monkeypatch.setenv("DAILYTALK_CACHE", str(tmp_path / "one"))
+    config = FolderConfig(inputs=(str(tmp_path / "in"),), max_conversation=10.0)
+    alone = [row for one in find_recordings(config.inputs) for row in recording_rows(one, config)]
+    monkeypatch.setenv("DAILYTALK_CACHE", str(tmp_path / "many"))
+    assert list(folder_rows(config)) == alone
+    assert len({row["recording_id"] for row in alone}) == 4 < len(alone)
+
+
+@given(st.lists(st.integers(), max_size=40), st.integers(1, 4))
+def test_what_is_done_side_by_side_comes_in_order(items: list[int], threads: int) -> None:
+    assert list(side_by_side(str, items, threads)) == list(map(str, items))
+
+
+def test_items_are_worked_on_at_once() -> None:
+    both = Barrier(2)
+    assert sorted(side_by_side(lambda _: both.wait(timeout=30), range(2), 2)) == [0, 1]
+
+
+def test_no_more_than_twice_the_threads_are_ahead_of_whoever_takes_them() -> None:
+    taken: list[int] = []
+
+    def items() -> Iterator[int]:
+        for item in range(40):
+            taken.append(item)
+            yield item
+
+    found = side_by_side(str, items(), 2)
+    assert [next(found) for _ in range(3)] == ["0", "1", "2"]
+    assert len(taken) == 3 + 2 * 2
+    found.close()
+    assert len(taken) == 3 + 2 * 2
+
+
+def test_failure_is_raised_in_its_turn() -> None:
+    found = side_by_side(lambda item: 1 // item, [1, 1, 0, 1], 2)
+    assert [next(found), next(found)] == [1, 1]
+    with pytest.raises(ZeroDivisionError):
+        next(found)

@@ -166,6 +166,18 @@ def test_noise_comes_from_the_folder_that_is_given(tmp_path: Path) -> None:
     assert again == made
 
 
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [("gone.wav", "No such file"), ("words.wav", "can't be read"), ("silent.wav", "is silent")],
+)
+def test_noise_that_is_no_use_is_told_by_its_name(tmp_path: Path, name: str, reason: str) -> None:
+    (tmp_path / "words.wav").write_text("these are words")
+    soundfile.write(tmp_path / "silent.wav", np.zeros(RATE), RATE)
+    recipe = Recipe("noise", 15.0, name, 1)
+    with pytest.raises(BadInput, match=f"the recording of noise {name} .*{reason}"):
+        changed(recipe, speech(), Augment(noise_folder=str(tmp_path)))
+
+
 def test_words_that_are_not_known_stay_unknown() -> None:
     source = row(Recipe("stretch", 1.1, None, 1), speech()) | {"words": None}
     assert Augment()(batch(source))["words"] == [None]

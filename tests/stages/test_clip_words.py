@@ -13,7 +13,7 @@ def cut(text: str | None = "Hello there.", **columns: object) -> Batch:
     batch = clips(line(edge=0.6))
     batch |= MeasureQuality()(batch)
     batch |= CutSpeech()(batch)
-    told = {"text": text, "given_words": [], "language": "en", "speaker": "corpus/one"} | columns
+    told = {"text": text, "language": "en", "speaker": "corpus/one"} | columns
     return batch | {name: [value] for name, value in told.items()}
 
 
@@ -44,14 +44,6 @@ def test_without_a_recogniser_words_share_the_voiced_time_of_the_file() -> None:
     assert [word["word"] for word in words] == ["One", "two", "three."]
     assert added["word_source"] == ["proportional"]
     assert batch["speech_start"][0] <= words[0]["start"] < words[-1]["end"] <= batch["heard"][0][-1]["end"] + 0.001
-
-
-def test_given_word_times_are_kept() -> None:
-    given = [{"word": name, "start": start, "end": start + 0.2, "probability": None}
-             for name, start in (("there", 1.2), ("Hello", 0.9))]  # fmt: skip
-    added = TimeWords()(cut(given_words=given))
-    assert [(word["word"], word["start"]) for word in added["words"][0]] == [("Hello", 0.9), ("there", 1.2)]
-    assert added["word_source"] == added["text_source"] == ["given"]
 
 
 def test_clip_without_text_has_what_was_recognised() -> None:

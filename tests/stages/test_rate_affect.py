@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 from datasets import Dataset, Features, Value
 
-from dailytalk_contiguous.core.errors import ModelMissing
+from dailytalk_contiguous.core.errors import DailytalkError, ModelMissing
 from dailytalk_contiguous.core.schema import AFFECT
+from dailytalk_contiguous.models.cuda import lacking
 from dailytalk_contiguous.stages.affect import RateAffect
 from dailytalk_contiguous.stages.base import PerUtterance
 
@@ -150,3 +151,16 @@ def test_precision_decides_what_is_computed(tiny_affect: str) -> None:
 def test_a_batch_of_no_seconds_is_refused() -> None:
     with pytest.raises(ValueError, match="batch_seconds must be positive"):
         RateAffect(batch_seconds=0.0)
+
+
+@pytest.mark.skipif(not lacking(), reason="this machine has a CUDA device")
+def test_work_for_a_gpu_elsewhere_is_planned_here_and_refused_only_where_it_is_done(tiny_affect: str) -> None:
+    stage = RateAffect(tiny_affect, device="cuda")
+    stage.preflight()
+    with pytest.raises(DailytalkError, match="no CUDA here"):
+        stage({"speech": SPEECH})
+
+
+def test_a_device_that_there_is_not_is_refused_before_the_work(tiny_affect: str) -> None:
+    with pytest.raises(DailytalkError, match="no device 'tpu'"):
+        RateAffect(tiny_affect, device="tpu").preflight()

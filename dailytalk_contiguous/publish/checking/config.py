@@ -31,12 +31,14 @@ class Plan:
         duration_sec: seconds of a window.
         batch_size: windows a batch and GPU.
         stock_model: whether the model is one that stops on `text_conditions`.
+        clips: whether it is the folder of an expressive corpus.
     """
 
     manifests: dict[str, Path]
     duration_sec: float
     batch_size: int
     stock_model: bool
+    clips: bool = False
 
 
 def read_plan(folder: Path) -> tuple[Plan, list[Finding]]:
@@ -44,7 +46,7 @@ def read_plan(folder: Path) -> tuple[Plan, list[Finding]]:
     path = folder / CONFIG
     if clips := {side: folder / name for side, name in CLIP_MANIFESTS.items() if (folder / name).is_file()}:
         # Which model it is for stands nowhere; conditions are only there if somebody has one that takes them.
-        return Plan(clips, WINDOW_SECONDS, 1, stock_model=False), []
+        return Plan(clips, WINDOW_SECONDS, 1, stock_model=False, clips=True), []
     if not path.exists():
         return Plan(_found(folder), WINDOW_SECONDS, 1, stock_model=True), []
     try:

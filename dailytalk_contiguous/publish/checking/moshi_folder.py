@@ -45,6 +45,7 @@ class _Seen:
     files: Counter[str] = field(default_factory=Counter)
     evaluated: set[str] = field(default_factory=set)
     words: int = 0
+    listening_to_nothing: list[str] = field(default_factory=list)
 
 
 def is_moshi(folder: Path) -> bool:
@@ -60,6 +61,7 @@ def check_moshi(folder: Path) -> tuple[list[Finding], dict[str, Any]]:
     for side, manifest in plan.manifests.items():
         findings += _manifest(folder, side, manifest, plan, seen)
     findings += _twice(seen, most_listed(folder))
+    findings += _silent_right(plan, seen)
     findings += _unnamed(folder, seen)
     findings += _batches(plan, seen)
     findings += _conversations(folder, plan)
@@ -121,6 +123,8 @@ def _file(folder: Path, wav: Path, duration: float, plan: Plan, seen: _Seen) -> 
         yield error("unreadable-audio", shown, problem.reason, problem.remedy)
     else:
         yield from _audio(shown, loudness, duration)
+        if loudness.channels > 1 and loudness.is_silent(1):
+            seen.listening_to_nothing.append(shown)
     yield from _transcript(shown, wav.with_suffix(".json"), loudness, plan, seen)
 
 
@@ -136,9 +140,6 @@ def _audio(shown: str, loudness: Loudness, duration: float) -> Iterator[Finding]
         yield error("wrong-duration", shown, what, _AGAIN)
     if loudness.is_silent(0):
         yield error("silent-left", shown, "the left channel, Moshi's, is silent", "export it again, with --swap?")
-    if loudness.channels > 1 and loudness.is_silent(1):
-        what = "the right channel is silent: from such data Moshi learns to talk on and not to listen"
-        yield advice("silent-right", shown, what, "leave the conversation out")
 
 
 def _transcript(wav: str, path: Path, loudness: Loudness | None, plan: Plan, seen: _Seen) -> Iterator[Finding]:
@@ -186,6 +187,22 @@ def _twice(seen: _Seen, allowed: int) -> Iterator[Finding]:
         if count > (1 if path in seen.evaluated else allowed):
             what = f"the manifests name it {count} times"
             yield error("duplicate", Path(path).name, what, "name each file once, on one side")
+
+
+def _silent_right(plan: Plan, seen: _Seen) -> Iterator[Finding]:
+    """One advice for all files, because of a corpus of clips it may be every one."""
+    found = seen.listening_to_nothing
+    if not found:
+        return
+    what = "from such data Moshi learns to talk on and not to listen"
+    if len(found) == 1:
+        what = f"the right channel is silent: {what}"
+    else:
+        what = (
+            f"the right channel of {len(found)} of {len(seen.files)} files is silent, such as {found[0]}: {what}"
+        )
+    remedy = "run dailytalk corpus with --prompt-channel" if plan.clips else "leave them out"
+    yield advice("silent-right", found[0] if len(found) == 1 else ".", what, remedy)
 
 
 def _unnamed(folder: Path, seen: _Seen) -> Iterator[Finding]:

@@ -1,9 +1,10 @@
 """The training folder of an expressive corpus: moshi-finetune's layout, with what is known of a clip beside it.
 
 `NAME.wav` is stereo (left: what the model should say), `NAME.json` beside it holds the words as moshi-finetune
-reads them and the annotation of the clip; two manifests name the files of each side with emotion and style. The
-trainer reads every `*jsonl` in a folder, so there is no third one. `text_conditions` are written on request only:
-a stock model stops on them.
+reads them and the annotation of the clip; two manifests name the files of each side with emotion and style, a
+clip that trains as often as its weight says: that is how a trainer is told of weights. The trainer reads every
+`*jsonl` in a folder, so there is no third one. `text_conditions` are written on request only: a stock model stops
+on them.
 """
 
 import io
@@ -16,6 +17,7 @@ from typing import Any
 import soundfile
 
 from dailytalk_contiguous.core.finished_clip import FINISHED
+from dailytalk_contiguous.core.weights import Weighted, times
 from dailytalk_contiguous.engine.shards import read_rows
 from dailytalk_contiguous.publish.exporting.folder import OwnedFolder, file_name
 from dailytalk_contiguous.publish.exporting.moshi import MAIN
@@ -33,19 +35,22 @@ Row = dict[str, Any]
 def export_clips(paths: Sequence[Path], out: Path, text_conditions: bool = False) -> dict[str, int]:
     """Write the folder from shards of finished clips, a shard at a time; the same shards give the same bytes.
 
-    Returns the number of files by split. Raises DailytalkError if `out` holds what is not ours.
+    Returns the number of lines by split. Raises DailytalkError if `out` holds what is not ours.
     """
     target = OwnedFolder(out, "clips", tuple(MANIFESTS.values()))
     lines: dict[str, list[tuple[str, str]]] = {split: [] for split in MANIFESTS}
+    listed = _listed(paths)
     for path in paths:
         for row in read_rows(path, list(FINISHED)).values():
+            if not listed[row["id"]]:
+                continue
             name = file_name(row["id"])
             pcm, rate = soundfile.read(io.BytesIO(row["audio"]["bytes"]), dtype="int16")
             target.write_wav(f"{name}.wav", pcm, rate)
             target.write_text(f"{name}.json", json_text(annotation(row, text_conditions)))
             entry = {"path": f"{name}.wav", "duration": row["duration"]}
             entry |= {key: row[key] for key in ("emotion", "style")}
-            lines[row["split"]].append((row["id"], json_text(entry)))
+            lines[row["split"]] += [(row["id"], json_text(entry))] * listed[row["id"]]
     target.finish(
         {
             MANIFESTS[split]: "".join(line for _, line in sorted(entries))
@@ -54,6 +59,13 @@ def export_clips(paths: Sequence[Path], out: Path, text_conditions: bool = False
         }
     )
     return {split: len(entries) for split, entries in lines.items()}
+
+
+def _listed(paths: Sequence[Path]) -> dict[str, int]:
+    """How often each clip is named: whole numbers of which the sum over clips is that of their weights."""
+    rows = [row for path in paths for row in read_rows(path, ("id", "duration", "weight", "split")).values()]
+    train = [Weighted(row["id"], row["duration"], row["weight"]) for row in rows if row["split"] == "train"]
+    return {row["id"]: 1 for row in rows} | times(train, math.fsum(one.seconds * one.weight for one in train))
 
 
 def is_complete(out: Path) -> bool:

@@ -15,9 +15,10 @@ from typing import Any
 
 from dailytalk_contiguous.core.errors import Reject
 from dailytalk_contiguous.core.licensing import Combined, asked, combined
+from dailytalk_contiguous.publish.credits import CREDITS
 from dailytalk_contiguous.publish.exporting.folder import OwnedFolder
 from dailytalk_contiguous.publish.exporting.mix_folders import MIX, File
-from dailytalk_contiguous.publish.exporting.mix_licences import licence_text, model_warnings
+from dailytalk_contiguous.publish.exporting.mix_licences import Used, licence_text, model_warnings
 from dailytalk_contiguous.publish.exporting.mix_parts import (
     Part,
     Settings,
@@ -101,7 +102,7 @@ def _write(target: OwnedFolder, parts: list[Part], rejects: list[Reject], settin
         target.write_text(ABOUT, json.dumps(about, ensure_ascii=False, indent=1) + "\n")
     told = [reject.as_dict() for reject in rejects]
     target.write_text(REJECTS, json.dumps(told, ensure_ascii=False, indent=1) + "\n")
-    used = [(part.place, part.used(), part.folder.models) for part in parts]
+    used = [Used(part.place, part.used(), part.folder.models, part.folder.credits) for part in parts]
     target.write_text(LICENCES, licence_text(used, licence, warnings))
     done = Mixed(parts, {side: len(own) for side, own in lines.items()}, licence, warnings, rejects)
     window = window_seconds([seconds for own in lines.values() for _, seconds in own])
@@ -169,6 +170,9 @@ def _record(done: Mixed, settings: Settings) -> dict[str, Any]:
         "asks": list(done.licence.asks),
         "licences": sorted({str(one.licence or "unknown") for part in done.parts for one in part.used()}),
         "warnings": list(done.warnings),
+        CREDITS: {
+            part.place: [one._asdict() for one in part.folder.credits] for part in done.parts if part.used()
+        },
         "models": {
             f"{part.place}: {one.role}": {"name": one.name, "licence": one.licence, "url": one.url}
             for part in done.parts

@@ -6,14 +6,17 @@ all a licence, stays unknown.
 """
 
 import json
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from dailytalk_contiguous.core.balance import MOST_WEIGHT
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.licensing import Origin
 from dailytalk_contiguous.engine.outputs import RUN
+from dailytalk_contiguous.publish.credits import Credit, credits_of
 from dailytalk_contiguous.publish.exporting.clips import MANIFESTS
 from dailytalk_contiguous.publish.exporting.moshi import ABOUT, EVAL, TRAIN, export_moshi
 from dailytalk_contiguous.publish.rows import built_rows
@@ -37,10 +40,12 @@ class File:
     Attributes:
         id: `clip`, or else its path in its folder.
         clip: the id of a clip of a corpus, which means this clip in every folder; None for anything else.
+        corpus: the corpus of a clip, which is divided in one folder only; None for anything else.
         wav: the audio; its words are in the JSON beside it.
         side: `train` or `eval`.
         seconds: of the audio, as the manifest has them.
-        weight: how often it wants to be seen, beside others of its folder.
+        weight: how often it wants to be seen, beside others of its folder; at least once, because a clip of a
+            smaller weight is there in place of others that its manifest left out.
         licence: of the recording; None if nobody tells.
         speaker: whose recording it is; None if nobody tells.
         labels: what its manifest tells besides.
@@ -48,6 +53,7 @@ class File:
 
     id: str
     clip: str | None
+    corpus: str | None
     wav: Path
     side: str
     seconds: float
@@ -59,32 +65,34 @@ class File:
 
 @dataclass(frozen=True)
 class Folder:
-    """A folder to mix: where the training folder lies, the models that had a part, and its conversations."""
+    """A folder to mix: where the training folder lies, models that had a part, conversations, whose work it is."""
 
     data: Path
     manifests: Mapping[str, str]
     models: tuple[Origin, ...]
     licence: str | None
     about: Mapping[str, Any]
+    credits: tuple[Credit, ...]
 
     def files(self) -> Iterator[File]:
         """Every file once, in the order of the manifests. Raises DailytalkError for a damaged folder."""
         speakers = {path: one["kept_speaker"] for one in self.about.values() for path in one["files"]}
         seen = set()
         for side, name in self.manifests.items():
-            for entry in _entries(self.data / name):
+            for entry in entries(self.data / name):
                 if entry["path"] in seen:  # an earlier mix names some more than once
                     continue
                 seen.add(entry["path"])
                 wav = self.data / entry["path"]
-                told = _annotation(wav)
+                told = annotation_of(wav)
                 yield File(
                     id=told.get("id") or entry["path"],
                     clip=told.get("id"),
+                    corpus=told.get("corpus"),
                     wav=wav,
                     side=side,
                     seconds=entry["duration"],
-                    weight=1.0 if told.get("weight") is None else told["weight"],
+                    weight=max(1.0, told.get("weight") or 1.0),
                     licence=told.get("licence") or self.licence,
                     speaker=told.get("speaker") or speakers.get(entry["path"]),
                     labels={key: entry[key] for key in _LABELS if key in entry},
@@ -101,16 +109,17 @@ def open_folder(path: Path, scratch: Path, eval_share: float, seed: int) -> Fold
 
     Raises DailytalkError if it is none of them, or its export did not finish.
     """
-    record = _record(path)
+    record = record_of(path)
+    models, credits = _models(record), credits_of(record)
     for data in (path / DATA, path):
         if manifests := _there(data, CLIP_MANIFESTS):
-            return Folder(data, manifests, _models(record), None, {})
+            return Folder(data, manifests, models, None, {}, credits)
     if (path / "dataset").is_dir():
         export_moshi(built_rows(path), scratch, eval_share=eval_share, seed=seed)
         licence = (record.get("source") or {}).get("licence")
-        return Folder(scratch, _there(scratch, MOSHI_MANIFESTS), _models(record), licence, _about(scratch))
+        return Folder(scratch, _there(scratch, MOSHI_MANIFESTS), models, licence, _about(scratch), credits)
     if manifests := _there(path, MOSHI_MANIFESTS):
-        return Folder(path, manifests, _models(record), None, _about(path))
+        return Folder(path, manifests, models, None, _about(path), credits)
     raise DailytalkError(
         f"{as_text(path)!r} holds nothing to mix",
         "name a folder that `dailytalk corpus`, `build` or `export --format moshi` has finished",
@@ -118,11 +127,14 @@ def open_folder(path: Path, scratch: Path, eval_share: float, seed: int) -> Fold
 
 
 def most_listed(path: Path) -> int:
-    """How often the manifest of a training folder may name a file that trains: more than once only in a mix."""
+    """How often the manifest of a training folder may name a file that trains: more than once only by weight."""
+    if _there(path, CLIP_MANIFESTS):
+        return math.ceil(MOST_WEIGHT)
     return int(_json(path / MIX).get("most_listed", 1)) if (path / MIX).is_file() else 1
 
 
-def _record(path: Path) -> dict[str, Any]:
+def record_of(path: Path) -> dict[str, Any]:
+    """What run.json or mix.json of a folder holds; empty if it has neither."""
     for name in (RUN, MIX):
         if (path / name).is_file():
             found: dict[str, Any] = _json(path / name)
@@ -145,7 +157,10 @@ def _about(data: Path) -> dict[str, Any]:
     return _json(data / ABOUT) if (data / ABOUT).is_file() else {}
 
 
-def _entries(manifest: Path) -> list[dict[str, Any]]:
+def entries(manifest: Path) -> list[dict[str, Any]]:
+    """The lines of a manifest, in order; none if it is not there. Raises DailytalkError for a damaged one."""
+    if not manifest.is_file():
+        return []
     try:
         lines = [json.loads(line) for line in manifest.read_text(encoding="utf-8").splitlines() if line.strip()]
         # Read here, so that a damaged line is one sentence and no traceback.
@@ -156,7 +171,8 @@ def _entries(manifest: Path) -> list[dict[str, Any]]:
         ) from None
 
 
-def _annotation(wav: Path) -> dict[str, Any]:
+def annotation_of(wav: Path) -> dict[str, Any]:
+    """The JSON beside a file of audio. Raises DailytalkError if one of them is missing or damaged."""
     path = wav.with_suffix(".json")
     missing = next((file for file in (wav, path) if not file.is_file()), None)
     if missing:

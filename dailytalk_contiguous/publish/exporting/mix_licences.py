@@ -2,13 +2,24 @@
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from typing import NamedTuple
 
 from dailytalk_contiguous.core.licensing import OTHER, SAYS, Combined, Origin, asked, in_words
 from dailytalk_contiguous.publish.cards.words import escaped, model_name, table, told
+from dailytalk_contiguous.publish.credits import Credit, credit_cells
 from dailytalk_contiguous.publish.exporting.mix_folders import File
 
-#: A folder in the mix: its place, its files, the models that had a part.
-Used = tuple[str, Sequence[File], Sequence[Origin]]
+#: What is written of whoever a folder does not name.
+_NOBODY = "**not told: ask whoever made the folder**"
+
+
+class Used(NamedTuple):
+    """A folder in the mix: its place, its files that are in it, the models that had a part, whose work it is."""
+
+    place: str
+    files: Sequence[File]
+    models: Sequence[Origin]
+    credits: Sequence[Credit]
 
 
 def model_warnings(models: Iterable[tuple[str, Origin]]) -> list[str]:
@@ -33,20 +44,20 @@ def licence_text(parts: Sequence[Used], licence: Combined, warnings: Sequence[st
     )
     asks = "; ".join(SAYS[what] for what in licence.asks) or "nothing that a name tells"
     rows = [
-        (escaped(place), told(name or "**not known**") if name else "**not known**", f"{count:,}", in_words(name))
-        for place, files, _ in parts
-        for name, count in sorted(Counter(one.licence for one in files).items(), key=str)
+        (escaped(part.place), told(name) if name else "**not known**", f"{count:,}", in_words(name))
+        for part in parts
+        for name, count in sorted(Counter(one.licence for one in part.files).items(), key=str)
     ]
     models = [
         (
-            escaped(place),
+            escaped(part.place),
             escaped(one.role.replace("_", " ")),
             escaped(model_name(one.name)),
             escaped(one.licence or "unknown"),
         )
-        for place, files, own in parts
-        if files
-        for one in own
+        for part in parts
+        if part.files
+        for one in part.models
     ]
     made = ["## Models", table(("folder", "part", "model", "licence"), models)] if models else []
     pieces = [
@@ -55,7 +66,18 @@ def licence_text(parts: Sequence[Used], licence: Combined, warnings: Sequence[st
         "\n".join(f"- {escaped(one)}." for one in warnings),
         "## Recordings",
         table(("folder", "licence", "files", "asks for"), rows),
+        "## Sources",
+        _credit_table(parts),
         *made,
         "What a licence forbids, it forbids whatever this file says. This is no legal advice.",
     ]
     return "\n\n".join(piece for piece in pieces if piece) + "\n"
+
+
+def _credit_table(parts: Sequence[Used]) -> str:
+    """Whom to name for what: source, licence and citation of each folder that has a part in the mix."""
+    rows: list[tuple[str, ...]] = []
+    for part in filter(lambda one: one.files, parts):
+        unnamed = [(escaped(part.place), _NOBODY, "", "")]
+        rows += [(escaped(part.place), *credit_cells(one)) for one in part.credits] or unnamed
+    return table(("folder", "source", "licence", "citation"), rows)

@@ -1,5 +1,6 @@
 """What goes into a mix: the files of every folder that may be in it, and how often each of them is listed."""
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -83,7 +84,8 @@ def read_parts(
     for number, (path, weight) in enumerate(folders):
         folder = open_folder(path, scratch / str(number), settings.eval_share, settings.seed)
         name = file_name(path.resolve().name)
-        place = name if name not in taken else f"{name}-{number + 1}"
+        others = (f"{name}-{count}" for count in itertools.count(number + 1))
+        place = next(one for one in (name, *itertools.islice(others, len(folders))) if one not in taken)
         taken.add(place)
         part = Part(place, path, weight, folder, [])
         refused = _model_refusal(folder.models) if settings.commercial else None
@@ -107,14 +109,19 @@ def _model_refusal(models: Sequence[Origin]) -> str | None:
 
 
 def refuse_same(parts: Sequence[Part]) -> None:
-    """Raise DailytalkError if a clip is in two folders: one of them might train, and the other evaluate."""
+    """Raise DailytalkError if a corpus is in two folders: each was divided by itself.
+
+    The same clip, or another of its speaker, would train in one and evaluate in the other.
+    """
     home: dict[str, Part] = {}
     for part in parts:
         for one in part.files:
-            known = home.setdefault(one.clip, part) if one.clip else part
+            whole = one.corpus or one.clip
+            known = home.setdefault(whole, part) if whole else part
             if known is not part:
                 raise DailytalkError(
-                    f"{one.id} is in {known.path} and in {part.path}", "mix each corpus from one folder"
+                    f"clips of {whole} are in {known.path} and in {part.path}, divided apart",
+                    "mix each corpus from one folder",
                 )
 
 

@@ -8,8 +8,11 @@ refused before a byte is written.
 import json
 import re
 import shutil
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+
+from filelock import FileLock, Timeout
 
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.published import CONFIGS, SPLITS
@@ -33,6 +36,25 @@ def claim(stage: Path) -> None:
                 f"{stage} is there already and no stage of a push", "choose another folder, or empty this one"
             )
         write_text(stage / MARK, "Files of a version that waits to be pushed. Can be deleted at any time.\n")
+
+
+@contextmanager
+def alone(stage: Path) -> Iterator[None]:
+    """Hold a stage for this process: two pushes would pack into, and remove, each other's files.
+
+    Raises DailytalkError while another process holds it. A lock ends with its process, however that ends.
+    """
+    lock = FileLock(stage.with_name(f"{stage.name}.lock"))
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        raise DailytalkError(
+            f"another dailytalk push works on {str(stage.parent)!r}", "wait until it is done, and run this again"
+        ) from None
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def file_of(config: str, split: str, number: int, count: int) -> str:

@@ -27,6 +27,7 @@ from dailytalk_contiguous.publish.compare import Changes, compare, counted
 from dailytalk_contiguous.publish.history import list_versions
 from dailytalk_contiguous.publish.packing.packed import MANIFEST, Packed, manifest, manifest_text
 from dailytalk_contiguous.publish.packing.packing import pack
+from dailytalk_contiguous.publish.packing.staging import alone
 from dailytalk_contiguous.publish.pushing.commit import Published, publish
 from dailytalk_contiguous.publish.pushing.hub import State, Target, check_access, read_manifest, read_state
 from dailytalk_contiguous.publish.pushing.patience import Patience
@@ -104,32 +105,32 @@ def push(
     """
     if not folder.is_dir():
         raise DailytalkError(f"there is no folder {str(folder)!r}", "name one that dailytalk build or speak wrote")
-    api = HfApi()
-    exists = check_wish(api, target, settings, patience)
-    state = read_state(api, target, patience) if exists else State()
-    stage = folder / STAGE
-    packed = _packed(folder, stage, target, state, settings, say)
-    write_text(stage / MANIFEST, manifest_text(manifest(packed, None, {})))  # what `compare` needs not read twice
-    after = open_version(stage)
-    changes = compare(_before(target.repo, state, settings.tag), after)
-    changes.repacked |= _asks_other_card(state.card, settings)
-    tag = settings.tag if settings.tag != AUTO else next_tag(state.tags, changes.bump)
-    if _is_there(api, target, state, packed, after, tag, changes, settings, patience):
-        if not dry_run:
-            shutil.rmtree(stage)
-        return Outcome(tag or (state.manifest or {}).get("version"), changes, packed)
-    _check_tag(tag, state, changes)
-    card = _card(folder, target.repo, tag, state, packed, after, changes, settings)
-    release = _release(packed, tag, changes, card, settings)
-    planned = plan(state, release)
-    if settings.method != METHODS[0]:
-        check_plain(target, release)
-    if dry_run:
-        return Outcome(tag, changes, packed, planned, warnings=card.warnings)
-    way = publish if settings.method == METHODS[0] else publish_plainly
-    published = way(api, target, state, release, patience, say)
-    shutil.rmtree(stage)
-    return Outcome(tag, changes, packed, planned, published, card.warnings)
+    api, stage = HfApi(), folder / STAGE
+    with alone(stage):
+        exists = check_wish(api, target, settings, patience)
+        state = read_state(api, target, patience) if exists else State()
+        packed = _packed(folder, stage, target, state, settings, say)
+        write_text(stage / MANIFEST, manifest_text(manifest(packed, None, {})))  # which `compare` need not read
+        after = open_version(stage)
+        changes = compare(_before(target.repo, state, settings.tag), after)
+        changes.repacked |= _asks_other_card(state.card, settings)
+        tag = settings.tag if settings.tag != AUTO else next_tag(state.tags, changes.bump)
+        if _is_there(api, target, state, packed, after, tag, changes, settings, patience):
+            if not dry_run:
+                shutil.rmtree(stage)
+            return Outcome(tag or (state.manifest or {}).get("version"), changes, packed)
+        _check_tag(tag, state, changes)
+        card = _card(folder, target.repo, tag, state, packed, after, changes, settings)
+        release = _release(packed, tag, changes, card, settings)
+        planned = plan(state, release)
+        if settings.method != METHODS[0]:
+            check_plain(target, release)
+        if dry_run:
+            return Outcome(tag, changes, packed, planned, warnings=card.warnings)
+        way = publish if settings.method == METHODS[0] else publish_plainly
+        published = way(api, target, state, release, patience, say)
+        shutil.rmtree(stage)
+        return Outcome(tag, changes, packed, planned, published, card.warnings)
 
 
 def check_wish(api: HfApi, target: Target, settings: PushSettings, patience: Patience) -> bool:

@@ -1,4 +1,4 @@
-"""The report of an expressive corpus: a page that stands alone, and a summary in Markdown for a card.
+"""The report of an expressive corpus or of a mix: a page that stands alone, and a summary in Markdown for a card.
 
 After `dailytalk corpus --report-only` there are measures and no clips yet; then the page shows where the limits of
 quality lie and what they would take away, which is what they are chosen from.
@@ -11,20 +11,21 @@ from typing import Any
 
 from dailytalk_contiguous.core.quality import QualityLimits
 from dailytalk_contiguous.engine.files import write_lines, write_text
-from dailytalk_contiguous.engine.outputs import read_run
-from dailytalk_contiguous.publish.cards.words import counted, escaped, span, table
+from dailytalk_contiguous.publish.credits import Credit, credits_of
+from dailytalk_contiguous.publish.exporting.mix_folders import record_of
+from dailytalk_contiguous.publish.reporting import against
 from dailytalk_contiguous.publish.reporting import expressive_parts as parts
 from dailytalk_contiguous.publish.reporting.expressive_rows import finished_clips, measured_clips, sounds, spread
-from dailytalk_contiguous.publish.reporting.expressive_tally import DIMENSIONS, MEASURES, CorpusTally
+from dailytalk_contiguous.publish.reporting.expressive_summary import summary
+from dailytalk_contiguous.publish.reporting.expressive_tally import DIMENSIONS, CorpusTally
+from dailytalk_contiguous.publish.reporting.mix_rows import is_mix, mixed_rejects, mixed_rows, mixed_sounds
+from dailytalk_contiguous.publish.reporting.quality import planned_limits
 from dailytalk_contiguous.publish.reporting.report import EXAMPLES, REPORT, page_of
 from dailytalk_contiguous.publish.reporting.rows import rejects
 from dailytalk_contiguous.sources.listing import as_text
 
 #: Clips to listen to.
 SAMPLES = 20
-
-#: Speakers are too many for a card.
-_IN_CARD = tuple(name for name in DIMENSIONS if name != "speaker")
 
 
 @dataclass(frozen=True)
@@ -39,85 +40,57 @@ class WrittenCorpusReport:
 
 
 def write_corpus_report(
-    folder: Path, out: Path | None = None, markdown: Path | None = None, limits: QualityLimits | None = None
+    folder: Path, out: Path | None = None, markdown: Path | None = None, other: Path | None = None
 ) -> WrittenCorpusReport:
-    """Write the report of the work folder of a corpus.
+    """Write the report of the work folder of a corpus, or of a mix.
 
     Args:
-        folder: as `dailytalk corpus` left it, with `--report-only` or without.
+        folder: as `dailytalk corpus` left it, with `--report-only` or without, or as `dailytalk mix` did.
         out: the page; by default `report.html` in the folder.
         markdown: a file for the summary; None for none.
-        limits: of quality, to look at; by default those of the run.
+        other: a folder to compare it with, as `against_rows.source_of` takes it; None for none.
 
-    Raises DailytalkError if the folder can't be read.
+    Raises DailytalkError if a folder can't be read, or there is nothing to compare.
     """
     path = out or folder / REPORT
-    run = read_run(folder) or {}
-    balance = run.get("balance") or {}
-    before = {name: 60 * minutes for name, minutes in balance.get("minutes_before", {}).items()}
-    tally = CorpusTally(limits or _limits(run), before)
-    for row in finished_clips(folder):
-        tally.add(row)
-    for row in measured_clips(folder):
-        tally.add_measured(row)
+    sides = against.compare(folder, other) if other else None
+    record = record_of(folder)
+    mixed = is_mix(folder)
+    rows, hear = (mixed_rows, mixed_sounds) if mixed else (finished_clips, sounds)
+    tally = _tallied(folder, record, rows(folder))
     examples: list[dict[str, str]] = []
-    for reject in rejects(folder):
+    for reject in mixed_rejects(folder) if mixed else rejects(folder):
         tally.add_reject(reject)
         if len(examples) < EXAMPLES:
             examples.append(reject)
     chosen = spread(tally.chosen_by, SAMPLES)
-    found = sounds(folder, chosen)
+    found = hear(folder, chosen)
     heard = {name: found[name] for name in chosen}
-    rows = {row["id"]: row for row in finished_clips(folder) if row["id"] in heard}
+    shown = {row["id"]: row for row in rows(folder) if row["id"] in heard}
+    credits = credits_of(record)
     name = as_text(folder.absolute().name)
-    write_lines(path, page_of(name, _sections(tally, run, rows, heard, examples)))
+    write_lines(path, page_of(name, _sections(tally, credits, sides, parts.samples(shown, heard), examples)))
     if markdown:
-        write_text(markdown, summary(tally))
+        write_text(markdown, summary(tally, credits, sides))
     return WrittenCorpusReport(path, path.stat().st_size, tally.all.clips, tuple(heard), tally.measured)
 
 
-def summary(tally: CorpusTally) -> str:
-    """The figures as Markdown, to be put under a heading of a card."""
-    pieces = [
-        f"{counted(tally.all.clips, 'clip')}, {span(tally.all.seconds)} recorded; "
-        f"{span(tally.all.seen)} seen in training, where {tally.all.copies:,} are augmented copies."
-    ]
-    for name in _IN_CARD:
-        lines = [
-            (escaped(value), f"{one.clips:,}", span(one.seconds), span(one.seen))
-            for value, one in sorted(tally.by[name].items())
-        ]
-        pieces.append(table((DIMENSIONS[name].lower(), "clips", "recorded", "seen in training"), lines))
-    short = parts.shortfall_lines(tally)
-    if short:
-        head = ("emotion", "recorded for training", "seen", "lacks to 30 min", "what to record")
-        pieces.append(table(head, [[escaped(value) for value in line] for line in short]))
-    limits = [
-        (
-            measure.axis.title,
-            " and ".join(f"{limit:g}" for limit in measure.limits(tally.limits)) or "none",
-            f"{tally.outside[name]:,}",
-        )
-        for name, measure in MEASURES.items()
-    ]
-    if tally.measured:
-        pieces.append(f"Quality of {counted(tally.measured, 'clip')} as they came:")
-        pieces.append(table(("measure", "limit", "beyond it"), limits))
-    kinds = [(escaped(stage), escaped(why), f"{found:,}") for (stage, why), found in tally.rejects.most_common(20)]
-    pieces.append(table(("set aside by", "reason", "number"), kinds))
-    terms = [
-        (escaped(name or "not told"), f"{one.clips:,}", escaped(parts.asks(name)))
-        for name, one in sorted(tally.licences.items(), key=str)
-    ]
-    pieces.append(table(("licence", "clips", "asks for"), terms))
-    return "\n\n".join(piece for piece in pieces if piece) + "\n"
+def _tallied(folder: Path, record: Mapping[str, Any], rows: Iterator[Mapping[str, Any]]) -> CorpusTally:
+    minutes = (record.get("balance") or {}).get("minutes_before", {})
+    before = {name: 60 * value for name, value in minutes.items()}
+    tally = CorpusTally(_limits(folder, record), before, unit="file" if is_mix(folder) else "clip")
+    for row in rows:
+        tally.add(row)
+    for row in measured_clips(folder):
+        tally.add_measured(row)
+    return tally
 
 
 def _sections(
     tally: CorpusTally,
-    run: Mapping[str, Any],
-    rows: Mapping[str, Mapping[str, Any]],
-    heard: Mapping[str, bytes],
+    credits: Sequence[Credit],
+    sides: against.Sides | None,
+    samples: str,
     examples: Sequence[Mapping[str, str]],
 ) -> Iterator[tuple[str, str, str]]:
     """Id, title and HTML of each section."""
@@ -126,16 +99,19 @@ def _sections(
         yield "what", "What is in it", _plots(*(parts.dimension(tally, name) for name in DIMENSIONS))
         yield "balance", "Balance", _plots(parts.balance(tally), parts.missing(tally))
         yield "affect", "Affect", _plots(parts.affect(tally))
+    if sides:
+        yield "against", f"Against {sides[1].name}", _plots(against.cards(*sides))
     if tally.measured:
         yield "quality", "Quality, of all clips as they came", _plots(parts.quality(tally))
     yield "aside", "Set aside", _plots(parts.set_aside(tally, examples))
     if tally.all.clips:
-        yield "licences", "Licences", _plots(parts.licences(tally))
-        yield "listen", "Listen", parts.samples(tally, rows, heard)
+        yield "licences", "Licences and sources", _plots(parts.licences(tally), parts.sources(credits))
+        yield "listen", "Listen", samples
 
 
-def _limits(run: Mapping[str, Any]) -> QualityLimits:
-    told = (run.get("settings") or {}).get("limits") or {}
+def _limits(folder: Path, run: Mapping[str, Any]) -> QualityLimits:
+    """Those of the run; before there is one, those of the last `--report-only`."""
+    told = (run.get("settings") or {}).get("limits") or planned_limits(folder)
     return QualityLimits(**{one.name: told[one.name] for one in fields(QualityLimits) if one.name in told})
 
 

@@ -4,15 +4,18 @@ As in `parts`: a part without anything to show says so, and every text that come
 """
 
 import base64
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any
 
 from dailytalk_contiguous.core.balance import LEAST_HOURS
-from dailytalk_contiguous.core.licensing import SAYS, asked
+from dailytalk_contiguous.core.licensing import in_words
+from dailytalk_contiguous.publish.credits import Credit
 from dailytalk_contiguous.publish.reporting.expressive_tally import (
     DIMENSIONS,
     MEASURES,
+    UNKNOWN,
     CorpusTally,
     Group,
 )
@@ -28,7 +31,7 @@ def facts(tally: CorpusTally) -> str:
     """The figures at the top."""
     validation = tally.by["split"].get("validation", Group())
     found = [
-        ("clips", counted(tally.all.clips), f"{hours(tally.all.seconds)} recorded"),
+        (f"{tally.unit}s", counted(tally.all.clips), f"{hours(tally.all.seconds)} recorded"),
         ("copies", counted(tally.all.copies), "augmented, in training only"),
         ("seen in training", hours(tally.all.seen), "with copies and weights"),
         (
@@ -36,10 +39,12 @@ def facts(tally: CorpusTally) -> str:
             hours(validation.seconds),
             f"{percent(validation.seconds, tally.all.seconds)} of recordings",
         ),
-        ("speakers", counted(len(tally.by["speaker"])), ""),
-        ("measured", counted(tally.measured), f"{counted(tally.refused)} beyond a limit of quality"),
+        ("speakers", counted(len({*tally.by["speaker"]} - {UNKNOWN})), ""),
         ("set aside", counted(tally.rejects.total()), "files and clips"),
     ]
+    if tally.measured:
+        beyond = f"{counted(tally.refused)} beyond a limit of quality"
+        found.insert(-1, ("measured", counted(tally.measured), beyond))
     return f'<dl class="facts">{"".join(fact(*one) for one in found)}</dl>'
 
 
@@ -59,11 +64,11 @@ def balance(tally: CorpusTally) -> str:
     """Seconds in training of each emotion, as recorded and as seen."""
     rows = []
     for name, before in before_and_after(tally).items():
-        label = f"{before[0] / 60:.1f} → {before[1] / 60:.1f} min"
+        label = f"{before[0] / 60:.1f} → {before[1] / 60:.1f}"
         rows.append(Bar(name, before, label))
     colours = key(("before", "recorded"), ("after", "seen: with weights and copies"))
     plot = colours + bars("Minutes in training before and after", rows, ("before", "after"), grouped=True)
-    return card("Training, before and after balancing", plot if rows else "", "no finished clips")
+    return card("Minutes of training, before and after balancing", plot if rows else "", "no finished clips")
 
 
 def before_and_after(tally: CorpusTally) -> dict[str, tuple[float, float]]:
@@ -98,14 +103,19 @@ def affect(tally: CorpusTally) -> str:
     """A map of valence and arousal for every emotion, all with the same axes."""
     cards = []
     for name, found in sorted(tally.affect.items()):
-        cells = [
-            ((x + 0.5) * AFFECT_CELL, (y + 0.5) * AFFECT_CELL, number, f"{number} clips")
-            for (x, y), number in found.items()
-        ]
-        axes = (Axis("valence (0 to 1)", 0, 1, 0.25), Axis("arousal (0 to 1)", 0, 1, 0.25))
-        plot = bubbles(f"Clips that are {name} by valence and arousal", cells, *axes)
+        plot = affect_map(f"Clips that are {name} by valence and arousal", found, "clips")
         cards.append(card(f"{name} ({counted(found.total())} clips)", plot, ""))
     return "".join(cards) or card("Affect", "", "no clip has affect")
+
+
+def affect_map(title: str, found: Counter[tuple[int, int]], unit: str) -> str:
+    """Numbers of `unit` in cells of valence and arousal; all such maps have the same axes."""
+    cells = [
+        ((x + 0.5) * AFFECT_CELL, (y + 0.5) * AFFECT_CELL, number, f"{number} {unit}")
+        for (x, y), number in found.items()
+    ]
+    axes = (Axis("valence (0 to 1)", 0, 1, 0.25), Axis("arousal (0 to 1)", 0, 1, 0.25))
+    return bubbles(title, cells, *axes)
 
 
 def quality(tally: CorpusTally) -> str:
@@ -135,7 +145,7 @@ def quality(tally: CorpusTally) -> str:
     return "".join(cards)
 
 
-def samples(tally: CorpusTally, rows: Mapping[str, Mapping[str, Any]], heard: Mapping[str, bytes]) -> str:
+def samples(rows: Mapping[str, Mapping[str, Any]], heard: Mapping[str, bytes]) -> str:
     """Clips to listen to, in the order of `heard`."""
     return f'<div class="samples">{"".join(_sample(rows[name], sound) for name, sound in heard.items())}</div>'
 
@@ -159,19 +169,17 @@ def set_aside(tally: CorpusTally, examples: Sequence[Mapping[str, str]]) -> str:
 def licences(tally: CorpusTally) -> str:
     """The licences of the clips, and what they ask for."""
     lines = [
-        (name or "not told", counted(one.clips), hours(one.seconds), asks(name))
+        # What is bold in Markdown is plain here.
+        (name or UNKNOWN, counted(one.clips), hours(one.seconds), in_words(name).replace("**", ""))
         for name, one in sorted(tally.licences.items(), key=str)
     ]
     what = table(("licence", "clips", "recorded", "asks for"), lines, (1, 2))
     return card("Licences", what if lines else "", "no finished clips", "wide")
 
 
-def asks(licence: str | None) -> str:
-    """What a licence asks for, in words."""
-    found = asked(licence)
-    if not found.known:
-        return "see its terms"
-    return "; ".join(said for what, said in SAYS.items() if what in found.what) or "nothing"
+def sources(credits: Sequence[Credit]) -> str:
+    """Whose work it is: what licences ask to be named."""
+    return card("Sources", "".join(map(_source, credits)), "the folder names none", "wide")
 
 
 def _minutes(seconds: float) -> str:
@@ -180,6 +188,17 @@ def _minutes(seconds: float) -> str:
 
 def _label(one: Group) -> str:
     return f"{counted(one.clips)} · {hours(one.seconds)}"
+
+
+def _source(one: Credit) -> str:
+    page = escape(one.homepage)
+    linked = f'<a href="{page}">{page}</a>' if one.homepage.startswith(("https://", "http://")) else page
+    told = [
+        f"<b>{escape(one.name)}</b>",
+        escape(one.licence or "licence not told"),
+        linked or "home page not told",
+    ]
+    return f"<p>{' · '.join(told)}<br>{escape(one.citation or 'citation not told')}</p>"
 
 
 def _sample(row: Mapping[str, Any], sound: bytes) -> str:

@@ -10,9 +10,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from dailytalk_contiguous.core.balance import LEAST_HOURS, Clip, Shortfall, plan_balance
+from dailytalk_contiguous.core.finished_clip import own_seconds
 from dailytalk_contiguous.core.quality import QualityLimits, failures
 from dailytalk_contiguous.publish.reporting.plots import Axis
-from dailytalk_contiguous.publish.reporting.tally import AFFECT_CELL, OTHER, count, is_number, kind_of
+from dailytalk_contiguous.publish.reporting.tally import AFFECT_CELL, OTHER, cell, count, is_number, kind_of
 
 #: Along what clips are counted, and how each is named on a page.
 DIMENSIONS = {
@@ -81,6 +82,7 @@ class CorpusTally:
         measured: number of clips measured; bins: of each measure, numbers by the lower edge of the bin.
         unknown: of each measure, how many have none. outside: how many are beyond its limits.
         refused: clips beyond any limit.
+        unit: what is counted: `clip`, or `file` in a mix, where a conversation counts too.
     """
 
     limits: QualityLimits = field(default_factory=QualityLimits)
@@ -98,6 +100,7 @@ class CorpusTally:
     refused: int = 0
     chosen_by: list[dict[str, Any]] = field(default_factory=list)
     balanced: list[Clip] = field(default_factory=list)
+    unit: str = "clip"
 
     def add(self, row: Mapping[str, Any]) -> None:
         """Count a finished clip or copy."""
@@ -106,23 +109,23 @@ class CorpusTally:
         groups += [self.all, self.licences.setdefault(row["licence"], Group())]
         trains = row["split"] == "train"
         weight = 1.0 if row["weight"] is None else row["weight"]
+        seconds = own_seconds(row)
         for group in groups:
             group.clips += not copy
             group.copies += copy
-            group.seconds += 0.0 if copy else row["duration"]
-            group.seen += weight * row["duration"] if trains else 0.0
+            group.seconds += 0.0 if copy else seconds
+            group.seen += weight * seconds if trains else 0.0
         self.chosen_by.append({name: row[name] for name in _CHOSEN_BY})
         if copy:
             return
         if trains:
-            self.training[row["emotion"] or UNKNOWN] += row["duration"]
+            self.training[row["emotion"] or UNKNOWN] += seconds
             told = [row[name] for name in ("emotion", "style", "sentence_type", "length", "speaker")]
-            self.balanced.append(Clip._make((row["id"], *told, row["duration"], ())))
+            self.balanced.append(Clip._make((row["id"], *told, seconds, ())))
         valence, arousal = ((row["affect"] or {}).get(name) for name in ("valence", "arousal"))
         if is_number(valence) and is_number(arousal):
-            last = round(1 / AFFECT_CELL) - 1
-            x, y = (max(0, min(int(value / AFFECT_CELL), last)) for value in (valence, arousal))
-            self.affect[row["emotion"] or UNKNOWN][x, y] += 1
+            place = cell(valence, AFFECT_CELL, 1.0), cell(arousal, AFFECT_CELL, 1.0)
+            self.affect[row["emotion"] or UNKNOWN][place] += 1
 
     def add_measured(self, row: Mapping[str, Any]) -> None:
         """Count the measures of a clip, kept or not."""

@@ -60,7 +60,8 @@ def read_test(key: Path, answers: Sequence[Path]) -> Test:
     """Read a key and answers.
 
     Raises DailytalkError for a file that can't be read or is none of these, answers to another test, a clip or a
-    choice that the test doesn't have, and two files of one listener.
+    choice that the test doesn't have, two files of one listener, and the same answers under two names: counted
+    twice, they would be perfect agreement.
     """
     told = _read(key, KEY_KIND)
     found: dict[str, dict[str, Mapping[str, Any]]] = {}
@@ -73,7 +74,13 @@ def read_test(key: Path, answers: Sequence[Path]) -> Test:
         name = str(given.get("listener") or "").strip() or path.stem
         if name in found:
             raise DailytalkError(f"there are two files of the listener {name!r}", "leave out the older one")
-        found[name] = _answers(path, given.get("answers"), told)
+        own = _answers(path, given.get("answers"), told)
+        if twin := next((other for other, theirs in found.items() if own and theirs == own), None):
+            raise DailytalkError(
+                f"{as_text(path)!r} holds the answers of {twin!r} under the name {name!r}",
+                "leave out the file of the one who did not rate",
+            )
+        found[name] = own
     return Test(told["clips"], found)
 
 

@@ -5,39 +5,45 @@ logarithmic, or the few clips that a limit is about would not be seen beside tho
 """
 
 import io
+import json
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from dailytalk_contiguous.core.quality import QualityLimits
-from dailytalk_contiguous.engine.files import write_bytes
+from dailytalk_contiguous.engine.files import write_bytes, write_text
+from dailytalk_contiguous.publish.reporting.expressive_tally import MEASURES
 
-#: Measures with a limit: what is written under them, and the names of their limits.
-MEASURES: dict[str, tuple[str, tuple[str, ...]]] = {
-    "duration": ("duration (s)", ("shortest", "longest")),
-    "snr_db": ("signal-to-noise ratio (dB)", ("lowest_snr_db",)),
-    "clipping_ratio": ("clipped share", ("most_clipping",)),
-    "bandwidth_hz": ("bandwidth (Hz)", ("lowest_bandwidth_hz",)),
-    "speech_ratio": ("share of speech", ("lowest_speech_ratio",)),
-    "silence_seconds": ("longest silence inside (s)", ("longest_silence",)),
-}
+#: The picture, and the limits that are drawn in it, for who looks at the measures later.
+PLOT, LIMITS = "quality.png", "quality.json"
 
 
-def plot_quality(rows: Sequence[Mapping[str, Any]], limits: QualityLimits, path: Path) -> None:
-    """Write a PNG of the measures of rows (null left out), with dashed lines at the limits."""
+def plot_quality(rows: Sequence[Mapping[str, Any]], limits: QualityLimits, folder: Path) -> None:
+    """Write `PLOT` of the measures of rows (null left out), with dashed lines at the limits, and `LIMITS`."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(11, 6), layout="constrained")
-    for place, (name, (label, of)) in enumerate(MEASURES.items(), 1):
+    for place, (name, measure) in enumerate(MEASURES.items(), 1):
         axes = figure.add_subplot(2, 3, place)
-        values = [row[name] for row in rows if row[name] is not None]
+        values = [row[name] * measure.factor for row in rows if row[name] is not None]
+        label = measure.axis.title
         if values:
             axes.hist(values, bins=40, color="#4c72b0")
             axes.set_yscale("log")
         axes.set_xlabel(f"{label}, {len(rows) - len(values)} unknown" if len(values) < len(rows) else label)
-        for limit in of:
-            if (value := getattr(limits, limit)) is not None:
-                axes.axvline(value, color="#c44e52", linestyle="--")
+        for limit in measure.limits(limits):
+            axes.axvline(limit, color="#c44e52", linestyle="--")
     file = io.BytesIO()
     figure.savefig(file, format="png")
-    write_bytes(path, file.getvalue())
+    write_bytes(folder / PLOT, file.getvalue())
+    write_text(folder / LIMITS, json.dumps(asdict(limits), indent=1) + "\n")
+
+
+def planned_limits(folder: Path) -> dict[str, float | None]:
+    """The limits that were looked at last, by name; none where nobody did."""
+    try:
+        found: dict[str, float | None] = json.loads((folder / LIMITS).read_text(encoding="utf-8"))
+    except (FileNotFoundError, ValueError):
+        return {}
+    return found

@@ -14,7 +14,7 @@ from typing import NamedTuple
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.engine.files import write_lines
 from dailytalk_contiguous.engine.outputs import read_run
-from dailytalk_contiguous.publish.reporting import parts
+from dailytalk_contiguous.publish.reporting import against, parts
 from dailytalk_contiguous.publish.reporting.player import panel
 from dailytalk_contiguous.publish.reporting.rows import Told, rejects, told, with_sound
 from dailytalk_contiguous.publish.reporting.tally import Tally
@@ -39,18 +39,23 @@ class Written:
     shown: tuple[str, ...]
 
 
-def write_report(folder: Path, out: Path | None = None, shown: int | Sequence[str] = SHOWN) -> Written:
+def write_report(
+    folder: Path, out: Path | None = None, shown: int | Sequence[str] = SHOWN, other: Path | None = None
+) -> Written:
     """Write the report of a work folder, or of a folder of finished shards.
 
     Args:
         folder: as `dailytalk build`, `speak` or `tag` left it.
         out: the file; by default `report.html` in the folder.
         shown: how many conversations to draw and embed, from the first; or their ids.
+        other: a folder to compare its utterances with, as `against_rows.source_of` takes it; None for none.
 
-    Raises DailytalkError if the folder holds no conversations or can't be read, or an id is not in it.
+    Raises DailytalkError if the folder holds no conversations or can't be read, an id is not in it, or there is
+    nothing to compare.
     """
     path = out or _place(folder)
-    return _write(_Source(folder, as_text(folder.absolute().name), told(folder)), path, shown)
+    sides = against.compare(folder, other) if other else None
+    return _write(_Source(folder, as_text(folder.absolute().name), told(folder)), path, shown, sides)
 
 
 def write_version_report(version: Version, out: Path, shown: int | Sequence[str] = SHOWN) -> Written:
@@ -66,7 +71,7 @@ class _Source(NamedTuple):
     told: Told
 
 
-def _write(source: _Source, path: Path, shown: int | Sequence[str]) -> Written:
+def _write(source: _Source, path: Path, shown: int | Sequence[str], sides: against.Sides | None = None) -> Written:
     folder, found = source.folder, source.told
     tally = Tally(found.rebuilt)
     wanted = () if isinstance(shown, int) else tuple(dict.fromkeys(shown))
@@ -89,7 +94,7 @@ def _write(source: _Source, path: Path, shown: int | Sequence[str]) -> Written:
             examples.append(reject)
     chosen = [panels[name] for name in wanted or panels]
     run = (read_run(folder) if folder else None) or {}
-    write_lines(path, page_of(source.name, _sections(tally, run, examples, chosen)))
+    write_lines(path, page_of(source.name, _sections(tally, run, examples, chosen, sides)))
     return Written(path, path.stat().st_size, tally.conversations, tuple(wanted or panels))
 
 
@@ -104,7 +109,11 @@ def _place(folder: Path) -> Path:
 
 
 def _sections(
-    tally: Tally, run: dict[str, object], examples: Sequence[dict[str, str]], panels: Sequence[str]
+    tally: Tally,
+    run: dict[str, object],
+    examples: Sequence[dict[str, str]],
+    panels: Sequence[str],
+    sides: against.Sides | None,
 ) -> Iterator[tuple[str, str, str]]:
     """Id, title and HTML of each section."""
     yield "facts", "", parts.facts(tally, run)
@@ -112,6 +121,8 @@ def _sections(
     yield "style", "Style", _plots(parts.tags(tally), parts.buckets(tally), parts.affect(tally))
     if tally.rebuilt:
         yield "synthesis", "Synthesis", _plots(parts.lengths(tally), parts.synthesis(tally, run))
+    if sides:
+        yield "against", f"Against {sides[1].name}", _plots(against.cards(*sides))
     yield "aside", "Set aside", _plots(parts.set_aside(tally, examples))
     if panels:
         yield "listen", "Listen and look", "\n".join(panels)
@@ -124,10 +135,10 @@ def page_of(name: str, sections: Iterator[tuple[str, str, str]]) -> Iterator[str
     made = list(sections)
     yield top.replace("@@TITLE@@", escape(f"{name}: dailytalk report"))
     yield f"<h1>{escape(name)}</h1>"
-    links = "".join(f'<a href="#{place}">{title}</a>' for place, title, _ in made if title)
+    links = "".join(f'<a href="#{place}">{escape(title)}</a>' for place, title, _ in made if title)
     yield f'<nav aria-label="Sections">{links}</nav>'
     for place, title, what in made:
-        yield f'<section id="{place}">{f"<h2>{title}</h2>" if title else ""}{what}</section>\n'
+        yield f'<section id="{place}">{f"<h2>{escape(title)}</h2>" if title else ""}{what}</section>\n'
     yield bottom
 
 

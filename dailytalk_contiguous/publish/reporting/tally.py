@@ -111,8 +111,8 @@ class Tally:
             if one.get(f"{name}_bucket"):
                 self.buckets[name][one[f"{name}_bucket"]] += 1
         if is_number(one["valence"]) and is_number(one["arousal"]):
-            cell = (_cell(one["valence"], AFFECT_CELL, 1.0), _cell(one["arousal"], AFFECT_CELL, 1.0))
-            self.affect[cell][one["tag"] or "no tag"] += 1
+            place = (cell(one["valence"], AFFECT_CELL, 1.0), cell(one["arousal"], AFFECT_CELL, 1.0))
+            self.affect[place][one["tag"] or "no tag"] += 1
         if one["status"]:
             self.statuses[one["status"]] += 1
         if one["reason"]:
@@ -133,7 +133,7 @@ class Tally:
         times = (one["source_start"], one["source_end"], one["start"], one["end"])
         if one["status"] == "spoken" and all(map(is_number, times)) and times[1] > times[0]:
             source, new = times[1] - times[0], times[3] - times[2]
-            self.lengths[_cell(source, LENGTH_CELL, LENGTH_LIMIT), _cell(new, LENGTH_CELL, LENGTH_LIMIT)] += 1
+            self.lengths[cell(source, LENGTH_CELL, LENGTH_LIMIT), cell(new, LENGTH_CELL, LENGTH_LIMIT)] += 1
             self.ratios[round(100 * new / source)] += 1
 
     def _add_turns(self, row: Mapping[str, Any], utterances: Iterable[Mapping[str, Any]]) -> None:
@@ -179,6 +179,6 @@ def count(counts: Counter[Any], key: Any, other: Any) -> None:
     counts[key if key in counts or len(counts) < MAX_REASONS else other] += 1
 
 
-def _cell(value: float, side: float, limit: float) -> int:
+def cell(value: float, side: float, limit: float) -> int:
     """The number of the cell that a value lies in; what lies beyond the limits is in the first or the last."""
     return max(0, min(math.floor(value / side + 1e-6), round(limit / side) - 1))

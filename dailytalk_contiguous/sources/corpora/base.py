@@ -69,6 +69,8 @@ class Corpus(datasets.GeneratorBasedBuilder):
     NAME: ClassVar[str]
     ABOUT: ClassVar[About]
     PUBLISHED: ClassVar[tuple[Published, ...]] = ()
+    #: What its training and validation clips don't share where nobody chooses, of `core.corpus_splits.WAYS`.
+    SPLIT: ClassVar[str] = "speakers"
     #: Endings of the files that `reader` is asked about.
     SUFFIXES: ClassVar[tuple[str, ...]] = (".wav",)
     #: Patterns, in small letters, of what lies beside the audio; `*` stands for folders, too.
@@ -137,7 +139,7 @@ class Corpus(datasets.GeneratorBasedBuilder):
         A good row is called by its clip, one with a `problem` by its file.
         """
         row = _NOTHING | {"id": f"{cls.NAME}/{found.name}", "corpus": cls.NAME, "licence": cls.ABOUT.licence}
-        row |= {"audio_file": found.name, "audio": found.place(), "given_words": []}
+        row |= {"audio_file": found.name, "audio": found.place()}
         try:
             found.check()
             if found.pure.suffix.lower() not in cls.SUFFIXES:

@@ -12,7 +12,7 @@ from typing import NamedTuple
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
 from dailytalk_contiguous.sources.corpora.base import About, Corpus, CorpusConfig, Reader, Row
 from dailytalk_contiguous.sources.corpora.counts import Published
-from dailytalk_contiguous.sources.corpora.tables import known, measure, read_table
+from dailytalk_contiguous.sources.corpora.tables import by_clip, known, measure, read_table
 from dailytalk_contiguous.sources.corpora.tree import Found, Tree
 
 EMOTIONS = {"ANG": "angry", "DIS": "disgusted", "FEA": "fearful", "HAP": "happy", "NEU": "neutral", "SAD": "sad"}
@@ -128,23 +128,26 @@ def votes(tree: Tree) -> dict[str, Heard]:
     """What raters of the voice alone heard in each clip: by tabulatedVotes.csv, or else by summaryTable.csv."""
     heard: dict[str, Heard] = {}
     if summary := tree.named("summaryTable.csv"):
-        for line in read_table(summary, ("FileName", "VoiceVote", "VoiceLevel")):
+        lines = read_table(summary, ("FileName", "VoiceVote", "VoiceLevel"))
+        for line in by_clip(summary, lines, "FileName").values():
             heard[line["FileName"]] = Heard(line["VoiceVote"], None, _level(line, summary))
     if table := tree.named("tabulatedVotes.csv"):
-        for line in read_table(table, ("", "fileName", *VOTES)):
-            if _VOICE_LINE.fullmatch(line[""]):
-                level = heard[line["fileName"]].level if line["fileName"] in heard else None
-                heard[line["fileName"]] = _counted([_number(line[one], table, line) for one in VOTES], level)
+        lines = [line for line in read_table(table, ("", "fileName", *VOTES)) if _VOICE_LINE.fullmatch(line[""])]
+        for clip, line in by_clip(table, lines, "fileName").items():
+            level = heard[clip].level if clip in heard else None
+            heard[clip] = _counted([_number(line[one], table, line) for one in VOTES], level, clip, table)
     for clip, (letters, _, _) in heard.items():
         if unknown := set(letters.split(":")) - set(VOTES):
-            raise DailytalkError(f"the vote {unknown.pop()!r} on {clip} is unknown", "download the tables again")
+            names = " or ".join(repr(one.name) for one in (summary, table) if one)
+            told = f"the vote {min(unknown)!r} on {clip} in {names} is unknown"
+            raise DailytalkError(told, "download the tables again")
     return heard
 
 
-def _counted(numbers: list[int], level: float | None) -> Heard:
+def _counted(numbers: list[int], level: float | None, clip: str, table: Found) -> Heard:
     most = max(numbers)
     if not most:
-        raise DailytalkError("a clip in tabulatedVotes.csv has no vote", "download the table again")
+        raise DailytalkError(f"{clip} has no vote in {table.name!r}", "download the table again")
     letters = [letter for letter, number in zip(VOTES, numbers, strict=True) if number == most]
     return Heard(":".join(letters), measure(most / sum(numbers)), level)
 

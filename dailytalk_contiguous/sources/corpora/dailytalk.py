@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
+from dailytalk_contiguous.core.word_times import normalise
 from dailytalk_contiguous.sources.corpora.base import About, Corpus, Reader, Row
 from dailytalk_contiguous.sources.corpora.counts import Published
 from dailytalk_contiguous.sources.corpora.tables import decoded, known, table_text
@@ -79,8 +80,10 @@ class DailyTalk(Corpus):
                 "text": turn.text,
                 "language": "en",
                 "speaker": f"dailytalk/{turn.speaker}",
+                "sentence": " ".join(filter(None, map(normalise, turn.text.split()))) or None,
                 "emotion": EMOTIONS[turn.label],
                 "label": turn.label,
+                "act": turn.act,
             }
 
         return row
@@ -127,7 +130,7 @@ class Turns:
         if str(told.get("speaker", speaker)) != speaker:
             raise BadInput(f"its speaker is {speaker}, but {told['speaker']} in metadata.json", "correct the name")
         label = str(told.get("emotion"))
-        known(EMOTIONS, label, "emotion")
+        known(EMOTIONS, label, "emotion", "metadata.json")
         return Turn(
             dialogue=dialogue,
             number=int(number),

@@ -111,7 +111,8 @@ def _label(found: Found, number: int, line: Line | None) -> str:
             told["folder"] = part.capitalize()
     if line is not None and line.emotion is not None:
         if line.emotion.casefold() not in WRITTEN:
-            raise BadInput(f"its emotion {line.emotion!r} in the text file is unknown", "correct the text file")
+            file = f"{found.pure.stem[:4]}.txt"
+            raise BadInput(f"its emotion {line.emotion!r} in {file} is unknown", f"correct {file}")
         told["text file"] = WRITTEN[line.emotion.casefold()]
     if not told:
         raise BadInput(
@@ -120,7 +121,7 @@ def _label(found: Found, number: int, line: Line | None) -> str:
     told["number"] = list(EMOTIONS)[(number - 1) // TEXTS]
     if len(set(told.values())) > 1:
         said = ", ".join(f"{emotion} by its {where}" for where, emotion in told.items())
-        raise BadInput(f"it is {said}", "correct what is wrong")
+        raise BadInput(f"it is {said}", "put the file where it belongs, or correct the text file of its speaker")
     return told["number"]
 
 

@@ -9,7 +9,7 @@ from typing import Any
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
 from dailytalk_contiguous.sources.corpora.base import About, Corpus, Reader, Row
 from dailytalk_contiguous.sources.corpora.counts import Published
-from dailytalk_contiguous.sources.corpora.tables import decoded, known, measure, read_table
+from dailytalk_contiguous.sources.corpora.tables import by_clip, decoded, known, measure, read_table
 from dailytalk_contiguous.sources.corpora.tree import Found, Tree
 
 #: O is another emotion than these, X is no agreement among the raters.
@@ -55,6 +55,7 @@ class MspPodcast(Corpus):
         Published(203_936, release="1.12", unit="labelled turns"),
         Published(264_705, release="2.0", unit="labelled turns"),
     )
+    SPLIT = "official"
     BESIDE = (
         "*labels/*",
         "*transcripts/*",
@@ -70,7 +71,7 @@ class MspPodcast(Corpus):
         table = tree.named(TABLE)
         if table is None:
             raise DailytalkError(f"{TABLE} of MSP-Podcast is not there", "put the folder Labels beside Audios")
-        lines = {line["FileName"]: line for line in read_table(table, _COLUMNS)}
+        lines = by_clip(table, read_table(table, _COLUMNS), "FileName")
         texts = {found.pure.stem: found for found in tree.files if _is_transcript(found)}
 
         def read(found: Found) -> Row:
@@ -90,18 +91,18 @@ class MspPodcast(Corpus):
 
 def read_line(clip: str, line: dict[str, str]) -> Row:
     """What a line of the table tells. Raises BadInput, naming a code or a number that can't be."""
-    emotion = known(EMOTIONS, line["EmoClass"], "emotion")
+    emotion = known(EMOTIONS, line["EmoClass"], "emotion", TABLE)
     speaker = line["SpkrID"].strip()
     return {
         "clip": clip,
         "language": "en",
         "speaker": None if speaker in ("", "Unknown") else f"msp_podcast/{speaker}",
-        "gender": known(GENDERS, line["Gender"].strip(), "gender"),
+        "gender": known(GENDERS, line["Gender"].strip(), "gender", TABLE),
         "emotion": emotion,
         "label": line["EmoClass"],
         "perceived": emotion,
         "perceived_label": line["EmoClass"],
-        "official_split": known(SPLITS, line["Split_Set"].strip(), "split"),
+        "official_split": known(SPLITS, line["Split_Set"].strip(), "split", TABLE),
         **{f"given_{ours}": _scaled(line[column], column) for ours, column in AFFECT.items()},
     }
 

@@ -6,7 +6,7 @@ user can mend one file.
 
 import csv
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TypeVar
 
 import numpy as np
@@ -51,16 +51,27 @@ def read_table(found: Found, columns: Sequence[str]) -> list[dict[str, str]]:
     return lines
 
 
+def by_clip(table: Found, lines: Iterable[dict[str, str]], column: str) -> dict[str, dict[str, str]]:
+    """Lines by what their column says. Raises DailytalkError where two lines say different things of one clip."""
+    found: dict[str, dict[str, str]] = {}
+    for line in lines:
+        if found.setdefault(line[column], line) != line:
+            raise DailytalkError(
+                f"two lines of {table.name!r} say different things of {line[column]}", "keep the right one"
+            )
+    return found
+
+
 def measure(value: float) -> float:
     """A number as its 32-bit column holds it, so that a row is the same before and after it was stored."""
     return float(np.float32(value))
 
 
-def known(table: Mapping[str, Value], code: str, what: str) -> Value:
-    """The meaning of a code. Raises BadInput, naming the code, if it has none."""
+def known(table: Mapping[str, Value], code: str, what: str, where: str = "") -> Value:
+    """The meaning of a code in a clip's name, or in the table `where`. Raises BadInput if it has none."""
     if code not in table:
         raise BadInput(
-            f"its {what} {code!r} is unknown (known are {', '.join(table)})",
-            "correct the name, or leave the file out",
+            f"its {what} {code!r}{f' in {where}' if where else ''} is unknown (known are {', '.join(table)})",
+            "correct the table, or leave the file out" if where else "correct the name, or leave the file out",
         )
     return table[code]

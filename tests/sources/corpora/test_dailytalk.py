@@ -50,10 +50,16 @@ def test_text_beside_a_turn_is_used_where_the_metadata_have_none(tmp_path: Path)
     assert read("dailytalk", put(tmp_path, changed(text=None)))["data/25/0_0_d25.wav"]["text"] == "It rains."
 
 
+def test_sentence_is_the_text_without_case_and_punctuation(tmp_path: Path) -> None:
+    talk = {"0": [(1, "Great!"), (0, "great ..."), (1, "It's great."), (0, "!")]}
+    rows = read("dailytalk", put(tmp_path, dailytalk(talk)))
+    assert [row["sentence"] for row in rows.values()] == ["great", "great", "its great", None]
+
+
 @pytest.mark.parametrize(
     ("turn", "reason"),
     [
-        ({"emotion": "boredom"}, "its emotion 'boredom' is unknown"),
+        ({"emotion": "boredom"}, "its emotion 'boredom' in metadata.json is unknown"),
         ({"speaker": 1}, "its speaker is 0, but 1 in metadata.json"),
         ({"text": " "}, "it has no text"),
     ],

@@ -71,9 +71,9 @@ def test_unknown_speakers_are_nobody(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("changed", "reason"),
     [
-        ({"EmoClass": "Q"}, "its emotion 'Q' is unknown"),
-        ({"Split_Set": "Test4"}, "its split 'Test4' is unknown"),
-        ({"Gender": "?"}, "its gender '?' is unknown"),
+        ({"EmoClass": "Q"}, "its emotion 'Q' in labels_consensus.csv is unknown"),
+        ({"Split_Set": "Test4"}, "its split 'Test4' in labels_consensus.csv is unknown"),
+        ({"Gender": "?"}, "its gender '?' in labels_consensus.csv is unknown"),
         ({"EmoVal": 7.5}, "its EmoVal is '7.5', not a number from 1 to 7"),
         ({"EmoDom": "high"}, "its EmoDom is 'high', not a number"),
         ({"EmoDom": "nan"}, "its EmoDom is 'nan', not a number"),
@@ -94,6 +94,12 @@ def test_a_turn_without_a_label_is_set_aside_and_papers_and_old_releases_are_not
         "Audios/MSP-PODCAST_test3_0001.wav": "labels_consensus.csv has no line for it (labels of Test3 are not "
         "published)"
     }
+
+
+def test_lines_that_contradict_each_other_stop_the_import_and_repeated_ones_do_not(tmp_path: Path) -> None:
+    assert good(read("msp_podcast", put(tmp_path / "same", corpus(line(), line()))))
+    with pytest.raises(DailytalkError, match=rf"two lines of .*consensus.csv' say different things of {NAME}"):
+        read("msp_podcast", put(tmp_path / "other", corpus(line(), line(EmoClass="A"))))
 
 
 def test_without_its_table_the_corpus_is_refused(tmp_path: Path) -> None:

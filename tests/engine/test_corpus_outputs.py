@@ -1,0 +1,50 @@
+from collections import Counter
+from pathlib import Path
+
+import pytest
+from recordings import read_lines
+from spoken_corpora import crema_d, rows_of, run
+
+from dailytalk_contiguous.publish.checking.checks import check
+from dailytalk_contiguous.publish.exporting.clips import MANIFESTS
+from dailytalk_contiguous.publish.exporting.folder import file_name
+from dailytalk_contiguous.publish.reporting.expressive_rows import finished_clips
+from dailytalk_contiguous.publish.reporting.expressive_tally import CorpusTally
+
+
+@pytest.fixture(scope="module")
+def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return crema_d(tmp_path_factory.mktemp("corpus") / "in")
+
+
+def tally(out: Path) -> CorpusTally:
+    found = CorpusTally()
+    for row in finished_clips(out):
+        found.add(row)
+    return found
+
+
+@pytest.mark.parametrize("settings", [{}, {"augment": ("noise", "stretch")}, {"prompt_channel": True}], ids=str)
+def test_weights_reach_the_target_in_run_json_in_the_report_and_in_the_manifest(
+    source: Path, tmp_path: Path, settings: dict[str, object]
+) -> None:
+    outcome = run(source, tmp_path, balance="weights", target_minutes=0.3, **settings)
+    assert outcome.record is not None
+    after = outcome.record["balance"]["minutes_after"]
+    assert after == pytest.approx(dict.fromkeys(("angry", "happy", "neutral"), 0.3), rel=0.02)
+    seen = {name: group.seen / 60 for name, group in tally(tmp_path).by["emotion"].items()}
+    assert seen == pytest.approx(after, rel=0.02)
+    train = [row for row in rows_of(tmp_path, ["id", "weight", "split"]).values() if row["split"] == "train"]
+    named = Counter(line["path"] for line in read_lines(tmp_path / "data" / MANIFESTS["train"]))
+    assert named.total() == pytest.approx(sum(row["weight"] for row in train), abs=1)
+    for row in train:
+        assert abs(named[f"{file_name(row['id'])}.wav"] - row["weight"]) < 1
+    assert [finding for finding in check(tmp_path)[0] if finding.level == "error"] == []
+
+
+def test_prompts_are_nobodys_minutes(source: Path, tmp_path: Path) -> None:
+    minutes = []
+    for name, prompted in (("plain", False), ("prompted", True)):
+        run(source, tmp_path / name, prompt_channel=prompted)
+        minutes.append((tally(tmp_path / name).all.seconds / 60, tally(tmp_path / name).all.seen / 60))
+    assert minutes[0] == pytest.approx(minutes[1], rel=1e-3)

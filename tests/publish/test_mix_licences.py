@@ -1,0 +1,66 @@
+import json
+from pathlib import Path
+
+from finished_corpora import clip_row, corpus_folder
+
+from dailytalk_contiguous.publish.credits import Credit, credits_of
+from dailytalk_contiguous.publish.exporting.mix import mix
+from dailytalk_contiguous.publish.exporting.mix_parts import Settings
+
+ACTED = {
+    "name": "acted",
+    "licence": "CC-BY-4.0",
+    "citation": "Doe J & Roe R (2020). Acted | said.",
+    "homepage": "https://acted.org/a b",
+}
+
+
+def corpus(folder: Path, name: str, told: dict[str, str] | None = None) -> Path:
+    rows = [clip_row("s1-0", corpus=name), clip_row("s2-0", corpus=name, split="validation")]
+    return corpus_folder(folder / name, rows, {"corpus": told} if told else None)
+
+
+def licences(*folders: Path) -> str:
+    out = folders[0].parent / f"mix of {len(folders)}"
+    mix([(folder, None) for folder in folders], out, Settings())
+    return (out / "licences.md").read_text(encoding="utf-8")
+
+
+def test_whoever_has_to_be_named_is_named(tmp_path: Path) -> None:
+    text = licences(corpus(tmp_path, "acted", ACTED))
+    assert (
+        "| acted | [acted](https://acted.org/a%20b) | CC-BY-4.0 | Doe J &#38; Roe R (2020). Acted &#124; said. |"
+        in text
+    )
+
+
+def test_a_folder_that_names_nobody_is_said_to(tmp_path: Path) -> None:
+    text = licences(corpus(tmp_path, "acted", ACTED), corpus(tmp_path, "plain"))
+    assert "| plain | **not told: ask whoever made the folder** |" in text
+
+
+def test_names_go_on_when_a_mix_is_mixed_again(tmp_path: Path) -> None:
+    licences(corpus(tmp_path, "acted", ACTED), corpus(tmp_path, "plain"))
+    text = licences(tmp_path / "mix of 2", corpus(tmp_path, "b"), corpus(tmp_path, "c"))
+    assert "[acted](https://acted.org/a%20b) | CC-BY-4.0 | Doe J" in text
+    assert "| plain | not told | not told |" in text
+
+
+def test_a_folder_of_which_nothing_is_left_is_not_listed(tmp_path: Path) -> None:
+    closed = corpus_folder(
+        tmp_path / "nc", [clip_row("s-0", corpus="nc", licence="CC-BY-NC-4.0")], {"corpus": ACTED}
+    )
+    mix([(corpus(tmp_path, "b"), None), (closed, None)], tmp_path / "out", Settings(commercial=True))
+    assert "acted.org" not in (tmp_path / "out/licences.md").read_text(encoding="utf-8")
+    assert list(json.loads((tmp_path / "out/mix.json").read_text())["sources"]) == ["b"]
+
+
+def test_recordings_from_the_hub_name_their_dataset() -> None:
+    found = credits_of({"source": {"repository": "kyutai/Calls", "revision": "abc", "licence": "CC-BY-SA-4.0"}})
+    assert found == (Credit("kyutai/Calls", "CC-BY-SA-4.0", "", "https://huggingface.co/datasets/kyutai/Calls"),)
+    assert credits_of({"source": {"licence": "MIT"}}) == ()
+
+
+def test_a_source_of_two_folders_is_named_once() -> None:
+    calls = Credit("calls")._asdict()
+    assert credits_of({"sources": {"a": [calls], "b": [calls]}}) == (Credit("calls"),)

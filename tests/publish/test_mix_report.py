@@ -1,0 +1,73 @@
+import re
+from pathlib import Path
+
+import pytest
+from built_conversations import built_row, write_dataset
+from finished_corpora import clip_row, corpus_folder
+
+from dailytalk_contiguous.core.errors import DailytalkError
+from dailytalk_contiguous.publish.exporting.mix import mix
+from dailytalk_contiguous.publish.exporting.mix_parts import Settings
+from dailytalk_contiguous.publish.reporting.against import compare
+from dailytalk_contiguous.publish.reporting.expressive import write_corpus_report
+from dailytalk_contiguous.publish.reporting.mix_rows import is_mix, mixed_rows
+
+CITATION = "Doe J (2020). Acted."
+
+
+@pytest.fixture
+def mixed(tmp_path: Path) -> Path:
+    """Clips, of which those that train are listed twice, and four conversations, of which one evaluates."""
+    rows = [clip_row("s1-0", "happy"), clip_row("s1-1", "sad"), clip_row("s2-0", "sad", split="validation")]
+    run = {"corpus": {"name": "acted", "licence": "CC-BY-4.0", "citation": CITATION, "homepage": "https://a.org"}}
+    acted = corpus_folder(tmp_path / "acted", rows, run)
+    calls = [built_row(f"call{n}", kept_speaker=f"p{n}") for n in range(4)]
+    talks = write_dataset(tmp_path / "talks", calls)
+    mix([(acted, 4.0), (talks, 18.0)], tmp_path / "out", Settings(hours=22 / 3600))
+    return tmp_path / "out"
+
+
+def summary(folder: Path) -> str:
+    write_corpus_report(folder, markdown=folder / "summary.md")
+    return (folder / "summary.md").read_text(encoding="utf-8")
+
+
+def test_hours_are_told_by_corpus_and_label_as_often_as_they_are_listed(mixed: Path) -> None:
+    text = summary(mixed)
+    assert text.startswith("7 files, 27.0 s recorded; 22.0 s seen in training")
+    assert "| acted | 3 | 3.0 s | 4.0 s |" in text
+    assert "| talks | 4 | 24.0 s | 18.0 s |" in text
+    assert "| happy | 1 | 1.0 s | 2.0 s |" in text
+    assert "| validation | 2 | 7.0 s | 0.0 s |" in text
+
+
+def test_its_clips_can_be_heard(mixed: Path) -> None:
+    text = write_corpus_report(mixed).path.read_text(encoding="utf-8")
+    heard = re.findall(r'aria-label="Listen to ([^"]+)" src="data:audio/mpeg;base64,[^"]', text)
+    assert sorted(heard) == ["acted/s1-0", "acted/s1-1", "acted/s2-0"]
+
+
+def test_it_says_whose_work_it_is_and_who_is_not_named(mixed: Path) -> None:
+    text = summary(mixed)
+    assert f"| [acted](https://a.org) | CC-BY-4.0 | {CITATION} |" in text
+    assert "| talks | not told | not told |" in text
+
+
+def test_what_was_left_out_is_told(tmp_path: Path) -> None:
+    given = [corpus_folder(tmp_path / name, [clip_row("s-0", corpus=name)]) for name in ("one", "two")]
+    mix([(given[0], 1.0), (given[1], 0.001)], tmp_path / "out", Settings(hours=1 / 3600))
+    assert "| Mix | its folder has more hours than its share | 1 |" in summary(tmp_path / "out")
+
+
+def test_a_mix_can_be_compared(mixed: Path, tmp_path: Path) -> None:
+    ours, theirs = compare(mixed, tmp_path / "acted")
+    assert (ours.unit, ours.n, ours.labels["emotion"]["not told"]) == ("files", 7, 4)
+    assert (theirs.unit, theirs.n) == ("clips", 3)
+
+
+def test_a_damaged_annotation_is_told_of(mixed: Path) -> None:
+    path = next(mixed.rglob("acted-s1-0*.json"))
+    path.write_text("{")
+    assert is_mix(mixed)
+    with pytest.raises(DailytalkError, match="is no JSON"):
+        list(mixed_rows(mixed))

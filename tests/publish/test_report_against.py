@@ -1,0 +1,197 @@
+import json
+import re
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+import numpy as np
+import pytest
+from built_conversations import built_row, write_dataset
+from finished_corpora import clip_row, corpus_folder, measures
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dailytalk_contiguous.core.errors import DailytalkError
+from dailytalk_contiguous.core.schema import AFFECT, PROSODY
+from dailytalk_contiguous.publish.reporting.against import (
+    MAX_VALUES,
+    Side,
+    Spread,
+    cards,
+    compare,
+    markdown,
+    values,
+)
+from dailytalk_contiguous.publish.reporting.against_rows import LABELS, VOICE, Said
+from dailytalk_contiguous.publish.reporting.expressive import write_corpus_report
+from dailytalk_contiguous.publish.reporting.report import write_report
+
+HOSTILE = "<b>&\"'</script>é|`"
+
+#: Tag, start, end, text and arousal of what is said on the left.
+LINES = (
+    ("whispering", 0.0, 1.0, "Come here.", 0.2),
+    ("angry", 2.0, 5.0, "What did you do?", 0.9),
+    ("calm", 6.0, 12.0, "I see.", None),
+)
+
+
+def talks(folder: Path, lines: Any = LINES) -> Path:
+    """A work folder that `tag` has written: its transcript."""
+    folder.mkdir(parents=True)
+    told = [
+        {
+            "conversation_id": "call",
+            "channel": "left",
+            "start": start,
+            "end": end,
+            "text": text,
+            "tag": tag,
+            "language": "en",
+            "vad": dict.fromkeys(AFFECT, arousal),
+            "features": dict.fromkeys(PROSODY, 2.0),
+        }
+        for tag, start, end, text, arousal in lines
+    ]
+    (folder / "transcript.jsonl").write_text("".join(json.dumps(line) + "\n" for line in told), encoding="utf-8")
+    return folder
+
+
+def corpus(folder: Path) -> Path:
+    rows = [
+        clip_row("s1-0", "happy", 1.0, tag="calm"),
+        clip_row("s1-1", "sad", 3.0, tag="sad", style=None),
+        clip_row("s1-1-pitch", "sad", 3.0, augmented_from="acted/s1-1"),
+    ]
+    return corpus_folder(folder, rows)
+
+
+def said(**labels: str) -> Said:
+    return Said(1.0, dict.fromkeys(LABELS) | labels, dict.fromkeys((*AFFECT, *VOICE)))
+
+
+def side(name: str, *tags: str | None) -> Side:
+    found = Side(name, "clips")
+    for tag in tags:
+        found.add(said(tag=tag) if tag else said())
+    return found
+
+
+def row(table: str, name: str) -> list[str]:
+    """The two figures behind a name in the table of Markdown."""
+    (line,) = [line for line in table.splitlines() if line.startswith(f"| {name} |")]
+    return [cell.strip() for cell in line.split("|")[2:4]]
+
+
+def test_clips_and_utterances_stand_side_by_side(tmp_path: Path) -> None:
+    text = markdown(*compare(corpus(tmp_path / "acted"), talks(tmp_path / "calls")))
+    assert text.splitlines()[0].endswith("| acted | calls |")
+    assert row(text, "number") == ["2 clips", "3 utterances"]  # a copy is no clip of its own
+    assert row(text, "speech") == ["4.0 s", "10.0 s"]
+    assert row(text, "length (s)") == ["2.0 ± 1.0", "3.3 ± 2.1"]
+    assert row(text, "arousal") == ["0.50 ± 0.00", "0.55 ± 0.35 (67 % known)"]
+    assert row(text, "pitch (Hz)") == ["1 ± 0", "2 ± 0"]
+    assert row(text, "tag: calm") == ["50 %", "33 %"]
+    assert row(text, "length: long") == ["0 %", "33 %"]
+    assert row(text, "sentence type: interrogative") == ["0 %", "33 %"]
+
+
+def test_what_a_side_does_not_tell_is_counted_as_that(tmp_path: Path) -> None:
+    text = markdown(*compare(corpus(tmp_path / "acted"), talks(tmp_path / "calls")))
+    assert row(text, "emotion: happy") == ["50 %", "0 %"]
+    assert row(text, "emotion: not told") == ["0 %", "100 %"]
+
+
+def test_the_style_of_an_utterance_is_what_the_rule_for_clips_makes_of_its_tag(tmp_path: Path) -> None:
+    text = markdown(*compare(corpus(tmp_path / "acted"), talks(tmp_path / "calls")))
+    assert row(text, "style: whispered") == ["0 %", "33 %"]
+    assert row(text, "style: normal") == ["50 %", "33 %"]
+    assert row(text, "style: not told") == ["50 %", "33 %"]  # nobody knows how aroused the last one was
+
+
+def test_an_act_is_shown_where_one_side_tells_it(tmp_path: Path) -> None:
+    acting = corpus_folder(tmp_path / "acting", [clip_row("s1-0", act="inform"), clip_row("s1-1")])
+    both = compare(talks(tmp_path / "calls"), acting)
+    assert row(markdown(*both), "act: inform") == ["0 %", "50 %"]
+    assert "<h3>Act</h3>" in cards(*both)
+    assert "act: " not in markdown(side("calls", "calm"), side("others", "calm"))
+
+
+def test_what_is_rare_is_not_shown_as_none() -> None:
+    assert row(markdown(side("a", *["calm"] * 999, "sad"), side("b", "calm")), "tag: sad") == ["< 1 %", "0 %"]
+
+
+@given(st.lists(st.none() | st.sampled_from([f"tag {n}" for n in range(40)]), min_size=1), st.integers(1, 60))
+def test_shares_of_both_sides_add_up_to_one(tags: list[str | None], count: int) -> None:
+    ours, theirs = side("a", *tags), side("b", *(f"tag {n}" for n in range(count)))
+    found = values(ours, theirs, "tag")
+    assert len(found) <= MAX_VALUES + 2
+    assert [sum(one[place] for one in found) for place in (1, 2)] == pytest.approx([1.0, 1.0])
+    assert found[-1][0] == "not told" or None not in tags
+
+
+@given(st.lists(st.floats(-1e3, 1e3), min_size=1))
+def test_spread_is_the_mean_and_the_standard_deviation(numbers: list[float]) -> None:
+    spread = Spread()
+    for number in numbers:
+        spread.add(number)
+    assert (spread.mean, spread.deviation) == pytest.approx((np.mean(numbers), np.std(numbers)), abs=1e-6)
+
+
+def test_what_was_left_out_of_a_conversation_is_not_counted(tmp_path: Path) -> None:
+    conversation = built_row("call")
+    conversation["utterances"][0] |= {"status": "dropped", "start": None, "end": None}
+    folder = write_dataset(tmp_path / "built", [conversation])
+    assert compare(folder, corpus(tmp_path / "acted"))[0].n == 3
+
+
+def test_two_folders_of_one_name_are_told_apart(tmp_path: Path) -> None:
+    found = compare(corpus(tmp_path / "a/work"), talks(tmp_path / "b/work"))
+    assert [one.name for one in found] == ["a/work", "b/work"]
+
+
+@pytest.mark.parametrize(
+    ("kind", "sentence"),
+    [
+        ("itself", "can't be compared with itself"),
+        ("empty", "neither clips nor"),
+        ("measured", "no finished clips"),
+    ],
+)
+def test_what_can_not_be_compared_is_refused(tmp_path: Path, kind: str, sentence: str) -> None:
+    acted = corpus(tmp_path / "acted")
+    other = acted / "../acted" if kind == "itself" else tmp_path / kind
+    other.mkdir(exist_ok=True)
+    if kind == "measured":
+        corpus_folder(other, [], measured=[measures()])
+    with pytest.raises(DailytalkError, match=sentence):
+        compare(acted, other)
+
+
+def test_the_page_and_the_summary_of_a_corpus_show_both(tmp_path: Path) -> None:
+    done = write_corpus_report(
+        corpus(tmp_path / "acted"), markdown=tmp_path / "summary.md", other=talks(tmp_path / "calls")
+    )
+    text = done.path.read_text(encoding="utf-8")
+    assert "<h2>Against calls</h2>" in text
+    assert ">50 % · 33 %</text>" in text
+    assert "<h3>Affect of acted (2 clips)</h3>" in text
+    assert "<h3>Affect of calls (2 utterances)</h3>" in text
+    assert "Beside calls:\n\n|" in (tmp_path / "summary.md").read_text(encoding="utf-8")
+
+
+def test_the_page_of_conversations_shows_both(tmp_path: Path) -> None:
+    folder = write_dataset(tmp_path / "built", [built_row()])
+    text = write_report(folder, other=corpus(tmp_path / "acted")).path.read_text(encoding="utf-8")
+    assert "<h2>Against acted</h2>" in text
+    assert "<h3>Affect of built (0 utterances)</h3><p" in text
+
+
+def test_text_of_the_other_side_stays_text(tmp_path: Path) -> None:
+    other = talks(tmp_path / "<b>'", [(HOSTILE, 0.0, 1.0, HOSTILE, 0.5)])
+    done = write_corpus_report(corpus(tmp_path / "acted"), markdown=tmp_path / "summary.md", other=other)
+    text = done.path.read_text(encoding="utf-8")
+    for drawing in re.findall(r"<svg.*?</svg>", text, re.DOTALL):
+        ElementTree.fromstring(drawing)
+    assert "<b>" not in text.replace("<b>acted", "")
+    assert "<b>" not in (tmp_path / "summary.md").read_text(encoding="utf-8")
