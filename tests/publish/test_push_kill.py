@@ -24,7 +24,7 @@ from dailytalk_contiguous.publish.pushing.planning import Release
 
 pytest_plugins = ["hub.hub_fixtures"]
 
-SHARDS = 60
+SHARDS = 30
 TARGET = Target(REPO)
 ONCE = Patience(tries=1)
 
