@@ -23,6 +23,8 @@ import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+os.environ["HF_HUB_DISABLE_XET"] = "1"  # read when the Hub's client is imported; the server on loopback has none
+
 import pyarrow.parquet as pq
 from short_talks import short_talks
 from tiny_models import make_tiny_affect, make_tiny_whisper, make_whisper
@@ -73,7 +75,6 @@ def _dailytalk(*arguments: object, threads: int = 1, **more: str) -> dict[str, f
 
 def _rows(folder: Path, chosen: argparse.Namespace) -> bool:
     """The same rows whoever makes them."""
-    os.environ["HF_HUB_DISABLE_XET"] = "1"  # read when it is imported; the server on loopback has none
     from hub.server import HubServer
     from huggingface_hub import HfApi
 

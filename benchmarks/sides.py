@@ -200,7 +200,7 @@ def _watched(clock: Clock) -> Iterator[None]:
     watched = [
         (speech_activity.SpeechActivity, "_run", "speech activity", time.thread_time),
         (prosody, "track_pitch", "pitch", time.process_time),
-        (affect_network.AffectModel, "rate", "RateAffect", time.process_time),
+        (affect_network.AffectModel, "rate", "RateAffect", time.thread_time),  # batches run side by side, too
         (BatchedInferencePipeline, "forward", "Transcribe", time.process_time),  # the features before it are ours
     ]
     inner = [getattr(owner, name) for owner, name, *_ in watched]

@@ -5,14 +5,17 @@ not import PyTorch and transformers.
 """
 
 import os
+from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache, partial
 from pathlib import Path
+from threading import Barrier
 from typing import TYPE_CHECKING
 
 from huggingface_hub import hf_hub_download, try_to_load_from_cache
 from huggingface_hub.errors import EntryNotFoundError, HFValidationError, LocalEntryNotFoundError
 
 from dailytalk_contiguous.core.errors import ModelMissing
+from dailytalk_contiguous.core.machine import cores
 from dailytalk_contiguous.models.batching import within_memory
 from dailytalk_contiguous.models.cuda import device_of, lacking
 
@@ -49,7 +52,32 @@ def load_affect_model(name: str, device: str, precision: str = "float32") -> "Af
     os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "64")
     config, weights = find_affect_model(name)
     load = partial(AffectModel, config, weights, device, precision)
-    return within_memory(load, f"the affect model {name!r}")
+    # On a CPU where it will run: weights are computed on the way, and would differ with the number of threads.
+    ready = partial(threads_of_one().submit(load).result) if device == "cpu" else load
+    return within_memory(ready, f"the affect model {name!r}")
+
+
+@lru_cache(maxsize=1)
+def threads_of_one() -> ThreadPoolExecutor:
+    """A thread for each core of this process, in which PyTorch itself uses no others.
+
+    What PyTorch computes with two threads differs in the last bits from what it computes with one, and a row must
+    be the same on a machine of many cores, in one of several workers, and on Ray. So batches run side by side
+    instead. PyTorch's number of threads elsewhere in the process stays as it is.
+    """
+    import torch
+
+    count = int(os.environ.get("OMP_NUM_THREADS") or 0) or cores()
+    before, started = torch.get_num_threads(), Barrier(count)
+
+    def begin() -> None:
+        torch.get_num_threads()  # a thread takes up the process's number when it is first asked, and would later
+        torch.set_num_threads(1)
+
+    pool = ThreadPoolExecutor(count, "affect", begin)
+    list(pool.map(lambda _: started.wait(), range(count)))  # a thread starts with its first task
+    torch.set_num_threads(before)  # each thread keeps its own number; only this one's is that of later threads
+    return pool
 
 
 def fast_precision(device: str) -> str:

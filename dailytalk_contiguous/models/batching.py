@@ -10,6 +10,7 @@ import gc
 import logging
 import math
 from collections.abc import Callable, Sequence
+from concurrent.futures import Executor
 from dataclasses import dataclass
 from functools import partial
 from typing import TypeVar
@@ -122,6 +123,25 @@ def run_batched(
         if len(found) != len(batch):
             raise ValueError(f"a batch of {len(batch)} items gave {len(found)} results")
         results.update(zip(batch, found, strict=True))
+    return [results[index] for index in range(len(items))]
+
+
+def run_side_by_side(
+    items: Sequence[Item],
+    seconds: Sequence[float],
+    budget: float,
+    call: Callable[[list[Item]], Sequence[Result]],
+    pool: Executor,
+) -> list[Result]:
+    """`run_batched` on a CPU: the same batches, several at a time. Which ones does not depend on how many.
+
+    Raises ValueError as `run_batched` does, and whatever `call` raises.
+    """
+    batches = plan([max(length, SHORTEST) for length in seconds], budget)
+    results: dict[int, Result] = {}
+    found = pool.map(lambda batch: call([items[index] for index in batch]), batches)
+    for batch, own in zip(batches, found, strict=True):
+        results.update(zip(batch, own, strict=True))
     return [results[index] for index in range(len(items))]
 
 

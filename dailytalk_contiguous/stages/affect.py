@@ -5,6 +5,7 @@ speech next to it, where Segment found some (`context`). That smears a short out
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
@@ -18,8 +19,9 @@ from dailytalk_contiguous.models.affect import (
     PRECISIONS,
     find_affect_model,
     load_affect_model,
+    threads_of_one,
 )
-from dailytalk_contiguous.models.batching import run_batched
+from dailytalk_contiguous.models.batching import run_batched, run_side_by_side
 from dailytalk_contiguous.models.cuda import device_of, resolve_device
 from dailytalk_contiguous.stages.base import EXECUTION, Stage
 
@@ -97,13 +99,16 @@ class RateAffect(Stage):
         model = load_affect_model(self.model, device, self.precision)
         around = batch.get("context") if self.context else None
         chosen = [near or own for own, near in zip(batch["speech"], around or batch["speech"], strict=True)]
-        rated = run_batched(
-            chosen,
-            [len(pcm) / 2 / ANALYSIS_RATE for pcm in chosen],
-            self.batch_seconds or BATCH_SECONDS[device],
-            lambda group: model.rate([pcm_to_float(pcm) for pcm in group]),
-            model.room,
-        )
+        lengths = [len(pcm) / 2 / ANALYSIS_RATE for pcm in chosen]
+        budget = self.batch_seconds or BATCH_SECONDS[device]
+
+        def call(group: list[bytes]) -> Sequence[Any]:
+            return model.rate([pcm_to_float(pcm) for pcm in group])
+
+        if device == "cpu":
+            rated = run_side_by_side(chosen, lengths, budget, call, threads_of_one())
+        else:
+            rated = run_batched(chosen, lengths, budget, call, model.room)
         return {name: [getattr(one, name) for one in rated] for name in AFFECT}
 
     def _estimate(self, batch: Batch) -> dict[str, list[float]]:

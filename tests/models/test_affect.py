@@ -1,5 +1,8 @@
 import json
+import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import huggingface_hub
@@ -203,3 +206,29 @@ def test_cuda_rates_as_the_cpu_does(tiny_affect: str) -> None:
     np.testing.assert_allclose(on_cuda.rate(UTTERANCES), load(tiny_affect).rate(UTTERANCES), atol=1e-4)
     singly = [on_cuda.rate([samples])[0] for samples in UTTERANCES]
     np.testing.assert_allclose(on_cuda.rate(UTTERANCES), singly, atol=1e-5)
+
+
+#: Prints what RateAffect makes of two utterances.
+RATED = """
+import sys
+import numpy as np
+from dailytalk_contiguous import RateAffect
+noise = np.random.default_rng(0).standard_normal((2, 40000)) * 3000
+speech = [samples.astype(np.int16).tobytes() for samples in noise]
+print(RateAffect(model=sys.argv[1], device="cpu")({"speech": speech, "context": [b"", b""]}))
+"""
+
+
+def test_ratings_are_the_same_to_the_bit_whatever_the_number_of_threads(tiny_affect: str) -> None:
+    """Workers, Ray and a machine of many cores each give a process another number."""
+    told = {
+        subprocess.run(
+            [sys.executable, "-c", RATED, tiny_affect],
+            env=os.environ | {"OMP_NUM_THREADS": threads},
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+        for threads in ("1", "2", "3")
+    }
+    assert len(told) == 1
