@@ -23,7 +23,8 @@ import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-os.environ["HF_HUB_DISABLE_XET"] = "1"  # read when the Hub's client is imported; the server on loopback has none
+# Read when the Hub's client is imported. The server on loopback has no Xet.
+os.environ |= {"HF_HUB_DISABLE_XET": "1", "HF_HUB_DISABLE_PROGRESS_BARS": "1"}
 
 import pyarrow.parquet as pq
 from short_talks import short_talks
