@@ -2,7 +2,8 @@
 
 SOURCE is the corpus as published (`data/`, `metadata.json`). Two people act all of it, so validation
 is disjoint in what is said, not in who says it. As conversations it goes another way:
-`dailytalk corpus dailytalk DIR --as conversations --out calls`, then `dailytalk tag calls`.
+`dailytalk corpus dailytalk DIR --as conversations --out calls`, then
+`dailytalk tag calls --language en`.
 
     python builder_scripts/dailytalk.py SOURCE OUT
 """

@@ -116,6 +116,19 @@ def corpus(
         )
     console = Console(stderr=as_json, soft_wrap=True, highlight=False)
     if form == "conversations":
+        clips_only = {
+            "--augment": augment,
+            "--balance": balance,
+            "--language": language,
+            "--split": split,
+            "--agreed-only": agreed_only,
+            "--prompt-channel": prompt_channel,
+            "--report-only": report_only,
+            "--text-conditions": text_conditions,
+        }
+        for option, value in clips_only.items():
+            if value:
+                raise DailytalkError(f"{option} is for clips, not for --as conversations", "leave one of them out")
         laid_out = lay_out(name, source, out, seed)
         show_corpus.laid_out(console, laid_out, out, as_json)
         raise typer.Exit(_code(laid_out.conversations, len(laid_out.rejects)))

@@ -53,7 +53,8 @@ def laid_out(console: Console, result: LaidOut, out: Path, as_json: bool) -> Non
         return
     for sentence in result.counts:
         console.print(escape(sentence))
-    console.print(f"{result.conversations} conversations in {escape(str(out))}: go on with `dailytalk tag`")
+    go_on = ": go on with `dailytalk tag`" if result.conversations else ""
+    console.print(f"{result.conversations} conversations in {escape(str(out))}{go_on}")
     _rejects(console, result.rejects)
 
 

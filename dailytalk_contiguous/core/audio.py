@@ -79,6 +79,11 @@ def from_uri(text: str) -> Path:
     return Path(text)
 
 
+#: How a file of Git LFS begins while only its pointer is there (git-lfs.com, docs/spec.md).
+LFS_POINTER = b"version https://git-lfs.github.com/spec/"
+LFS_REMEDY = "run git lfs pull in the checkout"
+
+
 def probe(audio: dict[str, Any]) -> Probe:
     """Read the header of encoded audio, a `{"bytes", "path"}` struct.
 
@@ -102,6 +107,9 @@ def _probe_file(path: str, size: int, modified: int) -> Probe:
 def _probe(audio: dict[str, Any]) -> Probe:
     with _opened(audio) as (encoded, size):
         refuse_truncated(encoded, size)
+        encoded.seek(0)
+        if encoded.read(len(LFS_POINTER)) == LFS_POINTER:
+            raise BadInput("it is a Git LFS pointer, not the file itself", LFS_REMEDY)
         try:
             with _sound_file(audio) as file:
                 found = Probe(file.samplerate, file.channels, file.frames / file.samplerate, file.format)

@@ -254,7 +254,7 @@ def _choose_voice(library: Any, voice: str, language: str) -> None:
     if library.espeak_SetVoiceByName(voice.encode()):
         raise DailytalkError(
             f"espeak has no voice {voice!r} (language {language!r})",
-            "choose another with --voice (en-us, en-gb, de, +f3, ...), or another engine with --tts",
+            "tag with --language, or choose another --voice (en-us, en-gb, de, +f3, ...), or another --tts",
         )
 
 

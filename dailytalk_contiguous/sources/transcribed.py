@@ -95,6 +95,14 @@ def transcribed(
             yield _row(name, lines, base, rejects)
         except BadInput as error:
             rejects.append(Reject(name, "transcript", error.reason, error.remedy))
+    rejects += _unspoken(known)
+
+
+def _unspoken(known: Mapping[str, Row]) -> Iterator[Reject]:
+    """Conversations without a line because nobody speaks in them. People deleted those of others on purpose."""
+    for name, row in known.items():
+        if not unfolded(row)["utterance_id"]:
+            yield Reject(name, "transcript", "nobody speaks in it, so there is nothing to say", "leave it out")
 
 
 def _grouped(transcript: Path, known: Mapping[str, Row], rejects: list[Reject]) -> dict[str, list[bytes]]:

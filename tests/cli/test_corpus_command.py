@@ -143,6 +143,7 @@ def test_conversations_of_dailytalk_go_through_tag(tmp_path: Path, dailytalk: Co
         (("dailytalk_contiguous",), "run `dailytalk tag` on its folder"),
         (("dailytalk_conversations",), "name dailytalk, and add --as conversations"),
         (("ravdess", "--as", "conversations"), "the clips of ravdess make no conversations"),
+        (("dailytalk", "--as", "conversations", "--report-only"), "--report-only is for clips"),
         (("crema_d", "--augment", "echo"), "there is no augmentation 'echo'"),
         (("crema_d", "--split", "age"), "there is no split 'age'"),
         (("crema_d", "--balance", "more"), "there is no balance 'more'"),

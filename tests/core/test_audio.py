@@ -314,3 +314,10 @@ def test_pcm_and_back_is_the_same_and_what_is_too_loud_is_clipped() -> None:
     pcm = np.arange(-32768, 32768, dtype=np.int16)
     np.testing.assert_array_equal(to_pcm(pcm_to_float(pcm.tobytes())), pcm)
     assert to_pcm(np.array([1.0, 2.0, -2.0], np.float32)).tolist() == [32767, 32767, -32768]
+
+
+def test_git_lfs_pointer_is_told_from_a_damaged_file(tmp_path: Path) -> None:
+    path = tmp_path / "call.flac"
+    path.write_bytes(b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n")
+    with pytest.raises(BadInput, match=r"Git LFS pointer.*git lfs pull"):
+        probe({"bytes": None, "path": str(path)})

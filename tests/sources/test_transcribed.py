@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from audio_files import reference
 from datasets import Dataset
@@ -426,3 +427,15 @@ def test_a_line_whose_conversation_leads_out_of_the_folder_is_refused(
     rows, rejects = read(work, [own[0] | {"conversation_id": name}, *own[1:]], tmp_path)
     assert [row["conversation_id"] for row in rows] == ["short"]
     assert "leads out of the folder" in rejects[0].reason
+
+
+def test_conversation_in_which_nobody_speaks_is_a_reject_and_never_just_gone(tmp_path: Path) -> None:
+    save(tmp_path / "in/talk.wav", excerpt("bicycle_repair", 0.0, 9.0))
+    save(tmp_path / "in/silent.wav", np.zeros((16000 * 3, 2), np.float32))
+    run(tmp_path / "in", tmp_path / "out", TagSettings(profile="embedded", language="en"))
+    rejects: list[Reject] = []
+    rows = list(transcribed(tmp_path / "out/transcript.jsonl", tmp_path / "out/tagged", None, rejects))
+    assert [row["conversation_id"] for row in rows] == ["talk"]
+    assert [(one.id, one.reason) for one in rejects] == [
+        ("silent", "nobody speaks in it, so there is nothing to say")
+    ]

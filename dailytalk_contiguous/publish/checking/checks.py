@@ -16,6 +16,7 @@ from dailytalk_contiguous.publish.checking.dataset import check_dataset
 from dailytalk_contiguous.publish.checking.findings import Finding, error
 from dailytalk_contiguous.publish.checking.loudness import measure
 from dailytalk_contiguous.publish.checking.moshi_folder import check_moshi, is_moshi
+from dailytalk_contiguous.publish.reporting.expressive_rows import MEASURED
 
 __all__ = ["Finding", "check"]
 
@@ -47,11 +48,16 @@ def check(path: Path) -> tuple[list[Finding], Facts]:
         return _work(path)
     if is_moshi(path):
         return check_moshi(path)
+    if (path / MEASURED).is_dir():
+        raise DailytalkError(
+            f"{path} holds a corpus that was measured and not finished",
+            "run dailytalk corpus without --report-only",
+        )
     if any(path.rglob("*.parquet")):
         return check_dataset(path)
     raise DailytalkError(
         f"{path} is neither a work folder, a dataset nor a training folder",
-        "name one that `dailytalk build`, `speak` or `export --format moshi` has written",
+        "name one that `dailytalk build`, `speak`, `corpus` or `export --format moshi` has written",
     )
 
 

@@ -40,7 +40,7 @@ def told(folder: Path) -> Told:
 
     Raises DailytalkError, on the first row at the latest, if there are none or a file can't be read.
     """
-    if (folder / DATASET).is_dir() or not (folder / TRANSCRIPT).is_file():
+    if any((folder / DATASET).glob("*.parquet")) or not (folder / TRANSCRIPT).is_file():
         return Told(built_rows(folder), True)
     return Told(_tagged_rows(folder), False)
 

@@ -16,14 +16,10 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from dailytalk_contiguous.core.audio import to_uri
+from dailytalk_contiguous.core.audio import LFS_POINTER, LFS_REMEDY, to_uri
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
 from dailytalk_contiguous.sources.listing import as_text
 from dailytalk_contiguous.sources.recorded import identity_of
-
-#: How a file of Git LFS begins while only its pointer is there (git-lfs.com, docs/spec.md).
-LFS_POINTER = b"version https://git-lfs.github.com/spec/"
-LFS_REMEDY = "run git lfs pull in the checkout"
 
 #: Bytes. A pointer is shorter than this by its specification.
 _LONGEST_POINTER = 1024
