@@ -130,13 +130,17 @@ def say(work: Path, chosen: SpeakSettings, out: Path | None = None, **options: A
 
 @contextmanager
 def loopback(monkeypatch: pytest.MonkeyPatch, server: TtsServer | None = None) -> Iterator[TtsServer]:
-    """A server that this process and those it starts take for Fish Audio; in this one nobody waits for long."""
+    """A server that this process and those it starts take for Fish Audio; in this one nobody waits for long.
+
+    An answer that takes longer than the patience for one is bought again, so the patience must outlast the hiccups
+    of a machine that runs several tests at a time.
+    """
     for name in ("BEARER_TOKEN", "FISH_AUDIO_REFERENCE_ID"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("FISH_API_KEY", TOKEN)
     monkeypatch.setattr(pacing, "FIRST_BACKOFF", 0.01)
     monkeypatch.setattr(pacing, "LONGEST_BACKOFF", 0.1)
-    monkeypatch.setattr(fish, "Client", partial(Client, read_seconds=0.5))
+    monkeypatch.setattr(fish, "Client", partial(Client, read_seconds=2.0))
     load_synthesiser.cache_clear()
     with server or TtsServer() as running:
         monkeypatch.setenv("FISH_AUDIO_BASE_URL", running.url)

@@ -71,7 +71,7 @@ class TtsServer(ThreadingHTTPServer):
         latency: seconds from a request to its answer (nothing is sent earlier).
         faults: share of answers by kind of fault.
         seed: of the draw.
-        hang_seconds: how long `timeout` hangs before it cuts the connection.
+        hang_seconds: how long `timeout` hangs at most; it ends when the client hangs up.
         retry_after: seconds that the Retry-After headers ask for.
         timestamps: whether there is a path for word times.
         most_at_once: more requests than this at a time are answered 429.
@@ -92,7 +92,7 @@ class TtsServer(ThreadingHTTPServer):
         latency: float = 0.0,
         faults: Mapping[str, float] | None = None,
         seed: int = 0,
-        hang_seconds: float = 1.0,
+        hang_seconds: float = 30.0,
         retry_after: int = 1,
         timestamps: bool = True,
         most_at_once: int = 0,
@@ -198,8 +198,7 @@ class _Handler(BaseHTTPRequestHandler):
         elif fault in RETRY_AFTER:
             self._refuse(int(fault[:3]), f"as planned: {fault}", self._retry_after(fault))
         elif fault == "timeout":
-            time.sleep(self.server.hang_seconds)
-            self.close_connection = True
+            self._hang()
         elif fault == "reset":
             self._reset()
         else:
@@ -216,6 +215,9 @@ class _Handler(BaseHTTPRequestHandler):
             kind, data = "text/event-stream", events(text, data, words, len(samples) / rate)
         if fault == "json":
             kind, data = "application/json", b'{"status": 200, "message": "nothing to say"}'
+        if self._hung_up():
+            self.close_connection = True
+            return
         self.server.sold(text, whole=fault not in SPOILED)
         self._send(200, kind, data, sent=len(data) // 2 if fault == "cut-off" else None)
 
@@ -245,6 +247,18 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.write("\r\n".join(lines).encode() + data[:sent])
         if sent is not None:
             self.close_connection = True
+
+    def _hung_up(self) -> bool:
+        """Whether the client lost its patience: on a busy machine an answer can come too late to be a purchase."""
+        with suppress(BlockingIOError):
+            return not self.connection.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT)
+        return False
+
+    def _hang(self) -> None:
+        self.connection.settimeout(self.server.hang_seconds)
+        with suppress(OSError):
+            self.connection.recv(1)  # returns when the client hangs up
+        self.close_connection = True
 
     def _reset(self) -> None:
         """Close with a reset in place of a goodbye."""

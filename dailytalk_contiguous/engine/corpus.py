@@ -19,15 +19,12 @@ from dailytalk_contiguous.engine.corpus_describe import describe
 from dailytalk_contiguous.engine.corpus_outputs import write_outputs
 from dailytalk_contiguous.engine.corpus_plan import Planned, plan, sift
 from dailytalk_contiguous.engine.corpus_source import Read
-from dailytalk_contiguous.engine.corpus_stages import CorpusSettings, finishing, measuring, staged
+from dailytalk_contiguous.engine.corpus_stages import CLIPS, MEASURED, CorpusSettings, finishing, measuring, staged
 from dailytalk_contiguous.engine.events import Journal
 from dailytalk_contiguous.engine.runner import Runner
 from dailytalk_contiguous.engine.shards import Row, drop_stale, group, read_entries, read_rows
 from dailytalk_contiguous.engine.tagging import make_writable, without_rows
 from dailytalk_contiguous.stages.base import Stage
-
-#: Folders of shards inside a work folder: of measured clips, and of finished ones.
-MEASURED, CLIPS = "measured", "clips"
 
 #: Seconds of audio a shard: about 200 acted lines.
 SHARD_SECONDS = 500.0

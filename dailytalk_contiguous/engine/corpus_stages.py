@@ -28,6 +28,9 @@ from dailytalk_contiguous.stages.finish_clip import FinishClip, TakeConditioned
 from dailytalk_contiguous.stages.prosody import MeasureProsody
 from dailytalk_contiguous.stages.quality import MeasureQuality
 
+#: Folders of shards inside a work folder: of measured clips, and of finished ones.
+MEASURED, CLIPS = "measured", "clips"
+
 #: In place of a model's name: none, although the profile has one.
 NO_MODEL = "none"
 

@@ -45,7 +45,6 @@ def gpus_to_share(stages: Iterable[Stage]) -> list[str]:
 
     count = ctranslate2.get_cuda_device_count()
     chosen = [name.strip() for name in os.environ.get(VISIBLE, "").split(",") if name.strip()]
-    names = (chosen or [str(number) for number in range(count)])[
-        :count
-    ]  # CUDA ends a list at a name it doesn't know
+    # CUDA ends a list at a name that it doesn't know, and counts those before it.
+    names = (chosen or [str(number) for number in range(count)])[:count]
     return names if len(names) > 1 else []

@@ -79,9 +79,8 @@ class Notes:
             whole, newline, _ = file.read().rpartition(b"\n")
         self._read += len(whole) + len(newline)
         for line in whole.split(b"\n"):
-            with contextlib.suppress(
-                ValueError
-            ):  # half a line, of a process that was killed: its file travels again
+            # Half a line, of a process that was killed: its file travels again.
+            with contextlib.suppress(ValueError):
                 told = json.loads(line)
                 self._found[told["name"]] = Note(told["token"], told["size"], told["mtime_ns"])
 

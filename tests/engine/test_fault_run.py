@@ -23,7 +23,7 @@ def test_faulty_service_loses_nothing_repeats_nothing_and_leaves_no_silence(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     work = folder(tmp_path / "work", **{f"call{n}": talk(f"call {n}", 20) for n in range(8)})
-    faulty = TtsServer(faults={**MIX, **NO_CREDIT}, seed=5, hang_seconds=1.0, retry_after=0)
+    faulty = TtsServer(faults={**MIX, **NO_CREDIT}, seed=5, retry_after=0)
     chosen = settings(tmp_path)
     stops: list[str] = []
     with loopback(monkeypatch, faulty) as server:

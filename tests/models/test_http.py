@@ -40,7 +40,7 @@ class Clock:
 
 def client(url: str, clock: Clock | None = None, token: str = TOKEN, **options: float) -> Client:
     clock = clock or Clock()
-    options = {"connect_seconds": 2.0, "read_seconds": 0.3, **options}
+    options = {"connect_seconds": 2.0, "read_seconds": 1.5, **options}
     return Client("The service", url, Token(token, "A_TOKEN"), sleep=clock.sleep, clock=clock, **options)
 
 
@@ -75,7 +75,7 @@ def raw_server(serve: Callable[[socket.socket], None]) -> Iterator[str]:
     "fault", ["429", "429-seconds", "500", "503", "503-seconds", "timeout", "reset", "cut-off"]
 )
 def test_what_passes_is_tried_again(fault: str) -> None:
-    with TtsServer(hang_seconds=0.5) as server:
+    with TtsServer() as server:
         server.plan = [fault, fault]
         assert ask(client(server.url))[:4] == b"RIFF"
         assert len(server.asked) == 3
@@ -226,7 +226,7 @@ def test_a_retry_after_in_the_past_asks_for_no_wait() -> None:
 @pytest.mark.parametrize("fault", ["401", "500", "timeout", "reset", "cut-off", "unreachable"])
 def test_the_token_is_in_no_message_traceback_or_log(fault: str, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG)
-    with TtsServer(faults={} if fault == "unreachable" else {fault: 1.0}, hang_seconds=0.5) as server:
+    with TtsServer(faults={} if fault == "unreachable" else {fault: 1.0}) as server:
         url = "http://127.0.0.1:9" if fault == "unreachable" else server.url
         service = client(url, tries=2)
         with pytest.raises(DailytalkError) as caught:

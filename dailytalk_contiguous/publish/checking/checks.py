@@ -12,11 +12,11 @@ from typing import Any
 from dailytalk_contiguous.core.audio import to_uri
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
 from dailytalk_contiguous.core.schema import CHANNELS
+from dailytalk_contiguous.engine.corpus_stages import MEASURED
 from dailytalk_contiguous.publish.checking.dataset import check_dataset
 from dailytalk_contiguous.publish.checking.findings import Finding, error
 from dailytalk_contiguous.publish.checking.loudness import measure
 from dailytalk_contiguous.publish.checking.moshi_folder import check_moshi, is_moshi
-from dailytalk_contiguous.publish.reporting.expressive_rows import MEASURED
 
 __all__ = ["Finding", "check"]
 

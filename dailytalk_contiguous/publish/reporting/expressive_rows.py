@@ -19,10 +19,8 @@ import soundfile
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.finished_clip import FINISHED
 from dailytalk_contiguous.core.quality import NAMES
+from dailytalk_contiguous.engine.corpus_stages import CLIPS, MEASURED
 from dailytalk_contiguous.publish.reporting.player import encode
-
-#: Folders of shards inside the work folder of a corpus.
-MEASURED, CLIPS = "measured", "clips"
 
 Row = dict[str, Any]
 
