@@ -18,9 +18,13 @@ from datasets import Features
 
 from dailytalk_contiguous.core.errors import BadInput, Reject
 from dailytalk_contiguous.core.folded import unfolded
+from dailytalk_contiguous.core.machine import give_back_memory
 from dailytalk_contiguous.core.schema import SOURCE, Batch
 from dailytalk_contiguous.engine.shards import Entry, Row, Shard, chain_of, read_rows, write_shard
 from dailytalk_contiguous.stages.base import Stage
+
+#: Seconds of audio after which freed memory is given back: one long conversation, or many short ones.
+TIDY_SECONDS = 300.0
 
 _Item = TypeVar("_Item")
 _Ready = TypeVar("_Ready")
@@ -104,7 +108,9 @@ class Job:
         chain, columns = chain_of(self._stages), features_of(self._stages)
         shard = Shard(entries=dict(self._settled))
         finished: dict[str, Row] = {}
+        untidy = 0.0
         for batch in self._coming():
+            untidy += sum(work.row["duration"] for work, _ in batch)
             refused = [(work, reject) for work, reject in batch if reject]
             left = [work for work, reject in batch if not reject]
             for work, reject in [*refused, *_run(left, self._stages, self._progress)]:
@@ -113,6 +119,9 @@ class Job:
                     # Without the samples: a shard's rows are kept until it is written, its audio is not.
                     finished[work.name] = {name: work.row[name] for name in columns}
                 work.row = {"conversation_id": work.name}
+            if untidy >= TIDY_SECONDS:
+                untidy = 0.0
+                give_back_memory()
         names = [row["conversation_id"] for row in self.rows]
         shard.rows = [finished[name] for name in names if name in finished]
         shard.entries = {name: shard.entries[name] for name in names}
