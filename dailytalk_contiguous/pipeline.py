@@ -7,7 +7,7 @@ from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.models.acoustic_affect import ACOUSTIC_ESTIMATE
 from dailytalk_contiguous.models.affect import fast_precision
 from dailytalk_contiguous.models.engines import CLONE
-from dailytalk_contiguous.models.recogniser import POCKETSPHINX
+from dailytalk_contiguous.models.recogniser import POCKETSPHINX, settled_type
 from dailytalk_contiguous.stages.affect import RateAffect
 from dailytalk_contiguous.stages.align import Align
 from dailytalk_contiguous.stages.base import PerUtterance, Stage
@@ -178,6 +178,7 @@ class SpeakSettings:
     tries: int = 3
     verify: bool = False
     asr_model: str = ""
+    compute_type: str = "auto"
     no_text: str = "drop"
     on_failure: str = "hold"
     cache: str = ""
@@ -194,8 +195,8 @@ class SpeakSettings:
         return speaking(self, provenance)
 
     def told(self) -> dict[str, Any]:
-        """What run.json holds of these settings."""
-        return asdict(self)
+        """What run.json holds of these settings, with what they left to the machine."""
+        return asdict(self) | {"compute_type": settled_type(self.aligner, self.device, self.compute_type)}
 
     @property
     def engine(self) -> str:
@@ -224,6 +225,7 @@ def saying(settings: SpeakSettings) -> Speak:
         tries=settings.tries,
         # Candidates are told apart by what is heard in them.
         verify=(settings.aligner or POCKETSPHINX) if settings.verify or settings.candidates > 1 else "",
+        compute_type=settings.compute_type,
         no_text=settings.no_text,
         on_failure=settings.on_failure,
         cache=settings.cache,
@@ -240,6 +242,11 @@ def speaking(settings: SpeakSettings, provenance: str = "{}") -> tuple[Stage, ..
         *clone,
         PerUtterance(saying(settings)),
         Reconstruct(mode=settings.timeline, sample_rate=settings.sample_rate, revoice=settings.revoice),
-        Align(revoice=settings.revoice, recogniser=settings.aligner, device=settings.device),
+        Align(
+            revoice=settings.revoice,
+            recogniser=settings.aligner,
+            compute_type=settings.compute_type,
+            device=settings.device,
+        ),
         Finish(revoice=settings.revoice, provenance=provenance),
     )

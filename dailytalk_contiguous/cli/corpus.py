@@ -45,6 +45,9 @@ def corpus(
         str, typer.Option(help=f"As of tag; {NO_MODEL} shares words out.", show_default="the profile's")
     ] = "",
     asr_windows: Annotated[str, typer.Option(help=f"As of tag: {', '.join(WINDOWS)}.")] = "packed",
+    compute_type: Annotated[
+        str, typer.Option(help="Whisper's precision; auto: int8 on CPU, float16 on CUDA.")
+    ] = "auto",
     affect_model: Annotated[
         str,
         typer.Option(help=f"As of tag; {NO_MODEL} keeps people's ratings only.", show_default="the profile's"),
@@ -136,6 +139,7 @@ def corpus(
         profile=profile,
         asr_model=asr_model,
         asr_windows=one_of("--asr-windows", asr_windows, WINDOWS),
+        compute_type=compute_type,
         affect_model=affect_model,
         language=language,
         limits=QualityLimits(

@@ -36,7 +36,7 @@ from dailytalk_contiguous.stages.speak import NO_TEXT, ON_FAILURE
 #: Options of `speak` that are settings by the same name.
 _AS_THEY_ARE = (
     *("profile", "tts_model", "voice", "temperature", "top_p", "variants", "candidates", "tries", "verify"),
-    *("asr_model", "concurrency", "max_cost"),
+    *("asr_model", "compute_type", "concurrency", "max_cost"),
 )
 
 
@@ -80,6 +80,9 @@ def speak(
     asr_model: Annotated[
         str, typer.Option(help="Recogniser that times and verifies speech.", show_default="the profile's")
     ] = "",
+    compute_type: Annotated[
+        str, typer.Option(help="Whisper's precision; auto: int8 on CPU, float16 on CUDA.")
+    ] = "auto",
     no_text: Annotated[str, typer.Option(help=f"Utterances without text: {', '.join(NO_TEXT)}.")] = "drop",
     on_failure: Annotated[
         str, typer.Option(help=f"Conversations with a failed utterance: {', '.join(ON_FAILURE)}.")

@@ -6,7 +6,7 @@ them known, what is kept is conditioned and copied. Ids in are ids out plus reje
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -153,7 +153,7 @@ def build_corpus(
         finished, failed = _ids(made)
         rejects += [*todo.rejects, *failed]
         _check_balance(read, todo, finished, rejects)
-        about |= {"settings": asdict(settings)}
+        about |= {"settings": settings.told()}
         record = write_outputs(out, made, (*first, *second), read, todo, rejects, about, options.text_conditions)
         drop_stale(out / MEASURED, paths or [without_rows(out / MEASURED, first)])
         drop_stale(out / CLIPS, made)

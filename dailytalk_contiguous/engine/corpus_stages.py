@@ -6,7 +6,7 @@ the settings would say again, so that there is one place to change and run.json 
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ from dailytalk_contiguous.core.corpus_splits import WAYS
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.quality import QualityLimits
 from dailytalk_contiguous.models.acoustic_affect import ACOUSTIC_ESTIMATE
-from dailytalk_contiguous.models.recogniser import POCKETSPHINX
+from dailytalk_contiguous.models.recogniser import POCKETSPHINX, settled_type
 from dailytalk_contiguous.pipeline import PROFILES
 from dailytalk_contiguous.sources.corpora.registry import corpus_of
 from dailytalk_contiguous.stages.affect import RateAffect
@@ -47,8 +47,8 @@ class CorpusSettings:
 
     Attributes:
         profile: of `pipeline.PROFILES`.
-        asr_model, asr_windows: see `stages.clip_words.TimeWords`. affect_model: see `RateAffect`; without any,
-            affect is only what raters gave.
+        asr_model, asr_windows, compute_type: see `stages.clip_words.TimeWords`.
+        affect_model: see `RateAffect`; without any, affect is only what raters gave.
         language: set clips of other languages aside; empty keeps all.
         limits: of quality. agreed_only: see `CremaDConfig`.
         split: of `core.corpus_splits.WAYS`; empty is the corpus's own (see `for_corpus`).
@@ -63,6 +63,7 @@ class CorpusSettings:
     profile: str = "standard"
     asr_model: str = ""
     asr_windows: str = "packed"
+    compute_type: str = "auto"
     affect_model: str = ""
     language: str = ""
     limits: QualityLimits = field(default_factory=QualityLimits)
@@ -103,6 +104,10 @@ class CorpusSettings:
         """These, with the division that the corpus `name` is used with (`Corpus.SPLIT`) where none is chosen."""
         return self if self.split else replace(self, split=corpus_of(name).SPLIT)
 
+    def told(self) -> dict[str, Any]:
+        """What run.json holds of these settings, with what they left to the machine."""
+        return asdict(self) | {"compute_type": settled_type(self.recogniser, self.device, self.compute_type)}
+
     @property
     def recogniser(self) -> str:
         """The recogniser's name; empty for none."""
@@ -137,7 +142,12 @@ def measuring(settings: CorpusSettings) -> tuple[Stage, ...]:
     return (
         MeasureQuality(),
         CutSpeech(),
-        TimeWords(recogniser=settings.recogniser, windows=settings.asr_windows, device=settings.device),
+        TimeWords(
+            recogniser=settings.recogniser,
+            windows=settings.asr_windows,
+            compute_type=settings.compute_type,
+            device=settings.device,
+        ),
         MeasureProsody(),
         *((RateAffect(model=settings.affect, context=False, device=settings.device),) if rated else ()),
     )
@@ -184,6 +194,7 @@ def _told(found: Mapping[type, Any]) -> dict[str, Any]:
     """What stages, by their class, say of settings."""
     words, condition, augment = found[TimeWords], found[Condition], found.get(Augment)
     told = {"asr_model": words.recogniser or NO_MODEL, "asr_windows": words.windows, "device": words.device}
+    told["compute_type"] = words.compute_type
     told |= {"reduce_noise_under": condition.reduce_noise_under, "keep": condition.keep}
     told |= {"augment": augment.kinds, "noise_folder": augment.noise_folder} if augment else {"augment": ()}
     return told | ({"affect_model": found[RateAffect].model} if RateAffect in found else {})

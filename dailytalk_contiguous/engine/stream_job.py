@@ -64,8 +64,8 @@ class Job:
         made_of = {
             "source": {"repository": self.repository.reference.repo, **asdict(self.repository.choice)},
             "commit": self.repository.commit,
-            "tag": asdict(self.tag),
-            "speak": asdict(self.speak) if self.speak else None,
+            "tag": self.tag.told(),
+            "speak": self.speak.told() if self.speak else None,
             "config": {"max_conversation": self.config.max_conversation, "transcripts": self.config.transcripts},
         }
         return made_of | {"chains": [chain_of(stages)[-1:] for stages in self.stages()]}

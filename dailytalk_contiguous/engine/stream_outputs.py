@@ -5,7 +5,7 @@ files of an hour are twice as large and more as the shards that they are made fr
 """
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -75,7 +75,7 @@ class StreamOutputs:
         folder = self.out / TAGGED
         paths = self._tagged() or [without_rows(folder, self.tag_stages)]
         problems = [problem for one in self.positions.windows for problem in one.problems]
-        about = {**told, "settings": asdict(self.job.tag)}
+        about = {**told, "settings": self.job.tag.told()}
         record = write_outputs(self.out, paths, self.tag_stages, problems, about)
         drop_stale(folder, paths)
         return record
@@ -84,6 +84,6 @@ class StreamOutputs:
         paths = self._spoken()
         unsaid = [reject for one in self.positions.windows for reject in one.unsaid]
         spent = {"spent": round(money.spent, 6), "saved_by_cache": round(money.saved, 6), "unit": "USD"}
-        about = {**told, "settings": asdict(settings), "money": spent}
+        about = {**told, "settings": settings.told(), "money": spent}
         write_spoken(self.out, paths, self.speak_stages, unsaid, about, self.job.source)
         drop_stale(self.out / DATASET, paths)

@@ -5,7 +5,7 @@ import soxr
 
 from dailytalk_contiguous.core.audio import ANALYSIS_RATE
 from dailytalk_contiguous.core.packing import Word
-from dailytalk_contiguous.models.cuda import compute_type_of, resolve_device
+from dailytalk_contiguous.models.cuda import check_compute_type, compute_type_of, resolve_device
 from dailytalk_contiguous.models.recognised import Recogniser, Samples
 
 #: The recogniser of the embedded profile: its English model comes in its wheel.
@@ -31,20 +31,36 @@ def load_recogniser(
     return load_whisper(model, *settled, beam, batch_windows, short)
 
 
-def recognise_at(model: str, device: str, samples: Samples, sample_rate: int, language: str) -> list[Word]:
+def settled_type(model: str, device: str, compute_type: str) -> str:
+    """What `model` computes in, told before it is loaded: `compute_type` as it is where it has no choice.
+
+    For a stage's settings, which must tell all that decides what it makes: the same text on every host that does
+    the work, whatever `auto` would be there.
+    """
+    return compute_type_of(device, compute_type) if _is_whisper(model) else compute_type
+
+
+def recognise_at(
+    model: str, device: str, compute_type: str, samples: Samples, sample_rate: int, language: str
+) -> list[Word]:
     """The words that `model` hears in samples of any rate, in their seconds; `und` has the language told first."""
-    recogniser = load_recogniser(model, device, "auto", 5, 16)
+    recogniser = load_recogniser(model, device, compute_type, 5, 16)
     signal = np.asarray(soxr.resample(samples, sample_rate, ANALYSIS_RATE), np.float32)
     known = language if language != "und" else recogniser.detect_language(signal)
     return recogniser.transcribe([signal], [known])[0].words
 
 
-def find_recogniser(model: str) -> None:
-    """Make sure that the weights of `model` are on this machine, downloading them if need be.
+def check_recogniser(model: str, device: str, compute_type: str) -> None:
+    """Make sure that `model` (empty for none) is on this machine and can compute so, downloading it if need be.
 
-    Raises ModelMissing.
+    Raises ModelMissing, and DailytalkError for a type that the device can't compute in.
     """
-    if model != POCKETSPHINX:
+    if _is_whisper(model):
         from dailytalk_contiguous.models.whisper import find_whisper
 
+        check_compute_type(device, compute_type)
         find_whisper(model)
+
+
+def _is_whisper(model: str) -> bool:
+    return model not in ("", POCKETSPHINX)

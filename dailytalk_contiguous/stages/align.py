@@ -16,7 +16,7 @@ from dailytalk_contiguous.core.matching import split_words
 from dailytalk_contiguous.core.packing import Word, fit
 from dailytalk_contiguous.core.schema import Batch
 from dailytalk_contiguous.core.word_times import by_edit_distance, by_proportion, voiced_spans
-from dailytalk_contiguous.models.recogniser import find_recogniser, recognise_at
+from dailytalk_contiguous.models.recogniser import check_recogniser, recognise_at, settled_type
 from dailytalk_contiguous.stages.base import EXECUTION, Stage
 from dailytalk_contiguous.stages.transcribe import GIVEN
 
@@ -28,11 +28,13 @@ class Align(Stage):
     Attributes:
         revoice: whose voice is new: `left` or `right` of the recording; he is `left` in the result.
         recogniser: the model that times synthesised speech without word times; empty for none.
+        compute_type: as `Transcribe.compute_type`.
         device: where it runs.
     """
 
     revoice: str = "left"
     recogniser: str = ""
+    compute_type: str = "auto"
     device: str = field(default="auto", metadata=EXECUTION)
 
     needs: ClassVar[tuple[str, ...]] = (
@@ -42,9 +44,12 @@ class Align(Stage):
     batch_rows: ClassVar[int] = 1
     adds: ClassVar[Features] = Features({"alignments": List(ALIGNED_WORD)})
 
+    def __post_init__(self) -> None:
+        settled = settled_type(self.recogniser, self.device, self.compute_type)
+        object.__setattr__(self, "compute_type", settled)
+
     def preflight(self) -> None:
-        if self.recogniser:
-            find_recogniser(self.recogniser)
+        check_recogniser(self.recogniser, self.device, self.compute_type)
 
     def models(self) -> dict[str, str]:
         return {"aligner": self.recogniser} if self.recogniser else {}
@@ -89,7 +94,9 @@ class Align(Stage):
         spans = voiced_spans(samples, rate)
         length = len(samples) / rate
         if self.recogniser:
-            heard = recognise_at(self.recogniser, self.device, samples, rate, row["language"][place])
+            heard = recognise_at(
+                self.recogniser, self.device, self.compute_type, samples, rate, row["language"][place]
+            )
             mapped = by_edit_distance(text, heard, length, spans)
             if mapped is not None:
                 return mapped, "recognised-synthesis"

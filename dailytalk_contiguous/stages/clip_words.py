@@ -19,7 +19,7 @@ from dailytalk_contiguous.core.packing import Word
 from dailytalk_contiguous.core.schema import SECONDS, STRING, WORD, Batch
 from dailytalk_contiguous.core.word_times import by_edit_distance, by_proportion, voiced_spans
 from dailytalk_contiguous.models.hearing import read_clip
-from dailytalk_contiguous.models.recogniser import POCKETSPHINX, find_recogniser
+from dailytalk_contiguous.models.recogniser import POCKETSPHINX, check_recogniser, settled_type
 from dailytalk_contiguous.stages.base import EXECUTION, Stage
 from dailytalk_contiguous.stages.transcribe import GIVEN, Transcribe
 
@@ -66,11 +66,13 @@ class TimeWords(Stage):
     Attributes:
         recogniser: as `Transcribe.model`; empty for none. Pocketsphinx is only asked about English.
         windows: as `Transcribe.windows`; clips of one speaker that are in one batch share a window.
+        compute_type: as `Transcribe.compute_type`.
         device: `auto`, `cpu` or `cuda`.
     """
 
     recogniser: str = ""
     windows: str = "packed"
+    compute_type: str = "auto"
     device: str = field(default="auto", metadata=EXECUTION)
 
     needs: ClassVar[tuple[str, ...]] = ("speech", "speech_start", "text", "language", "speaker")
@@ -78,9 +80,12 @@ class TimeWords(Stage):
         {"words": List(WORD), "text_raw": STRING, "text_source": STRING, "word_source": STRING}
     )
 
+    def __post_init__(self) -> None:
+        settled = settled_type(self.recogniser, self.device, self.compute_type)
+        object.__setattr__(self, "compute_type", settled)
+
     def preflight(self) -> None:
-        if self.recogniser:
-            find_recogniser(self.recogniser)
+        check_recogniser(self.recogniser, self.device, self.compute_type)
 
     def models(self) -> dict[str, str]:
         return {"recogniser": self.recogniser} if self.recogniser else {}
@@ -116,7 +121,9 @@ class TimeWords(Stage):
                 asked.setdefault(language or "auto", []).append(index)
         found: dict[int, list[Word]] = {}
         for language, places in asked.items():
-            stage = Transcribe(self.recogniser, language, windows=self.windows, device=self.device)
+            stage = Transcribe(
+                self.recogniser, language, self.windows, compute_type=self.compute_type, device=self.device
+            )
             speakers = [batch["speaker"][place] or f"clip {place}" for place in places]
             heard = stage(
                 {

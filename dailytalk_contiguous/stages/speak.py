@@ -27,7 +27,7 @@ from dailytalk_contiguous.core.speech_gate import Gate, judge
 from dailytalk_contiguous.core.word_times import normalise
 from dailytalk_contiguous.models.engines import load_synthesiser, obtain, purse
 from dailytalk_contiguous.models.recognised import Samples
-from dailytalk_contiguous.models.recogniser import find_recogniser, recognise_at
+from dailytalk_contiguous.models.recogniser import check_recogniser, recognise_at, settled_type
 from dailytalk_contiguous.models.speech_cache import SpeechCache
 from dailytalk_contiguous.models.synthesiser import Line, Spoken, Synthesiser, SynthesisFailed, VoiceSample
 from dailytalk_contiguous.stages.base import EXECUTION, Stage
@@ -67,6 +67,7 @@ class Speak(Stage):
         variants: takes among which utterances of one text are spread. candidates: good takes to choose from.
         tries: takes that may be refused before an utterance has failed.
         verify: a recogniser that checks every take; empty for none. worst: word error rate that is still good.
+        compute_type: what it computes in (see `Transcribe`).
         no_text: `drop` or `keep-original`. on_failure: `hold` or `keep-original`.
         gate: see `core.speech_gate`.
         cache: folder; empty for the user's. concurrency, max_cost (USD), device: how it is carried out.
@@ -84,6 +85,7 @@ class Speak(Stage):
     candidates: int = 1
     tries: int = 3
     verify: str = ""
+    compute_type: str = "auto"
     worst: float = 0.34
     no_text: str = "drop"
     on_failure: str = "hold"
@@ -116,11 +118,11 @@ class Speak(Stage):
                 raise ValueError(f"{name} must be one of {', '.join(choices)}, not {value!r}")
         if min(self.variants, self.candidates, self.tries, self.concurrency) < 1:
             raise ValueError("variants, candidates, tries and concurrency must be 1 or more")
+        object.__setattr__(self, "compute_type", settled_type(self.verify, self.device, self.compute_type))
 
     def preflight(self) -> None:
         self.synthesiser().preflight()
-        if self.verify:
-            find_recogniser(self.verify)
+        check_recogniser(self.verify, self.device, self.compute_type)
 
     def models(self) -> dict[str, str]:
         engine = self.synthesiser()
@@ -142,9 +144,8 @@ class Speak(Stage):
         return hashlib.sha256(told.encode()).hexdigest()[:20]
 
     def __call__(self, batch: Batch) -> Batch:
-        count = len(batch["utterance_id"])
         synthesiser = self.synthesiser()
-        rows: list[dict[str, Any]] = [_row("kept") for _ in range(count)]
+        rows: list[dict[str, Any]] = [_row("kept") for _ in batch["utterance_id"]]
         asked = []
         for index, channel in enumerate(batch["source_channel"]):
             if channel != self.revoice:
@@ -184,9 +185,7 @@ class Speak(Stage):
         if best.spoken.sample_rate != rate:
             samples = np.asarray(soxr.resample(samples, best.spoken.sample_rate, rate), np.float32)
         seconds = len(samples) / rate
-        row = _row("spoken")
-        row["spoken"] = to_pcm(samples).tobytes()
-        row["spoken_seconds"] = seconds
+        row = _row("spoken") | {"spoken": to_pcm(samples).tobytes(), "spoken_seconds": seconds}
         row["spoken_words"] = _words(best, seconds)
         row["synthesis"] = {
             "engine": synthesiser.engine,
@@ -242,7 +241,7 @@ class Speak(Stage):
 
     def _error_rate(self, samples: Samples, rate: int, line: Line) -> float:
         with _EARS:
-            heard = recognise_at(self.verify, self.device, samples, rate, line.language)
+            heard = recognise_at(self.verify, self.device, self.compute_type, samples, rate, line.language)
         said = list(filter(None, map(normalise, line.text.split())))
         return word_error_rate(said, list(filter(None, (normalise(word.text) for word in heard))))
 
@@ -257,7 +256,7 @@ class Speak(Stage):
 
     def _judge_name(self) -> str:
         """What a verdict depends on: one that other limits gave is given anew."""
-        told = [asdict(self.gate), self.verify, self.worst if self.verify else None]
+        told = [asdict(self.gate), self.verify, [self.worst, self.compute_type] if self.verify else None]
         return format(zlib.crc32(json.dumps(told, sort_keys=True).encode()), "08x")
 
     def _cache(self) -> SpeechCache:

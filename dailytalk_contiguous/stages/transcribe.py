@@ -18,9 +18,8 @@ from dailytalk_contiguous.core.hallucination import distrust
 from dailytalk_contiguous.core.packing import WINDOW_SECONDS, Placed, Word, pack, unpack
 from dailytalk_contiguous.core.questions import ends_as_question, sounds_like_question
 from dailytalk_contiguous.core.schema import MEASURE, STRING, WORD, Batch
-from dailytalk_contiguous.models.cuda import check_compute_type, compute_type_of
 from dailytalk_contiguous.models.recognised import Recognised, Recogniser, Samples
-from dailytalk_contiguous.models.recogniser import POCKETSPHINX, find_recogniser, load_recogniser
+from dailytalk_contiguous.models.recogniser import check_recogniser, load_recogniser, settled_type
 from dailytalk_contiguous.stages.base import EXECUTION, Stage
 
 #: What stands in `recogniser` for utterances whose words came with the recording.
@@ -84,13 +83,10 @@ class Transcribe(Stage):
     def __post_init__(self) -> None:
         if self.windows not in WINDOWS:
             raise ValueError(f"windows must be one of {WINDOWS}, not {self.windows!r}")
-        if self.model != POCKETSPHINX:
-            object.__setattr__(self, "compute_type", compute_type_of(self.device, self.compute_type))
+        object.__setattr__(self, "compute_type", settled_type(self.model, self.device, self.compute_type))
 
     def preflight(self) -> None:
-        if self.model != POCKETSPHINX:
-            check_compute_type(self.device, self.compute_type)
-        find_recogniser(self.model)
+        check_recogniser(self.model, self.device, self.compute_type)
 
     def models(self) -> dict[str, str]:
         return {"recogniser": self.model}
@@ -245,4 +241,4 @@ def _window(samples: list[Samples], window: list[Placed]) -> Samples:
     return signal
 
 
-__all__ = ["GIVEN", "POCKETSPHINX", "Transcribe"]
+__all__ = ["GIVEN", "Transcribe"]

@@ -13,7 +13,7 @@ from dailytalk_contiguous.core.hallucination import COMPRESSION, compression_rat
 from dailytalk_contiguous.models import whisper as module
 from dailytalk_contiguous.models.cuda import lacking
 from dailytalk_contiguous.models.recognised import Recognised
-from dailytalk_contiguous.models.recogniser import find_recogniser, load_recogniser
+from dailytalk_contiguous.models.recogniser import check_recogniser, load_recogniser
 from dailytalk_contiguous.models.whisper import MODEL_FILES, Whisper, find_whisper
 
 VOICE = example("bicycle_repair")[:, 1]
@@ -159,7 +159,7 @@ def _tokenizer(whisper: Whisper) -> object:
 
 def test_a_folder_that_is_missing_is_said_so(tmp_path: Path) -> None:
     with pytest.raises(ModelMissing, match="there is no Whisper model"):
-        find_recogniser(str(tmp_path / "nowhere"))
+        check_recogniser(str(tmp_path / "nowhere"), "cpu", "int8")
 
 
 @pytest.mark.parametrize("name", MODEL_FILES)
@@ -199,7 +199,7 @@ def test_cuda_hears_every_window_of_a_batch(tiny_whisper: str) -> None:
 
 def test_an_unknown_size_is_said_so() -> None:
     with pytest.raises(ModelMissing, match=r"there is no Whisper model 'gigantic'.*--profile embedded"):
-        find_recogniser("gigantic")
+        check_recogniser("gigantic", "cpu", "int8")
 
 
 @pytest.fixture
@@ -214,7 +214,7 @@ def no_hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_a_size_that_is_not_here_and_can_not_be_had_is_said_so(no_hub: Path) -> None:
     with pytest.raises(ModelMissing, match=r"'tiny' is not in the cache .*connect to the Hub once"):
-        find_recogniser("tiny")
+        check_recogniser("tiny", "cpu", "int8")
     assert module.cached_sizes() == []
 
 

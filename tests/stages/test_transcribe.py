@@ -16,10 +16,11 @@ from dailytalk_contiguous.core.audio import to_pcm
 from dailytalk_contiguous.core.errors import DailytalkError, ModelMissing
 from dailytalk_contiguous.models.cuda import lacking
 from dailytalk_contiguous.models.recognised import Recognised
+from dailytalk_contiguous.models.recogniser import POCKETSPHINX
 from dailytalk_contiguous.models.whisper import Whisper
 from dailytalk_contiguous.stages.base import PerUtterance
 from dailytalk_contiguous.stages.segment import Segment
-from dailytalk_contiguous.stages.transcribe import GIVEN, POCKETSPHINX, Transcribe
+from dailytalk_contiguous.stages.transcribe import GIVEN, Transcribe
 
 
 @lru_cache(maxsize=None)
@@ -217,13 +218,6 @@ def test_utterances_of_a_window_that_was_cut_off_are_heard_alone(
     assert packed["words"] == apart["words"]
 
 
-def test_a_stage_holds_the_type_that_it_computes_in(tiny_whisper: str) -> None:
-    on_cpu = Transcribe(tiny_whisper, device="cpu")
-    assert on_cpu.compute_type == "int8"
-    assert on_cpu.digest == Transcribe(tiny_whisper, compute_type="int8").digest
-    assert on_cpu.digest != Transcribe(tiny_whisper, compute_type="float32").digest
-
-
 @pytest.mark.skipif(not lacking(), reason="this machine has a CUDA device")
 def test_work_for_gpus_elsewhere_is_planned_here_and_refused_only_where_it_is_done(tiny_whisper: str) -> None:
     stage = Transcribe(tiny_whisper, language="en", device="cuda")
@@ -232,15 +226,6 @@ def test_work_for_gpus_elsewhere_is_planned_here_and_refused_only_where_it_is_do
     assert stage.digest != Transcribe(tiny_whisper, language="en", device="cpu").digest
     with pytest.raises(DailytalkError, match="no CUDA here"):
         stage(flat())
-
-
-def test_a_recogniser_without_types_is_the_same_on_all_devices() -> None:
-    assert Transcribe(POCKETSPHINX, device="cuda").digest == Transcribe(POCKETSPHINX, device="cpu").digest
-
-
-def test_preflight_refuses_a_type_that_the_device_lacks(tiny_whisper: str) -> None:
-    with pytest.raises(DailytalkError, match="pass --compute-type with one of"):
-        Transcribe(tiny_whisper, device="cpu", compute_type="float16").preflight()
 
 
 def test_unknown_windows_are_refused_at_once() -> None:

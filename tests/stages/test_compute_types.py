@@ -1,0 +1,47 @@
+"""What Whisper computes in is part of every stage that asks it: int8 and float16 do not make the same rows."""
+
+from collections.abc import Callable
+from functools import partial
+
+import pytest
+
+from dailytalk_contiguous.core.errors import DailytalkError
+from dailytalk_contiguous.models.recogniser import POCKETSPHINX
+from dailytalk_contiguous.stages.align import Align
+from dailytalk_contiguous.stages.base import Stage
+from dailytalk_contiguous.stages.clip_words import TimeWords
+from dailytalk_contiguous.stages.speak import Speak
+from dailytalk_contiguous.stages.transcribe import Transcribe
+
+#: The stages, by the name of the setting that names their recogniser.
+STAGES: dict[str, tuple[Callable[..., Stage], str]] = {
+    "Transcribe": (Transcribe, "model"),
+    "TimeWords": (TimeWords, "recogniser"),
+    "Align": (Align, "recogniser"),
+    "Speak": (partial(Speak, engine="flite"), "verify"),
+}
+
+
+def made(name: str, recogniser: str, **settings: str) -> Stage:
+    stage, role = STAGES[name]
+    return stage(**{role: recogniser}, **settings)
+
+
+@pytest.mark.parametrize("name", STAGES)
+def test_a_stage_holds_the_type_that_it_computes_in(name: str, tiny_whisper: str) -> None:
+    on_cpu = made(name, tiny_whisper, device="cpu")
+    assert on_cpu.digest == made(name, tiny_whisper, device="cpu", compute_type="int8").digest
+    assert on_cpu.digest != made(name, tiny_whisper, device="cpu", compute_type="float32").digest
+    assert on_cpu.digest != made(name, tiny_whisper, device="cuda").digest
+
+
+@pytest.mark.parametrize("name", STAGES)
+@pytest.mark.parametrize("recogniser", [POCKETSPHINX, ""])
+def test_a_recogniser_without_types_is_the_same_on_all_devices(name: str, recogniser: str) -> None:
+    assert made(name, recogniser, device="cuda").digest == made(name, recogniser, device="cpu").digest
+
+
+@pytest.mark.parametrize("name", STAGES)
+def test_preflight_refuses_a_type_that_the_device_lacks(name: str, tiny_whisper: str) -> None:
+    with pytest.raises(DailytalkError, match="pass --compute-type with one of"):
+        made(name, tiny_whisper, device="cpu", compute_type="float16").preflight()
