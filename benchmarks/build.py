@@ -26,7 +26,7 @@ def main() -> int:
     track_pitch(np.zeros(16000, np.float32))
     met = True
     with tempfile.TemporaryDirectory() as folder:
-        command = [sys.executable, "-m", "dailytalk_contiguous.cli.main", "build", str(EXAMPLES)]
+        command = [sys.executable, "-m", "dailytalk_contiguous", "build", str(EXAMPLES)]
         command += ["--out", str(Path(folder, "out")), "--profile", "embedded", "--language", "en"]
         command += ["--workers", "2", "--shard-minutes", "1", "--cache", str(Path(folder, "cache")), "--json"]
         for name, goal in GOALS.items():

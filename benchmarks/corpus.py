@@ -51,7 +51,7 @@ def main() -> int:
         source, out = Path(name, "source"), Path(name, "out")
         seconds = make_corpus(source, chosen.clips)
         print(f"{chosen.clips} clips, {seconds / 3600:.2f} h, {chosen.workers} workers")
-        command = [sys.executable, "-m", "dailytalk_contiguous.cli.main", "corpus", "crema_d", str(source)]
+        command = [sys.executable, "-m", "dailytalk_contiguous", "corpus", "crema_d", str(source)]
         command += ["--out", str(out), "--profile", "embedded", "--asr-model", "none", "--affect-model", "none"]
         command += ["--workers", str(chosen.workers), "--json"]
         shards = max(1, round(seconds / 500 / 2))

@@ -101,7 +101,7 @@ def _pieces() -> Iterator[np.ndarray]:
 
 def _peak(*arguments: object) -> float:
     """Peak resident memory in MB of a command in a process of its own."""
-    command = [sys.executable, "-m", "dailytalk_contiguous.cli.main", *map(str, arguments), "--json"]
+    command = [sys.executable, "-m", "dailytalk_contiguous", *map(str, arguments), "--json"]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     _, status, usage = os.wait4(process.pid, 0)
     if os.waitstatus_to_exitcode(status) not in (0, 3):

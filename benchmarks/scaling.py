@@ -61,7 +61,7 @@ def _goal(what: str, value: str, met: bool) -> bool:
 
 def _dailytalk(*arguments: object, threads: int = 1, **more: str) -> dict[str, float]:
     """Run a command; its wall and processor seconds, and what its JSON says of the run alone (`run`)."""
-    command = [sys.executable, "-m", "dailytalk_contiguous.cli.main", *map(str, arguments), "--json"]
+    command = [sys.executable, "-m", "dailytalk_contiguous", *map(str, arguments), "--json"]
     environment = os.environ | {"OMP_NUM_THREADS": str(threads)} | more
     before, started = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)

@@ -10,7 +10,7 @@ import pytest
 from dailytalk_contiguous.cli.main import run
 
 #: `dailytalk` in a process of its own.
-PROGRAM = (sys.executable, "-m", "dailytalk_contiguous.cli.main")
+PROGRAM = (sys.executable, "-m", "dailytalk_contiguous")
 
 #: What makes a run quick and free of downloads.
 EMBEDDED = ("--profile", "embedded", "--language", "en")

@@ -50,7 +50,7 @@ def _groups() -> None:
 
 
 def run() -> NoReturn:
-    """Entry point of the console script: run a command, and say an expected error in one sentence."""
+    """Run the command that `sys.argv` names, and say an expected error in one sentence."""
     # The recogniser's and the tokenizer's own warnings about threads and forks mean nothing here.
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
@@ -70,7 +70,3 @@ def _command() -> int:
     if code == STOPPED:
         raise KeyboardInterrupt  # typer takes Ctrl-C for itself, and says nothing
     return code if isinstance(code, int) else 0
-
-
-if __name__ == "__main__":
-    run()

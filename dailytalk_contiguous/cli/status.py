@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
-from dailytalk_contiguous.engine.events import FINISHED, contents, length
+from dailytalk_contiguous.engine.events import FINISHED, length
 from dailytalk_contiguous.engine.status import GONE, RUNNING, SILENT, Run
 from dailytalk_contiguous.engine.status import status as runs_in
 from dailytalk_contiguous.engine.storage import watched
@@ -106,7 +106,8 @@ def _sentences(console: Console, runs: Sequence[Run], at: datetime) -> None:
         elif run.state not in (RUNNING, FINISHED):
             _say(console, run, run.reason)
         if run.rejects:
-            _say(console, run, f"{run.rejects} {contents(run.kind)} set aside")
+            why = "rejects.jsonl tells why" if run.state == FINISHED else "rejects.jsonl will tell why"
+            _say(console, run, f"{run.rejects} set aside; {why}")
 
 
 def _say(console: Console, run: Run, told: str) -> None:

@@ -155,6 +155,7 @@ def build_corpus(
         _check_balance(read, todo, finished, rejects)
         about |= {"settings": settings.told()}
         record = write_outputs(out, made, (*first, *second), read, todo, rejects, about, options.text_conditions)
+        journal.rejects = record["counts"]["rejects"]
         drop_stale(out / MEASURED, paths or [without_rows(out / MEASURED, first)])
         drop_stale(out / CLIPS, made)
     return Outcome(record, described, kept, rejects, run.n_made, time.perf_counter() - started)

@@ -10,20 +10,18 @@ import math
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import Any
 
 from dailytalk_contiguous.core import balance, corpus_splits
 from dailytalk_contiguous.core.balance import Balance, plan_balance
 from dailytalk_contiguous.core.copies import Recipe, copied_seconds, copy_id, plan_copies
 from dailytalk_contiguous.core.corpus_splits import CorpusSplit, split_corpus
-from dailytalk_contiguous.core.errors import DailytalkError, Reject
+from dailytalk_contiguous.core.errors import Reject
 from dailytalk_contiguous.core.finished_clip import TOLD
 from dailytalk_contiguous.core.quality import NAMES, QualityLimits, failures
 from dailytalk_contiguous.core.schema import AFFECT, PROSODY
 from dailytalk_contiguous.engine.corpus_describe import seconds_of
-from dailytalk_contiguous.engine.corpus_stages import CorpusSettings
-from dailytalk_contiguous.sources.listing import AUDIO_SUFFIXES
+from dailytalk_contiguous.engine.corpus_stages import CorpusSettings, noises_of
 
 Row = dict[str, Any]
 
@@ -130,7 +128,7 @@ def _copies(rows: Sequence[Row], settings: CorpusSettings, planned: Planned) -> 
     """The copies that each training clip can have, in order."""
     if not settings.most_copies:
         return {}
-    noises = _noises(settings.noise_folder)
+    noises = noises_of(settings.noise_folder)
     made: dict[str, list[Recipe]] = {}
     refused: dict[str, int] = defaultdict(int)
     for row in rows:
@@ -140,17 +138,6 @@ def _copies(rows: Sequence[Row], settings: CorpusSettings, planned: Planned) -> 
             refused[refusal.kind] += 1
     planned.refused = dict(refused)
     return made
-
-
-def _noises(folder: str) -> list[str]:
-    if not folder:
-        return []
-    root = Path(folder)
-    files = (path for path in root.rglob("*") if path.suffix.lower() in AUDIO_SUFFIXES and path.is_file())
-    found = [path.relative_to(root).as_posix() for path in files if not path.name.startswith(".")]
-    if not found:
-        raise DailytalkError(f"--noise-folder {folder!r} holds no recording", "leave it out, or fill it")
-    return sorted(found)
 
 
 def _balanced(

@@ -5,6 +5,7 @@ which side a speaker is on, how many copies an emotion needs. A recipe has lists
 the settings would say again, so that there is one place to change and run.json tells what ran.
 """
 
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
@@ -19,6 +20,7 @@ from dailytalk_contiguous.models.acoustic_affect import ACOUSTIC_ESTIMATE
 from dailytalk_contiguous.models.recogniser import POCKETSPHINX, settled_type
 from dailytalk_contiguous.pipeline import PROFILES
 from dailytalk_contiguous.sources.corpora.registry import corpus_of
+from dailytalk_contiguous.sources.listing import AUDIO_SUFFIXES
 from dailytalk_contiguous.stages.affect import RateAffect
 from dailytalk_contiguous.stages.augment import Augment
 from dailytalk_contiguous.stages.base import Stage
@@ -92,8 +94,11 @@ class CorpusSettings:
             raise DailytalkError("--target-minutes needs --balance", f"add --balance {' or '.join(MODES)}")
         if self.noise_folder and "noise" not in self.augment:
             raise DailytalkError("--noise-folder needs noise in --augment", "add it, or leave the folder out")
-        if self.noise_folder and not Path(self.noise_folder).is_dir():
-            raise DailytalkError(f"--noise-folder {self.noise_folder!r} is no folder", "check the path")
+        if self.target_minutes is not None and not 0 < self.target_minutes < math.inf:
+            raise DailytalkError(
+                f"--target-minutes {self.target_minutes:g} can't be reached", "give minutes over 0, such as 30"
+            )
+        noises_of(self.noise_folder)
 
     def check(self) -> None:
         """Raise DailytalkError for copies of no kind; of a run with stages of its own after `staged`."""
@@ -198,6 +203,23 @@ def _told(found: Mapping[type, Any]) -> dict[str, Any]:
     told |= {"reduce_noise_under": condition.reduce_noise_under, "keep": condition.keep}
     told |= {"augment": augment.kinds, "noise_folder": augment.noise_folder} if augment else {"augment": ()}
     return told | ({"affect_model": found[RateAffect].model} if RateAffect in found else {})
+
+
+def noises_of(folder: str) -> list[str]:
+    """The recordings in a folder of noise, by name inside it; empty for the name of none.
+
+    Raises DailytalkError if there is no such folder, or nothing in it.
+    """
+    if not folder:
+        return []
+    root = Path(folder)
+    if not root.is_dir():
+        raise DailytalkError(f"--noise-folder {folder!r} is no folder", "check the path")
+    files = (path for path in root.rglob("*") if path.suffix.lower() in AUDIO_SUFFIXES and path.is_file())
+    found = [path.relative_to(root).as_posix() for path in files if not path.name.startswith(".")]
+    if not found:
+        raise DailytalkError(f"--noise-folder {folder!r} holds no recording", "leave it out, or fill it")
+    return sorted(found)
 
 
 def _known(what: str, value: str, choices: Iterable[str]) -> None:

@@ -85,6 +85,9 @@ class Journal:
         settings: a dataclass; only its digest is written.
         command: the command line, as run.json has it. shard: (i, N) of `--shard`. workers: processes.
         spent: USD that the run has spent so far, where it may spend any.
+
+    Attributes:
+        rejects: lines of the rejects.jsonl that the run wrote, for whoever writes that to tell; None before.
     """
 
     def __init__(
@@ -100,6 +103,7 @@ class Journal:
         self._out = out
         self._path: Path | None = None
         self.account = Account({}, {})
+        self.rejects: int | None = None
         self._spent = spent
         self._run = uuid.uuid4().hex[:12]
         self._about: dict[str, Any] = {
@@ -174,7 +178,7 @@ class Journal:
         if not self._begun:
             return
         if error is None:
-            self._write(FINISHED)
+            self._write(FINISHED, **({} if self.rejects is None else {"rejects": self.rejects}))
             return
         stopped = isinstance(error, KeyboardInterrupt | GeneratorExit)
         with suppress(OSError):  # the disk may be what failed; `error` is on its way to whoever is to read it

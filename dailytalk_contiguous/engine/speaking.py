@@ -151,6 +151,7 @@ def speak(
             },
             script.source,
         )
+        journal.rejects = record["counts"]["rejects"]
     return SpokenOutcome(
         record,
         len(plan.paths),

@@ -32,7 +32,8 @@ class Run:
         run: its id. kind: `tag` or `speak`. shard: (i, N) of `--shard`. host, pid, born: its process.
         started, last_event, last_shard: times; None before the first shard.
         shards_all: of the whole work folder. shards, audio_seconds: what it set out to make.
-        done, audio_done: what it has made. rejects: conversations set aside among them.
+        done, audio_done: what it has made.
+        rejects: conversations set aside among them; once it finished, all that its rejects.jsonl tells of.
         stages: wall seconds by stage, over all workers. longest: wall seconds of its longest shard.
         workers: ids of the processes that made its shards. spent: USD, or None where nothing costs.
         state: `finished`, `stopped`, `failed`, `running`, `gone` (its process is), or `silent`.
@@ -164,6 +165,7 @@ def _note(run: Run, event: Event, time: datetime) -> None:
             run.stages[stage] += took
     elif event["event"] in ENDS:
         run.state = event["event"]
+        run.rejects = event.get("rejects", run.rejects)
         run.reason = event.get("reason", "")
 
 

@@ -129,6 +129,8 @@ class _Run:
                 record = None
             elif self.made or record is None or not outputs.stand():
                 record = self._written(outputs, journal.account)
+            if record:
+                journal.rejects = record["counts"]["rejects"]
         done = self.positions
         return Streamed(
             record,

@@ -198,6 +198,7 @@ def tag(
             told = about | ({"source": found.source} if found.source else {}) | {"settings": settings.told()}
             told["time"] = journal.account.as_dict()
             record = write_outputs(out, paths, stages, found.problems, told)
+            journal.rejects = record["counts"]["rejects"]
             drop_stale(folder, paths)  # now that all rows stand elsewhere
     return Outcome(
         record,

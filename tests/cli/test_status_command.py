@@ -46,6 +46,16 @@ def test_status_is_told_during_a_run_after_a_kill_and_at_the_end(
     assert state(out) == before
 
 
+def test_recordings_that_reached_no_shard_are_counted_too(
+    tmp_path: Path, dailytalk: Command, quick: tuple[str, ...]
+) -> None:
+    calls(tmp_path / "in", "a")
+    (tmp_path / "in/broken.wav").write_bytes(b"")
+    assert dailytalk("tag", tmp_path / "in", "--out", tmp_path / "out", *quick).code == 3
+    told = dailytalk("status", tmp_path / "out").out
+    assert told.splitlines()[-1] == "tag: 1 set aside; rejects.jsonl tells why."
+
+
 def test_following_ends_with_the_run(tmp_path: Path, dailytalk: Command, quick: tuple[str, ...]) -> None:
     calls(tmp_path / "in", *"ab")
     out = tmp_path / "out"

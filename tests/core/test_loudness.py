@@ -27,7 +27,7 @@ def voice(seconds: float, seed: int, crest: float = 4.0) -> Samples:
     return np.asarray(0.9 * loud / np.abs(loud).max(), np.float32)
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(
     seconds=st.floats(0.5, 4) | st.floats(4, 30),
     level_db=st.floats(-45, 0),

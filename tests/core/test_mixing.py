@@ -23,7 +23,7 @@ from dailytalk_contiguous.core.mixing import room_tone as tone_of
 RATE = 16000
 NOTHING = np.zeros(0, np.float32)
 
-quick = settings(deadline=None, max_examples=40)
+quick = settings(max_examples=40)
 
 
 def voice(seconds: float, peak: float = 0.5, rate: int = RATE, seed: int = 0) -> Samples:

@@ -35,7 +35,7 @@ GOOD = {
     "dc_offset": 0.0,
 }
 
-quick = settings(deadline=None, max_examples=40)
+quick = settings(max_examples=40)
 
 
 def voice(seconds: float, rate: int = RATE, peak: float = 0.5, seed: int = 0) -> Samples:

@@ -135,7 +135,7 @@ def test_utterances_that_nobody_cut_have_blocks_of_their_own() -> None:
 spans = st.lists(st.tuples(st.integers(0, 300), st.integers(1, 300)), min_size=1, max_size=6)
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(spans, spans, st.data())
 def test_every_block_is_one_neighbourhood(drawn: list[tuple[int, int]], heard, data: st.DataObject) -> None:
     utterances, at = [], 0

@@ -11,7 +11,7 @@ from dailytalk_contiguous.core.timeline import KEPT_LEAD, KEPT_PAUSE, Event, reb
 
 CLOSE = 1e-9
 
-any_timing = settings(deadline=None, max_examples=80)
+any_timing = settings(max_examples=80)
 
 #: Lengths in milliseconds: of pauses (from none to long), of speech, and new length over old.
 pauses = st.integers(0, 3000) | st.sampled_from([0, 1, 79, 80, 81])

@@ -286,6 +286,15 @@ def test_agreement_of_raters_that_a_corpus_has_none_of_is_refused(source: Path, 
 
 
 def test_settings_that_contradict_each_other_are_refused(tmp_path: Path) -> None:
-    for settings in ({"target_minutes": 30.0}, {"copies": 2}, {"noise_folder": str(tmp_path)}, {"split": "age"}):
+    noise = {"augment": ("noise",), "noise_folder": str(tmp_path)}
+    for settings in (
+        {"target_minutes": 30.0},
+        {"balance": "weights", "target_minutes": -1.0},
+        {"copies": 2},
+        {"noise_folder": str(tmp_path)},
+        noise,  # nothing is in it
+        noise | {"noise_folder": str(tmp_path / "nowhere")},
+        {"split": "age"},
+    ):
         with pytest.raises(DailytalkError):
             CorpusSettings(**settings).check()  # type: ignore[arg-type]

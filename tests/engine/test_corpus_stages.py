@@ -63,6 +63,7 @@ def test_lists_made_of_settings_say_the_same(settings: dict[str, Any]) -> None:
 
 
 def test_stages_tell_what_settings_leave_open(tmp_path: Path) -> None:
+    (tmp_path / "hum.wav").touch()
     words = TimeWords(recogniser="tiny", windows="short", device="cpu")
     measure = (MeasureQuality(), CutSpeech(), words, MeasureProsody(), RateAffect(model="somebody/model"))
     noise = Augment(kinds=("noise",), noise_folder=str(tmp_path))

@@ -52,6 +52,14 @@ def test_running_run_tells_its_speed_and_what_is_left(tmp_path: Path) -> None:
     assert (run.stages["Segment"], run.workers) == (18, {55, 56})
 
 
+def test_finished_run_counts_all_that_was_set_aside(tmp_path: Path) -> None:
+    begin(tmp_path)
+    made(tmp_path, 100)
+    assert seen(tmp_path, 150)[0].rejects == 1
+    tell(tmp_path, 200, "finished", rejects=4)  # three files were no recordings, and so are in no shard
+    assert seen(tmp_path, 250)[0].rejects == 4
+
+
 def test_nothing_is_foretold_before_the_first_shard(tmp_path: Path) -> None:
     begin(tmp_path)
     (run,) = seen(tmp_path, 50)

@@ -24,7 +24,7 @@ def test_there_is_a_probability_for_each_frame() -> None:
     assert 0.9 < WHOLE.max() <= 1
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(st.lists(st.integers(1, 3 * FRAME) | st.just(FRAME), max_size=30))
 def test_blocks_of_any_size_give_the_same_bits_as_the_whole(sizes: list[int]) -> None:
     activity = SpeechActivity()

@@ -51,7 +51,7 @@ def test_words_have_the_time_of_the_window_and_know_their_speaker(data: Any) -> 
     assert words[0].start == pytest.approx(0.2)
 
 
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 @given(windows=st.integers(1, 100), hop=st.floats(0.3, 1.0))
 def test_every_word_is_in_a_window_and_in_one_alone_without_overlap(windows: int, hop: float) -> None:
     row = built_row()

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from praatio import textgrid
 
@@ -413,7 +413,6 @@ def test_channel_that_is_silent_here_stays_marked_as_transcribed() -> None:
 TIMES = st.tuples(st.integers(0, 400), st.integers(0, 400)).map(lambda pair: tuple(t / 10 for t in sorted(pair)))
 
 
-@settings(deadline=None)
 @given(
     st.lists(st.tuples(TIMES, st.lists(TIMES, max_size=4).map(sorted)), max_size=6),
     st.lists(st.integers(1, 29), max_size=3, unique=True).map(sorted),

@@ -207,7 +207,7 @@ TEXTS = st.lists(st.sampled_from(["yes", "no,", "—", "I'm", "25", "はい"]), 
 TIMES = st.floats(-2, 6, allow_nan=False)
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(
     st.lists(st.tuples(TEXTS, st.lists(st.tuples(TIMES, st.floats(0, 1)), max_size=8), st.booleans()), max_size=5)
 )

@@ -58,7 +58,7 @@ def test_every_kept_utterance_comes_through_bit_for_bit(mode: str, rate: int) ->
     assert result.row["timeline"]["mode"] == mode
 
 
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 @given(
     st.lists(st.tuples(st.sampled_from(["left", "right"]), st.integers(0, 900), st.integers(60, 900)), max_size=7),
     st.floats(0.4, 2.5),

@@ -38,8 +38,10 @@ ABOUT = About(
 )
 BESIDE = ("*.txt", "*metadata.json")
 
-_NUMBER = r"(0|[1-9]\d*)"
-_NAME = re.compile(f"{_NUMBER}_{_NUMBER}_d{_NUMBER}")
+_NUMBER = r"(?:0|[1-9]\d*)"
+
+#: The name of a turn's file, without its ending.
+NAME = re.compile(f"(?P<number>{_NUMBER})_(?P<speaker>{_NUMBER})_d(?P<dialogue>{_NUMBER})")
 
 
 @dataclass(frozen=True)
@@ -114,7 +116,7 @@ class Turns:
         self._texts = {one.name: one for one in tree.files if one.pure.suffix == ".txt"}
 
     def __call__(self, found: Found) -> Turn:
-        match = _NAME.fullmatch(found.pure.stem)
+        match = NAME.fullmatch(found.pure.stem)
         if match is None:
             raise BadInput(f"its name {found.pure.name!r} is not like 0_1_d25.wav", "rename it")
         number, speaker, dialogue = match.groups()

@@ -7,7 +7,7 @@ all of it, so that order and shards change nothing.
 
 import hashlib
 import io
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,7 +22,7 @@ from dailytalk_contiguous.core.errors import BadInput, DailytalkError
 from dailytalk_contiguous.core.schema import SECONDS, SOURCE, STRING
 from dailytalk_contiguous.sources.corpora.base import Corpus, CorpusConfig, Row, existing, measured
 from dailytalk_contiguous.sources.corpora.counts import Published
-from dailytalk_contiguous.sources.corpora.dailytalk import ABOUT, BESIDE, EMOTIONS, Turn, Turns
+from dailytalk_contiguous.sources.corpora.dailytalk import ABOUT, BESIDE, EMOTIONS, NAME, Turn, Turns
 from dailytalk_contiguous.sources.corpora.tree import Found, identity_of_audio, open_tree
 
 #: Seconds from the end of a turn to the start of the other speaker's: mean and standard deviation of 19,754 floor
@@ -84,7 +84,7 @@ class DailyTalkConversations(Corpus):
         with ExitStack() as stack:
             tree = open_tree(existing(config.source), stack)
             read = Turns(tree)
-            dialogues, rejected = _grouped(cls.audio_files(tree), read, cls.SUFFIXES)
+            dialogues, rejected, unfit = _grouped(cls.audio_files(tree), read, cls.SUFFIXES)
             if not dialogues and not rejected:
                 raise DailytalkError(
                     f"no file of DailyTalk is in {config.source!r}", f"get it from {ABOUT.homepage}"
@@ -92,18 +92,25 @@ class DailyTalkConversations(Corpus):
             yield from rejected
             for dialogue in sorted(dialogues, key=int):
                 wanted = {int(number) for number in read.metadata[dialogue]}
-                yield conversation(dialogue, dialogues[dialogue], wanted, config.seed)
+                yield conversation(dialogue, dialogues[dialogue], wanted, config.seed, unfit)
 
 
-def conversation(dialogue: str, found: dict[int, tuple[Turn, Found]], wanted: set[int], seed: int) -> Row:
-    """The row of a dialogue; one with a `problem` if a turn of `wanted` is missing or can't be used."""
+def conversation(
+    dialogue: str,
+    found: dict[int, tuple[Turn, Found]],
+    wanted: set[int],
+    seed: int,
+    unfit: Mapping[tuple[str, int], BadInput] = {},
+) -> Row:
+    """The row of a dialogue; one with a `problem` if a turn of `wanted` is missing or can't be used.
+
+    `unfit`: why a recording that is there can't be used, by dialogue and number of the turn.
+    """
     name = f"dailytalk/{dialogue}"
     row = _blank(name, f"{dialogue}.wav")
     try:
         if missing := sorted(wanted - found.keys()):
-            raise BadInput(
-                f"turn {missing[0]} of dialogue {dialogue} has no recording", "download the dialogue again"
-            )
+            raise _lack(dialogue, missing[0], unfit.get((dialogue, missing[0])))
         placed, rate = _place([found[number] for number in sorted(found)], dialogue, seed)
         encoded = _mixed(placed, rate)
     except BadInput as error:
@@ -159,9 +166,10 @@ def _bounded(random: np.random.Generator) -> float:
 
 def _grouped(
     files: list[Found], read: Turns, suffixes: tuple[str, ...]
-) -> tuple[dict[str, dict[int, tuple[Turn, Found]]], list[Row]]:
-    """Turns by dialogue and number, and a row for each file that is none."""
+) -> tuple[dict[str, dict[int, tuple[Turn, Found]]], list[Row], dict[tuple[str, int], BadInput]]:
+    """Turns by dialogue and number, a row for each file that is none, and why, for those named like a turn."""
     dialogues: dict[str, dict[int, tuple[Turn, Found]]] = {}
+    unfit: dict[tuple[str, int], BadInput] = {}
     rejected = []
     for found in files:
         try:
@@ -176,7 +184,17 @@ def _grouped(
         except BadInput as error:
             row = _blank(f"dailytalk/{found.name}", found.name) | {"audio": found.place()}
             rejected.append(row | {"problem": error.reason, "remedy": error.remedy})
-    return dialogues, rejected
+            if named := NAME.fullmatch(found.pure.stem):
+                unfit[named["dialogue"], int(named["number"])] = error
+    return dialogues, rejected, unfit
+
+
+def _lack(dialogue: str, number: int, unfit: BadInput | None) -> BadInput:
+    """What is said of a dialogue without one of its turns."""
+    turn = f"turn {number} of dialogue {dialogue}"
+    if unfit is None:
+        return BadInput(f"{turn} has no recording", "download the dialogue again")
+    return BadInput(f"{turn} can't be used ({unfit.reason})", unfit.remedy)
 
 
 def _place(found: list[tuple[Turn, Found]], dialogue: str, seed: int) -> tuple[list[Placed], int]:

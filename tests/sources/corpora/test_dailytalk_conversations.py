@@ -1,4 +1,5 @@
 import io
+import json
 from pathlib import Path
 
 import numpy as np
@@ -113,6 +114,17 @@ def test_a_dialogue_that_lacks_a_turn_is_set_aside(tmp_path: Path, data: bytes |
     rows = read("dailytalk_conversations", tmp_path)
     assert len(good(rows)) == 1
     assert problems(rows)["25.wav"].startswith(reason)
+
+
+def test_a_dialogue_with_a_turn_of_an_unknown_label_says_so(tmp_path: Path) -> None:
+    files = dailytalk(TALK)
+    told = json.loads(files["metadata.json"])
+    told["25"]["1"]["emotion"] = "bored"
+    rows = read("dailytalk_conversations", put(tmp_path, files | {"metadata.json": json.dumps(told).encode()}))
+    assert problems(rows)["25.wav"].startswith(
+        "turn 1 of dialogue 25 can't be used (its emotion 'bored' in metadata.json is unknown"
+    )
+    assert len(good(rows)) == 1
 
 
 def test_files_that_are_no_turns_are_rows_with_a_reason(tmp_path: Path) -> None:
