@@ -128,19 +128,24 @@ def _growth(folder: Path, chosen: argparse.Namespace) -> bool:
     settings, options = TagSettings(profile="embedded", language="en", device="cpu"), Options()
 
     def run(count: int, number: int) -> tuple[float, float]:
-        calls, out = folder / f"calls{count}", folder / f"tagged{count}.{number}"
+        """Processor and wall seconds a conversation, in a work folder of its own."""
+        calls, out = folder / f"calls{count}", folder / f"tagged{number}"
         if not calls.exists():
             short_talks(calls, count, DISTINCT)
         wall, spent = time.perf_counter(), time.process_time()
         tag(find([str(calls)], out, settings, options), out, settings, options, {})
         return (time.process_time() - spent) / count, (time.perf_counter() - wall) / count
 
-    run(DISTINCT, 0)  # loads the models
+    run(DISTINCT, -1)  # loads the models
+    counts = sorted(chosen.conversations)
+    each: dict[int, list[tuple[float, float]]] = {count: [] for count in counts}
+    # Up and down again, so that a machine that becomes slower or faster meanwhile does so for all; and of few
+    # conversations several runs, for they are soon done.
+    for place, count in enumerate((*counts, *reversed(counts[:-1]))):
+        each[count] += [run(count, 100 * place + number) for number in range(max(1, 100 // count))]
     found = []
-    for count in chosen.conversations:
-        times = max(1, 100 // count)  # of few conversations the mean of several runs, for they are soon done
-        each = [run(count, number) for number in range(1, times + 1)]
-        spent, wall = (sum(one[place] for one in each) / times for place in (0, 1))
+    for count, runs in each.items():
+        spent, wall = (sum(one[place] for one in runs) / len(runs) for place in (0, 1))
         found.append(spent)
         print(
             f"  {count:>6} conversations: {1000 * spent:.0f} ms of processor time each, "
