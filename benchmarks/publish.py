@@ -27,9 +27,9 @@ from built_conversations import built_row, flac  # noqa: E402
 from hub.server import HubServer  # noqa: E402
 
 from dailytalk_contiguous.core.built import BUILT  # noqa: E402
-from dailytalk_contiguous.engine.shards import Shard, shard_path, write_shard  # noqa: E402
 from dailytalk_contiguous.publish.packing.packed import Packed  # noqa: E402
 from dailytalk_contiguous.publish.packing.packing import pack  # noqa: E402
+from dailytalk_contiguous.shards import Shard, shard_path, write_shard  # noqa: E402
 
 SAMPLE_RATE = 24000
 CONVERSATIONS, SECONDS, CHANGED = 300, 20.0, 3

@@ -16,9 +16,9 @@ from rich.console import Console
 from dailytalk_contiguous import DailytalkError, TagSettings
 from dailytalk_contiguous.cli.errors import guarded
 from dailytalk_contiguous.cli.progress import bar
-from dailytalk_contiguous.engine.files import write_text
 from dailytalk_contiguous.engine.outputs import read_run
 from dailytalk_contiguous.engine.tagging import Options, find, tag
+from dailytalk_contiguous.files.writing import write_text
 from dailytalk_contiguous.sources.listing import as_text
 
 

@@ -14,7 +14,7 @@ import soundfile
 from dailytalk_contiguous.core.finished_clip import CONDITIONING, FINISHED
 from dailytalk_contiguous.core.quality import NAMES
 from dailytalk_contiguous.core.schema import AFFECT, PROSODY
-from dailytalk_contiguous.publish.exporting.clips import export_clips
+from dailytalk_contiguous.engine.corpus_folder import export_clips
 
 RATE = 24000
 

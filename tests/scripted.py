@@ -16,12 +16,12 @@ from tts_server import TOKEN, TtsServer
 
 from dailytalk_contiguous.core.audio import to_uri
 from dailytalk_contiguous.core.schema import SOURCE, STRING
-from dailytalk_contiguous.engine.shards import Entry, Shard, write_shard
 from dailytalk_contiguous.engine.speaking import Script, SpokenOutcome, read_script, speak
 from dailytalk_contiguous.models import fish, pacing
 from dailytalk_contiguous.models.engines import load_synthesiser
 from dailytalk_contiguous.models.http import Client
 from dailytalk_contiguous.pipeline import SpeakSettings
+from dailytalk_contiguous.shards import Entry, Shard, write_shard
 from dailytalk_contiguous.sources.recorded import identity_of
 from dailytalk_contiguous.sources.transcribed import BASE
 

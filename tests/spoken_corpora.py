@@ -14,7 +14,7 @@ from dailytalk_contiguous.core.finished_clip import FINISHED
 from dailytalk_contiguous.engine.corpus import Options, Outcome, build_corpus
 from dailytalk_contiguous.engine.corpus_source import read_corpus
 from dailytalk_contiguous.engine.corpus_stages import CorpusSettings
-from dailytalk_contiguous.engine.shards import Row, read_rows
+from dailytalk_contiguous.shards import Row, read_rows
 
 EMOTIONS = ("ANG", "HAP", "NEU")
 

@@ -1,1 +1,1 @@
-"""Floor 4: the command line. Parses, calls, prints."""
+"""Floor 7: the command line. Parses, calls, prints."""

@@ -18,6 +18,10 @@ STATUSES = ("spoken", "kept", "kept-original", "dropped")
 #: How an utterance enters (see `core.turns`).
 EVENTS = ("turn", "overlap", "backchannel", "interruption")
 
+#: Who says a word in the alignments of a Moshi folder: the left channel, which the model is to speak like, or the
+#: right one (kyutai-labs/moshi-finetune).
+MAIN, OTHER = "SPEAKER_MAIN", "SPEAKER_OTHER"
+
 #: What a synthesis cost and where it lies in the cache. Null for utterances that were not said anew.
 SYNTHESIS = {
     "engine": STRING,

@@ -1,1 +1,1 @@
-"""Floor 3: how rows reach the stages and become shards on disk."""
+"""Floor 5: how rows reach the stages, become shards, and what a run leaves beside them."""

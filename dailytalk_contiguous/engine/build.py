@@ -20,7 +20,7 @@ from dailytalk_contiguous.core.errors import BadInput, Reject
 from dailytalk_contiguous.core.folded import unfolded
 from dailytalk_contiguous.core.machine import give_back_memory
 from dailytalk_contiguous.core.schema import SOURCE, Batch
-from dailytalk_contiguous.engine.shards import Entry, Row, Shard, chain_of, read_rows, write_shard
+from dailytalk_contiguous.shards import Entry, Row, Shard, chain_of, read_rows, write_shard
 from dailytalk_contiguous.stages.base import Stage
 
 #: Seconds of audio after which freed memory is given back: one long conversation, or many short ones.

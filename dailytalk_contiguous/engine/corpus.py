@@ -22,8 +22,8 @@ from dailytalk_contiguous.engine.corpus_source import Read
 from dailytalk_contiguous.engine.corpus_stages import CLIPS, MEASURED, CorpusSettings, finishing, measuring, staged
 from dailytalk_contiguous.engine.events import Journal
 from dailytalk_contiguous.engine.runner import Runner
-from dailytalk_contiguous.engine.shards import Row, drop_stale, group, read_entries, read_rows
 from dailytalk_contiguous.engine.tagging import make_writable, without_rows
+from dailytalk_contiguous.shards import Row, drop_stale, group, read_entries, read_rows
 from dailytalk_contiguous.stages.base import Stage
 
 #: Seconds of audio a shard: about 200 acted lines.

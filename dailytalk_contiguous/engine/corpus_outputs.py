@@ -15,12 +15,13 @@ from typing import Any
 
 from dailytalk_contiguous.core.errors import Reject
 from dailytalk_contiguous.core.finished_clip import own_seconds
+from dailytalk_contiguous.engine import corpus_folder
+from dailytalk_contiguous.engine.corpus_folder import export_clips, is_complete
 from dailytalk_contiguous.engine.corpus_plan import Planned
 from dailytalk_contiguous.engine.corpus_source import Read
-from dailytalk_contiguous.engine.files import write_text
 from dailytalk_contiguous.engine.outputs import PACKAGES, REJECTS, RUN, models_of, read_run
-from dailytalk_contiguous.engine.shards import Row, read_rows
-from dailytalk_contiguous.publish.exporting import clips
+from dailytalk_contiguous.files.writing import write_text
+from dailytalk_contiguous.shards import Row, read_rows
 from dailytalk_contiguous.stages.base import Stage, source_digest
 
 #: Folder of the WAV files inside a work folder.
@@ -46,8 +47,8 @@ def write_outputs(
     """Write what is not there yet, from the shards `paths` of finished clips, and return what run.json holds."""
     before = read_run(out) or {}
     fingerprint = _fingerprint(paths, text_conditions)
-    if before.get("fingerprint") != fingerprint or not clips.is_complete(out / DATA):
-        clips.export_clips(paths, out / DATA, text_conditions)
+    if before.get("fingerprint") != fingerprint or not is_complete(out / DATA):
+        export_clips(paths, out / DATA, text_conditions)
     told = "".join(json.dumps(reject.as_dict(), ensure_ascii=False) + "\n" for reject in rejects)
     if not (out / REJECTS).is_file() or (out / REJECTS).read_text(encoding="utf-8") != told:
         write_text(out / REJECTS, told)
@@ -139,5 +140,5 @@ def _stage(stage: Stage) -> dict[str, Any]:
 def _fingerprint(paths: Sequence[Path], text_conditions: bool) -> str:
     """Changes whenever the training folder would."""
     files = [(path.name, path.stat().st_mtime_ns) for path in paths]
-    told = [files, text_conditions, source_digest(clips.__name__)]
+    told = [files, text_conditions, source_digest(corpus_folder.__name__)]
     return hashlib.sha256(json.dumps(told).encode()).hexdigest()[:20]

@@ -12,10 +12,10 @@ from datasets import DatasetInfo
 
 from dailytalk_contiguous.core.audio import to_uri
 from dailytalk_contiguous.core.errors import DailytalkError, Reject
-from dailytalk_contiguous.engine.files import write_bytes
 from dailytalk_contiguous.engine.outputs import read_run
-from dailytalk_contiguous.engine.shards import Row
 from dailytalk_contiguous.engine.tagging import refuse_mixing
+from dailytalk_contiguous.files.writing import write_bytes
+from dailytalk_contiguous.shards import Row
 from dailytalk_contiguous.sources.corpora.registry import (
     CLIP_CORPORA,
     corpus_info,

@@ -25,10 +25,10 @@ from dailytalk_contiguous.core.machine import cores
 from dailytalk_contiguous.engine import pricing, speaking
 from dailytalk_contiguous.engine.events import Account
 from dailytalk_contiguous.engine.outputs import REJECTS, TRANSCRIPT
-from dailytalk_contiguous.engine.shards import Row
 from dailytalk_contiguous.engine.spoken_outputs import AUDIO
 from dailytalk_contiguous.engine.tagging import TAGGED, Found, Options, tag
 from dailytalk_contiguous.pipeline import SpeakSettings, TagSettings, saying
+from dailytalk_contiguous.shards import Row
 from dailytalk_contiguous.sources.transcripts import cues_within
 
 #: Seconds of a piece of the sample: long enough for several turns, and for utterances to be packed into windows.

@@ -24,7 +24,7 @@ from dailytalk_contiguous.core.machine import cores
 from dailytalk_contiguous.engine.build import Progress, ahead
 from dailytalk_contiguous.engine.devices import VISIBLE, gpus_to_share
 from dailytalk_contiguous.engine.making import Made, Making, make
-from dailytalk_contiguous.engine.shards import Entry, Row, chain_of, index, shard_path
+from dailytalk_contiguous.shards import Entry, Row, chain_of, index, shard_path
 from dailytalk_contiguous.stages.base import Stage
 
 #: Seconds between two looks at what workers tell.

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from dailytalk_contiguous.core.machine import give_back_memory
 from dailytalk_contiguous.engine.build import Job, Progress
-from dailytalk_contiguous.engine.shards import Entry, Row
+from dailytalk_contiguous.shards import Entry, Row
 from dailytalk_contiguous.stages.base import Stage
 
 

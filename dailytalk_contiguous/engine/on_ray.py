@@ -24,8 +24,8 @@ from dailytalk_contiguous.engine.ray_cluster import connected, has_gpus, lost, n
 from dailytalk_contiguous.engine.ray_share import Share, shared_out
 from dailytalk_contiguous.engine.ray_till import Till, answer
 from dailytalk_contiguous.engine.ray_worker import Done, Setup, Worker, order
-from dailytalk_contiguous.engine.shards import chain_of
 from dailytalk_contiguous.models.engines import Purse
+from dailytalk_contiguous.shards import chain_of
 
 #: Seconds between two looks at what actors tell.
 POLL_SECONDS = 1.0

@@ -15,9 +15,9 @@ from typing import Any
 
 from dailytalk_contiguous.core.errors import Reject
 from dailytalk_contiguous.engine import transcript
-from dailytalk_contiguous.engine.files import write_lines, write_text
-from dailytalk_contiguous.engine.shards import Row, chain_of, read_entries, read_rows
+from dailytalk_contiguous.files.writing import write_lines, write_text
 from dailytalk_contiguous.models.licences import licence_of
+from dailytalk_contiguous.shards import Row, chain_of, read_entries, read_rows
 from dailytalk_contiguous.stages.base import Stage, source_digest
 
 TRANSCRIPT, NEW_TRANSCRIPT = "transcript.jsonl", "transcript.new.jsonl"

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from dailytalk_contiguous.core.errors import DailytalkError, Reject
-from dailytalk_contiguous.engine.files import write_text
+from dailytalk_contiguous.files.writing import write_text
 from dailytalk_contiguous.sources.hub_stream import Place
 
 POSITION = "position.jsonl"

@@ -9,12 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dailytalk_contiguous.core.errors import BadInput
-from dailytalk_contiguous.engine.shards import Row
 from dailytalk_contiguous.engine.speaking import Script, check_script_tags, revoiced
 from dailytalk_contiguous.models.engines import CLONE, load_synthesiser
 from dailytalk_contiguous.models.speech_cache import SpeechCache, cache_key
 from dailytalk_contiguous.models.synthesiser import Line, Synthesiser, VoiceSample
 from dailytalk_contiguous.pipeline import SpeakSettings, saying
+from dailytalk_contiguous.shards import Row
 from dailytalk_contiguous.stages.speak import Speak
 from dailytalk_contiguous.stages.voice import ChooseVoice
 

@@ -18,8 +18,8 @@ from dailytalk_contiguous.core.folded import unfolded
 from dailytalk_contiguous.engine.local import Task
 from dailytalk_contiguous.engine.making import Made, make
 from dailytalk_contiguous.engine.ray_till import SharedPurse
-from dailytalk_contiguous.engine.shards import Entry, Row, chain_of
 from dailytalk_contiguous.models import engines
+from dailytalk_contiguous.shards import Entry, Row, chain_of
 from dailytalk_contiguous.sources.remote_files import Mirror
 from dailytalk_contiguous.stages.base import Stage
 

@@ -20,11 +20,11 @@ from dailytalk_contiguous.engine.build import Progress
 from dailytalk_contiguous.engine.events import Account, Journal
 from dailytalk_contiguous.engine.outputs import TRANSCRIPT, read_run, sha256_of
 from dailytalk_contiguous.engine.runner import Runner
-from dailytalk_contiguous.engine.shards import Entry, Row, drop_stale, group, index
 from dailytalk_contiguous.engine.spoken_outputs import write_spoken
 from dailytalk_contiguous.models.engines import ENGINES, load_synthesiser, purse
 from dailytalk_contiguous.models.licences import licence_of
 from dailytalk_contiguous.pipeline import SpeakSettings, saying
+from dailytalk_contiguous.shards import Entry, Row, drop_stale, group, index
 from dailytalk_contiguous.sources.transcribed import transcribed
 
 #: Folder of the finished conversations.

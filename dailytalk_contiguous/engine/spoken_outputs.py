@@ -20,10 +20,10 @@ import soundfile
 from dailytalk_contiguous.core.built import BUILT
 from dailytalk_contiguous.core.errors import Reject
 from dailytalk_contiguous.core.schema import AFFECT, PROSODY
-from dailytalk_contiguous.engine.files import write_atomically, write_lines, write_text
 from dailytalk_contiguous.engine.outputs import REJECTS, RUN, SPOKEN_STAGES, TRANSCRIPT, read_run, sha256_of
-from dailytalk_contiguous.engine.shards import Entry, Row, chain_of, read_entries, read_rows
 from dailytalk_contiguous.engine.transcript import number, to_json
+from dailytalk_contiguous.files.writing import write_atomically, write_lines, write_text
+from dailytalk_contiguous.shards import Entry, Row, chain_of, read_entries, read_rows
 from dailytalk_contiguous.stages.base import Stage, source_digest
 
 SHIFTED, AUDIO = "transcript_shifted.jsonl", "audio"

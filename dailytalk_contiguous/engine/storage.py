@@ -15,8 +15,8 @@ from pathlib import Path
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.machine import cache_folder
 from dailytalk_contiguous.engine.event_files import is_journal, journals
-from dailytalk_contiguous.engine.files import write_bytes
 from dailytalk_contiguous.engine.outputs import NEW_TRANSCRIPT, RUN, TRANSCRIPT
+from dailytalk_contiguous.files.writing import write_bytes
 from dailytalk_contiguous.sources.remote_files import Mirror, address_of, is_address, mirror_of
 from dailytalk_contiguous.sources.store_notes import NOTES
 

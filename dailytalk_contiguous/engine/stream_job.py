@@ -13,10 +13,10 @@ from typing import Any
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.engine.outputs import models_of
 from dailytalk_contiguous.engine.positions import Positions
-from dailytalk_contiguous.engine.shards import chain_of
 from dailytalk_contiguous.engine.speaking import DATASET, provenance_of
 from dailytalk_contiguous.engine.tagging import TAGGED, Options, refuse_mixing
 from dailytalk_contiguous.pipeline import SpeakSettings, TagSettings, speaking, tagging
+from dailytalk_contiguous.shards import chain_of
 from dailytalk_contiguous.sources.folder import FolderConfig
 from dailytalk_contiguous.sources.hub_repository import Repository, open_repository
 from dailytalk_contiguous.stages.base import Stage

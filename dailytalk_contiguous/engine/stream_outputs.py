@@ -13,13 +13,13 @@ from dailytalk_contiguous.engine import transcript
 from dailytalk_contiguous.engine.events import Account
 from dailytalk_contiguous.engine.outputs import TRANSCRIPT, read_run, write_outputs
 from dailytalk_contiguous.engine.positions import Positions
-from dailytalk_contiguous.engine.shards import drop_stale, read_rows
 from dailytalk_contiguous.engine.speaking import DATASET
 from dailytalk_contiguous.engine.spoken_outputs import SHIFTED, bytes_to_write, write_spoken
 from dailytalk_contiguous.engine.stream_job import Job
 from dailytalk_contiguous.engine.tagging import TAGGED, without_rows
 from dailytalk_contiguous.models.engines import Purse
 from dailytalk_contiguous.pipeline import SpeakSettings
+from dailytalk_contiguous.shards import drop_stale, read_rows
 from dailytalk_contiguous.stages.base import Stage
 
 

@@ -18,18 +18,18 @@ from dailytalk_contiguous.engine import local, transcript
 from dailytalk_contiguous.engine.build import Progress
 from dailytalk_contiguous.engine.devices import use_device
 from dailytalk_contiguous.engine.events import Account, Journal
-from dailytalk_contiguous.engine.files import write_lines
 from dailytalk_contiguous.engine.outputs import TRANSCRIPT, models_of, read_run
 from dailytalk_contiguous.engine.positions import Finished, Positions
 from dailytalk_contiguous.engine.runner import Runner
-from dailytalk_contiguous.engine.shards import Row, read_entries, read_rows, shard_path
 from dailytalk_contiguous.engine.speaking import BATCH_SECONDS, DATASET, Script, check_script_tags
 from dailytalk_contiguous.engine.stream_job import Job, Limits
 from dailytalk_contiguous.engine.stream_outputs import StreamOutputs
 from dailytalk_contiguous.engine.tagging import TAGGED, Options, make_writable
 from dailytalk_contiguous.engine.windows import Window, Windows, ahead
+from dailytalk_contiguous.files.writing import write_lines
 from dailytalk_contiguous.models.engines import load_synthesiser, purse
 from dailytalk_contiguous.pipeline import saying
+from dailytalk_contiguous.shards import Row, read_entries, read_rows, shard_path
 from dailytalk_contiguous.sources.hub_stream import HubStream
 from dailytalk_contiguous.sources.naming import Names
 from dailytalk_contiguous.sources.transcribed import transcribed

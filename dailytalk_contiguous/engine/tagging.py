@@ -21,8 +21,8 @@ from dailytalk_contiguous.engine.devices import use_device
 from dailytalk_contiguous.engine.events import Account, Journal
 from dailytalk_contiguous.engine.outputs import ABOUT_CORPUS, write_outputs
 from dailytalk_contiguous.engine.runner import Runner
-from dailytalk_contiguous.engine.shards import Row, drop_stale, group, index, read_entries, read_rows, shard_path
 from dailytalk_contiguous.pipeline import TagSettings, measuring
+from dailytalk_contiguous.shards import Row, drop_stale, group, index, read_entries, read_rows, shard_path
 from dailytalk_contiguous.sources.folder import MAX_CONVERSATION, FolderConfig, folder_rows
 from dailytalk_contiguous.sources.hub import fetch, repository_of
 from dailytalk_contiguous.sources.hub_repository import HubChoice, Repository

@@ -15,7 +15,7 @@ from threading import Event
 
 from dailytalk_contiguous.core.errors import Reject
 from dailytalk_contiguous.engine.positions import Finished
-from dailytalk_contiguous.engine.shards import Row
+from dailytalk_contiguous.shards import Row
 from dailytalk_contiguous.sources.folder import FolderConfig, recording_rows
 from dailytalk_contiguous.sources.hub_stream import Coming, HubStream, Place
 from dailytalk_contiguous.sources.naming import Names, stem

@@ -228,11 +228,6 @@ def read_pcm(audio: dict[str, Any], sample_rate: int) -> Pcm:
     return np.concatenate(parts) if parts else np.zeros((0, 2), np.int16)
 
 
-def json_text(value: object) -> str:
-    """A value as one line of JSON with its line break; what is no number is refused."""
-    return json.dumps(value, ensure_ascii=False, allow_nan=False) + "\n"
-
-
 def _words(alignments: Any, main: str, seconds: float) -> Iterator[Word]:
     for word in sorted(alignments, key=lambda one: (one["start"], one["end"])):
         text = (word["word"] or "").strip()

@@ -1,1 +1,1 @@
-"""Floor 3: `datasets` builders that yield one row a conversation."""
+"""Floor 4: `datasets` builders that yield one row a conversation."""

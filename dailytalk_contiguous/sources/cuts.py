@@ -18,7 +18,7 @@ from dailytalk_contiguous.core.audio import ANALYSIS_RATE, Pcm, pcm_to_float, re
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.machine import cache_folder
 from dailytalk_contiguous.core.spans import HYSTERESIS, balanced_range, frame_levels, pieces_of
-from dailytalk_contiguous.engine.files import write_text
+from dailytalk_contiguous.files.writing import write_text
 from dailytalk_contiguous.models.speech_activity import FRAME, FRAME_SECONDS, speech_probabilities
 from dailytalk_contiguous.stages.base import source_digest
 

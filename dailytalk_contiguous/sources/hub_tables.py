@@ -18,7 +18,7 @@ from datasets import get_dataset_config_names, load_dataset_builder
 from dailytalk_contiguous.core.audio import probe
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError, Reject
 from dailytalk_contiguous.core.machine import cache_folder
-from dailytalk_contiguous.engine.files import write_bytes, write_text
+from dailytalk_contiguous.files.writing import write_bytes, write_text
 from dailytalk_contiguous.sources.hub_errors import hub_errors
 from dailytalk_contiguous.sources.hub_repository import Repository, modified_of
 from dailytalk_contiguous.sources.hub_shards import KEY, PARQUET, TAR, Row, columns_of, rows_of

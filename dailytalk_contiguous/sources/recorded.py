@@ -11,7 +11,7 @@ from pathlib import Path
 
 from dailytalk_contiguous.core.audio import from_uri, probe, to_uri
 from dailytalk_contiguous.core.errors import BadInput
-from dailytalk_contiguous.engine.shards import Row, read_entries, read_rows
+from dailytalk_contiguous.shards import Row, read_entries, read_rows
 
 #: Columns of a tagged row with an item an utterance, which a recording alone does not give.
 OF_UTTERANCES = ("utterance_id", "channel", "run")

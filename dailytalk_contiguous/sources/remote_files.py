@@ -20,7 +20,7 @@ import fsspec
 
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
 from dailytalk_contiguous.core.machine import cache_folder
-from dailytalk_contiguous.engine.files import write_atomically
+from dailytalk_contiguous.files.writing import write_atomically
 from dailytalk_contiguous.sources.hub_files import audio_files, companions
 from dailytalk_contiguous.sources.hub_repository import modified_of
 from dailytalk_contiguous.sources.listing import AUDIO_SUFFIXES

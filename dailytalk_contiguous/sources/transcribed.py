@@ -19,7 +19,7 @@ from dailytalk_contiguous.core.built import UTTERANCE
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError, Reject
 from dailytalk_contiguous.core.folded import fold, folded, unfold, unfolded
 from dailytalk_contiguous.core.schema import AFFECT, CHANNELS, PROSODY, SOURCE, STRING, WORD, per_utterance
-from dailytalk_contiguous.engine.shards import Row, read_entries, read_rows
+from dailytalk_contiguous.shards import Row, read_entries, read_rows
 from dailytalk_contiguous.sources.edited_lines import checked
 from dailytalk_contiguous.sources.recorded import OF_UTTERANCES, at_hand, from_recording, stem
 from dailytalk_contiguous.stages.segment import Segment

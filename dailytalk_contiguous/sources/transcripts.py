@@ -11,6 +11,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from dailytalk_contiguous.core.built import MAIN
 from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.core.matching import Cue, Word, join_words
 from dailytalk_contiguous.core.schema import CHANNELS
@@ -236,7 +237,7 @@ def _read_json(path: Path) -> list[Cue]:
             if kind == "alignments":
                 # moshi-finetune trains the voice of SPEAKER_MAIN, which it takes from the left channel.
                 word, (start, end), speaker = item
-                name = "main" if speaker == "SPEAKER_MAIN" else "other"
+                name = "main" if speaker == MAIN else "other"
             else:
                 name, word, start, end = str(item["speaker"]), item["word"], item["start"], item["end"]
         except (KeyError, TypeError, ValueError) as error:

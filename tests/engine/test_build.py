@@ -9,7 +9,7 @@ from datasets import Features, Value
 from dailytalk_contiguous.core.errors import BadInput, Reject
 from dailytalk_contiguous.core.schema import SOURCE, Batch
 from dailytalk_contiguous.engine.build import build_shard
-from dailytalk_contiguous.engine.shards import index, read_rows
+from dailytalk_contiguous.shards import index, read_rows
 from dailytalk_contiguous.stages.base import EXECUTION, Stage
 
 #: What the stages of these tests were called with, in order: their name and the conversations.

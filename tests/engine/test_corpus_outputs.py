@@ -5,9 +5,9 @@ import pytest
 from recordings import read_lines
 from spoken_corpora import crema_d, rows_of, run
 
+from dailytalk_contiguous.engine.corpus_folder import MANIFESTS
+from dailytalk_contiguous.files.owned_folder import file_name
 from dailytalk_contiguous.publish.checking.checks import check
-from dailytalk_contiguous.publish.exporting.clips import MANIFESTS
-from dailytalk_contiguous.publish.exporting.folder import file_name
 from dailytalk_contiguous.publish.reporting.expressive_rows import finished_clips
 from dailytalk_contiguous.publish.reporting.expressive_tally import CorpusTally
 

@@ -14,7 +14,7 @@ from datasets import Features, Value
 from dailytalk_contiguous.core.errors import DailytalkError, ModelMissing
 from dailytalk_contiguous.core.schema import SOURCE, Batch
 from dailytalk_contiguous.engine import local
-from dailytalk_contiguous.engine.shards import read_rows
+from dailytalk_contiguous.shards import read_rows
 from dailytalk_contiguous.stages.base import Stage
 
 

@@ -34,9 +34,9 @@ from dailytalk_contiguous.engine.ray_share import Share, shared_out
 from dailytalk_contiguous.engine.ray_till import Till
 from dailytalk_contiguous.engine.ray_worker import Done, Setup, Worker, order
 from dailytalk_contiguous.engine.runner import Runner
-from dailytalk_contiguous.engine.shards import chain_of, read_entries, read_rows
 from dailytalk_contiguous.models.engines import Purse, purse
 from dailytalk_contiguous.pipeline import TagSettings
+from dailytalk_contiguous.shards import chain_of, read_entries, read_rows
 from dailytalk_contiguous.sources.remote_files import Mirror
 from dailytalk_contiguous.stages.base import Stage
 

@@ -10,7 +10,7 @@ from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.core.schema import SOURCE, Batch
 from dailytalk_contiguous.engine import local
 from dailytalk_contiguous.engine.build import ahead
-from dailytalk_contiguous.engine.shards import read_entries, read_rows
+from dailytalk_contiguous.shards import read_entries, read_rows
 from dailytalk_contiguous.stages.base import Stage
 
 #: Conversations that were decoded, as they come.

@@ -23,9 +23,9 @@ from dailytalk_contiguous.core.built import BUILT
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.published import features_of
 from dailytalk_contiguous.core.schema import AUDIO, STRING
-from dailytalk_contiguous.engine.shards import Entry, Shard, write_shard
 from dailytalk_contiguous.publish.packing.packed import Packed
 from dailytalk_contiguous.publish.packing.packing import pack
+from dailytalk_contiguous.shards import Entry, Shard, write_shard
 
 NAMES = [f"call{number}" for number in range(24)]
 

@@ -9,10 +9,10 @@ import pytest
 from built_conversations import COLUMNS, work_with_recordings
 
 from dailytalk_contiguous.core.errors import DailytalkError
-from dailytalk_contiguous.engine.shards import Entry, Shard, write_shard
 from dailytalk_contiguous.publish.packing import recordings
 from dailytalk_contiguous.publish.packing.packing import pack
 from dailytalk_contiguous.publish.packing.recordings import Recording, split_of
+from dailytalk_contiguous.shards import Entry, Shard, write_shard
 from dailytalk_contiguous.sources.recorded import identity_of
 
 

@@ -9,8 +9,8 @@ from typing import Any
 
 import yaml
 
+from dailytalk_contiguous.engine.corpus_folder import MANIFESTS
 from dailytalk_contiguous.publish.checking.findings import Finding, error
-from dailytalk_contiguous.publish.exporting.clips import MANIFESTS
 from dailytalk_contiguous.publish.exporting.moshi import BATCH, CONFIG, EVAL, TRAIN, WINDOW_SECONDS
 
 _AGAIN = "export again with `dailytalk export --format moshi`, or correct it"

@@ -12,20 +12,20 @@ from pathlib import Path
 from typing import Any
 
 from dailytalk_contiguous.core.audio import to_uri
+from dailytalk_contiguous.core.built import MAIN
 from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.core.turns import Timed
+from dailytalk_contiguous.engine.corpus_folder import MANIFESTS
 from dailytalk_contiguous.publish.checking.config import Plan, read_plan
 from dailytalk_contiguous.publish.checking.findings import Finding, advice, error
 from dailytalk_contiguous.publish.checking.fitness import figures, fitness_advice
 from dailytalk_contiguous.publish.checking.loudness import Loudness, measure
 from dailytalk_contiguous.publish.checking.words import Said, word_findings
-from dailytalk_contiguous.publish.exporting.clips import MANIFESTS
 from dailytalk_contiguous.publish.exporting.mix_folders import most_listed
 from dailytalk_contiguous.publish.exporting.moshi import (
     ABOUT,
     AUDIO_FOLDER,
     EVAL,
-    MAIN,
     MOSHI_RATE,
     TRAIN,
     window_count,

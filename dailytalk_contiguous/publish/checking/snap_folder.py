@@ -11,16 +11,16 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from dailytalk_contiguous.core.audio import ANALYSIS_RATE, read_analysis, to_uri
+from dailytalk_contiguous.core.built import MAIN, OTHER
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.packing import Word
 from dailytalk_contiguous.core.spans import speech_spans
-from dailytalk_contiguous.engine.files import write_text
+from dailytalk_contiguous.files.writing import json_text, write_text
 from dailytalk_contiguous.models.speech_activity import FRAME_SECONDS, speech_probabilities
 from dailytalk_contiguous.publish.checking.snapping import Snapped, snap_words
-from dailytalk_contiguous.publish.rows import json_text
 
 #: Which channel each speaker of an alignment is.
-CHANNELS = {"SPEAKER_MAIN": 0, "SPEAKER_OTHER": 1}
+CHANNELS = {MAIN: 0, OTHER: 1}
 
 
 class SnappedFolder(NamedTuple):

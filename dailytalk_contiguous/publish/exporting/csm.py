@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError, Reject
-from dailytalk_contiguous.publish.exporting.folder import OwnedFolder, file_name
-from dailytalk_contiguous.publish.rows import Conversation, Row, Utterance, conversation, json_text
+from dailytalk_contiguous.files.owned_folder import OwnedFolder, file_name
+from dailytalk_contiguous.files.writing import json_text
+from dailytalk_contiguous.publish.rows import Conversation, Row, Utterance, conversation
 
 CONVERSATIONS = "conversations.jsonl"
 

@@ -9,9 +9,10 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError, Reject
-from dailytalk_contiguous.publish.exporting.folder import OwnedFolder, file_name
+from dailytalk_contiguous.files.owned_folder import OwnedFolder, file_name
+from dailytalk_contiguous.files.writing import json_text
 from dailytalk_contiguous.publish.reporting.tag_words import tags_among
-from dailytalk_contiguous.publish.rows import Conversation, Row, conversation, json_text
+from dailytalk_contiguous.publish.rows import Conversation, Row, conversation
 
 #: Hz. The tokeniser resamples anything else to Mimi's rate.
 MIMI_RATE = 24000

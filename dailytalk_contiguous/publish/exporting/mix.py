@@ -15,8 +15,9 @@ from typing import Any
 
 from dailytalk_contiguous.core.errors import Reject
 from dailytalk_contiguous.core.licensing import Combined, asked, combined
+from dailytalk_contiguous.files.owned_folder import OwnedFolder
+from dailytalk_contiguous.files.writing import json_text
 from dailytalk_contiguous.publish.credits import CREDITS
-from dailytalk_contiguous.publish.exporting.folder import OwnedFolder
 from dailytalk_contiguous.publish.exporting.mix_folders import MIX, File
 from dailytalk_contiguous.publish.exporting.mix_licences import Used, licence_text, model_warnings
 from dailytalk_contiguous.publish.exporting.mix_parts import (
@@ -41,7 +42,6 @@ from dailytalk_contiguous.publish.exporting.moshi import (
     window_count,
     window_seconds,
 )
-from dailytalk_contiguous.publish.rows import json_text
 
 #: Not `.jsonl`: the trainer would take it for a manifest.
 REJECTS, LICENCES = "rejects.json", "licences.md"

@@ -15,9 +15,9 @@ from typing import Any
 from dailytalk_contiguous.core.balance import MOST_WEIGHT
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.licensing import Origin
+from dailytalk_contiguous.engine.corpus_folder import MANIFESTS
 from dailytalk_contiguous.engine.outputs import RUN
 from dailytalk_contiguous.publish.credits import Credit, credits_of
-from dailytalk_contiguous.publish.exporting.clips import MANIFESTS
 from dailytalk_contiguous.publish.exporting.moshi import ABOUT, EVAL, TRAIN, export_moshi
 from dailytalk_contiguous.publish.rows import built_rows
 from dailytalk_contiguous.sources.listing import as_text

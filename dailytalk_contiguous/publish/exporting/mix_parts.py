@@ -9,7 +9,7 @@ from typing import Any
 from dailytalk_contiguous.core.errors import DailytalkError, Reject
 from dailytalk_contiguous.core.licensing import Origin, asked, refusal
 from dailytalk_contiguous.core.weights import Weighted, goals, times
-from dailytalk_contiguous.publish.exporting.folder import file_name
+from dailytalk_contiguous.files.owned_folder import file_name
 from dailytalk_contiguous.publish.exporting.mix_folders import File, Folder, open_folder
 
 STAGE = "Mix"

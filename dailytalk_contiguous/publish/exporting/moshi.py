@@ -15,16 +15,17 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+from dailytalk_contiguous.core.built import MAIN, OTHER
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError, Reject
+from dailytalk_contiguous.files.owned_folder import OwnedFolder, file_name
+from dailytalk_contiguous.files.writing import json_text
 from dailytalk_contiguous.publish.exporting.cutting import cut_points
-from dailytalk_contiguous.publish.exporting.folder import OwnedFolder, file_name
 from dailytalk_contiguous.publish.reporting.tag_words import tags_among
-from dailytalk_contiguous.publish.rows import Conversation, Row, Word, conversation, json_text
+from dailytalk_contiguous.publish.rows import Conversation, Row, Word, conversation
 from dailytalk_contiguous.publish.splits import Split, as_given, split
 
 TRAIN, EVAL, CONFIG, ABOUT = "train.jsonl", "eval.jsonl", "moshi-finetune.yaml", "conversations.json"
 AUDIO_FOLDER = "data_stereo"
-MAIN, OTHER = "SPEAKER_MAIN", "SPEAKER_OTHER"
 
 #: Hz that Mimi, Moshi's codec, takes; the trainer resamples anything else without a word.
 MOSHI_RATE = 24000

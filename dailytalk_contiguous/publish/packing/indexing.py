@@ -15,8 +15,8 @@ import pyarrow.parquet as pq
 
 from dailytalk_contiguous.core.built import BUILT
 from dailytalk_contiguous.core.errors import DailytalkError
-from dailytalk_contiguous.engine.shards import Entry, read_entries
 from dailytalk_contiguous.publish.rows import Row, opened_shard, shards
+from dailytalk_contiguous.shards import Entry, read_entries
 
 #: Columns of the first pass, by their paths in the file.
 _SMALL = (

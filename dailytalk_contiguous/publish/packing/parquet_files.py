@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from datasets import Features
 
-from dailytalk_contiguous.engine.files import write_atomically
+from dailytalk_contiguous.files.writing import write_atomically
 from dailytalk_contiguous.publish.packing.placing import row_groups
 from dailytalk_contiguous.publish.rows import Row
 

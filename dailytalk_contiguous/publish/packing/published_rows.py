@@ -15,7 +15,7 @@ from dailytalk_contiguous.core.audio import Pcm
 from dailytalk_contiguous.core.built import BUILT, UTTERANCE
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.schema import CHANNELS
-from dailytalk_contiguous.publish.exporting.folder import file_name
+from dailytalk_contiguous.files.owned_folder import file_name
 from dailytalk_contiguous.publish.packing.indexing import Finished, read_row
 from dailytalk_contiguous.publish.packing.provenance import Origin, provenance, utterance
 from dailytalk_contiguous.publish.rows import Row

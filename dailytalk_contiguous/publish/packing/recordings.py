@@ -12,11 +12,11 @@ from typing import Any, NamedTuple
 from dailytalk_contiguous.core.audio import from_uri, probe
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
 from dailytalk_contiguous.core.published import SPLITS
-from dailytalk_contiguous.engine.shards import read_entries, read_rows
 from dailytalk_contiguous.publish.packing.indexing import Finished
 from dailytalk_contiguous.publish.packing.provenance import Origin
 from dailytalk_contiguous.publish.packing.published_rows import encoded
 from dailytalk_contiguous.publish.rows import Row
+from dailytalk_contiguous.shards import read_entries, read_rows
 from dailytalk_contiguous.sources.recorded import at_hand
 
 #: Bytes of a recording at most. Arrow counts the bytes of a column in 31 bits.

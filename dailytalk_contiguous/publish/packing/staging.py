@@ -16,7 +16,7 @@ from filelock import FileLock, Timeout
 
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.published import CONFIGS, SPLITS
-from dailytalk_contiguous.engine.files import write_text
+from dailytalk_contiguous.files.writing import write_text
 from dailytalk_contiguous.publish.packing.packed import DataFile
 
 #: Name of the file that marks a folder as ours.

@@ -19,8 +19,8 @@ from huggingface_hub import HfApi
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.reference import Reference
 from dailytalk_contiguous.core.versions import is_version_tag, latest, next_tag, parse_tag
-from dailytalk_contiguous.engine.files import write_text
 from dailytalk_contiguous.engine.outputs import REJECTS, read_run
+from dailytalk_contiguous.files.writing import write_text
 from dailytalk_contiguous.publish.cards.card import Card, CardFacts, render_card
 from dailytalk_contiguous.publish.cards.front_matter import divide, values_of
 from dailytalk_contiguous.publish.compare import Changes, compare, counted

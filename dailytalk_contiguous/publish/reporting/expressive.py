@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from dailytalk_contiguous.core.quality import QualityLimits
-from dailytalk_contiguous.engine.files import write_lines, write_text
+from dailytalk_contiguous.files.writing import write_lines, write_text
 from dailytalk_contiguous.publish.credits import Credit, credits_of
 from dailytalk_contiguous.publish.exporting.mix_folders import record_of
 from dailytalk_contiguous.publish.reporting import against

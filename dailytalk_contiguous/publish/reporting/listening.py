@@ -16,7 +16,7 @@ from typing import Any
 
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.expressive import EMOTIONS, STYLES
-from dailytalk_contiguous.engine.files import write_lines, write_text
+from dailytalk_contiguous.files.writing import write_lines, write_text
 from dailytalk_contiguous.publish.reporting.expressive_rows import finished_clips, place, sounds, spread
 from dailytalk_contiguous.publish.reporting.listening_answers import ANSWERS_KIND, KEY_KIND
 from dailytalk_contiguous.sources.listing import as_text

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from dailytalk_contiguous.core.quality import QualityLimits
-from dailytalk_contiguous.engine.files import write_bytes, write_text
+from dailytalk_contiguous.files.writing import write_bytes, write_text
 from dailytalk_contiguous.publish.reporting.expressive_tally import MEASURES
 
 #: The picture, and the limits that are drawn in it, for who looks at the measures later.

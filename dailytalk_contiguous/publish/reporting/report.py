@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from dailytalk_contiguous.core.errors import DailytalkError
-from dailytalk_contiguous.engine.files import write_lines
 from dailytalk_contiguous.engine.outputs import read_run
+from dailytalk_contiguous.files.writing import write_lines
 from dailytalk_contiguous.publish.reporting import against, parts
 from dailytalk_contiguous.publish.reporting.player import panel
 from dailytalk_contiguous.publish.reporting.rows import Told, rejects, told, with_sound

@@ -17,8 +17,8 @@ from dailytalk_contiguous.core.built import UTTERANCE
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.schema import AFFECT, PROSODY
 from dailytalk_contiguous.engine.outputs import REJECTS, TRANSCRIPT
-from dailytalk_contiguous.engine.shards import Entry, index, read_rows
 from dailytalk_contiguous.publish.rows import Row, built_rows
+from dailytalk_contiguous.shards import Entry, index, read_rows
 
 #: Where `dailytalk tag` and the commands after it put their shards.
 TAGGED, DATASET = "tagged", "dataset"

@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 from datasets import Features
 
 from dailytalk_contiguous.core.errors import Reject
-from dailytalk_contiguous.engine.files import write_atomically
+from dailytalk_contiguous.files.writing import write_atomically
 from dailytalk_contiguous.stages.base import Stage
 
 #: The key of our record in a Parquet file's metadata, and the version of its layout.

@@ -17,7 +17,7 @@ import soundfile
 
 from dailytalk_contiguous.core.audio import Pcm
 from dailytalk_contiguous.core.errors import DailytalkError
-from dailytalk_contiguous.engine.files import write_atomically, write_lines
+from dailytalk_contiguous.files.writing import write_atomically, write_lines
 
 #: Name of the record, and its first line. It begins with a dot and ends in nothing that a trainer reads.
 RECORD = ".dailytalk-export"

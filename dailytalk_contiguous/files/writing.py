@@ -1,5 +1,6 @@
 """Writing files so that a reader, or the next run after a power cut, sees the old one or the new one, whole."""
 
+import json
 import os
 import uuid
 from collections.abc import Callable, Iterable
@@ -47,6 +48,11 @@ def write_lines(path: Path, lines: Iterable[str]) -> None:
         file.writelines(line.encode("utf-8") for line in lines)
 
     write_atomically(path, write)
+
+
+def json_text(value: object) -> str:
+    """A value as one line of JSON with its line break; what is no number is refused."""
+    return json.dumps(value, ensure_ascii=False, allow_nan=False) + "\n"
 
 
 def _sync_folder(folder: Path) -> None:

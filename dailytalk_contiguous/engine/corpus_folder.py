@@ -16,12 +16,12 @@ from typing import Any
 
 import soundfile
 
+from dailytalk_contiguous.core.built import MAIN
 from dailytalk_contiguous.core.finished_clip import FINISHED
 from dailytalk_contiguous.core.weights import Weighted, times
-from dailytalk_contiguous.engine.shards import read_rows
-from dailytalk_contiguous.publish.exporting.folder import OwnedFolder, file_name
-from dailytalk_contiguous.publish.exporting.moshi import MAIN
-from dailytalk_contiguous.publish.rows import json_text
+from dailytalk_contiguous.files.owned_folder import OwnedFolder, file_name
+from dailytalk_contiguous.files.writing import json_text
+from dailytalk_contiguous.shards import read_rows
 
 #: Manifests by split.
 MANIFESTS = {"train": "expressive_dataset.jsonl", "validation": "expressive_dataset_validation.jsonl"}

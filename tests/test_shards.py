@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dailytalk_contiguous.core.errors import Reject
-from dailytalk_contiguous.engine.files import write_atomically, write_lines
-from dailytalk_contiguous.engine.shards import (
+from dailytalk_contiguous.files.writing import write_atomically, write_lines
+from dailytalk_contiguous.shards import (
     Entry,
     Shard,
     chain_of,

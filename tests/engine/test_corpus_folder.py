@@ -5,8 +5,8 @@ from typing import Any
 
 from finished_corpora import clip_row, corpus_folder
 
+from dailytalk_contiguous.engine.corpus_folder import MANIFESTS
 from dailytalk_contiguous.publish.checking.checks import check
-from dailytalk_contiguous.publish.exporting.clips import MANIFESTS
 
 
 def exported(folder: Path, **weights: float) -> Path:
