@@ -164,7 +164,7 @@ class Ours:
         self.clock, self.inside = Clock(), Clock()
         self.stages = tagging(settings)
         silence = np.zeros(2 * ANALYSIS_RATE, np.int16).tobytes()
-        one = {"speech": [silence], "context": [b""], "conversation_id": [""], "channel": ["left"]}
+        one = {"speech": [silence], "conversation_id": [""], "channel": ["left"]}
         for stage in self.stages:  # loads the models
             if stage.models() and hasattr(stage, "stage"):
                 stage.stage(one)

@@ -139,13 +139,17 @@ def tagging(settings: TagSettings, corpus: Corpus = ()) -> tuple[Stage, ...]:
         Segment(
             channel=settings.channel,
             min_duration=settings.min_duration,
-            affect_context=settings.affect_context,
         ),
         MatchTranscript(),
         PerUtterance(transcribing(settings)),
         PerUtterance(MeasureProsody()),
         PerUtterance(
-            RateAffect(model=settings.affect, precision=settings.affect_precision, device=settings.device)
+            RateAffect(
+                model=settings.affect,
+                context=settings.affect_context,
+                precision=settings.affect_precision,
+                device=settings.device,
+            )
         ),
         Bucket(preset=settings.buckets, corpus=corpus),
         PerUtterance(Tag(rules=settings.rules)),

@@ -48,3 +48,10 @@ def test_what_was_left_to_the_machine_is_told() -> None:
 def test_a_driver_without_a_gpu_plans_for_those_of_its_workers() -> None:
     heard, rated = models_of(TagSettings(device="cuda", fast=True))
     assert (heard.compute_type, rated.precision) == ("float16", "bfloat16")
+
+
+def test_another_context_of_affect_leaves_what_was_recognised(tiny_whisper: str, tiny_affect: str) -> None:
+    models = {"asr_model": tiny_whisper, "affect_model": tiny_affect, "device": "cpu"}
+    plain, other = (tagging(TagSettings(**models, affect_context=seconds)) for seconds in (3.0, 0.0))
+    same = [one.digest == another.digest for one, another in zip(plain, other, strict=True)]
+    assert [stage.name for stage, kept in zip(plain, same, strict=True) if not kept] == ["RateAffect"]

@@ -91,7 +91,8 @@ def _record(console: Console, record: dict[str, Any], out: Path) -> None:
     if shared:
         console.print(f"  the times of {shared} of {sum(counts['by_word_source'].values())} words are shared out")
     if split:
-        console.print(f"  {split['share']:.0%} for validation, disjoint in {split['disjoint_in']}")
+        official = " by the corpus's own split" if record["settings"]["split"] == "official" else ""
+        console.print(f"  {split['share']:.0%} for validation{official}, disjoint in {split['disjoint_in']}")
         if split["note"]:
             console.print(f"  {escape(split['note'])}")
     for one in (balance or {}).get("shortfalls", []):

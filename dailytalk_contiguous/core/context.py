@@ -6,11 +6,25 @@ away may not have been, so the reach is short.
 """
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
-Part = tuple[float, float]
+
+class Taken(NamedTuple):
+    """A part of the span at place `span` of a list, by its start and end in seconds."""
+
+    span: int
+    start: float
+    end: float
+
+    @property
+    def seconds(self) -> float:
+        """Its length."""
+        return self.end - self.start
 
 
-def borrowed(spans: Sequence[Part], index: int, wanted: float, reach: float) -> tuple[list[Part], list[Part]]:
+def borrowed(
+    spans: Sequence[tuple[float, float]], index: int, wanted: float, reach: float
+) -> tuple[list[Taken], list[Taken]]:
     """The parts of a speaker's other spans that utterance `index` borrows, before and after it, in order.
 
     Args:
@@ -25,31 +39,40 @@ def borrowed(spans: Sequence[Part], index: int, wanted: float, reach: float) -> 
     missing = wanted - (end - start)
     if missing <= 0:
         return [], []
-    before = _clipped(spans[:index], start - reach, start)
-    after = _clipped(spans[index + 1 :], end, end + reach)
+    before = _clipped(spans, range(index), start - reach, start)
+    after = _clipped(spans, range(index + 1, len(spans)), end, end + reach)
     from_before = min(_length(before), max(missing / 2, missing - _length(after)))
     from_after = min(_length(after), missing - from_before)
     return _last(before, from_before), _first(after, from_after)
 
 
-def _clipped(spans: Sequence[Part], low: float, high: float) -> list[Part]:
-    return [(max(start, low), min(end, high)) for start, end in spans if end > low and start < high]
+def _clipped(spans: Sequence[tuple[float, float]], places: range, low: float, high: float) -> list[Taken]:
+    return [
+        Taken(place, max(spans[place][0], low), min(spans[place][1], high))
+        for place in places
+        if spans[place][1] > low and spans[place][0] < high
+    ]
 
 
-def _length(parts: Sequence[Part]) -> float:
-    return sum(end - start for start, end in parts)
+def _length(parts: Sequence[Taken]) -> float:
+    return sum(part.seconds for part in parts)
 
 
-def _first(parts: Sequence[Part], seconds: float) -> list[Part]:
-    taken: list[Part] = []
-    for start, end in parts:
+def _first(parts: Sequence[Taken], seconds: float) -> list[Taken]:
+    taken: list[Taken] = []
+    for part in parts:
         if seconds <= 0:
             break
-        taken.append((start, min(end, start + seconds)))
-        seconds -= end - start
+        taken.append(part._replace(end=min(part.end, part.start + seconds)))
+        seconds -= part.seconds
     return taken
 
 
-def _last(parts: Sequence[Part], seconds: float) -> list[Part]:
-    turned = _first([(-end, -start) for start, end in reversed(parts)], seconds)
-    return [(-end, -start) for start, end in reversed(turned)]
+def _last(parts: Sequence[Taken], seconds: float) -> list[Taken]:
+    taken: list[Taken] = []
+    for part in reversed(parts):
+        if seconds <= 0:
+            break
+        taken.append(part._replace(start=max(part.start, part.end - seconds)))
+        seconds -= part.seconds
+    return taken[::-1]

@@ -154,7 +154,7 @@ def measuring(settings: CorpusSettings) -> tuple[Stage, ...]:
             device=settings.device,
         ),
         MeasureProsody(),
-        *((RateAffect(model=settings.affect, context=False, device=settings.device),) if rated else ()),
+        *((RateAffect(model=settings.affect, context=0.0, device=settings.device),) if rated else ()),
     )
 
 

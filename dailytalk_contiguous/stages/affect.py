@@ -1,17 +1,18 @@
 """RateAffect: valence, arousal and dominance of each utterance, by a model or by the embedded estimate.
 
-Below about three seconds the model is unreliable, so it hears a short utterance together with its speaker's
-speech next to it, where Segment found some (`context`). That smears a short outburst, hence the setting.
+Below about three seconds the model is unreliable, so it hears a short utterance together with what its speaker
+says next to it (see `core.context`). That smears a short outburst, hence the setting.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 from datasets import Features
 
 from dailytalk_contiguous.core.audio import ANALYSIS_RATE, pcm_to_float
+from dailytalk_contiguous.core.context import Taken, borrowed
 from dailytalk_contiguous.core.schema import AFFECT, MEASURE, STRING, Batch
 from dailytalk_contiguous.models.acoustic_affect import ACOUSTIC_ESTIMATE, estimate
 from dailytalk_contiguous.models.affect import (
@@ -42,29 +43,29 @@ class RateAffect(Stage):
 
     Attributes:
         model: a name on the Hub, a folder of that layout, or `acoustic-estimate`.
-        context: whether to rate `context` in place of `speech` where there is one. The estimate never does.
+        context: seconds that a short utterance is filled up to with its speaker's speech next to it, where the
+            batch tells conversations, channels and times; 0 for none. The estimate never does.
+        reach: seconds from the utterance within which that speech is taken.
         device: `auto`, `cpu` or `cuda`.
         precision: `float32`, or `bfloat16` for previews: what that changes was measured on random weights only.
         batch_seconds: seconds of padded audio in a model batch; None takes what suits the device.
     """
 
     model: str = AUDEERING
-    context: bool = True
+    context: float = 3.0
+    reach: float = 2.0
     precision: str = "float32"
     device: str = field(default="auto", metadata=EXECUTION)
     batch_seconds: float | None = field(default=None, metadata=EXECUTION)
 
     needs: ClassVar[tuple[str, ...]] = ("speech",)
     uses: ClassVar[tuple[str, ...]] = (
-        "context",
-        "text_raw",
-        "words",
-        "speech_seconds",
-        *MEASURES,
-        "conversation_id",
-        "channel",
+        *("text_raw", "words", "speech_seconds", *MEASURES),
+        *("conversation_id", "channel", "start", "end"),
     )
-    adds: ClassVar[Features] = Features(dict.fromkeys(AFFECT, MEASURE) | {"affect_model": STRING})
+    adds: ClassVar[Features] = Features(
+        dict.fromkeys(AFFECT, MEASURE) | {"affect_model": STRING, "context_seconds": MEASURE}
+    )
 
     def __post_init__(self) -> None:
         if self.precision not in PRECISIONS:
@@ -89,6 +90,7 @@ class RateAffect(Stage):
         heard = [index for index, speech in enumerate(batch["speech"]) if speech]
         rated = (self._estimate if self._estimates else self._rate)(_chosen(batch, heard)) if heard else {}
         columns: Batch = {name: [math.nan] * len(batch["speech"]) for name in AFFECT}
+        columns["context_seconds"] = [0.0] * len(batch["speech"])
         for name, values in rated.items():
             for index, value in zip(heard, values, strict=True):
                 columns[name][index] = value
@@ -97,8 +99,7 @@ class RateAffect(Stage):
     def _rate(self, batch: Batch) -> dict[str, list[float]]:
         device = resolve_device(self.device)
         model = load_affect_model(self.model, device, self.precision)
-        around = batch.get("context") if self.context else None
-        chosen = [near or own for own, near in zip(batch["speech"], around or batch["speech"], strict=True)]
+        chosen, borrowed_seconds = self._filled_up(batch)
         lengths = [len(pcm) / 2 / ANALYSIS_RATE for pcm in chosen]
         budget = self.batch_seconds or BATCH_SECONDS[device]
 
@@ -109,7 +110,29 @@ class RateAffect(Stage):
             rated = run_side_by_side(chosen, lengths, budget, call, threads_of_one())
         else:
             rated = run_batched(chosen, lengths, budget, call, model.room)
-        return {name: [getattr(one, name) for one in rated] for name in AFFECT}
+        return {name: [getattr(one, name) for one in rated] for name in AFFECT} | {
+            "context_seconds": borrowed_seconds
+        }
+
+    def _filled_up(self, batch: Batch) -> tuple[list[bytes], list[float]]:
+        """What is heard for each utterance, and the seconds of it that are of others."""
+        heard, seconds = list(batch["speech"]), [0.0] * len(batch["speech"])
+        if not self.context or any(name not in batch for name in ("conversation_id", "channel", "start", "end")):
+            return heard, seconds
+        speakers: dict[Hashable, list[int]] = {}
+        for place, speaker in enumerate(zip(batch["conversation_id"], batch["channel"], strict=True)):
+            speakers.setdefault(speaker, []).append(place)
+        for places in speakers.values():
+            spans = [(batch["start"][place], batch["end"][place]) for place in places]
+            for index, place in enumerate(places):
+                before, after = borrowed(spans, index, self.context, self.reach)
+                parts = [
+                    _cut(batch["speech"][places[part.span]], spans[part.span][0], part)
+                    for part in (*before, *after)
+                ]
+                heard[place] = b"".join((*parts[: len(before)], heard[place], *parts[len(before) :]))
+                seconds[place] = sum(part.seconds for part in (*before, *after))
+        return heard, seconds
 
     def _estimate(self, batch: Batch) -> dict[str, list[float]]:
         count = len(batch["speech"])
@@ -125,6 +148,12 @@ class RateAffect(Stage):
 
 def _chosen(batch: Batch, indices: list[int]) -> Batch:
     return {name: [values[index] for index in indices] for name, values in batch.items()}
+
+
+def _cut(speech: bytes, begin: float, part: Taken) -> bytes:
+    """A part of the 16-bit speech that begins at the second `begin`."""
+    first, last = (2 * round((edge - begin) * ANALYSIS_RATE) for edge in (part.start, part.end))
+    return speech[first:last]
 
 
 def _floats(values: list[float | None]) -> list[float]:

@@ -13,7 +13,6 @@ from datasets import Features, List, Value
 from numpy.typing import NDArray
 
 from dailytalk_contiguous.core.audio import ANALYSIS_RATE, Pcm, read_analysis
-from dailytalk_contiguous.core.context import borrowed
 from dailytalk_contiguous.core.crosstalk import Leakage, leakage
 from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.core.schema import MEASURE, SECONDS, SET_ASIDE, STRING, Batch, per_utterance
@@ -66,8 +65,6 @@ class Segment(Stage):
         longest: seconds; a longer utterance is cut where it is quietest.
         short: seconds; a shorter utterance has the kind `short` instead of `speech`.
         min_duration: seconds; a shorter utterance is set aside with its reason. 0 keeps all.
-        affect_context: seconds of speech that a short utterance is filled up to in `context`; 0 for none.
-        context_reach: seconds from the utterance within which that speech is taken.
         crosstalk: whether the other speaker's leaked voice is told from this one's (see `core.crosstalk`).
     """
 
@@ -79,12 +76,10 @@ class Segment(Stage):
     longest: float = 12.0
     short: float = 0.8
     min_duration: float = 0.0
-    affect_context: float = 3.0
-    context_reach: float = 2.0
     crosstalk: bool = True
 
     needs: ClassVar[tuple[str, ...]] = ("conversation_id", "recording_id", "audio", "offset", "duration")
-    transient: ClassVar[tuple[str, ...]] = ("speech", "context")
+    transient: ClassVar[tuple[str, ...]] = ("speech",)
     batch_rows: ClassVar[int] = 1
     prepares: ClassVar[bool] = True
     adds: ClassVar[Features] = Features(
@@ -100,9 +95,7 @@ class Segment(Stage):
                         "kind": STRING,
                         "run": Value("int32"),
                         "speech_seconds": MEASURE,
-                        "context_seconds": MEASURE,
                         "speech": Value("binary"),
-                        "context": Value("binary"),
                     }
                 )
             ),
@@ -129,14 +122,12 @@ class Segment(Stage):
         return {name: [row[name] for row in rows] for name in self.adds}
 
     def restore(self, batch: Batch) -> Batch:
-        found: Batch = {"speech": [], "context": []}
+        found = []
         for index, audio in enumerate(batch["audio"]):
             pcm = self._pcm(read_analysis(audio, batch["offset"][index], batch["duration"][index]))
-            spans = list(zip(*(batch[name][index] for name in ("channel", "start", "end")), strict=True))
-            speech, context, _ = self._samples(pcm, spans)
-            found["speech"].append(speech)
-            found["context"].append(context)
-        return found
+            spans = zip(*(batch[name][index] for name in ("channel", "start", "end")), strict=True)
+            found.append([_cut(pcm[channel], start, end) for channel, start, end in spans])
+        return {"speech": found}
 
     def _segment(self, row: dict[str, Any]) -> dict[str, list[Any]]:
         samples = read_analysis(row["audio"], row["offset"], row["duration"])
@@ -155,7 +146,6 @@ class Segment(Stage):
         ids = _numbered([f"{prefix}/" for prefix, *_ in kept])
         order = sorted(range(len(kept)), key=lambda index: (kept[index][2].start, kept[index][1]))
         spans = [(kept[index][1], kept[index][2].start, kept[index][2].end) for index in order]
-        speech, context, borrowed_seconds = self._samples(pcm, spans)
         return {
             "utterance_id": [ids[index] for index in order],
             "channel": [channel for channel, _, _ in spans],
@@ -165,9 +155,7 @@ class Segment(Stage):
             "kind": ["short" if end - start < self.short else "speech" for _, start, end in spans],
             "run": [kept[index][2].run for index in order],
             "speech_seconds": [kept[index][3] for index in order],
-            "context_seconds": borrowed_seconds,
-            "speech": speech,
-            "context": context,
+            "speech": [_cut(pcm[channel], start, end) for channel, start, end in spans],
             "notes": [note for one in found for note in one.notes],
             "set_aside": [self._too_short(prefix, span) for prefix, _, span, _ in dropped],
         }
@@ -225,22 +213,6 @@ class Segment(Stage):
             )
         return dict(zip(("left", "right"), found, strict=True))
 
-    def _samples(
-        self, pcm: dict[str, Pcm], spans: list[tuple[str, float, float]]
-    ) -> tuple[list[bytes], list[bytes], list[float]]:
-        """Speech and context of each utterance as PCM bytes, and the seconds that the context borrows."""
-        by_channel = {name: [span for span in spans if span[0] == name] for name in pcm}
-        speech, context, seconds = [], [], []
-        for span in spans:
-            name, start, end = span
-            own = [(other[1], other[2]) for other in by_channel[name]]
-            before, after = borrowed(own, by_channel[name].index(span), self.affect_context, self.context_reach)
-            parts = [_cut(pcm[name], *part) for part in (*before, (start, end), *after)]
-            speech.append(parts[len(before)].tobytes())
-            context.append(np.concatenate(parts).tobytes() if len(parts) > 1 else b"")
-            seconds.append(sum(part_end - part_start for part_start, part_end in (*before, *after)))
-        return speech, context, seconds
-
     def _too_short(self, prefix: str, span: Span) -> dict[str, str]:
         return {
             "id": f"{prefix}@{span.start:.3f}",
@@ -270,8 +242,8 @@ def _numbered(prefixes: list[str]) -> list[str]:
     return ids
 
 
-def _cut(channel: NDArray[np.int16], start: float, end: float) -> NDArray[np.int16]:
-    return channel[round(start * ANALYSIS_RATE) : round(end * ANALYSIS_RATE)]
+def _cut(channel: Pcm, start: float, end: float) -> bytes:
+    return channel[round(start * ANALYSIS_RATE) : round(end * ANALYSIS_RATE)].tobytes()
 
 
 def _whole(seconds: float) -> float:

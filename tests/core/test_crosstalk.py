@@ -17,7 +17,7 @@ Spans = list[tuple[float, float]]
 
 
 def segmented(samples: np.ndarray, **settings: Any) -> tuple[dict[str, Spans], list[str]]:
-    found = Segment(affect_context=0, **settings)(conversations(samples.astype(np.float32)))
+    found = Segment(**settings)(conversations(samples.astype(np.float32)))
     rows = list(zip(found["channel"][0], found["start"][0], found["end"][0], strict=True))
     return {
         name: [(start, end) for channel, start, end in rows if channel == name] for name in ("left", "right")

@@ -215,7 +215,7 @@ import numpy as np
 from dailytalk_contiguous import RateAffect
 noise = np.random.default_rng(0).standard_normal((2, 40000)) * 3000
 speech = [samples.astype(np.int16).tobytes() for samples in noise]
-print(RateAffect(model=sys.argv[1], device="cpu")({"speech": speech, "context": [b"", b""]}))
+print(RateAffect(model=sys.argv[1], device="cpu")({"speech": speech}))
 """
 
 

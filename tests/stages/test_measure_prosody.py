@@ -54,7 +54,7 @@ def test_a_flat_dataset_needs_nothing_but_speech() -> None:
 
 def test_loud_and_low_lines_of_a_conversation_are_told_apart() -> None:
     batch = conversations(EXAMPLES / "bicycle_repair.flac", offset=[0.0], duration=[35.0])
-    batch |= Segment(affect_context=0)(batch)
+    batch |= Segment()(batch)
     measured = PerUtterance(MeasureProsody())(batch)
     levels: dict[str, list[float]] = {}
     for place, start in enumerate(batch["start"][0]):

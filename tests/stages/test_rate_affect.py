@@ -1,9 +1,11 @@
 import math
 import pickle
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from audio_files import EXAMPLES, conversations
 from datasets import Dataset, Features, Value
 
 from dailytalk_contiguous.core.errors import DailytalkError, ModelMissing
@@ -11,6 +13,7 @@ from dailytalk_contiguous.core.schema import AFFECT
 from dailytalk_contiguous.models.cuda import lacking
 from dailytalk_contiguous.stages.affect import RateAffect
 from dailytalk_contiguous.stages.base import PerUtterance
+from dailytalk_contiguous.stages.segment import Segment
 
 ESTIMATE = "acoustic-estimate"
 
@@ -46,19 +49,58 @@ def test_how_utterances_are_batched_does_not_show(tiny_affect: str, batch_second
 def test_how_utterances_are_batched_is_not_in_the_digest(tiny_affect: str) -> None:
     plain = RateAffect(tiny_affect)
     assert RateAffect(tiny_affect, batch_seconds=60.0, device="cpu").digest == plain.digest
-    assert RateAffect(tiny_affect, context=False).digest != plain.digest
+    assert RateAffect(tiny_affect, context=0.0).digest != plain.digest
 
 
-def test_context_is_rated_in_place_of_a_short_utterance(tiny_affect: str) -> None:
-    batch = {"speech": SPEECH[:3], "context": [pcm(3.0, 9), b"", None]}
-    alone = ratings(RateAffect(tiny_affect, device="cpu")({"speech": SPEECH[:3]}))
-    inside = ratings(RateAffect(tiny_affect, device="cpu")(batch))
-    wide = ratings(RateAffect(tiny_affect, device="cpu")({"speech": [pcm(3.0, 9)]}))
-    np.testing.assert_allclose(inside, [*wide, *alone[1:]], atol=1e-5)
-    assert abs(inside[0] - alone[0]).max() > 1e-4
-    np.testing.assert_allclose(
-        ratings(RateAffect(tiny_affect, context=False, device="cpu")(batch)), alone, atol=1e-5
-    )
+def conversation(**columns: Any) -> dict[str, Any]:
+    """Three utterances of the left speaker, two long ones around a short one, and one of the right speaker."""
+    lengths = {"left": [2.5, 0.5, 2.5], "right": [0.5]}
+    starts = {"left": [0.0, 3.0, 4.0], "right": [3.2]}
+    told = [
+        (channel, at, at + length)
+        for channel, own in lengths.items()
+        for at, length in zip(starts[channel], own, strict=True)
+    ]
+    return {
+        "speech": [pcm(end - start, seed) for seed, (_, start, end) in enumerate(told)],
+        "conversation_id": ["call"] * 4,
+        "channel": [channel for channel, _, _ in told],
+        "start": [start for _, start, _ in told],
+        "end": [end for _, _, end in told],
+    } | columns
+
+
+def test_short_utterance_is_rated_together_with_its_speakers_speech_next_to_it(tiny_affect: str) -> None:
+    batch = conversation()
+    first, short, last, other = batch["speech"]
+    filled = [first[-int(1.0 * 32000) :] + short + last[: int(1.0 * 32000)]]
+    found = RateAffect(tiny_affect, context=2.5, device="cpu")(batch)
+    assert found["context_seconds"] == pytest.approx([0.0, 2.0, 0.0, 0.0])
+    alone = ratings(RateAffect(tiny_affect, device="cpu")({"speech": [first, *filled, last, other]}))
+    np.testing.assert_allclose(ratings(found), alone, atol=1e-5)
+    plain = RateAffect(tiny_affect, context=0.0, device="cpu")(batch)
+    assert plain["context_seconds"] == [0.0] * 4
+    assert abs(ratings(plain)[1] - alone[1]).max() > 1e-4
+
+
+def test_nothing_is_borrowed_from_another_conversation_or_from_too_far(tiny_affect: str) -> None:
+    for batch, reach in (
+        (conversation(conversation_id=["a", "b", "c", "b"]), 2.0),
+        (conversation(), 0.4),
+        ({"speech": conversation()["speech"]}, 2.0),
+    ):
+        found = RateAffect(tiny_affect, reach=reach, device="cpu")(batch)
+        assert found["context_seconds"] == [0.0] * 4
+
+
+def test_context_is_speech_of_the_recording_and_no_longer_than_asked_for(tiny_affect: str) -> None:
+    batch = conversations(EXAMPLES / "bicycle_repair.flac")
+    batch |= Segment()(batch)
+    (seconds,) = PerUtterance(RateAffect(tiny_affect, device="cpu"))(batch)["context_seconds"]
+    lengths = [end - start for start, end in zip(batch["start"][0], batch["end"][0], strict=True)]
+    assert sum(one > 0 for one in seconds) > 3
+    for length, one in zip(lengths, seconds, strict=True):
+        assert one <= max(0.0, 3.0 - length) + 1e-3
 
 
 @pytest.mark.parametrize("model", ["tiny", ESTIMATE])

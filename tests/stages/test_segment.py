@@ -127,30 +127,13 @@ def test_too_short_utterances_are_set_aside_with_the_reason() -> None:
         assert own == [f"call0/{channel}/{n:04d}" for n in range(len(own))]
 
 
-@pytest.mark.parametrize("settings", [{}, {"channel": "mix"}, {"min_duration": 1.0}, {"affect_context": 0.0}])
+@pytest.mark.parametrize("settings", [{}, {"channel": "mix"}, {"min_duration": 1.0}])
 def test_what_is_restored_is_the_same_bytes(settings: dict[str, Any]) -> None:
     stored = {name: [value] for name, value in segmented(**settings).items() if name not in Segment.transient}
     restored = Segment(**settings).restore(conversations(EXAMPLES / f"{NAME}.flac") | stored)
     assert list(restored) == list(Segment.transient)
     for name in Segment.transient:
         assert restored[name] == [segmented(**settings)[name]]
-
-
-def test_context_fills_up_short_utterances_with_speech_of_the_same_speaker() -> None:
-    found = rows_of(segmented())
-    for one in found:
-        n_samples, n_context = len(one["speech"]) // 2, len(one["context"]) // 2
-        length = n_samples / 16000
-        if one["context_seconds"] == 0:
-            assert one["context"] == b""
-        else:
-            assert n_context / 16000 == pytest.approx(length + one["context_seconds"], abs=2e-3)
-            assert one["speech"] in one["context"]
-            assert n_context / 16000 <= 3.001
-        if length >= 3.0:
-            assert one["context_seconds"] == 0
-    assert sum(one["context_seconds"] > 0 for one in found) > 3
-    assert set(segmented(affect_context=0.0)["context_seconds"]) == {0}
 
 
 def test_only_the_chosen_channel_becomes_utterances() -> None:

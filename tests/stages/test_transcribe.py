@@ -28,7 +28,7 @@ def segmented() -> dict[str, list[Any]]:
     """Two conversations: 25 s that begin in the middle of a recording, and one where nobody speaks."""
     batch = conversations(EXAMPLES / "bicycle_repair.flac", np.zeros((16000, 2), np.float32))
     batch |= {"offset": [30.0, 0.0], "duration": [25.0, 1.0]}
-    return batch | Segment(affect_context=0)(batch)
+    return batch | Segment()(batch)
 
 
 @lru_cache(maxsize=None)
