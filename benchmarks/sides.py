@@ -36,7 +36,7 @@ from dailytalk_contiguous.core import prosody  # noqa: E402
 from dailytalk_contiguous.core.audio import ANALYSIS_RATE, read_analysis  # noqa: E402
 from dailytalk_contiguous.core.machine import cores  # noqa: E402
 from dailytalk_contiguous.core.packing import pack  # noqa: E402
-from dailytalk_contiguous.engine.build import as_stored  # noqa: E402
+from dailytalk_contiguous.engine.build import steps_of  # noqa: E402
 from dailytalk_contiguous.models import affect, affect_network, speech_activity, whisper  # noqa: E402
 from dailytalk_contiguous.stages import affect as affect_stage  # noqa: E402
 
@@ -162,10 +162,10 @@ class Ours:
 
     def __init__(self, settings: TagSettings) -> None:
         self.clock, self.inside = Clock(), Clock()
-        self.stages = tagging(settings)
+        self.steps = steps_of(tagging(settings))
         silence = np.zeros(2 * ANALYSIS_RATE, np.int16).tobytes()
         one = {"speech": [silence], "conversation_id": [""], "channel": ["left"]}
-        for stage in self.stages:  # loads the models
+        for stage, _ in self.steps:  # loads the models
             if stage.models() and hasattr(stage, "stage"):
                 stage.stage(one)
         speech_activity.speech_probabilities(np.zeros(ANALYSIS_RATE, np.float32))
@@ -173,10 +173,10 @@ class Ours:
     def __call__(self, batch: Batch) -> None:
         made = dict(batch)
         with _watched(self.inside):
-            for stage in self.stages:
-                with self.clock.timed(stage.name):
-                    there = {name: made[name] for name in (*stage.needs, *stage.uses) if name in made}
-                    made |= as_stored(stage(there), stage)
+            for step in self.steps:
+                with self.clock.timed(step.stage.name):
+                    asked = (*step.stage.needs, *step.stage.uses)
+                    made |= step({name: made[name] for name in asked if name in made})
 
     @property
     def outside(self) -> float:

@@ -107,12 +107,9 @@ def shard_path(folder: Path, rows: Sequence[Row]) -> Path:
 
 def write_shard(path: Path, shard: Shard, features: Features) -> None:
     """Write a shard so that it is either there, whole and on disk, or not at all."""
-    columns = {
-        name: pa.array([row[name] for row in shard.rows], features.arrow_schema.field(name).type)
-        for name in features
-    }
+    schema = features.arrow_schema  # worked out at every asking
+    columns = {name: pa.array([row[name] for row in shard.rows], schema.field(name).type) for name in features}
     record = {"layout": LAYOUT, "entries": {name: _entry_json(entry) for name, entry in shard.entries.items()}}
-    schema = features.arrow_schema
     metadata = {**(schema.metadata or {}), METADATA_KEY: json.dumps(record).encode()}
     table = pa.table(columns, schema=schema.with_metadata(metadata))
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 import pyarrow as pa
 from datasets import Features
@@ -60,16 +60,27 @@ def features_of(stages: Sequence[Stage]) -> Features:
     return Features(columns)
 
 
-def as_stored(added: Batch, stage: Stage) -> Batch:
-    """The columns of a stage as they will be read back: a stage sees the same values in this run and the next.
+class Step(NamedTuple):
+    """A stage, and Arrow's types of its columns: to ask `Features` for them takes longer than some stages do."""
 
-    Raises what Arrow does for a value of another type than the stage declares.
-    """
-    types = stage.adds.arrow_schema
-    return {
-        name: values if name in stage.transient else pa.array(values, types.field(name).type).to_pylist()
-        for name, values in added.items()
-    }
+    stage: Stage
+    types: pa.Schema
+
+    def __call__(self, batch: Batch) -> Batch:
+        """What the stage adds, as it will be read back: the next one sees the same values in this run and others.
+
+        Raises what Arrow does for a value of another type than the stage declares.
+        """
+        kept = self.stage.transient
+        return {
+            name: values if name in kept else pa.array(values, self.types.field(name).type).to_pylist()
+            for name, values in self.stage(batch).items()
+        }
+
+
+def steps_of(stages: Sequence[Stage]) -> list[Step]:
+    """The stages, each with the types of its columns."""
+    return [Step(stage, stage.adds.arrow_schema) for stage in stages]
 
 
 class Job:
@@ -90,7 +101,7 @@ class Job:
     ) -> None:
         self.path = path
         self.rows = rows
-        self._stages = stages
+        self._stages, self._steps = stages, steps_of(stages)
         self._progress = progress
         self._overlaps = batch_seconds > 0
         works, self._settled = _resume(rows, stages, chain_of(stages), known)
@@ -113,7 +124,7 @@ class Job:
             untidy += sum(work.row["duration"] for work, _ in batch)
             refused = [(work, reject) for work, reject in batch if reject]
             left = [work for work, reject in batch if not reject]
-            for work, reject in [*refused, *_run(left, self._stages, self._progress)]:
+            for work, reject in [*refused, *_run(left, self._steps, self._progress)]:
                 shard.entries[work.name] = _entry(work, chain, reject)
                 if reject is None:
                     # Without the samples: a shard's rows are kept until it is written, its audio is not.
@@ -133,7 +144,7 @@ class Job:
         if place in self._ready:
             return self._ready.pop(place)
         works = self._batches[place]
-        leading = list(itertools.takewhile(lambda stage: stage.prepares, self._stages))
+        leading = list(itertools.takewhile(lambda step: step.stage.prepares, self._steps))
         return _run(works, leading, self._progress) if works[0].done < len(leading) else [(w, None) for w in works]
 
     def _coming(self) -> Iterator[list[tuple[Work, Reject | None]]]:
@@ -227,21 +238,23 @@ def _batches(works: Sequence[Work], batch_seconds: float) -> list[list[Work]]:
     return batches
 
 
-def _run(works: list[Work], stages: Sequence[Stage], progress: Progress) -> list[tuple[Work, Reject | None]]:
+def _run(works: list[Work], steps: Sequence[Step], progress: Progress) -> list[tuple[Work, Reject | None]]:
     """Take a batch through the stages that are left. Rows that a stage can't use leave with their reject."""
     results: list[tuple[Work, Reject | None]] = []
     if not works:
         return results
     done = works[0].done
-    if done < len(stages):
+    if done < len(steps):
+        stages = [step.stage for step in steps]
         _restore(works, stages[:done], stages[done:])
-    for stage in stages[done:]:
+    for step in steps[done:]:
+        stage = step.stage
         audio = sum(work.row["duration"] for work in works)
         started = time.perf_counter()
         added: Batch = {}
         while works:
             try:
-                added = as_stored(stage(_batch(works, stage)), stage)
+                added = step(_batch(works, stage))
                 break
             except BadInput as error:
                 work = works.pop(error.row if error.row is not None else 0)

@@ -192,17 +192,22 @@ def source_digest(module: str) -> str:
 
 @lru_cache(maxsize=None)
 def _source_digest(module: str) -> str:
-    package = __name__.partition(".")[0]
     seen: dict[str, str] = {}
     waiting = [module]
     while waiting:
         name = waiting.pop()
-        if name in seen:
-            continue
-        tree = _code_of(name)
-        seen[name] = ast.dump(tree)
-        waiting += [found for found in _imports(tree, package) if found not in seen]
+        if name not in seen:
+            seen[name], imported = _own_digest(name)
+            waiting += imported
     return hashlib.sha256("".join(f"{name}\0{seen[name]}\0" for name in sorted(seen)).encode()).hexdigest()
+
+
+@lru_cache(maxsize=None)
+def _own_digest(module: str) -> tuple[str, tuple[str, ...]]:
+    """Digest of a module's own code, and what it imports of this package."""
+    tree = _code_of(module)
+    imported = tuple(_imports(tree, __name__.partition(".")[0]))
+    return hashlib.sha256(ast.dump(tree).encode()).hexdigest(), imported
 
 
 def model_digest(model: str) -> str:

@@ -208,6 +208,7 @@ for path, old, new in json.loads(sys.argv[1]):
     assert old in text, (path, old)
     open(path, "w").write(text.replace(old, new, 1))
     base._source_digest.cache_clear()
+    base._own_digest.cache_clear()
     found.append([MeasureProsody().digest, PerUtterance(MeasureProsody()).digest])
 print(json.dumps(found))
 """
