@@ -234,22 +234,28 @@ def _code_of(module: str) -> ast.Module:
     if origin is None:
         return ast.Module(body=[], type_ignores=[])
     tree = ast.parse(Path(origin).read_text(encoding="utf-8"))
-    for node in ast.walk(tree):
-        body = getattr(node, "body", None)
+    for node in _statements(tree):
         if (
             isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef)
-            and isinstance(body, list)
-            and body
-            and isinstance(body[0], ast.Expr)
-            and isinstance(body[0].value, ast.Constant)
-            and isinstance(body[0].value.value, str)
+            and node.body
+            and isinstance(node.body[0], ast.Expr)
+            and isinstance(node.body[0].value, ast.Constant)
+            and isinstance(node.body[0].value.value, str)
         ):
-            del body[0]
+            del node.body[0]
     return tree
 
 
+def _statements(node: ast.AST) -> Iterator[ast.AST]:
+    """A module and all that stands in it, down to its statements: nothing is imported or documented inside one."""
+    yield node
+    for part in ("body", "orelse", "handlers", "finalbody", "cases"):
+        for inner in getattr(node, part, ()):
+            yield from _statements(inner)
+
+
 def _imports(tree: ast.Module, package: str) -> Iterator[str]:
-    for node in ast.walk(tree):
+    for node in _statements(tree):
         names: list[str] = []
         if isinstance(node, ast.Import):
             names = [alias.name for alias in node.names]
