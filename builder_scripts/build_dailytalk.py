@@ -27,7 +27,7 @@ TAGGING = [
     MatchTranscript(),
     PerUtterance(Transcribe(model="medium", language="en")),
     PerUtterance(MeasureProsody()),
-    PerUtterance(RateAffect(model="audeering/wav2vec2-large-robust-12-ft-emotion-msp-dim")),
+    PerUtterance(RateAffect(model="audeering/wav2vec2-large-robust-12-ft-emotion-msp-dim", context=3.0)),
     Bucket(preset="percentile"),
     PerUtterance(Tag(rules="standard")),
     PerUtterance(Punctuate()),

@@ -70,3 +70,7 @@ def _command() -> int:
     if code == STOPPED:
         raise KeyboardInterrupt  # typer takes Ctrl-C for itself, and says nothing
     return code if isinstance(code, int) else 0
+
+
+if __name__ == "__main__":
+    run()

@@ -106,7 +106,7 @@ def _sentences(console: Console, runs: Sequence[Run], at: datetime) -> None:
         elif run.state not in (RUNNING, FINISHED):
             _say(console, run, run.reason)
         if run.rejects:
-            why = "rejects.jsonl tells why" if run.state == FINISHED else "rejects.jsonl will tell why"
+            why = "rejects.jsonl tells why" if run.explained else "rejects.jsonl will tell why, once all is done"
             _say(console, run, f"{run.rejects} set aside; {why}")
 
 

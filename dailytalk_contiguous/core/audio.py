@@ -47,6 +47,9 @@ _PREROLL_SECONDS = 5.0
 #: Samples by which a length in seconds may be wrong: a frame of MP3 or two at any rate.
 _SPARE = 8192
 
+#: Seconds that are made room for because a header says so; what is longer has to be there first.
+_LONGEST_PROMISE = 3600.0
+
 #: Recordings whose header and completeness are remembered: every part of one asks for them, and a day of MP3 has
 #: millions of frames to walk.
 _REMEMBERED = 1024
@@ -167,12 +170,13 @@ def analysis_blocks(audio: dict[str, Any], start: float = 0.0, duration: float |
 def read_analysis(audio: dict[str, Any], start: float = 0.0, duration: float | None = None) -> Pcm:
     """A part of a recording as 16 kHz int16, shape (n, channels). Raises BadInput as `blocks` does."""
     info = probe(audio)
-    seconds = max(0.0, info.seconds - start if duration is None else min(duration, info.seconds - start))
+    left = info.seconds - start
+    seconds = min(max(0.0, left if duration is None else min(duration, left)), _LONGEST_PROMISE)
     # One array from the start: blocks put together at the end are there twice, 50 MB for a quarter of an hour.
     samples = np.empty((round(seconds * ANALYSIS_RATE) + _SPARE, info.channels), np.int16)
     held = 0
     for block in analysis_blocks(audio, start, duration):
-        if held + len(block) > len(samples):  # the header promised less than there is
+        if held + len(block) > len(samples):
             samples = np.concatenate((samples[:held], np.empty((held + len(block), info.channels), np.int16)))
         samples[held : held + len(block)] = block
         held += len(block)

@@ -6,7 +6,7 @@ the settings would say again, so that there is one place to change and run.json 
 """
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
@@ -98,7 +98,10 @@ class CorpusSettings:
             raise DailytalkError(
                 f"--target-minutes {self.target_minutes:g} can't be reached", "give minutes over 0, such as 30"
             )
-        noises_of(self.noise_folder)
+        if self.noise_folder and not any(_noise_files(Path(self.noise_folder))):
+            raise DailytalkError(
+                f"--noise-folder {self.noise_folder!r} holds no recording", "leave it out, or fill it"
+            )
 
     def check(self) -> None:
         """Raise DailytalkError for copies of no kind; of a run with stages of its own after `staged`."""
@@ -206,20 +209,17 @@ def _told(found: Mapping[type, Any]) -> dict[str, Any]:
 
 
 def noises_of(folder: str) -> list[str]:
-    """The recordings in a folder of noise, by name inside it; empty for the name of none.
-
-    Raises DailytalkError if there is no such folder, or nothing in it.
-    """
-    if not folder:
-        return []
+    """The recordings in a folder of noise, by name inside it; empty for the name of none."""
     root = Path(folder)
+    return sorted(path.relative_to(root).as_posix() for path in _noise_files(root)) if folder else []
+
+
+def _noise_files(root: Path) -> Iterator[Path]:
     if not root.is_dir():
-        raise DailytalkError(f"--noise-folder {folder!r} is no folder", "check the path")
-    files = (path for path in root.rglob("*") if path.suffix.lower() in AUDIO_SUFFIXES and path.is_file())
-    found = [path.relative_to(root).as_posix() for path in files if not path.name.startswith(".")]
-    if not found:
-        raise DailytalkError(f"--noise-folder {folder!r} holds no recording", "leave it out, or fill it")
-    return sorted(found)
+        raise DailytalkError(f"--noise-folder {str(root)!r} is no folder", "check the path")
+    for path in root.rglob("*"):
+        if path.suffix.lower() in AUDIO_SUFFIXES and not path.name.startswith(".") and path.is_file():
+            yield path
 
 
 def _known(what: str, value: str, choices: Iterable[str]) -> None:

@@ -87,7 +87,7 @@ class Journal:
         spent: USD that the run has spent so far, where it may spend any.
 
     Attributes:
-        rejects: lines of the rejects.jsonl that the run wrote, for whoever writes that to tell; None before.
+        rejects: how many the rejects.jsonl that the run left tells of, for whoever writes it to set; None before.
     """
 
     def __init__(

@@ -120,6 +120,12 @@ def write_outputs(
     return record
 
 
+def set_aside(out: Path) -> int:
+    """How many rejects the rejects.jsonl of a work folder tells of, of all halves."""
+    with (out / REJECTS).open("rb") as file:
+        return sum(1 for line in file if line.strip())
+
+
 def read_run(out: Path) -> dict[str, Any] | None:
     """What run.json holds, or None if there is none."""
     try:

@@ -18,7 +18,7 @@ from dailytalk_contiguous.core.tag_lists import check_tags
 from dailytalk_contiguous.engine import local
 from dailytalk_contiguous.engine.build import Progress
 from dailytalk_contiguous.engine.events import Account, Journal
-from dailytalk_contiguous.engine.outputs import TRANSCRIPT, read_run, sha256_of
+from dailytalk_contiguous.engine.outputs import TRANSCRIPT, read_run, set_aside, sha256_of
 from dailytalk_contiguous.engine.runner import Runner
 from dailytalk_contiguous.engine.spoken_outputs import write_spoken
 from dailytalk_contiguous.models.engines import ENGINES, load_synthesiser, purse
@@ -151,7 +151,7 @@ def speak(
             },
             script.source,
         )
-        journal.rejects = record["counts"]["rejects"]
+        journal.rejects = set_aside(out)
     return SpokenOutcome(
         record,
         len(plan.paths),

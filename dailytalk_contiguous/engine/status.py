@@ -33,7 +33,7 @@ class Run:
         started, last_event, last_shard: times; None before the first shard.
         shards_all: of the whole work folder. shards, audio_seconds: what it set out to make.
         done, audio_done: what it has made.
-        rejects: conversations set aside among them; once it finished, all that its rejects.jsonl tells of.
+        rejects: conversations set aside among them; once rejects.jsonl was written (`explained`), all in it.
         stages: wall seconds by stage, over all workers. longest: wall seconds of its longest shard.
         workers: ids of the processes that made its shards. spent: USD, or None where nothing costs.
         state: `finished`, `stopped`, `failed`, `running`, `gone` (its process is), or `silent`.
@@ -55,6 +55,7 @@ class Run:
     done: int = 0
     audio_done: float = 0.0
     rejects: int = 0
+    explained: bool = False
     stages: Counter[str] = field(default_factory=Counter)
     longest: float = 0.0
     workers: set[int] = field(default_factory=set)
@@ -165,7 +166,7 @@ def _note(run: Run, event: Event, time: datetime) -> None:
             run.stages[stage] += took
     elif event["event"] in ENDS:
         run.state = event["event"]
-        run.rejects = event.get("rejects", run.rejects)
+        run.rejects, run.explained = event.get("rejects", run.rejects), "rejects" in event
         run.reason = event.get("reason", "")
 
 

@@ -19,7 +19,7 @@ from dailytalk_contiguous.engine import local
 from dailytalk_contiguous.engine.build import Progress, build_shard
 from dailytalk_contiguous.engine.devices import use_device
 from dailytalk_contiguous.engine.events import Account, Journal
-from dailytalk_contiguous.engine.outputs import ABOUT_CORPUS, write_outputs
+from dailytalk_contiguous.engine.outputs import ABOUT_CORPUS, set_aside, write_outputs
 from dailytalk_contiguous.engine.runner import Runner
 from dailytalk_contiguous.pipeline import TagSettings, measuring
 from dailytalk_contiguous.shards import Row, drop_stale, group, index, read_entries, read_rows, shard_path
@@ -198,7 +198,7 @@ def tag(
             told = about | ({"source": found.source} if found.source else {}) | {"settings": settings.told()}
             told["time"] = journal.account.as_dict()
             record = write_outputs(out, paths, stages, found.problems, told)
-            journal.rejects = record["counts"]["rejects"]
+            journal.rejects = set_aside(out)
             drop_stale(folder, paths)  # now that all rows stand elsewhere
     return Outcome(
         record,

@@ -32,12 +32,12 @@ def load_recogniser(
 
 
 def settled_type(model: str, device: str, compute_type: str) -> str:
-    """What `model` computes in, told before it is loaded: `compute_type` as it is where it has no choice.
+    """What `model` computes in, told before it is loaded: `auto` for one that has no choice.
 
     For a stage's settings, which must tell all that decides what it makes: the same text on every host that does
     the work, whatever `auto` would be there.
     """
-    return compute_type_of(device, compute_type) if _is_whisper(model) else compute_type
+    return compute_type_of(device, compute_type) if _is_whisper(model) else "auto"
 
 
 def recognise_at(

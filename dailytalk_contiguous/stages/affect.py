@@ -44,7 +44,8 @@ class RateAffect(Stage):
     Attributes:
         model: a name on the Hub, a folder of that layout, or `acoustic-estimate`.
         context: seconds that a short utterance is filled up to with its speaker's speech next to it, where the
-            batch tells conversations, channels and times; 0 for none. The estimate never does.
+            batch tells conversations, channels and times; 0 for none. All of a conversation must then be in one
+            batch (`PerUtterance` sees to that). The estimate borrows nothing.
         reach: seconds from the utterance within which that speech is taken.
         device: `auto`, `cpu` or `cuda`.
         precision: `float32`, or `bfloat16` for previews: what that changes was measured on random weights only.
@@ -52,7 +53,7 @@ class RateAffect(Stage):
     """
 
     model: str = AUDEERING
-    context: float = 3.0
+    context: float = 0.0
     reach: float = 2.0
     precision: str = "float32"
     device: str = field(default="auto", metadata=EXECUTION)
@@ -123,6 +124,7 @@ class RateAffect(Stage):
         for place, speaker in enumerate(zip(batch["conversation_id"], batch["channel"], strict=True)):
             speakers.setdefault(speaker, []).append(place)
         for places in speakers.values():
+            places.sort(key=lambda place: batch["start"][place])
             spans = [(batch["start"][place], batch["end"][place]) for place in places]
             for index, place in enumerate(places):
                 before, after = borrowed(spans, index, self.context, self.reach)

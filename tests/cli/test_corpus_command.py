@@ -120,7 +120,7 @@ def test_every_option_is_a_setting_of_the_run(source: Path, tmp_path: Path, dail
     assert done.code == 0, done.err
     told = json.loads((tmp_path / "out/run.json").read_text(encoding="utf-8"))["settings"]
     assert list(told.pop("limits").values()) == list(limits.values())
-    assert told == chosen | {"prompt_channel": True, "agreed_only": False, "keep": 0.1}
+    assert told == chosen | {"prompt_channel": True, "agreed_only": False, "keep": 0.1, "compute_type": "auto"}
 
 
 def test_conversations_of_dailytalk_go_through_tag(tmp_path: Path, dailytalk: Command) -> None:

@@ -2,6 +2,8 @@
 
 import errno
 import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -163,3 +165,20 @@ def test_bug_keeps_its_traceback(error: Exception) -> None:
 )
 def test_lengths_are_read_with_their_unit(text: str, length: float) -> None:
     assert seconds(text) == length
+
+
+IMPATIENT = """
+import runpy, sys
+class CtrlC:
+    def find_spec(self, name, path=None, target=None):
+        if name == "dailytalk_contiguous.cli.main":
+            raise KeyboardInterrupt
+sys.meta_path.insert(0, CtrlC())
+runpy.run_module("dailytalk_contiguous", run_name="__main__")
+"""
+
+
+def test_ctrl_c_while_it_loads_is_one_sentence() -> None:
+    done = subprocess.run([sys.executable, "-c", IMPATIENT], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (130, "")
+    assert done.stderr == "dailytalk: stopped before anything was done.\n"

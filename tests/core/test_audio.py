@@ -321,3 +321,10 @@ def test_git_lfs_pointer_is_told_from_a_damaged_file(tmp_path: Path) -> None:
     path.write_bytes(b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n")
     with pytest.raises(BadInput, match=r"Git LFS pointer.*git lfs pull"):
         probe({"bytes": None, "path": str(path)})
+
+
+def test_more_than_is_made_room_for_at_first_is_read_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    audio = struct_of(wav_bytes(tones(50.0, 44100), 44100))
+    whole = read_analysis(audio)
+    monkeypatch.setattr(audio_module, "_LONGEST_PROMISE", 1.0)
+    np.testing.assert_array_equal(read_analysis(audio), whole)

@@ -57,7 +57,16 @@ def test_finished_run_counts_all_that_was_set_aside(tmp_path: Path) -> None:
     made(tmp_path, 100)
     assert seen(tmp_path, 150)[0].rejects == 1
     tell(tmp_path, 200, "finished", rejects=4)  # three files were no recordings, and so are in no shard
-    assert seen(tmp_path, 250)[0].rejects == 4
+    (run,) = seen(tmp_path, 250)
+    assert (run.rejects, run.explained) == (4, True)
+
+
+def test_finished_part_of_a_run_has_no_rejects_file_yet(tmp_path: Path) -> None:
+    begin(tmp_path, shard=[1, 2])
+    made(tmp_path, 100)
+    tell(tmp_path, 200, "finished")
+    (run,) = seen(tmp_path, 250)
+    assert (run.rejects, run.explained) == (1, False)
 
 
 def test_nothing_is_foretold_before_the_first_shard(tmp_path: Path) -> None:

@@ -49,7 +49,7 @@ def test_how_utterances_are_batched_does_not_show(tiny_affect: str, batch_second
 def test_how_utterances_are_batched_is_not_in_the_digest(tiny_affect: str) -> None:
     plain = RateAffect(tiny_affect)
     assert RateAffect(tiny_affect, batch_seconds=60.0, device="cpu").digest == plain.digest
-    assert RateAffect(tiny_affect, context=0.0).digest != plain.digest
+    assert RateAffect(tiny_affect, context=3.0).digest != plain.digest
 
 
 def conversation(**columns: Any) -> dict[str, Any]:
@@ -78,7 +78,12 @@ def test_short_utterance_is_rated_together_with_its_speakers_speech_next_to_it(t
     assert found["context_seconds"] == pytest.approx([0.0, 2.0, 0.0, 0.0])
     alone = ratings(RateAffect(tiny_affect, device="cpu")({"speech": [first, *filled, last, other]}))
     np.testing.assert_allclose(ratings(found), alone, atol=1e-5)
-    plain = RateAffect(tiny_affect, context=0.0, device="cpu")(batch)
+    order = [2, 0, 3, 1]
+    shuffled = RateAffect(tiny_affect, context=2.5, device="cpu")(
+        {name: [values[place] for place in order] for name, values in batch.items()}
+    )
+    np.testing.assert_allclose(ratings(shuffled), alone[order], atol=1e-5)
+    plain = RateAffect(tiny_affect, device="cpu")(batch)
     assert plain["context_seconds"] == [0.0] * 4
     assert abs(ratings(plain)[1] - alone[1]).max() > 1e-4
 
@@ -89,14 +94,14 @@ def test_nothing_is_borrowed_from_another_conversation_or_from_too_far(tiny_affe
         (conversation(), 0.4),
         ({"speech": conversation()["speech"]}, 2.0),
     ):
-        found = RateAffect(tiny_affect, reach=reach, device="cpu")(batch)
+        found = RateAffect(tiny_affect, context=2.5, reach=reach, device="cpu")(batch)
         assert found["context_seconds"] == [0.0] * 4
 
 
 def test_context_is_speech_of_the_recording_and_no_longer_than_asked_for(tiny_affect: str) -> None:
     batch = conversations(EXAMPLES / "bicycle_repair.flac")
     batch |= Segment()(batch)
-    (seconds,) = PerUtterance(RateAffect(tiny_affect, device="cpu"))(batch)["context_seconds"]
+    (seconds,) = PerUtterance(RateAffect(tiny_affect, context=3.0, device="cpu"))(batch)["context_seconds"]
     lengths = [end - start for start, end in zip(batch["start"][0], batch["end"][0], strict=True)]
     assert sum(one > 0 for one in seconds) > 3
     for length, one in zip(lengths, seconds, strict=True):

@@ -185,7 +185,7 @@ def _grouped(
             row = _blank(f"dailytalk/{found.name}", found.name) | {"audio": found.place()}
             rejected.append(row | {"problem": error.reason, "remedy": error.remedy})
             if named := NAME.fullmatch(found.pure.stem):
-                unfit[named["dialogue"], int(named["number"])] = error
+                unfit.setdefault((named["dialogue"], int(named["number"])), error)
     return dialogues, rejected, unfit
 
 
