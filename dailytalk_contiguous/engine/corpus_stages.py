@@ -202,7 +202,7 @@ def _told(found: Mapping[type, Any]) -> dict[str, Any]:
     """What stages, by their class, say of settings."""
     words, condition, augment = found[TimeWords], found[Condition], found.get(Augment)
     told = {"asr_model": words.recogniser or NO_MODEL, "asr_windows": words.windows, "device": words.device}
-    if words.recogniser and words.recogniser != POCKETSPHINX:  # others have no choice, whatever the settings say
+    if words.compute_type != "auto":  # which a recogniser without a choice keeps, whatever the settings say
         told["compute_type"] = words.compute_type
     told |= {"reduce_noise_under": condition.reduce_noise_under, "keep": condition.keep}
     told |= {"augment": augment.kinds, "noise_folder": augment.noise_folder} if augment else {"augment": ()}
