@@ -3,7 +3,8 @@
 Recordings are read from `--output-dir`, and results are written there. What was bought is kept in the user's cache
 folder, so a run always goes on where it was stopped, whether or not `--resume` is given.
 
-    FISH_API_KEY=… python builder_scripts/generate_tts.py --transcript transcript.jsonl --output-dir calls
+    export FISH_API_KEY=… FISH_AUDIO_REFERENCE_ID=…
+    python builder_scripts/generate_tts.py --transcript transcript.jsonl --output-dir calls
 """
 
 import argparse
@@ -26,13 +27,26 @@ def main() -> int:
     )
     parser.add_argument("--output-dir", required=True, type=Path, help="folder of recordings, and of the results")
     parser.add_argument("--token", help="better: FISH_API_KEY or BEARER_TOKEN in the environment")
+    parser.add_argument(
+        "--voice",
+        default="",
+        help="id of a Fish Audio voice, instead of FISH_AUDIO_REFERENCE_ID; any: another one for every line",
+    )
     parser.add_argument("--output-transcript", type=Path, help="where the shifted transcript goes as well")
     parser.add_argument("--temperature", type=float, default=0.7)
     parser.add_argument("--top_p", type=float, default=0.7)
     parser.add_argument("--resume", action="store_true", help="accepted as before; a run always resumes")
     chosen = parser.parse_args()
+    if token := os.environ.get("BEARER_TOKEN"):  # what the older tool called it
+        os.environ.setdefault("FISH_API_KEY", token)
     # Whisper would only be asked where Fish gives no word times: words then share the voiced time instead.
-    settings = SpeakSettings(profile="embedded", tts="fish", temperature=chosen.temperature, top_p=chosen.top_p)
+    settings = SpeakSettings(
+        profile="embedded",
+        tts="fish",
+        voice=chosen.voice,
+        temperature=chosen.temperature,
+        top_p=chosen.top_p,
+    )
     script = read_script(chosen.output_dir, chosen.transcript, chosen.output_dir)
     outcome = speak(script, chosen.output_dir, settings, {"command": "generate_tts.py"})
     if chosen.output_transcript:

@@ -80,6 +80,7 @@ def columns(
         "text": [[one.text for one in said]],
         "status": [status],
         "reason": [[None] * len(said)],
+        "remedy": [[None] * len(said)],
         "spoken": [spoken],
     } | others
 

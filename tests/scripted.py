@@ -135,8 +135,7 @@ def loopback(monkeypatch: pytest.MonkeyPatch, server: TtsServer | None = None) -
     An answer that takes longer than the patience for one is bought again, so the patience must outlast the hiccups
     of a machine that runs several tests at a time.
     """
-    for name in ("BEARER_TOKEN", "FISH_AUDIO_REFERENCE_ID"):
-        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("FISH_AUDIO_REFERENCE_ID", "loopback-voice")
     monkeypatch.setenv("FISH_API_KEY", TOKEN)
     monkeypatch.setattr(pacing, "FIRST_BACKOFF", 0.01)
     monkeypatch.setattr(pacing, "LONGEST_BACKOFF", 0.1)
@@ -149,11 +148,15 @@ def loopback(monkeypatch: pytest.MonkeyPatch, server: TtsServer | None = None) -
 
 
 class Stubborn(TtsServer):
-    """Fails in one way whenever a text holds `word`."""
+    """Fails in one way whenever a text holds `word`. Of the texts in `short` it says that share, once."""
 
     def __init__(self, word: str, fault: str, **options: Any) -> None:
         self.word, self.fault = word, fault
+        self.short: dict[str, float] = {}
         super().__init__(**options)
 
     def _drawn(self, text: str, attempt: int) -> str:
         return self.fault if self.word and self.word in text else super()._drawn(text, attempt)
+
+    def share_said(self, text: str) -> float:
+        return self.short.pop(text, 1.0)

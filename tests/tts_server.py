@@ -152,6 +152,10 @@ class TtsServer(ThreadingHTTPServer):
         with self._lock:
             (self.purchases if whole else self.spoiled)[text] += 1
 
+    def share_said(self, text: str) -> float:
+        """How much of a text is said; a model that stops early says less, in an answer that is otherwise whole."""
+        return 1.0
+
     def _drawn(self, text: str, attempt: int) -> str:
         drawn = random.Random(f"{self.seed}\0{text}\0{attempt}").random()
         for fault, share in self.faults.items():
@@ -206,6 +210,10 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _sell(self, text: str, body: dict[str, Any], fault: str) -> None:
         samples, rate, words = speech(text, body.get("sample_rate", 24000))
+        said = self.server.share_said(text)
+        if said < 1:  # and nothing admits it
+            samples = samples[: round(said * len(samples))]
+            words = tuple((word, start * said, end * said) for word, start, end in words)
         if fault == "silence":
             samples = np.zeros_like(samples)
         data = wav(samples, rate, streaming=fault == "streaming-header")

@@ -2,7 +2,7 @@
 
 import os
 import sys
-from typing import NoReturn
+from typing import Annotated, NoReturn
 
 import typer
 from huggingface_hub.utils import logging
@@ -20,6 +20,7 @@ from dailytalk_contiguous.cli.speak import build, speak
 from dailytalk_contiguous.cli.status import status
 from dailytalk_contiguous.cli.tag import tag
 from dailytalk_contiguous.cli.versions import diff, versions
+from dailytalk_contiguous.models.http import INSECURE
 
 app = typer.Typer(
     help="Expressive, word-aligned speech datasets from recorded two-person conversations.",
@@ -45,8 +46,14 @@ app.command()(doctor)
 
 
 @app.callback()
-def _groups() -> None:
-    """Keep `tag` a command of its own even where it is the only one."""
+def _options(
+    insecure: Annotated[
+        bool,
+        typer.Option("--insecure", help="Let tokens go over plain http to other machines; of any command."),
+    ] = False,
+) -> None:
+    if insecure:
+        os.environ[INSECURE] = "1"
 
 
 def run() -> NoReturn:
@@ -61,7 +68,10 @@ def run() -> NoReturn:
 
 def _command() -> int:
     try:
-        code = app(standalone_mode=False)
+        # An option of all commands, which may come after the command's name, too.
+        words = [word for word in sys.argv[1:] if word != "--insecure"]
+        insecure = len(words) < len(sys.argv) - 1
+        code = app(["--insecure", *words] if insecure else words, standalone_mode=False)
     except Exception as error:
         if not (type(error).__module__.startswith(("click", "typer")) and hasattr(error, "show")):
             raise

@@ -24,6 +24,8 @@ def dry_run(console: Console, script: Script, found: Estimate, settings: SpeakSe
         console.print(f"{found.without_text} utterances without text would be: {settings.no_text}")
     if found.not_cloned:
         console.print(f"{found.not_cloned} conversations hold too little speech to clone their voice from")
+    if found.refusal:
+        console.print(f"it would not begin: {escape(found.refusal)}", soft_wrap=True)
     for reject in script.rejects:
         console.print(
             f"  set aside: {escape(reject.id)}: {escape(reject.reason)}; {escape(reject.remedy)}", soft_wrap=True

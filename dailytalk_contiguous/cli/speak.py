@@ -55,7 +55,10 @@ def speak(
     tts_model: Annotated[str, typer.Option(help="Its model: s1, s2-pro, … ", show_default="the engine's")] = "",
     voice: Annotated[
         str,
-        typer.Option(help="Id of a voice, or clone: the conversation's own speaker.", show_default="the engine's"),
+        typer.Option(
+            help="Id of a voice; clone: the conversation's own speaker; any: Fish may take another for each line.",
+            show_default="the engine's; for Fish, FISH_AUDIO_REFERENCE_ID",
+        ),
     ] = "",
     temperature: Annotated[float, typer.Option(min=0, max=1, help="For engines that have it.")] = 0.7,
     top_p: Annotated[float, typer.Option(min=0, max=1, help="For engines that have it.")] = 0.7,
@@ -76,7 +79,9 @@ def speak(
     verify: Annotated[bool, typer.Option("--verify", help="Recognise every take and refuse wrong words.")] = False,
     candidates: Annotated[int, typer.Option(min=1, help="Good takes to verify and choose the best of.")] = 1,
     variants: Annotated[int, typer.Option(min=1, help="Takes that utterances of one text are spread over.")] = 1,
-    tries: Annotated[int, typer.Option(min=1, help="Takes that may be refused before an utterance failed.")] = 3,
+    tries: Annotated[
+        int, typer.Option(min=1, help="Takes that may be refused, in all runs, before an utterance has failed.")
+    ] = 3,
     asr_model: Annotated[
         str, typer.Option(help="Recogniser that times and verifies speech.", show_default="the profile's")
     ] = "",

@@ -8,12 +8,13 @@ import hashlib
 import json
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, fields
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from dailytalk_contiguous.core.errors import Reject
+from dailytalk_contiguous.core.errors import DailytalkError, Reject
 from dailytalk_contiguous.engine import transcript
 from dailytalk_contiguous.files.writing import write_lines, write_text
 from dailytalk_contiguous.models.licences import licence_of
@@ -133,6 +134,20 @@ def read_run(out: Path) -> dict[str, Any] | None:
     except (FileNotFoundError, ValueError):
         return None
     return record
+
+
+def note_stop(out: Path, kind: str, command: str, error: BaseException, money: Mapping[str, Any]) -> None:
+    """Write into run.json, as `stopped`, why a run that spends money did not come to its end, and what it spent.
+
+    Everything else in run.json is of the last run that did; that of the next one takes `stopped` out again.
+    """
+    reason = str(error) if isinstance(error, DailytalkError) else type(error).__name__
+    stop = {"run": kind, "command": command, "reason": reason, "money": dict(money)}
+    # A full disk may be why the run stops, and is what has to be said then.
+    with suppress(OSError):
+        write_text(
+            out / RUN, json.dumps((read_run(out) or {}) | {"stopped": stop}, indent=1, ensure_ascii=False) + "\n"
+        )
 
 
 def models_of(stages: Sequence[Stage]) -> dict[str, dict[str, Any]]:

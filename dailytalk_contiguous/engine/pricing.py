@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from dailytalk_contiguous.core.errors import BadInput
+from dailytalk_contiguous.core.errors import BadInput, DailytalkError
 from dailytalk_contiguous.engine.speaking import Script, check_script_tags, revoiced
 from dailytalk_contiguous.models.engines import CLONE, load_synthesiser
 from dailytalk_contiguous.models.speech_cache import SpeechCache, cache_key
@@ -24,7 +24,8 @@ class Estimate:
     """What saying a script would take: utterances, UTF-8 bytes of their text, USD, hours of source.
 
     `cached` are the utterances for which nothing has to be bought. `not_cloned` are conversations without enough
-    speech to clone their voice from, whose utterances are not counted.
+    speech to clone their voice from, whose utterances are not counted. `refusal` says what a run would refuse to
+    begin without (a token, a voice); empty if there is nothing.
     """
 
     utterances: int
@@ -34,6 +35,7 @@ class Estimate:
     text_bytes: int
     price: float
     hours: float
+    refusal: str = ""
 
 
 def estimate(script: Script, settings: SpeakSettings) -> Estimate:
@@ -68,7 +70,16 @@ def estimate(script: Script, settings: SpeakSettings) -> Estimate:
             missing |= new.keys()
             price += synthesiser.price(list(new.values()))
             cached += not new
-    return Estimate(said, cached, silent, not_cloned, text_bytes, price, seconds / 3600)
+    return Estimate(said, cached, silent, not_cloned, text_bytes, price, seconds / 3600, refusal_of(synthesiser))
+
+
+def refusal_of(synthesiser: Synthesiser) -> str:
+    """Why a synthesiser could say nothing at all; empty if it can."""
+    try:
+        synthesiser.preflight()
+    except DailytalkError as error:
+        return str(error)
+    return ""
 
 
 def _voice(row: Row, settings: SpeakSettings) -> tuple[VoiceSample, ...]:
@@ -92,15 +103,16 @@ def _takes(
 
     Each comes after the first 64 bits of its key.
     """
-    number, good = stage.first_take(row["utterance_id"][place]), 0
-    while good < (1 if synthesiser.deterministic else stage.candidates):
+    number, good, refused = stage.first_take(row["utterance_id"][place]), 0, 0
+    tries, wanted = (1, 1) if synthesiser.deterministic else (stage.tries, stage.candidates)
+    while good < wanted and refused < tries:
         line = stage.line(row["text"][place], row["tag"][place], row["language"][place], number)
         key = cache_key(synthesiser, line, samples)
         there, verdict = cache.verdict(key)
-        refused = stage.knows(verdict) and bool((verdict or {}).get("reason"))
         if not there:
             yield int(key[:16], 16), line
-        good += not refused
-        if refused and synthesiser.deterministic:
-            return
+        if stage.knows(verdict) and (verdict or {}).get("reason"):
+            refused += 1
+        else:
+            good += 1
         number += stage.variants

@@ -67,6 +67,7 @@ class SharedPurse(Purse):
 
     @contextmanager
     def paying(self, price: float) -> Iterator[Callable[[float], None]]:
+        self._refuse_if_halted()
         ticket = answer(self._till.hold.remote(price))
         costs: list[float] = []
         try:

@@ -7,6 +7,7 @@ made of it; a conversation of which something could not be said is held back and
 import json
 import time
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
@@ -18,10 +19,10 @@ from dailytalk_contiguous.core.tag_lists import check_tags
 from dailytalk_contiguous.engine import local
 from dailytalk_contiguous.engine.build import Progress
 from dailytalk_contiguous.engine.events import Account, Journal
-from dailytalk_contiguous.engine.outputs import TRANSCRIPT, read_run, set_aside, sha256_of
+from dailytalk_contiguous.engine.outputs import TRANSCRIPT, note_stop, read_run, set_aside, sha256_of
 from dailytalk_contiguous.engine.runner import Runner
 from dailytalk_contiguous.engine.spoken_outputs import write_spoken
-from dailytalk_contiguous.models.engines import ENGINES, load_synthesiser, purse
+from dailytalk_contiguous.models.engines import ENGINES, Purse, SpendingLimit, load_synthesiser, purse
 from dailytalk_contiguous.models.licences import licence_of
 from dailytalk_contiguous.pipeline import SpeakSettings, saying
 from dailytalk_contiguous.shards import Entry, Row, drop_stale, group, index
@@ -135,7 +136,8 @@ def speak(
             runner.preflight(stages, settings.device)
         journal.planned(plan, sum(row["duration"] for row in script.rows), [stage.name for stage in stages])
         run = runner.say(plan, stages, settings, workers, BATCH_SECONDS, progress, journal.made)
-        made = list(run)
+        with spending(out, "speak", about.get("command", ""), money if paid else None):
+            made = list(run)
         drop_stale(folder, plan.paths)
         record = write_spoken(
             out,
@@ -147,7 +149,7 @@ def speak(
                 "settings": settings.told(),
                 "transcript_sha256": script.digest,
                 "time": journal.account.as_dict(),
-                "money": {"spent": round(money.spent, 6), "saved_by_cache": round(money.saved, 6), "unit": "USD"},
+                "money": money.as_dict(),
             },
             script.source,
         )
@@ -160,6 +162,23 @@ def speak(
         time.perf_counter() - started,
         journal.account,
     )
+
+
+@contextmanager
+def spending(out: Path, kind: str, command: str, money: Purse | None) -> Iterator[None]:
+    """Whatever ends a run early: run.json says what was spent until then, purchases under way included.
+
+    So does the message where it was the limit on spending: others were still being paid when one met it. `money`
+    is None where nothing costs.
+    """
+    try:
+        yield
+    except BaseException as error:
+        if money is None:
+            raise
+        stop = SpendingLimit(error.limit, money.spent) if isinstance(error, SpendingLimit) else error
+        note_stop(out, kind, command, stop, money.as_dict())
+        raise stop from None
 
 
 def check_script_tags(script: Script, settings: SpeakSettings) -> None:

@@ -80,6 +80,7 @@ def write_spoken(
     else:
         record = {**about, **_written(out, entries, stages, rejects), "fingerprint": fingerprint}
     whole = (read_run(out) or {}) | ({"source": dict(source)} if source else {}) | {"speak": record}
+    whole.pop("stopped", None)
     write_text(out / RUN, json.dumps(whole, indent=1, ensure_ascii=False) + "\n")
     return record
 

@@ -83,7 +83,6 @@ class StreamOutputs:
     def _write_spoken(self, told: Mapping[str, Any], settings: SpeakSettings, money: Purse) -> None:
         paths = self._spoken()
         unsaid = [reject for one in self.positions.windows for reject in one.unsaid]
-        spent = {"spent": round(money.spent, 6), "saved_by_cache": round(money.saved, 6), "unit": "USD"}
-        about = {**told, "settings": settings.told(), "money": spent}
+        about = {**told, "settings": settings.told(), "money": money.as_dict()}
         write_spoken(self.out, paths, self.speak_stages, unsaid, about, self.job.source)
         drop_stale(self.out / DATASET, paths)

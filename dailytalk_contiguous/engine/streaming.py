@@ -21,7 +21,7 @@ from dailytalk_contiguous.engine.events import Account, Journal
 from dailytalk_contiguous.engine.outputs import TRANSCRIPT, models_of, read_run, set_aside
 from dailytalk_contiguous.engine.positions import Finished, Positions
 from dailytalk_contiguous.engine.runner import Runner
-from dailytalk_contiguous.engine.speaking import BATCH_SECONDS, DATASET, Script, check_script_tags
+from dailytalk_contiguous.engine.speaking import BATCH_SECONDS, DATASET, Script, check_script_tags, spending
 from dailytalk_contiguous.engine.stream_job import Job, Limits
 from dailytalk_contiguous.engine.stream_outputs import StreamOutputs
 from dailytalk_contiguous.engine.tagging import TAGGED, Options, make_writable
@@ -121,7 +121,8 @@ class _Run:
             if self._to_do():
                 shutil.rmtree(scratch, ignore_errors=True)  # of a run that was killed
                 try:
-                    self._all_windows(scratch, journal)
+                    with spending(self.out, kind, command, self.money if self.job.speak else None):
+                        self._all_windows(scratch, journal)
                 finally:
                     shutil.rmtree(scratch, ignore_errors=True)
             outputs = StreamOutputs(self.job, self.out, self.positions, self.tag_stages, self.speak_stages)

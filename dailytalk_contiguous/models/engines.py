@@ -11,7 +11,13 @@ from threading import Lock
 
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.models.speech_cache import Entry, SpeechCache, cache_key
-from dailytalk_contiguous.models.synthesiser import Line, Synthesiser, SynthesisFailed, VoiceSample
+from dailytalk_contiguous.models.synthesiser import (
+    Line,
+    Synthesiser,
+    SynthesisFailed,
+    VoiceSample,
+    checked_price,
+)
 
 #: Engines by name, with the model each takes if none is named and what its tags are written for.
 ENGINES = {"fish": "s1", "openai": "gpt-4o-mini-tts", "espeak": "", "flite": ""}
@@ -21,6 +27,8 @@ CLONE = "clone"
 
 #: USD by which sums of prices may differ for want of digits.
 ROUNDING = 1e-9
+
+_KEPT = "run the same command again: what was bought is kept"
 
 
 @lru_cache(maxsize=4)
@@ -52,29 +60,41 @@ def load_synthesiser(
     raise DailytalkError(f"there is no speech synthesiser {engine!r}", f"choose one of {', '.join(ENGINES)}")
 
 
+class SpendingLimit(DailytalkError):
+    """The next request would pass the limit of what a run may spend (USD), of which `spent` are charged."""
+
+    def __init__(self, limit: float, spent: float) -> None:
+        super().__init__(
+            f"the next utterance would pass the spending limit of {limit:g} USD ({spent:.4f} USD are spent)",
+            f"raise --max-cost and {_KEPT}",
+        )
+        self.limit, self.spent = limit, spent
+
+    def __reduce__(self) -> tuple[type["SpendingLimit"], tuple[float, float]]:
+        return SpendingLimit, (self.limit, self.spent)
+
+
 class Purse:
     """What this process has spent, what the cache has saved it, and where it must stop."""
 
     def __init__(self, limit: float | None) -> None:
-        self.limit = limit
+        self.limit = None if limit is None else checked_price("--max-cost", limit)
         self.spent = 0.0
         self.saved = 0.0
         self._reserved = 0.0
+        self._halted = False
         self._lock = Lock()
 
     @contextmanager
     def paying(self, price: float) -> Iterator[Callable[[float], None]]:
-        """Hold `price` back while something is bought; what it did cost is told to the function that this yields.
+        """Reserve `price` while something is bought; the function that this yields takes what it did cost.
 
-        Raises DailytalkError if the limit would be passed.
+        Raises SpendingLimit if the limit would be passed, and DailytalkError while purchases are halted.
         """
+        self._refuse_if_halted()
         with self._lock:
             if self.limit is not None and self.spent + self._reserved + price > self.limit + ROUNDING:
-                raise DailytalkError(
-                    f"the next utterance would pass the spending limit of {self.limit:g} USD "
-                    f"({self.spent:.4f} USD are spent)",
-                    "raise --max-cost and run the same command again: what was bought is kept",
-                )
+                raise SpendingLimit(self.limit, self.spent)
             self._reserved += price
         costs: list[float] = []
         try:
@@ -84,10 +104,27 @@ class Purse:
                 self._reserved -= price
                 self.spent += sum(costs)
 
+    @contextmanager
+    def halted(self) -> Iterator[None]:
+        """Let no purchase begin while those that are under way come to their end."""
+        self._halted = True
+        try:
+            yield
+        finally:
+            self._halted = False
+
+    def _refuse_if_halted(self) -> None:
+        if self._halted:
+            raise DailytalkError("the run is being stopped", _KEPT)
+
     def save(self, cost: float) -> None:
         """Note what something would have cost."""
         with self._lock:
             self.saved += cost
+
+    def as_dict(self) -> dict[str, float | str]:
+        """What run.json holds of it, in USD to a millionth."""
+        return {"spent": round(self.spent, 6), "saved_by_cache": round(self.saved, 6), "unit": "USD"}
 
 
 _opened: Callable[[float | None], Purse] = Purse
@@ -111,7 +148,7 @@ def obtain(
 ) -> tuple[str, Entry]:
     """The key and the entry of a line: from the cache, or bought and put there.
 
-    Raises as `Synthesiser.speak`, `SpeechCache` and `Purse.paying` do.
+    Raises as `Synthesiser.speak` and `SpeechCache` do.
     """
     key = cache_key(synthesiser, line, samples)
     entry = cache.get(key)
@@ -119,14 +156,7 @@ def obtain(
         with cache.buying(key):
             entry = cache.get(key)  # another process may have bought it while this one waited
             if entry is None:
-                price = synthesiser.price([line])
-                with money.paying(price) as pay:
-                    try:
-                        spoken = synthesiser.speak(line, samples)
-                    except SynthesisFailed as error:
-                        pay(error.paid * price)  # what broke off is charged all the same
-                        raise
-                    pay(spoken.cost)
+                spoken = synthesiser.speak(line, samples, money.paying)
                 if not len(spoken.samples):
                     raise SynthesisFailed("nothing was said", "run the same command again")
                 return key, cache.put(key, spoken)

@@ -27,7 +27,7 @@ from dailytalk_contiguous.core.matching import split_words
 from dailytalk_contiguous.core.packing import Word, fit
 from dailytalk_contiguous.core.word_times import sound_length
 from dailytalk_contiguous.models.manners import MANNERS, Manner, manner_of
-from dailytalk_contiguous.models.synthesiser import Line, Spoken, SynthesisFailed, VoiceSample
+from dailytalk_contiguous.models.synthesiser import Line, Reserve, Spoken, SynthesisFailed, VoiceSample, free
 
 WHEEL = "espeakng-loader"
 REMEDY = 'pip install "dailytalk-contiguous[espeak]"'
@@ -112,7 +112,7 @@ class Espeak:
         with _LOCK, _library() as (library, _rate):
             _choose_voice(library, self._voice_of("en", manner_of("")), "en")
 
-    def speak(self, line: Line, samples: Sequence[VoiceSample] = ()) -> Spoken:
+    def speak(self, line: Line, samples: Sequence[VoiceSample] = (), reserve: Reserve = free) -> Spoken:
         """Say a line. Word times are espeak's own; a word is one of `core.matching.split_words`.
 
         Raises SynthesisFailed for a line with nothing to say, and DailytalkError for a language without a voice,

@@ -8,9 +8,12 @@ timestamp path, which a server of one's own may lack, and are kept only where th
 import binascii
 import itertools
 import json
+import math
 import os
+import threading
 import unicodedata
 from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
 from typing import Any, NamedTuple
 
 import msgpack
@@ -22,11 +25,20 @@ from dailytalk_contiguous.core.matching import split_words
 from dailytalk_contiguous.core.packing import Word, fit
 from dailytalk_contiguous.core.tag_lists import render
 from dailytalk_contiguous.models.http import Answer, Client, NotServed, Reply, ShortRead, Token
-from dailytalk_contiguous.models.synthesiser import Line, Spoken, SynthesisFailed, VoiceSample
+from dailytalk_contiguous.models.synthesiser import (
+    Line,
+    Reserve,
+    Spoken,
+    SynthesisFailed,
+    VoiceSample,
+    checked_price,
+    free,
+)
 from dailytalk_contiguous.models.wav import read_wav
 
 PUBLIC_URL = "https://api.fish.audio"
-TOKENS = ("FISH_API_KEY", "BEARER_TOKEN")
+TOKEN = "FISH_API_KEY"
+PRICE = "FISH_AUDIO_USD_PER_MILLION_BYTES"
 PLAIN_PATH, TIMES_PATH = "/v1/tts", "/v1/tts/stream/with-timestamp"
 
 #: How each model takes tags (see `core.tag_lists`), and USD for a million UTF-8 bytes of text.
@@ -37,8 +49,13 @@ MODELS = {
     "s2.1-pro-free": ("fish-s2", 0.0),
 }
 
-#: The voice of `VoiceSample`s, not one that the service knows.
-CLONE = "clone"
+#: Voices that the service does not know by name: that of `VoiceSample`s, and whichever it takes for each request.
+CLONE, ANY = "clone", "any"
+
+VOICE_REMEDY = (
+    "pass --voice ID or set FISH_AUDIO_REFERENCE_ID (the address of a voice's page ends in its ID), or pass "
+    "--voice any to accept that"
+)
 
 #: The service's own defaults, sent so that a change of them there changes nothing here.
 FIXED = {"format": "wav", "normalize": True, "chunk_length": 300, "latency": "normal"}
@@ -71,7 +88,8 @@ class Fish:
 
     Args:
         model: one of `MODELS`.
-        voice: the id of a voice of the service, or `clone`; empty: FISH_AUDIO_REFERENCE_ID, else the service's.
+        voice: the id of a voice of the service, `clone`, or `any`, which may be another one for every line; empty:
+            FISH_AUDIO_REFERENCE_ID. With neither, `preflight` refuses.
         base_url: of the service; empty or None: FISH_AUDIO_BASE_URL, else the public one.
         temperature, top_p: in [0, 1].
         sample_rate: Hz to ask for. What comes is said in `Spoken`.
@@ -106,15 +124,19 @@ class Fish:
         self.voice = voice or os.environ.get("FISH_AUDIO_REFERENCE_ID", "")
         self.concurrency = concurrency
         self.style, price = MODELS[model]
-        self._token = Token.from_environment(*TOKENS)
+        self._token = Token.from_environment(TOKEN)
         base_url = base_url or os.environ.get("FISH_AUDIO_BASE_URL") or PUBLIC_URL
         self._client = client or Client("Fish Audio", base_url, self._token, most_at_once=concurrency)
         self._is_public = self._client.base_url == PUBLIC_URL
-        told = os.environ.get("FISH_AUDIO_USD_PER_MILLION_BYTES")
-        known = float(told) if told and usd_per_million_bytes is None else usd_per_million_bytes
-        self._usd_per_byte = (price if known is None else known) / 1e6
+        if usd_per_million_bytes is not None:
+            price = checked_price("usd_per_million_bytes", usd_per_million_bytes)
+        elif own := os.environ.get(PRICE):
+            price = checked_price(PRICE, own)
+        self._usd_per_byte = price / 1e6
         self._sampling = {"temperature": temperature, "top_p": top_p, "sample_rate": sample_rate}
-        self._timestamps = timestamps
+        # None: not known yet. The first request finds out alone, so that a refusal meets one line and not five.
+        self._timestamps: bool | None = None if timestamps else False
+        self._finding_out = threading.Lock()
 
     def settings(self) -> dict[str, object]:
         """What decides the sound. A server of one's own has other weights, wherever it listens."""
@@ -128,11 +150,20 @@ class Fish:
         return render(line.tag, line.text, self.style)
 
     def preflight(self) -> None:
-        if self._is_public and not self._token:
-            raise DailytalkError("Fish Audio needs a token", f"set {self._token.variables} in the environment")
+        lacks = [
+            *(
+                [("needs a token", f"set {TOKEN} in the environment")]
+                if self._is_public and not self._token
+                else []
+            ),
+            *([] if self.voice else [("may say every line in another voice unless one is named", VOICE_REMEDY)]),
+        ]
+        if lacks:
+            reasons, remedies = zip(*lacks, strict=True)
+            raise DailytalkError(f"Fish Audio {', and '.join(reasons)}", "; ".join(remedies))
 
-    def speak(self, line: Line, samples: Sequence[VoiceSample] = ()) -> Spoken:
-        """Say a line. The cost counts every answer that began with 200, also those that broke off.
+    def speak(self, line: Line, samples: Sequence[VoiceSample] = (), reserve: Reserve = free) -> Spoken:
+        """Say a line.
 
         Raises SynthesisFailed and DailytalkError as `Client.post` does, and SynthesisFailed if the voice is to be
         cloned and `samples` are missing: the service would say it in any voice.
@@ -140,28 +171,31 @@ class Fish:
         if self.voice == CLONE and not samples:
             raise SynthesisFailed("there is no sample of the voice to clone", "name a voice for these lines")
         body, content_type = self._body(line, samples)
-        answer = self._ask(body, {"Content-Type": content_type, "model": self.model})
+        price = self.price([line])
+        answer = self._ask(body, {"Content-Type": content_type, "model": self.model}, price, reserve)
         sound = answer.value
         words = words_of(line.text, line.tag, sound.segments, len(sound.samples) / sound.sample_rate)
-        return Spoken(sound.samples, sound.sample_rate, words, answer.paid * self.price([line]))
+        return Spoken(sound.samples, sound.sample_rate, words, answer.paid * price)
 
     def _body(self, line: Line, samples: Sequence[VoiceSample]) -> tuple[bytes, str]:
         body: dict[str, Any] = {"text": self.rendered(line), **FIXED, **self._sampling}
         if samples:
             body["references"] = [{"audio": sample.wav, "text": sample.text} for sample in samples]
             return msgpack.packb(body), "application/msgpack"
-        body["reference_id"] = self.voice or None
+        body["reference_id"] = None if self.voice in ("", ANY) else self.voice
         return json.dumps(body, ensure_ascii=False).encode(), "application/json"
 
-    def _ask(self, body: bytes, headers: dict[str, str]) -> Answer[Sound]:
-        if not self._timestamps:
-            return self._client.post(PLAIN_PATH, body, headers, read_plain)
-        try:
-            return self._client.post(TIMES_PATH, body, headers, read_events, absent=_ABSENT)
-        except NotServed:
-            # 404 also stands for an unknown voice: only a plain answer shows that it was the path.
-            answer = self._client.post(PLAIN_PATH, body, headers, read_plain)
-            self._timestamps = False
+    def _ask(self, body: bytes, headers: dict[str, str], price: float, reserve: Reserve) -> Answer[Sound]:
+        with self._finding_out if self._timestamps is None else nullcontext():
+            if self._timestamps is False:
+                return self._client.post(PLAIN_PATH, body, headers, read_plain, price=price, reserve=reserve)
+            try:
+                answer = self._client.post(TIMES_PATH, body, headers, read_events, _ABSENT, price, reserve)
+                self._timestamps = True
+            except NotServed:
+                # 404 also stands for an unknown voice: only a plain answer shows that it was the path.
+                answer = self._client.post(PLAIN_PATH, body, headers, read_plain, price=price, reserve=reserve)
+                self._timestamps = False
             return answer
 
 
@@ -181,10 +215,10 @@ def read_events(reply: Reply) -> Sound:
         if audio[:4] == b"RIFF" or not files:  # where each chunk brings its own header, each is a file of its own
             files.append([])
         files[-1].append(audio)
-        if alignment:  # the newest of a chunk counts; one that is null takes nothing back
-            offset = float(event.get("chunk_audio_offset_sec") or 0.0)
-            chunks[int(event.get("chunk_seq") or 0)] = _segments(alignment, offset)
-            promised = max(promised, offset + float(alignment.get("audio_duration") or 0.0))
+        number, segments, end = _aligned(event, alignment or {})
+        if alignment or number not in chunks:  # the newest of a chunk counts; one that is null takes nothing back
+            chunks[number] = segments
+            promised = max(promised, end)
     sounds = [read_wav(b"".join(parts)) for parts in files if any(parts)]
     if not sounds:
         raise ShortRead("its stream holds no audio")
@@ -192,15 +226,20 @@ def read_events(reply: Reply) -> Sound:
     sample_rate = sounds[0][1]
     if len(samples) / sample_rate < promised - _ROUNDING_SECONDS:
         raise ShortRead(f"its stream promises {promised:.2f} s and holds {len(samples) / sample_rate:.2f} s")
-    return Sound(samples, sample_rate, [segment for number in sorted(chunks) for segment in chunks[number]])
+    # A chunk without an alignment may hold any part of the text.
+    known = all(chunks.values())
+    return Sound(
+        samples, sample_rate, [segment for number in sorted(chunks) for segment in chunks[number]] if known else []
+    )
 
 
 def words_of(text: str, tag: str, segments: Sequence[Segment], seconds: float) -> list[Word] | None:
     """The words of the text as written, with times from segments that may be cut and spelled in other ways.
 
     None unless the letters and digits of the segments (with or without those of the tag before them) are just
-    those of the text: a guess about which word is which is worse than asking a recogniser. `seconds` is the length
-    of the audio, into which all words are fitted.
+    those of the text: a guess about which word is which is worse than asking a recogniser. Where they are the
+    beginning of the text and no more, the service stopped early: then these are its first words. `seconds` is the
+    length of the audio, into which all words are fitted.
     """
     letters: list[tuple[str, float, float]] = []
     for segment in segments:
@@ -210,17 +249,17 @@ def words_of(text: str, tag: str, segments: Sequence[Segment], seconds: float) -
             (letter, segment.start + place * step, segment.start + (place + 1) * step)
             for place, letter in enumerate(own)
         ]
-    words = split_words(text)
     wanted, spelled = _letters(text), "".join(letter for letter, _, _ in letters)
-    if tag and spelled == _letters(tag) + wanted:
+    if tag and spelled.startswith(_letters(tag)) and not wanted.startswith(spelled):
         letters = letters[len(_letters(tag)) :]
-    elif spelled != wanted:
-        return None
-    if not wanted:
+        spelled = spelled.removeprefix(_letters(tag))
+    if not spelled or not wanted.startswith(spelled):
         return None
     timed, at = [], 0
-    for word in words:
+    for word in split_words(text):
         count = len(_letters(word))
+        if at + count > len(letters):
+            break
         timed.append(Word(word, letters[at][1], letters[at + count - 1][2], 1.0))
         at += count
     in_order = all(first.start <= second.start for first, second in itertools.pairwise(timed))
@@ -235,7 +274,7 @@ def _events(body: bytes) -> Iterator[dict[str, Any]]:
             continue
         try:
             event = json.loads(b"\n".join(lines))
-        except ValueError:
+        except (ValueError, RecursionError):
             raise ShortRead("its stream breaks off inside an event") from None
         if not isinstance(event, dict):
             raise ShortRead("its stream holds an event that is no object")
@@ -252,14 +291,25 @@ def _audio_of(event: dict[str, Any]) -> bytes:
         raise ShortRead("its stream holds audio that is no base64") from None
 
 
-def _segments(alignment: dict[str, Any], offset: float) -> list[Segment]:
+def _aligned(event: dict[str, Any], alignment: Any) -> tuple[int, list[Segment], float]:
+    """The chunk of an event, its segments in seconds of the whole audio, and where its audio ends."""
     try:
-        return [
-            Segment(str(part["text"]), offset + float(part["start"]), offset + float(part["end"]))
+        offset = _seconds(event.get("chunk_audio_offset_sec") or 0.0)
+        end = offset + _seconds(alignment.get("audio_duration") or 0.0)
+        segments = [
+            Segment(str(part["text"]), offset + _seconds(part["start"]), offset + _seconds(part["end"]))
             for part in alignment.get("segments") or []
         ]
-    except (KeyError, TypeError, ValueError):
+        return int(event.get("chunk_seq") or 0), segments, end
+    except (AttributeError, KeyError, OverflowError, TypeError, ValueError):
         raise ShortRead("its stream holds an alignment without times") from None
+
+
+def _seconds(value: Any) -> float:
+    seconds = float(value)
+    if not math.isfinite(seconds):
+        raise ValueError(value)
+    return seconds
 
 
 def _letters(text: str) -> str:

@@ -24,7 +24,7 @@ from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.matching import split_words
 from dailytalk_contiguous.core.packing import Word, fit
 from dailytalk_contiguous.models.manners import MANNERS, Manner, manner_of
-from dailytalk_contiguous.models.synthesiser import Line, Spoken, SynthesisFailed, VoiceSample
+from dailytalk_contiguous.models.synthesiser import Line, Reserve, Spoken, SynthesisFailed, VoiceSample, free
 
 PROGRAM = "flite"
 REMEDY = "apt install flite (or brew install flite), or choose another engine with --tts"
@@ -89,7 +89,7 @@ class Flite:
         if self.voice not in known:
             raise DailytalkError(f"flite has no voice {self.voice!r}", f"choose one of {', '.join(known)}")
 
-    def speak(self, line: Line, samples: Sequence[VoiceSample] = ()) -> Spoken:
+    def speak(self, line: Line, samples: Sequence[VoiceSample] = (), reserve: Reserve = free) -> Spoken:
         """Say a line. Word times come from flite's phones; a word is one of `core.matching.split_words`.
 
         Raises SynthesisFailed for a line with nothing to say; DailytalkError for another language than English, if

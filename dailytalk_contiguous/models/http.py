@@ -1,10 +1,12 @@
 """POST to a paid service from many threads: what may be tried again is; what somebody must mend stops the run.
 
 Only 429, 5xx, timeouts, resets and answers that break off are tried again; everything else would fail again, at a
-price. Errors are told in our own words and raised outside of `except`: an exception of `requests` holds the
-request, and with it the token.
+price. After an answer that somebody must mend (400, 401, 402, 403, 404), or several lines in a row without any, no
+thread begins another request. The price of a request is reserved before it is sent. Errors have our own words and
+are raised outside of `except`: an exception of `requests` holds the request, and with it the token.
 """
 
+import ipaddress
 import json
 import os
 import threading
@@ -19,10 +21,23 @@ from urllib3.exceptions import HTTPError, NewConnectionError, ReadTimeoutError
 
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.models.pacing import LONGEST_RETRY_AFTER, Pace, backoff, retry_after
-from dailytalk_contiguous.models.synthesiser import SynthesisFailed
+from dailytalk_contiguous.models.synthesiser import Reserve, SynthesisFailed, free
+
+#: Lines in a row without an answer, after which the service is taken to be down.
+LINES_WITHOUT_ANSWER = 5
+
+#: Requests to a service that has never answered anything: its address is wrong, or it does not run.
+FIRST_TRIES = 3
+
+#: Bytes of an answer once it is unpacked: over twenty minutes of speech, and no line has a minute. An answer is
+#: held in memory, and 1.5 MB of gzip can hold gigabytes of zeros.
+MOST_BYTES = 64 << 20
+
+#: Environment variable with which tokens may go over plain http to other machines.
+INSECURE = "DAILYTALK_INSECURE"
 
 _AGAIN = "run the same command again: what was bought is kept, and only the rest is asked for"
-_CHECK_ADDRESS = "check the network and the service's address"
+_CHECK_ADDRESS = "check that it runs, its address, and the network"
 
 Value = TypeVar("Value")
 
@@ -106,12 +121,12 @@ class Client:
     Args:
         service: its name, for messages.
         base_url: `http` or `https`, with no user name in it.
-        token: sent as a bearer token.
+        token: sent as a bearer token; over plain http only to this machine (`refuse_plain_http`).
         connect_seconds, read_seconds: time to connect; and the longest silence while an answer is read.
         total_seconds: time for one whole answer, however steadily it drips.
         most_at_once: requests at a time; other threads wait. Waits between tries take up no place.
         tries: requests for one answer, the first one included.
-        sleep, clock: `time.sleep` and `time.monotonic`, or what a test puts there.
+        sleep, clock: what a test puts in place of waiting and of `time.monotonic`.
     """
 
     def __init__(
@@ -124,7 +139,7 @@ class Client:
         total_seconds: float = 300.0,
         most_at_once: int = 5,
         tries: int = 8,
-        sleep: Callable[[float], None] = time.sleep,
+        sleep: Callable[[float], object] | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         parts = urlsplit(base_url)
@@ -133,13 +148,21 @@ class Client:
             raise DailytalkError(reason, "give it like https://host:port/path")
         self.service = service
         self.base_url = base_url.rstrip("/")
+        if token:
+            refuse_plain_http(service, self.base_url)
         self._token = token
         self._timeouts = (connect_seconds, read_seconds)
         self._total_seconds, self._tries = total_seconds, tries
-        self._sleep, self._clock = sleep, clock
-        self._pace = Pace(sleep, clock)
+        self._stopped = threading.Event()
+        self._stop: _Trouble | None = None
+        # A stop wakes whoever waits for another try.
+        self._sleep, self._clock = sleep or self._stopped.wait, clock
+        self._pace = Pace(self._sleep, clock)
         self._places = threading.BoundedSemaphore(most_at_once)
         self._local = threading.local()
+        self._lock = threading.Lock()
+        self._reached = False
+        self._unanswered = 0
 
     def post(
         self,
@@ -148,33 +171,59 @@ class Client:
         headers: Mapping[str, str],
         read: Callable[[Reply], Value],
         absent: frozenset[int] = frozenset(),
+        price: float = 0.0,
+        reserve: Reserve = free,
     ) -> Answer[Value]:
         """What `read` makes of the answer. `read` raises ShortRead where it should be asked for again.
+
+        Each request that may be charged holds `price` (USD) in `reserve` while it is under way, and is charged if
+        its answer began with 200, also where that broke off.
 
         Raises:
             NotServed: the status is one of `absent`.
             SynthesisFailed: no whole answer after all tries.
             DailytalkError: no request can succeed before somebody mends something (400, 401, 402, 403, 404, other
-                4xx, a service that can't be reached or wants a rest of over `LONGEST_RETRY_AFTER` seconds).
+                4xx, a service that can't be reached, gives no answer to `LINES_WITHOUT_ANSWER` lines in a row, or
+                wants a rest of over `LONGEST_RETRY_AFTER` seconds). From then on it is raised for every line.
+                What `reserve` raises.
         """
-        paid = 0
-        trouble = _Trouble("it was never asked")
-        for attempt in range(self._tries):
-            outcome = self._try(path, body, headers, read, absent)
+        paid, attempt = 0, 0
+        while True:
+            with reserve(price) as pay:
+                outcome = self._try(path, body, headers, read, absent)
+                if not isinstance(outcome, _Trouble) or outcome.paid:
+                    paid += 1
+                    pay(price)
+            attempt += 1
             if not isinstance(outcome, _Trouble):
+                self._unanswered = 0
                 self._pace.ease()
-                return Answer(outcome[0], paid + 1)
-            trouble = outcome
-            paid += trouble.paid
-            if trouble.final:
+                return Answer(outcome[0], paid)
+            tries = self._tries if self._reached else min(self._tries, FIRST_TRIES)
+            if self._stop or outcome.final or attempt >= tries:
                 break
-            if attempt < self._tries - 1:
-                self._back_off(trouble, attempt)
+            self._back_off(outcome, attempt - 1)
+        trouble = self._stop or self._given_up(outcome)
         if trouble.everywhere:
             raise DailytalkError(f"{self.service} {trouble.reason}", trouble.remedy)
-        raise SynthesisFailed(
-            f"{self.service} {trouble.reason}, at the last of {self._tries} tries", trouble.remedy, paid
-        )
+        raise SynthesisFailed(f"{self.service} {trouble.reason}, at the last of {attempt} tries", trouble.remedy)
+
+    def _given_up(self, trouble: _Trouble) -> _Trouble:
+        """What it means that a line has no answer: trouble of this line, or of the whole service."""
+        with self._lock:
+            self._unanswered += 1
+            if not trouble.everywhere and self._unanswered >= LINES_WITHOUT_ANSWER:
+                reason = f"at {self.base_url} gave no answer to {self._unanswered} lines in a row"
+                trouble = _Trouble(f"{reason} (the last time it {trouble.reason})", everywhere=True)
+        if trouble.everywhere:
+            self._end(trouble)
+        return trouble
+
+    def _end(self, trouble: _Trouble) -> None:
+        """Let no thread begin another request."""
+        with self._lock:
+            self._stop = self._stop or trouble
+        self._stopped.set()
 
     def _back_off(self, trouble: _Trouble, attempt: int) -> None:
         wait = backoff(attempt, trouble.after)
@@ -192,14 +241,19 @@ class Client:
         absent: frozenset[int],
     ) -> tuple[Value] | _Trouble:
         """One request: what was read, alone in a tuple, or why there is nothing."""
-        reply = self._exchange(path, body, headers)
-        if isinstance(reply, _Trouble):
-            return reply
-        status, answer, told = reply
-        if status in absent:
-            raise NotServed(path)
-        if status != 200:
-            return self._refusal(status, answer.body, told)
+        with self._places:
+            reply = self._exchange(path, body, headers)
+            if isinstance(reply, _Trouble):
+                return reply
+            status, answer, answer_headers = reply
+            self._reached = True
+            if status in absent:
+                raise NotServed(path)
+            if status != 200:
+                trouble = self._refusal(status, answer.body, answer_headers)
+                if trouble.everywhere:  # here, before this place is another thread's
+                    self._end(trouble)
+                return trouble
         try:
             return (read(answer),)
         except ShortRead as error:
@@ -213,24 +267,29 @@ class Client:
         try:
             request = requests.Request("POST", self.base_url + path, dict(headers), data=body, auth=self._token)
             prepared = self._session().prepare_request(request)
-            with self._places:
-                self._pace.wait()
-                until = self._clock() + self._total_seconds
-                with self._session().send(
-                    prepared,
-                    timeout=self._timeouts,
-                    allow_redirects=False,  # a redirected POST becomes a GET
-                    stream=True,
-                ) as response:
-                    status, parts = response.status_code, []
-                    # read1 gives what has come; iter_content would wait for a whole block, past every deadline.
-                    while part := response.raw.read1(1 << 16, decode_content=True):
-                        parts.append(part)
-                        if self._clock() > until:
-                            return _Trouble(f"took over {self._total_seconds:.0f} s to answer", paid=status == 200)
+            self._pace.wait()
+            if self._stop:
+                return self._stop
+            until = self._clock() + self._total_seconds
+            with self._session().send(
+                prepared,
+                timeout=self._timeouts,
+                allow_redirects=False,  # a redirected POST becomes a GET
+                stream=True,
+            ) as response:
+                status, parts, size = response.status_code, [], 0
+                # read1 gives what has come; iter_content would wait for a whole block, past every deadline.
+                while part := response.raw.read1(1 << 16, decode_content=True):
+                    parts.append(part)
+                    size += len(part)
+                    if size > MOST_BYTES:
+                        reason = f"gave an answer of over {MOST_BYTES >> 20} MiB"
+                        return _Trouble(reason, _CHECK_ADDRESS, paid=status == 200, final=True)
+                    if self._clock() > until:
+                        return _Trouble(f"took over {self._total_seconds:.0f} s to answer", paid=status == 200)
             return status, Reply(b"".join(parts), response.headers.get("Content-Type", "")), response.headers
         except (requests.RequestException, HTTPError) as error:
-            return _connection_trouble(error, paid=status == 200)
+            return self._connection_trouble(error, paid=status == 200)
 
     def _refusal(self, status: int, body: bytes, headers: Mapping[str, str]) -> _Trouble:
         said = self._token.hidden_in(_message(body))
@@ -253,6 +312,24 @@ class Client:
         remedy = remedies.get(status, "check the service's address and the settings")
         return _Trouble(reason, remedy, final=True, everywhere=True)
 
+    def _connection_trouble(self, error: requests.RequestException | HTTPError, paid: bool) -> _Trouble:
+        cause = getattr(error.args[0] if error.args else None, "reason", None)
+        if isinstance(error, requests.exceptions.SSLError):
+            remedy = "check its address, and this machine's clock and certificates"
+            return _Trouble(f"at {self.base_url} has no valid certificate", remedy, final=True, everywhere=True)
+        unreachable = isinstance(error, requests.ConnectTimeout | requests.exceptions.ProxyError)
+        if unreachable or isinstance(cause, NewConnectionError):
+            return _Trouble(f"at {self.base_url} can't be reached", _CHECK_ADDRESS, everywhere=True)
+        if isinstance(error, requests.Timeout | ReadTimeoutError):
+            # A service that has never said anything is none.
+            never = not self._reached and not paid
+            reason = f"at {self.base_url} accepts requests and answers none" if never else "fell silent"
+            return _Trouble(reason, _CHECK_ADDRESS if never else _AGAIN, paid=paid, everywhere=never)
+        if isinstance(error, requests.ConnectionError | HTTPError):  # of urllib3: while the answer was read
+            return _Trouble("broke off its answer", paid=paid)
+        reason = f"at {self.base_url} can't be asked ({type(error).__name__})"
+        return _Trouble(reason, _CHECK_ADDRESS, final=True, everywhere=True)
+
     def _session(self) -> requests.Session:
         """This thread's session. A forked process must not write into its parent's sockets."""
         if getattr(self._local, "process", None) != os.getpid():
@@ -270,28 +347,33 @@ def _session(base_url: str) -> requests.Session:
     return session
 
 
-def _connection_trouble(error: requests.RequestException | HTTPError, paid: bool) -> _Trouble:
-    cause = getattr(error.args[0] if error.args else None, "reason", None)
-    if isinstance(error, requests.exceptions.SSLError):
-        remedy = "check its address, and this machine's clock and certificates"
-        return _Trouble("has no valid certificate", remedy, final=True, everywhere=True)
-    unreachable = isinstance(error, requests.ConnectTimeout | requests.exceptions.ProxyError)
-    if unreachable or isinstance(cause, NewConnectionError):
-        return _Trouble("can't be reached", _CHECK_ADDRESS, everywhere=True)
-    if isinstance(error, requests.Timeout | ReadTimeoutError):
-        return _Trouble("fell silent", paid=paid)
-    if isinstance(error, requests.ConnectionError | HTTPError):  # of urllib3: while the answer was read
-        return _Trouble("broke off its answer", paid=paid)
-    return _Trouble(f"can't be asked ({type(error).__name__})", _CHECK_ADDRESS, final=True, everywhere=True)
+def refuse_plain_http(service: str, url: str) -> None:
+    """Raise DailytalkError for an address to which a token would go unencrypted: http to another machine.
+
+    Unless the environment has `INSECURE`, which is what `dailytalk --insecure` sets, for its worker processes too.
+    """
+    parts = urlsplit(url)
+    if parts.scheme == "http" and not _is_this_machine(parts.hostname or "") and not os.environ.get(INSECURE):
+        raise DailytalkError(
+            f"{service} at {url} would get the token unencrypted",
+            f"use an https address, or pass --insecure (or set {INSECURE}=1) to accept that",
+        )
+
+
+def _is_this_machine(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost" or host.endswith(".localhost")
 
 
 def _message(body: bytes) -> str:
     """What an error answer says, on one short line: `message` or `detail` of JSON; nothing of other formats."""
     try:
-        told = json.loads(body)
-    except ValueError:
+        answer = json.loads(body)
+    except (ValueError, RecursionError):
         return ""
     for name in ("error", "message", "detail"):
-        if isinstance(told, dict):
-            told = told.get(name, told)
-    return " ".join(told.split())[:200].rstrip(".") if isinstance(told, str) else ""
+        if isinstance(answer, dict):
+            answer = answer.get(name, answer)
+    return " ".join(answer[:2000].split())[:200].rstrip(".") if isinstance(answer, str) else ""

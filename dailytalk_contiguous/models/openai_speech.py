@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.models.fish import Sound, read_plain
 from dailytalk_contiguous.models.http import Client, Token
-from dailytalk_contiguous.models.synthesiser import Line, Spoken, VoiceSample
+from dailytalk_contiguous.models.synthesiser import Line, Reserve, Spoken, VoiceSample, checked_price, free
 
 PUBLIC_URL = "https://api.openai.com"
 PATH = "/v1/audio/speech"
@@ -96,9 +96,8 @@ class OpenAISpeech:
         base_url = (base_url or os.environ.get("OPENAI_BASE_URL") or PUBLIC_URL).rstrip("/").removesuffix("/v1")
         self._client = client or Client("the speech server", base_url, self._token, most_at_once=concurrency)
         self._is_public = self._client.base_url == PUBLIC_URL
-        self._usd_per_character = (
-            self._list_price() if usd_per_million_characters is None else usd_per_million_characters
-        ) / 1e6
+        price = self._list_price() if usd_per_million_characters is None else usd_per_million_characters
+        self._usd_per_character = checked_price("usd_per_million_characters", price) / 1e6
 
     def settings(self) -> dict[str, object]:
         """What decides the sound, with a digest of the wording of instructions."""
@@ -113,11 +112,11 @@ class OpenAISpeech:
         if self._is_public and not self._token:
             raise DailytalkError("OpenAI needs a token", f"set {self._token.variables} in the environment")
 
-    def speak(self, line: Line, samples: Sequence[VoiceSample] = ()) -> Spoken:
-        """Say a line. The cost counts every answer that began with 200, also those that broke off.
+    def speak(self, line: Line, samples: Sequence[VoiceSample] = (), reserve: Reserve = free) -> Spoken:
+        """Say a line.
 
-        Raises SynthesisFailed and DailytalkError as `Client.post` does, and DailytalkError for `samples` and for
-        a tag that the model would ignore.
+        Raises SynthesisFailed and DailytalkError as `Client.post` does, and DailytalkError for `samples` and for a
+        tag that the model would ignore.
         """
         if samples:
             raise DailytalkError("the OpenAI speech path clones no voice", "name a voice, or use --tts fish")
@@ -135,9 +134,12 @@ class OpenAISpeech:
         if line.tag:
             body["instructions"] = instruction(line.tag)
         encoded = json.dumps(body, ensure_ascii=False).encode()
-        answer = self._client.post(PATH, encoded, {"Content-Type": "application/json"}, read_plain)
+        price = self.price([line])
+        answer = self._client.post(
+            PATH, encoded, {"Content-Type": "application/json"}, read_plain, price=price, reserve=reserve
+        )
         sound: Sound = answer.value
-        return Spoken(sound.samples, sound.sample_rate, None, answer.paid * self.price([line]))
+        return Spoken(sound.samples, sound.sample_rate, None, answer.paid * price)
 
     def _list_price(self) -> float:
         """USD for a million characters; of an unknown model at OpenAI the highest that is known, to be safe."""

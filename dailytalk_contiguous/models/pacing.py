@@ -22,9 +22,12 @@ FIRST_SPACING, LONGEST_SPACING = 0.05, 5.0
 
 
 class Pace:
-    """The pause that all threads share after a 429, and then a spacing that goes as the service answers again."""
+    """The pause that all threads share after a 429, and then a spacing that goes as the service answers again.
 
-    def __init__(self, sleep: Callable[[float], None], clock: Callable[[], float]) -> None:
+    `sleep` returns True where it was ended early because there is nothing to wait for any more.
+    """
+
+    def __init__(self, sleep: Callable[[float], object], clock: Callable[[], float]) -> None:
         self._sleep, self._clock = sleep, clock
         self._lock = threading.Lock()
         self._next, self._spacing, self._paused_until = 0.0, 0.0, 0.0
@@ -38,7 +41,8 @@ class Pace:
                 if wait <= 0:
                     self._next = now + self._spacing
                     return
-            self._sleep(wait)
+            if self._sleep(wait) is True:
+                return
 
     def slow(self, seconds: float) -> None:
         """Let no thread send anything for some seconds, and space what follows.

@@ -6,9 +6,11 @@ written after it, a JSON file; it counts only when both stand, so a kill leaves 
 """
 
 import contextlib
+import errno
 import hashlib
 import io
 import json
+import math
 import os
 import shutil
 import threading
@@ -28,6 +30,9 @@ from dailytalk_contiguous.models.synthesiser import Line, Spoken, Synthesiser, V
 
 #: Bytes that the disk must have left before anything is bought: over ten minutes of speech.
 LEAST_FREE_BYTES = 32 << 20
+
+#: What reading the two files of an entry raises where they were changed.
+_UNREADABLE = (ValueError, KeyError, TypeError, OverflowError, RecursionError, soundfile.LibsndfileError)
 
 #: What a person or a later check said of an entry, as JSON.
 Verdict = Mapping[str, Any]
@@ -77,13 +82,13 @@ class SpeechCache:
         audio, notes = self._files(key)
         with self._disk():
             try:
-                told = notes.read_bytes()
-                encoded = audio.read_bytes()
+                note = _regular(notes).read_bytes()
+                encoded = _regular(audio).read_bytes()
             except FileNotFoundError:
                 return None
         try:
-            return _decoded(encoded, json.loads(told))
-        except (ValueError, KeyError, TypeError, soundfile.LibsndfileError):
+            return _decoded(encoded, json.loads(note))
+        except _UNREADABLE:
             raise _damaged(audio, notes) from None
 
     def verdict(self, key: str) -> tuple[bool, Verdict | None]:
@@ -95,12 +100,12 @@ class SpeechCache:
         with self._disk():
             try:
                 audio.stat()
-                told = notes.read_bytes()
+                note = _regular(notes).read_bytes()
             except FileNotFoundError:
                 return False, None
         try:
-            verdict: Verdict | None = json.loads(told)["verdict"]
-        except (ValueError, KeyError, TypeError):
+            verdict: Verdict | None = json.loads(note)["verdict"]
+        except _UNREADABLE:
             raise _damaged(audio, notes) from None
         return True, verdict
 
@@ -206,9 +211,23 @@ def _decoded(encoded: bytes, told: dict[str, Any]) -> Entry:
     if hashlib.sha256(encoded).hexdigest() != told["flac_sha256"]:
         raise ValueError("another file than was written")
     samples, sample_rate = soundfile.read(io.BytesIO(encoded), dtype="float32")
-    words = None if told["words"] is None else [Word(*word) for word in told["words"]]
+    words = None if told["words"] is None else [Word(*_checked_word(*word)) for word in told["words"]]
     spoken = Spoken(samples, int(sample_rate), words, float(told["receipt"]["cost"]))
     return Entry(spoken, told["receipt"], told["verdict"])
+
+
+def _checked_word(text: Any, start: Any, end: Any, probability: Any) -> tuple[str, float, float, float]:
+    numbers = float(start), float(end), float(probability)
+    if not isinstance(text, str) or not all(map(math.isfinite, numbers)):
+        raise ValueError("no word")
+    return text, *numbers
+
+
+def _regular(path: Path) -> Path:
+    """The path, if it is a file or nothing: a pipe in a shared folder would be waited for without an end."""
+    if path.exists() and not path.is_file():
+        raise OSError(errno.EINVAL, "not a file", str(path))
+    return path
 
 
 def _damaged(audio: Path, notes: Path) -> DailytalkError:

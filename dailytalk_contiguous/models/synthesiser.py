@@ -1,6 +1,8 @@
 """What a speech synthesiser is to the rest of the package."""
 
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from typing import NamedTuple, Protocol
 
 import numpy as np
@@ -9,16 +11,33 @@ from numpy.typing import NDArray
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.packing import Word
 
+#: Holds a price (USD) back while one request is under way; the function that it yields takes what that did cost.
+Reserve = Callable[[float], AbstractContextManager[Callable[[float], None]]]
+
+
+@contextmanager
+def free(price: float) -> Iterator[Callable[[float], None]]:
+    """A `Reserve` without a limit and without an account."""
+    del price
+    yield lambda cost: None
+
+
+def checked_price(name: str, value: float | str) -> float:
+    """A price in USD. Raises DailytalkError, naming the setting, for what is no number from 0.
+
+    NaN compares false with everything, so it would switch a spending limit off.
+    """
+    try:
+        price = float(value)
+    except ValueError:
+        price = math.nan
+    if not (math.isfinite(price) and price >= 0):
+        raise DailytalkError(f"{name} is {str(value)[:40]!r}", "give a price in USD, 0 or more, such as 15")
+    return price
+
 
 class SynthesisFailed(DailytalkError):
-    """One utterance could not be said after all tries of its transport. Another take, or another run, may do.
-
-    `paid`: answers that broke off after they had begun, and that the service will charge for.
-    """
-
-    def __init__(self, reason: str, remedy: str, paid: int = 0) -> None:
-        super().__init__(reason, remedy)
-        self.paid = paid
+    """One utterance could not be said after all tries of its transport. Another run may do."""
 
 
 class Line(NamedTuple):
@@ -37,7 +56,9 @@ class Line(NamedTuple):
 class Spoken(NamedTuple):
     """What was said: mono float32 in [-1, 1], its rate in Hz, word times in its seconds or None, and USD.
 
-    `words` hold the words of the text as they are written there, in order, when the engine knows their times.
+    `words` hold the words of the text as they are written there, in order, when the engine knows their times: only
+    the first of them where it says that it stopped before the text ended. `cost` counts every answer that was
+    charged, also those that broke off.
     """
 
     samples: NDArray[np.float32]
@@ -77,8 +98,8 @@ class Synthesiser(Protocol):
     def preflight(self) -> None:
         """Raise DailytalkError if nothing could be said at all (program missing, no token). Spends nothing."""
 
-    def speak(self, line: Line, samples: Sequence[VoiceSample] = ()) -> Spoken:
-        """Say a line, in the voice of `samples` if there are any.
+    def speak(self, line: Line, samples: Sequence[VoiceSample] = (), reserve: Reserve = free) -> Spoken:
+        """Say a line, in the voice of `samples` if there are any. Every request that costs goes through `reserve`.
 
         Raises SynthesisFailed if this line can't be said now, and DailytalkError (not its subclass) if no line
         can: the run then stops.

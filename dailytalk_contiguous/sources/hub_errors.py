@@ -27,6 +27,7 @@ from huggingface_hub.errors import (
 )
 
 from dailytalk_contiguous.core.errors import DailytalkError
+from dailytalk_contiguous.models.http import refuse_plain_http
 
 #: Base of what the client library raises for a connection that failed; which library it is changed with
 #: huggingface_hub 2.0.
@@ -98,8 +99,11 @@ def told(error: BaseException, what: str) -> DailytalkError:
 def hub_errors(what: object) -> Iterator[None]:
     """Raise what the Hub says, or the disk to which it is read, as a DailytalkError; `what` as in `told`.
 
-    Other errors pass through, as does the failure of `datasets` to build rows of what came whole.
+    Other errors pass through, as does the failure of `datasets` to build rows of what came whole. Refuses to begin
+    where the token would go unencrypted to another machine.
     """
+    if get_token():
+        refuse_plain_http("the Hub", constants.ENDPOINT)
     try:
         yield
     except BrokenPipeError:  # a ConnectionError, but of whoever reads our output

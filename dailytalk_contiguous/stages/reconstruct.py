@@ -56,7 +56,7 @@ class Reconstruct(Stage):
 
     needs: ClassVar[tuple[str, ...]] = (
         *("conversation_id", "audio", "offset", "duration", "sample_rate"),
-        *("utterance_id", "source_channel", "start", "end", "run", "status", "reason", "spoken"),
+        *("utterance_id", "source_channel", "start", "end", "run", "status", "reason", "remedy", "spoken"),
     )
     batch_rows: ClassVar[int] = 1
     adds: ClassVar[Features] = Features(
@@ -204,15 +204,13 @@ class Reconstruct(Stage):
 
 def _refuse_failed(row: dict[str, Any]) -> dict[str, Any]:
     """The row, unless something in it could not be said: then it is held back, for the next run to try again."""
-    failed = [
-        f"{identity} ({reason})"
-        for identity, status, reason in zip(row["utterance_id"], row["status"], row["reason"], strict=True)
-        if status == "failed"
-    ]
+    failed = [place for place, status in enumerate(row["status"]) if status == "failed"]
     if failed:
+        reasons = [f"{row['utterance_id'][place]} ({row['reason'][place]})" for place in failed[:5]]
+        remedies = dict.fromkeys(filter(None, (row["remedy"][place] for place in failed)))
         raise BadInput(
-            f"held back: {len(failed)} utterances could not be said: {'; '.join(failed[:5])}",
-            "run the same command again (what was said is kept), or pass --on-failure keep-original",
+            f"held back: {len(failed)} utterances could not be said: {'; '.join(reasons)}",
+            "; ".join([*remedies, "or pass --on-failure keep-original"]),
             retry=True,
         )
     return row

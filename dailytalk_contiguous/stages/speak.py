@@ -1,19 +1,25 @@
-"""Speak: the utterances of one speaker said anew, with their style tags.
+"""Speak: the utterances of one speaker resynthesised, with their style tags.
 
-Nothing is bought twice: every take lies in a content-addressed cache before anything is made of it, with what was
-thought of it, so that a take that was refused is not served again and the next run goes on from there. What can't
-be said is never silence: the utterance is marked as failed, or keeps the original voice, flagged.
+Nothing is bought twice: every take is in a content-addressed cache before anything is made of it. A take that is
+refused counts for every later run, too: after `tries` of them an utterance has failed until its text, its tag, the
+voice or `tries` changes. What can't be said is never silence: the utterance is marked as failed, or keeps the
+original voice, flagged.
+
+A take is judged by how long its text takes at the voice's own rate (`core.speech_gate`), and that is known from
+the first takes of the whole conversation. So these are all bought before any is judged, and the verdicts depend on
+neither the order of the answers nor the other conversations of a batch.
 """
 
 import hashlib
 import json
 import zlib
-from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import FIRST_EXCEPTION, Executor, ThreadPoolExecutor, wait
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from threading import Lock
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple, TypeVar
 
 import numpy as np
 import soxr
@@ -21,12 +27,13 @@ from datasets import Features, List, Value
 
 from dailytalk_contiguous.core.audio import to_pcm
 from dailytalk_contiguous.core.built import SYNTHESIS
-from dailytalk_contiguous.core.edit_distance import word_error_rate
+from dailytalk_contiguous.core.edit_distance import compare_words
+from dailytalk_contiguous.core.matching import split_words
 from dailytalk_contiguous.core.schema import CHANNELS, MEASURE, STRING, WORD, Batch
-from dailytalk_contiguous.core.speech_gate import Gate, judge
+from dailytalk_contiguous.core.spans import merge_gaps
+from dailytalk_contiguous.core.speech_gate import Gate, Trimmed, Voice, incomplete, trim, voice_of
 from dailytalk_contiguous.core.word_times import normalise
 from dailytalk_contiguous.models.engines import load_synthesiser, obtain, purse
-from dailytalk_contiguous.models.recognised import Samples
 from dailytalk_contiguous.models.recogniser import check_recogniser, recognise_at, settled_type
 from dailytalk_contiguous.models.speech_cache import SpeechCache
 from dailytalk_contiguous.models.synthesiser import Line, Spoken, Synthesiser, SynthesisFailed, VoiceSample
@@ -36,28 +43,40 @@ NO_TEXT = ("drop", "keep-original")
 ON_FAILURE = ("hold", "keep-original")
 
 #: Takes are bought side by side, but a recogniser is one for all threads, and hears one thing at a time.
-_EARS = Lock()
+_RECOGNISER_LOCK = Lock()
+
+_ALWAYS_ALIKE = "this engine says a line always alike; or choose another voice or engine"
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
 
 
 class Take(NamedTuple):
-    """A take that may be used: its samples without edge silence, and what is known of it."""
+    """A take as it was bought: its key in the cache, its number, and its sound with and without edge silence."""
 
-    samples: Samples
-    cut: float
-    spoken: Spoken
     key: str
     number: int
-    word_error_rate: float | None
+    spoken: Spoken
+    verdict: Mapping[str, Any] | None
+    trimmed: Trimmed
+
+
+class Heard(NamedTuple):
+    """What a recogniser makes of a take: its word error rate, and whether the last word of the text is missing."""
+
+    word_error_rate: float
+    misses_end: bool
 
 
 @dataclass(frozen=True)
 class Speak(Stage):
-    """Says the utterances of the re-voiced speaker anew.
+    """Resynthesises the utterances of one speaker.
 
     `status` says what became of each: `spoken`; `kept` (the other speaker); `dropped` or `kept-original` for want
-    of text, or kept because it could not be said; `failed` if its conversation is to be held back. `spoken` is
-    int16 PCM at `sample_rate` (the recording's, if that is 0), `spoken_words` are in its seconds, where the
-    synthesiser gave times.
+    of text, or kept because it could not be said; `failed` if its conversation is to be held back, with a `reason`
+    and a `remedy`. `spoken` is int16 PCM at `sample_rate` (the recording's, if that is 0), `spoken_words` are in
+    its seconds, where the synthesiser gave times. Lines of a flat dataset without `conversation_id` are judged one
+    by one.
 
     Attributes:
         engine, model, voice: of `models.engines`. The voice `clone` is that of `voice_wav`.
@@ -65,7 +84,7 @@ class Speak(Stage):
         sample_rate: Hz. temperature, top_p: in [0, 1], for engines that have them.
         tag_map: pairs of a tag and what is sent in its place.
         variants: takes among which utterances of one text are spread. candidates: good takes to choose from.
-        tries: takes that may be refused before an utterance has failed.
+        tries: takes that may be refused, in all runs together, before an utterance has failed.
         verify: a recogniser that checks every take; empty for none. worst: word error rate that is still good.
         compute_type: what it computes in (see `Transcribe`).
         no_text: `drop` or `keep-original`. on_failure: `hold` or `keep-original`.
@@ -96,11 +115,15 @@ class Speak(Stage):
     device: str = field(default="auto", metadata=EXECUTION)
 
     needs: ClassVar[tuple[str, ...]] = ("utterance_id", "source_channel", "start", "end", "text", "tag")
-    uses: ClassVar[tuple[str, ...]] = ("language", "sample_rate", "voice_wav", "voice_text")
+    uses: ClassVar[tuple[str, ...]] = (
+        *("conversation_id", "words", "language", "sample_rate"),
+        *("voice_wav", "voice_text"),
+    )
     adds: ClassVar[Features] = Features(
         {
             "status": STRING,
             "reason": STRING,
+            "remedy": STRING,
             "spoken": Value("binary"),
             "spoken_seconds": MEASURE,
             "spoken_words": List(WORD),
@@ -140,8 +163,8 @@ class Speak(Stage):
     def digest(self) -> str:
         """That of every stage, and of what the environment decides: the voice, and whose server it is."""
         engine = self.synthesiser()
-        told = json.dumps([super().digest, engine.voice, engine.settings()], sort_keys=True)
-        return hashlib.sha256(told.encode()).hexdigest()[:20]
+        parts = json.dumps([super().digest, engine.voice, engine.settings()], sort_keys=True)
+        return hashlib.sha256(parts.encode()).hexdigest()[:20]
 
     def __call__(self, batch: Batch) -> Batch:
         synthesiser = self.synthesiser()
@@ -155,17 +178,42 @@ class Speak(Stage):
             else:
                 status = "dropped" if self.no_text == "drop" else "kept-original"
                 rows[index] = _row(status, "no text to say")
+        utterances = [_utterance(batch, index) for index in asked]
+
+        def first_take(utterance: dict[str, Any]) -> Take | SynthesisFailed:
+            return self._take(synthesiser, utterance, self.first_take(utterance["utterance_id"]))
+
         # Twice as many threads as requests: while one waits for the disk, another asks.
         with ThreadPoolExecutor(2 * synthesiser.concurrency) as pool:
-            futures = [pool.submit(self._say, synthesiser, _utterance(batch, index)) for index in asked]
-            try:
-                for index, future in zip(asked, futures, strict=True):
-                    rows[index] = future.result()
-            except BaseException:
-                for future in futures:
-                    future.cancel()  # what is under way is paid for, and ends in the cache
-                raise
+            takes = self._side_by_side(pool, first_take, utterances)
+            voices = _voices(zip(utterances, takes, strict=True))
+
+            def say(item: tuple[dict[str, Any], Take | SynthesisFailed]) -> dict[str, Any]:
+                return self._say(synthesiser, *item, voices[item[0]["conversation_id"]])
+
+            done = self._side_by_side(pool, say, list(zip(utterances, takes, strict=True)))
+        for index, row in zip(asked, done, strict=True):
+            rows[index] = row
         return {name: [row[name] for row in rows] for name in self.adds}
+
+    def _side_by_side(self, pool: Executor, work: Callable[[Item], Result], items: Sequence[Item]) -> list[Result]:
+        """What `work` makes of each item. The first exception stops all, after what is under way.
+
+        A request that was sent is paid for, and ends in the cache.
+        """
+        futures = [pool.submit(work, item) for item in items]
+        try:
+            done, _ = wait(futures, return_when=FIRST_EXCEPTION)
+            for future in done:
+                future.result()
+            return [future.result() for future in futures]
+        except BaseException:
+            for future in futures:
+                future.cancel()
+            with purse(self.max_cost).halted():
+                wait(futures)
+            load_synthesiser.cache_clear()  # the next run may meet a token, an account or a server that was mended
+            raise
 
     def line(self, text: str, tag: str, language: str, take: int = 0) -> Line:
         """What is sent for an utterance."""
@@ -175,80 +223,127 @@ class Speak(Stage):
         """Which of the `variants` of its text an utterance gets: always the same one, whatever is around it."""
         return zlib.crc32(utterance_id.encode("utf-8")) % self.variants
 
-    def _say(self, synthesiser: Synthesiser, utterance: dict[str, Any]) -> dict[str, Any]:
-        takes, tried, cost = self._takes(synthesiser, utterance)
-        if isinstance(takes, str):
-            return self._failed(takes)
-        best = min(takes, key=lambda take: (take.word_error_rate or 0.0, take.number))
+    def _take(self, synthesiser: Synthesiser, utterance: dict[str, Any], number: int) -> Take | SynthesisFailed:
+        """A take, from the cache or bought, or why no whole answer came."""
+        line = self.line(utterance["text"], utterance["tag"], utterance["language"], number)
+        try:
+            key, (spoken, _, verdict) = obtain(
+                synthesiser, line, utterance["samples"], self._cache(), purse(self.max_cost)
+            )
+        except SynthesisFailed as error:
+            return error
+        return Take(key, number, spoken, verdict, trim(spoken.samples, spoken.sample_rate, self.gate))
+
+    def _say(
+        self, synthesiser: Synthesiser, utterance: dict[str, Any], take: Take | SynthesisFailed, voice: Voice
+    ) -> dict[str, Any]:
+        """The row of an utterance, from its first take and as many more as are refused or wanted."""
+        good: list[tuple[float | None, Take]] = []
+        refused, cost, reason = 0, 0.0, ""
+        tries, wanted = (1, 1) if synthesiser.deterministic else (self.tries, self.candidates)
+        while not isinstance(take, SynthesisFailed):
+            cost += take.spoken.cost
+            error_rate, problem = self._judged(synthesiser, utterance, take, voice)
+            if problem is None:
+                good.append((error_rate, take))
+            else:
+                reason, refused = problem, refused + 1
+            if len(good) >= wanted or refused >= tries:
+                break
+            take = self._take(synthesiser, utterance, take.number + self.variants)
+        if good:
+            best_rate, best = min(good, key=lambda pair: (pair[0] or 0.0, pair[1].number))
+            return self._spoken(synthesiser, utterance, best, best_rate, len(good) + refused, cost)
+        if isinstance(take, SynthesisFailed):
+            return self._failed(take.reason, take.remedy)
+        if synthesiser.deterministic:
+            return self._failed(reason, f"change its text or tag in the transcript: {_ALWAYS_ALIKE}")
+        return self._failed(
+            f"{reason} (the last of {refused} takes)" if refused > 1 else reason,
+            f"change its text or tag in the transcript, the voice, or pass --tries {2 * self.tries}: "
+            "takes that were refused are not bought again",
+        )
+
+    def _spoken(
+        self,
+        synthesiser: Synthesiser,
+        utterance: dict[str, Any],
+        take: Take,
+        error_rate: float | None,
+        judged: int,
+        cost: float,
+    ) -> dict[str, Any]:
         rate = self.sample_rate or utterance["sample_rate"]
-        samples = best.samples
-        if best.spoken.sample_rate != rate:
-            samples = np.asarray(soxr.resample(samples, best.spoken.sample_rate, rate), np.float32)
+        samples = take.trimmed.samples
+        if take.spoken.sample_rate != rate:
+            samples = np.asarray(soxr.resample(samples, take.spoken.sample_rate, rate), np.float32)
         seconds = len(samples) / rate
         row = _row("spoken") | {"spoken": to_pcm(samples).tobytes(), "spoken_seconds": seconds}
-        row["spoken_words"] = _words(best, seconds)
+        row["spoken_words"] = _words(take, utterance["text"], seconds)
         row["synthesis"] = {
             "engine": synthesiser.engine,
             "model": synthesiser.model,
             "voice": synthesiser.voice,
-            "cache_key": best.key,
-            "take": best.number,
-            "tries": tried,
+            "cache_key": take.key,
+            "take": take.number,
+            "tries": judged,
             "cost": cost,
-            "word_error_rate": best.word_error_rate,
+            "word_error_rate": error_rate,
         }
         return row
 
-    def _failed(self, reason: str) -> dict[str, Any]:
-        return _row("failed" if self.on_failure == "hold" else "kept-original", f"could not be said: {reason}")
+    def _failed(self, reason: str, remedy: str) -> dict[str, Any]:
+        status = "failed" if self.on_failure == "hold" else "kept-original"
+        return _row(status, f"could not be said: {reason}") | {"remedy": remedy}
 
-    def _takes(self, synthesiser: Synthesiser, utterance: dict[str, Any]) -> tuple[list[Take] | str, int, float]:
-        """Good takes, or why there is none; how many were judged now; and what all of them did cost."""
-        good: list[Take] = []
-        reason: str | None = ""
-        refused, cost, number = 0, 0.0, self.first_take(utterance["utterance_id"])
-        fresh = 1 if synthesiser.deterministic else self.tries
-        while len(good) < (1 if synthesiser.deterministic else self.candidates) and refused < fresh:
-            line = self.line(utterance["text"], utterance["tag"], utterance["language"], number)
-            try:
-                key, (spoken, _, verdict) = obtain(
-                    synthesiser, line, utterance["samples"], self._cache(), purse(self.max_cost)
-                )
-            except SynthesisFailed as error:
-                reason, refused, number = error.reason, refused + 1, number + self.variants
-                continue
-            cost += spoken.cost
-            seconds = utterance["end"] - utterance["start"]
-            judged = judge(spoken.samples, spoken.sample_rate, line.text, seconds, self.gate)
-            known = self.knows(verdict)
-            rate = verdict["word_error_rate"] if known and verdict is not None else None
-            # Never taken from a verdict: the same take may be too long for one utterance and right for another.
-            reason = judged.reason
-            if reason is None and rate is not None:
-                reason = self._misheard(rate)
-            elif reason is None and self.verify:
-                rate = self._error_rate(judged.samples, spoken.sample_rate, line)
-                reason, known = self._misheard(rate), False
-            if not known:
-                told = {"by": self._judge_name(), "reason": reason, "word_error_rate": rate}
-                self._cache().set_verdict(key, told)
-            if reason is None:
-                good.append(Take(judged.samples, judged.start, spoken, key, number, rate))
-            elif not known or synthesiser.deterministic:
-                refused += 1  # a take that an earlier run refused is passed over; a new one is tried in its place
-            number += self.variants
-        return good or str(reason), len(good) + refused, cost
+    def _judged(
+        self, synthesiser: Synthesiser, utterance: dict[str, Any], take: Take, voice: Voice
+    ) -> tuple[float | None, str | None]:
+        """The word error rate of a take, if somebody listens, and why it can't be used (None: it can).
 
-    def _error_rate(self, samples: Samples, rate: int, line: Line) -> float:
-        with _EARS:
-            heard = recognise_at(self.verify, self.device, self.compute_type, samples, rate, line.language)
-        said = list(filter(None, map(normalise, line.text.split())))
-        return word_error_rate(said, list(filter(None, (normalise(word.text) for word in heard))))
+        What was heard is taken from the cache, and the rest never: the same take may be too short in one
+        conversation and right in another.
+        """
+        text, spoken = utterance["text"].strip(), take.spoken
+        reason = take.trimmed.reason or incomplete(
+            take.trimmed,
+            text,
+            utterance["source_seconds"],
+            spoken.words,
+            self.gate,
+            voice,
+            fades=not synthesiser.deterministic,
+        )
+        heard: Heard | None = None
+        known = self.knows(take.verdict)
+        if known and take.verdict is not None and take.verdict["heard"] is not None:
+            heard = Heard(*take.verdict["heard"])
+        elif reason is None and self.verify:
+            heard, known = self._hear(take, text, utterance["language"]), False
+        if reason is None and heard is not None:
+            reason = self._misheard(heard)
+        if not known:
+            verdict = {"by": self._judge_name(), "reason": reason, "heard": heard}
+            self._cache().set_verdict(take.key, verdict)
+        return heard.word_error_rate if heard else None, reason
 
-    def _misheard(self, error: float) -> str | None:
-        if error <= self.worst:
-            return None
-        return f"{self.verify} hears something else (word error rate {error:.0%})"
+    def _hear(self, take: Take, text: str, language: str) -> Heard:
+        with _RECOGNISER_LOCK:
+            words = recognise_at(
+                self.verify,
+                self.device,
+                self.compute_type,
+                take.trimmed.samples,
+                take.trimmed.sample_rate,
+                language,
+            )
+        expected = list(filter(None, map(normalise, text.split())))
+        return Heard(*compare_words(expected, list(filter(None, (normalise(word.text) for word in words)))))
+
+    def _misheard(self, heard: Heard) -> str | None:
+        if heard.word_error_rate > self.worst:
+            return f"{self.verify} hears something else (word error rate {heard.word_error_rate:.0%})"
+        return f"{self.verify} does not hear its last word" if heard.misses_end else None
 
     def knows(self, verdict: Mapping[str, Any] | None) -> bool:
         """Whether a verdict of the cache is one that these settings would give."""
@@ -256,8 +351,8 @@ class Speak(Stage):
 
     def _judge_name(self) -> str:
         """What a verdict depends on: one that other limits gave is given anew."""
-        told = [asdict(self.gate), self.verify, [self.worst, self.compute_type] if self.verify else None]
-        return format(zlib.crc32(json.dumps(told, sort_keys=True).encode()), "08x")
+        parts = [asdict(self.gate), self.verify, [self.worst, self.compute_type] if self.verify else None]
+        return format(zlib.crc32(json.dumps(parts, sort_keys=True).encode()), "08x")
 
     def _cache(self) -> SpeechCache:
         return SpeechCache(Path(self.cache) if self.cache else None)
@@ -268,7 +363,13 @@ def _utterance(batch: Batch, index: int) -> dict[str, Any]:
         return batch[name][index] if name in batch else otherwise
 
     wav = value("voice_wav", None)
+    start, end = batch["start"][index], batch["end"][index]
+    spans = merge_gaps(sorted((word["start"], word["end"]) for word in value("words", None) or ()), 0.0)
+    source_seconds = sum(max(0.0, min(last, end) - max(first, start)) for first, last in spans)
     return {name: batch[name][index] for name in Speak.needs} | {
+        "conversation_id": value("conversation_id", index),
+        # What its words take, without the pauses between them.
+        "source_seconds": source_seconds or end - start,
         "language": value("language", "und"),
         "sample_rate": value("sample_rate", 0),
         "samples": (VoiceSample(wav, value("voice_text", "")),) if wav else (),
@@ -279,6 +380,7 @@ def _row(status: str, reason: str | None = None) -> dict[str, Any]:
     return {
         "status": status,
         "reason": reason,
+        "remedy": None,
         "spoken": b"",
         "spoken_seconds": None,
         "spoken_words": [],
@@ -286,14 +388,27 @@ def _row(status: str, reason: str | None = None) -> dict[str, Any]:
     }
 
 
-def _words(take: Take, seconds: float) -> list[dict[str, Any]]:
-    """The synthesiser's word times in what was left of its speech."""
+def _voices(takes: Iterable[tuple[dict[str, Any], Take | SynthesisFailed]]) -> dict[Any, Voice]:
+    """The habits of the voice in each conversation."""
+    said: defaultdict[Any, list[tuple[str, Trimmed]]] = defaultdict(list)
+    for utterance, take in takes:
+        lines = said[utterance["conversation_id"]]
+        if isinstance(take, Take):
+            lines.append((utterance["text"], take.trimmed))
+    return {conversation: voice_of(lines) for conversation, lines in said.items()}
+
+
+def _words(take: Take, text: str, seconds: float) -> list[dict[str, Any]]:
+    """The synthesiser's word times in what was left of its speech; none unless it gives those of all words."""
+    words = take.spoken.words or []
+    if len(words) != len(split_words(text)):
+        return []
     return [
         {
             "word": word.text.strip(),
-            "start": min(max(word.start - take.cut, 0.0), seconds),
-            "end": min(max(word.end - take.cut, 0.0), seconds),
+            "start": min(max(word.start - take.trimmed.start, 0.0), seconds),
+            "end": min(max(word.end - take.trimmed.start, 0.0), seconds),
             "probability": word.probability,
         }
-        for word in take.spoken.words or []
+        for word in words
     ]

@@ -145,7 +145,7 @@ def test_shards_are_as_long_as_is_asked_for(tmp_path: Path, dailytalk: Command) 
 @pytest.mark.parametrize(
     ("status", "told"),
     [
-        ("401", "check the token in FISH_API_KEY or BEARER_TOKEN"),
+        ("401", "check the token in FISH_API_KEY"),
         ("403", "may not use"),
         ("404", "check the voice"),
     ],
@@ -158,13 +158,18 @@ def test_refusal_by_the_service_is_one_sentence_and_loses_nothing(
     before = state(work)
     edited(work, 2, text="The bicycle makes another noise.")
     before |= {"transcript.jsonl": state(work)["transcript.jsonl"]}
+    record = json.loads((work / "run.json").read_text())
     server.word, server.fault = "another", status
     done = dailytalk("speak", work, *FISH)
     assert (done.code, done.out) == (1, "")
     assert done.err.startswith(f"dailytalk: Fish Audio answered {status}")
     assert told in done.err
     assert (done.err.count("\n"), TOKEN in done.err) == (1, False)
-    assert state(work) == before
+    after = json.loads((work / "run.json").read_text())
+    stopped = after.pop("stopped")
+    assert (after, stopped["run"], stopped["money"]["spent"]) == (record, "speak", 0.0)
+    assert told in stopped["reason"]
+    assert state(work) | {"run.json": None} == before | {"run.json": None}
 
 
 def test_wrong_token_is_said_and_never_shown(

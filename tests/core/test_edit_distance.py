@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dailytalk_contiguous.core.edit_distance import word_error_rate
+from dailytalk_contiguous.core.edit_distance import compare_words
 
 words = st.lists(st.sampled_from(["a", "b", "c"]), max_size=6)
 
@@ -26,7 +26,7 @@ words = st.lists(st.sampled_from(["a", "b", "c"]), max_size=6)
     ],
 )
 def test_word_error_rate(expected: str, heard: str, rate: float) -> None:
-    assert word_error_rate(expected.split(), heard.split()) == pytest.approx(rate)
+    assert compare_words(expected.split(), heard.split())[0] == pytest.approx(rate)
 
 
 def brute(expected: list[str], heard: list[str]) -> int:
@@ -43,14 +43,33 @@ def brute(expected: list[str], heard: list[str]) -> int:
 def test_it_is_the_cheapest_way_for_all_short_texts() -> None:
     texts = [list(text) for size in range(4) for text in product("ab", repeat=size)]
     for expected, heard in product(texts, texts):
-        assert word_error_rate(expected, heard) * max(1, len(expected)) == pytest.approx(brute(expected, heard))
+        assert compare_words(expected, heard)[0] * max(1, len(expected)) == pytest.approx(brute(expected, heard))
 
 
 @given(words, words, words)
 def test_errors_are_a_distance(first: list[str], second: list[str], third: list[str]) -> None:
     def errors(expected: list[str], heard: list[str]) -> float:
-        return word_error_rate(expected, heard) * max(1, len(expected))
+        return compare_words(expected, heard)[0] * max(1, len(expected))
 
     assert errors(first, second) == pytest.approx(errors(second, first))
     assert errors(first, third) <= errors(first, second) + errors(second, third) + 1e-9
     assert (errors(first, second) < 1e-9) == (first == second)
+
+
+@pytest.mark.parametrize(
+    ("expected", "heard", "missing"),
+    [
+        ("we meet at seven", "we meet at", True),
+        ("we meet at seven", "we meet", True),
+        ("we meet at seven", "we meet at heaven", False),
+        ("we meet at seven", "meet at seven", False),
+        ("we meet at seven", "we meet at seven then", False),
+        ("seven", "", True),
+        ("", "seven", False),
+        ("", "", False),
+    ],
+)
+def test_last_word_is_missing_only_where_nothing_is_heard_in_its_place(
+    expected: str, heard: str, missing: bool
+) -> None:
+    assert compare_words(expected.split(), heard.split())[1] is missing

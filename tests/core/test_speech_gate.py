@@ -4,7 +4,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from dailytalk_contiguous.core.speech_gate import Gate, edges, judge
+from dailytalk_contiguous.core.packing import Word
+from dailytalk_contiguous.core.speech_gate import (
+    DEFAULT_VOICE,
+    FASTEST_VOICE,
+    SLOWEST_VOICE,
+    Gate,
+    Trimmed,
+    Voice,
+    edges,
+    judge,
+    trim,
+    voice_of,
+)
+from dailytalk_contiguous.core.word_times import sound_length
 
 RATE = 24000
 TEXT = "Well, that is good to know."  # 20 letters
@@ -57,48 +70,103 @@ def test_a_peak_at_full_scale_is_no_clipping() -> None:
     assert reason(samples) is None
 
 
+#: Says 20 letters in about 1.5 s, and dies away over 0.1 s.
+VOICE = Voice(16.0, 0.1)
+
+
 @pytest.mark.parametrize(
     ("seconds", "source_seconds", "told"),
     [
-        (1.5, 3.7, None),
-        (1.5, 3.9, "too short (1.5"),
-        (3.7, 1.5, None),
-        (3.9, 1.5, "too long (3.9"),
-        (1.05, 0.3, None),  # 3.5 times as long, but less than 0.8 s longer
-        (1.15, 0.3, "too long"),
-        (1.5, None, None),
+        (1.5, 9.0, None),  # people hesitate
+        (1.5, 0.4, None),
+        (0.75, None, None),
+        (0.6, None, "too short for its text (20 letters in 0.6"),
+        (0.6, 9.0, "too short"),
+        (4.5, None, None),
+        (5.5, None, "too long for its text (20 letters in 5.5"),
+        (5.5, 2.5, None),  # the speaker took his time, too
     ],
 )
-def test_the_length_is_held_against_the_source(
+def test_the_length_is_compared_with_what_the_voice_needs_for_the_text(
     seconds: float, source_seconds: float | None, told: str | None
 ) -> None:
-    found = reason(voice(seconds), source_seconds=source_seconds)
+    found = judge(voice(seconds), RATE, TEXT, source_seconds, voice=VOICE).reason
     assert (found is None) if told is None else told in (found or "")
+
+
+def test_a_hasty_speaker_makes_room_for_a_hasty_take() -> None:
+    slow = Voice(9.0, 0.1)
+    assert "too short" in (judge(voice(1.0), RATE, TEXT, None, voice=slow).reason or "")
+    assert judge(voice(1.0), RATE, TEXT, 1.0, voice=slow).reason is None
 
 
 @pytest.mark.parametrize(
     ("text", "seconds", "told"),
     [
-        (TEXT, 0.85, None),
-        (TEXT, 0.7, "too short for its text (20 letters"),
-        (TEXT, 10.5, None),
-        (TEXT, 11.0, "too long for its text (20 letters"),
+        (TEXT, 0.5, "too short for its text (20 letters"),  # 40 letters a second: nobody speaks so fast
+        (TEXT, 4.5, None),
+        (TEXT, 7.0, "too long for its text (20 letters"),
+        ("Okay the price.", 1.12, None),
         ("Mm-hm.", 0.5, None),
         ("Oh!", 1.5, None),
-        ("Oh!", 2.0, "too long"),
+        ("Oh!", 2.2, "too long"),
         ("1984", 1.8, None),
         ("7", 0.6, None),
         ("元気ですか", 1.0, None),
         ("...", 1.0, None),
     ],
 )
-def test_the_length_is_held_against_the_letters(text: str, seconds: float, told: str | None) -> None:
-    found = reason(voice(seconds), text, source_seconds=None)
+def test_a_voice_that_has_said_too_little_is_judged_as_an_ordinary_one(
+    text: str, seconds: float, told: str | None
+) -> None:
+    found = judge(voice(seconds), RATE, text).reason
     assert (found is None) if told is None else told in (found or "")
 
 
+def spoken(text: str, rate: float, tail: float = 0.1) -> tuple[str, Trimmed]:
+    samples = np.concatenate([voice(sum(map(sound_length, text.split())) / rate), silence(tail)])
+    return text, trim(samples, RATE, Gate())
+
+
+def test_habits_of_a_voice_are_medians_over_what_it_said() -> None:
+    lines = [spoken("Well, that is good to know.", rate, tail) for rate, tail in ((10, 0.1), (12, 0.2), (18, 0.3))]
+    found = voice_of([*lines, *lines[:2]])
+    assert found.rate == pytest.approx(12, rel=0.02)
+    assert found.end == pytest.approx(0.2, abs=0.011)
+    assert voice_of(lines) == DEFAULT_VOICE  # three takes say little
+    silent = ("Well, that is good to know.", trim(silence(1.0), RATE, Gate()))
+    assert voice_of([*lines, silent, silent]) == DEFAULT_VOICE
+
+
+@pytest.mark.parametrize(("rate", "taken"), [(60.0, FASTEST_VOICE), (3.0, SLOWEST_VOICE)])
+def test_takes_that_are_all_cut_short_do_not_make_a_fast_voice(rate: float, taken: float) -> None:
+    assert voice_of([spoken("Well, that is good to know.", rate)] * 6).rate == taken
+
+
+def test_take_that_stops_in_the_middle_of_a_sound_is_refused_where_the_voice_dies_away() -> None:
+    cut = voice(1.5)
+    whole = np.concatenate([cut, silence(0.1)])
+    brief = np.concatenate([cut, silence(0.02)])
+    assert judge(whole, RATE, TEXT, voice=VOICE, fades=True).reason is None
+    for samples in (cut, brief):
+        assert judge(samples, RATE, TEXT, voice=VOICE, fades=True).reason == "it stops in the middle of a sound"
+    assert judge(brief, RATE, TEXT, fades=True).reason is None  # of a voice that is not known, less is asked
+    assert judge(cut, RATE, TEXT, fades=True).reason == "it stops in the middle of a sound"
+    assert judge(cut, RATE, TEXT, voice=VOICE).reason is None  # engines of this machine break nothing off
+
+
+def test_words_that_are_missing_by_the_engines_own_account_are_missed() -> None:
+    words = [Word(text, 0.25 * place, 0.25 * (place + 1), 1.0) for place, text in enumerate(TEXT.split())]
+    assert judge(voice(1.5), RATE, TEXT, words=words).reason is None
+    half = judge(voice(0.75), RATE, TEXT, words=words[:3], voice=VOICE).reason
+    assert half == "it stops after 'is': 3 of 6 words are missing"
+    assert judge(voice(1.5), RATE, TEXT, words=words[:3]).reason is None  # the sound goes on
+    late = judge(voice(1.3), RATE, TEXT, words=words).reason
+    assert late == "its sound ends at 1.30 s, before its last word 'know.' (1.50 s)"
+
+
 def test_limits_are_settings() -> None:
-    assert judge(voice(3.0), RATE, TEXT, 1.0, Gate(longest_ratio=4.0)).reason is None
+    assert judge(voice(7.0), RATE, TEXT, gate=Gate(longest=5.0)).reason is None
 
 
 @given(

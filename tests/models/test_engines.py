@@ -1,3 +1,4 @@
+import pickle
 import threading
 import time
 from collections.abc import Sequence
@@ -8,9 +9,9 @@ import numpy as np
 import pytest
 
 from dailytalk_contiguous.core.errors import DailytalkError
-from dailytalk_contiguous.models.engines import ENGINES, Purse, load_synthesiser, obtain, purse
+from dailytalk_contiguous.models.engines import ENGINES, Purse, SpendingLimit, load_synthesiser, obtain, purse
 from dailytalk_contiguous.models.speech_cache import SpeechCache
-from dailytalk_contiguous.models.synthesiser import Line, Spoken, SynthesisFailed, VoiceSample
+from dailytalk_contiguous.models.synthesiser import Line, Reserve, Spoken, SynthesisFailed, VoiceSample, free
 
 PRICE = 0.1
 
@@ -33,9 +34,11 @@ class Hummer:
     def preflight(self) -> None:
         pass
 
-    def speak(self, line: Line, samples: Sequence[VoiceSample] = ()) -> Spoken:
-        self.said.append(line)
-        time.sleep(0.01)
+    def speak(self, line: Line, samples: Sequence[VoiceSample] = (), reserve: Reserve = free) -> Spoken:
+        with reserve(PRICE) as pay:
+            self.said.append(line)
+            time.sleep(0.01)
+            pay(PRICE)
         return Spoken(np.full(self.n_samples, 0.25, np.float32), 8000, None, PRICE)
 
 
@@ -107,6 +110,26 @@ def test_what_was_held_back_for_a_failed_purchase_is_free_again() -> None:
     assert money.spent == PRICE
 
 
+def test_nothing_is_bought_while_purchases_are_halted_and_everything_afterwards() -> None:
+    money = Purse(None)
+    with money.halted(), pytest.raises(DailytalkError, match="being stopped"), money.paying(0.0):
+        pass
+    with money.paying(PRICE) as pay:
+        pay(PRICE)
+    assert money.spent == PRICE
+
+
+@pytest.mark.parametrize("limit", [float("nan"), float("inf"), -1.0])
+def test_limit_that_limits_nothing_is_refused(limit: float) -> None:
+    with pytest.raises(DailytalkError, match="--max-cost is"):
+        Purse(limit)
+
+
+def test_limit_that_was_passed_tells_its_figures_to_other_processes() -> None:
+    error = pickle.loads(pickle.dumps(SpendingLimit(0.5, 0.25)))
+    assert (error.limit, error.spent, "0.2500 USD are spent" in error.reason) == (0.5, 0.25, True)
+
+
 def test_free_lines_can_be_had_without_any_money() -> None:
     with Purse(0.0).paying(0.0) as pay:
         pay(0.0)
@@ -150,8 +173,11 @@ def test_answers_that_broke_off_are_paid_for(tmp_path: Path) -> None:
         def preflight(self) -> None:
             pass
 
-        def speak(self, line: Line, samples: Sequence[VoiceSample] = ()) -> Spoken:
-            raise SynthesisFailed("it broke off", "try again", paid=3)
+        def speak(self, line: Line, samples: Sequence[VoiceSample] = (), reserve: Reserve = free) -> Spoken:
+            for _ in range(3):
+                with reserve(0.25) as pay:
+                    pay(0.25)
+            raise SynthesisFailed("it broke off", "try again")
 
     money = Purse(None)
     with pytest.raises(SynthesisFailed):

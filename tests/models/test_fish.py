@@ -1,13 +1,14 @@
 import base64
 import json
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tts_server import FISH, FISH_TIMES, TOKEN, TtsServer, speech, wav
+from tts_server import FISH, FISH_TIMES, TOKEN, TtsServer, events, speech, wav
 
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.tag_lists import STYLES
@@ -20,7 +21,8 @@ LINE = Line("Oh, I can't believe it!", "excited", "en", 0)
 
 @pytest.fixture(autouse=True)
 def environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("BEARER_TOKEN", "FISH_AUDIO_REFERENCE_ID", "FISH_AUDIO_BASE_URL"):
+    monkeypatch.setenv("FISH_AUDIO_REFERENCE_ID", "a-voice")
+    for name in ("BEARER_TOKEN", "FISH_AUDIO_BASE_URL", "FISH_AUDIO_USD_PER_MILLION_BYTES"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("FISH_API_KEY", TOKEN)
 
@@ -101,7 +103,27 @@ def test_an_unknown_voice_is_not_taken_for_a_server_without_word_times(server: T
     server.plan = ["404", "404"]
     with pytest.raises(DailytalkError, match="404"):
         engine.speak(LINE)
-    assert engine.speak(LINE).words is not None
+    assert [asked.path for asked in server.asked] == [FISH_TIMES, FISH]
+    assert fish(server).speak(LINE).words is not None
+
+
+def test_only_one_line_finds_out_whether_the_service_has_word_times() -> None:
+    with TtsServer(timestamps=False, latency=0.02) as server:
+        engine = fish(server)
+        with ThreadPoolExecutor(4) as pool:
+            spoken = list(pool.map(engine.speak, [LINE._replace(take=take) for take in range(8)]))
+        assert len(spoken) == 8
+        assert [asked.path for asked in server.asked] == [FISH_TIMES] + [FISH] * 8
+
+
+def test_an_unknown_voice_costs_one_line_two_requests_and_the_others_none(server: TtsServer) -> None:
+    engine = fish(server)
+    server.plan = ["404"] * 20
+    server.latency = 0.02
+    with ThreadPoolExecutor(4) as pool:
+        refused = [pool.submit(engine.speak, LINE._replace(take=take)) for take in range(8)]
+        assert all("404" in str(future.exception()) for future in refused)
+    assert len(server.asked) == 2
 
 
 @pytest.mark.parametrize("timestamps", [True, False])
@@ -139,11 +161,74 @@ def test_settings_hold_what_decides_the_sound_and_no_secret() -> None:
 def test_the_public_service_needs_a_token_and_ones_own_does_not(monkeypatch: pytest.MonkeyPatch) -> None:
     Fish().preflight()
     monkeypatch.delenv("FISH_API_KEY")
-    with pytest.raises(DailytalkError, match="FISH_API_KEY or BEARER_TOKEN"):
+    monkeypatch.setenv("BEARER_TOKEN", TOKEN)  # of whichever service: it is not sent to this one
+    with pytest.raises(DailytalkError, match="needs a token: set FISH_API_KEY"):
         Fish().preflight()
     Fish(base_url="http://localhost:8080").preflight()
-    monkeypatch.setenv("BEARER_TOKEN", TOKEN)
-    Fish().preflight()
+
+
+def test_without_a_voice_nothing_is_bought_unless_any_will_do(
+    server: TtsServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("FISH_AUDIO_REFERENCE_ID")
+    with pytest.raises(DailytalkError, match=r"every line in another voice .*--voice ID .*--voice any"):
+        fish(server).preflight()
+    engine = fish(server, voice="any")
+    engine.preflight()
+    engine.speak(LINE)
+    assert [asked.body["reference_id"] for asked in server.asked] == [None]
+
+
+@pytest.mark.parametrize("price", ["nan", "-1", "abc", "inf", "1e999"])
+def test_price_that_is_none_is_refused_by_name(price: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FISH_AUDIO_USD_PER_MILLION_BYTES", price)
+    with pytest.raises(DailytalkError, match="FISH_AUDIO_USD_PER_MILLION_BYTES is '"):
+        Fish()
+
+
+def test_a_token_goes_over_plain_http_to_this_machine_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    for url in ("http://127.0.0.1:9", "http://localhost:9", "http://[::1]:9", "https://speech.example"):
+        Fish(base_url=url)
+    with pytest.raises(DailytalkError, match=r"http://speech\.example .*unencrypted: .*--insecure"):
+        Fish(base_url="http://speech.example")
+    monkeypatch.setenv("DAILYTALK_INSECURE", "1")
+    Fish(base_url="http://speech.example")
+    monkeypatch.delenv("DAILYTALK_INSECURE")
+    monkeypatch.delenv("FISH_API_KEY")
+    Fish(base_url="http://speech.example")  # there is no token to lose
+
+
+def test_words_end_where_the_service_says_that_it_stopped() -> None:
+    words = words_of(
+        "Yes, of course it is.", "calm", [Segment("(calm) yes of", 0.0, 0.5), Segment("cou", 0.5, 0.6)], 0.6
+    )
+    assert [word.text for word in words or []] == ["Yes,", "of"]
+
+
+def test_chunk_without_an_alignment_says_nothing_of_where_the_text_ends() -> None:
+    samples, rate, words = speech("(calm) Yes, of course.", 24000)
+    stream = events("(calm) Yes, of course.", wav(samples, rate), words, len(samples) / rate)
+    event = {"audio_base64": "", "content": "", "chunk_seq": 1, "chunk_audio_offset_sec": 1.0, "alignment": None}
+    assert len(read_events(Reply(stream, "text/event-stream")).segments) == 3
+    more = stream + f"data: {json.dumps(event)}\n\n".encode()
+    assert read_events(Reply(more, "text/event-stream")).segments == []
+
+
+@pytest.mark.parametrize(
+    "alignment",
+    [
+        [1],
+        {"segments": [1]},
+        {"segments": 7},
+        {"audio_duration": "nan"},
+        {"audio_duration": 1e999},
+        {"segments": [{"text": "a", "start": None, "end": 1}]},
+    ],
+)
+def test_alignment_of_any_other_shape_is_an_answer_that_is_not_whole(alignment: Any) -> None:
+    event = {"audio_base64": "", "chunk_seq": 0, "alignment": alignment}
+    with pytest.raises(ShortRead):
+        read_events(Reply(f"data: {json.dumps(event)}\n\n".encode(), "text/event-stream"))
 
 
 def test_voice_and_server_come_from_the_environment(server: TtsServer, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -169,7 +254,7 @@ def test_a_tag_among_the_segments_is_no_word() -> None:
     assert [(word.text, word.start) for word in words] == [("Yes.", 0.1)]
 
 
-@pytest.mark.parametrize("spelled", [["five", "cats"], ["5"], [], ["cats", "5"]])
+@pytest.mark.parametrize("spelled", [["five", "cats"], [], ["cats", "5"], ["5", "dogs"]])
 def test_words_are_not_guessed_from_segments_that_spell_something_else(spelled: list[str]) -> None:
     segments = [Segment(text, float(at), at + 1.0) for at, text in enumerate(spelled)]
     assert words_of("5 cats", "", segments, 3.0) is None

@@ -1,3 +1,4 @@
+import gzip
 import io
 import logging
 import pickle
@@ -5,7 +6,9 @@ import socket
 import threading
 import time
 import traceback
+import tracemalloc
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
@@ -16,7 +19,18 @@ from hypothesis import strategies as st
 from tts_server import FISH, TOKEN, TtsServer
 
 from dailytalk_contiguous.core.errors import DailytalkError
-from dailytalk_contiguous.models.http import Client, NotServed, Reply, ShortRead, Token
+from dailytalk_contiguous.models import http
+from dailytalk_contiguous.models.fish import read_plain
+from dailytalk_contiguous.models.http import (
+    FIRST_TRIES,
+    LINES_WITHOUT_ANSWER,
+    MOST_BYTES,
+    Client,
+    NotServed,
+    Reply,
+    ShortRead,
+    Token,
+)
 from dailytalk_contiguous.models.pacing import LONGEST_BACKOFF, Pace, backoff, retry_after
 from dailytalk_contiguous.models.synthesiser import SynthesisFailed
 
@@ -113,6 +127,107 @@ def test_a_service_that_nobody_can_reach_stops_the_run() -> None:
         ask(client(f"http://127.0.0.1:{port}", clock, tries=3))
     assert not isinstance(caught.value, SynthesisFailed)
     assert len(clock.slept) == 2
+
+
+def test_a_service_that_never_answered_anything_is_asked_three_times_and_named() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+    clock = Clock()
+    with pytest.raises(DailytalkError, match=f"at {url} can't be reached: check that it runs"):
+        ask(client(url, clock))
+    assert len(clock.slept) == FIRST_TRIES - 1
+    with TtsServer(faults={"timeout": 1.0}) as server:
+        with pytest.raises(DailytalkError, match=f"at {server.url} accepts requests and answers none"):
+            ask(client(server.url, read_seconds=0.05))
+        assert len(server.asked) == FIRST_TRIES
+
+
+def test_no_request_is_begun_after_a_refusal_that_somebody_must_mend() -> None:
+    """The first answer is slow, and meanwhile another thread is refused."""
+    with TtsServer() as server:
+        service = client(server.url)
+        assert ask(service)
+        server.plan, server.latency = ["402"] * 50, 0.05
+        asked = len(server.asked)
+        with ThreadPoolExecutor(2) as pool:
+            refused = [pool.submit(ask, service) for _ in range(20)]
+        assert all("402" in str(future.exception()) for future in refused)
+        assert len(server.asked) - asked <= 2  # those that were under way together
+        asked = len(server.asked)
+        with pytest.raises(DailytalkError, match="402"):
+            ask(service)
+        assert len(server.asked) == asked
+
+
+def test_refusal_ends_the_waits_of_other_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(http, "backoff", lambda attempt, after: 100.0)
+    with TtsServer() as server:
+        service = Client("The service", server.url, Token(TOKEN, "A_TOKEN"))  # it really sleeps
+        server.plan = ["500", "401"]
+        with ThreadPoolExecutor(1) as pool:
+            waiting = pool.submit(ask, service)
+            while len(server.asked) < 1:
+                time.sleep(0.01)
+            with pytest.raises(DailytalkError, match="401"):
+                ask(service)
+            assert "401" in str(waiting.exception(timeout=20))
+        assert len(server.asked) == 2
+
+
+def test_lines_in_a_row_without_an_answer_stop_the_run_and_name_the_address() -> None:
+    with TtsServer(faults={"500": 1.0}) as server:
+        service = client(server.url, tries=2)
+        for _ in range(LINES_WITHOUT_ANSWER - 1):
+            with pytest.raises(SynthesisFailed, match="at the last of 2 tries"):
+                ask(service)
+        stopped = f"at {server.url} gave no answer to 5 lines in a row .*answered 500"
+        for _ in range(2):
+            with pytest.raises(DailytalkError, match=stopped) as caught:
+                ask(service)
+            assert not isinstance(caught.value, SynthesisFailed)
+        assert len(server.asked) == 2 * LINES_WITHOUT_ANSWER
+
+
+def test_an_answer_in_between_begins_the_row_anew() -> None:
+    with TtsServer() as server:
+        service = client(server.url, tries=1)
+        for _ in range(3):
+            server.plan = ["500"] * (LINES_WITHOUT_ANSWER - 1)
+            for _ in range(LINES_WITHOUT_ANSWER - 1):
+                with pytest.raises(SynthesisFailed):
+                    ask(service)
+            assert ask(service)
+
+
+def test_every_request_reserves_its_price_and_is_charged_if_its_answer_began_well() -> None:
+    reserved: list[float] = []
+    charged: list[float] = []
+
+    @contextmanager
+    def reserve(price: float) -> Iterator[Callable[[float], None]]:
+        reserved.append(price)
+        yield charged.append
+
+    with TtsServer() as server:
+        server.plan = ["500", "empty", "429", "cut-off", ""]
+        service = client(server.url)
+        answer = service.post(FISH, BODY, {}, read_plain, price=0.25, reserve=reserve)
+    assert (reserved, charged, answer.paid) == ([0.25] * 5, [0.25] * 3, 3)
+
+
+def test_answer_that_unpacks_to_more_than_any_line_takes_is_given_up() -> None:
+    packed = gzip.compress(bytes(MOST_BYTES + (1 << 20)))
+
+    def bomb(connection: socket.socket) -> None:
+        head = f"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: {len(packed)}\r\n\r\n"
+        connection.sendall(head.encode() + packed)
+
+    tracemalloc.start()
+    with raw_server(bomb) as url, pytest.raises(SynthesisFailed, match="an answer of over 64 MiB"):
+        ask(client(url))
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 2.5 * MOST_BYTES
 
 
 @pytest.mark.parametrize("fault", ["429-seconds", "429-date"])

@@ -1,7 +1,9 @@
 """Speech activity: blocks are as good as the whole, the model is Silero's, and torch keeps its threads."""
 
+import os
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -68,3 +70,16 @@ speech_probabilities(np.zeros(1000, np.float32))
 assert "torch" not in sys.modules
 """
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_nobody_is_told_that_speech_was_looked_for(tmp_path: Path) -> None:
+    """onnxruntime keeps a device id in the home folder and sends it with what it ran, unless it is told not to."""
+    code = (
+        "import numpy; from dailytalk_contiguous.models.speech_activity import speech_probabilities; "
+        "speech_probabilities(numpy.zeros(16000, numpy.int16))"
+    )
+    silencing = ("CI", "ORT_DISABLE_TELEMETRY")  # where these are set it is silent by itself
+    environment = {name: value for name, value in os.environ.items() if name not in silencing}
+    environment |= {"HOME": str(tmp_path), "XDG_CACHE_HOME": str(tmp_path / "cache")}
+    subprocess.run([sys.executable, "-c", code], env=environment, check=True)
+    assert [path for path in tmp_path.rglob("*") if "onnxruntime" in path.name or "deviceid" in path.name] == []

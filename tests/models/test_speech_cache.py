@@ -1,3 +1,4 @@
+import json
 import os
 import signal
 import subprocess
@@ -172,6 +173,44 @@ def test_a_damaged_entry_is_named_and_not_bought_again_behind_the_users_back(
     cache.put(KEY, SPOKEN)
     (tmp_path / "ab" / f"{KEY}{suffix}").write_bytes(data)
     with pytest.raises(DailytalkError, match=rf"{KEY}\.flac is damaged"):
+        cache.get(KEY)
+
+
+@pytest.mark.parametrize(
+    "notes",
+    [
+        b"[" * 100_000,
+        b'{"flac_sha256": 1, "words": [["a", [0], 1, 1]], "receipt": {"cost": 0}, "verdict": null}',
+    ],
+)
+def test_notes_that_hold_anything_else_are_damaged(tmp_path: Path, notes: bytes) -> None:
+    cache = SpeechCache(tmp_path)
+    cache.put(KEY, SPOKEN)
+    (tmp_path / "ab" / f"{KEY}.json").write_bytes(notes)
+    with pytest.raises(DailytalkError, match="is damaged"):
+        cache.get(KEY)
+
+
+@pytest.mark.parametrize(
+    "word", [["a", [0.0], 1.0, 1.0], ["a", 0.0, "x", 1.0], [7, 0.0, 1.0, 1.0], ["a", 0.0, 1.0]]
+)
+def test_words_of_an_entry_are_texts_and_numbers(tmp_path: Path, word: list[object]) -> None:
+    cache = SpeechCache(tmp_path)
+    cache.put(KEY, SPOKEN)
+    path = tmp_path / "ab" / f"{KEY}.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"words": [word]}))
+    with pytest.raises(DailytalkError, match="is damaged"):
+        cache.get(KEY)
+
+
+@pytest.mark.parametrize("suffix", [".flac", ".json"])
+def test_pipe_in_place_of_an_entry_is_not_waited_for(tmp_path: Path, suffix: str) -> None:
+    cache = SpeechCache(tmp_path)
+    cache.put(KEY, SPOKEN)
+    path = tmp_path / "ab" / f"{KEY}{suffix}"
+    path.unlink()
+    os.mkfifo(path)
+    with pytest.raises(DailytalkError, match="can't be used"):
         cache.get(KEY)
 
 
