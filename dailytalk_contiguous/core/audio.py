@@ -8,7 +8,8 @@ Files are checked while they are read (cut short, not-a-number samples), because
 
 import io
 import os
-from collections.abc import Iterator
+import stat
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
@@ -54,6 +55,14 @@ _LONGEST_PROMISE = 3600.0
 #: millions of frames to walk.
 _REMEMBERED = 1024
 
+_KINDS = {
+    stat.S_IFDIR: "a folder that can't be searched",
+    stat.S_IFIFO: "a pipe",
+    stat.S_IFSOCK: "a socket",
+    stat.S_IFCHR: "a device",
+    stat.S_IFBLK: "a device",
+}
+
 Samples = NDArray[np.float32]
 Pcm = NDArray[np.int16]
 
@@ -85,6 +94,16 @@ def from_uri(text: str) -> Path:
     return Path(text)
 
 
+def embedded(audio: Mapping[str, Any] | None) -> dict[str, Any]:
+    """The audio of a dataset's row as a `{"bytes", "path"}` struct whose path is None.
+
+    Every reader of finished rows goes through this: a dataset may come from anybody, and a path in one may name
+    any file of this machine. A row without bytes is no error here; whoever decodes it raises BadInput.
+    """
+    data = audio.get("bytes") if isinstance(audio, Mapping) else None
+    return {"bytes": data if isinstance(data, bytes) else None, "path": None}
+
+
 #: How a file of Git LFS begins while only its pointer is there (git-lfs.com, docs/spec.md).
 LFS_POINTER = b"version https://git-lfs.github.com/spec/"
 LFS_REMEDY = "run git lfs pull in the checkout"
@@ -96,11 +115,12 @@ def probe(audio: dict[str, Any]) -> Probe:
     A file that was found whole is not looked at again by this process until its size or date changes.
 
     Raises:
-        BadInput: it is empty, cut short, or nothing here can decode it.
+        BadInput: there is none, it is no regular file, empty or cut short, or nothing here can decode it.
     """
-    if audio["bytes"] is not None:
+    if audio["bytes"] is not None or audio["path"] is None:
         return _probe(audio)
     status = from_uri(audio["path"]).stat()
+    _refuse_irregular(status.st_mode)
     return _probe_file(audio["path"], status.st_size, status.st_mtime_ns)
 
 
@@ -254,8 +274,12 @@ def _sound_file(audio: dict[str, Any]) -> Iterator[soundfile.SoundFile]:
     with _opened(audio) as (encoded, size):
         source: Any = mended(encoded, size)
         if source is None:
-            source = bytes(from_uri(audio["path"])) if audio["bytes"] is None else io.BytesIO(audio["bytes"])
-        with _Sequential(source) as file:
+            encoded.seek(0)
+            # The descriptor and not the path, which could be another file by now.
+            source = encoded if audio["bytes"] is not None else encoded.fileno()
+            if isinstance(source, int):
+                os.lseek(source, 0, os.SEEK_SET)
+        with _Sequential(source, closefd=False) as file:
             yield file
 
 
@@ -280,5 +304,26 @@ def _opened(audio: dict[str, Any]) -> Iterator[tuple[BinaryIO, int]]:
     if audio["bytes"] is not None:
         yield io.BytesIO(audio["bytes"]), len(audio["bytes"])
         return
-    with from_uri(audio["path"]).open("rb") as file:
-        yield file, os.fstat(file.fileno()).st_size
+    if audio["path"] is None:
+        raise BadInput(
+            "the row holds no audio (of a dataset only embedded bytes are read, never a path)",
+            "publish or build the dataset again with its audio in it",
+        )
+    path = from_uri(audio["path"])
+    _refuse_irregular(path.stat().st_mode)
+    with open(path, "rb", opener=_without_waiting) as file:
+        status = os.fstat(file.fileno())
+        _refuse_irregular(status.st_mode)
+        yield file, status.st_size
+
+
+def _without_waiting(path: str, flags: int) -> int:
+    # A pipe put in a recording's place would be waited on for ever.
+    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
+
+
+def _refuse_irregular(mode: int) -> None:
+    """Raise BadInput for what is no file: opening a pipe waits for ever, and a device may never end."""
+    if not stat.S_ISREG(mode):
+        kind = _KINDS.get(stat.S_IFMT(mode), "something else")
+        raise BadInput(f"it is {kind}, not a file", "copy the recording into a file")

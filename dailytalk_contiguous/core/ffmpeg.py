@@ -1,15 +1,19 @@
 """Formats that libsndfile does not know (M4A, AAC, WMA, video files), through the ffmpeg program.
 
 A program and not a library, because it is the one that people have, and because a crash or an endless loop on
-a hostile file then stays in a process of its own.
+a hostile file then stays in a process of its own. It reads single files of known
+formats alone: a playlist, whatever its name, would make it open other files of this machine.
 """
 
 import json
+import os
 import shutil
 import subprocess
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from tempfile import TemporaryFile
+from threading import Timer
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +22,24 @@ from dailytalk_contiguous.core.errors import BadInput
 
 #: Seconds after which reading a header is given up.
 PROBE_TIMEOUT = 60
+
+#: Formats that are one file each, by the names of ffmpeg's demuxers. Never hls, dash, concat, sdp, image2 or
+#: lavfi, which open what their text names.
+FORMATS = (
+    *("mov", "matroska", "webm", "asf", "avi", "flv", "mpeg", "mpegts", "3gp"),
+    *("aac", "ac3", "eac3", "amr", "amrnb", "amrwb", "mp3", "ogg", "flac", "wav", "w64", "aiff", "caf", "au"),
+    *("ape", "dsf", "dts", "tta", "wv"),
+)
+
+#: What both programs are told before their input.
+_FENCED = ("-protocol_whitelist", "file,pipe", "-format_whitelist", ",".join(FORMATS))
+
+#: Seconds that ffmpeg may be waited for: so many, and as many as it decodes, but no more than a day. It decodes
+#: some hundred times as fast as speech is spoken: this ends what is stuck, whatever length a header promises.
+DECODE_TIMEOUT, LONGEST_DECODE = 60.0, 86400.0
+
+#: Bytes of its messages that are read: of a damaged recording it may write megabytes, and the last line says why.
+_LAST_MESSAGES = 4096
 
 #: Streams without a header that tells their length: ffprobe guesses it from the first bit rate.
 ESTIMATED_LENGTH = {"aac", "ac3", "eac3", "amr", "mp3"}
@@ -39,7 +61,18 @@ def is_needed(message: str) -> bool:
 def probe(path: Path) -> tuple[int, int, float, str]:
     """(sample rate in Hz, channels, seconds, format name) of the first audio stream. Raises BadInput."""
     fields = "stream=codec_type,sample_rate,channels,duration:format=duration,format_name"
-    command = ["ffprobe", "-v", "error", "-select_streams", "a:0", "-show_entries", fields, "-of", "json"]
+    command = [
+        "ffprobe",
+        "-v",
+        "error",
+        *_FENCED,
+        "-select_streams",
+        "a:0",
+        "-show_entries",
+        fields,
+        "-of",
+        "json",
+    ]
     try:
         done = subprocess.run([*command, _argument(path)], capture_output=True, timeout=PROBE_TIMEOUT, check=False)
     except subprocess.TimeoutExpired:
@@ -47,6 +80,11 @@ def probe(path: Path) -> tuple[int, int, float, str]:
     told = json.loads(done.stdout or b"{}")
     streams, container = told.get("streams") or [], told.get("format") or {}
     seconds = _number((streams[0] if streams else {}).get("duration")) or _number(container.get("duration"))
+    if b"not on whitelist" in done.stderr:
+        raise BadInput(
+            "its content is of no format that is read, such as a playlist, which would open other files",
+            "convert it to WAV or FLAC",
+        )
     if done.returncode or not streams or not seconds:
         raise BadInput("it holds no audio that libsndfile or ffmpeg can read", "convert it to WAV or FLAC")
     return int(streams[0]["sample_rate"]), int(streams[0]["channels"]), seconds, str(container.get("format_name"))
@@ -60,30 +98,44 @@ def blocks(
     Everything before `start` is decoded, too: ffmpeg's seeking is off by some milliseconds in several formats.
 
     Raises:
-        BadInput: ffmpeg fails, or finds much less than the file's header promises.
+        BadInput: ffmpeg fails, is stuck, or finds much less than the file's header promises.
     """
     rate, channels, seconds, container = probe(path)
     wanted = f"atrim=start_sample={round(start * rate)}"
     wanted += f":end_sample={round((start + duration) * rate)}" if duration is not None else ""
-    command: list[str | bytes] = ["ffmpeg", "-nostdin", "-v", "error", "-i", _argument(path), "-map", "a:0"]
+    command: list[str | bytes] = [
+        "ffmpeg",
+        "-nostdin",
+        "-v",
+        "error",
+        *_FENCED,
+        "-i",
+        _argument(path),
+        "-map",
+        "a:0",
+    ]
     command += ["-af", wanted, "-f", "f32le", "-acodec", "pcm_f32le", "pipe:1"]
     done = 0
+    patience = _Patience(min(DECODE_TIMEOUT + (seconds if duration is None else start + duration), LONGEST_DECODE))
     # Messages go to a file: a pipe that nobody reads fills up on a damaged recording, and ffmpeg waits forever.
     with (
         TemporaryFile() as messages,
         subprocess.Popen(command, stdout=subprocess.PIPE, stderr=messages) as process,
     ):
-        assert process.stdout is not None
         try:
-            while data := process.stdout.read(4 * channels * round(block_seconds * rate)):
+            while data := patience.read(process, 4 * channels * round(block_seconds * rate)):
                 whole = len(data) - len(data) % (4 * channels)
                 yield np.frombuffer(data[:whole], "<f4").reshape(-1, channels)
                 done += whole // (4 * channels)
             failed = process.wait() != 0
-            messages.seek(0)
+            messages.seek(max(0, messages.seek(0, os.SEEK_END) - _LAST_MESSAGES))
             message = messages.read().decode(errors="replace").strip()
         finally:
             process.kill()  # a reader that stops early must not leave ffmpeg waiting on a full pipe
+    if patience.ended:
+        raise BadInput(
+            f"ffmpeg was stuck in it (nothing more after {patience.seconds:.0f} s)", "convert it to WAV or FLAC"
+        )
     if failed:
         raise BadInput(f"ffmpeg stopped reading it ({message.splitlines()[-1:]})", "convert it to WAV or FLAC")
     promised = min(seconds - start, seconds if duration is None else duration)
@@ -92,6 +144,33 @@ def blocks(
             f"the file ends at {start + done / rate:.1f} s but its header promises {seconds:.1f} s",
             "copy or export the recording again",
         )
+
+
+class _Patience:
+    """Reads from a process that is ended when it has been waited for too long, all reads together.
+
+    What a caller does between two reads, while ffmpeg waits for it, does not count.
+    """
+
+    def __init__(self, seconds: float) -> None:
+        self.seconds, self.ended = seconds, False
+        self._left = seconds
+
+    def read(self, process: "subprocess.Popen[bytes]", count: int) -> bytes:
+        """Up to `count` bytes of what it writes; fewer only at its end."""
+        assert process.stdout is not None
+        started = time.monotonic()
+        watch = Timer(max(0.0, self._left), self._end, (process,))
+        watch.start()
+        try:
+            return process.stdout.read(count)
+        finally:
+            watch.cancel()
+            self._left -= time.monotonic() - started
+
+    def _end(self, process: "subprocess.Popen[bytes]") -> None:
+        self.ended = True
+        process.kill()
 
 
 def _argument(path: Path) -> bytes:

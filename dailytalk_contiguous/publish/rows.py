@@ -5,6 +5,7 @@ dataset is. Which speaker is the main one (left, or right after a swap) is settl
 """
 
 import json
+import reprlib
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -16,10 +17,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import soxr
 
-from dailytalk_contiguous.core.audio import Pcm, blocks, probe, to_pcm
+from dailytalk_contiguous.core.audio import Pcm, blocks, embedded, probe, to_pcm
 from dailytalk_contiguous.core.built import BUILT
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
 from dailytalk_contiguous.core.published import CONFIGS
+from dailytalk_contiguous.core.schema import CHANNELS
 from dailytalk_contiguous.publish.version import Version
 
 Row = dict[str, Any]
@@ -90,6 +92,8 @@ class Conversation:
 def built_rows(folder: Path) -> Iterator[Row]:
     """Yield the rows of a finished dataset, in order of file name; one row group is in memory at a time.
 
+    A row that can't be used has its `problem` and `remedy`; both are None in the others.
+
     Args:
         folder: a work folder with `dataset/`, or a folder of Parquet shards.
 
@@ -97,11 +101,14 @@ def built_rows(folder: Path) -> Iterator[Row]:
         DailytalkError: there are no shards, one can't be read, or it isn't a finished dataset's.
     """
     for path in shards(folder):
-        yield from shard_rows(path)
+        for row in shard_rows(path):
+            yield judged(row)
 
 
 def version_rows(version: Version, splits: Collection[str] | None = None) -> Iterator[Row]:
     """Yield a published version's conversations as the finished rows that they were, one row group in memory.
+
+    A row that can't be used has its `problem` and `remedy`, as in `built_rows`.
 
     Args:
         version: what `open_version` found.
@@ -124,7 +131,17 @@ def version_rows(version: Version, splits: Collection[str] | None = None) -> Ite
     }
     part = replace(version, names=tuple(name for name in version.names if name not in unwanted))
     for _, row in part.rows(config, list(BUILT)):
-        yield row | {"provenance": json.dumps(row["provenance"], ensure_ascii=False, sort_keys=True)}
+        yield judged(row | {"provenance": json.dumps(row["provenance"], ensure_ascii=False, sort_keys=True)})
+
+
+def judged(row: Row) -> Row:
+    """A finished row with its `problem` and `remedy`: a channel that is neither left nor right."""
+    places = (("utterances", "channel"), ("alignments", "speaker"), ("sounds", "channel"))
+    named = ((column, part[field]) for column, field in places for part in row[column] or ())
+    unknown = next(((column, channel) for column, channel in named if channel not in CHANNELS), None)
+    problem = None if unknown is None else f"its {unknown[0]} name a channel {reprlib.repr(unknown[1])}"
+    remedy = f"name {' or '.join(CHANNELS)}, or build the conversation again" if problem else None
+    return row | {"problem": problem, "remedy": remedy}
 
 
 def splits_of(version: Version) -> dict[str, str]:
@@ -152,10 +169,14 @@ def shards(folder: Path) -> list[Path]:
 
 
 def shard_rows(path: Path) -> Iterator[Row]:
-    """Yield the rows of one shard. Raises DailytalkError if it can't be read or lacks columns."""
+    """Yield the rows of one shard; audio is as `core.audio.embedded` makes it.
+
+    Raises DailytalkError if it can't be read or lacks columns.
+    """
     with opened_shard(path) as file:
         for number in range(file.num_row_groups):
-            yield from file.read_row_group(number, columns=list(BUILT)).to_pylist()
+            for row in file.read_row_group(number, columns=list(BUILT)).to_pylist():
+                yield row | {"audio": embedded(row["audio"])}
 
 
 @contextmanager
@@ -184,8 +205,11 @@ def conversation(row: Mapping[str, Any], sample_rate: int, swap: bool) -> Conver
         swap: make the right speaker the main one.
 
     Raises:
-        BadInput: the audio is no stereo or can't be read, or a word has no length or lies outside it.
+        BadInput: the row has a `problem`, the audio is no stereo or can't be read, or a word has no length or
+            lies outside it.
     """
+    if row.get("problem"):
+        raise BadInput(row["problem"], row["remedy"])
     pcm = read_pcm(row["audio"], sample_rate)
     main, other = ("right", "left") if swap else ("left", "right")
     seconds = len(pcm) / sample_rate

@@ -19,6 +19,7 @@ import pyarrow.parquet as pq
 from datasets import Features
 from huggingface_hub import HfApi, HfFileSystem
 
+from dailytalk_contiguous.core.audio import embedded
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.published import CONFIGS, SPLITS
 from dailytalk_contiguous.core.reference import Reference
@@ -105,7 +106,7 @@ class Version:
 
         Args:
             config: nothing is yielded where there is no such config.
-            columns: names of whole columns; None for all. Audio is `{"bytes", "path"}`, as it is stored.
+            columns: names of whole columns; None for all. Audio is as `core.audio.embedded` makes it.
 
         Raises:
             DailytalkError: a column or a file is missing or damaged, or the Hub can't be read.
@@ -128,7 +129,8 @@ class Version:
                 with self._reading(name):
                     table = file.read_row_group(group, columns=None if columns is None else list(columns))
                 for batch in table.to_batches(max_chunksize=_BATCH):
-                    yield from batch.to_pylist()
+                    for row in batch.to_pylist():
+                        yield row | {"audio": embedded(row["audio"])} if "audio" in row else row
 
     @contextmanager
     def _parquet(self, name: str) -> Iterator[pq.ParquetFile]:

@@ -7,7 +7,6 @@ found is passed over in silence. Recordings are read side by side, because long 
 
 import hashlib
 import json
-import stat
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -37,14 +36,6 @@ AT_ONCE = 8
 
 _Item = TypeVar("_Item")
 _Found = TypeVar("_Found")
-
-_KINDS = {
-    stat.S_IFDIR: "a folder that can't be searched",
-    stat.S_IFIFO: "a pipe",
-    stat.S_IFSOCK: "a socket",
-    stat.S_IFCHR: "a device",
-    stat.S_IFBLK: "a device",
-}
 
 
 @dataclass
@@ -140,7 +131,6 @@ def recording_rows(recording: Recording, config: FolderConfig) -> Iterator[dict[
 
 def _conversations(recording: Recording, base: dict[str, Any], config: FolderConfig) -> Iterator[dict[str, Any]]:
     status = recording.path.stat()
-    _check_kind(status.st_mode)
     info = probe(base["audio"])
     _check(info, config.channel)
     found = _transcripts(recording, config.transcripts) if config.given else []
@@ -165,13 +155,6 @@ def _conversations(recording: Recording, base: dict[str, Any], config: FolderCon
             "problem": None,
             "remedy": None,
         }
-
-
-def _check_kind(mode: int) -> None:
-    """Raise BadInput for what is no file: opening a pipe waits for ever, and a device may never end."""
-    if not stat.S_ISREG(mode):
-        kind = _KINDS.get(stat.S_IFMT(mode), "something else")
-        raise BadInput(f"it is {kind}, not a file", "copy the recording into a file")
 
 
 def _check(info: Probe, channel: str) -> None:

@@ -3,7 +3,7 @@
 import io
 import os
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
 import pytest
@@ -15,6 +15,7 @@ from dailytalk_contiguous.core import ffmpeg as ffmpeg_program
 from dailytalk_contiguous.core.audio import (
     ANALYSIS_RATE,
     blocks,
+    embedded,
     from_uri,
     pcm_to_float,
     probe,
@@ -297,6 +298,92 @@ def test_ffmpeg_reads_any_name(tmp_path: Path) -> None:
         assert probe({"bytes": None, "path": to_uri(path)}).sample_rate == 16000
         assert len(read_analysis({"bytes": None, "path": to_uri(path)}, 0.5, 0.25)) == 4000
         path.rename(plain)
+
+
+#: What the README and the endings of `sources.listing` promise, as ffmpeg writes it.
+HONEST = (
+    *(
+        (f"a.{ending}", "aac")
+        for ending in ("m4a", "m4b", "mp4", "m4v", "mov", "mkv", "mka", "aac", "avi", "ts", "flv")
+    ),
+    *(("a.wma", "wmav2"), ("a.asf", "wmav2"), ("a.ac3", "ac3"), ("a.webm", "libopus"), ("a.mpg", "mp2")),
+    *(("a.opus", "libopus"), ("a.ogg", "libvorbis"), ("a.mp3", "libmp3lame"), ("a.aiff", "pcm_s16be")),
+    *(("a.wav", "adpcm_ima_wav"), ("a.caf", "pcm_s16le"), ("a.au", "pcm_s16be"), ("a.w64", "pcm_s16le")),
+)
+
+
+@needs_ffmpeg
+@pytest.mark.parametrize(("name", "codec"), HONEST)
+def test_every_format_that_is_promised_is_read(tmp_path: Path, name: str, codec: str) -> None:
+    path = tmp_path / name
+    ffmpeg("-i", EXAMPLES / "bicycle_repair.flac", "-t", "3", "-ar", "48000", "-c:a", codec, path)
+    assert probe(struct_of(path)).sample_rate == 48000
+    assert len(read(path)) / 48000 == pytest.approx(3.0, abs=0.2)
+
+
+#: Texts that make ffmpeg open the file that they name.
+PLAYLISTS = {
+    "hls": "#EXTM3U\n#EXT-X-TARGETDURATION:9\n#EXTINF:9,\nfile://{0}\n#EXT-X-ENDLIST\n",
+    "m3u": "#EXTM3U\n#EXTINF:9,call\n{0}\n",
+    "concat": "ffconcat version 1.0\nfile private.mp3\n",
+    "sdp": "v=0\no=- 0 0 IN IP4 127.0.0.1\ns=x\nc=IN IP4 127.0.0.1\nt=0 0\nm=audio 5004 RTP/AVP 0\n",
+    "dash": '<?xml version="1.0"?><MPD xmlns="urn:mpeg:dash:schema:mpd:2011"><Period><AdaptationSet '
+    'mimeType="audio/mp4"><Representation id="0"><BaseURL>{0}</BaseURL></Representation></AdaptationSet>'
+    "</Period></MPD>",
+}
+
+
+@needs_ffmpeg
+@pytest.mark.parametrize("ending", ["m4a", "mp3", "aac", "ts", "mkv", "wma", "ogg", "flac", "wav"])
+@pytest.mark.parametrize("kind", PLAYLISTS)
+def test_playlist_is_no_recording_whatever_its_name(tmp_path: Path, kind: str, ending: str) -> None:
+    private = tmp_path / "private.mp3"
+    ffmpeg("-i", EXAMPLES / "bicycle_repair.flac", "-t", "9", private)
+    path = tmp_path / f"meeting.{ending}"
+    path.write_text(PLAYLISTS[kind].format(private))
+    assert problem(path).reason.startswith(("its content is of no format that is read", "it holds no audio"))
+    with pytest.raises(BadInput):
+        read(path)
+
+
+@needs_ffmpeg
+def test_ffmpeg_that_is_stuck_is_ended_with_a_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "call.m4a"
+    ffmpeg("-i", EXAMPLES / "bicycle_repair.flac", "-t", "2", "-c:a", "aac", path)
+    programs = tmp_path / "bin"
+    programs.mkdir()
+    (programs / "ffmpeg").write_text(f"#!/bin/sh\necho $$ > '{tmp_path}/pid'\nexec sleep 600\n")
+    (programs / "ffmpeg").chmod(0o755)
+    monkeypatch.setenv("PATH", str(programs), prepend=os.pathsep)
+    monkeypatch.setattr(ffmpeg_program, "DECODE_TIMEOUT", -1.0)  # and the 2 s of the recording
+    with pytest.raises(BadInput, match="ffmpeg was stuck in it"):
+        read(path)
+    with pytest.raises(ProcessLookupError):
+        os.kill(int((tmp_path / "pid").read_text()), 0)
+
+
+@pytest.mark.parametrize("reading", [probe, read_analysis, lambda audio: list(blocks(audio))])
+def test_pipe_or_folder_or_device_is_refused_and_not_waited_for(tmp_path: Path, reading: Any) -> None:
+    os.mkfifo(tmp_path / "pipe.wav")
+    for place, kind in (
+        (tmp_path / "pipe.wav", "a pipe"),
+        (tmp_path, "a folder"),
+        (Path("/dev/zero"), "a device"),
+    ):
+        with pytest.raises(BadInput, match=f"it is {kind}"):
+            reading(struct_of(place))
+
+
+def test_row_of_a_dataset_is_its_bytes_and_never_a_path(tmp_path: Path) -> None:
+    path = tmp_path / "private.wav"
+    path.write_bytes(wav_bytes(tones(SECONDS)))
+    for named in (str(path), f"file://{path}", None):
+        audio = embedded({"bytes": None, "path": named})
+        for reading in (probe, read_analysis, lambda audio: list(blocks(audio))):
+            with pytest.raises(BadInput, match="the row holds no audio"):
+                reading(audio)
+    assert embedded({"bytes": b"RIFF", "path": str(path)}) == {"bytes": b"RIFF", "path": None}
+    assert embedded(None) == {"bytes": None, "path": None}
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 import base64
 import io
 import json
+import os
 import re
 from html.parser import HTMLParser
 from pathlib import Path
@@ -25,6 +26,7 @@ from dailytalk_contiguous.core.schema import AUDIO, SECONDS, STRING
 from dailytalk_contiguous.publish.reporting.player import SCALE, encode, lines_of, panel, peaks
 from dailytalk_contiguous.publish.reporting.report import write_report
 from dailytalk_contiguous.publish.reporting.tally import MAX_REASONS, OTHER, Tally, kind_of, quantile
+from dailytalk_contiguous.sources.recorded import identity_of
 
 #: What would break a page, an attribute, a script or an SVG if it were put there as it is.
 HOSTILE = "<b>&\"'</script></svg>é"
@@ -369,11 +371,16 @@ def tagged(folder: Path, lines: list[dict[str, Any]]) -> Path:
     return folder
 
 
-def add_shard(folder: Path) -> None:
-    """A shard that knows: call.001 are 6 s of the recording, from 10 s on."""
-    sound = {"bytes": flac(stereo([("left", 11, 12, "")], 16.0, 8000), 8000), "path": "call.flac"}
+def add_shard(folder: Path, named: Path | None = None) -> None:
+    """A shard that knows: call.001 are 6 s of the recording, from 10 s on. `named`: another path that it names."""
+    recording = folder / "call.flac"
+    recording.write_bytes(flac(stereo([("left", 11, 12, "")], 16.0, 8000), 8000))
+    sound = {"bytes": None, "path": str(named or recording)}
     columns = {"conversation_id": ["call.001"], "audio": [sound], "offset": [10.0]}
-    schema = Features({"conversation_id": STRING, "audio": AUDIO, "offset": SECONDS}).arrow_schema
+    columns |= {"audio_file": ["call.flac"], "audio_identity": [identity_of(recording)]}
+    texts = dict.fromkeys(("conversation_id", "audio_file", "audio_identity"), STRING)
+    schema = Features(texts | {"audio": AUDIO, "offset": SECONDS}).arrow_schema
+    schema = pa.schema([schema.field(name) for name in columns], schema.metadata)
     entry = {"input": "", "chain": [], "seconds": [], "recording": "call", "duration": 6.0, "reject": None}
     record = json.dumps({"layout": 1, "entries": {"call.001": entry}})
     schema = schema.with_metadata({**(schema.metadata or {}), b"dailytalk_contiguous": record.encode()})
@@ -400,7 +407,19 @@ def test_tagged_folder_reports_what_is_known(tmp_path):
 def test_tagged_folder_without_shards_still_has_a_page(tmp_path):
     text = page_of(tagged(tmp_path, [tagged_line("left", 11.0, "Hello"), tagged_line("right", 12.3, "Hi", "b")]))
     assert fact(text, "conversations") == "2"
-    assert text.count("does not say where its recording lies") == 2
+    assert text.count("does not say where its recording is") == 2
+
+
+def test_shared_work_folder_shows_no_other_file_than_the_recording_that_was_tagged(tmp_path):
+    private = tmp_path / "private.flac"
+    private.write_bytes(flac(stereo([("left", 1, 2, "")], 16.0, 8000), 8000))
+    os.mkfifo(tmp_path / "pipe.flac")
+    for number, named in enumerate((private, tmp_path / "pipe.flac", tmp_path / "gone.flac")):
+        folder = tagged(tmp_path / str(number), [tagged_line("left", 11.0, "Hello")])
+        add_shard(folder, named)
+        text = page_of(folder)
+        assert not sounds(text)
+        assert "is not the one that was tagged" in text if named == private else "is gone" in text
 
 
 def test_edits_of_the_transcript_are_what_is_reported(tmp_path):

@@ -94,6 +94,8 @@ def _row(file: str, row: Row, tally: _Tally) -> Iterator[Finding]:
     ]
     if not any(word.channel == 0 for word in words):
         yield error("no-words", file, "no word of the left speaker, Moshi's, is aligned", _AGAIN)
+    if any(word.speaker not in CHANNELS for word in words):
+        yield error("bad-word", file, "a word is of neither the left nor the right speaker", _AGAIN)
     yield from word_findings(file, words, loudness)
     _count(row, tally)
 

@@ -10,15 +10,17 @@ import io
 import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
+import pyarrow as pa
 import soundfile
 from datasets import Audio
 from datasets.features.features import register_feature
 from numpy.typing import NDArray
 
-from dailytalk_contiguous.core.audio import Probe, Samples, blocks, from_uri, probe
+from dailytalk_contiguous.core.audio import Probe, Samples, blocks, embedded, probe
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
 from dailytalk_contiguous.core.schema import CHANNELS
 
@@ -39,9 +41,9 @@ class StereoAudio(Mapping[str, Any]):
     """Encoded audio that is decoded when it is asked for.
 
     `audio["array"]` is float32 in [-1, 1), of shape (samples, 2), or (samples,) for mono files; 16-bit samples
-    come out exactly. `audio["sampling_rate"]` is in Hz, `audio["path"]` the name of the file, `audio["bytes"]` its
-    content. Iterating goes over what is stored (`bytes`, `path`), so that a row can be written again unchanged.
-    Nothing is kept after decoding: take the array once.
+    come out exactly. `audio["sampling_rate"]` is in Hz, `audio["bytes"]` the content of the file, which alone is
+    decoded, `audio["path"]` its name, which is never opened. Iterating goes over what is stored (`bytes`, `path`),
+    so that a row can be written again unchanged. Nothing is kept after decoding: take the array once.
     """
 
     def __init__(self, encoded: Mapping[str, Any]) -> None:
@@ -105,7 +107,7 @@ class StereoAudio(Mapping[str, Any]):
             samples = self._exactly(round(start * found.sample_rate), round(last * found.sample_rate))
         else:
             nothing = np.zeros((0, found.channels), np.float32)
-            samples = np.concatenate([nothing, *blocks(self._stored, start, last - start)])
+            samples = np.concatenate([nothing, *blocks(embedded(self._stored), start, last - start)])
         return samples[:, 0] if found.channels == 1 else samples
 
     def channel(self, name: str) -> Samples:
@@ -129,7 +131,7 @@ class StereoAudio(Mapping[str, Any]):
                     return Probe(file.samplerate, file.channels, file.frames / file.samplerate, file.format)
         except soundfile.LibsndfileError:
             pass  # `probe` says why, or knows another way
-        return probe(self._stored)
+        return probe(embedded(self._stored))
 
     def _exactly(self, first: int, last: int) -> Samples:
         try:
@@ -145,11 +147,12 @@ class StereoAudio(Mapping[str, Any]):
         return samples
 
     def _source(self) -> Any:
-        if self._stored["bytes"] is not None:
-            return io.BytesIO(self._stored["bytes"])
-        if self._stored["path"] is None:
-            raise BadInput("the row has no audio", "load the column `audio` too")
-        return bytes(from_uri(self._stored["path"]))
+        if self._stored["bytes"] is None:
+            raise BadInput(
+                "the row has no audio (a path in a dataset is never opened)",
+                "load the column `audio` with its bytes",
+            )
+        return io.BytesIO(self._stored["bytes"])
 
 
 @dataclass(repr=False)
@@ -163,14 +166,18 @@ class StereoFeature(Audio):  # type: ignore[misc]
     _type: str = field(default=FEATURE, init=False, repr=False)
 
     def encode_example(self, value: Any) -> dict[str, Any]:
-        """What is stored, of a `StereoAudio`, of such a dict, or of a path."""
+        """What is stored, of a `StereoAudio`, of such a dict, of bytes, or of a path, whose file is read."""
         if isinstance(value, Mapping):
             if value.get("bytes") is None and value.get("path") is None:
                 raise DailytalkError("audio without bytes and path can't be stored", "give it as FLAC or WAV")
             return {name: value.get(name) for name in _STORED}
         if isinstance(value, bytes):
             return {"bytes": value, "path": None}
-        return {"bytes": None, "path": str(value)}
+        return {"bytes": Path(value).read_bytes(), "path": Path(value).name}
+
+    def embed_storage(self, storage: pa.StructArray, *args: Any, **options: Any) -> pa.StructArray:
+        """The column as it is: the base class would put the file that a row's path names into it."""
+        return storage
 
     def decode_example(self, value: Mapping[str, Any], token_per_repo_id: Any = None) -> StereoAudio:
         """The audio, not decoded yet."""

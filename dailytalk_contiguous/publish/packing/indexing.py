@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 import pyarrow.parquet as pq
 
+from dailytalk_contiguous.core.audio import embedded
 from dailytalk_contiguous.core.built import BUILT
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.publish.rows import Row, opened_shard, shards
@@ -111,12 +112,13 @@ def read_row(one: Finished) -> Row:
         there = one.row_group < file.num_row_groups
         table = file.read_row_group(one.row_group, columns=list(BUILT)) if there else None
     row: Row | None = next(iter(table.slice(one.place, 1).to_pylist()), None) if table is not None else None
-    if row is None or row["conversation_id"] != one.id or not row["audio"]["bytes"]:
+    audio = embedded(row["audio"]) if row else None
+    if row is None or row["conversation_id"] != one.id or not audio or not audio["bytes"]:
         raise DailytalkError(
             f"the conversation {one.id!r} is not whole in {one.shard} any more",
             "wait until the run that writes there has ended, and push again",
         )
-    return row
+    return row | {"audio": audio}
 
 
 def _rows_of(path: Path, file: pq.ParquetFile) -> Iterator[tuple[int, Finished]]:

@@ -121,6 +121,11 @@ def _unusable(name: str, cause: str) -> DailytalkError:
 
 def _cut(told: Mapping[str, Any], pcm: Pcm, rate: int) -> Pcm:
     start, end, seconds = told["start"], told["end"], len(pcm) / rate
+    if told["channel"] not in CHANNELS:
+        raise DailytalkError(
+            f"the utterance {told['utterance_id']!r} is of the channel {told['channel']!r}",
+            f"name {' or '.join(CHANNELS)}, or build the conversation again",
+        )
     if start is None or end is None or not -TOLERANCE <= start < end <= seconds + TOLERANCE:
         raise DailytalkError(
             f"the utterance {told['utterance_id']!r} at {start}-{end} s has no length, or lies outside the "

@@ -6,7 +6,6 @@ of all clips, those that were set aside too, are in the shards of the first pass
 """
 
 import hashlib
-import io
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -14,8 +13,8 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-import soundfile
 
+from dailytalk_contiguous.core.audio import embedded, probe, read_at
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.finished_clip import FINISHED
 from dailytalk_contiguous.core.quality import NAMES
@@ -41,7 +40,7 @@ def measured_clips(folder: Path) -> Iterator[Row]:
 
 
 def sounds(folder: Path, ids: Collection[str]) -> dict[str, bytes]:
-    """The left channel, the clip itself, of some clips as MP3, by id."""
+    """The left channel, the clip itself, of some clips as MP3, by id. Raises BadInput if one can't be decoded."""
     found: dict[str, bytes] = {}
     for path in _shards(folder / CLIPS):
         with path.open("rb") as opened, pq.ParquetFile(opened) as file:
@@ -49,7 +48,7 @@ def sounds(folder: Path, ids: Collection[str]) -> dict[str, bytes]:
                 names = file.read_row_group(number, columns=["id"]).column("id").to_pylist()
                 if wanted := set(names) & set(ids):
                     rows = file.read_row_group(number, columns=["id", "audio"]).to_pylist()
-                    found |= {row["id"]: _mp3(row["audio"]["bytes"]) for row in rows if row["id"] in wanted}
+                    found |= {row["id"]: _mp3(row["audio"]) for row in rows if row["id"] in wanted}
     return found
 
 
@@ -96,6 +95,7 @@ def _shards(folder: Path) -> list[Path]:
     return sorted(folder.glob("shard-*.parquet"))
 
 
-def _mp3(audio: bytes) -> bytes:
-    samples, sample_rate = soundfile.read(io.BytesIO(audio), dtype="float32", always_2d=True)
-    return encode(samples[:, :1], sample_rate)
+def _mp3(audio: Mapping[str, Any] | None) -> bytes:
+    encoded = embedded(audio)
+    sample_rate = probe(encoded).sample_rate
+    return encode(read_at(encoded, sample_rate)[:, :1], sample_rate)

@@ -39,17 +39,20 @@ TAG_LINES, WORD_LINES = 2, 3
 WAVE_TOP = LINE * (1 + TAG_LINES) + 8
 LANE = WAVE_TOP + WAVE + LINE * WORD_LINES + 10
 
+_NOTHING = np.zeros((0, 2), np.float32)
 
-def panel(row: Mapping[str, Any], offset: float, rebuilt: bool) -> str:
+
+def panel(row: Mapping[str, Any], offset: float, rebuilt: bool, problem: str = "") -> str:
     """The HTML of one conversation. Where its sound can't be read the page says why, and shows the rest.
 
     Args:
         row: columns of `core.built.BUILT`.
         offset: seconds of `audio` before the conversation begins.
-        rebuilt: whether the left speaker was said anew.
+        rebuilt: whether the left speaker is resynthesised.
+        problem: why there is no `audio`; empty where there is.
     """
     seconds = min(row["duration"] or 0.0, LONGEST)
-    samples, problem = _sound(row, offset, seconds)
+    samples, problem = _sound(row, offset, seconds) if not problem else (_NOTHING, f"No sound: {problem}.")
     utterances = [
         one for one in row["utterances"] or () if one["status"] != "dropped" and one["start"] is not None
     ]
@@ -107,15 +110,12 @@ def lines_of(spans: Sequence[tuple[float, float]], n_lines: int) -> list[int]:
 
 def _sound(row: Mapping[str, Any], offset: float, seconds: float) -> tuple[Samples, str]:
     """The samples that are shown, shape (n, 2), and why there are none."""
-    nothing = np.zeros((0, 2), np.float32)
-    if row["audio"] is None:
-        return nothing, "No sound: the folder does not say where its recording lies."
     try:
         samples = read_at(row["audio"], RATE, offset, seconds)
     except (BadInput, OSError) as error:
-        return nothing, f"No sound: {error}."
+        return _NOTHING, f"No sound: {error}."
     if samples.shape[1] != 2:
-        return nothing, f"No sound: the recording has {samples.shape[1]} channel(s), not 2."
+        return _NOTHING, f"No sound: the recording has {samples.shape[1]} channel(s), not 2."
     return samples, "" if len(samples) else "No sound: the recording is empty."
 
 

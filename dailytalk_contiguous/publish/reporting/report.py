@@ -4,6 +4,7 @@ Rows are read once, one at a time; what all of them have in common is counted, a
 asked for are drawn and embedded with their sound. The page forbids itself every connection.
 """
 
+import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from html import escape
@@ -11,7 +12,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import NamedTuple
 
-from dailytalk_contiguous.core.errors import DailytalkError
+from dailytalk_contiguous.core.errors import DailytalkError, Reject
 from dailytalk_contiguous.engine.outputs import read_run
 from dailytalk_contiguous.files.writing import write_lines
 from dailytalk_contiguous.publish.reporting import against, parts
@@ -76,11 +77,16 @@ def _write(source: _Source, path: Path, shown: int | Sequence[str], sides: again
     tally = Tally(found.rebuilt)
     wanted = () if isinstance(shown, int) else tuple(dict.fromkeys(shown))
     panels: dict[str, str] = {}
+    refused: list[dict[str, str]] = []
     for row in found.rows:
-        tally.add(row)
         name = row["conversation_id"]
+        if row.get("problem"):
+            refused.append(Reject(name, "report", row["problem"], row["remedy"]).as_dict())
+            continue
+        tally.add(row)
         if name in wanted or (isinstance(shown, int) and len(panels) < shown):
-            panels[name] = panel(*(with_sound(folder, row) if folder else (row, 0.0)), found.rebuilt)
+            sounding, offset, problem = with_sound(folder, row) if folder else (row, 0.0, "")
+            panels[name] = panel(sounding, offset, found.rebuilt, problem)
     missing = [name for name in wanted if name not in panels]
     if missing:
         raise DailytalkError(
@@ -88,7 +94,7 @@ def _write(source: _Source, path: Path, shown: int | Sequence[str], sides: again
             "give conversation ids as the dataset has them, or a number of conversations",
         )
     examples: list[dict[str, str]] = []
-    for reject in rejects(folder) if folder else ():
+    for reject in itertools.chain(refused, rejects(folder) if folder else ()):
         tally.add_reject(reject)
         if len(examples) < EXAMPLES:
             examples.append(reject)

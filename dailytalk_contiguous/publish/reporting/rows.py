@@ -14,14 +14,18 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from dailytalk_contiguous.core.built import UTTERANCE
-from dailytalk_contiguous.core.errors import DailytalkError
+from dailytalk_contiguous.core.errors import BadInput, DailytalkError
 from dailytalk_contiguous.core.schema import AFFECT, PROSODY
 from dailytalk_contiguous.engine.outputs import REJECTS, TRANSCRIPT
 from dailytalk_contiguous.publish.rows import Row, built_rows
 from dailytalk_contiguous.shards import Entry, index, read_rows
+from dailytalk_contiguous.sources.recorded import at_hand
 
 #: Where `dailytalk tag` and the commands after it put their shards.
 TAGGED, DATASET = "tagged", "dataset"
+
+#: Columns of a tagged shard by which its recording is found and recognised.
+_RECORDING = ("audio", "audio_file", "audio_identity", "offset")
 
 
 class Told(NamedTuple):
@@ -45,13 +49,22 @@ def told(folder: Path) -> Told:
     return Told(_tagged_rows(folder), False)
 
 
-def with_sound(folder: Path, row: Row) -> tuple[Row, float]:
-    """A row with its `audio`, and the second of that audio at which the conversation begins."""
+def with_sound(folder: Path, row: Row) -> tuple[Row, float, str]:
+    """A row with its `audio`, the second of it at which the conversation begins, and why there is none.
+
+    A tagged shard holds the path of its recording. Whoever shared the folder may have written another path there,
+    so it is read only if it is the recording that was tagged, byte for byte as far as its identity tells.
+    """
     if row["timeline"] is not None or row["audio"] is not None:
-        return row, 0.0
+        return row, 0.0, ""
     path = index(folder / TAGGED).get(row["conversation_id"], (None,))[0]
-    found = read_rows(path, ("audio", "offset"))[row["conversation_id"]] if path else None
-    return (row | {"audio": found["audio"]}, found["offset"]) if found else (row, 0.0)
+    found = read_rows(path, _RECORDING).get(row["conversation_id"]) if path else None
+    if found is None:
+        return row, 0.0, "the folder does not say where its recording is"
+    try:
+        return row | {"audio": at_hand(found, None)["audio"]}, found["offset"], ""
+    except BadInput as error:
+        return row, 0.0, error.reason
 
 
 def rejects(folder: Path) -> Iterator[dict[str, str]]:
