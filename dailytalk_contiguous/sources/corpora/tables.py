@@ -44,7 +44,12 @@ def read_table(found: Found, columns: Sequence[str]) -> list[dict[str, str]]:
             f"the table {found.name!r} has no column {missing[0]!r}, but {list(reader.fieldnames or [])}",
             "put the table back as it was published",
         )
-    lines = list(reader)
+    try:
+        lines = list(reader)
+    except csv.Error as error:  # a field of over 128 kB, mostly for a quotation mark that is never closed
+        raise DailytalkError(
+            f"line {reader.line_num} of {found.name!r} is no CSV ({error})", "download the table again"
+        ) from error
     for number, line in enumerate(lines, 2):
         if any(line[name] is None for name in columns):
             raise DailytalkError(f"line {number} of {found.name!r} is cut short", "download the table again")

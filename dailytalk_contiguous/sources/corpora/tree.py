@@ -2,19 +2,24 @@
 
 Nothing is unpacked: a file in an archive is read when it is asked for, so that neither the disk nor memory holds a
 corpus twice. Whatever lies there is listed, also what can't be read, because an importer has to account for all of
-it; only hidden names and what macOS and Windows leave behind are left out.
+it; only hidden names and what macOS and Windows leave behind are left out. An archive may come from anybody: how
+much is unpacked of it is limited, and members that lead out of it, are links or are encrypted are rejected.
 """
 
 import hashlib
+import io
 import json
+import lzma
 import os
+import stat
+import struct
 import zipfile
 import zlib
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import IO, Any
 
 from dailytalk_contiguous.core.audio import LFS_POINTER, LFS_REMEDY, to_uri
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
@@ -23,6 +28,16 @@ from dailytalk_contiguous.sources.recorded import identity_of
 
 #: Bytes. A pointer is shorter than this by its specification.
 _LONGEST_POINTER = 1024
+
+#: Bytes of one file that are read into memory: three quarters of an hour of 16-bit stereo at 48 kHz.
+LARGEST = 500_000_000
+
+#: An archive is rejected if all its members have more bytes than this, and more than so many times its own. Speech
+#: shrinks to a half or a third in a zip, tables to a tenth.
+LARGEST_ARCHIVE, MOST_SHRUNK = 2_000_000_000, 100
+
+#: Bytes read from a file at a time.
+_PIECE = 1 << 20
 
 #: Archives that are not read in place.
 _PACKED = (".tar", ".gz", ".tgz", ".bz2", ".xz", ".7z", ".rar")
@@ -53,21 +68,24 @@ class Found:
         return PurePosixPath(self.name)
 
     def read(self) -> bytes:
-        """All its bytes. Raises BadInput, also for a Git LFS pointer in place of the file."""
+        """All its bytes. Raises BadInput, also for more than `LARGEST`, and a Git LFS pointer in its place."""
         self.check()
         try:
-            if self.archive is None or self.member is None:
-                data = self.path.read_bytes()
-            else:
-                data = self.archive.read(self.member)
+            with self._opened() as file:
+                data = _bytes_of(file)
         except OSError as error:
             raise BadInput(f"it can't be read ({error.strerror or error})", self.remedy) from error
-        except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError) as error:
-            # Damage, and as RuntimeError a password or a compression that zipfile does not know.
+        except (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, RuntimeError, ValueError) as error:
+            # Damage, and as RuntimeError a compression that zipfile does not know.
             raise BadInput(f"it can't be read from the archive ({error})", "download the archive again") from error
         if data.startswith(LFS_POINTER) and len(data) < _LONGEST_POINTER:
             raise BadInput("it is a Git LFS pointer, not the file itself", LFS_REMEDY)
         return data
+
+    def _opened(self) -> IO[bytes]:
+        if self.archive is None or self.member is None:
+            return self.path.open("rb")
+        return self.archive.open(self.member)
 
     def check(self) -> None:
         """Raise BadInput if it can't be read at all."""
@@ -109,7 +127,7 @@ def open_tree(source: Path, stack: ExitStack) -> Tree:
         raise DailytalkError(f"the corpus {as_text(source)!r} does not exist", "check the path")
     if source.is_dir():
         files = [found for one in _walk(source) for found in _entries(one, stack)]
-    elif zipfile.is_zipfile(source):
+    elif source.is_file() and zipfile.is_zipfile(source):
         files = list(_members(Found(source.name, source), "", stack))
     else:
         raise DailytalkError(
@@ -182,19 +200,51 @@ def _entries(found: Found, stack: ExitStack) -> Iterator[Found]:
 def _members(found: Found, prefix: str, stack: ExitStack) -> Iterator[Found]:
     try:
         archive = stack.enter_context(zipfile.ZipFile(found.path))
-    except (zipfile.BadZipFile, OSError) as error:
+    except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError, struct.error) as error:
         reason = f"it is no zip archive that can be read ({error})"
         yield Found(found.name, found.path, problem=reason, remedy="download the archive again")
         return
-    for member in archive.infolist():
+    members = archive.infolist()
+    total = sum(member.file_size for member in members)
+    if total > max(LARGEST_ARCHIVE, MOST_SHRUNK * found.path.stat().st_size):
+        reason = f"its files would be {total / 1e9:.1f} GB unpacked, over {MOST_SHRUNK} times its own size"
+        yield Found(found.name, found.path, problem=reason, remedy="unpack it yourself if you trust it")
+        return
+    for member in members:
         parts = PurePosixPath(member.filename).parts
-        if member.is_dir() or any(_is_litter(part) for part in parts):
+        if member.is_dir() or any(_is_litter(part) for part in parts if part != ".."):
             continue
         name = prefix + member.filename
-        if name.lower().endswith((".zip", *_PACKED)):
+        if problem := _refused(member):
+            yield Found(name, found.path, problem=problem, remedy="unpack the archive yourself if you trust it")
+        elif name.lower().endswith((".zip", *_PACKED)):
             yield Found(name, found.path, problem="it is an archive in an archive", remedy="unpack the outer one")
         else:
             yield Found(name, found.path, member.file_size, archive, member)
+
+
+def _refused(member: zipfile.ZipInfo) -> str | None:
+    """Why a member of an archive is not read; None if it may be."""
+    parts = member.filename.replace("\\", "/").split("/")
+    if ".." in parts or not parts[0] or parts[0][1:2] == ":":
+        return "its name leads out of the archive"
+    if stat.S_ISLNK(member.external_attr >> 16):
+        return "it is a link in an archive"
+    if member.flag_bits & 0x1:
+        return "it is encrypted"
+    if member.file_size > LARGEST:
+        return f"it has {member.file_size / 1e9:.2f} GB unpacked, and {LARGEST / 1e9:g} GB are read at most"
+    return None
+
+
+def _bytes_of(file: IO[bytes]) -> bytes:
+    """What a file holds, read in pieces and held once. Raises BadInput for more than `LARGEST`."""
+    held = io.BytesIO()
+    while piece := file.read(_PIECE):
+        held.write(piece)
+        if held.tell() > LARGEST:
+            raise BadInput(f"it has over {LARGEST / 1e9:g} GB, which is the most that is read", "split the file")
+    return held.getvalue()
 
 
 def _is_litter(name: str) -> bool:

@@ -1,4 +1,6 @@
 import os
+import stat
+import tracemalloc
 import zipfile
 from contextlib import ExitStack
 from pathlib import Path
@@ -7,7 +9,8 @@ import pytest
 from audio_files import tones, wav_bytes
 from corpus_trees import clip, problems, put, read, zipped
 
-from dailytalk_contiguous.core.errors import BadInput
+from dailytalk_contiguous.core.errors import BadInput, DailytalkError
+from dailytalk_contiguous.sources.corpora import tree
 from dailytalk_contiguous.sources.corpora.tree import Found, identity_of_audio, open_tree
 from dailytalk_contiguous.sources.recorded import identity_of
 
@@ -29,8 +32,8 @@ def test_folders_and_archives_are_listed_as_one_without_litter(tmp_path: Path) -
 def test_the_least_deep_file_of_a_name_is_found_whatever_its_capitals(tmp_path: Path) -> None:
     put(tmp_path, {"a/b/Labels.csv": b"", "z/labels.CSV": b""})
     with ExitStack() as stack:
-        tree = open_tree(tmp_path, stack)
-        assert [found and found.name for found in (tree.named("labels.csv"), tree.named("no.csv"))] == [
+        files = open_tree(tmp_path, stack)
+        assert [found and found.name for found in (files.named("labels.csv"), files.named("no.csv"))] == [
             "z/labels.CSV",
             None,
         ]
@@ -68,6 +71,69 @@ def test_damage_inside_an_archive_sets_aside_only_what_it_hit(tmp_path: Path) ->
     rows = read("savee", path)
     assert rows[NAME]["problem"] is None
     assert rows["DC_a02.wav"]["problem"].startswith("it can't be read from the archive (Bad CRC-32")
+
+
+def test_bomb_in_an_archive_is_rejected_and_the_rest_is_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    good = clip()
+    monkeypatch.setattr(tree, "LARGEST", len(good))
+    path = zipped(tmp_path / "savee.zip", {NAME: good, "DC_a02.wav": good + bytes(1)})
+    rows = read("savee", path)
+    assert rows[NAME]["problem"] is None
+    assert rows["DC_a02.wav"]["problem"].endswith("GB are read at most")
+    (tmp_path / "x.wav").write_bytes(good + bytes(1))
+    with pytest.raises(BadInput, match="the most that is read"):  # a file that grew after it was listed
+        Found("x.wav", tmp_path / "x.wav", 1).read()
+
+
+def test_archive_whose_files_are_a_hundred_times_its_size_is_rejected_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tree, "LARGEST_ARCHIVE", 10_000_000)
+    with zipfile.ZipFile(tmp_path / "bomb.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+        for number in range(11):
+            archive.writestr(f"DC_a{number:02d}.wav", bytes(1_000_000))
+    put(tmp_path, {NAME: clip()})
+    assert problems(read("savee", tmp_path)) == {
+        "bomb.zip": "its files would be 0.0 GB unpacked, over 100 times its own size"
+    }
+
+
+def test_member_is_held_in_memory_once(tmp_path: Path) -> None:
+    zipped(tmp_path / "savee.zip", {NAME: bytes(40_000_000)})
+    with ExitStack() as stack:
+        (found,) = open_tree(tmp_path / "savee.zip", stack).files
+        tracemalloc.start()
+        data = found.read()
+        _, peak = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+    assert len(data) == 40_000_000
+    assert peak < 1.5 * len(data)
+
+
+def test_members_that_lead_out_or_are_links_or_encrypted_are_rejected(tmp_path: Path) -> None:
+    link = zipfile.ZipInfo("DC_d02.wav")
+    link.external_attr = (stat.S_IFLNK | 0o777) << 16
+    path = zipped(tmp_path / "savee.zip", {NAME: clip(), "../DC_d01.wav": clip(), "/DC_d03.wav": clip()})
+    with zipfile.ZipFile(path, "a") as archive:
+        archive.writestr(link, "/etc/passwd")
+        archive.writestr("DC_d04.wav", clip())
+    data = bytearray(path.read_bytes())
+    data[data.rfind(b"PK\x01\x02") + 8] |= 1  # the bit that says that the last member is encrypted
+    path.write_bytes(data)
+    assert problems(read("savee", path)) == {
+        "../DC_d01.wav": "its name leads out of the archive",
+        "/DC_d03.wav": "its name leads out of the archive",
+        "DC_d02.wav": "it is a link in an archive",
+        "DC_d04.wav": "it is encrypted",
+    }
+
+
+def test_pipe_as_a_corpus_is_refused_and_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "savee.zip")
+    with pytest.raises(DailytalkError, match="neither a folder nor a zip archive"):
+        names(tmp_path / "savee.zip")
 
 
 def test_names_that_are_not_utf8_are_shown_escaped_and_can_be_read(tmp_path: Path) -> None:
