@@ -11,11 +11,10 @@ import hashlib
 import sys
 from pathlib import Path
 
-from rich.console import Console
-
 from dailytalk_contiguous import DailytalkError, TagSettings
 from dailytalk_contiguous.cli.errors import guarded
 from dailytalk_contiguous.cli.progress import bar
+from dailytalk_contiguous.cli.terminal import Console, say
 from dailytalk_contiguous.engine.outputs import read_run
 from dailytalk_contiguous.engine.tagging import Options, find, tag
 from dailytalk_contiguous.files.writing import write_text
@@ -41,10 +40,10 @@ def main() -> int:
         outcome = tag(found, work, settings, Options(), {}, shown.progress, shown.planned)
     assert outcome.record is not None
     for problem in outcome.problems:
-        print(f"set aside: {as_text(problem.id)}: {problem.reason}; {problem.remedy}", file=sys.stderr)
+        say(f"set aside: {as_text(problem.id)}: {problem.reason}; {problem.remedy}", stderr=True)
     write_text(output, (work / outcome.record["transcript"]).read_text(encoding="utf-8"))
     counts = outcome.record["counts"]
-    print(f"{counts['utterances']} utterances of {counts['conversations']} recordings in {as_text(output)}")
+    say(f"{counts['utterances']} utterances of {counts['conversations']} recordings in {as_text(output)}")
     return 1 if not counts["conversations"] else 3 if counts["rejects"] else 0
 
 

@@ -1,13 +1,12 @@
 """`dailytalk agreement`: what listeners of a blind test say of each other and of the labels."""
 
-import json
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
+from dailytalk_contiguous.cli.terminal import Console, print_json
 from dailytalk_contiguous.publish.reporting.listening_answers import Judged, agreement_of, read_test
 
 
@@ -26,9 +25,7 @@ def agreement(
     found = {what: agreement_of(test, what) for what in ("emotion", "style")}
     if as_json:
         told: dict[str, Any] = {"clips": len(test.clips), "raters": sorted(test.answers)}
-        print(
-            json.dumps(told | {what: one.as_dict() for what, one in found.items()}, indent=1, ensure_ascii=False)
-        )
+        print_json(told | {what: one.as_dict() for what, one in found.items()})
         return
     console = Console(highlight=False, markup=False)
     console.print(f"{len(test.clips)} clips, {len(test.answers)} listener(s)")

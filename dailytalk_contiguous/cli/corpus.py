@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from dailytalk_contiguous.cli import show_corpus
 from dailytalk_contiguous.cli.options import on_this_machine, one_of
 from dailytalk_contiguous.cli.progress import bar
+from dailytalk_contiguous.cli.terminal import Console
 from dailytalk_contiguous.core.balance import MODES
 from dailytalk_contiguous.core.copies import KINDS
 from dailytalk_contiguous.core.corpus_splits import WAYS

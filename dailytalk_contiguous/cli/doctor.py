@@ -1,14 +1,13 @@
 """`dailytalk doctor`: what is installed, what is cached, and what each profile would still need."""
 
-import json
 import platform
 from importlib.metadata import PackageNotFoundError, version
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 from rich.markup import escape
 
+from dailytalk_contiguous.cli.terminal import Console, print_json
 from dailytalk_contiguous.core import ffmpeg
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.machine import cores
@@ -26,7 +25,7 @@ def doctor(as_json: Annotated[bool, typer.Option("--json", help="Print it as JSO
     """Say what this machine has: packages, programs, GPU, model weights, and what each profile needs."""
     report = examine()
     if as_json:
-        print(json.dumps(report, indent=1, ensure_ascii=False))
+        print_json(report)
         return
     console = Console(highlight=False)
     console.print(f"dailytalk-contiguous {report['version']}, Python {report['python']}, {report['cores']} cores")

@@ -10,6 +10,7 @@ from collections.abc import Callable
 
 import typer
 
+from dailytalk_contiguous.cli.terminal import say
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.sources.listing import as_text
 
@@ -31,7 +32,7 @@ def guarded(program: str, command: Callable[[], int]) -> int:
     """The exit code of `command`. What it raises for a user to read goes to stderr, as from `program`."""
 
     def failed(sentence: str, code: int = 1) -> int:
-        print(f"{program}: {sentence}.", file=sys.stderr)
+        say(f"{program}: {sentence}.", stderr=True)
         return code
 
     try:

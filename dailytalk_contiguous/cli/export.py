@@ -1,17 +1,16 @@
 """`dailytalk export` and `dailytalk check`: training folders, and whether a trainer would get along with them."""
 
-import json
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, NamedTuple
 
 import typer
-from rich.console import Console
 from rich.markup import escape
 
 from dailytalk_contiguous.cli.options import on_this_machine, one_of
 from dailytalk_contiguous.cli.place import place
+from dailytalk_contiguous.cli.terminal import Console, print_json
 from dailytalk_contiguous.core.errors import DailytalkError, Reject
 from dailytalk_contiguous.publish.checking.checks import check as run_check
 from dailytalk_contiguous.publish.checking.snap_folder import snap_folder
@@ -111,7 +110,7 @@ def export(
         summary += "".join(f", the {count} of {name} left out" for name, count in given.left_out.items())
     told |= {"out": str(out), "rejects": [reject.as_dict() for reject in rejects]}
     if as_json:
-        print(json.dumps(told, indent=1, ensure_ascii=False))
+        print_json(told)
     else:
         _show_export(summary, out, rejects)
     raise typer.Exit(1 if not count else 3 if rejects else 0)
@@ -183,7 +182,7 @@ def check(
     errors = [finding for finding in findings if finding.level == "error"]
     if as_json:
         told = {"facts": facts, "findings": [finding.as_dict() for finding in findings]}
-        print(json.dumps(told, indent=1, ensure_ascii=False))
+        print_json(told)
     else:
         console = Console(highlight=False)
         for name, value in facts.items():

@@ -1,14 +1,13 @@
 """`dailytalk mix`: several corpora and conversations as one training folder."""
 
-import json
 from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.markup import escape
 
 from dailytalk_contiguous.cli.options import on_this_machine
+from dailytalk_contiguous.cli.terminal import Console, print_json
 from dailytalk_contiguous.publish.exporting.mix import LICENCES, REJECTS, Mixed
 from dailytalk_contiguous.publish.exporting.mix import mix as write_mix
 from dailytalk_contiguous.publish.exporting.mix_parts import Settings, summary
@@ -60,7 +59,7 @@ def mix(
             "warnings": done.warnings,
             "rejects": len(done.rejects),
         }
-        print(json.dumps(told, indent=1, ensure_ascii=False))
+        print_json(told)
     else:
         _show(done, out)
     raise typer.Exit(3 if done.rejects else 0)

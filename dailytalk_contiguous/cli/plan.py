@@ -5,7 +5,6 @@ settings of the run that it is for.
 """
 
 import inspect
-import json
 import tempfile
 from collections.abc import Callable
 from dataclasses import asdict, fields
@@ -13,11 +12,11 @@ from pathlib import Path
 from typing import Annotated, Any, get_type_hints
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
 from dailytalk_contiguous.cli.speak import speak, speak_settings
 from dailytalk_contiguous.cli.tag import seconds, tag, tag_settings
+from dailytalk_contiguous.cli.terminal import Console, print_json
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.engine.estimate import Estimate, Range, estimate
 from dailytalk_contiguous.engine.events import length
@@ -81,7 +80,7 @@ def plan(**options: Any) -> None:
                 lambda done, of: shown.update(f"piece {done + 1} of {of}"),
             )
     if options["as_json"]:
-        print(json.dumps(_told(made), indent=1))
+        print_json(_told(made))
     else:
         _show(console, made)
 

@@ -11,11 +11,11 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from typing import Any
 
-from rich.console import Console
 from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
 from rich.table import Table
 from rich.text import Text
 
+from dailytalk_contiguous.cli.terminal import Console, visible
 from dailytalk_contiguous.engine.events import Account, log
 from dailytalk_contiguous.engine.local import Plan
 
@@ -77,6 +77,7 @@ def bar(console: Console, quiet: bool, spent: Callable[[], float] | None = None)
 def _logged() -> Iterator[None]:
     """Show on stderr what the package logs at INFO."""
     handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(_Visible())
     before = log.level, log.propagate
     log.addHandler(handler)
     log.setLevel(logging.INFO)
@@ -86,6 +87,11 @@ def _logged() -> Iterator[None]:
     finally:
         log.removeHandler(handler)
         log.level, log.propagate = before
+
+
+class _Visible(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        return visible(super().format(record))
 
 
 def profile_table(account: Account, wall_seconds: float) -> Table:

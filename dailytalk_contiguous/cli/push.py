@@ -1,6 +1,5 @@
 """`dailytalk push`: publish a work folder as a version of a dataset on the Hub."""
 
-import json
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
@@ -8,11 +7,11 @@ from typing import Annotated, Any
 import datasets
 import typer
 from huggingface_hub.utils import disable_progress_bars  # type: ignore[attr-defined]
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
 from dailytalk_contiguous.cli.options import one_of, size_text
+from dailytalk_contiguous.cli.terminal import Console, print_json
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.reference import reference
 from dailytalk_contiguous.engine.outputs import TRANSCRIPT
@@ -92,7 +91,7 @@ def push(
         folder, target, settings, lambda line: console.print(escape(line), soft_wrap=True), dry_run=dry_run
     )
     if as_json:
-        print(json.dumps(_told(outcome, dry_run), indent=1, ensure_ascii=False))
+        print_json(_told(outcome, dry_run))
     else:
         _show(console, outcome, target, dry_run)
 

@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import NoReturn
 
 from huggingface_hub import HfApi
-from rich.console import Console
 from rich.markup import escape
 
 from dailytalk_contiguous.cli.errors import guarded
 from dailytalk_contiguous.cli.options import on_this_machine
 from dailytalk_contiguous.cli.progress import bar
 from dailytalk_contiguous.cli.push import quiet_clients
+from dailytalk_contiguous.cli.terminal import Console, say
 from dailytalk_contiguous.core.reference import reference
 from dailytalk_contiguous.engine.recipe import Built, run_recipe
 from dailytalk_contiguous.publish.pushing.hub import Target
@@ -73,8 +73,8 @@ def main(
         code = _told(built, chosen.out)
         if target and code != 1:
             quiet_clients()
-            done = push(chosen.out, target, wish, print)
-            print(f"{target.repo} {done.tag} {done.published.url if done.published else 'is there already'}")
+            done = push(chosen.out, target, wish, say)
+            say(f"{target.repo} {done.tag} {done.published.url if done.published else 'is there already'}")
         return code
 
     sys.exit(guarded(Path(sys.argv[0]).stem, command))

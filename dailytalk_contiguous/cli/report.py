@@ -1,6 +1,5 @@
 """`dailytalk report`: a page to look at and listen to what was made."""
 
-import json
 from pathlib import Path
 from typing import Annotated
 
@@ -8,6 +7,7 @@ import typer
 
 from dailytalk_contiguous.cli.options import on_this_machine
 from dailytalk_contiguous.cli.place import place
+from dailytalk_contiguous.cli.terminal import print_json, say
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.publish.reporting.expressive import write_corpus_report
 from dailytalk_contiguous.publish.reporting.expressive_rows import is_corpus
@@ -93,10 +93,10 @@ def report(
         written = write_version_report(found, out, wanted)
     if as_json:
         told = {"out": as_text(written.path), "bytes": written.size, "conversations": written.conversations}
-        print(json.dumps(told | {"shown": written.shown}, indent=1, ensure_ascii=False))
+        print_json(told | {"shown": written.shown})
     else:
         shown = f"{len(written.shown)} of {written.conversations} conversations with sound"
-        print(f"report  {as_text(written.path)} ({written.size / 1e6:.1f} MB, {shown})")
+        say(f"report  {as_text(written.path)} ({written.size / 1e6:.1f} MB, {shown})")
 
 
 def _other(given: str | None, found: Path | Version, listening_test: int | None) -> Path | None:
@@ -120,7 +120,7 @@ def _of_clips(folder: Path, out: Path | None, markdown: Path | None, other: Path
     unit = "files" if is_mix(folder) else f"clips, {report.measured} measured"
     shown = f"{report.clips} {unit}, {len(report.heard)} with sound"
     line = f"report  {as_text(report.path)} ({report.size / 1e6:.1f} MB, {shown})"
-    print(json.dumps(told, indent=1, ensure_ascii=False) if as_json else line)
+    print_json(told) if as_json else say(line)
 
 
 def _listening_test(
@@ -133,7 +133,7 @@ def _listening_test(
     test = write_listening_test(folder, out, count, seed)
     told = {"out": as_text(test.page), "key": as_text(test.key), "clips": test.clips}
     line = f"test  {as_text(test.page)} ({test.clips} clips); its key, not for listeners: {as_text(test.key)}"
-    print(json.dumps(told, indent=1, ensure_ascii=False) if as_json else line)
+    print_json(told) if as_json else say(line)
 
 
 def chosen(given: list[str]) -> int | list[str]:

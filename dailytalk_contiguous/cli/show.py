@@ -6,10 +6,10 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from dailytalk_contiguous.cli.terminal import Console
 from dailytalk_contiguous.engine.local import Plan
 from dailytalk_contiguous.engine.outputs import NEW_TRANSCRIPT, REJECTS, RUN
 from dailytalk_contiguous.engine.tagging import TAGGED, Found, Outcome

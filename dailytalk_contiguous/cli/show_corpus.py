@@ -1,6 +1,5 @@
 """What `dailytalk corpus` prints at its end: what was read and set aside, what came of it, and what is missing."""
 
-import json
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -8,11 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
 from dailytalk_contiguous.cli.show import SHOWN
+from dailytalk_contiguous.cli.terminal import Console, print_json
 from dailytalk_contiguous.core.errors import Reject
 from dailytalk_contiguous.engine.corpus import Outcome
 from dailytalk_contiguous.engine.corpus_conversations import LaidOut
@@ -35,7 +34,7 @@ def outcome(
         told = result.record or {"measures": _quantiles(result.measured), "kept": len(result.kept)}
         told = {**told, "out": str(out), "seconds": round(result.wall_seconds, 2)}
         told |= {"set_aside": [reject.as_dict() for reject in result.rejects]}
-        print(json.dumps(told, indent=1, ensure_ascii=False))
+        print_json(told)
         return
     for sentence in read.counts:
         console.print(escape(sentence))
@@ -49,7 +48,7 @@ def outcome(
 def laid_out(console: Console, result: LaidOut, out: Path, as_json: bool) -> None:
     """What was written of conversations."""
     if as_json:
-        print(json.dumps(asdict(result) | {"out": str(out)}, indent=1, ensure_ascii=False))
+        print_json(asdict(result) | {"out": str(out)})
         return
     for sentence in result.counts:
         console.print(escape(sentence))

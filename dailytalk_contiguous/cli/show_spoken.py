@@ -3,9 +3,9 @@
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
 from rich.markup import escape
 
+from dailytalk_contiguous.cli.terminal import Console
 from dailytalk_contiguous.engine.outputs import REJECTS, RUN
 from dailytalk_contiguous.engine.pricing import Estimate
 from dailytalk_contiguous.engine.speaking import DATASET, Script, SpokenOutcome

@@ -3,7 +3,6 @@
 import contextlib
 import inspect
 import io
-import json
 import shlex
 import sys
 from collections.abc import Mapping
@@ -12,7 +11,6 @@ from pathlib import Path
 from typing import Annotated, Any, get_type_hints
 
 import typer
-from rich.console import Console
 
 from dailytalk_contiguous.cli import show_spoken
 from dailytalk_contiguous.cli.options import one_of
@@ -20,6 +18,7 @@ from dailytalk_contiguous.cli.place import recordings_of
 from dailytalk_contiguous.cli.progress import bar, profile_table
 from dailytalk_contiguous.cli.stream import stream
 from dailytalk_contiguous.cli.tag import seconds, tag, tag_settings
+from dailytalk_contiguous.cli.terminal import Console, print_json, say
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.schema import CHANNELS
 from dailytalk_contiguous.core.timeline import MODES
@@ -133,7 +132,7 @@ def speak(
     if dry_run:
         found = estimate(script, settings)
         if as_json:
-            print(json.dumps(asdict(found), indent=1))
+            print_json(asdict(found))
         else:
             show_spoken.dry_run(console, script, found, settings)
         raise typer.Exit(0)
@@ -155,7 +154,7 @@ def speak(
         )
     work.settle(OF_SPEAK)
     if as_json:
-        print(json.dumps(outcome.record, indent=1, ensure_ascii=False))
+        print_json(outcome.record)
     else:
         show_spoken.outcome(console, outcome, work.folder)
     if profile_stages:
@@ -189,7 +188,7 @@ def build(**options: Any) -> None:
         code = leave.exit_code
     there = (folder_of(options["out"], options["scratch"]) / TRANSCRIPT).is_file()
     if code not in (0, 3) or (options["dry_run"] and not there):
-        print(told.getvalue(), end="")  # there is nothing to add to what tag said
+        say(told.getvalue(), end="")  # there is nothing to add to what tag said
         raise typer.Exit(code)
     spoken = {name: options[name] for name in inspect.signature(speak).parameters if name in options}
     try:

@@ -1,6 +1,5 @@
 """`dailytalk status`: what the runs in a work folder are doing, from another terminal or another host."""
 
-import json
 import time
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -8,10 +7,10 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
+from dailytalk_contiguous.cli.terminal import Console, print_json
 from dailytalk_contiguous.engine.events import FINISHED, length
 from dailytalk_contiguous.engine.status import GONE, RUNNING, SILENT, Run
 from dailytalk_contiguous.engine.status import status as runs_in
@@ -53,7 +52,7 @@ def _look(folder: Path) -> tuple[list[Run], datetime]:
 
 def _once(console: Console, runs: Sequence[Run], at: datetime, as_json: bool, indent: int | None = 1) -> None:
     if as_json:
-        print(json.dumps({"runs": [run.as_dict(at) for run in runs]}, indent=indent), flush=True)
+        print_json({"runs": [run.as_dict(at) for run in runs]}, indent=indent)
         return
     console.print(_text(runs, at))
     _sentences(console, runs, at)

@@ -1,6 +1,5 @@
 """`--streaming` of `dailytalk tag` and `dailytalk build`: a dataset on the Hub that is larger than the disk."""
 
-import json
 import shlex
 import sys
 from collections.abc import Mapping
@@ -8,12 +7,12 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
 from rich.markup import escape
 
 from dailytalk_contiguous.cli import show
 from dailytalk_contiguous.cli.options import on_this_machine
 from dailytalk_contiguous.cli.progress import bar, profile_table
+from dailytalk_contiguous.cli.terminal import Console, print_json
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.engine.outputs import REJECTS, RUN, TRANSCRIPT
 from dailytalk_contiguous.engine.positions import Positions
@@ -87,7 +86,7 @@ def stream(
     with bar(console, quiet=given["as_json"]) as told:
         done = run_streaming(job, out, limits, command, told.progress, told.planned)
     if given["as_json"]:
-        print(json.dumps(asdict(done) | {"out": as_text(out)}, indent=1, ensure_ascii=False))
+        print_json(asdict(done) | {"out": as_text(out)})
     else:
         _ends(console, done, out, speak is not None)
     if given["profile_stages"]:
@@ -98,7 +97,7 @@ def stream(
 def _would_fetch(console: Console, repository: Repository, as_json: bool) -> None:
     missing = to_fetch(repository)
     if as_json:
-        print(json.dumps({"source": repository.about(), "to_fetch": missing._asdict()}, indent=1))
+        print_json({"source": repository.about(), "to_fetch": missing._asdict()})
     else:
         show.to_fetch(console, repository, missing)
 

@@ -1,6 +1,5 @@
 """`dailytalk tag`: recordings in, a tagged transcript out."""
 
-import json
 import re
 import shlex
 import sys
@@ -10,12 +9,12 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 
 from dailytalk_contiguous.cli import show
 from dailytalk_contiguous.cli.options import one_of
 from dailytalk_contiguous.cli.progress import bar, profile_table
 from dailytalk_contiguous.cli.stream import refuse_limits, stream
+from dailytalk_contiguous.cli.terminal import Console, print_json
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.tags import PRESETS as RULES
 from dailytalk_contiguous.engine import local
@@ -166,7 +165,7 @@ def tag(
     if dry_run:
         plan = own_shards(local.plan(out / TAGGED, found.groups, tagging(settings)), options.shard)
         if as_json:
-            print(json.dumps(_intended(found, plan, tagging(settings)), indent=1, ensure_ascii=False))
+            print_json(_intended(found, plan, tagging(settings)))
         else:
             show.dry_run(console, found, plan, tagging(settings))
         raise typer.Exit(0)
@@ -177,7 +176,7 @@ def tag(
         )
     work.settle(OF_TAG if outcome.record else ())
     if as_json:
-        print(json.dumps(_told(outcome, out), indent=1, ensure_ascii=False))
+        print_json(_told(outcome, out))
     else:
         show.outcome(console, outcome, out, settings)
     if profile_stages:
@@ -194,7 +193,7 @@ def _announce(console: Console, repository: Repository, dry_run: bool, as_json: 
         show.to_fetch(console, repository, missing)
     if missing.files and dry_run:
         if as_json:
-            print(json.dumps({"source": repository.about(), "to_fetch": missing._asdict()}, indent=1))
+            print_json({"source": repository.about(), "to_fetch": missing._asdict()})
         raise typer.Exit(0)
 
 

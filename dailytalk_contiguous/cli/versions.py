@@ -1,16 +1,15 @@
 """`dailytalk versions` and `dailytalk diff`: which versions of a dataset there are, and what one changes."""
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
 from dailytalk_contiguous.cli.options import size_text
+from dailytalk_contiguous.cli.terminal import Console, print_json
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.reference import Reference, parse_reference, reference
 from dailytalk_contiguous.core.row_changes import MOVED, Shifts
@@ -40,7 +39,7 @@ def versions(
         raise DailytalkError(f"{repo!r} names one version", f"write {named.repo} to list them all")
     found = list_versions(named.repo)
     if as_json:
-        print(json.dumps([one.as_dict() for one in found], indent=1, ensure_ascii=False))
+        print_json([one.as_dict() for one in found])
         return
     table = _table("version", "date", "commit", ">rows", ">hours", ">size", "changes")
     for one in found:
@@ -64,7 +63,7 @@ def diff(
             "changed": changes.changed,
             "moved": {name: {"from": a, "to": b} for name, (a, b) in changes.moved.items()},
         }
-        print(json.dumps(changes.as_dict() | {"ids": ids}, indent=1, ensure_ascii=False))
+        print_json(changes.as_dict() | {"ids": ids})
         return
     _show(_console(), changes)
 

@@ -3,7 +3,11 @@
 import ctypes
 import os
 import sys
+from contextlib import suppress
 from pathlib import Path
+
+#: Rights of a folder that its owner alone may enter.
+PRIVATE = 0o700
 
 
 def cores() -> int:
@@ -26,7 +30,26 @@ def give_back_memory() -> None:
 
 
 def cache_folder() -> Path:
-    """Where this package keeps what it need not find twice: `DAILYTALK_CACHE`, or the user's cache folder."""
-    chosen = os.environ.get("DAILYTALK_CACHE")
+    """Where this package keeps what it need not find twice: `DAILYTALK_CACHE`, or the user's cache folder.
+
+    Voices, transcripts and recordings of private runs are in it, so it is made for its owner alone. The user's
+    own cache folder is closed to others if an earlier version left it open; one that `DAILYTALK_CACHE` names keeps
+    its rights, since people share such a folder on purpose.
+    """
+    if chosen := os.environ.get("DAILYTALK_CACHE"):
+        return private_folder(Path(chosen))
     base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    return Path(chosen) if chosen else base / "dailytalk_contiguous"
+    folder = private_folder(base / "dailytalk_contiguous")
+    with suppress(OSError):  # another's, or not there: whoever writes there is told by the disk
+        folder.chmod(PRIVATE)
+    return folder
+
+
+def private_folder(folder: Path) -> Path:
+    """The folder, which only its owner may enter if it has to be made; one that is there keeps its rights.
+
+    A disk that refuses is no error here, but of whoever writes there.
+    """
+    with suppress(OSError):
+        folder.mkdir(mode=PRIVATE, parents=True, exist_ok=True)
+    return folder

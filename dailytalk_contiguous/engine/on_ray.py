@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from dailytalk_contiguous.core.errors import DailytalkError
+from dailytalk_contiguous.core.machine import private_folder
 from dailytalk_contiguous.engine.build import Progress
 from dailytalk_contiguous.engine.local import Plan, Task
 from dailytalk_contiguous.engine.making import Made
@@ -230,7 +231,7 @@ def _sign(folder: str) -> Iterator[str]:
     if not folder:
         yield ""
         return
-    Path(folder).mkdir(parents=True, exist_ok=True)
+    private_folder(Path(folder))
     with tempfile.NamedTemporaryFile(prefix=".shared-", dir=folder) as file:
         yield file.name
 

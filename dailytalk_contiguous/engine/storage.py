@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dailytalk_contiguous.core.errors import DailytalkError
-from dailytalk_contiguous.core.machine import cache_folder
+from dailytalk_contiguous.core.machine import cache_folder, private_folder
 from dailytalk_contiguous.engine.event_files import is_journal, journals
 from dailytalk_contiguous.engine.outputs import NEW_TRANSCRIPT, RUN, TRANSCRIPT
 from dailytalk_contiguous.files.writing import write_bytes
@@ -139,7 +139,7 @@ def watched(out: Path) -> Path:
 
 
 def _mirrored(address: str, scratch: Path | None = None) -> WorkFolder:
-    mirror = mirror_of(address, scratch or cache_folder() / "work")
+    mirror = mirror_of(address, private_folder(scratch) if scratch else cache_folder() / "work")
     mirror.folder.mkdir(parents=True, exist_ok=True)
     (mirror.folder / NOTES).touch()  # by which a run knows that other machines write to this place too
     return WorkFolder(mirror.folder, mirror)

@@ -24,7 +24,7 @@ import soundfile
 from numpy.typing import NDArray
 
 from dailytalk_contiguous.core.errors import DailytalkError
-from dailytalk_contiguous.core.machine import cache_folder
+from dailytalk_contiguous.core.machine import cache_folder, private_folder
 from dailytalk_contiguous.core.packing import Word
 from dailytalk_contiguous.models.synthesiser import Line, Spoken, Synthesiser, VoiceSample
 
@@ -135,6 +135,7 @@ class SpeechCache:
             "verdict": None,
         }
         with self._disk():
+            private_folder(self.folder)
             _write(audio, encoded)
             _write(notes, _json(told))
             _sync(notes.parent)
@@ -161,6 +162,7 @@ class SpeechCache:
 
         with self._disk():
             path = self._files(key)[0].with_suffix(".lock")
+            private_folder(self.folder)
             path.parent.mkdir(parents=True, exist_ok=True)
             if shutil.disk_usage(path.parent).free < LEAST_FREE_BYTES:
                 raise DailytalkError(

@@ -1,0 +1,115 @@
+"""What texts from outside do to a terminal: nothing."""
+
+import ast
+import io
+import json
+import logging
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from command import Command
+from hypothesis import given
+from hypothesis import strategies as st
+from publish.built_conversations import built_row, write_dataset
+from rich.progress import Progress
+from rich.table import Table
+
+import dailytalk_contiguous.cli
+from dailytalk_contiguous.cli.progress import bar
+from dailytalk_contiguous.cli.terminal import Console, print_json, say, visible
+from dailytalk_contiguous.engine.events import log
+
+#: Sets a title, clears the screen in C1, turns the direction of writing round, ends a line early.
+HOSTILE = "\x1b]0;owned\x07\x1b[31m\x9b2J\u202egpj.exe\u2066\x00\r\x7f\u2028\ud800"
+
+FORBIDDEN = set("\x1b\x07\x9b\u202e\u2066\x00\r\x7f\u2028")
+
+
+@pytest.fixture
+def dailytalk(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Command:
+    return Command(monkeypatch, capfd)
+
+
+@given(st.text(st.characters()))
+def test_only_tab_and_newline_are_left_of_the_control_characters(text: str) -> None:
+    shown = visible(text)
+    assert not any(
+        (character < " " and character not in "\t\n") or "\x7f" <= character <= "\x9f" for character in shown
+    )
+    assert not FORBIDDEN & set(shown)
+    shown.encode("utf-8")
+
+
+@given(st.text(st.characters()))
+def test_json_is_what_it_was_and_holds_nothing_that_a_terminal_obeys(text: str) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("sys.stdout", io.StringIO())
+        print_json({text: [text]})
+        printed = sys.stdout.getvalue()  # type: ignore[attr-defined]
+    assert json.loads(printed) == {text: [text]}
+    assert not FORBIDDEN & set(printed)
+
+
+def test_lines_tables_and_bars_show_control_characters_and_keep_their_own_colours() -> None:
+    file = io.StringIO()
+    console = Console(file=file, force_terminal=True, width=200)
+    table = Table(HOSTILE)
+    table.add_row(HOSTILE)
+    console.print(HOSTILE, markup=False)
+    console.print(table)
+    with Progress("{task.description}", console=console) as progress:
+        progress.add_task(HOSTILE)
+    console.print("[red]red[/red]")
+    drawn = file.getvalue()
+    assert "\x1b[31mred\x1b[0m" in drawn  # rich's own
+    for code in ("\x1b]0", "\x9b", "\u202e", "\u2066", "\u2028"):
+        assert code not in drawn
+    assert "\\x1b]0;owned" in drawn
+    assert "\\u202egpj.exe" in drawn
+
+
+def test_lines_of_a_log_show_control_characters(capsys: pytest.CaptureFixture[str]) -> None:
+    with bar(Console(stderr=True), quiet=True):
+        log.log(logging.INFO, "shard of %s", HOSTILE)
+    say(HOSTILE, stderr=True)
+    assert not FORBIDDEN & set(capsys.readouterr().err)
+
+
+def strings(value: Any) -> list[str]:
+    """All texts of a JSON value."""
+    if isinstance(value, dict):
+        return [text for item in value.values() for text in strings(item)]
+    return [text for item in value for text in strings(item)] if isinstance(value, list) else [str(value)]
+
+
+@pytest.mark.parametrize("command", [("check",), ("export", "--format", "csm", "--out", "out")])
+@pytest.mark.parametrize("as_json", [False, True])
+def test_names_of_a_strangers_dataset_never_steer_the_terminal(
+    dailytalk: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: tuple[str, ...], as_json: bool
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    name = HOSTILE.replace("\ud800", "")  # which Parquet can't hold
+    folder = write_dataset(tmp_path / "work", [built_row(name, audio=None), built_row("good")])
+    done = dailytalk(command[0], folder, *command[1:], *(["--json"] if as_json else []))
+    assert not FORBIDDEN & set(done.out + done.err)
+    if as_json:
+        assert any(name in text for text in strings(json.loads(done.out)))
+    else:
+        assert "\\u202egpj.exe" in done.out
+
+
+def test_refusal_that_quotes_a_hostile_name_is_one_line_of_text(dailytalk: Command, tmp_path: Path) -> None:
+    done = dailytalk("report", tmp_path / "\x1b[31mgone\u202e")
+    assert done.code == 1
+    assert done.err.endswith("\n")
+    assert not FORBIDDEN & set(done.err)
+
+
+def test_commands_reach_the_terminal_by_one_module_alone() -> None:
+    for path in Path(dailytalk_contiguous.cli.__file__).parent.glob("*.py"):
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        names = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
+        modules = {node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
+        assert path.name == "terminal.py" or not ("print" in names or "rich.console" in modules), path
