@@ -11,7 +11,7 @@ HUB_PORT ?= 8080
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
-.PHONY: demo hub test check format install clean
+.PHONY: demo hub test check audit format install clean
 
 demo: install
 	$(BIN)/dailytalk build examples --out $(DEMO_OUT) --profile embedded --language en --workers 2 --shard-minutes 1 \
@@ -32,6 +32,16 @@ check: install
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+# Which of the pinned versions have known holes. Asks the advisory database over the network, from an environment of
+# its own, so that it judges what is pinned and not itself.
+audit: $(VENV)/audit/.installed
+	$(VENV)/audit/bin/pip-audit --strict --no-deps --disable-pip --requirement constraints.txt
+
+$(VENV)/audit/.installed:
+	$(PYTHON) -m venv $(VENV)/audit
+	$(VENV)/audit/bin/python -m pip --disable-pip-version-check install --quiet 'pip-audit>=2.10'
+	@touch $@
 
 format: install
 	$(BIN)/ruff check --fix .
