@@ -1,12 +1,11 @@
 import json
 import re
-import shutil
-import subprocess
 from collections import Counter
 from pathlib import Path
 from typing import Any
 
 import pytest
+from browser import acted, needs_chromium
 from finished_corpora import clip_row, corpus_folder
 
 from dailytalk_contiguous.core.errors import DailytalkError
@@ -14,7 +13,6 @@ from dailytalk_contiguous.publish.reporting.listening import key_path, write_lis
 from dailytalk_contiguous.publish.reporting.listening_answers import agreement_of, read_test
 
 EMOTIONS = ("happy", "sad", "angry")
-CHROMIUM = shutil.which("chromium")
 
 #: What a listener does, appended to the page: two clips by keyboard, one by skipping, and a save that is caught.
 LISTENER = """<script>
@@ -143,24 +141,7 @@ def test_the_page_asks_no_network_and_loads_no_file(tmp_path: Path, corpus: Path
     assert not re.search(r"(src|href)=\"(?!data:)|https?://", text)
 
 
-def acted(page: Path, script: str) -> str:
-    """What a script that is appended to the page leaves in its `pre` when it is opened in a new profile."""
-    folder = page.parent
-    (folder / "acted.html").write_text(page.read_text().replace("</body>", f"{script}</body>"))
-    command = [str(CHROMIUM), "--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={folder}/profile"]
-    dump = subprocess.run(
-        [*command, "--virtual-time-budget=3000", "--dump-dom", (folder / "acted.html").as_uri()],
-        capture_output=True,
-        text=True,
-        check=True,
-        timeout=60,
-    ).stdout
-    saved = re.search(r"<pre>(.*?)</pre>", dump, re.DOTALL)
-    assert saved, dump[-2000:]
-    return saved[1]
-
-
-@pytest.mark.skipif(CHROMIUM is None, reason="chromium is not installed")
+@needs_chromium
 def test_a_listener_with_a_keyboard_saves_answers_that_can_be_read(tmp_path: Path, corpus: Path) -> None:
     page = write_listening_test(corpus, tmp_path / "page.html", 3).page
     (tmp_path / "saved.json").write_text(acted(page, LISTENER))
@@ -173,7 +154,7 @@ def test_a_listener_with_a_keyboard_saves_answers_that_can_be_read(tmp_path: Pat
     }
 
 
-@pytest.mark.skipif(CHROMIUM is None, reason="chromium is not installed")
+@needs_chromium
 def test_answers_are_kept_for_the_listener_who_gave_them_and_shown_to_nobody_else(
     tmp_path: Path, corpus: Path
 ) -> None:

@@ -101,20 +101,20 @@ def compare(folder: Path, other: Path) -> Sides:
     return _read(folder, names[0]), _read(other, names[1])
 
 
-def cards(ours: Side, theirs: Side) -> str:
+def cards(ours: Side, theirs: Side) -> html.Html:
     """The cards of the section: figures, labels, affect."""
     lines = [
         ("number", *(f"{html.counted(side.n)} {side.unit}" for side in (ours, theirs))),
         ("speech", html.hours(ours.seconds), html.hours(theirs.seconds)),
         *_figures(ours, theirs),
     ]
-    note = '<p class="soft">Mean ± standard deviation of what is measured; affect from 0 to 1.</p>'
+    note = html.soft("Mean ± standard deviation of what is measured; affect from 0 to 1.")
     figures = html.table(("", ours.name, theirs.name), lines, ()) + note
     maps = _affect_card(ours) + _affect_card(theirs)
     drawn = {label: _label_card(ours, theirs, label) for label in _told(ours, theirs)}
-    low = "".join(drawn.pop(label, "") for label in _FEW)
-    high = html.card("Figures", figures, "", "sides") + maps + "".join(drawn.values())
-    return f'{high}<div class="stack">{low}</div>'
+    low = [drawn.pop(label) for label in _FEW if label in drawn]
+    high = html.card("Figures", figures, "", "sides") + maps + html.joined(drawn.values())
+    return high + html.stack(*low)
 
 
 def markdown(ours: Side, theirs: Side) -> str:
@@ -185,7 +185,7 @@ def _percent(share: float) -> str:
     return "< 1 %" if 0 < share < 0.005 else f"{100 * share:.0f} %"
 
 
-def _label_card(ours: Side, theirs: Side, label: str) -> str:
+def _label_card(ours: Side, theirs: Side, label: str) -> html.Html:
     rows = [
         Bar(value, (one, two), f"{_percent(one)} · {_percent(two)}")
         for value, one, two in values(ours, theirs, label)
@@ -196,7 +196,7 @@ def _label_card(ours: Side, theirs: Side, label: str) -> str:
     return html.card(LABELS[label], colours + plot, "")
 
 
-def _affect_card(side: Side) -> str:
+def _affect_card(side: Side) -> html.Html:
     title = f"Affect of {side.name} ({html.counted(side.affect.total())} {side.unit})"
     plot = affect_map(title, side.affect, side.unit) if side.affect else ""
     return html.card(title, plot, "no measures of affect")

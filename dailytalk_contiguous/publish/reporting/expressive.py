@@ -18,6 +18,7 @@ from dailytalk_contiguous.publish.reporting import expressive_parts as parts
 from dailytalk_contiguous.publish.reporting.expressive_rows import finished_clips, measured_clips, sounds, spread
 from dailytalk_contiguous.publish.reporting.expressive_summary import summary
 from dailytalk_contiguous.publish.reporting.expressive_tally import DIMENSIONS, CorpusTally
+from dailytalk_contiguous.publish.reporting.html import Html, plots
 from dailytalk_contiguous.publish.reporting.mix_rows import is_mix, mixed_rejects, mixed_rows, mixed_sounds
 from dailytalk_contiguous.publish.reporting.quality import planned_limits
 from dailytalk_contiguous.publish.reporting.report import EXAMPLES, REPORT, page_of
@@ -90,22 +91,22 @@ def _sections(
     tally: CorpusTally,
     credits: Sequence[Credit],
     sides: against.Sides | None,
-    samples: str,
+    samples: Html,
     examples: Sequence[Mapping[str, str]],
-) -> Iterator[tuple[str, str, str]]:
+) -> Iterator[tuple[str, str, Html]]:
     """Id, title and HTML of each section."""
     yield "facts", "", parts.facts(tally)
     if tally.all.clips:
-        yield "what", "What is in it", _plots(*(parts.dimension(tally, name) for name in DIMENSIONS))
-        yield "balance", "Balance", _plots(parts.balance(tally), parts.missing(tally))
-        yield "affect", "Affect", _plots(parts.affect(tally))
+        yield "what", "What is in it", plots(*(parts.dimension(tally, name) for name in DIMENSIONS))
+        yield "balance", "Balance", plots(parts.balance(tally), parts.missing(tally))
+        yield "affect", "Affect", plots(parts.affect(tally))
     if sides:
-        yield "against", f"Against {sides[1].name}", _plots(against.cards(*sides))
+        yield "against", f"Against {sides[1].name}", plots(against.cards(*sides))
     if tally.measured:
-        yield "quality", "Quality, of all clips as they came", _plots(parts.quality(tally))
-    yield "aside", "Set aside", _plots(parts.set_aside(tally, examples))
+        yield "quality", "Quality, of all clips as they came", plots(parts.quality(tally))
+    yield "aside", "Set aside", plots(parts.set_aside(tally, examples))
     if tally.all.clips:
-        yield "licences", "Licences and sources", _plots(parts.licences(tally), parts.sources(credits))
+        yield "licences", "Licences and sources", plots(parts.licences(tally), parts.sources(credits))
         yield "listen", "Listen", samples
 
 
@@ -113,7 +114,3 @@ def _limits(folder: Path, run: Mapping[str, Any]) -> QualityLimits:
     """Those of the run; before there is one, those of the last `--report-only`."""
     told = (run.get("settings") or {}).get("limits") or planned_limits(folder)
     return QualityLimits(**{one.name: told[one.name] for one in fields(QualityLimits) if one.name in told})
-
-
-def _plots(*cards: str) -> str:
-    return f'<div class="plots">{"".join(cards)}</div>'

@@ -1,12 +1,11 @@
 """The parts of the report of an expressive corpus, each a piece of HTML.
 
-As in `parts`: a part without anything to show says so, and every text that comes from the data is escaped.
+As in `parts`: a part without anything to show says so.
 """
 
 import base64
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from html import escape
 from typing import Any
 
 from dailytalk_contiguous.core.balance import LEAST_HOURS
@@ -19,7 +18,20 @@ from dailytalk_contiguous.publish.reporting.expressive_tally import (
     CorpusTally,
     Group,
 )
-from dailytalk_contiguous.publish.reporting.html import card, counted, fact, hours, key, percent, table
+from dailytalk_contiguous.publish.reporting.html import (
+    Html,
+    card,
+    counted,
+    examples_of,
+    facts_of,
+    fill,
+    hours,
+    joined,
+    key,
+    percent,
+    soft,
+    table,
+)
 from dailytalk_contiguous.publish.reporting.plots import Axis, Bar, bars, bubbles, histogram
 from dailytalk_contiguous.publish.reporting.tally import AFFECT_CELL
 
@@ -27,7 +39,7 @@ from dailytalk_contiguous.publish.reporting.tally import AFFECT_CELL
 MAX_BARS, MAX_LINES = 24, 20
 
 
-def facts(tally: CorpusTally) -> str:
+def facts(tally: CorpusTally) -> Html:
     """The figures at the top."""
     validation = tally.by["split"].get("validation", Group())
     found = [
@@ -45,10 +57,10 @@ def facts(tally: CorpusTally) -> str:
     if tally.measured:
         beyond = f"{counted(tally.refused)} beyond a limit of quality"
         found.insert(-1, ("measured", counted(tally.measured), beyond))
-    return f'<dl class="facts">{"".join(fact(*one) for one in found)}</dl>'
+    return facts_of(found)
 
 
-def dimension(tally: CorpusTally, name: str) -> str:
+def dimension(tally: CorpusTally, name: str) -> Html:
     """Hours and counts of each value of a dimension."""
     ranked = sorted(tally.by[name].items(), key=lambda item: (-item[1].seconds, item[0]))
     rows = [Bar(value, (one.seconds,), _label(one)) for value, one in ranked[:MAX_BARS]]
@@ -60,7 +72,7 @@ def dimension(tally: CorpusTally, name: str) -> str:
     return card(DIMENSIONS[name], bars(f"Hours by {name}", rows, ("after",)) if rows else "", "no finished clips")
 
 
-def balance(tally: CorpusTally) -> str:
+def balance(tally: CorpusTally) -> Html:
     """Seconds in training of each emotion, as recorded and as seen."""
     rows = []
     for name, before in before_and_after(tally).items():
@@ -77,14 +89,14 @@ def before_and_after(tally: CorpusTally) -> dict[str, tuple[float, float]]:
     return {name: (tally.recorded(name), seen.get(name, 0.0)) for name in sorted({*seen, *tally.before})}
 
 
-def missing(tally: CorpusTally) -> str:
+def missing(tally: CorpusTally) -> Html:
     """What every emotion lacks, and what to record."""
     lines = shortfall_lines(tally)
     head = ("emotion", "recorded", "seen", "lacks", "what to record")
     what = table(head, lines, (1, 2, 3))
     if not tally.all.clips:
         return card("What is missing", "", "no finished clips", "wide")
-    enough = f'<p class="soft">Every emotion has {60 * LEAST_HOURS:.0f} minutes of recordings in training.</p>'
+    enough = soft(f"Every emotion has {60 * LEAST_HOURS:.0f} minutes of recordings in training.")
     return card(f"What is missing to reach {60 * LEAST_HOURS:.0f} minutes", what if lines else enough, "", "wide")
 
 
@@ -99,16 +111,16 @@ def shortfall_lines(tally: CorpusTally) -> list[tuple[str, str, str, str, str]]:
     return lines
 
 
-def affect(tally: CorpusTally) -> str:
+def affect(tally: CorpusTally) -> Html:
     """A map of valence and arousal for every emotion, all with the same axes."""
     cards = []
     for name, found in sorted(tally.affect.items()):
         plot = affect_map(f"Clips that are {name} by valence and arousal", found, "clips")
         cards.append(card(f"{name} ({counted(found.total())} clips)", plot, ""))
-    return "".join(cards) or card("Affect", "", "no clip has affect")
+    return joined(cards) or card("Affect", "", "no clip has affect")
 
 
-def affect_map(title: str, found: Counter[tuple[int, int]], unit: str) -> str:
+def affect_map(title: str, found: Counter[tuple[int, int]], unit: str) -> Html:
     """Numbers of `unit` in cells of valence and arousal; all such maps have the same axes."""
     cells = [
         ((x + 0.5) * AFFECT_CELL, (y + 0.5) * AFFECT_CELL, number, f"{number} {unit}")
@@ -118,7 +130,7 @@ def affect_map(title: str, found: Counter[tuple[int, int]], unit: str) -> str:
     return bubbles(title, cells, *axes)
 
 
-def quality(tally: CorpusTally) -> str:
+def quality(tally: CorpusTally) -> Html:
     """A histogram of every measure with its limits, of all clips that were measured."""
     cards = []
     for name, measure in MEASURES.items():
@@ -136,37 +148,31 @@ def quality(tally: CorpusTally) -> str:
         )
         at = " and ".join(f"{limit:g}" for limit in limits) or "none"
         beyond = f"{counted(tally.outside[name])} of {counted(total)} ({percent(tally.outside[name], total)})"
-        note = (
-            f'<p class="soft">Limit: {at}. Beyond it: {beyond}; not known of {counted(tally.unknown[name])}.</p>'
-        )
+        note = soft(f"Limit: {at}. Beyond it: {beyond}; not known of {counted(tally.unknown[name])}.")
         cards.append(
             card(measure.axis.title.partition(" (")[0].capitalize(), plot + note if total else "", "no values")
         )
-    return "".join(cards)
+    return joined(cards)
 
 
-def samples(rows: Mapping[str, Mapping[str, Any]], heard: Mapping[str, bytes]) -> str:
+def samples(rows: Mapping[str, Mapping[str, Any]], heard: Mapping[str, bytes]) -> Html:
     """Clips to listen to, in the order of `heard`."""
-    return f'<div class="samples">{"".join(_sample(rows[name], sound) for name, sound in heard.items())}</div>'
+    return fill(
+        '<div class="samples">{}</div>', joined(_sample(rows[name], sound) for name, sound in heard.items())
+    )
 
 
-def set_aside(tally: CorpusTally, examples: Sequence[Mapping[str, str]]) -> str:
+def set_aside(tally: CorpusTally, examples: Sequence[Mapping[str, str]]) -> Html:
     """What was set aside, by stage and reason, and the first few with their remedies."""
     kinds = [(*kind, counted(found)) for kind, found in tally.rejects.most_common(MAX_LINES)]
     if len(tally.rejects) > MAX_LINES:
         rest = sum(found for _, found in tally.rejects.most_common()[MAX_LINES:])
         kinds.append(("", f"{len(tally.rejects) - MAX_LINES} other kinds", counted(rest)))
-    items = "".join(
-        f"<li><b>{escape(one['id'])}</b> {escape(one['stage'])}: {escape(one['reason'])}"
-        f'<br><span class="soft">{escape(one["remedy"])}</span></li>'
-        for one in examples
-    )
-    first = f"<details><summary>The first {len(examples)}, and what to do</summary><ul>{items}</ul></details>"
-    what = table(("stage", "reason", "number"), kinds, [2]) + first
+    what = table(("stage", "reason", "number"), kinds, [2]) + examples_of(examples)
     return card("By kind", what if kinds else "", "nothing was set aside", "wide")
 
 
-def licences(tally: CorpusTally) -> str:
+def licences(tally: CorpusTally) -> Html:
     """The licences of the clips, and what they ask for."""
     lines = [
         # What is bold in Markdown is plain here.
@@ -177,9 +183,9 @@ def licences(tally: CorpusTally) -> str:
     return card("Licences", what if lines else "", "no finished clips", "wide")
 
 
-def sources(credits: Sequence[Credit]) -> str:
+def sources(credits: Sequence[Credit]) -> Html:
     """Whose work it is: what licences ask to be named."""
-    return card("Sources", "".join(map(_source, credits)), "the folder names none", "wide")
+    return card("Sources", joined(map(_source, credits)), "the folder names none", "wide")
 
 
 def _minutes(seconds: float) -> str:
@@ -190,25 +196,30 @@ def _label(one: Group) -> str:
     return f"{counted(one.clips)} · {hours(one.seconds)}"
 
 
-def _source(one: Credit) -> str:
-    page = escape(one.homepage)
-    linked = f'<a href="{page}">{page}</a>' if one.homepage.startswith(("https://", "http://")) else page
-    told = [
-        f"<b>{escape(one.name)}</b>",
-        escape(one.licence or "licence not told"),
-        linked or "home page not told",
-    ]
-    return f"<p>{' · '.join(told)}<br>{escape(one.citation or 'citation not told')}</p>"
+def _source(one: Credit) -> Html:
+    is_link = one.homepage.startswith(("https://", "http://"))
+    return fill(
+        "<p><b>{}</b> · {} · {}<br>{}</p>",
+        one.name,
+        one.licence or "licence not told",
+        fill('<a href="{0}">{0}</a>', one.homepage) if is_link else one.homepage or "home page not told",
+        one.citation or "citation not told",
+    )
 
 
-def _sample(row: Mapping[str, Any], sound: bytes) -> str:
+def _sample(row: Mapping[str, Any], sound: bytes) -> Html:
     told = " · ".join(
         str(row[name]) for name in ("emotion", "style", "intensity", "speaker", "split") if row[name]
     )
-    data = base64.b64encode(sound).decode()
-    label = escape(f"Listen to {row['id']}")
-    player = f'<audio controls preload="none" aria-label="{label}" src="data:audio/mpeg;base64,{data}"></audio>'
-    return (
-        f'<article class="card"><h3>{escape(row["id"])}</h3><p class="soft">{escape(told)}</p>{player}'
-        f"<p>{escape(row['text'] or '')}</p></article>"
+    player = fill(
+        '<audio controls preload="none" aria-label="Listen to {}" src="data:audio/mpeg;base64,{}"></audio>',
+        row["id"],
+        base64.b64encode(sound).decode(),
+    )
+    return fill(
+        '<article class="card"><h3>{}</h3><p class="soft">{}</p>{}<p>{}</p></article>',
+        row["id"],
+        told,
+        player,
+        row["text"] or "",
     )

@@ -1,10 +1,48 @@
 """Pieces of HTML that the parts of a report are put together from, and figures as people read them.
 
-Every text that comes from outside is escaped here, in the table, the card or the key that shows it.
+Text is escaped unless it is `Html`, which only `fill` and `joined` make: from templates that are written in this
+package, and from values that are escaped on their way in. So a text that somebody forgot is shown as text, and
+never becomes markup. (A template engine would bring a second language for pages that are mostly drawings.)
 """
 
-from collections.abc import Iterable, Sequence
+import base64
+import hashlib
+import string
+from collections.abc import Iterable, Mapping, Sequence
 from html import escape
+from importlib.resources import files
+from typing import Any
+
+
+class Html(str):
+    """Text that is markup. What is added to it is escaped, unless it is markup itself."""
+
+    __slots__ = ()
+
+    def __add__(self, other: str) -> "Html":
+        return joined((self, other))
+
+    def __radd__(self, other: str) -> "Html":
+        return joined((other, self))
+
+
+def fill(template: str, *values: object) -> Html:
+    """Markup from a template, which is a literal of the program, and its values, as `str.format` takes them."""
+    return Html(_FORMATTER.vformat(template, values, {}))
+
+
+def joined(parts: Iterable[str]) -> Html:
+    """Pieces one after another, as one."""
+    return Html("".join(part if isinstance(part, Html) else escape(part) for part in parts))
+
+
+class _Escaping(string.Formatter):
+    def format_field(self, value: Any, format_spec: str) -> str:
+        text = format(value, format_spec)
+        return text if isinstance(value, Html) else escape(text)
+
+
+_FORMATTER = _Escaping()
 
 
 def hours(seconds: float) -> str:
@@ -29,32 +67,76 @@ def percent(part: float, whole: float) -> str:
     return f"{100 * part / whole:.0f} %" if whole else "–"
 
 
-def key(*entries: tuple[str, str]) -> str:
+def template(name: str) -> str:
+    """A page of this package whose policy allows its own script, by digest, and no other, nor any handler."""
+    page = (files(__package__) / name).read_text(encoding="utf-8")
+    script = page[page.rindex("<script>") + len("<script>") : page.rindex("</script>")]
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    return page.replace("@@SCRIPT@@", f"'sha256-{digest}'")
+
+
+def key(*entries: tuple[str, str]) -> Html:
     """What the colours of a plot mean: style and name of each."""
-    items = "".join(f'<li><i class="{style}"></i>{escape(said)}</li>' for style, said in entries)
-    return f'<ul class="key">{items}</ul>'
+    items = joined(fill('<li><i class="{}"></i>{}</li>', style, said) for style, said in entries)
+    return fill('<ul class="key">{}</ul>', items)
 
 
-def table(head: Sequence[str], lines: Iterable[Sequence[str]], numbers: Iterable[int]) -> str:
+def table(head: Sequence[str], lines: Iterable[Sequence[str]], numbers: Iterable[int]) -> Html:
     """A table; `numbers` are the columns that are set flush right."""
     right = set(numbers)
 
-    def cells(kind: str, line: Sequence[str]) -> str:
-        styles = [' class="number"' if place in right else "" for place in range(len(line))]
-        return "".join(f"<{kind}{style}>{escape(text)}</{kind}>" for style, text in zip(styles, line, strict=True))
+    def cells(kind: str, line: Sequence[str]) -> Html:
+        styles = [fill(' class="number"') if place in right else "" for place in range(len(line))]
+        return joined(
+            fill("<{0}{1}>{2}</{0}>", kind, style, text) for style, text in zip(styles, line, strict=True)
+        )
 
-    top = f"<thead><tr>{cells('th', head)}</tr></thead>" if any(head) else ""
-    body = "".join(f"<tr>{cells('td', line)}</tr>" for line in lines)
-    return f"<table>{top}<tbody>{body}</tbody></table>"
+    top = fill("<thead><tr>{}</tr></thead>", cells("th", head)) if any(head) else ""
+    body = joined(fill("<tr>{}</tr>", cells("td", line)) for line in lines)
+    return fill("<table>{}<tbody>{}</tbody></table>", top, body)
 
 
-def card(title: str, what: str, nothing: str, style: str = "") -> str:
+def card(title: str, what: str, nothing: str, style: str = "") -> Html:
     """A card with a title; without content it says that there is nothing to show, and why."""
-    inner = what or f'<p class="soft">Nothing to show: {escape(nothing)}.</p>'
-    return f'<article class="card {style}"><h3>{escape(title)}</h3>{inner}</article>'
+    inner = what or fill('<p class="soft">Nothing to show: {}.</p>', nothing)
+    return fill('<article class="card {}"><h3>{}</h3>{}</article>', style, title, inner)
 
 
-def fact(name: str, value: str, more: str) -> str:
+def soft(text: str) -> Html:
+    """A remark."""
+    return fill('<p class="soft">{}</p>', text)
+
+
+def stack(*cards: Html) -> Html:
+    """Cards below each other."""
+    return fill('<div class="stack">{}</div>', joined(cards))
+
+
+def plots(*cards: Html) -> Html:
+    """Cards beside each other."""
+    return fill('<div class="plots">{}</div>', joined(cards))
+
+
+def examples_of(rejects: Sequence[Mapping[str, str]]) -> Html:
+    """The first rejects with their remedies, folded away."""
+    items = joined(
+        fill(
+            '<li><b>{}</b> {}: {}<br><span class="soft">{}</span></li>',
+            *(reject[name] for name in ("id", "stage", "reason", "remedy")),
+        )
+        for reject in rejects
+    )
+    return fill(
+        "<details><summary>The first {}, and what to do</summary><ul>{}</ul></details>", len(rejects), items
+    )
+
+
+def fact(name: str, value: str, more: str) -> Html:
     """A figure at the top of the page, with a line below it."""
-    small = f"<small>{escape(more)}</small>" if more else ""
-    return f"<div><dt>{escape(name)}</dt><dd>{escape(value)}{small}</dd></div>"
+    small = fill("<small>{}</small>", more) if more else ""
+    return fill("<div><dt>{}</dt><dd>{}{}</dd></div>", name, value, small)
+
+
+def facts_of(found: Iterable[tuple[str, str, str]]) -> Html:
+    """Figures at the top of the page."""
+    return fill('<dl class="facts">{}</dl>', joined(fact(*one) for one in found))

@@ -10,7 +10,6 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +17,7 @@ from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.expressive import EMOTIONS, STYLES
 from dailytalk_contiguous.files.writing import write_lines, write_text
 from dailytalk_contiguous.publish.reporting.expressive_rows import finished_clips, place, sounds, spread
+from dailytalk_contiguous.publish.reporting.html import template
 from dailytalk_contiguous.publish.reporting.listening_answers import ANSWERS_KIND, KEY_KIND
 from dailytalk_contiguous.sources.listing import as_text
 
@@ -83,5 +83,4 @@ def write_listening_test(folder: Path, page: Path, count: int, seed: int = 0) ->
 
 
 def _page(shown: Mapping[str, Any]) -> str:
-    template = (files("dailytalk_contiguous.publish.reporting") / "listening.html").read_text(encoding="utf-8")
-    return template.replace("@@TEST@@", json.dumps(shown).replace("<", "\\u003c"))
+    return template("listening.html").replace("@@TEST@@", json.dumps(shown).replace("<", "\\u003c"))

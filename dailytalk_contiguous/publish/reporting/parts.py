@@ -1,15 +1,26 @@
 """The parts of a report, each a piece of HTML from the tally: facts, plots, tables.
 
-A part without anything to show says so in a sentence instead of drawing an empty plot. Every text that comes from
-the data is escaped here or in the plots.
+A part without anything to show says so in a sentence instead of drawing an empty plot.
 """
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from html import escape
 from typing import Any
 
-from dailytalk_contiguous.publish.reporting.html import card, counted, fact, hours, key, money, percent, table
+from dailytalk_contiguous.publish.reporting.html import (
+    Html,
+    card,
+    counted,
+    examples_of,
+    facts_of,
+    hours,
+    key,
+    money,
+    percent,
+    soft,
+    stack,
+    table,
+)
 from dailytalk_contiguous.publish.reporting.plots import Axis, Bar, bars, bubbles, histogram, shares
 from dailytalk_contiguous.publish.reporting.tally import (
     AFFECT_CELL,
@@ -42,7 +53,7 @@ _STATUSES = {
 }
 
 
-def facts(tally: Tally, run: Mapping[str, Any]) -> str:
+def facts(tally: Tally, run: Mapping[str, Any]) -> Html:
     """The figures at the top of the page."""
     side = tally.after if tally.rebuilt else tally.before
     found = [
@@ -62,10 +73,10 @@ def facts(tally: Tally, run: Mapping[str, Any]) -> str:
         found.append(("spent on speech", money(tally.cost), _saved(run)))
     n_rejects = sum(tally.rejects.values())
     found.append(("set aside", counted(n_rejects), "utterances, conversations or recordings"))
-    return f'<dl class="facts">{"".join(fact(*one) for one in found)}</dl>'
+    return facts_of(found)
 
 
-def tags(tally: Tally) -> str:
+def tags(tally: Tally) -> Html:
     """How often each tag stands before an utterance, by speaker."""
     total = sum(sum(found.values()) for found in tally.tags.values())
     ranked = sorted(tally.tags.items(), key=lambda item: (-sum(item[1].values()), item[0]))
@@ -83,7 +94,7 @@ def tags(tally: Tally) -> str:
     return card("Tags", plot if rows else "", "no tags")
 
 
-def buckets(tally: Tally) -> str:
+def buckets(tally: Tally) -> Html:
     """The shares of LOW, MID and HIGH."""
     rows = [
         (_NAMES.get(name, name), [tally.buckets[name][level] for level in ("LOW", "MID", "HIGH")])
@@ -95,7 +106,7 @@ def buckets(tally: Tally) -> str:
     return card("Buckets, within each conversation", what if rows else "", "no buckets")
 
 
-def affect(tally: Tally) -> str:
+def affect(tally: Tally) -> Html:
     """Where utterances lie between low and high valence and arousal."""
     cells = [
         ((x + 0.5) * AFFECT_CELL, (y + 0.5) * AFFECT_CELL, found.total(), _cell_hint(found))
@@ -107,20 +118,20 @@ def affect(tally: Tally) -> str:
         Axis("valence (0 to 1)", 0, 1, 0.25),
         Axis("arousal (0 to 1)", 0, 1, 0.25),
     )
-    note = f'<p class="soft">Area: number of utterances (of {counted(sum(c[2] for c in cells))}) in each cell.</p>'
+    note = soft(f"Area: number of utterances (of {counted(sum(c[2] for c in cells))}) in each cell.")
     return card("Valence and arousal", plot + note if cells else "", "no measures of affect")
 
 
-def offsets(tally: Tally) -> str:
+def offsets(tally: Tally) -> Html:
     """Distribution of floor-transfer offsets on both sides of the rebuild."""
     sides = [(style, _binned(side)) for style, side in _sides(tally) if side.offsets]
     colours = key(("before", "recording"), ("after", "rebuilt")) if tally.rebuilt else key(("before", "recording"))
-    note = '<p class="soft">What lies outside is counted at the ends.</p>'
+    note = soft("What is outside is counted at the ends.")
     what = colours + histogram("Floor-transfer offsets in seconds", sides, OFFSETS, OFFSET_WIDTH) + note
     return card("Who waits, who cuts in", what if sides else "", "the speaker never changes")
 
 
-def events(tally: Tally) -> str:
+def events(tally: Tally) -> Html:
     """How utterances enter, on both sides of the rebuild."""
     sides = [(style, side) for style, side in _sides(tally) if side.events]
     if not sides:
@@ -138,7 +149,7 @@ def events(tally: Tally) -> str:
     return card("How utterances enter", plot, "")
 
 
-def turn_table(tally: Tally) -> str:
+def turn_table(tally: Tally) -> Html:
     """Figures of turn-taking, before and after."""
     sides = [side for _, side in _sides(tally)]
     names = ("recording", "rebuilt")[: len(sides)]
@@ -153,11 +164,11 @@ def turn_table(tally: Tally) -> str:
     figures = table(("", *names), [(name, *values) for name, values in lines], range(1, 1 + len(names)))
     if tally.rebuilt:
         kept = f"{tally.backchannels_kept} of {tally.backchannels} backchannels stayed inside their turn"
-        figures += f'<p class="soft">{kept}; {tally.lost_seconds:.2f} s of kept speech and sounds lost.</p>'
+        figures += soft(f"{kept}; {tally.lost_seconds:.2f} s of kept speech and sounds lost.")
     return card("Figures", figures, "")
 
 
-def lengths(tally: Tally) -> str:
+def lengths(tally: Tally) -> Html:
     """New against old length of each utterance that was said anew."""
     cells = [
         (
@@ -180,14 +191,14 @@ def lengths(tally: Tally) -> str:
     )
     edge = f"; what is longer than {LENGTH_LIMIT:g} s counts at the edge" if reach == LENGTH_LIMIT else ""
     low, middle, high = (quantile(tally.ratios, share) / 100 for share in (0.1, 0.5, 0.9))
-    note = (
-        f'<p class="soft">New over recorded length: median {middle:.2f}, 80 % between {low:.2f} and {high:.2f}. '
-        f"On the dashed line nothing changed{edge}.</p>"
+    note = soft(
+        f"New over recorded length: median {middle:.2f}, 80 % between {low:.2f} and {high:.2f}. "
+        f"On the dashed line nothing changed{edge}."
     )
     return card("Lengths of what was said anew", plot + note if cells else "", "no lengths on both sides")
 
 
-def synthesis(tally: Tally, run: Mapping[str, Any]) -> str:
+def synthesis(tally: Tally, run: Mapping[str, Any]) -> Html:
     """Whose voice, what failed, and what it cost."""
     said = sum(tally.voices.values())
     lines = [(f"{_STATUSES.get(name, name)}", counted(found)) for name, found in tally.statuses.most_common()]
@@ -204,29 +215,20 @@ def synthesis(tally: Tally, run: Mapping[str, Any]) -> str:
         lines.append(("saved by the cache in the last run", money(told["saved_by_cache"])))
     voices = [(name or "unnamed", counted(found)) for name, found in tally.voices.most_common(MAX_LINES)]
     known = [(name, counted(found)) for name, found in tally.word_sources.most_common()]
-    return (
-        card("Utterances and money", table(("", ""), lines, [1]), "")
-        + '<div class="stack">'
-        + card("Voices", table(("engine · model · voice", "utterances"), voices, [1]) if voices else "", "none")
-        + card("How word times are known", table(("", "words"), known, [1]) if known else "", "no words")
-        + "</div>"
+    return card("Utterances and money", table(("", ""), lines, [1]), "") + stack(
+        card("Voices", table(("engine · model · voice", "utterances"), voices, [1]) if voices else "", "none"),
+        card("How word times are known", table(("", "words"), known, [1]) if known else "", "no words"),
     )
 
 
-def set_aside(tally: Tally, examples: Sequence[Mapping[str, str]]) -> str:
+def set_aside(tally: Tally, examples: Sequence[Mapping[str, str]]) -> Html:
     """What was set aside, by stage and reason, and the first few with their remedies."""
     kinds = [(stage, reason, counted(found)) for (stage, reason), found in tally.rejects.most_common(MAX_LINES)]
     if len(tally.rejects) > MAX_LINES:
         rest = sum(found for _, found in tally.rejects.most_common()[MAX_LINES:])
         kinds.append(("", f"{len(tally.rejects) - MAX_LINES} other kinds", counted(rest)))
     what = table(("stage", "reason", "number"), kinds, [2])
-    items = "".join(
-        f"<li><b>{escape(one['id'])}</b> {escape(one['stage'])}: {escape(one['reason'])}"
-        f'<br><span class="soft">{escape(one["remedy"])}</span></li>'
-        for one in examples
-    )
-    first = f"<details><summary>The first {len(examples)}, and what to do</summary><ul>{items}</ul></details>"
-    return card("By kind", what + first if kinds else "", "nothing was set aside", "wide")
+    return card("By kind", what + examples_of(examples) if kinds else "", "nothing was set aside", "wide")
 
 
 def _money_of(run: Mapping[str, Any]) -> Mapping[str, Any]:

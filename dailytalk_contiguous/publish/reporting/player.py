@@ -8,7 +8,6 @@ few conversations under 10 MB.
 import base64
 import io
 from collections.abc import Mapping, Sequence
-from html import escape
 from typing import Any
 
 import numpy as np
@@ -18,6 +17,7 @@ from numpy.typing import NDArray
 from dailytalk_contiguous.core.audio import Samples, read_at
 from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.core.schema import CHANNELS
+from dailytalk_contiguous.publish.reporting.html import Html, fill, joined
 
 #: Seconds of a conversation that are shown and embedded, and the rate in Hz that they are embedded at.
 LONGEST, RATE = 180.0, 24000
@@ -42,7 +42,7 @@ LANE = WAVE_TOP + WAVE + LINE * WORD_LINES + 10
 _NOTHING = np.zeros((0, 2), np.float32)
 
 
-def panel(row: Mapping[str, Any], offset: float, rebuilt: bool, problem: str = "") -> str:
+def panel(row: Mapping[str, Any], offset: float, rebuilt: bool, problem: str = "") -> Html:
     """The HTML of one conversation. Where its sound can't be read the page says why, and shows the rest.
 
     Args:
@@ -58,19 +58,26 @@ def panel(row: Mapping[str, Any], offset: float, rebuilt: bool, problem: str = "
     ]
     utterances = sorted((one for one in utterances if one["start"] < seconds), key=lambda one: one["start"])
     cut = f", of which the first {LONGEST / 60:g} minutes are shown" if (row["duration"] or 0.0) > LONGEST else ""
-    player = f'<p class="note">{escape(problem)}</p>' if problem else _audio(samples, row["conversation_id"])
-    names = "".join(
-        f'<span class="lane-name {channel}" style="top:{number * LANE + 2}px">{escape(said)}</span>'
+    player = fill('<p class="note">{}</p>', problem) if problem else _audio(samples, row["conversation_id"])
+    names = joined(
+        fill('<span class="lane-name {}" style="top:{}px">{}</span>', channel, number * LANE + 2, said)
         for number, (channel, said) in enumerate(_sides(row, rebuilt))
     )
-    return (
-        f'<article class="card player" data-scale="{SCALE}"><h3>{escape(row["conversation_id"])}</h3>'
-        f'<p class="soft">{_length(row["duration"] or 0.0)}{cut} · {len(row["utterances"] or ())} utterances'
-        f" · {escape(row['language'] or 'language unknown')}</p>{player}"
-        f'<div class="scroll" tabindex="0" role="region" aria-label="Waveform and words of '
-        f'{escape(row["conversation_id"])}"><div class="names">{names}</div>'
-        f"{_drawing(row, utterances, samples, seconds)}"
-        f'<div class="head" hidden></div></div>{_script(utterances)}</article>'
+    return fill(
+        '<article class="card player" data-scale="{0}"><h3>{1}</h3>'
+        '<p class="soft">{2}{3} · {4} utterances · {5}</p>{6}'
+        '<div class="scroll" tabindex="0" role="region" aria-label="Waveform and words of {1}">'
+        '<div class="names">{7}</div>{8}<div class="head" hidden></div></div>{9}</article>',
+        SCALE,
+        row["conversation_id"],
+        _length(row["duration"] or 0.0),
+        cut,
+        len(row["utterances"] or ()),
+        row["language"] or "language unknown",
+        player,
+        names,
+        _drawing(row, utterances, samples, seconds),
+        _script(utterances),
     )
 
 
@@ -119,10 +126,12 @@ def _sound(row: Mapping[str, Any], offset: float, seconds: float) -> tuple[Sampl
     return samples, "" if len(samples) else "No sound: the recording is empty."
 
 
-def _audio(samples: Samples, name: str) -> str:
-    data = base64.b64encode(encode(samples, RATE)).decode()
-    label = escape(f"Listen to {name}")
-    return f'<audio controls preload="metadata" aria-label="{label}" src="data:audio/mpeg;base64,{data}"></audio>'
+def _audio(samples: Samples, name: str) -> Html:
+    return fill(
+        '<audio controls preload="metadata" aria-label="Listen to {}" src="data:audio/mpeg;base64,{}"></audio>',
+        name,
+        base64.b64encode(encode(samples, RATE)).decode(),
+    )
 
 
 def _sides(row: Mapping[str, Any], rebuilt: bool) -> list[tuple[str, str]]:
@@ -136,7 +145,7 @@ def _sides(row: Mapping[str, Any], rebuilt: bool) -> list[tuple[str, str]]:
 
 def _drawing(
     row: Mapping[str, Any], utterances: Sequence[Mapping[str, Any]], samples: Samples, seconds: float
-) -> str:
+) -> Html:
     width, height = max(1, round(seconds * SCALE)), len(CHANNELS) * LANE + AXIS
     loudest = float(np.abs(samples).max()) if len(samples) else 0.0
     parts = []
@@ -151,15 +160,18 @@ def _drawing(
         parts += _words(words, top)
     for second in range(int(seconds) + 1):
         x = second * SCALE
-        parts.append(f'<line x1="{x}" x2="{x}" y1="0" y2="{len(CHANNELS) * LANE}" class="grid"/>')
-        parts.append(f'<text x="{x + 3}" y="{height - 7}" class="soft">{second // 60}:{second % 60:02d}</text>')
-    return (
-        f'<svg class="wave" width="{width}" height="{height}" viewBox="0 0 {width} {height}" aria-hidden="true">'
-        f"{''.join(parts)}</svg>"
+        parts.append(fill('<line x1="{0}" x2="{0}" y1="0" y2="{1}" class="grid"/>', x, len(CHANNELS) * LANE))
+        label = f"{second // 60}:{second % 60:02d}"
+        parts.append(fill('<text x="{}" y="{}" class="soft">{}</text>', x + 3, height - 7, label))
+    return fill(
+        '<svg class="wave" width="{0}" height="{1}" viewBox="0 0 {0} {1}" aria-hidden="true">{2}</svg>',
+        width,
+        height,
+        joined(parts),
     )
 
 
-def _boxes(utterances: Sequence[Mapping[str, Any]], top: int, channel: str, seconds: float) -> list[str]:
+def _boxes(utterances: Sequence[Mapping[str, Any]], top: int, channel: str, seconds: float) -> list[Html]:
     """Where the speaker speaks, and the tag with which each utterance begins."""
     labels = [one["tag"] or "" for one in utterances]
     edges = [one["start"] * SCALE for one in utterances]
@@ -169,27 +181,42 @@ def _boxes(utterances: Sequence[Mapping[str, Any]], top: int, channel: str, seco
     for one, label, x, line in zip(utterances, labels, edges, lines, strict=True):
         width = (min(one["end"], seconds) - one["start"]) * SCALE
         parts.append(
-            f'<rect x="{x:.1f}" y="{top + WAVE_TOP}" width="{max(1.0, width):.1f}" height="{WAVE}" rx="4" '
-            f'class="said {channel}">'
-            f"<title>{escape(_hint(one))}</title></rect>"
-            f'<text x="{x:.1f}" y="{top + LINE * (line + 2) + 2}" class="tag {channel}">{escape(label)}</text>'
+            fill(
+                '<rect x="{:.1f}" y="{}" width="{:.1f}" height="{}" rx="4" class="said {}">'
+                "<title>{}</title></rect>",
+                x,
+                top + WAVE_TOP,
+                max(1.0, width),
+                WAVE,
+                channel,
+                _hint(one),
+            )
         )
+        y = top + LINE * (line + 2) + 2
+        parts.append(fill('<text x="{:.1f}" y="{}" class="tag {}">{}</text>', x, y, channel, label))
     return parts
 
 
-def _sounds(sounds: Sequence[Mapping[str, Any]], top: int, seconds: float) -> list[str]:
+def _sounds(sounds: Sequence[Mapping[str, Any]], top: int, seconds: float) -> list[Html]:
     """Where the kept speaker laughs, breathes or coughs: framed, since it is heard and is no utterance."""
     return [
-        f'<rect x="{one["start"] * SCALE:.1f}" y="{top + WAVE_TOP}" '
-        f'width="{max(1.0, (min(one["end"], seconds) - one["start"]) * SCALE):.1f}" height="{WAVE}" rx="4" '
-        f'class="sound {one["channel"]}"><title>{one["start"]:.2f} to {one["end"]:.2f} s\n'
-        f"laugh, breath or cough</title></rect>"
+        fill(
+            '<rect x="{:.1f}" y="{}" width="{:.1f}" height="{}" rx="4" class="sound {}">'
+            "<title>{:.2f} to {:.2f} s\nlaugh, breath or cough</title></rect>",
+            one["start"] * SCALE,
+            top + WAVE_TOP,
+            max(1.0, (min(one["end"], seconds) - one["start"]) * SCALE),
+            WAVE,
+            one["channel"],
+            one["start"],
+            one["end"],
+        )
         for one in sounds
         if one["start"] < seconds
     ]
 
 
-def _wave(channel: NDArray[np.float32], loudest: float, top: int, name: str, seconds: float) -> str:
+def _wave(channel: NDArray[np.float32], loudest: float, top: int, name: str, seconds: float) -> Html:
     heights = peaks(channel, round(seconds * SCALE / STROKE)) / max(loudest, 1e-6) * (WAVE / 2 - 3)
     middle = top + WAVE_TOP + WAVE / 2
     path = "".join(
@@ -197,35 +224,45 @@ def _wave(channel: NDArray[np.float32], loudest: float, top: int, name: str, sec
         for number, height in enumerate(heights.tolist())
         if height >= 0.3
     )
-    return f'<path class="wave-{name}" d="M0 {middle}H{round(seconds * SCALE)}{path}"/>'
+    return fill('<path class="wave-{}" d="M0 {}H{}{}"/>', name, middle, round(seconds * SCALE), path)
 
 
-def _words(words: Sequence[Mapping[str, Any]], top: int) -> list[str]:
+def _words(words: Sequence[Mapping[str, Any]], top: int) -> list[Html]:
     edges = [(one["start"] * SCALE, one["start"] * SCALE + len(one["word"]) * LETTER + 5) for one in words]
     lines = lines_of(edges, WORD_LINES)
     base = top + WAVE_TOP + WAVE
     return [
-        f'<text x="{x:.1f}" y="{base + LINE * (line + 1) - 2}" class="word">{escape(one["word"])}'
-        f"<title>{escape(_word_hint(one))}</title></text>"
+        fill(
+            '<text x="{:.1f}" y="{}" class="word">{}<title>{}</title></text>',
+            x,
+            base + LINE * (line + 1) - 2,
+            one["word"],
+            _word_hint(one),
+        )
         for one, (x, _), line in zip(words, edges, lines, strict=True)
     ]
 
 
-def _script(utterances: Sequence[Mapping[str, Any]]) -> str:
+def _script(utterances: Sequence[Mapping[str, Any]]) -> Html:
     """What is said, in order; each line is a button that plays from there."""
     if not utterances:
-        return '<p class="note">Nobody speaks here.</p>'
-    items = "".join(
-        f'<li><button type="button" data-at="{one["start"]:.2f}">{_length(one["start"])}</button>'
-        f'<span class="who {one["channel"]}">{one["channel"]}</span>'
-        f"<span>{_tag(one)}{escape(one['text'] or '')}</span></li>"
+        return fill('<p class="note">Nobody speaks here.</p>')
+    items = joined(
+        fill(
+            '<li><button type="button" data-at="{:.2f}">{}</button><span class="who {}">{}</span>'
+            "<span>{}{}</span></li>",
+            one["start"],
+            _length(one["start"]),
+            one["channel"],
+            one["channel"],
+            fill("<i>({})</i> ", one["tag"]) if one["tag"] else "",
+            one["text"] or "",
+        )
         for one in utterances
     )
-    return f"<details><summary>What is said ({len(utterances)} utterances)</summary><ol>{items}</ol></details>"
-
-
-def _tag(one: Mapping[str, Any]) -> str:
-    return f"<i>({escape(one['tag'])})</i> " if one["tag"] else ""
+    return fill(
+        "<details><summary>What is said ({} utterances)</summary><ol>{}</ol></details>", len(utterances), items
+    )
 
 
 def _hint(one: Mapping[str, Any]) -> str:

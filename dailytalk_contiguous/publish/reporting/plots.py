@@ -6,8 +6,9 @@ by side on a desk. Colours are classes that the page's style sheet fills, in lig
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from html import escape
 from typing import NamedTuple
+
+from dailytalk_contiguous.publish.reporting.html import Html, fill, joined
 
 #: Units of the drawing across a plot, about one CSS pixel each.
 WIDTH = 380
@@ -40,7 +41,7 @@ class Bar(NamedTuple):
     label: str
 
 
-def bars(title: str, rows: Sequence[Bar], classes: Sequence[str], grouped: bool = False) -> str:
+def bars(title: str, rows: Sequence[Bar], classes: Sequence[str], grouped: bool = False) -> Html:
     """Horizontal bars, the series of a row one after another, or one below the other if `grouped`.
 
     Args:
@@ -64,7 +65,7 @@ def bars(title: str, rows: Sequence[Bar], classes: Sequence[str], grouped: bool 
     return _svg(title, max(1, len(rows)) * ROW, parts)
 
 
-def shares(title: str, rows: Sequence[tuple[str, Sequence[int]]], classes: Sequence[str]) -> str:
+def shares(title: str, rows: Sequence[tuple[str, Sequence[int]]], classes: Sequence[str]) -> Html:
     """One full-width bar a row, cut into shares of its sum, each with its percentage where it fits."""
     left = 92
     parts = []
@@ -87,7 +88,7 @@ def histogram(
     bin_width: float,
     of: str = "changes",
     limits: Sequence[float] = (),
-) -> str:
+) -> Html:
     """Shares of distributions over each other: the outline of each, in the style it names.
 
     Args:
@@ -109,7 +110,7 @@ def histogram(
             edge = axis.low + number * bin_width
             share = found.get(round(edge, 6), 0.0)
             outline.append(f"V{frame.y(share):.1f}H{frame.x(edge + bin_width):.1f}")
-        parts.append(f'<path class="outline {style}" d="{"".join(outline)}V{frame.y(0):.1f}"/>')
+        parts.append(fill('<path class="outline {}" d="{}V{:.1f}"/>', style, "".join(outline), frame.y(0)))
     if axis.low < 0 < axis.high:
         parts.append(_line(frame.x(0), frame.y(0), frame.x(0), 8, "zero"))
     parts += [_line(frame.x(value), frame.y(0), frame.x(value), 8, "limit") for value in limits]
@@ -118,7 +119,7 @@ def histogram(
 
 def bubbles(
     title: str, cells: Sequence[tuple[float, float, int, str]], x_axis: Axis, y_axis: Axis, diagonal: bool = False
-) -> str:
+) -> Html:
     """Circles whose area grows with a count: x, y, the count, and what pointing at it tells.
 
     `diagonal` draws the line on which both values are the same.
@@ -132,8 +133,13 @@ def bubbles(
     for x, y, found, said in sorted(cells, key=lambda cell: -cell[2]):
         radius = 2.5 + 9.5 * math.sqrt(found / most) * min(1.0, math.sqrt(most / 8))
         parts.append(
-            f'<circle class="bubble" cx="{frame.x(x):.1f}" cy="{frame.y(y):.1f}" r="{radius:.1f}">'
-            f"<title>{escape(said)}</title></circle>"
+            fill(
+                '<circle class="bubble" cx="{:.1f}" cy="{:.1f}" r="{:.1f}"><title>{}</title></circle>',
+                frame.x(x),
+                frame.y(y),
+                radius,
+                said,
+            )
         )
     return _svg(title, HEIGHT, parts)
 
@@ -154,7 +160,7 @@ class _Frame:
         share = (value - self.y_axis.low) / (self.y_axis.high - self.y_axis.low)
         return self.height - self.bottom - share * (self.height - self.top - self.bottom)
 
-    def axes(self, say_y: Callable[[float], str]) -> list[str]:
+    def axes(self, say_y: Callable[[float], str]) -> list[Html]:
         """Grid lines, ticks and titles of both axes."""
         floor, middle = self.height - self.bottom, (self.height - self.bottom + self.top) / 2
         parts = []
@@ -165,30 +171,45 @@ class _Frame:
             parts.append(_line(self.x(value), floor, self.x(value), floor + 4, "tick"))
             parts.append(_text(self.x(value), floor + 16, f"{value:g}".replace("-", "−"), "middle", "soft"))
         parts.append(_text((self.left + WIDTH - self.right) / 2, self.height - 5, self.x_axis.title, "middle"))
-        title = escape(self.y_axis.title)
-        turned = f'transform="translate(12 {middle:.1f}) rotate(-90)" text-anchor="middle"'
-        return [*parts, f"<text {turned}>{title}</text>"]
+        turned = fill(
+            '<text transform="translate(12 {:.1f}) rotate(-90)" text-anchor="middle">{}</text>',
+            middle,
+            self.y_axis.title,
+        )
+        return [*parts, turned]
 
 
-def _text(x: float, y: float, text: str, anchor: str = "start", style: str = "", title: str = "") -> str:
-    hint = f"<title>{escape(title)}</title>" if title and title != text else ""
-    return f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}" class="{style}">{escape(text)}{hint}</text>'
+def _text(x: float, y: float, text: str, anchor: str = "start", style: str = "", title: str = "") -> Html:
+    hint = fill("<title>{}</title>", title) if title and title != text else ""
+    return fill(
+        '<text x="{:.1f}" y="{:.1f}" text-anchor="{}" class="{}">{}{}</text>', x, y, anchor, style, text, hint
+    )
 
 
-def _rect(x: float, y: float, width: float, height: float, style: str) -> str:
-    return f'<rect x="{x:.1f}" y="{y:.1f}" width="{max(0.0, width):.1f}" height="{height:.1f}" class="{style}"/>'
+def _rect(x: float, y: float, width: float, height: float, style: str) -> Html:
+    return fill(
+        '<rect x="{:.1f}" y="{:.1f}" width="{:.1f}" height="{:.1f}" class="{}"/>',
+        x,
+        y,
+        max(0.0, width),
+        height,
+        style,
+    )
 
 
-def _line(x1: float, y1: float, x2: float, y2: float, style: str) -> str:
-    return f'<line x1="{x1:.1f}" y1="{y1:.1f}" x2="{x2:.1f}" y2="{y2:.1f}" class="{style}"/>'
+def _line(x1: float, y1: float, x2: float, y2: float, style: str) -> Html:
+    return fill('<line x1="{:.1f}" y1="{:.1f}" x2="{:.1f}" y2="{:.1f}" class="{}"/>', x1, y1, x2, y2, style)
 
 
 def _short(name: str) -> str:
     return name if len(name) <= NAME_CHARACTERS else name[: NAME_CHARACTERS - 1] + "…"
 
 
-def _svg(title: str, height: float, parts: Sequence[str]) -> str:
-    return (
-        f'<svg class="plot" viewBox="0 0 {WIDTH} {height}" role="img" aria-label="{escape(title)}">'
-        f"{''.join(parts)}</svg>"
+def _svg(title: str, height: float, parts: Sequence[Html]) -> Html:
+    return fill(
+        '<svg class="plot" viewBox="0 0 {} {}" role="img" aria-label="{}">{}</svg>',
+        WIDTH,
+        height,
+        title,
+        joined(parts),
     )

@@ -7,8 +7,6 @@ asked for are drawn and embedded with their sound. The page forbids itself every
 import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from html import escape
-from importlib.resources import files
 from pathlib import Path
 from typing import NamedTuple
 
@@ -16,6 +14,7 @@ from dailytalk_contiguous.core.errors import DailytalkError, Reject
 from dailytalk_contiguous.engine.outputs import read_run
 from dailytalk_contiguous.files.writing import write_lines
 from dailytalk_contiguous.publish.reporting import against, parts
+from dailytalk_contiguous.publish.reporting.html import Html, fill, joined, plots, template
 from dailytalk_contiguous.publish.reporting.player import panel
 from dailytalk_contiguous.publish.reporting.rows import Told, rejects, told, with_sound
 from dailytalk_contiguous.publish.reporting.tally import Tally
@@ -76,7 +75,7 @@ def _write(source: _Source, path: Path, shown: int | Sequence[str], sides: again
     folder, found = source.folder, source.told
     tally = Tally(found.rebuilt)
     wanted = () if isinstance(shown, int) else tuple(dict.fromkeys(shown))
-    panels: dict[str, str] = {}
+    panels: dict[str, Html] = {}
     refused: list[dict[str, str]] = []
     for row in found.rows:
         name = row["conversation_id"]
@@ -118,35 +117,31 @@ def _sections(
     tally: Tally,
     run: dict[str, object],
     examples: Sequence[dict[str, str]],
-    panels: Sequence[str],
+    panels: Sequence[Html],
     sides: against.Sides | None,
-) -> Iterator[tuple[str, str, str]]:
+) -> Iterator[tuple[str, str, Html]]:
     """Id, title and HTML of each section."""
     yield "facts", "", parts.facts(tally, run)
-    yield "turns", "Turn-taking", _plots(parts.offsets(tally), parts.events(tally), parts.turn_table(tally))
-    yield "style", "Style", _plots(parts.tags(tally), parts.buckets(tally), parts.affect(tally))
+    yield "turns", "Turn-taking", plots(parts.offsets(tally), parts.events(tally), parts.turn_table(tally))
+    yield "style", "Style", plots(parts.tags(tally), parts.buckets(tally), parts.affect(tally))
     if tally.rebuilt:
-        yield "synthesis", "Synthesis", _plots(parts.lengths(tally), parts.synthesis(tally, run))
+        yield "synthesis", "Synthesis", plots(parts.lengths(tally), parts.synthesis(tally, run))
     if sides:
-        yield "against", f"Against {sides[1].name}", _plots(against.cards(*sides))
-    yield "aside", "Set aside", _plots(parts.set_aside(tally, examples))
+        yield "against", f"Against {sides[1].name}", plots(against.cards(*sides))
+    yield "aside", "Set aside", plots(parts.set_aside(tally, examples))
     if panels:
-        yield "listen", "Listen and look", "\n".join(panels)
+        yield "listen", "Listen and look", joined(panels)
 
 
-def page_of(name: str, sections: Iterator[tuple[str, str, str]]) -> Iterator[str]:
+def page_of(name: str, sections: Iterator[tuple[str, str, Html]]) -> Iterator[str]:
     """The pieces of a page's text from its name, and the id, title and HTML of each section."""
-    template = (files("dailytalk_contiguous.publish.reporting") / "report.html").read_text(encoding="utf-8")
-    top, bottom = template.split("@@CONTENT@@")
+    top, bottom = template("report.html").split("@@CONTENT@@")
     made = list(sections)
-    yield top.replace("@@TITLE@@", escape(f"{name}: dailytalk report"))
-    yield f"<h1>{escape(name)}</h1>"
-    links = "".join(f'<a href="#{place}">{escape(title)}</a>' for place, title, _ in made if title)
-    yield f'<nav aria-label="Sections">{links}</nav>'
+    yield top.replace("@@TITLE@@", fill("{}: dailytalk report", name))
+    yield fill("<h1>{}</h1>", name)
+    links = joined(fill('<a href="#{}">{}</a>', place, title) for place, title, _ in made if title)
+    yield fill('<nav aria-label="Sections">{}</nav>', links)
     for place, title, what in made:
-        yield f'<section id="{place}">{f"<h2>{escape(title)}</h2>" if title else ""}{what}</section>\n'
+        heading = fill("<h2>{}</h2>", title) if title else ""
+        yield fill('<section id="{}">{}{}</section>\n', place, heading, what)
     yield bottom
-
-
-def _plots(*cards: str) -> str:
-    return f'<div class="plots">{"".join(cards)}</div>'
