@@ -40,12 +40,15 @@ def at_hand(base: Row, recordings: Path | None) -> Row:
 
     Raises BadInput if it is in neither place, can't be read, or is another one than was tagged.
     """
-    tagged = from_uri(base["audio"]["path"])
+    named = (base["audio"] or {}).get("path")
+    if not named:
+        raise BadInput("its shard does not say where its recording is", "run dailytalk tag again")
+    tagged = from_uri(named)
     places = [tagged] if recordings is None else [tagged, recordings / base["audio_file"]]
     there = [path for path in places if path.is_file()]
     if not there:
         raise BadInput(
-            f"its recording {base['audio']['path']!r} is gone",
+            f"its recording {named!r} is gone",
             "put it back, or run dailytalk tag again where it is",
         )
     for path in there:
@@ -61,12 +64,12 @@ def at_hand(base: Row, recordings: Path | None) -> Row:
 def some_gone(tagged: Path) -> bool:
     """Whether a recording that the shards in a folder know is not where it was."""
     places = {
-        row["audio"]["path"]
+        (row["audio"] or {}).get("path") or ""
         for path in sorted(tagged.glob("shard-*.parquet"))
         if read_entries(path) is not None
         for row in read_rows(path, ("audio",)).values()
     }
-    return not all(from_uri(place).is_file() for place in places)
+    return not all(from_uri(place).is_file() for place in places)  # "" is the folder that we are in, and no file
 
 
 def from_recording(line: Mapping[str, object], recordings: Path | None) -> Row:

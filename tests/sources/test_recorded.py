@@ -47,3 +47,16 @@ def test_a_recording_that_cannot_be_read_says_so(tmp_path: Path) -> None:
         pytest.skip("the user may read everything")
     with pytest.raises(BadInput, match="can't be read"):
         at_hand(base, None)
+
+
+@pytest.mark.parametrize("audio", [None, {"bytes": None, "path": None}])
+def test_shard_that_names_no_recording_is_refused_with_a_sentence(audio: dict[str, None] | None) -> None:
+    with pytest.raises(BadInput, match="does not say where its recording is"):
+        at_hand({"audio": audio, "audio_file": "call.wav", "audio_identity": "x"}, None)
+
+
+def test_pipe_in_the_place_of_a_recording_is_gone_and_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "call.wav")
+    base = {"audio": {"bytes": None, "path": str(tmp_path / "call.wav")}, "audio_file": "call.wav"}
+    with pytest.raises(BadInput, match="is gone"):
+        at_hand(base | {"audio_identity": "x"}, None)
