@@ -17,7 +17,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from datasets import Features
 
-from dailytalk_contiguous.core.errors import Reject
+from dailytalk_contiguous.core.documents import MOST_OWN_BYTES, fits, parse_json
+from dailytalk_contiguous.core.errors import BadInput, Reject
 from dailytalk_contiguous.files.writing import write_atomically
 from dailytalk_contiguous.stages.base import Stage
 
@@ -129,8 +130,11 @@ def read_entries(path: Path) -> dict[str, Entry] | None:
             metadata = pq.read_schema(file).metadata or {}
         except (pa.ArrowInvalid, OSError):  # Arrow has both for damaged files
             return None
-    record = json.loads(metadata.get(METADATA_KEY, b"{}"))
-    if record.get("layout") != LAYOUT:
+    try:
+        record = parse_json(metadata.get(METADATA_KEY, b"{}"), str(path), limit=MOST_OWN_BYTES)
+    except BadInput:
+        return None
+    if not fits(record, {"layout": int, "entries": {str: _ENTRY}}) or record["layout"] != LAYOUT:
         return None
     return {name: _entry(told) for name, told in record["entries"].items()}
 
@@ -176,6 +180,16 @@ def _entry_json(entry: Entry) -> Mapping[str, Any]:
         "duration": entry.duration,
         "reject": entry.reject.as_dict() if entry.reject else None,
     }
+
+
+_ENTRY = {
+    "input": str,
+    "chain": [str],
+    "seconds": [float],
+    "recording": str,
+    "duration": float,
+    "reject?": {"id": str, "stage": str, "reason": str, "remedy": str},
+}
 
 
 def _entry(told: Mapping[str, Any]) -> Entry:

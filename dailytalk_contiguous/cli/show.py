@@ -10,6 +10,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from dailytalk_contiguous.cli.terminal import Console
+from dailytalk_contiguous.core.documents import json_lines
 from dailytalk_contiguous.engine.local import Plan
 from dailytalk_contiguous.engine.outputs import NEW_TRANSCRIPT, REJECTS, RUN
 from dailytalk_contiguous.engine.tagging import TAGGED, Found, Outcome
@@ -143,8 +144,7 @@ def _rejects(
 
 
 def _read(path: Path, count: int) -> list[Any]:
-    with path.open(encoding="utf-8") as file:
-        return [json.loads(line) for line in islice(file, count)]
+    return [line for _, line in islice(json_lines(path, nan=True), count) if isinstance(line, dict)]
 
 
 def _length(seconds: float) -> str:

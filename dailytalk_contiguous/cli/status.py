@@ -11,7 +11,8 @@ from rich.live import Live
 from rich.text import Text
 
 from dailytalk_contiguous.cli.terminal import Console, print_json
-from dailytalk_contiguous.engine.events import FINISHED, length
+from dailytalk_contiguous.engine.event_files import FINISHED
+from dailytalk_contiguous.engine.events import length
 from dailytalk_contiguous.engine.status import GONE, RUNNING, SILENT, Run
 from dailytalk_contiguous.engine.status import status as runs_in
 from dailytalk_contiguous.engine.storage import watched

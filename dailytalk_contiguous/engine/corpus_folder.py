@@ -8,7 +8,6 @@ on them.
 """
 
 import io
-import json
 import math
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,6 +16,8 @@ from typing import Any
 import soundfile
 
 from dailytalk_contiguous.core.built import MAIN
+from dailytalk_contiguous.core.documents import json_lines
+from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.core.finished_clip import FINISHED
 from dailytalk_contiguous.core.weights import Weighted, times
 from dailytalk_contiguous.files.owned_folder import OwnedFolder, file_name
@@ -70,12 +71,12 @@ def _listed(paths: Sequence[Path]) -> dict[str, int]:
 
 def is_complete(out: Path) -> bool:
     """Whether an export to `out` came to its end, and every file that its manifests name is still there."""
-    named = [
-        json.loads(line)["path"]
-        for manifest in MANIFESTS.values()
-        if (out / manifest).is_file()
-        for line in (out / manifest).read_text(encoding="utf-8").splitlines()
-    ]
+    named = []
+    for manifest in MANIFESTS.values():
+        for _, line in json_lines(out / manifest) if (out / manifest).is_file() else ():
+            if isinstance(line, BadInput) or not isinstance(line.get("path"), str):
+                return False
+            named.append(line["path"])
     there = {path.name for path in out.iterdir()} if named else set()
     return bool(named) and all({name, f"{Path(name).stem}.json"} <= there for name in named)
 

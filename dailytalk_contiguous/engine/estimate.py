@@ -6,7 +6,6 @@ priced from the sample's text. All that is written lies in a temporary folder, w
 """
 
 import io
-import json
 import os
 import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -24,7 +23,7 @@ from dailytalk_contiguous.core.folded import unfolded
 from dailytalk_contiguous.core.machine import cores
 from dailytalk_contiguous.engine import pricing, speaking
 from dailytalk_contiguous.engine.events import Account
-from dailytalk_contiguous.engine.outputs import REJECTS, TRANSCRIPT
+from dailytalk_contiguous.engine.outputs import TRANSCRIPT, rejects_in
 from dailytalk_contiguous.engine.spoken_outputs import AUDIO
 from dailytalk_contiguous.engine.tagging import TAGGED, Found, Options, tag
 from dailytalk_contiguous.pipeline import SpeakSettings, TagSettings, saying
@@ -279,5 +278,5 @@ def _size(path: Path) -> float:
 
 def _why(out: Path) -> str:
     """The first reason for which something was set aside."""
-    reason: str = json.loads((out / REJECTS).read_text(encoding="utf-8").split("\n")[0])["reason"]
+    reason: str = next(rejects_in(out))["reason"]
     return reason

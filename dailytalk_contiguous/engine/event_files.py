@@ -12,9 +12,12 @@ import platform
 import re
 from collections.abc import Iterator
 from contextlib import suppress
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from dailytalk_contiguous.core.documents import fits, parse_json
+from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.sources.store_notes import NOTES
 
 #: The file of the host that came first, and those of further ones.
@@ -24,6 +27,19 @@ EVENTS, _FURTHER = "events.jsonl", "events.{host}.jsonl"
 TAIL_BYTES = 1 << 16
 
 Event = dict[str, Any]
+
+#: Kinds of events of a run: its beginning, what it found to do later on, a shard that is made, and its ends.
+STARTED, PLANNED, SHARD = "started", "planned", "shard"
+FINISHED, STOPPED, FAILED = ENDS = ("finished", "stopped", "failed")
+
+_EVENT = {"event": str, "time": str, "run": str, "spent?": float}
+_PLAN = {"plan": {"shards": int, "shards_left": int, "hours_left": float}}
+_MORE: dict[str, dict[str, Any]] = {
+    STARTED: {"kind": str, "shard": [int], "host": str, "pid": int, "born": str, **_PLAN},
+    PLANNED: _PLAN,
+    SHARD: {"audio_seconds": float, "wall_seconds": float, "rejects": int, "worker": int, "stages": {str: float}},
+    **{end: {"rejects?": int, "reason?": str} for end in ENDS},
+}
 
 
 def append(path: Path, event: Event) -> None:
@@ -75,10 +91,22 @@ def read_events(path: Path) -> list[Event]:
 
 def _events(data: bytes) -> Iterator[Event]:
     for line in data.split(b"\n"):
-        with suppress(ValueError):  # cut off by a crash
-            event = json.loads(line) if line else None
+        with suppress(BadInput):  # cut off by a crash, or no event
+            event = parse_json(line, EVENTS, surrogates=True) if line else None
             if isinstance(event, dict) and "event" in event:
                 yield event
+
+
+def is_whole(event: Event) -> bool:
+    """Whether an event of a run has what readers rely on: who edits the file, or another version, may err."""
+    if not fits(event, _EVENT) or not fits(event, _MORE.get(event["event"], {})):
+        return False
+    try:
+        time = datetime.fromisoformat(event["time"])
+    except ValueError:
+        return False
+    is_process = event["event"] != STARTED or (len(event["shard"]) == 2 and 0 < event["pid"] < 1 << 31)
+    return time.tzinfo is not None and is_process
 
 
 def last_event(folder: Path) -> Event | None:
@@ -88,4 +116,4 @@ def last_event(folder: Path) -> Event | None:
         with path.open("rb") as file:
             file.seek(max(0, path.stat().st_size - TAIL_BYTES))
             found += list(_events(file.read()))[-1:]
-    return max(found, key=lambda event: str(event["time"]), default=None)
+    return max(found, key=lambda event: str(event.get("time")), default=None)

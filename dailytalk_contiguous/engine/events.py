@@ -21,13 +21,19 @@ from types import TracebackType
 from typing import Any, Self
 
 from dailytalk_contiguous.core.errors import DailytalkError
-from dailytalk_contiguous.engine.event_files import append, journal_of_host, last_event
+from dailytalk_contiguous.engine.event_files import (
+    FAILED,
+    FINISHED,
+    PLANNED,
+    SHARD,
+    STARTED,
+    STOPPED,
+    append,
+    journal_of_host,
+    last_event,
+)
 from dailytalk_contiguous.engine.local import Plan
 from dailytalk_contiguous.engine.making import Made
-
-#: Kinds of events. A run begins with the first and ends with one of the last three, or was killed.
-STARTED, PLANNED, SHARD, FINISHED, STOPPED, FAILED = "started", "planned", "shard", "finished", "stopped", "failed"
-ENDS = (FINISHED, STOPPED, FAILED)
 
 log = logging.getLogger("dailytalk_contiguous")
 

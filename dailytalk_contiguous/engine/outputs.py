@@ -14,7 +14,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from dailytalk_contiguous.core.errors import DailytalkError, Reject
+from dailytalk_contiguous.core.documents import MOST_OWN_BYTES, expect, json_lines, read_json
+from dailytalk_contiguous.core.errors import BadInput, DailytalkError, Reject
 from dailytalk_contiguous.engine import transcript
 from dailytalk_contiguous.files.writing import write_lines, write_text
 from dailytalk_contiguous.models.licences import licence_of
@@ -51,6 +52,27 @@ PACKAGES = (
     "librosa",
     "numpy",
 )
+
+
+#: What a record (run.json, or mix.json of a mix) may hold, as far as anything reads it: people copy and edit it.
+_TERMS = {f"{name}?": str for name in ("name", "licence", "citation", "homepage", "repository", "revision")}
+_OF_A_HALF = {
+    "models?": {str: {"name": str, "licence?": str, "url?": str}},
+    "stages?": [{"name": str, "digest?": str}],
+    "counts?": {"rejects?": int, "conversations?": int},
+    "settings?": dict,
+    "fingerprint?": str,
+    "transcript_sha256?": str,
+}
+RECORD = _OF_A_HALF | {
+    "speak?": _OF_A_HALF,
+    "source?": _TERMS,
+    "corpus?": _TERMS,
+    "sources?": {str: [_TERMS]},
+    "transcript?": str,
+    f"{RECORDINGS}?": [str],
+    "most_listed?": float,
+}
 
 
 @dataclass
@@ -128,10 +150,10 @@ def set_aside(out: Path) -> int:
 
 
 def read_run(out: Path) -> dict[str, Any] | None:
-    """What run.json holds, or None if there is none."""
+    """What run.json holds, or None if there is none, or none that can be used."""
     try:
-        record: dict[str, Any] = json.loads((out / RUN).read_text(encoding="utf-8"))
-    except (FileNotFoundError, ValueError):
+        record: dict[str, Any] = expect(read_json(out / RUN, limit=MOST_OWN_BYTES), RECORD, RUN)
+    except BadInput:
         return None
     return record
 
@@ -166,12 +188,24 @@ def _spoken_rejects(out: Path) -> list[str]:
     """The lines of rejects.jsonl that `dailytalk speak` wrote."""
     if not (out / REJECTS).is_file():
         return []
-    lines = (out / REJECTS).read_text(encoding="utf-8").split("\n")  # an id may hold other breaks of a line
-    return [f"{line}\n" for line in lines if line and json.loads(line)["stage"] in SPOKEN_STAGES]
+    return [transcript.to_json(reject) for reject in rejects_in(out) if reject["stage"] in SPOKEN_STAGES]
+
+
+def rejects_in(out: Path) -> Iterator[dict[str, str]]:
+    """What rejects.jsonl of a work folder tells: `id`, `stage`, `reason` and `remedy` of each; none without it.
+
+    A line that a person or a crash has damaged is a reject itself, so that it is not lost.
+    """
+    if not (out / REJECTS).is_file():
+        return
+    for number, line in json_lines(out / REJECTS):
+        if isinstance(line, BadInput):
+            line = Reject(f"{REJECTS}:{number}", "rejects", line.reason, line.remedy).as_dict()
+        yield {name: str(line.get(name) or "") for name in ("id", "stage", "reason", "remedy")}
 
 
 def _all_there(out: Path, record: Mapping[str, Any]) -> bool:
-    return all((out / name).is_file() for name in (TRANSCRIPT, record["transcript"], REJECTS))
+    return all((out / name).is_file() for name in (TRANSCRIPT, record.get("transcript", TRANSCRIPT), REJECTS))
 
 
 def sha256_of(path: Path) -> str:

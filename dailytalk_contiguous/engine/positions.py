@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from dailytalk_contiguous.core.documents import MOST_OWN_BYTES, expect, parse_json
 from dailytalk_contiguous.core.errors import DailytalkError, Reject
 from dailytalk_contiguous.files.writing import write_text
 from dailytalk_contiguous.sources.hub_stream import Place
@@ -52,10 +53,18 @@ class Finished:
     size: int = 0
 
 
+_REJECT = {"id": str, "stage": str, "reason": str, "remedy": str}
+_PLACE = [int]
+
+#: A line: what the stream is made of, that the outputs are written, or a window.
+_LINE = {"layout?": int, "written?": int, "window?": int, "start?": _PLACE, "end?": _PLACE, "names?": [str]}
+_LINE |= {"problems?": [_REJECT], "unsaid?": [_REJECT], "audio_seconds?": float}
+
+
 class Positions:
     """The windows that are done in a work folder, and `about`: what they were made of, None before the first run.
 
-    Raises DailytalkError for a file of another layout.
+    Raises DailytalkError for a file of another layout, and for one that is damaged.
     """
 
     def __init__(self, out: Path) -> None:
@@ -67,8 +76,10 @@ class Positions:
         data = self.path.read_bytes() if self.path.is_file() else b""
         *lines, cut_off = data.split(b"\n")  # what a crash has cut off was never done
         self._whole = len(data) - len(cut_off)
-        for line in lines:
-            self._take(json.loads(line))
+        for number, line in enumerate(lines, 1):
+            name = f"line {number} of {self.path}"
+            remedy = "choose another --out, or put the file back as it was"
+            self._take(expect(parse_json(line, name, remedy, MOST_OWN_BYTES), _LINE, name, remedy))
 
     @property
     def windows(self) -> list[Finished]:

@@ -20,7 +20,15 @@ import soundfile
 from dailytalk_contiguous.core.built import BUILT
 from dailytalk_contiguous.core.errors import Reject
 from dailytalk_contiguous.core.schema import AFFECT, PROSODY
-from dailytalk_contiguous.engine.outputs import REJECTS, RUN, SPOKEN_STAGES, TRANSCRIPT, read_run, sha256_of
+from dailytalk_contiguous.engine.outputs import (
+    REJECTS,
+    RUN,
+    SPOKEN_STAGES,
+    TRANSCRIPT,
+    read_run,
+    rejects_in,
+    sha256_of,
+)
 from dailytalk_contiguous.engine.transcript import number, to_json
 from dailytalk_contiguous.files.writing import write_atomically, write_lines, write_text
 from dailytalk_contiguous.shards import Entry, Row, chain_of, read_entries, read_rows
@@ -279,12 +287,8 @@ def _count(row: Row, tally: Counter[str], sums: defaultdict[str, float]) -> None
 
 def _all_rejects(out: Path, own: Sequence[Reject]) -> Iterator[str]:
     """The rejects of the first half as they stand, then ours."""
-    try:
-        before = (out / REJECTS).read_text(encoding="utf-8").split("\n")
-    except FileNotFoundError:
-        before = []
-    for text in before:
-        if text and json.loads(text)["stage"] not in SPOKEN_STAGES:
-            yield text + "\n"
+    for before in rejects_in(out):
+        if before["stage"] not in SPOKEN_STAGES:
+            yield to_json(before)
     for reject in own:
         yield to_json(reject.as_dict())

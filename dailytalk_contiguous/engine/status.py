@@ -14,8 +14,19 @@ from pathlib import Path
 from typing import Any
 
 from dailytalk_contiguous.core.errors import DailytalkError
-from dailytalk_contiguous.engine.event_files import EVENTS, Event, journals, read_events
-from dailytalk_contiguous.engine.events import ENDS, FINISHED, PLANNED, SHARD, STARTED, birth
+from dailytalk_contiguous.engine.event_files import (
+    ENDS,
+    EVENTS,
+    FINISHED,
+    PLANNED,
+    SHARD,
+    STARTED,
+    Event,
+    is_whole,
+    journals,
+    read_events,
+)
+from dailytalk_contiguous.engine.events import birth
 
 RUNNING, GONE, SILENT = "running", "gone", "silent"
 
@@ -134,9 +145,12 @@ def status(
 
 
 def runs_of(events: Iterable[Event]) -> list[Run]:
-    """All runs, in the order in which they began. Events of a run whose beginning is missing are passed over."""
+    """All runs, in the order in which they began.
+
+    Damaged events, and those of a run whose beginning is missing, are passed over.
+    """
     runs: dict[str, Run] = {}
-    for event in events:
+    for event in filter(is_whole, events):
         time = datetime.fromisoformat(event["time"])
         if event["event"] == STARTED:
             number, count = event["shard"]

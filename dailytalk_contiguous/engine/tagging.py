@@ -5,7 +5,6 @@ outputs once everything stands. What a run may not do is lose something: results
 the input are kept until `prune` says otherwise, and ids in are ids out plus rejects, always checked.
 """
 
-import json
 import os
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -13,7 +12,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from dailytalk_contiguous.core.errors import DailytalkError, Reject
+from dailytalk_contiguous.core.documents import expect, fits, read_json
+from dailytalk_contiguous.core.errors import BadInput, DailytalkError, Reject
 from dailytalk_contiguous.core.folded import AT_HAND, folded
 from dailytalk_contiguous.engine import local
 from dailytalk_contiguous.engine.build import Progress, build_shard
@@ -155,11 +155,12 @@ def _laid_out(inputs: Sequence[str]) -> dict[str, Any]:
     if len(inputs) > 1 or not path.is_file():
         return {}
     try:
-        told = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError:  # somebody else's file
+        about = expect(read_json(path), {"count_check": list}, ABOUT_CORPUS)
+    except BadInput:  # somebody else's file
         return {}
-    ours = told if isinstance(told, dict) and "count_check" in told else {}
-    return {name: ours[name] for name in ("name", "licence", "citation", "homepage") if ours.get(name)}
+    return {
+        name: about[name] for name in ("name", "licence", "citation", "homepage") if fits(about.get(name), str)
+    }
 
 
 def tag(

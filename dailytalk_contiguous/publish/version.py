@@ -5,7 +5,6 @@ meanwhile, a reader never sees parts of two versions. Files are read by ranges, 
 columns that were asked for, without read-ahead: pyarrow already joins the ranges of neighbouring columns.
 """
 
-import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -20,6 +19,7 @@ from datasets import Features
 from huggingface_hub import HfApi, HfFileSystem
 
 from dailytalk_contiguous.core.audio import embedded
+from dailytalk_contiguous.core.documents import MOST_OWN_BYTES, expect, parse_json
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.published import CONFIGS, SPLITS
 from dailytalk_contiguous.core.reference import Reference
@@ -86,12 +86,8 @@ class Version:
             return None
         with hub_errors(self), self.open(MANIFEST) as file:
             text = file.read()
-        try:
-            told = json.loads(text)
-        except ValueError:
-            told = None
-        if not isinstance(told, dict):
-            raise DailytalkError(f"the {MANIFEST} of {self} is damaged", "publish this version again")
+        name, remedy = f"the {MANIFEST} of {self} is damaged", "publish this version again"
+        told: dict[str, Any] = expect(parse_json(text, name, remedy, MOST_OWN_BYTES), dict, name, remedy)
         return told
 
     def features(self, config: str) -> Features | None:

@@ -15,7 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dailytalk_contiguous.core.audio import ANALYSIS_RATE, Pcm, pcm_to_float, read_analysis
-from dailytalk_contiguous.core.errors import DailytalkError
+from dailytalk_contiguous.core.documents import expect, read_json
+from dailytalk_contiguous.core.errors import BadInput, DailytalkError
 from dailytalk_contiguous.core.machine import cache_folder
 from dailytalk_contiguous.core.spans import HYSTERESIS, balanced_range, frame_levels, pieces_of
 from dailytalk_contiguous.files.writing import write_text
@@ -54,8 +55,8 @@ def cuts(audio: dict[str, Any], seconds: float, longest: float, identity: str) -
 
 def _read(path: Path) -> list[float] | None:
     try:
-        edges: list[float] = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):  # not there, or damaged: it is made anew, and what stops that is told
+        edges: list[float] = expect(read_json(path), [float], path.name)
+    except BadInput:  # not there, or damaged: it is made again, and what stops that is an error
         return None
     return edges
 

@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 from datasets import get_dataset_config_names, load_dataset_builder
 
 from dailytalk_contiguous.core.audio import probe
+from dailytalk_contiguous.core.documents import MOST_OWN_BYTES, expect, read_json
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError, Reject
 from dailytalk_contiguous.core.machine import cache_folder
 from dailytalk_contiguous.files.writing import write_bytes, write_text
@@ -279,10 +280,13 @@ def _folder(repository: Repository) -> Path:
     return cache_folder() / "hub" / repository.reference.repo.replace("/", "--") / repository.commit / digest
 
 
+_LIST = {"recordings": [str], "problems": [{"id": str, "stage": str, "reason": str, "remedy": str}]}
+
+
 def _finished(folder: Path) -> dict[str, Any] | None:
     """The list that closes a folder; None if it is not finished, or if files were taken out of it since."""
     try:
-        told: dict[str, Any] = json.loads((folder / _DONE).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        told: dict[str, Any] = expect(read_json(folder / _DONE, limit=MOST_OWN_BYTES), _LIST, _DONE)
+    except BadInput:
         return None
     return told if all((folder / name).is_file() for name in told["recordings"]) else None

@@ -8,6 +8,7 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
+from dailytalk_contiguous.core.documents import quoted, shown
 from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.core.schema import CHANNELS
 
@@ -19,8 +20,7 @@ _KIND_OF_NUMBER = re.compile(r"(ch|chan|channel|s|spk|speaker|)[ _-]*(\d{1,2})")
 
 def broken(path: Path, reason: str, remedy: str) -> BadInput:
     """The error for a transcript file that can't be used; names that aren't UTF-8 are shown escaped."""
-    shown = str(path).encode("utf-8", "backslashreplace").decode()
-    return BadInput(f"transcript {shown}: {reason}", remedy)
+    return BadInput(f"transcript {shown(path)}: {reason}", remedy)
 
 
 def explains_itself(name: str) -> bool:
@@ -51,12 +51,12 @@ def sides_of(names: Sequence[str], path: Path) -> dict[str, str]:
     if len(unplaced) > len(free):
         raise broken(
             path,
-            f"has more than two speakers or sides: {', '.join(map(repr, dict.fromkeys(names)))}",
+            f"has more than two speakers or sides: {', '.join(map(quoted, [*dict.fromkeys(names)][:6]))}",
             "name two at most, A or left for the left channel and B or right for the right one",
         )
     sides |= dict(zip(unplaced, free, strict=False))
     if len(set(sides.values())) < len(sides):
-        raise broken(path, f"names the same side twice: {', '.join(sides)}", "give each speaker one name")
+        raise broken(path, f"names the same side twice: {', '.join([*sides][:6])}", "give each speaker one name")
     return sides
 
 

@@ -12,8 +12,14 @@ from pathlib import Path
 from threading import Lock
 from typing import NamedTuple
 
+from dailytalk_contiguous.core.documents import expect, parse_json
+from dailytalk_contiguous.core.errors import BadInput
+
 #: The file of notes, beside the files of a mirror.
 NOTES = ".store.jsonl"
+
+
+_NOTE = {"name": str, "token": str, "size": int, "mtime_ns": int}
 
 
 class Note(NamedTuple):
@@ -80,8 +86,8 @@ class Notes:
         self._read += len(whole) + len(newline)
         for line in whole.split(b"\n"):
             # Half a line, of a process that was killed: its file travels again.
-            with contextlib.suppress(ValueError):
-                told = json.loads(line)
+            with contextlib.suppress(BadInput):
+                told = expect(parse_json(line, NOTES), _NOTE, NOTES)
                 self._found[told["name"]] = Note(told["token"], told["size"], told["mtime_ns"])
 
 

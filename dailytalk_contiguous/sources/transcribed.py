@@ -16,6 +16,7 @@ from datasets import Features, List, Value
 
 from dailytalk_contiguous.core.audio import from_uri
 from dailytalk_contiguous.core.built import UTTERANCE
+from dailytalk_contiguous.core.documents import json_lines
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError, Reject
 from dailytalk_contiguous.core.folded import fold, folded, unfold, unfolded
 from dailytalk_contiguous.core.schema import AFFECT, CHANNELS, PROSODY, SOURCE, STRING, WORD, per_utterance
@@ -118,24 +119,20 @@ def _lines(transcript: Path, known: Mapping[str, Row], rejects: list[Reject]) ->
     parts: dict[str, list[tuple[str, Row]]] = {}
     for name, row in known.items():
         parts.setdefault(row["audio_file"], []).append((name, row))
-    with transcript.open("rb") as file:
-        for number, encoded in enumerate(file, 1):
-            if not encoded.strip():
-                continue
-            try:
-                # Some editors put a byte order mark before the first line.
-                line = _Line(checked(json.loads(encoded.decode("utf-8-sig"))))
-                named = line.get("conversation_id") or _part_of(line, parts.get(line["audio_file"], []))
-                _refuse_outside(named)
-                _refuse_outside(line["audio_file"])
-            except ValueError as error:
-                reason = f"line {number} of {transcript.name}: {error}"
-                rejects.append(
-                    Reject(f"{transcript.name}:{number}", "transcript", reason, "mend or delete the line")
-                )
-                continue
-            line.number = number
-            yield named, line
+    for number, read in json_lines(transcript, nan=True):  # the older tool writes NaN
+        try:
+            if isinstance(read, BadInput):
+                raise ValueError(read.reason)
+            line = _Line(checked(read))
+            named = line.get("conversation_id") or _part_of(line, parts.get(line["audio_file"], []))
+            _refuse_outside(named)
+            _refuse_outside(line["audio_file"])
+        except ValueError as error:
+            reason = f"line {number} of {transcript.name}: {error}"
+            rejects.append(Reject(f"{transcript.name}:{number}", "transcript", reason, "mend or delete the line"))
+            continue
+        line.number = number
+        yield named, line
 
 
 def _part_of(line: _Line, parts: Sequence[tuple[str, Row]]) -> str:

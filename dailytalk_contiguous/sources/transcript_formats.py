@@ -1,22 +1,22 @@
 """Reads subtitles and TextGrids into cues of the two channels.
 
 A file that breaks off in the middle would go unseen into a dataset, so what is damaged is refused. Subtitles are
-parsed by pysubs2 and TextGrids by praatio; both skip what they don't understand, so their input is checked first.
+parsed by pysubs2, which skips what it doesn't understand, so its input is checked first; a TextGrid is read as
+Praat reads it, by its strings and numbers in order.
 """
 
 import codecs
 import html
-import math
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pysubs2
-from praatio.utilities import textgrid_io
-from praatio.utilities.errors import PraatioException
 
+from dailytalk_contiguous.core.documents import MOST_BYTES, is_number, quoted, read_bytes
+from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.core.matching import Cue, Word, join_words
 from dailytalk_contiguous.core.schema import CHANNELS
 from dailytalk_contiguous.sources.speakers import broken, explains_itself, sides_of
@@ -30,21 +30,35 @@ SILENCES = frozenset({"", "sil", "sp", "spn", "<eps>", "<sil>", "<p:>"})
 #: A tier holds words if at least this share of its labels are single tokens.
 WORD_TIER_SHARE = 0.9
 
+#: Characters of a line of a subtitle or of a TextGrid: an hour of speech has 60,000.
+MOST_IN_A_LINE = 200_000
+
+#: Seconds; no recording lasts so long.
+LATEST = 1e9
+
+# No pattern here may look at a character twice for one that it starts from: a file may hold a million of these.
 # "A: hello", ">> MARY: hello", "[SPEAKER_00]: hello"; \0 encloses a name taken from VTT's <v Name>.
 _NAMED_LINE = re.compile(
     r"\s*(?:\0(?P<voice>[^\0]+)\0|(?:[-–—>]+\s*)?[\[(]?(?P<name>[^\W_][\w.'-]*(?: [\w.'-]+){0,2})[\])]?\s*"
     r"(?::(?=\s|$)|：))\s*(?P<said>.*)"
 )
-_VOICE = re.compile(r"<v(?:\.[^\s>]*)?\s+([^>]+)>")
-_TAG = re.compile(r"</?[a-zA-Z0-9:.][^>]*>")
+_VOICE = re.compile(r"<v(?:\.[^\s<>]*)?\s([^<>]*)>")
+_TAG = re.compile(r"</?[a-zA-Z0-9:.][^<>]*>")
+_NO_CHARACTER = re.compile(r"&#[xX]?[0-9a-fA-F]{9,}+;?")  # more digits than html.unescape can make a number of
+_OVERRIDE = re.compile(r"\{[^{}]*\}")
+
+# What a Praat text file is made of: strings with doubled quotes, and words, of which the numbers count.
+_PRAAT = re.compile(r'\s++|"(?P<string>(?:[^"]++|"")*+)"|(?P<word>[^\s"=]++)|=')
+_NUMBER = re.compile(r"[-+]?\d{1,15}+(?:\.\d*+)?(?:[eE][-+]?\d{1,2})?")
+_SAVE_AGAIN = "save it from Praat again, as a text file"
 
 
 def read_text(path: Path) -> str:
-    """The text of a UTF-8 or UTF-16 file, with or without byte order mark, with newlines as LF."""
+    """The text of a UTF-8 or UTF-16 file, with or without byte order mark, newlines as LF. Raises BadInput."""
     try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise broken(path, f"can't be read ({error.strerror})", "check the path and its permissions") from error
+        data = read_bytes(path, "check the file and its permissions", MOST_BYTES)
+    except BadInput as error:
+        raise BadInput(f"transcript {error.reason}", error.remedy) from None
     encoding = "utf-8-sig"
     if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         encoding = "utf-16"
@@ -68,10 +82,12 @@ def make_word(path: Path, place: str, word: Any, times: tuple[Any, Any], probabi
     """A `schema.WORD` from checked values."""
     start, end = _checked(path, place, times)
     if not isinstance(word, str) or not word.strip():
-        raise broken(path, f"{place} has the word {word!r}", "give every word as text that isn't empty")
-    if probability is not None and not isinstance(probability, int | float):
+        raise broken(path, f"{place} has the word {quoted(word)}", "give every word as text that isn't empty")
+    if probability is not None and not is_number(probability):
         raise broken(
-            path, f"{place} has the probability {probability!r}", "give a number from 0 to 1, or leave it out"
+            path,
+            f"{place} has the probability {quoted(probability)}",
+            "give a number from 0 to 1, or leave it out",
         )
     return {"word": " ".join(word.split()), "start": start, "end": end, "probability": probability}
 
@@ -175,19 +191,18 @@ def read_textgrid(path: Path, side: str | None) -> list[Cue]:
 
 
 def _checked(path: Path, place: str, times: tuple[Any, Any]) -> tuple[float, float]:
-    numbers = [x for x in times if isinstance(x, int | float) and not isinstance(x, bool) and math.isfinite(x)]
-    if len(numbers) != 2 or not 0 <= numbers[0] <= numbers[1]:
+    if not all(is_number(time, 0, LATEST) for time in times) or times[0] > times[1]:
         raise broken(
             path,
-            f"{place} has the times {times[0]!r} to {times[1]!r}",
+            f"{place} has the times {quoted(times[0])} to {quoted(times[1])}",
             "give seconds from the start of the recording, the end not before the start",
         )
-    return float(numbers[0]), float(numbers[1])
+    return float(times[0]), float(times[1])
 
 
 def _subtitles(path: Path) -> list[tuple[str, tuple[float, float], list[_Line]]]:
     """(place, (start, end), lines) of every subtitle that has text, by rising start."""
-    text = read_text(path)
+    text = _read_lines(path)
     is_vtt = path.suffix.lower() == ".vtt" or text.lstrip().startswith("WEBVTT")
     stamp = (pysubs2.formats.webvtt.WebVTTFormat if is_vtt else pysubs2.formats.subrip.SubripFormat).TIMESTAMP
     lines = text.split("\n")
@@ -200,7 +215,7 @@ def _subtitles(path: Path) -> list[tuple[str, tuple[float, float], list[_Line]]]
         if len(stamp.findall(lines[number - 1])) != 2:
             raise broken(
                 path,
-                f"line {number} has no start and end time: '{lines[number - 1].strip()}'",
+                f"line {number} has no start and end time: {quoted(lines[number - 1].strip())}",
                 f"write {'00:01:02.500 --> 00:01:04.000' if is_vtt else '00:01:02,500 --> 00:01:04,000'}",
             )
     if not stamped:
@@ -209,7 +224,7 @@ def _subtitles(path: Path) -> list[tuple[str, tuple[float, float], list[_Line]]]
     if len(parsed) != len(stamped):
         raise broken(path, "has a text with two times in it", "leave times out of the text")
     found = [
-        (f"line {number}", (event.start / 1000, event.end / 1000), _lines(event.plaintext))
+        (f"line {number}", (event.start / 1000, event.end / 1000), _lines(_plain(event.text)))
         for number, event in zip(stamped, parsed, strict=True)
     ]
     return sorted((item for item in found if item[2]), key=lambda item: item[1])
@@ -228,7 +243,8 @@ def _tidy(lines: Sequence[str], is_vtt: bool) -> str:
             tidy += ["", "0", line] if is_vtt else [line]
             is_text = True
         elif not is_vtt:
-            tidy.append(line)
+            if line.strip() or (tidy and tidy[-1]):  # pysubs2 takes the square of the number of empty lines
+                tidy.append(line.strip())
         elif is_text and line.strip():
             tidy.append(re.sub(r"<[\d:.]+>", "", line))
         else:
@@ -238,8 +254,8 @@ def _tidy(lines: Sequence[str], is_vtt: bool) -> str:
 
 def _lines(text: str) -> list[_Line]:
     lines = []
-    for raw in _VOICE.sub(lambda found: f"\n\0{found[1].strip()}\0", text).split("\n"):
-        line = " ".join(html.unescape(_TAG.sub("", raw)).split())
+    for raw in _VOICE.sub(_voice, text).split("\n"):
+        line = " ".join(html.unescape(_NO_CHARACTER.sub("\ufffd", _TAG.sub("", raw))).split())
         found = _NAMED_LINE.fullmatch(line)
         if found is None:
             lines.append(_Line(None, line, line, False))
@@ -251,34 +267,91 @@ def _lines(text: str) -> list[_Line]:
     return [line for line in lines if line.text or line.name]
 
 
-def _tiers(path: Path) -> list[tuple[str, list[tuple[float, float, str]]]]:
-    """Names and non-silent (start, end, label) of the interval tiers of a TextGrid, but for those of phones."""
+def _voice(match: re.Match[str]) -> str:
+    """A line of its own for a voice, which begins with its name; nothing for one without a name."""
+    name = match[1].strip()
+    return f"\n\0{name}\0" if name else ""
+
+
+def _plain(text: str) -> str:
+    """The text of a subtitle as pysubs2 holds it, without overrides in braces, with its breaks as LF."""
+    return _OVERRIDE.sub("", text).replace(r"\h", " ").replace(r"\n", "\n").replace(r"\N", "\n")
+
+
+def _read_lines(path: Path) -> str:
+    """`read_text` of a file of lines that people can read. Raises BadInput."""
     text = read_text(path)
-    remedy = "save it from Praat again, as a text file"
+    for number, line in enumerate(text.split("\n"), 1):
+        if len(line) > MOST_IN_A_LINE:
+            raise broken(
+                path,
+                f"line {number} has {len(line):,} characters, more than {MOST_IN_A_LINE:,}",
+                "break it into subtitles, or save the file again",
+            )
+    return text
+
+
+def _tiers(path: Path) -> list[tuple[str, list[tuple[float, float, str]]]]:
+    """Names and non-silent (start, end, label) of the interval tiers of a TextGrid, except those of phones."""
+    text = _read_lines(path)
     if "ooTextFile" not in text[:200]:
-        raise broken(path, "does not begin like a TextGrid", remedy)
-    try:
-        tiers = textgrid_io.parseTextgridStr(text, includeEmptyIntervals=True)["tiers"]
-        found = [
-            (tier["name"], [(float(start), float(end), label) for start, end, label in tier["entries"]])
-            for tier in tiers
-            if tier["class"] == "IntervalTier"
-        ]
-    except (PraatioException, ValueError, IndexError) as error:
-        raise broken(path, f"is damaged ({error})", remedy) from error
-    # praatio takes a file that breaks off for a shorter one.
-    expected = re.findall(r"(?:intervals|points): ?size ?= ?(\d+)", text) or re.findall(
-        r'"(?:Interval|Text)Tier"\s*\n\s*".*"\s*\n.*\n.*\n\s*(\d+)', text
-    )
-    n_tiers = re.search(r"<exists>\s*\n\s*(?:size ?= ?)?(\d+)", text)
-    sizes = [len(tier["entries"]) for tier in tiers]
-    if [int(size) for size in expected] != sizes or (n_tiers and int(n_tiers[1]) != len(sizes)):
-        raise broken(path, f"breaks off: its {len(sizes)} tiers hold {sizes} of {expected} intervals", remedy)
+        raise broken(path, "does not begin like a TextGrid", _SAVE_AGAIN)
+    tokens = _tokens(path, text)
+
+    def number(what: str) -> float:
+        token = next(tokens, None)
+        if not isinstance(token, float):
+            raise broken(path, f"breaks off where {what} should be", _SAVE_AGAIN)
+        return token
+
+    def label(what: str) -> str:
+        token = next(tokens, None)
+        if not isinstance(token, str):
+            raise broken(path, f"breaks off where {what} should be", _SAVE_AGAIN)
+        return token
+
+    label("its type"), label("its class"), number("its start"), number("its end")
+    found = []
+    for n_tier in range(1, int(number("the number of its tiers")) + 1):
+        kind, name = label(f"the class of tier {n_tier}"), label(f"the name of tier {n_tier}")
+        where = f"of tier {n_tier} ({quoted(name)})"
+        number(f"the start {where}"), number(f"the end {where}")
+        n_items = int(number(f"the size {where}"))
+        if kind == "IntervalTier":
+            intervals = [
+                (number(f"a start {where}"), number(f"an end {where}"), label(f"a label {where}").strip())
+                for _ in range(n_items)
+            ]
+            found.append((name, intervals))
+        elif kind == "TextTier":
+            for _ in range(n_items):
+                number(f"a time {where}"), label(f"a label {where}")
+        else:
+            raise broken(path, f"has a tier of the unknown class {quoted(kind)}", _SAVE_AGAIN)
+    if next(tokens, None) is not None:
+        raise broken(path, "goes on after its last tier", _SAVE_AGAIN)
     return [
-        (name, [interval for interval in intervals if interval[2].strip().casefold() not in SILENCES])
+        (name, [interval for interval in intervals if interval[2].casefold() not in SILENCES])
         for name, intervals in found
         if "phon" not in name.casefold()
     ]
+
+
+def _tokens(path: Path, text: str) -> Iterator[str | float]:
+    """The strings and the free-standing numbers of a Praat text file, which are all that Praat itself reads of it.
+
+    Raises BadInput for a string without an end.
+    """
+    place = 0
+    while match := _PRAAT.match(text, place):
+        place = match.end()
+        if match["string"] is not None:
+            yield match["string"].replace('""', '"')
+        elif match["word"] is not None and _NUMBER.fullmatch(match["word"]):
+            yield float(match["word"])
+    if place < len(text):
+        line = text[:place].count("\n") + 1
+        raise broken(path, f"breaks off: the text that begins in line {line} has no end", _SAVE_AGAIN)
 
 
 def _holds_words(name_tokens: Sequence[str], intervals: Sequence[tuple[float, float, str]]) -> bool:

@@ -5,13 +5,13 @@ conversations. Any mix of formats will do as long as each channel comes from one
 speech would put every word into the dataset twice, so they are refused rather than ranked.
 """
 
-import json
 from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from dailytalk_contiguous.core.built import MAIN
+from dailytalk_contiguous.core.documents import parse_json, quoted, shown
 from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.core.matching import Cue, Word, join_words
 from dailytalk_contiguous.core.schema import CHANNELS
@@ -167,9 +167,9 @@ def _may_be_transcript(path: Path) -> bool:
     try:
         text = read_text(path)
         if path.suffix.lower() == ".json":
-            return _kind(json.loads(text)) is not None
-        line = json.loads(text.strip().partition("\n")[0])
-    except (BadInput, json.JSONDecodeError):
+            return _kind(_loaded(path, text)) is not None
+        line = _loaded(path, text.strip().partition("\n")[0])
+    except BadInput:
         return True
     return isinstance(line, dict) and {"channel", "start", "end"} <= line.keys()
 
@@ -207,13 +207,7 @@ def _lines_of(path: Path, modified: int) -> list[tuple[int, dict[str, Any]]]:
 
 
 def _loaded(path: Path, text: str, first_line: int = 1) -> Any:
-    try:
-        return json.loads(text)
-    except json.JSONDecodeError as error:
-        line = error.lineno + first_line - 1
-        raise broken(
-            path, f"line {line} is not JSON ({error.msg})", "correct it or save the file again"
-        ) from error
+    return parse_json(text, f"transcript {shown(path)}", line=first_line, nan=True)
 
 
 def _kind(data: Any) -> str | None:
@@ -241,7 +235,7 @@ def _read_json(path: Path) -> list[Cue]:
             else:
                 name, word, start, end = str(item["speaker"]), item["word"], item["start"], item["end"]
         except (KeyError, TypeError, ValueError) as error:
-            raise broken(path, f"word {number} is {item!r}", _KNOWN_JSON) from error
+            raise broken(path, f"word {number} is {quoted(item)}", _KNOWN_JSON) from error
         said.append((name, make_word(path, f"word {number}", word, (start, end))))
     said.sort(key=lambda item: item[1]["start"])
     sides = sides_of([name for name, _ in said], path)
@@ -258,18 +252,19 @@ def _utterance_cue(path: Path, place: str, line: Any) -> Cue:
     Words that don't spell the text were made before somebody corrected it; they are left out, so that the text
     is aligned anew.
     """
-    if not isinstance(line, dict) or not all(isinstance(word, dict) for word in line.get("words") or []):
-        raise broken(path, f"{place} is not an utterance: {line!r}", _KNOWN_JSON)
+    words_of = line.get("words") or [] if isinstance(line, dict) else None
+    if not isinstance(words_of, list) or not all(isinstance(word, dict) for word in words_of):
+        raise broken(path, f"{place} is not an utterance: {quoted(line)}", _KNOWN_JSON)
     text = line.get("text") if line.get("text_raw") is None else line["text_raw"]
     if line.get("channel") not in CHANNELS or not isinstance(text, str):
         raise broken(
             path,
-            f"{place} has the channel {line.get('channel')!r} and the text {text!r}",
+            f"{place} has the channel {quoted(line.get('channel'))} and the text {quoted(text)}",
             "give every utterance a channel, left or right, and a text, if only an empty one",
         )
     words = [
         make_word(path, place, word.get("word"), (word.get("start"), word.get("end")), word.get("probability"))
-        for word in line.get("words") or []
+        for word in words_of
     ]
     if _letters(text) != _letters("".join(word["word"] for word in words)):
         words = []

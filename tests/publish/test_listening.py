@@ -189,7 +189,7 @@ def test_answers_are_judged_against_labels_and_each_other(tmp_path: Path, corpus
         ({}, {"kind": "shopping list"}, "is no dailytalk listening test answers"),
         ({"c999": {"emotion": "sad"}}, {}, "rates the clip 'c999'"),
         ({"c001": {"emotion": "hungry"}}, {}, "'hungry', which is no emotion of the test"),
-        ({"c001": "sad"}, {}, "holds no answers"),
+        ({"c001": "sad"}, {}, "not an object"),
     ],
 )
 def test_answers_that_do_not_belong_to_the_test_are_refused(

@@ -259,17 +259,24 @@ def test_the_check_finds_a_file_on_both_sides(tmp_path: Path) -> None:
     assert errors(tmp_path / "out") == ["duplicate"]
 
 
-@pytest.mark.parametrize("damage", ["empty", "manifest", "audio", "words"])
+@pytest.mark.parametrize("damage", ["empty", "manifest"])
 def test_a_folder_that_can_not_be_mixed_is_refused(tmp_path: Path, damage: str) -> None:
     folder = tmp_path / "empty" if damage == "empty" else corpus(tmp_path)
     folder.mkdir(exist_ok=True)
     if damage == "manifest":
         (folder / "data/expressive_dataset.jsonl").write_text('{"path": 1}\n')
-    elif damage != "empty":
-        next((folder / "data").glob("*.wav" if damage == "audio" else "*.json")).unlink()
-    words = {"empty": "nothing to mix", "manifest": "is no manifest", "audio": "not there", "words": "not there"}
+    words = {"empty": "nothing to mix", "manifest": "is no manifest"}
     with pytest.raises(DailytalkError, match=words[damage]):
         mix([(folder, None)], tmp_path / "out", Settings())
+
+
+@pytest.mark.parametrize("suffix", [".wav", ".json"])
+def test_file_that_is_missing_is_rejected_and_the_others_are_mixed(tmp_path: Path, suffix: str) -> None:
+    folder = corpus(tmp_path)
+    next((folder / "data").glob(f"*{suffix}")).unlink()
+    done = mix([(folder, None)], tmp_path / "out", Settings())
+    assert [reject.reason for reject in done.rejects if "not there" in reject.reason]
+    assert len(done.rejects) == 1
 
 
 def test_a_folder_twice_or_inside_the_mix_is_refused(tmp_path: Path) -> None:

@@ -69,5 +69,5 @@ def test_a_damaged_annotation_is_told_of(mixed: Path) -> None:
     path = next(mixed.rglob("acted-s1-0*.json"))
     path.write_text("{")
     assert is_mix(mixed)
-    with pytest.raises(DailytalkError, match="is no JSON"):
+    with pytest.raises(DailytalkError, match="is not JSON"):
         list(mixed_rows(mixed))

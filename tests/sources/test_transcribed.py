@@ -200,7 +200,7 @@ def test_lines_may_be_in_any_order(work: Path, lines: list[Line], tmp_path: Path
 
 
 BAD: dict[str, tuple[Callable[[Line], Any], str]] = {
-    "no object": (lambda line: [1, 2], "no JSON object"),
+    "no object": (lambda line: [1, 2], "not a JSON object"),
     "no text": (lambda line: {k: v for k, v in line.items() if k != "text"}, "text is missing"),
     "text is null": (lambda line: line | {"text": None}, "text is missing or no text"),
     "no tag": (lambda line: {k: v for k, v in line.items() if k != "tag"}, "tag is missing"),
@@ -210,7 +210,7 @@ BAD: dict[str, tuple[Callable[[Line], Any], str]] = {
     "negative start": (lambda line: line | {"start": -0.5}, "start is -0.5"),
     "not a number": (lambda line: line | {"end": float("nan")}, "end is nan"),
     "infinite": (lambda line: line | {"end": float("inf")}, "end is inf"),
-    "beyond all numbers": (lambda line: line | {"end": 10**400}, "not a number of seconds"),
+    "beyond all numbers": (lambda line: line | {"end": 10**400}, "has more than 64 bits"),
     "ends before it starts": (lambda line: line | {"end": line["start"] - 0.1}, "not after its start"),
     "no length": (lambda line: line | {"end": line["start"]}, "not after its start"),
     "unknown channel": (lambda line: line | {"channel": "middle"}, "channel is 'middle'"),

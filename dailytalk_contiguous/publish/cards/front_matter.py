@@ -11,6 +11,8 @@ from typing import Any
 
 import yaml
 
+from dailytalk_contiguous.core.documents import parse_yaml
+from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.core.published import CONFIGS
 from dailytalk_contiguous.publish.cards.sections import CardDamaged
 
@@ -35,10 +37,9 @@ def divide(card: str) -> tuple[str, str]:
 def values_of(front: str) -> dict[str, Any]:
     """The front matter's values. Raises CardDamaged if it is no YAML, or no mapping."""
     try:
-        told = yaml.safe_load(front)
-    except yaml.YAMLError as problem:
-        cause = str(problem).splitlines()[0]
-        raise CardDamaged(f"the card's front matter is no YAML ({cause})", "mend README.md on the Hub") from None
+        told = parse_yaml(front, "the card's front matter")
+    except BadInput as problem:
+        raise CardDamaged(problem.reason, "mend README.md on the Hub") from None
     if told is not None and not isinstance(told, dict):
         raise CardDamaged("the card's front matter is no mapping", "write `key: value` lines into README.md")
     return dict(told or {})

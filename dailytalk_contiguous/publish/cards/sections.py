@@ -10,7 +10,8 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from dailytalk_contiguous.core.errors import DailytalkError
+from dailytalk_contiguous.core.documents import expect, parse_json
+from dailytalk_contiguous.core.errors import BadInput, DailytalkError
 
 _MARKER = re.compile(r"<!-- dailytalk:([a-z_]+):(start|end) -->")
 _WRITTEN = re.compile(r"<!-- dailytalk:written (\{.*\}) -->")
@@ -44,6 +45,9 @@ def sections_of(text: str) -> dict[str, str]:
     return found
 
 
+_WRITTEN_SHAPE = {"sections?": [str], "values?": dict, "contact?": str}
+
+
 def written_of(text: str) -> dict[str, Any]:
     """What the last version of ours wrote: `sections`, a list of names, `values` of the front matter, `contact`.
 
@@ -53,8 +57,8 @@ def written_of(text: str) -> dict[str, Any]:
     if found is None:
         return {}
     try:
-        told = json.loads(found[1])
-    except ValueError:
+        told = expect(parse_json(found[1], "the card"), _WRITTEN_SHAPE, "the card")
+    except BadInput:
         raise CardDamaged(
             "the card's comment <!-- dailytalk:written … --> can't be read", "take it out of README.md"
         ) from None

@@ -4,15 +4,16 @@ A finding is an error where a trainer would fail or silently learn garbage; ever
 read to their end: a header can promise anything.
 """
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from dailytalk_contiguous.core.audio import to_uri
+from dailytalk_contiguous.core.documents import is_number, json_lines, quoted
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
 from dailytalk_contiguous.core.schema import CHANNELS
 from dailytalk_contiguous.engine.corpus_stages import MEASURED
+from dailytalk_contiguous.files.inside import inside
 from dailytalk_contiguous.publish.checking.dataset import check_dataset
 from dailytalk_contiguous.publish.checking.findings import Finding, error
 from dailytalk_contiguous.publish.checking.loudness import measure
@@ -79,7 +80,7 @@ def _work(folder: Path) -> tuple[list[Finding], Facts]:
 def _recording(folder: Path, wav: Path) -> Iterator[Finding]:
     shown = str(wav.relative_to(folder))
     try:
-        loudness = measure({"bytes": None, "path": to_uri(wav)})
+        loudness = measure({"bytes": None, "path": to_uri(inside(folder, shown))})
     except BadInput as problem:
         yield error("unreadable-audio", shown, problem.reason, problem.remedy)
         return
@@ -90,17 +91,16 @@ def _recording(folder: Path, wav: Path) -> Iterator[Finding]:
 def _transcript(path: Path) -> Iterator[Finding]:
     """Findings on the lines of a transcript, with their numbers."""
     lines_of: dict[str, int] = {}
-    for number, line in enumerate(path.read_text(encoding="utf-8", errors="replace").split("\n"), 1):
-        if not line.strip():
-            continue
+    for number, told in json_lines(path, nan=True):
         place = f"{path.name}:{number}"
-        told = _parsed(line)
-        problem = "it is no JSON object" if told is None else _problem(told)
-        if problem or told is None:
+        problem = told.reason if isinstance(told, BadInput) else _problem(told)
+        if problem or isinstance(told, BadInput):
             yield error("bad-line", place, str(problem), "correct or delete the line")
             continue
         name = told.get("utterance_id")
-        if name is not None and name in lines_of:
+        if name is not None and not isinstance(name, str):
+            yield error("bad-line", place, f"its utterance_id is {quoted(name)}, no text", "correct it")
+        elif name is not None and name in lines_of:
             what = f"the utterance {name} stands in line {lines_of[name]} already"
             yield error("duplicate", place, what, "delete one of them, or give it another utterance_id")
         elif name is not None:
@@ -114,18 +114,10 @@ def _transcript(path: Path) -> Iterator[Finding]:
 def _problem(told: dict[str, Any]) -> str | None:
     """Why a line can't be used, or None."""
     if told.get("channel") not in (*CHANNELS, "mix"):
-        return f"its channel is {told.get('channel')!r}, not left, right or mix"
+        return f"its channel is {quoted(told.get('channel'))}, not left, right or mix"
     if told.get("status") == "dropped":
         return None  # it was left out, and has no times
-    match told.get("start"), told.get("end"):
-        case ((int() | float() as start), (int() | float() as end)) if 0 <= start < end:
-            return None
-    return f"its start {told.get('start')!r} and end {told.get('end')!r} are no stretch of time in seconds"
-
-
-def _parsed(line: str) -> dict[str, Any] | None:
-    try:
-        told = json.loads(line)
-    except ValueError:
+    start, end = told.get("start"), told.get("end")
+    if is_number(start, 0) and is_number(end, 0) and float(start or 0) < float(end or 0):
         return None
-    return told if isinstance(told, dict) else None
+    return f"its start {quoted(start)} and end {quoted(end)} are no stretch of time in seconds"

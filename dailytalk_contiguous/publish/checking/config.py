@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
+from dailytalk_contiguous.core.documents import is_number, parse_yaml, read_bytes
+from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.engine.corpus_folder import MANIFESTS
 from dailytalk_contiguous.publish.checking.findings import Finding, error
 from dailytalk_contiguous.publish.exporting.moshi import BATCH, CONFIG, EVAL, TRAIN, WINDOW_SECONDS
@@ -50,9 +50,9 @@ def read_plan(folder: Path) -> tuple[Plan, list[Finding]]:
     if not path.exists():
         return Plan(_found(folder), WINDOW_SECONDS, 1, stock_model=True), []
     try:
-        config = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as problem:
-        what = f"it can't be read ({str(problem).splitlines()[0]})"
+        config = parse_yaml(read_bytes(path).decode("utf-8", "replace"), CONFIG)
+    except BadInput as problem:
+        what = f"it can't be read ({problem.reason})"
         return Plan(_found(folder), WINDOW_SECONDS, BATCH, stock_model=True), [
             error("config", CONFIG, what, _AGAIN)
         ]
@@ -108,4 +108,4 @@ def _section(config: Any, name: str | None = None) -> dict[str, Any]:
 
 
 def _positive(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and value > 0
+    return is_number(value, 0, 1e9) and value > 0

@@ -4,7 +4,6 @@ Each kind of finding is something that moshi-finetune was seen to do when it was
 or carry on in silence (`docs/fine-tuning.md` lists them). What it does loudly at the start is found here too.
 """
 
-import json
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -12,16 +11,18 @@ from pathlib import Path
 from typing import Any
 
 from dailytalk_contiguous.core.audio import to_uri
-from dailytalk_contiguous.core.built import MAIN
+from dailytalk_contiguous.core.built import MAIN, OTHER
+from dailytalk_contiguous.core.documents import MOST_OWN_BYTES, expect, parse_json, quoted, read_json
 from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.core.turns import Timed
 from dailytalk_contiguous.engine.corpus_folder import MANIFESTS
+from dailytalk_contiguous.files.inside import inside
 from dailytalk_contiguous.publish.checking.config import Plan, read_plan
 from dailytalk_contiguous.publish.checking.findings import Finding, advice, error
 from dailytalk_contiguous.publish.checking.fitness import figures, fitness_advice
 from dailytalk_contiguous.publish.checking.loudness import Loudness, measure
 from dailytalk_contiguous.publish.checking.words import Said, word_findings
-from dailytalk_contiguous.publish.exporting.mix_folders import most_listed
+from dailytalk_contiguous.publish.exporting.mix_folders import ABOUT_SHAPE, MIX, most_listed
 from dailytalk_contiguous.publish.exporting.moshi import (
     ABOUT,
     AUDIO_FOLDER,
@@ -33,6 +34,9 @@ from dailytalk_contiguous.publish.exporting.moshi import (
 
 #: Seconds by which the manifest may differ from the audio: less than the 80 ms of a frame of the codec.
 DURATION_TOLERANCE = 0.010
+
+#: Seconds; no recording lasts so long.
+LATEST = 1e9
 
 _AGAIN = "export again with `dailytalk export --format moshi`"
 
@@ -60,7 +64,7 @@ def check_moshi(folder: Path) -> tuple[list[Finding], dict[str, Any]]:
     findings += _strays(folder, plan)
     for side, manifest in plan.manifests.items():
         findings += _manifest(folder, side, manifest, plan, seen)
-    findings += _twice(seen, most_listed(folder))
+    findings += _listed_too_often(folder, seen)
     findings += _silent_right(plan, seen)
     findings += _unnamed(folder, seen)
     findings += _batches(plan, seen)
@@ -101,8 +105,13 @@ def _manifest(folder: Path, side: str, manifest: Path, plan: Plan, seen: _Seen) 
             yield error("manifest-line", shown, what, _AGAIN)
             continue
         path, duration = entry
-        # Relative to the manifest, as sphn resolves it for the trainer.
-        wav = manifest.parent / path
+        try:
+            # Relative to the manifest, as sphn resolves it for the trainer.
+            wav = inside(manifest.parent, path)
+            inside(manifest.parent, Path(path).with_suffix(".json"))
+        except BadInput as problem:
+            yield error("outside-audio", shown, f"line {number}: {problem.reason}", problem.remedy)
+            continue
         seen.files[str(wav.resolve())] += 1
         if side == "eval":
             seen.evaluated.add(str(wav.resolve()))
@@ -144,13 +153,13 @@ def _audio(shown: str, loudness: Loudness, duration: float) -> Iterator[Finding]
 
 def _transcript(wav: str, path: Path, loudness: Loudness | None, plan: Plan, seen: _Seen) -> Iterator[Finding]:
     shown = str(Path(wav).with_suffix(".json"))
-    try:
-        told = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
+    if not path.exists():
         yield error("missing-alignments", shown, f"it isn't there beside {Path(wav).name}", _AGAIN)
         return
-    except (ValueError, OSError) as problem:
-        yield error("unreadable-alignments", shown, f"it can't be read ({problem})", _AGAIN)
+    try:
+        told = read_json(path)
+    except BadInput as problem:
+        yield error("unreadable-alignments", shown, f"it can't be read ({problem.reason})", _AGAIN)
         return
     words = _said(told)
     if words is None:
@@ -158,6 +167,10 @@ def _transcript(wav: str, path: Path, loudness: Loudness | None, plan: Plan, see
         yield error("unreadable-alignments", shown, what, _AGAIN)
         return
     seen.words += len(words)
+    if unknown := Counter(word.speaker for word in words if word.speaker not in (MAIN, OTHER)):
+        names = ", ".join(f"{quoted(name)} ({count})" for name, count in unknown.most_common(3))
+        what = f"{unknown.total()} of {len(words)} words have another speaker than {MAIN} or {OTHER}: {names}"
+        yield error("unknown-speaker", shown, f"{what}; they are never trained", f"call Moshi's side {MAIN}")
     if not any(word.speaker == MAIN for word in words):
         what = f"no word is {MAIN}'s: the model learns to speak without text"
         yield error("no-words", shown, what, "transcribe it, or leave it out")
@@ -180,6 +193,13 @@ def _said(told: Any) -> list[Said] | None:
             case _:
                 return None
     return words
+
+
+def _listed_too_often(folder: Path, seen: _Seen) -> list[Finding]:
+    try:
+        return list(_twice(seen, most_listed(folder)))
+    except BadInput as problem:  # of a mix, whose record says how often
+        return [error("unreadable-record", MIX, problem.reason, problem.remedy)]
 
 
 def _twice(seen: _Seen, allowed: int) -> Iterator[Finding]:
@@ -225,36 +245,44 @@ def _batches(plan: Plan, seen: _Seen) -> Iterator[Finding]:
 
 def _conversations(folder: Path, plan: Plan) -> Iterator[Finding]:
     """Advice that needs more than the trainer is told; nothing where the folder is not our export."""
-    try:
-        about = json.loads((folder / ABOUT).read_text(encoding="utf-8"))
-    except FileNotFoundError:
+    if not (folder / ABOUT).exists():
         return
-    except ValueError as problem:
-        yield error("unreadable-about", ABOUT, f"it can't be read ({problem})", _AGAIN)
+    try:
+        about = expect(read_json(folder / ABOUT, limit=MOST_OWN_BYTES), ABOUT_SHAPE, ABOUT)
+        timed = {name: _timed(one) for name, one in about.items()}
+    except BadInput as problem:
+        yield error("unreadable-about", ABOUT, f"it can't be read ({problem.reason})", _AGAIN)
         return
     sides: dict[str, set[str]] = defaultdict(set)
     for one in about.values():
-        if one["kept_speaker"]:
+        if one.get("kept_speaker"):
             sides[one["kept_speaker"]].add(one["split"])
     both = sorted(speaker for speaker, found in sides.items() if len(found) > 1)
     if both:
         what = f"{len(both)} of {len(sides)} kept speakers are in train and in eval, such as {both[0]}"
         yield advice("speaker-in-both", ".", what, "read the eval loss with care, or add conversations of others")
     yield from fitness_advice(
-        {name: figures(_timed(one), one["duration"], plan.duration_sec) for name, one in about.items()},
+        {name: figures(timed[name], one["duration"], plan.duration_sec) for name, one in about.items()},
         _hours(about, "voices"),
         _hours(about, "language"),
     )
 
 
 def _timed(one: Mapping[str, Any]) -> list[Timed]:
-    return [Timed("left" if side == MAIN else "right", start, end) for start, end, side in one["turns"]]
+    turns = []
+    for turn in one["turns"]:
+        match turn:
+            case [int() | float() as start, int() | float() as end, str(side)] if 0 <= start <= end <= LATEST:
+                turns.append(Timed("left" if side == MAIN else "right", start, end))
+            case _:
+                raise BadInput(f"a turn is {quoted(turn)}, not [start, end, speaker]", _AGAIN)
+    return turns
 
 
 def _hours(about: Mapping[str, Any], key: str) -> dict[str, float]:
     hours: dict[str, float] = defaultdict(float)
     for one in about.values():
-        for name in one[key] if isinstance(one[key], list) else [one[key]]:
+        for name in value if isinstance(value := one.get(key), list) else [value]:
             if name:
                 hours[name] += one["duration"] / 3600
     return hours
@@ -262,10 +290,10 @@ def _hours(about: Mapping[str, Any], key: str) -> dict[str, float]:
 
 def _entry(line: str) -> tuple[str, float] | None:
     try:
-        match json.loads(line):
-            case {"path": str(path), "duration": int() | float() as duration} if duration > 0:
+        match parse_json(line, ""):
+            case {"path": str(path), "duration": int() | float() as duration} if 0 < duration < LATEST:
                 return path, duration
-    except ValueError:
+    except BadInput:
         return None
     return None
 

@@ -4,7 +4,6 @@ Works on any folder that moshi-finetune reads, whoever made it. Only times chang
 else in a transcript stay as they are, and a file is written anew only if a word moved.
 """
 
-import json
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -12,9 +11,11 @@ import numpy as np
 
 from dailytalk_contiguous.core.audio import ANALYSIS_RATE, read_analysis, to_uri
 from dailytalk_contiguous.core.built import MAIN, OTHER
+from dailytalk_contiguous.core.documents import expect, quoted, read_json
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.packing import Word
 from dailytalk_contiguous.core.spans import speech_spans
+from dailytalk_contiguous.files.inside import inside
 from dailytalk_contiguous.files.writing import json_text, write_text
 from dailytalk_contiguous.models.speech_activity import FRAME_SECONDS, speech_probabilities
 from dailytalk_contiguous.publish.checking.snapping import Snapped, snap_words
@@ -36,7 +37,8 @@ class SnappedFolder(NamedTuple):
 
 def snap_folder(folder: Path) -> SnappedFolder:
     """Snap the words of every WAV with a transcript beside it. Raises DailytalkError if there is none."""
-    pairs = [(wav, wav.with_suffix(".json")) for wav in sorted(folder.rglob("*.wav"))]
+    named = [wav.relative_to(folder) for wav in sorted(folder.rglob("*.wav"))]
+    pairs = [(inside(folder, name), inside(folder, name.with_suffix(".json"))) for name in named]
     pairs = [(wav, transcript) for wav, transcript in pairs if transcript.is_file()]
     if not pairs:
         raise DailytalkError(
@@ -56,9 +58,13 @@ def snap_folder(folder: Path) -> SnappedFolder:
 
 
 def _snap_file(wav: Path, transcript: Path) -> tuple[bool, list[Snapped]]:
-    told = json.loads(transcript.read_text(encoding="utf-8"))
-    if not isinstance(told, dict) or not isinstance(told.get("alignments"), list):
-        raise DailytalkError(f"{transcript} holds no alignments", "run dailytalk check without --snap-words first")
+    remedy = "run dailytalk check without --snap-words first"
+    told = expect(read_json(transcript, remedy), {"alignments": [list]}, str(transcript), remedy)
+    for entry in told["alignments"]:
+        match entry:
+            case [str(), [int() | float(), int() | float()], str()]:
+                continue
+        raise DailytalkError(f"{transcript} has the word {quoted(entry)}", remedy)
     samples = read_analysis({"bytes": None, "path": to_uri(wav)})
     found: list[Snapped] = []
     snapped: list[list[Any]] = []

@@ -18,7 +18,7 @@ from dailytalk_contiguous.core.licensing import Combined, asked, combined
 from dailytalk_contiguous.files.owned_folder import OwnedFolder
 from dailytalk_contiguous.files.writing import json_text
 from dailytalk_contiguous.publish.credits import CREDITS
-from dailytalk_contiguous.publish.exporting.mix_folders import MIX, File
+from dailytalk_contiguous.publish.exporting.mix_folders import MIX, File, annotated
 from dailytalk_contiguous.publish.exporting.mix_licences import Used, licence_text, model_warnings
 from dailytalk_contiguous.publish.exporting.mix_parts import (
     Part,
@@ -116,10 +116,10 @@ def _write(target: OwnedFolder, parts: list[Part], rejects: list[Reject], settin
 
 def _write_file(target: OwnedFolder, part: Part, one: File, text_conditions: bool) -> str:
     name = f"{AUDIO_FOLDER}/{part.place}/{one.wav.stem}"
-    told = json.loads(one.wav.with_suffix(".json").read_text(encoding="utf-8"))
+    _, told = annotated(one.wav.parent, one.wav.name)
     if not text_conditions:
         told.pop("text_conditions", None)
-    target.link(f"{name}.wav", one.wav)
+    target.link(f"{name}.wav", one.wav.resolve())
     target.write_text(f"{name}.json", json_text(told | {"licence": one.licence}))
     return f"{name}.wav"
 

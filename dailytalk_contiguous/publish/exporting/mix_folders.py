@@ -5,7 +5,6 @@ exported for Moshi first, and a training folder (`export`, or an earlier mix). W
 all a licence, stays unknown.
 """
 
-import json
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -13,10 +12,12 @@ from pathlib import Path
 from typing import Any
 
 from dailytalk_contiguous.core.balance import MOST_WEIGHT
-from dailytalk_contiguous.core.errors import DailytalkError
+from dailytalk_contiguous.core.documents import MOST_OWN_BYTES, expect, json_lines, quoted, read_json
+from dailytalk_contiguous.core.errors import BadInput, DailytalkError, Reject
 from dailytalk_contiguous.core.licensing import Origin
 from dailytalk_contiguous.engine.corpus_folder import MANIFESTS
-from dailytalk_contiguous.engine.outputs import RUN
+from dailytalk_contiguous.engine.outputs import RECORD, RUN
+from dailytalk_contiguous.files.inside import inside
 from dailytalk_contiguous.publish.credits import Credit, credits_of
 from dailytalk_contiguous.publish.exporting.moshi import ABOUT, EVAL, TRAIN, export_moshi
 from dailytalk_contiguous.publish.rows import built_rows
@@ -28,6 +29,36 @@ MOSHI_MANIFESTS = {"train": TRAIN, "eval": EVAL}
 
 #: The record of a mix, and the training folder inside a corpus's work folder.
 MIX, DATA = "mix.json", "data"
+
+#: What rejects of a mix name as their stage.
+STAGE = "Mix"
+
+_AGAIN = "make that folder again"
+
+#: What a manifest names is a WAV: by its name, and by its first bytes.
+_SUFFIXES = (".wav", ".wave")
+_HEADERS = (b"RIFF", b"RF64", b"RIFX")
+
+_ENTRY = {"path": str, "duration": float, "emotion?": str, "style?": str}
+
+#: What the JSON beside a WAV holds, as far as it goes on to a mix.
+ANNOTATION: dict[str, Any] = {
+    f"{name}?": str for name in ("id", "corpus", "licence", "speaker", "emotion", "style", "split")
+}
+ANNOTATION |= {"alignments": list, "weight?": float, "duration?": float}
+
+#: What is known of the conversations of an export, by their ids.
+ABOUT_SHAPE = {
+    str: {
+        "files": [str],
+        "split": str,
+        "kept_speaker?": str,
+        "duration": float,
+        "voices": [str],
+        "language?": str,
+        "turns": [list],
+    }
+}
 
 #: What a manifest names besides, and goes on to the mix.
 _LABELS = ("emotion", "style")
@@ -74,8 +105,11 @@ class Folder:
     about: Mapping[str, Any]
     credits: tuple[Credit, ...]
 
-    def files(self) -> Iterator[File]:
-        """Every file once, in the order of the manifests. Raises DailytalkError for a damaged folder."""
+    def files(self) -> Iterator[File | Reject]:
+        """Every file once, in the order of the manifests; a Reject for one that can't be used.
+
+        Raises DailytalkError for a damaged manifest.
+        """
         speakers = {path: one["kept_speaker"] for one in self.about.values() for path in one["files"]}
         seen = set()
         for side, name in self.manifests.items():
@@ -83,8 +117,11 @@ class Folder:
                 if entry["path"] in seen:  # an earlier mix names some more than once
                     continue
                 seen.add(entry["path"])
-                wav = self.data / entry["path"]
-                told = annotation_of(wav)
+                try:
+                    wav, told = annotated(self.data, entry["path"])
+                except BadInput as problem:
+                    yield Reject(entry["path"], STAGE, problem.reason, problem.remedy)
+                    continue
                 yield File(
                     id=told.get("id") or entry["path"],
                     clip=told.get("id"),
@@ -130,15 +167,14 @@ def most_listed(path: Path) -> int:
     """How often the manifest of a training folder may name a file that trains: more than once only by weight."""
     if _there(path, CLIP_MANIFESTS):
         return math.ceil(MOST_WEIGHT)
-    return int(_json(path / MIX).get("most_listed", 1)) if (path / MIX).is_file() else 1
+    return int(_read(path / MIX, RECORD).get("most_listed") or 1) if (path / MIX).is_file() else 1
 
 
 def record_of(path: Path) -> dict[str, Any]:
-    """What run.json or mix.json of a folder holds; empty if it has neither."""
+    """What run.json or mix.json of a folder holds; empty if it has neither. Raises BadInput for a damaged one."""
     for name in (RUN, MIX):
         if (path / name).is_file():
-            found: dict[str, Any] = _json(path / name)
-            return found
+            return _read(path / name, RECORD)
     return {}
 
 
@@ -146,7 +182,12 @@ def _models(record: Mapping[str, Any]) -> tuple[Origin, ...]:
     """The models that a record names, of tagging, of speaking or of a corpus; sorted."""
     spoken = record.get("speak") or {}
     found = {**(record.get("models") or {}), **(spoken.get("models") or {})}
-    return tuple(sorted(Origin(role, told["name"], told["licence"], told["url"]) for role, told in found.items()))
+    return tuple(
+        sorted(
+            Origin(role, told["name"], told.get("licence") or "", told.get("url") or "")
+            for role, told in found.items()
+        )
+    )
 
 
 def _there(data: Path, names: Mapping[str, str]) -> dict[str, str]:
@@ -154,7 +195,7 @@ def _there(data: Path, names: Mapping[str, str]) -> dict[str, str]:
 
 
 def _about(data: Path) -> dict[str, Any]:
-    return _json(data / ABOUT) if (data / ABOUT).is_file() else {}
+    return _read(data / ABOUT, ABOUT_SHAPE) if (data / ABOUT).is_file() else {}
 
 
 def entries(manifest: Path) -> list[dict[str, Any]]:
@@ -162,27 +203,41 @@ def entries(manifest: Path) -> list[dict[str, Any]]:
     if not manifest.is_file():
         return []
     try:
-        lines = [json.loads(line) for line in manifest.read_text(encoding="utf-8").splitlines() if line.strip()]
-        # Read here, so that a damaged line is one sentence and no traceback.
-        return [line | {"path": str(line["path"]), "duration": float(line["duration"])} for line in lines]
-    except (ValueError, KeyError, TypeError) as problem:
+        return [expect(_line(number, line), _ENTRY, f"line {number}") for number, line in json_lines(manifest)]
+    except BadInput as problem:
         raise DailytalkError(
-            f"{as_text(manifest)!r} is no manifest ({problem!r})", "run `dailytalk check` on its folder"
+            f"{as_text(manifest)!r} is no manifest ({problem.reason})", "run `dailytalk check` on its folder"
         ) from None
 
 
-def annotation_of(wav: Path) -> dict[str, Any]:
-    """The JSON beside a file of audio. Raises DailytalkError if one of them is missing or damaged."""
-    path = wav.with_suffix(".json")
-    missing = next((file for file in (wav, path) if not file.is_file()), None)
-    if missing:
-        raise DailytalkError(f"{as_text(missing)!r} is named and not there", "make that folder again")
-    found: dict[str, Any] = _json(path)
-    return found
+def _line(number: int, line: dict[str, Any] | BadInput) -> dict[str, Any]:
+    if isinstance(line, BadInput):
+        raise BadInput(f"line {number}: {line.reason}", line.remedy)
+    return line
 
 
-def _json(path: Path) -> Any:
+def annotated(folder: Path, name: str) -> tuple[Path, dict[str, Any]]:
+    """A WAV that a manifest names in its folder, and the JSON beside it.
+
+    Raises BadInput for a name that leads out of the folder or is no WAV's, and if one of the two is missing or
+    damaged: what is named goes into a training folder, and from there anywhere.
+    """
+    if not name.lower().endswith(_SUFFIXES):
+        raise BadInput(f"the manifest in {as_text(folder)!r} names {quoted(name)}, which is no WAV", _AGAIN)
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as problem:
-        raise DailytalkError(f"{as_text(path)!r} is no JSON ({problem})", "make that folder again") from None
+        files = [inside(folder, name), inside(folder, Path(name).with_suffix(".json"))]
+    except BadInput as problem:
+        raise BadInput(f"the manifest in {as_text(folder)!r}: {problem.reason}", problem.remedy) from None
+    missing = next((file for file in files if not file.is_file()), None)
+    if missing:
+        raise BadInput(f"{as_text(missing)!r} is named and not there", _AGAIN)
+    with files[0].open("rb") as file:
+        if file.read(4) not in _HEADERS:
+            raise BadInput(f"{as_text(files[0])!r} is named as audio and is no WAV", _AGAIN)
+    return files[0], _read(files[1], ANNOTATION)
+
+
+def _read(path: Path, shape: Any) -> dict[str, Any]:
+    """An object of a shape. Raises BadInput."""
+    found: dict[str, Any] = expect(read_json(path, _AGAIN, MOST_OWN_BYTES), shape, as_text(path), _AGAIN)
+    return found

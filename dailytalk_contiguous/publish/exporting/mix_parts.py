@@ -10,9 +10,7 @@ from dailytalk_contiguous.core.errors import DailytalkError, Reject
 from dailytalk_contiguous.core.licensing import Origin, asked, refusal
 from dailytalk_contiguous.core.weights import Weighted, goals, times
 from dailytalk_contiguous.files.owned_folder import file_name
-from dailytalk_contiguous.publish.exporting.mix_folders import File, Folder, open_folder
-
-STAGE = "Mix"
+from dailytalk_contiguous.publish.exporting.mix_folders import STAGE, File, Folder, open_folder
 
 
 @dataclass(frozen=True)
@@ -90,6 +88,9 @@ def read_parts(
         part = Part(place, path, weight, folder, [])
         refused = _model_refusal(folder.models) if settings.commercial else None
         for one in folder.files():
+            if isinstance(one, Reject):
+                rejects.append(one)
+                continue
             reason = refused or (refusal(one.licence) if settings.commercial else None)
             if reason:
                 remedy = "leave out --commercial, or make that folder again without the model"

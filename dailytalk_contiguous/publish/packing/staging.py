@@ -14,7 +14,8 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from dailytalk_contiguous.core.errors import DailytalkError
+from dailytalk_contiguous.core.documents import expect, read_json
+from dailytalk_contiguous.core.errors import BadInput, DailytalkError
 from dailytalk_contiguous.core.published import CONFIGS, SPLITS
 from dailytalk_contiguous.files.writing import write_text
 from dailytalk_contiguous.publish.packing.packed import DataFile
@@ -62,14 +63,17 @@ def file_of(config: str, split: str, number: int, count: int) -> str:
     return f"{config}/{split}-{number:05d}-of-{count:05d}.parquet"
 
 
+_KEPT = {"key": str, "sha256": str, "size": int, "rows": int, "seconds": float}
+
+
 def staged(stage: Path, name: str, key: str) -> DataFile | None:
     """The file of a name, if it is there and was made from what `key` stands for."""
     path = stage / name
     try:
-        told = json.loads(_record(path).read_text(encoding="utf-8"))
+        told = expect(read_json(_record(path)), _KEPT, path.name)
         if told["key"] != key or path.stat().st_size != told["size"]:
             return None
-    except FileNotFoundError:
+    except (BadInput, FileNotFoundError):  # not there, or damaged: it is made again
         return None
     config, split = name.split("/")[0], path.name.split("-")[0]
     return DataFile(name, path, config, split, told["sha256"], told["size"], told["rows"], told["seconds"])

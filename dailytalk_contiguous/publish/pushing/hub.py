@@ -7,7 +7,6 @@ commit, the head that is read here, and is refused by the Hub if the head is ano
 
 import contextlib
 import importlib.util
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
@@ -21,7 +20,8 @@ from huggingface_hub.utils import (  # type: ignore[attr-defined]
     hf_raise_for_status,
 )
 
-from dailytalk_contiguous.core.errors import DailytalkError
+from dailytalk_contiguous.core.documents import MOST_OWN_BYTES, parse_json
+from dailytalk_contiguous.core.errors import BadInput, DailytalkError
 from dailytalk_contiguous.publish.packing.packed import LAYOUT, MANIFEST
 from dailytalk_contiguous.publish.pushing.patience import Patience, retried
 from dailytalk_contiguous.sources.hub_errors import hub_errors
@@ -142,8 +142,8 @@ def read_tree(api: HfApi, repo: str, revision: str, patience: Patience) -> dict[
 def read_manifest(api: HfApi, repo: str, revision: str, patience: Patience) -> dict[str, Any] | None:
     """The manifest of a revision that has a file of that name; None if it is not one of ours."""
     try:
-        told = json.loads(read_text(api, repo, revision, MANIFEST, patience))
-    except ValueError:
+        told = parse_json(read_text(api, repo, revision, MANIFEST, patience), MANIFEST, limit=MOST_OWN_BYTES)
+    except (BadInput, UnicodeDecodeError):
         return None
     return told if isinstance(told, dict) and told.get("layout") == LAYOUT else None
 

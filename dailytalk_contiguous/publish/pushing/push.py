@@ -5,7 +5,6 @@ folder until the push is through, so that the same command after any stop goes o
 all the way to the plan.
 """
 
-import json
 import shutil
 from collections import Counter
 from collections.abc import Callable
@@ -19,7 +18,7 @@ from huggingface_hub import HfApi
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.reference import Reference
 from dailytalk_contiguous.core.versions import is_version_tag, latest, next_tag, parse_tag
-from dailytalk_contiguous.engine.outputs import REJECTS, read_run
+from dailytalk_contiguous.engine.outputs import read_run, rejects_in
 from dailytalk_contiguous.files.writing import write_text
 from dailytalk_contiguous.publish.cards.card import Card, CardFacts, render_card
 from dailytalk_contiguous.publish.cards.front_matter import divide, values_of
@@ -292,7 +291,4 @@ def in_words(changes: dict[str, Any]) -> str:
 
 
 def _rejects(folder: Path) -> list[dict[str, str]]:
-    path = folder / REJECTS
-    if not path.is_file():
-        return []
-    return [json.loads(line) for line in path.read_text(encoding="utf-8").split("\n") if line]
+    return list(rejects_in(folder))

@@ -4,7 +4,6 @@ An answer that doesn't belong to the test, or a choice that it didn't offer, is 
 anyway, it would only look like disagreement.
 """
 
-import json
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -20,11 +19,21 @@ from dailytalk_contiguous.core.agreement import (
     raters,
     tallied,
 )
+from dailytalk_contiguous.core.documents import expect, read_json
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.sources.listing import as_text
 
 #: `kind` of a key and of answers.
 KEY_KIND, ANSWERS_KIND = "dailytalk listening test key", "dailytalk listening test answers"
+
+
+_KEY = {
+    "test": str,
+    "clips": {str: {"emotion?": str, "style?": str}},
+    "emotions": [str],
+    "styles": [str],
+}
+_ANSWERS = {"test": str, "answers": {str: {"emotion?": str, "style?": str, "confidence?": str}}}
 
 
 @dataclass(frozen=True)
@@ -121,12 +130,8 @@ def _answers(path: Path, given: Any, key: Mapping[str, Any]) -> dict[str, Mappin
 
 
 def _read(path: Path, kind: str) -> dict[str, Any]:
-    try:
-        told = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise DailytalkError(f"{as_text(path)!r} does not exist", "check the path") from None
-    except (ValueError, IsADirectoryError) as problem:
-        raise DailytalkError(f"{as_text(path)!r} is no JSON ({problem})", "give what the page saved") from None
+    told = read_json(path, "give what the page saved")
     if not isinstance(told, dict) or told.get("kind") != kind:
         raise DailytalkError(f"{as_text(path)!r} is no {kind}", "first the key, then the answers")
-    return told
+    shape = _KEY if kind == KEY_KIND else _ANSWERS
+    return expect(told, shape, as_text(path), "give what the page saved")  # type: ignore[no-any-return]

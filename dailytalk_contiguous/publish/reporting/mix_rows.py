@@ -5,17 +5,17 @@ often the manifest names it. Conversations have no labels there; each is one fil
 count for that alone.
 """
 
-import json
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any
 
 import soundfile
 
+from dailytalk_contiguous.core.documents import expect, read_json
 from dailytalk_contiguous.core.finished_clip import FINISHED
 from dailytalk_contiguous.publish.exporting.mix import REJECTS
-from dailytalk_contiguous.publish.exporting.mix_folders import MIX, MOSHI_MANIFESTS, annotation_of, entries
+from dailytalk_contiguous.publish.exporting.mix_folders import MIX, MOSHI_MANIFESTS, annotated, entries
 from dailytalk_contiguous.publish.reporting.player import encode
 
 Row = dict[str, Any]
@@ -41,7 +41,7 @@ def mixed_rows(folder: Path) -> Iterator[Row]:
         lines = entries(folder / name)
         times = Counter(line["path"] for line in lines)
         for path, duration in {line["path"]: line["duration"] for line in lines}.items():
-            told = annotation_of(folder / path)
+            told = annotated(folder, path)[1]
             row = {column: told.get(column) for column in FINISHED}
             row |= {"id": told.get("id") or path, "corpus": told.get("corpus") or Path(path).parent.name}
             yield row | {"duration": duration, "split": _SPLITS[side], "weight": float(times[path]), "wav": path}
@@ -59,6 +59,5 @@ def mixed_sounds(folder: Path, ids: Collection[str]) -> dict[str, bytes]:
 
 def mixed_rejects(folder: Path) -> Iterator[dict[str, str]]:
     """What was left out, as `rows.rejects` tells it."""
-    told: list[Mapping[str, Any]] = json.loads((folder / REJECTS).read_text(encoding="utf-8"))
-    for one in told:
-        yield {name: str(one.get(name) or "") for name in ("id", "stage", "reason", "remedy")}
+    for reject in expect(read_json(folder / REJECTS), [dict], REJECTS):
+        yield {name: str(reject.get(name) or "") for name in ("id", "stage", "reason", "remedy")}

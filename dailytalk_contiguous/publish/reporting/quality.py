@@ -11,6 +11,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from dailytalk_contiguous.core.documents import fits, is_number, read_json
+from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.core.quality import QualityLimits
 from dailytalk_contiguous.files.writing import write_bytes, write_text
 from dailytalk_contiguous.publish.reporting.expressive_tally import MEASURES
@@ -43,7 +45,7 @@ def plot_quality(rows: Sequence[Mapping[str, Any]], limits: QualityLimits, folde
 def planned_limits(folder: Path) -> dict[str, float | None]:
     """The limits that were looked at last, by name; none where nobody did."""
     try:
-        found: dict[str, float | None] = json.loads((folder / LIMITS).read_text(encoding="utf-8"))
-    except (FileNotFoundError, ValueError):
+        found: dict[str, float | None] = read_json(folder / LIMITS)
+    except BadInput:
         return {}
-    return found
+    return found if fits(found, dict) and all(one is None or is_number(one) for one in found.values()) else {}

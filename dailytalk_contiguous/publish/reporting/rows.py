@@ -5,8 +5,6 @@ people edit that file and not the shards; the shards say how long its conversati
 The lines of a conversation are expected to stand together, as `dailytalk tag` writes them.
 """
 
-import json
-import math
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from itertools import groupby
@@ -14,9 +12,10 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from dailytalk_contiguous.core.built import UTTERANCE
+from dailytalk_contiguous.core.documents import expect, is_number, json_lines
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
 from dailytalk_contiguous.core.schema import AFFECT, PROSODY
-from dailytalk_contiguous.engine.outputs import REJECTS, TRANSCRIPT
+from dailytalk_contiguous.engine.outputs import TRANSCRIPT, rejects_in
 from dailytalk_contiguous.publish.rows import Row, built_rows
 from dailytalk_contiguous.shards import Entry, index, read_rows
 from dailytalk_contiguous.sources.recorded import at_hand
@@ -26,6 +25,15 @@ TAGGED, DATASET = "tagged", "dataset"
 
 #: Columns of a tagged shard by which its recording is found and recognised.
 _RECORDING = ("audio", "audio_file", "audio_identity", "offset")
+
+
+#: What a line of a transcript holds, as far as a report shows it.
+_LINE = {
+    **dict.fromkeys(("conversation_id?", "audio_file?", "utterance_id?", "speaker?", "kind?", "text?"), str),
+    **dict.fromkeys(("tag?", "rule?", "language?"), str),
+    **dict.fromkeys(("vad?", "features?", "vad_bucket?", "prosody_bucket?", "models?"), dict),
+    "words?": [{"word": str, "start": float, "end": float}],
+}
 
 
 class Told(NamedTuple):
@@ -68,11 +76,8 @@ def with_sound(folder: Path, row: Row) -> tuple[Row, float, str]:
 
 
 def rejects(folder: Path) -> Iterator[dict[str, str]]:
-    """What was set aside: the lines of rejects.jsonl. Raises DailytalkError for a line that is none."""
-    path = folder / REJECTS
-    if path.is_file():
-        for _, line in _json_lines(path):
-            yield {name: str(line.get(name) or "") for name in ("id", "stage", "reason", "remedy")}
+    """What was set aside: the lines of rejects.jsonl; one that is damaged says so."""
+    return rejects_in(folder)
 
 
 def _tagged_rows(folder: Path) -> Iterator[Row]:
@@ -122,7 +127,7 @@ def _row(
 
 def _utterance(line: Mapping[str, Any], offset: float, path: Path, number: int) -> dict[str, Any]:
     start, end = line.get("start"), line.get("end")
-    if line.get("channel") not in ("left", "right") or not _is_time(start) or not _is_time(end):
+    if line.get("channel") not in ("left", "right") or not is_number(start) or not is_number(end):
         raise DailytalkError(
             f"line {number} of {path} has channel {line.get('channel')!r}, start {start!r} and end {end!r}",
             "give it a channel (left or right) and two times in seconds, or delete the line",
@@ -134,29 +139,23 @@ def _utterance(line: Mapping[str, Any], offset: float, path: Path, number: int) 
         dict.fromkeys(UTTERANCE)
         | {name: line.get(name) for name in ("utterance_id", "channel", "speaker", "kind", "text", "tag", "rule")}
         | {"source_channel": line["channel"], "source_start": times["start"], "source_end": times["end"]}
-        | {name: affect.get(name) for name in AFFECT}
-        | {name: features.get(name) for name in PROSODY}
+        | {name: _measure(affect.get(name)) for name in AFFECT}
+        | {name: _measure(features.get(name)) for name in PROSODY}
         | {f"{name}_bucket": value for name, value in buckets.items()}
         | times
     )
 
 
-def _is_time(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+def _measure(value: Any) -> float | None:
+    return value if is_number(value) else None
 
 
 def _json_lines(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
     """The objects of a file of JSON lines, with their numbers. Raises DailytalkError for a line that is none."""
-    with path.open(encoding="utf-8") as file:
-        for number, text in enumerate(file, 1):
-            if not text.strip():
-                continue
-            try:
-                line = json.loads(text)
-            except ValueError as error:
-                raise DailytalkError(
-                    f"line {number} of {path} is no JSON ({error})", "mend or delete the line"
-                ) from None
-            if not isinstance(line, dict):
-                raise DailytalkError(f"line {number} of {path} is no JSON object", "mend or delete the line")
-            yield number, line
+    for number, line in json_lines(path, nan=True):
+        if isinstance(line, BadInput):
+            raise DailytalkError(f"line {number} of {path}: {line.reason}", line.remedy)
+        try:
+            yield number, expect(line, _LINE, f"line {number} of {path}", "mend or delete the line")
+        except BadInput as error:
+            raise DailytalkError(error.reason, error.remedy) from None

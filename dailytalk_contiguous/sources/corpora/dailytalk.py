@@ -4,11 +4,11 @@
 out as stereo conversations; both read names and metadata here.
 """
 
-import json
 import re
 from dataclasses import dataclass
 from typing import Any
 
+from dailytalk_contiguous.core.documents import parse_json
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
 from dailytalk_contiguous.core.word_times import normalise
 from dailytalk_contiguous.sources.corpora.base import About, Corpus, Reader, Row
@@ -103,9 +103,9 @@ class Turns:
         if found is None:
             raise DailytalkError("metadata.json of DailyTalk is not there", "put it beside the folder data")
         try:
-            self.metadata = json.loads(table_text(found))
-        except json.JSONDecodeError as error:
-            raise DailytalkError(f"{found.name!r} is not JSON ({error})", "download it again") from error
+            self.metadata = parse_json(table_text(found), repr(found.name), "download it again")
+        except BadInput as error:  # without it every label would be missing
+            raise DailytalkError(error.reason, error.remedy) from None
         if not isinstance(self.metadata, dict) or not all(isinstance(one, dict) for one in self.metadata.values()):
             raise DailytalkError(f"{found.name!r} is not of dialogues of turns", "download it again")
         for dialogue, own in self.metadata.items():

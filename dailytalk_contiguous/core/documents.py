@@ -1,0 +1,305 @@
+"""Reads JSON and YAML that somebody else wrote, so that whatever is wrong with it is one sentence.
+
+A file from outside may be nested deeper than Python can walk, hold a number that no float and no column can, or
+half a surrogate pair that can't be encoded again hours later. All of that is refused where the text is parsed:
+what this module returns can be copied, compared, printed, encoded as UTF-8 and stored in Arrow.
+"""
+
+import json
+import math
+import re
+import stat
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NoReturn
+
+import yaml
+
+from dailytalk_contiguous.core.errors import BadInput
+
+#: Levels of lists and objects; transcripts have 5, our own records fewer than 10.
+MOST_LEVELS = 64
+
+#: Bytes of a document (about 100 hours of words with times) and of one line of JSON Lines.
+MOST_BYTES, MOST_LINE_BYTES = 64 << 20, 8 << 20
+
+#: Bytes of a document that we wrote ourselves, which grows with the corpus.
+MOST_OWN_BYTES = 4 << 30
+
+#: Integers that fit into a column of Arrow, and the digits of the longest of them with its sign.
+_INTEGERS, _MOST_DIGITS = range(-(1 << 63), 1 << 63), 20
+
+_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
+_REMEDY = "correct it or save the file again"
+_LONGEST_QUOTE = 120
+
+
+def parse_json(
+    text: bytes | str,
+    name: str,
+    remedy: str = _REMEDY,
+    limit: int = MOST_BYTES,
+    line: int = 1,
+    nan: bool = False,
+    surrogates: bool = False,
+) -> Any:
+    """The value of a JSON document.
+
+    Args:
+        text: UTF-8, with or without byte order mark, or text.
+        name: what the document is called in an error, such as its path; empty where the caller says so.
+        remedy: what to do about any error.
+        limit: bytes that it may have.
+        line: its line in a file of many, by which errors name a place.
+        surrogates: whether halves of characters may stay: file names that are no UTF-8 have them.
+        nan: whether NaN and Infinity may stand for numbers, as Python writes them; the caller checks each value.
+
+    Raises:
+        BadInput: it is too large, not UTF-8, not JSON, nested deeper than `MOST_LEVELS`, or holds NaN, Infinity,
+            an integer of more than 64 bits, a number that is infinite as a float, a lone surrogate, or an object
+            with the same name twice.
+    """
+
+    def refuse(reason: str) -> NoReturn:
+        raise BadInput(f"{name}: {reason}" if name else reason, remedy) from None
+
+    if len(text) > limit:
+        refuse(f"it has {_size(len(text))}, more than {_size(limit)}")
+    try:
+        if isinstance(text, bytes):
+            text = text.decode("utf-8-sig")
+        value = (_WITH_NAN if nan else _DECODER).decode(text.removeprefix("\ufeff"))
+    except UnicodeDecodeError as error:
+        before = error.object[: error.start].count(b"\n")
+        refuse(f"line {line + before} is not UTF-8" if name else "it is not UTF-8")
+    except json.JSONDecodeError as error:
+        refuse(f"{f'line {line + error.lineno - 1}' if name else 'it'} is not JSON ({error.msg})")
+    except RecursionError:
+        refuse(f"it is nested deeper than {MOST_LEVELS} levels")
+    except ValueError as error:
+        refuse(str(error))
+    if text.count("[") + text.count("{") > MOST_LEVELS and _is_deep(value):
+        refuse(f"it is nested deeper than {MOST_LEVELS} levels")
+    if not surrogates and _SURROGATE.search(text):
+        try:
+            json.dumps(value, ensure_ascii=False).encode()
+        except UnicodeEncodeError as error:
+            refuse(f"it holds half a character ({error.object[error.start]!r}, a lone surrogate)")
+    return value
+
+
+def read_json(path: Path, remedy: str = _REMEDY, limit: int = MOST_BYTES) -> Any:
+    """The value of a JSON file. Raises BadInput as `parse_json`, and for what is missing or no regular file."""
+    return parse_json(read_bytes(path, remedy, limit), shown(path), remedy, limit)
+
+
+def read_bytes(path: Path, remedy: str = _REMEDY, limit: int = MOST_BYTES) -> bytes:
+    """The bytes of a file from outside.
+
+    Raises BadInput for one that can't be read, is larger than `limit`, or is no regular file: opening a pipe waits
+    for ever, and a device may never end.
+    """
+    try:
+        status = path.stat()
+        if not stat.S_ISREG(status.st_mode):
+            raise BadInput(f"{shown(path)}: it is not a regular file", remedy)
+        if status.st_size > limit:
+            raise BadInput(f"{shown(path)}: it has {_size(status.st_size)}, more than {_size(limit)}", remedy)
+        return path.read_bytes()
+    except OSError as error:
+        reason = (
+            "it is not there" if isinstance(error, FileNotFoundError) else f"it can't be read ({error.strerror})"
+        )
+        raise BadInput(f"{shown(path)}: {reason}", remedy) from None
+
+
+def json_lines(
+    path: Path, remedy: str = "mend or delete the line", nan: bool = False
+) -> Iterator[tuple[int, dict[str, Any] | BadInput]]:
+    """The objects of a JSON Lines file with their numbers from 1; blank lines are passed over.
+
+    A line that can't be used is given as the BadInput that says why, without its place, so that the others go on.
+    Raises BadInput for a file that is missing or can't be read.
+    """
+    for number, line in _numbered(path, remedy):
+        if len(line) > MOST_LINE_BYTES:
+            yield number, BadInput(f"it has more than {_size(MOST_LINE_BYTES)}", remedy)
+        elif line.strip():
+            try:
+                value = parse_json(line, "", remedy, nan=nan)
+            except BadInput as error:
+                yield number, error
+                continue
+            if isinstance(value, dict):
+                yield number, value
+            else:
+                yield number, BadInput("it is not a JSON object", remedy)
+
+
+def _numbered(path: Path, remedy: str) -> Iterator[tuple[int, bytes]]:
+    """The lines of a file; of one that is too long, only as much as shows that it is."""
+    try:
+        if not stat.S_ISREG(path.stat().st_mode):
+            raise BadInput(f"{shown(path)}: it is not a regular file", remedy)
+        with path.open("rb") as file:
+            number = 0
+            while line := file.readline(MOST_LINE_BYTES + 1):
+                number += 1
+                yield number, line
+                while len(line) > MOST_LINE_BYTES and not line.endswith(b"\n"):
+                    line = file.readline(MOST_LINE_BYTES + 1)
+    except OSError as error:
+        raise BadInput(f"{shown(path)}: it can't be read ({error.strerror})", remedy) from None
+
+
+def parse_yaml(text: str, name: str, remedy: str = _REMEDY) -> Any:
+    """The value of a YAML document, with plain types alone.
+
+    Raises BadInput if it is not YAML, or can't be read for its depth, its numbers or its dates.
+    """
+    if len(text) > MOST_LINE_BYTES:
+        raise BadInput(f"{name}: it has {_size(len(text))}, more than {_size(MOST_LINE_BYTES)}", remedy)
+    try:
+        return yaml.safe_load(text)
+    except RecursionError:
+        raise BadInput(f"{name}: it is nested too deep", remedy) from None
+    except (yaml.YAMLError, ValueError, TypeError, AttributeError) as error:
+        # PyYAML lets what int(), float() and datetime() raise through, and fails on some keys of mappings.
+        reason = (str(error) or type(error).__name__).splitlines()[0]
+        raise BadInput(f"{name}: it is not YAML ({reason})", remedy) from None
+
+
+def expect(value: Any, shape: Any, name: str, remedy: str = _REMEDY) -> Any:
+    """The value, if it has a shape; raises BadInput naming the first place that has not.
+
+    A shape is a type (`float`: any finite number, `object`: anything), a list of one shape for all items, or a
+    dict: of `{str: shape}` for all values, or of shapes by name, where a name that ends in `?` may be missing or
+    null.
+
+    >>> expect({"path": "a.wav"}, {"path": str, "duration": float}, "train.jsonl")
+    Traceback (most recent call last):
+    dailytalk_contiguous.core.errors.BadInput: train.jsonl: duration is missing: correct it or save the file again
+    """
+    problem = _misfit(value, shape, "it")
+    if problem:
+        raise BadInput(f"{name}: {problem}", remedy)
+    return value
+
+
+def fits(value: Any, shape: Any) -> bool:
+    """Whether `expect` would take a value."""
+    return _misfit(value, shape, "") is None
+
+
+def _misfit(value: Any, shape: Any, place: str) -> str | None:
+    """What is wrong with a value, if anything is."""
+    inner = "" if place == "it" else f"{place}."
+    if isinstance(shape, list):
+        if not isinstance(value, list):
+            return f"{place} is {quoted(value)}, not a list"
+        items: Any = ((f"{inner}{number}", one, shape[0]) for number, one in enumerate(value, 1))
+    elif isinstance(shape, dict):
+        if not isinstance(value, dict):
+            return f"{place} is {quoted(value)}, not an object"
+        if str in shape:
+            items = ((f"{inner}{key}", one, shape[str]) for key, one in value.items())
+        else:
+            missing = [key for key in shape if not key.endswith("?") and value.get(key) is None]
+            if missing:
+                return f"{inner}{missing[0]} is missing"
+            items = (
+                (f"{inner}{key.removesuffix('?')}", value[key.removesuffix("?")], kind)
+                for key, kind in shape.items()
+                if value.get(key.removesuffix("?")) is not None
+            )
+    elif shape is float:
+        return None if is_number(value) else f"{place} is {quoted(value)}, not a number"
+    elif shape is int:
+        right = isinstance(value, int) and is_number(value)
+        return None if right else f"{place} is {quoted(value)}, not a whole number"
+    else:
+        return None if isinstance(value, shape) else f"{place} is {quoted(value)}, not {_KINDS.get(shape, shape)}"
+    return next((problem for item in items if (problem := _misfit(item[1], item[2], item[0]))), None)
+
+
+_KINDS = {str: "text", bool: "true or false", dict: "an object", list: "a list"}
+
+
+def is_number(value: Any, low: float = -math.inf, high: float = math.inf) -> bool:
+    """Whether a value is a finite number (no bool) from `low` to `high`."""
+    return (
+        isinstance(value, int | float) and not isinstance(value, bool) and _finite(value) and low <= value <= high
+    )
+
+
+def shown(path: Path) -> str:
+    """A path in a sentence: bytes that are no UTF-8 are escaped."""
+    return str(path).encode("utf-8", "backslashreplace").decode()
+
+
+def quoted(value: Any) -> str:
+    """A value in a sentence: its `repr`, cut where it is long."""
+    text = repr(value)
+    return text if len(text) <= _LONGEST_QUOTE else f"{text[:_LONGEST_QUOTE]}…"
+
+
+def _finite(value: float) -> bool:
+    try:
+        return math.isfinite(value)
+    except OverflowError:  # an integer that is no float
+        return False
+
+
+def _integer(digits: str) -> int:
+    if len(digits) > _MOST_DIGITS or (value := int(digits)) not in _INTEGERS:
+        raise ValueError(f"the number {_cut(digits)} has more than 64 bits")
+    return value
+
+
+def _float(digits: str) -> float:
+    value = float(digits)
+    if not math.isfinite(value):
+        raise ValueError(f"the number {_cut(digits)} is too large")
+    return value
+
+
+def _constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is not a number")
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    value = dict(pairs)
+    if len(value) < len(pairs):
+        twice, _ = Counter(name for name, _ in pairs).most_common(1)[0]
+        raise ValueError(f"an object has the name {_cut(twice)!r} twice")
+    return value
+
+
+_DECODER = json.JSONDecoder(
+    parse_int=_integer, parse_float=_float, parse_constant=_constant, object_pairs_hook=_object
+)
+_WITH_NAN = json.JSONDecoder(parse_int=_integer, parse_float=_float, object_pairs_hook=_object)
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= 24 else f"{text[:24]}…"
+
+
+def _is_deep(value: Any) -> bool:
+    level = [value]
+    for _ in range(MOST_LEVELS + 1):
+        level = [
+            child
+            for parent in level
+            if isinstance(parent, dict | list)
+            for child in (parent.values() if isinstance(parent, dict) else parent)
+            if isinstance(child, dict | list)
+        ]
+        if not level:
+            return False
+    return True
+
+
+def _size(count: int) -> str:
+    return f"{count / (1 << 20):.1f} MiB"
