@@ -40,6 +40,7 @@ class Entry:
         recording_id: the recording that it belongs to.
         duration: seconds of audio.
         reject: why it was set aside by the stage after the last of `chain`; None if it has a row.
+        audio: digest of the encoded audio in its row; empty where it has none, and in shards of older versions.
     """
 
     input_digest: str
@@ -48,6 +49,7 @@ class Entry:
     recording_id: str
     duration: float
     reject: Reject | None = None
+    audio: str = ""
 
     def standing(self, input_digest: str, chain: Sequence[str]) -> int:
         """How many of the leading stages of `chain` this result still holds for; 0 for another input.
@@ -110,7 +112,9 @@ def write_shard(path: Path, shard: Shard, features: Features) -> None:
     """Write a shard so that it is either there, whole and on disk, or not at all."""
     schema = features.arrow_schema  # worked out at every asking
     columns = {name: pa.array([row[name] for row in shard.rows], schema.field(name).type) for name in features}
-    record = {"layout": LAYOUT, "entries": {name: _entry_json(entry) for name, entry in shard.entries.items()}}
+    sounds = {row["conversation_id"]: audio_digest(row) for row in shard.rows if "audio" in row}
+    entries = {name: _entry_json(entry) | {"audio": sounds.get(name, "")} for name, entry in shard.entries.items()}
+    record = {"layout": LAYOUT, "entries": entries}
     metadata = {**(schema.metadata or {}), METADATA_KEY: json.dumps(record).encode()}
     table = pa.table(columns, schema=schema.with_metadata(metadata))
 
@@ -121,6 +125,12 @@ def write_shard(path: Path, shard: Shard, features: Features) -> None:
                 writer.write_table(table, row_group_size=1 if _holds_audio(shard) else None)
 
     write_atomically(path, write)
+
+
+def audio_digest(row: Row) -> str:
+    """Digest of the encoded audio that a row holds: 20 hex digits; empty if it holds a path or none."""
+    data = (row["audio"] or {}).get("bytes")
+    return hashlib.sha256(data).hexdigest()[:20] if data else ""
 
 
 def read_entries(path: Path) -> dict[str, Entry] | None:
@@ -171,7 +181,7 @@ def _holds_audio(shard: Shard) -> bool:
     return any((row.get("audio") or {}).get("bytes") for row in shard.rows)
 
 
-def _entry_json(entry: Entry) -> Mapping[str, Any]:
+def _entry_json(entry: Entry) -> dict[str, Any]:
     return {
         "input": entry.input_digest,
         "chain": entry.chain,
@@ -189,6 +199,7 @@ _ENTRY = {
     "recording": str,
     "duration": float,
     "reject?": {"id": str, "stage": str, "reason": str, "remedy": str},
+    "audio?": str,
 }
 
 
@@ -199,5 +210,6 @@ def _entry(told: Mapping[str, Any]) -> Entry:
         tuple(told["seconds"]),
         told["recording"],
         told["duration"],
-        Reject(**told["reject"]) if told["reject"] else None,
+        Reject(**told["reject"]) if told.get("reject") else None,
+        told.get("audio") or "",
     )

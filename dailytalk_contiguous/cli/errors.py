@@ -25,7 +25,20 @@ _DISK: dict[int | None, str] = {
     errno.EROFS: "choose a place that can be written to",
     errno.EACCES: "choose a place that you may write to",
     errno.EPERM: "choose a place that you may write to",
+    errno.ENAMETOOLONG: "shorten that name, or choose a place with a shorter path",
+    errno.ELOOP: "take out the symbolic link that leads back to itself",
+    errno.E2BIG: "shorten the text of the longest utterance",
+    errno.EMFILE: "raise the limit on open files (ulimit -n) and run the same command again",
+    errno.ENFILE: "close other programs and run the same command again",
+    errno.ENOMEM: "free some memory, or use fewer --workers, and run the same command again",
+    errno.ENOENT: "check the path; if another program removed it, run the same command again",
+    errno.ENOTDIR: "choose another path: a file is where a folder should be",
+    errno.EISDIR: "choose another path: a folder is where a file should be",
+    errno.EEXIST: "choose another path: it is taken",
 }
+
+#: What to do about all else that a system call may say (ESTALE of a network disk, ENXIO of a socket, …).
+_ANYTHING = "check the disk and the path, and run the same command again: what is finished is kept"
 
 
 def guarded(program: str, command: Callable[[], int]) -> int:
@@ -50,7 +63,9 @@ def guarded(program: str, command: Callable[[], int]) -> int:
     except DailytalkError as error:
         return failed(f"{error.reason}: {error.remedy}")
     except OSError as error:
-        if error.errno not in _DISK:
+        if error.errno is None:  # raised by Python code, not by the system
             raise
         where = f" ({as_text(error.filename)})" if error.filename else ""
-        return failed(f"{(error.strerror or 'the disk failed').lower()}{where}: {_DISK[error.errno]}")
+        return failed(
+            f"{(error.strerror or 'the disk failed').lower()}{where}: {_DISK.get(error.errno, _ANYTHING)}"
+        )

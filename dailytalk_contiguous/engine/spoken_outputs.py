@@ -12,7 +12,7 @@ from array import array
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 import soundfile
@@ -31,7 +31,8 @@ from dailytalk_contiguous.engine.outputs import (
 )
 from dailytalk_contiguous.engine.transcript import number, to_json
 from dailytalk_contiguous.files.writing import write_atomically, write_lines, write_text
-from dailytalk_contiguous.shards import Entry, Row, chain_of, read_entries, read_rows
+from dailytalk_contiguous.shards import Entry, Row, audio_digest, chain_of, read_entries, read_rows
+from dailytalk_contiguous.sources.naming import shortened
 from dailytalk_contiguous.stages.base import Stage, source_digest
 
 SHIFTED, AUDIO = "transcript_shifted.jsonl", "audio"
@@ -39,8 +40,11 @@ SHIFTED, AUDIO = "transcript_shifted.jsonl", "audio"
 #: What the name of a finished sound file ends in.
 EDITED = "_edited.wav"
 
-#: Bytes of the header of a sound file, and of both samples of a moment.
-_WAV_HEADER, _FRAME = 44, 4
+#: What the comment of a sound file (RIFF's chunk LIST INFO) begins with, before a digest of the row's audio.
+_MADE_FROM = "dailytalk-sha256"
+
+#: Bytes of the header of a sound file with its comment, and of both samples of a moment.
+_WAV_HEADER, _FRAME = 102, 4
 
 _PROSODY_BUCKETS = ("energy", "rate", "zcr", "pitch", "pitch_var")
 
@@ -107,9 +111,9 @@ def _written(
     def lines() -> Iterator[str]:
         first = 0
         for path, told in entries.items():
-            missing = [name for name, entry in told.items() if not entry.reject and not _is_new(out, name, path)]
+            missing = [name for name, entry in told.items() if not entry.reject and not _stands(out, name, entry)]
             for name, row in (read_rows(path, ["audio"]) if missing else {}).items():
-                if name in missing:
+                if name in missing and _made_from(wav_path(out, name)) != audio_digest(row):
                     _write_wav(wav_path(out, name), row["audio"]["bytes"])
             rows = read_rows(path, [column for column in BUILT if column != "audio"])
             for name, entry in told.items():
@@ -148,9 +152,10 @@ def bytes_to_write(out: Path, paths: Sequence[Path]) -> int:
     """Bytes that `write_spoken` would write of finished shards: sound files that are missing, and all lines."""
     found = 0
     for path in paths:
+        entries = read_entries(path) or {}
         for name, row in read_rows(path, [column for column in BUILT if column != "audio"]).items():
             found += sum(len(to_json(line).encode()) for line in shifted(row, 0))
-            if not _is_new(out, name, path):
+            if not _stands(out, name, entries[name]):
                 found += _WAV_HEADER + _FRAME * round(row["duration"] * row["sample_rate"])
     return found
 
@@ -169,7 +174,7 @@ def shifted(row: Row, first_id: int) -> Iterator[dict[str, Any]]:
         start, end = utterance["start"], utterance["end"]
         yield {
             "segment_id": first_id + place,
-            "audio_file": f"{AUDIO}/{row['conversation_id']}{EDITED}",
+            "audio_file": wav_path(Path(), row["conversation_id"]).as_posix(),
             "channel": utterance["channel"],
             "start": number(start, 3),
             "end": number(end, 3),
@@ -206,8 +211,8 @@ def shifted(row: Row, first_id: int) -> Iterator[dict[str, Any]]:
 
 
 def wav_path(out: Path, conversation_id: str) -> Path:
-    """Where the sound of a conversation lies."""
-    return out / AUDIO / f"{conversation_id}{EDITED}"
+    """Where the sound of a conversation lies; an id that is too long for the name of a file is shortened."""
+    return out / AUDIO / f"{shortened(conversation_id)}{EDITED}"
 
 
 def _fingerprint(paths: Sequence[Path], stages: Sequence[Stage], rejects: Sequence[Reject]) -> str:
@@ -222,24 +227,42 @@ def _fingerprint(paths: Sequence[Path], stages: Sequence[Stage], rejects: Sequen
 
 
 def _all_there(out: Path, entries: Mapping[Path, Mapping[str, Entry]]) -> bool:
-    names = [(name, path) for path, told in entries.items() for name, entry in told.items() if not entry.reject]
+    sounds = {name: entry for told in entries.values() for name, entry in told.items() if not entry.reject}
     files = all((out / name).is_file() for name in (SHIFTED, REJECTS))
-    return files and all(_is_new(out, name, path) for name, path in names) and _sounds(out) == len(names)
+    return files and all(_stands(out, *sound) for sound in sounds.items()) and _sounds(out) == len(sounds)
 
 
 def _sounds(out: Path) -> int:
     return sum(1 for _ in (out / AUDIO).rglob(f"*{EDITED}"))
 
 
-def _is_new(out: Path, name: str, shard: Path) -> bool:
-    """Whether a sound file stands: an earlier run may have made the shard and been stopped before it."""
-    path = wav_path(out, name)
-    return path.is_file() and path.stat().st_mtime_ns >= shard.stat().st_mtime_ns
+def _stands(out: Path, name: str, entry: Entry) -> bool:
+    """Whether a sound file is that of its row: an earlier run may have made the row and been stopped before it.
+
+    Told by what the file says that it was made from, never by its date: clocks differ, and are set back.
+    """
+    return bool(entry.audio) and _made_from(wav_path(out, name)) == entry.audio
+
+
+def _made_from(path: Path) -> str | None:
+    """The digest of the audio of which a sound file is a copy; None for no file, and for one of somebody else."""
+    try:
+        with soundfile.SoundFile(path) as file:
+            title, _, digest = file.comment.partition(" ")
+    except (soundfile.LibsndfileError, OSError):
+        return None
+    return digest if title == _MADE_FROM else None
 
 
 def _write_wav(path: Path, flac: bytes) -> None:
     samples, rate = soundfile.read(io.BytesIO(flac), dtype="int16", always_2d=True)
-    write_atomically(path, lambda file: soundfile.write(file, samples, rate, "PCM_16", format="WAV"))
+
+    def write(file: BinaryIO) -> None:
+        with soundfile.SoundFile(file, "w", rate, samples.shape[1], "PCM_16", format="WAV") as wav:
+            wav.comment = f"{_MADE_FROM} {audio_digest({'audio': {'bytes': flac}})}"
+            wav.write(samples)
+
+    write_atomically(path, write)
 
 
 def _drop_stale(folder: Path, wanted: set[Path]) -> None:

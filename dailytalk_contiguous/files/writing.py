@@ -15,7 +15,8 @@ def write_atomically(path: Path, write: Callable[[BinaryIO], None]) -> None:
     removed if writing fails. Raises OSError as the disk does (full, read-only).
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:12]}.tmp")
+    # Never longer than 178 bytes: a name that the disk takes must not fail for the temporary one.
+    temporary = path.with_name(f".{path.name[:40]}.{uuid.uuid4().hex[:12]}.tmp")
     try:
         with temporary.open("wb") as file:
             write(file)

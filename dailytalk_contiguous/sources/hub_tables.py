@@ -23,6 +23,7 @@ from dailytalk_contiguous.files.writing import write_bytes, write_text
 from dailytalk_contiguous.sources.hub_errors import hub_errors
 from dailytalk_contiguous.sources.hub_repository import Repository, modified_of
 from dailytalk_contiguous.sources.hub_shards import KEY, PARQUET, TAR, Row, columns_of, rows_of
+from dailytalk_contiguous.sources.naming import shortened
 
 TABLE_SUFFIXES = (PARQUET, TAR)
 
@@ -94,12 +95,13 @@ def missing_tables(repository: Repository) -> list[str]:
 def file_name(name: str) -> str:
     """A recording's name as a path without an ending: what no file may be called is percent-encoded.
 
-    Slashes make folders. Different names stay different. Raises BadInput for a name that is empty or too long.
+    Slashes make folders. Different names stay different; one that is too long ends in a digest. Raises BadInput
+    for a name that is empty.
     """
     parts = [_UNSAFE.sub(lambda found: f"%{ord(found[0]):02X}", part) for part in name.split("/")]
-    if not all(parts) or any(len(part.encode()) > _LONGEST_NAME for part in parts):
+    if not all(parts):
         raise BadInput(f"its id {name[:60]!r} can't be the name of a file", "choose another --id-column")
-    return "/".join(parts)
+    return shortened("/".join(parts), _LONGEST_NAME)
 
 
 def suffix_of(data: bytes) -> str:

@@ -2,8 +2,12 @@
 
 All names together tell which endings may go. In a stream the names to come are unknown, so one that would have
 changed an earlier name is refused there, and never taken for the other.
+
+A name that is too long for what is made of it (`NAME.000`, `NAME_edited.wav`) ends in a digest instead, from here
+on and everywhere: a title of a podcast in Japanese may fill a file's name on its own.
 """
 
+import hashlib
 import re
 from collections import Counter
 from collections.abc import Iterable
@@ -12,6 +16,38 @@ from dailytalk_contiguous.core.errors import BadInput
 
 #: What a recording that is cut calls its parts, and what another one may therefore not be called.
 _PART = re.compile(r"(.+)\.\d{3,}", re.DOTALL)
+
+
+#: Bytes of a part of a name, of the 255 that a disk takes, and of all of it.
+LONGEST_PART, LONGEST_NAME = 226, 1024
+
+
+def shortened(name: str, longest: int = LONGEST_PART) -> str:
+    """A path with every part of at most so many bytes; one that is longer ends in `-` and a digest of all of it.
+
+    >>> shortened("day 1/call")
+    'day 1/call'
+    >>> shortened("short/" + 300 * "a")[-20:]
+    'aaaaaaaaa-9835fa6bf4'
+    """
+    parts = [_cut(part, longest) for part in name.split("/")]
+    short = "/".join(parts)
+    return short if len(_bytes(short)) <= LONGEST_NAME else _cut(f"{_digest(name)}-{parts[-1]}", longest)
+
+
+def _cut(part: str, longest: int) -> str:
+    if len(_bytes(part)) <= longest:
+        return part
+    kept = _bytes(part)[: longest - 11].decode("utf-8", "ignore")
+    return f"{kept.rstrip(' .')}-{_digest(part)}"
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(_bytes(text)).hexdigest()[:10]
+
+
+def _bytes(text: str) -> bytes:
+    return text.encode("utf-8", "backslashreplace")
 
 
 def stem(name: str) -> str:
@@ -24,7 +60,7 @@ def identities(names: Iterable[str]) -> dict[str, str]:
     """Ids of recordings by path: without the ending where that means this recording only."""
     counts = Counter(names)
     stems = Counter(map(stem, counts.elements()))
-    return {name: stem(name) if _is_free(stem(name), stems, counts) else name for name in counts}
+    return {name: shortened(stem(name) if _is_free(stem(name), stems, counts) else name) for name in counts}
 
 
 class Names:
@@ -53,7 +89,7 @@ class Names:
         self._stems[bare] += 1
         if part := _PART.fullmatch(bare):
             self._wholes.add(part[1])
-        return bare if _is_free(bare, self._stems, self._names) else name
+        return shortened(bare if _is_free(bare, self._stems, self._names) else name)
 
 
 def _is_free(bare: str, stems: Counter[str], names: Counter[str]) -> bool:

@@ -12,6 +12,7 @@ from pathlib import Path
 from dailytalk_contiguous.core.audio import from_uri, probe, to_uri
 from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.shards import Row, read_entries, read_rows
+from dailytalk_contiguous.sources.naming import shortened
 
 #: Columns of a tagged row with an item an utterance, which a recording alone does not give.
 OF_UTTERANCES = ("utterance_id", "channel", "run")
@@ -97,7 +98,7 @@ def from_recording(line: Mapping[str, object], recordings: Path | None) -> Row:
 
 def stem(audio_file: str) -> str:
     """The id of a recording: its path without its ending."""
-    return audio_file.rpartition(".")[0] or audio_file
+    return shortened(audio_file.rpartition(".")[0] or audio_file)
 
 
 def _identity(path: Path) -> str:

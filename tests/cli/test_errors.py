@@ -145,6 +145,11 @@ def raising(error: BaseException) -> Any:
             1,
             "x: read-only file system (/\\xff): choose a place that can be written to.\n",
         ),
+        (
+            OSError(errno.ENAMETOOLONG, "File name too long", "/out/aaa"),
+            1,
+            "x: file name too long (/out/aaa): shorten that name, or choose a place with a shorter path.\n",
+        ),
     ],
 )
 def test_expected_error_is_a_sentence_and_a_code(
@@ -154,7 +159,15 @@ def test_expected_error_is_a_sentence_and_a_code(
     assert capsys.readouterr().err == told
 
 
-@pytest.mark.parametrize("error", [KeyError("a bug"), OSError(errno.EBADF, os.strerror(errno.EBADF))])
+@pytest.mark.parametrize("code", sorted(set(errno.errorcode) - {errno.EPIPE, errno.ESHUTDOWN}))
+def test_whatever_the_system_says_is_a_sentence(capsys: pytest.CaptureFixture[str], code: int) -> None:
+    assert guarded("x", raising(OSError(code, os.strerror(code), "/out/x"))) == 1
+    told = capsys.readouterr().err
+    assert told.startswith("x: ")
+    assert "(/out/x): " in told
+
+
+@pytest.mark.parametrize("error", [KeyError("a bug"), OSError("of no system call")])
 def test_bug_keeps_its_traceback(error: Exception) -> None:
     with pytest.raises(type(error)):
         guarded("x", raising(error))

@@ -2,6 +2,8 @@ import hashlib
 import io
 import json
 import os
+import re
+import time
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +20,7 @@ from scripted import SHORT, folder, say, settings, talk, write_transcript
 from dailytalk_contiguous.core.errors import Reject
 from dailytalk_contiguous.engine.outputs import _spoken_rejects
 from dailytalk_contiguous.engine.spoken_outputs import Purchases, bytes_to_write, write_spoken
+from dailytalk_contiguous.shards import METADATA_KEY, read_rows
 from dailytalk_contiguous.stages.base import Stage
 
 #: The fields of transcript.jsonl that older tools read, in their order.
@@ -123,7 +126,7 @@ def test_each_half_keeps_what_the_other_set_aside(tmp_path: Path) -> None:
 # Sound files
 
 
-def test_sound_file_is_written_where_it_is_missing_or_older_than_its_shard(tmp_path: Path) -> None:
+def test_sound_file_is_written_where_it_is_missing_or_another(tmp_path: Path) -> None:
     work = espoken(tmp_path)
     first, second = work / "audio/first_edited.wav", work / "audio/second_edited.wav"
     untouched = state(work / "audio")
@@ -131,12 +134,42 @@ def test_sound_file_is_written_where_it_is_missing_or_older_than_its_shard(tmp_p
     say(work, settings(tmp_path, tts="espeak"))
     assert state(work / "audio") == untouched
     first.write_bytes(b"of an earlier run")
-    shard = min(path.stat().st_mtime_ns for path in (work / "dataset").glob("*.parquet"))
-    os.utime(first, ns=(shard - 1, shard - 1))
     second.unlink()
     say(work, settings(tmp_path, tts="espeak"))
     assert first.read_bytes() == whole
     assert second.is_file()
+
+
+def test_stale_sound_is_replaced_however_new_its_date_is(tmp_path: Path) -> None:
+    work = espoken(tmp_path)
+    sound, transcript = work / "audio/first_edited.wav", work / "transcript.jsonl"
+    before = sound.read_bytes()
+    lines = transcript.read_text().splitlines(keepends=True)
+    place = next(n for n, line in enumerate(lines) if json.loads(line)["conversation_id"] == "first")
+    edited = json.loads(lines[place]) | {"text": "Something much longer is said here now, and nothing else."}
+    transcript.write_text("".join([*lines[:place], json.dumps(edited) + "\n", *lines[place + 1 :]]))
+    tomorrow = time.time_ns() + 86_400 * 10**9
+    os.utime(sound, ns=(tomorrow, tomorrow))  # as from a host with another clock
+    say(work, settings(tmp_path, tts="espeak"))
+    rows = [row for path in (work / "dataset").glob("*.parquet") for row in read_rows(path, ["audio"]).items()]
+    samples, _ = soundfile.read(io.BytesIO(dict(rows)["first"]["audio"]["bytes"]), dtype="int16")
+    assert sound.read_bytes() != before
+    assert np.array_equal(soundfile.read(sound, dtype="int16")[0], samples)
+
+
+def test_sound_of_shards_that_know_no_digest_is_compared_all_the_same(tmp_path: Path) -> None:
+    work = espoken(tmp_path)
+    for path in (work / "dataset").glob("*.parquet"):
+        table = pq.read_table(path)
+        metadata = dict(table.schema.metadata)
+        metadata[METADATA_KEY] = re.sub(rb'"audio": "\w+"', b'"audio": ""', metadata[METADATA_KEY])
+        pq.write_table(table.replace_schema_metadata(metadata), path)
+    (work / "audio/second_edited.wav").write_bytes((work / "audio/first_edited.wav").read_bytes())
+    untouched = (work / "audio/first_edited.wav").stat().st_mtime_ns
+    say(work, settings(tmp_path, tts="espeak"))
+    assert (work / "audio/first_edited.wav").stat().st_mtime_ns == untouched
+    sounds = [(work / f"audio/{name}_edited.wav").read_bytes() for name in ("first", "second")]
+    assert sounds[0] != sounds[1]
 
 
 def test_sound_files_of_others_are_left_alone(tmp_path: Path) -> None:

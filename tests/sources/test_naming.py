@@ -1,0 +1,35 @@
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dailytalk_contiguous.sources.naming import LONGEST_NAME, LONGEST_PART, Names, identities, shortened
+
+JAPANESE = "今日の散歩で見つけた" * 7 + "小さな喫茶店"  # 76 characters, 228 bytes
+
+
+@given(st.text())
+def test_short_name_stays_and_long_one_fits_into_the_name_of_a_file(name: str) -> None:
+    short = shortened(name)
+    parts = [len(part.encode("utf-8", "backslashreplace")) for part in short.split("/")]
+    assert max(parts) <= LONGEST_PART
+    assert shortened(short) == short
+    if max(len(part.encode("utf-8", "backslashreplace")) for part in name.split("/")) <= LONGEST_PART:
+        assert short == name
+
+
+def test_long_names_that_begin_alike_stay_different() -> None:
+    assert len(JAPANESE) == 76
+    names = {shortened(JAPANESE + end) for end in ("", "1", "2")}
+    assert len(names) == 3
+    assert all(name.startswith("今日の散歩で") for name in names)
+
+
+def test_folders_of_any_depth_fit_into_a_path() -> None:
+    deep = "/".join(["a" * 200] * 30)
+    assert len(shortened(deep)) <= LONGEST_NAME
+    assert shortened(deep) != shortened(deep[1:])
+
+
+def test_stream_and_list_shorten_alike() -> None:
+    names = [f"{JAPANESE}.wav", f"{JAPANESE}x.wav", "call.wav"]
+    streamed = Names()
+    assert [streamed.add(name) for name in names] == [*identities(names).values()]
