@@ -77,6 +77,9 @@ def corpus(
     prompt_channel: Annotated[
         bool, typer.Option("--prompt-channel", help="Right: a neutral line of another speaker comes first.")
     ] = False,
+    follow_links: Annotated[
+        bool, typer.Option("--follow-links", help="Follow symbolic links that lead out of SOURCE.")
+    ] = False,
     agreed_only: Annotated[
         bool, typer.Option("--agreed-only", help="Only where raters heard what was intended (crema_d).")
     ] = False,
@@ -132,7 +135,7 @@ def corpus(
         for option, value in clips_only.items():
             if value:
                 raise DailytalkError(f"{option} is for clips, not for --as conversations", "leave one of them out")
-        laid_out = lay_out(name, source, out, seed)
+        laid_out = lay_out(name, source, out, seed, follow_links)
         show_corpus.laid_out(console, laid_out, out, as_json)
         raise typer.Exit(_code(laid_out.conversations, len(laid_out.rejects)))
     settings = CorpusSettings(
@@ -164,7 +167,7 @@ def corpus(
         device=device,
     )
     settings.check()
-    read = read_corpus(name, source, out, agreed_only)
+    read = read_corpus(name, source, out, agreed_only, follow_links)
     about = {"command": shlex.join(["dailytalk", *sys.argv[1:]])}
     options = Options(workers, text_conditions, report_only)
     with bar(console, quiet=as_json) as shown:

@@ -27,7 +27,17 @@ from dailytalk_contiguous.sources.hub_repository import HubChoice, Repository
 from dailytalk_contiguous.sources.remote_files import fetch_inputs
 
 #: Options of `tag` that say what the input is, or how it is worked on; those that are settings are taken over too.
-_OF_TAG = ("inputs", "transcripts", "config", "split", "audio_column", "id_column", "max_conversation", "workers")
+_OF_TAG = (
+    "inputs",
+    "transcripts",
+    "config",
+    "split",
+    "audio_column",
+    "id_column",
+    "max_conversation",
+    "workers",
+    "follow_links",
+)
 
 #: Settings of `speak` that a plan has no use for.
 _NOT_OF_SPEAK = ("cache", "max_cost")
@@ -67,6 +77,7 @@ def plan(**options: Any) -> None:
             str(transcripts) if transcripts else None,
             hub=HubChoice(*(options[name] for name in ("config", "split", "audio_column", "id_column"))),
             before_fetch=_refuse_to_fetch,
+            follow_links=options["follow_links"],
         )
         with console.status("planning") as shown:
             made = estimate(

@@ -56,6 +56,15 @@ def to_fetch(console: Console, repository: Repository, missing: ToFetch) -> None
     )
 
 
+def hidden(console: Console, names: Sequence[str]) -> None:
+    """What was passed over because its name begins with a dot."""
+    if names:
+        shown = ", ".join(json.dumps(name, ensure_ascii=False) for name in names[:SHOWN])
+        more = f", … {len(names) - SHOWN} more" if len(names) > SHOWN else ""
+        told = f"passed over {len(names)} hidden (name one as INPUT to take it): {shown}{more}"
+        console.print(escape(told), highlight=False)
+
+
 def outcome(console: Console, result: Outcome, out: Path, settings: TagSettings) -> None:
     """What a run did."""
     if result.n_made:

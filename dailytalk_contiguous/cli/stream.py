@@ -78,6 +78,7 @@ def stream(
         channel=tag.channel,
         max_conversation=max_conversation,
         transcripts=str(given["transcripts"].absolute()) if given["transcripts"] else None,
+        follow_links=given["follow_links"],
     )
     job = Job(repository, tag, speak, config, 60 * given["shard_minutes"], given["source_licence"])
     limits = Limits(given["limit_hours"], 1e9 * (given["limit_disk"] or 0.0))

@@ -60,6 +60,9 @@ def tag(
     id_column: Annotated[
         str, typer.Option(help="What names its recordings.", show_default="conversation_id, id, or the file name")
     ] = "",
+    follow_links: Annotated[
+        bool, typer.Option("--follow-links", help="Follow symbolic links that lead out of INPUT.")
+    ] = False,
     source_licence: Annotated[
         str, typer.Option(help="Licence of the recordings, for run.json.", show_default="the card's, on the Hub")
     ] = "",
@@ -161,7 +164,9 @@ def tag(
         hub=HubChoice(config, split, audio_column, id_column),
         licence=source_licence,
         before_fetch=lambda repository: _announce(console, repository, dry_run, as_json),
+        follow_links=follow_links,
     )
+    show.hidden(console, found.hidden)
     if dry_run:
         plan = own_shards(local.plan(out / TAGGED, found.groups, tagging(settings)), options.shard)
         if as_json:
@@ -239,6 +244,7 @@ def _intended(found: Found, plan: local.Plan, stages: Sequence[Stage]) -> dict[s
     return {
         "conversations": len(found.rows),
         "set_aside": [problem.as_dict() for problem in found.problems],
+        "hidden": found.hidden,
         "shards": {"all": len(plan.paths), "to_make": len(plan.tasks)},
         "audio_seconds": round(plan.seconds, 2),
         "stages": [stage.name for stage in stages[plan.first_stage :]] if plan.tasks else [],

@@ -32,7 +32,7 @@ class LaidOut:
     counts: list[str]
 
 
-def lay_out(name: str, source: Path, out: Path, seed: int = 0) -> LaidOut:
+def lay_out(name: str, source: Path, out: Path, seed: int = 0, follow_links: bool = False) -> LaidOut:
     """Write the conversations of a corpus into the folder `out`; the same source and seed give the same bytes.
 
     Raises DailytalkError for a corpus without dialogues in turns, and if `out` is not ours.
@@ -44,7 +44,7 @@ def lay_out(name: str, source: Path, out: Path, seed: int = 0) -> LaidOut:
     target = OwnedFolder(out, "conversations", (ABOUT, REJECTS))
     rejects: list[Reject] = []
     counted = []
-    for row in corpus_rows(LAID_OUT[name], source, seed=seed):
+    for row in corpus_rows(LAID_OUT[name], source, seed=seed, follow_links=follow_links):
         counted.append(row | {"audio": None})
         if row["problem"]:
             rejects.append(Reject(row["conversation_id"], "Corpus", row["problem"], row["remedy"]))

@@ -40,8 +40,10 @@ class Read:
     counts: list[str]
 
 
-def read_corpus(name: str, source: Path, out: Path, agreed_only: bool = False) -> Read:
+def read_corpus(name: str, source: Path, out: Path, agreed_only: bool = False, follow_links: bool = False) -> Read:
     """The rows of a corpus of clips. What lies in archives is unpacked into `out`, clip by clip.
+
+    `follow_links`: whether symbolic links may lead out of the source.
 
     Raises DailytalkError for a corpus that is not of clips, and as `corpus_rows` does.
     """
@@ -54,7 +56,8 @@ def read_corpus(name: str, source: Path, out: Path, agreed_only: bool = False) -
     rows: list[Row] = []
     problems: list[Reject] = []
     counted: list[Row] = []
-    for row in corpus_rows(name, source, **({"agreed_only": True} if agreed_only else {})):
+    chosen = {"follow_links": follow_links} | ({"agreed_only": True} if agreed_only else {})
+    for row in corpus_rows(name, source, **chosen):
         counted.append(row | {"audio": None})
         if row["problem"]:
             problems.append(Reject(row["id"], "Corpus", row["problem"], row["remedy"]))

@@ -84,12 +84,14 @@ class Found:
 
     Rows may be folded (`core.folded`) but for `AT_HAND`: words that people gave take 4 MB an hour, folded a tenth.
 
-    `source` is where it is from, as far as known: `repository`, `revision` (a commit), `licence`.
+    `source` is where it is from, as far as known: `repository`, `revision` (a commit), `licence`. `hidden` are
+    recordings, and folders of some, that were passed over because their names begin with a dot.
     """
 
     groups: list[list[Row]]
     problems: list[Reject]
     source: dict[str, Any] = field(default_factory=dict)
+    hidden: list[str] = field(default_factory=list)
 
     @property
     def rows(self) -> list[Row]:
@@ -108,6 +110,7 @@ def find(
     hub: HubChoice | None = None,
     licence: str = "",
     before_fetch: Callable[[Repository], None] = lambda repository: None,
+    follow_links: bool = False,
 ) -> Found:
     """List the conversations of the inputs; `FolderConfig` says what the settings mean.
 
@@ -115,6 +118,7 @@ def find(
         hub: what is meant of a dataset on the Hub, which is fetched first.
         licence: of the recordings, where no card names it, or names it wrongly.
         before_fetch: told of a dataset on the Hub before any recording of it is fetched.
+        follow_links: whether symbolic links may lead out of the inputs.
 
     Raises DailytalkError if an input does not exist, or holds nothing, and if `out` holds recordings.
     """
@@ -133,10 +137,12 @@ def find(
         max_conversation=max_conversation,
         transcripts=transcripts,
         given=given,
+        follow_links=follow_links or fetched is not None,  # the Hub's own cache is made of links
     )
     rows: list[Row] = []
+    hidden: list[str] = []
     problems = [*fetched.problems] if fetched else []
-    for row in folder_rows(config):
+    for row in folder_rows(config, hidden):
         if row["problem"]:
             problems.append(Reject(row["conversation_id"], "Folder", row["problem"], row["remedy"]))
         else:
@@ -146,7 +152,7 @@ def find(
             f"there are no recordings in {', '.join(repr(as_text(Path(one))) for one in inputs)}",
             "name a folder of WAV, FLAC, OGG, MP3 or Opus files",
         )
-    return Found(list(group(rows, options.shard_seconds)), problems, source)
+    return Found(list(group(rows, options.shard_seconds)), problems, source, hidden)
 
 
 def _laid_out(inputs: Sequence[str]) -> dict[str, Any]:

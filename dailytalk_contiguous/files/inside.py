@@ -11,8 +11,9 @@ from pathlib import Path
 from dailytalk_contiguous.core.documents import quoted
 from dailytalk_contiguous.core.errors import BadInput
 
-#: What to do about a link that leads out.
-FOLLOW = "copy the file into the folder, or pass --follow-links if you trust whoever made the link"
+#: Why a link that leads out of a folder of recordings is not followed, and what to do about it.
+LINK_OUT = "it is a symbolic link that leads out of the input"
+FOLLOW_LINKS = "copy it into the folder, or pass --follow-links if you trust whoever made the link"
 
 
 def inside(root: Path, name: str | Path) -> Path:
@@ -40,6 +41,11 @@ def inside(root: Path, name: str | Path) -> Path:
     if not stat.S_ISREG(mode):
         raise BadInput(f"{quoted(str(name))} is not a regular file", "name a file")
     return path
+
+
+def leads_out(path: Path, root: Path) -> bool:
+    """Whether a path is, or is reached through, a symbolic link out of `root`. A loop of links leads nowhere."""
+    return path.exists() and not is_inside(path, root)
 
 
 def is_inside(path: Path, root: Path) -> bool:

@@ -22,8 +22,9 @@ from dailytalk_contiguous.core.audio import HIGHEST_RATE, LOWEST_RATE, Probe, pr
 from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.core.machine import cores
 from dailytalk_contiguous.core.schema import SOURCE
+from dailytalk_contiguous.files.inside import FOLLOW_LINKS, LINK_OUT, leads_out
 from dailytalk_contiguous.sources.cuts import cuts
-from dailytalk_contiguous.sources.listing import Recording, find_recordings
+from dailytalk_contiguous.sources.listing import Recording, as_text, find_recordings
 from dailytalk_contiguous.sources.recorded import identity_of
 from dailytalk_contiguous.sources.transcripts import cues_within, find_transcripts, read_transcripts
 
@@ -49,6 +50,7 @@ class FolderConfig(datasets.BuilderConfig):
         max_conversation: seconds; longer recordings are cut at mutual silence. 0 never cuts.
         transcripts: a folder of transcripts that people made; None looks beside each recording.
         given: whether transcripts are used at all.
+        follow_links: whether symbolic links may lead out of the inputs and out of `transcripts`.
         listing: digest of what was found, so that a changed folder is another dataset to the cache.
     """
 
@@ -58,6 +60,7 @@ class FolderConfig(datasets.BuilderConfig):
     max_conversation: float = MAX_CONVERSATION
     transcripts: str | None = None
     given: bool = True
+    follow_links: bool = False
     listing: str = ""
 
 
@@ -71,7 +74,8 @@ class Folder(datasets.GeneratorBasedBuilder):
     VERSION = datasets.Version("1.0.0")
 
     def __init__(self, **options: Any) -> None:
-        recordings = find_recordings(options.get("inputs", ()), _path(options.get("exclude")))
+        follow_links = options.get("follow_links", False)
+        recordings = find_recordings(options.get("inputs", ()), _path(options.get("exclude")), follow_links)
         options["listing"] = _listing_digest(recordings, options.get("transcripts"))
         super().__init__(**options)
 
@@ -86,9 +90,9 @@ class Folder(datasets.GeneratorBasedBuilder):
             yield row["conversation_id"], row
 
 
-def folder_rows(config: FolderConfig) -> Iterator[dict[str, Any]]:
-    """The rows of `Folder`, in order of name and time."""
-    recordings = find_recordings(config.inputs, _path(config.exclude))
+def folder_rows(config: FolderConfig, hidden: list[str] | None = None) -> Iterator[dict[str, Any]]:
+    """The rows of `Folder`, in order of name and time. `hidden` is filled as `find_recordings` does."""
+    recordings = find_recordings(config.inputs, _path(config.exclude), config.follow_links, hidden)
     for rows in side_by_side(partial(_rows, config=config), recordings, min(AT_ONCE, cores())):
         yield from rows
 
@@ -130,10 +134,16 @@ def recording_rows(recording: Recording, config: FolderConfig) -> Iterator[dict[
 
 
 def _conversations(recording: Recording, base: dict[str, Any], config: FolderConfig) -> Iterator[dict[str, Any]]:
+    if recording.leads_out:
+        raise BadInput(LINK_OUT, FOLLOW_LINKS)
     status = recording.path.stat()
     info = probe(base["audio"])
     _check(info, config.channel)
     found = _transcripts(recording, config.transcripts) if config.given else []
+    root = _path(config.transcripts) or recording.root
+    for path in found:
+        if root and not config.follow_links and leads_out(path, root):
+            raise BadInput(f"its transcript {as_text(path)!r}: {LINK_OUT}", FOLLOW_LINKS)
     given = read_transcripts(found, recording.audio_file) if found else []
     stamp = f"{recording.audio_file}\0{status.st_size}\0{status.st_mtime_ns}"
     identity = identity_of(recording.path)

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from dailytalk_contiguous.core.errors import DailytalkError
+from dailytalk_contiguous.files.inside import leads_out
 from dailytalk_contiguous.sources.naming import identities
 
 #: What libsndfile reads, and what ffmpeg may read. Other files in a folder are no recordings.
@@ -23,22 +24,35 @@ AUDIO_SUFFIXES = frozenset(
 
 
 class Recording(NamedTuple):
-    """A file to read: where it is, its path under the input as text, and its name without the ending."""
+    """A file to read: where it is, its path under the input as text, and its name without the ending.
+
+    `root` is the input that it was found in, which no transcript of it may lead out of; None where links are
+    trusted. `leads_out`: it is a link out of that.
+    """
 
     path: Path
     audio_file: str
     recording_id: str
+    root: Path | None = None
+    leads_out: bool = False
 
 
-def find_recordings(inputs: Sequence[str | Path], exclude: Path | None = None) -> list[Recording]:
+def find_recordings(
+    inputs: Sequence[str | Path],
+    exclude: Path | None = None,
+    follow_links: bool = False,
+    hidden: list[str] | None = None,
+) -> list[Recording]:
     """All recordings of the given files and folders, sorted by name. Files named outright are always taken.
 
     What is called like a recording is one here, be it a pipe or a link to nowhere; so is a folder inside an input
     that can't be searched. Whoever reads them finds out, and says so.
 
     Args:
-        inputs: files or folders (searched at any depth, through links; names that begin with a dot are hidden).
+        inputs: files or folders (searched at any depth; names that begin with a dot are hidden).
         exclude: a folder that is not searched, such as the one that results are written to.
+        follow_links: whether symbolic links may lead out of their input; inside of it they always may.
+        hidden: filled with the paths of hidden recordings, and of hidden folders that hold some.
 
     Raises:
         DailytalkError: an input does not exist, or two names differ only in how bytes that are no UTF-8 are shown.
@@ -50,40 +64,86 @@ def find_recordings(inputs: Sequence[str | Path], exclude: Path | None = None) -
         except OSError as error:
             why = "does not exist" if isinstance(error, FileNotFoundError) else f"can't be read ({error.strerror})"
             raise DailytalkError(f"the input {as_text(path)!r} {why}", "check the path") from None
-    paths = dict(_relative(given, exclude))
-    names = {path: as_text(relative) for relative, path in paths.items()}
+    walk = _Walk(exclude, follow_links)
+    paths = dict(_relative(given, walk))
+    if hidden is not None:
+        hidden += sorted(walk.hidden)
+    names = {path: as_text(relative) for relative, (path, _) in paths.items()}
     counts = Counter(names.values())
     if twice := [name for name, count in counts.items() if count > 1]:
         raise DailytalkError(f"two recordings are both shown as {twice[0]!r}", "rename one of them")
     called = identities(names.values())
-    found = [Recording(path, name, called[name]) for path, name in names.items()]
+    roots = {path: None if follow_links else root for path, root in paths.values()}
+    found = [
+        Recording(path, name, called[name], roots[path], path in walk.leading_out) for path, name in names.items()
+    ]
     return sorted(found, key=lambda recording: recording.audio_file)
 
 
-def _relative(given: Sequence[Path], exclude: Path | None) -> Iterator[tuple[Path, Path]]:
-    """Every recording by its path under the only folder given, or under what all inputs have in common."""
+def _relative(given: Sequence[Path], walk: "_Walk") -> Iterator[tuple[Path, tuple[Path, Path]]]:
+    """Every recording and its input's folder, by its path under the only folder given, or under what all inputs
+    have in common."""
     tops = [path if path.is_dir() else path.parent for path in given]
     bases = [os.path.realpath(top) for top in tops]
     root = os.path.commonpath(bases) if bases else ""
     for one, top, base in zip(given, tops, bases, strict=True):
-        for path in _walk(one, exclude) if one.is_dir() else [one]:
-            yield Path(os.path.relpath(base, root), path.relative_to(top)), path
+        for path in walk(one) if one.is_dir() else [one]:
+            yield Path(os.path.relpath(base, root), path.relative_to(top)), (path, top)
 
 
-def _walk(folder: Path, exclude: Path | None) -> Iterator[Path]:
-    barred = {os.path.realpath(exclude)} if exclude else set()
-    unreadable: list[OSError] = []
-    for parent, folders, files in os.walk(folder, onerror=unreadable.append, followlinks=True):
-        real = os.path.realpath(parent)
-        if real in barred:
-            folders.clear()
-            continue
-        barred.add(real)  # a link that leads back up would be walked for ever
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        for name in sorted(files):
-            if not name.startswith(".") and Path(name).suffix.lower() in AUDIO_SUFFIXES:
-                yield Path(parent, name)
-    yield from (Path(error.filename) for error in unreadable)
+class _Walk:
+    """Finds what is called like a recording in folders, and remembers what it did not go into."""
+
+    def __init__(self, exclude: Path | None, follow_links: bool) -> None:
+        self._exclude, self._follow_links = exclude, follow_links
+        self.hidden: list[str] = []
+        self.leading_out: set[Path] = set()
+
+    def __call__(self, folder: Path) -> Iterator[Path]:
+        """Every recording of a folder, and every folder in it that can't be searched or leads out of it."""
+        barred = {os.path.realpath(self._exclude)} if self._exclude else set()
+        unreadable: list[OSError] = []
+        for parent, folders, files in os.walk(folder, onerror=unreadable.append, followlinks=True):
+            real = os.path.realpath(parent)
+            if real in barred:
+                folders.clear()
+                continue
+            barred.add(real)  # a link that leads back up would be walked for ever
+            paths = [Path(parent, name) for name in sorted(folders)]
+            hiding = [path for path in paths if _hides_recordings(path)]
+            self.hidden += [f"{as_text(path.relative_to(folder))}/" for path in hiding]
+            shown = [path for path in paths if not path.name.startswith(".")]
+            out = [path for path in shown if self._leads_out(path, folder)]
+            yield from out
+            folders[:] = [path.name for path in shown if path not in self.leading_out]
+            for path in (Path(parent, name) for name in sorted(files) if is_recording(name)):
+                if path.name.startswith("."):
+                    self.hidden.append(as_text(path.relative_to(folder)))
+                else:
+                    self._leads_out(path, folder)
+                    yield path
+        yield from (Path(error.filename) for error in unreadable)
+
+    def _leads_out(self, path: Path, folder: Path) -> bool:
+        if self._follow_links or not path.is_symlink() or not leads_out(path, folder):
+            return False
+        self.leading_out.add(path)
+        return True
+
+
+def is_recording(name: str) -> bool:
+    """Whether a file is called like a recording; what macOS keeps beside each elsewhere (`._x.wav`) is not."""
+    return Path(name).suffix.lower() in AUDIO_SUFFIXES and not name.startswith("._")
+
+
+def _hides_recordings(folder: Path) -> bool:
+    """Whether a hidden folder holds recordings itself. It is not searched: it may be a whole disk's snapshots."""
+    if not folder.name.startswith("."):
+        return False
+    try:
+        return any(is_recording(name) for name in os.listdir(folder))
+    except OSError:
+        return False
 
 
 def as_text(path: str | Path) -> str:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from dailytalk_contiguous.core.audio import from_uri, probe, to_uri
 from dailytalk_contiguous.core.errors import BadInput
+from dailytalk_contiguous.files.inside import inside
 from dailytalk_contiguous.shards import Row, read_entries, read_rows
 from dailytalk_contiguous.sources.naming import shortened
 
@@ -76,7 +77,7 @@ def some_gone(tagged: Path) -> bool:
 def from_recording(line: Mapping[str, object], recordings: Path | None) -> Row:
     """What a shard would know, for a transcript without shards. Raises BadInput."""
     audio_file = str(line["audio_file"])
-    path = (recordings or Path()) / audio_file
+    path = inside(recordings or Path(), audio_file)
     if not path.is_file():
         raise BadInput(
             f"its recording {audio_file!r} is not in {str(recordings or Path())!r}",

@@ -158,7 +158,7 @@ def test_pipe_device_link_to_nowhere_and_unreadable_folder_are_set_aside_without
     save(tmp_path / "good.wav")
     found = {row["conversation_id"]: row["problem"] for row in rows(tmp_path)}
     assert found == {
-        "endless": "it is a device, not a file",
+        "endless": "it is a symbolic link that leads out of the input",
         "gone": "it can't be read (No such file or directory)",
         "good": None,
         "pipe": "it is a pipe, not a file",

@@ -103,7 +103,8 @@ def test_link_to_a_folder_is_followed_and_one_that_leads_back_is_walked_once(tmp
     touch(tmp_path, "in/call.wav", "elsewhere/far.wav")
     (tmp_path / "in/back").symlink_to(tmp_path / "in")
     (tmp_path / "in/more").symlink_to(tmp_path / "elsewhere")
-    assert names(tmp_path / "in") == ["call.wav", "more/far.wav"]
+    found = find_recordings([tmp_path / "in"], follow_links=True)
+    assert [recording.audio_file for recording in found] == ["call.wav", "more/far.wav"]
 
 
 def test_link_to_nowhere_is_a_recording_that_somebody_has_to_explain(tmp_path: Path) -> None:
@@ -156,3 +157,57 @@ def test_folder_that_can_not_be_searched_is_not_passed_over(
 
 def test_any_path_becomes_text_that_can_be_stored() -> None:
     assert as_text(Path(os.fsdecode(b"a/\xff.wav"))) == "a/\\xff.wav"
+
+
+# Hidden names, and symbolic links
+
+
+def test_hidden_recordings_are_told_and_what_macos_leaves_is_not(tmp_path: Path) -> None:
+    touch(tmp_path, "call.wav", ".old.wav", "a/.b.FLAC", "._call.wav", ".DS_Store", ".git/config", ".takes/1.wav")
+    hidden: list[str] = []
+    find_recordings([tmp_path], hidden=hidden)
+    assert hidden == [".old.wav", ".takes/", "a/.b.FLAC"]
+
+
+@pytest.mark.parametrize("name", [".hidden", ".hidden/call.wav", ".hidden/.call.wav"])
+def test_hidden_input_that_is_named_is_taken(tmp_path: Path, name: str) -> None:
+    touch(tmp_path, ".hidden/call.wav", ".hidden/.call.wav")
+    hidden: list[str] = []
+    found = find_recordings([tmp_path / name], hidden=hidden)
+    assert [recording.path.name for recording in found] == ["call.wav" if name == ".hidden" else Path(name).name]
+    assert hidden == ([".call.wav"] if name == ".hidden" else [])
+
+
+def linked(tmp_path: Path) -> Path:
+    touch(tmp_path, "private/secret.wav", "calls/a.wav", "calls/day/b.wav")
+    calls = tmp_path / "calls"
+    (calls / "out.wav").symlink_to(tmp_path / "private/secret.wav")
+    (calls / "folder").symlink_to(tmp_path / "private")
+    (calls / "inside.wav").symlink_to("a.wav")
+    (calls / "again").symlink_to("day")
+    (calls / "up").symlink_to("..")
+    (calls / "loop.wav").symlink_to("loop.wav")
+    return calls
+
+
+def test_links_that_lead_out_of_the_input_are_not_followed(tmp_path: Path) -> None:
+    found = {one.audio_file: one.leads_out for one in find_recordings([linked(tmp_path)])}
+    refused = {name for name, leads_out in found.items() if leads_out}
+    assert refused == {"out.wav", "folder", "up"}
+    assert {"a.wav", "inside.wav", "loop.wav"} <= found.keys() - refused
+    assert len({"day/b.wav", "again/b.wav"} & found.keys()) == 1
+    assert not [name for name in found if "secret" in name]
+
+
+def test_links_that_lead_out_are_followed_on_request_and_loops_end(tmp_path: Path) -> None:
+    found = {one.audio_file: one.leads_out for one in find_recordings([linked(tmp_path)], follow_links=True)}
+    assert {"out.wav", "a.wav", "inside.wav"} <= found.keys()
+    assert [name for name in found if name.endswith("secret.wav")]
+    assert not any(found.values())
+
+
+def test_link_that_is_named_as_the_input_is_followed(tmp_path: Path) -> None:
+    calls = linked(tmp_path)
+    (tmp_path / "link").symlink_to(calls)
+    assert "a.wav" in names(tmp_path / "link")
+    assert names(calls / "out.wav") == ["out.wav"]

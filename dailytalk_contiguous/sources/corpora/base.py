@@ -51,10 +51,12 @@ class CorpusConfig(datasets.BuilderConfig):
 
     Attributes:
         source: the folder or the zip archive in which the corpus lies.
+        follow_links: whether symbolic links may lead out of the source.
         listing: digest of what was found, so that a changed folder is another dataset to the cache.
     """
 
     source: str = ""
+    follow_links: bool = False
     listing: str = ""
 
 
@@ -77,7 +79,7 @@ class Corpus(datasets.GeneratorBasedBuilder):
     BESIDE: ClassVar[tuple[str, ...]] = ()
 
     def __init__(self, **options: Any) -> None:
-        options["listing"] = stamp(existing(options.get("source", "")))
+        options["listing"] = stamp(existing(options.get("source", "")), options.get("follow_links", False))
         super().__init__(**options)
 
     @classmethod
@@ -109,7 +111,7 @@ class Corpus(datasets.GeneratorBasedBuilder):
         Raises DailytalkError if the source does not exist, holds nothing of a corpus, or has damaged tables.
         """
         with ExitStack() as stack:
-            tree = open_tree(existing(config.source), stack)
+            tree = open_tree(existing(config.source), stack, config.follow_links)
             read = cls.reader(tree, config)
             files = cls.audio_files(tree)
             if not files:

@@ -44,15 +44,16 @@ class DailyTalkContiguous(Corpus):
         folder = Path(config.source)
         if not folder.is_dir():
             raise DailytalkError(f"the corpus {config.source!r} is not a folder", "unpack it, or give its folder")
-        recordings = find_recordings([folder])
+        recordings = find_recordings([folder], follow_links=config.follow_links)
         if not recordings:
             raise DailytalkError(f"no recording is in {config.source!r}", f"get it from {cls.ABOUT.homepage}")
+        whole = FolderConfig(inputs=(config.source,), max_conversation=0.0, follow_links=config.follow_links)
         for recording in recordings:
-            for row in recording_rows(recording, FolderConfig(inputs=(config.source,), max_conversation=0.0)):
+            for row in recording_rows(recording, whole):
                 yield row | _problem(recording, row)
         known = {recording.audio_file for recording in recordings}
         with ExitStack() as stack:
-            for found in open_tree(folder, stack).files:
+            for found in open_tree(folder, stack, config.follow_links).files:
                 if found.name not in known and not cls.is_beside(found.name):
                     yield _stranger(found.name)
 

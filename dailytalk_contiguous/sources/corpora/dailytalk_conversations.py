@@ -82,7 +82,7 @@ class DailyTalkConversations(Corpus):
     @classmethod
     def rows(cls, config: Any) -> Iterator[Row]:
         with ExitStack() as stack:
-            tree = open_tree(existing(config.source), stack)
+            tree = open_tree(existing(config.source), stack, config.follow_links)
             read = Turns(tree)
             dialogues, rejected, unfit = _grouped(cls.audio_files(tree), read, cls.SUFFIXES)
             if not dialogues and not rejected:

@@ -42,7 +42,7 @@ def corpus_rows(name: str, source: Path, **options: Any) -> Iterator[Row]:
     """
     corpus = corpus_of(name)
     taken = options_of(name)
-    if unknown := sorted(options.keys() - taken):
+    if unknown := sorted(options.keys() - taken - {"follow_links"}):
         raise DailytalkError(
             f"{name} has no option {unknown[0]!r}",
             f"it takes {', '.join(sorted(taken))}" if taken else "leave it out",

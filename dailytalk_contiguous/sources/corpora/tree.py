@@ -2,8 +2,9 @@
 
 Nothing is unpacked: a file in an archive is read when it is asked for, so that neither the disk nor memory holds a
 corpus twice. Whatever lies there is listed, also what can't be read, because an importer has to account for all of
-it; only hidden names and what macOS and Windows leave behind are left out. An archive may come from anybody: how
-much is unpacked of it is limited, and members that lead out of it, are links or are encrypted are rejected.
+it; only hidden names that are no audio, and what macOS and Windows leave behind, are left out. An archive may come
+from anybody: how much is unpacked of it is limited, and members that lead out of it, are links or are encrypted are
+rejected.
 """
 
 import hashlib
@@ -23,7 +24,8 @@ from typing import IO, Any
 
 from dailytalk_contiguous.core.audio import LFS_POINTER, LFS_REMEDY, to_uri
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
-from dailytalk_contiguous.sources.listing import as_text
+from dailytalk_contiguous.files.inside import FOLLOW_LINKS, LINK_OUT, leads_out
+from dailytalk_contiguous.sources.listing import as_text, is_recording
 from dailytalk_contiguous.sources.recorded import identity_of
 
 #: Bytes. A pointer is shorter than this by its specification.
@@ -118,15 +120,17 @@ class Tree:
         return min(same, key=lambda found: (len(found.pure.parts), found.name), default=None)
 
 
-def open_tree(source: Path, stack: ExitStack) -> Tree:
+def open_tree(source: Path, stack: ExitStack, follow_links: bool = False) -> Tree:
     """List a source; archives stay open until `stack` closes.
+
+    Symbolic links that lead out of it are listed with a `problem` unless `follow_links`.
 
     Raises DailytalkError if it does not exist, or is a file but no zip archive.
     """
     if not os.path.lexists(source):
         raise DailytalkError(f"the corpus {as_text(source)!r} does not exist", "check the path")
     if source.is_dir():
-        files = [found for one in _walk(source) for found in _entries(one, stack)]
+        files = [found for one in _walk(source, follow_links) for found in _entries(one, stack)]
     elif source.is_file() and zipfile.is_zipfile(source):
         files = list(_members(Found(source.name, source), "", stack))
     else:
@@ -136,10 +140,10 @@ def open_tree(source: Path, stack: ExitStack) -> Tree:
     return Tree(tuple(sorted(files, key=lambda found: found.name)))
 
 
-def stamp(source: Path) -> str:
+def stamp(source: Path, follow_links: bool = False) -> str:
     """Digest of names, sizes and times of all files, which tells a changed corpus from what a cache holds."""
     told: list[Any] = [str(source.absolute())]
-    for one in _walk(source) if source.is_dir() else [Found(source.name, source)]:
+    for one in _walk(source, follow_links) if source.is_dir() else [Found(source.name, source)]:
         status = os.lstat(one.path) if one.problem else one.path.stat()
         told.append([one.name, status.st_size, status.st_mtime_ns])
     return hashlib.sha256(json.dumps(told).encode()).hexdigest()
@@ -157,8 +161,11 @@ def identity_of_audio(audio: dict[str, Any], path: Path) -> str:
     return digest.hexdigest()[:20]
 
 
-def _walk(folder: Path) -> Iterator[Found]:
-    """Every file of a folder at any depth, through links but never twice through one folder."""
+def _walk(folder: Path, follow_links: bool) -> Iterator[Found]:
+    """Every file of a folder at any depth, never twice through one folder.
+
+    Hidden names are left out, except what is called like a recording: that is listed with a `problem`.
+    """
     seen: set[str] = set()
     barred: list[OSError] = []
     for parent, folders, files in os.walk(folder, onerror=barred.append, followlinks=True):
@@ -168,9 +175,17 @@ def _walk(folder: Path) -> Iterator[Found]:
             continue
         seen.add(real)
         folders[:] = [name for name in folders if not _is_litter(name)]
-        for name in files:
-            if not _is_litter(name):
-                yield _on_disk(Path(parent, name), as_text(Path(parent, name).relative_to(folder)))
+        for path in [Path(parent, name) for name in (*folders, *files)]:
+            name = as_text(path.relative_to(folder))
+            if not follow_links and path.is_symlink() and leads_out(path, folder):
+                folders[:] = [one for one in folders if one != path.name]
+                yield Found(name, path, problem=LINK_OUT, remedy=FOLLOW_LINKS)
+            elif path.name in folders:
+                continue
+            elif not _is_litter(path.name):
+                yield _on_disk(path, name)
+            elif path.name.startswith(".") and is_recording(path.name):
+                yield Found(name, path, problem="its name begins with a dot, which hides it", remedy="rename it")
     for error in barred:
         path = Path(error.filename)
         yield Found(as_text(path.relative_to(folder)), path, problem="it is a folder that can't be searched")

@@ -1,0 +1,218 @@
+"""What strangers' files do to whole commands: they cost themselves, with a reason, and nothing else."""
+
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from command import EMBEDDED, Command
+from finished_corpora import clip_row, corpus_folder
+from recordings import calls, excerpt, read_lines, save
+from scripted import SHORT, folder
+
+JAPANESE = "今日の散歩で見つけた" * 7 + "小さな喫茶店"  # 76 characters, 228 bytes
+SAY = ("--tts", "espeak", "--profile", "embedded")
+
+
+@pytest.fixture
+def dailytalk(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], tmp_path: Path) -> Command:
+    monkeypatch.setenv("DAILYTALK_CACHE", str(tmp_path / "cache"))
+    return Command(monkeypatch, capfd)
+
+
+@pytest.fixture
+def quick(tiny_whisper: str) -> tuple[str, ...]:
+    return (*EMBEDDED, "--asr-model", tiny_whisper)
+
+
+def reasons(out: Path) -> dict[str, str]:
+    return {line["id"]: line["reason"] for line in read_lines(out / "rejects.jsonl")}
+
+
+def test_bad_transcript_costs_its_recording_and_the_others_are_tagged(
+    tmp_path: Path, dailytalk: Command, quick: tuple[str, ...]
+) -> None:
+    words = '{"utterances": [{"channel": "left", "start": %s, "end": 1, "text": "%s"}]}'
+    bad = {
+        "deep": '{"utterances":' + "[" * 100_000,
+        "digits": words % ("9" * 5000, "a"),
+        "half": words % ("0", r"well\ud800"),
+        "types": '{"utterances": [{"channel": "left", "start": 0, "end": 1, "text": "a", "words": 5}]}',
+        "late": words % ("0", "a") + "}",
+    }
+    calls(tmp_path / "in", "good", *bad)
+    for name, text in bad.items():
+        (tmp_path / f"in/{name}.json").write_text(text)
+    for _ in range(2):  # and the next run is not stuck
+        done = dailytalk("tag", tmp_path / "in", "--out", tmp_path / "out", *quick)
+        assert done.code == 3
+        assert {line["conversation_id"] for line in read_lines(tmp_path / "out/transcript.jsonl")} == {"good"}
+        found = reasons(tmp_path / "out")
+        assert set(found) == set(bad)
+        assert all(f"{name}.json: " in reason for name, reason in found.items())
+
+
+LINES: dict[str, Callable[[dict[str, Any]], str]] = {
+    "deep": lambda line: '{"vad": ' + "[" * 100_000,
+    "half a character": lambda line: json.dumps(line | {"text": "well \ud800"}),
+    "beyond all numbers": lambda line: json.dumps(line | {"vad": {"valence": 0}}).replace(
+        ": 0}", ": 1" + "0" * 400 + "}"
+    ),
+    "beyond 32 bits": lambda line: json.dumps(line | {"vad": {"valence": 1e300}}),
+    "a text without end": lambda line: json.dumps(line | {"text": "la " * 60_000}),
+}
+
+
+@pytest.mark.parametrize("case", LINES)
+def test_bad_line_of_a_transcript_costs_itself_and_the_rest_is_spoken(
+    tmp_path: Path, dailytalk: Command, case: str
+) -> None:
+    work = folder(tmp_path / "work", call=SHORT)
+    first, *others = read_lines(work / "transcript.jsonl")
+    text = "".join(json.dumps(line) + "\n" for line in others)
+    (work / "transcript.jsonl").write_text(LINES[case](first) + "\n" + text)
+    done = dailytalk("speak", work, *SAY, "--cache", tmp_path / "speech")
+    assert (done.code, "Traceback" in done.err) == (3, False)
+    assert "line 1 of transcript.jsonl: " in reasons(work)["transcript.jsonl:1"]
+    assert (work / "audio/call_edited.wav").is_file()
+
+
+@pytest.mark.parametrize("name", [JAPANESE, "a" * 240], ids=["japanese", "letters"])
+def test_long_name_goes_all_the_way_to_the_published_files(tmp_path: Path, dailytalk: Command, name: str) -> None:
+    save(tmp_path / f"in/{name}.wav", excerpt(seconds=8.5))
+    save(tmp_path / "in/short.wav", excerpt(seconds=8.5))
+    work = tmp_path / "work"
+    for _ in range(2):
+        done = dailytalk("build", tmp_path / "in", "--out", work, *EMBEDDED, "--tts", "espeak")
+        assert done.code in (0, 3), done.err
+    sounds = {path.name for path in (work / "audio").iterdir()}
+    assert len(sounds) == 2
+    assert {Path(line["audio_file"]).name for line in read_lines(work / "transcript_shifted.jsonl")} == sounds
+    assert dailytalk("export", work, "--format", "moshi", "--out", tmp_path / "moshi").code in (0, 3)
+    assert len(list((tmp_path / "moshi/data_stereo").glob("*.wav"))) == 2
+    assert dailytalk("mix", tmp_path / "moshi", "--out", tmp_path / "mixed").code in (0, 3)
+    assert dailytalk("check", tmp_path / "mixed").code in (0, 1)
+    assert dailytalk("report", work).code == 0
+
+
+# Paths that lead out
+
+
+def secret(tmp_path: Path) -> Path:
+    path = tmp_path / "private/credentials.json"
+    path.parent.mkdir()
+    path.write_text('{"alignments": [], "private_key": "SECRET"}')
+    return path
+
+
+def test_mix_copies_and_links_nothing_from_outside_its_folders(tmp_path: Path, dailytalk: Command) -> None:
+    key, hostile = secret(tmp_path), corpus_folder(tmp_path / "hostile", [clip_row("s1-0"), clip_row("s1-1")])
+    manifest = hostile / "data/expressive_dataset.jsonl"
+    sound = tmp_path / "private/private.wav"
+    good = next((hostile / "data").glob("*.wav"))
+    sound.write_bytes(good.read_bytes())
+    sound.with_suffix(".json").write_bytes(good.with_suffix(".json").read_bytes())
+    (hostile / "data/link.wav").symlink_to(sound)
+    (hostile / "data/link.json").write_text('{"alignments": []}')
+    (hostile / "data/text.wav").write_text("no audio")
+    (hostile / "data/text.json").write_text('{"alignments": []}')
+    os.mkfifo(hostile / "data/pipe.wav")
+    bad = [str(key), "../../private/private.wav", str(sound), "link.wav", "text.wav", "pipe.wav", "gone.wav"]
+    with manifest.open("a") as file:
+        file.writelines(json.dumps({"path": path, "duration": 1.0}) + "\n" for path in bad)
+    done = dailytalk("mix", hostile, "--out", tmp_path / "mixed")
+    assert done.code == 3
+    assert "SECRET" not in "".join(
+        path.read_text("latin-1") for path in (tmp_path / "mixed").rglob("*.*") if path.is_file()
+    )
+    assert (key.stat().st_nlink, sound.stat().st_nlink) == (1, 1)
+    rejects = json.loads((tmp_path / "mixed/rejects.json").read_text())
+    assert [reject["id"] for reject in rejects] == bad
+    assert len(list((tmp_path / "mixed").rglob("*.wav"))) == 2
+
+
+@pytest.mark.parametrize("beside", ["{" * 100_000, '{"alignments": [["a", [0, NaN], "SPEAKER_MAIN"]]}', "[]"])
+def test_mix_rejects_a_file_with_a_bad_annotation(tmp_path: Path, dailytalk: Command, beside: str) -> None:
+    corpus = corpus_folder(tmp_path / "corpus", [clip_row("s1-0"), clip_row("s1-1")])
+    next((corpus / "data").glob("*.json")).write_text(beside)
+    done = dailytalk("mix", corpus, "--out", tmp_path / "mixed")
+    assert (done.code, done.err) == (3, "")
+    assert len(list((tmp_path / "mixed").rglob("*.wav"))) == 1
+
+
+def test_links_out_of_the_input_are_rejected_unless_they_are_to_be_followed(
+    tmp_path: Path, dailytalk: Command, quick: tuple[str, ...]
+) -> None:
+    calls(tmp_path / "private", "secret")
+    calls(tmp_path / "in", "good", "written")
+    (tmp_path / "in/stolen.flac").symlink_to(next((tmp_path / "private").iterdir()))
+    (tmp_path / "private/notes.json").write_text('{"utterances": []}')
+    (tmp_path / "in/written.json").symlink_to(tmp_path / "private/notes.json")
+    done = dailytalk("tag", tmp_path / "in", "--out", tmp_path / "out", *quick)
+    assert done.code == 3
+    assert {line["conversation_id"] for line in read_lines(tmp_path / "out/transcript.jsonl")} == {"good"}
+    rejects = read_lines(tmp_path / "out/rejects.jsonl")
+    assert {reject["id"] for reject in rejects} == {"stolen", "written"}
+    assert all("--follow-links" in reject["remedy"] for reject in rejects)
+    done = dailytalk("tag", tmp_path / "in", "--out", tmp_path / "out", *quick, "--follow-links")
+    tagged = {line["conversation_id"] for line in read_lines(tmp_path / "out/transcript.jsonl")}
+    assert {"good", "stolen"} <= tagged
+
+
+def test_hidden_recordings_are_named_and_cost_nothing(
+    tmp_path: Path, dailytalk: Command, quick: tuple[str, ...]
+) -> None:
+    calls(tmp_path / "in", "good", ".old")
+    (tmp_path / "in/.DS_Store").write_bytes(b"x")
+    (tmp_path / "in/._good.flac").write_bytes(b"x")
+    done = dailytalk("tag", tmp_path / "in", "--out", tmp_path / "out", *quick)
+    assert done.code == 0
+    (told,) = [line for line in done.out.splitlines() if line.startswith("passed over")]
+    assert '".old.' in told
+    assert "DS_Store" not in told
+    hidden = next((tmp_path / "in").glob(".old.*"))
+    done = dailytalk("tag", hidden, "--out", tmp_path / "named", *quick)
+    assert done.code == 0
+    assert (tmp_path / "named/transcript.jsonl").stat().st_size
+
+
+# Records of runs
+
+
+DAMAGED_EVENTS: list[Any] = [
+    {"event": "shard", "run": "a"},
+    {"event": "started", "run": "b", "time": "2026-01-01T00:00:00Z", "plan": 5, "shard": [1, 1], "kind": "tag"},
+    {"event": "started", "run": "c", "time": "2026-01-01", "host": "h", "pid": 10**12, "born": ""},
+    {"event": "finished", "run": 7, "time": "never"},
+    {"event": ["started"]},
+    "text",
+]
+
+
+def test_damaged_events_are_passed_over_and_the_run_is_told(
+    tmp_path: Path, dailytalk: Command, quick: tuple[str, ...]
+) -> None:
+    calls(tmp_path / "in", "good")
+    assert dailytalk("tag", tmp_path / "in", "--out", tmp_path / "out", *quick).code == 0
+    with (tmp_path / "out/events.jsonl").open("a") as file:
+        file.writelines(json.dumps(event) + "\n" for event in DAMAGED_EVENTS)
+        file.write("[" * 100_000 + "\n" + '{"event": "shard", "time": 9' + "9" * 5000 + "}\n")
+    done = dailytalk("status", tmp_path / "out")
+    assert (done.code, done.err) == (0, "")
+    assert "finished" in done.out
+
+
+@pytest.mark.parametrize("record", ["[]", "{" * 5000, '{"speak": 5}', '{"models": {"a": 1}}', '{"stages": {}}'])
+def test_damaged_record_of_a_run_is_one_sentence_or_is_made_again(
+    tmp_path: Path, dailytalk: Command, quick: tuple[str, ...], record: str
+) -> None:
+    calls(tmp_path / "in", "good")
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out/run.json").write_text(record)
+    assert dailytalk("tag", tmp_path / "in", "--out", tmp_path / "out", *quick).code == 0
+    (tmp_path / "out/run.json").write_text(record)
+    for command in (("report", tmp_path / "out"), ("mix", tmp_path / "out", "--out", tmp_path / "mixed")):
+        done = dailytalk(*command)
+        assert done.err.count("\n") <= 1
