@@ -220,7 +220,10 @@ def _subtitles(path: Path) -> list[tuple[str, tuple[float, float], list[_Line]]]
             )
     if not stamped:
         raise broken(path, "has no subtitles", "remove it, so that the speech is recognised, or save it again")
-    parsed = pysubs2.SSAFile.from_string(_tidy(lines, is_vtt), "vtt" if is_vtt else "srt", keep_html_tags=True)
+    try:
+        parsed = pysubs2.SSAFile.from_string(_tidy(lines, is_vtt), "vtt" if is_vtt else "srt", keep_html_tags=True)
+    except ValueError as error:  # a time such as `:01:00.000`
+        raise broken(path, f"has a time that is none ({error})", "save the file again") from None
     if len(parsed) != len(stamped):
         raise broken(path, "has a text with two times in it", "leave times out of the text")
     found = [

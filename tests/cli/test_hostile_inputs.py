@@ -57,9 +57,7 @@ def test_bad_transcript_costs_its_recording_and_the_others_are_tagged(
 LINES: dict[str, Callable[[dict[str, Any]], str]] = {
     "deep": lambda line: '{"vad": ' + "[" * 100_000,
     "half a character": lambda line: json.dumps(line | {"text": "well \ud800"}),
-    "beyond all numbers": lambda line: json.dumps(line | {"vad": {"valence": 0}}).replace(
-        ": 0}", ": 1" + "0" * 400 + "}"
-    ),
+    "beyond all numbers": lambda line: json.dumps(line | {"vad": {"valence": 10**400}}),
     "beyond 32 bits": lambda line: json.dumps(line | {"vad": {"valence": 1e300}}),
     "a text without end": lambda line: json.dumps(line | {"text": "la " * 60_000}),
 }
@@ -124,9 +122,8 @@ def test_mix_copies_and_links_nothing_from_outside_its_folders(tmp_path: Path, d
         file.writelines(json.dumps({"path": path, "duration": 1.0}) + "\n" for path in bad)
     done = dailytalk("mix", hostile, "--out", tmp_path / "mixed")
     assert done.code == 3
-    assert "SECRET" not in "".join(
-        path.read_text("latin-1") for path in (tmp_path / "mixed").rglob("*.*") if path.is_file()
-    )
+    written = [path.read_bytes() for path in (tmp_path / "mixed").rglob("*") if path.is_file()]
+    assert not any(b"SECRET" in data for data in written)
     assert (key.stat().st_nlink, sound.stat().st_nlink) == (1, 1)
     rejects = json.loads((tmp_path / "mixed/rejects.json").read_text())
     assert [reject["id"] for reject in rejects] == bad

@@ -1,4 +1,5 @@
 import json
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -141,6 +142,59 @@ def test_a_word_without_length(data):
 def test_a_word_outside_the_audio(data):
     edit_words(data, lambda words: words.append(["late", [5.9, 6.5], "SPEAKER_MAIN"]))
     assert kinds(data) == ["word-outside-audio"]
+
+
+@pytest.mark.parametrize("edge", [float("nan"), float("inf"), 10**400])
+def test_time_that_is_no_number(data, edge):
+    edit_words(data, lambda words: words[0].__setitem__(1, [0.1, edge]))
+    assert kinds(data) == ["unreadable-alignments"]
+
+
+def test_speaker_whom_the_trainer_does_not_know(data):
+    edit_words(data, lambda words: words[0].__setitem__(2, "MAIN"))
+    findings, _ = check(data)
+    (found,) = [one for one in findings if one.kind == "unknown-speaker"]
+    assert (found.level, "'MAIN' (1)" in found.what) == ("error", True)
+
+
+@pytest.mark.parametrize("text", ["[" * 100_000, '{"alignments": [["a", [0, 1], "\\ud800"]]}', "9" * 5000])
+def test_alignments_that_no_reader_takes(data, text):
+    (data / "data_stereo/call0.json").write_text(text)
+    assert kinds(data) == ["unreadable-alignments"]
+
+
+@pytest.mark.parametrize("name", ["../outside.wav", "/etc/hostname", "link.wav"])
+def test_audio_outside_the_folder_is_not_opened(data, tmp_path, name):
+    shutil.copy(wav(data), tmp_path / "outside.wav")
+    (data / "link.wav").symlink_to(tmp_path / "outside.wav")
+    with (data / "train.jsonl").open("a") as file:
+        file.write(json.dumps({"path": name, "duration": 1.0}) + "\n")
+    assert kinds(data) == ["outside-audio"]
+
+
+def test_pipe_among_the_audio_is_not_waited_for(data):
+    import os
+
+    os.mkfifo(data / "pipe.wav")
+    with (data / "train.jsonl").open("a") as file:
+        file.write(json.dumps({"path": "pipe.wav", "duration": 1.0}) + "\n")
+    assert kinds(data) == ["outside-audio"]
+
+
+@pytest.mark.parametrize(
+    "about", ["[" * 5000, "[]", '{"call0": 1}', '{"call0": {"files": [], "split": "train", "duration": NaN}}']
+)
+def test_about_that_is_none(data, about):
+    (data / "conversations.json").write_text(about)
+    assert kinds(data) == ["unreadable-about"]
+
+
+@pytest.mark.parametrize("value", [".inf", ".nan", "9" * 400, "[" * 3000, "{a: b}"])
+def test_window_that_is_none(data, value):
+    edit(
+        data / "moshi-finetune.yaml", lambda text: re.sub(r"(?m)^duration_sec:.*$", f"duration_sec: {value}", text)
+    )
+    assert "config" in kinds(data)
 
 
 def test_words_that_overlap(data):

@@ -304,6 +304,20 @@ def test_textgrid_of_three_speakers_is_refused(tmp_path: Path) -> None:
             "line 6 has the times 3.0 to 2.0",
         ),
         ("call.left.vtt", "WEBVTT\n\n00:01,000 --> 00:02,000\na\n", "line 3 has no start"),
+        ("call.left.vtt", "WEBVTT\n\n:00:01.000 --> 00:02.000\na\n", "a time that is none"),
+        ("call.left.vtt", "WEBVTT\n\n00:01.000 --> 00:02.000\n<v" + " " * 300_000, "300,002 characters"),
+        ("call.left.srt", "x" * 300_000, "line 1 has 300,000 characters"),
+        ("call.json", '{"alignments": ' + "[" * 100_000, "nested deeper"),
+        ("call.json", '{"alignments": [["a", [0, ' + "9" * 5000 + '], "A"]]}', "more than 64 bits"),
+        ("call.json", '{"alignments": [["a", [0, 1e12], "A"]]}', "the times 0 to 1000000000000.0"),
+        ("call.json", '{"alignments": [["\\udc80", [0, 1], "A"]]}', "lone surrogate"),
+        ("call.json", '{"utterances": [{"channel": "left", "words": {"a": 1}}]}', "not an utterance"),
+        ("call.jsonl", '{"channel": ["left"], "start": 0, "end": 1, "text": "a"}', "has the channel ['left']"),
+        (
+            "call.TextGrid",
+            'File type = "ooTextFile"\n"TextGrid"\n0 1 <exists> inf\n',
+            "breaks off where the number",
+        ),
         ("call.TextGrid", "nothing", "does not begin like a TextGrid"),
         ("call.docx", "", "unknown extension"),
     ],
@@ -324,6 +338,25 @@ def test_text_that_is_not_unicode_is_refused_with_its_line(tmp_path: Path) -> No
 def test_missing_file_is_refused(tmp_path: Path) -> None:
     with pytest.raises(BadInput, match="is not there"):
         read(tmp_path / "call.json")
+
+
+@pytest.mark.parametrize("piece", ["<v ", "<v.", "<c", "{", "&#", "[a b c]:", "- ", "a."])
+def test_text_of_one_piece_repeated_is_read_in_one_go(tmp_path: Path, piece: str) -> None:
+    """Each took time by the square of its length, minutes for a line as long as these."""
+    text = f"WEBVTT\n\n00:01.000 --> 00:02.000\nA: yes {piece * (180_000 // len(piece))}\n"
+    (cue,) = read(save(tmp_path / "call.left.vtt", text))
+    assert "yes" in cue["text"]
+
+
+def test_character_reference_of_5000_digits_is_no_character(tmp_path: Path) -> None:
+    text = f"WEBVTT\n\n00:01.000 --> 00:02.000\nyes &#{'9' * 5000}; no &amp;\n"
+    (cue,) = read(save(tmp_path / "call.left.vtt", text))
+    assert cue["text"] == "yes \ufffd no &"
+
+
+def test_subtitle_with_a_hundred_thousand_empty_lines_is_read_in_one_go(tmp_path: Path) -> None:
+    text = "1\n00:00:01,000 --> 00:00:02,000\nyes" + "\n" * 100_000 + "no\n"
+    assert [cue["text"] for cue in read(save(tmp_path / "call.left.srt", text))] == ["yes no"]
 
 
 def test_two_files_for_one_channel_are_refused(tmp_path: Path) -> None:
