@@ -14,7 +14,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from dailytalk_contiguous.core.documents import MOST_OWN_BYTES, expect, json_lines, read_json
+from dailytalk_contiguous.core.documents import MOST_OWN_BYTES, expect, fits, json_lines, read_json
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError, Reject
 from dailytalk_contiguous.engine import transcript
 from dailytalk_contiguous.files.writing import write_lines, write_text
@@ -75,6 +75,20 @@ RECORD = _OF_A_HALF | {
 }
 
 
+#: What the record of a tagged folder holds, which the next run that changes nothing shows again.
+_WHOLE = {
+    "counts": {
+        **dict.fromkeys(("conversations", "utterances", "short_utterances", "rejects", "notes"), int),
+        **{name: {str: int} for name in ("tags", "utterances_by_recogniser", "utterances_without_text")},
+    },
+    "hours": {"audio": float, "speech": float},
+    "transcript": str,
+    "stages": [{"name": str, "seconds": float, "realtime_factor?": float, "settings": {"model?": str}}],
+    "notes": [{"conversation_id": str, "note": str}],
+    "models": dict,
+}
+
+
 @dataclass
 class Tally:
     """What is counted while the shards are read."""
@@ -110,7 +124,7 @@ def write_outputs(
     fingerprint = _fingerprint(paths, stages, problems)
     before = read_run(out)
     same = before and before.get("fingerprint") == fingerprint and before.get("source") == about.get("source")
-    if before and same and _all_there(out, before):
+    if before and same and fits(before, _WHOLE) and _all_there(out, before):
         (out / _OURS).unlink(missing_ok=True)
         return before
     tally = Tally()
@@ -205,7 +219,9 @@ def rejects_in(out: Path) -> Iterator[dict[str, str]]:
 
 
 def _all_there(out: Path, record: Mapping[str, Any]) -> bool:
-    return all((out / name).is_file() for name in (TRANSCRIPT, record.get("transcript", TRANSCRIPT), REJECTS))
+    named = record.get("transcript")
+    names = (TRANSCRIPT, named, REJECTS)
+    return named in (TRANSCRIPT, NEW_TRANSCRIPT) and all((out / str(name)).is_file() for name in names)
 
 
 def sha256_of(path: Path) -> str:

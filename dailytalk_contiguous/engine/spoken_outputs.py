@@ -18,6 +18,7 @@ import numpy as np
 import soundfile
 
 from dailytalk_contiguous.core.built import BUILT
+from dailytalk_contiguous.core.documents import fits
 from dailytalk_contiguous.core.errors import Reject
 from dailytalk_contiguous.core.schema import AFFECT, PROSODY
 from dailytalk_contiguous.engine.outputs import (
@@ -47,6 +48,18 @@ _MADE_FROM = "dailytalk-sha256"
 _WAV_HEADER, _FRAME = 102, 4
 
 _PROSODY_BUCKETS = ("energy", "rate", "zcr", "pitch", "pitch_var")
+
+
+#: What the record holds of the results, which the next run that changes nothing shows again.
+_RECORD = {
+    "counts": {str: int},
+    "hours": float,
+    "cost": float,
+    "mean": {str: float},
+    "lost_speech_seconds": float,
+    "lost_sound_seconds": float,
+    "stages": [{"name": str, "seconds": float}],
+}
 
 
 class Purchases:
@@ -87,7 +100,7 @@ def write_spoken(
     entries = {path: read_entries(path) or {} for path in paths}
     fingerprint = _fingerprint(paths, stages, rejects)
     before = (read_run(out) or {}).get("speak", {})
-    if before.get("fingerprint") == fingerprint and _all_there(out, entries):
+    if before.get("fingerprint") == fingerprint and fits(before, _RECORD) and _all_there(out, entries):
         record = {**before, **about}
     else:
         record = {**about, **_written(out, entries, stages, rejects), "fingerprint": fingerprint}

@@ -185,7 +185,8 @@ def _write(plan: Plan, name: str, row: Row) -> Path:
 def _words(value: Any) -> bytes | None:
     """A transcript as the content of a JSON file, which `sources.transcripts` reads or passes over."""
     if isinstance(value, list | dict):
-        return json.dumps(value, ensure_ascii=False).encode() if value else None
+        # What JSON has no word for (a date, bytes) is no part of a transcript, and its text harms none.
+        return json.dumps(value, ensure_ascii=False, default=str).encode() if value else None
     data = value.encode() if isinstance(value, str) else value
     return data if data and data.lstrip()[:1] in (b"{", b"[") else None
 

@@ -3,8 +3,8 @@
 Nothing is unpacked: a file in an archive is read when it is asked for, so that neither the disk nor memory holds a
 corpus twice. Whatever lies there is listed, also what can't be read, because an importer has to account for all of
 it; only hidden names that are no audio, and what macOS and Windows leave behind, are left out. An archive may come
-from anybody: how much is unpacked of it is limited, and members that lead out of it, are links or are encrypted are
-rejected.
+from anybody: how much is unpacked of it is limited, and members that lead out of it, that are links or encrypted,
+are rejected.
 """
 
 import hashlib
