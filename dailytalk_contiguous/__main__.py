@@ -1,16 +1,17 @@
-"""The command `dailytalk`, also as `python -m dailytalk_contiguous`. Takes a Ctrl-C while its imports run."""
+"""The command `dailytalk`, also as `python -m dailytalk_contiguous`. Answers a Ctrl-C while its imports run."""
 
-import sys
 from typing import NoReturn
+
+from dailytalk_contiguous.core import interrupts
 
 
 def run() -> NoReturn:
     """Entry point of the console script."""
+    interrupts.install("dailytalk")
     try:
         from dailytalk_contiguous.cli.main import run as begin
     except KeyboardInterrupt:
-        print("dailytalk: stopped before anything was done.", file=sys.stderr)
-        sys.exit(130)
+        interrupts.end()
     begin()
 
 

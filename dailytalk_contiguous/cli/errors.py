@@ -11,10 +11,10 @@ from collections.abc import Callable
 import typer
 
 from dailytalk_contiguous.cli.terminal import say
+from dailytalk_contiguous.core import interrupts
 from dailytalk_contiguous.core.errors import DailytalkError
+from dailytalk_contiguous.core.interrupts import SENTENCE, STOPPED
 from dailytalk_contiguous.sources.listing import as_text
-
-STOPPED = 130
 
 #: What the disk says, and what to do about it.
 _DISK: dict[int | None, str] = {
@@ -49,13 +49,14 @@ def guarded(program: str, command: Callable[[], int]) -> int:
         return code
 
     try:
-        code = command()
-        sys.stdout.flush()  # here, where a reader that went away can still be dealt with
+        with interrupts.watched(program):
+            code = command()
+            sys.stdout.flush()  # here, where a reader that went away can still be dealt with
         return code
     except typer.Exit as leave:
         return leave.exit_code
     except (typer.Abort, KeyboardInterrupt):
-        return failed("stopped. Finished shards are kept; run the same command again to go on", STOPPED)
+        return failed(SENTENCE, STOPPED)
     except BrokenPipeError:
         # Whoever read our output has gone, as `head` does; nothing more can be told, not even while closing it.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -10,7 +10,7 @@ from huggingface_hub.utils import logging
 from dailytalk_contiguous.cli.agreement import agreement
 from dailytalk_contiguous.cli.corpus import corpus
 from dailytalk_contiguous.cli.doctor import doctor
-from dailytalk_contiguous.cli.errors import STOPPED, guarded
+from dailytalk_contiguous.cli.errors import guarded
 from dailytalk_contiguous.cli.export import check, export
 from dailytalk_contiguous.cli.mix import mix
 from dailytalk_contiguous.cli.plan import plan
@@ -20,6 +20,7 @@ from dailytalk_contiguous.cli.speak import build, speak
 from dailytalk_contiguous.cli.status import status
 from dailytalk_contiguous.cli.tag import tag
 from dailytalk_contiguous.cli.versions import diff, versions
+from dailytalk_contiguous.core.interrupts import STOPPED
 from dailytalk_contiguous.models.http import INSECURE
 
 app = typer.Typer(

@@ -11,6 +11,7 @@ from rich.live import Live
 from rich.text import Text
 
 from dailytalk_contiguous.cli.terminal import Console, print_json
+from dailytalk_contiguous.core import interrupts
 from dailytalk_contiguous.engine.event_files import FINISHED
 from dailytalk_contiguous.engine.events import length
 from dailytalk_contiguous.engine.status import GONE, RUNNING, SILENT, Run
@@ -44,6 +45,7 @@ def status(
                     live.update(_text(runs, at))
             _sentences(console, runs, at)
     except KeyboardInterrupt:  # whoever follows stops looking; the runs go on
+        interrupts.answered()
         raise typer.Exit(0) from None
 
 

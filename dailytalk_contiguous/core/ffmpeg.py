@@ -44,6 +44,9 @@ _LAST_MESSAGES = 4096
 #: Streams without a header that tells their length: ffprobe guesses it from the first bit rate.
 ESTIMATED_LENGTH = {"aac", "ac3", "eac3", "amr", "mp3"}
 
+#: A Ctrl-C of the terminal is for the command alone: ffmpeg ended by it would look like a damaged file.
+_OWN_GROUP = 0
+
 #: Seconds by which what is decoded may be shorter than promised: a container is as long as its longest track.
 SHORT_BY = 1.0
 
@@ -74,7 +77,13 @@ def probe(path: Path) -> tuple[int, int, float, str]:
         "json",
     ]
     try:
-        done = subprocess.run([*command, _argument(path)], capture_output=True, timeout=PROBE_TIMEOUT, check=False)
+        done = subprocess.run(
+            [*command, _argument(path)],
+            capture_output=True,
+            timeout=PROBE_TIMEOUT,
+            check=False,
+            process_group=_OWN_GROUP,
+        )
     except subprocess.TimeoutExpired:
         raise BadInput(f"ffprobe found nothing in {PROBE_TIMEOUT} s", "convert it to WAV or FLAC") from None
     told = json.loads(done.stdout or b"{}")
@@ -120,7 +129,7 @@ def blocks(
     # Messages go to a file: a pipe that nobody reads fills up on a damaged recording, and ffmpeg waits forever.
     with (
         TemporaryFile() as messages,
-        subprocess.Popen(command, stdout=subprocess.PIPE, stderr=messages) as process,
+        subprocess.Popen(command, stdout=subprocess.PIPE, stderr=messages, process_group=_OWN_GROUP) as process,
     ):
         try:
             while data := patience.read(process, 4 * channels * round(block_seconds * rate)):

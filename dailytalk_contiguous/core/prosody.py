@@ -17,6 +17,7 @@ import numpy as np
 from filelock import FileLock
 from numpy.typing import NDArray
 
+from dailytalk_contiguous.core import interrupts
 from dailytalk_contiguous.core.audio import ANALYSIS_RATE
 from dailytalk_contiguous.core.errors import DailytalkError
 
@@ -67,6 +68,7 @@ def measure(samples: NDArray[np.float32], n_words: int, speech_seconds: float) -
 
 def track_pitch(samples: NDArray[np.float32]) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
     """Pitch in Hz (NaN where unvoiced) and voicing of each 16 ms frame of 16 kHz samples, both shape (frames,)."""
+    interrupts.check()
     _compiled()
     if len(samples) < F0_FRAME:
         # librosa's padding needs something to frame; what is added is silence, hence unvoiced

@@ -16,6 +16,7 @@ from typing import NamedTuple, TypeVar
 import pyarrow as pa
 from datasets import Features
 
+from dailytalk_contiguous.core import interrupts
 from dailytalk_contiguous.core.errors import BadInput, Reject
 from dailytalk_contiguous.core.folded import unfolded
 from dailytalk_contiguous.core.machine import give_back_memory
@@ -104,7 +105,8 @@ class Job:
         self._stages, self._steps = stages, steps_of(stages)
         self._progress = progress
         self._overlaps = batch_seconds > 0
-        works, self._settled = _resume(rows, stages, chain_of(stages), known)
+        with interrupts.deferred():
+            works, self._settled = _resume(rows, stages, chain_of(stages), known)
         self._batches = _batches(works, batch_seconds)
         self._ready: dict[int, list[tuple[Work, Reject | None]]] = {}
 
@@ -115,7 +117,14 @@ class Job:
         return self
 
     def finish(self) -> Shard:
-        """Take everything through all stages and write the shard. What it raises leaves nothing written."""
+        """Take everything through all stages and write the shard. What it raises leaves nothing written.
+
+        A Ctrl-C is raised between two stages, between two batches of a model, or once the shard is written.
+        """
+        with interrupts.deferred():
+            return self._finish()
+
+    def _finish(self) -> Shard:
         chain, columns = chain_of(self._stages), features_of(self._stages)
         shard = Shard(entries=dict(self._settled))
         finished: dict[str, Row] = {}
@@ -253,6 +262,7 @@ def _run(works: list[Work], steps: Sequence[Step], progress: Progress) -> list[t
         started = time.perf_counter()
         added: Batch = {}
         while works:
+            interrupts.check()
             try:
                 added = step(_batch(works, stage))
                 break

@@ -19,6 +19,7 @@ from pathlib import Path
 from threading import Thread
 from typing import Any
 
+from dailytalk_contiguous.core import interrupts
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.machine import cores
 from dailytalk_contiguous.engine.build import Progress, ahead
@@ -146,7 +147,8 @@ def _in_processes(
     try:
         while True:
             for task in itertools.islice(coming, QUEUED * workers - len(waiting)):
-                waiting.add(pool.submit(_work, task, tuple(stages), batch_seconds))
+                with interrupts.starting_processes():
+                    waiting.add(pool.submit(_work, task, tuple(stages), batch_seconds))
             processes |= pool._processes or {}
             if not waiting:
                 return

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TypeVar
 
+from dailytalk_contiguous.core import interrupts
 from dailytalk_contiguous.core.errors import DailytalkError
 
 #: Seconds that an item counts at least: a budget of nothing would hold any number of items of no length.
@@ -110,6 +111,7 @@ def run_batched(
     results: dict[int, Result] = {}
     waiting = plan(seconds, min(budget, room.seconds))
     while waiting:
+        interrupts.check()
         batch = waiting.pop(0)
         run = partial(call, [items[index] for index in batch])
         longest = seconds[batch[0]]
@@ -139,7 +141,12 @@ def run_side_by_side(
     """
     batches = plan([max(length, SHORTEST) for length in seconds], budget)
     results: dict[int, Result] = {}
-    found = pool.map(lambda batch: call([items[index] for index in batch]), batches)
+
+    def run(batch: list[int]) -> Sequence[Result]:
+        interrupts.check()
+        return call([items[index] for index in batch])
+
+    found = pool.map(run, batches)
     for batch, own in zip(batches, found, strict=True):
         results.update(zip(batch, own, strict=True))
     return [results[index] for index in range(len(items))]

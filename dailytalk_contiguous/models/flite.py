@@ -213,7 +213,13 @@ def _run(*arguments: str, good_status: int = 0) -> str:
     """What flite prints. No shell is involved, and flite takes what follows `-t` as text even if it is a dash."""
     try:
         done = subprocess.run(
-            (PROGRAM, *arguments), capture_output=True, text=True, errors="replace", timeout=TIMEOUT, check=False
+            (PROGRAM, *arguments),
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=TIMEOUT,
+            check=False,
+            process_group=0,  # a Ctrl-C of the terminal is for the command: flite would fail with the line
         )
     except FileNotFoundError as error:
         raise DailytalkError("the program flite is not installed", REMEDY) from error

@@ -19,6 +19,7 @@ import requests
 from requests.auth import AuthBase
 from urllib3.exceptions import HTTPError, NewConnectionError, ReadTimeoutError
 
+from dailytalk_contiguous.core import interrupts
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.models.pacing import LONGEST_RETRY_AFTER, Pace, backoff, retry_after
 from dailytalk_contiguous.models.synthesiser import Reserve, SynthesisFailed, free
@@ -155,8 +156,7 @@ class Client:
         self._total_seconds, self._tries = total_seconds, tries
         self._stopped = threading.Event()
         self._stop: _Trouble | None = None
-        # A stop wakes whoever waits for another try.
-        self._sleep, self._clock = sleep or self._stopped.wait, clock
+        self._sleep, self._clock = sleep or self._rest, clock
         self._pace = Pace(self._sleep, clock)
         self._places = threading.BoundedSemaphore(most_at_once)
         self._local = threading.local()
@@ -189,6 +189,7 @@ class Client:
         """
         paid, attempt = 0, 0
         while True:
+            interrupts.check()
             with reserve(price) as pay:
                 outcome = self._try(path, body, headers, read, absent)
                 if not isinstance(outcome, _Trouble) or outcome.paid:
@@ -224,6 +225,15 @@ class Client:
         with self._lock:
             self._stop = self._stop or trouble
         self._stopped.set()
+
+    def _rest(self, seconds: float) -> bool:
+        """Wait; True as soon as there is nothing to wait for. A Ctrl-C raises KeyboardInterrupt."""
+        until = time.monotonic() + seconds
+        while (left := until - time.monotonic()) > 0:
+            interrupts.check()
+            if self._stopped.wait(min(left, 0.1)):
+                return True
+        return False
 
     def _back_off(self, trouble: _Trouble, attempt: int) -> None:
         wait = backoff(attempt, trouble.after)

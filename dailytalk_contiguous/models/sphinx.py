@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any
 
+from dailytalk_contiguous.core import interrupts
 from dailytalk_contiguous.core.audio import ANALYSIS_RATE, to_pcm
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.packing import Word
@@ -49,6 +50,7 @@ class Sphinx:
         return [self._recognise(window) for window in windows]
 
     def _recognise(self, window: Samples) -> Recognised:
+        interrupts.check()
         decoder = self._decoder
         decoder.reinit_feat()  # 0.2 ms; with `cmn=batch` alone, words of two in nine utterances still moved
         decoder.start_utt()

@@ -25,6 +25,7 @@ import numpy as np
 import soxr
 from datasets import Features, List, Value
 
+from dailytalk_contiguous.core import interrupts
 from dailytalk_contiguous.core.audio import to_pcm
 from dailytalk_contiguous.core.built import SYNTHESIS
 from dailytalk_contiguous.core.edit_distance import compare_words
@@ -203,7 +204,8 @@ class Speak(Stage):
         """
         futures = [pool.submit(work, item) for item in items]
         try:
-            done, _ = wait(futures, return_when=FIRST_EXCEPTION)
+            with interrupts.immediate():
+                done, _ = wait(futures, return_when=FIRST_EXCEPTION)
             for future in done:
                 future.result()
             return [future.result() for future in futures]
