@@ -11,7 +11,7 @@ import pytest
 
 CHROMIUM = shutil.which("chromium")
 
-needs_chromium = pytest.mark.skipif(CHROMIUM is None, reason="chromium is not installed")
+needs_chromium = pytest.mark.needs("chromium")
 
 
 def acted(page: Path, script: str) -> str:

@@ -36,10 +36,31 @@ class Command:
         return Done(int(leave.value.code or 0), *self._capfd.readouterr())
 
 
-def start(*arguments: Any, **options: Any) -> "subprocess.Popen[str]":
+#: `dailytalk` that goes no further than a number of shards: it says "held" on stdout and waits for a signal.
+HELD = """
+import signal, sys
+from dailytalk_contiguous.engine.events import Journal
+
+left = [int(sys.argv.pop(1))]
+
+def made(journal, shard, note=Journal.made):
+    note(journal, shard)
+    left[0] -= 1
+    while not left[0]:
+        print("held", flush=True)
+        signal.pause()
+
+Journal.made = made
+if __name__ == "__main__":
+    from dailytalk_contiguous.__main__ import run
+    run()
+"""
+
+
+def start(*arguments: Any, program: tuple[str, ...] = PROGRAM, **options: Any) -> "subprocess.Popen[str]":
     """Begin `dailytalk` in a session of its own, so that signals reach it and its workers alone."""
     return subprocess.Popen(
-        [*PROGRAM, *map(str, arguments)],
+        [*program, *map(str, arguments)],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -47,3 +68,12 @@ def start(*arguments: Any, **options: Any) -> "subprocess.Popen[str]":
         env=os.environ | {"PYTHONIOENCODING": "utf-8"},
         **options,
     )
+
+
+def start_held(shards: int, *arguments: Any) -> "subprocess.Popen[str]":
+    """`start`, returned once so many shards stand; it goes no further (its workers may)."""
+    process = start(shards, *arguments, program=(sys.executable, "-c", HELD))
+    assert process.stdout is not None
+    while (line := process.stdout.readline()) != "held\n":
+        assert line, process.communicate()
+    return process

@@ -1,8 +1,15 @@
-"""Random-weight models that tests of several floors share, made once a session."""
+"""What tests of all floors share: random-weight models, and what a machine must have for a test to be run."""
 
+import os
+import shutil
 import signal
+from collections import Counter
+from collections.abc import Callable
+from functools import partial
+from importlib.util import find_spec
 
 import pytest
+from audio_files import REAL_CALLS, ROOT
 from hypothesis import HealthCheck, settings
 from tiny_models import make_tiny_affect, make_tiny_whisper
 
@@ -11,8 +18,82 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # A fact does not depend on how busy the machine is; speed is measured in benchmarks/.
-settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
-settings.load_profile("untimed")
+settings.register_profile("default", deadline=None, suppress_health_check=[HealthCheck.too_slow], max_examples=30)
+settings.register_profile("nightly", settings.get_profile("default"), max_examples=500)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
+
+#: Programs on PATH that a test may need: `.ci/run` runs the tests marked `programs` with them and without.
+PROGRAMS = {"ffmpeg": ("ffmpeg", "ffprobe"), "flite": ("flite",), "chromium": ("chromium",), "cc": ("cc",)}
+
+
+def _installed(*programs: str) -> bool:
+    return all(map(shutil.which, programs))
+
+
+def _importable(package: str) -> bool:
+    return find_spec(package) is not None
+
+
+def _gpu() -> bool:
+    from dailytalk_contiguous.models.cuda import lacking
+
+    return not lacking()
+
+
+def _root() -> bool:
+    return getattr(os, "geteuid", lambda: -1)() == 0
+
+
+#: Packages that a test may need.
+PACKAGES = ("espeakng_loader", "hf_xet", "ray", "s3fs")
+
+#: What a test can need, by the name that `pytest.mark.needs` gives it.
+NEEDS: dict[str, Callable[[], bool]] = {
+    **{name: partial(_installed, *programs) for name, programs in PROGRAMS.items()},
+    **{name: partial(_importable, name) for name in PACKAGES},
+    "a GPU": _gpu,
+    "a machine without a GPU": lambda: not _gpu(),
+    "root": _root,
+    "a user who is not root": lambda: not _root(),
+    "the real calls": lambda: bool(REAL_CALLS),
+    "the tables of CREMA-D": (ROOT.parent / "shared" / "data" / "crema-d").is_dir,
+}
+
+_WANT = "for want of "
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "needs(*names): skipped where one is missing; the closest marker counts")
+    config.addinivalue_line("markers", "programs: tests to which programs on PATH make a difference")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark as `programs` all tests of a file in which one needs a program: others say what is so without it."""
+    files = {item.path for item in items if set(_needs(item)) & PROGRAMS.keys()}
+    for item in items:
+        if item.path in files:
+            item.add_marker("programs")
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    for name in _needs(item):
+        if not NEEDS[name]():
+            pytest.skip(_WANT + name)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say what was not tested here, and why. With xdist, in the process that all reports come to."""
+    reports = terminalreporter.stats.get("skipped", [])
+    reasons = [report.longrepr[2] for report in reports if isinstance(report.longrepr, tuple)]
+    wanted = Counter(reason.partition(_WANT)[2] for reason in reasons if _WANT in reason)
+    if wanted:
+        told = ", ".join(f"{name}: {count}" for name, count in wanted.most_common())
+        terminalreporter.write_line(f"skipped {_WANT}{told}")
+
+
+def _needs(item: pytest.Item) -> tuple[str, ...]:
+    marker = item.get_closest_marker("needs")
+    return marker.args if marker else ()
 
 
 @pytest.fixture(scope="session")

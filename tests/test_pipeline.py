@@ -3,7 +3,6 @@
 import pytest
 
 from dailytalk_contiguous.models.affect import fast_precision
-from dailytalk_contiguous.models.cuda import lacking
 from dailytalk_contiguous.pipeline import TagSettings, tagging
 from dailytalk_contiguous.stages.affect import RateAffect
 from dailytalk_contiguous.stages.base import PerUtterance
@@ -44,7 +43,7 @@ def test_what_was_left_to_the_machine_is_told() -> None:
         assert told["compute_type"] != "auto"
 
 
-@pytest.mark.skipif(not lacking(), reason="this machine has a CUDA device")
+@pytest.mark.needs("a machine without a GPU")
 def test_a_driver_without_a_gpu_plans_for_those_of_its_workers() -> None:
     heard, rated = models_of(TagSettings(device="cuda", fast=True))
     assert (heard.compute_type, rated.precision) == ("float16", "bfloat16")

@@ -5,6 +5,8 @@ from command import Command
 
 from dailytalk_contiguous.models.cuda import compute_type_of, cublas
 
+pytestmark = pytest.mark.programs
+
 
 @pytest.fixture
 def dailytalk(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Command:

@@ -227,16 +227,16 @@ def test_killed_run_buys_nothing_twice(tmp_path: Path, dailytalk: Command, serve
     wait_for(lambda: len(list(cache.rglob("*.json"))) >= 4, process)
     os.killpg(process.pid, signal.SIGKILL)
     process.communicate()
-    time.sleep(0.5)  # what the server has begun to answer
     kept = len(list(cache.rglob("*.json")))
-    lost = sum(server.purchases.values()) - kept
-    assert 4 <= kept < 20
-    assert 0 <= lost <= 2  # on their way when the process was killed
+    assert kept >= 4
     server.latency = 0.0
     done = dailytalk("speak", work, *FISH, "--json")
     assert done.code == 0
     assert json.loads(done.out)["counts"]["spoken"] == 20
-    assert (len(server.purchases), sum(server.purchases.values())) == (20, 20 + lost)
+    assert len(server.purchases) == 20
+    assert sum(server.purchases.values()) <= 20 + 2  # on their way when the process was killed
+    assert max(server.purchases.values()) <= 2
+    assert json.loads(done.out)["money"]["saved_by_cache"] > 0
 
 
 def test_two_runs_at_once_buy_each_line_once(tmp_path: Path, dailytalk: Command, server: Stubborn) -> None:

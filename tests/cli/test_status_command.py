@@ -1,14 +1,16 @@
 import json
 import os
+import platform
 import signal
 import time
 from pathlib import Path
 
 import pytest
-from command import EMBEDDED, Command, start
+from command import EMBEDDED, Command, start, start_held
 from recordings import calls, state
 
 from dailytalk_contiguous.engine.event_files import EVENTS, read_events
+from dailytalk_contiguous.engine.events import birth, now
 
 
 @pytest.fixture
@@ -27,9 +29,7 @@ def test_status_is_told_during_a_run_after_a_kill_and_at_the_end(
 ) -> None:
     calls(tmp_path / "in", *"abcdef")
     out = tmp_path / "out"
-    running = start("tag", tmp_path / "in", "--out", out, *quick)
-    while running.poll() is None and len(read_events(out / EVENTS)) < 2:
-        time.sleep(0.02)
+    running = start_held(1, "tag", tmp_path / "in", "--out", out, *quick)
     during = dailytalk("status", out)
     running.send_signal(signal.SIGKILL)
     running.communicate(timeout=60)
@@ -42,7 +42,7 @@ def test_status_is_told_during_a_run_after_a_kill_and_at_the_end(
     before = state(out)
     (run,) = json.loads(dailytalk("status", out, "--json").out)["runs"]
     assert (run["state"], run["shards"]["left"], run["hours"]["left"]) == ("finished", 0, 0)
-    assert run["shards"]["done"] < 3
+    assert run["shards"]["done"] == 2  # by this run
     assert state(out) == before
 
 
@@ -101,3 +101,22 @@ def test_stages_are_profiled_on_request(tmp_path: Path, dailytalk: Command, quic
     plain = dailytalk("tag", tmp_path / "in", "--out", tmp_path / "out2", *quick)
     assert "where the time went" not in plain.out + plain.err
     assert plain.err.count("shard 1 of 1: shard-") == 1
+
+
+def test_ctrl_c_ends_following_with_0_and_no_word(tmp_path: Path) -> None:
+    plan = {"shards": 2, "shards_left": 2, "hours": 1, "hours_left": 1, "stages": []}
+    about = {
+        "kind": "tag",
+        "shard": [1, 1],
+        "host": platform.node(),
+        "pid": os.getpid(),
+        "born": birth(os.getpid()),
+    }
+    event = {"event": "started", "run": "r", "time": now(), "plan": plan, **about}
+    (tmp_path / EVENTS).write_text(json.dumps(event) + "\n")
+    following = start("status", tmp_path, "--follow")
+    assert following.stdout is not None
+    assert "running" in following.stdout.readline()
+    following.send_signal(signal.SIGINT)
+    assert following.communicate(timeout=60)[1] == ""
+    assert following.returncode == 0

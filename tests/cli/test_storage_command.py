@@ -2,7 +2,6 @@ import json
 import os
 import signal
 from collections.abc import Iterator
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +15,7 @@ from dailytalk_contiguous.engine.event_files import is_journal
 
 SPOKEN = (*EMBEDDED, "--tts", "flite", "--shard-minutes", "0.1")
 
-pytestmark = pytest.mark.skipif(find_spec("s3fs") is None, reason="s3fs is not installed")
+pytestmark = pytest.mark.needs("s3fs")
 
 
 @pytest.fixture(scope="module")

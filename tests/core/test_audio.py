@@ -11,7 +11,6 @@ import soundfile
 from audio_files import EXAMPLES, example, ffmpeg, struct_of, tones, wav_bytes, wav_header
 
 from dailytalk_contiguous.core import audio as audio_module
-from dailytalk_contiguous.core import ffmpeg as ffmpeg_program
 from dailytalk_contiguous.core.audio import (
     ANALYSIS_RATE,
     blocks,
@@ -30,7 +29,7 @@ SECONDS = 2.5
 LOSSLESS = [("WAV", "PCM_16"), ("WAV", "PCM_24"), ("WAV", "FLOAT"), ("FLAC", "PCM_16"), ("AIFF", "PCM_16")]
 LOSSY = [("OGG", "VORBIS"), ("OGG", "OPUS"), ("MP3", "MPEG_LAYER_III")]
 
-needs_ffmpeg = pytest.mark.skipif(not ffmpeg_program.installed(), reason="ffmpeg is not installed")
+needs_ffmpeg = pytest.mark.needs("ffmpeg")
 
 
 def read(audio: bytes | Path, *part: float | None, **options: float) -> np.ndarray:

@@ -138,7 +138,7 @@ def test_a_gated_microphone_still_shows_its_leakage() -> None:
     assert len(notes) == 1
 
 
-@pytest.mark.skipif(not REAL_CALLS, reason="the real calls are not here")
+@pytest.mark.needs("the real calls")
 def test_in_real_calls_nothing_is_lost_and_a_leak_with_a_tail_is_found() -> None:
     tail = np.random.default_rng(0).standard_normal(320) * np.exp(-np.arange(320) / 80.0)
     tail = (tail / np.sqrt((tail**2).sum())).astype(np.float32)

@@ -133,7 +133,7 @@ def test_a_folder_that_the_user_chose_is_taken_or_refused_in_words(
 
 
 @pytest.mark.usefixtures("alone")
-@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="only root can give a folder away")
+@pytest.mark.needs("root")
 def test_a_folder_that_another_user_has_laid_there_is_refused() -> None:
     os.chown(compiled_folder(), 12345, -1)
     with pytest.raises(DailytalkError, match="another user's"):

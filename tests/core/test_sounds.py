@@ -155,7 +155,7 @@ def test_every_block_is_one_neighbourhood(drawn: list[tuple[int, int]], heard, d
             assert (numbers + own).count(number) == 1
 
 
-@pytest.mark.skipif(not REAL_CALLS, reason="the telephone calls are not here")
+@pytest.mark.needs("the real calls")
 def test_a_few_percent_of_the_quiet_of_real_calls_are_sounds() -> None:
     for path in REAL_CALLS:
         audio = struct_of(path)

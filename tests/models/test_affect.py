@@ -22,7 +22,6 @@ from dailytalk_contiguous.models.affect import (
     load_affect_model,
 )
 from dailytalk_contiguous.models.affect_network import AffectModel
-from dailytalk_contiguous.models.cuda import lacking
 
 RNG = np.random.default_rng(3)
 LENGTHS = [16000, 1, 48000, 399, 400, 23456, 720, 8000]
@@ -195,12 +194,12 @@ def test_silence_has_a_finite_rating(tiny_affect: str) -> None:
     assert np.isfinite(load(tiny_affect).rate([np.zeros(16000, np.float32)])).all()
 
 
-@pytest.mark.skipif(not lacking(), reason="this machine has a CUDA device")
+@pytest.mark.needs("a machine without a GPU")
 def test_a_preview_for_a_gpu_elsewhere_is_in_bfloat16() -> None:
     assert fast_precision("cuda") == "bfloat16"
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@pytest.mark.needs("a GPU")
 def test_cuda_rates_as_the_cpu_does(tiny_affect: str) -> None:
     on_cuda = AffectModel(*find_affect_model(tiny_affect), "cuda")
     np.testing.assert_allclose(on_cuda.rate(UTTERANCES), load(tiny_affect).rate(UTTERANCES), atol=1e-4)

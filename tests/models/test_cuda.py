@@ -2,7 +2,6 @@
 
 import ctypes
 import os
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -30,9 +29,9 @@ from dailytalk_contiguous.models.cuda import (
     resolve_device,
 )
 
-needs_no_gpu = pytest.mark.skipif(not lacking(), reason="this machine has a CUDA device")
-needs_gpu = pytest.mark.skipif(bool(lacking()), reason="needs a CUDA device")
-needs_compiler = pytest.mark.skipif(not shutil.which("cc"), reason="needs a C compiler")
+needs_no_gpu = pytest.mark.needs("a machine without a GPU")
+needs_gpu = pytest.mark.needs("a GPU")
+needs_compiler = pytest.mark.needs("cc")
 
 
 def test_auto_is_cuda_only_where_both_libraries_can_use_it() -> None:

@@ -18,10 +18,7 @@ from dailytalk_contiguous.models.synthesiser import Line, Spoken, Synthesiser, S
 TEXT = "Well, I never thought that she would come back."
 
 
-@pytest.fixture(autouse=True)
-def _installed(request: pytest.FixtureRequest) -> None:
-    if "without_the_wheel" not in request.node.name:
-        pytest.importorskip("espeakng_loader", reason="the extra dailytalk-contiguous[espeak] is not installed")
+pytestmark = pytest.mark.needs("espeakng_loader")
 
 
 def say(text: str = TEXT, tag: str = "", language: str = "en", take: int = 0, voice: str = "") -> Spoken:
@@ -197,6 +194,7 @@ def test_it_costs_nothing_and_names_its_version() -> None:
     assert str(Espeak().settings()["version"])[0].isdigit()
 
 
+@pytest.mark.needs
 def test_preflight_without_the_wheel_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "path", [])
     monkeypatch.setitem(sys.modules, "espeakng_loader", None)

@@ -1,6 +1,5 @@
 """flite: exact times for every written word, text that can't be taken for an option, and tags that are heard."""
 
-import shutil
 from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 
@@ -16,10 +15,7 @@ from dailytalk_contiguous.models.synthesiser import Line, Spoken, Synthesiser, S
 TEXT = "Well, I never thought that she would come back."
 
 
-@pytest.fixture(autouse=True)
-def _installed(request: pytest.FixtureRequest) -> None:
-    if "without_the_program" not in request.node.name and shutil.which("flite") is None:
-        pytest.skip("the program flite is not installed")
+pytestmark = pytest.mark.needs("flite")
 
 
 def say(text: str = TEXT, tag: str = "", language: str = "en", voice: str = "slt") -> Spoken:
@@ -125,6 +121,7 @@ def test_it_costs_nothing_and_names_its_version() -> None:
     assert "2" in str(Flite().settings()["version"])
 
 
+@pytest.mark.needs
 def test_preflight_and_speech_without_the_program_name_the_package(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "/nonexistent")
     flite._voices.cache_clear()

@@ -11,7 +11,6 @@ from tiny_models import LANGUAGE_CODES, make_tiny_whisper
 from dailytalk_contiguous.core.errors import DailytalkError, ModelMissing
 from dailytalk_contiguous.core.hallucination import COMPRESSION, compression_ratio
 from dailytalk_contiguous.models import whisper as module
-from dailytalk_contiguous.models.cuda import lacking
 from dailytalk_contiguous.models.recognised import Recognised
 from dailytalk_contiguous.models.recogniser import check_recogniser, load_recogniser
 from dailytalk_contiguous.models.whisper import MODEL_FILES, Whisper, find_whisper
@@ -184,13 +183,13 @@ def test_a_type_that_the_device_lacks_is_said_with_its_option(tiny_whisper: str)
         load_recogniser(tiny_whisper, "cpu", "float16", 5, 16)
 
 
-@pytest.mark.skipif(not lacking(), reason="this machine has a CUDA device")
+@pytest.mark.needs("a machine without a GPU")
 def test_cuda_where_there_is_none_is_refused(tiny_whisper: str) -> None:
     with pytest.raises(DailytalkError, match="no CUDA here"):
         load_recogniser(tiny_whisper, "cuda", "auto", 5, 16)
 
 
-@pytest.mark.skipif(bool(lacking()), reason="needs a CUDA device")
+@pytest.mark.needs("a GPU")
 def test_cuda_hears_every_window_of_a_batch(tiny_whisper: str) -> None:
     on_cuda = load_recogniser(tiny_whisper, "cuda", "auto", 5, 16)
     assert [len(found.words) for found in on_cuda.transcribe(WINDOWS, ["en"] * len(WINDOWS))] == [6] * len(WINDOWS)

@@ -188,8 +188,8 @@ def test_plan_tells_what_is_sent_and_changes_nothing(hub: HubServer, tmp_path: P
     assert refs(hub) == before
 
 
+@pytest.mark.needs("hf_xet")
 def test_server_without_xet_is_noticed_and_lfs_used(hub: HubServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    pytest.importorskip("hf_xet")
     HfApi().create_repo(REPO, repo_type="dataset")
     monkeypatch.setattr(constants, "HF_HUB_DISABLE_XET", False)
     with suitable_transfer(HfApi(), REPO, HASTY) as way:

@@ -1,6 +1,5 @@
 """Words on the rebuilt timeline: the text's words, sound times, and how they are known."""
 
-import shutil
 from itertools import pairwise
 from typing import Any
 
@@ -119,7 +118,7 @@ def test_without_times_or_a_recogniser_words_share_the_sound() -> None:
     assert found[-1]["end"] == pytest.approx(6.5, abs=0.05)
 
 
-@pytest.mark.skipif(shutil.which("flite") is None, reason="the program flite is not installed")
+@pytest.mark.needs("flite")
 def test_a_recogniser_times_speech_whose_words_nobody_timed() -> None:
     from dailytalk_contiguous.models.flite import Flite
     from dailytalk_contiguous.models.synthesiser import Line

@@ -10,7 +10,6 @@ from datasets import Dataset, Features, Value
 
 from dailytalk_contiguous.core.errors import DailytalkError, ModelMissing
 from dailytalk_contiguous.core.schema import AFFECT
-from dailytalk_contiguous.models.cuda import lacking
 from dailytalk_contiguous.stages.affect import RateAffect
 from dailytalk_contiguous.stages.base import PerUtterance
 from dailytalk_contiguous.stages.segment import Segment
@@ -200,7 +199,7 @@ def test_a_batch_of_no_seconds_is_refused() -> None:
         RateAffect(batch_seconds=0.0)
 
 
-@pytest.mark.skipif(not lacking(), reason="this machine has a CUDA device")
+@pytest.mark.needs("a machine without a GPU")
 def test_work_for_a_gpu_elsewhere_is_planned_here_and_refused_only_where_it_is_done(tiny_affect: str) -> None:
     stage = RateAffect(tiny_affect, device="cuda")
     stage.preflight()

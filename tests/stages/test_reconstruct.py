@@ -355,7 +355,7 @@ def test_settings_that_mean_nothing_are_refused(wrong: dict[str, str]) -> None:
         Reconstruct(**wrong)
 
 
-@pytest.mark.skipif(not REAL_CALLS, reason="the telephone calls are not here")
+@pytest.mark.needs("the real calls")
 @pytest.mark.parametrize("revoice", ["left", "right"])
 def test_real_calls_lose_nothing_of_the_kept_speaker(revoice: str) -> None:
     for path in REAL_CALLS:

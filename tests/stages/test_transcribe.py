@@ -14,7 +14,6 @@ from tiny_models import LANGUAGE_CODES
 
 from dailytalk_contiguous.core.audio import to_pcm
 from dailytalk_contiguous.core.errors import DailytalkError, ModelMissing
-from dailytalk_contiguous.models.cuda import lacking
 from dailytalk_contiguous.models.recognised import Recognised
 from dailytalk_contiguous.models.recogniser import POCKETSPHINX
 from dailytalk_contiguous.models.whisper import Whisper
@@ -218,7 +217,7 @@ def test_utterances_of_a_window_that_was_cut_off_are_heard_alone(
     assert packed["words"] == apart["words"]
 
 
-@pytest.mark.skipif(not lacking(), reason="this machine has a CUDA device")
+@pytest.mark.needs("a machine without a GPU")
 def test_work_for_gpus_elsewhere_is_planned_here_and_refused_only_where_it_is_done(tiny_whisper: str) -> None:
     stage = Transcribe(tiny_whisper, language="en", device="cuda")
     stage.preflight()

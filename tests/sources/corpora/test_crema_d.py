@@ -168,7 +168,7 @@ def test_eager_and_streaming_rows_are_the_same(tmp_path: Path) -> None:
     assert [row["problem"] is None for row in rows] == [False, True]
 
 
-@pytest.mark.skipif(not TABLES.is_dir(), reason="the real tables of CREMA-D are not here")
+@pytest.mark.needs("the tables of CREMA-D")
 def test_all_real_names_and_votes_are_read(tmp_path: Path) -> None:
     with (TABLES / "summaryTable.csv").open(encoding="utf-8") as file:
         real = {line["FileName"]: line["VoiceVote"] for line in csv.DictReader(file)}

@@ -1,0 +1,107 @@
+"""Ctrl-C, sent by a program to itself at a known place: what compiled code makes of it, and what is promised."""
+
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from dailytalk_contiguous.core import interrupts
+
+STOP = "dailytalk: stopped. Finished shards are kept; run the same command again to go on.\n"
+
+PROGRAM = """
+import ctypes, os, signal, sys, threading
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
+
+from datasets import Features, Value
+
+from dailytalk_contiguous.cli.errors import guarded
+from dailytalk_contiguous.core import interrupts
+from dailytalk_contiguous.core.schema import SOURCE
+from dailytalk_contiguous.engine import local
+from dailytalk_contiguous.stages.base import Stage
+
+def ctrl_c(*ignored):
+    os.kill(os.getpid(), signal.SIGINT)
+    return 0
+
+def compiled():
+    "A sort of the C library: what its callback raises is printed and lost."
+    order = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_void_p, ctypes.c_void_p)(ctrl_c)
+    ctypes.CDLL(None).qsort(ctypes.create_string_buffer(2), 2, 1, order)
+
+def lost():
+    class Lost:
+        __del__ = ctrl_c
+    Lost()
+
+def other_error():
+    ctrl_c()
+    raise SystemError("returned a result with an exception set")
+
+def waiting():
+    "The main thread waits for one that would never end."
+    with ThreadPoolExecutor(1) as pool, interrupts.immediate():
+        done = pool.submit(interrupts.sleep, 600)
+        threading.Timer(0.1, ctrl_c).start()
+        done.result()
+
+def twice():
+    ctrl_c()
+    ctrl_c()
+    print("it went on")
+
+@dataclass(frozen=True)
+class Does(Stage):
+    needs: ClassVar = ("conversation_id",)
+    adds: ClassVar = Features({"done": Value("bool")})
+    def __call__(self, batch):
+        globals()[sys.argv[2]]()
+        return {"done": [True] * len(batch["conversation_id"])}
+
+@dataclass(frozen=True)
+class Never(Does):
+    def __call__(self, batch):
+        print("the next stage ran")
+
+def command():
+    row = dict.fromkeys(SOURCE) | {"given": [], "input_digest": "d", "duration": 2.0, "conversation_id": "a"}
+    stages = [Does(), Never()]
+    if sys.argv[2] == "lost":
+        lost()
+        return 0
+    work = local.plan(Path(sys.argv[1]), [[row]], stages)
+    return len(list(local.run(work, stages, 1, 0.0, lambda *event: None)))
+
+if __name__ == "__main__":
+    sys.exit(guarded("dailytalk", command))
+"""
+
+
+@pytest.mark.parametrize("place", ["compiled", "lost", "other_error", "waiting", "twice"])
+def test_ctrl_c_is_130_and_one_sentence_wherever_it_comes(tmp_path: Path, place: str) -> None:
+    command = [sys.executable, "-c", PROGRAM, str(tmp_path), place]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", STOP)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_process_that_is_started_never_sees_ctrl_c() -> None:
+    program = "import os, signal; os.kill(os.getpid(), signal.SIGINT); print('it lives')"
+    with interrupts.starting_processes():
+        process = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True)
+    assert process.communicate() == ("it lives\n", None)
+    assert signal.SIGINT not in signal.pthread_sigmask(signal.SIG_BLOCK, ())
+
+
+def test_outside_of_a_command_ctrl_c_is_python_s_own() -> None:
+    before = signal.getsignal(signal.SIGINT)
+    with pytest.raises(KeyboardInterrupt), interrupts.deferred():
+        signal.raise_signal(signal.SIGINT)
+    interrupts.check()
+    assert signal.getsignal(signal.SIGINT) is before
