@@ -51,9 +51,11 @@ def test_perfect_agreement_is_one_however_many_rated_each_clip(clips: list[tuple
 
 
 @given(st.lists(choices, min_size=1, max_size=20))
-def test_kappa_is_at_most_one(clips: list[list[str]]) -> None:
+def test_kappa_is_at_most_one_and_told_where_two_chose_among_two(clips: list[list[str]]) -> None:
     found = fleiss_kappa([{name: own.count(name) for name in set(own)} for own in clips])
-    assert found.overall is None or -1 <= found.overall <= 1
+    chosen = {name for own in clips if len(own) > 1 for name in own}
+    assert (found.overall is not None) == (len(chosen) > 1)
+    assert -1 <= (found.overall or 0.0) <= 1
 
 
 def test_a_clip_with_one_rating_has_no_part_in_it() -> None:

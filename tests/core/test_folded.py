@@ -20,5 +20,5 @@ def test_a_row_unfolds_to_itself_also_after_it_was_sent_to_a_worker() -> None:
 def test_columns_at_hand_need_no_unfolding_and_others_are_no_guess() -> None:
     row = folded(ROW, ("id",))
     assert row["id"] == "a"
-    with pytest.raises(KeyError):
+    with pytest.raises(KeyError, match="words"):
         row["words"]

@@ -3,7 +3,7 @@
 import math
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from dailytalk_contiguous.core.hallucination import compression_ratio, distrust, repeated_phrase
@@ -64,9 +64,13 @@ def test_repetitive_text_is_not() -> None:
 
 
 @given(st.text(max_size=80), st.floats(0.0, 30.0), st.floats(0.0, 1.0))
+@example("hello there", 1.0, 0.0)
+@example("a b c d e", 0.1, LOUD)
 def test_any_text_gets_a_verdict_and_no_words_never_a_reason(text: str, seconds: float, rms: float) -> None:
-    reason = distrust(text, seconds, rms)
-    assert reason is None or (text.split() and reason)
+    reason, n_words = distrust(text, seconds, rms), len(text.split())
+    assert reason is None or (n_words and reason)
+    if n_words and (rms < 10 ** (-62 / 20) or n_words > 7 * seconds + 2):
+        assert reason
     assert distrust("  ", seconds, rms, -9.0, 1.0) is None
 
 

@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
@@ -192,7 +192,11 @@ def test_trimming_cuts_no_speech_and_leaves_little_silence(
 
 
 @given(st.lists(st.floats(-1, 1, width=32), max_size=400), st.sampled_from([16000, 24000]), st.text(max_size=20))
-def test_any_samples_are_judged(values: list[float], rate: int, text: str) -> None:
+@example([], 16000, TEXT)
+@example([1e-4] * 400, 16000, TEXT)
+def test_any_samples_are_judged_and_silence_is_refused(values: list[float], rate: int, text: str) -> None:
     judged = judge(np.array(values, np.float32), rate, text, 0.01)
     assert len(judged.samples) <= len(values)
     assert judged.reason is None or judged.reason.startswith("it ")
+    if max(map(abs, values), default=0.0) < 10 ** (Gate().silent_dbfs / 20):
+        assert judged.reason

@@ -90,7 +90,9 @@ def test_work_folder_passes_the_check_and_holds_two_manifests(built: Path) -> No
 
 
 def test_manifest_lines_have_path_duration_emotion_and_style(built: Path) -> None:
-    for line in (line for lines in manifests(built).values() for line in lines):
+    lines = [line for lines in manifests(built).values() for line in lines]
+    assert len(lines) == 18
+    for line in lines:
         assert list(line) == ["path", "duration", "emotion", "style"]
         info = soundfile.info(built / "data" / str(line["path"]))
         assert (info.channels, info.samplerate, info.subtype) == (2, 24000, "PCM_16")
@@ -113,8 +115,11 @@ def test_annotation_tells_words_labels_measures_and_licence(built: Path) -> None
 
 
 def test_words_lie_where_the_clip_is_heard(built: Path) -> None:
-    for row in rows_of(built).values():
+    rows = rows_of(built)
+    assert len(rows) == 18
+    for row in rows.values():
         samples, rate = soundfile.read(io.BytesIO(row["audio"]["bytes"]))
+        assert row["words"]
         for word in row["words"]:
             own = samples[round(word["start"] * rate) : round(word["end"] * rate)]
             assert np.sqrt(np.mean(own[:, 0] ** 2)) > 20 * np.sqrt(np.mean(own[:, 1] ** 2))

@@ -63,6 +63,7 @@ def test_lines_begin_as_those_of_the_transcript_do_and_ours_follow(spoken: Path)
 def test_lines_hold_both_times_and_the_words_said_in_them(spoken: Path) -> None:
     before = read_lines(spoken / "transcript.jsonl")
     after = read_lines(spoken / "transcript_shifted.jsonl")
+    assert len(before) == 8
     for old, new in zip(before, after, strict=True):
         assert (new["utterance_id"], new["source_channel"]) == (old["utterance_id"], old["channel"])
         assert (new["source_start"], new["source_end"]) == pytest.approx((old["start"], old["end"]), abs=1e-3)

@@ -99,7 +99,7 @@ def test_nothing_is_no_speech(tmp_path: Path) -> None:
 
 def test_a_verdict_stays_and_the_newest_counts(tmp_path: Path) -> None:
     cache = SpeechCache(tmp_path)
-    with pytest.raises(KeyError):
+    with pytest.raises(KeyError, match=KEY):
         cache.set_verdict(KEY, {"reason": "silent"})
     cache.put(KEY, SPOKEN)
     cache.set_verdict(KEY, {"reason": "silent"})
@@ -138,7 +138,7 @@ def test_the_key_knows_everything_that_decides_the_sound() -> None:
 
 
 def test_a_key_is_never_made_of_what_has_no_fixed_text() -> None:
-    with pytest.raises(TypeError):
+    with pytest.raises(TypeError, match="object is not JSON serializable"):
         cache_key(Voice(client=object()), LINE)
 
 

@@ -113,6 +113,7 @@ def test_nothing_to_hear_is_no_work(whisper: Whisper) -> None:
 def test_silence_and_very_short_windows_are_heard(whisper: Whisper) -> None:
     for window in (np.zeros(16000, np.float32), VOICE[16000:16400], VOICE[16000:16001]):
         (found,) = hear(whisper, [window])
+        assert found.words  # a model of random weights hears something everywhere
         assert all(word.start <= word.end for word in found.words)
 
 

@@ -59,7 +59,7 @@ def test_audio_reads_like_the_dict_that_datasets_gave() -> None:
     assert "array" in one
     assert one.get("array").shape == (144000, 2)
     assert one.get("text") is None
-    with pytest.raises(KeyError):
+    with pytest.raises(KeyError, match="text"):
         one["text"]
     assert pickle.loads(pickle.dumps(one)).seconds == 6.0
 

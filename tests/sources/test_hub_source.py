@@ -3,6 +3,7 @@ import io
 import json
 import math
 import os
+import string
 import tarfile
 from collections.abc import Callable
 from pathlib import Path
@@ -455,6 +456,11 @@ def test_full_disk_is_told_with_what_to_do(hub: HubServer, monkeypatch: pytest.M
 
 
 # Pure parts
+
+
+@given(st.text(string.ascii_letters + string.digits + "-_", min_size=1, max_size=40))
+def test_plain_id_is_its_own_name(name: str) -> None:
+    assert file_name(name) == name
 
 
 @given(st.text(min_size=1, max_size=40), st.text(min_size=1, max_size=40))

@@ -63,7 +63,9 @@ def test_everything_that_was_said_is_in_an_utterance_of_its_channel() -> None:
 
 def test_times_are_whole_samples_and_speech_is_just_them() -> None:
     pcm = to_pcm(example(NAME))
-    for one in rows_of(segmented()):
+    rows = rows_of(segmented())
+    assert {one["channel"] for one in rows} == {"left", "right"}
+    for one in rows:
         first, last = one["start"] * 16000, one["end"] * 16000
         assert first == round(first)
         assert last == round(last)
