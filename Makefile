@@ -11,7 +11,7 @@ HUB_PORT ?= 8080
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
-.PHONY: demo hub test check audit format install clean
+.PHONY: demo hub test test-bare test-nightly check audit format install clean
 
 demo: install
 	$(BIN)/dailytalk build examples --out $(DEMO_OUT) --profile embedded --language en --workers 2 --shard-minutes 1 \
@@ -27,6 +27,16 @@ hub: install
 
 test: install
 	$(BIN)/python -m pytest -n auto --dist loadgroup
+
+# The tests to which a program (ffmpeg, flite, …) makes a difference, on a PATH with Python and make alone: what
+# somebody sees who has just cloned this.
+test-bare: install
+	rm -rf out/bare && mkdir -p out/bare && ln -s "$$(command -v $(PYTHON))" "$$(command -v make)" out/bare/
+	PATH="$(CURDIR)/out/bare" "$(CURDIR)/$(BIN)/python" -m pytest -m programs
+
+# Property tests with 500 examples each instead of 30.
+test-nightly: install
+	HYPOTHESIS_PROFILE=nightly $(BIN)/python -m pytest -n auto --dist loadgroup
 
 check: install
 	$(BIN)/ruff check .

@@ -6,7 +6,7 @@ from collections import defaultdict
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from dailytalk_contiguous.core.corpus_splits import (
@@ -68,7 +68,6 @@ def figures(clips: list[Clip], split: CorpusSplit) -> tuple[float, float]:
     return held / total, distance if held else 1.0
 
 
-@settings(max_examples=150)
 @given(corpora(), st.sampled_from(["speakers", "sentences", "official"]), st.integers(0, 3))
 def test_nothing_leaks_from_one_side_to_the_other(clips: list[Clip], by: str, seed: int) -> None:
     split = split_corpus(clips, by, seed)
@@ -85,7 +84,6 @@ def test_nothing_leaks_from_one_side_to_the_other(clips: list[Clip], by: str, se
         assert split.disjoint_in == by or split.disjoint_in == "speakers"
 
 
-@settings(max_examples=150)
 @given(corpora(), st.sampled_from(["speakers", "sentences"]))
 def test_shares_and_emotions_are_as_told(clips: list[Clip], by: str) -> None:
     split = split_corpus(clips, by)
@@ -96,7 +94,6 @@ def test_shares_and_emotions_are_as_told(clips: list[Clip], by: str) -> None:
         assert split.different <= MOST_DIFFERENT
 
 
-@settings(max_examples=60)
 @given(corpora(), st.randoms())
 def test_the_order_of_clips_changes_nothing(clips: list[Clip], chance: random.Random) -> None:
     shuffled = list(clips)
@@ -104,7 +101,6 @@ def test_the_order_of_clips_changes_nothing(clips: list[Clip], chance: random.Ra
     assert split_corpus(shuffled) == split_corpus(clips)
 
 
-@settings(max_examples=40)
 @given(st.integers(2, 9), st.integers(0, 2**32))
 def test_a_division_by_few_speakers_is_found_wherever_there_is_one(speakers: int, seed: int) -> None:
     chance = random.Random(seed)

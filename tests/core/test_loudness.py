@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from audio_files import Samples
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from dailytalk_contiguous.core.loudness import (
@@ -27,7 +27,6 @@ def voice(seconds: float, seed: int, crest: float = 4.0) -> Samples:
     return np.asarray(0.9 * loud / np.abs(loud).max(), np.float32)
 
 
-@settings(max_examples=40)
 @given(
     seconds=st.floats(0.5, 4) | st.floats(4, 30),
     level_db=st.floats(-45, 0),

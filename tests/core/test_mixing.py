@@ -5,7 +5,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 from audio_files import Samples, room_tone
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from dailytalk_contiguous.core.mixing import (
@@ -22,8 +22,6 @@ from dailytalk_contiguous.core.mixing import room_tone as tone_of
 
 RATE = 16000
 NOTHING = np.zeros(0, np.float32)
-
-quick = settings(max_examples=40)
 
 
 def voice(seconds: float, peak: float = 0.5, rate: int = RATE, seed: int = 0) -> Samples:
@@ -49,7 +47,6 @@ def piece(start: int, length: int, seed: int = 0) -> Piece:
     return Piece(start, around[320:-320], around[:320], around[-320:])
 
 
-@quick
 @given(st.lists(st.tuples(st.integers(0, 500), st.integers(1, 900)), max_size=6), st.randoms())
 def test_every_piece_is_there_bit_for_bit_whatever_lies_beside_it(drawn: list[tuple[int, int]], random) -> None:
     pieces, at = [], 0
@@ -253,7 +250,6 @@ def test_the_limiter_begins_before_the_peak_and_steps_nowhere() -> None:
     assert np.abs(np.diff(gain)).max() < 0.02
 
 
-@quick
 @given(st.lists(st.floats(-2, 2, width=32), min_size=1, max_size=400), st.sampled_from([8000, 16000, 24000]))
 def test_no_peak_passes_the_ceiling_and_nothing_grows_or_turns_around(values: list[float], rate: int) -> None:
     said = np.array(values, np.float32)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import soxr
 from audio_files import Samples, room_tone
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from dailytalk_contiguous.core.audio import to_pcm
@@ -35,8 +35,6 @@ GOOD = {
     "dc_offset": 0.0,
 }
 
-quick = settings(max_examples=40)
-
 
 def voice(seconds: float, rate: int = RATE, peak: float = 0.5, seed: int = 0) -> Samples:
     """Syllables of a buzz whose pitch wanders, as a voice's does, with a hiss of fricatives in every fourth."""
@@ -59,7 +57,6 @@ def coloured(count: int, brown: bool, seed: int) -> Samples:
     return np.asarray(noise / np.sqrt(np.mean(noise**2)), np.float32)
 
 
-@quick
 @given(
     st.floats(5, 40),
     st.booleans(),
@@ -112,7 +109,6 @@ def test_speech_that_noise_drowns_has_the_least_ratio_and_fails() -> None:
     assert failure == "its signal-to-noise ratio is -20.0 dB (limit 10.0 dB)"
 
 
-@quick
 @given(st.floats(0.002, 0.1), st.floats(0.3, 1), st.booleans(), st.integers(0, 99))
 def test_clipping_is_found_at_full_scale_and_after_it_was_turned_down(
     share: float, gain: float, one_sided: bool, seed: int
@@ -127,7 +123,6 @@ def test_clipping_is_found_at_full_scale_and_after_it_was_turned_down(
     assert clipping_ratio(-stored) == pytest.approx(clipping_ratio(stored), rel=0.02, abs=1e-4)
 
 
-@quick
 @given(st.floats(0.0001, 1), st.sampled_from([8000, 16000, 24000, 48000]), st.integers(0, 99))
 def test_speech_that_just_reaches_its_peak_is_not_clipped(peak: float, rate: int, seed: int) -> None:
     stored = to_pcm(voice(2.0, rate, peak, seed)).astype(np.float32) / 32768

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from audio_files import REAL_CALLS, room_tone, struct_of
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from dailytalk_contiguous.core.audio import ANALYSIS_RATE, Pcm, read_analysis
@@ -135,7 +135,6 @@ def test_utterances_that_nobody_cut_have_blocks_of_their_own() -> None:
 spans = st.lists(st.tuples(st.integers(0, 300), st.integers(1, 300)), min_size=1, max_size=6)
 
 
-@settings(max_examples=60)
 @given(spans, spans, st.data())
 def test_every_block_is_one_neighbourhood(drawn: list[tuple[int, int]], heard, data: st.DataObject) -> None:
     utterances, at = [], 0

@@ -4,14 +4,13 @@ from collections.abc import Sequence
 from itertools import combinations, pairwise
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from dailytalk_contiguous.core.timeline import KEPT_LEAD, KEPT_PAUSE, Event, rebuild
 
 CLOSE = 1e-9
 
-any_timing = settings(max_examples=80)
 
 #: Lengths in milliseconds: of pauses (from none to long), of speech, and new length over old.
 pauses = st.integers(0, 3000) | st.sampled_from([0, 1, 79, 80, 81])
@@ -85,7 +84,6 @@ def overlaps(events: Sequence[Event], starts: Sequence[float], channel: str | No
     return max((before[1] - after[0] for before, after in pairwise(spans)), default=0.0)
 
 
-@any_timing
 @given(conversations())
 @pytest.mark.parametrize("mode", ["anchor", "sequential"])
 @pytest.mark.parametrize("rate", [None, 24000])
@@ -99,7 +97,6 @@ def test_nothing_starts_before_zero_or_overlaps_its_own_channel(
         assert overlaps(events, rebuilt.starts, channel) <= (CLOSE if rate is None else 1.5 / 24000)
 
 
-@any_timing
 @given(conversations())
 def test_a_backchannel_stays_inside_its_turn_whenever_it_fits(events: list[Event]) -> None:
     starts = rebuild(events, total(events)).starts
@@ -119,7 +116,6 @@ def test_a_backchannel_stays_inside_its_turn_whenever_it_fits(events: list[Event
             assert starts[index] + one.new_length <= host_end + CLOSE
 
 
-@any_timing
 @given(conversations())
 def test_an_interruption_never_starts_before_the_turn_it_interrupts(events: list[Event]) -> None:
     starts = rebuild(events, total(events)).starts
@@ -132,7 +128,6 @@ def test_an_interruption_never_starts_before_the_turn_it_interrupts(events: list
             assert distance <= host.end - one.start + CLOSE
 
 
-@any_timing
 @given(conversations(shortest_pause=80, fixed=True))
 def test_with_the_old_lengths_everything_stays_where_it_was(events: list[Event]) -> None:
     rebuilt = rebuild(events, total(events))
@@ -140,7 +135,6 @@ def test_with_the_old_lengths_everything_stays_where_it_was(events: list[Event])
     assert rebuilt.duration == pytest.approx(total(events), abs=CLOSE)
 
 
-@any_timing
 @given(conversations())
 @pytest.mark.parametrize("rate", [None, 24000])
 def test_sequential_overlaps_nothing_and_keeps_every_gap(rate: int | None, events: list[Event]) -> None:
@@ -156,7 +150,6 @@ def test_sequential_overlaps_nothing_and_keeps_every_gap(rate: int | None, event
     assert rebuilt.duration == pytest.approx(new_end + total(events) - end, abs=slack)
 
 
-@any_timing
 @given(messy())
 @pytest.mark.parametrize("mode", ["anchor", "sequential"])
 def test_edited_transcripts_lose_no_kept_sample_and_blocks_keep_their_distances(
@@ -182,7 +175,6 @@ def test_edited_transcripts_lose_no_kept_sample_and_blocks_keep_their_distances(
             assert end <= other_start or other_end <= start or min(end - start, other_end - other_start) == 0
 
 
-@any_timing
 @given(conversations())
 def test_whole_samples_are_near_the_seconds(events: list[Event]) -> None:
     exact = rebuild(events, total(events)).starts

@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from dailytalk_contiguous.core.built import EVENTS, TIMELINE
@@ -89,7 +89,6 @@ def test_one_speaker_alone_changes_nothing() -> None:
     assert len(offsets(stretches([]))) == 0
 
 
-@settings(max_examples=80)
 @given(talk)
 def test_every_utterance_has_one_event_and_lies_in_one_stretch(talked: list[Timed]) -> None:
     assert set(label(talked)) <= set(EVENTS)
@@ -103,7 +102,6 @@ def test_every_utterance_has_one_event_and_lies_in_one_stretch(talked: list[Time
             assert host.start <= one.start <= one.end <= host.end
 
 
-@settings(max_examples=60)
 @given(talk)
 def test_overlap_is_what_a_millisecond_grid_counts(talked: list[Timed]) -> None:
     grid = np.zeros((2, 40000), bool)

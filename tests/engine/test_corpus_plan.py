@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from dailytalk_contiguous.core.expressive import CLIP
@@ -117,7 +117,6 @@ def corpus(numbers: int) -> list[dict[str, Any]]:
     return described(*rows)
 
 
-@settings(max_examples=30)
 @given(st.integers(1, 7), st.randoms(use_true_random=False), st.sampled_from(["", "sample", "weights"]))
 def test_plan_loses_nothing_and_knows_no_order(numbers: int, chance: random.Random, balance: str) -> None:
     rows = corpus(numbers)

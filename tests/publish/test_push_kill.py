@@ -1,4 +1,4 @@
-"""A push of 60 files over an earlier version, killed at every single request: no reader ever sees a mix.
+"""A push of 24 files over an earlier version, killed at every single request: no reader ever sees a mix.
 
 The server's folder is looked at directly, so that "whole" means every byte; some of the states are loaded too.
 What the next run does depends on the server's state alone, so each state is completed once.
@@ -24,7 +24,7 @@ from dailytalk_contiguous.publish.pushing.planning import Release
 
 pytest_plugins = ["hub.hub_fixtures"]
 
-SHARDS = 30
+SHARDS = 12
 TARGET = Target(REPO)
 ONCE = Patience(tries=1)
 

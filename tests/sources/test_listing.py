@@ -2,7 +2,7 @@ import os
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from dailytalk_contiguous.core.errors import DailytalkError
@@ -57,7 +57,6 @@ def test_no_id_is_that_of_a_part_of_another_recording(tmp_path: Path) -> None:
     assert ids(tmp_path) == ["call.000.wav", "call", "take.001"]
 
 
-@settings(max_examples=60)
 @given(st.sets(st.from_regex(r"[ab]{1,2}(\.00[01]|\.wav|\.mp3)?\.(wav|mp3|flac)", fullmatch=True), max_size=12))
 def test_ids_are_unique_whatever_the_names_and_the_cuts(
     tmp_path_factory: pytest.TempPathFactory, files: set[str]

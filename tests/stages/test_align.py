@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from revoicing import voice
 
@@ -206,7 +206,6 @@ TEXTS = st.lists(st.sampled_from(["yes", "no,", "—", "I'm", "25", "はい"]), 
 TIMES = st.floats(-2, 6, allow_nan=False)
 
 
-@settings(max_examples=40)
 @given(
     st.lists(st.tuples(TEXTS, st.lists(st.tuples(TIMES, st.floats(0, 1)), max_size=8), st.booleans()), max_size=5)
 )
