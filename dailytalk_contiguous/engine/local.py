@@ -146,6 +146,7 @@ def _in_processes(
     processes: dict[int, Any] = {}
     try:
         while True:
+            interrupts.check()
             for task in itertools.islice(coming, QUEUED * workers - len(waiting)):
                 with interrupts.starting_processes():
                     waiting.add(pool.submit(_work, task, tuple(stages), batch_seconds))

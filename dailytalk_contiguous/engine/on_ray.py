@@ -16,6 +16,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from dailytalk_contiguous.core import interrupts
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.machine import private_folder
 from dailytalk_contiguous.engine.build import Progress
@@ -107,6 +108,7 @@ class Pool:
         for _ in range(self._share.actors):
             self._hire()
         while left:
+            interrupts.check()
             done, _ = self._ray.wait([*self._busy, *self._told], num_returns=1, timeout=POLL_SECONDS)
             self._hear([one for one in done if one in self._told])
             self._say_what_is_awaited()
