@@ -201,6 +201,19 @@ def arena() -> Iterator[Arena]:
         yield Arena(Path(name), tts, hub)
 
 
+def _tell(command: str, toll: Toll) -> None:
+    seconds = sorted(run.seconds for run in toll.struck)
+    print(
+        f"{command}: {len(toll.struck)} signals over {toll.took:.1f} s, {len(toll.broken)} not as promised, "
+        f"{toll.early} before Python, {toll.ended_before} runs ended before and were drawn again; "
+        f"seconds to the end: median {seconds[len(seconds) // 2]:.2f}, most {seconds[-1]:.2f}",
+        flush=True,
+    )
+    for run in toll.broken:
+        told = {"moment": round(run.moment, 3), "code": run.code, "err": run.err[-2000:], "left": run.left}
+        print(json.dumps(told, indent=1), flush=True)
+
+
 def main() -> None:
     """Strike, and print what came of it."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -209,6 +222,8 @@ def main() -> None:
     parser.add_argument("--jobs", type=int, default=2, help="runs at a time")
     parser.add_argument("--seed", type=int, default=0)
     chosen = parser.parse_args()
+    # What a shell runs in the background ignores Ctrl-C, and so would the commands.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     drawn = random.Random(chosen.seed)
     commands = chosen.commands.split(",")
     with arena() as ring, ThreadPoolExecutor(chosen.jobs) as pool:
@@ -222,16 +237,7 @@ def main() -> None:
                         toll.ended_before += 1
                     else:
                         toll.struck.append(run)
-    for command, toll in tolls.items():
-        seconds = sorted(run.seconds for run in toll.struck)
-        print(
-            f"{command}: {len(toll.struck)} signals over {toll.took:.1f} s, {len(toll.broken)} not as promised, "
-            f"{toll.early} before Python, {toll.ended_before} runs ended before and were drawn again; "
-            f"seconds to the end: median {seconds[len(seconds) // 2]:.2f}, most {seconds[-1]:.2f}"
-        )
-        for run in toll.broken:
-            told = {"moment": round(run.moment, 3), "code": run.code, "err": run.err[-2000:], "left": run.left}
-            print(json.dumps(told, indent=1))
+            _tell(command, toll)
     broken = sum(len(toll.broken) for toll in tolls.values())
     print(f"goal {'met' if not broken else 'MISSED'}: {broken} runs without 130 and one sentence")
     sys.exit(bool(broken))
