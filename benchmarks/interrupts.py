@@ -7,8 +7,8 @@ stream comes from a Hub on loopback. Goal: exit code 130 and one sentence, each 
 
     python benchmarks/interrupts.py [--signals 100] [--jobs 2] [--seed 0]      # five minutes on two cores
 
-A process that is not Python yet (the first hundredth of a second) dies of the signal itself, which shells report
-as 130; those are counted apart.
+A signal that comes before the program's first line (the first hundredth of a second) is Python's own: it dies of it,
+which shells report as 130, or says that it could not import `site`. Those are counted apart.
 """
 
 import argparse
@@ -74,8 +74,8 @@ class Struck:
 
     @property
     def too_early(self) -> bool:
-        """Whether it was not Python yet."""
-        return self.code == -signal.SIGINT and not self.err
+        """Whether Python was still on its way to the program's first line."""
+        return (self.code == -signal.SIGINT and not self.err) or "init_import_site" in self.err
 
     @property
     def as_promised(self) -> bool:
@@ -93,7 +93,7 @@ class Toll:
 
     @property
     def early(self) -> int:
-        """Runs that were not Python yet."""
+        """Runs that had not come to the program yet."""
         return sum(run.too_early for run in self.struck)
 
     @property
@@ -205,7 +205,7 @@ def _tell(command: str, toll: Toll) -> None:
     seconds = sorted(run.seconds for run in toll.struck)
     print(
         f"{command}: {len(toll.struck)} signals over {toll.took:.1f} s, {len(toll.broken)} not as promised, "
-        f"{toll.early} before Python, {toll.ended_before} runs ended before and were drawn again; "
+        f"{toll.early} before the first line, {toll.ended_before} runs ended before and were drawn again; "
         f"seconds to the end: median {seconds[len(seconds) // 2]:.2f}, most {seconds[-1]:.2f}",
         flush=True,
     )

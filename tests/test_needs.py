@@ -1,0 +1,17 @@
+"""What a newcomer reads who has none of the programs: how many tests were skipped, and for want of what."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from audio_files import ROOT
+
+
+def test_last_lines_count_what_was_skipped_for_want_of_a_program(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "pytest", "-n", "1", "tests/core/test_audio.py", "-k", "ffmpeg"]
+    done = subprocess.run(
+        command, cwd=ROOT, env=os.environ | {"PATH": str(tmp_path)}, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout
+    assert "skipped for want of ffmpeg: 5" in done.stdout.splitlines()[-3:]
