@@ -7,8 +7,8 @@ stream comes from a Hub on loopback. Goal: exit code 130 and one sentence, each 
 
     python benchmarks/interrupts.py [--signals 100] [--jobs 2] [--seed 0]      # five minutes on two cores
 
-A signal that comes before the program's first line (the first hundredth of a second) is Python's own: it dies of it,
-which shells report as 130, or says that it could not import `site`. Those are counted apart.
+A signal that comes before the program's first line (the first hundredths of a second) is Python's own: it dies of
+it, which shells report as 130, or says that it could not import `site`. Those are counted apart.
 """
 
 import argparse
@@ -227,8 +227,10 @@ def main() -> None:
     drawn = random.Random(chosen.seed)
     commands = chosen.commands.split(",")
     with arena() as ring, ThreadPoolExecutor(chosen.jobs) as pool:
-        tolls = {command: Toll(ring.whole(command)) for command in commands}
-        for command, toll in tolls.items():
+        tolls: dict[str, Toll] = {}
+        for command in commands:
+            # As many at a time as there will be, or the moments would all lie in the first part of a run.
+            tolls[command] = toll = Toll(max(pool.map(ring.whole, [command] * chosen.jobs)))
             wanted = chosen.signals // len(commands)
             while missing := wanted - len(toll.struck):
                 moments = [drawn.uniform(0.0, toll.took) for _ in range(missing)]
