@@ -32,7 +32,7 @@ test: install
 # somebody sees who has just cloned this.
 test-bare: install
 	rm -rf out/bare && mkdir -p out/bare && ln -s "$$(command -v $(PYTHON))" "$$(command -v make)" out/bare/
-	PATH="$(CURDIR)/out/bare" "$(CURDIR)/$(BIN)/python" -m pytest -m programs
+	PATH="$(CURDIR)/out/bare" "$(abspath $(BIN))/python" -m pytest -m programs
 
 # Property tests with 500 examples each instead of 30.
 test-nightly: install

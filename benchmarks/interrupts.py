@@ -133,6 +133,7 @@ class Arena:
             "speak": ("speak", self._script, "--out", out, "--profile", "embedded", "--cache", cache)
             + (("--tts", "fish", "--concurrency", 2) if number % 2 else ()),
             "corpus": ("corpus", "crema_d", self._folder / "crema_d", "--out", out, "--profile", "embedded"),
+            "plan": ("plan", self._calls, *QUICK[:6], "--sample-minutes", "0.1"),
             "stream": ("tag", "hf://datasets/tester/talks", "--streaming", "--out", out, *QUICK),
         }
         return subprocess.Popen(
@@ -218,7 +219,7 @@ def main() -> None:
     """Strike, and print what came of it."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--signals", type=int, default=100, help="of all commands together")
-    parser.add_argument("--commands", default="tag,speak,corpus,stream")
+    parser.add_argument("--commands", default="tag,speak,corpus,stream", help="these, and plan")
     parser.add_argument("--jobs", type=int, default=2, help="runs at a time")
     parser.add_argument("--seed", type=int, default=0)
     chosen = parser.parse_args()

@@ -140,6 +140,7 @@ def test_trouble_with_a_store_is_one_sentence_before_any_work(
     monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "none"))
     monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "none"))
     monkeypatch.setattr("s3fs.S3FileSystem.retries", 1)
+    monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
     done = dailytalk("tag", calls(tmp_path / "in", "a"), "--out", address, *EMBEDDED)
     assert done.code == 1
     assert told in done.err
