@@ -11,6 +11,7 @@ import soundfile
 from audio_files import EXAMPLES, example, ffmpeg, struct_of, tones, wav_bytes, wav_header
 
 from dailytalk_contiguous.core import audio as audio_module
+from dailytalk_contiguous.core import ffmpeg as ffmpeg_program
 from dailytalk_contiguous.core.audio import (
     ANALYSIS_RATE,
     blocks,
