@@ -74,6 +74,7 @@ class Torment:
         self._server = TtsServer(latency=0.05)
         self._environment = os.environ | {
             "FISH_API_KEY": TOKEN,
+            "FISH_AUDIO_REFERENCE_ID": "loopback-voice",
             "FISH_AUDIO_BASE_URL": self._server.url,
             "OMP_NUM_THREADS": "1",
         }

@@ -211,9 +211,9 @@ class _Handler(BaseHTTPRequestHandler):
     def _sell(self, text: str, body: dict[str, Any], fault: str) -> None:
         samples, rate, words = speech(text, body.get("sample_rate", 24000))
         said = self.server.share_said(text)
-        if said < 1:  # and nothing admits it
+        if said < 1:  # in a file that is whole by its header
             samples = samples[: round(said * len(samples))]
-            words = tuple((word, start * said, end * said) for word, start, end in words)
+            words = tuple(word for word in words if word[2] <= len(samples) / rate)
         if fault == "silence":
             samples = np.zeros_like(samples)
         data = wav(samples, rate, streaming=fault == "streaming-header")

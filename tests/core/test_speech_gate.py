@@ -163,6 +163,8 @@ def test_words_that_are_missing_by_the_engines_own_account_are_missed() -> None:
     assert judge(voice(1.5), RATE, TEXT, words=words[:3]).reason is None  # the sound goes on
     late = judge(voice(1.3), RATE, TEXT, words=words).reason
     assert late == "its sound ends at 1.30 s, before its last word 'know.' (1.50 s)"
+    faded = np.concatenate([voice(1.3), silence(0.2)])
+    assert judge(faded, RATE, TEXT, words=words, fades=True).reason is None  # a service may stretch its last word
 
 
 def test_limits_are_settings() -> None:
