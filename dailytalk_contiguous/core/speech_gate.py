@@ -57,6 +57,8 @@ class Gate:
             fastest of seven languages, average 7.8; Pellegrino, Coupé and Marsico 2011, Language 87:539).
         shortest_end: seconds after the body of speech without which a take stops in the middle of a sound.
         usual_end: share of the voice's usual end that a take needs, up to `longest_end` seconds.
+        rest: share of the seconds that the voice needs for words that the engine does not account for, below which
+            they are missing. Near all: the last word before a pause is lengthened.
         late_word: seconds by which the last word may end after the sound, where the engine times its own sounds:
             espeak is 5 ms early, flite at most 12 ms late. A service may stretch the last word over its silence.
     """
@@ -75,6 +77,7 @@ class Gate:
     shortest_end: float = 0.01
     usual_end: float = 0.33
     longest_end: float = 0.04
+    rest: float = 0.9
     late_word: float = 0.02
 
 
@@ -225,7 +228,7 @@ def _last_word(
     missing = split_words(text)[len(words) :]
     # Not where only the account is short: sound that goes on long enough may well be the rest of the text.
     room = end - (words[-1].end if words else take.start)
-    if missing and room < gate.shortest * _units(" ".join(missing)) / voice.rate:
+    if missing and room < gate.rest * _units(" ".join(missing)) / voice.rate:
         after = f"after {words[-1].text!r}" if words else "before its first word"
         return f"it stops {after}: {len(missing)} of {len(words) + len(missing)} words are missing"
     if exact and words and words[-1].end > end + gate.late_word:

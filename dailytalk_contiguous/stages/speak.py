@@ -318,8 +318,8 @@ class Speak(Stage):
         )
         heard: Heard | None = None
         known = self.knows(take.verdict)
-        if known and take.verdict is not None and take.verdict["heard"] is not None:
-            heard = Heard(*take.verdict["heard"])
+        if known and (noted := (take.verdict or {}).get("heard")):
+            heard = Heard(*noted)
         elif reason is None and self.verify:
             heard, known = self._hear(take, text, utterance["language"]), False
         if reason is None and heard is not None:
