@@ -63,7 +63,8 @@ def sound_length(word: str) -> float:
 
     A second vowel letter in a row ("ea"), the second letter of a digraph ("th"), a doubled consonant and a final
     silent "e" add little or nothing.
-    Letters outside the Latin alphabet count as a vowel and a consonant, which is what a syllable sign is.
+    A letter outside ASCII counts as a consonant where its script has capitals (Cyrillic, Greek), because it is a
+    sound; otherwise (Han, kana, Arabic) as a vowel and a consonant, because it may be a syllable.
     """
     letters = unicodedata.normalize("NFKD", word.casefold())
     letters = "".join(letter for letter in letters if letter.isalnum() or letter in _SPOKEN_SIGNS)

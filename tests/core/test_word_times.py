@@ -99,6 +99,39 @@ def test_a_swallowed_word_takes_room_from_its_neighbours() -> None:
     assert found[1].end - found[1].start > 0.1
 
 
+@pytest.mark.parametrize(("duration", "end"), [(1.0, 1.0), (1.04, 1.04), (3.0, 3.0)])
+def test_unheard_words_at_the_end_share_with_the_word_before_where_nothing_is_left(
+    duration: float, end: float
+) -> None:
+    found = by_edit_distance(["we", "go", "home"], [at("we", 0.0, 0.4), at("go", 0.4, 1.0)], duration)
+    assert found is not None
+    assert found[0] == Word("we", 0.0, 0.4, 0.75)
+    assert found[1].start == pytest.approx(0.4)
+    assert found[2].end == pytest.approx(end)
+    assert found[1].end == pytest.approx(found[2].start)
+    shares = [word.end - word.start for word in found[1:]]
+    assert min(shares) > 0.2
+
+
+def test_unheard_words_at_the_beginning_share_with_the_word_after_where_nothing_is_left() -> None:
+    found = by_edit_distance(["we", "go", "home"], [at("go", 0.0, 0.6), at("home", 0.6, 1.0)], 1.0)
+    assert found is not None
+    assert found[0].start == 0.0
+    assert found[0].end == pytest.approx(found[1].start)
+    assert 0.2 < found[1].start < 0.4
+    assert found[1].end == pytest.approx(0.6)
+    assert found[2] == Word("home", 0.6, 1.0, 0.75)
+
+
+def test_a_swallowed_word_shares_with_both_neighbours_and_nobody_else() -> None:
+    heard = [at("come", 0.0, 0.5), at("back", 0.5, 1.0), at("house", 1.0, 1.5), at("now", 1.5, 2.0)]
+    found = by_edit_distance(["come", "back", "the", "house", "now"], heard, 2.0)
+    assert found is not None
+    assert (found[0], found[4]) == (Word("come", 0.0, 0.5, 0.75), Word("now", 1.5, 2.0, 0.75))
+    assert (found[1].start, found[3].end) == (0.5, 1.5)
+    assert found[1].end < 1.0 < found[3].start
+
+
 @pytest.mark.parametrize("heard", [[], ["something", "else"], ["one", "x", "y", "z"]])
 def test_too_little_heard_is_no_answer(heard: list[str]) -> None:
     words = [at(text, index, index + 0.5) for index, text in enumerate(heard)]
@@ -136,6 +169,31 @@ def test_vowels_are_longer_than_consonants_and_numbers_than_letters() -> None:
     assert sound_length("25") > sound_length("an")
     assert sound_length("though") < sound_length("torando")
     assert sound_length("—") > 0
+
+
+@pytest.mark.parametrize(
+    ("word", "length"),
+    [
+        ("猫", 2.6),  # a sign without capitals is a syllable: 1.6 + 1.0
+        ("ねこ", 5.2),
+        ("бак", 3.0),  # a letter of an alphabet with capitals is 1.0
+        ("ΓΗΣ", 3.0),
+        ("ß", 1.0),  # compared as ss, the second of which adds nothing
+        ("ø", 1.0),
+        ("7", 4.5),
+        ("%", 4.0),
+        ("t", 1.0),
+        ("a", 1.6),
+        ("ea", 2.2),
+        ("l", 0.8),
+        ("th", 1.0),
+        ("tt", 1.0),
+        ("tate", 3.6),
+        ("", 0.0),
+    ],
+)
+def test_length_of_a_word_is_that_of_its_letters_and_six_tenths(word: str, length: float) -> None:
+    assert sound_length(word) == pytest.approx(0.6 + length)
 
 
 def test_marks_case_and_accents_make_no_difference() -> None:

@@ -2,7 +2,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from audio_files import example, reference, struct_of, tones, wav_bytes
+from audio_files import Samples, example, reference, struct_of, tones, wav_bytes
+from clips import line
 from recordings import save
 
 from dailytalk_contiguous.core.errors import DailytalkError
@@ -69,3 +70,29 @@ def test_cache_that_can_not_be_written_is_named_and_not_blamed_on_the_recording(
     monkeypatch.setenv("DAILYTALK_CACHE", str(tmp_path / "file"))
     with pytest.raises(DailytalkError, match=r"the cache .*file.* can't be written .*DAILYTALK_CACHE"):
         cuts(struct_of(wav_bytes(tones(8))), 8.0, 3.0, "a")
+
+
+def talk(seconds: float, *silences: tuple[float, float]) -> Samples:
+    """One voice that never pauses for half a second, shape (n, 1), except in silences (start, length)."""
+    said = np.concatenate([line(number=number, edge=0.0) for number in range(5)])
+    samples = np.resize(said, round(seconds * 16000)).copy()
+    for start, length in silences:
+        samples[round(start * 16000) : round((start + length) * 16000)] = 0
+    return samples[:, None]
+
+
+@pytest.mark.parametrize(
+    ("near", "cut"),
+    [
+        pytest.param((23.0, 1.5), 23.75, id="near"),
+        pytest.param((23.0, 0.0), 13.5, id="far"),
+    ],
+)
+def test_long_recording_is_cut_near_its_middle_where_silence_is_there_and_further_off_where_not(
+    near: tuple[float, float], cut: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The silence at 12 s is longer than that at 23 s, and further from the middle than is searched first."""
+    monkeypatch.setattr("dailytalk_contiguous.sources.cuts.SEARCH_SECONDS", 6.0)
+    samples = talk(40.0, (12.0, 3.0), near)
+    edges = cuts(struct_of(wav_bytes(samples)), 40.0, 30.0, "x")
+    assert edges == [0.0, pytest.approx(cut, abs=1.5), 40.0]

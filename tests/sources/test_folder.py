@@ -214,6 +214,14 @@ def test_long_recording_becomes_numbered_conversations_that_leave_nothing_out(
     np.testing.assert_array_equal(np.concatenate(read), whole)
 
 
+def test_recording_that_is_cut_once_is_two_conversations_of_two_names(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DAILYTALK_CACHE", str(tmp_path / "cache"))
+    parts = rows(save(tmp_path / "call.wav", excerpt(seconds=10)), max_conversation=8.0)
+    assert [part["conversation_id"] for part in parts] == ["call.000", "call.001"]
+
+
 def test_recording_that_is_not_too_long_keeps_its_name(tmp_path: Path) -> None:
     assert rows(save(tmp_path / "call.wav"), max_conversation=6.0)[0]["conversation_id"] == "call"
 

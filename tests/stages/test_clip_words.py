@@ -3,6 +3,7 @@ import pytest
 from clips import clips, line
 
 from dailytalk_contiguous.core.errors import BadInput
+from dailytalk_contiguous.core.matching import join_words
 from dailytalk_contiguous.core.schema import Batch
 from dailytalk_contiguous.stages.clip_words import CutSpeech, TimeWords
 from dailytalk_contiguous.stages.quality import MeasureQuality
@@ -60,6 +61,18 @@ def test_clip_without_text_and_recogniser_is_refused() -> None:
 def test_recogniser_that_hears_something_else_is_no_witness() -> None:
     added = TimeWords(recogniser="pocketsphinx")(cut("Quite another sentence, of many other words."))
     assert added["word_source"] == ["proportional"]
+
+
+def test_text_whose_words_were_heard_has_the_heard_times() -> None:
+    heard = TimeWords(recogniser="pocketsphinx")(cut(None))["words"][0]
+    text = join_words(word["word"] for word in heard)
+    added = TimeWords(recogniser="pocketsphinx")(cut(text))
+    assert (added["text_source"], added["word_source"]) == (["given"], ["recogniser"])
+    (words,) = added["words"]
+    assert [word["word"] for word in words] == text.split()
+    assert [word["start"] for word in words] == pytest.approx([word["start"] for word in heard])
+    assert [word["end"] for word in words] == pytest.approx([word["end"] for word in heard])
+    assert all(word["probability"] > 0 for word in words)
 
 
 def test_pocketsphinx_is_not_asked_about_mandarin() -> None:
