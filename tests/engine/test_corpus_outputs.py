@@ -42,6 +42,16 @@ def test_weights_reach_the_target_in_run_json_in_the_report_and_in_the_manifest(
     assert [finding for finding in check(tmp_path)[0] if finding.level == "error"] == []
 
 
+def test_clips_are_counted_by_where_their_affect_and_their_words_are_from(source: Path, tmp_path: Path) -> None:
+    record = run(source, tmp_path).record
+    assert record is not None
+    rows = rows_of(tmp_path, ["affect", "words"]).values()
+    assert record["counts"]["by_affect_source"] == Counter(row["affect"]["source"] or "unknown" for row in rows)
+    words = Counter(word["source"] for row in rows for word in row["words"])
+    assert record["counts"]["by_word_source"] == words
+    assert words.total() > record["counts"]["clips"] > 0
+
+
 def test_prompts_are_nobodys_minutes(source: Path, tmp_path: Path) -> None:
     minutes = []
     for name, prompted in (("plain", False), ("prompted", True)):

@@ -47,6 +47,17 @@ def test_outputs_are_the_three_files_and_the_shards_beside_the_events(out: Path)
     assert {path.suffix for path in (out / "tagged").iterdir()} == {".parquet"}
 
 
+def test_speed_of_each_stage_is_its_seconds_by_those_of_all_audio(tmp_path: Path, settings: TagSettings) -> None:
+    calls(tmp_path / "in", "a", "b", "c")
+    record = run(tmp_path / "in", tmp_path / "out", settings).record
+    audio = 3600 * record["hours"]["audio"]
+    assert audio > 10
+    slow = [stage for stage in record["stages"] if stage["seconds"] > 0.1]
+    assert len(slow) >= 2
+    for stage in slow:
+        assert stage["realtime_factor"] == pytest.approx(stage["seconds"] / audio, rel=0.02)
+
+
 def test_edited_transcript_is_kept_and_the_new_one_lies_beside_it(out: Path, seed: TagSettings) -> None:
     edited = edit(out)
     for _ in range(2):

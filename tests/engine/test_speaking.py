@@ -13,7 +13,7 @@ from tts_server import TOKEN, TtsServer
 
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.engine.pricing import estimate
-from dailytalk_contiguous.engine.speaking import read_script, speak
+from dailytalk_contiguous.engine.speaking import check_script_tags, read_script, speak
 
 BICYCLE = "(worried) The bicycle makes a noise again."
 MORNING = "(curious) Good morning, is anybody there?"
@@ -255,6 +255,27 @@ def test_free_tags_of_a_newer_model_may_not_hold_its_brackets(tmp_path: Path, se
     edited(work, 2, tag="out] of [breath")
     with pytest.raises(DailytalkError, match="does not know"):
         say(work, settings(tmp_path, tts_model="s2-pro"))
+
+
+def test_model_that_fish_does_not_have_is_left_to_its_synthesiser_to_name(
+    tmp_path: Path, server: Stubborn
+) -> None:
+    script = read_script(folder(tmp_path, first=(("left", "Well.", "giggling"),)))
+    check_script_tags(script, settings(tmp_path, tts_model="s9"))
+    for other in ({"tts_model": "s1"}, {"tts": "openai", "tts_model": "s9"}):
+        with pytest.raises(DailytalkError, match="'giggling'"):
+            check_script_tags(script, settings(tmp_path, **other))
+
+
+def test_paid_lines_are_bought_by_one_process_whatever_the_number_of_workers(
+    tmp_path: Path, server: Stubborn
+) -> None:
+    """Only the purse of this process knows what was spent."""
+    work = folder(tmp_path, first=SHORT, second=talk("another", 2))
+    price = estimate(read_script(work), settings(tmp_path)).price
+    outcome = say(work, settings(tmp_path), workers=3)
+    assert outcome.record["money"]["spent"] == pytest.approx(price, abs=1e-6)
+    assert price > 0
 
 
 # The voice

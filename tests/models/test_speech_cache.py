@@ -271,6 +271,16 @@ def test_a_killed_buyer_locks_nobody_out(tmp_path: Path) -> None:
     assert cache.get(KEY) is not None
 
 
+def test_lock_counts_only_while_its_file_has_its_name(tmp_path: Path) -> None:
+    path = tmp_path / "lock"
+    with path.open("ab") as held:
+        assert speech_cache._is_still(held.fileno(), path)
+        path.unlink()
+        assert not speech_cache._is_still(held.fileno(), path)
+        path.touch()
+        assert not speech_cache._is_still(held.fileno(), path)
+
+
 def test_a_kill_while_entries_are_written_leaves_whole_ones_only(tmp_path: Path) -> None:
     script = """
 for number in range(100000):

@@ -101,6 +101,12 @@ def test_statistics_count_what_is_there(made: Made) -> None:
     assert "| espeak · anna | synthesised | 3 | 6 | 7.2 s |" in text
 
 
+def test_settings_of_the_synthesis_and_the_timeline_are_in_a_table(made: Made) -> None:
+    told = section(render(made, run={"settings": {"rules": "seed"}}), "made")
+    for line in ("| timeline | anchor |", "| sample rate | 24000 |", "| rules | seed |", "| voice | anna |"):
+        assert line in told
+
+
 def test_more_than_thirty_speakers_are_summed_up(tmp_path: Path) -> None:
     rows = [published_row(f"c{number}", kept_speaker=f"p{number}", seconds=5.0) for number in range(33)]
     text = section(render(write_version(tmp_path, {"train": rows})), "statistics")

@@ -28,6 +28,13 @@ def test_a_fresh_dataset_has_no_findings_but_that_it_is_small(tmp_path):
     assert (facts["kind"], facts["conversations"], facts["utterances"], facts["words"]) == ("work", 2, 8, 18)
 
 
+def test_hours_are_those_of_all_conversations_and_of_each_voice_and_language(tmp_path):
+    rows = [built_row(name, language="en") for name in "abc"]
+    facts = check(write_dataset(tmp_path, rows))[1]
+    assert facts["hours"] == 0.005
+    assert set(facts["hours_of_voice"].values()) == set(facts["hours_of_language"].values()) == {0.005}
+
+
 def test_a_folder_of_shards_is_a_dataset(tmp_path):
     write_dataset(tmp_path, [built_row()])
     assert check(tmp_path / "dataset")[1]["kind"] == "dataset"

@@ -113,6 +113,17 @@ def test_a_silent_right_channel_is_advice(data):
     assert (kinds(data), kinds(data, "advice")) == ([], ["silent-right"])
 
 
+@pytest.mark.parametrize(("silent", "named"), [(["call0"], "data_stereo/call0.wav"), (["call0", "call1"], ".")])
+def test_silent_right_names_the_file_that_it_is_about_or_the_folder(data, silent, named):
+    for name in silent:
+        path = data / f"data_stereo/{name}.wav"
+        soundfile.write(path, stereo(LINES, 6.0, 24000) * np.array([1, 0], np.int16), 24000)
+    (found,) = [finding for finding in check(data)[0] if finding.kind == "silent-right"]
+    assert found.file == named
+    assert ("the right channel is silent" in found.what) == (len(silent) == 1)
+    assert (f"{len(silent)} of 4 files" in found.what) == (len(silent) > 1)
+
+
 def test_missing_alignments(data):
     wav(data).with_suffix(".json").unlink()
     assert kinds(data) == ["missing-alignments"]

@@ -235,6 +235,17 @@ def test_a_folder_with_hardly_any_clips_and_a_large_share_is_warned_of(tmp_path:
     assert any("acted: some clips are listed 9 times" in warning for warning in done.warnings)
 
 
+@pytest.mark.parametrize(("share", "times", "warned"), [(2.5, 4, False), (3.0, 5, True)])
+def test_clips_that_are_listed_more_than_four_times_are_warned_of(
+    tmp_path: Path, share: float, times: int, warned: bool
+) -> None:
+    done = mix(
+        [(corpus(tmp_path, count=1), share), (corpus(tmp_path, "other", 5), 1.0)], tmp_path / "out", Settings()
+    )
+    assert max(done.parts[0].listed.values()) == times
+    assert any(f"acted: some clips are listed {times} times" in warning for warning in done.warnings) == warned
+
+
 def test_a_speaker_on_both_sides_is_warned_of(tmp_path: Path) -> None:
     first = corpus_folder(tmp_path / "one", [clip_row("s1-0")])
     again = clip_row("s1-1", split="validation", corpus="other", speaker="acted/s1")

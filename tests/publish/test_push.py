@@ -1,11 +1,12 @@
 """Publishing a packed version: what is sent, what is taken away, what is refused, what lost answers leave."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from datasets import load_dataset
 from hub.server import HubServer
-from huggingface_hub import CommitOperationAdd, HfApi, constants
+from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi, constants
 from releases import HASTY, REPO, held, refs, release, wanted
 
 from dailytalk_contiguous.core.errors import DailytalkError
@@ -131,6 +132,28 @@ def test_of_two_publishers_one_wins_and_the_other_is_told(hub: HubServer, tmp_pa
         send(loser, state=seen)
     assert refs(hub) == now
     assert held(hub) == wanted(winner)
+
+
+def test_commit_without_a_manifest_that_came_between_is_somebody_elses(hub: HubServer, tmp_path: Path) -> None:
+    send(release(tmp_path / "1", "v1.0.0", 2))
+    seen = read_state(HfApi(), NEW, HASTY)
+    HfApi().create_commit(
+        REPO, [CommitOperationDelete("manifest.json")], commit_message="by hand", repo_type="dataset"
+    )
+    now = refs(hub)
+    with pytest.raises(DailytalkError, match=r"somebody else published .* by tester.*run the same command again"):
+        send(release(tmp_path / "2", "v1.1.0", 2, "second"), state=seen)
+    assert refs(hub) == now
+
+
+@pytest.mark.parametrize(("tries", "asked"), [(1, 1), (2, 2), (5, 2)])
+def test_first_question_to_a_hub_that_does_not_answer_is_asked_twice_at_most(
+    hub: HubServer, tries: int, asked: int
+) -> None:
+    hub.faults.arm("503", times=9, path="whoami")
+    with pytest.raises(DailytalkError):
+        check_access(HfApi(), NEW, replace(HASTY, tries=tries))
+    assert len([request for request in hub.requests if "whoami" in request.path]) == asked
 
 
 def test_tag_that_somebody_set_meanwhile_is_not_moved(hub: HubServer, tmp_path: Path) -> None:

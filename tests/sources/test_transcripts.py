@@ -48,6 +48,13 @@ def test_files_with_the_same_stem_are_found_under_the_relative_path(tmp_path: Pa
     assert set(find_transcripts(audio, tmp_path / "texts", Path("day/call.wav"))) == wanted
 
 
+def test_transcripts_of_a_recording_come_sorted_by_name_each_once(tmp_path: Path) -> None:
+    audio = save(tmp_path / "call.wav", "")
+    names = [f"call.{side}.{end}" for side in ("left", "r", "2", "ch1") for end in ("TextGrid", "srt", "vtt")]
+    wanted = [save(tmp_path / name, "") for name in sorted(names)]
+    assert find_transcripts(audio, tmp_path, Path("call.wav")) == wanted
+
+
 def test_folder_itself_is_searched_when_the_relative_path_has_none(tmp_path: Path) -> None:
     audio = tmp_path / "audio/day/call.wav"
     wanted = save(tmp_path / "texts/call.srt", "")

@@ -126,12 +126,19 @@ def test_the_name_that_lost_a_letter_is_the_clip_it_was(tmp_path: Path) -> None:
         ("1001_ABC_ANG_XX", "its sentence 'ABC' is unknown"),
         ("1001_DFA_ANG_ZZ", "its level 'ZZ' is unknown"),
         ("1001_DFA_ANG_X", "its level 'X' is unknown"),
+        ("1000_DFA_ANG_XX", "its actor '1000' is unknown"),
         ("1092_DFA_ANG_XX", "its actor '1092' is unknown"),
         ("1001_DFA_ANG", "its name '1001_DFA_ANG.wav' is not like 1001_DFA_ANG_XX.wav"),
     ],
 )
 def test_what_does_not_fit_is_set_aside_with_its_code(tmp_path: Path, name: str, reason: str) -> None:
     assert one(tmp_path, tree(name))["problem"].startswith(reason)
+
+
+@pytest.mark.parametrize("actor", [1001, 1091])
+def test_first_and_last_actor_are_known(tmp_path: Path, actor: int) -> None:
+    row = one(tmp_path, tree(f"{actor}_DFA_ANG_XX"))
+    assert (row["problem"], row["speaker"]) == (None, f"crema_d/{actor}")
 
 
 def test_what_lies_beside_the_wavs_in_a_checkout_is_no_row(tmp_path: Path) -> None:
