@@ -74,6 +74,15 @@ def test_any_text_gets_a_verdict_and_no_words_never_a_reason(text: str, seconds:
     assert distrust("  ", seconds, rms, -9.0, 1.0) is None
 
 
+@given(st.lists(st.sampled_from(["well", "no", "so", "yes."]), max_size=40), st.floats(0.01, 6.0))
+def test_more_words_than_a_mouth_can_say_are_always_distrusted(words: list[str], seconds: float) -> None:
+    reason = distrust(" ".join(words), seconds, LOUD)
+    if len(words) > 7 * seconds + 2:
+        assert reason == f"{len(words)} words in {seconds:.1f} s"
+    elif len(words) < 5:
+        assert reason is None
+
+
 def test_an_unknown_probability_trips_nothing() -> None:
     assert distrust("hello there", 1.0, LOUD, math.nan, math.nan) is None
     assert distrust("hello there", 1.0, LOUD, -5.0, math.nan) is None

@@ -241,7 +241,16 @@ def test_process_is_known_from_a_later_one_and_from_one_that_ended() -> None:
 
 
 @pytest.mark.parametrize(
-    ("seconds", "text"), [(0, "0 s"), (119, "119 s"), (150, "2.5 min"), (7200, "2.0 h"), (864000, "10.0 days")]
+    ("seconds", "text"),
+    [
+        (0, "0 s"),
+        (119, "119 s"),
+        (120, "2.0 min"),
+        (7199, "120.0 min"),
+        (7200, "2.0 h"),
+        (259199, "72.0 h"),
+        (259200, "3.0 days"),
+    ],
 )
 def test_length_has_a_unit_that_fits(seconds: float, text: str) -> None:
     assert length(seconds) == text

@@ -131,8 +131,10 @@ def test_limit_that_was_passed_tells_its_figures_to_other_processes() -> None:
 
 
 def test_free_lines_can_be_had_without_any_money() -> None:
-    with Purse(0.0).paying(0.0) as pay:
+    money = Purse(0.0)
+    with money.paying(0.0) as pay:
         pay(0.0)
+    assert money.spent == 0.0
 
 
 def test_purse_lasts_until_it_is_put_away() -> None:

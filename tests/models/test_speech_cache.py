@@ -237,7 +237,8 @@ def test_threads_buy_an_entry_once(tmp_path: Path) -> None:
 def test_other_entries_can_be_bought_meanwhile(tmp_path: Path) -> None:
     cache = SpeechCache(tmp_path)
     with cache.buying(KEY), cache.buying("ab" + "1" * 62):
-        pass
+        assert len([*tmp_path.glob("ab/*.lock")]) == 2
+    assert [*tmp_path.glob("ab/*.lock")] == []
 
 
 BUY = """

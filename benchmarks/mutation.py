@@ -1,0 +1,733 @@
+"""Changes the package in one small place at a time and asks whether a test notices; lists what no test states.
+
+A mutant is drawn at random (a comparison, a constant, an early return, a sign, a condition, `and`, `sorted`, a
+keyword argument …), written into a copy of the repository, and met by the tests that run its statement: those of
+the file of the same name first, then the quickest. Which test runs what is recorded once and kept until the test,
+its helpers or the code that it runs change. Texts, annotations and what `SAME` names are never changed. A mutant
+that no test notices within `--limit` seconds of tests survives; a test that hangs has noticed.
+
+    python benchmarks/mutation.py [--count 160] [--seed 0] [--package core] [--jobs 2]   # about an hour; dev extra
+"""
+
+import argparse
+import ast
+import contextlib
+import copy
+import functools
+import hashlib
+import importlib
+import json
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from itertools import islice
+from pathlib import Path
+from typing import Any, NamedTuple
+
+ROOT = Path(__file__).parents[1]
+NAME = "dailytalk_contiguous"
+
+CACHE = Path(tempfile.gettempdir()) / f"dailytalk-mutation-{os.getuid()}"
+
+#: Shares of mutants that a test must notice: of all, and of each package.
+GOAL, GOAL_OF_A_PACKAGE = 0.92, 0.90
+
+#: Mutants of a package at least, so that its share says something.
+LEAST = 12
+
+#: What is imported once, before a process is forked for each mutant: the package itself never is.
+PRELOADED = (
+    *("datasets", "faster_whisper", "huggingface_hub", "hypothesis", "librosa", "matplotlib.pyplot"),
+    *("onnxruntime", "pocketsphinx", "praatio.textgrid", "pyarrow.parquet", "pyloudnorm", "pysubs2", "pytest"),
+    *("requests", "rich", "scipy.signal", "silero_vad", "soundfile", "soxr", "torch", "transformers", "typer"),
+    *("vaderSentiment",),
+)
+
+#: Keyword arguments that decide nothing a test could see: texts, layout, and guards against our own mistakes.
+QUIET_KEYWORDS = frozenset(
+    {"encoding", "ensure_ascii", "flush", "help", "indent", "maxsize", "metavar", "rich_help_panel", "stacklevel"}
+    | {"strict", "daemon", "name", "check", "errors", "title", "copy", "dtype"}
+)
+
+COMPARED: dict[type[ast.cmpop], tuple[type[ast.cmpop], ...]] = {
+    ast.Lt: (ast.LtE, ast.GtE),
+    ast.LtE: (ast.Lt, ast.Gt),
+    ast.Gt: (ast.GtE, ast.LtE),
+    ast.GtE: (ast.Gt, ast.Lt),
+    ast.Eq: (ast.NotEq,),
+    ast.NotEq: (ast.Eq,),
+    ast.Is: (ast.IsNot,),
+    ast.IsNot: (ast.Is,),
+    ast.In: (ast.NotIn,),
+    ast.NotIn: (ast.In,),
+}
+COUNTED: dict[type[ast.operator], type[ast.operator]] = {
+    ast.Add: ast.Sub,
+    ast.Sub: ast.Add,
+    ast.Mult: ast.Div,
+    ast.Div: ast.Mult,
+    ast.FloorDiv: ast.Mult,
+    ast.Mod: ast.Mult,
+    ast.BitAnd: ast.BitOr,
+    ast.BitOr: ast.BitAnd,
+}
+
+
+class Same(NamedTuple):
+    """A mutant that a person has judged to change no behaviour: its file, the change as printed, and why."""
+
+    file: str
+    change: str
+    reason: str
+
+
+SAME: tuple[Same, ...] = ()
+
+
+class Mutant(NamedTuple):
+    """One change.
+
+    `start`, `end`: bytes of the module that `put` takes the place of. `inside`: it is run when something is
+    called, not when its module is imported. `names`: what it is a part of the definition of, outside functions.
+    """
+
+    file: str
+    line: int
+    end_line: int
+    start: int
+    end: int
+    put: str
+    change: str
+    inside: bool
+    names: tuple[str, ...]
+
+    @property
+    def package(self) -> str:
+        """The folder of the package, or `top` for a module beside them."""
+        folder, _, rest = self.file.partition("/")
+        return folder if rest else "top"
+
+
+@dataclass
+class Verdict:
+    """What became of a mutant: `killed` by a test, or `survived` `tried` of `chosen` tests."""
+
+    mutant: Mutant
+    killed: str = ""
+    tried: int = 0
+    chosen: int = 0
+
+
+# ---- mutants -------------------------------------------------------------------------------------------------
+
+
+def mutants_of(file: str, text: str) -> Iterator[Mutant]:
+    """Every mutant of a module, in the order of its source."""
+    starts = [0]
+    for line in text.encode("utf-8").splitlines(keepends=True):
+        starts.append(starts[-1] + len(line))
+    judged = {same.change for same in SAME if same.file == file}
+    for node, new, inside, names in _changes(ast.parse(text)):
+        end_line = node.end_lineno or node.lineno
+        start, end = starts[node.lineno - 1] + node.col_offset, starts[end_line - 1] + (node.end_col_offset or 0)
+        shown = ast.unparse(new)
+        change = f"{_short(ast.unparse(node))} -> {_short(shown)}"
+        if change not in judged:
+            put = shown if isinstance(node, ast.stmt) else f"({shown})"
+            yield Mutant(file, node.lineno, end_line, start, end, put, change, inside, names)
+
+
+def mutated(mutant: Mutant) -> bytes | None:
+    """The module with the change; None where Python can't read it, or reads what was there."""
+    data = (ROOT / NAME / mutant.file).read_bytes()
+    new = data[: mutant.start] + mutant.put.encode("utf-8") + data[mutant.end :]
+    try:
+        return new if ast.dump(ast.parse(new)) != ast.dump(ast.parse(data)) else None
+    except SyntaxError:  # a place where Python wants no parentheses
+        return None
+
+
+def _short(text: str) -> str:
+    return " ".join(text.split()) if len(text) <= 110 else " ".join(text.split())[:107] + "..."
+
+
+Change = tuple[Any, ast.AST, bool, tuple[str, ...]]
+
+
+def _changes(node: ast.AST, inside: bool = False, names: tuple[str, ...] = ()) -> Iterator[Change]:
+    """Nodes and what to put there, without those that say nothing: texts, annotations, decorators."""
+    if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+        for default in (*node.args.defaults, *(one for one in node.args.kw_defaults if one)):
+            yield from _changes(default, False, (node.name,))
+        yield from _block(node.body, True, ())
+        return
+    if isinstance(node, ast.ClassDef):
+        yield from _block(node.body, inside, (node.name,))
+        return
+    if isinstance(node, ast.Raise | ast.JoinedStr | ast.Import | ast.ImportFrom | ast.Assert):
+        return
+    if isinstance(node, ast.AnnAssign):
+        if node.value is not None:
+            yield from _changes(node.value, inside, names or _names(node.target))
+        return
+    if isinstance(node, ast.Assign):
+        target = names if inside or names else tuple(one for each in node.targets for one in _names(each))
+        if "__all__" not in target:
+            yield from _changes(node.value, inside, target)
+        return
+    if isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING":
+        return
+    yield from ((at, new, inside, names) for at, new in _here(node))
+    for name, value in ast.iter_fields(node):
+        if isinstance(value, list) and value and isinstance(value[0], ast.stmt):
+            yield from _block(value, inside, names, droppable=isinstance(node, ast.If | ast.ExceptHandler))
+        else:
+            for child in value if isinstance(value, list) else [value]:
+                if isinstance(child, ast.keyword) and child.arg in QUIET_KEYWORDS:
+                    continue
+                if isinstance(child, ast.AST) and not (name == "args" and _is_digits(node, child)):
+                    yield from _changes(child, inside, names)
+
+
+def _block(
+    body: list[ast.stmt], inside: bool, names: tuple[str, ...], droppable: bool = False
+) -> Iterator[Change]:
+    for statement in body:
+        if isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Constant):
+            continue  # a docstring
+        if droppable and isinstance(statement, ast.Return | ast.Raise | ast.Continue | ast.Break):
+            yield statement, ast.Pass(), inside, names
+        yield from _changes(statement, inside, names)
+
+
+def _is_digits(node: ast.AST, child: ast.AST) -> bool:
+    """Whether a constant is how many digits `round` leaves: layout, like `indent`."""
+    is_round = isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "round"
+    return is_round and len(node.args) == 2 and child is node.args[1]  # type: ignore[attr-defined]
+
+
+def _names(target: ast.expr) -> tuple[str, ...]:
+    return tuple(one.id for one in ast.walk(target) if isinstance(one, ast.Name))
+
+
+def _here(node: ast.AST) -> Iterator[tuple[ast.AST, ast.AST]]:
+    """What can be put in a node's place (or in that of its condition)."""
+    match node:
+        case ast.Compare():
+            for place, operator in enumerate(node.ops):
+                for other in COMPARED.get(type(operator), ()):
+                    yield node, _with(node, ops=[*node.ops[:place], other(), *node.ops[place + 1 :]])
+        case ast.BoolOp():
+            yield node, _with(node, op=ast.Or() if isinstance(node.op, ast.And) else ast.And())
+        case ast.BinOp() if type(node.op) in COUNTED and not _is_text(node):
+            yield node, _with(node, op=COUNTED[type(node.op)]())
+        case ast.UnaryOp(op=ast.Not() | ast.USub()) if not isinstance(node.operand, ast.Constant):
+            yield node, node.operand
+        case ast.Constant(value=bool()):
+            yield node, ast.Constant(not node.value)
+        case ast.Constant(value=int()):
+            yield node, ast.Constant(node.value + 1)
+        case ast.Constant(value=float()):
+            yield node, ast.Constant(node.value * 1.5 or 1.0)
+        case ast.If() | ast.IfExp() | ast.While():
+            yield node.test, ast.UnaryOp(ast.Not(), node.test)
+        case ast.comprehension():
+            for condition in node.ifs:
+                yield condition, ast.UnaryOp(ast.Not(), condition)
+        case ast.Call(func=ast.Name(id="sorted"), args=[first]):
+            yield node, ast.Call(ast.Name("list"), [first], [])
+        case ast.Call(func=ast.Name(id="min" | "max" as name)):
+            other_name = "max" if name == "min" else "min"
+            yield node, _with(node, func=ast.Name(other_name))
+    if isinstance(node, ast.Call):
+        for place, keyword in enumerate(node.keywords):
+            if keyword.arg and keyword.arg not in QUIET_KEYWORDS:
+                yield node, _with(node, keywords=[*node.keywords[:place], *node.keywords[place + 1 :]])
+
+
+def _with(node: ast.AST, **values: Any) -> ast.AST:
+    new = copy.copy(node)
+    for name, value in values.items():
+        setattr(new, name, value)
+    return new
+
+
+def _is_text(node: ast.BinOp) -> bool:
+    """Whether an operator joins texts, types or paths, where another one could only fail."""
+    shown = ast.unparse(node).lower()
+    joined = isinstance(node.op, ast.Div | ast.BitOr) and any(
+        word in shown for word in ("'", '"', "path", "folder", "root", "out", "stage", "file", "none", "dir")
+    )
+    return joined or any(isinstance(one, ast.JoinedStr) for one in ast.walk(node)) or "'" in shown
+
+
+def drawn(found: dict[str, list[Mutant]], count: int, seed: int) -> list[Mutant]:
+    """`count` mutants: `LEAST` of each package, the rest by its share of lines, each of another line."""
+    chance = random.Random(seed)
+    lines = {package: len({(one.file, one.line) for one in all_}) for package, all_ in found.items()}
+    least = min(LEAST, count // max(1, len(found)))
+    rest = max(0, count - least * len(found))
+    chosen = []
+    for package in sorted(found):
+        by_line: dict[tuple[str, int], list[Mutant]] = defaultdict(list)
+        for mutant in found[package]:
+            by_line[mutant.file, mutant.line].append(mutant)
+        wanted = least + round(rest * lines[package] / sum(lines.values()))
+        places = sorted(by_line)
+        chance.shuffle(places)
+        valid = (one for one in (chance.choice(by_line[place]) for place in places) if mutated(one) is not None)
+        chosen += islice(valid, wanted)
+    return chosen
+
+
+# ---- which test runs which line ------------------------------------------------------------------------------
+
+
+class Ran(NamedTuple):
+    """What a test file's run recorded.
+
+    `seconds`: of each test that passed. `statements`: of each, by file, what it ran, numbered as `module_of`
+    does. `besides`: what processes started by its tests ran, whichever test it was.
+    """
+
+    seconds: dict[str, float]
+    statements: dict[str, dict[str, list[int]]]
+    besides: dict[str, list[int]]
+
+
+class Module(NamedTuple):
+    """A module as far as records depend on it: neither docstrings nor comments change its digest or its numbers.
+
+    `by_line`: of each line, from 1, the number of the innermost statement that it is a part of, or -1.
+    """
+
+    digest: str
+    by_line: list[int]
+
+    def numbers(self, lines: Iterable[int]) -> list[int]:
+        """Numbers of the statements on some lines, sorted."""
+        return sorted({self.by_line[line] for line in lines if 0 < line < len(self.by_line)} - {-1})
+
+
+def module_of(data: bytes) -> Module:
+    """Number the statements of a module."""
+    tree = ast.parse(data)
+    statements: list[ast.stmt] = []
+    for node in ast.walk(tree):
+        for name in ("body", "orelse", "finalbody"):
+            body = getattr(node, name, None)
+            if isinstance(body, list):
+                first = body[0] if body else None
+                if isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant):
+                    del body[0]
+                statements += body
+    statements.sort(key=lambda one: (one.lineno, -(one.end_lineno or one.lineno)))
+    by_line = [-1] * (data.count(b"\n") + 2)
+    for number, one in enumerate(statements):
+        for line in range(one.lineno, (one.end_lineno or one.lineno) + 1):
+            by_line[line] = number
+    return Module(digest(ast.dump(tree).encode()), by_line)
+
+
+class Recorder:
+    """Notes how long each test took and whether it passed, and says so to whoever waits for it."""
+
+    def __init__(self, started: Callable[[str], None], ended: Callable[[str, bool, float], None]) -> None:
+        self._started, self._ended = started, ended
+        self._failed: dict[str, bool] = {}
+        self._seconds: Counter[str] = Counter()
+
+    def pytest_runtest_logstart(self, nodeid: str, location: Any) -> None:
+        self._started(nodeid)
+
+    def pytest_runtest_logreport(self, report: Any) -> None:
+        self._seconds[report.nodeid] += report.duration
+        self._failed[report.nodeid] = self._failed.get(report.nodeid, False) or report.outcome != "passed"
+
+    def pytest_runtest_logfinish(self, nodeid: str, location: Any) -> None:
+        self._ended(nodeid, self._failed.get(nodeid, True), self._seconds[nodeid])
+
+
+@dataclass
+class Slot:
+    """A copy of the repository that one process at a time works in."""
+
+    folder: Path
+    busy: dict[int, Any] = field(default_factory=dict)
+
+    @property
+    def package(self) -> Path:
+        """The package inside it."""
+        return self.folder / NAME
+
+    def enter(self) -> None:
+        """In a process of its own: work there, and let what it starts do so too."""
+        os.setsid()
+        os.chdir(self.folder)
+        sys.path[:] = [str(self.folder), *(path for path in sys.path if path not in (str(ROOT), ""))]
+        os.environ["PYTHONPATH"] = str(self.folder)
+        temporary = self.folder.with_name(f"{self.folder.name}-tmp")
+        shutil.rmtree(temporary, ignore_errors=True)
+        temporary.mkdir()
+        os.environ["TMPDIR"] = tempfile.tempdir = str(temporary)
+        log = os.open(self.folder.with_suffix(".log"), os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+        for descriptor in (1, 2):
+            os.dup2(log, descriptor)
+        os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+
+
+def make_slots(folder: Path, jobs: int) -> list[Slot]:
+    """Copies of what Git knows and does not ignore; data beside the repository is linked."""
+    command = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
+    listed = subprocess.run(command, cwd=ROOT, capture_output=True, check=True).stdout.decode("utf-8")
+    if (ROOT.parent / "shared").is_dir():
+        (folder / "shared").symlink_to(ROOT.parent / "shared")
+    slots = [Slot(folder / f"copy{number}") for number in range(jobs)]
+    for slot in slots:
+        for name in filter(None, listed.split("\0")):
+            if (ROOT / name).is_file():
+                (slot.folder / name).parent.mkdir(parents=True, exist_ok=True)
+                shutil.copy2(ROOT / name, slot.folder / name)
+    return slots
+
+
+ARGUMENTS = ("-q", "-x", "-p", "no:cacheprovider", "-p", "no:xdist", "--hypothesis-seed=0", "--no-header")
+
+
+def _record(slot: Slot, test_file: str, target: Path) -> None:
+    """In a process of its own: run a test file under coverage and write what it ran."""
+    import coverage
+    import pytest
+
+    slot.enter()
+    data = slot.folder.with_name(f"{slot.folder.name}-coverage")
+    shutil.rmtree(data, ignore_errors=True)
+    data.mkdir()
+    config = data / "config"
+    config.write_text(
+        f"[run]\nparallel = true\nsigterm = true\ndata_file = {data}/besides\ninclude = {slot.package}/*\n"
+        "disable_warnings = no-data-collected,module-not-measured\n"
+    )
+    os.environ["COVERAGE_PROCESS_START"] = str(config)  # read by coverage's own .pth in what the tests start
+    measured = coverage.Coverage(data_file=str(data / "here"), include=[f"{slot.package}/*"], config_file=False)
+    passed: dict[str, float] = {}
+
+    def ended(name: str, failed: bool, seconds: float) -> None:
+        measured.switch_context("")
+        if not failed:
+            passed[name] = seconds
+
+    measured.start()
+    arguments = [one for one in ARGUMENTS if one != "-x"]
+    pytest.main([*arguments, test_file], plugins=[Recorder(measured.switch_context, ended)])
+    measured.stop()
+    measured.save()
+    found: dict[str, dict[str, list[int]]] = {name: {} for name in passed}
+    modules: dict[str, Module] = {}
+
+    def module(file: str) -> tuple[str, Module]:
+        short = str(Path(file).relative_to(slot.package))
+        return short, modules.setdefault(short, module_of(Path(file).read_bytes()))
+
+    here = measured.get_data()
+    for file in here.measured_files():
+        by_test: dict[str, list[int]] = defaultdict(list)
+        for line, contexts in here.contexts_by_lineno(file).items():
+            for name in contexts:
+                if name in found:
+                    by_test[name].append(line)
+        for name, lines in by_test.items():
+            short, numbered = module(file)
+            found[name][short] = numbered.numbers(lines)
+    besides: dict[str, set[int]] = defaultdict(set)
+    for path in data.glob("besides*"):
+        part = coverage.CoverageData(basename=str(path))
+        with contextlib.suppress(coverage.CoverageException):  # of a process that was killed while it wrote
+            part.read()
+            for file in part.measured_files():
+                short, numbered = module(file)
+                besides[short].update(numbered.numbers(part.lines(file) or ()))
+    told = {
+        "digests": {short: numbered.digest for short, numbered in sorted(modules.items())},
+        "ran": Ran(passed, found, {short: sorted(numbers) for short, numbers in besides.items()})._asdict(),
+    }
+    target.write_text(json.dumps(told))
+
+
+def digest(data: bytes) -> str:
+    """A short name for bytes."""
+    return hashlib.sha256(data).hexdigest()[:16]
+
+
+def _key(test_file: str) -> str:
+    """Changes with a test file and with the helpers that it may use."""
+    helpers = sorted(path for path in (ROOT / "tests").rglob("*.py") if not path.name.startswith("test_"))
+    return digest(b"\0".join(path.read_bytes() for path in (*helpers, ROOT / test_file)))
+
+
+@functools.lru_cache(maxsize=None)
+def _module(file: str) -> Module:
+    return module_of((ROOT / NAME / file).read_bytes())
+
+
+def _read_record(path: Path) -> Ran | None:
+    """What was recorded, if the code that it ran is as it was."""
+    try:
+        told = json.loads(path.read_text())
+        same = all(_module(file).digest == was for file, was in told["digests"].items())
+    except (FileNotFoundError, ValueError):
+        return None
+    return Ran(**told["ran"]) if same else None
+
+
+def record_all(slots: list[Slot], cache: Path) -> dict[str, Ran]:
+    """What each test file runs, from the cache or recorded now."""
+    files = sorted(str(path.relative_to(ROOT)) for path in (ROOT / "tests").rglob("test_*.py"))
+    targets = {file: cache / f"{file.replace('/', '.')}.{_key(file)}.json" for file in files}
+    missing = [file for file in files if _read_record(targets[file]) is None]
+    for number, file in enumerate(missing):
+        slot = _free(slots)
+        print(f"records which lines {file} runs ({number + 1} of {len(missing)})", flush=True)
+        targets[file].unlink(missing_ok=True)
+        process = _forked(lambda slot=slot, file=file: _record(slot, file, targets[file]))  # type: ignore[misc]
+        slot.busy[process] = time.monotonic() + 1800
+    while any(slot.busy for slot in slots):
+        _free(slots, all_=True)
+    found = {file: _read_record(targets[file]) for file in files}
+    lost = [file for file, ran in found.items() if ran is None]
+    if lost:
+        print(f"not recorded, so never chosen: {', '.join(lost)}", flush=True)
+    return {file: ran for file, ran in found.items() if ran is not None}
+
+
+def _forked(work: Callable[[], None]) -> int:
+    """Do something in a process of its own, which never comes back here."""
+    sys.stdout.flush()
+    process = os.fork()
+    if process:
+        return process
+    code = 1
+    try:
+        work()
+        code = 0
+    except BaseException:
+        sys.excepthook(*sys.exc_info())  # type: ignore[arg-type]
+    finally:
+        os._exit(code)
+
+
+def _free(slots: list[Slot], all_: bool = False) -> Slot:
+    """Wait until a slot has nothing to do (or, with `all_`, until any process has ended)."""
+    while True:
+        for slot in slots:
+            for process, deadline in [*slot.busy.items()]:
+                ended, _ = os.waitpid(process, os.WNOHANG)
+                if not ended and time.monotonic() > deadline:
+                    end_group(process)
+                    os.waitpid(process, 0)
+                    ended = process
+                if ended:
+                    end_group(process)
+                    del slot.busy[process]
+            if not slot.busy and not all_:
+                return slot
+        if all_ and not any(slot.busy for slot in slots):
+            return slots[0]
+        time.sleep(0.05)
+
+
+def end_group(process: int) -> None:
+    """End what a process has started, and itself."""
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(process, signal.SIGKILL)
+
+
+# ---- choosing and running ------------------------------------------------------------------------------------
+
+
+def chosen_tests(mutant: Mutant, recorded: dict[str, Ran], limit: float) -> list[tuple[str, float]]:
+    """Tests that may notice, the likeliest first, with their seconds; `limit` seconds of them at most."""
+    stem = Path(mutant.file).stem
+    dotted = f"{NAME}.{mutant.file[:-3].replace('/', '.').removesuffix('.__init__')}"
+    wanted = set(_module(mutant.file).numbers(range(mutant.line, mutant.end_line + 1)))
+    ranked: list[tuple[tuple[int, float], str, float]] = []
+    for file, ran in recorded.items():
+        text = (ROOT / file).read_text(encoding="utf-8")
+        alike = Path(file).stem.removeprefix("test_") in (stem, f"{stem}_stage", f"{stem}_command")
+        named = any(name in text for name in mutant.names) if mutant.names else False
+        imports = dotted in text
+        started = bool(wanted & set(ran.besides.get(mutant.file, ()))) if mutant.inside else False
+        for test, seconds in ran.seconds.items():
+            own = ran.statements.get(test, {}).get(mutant.file, ())
+            here = bool(wanted & set(own)) if mutant.inside else bool(own) or named or (imports and alike)
+            if here:
+                ranked.append(((0 if named and not mutant.inside else 1 if alike else 2, seconds), test, seconds))
+            elif started:
+                ranked.append(((3, seconds), test, seconds))
+    ranked.sort()
+    found: list[tuple[str, float]] = []
+    total = 0.0
+    for _, test, seconds in ranked:
+        if total + seconds <= limit or not found:
+            found.append((test, seconds))
+            total += seconds
+    return found
+
+
+def _try(slot: Slot, parts: list[list[str]], pipe: int) -> None:
+    """In a process of its own: run tests until one fails, and say which begins and how each ends."""
+    import pytest
+
+    slot.enter()
+    sys.dont_write_bytecode = True
+    os.environ["PYTHONDONTWRITEBYTECODE"] = "1"
+
+    def say(*told: Any) -> None:
+        os.write(pipe, (json.dumps(told) + "\n").encode())
+
+    failed = False
+
+    def ended(name: str, was_failed: bool, seconds: float) -> None:
+        nonlocal failed
+        failed = failed or was_failed
+        say("ended", name, was_failed)
+
+    for part in parts:
+        if part and not failed:
+            code = pytest.main([*ARGUMENTS, *part], plugins=[Recorder(lambda name: say("began", name), ended)])
+            if code != 0 and not failed:  # a test file that can't be imported any more
+                failed = True
+                say("ended", "collection", True)
+
+
+def run_mutant(slot: Slot, mutant: Mutant, tests: list[tuple[str, float]], limit: float) -> Verdict:
+    """Put a mutant into a slot, run tests, and put things back."""
+    verdict = Verdict(mutant, chosen=len(tests))
+    if not tests:
+        return verdict
+    path = slot.package / mutant.file
+    stat, text = path.stat(), path.read_bytes()
+    for compiled in (path.parent / "__pycache__").glob(f"{path.stem}.*.pyc"):
+        compiled.unlink()
+    names = [name for name, _ in tests]
+    usual = dict(tests)
+    reader, writer = os.pipe()
+    path.write_bytes(mutated(mutant) or text)
+    process = _forked(lambda: _try(slot, [names[:25], names[25:]], writer))
+    os.close(writer)
+    began, now, rest = time.monotonic(), "start", b""
+    os.set_blocking(reader, False)
+    try:
+        while not verdict.killed:
+            ended, _ = os.waitpid(process, os.WNOHANG)
+            with contextlib.suppress(BlockingIOError):
+                rest += os.read(reader, 1 << 16)
+            *lines, rest = rest.split(b"\n")
+            for kind, name, *told in map(json.loads, lines):
+                began, now = time.monotonic(), name
+                if kind == "ended":
+                    verdict.tried += 1
+                    verdict.killed = verdict.killed or (name if told[0] else "")
+            if ended:
+                break
+            if time.monotonic() - began > 60 + 10 * usual.get(now, 5.0):
+                verdict.killed = f"{now} (hangs)"
+            time.sleep(0.02)
+    finally:
+        os.close(reader)
+        end_group(process)
+        with contextlib.suppress(ChildProcessError):
+            os.waitpid(process, 0)
+        path.write_bytes(text)
+        os.utime(path, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+    return verdict
+
+
+def main() -> int:
+    """Draw mutants, run tests against each, and print what no test has noticed."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--count", type=int, default=160, help="mutants to draw")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--package", action="append", help="core, models, sources ...; several times for several")
+    parser.add_argument("--jobs", type=int, default=2, help="mutants at a time")
+    parser.add_argument("--limit", type=float, default=90.0, help="seconds of tests for a mutant")
+    parser.add_argument("--cache", type=Path, default=CACHE, help="folder of what is recorded")
+    parser.add_argument("--list", action="store_true", help="print the mutants that would be drawn, and stop")
+    wish = parser.parse_args()
+    os.environ.setdefault("OMP_NUM_THREADS", "2")
+    os.environ["TOKENIZERS_PARALLELISM"] = "false"
+    wish.cache.mkdir(parents=True, exist_ok=True)
+    found: dict[str, list[Mutant]] = defaultdict(list)
+    for path in sorted((ROOT / NAME).rglob("*.py")):
+        for mutant in mutants_of(str(path.relative_to(ROOT / NAME)), path.read_text(encoding="utf-8")):
+            if not wish.package or mutant.package in wish.package:
+                found[mutant.package].append(mutant)
+    chosen = drawn(found, wish.count, wish.seed)
+    print(f"{len(chosen)} of {sum(map(len, found.values()))} possible mutants, seed {wish.seed}", flush=True)
+    if wish.list:
+        for mutant in chosen:
+            print(f"{mutant.file}:{mutant.line} {mutant.change}")
+        return 0
+    for name in PRELOADED:
+        with contextlib.suppress(ImportError):
+            importlib.import_module(name)
+    with tempfile.TemporaryDirectory(prefix="dailytalk-mutation-", ignore_cleanup_errors=True) as folder:
+        slots = make_slots(Path(folder), max(1, wish.jobs))
+        recorded = record_all(slots, wish.cache)
+        verdicts = _run_all(slots, chosen, recorded, wish.limit)
+    return _report(verdicts)
+
+
+def _run_all(slots: list[Slot], chosen: list[Mutant], recorded: dict[str, Ran], limit: float) -> list[Verdict]:
+    """Every mutant in a slot; a thread a slot only waits for its process."""
+    from concurrent.futures import ThreadPoolExecutor
+
+    free = [*slots]
+
+    def one(mutant: Mutant) -> Verdict:
+        slot = free.pop()
+        try:
+            verdict = run_mutant(slot, mutant, chosen_tests(mutant, recorded, limit), limit)
+        finally:
+            free.append(slot)
+        fate = f"killed by {verdict.killed}" if verdict.killed else f"SURVIVED {verdict.tried} tests"
+        print(f"{mutant.file}:{mutant.line} {mutant.change}: {fate}", flush=True)
+        return verdict
+
+    with ThreadPoolExecutor(len(slots)) as pool:
+        return list(pool.map(one, chosen))
+
+
+def _report(verdicts: list[Verdict]) -> int:
+    """Print the scores and the survivors; 0 if the goal is met."""
+    by_package: dict[str, list[Verdict]] = defaultdict(list)
+    for verdict in verdicts:
+        by_package[verdict.mutant.package].append(verdict)
+    survivors = [one for one in verdicts if not one.killed]
+    if survivors:
+        print("\nsurvivors:")
+    for one in survivors:
+        print(f"  {one.mutant.file}:{one.mutant.line}  {one.mutant.change}  ({one.tried} tests)")
+    print()
+    met = True
+    for package, some in sorted(by_package.items()):
+        share = sum(bool(one.killed) for one in some) / len(some)
+        met = met and share >= GOAL_OF_A_PACKAGE
+        print(f"{package:8} {sum(bool(one.killed) for one in some):4} of {len(some):4}  {share:.1%}")
+    share = 1 - len(survivors) / max(1, len(verdicts))
+    met = met and share >= GOAL
+    print(f"{'all':8} {len(verdicts) - len(survivors):4} of {len(verdicts):4}  {share:.1%}")
+    print(f"goal ({GOAL:.0%}, {GOAL_OF_A_PACKAGE:.0%} in every package): {'met' if met else 'missed'}")
+    return 0 if met else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
