@@ -26,7 +26,8 @@ import sys
 import tempfile
 import time
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
@@ -39,6 +40,9 @@ CACHE = Path(tempfile.gettempdir()) / f"dailytalk-mutation-{os.getuid()}"
 
 #: Shares of mutants that a test must notice: of all, and of each package.
 GOAL, GOAL_OF_A_PACKAGE = 0.92, 0.90
+
+#: Seconds after which a test hangs, with ten times what it and three times what its file usually takes.
+HANGS = 30.0
 
 #: Mutants of a package at least, so that its share says something.
 LEAST = 12
@@ -56,6 +60,9 @@ QUIET_KEYWORDS = frozenset(
     {"encoding", "ensure_ascii", "flush", "help", "indent", "maxsize", "metavar", "rich_help_panel", "stacklevel"}
     | {"strict", "daemon", "name", "check", "errors", "title", "copy", "dtype"}
 )
+
+#: Modules that draw: their numbers are layout.
+DRAWN = ("plots", "player")
 
 COMPARED: dict[type[ast.cmpop], tuple[type[ast.cmpop], ...]] = {
     ast.Lt: (ast.LtE, ast.GtE),
@@ -136,6 +143,8 @@ def mutants_of(file: str, text: str) -> Iterator[Mutant]:
         starts.append(starts[-1] + len(line))
     judged = {same.change for same in SAME if same.file == file}
     for node, new, inside, names in _changes(ast.parse(text)):
+        if isinstance(node, ast.Constant) and Path(file).stem in DRAWN:
+            continue
         end_line = node.end_lineno or node.lineno
         start, end = starts[node.lineno - 1] + node.col_offset, starts[end_line - 1] + (node.end_col_offset or 0)
         shown = ast.unparse(new)
@@ -285,6 +294,7 @@ def drawn(found: dict[str, list[Mutant]], count: int, seed: int) -> list[Mutant]
         chance.shuffle(places)
         valid = (one for one in (chance.choice(by_line[place]) for place in places) if mutated(one) is not None)
         chosen += islice(valid, wanted)
+    chance.shuffle(chosen)  # so that a run that is stopped has met some of each package
     return chosen
 
 
@@ -338,22 +348,47 @@ def module_of(data: bytes) -> Module:
 
 
 class Recorder:
-    """Notes how long each test took and whether it passed, and says so to whoever waits for it."""
+    """A plugin of pytest: runs the wanted tests alone, file by file, and tells which begins and how it ends.
 
-    def __init__(self, started: Callable[[str], None], ended: Callable[[str, bool, float], None]) -> None:
-        self._started, self._ended = started, ended
-        self._failed: dict[str, bool] = {}
+    Args:
+        began: is told a test's name.
+        ended: its name, its outcome (passed, failed or skipped) and its seconds; a file that can't be imported is
+            a test of its name that failed.
+        wanted: names of tests, the likeliest first; None for all.
+    """
+
+    def __init__(
+        self,
+        began: Callable[[str], None],
+        ended: Callable[[str, str, float], None],
+        wanted: Sequence[str] | None = None,
+    ) -> None:
+        self._began, self._ended, self._wanted = began, ended, wanted
+        self._outcomes: dict[str, set[str]] = defaultdict(set)
         self._seconds: Counter[str] = Counter()
 
+    def pytest_collectreport(self, report: Any) -> None:
+        if report.failed:
+            self._ended(report.nodeid, "failed", 0.0)
+
+    def pytest_collection_modifyitems(self, items: list[Any]) -> None:
+        if self._wanted is not None:
+            place = {name: number for number, name in enumerate(self._wanted)}
+            kept = sorted((one for one in items if one.nodeid in place), key=lambda one: place[one.nodeid])
+            # Fixtures of a file are made once only if its tests follow each other.
+            file = {name: number for number, name in reversed([*enumerate(one.path for one in kept)])}
+            items[:] = sorted(kept, key=lambda one: file[one.path])
+
     def pytest_runtest_logstart(self, nodeid: str, location: Any) -> None:
-        self._started(nodeid)
+        self._began(nodeid)
 
     def pytest_runtest_logreport(self, report: Any) -> None:
         self._seconds[report.nodeid] += report.duration
-        self._failed[report.nodeid] = self._failed.get(report.nodeid, False) or report.outcome != "passed"
+        self._outcomes[report.nodeid].add(report.outcome)
 
     def pytest_runtest_logfinish(self, nodeid: str, location: Any) -> None:
-        self._ended(nodeid, self._failed.get(nodeid, True), self._seconds[nodeid])
+        outcome = next(one for one in ("failed", "skipped", "passed") if one in self._outcomes[nodeid])
+        self._ended(nodeid, outcome, self._seconds[nodeid])
 
 
 @dataclass
@@ -372,7 +407,8 @@ class Slot:
         """In a process of its own: work there, and let what it starts do so too."""
         os.setsid()
         os.chdir(self.folder)
-        sys.path[:] = [str(self.folder), *(path for path in sys.path if path not in (str(ROOT), ""))]
+        here = ("", str(ROOT), str(Path(__file__).parent))
+        sys.path[:] = [str(self.folder), *(path for path in sys.path if path not in here)]
         os.environ["PYTHONPATH"] = str(self.folder)
         temporary = self.folder.with_name(f"{self.folder.name}-tmp")
         shutil.rmtree(temporary, ignore_errors=True)
@@ -420,9 +456,9 @@ def _record(slot: Slot, test_file: str, target: Path) -> None:
     measured = coverage.Coverage(data_file=str(data / "here"), include=[f"{slot.package}/*"], config_file=False)
     passed: dict[str, float] = {}
 
-    def ended(name: str, failed: bool, seconds: float) -> None:
+    def ended(name: str, outcome: str, seconds: float) -> None:
         measured.switch_context("")
-        if not failed:
+        if outcome == "passed":
             passed[name] = seconds
 
     measured.start()
@@ -482,7 +518,7 @@ def _read_record(path: Path) -> Ran | None:
     """What was recorded, if the code that it ran is as it was."""
     try:
         told = json.loads(path.read_text())
-        same = all(_module(file).digest == was for file, was in told["digests"].items())
+        same = told["ran"]["seconds"] and all(_module(file).digest == was for file, was in told["digests"].items())
     except (FileNotFoundError, ValueError):
         return None
     return Ran(**told["ran"]) if same else None
@@ -589,26 +625,23 @@ def _try(slot: Slot, parts: list[list[str]], pipe: int) -> None:
     slot.enter()
     sys.dont_write_bytecode = True
     os.environ["PYTHONDONTWRITEBYTECODE"] = "1"
+    outcomes = set()
 
-    def say(*told: Any) -> None:
+    def say(*told: str) -> None:
         os.write(pipe, (json.dumps(told) + "\n").encode())
 
-    failed = False
-
-    def ended(name: str, was_failed: bool, seconds: float) -> None:
-        nonlocal failed
-        failed = failed or was_failed
-        say("ended", name, was_failed)
+    def ended(name: str, outcome: str, seconds: float) -> None:
+        outcomes.add(outcome)
+        say("ended", name, outcome)
 
     for part in parts:
-        if part and not failed:
-            code = pytest.main([*ARGUMENTS, *part], plugins=[Recorder(lambda name: say("began", name), ended)])
-            if code != 0 and not failed:  # a test file that can't be imported any more
-                failed = True
-                say("ended", "collection", True)
+        if part and "failed" not in outcomes:
+            files = dict.fromkeys(name.partition("::")[0] for name in part)
+            recorder = Recorder(functools.partial(say, "began"), ended, part)
+            pytest.main([*ARGUMENTS, *files], plugins=[recorder])
 
 
-def run_mutant(slot: Slot, mutant: Mutant, tests: list[tuple[str, float]], limit: float) -> Verdict:
+def run_mutant(slot: Slot, mutant: Mutant, tests: list[tuple[str, float]]) -> Verdict:
     """Put a mutant into a slot, run tests, and put things back."""
     verdict = Verdict(mutant, chosen=len(tests))
     if not tests:
@@ -618,7 +651,11 @@ def run_mutant(slot: Slot, mutant: Mutant, tests: list[tuple[str, float]], limit
     for compiled in (path.parent / "__pycache__").glob(f"{path.stem}.*.pyc"):
         compiled.unlink()
     names = [name for name, _ in tests]
-    usual = dict(tests)
+    # A test that is the first of its file makes the file's fixtures, which took another test's seconds.
+    seconds_of: Counter[str] = Counter()
+    for name, seconds in tests:
+        seconds_of[name.partition("::")[0]] += seconds
+    usual = {name: 10 * seconds + 3 * seconds_of[name.partition("::")[0]] for name, seconds in tests}
     reader, writer = os.pipe()
     path.write_bytes(mutated(mutant) or text)
     process = _forked(lambda: _try(slot, [names[:25], names[25:]], writer))
@@ -635,10 +672,10 @@ def run_mutant(slot: Slot, mutant: Mutant, tests: list[tuple[str, float]], limit
                 began, now = time.monotonic(), name
                 if kind == "ended":
                     verdict.tried += 1
-                    verdict.killed = verdict.killed or (name if told[0] else "")
+                    verdict.killed = verdict.killed or (name if told[0] == "failed" else "")
             if ended:
                 break
-            if time.monotonic() - began > 60 + 10 * usual.get(now, 5.0):
+            if time.monotonic() - began > HANGS + usual.get(now, 30.0):
                 verdict.killed = f"{now} (hangs)"
             time.sleep(0.02)
     finally:
@@ -687,23 +724,26 @@ def main() -> int:
 
 
 def _run_all(slots: list[Slot], chosen: list[Mutant], recorded: dict[str, Ran], limit: float) -> list[Verdict]:
-    """Every mutant in a slot; a thread a slot only waits for its process."""
-    from concurrent.futures import ThreadPoolExecutor
+    """Every mutant in a slot; a thread a slot only waits for its process. Ctrl-C leaves out those that remain."""
+    free, verdicts = [*slots], []
 
-    free = [*slots]
-
-    def one(mutant: Mutant) -> Verdict:
+    def meet(mutant: Mutant) -> None:
         slot = free.pop()
         try:
-            verdict = run_mutant(slot, mutant, chosen_tests(mutant, recorded, limit), limit)
+            verdict = run_mutant(slot, mutant, chosen_tests(mutant, recorded, limit))
         finally:
             free.append(slot)
+        verdicts.append(verdict)
         fate = f"killed by {verdict.killed}" if verdict.killed else f"SURVIVED {verdict.tried} tests"
         print(f"{mutant.file}:{mutant.line} {mutant.change}: {fate}", flush=True)
-        return verdict
 
-    with ThreadPoolExecutor(len(slots)) as pool:
-        return list(pool.map(one, chosen))
+    pool = ThreadPoolExecutor(len(slots))
+    try:
+        for done in [pool.submit(meet, mutant) for mutant in chosen]:
+            done.result()
+    except KeyboardInterrupt:
+        pool.shutdown(cancel_futures=True)
+    return verdicts
 
 
 def _report(verdicts: list[Verdict]) -> int:

@@ -204,6 +204,14 @@ def test_tags_around_an_mp3_do_not_count() -> None:
     assert probe(struct_of(audio + b"APETAGEX" + cover)).seconds == pytest.approx(6, abs=0.2)
 
 
+def test_sound_inside_a_tag_does_not_make_up_for_what_was_cut() -> None:
+    audio = mp3(6)
+    size = bytes(len(audio) >> shift & 0x7F for shift in (21, 14, 7, 0))
+    tag = b"ID3\x03\0\0" + size + audio
+    assert probe(struct_of(tag + audio)).seconds == pytest.approx(6, abs=0.2)
+    assert "its header makes it 6." in problem(tag + audio[: len(audio) // 2]).reason
+
+
 @needs_ffmpeg
 def test_an_mp3_of_varying_bit_rate_without_a_length_is_refused_and_not_shortened(tmp_path: Path) -> None:
     path = tmp_path / "vbr.mp3"

@@ -20,6 +20,7 @@ from dailytalk_contiguous.models.affect import (
     fast_precision,
     find_affect_model,
     load_affect_model,
+    threads_of_one,
 )
 from dailytalk_contiguous.models.affect_network import AffectModel
 
@@ -56,6 +57,13 @@ def test_bfloat16_rates_nearly_as_float32_does(tiny_affect: str) -> None:
     exact = np.array([load(tiny_affect).rate([samples])[0] for samples in UTTERANCES])
     rated = np.array([model.rate([samples])[0] for samples in UTTERANCES])
     assert 0 < np.abs(rated - exact).max() < 0.02
+
+
+def test_each_thread_computes_with_one_and_the_rest_of_the_process_as_before() -> None:
+    before = torch.get_num_threads()
+    found = [one.result() for one in [threads_of_one().submit(torch.get_num_threads) for _ in range(8)]]
+    assert found == [1] * 8
+    assert torch.get_num_threads() == before
 
 
 def test_precision_of_a_preview_is_one_that_this_machine_has() -> None:
