@@ -11,6 +11,7 @@ that no test notices within `--limit` seconds of tests survives; a test that han
 
 import argparse
 import ast
+import compileall
 import contextlib
 import copy
 import functools
@@ -41,7 +42,7 @@ CACHE = Path(tempfile.gettempdir()) / f"dailytalk-mutation-{os.getuid()}"
 #: Shares of mutants that a test must notice: of all, and of each package.
 GOAL, GOAL_OF_A_PACKAGE = 0.92, 0.90
 
-#: Seconds after which a test hangs, with ten times what it and three times what its file usually takes.
+#: Seconds after which a test that usually takes none hangs.
 HANGS = 30.0
 
 #: Mutants of a package at least, so that its share says something.
@@ -89,14 +90,33 @@ COUNTED: dict[type[ast.operator], type[ast.operator]] = {
 
 
 class Same(NamedTuple):
-    """A mutant that a person has judged to change no behaviour: its file, the change as printed, and why."""
+    """A mutant that a person has judged to change nothing that matters: file, line, and the change as printed."""
 
     file: str
+    line: str
     change: str
     reason: str
 
 
-SAME: tuple[Same, ...] = ()
+SAME = (
+    Same("__init__.py", "return sorted(__all__)", "sorted(__all__) -> list(__all__)", "dir() sorts"),
+    Same("engine/event_files.py", "TAIL_BYTES = 1 << 16", "1 -> 2", "more bytes hold the same last event"),
+    Same("engine/event_files.py", "TAIL_BYTES = 1 << 16", "16 -> 17", "more bytes hold the same last event"),
+    Same("publish/loading/verifying.py", "_BLOCK_BYTES = 1 << 20", "1 -> 2", "how much is hashed at a time"),
+    Same("publish/loading/verifying.py", "_BLOCK_BYTES = 1 << 20", "20 -> 21", "how much is hashed at a time"),
+    Same(
+        "core/completeness.py",
+        "length, seconds = _mp3_frame(_at(file, at, 4))",
+        "4 -> 5",
+        "only the first four bytes are looked at",
+    ),
+    Same(
+        "core/word_times.py",
+        "start = times[first][0] if first < run[0] else start",
+        "first < run[0] -> first <= run[0]",
+        "where both are the first word, both begin at 0",
+    ),
+)
 
 
 class Mutant(NamedTuple):
@@ -141,7 +161,8 @@ def mutants_of(file: str, text: str) -> Iterator[Mutant]:
     starts = [0]
     for line in text.encode("utf-8").splitlines(keepends=True):
         starts.append(starts[-1] + len(line))
-    judged = {same.change for same in SAME if same.file == file}
+    lines = text.splitlines()
+    judged = {(same.line, same.change) for same in SAME if same.file == file}
     for node, new, inside, names in _changes(ast.parse(text)):
         if isinstance(node, ast.Constant) and Path(file).stem in DRAWN:
             continue
@@ -149,7 +170,7 @@ def mutants_of(file: str, text: str) -> Iterator[Mutant]:
         start, end = starts[node.lineno - 1] + node.col_offset, starts[end_line - 1] + (node.end_col_offset or 0)
         shown = ast.unparse(new)
         change = f"{_short(ast.unparse(node))} -> {_short(shown)}"
-        if change not in judged:
+        if (lines[node.lineno - 1].strip(), change) not in judged:
             put = shown if isinstance(node, ast.stmt) else f"({shown})"
             yield Mutant(file, node.lineno, end_line, start, end, put, change, inside, names)
 
@@ -432,6 +453,7 @@ def make_slots(folder: Path, jobs: int) -> list[Slot]:
             if (ROOT / name).is_file():
                 (slot.folder / name).parent.mkdir(parents=True, exist_ok=True)
                 shutil.copy2(ROOT / name, slot.folder / name)
+        compileall.compile_dir(slot.package, quiet=2)  # each process would, and may keep nothing
     return slots
 
 
@@ -589,31 +611,34 @@ def end_group(process: int) -> None:
 # ---- choosing and running ------------------------------------------------------------------------------------
 
 
-def chosen_tests(mutant: Mutant, recorded: dict[str, Ran], limit: float) -> list[tuple[str, float]]:
-    """Tests that may notice, the likeliest first, with their seconds; `limit` seconds of them at most."""
+def chosen_tests(mutant: Mutant, recorded: dict[str, Ran], limit: float) -> dict[str, float]:
+    """Tests that may notice, the likeliest first, `limit` seconds of them at most; each with its patience.
+
+    Patience is in seconds: ten times what a test took and three times what its file did, because the first test of
+    a file makes the file's fixtures.
+    """
     stem = Path(mutant.file).stem
     dotted = f"{NAME}.{mutant.file[:-3].replace('/', '.').removesuffix('.__init__')}"
     wanted = set(_module(mutant.file).numbers(range(mutant.line, mutant.end_line + 1)))
-    ranked: list[tuple[tuple[int, float], str, float]] = []
+    ranked: list[tuple[int, float, str, float]] = []
     for file, ran in recorded.items():
         text = (ROOT / file).read_text(encoding="utf-8")
         alike = Path(file).stem.removeprefix("test_") in (stem, f"{stem}_stage", f"{stem}_command")
         named = any(name in text for name in mutant.names) if mutant.names else False
         imports = dotted in text
         started = bool(wanted & set(ran.besides.get(mutant.file, ()))) if mutant.inside else False
+        whole = sum(ran.seconds.values())
         for test, seconds in ran.seconds.items():
             own = ran.statements.get(test, {}).get(mutant.file, ())
             here = bool(wanted & set(own)) if mutant.inside else bool(own) or named or (imports and alike)
-            if here:
-                ranked.append(((0 if named and not mutant.inside else 1 if alike else 2, seconds), test, seconds))
-            elif started:
-                ranked.append(((3, seconds), test, seconds))
-    ranked.sort()
-    found: list[tuple[str, float]] = []
+            if here or started:
+                rank = 3 if not here else 0 if named and not mutant.inside else 1 if alike else 2
+                ranked.append((rank, seconds, test, HANGS + 10 * seconds + 3 * whole))
+    found: dict[str, float] = {}
     total = 0.0
-    for _, test, seconds in ranked:
+    for _, seconds, test, patience in sorted(ranked):
         if total + seconds <= limit or not found:
-            found.append((test, seconds))
+            found[test] = patience
             total += seconds
     return found
 
@@ -638,10 +663,12 @@ def _try(slot: Slot, parts: list[list[str]], pipe: int) -> None:
         if part and "failed" not in outcomes:
             files = dict.fromkeys(name.partition("::")[0] for name in part)
             recorder = Recorder(functools.partial(say, "began"), ended, part)
-            pytest.main([*ARGUMENTS, *files], plugins=[recorder])
+            code = pytest.main([*ARGUMENTS, *files], plugins=[recorder])
+            if code > pytest.ExitCode.TESTS_FAILED and code != pytest.ExitCode.NO_TESTS_COLLECTED:
+                ended("conftest.py", "failed", 0.0)
 
 
-def run_mutant(slot: Slot, mutant: Mutant, tests: list[tuple[str, float]]) -> Verdict:
+def run_mutant(slot: Slot, mutant: Mutant, tests: dict[str, float]) -> Verdict:
     """Put a mutant into a slot, run tests, and put things back."""
     verdict = Verdict(mutant, chosen=len(tests))
     if not tests:
@@ -650,12 +677,7 @@ def run_mutant(slot: Slot, mutant: Mutant, tests: list[tuple[str, float]]) -> Ve
     stat, text = path.stat(), path.read_bytes()
     for compiled in (path.parent / "__pycache__").glob(f"{path.stem}.*.pyc"):
         compiled.unlink()
-    names = [name for name, _ in tests]
-    # A test that is the first of its file makes the file's fixtures, which took another test's seconds.
-    seconds_of: Counter[str] = Counter()
-    for name, seconds in tests:
-        seconds_of[name.partition("::")[0]] += seconds
-    usual = {name: 10 * seconds + 3 * seconds_of[name.partition("::")[0]] for name, seconds in tests}
+    names = [*tests]
     reader, writer = os.pipe()
     path.write_bytes(mutated(mutant) or text)
     process = _forked(lambda: _try(slot, [names[:25], names[25:]], writer))
@@ -664,7 +686,7 @@ def run_mutant(slot: Slot, mutant: Mutant, tests: list[tuple[str, float]]) -> Ve
     os.set_blocking(reader, False)
     try:
         while not verdict.killed:
-            ended, _ = os.waitpid(process, os.WNOHANG)
+            ended, status = os.waitpid(process, os.WNOHANG)
             with contextlib.suppress(BlockingIOError):
                 rest += os.read(reader, 1 << 16)
             *lines, rest = rest.split(b"\n")
@@ -674,8 +696,9 @@ def run_mutant(slot: Slot, mutant: Mutant, tests: list[tuple[str, float]]) -> Ve
                     verdict.tried += 1
                     verdict.killed = verdict.killed or (name if told[0] == "failed" else "")
             if ended:
+                verdict.killed = verdict.killed or (f"{now} (crashes)" if status else "")
                 break
-            if time.monotonic() - began > HANGS + usual.get(now, 30.0):
+            if time.monotonic() - began > tests.get(now, 2 * HANGS):
                 verdict.killed = f"{now} (hangs)"
             time.sleep(0.02)
     finally:

@@ -109,6 +109,12 @@ def test_shard_comes_back_as_it_was(tmp_path: Path) -> None:
     assert read_entries(path) == {"a": entry(), "b": entry(REJECT, ("c1",))}
 
 
+def test_shard_is_compressed_with_zstandard(tmp_path: Path) -> None:
+    write_shard(tmp_path / "s.parquet", shard("a", "b"), FEATURES)
+    (group,) = [pq.read_metadata(tmp_path / "s.parquet").row_group(0)]
+    assert {group.column(place).compression for place in range(group.num_columns)} == {"ZSTD"}
+
+
 def test_shards_with_and_without_rows_open_as_one_dataset(tmp_path: Path) -> None:
     write_shard(tmp_path / "tagged/shard-0.parquet", Shard([], {"b": entry(REJECT)}), FEATURES)
     write_shard(tmp_path / "tagged/shard-1.parquet", shard("a", "c"), FEATURES)

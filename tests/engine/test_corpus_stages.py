@@ -11,7 +11,7 @@ from spoken_corpora import PLAIN, crema_d, rows_of, run, spoken
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.engine.corpus import build_corpus
 from dailytalk_contiguous.engine.corpus_source import read_corpus
-from dailytalk_contiguous.engine.corpus_stages import CorpusSettings, finishing, measuring, staged
+from dailytalk_contiguous.engine.corpus_stages import CorpusSettings, finishing, measuring, noises_of, staged
 from dailytalk_contiguous.stages.affect import RateAffect
 from dailytalk_contiguous.stages.augment import Augment
 from dailytalk_contiguous.stages.base import Stage
@@ -134,3 +134,10 @@ def test_corpus_is_divided_as_it_divides_itself_unless_another_way_is_chosen(tmp
     run(source, out, name="msp_podcast", split="speakers")
     assert len(rows_of(out, ["id"])) == 3
     assert CorpusSettings().for_corpus("crema_d").split == "speakers"
+
+
+def test_noises_of_a_folder_are_named_in_one_order_whatever_the_disk_says(tmp_path: Path) -> None:
+    names = [f"{folder}/{number}.wav" for folder in ("b", "a") for number in range(20)]
+    put(tmp_path, dict.fromkeys([*names, "b/.hidden.wav", "readme.txt"], b""))
+    assert noises_of(str(tmp_path)) == sorted(names)
+    assert noises_of("") == []

@@ -61,7 +61,7 @@ def apply(
             files[path] = _large(repository, value)
         elif key in ("deletedFile", "deletedFolder"):
             within = key == "deletedFolder"
-            gone = [name for name in files if name == path or (within and name.startswith(f"{path}/"))]
+            gone = [name for name in files if (name.startswith(f"{path}/") if within else name == path)]
             if not gone:
                 raise Refusal(404, f"A file with this name doesn't exist: {path}", "EntryNotFound")
             for name in gone:

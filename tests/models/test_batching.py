@@ -163,6 +163,11 @@ def test_a_call_that_loses_an_item_is_refused() -> None:
         run_batched([0, 1], [1.0, 1.0], 9.0, lambda batch: batch[:1])
 
 
+def test_items_without_a_length_are_refused_before_anything_is_called() -> None:
+    with pytest.raises(ValueError, match="2 items but 1 lengths"):
+        run_batched(["a", "b"], [1.0], 10.0, lambda items: pytest.fail("called"))
+
+
 def test_what_did_not_fit_is_known_to_the_next_call_and_said_once(caplog: pytest.LogCaptureFixture) -> None:
     room, sizes = Room(), []
 

@@ -197,6 +197,15 @@ def test_utterances_that_cannot_be_heard_take_no_turn():
     assert tally.reasons == {"no text": 1}
 
 
+def test_timelines_add_up_and_one_that_is_not_told_counts_for_nothing():
+    told = {"backchannels": 2, "backchannels_kept": 1, "lost_speech_seconds": 0.5, "lost_sound_seconds": 0.25}
+    tally = Tally(rebuilt=True)
+    for timeline in (told, told, None, dict.fromkeys(told)):
+        tally.add(with_source(built_row()) | {"timeline": timeline})
+    assert (tally.backchannels, tally.backchannels_kept, tally.lost_seconds) == (4, 2, 1.5)
+    assert (tally.conversations, tally.utterances, tally.seconds) == (4, 16, 24.0)
+
+
 def test_new_lengths_are_compared_with_the_recorded_ones(tmp_path):
     row = with_source(built_row())
     for one in row["utterances"]:
