@@ -63,3 +63,9 @@ def test_half_comes_from_each_side_and_one_side_stands_in_for_the_other() -> Non
     assert borrowed(spans[1:], 0, 3.0, 2.5) == ([], [(1, 7.0, 9.0)])
     assert borrowed(spans[:2], 1, 3.0, 2.5) == ([(0, 3.0, 5.0)], [])
     assert borrowed(spans, 1, 3.0, 0.4) == ([], [])
+
+
+def test_nearest_parts_are_borrowed_and_those_behind_them_left_alone() -> None:
+    spans = [(0.0, 1.0), (2.0, 3.0), (4.0, 5.0), (6.0, 7.0), (8.0, 9.0)]
+    assert borrowed(spans, 2, 2.0, 5.0) == ([(1, 2.5, 3.0)], [(3, 6.0, 6.5)])
+    assert borrowed(spans, 2, 4.0, 5.0) == ([(0, 0.5, 1.0), (1, 2.0, 3.0)], [(3, 6.0, 7.0), (4, 8.0, 8.5)])

@@ -206,6 +206,17 @@ def test_timelines_add_up_and_one_that_is_not_told_counts_for_nothing():
     assert (tally.conversations, tally.utterances, tally.seconds) == (4, 16, 24.0)
 
 
+def test_affect_is_counted_in_cells_the_last_of_which_ends_at_one():
+    row = with_source(built_row())
+    for one, (valence, arousal) in zip(
+        row["utterances"], ((0.0, 1.0), (1.0, 0.039), (2.0, 0.04), (None, 1.0)), strict=True
+    ):
+        one |= {"valence": valence, "arousal": arousal}
+    tally = Tally(rebuilt=True)
+    tally.add(row)
+    assert {place: found.total() for place, found in tally.affect.items()} == {(0, 24): 1, (24, 0): 1, (24, 1): 1}
+
+
 def test_new_lengths_are_compared_with_the_recorded_ones(tmp_path):
     row = with_source(built_row())
     for one in row["utterances"]:

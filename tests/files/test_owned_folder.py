@@ -1,0 +1,95 @@
+"""The target of an export: what it writes over, what it refuses to touch, what it leaves."""
+
+from pathlib import Path
+
+import pytest
+
+from dailytalk_contiguous.core.errors import DailytalkError
+from dailytalk_contiguous.files.owned_folder import RECORD, OwnedFolder
+
+
+def export(root: Path, *names: str, kind: str = "csm") -> None:
+    """One whole export of some files."""
+    folder = OwnedFolder(root, kind, ["all.json"])
+    for name in names:
+        folder.write_text(name, f"text of {name}")
+    folder.finish({"all.json": "{}"})
+
+
+def held(root: Path) -> set[str]:
+    return {path.relative_to(root).as_posix() for path in root.rglob("*") if path.is_file()} - {RECORD}
+
+
+@pytest.mark.parametrize("exists", [True, False])
+def test_empty_or_missing_folder_is_taken(tmp_path: Path, exists: bool) -> None:
+    root = tmp_path / "deep" / "out"
+    if exists:
+        root.mkdir(parents=True)
+    export(root, "a/b.txt")
+    assert held(root) == {"a/b.txt", "all.json"}
+
+
+def test_file_in_place_of_the_folder_and_a_folder_of_somebody_else_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("mine")
+    (tmp_path / "theirs").mkdir()
+    (tmp_path / "theirs" / "notes.txt").write_text("mine")
+    for name in ("file", "theirs"):
+        with pytest.raises(DailytalkError, match="is there already and no export of ours"):
+            OwnedFolder(tmp_path / name, "csm", [])
+    assert (tmp_path / "file").read_text() == (tmp_path / "theirs" / "notes.txt").read_text() == "mine"
+
+
+def test_next_export_takes_away_what_it_does_not_write_and_nothing_else(tmp_path: Path) -> None:
+    export(tmp_path, "a.txt", "b.txt")
+    (tmp_path / "notes.txt").write_text("mine")
+    export(tmp_path, "b.txt", "c.txt")
+    assert held(tmp_path) == {"b.txt", "c.txt", "all.json", "notes.txt"}
+
+
+def test_record_that_names_files_outside_deletes_none_of_them(tmp_path: Path) -> None:
+    outside = tmp_path / "outside.txt"
+    outside.write_text("mine")
+    export(tmp_path / "out", "a.txt")
+    with (tmp_path / "out" / RECORD).open("a") as record:
+        record.write(f"../outside.txt\n{outside}\n\n")
+    export(tmp_path / "out", "b.txt")
+    assert outside.read_text() == "mine"
+    assert held(tmp_path / "out") == {"b.txt", "all.json"}
+
+
+def test_export_of_another_kind_is_refused_and_named(tmp_path: Path) -> None:
+    export(tmp_path, "a.txt", kind="moshi")
+    with pytest.raises(DailytalkError, match=r"holds another export \(moshi\)"):
+        OwnedFolder(tmp_path, "csm", [])
+
+
+def test_manifest_is_gone_until_the_export_is_whole(tmp_path: Path) -> None:
+    export(tmp_path, "a.txt")
+    folder = OwnedFolder(tmp_path, "csm", ["all.json"])
+    assert held(tmp_path) == {"a.txt"}
+    folder.finish({"all.json": "[]"})
+    assert (tmp_path / "all.json").read_text() == "[]"
+
+
+def test_name_that_two_conversations_share_is_refused(tmp_path: Path) -> None:
+    folder = OwnedFolder(tmp_path, "csm", [])
+    folder.write_text("a.txt", "first")
+    with pytest.raises(DailytalkError, match=r"two conversations would be written to a\.txt"):
+        folder.write_text("a.txt", "second")
+    assert (tmp_path / "a.txt").read_text() == "first"
+
+
+def test_link_is_one_file_with_its_source_and_linking_it_again_changes_nothing(tmp_path: Path) -> None:
+    source = tmp_path / "source.wav"
+    source.write_bytes(b"RIFF")
+    for _ in range(2):
+        folder = OwnedFolder(tmp_path / "out", "csm", [])
+        folder.link("data/a.wav", source)
+        folder.finish({})
+        assert (tmp_path / "out/data/a.wav").samefile(source)
+    other = tmp_path / "other.wav"
+    other.write_bytes(b"other")
+    folder = OwnedFolder(tmp_path / "out", "csm", [])
+    folder.link("data/a.wav", other)
+    assert (tmp_path / "out/data/a.wav").read_bytes() == b"other"
+    assert source.read_bytes() == b"RIFF"
