@@ -1,11 +1,14 @@
 """The settings of `dailytalk tag`: what a preview changes, and that the defaults stay."""
 
+from collections.abc import Sequence
+from typing import Any
+
 import pytest
 
 from dailytalk_contiguous.models.affect import fast_precision
 from dailytalk_contiguous.pipeline import TagSettings, tagging
 from dailytalk_contiguous.stages.affect import RateAffect
-from dailytalk_contiguous.stages.base import PerUtterance
+from dailytalk_contiguous.stages.base import PerUtterance, Stage
 from dailytalk_contiguous.stages.transcribe import Transcribe
 
 
@@ -54,3 +57,75 @@ def test_another_context_of_affect_leaves_what_was_recognised(tiny_whisper: str,
     plain, other = (tagging(TagSettings(**models, affect_context=seconds)) for seconds in (3.0, 0.0))
     same = [one.digest == another.digest for one, another in zip(plain, other, strict=True)]
     assert [stage.name for stage, kept in zip(plain, same, strict=True) if not kept] == ["RateAffect"]
+
+
+def field_of(stages: Sequence[Stage], path: str) -> Any:
+    """A setting of the one stage of a name: `Segment.channel`."""
+    name, field = path.split(".")
+    (stage,) = [stage for stage in (getattr(one, "stage", one) for one in stages) if type(stage).__name__ == name]
+    return getattr(stage, field)
+
+
+@pytest.mark.parametrize(
+    ("setting", "value", "path"),
+    [
+        ("channel", "left", "Segment.channel"),
+        ("min_duration", 2.0, "Segment.min_duration"),
+        ("asr_model", "base", "Transcribe.model"),
+        ("language", "de", "Transcribe.language"),
+        ("asr_windows", "short", "Transcribe.windows"),
+        ("beam", 3, "Transcribe.beam"),
+        ("compute_type", "float32", "Transcribe.compute_type"),
+        ("affect_model", "acoustic-estimate", "RateAffect.model"),
+        ("affect_context", 5.0, "RateAffect.context"),
+        ("buckets", "seed", "Bucket.preset"),
+        ("rules", "seed", "Tag.rules"),
+    ],
+)
+def test_each_setting_of_tag_reaches_its_stage(setting: str, value: Any, path: str) -> None:
+    assert field_of(tagging(TagSettings(**({"device": "cpu"} | {setting: value}))), path) == value
+    assert field_of(tagging(TagSettings(device="cpu")), path) != value
+
+
+@pytest.mark.parametrize(
+    ("setting", "value", "paths"),
+    [
+        ("tts", "flite", ["Speak.engine"]),
+        ("tts_model", "s1", ["Speak.model"]),
+        ("voice", "anna", ["Speak.voice"]),
+        ("revoice", "right", ["Speak.revoice", "Reconstruct.revoice", "Align.revoice", "Finish.revoice"]),
+        ("timeline", "sequential", ["Reconstruct.mode"]),
+        ("sample_rate", 16000, ["Speak.sample_rate", "Reconstruct.sample_rate"]),
+        ("temperature", 0.5, ["Speak.temperature"]),
+        ("top_p", 0.5, ["Speak.top_p"]),
+        ("tag_map", (("calm", "soft tone"),), ["Speak.tag_map"]),
+        ("variants", 2, ["Speak.variants"]),
+        ("tries", 2, ["Speak.tries"]),
+        ("asr_model", "base", ["Align.recogniser"]),
+        ("compute_type", "float32", ["Speak.compute_type", "Align.compute_type"]),
+        ("no_text", "keep-original", ["Speak.no_text"]),
+        ("on_failure", "keep-original", ["Speak.on_failure"]),
+        ("cache", "there", ["Speak.cache"]),
+        ("concurrency", 2, ["Speak.concurrency"]),
+        ("max_cost", 1.5, ["Speak.max_cost"]),
+        ("device", "cpu", ["Speak.device", "Align.device"]),
+    ],
+)
+def test_each_setting_of_speak_reaches_its_stages(setting: str, value: Any, paths: list[str]) -> None:
+    usual = {"asr_model": "tiny", "verify": True}
+    for path in paths:
+        assert field_of(speaking(SpeakSettings(**(usual | {setting: value}))), path) == value
+        assert field_of(speaking(SpeakSettings(**usual)), path) != value
+
+
+@pytest.mark.parametrize(
+    ("chosen", "verify"),
+    [
+        ({}, ""),
+        ({"verify": True}, "base"),
+        ({"candidates": 2}, "base"),
+        ({"candidates": 2, "asr_model": "", "profile": "embedded"}, "pocketsphinx"),
+    ],
+)
+def test_speech_is_verified_on_request_and_where_there_are_candidates(chosen: dict[str, Any], verify: str) -> None:
+    assert field_of(speaking(SpeakSettings(**({"asr_model": "base"} | chosen))), "Speak.verify") == verify
