@@ -431,10 +431,9 @@ class Slot:
         here = ("", str(ROOT), str(Path(__file__).parent))
         sys.path[:] = [str(self.folder), *(path for path in sys.path if path not in here)]
         os.environ["PYTHONPATH"] = str(self.folder)
-        temporary = self.folder.with_name(f"{self.folder.name}-tmp")
-        shutil.rmtree(temporary, ignore_errors=True)
-        temporary.mkdir()
-        os.environ["TMPDIR"] = tempfile.tempdir = str(temporary)
+        # What an earlier process has left behind may still write into its own.
+        temporary = tempfile.mkdtemp(prefix=f"{self.folder.name}-", dir=self.folder.parent)
+        os.environ["TMPDIR"] = tempfile.tempdir = temporary
         log = os.open(self.folder.with_suffix(".log"), os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
         for descriptor in (1, 2):
             os.dup2(log, descriptor)
@@ -696,7 +695,7 @@ def run_mutant(slot: Slot, mutant: Mutant, tests: dict[str, float]) -> Verdict:
                     verdict.tried += 1
                     verdict.killed = verdict.killed or (name if told[0] == "failed" else "")
             if ended:
-                verdict.killed = verdict.killed or (f"{now} (crashes)" if status else "")
+                verdict.killed = verdict.killed or (f"{now} (crashes)" if status and now != "start" else "")
                 break
             if time.monotonic() - began > tests.get(now, 2 * HANGS):
                 verdict.killed = f"{now} (hangs)"
