@@ -193,6 +193,10 @@ def test_a_process_loads_a_model_once(tiny_affect: str) -> None:
     assert load_affect_model(tiny_affect, "cpu") is load_affect_model(tiny_affect, "cpu")
 
 
+def test_no_utterances_have_no_ratings(tiny_affect: str) -> None:
+    assert AffectModel(*find_affect_model(tiny_affect), "cpu").rate([]) == []
+
+
 def test_an_utterance_without_samples_is_refused(tiny_affect: str) -> None:
     with pytest.raises(ValueError, match="without samples"):
         load(tiny_affect).rate([np.zeros(0, np.float32)])

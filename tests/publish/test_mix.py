@@ -246,6 +246,13 @@ def test_clips_that_are_listed_more_than_four_times_are_warned_of(
     assert any(f"acted: some clips are listed {times} times" in warning for warning in done.warnings) == warned
 
 
+@pytest.mark.parametrize(("count", "batch"), [(3, 3), (40, 16)])
+def test_batch_is_sixteen_or_as_many_windows_as_there_are(tmp_path: Path, count: int, batch: int) -> None:
+    folder = corpus_folder(tmp_path / "in", [clip_row(f"s1-{n}") for n in range(count)])
+    mix([(folder, None)], tmp_path / "out", Settings())
+    assert f"\nbatch_size: {batch}\n" in (tmp_path / "out/moshi-finetune.yaml").read_text()
+
+
 def test_a_speaker_on_both_sides_is_warned_of(tmp_path: Path) -> None:
     first = corpus_folder(tmp_path / "one", [clip_row("s1-0")])
     again = clip_row("s1-1", split="validation", corpus="other", speaker="acted/s1")

@@ -87,8 +87,9 @@ def test_an_edited_text_keeps_its_own_words_at_the_times_that_were_heard() -> No
     assert {one["source"] for one in found} == {"recogniser"}
 
 
-def test_a_text_written_anew_shares_the_time_of_its_utterance() -> None:
-    heard = [word("mumble", 4.1, 4.9)]
+@pytest.mark.parametrize("words", [("mumble",), ("a", "mumble", "of", "words")])
+def test_a_text_written_anew_shares_the_time_of_its_utterance(words: tuple[str, ...]) -> None:
+    heard = [word(text, 4.1 + 0.2 * place, 4.2 + 0.2 * place) for place, text in enumerate(words)]
     found = align(utterance("right", (5.0, 7.0), "Nothing of the kind", words=heard))
     assert [one["word"] for one in found] == ["Nothing", "of", "the", "kind"]
     assert {one["source"] for one in found} == {"proportional"}
