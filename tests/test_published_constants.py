@@ -257,6 +257,7 @@ TABLE: dict[str, dict[str, object]] = {
     },
     "publish.packing.published_rows": {"TOLERANCE": 0.001},
     "publish.packing.recordings": {"LARGEST_BYTES": 1_900_000_000},
+    "publish.pushing.hub": {"Target.pull_request": False, "Target.create": False, "Target.private": False},
     "publish.pushing.plain": {"MOST_FILES": 50},
     "publish.pushing.push": {
         "PushSettings.valid_share": 0.05,

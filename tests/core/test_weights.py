@@ -58,6 +58,11 @@ def test_weights_are_shares_of_the_hours_that_are_there() -> None:
     assert goals({"a": 300.0, "b": 100.0}, {"a": 1.0, "b": 3.0}, None) == {"a": 100.0, "b": 300.0}
 
 
+def test_folders_without_clips_and_weights_get_no_seconds() -> None:
+    assert goals({"a": 0.0, "b": 0.0}, {"a": None, "b": None}, None) == {"a": 0.0, "b": 0.0}
+    assert goals({"a": 0.0}, {"a": None}, 1.0) == {"a": 0.0}
+
+
 def test_without_weights_every_folder_keeps_its_hours() -> None:
     assert goals({"a": 300.0, "b": 100.0}, {"a": None, "b": None}, None) == {"a": 300.0, "b": 100.0}
 
