@@ -117,6 +117,18 @@ SAME = (
         "soundfile.write(file, pcm, sample_rate, format='WAV')",
         "PCM_16 is what soundfile writes into a WAV anyway",
     ),
+    Same(
+        "engine/runner.py",
+        "if self.work and time.monotonic() - told >= TELL_SECONDS:",
+        "time.monotonic() - told >= TELL_SECONDS -> time.monotonic() - told > TELL_SECONDS",
+        "a clock never shows that very moment",
+    ),
+    Same(
+        "engine/on_ray.py",
+        "if self._say_at is None or time.monotonic() < self._say_at:",
+        "time.monotonic() < self._say_at -> time.monotonic() <= self._say_at",
+        "a clock never shows that very moment",
+    ),
     Same("files/writing.py", "return", "return -> pass", "for systems other than POSIX"),
     Same(
         "core/word_times.py",

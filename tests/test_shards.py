@@ -81,6 +81,7 @@ def test_every_row_is_in_one_group_in_order(lengths: list[float], seconds: float
     assert [one for rows in groups for one in rows] == rows
     assert all(groups)
     assert all(sum(one["duration"] for one in rows) < 2 * seconds + 50 for rows in groups)
+    assert all(sum(one["duration"] for one in rows) >= seconds - 1e-6 for rows in groups[:-1])
 
 
 def test_added_recording_changes_few_groups() -> None:

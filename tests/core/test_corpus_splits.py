@@ -136,6 +136,20 @@ def test_ninety_one_speakers_are_parted_by_speakers() -> None:
     assert split.different < 0.01
 
 
+@pytest.mark.parametrize("seed", range(3))
+def test_of_many_uneven_speakers_those_are_found_who_feel_as_the_whole_corpus_does(seed: int) -> None:
+    """Too many for all divisions to be tried: what a first choice gives is improved."""
+    chance = random.Random(seed)
+    clips = [
+        Clip(f"{s}/{e}", chance.expovariate(0.1) + 0.1, f"s{s}", f"t{s}", f"e{e}")
+        for s in range(30)
+        for e in range(5)
+    ]
+    split = split_corpus(clips)
+    assert (split.disjoint_in, split.note) == ("speakers", None)
+    assert split.different < 0.02
+
+
 @pytest.mark.parametrize("speakers", [2, 4])
 def test_few_speakers_give_way_to_sentences_and_the_note_says_why(speakers: int) -> None:
     split = split_corpus(acted(speakers, 20))

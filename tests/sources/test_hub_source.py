@@ -497,3 +497,33 @@ def test_reject_is_what_the_source_gives(hub: HubServer) -> None:
     publish({"data/train-0.parquet": parquet({"id": [""], "audio": [struct(wav())]})})
     (found,) = hub_recordings(repository())
     assert found == Reject("train-000000", "Hub", "its id is empty", "choose another --id-column")
+
+
+@pytest.mark.parametrize(
+    ("data", "suffix"),
+    [
+        (b"RIFF....WAVE", ".wav"),
+        (b"RF64....WAVE", ".wav"),
+        (b"fLaC", ".flac"),
+        (b"OggS" + bytes(24) + b"OpusHead", ".opus"),
+        (b"OggS" + bytes(24) + b"\x01vorbis", ".ogg"),
+        (b"ID3\x03", ".mp3"),
+        (b"\xff\xfb\x90", ".mp3"),
+        (b"\xff\xf3\x90", ".mp3"),
+        (b"\xff\xf2\x90", ".mp3"),
+        (b"\xff\xfa\x90", ".mp3"),
+        (b"FORM....AIFF", ".aiff"),
+        (b"caff", ".caf"),
+        (b"\0\0\0\x20ftypM4A ", ".m4a"),
+        (b".snd", ".au"),
+        (b"\x1aE\xdf\xa3", ".mka"),
+    ],
+)
+def test_audio_in_a_column_is_named_by_what_it_begins_with(data: bytes, suffix: str) -> None:
+    assert suffix_of(data) == suffix
+
+
+@pytest.mark.parametrize("data", [b"", b"ftypM4A ", b"RIF", b"<html>"])
+def test_what_begins_like_no_audio_is_refused(data: bytes) -> None:
+    with pytest.raises(BadInput, match="in no known format"):
+        suffix_of(data)
