@@ -131,6 +131,18 @@ SAME = (
     ),
     Same("files/writing.py", "return", "return -> pass", "for systems other than POSIX"),
     Same(
+        "files/writing.py",
+        'if os.name != "posix":',
+        "os.name != 'posix' -> not os.name != 'posix'",
+        "only a power cut would tell",
+    ),
+    Same(
+        "files/writing.py",
+        'if os.name != "posix":',
+        "os.name != 'posix' -> os.name == 'posix'",
+        "only a power cut would tell",
+    ),
+    Same(
         "core/word_times.py",
         "start = times[first][0] if first < run[0] else start",
         "first < run[0] -> first <= run[0]",

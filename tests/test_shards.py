@@ -84,6 +84,11 @@ def test_every_row_is_in_one_group_in_order(lengths: list[float], seconds: float
     assert all(sum(one["duration"] for one in rows) >= seconds - 1e-6 for rows in groups[:-1])
 
 
+def test_groups_are_as_long_as_was_asked_for_and_less_than_twice_that_and_a_row() -> None:
+    lengths = [sum(one["duration"] for one in rows) for rows in group([row(f"{n}", 1.0) for n in range(300)], 5.0)]
+    assert set(lengths[:-1]) == {5.0, 6.0, 7.0, 8.0, 9.0, 10.0}
+
+
 def test_added_recording_changes_few_groups() -> None:
     names = [f"call{n:04d}" for n in range(400)]
     before = {tuple(r["conversation_id"] for r in rows) for rows in group(map(row, names), 60.0)}
