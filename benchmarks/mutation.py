@@ -227,8 +227,11 @@ Change = tuple[Any, ast.AST, bool, tuple[str, ...]]
 def _changes(node: ast.AST, inside: bool = False, names: tuple[str, ...] = ()) -> Iterator[Change]:
     """Nodes and what to put there, without those that say nothing: texts, annotations, decorators."""
     if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
-        for default in (*node.args.defaults, *(one for one in node.args.kw_defaults if one)):
-            yield from _changes(default, False, (node.name,))
+        positional = [*node.args.posonlyargs, *node.args.args][-len(node.args.defaults) or len(node.args.args) :]
+        pairs = [*zip(positional, node.args.defaults, strict=False)]
+        for argument, default in (*pairs, *zip(node.args.kwonlyargs, node.args.kw_defaults, strict=True)):
+            if default is not None:
+                yield from _changes(default, False, (argument.arg,))
         yield from _block(node.body, True, ())
         return
     if isinstance(node, ast.ClassDef):
@@ -238,10 +241,10 @@ def _changes(node: ast.AST, inside: bool = False, names: tuple[str, ...] = ()) -
         return
     if isinstance(node, ast.AnnAssign):
         if node.value is not None:
-            yield from _changes(node.value, inside, names or _names(node.target))
+            yield from _changes(node.value, inside, () if inside else _names(node.target))
         return
     if isinstance(node, ast.Assign):
-        target = names if inside or names else tuple(one for each in node.targets for one in _names(each))
+        target = () if inside else tuple(one for each in node.targets for one in _names(each))
         if "__all__" not in target:
             yield from _changes(node.value, inside, target)
         return
