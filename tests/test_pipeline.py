@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from dailytalk_contiguous.models.affect import fast_precision
-from dailytalk_contiguous.pipeline import TagSettings, tagging
+from dailytalk_contiguous.pipeline import SpeakSettings, TagSettings, speaking, tagging
 from dailytalk_contiguous.stages.affect import RateAffect
 from dailytalk_contiguous.stages.base import PerUtterance, Stage
 from dailytalk_contiguous.stages.transcribe import Transcribe
