@@ -29,6 +29,9 @@ SHORT = 0.7
 #: Oversampling at which true peaks are read (ITU-R BS.1770-4, Annex 2).
 OVERSAMPLING = 4
 
+#: Steps in which a gain is found, and the last of them in dB: nearly always the first meets the target.
+_MOST_STEPS, _SMALLEST_STEP_DB = 8, 0.01
+
 #: What rounding to 16 bits may add to a true peak: half a step a sample, summed by the interpolation.
 _ROUNDING = 2 / 32768
 
@@ -72,10 +75,16 @@ def levelled(samples: Samples, sample_rate: int, target_lufs: float, ceiling_dbt
         return None
     peak_db = true_peak_dbtp(samples, sample_rate)
     room_db = decibels(10 ** (ceiling_dbtp / 20) - _ROUNDING) - peak_db
-    gain_db = min(target_lufs - before, room_db)
-    louder = samples * np.float32(10 ** (gain_db / 20))
+    gain_db, lufs, louder = 0.0, before, samples
     # What was under the absolute gate before may be over it now, so the loudness is not simply the sum.
-    return Levelled(louder, gain_db, clip_loudness(louder, sample_rate), peak_db + gain_db)
+    for _ in range(_MOST_STEPS):
+        step_db = min(target_lufs - lufs, room_db - gain_db)
+        if abs(step_db) < _SMALLEST_STEP_DB:
+            break
+        gain_db += step_db
+        louder = samples * np.float32(10 ** (gain_db / 20))
+        lufs = clip_loudness(louder, sample_rate)
+    return Levelled(louder, gain_db, lufs, peak_db + gain_db)
 
 
 def decibels(amplitude: float) -> float:

@@ -63,7 +63,9 @@ def test_failed_utterance_holds_its_conversation_back_and_the_next_run_asks_only
         assert "run the same command again" in reject["remedy"]
         outcome = say(work, settings(tmp_path))
     assert asked_for(server) == [BICYCLE]
-    assert (outcome.n_made, outcome.record["counts"]["spoken"]) == (1, 4)
+    # Another number of tries is another setting of every row.
+    assert outcome.n_made == (2 if fault == "silence" else 1)
+    assert outcome.record["counts"]["spoken"] == 4
     assert read_lines(work / "rejects.jsonl") == []
 
 

@@ -167,7 +167,7 @@ def test_damaged_markers_are_named(made: Made, marker: str, put: str) -> None:
 
 
 def test_front_matter_that_is_no_yaml_is_refused(made: Made) -> None:
-    with pytest.raises(DailytalkError, match="no YAML"):
+    with pytest.raises(DailytalkError, match="not YAML"):
         render(made, "---\na: [\n---\nbody\n")
 
 

@@ -234,7 +234,11 @@ def test_finished_shards_have_a_row_group_for_each_conversation(tmp_path: Path) 
     write_shard(path, Shard([built_row("a"), built_row("b")]), BUILT)
     assert pq.ParquetFile(path).num_row_groups == 2
     named = {"bytes": None, "path": "a.wav"}
-    write_shard(path, Shard([{"id": "a", "audio": named}] * 2), Features({"id": STRING, "audio": AUDIO}))
+    write_shard(
+        path,
+        Shard([{"conversation_id": name, "audio": named} for name in "ab"]),
+        Features({"conversation_id": STRING, "audio": AUDIO}),
+    )
     assert pq.ParquetFile(path).num_row_groups == 1
 
 
