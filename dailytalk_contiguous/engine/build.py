@@ -5,9 +5,10 @@ continued from the last stage that still stands. On a CPU a model's batch stays 
 row does not depend on its neighbours; on CUDA it spans conversations.
 """
 
+import contextlib
 import itertools
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -129,19 +130,20 @@ class Job:
         shard = Shard(entries=dict(self._settled))
         finished: dict[str, Row] = {}
         untidy = 0.0
-        for batch in self._coming():
-            untidy += sum(work.row["duration"] for work, _ in batch)
-            refused = [(work, reject) for work, reject in batch if reject]
-            left = [work for work, reject in batch if not reject]
-            for work, reject in [*refused, *_run(left, self._steps, self._progress)]:
-                shard.entries[work.name] = _entry(work, chain, reject)
-                if reject is None:
-                    # Without the samples: a shard's rows are kept until it is written, its audio is not.
-                    finished[work.name] = {name: work.row[name] for name in columns}
-                work.row = {"conversation_id": work.name}
-            if untidy >= TIDY_SECONDS:
-                untidy = 0.0
-                give_back_memory()
+        with contextlib.closing(self._coming()) as coming:
+            for batch in coming:
+                untidy += sum(work.row["duration"] for work, _ in batch)
+                refused = [(work, reject) for work, reject in batch if reject]
+                left = [work for work, reject in batch if not reject]
+                for work, reject in [*refused, *_run(left, self._steps, self._progress)]:
+                    shard.entries[work.name] = _entry(work, chain, reject)
+                    if reject is None:
+                        # Without the samples: a shard's rows are kept until it is written, its audio is not.
+                        finished[work.name] = {name: work.row[name] for name in columns}
+                    work.row = {"conversation_id": work.name}
+                if untidy >= TIDY_SECONDS:
+                    untidy = 0.0
+                    give_back_memory()
         names = [row["conversation_id"] for row in self.rows]
         shard.rows = [finished[name] for name in names if name in finished]
         shard.entries = {name: shard.entries[name] for name in names}
@@ -156,10 +158,9 @@ class Job:
         leading = list(itertools.takewhile(lambda step: step.stage.prepares, self._steps))
         return _run(works, leading, self._progress) if works[0].done < len(leading) else [(w, None) for w in works]
 
-    def _coming(self) -> Iterator[list[tuple[Work, Reject | None]]]:
+    def _coming(self) -> Generator[list[tuple[Work, Reject | None]]]:
         """The batches, prepared; on a device the next one while the caller works on this one."""
-        follow = ahead if self._overlaps else map
-        return iter(follow(self._prepared, range(len(self._batches))))
+        return ahead(self._prepared, range(len(self._batches)), self._overlaps)
 
 
 def build_shard(
@@ -186,11 +187,16 @@ def build_shard(
     return Job(path, rows, stages, known, batch_seconds, progress).finish()
 
 
-def ahead(prepare: Callable[[_Item], _Ready], items: Iterable[_Item]) -> Iterator[_Ready]:
-    """`map` in order, with one item prepared by a thread while the caller works on the one before.
+def ahead(prepare: Callable[[_Item], _Ready], items: Iterable[_Item], overlap: bool = True) -> Generator[_Ready]:
+    """`map` in order; with `overlap`, a thread prepares one item while the caller works on the one before.
 
     One and no more, so that memory holds two whatever comes. What `prepare` raises is raised in its item's turn.
+    Close it (`contextlib.closing`): left to the garbage collector it waits for its thread wherever that happens to
+    run, also inside the start of another thread, where neither can go on.
     """
+    if not overlap:
+        yield from map(prepare, items)
+        return
     with ThreadPoolExecutor(1, "ahead") as pool:
         coming: Future[_Ready] | None = None
         for item in items:

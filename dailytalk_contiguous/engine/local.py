@@ -5,6 +5,7 @@ has several GPUs, with one of them. They take shards from a queue and write them
 is what a shard knows of its rows, so that the parent stays small whatever they hold.
 """
 
+import contextlib
 import itertools
 import multiprocessing
 import os
@@ -104,18 +105,16 @@ def run(
     Raises whatever a stage raises but for `BadInput`; shards in flight are then dropped, finished ones stay.
     """
     if workers <= 1:
-
-        def opened(task: Task) -> Making:
-            return Making(task.path, task.rows, stages, task.known, batch_seconds, progress)
-
         # On a device, the next shard is decoded while this one is worked on.
-        coming = (
-            ahead(lambda task: opened(task).prepare(), work.tasks) if batch_seconds else map(opened, work.tasks)
-        )
-        for making in coming:
-            made = making.finish()
-            finished(made)
-            yield made.path
+        def prepared(task: Task) -> Making:
+            making = Making(task.path, task.rows, stages, task.known, batch_seconds, progress)
+            return making.prepare() if batch_seconds else making
+
+        with contextlib.closing(ahead(prepared, work.tasks, batch_seconds > 0)) as coming:
+            for making in coming:
+                made = making.finish()
+                finished(made)
+                yield made.path
     else:
         for made in _in_processes(work.tasks, stages, workers, batch_seconds, progress):
             finished(made)

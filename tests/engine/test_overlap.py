@@ -1,3 +1,4 @@
+import threading
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Event
@@ -6,7 +7,7 @@ from typing import Any, ClassVar
 import pytest
 from datasets import Features, Value
 
-from dailytalk_contiguous.core.errors import BadInput
+from dailytalk_contiguous.core.errors import BadInput, DailytalkError
 from dailytalk_contiguous.core.schema import SOURCE, Batch
 from dailytalk_contiguous.engine import local
 from dailytalk_contiguous.engine.build import ahead
@@ -78,3 +79,21 @@ def test_what_is_prepared_ahead_comes_in_order_and_raises_in_its_turn() -> None:
     assert [next(coming), next(coming)] == [3, 4]
     with pytest.raises(ZeroDivisionError):
         next(coming)
+
+
+@dataclass(frozen=True)
+class Broken(Stage):
+    needs: ClassVar[tuple[str, ...]] = ("conversation_id", "samples")
+    adds: ClassVar[Features] = Features({"heard": Value("string")})
+
+    def __call__(self, batch: Batch) -> Batch:
+        raise DailytalkError("the service is gone", "start it")
+
+
+def test_run_that_stops_leaves_no_thread_to_the_garbage_collector(tmp_path: Path) -> None:
+    """Collected inside the start of another thread, it would wait for ever."""
+    plan = local.plan(tmp_path, [rows("ac"), rows("d")], (Decode(), Broken()))
+    with pytest.raises(DailytalkError) as stopped:
+        list(local.run(plan, (Decode(), Broken()), 1, 60.0, lambda stage, audio, wall: None))
+    assert stopped.value.reason == "the service is gone"  # its traceback still holds all frames
+    assert [thread.name for thread in threading.enumerate() if thread.name.startswith("ahead")] == []
