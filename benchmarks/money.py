@@ -327,6 +327,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     os.environ |= {"FISH_API_KEY": TOKEN, "FISH_AUDIO_REFERENCE_ID": "loopback-voice"}
     # What is measured is what is asked for, not how long it is waited for.
     pacing.FIRST_BACKOFF, pacing.LONGEST_BACKOFF = 0.005, 0.02
+    pacing.FIRST_SPACING, pacing.LONGEST_SPACING = 0.001, 0.005
     patient = http.Client.__init__
 
     def impatient(self: http.Client, *options: Any, **named: Any) -> None:

@@ -12,8 +12,8 @@ import math
 import os
 import threading
 import unicodedata
-from collections.abc import Iterator, Sequence
-from contextlib import nullcontext
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from typing import Any, NamedTuple
 
 import msgpack
@@ -134,9 +134,10 @@ class Fish:
             price = checked_price(PRICE, own)
         self._usd_per_byte = price / 1e6
         self._sampling = {"temperature": temperature, "top_p": top_p, "sample_rate": sample_rate}
-        # None: not known yet. The first request finds out alone, so that a refusal meets one line and not five.
-        self._timestamps: bool | None = None if timestamps else False
-        self._finding_out = threading.Lock()
+        self._timestamps = timestamps
+        # The first request finds out alone whether there is the path with word times, and whether the voice is
+        # known: a refusal meets one line, and not as many as are sent at a time.
+        self._first, self._known = threading.Lock(), threading.Event()
 
     def settings(self) -> dict[str, object]:
         """What decides the sound. A server of one's own has other weights, wherever it listens."""
@@ -186,17 +187,31 @@ class Fish:
         return json.dumps(body, ensure_ascii=False).encode(), "application/json"
 
     def _ask(self, body: bytes, headers: dict[str, str], price: float, reserve: Reserve) -> Answer[Sound]:
-        with self._finding_out if self._timestamps is None else nullcontext():
-            if self._timestamps is False:
-                return self._client.post(PLAIN_PATH, body, headers, read_plain, price=price, reserve=reserve)
-            try:
-                answer = self._client.post(TIMES_PATH, body, headers, read_events, _ABSENT, price, reserve)
-                self._timestamps = True
-            except NotServed:
-                # 404 also stands for an unknown voice: only a plain answer shows that it was the path.
-                answer = self._client.post(PLAIN_PATH, body, headers, read_plain, price=price, reserve=reserve)
-                self._timestamps = False
+        if not self._known.is_set() and not self._first.acquire(blocking=False):
+            self._known.wait()
+        try:
+            if self._timestamps:
+                with suppress(NotServed):
+                    return self._client.post(
+                        TIMES_PATH, body, headers, read_events, _ABSENT, price, self._telling(reserve)
+                    )
+            # 404 also stands for an unknown voice: only a plain answer shows that it was the path.
+            answer = self._client.post(PLAIN_PATH, body, headers, read_plain, price=price, reserve=reserve)
+            self._timestamps = False
             return answer
+        finally:
+            self._known.set()
+
+    def _telling(self, reserve: Reserve) -> Reserve:
+        """`reserve`, after which the other lines may begin: however the first request ended, the path is there."""
+
+        @contextmanager
+        def first(price: float) -> Iterator[Callable[[float], None]]:
+            with reserve(price) as pay:
+                yield pay
+            self._known.set()  # not after NotServed
+
+        return first
 
 
 def read_plain(reply: Reply) -> Sound:

@@ -1,5 +1,7 @@
 import base64
 import json
+import threading
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -114,6 +116,23 @@ def test_only_one_line_finds_out_whether_the_service_has_word_times() -> None:
             spoken = list(pool.map(engine.speak, [LINE._replace(take=take) for take in range(8)]))
         assert len(spoken) == 8
         assert [asked.path for asked in server.asked] == [FISH_TIMES] + [FISH] * 8
+
+
+def test_lines_do_not_wait_for_one_that_is_tried_again(server: TtsServer) -> None:
+    server.plan = ["500"]
+    waiting = threading.Event()
+    transport = Client(
+        "Fish Audio", server.url, Token(TOKEN, "FISH_API_KEY"), sleep=lambda seconds: waiting.wait(20)
+    )
+    engine = Fish(client=transport)
+    with ThreadPoolExecutor(4) as pool:
+        first = pool.submit(engine.speak, LINE)
+        while not server.asked:
+            time.sleep(0.001)
+        assert engine.speak(LINE._replace(text="Another line.")).words is not None  # while the first one waits
+        assert not first.done()
+        waiting.set()
+        assert first.result().words is not None
 
 
 def test_an_unknown_voice_costs_one_line_two_requests_and_the_others_none(server: TtsServer) -> None:
