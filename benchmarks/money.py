@@ -124,7 +124,7 @@ def faults(place: Path, max_cost: float) -> bool:
     lines = CONVERSATIONS * TURNS // 2
     print(f"1. {lines} lines")
     print(
-        f"{'fault':<18}{'--max-cost':>10}{'requests':>9}{'a line':>8}{'charged USD':>13}{'told USD':>10}"
+        f"{'fault':<18}{'--max-cost':>10}{'requests':>9}{'a line':>8}{'charged USD':>13}{'noted USD':>10}"
         f"{'late':>6}  how it ended"
     )
     good = True
@@ -145,15 +145,15 @@ def faults(place: Path, max_cost: float) -> bool:
             if name == "402 after 20":
                 server.plan = [""] * 20 + ["402"] * 500
             counts, stopped = attempt(work, settings(work, max_cost=limit))
-            told = spent(work)
+            noted = spent(work)
         most = max(server.by_text.values(), default=0)
         ended = stopped[:60] or f"{counts.get('spoken', 0)} said, {counts['rejects']} conversations held back"
         print(
-            f"{name:<18}{limit:>10}{len(server.asked):>9}{most:>8}{server.charged:>13.5f}{told:>10.5f}{server.late:>6}"
+            f"{name:<18}{limit:>10}{len(server.asked):>9}{most:>8}{server.charged:>13.5f}{noted:>10.5f}{server.late:>6}"
             f"  {ended}"
         )
         # A cut connection may hide from either side whether the other counts an answer; otherwise both agree.
-        exact = name in ("reset", "cut-off", "timeout", "mixed") or abs(told - server.charged) < 1e-6
+        exact = name in ("reset", "cut-off", "timeout", "mixed") or abs(noted - server.charged) < 1e-6
         # The path with word times and the plain one are asked for an unknown voice.
         takes = 3 if name == "silence" else 1
         good &= server.charged <= limit + 1e-9 and not server.late and most <= TRIES * takes and exact

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Annotated, Any, get_type_hints
 
 import typer
+from rich.markup import escape
 from rich.table import Table
 
 from dailytalk_contiguous.cli.speak import speak, speak_settings
@@ -20,8 +21,9 @@ from dailytalk_contiguous.cli.terminal import Console, print_json
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.engine.estimate import Estimate, Range, estimate
 from dailytalk_contiguous.engine.events import length
+from dailytalk_contiguous.engine.pricing import refusal_of
 from dailytalk_contiguous.engine.tagging import Options, find
-from dailytalk_contiguous.pipeline import SpeakSettings, TagSettings
+from dailytalk_contiguous.pipeline import SpeakSettings, TagSettings, saying
 from dailytalk_contiguous.sources.hub import to_fetch
 from dailytalk_contiguous.sources.hub_repository import HubChoice, Repository
 from dailytalk_contiguous.sources.remote_files import fetch_inputs
@@ -90,10 +92,13 @@ def plan(**options: Any) -> None:
                 options["seed"],
                 lambda done, of: shown.update(f"piece {done + 1} of {of}"),
             )
+    refusal = refusal_of(saying(spoken).synthesiser()) if spoken else ""
     if options["as_json"]:
-        print_json(_told(made))
+        print_json(_told(made) | {"refusal": refusal})
     else:
         _show(console, made)
+        if refusal:
+            console.print(f"speak would not begin: {escape(refusal)}")
 
 
 def _refuse_to_fetch(repository: Repository) -> None:
