@@ -11,7 +11,7 @@ Three parts, each with goals; exits with 1 if one is missed.
    somewhere between a fifth and four fifths, in a file that is whole by its header, all noticed where there are
    word times. Without them, and for sentences that end early but calmly, the shares are printed.
 
-    python benchmarks/money.py [--calls FOLDER]       # about four minutes, with two calls of a minute or two
+    python benchmarks/money.py [--calls FOLDER]       # three to seven minutes, with two short calls
 """
 
 import argparse
