@@ -8,7 +8,7 @@ rejects are one file, no crash can part them.
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from datasets import Features
 
-from dailytalk_contiguous.core.documents import MOST_OWN_BYTES, fits, parse_json
+from dailytalk_contiguous.core.documents import MOST_OWN_BYTES, fits, parse_json, shown
 from dailytalk_contiguous.core.errors import BadInput, Reject
 from dailytalk_contiguous.files.writing import write_atomically
 from dailytalk_contiguous.stages.base import Stage
@@ -135,10 +135,12 @@ def audio_digest(row: Row) -> str:
 
 def read_entries(path: Path) -> dict[str, Entry] | None:
     """What a shard knows of its conversations, from the file's end alone; None for a file that isn't ours."""
+    if not path.is_file():  # opening a pipe waits for ever
+        return None
     with path.open("rb") as file:  # Arrow itself opens no path that isn't UTF-8
         try:
             metadata = pq.read_schema(file).metadata or {}
-        except (pa.ArrowInvalid, OSError):  # Arrow has both for damaged files
+        except (pa.ArrowException, OSError):  # Arrow has both for damaged files
             return None
     try:
         record = parse_json(metadata.get(METADATA_KEY, b"{}"), str(path), limit=MOST_OWN_BYTES)
@@ -149,18 +151,39 @@ def read_entries(path: Path) -> dict[str, Entry] | None:
     return {name: _entry(told) for name, told in record["entries"].items()}
 
 
-def read_rows(path: Path, columns: Sequence[str]) -> dict[str, Row]:
-    """The rows of a shard by conversation id, with such of `columns` as it has."""
-    with path.open("rb") as opened, pq.ParquetFile(opened) as file:
-        there = [name for name in columns if name in file.schema_arrow.names]
-        table = file.read(columns=list(dict.fromkeys(["conversation_id", *there])))
-    return {row["conversation_id"]: row for row in table.to_pylist()}
+def read_rows(path: Path, columns: Collection[str]) -> dict[str, Row]:
+    """The rows of a shard by conversation id, with such of `columns` as it has.
+
+    Raises BadInput for one that is damaged inside, whose texts are not UTF-8, or of whose columns one has not its
+    type, where `columns` are Features.
+    """
+    try:
+        with path.open("rb") as opened, pq.ParquetFile(opened) as file:
+            wanted = ["conversation_id", *(name for name in columns if name in file.schema_arrow.names)]
+            if isinstance(columns, Features):
+                _refuse_types(file.schema_arrow, columns)
+            rows = file.read(columns=list(dict.fromkeys(wanted))).to_pylist()
+        return {row["conversation_id"]: row for row in rows}
+    except (pa.ArrowException, OSError, UnicodeDecodeError, KeyError) as error:
+        if isinstance(error, OSError) and error.errno is not None:
+            raise  # of the disk, not of Arrow
+        cause = (str(error) or type(error).__name__).splitlines()[0]
+        raise BadInput(
+            f"the shard {shown(path)} is damaged ({cause})", "delete it and run the command that wrote it again"
+        ) from None
+
+
+def _refuse_types(schema: pa.Schema, features: Features) -> None:
+    for field_ in features.arrow_schema:
+        if field_.name in schema.names and schema.field(field_.name).type != field_.type:
+            raise pa.ArrowTypeError(f"its column {field_.name} is of type {schema.field(field_.name).type}")
 
 
 def index(folder: Path) -> dict[str, tuple[Path, Entry]]:
     """Every conversation that the shards in a folder know of. One in several is taken from the newest."""
     found: dict[str, tuple[Path, Entry]] = {}
-    for path in sorted(folder.glob("shard-*.parquet"), key=lambda file: (file.stat().st_mtime_ns, file.name)):
+    paths = [path for path in folder.glob("shard-*.parquet") if path.is_file()]
+    for path in sorted(paths, key=lambda file: (file.stat().st_mtime_ns, file.name)):
         for name, entry in (read_entries(path) or {}).items():
             found[name] = (path, entry)
     return found

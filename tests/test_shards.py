@@ -1,3 +1,4 @@
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
@@ -9,7 +10,7 @@ from datasets import Features, Value, load_dataset
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dailytalk_contiguous.core.errors import Reject
+from dailytalk_contiguous.core.errors import BadInput, Reject
 from dailytalk_contiguous.files.writing import write_atomically, write_lines
 from dailytalk_contiguous.shards import (
     Entry,
@@ -157,14 +158,36 @@ def test_shard_cut_short_is_not_taken_for_a_shard(tmp_path: Path) -> None:
     assert read_entries(path) is None
 
 
+def test_pipe_or_folder_is_not_taken_for_a_shard_and_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "shard-1.parquet")
+    (tmp_path / "shard-2.parquet").mkdir()
+    (tmp_path / "shard-3.parquet").symlink_to("nothing")
+    assert index(tmp_path) == {}
+
+
+@pytest.mark.parametrize("damage", ["page", "type", "text"])
+def test_shard_that_is_damaged_inside_is_one_sentence(tmp_path: Path, damage: str) -> None:
+    path = tmp_path / "shard-1.parquet"
+    write_shard(path, shard("a"), FEATURES)
+    if damage == "page":
+        data = path.read_bytes()
+        path.write_bytes(data[:4] + bytes(40) + data[44:])
+    else:
+        offsets, text = b"\0\0\0\0\1\0\0\0", b"a" if damage == "type" else b"\xff"
+        names = pa.Array.from_buffers(pa.string(), 1, [None, pa.py_buffer(offsets), pa.py_buffer(text)])
+        number = pa.array(["x"]) if damage == "type" else pa.array([1], pa.int32())
+        table = pa.table({"conversation_id": names, "number": number})
+        pq.write_table(table.replace_schema_metadata(pq.read_schema(path).metadata), path)
+    with pytest.raises(BadInput, match=r"shard-1.parquet is damaged .*delete it and run"):
+        read_rows(path, FEATURES)
+
+
 def test_parquet_of_somebody_else_is_not_taken_for_a_shard(tmp_path: Path) -> None:
     pq.write_table(pa.table({"conversation_id": ["a"]}), tmp_path / "shard-1.parquet")
     assert index(tmp_path) == {}
 
 
 def test_conversation_in_two_shards_is_taken_from_the_newer(tmp_path: Path) -> None:
-    import os
-
     for name, when in (("shard-b.parquet", 100), ("shard-a.parquet", 200)):
         write_shard(tmp_path / name, shard("x"), FEATURES)
         os.utime(tmp_path / name, (when, when))

@@ -122,7 +122,7 @@ def json_lines(
     A line that can't be used is given as the BadInput that says why, without its place, so that the others go on.
     Raises BadInput for a file that is missing or can't be read.
     """
-    for number, line in _numbered(path, remedy):
+    for number, line in numbered_lines(path, remedy):
         if len(line) > MOST_LINE_BYTES:
             yield number, BadInput(f"it has more than {_size(MOST_LINE_BYTES)}", remedy)
         elif line.strip():
@@ -137,18 +137,21 @@ def json_lines(
                 yield number, BadInput("it is not a JSON object", remedy)
 
 
-def _numbered(path: Path, remedy: str) -> Iterator[tuple[int, bytes]]:
-    """The lines of a file; of one that is too long, only as much as shows that it is."""
+def numbered_lines(path: Path, remedy: str = _REMEDY, limit: int = MOST_LINE_BYTES) -> Iterator[tuple[int, bytes]]:
+    """The lines of a file with their ends and their numbers from 1; of one over `limit` bytes, `limit` and one.
+
+    Raises BadInput for a file that is missing, can't be read or is no regular file.
+    """
     try:
         if not stat.S_ISREG(path.stat().st_mode):
             raise BadInput(f"{shown(path)}: it is not a regular file", remedy)
         with path.open("rb") as file:
             number = 0
-            while line := file.readline(MOST_LINE_BYTES + 1):
+            while line := file.readline(limit + 1):
                 number += 1
                 yield number, line
-                while len(line) > MOST_LINE_BYTES and not line.endswith(b"\n"):
-                    line = file.readline(MOST_LINE_BYTES + 1)
+                while len(line) > limit and not line.endswith(b"\n"):
+                    line = file.readline(limit + 1)
     except OSError as error:
         raise BadInput(f"{shown(path)}: it can't be read ({error.strerror})", remedy) from None
 

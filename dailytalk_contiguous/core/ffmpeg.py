@@ -6,6 +6,7 @@ formats alone: a playlist, whatever its name, would make it open other files of 
 """
 
 import json
+import math
 import os
 import shutil
 import subprocess
@@ -86,17 +87,19 @@ def probe(path: Path) -> tuple[int, int, float, str]:
         )
     except subprocess.TimeoutExpired:
         raise BadInput(f"ffprobe found nothing in {PROBE_TIMEOUT} s", "convert it to WAV or FLAC") from None
-    told = json.loads(done.stdout or b"{}")
-    streams, container = told.get("streams") or [], told.get("format") or {}
-    seconds = _number((streams[0] if streams else {}).get("duration")) or _number(container.get("duration"))
     if b"not on whitelist" in done.stderr:
         raise BadInput(
             "its content is of no format that is read, such as a playlist, which would open other files",
             "convert it to WAV or FLAC",
         )
-    if done.returncode or not streams or not seconds:
+    # On a failure, what it has written is cut off anywhere.
+    told = {} if done.returncode else json.loads(done.stdout)
+    stream, container = (told.get("streams") or [{}])[0], told.get("format") or {}
+    rate, channels = int(_number(stream.get("sample_rate"))), int(_number(stream.get("channels")))
+    seconds = _number(stream.get("duration")) or _number(container.get("duration"))
+    if not rate or not channels or not seconds:
         raise BadInput("it holds no audio that libsndfile or ffmpeg can read", "convert it to WAV or FLAC")
-    return int(streams[0]["sample_rate"]), int(streams[0]["channels"]), seconds, str(container.get("format_name"))
+    return rate, channels, seconds, str(container.get("format_name"))
 
 
 def blocks(
@@ -187,8 +190,10 @@ def _argument(path: Path) -> bytes:
     return b"file:" + bytes(path)
 
 
-def _number(text: str | None) -> float:
+def _number(text: str | int | None) -> float:
+    """A field of ffprobe; 0 where it is unknown ("N/A") or no positive number."""
     try:
-        return float(text or 0.0)
+        value = float(text or 0.0)
     except ValueError:
         return 0.0
+    return value if 0.0 < value < math.inf else 0.0

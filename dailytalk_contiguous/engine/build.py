@@ -218,7 +218,7 @@ def _resume(
     works: list[Work] = []
     settled: dict[str, Entry] = {}
     stored: dict[Path, dict[str, Row]] = {}
-    columns = list(features_of(stages))
+    columns = features_of(stages)
     for row in rows:
         name = row["conversation_id"]
         path, entry = known.get(name, (None, None))
@@ -228,10 +228,14 @@ def _resume(
             continue
         if stages[-1].final and standing < len(stages):
             standing = 0  # what lies between was not kept
+        if standing and path is not None and path not in stored:
+            try:
+                stored[path] = read_rows(path, columns)
+            except BadInput:  # damaged: its rows are made again
+                stored[path] = {}
+        standing = standing if path is not None and name in stored.get(path, ()) else 0
         work = Work(unfolded(row), standing, list(entry.seconds[:standing]) if entry else [])
         if standing and path is not None:
-            if path not in stored:
-                stored[path] = read_rows(path, columns)
             # The source's columns are today's: a recording may have been moved.
             made = set(features_of(stages[:standing])) - (set() if stages[-1].final else set(SOURCE))
             work.row |= {column: value for column, value in stored[path][name].items() if column in made}

@@ -10,13 +10,13 @@ import json
 import os
 import platform
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from dailytalk_contiguous.core.documents import fits, parse_json
+from dailytalk_contiguous.core.documents import MOST_LINE_BYTES, fits, numbered_lines, parse_json
 from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.sources.store_notes import NOTES
 
@@ -79,20 +79,20 @@ def journal_of_host(folder: Path, host: str | None = None) -> Path:
         (folder / EVENTS).touch(exist_ok=False)
     except FileExistsError:
         with (folder / EVENTS).open("rb") as file:
-            first = next(_events(file.readline()), {})
+            first = next(_events([file.readline(MOST_LINE_BYTES + 1)]), {})
         return folder / EVENTS if first.get("host") == host else own
     return folder / EVENTS
 
 
 def read_events(path: Path) -> list[Event]:
     """All whole events of a file, in order; none where there is no file."""
-    return list(_events(path.read_bytes())) if path.is_file() else []
+    return list(_events(line for _, line in numbered_lines(path))) if path.is_file() else []
 
 
-def _events(data: bytes) -> Iterator[Event]:
-    for line in data.split(b"\n"):
+def _events(lines: Iterable[bytes]) -> Iterator[Event]:
+    for line in lines:
         with suppress(BadInput):  # cut off by a crash, or no event
-            event = parse_json(line, EVENTS, surrogates=True) if line else None
+            event = parse_json(line, EVENTS, limit=MOST_LINE_BYTES, surrogates=True) if line.strip() else None
             if isinstance(event, dict) and "event" in event:
                 yield event
 
@@ -115,5 +115,5 @@ def last_event(folder: Path) -> Event | None:
     for path in journals(folder):
         with path.open("rb") as file:
             file.seek(max(0, path.stat().st_size - TAIL_BYTES))
-            found += list(_events(file.read()))[-1:]
+            found += list(_events(file.read().split(b"\n")))[-1:]
     return max(found, key=lambda event: str(event.get("time")), default=None)

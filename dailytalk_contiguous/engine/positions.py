@@ -8,12 +8,12 @@ done again from the line before it, finds its shards standing, and adds its line
 import json
 import os
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-from dailytalk_contiguous.core.documents import MOST_OWN_BYTES, expect, parse_json
-from dailytalk_contiguous.core.errors import DailytalkError, Reject
+from dailytalk_contiguous.core.documents import MOST_BYTES, expect, numbered_lines, parse_json, quoted
+from dailytalk_contiguous.core.errors import BadInput, DailytalkError, Reject
 from dailytalk_contiguous.files.writing import write_text
 from dailytalk_contiguous.sources.hub_stream import Place
 
@@ -56,9 +56,13 @@ class Finished:
 _REJECT = {"id": str, "stage": str, "reason": str, "remedy": str}
 _PLACE = [int]
 
-#: A line: what the stream is made of, that the outputs are written, or a window.
-_LINE = {"layout?": int, "written?": int, "window?": int, "start?": _PLACE, "end?": _PLACE, "names?": [str]}
-_LINE |= {"problems?": [_REJECT], "unsaid?": [_REJECT], "audio_seconds?": float}
+#: The lines: what the stream is made of, that the outputs are written, or a window.
+_ABOUT, _WRITTEN = {"layout": int, "source": dict, "commit": str}, {"written": int}
+_WINDOW = {"window": int, "start": _PLACE, "end": _PLACE, "last": bool, "names": [str]}
+_WINDOW |= {"problems": [_REJECT], "unsaid": [_REJECT], "tagged?": str, "dataset?": str, "held": int}
+_WINDOW |= {"conversations": int, "audio_seconds": float, "size": int}
+
+_PUT_BACK = "choose another --out, or put the file back as it was"
 
 
 class Positions:
@@ -73,13 +77,11 @@ class Positions:
         self._windows: dict[int, Finished] = {}
         self._written = -1
         self._whole = 0
-        data = self.path.read_bytes() if self.path.is_file() else b""
-        *lines, cut_off = data.split(b"\n")  # what a crash has cut off was never done
-        self._whole = len(data) - len(cut_off)
-        for number, line in enumerate(lines, 1):
-            name = f"line {number} of {self.path}"
-            remedy = "choose another --out, or put the file back as it was"
-            self._take(expect(parse_json(line, name, remedy, MOST_OWN_BYTES), _LINE, name, remedy))
+        for number, line in numbered_lines(self.path, _PUT_BACK, MOST_BYTES) if self.path.exists() else ():
+            if line.endswith(b"\n"):  # what a crash has cut off was never done
+                name = f"line {number} of {self.path}"
+                self._take(parse_json(line, name, _PUT_BACK), name)
+                self._whole += len(line)
 
     @property
     def windows(self) -> list[Finished]:
@@ -130,22 +132,29 @@ class Positions:
             file.flush()
             os.fsync(file.fileno())
         self._whole += len(line)
-        self._take(json.loads(line))
+        self._take(json.loads(line), "")
 
-    def _take(self, told: dict[str, Any]) -> None:
-        if "layout" in told:
-            if told["layout"] != LAYOUT:
+    def _take(self, line: Any, name: str) -> None:
+        """Take in a line that is called `name` in an error. Raises BadInput for what is none."""
+        expect(line, dict, name, _PUT_BACK)
+        if "layout" in line:
+            if line["layout"] != LAYOUT:
                 raise DailytalkError(
-                    f"{self.path} is of another version (layout {told['layout']}, not {LAYOUT})",
+                    f"{self.path} is of another version (layout {quoted(line['layout'])}, not {LAYOUT})",
                     "choose another --out, or go on with the version that began it",
                 )
-            self.about = told
-        elif "written" in told:
-            self._written = told["written"]
+            self.about = expect(line, _ABOUT, name, _PUT_BACK)
+        elif "written" in line:
+            self._written = expect(line, _WRITTEN, name, _PUT_BACK)["written"]
         else:
-            for name in ("start", "end"):
-                told[name] = Place(*told[name])
-            for name in ("problems", "unsaid"):
-                told[name] = [Reject(**one) for one in told[name]]
-            self._windows[told["window"]] = Finished(**told)
+            window = expect(line, _WINDOW, name, _PUT_BACK)
+            if not 0 <= window["window"] <= len(self._windows) or {len(window["start"]), len(window["end"])} != {
+                3
+            }:
+                raise BadInput(f"{name}: it is not the window that follows", _PUT_BACK)
+            finished = {field.name: window.get(field.name) for field in fields(Finished)}
+            finished |= {place: Place._make(window[place]) for place in ("start", "end")}
+            for kind in ("problems", "unsaid"):
+                finished[kind] = [Reject(**{part: reject[part] for part in _REJECT}) for reject in window[kind]]
+            self._windows[window["window"]] = Finished(**finished)
             self._written = -1

@@ -22,6 +22,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from dailytalk_contiguous.core.documents import quoted
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.matching import split_words
 from dailytalk_contiguous.core.packing import Word, fit
@@ -115,8 +116,8 @@ class Espeak:
     def speak(self, line: Line, samples: Sequence[VoiceSample] = (), reserve: Reserve = free) -> Spoken:
         """Say a line. Word times are espeak's own; a word is one of `core.matching.split_words`.
 
-        Raises SynthesisFailed for a line with nothing to say, and DailytalkError for a language without a voice,
-        or if the voice of `samples` is asked for: espeak clones none.
+        Raises SynthesisFailed for a line with nothing to say or of a language without a voice, and DailytalkError
+        for a voice that is not there, or if the voice of `samples` is asked for: espeak clones none.
         """
         if samples:
             raise DailytalkError(
@@ -252,8 +253,10 @@ def parameters(manner: Manner) -> dict[int, int]:
 
 def _choose_voice(library: Any, voice: str, language: str) -> None:
     if library.espeak_SetVoiceByName(voice.encode()):
-        raise DailytalkError(
-            f"espeak has no voice {voice!r} (language {language!r})",
+        # A language is of a line, and others may have a voice; a voice is of the run.
+        error = SynthesisFailed if language and voice.startswith(language) else DailytalkError
+        raise error(
+            f"espeak has no voice {quoted(voice)} (language {quoted(language)})",
             "tag with --language, or choose another --voice (en-us, en-gb, de, +f3, ...), or another --tts",
         )
 

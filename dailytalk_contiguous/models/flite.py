@@ -92,13 +92,13 @@ class Flite:
     def speak(self, line: Line, samples: Sequence[VoiceSample] = (), reserve: Reserve = free) -> Spoken:
         """Say a line. Word times come from flite's phones; a word is one of `core.matching.split_words`.
 
-        Raises SynthesisFailed for a line with nothing to say; DailytalkError for another language than English, if
-        the program is missing, or if the voice of `samples` is asked for: flite clones none.
+        Raises SynthesisFailed for a line with nothing to say or of another language than English; DailytalkError
+        if the program is missing, or if the voice of `samples` is asked for: flite clones none.
         """
         if samples:
             raise DailytalkError("flite can't speak in the voice of a sample", "use --tts fish with --voice clone")
         if line.language not in ("", "en"):
-            raise DailytalkError(f"flite speaks English only, not {line.language!r}", "use --tts espeak or fish")
+            raise SynthesisFailed(f"flite speaks English only, not {line.language!r}", "use --tts espeak or fish")
         manner = manner_of(line.tag)
         with tempfile.TemporaryDirectory() as folder:
             wave = Path(folder) / "line.wav"

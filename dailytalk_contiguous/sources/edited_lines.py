@@ -20,7 +20,7 @@ _LARGEST = 3.4e38
 _LONGEST = 20_000
 
 #: Seconds; no recording lasts so long.
-_LATEST = 1e9
+LATEST = 1e9
 
 
 def checked(line: Any) -> dict[str, Any]:
@@ -33,7 +33,7 @@ def checked(line: Any) -> dict[str, Any]:
     if line["channel"] not in CHANNELS:
         raise ValueError(f"channel is {quoted(line['channel'])}, not left or right")
     for name in ("start", "end"):
-        if not is_number(line.get(name), 0, _LATEST):
+        if not is_number(line.get(name), 0, LATEST):
             raise ValueError(f"{name} is {quoted(line.get(name))}, not a number of seconds from 0")
     if line["end"] <= line["start"]:
         raise ValueError(f"it ends at {line['end']} s, not after its start at {line['start']} s")
@@ -71,7 +71,7 @@ def _is_word(word: Any) -> bool:
         isinstance(word, dict)
         and isinstance(word.get("word"), str)
         and len(word["word"]) <= _LONGEST
-        and is_number(word.get("start"), 0, _LATEST)
-        and is_number(word.get("end"), 0, _LATEST)
+        and is_number(word.get("start"), 0, LATEST)
+        and is_number(word.get("end"), 0, LATEST)
         and _is_measure(word.get("probability") or 0.0)
     )

@@ -76,7 +76,7 @@ class Folder(datasets.GeneratorBasedBuilder):
     def __init__(self, **options: Any) -> None:
         follow_links = options.get("follow_links", False)
         recordings = find_recordings(options.get("inputs", ()), _path(options.get("exclude")), follow_links)
-        options["listing"] = _listing_digest(recordings, options.get("transcripts"))
+        options["listing"] = _listing_digest(recordings, options.get("transcripts"), follow_links)
         super().__init__(**options)
 
     def _info(self) -> datasets.DatasetInfo:
@@ -139,10 +139,10 @@ def _conversations(recording: Recording, base: dict[str, Any], config: FolderCon
     status = recording.path.stat()
     info = probe(base["audio"])
     _check(info, config.channel)
-    found = _transcripts(recording, config.transcripts) if config.given else []
-    root = _path(config.transcripts) or recording.root
+    root = None if config.follow_links else _path(config.transcripts) or recording.root
+    found = _transcripts(recording, config.transcripts, root) if config.given else []
     for path in found:
-        if root and not config.follow_links and leads_out(path, root):
+        if root and leads_out(path, root):
             raise BadInput(f"its transcript {as_text(path)!r}: {LINK_OUT}", FOLLOW_LINKS)
     given = read_transcripts(found, recording.audio_file) if found else []
     stamp = f"{recording.audio_file}\0{status.st_size}\0{status.st_mtime_ns}"
@@ -200,18 +200,18 @@ def _no_conversation(identity: str, reason: str, remedy: str) -> dict[str, Any]:
     }
 
 
-def _listing_digest(recordings: list[Recording], transcripts: str | None) -> str:
+def _listing_digest(recordings: list[Recording], transcripts: str | None, follow_links: bool) -> str:
     told: list[Any] = []
     for recording in recordings:
-        beside = _transcripts(recording, transcripts)
+        beside = _transcripts(recording, transcripts, None if follow_links else recording.root)
         for path in (recording.path, *beside):
             status = path.stat() if path.exists() else path.lstat()  # a link to nowhere is reported as such later
             told.append([to_uri(path.absolute()), status.st_size, status.st_mtime_ns])
     return hashlib.sha256(json.dumps(told).encode()).hexdigest()
 
 
-def _transcripts(recording: Recording, folder: str | None) -> list[Path]:
-    return find_transcripts(recording.path, _path(folder), Path(recording.audio_file))
+def _transcripts(recording: Recording, folder: str | None, root: Path | None) -> list[Path]:
+    return find_transcripts(recording.path, _path(folder), Path(recording.audio_file), root)
 
 
 def _path(text: str | None) -> Path | None:

@@ -14,14 +14,14 @@ from typing import Any
 
 from datasets import Features, List, Value
 
-from dailytalk_contiguous.core.audio import from_uri
+from dailytalk_contiguous.core.audio import HIGHEST_RATE, LOWEST_RATE, from_uri
 from dailytalk_contiguous.core.built import UTTERANCE
-from dailytalk_contiguous.core.documents import json_lines
+from dailytalk_contiguous.core.documents import expect, json_lines, shown
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError, Reject
 from dailytalk_contiguous.core.folded import fold, folded, unfold, unfolded
 from dailytalk_contiguous.core.schema import AFFECT, CHANNELS, PROSODY, SOURCE, STRING, WORD, per_utterance
 from dailytalk_contiguous.shards import Row, read_entries, read_rows
-from dailytalk_contiguous.sources.edited_lines import checked
+from dailytalk_contiguous.sources.edited_lines import LATEST, checked
 from dailytalk_contiguous.sources.recorded import OF_UTTERANCES, at_hand, from_recording, stem
 from dailytalk_contiguous.stages.segment import Segment
 
@@ -55,6 +55,12 @@ TRANSCRIBED = Features(
     }
 )
 
+#: What a row of a tagged shard holds; the shard may be anybody's.
+_TAGGED = {"recording_id": str, "audio?": {"path?": str}, "audio_file": str, "audio_identity?": str}
+_TAGGED |= {"offset": float, "duration": float, "sample_rate": int, "channels": int}
+_TAGGED |= {"utterance_id": [str], "channel": [str], "run": [int]}
+_TAG_AGAIN = "run dailytalk tag again"
+
 #: What tells the part of a recording that a line lies in.
 _OF_PARTS = ("audio_file", "offset", "duration")
 
@@ -86,12 +92,14 @@ def transcribed(
     """
     if not transcript.is_file():
         raise DailytalkError(f"there is no transcript {str(transcript)!r}", "run dailytalk tag first")
-    known = _known(tagged) if tagged and tagged.exists() else {}
+    known, unusable = _known(tagged, rejects) if tagged and tagged.exists() else ({}, {})
     groups = _grouped(transcript, known, rejects)
     for name in list(groups):  # what is a row need not be held as lines, too
         lines: list[_Line] = [line for part in groups.pop(name) for line in unfold(part)]
         row = known.pop(name, None)
         try:
+            if name in unusable:
+                raise unusable[name]
             base = at_hand(unfolded(row), recordings) if row else from_recording(lines[0], recordings)
             yield _row(name, lines, base, rejects)
         except BadInput as error:
@@ -149,11 +157,43 @@ def _refuse_outside(name: str) -> None:
         raise ValueError(f"{name!r} leads out of the folder")
 
 
-def _known(tagged: Path) -> dict[str, Row]:
-    found: dict[str, Row] = {}
+def _known(tagged: Path, rejects: list[Reject]) -> tuple[dict[str, Row], dict[str, BadInput]]:
+    """The rows of the shards, folded, and why others can't be used, by conversation id."""
+    known: dict[str, Row] = {}
+    unusable: dict[str, BadInput] = {}
     for path in sorted(tagged.glob("shard-*.parquet")) if tagged.is_dir() else [tagged]:
-        if read_entries(path) is not None:
-            found |= {name: folded(row, _OF_PARTS) for name, row in read_rows(path, BASE).items()}
+        entries = read_entries(path)
+        if entries is None:
+            reason = "it is damaged, or no shard that this version wrote"
+            rejects.append(Reject(shown(Path(path.name)), "transcript", reason, _TAG_AGAIN))
+            continue
+        try:
+            rows = read_rows(path, BASE)
+        except BadInput as error:
+            unusable |= dict.fromkeys(entries, BadInput(error.reason, _TAG_AGAIN))
+            continue
+        for name, entry in entries.items():
+            try:
+                if not entry.reject:
+                    known[name] = folded(_checked(rows.get(name)), _OF_PARTS)
+            except BadInput as error:
+                unusable[name] = error
+    return known, unusable
+
+
+def _checked(row: Row | None) -> Row:
+    """A row of a tagged shard. Raises BadInput for one that no `dailytalk tag` has written."""
+    found: Row = expect(row, _TAGGED, "its row in the tagged shard", _TAG_AGAIN)
+    is_part = found["offset"] >= 0 and 0 < found["duration"] <= LATEST and found["offset"] <= LATEST
+    utterances = {len(found[column]) for column in OF_UTTERANCES}
+    if (
+        not is_part
+        or not LOWEST_RATE <= found["sample_rate"] <= HIGHEST_RATE
+        or found["channels"] < 1
+        or len(utterances) > 1
+        or not set(found["channel"]) <= {*CHANNELS}
+    ):
+        raise BadInput("its row in the tagged shard describes no part of a recording", _TAG_AGAIN)
     return found
 
 

@@ -15,6 +15,7 @@ from dailytalk_contiguous.core.documents import parse_json, quoted, shown
 from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.core.matching import Cue, Word, join_words
 from dailytalk_contiguous.core.schema import CHANNELS
+from dailytalk_contiguous.files.inside import leads_out
 from dailytalk_contiguous.sources.speakers import broken, explains_itself, sides_of
 from dailytalk_contiguous.sources.transcript_formats import (
     cues_of_words,
@@ -38,7 +39,9 @@ _KNOWN_JSON = (
 )
 
 
-def find_transcripts(audio_file: Path, folder: Path | None, relative: Path) -> list[Path]:
+def find_transcripts(
+    audio_file: Path, folder: Path | None, relative: Path, root: Path | None = None
+) -> list[Path]:
     """Transcript files of a recording, sorted by name; an empty list if there are none.
 
     They are called like the audio file but for the extension (`call.json`), those of one channel with the side
@@ -52,9 +55,11 @@ def find_transcripts(audio_file: Path, folder: Path | None, relative: Path) -> l
             None: beside the audio, where a `.json` or `.jsonl` of another kind is taken for something else, and
             passed over.
         relative: path of the recording inside the folder of recordings.
+        root: what links out of it point to is not opened: they are found whatever it is. None: all may be opened.
     """
     if folder is None:
-        return [path for path in _named_like(audio_file, audio_file.parent) if _may_be_transcript(path)]
+        found = _named_like(audio_file, audio_file.parent)
+        return [path for path in found if (root and leads_out(path, root)) or _may_be_transcript(path)]
     return _named_like(audio_file, folder / relative.parent) or _named_like(audio_file, folder)
 
 

@@ -241,6 +241,14 @@ def test_a_damaged_file_with_many_messages_does_not_stop_ffmpeg_for_ever(tmp_pat
         read(path)
 
 
+@needs_ffmpeg
+def test_a_header_that_ffprobe_fails_on_is_refused(tmp_path: Path) -> None:
+    audio = bytearray(wav_bytes(tones(SECONDS)))
+    audio[22:24] = (65_534).to_bytes(2, "little")  # channels
+    (tmp_path / "call.wav").write_bytes(audio)
+    assert "no audio that libsndfile or ffmpeg can read" in problem(tmp_path / "call.wav").reason
+
+
 def test_a_flac_that_does_not_say_its_length_is_refused() -> None:
     audio = bytearray(wav_bytes(tones(SECONDS), kind="FLAC"))
     audio[21] &= 0xF0  # the 36 bits of STREAMINFO that count the samples

@@ -188,3 +188,13 @@ def test_shard_of_rejects_only_is_written(tmp_path: Path) -> None:
     path = build(tmp_path, "a", Length(), Weigh(refused=("a",)))
     assert weights(path) == {}
     assert index(tmp_path)["a"][1].reject is not None
+
+
+def test_rows_of_a_shard_that_is_damaged_inside_are_made_again(tmp_path: Path) -> None:
+    path = build(tmp_path, "ab", Length())
+    data = path.read_bytes()
+    path.write_bytes(data[:4] + bytes(40) + data[44:])
+    calls.clear()
+    build(tmp_path, "ab", Length(), Weigh())
+    assert [name for name, _ in calls] == ["Length", "Weigh"] * 2
+    assert read_rows(path, ["weight"])["b"]["weight"] == 3

@@ -2,6 +2,7 @@ import json
 import os
 import subprocess
 import sys
+import tracemalloc
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -72,6 +73,20 @@ def test_writers_side_by_side_lose_no_event_and_mix_none(tmp_path: Path) -> None
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(lambda n: append(path, {"event": "shard", "n": n, "text": "x" * 500}), range(400)))
     assert sorted(event["n"] for event in read_events(path)) == list(range(400))
+
+
+def test_line_without_an_end_is_passed_over_and_never_held(tmp_path: Path) -> None:
+    path = tmp_path / "events.jsonl"
+    append(path, {"event": "first"})
+    with path.open("r+b") as file:
+        file.truncate(200 << 20)
+    append(path, {"event": "last"})
+    tracemalloc.start()
+    events = read_events(path)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert [event["event"] for event in events] == ["first", "last"]
+    assert peak < 64 << 20
 
 
 def test_names_that_are_no_utf8_are_kept(tmp_path: Path) -> None:

@@ -166,6 +166,14 @@ def test_pipe_device_link_to_nowhere_and_unreadable_folder_are_set_aside_without
     }
 
 
+def test_transcript_that_is_a_link_out_of_the_input_is_not_opened(tmp_path: Path) -> None:
+    save(tmp_path / "in/call.wav")
+    (tmp_path / "notes.json").write_text('{"recorded": "2020-01-01"}')  # no transcript, as a look would show
+    (tmp_path / "in/call.json").symlink_to("../notes.json")
+    assert "a symbolic link that leads out of the input" in problem(tmp_path / "in")
+    assert problem(tmp_path / "in", follow_links=True) == ""
+
+
 def test_builder_takes_a_folder_with_a_link_to_nowhere(tmp_path: Path) -> None:
     (tmp_path / "in").mkdir()
     (tmp_path / "in/gone.wav").symlink_to("nothing")

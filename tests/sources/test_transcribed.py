@@ -1,6 +1,7 @@
 """Transcripts as people edit them: what is honoured, what is set aside, and where the recordings are."""
 
 import json
+import math
 import os
 import shutil
 from collections.abc import Callable
@@ -8,11 +9,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from audio_files import reference
 from datasets import Dataset
 from recordings import excerpt, read_lines, run, save
 from revoicing import Said, recording
+from scripted import SHORT
+from scripted import folder as tagged_folder
 
 from dailytalk_contiguous import TagSettings
 from dailytalk_contiguous.core.errors import DailytalkError, Reject
@@ -439,3 +444,60 @@ def test_conversation_in_which_nobody_speaks_is_a_reject_and_never_just_gone(tmp
     assert [(one.id, one.reason) for one in rejects] == [
         ("silent", "nobody speaks in it, so there is nothing to say")
     ]
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "kind"),
+    [
+        ("duration", math.nan, None),
+        ("duration", math.inf, None),
+        ("duration", 1e308, None),
+        ("duration", -1.0, None),
+        ("offset", -1.0, None),
+        ("sample_rate", 1, None),
+        ("channels", 0, None),
+        ("audio", None, None),
+        ("audio", {"bytes": None, "path": None}, None),
+        ("audio", {"bytes": None, "path": "a\0b"}, None),
+        ("audio_file", None, None),
+        ("channel", ["left", "up"], None),
+        ("run", [0], None),
+        ("utterance_id", [None], None),
+        ("audio", "x", pa.string()),
+        ("duration", "x", pa.string()),
+        ("run", 1, pa.int64()),
+    ],
+)
+def test_row_of_a_shard_that_nobody_tagged_is_rejected_and_the_rest_goes_on(
+    tmp_path: Path, column: str, value: Any, kind: pa.DataType | None
+) -> None:
+    work = tagged_folder(tmp_path, good=SHORT, bad=SHORT)
+    path = work / "tagged/shard-0.parquet"
+    table = pq.read_table(path)
+    values = table.column(column).to_pylist()
+    place = table.column("conversation_id").to_pylist().index("bad")
+    values = [value if kind or number == place else before for number, before in enumerate(values)]
+    field = table.schema.field(column) if kind is None else pa.field(column, kind)
+    changed = table.set_column(table.column_names.index(column), field, pa.array(values, field.type))
+    pq.write_table(changed.replace_schema_metadata(table.schema.metadata), path)
+    rejects: list[Reject] = []
+    rows = list(transcribed(work / "transcript.jsonl", work / "tagged", None, rejects))
+    assert [row["conversation_id"] for row in rows] == ([] if kind else ["good"])
+    assert [reject.id for reject in rejects] == (["good", "bad"] if kind else ["bad"])
+    assert all("tag again" in reject.remedy for reject in rejects)
+
+
+def test_shard_that_can_not_be_read_is_rejected_with_its_name(tmp_path: Path) -> None:
+    work = tagged_folder(tmp_path, good=SHORT)
+    os.mkfifo(work / "tagged/shard-1.parquet")
+    rejects: list[Reject] = []
+    rows = list(transcribed(work / "transcript.jsonl", work / "tagged", None, rejects))
+    assert [row["conversation_id"] for row in rows] == ["good"]
+    assert [(reject.id, reject.remedy) for reject in rejects] == [("shard-1.parquet", "run dailytalk tag again")]
+    path = work / "tagged/shard-0.parquet"
+    data = path.read_bytes()
+    path.write_bytes(data[:4] + bytes(40) + data[44:])
+    rejects.clear()
+    assert list(transcribed(work / "transcript.jsonl", work / "tagged", None, rejects)) == []
+    assert [reject.id for reject in rejects] == ["shard-1.parquet", "good"]
+    assert "is damaged" in rejects[1].reason

@@ -220,7 +220,7 @@ def _members(found: Found, prefix: str, stack: ExitStack) -> Iterator[Found]:
         yield Found(found.name, found.path, problem=reason, remedy="download the archive again")
         return
     members = archive.infolist()
-    total = sum(member.file_size for member in members)
+    total = sum(member.file_size for member in members if not _refused(member))
     if total > max(LARGEST_ARCHIVE, MOST_SHRUNK * found.path.stat().st_size):
         reason = f"its files would be {total / 1e9:.1f} GB unpacked, over {MOST_SHRUNK} times its own size"
         yield Found(found.name, found.path, problem=reason, remedy="unpack it yourself if you trust it")

@@ -100,6 +100,20 @@ def test_archive_whose_files_are_a_hundred_times_its_size_is_rejected_whole(
     }
 
 
+def test_bomb_counts_nothing_towards_the_size_of_its_archive(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tree, "LARGEST", 10_000_000)
+    monkeypatch.setattr(tree, "LARGEST_ARCHIVE", 10_000_000)
+    path = tmp_path / "savee.zip"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr(NAME, clip())
+        archive.writestr("DC_a02.wav", bytes(30_000_000))
+    rows = read("savee", path)
+    assert rows[NAME]["problem"] is None
+    assert rows["DC_a02.wav"]["problem"].endswith("GB are read at most")
+
+
 def test_member_is_held_in_memory_once(tmp_path: Path) -> None:
     zipped(tmp_path / "savee.zip", {NAME: bytes(40_000_000)})
     with ExitStack() as stack:
