@@ -19,6 +19,7 @@ from datasets import Features
 
 from dailytalk_contiguous.core.documents import MOST_OWN_BYTES, fits, parse_json, shown
 from dailytalk_contiguous.core.errors import BadInput, Reject
+from dailytalk_contiguous.files.inside import leads_out
 from dailytalk_contiguous.files.writing import write_atomically
 from dailytalk_contiguous.stages.base import Stage
 
@@ -134,8 +135,11 @@ def audio_digest(row: Row) -> str:
 
 
 def read_entries(path: Path) -> dict[str, Entry] | None:
-    """What a shard knows of its conversations, from the file's end alone; None for a file that isn't ours."""
-    if not path.is_file():  # opening a pipe waits for ever
+    """What a shard knows of its conversations, from the file's end alone; None for a file that isn't ours.
+
+    A link to a file in another folder is none of ours.
+    """
+    if not path.is_file() or leads_out(path, path.parent):  # opening a pipe waits for ever
         return None
     with path.open("rb") as file:  # Arrow itself opens no path that isn't UTF-8
         try:

@@ -158,11 +158,14 @@ def test_shard_cut_short_is_not_taken_for_a_shard(tmp_path: Path) -> None:
     assert read_entries(path) is None
 
 
-def test_pipe_or_folder_is_not_taken_for_a_shard_and_not_waited_for(tmp_path: Path) -> None:
+def test_pipe_folder_or_link_to_another_folder_is_not_taken_for_a_shard(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "shard-1.parquet")
     (tmp_path / "shard-2.parquet").mkdir()
     (tmp_path / "shard-3.parquet").symlink_to("nothing")
-    assert index(tmp_path) == {}
+    write_shard(tmp_path / "other/shard-4.parquet", shard("a"), FEATURES)
+    (tmp_path / "tagged").mkdir()
+    (tmp_path / "tagged/shard-4.parquet").symlink_to("../other/shard-4.parquet")
+    assert index(tmp_path) == index(tmp_path / "tagged") == {}
 
 
 @pytest.mark.parametrize("damage", ["page", "type", "text"])

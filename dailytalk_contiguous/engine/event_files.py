@@ -18,6 +18,7 @@ from typing import Any
 
 from dailytalk_contiguous.core.documents import MOST_LINE_BYTES, fits, numbered_lines, parse_json
 from dailytalk_contiguous.core.errors import BadInput
+from dailytalk_contiguous.files.inside import inside, leads_out
 from dailytalk_contiguous.sources.store_notes import NOTES
 
 #: The file of the host that came first, and those of further ones.
@@ -60,25 +61,28 @@ def is_journal(name: str) -> bool:
 
 
 def journals(folder: Path) -> list[Path]:
-    """The files of events in a work folder, one a host."""
-    return sorted(path for path in folder.glob("events*.jsonl") if is_journal(path.name))
+    """The files of events in a work folder, one a host; no links out of it."""
+    return sorted(
+        path for path in folder.glob("events*.jsonl") if is_journal(path.name) and not leads_out(path, folder)
+    )
 
 
 def journal_of_host(folder: Path, host: str | None = None) -> Path:
     """The file that a host (by default, this one) adds its events to, in a work folder that need not be there yet.
 
     That is `events.jsonl` for the host that began it. In a folder that stands for one in a store every host has a
-    file under its own name: nobody can tell there who came first.
+    file under its own name: nobody can tell there who came first. Raises BadInput where the file is a link out of
+    the folder, or no file at all.
     """
     host = host or platform.node()
     own = folder / _FURTHER.format(host=re.sub(r"[^A-Za-z0-9-]+", "-", host))
     if own.exists() or (folder / NOTES).exists():
-        return own
+        return inside(folder, own.name)
     folder.mkdir(parents=True, exist_ok=True)
     try:
         (folder / EVENTS).touch(exist_ok=False)
     except FileExistsError:
-        with (folder / EVENTS).open("rb") as file:
+        with inside(folder, EVENTS).open("rb") as file:
             first = next(_events([file.readline(MOST_LINE_BYTES + 1)]), {})
         return folder / EVENTS if first.get("host") == host else own
     return folder / EVENTS

@@ -17,6 +17,7 @@ from typing import Any
 from dailytalk_contiguous.core.documents import MOST_OWN_BYTES, expect, fits, json_lines, read_json
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError, Reject
 from dailytalk_contiguous.engine import transcript
+from dailytalk_contiguous.files.inside import inside
 from dailytalk_contiguous.files.writing import write_lines, write_text
 from dailytalk_contiguous.models.licences import licence_of
 from dailytalk_contiguous.shards import Row, chain_of, read_entries, read_rows
@@ -164,9 +165,9 @@ def set_aside(out: Path) -> int:
 
 
 def read_run(out: Path) -> dict[str, Any] | None:
-    """What run.json holds, or None if there is none, or none that can be used."""
+    """What run.json holds, or None if there is none, or none that can be used: damaged, or a link out of `out`."""
     try:
-        record: dict[str, Any] = expect(read_json(out / RUN, limit=MOST_OWN_BYTES), RECORD, RUN)
+        record: dict[str, Any] = expect(read_json(inside(out, RUN), limit=MOST_OWN_BYTES), RECORD, RUN)
     except BadInput:
         return None
     return record
@@ -212,7 +213,12 @@ def rejects_in(out: Path) -> Iterator[dict[str, str]]:
     """
     if not (out / REJECTS).is_file():
         return
-    for number, line in json_lines(out / REJECTS):
+    try:
+        path = inside(out, REJECTS)
+    except BadInput as error:
+        yield Reject(REJECTS, "rejects", error.reason, error.remedy).as_dict()
+        return
+    for number, line in json_lines(path):
         if isinstance(line, BadInput):
             line = Reject(f"{REJECTS}:{number}", "rejects", line.reason, line.remedy).as_dict()
         yield {name: str(line.get(name) or "") for name in ("id", "stage", "reason", "remedy")}

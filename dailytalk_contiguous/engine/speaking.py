@@ -22,6 +22,7 @@ from dailytalk_contiguous.engine.events import Account, Journal
 from dailytalk_contiguous.engine.outputs import TRANSCRIPT, note_stop, read_run, set_aside, sha256_of
 from dailytalk_contiguous.engine.runner import Runner
 from dailytalk_contiguous.engine.spoken_outputs import write_spoken
+from dailytalk_contiguous.files.inside import inside
 from dailytalk_contiguous.models.engines import ENGINES, Purse, SpendingLimit, load_synthesiser, purse
 from dailytalk_contiguous.models.licences import licence_of
 from dailytalk_contiguous.pipeline import SpeakSettings, saying
@@ -90,7 +91,7 @@ def read_script(
 ) -> Script:
     """Read the transcript of a work folder, or another one. Raises DailytalkError if there is nothing in it."""
     rejects: list[Reject] = []
-    path = transcript or folder / TRANSCRIPT
+    path = transcript or inside(folder, TRANSCRIPT)
     found = transcribed(path, folder / "tagged", recordings, rejects)
     rows: list[Row] = [folded(row, AT_HAND) for row in found]
     if not rows and not rejects:

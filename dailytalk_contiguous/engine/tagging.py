@@ -137,7 +137,7 @@ def find(
         max_conversation=max_conversation,
         transcripts=transcripts,
         given=given,
-        follow_links=follow_links or fetched is not None,  # the Hub's own cache is made of links
+        follow_links=follow_links,
     )
     rows: list[Row] = []
     hidden: list[str] = []

@@ -98,7 +98,9 @@ class HubStream:
                     number += 1
                     yield Coming(bring, Place(index, after, number))
 
-    def _bring_row(self, row: Row, split: str, number: int, folder: Path, names: Names) -> Recording | Reject:
+    def _bring_row(
+        self, row: Row | BadInput, split: str, number: int, folder: Path, names: Names
+    ) -> Recording | Reject:
         plan = self._plan._replace(folder=folder)
         found = write_row(plan, row, split, number, names)
         if isinstance(found, Reject):

@@ -9,7 +9,7 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Container, Iterator
+from collections.abc import Container, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -112,13 +112,17 @@ def suffix_of(data: bytes) -> str:
     raise BadInput("its audio is in no known format", "check that the column holds encoded audio, such as FLAC")
 
 
-def write_row(plan: Plan, row: Row, split: str, number: int, written: Container[str]) -> tuple[str, Path] | Reject:
+def write_row(
+    plan: Plan, row: Row | BadInput, split: str, number: int, written: Container[str]
+) -> tuple[str, Path] | Reject:
     """Write a row's recording below the plan's folder: its name and its file. One that can't be used is a Reject.
 
     `number` is its place in the split. `written` are the names of the rows before it.
     """
     name = place = f"{split}-{number:06d}"
     try:
+        if isinstance(row, BadInput):
+            raise row
         named = _name(row, plan, split) or place
         if named in written:
             raise BadInput(f"its id {named!r} was another row's already", "choose another --id-column")
@@ -194,14 +198,23 @@ def _words(value: Any) -> bytes | None:
 def plan_of(repository: Repository, folder: Path) -> Plan:
     """What to read of which shards. Raises DailytalkError where a column, config or split has to be chosen."""
     shards = _shards(repository)
-    first = next(path for paths in shards.values() for path in paths)
-    names, audio = columns_of(repository, first)
+    first, names, audio = _first_columns(repository, [path for paths in shards.values() for path in paths])
     id_column = repository.choice.id_column
     if id_column and id_column not in names:
         raise _no_such("column", id_column, "--id-column", names, repository)
     guess = next((name for name in (*ID_COLUMNS, KEY) if name in names), "")
     words = [name for name in WORD_COLUMNS if name in names]
     return Plan(shards, _audio_column(repository, first, names, audio), id_column or guess, words, folder)
+
+
+def _first_columns(repository: Repository, paths: Sequence[str]) -> tuple[str, list[str], list[str]]:
+    """The first shard that can be read, its columns, and those that hold audio. Raises BadInput if none can."""
+    for path in paths:
+        try:
+            return path, *columns_of(repository, path)
+        except BadInput as error:
+            problem = error
+    raise problem
 
 
 def _audio_column(repository: Repository, shard: str, names: list[str], audio: list[str]) -> str:
@@ -224,10 +237,10 @@ def _audio_column(repository: Repository, shard: str, names: list[str], audio: l
     return stereo[0]
 
 
-def _stereo(row: Row) -> list[str]:
+def _stereo(row: Row | BadInput) -> list[str]:
     """The columns of a row with audio of two channels."""
     found = []
-    for name, value in row.items():
+    for name, value in row.items() if not isinstance(row, BadInput) else ():
         data = value.get("bytes") if isinstance(value, dict) else value
         try:
             if data and probe({"bytes": data, "path": None}).channels == 2:

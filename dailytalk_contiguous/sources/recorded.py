@@ -13,6 +13,7 @@ from dailytalk_contiguous.core.audio import from_uri, probe, to_uri
 from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.files.inside import inside
 from dailytalk_contiguous.shards import Row, read_entries, read_rows
+from dailytalk_contiguous.sources.listing import as_text
 from dailytalk_contiguous.sources.naming import shortened
 
 #: Columns of a tagged row with an item an utterance, which a recording alone does not give.
@@ -46,6 +47,8 @@ def at_hand(base: Row, recordings: Path | None) -> Row:
     if not named:
         raise BadInput("its shard does not say where its recording is", "run dailytalk tag again")
     tagged = from_uri(named)
+    if as_text(tagged.name) != base["audio_file"].rpartition("/")[2]:
+        raise BadInput("its shard names another recording than its row", "run dailytalk tag again")
     places = [tagged] if recordings is None else [tagged, recordings / base["audio_file"]]
     there = [path for path in places if path.is_file()]
     if not there:

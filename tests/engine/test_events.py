@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from recordings import calls, excerpt, read_lines, run, save, state
 
-from dailytalk_contiguous.core.errors import DailytalkError
+from dailytalk_contiguous.core.errors import BadInput, DailytalkError
 from dailytalk_contiguous.engine.event_files import (
     EVENTS,
     append,
@@ -269,3 +269,16 @@ def test_process_is_known_from_a_later_one_and_from_one_that_ended() -> None:
 )
 def test_length_has_a_unit_that_fits(seconds: float, text: str) -> None:
     assert length(seconds) == text
+
+
+def test_events_are_neither_read_through_a_link_out_of_the_folder_nor_written(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    out.mkdir()
+    private = tmp_path / "private.jsonl"
+    append(private, {"event": "x"})
+    before = private.read_bytes()
+    (out / EVENTS).symlink_to(private)
+    assert journals(out) == []
+    with pytest.raises(BadInput, match="is a symbolic link that leads out of its folder"):
+        journal_of_host(out)
+    assert private.read_bytes() == before

@@ -193,3 +193,13 @@ def test_rejects_of_the_source_come_first_and_counts_agree(out: Path, settings: 
     counts = outcome.record["counts"]
     assert (counts["recordings_set_aside"], counts["rejects"], counts["rejects_by_stage"]) == (1, 1, {"Folder": 1})
     assert counts["utterances"] == len(read_lines(out / "transcript.jsonl"))
+
+
+def test_records_of_a_work_folder_are_not_read_through_a_link_out_of_it(tmp_path: Path) -> None:
+    (tmp_path / "out").mkdir()
+    for name, text in (("run.json", '{"layout": 1}'), ("rejects.jsonl", "{}")):
+        (tmp_path / name).write_text(text)
+        (tmp_path / "out" / name).symlink_to(tmp_path / name)
+    assert outputs.read_run(tmp_path / "out") is None
+    (reject,) = outputs.rejects_in(tmp_path / "out")
+    assert "a symbolic link that leads out of its folder" in reject["reason"]

@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from dailytalk_contiguous.core.errors import BadInput
-from dailytalk_contiguous.files.inside import inside
+from dailytalk_contiguous.files.inside import inside, is_inside, leads_out
 
 
 @pytest.fixture
@@ -42,3 +42,17 @@ def test_what_is_no_regular_file_is_refused(root: Path, name: str) -> None:
 
 def test_absolute_name_inside_its_folder_is_taken(root: Path) -> None:
     assert inside(root, str(root / "sub/a.wav")) == root / "sub/a.wav"
+
+
+def test_links_of_a_snapshot_in_the_hubs_cache_are_inside_and_lead_nowhere_else(tmp_path: Path) -> None:
+    repository = tmp_path / "datasets--a--b"
+    snapshot = repository / "snapshots/c0ffee"
+    (snapshot / "data").mkdir(parents=True)
+    for path in (repository / "blobs/1", tmp_path / "private"):
+        path.parent.mkdir(exist_ok=True)
+        path.write_text("x")
+    (snapshot / "data/a.wav").symlink_to("../../../blobs/1")
+    (snapshot / "data/b.wav").symlink_to(tmp_path / "private")
+    assert is_inside(snapshot / "data/a.wav", snapshot)
+    assert is_inside(snapshot / "data/a.wav", snapshot / "data")
+    assert leads_out(snapshot / "data/b.wav", snapshot)

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -20,7 +21,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError, Reject
-from dailytalk_contiguous.sources import hub_tables
+from dailytalk_contiguous.sources import hub_shards, hub_tables
 from dailytalk_contiguous.sources.folder import FolderConfig, folder_rows
 from dailytalk_contiguous.sources.hub import HubRecording, fetch, hub_recordings, repository_of, to_fetch
 from dailytalk_contiguous.sources.hub_files import audio_files, companions
@@ -344,11 +345,51 @@ def test_webdataset_samples_are_named_by_their_key_with_their_words(hub: HubServ
     assert all(row["given"] for row in found)
 
 
-def test_damaged_shard_is_said_in_one_sentence(hub: HubServer) -> None:
-    whole = tar({"a.wav": wav(), "b.wav": wav()})
-    publish({"data/train-0000.tar": whole[: len(whole) // 2]})
-    with pytest.raises(DailytalkError, match=r"data/train-0000.tar of tester/calls is damaged"):
-        fetch(repository())
+def test_damaged_shard_is_rejected_from_there_on_and_the_others_are_read(hub: HubServer) -> None:
+    whole = tar({"a.wav": wav(), "b.wav": wav(), "c.wav": wav()})
+    publish({"data/train-0000.tar": whole[: len(whole) // 2], "data/train-0001.tar": tar({"d.wav": wav()})})
+    found = list(hub_recordings(repository()))
+    assert [one.path.name for one in found if not isinstance(one, Reject)] == ["a.wav", "d.wav"]
+    (reject,) = [one for one in found if isinstance(one, Reject)]
+    assert reject.id == "train-000001"
+    assert "data/train-0000.tar of tester/calls is damaged from here on" in reject.reason
+
+
+@pytest.mark.parametrize("damage", [b"PAR1", b"PAR1" + b"x" * 40 + b"PAR1"])
+def test_parquet_that_is_damaged_is_rejected_and_the_others_are_read(hub: HubServer, damage: bytes) -> None:
+    good = parquet({"id": ["a"], "audio": [struct(wav())]})
+    publish({"data/train-0.parquet": damage, "data/train-1.parquet": good})
+    found = list(hub_recordings(repository()))
+    assert [getattr(one, "path", Path("reject")).name for one in found] == ["reject", "a.wav"]
+
+
+def test_row_whose_text_is_not_utf8_is_rejected_and_the_others_are_read(hub: HubServer) -> None:
+    offsets = pa.py_buffer(np.array([0, 1, 2], "<i4"))
+    ids = pa.Array.from_buffers(pa.string(), 2, [None, offsets, pa.py_buffer(b"\xffb")])
+    file = io.BytesIO()
+    pq.write_table(pa.table({"id": ids, "audio": pa.array([struct(wav()), struct(wav(2.0))])}), file)
+    publish({"data/train-0.parquet": file.getvalue()})
+    found = list(hub_recordings(repository()))
+    assert isinstance(found[0], Reject)
+    assert (found[0].id, found[0].reason[:20]) == ("train-000000", "its id can't be read")
+    assert [one.path.name for one in found[1:] if not isinstance(one, Reject)] == ["b.wav"]
+
+
+def test_metadata_of_a_shard_that_are_damaged_are_passed_over(hub: HubServer) -> None:
+    file = io.BytesIO()
+    metadata = {b"huggingface": b'{"info": {"features": {"audio": {"_type": "Nothing"}}}}'}
+    pq.write_table(pa.table({"id": ["a"], "audio": [struct(wav())]}).replace_schema_metadata(metadata), file)
+    publish({"data/train-0.parquet": file.getvalue()})
+    assert names(rows()) == ["a"]
+
+
+def test_member_of_a_tar_that_is_too_large_is_rejected(hub: HubServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hub_shards, "LARGEST_MEMBER", 100_000)
+    publish({"data/train-0000.tar": tar({"a.wav": wav(9.0), "b.wav": wav()})})
+    found = list(hub_recordings(repository()))
+    assert isinstance(found[0], Reject)
+    assert "are read at most" in found[0].reason
+    assert isinstance(found[1], HubRecording)
 
 
 def test_neither_audio_nor_tables_is_refused(hub: HubServer) -> None:
