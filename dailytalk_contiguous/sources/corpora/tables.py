@@ -11,6 +11,7 @@ from typing import TypeVar
 
 import numpy as np
 
+from dailytalk_contiguous.core.documents import quoted
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
 from dailytalk_contiguous.sources.corpora.tree import Found
 
@@ -38,18 +39,18 @@ def table_text(found: Found) -> str:
 def read_table(found: Found, columns: Sequence[str]) -> list[dict[str, str]]:
     """The lines of a CSV file, of which it must have these columns. Raises DailytalkError."""
     reader = csv.DictReader(io.StringIO(table_text(found)))
-    missing = [name for name in columns if name not in (reader.fieldnames or [])]
-    if missing:
-        raise DailytalkError(
-            f"the table {found.name!r} has no column {missing[0]!r}, but {list(reader.fieldnames or [])}",
-            "put the table back as it was published",
-        )
     try:
+        names = list(reader.fieldnames or [])
         lines = list(reader)
     except csv.Error as error:  # a field of over 128 kB, mostly for a quotation mark that is never closed
         raise DailytalkError(
             f"line {reader.line_num} of {found.name!r} is no CSV ({error})", "download the table again"
         ) from error
+    if missing := [name for name in columns if name not in names]:
+        raise DailytalkError(
+            f"the table {found.name!r} has no column {missing[0]!r}, but {quoted(names)}",
+            "put the table back as it was published",
+        )
     for number, line in enumerate(lines, 2):
         if any(line[name] is None for name in columns):
             raise DailytalkError(f"line {number} of {found.name!r} is cut short", "download the table again")
