@@ -194,6 +194,10 @@ def _checked(row: Row | None) -> Row:
         or not set(found["channel"]) <= {*CHANNELS}
     ):
         raise BadInput("its row in the tagged shard describes no part of a recording", _TAG_AGAIN)
+    try:
+        _refuse_outside(found["audio_file"])
+    except ValueError as error:
+        raise BadInput(f"its row in the tagged shard: {error}", _TAG_AGAIN) from None
     return found
 
 

@@ -460,6 +460,8 @@ def test_conversation_in_which_nobody_speaks_is_a_reject_and_never_just_gone(tmp
         ("audio", {"bytes": None, "path": None}, None),
         ("audio", {"bytes": None, "path": "a\0b"}, None),
         ("audio_file", None, None),
+        ("audio_file", "../bad.wav", None),
+        ("audio", {"bytes": None, "path": "/dev/zero"}, None),
         ("channel", ["left", "up"], None),
         ("run", [0], None),
         ("utterance_id", [None], None),
