@@ -16,10 +16,12 @@ from datasets import Features, List
 from dailytalk_contiguous.core.audio import Samples, blocks, probe, read_at, to_pcm, to_uri
 from dailytalk_contiguous.core.augment import coloured_noise, in_room, with_noise
 from dailytalk_contiguous.core.copies import KINDS, Recipe, generator
+from dailytalk_contiguous.core.documents import shown
 from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.core.loudness import CEILING_DBTP, clip_loudness, levelled
 from dailytalk_contiguous.core.rooms import room_response
 from dailytalk_contiguous.core.schema import AUDIO, SECONDS, WORD, Batch
+from dailytalk_contiguous.files.inside import inside
 from dailytalk_contiguous.models import praat
 from dailytalk_contiguous.stages.base import Stage
 
@@ -96,27 +98,33 @@ def change(samples: Samples, sample_rate: int, recipe: Recipe, noise_folder: str
         return in_room(samples, sample_rate, room_response(sample_rate, recipe.amount, chance))
     if recipe.kind == "noise" and recipe.detail:
         if noise_folder:
-            path = Path(noise_folder) / recipe.detail
-            noise = _recorded_noise(path, len(samples), sample_rate, chance)
+            noise = _recorded_noise(Path(noise_folder), recipe.detail, len(samples), sample_rate, chance)
         else:
             noise = coloured_noise(len(samples), sample_rate, recipe.detail, chance)
         return with_noise(samples, sample_rate, noise, recipe.amount)
     raise ValueError(f"{recipe} is no way to change a clip")
 
 
-def _recorded_noise(path: Path, count: int, sample_rate: int, chance: np.random.Generator) -> Samples:
-    """A stretch of the first channel of a recording, from a random place, repeated where it is too short."""
-    audio = {"bytes": None, "path": to_uri(path)}
+def _recorded_noise(folder: Path, name: str, count: int, sample_rate: int, chance: np.random.Generator) -> Samples:
+    """A stretch of the first channel of a recording, from a random place, repeated where it is too short.
+
+    Raises BadInput for one that can't be read, is silent, or is a link out of the folder.
+    """
+    told = f"the recording of noise {shown(Path(name))}"
     try:
+        audio = {"bytes": None, "path": to_uri(inside(folder, name))}
         spare = probe(audio).seconds - count / sample_rate
         start = float(chance.uniform(0, spare)) if spare > 0 else 0.0
         found = read_at(audio, sample_rate, start, (count + 1) / sample_rate)[:, 0]
     except (BadInput, OSError) as error:
         reason = error.reason if isinstance(error, BadInput) else error.strerror
-        told = f"the recording of noise {path.name} can't be read ({reason})"
-        raise BadInput(told, "put a readable one there, or take it out of the folder of noises") from error
+        raise BadInput(
+            f"{told} can't be read ({reason})", "put a readable one there, or take it out of the folder of noises"
+        ) from error
     if not found.any():
-        raise BadInput(f"the recording of noise {path.name} is silent", "take it out of the folder of noises")
+        raise BadInput(
+            f"the recording of noise {shown(Path(name))} is silent", "take it out of the folder of noises"
+        )
     return np.asarray(np.resize(found, count), np.float32)
 
 

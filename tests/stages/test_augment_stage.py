@@ -166,6 +166,14 @@ def test_noise_comes_from_the_folder_that_is_given(tmp_path: Path) -> None:
     assert again == made
 
 
+def test_noise_that_is_a_link_out_of_its_folder_is_not_read(tmp_path: Path) -> None:
+    (tmp_path / "noise").mkdir()
+    soundfile.write(tmp_path / "private.wav", np.full(16000, 0.1), 16000)
+    (tmp_path / "noise/hum.wav").symlink_to("../private.wav")
+    with pytest.raises(BadInput, match=r"the recording of noise hum.wav can't be read .*leads out of its folder"):
+        changed(Recipe("noise", 15.0, "hum.wav", 1), speech(), Augment(noise_folder=str(tmp_path / "noise")))
+
+
 @pytest.mark.parametrize(
     ("name", "reason"),
     [("gone.wav", "No such file"), ("words.wav", "can't be read"), ("silent.wav", "is silent")],
