@@ -18,6 +18,7 @@ import argparse
 import contextlib
 import copy
 import ctypes
+import faulthandler
 import gzip
 import io
 import json
@@ -99,8 +100,12 @@ SECRET = "canary-7f3a9c51d2"
 #: An address where nobody answers.
 NOWHERE = "http://127.0.0.1:9"
 
+#: The dataset of a case on its Hub.
+CALLS = "tester/calls"
+
 #: Programs that a command may start.
-PROGRAMS = {"ffmpeg", "ffprobe", "espeak-ng", "espeak", "flite", "uname", "ldconfig", "gcc", "ld", "lscpu"}
+PROGRAMS = {"ffmpeg", "ffprobe", "espeak-ng", "espeak", "flite", "uname", "ldconfig", "gcc", "ld", "lscpu",
+            "fc-list"}  # fmt: skip
 
 #: Places of the machine that hold programs and no data of anybody.
 _SYSTEM = ("/usr", "/lib", "/lib64", "/bin", "/etc", "/proc", "/sys", "/dev/null", "/dev/urandom", "/dev/shm")
@@ -1149,23 +1154,27 @@ def corpus_work(stage: Stage) -> Job:
 # Published datasets
 
 
+def spoil_published(stage: Stage, folder: Path) -> str:
+    """Make one document of a repository hostile; what was done."""
+    drawn = stage.rng.random()
+    if drawn < 0.25:
+        path = folder / "manifest.json"
+        return f"manifest.json: {stage.spoil(path, json.loads(path.read_text()))}"
+    if drawn < 0.35:
+        return f"README.md: {stage.spoil(folder / 'README.md')}"
+    if drawn < 0.45:
+        return f"Parquet: {_damage(stage, stage.rng.choice(sorted(folder.rglob('*.parquet'))))}"
+    note = spoil_parquet(stage, folder / "conversations" / "train-00000-of-00003.parquet", "train1")
+    return note if note.startswith("the column ") else f"a row: {note}"
+
+
 def published(stage: Stage) -> Job:
     """A downloaded repository with a hostile row, manifest or card."""
     folder = stage.take("published")
     rng = stage.rng
     command = rng.choice(("export", "report", "check", "load", "diff"))
-    drawn = rng.random()
-    whole = True
-    if drawn < 0.2:
-        path = folder / "manifest.json"
-        note = f"manifest.json: {stage.spoil(path, json.loads(path.read_text()))}"
-    elif drawn < 0.3:
-        note = f"README.md: {stage.spoil(folder / 'README.md')}"
-    elif drawn < 0.4:
-        note = f"Parquet: {_damage(stage, rng.choice(sorted(folder.rglob('*.parquet'))))}"
-    else:
-        path = folder / "conversations" / "train-00000-of-00003.parquet"
-        note, whole = spoil_parquet(stage, path, "train1"), False
+    note = spoil_published(stage, folder)
+    whole = not note.startswith("a row")
     if command == "diff":
         return Job([["diff", str(stage.stock / "published"), str(folder)]], [], None, note, whole=True)
     job = _reading(stage, command, note, whole, ("train0",))
@@ -1261,20 +1270,84 @@ def hub(stage: Stage) -> Job:
         files["shard-000000.tar"] = spoil_bytes(rng, data)[0] if note == "damage" else data
         note = f"shards: {note}"
     streaming = ("--streaming",) if rng.random() < 0.3 else ()
-    command = ["tag", "tester/calls", "--out", str(stage.out), *EMBEDDED, *streaming]
-
-    @contextlib.contextmanager
-    def around() -> Iterator[None]:
-        patch = pytest.MonkeyPatch()
-        with HubServer(stage.home / "cache" / "server") as server:
-            hub_fixtures._use(server, stage.home / "cache" / "hf", patch)
-            HfApi().create_repo("tester/calls", repo_type="dataset")
-            changes = [CommitOperationAdd(name, data) for name, data in files.items()]
-            HfApi().create_commit("tester/calls", changes, commit_message="c", repo_type="dataset")
-            yield
+    command = ["tag", CALLS, "--out", str(stage.out), *EMBEDDED, *streaming]
 
     whole = form in ("shards", "card")
-    return Job([command], [] if whole else ["good"], None, note, whole=whole, around=around)
+    return Job([command], [] if whole else ["good"], None, note, whole, around=partial(on_hub, stage, files))
+
+
+@contextlib.contextmanager
+def on_hub(stage: Stage, files: dict[str, bytes]) -> Iterator[None]:
+    """A Hub on loopback with one dataset, `CALLS`, which this process asks."""
+    with HubServer(stage.home / "cache" / "server") as server:
+        hub_fixtures._use(server, stage.home / "cache" / "hf", pytest.MonkeyPatch())
+        HfApi().create_repo(CALLS, repo_type="dataset")
+        changes = [CommitOperationAdd(name, data) for name, data in files.items()]
+        if changes:
+            HfApi().create_commit(CALLS, changes, commit_message="c", repo_type="dataset")
+            HfApi().create_tag(CALLS, tag="v1.0.0", repo_type="dataset")
+        yield
+
+
+def hub_version(stage: Stage) -> Job:
+    """A version on a Hub whose manifest, card or row is hostile."""
+    folder = stage.take("published")
+    note = spoil_published(stage, folder)
+    files = {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    stage.out.mkdir()
+    out = str(stage.out)
+    commands = (
+        ["versions", CALLS],
+        ["export", f"{CALLS}@v1.0.0", "--out", f"{out}/data"],
+        ["check", CALLS],
+        ["report", CALLS, "--out", f"{out}/page.html"],
+        ["diff", f"{CALLS}@v1.0.0", CALLS],
+        ["push", str(stage.take("dataset", stage.out / "work")), CALLS, "--tag", "auto"],
+    )
+    for path in list(folder.iterdir()):
+        path.unlink() if path.is_file() else shutil.rmtree(path)
+    return Job([stage.rng.choice(commands)], [], None, note, whole=True, around=partial(on_hub, stage, files))
+
+
+def push(stage: Stage) -> Job:
+    """A work folder with a hostile row that is published."""
+    work = stage.take("dataset")
+    path = work / "dataset" / "shard-0.parquet"
+    note = _damage(stage, path) if stage.rng.random() < 0.15 else spoil_parquet(stage, path, "bad")
+    options = stage.rng.choice((("--dry-run",), (), ("--include-source",)))
+    command = ["push", str(work), "tester/new", "--create", "--tag", "v1.0.0", *options]
+    return Job([command], [], None, note, whole=True, around=partial(on_hub, stage, {}))
+
+
+def position(stage: Stage) -> Job:
+    """position.jsonl of a stream, spoilt before the stream goes on."""
+    call = (stage.stock / "calls" / "good.wav").read_bytes()
+    words = (stage.stock / "calls" / "good.json").read_bytes()
+    files = {f"{name}{suffix}": data for name in "ab" for suffix, data in ((".wav", call), (".json", words))}
+    command = ["tag", CALLS, "--out", str(stage.out), *EMBEDDED, "--streaming"]
+    job = Job([[*command, "--limit-hours", "0.0001"], lambda: spoil(), command], [], None, "", whole=True)
+
+    def spoil() -> None:
+        path = stage.out / "position.jsonl"
+        note = stage.spoil(path, _lines(path), lines=True)
+        print(note.encode("ascii", "replace").decode().replace("\x1b", ""))
+
+    job.around = partial(on_hub, stage, files)
+    return job
+
+
+def noise(stage: Stage) -> Job:
+    """A damaged recording in a folder of noise."""
+    put(stage.source / "corpus", trees()["crema_d"][0])
+    folder = stage.source / "noise"
+    folder.mkdir()
+    path = folder / "bad.wav"
+    path.write_bytes(wav_bytes(tones(2.0, 16000, 1), 16000))
+    shutil.copyfile(path, folder / "fine.wav")
+    note = _damage(stage, path)
+    options = ("--augment", "noise", "--noise-folder", str(folder))
+    command = [*_corpus(stage, "crema_d", stage.source / "corpus"), *options]
+    return Job([command], ["1003_DFA_NEU_XX"], None, note, whole=True)
 
 
 # Answers of people and of servers
@@ -1420,6 +1493,10 @@ KINDS: dict[str, tuple[int, Callable[[Stage], Job]]] = {
     "corpus work folder": (9, corpus_work),
     "published dataset": (12, published),
     "Hub dataset": (14, hub),
+    "Hub version": (8, hub_version),
+    "dataset, push": (6, push),
+    "position.jsonl": (4, position),
+    "noise folder": (3, noise),
     "listening answers": (6, answers),
     "speech server": (12, speech_server),
 }
@@ -1723,6 +1800,7 @@ def case(verdict: Verdict, home: Path, stock: Path) -> None:
     hub_fixtures._set_datasets_constants(NOWHERE, home / "cache" / "hf", patch)
     for name, number in (("stdout", 1), ("stderr", 2)):
         os.dup2(os.open(home / name, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), number)
+    faulthandler.register(signal.SIGUSR1, (home / "stack").open("w"))
     stage = Stage(random.Random(f"{verdict.seed}/{verdict.kind}/{verdict.number}"), home, stock)
     job = KINDS[verdict.kind][1](stage)
     verdict.note = job.note
@@ -1918,7 +1996,7 @@ class Bench:
         begun = (child.home / "begun").exists()
         if begun and (size > MOST_BYTES or took > self.seconds + 5):
             what = f"over {MOST_BYTES / 1e9} GB" if size > MOST_BYTES else f"over {self.seconds:g} s"
-            where = _stack(child.pid)
+            where = _stack(child.pid, child.home)
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(child.pid, signal.SIGKILL)
             os.waitpid(child.pid, 0)
@@ -1989,6 +2067,7 @@ def after(verdict: Verdict, home: Path, stock: Path) -> None:
         "case.json",
         "broken",
         "trace",
+        "stack",
     }
     if strange := {path.name for path in home.iterdir()} - known:
         verdict.opened.append(f"written beside the input: {sorted(strange)}")
@@ -2012,10 +2091,16 @@ def _held(pid: int) -> int:
     return total
 
 
-def _stack(pid: int) -> str:
-    """What a process that hangs waits for, as far as the kernel says."""
+def _stack(pid: int, home: Path) -> str:
+    """Where a process hangs or holds too much: the innermost place of each thread that is in the package."""
     with contextlib.suppress(OSError):
-        return f" (in {Path(f'/proc/{pid}/wchan').read_text() or 'its own code'})"
+        os.kill(pid, signal.SIGUSR1)
+        time.sleep(0.3)
+        threads = (home / "stack").read_text().split("\n\n")
+        places = [
+            re.findall(r'File ".*?(dailytalk_contiguous/[^"]+)", line (\d+) in (\S+)', part) for part in threads
+        ]
+        return "".join(sorted({f" in {own[0][0]}:{own[0][1]} {own[0][2]}" for own in places if own}))
     return ""
 
 
