@@ -1293,7 +1293,8 @@ def hub_version(stage: Stage) -> Job:
     """A version on a Hub whose manifest, card or row is hostile."""
     folder = stage.take("published")
     note = spoil_published(stage, folder)
-    files = {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    regular = [path for path in folder.rglob("*") if path.is_file() and not path.is_symlink()]
+    files = {str(path.relative_to(folder)): path.read_bytes() for path in regular if path.stat().st_size < 1 << 24}
     stage.out.mkdir()
     out = str(stage.out)
     commands = (
@@ -1305,7 +1306,7 @@ def hub_version(stage: Stage) -> Job:
         ["push", str(stage.take("dataset", stage.out / "work")), CALLS, "--tag", "auto"],
     )
     for path in list(folder.iterdir()):
-        path.unlink() if path.is_file() else shutil.rmtree(path)
+        shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
     return Job([stage.rng.choice(commands)], [], None, note, whole=True, around=partial(on_hub, stage, files))
 
 
@@ -1594,15 +1595,15 @@ def stock_pages(stock: Path) -> None:
 def bomb(stock: Path) -> None:
     """Two gigabytes of zeros, as a stream of deflate and as a gzip file."""
     block = bytes(1 << 24)
-    crc = size = 0
     deflate = zlib.compressobj(6, zlib.DEFLATED, -15)
-    with (stock / "bomb.deflate").open("wb") as file:
-        while size < BOMB_BYTES:
-            file.write(deflate.compress(block))
-            crc, size = zlib.crc32(block, crc), size + len(block)
-        file.write(deflate.flush())
+    # After a full flush nothing refers back, so that the same compressed block can follow itself.
+    part = deflate.compress(block) + deflate.flush(zlib.Z_FULL_FLUSH)
+    body = part * (BOMB_BYTES // len(block)) + deflate.flush()
+    crc = 0
+    for _ in range(BOMB_BYTES // len(block)):
+        crc = zlib.crc32(block, crc)
+    (stock / "bomb.deflate").write_bytes(body)
     (stock / "bomb.crc").write_text(str(crc))
-    body = (stock / "bomb.deflate").read_bytes()
     header = gzip.compress(b"")[:10]
     (stock / "bomb.gz").write_bytes(header + body + struct.pack("<II", crc, BOMB_BYTES & 0xFFFFFFFF))
 
@@ -1658,6 +1659,7 @@ class Watch:
         """Watch from now on; a hook can't be taken out again."""
         home = os.path.realpath(self.home)
         self._ours = tuple(f"{home}/{name}" for name in ("in", "out", "cache", "tmp", "user"))
+        self._ours += (f"{home}/.out.conversations",)  # what `mix` works in, beside its output
         code = (
             *filter(os.path.isdir, sys.path),
             sys.prefix,
@@ -1994,7 +1996,7 @@ class Bench:
             return True
         took, size = time.monotonic() - child.started, _held(child.pid) - child.baseline
         begun = (child.home / "begun").exists()
-        if begun and (size > MOST_BYTES or took > self.seconds + 5):
+        if took > 3 * self.seconds or (begun and (size > MOST_BYTES or took > self.seconds + 5)):
             what = f"over {MOST_BYTES / 1e9} GB" if size > MOST_BYTES else f"over {self.seconds:g} s"
             where = _stack(child.pid, child.home)
             with contextlib.suppress(ProcessLookupError):
@@ -2046,6 +2048,8 @@ def after(verdict: Verdict, home: Path, stock: Path) -> None:
     for match in _TRACEBACK.finditer(text):
         block = text[match.start() :].split("\n\n")[0].strip().splitlines()
         places = [line.strip() for line in block if "dailytalk_contiguous/" in line and ".venv/" not in line]
+        if not places and "/tests/hub/" in "".join(block):
+            continue  # of the Hub on loopback, which is ours and no part of what is tried
         verdict.tracebacks.append(f"{(places or ['?'])[-1][-160:]} | {block[-1][:200]}")
     if control := _CONTROL.search(re.sub(r"\r\n", "\n", text)):
         start = max(0, control.start() - 40)
