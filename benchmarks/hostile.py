@@ -2241,7 +2241,7 @@ def main() -> int:
     parser.add_argument("--kind", action="append", choices=list(KINDS), help="only these")
     parser.add_argument("--jobs", type=int, default=2, help="cases at a time")
     parser.add_argument("--seconds", type=float, default=MOST_SECONDS, help="a case may take")
-    parser.add_argument("--strace", type=int, default=12, help="cases that strace watches once more")
+    parser.add_argument("--strace", type=int, default=4, help="cases that strace watches once more")
     parser.add_argument("--repeat", type=Path, action="append", help="case.json of a failure")
     parser.add_argument("--folder", type=Path, help="an empty folder for all files")
     for hidden in ("--inside", "--stock"):
