@@ -1882,7 +1882,9 @@ def judge(verdict: Verdict, job: Job, home: Path) -> None:
             verdict.wrong.append(f"exit code {code}")
     came, rejected = (job.ids or outputs)(home)
     refused = job.whole and verdict.codes[-1] == 1
-    missing = [name for name in job.good if not any(name in identity for identity in came)]
+    # Damage to a whole file may have met the good row itself, which then has its reason.
+    accounted = came | rejected if job.whole else came
+    missing = [name for name in job.good if not any(name in identity for identity in accounted)]
     others = [identity for identity in came | rejected if not any(name in identity for name in job.good)]
     if not refused:
         verdict.lost += missing
