@@ -75,7 +75,8 @@ def push(
     """Publish finished conversations as a version on the Hub that readers see whole or not at all.
 
     The token is that of `hf auth login`, or HF_TOKEN. After a stop, run the same command again: what is packed and
-    uploaded is not done again. Conversations stay in the split in which a version before had them.
+    uploaded is not done again. Conversations stay in the split in which a version before had them. One that can't
+    be published is rejected with its reason (exit code 3), and the others go on.
     """
     one_of("--method", method, METHODS)
     target = _target(repo, branch, pr, create, private)
@@ -94,6 +95,17 @@ def push(
         print_json(_told(outcome, dry_run))
     else:
         _show(console, outcome, target, dry_run)
+        _show_rejects(console, outcome)
+    if outcome.packed.rejects:
+        raise typer.Exit(3)
+
+
+def _show_rejects(console: Console, outcome: Outcome) -> None:
+    rejects = outcome.packed.rejects
+    for reject in rejects[:SHOWN]:
+        console.print(escape(f"rejected {reject.id}: {reject.reason}; {reject.remedy}"), soft_wrap=True)
+    if len(rejects) > SHOWN:
+        console.print(f"… {len(rejects) - SHOWN} more (--json lists all)")
 
 
 def quiet_clients() -> None:
@@ -127,6 +139,7 @@ def _told(outcome: Outcome, dry_run: bool) -> dict[str, Any]:
         "to_send": plan.to_send if plan else 0,
         "published": asdict(outcome.published) if outcome.published else None,
         "warnings": list(outcome.warnings),
+        "rejects": [reject.as_dict() for reject in outcome.packed.rejects],
     }
 
 

@@ -55,6 +55,9 @@ _LONGEST_PROMISE = 3600.0
 #: millions of frames to walk.
 _REMEMBERED = 1024
 
+#: Beyond what any format means by a sample: floats that hold 32-bit integers reach 2 ** 31, others about 1.
+_LARGEST_SAMPLE = 2.0**32
+
 _KINDS = {
     stat.S_IFDIR: "a folder that can't be searched",
     stat.S_IFIFO: "a pipe",
@@ -254,9 +257,9 @@ def _sound_file_blocks(
 
 
 def _finite(block: Samples, start: float) -> Samples:
-    if not np.isfinite(block).all():
+    if not (np.abs(block) <= _LARGEST_SAMPLE).all():  # False for NaN too
         raise BadInput(
-            f"samples that are not numbers (NaN or infinite) after {start:.1f} s",
+            f"samples that are not numbers (NaN, infinite or beyond {_LARGEST_SAMPLE:.0e}) after {start:.1f} s",
             "export the recording again, as 16-bit PCM or FLAC",
         )
     return block

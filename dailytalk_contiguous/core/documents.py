@@ -12,7 +12,7 @@ import stat
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TypeGuard
 
 import yaml
 
@@ -24,8 +24,8 @@ MOST_LEVELS = 64
 #: Bytes of a document (about 100 hours of words with times) and of one line of JSON Lines.
 MOST_BYTES, MOST_LINE_BYTES = 64 << 20, 8 << 20
 
-#: Bytes of a document that we wrote ourselves, which grows with the corpus.
-MOST_OWN_BYTES = 4 << 30
+#: Bytes of a document that we wrote ourselves, which grows with the corpus: about 100,000 conversations.
+MOST_OWN_BYTES = 512 << 20
 
 #: Integers that fit into a column of Arrow, and the digits of the longest of them with its sign.
 _INTEGERS, _MOST_DIGITS = range(-(1 << 63), 1 << 63), 20
@@ -229,7 +229,7 @@ def _misfit(value: Any, shape: Any, place: str) -> str | None:
 _KINDS = {str: "text", bool: "true or false", dict: "an object", list: "a list"}
 
 
-def is_number(value: Any, low: float = -math.inf, high: float = math.inf) -> bool:
+def is_number(value: Any, low: float = -math.inf, high: float = math.inf) -> TypeGuard[float]:
     """Whether a value is a finite number (no bool) from `low` to `high`."""
     return (
         isinstance(value, int | float) and not isinstance(value, bool) and _finite(value) and low <= value <= high

@@ -6,8 +6,10 @@ conversations by concatenating and splitting lists. Audio in flight is a plain s
 which would decode it at every door.
 """
 
+from collections.abc import Callable, Iterable
 from typing import Any
 
+import pyarrow as pa
 from datasets import Features, List, Value
 
 #: A batch in flight: column name to one value a row.
@@ -63,3 +65,47 @@ AFFECT = ("valence", "arousal", "dominance")
 def per_utterance(features: Features) -> Features:
     """Features of flat utterance columns as list columns of conversations."""
     return Features({name: List(feature) for name, feature in features.items()})
+
+
+def wrong_type(schema: pa.Schema, features: Features, columns: Iterable[str]) -> str | None:
+    """Which of these columns of a file has another type than its feature, in words; None if all of them fit.
+
+    Widths of numbers, large and dictionary encodings, and columns of nulls alone make no difference to a reader. A
+    field that a struct lacks is no wrong type, and columns that the file lacks or no feature describes are none.
+    """
+    wanted = features.arrow_schema
+    for name in columns:
+        if name in schema.names and name in features:
+            problem = _misfit(schema.field(name).type, wanted.field(name).type, name)
+            if problem:
+                return problem
+    return None
+
+
+_LISTS = (pa.types.is_list, pa.types.is_large_list, pa.types.is_fixed_size_list)
+_PLAIN: tuple[tuple[Callable[[pa.DataType], bool], ...], ...] = (
+    (pa.types.is_string, pa.types.is_large_string, pa.types.is_string_view),
+    (pa.types.is_binary, pa.types.is_large_binary, pa.types.is_binary_view),
+    (pa.types.is_integer,),
+    (pa.types.is_floating, pa.types.is_integer),
+)
+
+
+def _misfit(kind: pa.DataType, wanted: pa.DataType, place: str) -> str | None:
+    if pa.types.is_dictionary(kind):
+        kind = kind.value_type
+    if pa.types.is_null(kind):
+        return None
+    if pa.types.is_struct(wanted) and pa.types.is_struct(kind):
+        parts = [
+            (kind.field(field.name).type, field.type, f"{place}.{field.name}")
+            for field in wanted
+            if kind.get_field_index(field.name) >= 0
+        ]
+        return next((problem for part in parts if (problem := _misfit(*part))), None)
+    if any(is_list(wanted) for is_list in _LISTS) and any(is_list(kind) for is_list in _LISTS):
+        return _misfit(kind.value_type, wanted.value_type, place)
+    for accepted in _PLAIN:
+        if accepted[0](wanted) and any(is_one(kind) for is_one in accepted):
+            return None
+    return f"{place} is of the type {str(kind)[:80]}, not {str(wanted)[:80]}"

@@ -14,7 +14,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from dailytalk_contiguous.core.documents import MOST_OWN_BYTES, expect, fits, json_lines, read_json
+from dailytalk_contiguous.core.documents import expect, fits, json_lines, read_json
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError, Reject
 from dailytalk_contiguous.engine import transcript
 from dailytalk_contiguous.files.inside import inside
@@ -167,7 +167,7 @@ def set_aside(out: Path) -> int:
 def read_run(out: Path) -> dict[str, Any] | None:
     """What run.json holds, or None if there is none, or none that can be used: damaged, or a link out of `out`."""
     try:
-        record: dict[str, Any] = expect(read_json(inside(out, RUN), limit=MOST_OWN_BYTES), RECORD, RUN)
+        record: dict[str, Any] = expect(read_json(inside(out, RUN)), RECORD, RUN)
     except BadInput:
         return None
     return record

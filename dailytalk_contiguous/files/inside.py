@@ -51,9 +51,9 @@ def leads_out(path: Path, root: Path) -> bool:
 def is_inside(path: Path, root: Path) -> bool:
     """Whether a path, all symbolic links followed, is `root` or under it; a loop of links is not.
 
-    A snapshot in the Hub's cache holds links that its client made: those to the contents beside it are inside.
+    What huggingface_hub downloaded (`REPOSITORY/snapshots/COMMIT` of its cache) has its files in
+    `REPOSITORY/blobs`, which belongs to it, unless that is a link itself.
     """
     real, top = os.path.realpath(path), os.path.realpath(root)
-    contents = [cache.with_name("blobs") for cache in Path(top, "_").parents if cache.name == "snapshots"]
-    folders = (top, *map(os.path.realpath, contents))
-    return real == top or any(real.startswith(folder.rstrip(os.sep) + os.sep) for folder in folders)
+    blobs = [str(folder.with_name("blobs")) for folder in Path(top).parents if folder.name == "snapshots"]
+    return real == top or any(real.startswith(folder.rstrip(os.sep) + os.sep) for folder in (top, *blobs))

@@ -5,7 +5,6 @@ dataset is. Which speaker is the main one (left, or right after a swap) is settl
 """
 
 import json
-import reprlib
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -13,24 +12,48 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-import pyarrow as pa
 import pyarrow.parquet as pq
 import soxr
 
 from dailytalk_contiguous.core.audio import Pcm, blocks, embedded, probe, to_pcm
-from dailytalk_contiguous.core.built import BUILT
+from dailytalk_contiguous.core.built import ALIGNED_WORD, BUILT, SOUND, UTTERANCE
+from dailytalk_contiguous.core.documents import expect, is_number, parse_json, quoted
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
 from dailytalk_contiguous.core.published import CONFIGS
-from dailytalk_contiguous.core.schema import CHANNELS
-from dailytalk_contiguous.publish.version import Version
+from dailytalk_contiguous.core.schema import CHANNELS, wrong_type
+from dailytalk_contiguous.files.inside import is_inside
+from dailytalk_contiguous.publish.version import COPY, PARQUET_ERRORS, Version, cause
 
 Row = dict[str, Any]
 
 #: Seconds that a word may lie outside its audio: the sample that is lost or won when the rate is changed.
 TOLERANCE = 0.001
 
+_REMEDY = "build the conversation again"
+
+#: What is read of a row's provenance (see `core.documents.expect`).
+_PROVENANCE: dict[str, Any] = {
+    "tool?": str,
+    "voice?": str,
+    "settings?": dict,
+    "models?": {str: {"name?": str, "licence?": str, "url?": str}},
+}
+
+#: Columns whose types are checked; `provenance` is a struct in what was published, and only `push` reads it.
+_TYPED = tuple(name for name in BUILT if name != "provenance")
+
 #: Statuses of utterances that cannot be heard.
 _UNHEARD = ("dropped",)
+
+#: Seconds that a time or a length may have: a month, which no conversation takes.
+_MOST_SECONDS = 31 * 86400.0
+
+#: Columns that are lists: what an item is called, the fields that it has, and the one that names its channel.
+_LISTS = {
+    "utterances": ("utterance", UTTERANCE, "channel"),
+    "alignments": ("word", ALIGNED_WORD, "speaker"),
+    "sounds": ("sound", SOUND, "channel"),
+}
 
 
 class Word(NamedTuple):
@@ -101,8 +124,8 @@ def built_rows(folder: Path) -> Iterator[Row]:
         DailytalkError: there are no shards, one can't be read, or it isn't a finished dataset's.
     """
     for path in shards(folder):
-        for row in shard_rows(path):
-            yield judged(row)
+        for number, row in enumerate(shard_rows(path), 1):
+            yield judged(row, f"row {number} of {path.name}")
 
 
 def version_rows(version: Version, splits: Collection[str] | None = None) -> Iterator[Row]:
@@ -130,18 +153,65 @@ def version_rows(version: Version, splits: Collection[str] | None = None) -> Ite
         for name in version.files(config, split)
     }
     part = replace(version, names=tuple(name for name in version.names if name not in unwanted))
-    for _, row in part.rows(config, list(BUILT)):
-        yield judged(row | {"provenance": json.dumps(row["provenance"], ensure_ascii=False, sort_keys=True)})
+    for number, (split, row) in enumerate(part.rows(config, list(BUILT)), 1):
+        text = json.dumps(row["provenance"], ensure_ascii=False, sort_keys=True)
+        yield judged(row | {"provenance": text}, f"row {number} of {config}/{split}")
 
 
-def judged(row: Row) -> Row:
-    """A finished row with its `problem` and `remedy`: a channel that is neither left nor right."""
-    places = (("utterances", "channel"), ("alignments", "speaker"), ("sounds", "channel"))
-    named = ((column, part[field]) for column, field in places for part in row[column] or ())
-    unknown = next(((column, channel) for column, channel in named if channel not in CHANNELS), None)
-    problem = None if unknown is None else f"its {unknown[0]} name a channel {reprlib.repr(unknown[1])}"
-    remedy = f"name {' or '.join(CHANNELS)}, or build the conversation again" if problem else None
-    return row | {"problem": problem, "remedy": remedy}
+def judged(row: Row, name: str) -> Row:
+    """A finished row with its `problem` and `remedy`; `name` becomes its id where it has none."""
+    found = problem_of(row)
+    identity = row["conversation_id"] or name
+    return row | {"conversation_id": identity, "problem": found and found.reason, "remedy": found and _REMEDY}
+
+
+class Problem(NamedTuple):
+    """Why a row can't be used: the column, and a sentence."""
+
+    column: str
+    reason: str
+
+
+def problem_of(row: Mapping[str, Any]) -> Problem | None:
+    """What keeps a finished row from being used, if anything: all that readers may rely on is checked here.
+
+    It has an id and a length; its lists hold whole items, each of a known channel, with times that are numbers.
+    An utterance that was dropped has none. Audio and texts are for those who use them.
+    """
+    if not (row["conversation_id"] or "").strip():
+        return Problem("conversation_id", "it has no conversation_id")
+    for column in ("duration", "source_duration"):
+        missing = column == "source_duration" and row[column] is None
+        if not missing and not is_number(row[column], 0.0, _MOST_SECONDS):
+            return Problem(column, f"its {column} is {quoted(row[column])}, no length in seconds")
+    for column, (item, fields, channel) in _LISTS.items():
+        for number, part in enumerate(row[column] or (), 1):
+            reason = _item_problem(part, fields, channel)
+            if reason:
+                return Problem(column, f"its {item} {number} {reason}")
+    return None
+
+
+def _item_problem(part: Mapping[str, Any] | None, fields: Mapping[str, Any], channel: str) -> str | None:
+    if part is None:
+        return "is empty"
+    if fields.keys() - part.keys():
+        return f"has no {', '.join(sorted(fields.keys() - part.keys()))}"
+    if part[channel] not in CHANNELS:
+        return f"names a channel {quoted(part[channel])}, not {' or '.join(CHANNELS)}"
+    if part.get("status") in _UNHEARD:
+        return None
+    times = {edge: part[edge] for edge in ("start", "end")}
+    wrong = next((edge for edge, at in times.items() if not is_number(at, -_MOST_SECONDS, _MOST_SECONDS)), None)
+    return f"has the {wrong} {quoted(times[wrong])}, no time in seconds" if wrong else None
+
+
+def provenance_of(row: Mapping[str, Any]) -> dict[str, Any]:
+    """What the provenance of a finished row says. Raises BadInput if it is not JSON, or not of its shape."""
+    text = expect(row["provenance"] or "{}", str, "its provenance", _REMEDY)
+    told = parse_json(text, "its provenance", _REMEDY)
+    found: dict[str, Any] = expect(told, _PROVENANCE, "its provenance", _REMEDY)
+    return found
 
 
 def splits_of(version: Version) -> dict[str, str]:
@@ -151,7 +221,10 @@ def splits_of(version: Version) -> dict[str, str]:
 
 
 def shards(folder: Path) -> list[Path]:
-    """The Parquet files of a dataset, by name. Raises DailytalkError if there are none."""
+    """The Parquet files of a dataset, by name.
+
+    Raises DailytalkError if there are none, or one is a symbolic link out of the dataset.
+    """
     inside = folder / "dataset"
     place = inside if inside.is_dir() else folder
     # What begins with a dot is half written, or waits in a folder of its own to be pushed.
@@ -165,6 +238,9 @@ def shards(folder: Path) -> list[Path]:
             f"{folder} holds no finished conversations (no .parquet file)",
             "name a folder that `dailytalk build` or `dailytalk speak` has written",
         )
+    outside = next((path for path in found if not is_inside(path, place)), None)
+    if outside:
+        raise DailytalkError(f"{outside} is a symbolic link out of its folder", COPY)
     return found
 
 
@@ -183,6 +259,8 @@ def shard_rows(path: Path) -> Iterator[Row]:
 def opened_shard(path: Path) -> Iterator[pq.ParquetFile]:
     """A finished shard to read from. Raises DailytalkError if it can't be read or lacks columns."""
     try:
+        if not path.is_file():  # opening a pipe waits for ever
+            raise DailytalkError(f"{path} is not a regular file", "build the dataset again")
         with path.open("rb") as stream, pq.ParquetFile(stream) as file:
             missing = sorted(set(BUILT) - set(file.schema_arrow.names))
             if missing:
@@ -190,10 +268,12 @@ def opened_shard(path: Path) -> Iterator[pq.ParquetFile]:
                     f"{path} lacks the columns {', '.join(missing)}",
                     "name the dataset of finished conversations, or run `dailytalk speak` or `build` again",
                 )
+            wrong = wrong_type(file.schema_arrow, BUILT, _TYPED)
+            if wrong:
+                raise DailytalkError(f"{path}: {wrong}", "build the dataset again")
             yield file
-    except (pa.ArrowInvalid, OSError) as error:
-        cause = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise DailytalkError(f"{path} can't be read ({cause})", "build the dataset again") from None
+    except PARQUET_ERRORS as error:
+        raise DailytalkError(f"{path} can't be read ({cause(error)})", "build the dataset again") from None
 
 
 def conversation(row: Mapping[str, Any], sample_rate: int, swap: bool) -> Conversation:

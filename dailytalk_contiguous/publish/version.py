@@ -21,9 +21,11 @@ from huggingface_hub import HfApi, HfFileSystem
 from dailytalk_contiguous.core.audio import embedded
 from dailytalk_contiguous.core.documents import MOST_OWN_BYTES, expect, parse_json
 from dailytalk_contiguous.core.errors import DailytalkError
-from dailytalk_contiguous.core.published import CONFIGS, SPLITS
+from dailytalk_contiguous.core.published import CONFIGS, SPLITS, features_of
 from dailytalk_contiguous.core.reference import Reference
-from dailytalk_contiguous.publish.packing.packed import MANIFEST
+from dailytalk_contiguous.core.schema import wrong_type
+from dailytalk_contiguous.files.inside import is_inside
+from dailytalk_contiguous.publish.packing.packed import MANIFEST, MANIFEST_SHAPE
 from dailytalk_contiguous.sources.hub_errors import hub_errors
 
 #: The layout of `Dataset.push_to_hub`: the folder is the config.
@@ -35,6 +37,12 @@ _DEFAULT_FOLDER = "data"
 
 #: Rows that are Python objects at a time.
 _BATCH = 64
+
+#: What reading a damaged Parquet file raises.
+PARQUET_ERRORS = (pa.ArrowException, OSError, UnicodeDecodeError)
+
+#: What to do about a symbolic link out of its folder.
+COPY = "copy the file into the folder"
 
 
 @dataclass(frozen=True)
@@ -67,11 +75,24 @@ class Version:
         """
         return self._layout().get(config, {}).get(split, [])
 
+    def path(self, name: str) -> Path:
+        """Where a file of a version in a folder is.
+
+        Raises DailytalkError for what is no regular file, or a symbolic link out of the folder.
+        """
+        assert isinstance(self.where, Path)
+        path = self.where / name
+        if not is_inside(path, self.where):
+            raise DailytalkError(f"{name} of {self} is a symbolic link out of its folder", COPY)
+        if not path.is_file():
+            raise DailytalkError(f"{name} of {self} is not a regular file", "download this version again")
+        return path
+
     def open(self, name: str) -> BinaryIO:
-        """A file for reading by ranges: what is not read does not travel."""
+        """A file for reading by ranges: what is not read does not travel. Raises DailytalkError."""
         with hub_errors(self):
             if isinstance(self.where, Path):
-                return (self.where / name).open("rb")
+                return self.path(name).open("rb")
             assert self._files is not None
             path = f"datasets/{self.where.repo}@{self.commit}/{name}"
             return cast(BinaryIO, self._files.open(path, "rb", cache_type="none"))
@@ -85,9 +106,9 @@ class Version:
         if MANIFEST not in self.names:
             return None
         with hub_errors(self), self.open(MANIFEST) as file:
-            text = file.read()
+            text = file.read(MOST_OWN_BYTES + 1)
         name, remedy = f"the {MANIFEST} of {self} is damaged", "publish this version again"
-        told: dict[str, Any] = expect(parse_json(text, name, remedy, MOST_OWN_BYTES), dict, name, remedy)
+        told: dict[str, Any] = expect(parse_json(text, name, remedy, MOST_OWN_BYTES), MANIFEST_SHAPE, name, remedy)
         return told
 
     def features(self, config: str) -> Features | None:
@@ -121,11 +142,18 @@ class Version:
                     f"{name} of {self} has no column {', '.join(missing)}",
                     "name a dataset that this tool published",
                 )
+            config = name.partition("/")[0]
+            names = columns or file.schema_arrow.names
+            wrong = config in CONFIGS and wrong_type(file.schema_arrow, features_of(config, None), names)
+            if wrong:
+                raise DailytalkError(f"{name} of {self}: {wrong}", "name a dataset that this tool published")
             for group in range(file.num_row_groups):
                 with self._reading(name):
                     table = file.read_row_group(group, columns=None if columns is None else list(columns))
                 for batch in table.to_batches(max_chunksize=_BATCH):
-                    for row in batch.to_pylist():
+                    with self._reading(name):
+                        rows = batch.to_pylist()
+                    for row in rows:
                         yield row | {"audio": embedded(row["audio"])} if "audio" in row else row
 
     @contextmanager
@@ -141,9 +169,10 @@ class Version:
         try:
             with hub_errors(self):
                 yield
-        except pa.ArrowInvalid:
+        except PARQUET_ERRORS as error:
             raise DailytalkError(
-                f"{name} of {self} is no whole Parquet file", "publish or download this version again"
+                f"{name} of {self} is no whole Parquet file ({cause(error)})",
+                "publish or download this version again",
             ) from None
 
     def _layout(self) -> dict[str, dict[str, list[str]]]:
@@ -171,6 +200,11 @@ class Version:
         return [one.string for one in matches]
 
 
+def cause(error: BaseException) -> str:
+    """The first line of what a library says, or else the kind of its error."""
+    return (str(error) or type(error).__name__).splitlines()[0][:200]
+
+
 def open_version(where: Reference | Path, token: str | None = None) -> Version:
     """A version on the Hub, at the commit that its revision is now, or in a folder laid out like a repository.
 
@@ -184,10 +218,10 @@ def open_version(where: Reference | Path, token: str | None = None) -> Version:
     if isinstance(where, Path):
         if not where.is_dir():
             raise DailytalkError(f"there is no folder {str(where)!r}", "check the path, or name OWNER/NAME@TAG")
-        found = (
-            file.relative_to(where).as_posix() for pattern in ("*", "*/*.parquet") for file in where.glob(pattern)
-        )
-        return Version(where, None, tuple(sorted(found)))
+        files = sorted(where.iterdir())
+        configs = [path for path in files if path.is_dir() and is_inside(path, where)]
+        files += [path for config in configs for path in sorted(config.glob("*.parquet"))]
+        return Version(where, None, tuple(sorted(path.relative_to(where).as_posix() for path in files)))
     with hub_errors(where):
         told = HfApi(token=token).dataset_info(where.repo, revision=where.revision)
         files = HfFileSystem(token=token, skip_instance_cache=True)

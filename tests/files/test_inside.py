@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from dailytalk_contiguous.core.errors import BadInput
-from dailytalk_contiguous.files.inside import inside, is_inside, leads_out
+from dailytalk_contiguous.files.inside import inside, leads_out
 
 
 @pytest.fixture
@@ -53,6 +53,16 @@ def test_links_of_a_snapshot_in_the_hubs_cache_are_inside_and_lead_nowhere_else(
         path.write_text("x")
     (snapshot / "data/a.wav").symlink_to("../../../blobs/1")
     (snapshot / "data/b.wav").symlink_to(tmp_path / "private")
-    assert is_inside(snapshot / "data/a.wav", snapshot)
-    assert is_inside(snapshot / "data/a.wav", snapshot / "data")
+    for root, name in ((snapshot, "data/a.wav"), (snapshot / "data", "a.wav")):
+        assert inside(root, name) == root / name
     assert leads_out(snapshot / "data/b.wav", snapshot)
+
+
+def test_folder_that_only_looks_like_the_hubs_cache_reaches_nothing(tmp_path: Path) -> None:
+    snapshot = tmp_path / "repository/snapshots/c0ffee"
+    snapshot.mkdir(parents=True)
+    (tmp_path / "home").mkdir()
+    (tmp_path / "home/private").write_text("x")
+    (tmp_path / "repository/blobs").symlink_to(tmp_path / "home")
+    (snapshot / "a.wav").symlink_to("../../blobs/private")
+    assert leads_out(snapshot / "a.wav", snapshot)

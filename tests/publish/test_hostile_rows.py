@@ -3,12 +3,14 @@
 import ast
 import io
 import json
+import math
 import os
 import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -19,10 +21,15 @@ from publish.built_conversations import LINES, built_row, write_dataset
 from publish.published_folder import NAME, published_row, upload, write_published
 
 from dailytalk_contiguous import BadInput, load
+from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.published import features_of
+from dailytalk_contiguous.publish.exporting.mix import mix
+from dailytalk_contiguous.publish.exporting.mix_parts import Settings
+from dailytalk_contiguous.publish.exporting.moshi import export_moshi
 from dailytalk_contiguous.publish.loading.stereo import StereoFeature
 from dailytalk_contiguous.publish.reporting import html
 from dailytalk_contiguous.publish.reporting.report import write_report
+from dailytalk_contiguous.publish.version import open_version
 
 pytest_plugins = ["hub.hub_fixtures"]
 
@@ -159,9 +166,11 @@ def test_text_becomes_no_markup_however_it_is_put_together() -> None:
     assert html.fill("{}", f"{bold}") == "&lt;b&gt;&amp;lt;i&amp;gt;&lt;/b&gt;"  # a text again: seen, and harmless
 
 
-@pytest.mark.parametrize("part", ["utterances", "alignments", "sounds"])
+@pytest.mark.parametrize(
+    ("part", "item"), [("utterances", "utterance"), ("alignments", "word"), ("sounds", "sound")]
+)
 def test_row_that_names_an_unknown_channel_is_rejected_and_the_rest_goes_on(
-    dailytalk: Command, tmp_path: Path, part: str
+    dailytalk: Command, tmp_path: Path, part: str, item: str
 ) -> None:
     bad = built_row("bad", sounds=[(0.1, 0.2)])
     bad[part][0]["speaker" if part == "alignments" else "channel"] = "<img src=x>"
@@ -171,11 +180,11 @@ def test_row_that_names_an_unknown_channel_is_rejected_and_the_rest_goes_on(
     told = json.loads(done.out)
     assert told["files"] == 1
     assert [(one["id"], one["reason"]) for one in told["rejects"]] == [
-        ("bad", f"its {part} name a channel '<img src=x>'")
+        ("bad", f"its {item} 1 names a channel '<img src=x>', not left or right")
     ]
     report = write_report(folder)
     assert (report.conversations, report.shown) == (1, ("good",))
-    assert f"its {part} name a channel" in report.path.read_text(encoding="utf-8")
+    assert f"its {item} 1 names a channel" in report.path.read_text(encoding="utf-8")
     assert dailytalk("check", str(folder)).code == 1
 
 
@@ -205,3 +214,255 @@ def test_every_text_of_a_row_is_shown_as_text(tmp_path: Path) -> None:
 
 #: Fields of an utterance that are text and shown.
 TEXTS = ("speaker", "rule", "reason", "source_event", *(f"{name}_bucket" for name in ("valence", "arousal")))
+
+
+def spoilt(part: str, place: int, change: Any) -> dict[str, Any]:
+    """A row of which an item of a list is another."""
+    row = built_row("bad", sounds=[(0.1, 0.2)])
+    row[part][place] = row[part][place] | change if change else None
+    return row
+
+
+#: Rows that no reader can use, and what is said of each.
+UNUSABLE: dict[str, tuple[Callable[[], dict[str, Any]], str]] = {
+    "no id": (lambda: built_row("bad") | {"conversation_id": None}, "it has no conversation_id"),
+    "a length of NaN": (lambda: built_row("bad") | {"duration": math.nan}, "its duration is nan"),
+    "no length": (lambda: built_row("bad") | {"duration": None}, "its duration is None"),
+    "a source without end": (
+        lambda: built_row("bad") | {"source_duration": math.inf},
+        "its source_duration is inf",
+    ),
+    "an empty utterance": (lambda: spoilt("utterances", 1, None), "its utterance 2 is empty"),
+    "an empty word": (lambda: spoilt("alignments", 0, None), "its word 1 is empty"),
+    "an empty sound": (lambda: spoilt("sounds", 0, None), "its sound 1 is empty"),
+    "a word at no time": (lambda: spoilt("alignments", 2, {"start": None}), "its word 3 has the start None"),
+    "a word at NaN": (lambda: spoilt("alignments", 2, {"end": math.nan}), "its word 3 has the end nan"),
+    "an utterance in a year": (
+        lambda: spoilt("utterances", 0, {"end": 3e7}),
+        "its utterance 1 has the end 30000000",
+    ),
+}
+
+
+@pytest.mark.parametrize("problem", UNUSABLE)
+def test_row_that_no_reader_can_use_is_rejected_with_its_reason_and_the_rest_goes_on(
+    dailytalk: Command, tmp_path: Path, problem: str
+) -> None:
+    make, reason = UNUSABLE[problem]
+    bad = make()
+    folder = write_dataset(tmp_path / "work", [bad, built_row("good")])
+    done = dailytalk("export", str(folder), "--out", str(tmp_path / "out"), "--json")
+    assert done.code == 3, done.err
+    (reject,) = json.loads(done.out)["rejects"]
+    assert reject["id"] == (bad["conversation_id"] or "row 1 of shard-0.parquet")
+    assert reason in reject["reason"]
+    report = write_report(folder)
+    assert (report.conversations, report.shown) == (1, ("good",))
+    assert reason in report.path.read_text(encoding="utf-8")
+    findings = json.loads(dailytalk("check", str(folder), "--json").out)["findings"]
+    assert [reason in one["what"] for one in findings if one["level"] == "error"] == [True]
+
+
+def test_row_that_can_not_be_published_is_rejected_and_the_rest_is(
+    hub: Any, dailytalk: Command, tmp_path: Path
+) -> None:
+    rows = [
+        built_row("bad"),
+        spoilt("utterances", 0, None) | {"conversation_id": "worse"},
+        *(built_row(f"good{number}") for number in range(3)),
+    ]
+    rows[0]["provenance"] = "no JSON"
+    folder = write_dataset(tmp_path / "work", rows)
+    done = dailytalk("push", str(folder), "tester/talks", "--create", "--tag", "v1.0.0", "--json")
+    assert done.code == 3, done.err
+    rejects = {reject["id"]: reject["reason"] for reject in json.loads(done.out)["rejects"]}
+    assert rejects.keys() == {"bad", "worse"}
+    assert "provenance" in rejects["bad"]
+    assert "utterance 1 is empty" in rejects["worse"]
+    published = load("tester/talks", revision="v1.0.0")
+    assert {row["conversation_id"] for split in published.values() for row in split} == {"good0", "good1", "good2"}
+
+
+@pytest.mark.parametrize("command", ["export", "report", "push"])
+@pytest.mark.parametrize(
+    ("column", "value"), [("utterances", 1), ("speakers", "x"), ("duration", "x"), ("audio", 1)]
+)
+def test_column_of_another_type_is_named_in_one_sentence(
+    hub: Any, dailytalk: Command, tmp_path: Path, command: str, column: str, value: Any
+) -> None:
+    folder = write_dataset(tmp_path / "work", [built_row("a"), built_row("b")])
+    retype(folder / "dataset" / "shard-0.parquet", column, value)
+    options = {"export": ("--out", str(tmp_path / "out")), "report": (), "push": ("tester/talks", "--create")}
+    done = dailytalk(command, str(folder), *options[command])
+    assert done.code == 1
+    assert f"shard-0.parquet: {column} is of the type" in done.err.replace("\n", "")
+    assert "Traceback" not in done.err
+    assert dailytalk("check", str(folder)).code == 1
+
+
+def retype(path: Path, column: str, value: Any) -> None:
+    """Give a column of a Parquet file one value, and so another type."""
+    table = pq.read_table(path)
+    place = table.column_names.index(column)
+    table = table.set_column(place, column, pa.array([value] * table.num_rows))
+    pq.write_table(table.replace_schema_metadata(None), path, row_group_size=1)
+
+
+def test_widths_and_columns_of_nulls_are_no_other_type(dailytalk: Command, tmp_path: Path) -> None:
+    folder = write_dataset(tmp_path / "work", [built_row("a"), built_row("b")])
+    path = folder / "dataset" / "shard-0.parquet"
+    table = pq.read_table(path)
+    rows = table.to_pylist()
+    made = pa.Table.from_pylist([row | {"sounds": None, "language": None} for row in rows])  # int64, null
+    pq.write_table(made, path)
+    assert dailytalk("export", str(folder), "--out", str(tmp_path / "out")).code == 0
+
+
+@pytest.mark.parametrize("damage", ["type", "bytes"])
+def test_damaged_parquet_is_one_sentence_when_it_is_loaded(tmp_path: Path, damage: str) -> None:
+    folder = write_published(tmp_path / "repository")
+    path = folder / "conversations" / "train-00000-of-00003.parquet"
+    if damage == "type":
+        retype(path, "alignments", "x")
+    else:
+        path.write_bytes(path.read_bytes()[1:])
+    with pytest.raises(DailytalkError, match="repository"):
+        load(str(folder), split="train")
+
+
+def test_damaged_page_of_a_published_version_is_one_sentence(dailytalk: Command, tmp_path: Path) -> None:
+    folder = write_published(tmp_path / "repository")
+    path = folder / "conversations" / "train-00000-of-00003.parquet"
+    data = bytearray(path.read_bytes())
+    data[4:40] = bytes(36)  # the header of the first page
+    path.write_bytes(data)
+    done = dailytalk("export", str(folder / "conversations"), "--out", str(tmp_path / "out"))
+    assert (done.code, "can't be read" in done.err.replace("\n", " ")) == (1, True)
+    done = dailytalk("diff", str(folder), str(write_published(tmp_path / "other", mark="x")))
+    assert (done.code, "is no whole Parquet file" in done.err.replace("\n", " ")) == (1, True)
+
+
+def test_links_out_of_a_dataset_are_refused(dailytalk: Command, tmp_path: Path) -> None:
+    other = write_dataset(tmp_path / "private", [built_row("secret")]) / "dataset" / "shard-0.parquet"
+    folder = write_dataset(tmp_path / "work", [built_row("good")])
+    (folder / "dataset" / "shard-1.parquet").symlink_to(other)
+    for command in (["export", str(folder), "--out", str(tmp_path / "out")], ["check", str(folder)]):
+        done = dailytalk(*command)
+        assert (done.code, "symbolic link out" in (done.err + done.out).replace("\n", " ")) == (1, True)
+    folder = write_published(tmp_path / "repository")
+    name = "conversations/train-00000-of-00003.parquet"
+    (folder / name).rename(tmp_path / "moved.parquet")
+    (folder / name).symlink_to(tmp_path / "moved.parquet")
+    with pytest.raises(DailytalkError, match=f"{name} of .* is a symbolic link out"):
+        load(str(folder), split="train")
+    with pytest.raises(DailytalkError, match="is a symbolic link out"):
+        next(open_version(folder).rows("conversations"))
+
+
+def test_snapshot_in_the_cache_of_the_hub_is_read_through_its_links(dailytalk: Command, tmp_path: Path) -> None:
+    repository = tmp_path / "datasets--tester--talks"
+    snapshot = write_published(repository / "snapshots" / ("0" * 40))
+    (repository / "blobs").mkdir()
+    for number, path in enumerate(sorted(path for path in snapshot.rglob("*") if path.is_file())):
+        blob = repository / "blobs" / str(number)
+        path.rename(blob)
+        path.symlink_to(os.path.relpath(blob, path.parent))
+    assert load(str(snapshot), split="train", verify=True).num_rows == 6
+    for command in (
+        ["export", str(snapshot), "--out", str(tmp_path / "out")],
+        ["diff", str(snapshot), str(snapshot)],
+    ):
+        done = dailytalk(*command)
+        assert done.code == 0, done.err
+
+
+def test_record_of_a_folder_is_not_read_through_a_link_out_of_it(dailytalk: Command, tmp_path: Path) -> None:
+    (tmp_path / "run.json").write_text(json.dumps({"source": {"repository": "canary", "licence": "canary"}}))
+    folder = write_dataset(tmp_path / "work", [built_row("a"), built_row("b")])
+    (folder / "run.json").symlink_to(tmp_path / "run.json")
+    assert "canary" not in write_report(folder).path.read_text(encoding="utf-8")
+    done = dailytalk("mix", str(folder), "--out", str(tmp_path / "out"))
+    assert (done.code, "leads out" in done.err.replace("\n", " ")) == (1, True)
+
+
+@pytest.mark.parametrize("files", [["x"], {"a.parquet": ["x"]}, {"a.parquet": {"sha256": 1}}, "x"])
+def test_manifest_of_another_shape_is_one_sentence(dailytalk: Command, tmp_path: Path, files: Any) -> None:
+    before, after = write_published(tmp_path / "before"), write_published(tmp_path / "after")
+    told = json.loads((after / "manifest.json").read_text())
+    (after / "manifest.json").write_text(json.dumps(told | {"files": files}))
+    done = dailytalk("diff", str(before), str(after))
+    assert (done.code, "manifest.json" in done.err, "Traceback" in done.err) == (1, True, False)
+
+
+def test_samples_far_beyond_full_scale_are_clipped_in_a_page_and_end_no_process(tmp_path: Path) -> None:
+    samples = np.zeros((24000, 2), np.float32)
+    samples[::7] = 1e6
+    file = io.BytesIO()
+    soundfile.write(file, samples, 24000, "FLOAT", format="WAV")
+    loud = built_row("loud", audio={"bytes": file.getvalue(), "path": None})
+    text = write_report(write_dataset(tmp_path / "work", [loud])).path.read_text(encoding="utf-8")
+    assert text.count("<audio") == 1
+
+
+@pytest.mark.parametrize("sample", [1e38, math.inf, math.nan])
+def test_samples_that_no_format_means_are_refused(dailytalk: Command, tmp_path: Path, sample: float) -> None:
+    samples = np.zeros((24000 * 6, 2), np.float32)
+    samples[100] = sample
+    file = io.BytesIO()
+    soundfile.write(file, samples, 24000, "FLOAT", format="WAV")
+    bad = built_row("bad", audio={"bytes": file.getvalue(), "path": None})
+    folder = write_dataset(tmp_path / "work", [bad, built_row("good")])
+    done = dailytalk("export", str(folder), "--out", str(tmp_path / "out"), "--json")
+    assert done.code == 3, done.err
+    (reject,) = json.loads(done.out)["rejects"]
+    assert "samples that are not numbers" in reject["reason"]
+
+
+def test_conversation_that_can_not_be_exported_is_a_reject_of_the_mix(dailytalk: Command, tmp_path: Path) -> None:
+    rows = [spoilt("alignments", 0, None), *(built_row(f"good{number}") for number in range(3))]
+    folder = write_dataset(tmp_path / "work", rows)
+    done = dailytalk("mix", str(folder), "--out", str(tmp_path / "out"))
+    assert done.code == 3, done.err
+    rejects = json.loads((tmp_path / "out" / "rejects.json").read_text())
+    assert [(reject["id"], "word 1 is empty" in reject["reason"]) for reject in rejects] == [("bad", True)]
+    assert json.loads((tmp_path / "out" / "mix.json").read_text())["rejects"] == 1
+
+
+@pytest.mark.parametrize("name", ["train.jsonl", "eval.jsonl", "conversations.json"])
+@pytest.mark.parametrize("target", ["../private.txt", "eval.jsonl", "/dev/zero"])
+def test_document_of_a_training_folder_that_is_a_link_is_a_finding_and_is_not_read(
+    dailytalk: Command, tmp_path: Path, name: str, target: str
+) -> None:
+    rows = [built_row(f"call{number}", kept_speaker=f"p{number}") for number in range(3)]
+    export_moshi(rows, tmp_path / "moshi")
+    (tmp_path / "private.txt").write_text('{"path": "canary"}\n')
+    (tmp_path / "moshi" / name).unlink()
+    (tmp_path / "moshi" / name).symlink_to(target)
+    done = dailytalk("check", str(tmp_path / "moshi"))
+    assert (done.code, "canary" in done.out) == (1, False), done.err
+    done = dailytalk("mix", str(tmp_path / "moshi"), "--out", str(tmp_path / "out"))
+    assert "canary" not in done.err
+    assert "Traceback" not in done.err
+
+
+def test_record_that_is_far_too_large_is_not_read(tmp_path: Path) -> None:
+    folder = write_dataset(tmp_path / "work", [built_row("a")])
+    with (folder / "run.json").open("wb") as file:
+        file.truncate(2 << 30)
+    assert write_report(folder).conversations == 1
+    with pytest.raises(DailytalkError, match=r"2048\.0 MiB"):
+        mix([(folder, None)], tmp_path / "out", Settings())
+
+
+def test_amounts_of_a_record_that_are_no_numbers_are_left_out_of_a_page(tmp_path: Path) -> None:
+    folder = write_dataset(tmp_path / "work", [built_row("a")])
+    (folder / "run.json").write_text(json.dumps({"speak": {"money": {"saved_by_cache": "..", "spent": [1]}}}))
+    assert "saved by the cache" not in write_report(folder).path.read_text(encoding="utf-8")
+
+
+def test_linked_folder_of_a_version_is_not_listed(tmp_path: Path) -> None:
+    write_published(tmp_path / "private")
+    folder = tmp_path / "repository"
+    folder.mkdir()
+    (folder / "conversations").symlink_to(tmp_path / "private" / "conversations")
+    assert open_version(folder).names == ("conversations",)

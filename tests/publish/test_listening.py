@@ -8,7 +8,7 @@ import pytest
 from browser import acted, needs_chromium
 from finished_corpora import clip_row, corpus_folder
 
-from dailytalk_contiguous.core.errors import DailytalkError
+from dailytalk_contiguous.core.errors import BadInput, DailytalkError
 from dailytalk_contiguous.publish.reporting.listening import key_path, write_listening_test
 from dailytalk_contiguous.publish.reporting.listening_answers import agreement_of, read_test
 
@@ -208,6 +208,15 @@ def test_same_answers_under_two_names_are_refused(tmp_path: Path, corpus: Path) 
         read_test(key_path(page), files)
     skipped = [answers(tmp_path / f"{name}.json", page, {}, name) for name in ("ann", "bob")]
     assert set(read_test(key_path(page), skipped).answers) == {"ann", "bob"}
+
+
+def test_answers_are_not_read_through_a_link_out_of_their_folder(tmp_path: Path, corpus: Path) -> None:
+    page = write_listening_test(corpus, tmp_path / "page.html", 3).page
+    answers(tmp_path / "ann.json", page, {})
+    (tmp_path / "sent").mkdir()
+    (tmp_path / "sent" / "bob.json").symlink_to(tmp_path / "ann.json")
+    with pytest.raises(BadInput, match="leads out"):
+        read_test(key_path(page), [tmp_path / "sent" / "bob.json"])
 
 
 def test_two_files_of_one_listener_are_refused(tmp_path: Path, corpus: Path) -> None:

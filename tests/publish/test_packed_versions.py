@@ -234,11 +234,8 @@ def test_finished_shards_have_a_row_group_for_each_conversation(tmp_path: Path) 
     write_shard(path, Shard([built_row("a"), built_row("b")]), BUILT)
     assert pq.ParquetFile(path).num_row_groups == 2
     named = {"bytes": None, "path": "a.wav"}
-    write_shard(
-        path,
-        Shard([{"conversation_id": name, "audio": named} for name in "ab"]),
-        Features({"conversation_id": STRING, "audio": AUDIO}),
-    )
+    columns = Features({"conversation_id": STRING, "audio": AUDIO})
+    write_shard(path, Shard([{"conversation_id": name, "audio": named} for name in "ab"]), columns)
     assert pq.ParquetFile(path).num_row_groups == 1
 
 

@@ -11,9 +11,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from dailytalk_contiguous.core.documents import expect, is_number, parse_json
 from dailytalk_contiguous.core.licensing import Origin
 from dailytalk_contiguous.core.schema import PROSODY
-from dailytalk_contiguous.publish.reporting.tally import Tally, is_number
+from dailytalk_contiguous.publish.reporting.tally import Tally
 
 #: Columns of `conversations` that are read: all but the audio.
 COLUMNS = (
@@ -157,7 +158,7 @@ class CardStatistics:
         """Settings of the synthesis and the timeline that all conversations share; of others, all values."""
         values: dict[str, dict[str, None]] = defaultdict(dict)
         for text in sorted(self.settings):
-            for name, value in json.loads(text).items():
+            for name, value in _settings(text).items():
                 values[name][json.dumps(value, ensure_ascii=False)] = None
         for name in sorted(values):
             yield name, [json.loads(text) for text in values[name]]
@@ -171,6 +172,11 @@ def statistics_of(version: Rows, rejects: Iterable[Mapping[str, str]]) -> CardSt
     for reject in rejects:
         found.tally.add_reject({"stage": reject["stage"], "reason": reject["reason"]})
     return found
+
+
+def _settings(text: str) -> dict[str, Any]:
+    settings: dict[str, Any] = expect(parse_json(text, "settings"), dict, "settings")
+    return settings
 
 
 def _speaker(one: Mapping[str, Any], kept: str) -> tuple[str, bool]:

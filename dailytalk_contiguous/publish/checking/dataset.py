@@ -7,19 +7,21 @@ from pathlib import Path
 from typing import Any
 
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
-from dailytalk_contiguous.core.schema import CHANNELS
 from dailytalk_contiguous.core.turns import Timed
 from dailytalk_contiguous.publish.checking.findings import Finding, error, several
 from dailytalk_contiguous.publish.checking.fitness import Figures, figures, fitness_advice
 from dailytalk_contiguous.publish.checking.loudness import Loudness, measure
 from dailytalk_contiguous.publish.checking.words import Said, word_findings
 from dailytalk_contiguous.publish.exporting.moshi import WINDOW_SECONDS
-from dailytalk_contiguous.publish.rows import Row, shard_rows, shards, voices
+from dailytalk_contiguous.publish.rows import Row, problem_of, shard_rows, shards, voices
 
 #: Seconds by which a row's `duration` may differ from its audio.
 DURATION_TOLERANCE = 0.010
 
 _AGAIN = "build it again with `dailytalk speak`"
+
+#: Kinds of findings on rows that can't be used, by column.
+_KINDS = {"utterances": "bad-utterance", "alignments": "bad-word", "sounds": "bad-sound"}
 
 
 @dataclass
@@ -79,11 +81,15 @@ def _row(file: str, row: Row, tally: _Tally) -> Iterator[Finding]:
     if name in tally.ids:
         yield error("duplicate", file, f"the conversation {name!r} occurs twice", "delete one of the shards")
     tally.ids.add(name)
+    problem = problem_of(row)
+    if problem:
+        yield error(_KINDS.get(problem.column, "bad-row"), file, problem.reason, _AGAIN)
+        return
     loudness: Loudness | None = None
     try:
         loudness = measure(row["audio"])
-    except BadInput as problem:
-        yield error("unreadable-audio", file, problem.reason, problem.remedy)
+    except BadInput as unreadable:
+        yield error("unreadable-audio", file, unreadable.reason, unreadable.remedy)
     else:
         yield from _audio(file, row, loudness)
     yield from _utterances(file, row)
@@ -94,8 +100,6 @@ def _row(file: str, row: Row, tally: _Tally) -> Iterator[Finding]:
     ]
     if not any(word.channel == 0 for word in words):
         yield error("no-words", file, "no word of the left speaker, Moshi's, is aligned", _AGAIN)
-    if any(word.speaker not in CHANNELS for word in words):
-        yield error("bad-word", file, "a word is of neither the left nor the right speaker", _AGAIN)
     yield from word_findings(file, words, loudness)
     _count(row, tally)
 
@@ -124,13 +128,9 @@ def _utterances(file: str, row: Mapping[str, Any]) -> Iterator[Finding]:
     ]
     if mute:
         yield error("empty-text", file, several(mute, "utterances were spoken without text", len(ids)), _AGAIN)
-    wrong = [
-        one["utterance_id"]
-        for one in utterances
-        if one["channel"] not in CHANNELS or (one["status"] != "dropped" and not _has_length(one))
-    ]
+    wrong = [one["utterance_id"] for one in utterances if one["status"] != "dropped" and not _has_length(one)]
     if wrong:
-        what = several(wrong, "utterances have no channel or no length", len(ids))
+        what = several(wrong, "utterances have no length", len(ids))
         yield error("bad-utterance", file, what, _AGAIN)
 
 
@@ -139,27 +139,20 @@ def _sounds(file: str, row: Mapping[str, Any]) -> Iterator[Finding]:
     wrong = [
         f"{one['start']}..{one['end']} s"
         for one in sounds
-        if one["channel"] not in CHANNELS
-        or not _has_length(one)
-        or one["start"] < 0
-        or one["end"] > row["duration"] + DURATION_TOLERANCE
+        if not _has_length(one) or one["start"] < 0 or one["end"] > row["duration"] + DURATION_TOLERANCE
     ]
     if wrong:
-        what = several(wrong, "sounds have no channel, no length or lie outside the audio", len(sounds))
+        what = several(wrong, "sounds have no length or lie outside the audio", len(sounds))
         yield error("bad-sound", file, what, _AGAIN)
 
 
 def _has_length(one: Mapping[str, Any]) -> bool:
-    return one["start"] is not None and one["end"] is not None and one["end"] > one["start"]
+    return bool(one["end"] > one["start"])
 
 
 def _count(row: Mapping[str, Any], tally: _Tally) -> None:
     heard = [one for one in row["utterances"] or () if one["status"] != "dropped"]
-    timed = [
-        Timed(one["channel"], one["start"], one["end"])
-        for one in heard
-        if one["channel"] in CHANNELS and one["end"] > one["start"]
-    ]
+    timed = [Timed(one["channel"], one["start"], one["end"]) for one in heard if _has_length(one)]
     tally.figures[row["conversation_id"]] = figures(timed, row["duration"], WINDOW_SECONDS)
     tally.seconds += row["duration"]
     tally.words += len(row["alignments"] or ())

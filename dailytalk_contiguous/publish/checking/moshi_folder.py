@@ -4,6 +4,7 @@ Each kind of finding is something that moshi-finetune was seen to do when it was
 or carry on in silence (`docs/fine-tuning.md` lists them). What it does loudly at the start is found here too.
 """
 
+import os
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -12,7 +13,7 @@ from typing import Any
 
 from dailytalk_contiguous.core.audio import to_uri
 from dailytalk_contiguous.core.built import MAIN, OTHER
-from dailytalk_contiguous.core.documents import MOST_OWN_BYTES, expect, parse_json, quoted, read_json
+from dailytalk_contiguous.core.documents import MOST_OWN_BYTES, expect, parse_json, quoted, read_bytes, read_json
 from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.core.turns import Timed
 from dailytalk_contiguous.engine.corpus_folder import MANIFESTS
@@ -82,9 +83,9 @@ def check_moshi(folder: Path) -> tuple[list[Finding], dict[str, Any]]:
 
 
 def _strays(folder: Path, plan: Plan) -> Iterator[Finding]:
-    named = {path.resolve() for path in plan.manifests.values()}
+    named = {os.path.realpath(path) for path in plan.manifests.values()}
     for path in sorted(folder.rglob("*jsonl")):
-        if path.resolve() not in named:
+        if os.path.realpath(path) not in named:
             what = "its name ends in jsonl: a trainer that is given the folder reads it as a manifest"
             yield error("stray-jsonl", _shown(folder, path), what, "move it elsewhere or rename it")
     if not plan.manifests:
@@ -93,7 +94,12 @@ def _strays(folder: Path, plan: Plan) -> Iterator[Finding]:
 
 def _manifest(folder: Path, side: str, manifest: Path, plan: Plan, seen: _Seen) -> Iterator[Finding]:
     shown = _shown(folder, manifest)
-    lines = manifest.read_text(encoding="utf-8", errors="replace").splitlines()
+    try:
+        text = read_bytes(inside(manifest.parent, manifest.name), limit=MOST_OWN_BYTES)
+    except BadInput as problem:
+        yield error("unreadable-manifest", shown, problem.reason, problem.remedy)
+        return
+    lines = text.decode("utf-8", errors="replace").splitlines()
     if not any(line.strip() for line in lines):
         yield error("empty-manifest", shown, "it names no file", _AGAIN)
     for number, line in enumerate(lines, 1):
@@ -248,7 +254,7 @@ def _conversations(folder: Path, plan: Plan) -> Iterator[Finding]:
     if not (folder / ABOUT).exists():
         return
     try:
-        about = expect(read_json(folder / ABOUT, limit=MOST_OWN_BYTES), ABOUT_SHAPE, ABOUT)
+        about = expect(read_json(inside(folder, ABOUT), limit=MOST_OWN_BYTES), ABOUT_SHAPE, ABOUT)
         timed = {name: _timed(one) for name, one in about.items()}
     except BadInput as problem:
         yield error("unreadable-about", ABOUT, f"it can't be read ({problem.reason})", _AGAIN)

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from dailytalk_contiguous.core.balance import MOST_WEIGHT
-from dailytalk_contiguous.core.documents import MOST_OWN_BYTES, expect, json_lines, quoted, read_json
+from dailytalk_contiguous.core.documents import MOST_BYTES, MOST_OWN_BYTES, expect, json_lines, quoted, read_json
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError, Reject
 from dailytalk_contiguous.core.licensing import Origin
 from dailytalk_contiguous.engine.corpus_folder import MANIFESTS
@@ -96,7 +96,14 @@ class File:
 
 @dataclass(frozen=True)
 class Folder:
-    """A folder to mix: where the training folder lies, models that had a part, conversations, whose work it is."""
+    """A folder to mix.
+
+    Attributes:
+        data: the training folder. manifests: its manifests by side.
+        models: that had a part in it. licence: of recordings that tell none of their own, or None.
+        about: what is known of its conversations, by id. credits: whose work it is.
+        rejects: conversations that could not be exported.
+    """
 
     data: Path
     manifests: Mapping[str, str]
@@ -104,12 +111,14 @@ class Folder:
     licence: str | None
     about: Mapping[str, Any]
     credits: tuple[Credit, ...]
+    rejects: tuple[Reject, ...] = ()
 
     def files(self) -> Iterator[File | Reject]:
         """Every file once, in the order of the manifests; a Reject for one that can't be used.
 
         Raises DailytalkError for a damaged manifest.
         """
+        yield from self.rejects
         speakers = {path: one["kept_speaker"] for one in self.about.values() for path in one["files"]}
         seen = set()
         for side, name in self.manifests.items():
@@ -152,9 +161,10 @@ def open_folder(path: Path, scratch: Path, eval_share: float, seed: int) -> Fold
         if manifests := _there(data, CLIP_MANIFESTS):
             return Folder(data, manifests, models, None, {}, credits)
     if (path / "dataset").is_dir():
-        export_moshi(built_rows(path), scratch, eval_share=eval_share, seed=seed)
+        made = export_moshi(built_rows(path), scratch, eval_share=eval_share, seed=seed)
         licence = (record.get("source") or {}).get("licence")
-        return Folder(scratch, _there(scratch, MOSHI_MANIFESTS), models, licence, _about(scratch), credits)
+        manifests = _there(scratch, MOSHI_MANIFESTS)
+        return Folder(scratch, manifests, models, licence, _about(scratch), credits, tuple(made.rejects))
     if manifests := _there(path, MOSHI_MANIFESTS):
         return Folder(path, manifests, models, None, _about(path), credits)
     raise DailytalkError(
@@ -167,14 +177,14 @@ def most_listed(path: Path) -> int:
     """How often the manifest of a training folder may name a file that trains: more than once only by weight."""
     if _there(path, CLIP_MANIFESTS):
         return math.ceil(MOST_WEIGHT)
-    return int(_read(path / MIX, RECORD).get("most_listed") or 1) if (path / MIX).is_file() else 1
+    return int(_read(inside(path, MIX), RECORD).get("most_listed") or 1) if (path / MIX).is_file() else 1
 
 
 def record_of(path: Path) -> dict[str, Any]:
     """What run.json or mix.json of a folder holds; empty if it has neither. Raises BadInput for a damaged one."""
     for name in (RUN, MIX):
         if (path / name).is_file():
-            return _read(path / name, RECORD)
+            return _read(inside(path, name), RECORD)
     return {}
 
 
@@ -195,7 +205,7 @@ def _there(data: Path, names: Mapping[str, str]) -> dict[str, str]:
 
 
 def _about(data: Path) -> dict[str, Any]:
-    return _read(data / ABOUT, ABOUT_SHAPE) if (data / ABOUT).is_file() else {}
+    return _read(inside(data, ABOUT), ABOUT_SHAPE, MOST_OWN_BYTES) if (data / ABOUT).is_file() else {}
 
 
 def entries(manifest: Path) -> list[dict[str, Any]]:
@@ -203,7 +213,8 @@ def entries(manifest: Path) -> list[dict[str, Any]]:
     if not manifest.is_file():
         return []
     try:
-        return [expect(_line(number, line), _ENTRY, f"line {number}") for number, line in json_lines(manifest)]
+        lines = json_lines(inside(manifest.parent, manifest.name))
+        return [expect(_line(number, line), _ENTRY, f"line {number}") for number, line in lines]
     except BadInput as problem:
         raise DailytalkError(
             f"{as_text(manifest)!r} is no manifest ({problem.reason})", "run `dailytalk check` on its folder"
@@ -237,7 +248,7 @@ def annotated(folder: Path, name: str) -> tuple[Path, dict[str, Any]]:
     return files[0], _read(files[1], ANNOTATION)
 
 
-def _read(path: Path, shape: Any) -> dict[str, Any]:
+def _read(path: Path, shape: Any, limit: int = MOST_BYTES) -> dict[str, Any]:
     """An object of a shape. Raises BadInput."""
-    found: dict[str, Any] = expect(read_json(path, _AGAIN, MOST_OWN_BYTES), shape, as_text(path), _AGAIN)
+    found: dict[str, Any] = expect(read_json(path, _AGAIN, limit), shape, as_text(path), _AGAIN)
     return found

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from datasets import Audio, load_dataset
+from datasets.exceptions import DatasetBuildError
 
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.published import CONFIGS
@@ -21,7 +22,7 @@ from dailytalk_contiguous.core.schema import AUDIO
 from dailytalk_contiguous.publish.loading.stereo import StereoFeature
 from dailytalk_contiguous.publish.loading.verifying import verify as verify_files
 from dailytalk_contiguous.publish.rows import shards
-from dailytalk_contiguous.publish.version import Version, open_version
+from dailytalk_contiguous.publish.version import PARQUET_ERRORS, Version, cause, open_version
 from dailytalk_contiguous.sources.hub_errors import hub_errors
 
 #: Bytes that a stream reads beyond what is asked for. The client's own 5 MB would bring the audio along with every
@@ -66,7 +67,8 @@ def load(
 
     Raises:
         DailytalkError: there is no such dataset, version, config, split or column, it may not be read, a file is
-            not what the manifest says, or `state` is given without what makes it hold.
+            not what the manifest says or is damaged, or `state` is given without what makes it hold. A stream
+            reads its files later: what is damaged in them is an error of `datasets` or Arrow then.
     """
     version = _version(where, revision, token)
     _refuse_state(version, state, streaming, split)
@@ -81,7 +83,7 @@ def load(
     if isinstance(version.where, Reference):
         source = {"path": version.where.repo, "name": config, "revision": version.commit, "token": token}
         source |= {"storage_options": {"hf": {"block_size": _READ_AHEAD_BYTES}}}
-    with hub_errors(version), _named(version):
+    with _named(version), hub_errors(version):
         data = load_dataset(**source, split=split, streaming=streaming, columns=list(columns) if columns else None)
     data = _with_stereo(data, version)
     if state is not None:
@@ -133,16 +135,21 @@ def _data_files(version: Version, config: str, work: bool) -> dict[str, list[str
     if work:
         return {"train": [escape(str(path)) for path in shards(version.where)]}
     return {
-        split: [escape(str(version.where / name)) for name in version.files(config, split)]
+        split: [escape(str(version.path(name))) for name in version.files(config, split)]
         for split in version.configs()[config]
     }
 
 
 @contextmanager
 def _named(version: Version) -> Iterator[None]:
-    """Raise as a DailytalkError what `datasets` says of names that aren't there."""
+    """Raise as a DailytalkError what `datasets` says of names that aren't there and of files that are damaged."""
     try:
         yield
+    except (DatasetBuildError, *PARQUET_ERRORS) as error:
+        raise DailytalkError(
+            f"{version} has a data file that can't be read ({cause(error.__cause__ or error)})",
+            "build the dataset again, or download this version again",
+        ) from None
     except ValueError as error:
         if not str(error).startswith(_NAMES):
             raise

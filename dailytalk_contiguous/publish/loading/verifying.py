@@ -89,7 +89,7 @@ def _config(name: str) -> str:
 def _local_digest(version: Version, token: str | None) -> Callable[[str], str]:
     def digest(name: str) -> str:
         if isinstance(version.where, Path):
-            path = version.where / name
+            path = version.path(name)
         else:
             with hub_errors(version):
                 path = Path(

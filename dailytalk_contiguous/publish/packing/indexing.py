@@ -1,8 +1,8 @@
 """Where each finished conversation lies, known before a byte of its audio is read.
 
 Publishing needs every conversation twice: once to decide its split and its file, once to copy it there. The first
-pass reads small columns alone, and what it keeps of a conversation is a few hundred bytes, so that a corpus of
-any length fits in memory.
+pass reads all but the audio, rejects what can't be published, and keeps a few hundred bytes of a conversation, so
+that a corpus of any length fits in memory.
 """
 
 import hashlib
@@ -15,21 +15,15 @@ import pyarrow.parquet as pq
 
 from dailytalk_contiguous.core.audio import embedded
 from dailytalk_contiguous.core.built import BUILT
-from dailytalk_contiguous.core.errors import DailytalkError
-from dailytalk_contiguous.publish.rows import Row, opened_shard, shards
+from dailytalk_contiguous.core.errors import BadInput, DailytalkError, Reject
+from dailytalk_contiguous.publish.rows import Row, judged, opened_shard, provenance_of, shards
 from dailytalk_contiguous.shards import Entry, read_entries
 
-#: Columns of the first pass, by their paths in the file.
-_SMALL = (
-    "conversation_id",
-    "recording_id",
-    "sample_rate",
-    "duration",
-    "speakers.right",
-    "utterances.list.element.status",
-    "utterances.list.element.start",
-    "utterances.list.element.end",
-)
+#: Columns of the first pass.
+_SMALL = [name for name in BUILT if name != "audio"]
+
+#: What rejects of a push name as their stage.
+STAGE = "push"
 
 
 class Finished(NamedTuple):
@@ -66,11 +60,13 @@ class Index:
         sample_rate: Hz of all of them, or None where they differ.
         bytes_per_second: of their encoded audio, to two digits: the mean hardly hangs on how shards are laid out,
             and rounded it does not at all but for a rare border.
+        rejects: rows that can't be published.
     """
 
     conversations: tuple[Finished, ...]
     sample_rate: int | None
     bytes_per_second: float
+    rejects: tuple[Reject, ...] = ()
 
 
 def index_folder(folder: Path) -> Index:
@@ -80,6 +76,7 @@ def index_folder(folder: Path) -> Index:
         DailytalkError: there are none, a shard can't be read or is no finished dataset's, or an id occurs twice.
     """
     found: dict[str, Finished] = {}
+    rejects: list[Reject] = []
     rates: set[int] = set()
     audio_bytes = 0
     for path in shards(folder):
@@ -87,6 +84,9 @@ def index_folder(folder: Path) -> Index:
             audio_bytes += _audio_bytes(file)
             rows = list(_rows_of(path, file))
         for rate, one in rows:
+            if isinstance(one, Reject):
+                rejects.append(one)
+                continue
             if one.id in found:
                 raise DailytalkError(
                     f"the conversation {one.id!r} is in {found[one.id].shard} and in {path}",
@@ -95,14 +95,17 @@ def index_folder(folder: Path) -> Index:
             found[one.id] = one
             rates.add(rate)
     if not found:
+        why = f" that can be published ({rejects[0].id}: {rejects[0].reason})" if rejects else ""
         raise DailytalkError(
-            f"{folder} holds no finished conversations", "see its rejects.jsonl, and run dailytalk speak again"
+            f"{folder} holds no finished conversations{why}",
+            "see its rejects.jsonl, and run dailytalk speak again",
         )
     seconds = sum(one.seconds for one in found.values())
     return Index(
         tuple(found[name] for name in sorted(found)),
         rates.pop() if len(rates) == 1 else None,
         float(f"{max(audio_bytes, 1) / max(seconds, 1e-3):.1e}"),
+        tuple(rejects),
     )
 
 
@@ -121,13 +124,18 @@ def read_row(one: Finished) -> Row:
     return row | {"audio": audio}
 
 
-def _rows_of(path: Path, file: pq.ParquetFile) -> Iterator[tuple[int, Finished]]:
-    """The sampling rate and the entry of each row of a shard."""
+def _rows_of(path: Path, file: pq.ParquetFile) -> Iterator[tuple[int, Finished | Reject]]:
+    """The sampling rate and the entry of each row of a shard, or why it can't be published."""
     entries = read_entries(path) or {}
     stat = path.stat()
     chains: dict[tuple[str, ...], tuple[str, ...]] = {}  # most rows share one, and memory should too
-    rows = file.read(columns=list(_SMALL)).to_pylist()
-    for (group, place), row in zip(_places(file), rows, strict=True):
+    for number, (group, place, read) in enumerate(_places(file), 1):
+        row = judged(read, f"row {number} of {path.name}")
+        try:
+            _refuse_unfit(row)
+        except BadInput as problem:
+            yield 0, Reject(row["conversation_id"], STAGE, problem.reason, problem.remedy)
+            continue
         heard = [one for one in row["utterances"] or () if one["status"] != "dropped"]
         entry = entries.get(row["conversation_id"])
         told = f"{row['conversation_id']} {stat.st_size} {stat.st_mtime_ns} {group} {place} {_of_entry(entry)}"
@@ -150,9 +158,20 @@ def _rows_of(path: Path, file: pq.ParquetFile) -> Iterator[tuple[int, Finished]]
         )
 
 
-def _places(file: pq.ParquetFile) -> Iterator[tuple[int, int]]:
+def _refuse_unfit(row: Row) -> None:
+    """Raise BadInput for a row that can't be published."""
+    if row["problem"]:
+        raise BadInput(row["problem"], row["remedy"])
+    if not row["recording_id"] or not row["sample_rate"] or row["sample_rate"] < 1:
+        raise BadInput("it has no recording_id or no sample_rate", "build the conversation again")
+    provenance_of(row)
+
+
+def _places(file: pq.ParquetFile) -> Iterator[tuple[int, int, Row]]:
+    """Row group, place in it and columns of each row."""
     for group in range(file.num_row_groups):
-        yield from ((group, place) for place in range(file.metadata.row_group(group).num_rows))
+        rows = file.read_row_group(group, columns=_SMALL).to_pylist()
+        yield from ((group, place, row) for place, row in enumerate(rows))
 
 
 def _of_entry(entry: Entry | None) -> str:

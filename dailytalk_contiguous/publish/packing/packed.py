@@ -11,9 +11,18 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from dailytalk_contiguous.core.errors import Reject
+
 #: Name of the manifest in a repository, and the version of its layout.
 MANIFEST = "manifest.json"
 LAYOUT = 1
+
+#: What is read of a manifest (see `core.documents.expect`).
+MANIFEST_SHAPE: dict[str, Any] = {
+    "version?": str,
+    "changes?": dict,
+    "files?": {str: {"sha256": str, "size?": int, "rows?": int, "seconds?": float}},
+}
 
 
 class DataFile(NamedTuple):
@@ -45,11 +54,13 @@ class Packed:
         files: all data files, sorted by name.
         sample_rate: Hz of all conversations, or None where they differ.
         disjoint: what no two splits share: `speakers` (of the kept side), `recordings`, or `conversations`.
+        rejects: conversations that could not be published.
     """
 
     files: tuple[DataFile, ...]
     sample_rate: int | None
     disjoint: str
+    rejects: tuple[Reject, ...] = ()
 
     @property
     def configs(self) -> dict[str, dict[str, list[DataFile]]]:

@@ -110,7 +110,7 @@ def pack(
         raise DailytalkError(
             f"the disk of {stage} is full", "make room and push again: what is packed already stays"
         ) from None
-    return Packed(tuple(done[name] for name in sorted(done)), index.sample_rate, disjoint)
+    return Packed(tuple(done[name] for name in sorted(done)), index.sample_rate, disjoint, index.rejects)
 
 
 def _jobs(

@@ -14,6 +14,7 @@ from typing import Any
 
 from dailytalk_contiguous.engine.outputs import read_run
 from dailytalk_contiguous.publish.packing.indexing import Finished
+from dailytalk_contiguous.publish.rows import provenance_of
 
 #: What a path begins with and a name on the Hub does not.
 _PATH = re.compile(r"(/|~|\.{1,2}[/\\]|\\|[A-Za-z]:[/\\]|file://)")
@@ -51,7 +52,7 @@ def origin(folder: Path, source: Mapping[str, Any] | None) -> Origin:
 
 def provenance(row: Mapping[str, Any], one: Finished, known: Origin) -> dict[str, Any]:
     """The provenance of a finished row as `core.published.PROVENANCE` has it."""
-    told = json.loads(row["provenance"] or "{}")
+    told = provenance_of(row)
     settings = told.get("settings")
     return {
         "source_id": one.recording_id,

@@ -20,9 +20,9 @@ from huggingface_hub.utils import (  # type: ignore[attr-defined]
     hf_raise_for_status,
 )
 
-from dailytalk_contiguous.core.documents import MOST_OWN_BYTES, parse_json
+from dailytalk_contiguous.core.documents import MOST_OWN_BYTES, fits, parse_json
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
-from dailytalk_contiguous.publish.packing.packed import LAYOUT, MANIFEST
+from dailytalk_contiguous.publish.packing.packed import LAYOUT, MANIFEST, MANIFEST_SHAPE
 from dailytalk_contiguous.publish.pushing.patience import Patience, retried
 from dailytalk_contiguous.sources.hub_errors import hub_errors
 
@@ -145,7 +145,7 @@ def read_manifest(api: HfApi, repo: str, revision: str, patience: Patience) -> d
         told = parse_json(read_text(api, repo, revision, MANIFEST, patience), MANIFEST, limit=MOST_OWN_BYTES)
     except (BadInput, UnicodeDecodeError):
         return None
-    return told if isinstance(told, dict) and told.get("layout") == LAYOUT else None
+    return told if fits(told, MANIFEST_SHAPE | {"files": dict}) and told.get("layout") == LAYOUT else None
 
 
 def read_text(api: HfApi, repo: str, revision: str, name: str, patience: Patience) -> str:

@@ -274,7 +274,7 @@ def _card(
         changes=told,
         contact=settings.contact,
     )
-    return render_card(state.card, packed, after, facts, read_run(folder) or {}, _rejects(folder))
+    return render_card(state.card, packed, after, facts, read_run(folder) or {}, _rejects(folder, packed))
 
 
 def _release(packed: Packed, tag: str | None, changes: Changes, card: Card, settings: PushSettings) -> Release:
@@ -290,5 +290,6 @@ def in_words(changes: dict[str, Any]) -> str:
     return counted(changes) or "the same conversations"
 
 
-def _rejects(folder: Path) -> list[dict[str, str]]:
-    return list(rejects_in(folder))
+def _rejects(folder: Path, packed: Packed) -> list[dict[str, str]]:
+    """Those of the run, and those of this push."""
+    return [*rejects_in(folder), *(reject.as_dict() for reject in packed.rejects)]

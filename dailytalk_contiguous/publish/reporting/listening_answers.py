@@ -21,6 +21,7 @@ from dailytalk_contiguous.core.agreement import (
 )
 from dailytalk_contiguous.core.documents import expect, read_json
 from dailytalk_contiguous.core.errors import DailytalkError
+from dailytalk_contiguous.files.inside import inside
 from dailytalk_contiguous.sources.listing import as_text
 
 #: `kind` of a key and of answers.
@@ -130,7 +131,7 @@ def _answers(path: Path, given: Any, key: Mapping[str, Any]) -> dict[str, Mappin
 
 
 def _read(path: Path, kind: str) -> dict[str, Any]:
-    told = read_json(path, "give what the page saved")
+    told = read_json(inside(path.parent, path.name), "give what the page saved")
     if not isinstance(told, dict) or told.get("kind") != kind:
         raise DailytalkError(f"{as_text(path)!r} is no {kind}", "first the key, then the answers")
     shape = _KEY if kind == KEY_KIND else _ANSWERS

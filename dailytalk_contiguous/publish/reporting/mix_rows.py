@@ -14,6 +14,7 @@ import soundfile
 
 from dailytalk_contiguous.core.documents import expect, read_json
 from dailytalk_contiguous.core.finished_clip import FINISHED
+from dailytalk_contiguous.files.inside import inside
 from dailytalk_contiguous.publish.exporting.mix import REJECTS
 from dailytalk_contiguous.publish.exporting.mix_folders import MIX, MOSHI_MANIFESTS, annotated, entries
 from dailytalk_contiguous.publish.reporting.player import encode
@@ -59,5 +60,5 @@ def mixed_sounds(folder: Path, ids: Collection[str]) -> dict[str, bytes]:
 
 def mixed_rejects(folder: Path) -> Iterator[dict[str, str]]:
     """What was left out, as `rows.rejects` tells it."""
-    for reject in expect(read_json(folder / REJECTS), [dict], REJECTS):
+    for reject in expect(read_json(inside(folder, REJECTS)), [dict], REJECTS):
         yield {name: str(reject.get(name) or "") for name in ("id", "stage", "reason", "remedy")}

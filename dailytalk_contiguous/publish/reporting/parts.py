@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from dailytalk_contiguous.core.documents import is_number
 from dailytalk_contiguous.publish.reporting.html import (
     Html,
     card,
@@ -30,7 +31,6 @@ from dailytalk_contiguous.publish.reporting.tally import (
     OFFSET_BINS,
     Side,
     Tally,
-    is_number,
     quantile,
 )
 

@@ -82,8 +82,9 @@ def panel(row: Mapping[str, Any], offset: float, rebuilt: bool, problem: str = "
 
 
 def encode(samples: Samples, sample_rate: int) -> bytes:
-    """Stereo samples, shape (n, 2), as MP3."""
+    """Stereo samples, shape (n, 2), as MP3; what lies outside [-1, 1] is clipped."""
     file = io.BytesIO()
+    samples = np.clip(samples, -1.0, 1.0)  # LAME ends the process on samples that are far larger
     options = {"format": "MP3", "compression_level": COMPRESSION, "bitrate_mode": "CONSTANT"}
     with soundfile.SoundFile(file, "w", sample_rate, samples.shape[1], "MPEG_LAYER_III", **options) as opened:
         for first in range(0, len(samples), sample_rate):

@@ -14,6 +14,7 @@ from typing import Any
 from dailytalk_contiguous.core.documents import fits, is_number, read_json
 from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.core.quality import QualityLimits
+from dailytalk_contiguous.files.inside import inside
 from dailytalk_contiguous.files.writing import write_bytes, write_text
 from dailytalk_contiguous.publish.reporting.expressive_tally import MEASURES
 
@@ -45,7 +46,7 @@ def plot_quality(rows: Sequence[Mapping[str, Any]], limits: QualityLimits, folde
 def planned_limits(folder: Path) -> dict[str, float | None]:
     """The limits that were looked at last, by name; none where nobody did."""
     try:
-        found: dict[str, float | None] = read_json(folder / LIMITS)
+        found: dict[str, float | None] = read_json(inside(folder, LIMITS))
     except BadInput:
         return {}
     return found if fits(found, dict) and all(one is None or is_number(one) for one in found.values()) else {}

@@ -9,9 +9,10 @@ import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, TypeGuard
+from typing import Any
 
 from dailytalk_contiguous.core import turns
+from dailytalk_contiguous.core.documents import is_number
 from dailytalk_contiguous.core.turns import Timed
 
 #: Bins of offsets a second, and the seconds beyond which an offset counts as just that long.
@@ -160,11 +161,6 @@ def quantile(counts: Mapping[int, int], share: float) -> float:
         if reached >= share * total:
             return float(value)
     return math.nan
-
-
-def is_number(value: Any) -> TypeGuard[float]:
-    """Whether a value is there and finite."""
-    return value is not None and math.isfinite(value)
 
 
 def kind_of(reason: str) -> str:
