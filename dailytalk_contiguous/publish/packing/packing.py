@@ -1,6 +1,6 @@
 """From a work folder to the Parquet files of one version, on this disk: everything about a push but the Hub.
 
-First a plan from the small columns alone (who is in which split and file), then the files, several at once and
+First a plan from all columns but the audio (who is in which split and file), then the files, several at once and
 each on its own, so that a run that was stopped goes on with the first file that is missing. Threads are enough:
 decoding, encoding and hashing let go of the interpreter.
 """
