@@ -795,6 +795,7 @@ def _reading(stage: Stage, command: str, note: str, whole: bool, good: Sequence[
     }
     # A column of another type is refused as a whole, and `check` does nothing but to say what is wrong.
     whole = whole or note.startswith("the column ") or command == "check"
+    good = () if note == "the column conversation_id: nulls" else good  # rejected by their numbers
     return Job(
         [commands[command]], () if command == "check" else good, None, note, whole, ids=partial(_read_ids, command)
     )
