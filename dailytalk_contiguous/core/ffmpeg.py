@@ -32,8 +32,12 @@ FORMATS = (
     *("ape", "dsf", "dts", "tta", "wv"),
 )
 
-#: What both programs are told before their input.
-_FENCED = ("-protocol_whitelist", "file,pipe", "-format_whitelist", ",".join(FORMATS))
+#: What both programs get before their input: what they may open, and the bytes of their largest block of memory. Of
+#: a file in which no frame begins, the parser would hold everything.
+_FENCED = (
+    *("-protocol_whitelist", "file,pipe", "-format_whitelist", ",".join(FORMATS)),
+    *("-max_alloc", str(256 << 20)),
+)
 
 #: Seconds that ffmpeg may be waited for: so many, and as many as it decodes, but no more than a day. It decodes
 #: some hundred times as fast as speech is spoken: this ends what is stuck, whatever length a header promises.
