@@ -580,9 +580,10 @@ def _read_record(path: Path) -> Ran | None:
     return Ran(**told["ran"]) if same else None
 
 
-def record_all(slots: list[Slot], cache: Path) -> dict[str, Ran]:
-    """What each test file runs, from the cache or recorded now."""
-    files = sorted(str(path.relative_to(ROOT)) for path in (ROOT / "tests").rglob("test_*.py"))
+def record_all(slots: list[Slot], cache: Path, only: Sequence[str] = ()) -> dict[str, Ran]:
+    """What each test file (or each whose path begins with one of `only`) runs, from the cache or recorded now."""
+    paths = (str(path.relative_to(ROOT)) for path in (ROOT / "tests").rglob("test_*.py"))
+    files = sorted(path for path in paths if not only or path.startswith(tuple(only)))
     targets = {file: cache / f"{file.replace('/', '.')}.{_key(file)}.json" for file in files}
     missing = [file for file in files if _read_record(targets[file]) is None]
     for number, file in enumerate(missing):
@@ -756,6 +757,7 @@ def main() -> int:
     parser.add_argument("--jobs", type=int, default=2, help="mutants at a time")
     parser.add_argument("--limit", type=float, default=90.0, help="seconds of tests for a mutant")
     parser.add_argument("--cache", type=Path, default=CACHE, help="folder of what is recorded")
+    parser.add_argument("--tests", action="append", default=[], help="tests/cli ...: record and run these alone")
     parser.add_argument("--list", action="store_true", help="print the mutants that would be drawn, and stop")
     wish = parser.parse_args()
     os.environ.setdefault("OMP_NUM_THREADS", "2")
@@ -777,7 +779,7 @@ def main() -> int:
             importlib.import_module(name)
     with tempfile.TemporaryDirectory(prefix="dailytalk-mutation-", ignore_cleanup_errors=True) as folder:
         slots = make_slots(Path(folder), max(1, wish.jobs))
-        recorded = record_all(slots, wish.cache)
+        recorded = record_all(slots, wish.cache, wish.tests)
         verdicts = _run_all(slots, chosen, recorded, wish.limit)
     return _report(verdicts)
 

@@ -1,0 +1,822 @@
+"""Every figure that a command prints at its end, and the exit code that goes with it, line by line."""
+
+import copy
+import io
+import json
+import logging
+from collections import Counter
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from rich.progress import Progress
+from rich.table import Table
+
+from dailytalk_contiguous.cli import plan as plan_command
+from dailytalk_contiguous.cli import push as push_command
+from dailytalk_contiguous.cli import recipe as recipe_command
+from dailytalk_contiguous.cli import show, show_corpus, show_spoken
+from dailytalk_contiguous.cli import speak as speak_command
+from dailytalk_contiguous.cli import status as status_command
+from dailytalk_contiguous.cli import stream as stream_command
+from dailytalk_contiguous.cli import tag as tag_command
+from dailytalk_contiguous.cli.errors import guarded
+from dailytalk_contiguous.cli.progress import Bar, profile_table
+from dailytalk_contiguous.cli.terminal import Console
+from dailytalk_contiguous.core.errors import Reject
+from dailytalk_contiguous.engine import corpus, estimate, local, pricing, speaking, streaming, tagging
+from dailytalk_contiguous.engine.corpus_conversations import LaidOut
+from dailytalk_contiguous.engine.corpus_source import Read
+from dailytalk_contiguous.engine.corpus_stages import CorpusSettings
+from dailytalk_contiguous.engine.events import Account, length
+from dailytalk_contiguous.engine.recipe import Built
+from dailytalk_contiguous.engine.status import Run
+from dailytalk_contiguous.pipeline import SpeakSettings, TagSettings
+from dailytalk_contiguous.pipeline import tagging as tagging_stages
+from dailytalk_contiguous.publish.compare import Changes
+from dailytalk_contiguous.publish.packing.packed import DataFile, Packed
+from dailytalk_contiguous.publish.pushing.commit import Published
+from dailytalk_contiguous.publish.pushing.hub import Target
+from dailytalk_contiguous.publish.pushing.planning import Change
+from dailytalk_contiguous.publish.pushing.planning import Plan as Push
+from dailytalk_contiguous.publish.pushing.push import Outcome as Pushed
+
+OUT = Path("/work")
+ACCOUNT = Account({"Segment": 2.0, "Tag": 1.0}, {"Segment": 40.0, "Tag": 0.0}, 4.0, 2.5, 0.5)
+
+
+def shown(print_on: Callable[[Console], Any]) -> list[str]:
+    """The lines that are printed on a console as wide as need be, without the spaces at their ends."""
+    file = io.StringIO()
+    print_on(Console(file=file, width=500, highlight=False))
+    return [line.rstrip() for line in file.getvalue().splitlines()]
+
+
+def rejects(count: int, stage: str = "Folder") -> list[Reject]:
+    return [Reject(f"c{n}", stage, f"reason {n}", "mend [it]") for n in range(count)]
+
+
+def task(seconds: float) -> local.Task:
+    return local.Task(OUT, [{"duration": seconds}], {})
+
+
+# tag
+
+RECORD: dict[str, Any] = {
+    "stages": [
+        {"name": "Segment", "seconds": 1.25, "realtime_factor": None, "settings": {}},
+        {"name": "Transcribe", "seconds": 30.0, "realtime_factor": 0.5, "settings": {"model": "medium"}},
+    ],
+    "counts": {
+        "conversations": 2,
+        "utterances": 9,
+        "short_utterances": 3,
+        "utterances_by_recogniser": {"given": 4, "medium": 5},
+        "utterances_without_text": {"nothing was heard": 1},
+        "notes": 7,
+        "rejects": 6,
+    },
+    "hours": {"speech": 0.25},
+    "notes": [{"conversation_id": f"n{n}", "note": "[faint]"} for n in range(6)],
+    "transcript": "transcript.jsonl",
+}
+
+
+def tagged(**changes: Any) -> tagging.Outcome:
+    told: dict[str, Any] = {
+        "record": RECORD,
+        "problems": [],
+        "n_conversations": 2,
+        "n_shards": 4,
+        "n_made": 3,
+        "n_missing": 0,
+        "audio_seconds": 600.0,
+        "wall_seconds": 60.0,
+        "account": ACCOUNT,
+    }
+    return tagging.Outcome(**(told | changes))
+
+
+def write_results(folder: Path, transcript: str = "transcript.jsonl") -> None:
+    line = {"start": 1.5, "channel": "left", "tagged_text": "(calm) Hello [there].", "text_reason": None}
+    mute = {"start": 1234.0, "channel": "right", "tagged_text": None, "text_reason": "nothing was heard"}
+    lines = [json.dumps(one) + "\n" for one in (line, mute, line, line, line, line)]
+    (folder / transcript).write_text("".join(lines))
+    (folder / "rejects.jsonl").write_text("".join(json.dumps(one.as_dict()) + "\n" for one in rejects(6)))
+
+
+def test_run_of_tag_is_shown_with_speed_stages_counts_notes_rejects_and_first_lines(tmp_path: Path) -> None:
+    write_results(tmp_path)
+    assert shown(lambda console: show.outcome(console, tagged(), tmp_path, TagSettings())) == [
+        "10.0 min in 60.0 s (10.0× real time), 3 of 4 shards made",
+        "stage       seconds  real-time factor  model",
+        "Segment         1.2",
+        "Transcribe     30.0            0.5000  medium",
+        "2 conversations, 9 utterances (3 short), 15.0 min of speech",
+        "  4 with the words of a transcript that came with the recording",
+        "  1 without text: nothing was heard",
+        *(f"  note: n{n}: [faint]" for n in range(5)),
+        "  … 2 more notes in run.json",
+        *(f'  set aside: "c{n}": reason {n}; mend [it]' for n in range(5)),
+        "  … 1 more in rejects.jsonl",
+        f"transcript  {tmp_path}/transcript.jsonl",
+        f"shards      {tmp_path}/tagged",
+        f"record      {tmp_path}/run.json",
+        "     1.50  left   (calm) Hello [there].",
+        "  1234.00  right  (no text: nothing was heard)",
+        *["     1.50  left   (calm) Hello [there]."] * 3,
+    ]
+
+
+def test_line_is_left_out_where_there_is_nothing_to_count(tmp_path: Path) -> None:
+    write_results(tmp_path, "transcript.new.jsonl")
+    record = copy.deepcopy(RECORD) | {"notes": RECORD["notes"][:5], "transcript": "transcript.new.jsonl"}
+    record["counts"] |= {"utterances_by_recogniser": {}, "utterances_without_text": {}, "notes": 5, "rejects": 5}
+    embedded = TagSettings(profile="embedded")
+    lines = shown(lambda console: show.outcome(console, tagged(record=record, n_made=0), tmp_path, embedded))
+    assert lines[0] == "nothing to do: all 4 shards stand"
+    assert lines[5] == "  note: n0: [faint]"
+    assert not [line for line in lines if " more " in line or "without text" in line or "came with" in line]
+    (at,) = [number for number, line in enumerate(lines) if line.startswith("profile embedded: ")]
+    assert lines[at + 2] == "  (transcript.jsonl was edited since it was written, and is left as it is)"
+    (tmp_path / "transcript.new.jsonl").write_text('{"start": 1}\n')
+    lines = shown(lambda console: show.outcome(console, tagged(record=record), tmp_path, embedded))
+    assert lines[-1] == "  (its first lines are not as they were written: KeyError('tagged_text'))"
+
+
+def test_shards_of_other_hosts_are_missed_and_nothing_else_is_shown(tmp_path: Path) -> None:
+    lines = shown(
+        lambda console: show.outcome(
+            console, tagged(record=None, n_missing=1, n_conversations=0), tmp_path, TagSettings()
+        )
+    )
+    assert lines[1:] == [
+        "no recording could be used",
+        "1 shards are still missing; whoever makes the last one writes the transcript. "
+        "If all hosts are done, run once more without --shard.",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("seconds", "by_tag", "by_status"),
+    [
+        (119.4, "119.4 s", "119 s"),
+        (120.0, "2.0 min", "2.0 min"),
+        (7199.0, "120.0 min", "120.0 min"),
+        (7200.0, "2.0 h", "2.0 h"),
+        (72 * 3600 - 1.0, "72.0 h", "72.0 h"),
+        (72 * 3600.0, "72.0 h", "3.0 days"),
+    ],
+)
+def test_lengths_have_the_unit_that_people_would_take(seconds: float, by_tag: str, by_status: str) -> None:
+    assert (show._length(seconds), length(seconds)) == (by_tag, by_status)
+
+
+def found(n_problems: int) -> tagging.Found:
+    rows = [
+        {"conversation_id": f"c{n}", "recording_id": f"r{n // 2}", "duration": 1800.0 * (n + 1)} for n in range(3)
+    ]
+    return tagging.Found([rows[:2], rows[2:]], rejects(n_problems), hidden=[".a.wav"])
+
+
+def test_dry_run_of_tag_shows_recordings_shards_stages_models_and_every_reject() -> None:
+    stages = tagging_stages(TagSettings(profile="embedded", language="en"))
+    plan = local.Plan([OUT / "a", OUT / "b"], [task(5400.0)], 4)
+    assert shown(lambda console: show.dry_run(console, found(7), plan, stages)) == [
+        "2 recordings, 3 conversations, 3.0 h",
+        "2 shards, 1 of them to make (90.0 min)",
+        "stages to run: RateAffect, Bucket, Tag, Punctuate",
+        "  affect: acoustic-estimate",
+        *(f'  set aside: "c{n}": reason {n}; mend [it]' for n in range(7)),
+    ]
+    told = tag_command._intended(found(1), plan, stages)
+    assert told == {
+        "conversations": 3,
+        "set_aside": [rejects(1)[0].as_dict()],
+        "hidden": [".a.wav"],
+        "shards": {"all": 2, "to_make": 1},
+        "audio_seconds": 5400.0,
+        "stages": ["RateAffect", "Bucket", "Tag", "Punctuate"],
+    }
+    done = local.Plan([OUT / "a"], [], 0)
+    assert len(shown(lambda console: show.dry_run(console, found(0), done, stages))) == 2
+    assert tag_command._intended(found(0), done, stages)["stages"] == []
+
+
+def test_hidden_names_are_shown_up_to_five() -> None:
+    names = [f".{n}" for n in range(6)]
+    assert shown(lambda console: show.hidden(console, [])) == []
+    lines = shown(lambda console: show.hidden(console, names[:5]))
+    assert lines == ['passed over 5 hidden (name one as INPUT to take it): ".0", ".1", ".2", ".3", ".4"']
+    assert shown(lambda console: show.hidden(console, names))[0].endswith('".4", … 1 more')
+
+
+@pytest.mark.parametrize(
+    ("conversations", "n_rejects", "written", "code"),
+    [
+        *((1, 0, True, 0), (1, 1, True, 3), (0, 1, True, 1), (0, 0, True, 1)),
+        *((1, 0, False, 0), (1, 2, False, 3), (0, 2, False, 1)),
+    ],
+)
+def test_exit_code_of_tag_tells_of_rows_and_rejects(
+    conversations: int, n_rejects: int, written: bool, code: int
+) -> None:
+    record = {"counts": {"conversations": conversations, "rejects": n_rejects}} if written else None
+    # What is written counts: a run that found nothing new may stand on results with rejects.
+    problems = [] if written else rejects(n_rejects)
+    outcome = tagged(record=record, problems=problems, n_conversations=9 if written else conversations)
+    assert tag_command._exit_code(outcome) == code
+
+
+def test_tag_as_json_has_every_figure() -> None:
+    told = tag_command._told(tagged(n_missing=1, audio_seconds=1.238, wall_seconds=2.345), OUT)
+    assert told == {
+        "out": "/work",
+        "complete": True,
+        "shards": {"all": 4, "made": 3, "missing": 1},
+        "audio_seconds": 1.24,
+        "wall_seconds": 2.35,
+        "time": {
+            "stages": {
+                "Segment": {"seconds": 2.0, "audio_seconds": 40.0},
+                "Tag": {"seconds": 1.0, "audio_seconds": 0.0},
+            },
+            "planning_seconds": 2.5,
+            "outside_stages_seconds": 4.0,
+            "outputs_seconds": 0.5,
+        },
+        "run": RECORD,
+    }
+    assert tag_command._told(tagged(record=None), OUT)["complete"] is False
+
+
+# speak
+
+SPOKEN: dict[str, Any] = {
+    "stages": [{"name": "Speak", "seconds": 12.34}],
+    "counts": {"conversations": 2, "spoken": 8, "kept": 7, "words": 90, "dropped": 1, "rejects": 5}
+    | {"kept_original": 2},
+    "mean": {"offset_distance": 0.0124, "overlap_kept": 0.876, "duration_ratio": 1.034},
+    "lost_speech_seconds": 0.5,
+    "lost_sound_seconds": 0.25,
+    "money": {"spent": 0.0123, "saved_by_cache": 0.4},
+}
+
+
+def spoken(**changes: Any) -> speaking.SpokenOutcome:
+    told = {"n_shards": 3, "n_made": 1, "audio_seconds": 90.0, "wall_seconds": 30.0, "account": ACCOUNT}
+    return speaking.SpokenOutcome(**({"record": SPOKEN} | told | changes))
+
+
+PATHS = [
+    "conversations /work/audio",
+    "transcript    /work/transcript_shifted.jsonl",
+    "dataset       /work/dataset",
+    "record        /work/run.json",
+]
+
+
+def test_run_of_speak_is_shown_with_speed_counts_turn_taking_and_money() -> None:
+    assert shown(lambda console: show_spoken.outcome(console, spoken(), OUT)) == [
+        "1.5 min in 30.0 s (3.0× real time), 1 of 3 shards made",
+        "  Speak                12.3 s",
+        "2 conversations, 8 utterances said anew, 7 kept as they were, 90 words aligned",
+        "  1 left out for want of text",
+        "  2 with their original voice",
+        "turn-taking: offsets 12 ms from the source's, 88% of possible overlap kept, length ×1.03; "
+        "lost of the kept speaker: 0.50 s of speech, 0.25 s of other sounds",
+        "spent 0.0123 USD, saved by the cache 0.4000 USD",
+        "5 set aside: /work/rejects.jsonl",
+        *PATHS,
+    ]
+
+
+def test_run_of_speak_that_made_nothing_counts_zeros() -> None:
+    record = SPOKEN | {"counts": {"rejects": 0}, "mean": {}, "stages": []}
+    assert shown(lambda console: show_spoken.outcome(console, spoken(record=record, n_made=0), OUT)) == [
+        "nothing to do: all 3 shards stand",
+        "0 conversations, 0 utterances said anew, 0 kept as they were, 0 words aligned",
+        "spent 0.0123 USD, saved by the cache 0.4000 USD",
+        *PATHS,
+    ]
+
+
+def test_dry_run_of_speak_shows_utterances_bytes_price_and_what_is_in_the_way() -> None:
+    script = speaking.Script([[{"conversation_id": "a"}, {"conversation_id": "b"}]], rejects(1))
+    settings = SpeakSettings(profile="embedded", no_text="drop")
+    whole = pricing.Estimate(12, 3, 2, 1, 345, 0.01234, 0.5, "there is no token")
+    assert shown(lambda console: show_spoken.dry_run(console, script, whole, settings)) == [
+        "2 conversations, 12 utterances to say by espeak (30.0 min in the recordings), "
+        "3 of them in the cache or said before",
+        "345 bytes of text; about 0.0123 USD to spend",
+        "2 utterances without text would be: drop",
+        "1 conversations hold too little speech to clone their voice from",
+        "it would not begin: there is no token",
+        "  set aside: c0: reason 0; mend [it]",
+    ]
+    plain = pricing.Estimate(12, 3, 0, 0, 345, 0.01234, 0.5)
+    script.rejects.clear()
+    assert len(shown(lambda console: show_spoken.dry_run(console, script, plain, settings))) == 2
+
+
+@pytest.mark.parametrize(
+    ("counts", "code"),
+    [
+        ({"conversations": 1, "rejects": 0}, 0),
+        ({"conversations": 1, "rejects": 1}, 3),
+        ({"conversations": 0, "rejects": 1}, 1),
+        ({"rejects": 0}, 1),
+    ],
+)
+def test_exit_code_of_speak_and_of_a_recipe_tells_of_rows_and_rejects(
+    counts: dict[str, int], code: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    outcome = spoken(record={"counts": counts})
+    assert speak_command._exit_code(outcome) == code
+    assert recipe_command._told(Built(tagged(), outcome, rejects(1)), OUT) == code
+    told = f"0 utterances of {counts.get('conversations', 0)} conversations in /work\n"
+    assert capsys.readouterr().out == "set aside: c0: reason 0; mend [it]\n" + told
+    assert recipe_command._told(Built(tagged(record={"counts": counts}), None, []), OUT) == code
+    assert recipe_command._told(Built(tagged(record=None), None, []), OUT) == 1
+
+
+# A stream
+
+
+def streamed(**changes: Any) -> streaming.Streamed:
+    told: dict[str, Any] = {
+        "record": {"counts": {"conversations": 5, "utterances": 40, "rejects": 2}}
+        | {"speak": {"counts": {"conversations": 5, "rejects": 1}}},
+        "windows": 6,
+        "made": 4,
+        "complete": True,
+        "stopped": "",
+        "held": 0,
+        "hours": 1.5,
+        "audio_seconds": 600.0,
+        "wall_seconds": 120.0,
+        "account": ACCOUNT,
+    }
+    return streaming.Streamed(**(told | changes))
+
+
+def ends(spoken: bool = False, **changes: Any) -> list[str]:
+    return shown(lambda console: stream_command._ends(console, streamed(**changes), OUT, spoken))
+
+
+def test_end_of_a_stream_is_shown_with_windows_hours_and_counts() -> None:
+    assert ends() == [
+        "10.0 min in 120.0 s (5.0× real time), 4 windows made",
+        "6 windows, 1.50 h to the end of the source",
+        "5 conversations, 40 utterances tagged",
+        "2 set aside: /work/rejects.jsonl",
+        "transcript  /work/transcript.jsonl",
+        "dataset     /work/tagged",
+        "record      /work/run.json",
+    ]
+    lines = ends(spoken=True, made=0, held=3)
+    assert lines[0] == "nothing to do"
+    assert "3 conversations are held back; the next run tries them again" in lines
+    assert "3 set aside: /work/rejects.jsonl" in lines
+    assert "dataset     /work/dataset" in lines
+    none = {"counts": {"conversations": 5, "utterances": 40, "rejects": 0}}
+    assert not [line for line in ends(record=none) if "set aside" in line]
+
+
+@pytest.mark.parametrize(
+    ("stopped", "why"),
+    [
+        (streaming.HOURS, "stopped at --limit-hours; a higher one goes on from there"),
+        (streaming.DISK, "stopped at --limit-disk; free some space"),
+        (streaming.UNSAID, "stopped: nothing could be said of 5 windows in a row (see rejects.jsonl)"),
+    ],
+)
+def test_stream_that_stopped_says_why_and_how_far_it_is(stopped: str, why: str) -> None:
+    lines = ends(stopped=stopped, complete=False, made=0, record=None)
+    assert lines[:2] == ["nothing was made", "6 windows, 1.50 h so far"]
+    assert lines[2].startswith(why)
+    assert lines[3].startswith("transcript  ")
+
+
+@pytest.mark.parametrize(
+    ("tagged", "rejected", "said", "unsaid", "code", "code_spoken"),
+    [
+        *((5, 0, 5, 0, 0, 0), (5, 1, 5, 0, 3, 3), (5, 0, 5, 1, 0, 3), (5, 0, 0, 0, 0, 1), (0, 0, 0, 0, 1, 1)),
+        *((0, 2, 0, 0, 1, 1), (0, 0, 5, 0, 1, 1)),
+    ],
+)
+def test_exit_code_of_a_stream_tells_of_both_halves(
+    tagged: int, rejected: int, said: int, unsaid: int, code: int, code_spoken: int
+) -> None:
+    record = {"counts": {"conversations": tagged, "rejects": rejected}}
+    record |= {"speak": {"counts": {"conversations": said, "rejects": unsaid}}}  # type: ignore[dict-item]
+    assert stream_command._exit_code(streamed(record=record), False) == code
+    assert stream_command._exit_code(streamed(record=record), True) == code_spoken
+    silent = streamed(record=record, stopped=streaming.UNSAID)
+    assert stream_command._exit_code(silent, True) == (3 if code_spoken == 0 else code_spoken)
+    assert stream_command._exit_code(streamed(record=record, stopped=streaming.HOURS), False) == code
+    assert stream_command._exit_code(streamed(record=None), True) == 3
+
+
+# status
+
+NOON = datetime(2026, 1, 2, 12, tzinfo=UTC)
+
+
+def run_of(**changes: Any) -> Run:
+    told: dict[str, Any] = {
+        "run": "1",
+        "kind": "tag",
+        "shard": (1, 1),
+        "host": "here",
+        "pid": 7,
+        "born": "",
+        "started": NOON - timedelta(seconds=1000),
+        "last_event": NOON - timedelta(seconds=30),
+        "last_shard": NOON - timedelta(seconds=100),
+        "shards_all": 9,
+        "shards": 8,
+        "audio_seconds": 7200.0,
+        "done": 2,
+        "audio_done": 1800.0,
+    }
+    return Run(**(told | changes))
+
+
+@pytest.mark.parametrize(
+    ("changes", "line"),
+    [
+        (
+            {},
+            "tag on here, process 7: running; 2 of 8 shards, 0.50 of 2.00 h, 2.0× real time, 43.3 min left, "
+            "last event 30 s ago",
+        ),
+        (
+            {"shard": (2, 3), "last_shard": None, "spent": 0.5},
+            "tag 2/3 on here, process 7: running; 2 of 8 shards, 0.50 of 2.00 h, 0.5000 USD spent, "
+            "last event 30 s ago",
+        ),
+        (
+            {"state": "finished", "last_event": NOON + timedelta(seconds=5)},  # a clock of another host
+            "tag on here, process 7: finished; 2 of 8 shards, 0.50 of 2.00 h, 2.0× real time, last event 0 s ago",
+        ),
+    ],
+)
+def test_run_is_a_line_of_what_is_done_left_and_spent(changes: dict[str, Any], line: str) -> None:
+    assert status_command._line(run_of(**changes), NOON) == line
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentences"),
+    [
+        ({}, []),
+        ({"state": "finished"}, []),
+        (
+            {"state": "gone"},
+            ["tag: no event for 30 s: its process 7 on here is gone; run the same command again to go on."],
+        ),
+        ({"state": "silent"}, ["tag: no event for 30 s; look on here whether process 7 lives."]),
+        ({"state": "failed", "reason": "the disk is full"}, ["tag: the disk is full."]),
+        ({"rejects": 2}, ["tag: 2 set aside; rejects.jsonl will tell why, once all is done."]),
+        (
+            {"rejects": 1, "explained": True, "state": "finished"},
+            ["tag: 1 set aside; rejects.jsonl tells why."],
+        ),
+    ],
+)
+def test_end_of_a_run_is_a_sentence(changes: dict[str, Any], sentences: list[str]) -> None:
+    run = run_of(**changes)
+    assert shown(lambda console: status_command._sentences(console, [run], NOON)) == sentences
+    both = shown(lambda console: status_command._once(console, [run], NOON, as_json=False))
+    assert both == [status_command._line(run, NOON), *sentences]
+
+
+def test_run_as_json_has_every_figure() -> None:
+    run = run_of(stages=Counter({"Tag": 1.239}), workers={4, 5}, rejects=1, spent=0.25)
+    assert run.as_dict(NOON) == {
+        "run": "1",
+        "kind": "tag",
+        "shard": "1/1",
+        "host": "here",
+        "pid": 7,
+        "state": "running",
+        "reason": "",
+        "started": "2026-01-02T11:43:20+00:00",
+        "last_event_age": 30.0,
+        "shards": {"all": 9, "done": 2, "left": 6},
+        "hours": {"done": 0.5, "left": 1.5},
+        "rejects": 1,
+        "speed": 2.0,
+        "seconds_left": 2600.0,
+        "spent": 0.25,
+        "workers": 2,
+        "stage_seconds": {"Tag": 1.24},
+    }
+    new = run_of(last_shard=None, audio_done=7500.0).as_dict(NOON)
+    assert (new["speed"], new["seconds_left"], new["hours"]["left"]) == (None, None, 0.0)
+    assert run_of(state="gone").left_seconds(NOON) is None
+    assert run_of().left_seconds(NOON + timedelta(seconds=9999)) == 0.0
+
+
+# plan
+
+
+def planned(**changes: Any) -> estimate.Estimate:
+    sizes = {"tagged_bytes": 999e3, "dataset_bytes": 1e6, "wav_bytes": 2.5e9, "cache_bytes": 1e9}
+    told: dict[str, Any] = {
+        "audio_hours": 10.0,
+        "conversations": 30,
+        "set_aside": 2,
+        "sample_pieces": 6,
+        "sample_seconds": 180.0,
+        "workers": 2,
+        "quantities": {
+            "speech_hours": estimate.Range(4.0, 5.0, 6.0),
+            **{name: estimate.Range(size, size, size) for name, size in sizes.items()},
+            "text_bytes": estimate.Range(500.0, 1000.0, 2000.0),
+            "usd": estimate.Range(0.5, 0.99999, 1.0),
+            "tag_seconds": estimate.Range(60.0, 90.0, 120.0),
+        },
+        "stages": {
+            "Transcribe": estimate.Range(100.0, 199.0, 300.0),
+            "Tag": estimate.Range(0.5, 1.0, 2.0),
+            "Bucket": estimate.Range(0.5, 0.9, 2.0),
+        },
+        "loading_seconds": 12.0,
+    }
+    return estimate.Estimate(**(told | changes))
+
+
+def test_plan_is_shown_with_ranges_units_stages_and_loading() -> None:
+    assert [" ".join(line.split()) for line in shown(lambda console: plan_command._show(console, planned()))] == [
+        "10.0 h of audio in 30 conversations, 2 recordings set aside",
+        "estimated from 6 pieces of it, 3.0 min together; from and to are what it would be if all were like one "
+        "of them",
+        "estimate from to",
+        "speech 5.0 h 4.0 h 6.0 h",
+        "tagged/, transcript.jsonl 999.0 kB 999.0 kB 999.0 kB",
+        "dataset/ (FLAC) 1.0 MB 1.0 MB 1.0 MB",
+        "audio/ (WAV) 2.5 GB 2.5 GB 2.5 GB",
+        "cache of speech 1.0 GB 1.0 GB 1.0 GB",
+        "text to say 1.0 kB 0.5 kB 2.0 kB",
+        "money 1.0000 USD 0.5000 USD 1.00 USD",
+        "time of tag --workers 2 90 s 60 s 2.0 min",
+        "Transcribe, one process 3.3 min 100 s 5.0 min",
+        "and about 12 s for each process to load its models",
+        "speak was priced, not run: how long its service takes is not in this",
+    ]
+
+
+def test_plan_shows_a_stage_from_half_a_percent_on_and_no_sentence_without_reason() -> None:
+    stages = {"Transcribe": estimate.Range(1.0, 199.0, 1.0), "Tag": estimate.Range(1.0, 1.0, 1.0)}
+    made = planned(stages=stages, set_aside=0, quantities={"speak_seconds": estimate.Range(1.0, 2.0, 3.0)})
+    lines = [" ".join(line.split()) for line in shown(lambda console: plan_command._show(console, made))]
+    assert lines[0] == "10.0 h of audio in 30 conversations"
+    assert lines[3:] == [
+        "time of speak --workers 2 2 s 1 s 3 s",
+        "Transcribe, one process 3.3 min 1 s 1 s",
+        "Tag, one process 1 s 1 s 1 s",
+        "and about 12 s for each process to load its models",
+    ]
+    both = planned(quantities=made.quantities | {"usd": estimate.Range(1.0, 2.0, 3.0)})
+    assert "load its models" in shown(lambda console: plan_command._show(console, both))[-1]
+
+
+def test_plan_as_json_rounds_ranges() -> None:
+    told = plan_command._told(planned(quantities={"usd": estimate.Range(0.123456, 1.0, 2.0)}))
+    assert told["quantities"] == {"usd": {"low": 0.1235, "expected": 1.0, "high": 2.0}}
+    assert told["stages"]["Tag"] == {"low": 0.5, "expected": 1.0, "high": 2.0}
+    assert (told["conversations"], told["loading_seconds"]) == (30, 12.0)
+
+
+# Bars and profiles
+
+
+def cells(table: Table) -> list[list[Any]]:
+    return [list(row) for row in zip(*(column.cells for column in table.columns), strict=True)]
+
+
+def test_profile_of_stages_has_seconds_shares_and_real_time_factors() -> None:
+    assert cells(profile_table(ACCOUNT, 5.5)) == [
+        ["Segment", "2.00", "20.0%", "0.05000"],
+        ["Tag", "1.00", "10.0%", ""],
+        ["planning", "2.50", "25.0%", ""],
+        ["reading, writing shards", "4.00", "40.0%", ""],
+        ["writing outputs", "0.50", "5.0%", ""],
+        ["by the clock", "5.50", "", ""],
+    ]
+    assert cells(profile_table(Account({}, {}), 0.0))[0] == ["planning", "0.00", "0.0%", ""]
+
+
+def test_bar_is_full_when_every_stage_that_is_left_has_seen_all_audio() -> None:
+    with Progress(disable=True) as progress:
+        bar = Bar(progress, lambda: 0.5)
+        bar.progress("Segment", 9.0, 1.0)  # before anything is planned
+        assert progress.tasks == []
+        plan = local.Plan([OUT], [task(60.0)], 2)
+        bar.planned(plan, 4)
+        bar.progress("Tag", 60.0, 1.0)
+        (at,) = progress.tasks
+        assert (at.total, at.completed, at.description, at.fields["spent"]) == (60.0, 30.0, "Tag", 0.5)
+        bar.progress("Punctuate", 60.0, 1.0)
+        assert at.finished
+        bar.planned(local.Plan([OUT], [task(5.0)], 4), 4)  # the next window of a stream
+        (at,) = progress.tasks
+        assert (at.total, at.completed) == (5.0, 0.0)
+        bar.planned(local.Plan([OUT], [], 0), 4)
+        assert progress.tasks == []
+        bar.progress("Tag", 5.0, 1.0)
+        free = Bar(progress, None)
+        free.planned(plan, 3)
+        free.progress("Tag", 6.0, 1.0)
+        (at,) = progress.tasks
+        assert (at.completed, at.fields["spent"]) == (6.0, None)
+
+
+# corpus
+
+CLIPS = {"duration": 2.0, "snr_db": 30.0, "clipping_ratio": 0.0, "bandwidth_hz": 8000.0, "speech_ratio": 0.5}
+
+
+def clips(count: int) -> list[dict[str, Any]]:
+    return [CLIPS | {"duration": float(n), "silence_seconds": None} for n in range(count)]
+
+
+READ = Read("esd", [], [], None, ["350 files, as published [1]"])  # type: ignore[arg-type]
+
+
+def corpus_record() -> dict[str, Any]:
+    return {
+        "counts": {"read": 9, "clips": 6, "copies": 4, "by_emotion": {"happy": 4, "sad": 2}, "without_prompt": 2}
+        | {"by_word_source": {"proportional": 5, "heard": 7}},
+        "hours": {"audio": 0.05},
+        "corpus": {"licence": "[none]"},
+        "split": {"share": 0.125, "disjoint_in": "speakers", "note": "one [speaker]"},
+        "settings": {"split": "official"},
+        "balance": {"shortfalls": [{"to_record": "sad: 12 min"}]},
+    }
+
+
+def corpus_lines(**told: Any) -> list[str]:
+    fields: dict[str, Any] = {"measured": [], "kept": [], "n_made": 1, "wall_seconds": 2.345, "rejects": []}
+    outcome = corpus.Outcome(**(fields | told))
+    return shown(lambda console: show_corpus.outcome(console, READ, outcome, OUT, CorpusSettings(), False))
+
+
+def test_corpus_is_shown_with_counts_split_shortfalls_and_rejects_by_stage() -> None:
+    lines = corpus_lines(record=corpus_record(), rejects=[*rejects(1, "Sift"), *rejects(6, "Read")])
+    assert lines == [
+        "350 files, as published [1]",
+        "9 files: 6 clips and 4 copies of them, 3.0 min, licence [none]",
+        "  happy 4, sad 2",
+        "  the times of 5 of 12 words are shared out",
+        "  12% for validation by the corpus's own split, disjoint in speakers",
+        "  one [speaker]",
+        "  sad: 12 min",
+        "  2 clips have no prompt: no neutral line of another speaker",
+        "results in /work: data/ for trainers, clips/, rejects.jsonl, run.json",
+        "6 set aside by Read:",
+        *(f"  c{n}: reason {n}; mend [it]" for n in range(5)),
+        "  … 1 more (--json lists all)",
+        "1 set aside by Sift:",
+        "  c0: reason 0; mend [it]",
+    ]
+    record = corpus_record() | {"split": None, "balance": None}
+    record["counts"] |= {"by_word_source": {"heard": 7}, "without_prompt": 0}
+    assert len(corpus_lines(record=record)) == 4
+    record |= {"split": {"share": 0.1, "disjoint_in": "x", "note": ""}, "settings": {"split": "speaker"}}
+    assert corpus_lines(record=record)[3:-1] == ["  10% for validation, disjoint in x"]
+
+
+def test_report_of_a_corpus_is_a_table_of_percentiles_and_a_plot(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    outcome = corpus.Outcome(None, clips(101), clips(7), rejects(5), 1, 2.345)
+    on = lambda console: show_corpus.outcome(console, READ, outcome, tmp_path, CorpusSettings(), False)  # noqa: E731
+    lines = [" ".join(line.split()) for line in shown(on)]
+    assert lines[1:3] == ["measure 1 % 5 % 50 % 95 % 99 %", "duration 1 5 50 95 99"]
+    assert len([line for line in lines if line.startswith("silence_seconds")]) == 0
+    assert "7 of 101 measured clips would be kept" in lines
+    assert f"the measures are plotted with their limits in {tmp_path}/quality.png" in lines
+    assert not [line for line in lines if "more (--json" in line]
+    assert (tmp_path / "quality.png").is_file()
+    show_corpus.outcome(Console(), READ, outcome, tmp_path, CorpusSettings(), True)
+    told = json.loads(capsys.readouterr().out)
+    assert told["measures"]["duration"] == [1.0, 5.0, 50.0, 95.0, 99.0]
+    assert (told["kept"], told["seconds"], len(told["set_aside"])) == (7, 2.35, 5)
+    nothing = corpus.Outcome(None, [], [], [], 0, 1.0)
+    show_corpus.outcome(Console(), READ, nothing, tmp_path / "none", CorpusSettings(), False)
+    assert "0 of 0 measured clips would be kept" in capsys.readouterr().out
+    assert not (tmp_path / "none").exists()
+
+
+def test_conversations_of_a_corpus_are_counted_and_lead_to_tag(capsys: pytest.CaptureFixture[str]) -> None:
+    laid = LaidOut(3, rejects(1), ["as published"])
+    assert shown(lambda console: show_corpus.laid_out(console, laid, OUT, False)) == [
+        "as published",
+        "3 conversations in /work: go on with `dailytalk tag`",
+        "1 set aside by Folder:",
+        "  c0: reason 0; mend [it]",
+    ]
+    assert shown(lambda console: show_corpus.laid_out(console, LaidOut(0, [], []), OUT, False)) == [
+        "0 conversations in /work"
+    ]
+    show_corpus.laid_out(Console(), laid, OUT, True)
+    told = json.loads(capsys.readouterr().out)
+    assert (told["conversations"], told["out"], told["rejects"][0]["id"]) == (3, "/work", "c0")
+
+
+# push
+
+
+def data_file(config: str, rows: int, seconds: float) -> DataFile:
+    return DataFile("x", OUT, config, "train", "", 1, rows, seconds)
+
+
+def pushed(**changes: Any) -> Pushed:
+    packed = Packed((data_file("conversations", 3, 3600.0), data_file("utterances", 40, 99.0)), 24000, "speakers")
+    plan = Push((Change("add", "a.parquet", 2_000_000), Change("keep", "b.parquet", 1)), 1500)
+    done = Published("abc", "https://hub/x", "v1.1.0", 1500, 2_500_000, True)
+    changed = Changes("v1.0.0", added=["c"])
+    told: dict[str, Any] = {"tag": "v1.1.0", "changes": changed, "packed": packed, "plan": plan}
+    return Pushed(**(told | {"published": done, "warnings": ("ask [them]",)} | changes))
+
+
+def push_lines(outcome: Pushed, dry_run: bool = False, **target: Any) -> list[str]:
+    to = Target(**({"repo": "a/b"} | target))
+    return shown(lambda console: push_command._show(console, outcome, to, dry_run))
+
+
+def test_version_is_shown_with_changes_rows_bytes_and_how_to_load_it() -> None:
+    first = ["licence: ask [them]", "changes  1 added; they call for a minor version"]
+    sent = ["rows     3 conversations, 1.00 hours", "sent     1.5 kB; 2.5 MB were there already"]
+    load = ["", "from datasets import load_dataset"]
+    assert push_lines(pushed()) == [
+        *first,
+        "commit   https://hub/x",
+        *sent,
+        "tag      v1.1.0",
+        *load,
+        'load_dataset("a/b", revision="v1.1.0")',
+    ]
+    untagged = pushed(published=Published("abc", "https://hub/x", None, 1500, 2_500_000, True))
+    none = "tag      none: readers of the branch see it; pass --tag to name it"
+    assert push_lines(untagged)[5:] == [none, *load, 'load_dataset("a/b")']
+    assert push_lines(untagged, branch="next")[5:] == [none, *load, 'load_dataset("a/b", revision="next")']
+    assert push_lines(untagged, pull_request=True)[2:] == [
+        "proposed https://hub/x",
+        *sent,
+        "tag      none: after the merge, run the same command without --pr to set it",
+    ]
+    assert push_lines(pushed(plan=None)) == ["a/b has just this already, as v1.1.0: nothing to do"]
+    assert push_lines(pushed(plan=None, tag=None)) == ["a/b has just this already: nothing to do"]
+
+
+def test_version_that_changes_call_for_is_named() -> None:
+    assert push_command._called(pushed(changes=Changes())) == "v1.1.0"
+    assert push_command._called(pushed(changes=Changes(), tag=None)) == "v1.0.0"
+    assert push_command._called(pushed(changes=Changes("v1.0.0"))) == "no new version"
+    broken = Changes("v1.0.0", broken={"utterances": ["a column is gone", "another"]})
+    assert push_command._called(pushed(changes=broken)) == "a major version (utterances: a column is gone)"
+
+
+@pytest.mark.parametrize(("count", "more"), [(40, []), (41, ["… 1 more (--json lists all)"])])
+def test_dry_run_of_push_shows_forty_changes_and_counts_what_stays(count: int, more: list[str]) -> None:
+    changes = [Change("add", f"{n:02d}.parquet", 2_000_000) for n in range(count)]
+    outcome = pushed(plan=Push((*changes, Change("keep", "x", 1), Change("keep", "y", 1)), 1500))
+    lines = push_lines(outcome, dry_run=True)
+    listed = [line for line in lines if line.endswith("2.0 MB")]
+    assert [line.split()[1] for line in listed] == [f"{n:02d}.parquet" for n in range(40)]
+    assert lines[lines.index(listed[-1]) + 1 :] == [
+        *more,
+        "2 files stay as they are; 1.5 kB to send at most",
+        "nothing was changed on the Hub (--dry-run)",
+    ]
+
+
+def test_push_as_json_has_every_figure() -> None:
+    told = push_command._told(pushed(), True)
+    assert {name: told[name] for name in ("dry_run", "tag", "bump", "to_send", "warnings")} == {
+        "dry_run": True,
+        "tag": "v1.1.0",
+        "bump": "minor",
+        "to_send": 1500,
+        "warnings": ["ask [them]"],
+    }
+    assert told["plan"][0] | {"what": "add", "name": "a.parquet", "size": 2_000_000} == told["plan"][0]
+    assert told["published"]["sent"] == 1500
+    none = push_command._told(pushed(plan=None, published=None), False)
+    assert (none["plan"], none["to_send"], none["published"]) == ([], 0, None)
+
+
+# Errors
+
+
+def test_code_of_a_command_is_its_own_and_a_reader_that_went_away_gives_1(
+    capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    assert [guarded("x", lambda code=code: code) for code in (0, 1, 3)] == [0, 1, 3]  # type: ignore[misc]
+    assert capsys.readouterr() == ("", "")
