@@ -1,5 +1,6 @@
+import hashlib
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -16,6 +17,7 @@ from dailytalk_contiguous.shards import (
     Entry,
     Shard,
     chain_of,
+    drop_stale,
     group,
     index,
     read_entries,
@@ -195,6 +197,71 @@ def test_conversation_in_two_shards_is_taken_from_the_newer(tmp_path: Path) -> N
         write_shard(tmp_path / name, shard("x"), FEATURES)
         os.utime(tmp_path / name, (when, when))
     assert index(tmp_path)["x"][0].name == "shard-a.parquet"
+
+
+def test_shards_are_ordered_by_time_to_a_nanosecond_and_by_name_where_it_is_the_same(tmp_path: Path) -> None:
+    import os
+
+    names = ("shard-c.parquet", "shard-a.parquet", "shard-b.parquet")
+    for name, when in zip(names, (10**18, 10**18 + 1, 10**18 + 1), strict=True):
+        write_shard(tmp_path / name, shard("x"), FEATURES)
+        os.utime(tmp_path / name, ns=(when, when))
+    assert index(tmp_path)["x"][0].name == "shard-b.parquet"
+    os.utime(tmp_path / "shard-a.parquet", ns=(10**18 + 2, 10**18 + 2))
+    assert index(tmp_path)["x"][0].name == "shard-a.parquet"
+
+
+def test_shards_that_are_not_wanted_go_and_files_of_others_stay(tmp_path: Path) -> None:
+    for name in ("shard-a.parquet", "shard-b.parquet"):
+        write_shard(tmp_path / name, shard("x"), FEATURES)
+    pq.write_table(pa.table({"a": [1]}), tmp_path / "shard-theirs.parquet")
+    for name in (".shard-a.parquet.0.tmp", "notes.tmp", "other.parquet"):
+        (tmp_path / name).touch()
+    drop_stale(tmp_path, [tmp_path / "shard-b.parquet"])
+    assert {path.name for path in tmp_path.iterdir()} == {
+        *("shard-b.parquet", "shard-theirs.parquet", "notes.tmp", "other.parquet")
+    }
+
+
+SOUND = Features(
+    {"conversation_id": Value("string"), "audio": {"bytes": Value("binary"), "path": Value("string")}}
+)
+
+
+def test_finished_rows_are_read_one_at_a_time_and_their_sound_is_known_by_its_digest(tmp_path: Path) -> None:
+    audio = [{"bytes": b"sound", "path": None}, {"bytes": None, "path": "x"}, None]
+    rows = [{"conversation_id": name, "audio": one} for name, one in zip("abc", audio, strict=True)]
+    write_shard(tmp_path / "s.parquet", Shard(rows, {name: entry() for name in "abc"}), SOUND)
+    assert pq.read_metadata(tmp_path / "s.parquet").num_row_groups == 3
+    known = read_entries(tmp_path / "s.parquet")
+    assert known is not None
+    assert [known[name].audio for name in "abc"] == [hashlib.sha256(b"sound").hexdigest()[:20], "", ""]
+    write_shard(tmp_path / "t.parquet", Shard(rows[1:], {name: entry() for name in "bc"}), SOUND)
+    assert pq.read_metadata(tmp_path / "t.parquet").num_row_groups == 1
+
+
+def test_seconds_of_a_stage_are_kept_to_a_tenth_of_a_millisecond(tmp_path: Path) -> None:
+    took = Entry("in", ("c1",), (0.123456,), "rec", 6.0)
+    write_shard(tmp_path / "s.parquet", Shard([], {"a": took}), FEATURES)
+    assert read_entries(tmp_path / "s.parquet") == {"a": replace(took, seconds=(0.1235,))}
+
+
+@pytest.mark.parametrize(
+    "record",
+    [
+        b"not json",
+        b'{"layout": 2, "entries": {}}',
+        b'{"layout": 1, "entries": {"a": {}}}',
+        b'{"layout": 1}',
+        b'{"layout": 1, "entries": []}',
+    ],
+)
+def test_shard_whose_record_is_not_ours_is_not_taken_for_one(tmp_path: Path, record: bytes) -> None:
+    table = pa.table({"conversation_id": ["a"]}).replace_schema_metadata({b"dailytalk_contiguous": record})
+    pq.write_table(table, tmp_path / "shard-1.parquet")
+    assert read_entries(tmp_path / "shard-1.parquet") is None
+    drop_stale(tmp_path, [])
+    assert (tmp_path / "shard-1.parquet").exists()
 
 
 # Writing

@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from dailytalk_contiguous.core.errors import BadInput
-from dailytalk_contiguous.files.inside import inside, leads_out
+from dailytalk_contiguous.files.inside import inside, is_inside, leads_out
 
 
 @pytest.fixture
@@ -66,3 +66,37 @@ def test_folder_that_only_looks_like_the_hubs_cache_reaches_nothing(tmp_path: Pa
     (tmp_path / "repository/blobs").symlink_to(tmp_path / "home")
     (snapshot / "a.wav").symlink_to("../../blobs/private")
     assert leads_out(snapshot / "a.wav", snapshot)
+
+
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("../secret.wav", "the path '../secret.wav' leads out of its folder: copy the file into the folder"),
+        (
+            "out.wav",
+            "the path 'out.wav' is a symbolic link that leads out of its folder: copy the file into the folder",
+        ),
+        ("sub", "'sub' is not a regular file: name a file"),
+        ("a\0b", "can't be used (no file can be called so): correct it"),
+        ("x" * 300, "can't be used (File name too long): correct it"),
+    ],
+)
+def test_refusal_says_how_a_name_is_wrong(root: Path, name: str, told: str) -> None:
+    with pytest.raises(BadInput) as refused:
+        inside(root, name)
+    assert told in str(refused.value).replace('"', "'")
+
+
+def test_link_that_leads_out_is_told_from_one_that_leads_in_or_nowhere(root: Path) -> None:
+    names = ("out.wav", "up/secret.wav", "in.wav", "sub/a.wav", "loop", "not there.wav")
+    assert [leads_out(root / name, root) for name in names] == [True, True, False, False, False, False]
+    (root / "dangling").symlink_to("../gone.wav")
+    assert not leads_out(root / "dangling", root)
+
+
+def test_folder_is_inside_itself_and_a_longer_name_is_not(root: Path) -> None:
+    (root.parent / "rooted").touch()
+    assert is_inside(root, root)
+    assert is_inside(root / "sub", root)
+    assert not is_inside(root.parent / "rooted", root)
+    assert is_inside(Path("/etc"), Path("/"))

@@ -1,0 +1,548 @@
+"""Every option of a command reaches what it is for: the call that does the work is caught, and looked at."""
+
+import functools
+import inspect
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer
+from audio_files import tones
+from hub.server import HubServer
+from huggingface_hub import HfApi
+from recordings import save
+from scripted import SHORT, folder
+
+from dailytalk_contiguous.cli import corpus as corpus_command
+from dailytalk_contiguous.cli import export as export_command
+from dailytalk_contiguous.cli import main as main_command
+from dailytalk_contiguous.cli import mix as mix_command
+from dailytalk_contiguous.cli import plan as plan_command
+from dailytalk_contiguous.cli import push as push_command
+from dailytalk_contiguous.cli import report as report_command
+from dailytalk_contiguous.cli import speak as speak_command
+from dailytalk_contiguous.cli import status as status_command
+from dailytalk_contiguous.cli import stream as stream_command
+from dailytalk_contiguous.cli import tag as tag_command
+from dailytalk_contiguous.cli.main import app
+from dailytalk_contiguous.core.errors import DailytalkError
+from dailytalk_contiguous.core.quality import QualityLimits
+from dailytalk_contiguous.engine.corpus import Options as CorpusOptions
+from dailytalk_contiguous.engine.corpus_conversations import LaidOut
+from dailytalk_contiguous.engine.corpus_source import Read
+from dailytalk_contiguous.engine.corpus_stages import CorpusSettings
+from dailytalk_contiguous.engine.stream_job import Limits
+from dailytalk_contiguous.models.http import INSECURE
+from dailytalk_contiguous.pipeline import SpeakSettings, TagSettings
+from dailytalk_contiguous.publish.exporting.mix_parts import Settings as MixSettings
+from dailytalk_contiguous.publish.pushing.hub import Target
+from dailytalk_contiguous.publish.pushing.push import PushSettings
+from dailytalk_contiguous.sources.hub_repository import HubChoice
+
+pytest_plugins = ["hub.hub_fixtures"]
+
+#: The module and the name of what does a command's work, then the command line; what it was called with.
+Caught = Callable[..., dict[str, Any]]
+
+OF_HUB = ("--config", "c", "--split", "s", "--audio-column", "a", "--id-column", "i")
+
+OF_MODELS = (
+    *("--profile", "embedded", "--channel", "left", "--language", "en", "--asr-model", "pocketsphinx"),
+    *("--asr-windows", "short", "--beam", "3", "--compute-type", "float32", "--affect-model", "acoustic-estimate"),
+    *("--affect-context", "4", "--min-duration", "0.25", "--buckets", "seed", "--rules", "seed"),
+)
+TAGGING = TagSettings(
+    profile="embedded",
+    channel="left",
+    language="en",
+    asr_model="pocketsphinx",
+    asr_windows="short",
+    beam=3,
+    compute_type="float32",
+    affect_model="acoustic-estimate",
+    affect_context=4.0,
+    min_duration=0.25,
+    buckets="seed",
+    rules="seed",
+    device="cpu",
+    fast=True,
+)
+
+OF_SPEECH = (
+    *("--tts", "fish", "--tts-model", "s2-pro", "--voice", "anna", "--temperature", "0.5", "--top-p", "0.6"),
+    *("--map-tag", "calm=soft", "--timeline", "sequential", "--revoice", "right", "--sample-rate", "16000"),
+    *("--candidates", "2", "--variants", "4", "--tries", "5", "--asr-model", "pocketsphinx", "--verify"),
+    *("--no-text", "keep-original", "--on-failure", "keep-original", "--concurrency", "6"),
+    *("--profile", "embedded", "--compute-type", "float32", "--device", "cpu"),
+)
+SPEAKING = SpeakSettings(
+    profile="embedded",
+    tts="fish",
+    tts_model="s2-pro",
+    voice="anna",
+    revoice="right",
+    timeline="sequential",
+    sample_rate=16000,
+    temperature=0.5,
+    top_p=0.6,
+    tag_map=(("calm", "soft"),),
+    variants=4,
+    candidates=2,
+    tries=5,
+    verify=True,
+    asr_model="pocketsphinx",
+    compute_type="float32",
+    no_text="keep-original",
+    on_failure="keep-original",
+    concurrency=6,
+    device="cpu",
+)
+
+
+class Reached(Exception):
+    """A command came as far as the call that does its work."""
+
+
+def called(*command: Any) -> Any:
+    return app([os.fspath(word) for word in command], standalone_mode=False)
+
+
+@pytest.fixture
+def caught(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Caught:
+    monkeypatch.setenv("DAILYTALK_CACHE", str(tmp_path / "cache"))
+    monkeypatch.chdir(tmp_path)
+
+    def catch(module: Any, name: str, *command: Any) -> dict[str, Any]:
+        real = getattr(module, name)
+
+        @functools.wraps(real)
+        def reached(*values: Any, **named: Any) -> None:
+            bound = inspect.signature(real).bind(*values, **named)
+            bound.apply_defaults()
+            raise Reached(bound.arguments)
+
+        with monkeypatch.context() as patched:
+            patched.setattr(module, name, reached)
+            with pytest.raises(Reached) as how:
+                called(*command)
+        return dict(how.value.args[0])
+
+    return catch
+
+
+# tag
+
+
+def test_options_of_tag_reach_the_search_and_the_settings(tmp_path: Path, caught: Caught) -> None:
+    save(tmp_path / "in/call.wav")
+    (tmp_path / "texts").mkdir()
+    command = ("tag", tmp_path / "in", "--out", tmp_path / "out")
+    plain = caught(tag_command, "find", *command)
+    assert plain["settings"] == TagSettings(device=plain["settings"].device)
+    assert (plain["out"], plain["max_conversation"], plain["transcripts"]) == (tmp_path / "out", 900.0, None)
+    assert (plain["hub"], plain["licence"], plain["follow_links"]) == (HubChoice(), "", False)
+    options = plain["options"]
+    assert (options.workers, options.shard, options.shard_seconds, options.prune) == (1, (1, 1), 600.0, False)
+    full = caught(
+        *(tag_command, "find", *command, *OF_MODELS, *OF_HUB, "--device", "cpu", "--fast"),
+        *("--transcripts", tmp_path / "texts", "--follow-links", "--source-licence", "mit", "--workers", "3"),
+        *("--max-conversation", "1h", "--shard", "2/3", "--shard-minutes", "2", "--prune"),
+    )
+    assert full["inputs"] == [str(tmp_path / "in")]
+    assert full["settings"] == TAGGING
+    assert (full["hub"], full["licence"], full["follow_links"]) == (HubChoice("c", "s", "a", "i"), "mit", True)
+    assert (full["max_conversation"], full["transcripts"]) == (3600.0, str(tmp_path / "texts"))
+    options = full["options"]
+    assert (options.workers, options.shard, options.shard_seconds, options.prune) == (3, (2, 3), 120.0, True)
+
+
+def test_command_line_is_in_the_record(tmp_path: Path, caught: Caught, monkeypatch: pytest.MonkeyPatch) -> None:
+    save(tmp_path / "in/call.wav")
+    monkeypatch.setattr("sys.argv", ["/bin/dailytalk", "tag", "my calls"])
+    command = ("tag", tmp_path / "in", "--out", tmp_path / "out", "--profile", "embedded")
+    assert caught(tag_command, "run_tagging", *command)["about"] == {"command": "dailytalk tag 'my calls'"}
+    work = folder(tmp_path / "work", first=SHORT)
+    about = caught(speak_command, "run_speaking", "speak", work, "--profile", "embedded")["about"]
+    assert about == {"command": "dailytalk tag 'my calls'"}
+
+
+# Streams
+
+
+@pytest.mark.parametrize("both", [False, True])
+def test_options_of_a_stream_reach_its_job_and_its_limits(
+    both: bool, tmp_path: Path, caught: Caught, hub: HubServer
+) -> None:
+    HfApi().create_repo("tester/calls", repo_type="dataset")
+    file = save(tmp_path / "call.wav")
+    HfApi().upload_file(path_or_fileobj=file, path_in_repo="call.wav", repo_id="tester/calls", repo_type="dataset")
+    (tmp_path / "texts").mkdir()
+    command = ("build" if both else "tag", "tester/calls", "--streaming", "--out", tmp_path / "out")
+    command += ("--profile", "embedded", "--language", "en")
+    plain = caught(stream_command, "run_streaming", *command)
+    assert plain["limits"] == Limits(None, 0.0)
+    assert (plain["job"].window_seconds, plain["job"].licence) == (600.0, "")
+    assert plain["job"].speak == (SpeakSettings(profile="embedded") if both else None)
+    full = caught(
+        *(stream_command, "run_streaming", *command, "--channel", "both" if both else "left", "--follow-links"),
+        *("--limit-hours", "2", "--limit-disk", "3", "--shard-minutes", "5", "--source-licence", "mit"),
+        *("--max-conversation", "20m", "--transcripts", "texts"),
+    )
+    assert full["limits"] == Limits(2.0, 3e9)
+    job = full["job"]
+    assert (job.window_seconds, job.licence, job.repository.reference.repo) == (300.0, "mit", "tester/calls")
+    assert (job.config.channel, job.config.max_conversation) == ("both" if both else "left", 1200.0)
+    assert (job.config.transcripts, job.config.follow_links) == (str(tmp_path / "texts"), True)
+    assert caught(stream_command, "repository_of", *command, *OF_HUB)["choice"] == HubChoice("c", "s", "a", "i")
+
+
+@pytest.mark.parametrize("option", [("--workers", "1"), ("--shard", "1/1"), ("--runner", "local")])
+def test_option_that_changes_nothing_of_a_stream_may_be_given(
+    option: tuple[str, ...], tmp_path: Path, caught: Caught
+) -> None:
+    caught(stream_command, "repository_of", "tag", "a/b", "--streaming", "--out", tmp_path / "out", *option)
+
+
+@pytest.mark.parametrize("option", [("--workers", "2"), ("--prune",), ("--runner", "ray")])
+def test_option_that_a_stream_has_no_use_for_is_refused(option: tuple[str, ...], tmp_path: Path) -> None:
+    with pytest.raises(DailytalkError, match=rf"{option[0]} can't be used with --streaming"):
+        called("tag", "a/b", "--streaming", "--out", tmp_path / "out", *option)
+
+
+# speak and build
+
+
+def test_options_of_speak_reach_its_settings_and_its_run(tmp_path: Path, caught: Caught) -> None:
+    work = folder(tmp_path / "work", first=SHORT)
+    plain = caught(speak_command, "run_speaking", "speak", work, "--profile", "embedded")
+    assert plain["settings"] == SpeakSettings(profile="embedded", device=plain["settings"].device)
+    assert (plain["out"], plain["prune"], plain["workers"]) == (work, False, 1)
+    full = caught(
+        *(speak_command, "run_speaking", "speak", work, "--out", tmp_path / "out", *OF_SPEECH),
+        *("--cache", tmp_path / "speech", "--max-cost", "1.5", "--workers", "3", "--prune"),
+    )
+    own = {"cache": str(tmp_path / "speech"), "max_cost": 1.5}
+    assert full["settings"] == SpeakSettings(**(vars(SPEAKING) | own))
+    assert (full["out"], full["prune"], full["workers"]) == (tmp_path / "out", True, 3)
+    assert [row["conversation_id"] for row in full["script"].rows] == ["first"]
+    read = caught(
+        *(speak_command, "read_script", "speak", work, "--profile", "embedded", "--shard-minutes", "2"),
+        *("--recordings", tmp_path / "work"),
+    )
+    assert (read["folder"], read["recordings"], read["shard_seconds"]) == (work, tmp_path / "work", 120.0)
+
+
+@pytest.mark.parametrize(
+    ("text", "rate"),
+    [("source", 0), ("8000", 8000), ("96000", 96000), ("7999", None), ("96001", None), ("x", None)],
+)
+def test_sample_rate_is_that_of_the_recording_or_8000_to_96000(text: str, rate: int | None) -> None:
+    if rate is not None:
+        assert speak_command._rate(text) == rate
+        return
+    with pytest.raises(DailytalkError, match=r"--sample-rate can't be"):
+        speak_command._rate(text)
+
+
+@pytest.mark.parametrize("text", ["calm", "calm=", "=soft", "="])
+def test_pair_of_tags_has_both(text: str) -> None:
+    with pytest.raises(DailytalkError, match=r"--map-tag can't be"):
+        speak_command._pair(text)
+
+
+def test_candidates_of_a_voice_that_never_varies_are_refused(tmp_path: Path) -> None:
+    work = folder(tmp_path / "work", first=SHORT)
+    with pytest.raises(DailytalkError, match="espeak says a line always in the same way"):
+        called("speak", work, "--profile", "embedded", "--candidates", "2")
+
+
+def test_build_gives_tag_and_speak_the_options_of_each(tmp_path: Path, caught: Caught) -> None:
+    work = folder(tmp_path / "work", first=SHORT)
+    command = ("build", tmp_path, "--out", work, "--profile", "embedded", "--shard-minutes", "2", "--prune")
+    tagged = caught(speak_command, "tag", *command, "--beam", "3")
+    assert (tagged["inputs"], tagged["beam"], tagged["prune"]) == ([str(tmp_path)], 3, True)
+
+
+@pytest.mark.parametrize(("code", "spoken", "leaves"), [(0, 0, 0), (3, 0, 3), (0, 3, 3), (3, 1, 1), (1, 0, 1)])
+def test_build_leaves_with_the_worse_of_both_codes(
+    code: int, spoken: int, leaves: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    work = folder(tmp_path / "work", first=SHORT)
+    halves: dict[str, dict[str, Any]] = {}
+
+    def leave(name: str, with_code: int) -> Any:
+        real = getattr(speak_command, name)
+
+        @functools.wraps(real)
+        def half(**options: Any) -> None:
+            halves[name] = options
+            raise typer.Exit(with_code)
+
+        return half
+
+    monkeypatch.setattr(speak_command, "tag", leave("tag", code))
+    monkeypatch.setattr(speak_command, "speak", leave("speak", spoken))
+    assert called("build", tmp_path, "--out", work, "--profile", "embedded", "--verify") == leaves
+    assert ("speak" in halves) == (code in (0, 3))
+    if "speak" in halves:
+        assert (halves["speak"]["folder"], halves["speak"]["out"], halves["speak"]["verify"]) == (work, None, True)
+
+
+def test_build_that_leaves_out_the_speaker_to_resynthesise_is_refused(tmp_path: Path, caught: Caught) -> None:
+    command = ("build", tmp_path, "--out", tmp_path / "out", "--profile", "embedded")
+    with pytest.raises(DailytalkError, match="--channel right leaves out the left speaker"):
+        called(*command, "--channel", "right")
+    caught(speak_command, "tag", *command, "--channel", "right", "--revoice", "right")
+
+
+# plan
+
+
+def test_options_of_plan_reach_the_estimate(tmp_path: Path, caught: Caught) -> None:
+    save(tmp_path / "in/call.wav")
+    command = ("plan", tmp_path / "in", "--profile", "embedded", "--language", "en")
+    plain = caught(plan_command, "estimate", *command)
+    assert plain["settings"] == TagSettings(profile="embedded", language="en")
+    values = list(plain.values())
+    assert values[3:7] == [None, 1, 180.0, 0]
+    full = caught(
+        *(plan_command, "estimate", *command, "--speak", "--sample-minutes", "2", "--seed", "4", "--workers", "3"),
+        *("--timeline", "sequential", "--beam", "7"),
+    )
+    values = list(full.values())
+    assert values[3] == SpeakSettings(profile="embedded", timeline="sequential")
+    assert (values[4:7], full["settings"].beam) == ([3, 120.0, 4], 7)
+    search = caught(plan_command, "find", *command, *OF_HUB, "--follow-links", "--max-conversation", "never")
+    assert (search["hub"], search["follow_links"]) == (HubChoice("c", "s", "a", "i"), True)
+    assert search["max_conversation"] == 0.0
+
+
+# corpus
+
+
+def corpus_read(*values: Any) -> Read:
+    return Read("esd", [], [], None, [])  # type: ignore[arg-type]
+
+
+def test_options_of_corpus_reach_its_settings(
+    tmp_path: Path, caught: Caught, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    command = ("corpus", "esd", tmp_path, "--out", tmp_path / "out")
+    read = caught(corpus_command, "read_corpus", *command)
+    assert (read["name"], read["source"], read["out"]) == ("esd", tmp_path, tmp_path / "out")
+    assert (read["agreed_only"], read["follow_links"]) == (False, False)
+    read = caught(corpus_command, "read_corpus", *command, "--agreed-only", "--follow-links")
+    assert (read["agreed_only"], read["follow_links"]) == (True, True)
+    monkeypatch.setattr(corpus_command, "read_corpus", corpus_read)
+    noise = save(tmp_path / "noise/a.wav").parent
+    plain = caught(corpus_command, "build_corpus", *command)
+    assert (plain["settings"], plain["options"]) == (CorpusSettings(), CorpusOptions())
+    full = caught(
+        *(corpus_command, "build_corpus", *command, "--profile", "embedded", "--asr-model", "none"),
+        *("--asr-windows", "short", "--compute-type", "float32", "--affect-model", "none", "--language", "en"),
+        *("--split", "speakers", "--augment", "pitch, noise", "--copies", "2", "--balance", "sample"),
+        *("--target-minutes", "4", "--prompt-channel", "--agreed-only", "--reduce-noise-under", "12"),
+        *(
+            "--min-seconds",
+            "1",
+            "--max-seconds",
+            "inf",
+            "--min-snr",
+            "5",
+            "--max-clipping",
+            "0.1",
+            "--device",
+            "cpu",
+        ),
+        *("--min-bandwidth", "4000", "--min-speech-ratio", "0.3", "--max-silence", "2", "--workers", "3"),
+        *("--seed", "9", "--text-conditions", "--report-only", "--noise-folder", noise),
+    )
+    assert full["settings"] == CorpusSettings(
+        profile="embedded",
+        asr_model="none",
+        asr_windows="short",
+        compute_type="float32",
+        affect_model="none",
+        language="en",
+        limits=QualityLimits(
+            shortest=1.0,
+            longest=None,
+            lowest_snr_db=5.0,
+            most_clipping=0.1,
+            lowest_bandwidth_hz=4000.0,
+            lowest_speech_ratio=0.3,
+            longest_silence=2.0,
+        ),
+        agreed_only=True,
+        split="speakers",
+        balance="sample",
+        target_minutes=4.0,
+        augment=("pitch", "noise"),
+        noise_folder=str(noise),
+        copies=2,
+        prompt_channel=True,
+        reduce_noise_under=12.0,
+        seed=9,
+        device="cpu",
+    )
+    assert full["options"] == CorpusOptions(3, True, True)
+
+
+@pytest.mark.parametrize(
+    "option",
+    [
+        *(("--augment", "pitch"), ("--balance", "sample"), ("--language", "en"), ("--split", "speakers")),
+        *(("--agreed-only",), ("--prompt-channel",), ("--report-only",), ("--text-conditions",)),
+    ],
+)
+def test_option_of_clips_is_refused_for_conversations(
+    option: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    command = ("corpus", "dailytalk", tmp_path, "--out", tmp_path / "out", "--as", "conversations")
+    with pytest.raises(DailytalkError, match=rf"{option[0]} is for clips, not for --as conversations"):
+        called(*command, *option)
+    laid: list[Any] = []
+
+    def lay_out(*values: Any) -> LaidOut:
+        laid.append(values)
+        return LaidOut(1, [], [])
+
+    monkeypatch.setattr(corpus_command, "lay_out", lay_out)
+    assert called(*command, "--seed", "3", "--follow-links") == 0
+    assert laid == [("dailytalk", tmp_path, tmp_path / "out", 3, True)]
+
+
+@pytest.mark.parametrize(("count", "rejected", "code"), [(0, 0, 1), (0, 2, 1), (1, 0, 0), (1, 1, 3)])
+def test_exit_code_of_corpus_tells_of_clips_and_rejects(count: int, rejected: int, code: int) -> None:
+    assert corpus_command._code(count, rejected) == code
+
+
+# export, mix, push, report
+
+
+def test_options_of_export_reach_the_writer(tmp_path: Path, caught: Caught) -> None:
+    work = folder(tmp_path / "work", first=SHORT)
+    command = ("export", work, "--out", tmp_path / "out")
+    plain = caught(export_command, "export_moshi", *command)
+    names = (
+        "eval_share",
+        "seed",
+        "both_speakers",
+        "text_conditions",
+        "swap",
+        "max_length",
+        "sample_rate",
+        "sides",
+    )
+    assert [plain[name] for name in names] == [0.1, 0, False, False, False, 0.0, 24000, None]
+    full = caught(
+        *(export_command, "export_moshi", *command, "--eval-share", "0.2", "--seed", "3", "--both-speakers"),
+        *("--text-conditions", "--swap", "--max-length", "60", "--sample-rate", "16000"),
+    )
+    assert [full[name] for name in names] == [0.2, 3, True, True, True, 60.0, 16000, None]
+    for form, writer in (("csm", "export_csm"), ("j-moshi", "export_jmoshi")):
+        other = caught(export_command, writer, *command, "--format", form, "--swap", "--sample-rate", "16000")
+        assert (other["swap"], other["sample_rate"]) == (True, 16000)
+        for option in (("--both-speakers",), ("--text-conditions",), ("--max-length", "60")):
+            with pytest.raises(DailytalkError, match=rf"{option[0]} does not go with --format {form}"):
+                called(*command, "--format", form, *option)
+    with pytest.raises(DailytalkError, match="--split is for a published dataset"):
+        called(*command, "--format", "csm", "--split", "train")
+
+
+def test_options_of_mix_reach_its_settings(tmp_path: Path, caught: Caught) -> None:
+    command = ("mix", "a:0.5", "b", "--out", tmp_path / "out")
+    plain = list(caught(mix_command, "write_mix", *command).values())
+    assert plain[:3] == [[(Path("a"), 0.5), (Path("b"), None)], tmp_path / "out", MixSettings()]
+    full = caught(
+        *(mix_command, "write_mix", *command, "--commercial", "--hours", "2", "--eval-share", "0.2"),
+        *("--seed", "3", "--text-conditions"),
+    )
+    assert list(full.values())[2] == MixSettings(True, 2.0, 3, 0.2, True)
+
+
+def test_options_of_push_reach_its_settings(tmp_path: Path, caught: Caught) -> None:
+    plain = caught(push_command, "run_push", "push", tmp_path, "a/b")
+    assert (plain["folder"], plain["target"], plain["settings"]) == (tmp_path, Target("a/b"), PushSettings())
+    assert plain["dry_run"] is False
+    full = caught(
+        *(push_command, "run_push", "push", tmp_path, "a/b", "--tag", "v1.0.0", "--create", "--private"),
+        *("--message", "m", "--method", "push_to_hub", "--include-source", "--valid-share", "0.1"),
+        *("--test-share", "0.2", "--seed", "3", "--licence", "mit", "--title", "t", "--contact", "c"),
+        *("--branch", "next", "--dry-run"),
+    )
+    assert full["target"] == Target("a/b", "next", False, True, True)
+    asked = PushSettings("v1.0.0", "m", "push_to_hub", True, 0.1, 0.2, 3, "mit", "t", "c")
+    assert (full["settings"], full["dry_run"]) == (asked, True)
+    assert caught(push_command, "run_push", "push", tmp_path, "a/b", "--pr")["target"].pull_request
+    no_source = caught(push_command, "run_push", "push", tmp_path, "a/b", "--no-source")
+    assert no_source["settings"].include_source is False
+
+
+def test_options_of_report_reach_the_page(tmp_path: Path, caught: Caught) -> None:
+    work = folder(tmp_path / "work", first=SHORT)
+    command = ("report", work)
+    plain = list(caught(report_command, "write_report", *command).values())
+    assert plain == [work, None, report_command.SHOWN, None]
+    full = caught(
+        *(report_command, "write_report", *command, "--out", tmp_path / "page.html", "--conversations", "first"),
+        *("--against", work),
+    )
+    assert list(full.values()) == [work, tmp_path / "page.html", ["first"], work]
+    for option, told in (
+        (("--seed", "1"), "--seed decides nothing without --listening-test"),
+        (("--markdown", "x.md"), "--markdown goes with what dailytalk corpus wrote"),
+        (("--listening-test", "3"), "--listening-test goes with what dailytalk corpus wrote"),
+        (("--listening-test", "3", "--against", work), "--against goes with a report"),
+        (("--against", tmp_path / "none"), "is no folder"),
+        (("--out", tmp_path), "is a folder"),
+    ):
+        with pytest.raises(DailytalkError, match=told):
+            called(*command, *option)
+    with pytest.raises(DailytalkError, match="is no folder"):
+        called("report", tmp_path / "none")
+
+
+@pytest.mark.parametrize(
+    ("given", "meant"),
+    [([], 5), (["3"], 3), (["0"], 0), (["3", "4"], ["3", "4"]), (["call"], ["call"]), (["3", "a"], ["3", "a"])],
+)
+def test_one_number_is_how_many_conversations_and_all_else_are_ids(
+    given: list[str], meant: int | list[str]
+) -> None:
+    assert report_command.chosen(given) == (report_command.SHOWN if not given else meant)
+
+
+# All commands
+
+
+@pytest.mark.parametrize(
+    ("words", "insecure"), [([], None), (["--insecure"], "1"), (["doctor", "--json", "--insecure"], "1")]
+)
+def test_insecure_may_come_before_and_after_the_command(
+    words: list[str], insecure: str | None, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv(INSECURE, "")
+    monkeypatch.delenv(INSECURE)
+    monkeypatch.setattr("sys.argv", ["dailytalk", *(words if "doctor" in words else [*words, "doctor", "--json"])])
+    assert main_command._command() == 0
+    assert os.environ.get(INSECURE) == insecure
+
+
+def test_store_is_looked_at_less_often_than_a_folder(
+    tmp_path: Path, caught: Caught, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(status_command, "_look", lambda folder: ([], None))
+    assert caught(status_command, "_lines", "status", tmp_path, "--follow")["pause"] == 2.0
+    seen = caught(status_command, "_lines", "status", "memory://x/work", "--follow", "--json")
+    assert (seen["pause"], seen["as_json"]) == (30.0, True)
+
+
+def test_mono_recording_needs_the_channel_mix(tmp_path: Path, caught: Caught) -> None:
+    save(tmp_path / "in/mono.wav", tones(1.0, channels=1))
+    command = ("tag", tmp_path / "in", "--out", tmp_path / "out", "--profile", "embedded")
+    assert called(*command, "--dry-run", "--json") == 0
+    found = caught(tag_command, "run_tagging", *command, "--channel", "mix")["found"]
+    assert (len(found.rows), found.problems) == (1, [])
