@@ -32,8 +32,8 @@ FORMATS = (
     *("ape", "dsf", "dts", "tta", "wv"),
 )
 
-#: What both programs get before their input: what they may open, and the bytes of their largest block of memory. Of
-#: a file in which no frame begins, the parser would hold everything.
+#: What both programs get before their input: what they may open, and the bytes of their largest block of memory.
+#: Of a file in which no frame begins, the parser would hold everything.
 _FENCED = (
     *("-protocol_whitelist", "file,pipe", "-format_whitelist", ",".join(FORMATS)),
     *("-max_alloc", str(256 << 20)),

@@ -49,7 +49,7 @@ def leads_out(path: Path, root: Path) -> bool:
 
 
 def is_inside(path: Path, root: Path) -> bool:
-    """Whether a path, all symbolic links followed, is `root` or under it; a loop of links is a file at its own path.
+    """Whether a path, all symbolic links followed, is `root` or under it; a loop of links is where it begins.
 
     What huggingface_hub downloaded (`REPOSITORY/snapshots/COMMIT` of its cache) has its files in
     `REPOSITORY/blobs`, which belongs to it, unless that is a link itself.
