@@ -551,7 +551,9 @@ def _record(slot: Slot, test_file: str, target: Path) -> None:
         "digests": {short: numbered.digest for short, numbered in sorted(modules.items())},
         "ran": Ran(passed, found, {short: sorted(numbers) for short, numbers in besides.items()})._asdict(),
     }
-    target.write_text(json.dumps(told))
+    part = target.with_name(f".{target.name}.{os.getpid()}")
+    part.write_text(json.dumps(told))
+    part.replace(target)  # runs side by side share the cache
 
 
 def digest(data: bytes) -> str:

@@ -2,6 +2,7 @@
 
 import functools
 import inspect
+import json
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -109,6 +110,13 @@ def called(*command: Any) -> Any:
     return app([os.fspath(word) for word in command], standalone_mode=False)
 
 
+def publish(path: Path) -> None:
+    """A dataset of one recording, `tester/calls`."""
+    HfApi().create_repo("tester/calls", repo_type="dataset")
+    file = save(path)
+    HfApi().upload_file(path_or_fileobj=file, path_in_repo="call.wav", repo_id="tester/calls", repo_type="dataset")
+
+
 @pytest.fixture
 def caught(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Caught:
     monkeypatch.setenv("DAILYTALK_CACHE", str(tmp_path / "cache"))
@@ -175,9 +183,7 @@ def test_command_line_is_in_the_record(tmp_path: Path, caught: Caught, monkeypat
 def test_options_of_a_stream_reach_its_job_and_its_limits(
     both: bool, tmp_path: Path, caught: Caught, hub: HubServer
 ) -> None:
-    HfApi().create_repo("tester/calls", repo_type="dataset")
-    file = save(tmp_path / "call.wav")
-    HfApi().upload_file(path_or_fileobj=file, path_in_repo="call.wav", repo_id="tester/calls", repo_type="dataset")
+    publish(tmp_path / "call.wav")
     (tmp_path / "texts").mkdir()
     command = ("build" if both else "tag", "tester/calls", "--streaming", "--out", tmp_path / "out")
     command += ("--profile", "embedded", "--language", "en")
@@ -209,6 +215,81 @@ def test_option_that_changes_nothing_of_a_stream_may_be_given(
 def test_option_that_a_stream_has_no_use_for_is_refused(option: tuple[str, ...], tmp_path: Path) -> None:
     with pytest.raises(DailytalkError, match=rf"{option[0]} can't be used with --streaming"):
         called("tag", "a/b", "--streaming", "--out", tmp_path / "out", *option)
+
+
+@pytest.mark.parametrize("both", [False, True])
+def test_code_of_a_stream_is_that_of_its_command_which_does_nothing_else(
+    both: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given: list[Any] = []
+
+    def stream(*values: Any) -> int:
+        given.append(values)
+        return 7
+
+    monkeypatch.setattr(speak_command if both else tag_command, "stream", stream)
+    command = (
+        "build" if both else "tag",
+        "a/b",
+        "--streaming",
+        "--out",
+        tmp_path / "out",
+        "--profile",
+        "embedded",
+    )
+    assert called(*command, "--max-conversation", "1h") == 7
+    ((options, tagging, speaking, longest),) = given
+    assert (options["inputs"], options["streaming"], tagging.profile, longest) == (
+        ["a/b"],
+        True,
+        "embedded",
+        3600.0,
+    )
+    assert speaking == (SpeakSettings(profile="embedded") if both else None)
+
+
+def test_stream_as_json_keeps_its_lines_off_stdout(
+    tmp_path: Path, caught: Caught, hub: HubServer, capfd: pytest.CaptureFixture[str]
+) -> None:
+    publish(tmp_path / "call.wav")
+    command = ("tag", "tester/calls", "--streaming", "--out", tmp_path / "out", "--profile", "embedded")
+    capfd.readouterr()
+    caught(stream_command, "run_streaming", *command, "--json")
+    told = capfd.readouterr()
+    assert (told.out, told.err.startswith("streaming tester/calls, commit ")) == ("", True)
+    caught(stream_command, "run_streaming", *command)
+    assert capfd.readouterr().out.startswith("streaming tester/calls, commit ")
+    assert called(*command, "--dry-run", "--json") == 0
+    assert json.loads(capfd.readouterr().out)["to_fetch"]["files"] == 1
+
+
+# What else is said of a run
+
+
+def test_json_is_alone_on_stdout_whatever_else_is_asked_for(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DAILYTALK_CACHE", str(tmp_path / "cache"))
+    save(tmp_path / "in/call.wav")
+    save(tmp_path / "in/.hidden.wav")
+    command = ("tag", tmp_path / "in", "--out", tmp_path / "out", "--profile", "embedded", "--dry-run")
+    capfd.readouterr()
+    assert called(*command, "--json") == 0
+    told = capfd.readouterr()
+    assert json.loads(told.out)["hidden"] == [".hidden.wav"]
+    assert "passed over 1 hidden" in told.err
+    assert called(*command) == 0
+    assert "passed over 1 hidden" in capfd.readouterr().out
+    work = folder(tmp_path / "work", first=SHORT[:1])
+    command = ("speak", work, "--profile", "embedded", "--profile-stages", "--asr-model", "pocketsphinx")
+    assert called(*command, "--json") == 0
+    told = capfd.readouterr()
+    assert json.loads(told.out)["counts"]["conversations"] == 1
+    assert "where the time went" in told.err
+    assert called(*command) == 0
+    assert "where the time went" in capfd.readouterr().out
+    assert called(*command, "--dry-run", "--json") == 0
+    assert json.loads(capfd.readouterr().out)["utterances"] == 1
 
 
 # speak and build
