@@ -612,6 +612,14 @@ def test_insecure_may_come_before_and_after_the_command(
     assert os.environ.get(INSECURE) == insecure
 
 
+def test_bug_keeps_the_traceback_of_python_and_help_offers_nothing_to_install(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert app.pretty_exceptions_enable is False
+    called("--help")
+    assert "completion" not in capsys.readouterr().out
+
+
 def test_store_is_looked_at_less_often_than_a_folder(
     tmp_path: Path, caught: Caught, monkeypatch: pytest.MonkeyPatch
 ) -> None:
