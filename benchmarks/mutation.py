@@ -60,6 +60,7 @@ PRELOADED = (
 QUIET_KEYWORDS = frozenset(
     {"encoding", "ensure_ascii", "flush", "help", "indent", "maxsize", "metavar", "rich_help_panel", "stacklevel"}
     | {"strict", "daemon", "name", "check", "errors", "title", "copy", "dtype"}
+    | {"box", "pad_edge", "justify", "highlight"}  # of tables and colours on a terminal
 )
 
 #: Modules that draw: their numbers are layout.

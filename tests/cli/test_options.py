@@ -7,7 +7,9 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
+import fsspec
 import pytest
 import typer
 from audio_files import tones
@@ -28,6 +30,7 @@ from dailytalk_contiguous.cli import status as status_command
 from dailytalk_contiguous.cli import stream as stream_command
 from dailytalk_contiguous.cli import tag as tag_command
 from dailytalk_contiguous.cli.main import app
+from dailytalk_contiguous.cli.place import recordings_of
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.quality import QualityLimits
 from dailytalk_contiguous.engine.corpus import Options as CorpusOptions
@@ -635,3 +638,22 @@ def test_mono_recording_needs_the_channel_mix(tmp_path: Path, caught: Caught) ->
     assert called(*command, "--dry-run", "--json") == 0
     found = caught(tag_command, "run_tagging", *command, "--channel", "mix")["found"]
     assert (len(found.rows), found.problems) == (1, [])
+
+
+def test_recordings_of_a_store_are_fetched_where_they_are_gone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DAILYTALK_CACHE", str(tmp_path / "cache"))
+    work = folder(tmp_path / "work", first=SHORT)
+    assert recordings_of(None, work) == (None, ())
+    recording = work / "recordings/first.wav"
+    address = f"memory://{uuid4().hex}/calls"
+    files, root = fsspec.core.url_to_fs(address)
+    files.pipe_file(f"{root}/first.wav", recording.read_bytes())
+    (work / "run.json").write_text(json.dumps({"recordings": [address]}))
+    place, (mirror,) = recordings_of(None, work)
+    assert (place, list(Path(mirror.folder).rglob("*.wav"))) == (Path(mirror.folder), [])
+    recording.rename(tmp_path / "first.wav")
+    place, (mirror,) = recordings_of(None, work)
+    assert [path.name for path in Path(mirror.folder).rglob("*.wav")] == ["first.wav"]
+    assert recordings_of(tmp_path, work) == (tmp_path, ())

@@ -4,16 +4,22 @@ import copy
 import io
 import json
 import logging
+import re
 from collections import Counter
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from rich.progress import Progress
 from rich.table import Table
 
+from dailytalk_contiguous.cli import agreement as agreement_command
+from dailytalk_contiguous.cli import doctor as doctor_command
+from dailytalk_contiguous.cli import export as export_command
+from dailytalk_contiguous.cli import mix as mix_command
 from dailytalk_contiguous.cli import plan as plan_command
 from dailytalk_contiguous.cli import push as push_command
 from dailytalk_contiguous.cli import recipe as recipe_command
@@ -22,10 +28,14 @@ from dailytalk_contiguous.cli import speak as speak_command
 from dailytalk_contiguous.cli import status as status_command
 from dailytalk_contiguous.cli import stream as stream_command
 from dailytalk_contiguous.cli import tag as tag_command
+from dailytalk_contiguous.cli import versions as versions_command
 from dailytalk_contiguous.cli.errors import guarded
 from dailytalk_contiguous.cli.progress import Bar, profile_table
 from dailytalk_contiguous.cli.terminal import Console
+from dailytalk_contiguous.core.agreement import Against, Kappa, Rater
 from dailytalk_contiguous.core.errors import Reject
+from dailytalk_contiguous.core.licensing import Combined
+from dailytalk_contiguous.core.row_changes import Shifts
 from dailytalk_contiguous.engine import corpus, estimate, local, pricing, speaking, streaming, tagging
 from dailytalk_contiguous.engine.corpus_conversations import LaidOut
 from dailytalk_contiguous.engine.corpus_source import Read
@@ -36,12 +46,16 @@ from dailytalk_contiguous.engine.status import Run
 from dailytalk_contiguous.pipeline import SpeakSettings, TagSettings
 from dailytalk_contiguous.pipeline import tagging as tagging_stages
 from dailytalk_contiguous.publish.compare import Changes
+from dailytalk_contiguous.publish.exporting.mix import Mixed
+from dailytalk_contiguous.publish.exporting.mix_parts import Part
+from dailytalk_contiguous.publish.history import Listed
 from dailytalk_contiguous.publish.packing.packed import DataFile, Packed
 from dailytalk_contiguous.publish.pushing.commit import Published
 from dailytalk_contiguous.publish.pushing.hub import Target
 from dailytalk_contiguous.publish.pushing.planning import Change
 from dailytalk_contiguous.publish.pushing.planning import Plan as Push
 from dailytalk_contiguous.publish.pushing.push import Outcome as Pushed
+from dailytalk_contiguous.publish.reporting.listening_answers import Judged
 
 OUT = Path("/work")
 ACCOUNT = Account({"Segment": 2.0, "Tag": 1.0}, {"Segment": 40.0, "Tag": 0.0}, 4.0, 2.5, 0.5)
@@ -809,6 +823,267 @@ def test_push_as_json_has_every_figure() -> None:
     assert told["published"]["sent"] == 1500
     none = push_command._told(pushed(plan=None, published=None), False)
     assert (none["plan"], none["to_send"], none["published"]) == ([], 0, None)
+
+
+# doctor
+
+
+def doctor_lines(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], **changes: Any) -> list[str]:
+    profile = {
+        "about": "no downloads [yet]",
+        "needs": [],
+        "needs_to_speak": ["no token: set FISH_API_KEY"],
+        "models": {"recogniser": {"name": "medium", "licence": "MIT"}},
+    }
+    report = {
+        "version": "1.2",
+        "python": "3.11.9",
+        "cores": 4,
+        "packages": {"torch": "2.0", "librosa": None},
+        "ffmpeg": True,
+        "gpu": "",
+        "no_gpu_because": "there is no driver",
+        "compute_type": "int8",
+        "cublas": "",
+        "whisper_cached": [],
+        "profiles": {"standard": profile, "embedded": profile | {"needs": ["one", "two"], "needs_to_speak": []}},
+    }
+    monkeypatch.setattr(doctor_command, "examine", lambda: report | changes)
+    doctor_command.doctor(as_json=False)
+    return [line.rstrip() for line in capsys.readouterr().out.splitlines()]
+
+
+def test_doctor_says_what_is_there_and_what_is_lacking(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    models = "  recogniser: medium (MIT)"
+    assert doctor_lines(monkeypatch, capsys) == [
+        "dailytalk-contiguous 1.2, Python 3.11.9, 4 cores",
+        "  torch           2.0",
+        "  librosa         MISSING",
+        "ffmpeg: installed",
+        "GPU: none used: there is no driver",
+        "Whisper computes in int8",
+        "Whisper in the cache: none",
+        "profile standard: ready",
+        "  no downloads [yet]",
+        "  to speak: no token: set FISH_API_KEY",
+        models,
+        "profile embedded: needs one; two",
+        "  no downloads [yet]",
+        models,
+    ]
+    other = {"ffmpeg": False, "gpu": "H100", "whisper_cached": ["tiny", "base"]}
+    lines = doctor_lines(monkeypatch, capsys, **other)
+    assert lines[3:8] == [
+        "ffmpeg: not installed (only M4A, AAC, WMA and video need it)",
+        "GPU: H100",
+        "  cuBLAS of CUDA 12, for Whisper: not found: pip install 'dailytalk-contiguous[cuda]'",
+        "Whisper computes in int8",
+        "Whisper in the cache: tiny, base",
+    ]
+    assert "Whisper: libcublas.so.12" in doctor_lines(monkeypatch, capsys, **other, cublas="libcublas.so.12")[5]
+
+
+@pytest.mark.parametrize(
+    ("asr", "affect", "cached", "n_needs"),
+    [
+        ("pocketsphinx", "acoustic-estimate", [], 0),
+        ("medium", "acoustic-estimate", [], 1),
+        ("medium", "acoustic-estimate", ["medium"], 0),
+        ("pocketsphinx", "nobody/model", [], 1),
+        ("medium", "nobody/model", [], 2),
+    ],
+)
+def test_profile_needs_the_models_that_are_not_in_the_cache(
+    asr: str, affect: str, cached: list[str], n_needs: int
+) -> None:
+    assert len(doctor_command._needs(asr, affect, cached)) == n_needs
+
+
+# versions and diff
+
+
+def test_version_is_a_line_of_its_date_rows_hours_size_and_changes() -> None:
+    changes = {"previous": "v1.0.0", "added": 2, "removed": 0, "changed": 1, "moved": 0}
+    one = Listed("v1.1.0", "version", NOON, "0123456789", 4, 1.234, 2_000_000, changes)
+    cells_of = ("v1.1.0", "2026-01-02", "0123456", "4", "1.23", "2.0 MB", "2 added, 1 changed since v1.0.0")
+    assert versions_command._line(one) == cells_of
+    bare = Listed("main", "branch", None, "0123456789", None, None, None, None)
+    assert versions_command._line(bare) == ("main (branch)", "", "0123456", "", "", "", "")
+    none = Listed("v1", "tag", None, "0123456789", 0, 0.0, 0, {"previous": "v0"})
+    assert versions_command._line(none)[3:] == ("0", "0.00", "0 bytes", "same conversations since v0")
+    assert versions_command._changed({"added": 1}) == "1 added"
+
+
+def test_difference_is_shown_up_to_five_ids_and_twenty_fields() -> None:
+    changes = Changes(
+        "v1.0.0",
+        added=[f"a{n}" for n in range(6)],
+        removed=[f"r{n}" for n in range(5)],
+        moved={"m": ("train", "test")},
+        broken={"utterances": ["[one] is gone"]},
+        columns={"words": ["x", "y"]},
+        fields=Counter({f"f{n:02d}": 30 - n for n in range(21)}),
+        tags=Counter({("calm", ""): 2}),
+        utterance_times=Shifts(8, 0.5, Counter({200: 1, 500: 1})),
+    )
+    lines = [" ".join(line.split()) for line in shown(lambda console: versions_command._show(console, changes))]
+    assert lines[:6] == [
+        "added: 6: a0, a1, a2, a3, a4, … 1 more",
+        "removed: 5: r0, r1, r2, r3, r4",
+        "changed: 0",
+        "moved to another split: 1: m (train to test)",
+        "breaks readers: utterances: [one] is gone",
+        "new columns: words: x, y",
+    ]
+    assert lines[6:8] == ["field conversations", "f00 30"]
+    assert lines[26:] == [
+        "f19 11",
+        "… 1 more (--json lists all)",
+        "tag before tag after utterances",
+        "calm (none) 2",
+        "utterances in changed conversations: 2 of 8 (25.0%) begin more than 10 ms earlier or later "
+        "(median 0.200 s, at most 0.500 s)",
+        "this calls for a major version: readers of the old one break",
+    ]
+    nothing = shown(lambda console: versions_command._show(console, Changes("v1.0.0")))
+    assert nothing[-1] == "this calls for no version: nothing changed"
+    assert len(nothing) == 5
+
+
+# mix, export, agreement
+
+
+def part(place: str, *seconds: float) -> Part:
+    files = [SimpleNamespace(id=str(n), seconds=one, side="train") for n, one in enumerate(seconds)]
+    files.append(SimpleNamespace(id="x", seconds=99.0, side="eval"))
+    return Part(place, OUT, None, None, files, Counter({"0": 2, "1": 1}))  # type: ignore[arg-type]
+
+
+def test_mix_is_shown_with_hours_shares_licence_and_rejects(capsys: pytest.CaptureFixture[str]) -> None:
+    licence = Combined("cc-by-4.0", (), ())
+    parts = [part("calls", 1800.0, 3600.0), part("esd", 1200.0)]
+    mixed = Mixed(parts, {"train": 5, "eval": 2}, licence, ("ask [them]",), rejects(6))
+    mix_command._show(mixed, OUT)
+    assert capsys.readouterr().out.splitlines() == [
+        "5 lines to train on, 2 to evaluate on in /work",
+        "  calls: 2.00 h of training (75.0%), from 1.50 h",
+        "  esd: 0.67 h of training (25.0%), from 0.33 h",
+        "licence: cc-by-4.0 (licences.md tells all)",
+        "warning: ask [them]",
+        "left out: 6 (rejects.json tells all)",
+        *(f"  c{n}: reason {n}; mend [it]" for n in range(5)),
+    ]
+    mix_command._show(Mixed([part("none")], {"train": 0, "eval": 0}, licence, (), []), OUT)
+    assert capsys.readouterr().out.splitlines()[1:] == [
+        "  none: 0.00 h of training (–), from 0.00 h",
+        "licence: cc-by-4.0 (licences.md tells all)",
+    ]
+
+
+@pytest.mark.parametrize(("count", "more"), [(20, []), (21, ["  … 1 more (--json lists all)"])])
+def test_export_shows_twenty_rejects(count: int, more: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    export_command._show_export("3 files", OUT, rejects(count))
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == "3 files in /work"
+    assert lines[1:] == [*(f"  set aside: c{n}: reason {n}; mend [it]" for n in range(20)), *more]
+
+
+def test_fact_of_a_check_is_read_as_people_do() -> None:
+    plain = export_command._plain
+    assert [plain(one) for one in (3, 0.12345, "x", {}, {"a_b": 1.5, "c": {"d": 2}})] == [
+        *("3", "0.123", "x", "none", "a b 1.5, c d 2"),
+    ]
+
+
+def judged(**changes: Any) -> Judged:
+    against = Against(0.5, {"happy": {"happy": 1, "sad": 2}}, {"happy": 0.25}, {"sad": None})
+    kappa = Kappa(0.4567, {"happy": 0.5, "sad": None}, 3, 9)
+    raters = {"anna": Rater(4, 0.75, None)}
+    return Judged(**({"kappa": kappa, "against": against, "raters": raters, "sure": {"sure": 0.8}} | changes))
+
+
+def test_agreement_is_shown_by_category_by_label_and_by_listener() -> None:
+    def lines(one: Judged) -> list[str]:
+        return shown(lambda console: agreement_command._show(console, "emotion", one))
+
+    text = [" ".join(re.sub(r"[│┃┏┓┡┩└┘─━┳╇┴]", " ", line).split()) for line in lines(judged())]
+    assert [line for line in text if line] == [
+        "emotion: Fleiss' kappa 0.457 (3 clips with two ratings or more, 9 ratings)",
+        "ratings that match the label: 50 %",
+        "by how sure they were: sure 80 %",
+        "emotion kappa heard as labelled labelled as heard",
+        "happy 0.500 25 % –",
+        "sad – – –",
+        "label \\ heard happy sad",
+        "happy 1 2",
+        "listener rated match the label match the others",
+        "anna 4 75 % –",
+    ]
+    none = judged(kappa=Kappa(None, {}, 0, 0, "nobody rated"), against=Against(None, {}, {}, {}), sure={})
+    assert lines(none) == ["", "emotion: kappa is not defined: nobody rated", "ratings that match the label: –"]
+
+
+# Lines are whole, however narrow the terminal is: who copies a path or searches a log counts on one a row
+
+
+def test_sentence_and_path_are_never_broken(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    long = " ".join(["word"] * 40)
+    deep = Path("/", *["folder"] * 30)
+    monkeypatch.setenv("COLUMNS", "40")
+    one = [Reject("c", "Folder", long, long)]
+
+    def narrow(print_on: Callable[[Console], Any]) -> set[str]:
+        print_on(Console(width=40, highlight=False))
+        return {line.rstrip() for line in capsys.readouterr().out.splitlines()}
+
+    spoken_lines = narrow(lambda console: show_spoken.outcome(console, spoken(), deep))
+    assert f"5 set aside: {deep}/rejects.jsonl" in spoken_lines
+    assert {line.replace("/work", str(deep)) for line in PATHS} <= spoken_lines
+    assert "2 conversations, 8 utterances said anew, 7 kept as they were, 90 words aligned" in spoken_lines
+    script = speaking.Script([], one)
+    priced = pricing.Estimate(1, 0, 0, 0, 1, 0.0, 0.0, long)
+    dry = narrow(lambda console: show_spoken.dry_run(console, script, priced, SpeakSettings(profile="embedded")))
+    assert {f"it would not begin: {long}", f"  set aside: c: {long}; {long}"} <= dry
+    changes = Changes(
+        "v1.0.0",
+        added=[long],
+        broken={"words": [long]},
+        columns={"words": [long]},
+        word_times=Shifts(8, 0.5, Counter({200: 1})),
+    )
+    told = narrow(lambda console: versions_command._show(console, changes))
+    assert {f"added: 1: {long}", f"breaks readers: words: {long}", f"new columns: words: {long}"} <= told
+    assert any(line.startswith("words in changed") and line.endswith("at most 0.500 s)") for line in told)
+    published = pushed(warnings=(long,))
+    target = Target("a/b")
+    whole = set(push_lines(published))
+    assert narrow(lambda console: push_command._show(console, published, target, False)) == whole
+    plan = narrow(lambda console: push_command._show(console, published, target, True))
+    assert "1 files stay as they are; 1.5 kB to send at most" in plan
+    mixed = Mixed([part("p" * 60, 1.0)], {"train": 1, "eval": 1}, Combined(long, (), ()), (long,), one)
+    told = narrow(lambda console: mix_command._show(mixed, deep))
+    assert f"1 lines to train on, 1 to evaluate on in {deep}" in told
+    assert {f"licence: {long} (licences.md tells all)", f"warning: {long}", f"  c: {long}; {long}"} <= told
+    assert any(line.startswith("  ppp") and line.endswith("from 0.00 h") for line in told)
+    told = narrow(lambda console: export_command._show_export(long, deep, one))
+    assert told == {f"{long} in {deep}", f"  set aside: c: {long}; {long}"}
+    told = narrow(lambda console: recipe_command._told(Built(tagged(record=None), None, one), deep))
+    assert told == {f"set aside: c: {long}; {long}", f"0 utterances of 0 conversations in {deep}"}
+    told = narrow(lambda console: agreement_command._show(console, "emotion", judged()))
+    assert "emotion: Fleiss' kappa 0.457 (3 clips with two ratings or more, 9 ratings)" in told
+    unsure = judged(kappa=Kappa(None, {}, 0, 0, long), sure={long: 0.5})
+    told = narrow(lambda console: agreement_command._show(console, "emotion", unsure))
+    assert {f"emotion: kappa is not defined: {long}", f"  by how sure they were: {long} 50 %"} <= told
+    assert f"GPU: none used: {long}" in doctor_lines(monkeypatch, capsys, no_gpu_because=long)
+    profile = {"about": long, "needs": [long], "needs_to_speak": [long], "models": {"affect": {}}}
+    profile["models"] = {"affect": {"name": long, "licence": "MIT"}}
+    told = set(doctor_lines(monkeypatch, capsys, gpu="H100", cublas=long, profiles={"p": profile}))
+    assert {f"profile p: needs {long}", f"  {long}", f"  to speak: {long}", f"  affect: {long} (MIT)"} <= told
+    assert f"  cuBLAS of CUDA 12, for Whisper: {long}" in told
 
 
 # Errors

@@ -183,3 +183,12 @@ def test_two_ids_never_share_a_file_name_that_any_disk_takes(names: list[str]) -
     found = [file_name(name) for name in names]
     assert len(set(found)) == len(names)
     assert all(set(one) <= set(string.ascii_letters + string.digits + "_-.") and len(one) <= 100 for one in found)
+
+
+def test_file_that_is_linked_to_itself_stays_and_is_not_touched(tmp_path: Path) -> None:
+    export(tmp_path, "a.wav")
+    before = (tmp_path / "a.wav").stat()
+    folder = OwnedFolder(tmp_path, "csm", [])
+    folder.link("a.wav", tmp_path / "a.wav")
+    assert (tmp_path / "a.wav").read_text() == "text of a.wav"
+    assert (tmp_path / "a.wav").stat().st_ino == before.st_ino
