@@ -155,6 +155,10 @@ def test_line_is_left_out_where_there_is_nothing_to_count(tmp_path: Path) -> Non
     assert not [line for line in lines if " more " in line or "without text" in line or "came with" in line]
     (at,) = [number for number, line in enumerate(lines) if line.startswith("profile embedded: ")]
     assert lines[at + 2] == "  (transcript.jsonl was edited since it was written, and is left as it is)"
+    unknown = '{"start": 1.5, "channel": "left", "tagged_text": "Hello.", "rms": NaN}\n'
+    (tmp_path / "transcript.new.jsonl").write_text(unknown)
+    lines = shown(lambda console: show.outcome(console, tagged(record=record), tmp_path, embedded))
+    assert lines[-1] == "     1.50  left   Hello."
     (tmp_path / "transcript.new.jsonl").write_text('{"start": 1}\n')
     lines = shown(lambda console: show.outcome(console, tagged(record=record), tmp_path, embedded))
     assert lines[-1] == "  (its first lines are not as they were written: KeyError('tagged_text'))"
@@ -899,6 +903,14 @@ def test_profile_needs_the_models_that_are_not_in_the_cache(
     asr: str, affect: str, cached: list[str], n_needs: int
 ) -> None:
     assert len(doctor_command._needs(asr, affect, cached)) == n_needs
+
+
+def test_doctor_tells_what_a_voice_still_lacks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("FISH_API_KEY", raising=False)
+    monkeypatch.delenv("BEARER_TOKEN", raising=False)
+    (lack,) = doctor_command._needs_to_speak("fish")
+    assert ": " in lack
+    assert doctor_command._needs_to_speak("espeak") == []
 
 
 # versions and diff

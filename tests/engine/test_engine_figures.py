@@ -14,11 +14,12 @@ import numpy as np
 import pytest
 import soundfile
 from recordings import excerpt, save
+from scripted import SHORT, folder
 
 from dailytalk_contiguous import Align, Bucket, Finish, Reconstruct, Segment, Speak, Tag
 from dailytalk_contiguous.core.errors import DailytalkError, Reject
 from dailytalk_contiguous.core.machine import cores
-from dailytalk_contiguous.engine import estimate, recipe, streaming
+from dailytalk_contiguous.engine import estimate, recipe, streaming, tagging
 from dailytalk_contiguous.engine.corpus_stages import CorpusSettings, finishing, measuring, noises_of
 from dailytalk_contiguous.engine.event_files import (
     EVENTS,
@@ -591,3 +592,57 @@ def test_noises_are_the_recordings_of_a_folder_by_name(tmp_path: Path) -> None:
 def test_json_of_journals_is_ascii(tmp_path: Path) -> None:
     append(tmp_path / EVENTS, {"event": "x", "name": "é"})
     assert json.loads((tmp_path / EVENTS).read_bytes().decode("ascii"))["name"] == "é"
+
+
+def test_plan_of_free_speech_says_it_and_weighs_the_results(tmp_path: Path) -> None:
+    work = folder(tmp_path / "work", first=SHORT[:2])
+    piece = {"audio": {"bytes": None, "path": str(work / "recordings/first.wav")}, "offset": 0.0, "duration": 2.0}
+    piece["sample_rate"] = 16000
+    quantities, stages = estimate._speak(piece, work, SpeakSettings(profile="embedded", asr_model="pocketsphinx"))
+    assert quantities["dataset_bytes"] == estimate._size(work / "dataset") > 0
+    assert quantities["wav_bytes"] == (work / "audio/first_edited.wav").stat().st_size
+    assert quantities["cache_bytes"] == estimate._size(work / "cache") > 0
+    assert quantities["text_bytes"] == len(SHORT[0][1])
+    assert quantities["speak_seconds"] == pytest.approx(sum(stages.values()))
+    assert {"Speak", "reading, writing"} <= stages.keys()
+
+
+def test_plan_of_paid_speech_prices_it_and_says_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("FISH_API_KEY", raising=False)
+    work = folder(tmp_path / "work", first=SHORT[:2])
+    piece = {"audio": {"bytes": None, "path": str(work / "recordings/first.wav")}, "offset": 0.0, "duration": 2.0}
+    piece["sample_rate"] = 16000
+    settings = SpeakSettings(profile="embedded", tts="fish", sample_rate=0)
+    quantities, stages = estimate._speak(piece, work, settings)
+    assert (stages, quantities["text_bytes"], quantities["wav_bytes"]) == ({}, len(SHORT[0][1]), 2 * 2 * 32000)
+    assert quantities["usd"] > 0
+    assert "speak_seconds" not in quantities
+    assert not (work / "dataset").exists()
+
+
+class Missing(Runner):
+    """A runner whose models are never there."""
+
+    def preflight(self, stages: Any, device: str) -> None:
+        raise DailytalkError("a model is missing", "get it")
+
+
+def test_models_are_asked_for_before_work_and_not_where_there_is_none(tmp_path: Path) -> None:
+    save(tmp_path / "in/call.wav", excerpt(seconds=2.0))
+    settings = TagSettings(profile="embedded", language="en")
+    options = tagging.Options(runner=Missing())
+    found = tagging.find([str(tmp_path / "in")], tmp_path / "out", settings, options)
+    with pytest.raises(DailytalkError, match="a model is missing"):
+        tagging.tag(found, tmp_path / "out", settings, options, {})
+    assert not list((tmp_path / "out").rglob("*.parquet"))
+    done = tagging.tag(Found([], []), tmp_path / "none", settings, options, {})
+    assert (done.n_shards, done.n_made, done.n_missing) == (0, 0, 0)
+
+
+def test_hosts_that_share_a_run_make_every_shard_once() -> None:
+    paths = [Path(str(n)) for n in range(7)]
+    plan = Plan(paths, [Task(path, [], {}) for path in paths if path.name != "3"], 2)
+    shares = [tagging.own_shards(plan, (number, 3)) for number in (1, 2, 3)]
+    assert [[task.path.name for task in share.tasks] for share in shares] == [["0", "6"], ["1", "4"], ["2", "5"]]
+    assert all(share.paths == paths and share.first_stage == 2 for share in shares)
+    assert tagging.own_shards(plan, (1, 1)).tasks == plan.tasks
