@@ -6,7 +6,8 @@ import json
 import logging
 import re
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
@@ -30,7 +31,7 @@ from dailytalk_contiguous.cli import stream as stream_command
 from dailytalk_contiguous.cli import tag as tag_command
 from dailytalk_contiguous.cli import versions as versions_command
 from dailytalk_contiguous.cli.errors import guarded
-from dailytalk_contiguous.cli.progress import Bar, profile_table
+from dailytalk_contiguous.cli.progress import Bar, bar, profile_table
 from dailytalk_contiguous.cli.terminal import Console
 from dailytalk_contiguous.core.agreement import Against, Kappa, Rater
 from dailytalk_contiguous.core.errors import Reject
@@ -630,22 +631,22 @@ def test_profile_of_stages_has_seconds_shares_and_real_time_factors() -> None:
 
 def test_bar_is_full_when_every_stage_that_is_left_has_seen_all_audio() -> None:
     with Progress(disable=True) as progress:
-        bar = Bar(progress, lambda: 0.5)
-        bar.progress("Segment", 9.0, 1.0)  # before anything is planned
+        seen = Bar(progress, lambda: 0.5)
+        seen.progress("Segment", 9.0, 1.0)  # before anything is planned
         assert progress.tasks == []
         plan = local.Plan([OUT], [task(60.0)], 2)
-        bar.planned(plan, 4)
-        bar.progress("Tag", 60.0, 1.0)
+        seen.planned(plan, 4)
+        seen.progress("Tag", 60.0, 1.0)
         (at,) = progress.tasks
         assert (at.total, at.completed, at.description, at.fields["spent"]) == (60.0, 30.0, "Tag", 0.5)
-        bar.progress("Punctuate", 60.0, 1.0)
+        seen.progress("Punctuate", 60.0, 1.0)
         assert at.finished
-        bar.planned(local.Plan([OUT], [task(5.0)], 4), 4)  # the next window of a stream
+        seen.planned(local.Plan([OUT], [task(5.0)], 4), 4)  # the next window of a stream
         (at,) = progress.tasks
         assert (at.total, at.completed) == (5.0, 0.0)
-        bar.planned(local.Plan([OUT], [], 0), 4)
+        seen.planned(local.Plan([OUT], [], 0), 4)
         assert progress.tasks == []
-        bar.progress("Tag", 5.0, 1.0)
+        seen.progress("Tag", 5.0, 1.0)
         free = Bar(progress, None)
         free.planned(plan, 3)
         free.progress("Tag", 6.0, 1.0)
@@ -1107,3 +1108,39 @@ def test_code_of_a_command_is_its_own_and_a_reader_that_went_away_gives_1(
     caplog.set_level(logging.DEBUG)
     assert [guarded("x", lambda code=code: code) for code in (0, 1, 3)] == [0, 1, 3]  # type: ignore[misc]
     assert capsys.readouterr() == ("", "")
+
+
+# Recipes
+
+
+@pytest.mark.parametrize("source", [None, "owner/name"])
+def test_recipe_takes_its_input_its_folder_and_its_workers(
+    source: str | None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    given: list[Any] = []
+
+    def run_recipe(*values: Any) -> Built:
+        given.append(values[:6])
+        return Built(tagged(record={"counts": {"conversations": 2, "utterances": 9, "rejects": 1}}), None, [])
+
+    @contextmanager
+    def watched(console: Console, quiet: bool) -> Iterator[Any]:
+        given.append((console.stderr, quiet))
+        with bar(console, quiet) as told:
+            yield told
+
+    monkeypatch.setattr(recipe_command, "run_recipe", run_recipe)
+    monkeypatch.setattr(recipe_command, "bar", watched)
+    words = [] if source else ["calls"]
+    monkeypatch.setattr("sys.argv", ["recipe.py", *words, str(tmp_path), "--workers", "3"])
+    with pytest.raises(SystemExit) as leave:
+        recipe_command.main("About it.\nMore.", (), (), source, "mit")
+    assert leave.value.code == 3
+    assert given == [(True, False), (source or "calls", tmp_path, (), (), 3, "mit")]
+    assert capsys.readouterr().out == f"9 utterances of 2 conversations in {tmp_path}\n"
+    monkeypatch.setattr("sys.argv", ["recipe.py", "--help"])
+    with pytest.raises(SystemExit):
+        recipe_command.main("About it.\nMore.", ())
+    told = capsys.readouterr().out
+    assert "About it." in told
+    assert "More." not in told

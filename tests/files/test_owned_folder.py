@@ -192,3 +192,10 @@ def test_file_that_is_linked_to_itself_stays_and_is_not_touched(tmp_path: Path) 
     folder.link("a.wav", tmp_path / "a.wav")
     assert (tmp_path / "a.wav").read_text() == "text of a.wav"
     assert (tmp_path / "a.wav").stat().st_ino == before.st_ino
+
+
+def test_file_of_an_earlier_export_that_somebody_deleted_is_not_missed(tmp_path: Path) -> None:
+    export(tmp_path, "a.txt", "b.txt")
+    (tmp_path / "a.txt").unlink()
+    export(tmp_path, "b.txt")
+    assert held(tmp_path) == {"b.txt", "all.json"}
