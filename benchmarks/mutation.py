@@ -7,6 +7,7 @@ its helpers or the code that it runs change. Texts, annotations and what `SAME` 
 that no test notices within `--limit` seconds of tests survives; a test that hangs has noticed.
 
     python benchmarks/mutation.py [--count 160] [--seed 0] [--package core] [--jobs 2]   # about an hour; dev extra
+    python benchmarks/mutation.py --package files --tests tests/files --tests tests/cli   # those tests alone
 """
 
 import argparse

@@ -188,7 +188,15 @@ TABLE: dict[str, dict[str, object]] = {
     },
     "engine.events": {"Account.outside": 0.0, "Account.planning": 0.0, "Account.outputs": 0.0},
     "engine.on_ray": {"AWAITED_SECONDS": 20.0, "GRACE_SECONDS": 120.0, "TRIES": 2, "LOST_AT_START": 3},
-    "engine.outputs": {"NOTES_KEPT": 200},
+    "engine.outputs": {
+        "NOTES_KEPT": 200,
+        "Tally.conversations": 0,
+        "Tally.utterances": 0,
+        "Tally.audio_seconds": 0.0,
+        "Tally.speech_seconds": 0.0,
+        "Tally.short": 0,
+        "Tally.n_notes": 0,
+    },
     "engine.positions": {
         "LAYOUT": 1,
         "Finished.held": 0,
