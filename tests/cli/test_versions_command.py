@@ -67,6 +67,7 @@ def test_versions_as_json_have_whole_commits_dates_and_numbers(dailytalk: Comman
     assert newest["changes"]["tags"] == [{"from": "calm", "to": "excited", "count": 1}]
     draft = told[-1]
     assert (draft["name"], draft["rows"], draft["size"], draft["changes"]) == ("draft", None, None, None)
+    assert draft["date"].startswith("20")  # of a commit that is not in the main branch's history
 
 
 def test_tag_ten_stands_above_tag_nine(dailytalk: Command, hub: HubServer, tmp_path: Path) -> None:

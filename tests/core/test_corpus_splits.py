@@ -173,6 +173,16 @@ def test_one_sentence_of_two_speakers_leaves_clips_only() -> None:
     assert "sentences there is but one" in str(split.note)
 
 
+def test_another_seed_may_draw_other_speakers_and_the_same_seed_draws_the_same() -> None:
+    clips = acted(30, 2, emotions=2)
+    drawn = [
+        frozenset(name for name, side in split_corpus(clips, seed=seed).side.items() if side == "validation")
+        for seed in (0, 0, 1, 2, 3)
+    ]
+    assert drawn[0] == drawn[1]
+    assert len(set(drawn)) > 1
+
+
 def test_one_clip_trains() -> None:
     split = split_corpus([Clip("a", 1.0, "s", "t", "sad"), Clip("a~1", 1.0, "s", "t", "sad", None, "a")])
     assert set(split.side.values()) == {"train"}

@@ -9,7 +9,15 @@ import numpy as np
 import pytest
 
 from dailytalk_contiguous.core.errors import DailytalkError
-from dailytalk_contiguous.models.engines import ENGINES, Purse, SpendingLimit, load_synthesiser, obtain, purse
+from dailytalk_contiguous.models.engines import (
+    ENGINES,
+    Purse,
+    SpendingLimit,
+    load_synthesiser,
+    obtain,
+    purse,
+    purses_from,
+)
 from dailytalk_contiguous.models.speech_cache import SpeechCache
 from dailytalk_contiguous.models.synthesiser import Line, Reserve, Spoken, SynthesisFailed, VoiceSample, free
 
@@ -151,6 +159,70 @@ def test_engines_are_what_their_names_say(engine: str) -> None:
     assert (made.engine, made.model) == (engine, ENGINES[engine] or made.model)
     assert made.deterministic == (engine in ("espeak", "flite"))
     assert made is load_synthesiser(engine, "", "", 0.7, 0.7, 24000, 5)
+
+
+def test_engines_get_the_settings_that_were_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("FISH_AUDIO_REFERENCE_ID", raising=False)
+    fish = load_synthesiser("fish", "s2-pro", "anna", 0.3, 0.4, 44100, 2)
+    assert (fish.model, fish.voice, fish.concurrency) == ("s2-pro", "anna", 2)
+    assert {"temperature": 0.3, "top_p": 0.4, "sample_rate": 44100}.items() <= fish.settings().items()
+    openai = load_synthesiser("openai", "tts-1", "", 0.3, 0.4, 44100, 3)
+    assert (openai.model, openai.voice, openai.concurrency) == ("tts-1", "alloy", 3)
+    assert openai.settings()["speed"] == 1.0
+    assert load_synthesiser("openai", "", "verse", 0.3, 0.4, 44100, 3).voice == "verse"
+    assert [load_synthesiser("flite", "", voice, 0.3, 0.4, 0, 1).voice for voice in ("", "rms")] == ["slt", "rms"]
+
+
+@pytest.mark.parametrize("engine", ["openai", "espeak", "flite"])
+def test_only_fish_speaks_in_the_voice_of_a_sample(engine: str) -> None:
+    with pytest.raises(DailytalkError, match=f"{engine} can't speak in the voice of a sample: use --tts fish"):
+        load_synthesiser(engine, "", "clone", 0.7, 0.7, 24000, 5)
+    assert load_synthesiser("fish", "", "clone", 0.7, 0.7, 24000, 5).voice == "clone"
+
+
+def test_money_is_told_in_dollars_to_a_millionth() -> None:
+    money = Purse(None)
+    with money.paying(0.0) as pay:
+        pay(0.1234567)
+        pay(0.1)
+    money.save(0.0000014)
+    assert money.as_dict() == {"spent": 0.223457, "saved_by_cache": 0.000001, "unit": "USD"}
+
+
+def test_price_of_a_request_is_held_back_while_it_is_under_way() -> None:
+    money = Purse(2 * PRICE)
+    passed = r"limit of 0\.2 USD \(0\.0000 USD are spent\): raise --max-cost and run the same command again"
+    with (
+        money.paying(PRICE),
+        money.paying(PRICE),
+        pytest.raises(SpendingLimit, match=passed),
+        money.paying(PRICE),
+    ):
+        pass
+    with money.paying(PRICE) as pay:
+        pay(PRICE)
+    with pytest.raises(SpendingLimit, match=r"0\.1000 USD are spent"), money.paying(1.5 * PRICE):
+        pass
+    assert money.spent == PRICE
+
+
+def test_line_from_the_cache_is_the_one_that_was_bought_and_costs_nothing(tmp_path: Path) -> None:
+    hummer, money = Hummer(), Purse(PRICE)
+    bought = obtain(hummer, line(0), (), SpeechCache(tmp_path), money)
+    kept = obtain(hummer, line(0), (), SpeechCache(tmp_path), money)
+    assert kept[0] == bought[0]
+    assert np.array_equal(kept[1].spoken.samples, bought[1].spoken.samples)
+    assert (money.spent, money.saved, len(hummer.said)) == (PRICE, PRICE, 1)
+
+
+def test_processes_that_share_a_limit_pay_from_one_purse() -> None:
+    shared = Purse(7.0)
+    try:
+        purses_from(lambda limit: shared)
+        assert purse(1.0) is shared
+    finally:
+        purses_from(Purse)
+    assert purse(1.0).limit == 1.0
 
 
 def test_unknown_engine_is_answered_with_those_there_are() -> None:

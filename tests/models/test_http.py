@@ -9,7 +9,7 @@ import traceback
 import tracemalloc
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 
@@ -23,6 +23,7 @@ from dailytalk_contiguous.models import http
 from dailytalk_contiguous.models.fish import read_plain
 from dailytalk_contiguous.models.http import (
     FIRST_TRIES,
+    INSECURE,
     LINES_WITHOUT_ANSWER,
     MOST_BYTES,
     Client,
@@ -199,6 +200,44 @@ def test_an_answer_in_between_begins_the_row_anew() -> None:
             assert ask(service)
 
 
+def charging(charged: list[float]) -> Callable[[float], AbstractContextManager[Callable[[float], None]]]:
+    """What a run reserves its money with: notes what is charged."""
+
+    @contextmanager
+    def reserve(price: float) -> Iterator[Callable[[float], None]]:
+        yield charged.append
+
+    return reserve
+
+
+@pytest.mark.parametrize(
+    ("fault", "cost"),
+    [("429", 0), ("500", 0), ("503-seconds", 0), ("reset", 0), ("timeout", 0), ("empty", 1), ("truncated", 1),
+     ("cut-off", 1), ("", 0)],
+)  # fmt: skip
+def test_an_answer_that_began_with_200_is_charged_and_no_other(fault: str, cost: int) -> None:
+    charged: list[float] = []
+    with TtsServer() as server:
+        service = client(server.url, read_seconds=0.3)
+        ask(service)
+        server.plan = [fault]
+        answer = service.post(FISH, BODY, {}, read_plain, price=0.25, reserve=charging(charged))
+        assert len(server.asked) == (3 if fault else 2)
+    assert (charged, answer.paid) == ([0.25] * (cost + 1), cost + 1)
+
+
+def test_refusals_for_good_cost_nothing() -> None:
+    charged: list[float] = []
+    with TtsServer() as server:
+        server.plan = ["404", "402"]
+        service = client(server.url)
+        with pytest.raises(NotServed):
+            service.post(FISH, BODY, {}, read_plain, frozenset({404}), 0.25, charging(charged))
+        with pytest.raises(DailytalkError, match="402"):
+            service.post(FISH, BODY, {}, read_plain, frozenset({404}), 0.25, charging(charged))
+    assert charged == []
+
+
 def test_every_request_reserves_its_price_and_is_charged_if_its_answer_began_well() -> None:
     reserved: list[float] = []
     charged: list[float] = []
@@ -222,9 +261,11 @@ def test_answer_that_unpacks_to_more_than_any_line_takes_is_given_up() -> None:
         head = f"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: {len(packed)}\r\n\r\n"
         connection.sendall(head.encode() + packed)
 
+    charged: list[float] = []
     tracemalloc.start()
     with raw_server(bomb) as url, pytest.raises(SynthesisFailed, match="an answer of over 64 MiB"):
-        ask(client(url))
+        client(url).post(FISH, BODY, {}, read_plain, price=0.25, reserve=charging(charged))
+    assert charged == [0.25]  # and it is not asked for again
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert peak < 2.5 * MOST_BYTES
@@ -247,6 +288,123 @@ def test_a_rest_of_hours_is_left_to_another_run() -> None:
             ask(client(server.url, clock))
     assert "120 minutes" in caught.value.remedy
     assert clock.slept == []
+
+
+@pytest.mark.parametrize(("seconds", "waits"), [(300, True), (301, False)])
+def test_a_rest_of_five_minutes_is_waited_for_and_no_longer_one(seconds: int, waits: bool) -> None:
+    clock = Clock()
+    with TtsServer(retry_after=seconds) as server:
+        server.plan = ["503-seconds"]
+        if waits:
+            assert ask(client(server.url, clock))
+            assert sum(clock.slept) >= 300
+        else:
+            with pytest.raises(DailytalkError, match="rest of 301 s: run again in 5 minutes"):
+                ask(client(server.url, clock))
+
+
+@pytest.mark.parametrize(
+    ("fault", "spaced"),
+    [("429", True), ("503-seconds", True), ("503", False), ("500", False)],
+)
+def test_requests_are_spaced_after_what_asks_for_it_until_the_service_answers_again(
+    fault: str, spaced: bool
+) -> None:
+    clock = Clock()
+    with TtsServer() as server:
+        server.plan = [fault]
+        service = client(server.url, clock)
+        ask(service)
+        first = clock.slept[1:]
+        for _ in range(3):
+            ask(service)
+    # The answers ease the spacing to 0.04 s, and then to none.
+    assert (first, clock.slept[1:]) == ([], pytest.approx([0.05, 0.04]) if spaced else [])
+
+
+@pytest.mark.parametrize("status", [408, 429, 500, 502, 503, 504, 599])
+def test_statuses_that_pass_are_tried_again_as_often_as_asked_for(status: int) -> None:
+    asked = []
+
+    def refuse(connection: socket.socket) -> None:
+        asked.append(status)
+        connection.sendall(f"HTTP/1.1 {status} No\r\nConnection: close\r\nContent-Length: 0\r\n\r\n".encode())
+
+    with (
+        raw_server(refuse) as url,
+        pytest.raises(SynthesisFailed, match=f"answered {status}, at the last of 8 tries"),
+    ):
+        ask(client(url))
+    assert len(asked) == 8
+
+
+def test_a_service_with_no_valid_certificate_is_asked_once() -> None:
+    asked = []
+
+    def refuse(connection: socket.socket) -> None:
+        asked.append(connection)
+        connection.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+
+    with raw_server(refuse) as url:
+        address = url.replace("http", "https")
+        with pytest.raises(DailytalkError, match=f"at {address} has no valid certificate: check its address, and"):
+            ask(client(address))
+    assert len(asked) == 1
+
+
+@pytest.mark.parametrize(
+    ("body", "told"),
+    [
+        (b'{"message": "too many words."}', " (too many words)"),
+        (b'{"detail": "no such voice"}', " (no such voice)"),
+        (b'{"error": {"message": "no\\n  such voice", "type": "x"}}', " (no such voice)"),
+        (b'{"error": "gone", "message": "other"}', " (gone)"),
+        (b'{"message": 7}', ""),
+        (b'{"other": "x"}', ""),
+        (b'["x"]', ""),
+        (b"<html>down</html>", ""),
+        (b"[" * 100_000, ""),
+        (b'"' + b"x" * 300 + b'"', f" ({'x' * 200})"),
+    ],
+)
+def test_what_a_refusal_says_is_told_on_one_short_line(body: bytes, told: str) -> None:
+    def refuse(connection: socket.socket) -> None:
+        connection.sendall(f"HTTP/1.1 422 No\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body)
+
+    with raw_server(refuse) as url, pytest.raises(DailytalkError) as caught:
+        ask(client(url))
+    assert caught.value.reason == f"The service answered 422{told}"
+
+
+def test_a_service_that_only_lacks_a_path_has_been_reached() -> None:
+    """Its later failures are tried as often as those of a service that has answered."""
+    with TtsServer() as server:
+        service = client(server.url)
+        server.plan = ["404", *["reset"] * 7]
+        with pytest.raises(NotServed):
+            service.post(FISH, BODY, {}, read_plain, absent=frozenset({404}))
+        assert ask(service)
+        assert len(server.asked) == 9
+
+
+@pytest.mark.parametrize(
+    ("host", "safe"),
+    [("127.0.0.1", True), ("127.3.2.1", True), ("[::1]", True), ("localhost", True), ("tts.localhost", True),
+     ("10.0.0.1", False), ("example.org", False), ("localhost.example.org", False), ("notlocalhost", False)],
+)  # fmt: skip
+def test_a_token_goes_unencrypted_to_this_machine_alone(
+    host: str, safe: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv(INSECURE, raising=False)
+    client(f"https://{host}:1")
+    client(f"http://{host}:1", token="")
+    if safe:
+        client(f"http://{host}:1")
+        return
+    with pytest.raises(DailytalkError, match="would get the token unencrypted: use an https address"):
+        client(f"http://{host}:1")
+    monkeypatch.setenv(INSECURE, "1")
+    client(f"http://{host}:1")
 
 
 def test_an_answer_that_a_reader_finds_short_is_asked_for_and_paid_again() -> None:
@@ -279,8 +437,33 @@ def test_an_answer_that_only_drips_is_given_up() -> None:
             connection.sendall(b"x" * 40)
             time.sleep(0.005)
 
+    charged: list[float] = []
+    with (
+        raw_server(drip) as url,
+        pytest.raises(SynthesisFailed, match=r"over 50 s .* last of 2 tries"),
+    ):
+        client(url, clock, total_seconds=50.0, tries=2).post(
+            FISH, BODY, {}, read_plain, price=0.25, reserve=charging(charged)
+        )
+    assert charged == [0.25, 0.25]  # both began with 200
+
+
+def test_a_refusal_that_only_drips_is_not_charged() -> None:
+    clock = Clock()
+
+    def drip(connection: socket.socket) -> None:
+        connection.sendall(b"HTTP/1.1 500 No\r\nContent-Length: 1000\r\n\r\n")
+        for _ in range(20):
+            clock.now += 10.0
+            connection.sendall(b"x" * 40)
+            time.sleep(0.005)
+
+    charged: list[float] = []
     with raw_server(drip) as url, pytest.raises(SynthesisFailed, match="over 50 s"):
-        ask(client(url, clock, total_seconds=50.0, tries=1))
+        client(url, clock, total_seconds=50.0, tries=1).post(
+            FISH, BODY, {}, read_plain, price=0.25, reserve=charging(charged)
+        )
+    assert charged == []
 
 
 def test_a_redirect_is_not_followed() -> None:

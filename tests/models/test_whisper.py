@@ -1,5 +1,6 @@
 """Whisper: words with times, the same in any company, and one sentence where there is no model."""
 
+import dataclasses
 import shutil
 from pathlib import Path
 
@@ -145,10 +146,38 @@ def test_a_second_try_is_the_same_whenever_it_is_made(looping: Whisper) -> None:
     assert [hear(looping, [window])[0] for window in WINDOWS] == first
 
 
-def test_nothing_is_drawn_at_random(looping: Whisper) -> None:
-    """A generator of CTranslate2 can't be set back, so that temperatures would make rows depend on their order."""
-    options = looping._options(_tokenizer(looping))
-    assert options.temperatures == [0.0]
+def test_words_are_searched_with_these_settings(looping: Whisper) -> None:
+    """Published rows depend on them.
+
+    Nothing is drawn at random: a generator of CTranslate2 can't be set back, so that temperatures would make rows
+    depend on their order.
+    """
+    options = dataclasses.asdict(looping._options(_tokenizer(looping)))
+    expected = {
+        "beam_size": 5,
+        "patience": 1,
+        "length_penalty": 1,
+        "repetition_penalty": 1,
+        "no_repeat_ngram_size": 0,
+        "log_prob_threshold": -1.0,
+        "no_speech_threshold": 0.6,
+        "compression_ratio_threshold": 2.4,
+        "condition_on_previous_text": False,
+        "temperatures": [0.0],
+        "initial_prompt": None,
+        "prefix": None,
+        "suppress_blank": True,
+        "without_timestamps": True,
+        "max_initial_timestamp": 0.0,
+        "word_timestamps": True,
+        "multilingual": False,
+        "max_new_tokens": None,
+        "clip_timestamps": "0",
+        "hallucination_silence_threshold": None,
+        "hotwords": None,
+    }
+    assert {name: options[name] for name in expected} == expected
+    assert len(options["suppress_tokens"]) > 1  # not just the -1 that stands for all that are no speech
 
 
 def _tokenizer(whisper: Whisper) -> object:

@@ -101,6 +101,20 @@ def test_statistics_count_what_is_there(made: Made) -> None:
     assert "| espeak · anna | synthesised | 3 | 6 | 7.2 s |" in text
 
 
+def test_speech_is_told_by_tag_and_side_and_word_times_by_how_they_are_known(tmp_path: Path) -> None:
+    row = published_row()
+    for line, tag in zip(row["utterances"], ("calm", "excited", "calm", "calm"), strict=True):
+        line["tag"] = tag
+    for word, source in zip(row["alignments"], ["proportional"] + 8 * ["given"], strict=False):
+        word["source"] = source
+    card = render(write_version(tmp_path, {"train": [row]}))
+    text = section(card, "statistics")
+    assert "| calm | 3.5 s | 2.4 s | 1.1 s | 3 |" in text
+    assert "| excited | 1.0 s | 0.0 s | 1.0 s | 1 |" in text
+    known = "`given` 89 %, `proportional` 11 %. `proportional` times are guesses."
+    assert f"How the times of words are known: {known}" in card.text
+
+
 def test_settings_of_the_synthesis_and_the_timeline_are_in_a_table(made: Made) -> None:
     told = section(render(made, run={"settings": {"rules": "seed"}}), "made")
     for line in ("| timeline | anchor |", "| sample rate | 24000 |", "| rules | seed |", "| voice | anna |"):

@@ -537,6 +537,11 @@ def test_time_of_a_content_is_one_that_every_file_system_has(digest: str) -> Non
     assert 0 <= modified_of(digest) < 2**31
 
 
+def test_time_of_a_content_never_changes_or_all_recordings_would_be_read_again() -> None:
+    assert modified_of("ffffffff" + 56 * "0") == 0x7FFFFFFF
+    assert modified_of("80000002" + 56 * "f") == 0x40000001
+
+
 def test_reject_is_what_the_source_gives(hub: HubServer) -> None:
     publish({"data/train-0.parquet": parquet({"id": [""], "audio": [struct(wav())]})})
     (found,) = hub_recordings(repository())
