@@ -343,6 +343,22 @@ def test_a_part_of_a_long_recording_is_rebuilt_by_itself() -> None:
     assert np.array_equal(result.heard(1, 1), source_of(TALK[1], 1, samples, 16000))
 
 
+@pytest.mark.parametrize("order", [(1, 0, 2, 3), (3, 2, 1, 0), (2, 0, 3, 1)])
+def test_the_order_of_rows_places_nothing_elsewhere(order: tuple[int, ...]) -> None:
+    """Not even of what begins and ends at the same moment."""
+    said = (
+        Said("left", 0.5, 2.5, 0.8),
+        Said("right", 0.5, 2.5),
+        Said("left", 3.0, 4.0, 1.4),
+        Said("right", 3.0, 4.0),
+    )
+    samples = recording(said, 5.0, 8000)
+    expected = rebuilt(KEPT, columns(said, samples, 8000, 0)).row
+    found = rebuilt(KEPT, columns([said[place] for place in order], samples, 8000, 0)).row
+    for name in ("new_start", "new_end", "event", "source_event"):
+        assert found[name] == [expected[name][place] for place in order]
+
+
 def test_events_say_how_utterances_enter_before_and_after() -> None:
     row = talk().row
     assert row["source_event"] == ["turn", "turn", "overlap", "backchannel", "overlap", "turn", "turn"]
