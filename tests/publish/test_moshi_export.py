@@ -10,7 +10,7 @@ from built_conversations import LINES, built_row, flac, stereo, write_dataset
 
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.publish.exporting.moshi import export_moshi
-from dailytalk_contiguous.publish.rows import built_rows
+from dailytalk_contiguous.publish.rows import built_rows, conversation
 
 
 def rows(count: int = 4, **columns):
@@ -228,6 +228,24 @@ def test_rows_come_back_from_shards_as_they_were_written(tmp_path):
     folder = write_dataset(tmp_path, given[:2], given[2:])
     assert [row["conversation_id"] for row in built_rows(folder)] == ["call0", "call1", "call2"]
     assert next(iter(built_rows(folder)))["audio"] == given[0]["audio"] | {"path": None}
+
+
+def test_exporters_see_utterances_in_order_with_their_side_text_tag_and_event():
+    row = built_row()
+    row["utterances"][0] |= {"text": None, "tag": None, "event": None}
+    row["utterances"][2] |= {"status": "dropped", "start": None, "end": None}
+    row["utterances"].reverse()
+    expected = [
+        (0.5, 1.5, True, "", "", ""),
+        (1.4, 2.4, False, "Hi, hello.", "calm", "turn"),
+        (3.9, 5.0, False, "Quite well.", "calm", "turn"),
+    ]
+    assert [tuple(one) for one in conversation(row, 24000, False).utterances] == expected
+    swapped = conversation(row, 24000, True)
+    assert [one.main for one in swapped.utterances] == [False, True, True]
+    assert [word.main for word in swapped.words] == [
+        not word.main for word in conversation(row, 24000, False).words
+    ]
 
 
 def test_a_folder_without_shards_says_so(tmp_path):

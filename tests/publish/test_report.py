@@ -326,6 +326,15 @@ def test_laughs_are_framed_where_they_are_heard():
     assert "5.25 to 5.75 s" in text
 
 
+def test_a_word_tells_its_times_and_how_they_are_known_if_that_is_known():
+    row = built_row()
+    row["alignments"][0]["source"] = "proportional"
+    text = panel(row, 0.0, True)
+    assert "0.50 to 1.00 s (proportional)" in text
+    assert "1.00 to 1.50 s (" not in text
+    assert "1.00 to 1.50 s" in text
+
+
 def test_unreadable_sound_is_said_and_the_rest_is_shown(tmp_path):
     mono = flac(stereo(LINES, 6.0, 24000)[:, 0], 24000)
     rows = [built_row("broken", audio={"bytes": b"fLaC", "path": None})]

@@ -258,6 +258,24 @@ def test_words_count_where_a_speaker_has_utterances_too(tmp_path: Path) -> None:
     assert said(cues) == [("left", "hello"), ("left", "you")]
 
 
+@pytest.mark.parametrize(
+    ("tier", "labels", "words"),
+    [
+        ("words", ["good morning", "New York"], True),  # its name counts before what it holds
+        ("utterances", ["hello", "yes"], False),
+        ("Mary", ["a"] * 9 + ["a b"], True),
+        ("Mary", ["a"] * 8 + ["a b"], False),
+    ],
+)
+def test_tier_holds_words_by_its_name_or_if_nine_of_ten_labels_are_one(
+    tmp_path: Path, tier: str, labels: list[str], words: bool
+) -> None:
+    intervals = [(number / 2, number / 2 + 0.4, label) for number, label in enumerate(labels)]
+    cues = read(grid(tmp_path / "call.left.TextGrid", {tier: intervals}))
+    assert all(bool(cue["words"]) == words for cue in cues)
+    assert cues
+
+
 def test_textgrid_in_utf16_of_one_side(tmp_path: Path) -> None:
     path = grid(tmp_path / "call.right.TextGrid", {"words": [(0, 1, "süß")]})
     save(path, path.read_text(encoding="utf-8"), "utf-16")
