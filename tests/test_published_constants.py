@@ -546,6 +546,8 @@ TABLE: dict[str, dict[str, object]] = {
         "WORD_TIER_SHARE": 0.9,
     },
     "stages.affect": {"RateAffect.context": 0.0, "RateAffect.reach": 2.0},
+    "stages.align": {"Align.batch_rows": 1},
+    "stages.base": {"Stage.batch_rows": 64, "Stage.final": False, "Stage.prepares": False},
     "stages.bucket": {"corpus_of(min_values)": 3, "Bucket.min_values": 6},
     "stages.condition": {
         "RATE": 24_000,
@@ -555,9 +557,17 @@ TABLE: dict[str, dict[str, object]] = {
         "Condition.room_tone_dbfs": -70.0,
         "Condition.prompt_gap": 0.2,
     },
-    "stages.match_transcript": {"WORDS_SHOWN": 12, "MatchTranscript.max_distance": 1.0},
-    "stages.reconstruct": {"AROUND": 0.02, "Reconstruct.sample_rate": 24_000},
+    "stages.finish": {"Finish.batch_rows": 1, "Finish.final": True},
+    "stages.finish_clip": {"FinishClip.final": True},
+    "stages.match_transcript": {
+        "MatchTranscript.prepares": True,
+        "WORDS_SHOWN": 12,
+        "MatchTranscript.max_distance": 1.0,
+    },
+    "stages.reconstruct": {"Reconstruct.batch_rows": 1, "AROUND": 0.02, "Reconstruct.sample_rate": 24_000},
     "stages.segment": {
+        "Segment.batch_rows": 1,
+        "Segment.prepares": True,
         "SILENT": 1e-08,
         "CLIPPED": 0.001,
         "FULL": 32_700,
@@ -586,7 +596,7 @@ TABLE: dict[str, dict[str, object]] = {
 
 @pytest.mark.parametrize("module", TABLE)
 def test_published_numbers_are_these(module: str) -> None:
-    """A name is a constant, a field's default (`Class.field`) or a parameter's (`function(parameter)`)."""
+    """A name is a constant, an attribute or field (`Class.field`), or a parameter (`function(parameter)`)."""
     found = importlib.import_module(f"dailytalk_contiguous.{module}")
     assert {name: value_of(found, name) for name in TABLE[module]} == TABLE[module]
 
@@ -594,7 +604,10 @@ def test_published_numbers_are_these(module: str) -> None:
 def value_of(module: object, name: str) -> object:
     if "." in name:
         kind, field = name.split(".")
-        return {one.name: one.default for one in dataclasses.fields(getattr(module, kind))}[field]
+        owner = getattr(module, kind)
+        fields = dataclasses.fields(owner) if dataclasses.is_dataclass(owner) else ()
+        defaults = {one.name: one.default for one in fields}
+        return defaults[field] if field in defaults else getattr(owner, field)
     if call := re.fullmatch(r"(\w+)\((\w+)\)", name):
         return inspect.signature(getattr(module, call[1])).parameters[call[2]].default
     return getattr(module, name)

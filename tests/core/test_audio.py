@@ -431,3 +431,12 @@ def test_more_than_is_made_room_for_at_first_is_read_whole(monkeypatch: pytest.M
     whole = read_analysis(audio)
     monkeypatch.setattr(audio_module, "_LONGEST_PROMISE", 1.0)
     np.testing.assert_array_equal(read_analysis(audio), whole)
+
+
+def test_samples_that_are_not_numbers_are_told_by_the_twenty_seconds_that_hold_them(tmp_path: Path) -> None:
+    samples = np.zeros((45 * 8000, 2), np.float32)
+    samples[25 * 8000] = np.nan
+    soundfile.write(tmp_path / "call.wav", samples, 8000, subtype="FLOAT")
+    audio = {"bytes": None, "path": str(tmp_path / "call.wav")}
+    with pytest.raises(BadInput, match=r"not numbers \(NaN or infinite\) after 20\.0 s"):
+        list(blocks(audio))

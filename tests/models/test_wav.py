@@ -31,6 +31,12 @@ def test_a_streamed_header_is_followed_by_audio_up_to_the_end(size: int) -> None
     assert np.array_equal(read_wav(streamed)[0], read_wav(data)[0])
 
 
+def test_half_a_sample_that_the_header_counts_is_left_out() -> None:
+    data = wav(TONE, 24000)
+    longer = data[:40] + struct.pack("<I", 2 * len(TONE) + 1) + data[44:] + b"x"
+    assert np.array_equal(read_wav(longer)[0], read_wav(data)[0])
+
+
 @given(st.integers(0, 44 + 2 * 2400 - 1))
 def test_a_wav_cut_anywhere_is_a_short_read(length: int) -> None:
     with pytest.raises(ShortRead):

@@ -241,11 +241,9 @@ def test_exporters_see_utterances_in_order_with_their_side_text_tag_and_event():
         (3.9, 5.0, False, "Quite well.", "calm", "turn"),
     ]
     assert [tuple(one) for one in conversation(row, 24000, False).utterances] == expected
-    swapped = conversation(row, 24000, True)
+    plain, swapped = conversation(row, 24000, False), conversation(row, 24000, True)
     assert [one.main for one in swapped.utterances] == [False, True, True]
-    assert [word.main for word in swapped.words] == [
-        not word.main for word in conversation(row, 24000, False).words
-    ]
+    assert [word.main for word in swapped.words] == [not word.main for word in plain.words]
 
 
 def test_a_folder_without_shards_says_so(tmp_path):
