@@ -398,7 +398,6 @@ TABLE: dict[str, dict[str, object]] = {
         "SpeakSettings.top_p": 0.7,
         "SpeakSettings.variants": 1,
         "SpeakSettings.candidates": 1,
-        "SpeakSettings.tries": 3,
         "SpeakSettings.concurrency": 5,
         "SpeakSettings.verify": False,
         "TagSettings.fast": False,
