@@ -60,7 +60,7 @@ TABLE: dict[str, dict[str, object]] = {
         "MOST_LEVELS": 64,
         "MOST_BYTES": 67_108_864,
         "MOST_LINE_BYTES": 8_388_608,
-        "MOST_OWN_BYTES": 4_294_967_296,
+        "MOST_OWN_BYTES": 536_870_912,
     },
     "core.ffmpeg": {"PROBE_TIMEOUT": 60, "DECODE_TIMEOUT": 60.0, "LONGEST_DECODE": 86_400.0, "SHORT_BY": 1.0},
     "core.hallucination": {
