@@ -438,5 +438,5 @@ def test_samples_that_are_not_numbers_are_told_by_the_twenty_seconds_that_hold_t
     samples[25 * 8000] = np.nan
     soundfile.write(tmp_path / "call.wav", samples, 8000, subtype="FLOAT")
     audio = {"bytes": None, "path": str(tmp_path / "call.wav")}
-    with pytest.raises(BadInput, match=r"not numbers \(NaN or infinite\) after 20\.0 s"):
+    with pytest.raises(BadInput, match=r"not numbers \(NaN, infinite or beyond [^)]*\) after 20\.0 s"):
         list(blocks(audio))

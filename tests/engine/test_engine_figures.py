@@ -180,7 +180,7 @@ def test_positions_come_back_as_they_were_noted(tmp_path: Path) -> None:
     positions = Positions(tmp_path)
     assert (positions.about, positions.windows, positions.complete) == (None, [], False)
     assert (positions.end, positions.audio_seconds, positions.written) == (Place(), 0, False)
-    positions.begin({"repository": "a/b"})
+    positions.begin({"source": {"repository": "a/b"}, "commit": "c0ffee"})
     reject = [Reject("x", "Folder", "why", "mend it")]
     first = finished(0, names=["a.wav"], problems=reject, unsaid=reject, tagged="t", dataset="d", held=2)
     last = Finished(1, Place(0, 1, 1), Place(1, 0, 2), True, conversations=3, audio_seconds=4.5, size=6)
@@ -190,7 +190,7 @@ def test_positions_come_back_as_they_were_noted(tmp_path: Path) -> None:
     positions.add(last)
     for one in (positions, Positions(tmp_path)):
         assert one.windows == [first, last]
-        assert one.about == {"layout": 1, "repository": "a/b"}
+        assert one.about == {"layout": 1, "source": {"repository": "a/b"}, "commit": "c0ffee"}
         assert (one.end, one.complete, one.audio_seconds, one.written) == (Place(1, 0, 2), True, 4.5, False)
     positions.outputs_stand()
     positions.add(finished(0))  # done again
@@ -303,7 +303,7 @@ def run_with(limits: Limits, tmp_path: Path, *windows: Finished) -> Any:
     run = object.__new__(streaming._Run)
     run.limits, run.out, run.stopped = limits, tmp_path, ""
     run.positions = Positions(tmp_path)
-    run.positions.begin({})
+    run.positions.begin({"source": {}, "commit": "c0ffee"})
     for one in windows:
         run.positions.add(one)
     return run

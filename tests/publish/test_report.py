@@ -400,13 +400,13 @@ def tagged(folder: Path, lines: list[dict[str, Any]]) -> Path:
     return folder
 
 
-def add_shard(folder: Path, named: Path | None = None) -> None:
+def add_shard(folder: Path, named: Path | None = None, audio_file: str = "call.flac") -> None:
     """A shard that knows: call.001 are 6 s of the recording, from 10 s on. `named`: another path that it names."""
     recording = folder / "call.flac"
     recording.write_bytes(flac(stereo([("left", 11, 12, "")], 16.0, 8000), 8000))
     sound = {"bytes": None, "path": str(named or recording)}
     columns = {"conversation_id": ["call.001"], "audio": [sound], "offset": [10.0]}
-    columns |= {"audio_file": ["call.flac"], "audio_identity": [identity_of(recording)]}
+    columns |= {"audio_file": [audio_file], "audio_identity": [identity_of(recording)]}
     texts = dict.fromkeys(("conversation_id", "audio_file", "audio_identity"), STRING)
     schema = Features(texts | {"audio": AUDIO, "offset": SECONDS}).arrow_schema
     schema = pa.schema([schema.field(name) for name in columns], schema.metadata)
@@ -445,10 +445,15 @@ def test_shared_work_folder_shows_no_other_file_than_the_recording_that_was_tagg
     os.mkfifo(tmp_path / "pipe.flac")
     for number, named in enumerate((private, tmp_path / "pipe.flac", tmp_path / "gone.flac")):
         folder = tagged(tmp_path / str(number), [tagged_line("left", 11.0, "Hello")])
-        add_shard(folder, named)
+        add_shard(folder, named, named.name)
         text = page_of(folder)
         assert not sounds(text)
         assert "is not the one that was tagged" in text if named == private else "is gone" in text
+    folder = tagged(tmp_path / "other", [tagged_line("left", 11.0, "Hello")])
+    add_shard(folder, private)
+    text = page_of(folder)
+    assert not sounds(text)
+    assert "names another recording than its row" in text
 
 
 def test_edits_of_the_transcript_are_what_is_reported(tmp_path):
