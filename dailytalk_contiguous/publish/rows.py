@@ -46,7 +46,7 @@ _TYPED = tuple(name for name in BUILT if name != "provenance")
 _UNHEARD = ("dropped",)
 
 #: Seconds that a time or a length may have: a month, which no conversation takes.
-_MOST_SECONDS = 31 * 86400.0
+MOST_SECONDS = 31 * 86400.0
 
 #: Columns that are lists: what an item is called, the fields that it has, and the one that names its channel.
 _LISTS = {
@@ -182,7 +182,7 @@ def problem_of(row: Mapping[str, Any]) -> Problem | None:
         return Problem("conversation_id", "it has no conversation_id")
     for column in ("duration", "source_duration"):
         missing = column == "source_duration" and row[column] is None
-        if not missing and not is_number(row[column], 0.0, _MOST_SECONDS):
+        if not missing and not is_number(row[column], 0.0, MOST_SECONDS):
             return Problem(column, f"its {column} is {quoted(row[column])}, no length in seconds")
     for column, (item, fields, channel) in _LISTS.items():
         for number, part in enumerate(row[column] or (), 1):
@@ -202,7 +202,7 @@ def _item_problem(part: Mapping[str, Any] | None, fields: Mapping[str, Any], cha
     if part.get("status") in _UNHEARD:
         return None
     times = {edge: part[edge] for edge in ("start", "end")}
-    wrong = next((edge for edge, at in times.items() if not is_number(at, -_MOST_SECONDS, _MOST_SECONDS)), None)
+    wrong = next((edge for edge, at in times.items() if not is_number(at, -MOST_SECONDS, MOST_SECONDS)), None)
     return f"has the {wrong} {quoted(times[wrong])}, no time in seconds" if wrong else None
 
 

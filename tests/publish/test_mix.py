@@ -311,3 +311,17 @@ def test_a_folder_of_somebody_else_is_not_written_to(tmp_path: Path) -> None:
     with pytest.raises(DailytalkError, match="no export of ours"):
         mix([(corpus(tmp_path), None)], tmp_path / "out", Settings())
     assert snapshot(tmp_path / "out") == {"mine.txt": b"mine"}
+
+
+@pytest.mark.parametrize("duration", [-1e308, 1e308, -1.0])
+def test_file_of_an_impossible_length_is_rejected_and_the_rest_is_mixed(tmp_path: Path, duration: float) -> None:
+    source = corpus(tmp_path)
+    path = source / "data/expressive_dataset.jsonl"
+    lines = [json.loads(line) for line in path.read_text().splitlines()]
+    lines[0]["duration"] = duration
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    done = mix([(source, None)], tmp_path / "out", Settings())
+    (reject,) = done.rejects
+    assert reject.id.endswith(lines[0]["path"])
+    assert f"it has {duration} s" in reject.reason
+    assert len(manifest(tmp_path / "out" / "train.jsonl")) == len(lines) - 1

@@ -12,7 +12,15 @@ from pathlib import Path
 from typing import Any
 
 from dailytalk_contiguous.core.balance import MOST_WEIGHT
-from dailytalk_contiguous.core.documents import MOST_BYTES, MOST_OWN_BYTES, expect, json_lines, quoted, read_json
+from dailytalk_contiguous.core.documents import (
+    MOST_BYTES,
+    MOST_OWN_BYTES,
+    expect,
+    is_number,
+    json_lines,
+    quoted,
+    read_json,
+)
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError, Reject
 from dailytalk_contiguous.core.licensing import Origin
 from dailytalk_contiguous.engine.corpus_folder import MANIFESTS
@@ -20,7 +28,7 @@ from dailytalk_contiguous.engine.outputs import RECORD, RUN
 from dailytalk_contiguous.files.inside import inside
 from dailytalk_contiguous.publish.credits import Credit, credits_of
 from dailytalk_contiguous.publish.exporting.moshi import ABOUT, EVAL, TRAIN, export_moshi
-from dailytalk_contiguous.publish.rows import built_rows
+from dailytalk_contiguous.publish.rows import MOST_SECONDS, built_rows
 from dailytalk_contiguous.sources.listing import as_text
 
 #: Names of the two manifests, by side: of the folder of a corpus, and of any other training folder.
@@ -128,6 +136,9 @@ class Folder:
                 seen.add(entry["path"])
                 try:
                     wav, told = annotated(self.data, entry["path"])
+                    seconds, weight = entry["duration"], told.get("weight") or 1.0
+                    if not is_number(seconds, 0.0, MOST_SECONDS) or not is_number(weight, 0.0, MOST_WEIGHT):
+                        raise BadInput(f"it has {seconds} s and the weight {weight}", _AGAIN)
                 except BadInput as problem:
                     yield Reject(entry["path"], STAGE, problem.reason, problem.remedy)
                     continue
@@ -137,8 +148,8 @@ class Folder:
                     corpus=told.get("corpus"),
                     wav=wav,
                     side=side,
-                    seconds=entry["duration"],
-                    weight=max(1.0, told.get("weight") or 1.0),
+                    seconds=seconds,
+                    weight=max(1.0, weight),
                     licence=told.get("licence") or self.licence,
                     speaker=told.get("speaker") or speakers.get(entry["path"]),
                     labels={key: entry[key] for key in _LABELS if key in entry},
