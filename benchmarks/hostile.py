@@ -77,6 +77,7 @@ from spoken_corpora import dailytalk_files, spoken  # noqa: E402
 
 from dailytalk_contiguous import load  # noqa: E402
 from dailytalk_contiguous.cli.main import run  # noqa: E402
+from dailytalk_contiguous.cli.terminal import say  # noqa: E402
 from dailytalk_contiguous.core.errors import DailytalkError  # noqa: E402
 from dailytalk_contiguous.models import pacing  # noqa: E402
 from dailytalk_contiguous.publish.exporting.moshi import export_moshi  # noqa: E402
@@ -649,8 +650,9 @@ def script(stage: Stage) -> Job:
     row = rng.randrange(4)
     item, note = spoil_tree(rng, lines[row], stage.private)
     path.write_bytes(b"\n".join(as_json(item if place == row else line) for place, line in enumerate(lines)))
-    # Without a conversation_id it may be a line of a recording that is not there; more rejects are no loss.
-    return Job(speak(stage), ["good"], 1, note)
+    # Without a conversation_id it may be a line of a recording that is not there; more rejects are no loss. A line of
+    # the good conversation may hold that back, with its reason.
+    return Job(speak(stage), ["good"], 1, note, whole=lines[row]["conversation_id"] == "good")
 
 
 def tagged_shard(stage: Stage) -> Job:
@@ -812,9 +814,9 @@ def _load(folder: Path) -> None:
                 # `datasets` gives None for a null, without asking the feature.
                 print(row["conversation_id"], row["audio"]["array"].shape if row["audio"] else "no audio")
             except DailytalkError as error:
-                print("rejected", row["conversation_id"], f"{error.reason}: {error.remedy}")
+                say(f"rejected {row['conversation_id']} {error.reason}: {error.remedy}")
     except DailytalkError as error:
-        print(f"dailytalk: {error.reason}: {error.remedy}", file=sys.stderr)
+        say(f"dailytalk: {error.reason}: {error.remedy}", stderr=True)
         raise SystemExit(1) from None
 
 

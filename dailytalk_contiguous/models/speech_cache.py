@@ -34,6 +34,9 @@ LEAST_FREE_BYTES = 32 << 20
 #: What reading the two files of an entry raises where they were changed.
 _UNREADABLE = (ValueError, KeyError, TypeError, OverflowError, RecursionError, soundfile.LibsndfileError)
 
+#: Bytes of a file of an entry: what a service may answer for one line is less (`models.http.MOST_BYTES`).
+MOST_BYTES = 128 << 20
+
 #: What a person or a later check said of an entry, as JSON.
 Verdict = Mapping[str, Any]
 
@@ -226,9 +229,15 @@ def _checked_word(text: Any, start: Any, end: Any, probability: Any) -> tuple[st
 
 
 def _regular(path: Path) -> Path:
-    """The path, if it is a file or nothing: a pipe in a shared folder would be waited for without an end."""
-    if path.exists() and not path.is_file():
-        raise OSError(errno.EINVAL, "not a file", str(path))
+    """The path, if it is nothing or a file of a size that an entry can have.
+
+    In a shared folder a pipe would be waited for without an end.
+    """
+    if path.exists():
+        if not path.is_file():
+            raise OSError(errno.EINVAL, "not a file", str(path))
+        if path.stat().st_size > MOST_BYTES:
+            raise OSError(errno.EFBIG, f"a file of over {MOST_BYTES >> 20} MiB", str(path))
     return path
 
 

@@ -214,6 +214,14 @@ def test_pipe_in_place_of_an_entry_is_not_waited_for(tmp_path: Path, suffix: str
         cache.get(KEY)
 
 
+def test_file_that_no_line_can_have_made_is_not_read(tmp_path: Path) -> None:
+    cache = SpeechCache(tmp_path)
+    cache.put(KEY, SPOKEN)
+    os.truncate(tmp_path / "ab" / f"{KEY}.flac", (128 << 20) + 1)
+    with pytest.raises(DailytalkError, match="over 128 MiB"):
+        cache.get(KEY)
+
+
 def test_threads_buy_an_entry_once(tmp_path: Path) -> None:
     cache = SpeechCache(tmp_path)
     bought = []
