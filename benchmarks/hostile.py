@@ -650,8 +650,8 @@ def script(stage: Stage) -> Job:
     row = rng.randrange(4)
     item, note = spoil_tree(rng, lines[row], stage.private)
     path.write_bytes(b"\n".join(as_json(item if place == row else line) for place, line in enumerate(lines)))
-    # Without a conversation_id it may be a line of a recording that is not there; more rejects are no loss. A line of
-    # the good conversation may hold that back, with its reason.
+    # Without a conversation_id it may be a line of a recording that is not there; more rejects are no loss. A line
+    # of the good conversation may hold that back, with its reason.
     return Job(speak(stage), ["good"], 1, note, whole=lines[row]["conversation_id"] == "good")
 
 
