@@ -231,10 +231,10 @@ def _checked_word(text: Any, start: Any, end: Any, probability: Any) -> tuple[st
 def _regular(path: Path) -> Path:
     """The path, if it is nothing or a file of a size that an entry can have.
 
-    In a shared folder a pipe would be waited for without an end.
+    In a shared folder a pipe would be waited for without an end, and a link lead to files of this user alone.
     """
-    if path.exists():
-        if not path.is_file():
+    if os.path.lexists(path):
+        if path.is_symlink() or not path.is_file():
             raise OSError(errno.EINVAL, "not a file", str(path))
         if path.stat().st_size > MOST_BYTES:
             raise OSError(errno.EFBIG, f"a file of over {MOST_BYTES >> 20} MiB", str(path))

@@ -214,6 +214,17 @@ def test_pipe_in_place_of_an_entry_is_not_waited_for(tmp_path: Path, suffix: str
         cache.get(KEY)
 
 
+@pytest.mark.parametrize("suffix", [".flac", ".json"])
+def test_link_in_place_of_an_entry_is_not_followed(tmp_path: Path, suffix: str) -> None:
+    cache = SpeechCache(tmp_path)
+    cache.put(KEY, SPOKEN)
+    path = tmp_path / "ab" / f"{KEY}{suffix}"
+    path.rename(tmp_path / "private")
+    path.symlink_to(tmp_path / "private")
+    with pytest.raises(DailytalkError, match="not a file"):
+        cache.get(KEY)
+
+
 def test_file_that_no_line_can_have_made_is_not_read(tmp_path: Path) -> None:
     cache = SpeechCache(tmp_path)
     cache.put(KEY, SPOKEN)
