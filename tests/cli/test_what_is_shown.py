@@ -58,7 +58,7 @@ from dailytalk_contiguous.publish.pushing.planning import Plan as Push
 from dailytalk_contiguous.publish.pushing.push import Outcome as Pushed
 from dailytalk_contiguous.publish.reporting.listening_answers import Judged
 
-OUT = Path("/work")
+OUT = Path("/data")
 ACCOUNT = Account({"Segment": 2.0, "Tag": 1.0}, {"Segment": 40.0, "Tag": 0.0}, 4.0, 2.5, 0.5)
 
 
@@ -252,7 +252,7 @@ def test_exit_code_of_tag_tells_of_rows_and_rejects(
 def test_tag_as_json_has_every_figure() -> None:
     told = tag_command._told(tagged(n_missing=1, audio_seconds=1.238, wall_seconds=2.345), OUT)
     assert told == {
-        "out": "/work",
+        "out": "/data",
         "complete": True,
         "shards": {"all": 4, "made": 3, "missing": 1},
         "audio_seconds": 1.24,
@@ -290,10 +290,10 @@ def spoken(**changes: Any) -> speaking.SpokenOutcome:
 
 
 PATHS = [
-    "conversations /work/audio",
-    "transcript    /work/transcript_shifted.jsonl",
-    "dataset       /work/dataset",
-    "record        /work/run.json",
+    "conversations /data/audio",
+    "transcript    /data/transcript_shifted.jsonl",
+    "dataset       /data/dataset",
+    "record        /data/run.json",
 ]
 
 
@@ -307,7 +307,7 @@ def test_run_of_speak_is_shown_with_speed_counts_turn_taking_and_money() -> None
         "turn-taking: offsets 12 ms from the source's, 88% of possible overlap kept, length ×1.03; "
         "lost of the kept speaker: 0.50 s of speech, 0.25 s of other sounds",
         "spent 0.0123 USD, saved by the cache 0.4000 USD",
-        "5 set aside: /work/rejects.jsonl",
+        "5 set aside: /data/rejects.jsonl",
         *PATHS,
     ]
 
@@ -390,16 +390,16 @@ def test_end_of_a_stream_is_shown_with_windows_hours_and_counts() -> None:
         "10.0 min in 120.0 s (5.0× real time), 4 windows made",
         "6 windows, 1.50 h to the end of the source",
         "5 conversations, 40 utterances tagged",
-        "2 set aside: /work/rejects.jsonl",
-        "transcript  /work/transcript.jsonl",
-        "dataset     /work/tagged",
-        "record      /work/run.json",
+        "2 set aside: /data/rejects.jsonl",
+        "transcript  /data/transcript.jsonl",
+        "dataset     /data/tagged",
+        "record      /data/run.json",
     ]
     lines = ends(spoken=True, made=0, held=3)
     assert lines[0] == "nothing to do"
     assert "3 conversations are held back; the next run tries them again" in lines
-    assert "3 set aside: /work/rejects.jsonl" in lines
-    assert "dataset     /work/dataset" in lines
+    assert "3 set aside: /data/rejects.jsonl" in lines
+    assert "dataset     /data/dataset" in lines
     none = {"counts": {"conversations": 5, "utterances": 40, "rejects": 0}}
     assert not [line for line in ends(record=none) if "set aside" in line]
 
@@ -744,7 +744,7 @@ def test_conversations_of_a_corpus_are_counted_and_lead_to_tag(capsys: pytest.Ca
     ]
     show_corpus.laid_out(Console(), laid, OUT, True)
     told = json.loads(capsys.readouterr().out)
-    assert (told["conversations"], told["out"], told["rejects"][0]["id"]) == (3, "/work", "c0")
+    assert (told["conversations"], told["out"], told["rejects"][0]["id"]) == (3, "/data", "c0")
 
 
 # push
@@ -1055,7 +1055,7 @@ def test_sentence_and_path_are_never_broken(
 
     spoken_lines = narrow(lambda console: show_spoken.outcome(console, spoken(), deep))
     assert f"5 set aside: {deep}/rejects.jsonl" in spoken_lines
-    assert {line.replace("/work", str(deep)) for line in PATHS} <= spoken_lines
+    assert {line.replace("/data", str(deep)) for line in PATHS} <= spoken_lines
     assert "2 conversations, 8 utterances said anew, 7 kept as they were, 90 words aligned" in spoken_lines
     script = speaking.Script([], one)
     priced = pricing.Estimate(1, 0, 0, 0, 1, 0.0, 0.0, long)
