@@ -355,7 +355,7 @@ def test_exit_code_of_speak_and_of_a_recipe_tells_of_rows_and_rejects(
     outcome = spoken(record={"counts": counts})
     assert speak_command._exit_code(outcome) == code
     assert recipe_command._told(Built(tagged(), outcome, rejects(1)), OUT) == code
-    told = f"0 utterances of {counts.get('conversations', 0)} conversations in /work\n"
+    told = f"0 utterances of {counts.get('conversations', 0)} conversations in /data\n"
     assert capsys.readouterr().out == "set aside: c0: reason 0; mend [it]\n" + told
     assert recipe_command._told(Built(tagged(record={"counts": counts}), None, []), OUT) == code
     assert recipe_command._told(Built(tagged(record=None), None, []), OUT) == 1
@@ -695,7 +695,7 @@ def test_corpus_is_shown_with_counts_split_shortfalls_and_rejects_by_stage() -> 
         "  one [speaker]",
         "  sad: 12 min",
         "  2 clips have no prompt: no neutral line of another speaker",
-        "results in /work: data/ for trainers, clips/, rejects.jsonl, run.json",
+        "results in /data: data/ for trainers, clips/, rejects.jsonl, run.json",
         "6 set aside by Read:",
         *(f"  c{n}: reason {n}; mend [it]" for n in range(5)),
         "  … 1 more (--json lists all)",
@@ -735,12 +735,12 @@ def test_conversations_of_a_corpus_are_counted_and_lead_to_tag(capsys: pytest.Ca
     laid = LaidOut(3, rejects(1), ["as published"])
     assert shown(lambda console: show_corpus.laid_out(console, laid, OUT, False)) == [
         "as published",
-        "3 conversations in /work: go on with `dailytalk tag`",
+        "3 conversations in /data: go on with `dailytalk tag`",
         "1 set aside by Folder:",
         "  c0: reason 0; mend [it]",
     ]
     assert shown(lambda console: show_corpus.laid_out(console, LaidOut(0, [], []), OUT, False)) == [
-        "0 conversations in /work"
+        "0 conversations in /data"
     ]
     show_corpus.laid_out(Console(), laid, OUT, True)
     told = json.loads(capsys.readouterr().out)
@@ -980,7 +980,7 @@ def test_mix_is_shown_with_hours_shares_licence_and_rejects(capsys: pytest.Captu
     mixed = Mixed(parts, {"train": 5, "eval": 2}, licence, ("ask [them]",), rejects(6))
     mix_command._show(mixed, OUT)
     assert capsys.readouterr().out.splitlines() == [
-        "5 lines to train on, 2 to evaluate on in /work",
+        "5 lines to train on, 2 to evaluate on in /data",
         "  calls: 2.00 h of training (75.0%), from 1.50 h",
         "  esd: 0.67 h of training (25.0%), from 0.33 h",
         "licence: cc-by-4.0 (licences.md tells all)",
@@ -999,7 +999,7 @@ def test_mix_is_shown_with_hours_shares_licence_and_rejects(capsys: pytest.Captu
 def test_export_shows_twenty_rejects(count: int, more: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     export_command._show_export("3 files", OUT, rejects(count))
     lines = capsys.readouterr().out.splitlines()
-    assert lines[0] == "3 files in /work"
+    assert lines[0] == "3 files in /data"
     assert lines[1:] == [*(f"  set aside: c{n}: reason {n}; mend [it]" for n in range(20)), *more]
 
 
@@ -1055,7 +1055,7 @@ def test_sentence_and_path_are_never_broken(
 
     spoken_lines = narrow(lambda console: show_spoken.outcome(console, spoken(), deep))
     assert f"5 set aside: {deep}/rejects.jsonl" in spoken_lines
-    assert {line.replace("/data", str(deep)) for line in PATHS} <= spoken_lines
+    assert {line.replace("/data", str(deep), 1) for line in PATHS} <= spoken_lines
     assert "2 conversations, 8 utterances said anew, 7 kept as they were, 90 words aligned" in spoken_lines
     script = speaking.Script([], one)
     priced = pricing.Estimate(1, 0, 0, 0, 1, 0.0, 0.0, long)
