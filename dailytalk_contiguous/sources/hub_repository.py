@@ -118,10 +118,13 @@ def _licence(card: Path) -> str | None:
     except ValueError:  # metadata that is no YAML says nothing of a licence
         return None
     licence = data.get("license")
-    if isinstance(licence, list):
-        return ", ".join(map(str, licence)) or None
     named = [str(data[key]) for key in ("license_name", "license_link") if data.get(key)]
-    return " ".join(named) if licence == "other" and named else licence
+    if licence == "other" and named:
+        text = " ".join(named)
+    else:
+        text = ", ".join(map(str, licence)) if isinstance(licence, list) else str(licence or "")
+    # YAML can spell halves of characters, which no file that we write could hold.
+    return text.encode("utf-8", "backslashreplace").decode() or None
 
 
 class _Silent(tqdm):

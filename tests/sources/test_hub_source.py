@@ -130,6 +130,7 @@ def test_revision_is_resolved_to_its_commit(hub: HubServer) -> None:
         ("---\nlicense: cc-by-4.0\n---\n", "cc-by-4.0"),
         ("---\nlicense: other\nlicense_name: house\nlicense_link: L.md\n---\n", "house L.md"),
         ("---\nlicense: [mit, cc0-1.0]\n---\n", "mit, cc0-1.0"),
+        ('---\nlicense: "mi\\udfff"\n---\n', "mi\\udfff"),  # half a character, written out
         ("no metadata", None),
     ],
 )
