@@ -1,8 +1,8 @@
 """Formats that libsndfile does not know (M4A, AAC, WMA, video files), through the ffmpeg program.
 
 A program and not a library, because it is the one that people have, and because a crash or an endless loop on
-a hostile file then stays in a process of its own. It reads single files of known
-formats alone: a playlist, whatever its name, would make it open other files of this machine.
+a hostile file then stays in a process of its own. It reads single files of known formats alone: a playlist,
+whatever its name, would make it open other files of this machine.
 """
 
 import json
@@ -69,18 +69,8 @@ def is_needed(message: str) -> bool:
 def probe(path: Path) -> tuple[int, int, float, str]:
     """(sample rate in Hz, channels, seconds, format name) of the first audio stream. Raises BadInput."""
     fields = "stream=codec_type,sample_rate,channels,duration:format=duration,format_name"
-    command = [
-        "ffprobe",
-        "-v",
-        "error",
-        *_FENCED,
-        "-select_streams",
-        "a:0",
-        "-show_entries",
-        fields,
-        "-of",
-        "json",
-    ]
+    command = ["ffprobe", "-v", "error", *_FENCED, "-select_streams", "a:0"]
+    command += ["-show_entries", fields, "-of", "json"]
     try:
         done = subprocess.run(
             [*command, _argument(path)],
@@ -119,17 +109,8 @@ def blocks(
     rate, channels, seconds, container = probe(path)
     wanted = f"atrim=start_sample={round(start * rate)}"
     wanted += f":end_sample={round((start + duration) * rate)}" if duration is not None else ""
-    command: list[str | bytes] = [
-        "ffmpeg",
-        "-nostdin",
-        "-v",
-        "error",
-        *_FENCED,
-        "-i",
-        _argument(path),
-        "-map",
-        "a:0",
-    ]
+    command: list[str | bytes] = ["ffmpeg", "-nostdin", "-v", "error", *_FENCED]
+    command += ["-i", _argument(path), "-map", "a:0"]
     command += ["-af", wanted, "-f", "f32le", "-acodec", "pcm_f32le", "pipe:1"]
     done = 0
     patience = _Patience(min(DECODE_TIMEOUT + (seconds if duration is None else start + duration), LONGEST_DECODE))

@@ -178,7 +178,8 @@ def note_stop(out: Path, kind: str, command: str, error: BaseException, money: M
 
     Everything else in run.json is of the last run that did; that of the next one takes `stopped` out again.
     """
-    reason = str(error) if isinstance(error, DailytalkError) else type(error).__name__
+    stopped = isinstance(error, KeyboardInterrupt)
+    reason = str(error) if isinstance(error, DailytalkError) else "Ctrl-C" if stopped else type(error).__name__
     stop = {"run": kind, "command": command, "reason": reason, "money": dict(money)}
     # A full disk may be why the run stops, and is what has to be said then.
     with suppress(OSError):

@@ -148,9 +148,8 @@ class Positions:
             self._written = expect(line, _WRITTEN, name, _PUT_BACK)["written"]
         else:
             window = expect(line, _WINDOW, name, _PUT_BACK)
-            if not 0 <= window["window"] <= len(self._windows) or {len(window["start"]), len(window["end"])} != {
-                3
-            }:
+            places = all(len(window[place]) == len(Place._fields) for place in ("start", "end"))
+            if not places or not 0 <= window["window"] <= len(self._windows):
                 raise BadInput(f"{name}: it is not the window that follows", _PUT_BACK)
             finished = {field.name: window.get(field.name) for field in fields(Finished)}
             finished |= {place: Place._make(window[place]) for place in ("start", "end")}

@@ -177,9 +177,11 @@ def spending(out: Path, kind: str, command: str, money: Purse | None) -> Iterato
     except BaseException as error:
         if money is None:
             raise
-        stop = SpendingLimit(error.limit, money.spent) if isinstance(error, SpendingLimit) else error
-        note_stop(out, kind, command, stop, money.as_dict())
-        raise stop from None
+        limit = SpendingLimit(error.limit, money.spent) if isinstance(error, SpendingLimit) else None
+        note_stop(out, kind, command, limit or error, money.as_dict())
+        if limit:
+            raise limit from None
+        raise
 
 
 def check_script_tags(script: Script, settings: SpeakSettings) -> None:

@@ -107,7 +107,7 @@ class SpeechCache:
             except FileNotFoundError:
                 return False, None
         try:
-            verdict: Verdict | None = json.loads(note)["verdict"]
+            verdict = _checked_verdict(json.loads(note)["verdict"])
         except _UNREADABLE:
             raise _damaged(audio, notes) from None
         return True, verdict
@@ -218,7 +218,13 @@ def _decoded(encoded: bytes, told: dict[str, Any]) -> Entry:
     samples, sample_rate = soundfile.read(io.BytesIO(encoded), dtype="float32")
     words = None if told["words"] is None else [Word(*_checked_word(*word)) for word in told["words"]]
     spoken = Spoken(samples, int(sample_rate), words, float(told["receipt"]["cost"]))
-    return Entry(spoken, told["receipt"], told["verdict"])
+    return Entry(spoken, told["receipt"], _checked_verdict(told["verdict"]))
+
+
+def _checked_verdict(verdict: Any) -> dict[str, Any] | None:
+    if not isinstance(verdict, dict | None):
+        raise ValueError("no verdict")
+    return verdict
 
 
 def _checked_word(text: Any, start: Any, end: Any, probability: Any) -> tuple[str, float, float, float]:

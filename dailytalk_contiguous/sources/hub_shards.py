@@ -19,7 +19,7 @@ from huggingface_hub import HfFileSystem
 
 from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.sources.hub_repository import Repository
-from dailytalk_contiguous.sources.listing import AUDIO_SUFFIXES
+from dailytalk_contiguous.sources.listing import AUDIO_SUFFIXES, LARGEST
 
 PARQUET, TAR = ".parquet", ".tar"
 
@@ -31,9 +31,6 @@ _ROWS = 2
 
 #: Bytes of a column that are read at a time.
 _BUFFER = 8 * 1024 * 1024
-
-#: Bytes of a member of a WebDataset that are read into memory: three quarters of an hour at 48 kHz.
-LARGEST_MEMBER = 500_000_000
 
 #: What Arrow and tarfile raise for damage; as OSError they raise its plain class.
 _DAMAGE = (pa.ArrowException, tarfile.TarError, OSError)
@@ -159,8 +156,8 @@ def _samples(file: BinaryIO) -> Iterator[tuple[Row, int]]:
                 yield sample, end
                 sample = {}
             content = tar.extractfile(member)
-            if content is None or member.size > LARGEST_MEMBER:  # a sparse one takes no room in the tar
-                size = f"{member.size / 1e9:.1f} GB, and {LARGEST_MEMBER / 1e9:g} GB are read at most"
+            if content is None or member.size > LARGEST:  # a sparse one takes no room in the tar
+                size = f"{member.size / 1e9:.1f} GB, and {LARGEST / 1e9:g} GB are read at most"
                 value: bytes | BadInput = BadInput(f"its {column} has {size}", "publish it in shorter parts")
             else:
                 value = content.read()

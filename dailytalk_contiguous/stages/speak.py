@@ -28,6 +28,7 @@ from datasets import Features, List, Value
 from dailytalk_contiguous.core import interrupts
 from dailytalk_contiguous.core.audio import to_pcm
 from dailytalk_contiguous.core.built import SYNTHESIS
+from dailytalk_contiguous.core.documents import is_number
 from dailytalk_contiguous.core.edit_distance import compare_words
 from dailytalk_contiguous.core.matching import split_words
 from dailytalk_contiguous.core.schema import CHANNELS, MEASURE, STRING, WORD, Batch
@@ -316,11 +317,9 @@ class Speak(Stage):
             voice,
             fades=not synthesiser.deterministic,
         )
-        heard: Heard | None = None
         known = self.knows(take.verdict)
-        if known and (noted := (take.verdict or {}).get("heard")):
-            heard = Heard(*noted)
-        elif reason is None and self.verify:
+        heard = _noted(take.verdict) if known else None
+        if heard is None and reason is None and self.verify:
             heard, known = self._hear(take, text, utterance["language"]), False
         if reason is None and heard is not None:
             reason = self._misheard(heard)
@@ -388,6 +387,14 @@ def _row(status: str, reason: str | None = None) -> dict[str, Any]:
         "spoken_words": [],
         "synthesis": None,
     }
+
+
+def _noted(verdict: Mapping[str, Any] | None) -> Heard | None:
+    """What was heard of a take, as its verdict in the cache says; None if it says nothing that can be used."""
+    heard = (verdict or {}).get("heard")
+    if isinstance(heard, list) and len(heard) == 2 and is_number(heard[0]) and isinstance(heard[1], bool):
+        return Heard(*heard)
+    return None
 
 
 def _voices(takes: Iterable[tuple[dict[str, Any], Take | SynthesisFailed]]) -> dict[Any, Voice]:

@@ -191,6 +191,16 @@ def test_notes_that_hold_anything_else_are_damaged(tmp_path: Path, notes: bytes)
         cache.get(KEY)
 
 
+def test_verdict_of_an_entry_is_an_object_or_none(tmp_path: Path) -> None:
+    cache = SpeechCache(tmp_path)
+    cache.put(KEY, SPOKEN)
+    path = tmp_path / "ab" / f"{KEY}.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"verdict": ["good"]}))
+    for read in (cache.get, cache.verdict):
+        with pytest.raises(DailytalkError, match="is damaged"):
+            read(KEY)
+
+
 @pytest.mark.parametrize(
     "word", [["a", [0.0], 1.0, 1.0], ["a", 0.0, "x", 1.0], [7, 0.0, 1.0, 1.0], ["a", 0.0, 1.0]]
 )

@@ -385,7 +385,7 @@ def test_metadata_of_a_shard_that_are_damaged_are_passed_over(hub: HubServer) ->
 
 
 def test_member_of_a_tar_that_is_too_large_is_rejected(hub: HubServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(hub_shards, "LARGEST_MEMBER", 100_000)
+    monkeypatch.setattr(hub_shards, "LARGEST", 100_000)
     publish({"data/train-0000.tar": tar({"a.wav": wav(9.0), "b.wav": wav()})})
     found = list(hub_recordings(repository()))
     assert isinstance(found[0], Reject)

@@ -17,6 +17,7 @@ from dailytalk_contiguous.core.packing import Word
 from dailytalk_contiguous.core.schema import Batch
 from dailytalk_contiguous.models.engines import load_synthesiser, purse
 from dailytalk_contiguous.models.fish import PUBLIC_URL
+from dailytalk_contiguous.models.speech_cache import SpeechCache
 from dailytalk_contiguous.stages import speak as module
 from dailytalk_contiguous.stages.base import PerUtterance
 from dailytalk_contiguous.stages.speak import Speak
@@ -248,6 +249,20 @@ def test_take_whose_last_word_is_not_heard_is_refused(
     chosen = stage(tmp_path, verify="ears")
     heard("good morning is anybody", "good morning is anybody their", monkeypatch=monkeypatch)
     assert takes(chosen(batch(TEXT))) == [1]
+
+
+@pytest.mark.parametrize("noted", [{"a": None}, [1], ["x", True], [float("nan"), False], 7])
+def test_hearing_that_the_cache_no_longer_tells_is_heard_again(
+    tmp_path: Path, server: Stubborn, monkeypatch: pytest.MonkeyPatch, noted: Any
+) -> None:
+    chosen = stage(tmp_path, verify="ears")
+    left = heard(TEXT, TEXT, monkeypatch=monkeypatch)
+    key = chosen(batch(TEXT))["synthesis"][0]["cache_key"]
+    cache = SpeechCache(tmp_path / "cache")
+    _, verdict = cache.verdict(key)
+    cache.set_verdict(key, {**(verdict or {}), "heard": noted})
+    assert chosen(batch(TEXT))["synthesis"][0]["word_error_rate"] == 0.0
+    assert left == []
 
 
 def test_verdict_without_a_hearing_is_heard_when_verification_is_asked_for(

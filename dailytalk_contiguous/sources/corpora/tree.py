@@ -25,14 +25,11 @@ from typing import IO, Any
 from dailytalk_contiguous.core.audio import LFS_POINTER, LFS_REMEDY, to_uri
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
 from dailytalk_contiguous.files.inside import FOLLOW_LINKS, LINK_OUT, leads_out
-from dailytalk_contiguous.sources.listing import as_text, is_recording
+from dailytalk_contiguous.sources.listing import LARGEST, as_text, is_recording
 from dailytalk_contiguous.sources.recorded import identity_of
 
 #: Bytes. A pointer is shorter than this by its specification.
 _LONGEST_POINTER = 1024
-
-#: Bytes of one file that are read into memory: three quarters of an hour of 16-bit stereo at 48 kHz.
-LARGEST = 500_000_000
 
 #: An archive is rejected if all its members have more bytes than this, and more than so many times its own. Speech
 #: shrinks to a half or a third in a zip, tables to a tenth.
