@@ -67,7 +67,7 @@ def outcome(console: Console, result: SpokenOutcome, out: Path) -> None:
 
 
 def _turn_taking(console: Console, record: dict[str, Any]) -> None:
-    mean = record["mean"]
+    mean = record.get("mean")
     if mean:
         console.print(
             f"turn-taking: offsets {1000 * mean['offset_distance']:.0f} ms from the source's, "

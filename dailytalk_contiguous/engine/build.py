@@ -233,11 +233,12 @@ def _resume(
                 stored[path] = read_rows(path, columns)
             except BadInput:  # damaged: its rows are made again
                 stored[path] = {}
-        standing = standing if path is not None and name in stored.get(path, ()) else 0
+        # The source's columns are today's: a recording may have been moved.
+        made = set(features_of(stages[:standing])) - (set() if stages[-1].final else set(SOURCE))
+        if path is None or not made <= stored.get(path, {}).get(name, {}).keys():
+            standing = 0
         work = Work(unfolded(row), standing, list(entry.seconds[:standing]) if entry else [])
         if standing and path is not None:
-            # The source's columns are today's: a recording may have been moved.
-            made = set(features_of(stages[:standing])) - (set() if stages[-1].final else set(SOURCE))
             work.row |= {column: value for column, value in stored[path][name].items() if column in made}
         works.append(work)
     return works, settled

@@ -20,6 +20,7 @@ from dailytalk_contiguous.engine.corpus_folder import export_clips, is_complete
 from dailytalk_contiguous.engine.corpus_plan import Planned
 from dailytalk_contiguous.engine.corpus_source import Read
 from dailytalk_contiguous.engine.outputs import PACKAGES, REJECTS, RUN, models_of, read_run
+from dailytalk_contiguous.files.inside import inside
 from dailytalk_contiguous.files.writing import write_text
 from dailytalk_contiguous.shards import Row, read_rows
 from dailytalk_contiguous.stages.base import Stage, source_digest
@@ -50,7 +51,7 @@ def write_outputs(
     if before.get("fingerprint") != fingerprint or not is_complete(out / DATA):
         export_clips(paths, out / DATA, text_conditions)
     told = "".join(json.dumps(reject.as_dict(), ensure_ascii=False) + "\n" for reject in rejects)
-    if not (out / REJECTS).is_file() or (out / REJECTS).read_text(encoding="utf-8") != told:
+    if not (out / REJECTS).is_file() or inside(out, REJECTS).read_text(encoding="utf-8") != told:
         write_text(out / REJECTS, told)
     counts, hours = _counted(paths)
     record = {

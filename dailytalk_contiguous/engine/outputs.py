@@ -129,7 +129,7 @@ def write_outputs(
         (out / _OURS).unlink(missing_ok=True)
         return before
     tally = Tally()
-    there = sha256_of(out / TRANSCRIPT) if (out / TRANSCRIPT).exists() else None
+    there = sha256_of(inside(out, TRANSCRIPT)) if (out / TRANSCRIPT).exists() else None
     edited = there is not None and there not in _ours(out, before)
     target = out / (NEW_TRANSCRIPT if edited else TRANSCRIPT)
     digest = hashlib.sha256()
@@ -160,7 +160,7 @@ def write_outputs(
 
 def set_aside(out: Path) -> int:
     """How many rejects the rejects.jsonl of a work folder tells of, of all halves."""
-    with (out / REJECTS).open("rb") as file:
+    with inside(out, REJECTS).open("rb") as file:
         return sum(1 for line in file if line.strip())
 
 
@@ -196,7 +196,8 @@ def models_of(stages: Sequence[Stage]) -> dict[str, dict[str, Any]]:
 
 def _ours(out: Path, before: Mapping[str, Any] | None) -> set[str]:
     """Digests of transcripts that runs have written: one that is none of them was changed by a person."""
-    noted = (out / _OURS).read_text(encoding="utf-8").split() if (out / _OURS).is_file() else []
+    path = inside(out, _OURS)
+    noted = path.read_text(encoding="utf-8").split() if path.is_file() else []
     return {*noted, (before or {}).get("transcript_sha256", "")}
 
 

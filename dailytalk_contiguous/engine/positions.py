@@ -14,6 +14,7 @@ from typing import Any
 
 from dailytalk_contiguous.core.documents import MOST_BYTES, expect, numbered_lines, parse_json, quoted
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError, Reject
+from dailytalk_contiguous.files.inside import inside
 from dailytalk_contiguous.files.writing import write_text
 from dailytalk_contiguous.sources.hub_stream import Place
 
@@ -68,11 +69,11 @@ _PUT_BACK = "choose another --out, or put the file back as it was"
 class Positions:
     """The windows that are done in a work folder, and `about`: what they were made of, None before the first run.
 
-    Raises DailytalkError for a file of another layout, and for one that is damaged.
+    Raises DailytalkError for a file of another layout, for one that is damaged, and for a link out of the folder.
     """
 
     def __init__(self, out: Path) -> None:
-        self.path = out / POSITION
+        self.path = inside(out, POSITION)
         self.about: dict[str, Any] | None = None
         self._windows: dict[int, Finished] = {}
         self._written = -1

@@ -19,7 +19,7 @@ import soundfile
 
 from dailytalk_contiguous.core.built import BUILT
 from dailytalk_contiguous.core.documents import fits
-from dailytalk_contiguous.core.errors import Reject
+from dailytalk_contiguous.core.errors import BadInput, Reject
 from dailytalk_contiguous.core.schema import AFFECT, PROSODY
 from dailytalk_contiguous.engine.outputs import (
     REJECTS,
@@ -31,6 +31,7 @@ from dailytalk_contiguous.engine.outputs import (
     sha256_of,
 )
 from dailytalk_contiguous.engine.transcript import number, to_json
+from dailytalk_contiguous.files.inside import inside
 from dailytalk_contiguous.files.writing import write_atomically, write_lines, write_text
 from dailytalk_contiguous.shards import Entry, Row, audio_digest, chain_of, read_entries, read_rows
 from dailytalk_contiguous.sources.naming import shortened
@@ -50,12 +51,15 @@ _WAV_HEADER, _FRAME = 102, 4
 _PROSODY_BUCKETS = ("energy", "rate", "zcr", "pitch", "pitch_var")
 
 
+#: Measures of the timeline of which the record holds the mean over conversations.
+_MEANS = ("offset_distance", "overlap_kept", "duration_ratio")
+
 #: What the record holds of the results, which the next run that changes nothing shows again.
 _RECORD = {
     "counts": {str: int},
     "hours": float,
     "cost": float,
-    "mean": {str: float},
+    "mean?": dict.fromkeys(_MEANS, float),
     "lost_speech_seconds": float,
     "lost_sound_seconds": float,
     "stages": [{"name": str, "seconds": float}],
@@ -126,7 +130,7 @@ def _written(
         for path, told in entries.items():
             missing = [name for name, entry in told.items() if not entry.reject and not _stands(out, name, entry)]
             for name, row in (read_rows(path, ["audio"]) if missing else {}).items():
-                if name in missing and _made_from(wav_path(out, name)) != audio_digest(row):
+                if name in missing and _made_from(out, name) != audio_digest(row):
                     _write_wav(wav_path(out, name), row["audio"]["bytes"])
             rows = read_rows(path, [column for column in BUILT if column != "audio"])
             for name, entry in told.items():
@@ -150,11 +154,8 @@ def _written(
         "counts": {**dict(tally), "rejects": len(failed)},
         "hours": round(sums.get("duration", 0.0) / 3600, 5),
         "cost": round(purchases.total, 6),
-        "mean": {
-            name: round(sums[name] / tally["conversations"], 4)
-            for name in ("offset_distance", "overlap_kept", "duration_ratio")
-            if tally["conversations"] and np.isfinite(sums.get(name, np.nan))
-        },
+        "mean": {name: round(sums[name] / tally["conversations"], 4) for name in _MEANS if tally["conversations"]}
+        or None,
         "lost_speech_seconds": sums.get("lost_speech_seconds", 0.0),
         "lost_sound_seconds": sums.get("lost_sound_seconds", 0.0),
         "stages": [{"name": name, "seconds": round(took, 3)} for name, took in seconds.items()],
@@ -177,7 +178,7 @@ def edited_since(out: Path) -> bool:
     """Whether the transcript of a work folder is not the one that its conversations were made from."""
     made_from = (read_run(out) or {}).get("speak", {}).get("transcript_sha256")
     path = out / TRANSCRIPT
-    return bool(made_from) and path.is_file() and sha256_of(path) != made_from
+    return bool(made_from) and path.is_file() and sha256_of(inside(out, TRANSCRIPT)) != made_from
 
 
 def shifted(row: Row, first_id: int) -> Iterator[dict[str, Any]]:
@@ -254,15 +255,15 @@ def _stands(out: Path, name: str, entry: Entry) -> bool:
 
     Told by what the file says that it was made from, never by its date: clocks differ, and are set back.
     """
-    return bool(entry.audio) and _made_from(wav_path(out, name)) == entry.audio
+    return bool(entry.audio) and _made_from(out, name) == entry.audio
 
 
-def _made_from(path: Path) -> str | None:
+def _made_from(out: Path, name: str) -> str | None:
     """The digest of the audio of which a sound file is a copy; None for no file, and for one of somebody else."""
     try:
-        with soundfile.SoundFile(path) as file:
+        with soundfile.SoundFile(inside(out, wav_path(Path(), name))) as file:
             title, _, digest = file.comment.partition(" ")
-    except (soundfile.LibsndfileError, OSError):
+    except (soundfile.LibsndfileError, OSError, BadInput):
         return None
     return digest if title == _MADE_FROM else None
 
@@ -314,7 +315,7 @@ def _count(row: Row, tally: Counter[str], sums: defaultdict[str, float]) -> None
     for utterance in row["utterances"]:
         tally[utterance["status"].replace("-", "_")] += 1
     sums["duration"] += row["duration"]
-    for name in ("offset_distance", "overlap_kept", "duration_ratio", "lost_speech_seconds", "lost_sound_seconds"):
+    for name in (*_MEANS, "lost_speech_seconds", "lost_sound_seconds"):
         value = row["timeline"][name]
         # A conversation without a change of speaker, or without overlap, has nothing that could be lost.
         perfect = 1.0 if name in ("overlap_kept", "duration_ratio") else 0.0

@@ -21,6 +21,7 @@ from dailytalk_contiguous.engine.devices import use_device
 from dailytalk_contiguous.engine.events import Account, Journal
 from dailytalk_contiguous.engine.outputs import ABOUT_CORPUS, set_aside, write_outputs
 from dailytalk_contiguous.engine.runner import Runner
+from dailytalk_contiguous.files.inside import inside
 from dailytalk_contiguous.pipeline import TagSettings, measuring
 from dailytalk_contiguous.shards import Row, drop_stale, group, index, read_entries, read_rows, shard_path
 from dailytalk_contiguous.sources.folder import MAX_CONVERSATION, FolderConfig, folder_rows
@@ -161,7 +162,7 @@ def _laid_out(inputs: Sequence[str]) -> dict[str, Any]:
     if len(inputs) > 1 or not path.is_file():
         return {}
     try:
-        about = expect(read_json(path), {"count_check": list}, ABOUT_CORPUS)
+        about = expect(read_json(inside(path.parent, path.name)), {"count_check": list}, ABOUT_CORPUS)
     except BadInput:  # somebody else's file
         return {}
     return {

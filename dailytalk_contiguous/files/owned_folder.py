@@ -17,6 +17,7 @@ import soundfile
 
 from dailytalk_contiguous.core.audio import Pcm
 from dailytalk_contiguous.core.errors import DailytalkError
+from dailytalk_contiguous.files.inside import inside
 from dailytalk_contiguous.files.writing import write_atomically, write_lines
 
 #: Name of the record, and its first line. It begins with a dot and ends in nothing that a trainer reads.
@@ -116,15 +117,14 @@ class OwnedFolder:
 
     def _owned(self) -> list[str]:
         """Names of the files that earlier exports wrote, whether or not they finished."""
-        record = self.root / RECORD
-        if not record.exists():
+        if not (self.root / RECORD).exists():
             if self.root.exists() and (not self.root.is_dir() or any(self.root.iterdir())):
                 raise DailytalkError(
                     f"{self.root} is there already and no export of ours",
                     "choose another folder with --out, or empty this one",
                 )
             return []
-        title, *names = record.read_text(encoding="utf-8").splitlines() or [""]
+        title, *names = inside(self.root, RECORD).read_text(encoding="utf-8").splitlines() or [""]
         if title != self._title:
             raise DailytalkError(
                 f"{self.root} holds another export ({title.removeprefix(_TITLE).strip() or 'not known'})",

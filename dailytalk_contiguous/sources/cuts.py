@@ -19,6 +19,7 @@ from dailytalk_contiguous.core.documents import expect, read_json
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
 from dailytalk_contiguous.core.machine import cache_folder
 from dailytalk_contiguous.core.spans import HYSTERESIS, balanced_range, frame_levels, pieces_of
+from dailytalk_contiguous.files.inside import inside
 from dailytalk_contiguous.files.writing import write_text
 from dailytalk_contiguous.models.speech_activity import FRAME, FRAME_SECONDS, speech_probabilities
 from dailytalk_contiguous.stages.base import source_digest
@@ -55,7 +56,7 @@ def cuts(audio: dict[str, Any], seconds: float, longest: float, identity: str) -
 
 def _read(path: Path) -> list[float] | None:
     try:
-        edges: list[float] = expect(read_json(path), [float], path.name)
+        edges: list[float] = expect(read_json(inside(path.parent, path.name)), [float], path.name)
     except BadInput:  # not there, or damaged: it is made again, and what stops that is an error
         return None
     return edges

@@ -19,6 +19,7 @@ from dailytalk_contiguous.core.audio import probe
 from dailytalk_contiguous.core.documents import MOST_OWN_BYTES, expect, read_json
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError, Reject
 from dailytalk_contiguous.core.machine import cache_folder
+from dailytalk_contiguous.files.inside import inside
 from dailytalk_contiguous.files.writing import write_bytes, write_text
 from dailytalk_contiguous.sources.hub_errors import hub_errors
 from dailytalk_contiguous.sources.hub_repository import Repository, modified_of
@@ -302,7 +303,7 @@ _LIST = {"recordings": [str], "problems": [{"id": str, "stage": str, "reason": s
 def _finished(folder: Path) -> dict[str, Any] | None:
     """The list that closes a folder; None if it is not finished, or if files were taken out of it since."""
     try:
-        told: dict[str, Any] = expect(read_json(folder / _DONE, limit=MOST_OWN_BYTES), _LIST, _DONE)
+        told: dict[str, Any] = expect(read_json(inside(folder, _DONE), limit=MOST_OWN_BYTES), _LIST, _DONE)
     except BadInput:
         return None
     return told if all((folder / name).is_file() for name in told["recordings"]) else None

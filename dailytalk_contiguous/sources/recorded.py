@@ -9,15 +9,37 @@ import hashlib
 from collections.abc import Mapping
 from pathlib import Path
 
-from dailytalk_contiguous.core.audio import from_uri, probe, to_uri
+from dailytalk_contiguous.core.audio import HIGHEST_RATE, LOWEST_RATE, from_uri, probe, to_uri
+from dailytalk_contiguous.core.documents import expect
 from dailytalk_contiguous.core.errors import BadInput
+from dailytalk_contiguous.core.schema import CHANNELS
 from dailytalk_contiguous.files.inside import inside
 from dailytalk_contiguous.shards import Row, read_entries, read_rows
+from dailytalk_contiguous.sources.edited_lines import LATEST
 from dailytalk_contiguous.sources.listing import as_text
 from dailytalk_contiguous.sources.naming import shortened
 
 #: Columns of a tagged row with an item an utterance, which a recording alone does not give.
 OF_UTTERANCES = ("utterance_id", "channel", "run")
+
+#: Columns of the conversation that a tagged shard knows.
+BASE = (
+    "recording_id",
+    "audio",
+    "audio_file",
+    "audio_identity",
+    "offset",
+    "duration",
+    "sample_rate",
+    "channels",
+    *OF_UTTERANCES,
+)
+
+#: What a row of a tagged shard holds; the shard may be anybody's.
+_TAGGED = {"recording_id": str, "audio?": {"path?": str}, "audio_file": str, "audio_identity?": str}
+_TAGGED |= {"offset": float, "duration": float, "sample_rate": int, "channels": int}
+_TAGGED |= {"utterance_id": [str], "channel": [str], "run": [int]}
+TAG_AGAIN = "run dailytalk tag again"
 
 #: Bytes read at the start, the middle and the end of a recording.
 _BLOCK = 64 * 1024
@@ -38,12 +60,38 @@ def identity_of(path: Path) -> str:
     return digest.hexdigest()[:20]
 
 
+def tagged_row(row: Row | None) -> Row:
+    """A row of a tagged shard. Raises BadInput for one that no `dailytalk tag` has written."""
+    found: Row = expect(row, _TAGGED, "its row in the tagged shard", TAG_AGAIN)
+    is_part = found["offset"] >= 0 and 0 < found["duration"] <= LATEST and found["offset"] <= LATEST
+    utterances = {len(found[column]) for column in OF_UTTERANCES}
+    if (
+        not is_part
+        or not LOWEST_RATE <= found["sample_rate"] <= HIGHEST_RATE
+        or found["channels"] < 1
+        or len(utterances) > 1
+        or not set(found["channel"]) <= {*CHANNELS}
+    ):
+        raise BadInput("its row in the tagged shard describes no part of a recording", TAG_AGAIN)
+    try:
+        refuse_outside(found["audio_file"])
+    except ValueError as error:
+        raise BadInput(f"its row in the tagged shard: {error}", TAG_AGAIN) from None
+    return found
+
+
+def refuse_outside(name: str) -> None:
+    """Raise ValueError for a name that would lead out of a folder: results are written under it."""
+    if name.startswith(("/", "\\")) or ".." in name.replace("\\", "/").split("/") or "\0" in name:
+        raise ValueError(f"{name!r} leads out of the folder")
+
+
 def at_hand(base: Row, recordings: Path | None) -> Row:
     """What a shard knows, with the recording where it lies now: there, or in the folder of recordings.
 
     Raises BadInput if it is in neither place, can't be read, or is another one than was tagged.
     """
-    named = (base["audio"] or {}).get("path")
+    named = (base.get("audio") or {}).get("path")
     if not named:
         raise BadInput("its shard does not say where its recording is", "run dailytalk tag again")
     tagged = from_uri(named)

@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 from dailytalk_contiguous.core.documents import expect, parse_json
 from dailytalk_contiguous.core.errors import BadInput
+from dailytalk_contiguous.files.inside import inside
 
 #: The file of notes, beside the files of a mirror.
 NOTES = ".store.jsonl"
@@ -68,12 +69,12 @@ class Notes:
         status = status or (self._folder / name).stat()
         told = {"name": name, "token": token, "size": status.st_size, "mtime_ns": status.st_mtime_ns}
         # One short write to the end of a file: processes that share a mirror don't get into each other's lines.
-        with (self._folder / NOTES).open("ab", buffering=0) as file:
+        with inside(self._folder, NOTES).open("ab", buffering=0) as file:
             file.write(json.dumps(told).encode() + b"\n")
 
     def _read_on(self) -> None:
         try:
-            file = (self._folder / NOTES).open("rb")
+            file = inside(self._folder, NOTES).open("rb")
         except FileNotFoundError:
             self._found, self._read = {}, 0
             return

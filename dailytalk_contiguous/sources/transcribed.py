@@ -14,29 +14,24 @@ from typing import Any
 
 from datasets import Features, List, Value
 
-from dailytalk_contiguous.core.audio import HIGHEST_RATE, LOWEST_RATE, from_uri
+from dailytalk_contiguous.core.audio import from_uri
 from dailytalk_contiguous.core.built import UTTERANCE
-from dailytalk_contiguous.core.documents import expect, json_lines, shown
+from dailytalk_contiguous.core.documents import json_lines, shown
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError, Reject
 from dailytalk_contiguous.core.folded import fold, folded, unfold, unfolded
 from dailytalk_contiguous.core.schema import AFFECT, CHANNELS, PROSODY, SOURCE, STRING, WORD, per_utterance
 from dailytalk_contiguous.shards import Row, read_entries, read_rows
-from dailytalk_contiguous.sources.edited_lines import LATEST, checked
-from dailytalk_contiguous.sources.recorded import OF_UTTERANCES, at_hand, from_recording, stem
-from dailytalk_contiguous.stages.segment import Segment
-
-#: Columns of the conversation that a tagged shard knows.
-BASE = (
-    "recording_id",
-    "audio",
-    "audio_file",
-    "audio_identity",
-    "offset",
-    "duration",
-    "sample_rate",
-    "channels",
-    *OF_UTTERANCES,
+from dailytalk_contiguous.sources.edited_lines import checked
+from dailytalk_contiguous.sources.recorded import (
+    BASE,
+    TAG_AGAIN,
+    at_hand,
+    from_recording,
+    refuse_outside,
+    stem,
+    tagged_row,
 )
+from dailytalk_contiguous.stages.segment import Segment
 
 #: Columns of an utterance that a line of a transcript gives; the others of `UTTERANCE` are made later.
 _LATER = {"channel", "source_start", "source_end", "status", "reason", "event", "source_event", "synthesis"}
@@ -54,12 +49,6 @@ TRANSCRIBED = Features(
         **per_utterance(Features({**LINE, **_MORE})),
     }
 )
-
-#: What a row of a tagged shard holds; the shard may be anybody's.
-_TAGGED = {"recording_id": str, "audio?": {"path?": str}, "audio_file": str, "audio_identity?": str}
-_TAGGED |= {"offset": float, "duration": float, "sample_rate": int, "channels": int}
-_TAGGED |= {"utterance_id": [str], "channel": [str], "run": [int]}
-_TAG_AGAIN = "run dailytalk tag again"
 
 #: What tells the part of a recording that a line lies in.
 _OF_PARTS = ("audio_file", "offset", "duration")
@@ -133,8 +122,8 @@ def _lines(transcript: Path, known: Mapping[str, Row], rejects: list[Reject]) ->
                 raise ValueError(read.reason)
             line = _Line(checked(read))
             named = line.get("conversation_id") or _part_of(line, parts.get(line["audio_file"], []))
-            _refuse_outside(named)
-            _refuse_outside(line["audio_file"])
+            refuse_outside(named)
+            refuse_outside(line["audio_file"])
         except ValueError as error:
             reason = f"line {number} of {transcript.name}: {error}"
             rejects.append(Reject(f"{transcript.name}:{number}", "transcript", reason, "mend or delete the line"))
@@ -151,12 +140,6 @@ def _part_of(line: _Line, parts: Sequence[tuple[str, Row]]) -> str:
     return stem(line["audio_file"])
 
 
-def _refuse_outside(name: str) -> None:
-    """Raise ValueError for a name that would lead out of a folder: results are written under it."""
-    if name.startswith(("/", "\\")) or ".." in name.replace("\\", "/").split("/") or "\0" in name:
-        raise ValueError(f"{name!r} leads out of the folder")
-
-
 def _known(tagged: Path, rejects: list[Reject]) -> tuple[dict[str, Row], dict[str, BadInput]]:
     """The rows of the shards, folded, and why others can't be used, by conversation id."""
     known: dict[str, Row] = {}
@@ -165,40 +148,20 @@ def _known(tagged: Path, rejects: list[Reject]) -> tuple[dict[str, Row], dict[st
         entries = read_entries(path)
         if entries is None:
             reason = "it is damaged, or no shard that this version wrote"
-            rejects.append(Reject(shown(Path(path.name)), "transcript", reason, _TAG_AGAIN))
+            rejects.append(Reject(shown(Path(path.name)), "transcript", reason, TAG_AGAIN))
             continue
         try:
             rows = read_rows(path, BASE)
         except BadInput as error:
-            unusable |= dict.fromkeys(entries, BadInput(error.reason, _TAG_AGAIN))
+            unusable |= dict.fromkeys(entries, BadInput(error.reason, TAG_AGAIN))
             continue
         for name, entry in entries.items():
             try:
                 if not entry.reject:
-                    known[name] = folded(_checked(rows.get(name)), _OF_PARTS)
+                    known[name] = folded(tagged_row(rows.get(name)), _OF_PARTS)
             except BadInput as error:
                 unusable[name] = error
     return known, unusable
-
-
-def _checked(row: Row | None) -> Row:
-    """A row of a tagged shard. Raises BadInput for one that no `dailytalk tag` has written."""
-    found: Row = expect(row, _TAGGED, "its row in the tagged shard", _TAG_AGAIN)
-    is_part = found["offset"] >= 0 and 0 < found["duration"] <= LATEST and found["offset"] <= LATEST
-    utterances = {len(found[column]) for column in OF_UTTERANCES}
-    if (
-        not is_part
-        or not LOWEST_RATE <= found["sample_rate"] <= HIGHEST_RATE
-        or found["channels"] < 1
-        or len(utterances) > 1
-        or not set(found["channel"]) <= {*CHANNELS}
-    ):
-        raise BadInput("its row in the tagged shard describes no part of a recording", _TAG_AGAIN)
-    try:
-        _refuse_outside(found["audio_file"])
-    except ValueError as error:
-        raise BadInput(f"its row in the tagged shard: {error}", _TAG_AGAIN) from None
-    return found
 
 
 def _row(name: str, lines: Sequence[_Line], base: Row, rejects: list[Reject]) -> Row:

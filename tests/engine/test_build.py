@@ -3,6 +3,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from datasets import Features, Value
 
@@ -198,3 +199,12 @@ def test_rows_of_a_shard_that_is_damaged_inside_are_made_again(tmp_path: Path) -
     build(tmp_path, "ab", Length(), Weigh())
     assert [name for name, _ in calls] == ["Length", "Weigh"] * 2
     assert read_rows(path, ["weight"])["b"]["weight"] == 3
+
+
+def test_shard_that_lacks_a_column_is_made_again(tmp_path: Path) -> None:
+    path = build(tmp_path, "ab", Length(), Weigh())
+    whole = weights(path)
+    table = pq.read_table(path)
+    pq.write_table(table.drop_columns(["length"]), path)
+    doubled = weights(build(tmp_path, "ab", Length(), Weigh(factor=2)))
+    assert doubled == {name: 2 * weight for name, weight in whole.items()}

@@ -32,6 +32,14 @@ def test_windows_come_back_as_they_were_without_what_a_crash_cut_off(tmp_path: P
     assert (Positions(tmp_path).windows, Positions(tmp_path).written) == ([WINDOW], True)
 
 
+def test_link_to_another_file_is_neither_read_nor_written(tmp_path: Path) -> None:
+    private = written(tmp_path / "private") / "position.jsonl"
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "position.jsonl").symlink_to(private)
+    with pytest.raises(DailytalkError, match=r"'position.jsonl' is a symbolic link that leads out of its folder"):
+        Positions(tmp_path / "out")
+
+
 @pytest.mark.parametrize(
     "line",
     [

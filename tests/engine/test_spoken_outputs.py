@@ -141,6 +141,26 @@ def test_sound_file_is_written_where_it_is_missing_or_another(tmp_path: Path) ->
     assert second.is_file()
 
 
+def test_link_in_place_of_a_sound_file_is_replaced_and_what_it_names_stays(tmp_path: Path) -> None:
+    work = espoken(tmp_path)
+    sound, private = work / "audio/first_edited.wav", tmp_path / "private.wav"
+    whole = sound.read_bytes()
+    sound.rename(private)
+    sound.symlink_to(private)
+    say(work, settings(tmp_path, tts="espeak"))
+    assert not sound.is_symlink()
+    assert sound.read_bytes() == private.read_bytes() == whole
+
+
+@pytest.mark.parametrize("mean", [{}, {"offset_distance": 0.1}, {"offset_distance": "x"}])
+def test_record_whose_means_are_not_whole_is_written_again(tmp_path: Path, mean: dict[str, Any]) -> None:
+    work = espoken(tmp_path)
+    record = json.loads((work / "run.json").read_text())
+    (work / "run.json").write_text(json.dumps(record | {"speak": record["speak"] | {"mean": mean}}))
+    say(work, settings(tmp_path, tts="espeak"))
+    assert json.loads((work / "run.json").read_text())["speak"]["mean"] == record["speak"]["mean"]
+
+
 def test_stale_sound_is_replaced_however_new_its_date_is(tmp_path: Path) -> None:
     work = espoken(tmp_path)
     sound, transcript = work / "audio/first_edited.wav", work / "transcript.jsonl"

@@ -65,6 +65,16 @@ def test_record_that_names_files_outside_deletes_none_of_them(tmp_path: Path) ->
     assert held(tmp_path / "out") == {"b.txt", "all.json"}
 
 
+def test_record_that_is_a_link_out_is_refused_and_what_it_names_stays(tmp_path: Path) -> None:
+    private = tmp_path / "private"
+    private.write_text("dailytalk export csm\nmine.txt\n")
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / RECORD).symlink_to(private)
+    with pytest.raises(DailytalkError, match="is a symbolic link that leads out of its folder"):
+        OwnedFolder(tmp_path / "out", "csm", [])
+    assert private.read_text() == "dailytalk export csm\nmine.txt\n"
+
+
 def test_export_of_another_kind_is_refused_and_named(tmp_path: Path) -> None:
     export(tmp_path, "a.txt", kind="moshi")
     with pytest.raises(DailytalkError, match=r"holds another export \(moshi\)"):

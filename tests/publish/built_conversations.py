@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import soundfile
-from datasets import Features, Value
+from datasets import Features, List, Value
 from numpy.typing import NDArray
 
 from dailytalk_contiguous.core.built import ALIGNED_WORD, BUILT, SYNTHESIS, TIMELINE, UTTERANCE
@@ -33,6 +33,9 @@ COLUMNS = Features(
         **dict.fromkeys(("offset", "duration"), SECONDS),
         **dict.fromkeys(("sample_rate", "channels"), Value("int32")),
         "audio": AUDIO,
+        "utterance_id": List(STRING),
+        "channel": List(STRING),
+        "run": List(Value("int32")),
     }
 )
 
@@ -155,4 +158,7 @@ def tagged(folder: Path, name: str, recording: str, offset: float, duration: flo
         "duration": duration,
         "sample_rate": 24000,
         "channels": 2,
+        "utterance_id": [],
+        "channel": [],
+        "run": [],
     }

@@ -9,23 +9,20 @@ from typing import Any
 from xml.etree import ElementTree
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 import soundfile
 import typer
-from built_conversations import LINES, built_row, flac, stereo, write_dataset
-from datasets import Features
+from built_conversations import COLUMNS, LINES, built_row, flac, stereo, write_dataset
 from hypothesis import given
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 from dailytalk_contiguous.cli.report import chosen, report
 from dailytalk_contiguous.core.errors import DailytalkError
-from dailytalk_contiguous.core.schema import AUDIO, SECONDS, STRING
 from dailytalk_contiguous.publish.reporting.player import SCALE, encode, lines_of, panel, peaks
 from dailytalk_contiguous.publish.reporting.report import write_report
 from dailytalk_contiguous.publish.reporting.tally import MAX_REASONS, OTHER, Tally, kind_of, quantile
+from dailytalk_contiguous.shards import Entry, Shard, write_shard
 from dailytalk_contiguous.sources.recorded import identity_of
 
 #: What would break a page, an attribute, a script or an SVG if it were put there as it is.
@@ -405,16 +402,11 @@ def add_shard(folder: Path, named: Path | None = None, audio_file: str = "call.f
     recording = folder / "call.flac"
     recording.write_bytes(flac(stereo([("left", 11, 12, "")], 16.0, 8000), 8000))
     sound = {"bytes": None, "path": str(named or recording)}
-    columns = {"conversation_id": ["call.001"], "audio": [sound], "offset": [10.0]}
-    columns |= {"audio_file": [audio_file], "audio_identity": [identity_of(recording)]}
-    texts = dict.fromkeys(("conversation_id", "audio_file", "audio_identity"), STRING)
-    schema = Features(texts | {"audio": AUDIO, "offset": SECONDS}).arrow_schema
-    schema = pa.schema([schema.field(name) for name in columns], schema.metadata)
-    entry = {"input": "", "chain": [], "seconds": [], "recording": "call", "duration": 6.0, "reject": None}
-    record = json.dumps({"layout": 1, "entries": {"call.001": entry}})
-    schema = schema.with_metadata({**(schema.metadata or {}), b"dailytalk_contiguous": record.encode()})
-    (folder / "tagged").mkdir()
-    pq.write_table(pa.table(columns, schema=schema), folder / "tagged" / "shard-0.parquet")
+    row = {"conversation_id": "call.001", "recording_id": "call", "audio": sound, "offset": 10.0, "duration": 6.0}
+    row |= {"audio_file": audio_file, "audio_identity": identity_of(recording), "sample_rate": 8000, "channels": 2}
+    row |= {"utterance_id": [], "channel": [], "run": []}
+    entries = {"call.001": Entry("", (), (), "call", 6.0)}
+    write_shard(folder / "tagged" / "shard-0.parquet", Shard([row], entries), COLUMNS)
 
 
 def test_tagged_folder_reports_what_is_known(tmp_path):

@@ -7,7 +7,7 @@ import pytest
 
 from dailytalk_contiguous.core.audio import to_uri
 from dailytalk_contiguous.core.errors import BadInput
-from dailytalk_contiguous.sources.recorded import at_hand, identity_of
+from dailytalk_contiguous.sources.recorded import BASE, at_hand, identity_of, tagged_row
 
 BYTES = bytes(number % 251 for number in range(1_000_000))
 
@@ -57,6 +57,18 @@ def test_a_recording_that_the_user_may_not_read_says_so(tmp_path: Path) -> None:
 def test_shard_that_names_no_recording_is_refused_with_a_sentence(audio: dict[str, None] | None) -> None:
     with pytest.raises(BadInput, match="does not say where its recording is"):
         at_hand({"audio": audio, "audio_file": "call.wav", "audio_identity": "x"}, None)
+
+
+@pytest.mark.parametrize("lacking", BASE)
+def test_row_that_lacks_a_column_is_refused_with_a_sentence(tmp_path: Path, lacking: str) -> None:
+    path = written(tmp_path / "call.wav", BYTES)
+    row = {"recording_id": "call", "audio": {"path": to_uri(path)}, "audio_file": "call.wav", "offset": 0.0}
+    row |= {"audio_identity": identity_of(path), "duration": 6.0, "sample_rate": 8000, "channels": 2}
+    row |= {"utterance_id": [], "channel": [], "run": []}
+    assert at_hand(tagged_row(row), None)["audio_file"] == "call.wav"
+    del row[lacking]
+    with pytest.raises(BadInput, match="run dailytalk tag again"):
+        at_hand(tagged_row(row), None)
 
 
 def test_pipe_in_the_place_of_a_recording_is_gone_and_not_waited_for(tmp_path: Path) -> None:

@@ -17,15 +17,10 @@ from dailytalk_contiguous.publish.packing.provenance import Origin
 from dailytalk_contiguous.publish.packing.published_rows import encoded
 from dailytalk_contiguous.publish.rows import Row
 from dailytalk_contiguous.shards import read_entries, read_rows
-from dailytalk_contiguous.sources.recorded import at_hand
+from dailytalk_contiguous.sources.recorded import BASE, at_hand, tagged_row
 
 #: Bytes of a recording at most. Arrow counts the bytes of a column in 31 bits.
 LARGEST_BYTES = 1_900_000_000
-
-_COLUMNS = (
-    *("recording_id", "audio", "audio_file", "audio_identity"),
-    *("offset", "duration", "sample_rate", "channels"),
-)
 
 
 class Recording(NamedTuple):
@@ -56,7 +51,7 @@ def recordings(folder: Path, conversations: Iterable[Finished]) -> list[Recordin
     tagged: dict[str, Row] = {}
     for path in sorted((folder / "tagged").glob("shard-*.parquet")):
         if read_entries(path) is not None:
-            tagged |= read_rows(path, _COLUMNS)
+            tagged |= read_rows(path, BASE)
     parts: dict[str, list[Row]] = {}
     for one in conversations:
         if one.id not in tagged:
@@ -64,7 +59,7 @@ def recordings(folder: Path, conversations: Iterable[Finished]) -> list[Recordin
                 f"{folder / 'tagged'} does not tell from which recording {one.id!r} is",
                 "run dailytalk tag again, or push without --include-source",
             )
-        parts.setdefault(one.recording_id, []).append(tagged[one.id])
+        parts.setdefault(one.recording_id, []).append(tagged_row(tagged[one.id]))
     return [_recording(name, parts[name]) for name in sorted(parts)]
 
 

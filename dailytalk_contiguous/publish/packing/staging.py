@@ -17,6 +17,7 @@ from filelock import FileLock, Timeout
 from dailytalk_contiguous.core.documents import expect, read_json
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
 from dailytalk_contiguous.core.published import CONFIGS, SPLITS
+from dailytalk_contiguous.files.inside import inside
 from dailytalk_contiguous.files.writing import write_text
 from dailytalk_contiguous.publish.packing.packed import DataFile
 
@@ -68,9 +69,9 @@ _KEPT = {"key": str, "sha256": str, "size": int, "rows": int, "seconds": float}
 
 def staged(stage: Path, name: str, key: str) -> DataFile | None:
     """The file of a name, if it is there and was made from what `key` stands for."""
-    path = stage / name
     try:
-        told = expect(read_json(_record(path)), _KEPT, path.name)
+        path = inside(stage, name)
+        told = expect(read_json(inside(stage, _record(Path(name)))), _KEPT, path.name)
         if told["key"] != key or path.stat().st_size != told["size"]:
             return None
     except (BadInput, FileNotFoundError):  # not there, or damaged: it is made again

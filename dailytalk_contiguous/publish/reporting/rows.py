@@ -18,13 +18,10 @@ from dailytalk_contiguous.core.schema import AFFECT, PROSODY
 from dailytalk_contiguous.engine.outputs import TRANSCRIPT, rejects_in
 from dailytalk_contiguous.publish.rows import Row, built_rows
 from dailytalk_contiguous.shards import Entry, index, read_rows
-from dailytalk_contiguous.sources.recorded import at_hand
+from dailytalk_contiguous.sources.recorded import BASE, at_hand, tagged_row
 
 #: Where `dailytalk tag` and the commands after it put their shards.
 TAGGED, DATASET = "tagged", "dataset"
-
-#: Columns of a tagged shard by which its recording is found and recognised.
-_RECORDING = ("audio", "audio_file", "audio_identity", "offset")
 
 
 #: What a line of a transcript holds, as far as a report shows it.
@@ -66,10 +63,10 @@ def with_sound(folder: Path, row: Row) -> tuple[Row, float, str]:
     if row["timeline"] is not None or row["audio"] is not None:
         return row, 0.0, ""
     path = index(folder / TAGGED).get(row["conversation_id"], (None,))[0]
-    found = read_rows(path, _RECORDING).get(row["conversation_id"]) if path else None
-    if found is None:
-        return row, 0.0, "the folder does not say where its recording is"
     try:
+        if path is None:
+            return row, 0.0, "the folder does not say where its recording is"
+        found = tagged_row(read_rows(path, BASE).get(row["conversation_id"]))
         return row | {"audio": at_hand(found, None)["audio"]}, found["offset"], ""
     except BadInput as error:
         return row, 0.0, error.reason
@@ -97,8 +94,9 @@ def _row(
     folder: Path, name: str, lines: list[tuple[int, dict[str, Any]]], known: tuple[Path, Entry] | None
 ) -> Row:
     # A transcript counts from the start of the recording, which may have been cut into several conversations.
-    entry = known[1] if known else None
-    offset = read_rows(known[0], ("offset",))[name]["offset"] if known and entry and not entry.reject else 0.0
+    shard, entry = known or (None, None)
+    is_made = entry is not None and not entry.reject
+    offset = tagged_row(read_rows(shard, BASE).get(name))["offset"] if shard and is_made else 0.0
     utterances = [_utterance(line, offset, folder / TRANSCRIPT, number) for number, line in lines]
     words = [
         {**word, "start": word["start"] - offset, "end": word["end"] - offset}
