@@ -21,6 +21,7 @@ import importlib
 import json
 import os
 import random
+import re
 import shutil
 import signal
 import subprocess
@@ -564,9 +565,24 @@ def digest(data: bytes) -> str:
 
 
 def _key(test_file: str) -> str:
-    """Changes with a test file and with the helpers that it may use."""
-    helpers = sorted(path for path in (ROOT / "tests").rglob("*.py") if not path.name.startswith("test_"))
-    return digest(b"\0".join(path.read_bytes() for path in (*helpers, ROOT / test_file)))
+    """Changes with a test file, with the helpers that it imports, and with what conftest.py gives it."""
+    path = ROOT / test_file
+    folders = [folder for folder in path.parents if folder.is_relative_to(ROOT / "tests")]
+    used = {path, *(folder / "conftest.py" for folder in folders if (folder / "conftest.py").is_file())}
+    waiting = [*used]
+    while waiting:
+        new = _helpers(waiting.pop()) - used
+        used |= new
+        waiting += new
+    return digest(b"\0".join(one.read_bytes() for one in sorted(used)))
+
+
+@functools.lru_cache(maxsize=None)
+def _helpers(path: Path) -> frozenset[Path]:
+    """The modules of the tests that one of them names: as an import, or as text for a process that it starts."""
+    words = set(re.findall(r"\w+", path.read_text(encoding="utf-8")))
+    others = (one for one in (ROOT / "tests").rglob("*.py") if not one.name.startswith("test_"))
+    return frozenset(one for one in others if one.stem in words and one.stem != "conftest")
 
 
 @functools.lru_cache(maxsize=None)
