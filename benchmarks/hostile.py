@@ -1923,7 +1923,8 @@ def outputs(home: Path) -> tuple[set[str], set[str]]:
         came |= set(pq.read_table(path, columns=[key])[key].to_pylist())
     rejected = set()
     for path in (out / "rejects.jsonl", home / "in" / "rejects.jsonl"):
-        for line in path.read_bytes().split(b"\n") if path.is_file() else []:
+        own = path.is_file() and not path.is_symlink()  # a link is for the package to leave alone, and for us
+        for line in path.read_bytes().split(b"\n") if own else []:
             with contextlib.suppress(ValueError, TypeError, KeyError, RecursionError):
                 reject = json.loads(line)
                 if reject["reason"] and reject["remedy"]:

@@ -96,7 +96,7 @@ def compare(before: Version | None, after: Version) -> Changes:
     """What `after` changes against `before`; without `before`, or with an empty one, all of it is added.
 
     Raises:
-        DailytalkError: a version holds no conversations, holds one twice, or can't be read.
+        DailytalkError: a version holds no conversations, holds one twice or without an id, or can't be read.
     """
     if before is None or not before.configs():
         return Changes(added=sorted(name for name, _, _ in _rows(after, set(_digests(after).values()))))
@@ -164,6 +164,10 @@ def _rows(version: Version, shared: set[str]) -> Iterator[tuple[str, str, bytes]
         for file in version.files(config, split):
             known = digests.get(file) in shared
             for row in version.rows_of(file, [_ID] if known else columns):
+                if not isinstance(row[_ID], str):
+                    raise DailytalkError(
+                        f"{file} of {version} holds a conversation whose {_ID} is no text", "publish it again"
+                    )
                 if row[_ID] in seen:
                     raise DailytalkError(
                         f"{version} holds the conversation {row[_ID]!r} twice", "publish it again"

@@ -194,6 +194,11 @@ def test_dataset_without_conversations_is_refused_with_its_name(tmp_path: Path) 
             compare(open_version(full), open_version(strange))
 
 
+def test_conversation_without_an_id_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(DailytalkError, match="a conversation whose conversation_id is no text"):
+        changed(tmp_path, rows(), [*rows(), row("b") | {"conversation_id": None}])
+
+
 def test_conversation_that_is_there_twice_is_refused(tmp_path: Path) -> None:
     with pytest.raises(DailytalkError, match="'a' twice"):
         changed(tmp_path, rows(), [*rows(), row("a")])
