@@ -494,7 +494,7 @@ TABLE: dict[str, dict[str, object]] = {
         "LENGTH_CELL": 0.5,
         "LENGTH_LIMIT": 12.0,
     },
-    "publish.rows": {"TOLERANCE": 0.001},
+    "publish.rows": {"TOLERANCE": 0.001, "MOST_PCM_BYTES": 700_000_000},
     "publish.splits": {
         "LARGEST": 2.0,
         "split(eval_share)": 0.1,

@@ -178,27 +178,42 @@ def blocks(
         yield _finite(block, start)
 
 
-def analysis_blocks(audio: dict[str, Any], start: float = 0.0, duration: float | None = None) -> Iterator[Pcm]:
-    """Yield a part of a recording as 16 kHz int16, shape (n, channels), through one streaming resampler."""
+def pcm_blocks(
+    audio: dict[str, Any], sample_rate: int, start: float = 0.0, duration: float | None = None
+) -> Iterator[Pcm]:
+    """Yield a part of a recording as int16 at a rate in Hz, shape (n, channels), by one streaming resampler.
+
+    16-bit samples at that rate come back unchanged. Raises BadInput as `blocks` does.
+    """
     info = probe(audio)
     resampler = None
-    if info.sample_rate != ANALYSIS_RATE:
-        resampler = soxr.ResampleStream(info.sample_rate, ANALYSIS_RATE, info.channels, dtype="float32")
+    if info.sample_rate != sample_rate:
+        resampler = soxr.ResampleStream(info.sample_rate, sample_rate, info.channels, dtype="float32")
     for block in blocks(audio, start, duration):
         yield to_pcm(resampler.resample_chunk(block) if resampler else block)
     nothing = np.zeros((0, info.channels), np.float32)
     yield to_pcm(resampler.resample_chunk(nothing, last=True) if resampler else nothing)
 
 
+def analysis_blocks(audio: dict[str, Any], start: float = 0.0, duration: float | None = None) -> Iterator[Pcm]:
+    """`pcm_blocks` at the rate of all analysis, 16 kHz."""
+    return pcm_blocks(audio, ANALYSIS_RATE, start, duration)
+
+
 def read_analysis(audio: dict[str, Any], start: float = 0.0, duration: float | None = None) -> Pcm:
-    """A part of a recording as 16 kHz int16, shape (n, channels). Raises BadInput as `blocks` does."""
+    """`read_pcm` at the rate of all analysis, 16 kHz."""
+    return read_pcm(audio, ANALYSIS_RATE, start, duration)
+
+
+def read_pcm(audio: dict[str, Any], sample_rate: int, start: float = 0.0, duration: float | None = None) -> Pcm:
+    """What `pcm_blocks` yields, as one array."""
     info = probe(audio)
     left = info.seconds - start
     seconds = min(max(0.0, left if duration is None else min(duration, left)), _LONGEST_PROMISE)
     # One array from the start: blocks put together at the end are there twice, 50 MB for a quarter of an hour.
-    samples = np.empty((round(seconds * ANALYSIS_RATE) + _SPARE, info.channels), np.int16)
+    samples = np.empty((round(seconds * sample_rate) + _SPARE, info.channels), np.int16)
     held = 0
-    for block in analysis_blocks(audio, start, duration):
+    for block in pcm_blocks(audio, sample_rate, start, duration):
         if held + len(block) > len(samples):
             samples = np.concatenate((samples[:held], np.empty((held + len(block), info.channels), np.int16)))
         samples[held : held + len(block)] = block

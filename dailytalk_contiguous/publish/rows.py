@@ -13,9 +13,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow.parquet as pq
-import soxr
 
-from dailytalk_contiguous.core.audio import Pcm, blocks, embedded, probe, to_pcm
+from dailytalk_contiguous.core.audio import HIGHEST_RATE, LOWEST_RATE, Pcm, embedded, probe, read_pcm
 from dailytalk_contiguous.core.built import ALIGNED_WORD, BUILT, SOUND, UTTERANCE
 from dailytalk_contiguous.core.documents import expect, is_number, parse_json, quoted
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
@@ -47,6 +46,9 @@ _UNHEARD = ("dropped",)
 
 #: Seconds that a time or a length may have: a month, which no conversation takes.
 MOST_SECONDS = 31 * 86400.0
+
+#: Bytes of the samples of one conversation that are held: two hours of stereo at 24 kHz.
+MOST_PCM_BYTES = 700_000_000
 
 #: Columns that are lists: what an item is called, the fields that it has, and the one that names its channel.
 _LISTS = {
@@ -290,7 +292,7 @@ def conversation(row: Mapping[str, Any], sample_rate: int, swap: bool) -> Conver
     """
     if row.get("problem"):
         raise BadInput(row["problem"], row["remedy"])
-    pcm = read_pcm(row["audio"], sample_rate)
+    pcm = _stereo(row["audio"], sample_rate)
     main, other = ("right", "left") if swap else ("left", "right")
     seconds = len(pcm) / sample_rate
     speakers = row["speakers"] or {}
@@ -315,21 +317,24 @@ def voices(row: Mapping[str, Any]) -> tuple[str, ...]:
     return tuple(sorted({str(one["voice"]) for one in made if one["voice"]}))
 
 
-def read_pcm(audio: dict[str, Any], sample_rate: int) -> Pcm:
+def _stereo(audio: dict[str, Any], sample_rate: int) -> Pcm:
     """Stereo samples as int16, shape (n, 2), at a rate in Hz; 16-bit samples at that rate come back unchanged.
 
-    Raises BadInput if the audio isn't stereo or can't be read.
+    Raises BadInput if the audio isn't stereo, can't be read, has a rate that no speech is recorded at, or would
+    take more memory than `MOST_PCM_BYTES`.
     """
     info = probe(audio)
     if info.channels != 2:
         raise BadInput(f"its audio has {info.channels} channel(s), not 2", "build the conversation again")
-    if info.sample_rate == sample_rate:
-        parts = [to_pcm(block) for block in blocks(audio)]
-    else:
-        resampler = soxr.ResampleStream(info.sample_rate, sample_rate, 2, dtype="float32")
-        parts = [to_pcm(resampler.resample_chunk(block)) for block in blocks(audio)]
-        parts.append(to_pcm(resampler.resample_chunk(np.zeros((0, 2), np.float32), last=True)))
-    return np.concatenate(parts) if parts else np.zeros((0, 2), np.int16)
+    if not LOWEST_RATE <= info.sample_rate <= HIGHEST_RATE:
+        raise BadInput(f"its audio has a sample rate of {info.sample_rate} Hz", "build the conversation again")
+    hours, most = info.seconds / 3600, MOST_PCM_BYTES / (4 * sample_rate) / 3600
+    if hours > most:
+        raise BadInput(
+            f"its audio has {hours:.1f} h, and {most:.1f} h are read at most at {sample_rate} Hz",
+            "build it again with a shorter --max-conversation",
+        )
+    return read_pcm(audio, sample_rate)
 
 
 def _words(alignments: Any, main: str, seconds: float) -> Iterator[Word]:

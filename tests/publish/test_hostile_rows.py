@@ -29,6 +29,7 @@ from dailytalk_contiguous.publish.exporting.moshi import export_moshi
 from dailytalk_contiguous.publish.loading.stereo import StereoFeature
 from dailytalk_contiguous.publish.reporting import html
 from dailytalk_contiguous.publish.reporting.report import write_report
+from dailytalk_contiguous.publish.rows import conversation
 from dailytalk_contiguous.publish.version import open_version
 
 pytest_plugins = ["hub.hub_fixtures"]
@@ -402,6 +403,20 @@ def test_samples_far_beyond_full_scale_are_clipped_in_a_page_and_end_no_process(
     loud = built_row("loud", audio={"bytes": file.getvalue(), "path": None})
     text = write_report(write_dataset(tmp_path / "work", [loud])).path.read_text(encoding="utf-8")
     assert text.count("<audio") == 1
+
+
+def test_few_bytes_that_would_fill_memory_are_a_reject(dailytalk: Command, tmp_path: Path) -> None:
+    wave = io.BytesIO()
+    soundfile.write(wave, np.zeros((8000, 2), np.int16), 1, format="WAV")  # 8000 samples at 1 Hz: over two hours
+    slow = built_row("slow", audio={"bytes": wave.getvalue(), "path": "slow.wav"})
+    write_dataset(tmp_path / "in" / "dataset", [slow, built_row("good")])
+    done = dailytalk("export", str(tmp_path / "in"), "--out", str(tmp_path / "out"), "--json")
+    assert done.code == 3, done.err
+    (reject,) = json.loads(done.out)["rejects"]
+    assert reject["reason"] == "its audio has a sample rate of 1 Hz"
+    assert [path.stem for path in (tmp_path / "out").rglob("*.wav")] == ["good"]
+    with pytest.raises(BadInput, match=r"its audio has 0\.0 h, and 0\.0 h are read at most at 96000000 Hz"):
+        conversation(built_row("good"), 96_000_000, swap=False)
 
 
 @pytest.mark.parametrize("sample", [1e38, math.inf, math.nan])

@@ -118,11 +118,11 @@ def _manifest(folder: Path, side: str, manifest: Path, plan: Plan, seen: _Seen) 
         except BadInput as problem:
             yield error("outside-audio", shown, f"line {number}: {problem.reason}", problem.remedy)
             continue
-        seen.files[str(wav.resolve())] += 1
+        seen.files[os.path.realpath(wav)] += 1
         if side == "eval":
-            seen.evaluated.add(str(wav.resolve()))
+            seen.evaluated.add(os.path.realpath(wav))
         seen.lengths[side].append(duration)
-        if seen.files[str(wav.resolve())] == 1:
+        if seen.files[os.path.realpath(wav)] == 1:
             yield from _file(folder, wav, duration, plan, seen)
 
 
@@ -232,7 +232,7 @@ def _silent_right(plan: Plan, seen: _Seen) -> Iterator[Finding]:
 
 
 def _unnamed(folder: Path, seen: _Seen) -> Iterator[Finding]:
-    unnamed = [path for path in sorted(folder.rglob("*.wav")) if str(path.resolve()) not in seen.files]
+    unnamed = [path for path in sorted(folder.rglob("*.wav")) if os.path.realpath(path) not in seen.files]
     if unnamed and seen.files:
         what = f"{len(unnamed)} WAV file(s) are in no manifest, such as {_shown(folder, unnamed[0])}"
         yield advice("unnamed-audio", ".", what, "delete them, or name them")
