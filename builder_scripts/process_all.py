@@ -12,6 +12,7 @@ import sys
 from pathlib import Path
 
 from dailytalk_contiguous import DailytalkError, TagSettings
+from dailytalk_contiguous.cli import show
 from dailytalk_contiguous.cli.errors import guarded
 from dailytalk_contiguous.cli.progress import bar
 from dailytalk_contiguous.cli.terminal import Console, say
@@ -32,10 +33,11 @@ def main() -> int:
     parser.add_argument("--profile", default="standard", help="embedded: a preview without downloads")
     chosen = parser.parse_args()
     own = {name: getattr(chosen, name) for name in ("profile", "channel", "language", "device")}
-    settings, output = TagSettings(**own, buckets="seed", rules="seed"), chosen.output
+    settings, output = TagSettings(**own, buckets="seed", rules="seed", punctuate="always"), chosen.output
     work = output.with_name(f".{output.name}.work")
     _refuse_edited(output, work)
     found = find([chosen.input_dir], work, settings, Options(), max_conversation=0, given=False)
+    show.left_out(Console(stderr=True, soft_wrap=True), found.left_out)
     with bar(Console(stderr=True), quiet=False) as shown:
         outcome = tag(found, work, settings, Options(), {}, shown.progress, shown.planned)
     assert outcome.record is not None

@@ -76,6 +76,7 @@ class TagSettings:
     min_duration: float = 0.0
     buckets: str = "percentile"
     rules: str = "standard"
+    punctuate: str = "missing"
     device: str = "auto"
     fast: bool = False
 
@@ -153,7 +154,7 @@ def tagging(settings: TagSettings, corpus: Corpus = ()) -> tuple[Stage, ...]:
         ),
         Bucket(preset=settings.buckets, corpus=corpus),
         PerUtterance(Tag(rules=settings.rules)),
-        PerUtterance(Punctuate()),
+        PerUtterance(Punctuate(marks=settings.punctuate)),
     )
 
 

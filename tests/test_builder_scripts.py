@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
+import soundfile
 from audio_files import ROOT, tones
 from recordings import excerpt, read_lines, save
 
@@ -62,6 +63,19 @@ def test_what_is_set_aside_is_told_and_gives_3(tmp_path: Path, process_all: Scri
     done = process_all(*arguments(tmp_path))
     assert done.code == 3
     assert "\nset aside: mono: it has one channel (mono)" in done.err
+
+
+def test_what_generate_tts_left_in_the_folder_is_told_and_not_tagged(tmp_path: Path, process_all: Script) -> None:
+    save(tmp_path / "in/call.wav", excerpt(seconds=4.0))
+    for name in ("in/audio/call_edited.wav", "in/call_edited.wav"):
+        path = save(tmp_path / name)
+        with soundfile.SoundFile(path, "w", 16000, 2, "PCM_16") as wav:
+            wav.comment = "dailytalk-sha256 0123"
+            wav.write(excerpt(seconds=4.0))
+    done = process_all(*arguments(tmp_path))
+    assert done.code == 0
+    assert {line["audio_file"] for line in read_lines(tmp_path / "in/transcript.jsonl")} == {"call.wav"}
+    assert 'passed over 2 made by dailytalk (name one as INPUT to take it): "audio/call_edited.wav"' in done.err
 
 
 def test_transcript_that_was_edited_is_not_written_over(tmp_path: Path, process_all: Script) -> None:

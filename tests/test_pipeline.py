@@ -80,6 +80,7 @@ def field_of(stages: Sequence[Stage], path: str) -> Any:
         ("affect_context", 5.0, "RateAffect.context"),
         ("buckets", "seed", "Bucket.preset"),
         ("rules", "seed", "Tag.rules"),
+        ("punctuate", "always", "Punctuate.marks"),
     ],
 )
 def test_each_setting_of_tag_reaches_its_stage(setting: str, value: Any, path: str) -> None:

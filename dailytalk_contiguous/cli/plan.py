@@ -15,6 +15,7 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
+from dailytalk_contiguous.cli import show
 from dailytalk_contiguous.cli.speak import speak, speak_settings
 from dailytalk_contiguous.cli.tag import seconds, tag, tag_settings
 from dailytalk_contiguous.cli.terminal import Console, print_json
@@ -81,6 +82,7 @@ def plan(**options: Any) -> None:
             before_fetch=_refuse_to_fetch,
             follow_links=options["follow_links"],
         )
+        show.left_out(console, found.left_out)
         with console.status("planning") as shown:
             made = estimate(
                 found,

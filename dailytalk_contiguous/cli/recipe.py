@@ -12,6 +12,7 @@ from typing import NoReturn
 from huggingface_hub import HfApi
 from rich.markup import escape
 
+from dailytalk_contiguous.cli import show
 from dailytalk_contiguous.cli.errors import guarded
 from dailytalk_contiguous.cli.options import on_this_machine
 from dailytalk_contiguous.cli.progress import bar
@@ -83,6 +84,7 @@ def main(
 def _told(built: Built, out: Path) -> int:
     """Print what was done; the exit code."""
     console = Console(highlight=False)
+    show.left_out(console, built.left_out)
     for reject in built.rejects:
         line = f"set aside: {as_text(reject.id)}: {reject.reason}; {reject.remedy}"
         console.print(escape(line), soft_wrap=True)

@@ -17,7 +17,7 @@ from dailytalk_contiguous.engine.tagging import TAGGED, Found, Outcome
 from dailytalk_contiguous.pipeline import PROFILES, TagSettings
 from dailytalk_contiguous.sources.hub import ToFetch
 from dailytalk_contiguous.sources.hub_repository import Repository
-from dailytalk_contiguous.sources.listing import as_text
+from dailytalk_contiguous.sources.listing import LeftOut, as_text
 from dailytalk_contiguous.stages.base import Stage
 from dailytalk_contiguous.stages.transcribe import GIVEN
 
@@ -56,13 +56,14 @@ def to_fetch(console: Console, repository: Repository, missing: ToFetch) -> None
     )
 
 
-def hidden(console: Console, names: Sequence[str]) -> None:
-    """What was passed over because its name begins with a dot."""
-    if names:
-        shown = ", ".join(json.dumps(name, ensure_ascii=False) for name in names[:SHOWN])
-        more = f", … {len(names) - SHOWN} more" if len(names) > SHOWN else ""
-        told = f"passed over {len(names)} hidden (name one as INPUT to take it): {shown}{more}"
-        console.print(escape(told), highlight=False)
+def left_out(console: Console, passed_over: LeftOut) -> None:
+    """What was passed over because its name begins with a dot, or because it is a result of ours."""
+    for kind, names in (("hidden", passed_over.hidden), ("made by dailytalk", passed_over.made)):
+        if names:
+            shown = ", ".join(json.dumps(name, ensure_ascii=False) for name in names[:SHOWN])
+            more = f", … {len(names) - SHOWN} more" if len(names) > SHOWN else ""
+            line = f"passed over {len(names)} {kind} (name one as INPUT to take it): {shown}{more}"
+            console.print(escape(line), highlight=False)
 
 
 def outcome(console: Console, result: Outcome, out: Path, settings: TagSettings) -> None:

@@ -31,6 +31,7 @@ from dailytalk_contiguous.sources.listing import as_text
 from dailytalk_contiguous.sources.remote_files import address_of, fetch_inputs
 from dailytalk_contiguous.stages.base import Stage
 from dailytalk_contiguous.stages.bucket import PRESETS
+from dailytalk_contiguous.stages.punctuate import MARKS_SET
 from dailytalk_contiguous.stages.segment import CHANNEL_CHOICES
 from dailytalk_contiguous.stages.transcribe import WINDOWS
 
@@ -95,6 +96,10 @@ def tag(
         str, typer.Option(help=f"How LOW, MID, HIGH are told: {', '.join(PRESETS)}.")
     ] = "percentile",
     rules: Annotated[str, typer.Option(help=f"Which table of tags: {', '.join(RULES)}.")] = "standard",
+    punctuate: Annotated[
+        str,
+        typer.Option(help="The tag's end mark: missing (where a recogniser wrote none), or always."),
+    ] = MARKS_SET[0],
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
     fast: Annotated[
         bool, typer.Option("--fast", help="A preview: short recogniser windows, affect in bfloat16 if it helps.")
@@ -166,7 +171,7 @@ def tag(
         before_fetch=lambda repository: _announce(console, repository, dry_run, as_json),
         follow_links=follow_links,
     )
-    show.hidden(console, found.hidden)
+    show.left_out(console, found.left_out)
     if dry_run:
         plan = own_shards(local.plan(out / TAGGED, found.groups, tagging(settings)), options.shard)
         if as_json:
@@ -219,6 +224,7 @@ def tag_settings(given: Mapping[str, Any]) -> TagSettings:
     one_of("--asr-windows", given["asr_windows"], (AUTO, *WINDOWS))
     one_of("--buckets", given["buckets"], PRESETS)
     one_of("--rules", given["rules"], RULES)
+    one_of("--punctuate", given["punctuate"], MARKS_SET)
     one_of("--device", given["device"], ("auto", "cpu", "cuda"))
     chosen = {setting.name: given[setting.name] for setting in fields(TagSettings) if setting.name in given}
     return TagSettings(**chosen)
@@ -244,7 +250,8 @@ def _intended(found: Found, plan: local.Plan, stages: Sequence[Stage]) -> dict[s
     return {
         "conversations": len(found.rows),
         "set_aside": [problem.as_dict() for problem in found.problems],
-        "hidden": found.hidden,
+        "hidden": found.left_out.hidden,
+        "made_by_dailytalk": found.left_out.made,
         "shards": {"all": len(plan.paths), "to_make": len(plan.tasks)},
         "audio_seconds": round(plan.seconds, 2),
         "stages": [stage.name for stage in stages[plan.first_stage :]] if plan.tasks else [],

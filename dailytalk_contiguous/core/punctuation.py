@@ -1,8 +1,9 @@
-"""The text that is spoken and shown: the recogniser's words with a capital and an end mark that fits the tag.
+"""The text that is spoken and shown: a capital, and an end mark where one is missing.
 
-A synthesiser reads the end mark as intonation, so an excited sentence without one gets `!`. What the speaker's
-own text says (`?`, `!`, `…`, a cut-off dash) always wins, and quotes and brackets stay outermost. Doing it twice
-changes nothing.
+A synthesiser reads the end mark as intonation, so an excited sentence of a recogniser without one
+gets `!`.
+A mark in the text is evidence of what was said, and a tag is an estimate: by default the text wins, and what a
+person wrote gets no mark at all. Quotes and brackets stay outermost. Doing it twice changes nothing.
 """
 
 from typing import NamedTuple
@@ -44,28 +45,45 @@ KEPT = frozenset("?!…？！؟\u037e፧‼⁇⁈⁉-‐‑–—―−")
 #: Final marks that only say that something ended, and give way to the mark of the tag.
 REPLACED = frozenset(".,;:。．｡，、､；：،؛۔।॥።፣፤፥։။၊។")
 
+#: Of these, the ones that end a sentence; the others (a comma) show that its end is missing.
+ENDED = frozenset(".．｡。։۔।॥።။")
+
+#: Which end marks `punctuate` sets: none, one where there is none, and also one in place of a mark of `REPLACED`.
+SETS = ("never", "missing", "always")
+
 #: An apostrophe at the end closes a quotation only if one of these opened it ("the dogs'" stays as it is).
 _OPENERS = {"'": "'", "’": "‘‚"}
 _OPENING = frozenset('"“„([{«')
 
 
-def punctuate(text_raw: str, tag: str, language: str | None = None) -> str:
-    """`text_raw` with whitespace collapsed, its first letter upper case and an end mark.
+def punctuate(text_raw: str, tag: str, language: str | None = None, sets: str = "always") -> str:
+    """`text_raw` with whitespace collapsed, its first letter upper case and, as `sets` says, an end mark.
 
     `language` is an ISO 639 code, with or without a region ("zh", "pt-BR"); unknown and None mean . ? !
-    A final mark of `KEPT` (or "...") stays; of `REPLACED`, or none, becomes an exclamation mark for the tags in
-    `EXCLAIMED`, a question mark for those in `ASKED` and a full stop for any other. Text without a letter or a
-    digit has no sentence to end and is returned with its whitespace collapsed, so empty text stays empty.
+    What is set is an exclamation mark for the tags in `EXCLAIMED`, a question mark for those in `ASKED` and a full
+    stop for any other. A final mark of `KEPT` (or "...") always stays. Text without a letter or a digit has no
+    sentence to end and is returned with its whitespace collapsed, so empty text stays empty.
+
+    Args:
+        sets: `never`; `missing`: where the text ends neither in a mark of `KEPT` nor in one of `ENDED`; `always`:
+            also in place of a mark of `REPLACED`.
 
     >>> punctuate("he said “no way”", "excited")
     'He said “no way!”'
+    >>> punctuate("It's late.", "uncertain", sets="missing")
+    "It's late."
     """
+    if sets not in SETS:
+        raise ValueError(f"sets must be one of {SETS}, not {sets!r}")
     code = (language or "").replace("_", "-").partition("-")[0].lower()
     text = " ".join(text_raw.split())
     if not _has_words(text):
         return text
+    if sets == "never":
+        return _capitalized(text, code)
     marks = MARKS.get(code, Marks())
-    body, closers, is_ended = _take_end(text, KEPT | set(marks.question))
+    kept = KEPT | set(marks.question)
+    body, closers, is_ended = _take_end(text, kept | ENDED if sets == "missing" else kept)
     if not is_ended:
         body += marks.exclamation if tag in EXCLAIMED else marks.question if tag in ASKED else marks.statement
     return _capitalized(body, code) + closers

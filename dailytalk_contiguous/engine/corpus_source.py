@@ -14,6 +14,7 @@ from dailytalk_contiguous.core.audio import to_uri
 from dailytalk_contiguous.core.errors import DailytalkError, Reject
 from dailytalk_contiguous.engine.outputs import read_run
 from dailytalk_contiguous.engine.tagging import refuse_mixing
+from dailytalk_contiguous.files.owned_folder import mark
 from dailytalk_contiguous.files.writing import write_bytes
 from dailytalk_contiguous.shards import Row
 from dailytalk_contiguous.sources.corpora.registry import (
@@ -85,5 +86,6 @@ def _on_disk(row: Row, out: Path) -> dict[str, Any]:
         return audio
     path = out / UNPACKED / f"{row['input_digest']}{Path(row['audio_file']).suffix.lower()}"
     if not path.is_file():
+        mark(path.parent, UNPACKED)
         write_bytes(path, audio["bytes"])
     return {"bytes": None, "path": to_uri(path.absolute())}

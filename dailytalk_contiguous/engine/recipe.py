@@ -6,7 +6,7 @@ what it may cost) is read from its stages, so that nothing is said twice.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -16,6 +16,7 @@ from dailytalk_contiguous.engine.build import Progress
 from dailytalk_contiguous.engine.speaking import SpokenOutcome, read_script, speak
 from dailytalk_contiguous.engine.tagging import Options, Outcome, find, tag
 from dailytalk_contiguous.pipeline import SpeakSettings, TagSettings
+from dailytalk_contiguous.sources.listing import LeftOut
 from dailytalk_contiguous.stages.align import Align
 from dailytalk_contiguous.stages.base import PerUtterance, Stage
 from dailytalk_contiguous.stages.bucket import Bucket, Corpus
@@ -58,11 +59,13 @@ class Speaking(SpeakSettings):
 
 @dataclass(frozen=True)
 class Built:
-    """What a recipe has done: both outcomes (`spoken` is None without a second half), and what was set aside."""
+    """What a recipe has done: both outcomes (`spoken` is None without a second half), and what was set aside or
+    passed over."""
 
     tagged: Outcome
     spoken: SpokenOutcome | None
     rejects: list[Reject]
+    left_out: LeftOut = field(default_factory=LeftOut)
 
 
 def run_recipe(
@@ -99,10 +102,10 @@ def run_recipe(
     tagged = tag(found, folder, settings, options, about, progress, planned)
     rejects = [*found.problems]
     if voice is None or not tagged.n_conversations:
-        return Built(tagged, None, rejects)
+        return Built(tagged, None, rejects, found.left_out)
     script = read_script(folder)
     spoken = speak(script, folder, voice, about, progress, planned, workers=workers)
-    return Built(tagged, spoken, [*rejects, *script.rejects])
+    return Built(tagged, spoken, [*rejects, *script.rejects], found.left_out)
 
 
 def _tagging(stages: Sequence[Stage]) -> Tagging:

@@ -19,7 +19,7 @@ import soundfile
 
 from dailytalk_contiguous.core.built import BUILT
 from dailytalk_contiguous.core.documents import fits
-from dailytalk_contiguous.core.errors import BadInput, Reject
+from dailytalk_contiguous.core.errors import Reject
 from dailytalk_contiguous.core.schema import AFFECT, PROSODY
 from dailytalk_contiguous.engine.outputs import (
     REJECTS,
@@ -32,18 +32,13 @@ from dailytalk_contiguous.engine.outputs import (
 )
 from dailytalk_contiguous.engine.transcript import number, to_json
 from dailytalk_contiguous.files.inside import inside
+from dailytalk_contiguous.files.owned_folder import EDITED, MADE_FROM, made_from, mark
 from dailytalk_contiguous.files.writing import write_atomically, write_lines, write_text
 from dailytalk_contiguous.shards import Entry, Row, audio_digest, chain_of, read_entries, read_rows
 from dailytalk_contiguous.sources.naming import shortened
 from dailytalk_contiguous.stages.base import Stage, source_digest
 
 SHIFTED, AUDIO = "transcript_shifted.jsonl", "audio"
-
-#: What the name of a finished sound file ends in.
-EDITED = "_edited.wav"
-
-#: What the comment of a sound file (RIFF's chunk LIST INFO) begins with, before a digest of the row's audio.
-_MADE_FROM = "dailytalk-sha256"
 
 #: Bytes of the header of a sound file with its comment, and of both samples of a moment.
 _WAV_HEADER, _FRAME = 102, 4
@@ -102,6 +97,8 @@ def write_spoken(
     nothing changed since the record was written, only what it says of the run (`about`) does.
     """
     entries = {path: read_entries(path) or {} for path in paths}
+    if any(not entry.reject for told in entries.values() for entry in told.values()):
+        mark(out / AUDIO, "audio")
     fingerprint = _fingerprint(paths, stages, rejects)
     before = (read_run(out) or {}).get("speak", {})
     if before.get("fingerprint") == fingerprint and fits(before, _RECORD) and _all_there(out, entries):
@@ -130,7 +127,7 @@ def _written(
         for path, told in entries.items():
             missing = [name for name, entry in told.items() if not entry.reject and not _stands(out, name, entry)]
             for name, row in (read_rows(path, ["audio"]) if missing else {}).items():
-                if name in missing and _made_from(out, name) != audio_digest(row):
+                if name in missing and made_from(out, wav_path(Path(), name)) != audio_digest(row):
                     _write_wav(wav_path(out, name), row["audio"]["bytes"])
             rows = read_rows(path, [column for column in BUILT if column != "audio"])
             for name, entry in told.items():
@@ -255,17 +252,7 @@ def _stands(out: Path, name: str, entry: Entry) -> bool:
 
     Told by what the file says that it was made from, never by its date: clocks differ, and are set back.
     """
-    return bool(entry.audio) and _made_from(out, name) == entry.audio
-
-
-def _made_from(out: Path, name: str) -> str | None:
-    """The digest of the audio of which a sound file is a copy; None for no file, and for one of somebody else."""
-    try:
-        with soundfile.SoundFile(inside(out, wav_path(Path(), name))) as file:
-            title, _, digest = file.comment.partition(" ")
-    except (soundfile.LibsndfileError, OSError, BadInput):
-        return None
-    return digest if title == _MADE_FROM else None
+    return bool(entry.audio) and made_from(out, wav_path(Path(), name)) == entry.audio
 
 
 def _write_wav(path: Path, flac: bytes) -> None:
@@ -273,7 +260,7 @@ def _write_wav(path: Path, flac: bytes) -> None:
 
     def write(file: BinaryIO) -> None:
         with soundfile.SoundFile(file, "w", rate, samples.shape[1], "PCM_16", format="WAV") as wav:
-            wav.comment = f"{_MADE_FROM} {audio_digest({'audio': {'bytes': flac}})}"
+            wav.comment = f"{MADE_FROM} {audio_digest({'audio': {'bytes': flac}})}"
             wav.write(samples)
 
     write_atomically(path, write)

@@ -17,7 +17,7 @@ from dailytalk_contiguous.core.machine import cache_folder, private_folder
 from dailytalk_contiguous.engine.event_files import is_journal, journals
 from dailytalk_contiguous.engine.outputs import NEW_TRANSCRIPT, RUN, TRANSCRIPT
 from dailytalk_contiguous.files.writing import write_bytes
-from dailytalk_contiguous.sources.remote_files import Mirror, address_of, is_address, mirror_of
+from dailytalk_contiguous.sources.remote_files import Mirror, address_of, is_address, is_plain, mirror_of
 from dailytalk_contiguous.sources.store_notes import NOTES
 
 #: What a command may remove from a store: its own results alone.
@@ -82,7 +82,7 @@ class WorkFolder:
         if not self.mirror:
             return
         there = self.mirror.listing()
-        files = [path for path in sorted(self.folder.rglob("*")) if path.is_file() and not self._hidden(path)]
+        files = [path for path in sorted(self.folder.rglob("*")) if path.is_file() and self._is_plain(path)]
         for path in sorted(files, key=lambda file: (file.name == RUN, file.parent == self.folder)):
             if not self.mirror.changed_here(str(self.mirror.name_of(path))):
                 continue  # there as it is, or newer
@@ -95,8 +95,8 @@ class WorkFolder:
         gone = [name for name in there if any(fnmatch.fnmatch(name, one) for one in stale) and name not in mine]
         self.mirror.drop(gone)
 
-    def _hidden(self, path: Path) -> bool:
-        return any(part.startswith(".") for part in path.relative_to(self.folder).parts)
+    def _is_plain(self, path: Path) -> bool:
+        return is_plain(path.relative_to(self.folder).as_posix())
 
 
 def folder_of(out: Path, scratch: Path | None = None) -> Path:

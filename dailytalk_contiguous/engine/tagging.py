@@ -26,8 +26,9 @@ from dailytalk_contiguous.pipeline import TagSettings, measuring
 from dailytalk_contiguous.shards import Row, drop_stale, group, index, read_entries, read_rows, shard_path
 from dailytalk_contiguous.sources.folder import MAX_CONVERSATION, FolderConfig, folder_rows
 from dailytalk_contiguous.sources.hub import fetch, repository_of
+from dailytalk_contiguous.sources.hub_files import made_folders
 from dailytalk_contiguous.sources.hub_repository import HubChoice, Repository
-from dailytalk_contiguous.sources.listing import AUDIO_SUFFIXES, as_text
+from dailytalk_contiguous.sources.listing import AUDIO_SUFFIXES, LeftOut, as_text
 from dailytalk_contiguous.stages.base import Stage
 from dailytalk_contiguous.stages.bucket import Bucket, corpus_of
 
@@ -85,14 +86,13 @@ class Found:
 
     Rows may be folded (`core.folded`) but for `AT_HAND`: words that people gave take 4 MB an hour, folded a tenth.
 
-    `source` is where it is from, as far as known: `repository`, `revision` (a commit), `licence`. `hidden` are
-    recordings, and folders of some, that were passed over because their names begin with a dot.
+    `source` is where it is from, as far as known: `repository`, `revision` (a commit), `licence`.
     """
 
     groups: list[list[Row]]
     problems: list[Reject]
     source: dict[str, Any] = field(default_factory=dict)
-    hidden: list[str] = field(default_factory=list)
+    left_out: LeftOut = field(default_factory=LeftOut)
 
     @property
     def rows(self) -> list[Row]:
@@ -141,9 +141,9 @@ def find(
         follow_links=follow_links,
     )
     rows: list[Row] = []
-    hidden: list[str] = []
+    left_out = LeftOut(made=made_folders(repository.files) if repository else [])
     problems = [*fetched.problems] if fetched else []
-    for row in folder_rows(config, hidden):
+    for row in folder_rows(config, left_out):
         if row["problem"]:
             problems.append(Reject(row["conversation_id"], "Folder", row["problem"], row["remedy"]))
         else:
@@ -151,9 +151,11 @@ def find(
     if not rows and not problems:
         raise DailytalkError(
             f"there are no recordings in {', '.join(repr(as_text(Path(one))) for one in inputs)}",
-            "name a folder of WAV, FLAC, OGG, MP3 or Opus files",
+            f"name what dailytalk made there to take it: {', '.join(left_out.made[:3])}"
+            if left_out.made
+            else "name a folder of WAV, FLAC, OGG, MP3 or Opus files",
         )
-    return Found(list(group(rows, options.shard_seconds)), problems, source, hidden)
+    return Found(list(group(rows, options.shard_seconds)), problems, source, left_out)
 
 
 def _laid_out(inputs: Sequence[str]) -> dict[str, Any]:

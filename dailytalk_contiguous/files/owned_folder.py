@@ -6,6 +6,7 @@ WAV is large: building a second copy of the folder to swap it in would double th
 """
 
 import hashlib
+import os
 import re
 import shutil
 import unicodedata
@@ -16,13 +17,19 @@ from typing import BinaryIO
 import soundfile
 
 from dailytalk_contiguous.core.audio import Pcm
-from dailytalk_contiguous.core.errors import DailytalkError
+from dailytalk_contiguous.core.errors import BadInput, DailytalkError
 from dailytalk_contiguous.files.inside import inside
 from dailytalk_contiguous.files.writing import write_atomically, write_lines
 
-#: Name of the record, and its first line. It begins with a dot and ends in nothing that a trainer reads.
+#: Name of the record, and its first line. It begins with a dot and ends in nothing that a trainer reads. A folder
+#: that holds one was made by us, so its sound files are results and no recordings.
 RECORD = ".dailytalk-export"
 _TITLE = "dailytalk export"
+
+#: What the name of a finished sound file ends in, and what its comment (RIFF's chunk LIST INFO) begins with; then
+#: comes a digest of the audio that it is a copy of.
+EDITED = "_edited.wav"
+MADE_FROM = "dailytalk-sha256"
 
 _PLAIN = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}(\.[a-z0-9_-]+){0,3}")
 
@@ -40,6 +47,30 @@ def file_name(conversation_id: str) -> str:
     readable = re.sub(r"[^A-Za-z0-9_]+", "-", ascii_text).strip("-_")[:60] or "conversation"
     digest = hashlib.sha256(conversation_id.encode("utf-8", "surrogateescape")).hexdigest()[:10]
     return f"{readable}-{digest}"
+
+
+def mark(folder: Path, kind: str) -> None:
+    """Mark a folder of sound files as one that we made, before the first of them is written to it."""
+    if not is_marked(folder):
+        write_lines(folder / RECORD, [f"{_TITLE} {kind}\n"])
+
+
+def is_marked(folder: Path) -> bool:
+    """Whether a folder is one that we made: an export, or the sound files of a work folder."""
+    return os.path.isfile(folder / RECORD)  # never raises, as Path.is_file may
+
+
+def made_from(root: Path, name: str | Path) -> str | None:
+    """The digest of the audio of which a sound file under `root` is a copy.
+
+    None for no file, for one that leads out of `root`, and for one of somebody else.
+    """
+    try:
+        with soundfile.SoundFile(inside(root, name)) as file:
+            title, _, digest = file.comment.partition(" ")
+    except (soundfile.LibsndfileError, OSError, BadInput):
+        return None
+    return digest if title == MADE_FROM else None
 
 
 class OwnedFolder:

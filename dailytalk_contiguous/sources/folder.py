@@ -24,7 +24,7 @@ from dailytalk_contiguous.core.machine import cores
 from dailytalk_contiguous.core.schema import SOURCE
 from dailytalk_contiguous.files.inside import FOLLOW_LINKS, LINK_OUT, leads_out
 from dailytalk_contiguous.sources.cuts import cuts
-from dailytalk_contiguous.sources.listing import Recording, as_text, find_recordings
+from dailytalk_contiguous.sources.listing import LeftOut, Recording, as_text, find_recordings
 from dailytalk_contiguous.sources.recorded import identity_of
 from dailytalk_contiguous.sources.transcripts import cues_within, find_transcripts, read_transcripts
 
@@ -90,9 +90,9 @@ class Folder(datasets.GeneratorBasedBuilder):
             yield row["conversation_id"], row
 
 
-def folder_rows(config: FolderConfig, hidden: list[str] | None = None) -> Iterator[dict[str, Any]]:
-    """The rows of `Folder`, in order of name and time. `hidden` is filled as `find_recordings` does."""
-    recordings = find_recordings(config.inputs, _path(config.exclude), config.follow_links, hidden)
+def folder_rows(config: FolderConfig, left_out: LeftOut | None = None) -> Iterator[dict[str, Any]]:
+    """The rows of `Folder`, in order of name and time. `left_out` is filled as `find_recordings` does."""
+    recordings = find_recordings(config.inputs, _path(config.exclude), config.follow_links, left_out)
     for rows in side_by_side(partial(_rows, config=config), recordings, min(AT_ONCE, cores())):
         yield from rows
 

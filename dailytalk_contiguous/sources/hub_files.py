@@ -15,6 +15,7 @@ from pathlib import Path, PurePosixPath
 from huggingface_hub import try_to_load_from_cache
 
 from dailytalk_contiguous.core.errors import DailytalkError
+from dailytalk_contiguous.files.owned_folder import RECORD
 from dailytalk_contiguous.sources.hub_errors import hub_errors
 from dailytalk_contiguous.sources.hub_repository import Repository, download, modified_of
 from dailytalk_contiguous.sources.listing import AUDIO_SUFFIXES
@@ -25,12 +26,22 @@ _TOGETHER, _AT_A_TIME = 32, 8
 
 
 def audio_files(paths: Iterable[str]) -> list[str]:
-    """The recordings among paths of a repository, sorted; names that begin with a dot are hidden."""
+    """The recordings among paths of a repository, sorted, without hidden ones and those in `made_folders`."""
+    names = set(paths)
+    made = set(made_folders(names))
     return sorted(
         path
-        for path in paths
-        if PurePosixPath(path).suffix.lower() in AUDIO_SUFFIXES and not any(map(_hidden, path.split("/")))
+        for path in names
+        if PurePosixPath(path).suffix.lower() in AUDIO_SUFFIXES
+        and not any(map(_hidden, path.split("/")))
+        and made.isdisjoint(f"{parent}/" for parent in PurePosixPath(path).parents)
     )
+
+
+def made_folders(paths: Collection[str]) -> list[str]:
+    """Folders among paths of a repository that we made, ending in `/`; none if we made all of it."""
+    marks = [path for path in paths if path.endswith(f"/{RECORD}")]
+    return [] if RECORD in paths else sorted(mark.removesuffix(RECORD) for mark in marks)
 
 
 def companions(recordings: Iterable[str], paths: Iterable[str]) -> dict[str, list[str]]:

@@ -7,11 +7,13 @@ one name in different folders stay apart, and a dataset made from a moved folder
 import os
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.files.inside import leads_out
+from dailytalk_contiguous.files.owned_folder import EDITED, is_marked, made_from
 from dailytalk_contiguous.sources.naming import identities
 
 #: What libsndfile reads, and what ffmpeg may read. Other files in a folder are no recordings.
@@ -42,22 +44,36 @@ class Recording(NamedTuple):
     leads_out: bool = False
 
 
+@dataclass
+class LeftOut:
+    """What a search passed over, as paths under its input; folders end in `/`. Named itself, each is taken.
+
+    Attributes:
+        hidden: recordings whose names begin with a dot, and hidden folders that hold some.
+        made: results of ours: folders of sound files that we wrote, and finished conversations elsewhere.
+    """
+
+    hidden: list[str] = field(default_factory=list)
+    made: list[str] = field(default_factory=list)
+
+
 def find_recordings(
     inputs: Sequence[str | Path],
     exclude: Path | None = None,
     follow_links: bool = False,
-    hidden: list[str] | None = None,
+    left_out: LeftOut | None = None,
 ) -> list[Recording]:
     """All recordings of the given files and folders, sorted by name. Files named outright are always taken.
 
     What is called like a recording is one here, be it a pipe or a link to nowhere; so is a folder inside an input
-    that can't be searched. Whoever reads them finds out, and says so.
+    that can't be searched. Whoever reads them finds out, and says so. Results of ours are no recordings unless
+    they, or the folder of them that we made, are named as inputs.
 
     Args:
         inputs: files or folders (searched at any depth; names that begin with a dot are hidden).
         exclude: a folder that is not searched, such as the one that results are written to.
         follow_links: whether symbolic links may lead out of their input; inside of it they always may.
-        hidden: filled with the paths of hidden recordings, and of hidden folders that hold some.
+        left_out: filled with what was passed over.
 
     Raises:
         DailytalkError: an input does not exist, or two names differ only in how bytes that are no UTF-8 are shown.
@@ -71,8 +87,9 @@ def find_recordings(
             raise DailytalkError(f"the input {as_text(path)!r} {why}", "check the path") from None
     walk = _Walk(exclude, follow_links)
     paths = dict(_relative(given, walk))
-    if hidden is not None:
-        hidden += sorted(walk.hidden)
+    if left_out is not None:
+        left_out.hidden += sorted(walk.left_out.hidden)
+        left_out.made += sorted(walk.left_out.made)
     names = {path: as_text(relative) for relative, (path, _) in paths.items()}
     counts = Counter(names.values())
     if twice := [name for name, count in counts.items() if count > 1]:
@@ -101,29 +118,37 @@ class _Walk:
 
     def __init__(self, exclude: Path | None, follow_links: bool) -> None:
         self._exclude, self._follow_links = exclude, follow_links
-        self.hidden: list[str] = []
+        self.left_out = LeftOut()
         self.leading_out: set[Path] = set()
 
     def __call__(self, folder: Path) -> Iterator[Path]:
         """Every recording of a folder, and every folder in it that can't be searched or leads out of it."""
         barred = {os.path.realpath(self._exclude)} if self._exclude else set()
         unreadable: list[OSError] = []
+        top = folder.absolute()
+        named = any(map(is_marked, (top, *top.parents)))
         for parent, folders, files in os.walk(folder, onerror=unreadable.append, followlinks=True):
             real = os.path.realpath(parent)
             if real in barred:
                 folders.clear()
                 continue
+            if not named and is_marked(Path(parent)):
+                folders.clear()
+                self.left_out.made.append(f"{as_text(Path(parent).relative_to(folder))}/")
+                continue
             barred.add(real)  # a link that leads back up would be walked for ever
             paths = [Path(parent, name) for name in sorted(folders)]
             hiding = [path for path in paths if _hides_recordings(path)]
-            self.hidden += [f"{as_text(path.relative_to(folder))}/" for path in hiding]
+            self.left_out.hidden += [f"{as_text(path.relative_to(folder))}/" for path in hiding]
             shown = [path for path in paths if not path.name.startswith(".")]
             out = [path for path in shown if self._leads_out(path, folder)]
             yield from out
             folders[:] = [path.name for path in shown if path not in self.leading_out]
             for path in (Path(parent, name) for name in sorted(files) if is_recording(name)):
                 if path.name.startswith("."):
-                    self.hidden.append(as_text(path.relative_to(folder)))
+                    self.left_out.hidden.append(as_text(path.relative_to(folder)))
+                elif not named and path.name.endswith(EDITED) and made_from(path.parent, path.name):
+                    self.left_out.made.append(as_text(path.relative_to(folder)))
                 else:
                     self._leads_out(path, folder)
                     yield path

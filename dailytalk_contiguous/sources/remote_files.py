@@ -20,8 +20,9 @@ import fsspec
 
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
 from dailytalk_contiguous.core.machine import cache_folder
+from dailytalk_contiguous.files.owned_folder import RECORD
 from dailytalk_contiguous.files.writing import write_atomically
-from dailytalk_contiguous.sources.hub_files import audio_files, companions
+from dailytalk_contiguous.sources.hub_files import audio_files, companions, made_folders
 from dailytalk_contiguous.sources.hub_repository import modified_of
 from dailytalk_contiguous.sources.listing import AUDIO_SUFFIXES
 from dailytalk_contiguous.sources.store_errors import store_errors
@@ -60,7 +61,7 @@ class Mirror:
     stamped: bool = False
 
     def listing(self) -> dict[str, Remote]:
-        """All objects by their path under the address. Hidden ones are nobody's business."""
+        """All objects by their path under the address. Hidden ones are nobody's business, except our marks."""
         with store_errors(self.address):
             files, root = self._open()
             files.invalidate_cache()
@@ -68,7 +69,7 @@ class Mirror:
             if not found and self.address.startswith(("s3:", "gs:")):
                 files.info(root.partition("/")[0])  # an empty folder is a new one; a missing bucket is a mistake
         names = {name.removeprefix(root).strip("/"): told for name, told in found.items()}
-        return {name: _remote(told) for name, told in sorted(names.items()) if _is_plain(name)}
+        return {name: _remote(told) for name, told in sorted(names.items()) if is_plain(name)}
 
     def pull(self, wanted: Callable[[str], bool] = lambda name: True) -> dict[str, Remote]:
         """Bring the wanted objects that are not here, and drop copies of those that are gone. Returns all."""
@@ -209,10 +210,13 @@ def fetch_inputs(inputs: Iterable[str]) -> tuple[list[str], tuple[Mirror, ...]]:
         mirror, last = input_mirror(address)
         names = mirror.listing()
         recordings = [name for name in audio_files(names) if not last or name == last]
+        marks = [name for name in names if PurePosixPath(name).name == RECORD]  # by which the search names them
         if not recordings:
-            raise DailytalkError(f"there are no recordings at {address}", "check the address")
+            made = ", ".join(f"{address}/{folder}" for folder in made_folders(names)[:3])
+            remedy = f"name what dailytalk made there to take it: {made}" if made else "check the address"
+            raise DailytalkError(f"there are no recordings at {address}", remedy)
         beside = companions(recordings, names)
-        needed = {*recordings, *(name for own in beside.values() for name in own)}
+        needed = {*recordings, *marks, *(name for own in beside.values() for name in own)}
         mirror.pull(needed.__contains__)
         local.append(str(mirror.folder / last))
         mirrors.append(mirror)
@@ -236,5 +240,7 @@ def _md5(path: Path) -> tuple[str, str]:
     return digest.hex(), base64.b64encode(digest).decode()
 
 
-def _is_plain(name: str) -> bool:
-    return bool(name) and not any(part.startswith(".") for part in name.split("/"))
+def is_plain(name: str) -> bool:
+    """Whether an object is no hidden one, or the mark of a folder that we made."""
+    hidden = [part for part in name.split("/") if part.startswith(".")]
+    return bool(name) and (not hidden or hidden == [RECORD] == [name.rpartition("/")[2]])

@@ -54,7 +54,7 @@ def test_build_streams_up_to_its_limit_and_goes_on_at_its_commit(
     assert f"commit {commit[:8]}" in done.out
     assert f"the repository is at {later[:8]} by now" in done.out
     assert "2 windows, 0.00 h to the end of the source" in done.out
-    assert {path.name for path in (out / "audio").iterdir()} == {"0_edited.wav", "1_edited.wav"}
+    assert {path.name for path in (out / "audio").glob("*.wav")} == {"0_edited.wav", "1_edited.wav"}
     run = json.loads((out / "run.json").read_text(encoding="utf-8"))
     assert (run["source"]["revision"], run["streaming"]["complete"]) == (commit, True)
     assert run["speak"]["counts"]["conversations"] == 2

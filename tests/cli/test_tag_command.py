@@ -220,3 +220,21 @@ def test_reader_that_goes_away_is_no_error(tmp_path: Path) -> None:
     running.stdout.close()
     assert running.stderr.read() == ""
     assert running.wait() == 1
+
+
+# Results of earlier runs among the recordings
+
+
+def test_second_run_takes_no_result_of_the_first_for_a_recording(tmp_path: Path, dailytalk: Command) -> None:
+    source = calls(tmp_path / "calls", "a")
+    assert dailytalk("build", source, "--out", source / "run1", *EMBEDDED).code == 0
+    assert dailytalk("export", source / "run1", "--out", source / "data").code == 0
+    done = dailytalk("tag", source, "--out", source / "run2", *EMBEDDED)
+    assert done.code == 0
+    assert {line["audio_file"] for line in read_lines(source / "run2/transcript.jsonl")} == {"a.wav"}
+    assert 'passed over 2 made by dailytalk (name one as INPUT to take it): "data/", "run1/audio/"' in done.out
+    refused = dailytalk("tag", source / "run1", "--out", tmp_path / "third", *EMBEDDED)
+    assert (refused.code, refused.err.count("\n")) == (1, 1)
+    assert "name what dailytalk made there to take it: audio/" in refused.err
+    named = dailytalk("tag", source / "run1/audio", "--out", tmp_path / "named", *EMBEDDED, "--dry-run", "--json")
+    assert json.loads(named.out)["conversations"] == 1

@@ -57,6 +57,7 @@ from dailytalk_contiguous.publish.pushing.planning import Change
 from dailytalk_contiguous.publish.pushing.planning import Plan as Push
 from dailytalk_contiguous.publish.pushing.push import Outcome as Pushed
 from dailytalk_contiguous.publish.reporting.listening_answers import Judged
+from dailytalk_contiguous.sources.listing import LeftOut
 
 OUT = Path("/data")
 ACCOUNT = Account({"Segment": 2.0, "Tag": 1.0}, {"Segment": 40.0, "Tag": 0.0}, 4.0, 2.5, 0.5)
@@ -197,7 +198,7 @@ def found(n_problems: int) -> tagging.Found:
     rows = [
         {"conversation_id": f"c{n}", "recording_id": f"r{n // 2}", "duration": 1800.0 * (n + 1)} for n in range(3)
     ]
-    return tagging.Found([rows[:2], rows[2:]], rejects(n_problems), hidden=[".a.wav"])
+    return tagging.Found([rows[:2], rows[2:]], rejects(n_problems), left_out=LeftOut([".a.wav"], ["run1/audio/"]))
 
 
 def test_dry_run_of_tag_shows_recordings_shards_stages_models_and_every_reject() -> None:
@@ -215,6 +216,7 @@ def test_dry_run_of_tag_shows_recordings_shards_stages_models_and_every_reject()
         "conversations": 3,
         "set_aside": [rejects(1)[0].as_dict()],
         "hidden": [".a.wav"],
+        "made_by_dailytalk": ["run1/audio/"],
         "shards": {"all": 2, "to_make": 1},
         "audio_seconds": 5400.0,
         "stages": ["RateAffect", "Bucket", "Tag", "Punctuate"],
@@ -224,12 +226,15 @@ def test_dry_run_of_tag_shows_recordings_shards_stages_models_and_every_reject()
     assert tag_command._intended(found(0), done, stages)["stages"] == []
 
 
-def test_hidden_names_are_shown_up_to_five() -> None:
+def test_names_of_what_was_passed_over_are_shown_up_to_five() -> None:
     names = [f".{n}" for n in range(6)]
-    assert shown(lambda console: show.hidden(console, [])) == []
-    lines = shown(lambda console: show.hidden(console, names[:5]))
-    assert lines == ['passed over 5 hidden (name one as INPUT to take it): ".0", ".1", ".2", ".3", ".4"']
-    assert shown(lambda console: show.hidden(console, names))[0].endswith('".4", … 1 more')
+    assert shown(lambda console: show.left_out(console, LeftOut())) == []
+    lines = shown(lambda console: show.left_out(console, LeftOut(names[:5], ["run1/audio/"])))
+    assert lines == [
+        'passed over 5 hidden (name one as INPUT to take it): ".0", ".1", ".2", ".3", ".4"',
+        'passed over 1 made by dailytalk (name one as INPUT to take it): "run1/audio/"',
+    ]
+    assert shown(lambda console: show.left_out(console, LeftOut(names)))[0].endswith('".4", … 1 more')
 
 
 @pytest.mark.parametrize(

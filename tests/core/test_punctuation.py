@@ -4,8 +4,9 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from dailytalk_contiguous.core.punctuation import MARKS, punctuate, tagged
+from dailytalk_contiguous.core.punctuation import KEPT, MARKS, SETS, punctuate, tagged
 
+kinds = st.sampled_from(SETS)
 tags = st.sampled_from(["calm", "excited", "shouting", "curious", "confused", "angry", "any words"])
 languages = st.sampled_from([None, "en", "tr", "az", "xx", *sorted(MARKS)])
 marks_and_letters = st.text(
@@ -132,3 +133,31 @@ def test_text_without_words_gets_no_mark_and_no_tagged_text(text: str) -> None:
 def test_tagged_text_has_the_tag_before_it() -> None:
     assert tagged("Good night.", "soft tone") == "(soft tone) Good night."
     assert tagged("Good night.", "soft tone", "fish-s2") == "[soft tone] Good night."
+
+
+# Which marks are set
+
+
+@given(st.one_of(st.text(max_size=20), marks_and_letters), tags, languages, kinds)
+def test_whichever_marks_are_set_twice_is_once(text: str, tag: str, language: str | None, sets: str) -> None:
+    once = punctuate(text, tag, language, sets)
+    assert punctuate(once, tag, language, sets) == once
+
+
+@given(marks_and_letters, tags, languages)
+def test_text_whose_marks_are_its_own_keeps_every_character(text: str, tag: str, language: str | None) -> None:
+    assert punctuate(text, tag, language, "never").casefold() == " ".join(text.split()).casefold()
+
+
+@pytest.mark.parametrize(
+    "text", ["It's late.", "很晚了。", "देर हो गई।", "He said “no.”", "He said 'no.'", "Wait...", "No --"]
+)
+def test_full_stop_of_any_language_counts_as_the_end_of_a_sentence(text: str) -> None:
+    assert punctuate(text, "excited", sets="missing") == text
+    assert punctuate(text, "excited", sets="always") == text or text[-1] not in KEPT
+
+
+def test_comma_at_the_end_is_a_missing_end() -> None:
+    assert punctuate("well,", "excited", sets="missing") == "Well!"
+    with pytest.raises(ValueError, match="sets must be one of"):
+        punctuate("well", "calm", sets="sometimes")

@@ -199,7 +199,7 @@ def test_sound_files_of_others_are_left_alone(tmp_path: Path) -> None:
     (work / "audio/gone_edited.wav").write_bytes(b"of a conversation that is no more")
     stages: list[Stage] = []
     write_spoken(work, list((work / "dataset").glob("*.parquet")), stages, [], {"money": {}})
-    names = sorted(path.name for path in (work / "audio").iterdir())
+    names = sorted(path.name for path in (work / "audio").glob("*.wav"))
     assert names == ["first_edited.wav", "notes.wav", "second_edited.wav"]
 
 
@@ -207,7 +207,7 @@ def test_bytes_that_are_counted_beforehand_are_those_that_are_written(tmp_path: 
     work = espoken(tmp_path)
     shards = list((work / "dataset").glob("*.parquet"))
     lines = (work / "transcript_shifted.jsonl").stat().st_size
-    sounds = [path.stat().st_size for path in sorted((work / "audio").iterdir())]
+    sounds = [path.stat().st_size for path in sorted((work / "audio").glob("*.wav"))]
     assert bytes_to_write(work, shards) == lines
     (work / "audio/second_edited.wav").unlink()
     assert bytes_to_write(work, shards) == lines + sounds[1]

@@ -13,7 +13,9 @@ from dailytalk_contiguous.engine.event_files import journals, read_events
 from dailytalk_contiguous.engine.runner import Runner
 from dailytalk_contiguous.engine.status import status
 from dailytalk_contiguous.engine.storage import OF_TAG, fetched, folder_of, open_work, watched
+from dailytalk_contiguous.files.owned_folder import mark
 from dailytalk_contiguous.pipeline import TagSettings
+from dailytalk_contiguous.sources.listing import LeftOut, find_recordings
 from dailytalk_contiguous.sources.remote_files import Mirror, address_of, fetch_inputs
 from dailytalk_contiguous.sources.store_errors import store_errors
 from dailytalk_contiguous.sources.store_notes import NOTES
@@ -130,6 +132,31 @@ def test_copy_of_another_object_is_fetched_again_and_what_changed_since_is_refus
     (tmp_path / "one").unlink()
     with pytest.raises(BadInput, match="one changed during this run"):
         here.ensure(tmp_path / "one", token)
+
+
+def test_results_of_ours_in_a_store_are_named_and_not_fetched(tmp_path: Path) -> None:
+    address = f"file://{tmp_path}/store"
+    calls(tmp_path / "store", "a")
+    calls(tmp_path / "store/run1/audio", "a_edited")
+    mark(tmp_path / "store/run1/audio", "audio")
+    (folder,), _ = fetch_inputs([address])
+    left_out = LeftOut()
+    assert [one.audio_file for one in find_recordings([folder], left_out=left_out)] == ["a.wav"]
+    assert left_out.made == ["run1/audio/"]
+    assert not list(Path(folder).rglob("a_edited.wav"))
+    with pytest.raises(DailytalkError) as error:
+        fetch_inputs([f"{address}/run1"])
+    assert f"{address}/run1/audio/" in error.value.remedy
+    (named,), _ = fetch_inputs([f"{address}/run1/audio"])
+    assert [one.audio_file for one in find_recordings([named])] == ["a_edited.wav"]
+
+
+def test_mark_of_a_folder_that_we_made_reaches_the_store(tmp_path: Path) -> None:
+    work = open_work(Path(f"file://{tmp_path}/work"), tmp_path / "scratch")
+    mark(work.folder / "audio", "audio")
+    (work.folder / ".hidden").touch()
+    work.settle()
+    assert [path.name for path in (tmp_path / "work").rglob("*") if path.is_file()] == [".dailytalk-export"]
 
 
 def test_store_without_recordings_is_said(address: str) -> None:

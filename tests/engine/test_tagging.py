@@ -5,12 +5,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from audio_files import tones
+from audio_files import example, reference, tones
 from datasets import load_dataset
 from recordings import calls, excerpt, read_lines, results, run, save, state
 
 from dailytalk_contiguous import DailytalkError, ModelMissing, TagSettings
 from dailytalk_contiguous.core.folded import AT_HAND, unfolded
+from dailytalk_contiguous.core.schema import CHANNELS
 from dailytalk_contiguous.engine.tagging import Options, find, tag
 from dailytalk_contiguous.sources.folder import FolderConfig, folder_rows
 
@@ -325,6 +326,33 @@ def test_transcript_beside_the_audio_is_used_and_an_edit_redoes_that_conversatio
     subtitles.write_text(subtitles.read_text().replace("mountains", "sea"))
     assert run(tmp_path / "in", tmp_path / "out", settings).n_made == 1
     assert said()[1] == ("to the sea", "given")
+
+
+def test_marks_that_people_wrote_are_not_changed_by_an_estimate(tmp_path: Path, settings: TagSettings) -> None:
+    save(tmp_path / "in/a.wav", example("old_friends"))
+    for side in CHANNELS:
+        said = [line for line in reference("old_friends") if line["channel"] == side]
+        texts = [
+            f"{number}\n{stamp(line['start'])} --> {stamp(line['end'])}\n{line['text']}\n"
+            for number, line in enumerate(said)
+        ]
+        (tmp_path / f"in/a.{side}.srt").write_text("\n".join(texts))
+
+    def changed(**chosen: str) -> list[str]:
+        run(tmp_path / "in", tmp_path / "out", changed_setting(settings, **chosen))
+        lines = read_lines(tmp_path / "out/transcript.jsonl")
+        assert {line["models"]["recogniser"] for line in lines} == {"given"}
+        return [line["text"] for line in lines if line["text"][1:] != line["text_raw"][1:]]
+
+    assert changed() == []
+    assert (
+        len(changed(punctuate="always")) > 3
+    )  # so many an estimate of affect would have made shouts and questions
+
+
+def stamp(seconds: float) -> str:
+    """A time as SRT writes it, for recordings under an hour."""
+    return f"00:{int(seconds) // 60:02d}:{int(seconds) % 60:02d},{round(seconds % 1 * 1000):03d}"
 
 
 def test_words_that_people_gave_are_held_folded_until_their_turn(tmp_path: Path, settings: TagSettings) -> None:

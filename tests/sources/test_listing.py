@@ -1,12 +1,15 @@
 import os
 from pathlib import Path
 
+import numpy as np
 import pytest
+import soundfile
 from hypothesis import given
 from hypothesis import strategies as st
 
 from dailytalk_contiguous.core.errors import DailytalkError
-from dailytalk_contiguous.sources.listing import as_text, find_recordings
+from dailytalk_contiguous.files.owned_folder import MADE_FROM, OwnedFolder, mark
+from dailytalk_contiguous.sources.listing import LeftOut, as_text, find_recordings
 
 
 def touch(folder: Path, *names: str | bytes) -> Path:
@@ -163,18 +166,64 @@ def test_any_path_becomes_text_that_can_be_stored() -> None:
 
 def test_hidden_recordings_are_told_and_what_macos_leaves_is_not(tmp_path: Path) -> None:
     touch(tmp_path, "call.wav", ".old.wav", "a/.b.FLAC", "._call.wav", ".DS_Store", ".git/config", ".takes/1.wav")
-    hidden: list[str] = []
-    find_recordings([tmp_path], hidden=hidden)
-    assert hidden == [".old.wav", ".takes/", "a/.b.FLAC"]
+    left_out = LeftOut()
+    find_recordings([tmp_path], left_out=left_out)
+    assert left_out.hidden == [".old.wav", ".takes/", "a/.b.FLAC"]
 
 
 @pytest.mark.parametrize("name", [".hidden", ".hidden/call.wav", ".hidden/.call.wav"])
 def test_hidden_input_that_is_named_is_taken(tmp_path: Path, name: str) -> None:
     touch(tmp_path, ".hidden/call.wav", ".hidden/.call.wav")
-    hidden: list[str] = []
-    found = find_recordings([tmp_path / name], hidden=hidden)
+    left_out = LeftOut()
+    found = find_recordings([tmp_path / name], left_out=left_out)
     assert [recording.path.name for recording in found] == ["call.wav" if name == ".hidden" else Path(name).name]
-    assert hidden == ([".call.wav"] if name == ".hidden" else [])
+    assert left_out.hidden == ([".call.wav"] if name == ".hidden" else [])
+
+
+# Results of ours
+
+
+def finished(path: Path, comment: str = f"{MADE_FROM} 0123") -> Path:
+    """A finished conversation, as far as its file says whose it is."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with soundfile.SoundFile(path, "w", 8000, 2, "PCM_16", format="WAV") as wav:
+        wav.comment = comment
+        wav.write(np.zeros((80, 2), np.int16))
+    return path
+
+
+def searched(*inputs: Path) -> tuple[list[str], list[str]]:
+    left_out = LeftOut()
+    return [one.audio_file for one in find_recordings(inputs, left_out=left_out)], left_out.made
+
+
+def test_folder_that_we_made_is_told_and_no_input(tmp_path: Path) -> None:
+    touch(tmp_path, "a.wav", "run1/audio/a_edited.wav", "theirs/b.wav")
+    mark(tmp_path / "run1/audio", "audio")
+    OwnedFolder(tmp_path / "data", "moshi", ()).write_text("data_stereo/a.wav", "")
+    assert searched(tmp_path) == (["a.wav", "theirs/b.wav"], ["data/", "run1/audio/"])
+
+
+@pytest.mark.parametrize("name", ["run1/audio", "run1/audio/day", "run1/audio/day/a_edited.wav"])
+def test_folder_that_we_made_is_an_input_when_it_is_named(tmp_path: Path, name: str) -> None:
+    finished(tmp_path / "run1/audio/day/a_edited.wav")
+    mark(tmp_path / "run1/audio", "audio")
+    names, made = searched(tmp_path / name)
+    assert ([Path(one).name for one in names], made) == (["a_edited.wav"], [])
+
+
+def test_work_folder_that_is_named_gives_its_recordings_not_its_results(tmp_path: Path) -> None:
+    touch(tmp_path, "work/calls/a.wav", "work/audio/a_edited.wav")
+    mark(tmp_path / "work/audio", "audio")
+    assert searched(tmp_path / "work") == (["calls/a.wav"], ["audio/"])
+
+
+def test_finished_conversation_beside_recordings_is_told_and_no_input(tmp_path: Path) -> None:
+    touch(tmp_path, "call.wav", "odd_edited.wav")
+    finished(tmp_path / "call_edited.wav")
+    finished(tmp_path / "mine_edited.wav", "cut by hand")
+    assert searched(tmp_path) == (["call.wav", "mine_edited.wav", "odd_edited.wav"], ["call_edited.wav"])
+    assert searched(tmp_path / "call_edited.wav") == (["call_edited.wav"], [])
 
 
 def linked(tmp_path: Path) -> Path:

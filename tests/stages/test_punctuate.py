@@ -7,7 +7,7 @@ from dailytalk_contiguous.stages.punctuate import Punctuate
 
 
 def test_text_and_tagged_text_are_made() -> None:
-    made = Punctuate()({"text_raw": ["no way", "its late."], "tag": ["excited", "calm"]})
+    made = Punctuate()({"text_raw": ["no way", "its late"], "tag": ["excited", "calm"]})
     assert made == {
         "text": ["No way!", "Its late."],
         "tagged_text": ["(excited) No way!", "(calm) Its late."],
@@ -22,6 +22,32 @@ def test_empty_text_stays_empty_and_has_no_tagged_text() -> None:
 def test_language_chooses_the_marks() -> None:
     made = Punctuate()({"text_raw": ["你好", "hello"], "tag": ["calm", "calm"], "language": ["zh", None]})
     assert made["text"] == ["你好。", "Hello."]
+
+
+def test_end_mark_that_stands_in_the_text_is_not_changed_by_a_tag() -> None:
+    texts = ["it is late.", "well,", "no way", "oh no!"]
+    made = Punctuate()({"text_raw": texts, "tag": ["uncertain"] * 4, "recogniser": ["medium"] * 4})
+    assert made["text"] == ["It is late.", "Well?", "No way?", "Oh no!"]
+
+
+def test_text_that_a_person_gave_keeps_its_end_whatever_it_is() -> None:
+    texts = ["No problem at all.", "Okay", "well,", "really?"]
+    made = Punctuate()(
+        {"text_raw": texts, "tag": ["uncertain", "excited", "calm", "calm"], "recogniser": ["given"] * 4}
+    )
+    assert made["text"] == ["No problem at all.", "Okay", "Well,", "Really?"]
+    assert made["tagged_text"][1] == "(excited) Okay"
+
+
+def test_marks_of_the_tag_are_set_everywhere_on_request() -> None:
+    batch = {
+        "text_raw": ["No problem.", "Okay,"],
+        "tag": ["uncertain", "excited"],
+        "recogniser": ["given", "medium"],
+    }
+    assert Punctuate(marks="always")(batch)["text"] == ["No problem?", "Okay!"]
+    with pytest.raises(ValueError, match="marks must be one of"):
+        Punctuate(marks="never")
 
 
 def test_synthesiser_chooses_how_the_tag_is_written() -> None:
