@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from dailytalk_contiguous.cli import show_corpus
-from dailytalk_contiguous.cli.options import on_this_machine, one_of
+from dailytalk_contiguous.cli.options import TIME, on_this_machine, one_of, time_of
 from dailytalk_contiguous.cli.progress import bar
 from dailytalk_contiguous.cli.terminal import Console
 from dailytalk_contiguous.core.balance import MODES
@@ -72,7 +72,7 @@ def corpus(
         str, typer.Option(help=f"Bring emotions to their minutes: {', '.join(MODES)}.", show_default="no")
     ] = "",
     target_minutes: Annotated[
-        float | None, typer.Option(help="Of each emotion.", show_default="30, or what there is")
+        float | None, typer.Option(help="Minutes of each emotion.", show_default="30, or what there is")
     ] = None,
     prompt_channel: Annotated[
         bool, typer.Option("--prompt-channel", help="Right: a neutral line of another speaker comes first.")
@@ -86,13 +86,21 @@ def corpus(
     reduce_noise_under: Annotated[
         float | None, typer.Option(help="dB of signal-to-noise ratio.", show_default="never")
     ] = None,
-    min_seconds: Annotated[float, typer.Option(help="Of a clip; 0 sets no limit.")] = 0.5,
-    max_seconds: Annotated[float, typer.Option(help="Of a clip; inf sets no limit.")] = 30.0,
+    min_seconds: Annotated[float, typer.Option(help="Shortest clip; 0 sets no limit.")] = 0.5,
+    max_seconds: Annotated[float, typer.Option(help="Longest clip; inf sets no limit.")] = 30.0,
     min_snr: Annotated[float, typer.Option(help="dB; -inf sets no limit.")] = 10.0,
     max_clipping: Annotated[float, typer.Option(help="Share of samples; inf sets no limit.")] = 0.005,
     min_bandwidth: Annotated[float, typer.Option(help="Hz; 0 sets no limit.")] = 6500.0,
     min_speech_ratio: Annotated[float, typer.Option(help="Share of speech; 0 sets no limit.")] = 0.4,
-    max_silence: Annotated[float, typer.Option(help="Seconds inside a clip; inf sets no limit.")] = 1.5,
+    max_silence: Annotated[
+        float,
+        typer.Option(
+            parser=time_of("--max-silence", {"inf": math.inf}),
+            metavar=TIME,
+            help="Inside a clip: 1.5s, 300ms; inf sets no limit.",
+            show_default="1.5s",
+        ),
+    ] = 1.5,
     report_only: Annotated[
         bool, typer.Option("--report-only", help="Measure, show what would go, plot it, and write no clip.")
     ] = False,

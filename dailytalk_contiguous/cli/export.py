@@ -8,7 +8,7 @@ from typing import Annotated, NamedTuple
 import typer
 from rich.markup import escape
 
-from dailytalk_contiguous.cli.options import on_this_machine, one_of
+from dailytalk_contiguous.cli.options import TIME, on_this_machine, one_of, time_of
 from dailytalk_contiguous.cli.place import place
 from dailytalk_contiguous.cli.terminal import Console, print_json
 from dailytalk_contiguous.core.errors import DailytalkError, Reject
@@ -63,7 +63,13 @@ def export(
     ] = False,
     swap: Annotated[bool, typer.Option("--swap", help="Exchange the roles of both speakers.")] = False,
     max_length: Annotated[
-        float, typer.Option(min=0, help="Seconds; longer conversations are cut at mutual silence. 0: never.")
+        float,
+        typer.Option(
+            parser=time_of("--max-length", {"never": 0.0}),
+            metavar=TIME,
+            help="Longer conversations are cut at mutual silence: 100s, 5m, or never.",
+            show_default="never",
+        ),
     ] = 0.0,
     sample_rate: Annotated[int, typer.Option(min=8000, max=96000, help="Hz. Moshi's is 24000.")] = 24000,
     as_json: Annotated[bool, typer.Option("--json", help="Print the outcome as JSON.")] = False,

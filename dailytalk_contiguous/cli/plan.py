@@ -17,7 +17,7 @@ from rich.table import Table
 
 from dailytalk_contiguous.cli import show
 from dailytalk_contiguous.cli.speak import speak, speak_settings
-from dailytalk_contiguous.cli.tag import seconds, tag, tag_settings
+from dailytalk_contiguous.cli.tag import tag, tag_settings
 from dailytalk_contiguous.cli.terminal import Console, print_json
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.engine.estimate import Estimate, Range, estimate
@@ -76,7 +76,7 @@ def plan(**options: Any) -> None:
             Path(folder),
             settings,
             Options(),
-            seconds(options["max_conversation"]),
+            options["max_conversation"],
             str(transcripts) if transcripts else None,
             hub=HubChoice(*(options[name] for name in ("config", "split", "audio_column", "id_column"))),
             before_fetch=_refuse_to_fetch,

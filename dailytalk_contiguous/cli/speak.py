@@ -17,7 +17,7 @@ from dailytalk_contiguous.cli.options import one_of
 from dailytalk_contiguous.cli.place import recordings_of
 from dailytalk_contiguous.cli.progress import bar, profile_table
 from dailytalk_contiguous.cli.stream import stream
-from dailytalk_contiguous.cli.tag import seconds, tag, tag_settings
+from dailytalk_contiguous.cli.tag import tag, tag_settings
 from dailytalk_contiguous.cli.terminal import Console, print_json, say
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.schema import CHANNELS
@@ -177,7 +177,7 @@ def build(**options: Any) -> None:
     if not options["dry_run"]:
         saying(settings).preflight()
     if options["streaming"]:
-        raise typer.Exit(stream(options, tag_settings(options), settings, seconds(options["max_conversation"])))
+        raise typer.Exit(stream(options, tag_settings(options), settings, options["max_conversation"]))
     told = io.StringIO()
     quiet = contextlib.redirect_stdout(told) if options["as_json"] else contextlib.nullcontext()
     code = 0

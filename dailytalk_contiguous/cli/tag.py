@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from dailytalk_contiguous.cli import show
-from dailytalk_contiguous.cli.options import one_of
+from dailytalk_contiguous.cli.options import TIME, one_of, time_of
 from dailytalk_contiguous.cli.progress import bar, profile_table
 from dailytalk_contiguous.cli.stream import refuse_limits, stream
 from dailytalk_contiguous.cli.terminal import Console, print_json
@@ -84,14 +84,32 @@ def tag(
         ),
     ] = "",
     affect_context: Annotated[
-        float, typer.Option(min=0, help="Seconds that a short utterance is filled up to for the affect model.")
+        float,
+        typer.Option(
+            parser=time_of("--affect-context", {}),
+            metavar=TIME,
+            help="What a short utterance is filled up to for the affect model: 3s.",
+            show_default="3s",
+        ),
     ] = 3.0,
     min_duration: Annotated[
-        float, typer.Option(min=0, help="Seconds; shorter utterances are set aside. 0 keeps every mm-hm.")
+        float,
+        typer.Option(
+            parser=time_of("--min-duration", {}),
+            metavar=TIME,
+            help="Shorter utterances are set aside: 0.8s. 0 keeps every mm-hm.",
+            show_default="0",
+        ),
     ] = 0.0,
     max_conversation: Annotated[
-        str, typer.Option(help="Longer recordings are cut at mutual silence: 15m, 900s, 1h, or never.")
-    ] = f"{MAX_CONVERSATION / 60:g}m",
+        float,
+        typer.Option(
+            parser=time_of("--max-conversation", {"never": 0.0}, least=1.0),
+            metavar=TIME,
+            help="Longer recordings are cut at mutual silence: 15m, 900s, 1h, or never.",
+            show_default=f"{MAX_CONVERSATION / 60:g}m",
+        ),
+    ] = MAX_CONVERSATION,
     buckets: Annotated[
         str, typer.Option(help=f"How LOW, MID, HIGH are told: {', '.join(PRESETS)}.")
     ] = "percentile",
@@ -147,7 +165,7 @@ def tag(
     if transcripts is not None and not transcripts.is_dir():
         raise DailytalkError(f"--transcripts {as_text(transcripts)!r} is no folder", "check the path")
     if streaming:
-        raise typer.Exit(stream(given, settings, None, seconds(max_conversation)))
+        raise typer.Exit(stream(given, settings, None, max_conversation))
     refuse_limits(given)
     stored = {RECORDINGS: addresses} if (addresses := list(filter(None, map(address_of, inputs)))) else {}
     inputs, mirrors = fetch_inputs(inputs)
@@ -164,7 +182,7 @@ def tag(
         out,
         settings,
         options,
-        seconds(max_conversation),
+        max_conversation,
         str(transcripts) if transcripts else None,
         hub=HubChoice(config, split, audio_column, id_column),
         licence=source_licence,
@@ -205,17 +223,6 @@ def _announce(console: Console, repository: Repository, dry_run: bool, as_json: 
         if as_json:
             print_json({"source": repository.about(), "to_fetch": missing._asdict()})
         raise typer.Exit(0)
-
-
-def seconds(text: str) -> float:
-    """A length such as `15m`, `900s`, `900`, `1h`; `never` is 0. Raises DailytalkError."""
-    if text == "never":
-        return 0.0
-    told = re.fullmatch(r"(\d+(?:\.\d+)?)\s*(s|m|h)?", text.strip())
-    length = float(told[1]) * {"s": 1, "m": 60, "h": 3600, None: 1}[told[2]] if told else 0.0
-    if length < 1:
-        raise DailytalkError(f"--max-conversation can't be {text!r}", "give a length such as 15m, or never")
-    return length
 
 
 def tag_settings(given: Mapping[str, Any]) -> TagSettings:

@@ -17,6 +17,7 @@ NUMBERS = {
     "copies": 0,
     "eval_share": 0.1,
     "max_clipping": 0.005,
+    "max_conversation": 900.0,
     "max_length": 0.0,
     "max_seconds": 30.0,
     "max_silence": 1.5,

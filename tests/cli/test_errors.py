@@ -13,7 +13,6 @@ from command import EMBEDDED, Command
 from recordings import calls
 
 from dailytalk_contiguous.cli.errors import guarded
-from dailytalk_contiguous.cli.tag import seconds
 from dailytalk_contiguous.core.errors import DailytalkError
 
 
@@ -40,11 +39,18 @@ def source(tmp_path: Path) -> Path:
         (("--shard", "3/2"), "--shard can't be '3/2': give i/N with i from 1 to N, such as 1/8."),
         (("--shard", "0/2"), "--shard can't be '0/2': give i/N with i from 1 to N, such as 1/8."),
         (("--shard", "half"), "--shard can't be 'half': give i/N with i from 1 to N, such as 1/8."),
-        (("--max-conversation", "0"), "--max-conversation can't be '0': give a length such as 15m, or never."),
         (
-            ("--max-conversation", "soon"),
-            "--max-conversation can't be 'soon': give a length such as 15m, or never.",
+            ("--max-conversation", "15"),
+            "--max-conversation 15 has no unit: give 15m for minutes or 15s for seconds.",
         ),
+        (
+            ("--max-conversation", "0"),
+            "--max-conversation can't be '0': give a time such as 15m, 90s or 1h or never.",
+        ),
+        (("--affect-context", "3"), "--affect-context 3 has no unit: give 3m for minutes or 3s for seconds."),
+        (("--min-duration", "0.8"), "--min-duration 0.8 has no unit: give 0.8m for minutes or 0.8s for seconds."),
+        (("--min-duration", "-1s"), "--min-duration can't be '-1s': give a time such as 15m, 90s or 1h."),
+        (("--punctuate", "x"), "--punctuate can't be 'x': choose one of missing, always."),
         (("--transcripts", "nosuch"), "--transcripts 'nosuch' is no folder: check the path."),
         (("--language", "de"), "pocketsphinx understands English only, not de: "),
         (("--asr-model", "nosize"), "there is no Whisper model 'nosize'"),
@@ -171,13 +177,6 @@ def test_whatever_the_system_says_is_a_sentence(capsys: pytest.CaptureFixture[st
 def test_bug_keeps_its_traceback(error: Exception) -> None:
     with pytest.raises(type(error)):
         guarded("x", raising(error))
-
-
-@pytest.mark.parametrize(
-    ("text", "length"), [("15m", 900), ("900s", 900), ("900", 900), ("1.5h", 5400), ("20 s", 20), ("never", 0)]
-)
-def test_lengths_are_read_with_their_unit(text: str, length: float) -> None:
-    assert seconds(text) == length
 
 
 IMPATIENT = """

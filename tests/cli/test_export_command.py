@@ -85,7 +85,7 @@ def test_other_formats_hold_every_conversation(
     [
         (("--format", "csm", "--both-speakers"), "--both-speakers does not go with --format csm"),
         (
-            ("--format", "j-moshi", "--text-conditions", "--max-length", "60"),
+            ("--format", "j-moshi", "--text-conditions", "--max-length", "60s"),
             "--text-conditions, --max-length does",
         ),
         (("--format", "wav"), "--format can't be 'wav': choose one of moshi, csm, j-moshi"),

@@ -55,7 +55,7 @@ OF_HUB = ("--config", "c", "--split", "s", "--audio-column", "a", "--id-column",
 OF_MODELS = (
     *("--profile", "embedded", "--channel", "left", "--language", "en", "--asr-model", "pocketsphinx"),
     *("--asr-windows", "short", "--beam", "3", "--compute-type", "float32", "--affect-model", "acoustic-estimate"),
-    *("--affect-context", "4", "--min-duration", "0.25", "--buckets", "seed", "--rules", "seed"),
+    *("--affect-context", "4s", "--min-duration", "250ms", "--buckets", "seed", "--rules", "seed"),
 )
 TAGGING = TagSettings(
     profile="embedded",
@@ -440,7 +440,7 @@ def test_options_of_corpus_reach_its_settings(
             "--device",
             "cpu",
         ),
-        *("--min-bandwidth", "4000", "--min-speech-ratio", "0.3", "--max-silence", "2", "--workers", "3"),
+        *("--min-bandwidth", "4000", "--min-speech-ratio", "0.3", "--max-silence", "2s", "--workers", "3"),
         *("--seed", "9", "--text-conditions", "--report-only", "--noise-folder", noise),
     )
     assert full["settings"] == CorpusSettings(
@@ -523,13 +523,13 @@ def test_options_of_export_reach_the_writer(tmp_path: Path, caught: Caught) -> N
     assert [plain[name] for name in names] == [0.1, 0, False, False, False, 0.0, 24000, None]
     full = caught(
         *(export_command, "export_moshi", *command, "--eval-share", "0.2", "--seed", "3", "--both-speakers"),
-        *("--text-conditions", "--swap", "--max-length", "60", "--sample-rate", "16000"),
+        *("--text-conditions", "--swap", "--max-length", "60s", "--sample-rate", "16000"),
     )
     assert [full[name] for name in names] == [0.2, 3, True, True, True, 60.0, 16000, None]
     for form, writer in (("csm", "export_csm"), ("j-moshi", "export_jmoshi")):
         other = caught(export_command, writer, *command, "--format", form, "--swap", "--sample-rate", "16000")
         assert (other["swap"], other["sample_rate"]) == (True, 16000)
-        for option in (("--both-speakers",), ("--text-conditions",), ("--max-length", "60")):
+        for option in (("--both-speakers",), ("--text-conditions",), ("--max-length", "60s")):
             with pytest.raises(DailytalkError, match=rf"{option[0]} does not go with --format {form}"):
                 called(*command, "--format", form, *option)
     with pytest.raises(DailytalkError, match="--split is for a published dataset"):

@@ -1,0 +1,92 @@
+"""Times on the command line: what has a unit is taken, what has none could mean two things and is refused."""
+
+import math
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer
+from audio_files import ROOT
+from command import Command
+
+from dailytalk_contiguous.cli.main import app
+from dailytalk_contiguous.cli.options import TIME, time_of
+from dailytalk_contiguous.core.errors import DailytalkError
+
+COMMANDS: Any = typer.main.get_command(app).commands  # type: ignore[attr-defined]
+
+#: Options that take a number because their names are a unit.
+NAMED = {"shard_minutes", "limit_hours", "sample_minutes", "target_minutes", "min_seconds", "max_seconds", "hours"}
+
+#: Every option that is a time, by the commands that have it.
+TIMES = {
+    (name, one.opts[0])
+    for name, command in COMMANDS.items()
+    for one in command.params
+    if one.metavar == TIME and name != "plan"
+}
+
+
+@pytest.fixture
+def dailytalk(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Command:
+    return Command(monkeypatch, capfd)
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [("15m", 900.0), ("90s", 90.0), ("1.5 H", 5400.0), ("300ms", 0.3), ("0", 0.0), ("0s", 0.0), (" never ", 0.0)],
+)
+def test_time_with_its_unit_is_in_seconds(text: str, seconds: float) -> None:
+    assert time_of("--x", {"never": 0.0})(text) == pytest.approx(seconds)
+
+
+def test_default_stays_as_it_is_and_a_word_means_what_the_option_says() -> None:
+    assert time_of("--x", {})(2.5) == 2.5
+    assert time_of("--x", {"inf": math.inf})("inf") == math.inf
+
+
+@pytest.mark.parametrize(
+    "text", ["15", "0.8", " 15 ", "1e3", "-15s", "15 x", "soon", "", "never", "9" * 400 + "s", "１５s"]
+)
+def test_time_without_a_unit_or_that_is_none_is_refused(text: str) -> None:
+    with pytest.raises(DailytalkError, match="--x"):
+        time_of("--x", {})(text)
+
+
+def test_shortest_time_of_an_option_is_kept() -> None:
+    assert time_of("--x", {}, least=1.0)("1s") == 1.0
+    with pytest.raises(DailytalkError, match=r"can't be '0\.9s'"):
+        time_of("--x", {}, least=1.0)("0.9s")
+
+
+def test_options_that_are_times_are_these() -> None:
+    assert {option for _, option in TIMES} == {
+        "--affect-context",
+        "--max-conversation",
+        "--max-length",
+        "--max-silence",
+        "--min-duration",
+    }
+    others = {one.name for command in COMMANDS.values() for one in command.params if one.metavar != TIME}
+    assert {name for name in others if re.search("second|minute|hour|duration|length|silence", name)} == NAMED
+
+
+@pytest.mark.parametrize(("command", "option"), sorted(TIMES))
+def test_number_without_a_unit_is_one_sentence_with_both_readings(
+    tmp_path: Path, dailytalk: Command, command: str, option: str
+) -> None:
+    words = {"corpus": ["crema_d", tmp_path]}.get(command, [tmp_path])
+    done = dailytalk(command, *words, "--out", tmp_path / "out", option, "15")
+    assert (done.code, done.out, done.err.count("\n")) == (1, "", 1)
+    assert f"{option} 15 has no unit: give 15m for minutes or 15s for seconds." in done.err
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    "page", ["README.md", "docs/commands.md", "docs/corpora.md", "docs/fine-tuning.md", "docs/scaling.md"]
+)
+def test_documents_write_every_time_with_its_unit(page: str) -> None:
+    written = re.findall(r"(--[a-z-]+)[ =](\d[\w.]*)", (ROOT / page).read_text(encoding="utf-8"))
+    times = {option for _, option in TIMES}
+    assert not [(option, value) for option, value in written if option in times and value[-1].isdigit()]
