@@ -22,7 +22,7 @@ from dailytalk_contiguous.engine.corpus import Options, build_corpus
 from dailytalk_contiguous.engine.corpus_conversations import LAID_OUT, lay_out
 from dailytalk_contiguous.engine.corpus_source import read_corpus
 from dailytalk_contiguous.engine.corpus_stages import MOST_COPIES, NO_MODEL, CorpusSettings
-from dailytalk_contiguous.pipeline import PROFILES
+from dailytalk_contiguous.models.profiles import PROFILES
 from dailytalk_contiguous.sources.corpora.base import Corpus
 from dailytalk_contiguous.sources.corpora.registry import CLIP_CORPORA, CONVERSATION_CORPORA
 from dailytalk_contiguous.stages.transcribe import WINDOWS

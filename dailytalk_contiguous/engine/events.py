@@ -18,7 +18,7 @@ from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.engine.event_files import (
@@ -32,8 +32,10 @@ from dailytalk_contiguous.engine.event_files import (
     journal_of_host,
     last_event,
 )
-from dailytalk_contiguous.engine.local import Plan
-from dailytalk_contiguous.engine.making import Made
+
+if TYPE_CHECKING:  # `status` reads events without what makes shards
+    from dailytalk_contiguous.engine.local import Plan
+    from dailytalk_contiguous.engine.making import Made
 
 log = logging.getLogger("dailytalk_contiguous")
 
@@ -128,7 +130,7 @@ class Journal:
     def __enter__(self) -> Self:
         return self
 
-    def planned(self, plan: Plan, audio_seconds: float, stages: Sequence[str]) -> None:
+    def planned(self, plan: "Plan", audio_seconds: float, stages: Sequence[str]) -> None:
         """Tell what is to be done, before it is: `audio_seconds` of all that the run is about.
 
         Nothing is written where nothing is to be done, unless an earlier run still stands there without its end.
@@ -156,7 +158,7 @@ class Journal:
             where = {"host": platform.node(), "pid": os.getpid(), "born": birth(os.getpid())}
             self._write(STARTED, **where, **self._about, plan=told)
 
-    def made(self, made: Made) -> None:
+    def made(self, made: "Made") -> None:
         """Tell of a shard that is on disk."""
         self._done += 1
         self._audio += made.audio_seconds
@@ -195,7 +197,7 @@ class Journal:
         self._path = self._path or journal_of_host(self._out)  # not before: a run may have nothing to tell
         append(self._path, {"event": event, "time": now(), "run": self._run, **told, **spent})
 
-    def _log(self, made: Made) -> None:
+    def _log(self, made: "Made") -> None:
         wall = time.perf_counter() - self._entered
         speed = self._audio / wall
         left = length(max(0.0, self._audio_left - self._audio) / speed) if speed else "unknown"
