@@ -171,7 +171,7 @@ def corpus(
     about = {"command": shlex.join(["dailytalk", *sys.argv[1:]])}
     options = Options(workers, text_conditions, report_only)
     with bar(console, quiet=as_json) as shown:
-        outcome = build_corpus(read, out, settings, options, about, None, shown.progress, shown.planned)
+        outcome = build_corpus(read, out, settings, options, about, planned=shown.planned)
     show_corpus.outcome(console, read, outcome, out, settings, as_json)
     raise typer.Exit(_code(outcome.n_clips, len(outcome.rejects)))
 

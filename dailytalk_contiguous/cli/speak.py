@@ -147,11 +147,10 @@ def speak(
             work.folder,
             settings,
             command,
-            shown.progress,
-            shown.planned,
-            prune,
-            workers or engine.few,
-            engine,
+            planned=shown.planned,
+            prune=prune,
+            workers=workers or engine.few,
+            runner=engine,
         )
     work.settle(OF_SPEAK)
     if as_json:

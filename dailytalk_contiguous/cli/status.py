@@ -85,10 +85,13 @@ def _text(runs: Sequence[Run], at: datetime) -> Text:
 def _line(run: Run, at: datetime) -> str:
     """A line a run, and no table: it can be searched, and no column is ever cut off."""
     part = "" if run.shard == (1, 1) else f" {run.shard[0]}/{run.shard[1]}"
+    unit, size, digits = ("h", 3600, 2) if run.audio_seconds >= 3600 else ("min", 60, 1)
     told = [
         f"{run.done} of {run.shards} shards",
-        f"{run.audio_done / 3600:.2f} of {run.audio_seconds / 3600:.2f} h",
+        f"{run.audio_done / size:.{digits}f} of {run.audio_seconds / size:.{digits}f} {unit}",
     ]
+    if run.state == RUNNING and run.stage:
+        told.append(run.stage if run.share is None else f"{run.stage}, {run.share:.0%} of the work done")
     left = run.left_seconds(at)
     if run.speed is not None:
         told.append(f"{run.speed:.1f}× real time")

@@ -178,9 +178,7 @@ def tag(
         raise typer.Exit(0)
     command = as_text(shlex.join(["dailytalk", *sys.argv[1:]]))
     with work.telling(), bar(console, quiet=as_json) as told:
-        outcome = run_tagging(
-            found, out, settings, options, {"command": command} | stored, told.progress, told.planned
-        )
+        outcome = run_tagging(found, out, settings, options, {"command": command} | stored, planned=told.planned)
     work.settle(OF_TAG if outcome.record else ())
     if as_json:
         print_json(_told(outcome, out))
