@@ -39,7 +39,7 @@ def main() -> int:
     found = find([chosen.input_dir], work, settings, Options(), max_conversation=0, given=False)
     show.left_out(Console(stderr=True, soft_wrap=True), found.left_out)
     with bar(Console(stderr=True), quiet=False) as shown:
-        outcome = tag(found, work, settings, Options(), {}, shown.progress, shown.planned)
+        outcome = tag(found, work, settings, Options(), {}, planned=shown.planned)
     assert outcome.record is not None
     for problem in outcome.problems:
         say(f"set aside: {as_text(problem.id)}: {problem.reason}; {problem.remedy}", stderr=True)

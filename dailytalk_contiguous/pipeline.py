@@ -1,12 +1,13 @@
-"""The pipelines, each a literal list of stages that can be read aloud, and the profiles that name their models."""
+"""The pipelines, each a literal list of stages that can be read aloud, and their settings."""
 
 from dataclasses import asdict, dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.models.acoustic_affect import ACOUSTIC_ESTIMATE
 from dailytalk_contiguous.models.affect import fast_precision
 from dailytalk_contiguous.models.engines import CLONE
+from dailytalk_contiguous.models.profiles import PROFILES
 from dailytalk_contiguous.models.recogniser import POCKETSPHINX, settled_type
 from dailytalk_contiguous.stages.affect import RateAffect
 from dailytalk_contiguous.stages.align import Align
@@ -25,35 +26,6 @@ from dailytalk_contiguous.stages.voice import ChooseVoice
 
 #: For `asr_windows`: packed, or short with `fast`.
 AUTO = "auto"
-
-
-class Profile(NamedTuple):
-    """A named set of models, and one sentence about it for people."""
-
-    asr_model: str
-    affect_model: str
-    tts: str
-    aligner: str
-    about: str
-
-
-PROFILES = {
-    "standard": Profile(
-        Transcribe.model,
-        RateAffect.model,
-        "fish",
-        Transcribe.model,
-        "Whisper and audEERING's affect model, downloaded once; Fish Audio speaks",
-    ),
-    "embedded": Profile(
-        POCKETSPHINX,
-        ACOUSTIC_ESTIMATE,
-        "espeak",
-        "",
-        "a preview with nothing to download: pocketsphinx hears clear English readers well and telephone talk "
-        "badly, and affect is an estimate from sound and words",
-    ),
-}
 
 
 @dataclass(frozen=True)

@@ -6,8 +6,12 @@ import sys
 from typing import Any, NamedTuple
 
 import pytest
+from huggingface_hub.utils import logging
 
 from dailytalk_contiguous.cli.main import run
+
+# As `run` has it by the environment, which is read once: in this process it was read before.
+logging.set_verbosity_error()  # type: ignore[no-untyped-call]
 
 #: `dailytalk` in a process of its own.
 PROGRAM = (sys.executable, "-m", "dailytalk_contiguous")

@@ -22,7 +22,7 @@ from dailytalk_contiguous.engine.corpus import Options, build_corpus
 from dailytalk_contiguous.engine.corpus_conversations import LAID_OUT, lay_out
 from dailytalk_contiguous.engine.corpus_source import read_corpus
 from dailytalk_contiguous.engine.corpus_stages import MOST_COPIES, NO_MODEL, CorpusSettings
-from dailytalk_contiguous.pipeline import PROFILES
+from dailytalk_contiguous.models.profiles import PROFILES
 from dailytalk_contiguous.sources.corpora.base import Corpus
 from dailytalk_contiguous.sources.corpora.registry import CLIP_CORPORA, CONVERSATION_CORPORA
 from dailytalk_contiguous.stages.transcribe import WINDOWS
@@ -179,7 +179,7 @@ def corpus(
     about = {"command": shlex.join(["dailytalk", *sys.argv[1:]])}
     options = Options(workers, text_conditions, report_only)
     with bar(console, quiet=as_json) as shown:
-        outcome = build_corpus(read, out, settings, options, about, None, shown.progress, shown.planned)
+        outcome = build_corpus(read, out, settings, options, about, planned=shown.planned)
     show_corpus.outcome(console, read, outcome, out, settings, as_json)
     raise typer.Exit(_code(outcome.n_clips, len(outcome.rejects)))
 

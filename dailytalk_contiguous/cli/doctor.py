@@ -10,15 +10,14 @@ from rich.markup import escape
 from dailytalk_contiguous.cli.terminal import Console, print_json
 from dailytalk_contiguous.core import ffmpeg
 from dailytalk_contiguous.core.errors import DailytalkError
-from dailytalk_contiguous.core.machine import cores
-from dailytalk_contiguous.engine.outputs import PACKAGES
+from dailytalk_contiguous.core.machine import PACKAGES, cores
 from dailytalk_contiguous.models.acoustic_affect import ACOUSTIC_ESTIMATE
 from dailytalk_contiguous.models.cuda import compute_type_of, cublas, lacking
 from dailytalk_contiguous.models.engines import load_synthesiser
 from dailytalk_contiguous.models.licences import licence_of
+from dailytalk_contiguous.models.profiles import PROFILES
 from dailytalk_contiguous.models.recogniser import POCKETSPHINX
 from dailytalk_contiguous.models.whisper import cached_sizes
-from dailytalk_contiguous.pipeline import PROFILES
 
 
 def doctor(as_json: Annotated[bool, typer.Option("--json", help="Print it as JSON.")] = False) -> None:

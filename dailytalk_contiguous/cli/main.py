@@ -1,49 +1,91 @@
-"""The command `dailytalk`: which commands it has. `cli.errors` says what their exit codes mean."""
+"""The command `dailytalk`: which commands it has. `cli.errors` says what their exit codes mean.
 
+A command's module is imported when that command is called, and no other: they bring datasets, PyTorch and more,
+which `--help`, `--version` and `status` do without.
+"""
+
+import ast
 import os
 import sys
-from typing import Annotated, NoReturn
+from importlib import import_module
+from importlib.metadata import version
+from pathlib import Path
+from typing import Annotated, Any, NoReturn
 
 import typer
-from huggingface_hub.utils import logging
+from typer.core import TyperCommand, TyperGroup
 
-from dailytalk_contiguous.cli.agreement import agreement
-from dailytalk_contiguous.cli.corpus import corpus
-from dailytalk_contiguous.cli.doctor import doctor
 from dailytalk_contiguous.cli.errors import guarded
-from dailytalk_contiguous.cli.export import check, export
-from dailytalk_contiguous.cli.mix import mix
-from dailytalk_contiguous.cli.plan import plan
-from dailytalk_contiguous.cli.push import push
-from dailytalk_contiguous.cli.report import report
-from dailytalk_contiguous.cli.speak import build, speak
-from dailytalk_contiguous.cli.status import status
-from dailytalk_contiguous.cli.tag import tag
-from dailytalk_contiguous.cli.versions import diff, versions
+from dailytalk_contiguous.cli.terminal import say
 from dailytalk_contiguous.core.interrupts import STOPPED
-from dailytalk_contiguous.models.http import INSECURE
+
+#: The commands, in the order in which they are listed, and the module of `cli` that each is a function of.
+COMMANDS = {
+    "tag": "tag",
+    "speak": "speak",
+    "build": "speak",
+    "corpus": "corpus",
+    "status": "status",
+    "plan": "plan",
+    "export": "export",
+    "mix": "mix",
+    "check": "export",
+    "report": "report",
+    "agreement": "agreement",
+    "push": "push",
+    "versions": "versions",
+    "diff": "versions",
+    "doctor": "doctor",
+}
+
+
+class Commands(TyperGroup):
+    """The group of all commands, each of which is imported when it is called."""
+
+    def __init__(self, **attributes: Any) -> None:
+        super().__init__(**attributes | {"commands": {name: TyperCommand(name) for name in COMMANDS}})
+
+    def format_help(self, ctx: Any, formatter: Any) -> None:
+        for name, command in self.commands.items():
+            command.help = summary(name)
+        super().format_help(ctx, formatter)
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        name, _, rest = super().resolve_command(ctx, args)
+        return name, command_of(str(name)), rest
+
+
+def command_of(name: str) -> TyperCommand:
+    """A command with all its options; imports its module."""
+    module = import_module(f"dailytalk_contiguous.cli.{COMMANDS[name]}")
+    alone = typer.Typer(add_completion=False)
+    alone.command(name)(getattr(module, name))
+    command = typer.main.get_command(alone)
+    assert isinstance(command, TyperCommand)
+    return command
+
+
+def summary(name: str) -> str:
+    """The first paragraph of a command's docstring, read from its file without importing it."""
+    path = Path(__file__).with_name(f"{COMMANDS[name]}.py")
+    functions = (node for node in ast.parse(path.read_bytes()).body if isinstance(node, ast.FunctionDef))
+    docstring = next(ast.get_docstring(node) for node in functions if node.name == name)
+    return (docstring or "").split("\n\n")[0]
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        say(f"dailytalk-contiguous {version('dailytalk-contiguous')}")
+        raise typer.Exit
+
 
 app = typer.Typer(
+    cls=Commands,
     help="Expressive, word-aligned speech datasets from recorded two-person conversations.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     add_completion=False,
 )
-app.command()(tag)
-app.command()(speak)
-app.command()(build)
-app.command()(corpus)
-app.command()(status)
-app.command()(plan)
-app.command()(export)
-app.command()(mix)
-app.command()(check)
-app.command()(report)
-app.command()(agreement)
-app.command()(push)
-app.command()(versions)
-app.command()(diff)
-app.command()(doctor)
 
 
 @app.callback()
@@ -52,8 +94,14 @@ def _options(
         bool,
         typer.Option("--insecure", help="Let tokens go over plain http to other machines; of any command."),
     ] = False,
+    version: Annotated[
+        bool,
+        typer.Option("--version", is_eager=True, callback=_print_version, help="Show the version and exit."),
+    ] = False,
 ) -> None:
     if insecure:
+        from dailytalk_contiguous.models.http import INSECURE
+
         os.environ[INSECURE] = "1"
 
 
@@ -62,8 +110,12 @@ def run() -> NoReturn:
     # The recogniser's and the tokenizer's own warnings about threads and forks mean nothing here.
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
-    # The Hub tells of every try that failed; what comes of them is one sentence.
-    logging.set_verbosity_error()  # type: ignore[no-untyped-call]
+    # The Hub logs every try that failed; what comes of them is one sentence.
+    os.environ.setdefault("HF_HUB_VERBOSITY", "error")
+    if name := next((word for word in sys.argv[1:] if word in COMMANDS), None):
+        import_module(
+            f"dailytalk_contiguous.cli.{COMMANDS[name]}"
+        )  # while a Ctrl-C still ends the process at once
     sys.exit(guarded("dailytalk", _command))
 
 

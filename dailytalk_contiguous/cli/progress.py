@@ -11,49 +11,70 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from typing import Any
 
-from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
-from rich.table import Table
+from rich.progress import Progress, ProgressColumn, Task
+from rich.progress_bar import ProgressBar
+from rich.table import Column, Table
 from rich.text import Text
 
 from dailytalk_contiguous.cli.terminal import Console, visible
-from dailytalk_contiguous.engine.events import Account, log
+from dailytalk_contiguous.engine.events import Account, length, log
+from dailytalk_contiguous.engine.forecast import Forecast
 from dailytalk_contiguous.engine.local import Plan
 
 
-class Rate(ProgressColumn):
-    """Audio done, how much faster than real time that is, and money."""
+class Working(ProgressColumn):
+    """The stage that works now."""
 
     def render(self, task: Task) -> Text:
         """The column's text."""
-        whole = task.total or 0.0
+        return Text(task.fields["forecast"].stage or "starting", no_wrap=True)
+
+
+class WorkBar(ProgressColumn):
+    """The share of the work that is done, in seconds of work; a bar that moves where that is not known yet."""
+
+    def render(self, task: Task) -> ProgressBar:
+        """The column's bar, as wide as the other columns leave it."""
+        share = task.fields["forecast"].share
+        return ProgressBar(1.0, share or 0.0, pulse=share is None, animation_time=task.get_time())
+
+
+class Done(ProgressColumn):
+    """Audio that is finished, and money."""
+
+    def render(self, task: Task) -> Text:
+        """The column's text."""
+        done, whole = task.fields["forecast"].audio
         unit, size = ("h", 3600) if whole >= 3600 else ("min", 60)
-        speed = f"{task.completed / task.elapsed:.1f}× real time" if task.elapsed and task.completed else ""
-        spent = task.fields.get("spent")
-        money = "" if spent is None else f"  {spent:.4f} USD"
-        return Text(f"{task.completed / size:.1f} of {whole / size:.1f} {unit}  {speed}{money}")
+        spent = task.fields["spent"]
+        money = f"  {spent():.4f} USD" if spent else ""
+        return Text(f"{done / size:.1f} of {whole / size:.1f} {unit}{money}", no_wrap=True)
+
+
+class Left(ProgressColumn):
+    """How much faster than real time all of it goes, and how long the rest takes; empty without a basis."""
+
+    def render(self, task: Task) -> Text:
+        """The column's text."""
+        forecast: Forecast = task.fields["forecast"]
+        left = forecast.seconds_left
+        if left is None:
+            return Text("")
+        speed = forecast.audio[1] / max(forecast.elapsed + left, 1e-3)
+        return Text(f"{speed:.1f}× real time  {length(left)} left", no_wrap=True)
 
 
 class Bar:
-    """Feeds a rich progress bar from the events of an engine. A minute counts when all its stages are done."""
+    """Shows the forecast of a run from when it is planned."""
 
     def __init__(self, progress: Progress, spent: Callable[[], float] | None) -> None:
-        self._progress = progress
-        self._spent = spent
+        self.progress, self._spent = progress, spent
         self._task: Any = None
-        self._stages = 1
 
-    def planned(self, plan: Plan, n_stages: int) -> None:
-        """Begin a bar for what is left of a plan."""
-        if self._task is not None:
-            self._progress.remove_task(self._task)
-        self._stages = max(1, n_stages - plan.first_stage)
-        self._task = self._progress.add_task("starting", total=plan.seconds) if plan.tasks else None
-
-    def progress(self, stage: str, audio: float, wall: float) -> None:
-        """A stage went through `audio` seconds."""
-        if self._task is not None:
-            spent = self._spent() if self._spent else None
-            self._progress.update(self._task, advance=audio / self._stages, description=stage, spent=spent)
+    def planned(self, plan: Plan, forecast: Forecast) -> None:
+        """Begin a bar, unless nothing is left of a plan or it is there already."""
+        if self._task is None and plan.tasks:
+            self._task = self.progress.add_task("", total=None, forecast=forecast, spent=self._spent)
 
 
 @contextmanager
@@ -63,11 +84,15 @@ def bar(console: Console, quiet: bool, spent: Callable[[], float] | None = None)
     `spent` gives the USD spent so far, where a run may spend any.
     """
     shown = console.is_terminal and not quiet
-    columns = (TextColumn("{task.description:<16}"), BarColumn(), Rate(), TimeRemainingColumn())
     with (
         nullcontext() if shown else _logged(),
         Progress(
-            *columns, console=console, transient=True, disable=not shown, get_time=time.monotonic
+            *(Working(), WorkBar(table_column=Column(ratio=1)), Done(), Left()),
+            console=console,
+            expand=True,
+            transient=True,
+            disable=not shown,
+            get_time=time.monotonic,
         ) as progress,
     ):
         yield Bar(progress, spent)

@@ -68,8 +68,7 @@ def main(
                 speaking,
                 chosen.workers,
                 source_licence,
-                shown.progress,
-                shown.planned,
+                planned=shown.planned,
             )
         code = _told(built, chosen.out)
         if target and code != 1:

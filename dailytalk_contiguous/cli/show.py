@@ -14,7 +14,8 @@ from dailytalk_contiguous.core.documents import json_lines
 from dailytalk_contiguous.engine.local import Plan
 from dailytalk_contiguous.engine.outputs import NEW_TRANSCRIPT, REJECTS, RUN
 from dailytalk_contiguous.engine.tagging import TAGGED, Found, Outcome
-from dailytalk_contiguous.pipeline import PROFILES, TagSettings
+from dailytalk_contiguous.models.profiles import PROFILES
+from dailytalk_contiguous.pipeline import TagSettings
 from dailytalk_contiguous.sources.hub import ToFetch
 from dailytalk_contiguous.sources.hub_repository import Repository
 from dailytalk_contiguous.sources.listing import LeftOut, as_text

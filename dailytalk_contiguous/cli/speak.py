@@ -29,7 +29,8 @@ from dailytalk_contiguous.engine.speaking import SpokenOutcome, read_script
 from dailytalk_contiguous.engine.speaking import speak as run_speaking
 from dailytalk_contiguous.engine.storage import OF_SPEAK, folder_of, open_work
 from dailytalk_contiguous.models.engines import ENGINES, purse
-from dailytalk_contiguous.pipeline import PROFILES, SpeakSettings, saying
+from dailytalk_contiguous.models.profiles import PROFILES
+from dailytalk_contiguous.pipeline import SpeakSettings, saying
 from dailytalk_contiguous.stages.speak import NO_TEXT, ON_FAILURE
 
 #: Options of `speak` that are settings by the same name.
@@ -146,11 +147,10 @@ def speak(
             work.folder,
             settings,
             command,
-            shown.progress,
-            shown.planned,
-            prune,
-            workers or engine.few,
-            engine,
+            planned=shown.planned,
+            prune=prune,
+            workers=workers or engine.few,
+            runner=engine,
         )
     work.settle(OF_SPEAK)
     if as_json:

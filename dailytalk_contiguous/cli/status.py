@@ -16,8 +16,7 @@ from dailytalk_contiguous.engine.event_files import FINISHED
 from dailytalk_contiguous.engine.events import length
 from dailytalk_contiguous.engine.status import GONE, RUNNING, SILENT, Run
 from dailytalk_contiguous.engine.status import status as runs_in
-from dailytalk_contiguous.engine.storage import watched
-from dailytalk_contiguous.sources.remote_files import address_of
+from dailytalk_contiguous.sources.addresses import address_of, store_address
 
 #: Seconds between two looks of `--follow`, at a folder of this machine and in a store.
 FOLLOW_SECONDS, FOLLOW_STORE_SECONDS = 2.0, 30.0
@@ -50,7 +49,11 @@ def status(
 
 
 def _look(folder: Path) -> tuple[list[Run], datetime]:
-    return runs_in(watched(folder), named=address_of(folder) or ""), datetime.now(UTC)
+    if address := store_address(folder):
+        from dailytalk_contiguous.engine.storage import watched  # the libraries of stores, for who has one
+
+        folder = watched(folder)
+    return runs_in(folder, named=address or ""), datetime.now(UTC)
 
 
 def _once(console: Console, runs: Sequence[Run], at: datetime, as_json: bool, indent: int | None = 1) -> None:
@@ -82,10 +85,13 @@ def _text(runs: Sequence[Run], at: datetime) -> Text:
 def _line(run: Run, at: datetime) -> str:
     """A line a run, and no table: it can be searched, and no column is ever cut off."""
     part = "" if run.shard == (1, 1) else f" {run.shard[0]}/{run.shard[1]}"
+    unit, size, digits = ("h", 3600, 2) if run.audio_seconds >= 3600 else ("min", 60, 1)
     told = [
         f"{run.done} of {run.shards} shards",
-        f"{run.audio_done / 3600:.2f} of {run.audio_seconds / 3600:.2f} h",
+        f"{run.audio_done / size:.{digits}f} of {run.audio_seconds / size:.{digits}f} {unit}",
     ]
+    if run.state == RUNNING and run.stage:
+        told.append(run.stage if run.share is None else f"{run.stage}, {run.share:.0%} of the work done")
     left = run.left_seconds(at)
     if run.speed is not None:
         told.append(f"{run.speed:.1f}× real time")

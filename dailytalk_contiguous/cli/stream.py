@@ -85,7 +85,7 @@ def stream(
     _begins(console, repository, head, out)
     command = {"command": as_text(shlex.join(["dailytalk", *sys.argv[1:]]))}
     with bar(console, quiet=given["as_json"]) as told:
-        done = run_streaming(job, out, limits, command, told.progress, told.planned)
+        done = run_streaming(job, out, limits, command, planned=told.planned)
     if given["as_json"]:
         print_json(asdict(done) | {"out": as_text(out)})
     else:

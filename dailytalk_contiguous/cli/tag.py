@@ -23,12 +23,14 @@ from dailytalk_contiguous.engine.runner import RUNNERS, runner_of
 from dailytalk_contiguous.engine.storage import OF_TAG, open_work
 from dailytalk_contiguous.engine.tagging import TAGGED, Found, Options, Outcome, find, own_shards
 from dailytalk_contiguous.engine.tagging import tag as run_tagging
-from dailytalk_contiguous.pipeline import AUTO, PROFILES, TagSettings, tagging
+from dailytalk_contiguous.models.profiles import PROFILES
+from dailytalk_contiguous.pipeline import AUTO, TagSettings, tagging
+from dailytalk_contiguous.sources.addresses import address_of
 from dailytalk_contiguous.sources.folder import MAX_CONVERSATION
 from dailytalk_contiguous.sources.hub import to_fetch
 from dailytalk_contiguous.sources.hub_repository import HubChoice, Repository
 from dailytalk_contiguous.sources.listing import as_text
-from dailytalk_contiguous.sources.remote_files import address_of, fetch_inputs
+from dailytalk_contiguous.sources.remote_files import fetch_inputs
 from dailytalk_contiguous.stages.base import Stage
 from dailytalk_contiguous.stages.bucket import PRESETS
 from dailytalk_contiguous.stages.punctuate import MARKS_SET
@@ -199,9 +201,7 @@ def tag(
         raise typer.Exit(0)
     command = as_text(shlex.join(["dailytalk", *sys.argv[1:]]))
     with work.telling(), bar(console, quiet=as_json) as told:
-        outcome = run_tagging(
-            found, out, settings, options, {"command": command} | stored, told.progress, told.planned
-        )
+        outcome = run_tagging(found, out, settings, options, {"command": command} | stored, planned=told.planned)
     work.settle(OF_TAG if outcome.record else ())
     if as_json:
         print_json(_told(outcome, out))

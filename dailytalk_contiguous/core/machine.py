@@ -1,4 +1,4 @@
-"""What this machine offers a process: cores, memory, and a place for what need not be found twice."""
+"""What this machine offers a process: packages, cores, memory, and a place for what need not be found twice."""
 
 import ctypes
 import os
@@ -8,6 +8,19 @@ from pathlib import Path
 
 #: Rights of a folder that its owner alone may enter.
 PRIVATE = 0o700
+
+
+#: Packages whose versions decide what comes out.
+PACKAGES = (
+    "datasets",
+    "faster-whisper",
+    "silero-vad",
+    "pocketsphinx",
+    "transformers",
+    "torch",
+    "librosa",
+    "numpy",
+)
 
 
 def cores() -> int:

@@ -31,8 +31,8 @@ TIDY_SECONDS = 300.0
 _Item = TypeVar("_Item")
 _Ready = TypeVar("_Ready")
 
-#: Told after each stage of each batch: the stage's name, seconds of audio, and wall seconds.
-Progress = Callable[[str, float, float], None]
+#: Told before and after each stage of each batch: the stage's name, seconds of audio, wall seconds (None before).
+Progress = Callable[[str, float, float | None], None]
 
 
 @dataclass
@@ -270,6 +270,7 @@ def _run(works: list[Work], steps: Sequence[Step], progress: Progress) -> list[t
     for step in steps[done:]:
         stage = step.stage
         audio = sum(work.row["duration"] for work in works)
+        progress(stage.name, audio, None)
         started = time.perf_counter()
         added: Batch = {}
         while works:

@@ -5,7 +5,7 @@ them known, what is kept is conditioned and copied. Ids in are ids out plus reje
 """
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -81,7 +81,7 @@ class _Run:
     out: Path
     options: Options
     progress: Progress
-    planned: Callable[[local.Plan, int], None]
+    planned: local.Planned
     journal: Journal
     n_made: int = field(default=0)
 
@@ -99,13 +99,20 @@ class _Run:
         CUDA a model's batch spans clips, and a recogniser's window those of a speaker.
         """
         todo = local.plan(folder, list(group(rows, SHARD_SECONDS)), stages)
-        self.planned(todo, len(stages))
+        self.planned(todo, self.journal.forecast)
         if todo.tasks:
             Runner().preflight((*stages, *later), device)
         make_writable(folder)
         self.journal.planned(todo, sum(row["duration"] for row in rows), [stage.name for stage in stages])
         batch_seconds = BATCH_SECONDS if todo.tasks and Runner().on_cuda(device) else 0.0
-        made = local.run(todo, stages, self.options.workers, batch_seconds, self.progress, self.journal.made)
+        made = local.run(
+            todo,
+            stages,
+            self.options.workers,
+            batch_seconds,
+            self.journal.telling(self.progress),
+            self.journal.made,
+        )
         self.n_made += sum(1 for _ in made)
         return todo.paths
 
@@ -118,7 +125,7 @@ def build_corpus(
     about: Mapping[str, Any] | None = None,
     stages: tuple[Sequence[Stage], Sequence[Stage]] | None = None,
     progress: Progress = lambda stage, audio, wall: None,
-    planned: Callable[[local.Plan, int], None] = lambda todo, n_stages: None,
+    planned: local.Planned = lambda plan, forecast: None,
 ) -> Outcome:
     """Measure, plan, finish and write the clips of a corpus into `out`.
 

@@ -15,11 +15,12 @@ from typing import Any
 
 from dailytalk_contiguous.core.errors import Reject
 from dailytalk_contiguous.core.finished_clip import own_seconds
+from dailytalk_contiguous.core.machine import PACKAGES
 from dailytalk_contiguous.engine import corpus_folder
 from dailytalk_contiguous.engine.corpus_folder import export_clips, is_complete
 from dailytalk_contiguous.engine.corpus_plan import Planned
 from dailytalk_contiguous.engine.corpus_source import Read
-from dailytalk_contiguous.engine.outputs import PACKAGES, REJECTS, RUN, models_of, read_run
+from dailytalk_contiguous.engine.outputs import REJECTS, RUN, models_of, read_run
 from dailytalk_contiguous.files.inside import inside
 from dailytalk_contiguous.files.writing import write_text
 from dailytalk_contiguous.shards import Row, read_rows

@@ -17,8 +17,8 @@ from dailytalk_contiguous.core.corpus_splits import WAYS
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.quality import QualityLimits
 from dailytalk_contiguous.models.acoustic_affect import ACOUSTIC_ESTIMATE
+from dailytalk_contiguous.models.profiles import PROFILES
 from dailytalk_contiguous.models.recogniser import POCKETSPHINX, settled_type
-from dailytalk_contiguous.pipeline import PROFILES
 from dailytalk_contiguous.sources.corpora.registry import corpus_of
 from dailytalk_contiguous.sources.listing import AUDIO_SUFFIXES
 from dailytalk_contiguous.stages.affect import RateAffect

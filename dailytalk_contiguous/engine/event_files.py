@@ -29,8 +29,8 @@ TAIL_BYTES = 1 << 16
 
 Event = dict[str, Any]
 
-#: Kinds of events of a run: its beginning, what it found to do later on, a shard that is made, and its ends.
-STARTED, PLANNED, SHARD = "started", "planned", "shard"
+#: Kinds of events of a run: its beginning, what it found to do later on, how far it is, a shard, and its ends.
+STARTED, PLANNED, PROGRESS, SHARD = "started", "planned", "progress", "shard"
 FINISHED, STOPPED, FAILED = ENDS = ("finished", "stopped", "failed")
 
 _EVENT = {"event": str, "time": str, "run": str, "spent?": float}
@@ -38,6 +38,7 @@ _PLAN = {"plan": {"shards": int, "shards_left": int, "hours_left": float}}
 _MORE: dict[str, dict[str, Any]] = {
     STARTED: {"kind": str, "shard": [int], "host": str, "pid": int, "born": str, **_PLAN},
     PLANNED: _PLAN,
+    PROGRESS: {"stage": str, "share?": float, "seconds_left?": float},
     SHARD: {"audio_seconds": float, "wall_seconds": float, "rejects": int, "worker": int, "stages": {str: float}},
     **{end: {"rejects?": int, "reason?": str} for end in ENDS},
 }

@@ -1,7 +1,7 @@
 """What a run tells of itself in events.jsonl: its plan, each shard, its end, and where its seconds went.
 
-There is a line a shard, never one a stage or an utterance, and a run that finds nothing to do adds none. Nothing
-that was said in a conversation is in it, and no secret.
+There is a line a shard and now and then one that says how far the run is, never one a stage or an utterance, and a
+run that finds nothing to do adds none. Nothing that was said in a conversation is in it, and no secret.
 """
 
 import hashlib
@@ -9,6 +9,7 @@ import json
 import logging
 import os
 import platform
+import threading
 import time
 import uuid
 from collections.abc import Callable, Sequence
@@ -18,13 +19,14 @@ from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.engine.event_files import (
     FAILED,
     FINISHED,
     PLANNED,
+    PROGRESS,
     SHARD,
     STARTED,
     STOPPED,
@@ -32,10 +34,17 @@ from dailytalk_contiguous.engine.event_files import (
     journal_of_host,
     last_event,
 )
-from dailytalk_contiguous.engine.local import Plan
-from dailytalk_contiguous.engine.making import Made
+from dailytalk_contiguous.engine.forecast import Forecast
+
+if TYPE_CHECKING:  # `status` reads events without what makes shards
+    from dailytalk_contiguous.engine.build import Progress
+    from dailytalk_contiguous.engine.local import Plan
+    from dailytalk_contiguous.engine.making import Made
 
 log = logging.getLogger("dailytalk_contiguous")
+
+#: Seconds between two events that say how far a run is; later, this share of what it has taken.
+TELL_SECONDS, TELL_SHARE = 10.0, 0.01
 
 
 def now() -> str:
@@ -93,6 +102,7 @@ class Journal:
         spent: USD that the run has spent so far, where it may spend any.
 
     Attributes:
+        forecast: how far the run is, and what is left of it.
         rejects: how many the rejects.jsonl that the run left tells of, for whoever writes it to set; None before.
     """
 
@@ -109,6 +119,9 @@ class Journal:
         self._out = out
         self._path: Path | None = None
         self.account = Account({}, {})
+        self.forecast = Forecast(workers)
+        self._ended = threading.Event()
+        self._teller = threading.Thread(target=self._tell_progress, name="journal", daemon=True)
         self.rejects: int | None = None
         self._spent = spent
         self._run = uuid.uuid4().hex[:12]
@@ -126,9 +139,19 @@ class Journal:
         self._audio = self._audio_left = 0.0
 
     def __enter__(self) -> Self:
+        self._teller.start()
         return self
 
-    def planned(self, plan: Plan, audio_seconds: float, stages: Sequence[str]) -> None:
+    def telling(self, progress: "Progress") -> "Progress":
+        """`progress`, with the forecast told of the same."""
+
+        def told(stage: str, audio: float, wall: float | None) -> None:
+            self.forecast.progress(stage, audio, wall)
+            progress(stage, audio, wall)
+
+        return told
+
+    def planned(self, plan: "Plan", audio_seconds: float, stages: Sequence[str]) -> None:
         """Tell what is to be done, before it is: `audio_seconds` of all that the run is about.
 
         Nothing is written where nothing is to be done, unless an earlier run still stands there without its end.
@@ -136,6 +159,8 @@ class Journal:
         if not self._planned:
             self.account.planning = time.perf_counter() - self._mark
         self._planned = True
+        costs = {name: cost for name, cost in zip(stages, plan.costs, strict=False) if cost is not None}
+        self.forecast.planned(plan.work(stages), costs)
         self._mark = time.perf_counter()
         self._of += len(plan.tasks)
         self._audio_left += plan.seconds
@@ -156,9 +181,10 @@ class Journal:
             where = {"host": platform.node(), "pid": os.getpid(), "born": birth(os.getpid())}
             self._write(STARTED, **where, **self._about, plan=told)
 
-    def made(self, made: Made) -> None:
+    def made(self, made: "Made") -> None:
         """Tell of a shard that is on disk."""
         self._done += 1
+        self.forecast.made(made.path, made.stage_audio)
         self._audio += made.audio_seconds
         for stage, took in made.stage_seconds.items():
             self.account.stages[stage] = self.account.stages.get(stage, 0.0) + took
@@ -173,6 +199,7 @@ class Journal:
             wall_seconds=round(made.wall_seconds, 3),
             stages={stage: round(took, 3) for stage, took in made.stage_seconds.items()},
             worker=made.pid,
+            **self._left(),
         )
         self._log(made)
         self._mark = time.perf_counter()
@@ -180,6 +207,8 @@ class Journal:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self._ended.set()
+        self._teller.join()
         self.account.outputs = time.perf_counter() - self._mark
         if not self._begun:
             return
@@ -190,21 +219,35 @@ class Journal:
         with suppress(OSError):  # the disk may be what failed; `error` is on its way to whoever is to read it
             self._write(STOPPED if stopped else FAILED, reason="stopped" if stopped else _reason(error))
 
+    def _tell_progress(self) -> None:
+        """Until the run ends: write how far it is."""
+        began = time.monotonic()
+        while not self._ended.wait(max(TELL_SECONDS, TELL_SHARE * (time.monotonic() - began))):
+            if self._begun and self.forecast.stage:
+                with suppress(OSError):  # a full disk ends the run where it writes what matters
+                    self._write(PROGRESS, stage=self.forecast.stage, **self._left())
+
+    def _left(self) -> dict[str, float]:
+        """How much of the work is done and how long the rest takes, if there is a basis to tell."""
+        share, left = self.forecast.share, self.forecast.seconds_left
+        return {} if share is None or left is None else {"share": round(share, 4), "seconds_left": round(left, 1)}
+
     def _write(self, event: str, **told: Any) -> None:
         spent = {"spent": round(self._spent(), 6)} if self._spent else {}
         self._path = self._path or journal_of_host(self._out)  # not before: a run may have nothing to tell
         append(self._path, {"event": event, "time": now(), "run": self._run, **told, **spent})
 
-    def _log(self, made: Made) -> None:
+    def _log(self, made: "Made") -> None:
         wall = time.perf_counter() - self._entered
         speed = self._audio / wall
-        left = length(max(0.0, self._audio_left - self._audio) / speed) if speed else "unknown"
+        left = self.forecast.seconds_left
         money = f", {self._spent():.4f} USD spent" if self._spent else ""
         log.info(
             "%s shard %d of %d: %s, %d %s, %.1f min in %.1f s; %.2f of %.2f h at %.1f× real time, %s",
             *(now(), self._done, self._of, made.path.name),
             *(made.conversations, contents(self._about["kind"]), made.audio_seconds / 60),
-            *(made.wall_seconds, self._audio / 3600, self._audio_left / 3600, speed, f"{left} left{money}"),
+            *(made.wall_seconds, self._audio / 3600, self._audio_left / 3600, speed),
+            f"{'unknown' if left is None else length(left)} left{money}",
         )
 
 

@@ -25,9 +25,13 @@ from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.machine import cores
 from dailytalk_contiguous.engine.build import Progress, ahead
 from dailytalk_contiguous.engine.devices import VISIBLE, gpus_to_share
+from dailytalk_contiguous.engine.forecast import Forecast
 from dailytalk_contiguous.engine.making import Made, Making, make
 from dailytalk_contiguous.shards import Entry, Row, chain_of, index, shard_path
 from dailytalk_contiguous.stages.base import Stage
+
+#: Told what is to be done, before it is, and asked for what is left of it at any time.
+Planned = Callable[["Plan", Forecast], None]
 
 #: Seconds between two looks at what workers tell.
 POLL_SECONDS = 0.2
@@ -38,11 +42,15 @@ QUEUED = 2
 
 @dataclass(frozen=True)
 class Task:
-    """A shard to make: its file, its rows, and what earlier runs made of them."""
+    """A shard to make: its file, its rows, and what earlier runs made of them.
+
+    `left`: seconds of audio that are to go through each stage, by its place; empty where that is all of it.
+    """
 
     path: Path
     rows: list[Row]
     known: dict[str, tuple[Path, Entry]]
+    left: tuple[float, ...] = ()
 
     @property
     def seconds(self) -> float:
@@ -52,16 +60,29 @@ class Task:
 
 @dataclass(frozen=True)
 class Plan:
-    """What a run has to do: all shards in order, and those of them that are not finished."""
+    """What a run has to do: all shards in order, and those of them that are not finished.
+
+    `costs`: seconds that a second of audio took in each stage, by its place, in the runs that made what stands;
+    None for a stage that nothing stands of.
+    """
 
     paths: list[Path]
     tasks: list[Task]
     first_stage: int
+    costs: tuple[float | None, ...] = ()
 
     @property
     def seconds(self) -> float:
         """Audio in the shards that are left."""
         return sum(task.seconds for task in self.tasks)
+
+    def work(self, stages: Sequence[str]) -> dict[Path, dict[str, float]]:
+        """Seconds of audio that are to go through each stage, by its name, for each shard that is left."""
+        work = {}
+        for task in self.tasks:
+            left = task.left or [task.seconds * (place >= self.first_stage) for place in range(len(stages))]
+            work[task.path] = {name: audio for name, audio in zip(stages, left, strict=True) if audio}
+        return work
 
 
 def plan(
@@ -77,19 +98,28 @@ def plan(
     chain = chain_of(stages)
     known = index(folder) if known is None else known
     paths, tasks, first = [], [], len(stages)
+    wall, audio = [0.0] * len(stages), [0.0] * len(stages)
     for rows in groups:
         path = shard_path(folder, rows)
         paths.append(path)
         own = {row["conversation_id"]: known.get(row["conversation_id"]) for row in rows}
-        left = [
-            _stages_done(own[row["conversation_id"]], path, row, chain)
-            for row in rows
-            if not _finished(own[row["conversation_id"]], path, row, chain)
-        ]
-        if left:
-            first = min(first, *left)
-            tasks.append(Task(path, rows, {name: found for name, found in own.items() if found}))
-    return Plan(paths, tasks, first)
+        done = []
+        left = [0.0] * len(stages)
+        for row in rows:
+            entry = own[row["conversation_id"]]
+            standing = _stages_done(entry, path, row, chain)
+            for place, took in zip(range(standing), entry[1].seconds if entry else (), strict=False):
+                wall[place] += took
+                audio[place] += row["duration"]
+            if not _finished(entry, path, row, chain):
+                done.append(standing)
+                for place in range(0 if stages[-1].final and standing < len(stages) else standing, len(stages)):
+                    left[place] += row["duration"]
+        if done:
+            first = min(first, *done)
+            tasks.append(Task(path, rows, {name: found for name, found in own.items() if found}, tuple(left)))
+    costs = tuple(took / heard if heard else None for took, heard in zip(wall, audio, strict=True))
+    return Plan(paths, tasks, first, costs)
 
 
 def run(

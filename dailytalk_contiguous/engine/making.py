@@ -60,9 +60,10 @@ class Making:
         self._stage_audio: defaultdict[str, float] = defaultdict(float)
         self._wall_seconds = 0.0
 
-        def told(stage: str, audio: float, wall: float) -> None:
-            self._stage_seconds[stage] += wall
-            self._stage_audio[stage] += audio
+        def told(stage: str, audio: float, wall: float | None) -> None:
+            if wall is not None:
+                self._stage_seconds[stage] += wall
+                self._stage_audio[stage] += audio
             progress(stage, audio, wall)
 
         self._job = Job(path, rows, stages, known, batch_seconds, told)

@@ -16,6 +16,7 @@ from typing import Any
 
 from dailytalk_contiguous.core.documents import expect, fits, json_lines, read_json
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError, Reject
+from dailytalk_contiguous.core.machine import PACKAGES
 from dailytalk_contiguous.engine import transcript
 from dailytalk_contiguous.files.inside import inside
 from dailytalk_contiguous.files.writing import write_lines, write_text
@@ -41,18 +42,6 @@ SPOKEN_STAGES = frozenset({"transcript", "ChooseVoice", "Speak", "Reconstruct", 
 
 #: Notes on recordings that run.json repeats; all of them are in the shards.
 NOTES_KEPT = 200
-
-#: Packages whose versions decide what comes out.
-PACKAGES = (
-    "datasets",
-    "faster-whisper",
-    "silero-vad",
-    "pocketsphinx",
-    "transformers",
-    "torch",
-    "librosa",
-    "numpy",
-)
 
 
 #: What a record (run.json, or mix.json of a mix) may hold, as far as anything reads it: people copy and edit it.

@@ -5,7 +5,7 @@ resuming, rejects and records are the same. What the engine has to know of a lis
 what it may cost) is read from its stages, so that nothing is said twice.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar
@@ -76,7 +76,7 @@ def run_recipe(
     workers: int = 1,
     source_licence: str = "",
     progress: Progress = lambda stage, audio, wall: None,
-    planned: Callable[[local.Plan, int], None] = lambda plan, n_stages: None,
+    planned: local.Planned = lambda plan, forecast: None,
 ) -> Built:
     """Run a recipe over recordings; finished work is not done again.
 

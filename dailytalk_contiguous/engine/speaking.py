@@ -6,7 +6,7 @@ made of it; a conversation of which something could not be said is held back and
 
 import json
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from importlib.metadata import version
@@ -107,7 +107,7 @@ def speak(
     settings: SpeakSettings,
     about: dict[str, Any],
     progress: Progress = lambda stage, audio, wall: None,
-    planned: Callable[[local.Plan, int], None] = lambda plan, n_stages: None,
+    planned: local.Planned = lambda plan, forecast: None,
     prune: bool = False,
     workers: int = 1,
     runner: Runner | None = None,
@@ -132,11 +132,11 @@ def speak(
     runner = runner or Runner()
     with Journal(out, "speak", settings, about.get("command", ""), workers=workers, spent=spent) as journal:
         plan = local.plan(folder, script.groups, stages, known)
-        planned(plan, len(stages))
+        planned(plan, journal.forecast)
         if plan.tasks:
             runner.preflight(stages, settings.device)
         journal.planned(plan, sum(row["duration"] for row in script.rows), [stage.name for stage in stages])
-        run = runner.say(plan, stages, settings, workers, BATCH_SECONDS, progress, journal.made)
+        run = runner.say(plan, stages, settings, workers, BATCH_SECONDS, journal.telling(progress), journal.made)
         with spending(out, "speak", about.get("command", ""), money if paid else None):
             made = list(run)
         drop_stale(folder, plan.paths)

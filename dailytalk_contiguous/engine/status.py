@@ -19,6 +19,7 @@ from dailytalk_contiguous.engine.event_files import (
     EVENTS,
     FINISHED,
     PLANNED,
+    PROGRESS,
     SHARD,
     STARTED,
     Event,
@@ -46,6 +47,8 @@ class Run:
         done, audio_done: what it has made.
         rejects: conversations set aside among them; once rejects.jsonl was written (`explained`), all in it.
         stages: wall seconds by stage, over all workers. longest: wall seconds of its longest shard.
+        stage, share, seconds_left: what worked at its last event, how much of the work was done then (0 to 1, in
+            seconds of work), and how long the rest would take; empty and None where that was not known.
         workers: ids of the processes that made its shards. spent: USD, or None where nothing costs.
         state: `finished`, `stopped`, `failed`, `running`, `gone` (its process is), or `silent`.
         reason: why it failed.
@@ -67,6 +70,9 @@ class Run:
     audio_done: float = 0.0
     rejects: int = 0
     explained: bool = False
+    stage: str = ""
+    share: float | None = None
+    seconds_left: float | None = None
     stages: Counter[str] = field(default_factory=Counter)
     longest: float = 0.0
     workers: set[int] = field(default_factory=set)
@@ -82,8 +88,16 @@ class Run:
         return self.audio_done / max((self.last_shard - self.started).total_seconds(), 1e-3)
 
     def left_seconds(self, at: datetime) -> float | None:
-        """Wall seconds that a running run still needs at this speed; None if that is not known."""
-        if self.state != RUNNING or not self.speed or self.last_shard is None:
+        """Wall seconds that a running run still needs; None if that is not known.
+
+        As its own last event has it, if that is not over yet; of a run that says nothing of it, by its speed.
+        """
+        if self.state != RUNNING:
+            return None
+        if self.seconds_left is not None:
+            left = self.seconds_left - (at - self.last_event).total_seconds()
+            return left if left > 0 else None
+        if self.stage or not self.speed or self.last_shard is None:
             return None
         due = (self.audio_seconds - self.audio_done) / self.speed
         return max(0.0, due - (at - self.last_shard).total_seconds())
@@ -107,6 +121,8 @@ class Run:
                 "left": round(max(0.0, self.audio_seconds - self.audio_done) / 3600, 4),
             },
             "rejects": self.rejects,
+            "stage": self.stage if self.state == RUNNING else "",
+            "share": self.share,
             "speed": None if self.speed is None else round(self.speed, 2),
             "seconds_left": None if left is None else round(left, 1),
             "spent": self.spent,
@@ -165,6 +181,9 @@ def runs_of(events: Iterable[Event]) -> list[Run]:
 def _note(run: Run, event: Event, time: datetime) -> None:
     run.last_event = time
     run.spent = event.get("spent", run.spent)
+    if event["event"] in (PROGRESS, SHARD):
+        run.stage = event.get("stage", run.stage)
+        run.share, run.seconds_left = event.get("share"), event.get("seconds_left")
     if event["event"] in (STARTED, PLANNED):
         run.shards_all = event["plan"]["shards"]
         run.shards += event["plan"]["shards_left"]

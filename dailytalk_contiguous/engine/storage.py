@@ -17,7 +17,8 @@ from dailytalk_contiguous.core.machine import cache_folder, private_folder
 from dailytalk_contiguous.engine.event_files import is_journal, journals
 from dailytalk_contiguous.engine.outputs import NEW_TRANSCRIPT, RUN, TRANSCRIPT
 from dailytalk_contiguous.files.writing import write_bytes
-from dailytalk_contiguous.sources.remote_files import Mirror, address_of, is_address, is_plain, mirror_of
+from dailytalk_contiguous.sources.addresses import address_of, store_address
+from dailytalk_contiguous.sources.remote_files import Mirror, is_plain, mirror_of
 from dailytalk_contiguous.sources.store_notes import NOTES
 
 #: What a command may remove from a store: its own results alone.
@@ -104,7 +105,7 @@ def folder_of(out: Path, scratch: Path | None = None) -> Path:
 
     Raises DailytalkError for an address that is none of a store.
     """
-    address = _address(out)
+    address = store_address(out)
     return mirror_of(address, scratch or cache_folder() / "work").folder if address else out
 
 
@@ -117,7 +118,7 @@ def open_work(out: Path, scratch: Path | None = None) -> WorkFolder:
 
     Raises DailytalkError for a store that can't be read, and for an address that is none of a store.
     """
-    address = _address(out)
+    address = store_address(out)
     if address is None:
         return WorkFolder(out)
     work = _mirrored(address, scratch)
@@ -130,7 +131,7 @@ def watched(out: Path) -> Path:
 
     Raises as `open_work` does.
     """
-    address = _address(out)
+    address = store_address(out)
     if address is None:
         return out
     work = _mirrored(address)
@@ -143,18 +144,6 @@ def _mirrored(address: str, scratch: Path | None = None) -> WorkFolder:
     mirror.folder.mkdir(parents=True, exist_ok=True)
     (mirror.folder / NOTES).touch()  # by which a run knows that other machines write to this place too
     return WorkFolder(mirror.folder, mirror)
-
-
-def _address(out: Path) -> str | None:
-    address = address_of(out)
-    if address is None and is_address(out):
-        told = str(out).replace(":/", "://", 1) if "://" not in str(out) else str(out)
-        raise DailytalkError(
-            f"{told} is no place to work in",
-            "name a folder, s3://BUCKET/FOLDER, gs://BUCKET/FOLDER, hf://buckets/OWNER/NAME/FOLDER or "
-            "hf://datasets/OWNER/NAME/FOLDER",
-        )
-    return address
 
 
 def fetched(path: Path, sounds: bool = False) -> Path:

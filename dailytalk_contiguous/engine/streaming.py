@@ -8,7 +8,7 @@ goes on behind the last finished window, at the commit that it began with.
 import contextlib
 import shutil
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -75,7 +75,7 @@ def stream(
     limits: Limits,
     about: Mapping[str, Any],
     progress: Progress = lambda stage, audio, wall: None,
-    planned: Callable[[local.Plan, int], None] = lambda plan, n_stages: None,
+    planned: local.Planned = lambda plan, forecast: None,
 ) -> Streamed:
     """Make what is missing of a stream in `out`, up to its limits, and write the outputs of all that is done.
 
@@ -96,7 +96,7 @@ class _Run:
         limits: Limits,
         about: Mapping[str, Any],
         progress: Progress,
-        planned: Callable[[local.Plan, int], None],
+        planned: local.Planned,
     ) -> None:
         load_synthesiser.cache_clear()  # the environment may name another token, voice or server than before
         purse.cache_clear()
@@ -252,9 +252,9 @@ class _Run:
         path = shard_path(folder, rows)
         known = {name: (path, entry) for name, entry in self._entries(path).items()}
         plan = local.plan(folder, [rows], stages, known)
-        self.planned(plan, len(stages))
+        self.planned(plan, journal.forecast)
         journal.planned(plan, sum(row["duration"] for row in rows), [stage.name for stage in stages])
-        for _ in local.run(plan, stages, 1, batch_seconds, self.progress, journal.made):
+        for _ in local.run(plan, stages, 1, batch_seconds, journal.telling(self.progress), journal.made):
             pass
         if lost := {row["conversation_id"] for row in rows} - self._entries(path).keys():
             raise RuntimeError(f"{len(lost)} conversations are neither in {path} nor rejected: {sorted(lost)[:5]}")

@@ -8,7 +8,7 @@ the input are kept until `prune` says otherwise, and ids in are ids out plus rej
 import os
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -179,7 +179,7 @@ def tag(
     options: Options,
     about: dict[str, Any],
     progress: Progress = lambda stage, audio, wall: None,
-    planned: Callable[[local.Plan, int], None] = lambda plan, n_stages: None,
+    planned: local.Planned = lambda plan, forecast: None,
 ) -> Outcome:
     """Make what is missing in `out` and, once all shards stand, write the transcript, rejects and record.
 
@@ -227,7 +227,7 @@ def own_shards(plan: local.Plan, shard: tuple[int, int]) -> local.Plan:
     """The part of a plan that host i of N makes: every N-th shard, by its place among all."""
     number, count = shard
     mine = set(plan.paths[number - 1 :: count])
-    return local.Plan(plan.paths, [task for task in plan.tasks if task.path in mine], plan.first_stage)
+    return replace(plan, tasks=[task for task in plan.tasks if task.path in mine])
 
 
 def _make(
@@ -237,11 +237,11 @@ def _make(
     settings: TagSettings,
     options: Options,
     progress: Progress,
-    planned: Callable[[local.Plan, int], None],
+    planned: local.Planned,
     journal: Journal,
 ) -> tuple[dict[Path, list[Row]], local.Plan]:
     plan = own_shards(local.plan(folder, found.groups, stages), options.shard)
-    planned(plan, len(stages))
+    planned(plan, journal.forecast)
     runner, device = options.runner, settings.device
     if plan.tasks:
         runner.preflight(stages[plan.first_stage :], device)
@@ -250,7 +250,7 @@ def _make(
     rows = {task.path: task.rows for task in plan.tasks}
     networks = plan.tasks and use_device(stages) and runner.on_cuda(device)
     batch_seconds = options.batch_seconds if networks else 0.0
-    run = runner.run(plan, stages, options.workers, batch_seconds, progress, journal.made, device)
+    run = runner.run(plan, stages, options.workers, batch_seconds, journal.telling(progress), journal.made, device)
     return {path: rows[path] for path in run}, plan
 
 

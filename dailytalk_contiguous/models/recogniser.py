@@ -11,6 +11,9 @@ from dailytalk_contiguous.models.recognised import Recogniser, Samples
 #: The recogniser of the embedded profile: its English model comes in its wheel.
 POCKETSPHINX = "pocketsphinx"
 
+#: The size of Whisper that is used where none is named.
+WHISPER = "medium"
+
 
 def load_recogniser(
     model: str, device: str, compute_type: str, beam: int, batch_windows: int, short: bool = False

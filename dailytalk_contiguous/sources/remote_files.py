@@ -22,20 +22,12 @@ from dailytalk_contiguous.core.errors import BadInput, DailytalkError
 from dailytalk_contiguous.core.machine import cache_folder
 from dailytalk_contiguous.files.owned_folder import RECORD
 from dailytalk_contiguous.files.writing import write_atomically
+from dailytalk_contiguous.sources.addresses import address_of
 from dailytalk_contiguous.sources.hub_files import audio_files, companions, made_folders
 from dailytalk_contiguous.sources.hub_repository import modified_of
 from dailytalk_contiguous.sources.listing import AUDIO_SUFFIXES
 from dailytalk_contiguous.sources.store_errors import store_errors
 from dailytalk_contiguous.sources.store_notes import notes_of
-
-#: What an address begins with. The last two are for tests.
-SCHEMES = ("s3", "gs", "hf", "memory", "file")
-
-#: Also where pathlib made one slash of two.
-_ADDRESS = re.compile(rf"({'|'.join(SCHEMES)}):/+(.*)", re.DOTALL)
-
-#: What is a store of the Hub: a bucket or a folder in it, and a folder of a dataset repository.
-_IN_THE_HUB = re.compile(r"buckets/[^/]+/[^/]+(/.*)?|datasets/[^/]+/[^/]+/[^/]+.*", re.DOTALL)
 
 #: Files that travel at a time.
 _AT_A_TIME = 8
@@ -160,24 +152,6 @@ class Mirror:
         if modified is not None:
             os.utime(local, (modified, modified))
         notes_of(self.folder).add(name, remote.token)
-
-
-def address_of(path: str | Path) -> str | None:
-    """The address in a store that a text or a path means; None for a place on this machine, or for a dataset.
-
-    Of the Hub, buckets are stores (`hf://buckets/OWNER/NAME/FOLDER`), and so is a folder of a repository
-    (`hf://datasets/OWNER/NAME/FOLDER`), where each file that is written is a commit. A repository as a whole is a
-    dataset, which other parts of this package read and publish.
-    """
-    told = _ADDRESS.fullmatch(str(path))
-    if not told or (told[1] == "hf" and not _IN_THE_HUB.fullmatch(told[2])):
-        return None
-    return f"{told[1]}://{'/' if told[1] == 'file' else ''}{told[2].rstrip('/')}"
-
-
-def is_address(path: str | Path) -> bool:
-    """Whether a text or a path is meant for somewhere else, of whatever kind: `https://…`, `s3://…`."""
-    return bool(re.match(r"[A-Za-z][A-Za-z0-9+.-]+:/", str(path)))
 
 
 def mirror_of(address: str, base: Path, stamped: bool = False) -> Mirror:

@@ -19,7 +19,7 @@ from dailytalk_contiguous.core.packing import WINDOW_SECONDS, Placed, Word, pack
 from dailytalk_contiguous.core.questions import ends_as_question, sounds_like_question
 from dailytalk_contiguous.core.schema import MEASURE, STRING, WORD, Batch
 from dailytalk_contiguous.models.recognised import Recognised, Recogniser, Samples
-from dailytalk_contiguous.models.recogniser import check_recogniser, load_recogniser, settled_type
+from dailytalk_contiguous.models.recogniser import WHISPER, check_recogniser, load_recogniser, settled_type
 from dailytalk_contiguous.stages.base import EXECUTION, Stage
 
 #: What stands in `recogniser` for utterances whose words came with the recording.
@@ -56,7 +56,7 @@ class Transcribe(Stage):
         device: `auto`, `cpu` or `cuda`. batch_windows: windows at a time on CUDA.
     """
 
-    model: str = "medium"
+    model: str = WHISPER
     language: str = "auto"
     windows: str = "packed"
     beam: int = 5

@@ -3,11 +3,11 @@
 from typing import Any
 
 import pytest
-import typer
 
-from dailytalk_contiguous.cli.main import app
+from dailytalk_contiguous.cli.main import COMMANDS as NAMES
+from dailytalk_contiguous.cli.main import command_of
 
-COMMANDS: Any = typer.main.get_command(app).commands  # type: ignore[attr-defined]
+COMMANDS: Any = {name: command_of(name) for name in NAMES}
 
 #: Numbers that options have by default, wherever there is such an option. `seed` is 0 everywhere.
 NUMBERS = {

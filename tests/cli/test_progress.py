@@ -2,12 +2,18 @@
 
 import io
 import logging
+from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from rich.console import Console
 from rich.progress import Progress
 
-from dailytalk_contiguous.cli.progress import Rate, bar
+from dailytalk_contiguous.cli.progress import Done, Left, Working, bar
+from dailytalk_contiguous.engine.forecast import Forecast
+from dailytalk_contiguous.engine.local import Plan, Task
+
+OUT = Path("/data")
 
 
 def test_what_a_run_says_without_a_terminal_is_on_stderr_once(
@@ -22,20 +28,59 @@ def test_what_a_run_says_without_a_terminal_is_on_stderr_once(
     assert (log.level, log.propagate, [*log.handlers]) == before
 
 
-@pytest.mark.parametrize(
-    ("whole", "done", "spent", "text"),
-    [
-        (120.0, 60.0, None, "1.0 of 2.0 min  30.0× real time"),
-        (3600.0, 1800.0, None, "0.5 of 1.0 h  900.0× real time"),
-        (3599.0, 0.0, None, "0.0 of 60.0 min  "),
-        (60.0, 30.0, 0.25, "0.5 of 1.0 min  15.0× real time  0.2500 USD"),
-    ],
-)
-def test_rate_tells_what_is_done_how_fast_and_for_how_much(
-    whole: float, done: float, spent: float | None, text: str
-) -> None:
-    clock = iter([0.0, *[2.0] * 99])
-    progress = Progress(get_time=lambda: next(clock))
-    task = progress.add_task("x", total=whole, spent=spent)
-    progress.update(task, completed=done)
-    assert Rate().render(progress.tasks[0]).plain == text
+class Clock:
+    now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+def columns(forecast: Forecast, spent: Callable[[], float] | None = None) -> list[str]:
+    """What a bar shows, without the bar itself."""
+    progress = Progress(disable=True)
+    progress.add_task("", total=None, forecast=forecast, spent=spent)
+    (task,) = progress.tasks
+    return [column.render(task).plain for column in (Working(), Done(), Left())]
+
+
+def test_bar_names_the_stage_that_works_and_no_time_before_there_is_a_basis(clock: Clock) -> None:
+    forecast = Forecast(clock=clock)
+    forecast.planned({OUT: {"Segment": 120.0, "Transcribe": 120.0}}, {})
+    assert columns(forecast) == ["starting", "0.0 of 2.0 min", ""]
+    forecast.progress("Segment", 60.0, None)
+    forecast.progress("Segment", 60.0, 1.0)
+    forecast.progress("Transcribe", 60.0, None)
+    clock.now = 60.0
+    assert columns(forecast) == ["Transcribe", "0.0 of 2.0 min", ""]
+    forecast.progress("Transcribe", 60.0, 59.0)
+    assert columns(forecast) == ["Transcribe", "1.0 of 2.0 min", "1.0× real time  60 s left"]
+
+
+def test_hours_are_shown_as_hours_and_money_where_any_is_spent(clock: Clock) -> None:
+    forecast = Forecast(clock=clock)
+    forecast.planned({OUT: {"Speak": 7200.0}}, {"Speak": 1.0})
+    assert columns(forecast, lambda: 0.25)[1:] == ["0.0 of 2.0 h  0.2500 USD", "1.0× real time  2.0 h left"]
+
+
+def test_bar_fits_a_terminal_of_80_columns(clock: Clock) -> None:
+    forecast = Forecast(clock=clock)
+    forecast.planned({OUT: {"MatchTranscript": 3599.0}}, {"MatchTranscript": 0.05})
+    forecast.progress("MatchTranscript", 3599.0, None)
+    console = Console(file=io.StringIO(), width=80, force_terminal=True, highlight=False)
+    with bar(console, quiet=False, spent=lambda: 12.3456) as shown:
+        shown.planned(Plan([OUT], [Task(OUT, [{"duration": 3599.0}], {})], 0), forecast)
+        (line,) = console.render_lines(shown.progress.get_renderable())
+        text = "".join(segment.text for segment in line)
+    assert text.startswith("MatchTranscript ")
+    assert text.rstrip().endswith("20.0× real time  3.0 min left")
+
+
+def test_plan_with_nothing_to_do_shows_no_bar() -> None:
+    with bar(Console(file=io.StringIO(), force_terminal=True), quiet=False) as shown:
+        shown.planned(Plan([OUT], [], 0), Forecast())
+        assert shown.progress.tasks == []

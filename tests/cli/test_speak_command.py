@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import typer
 from audio_files import tones
 from command import EMBEDDED, Command, start
 from datasets import load_dataset
@@ -16,7 +15,7 @@ from recordings import excerpt, read_lines, save, state
 from scripted import SHORT, Stubborn, folder, loopback, talk, write_transcript
 from tts_server import TOKEN
 
-from dailytalk_contiguous.cli.main import app
+from dailytalk_contiguous.cli.main import command_of
 
 FISH = ("--profile", "embedded", "--tts", "fish")
 ESPEAK = ("--profile", "embedded")
@@ -308,9 +307,8 @@ def test_build_refuses_a_share_of_the_work(tmp_path: Path, dailytalk: Command) -
 
 
 def test_build_has_the_options_of_both_halves() -> None:
-    command = typer.main.get_command(app)
     options = {
-        name: {option for parameter in command.commands[name].params for option in parameter.opts}  # type: ignore
+        name: {option for parameter in command_of(name).params for option in parameter.opts}
         for name in ("tag", "speak", "build")
     }
     assert options["build"] == (options["tag"] | options["speak"]) - {"folder"}

@@ -14,7 +14,6 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from rich.progress import Progress
 from rich.table import Table
 
 from dailytalk_contiguous.cli import agreement as agreement_command
@@ -31,7 +30,7 @@ from dailytalk_contiguous.cli import stream as stream_command
 from dailytalk_contiguous.cli import tag as tag_command
 from dailytalk_contiguous.cli import versions as versions_command
 from dailytalk_contiguous.cli.errors import guarded
-from dailytalk_contiguous.cli.progress import Bar, bar, profile_table
+from dailytalk_contiguous.cli.progress import bar, profile_table
 from dailytalk_contiguous.cli.terminal import Console
 from dailytalk_contiguous.core.agreement import Against, Kappa, Rater
 from dailytalk_contiguous.core.errors import Reject
@@ -483,6 +482,15 @@ def run_of(**changes: Any) -> Run:
             "last event 30 s ago",
         ),
         (
+            {"stage": "Speak", "last_shard": None, "audio_seconds": 290.0, "audio_done": 0.0},
+            "tag on here, process 7: running; 2 of 8 shards, 0.0 of 4.8 min, Speak, last event 30 s ago",
+        ),
+        (
+            {"stage": "Speak", "share": 0.375, "seconds_left": 90.0},
+            "tag on here, process 7: running; 2 of 8 shards, 0.50 of 2.00 h, Speak, 38% of the work done, "
+            "2.0× real time, 60 s left, last event 30 s ago",
+        ),
+        (
             {"state": "finished", "last_event": NOON + timedelta(seconds=5)},  # a clock of another host
             "tag on here, process 7: finished; 2 of 8 shards, 0.50 of 2.00 h, 2.0× real time, last event 0 s ago",
         ),
@@ -532,6 +540,8 @@ def test_run_as_json_has_every_figure() -> None:
         "shards": {"all": 9, "done": 2, "left": 6},
         "hours": {"done": 0.5, "left": 1.5},
         "rejects": 1,
+        "stage": "",
+        "share": None,
         "speed": 2.0,
         "seconds_left": 2600.0,
         "spent": 0.25,
@@ -541,6 +551,7 @@ def test_run_as_json_has_every_figure() -> None:
     new = run_of(last_shard=None, audio_done=7500.0).as_dict(NOON)
     assert (new["speed"], new["seconds_left"], new["hours"]["left"]) == (None, None, 0.0)
     assert run_of(state="gone").left_seconds(NOON) is None
+    assert run_of(seconds_left=29.0).left_seconds(NOON) is None  # it takes longer than it foretold
     assert run_of().left_seconds(NOON + timedelta(seconds=9999)) == 0.0
 
 
@@ -632,31 +643,6 @@ def test_profile_of_stages_has_seconds_shares_and_real_time_factors() -> None:
         ["by the clock", "5.50", "", ""],
     ]
     assert cells(profile_table(Account({}, {}), 0.0))[0] == ["planning", "0.00", "0.0%", ""]
-
-
-def test_bar_is_full_when_every_stage_that_is_left_has_seen_all_audio() -> None:
-    with Progress(disable=True) as progress:
-        seen = Bar(progress, lambda: 0.5)
-        seen.progress("Segment", 9.0, 1.0)  # before anything is planned
-        assert progress.tasks == []
-        plan = local.Plan([OUT], [task(60.0)], 2)
-        seen.planned(plan, 4)
-        seen.progress("Tag", 60.0, 1.0)
-        (at,) = progress.tasks
-        assert (at.total, at.completed, at.description, at.fields["spent"]) == (60.0, 30.0, "Tag", 0.5)
-        seen.progress("Punctuate", 60.0, 1.0)
-        assert at.finished
-        seen.planned(local.Plan([OUT], [task(5.0)], 4), 4)  # the next window of a stream
-        (at,) = progress.tasks
-        assert (at.total, at.completed) == (5.0, 0.0)
-        seen.planned(local.Plan([OUT], [], 0), 4)
-        assert progress.tasks == []
-        seen.progress("Tag", 5.0, 1.0)
-        free = Bar(progress, None)
-        free.planned(plan, 3)
-        free.progress("Tag", 6.0, 1.0)
-        (at,) = progress.tasks
-        assert (at.completed, at.fields["spent"]) == (6.0, None)
 
 
 # corpus
@@ -1124,8 +1110,8 @@ def test_recipe_takes_its_input_its_folder_and_its_workers(
 ) -> None:
     given: list[Any] = []
 
-    def run_recipe(*values: Any) -> Built:
-        given.append(values[:6])
+    def run_recipe(*values: Any, planned: local.Planned) -> Built:
+        given.append(values)
         return Built(tagged(record={"counts": {"conversations": 2, "utterances": 9, "rejects": 1}}), None, [])
 
     @contextmanager

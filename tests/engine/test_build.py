@@ -179,10 +179,21 @@ def test_next_stage_sees_the_value_that_will_be_read_back(tmp_path: Path) -> Non
     assert seen != [0.1]  # which is no float32
 
 
-def test_progress_hears_of_every_stage_and_its_audio(tmp_path: Path) -> None:
-    told: list[tuple[str, float]] = []
-    build(tmp_path, "ab", Length(), Weigh(), progress=lambda stage, audio, wall: told.append((stage, audio)))
-    assert told == [("Length", 0.1), ("Weigh", 0.1)] * 2
+def test_progress_hears_of_every_stage_and_its_audio_before_and_after(tmp_path: Path) -> None:
+    told: list[tuple[str, float, bool]] = []
+
+    def progress(stage: str, audio: float, wall: float | None) -> None:
+        told.append((stage, audio, wall is None))
+
+    build(tmp_path, "ab", Length(), Weigh(), progress=progress)
+    assert (
+        told
+        == [
+            *(("Length", 0.1, True), ("Length", 0.1, False)),
+            *(("Weigh", 0.1, True), ("Weigh", 0.1, False)),
+        ]
+        * 2
+    )
 
 
 def test_shard_of_rejects_only_is_written(tmp_path: Path) -> None:

@@ -78,7 +78,8 @@ def test_events_of_a_run_hold_its_plan_its_shards_and_its_end(
     with Journal(
         tmp_path, "tag", TagSettings(), "dailytalk tag x", (2, 3), 4, spent=lambda: 0.12345678
     ) as journal:
-        journal.planned(Plan([PATH, PATH], [task(600.0), task(300.0)], 0), 3600.0, ["Segment", "Tag"])
+        plan = Plan([PATH, PATH], [task(600.0), task(300.0)], 0, (0.5, 0.1))
+        journal.planned(plan, 3600.0, ["Segment", "Tag"])
         journal.planned(Plan([PATH], [task(900.0)], 0), 1800.0, ["Tag"])
         journal.made(made())
         journal.made(made(wall_seconds=10.0))
@@ -115,9 +116,9 @@ def test_events_of_a_run_hold_its_plan_its_shards_and_its_end(
     assert "shard 1 of 3: shard-1.parquet, 2 conversations, 10.0 min in 20.0 s; 0.17 of 0.50 h at " in first
     assert "shard 2 of 3: shard-1.parquet, 2 conversations, 10.0 min in 10.0 s; 0.33 of 0.50 h at " in last
     assert last.endswith(" left, 0.1235 USD spent")
-    speed, left = re.findall(r"at ([\d.]+)× real time, (\d+) s left", last)[0]
-    assert float(speed) > 100
-    assert int(left) <= 600 / float(speed) + 1
+    # Of the 300 s that are left, both stages: 0.5 and 0.1 s for a second.
+    ((speed, left),) = re.findall(r"at ([\d.]+)× real time, ([\d.]+ min) left", last)
+    assert (float(speed) > 100, left) == (True, "3.0 min")
 
 
 def test_run_without_money_or_rejects_tells_of_none(tmp_path: Path) -> None:

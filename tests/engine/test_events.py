@@ -2,6 +2,7 @@ import json
 import os
 import subprocess
 import sys
+import threading
 import tracemalloc
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -17,6 +18,7 @@ from dailytalk_contiguous.core.errors import BadInput, DailytalkError
 from dailytalk_contiguous.engine.event_files import (
     EVENTS,
     append,
+    is_whole,
     journal_of_host,
     journals,
     last_event,
@@ -204,6 +206,28 @@ def test_end_tells_why_and_never_what_was_said(
         fail()
     last = read_events(tmp_path / EVENTS)[-1]
     assert (last["event"], last["reason"]) == (kind, reason)
+
+
+def test_run_says_now_and_then_how_far_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("dailytalk_contiguous.engine.events.TELL_SECONDS", 0.01)
+    written = threading.Semaphore(0)
+
+    def spent() -> float:
+        """Asked for with every event."""
+        written.release()
+        return 0.0
+
+    with Journal(tmp_path, "tag", TagSettings(), spent=spent) as told:
+        told.planned(Plan([TASK.path], [TASK], 0, (0.5, 1.5)), 6.0, ["Segment", "Transcribe"])
+        told.telling(lambda stage, audio, wall: None)("Segment", 6.0, None)
+        for _ in range(3):
+            written.acquire()
+    started, progress, *_, finished = read_events(tmp_path / EVENTS)
+    assert (started["event"], progress["event"], finished["event"]) == ("started", "progress", "finished")
+    assert (progress["stage"], 0 <= progress["share"] < 1, 0 < progress["seconds_left"] <= 12) == (
+        *("Segment", True, True),
+    )
+    assert all(map(is_whole, read_events(tmp_path / EVENTS)))
 
 
 def test_run_with_nothing_to_do_ends_what_a_killed_one_left_open(tmp_path: Path) -> None:

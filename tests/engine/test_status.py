@@ -75,6 +75,26 @@ def test_nothing_is_foretold_before_the_first_shard(tmp_path: Path) -> None:
     assert (run.speed, run.left_seconds(at(50)), run.as_dict(at(50))["seconds_left"]) == (None, None, None)
 
 
+def test_progress_inside_a_shard_is_told(tmp_path: Path) -> None:
+    begin(tmp_path)
+    tell(tmp_path, 40, "progress", stage="Transcribe")
+    (run,) = seen(tmp_path, 50)
+    assert (run.stage, run.share, run.left_seconds(at(50))) == ("Transcribe", None, None)
+    tell(tmp_path, 60, "progress", stage="RateAffect", share=0.25, seconds_left=90.0)
+    (run,) = seen(tmp_path, 70)
+    assert (run.stage, run.share, run.left_seconds(at(70))) == ("RateAffect", 0.25, 80.0)
+    made(tmp_path, 80, share=0.5, seconds_left=60.0)
+    (run,) = seen(tmp_path, 90)
+    assert (run.done, run.stage, run.share, run.left_seconds(at(90))) == (1, "RateAffect", 0.5, 50.0)
+
+
+def test_time_left_that_is_over_is_not_told(tmp_path: Path) -> None:
+    begin(tmp_path)
+    made(tmp_path, 80, share=0.5, seconds_left=60.0)
+    (run,) = seen(tmp_path, 141)
+    assert run.left_seconds(at(141)) is None
+
+
 def test_killed_run_is_gone_only_where_its_process_is(tmp_path: Path) -> None:
     begin(tmp_path)
     assert seen(tmp_path, 5)[0].state == "running"

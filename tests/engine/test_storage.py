@@ -15,8 +15,9 @@ from dailytalk_contiguous.engine.status import status
 from dailytalk_contiguous.engine.storage import OF_TAG, fetched, folder_of, open_work, watched
 from dailytalk_contiguous.files.owned_folder import mark
 from dailytalk_contiguous.pipeline import TagSettings
+from dailytalk_contiguous.sources.addresses import address_of
 from dailytalk_contiguous.sources.listing import LeftOut, find_recordings
-from dailytalk_contiguous.sources.remote_files import Mirror, address_of, fetch_inputs
+from dailytalk_contiguous.sources.remote_files import Mirror, fetch_inputs
 from dailytalk_contiguous.sources.store_errors import store_errors
 from dailytalk_contiguous.sources.store_notes import NOTES
 

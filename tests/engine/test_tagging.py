@@ -152,7 +152,7 @@ def test_changed_rules_redo_the_tags_and_not_the_models(tmp_path: Path, settings
         {},
         lambda stage, audio, wall: done.append(stage),
     )
-    assert done == ["Tag", "Punctuate"]
+    assert done == ["Tag", "Tag", "Punctuate", "Punctuate"]  # its beginning, its end
     after = read_lines(tmp_path / "out/transcript.jsonl")
     assert [one["words"] for one in after] == [one["words"] for one in before]
     assert {one["rule"] for one in after}.isdisjoint({one["rule"] for one in before})
@@ -189,7 +189,14 @@ def test_added_recording_leaves_the_rows_of_the_others(tmp_path: Path, settings:
     done: Counter[float] = Counter()
     chosen = Options(**one_shard)  # type: ignore[arg-type]
     found = find([str(tmp_path / "in")], tmp_path / "out", settings, chosen)
-    tag(found, tmp_path / "out", settings, chosen, {}, lambda stage, audio, wall: done.update({stage: audio}))
+    tag(
+        found,
+        tmp_path / "out",
+        settings,
+        chosen,
+        {},
+        lambda stage, audio, wall: done.update({stage: audio if wall else 0.0}),
+    )
     assert set(done.values()) == {6.0}  # seconds of audio through each stage: the new recording's
     after = results(tmp_path / "out")["rows"]
     assert sorted(after) == ["a", "b", "c"]

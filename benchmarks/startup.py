@@ -1,0 +1,59 @@
+"""Processor seconds of the commands that only look at things, from start to end: the least of several tries.
+
+The least, because what else runs on the machine only ever adds to it.
+
+    python benchmarks/startup.py
+"""
+
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from dailytalk_contiguous.cli.terminal import say
+from dailytalk_contiguous.engine.event_files import EVENTS, append
+
+TRIES = 5
+
+#: Commands, and the most processor seconds that each may take.
+GOALS = {"--help": 0.4, "--version": 0.4, "status": 1.0, "doctor": 1.0}
+
+#: A run that has begun, for `status`.
+STARTED = {
+    "event": "started",
+    "time": "2026-01-01T00:00:00Z",
+    "run": "r",
+    "kind": "tag",
+    "shard": [1, 1],
+    "host": "far",
+    "pid": 1,
+    "born": "",
+    "plan": {"shards": 2, "shards_left": 2, "hours": 1, "hours_left": 1, "stages": []},
+}
+
+
+def seconds(*arguments: str) -> float:
+    """Processor seconds of a command that ends well, of this process and its threads."""
+    command = [sys.executable, "-m", "dailytalk_contiguous", *arguments]
+    before = os.times()
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+    after = os.times()
+    return (after.children_user - before.children_user) + (after.children_system - before.children_system)
+
+
+def main() -> int:
+    """Print a line a command; 1 if one misses its goal."""
+    code = 0
+    with tempfile.TemporaryDirectory() as folder:
+        append(Path(folder) / EVENTS, STARTED)
+        for name, goal in GOALS.items():
+            arguments = (name, folder) if name == "status" else (name,)
+            least = min(seconds(*arguments) for _ in range(TRIES))
+            code |= least >= goal
+            say(f"{name:<10} {least:.2f} s of processor time (goal: under {goal})")
+    return int(code)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,46 @@
+"""Addresses of folders in object storage (`s3://`, `gs://`, `hf://`), told from paths without asking any store."""
+
+import re
+from pathlib import Path
+
+from dailytalk_contiguous.core.errors import DailytalkError
+
+#: What an address begins with. The last two are for tests.
+SCHEMES = ("s3", "gs", "hf", "memory", "file")
+
+#: Also where pathlib made one slash of two.
+_ADDRESS = re.compile(rf"({'|'.join(SCHEMES)}):/+(.*)", re.DOTALL)
+
+#: What is a store of the Hub: a bucket or a folder in it, and a folder of a dataset repository.
+_IN_THE_HUB = re.compile(r"buckets/[^/]+/[^/]+(/.*)?|datasets/[^/]+/[^/]+/[^/]+.*", re.DOTALL)
+
+
+def address_of(path: str | Path) -> str | None:
+    """The address in a store that a text or a path means; None for a place on this machine, or for a dataset.
+
+    Of the Hub, buckets are stores (`hf://buckets/OWNER/NAME/FOLDER`), and so is a folder of a repository
+    (`hf://datasets/OWNER/NAME/FOLDER`), where each file that is written is a commit. A repository as a whole is a
+    dataset, which other parts of this package read and publish.
+    """
+    told = _ADDRESS.fullmatch(str(path))
+    if not told or (told[1] == "hf" and not _IN_THE_HUB.fullmatch(told[2])):
+        return None
+    return f"{told[1]}://{'/' if told[1] == 'file' else ''}{told[2].rstrip('/')}"
+
+
+def is_address(path: str | Path) -> bool:
+    """Whether a text or a path is meant for somewhere else, of whatever kind: `https://…`, `s3://…`."""
+    return bool(re.match(r"[A-Za-z][A-Za-z0-9+.-]+:/", str(path)))
+
+
+def store_address(out: Path) -> str | None:
+    """`address_of` for a work folder. Raises DailytalkError for an address that is none of a store."""
+    address = address_of(out)
+    if address is None and is_address(out):
+        told = str(out).replace(":/", "://", 1) if "://" not in str(out) else str(out)
+        raise DailytalkError(
+            f"{told} is no place to work in",
+            "name a folder, s3://BUCKET/FOLDER, gs://BUCKET/FOLDER, hf://buckets/OWNER/NAME/FOLDER or "
+            "hf://datasets/OWNER/NAME/FOLDER",
+        )
+    return address

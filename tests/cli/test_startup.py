@@ -1,0 +1,77 @@
+"""What commands that only look at things do not load: they answer before a second has passed."""
+
+import json
+import os
+import platform
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from command import Command
+
+from dailytalk_contiguous.cli.main import COMMANDS, command_of, summary
+from dailytalk_contiguous.engine.event_files import EVENTS
+
+#: Libraries of models, tables and stores, each a good part of a second to import.
+HEAVY = (
+    *("datasets", "pandas", "pyarrow", "torch", "transformers", "faster_whisper", "ctranslate2", "onnxruntime"),
+    *("scipy", "librosa", "matplotlib", "fsspec", "huggingface_hub", "requests", "numpy"),
+)
+
+IMPORTED = """
+import sys
+from dailytalk_contiguous.__main__ import run
+try:
+    run()
+finally:
+    print("imported:", *(name for name in {heavy!r} if name in sys.modules))
+"""
+
+
+def imported(*arguments: object) -> set[str]:
+    """The heavy libraries that a command has imported by its end."""
+    command = [sys.executable, "-c", IMPORTED.format(heavy=HEAVY), *map(str, arguments)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    return set(done.stdout.splitlines()[-1].split()[1:])
+
+
+@pytest.fixture
+def work(tmp_path: Path) -> Path:
+    plan = {"shards": 2, "shards_left": 2, "hours": 1, "hours_left": 1, "stages": []}
+    process = {"host": platform.node(), "pid": os.getpid(), "born": "1"}
+    event = {"event": "started", "run": "r", "time": "2026-01-01T00:00:00Z", "kind": "tag", "shard": [1, 1]}
+    (tmp_path / EVENTS).write_text(json.dumps(event | process | {"plan": plan}) + "\n")
+    return tmp_path
+
+
+def test_help_version_and_status_import_no_library_of_models_tables_or_stores(work: Path) -> None:
+    assert imported("--help") == imported("--version") == imported("status", work) == set()
+
+
+def test_doctor_imports_neither_datasets_nor_pandas() -> None:
+    assert imported("doctor") & {"datasets", "pandas", "librosa", "matplotlib"} == set()
+
+
+@pytest.fixture
+def dailytalk(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Command:
+    monkeypatch.setenv("COLUMNS", "200")
+    return Command(monkeypatch, capfd)
+
+
+def test_version_is_that_of_the_package(dailytalk: Command) -> None:
+    done = dailytalk("--version")
+    assert (done.code, done.out, done.err) == (0, "dailytalk-contiguous 0.1.0\n", "")
+
+
+def test_list_of_commands_has_the_first_paragraph_of_each_ones_help(dailytalk: Command) -> None:
+    shown = dailytalk("--help").out
+    for name in COMMANDS:
+        assert str(command_of(name).help).split("\n\n")[0] == summary(name)
+        assert f"│ {name:<10} {summary(name)}" in shown
+
+
+def test_misspelt_command_is_answered_with_the_nearest_one(dailytalk: Command) -> None:
+    done = dailytalk("statsu")
+    assert done.code == 2
+    assert "Did you mean 'status'?" in done.err
