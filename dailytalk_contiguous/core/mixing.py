@@ -1,8 +1,8 @@
 """Sound of the rebuilt conversation: pieces at their places in room tone, one loudness, no peak too high.
 
-Each channel lies in room tone of its own, made of its quietest moments, so that nothing steps from a voice into
-digital silence, a synthetic voice between its words neither. Joins are faded over 10 ms on the outside of a piece:
-what a person said is never touched.
+Each channel has room tone of its own, taken from where neither speaker is heard, so that nothing steps from a
+voice into digital silence, a synthetic voice between its words neither. Joins are faded over 10 ms on the outside
+of a piece: what a person said is never touched.
 """
 
 import math
@@ -13,13 +13,35 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from dailytalk_contiguous.core.spans import frame_levels
+
 Samples = NDArray[np.float32]
 
 #: Seconds of a fade, and of the shortest stretch of quiet that room tone is taken from.
 FADE, QUIET = 0.01, 0.1
 
-#: Seconds of room tone that are laid again and again; at least so long that it does not sound like a loop.
-BED = 4.0
+#: Seconds of a frame whose level and spectrum are measured.
+FRAME = 0.02
+
+#: Seconds beside a channel's own events that are no room tone, and beside those of the other side: its leak is
+#: heard before speech activity finds it, and in the room after it ends.
+EDGE, ECHO = 0.05, 0.2
+
+#: Percentile of the quiet frames that is the level of the room, and dB over it up to which a frame is room tone.
+#: In steady noise 20 ms frames differ by less; breaths, clicks and leaks exceed it.
+ROOM_SHARE, STEADY_DB = 25, 4.0
+
+#: Seconds of room tone that are repeated. Repetitions of noise are heard up to periods of about one second
+#: (Guttman & Julesz 1963, "Lower limits of auditory periodicity analysis"): with less of it, noise with the same
+#: spectrum is made.
+BED, LEAST_BED = 4.0, 1.0
+
+#: Frames from which a spectrum is taken: at least, and at most, evenly spread, because an hour has 180,000.
+LEAST_FRAMES, MOST_FRAMES = 10, 3000
+
+#: Share of the frames that are softest in each frequency band, where the other speaker's leak covers every pause:
+#: speech leaves each band free for longer than that.
+SOFTEST = 0.1
 
 #: RMS (−78 dBFS) of the noise that stands in where a channel has no room tone of its own (a gated line).
 FAINT = 10 ** (-78 / 20)
@@ -70,32 +92,48 @@ def lay(pieces: Sequence[Piece], tone: Samples, sample_rate: int) -> Samples:
 
 
 def room_tone(
-    channel: Samples, events: Sequence[tuple[int, int]], length: int, sample_rate: int, name: str
+    channel: Samples,
+    events: Sequence[tuple[int, int]],
+    length: int,
+    sample_rate: int,
+    name: str,
+    others: Sequence[tuple[int, int]] = (),
 ) -> Samples:
     """`length` samples of a channel's own room tone.
 
     Args:
         channel: float32, shape (n,).
-        events: (start, end) in samples of everything that is not quiet.
+        events: (start, end) in samples of everything that its own speaker does.
         length: samples wanted.
         sample_rate: Hz.
-        name: seeds the noise of a channel that has none, so that a conversation is always made alike.
+        name: seeds noise, so that a conversation is always made alike.
+        others: (start, end) in samples of what the other speaker does, and of his voice leaked into this channel.
 
-    The softest half of the stretches between events is laid end to end with fades, forwards and backwards. What a
-    gate has silenced is no tone.
+    Steady stretches in which neither speaker is heard are joined with fades, forwards and backwards. Where they
+    are shorter than `LEAST_BED` in all, the tone is noise with their spectrum; without any, with the spectrum of
+    the channel while its own speaker is silent, as far as the leak leaves it free. What a gate has silenced is no
+    tone; a channel of which nothing is left gets noise of `FAINT`.
     """
-    stretches = _quiet(channel, [*events, *_gated(channel, sample_rate)], sample_rate)
-    stretches.sort(key=lambda part: float(np.mean(part**2)))
-    bed: list[Samples] = []
-    for part in stretches[: max(1, (len(stretches) + 1) // 2)]:
-        bed.append(part)
-        if sum(map(len, bed)) >= BED * sample_rate:
-            break
-    if not bed:
-        noise = np.random.default_rng(zlib.crc32(name.encode("utf-8"))).standard_normal(length)
-        return (FAINT * noise).astype(np.float32)
-    loop = _joined([one for part in bed for one in (part, part[::-1])], round(FADE * sample_rate))
-    return np.resize(_joined([loop, loop[::-1]], round(FADE * sample_rate)), length).astype(np.float32)
+    size = round(FRAME * sample_rate)
+    frames = channel[: len(channel) // size * size].reshape(-1, size)
+    levels = frame_levels(frames.ravel(), size)
+    free = ~_touched(len(frames), [*_widened(events, EDGE * sample_rate), *_gated(channel, sample_rate)], size)
+    quiet = free & ~_touched(len(frames), _widened(others, ECHO * sample_rate), size)
+    steady = quiet.copy()
+    if quiet.any():
+        steady &= levels <= np.percentile(levels[quiet], ROOM_SHARE) * 10 ** (STEADY_DB / 10)
+    runs = [(start, end) for start, end in _runs(steady) if (end - start) * size >= QUIET * sample_rate]
+    if sum(end - start for start, end in runs) * size >= LEAST_BED * sample_rate:
+        return _repeated([frames[start:end].ravel() for start, end in runs], length, sample_rate)
+    rng = np.random.default_rng(zlib.crc32(name.encode("utf-8")))
+    if np.count_nonzero(steady) >= LEAST_FRAMES:
+        return _noise(_spectra(frames[steady]).mean(axis=0), float(levels[steady].mean()), length, rng)
+    if np.count_nonzero(free) >= LEAST_FRAMES:
+        # The power of noise in a band is distributed exponentially: its mean follows from any quantile.
+        power = np.quantile(_spectra(frames[free]), SOFTEST, axis=0) / -math.log(1 - SOFTEST)
+        level = min(float(power.mean()), float(np.quantile(levels[free], SOFTEST)))
+        return _noise(power, level, length, rng)
+    return (FAINT * rng.standard_normal(length)).astype(np.float32)
 
 
 class Levelled(NamedTuple):
@@ -167,24 +205,57 @@ def _fade_out(channel: Samples, piece: Piece, end: int, width: int) -> None:
         channel[place] = (1 - ramp) * channel[place] + ramp * piece.tail[:width]
 
 
-def _quiet(channel: Samples, events: Sequence[tuple[int, int]], sample_rate: int) -> list[Samples]:
-    """The stretches between events, without 50 ms at their edges, in pieces of at most half a second."""
-    margin, shortest, longest = round(0.05 * sample_rate), round(QUIET * sample_rate), sample_rate // 2
-    parts: list[Samples] = []
-    at = 0
-    for start, end in [*sorted(events), (len(channel), len(channel))]:
-        low, high = at + margin, start - margin
-        for first in range(low, high - shortest, longest):
-            parts.append(channel[first : min(first + longest, high)])
-        at = max(at, end)
-    return [part for part in parts if len(part) >= shortest]
+def _repeated(stretches: list[Samples], length: int, sample_rate: int) -> Samples:
+    """`length` samples of the longest stretches, end to end with fades, each forwards and backwards."""
+    bed: list[Samples] = []
+    for part in sorted(stretches, key=len, reverse=True):
+        bed.append(part)
+        if sum(map(len, bed)) >= BED * sample_rate:
+            break
+    loop = _joined([one for part in bed for one in (part, part[::-1])], round(FADE * sample_rate))
+    return np.resize(_joined([loop, loop[::-1]], round(FADE * sample_rate)), length).astype(np.float32)
+
+
+def _noise(power: NDArray[np.float64], level: float, length: int, rng: np.random.Generator) -> Samples:
+    """Noise of a mean square `level` with a power spectrum, given at equal steps from 0 Hz to half the rate."""
+    from scipy.signal import fftconvolve
+
+    size = 2 * (len(power) - 1)
+    kernel = np.roll(np.fft.irfft(np.sqrt(power), size), size // 2) * np.hanning(size + 1)[:-1]
+    kernel *= math.sqrt(level / max(float(np.sum(kernel**2)), np.finfo(np.float64).tiny))
+    white = rng.standard_normal(length + size - 1)
+    return np.asarray(fftconvolve(white, kernel, mode="valid"), np.float32)
+
+
+def _spectra(frames: Samples) -> NDArray[np.float64]:
+    """Power of frames in each band, shape (frames, bands); white noise has its mean square in every band."""
+    even = frames[:: -(-len(frames) // MOST_FRAMES), : frames.shape[1] // 2 * 2]
+    window = np.hanning(even.shape[1])
+    return np.asarray(np.abs(np.fft.rfft(even * window, axis=1)) ** 2 / np.sum(window**2), np.float64)
+
+
+def _widened(spans: Sequence[tuple[int, int]], margin: float) -> list[tuple[int, int]]:
+    return [(start - round(margin), end + round(margin)) for start, end in spans]
+
+
+def _touched(count: int, spans: Sequence[tuple[int, int]], size: int) -> NDArray[np.bool_]:
+    """Which of `count` frames of `size` samples any span touches."""
+    touched = np.zeros(count, bool)
+    for start, end in spans:
+        touched[max(0, start // size) : max(0, -(-end // size))] = True
+    return touched
+
+
+def _runs(mask: NDArray[np.bool_]) -> list[tuple[int, int]]:
+    """(start, end) of every run of true values."""
+    edges = np.flatnonzero(np.diff(mask.astype(np.int8), prepend=0, append=0)).reshape(-1, 2)
+    return [(int(start), int(end)) for start, end in edges]
 
 
 def _gated(channel: Samples, sample_rate: int) -> list[tuple[int, int]]:
     """Runs of at least `GATED` seconds that are nothing at all in 16 bits."""
-    silent = np.abs(channel) < 0.5 / 32768
-    edges = np.flatnonzero(np.diff(silent.astype(np.int8), prepend=0, append=0)).reshape(-1, 2)
-    return [(start, end) for start, end in edges.tolist() if end - start >= GATED * sample_rate]
+    runs = _runs(np.abs(channel) < 0.5 / 32768)
+    return [(start, end) for start, end in runs if end - start >= GATED * sample_rate]
 
 
 def _joined(parts: Sequence[Samples], fade: int) -> Samples:

@@ -13,9 +13,9 @@ import soundfile
 from datasets import Features, List, Value
 
 from dailytalk_contiguous.core import timeline, turns
-from dailytalk_contiguous.core.audio import pcm_to_float, read_analysis, read_at, to_pcm
+from dailytalk_contiguous.core.audio import Pcm, pcm_to_float, read_analysis, read_at, to_pcm
 from dailytalk_contiguous.core.built import TIMELINE
-from dailytalk_contiguous.core.crosstalk import HOP, leakage
+from dailytalk_contiguous.core.crosstalk import HOP, Leakage, leakage, leaked_spans
 from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.core.mixing import Levelled, Piece, Samples, lay, level, limit, loudness, room_tone
 from dailytalk_contiguous.core.schema import AUDIO, CHANNELS, SECONDS, STRING, Batch, per_utterance
@@ -94,13 +94,16 @@ class Reconstruct(Stage):
         rate = self.sample_rate or row["sample_rate"]
         source = read_at(row["audio"], rate, row["offset"], row["duration"])
         total = len(source) / rate
-        sounds = self._sounds(row)
+        analysed = read_analysis(row["audio"], row["offset"], row["duration"])
+        leaks = leakage(analysed[:, 0], analysed[:, 1])
+        sounds = self._sounds(row, analysed, leaks)
         parts = self._parts(row, sounds, rate)
         events = [part.event for part in parts]
         starts, new_total = timeline.rebuild(events, total, self.mode, rate)
         said = [place for place, part in enumerate(parts) if part.utterance is not None]
-        left, levelled = self._revoiced(row, parts, starts, source, new_total, rate)
-        right, lost_speech, lost_sound = self._kept(row, parts, starts, source, new_total, rate)
+        tones = [self._tone(row, parts, source, leaks, side, round(new_total * rate), rate) for side in (0, 1)]
+        left, levelled = self._revoiced(row, parts, starts, source, tones, rate)
+        right, lost_speech, lost_sound = self._kept(parts, starts, source, tones, rate)
         rebuilt = np.stack((left, right), axis=1)
         measures = turns.compare([events[i] for i in said], [starts[i] for i in said], total, new_total)
         return {
@@ -118,13 +121,14 @@ class Reconstruct(Stage):
             **_times(row, parts, starts, events),
         }
 
-    def _sounds(self, row: dict[str, Any]) -> list[tuple[float, float]]:
+    def _sounds(
+        self, row: dict[str, Any], analysed: Pcm, leaks: tuple[Leakage, Leakage]
+    ) -> list[tuple[float, float]]:
         """Laughs, breaths and coughs of the kept channel."""
-        samples = read_analysis(row["audio"], row["offset"], row["duration"])
-        own = 1 - CHANNELS.index(self.revoice)
-        leak = np.repeat(leakage(samples[:, 0], samples[:, 1])[own].mask, HOP)[::FRAME]
+        side = 1 - CHANNELS.index(self.revoice)
+        leaked = np.repeat(leaks[side].mask, HOP)[::FRAME]
         spans = [(start, end) for start, end, _ in self._spans(row, kept=True)]
-        return find_sounds(samples[:, own], spans, leak)
+        return find_sounds(analysed[:, side], spans, leaked)
 
     def _spans(self, row: dict[str, Any], kept: bool) -> list[tuple[float, float, int]]:
         found = zip(row["source_channel"], row["start"], row["end"], row["run"], strict=True)
@@ -151,10 +155,35 @@ class Reconstruct(Stage):
         ]
         return sorted(parts, key=lambda part: (part.event.start, part.event.channel, part.event.end))
 
+    def _tone(
+        self,
+        row: dict[str, Any],
+        parts: list[Part],
+        source: Samples,
+        leaks: tuple[Leakage, Leakage],
+        side: int,
+        length: int,
+        rate: int,
+    ) -> Samples:
+        """Room tone of a side of the source, from where neither speaker does anything and nothing leaks."""
+        own, others = (
+            [(round(start * rate), round(end * rate)) for start, end in _busy(row, parts, name)]
+            for name in (CHANNELS[side], CHANNELS[1 - side])
+        )
+        others += leaked_spans(leaks[side].mask, rate)
+        return room_tone(source[:, side], own, length, rate, f"{row['conversation_id']}/{CHANNELS[side]}", others)
+
     def _revoiced(
-        self, row: dict[str, Any], parts: list[Part], starts: list[float], source: Samples, total: float, rate: int
+        self,
+        row: dict[str, Any],
+        parts: list[Part],
+        starts: list[float],
+        source: Samples,
+        tones: list[Samples],
+        rate: int,
     ) -> tuple[Samples, Levelled]:
-        side = source[:, CHANNELS.index(self.revoice)]
+        place = CHANNELS.index(self.revoice)
+        side = source[:, place]
         own = [one for one in zip(parts, starts, strict=True) if one[0].event.channel == self.revoice]
         said = [part.spoken for part, _ in own if part.spoken is not None]
         speech = [_cut(side, start, end, rate) for start, end, _ in self._spans(row, kept=False)]
@@ -168,38 +197,23 @@ class Reconstruct(Stage):
             for part, start in own
         ]
         # Once more: what is kept here, and room tone under a voice, may still pass the ceiling.
-        return limit(self._laid(row, parts, pieces, side, total, rate, self.revoice), rate), levelled
+        return limit(lay(pieces, tones[place], rate), rate), levelled
 
     def _kept(
-        self, row: dict[str, Any], parts: list[Part], starts: list[float], source: Samples, total: float, rate: int
+        self, parts: list[Part], starts: list[float], source: Samples, tones: list[Samples], rate: int
     ) -> tuple[Samples, float, float]:
         """The kept channel, and the seconds of speech and of sounds that did not come through as they were."""
-        name = CHANNELS[1 - CHANNELS.index(self.revoice)]
-        side = source[:, CHANNELS.index(name)]
-        own = [one for one in zip(parts, starts, strict=True) if one[0].event.channel == name]
+        place = 1 - CHANNELS.index(self.revoice)
+        side = source[:, place]
+        own = [one for one in zip(parts, starts, strict=True) if one[0].event.channel == CHANNELS[place]]
         pieces = [_piece(part.event, start, side, rate) for part, start in own]
-        channel = self._laid(row, parts, pieces, side, total, rate, name)
+        channel = lay(pieces, tones[place], rate)
         lost = [0.0, 0.0]
         for (part, _), piece in zip(own, pieces, strict=True):
             there = channel[piece.start : piece.start + len(piece.samples)]
             if not np.array_equal(there, piece.samples):
                 lost[part.utterance is None] += part.event.end - part.event.start
         return channel, lost[0], lost[1]
-
-    def _laid(
-        self,
-        row: dict[str, Any],
-        parts: list[Part],
-        pieces: list[Piece],
-        side: Samples,
-        total: float,
-        rate: int,
-        name: str,
-    ) -> Samples:
-        """Pieces of a channel over its own room tone, which is taken from where nothing happens in it."""
-        busy = [(round(start * rate), round(end * rate)) for start, end in _busy(row, parts, name)]
-        tone = room_tone(side, busy, round(total * rate), rate, f"{row['conversation_id']}/{name}")
-        return lay(pieces, tone, rate)
 
 
 def _refuse_failed(row: dict[str, Any]) -> dict[str, Any]:

@@ -7,6 +7,7 @@ import pytest
 from audio_files import Samples, room_tone
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.signal import fftconvolve
 
 from dailytalk_contiguous.core.mixing import (
     CEILING,
@@ -119,6 +120,59 @@ def test_what_is_loud_but_no_event_stays_out_of_room_tone() -> None:
     channel[6 * RATE : 7 * RATE] += voice(1, 0.3)  # leak of a voice, in one of twenty stretches
     tone = tone_of(channel, [(0, RATE)], 10 * RATE, RATE, "call/left")
     assert dbfs(tone) == pytest.approx(-62.0, abs=1.5)
+
+
+def match(stretch: Samples, voice: Samples) -> float:
+    """The largest normalised correlation of a stretch with a voice at any time."""
+    product = fftconvolve(voice, stretch[::-1], "valid")
+    energies = fftconvolve(voice**2, np.ones(len(stretch), np.float32), "valid")
+    return float(np.max(np.abs(product) / np.sqrt(np.maximum(energies, 1e-6) * np.sum(stretch**2))))
+
+
+def hissing(seconds: float, seed: int) -> Samples:
+    """A voice of noise in syllables, never twice the same, peak under 0.3."""
+    noise = room_tone(round(seconds * RATE), -20.0, seed)
+    return noise * np.sin(np.arange(len(noise)) * 12 / RATE).astype(np.float32) ** 4
+
+
+@pytest.mark.parametrize("leak_db", [-20.0, -25.0, -30.0])
+def test_what_leaks_from_the_other_side_is_not_repeated_in_room_tone(leak_db: float) -> None:
+    other = np.zeros(20 * RATE, np.float32)
+    spans = [(second * RATE, (second + 2) * RATE) for second in range(1, 19, 3)]
+    for seed, (start, end) in enumerate(spans):
+        other[start:end] = hissing(2.0, seed)
+    channel = room_tone(20 * RATE, -62.0, 40) + np.float32(10 ** (leak_db / 20)) * other
+    # speech activity begins late and ends early
+    heard = [(start + RATE // 8, end - RATE // 8) for start, end in spans]
+    tone = tone_of(channel, [(19 * RATE, 20 * RATE)], 20 * RATE, RATE, "call/left", heard)
+    levels = [dbfs(tone[at : at + 800]) for at in range(0, len(tone) - 800, 800)]
+    assert max(levels) < -62.0 + 6.0
+    assert np.median(levels) == pytest.approx(-62.0, abs=1.0)
+    assert max(match(tone[at : at + 4000], other) for at in range(0, len(tone) - 4000, 16000)) < 0.2
+
+
+def test_where_the_other_side_leaks_all_the_time_room_tone_is_noise_of_the_same_colour() -> None:
+    # Between syllables the channel is free of the leak, but never for as long as a stretch of room tone takes.
+    noise = np.convolve(room_tone(30 * RATE, -50.0, 7), [0.5, 0.5], "same").astype(np.float32)
+    other = hissing(30.0, 8)
+    channel = noise + np.float32(0.2) * other
+    tone = tone_of(channel, [], 10 * RATE, RATE, "call/left", [(0, 30 * RATE)])
+    assert dbfs(tone) == pytest.approx(dbfs(noise), abs=4.0)
+    assert dbfs(tone) < dbfs(channel) - 6.0
+    low, high = (
+        np.mean(np.abs(np.fft.rfft(tone)[band]) ** 2) for band in (slice(2000, 9000), slice(70000, 79000))
+    )
+    assert low > 20 * high  # as in the noise, whose highest frequencies are gone
+    assert match(tone[:4000], other) < 0.2
+    again = tone_of(channel, [], 10 * RATE, RATE, "call/left", [(0, 30 * RATE)])
+    assert np.array_equal(tone, again)
+
+
+def test_of_a_moment_of_quiet_room_tone_is_noise_that_does_not_repeat() -> None:
+    channel = room_tone(5 * RATE, -55.0, 9)
+    tone = tone_of(channel, [(0, 4 * RATE)], 8 * RATE, RATE, "call/left", [(round(4.5 * RATE), 5 * RATE)])
+    assert dbfs(tone) == pytest.approx(-55.0, abs=1.5)
+    assert match(tone[: RATE // 2], tone[RATE // 2 :]) < 0.2
 
 
 def test_joins_of_room_tone_do_not_click() -> None:

@@ -5,7 +5,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 import soundfile
-from audio_files import REAL_CALLS, struct_of
+from audio_files import REAL_CALLS, example, reference, struct_of
 from datasets import Dataset
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -144,6 +144,34 @@ def test_room_tone_fills_what_was_said_before_at_its_own_level() -> None:
     assert 20 * np.log10(np.std(first)) == pytest.approx(-62.0, abs=1.5)
     last = result.pcm[round((result.row["new_end"][6] + 0.05) * 16000) :, 1] / 32768
     assert 20 * np.log10(np.std(last)) == pytest.approx(-62.0, abs=1.5)
+
+
+@pytest.mark.parametrize("leak_db", [-20.0, -25.0, -30.0])
+@pytest.mark.parametrize("revoice", ["left", "right"])
+def test_nobody_is_heard_where_the_revoiced_side_is_silent(revoice: str, leak_db: float) -> None:
+    """The kept voice that leaked into that side is no room tone, also where speech activity heard it late."""
+    name = "old_friends"
+    samples, rate = example(name).copy(), 16000
+    side = ("left", "right").index(revoice)
+    samples[96:, side] += np.float32(10 ** (leak_db / 20)) * example(name)[:-96, 1 - side]
+    said = [
+        Said(
+            line["channel"], line["start"] + 0.1 * (line["channel"] != revoice), line["end"], 0.9 + 0.05 * (n % 6)
+        )
+        for n, line in enumerate(reference(name))
+    ]
+    said = [one._replace(status="spoken" if one.channel == revoice else "kept") for one in said]
+    result = rebuilt(Reconstruct(sample_rate=0, revoice=revoice), columns(said, samples, rate, 0, revoice))
+    silent = np.ones(len(result.pcm), bool)
+    for place, one in enumerate(said):
+        if one.channel == revoice:
+            first, last = (round(result.row[key][place] * rate) for key in ("new_start", "new_end"))
+            silent[first:last] = False
+    frames = slice(0, len(silent) // 800 * 800)
+    quiet = silent[frames].reshape(-1, 800).all(axis=1)
+    levels = 20 * np.log10(np.std(result.pcm[frames, 0].reshape(-1, 800) / 32768, axis=1)[quiet])
+    print(f"{revoice} {leak_db}: {np.median(levels):.1f} dBFS, loudest {levels.max():.1f}")
+    assert levels.max() < -62.0 + 6.0
 
 
 def test_joins_do_not_click() -> None:
