@@ -124,6 +124,7 @@ def conversation(
             "end": one.end,
             "text": one.turn.text,
             "words": [],
+            "speaker": None,
         }
         for one in placed
     ]
