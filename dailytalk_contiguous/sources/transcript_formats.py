@@ -61,6 +61,9 @@ _TAG = re.compile(r"</?[a-zA-Z0-9:.][^<>]*>")
 _NO_CHARACTER = re.compile(r"&#[xX]?[0-9a-fA-F]{9,}+;?")  # more digits than html.unescape can make a number of
 _OVERRIDE = re.compile(r"\{[^{}]*\}")
 
+# What is left of "00:01:02,500 -->" where a file breaks off.
+_PART_OF_TIMES = re.compile(r"\d{1,2}:\d{2}:\d{0,2}(?:[,.]\d{0,3})?(?: *-{0,2})")
+
 _KIND_OF_TIER = re.compile(r"words?|utterances?|utts?|transcripts?")
 
 #: How many fields a record of CTM and of RTTM may have.
@@ -118,17 +121,18 @@ class Passage(NamedTuple):
 Pick = Callable[[Iterable[str]], Sequence[str]]
 
 
-def read_text(path: Path) -> str:
-    """The text of a UTF-8 or UTF-16 file, with or without byte order mark, newlines as LF; of gzip unpacked.
-
-    Raises BadInput.
-    """
+def read_packed(path: Path) -> bytes:
+    """The bytes of a file; of `.gz` unpacked. Raises BadInput."""
     try:
         data = read_bytes(path, "check the file and its permissions", MOST_BYTES)
-        if path.suffix.lower() == ".gz":
-            data = unpack_gzip(data, shown(path), "save the file again")
+        return unpack_gzip(data, shown(path), "save the file again") if path.suffix.lower() == ".gz" else data
     except BadInput as error:
         raise BadInput(f"transcript {error.reason}", error.remedy) from None
+
+
+def read_text(path: Path) -> str:
+    """The text of a UTF-8 or UTF-16 file, with or without byte order mark, newlines as LF. Raises BadInput."""
+    data = read_packed(path)
     encoding = "utf-8-sig"
     if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         encoding = "utf-16"
@@ -732,12 +736,20 @@ def _subtitles(path: Path) -> list[tuple[str, tuple[float, float], list[_Line]]]
         if "-->" in line or (not is_vtt and len(stamp.findall(line)) == 2)
     ]
     for number in stamped:
-        if len(stamp.findall(lines[number - 1])) != 2:
+        line = lines[number - 1]
+        # What is before a time would be passed over: a minus, or the first digits of a thousand hours.
+        whole = all(
+            line[max(0, at.start() - 1) : at.start()] in ("", " ", "\t", ">") for at in stamp.finditer(line)
+        )
+        if len(stamp.findall(line)) != 2 or not whole:
             raise broken(
                 path,
-                f"line {number} has no start and end time: {quoted(lines[number - 1].strip())}",
+                f"line {number} has no start and end time: {quoted(line.strip())}",
                 f"write {'00:01:02.500 --> 00:01:04.000' if is_vtt else '00:01:02,500 --> 00:01:04,000'}",
             )
+    last = text.rstrip().rpartition("\n")[2]
+    if _PART_OF_TIMES.fullmatch(last.strip()) and "-->" not in last:
+        raise broken(path, f"breaks off in the times {quoted(last.strip())}", "save the file again")
     if not stamped:
         raise broken(path, "has no subtitles", "remove it, so that the speech is recognised, or save it again")
     try:

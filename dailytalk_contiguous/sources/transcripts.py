@@ -24,7 +24,7 @@ from dailytalk_contiguous.sources.transcript_formats import (
     Passage,
     cues_of_words,
     ending_of,
-    read_text,
+    read_packed,
 )
 
 #: The transcript of a whole run, with lines of many recordings.
@@ -65,7 +65,7 @@ def find_transcripts(
             if path.name == RUN_TRANSCRIPT
             or not is_shared(path.name, audio_file.stem)
             or (root and leads_out(path, root))
-            or _has_lines_of_recordings(path)
+            or _begins_with_recordings(path, path.stat().st_mtime_ns)
         ]
 
     if folder is None:
@@ -225,10 +225,15 @@ def _marker(name: str, stem: str) -> str | None:
     return rest if name.startswith(f"{stem}.") and explains_itself(rest) else None
 
 
-def _has_lines_of_recordings(path: Path) -> bool:
-    """Whether a file that is called like one with lines of many recordings begins like one."""
+@lru_cache(maxsize=64)
+def _begins_with_recordings(path: Path, changed: int) -> bool:
+    """Whether a file that is called like one with lines of many recordings begins like one, or can't be opened."""
     try:
-        line = parse_json(read_text(path).lstrip().partition("\n")[0], path.name, nan=True)
+        data = read_packed(path)
+    except BadInput:
+        return True  # whoever reads it says why
+    try:
+        line = parse_json(data.lstrip().partition(b"\n")[0].decode("utf-8-sig", "replace"), path.name, nan=True)
     except BadInput:
         return False
     return isinstance(line, dict) and ("recording_id" in line or "audio_filepath" in line)
@@ -370,18 +375,19 @@ def _with_speakers(path: Path, passages: Sequence[Passage], turns: Sequence[Pass
 
 
 def _split(path: Path, passage: Passage, turns: Sequence[Passage]) -> list[Passage]:
-    """A passage by whose turns its words are in; without words, by whose turn covers most of it."""
-    parts: list[tuple[Passage, Passage]]
-    if not passage.words:
-        parts = [(max(turns, key=lambda turn: (_overlap(turn, passage), -_distance(turn, passage))), passage)]
-    else:
-        words = [
-            passage._replace(start=word["start"], end=word["end"], text=None, words=[word])
-            for word in passage.words
-        ]
-        parts = [
-            (min(turns, key=lambda turn: (_distance(turn, word), -_overlap(turn, word))), word) for word in words
-        ]
+    """A passage by whose turns its words are in; without words, by whose turn covers most of it.
+
+    Where two speak at once, a turn that has all words of a sentence comes first, and one that agrees with it more.
+    """
+    words = [
+        passage._replace(start=word["start"], end=word["end"], text=None, words=[word]) for word in passage.words
+    ] or [passage]
+    near = sorted(turns, key=lambda turn: -_agreement(turn, passage))
+    if whole := [turn for turn in near if passage.words and not any(_distance(turn, word) for word in words)]:
+        near = whole
+    parts = [
+        (min(near, key=lambda turn: _distance(turn, word)) if passage.words else near[0], word) for word in words
+    ]
     far = next((part for turn, part in parts if _distance(turn, part) > NEAR_TURN), None)
     if far is not None:
         raise broken(
@@ -400,6 +406,14 @@ def _split(path: Path, passage: Passage, turns: Sequence[Passage]) -> list[Passa
             piece = piece._replace(start=own[0].start, end=last, text=text, words=said)
         pieces.append(piece)
     return pieces
+
+
+def _agreement(one: Passage, other: Passage) -> float:
+    """Seconds that two passages share, of those that either has."""
+    shared = _overlap(one, other)
+    return shared / max(one.end - one.start + other.end - other.start - shared, 1e-6) - 1e-9 * _distance(
+        one, other
+    )
 
 
 def _distance(turn: Passage, passage: Passage) -> float:

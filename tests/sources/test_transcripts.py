@@ -100,6 +100,22 @@ def test_manifests_of_many_recordings_are_found_where_they_are_such(tmp_path: Pa
     wanted[1].write_bytes(gzip.compress(json.dumps(SUPERVISION).encode()))
     save(tmp_path / "web_manifest.json", {"name": "a page"})
     assert find_transcripts(tmp_path / "call.wav", None, Path("call.wav")) == wanted
+    wanted[1].write_bytes(wanted[1].read_bytes()[:-9])  # damaged, as whoever reads it says
+    assert find_transcripts(tmp_path / "call.wav", None, Path("call.wav")) == wanted
+    with pytest.raises(BadInput, match="gzip that breaks off"):
+        read(*wanted)
+
+
+def test_overlapping_turns_leave_a_sentence_with_the_one_that_it_agrees_with(tmp_path: Path) -> None:
+    turns = "SPEAKER call 1 0.0 6.0 <NA> <NA> A <NA> <NA>\nSPEAKER call 1 2.0 0.5 <NA> <NA> B <NA> <NA>\n"
+    long = [{"word": w, "start": s, "end": s + 0.2} for w, s in (("so", 0.1), ("we", 2.1), ("went", 5.0))]
+    short = [{"word": "mm", "start": 2.0, "end": 2.4}]
+    segments = [
+        {"start": 0.1, "end": 5.2, "text": "so we went", "words": long},
+        {"start": 2.0, "end": 2.4, "text": "mm", "words": short},
+    ]
+    paths = save(tmp_path / "call.json", {"segments": segments}), save(tmp_path / "call.rttm", turns)
+    assert said(read(*paths)) == [("left", "so we went"), ("right", "mm")]
 
 
 @pytest.mark.parametrize("content", ['{"alignments": [', "süß"])
@@ -553,6 +569,13 @@ def test_name_that_a_person_gave_in_our_own_transcript_is_kept(tmp_path: Path) -
             SRT.format(first="a", second="b").replace("04,", "02,"),
             "line 6 has the times 3.0 to 2.0",
         ),
+        (
+            "call.left.srt",
+            SRT.format(first="a", second="b") + "\n3\n00:00:05",
+            "breaks off in the times '00:00:05'",
+        ),
+        ("call.left.srt", "1\n-00:00:05,000 --> 00:00:06,000\na\n", "line 2 has no start"),
+        ("call.left.srt", "1\n277777:46:40,000 --> 277777:46:41,000\na\n", "line 2 has no start"),
         ("call.left.vtt", "WEBVTT\n\n00:01,000 --> 00:02,000\na\n", "line 3 has no start"),
         ("call.left.vtt", "WEBVTT\n\n:00:01.000 --> 00:02.000\na\n", "a time that is none"),
         ("call.left.vtt", "WEBVTT\n\n00:01.000 --> 00:02.000\n<v" + " " * 300_000, "300,002 characters"),
