@@ -81,7 +81,7 @@ TABLE: dict[str, dict[str, object]] = {
         "SHORT": 0.7,
         "OVERSAMPLING": 4,
     },
-    "core.matching": {"SHORTEST_WORD": 0.001},
+    "core.matching": {"SHORTEST_WORD": 0.001, "FRAME": 0.05, "FURTHEST": 60.0},
     "core.mixing": {
         "FADE": 0.01,
         "QUIET": 0.1,
@@ -553,6 +553,9 @@ TABLE: dict[str, dict[str, object]] = {
         "CUE_GAP": 0.35,
         "WORD_TIER_SHARE": 0.9,
     },
+    "sources.transcripts": {
+        "NEAR_TURN": 1.0,
+    },
     "stages.affect": {"RateAffect.context": 0.0, "RateAffect.reach": 2.0},
     "stages.align": {"Align.batch_rows": 1},
     "stages.base": {"Stage.batch_rows": 64, "Stage.final": False, "Stage.prepares": False},
@@ -570,6 +573,9 @@ TABLE: dict[str, dict[str, object]] = {
     "stages.match_transcript": {
         "MatchTranscript.prepares": True,
         "WORDS_SHOWN": 12,
+        "MISPLACED_AGREEMENT": 0.75,
+        "MISPLACED_GAIN": 0.15,
+        "MISPLACED_CUES": 5,
         "MatchTranscript.max_distance": 1.0,
     },
     "stages.reconstruct": {"Reconstruct.batch_rows": 1, "AROUND": 0.02, "Reconstruct.sample_rate": 24_000},

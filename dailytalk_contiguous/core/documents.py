@@ -9,6 +9,7 @@ import json
 import math
 import re
 import stat
+import zlib
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -112,6 +113,29 @@ def read_bytes(path: Path, remedy: str = _REMEDY, limit: int = MOST_BYTES) -> by
             "it is not there" if isinstance(error, FileNotFoundError) else f"it can't be read ({error.strerror})"
         )
         raise BadInput(f"{shown(path)}: {reason}", remedy) from None
+
+
+def unpack_gzip(data: bytes, name: str, remedy: str = _REMEDY, limit: int = MOST_BYTES) -> bytes:
+    """What a gzip file of any number of members holds.
+
+    Never more than `limit` bytes are made: 64 KiB can hold 64 MiB. Raises BadInput for what holds more, breaks off
+    or is no gzip.
+    """
+    unpacked = bytearray()
+    try:
+        while data:
+            member = zlib.decompressobj(wbits=16 + zlib.MAX_WBITS)
+            unpacked += member.decompress(data, limit + 1 - len(unpacked))
+            if len(unpacked) > limit:
+                raise BadInput(f"{name}: it holds more than {_size(limit)}", remedy)
+            if not member.eof:
+                raise BadInput(f"{name}: it is gzip that breaks off", remedy)
+            data = member.unused_data.lstrip(
+                b"\0"
+            )  # tapes and block devices pad with zeros, as gzip itself allows
+    except zlib.error:
+        raise BadInput(f"{name}: it is not gzip, or it is damaged", remedy) from None
+    return bytes(unpacked)
 
 
 def json_lines(

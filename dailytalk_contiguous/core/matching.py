@@ -24,6 +24,10 @@ Spans = npt.NDArray[np.float64]
 #: moshi-finetune drop words with end <= start.
 SHORTEST_WORD = 0.001
 
+#: Seconds of a frame in which a transcript and detected speech are compared, and by how many a transcript may be
+#: early or late for it to be noticed.
+FRAME, FURTHEST = 0.05, 60.0
+
 # Hiragana, Katakana (without its middle dot) and Han, written without spaces. Whisper, too, takes each of their
 # characters for a word (`split_to_word_tokens` of openai/whisper). Then CJK punctuation and full-width forms.
 _SPACELESS = "\u3041-\u3096\u309d-\u309f\u30a1-\u30fa\u30fc-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"
@@ -96,6 +100,54 @@ def match_words(cues: Sequence[Cue], utterances: Sequence[Span], max_distance: f
         ],
         left_over=sorted(left_over.items()),
     )
+
+
+@dataclass(frozen=True)
+class Shift:
+    """By how many seconds a transcript is late (early: negative), as well as can be told by speech activity.
+
+    `agreement` in [0, 1] is the Dice coefficient of the time that it fills and that of detected speech as it is,
+    `best` that without the shift.
+    """
+
+    late: float
+    agreement: float
+    best: float
+
+
+def find_shift(said: Sequence[tuple[Sequence[Cue], Sequence[Span]]]) -> Shift:
+    """The constant shift, at most `FURTHEST`, after which cues and the utterances of their channels agree best.
+
+    `said` has the cues and the (start, end) of the utterances of each channel that was transcribed, in seconds of
+    the same clock.
+    """
+    channels = []
+    for cues, utterances in said:
+        spoken = [(w["start"], w["end"]) for cue in cues for w in cue["words"] or ([cue] if cue["text"] else [])]
+        channels.append((spoken, list(utterances)))
+    length = max((end for spans in channels for group in spans for _, end in group), default=0.0)
+    count = int(length / FRAME) + 1
+    furthest = min(round(FURTHEST / FRAME), count)
+    size = 1 << (count + furthest).bit_length()
+    total, shared = 0.0, np.zeros(2 * furthest + 1)
+    for spoken, utterances in channels:
+        text, speech = (_frames(spans, count) for spans in (spoken, utterances))
+        total += float(text.sum() + speech.sum())
+        product = np.fft.rfft(text, size) * np.conj(np.fft.rfft(speech, size))
+        shared += np.roll(np.fft.irfft(product, size), furthest)[: 2 * furthest + 1]
+    if not total:
+        return Shift(0.0, 0.0, 0.0)
+    place = int(np.argmax(shared))
+    agreement, best = (float(np.clip(2 * shared[n] / total, 0, 1)) for n in (furthest, place))
+    return Shift((place - furthest) * FRAME, agreement, best)
+
+
+def _frames(spans: Iterable[Span], count: int) -> Spans:
+    """1 in each of `count` frames of `FRAME` seconds that a span touches, 0 in the others."""
+    frames = np.zeros(count)
+    for start, end in spans:
+        frames[max(0, int(start / FRAME)) : max(0, int(end / FRAME) + 1)] = 1.0
+    return frames
 
 
 def nearest(spans: Spans, time: float, max_distance: float) -> int | None:

@@ -24,11 +24,20 @@ MEASURE = Value("float32")
 #: Encoded audio: `bytes`, or null and a `path` (a plain path, or a `file://` URI where the name is not UTF-8).
 AUDIO = {"bytes": Value("binary"), "path": STRING}
 
-#: A word with its times in seconds of the conversation and the recogniser's probability in [0, 1] (or null).
+#: A word with its times in seconds of the conversation and its probability in [0, 1], null where a recogniser or a
+#: format gives none.
 WORD = {"word": STRING, "start": SECONDS, "end": SECONDS, "probability": MEASURE}
 
-#: A stretch of a transcript that came with the recording. `words` is empty where only the text has times.
-CUE = {"channel": STRING, "start": SECONDS, "end": SECONDS, "text": STRING, "words": List(WORD)}
+#: A stretch of a transcript that came with the recording. `words` is empty where only the text has times, `text`
+#: null where it says who speaks but not what. `speaker` is a person's name, or null.
+CUE = {
+    "channel": STRING,
+    "start": SECONDS,
+    "end": SECONDS,
+    "text": STRING,
+    "words": List(WORD),
+    "speaker": STRING,
+}
 
 #: Something smaller than a row that was set aside (an utterance, words of a given transcript).
 SET_ASIDE = {"id": STRING, "stage": STRING, "reason": STRING, "remedy": STRING}

@@ -19,7 +19,7 @@ from dailytalk_contiguous.files.owned_folder import RECORD
 from dailytalk_contiguous.sources.hub_errors import hub_errors
 from dailytalk_contiguous.sources.hub_repository import Repository, download, modified_of
 from dailytalk_contiguous.sources.listing import AUDIO_SUFFIXES
-from dailytalk_contiguous.sources.transcripts import ONE_SIDED, RUN_TRANSCRIPT, TWO_SIDED
+from dailytalk_contiguous.sources.transcripts import is_shared, stems_of
 
 #: Recordings that are fetched together, and how many files at a time: the Hub's own client takes as many.
 _TOGETHER, _AT_A_TIME = 32, 8
@@ -51,14 +51,12 @@ def companions(recordings: Iterable[str], paths: Iterable[str]) -> dict[str, lis
         wanted[_place(path)] = []
     whole: defaultdict[str, list[str]] = defaultdict(list)
     for path in sorted(paths):
-        folder, stem = _place(path)
-        suffix = PurePosixPath(path).suffix.lower()
-        if PurePosixPath(path).name == RUN_TRANSCRIPT:
-            whole[folder].append(path)
-        elif (folder, stem) in wanted and suffix in {*ONE_SIDED, *TWO_SIDED}:
+        folder, name = str(PurePosixPath(path).parent), PurePosixPath(path).name
+        stem = next((stem for stem in stems_of(name) if (folder, stem) in wanted), None)
+        if stem is not None:
             wanted[folder, stem].append(path)
-        elif (folder, stem.rpartition(".")[0]) in wanted and suffix in ONE_SIDED:
-            wanted[folder, stem.rpartition(".")[0]].append(path)
+        elif is_shared(name, ""):
+            whole[folder].append(path)
     return {path: wanted[_place(path)] + whole[_place(path)[0]] for path in recordings}
 
 

@@ -15,7 +15,18 @@ from dailytalk_contiguous.core.schema import CHANNELS
 _LEFT, _RIGHT = CHANNELS
 _SIDES = {"left": _LEFT, "l": _LEFT, "a": _LEFT, "main": _LEFT}
 _SIDES |= {"right": _RIGHT, "r": _RIGHT, "b": _RIGHT, "other": _RIGHT}
+
+#: Names of parts that people play, the same in every recording: no person is called so.
+ROLES = frozenset(
+    """
+    agent advisor assistant bot callee caller client customer doctor guest host interviewee interviewer me
+    moderator operator patient speaker student system teacher them unknown user you
+    """.split()  # noqa: SIM905 (a list of quoted words is no easier to read)
+)
+
 _KIND_OF_NUMBER = re.compile(r"(ch|chan|channel|s|spk|speaker|)[ _-]*(\d{1,2})")
+
+_ANY_NUMBER = re.compile(r"(?:ch|chan|channel|s|spk|speaker|spkr|person)[ _-]*\d+")
 
 
 def broken(path: Path, reason: str, remedy: str) -> BadInput:
@@ -26,6 +37,14 @@ def broken(path: Path, reason: str, remedy: str) -> BadInput:
 def explains_itself(name: str) -> bool:
     """Whether a name alone says which of two sides is meant: left, R, A, ch0, Speaker 2, SPEAKER_01, main."""
     return _key(name) in _SIDES or _number(name) is not None
+
+
+def person(name: str | None) -> str | None:
+    """The name of a person, or None for what names a side, a number or a role in every recording."""
+    name = " ".join((name or "").split())
+    is_nobody = not re.search(r"[^\W\d_]", name) or explains_itself(name) or name.casefold() in ROLES
+    # Recognisers count on past two: SPEAKER_07, spk3.
+    return None if is_nobody or _ANY_NUMBER.fullmatch(name.casefold()) else name
 
 
 def sides_of(names: Sequence[str], path: Path) -> dict[str, str]:

@@ -1,25 +1,39 @@
-"""Reads subtitles and TextGrids into cues of the two channels.
+"""Reads every format of transcript into passages: who speaks when, and what.
 
-A file that breaks off in the middle would go unseen into a dataset, so what is damaged is refused. Subtitles are
+A file that breaks off in the middle would go unseen into a dataset, so what is damaged is refused. `FORMATS` is
+the one table of what is read, by the ending of a file, and `DOCUMENTS` that of the kinds of JSON. Subtitles are
 parsed by pysubs2, which skips what it doesn't understand, so its input is checked first; a TextGrid is read as
-Praat reads it, by its strings and numbers in order.
+Praat reads it, by its strings and numbers in order. Which channel a passage belongs to is decided by
+`sources.transcripts`.
 """
 
 import codecs
 import html
+import itertools
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pysubs2
 
-from dailytalk_contiguous.core.documents import MOST_BYTES, is_number, quoted, read_bytes
+from dailytalk_contiguous.core.built import MAIN
+from dailytalk_contiguous.core.documents import (
+    MOST_BYTES,
+    expect,
+    is_number,
+    parse_json,
+    quoted,
+    read_bytes,
+    shown,
+    unpack_gzip,
+)
 from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.core.matching import Cue, Word, join_words
 from dailytalk_contiguous.core.schema import CHANNELS
-from dailytalk_contiguous.sources.speakers import broken, explains_itself, sides_of
+from dailytalk_contiguous.sources.speakers import broken, explains_itself
 
 #: Words of one speaker with more than this many seconds between them belong to different cues.
 CUE_GAP = 0.35
@@ -47,18 +61,78 @@ _TAG = re.compile(r"</?[a-zA-Z0-9:.][^<>]*>")
 _NO_CHARACTER = re.compile(r"&#[xX]?[0-9a-fA-F]{9,}+;?")  # more digits than html.unescape can make a number of
 _OVERRIDE = re.compile(r"\{[^{}]*\}")
 
+# What is left of "00:01:02,500 -->" where a file breaks off.
+_PART_OF_TIMES = re.compile(r"\d{1,2}:\d{2}:\d{0,2}(?:[,.]\d{0,3})?(?: *-{0,2})")
+
+_KIND_OF_TIER = re.compile(r"words?|utterances?|utts?|transcripts?")
+
+#: How many fields a record of CTM and of RTTM may have.
+_CTM_FIELDS, _RTTM_FIELDS = range(5, 9), range(9, 11)
+
+#: What stands for a word in CTM and is none: NIST's null word, and silence as aligners write it.
+NO_WORDS = SILENCES | {"@", "!sil"}
+_ALTERNATIVES = ("<ALT_BEGIN>", "<ALT>", "<ALT_END>")
+_NO_LEXEMES = frozenset({"non-lex", "misc", "noscore"})
+_RTTM_OBJECTS = frozenset(
+    """
+    SPEAKER LEXEME SEGMENT NOSCORE NO_RT_METADATA NON-LEX NON-SPEECH FILLER EDIT IP SU CB A/P SPKR-INFO
+    """.split()  # noqa: SIM905 (a list of quoted words is no easier to read)
+)
+
+# What an item of a JSON transcript must be; `?` may be missing or null.
+_SEGMENT: dict[str, Any] = {"start": float, "end": float, "text": str, "speaker?": str}
+_SEGMENT |= {"words?": [{"word": str, "start?": float, "end?": float, "speaker?": str}]}
+_SUPERVISION: dict[str, Any] = {
+    "recording_id": str,
+    "start": float,
+    "duration": float,
+    "text?": str,
+    "speaker?": str,
+}
+_SUPERVISION |= {"alignment?": {str: list}}
+_MANIFEST = {"audio_filepath": str, "duration": float, "offset?": float, "text?": str, "pred_text?": str}
+
 # What a Praat text file is made of: strings with doubled quotes, and words, of which the numbers count.
 _PRAAT = re.compile(r'\s++|"(?P<string>(?:[^"]++|"")*+)"|(?P<word>[^\s"=]++)|=')
 _NUMBER = re.compile(r"[-+]?\d{1,15}+(?:\.\d*+)?(?:[eE][-+]?\d{1,2})?")
 _SAVE_AGAIN = "save it from Praat again, as a text file"
 
 
-def read_text(path: Path) -> str:
-    """The text of a UTF-8 or UTF-16 file, with or without byte order mark, newlines as LF. Raises BadInput."""
+class Passage(NamedTuple):
+    """A stretch of speech as a file has it.
+
+    `text` None: words that are in no sentence (`words` has them), or, without words, a turn of which only the
+    speaker is known. `channel` and `speaker` are what the file calls them, `recording` what it is about; None
+    where it says nothing. `place` says where in the file ("line 12"); `start` and `end` are seconds of the
+    recording.
+    """
+
+    place: str
+    start: float
+    end: float
+    text: str | None
+    words: list[Word]
+    channel: str | None = None
+    speaker: str | None = None
+    recording: str | None = None
+
+
+#: Which of the recordings that a file names are wanted.
+Pick = Callable[[Iterable[str]], Sequence[str]]
+
+
+def read_packed(path: Path) -> bytes:
+    """The bytes of a file; of `.gz` unpacked. Raises BadInput."""
     try:
         data = read_bytes(path, "check the file and its permissions", MOST_BYTES)
+        return unpack_gzip(data, shown(path), "save the file again") if path.suffix.lower() == ".gz" else data
     except BadInput as error:
         raise BadInput(f"transcript {error.reason}", error.remedy) from None
+
+
+def read_text(path: Path) -> str:
+    """The text of a UTF-8 or UTF-16 file, with or without byte order mark, newlines as LF. Raises BadInput."""
+    data = read_packed(path)
     encoding = "utf-8-sig"
     if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         encoding = "utf-16"
@@ -72,24 +146,47 @@ def read_text(path: Path) -> str:
     return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
-def make_cue(path: Path, place: str, channel: str, times: tuple[Any, Any], text: str, words: list[Word]) -> Cue:
-    """A `schema.CUE` from checked values; `place` says where in the file it stands ("line 12")."""
-    start, end = _checked(path, place, times)
-    return {"channel": channel, "start": start, "end": end, "text": " ".join(text.split()), "words": words}
-
-
 def make_word(path: Path, place: str, word: Any, times: tuple[Any, Any], probability: Any = None) -> Word:
-    """A `schema.WORD` from checked values."""
+    """A `schema.WORD` from checked values.
+
+    A probability that is none from 0 to 1 is another scale (CTM may have log likelihoods), and unknown.
+    """
     start, end = _checked(path, place, times)
     if not isinstance(word, str) or not word.strip():
         raise broken(path, f"{place} has the word {quoted(word)}", "give every word as text that isn't empty")
-    if probability is not None and not is_number(probability):
+    if not (probability is None or (isinstance(probability, int | float) and not isinstance(probability, bool))):
         raise broken(
             path,
             f"{place} has the probability {quoted(probability)}",
             "give a number from 0 to 1, or leave it out",
         )
-    return {"word": " ".join(word.split()), "start": start, "end": end, "probability": probability}
+    sure = probability if is_number(probability, 0, 1) else None
+    return {"word": " ".join(word.split()), "start": start, "end": end, "probability": sure}
+
+
+def _passage(
+    path: Path, place: str, times: tuple[Any, Any], text: str | None, words: list[Word], **about: str | None
+) -> Passage:
+    """A passage from checked values.
+
+    Words that don't spell its text were made before somebody corrected it; they are left out, so that the text is
+    aligned anew.
+    """
+    start, end = _checked(path, place, times)
+    if text is not None:
+        text = " ".join(text.split())
+        if _letters(text) != _letters("".join(word["word"] for word in words)):
+            words = []
+        words.sort(key=lambda word: (word["start"], word["end"]))
+    return Passage(place, start, end, text, words, **about)
+
+
+def _loose(place: str, word: Word, **about: str | None) -> Passage:
+    return Passage(place, word["start"], word["end"], None, [word], **about)
+
+
+def _letters(text: str) -> str:
+    return "".join(filter(str.isalnum, text)).casefold()
 
 
 def cues_of_words(channel: str, words: Sequence[Word]) -> list[Cue]:
@@ -97,7 +194,8 @@ def cues_of_words(channel: str, words: Sequence[Word]) -> list[Cue]:
     cues: list[Cue] = []
     for word in sorted(words, key=lambda word: (word["start"], word["end"])):
         if not cues or word["start"] - cues[-1]["end"] > CUE_GAP:
-            cues.append({"channel": channel, "start": word["start"], "end": word["end"], "text": "", "words": []})
+            times = {"start": word["start"], "end": word["end"]}
+            cues.append({"channel": channel, **times, "text": "", "words": [], "speaker": None})
         cues[-1]["words"].append(word)
         cues[-1]["end"] = max(cues[-1]["end"], word["end"])
     for cue in cues:
@@ -107,87 +205,513 @@ def cues_of_words(channel: str, words: Sequence[Word]) -> list[Cue]:
 
 @dataclass(frozen=True)
 class _Line:
-    """A line of a subtitle; `name` is what may be its speaker, `said` the rest, `text` all of it."""
+    """A line of a subtitle; `name` is what may be its speaker, `said` the rest, `text` all of it.
 
+    `key` is the name in lower case: a file may write Anna and ANNA.
+    """
+
+    key: str | None
     name: str | None
     said: str
     text: str
     is_certain: bool
 
 
-def read_subtitles(path: Path, side: str | None) -> list[Cue]:
-    """Cues of an SRT or WebVTT file of one `side`, or (None) of both with a speaker's name in every subtitle.
+def _read_subtitles(path: Path, side: str | None, pick: Pick) -> list[Passage]:
+    """SRT or WebVTT of one `side`, or (None) of both with a speaker's name in every subtitle.
 
     In a file of one side a name is taken off the text if every subtitle begins with the same one.
     """
     subtitles = _subtitles(path)
-    leads = [next((line.name for line in lines), None) for _, _, lines in subtitles]
-    names = [name for name in dict.fromkeys(leads) if name is not None]
-    unnamed = [place for lead, (place, _, _) in zip(leads, subtitles, strict=True) if lead is None]
+    leads = [next((line.key for line in lines), None) for _, _, lines in subtitles]
+    keys = {key for key in leads if key is not None}
     if side is not None:
-        is_named = len(names) == 1 and not unnamed and (len(subtitles) > 1 or explains_itself(names[0]))
-        return [
-            make_cue(
-                path, place, side, times, " ".join(x.said if is_named and x.name else x.text for x in lines), []
-            )
-            for place, times, lines in subtitles
-        ]
-    if unnamed:
-        raise broken(
-            path,
-            f"{len(unnamed)} of {len(subtitles)} subtitles begin with no speaker (the first at {unnamed[0]})",
-            f"begin each with A: or B:, or save one file a channel, as in NAME.left{path.suffix} and "
-            f"NAME.right{path.suffix}",
-        )
-    certain = [line.name for _, _, lines in subtitles for line in lines if line.name and line.is_certain]
-    sides = sides_of(list(dict.fromkeys([*names, *certain])), path)
-    cues = []
+        is_named = len(keys) == 1 and None not in leads and (len(subtitles) > 1 or explains_itself(*keys))
+        known = keys if is_named else set()
+    else:
+        known = keys | {line.key for _, _, lines in subtitles for line in lines if line.key and line.is_certain}
+    names: dict[str, str] = {}
+    passages = []
     for place, times, lines in subtitles:
-        turns: list[tuple[str, str]] = []
+        turns: list[tuple[str | None, list[str]]] = []
         for line in lines:
-            if line.name in sides:
-                turns.append((sides[line.name], line.said))
+            if line.key in known and line.key is not None:
+                speaker = names.setdefault(line.key, line.name or line.key)
+                turns.append((speaker, [line.said]))
+            elif turns:
+                turns[-1][1].append(line.text)
             else:
-                turns.append((turns[-1][0], line.text))
-        for channel in CHANNELS:
-            said = [text for speaker, text in turns if speaker == channel]
-            if said:
-                cues.append(make_cue(path, place, channel, times, " ".join(said), []))
-    return cues
+                turns.append((None, [line.text]))
+        for lead in dict.fromkeys(lead for lead, _ in turns):
+            text = " ".join(said for name, texts in turns if name == lead for said in texts)
+            passages.append(_passage(path, place, times, text, [], speaker=lead))
+    return passages
 
 
-def read_textgrid(path: Path, side: str | None) -> list[Cue]:
-    """Cues of the interval tiers of a TextGrid of one `side`, or (None) of both with a speaker in the tier names.
+def _read_textgrid(path: Path, side: str | None, pick: Pick) -> list[Passage]:
+    """The interval tiers of a TextGrid, with their speakers' names in those of the tiers.
 
     Phone and point tiers are left out. Where a speaker has a tier of words and one of utterances, the words
     count. Names without a speaker ("words") are taken in order: left, then right.
     """
     speakers: dict[str, dict[str, list[tuple[float, float, str]]]] = {}
+    names: dict[str, str] = {}
     for name, intervals in _tiers(path):
-        tokens = re.findall(r"[^\W_]+", name.casefold())
-        kind = "words" if _holds_words(tokens, intervals) else "utterances"
-        named = [token for token in tokens if not re.fullmatch(r"words?|utterances?|utts?|transcripts?", token)]
-        speaker = " ".join(named)
+        tokens = re.findall(r"[^\W_]+", name)
+        kind = "words" if _holds_words([token.casefold() for token in tokens], intervals) else "utterances"
+        named = " ".join(token for token in tokens if not _KIND_OF_TIER.fullmatch(token.casefold()))
+        speaker = named.casefold()
         if not speaker:  # the first tier of each kind is one speaker's, the second the other's
             speaker = next(n for n in "123" if kind not in speakers.get(n, {}) or n == "3")
+        names.setdefault(speaker, named or speaker)
         if kind in speakers.setdefault(speaker, {}):
-            raise broken(path, f"has two tiers of {kind} for {speaker!r}", "keep one of them")
+            raise broken(path, f"has two tiers of {kind} for {names[speaker]!r}", "keep one of them")
         speakers[speaker][kind] = intervals
     if not speakers:
         raise broken(path, "has no interval tier of words or utterances", "add one, or remove the file")
-    if side is not None and len(speakers) > 1:
-        raise broken(path, f"is named as one side but has tiers of {', '.join(speakers)}", "keep the tiers of one")
-    sides = sides_of(list(speakers), path)
-    cues = []
+    passages = []
     for speaker, kinds in speakers.items():
-        channel = side or sides[speaker]
-        kind = "words" if "words" in kinds else "utterances"
-        spoken = [(f"'{text}'", (start, end), text) for start, end, text in kinds[kind]]
-        if kind == "words":
-            cues += cues_of_words(channel, [make_word(path, place, text, times) for place, times, text in spoken])
-        else:
-            cues += [make_cue(path, place, channel, times, text, []) for place, times, text in spoken]
-    return cues
+        about = {"speaker": names[speaker]}
+        for start, end, text in kinds.get("words", ()):
+            word = make_word(path, f"'{text}'", text, (start, end))
+            passages.append(_loose(f"'{text}'", word, **about))
+        for start, end, text in () if "words" in kinds else kinds["utterances"]:
+            passages.append(_passage(path, f"'{text}'", (start, end), text, [], **about))
+    return passages
+
+
+def _read_ctm(path: Path, side: str | None, pick: Pick) -> list[Passage]:
+    """NIST's time-marked words: recording, channel, start, duration, word, then its confidence, kind and speaker.
+
+    Of alternatives (`<ALT_BEGIN>`) the first counts. What is no word (silence, `@`, noise) is left out. See `ctm`
+    in the documentation of SCTK, and the evaluation plan of RT-04 for the last two fields.
+    """
+    passages = []
+    alternative = 0  # 1 is the first of several, and counts
+    for place, fields in _records(path, _CTM_FIELDS, pick, 0):
+        recording, channel, start, duration, word, confidence, kind, speaker = (*fields, "", "", "")[:8]
+        if word.upper() in _ALTERNATIVES:
+            alternative = {"<ALT_BEGIN>": 1, "<ALT>": alternative + 1, "<ALT_END>": 0}[word.upper()]
+        elif alternative < 2 and word.casefold() not in NO_WORDS and kind.casefold() not in _NO_LEXEMES:
+            times = _span(path, place, start, duration)
+            said = make_word(
+                path, place, word.replace("<space>", " "), times, _confidence(path, place, confidence)
+            )
+            passages.append(_loose(place, said, channel=channel, speaker=_known(speaker), recording=recording))
+    if alternative:
+        raise broken(path, "breaks off inside of alternatives: <ALT_END> is missing", "save the file again")
+    return passages
+
+
+def _read_rttm(path: Path, side: str | None, pick: Pick) -> list[Passage]:
+    """NIST's rich transcription: who speaks when (SPEAKER) and words with their speakers (LEXEME).
+
+    Other objects are about neither. See appendix A of the evaluation plan of RT-09.
+    """
+    passages = []
+    for place, fields in _records(path, _RTTM_FIELDS, pick, 1):
+        kind, recording, channel, start, duration, word, _, speaker, confidence = fields[:9]
+        if kind not in _RTTM_OBJECTS:
+            raise broken(path, f"{place} has the unknown type {quoted(kind)}", "give SPEAKER or LEXEME")
+        about = {"channel": _known(channel), "speaker": _known(speaker), "recording": recording}
+        if kind == "SPEAKER":
+            passages.append(_passage(path, place, _span(path, place, start, duration), None, [], **about))
+        elif kind == "LEXEME" and _known(word):
+            times = _span(path, place, start, duration)
+            said = make_word(path, place, word, times, _confidence(path, place, confidence))
+            passages.append(_loose(place, said, **about))
+    return passages
+
+
+def _records(path: Path, counts: range, pick: Pick, name_field: int) -> Iterator[tuple[str, Sequence[str]]]:
+    """(place, fields) of the lines of a file that are about the recording; `;;` begins a comment."""
+    lines = [
+        (number, line.split())
+        for number, line in enumerate(_read_lines(path).split("\n"), 1)
+        if line.strip() and not line.lstrip().startswith(";;")
+    ]
+    for number, fields in lines:
+        if len(fields) not in counts:
+            raise broken(
+                path,
+                f"line {number} has {len(fields)} fields, not {counts[0]} to {counts[-1]}",
+                "save the file again, one record a line",
+            )
+    wanted = set(pick(dict.fromkeys(fields[name_field] for _, fields in lines)))
+    yield from ((f"line {number}", fields) for number, fields in lines if fields[name_field] in wanted)
+
+
+def _span(path: Path, place: str, start: str, duration: str) -> tuple[float, float]:
+    """Start and end of a record with a start and a duration as text."""
+    if not (_NUMBER.fullmatch(start) and _NUMBER.fullmatch(duration)):
+        raise broken(
+            path, f"{place} has the start {quoted(start)} and the duration {quoted(duration)}", "give seconds"
+        )
+    return float(start), round(float(start) + float(duration), 6)
+
+
+def _confidence(path: Path, place: str, text: str) -> float | None:
+    if _known(text) is None:
+        return None
+    if not _NUMBER.fullmatch(text):
+        raise broken(
+            path, f"{place} has the confidence {quoted(text)}", "give a number from 0 to 1, or leave it out"
+        )
+    return float(text)
+
+
+def _known(text: str) -> str | None:
+    """A field, or None for one that is not applicable."""
+    return None if text.upper() in {"", "<NA>", "NA"} else text
+
+
+def _read_lines_of_json(path: Path, side: str | None, pick: Pick) -> list[Passage]:
+    """JSON Lines, by what the first one is; a file of a whole corpus is read once for all of its recordings."""
+    return _of_lines(path, _lines_of(path, path.stat().st_mtime_ns), pick)
+
+
+def _of_lines(path: Path, parsed: "_Lines", pick: Pick) -> list[Passage]:
+    document, groups = parsed
+    lines = sorted((line for name in pick(groups) for line in groups[name]), key=lambda line: line[0])
+    return [passage for number, line in lines for passage in document.line(path, f"line {number}", line)]
+
+
+@lru_cache(maxsize=2)
+def _lines_of(path: Path, modified: int) -> "_Lines":
+    """The kind of a JSON Lines file, and its numbered lines by recording."""
+    return _grouped_lines(path, read_text(path))
+
+
+def _grouped_lines(path: Path, text: str) -> "_Lines":
+    numbered = []
+    for number, line in enumerate(text.split("\n"), 1):
+        if line.strip():
+            value = _loaded(path, line, number)
+            if not isinstance(value, dict):
+                raise broken(path, f"line {number} is not a JSON object", "give one utterance a line")
+            numbered.append((number, value))
+    document = next((kind for kind in DOCUMENTS if numbered and kind.is_line(numbered[0][1])), None)
+    if numbered and document is None:
+        raise broken(path, "is no known kind of transcript", _give(lines=True))
+    groups: dict[str, list[tuple[int, dict[str, Any]]]] = {}
+    for number, value in numbered:
+        name = value.get(document.recording) if document else None
+        # Only a run's own transcript may leave out what it is about.
+        groups.setdefault(name if isinstance(name, str) else "", []).append((number, value))
+    return document or DOCUMENTS[0], groups
+
+
+def _read_json(path: Path, side: str | None, pick: Pick) -> list[Passage]:
+    """A JSON document of one of the kinds of `DOCUMENTS`. NeMo calls a manifest in JSON Lines `.json`, too."""
+    text = read_text(path)
+    try:
+        data = _loaded(path, text)
+    except BadInput:
+        if not _is_manifest(path, text):
+            raise
+        return _of_lines(path, _grouped_lines(path, text), pick)
+    if isinstance(data, dict) and isinstance(data.get("audio_filepath"), str):
+        return _of_lines(path, _grouped_lines(path, text), pick)
+    document = next((kind for kind in DOCUMENTS if kind.is_whole(data)), None)
+    if document is None:
+        raise broken(path, "is no known kind of transcript", _give(lines=False))
+    passages = document.whole(path, data)
+    wanted = set(pick(dict.fromkeys(passage.recording or "" for passage in passages)))
+    return [passage for passage in passages if (passage.recording or "") in wanted]
+
+
+def _is_manifest(path: Path, text: str) -> bool:
+    """Whether the first line of a text is one of a NeMo manifest."""
+    try:
+        first = _loaded(path, text.lstrip().partition("\n")[0])
+    except BadInput:
+        return False
+    return isinstance(first, dict) and isinstance(first.get("audio_filepath"), str)
+
+
+def _loaded(path: Path, text: str, first_line: int = 1) -> Any:
+    return parse_json(text, f"transcript {shown(path)}", line=first_line, nan=True)
+
+
+def _expected(path: Path, place: str, value: Any, shape: Any, remedy: str) -> Any:
+    return expect(value, shape, f"transcript {shown(path)}: {place}", remedy)
+
+
+def _alignments(path: Path, data: Any) -> list[Passage]:
+    passages = []
+    for number, item in enumerate(data["alignments"], 1):
+        try:
+            # moshi-finetune trains the voice of SPEAKER_MAIN, which it takes from the left channel.
+            word, (start, end), speaker = item
+        except (TypeError, ValueError) as error:
+            raise broken(path, f"word {number} is {quoted(item)}", _give(lines=False)) from error
+        said = make_word(path, f"word {number}", word, (start, end))
+        passages.append(_loose(f"word {number}", said, speaker="main" if speaker == MAIN else "other"))
+    return passages
+
+
+def _speaker_words(path: Path, data: Any) -> list[Passage]:
+    passages = []
+    for number, item in enumerate(data, 1):
+        if not item.keys() >= {"speaker", "start", "end"}:
+            raise broken(path, f"word {number} is {quoted(item)}", _give(lines=False))
+        said = make_word(path, f"word {number}", item["word"], (item["start"], item["end"]))
+        passages.append(_loose(f"word {number}", said, speaker=str(item["speaker"])))
+    return passages
+
+
+def _utterances(path: Path, data: Any) -> list[Passage]:
+    return [
+        passage
+        for number, item in enumerate(data["utterances"], 1)
+        for passage in _utterance(path, f"utterance {number}", item)
+    ]
+
+
+def _utterance(path: Path, place: str, line: Any) -> list[Passage]:
+    """An utterance of one of our own transcripts."""
+    words_of = line.get("words") or [] if isinstance(line, dict) else None
+    if not isinstance(words_of, list) or not all(isinstance(word, dict) for word in words_of):
+        raise broken(path, f"{place} is not an utterance: {quoted(line)}", _give(lines=False))
+    text = line.get("text") if line.get("text_raw") is None else line["text_raw"]
+    channel, speaker = line.get("channel"), line.get("speaker")
+    if channel not in CHANNELS or not isinstance(text, str):
+        raise broken(
+            path,
+            f"{place} has the channel {quoted(channel)} and the text {quoted(text)}",
+            "give every utterance a channel, left or right, and a text, if only an empty one",
+        )
+    words = [
+        make_word(path, place, word.get("word"), (word.get("start"), word.get("end")), word.get("probability"))
+        for word in words_of
+    ]
+    # NAME/left is what nobody is called: the channel of a recording.
+    is_name = isinstance(speaker, str) and not speaker.endswith(f"/{channel}")
+    about = {"channel": channel, "speaker": speaker if is_name else None}
+    return [_passage(path, place, (line.get("start"), line.get("end")), text, words, **about)]
+
+
+def _segments(path: Path, data: Any) -> list[Passage]:
+    """What Whisper and WhisperX write: segments with words, their probability or score, and perhaps speakers."""
+    segments = data if isinstance(data, list) else data["segments"]
+    passages = []
+    for number, item in enumerate(segments, 1):
+        place = f"segment {number}"
+        segment = _expected(path, place, item, _SEGMENT, _give(lines=False))
+        heard = segment.get("words") or []
+        words = [
+            make_word(path, f"{place}, word {n}", word["word"], times, word.get("probability", word.get("score")))
+            for n, (word, times) in enumerate(zip(heard, _word_times(segment, heard), strict=True), 1)
+        ]
+        names = [word.get("speaker", segment.get("speaker")) for word in heard]
+        times = (segment["start"], segment["end"])
+        if len(set(names)) < 2:
+            speaker = names[0] if names else segment.get("speaker")
+            if segment["text"].strip():
+                passages.append(_passage(path, place, times, segment["text"], words, speaker=speaker))
+            continue
+        for speaker, group in itertools.groupby(zip(names, words, strict=True), key=lambda pair: pair[0]):
+            said = [word for _, word in group]
+            times = (said[0]["start"], max(word["end"] for word in said))
+            text = join_words(word["word"] for word in said)
+            passages.append(_passage(path, place, times, text, said, speaker=speaker))
+    apart = data.get("words") if isinstance(data, dict) else None
+    if isinstance(apart, list) and not any(passage.words or passage.speaker for passage in passages):
+        # OpenAI's service gives words beside segments.
+        words = _expected(path, "words", apart, [{"word": str, "start": float, "end": float}], _give(lines=False))
+        timed = [make_word(path, f"word {n}", x["word"], (x["start"], x["end"])) for n, x in enumerate(words, 1)]
+        passages = [_loose(f"word {n}", word) for n, word in enumerate(timed, 1)]
+    return passages
+
+
+def _word_times(segment: Mapping[str, Any], words: Sequence[Mapping[str, Any]]) -> list[tuple[Any, Any]]:
+    """Start and end of each word. WhisperX gives none to numbers, which share what is free between neighbours."""
+    times: list[tuple[Any, Any]] = [(word.get("start"), word.get("end")) for word in words]
+    place = 0
+    while place < len(times):
+        if times[place] != (None, None):
+            place += 1
+            continue
+        last = next((n for n in range(place, len(times)) if times[n] != (None, None)), len(times))
+        start = times[place - 1][1] if place else segment["start"]
+        end = times[last][0] if last < len(times) else segment["end"]
+        if not (is_number(start) and is_number(end)):
+            return times  # `make_word` says what is wrong with the neighbour
+        step = max(0.0, end - start) / (last - place)
+        for n in range(place, last):
+            first = start + (n - place) * step
+            times[n] = (round(first, 6), round(first + step, 6))
+        place = last
+    return times
+
+
+def _supervisions(path: Path, data: Any) -> list[Passage]:
+    return [
+        passage for number, item in enumerate(data, 1) for passage in _supervision(path, f"segment {number}", item)
+    ]
+
+
+def _supervision(path: Path, place: str, item: Any) -> list[Passage]:
+    """A lhotse `SupervisionSegment`; the words of its alignment have times of the recording, too."""
+    remedy = "save the supervisions from lhotse again"
+    item = _expected(path, place, item, _SUPERVISION, remedy)
+    channels = item.get("channel", 0)
+    channels = channels if isinstance(channels, list) else [channels]
+    if not all(isinstance(channel, int) and not isinstance(channel, bool) for channel in channels):
+        raise broken(path, f"{place} has the channel {quoted(item['channel'])}", remedy)
+    words = []
+    for n, entry in enumerate((item.get("alignment") or {}).get("word") or [], 1):
+        # Versions before 1.8 wrote objects.
+        values = list(entry.values()) if isinstance(entry, dict) else entry
+        if not isinstance(values, list) or not 3 <= len(values) <= 4 or not all(map(is_number, values[1:3])):
+            raise broken(path, f"{place}, word {n} is {quoted(entry)}", remedy)
+        times = (values[1], round(values[1] + values[2], 6))
+        words.append(make_word(path, f"{place}, word {n}", values[0], times, values[3] if values[3:] else None))
+    text = item.get("text")
+    if text is None and words:
+        text = join_words(word["word"] for word in words)
+    about = {
+        "channel": f"ch{channels[0]}" if len(channels) == 1 else None,
+        "speaker": item.get("speaker"),
+        "recording": item["recording_id"],
+    }
+    times = (item["start"], round(item["start"] + item["duration"], 6))
+    return [_passage(path, place, times, text, words, **about)]
+
+
+def _manifest_line(path: Path, place: str, item: Any) -> list[Passage]:
+    """A line of a NeMo manifest: a stretch of a file, from `offset` (0 s) for `duration`."""
+    item = _expected(path, place, item, _MANIFEST, "give audio_filepath, duration and text")
+    offset, speaker = item.get("offset") or 0.0, item.get("speaker")
+    text = item["text"] if item.get("text") is not None else item.get("pred_text")
+    if text is None:
+        raise broken(path, f"{place} has no text", "give audio_filepath, duration and text")
+    about = {"speaker": None if speaker is None else str(speaker), "recording": item["audio_filepath"]}
+    return [_passage(path, place, (offset, round(offset + item["duration"], 6)), text, [], **about)]
+
+
+def _never(data: Any) -> bool:
+    return False
+
+
+def _nothing(*arguments: Any) -> list[Passage]:
+    return []
+
+
+@dataclass(frozen=True)
+class Document:
+    """A kind of JSON transcript: how it looks, and how its whole, or a line of it in JSON Lines, is read.
+
+    `recording` is the field of a line that says what it is about.
+    """
+
+    name: str
+    shape: str
+    is_whole: Callable[[Any], bool] = _never
+    whole: Callable[[Path, Any], list[Passage]] = _nothing
+    is_line: Callable[[Any], bool] = _never
+    line: Callable[[Path, str, Any], list[Passage]] = _nothing
+    recording: str = ""
+
+
+_Lines = tuple[Document, dict[str, list[tuple[int, dict[str, Any]]]]]
+
+
+def _list_of(*names: str) -> Callable[[Any], bool]:
+    """Whether something is a list of objects that all have these names."""
+    return lambda data: (
+        isinstance(data, list)
+        and bool(data)
+        and all(isinstance(item, dict) and item.keys() >= {*names} for item in data)
+    )
+
+
+def _holds(name: str) -> Callable[[Any], bool]:
+    """Whether something is an object that has a list of this name."""
+    return lambda data: isinstance(data, dict) and isinstance(data.get(name), list)
+
+
+#: Every kind of JSON that is read.
+DOCUMENTS = (
+    Document(
+        name="our own",
+        shape='{"utterances": [{"channel", "start", "end", "text"}, …]}',
+        is_whole=_holds("utterances"),
+        whole=_utterances,
+        is_line=lambda line: line.keys() >= {"channel", "start", "end"} and "recording_id" not in line,
+        line=_utterance,
+        recording="audio_file",
+    ),
+    Document(
+        name="moshi-finetune",
+        shape='{"alignments": [[word, [start, end], speaker], …]}',
+        is_whole=_holds("alignments"),
+        whole=_alignments,
+    ),
+    Document(
+        name="J-Moshi",
+        shape='[{"speaker", "word", "start", "end"}, …]',
+        is_whole=_list_of("word"),
+        whole=_speaker_words,
+    ),
+    Document(
+        name="Whisper and WhisperX",
+        shape='{"segments": [{"start", "end", "text"}, …]}',
+        is_whole=lambda data: _holds("segments")(data) or _list_of("start", "end", "text")(data),
+        whole=_segments,
+    ),
+    Document(
+        name="lhotse supervisions",
+        shape='{"recording_id", "start", "duration", "text"}',
+        is_whole=_list_of("recording_id", "start", "duration"),
+        whole=_supervisions,
+        is_line=lambda line: "recording_id" in line,
+        line=_supervision,
+        recording="recording_id",
+    ),
+    Document(
+        name="NeMo manifest",
+        shape='{"audio_filepath", "offset", "duration", "text"}',
+        is_line=lambda line: "audio_filepath" in line,
+        line=_manifest_line,
+        recording="audio_filepath",
+    ),
+)
+
+
+def _give(lines: bool) -> str:
+    """What to give in place of a JSON that nobody understands."""
+    kinds = [kind.shape for kind in DOCUMENTS if (kind.line if lines else kind.whole) is not _nothing]
+    return f"give {' or '.join(kinds)}, or take the file away"
+
+
+@dataclass(frozen=True)
+class Format:
+    """A format of transcripts: how a file of it is read.
+
+    `read` takes its path, the side that its name says, and which recordings of those it names are wanted.
+    """
+
+    name: str
+    read: Callable[[Path, str | None, Pick], list[Passage]]
+
+
+#: Every format that is read, by the ending of its files in lower case.
+FORMATS = {
+    ".srt": Format("SubRip", _read_subtitles),
+    ".vtt": Format("WebVTT", _read_subtitles),
+    ".textgrid": Format("Praat TextGrid", _read_textgrid),
+    ".ctm": Format("NIST CTM", _read_ctm),
+    ".rttm": Format("NIST RTTM", _read_rttm),
+    ".json": Format("JSON", _read_json),
+    ".jsonl": Format("JSON Lines", _read_lines_of_json),
+    ".jsonl.gz": Format("JSON Lines, compressed", _read_lines_of_json),
+}
+
+
+def ending_of(name: str) -> str | None:
+    """The ending of a transcript's file, as it is written there; None for what is none."""
+    return next((name[-len(ending) :] for ending in FORMATS if name.lower().endswith(ending)), None)
 
 
 def _checked(path: Path, place: str, times: tuple[Any, Any]) -> tuple[float, float]:
@@ -212,12 +736,20 @@ def _subtitles(path: Path) -> list[tuple[str, tuple[float, float], list[_Line]]]
         if "-->" in line or (not is_vtt and len(stamp.findall(line)) == 2)
     ]
     for number in stamped:
-        if len(stamp.findall(lines[number - 1])) != 2:
+        line = lines[number - 1]
+        # What is before a time would be passed over: a minus, or the first digits of a thousand hours.
+        whole = all(
+            line[max(0, at.start() - 1) : at.start()] in ("", " ", "\t", ">") for at in stamp.finditer(line)
+        )
+        if len(stamp.findall(line)) != 2 or not whole:
             raise broken(
                 path,
-                f"line {number} has no start and end time: {quoted(lines[number - 1].strip())}",
+                f"line {number} has no start and end time: {quoted(line.strip())}",
                 f"write {'00:01:02.500 --> 00:01:04.000' if is_vtt else '00:01:02,500 --> 00:01:04,000'}",
             )
+    last = text.rstrip().rpartition("\n")[2]
+    if _PART_OF_TIMES.fullmatch(last.strip()) and "-->" not in last:
+        raise broken(path, f"breaks off in the times {quoted(last.strip())}", "save the file again")
     if not stamped:
         raise broken(path, "has no subtitles", "remove it, so that the speech is recognised, or save it again")
     try:
@@ -261,12 +793,12 @@ def _lines(text: str) -> list[_Line]:
         line = " ".join(html.unescape(_NO_CHARACTER.sub("\ufffd", _TAG.sub("", raw))).split())
         found = _NAMED_LINE.fullmatch(line)
         if found is None:
-            lines.append(_Line(None, line, line, False))
+            lines.append(_Line(None, None, line, line, False))
             continue
         name = (found["voice"] or found["name"]).strip()
         said = found["said"]
         text = said if found["voice"] else line
-        lines.append(_Line(name.casefold(), said, text, bool(found["voice"]) or explains_itself(name)))
+        lines.append(_Line(name.casefold(), name, said, text, bool(found["voice"]) or explains_itself(name)))
     return [line for line in lines if line.text or line.name]
 
 

@@ -5,38 +5,39 @@ conversations. Any mix of formats will do as long as each channel comes from one
 speech would put every word into the dataset twice, so they are refused rather than ranked.
 """
 
-from collections.abc import Sequence
-from functools import lru_cache
-from pathlib import Path
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from functools import lru_cache, partial
+from itertools import groupby
+from pathlib import Path, PurePosixPath
 from typing import Any
 
-from dailytalk_contiguous.core.built import MAIN
-from dailytalk_contiguous.core.documents import parse_json, quoted, shown
+from dailytalk_contiguous.core.documents import parse_json, quoted
 from dailytalk_contiguous.core.errors import BadInput
-from dailytalk_contiguous.core.matching import Cue, Word, join_words
-from dailytalk_contiguous.core.schema import CHANNELS
+from dailytalk_contiguous.core.matching import Cue, join_words
 from dailytalk_contiguous.files.inside import leads_out
-from dailytalk_contiguous.sources.speakers import broken, explains_itself, sides_of
+from dailytalk_contiguous.sources.listing import AUDIO_SUFFIXES
+from dailytalk_contiguous.sources.speakers import broken, explains_itself, person, sides_of
 from dailytalk_contiguous.sources.transcript_formats import (
+    FORMATS,
+    Passage,
     cues_of_words,
-    make_cue,
-    make_word,
-    read_subtitles,
-    read_text,
-    read_textgrid,
+    ending_of,
+    read_packed,
 )
 
 #: The transcript of a whole run, with lines of many recordings.
 RUN_TRANSCRIPT = "transcript.jsonl"
 
-#: Formats with a file for a recording or for a channel of it, and those with a file for a recording only.
-ONE_SIDED = {".srt": read_subtitles, ".vtt": read_subtitles, ".textgrid": read_textgrid}
-TWO_SIDED = (".jsonl", ".json")
+# What lhotse and NeMo call a file with lines of many recordings: cuts_supervisions_train.jsonl.gz, manifest.json.
+_SHARED = re.compile(r".*(?:supervisions|manifest).*\.(?:json|jsonl|jsonl\.gz)", re.IGNORECASE)
 
-_KNOWN_JSON = (
-    'give {"alignments": [[word, [start, end], speaker], …]}, [{"speaker", "word", "start", "end"}, …] or '
-    '{"utterances": [{"channel", "start", "end", "text"}, …]}'
-)
+#: Seconds: a word further from every turn of a diarisation has no known speaker.
+NEAR_TURN = 1.0
+
+# The one channel of a recording that was not split into two; nobody says by it who speaks.
+_ANY_CHANNEL = frozenset({"0", "1", "ch0"})
 
 
 def find_transcripts(
@@ -44,46 +45,105 @@ def find_transcripts(
 ) -> list[Path]:
     """Transcript files of a recording, sorted by name; an empty list if there are none.
 
-    They are called like the audio file but for the extension (`call.json`), those of one channel with the side
-    before it (`call.left.srt`: left, l, a, 1, ch0 … right, r, b, 2, ch1). A run's `transcript.jsonl`, which may
-    or may not have lines for this recording, is among them. Files `*.reference.json` are never found: they hold
-    what benchmarks compare with.
+    They are called like the audio file but for the ending (`call.json`), those of one channel with the side
+    before it (`call.left.srt`: left, l, a, 1, ch0 … right, r, b, 2, ch1). A run's `transcript.jsonl`, lhotse's
+    `*supervisions*.jsonl.gz` and NeMo's `*manifest*.json`, which may or may not have lines for this recording, are
+    among them. Files `*.reference.json` are never found: they hold what benchmarks compare with.
 
     Args:
         audio_file: the recording.
         folder: where to look: under the recording's relative path, and if there are none, in the folder itself.
-            None: beside the audio, where a `.json` or `.jsonl` of another kind is taken for something else, and
-            passed over.
+            None: beside the audio.
         relative: path of the recording inside the folder of recordings.
         root: what links out of it point to is not opened: they are found whatever it is. None: all may be opened.
     """
+
+    def usable(paths: list[Path]) -> list[Path]:
+        return [
+            path
+            for path in paths
+            if path.name == RUN_TRANSCRIPT
+            or not is_shared(path.name, audio_file.stem)
+            or (root and leads_out(path, root))
+            or _begins_with_recordings(path, path.stat().st_mtime_ns)
+        ]
+
     if folder is None:
-        found = _named_like(audio_file, audio_file.parent)
-        return [path for path in found if (root and leads_out(path, root)) or _may_be_transcript(path)]
-    return _named_like(audio_file, folder / relative.parent) or _named_like(audio_file, folder)
+        return usable(_named_like(audio_file, audio_file.parent))
+    return usable(_named_like(audio_file, folder / relative.parent)) or usable(_named_like(audio_file, folder))
 
 
 def read_transcripts(paths: Sequence[Path], recording_file: str) -> list[Cue]:
     """Cues (`schema.CUE`, in seconds of the recording) of transcript files, by rising start.
 
-    `recording_file` is what the lines of a run's transcript call the recording (their `audio_file`). Raises
-    BadInput, naming the file, for one that is damaged or of no known kind, where it can't be told who speaks, and
+    A file that says who speaks but not what (RTTM) tells the speakers of one that says what but not who, and names
+    the people of the others. `recording_file` is the path that lines of many recordings call this one by. Raises
+    BadInput, naming the file, for one that is damaged or of no known kind, where nothing says who speaks, and
     where two files give the same channel.
     """
     stem = Path(recording_file).stem
     markers = {path: _side_marker(path, stem) for path in paths}
     named = [marker for marker in markers.values() if marker]
     sides = sides_of(named, paths[0]) if named else {}
+    spoken: list[tuple[Path, list[Passage]]] = []  # with a channel, where the file says which
+    turns: list[Passage] = []
+    for path, marker in markers.items():
+        side = sides[marker] if marker else None
+        passages = _read(path, side, recording_file)
+        spoken.append(
+            (path, _placed(path, [item for item in passages if item.text is not None or item.words], side))
+        )
+        turns += _placed_turns(path, [item for item in passages if item.text is None and not item.words], side)
+    turns = _agreeing(turns, [item for _, passages in spoken for item in passages])
     cues: list[Cue] = []
     origin: dict[str, Path] = {}
-    for path, marker in markers.items():
-        own = _read(path, sides[marker] if marker else None, recording_file)
-        for channel in {cue["channel"] for cue in own}:
+    seconds: dict[tuple[str, str], float] = defaultdict(float)
+    for item in turns:
+        if name := person(item.speaker):
+            seconds[str(item.channel), name] += 1e-6 * (
+                item.end - item.start
+            )  # a transcript's own names come first
+    for path, passages in spoken:
+        whole = _with_speakers(path, passages, turns)
+        for channel in sorted({str(item.channel) for item in whole}):
             if channel in origin:
                 raise broken(path, f"gives the {channel} channel, as {origin[channel].name} does", "keep only one")
             origin[channel] = path
-        cues += own
+            own = [item for item in whole if item.channel == channel]
+            cues += cues_of_words(channel, [word for item in own if item.text is None for word in item.words])
+            cues += [_cue(item) for item in own if item.text is not None]
+            for item in own:
+                if name := person(item.speaker):
+                    seconds[channel, name] += item.end - item.start
+    people = {channel: name for (channel, name), _ in sorted(seconds.items(), key=lambda item: item[1])}
+    for channel in sorted(people.keys() - origin.keys()):
+        own = [item for item in turns if item.channel == channel]
+        times = {"start": min(item.start for item in own), "end": max(item.end for item in own)}
+        cues.append({"channel": channel, **times, "text": None, "words": []})
+    for cue in cues:
+        cue["speaker"] = people.get(cue["channel"])
     return sorted(cues, key=lambda cue: (cue["start"], cue["end"], cue["channel"]))
+
+
+def is_shared(name: str, stem: str) -> bool:
+    """Whether a file is called like one with lines of many recordings, of which one is called `stem`."""
+    ending = ending_of(name)
+    is_own = ending is not None and name.removesuffix(ending) == stem
+    return name == RUN_TRANSCRIPT or (not is_own and _SHARED.fullmatch(name) is not None)
+
+
+def stems_of(name: str) -> list[str]:
+    """Stems of the recordings that a file of this name may be the transcript of; none for what is no transcript.
+
+    >>> stems_of("call.left.srt")
+    ['call.left', 'call']
+    """
+    ending = ending_of(name)
+    if ending is None or name.lower().endswith(".reference.json"):
+        return []
+    stem = name.removesuffix(ending)
+    rest, _, marker = stem.rpartition(".")
+    return [stem, rest] if rest and explains_itself(marker) else [stem]
 
 
 def cues_within(cues: Sequence[Cue], offset: float, duration: float, last: bool = False) -> list[Cue]:
@@ -92,7 +152,8 @@ def cues_within(cues: Sequence[Cue], offset: float, duration: float, last: bool 
     A word belongs to the side of a border that holds its midpoint, and so does the whole of a cue without word
     times; times are clipped to the border. `last`: this is the end of the recording, and what lies beyond it
     belongs here too, with its times as they are, so that it is missed later on and reported. A channel that is
-    silent here but has cues elsewhere keeps one empty cue: it was transcribed and is not to be recognised.
+    silent here but has cues elsewhere keeps one empty cue: it was transcribed and is not to be recognised. What
+    tells of a channel only who speaks in it belongs to every part.
     """
     end = offset + duration
 
@@ -106,7 +167,9 @@ def cues_within(cues: Sequence[Cue], offset: float, duration: float, last: bool 
         )
         return {**item, "start": first - offset, "end": final - offset}
 
-    found: list[Cue] = []
+    unsaid = [cue for cue in cues if cue["text"] is None]
+    found: list[Cue] = [{**cue, "start": 0.0, "end": duration} for cue in unsaid]
+    cues = [cue for cue in cues if cue["text"] is not None]
     for cue in cues:
         words = [moved(word) for word in cue["words"] if is_inside(word)]
         if words and len(words) < len(cue["words"]):
@@ -115,167 +178,250 @@ def cues_within(cues: Sequence[Cue], offset: float, duration: float, last: bool 
             found.append({**cue, **times, "text": text, "words": words})
         elif words or (not cue["words"] and is_inside(cue)):
             found.append({**moved(cue), "words": words})
-    silent = {cue["channel"] for cue in cues} - {cue["channel"] for cue in found}
-    empty = [
-        {"channel": channel, "start": 0.0, "end": duration, "text": "", "words": []} for channel in sorted(silent)
-    ]
-    return empty + found
+    speakers = {cue["channel"]: cue.get("speaker") for cue in cues}
+    silent = speakers.keys() - {cue["channel"] for cue in found}
+    whole = {"start": 0.0, "end": duration, "text": "", "words": []}
+    return [{"channel": channel, **whole, "speaker": speakers[channel]} for channel in sorted(silent)] + found
 
 
 def _named_like(audio_file: Path, directory: Path) -> list[Path]:
     if not directory.is_dir():
         return []
-    named = _by_name(directory, directory.stat().st_mtime_ns)
+    named = _by_stem(directory, directory.stat().st_mtime_ns)
     found = []
-    for path in (*named.get(audio_file.stem, ()), *named.get(RUN_TRANSCRIPT, ())):
+    for path in (*named.get(audio_file.stem, ()), *named.get("", ())):
         # call.1.srt is the left side of call.wav, unless there is a recording call.1.wav that it belongs to.
-        is_side = (
-            path.suffix.lower() in ONE_SIDED
-            and _side_marker(path, audio_file.stem) is not None
-            and not audio_file.with_name(path.stem + audio_file.suffix).exists()
-        )
-        if (path.stem == audio_file.stem or is_side or path.name == RUN_TRANSCRIPT) and path.is_file():
+        stem = path.name.removesuffix(ending_of(path.name) or "")
+        is_other = stem != audio_file.stem and audio_file.with_name(stem + audio_file.suffix).exists()
+        if (is_shared(path.name, audio_file.stem) or not is_other) and path.is_file():
             found.append(path)
     return sorted(set(found))
 
 
 @lru_cache(maxsize=8)
-def _by_name(directory: Path, changed: int) -> dict[str, list[Path]]:
-    """What is called like a transcript, by its stem and by each part of that up to a dot; runs' by their name.
+def _by_stem(directory: Path, changed: int) -> dict[str, list[Path]]:
+    """What is called like a transcript, by the recordings that it may belong to; those of many under "".
 
     Listed once for all recordings of a folder; `changed`, when something in it was last added or removed.
     """
     named: dict[str, list[Path]] = {}
     for path in directory.iterdir():
-        if path.suffix.lower() not in {*ONE_SIDED, *TWO_SIDED} or path.name.lower().endswith(".reference.json"):
-            continue
-        keys = [RUN_TRANSCRIPT] if path.name == RUN_TRANSCRIPT else []
-        parts = path.stem.split(".")
-        keys += [".".join(parts[:count]) for count in range(1, len(parts) + 1)]
-        for key in keys:
-            named.setdefault(key, []).append(path)
+        for stem in stems_of(path.name):
+            named.setdefault(stem, []).append(path)
+        if is_shared(path.name, ""):
+            named.setdefault("", []).append(path)
     return named
 
 
 def _side_marker(path: Path, stem: str) -> str | None:
     """What a file name says about the side: "left" for call.left.srt of call.wav; None for call.srt."""
-    if path.stem == stem or path.suffix.lower() not in ONE_SIDED:
-        return None
-    rest = path.stem.removeprefix(f"{stem}.").rpartition(".")[2]
-    return rest if explains_itself(rest) else None
+    own = path.name.removesuffix(ending_of(path.name) or path.suffix)
+    return None if own == stem or is_shared(path.name, stem) else _marker(own, stem)
 
 
-def _may_be_transcript(path: Path) -> bool:
-    """Whether a file that was found by name alone holds a transcript; a damaged one may, and fails later on."""
-    if path.suffix.lower() not in TWO_SIDED or path.name == RUN_TRANSCRIPT:
-        return True
+def _marker(name: str, stem: str) -> str | None:
+    """The side in a name such as call.left of the recording call, as it is written there."""
+    rest = name.removeprefix(f"{stem}.").rpartition(".")[2]
+    return rest if name.startswith(f"{stem}.") and explains_itself(rest) else None
+
+
+@lru_cache(maxsize=64)
+def _begins_with_recordings(path: Path, changed: int) -> bool:
+    """Whether a file that is called like one with lines of many recordings begins like one, or can't be opened."""
     try:
-        text = read_text(path)
-        if path.suffix.lower() == ".json":
-            return _kind(_loaded(path, text)) is not None
-        line = _loaded(path, text.strip().partition("\n")[0])
+        data = read_packed(path)
     except BadInput:
-        return True
-    return isinstance(line, dict) and {"channel", "start", "end"} <= line.keys()
+        return True  # whoever reads it says why
+    try:
+        line = parse_json(data.lstrip().partition(b"\n")[0].decode("utf-8-sig", "replace"), path.name, nan=True)
+    except BadInput:
+        return False
+    return isinstance(line, dict) and ("recording_id" in line or "audio_filepath" in line)
 
 
-def _read(path: Path, side: str | None, recording_file: str) -> list[Cue]:
-    suffix = path.suffix.lower()
-    if suffix in ONE_SIDED:
-        return ONE_SIDED[suffix](path, side)
-    if suffix == ".json":
-        return _read_json(path)
-    if suffix != ".jsonl":
-        raise broken(
-            path, f"has the unknown extension '{path.suffix}'", "give .jsonl, .json, .srt, .vtt, .TextGrid"
-        )
-    lines = _lines_of(path, path.stat().st_mtime_ns)
-    is_run = path.name == RUN_TRANSCRIPT
+def _read(path: Path, side: str | None, recording_file: str) -> list[Passage]:
+    ending = ending_of(path.name)
+    if ending is None:
+        raise broken(path, f"has the unknown extension '{path.suffix}'", f"give {', '.join(FORMATS)}")
+    shared = is_shared(path.name, Path(recording_file).stem)
+    pick = partial(_about, path=path, recording_file=recording_file, shared=shared)
+    passages = FORMATS[ending.lower()].read(path, side, pick)
+    if not passages and not shared:
+        raise broken(path, "has no words", "remove it, so that the speech is recognised, or save it again")
+    stem = PurePosixPath(recording_file).stem
     return [
-        _utterance_cue(path, f"line {number}", line)
-        for number, line in lines
-        if not is_run or line.get("audio_file") == recording_file
+        item._replace(channel=_marker(_bare(item.recording).rpartition("/")[2], stem) or item.channel)
+        if item.recording
+        else item
+        for item in passages
     ]
 
 
-@lru_cache(maxsize=2)
-def _lines_of(path: Path, modified: int) -> list[tuple[int, dict[str, Any]]]:
-    """Numbered objects of a JSON Lines file, kept because a run's transcript is read for every recording in it."""
-    lines = []
-    for number, text in enumerate(read_text(path).split("\n"), 1):
-        if text.strip():
-            line = _loaded(path, text, number)
-            if not isinstance(line, dict):
-                raise broken(path, f"line {number} is not a JSON object", "give one utterance a line")
-            lines.append((number, line))
-    return lines
+def _about(names: Iterable[str], path: Path, recording_file: str, shared: bool) -> list[str]:
+    """Which of the recordings that a file names are this one, by the end of their paths; "" is one without a name.
 
-
-def _loaded(path: Path, text: str, first_line: int = 1) -> Any:
-    return parse_json(text, f"transcript {shown(path)}", line=first_line, nan=True)
-
-
-def _kind(data: Any) -> str | None:
-    """Which of the known JSON transcripts this is, by its outermost layer."""
-    if isinstance(data, dict):
-        return next((key for key in ("alignments", "utterances") if isinstance(data.get(key), list)), None)
-    is_words = isinstance(data, list) and all(isinstance(item, dict) and "word" in item for item in data)
-    return "words" if is_words else None
-
-
-def _read_json(path: Path) -> list[Cue]:
-    data = _loaded(path, read_text(path))
-    kind = _kind(data)
-    if kind is None:
-        raise broken(path, "is no known kind of transcript", _KNOWN_JSON)
-    if kind == "utterances":
-        return [_utterance_cue(path, f"utterance {n}", item) for n, item in enumerate(data["utterances"], 1)]
-    said: list[tuple[str, Word]] = []
-    for number, item in enumerate(data["alignments"] if kind == "alignments" else data, 1):
-        try:
-            if kind == "alignments":
-                # moshi-finetune trains the voice of SPEAKER_MAIN, which it takes from the left channel.
-                word, (start, end), speaker = item
-                name = "main" if speaker == MAIN else "other"
-            else:
-                name, word, start, end = str(item["speaker"]), item["word"], item["start"], item["end"]
-        except (KeyError, TypeError, ValueError) as error:
-            raise broken(path, f"word {number} is {quoted(item)}", _KNOWN_JSON) from error
-        said.append((name, make_word(path, f"word {number}", word, (start, end))))
-    said.sort(key=lambda item: item[1]["start"])
-    sides = sides_of([name for name, _ in said], path)
-    return [
-        cue
-        for name, channel in sides.items()
-        for cue in cues_of_words(channel, [word for speaker, word in said if speaker == name])
-    ]
-
-
-def _utterance_cue(path: Path, place: str, line: Any) -> Cue:
-    """A cue from an utterance of one of our own transcripts.
-
-    Words that don't spell the text were made before somebody corrected it; they are left out, so that the text
-    is aligned anew.
+    A file that is called like the recording is about it, if it is about one alone. Raises BadInput where it is
+    about others, or two could be meant.
     """
-    words_of = line.get("words") or [] if isinstance(line, dict) else None
-    if not isinstance(words_of, list) or not all(isinstance(word, dict) for word in words_of):
-        raise broken(path, f"{place} is not an utterance: {quoted(line)}", _KNOWN_JSON)
-    text = line.get("text") if line.get("text_raw") is None else line["text_raw"]
-    if line.get("channel") not in CHANNELS or not isinstance(text, str):
+    names = [*names]
+    if path.name == RUN_TRANSCRIPT:
+        return [name for name in names if name == recording_file]
+    stem = PurePosixPath(recording_file).stem
+    agreeing = {
+        name: count for name in names if stem in name and (count := _parts_in_common(name, recording_file))
+    }
+    wanted = [name for name, count in agreeing.items() if count == max(agreeing.values())]
+    if len(wanted) > 1 and not all(_marker(_bare(name).rpartition("/")[2], stem) for name in wanted):
         raise broken(
             path,
-            f"{place} has the channel {quoted(line.get('channel'))} and the text {quoted(text)}",
-            "give every utterance a channel, left or right, and a text, if only an empty one",
+            f"names {len(wanted)} recordings that {quoted(recording_file)} may be: {_listed(wanted)}",
+            "give each its path under the folder of recordings",
         )
-    words = [
-        make_word(path, place, word.get("word"), (word.get("start"), word.get("end")), word.get("probability"))
-        for word in words_of
+    if shared:
+        return wanted
+    if not wanted and "" not in names and len(names) > 1:
+        raise broken(
+            path,
+            f"is about {_listed(names)}, not {quoted(stem)}",
+            "give it the lines of this recording",
+        )
+    return [name for name in names if not name or name in wanted] or names
+
+
+def _listed(names: Sequence[str]) -> str:
+    return ", ".join([*map(quoted, names[:3]), *(["…"] if len(names) > 3 else [])])
+
+
+def _parts_in_common(name: str, recording_file: str) -> int:
+    """Folders and name, from the end, that two paths share; 0 where they name different recordings."""
+    own, other = _bare(recording_file).split("/"), _bare(name).split("/")
+    if marker := _marker(other[-1], own[-1]):
+        other[-1] = other[-1].removesuffix(f".{marker}")
+    count = min(len(own), len(other))
+    return count if own[-count:] == other[-count:] else 0
+
+
+def _bare(name: str) -> str:
+    """A path without the ending of an audio file, with forward slashes."""
+    path = name.replace("\\", "/").strip("/")
+    suffix = PurePosixPath(path).suffix
+    return path.removesuffix(suffix) if suffix.lower() in AUDIO_SUFFIXES else path
+
+
+def _labels(passages: Sequence[Passage]) -> list[str | None]:
+    """What says for each passage who speaks: its channel where the file tells several apart, else its speaker."""
+    channels = {item.channel for item in passages}
+    speakers = {item.speaker for item in passages} - {None}
+    by_channel = None not in channels and (
+        len(channels) > 1 or (len(speakers) < 2 and not channels & _ANY_CHANNEL)
+    )
+    return [item.channel if by_channel else item.speaker for item in passages]
+
+
+def _placed(path: Path, passages: Sequence[Passage], side: str | None) -> list[Passage]:
+    """The passages with their `schema.CHANNELS`, or None where the file does not say who speaks."""
+    labels = _labels(passages)
+    names = [label for label in dict.fromkeys(labels) if label is not None]
+    if side is not None and len(names) > 1:
+        raise broken(path, f"is named as one side but has {', '.join(map(quoted, names[:6]))}", "keep one speaker")
+    sides = dict.fromkeys(names, side) if side is not None else sides_of(names, path) if names else {}
+    return [
+        item._replace(channel=side if label is None else sides[label])
+        for item, label in zip(passages, labels, strict=True)
     ]
-    if _letters(text) != _letters("".join(word["word"] for word in words)):
-        words = []
-    words.sort(key=lambda word: (word["start"], word["end"]))
-    return make_cue(path, place, line["channel"], (line.get("start"), line.get("end")), text, words)
 
 
-def _letters(text: str) -> str:
-    return "".join(filter(str.isalnum, text)).casefold()
+def _placed_turns(path: Path, turns: Sequence[Passage], side: str | None) -> list[Passage]:
+    """Turns of speakers with their channels; those of nobody are none."""
+    return [turn for turn in _placed(path, turns, side) if turn.channel is not None]
+
+
+def _agreeing(turns: list[Passage], passages: Sequence[Passage]) -> list[Passage]:
+    """Turns on the sides on which the passages agree more with them.
+
+    A diarisation of both channels in one says who speaks when, and by the order of its names alone on which side.
+    """
+
+    def agreement(other: dict[str, str]) -> float:
+        return sum(
+            _overlap(turn, item)
+            for turn in turns
+            for item in passages
+            if item.channel is not None and other[str(turn.channel)] == item.channel
+        )
+
+    same, swapped = {"left": "left", "right": "right"}, {"left": "right", "right": "left"}
+    if len({turn.speaker for turn in turns}) < 2 or agreement(same) >= agreement(swapped):
+        return turns
+    return [turn._replace(channel=swapped[str(turn.channel)]) for turn in turns]
+
+
+def _overlap(one: Passage, other: Passage) -> float:
+    """Seconds that two passages share."""
+    return max(0.0, min(one.end, other.end) - max(one.start, other.start))
+
+
+def _with_speakers(path: Path, passages: Sequence[Passage], turns: Sequence[Passage]) -> list[Passage]:
+    """The passages, with a channel by the turns where they have none. Raises BadInput where no turn says so."""
+    unknown = [item for item in passages if item.channel is None]
+    if unknown and not turns:
+        raise broken(
+            path,
+            f"{len(unknown)} of {len(passages)} passages name no speaker (the first: {unknown[0].place})",
+            "name a speaker in each (subtitles begin with A: or B:), save one file a channel, as in NAME.left"
+            f"{ending_of(path.name)} and NAME.right{ending_of(path.name)}, or add who speaks when as NAME.rttm",
+        )
+    return [piece for item in passages for piece in ([item] if item.channel else _split(path, item, turns))]
+
+
+def _split(path: Path, passage: Passage, turns: Sequence[Passage]) -> list[Passage]:
+    """A passage by whose turns its words are in; without words, by whose turn covers most of it.
+
+    Where two speak at once, a turn that has all words of a sentence comes first, and one that agrees with it more.
+    """
+    words = [
+        passage._replace(start=word["start"], end=word["end"], text=None, words=[word]) for word in passage.words
+    ] or [passage]
+    near = sorted(turns, key=lambda turn: -_agreement(turn, passage))
+    if whole := [turn for turn in near if passage.words and not any(_distance(turn, word) for word in words)]:
+        near = whole
+    parts = [
+        (min(near, key=lambda turn: _distance(turn, word)) if passage.words else near[0], word) for word in words
+    ]
+    far = next((part for turn, part in parts if _distance(turn, part) > NEAR_TURN), None)
+    if far is not None:
+        raise broken(
+            path,
+            f"{passage.place}: nobody has a turn within {NEAR_TURN:g} s of {far.start:.2f}-{far.end:.2f} s",
+            "correct the turns (RTTM) or the times",
+        )
+    pieces = []
+    for (channel, speaker), group in groupby(parts, key=lambda part: (part[0].channel, part[0].speaker)):
+        piece = passage._replace(channel=channel, speaker=passage.speaker or speaker)
+        own = [part for _, part in group]
+        if len(own) < len(parts):
+            said = [word for part in own for word in part.words]
+            text = None if passage.text is None else join_words(word["word"] for word in said)
+            last = max(part.end for part in own)
+            piece = piece._replace(start=own[0].start, end=last, text=text, words=said)
+        pieces.append(piece)
+    return pieces
+
+
+def _agreement(one: Passage, other: Passage) -> float:
+    """Seconds that two passages share, of those that either has."""
+    shared = _overlap(one, other)
+    return shared / max(one.end - one.start + other.end - other.start - shared, 1e-6) - 1e-9 * _distance(
+        one, other
+    )
+
+
+def _distance(turn: Passage, passage: Passage) -> float:
+    """Seconds from a turn to the middle of a passage; 0 inside it."""
+    middle = (passage.start + passage.end) / 2
+    return max(turn.start - middle, middle - turn.end, 0.0)
+
+
+def _cue(passage: Passage) -> Cue:
+    times = {"start": passage.start, "end": passage.end}
+    return {"channel": passage.channel, **times, "text": passage.text, "words": passage.words}

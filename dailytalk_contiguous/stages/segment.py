@@ -79,6 +79,7 @@ class Segment(Stage):
     crosstalk: bool = True
 
     needs: ClassVar[tuple[str, ...]] = ("conversation_id", "recording_id", "audio", "offset", "duration")
+    uses: ClassVar[tuple[str, ...]] = ("given",)
     transient: ClassVar[tuple[str, ...]] = ("speech",)
     batch_rows: ClassVar[int] = 1
     prepares: ClassVar[bool] = True
@@ -114,7 +115,7 @@ class Segment(Stage):
     def __call__(self, batch: Batch) -> Batch:
         rows = []
         for index in range(len(batch["audio"])):
-            row = {name: batch[name][index] for name in self.needs}
+            row = {name: batch[name][index] for name in (*self.needs, *self.uses) if name in batch}
             try:
                 rows.append(self._segment(row))
             except BadInput as error:
@@ -144,12 +145,13 @@ class Segment(Stage):
         kept = [item for item in numbered if item[2].end - item[2].start >= self.min_duration]
         dropped = [item for item in numbered if item[2].end - item[2].start < self.min_duration]
         ids = _numbered([f"{prefix}/" for prefix, *_ in kept])
+        names = {cue["channel"]: cue.get("speaker") for cue in row.get("given") or ()}
         order = sorted(range(len(kept)), key=lambda index: (kept[index][2].start, kept[index][1]))
         spans = [(kept[index][1], kept[index][2].start, kept[index][2].end) for index in order]
         return {
             "utterance_id": [ids[index] for index in order],
             "channel": [channel for channel, _, _ in spans],
-            "speaker": [f"{row['recording_id']}/{channel}" for channel, _, _ in spans],
+            "speaker": [names.get(channel) or f"{row['recording_id']}/{channel}" for channel, _, _ in spans],
             "start": [start for _, start, _ in spans],
             "end": [end for _, _, end in spans],
             "kind": ["short" if end - start < self.short else "speech" for _, start, end in spans],

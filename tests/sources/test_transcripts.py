@@ -1,5 +1,7 @@
+import gzip
 import itertools
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +11,7 @@ from hypothesis import strategies as st
 from praatio import textgrid
 
 from dailytalk_contiguous.core.errors import BadInput
-from dailytalk_contiguous.sources.speakers import sides_of
+from dailytalk_contiguous.sources.speakers import person, sides_of
 from dailytalk_contiguous.sources.transcripts import cues_within, find_transcripts, read_transcripts
 
 
@@ -33,6 +35,14 @@ def line(channel: str, start: float, end: float, raw: str, **more: Any) -> str:
 
 SRT = "1\n00:00:01,000 --> 00:00:02,500\n{first}\n\n2\n00:00:03,000 --> 00:00:04,000\n{second}\n"
 ALIGNMENTS = {"alignments": [["hi", [0.1, 0.4], "SPEAKER_MAIN"], ["yo", [0.2, 0.5], "SPEAKER_OTHER"]]}
+
+
+SUPERVISION = {"id": "s1", "recording_id": "call", "start": 1.0, "duration": 1.5, "channel": 1, "text": "yes"}
+
+
+def manifest_line(audio: str, offset: float, duration: float, text: str, speaker: str | None = None) -> str:
+    line = {"audio_filepath": audio, "offset": offset, "duration": duration, "text": text, "speaker": speaker}
+    return json.dumps(line) + "\n"
 
 
 # Finding
@@ -72,11 +82,40 @@ def test_reference_is_never_found(tmp_path: Path) -> None:
     assert find_transcripts(tmp_path / "call.reference.wav", tmp_path, Path("call.reference.wav")) == []
 
 
-def test_other_json_beside_the_audio_is_passed_over_but_not_in_a_folder_of_transcripts(tmp_path: Path) -> None:
-    save(tmp_path / "call.json", {"recorded": "2020-01-01"})
-    save(tmp_path / "call.jsonl", {"path": "call.wav", "duration": 3.0})
-    assert find_transcripts(tmp_path / "call.wav", None, Path("call.wav")) == []
-    assert len(find_transcripts(tmp_path / "call.wav", tmp_path, Path("call.wav"))) == 2
+@pytest.mark.parametrize("name", ["call.json", "call.jsonl", "call.left.json"])
+def test_json_beside_the_audio_that_nobody_understands_is_a_reject_and_not_silence(
+    tmp_path: Path, name: str
+) -> None:
+    path = save(tmp_path / name, {"recorded": "2020-01-01"})
+    assert find_transcripts(tmp_path / "call.wav", None, Path("call.wav")) == [path]
+    with pytest.raises(BadInput, match=rf"{name}: is no known kind of transcript.*take the file away"):
+        read(path)
+
+
+def test_manifests_of_many_recordings_are_found_where_they_are_such(tmp_path: Path) -> None:
+    wanted = [
+        save(tmp_path / "manifest.json", manifest_line("call.wav", 0, 1, "a", "A")),
+        save(tmp_path / "x_supervisions_train.jsonl.gz", ""),
+    ]
+    wanted[1].write_bytes(gzip.compress(json.dumps(SUPERVISION).encode()))
+    save(tmp_path / "web_manifest.json", {"name": "a page"})
+    assert find_transcripts(tmp_path / "call.wav", None, Path("call.wav")) == wanted
+    wanted[1].write_bytes(wanted[1].read_bytes()[:-9])  # damaged, as whoever reads it says
+    assert find_transcripts(tmp_path / "call.wav", None, Path("call.wav")) == wanted
+    with pytest.raises(BadInput, match="gzip that breaks off"):
+        read(*wanted)
+
+
+def test_overlapping_turns_leave_a_sentence_with_the_one_that_it_agrees_with(tmp_path: Path) -> None:
+    turns = "SPEAKER call 1 0.0 6.0 <NA> <NA> A <NA> <NA>\nSPEAKER call 1 2.0 0.5 <NA> <NA> B <NA> <NA>\n"
+    long = [{"word": w, "start": s, "end": s + 0.2} for w, s in (("so", 0.1), ("we", 2.1), ("went", 5.0))]
+    short = [{"word": "mm", "start": 2.0, "end": 2.4}]
+    segments = [
+        {"start": 0.1, "end": 5.2, "text": "so we went", "words": long},
+        {"start": 2.0, "end": 2.4, "text": "mm", "words": short},
+    ]
+    paths = save(tmp_path / "call.json", {"segments": segments}), save(tmp_path / "call.rttm", turns)
+    assert said(read(*paths)) == [("left", "so we went"), ("right", "mm")]
 
 
 @pytest.mark.parametrize("content", ['{"alignments": [', "süß"])
@@ -134,7 +173,8 @@ def test_words_that_do_not_spell_a_corrected_text_are_left_out(tmp_path: Path) -
 def test_utterances_json_is_read_by_path(tmp_path: Path) -> None:
     utterance = {"channel": "right", "start": 1, "end": 2, "text": "hi", "words": None}
     path = save(tmp_path / "call.reference.json", {"utterances": [utterance]})
-    assert read(path) == [{"channel": "right", "start": 1.0, "end": 2.0, "text": "hi", "words": []}]
+    times = {"start": 1.0, "end": 2.0}
+    assert read(path) == [{"channel": "right", **times, "text": "hi", "words": [], "speaker": None}]
 
 
 # Words in JSON
@@ -297,6 +337,207 @@ def test_textgrid_of_three_speakers_is_refused(tmp_path: Path) -> None:
         read(grid(tmp_path / "call.TextGrid", {"A": WORDS, "B": WORDS, "notes": [(0, 1, "a door closes")]}))
 
 
+# Words with times and sides: CTM, RTTM, Whisper, lhotse, NeMo
+
+
+def timed(cues: list[dict[str, Any]]) -> list[tuple[str, str, float, float, float | None]]:
+    return [
+        (cue["channel"], word["word"], word["start"], word["end"], word["probability"])
+        for cue in cues
+        for word in cue["words"]
+    ]
+
+
+CTM = ";; made by hand\n\ncall B 1.30 0.50 yes 0.9\ncall A 0.10 0.40 Hello -6.763\ncall A 0.60 0.20 you\n"
+RTTM = "SPEAKER call 1 0.00 1.00 <NA> <NA> Anna <NA> <NA>\nSPEAKER call 1 1.00 1.00 <NA> <NA> Bob <NA> <NA>\n"
+
+
+def test_ctm_has_a_channel_and_times_and_a_confidence_where_it_is_one(tmp_path: Path) -> None:
+    assert timed(read(save(tmp_path / "call.ctm", CTM))) == [
+        ("left", "Hello", 0.1, 0.5, None),
+        ("left", "you", 0.6, 0.8, None),
+        ("right", "yes", 1.3, 1.8, 0.9),
+    ]
+
+
+def test_ctm_gives_the_first_alternative_and_no_noise(tmp_path: Path) -> None:
+    text = (
+        "call A * * <ALT_BEGIN>\ncall A 1.0 0.3 um\ncall A * * <ALT>\ncall A 1.0 0.3 uh\ncall A * * <ALT_END>\n"
+        "call A 2.0 0.3 @\ncall A 3 1 <eps>\ncall A 4 1 %laugh 0.9 non-lex Anna\ncall B 5 1 a<space>b NA lex NA\n"
+    )
+    assert [item[1] for item in timed(read(save(tmp_path / "call.ctm", text)))] == ["um", "a b"]
+
+
+def test_ctm_of_one_side_is_named_so_and_another_is_refused(tmp_path: Path) -> None:
+    text = "call 1 0.1 0.4 Hello\ncall 1 0.6 0.2 you\n"
+    assert said(read(save(tmp_path / "call.right.ctm", text))) == [("right", "Hello you")]
+    with pytest.raises(BadInput, match=r"call\.ctm: 2 of 2 passages name no speaker.*NAME\.left\.ctm.*NAME\.rttm"):
+        read(save(tmp_path / "call.ctm", text))
+
+
+def test_lines_about_other_recordings_are_not_taken(tmp_path: Path) -> None:
+    path = save(tmp_path / "call.ctm", CTM + "call2 A 0.2 0.1 stranger\n")
+    assert "stranger" not in {word for _, word, *_ in timed(read(path))}
+    with pytest.raises(BadInput, match="is about 'call', 'call2', not 'other'"):
+        read(save(tmp_path / "other.ctm", path.read_text()), recording="other.wav")
+
+
+def test_rttm_names_the_speakers_of_words_that_have_none(tmp_path: Path) -> None:
+    turns = save(tmp_path / "call.rttm", RTTM)
+    words = save(tmp_path / "call.ctm", "call 1 0.1 0.4 Hello\ncall 1 0.6 0.2 you\ncall 1 1.3 0.5 yes\n")
+    cues = read(words, turns)
+    assert [(cue["channel"], cue["speaker"], cue["text"]) for cue in cues] == [
+        ("left", "Anna", "Hello you"),
+        ("right", "Bob", "yes"),
+    ]
+    save(words, "call 1 5.0 0.4 far\n")
+    with pytest.raises(BadInput, match=r"call\.ctm: line 1: nobody has a turn within 1 s of 5\.00-5\.40 s"):
+        read(words, turns)
+
+
+def test_rttm_splits_a_sentence_at_the_turns_that_its_words_are_in(tmp_path: Path) -> None:
+    words = [{"word": w, "start": s, "end": s + 0.2} for w, s in (("so", 0.1), ("well", 0.7), ("yes", 1.3))]
+    segment = {"start": 0.1, "end": 1.5, "text": " so well yes", "words": words}
+    paths = save(tmp_path / "call.json", {"segments": [segment]}), save(tmp_path / "call.rttm", RTTM)
+    assert said(read(*paths)) == [("left", "so well"), ("right", "yes")]
+
+
+def test_rttm_names_people_on_the_sides_where_the_words_are_theirs(tmp_path: Path) -> None:
+    words = save(tmp_path / "call.ctm", "call B 0.1 0.4 Hello\ncall A 1.3 0.5 yes\n")
+    cues = read(words, save(tmp_path / "call.rttm", RTTM))
+    assert [(cue["channel"], cue["speaker"]) for cue in cues] == [("right", "Anna"), ("left", "Bob")]
+
+
+def test_rttm_alone_names_people_and_leaves_the_words_to_the_recogniser(tmp_path: Path) -> None:
+    cues = read(save(tmp_path / "call.rttm", RTTM + "SPKR-INFO call 1 <NA> <NA> <NA> unknown Anna <NA> <NA>\n"))
+    assert [(cue["channel"], cue["speaker"], cue["text"]) for cue in cues] == [
+        ("left", "Anna", None),
+        ("right", "Bob", None),
+    ]
+    assert [cue["speaker"] for cue in cues_within(cues, 100.0, 50.0)] == ["Anna", "Bob"]
+
+
+def test_rttm_lexemes_are_words_of_their_speakers(tmp_path: Path) -> None:
+    text = (
+        RTTM + "LEXEME call 1 0.1 0.4 Hello lex Anna 0.75 <NA>\nNON-LEX call 1 0.6 0.1 <NA> laugh Anna <NA> <NA>\n"
+    )
+    cues = read(save(tmp_path / "call.rttm", text + "LEXEME call 1 1.3 0.5 yes lex Bob <NA>\n"))
+    assert timed(cues) == [("left", "Hello", 0.1, 0.5, 0.75), ("right", "yes", 1.3, 1.8, None)]
+
+
+def test_whisperx_words_keep_their_scores_and_numbers_get_times_from_their_neighbours(tmp_path: Path) -> None:
+    words = [
+        {"word": "In", "start": 0.1, "end": 0.3, "score": 0.8, "speaker": "SPEAKER_01"},
+        {"word": "2014."},
+        {"word": "Yes", "start": 0.9, "end": 1.0, "score": math.nan, "speaker": "SPEAKER_01"},
+    ]
+    segments = [
+        {"start": 0.1, "end": 1.0, "text": " In 2014. Yes", "words": words, "speaker": "SPEAKER_01"},
+        {"start": 2.0, "end": 3.0, "text": "Right.", "words": [], "speaker": "SPEAKER_00"},
+    ]
+    cues = read(save(tmp_path / "call.json", {"segments": segments, "word_segments": words, "language": "en"}))
+    assert said(cues) == [("right", "In 2014. Yes"), ("left", "Right.")]
+    assert timed(cues) == [
+        ("right", "In", 0.1, 0.3, 0.8),
+        ("right", "2014.", 0.3, 0.9, None),
+        ("right", "Yes", 0.9, 1.0, None),
+    ]
+    assert {cue["speaker"] for cue in cues} == {None}
+
+
+def test_whisperx_segment_of_two_speakers_is_split_by_its_words(tmp_path: Path) -> None:
+    words = [
+        {"word": "how", "start": 0.1, "end": 0.3, "speaker": "SPEAKER_00"},
+        {"word": "fine", "start": 0.5, "end": 0.8, "speaker": "SPEAKER_01"},
+    ]
+    segments = [{"start": 0.1, "end": 0.8, "text": "how fine", "words": words, "speaker": "SPEAKER_00"}]
+    assert said(read(save(tmp_path / "call.json", {"segments": segments}))) == [("left", "how"), ("right", "fine")]
+
+
+def test_whisper_of_each_channel_is_named_by_its_side(tmp_path: Path) -> None:
+    words = [{"word": " Hello", "start": 0.1, "end": 0.5, "probability": 0.5}]
+    segment = {
+        "id": 0,
+        "seek": 0,
+        "start": 0.0,
+        "end": 0.6,
+        "text": " Hello.",
+        "words": words,
+        "avg_logprob": -0.2,
+    }
+    path = save(tmp_path / "call.left.json", {"text": " Hello.", "segments": [segment], "language": "en"})
+    assert timed(read(path)) == [("left", "Hello", 0.1, 0.5, 0.5)]
+    assert said(read(path)) == [("left", "Hello.")]
+
+
+def test_lhotse_supervisions_have_channels_speakers_and_words(tmp_path: Path) -> None:
+    word = {"word": [["oh", 0.2, 0.3, 0.5], ["yes", 0.5, 0.4]], "phone": [["OW", 0.2, 0.1]]}
+    lines = [
+        SUPERVISION | {"channel": 0, "start": 0.2, "duration": 0.8, "text": "oh yes", "alignment": word},
+        SUPERVISION | {"speaker": "Bob Hill", "gender": "M", "language": "English"},
+        SUPERVISION | {"recording_id": "other"},
+    ]
+    path = tmp_path / "supervisions.jsonl.gz"
+    path.write_bytes(gzip.compress("\n".join(map(json.dumps, lines)).encode()))
+    cues = read(path, recording="day/call.wav")
+    assert [(cue["channel"], cue["speaker"], cue["text"], cue["start"], cue["end"]) for cue in cues] == [
+        ("left", None, "oh yes", 0.2, 1.0),
+        ("right", "Bob Hill", "yes", 1.0, 2.5),
+    ]
+    assert timed(cues) == [("left", "oh", 0.2, 0.5, 0.5), ("left", "yes", 0.5, 0.9, None)]
+
+
+@pytest.mark.parametrize("name", ["manifest.json", "train_manifest.jsonl", "call.json", "call.jsonl"])
+def test_nemo_manifest_has_offsets_and_speakers(tmp_path: Path, name: str) -> None:
+    text = manifest_line("/data/day/call.wav", 0.5, 1.0, "how are you", "Anna") + manifest_line(
+        "/data/day/call.wav", 2.0, 0.5, "fine", "Bob"
+    )
+    cues = read(save(tmp_path / name, text), recording="day/call.wav")
+    assert [(cue["speaker"], cue["text"], cue["start"], cue["end"]) for cue in cues] == [
+        ("Anna", "how are you", 0.5, 1.5),
+        ("Bob", "fine", 2.0, 2.5),
+    ]
+
+
+def test_manifest_names_a_recording_by_the_end_of_its_path(tmp_path: Path) -> None:
+    text = manifest_line("/x/a/call.wav", 0, 1, "first", "A") + manifest_line("/x/b/call.wav", 0, 1, "second", "A")
+    path = save(tmp_path / "manifest.jsonl", text)
+    assert said(read(path, recording="b/call.wav")) == [("left", "second")]
+    assert read(path, recording="call2.wav") == []
+    with pytest.raises(BadInput, match=r"names 2 recordings that 'call\.wav' may be"):
+        read(path, recording="call.wav")
+
+
+def test_manifest_of_a_file_a_side_names_the_sides(tmp_path: Path) -> None:
+    text = manifest_line("call.right.wav", 0, 1, "no") + manifest_line("call.left.wav", 1, 1, "yes")
+    assert said(read(save(tmp_path / "manifest.json", text))) == [("right", "no"), ("left", "yes")]
+
+
+# Who speaks
+
+
+def test_names_of_people_in_tiers_and_subtitles_are_their_speakers(tmp_path: Path) -> None:
+    tiers = {"Anna - words": WORDS, "Bob": [(2, 3, "fine, thank you")]}
+    assert {(cue["channel"], cue["speaker"]) for cue in read(grid(tmp_path / "call.TextGrid", tiers))} == {
+        ("left", "Anna"),
+        ("right", "Bob"),
+    }
+    cues = read(
+        save(tmp_path / "other.srt", SRT.format(first="Mary Ann: one", second="B: two")), recording="other.wav"
+    )
+    assert [cue["speaker"] for cue in cues] == ["Mary Ann", None]
+
+
+@pytest.mark.parametrize("name", ["A", "left", "SPEAKER_07", "spk3", "Customer", "AGENT", "12", "", "speaker 1"])
+def test_side_number_or_role_is_nobodys_name(name: str) -> None:
+    assert person(name) is None
+
+
+def test_name_that_a_person_gave_in_our_own_transcript_is_kept(tmp_path: Path) -> None:
+    text = line("left", 0, 1, "a", speaker="Anna") + line("right", 0, 1, "b", speaker="call/right")
+    assert [cue["speaker"] for cue in read(save(tmp_path / "call.jsonl", text))] == ["Anna", None]
+
+
 # What is broken
 
 
@@ -328,6 +569,13 @@ def test_textgrid_of_three_speakers_is_refused(tmp_path: Path) -> None:
             SRT.format(first="a", second="b").replace("04,", "02,"),
             "line 6 has the times 3.0 to 2.0",
         ),
+        (
+            "call.left.srt",
+            SRT.format(first="a", second="b") + "\n3\n00:00:05",
+            "breaks off in the times '00:00:05'",
+        ),
+        ("call.left.srt", "1\n-00:00:05,000 --> 00:00:06,000\na\n", "line 2 has no start"),
+        ("call.left.srt", "1\n277777:46:40,000 --> 277777:46:41,000\na\n", "line 2 has no start"),
         ("call.left.vtt", "WEBVTT\n\n00:01,000 --> 00:02,000\na\n", "line 3 has no start"),
         ("call.left.vtt", "WEBVTT\n\n:00:01.000 --> 00:02.000\na\n", "a time that is none"),
         ("call.left.vtt", "WEBVTT\n\n00:01.000 --> 00:02.000\n<v" + " " * 300_000, "300,002 characters"),
@@ -345,6 +593,25 @@ def test_textgrid_of_three_speakers_is_refused(tmp_path: Path) -> None:
         ),
         ("call.TextGrid", "nothing", "does not begin like a TextGrid"),
         ("call.docx", "", "unknown extension"),
+        ("call.ctm", "", "has no words"),
+        ("call.ctm", "call A 0.1\n", "line 1 has 3 fields, not 5 to 8"),
+        ("call.ctm", "call A 0.1 x a\n", "line 1 has the start '0.1' and the duration 'x'"),
+        ("call.ctm", "call A -1 2 a\n", "line 1 has the times -1.0 to 1.0"),
+        ("call.ctm", "call A 1 2 a sure\n", "line 1 has the confidence 'sure'"),
+        ("call.ctm", "call A * * <ALT_BEGIN>\ncall A 1 2 a\n", "<ALT_END> is missing"),
+        ("call.ctm", "call A 1 1 a\ncall B 1 1 b\ncall C 1 1 c\n", "more than two speakers"),
+        ("call.rttm", "SPEAKER call 1 0 1\n", "line 1 has 5 fields"),
+        ("call.rttm", "TALKER call 1 0 1 <NA> <NA> A <NA> <NA>\n", "the unknown type 'TALKER'"),
+        ("call.json", '{"segments": []}', "has no words"),
+        ("call.json", '{"segments": [{"start": 0, "end": 1}]}', "segment 1: text is missing"),
+        ("call.json", '{"segments": [{"start": 1, "end": 0, "text": "a"}]}', "the times 1 to 0"),
+        ("call.json", '{"segments": [{"start": 0, "end": 1, "text": "a"}]}', "1 of 1 passages name no speaker"),
+        ("call.jsonl", json.dumps(SUPERVISION | {"duration": None}), "line 1: duration is missing"),
+        ("call.jsonl", json.dumps(SUPERVISION | {"channel": "left"}), "line 1 has the channel 'left'"),
+        ("call.jsonl", json.dumps(SUPERVISION | {"alignment": {"word": [["a"]]}}), "word 1 is ['a']"),
+        ("call.jsonl.gz", "no gzip", "is not gzip"),
+        ("call.json", manifest_line("call.wav", 0, 1, "a") + "{", "line 2 is not JSON"),
+        ("call.jsonl", '{"audio_filepath": "call.wav", "duration": 1}', "line 1 has no text"),
     ],
 )
 def test_broken_file_is_named_with_what_is_wrong(tmp_path: Path, name: str, content: str, told: str) -> None:
@@ -353,6 +620,20 @@ def test_broken_file_is_named_with_what_is_wrong(tmp_path: Path, name: str, cont
     assert name in caught.value.reason
     assert told in caught.value.reason
     assert caught.value.remedy
+
+
+def test_gzip_that_breaks_off_or_holds_too_much_is_refused(tmp_path: Path) -> None:
+    whole = gzip.compress(json.dumps(SUPERVISION).encode() + b"\n")
+    path = tmp_path / "call.jsonl.gz"
+    path.write_bytes(whole + whole)  # gzip may have members, one after another
+    assert len(read(path)) == 2
+    path.write_bytes(whole[:-9])
+    with pytest.raises(BadInput, match=r"call\.jsonl\.gz: it is gzip that breaks off"):
+        read(path)
+    path.write_bytes(gzip.compress(bytes(65 << 20)))
+    assert path.stat().st_size < 100_000
+    with pytest.raises(BadInput, match=r"call\.jsonl\.gz: it holds more than 64.0 MiB"):
+        read(path)
 
 
 def test_text_that_is_not_unicode_is_refused_with_its_line(tmp_path: Path) -> None:
@@ -443,7 +724,7 @@ def cue(start: float, end: float, text: str, *times: tuple[float, float], channe
         {"word": word, "start": a, "end": b, "probability": None}
         for word, (a, b) in zip(text.split(), times, strict=False)
     ]
-    return {"channel": channel, "start": start, "end": end, "text": text, "words": words}
+    return {"channel": channel, "start": start, "end": end, "text": text, "words": words, "speaker": None}
 
 
 def test_cue_with_words_is_cut_at_their_midpoints() -> None:

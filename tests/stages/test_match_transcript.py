@@ -114,3 +114,48 @@ def test_columns_survive_a_dataset_map() -> None:
     assert added[1]["given_words"] == [words, None, []]
     assert added[0]["unmatched"] == []
     assert len(added[1]["unmatched"]) == 1
+
+
+# In the wrong place as a whole
+
+
+TURNS = [(0.5, 2.0), (2.6, 3.1), (4.0, 7.5), (8.2, 8.9), (10.0, 11.0), (13.0, 16.2), (17.0, 17.4)]
+TALK = [(("left", "right")[place % 2], start, end) for place, (start, end) in enumerate(TURNS)]
+
+
+def misplaced(late: float, swap: bool = False, spans: list[tuple[str, float, float]] = TALK) -> list[str]:
+    other = {"left": "right", "right": "left"}
+    given = [
+        cue(other[channel] if swap else channel, start + late, end + late, f"word{n}")
+        for n, (channel, start, end) in enumerate(spans)
+    ]
+    (unmatched,) = MatchTranscript()(conversation(given, TALK))["unmatched"]
+    assert all(item["remedy"] for item in unmatched)
+    return [item["reason"] for item in unmatched if item["id"] == "call.000"]
+
+
+@pytest.mark.parametrize(
+    ("late", "said"), [(5.0, "5.0 s too late"), (30.0, "30.0 s too late"), (-0.5, "0.5 s too early")]
+)
+def test_transcript_of_which_all_words_are_late_or_early_is_noticed(late: float, said: str) -> None:
+    (reason,) = misplaced(late)
+    assert said in reason
+
+
+def test_transcript_on_the_other_side_is_noticed() -> None:
+    (reason,) = misplaced(0.0, swap=True)
+    assert "on the other side" in reason
+
+
+@pytest.mark.parametrize("late", [0.0, 0.1, -0.1])
+def test_transcript_in_its_place_is_no_matter(late: float) -> None:
+    assert misplaced(late) == []
+
+
+def test_few_cues_prove_nothing() -> None:
+    assert misplaced(5.0, spans=TALK[:4]) == []
+
+
+def test_turns_without_text_leave_the_channel_to_the_recogniser() -> None:
+    given = [cue("left", 0.0, 3.0, "") | {"text": None}]
+    assert MatchTranscript()(conversation(given, SPANS))["given_text"] == [[None] * 3]

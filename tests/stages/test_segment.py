@@ -100,6 +100,17 @@ def test_a_cut_is_not_inside_a_word() -> None:
         assert not any(word["start"] + 0.05 < cut < word["end"] - 0.05 for word in words)
 
 
+def test_people_that_a_transcript_names_are_the_speakers() -> None:
+    batch = conversations(EXAMPLES / f"{NAME}.flac")
+    cue = {"start": 0.0, "end": 1.0, "text": None, "words": []}
+    given = [cue | {"channel": "left", "speaker": "Anna"}, cue | {"channel": "right", "speaker": None}]
+    row = one_row(Segment()(batch | {"given": [given]}))
+    assert set(zip(row["channel"], row["speaker"], strict=True)) == {
+        ("left", "Anna"),
+        ("right", f"{batch['recording_id'][0]}/right"),
+    }
+
+
 def test_short_utterances_are_kept_and_say_that_they_are_short() -> None:
     found = rows_of(segmented())
     for one in found:

@@ -117,13 +117,14 @@ def conversation(
         return row | {"problem": error.reason, "remedy": error.remedy}
     audio = {"bytes": encoded, "path": None}
     identity = identity_of_audio(audio, Path())
-    given = [
+    given: list[dict[str, Any]] = [
         {
             "channel": CHANNELS[one.turn.speaker],
             "start": one.start,
             "end": one.end,
             "text": one.turn.text,
             "words": [],
+            "speaker": None,
         }
         for one in placed
     ]

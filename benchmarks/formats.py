@@ -1,0 +1,508 @@
+"""Transcripts in every format that is read: one conversation is written in each and read back.
+
+Words (with their marks where a format has sentences), times to a millisecond, and speakers must be equal, each at
+the level that the format has: words or utterances, names or sides. Then every file is broken in ten ways, and the
+recording must be rejected with a reason that names the file: nothing may be lost, guessed, or read in part. Prints
+a table and a line for the goal; exit status 1 if it is missed.
+
+Two names that don't say which side they mean are given left and right in the order in which they come, so the
+conversation is one in which the left speaker begins.
+
+    python benchmarks/formats.py [--detail]
+"""
+
+import argparse
+import gzip
+import json
+import shutil
+import sys
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from dailytalk_contiguous.core.matching import join_words
+from dailytalk_contiguous.sources.folder import FolderConfig, folder_rows
+from dailytalk_contiguous.sources.transcript_formats import DOCUMENTS, FORMATS, ending_of
+
+EXAMPLE = Path(__file__).resolve().parents[1] / "examples" / "old_friends.flac"
+
+#: The recording's name, and those of the people on its sides.
+NAME = "call"
+PEOPLE = {"left": "Anna", "right": "Bob"}
+
+#: Ways in which each file is broken, and seconds by which a time that is read may be off.
+WAYS, EXACT = 10, 0.0011
+
+
+@dataclass(frozen=True)
+class Said:
+    """An utterance: who (a side, or any name), when, what, and its words with their times."""
+
+    who: str
+    start: Any
+    end: Any
+    text: str
+    words: tuple[tuple[str, Any, Any], ...]
+
+
+Talk = Sequence[Said]
+Files = dict[str, bytes]
+
+
+@dataclass(frozen=True)
+class Way:
+    """A way of writing a transcript: what it keeps of the conversation, and how.
+
+    `document`: its kind in `DOCUMENTS`, if it is JSON. `rejects`: names of breaks that leave a good file.
+    """
+
+    name: str
+    write: Callable[[Talk, str], Files]
+    words: bool = True
+    utterances: bool = True
+    people: bool = False
+    document: str = ""
+    passes: frozenset[str] = frozenset()
+
+
+def conversation() -> Talk:
+    """The bundled example, to the millisecond."""
+    reference = json.loads(EXAMPLE.with_suffix(".reference.json").read_text(encoding="utf-8"))
+    return [
+        Said(
+            line["channel"],
+            round(line["start"], 3),
+            round(line["end"], 3),
+            line["text"],
+            tuple((word["word"], round(word["start"], 3), round(word["end"], 3)) for word in line["words"]),
+        )
+        for line in reference["utterances"]
+    ]
+
+
+# Writers, each from the format's own description. A time may be text, as a damaged file has it.
+
+
+def _as_json(value: Any) -> bytes:
+    return json.dumps(value).encode()
+
+
+def _as_lines(values: Sequence[Any]) -> bytes:
+    return b"".join(_as_json(value) + b"\n" for value in values)
+
+
+def _person(who: str) -> str:
+    return PEOPLE.get(who, who)
+
+
+def _span(start: Any, end: Any) -> Any:
+    """A duration; what is none where a time is none."""
+    return end if isinstance(start, str) or isinstance(end, str) else round(end - start, 3)
+
+
+def _own(line: Said) -> dict[str, Any]:
+    words = [{"word": word, "start": start, "end": end} for word, start, end in line.words]
+    return {"channel": line.who, "start": line.start, "end": line.end, "text": line.text, "words": words}
+
+
+def _own_json(talk: Talk, recording: str) -> Files:
+    return {f"{NAME}.json": _as_json({"utterances": [_own(line) for line in talk]})}
+
+
+def _own_lines(talk: Talk, recording: str) -> Files:
+    return {f"{NAME}.jsonl": _as_lines([_own(line) for line in talk])}
+
+
+def _run(talk: Talk, recording: str) -> Files:
+    other = _own(talk[0]) | {"audio_file": "other.wav"}
+    return {"transcript.jsonl": _as_lines([other, *(_own(x) | {"audio_file": f"{NAME}.flac"} for x in talk)])}
+
+
+def _moshi(talk: Talk, recording: str) -> Files:
+    names = {"left": "SPEAKER_MAIN"}
+    words = [[w, [a, b], names.get(x.who, "SPEAKER_OTHER")] for x in talk for w, a, b in x.words]
+    return {f"{NAME}.json": _as_json({"alignments": words})}
+
+
+def _jmoshi(talk: Talk, recording: str) -> Files:
+    names = {"left": "A", "right": "B"}
+    words = [
+        {"speaker": names.get(x.who, x.who), "word": w, "start": a, "end": b} for x in talk for w, a, b in x.words
+    ]
+    return {f"{NAME}.json": _as_json(words)}
+
+
+def _whisper_segment(line: Said, number: int) -> dict[str, Any]:
+    words = [{"word": f" {w}", "start": a, "end": b, "probability": 0.9} for w, a, b in line.words]
+    told = {"id": number, "seek": 0, "start": line.start, "end": line.end, "text": f" {line.text}", "tokens": []}
+    return told | {"temperature": 0.0, "avg_logprob": -0.2, "no_speech_prob": 0.01, "words": words}
+
+
+def _whisper(talk: Talk, recording: str) -> Files:
+    files = {}
+    for side in ("left", "right"):
+        segments = [_whisper_segment(line, n) for n, line in enumerate(talk) if line.who == side]
+        files[f"{NAME}.{side}.json"] = _as_json({"text": "", "segments": segments, "language": "en"})
+    return files
+
+
+def _whisperx_segment(line: Said, speaker: bool) -> dict[str, Any]:
+    names = {"left": "SPEAKER_00", "right": "SPEAKER_01"}
+    who = {"speaker": names.get(line.who, line.who)} if speaker and line.who else {}
+    words = [{"word": w, "start": a, "end": b, "score": 0.9} | who for w, a, b in line.words]
+    return {"start": line.start, "end": line.end, "text": line.text, "words": words} | who
+
+
+def _whisperx(talk: Talk, recording: str) -> Files:
+    segments = [_whisperx_segment(line, True) for line in talk]
+    words = [word for segment in segments for word in segment["words"]]
+    return {f"{NAME}.json": _as_json({"segments": segments, "word_segments": words, "language": "en"})}
+
+
+def _turns(talk: Talk, recording: str) -> bytes:
+    return b"".join(
+        f"SPEAKER {recording} 1 {x.start} {_span(x.start, x.end)} <NA> <NA> {_person(x.who)} <NA> <NA>\n".encode()
+        for x in talk
+    )
+
+
+def _whisperx_rttm(talk: Talk, recording: str) -> Files:
+    segments = [_whisperx_segment(line, False) for line in talk]
+    good = [replace(line, start=0.0, end=1.0) if isinstance(line.start, str) else line for line in talk]
+    return {f"{NAME}.json": _as_json({"segments": segments}), f"{NAME}.rttm": _turns(good, NAME)}
+
+
+def _clock(seconds: Any, point: str) -> str:
+    if isinstance(seconds, str):
+        return seconds
+    milliseconds = round(abs(seconds) * 1000)
+    sign = "-" if seconds < 0 else ""
+    hours, rest = divmod(milliseconds, 3_600_000)
+    return f"{sign}{hours:02d}:{rest // 60_000:02d}:{rest % 60_000 // 1000:02d}{point}{rest % 1000:03d}"
+
+
+def _srt(talk: Talk, recording: str) -> Files:
+    return {f"{NAME}.srt": _subrip(talk, named=True)}
+
+
+def _srt_sides(talk: Talk, recording: str) -> Files:
+    return {f"{NAME}.{x}.srt": _subrip([y for y in talk if y.who == x], named=False) for x in ("left", "right")}
+
+
+def _subrip(talk: Talk, named: bool) -> bytes:
+    return "\n".join(
+        f"{number}\n{_clock(x.start, ',')} --> {_clock(x.end, ',')}\n"
+        f"{f'{_person(x.who)}: ' if named and x.who else ''}{x.text}\n"
+        for number, x in enumerate(talk, 1)
+    ).encode()
+
+
+def _vtt(talk: Talk, recording: str) -> Files:
+    cues = [
+        f"{_clock(x.start, '.')} --> {_clock(x.end, '.')}\n{f'<v {_person(x.who)}>' if x.who else ''}{x.text}\n"
+        for x in talk
+    ]
+    return {f"{NAME}.vtt": "\n".join(["WEBVTT\n", *cues]).encode()}
+
+
+def _textgrid(tiers: dict[str, list[tuple[Any, Any, str]]]) -> bytes:
+    lines = ['File type = "ooTextFile"', 'Object class = "TextGrid"', "", "xmin = 0", "xmax = 100"]
+    lines += ["tiers? <exists>", f"size = {len(tiers)}", "item []:"]
+    for number, (name, intervals) in enumerate(tiers.items(), 1):
+        lines += [f"    item [{number}]:", '        class = "IntervalTier"', f'        name = "{name}"']
+        lines += ["        xmin = 0", "        xmax = 100", f"        intervals: size = {len(intervals)}"]
+        for place, (start, end, text) in enumerate(intervals, 1):
+            quoted = text.replace('"', '""')
+            lines += [f"        intervals [{place}]:", f"            xmin = {start}", f"            xmax = {end}"]
+            lines += [f'            text = "{quoted}"']
+    return "\n".join([*lines, ""]).encode()
+
+
+def _textgrid_words(talk: Talk, recording: str) -> Files:
+    tiers: dict[str, list[tuple[Any, Any, str]]] = {}
+    for line in talk:
+        tier = tiers.setdefault(f"{_person(line.who)} - words", [])
+        tier += [(start, end, word) for word, start, end in line.words]
+    return {f"{NAME}.TextGrid": _textgrid(tiers)}
+
+
+def _textgrid_utterances(talk: Talk, recording: str) -> Files:
+    tiers: dict[str, list[tuple[Any, Any, str]]] = {}
+    for line in talk:
+        tiers.setdefault(f"{_person(line.who)} - utterances", []).append((line.start, line.end, line.text))
+    return {f"{NAME}.TextGrid": _textgrid(tiers)}
+
+
+def _ctm(talk: Talk, recording: str) -> Files:
+    names = {"left": "A", "right": "B"}
+    words = [(names.get(x.who, x.who or "1"), a, _span(a, b), w) for x in talk for w, a, b in x.words]
+    lines = [f"{recording} {' '.join(map(str, word))} 0.9\n" for word in words]
+    return {f"{NAME}.ctm": f";; written for a test\n{''.join(lines)}".encode()}
+
+
+def _ctm_sides(talk: Talk, recording: str) -> Files:
+    files = {}
+    for side in ("left", "right"):
+        words = [(a, _span(a, b), w) for x in talk if x.who == side for w, a, b in x.words]
+        files[f"{NAME}.{side}.ctm"] = "".join(f"{recording} 1 {a} {d} {w}\n" for a, d, w in words).encode()
+    return files
+
+
+def _rttm(talk: Talk, recording: str) -> Files:
+    words = [
+        f"LEXEME {recording} 1 {a} {_span(a, b)} {w} lex {_person(x.who) or '<NA>'} 0.9 <NA>\n"
+        for x in talk
+        for w, a, b in x.words
+    ]
+    return {f"{NAME}.rttm": (_turns([x for x in talk if x.who], recording).decode() + "".join(words)).encode()}
+
+
+def _supervision(line: Said, recording: str, number: int) -> dict[str, Any]:
+    channels = {"left": 0, "right": 1}
+    words = [[word, start, _span(start, end), 0.9] for word, start, end in line.words]
+    told = {"id": f"{recording}-{number}", "recording_id": recording, "start": line.start}
+    told |= {"duration": _span(line.start, line.end), "channel": channels.get(line.who, 2 if line.who else 0)}
+    told |= {"speaker": _person(line.who)} if line.who else {}
+    return told | {"text": line.text, "language": "English", "alignment": {"word": words}}
+
+
+def _lhotse_lines(talk: Talk, recording: str) -> Files:
+    return {f"{NAME}.jsonl.gz": gzip.compress(_as_lines([_supervision(*x) for x in _numbered(talk, recording)]))}
+
+
+def _lhotse_shared(talk: Talk, recording: str) -> Files:
+    lines = [_supervision(talk[0], "other", 0), *(_supervision(*x) for x in _numbered(talk, recording))]
+    return {"calls_supervisions_all.jsonl.gz": gzip.compress(_as_lines(lines))}
+
+
+def _lhotse_json(talk: Talk, recording: str) -> Files:
+    return {f"{NAME}.json": _as_json([_supervision(*x) for x in _numbered(talk, recording)])}
+
+
+def _numbered(talk: Talk, recording: str) -> list[tuple[Said, str, int]]:
+    return [(line, recording, number) for number, line in enumerate(talk)]
+
+
+def _manifest_line(line: Said, recording: str) -> dict[str, Any]:
+    told = {"audio_filepath": f"/data/{recording}.flac", "offset": line.start}
+    told |= {"duration": _span(line.start, line.end), "text": line.text}
+    return told | ({"speaker": _person(line.who)} if line.who else {})
+
+
+def _nemo(talk: Talk, recording: str) -> Files:
+    return {f"{NAME}.json": _as_lines([_manifest_line(line, recording) for line in talk])}
+
+
+def _nemo_shared(talk: Talk, recording: str) -> Files:
+    lines = [_manifest_line(talk[0], "other"), *(_manifest_line(line, recording) for line in talk)]
+    return {"train_manifest.jsonl": _as_lines(lines)}
+
+
+#: Breaks that are none: formats without channels of their own say only whether it is the main speaker or another;
+#: a file a side, and one where an RTTM tells who speaks, need no names; lines of other recordings are left alone
+#: in a file of many.
+_TWO_NAMES = frozenset({"a third speaker", "nobody named"})
+_SIDES = frozenset({*_TWO_NAMES, "two other recordings"})
+_NO_RECORDING = frozenset({"two other recordings"})
+_SHARED = frozenset({"two other recordings", "nothing in it", "another thing"})
+
+WAYS_TO_WRITE = (
+    Way("our own, JSON", _own_json, document="our own", passes=_NO_RECORDING),
+    Way("our own, JSON Lines", _own_lines, document="our own", passes=_NO_RECORDING),
+    Way(
+        "our own, of a run", _run, document="our own", passes=frozenset({"two other recordings", "nothing in it"})
+    ),
+    Way("moshi-finetune", _moshi, utterances=False, document="moshi-finetune", passes=_SIDES),
+    Way("J-Moshi", _jmoshi, utterances=False, document="J-Moshi", passes=_NO_RECORDING | {"nobody named"}),
+    Way("Whisper, a file a side", _whisper, document="Whisper and WhisperX", passes=_SIDES),
+    Way("WhisperX, diarised", _whisperx, document="Whisper and WhisperX", passes=_NO_RECORDING),
+    Way("WhisperX with an RTTM", _whisperx_rttm, people=True, document="Whisper and WhisperX", passes=_SIDES),
+    Way("SubRip, names", _srt, words=False, people=True, passes=_NO_RECORDING),
+    Way("SubRip, a file a side", _srt_sides, words=False, passes=_SIDES),
+    Way("WebVTT, voices", _vtt, words=False, people=True, passes=_NO_RECORDING),
+    Way(
+        "TextGrid, words", _textgrid_words, utterances=False, people=True, passes=_NO_RECORDING | {"nobody named"}
+    ),
+    Way(
+        "TextGrid, utterances", _textgrid_utterances, words=False, people=True, passes=_SIDES - {"a third speaker"}
+    ),
+    Way("CTM", _ctm, utterances=False),
+    Way("CTM, a file a side", _ctm_sides, utterances=False, passes=_TWO_NAMES),
+    Way("RTTM", _rttm, utterances=False, people=True, passes=frozenset({"nobody named"})),
+    Way("lhotse, JSON Lines", _lhotse_lines, people=True, document="lhotse supervisions"),
+    Way("lhotse, of a corpus", _lhotse_shared, people=True, document="lhotse supervisions", passes=_SHARED),
+    Way("lhotse, JSON", _lhotse_json, people=True, document="lhotse supervisions"),
+    Way("NeMo manifest", _nemo, words=False, people=True, document="NeMo manifest"),
+    Way("NeMo, of a corpus", _nemo_shared, words=False, people=True, document="NeMo manifest", passes=_SHARED),
+)
+
+
+# Breaks
+
+
+def _line(talk: Talk, **changes: Any) -> Talk:
+    """The conversation with a changed utterance in its middle, whose words are where it is."""
+    place = len(talk) // 2
+    line = replace(talk[place], **changes)
+    words = [*line.words]
+    if "start" in changes or "end" in changes:
+        words[0] = (words[0][0], changes.get("start", words[0][1]), changes.get("end", words[0][2]))
+    return [*talk[:place], replace(line, words=tuple(words)), *talk[place + 1 :]]
+
+
+def _bytes(change: Callable[[bytes], bytes]) -> Callable[[Talk, Way], Files]:
+    """Damage to the first file of those that a way writes; gzip is damaged inside."""
+
+    def broken(talk: Talk, way: Way) -> Files:
+        files = way.write(talk, NAME)
+        name, data = next(iter(files.items()))
+        packed = name.endswith(".gz")
+        data = change(gzip.decompress(data) if packed else data)
+        return files | {name: gzip.compress(data) if packed else data}
+
+    return broken
+
+
+def _talk(change: Callable[[Talk], Talk]) -> Callable[[Talk, Way], Files]:
+    return lambda talk, way: way.write(change(talk), NAME)
+
+
+def _half(data: bytes) -> bytes:
+    """What is before the end of the first number with a fraction in a line of the middle."""
+    place = data.find(b"\n", len(data) // 2) + 1 or len(data) // 2
+    while not (data[place - 1 : place].isdigit() and data[place : place + 1] in b".,"):
+        place += 1
+    return data[:place]
+
+
+def _twice(talk: Talk, way: Way) -> Files:
+    files = way.write(talk, NAME)
+    other = f"{NAME}.left.vtt" if f"{NAME}.vtt" not in files else f"{NAME}.left.srt"
+    text = "00:00:01.000 --> 00:00:02.000\nHello.\n"
+    return files | {other: (f"1\n{text}" if other.endswith("srt") else f"WEBVTT\n\n{text}").encode()}
+
+
+def _others(talk: Talk, way: Way) -> Files:
+    first, second = way.write(talk[:6], "sw2001"), way.write(talk[6:], "sw2002")
+    joined = {}
+    for name, data in first.items():
+        parts = [gzip.decompress(x) if name.endswith(".gz") else x for x in (data, second[name])]
+        whole = (
+            _as_json([*json.loads(parts[0]), *json.loads(parts[1])]) if parts[0][:1] == b"[" else b"".join(parts)
+        )
+        joined[name] = gzip.compress(whole) if name.endswith(".gz") else whole
+    return joined
+
+
+#: Every way of breaking a file, in order; each format takes the first ten that break it.
+BREAKS: dict[str, Callable[[Talk, Way], Files]] = {
+    "nothing in it": _bytes(lambda data: b""),
+    "half of it": _bytes(_half),
+    "no text": _bytes(lambda data: data[: len(data) // 2] + b"\xff\xfe\x00\x80" + data[len(data) // 2 :]),
+    "another thing": _bytes(lambda data: b"Dear diary, nobody called today.\n"),
+    "a time that is none": _talk(lambda talk: _line(talk, start="soon")),
+    "an end before its start": _talk(lambda talk: _line(talk, end=talk[len(talk) // 2].start - 1.5)),
+    "a time before zero": _talk(lambda talk: _line(talk, start=-5.0)),
+    "a time of 31,000 years": _talk(lambda talk: _line(talk, end=1e12)),
+    "a third speaker": _talk(lambda talk: _line(talk, who="Carol")),
+    "nobody named": _talk(lambda talk: [replace(line, who="") for line in talk]),
+    "two other recordings": _others,
+    "a channel twice": _twice,
+    "a line of a megabyte": _bytes(lambda data: data + b"x" * (1 << 20)),
+    "zeros at its end": _bytes(lambda data: data + bytes(4096)),
+}
+
+
+# Reading back
+
+
+def read_back(files: Files, folder: Path) -> dict[str, Any]:
+    """The row of the recording with these files beside it."""
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir()
+    (folder / f"{NAME}.flac").symlink_to(EXAMPLE)
+    for name, data in files.items():
+        (folder / name).write_bytes(data)
+    (row,) = folder_rows(FolderConfig(inputs=(str(folder),), follow_links=True))
+    return row
+
+
+def differences(talk: Talk, way: Way, row: dict[str, Any]) -> dict[str, bool]:
+    """What was read back wrong: words, times, speakers."""
+    if row["problem"]:
+        return dict.fromkeys(("words", "times", "speakers"), True)
+    wrong = dict.fromkeys(("words", "times", "speakers"), False)
+    for side in ("left", "right"):
+        lines = [line for line in talk if line.who == side]
+        cues = [cue for cue in row["given"] if cue["channel"] == side]
+        wrong["speakers"] |= {cue["speaker"] for cue in cues} != {PEOPLE[side] if way.people else None}
+        if way.words:
+            meant = [word for line in lines for word in line.words]
+            read = [(word["word"], word["start"], word["end"]) for cue in cues for word in cue["words"]]
+            wrong["words"] |= [word for word, *_ in meant] != [word for word, *_ in read]
+            wrong["times"] |= _off([word[1:] for word in meant], [word[1:] for word in read])
+        if way.utterances:
+            wrong["words"] |= [line.text for line in lines] != [cue["text"] for cue in cues]
+            wrong["times"] |= _off([(x.start, x.end) for x in lines], [(cue["start"], cue["end"]) for cue in cues])
+        else:
+            spelled = join_words(word for line in lines for word, *_ in line.words)
+            wrong["words"] |= join_words(cue["text"] for cue in cues) != spelled
+    return wrong
+
+
+def _off(meant: Sequence[Sequence[float]], read: Sequence[Sequence[float]]) -> bool:
+    return len(meant) != len(read) or any(
+        abs(one - other) > EXACT
+        for pair in zip(meant, read, strict=True)
+        for one, other in zip(*pair, strict=True)
+    )
+
+
+def main() -> int:
+    """Write, read back, break."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--detail", action="store_true", help="print the reason of every reject")
+    detail = parser.parse_args().detail
+    talk = conversation()
+    covered = {(ending_of(name) or "").lower() for way in WAYS_TO_WRITE for name in way.write(talk, NAME)}
+    lacking = [
+        *(FORMATS.keys() - covered),
+        *({kind.name for kind in DOCUMENTS} - {w.document for w in WAYS_TO_WRITE}),
+    ]
+    missed = len(lacking)
+    if lacking:
+        print(f"not written here: {', '.join(lacking)}")
+    print(f"{'format':<26}{'words':>7}{'times':>7}{'speakers':>10}{'broken':>8}{'rejected':>10}")
+    with tempfile.TemporaryDirectory() as parent:
+        folder = Path(parent, "calls")
+        for way in WAYS_TO_WRITE:
+            row = read_back(way.write(talk, NAME), folder)
+            wrong = differences(talk, way, row)
+            breaks = [name for name in BREAKS if name not in way.passes][:WAYS]
+            good = 0
+            for name in breaks:
+                files = BREAKS[name](talk, way)
+                problem = read_back(files, folder)["problem"] or ""
+                is_named = any(file in problem for file in files)
+                good += is_named
+                if detail or not is_named:
+                    print(f"    {way.name}, {name}: {problem.replace(str(folder), '…') or 'READ WITHOUT A WORD'}")
+            figures = "".join(
+                f"{'wrong' if wrong[name] else 'equal':>{width}}"
+                for name, width in (("words", 7), ("times", 7), ("speakers", 10))
+            )
+            print(
+                f"{way.name:<26}{figures}{len(breaks):>8}{good:>10}{'' if not row['problem'] else row['problem']}"
+            )
+            missed += any(wrong.values()) or len(breaks) < WAYS or good < len(breaks)
+    outcome = f"missed by {missed}" if missed else "met"
+    print(
+        f"goal: all {len(WAYS_TO_WRITE)} read back equal, each rejected in {WAYS} broken ways by name: {outcome}"
+    )
+    return int(missed > 0)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
