@@ -213,6 +213,7 @@ TABLE: dict[str, dict[str, object]] = {
     "core.weights": {
         "times(seed)": 0,
     },
+    "core.word_frames": {"FRAME_RATE": 12.5, "MOST_MOVED": 0.08},
     "core.word_times": {
         "MIN_MATCHED": 0.5,
         "PAUSE_SECONDS": 0.15,
@@ -428,9 +429,9 @@ TABLE: dict[str, dict[str, object]] = {
         "LANGUAGE_HOURS": 400.0,
     },
     "publish.checking.loudness": {"FRAME_SECONDS": 0.02, "SILENCE_DBFS": -60.0, "BELOW_LOUDEST": 40.0},
-    "publish.checking.moshi_folder": {"LATEST": 1e9, "DURATION_TOLERANCE": 0.01},
+    "publish.checking.moshi_folder": {"DURATION_TOLERANCE": 0.01},
     "publish.checking.snapping": {"FURTHEST": 0.5},
-    "publish.checking.words": {"SILENT_SHARE": 0.05},
+    "publish.checking.words": {"LATEST": 1e9, "SILENT_SHARE": 0.05, "SAME_FRAME_SHARE": 0.05},
     "publish.exporting.csm": {"export_csm(swap)": False, "CSM_RATE": 24_000, "ONE_TURN": 1.0},
     "publish.exporting.cutting": {"SHORTEST_SILENCE": 0.2},
     "publish.exporting.jmoshi": {"export_jmoshi(swap)": False, "MIMI_RATE": 24_000},

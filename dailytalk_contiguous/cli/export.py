@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, NamedTuple
 
@@ -17,7 +18,7 @@ from dailytalk_contiguous.publish.checking.snap_folder import snap_folder
 from dailytalk_contiguous.publish.checking.version import check_version
 from dailytalk_contiguous.publish.exporting.csm import export_csm
 from dailytalk_contiguous.publish.exporting.jmoshi import export_jmoshi
-from dailytalk_contiguous.publish.exporting.moshi import export_moshi
+from dailytalk_contiguous.publish.exporting.moshi import WordCounts, export_moshi
 from dailytalk_contiguous.publish.rows import Row, built_rows, splits_of, version_rows
 from dailytalk_contiguous.publish.version import Version
 
@@ -72,6 +73,14 @@ def export(
         ),
     ] = 0.0,
     sample_rate: Annotated[int, typer.Option(min=8000, max=96000, help="Hz. Moshi's is 24000.")] = 24000,
+    tokenizer: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="SentencePiece model of the model you train: words get room for their tokens (moshi).",
+            show_default="a frame a word",
+        ),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the outcome as JSON.")] = False,
 ) -> None:
     """Write a folder that a trainer reads: moshi-finetune's, transformers' CSM turns, or J-Moshi's."""
@@ -81,6 +90,7 @@ def export(
         "--both-speakers": both_speakers,
         "--text-conditions": text_conditions,
         "--max-length": max_length > 0,
+        "--tokenizer": tokenizer is not None,
     }
     if format != "moshi" and any(moshi_only.values()):
         named = ", ".join(option for option, given in moshi_only.items() if given)
@@ -101,11 +111,14 @@ def export(
             swap=swap,
             max_length=max_length,
             sample_rate=sample_rate,
+            tokenizer=tokenizer,
         )
         told = {"files": made.files, "windows": made.windows, "speakers_disjoint": made.disjoint}
+        told["words"] = asdict(made.words)
         rejects = made.rejects
         count = sum(made.files.values())
         summary = f"{made.files['train']} files to train on, {made.files['eval']} to evaluate on"
+        summary += f", {_counted(made.words)}"
     else:
         writer = export_csm if format == "csm" else export_jmoshi
         count, rejects = writer(rows, out, swap=swap, sample_rate=sample_rate)
@@ -120,6 +133,16 @@ def export(
     else:
         _show_export(summary, out, rejects)
     raise typer.Exit(1 if not count else 3 if rejects else 0)
+
+
+def _counted(words: WordCounts) -> str:
+    """The words of an export, and what becomes of them in the trainer."""
+    said = f"{words.total} words ({words.moved} moved to another 80 ms frame"
+    if words.lost or words.cut is not None:
+        said += f", {words.lost} lost"
+    if words.cut is not None:
+        said += f", {words.cut} cut"
+    return f"{said})"
 
 
 class _Given(NamedTuple):

@@ -20,6 +20,7 @@ from dailytalk_contiguous.core.documents import json_lines
 from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.core.finished_clip import FINISHED
 from dailytalk_contiguous.core.weights import Weighted, times
+from dailytalk_contiguous.core.word_frames import Spoken, place_words
 from dailytalk_contiguous.files.owned_folder import OwnedFolder, file_name
 from dailytalk_contiguous.files.writing import json_text
 from dailytalk_contiguous.shards import read_rows
@@ -82,10 +83,17 @@ def is_complete(out: Path) -> bool:
 
 
 def annotation(row: Row, text_conditions: bool = False) -> dict[str, Any]:
-    """What stands beside a clip's WAV: `alignments` first, then its columns; measures to six digits."""
+    """What stands beside a clip's WAV: `alignments` first, then its columns; measures to six digits.
+
+    Each word begins in a frame of its own (`core.word_frames`), or the trainer would lose it.
+    """
+    first = (row["conditioning"] or {}).get("clip_start") or 0.0
+    words = [Spoken(word["start"], word["end"], 1, first, row["duration"]) for word in row["words"]]
+    spans = place_words(words).times
     told: dict[str, Any] = {
         "alignments": [
-            [word["word"], [round(word["start"], 6), round(word["end"], 6)], MAIN] for word in row["words"]
+            [word["word"], [round(start, 6), round(end, 6)], MAIN]
+            for word, (start, end) in zip(row["words"], spans, strict=True)
         ]
     }
     if text_conditions:

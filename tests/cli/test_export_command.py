@@ -54,6 +54,18 @@ def test_moshi_folder_holds_the_manifests_and_the_words_of_both_on_request(
     assert speakers == {"SPEAKER_MAIN", "SPEAKER_OTHER"}
 
 
+def test_export_says_how_many_words_the_trainer_gets(tmp_path: Path, dailytalk: Command, spoken: Path) -> None:
+    done = dailytalk("export", spoken, "--out", tmp_path / "data", "--json")
+    words = json.loads(done.out)["words"]
+    found = [
+        json.loads(path.read_text())["alignments"] for path in (tmp_path / "data").rglob("data_stereo/*.json")
+    ]
+    assert (words["total"], words["lost"], words["cut"]) == (sum(map(len, found)), 0, None)
+    shown = dailytalk("export", spoken, "--out", tmp_path / "data")
+    moved = f"{words['total']} words ({words['moved']} moved to another 80 ms frame)"
+    assert moved in " ".join(shown.out.split())
+
+
 def test_same_seed_gives_the_same_split_and_another_one_another(
     tmp_path: Path, dailytalk: Command, spoken: Path
 ) -> None:
@@ -88,6 +100,7 @@ def test_other_formats_hold_every_conversation(
             ("--format", "j-moshi", "--text-conditions", "--max-length", "60s"),
             "--text-conditions, --max-length does",
         ),
+        (("--format", "csm", "--tokenizer", "spm.model"), "--tokenizer does not go with --format csm"),
         (("--format", "wav"), "--format can't be 'wav': choose one of moshi, csm, j-moshi"),
     ],
 )

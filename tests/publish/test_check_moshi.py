@@ -2,6 +2,7 @@ import json
 import re
 import shutil
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -232,11 +233,28 @@ def test_words_where_nothing_is_heard(data):
 @pytest.mark.parametrize("tag", [["(excited)"], ["(in", "a", "hurry", "tone)"]])
 def test_a_style_tag_among_the_words(data, tag):
     def insert(words: list) -> None:
-        words[:0] = [[word, [0.5 + i / 1000, 0.5 + (i + 1) / 1000], "SPEAKER_MAIN"] for i, word in enumerate(tag)]
-        words[len(tag)][1][0] = 0.6
+        times = [0.5 + 0.09 * number for number in range(len(tag) + 1)]
+        words[:0] = [[word, list(span), "SPEAKER_MAIN"] for word, span in zip(tag, pairwise(times), strict=True)]
+        words[len(tag)][1][0] = times[-1]
 
     edit_words(data, insert)
     assert kinds(data) == ["tag-among-words"]
+
+
+@pytest.mark.parametrize(("crowded", "level"), [(1, "advice"), (2, "error")])
+def test_words_that_the_trainer_loses_to_the_next_in_their_frame(data, crowded, level):
+    """Up to 5 % of the words are advice: here one in 24 is, and two are not."""
+
+    def crowd(words: list) -> None:
+        starts = [0.5 + 0.1 * number for number in range(24)]
+        for number in range(crowded):
+            starts[2 * number + 1] = starts[2 * number] + 0.01
+        spans = pairwise([*starts, 2.95])
+        words[:] = [["word", [start, end], "SPEAKER_MAIN"] for start, end in spans]
+
+    edit_words(data, crowd)
+    (finding,) = (one for one in check(data)[0] if one.kind == "same-frame")
+    assert (finding.level, finding.what.split(" words")[0]) == (level, f"{crowded} of 24")
 
 
 def test_words_in_brackets_that_are_no_tag_pass(data):

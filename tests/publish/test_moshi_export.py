@@ -69,6 +69,75 @@ def test_swap_exchanges_channels_and_words(tmp_path):
     assert alignments(tmp_path / "data")[0] == ["Hi,", [1.4, 1.9], "SPEAKER_MAIN"]
 
 
+def hasty() -> dict:
+    """A conversation whose first turn begins hastily: 15 words a second, and two of them begin in one frame."""
+    row = built_row("hasty", [("left", 0.5, 1.1, "say it all at once now"), ("right", 1.4, 2.4, "Hi, hello.")])
+    for number, word in enumerate(row["alignments"][:6]):
+        word |= {"start": 0.5 + 0.065 * number, "end": 0.565 + 0.065 * number if number < 5 else 1.1}
+    return row
+
+
+def first_frames(words: list) -> list[int]:
+    return [int(start * 12.5) for _, (start, _), _ in words]
+
+
+def test_each_word_begins_in_a_frame_of_its_own(tmp_path):
+    before = [[word["word"], [word["start"], 0], ""] for word in hasty()["alignments"][:6]]
+    assert len(set(first_frames(before))) == 5
+    done = export_moshi([hasty()], tmp_path / "data")
+    words = alignments(tmp_path / "data", "hasty")
+    assert len(set(first_frames(words))) == len(words) == done.words.total == 6
+    assert [word for word, _, _ in words] == [word for word, _, _ in before]
+    assert all(0.5 <= start < end <= 1.1 for _, (start, end), _ in words)
+    assert (done.words.lost, done.words.cut) == (0, None)
+
+
+def test_frames_are_those_of_the_piece_and_not_of_the_conversation(tmp_path):
+    """A piece begins in the middle of a silence, at no multiple of 80 ms."""
+    lines = [(side, start, end, "one two three four five six") for side, start, end, _ in LONG]
+    lines = [(side, start, start + 0.5, text) for side, start, _, text in lines]
+    done = export_moshi([built_row("long", lines, seconds=31.03)], tmp_path / "data", max_length=7.0)
+    files = sorted((tmp_path / "data/data_stereo").glob("*.json"))
+    assert len(files) > 2
+    assert done.words.lost == 0
+    for path in files:
+        words = alignments(tmp_path / "data", path.stem)
+        assert len(set(first_frames(words))) == len(words)
+
+
+@pytest.fixture(scope="module")
+def tokenizer(tmp_path_factory) -> Path:
+    """A SentencePiece model of single letters."""
+    sentencepiece = pytest.importorskip("sentencepiece")
+    path = tmp_path_factory.mktemp("tokenizer") / "letters.model"
+    text = ["the quick brown fox jumps over the lazy dog", "HELLO THERE, how are you? quite well. hi!"]
+    sentencepiece.SentencePieceTrainer.train(
+        sentence_iterator=iter(text), model_prefix=str(path.with_suffix("")), model_type="char", minloglevel=2,
+        vocab_size=60, hard_vocab_limit=False,
+    )  # fmt: skip
+    return path
+
+
+def test_a_tokenizer_gives_words_room_and_tells_what_does_not_fit(tmp_path, tokenizer):
+    lines = [("left", 0.5, 1.0, "hi you"), ("left", 3.0, 3.9, "fox it"), ("right", 4.0, 5.0, "well")]
+    done = export_moshi([built_row("call", lines)], tmp_path / "data", tokenizer=tokenizer)
+    starts = first_frames(alignments(tmp_path / "data", "call"))
+    assert starts[1] - starts[0] >= 3  # a mark for the blank, and two letters
+    assert (done.words.total, done.words.lost, done.words.cut) == (4, 0, 0)
+    slow = export_moshi([built_row("call", [("left", 0.5, 0.9, "hello brown"), lines[2]])], tmp_path / "cut",
+                        tokenizer=tokenizer)  # fmt: skip
+    assert slow.words.cut == 1
+
+
+def test_what_is_no_tokenizer_is_refused_before_anything_is_written(tmp_path):
+    pytest.importorskip("sentencepiece")
+    (tmp_path / "wrong.model").write_bytes(b"\x0awrong")
+    for name, reason in (("wrong.model", "is no SentencePiece model"), ("none.model", "can't be read")):
+        with pytest.raises(DailytalkError, match=reason):
+            export_moshi(rows(2), tmp_path / "data", tokenizer=tmp_path / name)
+    assert not (tmp_path / "data").exists()
+
+
 def test_text_conditions_are_there_only_on_request(tmp_path):
     export_moshi(rows(2), tmp_path / "plain")
     assert set(json.loads((tmp_path / "plain/data_stereo/call0.json").read_text())) == {"alignments"}

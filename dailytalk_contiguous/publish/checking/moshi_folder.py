@@ -22,7 +22,7 @@ from dailytalk_contiguous.publish.checking.config import Plan, read_plan
 from dailytalk_contiguous.publish.checking.findings import Finding, advice, error
 from dailytalk_contiguous.publish.checking.fitness import figures, fitness_advice
 from dailytalk_contiguous.publish.checking.loudness import Loudness, measure
-from dailytalk_contiguous.publish.checking.words import Said, word_findings
+from dailytalk_contiguous.publish.checking.words import LATEST, Said, word_findings
 from dailytalk_contiguous.publish.exporting.mix_folders import ABOUT_SHAPE, MIX, most_listed
 from dailytalk_contiguous.publish.exporting.moshi import (
     ABOUT,
@@ -35,9 +35,6 @@ from dailytalk_contiguous.publish.exporting.moshi import (
 
 #: Seconds by which the manifest may differ from the audio: less than the 80 ms of a frame of the codec.
 DURATION_TOLERANCE = 0.010
-
-#: Seconds; no recording lasts so long.
-LATEST = 1e9
 
 _AGAIN = "export again with `dailytalk export --format moshi`"
 

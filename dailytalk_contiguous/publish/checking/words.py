@@ -1,13 +1,16 @@
 """Judges the aligned words of one file as a trainer would use them: in order, audible, inside, one at a time.
 
 moshi-finetune finds the words of a window by binary search on their starts, drops those without length, and trains
-those past the end of the audio on padding, all without a message; so each of these is an error here.
+those past the end of the audio on padding, all without a message; so each of these is an error here. Of two words
+that begin in one frame of 80 ms it loses the first.
 """
 
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from typing import NamedTuple
 
+from dailytalk_contiguous.core.built import MAIN
+from dailytalk_contiguous.core.word_frames import frame_of
 from dailytalk_contiguous.publish.checking.findings import Finding, advice, error, several
 from dailytalk_contiguous.publish.checking.loudness import Loudness
 from dailytalk_contiguous.publish.reporting.tag_words import tags_among
@@ -16,6 +19,12 @@ from dailytalk_contiguous.publish.rows import TOLERANCE
 #: Share of the words without energy above which their times are wrong altogether. A single one is mostly a mumbled
 #: word, or one that the recogniser made up.
 SILENT_SHARE = 0.05
+
+#: Share of the words that the trainer may lose to another in their frame: above it, their times are wrong as well.
+SAME_FRAME_SHARE = 0.05
+
+#: Seconds; no recording lasts so long.
+LATEST = 1e9
 
 _AGAIN = "build it again; after edits by hand run `dailytalk speak` and export anew"
 
@@ -57,6 +66,7 @@ def _order_and_text(file: str, words: Sequence[Said]) -> Iterator[Finding]:
     if overlapping:
         what = several(overlapping, "words begin before the same speaker's last one ends", total)
         yield error("overlapping-words", file, what, _AGAIN)
+    yield from _same_frame(file, [word for word in words if word.speaker == MAIN])
     for speaker in sorted({word.speaker for word in words}):
         tags = tags_among([word.text for word in words if word.speaker == speaker])
         if tags:
@@ -70,6 +80,16 @@ def _overlapping(words: Sequence[Said]) -> list[str]:
         own = sorted((word for word in words if word.speaker == speaker), key=lambda word: (word.start, word.end))
         found += [_named(after) for before, after in pairwise(own) if after.start < before.end - TOLERANCE]
     return found
+
+
+def _same_frame(file: str, words: Sequence[Said]) -> Iterator[Finding]:
+    """Only Moshi's own words: the trainer reads no others."""
+    timed = sorted((word for word in words if 0 <= word.start < word.end < LATEST), key=lambda word: word.start)
+    lost = [_named(first) for first, after in pairwise(timed) if frame_of(first.start) == frame_of(after.start)]
+    if lost:
+        what = several(lost, "words begin in the same 80 ms frame as the next, and are lost", len(words))
+        say = error if len(lost) > SAME_FRAME_SHARE * len(words) else advice
+        yield say("same-frame", file, what, "export it again with `dailytalk export --format moshi`")
 
 
 def _inside(file: str, words: Sequence[Said], loudness: Loudness) -> Iterator[Finding]:

@@ -9,7 +9,7 @@ conversation stands in `conversations.json`; the configuration names the two fil
 import json
 import math
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -17,6 +17,7 @@ from typing import Any
 
 from dailytalk_contiguous.core.built import MAIN, OTHER
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError, Reject
+from dailytalk_contiguous.core.word_frames import Spoken, place_words
 from dailytalk_contiguous.files.owned_folder import OwnedFolder, file_name
 from dailytalk_contiguous.files.writing import json_text
 from dailytalk_contiguous.publish.exporting.cutting import cut_points
@@ -38,15 +39,33 @@ CONDITION = "style"
 _MOST_TAGS = 3
 
 
+@dataclass
+class WordCounts:
+    """The main speaker's words in an export.
+
+    Attributes:
+        total: how many there are.
+        moved: those whose start moved to another frame.
+        lost: those that the trainer loses: another begins in the same frame, and none of the two could move.
+        cut: those of which it drops the last tokens; None without a tokenizer.
+    """
+
+    total: int = 0
+    moved: int = 0
+    lost: int = 0
+    cut: int | None = None
+
+
 @dataclass(frozen=True)
 class Exported:
-    """What an export wrote: the files and windows of each side, and the conversations that it left out."""
+    """What an export wrote: the files and windows of each side, its words, and the conversations left out."""
 
     files: dict[str, int]
     windows: dict[str, int]
     disjoint: bool
     duration_sec: int
     batch_size: int
+    words: WordCounts
     rejects: list[Reject]
 
 
@@ -62,6 +81,7 @@ def export_moshi(
     swap: bool = False,
     max_length: float = 0.0,
     sample_rate: int = MOSHI_RATE,
+    tokenizer: Path | None = None,
 ) -> Exported:
     """Write a training folder for moshi-finetune; the same rows and settings give the same bytes.
 
@@ -76,11 +96,16 @@ def export_moshi(
         swap: Moshi takes the right speaker's part.
         max_length: seconds; longer conversations are cut in silence of both speakers. 0 cuts nothing.
         sample_rate: Hz.
+        tokenizer: the trainer's, a SentencePiece model: words then get as many frames as they have tokens, where
+            there is room. Without it each gets a frame of its own.
 
     Raises:
-        DailytalkError: `out` is not ours, its path can't be configured, or nothing is left to train on.
+        DailytalkError: `out` is not ours, its path can't be configured, the tokenizer can't be read, or nothing is
+            left to train on.
     """
     refuse_path(out)
+    counter = token_counter(tokenizer) if tokenizer else None
+    counts = WordCounts(cut=0 if counter else None)
     target = OwnedFolder(out, "moshi", (TRAIN, EVAL, CONFIG))
     about: dict[str, dict[str, Any]] = {}
     pieces: dict[str, list[tuple[str, float]]] = defaultdict(list)
@@ -97,14 +122,14 @@ def export_moshi(
             continue
         about[name] = _about(one) | {"recording": row["recording_id"]}
         for file, first, last in _pieces(one, max_length):
-            _write_piece(target, one, file, first, last, both_speakers, text_conditions)
+            _write_piece(target, one, file, first, last, both_speakers, text_conditions, counter, counts)
             pieces[name].append((f"{AUDIO_FOLDER}/{file}.wav", (last - first) / sample_rate))
     if not about:
         first_reason = f" ({rejects[0].id}: {rejects[0].reason})" if rejects else ""
         raise DailytalkError(f"no conversation could be exported{first_reason}", "build the dataset again")
     given = [(name, _group(one), one["duration"]) for name, one in about.items()]
     divided = split(given, eval_share, seed) if sides is None else as_given(given, sides)
-    return _finish(target, about, pieces, divided, rejects)
+    return _finish(target, about, pieces, divided, counts, rejects)
 
 
 def _finish(
@@ -112,6 +137,7 @@ def _finish(
     about: Mapping[str, dict[str, Any]],
     pieces: Mapping[str, Sequence[tuple[str, float]]],
     sides: Split,
+    words: WordCounts,
     rejects: list[Reject],
 ) -> Exported:
     manifest: dict[str, list[tuple[str, float]]] = {"train": [], "eval": []}
@@ -132,7 +158,7 @@ def _finish(
     }
     target.finish(manifests | {CONFIG: config_text(target.root, duration_sec, batch, bool(manifest["eval"]))})
     counts = {side: len(entries) for side, entries in manifest.items()}
-    return Exported(counts, windows, sides.disjoint, duration_sec, batch, rejects)
+    return Exported(counts, windows, sides.disjoint, duration_sec, batch, words, rejects)
 
 
 def window_seconds(lengths: Sequence[float]) -> int:
@@ -200,6 +226,30 @@ run_dir: {json.dumps(f"runs/{folder.name}", ensure_ascii=False)}
 """
 
 
+def token_counter(path: Path) -> Callable[[str], int]:
+    """How many tokens a SentencePiece model gives a word, as the trainer asks it.
+
+    Raises DailytalkError if sentencepiece is not installed, or the file is no such model.
+    """
+    try:
+        import sentencepiece
+    except ImportError:
+        raise DailytalkError(
+            "--tokenizer needs sentencepiece", "pip install 'dailytalk-contiguous[tokenizer]'"
+        ) from None
+    try:
+        model = sentencepiece.SentencePieceProcessor(model_proto=path.read_bytes())
+    except OSError as problem:
+        raise DailytalkError(
+            f"the tokenizer {str(path)!r} can't be read ({problem.strerror or problem})", "check the path"
+        ) from None
+    except RuntimeError:
+        raise DailytalkError(
+            f"{str(path)!r} is no SentencePiece model", "give the tokenizer_spm_….model of the model you train"
+        ) from None
+    return lambda word: max(1, len(model.encode(word.strip())))
+
+
 def _write_piece(
     target: OwnedFolder,
     one: Conversation,
@@ -208,21 +258,52 @@ def _write_piece(
     last: int,
     both_speakers: bool,
     text_conditions: bool,
+    counter: Callable[[str], int] | None,
+    counts: WordCounts,
 ) -> None:
     start, end = first / one.sample_rate, last / one.sample_rate
-    inside = [word for word in one.words if start <= (word.start + word.end) / 2 < end]
-    told: dict[str, Any] = {
-        "alignments": [_aligned(word, start, end) for word in inside if word.main or both_speakers]
-    }
+    inside = [
+        word._replace(start=max(word.start, start) - start, end=min(word.end, end) - start)
+        for word in one.words
+        if start <= (word.start + word.end) / 2 < end
+    ]
+    words = _placed([word for word in inside if word.main], one, start, end, counter, counts)
+    if both_speakers:
+        words = sorted([*words, *(word for word in inside if not word.main)], key=lambda word: word.start)
+    told: dict[str, Any] = {"alignments": [_aligned(word) for word in words]}
     if text_conditions:
         told["text_conditions"] = {CONDITION: _style(one)}
     target.write_wav(f"{AUDIO_FOLDER}/{file}.wav", one.pcm[first:last], one.sample_rate)
     target.write_text(f"{AUDIO_FOLDER}/{file}.json", json_text(told))
 
 
-def _aligned(word: Word, start: float, end: float) -> list[Any]:
-    times = [round(max(word.start, start) - start, 6), round(min(word.end, end) - start, 6)]
-    return [word.text, times, MAIN if word.main else OTHER]
+def _placed(
+    words: Sequence[Word],
+    one: Conversation,
+    start: float,
+    end: float,
+    counter: Callable[[str], int] | None,
+    counts: WordCounts,
+) -> list[Word]:
+    """The main speaker's words of a piece, in its own seconds, each in a frame that the trainer leaves to it."""
+    turns = [(said.start - start, said.end - start) for said in one.utterances if said.main]
+    spoken = []
+    for word in words:
+        # A word that no utterance holds may move in its own time alone.
+        first, last = next((turn for turn in turns if turn[0] <= word.start < turn[1]), (word.start, word.end))
+        tokens = counter(word.text) if counter else 1
+        spoken.append(Spoken(word.start, word.end, tokens, max(first, 0.0), min(last, end - start)))
+    placed = place_words(spoken)
+    counts.total += len(words)
+    counts.moved += placed.moved
+    counts.lost += placed.lost
+    if counts.cut is not None:
+        counts.cut += placed.cut
+    return [word._replace(start=at[0], end=at[1]) for word, at in zip(words, placed.times, strict=True)]
+
+
+def _aligned(word: Word) -> list[Any]:
+    return [word.text, [round(word.start, 6), round(word.end, 6)], MAIN if word.main else OTHER]
 
 
 def _pieces(one: Conversation, max_length: float) -> list[tuple[str, int, int]]:

@@ -1,0 +1,146 @@
+"""How many words of an export the trainer of Moshi loses or cuts.
+
+Builds conversations from each FOLDER of recordings (the bundled ones unless given; the embedded profile and its
+voice; a work folder is taken as it is), exports either side, and reads the export by the contract of moshi-
+finetune: every 80 ms frame holds one token, the tokens of a word begin in the frame of its start, and the next
+word takes over in its own. Prints the words lost and cut as they are in the dataset, after an export, and after
+one with the tokenizer. Exits with 1 where an export loses a word, or the last cuts more than 2 %.
+
+Without --tokenizer FILE the tokenizer is a stand-in of the size of Moshi's: 32,000 pieces, trained on the words
+that pocketsphinx knows, as often as its language model expects them.
+
+    python benchmarks/moshi_words.py [FOLDER ...] [--tokenizer FILE]
+"""
+
+import argparse
+import json
+import math
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pocketsphinx
+import sentencepiece
+
+from dailytalk_contiguous.publish.exporting.moshi import export_moshi
+from dailytalk_contiguous.publish.rows import built_rows
+
+ROOT = Path(__file__).resolve().parents[1]
+
+#: Frames of Mimi in a second, the label of Moshi's side, and the pieces of its tokenizer.
+FRAME_RATE, MAIN, PIECES = 12.5, "SPEAKER_MAIN", 32000
+
+#: Goals: words lost, and share of words cut.
+MOST_LOST, MOST_CUT = 0, 0.02
+
+#: A word as it is in an export: text, start and end in seconds, speaker.
+Aligned = tuple[str, tuple[float, float], str]
+
+
+def main() -> int:
+    """Build, export and read each folder."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("folders", nargs="*", type=Path, default=[ROOT / "examples"], metavar="FOLDER")
+    parser.add_argument("--tokenizer", type=Path, metavar="FILE", help="the SentencePiece model of your Moshi")
+    chosen = parser.parse_args()
+    met = True
+    with tempfile.TemporaryDirectory() as scratch:
+        tokenizer = chosen.tokenizer or stand_in(Path(scratch) / "stand-in.model")
+        model = sentencepiece.SentencePieceProcessor(model_file=str(tokenizer))
+
+        def count(word: str) -> int:
+            return len(model.encode(word.strip()))
+
+        print(f"{'side':<34}{'words':>7}{'as built: lost, cut':>24}{'exported':>16}{'--tokenizer':>16}")
+        for number, folder in enumerate(chosen.folders):
+            work = folder if (folder / "dataset").is_dir() else build(folder, Path(scratch) / f"work{number}")
+            for swap in (False, True):
+                out = Path(scratch) / f"{number}-{swap}"
+                export_moshi(built_rows(work), out / "plain", swap=swap)
+                export_moshi(built_rows(work), out / "fitted", swap=swap, tokenizer=tokenizer)
+                results = [
+                    read(files, count) for files in (unplaced(work, swap), *map(exported, sorted(out.iterdir())))
+                ]
+                # In the order of names: fitted, plain.
+                before, fitted, plain = results
+                name = f"{folder.resolve().name}, {'kept' if swap else 're-voiced'}"
+                shown = (f"{lost}, {cut / total:.1%}" for total, lost, cut in (before, plain, fitted))
+                print(f"{name:<34}{before[0]:>7}{next(shown):>24}{next(shown):>16}{next(shown):>16}")
+                met &= plain[1] <= MOST_LOST and fitted[1] <= MOST_LOST and fitted[2] <= MOST_CUT * fitted[0]
+    print(f"goals (0 words lost, at most {MOST_CUT:.0%} cut with the tokenizer): {'met' if met else 'MISSED'}")
+    return 0 if met else 1
+
+
+def build(recordings: Path, work: Path) -> Path:
+    """A work folder of finished conversations."""
+    command = [sys.executable, "-m", "dailytalk_contiguous", "build", str(recordings), "--out", str(work)]
+    command += ["--profile", "embedded", "--language", "en", "--on-failure", "keep-original"]
+    subprocess.run(command, check=True, capture_output=True)
+    return work
+
+
+def stand_in(path: Path) -> Path:
+    """A tokenizer of English of the size of Moshi's."""
+    folder = Path(pocketsphinx.get_model_path()) / "en-us"
+    # Its logarithms have the base 1.0001.
+    language = pocketsphinx.NGramModel(pocketsphinx.Config(), pocketsphinx.LogMath(), str(folder / "en-us.lm.bin"))
+    lines = (folder / "cmudict-en-us.dict").read_text(encoding="utf-8").splitlines()
+    words = {line.split()[0] for line in lines if "(" not in line.split()[0]}
+    spelled = path.with_suffix(".tsv")
+    with spelled.open("w", encoding="utf-8") as file:
+        for word in sorted(words):
+            often = round(1e8 * math.exp(language.prob([word]) * math.log(1.0001)))
+            for form, times in ((word, often), (word.capitalize(), often // 10)):
+                if times:
+                    file.write(f"{form}\t{times}\n")
+    sentencepiece.SentencePieceTrainer.train(
+        input=str(spelled),
+        input_format="tsv",
+        model_prefix=str(path.with_suffix("")),
+        vocab_size=PIECES,
+        hard_vocab_limit=False,
+        seed_sentencepiece_size=80_000,
+        num_sub_iterations=1,
+        required_chars=".,?!;:-…0123456789'",
+        minloglevel=2,
+    )
+    return path
+
+
+def unplaced(work: Path, swap: bool) -> Iterator[list[Aligned]]:
+    """The words of Moshi's side of each conversation, as they are in the dataset."""
+    side = "right" if swap else "left"
+    for row in built_rows(work):
+        words = [word for word in row["alignments"] if word["speaker"] == side]
+        yield [(word["word"], (round(word["start"], 6), round(word["end"], 6)), MAIN) for word in words]
+
+
+def exported(data: Path) -> Iterator[list[Aligned]]:
+    """The words of each file of a training folder."""
+    for path in sorted(data.rglob("data_stereo/*.json")):
+        yield json.loads(path.read_text(encoding="utf-8"))["alignments"]
+
+
+def read(files: Iterator[list[Aligned]], count: Callable[[str], int]) -> tuple[int, int, int]:
+    """Words, those of which the trainer sees no token, and those of which it sees only some."""
+    total = lost = cut = 0
+    for words in files:
+        own = [word for word in words if word[2] == MAIN and word[1][0] < word[1][1]]
+        total += sum(word[2] == MAIN for word in words)
+        lost += sum(word[2] == MAIN for word in words) - len(own)
+        shown = [0] * len(own)
+        newest, place = -1, 0
+        for frame in range(math.ceil(own[-1][1][1] * FRAME_RATE) + 100 if own else 0):
+            while place < len(own) and own[place][1][0] * FRAME_RATE < frame + 1:
+                newest, place = place, place + 1
+            if newest >= 0 and shown[newest] < count(own[newest][0]):
+                shown[newest] += 1
+        lost += sum(not tokens for tokens in shown)
+        cut += sum(0 < tokens < count(word[0]) for tokens, word in zip(shown, own, strict=True))
+    return total, lost, cut
+
+
+if __name__ == "__main__":
+    sys.exit(main())
