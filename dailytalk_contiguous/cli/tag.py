@@ -259,6 +259,7 @@ def _intended(found: Found, plan: local.Plan, stages: Sequence[Stage]) -> dict[s
         "set_aside": [problem.as_dict() for problem in found.problems],
         "hidden": found.left_out.hidden,
         "made_by_dailytalk": found.left_out.made,
+        "paired": found.left_out.paired,
         "shards": {"all": len(plan.paths), "to_make": len(plan.tasks)},
         "audio_seconds": round(plan.seconds, 2),
         "stages": [stage.name for stage in stages[plan.first_stage :]] if plan.tasks else [],

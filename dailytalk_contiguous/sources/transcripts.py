@@ -5,7 +5,7 @@ conversations. Any mix of formats will do as long as each channel comes from one
 speech would put every word into the dataset twice, so they are refused rather than ranked.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -63,21 +63,24 @@ def find_transcripts(
     return _named_like(audio_file, folder / relative.parent) or _named_like(audio_file, folder)
 
 
-def read_transcripts(paths: Sequence[Path], recording_file: str) -> list[Cue]:
+def read_transcripts(
+    paths: Sequence[Path], recording_file: str, channels: Mapping[Path, str | None] | None = None
+) -> list[Cue]:
     """Cues (`schema.CUE`, in seconds of the recording) of transcript files, by rising start.
 
-    `recording_file` is what the lines of a run's transcript call the recording (their `audio_file`). Raises
-    BadInput, naming the file, for one that is damaged or of no known kind, where it can't be told who speaks, and
-    where two files give the same channel.
+    `recording_file` is what the lines of a run's transcript call the recording (their `audio_file`); `channels`,
+    what is known of files whose names don't say which side they are of. Raises BadInput, naming the file, for one
+    that is damaged or of no known kind, where it can't be told who speaks, and where two give the same channel.
     """
     stem = Path(recording_file).stem
-    markers = {path: _side_marker(path, stem) for path in paths}
+    known = {path: channel for path, channel in (channels or {}).items() if channel}
+    markers = {path: None if path in known else _side_marker(path, stem) for path in paths}
     named = [marker for marker in markers.values() if marker]
     sides = sides_of(named, paths[0]) if named else {}
     cues: list[Cue] = []
     origin: dict[str, Path] = {}
     for path, marker in markers.items():
-        own = _read(path, sides[marker] if marker else None, recording_file)
+        own = _read(path, sides[marker] if marker else known.get(path), recording_file)
         for channel in {cue["channel"] for cue in own}:
             if channel in origin:
                 raise broken(path, f"gives the {channel} channel, as {origin[channel].name} does", "keep only one")
