@@ -70,6 +70,16 @@ def left_out(console: Console, passed_over: LeftOut) -> None:
             console.print(escape(f"{what.format(len(names))}: {shown}{more}"), highlight=False)
 
 
+def strangers(console: Console, names: Sequence[str]) -> None:
+    """What the table of speakers names that is no recording of the input."""
+    if names:
+        shown = ", ".join(json.dumps(name, ensure_ascii=False) for name in names[:SHOWN])
+        more = f", … {len(names) - SHOWN} more" if len(names) > SHOWN else ""
+        console.print(
+            escape(f"--speakers names {len(names)} that are no recordings here: {shown}{more}"), highlight=False
+        )
+
+
 def outcome(console: Console, result: Outcome, out: Path, settings: TagSettings) -> None:
     """What a run did."""
     if result.n_made:

@@ -51,6 +51,14 @@ def tag(
     transcripts: Annotated[
         Path | None, typer.Option(help="Folder of transcripts to use; by default, those beside the audio.")
     ] = None,
+    speakers: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="TABLE.csv",
+            help="Who speaks: recording, channel, speaker (gender, language).",
+            show_default="no",
+        ),
+    ] = None,
     config: Annotated[str, typer.Option(help="Of a dataset on the Hub.", show_default="guessed")] = "",
     split: Annotated[
         str, typer.Option(help="Of a dataset on the Hub; or a folder of its audio files.", show_default="all")
@@ -188,8 +196,10 @@ def tag(
         licence=source_licence,
         before_fetch=lambda repository: _announce(console, repository, dry_run, as_json),
         follow_links=follow_links,
+        speakers=speakers,
     )
     show.left_out(console, found.left_out)
+    show.strangers(console, found.strangers)
     if dry_run:
         plan = own_shards(local.plan(out / TAGGED, found.groups, tagging(settings)), options.shard)
         if as_json:
