@@ -1,18 +1,22 @@
 """Recordings with a file for each speaker: which files belong together, and the one recording that they make."""
 
 import os
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
 from audio_files import Samples
-from recordings import excerpt, save
+from recordings import excerpt, run, save
 
+from dailytalk_contiguous import TagSettings
 from dailytalk_contiguous.core.audio import read_pcm, to_uri
+from dailytalk_contiguous.core.errors import Reject
 from dailytalk_contiguous.sources.folder import FolderConfig, folder_rows
 from dailytalk_contiguous.sources.listing import LeftOut, find_recordings
 from dailytalk_contiguous.sources.pairs import channels_of, pairs
+from dailytalk_contiguous.sources.transcribed import transcribed
 
 LEFT, RIGHT = excerpt()[:, 0], excerpt()[:, 1]
 
@@ -247,3 +251,28 @@ def test_files_that_are_named_are_a_pair_too(tmp_path: Path) -> None:
     (row,) = folder_rows(FolderConfig(inputs=inputs))
     assert (row["conversation_id"], row["problem"]) == ("talk", None)
     assert to_uri(tmp_path / "cache") in row["audio"]["path"]
+
+
+# Afterwards
+
+
+def test_recording_of_two_files_is_spoken_and_made_again_where_the_cache_is_gone(tmp_path: Path) -> None:
+    source, out = sides(tmp_path / "in", "talk.left.wav", "talk.right.wav"), tmp_path / "out"
+    run(source, out, TagSettings(profile="embedded", language="en"))
+    shutil.rmtree(tmp_path / "cache")
+    rejects: list[Reject] = []
+    assert list(transcribed(out / "transcript.jsonl", out / "tagged", None, rejects)) == []
+    assert "is gone" in rejects[0].reason
+    for tagged in (out / "tagged", None):  # with what tag knows, and as the older scripts do it
+        (row,) = transcribed(out / "transcript.jsonl", tagged, source, [])
+        assert (row["conversation_id"], row["channels"]) == ("talk", 2)
+        assert Path(row["audio"]["path"]).is_file()
+
+
+def test_side_that_is_gone_says_so_where_the_transcript_is_read(tmp_path: Path) -> None:
+    source, out = sides(tmp_path / "in", "talk.left.wav", "talk.right.wav"), tmp_path / "out"
+    run(source, out, TagSettings(profile="embedded", language="en"))
+    (source / "talk.right.wav").unlink()
+    rejects: list[Reject] = []
+    assert list(transcribed(out / "transcript.jsonl", None, source, rejects)) == []
+    assert "its right side is not there" in rejects[0].reason
