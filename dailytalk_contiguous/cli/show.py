@@ -58,13 +58,27 @@ def to_fetch(console: Console, repository: Repository, missing: ToFetch) -> None
 
 
 def left_out(console: Console, passed_over: LeftOut) -> None:
-    """What was passed over because its name begins with a dot, or because it is a result of ours."""
-    for kind, names in (("hidden", passed_over.hidden), ("made by dailytalk", passed_over.made)):
+    """What was passed over, because it is hidden or a result of ours, and what was paired."""
+    kinds = (
+        (passed_over.hidden, "passed over {} hidden (name one as INPUT to take it)"),
+        (passed_over.made, "passed over {} made by dailytalk (name one as INPUT to take it)"),
+        (passed_over.paired, "{} with a file for each side"),
+    )
+    for names, what in kinds:
         if names:
             shown = ", ".join(json.dumps(name, ensure_ascii=False) for name in names[:SHOWN])
             more = f", … {len(names) - SHOWN} more" if len(names) > SHOWN else ""
-            line = f"passed over {len(names)} {kind} (name one as INPUT to take it): {shown}{more}"
-            console.print(escape(line), highlight=False)
+            console.print(escape(f"{what.format(len(names))}: {shown}{more}"), highlight=False)
+
+
+def strangers(console: Console, names: Sequence[str]) -> None:
+    """What the table of speakers names that is no recording of the input."""
+    if names:
+        shown = ", ".join(json.dumps(name, ensure_ascii=False) for name in names[:SHOWN])
+        more = f", … {len(names) - SHOWN} more" if len(names) > SHOWN else ""
+        console.print(
+            escape(f"--speakers names {len(names)} that are no recordings here: {shown}{more}"), highlight=False
+        )
 
 
 def outcome(console: Console, result: Outcome, out: Path, settings: TagSettings) -> None:

@@ -35,6 +35,7 @@ _UNUSED = {
     "address": (("",), "a stream has one position"),
     "scratch": ((None,), "a stream writes to a disk of this machine"),
     "recordings": ((None,), "a stream brings its recordings"),
+    "speakers": ((None,), "a stream learns its recordings' names on the way"),
     "prune": ((False,), "a stream drops no results"),
 }
 

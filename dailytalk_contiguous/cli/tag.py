@@ -53,6 +53,14 @@ def tag(
     transcripts: Annotated[
         Path | None, typer.Option(help="Folder of transcripts to use; by default, those beside the audio.")
     ] = None,
+    speakers: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="TABLE.csv",
+            help="Who speaks: recording, channel, speaker (gender, language).",
+            show_default="no",
+        ),
+    ] = None,
     config: Annotated[str, typer.Option(help="Of a dataset on the Hub.", show_default="guessed")] = "",
     split: Annotated[
         str, typer.Option(help="Of a dataset on the Hub; or a folder of its audio files.", show_default="all")
@@ -190,8 +198,10 @@ def tag(
         licence=source_licence,
         before_fetch=lambda repository: _announce(console, repository, dry_run, as_json),
         follow_links=follow_links,
+        speakers=speakers,
     )
     show.left_out(console, found.left_out)
+    show.strangers(console, found.strangers)
     if dry_run:
         plan = own_shards(local.plan(out / TAGGED, found.groups, tagging(settings)), options.shard)
         if as_json:
@@ -259,6 +269,7 @@ def _intended(found: Found, plan: local.Plan, stages: Sequence[Stage]) -> dict[s
         "set_aside": [problem.as_dict() for problem in found.problems],
         "hidden": found.left_out.hidden,
         "made_by_dailytalk": found.left_out.made,
+        "paired": found.left_out.paired,
         "shards": {"all": len(plan.paths), "to_make": len(plan.tasks)},
         "audio_seconds": round(plan.seconds, 2),
         "stages": [stage.name for stage in stages[plan.first_stage :]] if plan.tasks else [],

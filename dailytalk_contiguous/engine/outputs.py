@@ -18,10 +18,12 @@ from dailytalk_contiguous.core.documents import expect, fits, json_lines, read_j
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError, Reject
 from dailytalk_contiguous.core.machine import PACKAGES
 from dailytalk_contiguous.engine import transcript
+from dailytalk_contiguous.engine.transcript import NOBODY
 from dailytalk_contiguous.files.inside import inside
 from dailytalk_contiguous.files.writing import write_lines, write_text
 from dailytalk_contiguous.models.licences import licence_of
 from dailytalk_contiguous.shards import Row, chain_of, read_entries, read_rows
+from dailytalk_contiguous.sources.people import People
 from dailytalk_contiguous.stages.base import Stage, source_digest
 
 TRANSCRIPT, NEW_TRANSCRIPT = "transcript.jsonl", "transcript.new.jsonl"
@@ -105,13 +107,14 @@ def write_outputs(
     stages: Sequence[Stage],
     problems: Sequence[Reject],
     about: Mapping[str, Any],
+    people: People = NOBODY,
 ) -> dict[str, Any]:
     """Write the three files from the finished shards `paths`, in their order, and return what run.json holds.
 
     `problems` are rejects of the source; `about` says how the run was asked for, and its `source` where the
-    recordings are from. If nothing changed since run.json was written, nothing is written.
+    recordings are from; `people` name the speakers. If nothing changed since run.json was written, nothing is.
     """
-    fingerprint = _fingerprint(paths, stages, problems)
+    fingerprint = _fingerprint(paths, stages, problems, people)
     before = read_run(out)
     same = before and before.get("fingerprint") == fingerprint and before.get("source") == about.get("source")
     if before and same and fits(before, _WHOLE) and _all_there(out, before):
@@ -122,7 +125,7 @@ def write_outputs(
     edited = there is not None and there not in _ours(out, before)
     target = out / (NEW_TRANSCRIPT if edited else TRANSCRIPT)
     digest = hashlib.sha256()
-    write_lines(target, _noted(_transcript(paths, stages, tally), digest, out, None if edited else there))
+    write_lines(target, _noted(_transcript(paths, stages, tally, people), digest, out, None if edited else there))
     if edited and digest.hexdigest() == sha256_of(out / TRANSCRIPT):
         # Nobody edited it: it is what this run would write, from a run that was killed before it wrote run.json.
         target.replace(out / TRANSCRIPT)
@@ -238,7 +241,7 @@ def _noted(pieces: Iterator[str], digest: Any, out: Path, there: str | None) -> 
     write_lines(out / _OURS, [f"{one}\n" for one in (there, digest.hexdigest()) if one])
 
 
-def _transcript(paths: Sequence[Path], stages: Sequence[Stage], tally: Tally) -> Iterator[str]:
+def _transcript(paths: Sequence[Path], stages: Sequence[Stage], tally: Tally, people: People) -> Iterator[str]:
     """The transcript's lines; fills the tally on the way."""
     for path in paths:
         rows = read_rows(path, transcript.COLUMNS)
@@ -250,7 +253,7 @@ def _transcript(paths: Sequence[Path], stages: Sequence[Stage], tally: Tally) ->
                 tally.rejects.append(entry.reject)
             else:
                 _count(rows[name], tally)
-                yield from map(transcript.to_json, transcript.lines(rows[name], tally.utterances))
+                yield from map(transcript.to_json, transcript.lines(rows[name], tally.utterances, people))
                 tally.utterances += len(rows[name]["utterance_id"])
 
 
@@ -308,12 +311,15 @@ def _stage_record(stage: Stage, tally: Tally) -> dict[str, Any]:
     }
 
 
-def _fingerprint(paths: Sequence[Path], stages: Sequence[Stage], problems: Sequence[Reject]) -> str:
+def _fingerprint(
+    paths: Sequence[Path], stages: Sequence[Stage], problems: Sequence[Reject], people: People
+) -> str:
     """Changes whenever the files would."""
     told = [
         chain_of(stages)[-1],
         [(path.name, path.stat().st_mtime_ns) for path in paths],
         [problem.as_dict() for problem in problems],
+        sorted((*key, *person) for key, person in people.items()),
         source_digest(__name__),
     ]
     return hashlib.sha256(json.dumps(told).encode()).hexdigest()[:20]

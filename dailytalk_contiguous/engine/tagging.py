@@ -29,6 +29,7 @@ from dailytalk_contiguous.sources.hub import fetch, repository_of
 from dailytalk_contiguous.sources.hub_files import made_folders
 from dailytalk_contiguous.sources.hub_repository import HubChoice, Repository
 from dailytalk_contiguous.sources.listing import AUDIO_SUFFIXES, LeftOut, as_text
+from dailytalk_contiguous.sources.people import People, people_of, read_people
 from dailytalk_contiguous.stages.base import Stage
 from dailytalk_contiguous.stages.bucket import Bucket, corpus_of
 
@@ -86,13 +87,16 @@ class Found:
 
     Rows may be folded (`core.folded`) but for `AT_HAND`: words that people gave take 4 MB an hour, folded a tenth.
 
-    `source` is where it is from, as far as known: `repository`, `revision` (a commit), `licence`.
+    `source` is where it is from, as far as known: `repository`, `revision` (a commit), `licence`. `people` are the
+    speakers by recording id and channel, `strangers` what their table names that is no recording here.
     """
 
     groups: list[list[Row]]
     problems: list[Reject]
     source: dict[str, Any] = field(default_factory=dict)
     left_out: LeftOut = field(default_factory=LeftOut)
+    people: People = field(default_factory=dict)
+    strangers: list[str] = field(default_factory=list)
 
     @property
     def rows(self) -> list[Row]:
@@ -112,6 +116,7 @@ def find(
     licence: str = "",
     before_fetch: Callable[[Repository], None] = lambda repository: None,
     follow_links: bool = False,
+    speakers: Path | None = None,
 ) -> Found:
     """List the conversations of the inputs; `FolderConfig` says what the settings mean.
 
@@ -120,10 +125,12 @@ def find(
         licence: of the recordings, where no card names it, or names it wrongly.
         before_fetch: told of a dataset on the Hub before any recording of it is fetched.
         follow_links: whether symbolic links may lead out of the inputs.
+        speakers: a table that names them (see `sources.people`).
 
     Raises DailytalkError if an input does not exist, or holds nothing, and if `out` holds recordings.
     """
     refuse_mixing(out)
+    named = read_people(speakers) if speakers else {}
     repository = repository_of(inputs, hub or HubChoice())
     fetched = None
     if repository:
@@ -141,9 +148,11 @@ def find(
         follow_links=follow_links,
     )
     rows: list[Row] = []
+    recordings: set[tuple[str, str]] = set()
     left_out = LeftOut(made=made_folders(repository.files) if repository else [])
     problems = [*fetched.problems] if fetched else []
     for row in folder_rows(config, left_out):
+        recordings.add((row["recording_id"], row["audio_file"]))
         if row["problem"]:
             problems.append(Reject(row["conversation_id"], "Folder", row["problem"], row["remedy"]))
         else:
@@ -155,7 +164,8 @@ def find(
             if left_out.made
             else "name a folder of WAV, FLAC, OGG, MP3 or Opus files",
         )
-    return Found(list(group(rows, options.shard_seconds)), problems, source, left_out)
+    people, strangers = people_of(named, recordings)
+    return Found(list(group(rows, options.shard_seconds)), problems, source, left_out, people, strangers)
 
 
 def _laid_out(inputs: Sequence[str]) -> dict[str, Any]:
@@ -207,7 +217,7 @@ def tag(
             paths = plan.paths or [without_rows(folder, stages)]
             told = about | ({"source": found.source} if found.source else {}) | {"settings": settings.told()}
             told["time"] = journal.account.as_dict()
-            record = write_outputs(out, paths, stages, found.problems, told)
+            record = write_outputs(out, paths, stages, found.problems, told, found.people)
             journal.rejects = set_aside(out)
             drop_stale(folder, paths)  # now that all rows stand elsewhere
     return Outcome(

@@ -10,10 +10,11 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from dailytalk_contiguous.core.schema import AFFECT, PROSODY
+from dailytalk_contiguous.sources.people import People
 
 #: Columns of a shard that a line is made from.
 COLUMNS = (
-    *("conversation_id", "audio_file", "offset", "duration", "notes", "set_aside", "unmatched"),
+    *("conversation_id", "recording_id", "audio_file", "offset", "duration", "notes", "set_aside", "unmatched"),
     *("utterance_id", "channel", "speaker", "start", "end", "kind", "context_seconds"),
     *("text_raw", "words", "language", "avg_logprob", "recogniser", "text_reason", "affect_model"),
     *("tag", "rule", "text", "tagged_text"),
@@ -23,13 +24,22 @@ COLUMNS = (
     *PROSODY,
 )
 
+#: Where no table names the speakers.
+NOBODY: People = {}
+
 _PROSODY_BUCKETS = ("energy", "rate", "zcr", "pitch", "pitch_var")
 
 
-def lines(row: Mapping[str, Any], first_id: int) -> Iterator[dict[str, Any]]:
-    """The lines of one conversation, in order of start; `segment_id` counts on from `first_id`."""
+def lines(row: Mapping[str, Any], first_id: int, people: People = NOBODY) -> Iterator[dict[str, Any]]:
+    """The lines of one conversation, in order of start; `segment_id` counts on from `first_id`.
+
+    `people` (by recording id and channel) give `speaker`, and `gender` and `language` where they are known.
+    """
     for place in range(len(row["utterance_id"])):
-        yield _line(row, place, first_id + place)
+        line = _line(row, place, first_id + place)
+        if people and (person := people.get((row["recording_id"], line["channel"]))):
+            line |= {name: value for name, value in person._asdict().items() if value}
+        yield line
 
 
 def to_json(line: Mapping[str, Any]) -> str:

@@ -66,7 +66,7 @@ def made_from(root: Path, name: str | Path) -> str | None:
     None for no file, for one that leads out of `root`, and for one of somebody else.
     """
     try:
-        with soundfile.SoundFile(inside(root, name)) as file:
+        with soundfile.SoundFile(os.fsencode(inside(root, name))) as file:
             title, _, digest = file.comment.partition(" ")
     except (soundfile.LibsndfileError, OSError, BadInput):
         return None

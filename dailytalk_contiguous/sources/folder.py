@@ -21,10 +21,11 @@ import datasets
 from dailytalk_contiguous.core.audio import HIGHEST_RATE, LOWEST_RATE, Probe, probe, to_uri
 from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.core.machine import cores
-from dailytalk_contiguous.core.schema import SOURCE
+from dailytalk_contiguous.core.schema import CHANNELS, SOURCE
 from dailytalk_contiguous.files.inside import FOLLOW_LINKS, LINK_OUT, leads_out
 from dailytalk_contiguous.sources.cuts import cuts
 from dailytalk_contiguous.sources.listing import LeftOut, Recording, as_text, find_recordings
+from dailytalk_contiguous.sources.pairs import put_together
 from dailytalk_contiguous.sources.recorded import identity_of
 from dailytalk_contiguous.sources.transcripts import cues_within, find_transcripts, read_transcripts
 
@@ -75,7 +76,12 @@ class Folder(datasets.GeneratorBasedBuilder):
 
     def __init__(self, **options: Any) -> None:
         follow_links = options.get("follow_links", False)
-        recordings = find_recordings(options.get("inputs", ()), _path(options.get("exclude")), follow_links)
+        recordings = find_recordings(
+            options.get("inputs", ()),
+            _path(options.get("exclude")),
+            follow_links,
+            sides=options.get("channel") != "mix",
+        )
         options["listing"] = _listing_digest(recordings, options.get("transcripts"), follow_links)
         super().__init__(**options)
 
@@ -92,7 +98,8 @@ class Folder(datasets.GeneratorBasedBuilder):
 
 def folder_rows(config: FolderConfig, left_out: LeftOut | None = None) -> Iterator[dict[str, Any]]:
     """The rows of `Folder`, in order of name and time. `left_out` is filled as `find_recordings` does."""
-    recordings = find_recordings(config.inputs, _path(config.exclude), config.follow_links, left_out)
+    sides = config.channel != "mix"
+    recordings = find_recordings(config.inputs, _path(config.exclude), config.follow_links, left_out, sides)
     for rows in side_by_side(partial(_rows, config=config), recordings, min(AT_ONCE, cores())):
         yield from rows
 
@@ -136,17 +143,21 @@ def recording_rows(recording: Recording, config: FolderConfig) -> Iterator[dict[
 def _conversations(recording: Recording, base: dict[str, Any], config: FolderConfig) -> Iterator[dict[str, Any]]:
     if recording.leads_out:
         raise BadInput(LINK_OUT, FOLLOW_LINKS)
-    status = recording.path.stat()
+    path = recording.path
+    if recording.pair:
+        path = put_together(recording.pair, recording.path.name)
+        base["audio"] = {"bytes": None, "path": to_uri(path.absolute())}
+    stats = [file.stat() for file in (recording.pair.there if recording.pair else (path,))]
     info = probe(base["audio"])
     _check(info, config.channel)
     root = None if config.follow_links else _path(config.transcripts) or recording.root
-    found = _transcripts(recording, config.transcripts, root) if config.given else []
-    for path in found:
-        if root and leads_out(path, root):
-            raise BadInput(f"its transcript {as_text(path)!r}: {LINK_OUT}", FOLLOW_LINKS)
-    given = read_transcripts(found, recording.audio_file) if found else []
-    stamp = f"{recording.audio_file}\0{status.st_size}\0{status.st_mtime_ns}"
-    identity = identity_of(recording.path)
+    found = _transcripts(recording, config.transcripts, root) if config.given else {}
+    for transcript in found:
+        if root and leads_out(transcript, root):
+            raise BadInput(f"its transcript {as_text(transcript)!r}: {LINK_OUT}", FOLLOW_LINKS)
+    given = read_transcripts([*found], recording.audio_file, found) if found else []
+    stamp = "\0".join([recording.audio_file, *(f"{one.st_size}\0{one.st_mtime_ns}" for one in stats)])
+    identity = identity_of(path)
     # Its whole path: two corpora may have files of one name, size and time.
     whole = f"{base['audio']['path']}\0{stamp}"
     edges = cuts(base["audio"], info.seconds, config.max_conversation, whole)
@@ -204,14 +215,21 @@ def _listing_digest(recordings: list[Recording], transcripts: str | None, follow
     told: list[Any] = []
     for recording in recordings:
         beside = _transcripts(recording, transcripts, None if follow_links else recording.root)
-        for path in (recording.path, *beside):
+        for path in (*(recording.pair.there if recording.pair else (recording.path,)), *beside):
             status = path.stat() if path.exists() else path.lstat()  # a link to nowhere is reported as such later
             told.append([to_uri(path.absolute()), status.st_size, status.st_mtime_ns])
     return hashlib.sha256(json.dumps(told).encode()).hexdigest()
 
 
-def _transcripts(recording: Recording, folder: str | None, root: Path | None) -> list[Path]:
-    return find_transcripts(recording.path, _path(folder), Path(recording.audio_file), root)
+def _transcripts(recording: Recording, folder: str | None, root: Path | None) -> dict[Path, str | None]:
+    """The transcripts of a recording, each with its channel where it is called like the file of one side."""
+    relative = Path(recording.audio_file)
+    found: dict[Path, str | None] = dict.fromkeys(find_transcripts(recording.path, _path(folder), relative, root))
+    for channel, side in zip(CHANNELS, recording.pair or (), strict=False):
+        if side:
+            beside = find_transcripts(side, _path(folder), relative.with_name(side.name), root)
+            found |= {path: channel for path in beside if path.stem == side.stem}
+    return found
 
 
 def _path(text: str | None) -> Path | None:

@@ -15,6 +15,7 @@ from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.files.inside import leads_out
 from dailytalk_contiguous.files.owned_folder import EDITED, is_marked, made_from
 from dailytalk_contiguous.sources.naming import identities
+from dailytalk_contiguous.sources.pairs import Pair, pairs
 
 #: What libsndfile reads, and what ffmpeg may read. Other files in a folder are no recordings.
 AUDIO_SUFFIXES = frozenset(
@@ -34,7 +35,8 @@ class Recording(NamedTuple):
     """A file to read: where it is, its path under the input as text, and its name without the ending.
 
     `root` is the input that it was found in, which no transcript of it may lead out of; None where links are
-    trusted. `leads_out`: it is a link out of that.
+    trusted. `leads_out`: it is a link out of that. `pair`: the files of both sides, where it has two; `path`
+    is then where it would be, and no file.
     """
 
     path: Path
@@ -42,6 +44,7 @@ class Recording(NamedTuple):
     recording_id: str
     root: Path | None = None
     leads_out: bool = False
+    pair: Pair | None = None
 
 
 @dataclass
@@ -51,10 +54,12 @@ class LeftOut:
     Attributes:
         hidden: recordings whose names begin with a dot, and hidden folders that hold some.
         made: results of ours: folders of sound files that we wrote, and finished conversations elsewhere.
+        paired: not left out, but put together: recordings that have a file for each side.
     """
 
     hidden: list[str] = field(default_factory=list)
     made: list[str] = field(default_factory=list)
+    paired: list[str] = field(default_factory=list)
 
 
 def find_recordings(
@@ -62,6 +67,7 @@ def find_recordings(
     exclude: Path | None = None,
     follow_links: bool = False,
     left_out: LeftOut | None = None,
+    sides: bool = False,
 ) -> list[Recording]:
     """All recordings of the given files and folders, sorted by name. Files named outright are always taken.
 
@@ -74,6 +80,7 @@ def find_recordings(
         exclude: a folder that is not searched, such as the one that results are written to.
         follow_links: whether symbolic links may lead out of their input; inside of it they always may.
         left_out: filled with what was passed over.
+        sides: whether two mono files may be the sides of one recording (see `sources.pairs`).
 
     Raises:
         DailytalkError: an input does not exist, or two names differ only in how bytes that are no UTF-8 are shown.
@@ -87,17 +94,25 @@ def find_recordings(
             raise DailytalkError(f"the input {as_text(path)!r} {why}", "check the path") from None
     walk = _Walk(exclude, follow_links)
     paths = dict(_relative(given, walk))
+    inner = {relative: path for relative, (path, _) in paths.items() if path not in walk.leading_out}
+    together = pairs(inner) if sides else {}
+    for whole, (pair, replaced) in together.items():
+        tops = [paths.pop(relative)[1] for relative in replaced]
+        paths[whole] = pair.there[0].with_name(whole.name), tops[0]
     if left_out is not None:
         left_out.hidden += sorted(walk.left_out.hidden)
         left_out.made += sorted(walk.left_out.made)
+        left_out.paired += sorted(as_text(whole.with_suffix("")) for whole in together)
     names = {path: as_text(relative) for relative, (path, _) in paths.items()}
     counts = Counter(names.values())
     if twice := [name for name, count in counts.items() if count > 1]:
         raise DailytalkError(f"two recordings are both shown as {twice[0]!r}", "rename one of them")
     called = identities(names.values())
     roots = {path: None if follow_links else root for path, root in paths.values()}
+    made_of = {paths[whole][0]: pair for whole, (pair, _) in together.items()}
     found = [
-        Recording(path, name, called[name], roots[path], path in walk.leading_out) for path, name in names.items()
+        Recording(path, name, called[name], roots[path], path in walk.leading_out, made_of.get(path))
+        for path, name in names.items()
     ]
     return sorted(found, key=lambda recording: recording.audio_file)
 

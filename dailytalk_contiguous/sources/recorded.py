@@ -6,6 +6,7 @@ its name nor by its date, and a copy of it in another folder stays the same.
 """
 
 import hashlib
+import os
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -16,8 +17,9 @@ from dailytalk_contiguous.core.schema import CHANNELS
 from dailytalk_contiguous.files.inside import inside
 from dailytalk_contiguous.shards import Row, read_entries, read_rows
 from dailytalk_contiguous.sources.edited_lines import LATEST
-from dailytalk_contiguous.sources.listing import as_text
+from dailytalk_contiguous.sources.listing import as_text, is_recording
 from dailytalk_contiguous.sources.naming import shortened
+from dailytalk_contiguous.sources.pairs import pairs, put_together
 
 #: Columns of a tagged row with an item an utterance, which a recording alone does not give.
 OF_UTTERANCES = ("utterance_id", "channel", "run")
@@ -97,7 +99,7 @@ def at_hand(base: Row, recordings: Path | None) -> Row:
     tagged = from_uri(named)
     if as_text(tagged.name) != base["audio_file"].rpartition("/")[2]:
         raise BadInput("its shard names another recording than its row", "run dailytalk tag again")
-    places = [tagged] if recordings is None else [tagged, recordings / base["audio_file"]]
+    places = [tagged] if recordings is None else [tagged, _lying_at(recordings / base["audio_file"])]
     there = [path for path in places if path.is_file()]
     if not there:
         raise BadInput(
@@ -128,7 +130,7 @@ def some_gone(tagged: Path) -> bool:
 def from_recording(line: Mapping[str, object], recordings: Path | None) -> Row:
     """What a shard would know, for a transcript without shards. Raises BadInput."""
     audio_file = str(line["audio_file"])
-    path = inside(recordings or Path(), audio_file)
+    path = _lying_at(inside(recordings or Path(), audio_file))
     if not path.is_file():
         raise BadInput(
             f"its recording {audio_file!r} is not in {str(recordings or Path())!r}",
@@ -146,6 +148,22 @@ def from_recording(line: Mapping[str, object], recordings: Path | None) -> Row:
         "channels": info.channels,
         **{column: [] for column in OF_UTTERANCES},
     }
+
+
+def _lying_at(path: Path) -> Path:
+    """The path or, where no file is there but one for each side of it, the recording that these make.
+
+    Raises BadInput as `put_together` does.
+    """
+    if path.is_file():
+        return path
+    try:
+        names = [name for name in os.listdir(path.parent) if name.startswith(path.stem) and is_recording(name)]
+    except OSError:
+        return path
+    inner = {side: side for side in map(path.with_name, names) if not side.is_symlink()}
+    pair = pairs(inner).get(path)
+    return put_together(pair[0], path.name) if pair else path
 
 
 def stem(audio_file: str) -> str:

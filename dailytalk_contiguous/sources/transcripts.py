@@ -7,7 +7,7 @@ speech would put every word into the dataset twice, so they are refused rather t
 
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache, partial
 from itertools import groupby
 from pathlib import Path, PurePosixPath
@@ -73,22 +73,26 @@ def find_transcripts(
     return usable(_named_like(audio_file, folder / relative.parent)) or usable(_named_like(audio_file, folder))
 
 
-def read_transcripts(paths: Sequence[Path], recording_file: str) -> list[Cue]:
+def read_transcripts(
+    paths: Sequence[Path], recording_file: str, channels: Mapping[Path, str | None] | None = None
+) -> list[Cue]:
     """Cues (`schema.CUE`, in seconds of the recording) of transcript files, by rising start.
 
     A file that says who speaks but not what (RTTM) tells the speakers of one that says what but not who, and names
-    the people of the others. `recording_file` is the path that lines of many recordings call this one by. Raises
-    BadInput, naming the file, for one that is damaged or of no known kind, where nothing says who speaks, and
-    where two files give the same channel.
+    the people of the others. `recording_file` is the path that lines of many recordings call this one by;
+    `channels`, what is known of files whose names don't say which side they are of. Raises BadInput, naming the
+    file, for one that is damaged or of no known kind, where nothing says who speaks, and where two files give the
+    same channel.
     """
     stem = Path(recording_file).stem
-    markers = {path: _side_marker(path, stem) for path in paths}
+    known = {path: channel for path, channel in (channels or {}).items() if channel}
+    markers = {path: None if path in known else _side_marker(path, stem) for path in paths}
     named = [marker for marker in markers.values() if marker]
     sides = sides_of(named, paths[0]) if named else {}
     spoken: list[tuple[Path, list[Passage]]] = []  # with a channel, where the file says which
     turns: list[Passage] = []
     for path, marker in markers.items():
-        side = sides[marker] if marker else None
+        side = sides[marker] if marker else known.get(path)
         passages = _read(path, side, recording_file)
         spoken.append(
             (path, _placed(path, [item for item in passages if item.text is not None or item.words], side))
@@ -100,9 +104,8 @@ def read_transcripts(paths: Sequence[Path], recording_file: str) -> list[Cue]:
     seconds: dict[tuple[str, str], float] = defaultdict(float)
     for item in turns:
         if name := person(item.speaker):
-            seconds[str(item.channel), name] += 1e-6 * (
-                item.end - item.start
-            )  # a transcript's own names come first
+            # A transcript's own names come first.
+            seconds[str(item.channel), name] += 1e-6 * (item.end - item.start)
     for path, passages in spoken:
         whole = _with_speakers(path, passages, turns)
         for channel in sorted({str(item.channel) for item in whole}):

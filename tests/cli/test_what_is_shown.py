@@ -216,6 +216,7 @@ def test_dry_run_of_tag_shows_recordings_shards_stages_models_and_every_reject()
         "set_aside": [rejects(1)[0].as_dict()],
         "hidden": [".a.wav"],
         "made_by_dailytalk": ["run1/audio/"],
+        "paired": [],
         "shards": {"all": 2, "to_make": 1},
         "audio_seconds": 5400.0,
         "stages": ["RateAffect", "Bucket", "Tag", "Punctuate"],

@@ -226,6 +226,11 @@ def test_finished_conversation_beside_recordings_is_told_and_no_input(tmp_path: 
     assert searched(tmp_path / "call_edited.wav") == (["call_edited.wav"], [])
 
 
+def test_finished_conversation_whose_name_is_no_utf8_is_told_too(tmp_path: Path) -> None:
+    finished(tmp_path / "call_edited.wav").rename(tmp_path / os.fsdecode(b"\xff_edited.wav"))
+    assert searched(tmp_path) == ([], ["\\xff_edited.wav"])
+
+
 def linked(tmp_path: Path) -> Path:
     touch(tmp_path, "private/secret.wav", "calls/a.wav", "calls/day/b.wav")
     calls = tmp_path / "calls"

@@ -36,24 +36,31 @@ def table_text(found: Found) -> str:
         raise DailytalkError(f"the table {found.name!r} can't be used: {error.reason}", error.remedy) from error
 
 
-def read_table(found: Found, columns: Sequence[str]) -> list[dict[str, str]]:
-    """The lines of a CSV file, of which it must have these columns. Raises DailytalkError."""
+#: What to do about a table of a corpus that is damaged.
+_AGAIN = "download the table again"
+
+
+def read_table(found: Found, columns: Sequence[str], remedy: str = _AGAIN) -> list[dict[str, str]]:
+    """The lines of a CSV file, of which it must have these columns, each once.
+
+    Raises DailytalkError, with the line; `remedy` is what to do about a table that is damaged.
+    """
     reader = csv.DictReader(io.StringIO(table_text(found)))
     try:
         names = list(reader.fieldnames or [])
         lines = list(reader)
     except csv.Error as error:  # a field of over 128 kB, mostly for a quotation mark that is never closed
-        raise DailytalkError(
-            f"line {reader.line_num} of {found.name!r} is no CSV ({error})", "download the table again"
-        ) from error
+        raise DailytalkError(f"line {reader.line_num} of {found.name!r} is no CSV ({error})", remedy) from error
     if missing := [name for name in columns if name not in names]:
         raise DailytalkError(
             f"the table {found.name!r} has no column {missing[0]!r}, but {quoted(names)}",
-            "put the table back as it was published",
+            "put the table back as it was published" if remedy == _AGAIN else remedy,
         )
+    if twice := [name for name in columns if names.count(name) > 1]:
+        raise DailytalkError(f"the table {found.name!r} has two columns {twice[0]!r}", remedy)
     for number, line in enumerate(lines, 2):
         if any(line[name] is None for name in columns):
-            raise DailytalkError(f"line {number} of {found.name!r} is cut short", "download the table again")
+            raise DailytalkError(f"line {number} of {found.name!r} is cut short", remedy)
     return lines
 
 

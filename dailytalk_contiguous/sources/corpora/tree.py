@@ -180,7 +180,7 @@ def _walk(folder: Path, follow_links: bool) -> Iterator[Found]:
             elif path.name in folders:
                 continue
             elif not _is_litter(path.name):
-                yield _on_disk(path, name)
+                yield on_disk(path, name)
             elif path.name.startswith(".") and is_recording(path.name):
                 yield Found(name, path, problem="its name begins with a dot, which hides it", remedy="rename it")
     for error in barred:
@@ -188,7 +188,8 @@ def _walk(folder: Path, follow_links: bool) -> Iterator[Found]:
         yield Found(as_text(path.relative_to(folder)), path, problem="it is a folder that can't be searched")
 
 
-def _on_disk(path: Path, name: str) -> Found:
+def on_disk(path: Path, name: str) -> Found:
+    """A file of a disk, with a `problem` if it can't be read or is none."""
     try:
         size = path.stat().st_size
     except OSError as error:

@@ -1,0 +1,102 @@
+"""Who speaks on which channel of which recording, by a table of the user's: names for splits, gender, language.
+
+A channel without a name counts as a person of its own, so the same speaker may train and evaluate. A table that
+can't be meant stops the run, as that of a corpus does: it is one file, and the user can mend it. Names go into the
+transcript's lines and not into what models have computed, so another table makes no stage run again.
+"""
+
+import re
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+from dailytalk_contiguous.core.documents import quoted, shown
+from dailytalk_contiguous.core.errors import DailytalkError
+from dailytalk_contiguous.core.schema import CHANNELS
+from dailytalk_contiguous.sources.corpora.tables import read_table
+from dailytalk_contiguous.sources.corpora.tree import on_disk
+
+#: Bytes of a table: over a million lines.
+LARGEST_TABLE = 64 << 20
+
+#: Characters of a name or of a gender.
+LONGEST_NAME = 200
+
+#: Columns that a table must have, and those that it may.
+NEEDED, KNOWN = ("recording", "channel", "speaker"), ("gender", "language")
+
+_SIDES = dict.fromkeys(("left", "l", "a", "1"), CHANNELS[0]) | dict.fromkeys(("right", "r", "b", "2"), CHANNELS[1])
+_LANGUAGE = re.compile(r"[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8})*")
+_REMEDY = "correct the table"
+
+
+class Person(NamedTuple):
+    """A speaker's name; gender (any word) and language (an ISO 639 code), empty where the table has none."""
+
+    speaker: str
+    gender: str = ""
+    language: str = ""
+
+
+#: People by recording (what the table calls it) and channel.
+People = Mapping[tuple[str, str], Person]
+
+
+def read_people(path: Path) -> dict[tuple[str, str], Person]:
+    """The people of a CSV table: recording, channel, speaker and, if there are such columns, gender and language.
+
+    Channels are left, l, a, 1 and right, r, b, 2. Raises DailytalkError, naming the line, for a table that is too
+    large, no CSV or no UTF-8, and for a line that names nobody or another person than a line before it.
+    """
+    table = on_disk(path, shown(path))
+    if table.size > LARGEST_TABLE:
+        raise DailytalkError(
+            f"the table {shown(path)!r} has {table.size / 1e6:.0f} MB, more than {LARGEST_TABLE >> 20}", _REMEDY
+        )
+    people: dict[tuple[str, str], Person] = {}
+    for number, line in enumerate(read_table(table, NEEDED, _REMEDY), 2):
+        try:
+            key, person = _entry(line)
+            if people.setdefault(key, person) != person:
+                raise ValueError(f"the {key[1]} channel of {quoted(key[0])} has another speaker in a line before")
+        except ValueError as error:
+            raise DailytalkError(f"line {number} of {shown(path)!r}: {error}", _REMEDY) from None
+    return people
+
+
+def people_of(
+    people: People, recordings: Iterable[tuple[str, str]]
+) -> tuple[dict[tuple[str, str], Person], list[str]]:
+    """People by the id of their recording and channel, and what the table names that is no recording here.
+
+    `recordings` are ids and paths (`audio_file`); a table may name either. Raises DailytalkError if it names none.
+    """
+    ids = {name: identity for identity, audio_file in recordings for name in (audio_file, identity)}
+    known = {(ids[name], channel): person for (name, channel), person in people.items() if name in ids}
+    strangers = list(dict.fromkeys(name for name, _ in people if name not in ids))
+    if people and not known:
+        raise DailytalkError(
+            f"the table of speakers names no recording of this input, but {', '.join(map(quoted, strangers[:3]))}",
+            "name each by its path under INPUT, with or without its ending",
+        )
+    return known, strangers
+
+
+def _entry(line: Mapping[str, str | None]) -> tuple[tuple[str, str], Person]:
+    values = {name: (line.get(name) or "").strip() for name in (*NEEDED, *KNOWN)}
+    for name, value in values.items():
+        if len(value) > LONGEST_NAME and name != "recording":
+            raise ValueError(f"its {name} has {len(value):,} characters, more than {LONGEST_NAME}")
+        if not value.isprintable():
+            raise ValueError(f"its {name} {quoted(value)} has characters that can't be shown")
+    if not values["recording"] or not values["speaker"]:
+        raise ValueError(f"its {'recording' if not values['recording'] else 'speaker'} is empty")
+    if values["channel"].lower() not in _SIDES:
+        raise ValueError(f"its channel is {quoted(values['channel'])}, not left or right")
+    if values["speaker"].lower() in CHANNELS:
+        raise ValueError(f"its speaker is {quoted(values['speaker'])}, which is a side and no name")
+    if values["language"] and not _LANGUAGE.fullmatch(values["language"]):
+        raise ValueError(f"its language is {quoted(values['language'])}, no ISO 639 code such as en")
+    recording = values["recording"].replace("\\", "/").removeprefix("./")
+    person = Person(values["speaker"], values["gender"], values["language"])
+    return (recording, _SIDES[values["channel"].lower()]), person

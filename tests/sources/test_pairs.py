@@ -1,0 +1,278 @@
+"""Recordings with a file for each speaker: which files belong together, and the one recording that they make."""
+
+import os
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+from audio_files import Samples
+from recordings import excerpt, run, save
+
+from dailytalk_contiguous import TagSettings
+from dailytalk_contiguous.core.audio import read_pcm, to_uri
+from dailytalk_contiguous.core.errors import Reject
+from dailytalk_contiguous.sources.folder import FolderConfig, folder_rows
+from dailytalk_contiguous.sources.listing import LeftOut, find_recordings
+from dailytalk_contiguous.sources.pairs import channels_of, pairs
+from dailytalk_contiguous.sources.transcribed import transcribed
+
+LEFT, RIGHT = excerpt()[:, 0], excerpt()[:, 1]
+
+
+@pytest.fixture(autouse=True)
+def _own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DAILYTALK_CACHE", str(tmp_path / "cache"))
+
+
+def sides(folder: Path, left: str, right: str) -> Path:
+    """A folder with a file for each speaker of one excerpt."""
+    save(folder / left, LEFT)
+    save(folder / right, RIGHT)
+    return folder
+
+
+def rows(folder: Path, **options: str) -> list[dict[str, object]]:
+    return list(folder_rows(FolderConfig(inputs=(str(folder),), **options)))  # type: ignore[arg-type]
+
+
+def heard(row: dict[str, object]) -> Samples:
+    return np.asarray(read_pcm(row["audio"], 16000), np.float32) / 32768  # type: ignore[arg-type]
+
+
+def named(*names: str, mono: bool = True) -> dict[str, list[str]]:
+    """Which files of these names are put together, by what they are called then."""
+    files = {Path(name): Path(name) for name in names}
+    found = pairs(files, lambda path: 1 if mono else 2)
+    return {str(whole): [str(path) for path in pair if path] for whole, (pair, _) in found.items()}
+
+
+# Names
+
+
+@pytest.mark.parametrize(
+    ("left", "right"),
+    [
+        ("talk.left.mp3", "talk.right.mp3"),
+        ("talk.A.wav", "talk.B.wav"),
+        ("talk_1.wav", "talk_2.wav"),
+        ("talk-L.flac", "talk-R.flac"),
+        ("talk ch0.wav", "talk ch1.wav"),
+        ("talk_ch1.wav", "talk_ch2.wav"),
+        ("talk.left.mp3", "talk.right.flac"),
+        ("a.b/talk.left.wav", "a.b/talk.right.wav"),
+    ],
+)
+def test_two_mono_files_of_such_names_are_one_recording(left: str, right: str) -> None:
+    ((whole, files),) = named(right, left).items()
+    assert (Path(whole).name, files) == ("talk.flac", [left, right])
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ("talk_1.wav", "talk_2.wav", "talk_3.wav"),  # takes that are counted
+        ("talk.left.wav", "talk.left.mp3", "talk.right.wav"),  # which of two is the left side?
+        ("talk.left.wav", "talk.right.wav", "talk.wav"),  # the whole is there already
+        ("a/talk_1.wav", "b/talk_2.wav"),
+        ("talk_1.wav", "talk_B.wav"),
+        ("talk_1.wav",),
+        ("left.wav", "right.wav"),
+        ("call1.wav", "call2.wav"),
+    ],
+)
+def test_files_that_may_be_something_else_are_not_put_together(names: tuple[str, ...]) -> None:
+    assert named(*names) == {}
+
+
+def test_stereo_files_are_recordings_of_their_own(tmp_path: Path) -> None:
+    assert named("talk_1.wav", "talk_2.wav", mono=False) == {}
+    save(tmp_path / "in/talk_1.wav")
+    save(tmp_path / "in/talk_2.wav", LEFT)
+    found = find_recordings([tmp_path / "in"], sides=True)
+    assert [one.recording_id for one in found] == ["talk_1", "talk_2"]
+
+
+def test_channels_are_told_from_the_header_and_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.wav")
+    (tmp_path / "text.wav").write_text("no sound")
+    assert channels_of(save(tmp_path / "a.mp3", LEFT)) == 1
+    assert channels_of(save(tmp_path / "b.flac")) == 2
+    assert [channels_of(tmp_path / name) for name in ("pipe.wav", "text.wav", "none.wav")] == [None] * 3
+
+
+# The recording
+
+
+def test_pair_is_one_row_whose_channels_are_its_files_to_the_bit(tmp_path: Path) -> None:
+    (row,) = rows(sides(tmp_path / "in", "talk.left.wav", "talk.right.wav"))
+    assert (row["conversation_id"], row["audio_file"], row["channels"]) == ("talk", "talk.flac", 2)
+    whole = heard(row)
+    expected = np.stack([heard_file(tmp_path / f"in/talk.{side}.wav") for side in ("left", "right")], axis=1)
+    assert (whole == expected).all()
+
+
+def heard_file(path: Path) -> Samples:
+    samples: Samples = soundfile.read(path, dtype="float32")[0]
+    return samples
+
+
+def test_sides_of_another_rate_codec_and_length_share_one_timeline(tmp_path: Path) -> None:
+    save(tmp_path / "in/talk.left.mp3", LEFT)
+    save(tmp_path / "in/talk.right.wav", RIGHT[: -round(0.4 * 16000) : 2], rate=8000)
+    (row,) = rows(tmp_path / "in")
+    assert (row["sample_rate"], row["problem"]) == (16000, None)
+    whole = heard(row)
+    assert row["duration"] == pytest.approx(len(whole) / 16000)
+    assert np.corrcoef(whole[: len(LEFT), 0], LEFT)[0, 1] > 0.98
+    inside = slice(0, len(RIGHT) - round(0.5 * 16000))
+    assert np.corrcoef(whole[inside, 1], RIGHT[inside])[0, 1] > 0.9  # half of its band is gone
+    assert not whole[-round(0.3 * 16000) :, 1].any()
+
+
+def test_sides_of_24_bits_keep_them(tmp_path: Path) -> None:
+    noise = np.random.default_rng(0).uniform(-1, 1, 16000) * 2.0**-18
+    for side in ("left", "right"):
+        save(tmp_path / f"in/talk.{side}.wav", noise.astype(np.float32), subtype="PCM_24")
+    (row,) = rows(tmp_path / "in")
+    path = Path(row["audio"]["path"])  # type: ignore[index]
+    assert soundfile.info(path).subtype == "PCM_24"
+    assert (heard_file(path)[:, 0] == heard_file(tmp_path / "in/talk.left.wav")).all()
+
+
+def test_files_are_put_together_once_and_again_when_one_changes(tmp_path: Path) -> None:
+    folder = sides(tmp_path / "in", "talk_1.wav", "talk_2.wav")
+    (first,) = rows(folder)
+    made = Path(first["audio"]["path"])  # type: ignore[index]
+    before = made.stat().st_mtime_ns
+    (second,) = rows(folder)
+    assert (second, made.stat().st_mtime_ns) == (first, before)
+    save(folder / "talk_2.wav", RIGHT[::-1].copy())
+    (third,) = rows(folder)
+    assert third["conversation_id"] == "talk"
+    assert third["input_digest"] != first["input_digest"]
+    assert (heard(third)[:, 1] != heard(first)[:, 1]).any()
+
+
+def test_recording_has_the_same_identity_wherever_its_files_are(tmp_path: Path) -> None:
+    (here,) = rows(sides(tmp_path / "in", "talk.left.wav", "talk.right.wav"))
+    (tmp_path / "in").rename(tmp_path / "moved")
+    (there,) = rows(tmp_path / "moved")
+    assert (there["audio_identity"], there["input_digest"]) == (here["audio_identity"], here["input_digest"])
+
+
+# What can't be used
+
+
+def problem(folder: Path, name: str = "talk") -> str:
+    (row,) = [row for row in rows(folder) if row["conversation_id"] == name]
+    return str(row["problem"])
+
+
+@pytest.mark.parametrize(("side", "other"), [("left", "right"), ("right", "left")])
+def test_missing_side_is_a_reject_with_the_id_of_the_pair(tmp_path: Path, side: str, other: str) -> None:
+    save(tmp_path / f"in/talk.{side}.wav", LEFT)
+    assert problem(tmp_path / "in") == f"'talk.{side}.wav' is one side of it, and its {other} side is not there"
+
+
+def test_stereo_file_called_left_is_a_recording(tmp_path: Path) -> None:
+    save(tmp_path / "in/talk.left.wav")
+    assert [row["problem"] for row in rows(tmp_path / "in")] == [None]
+
+
+def test_sides_whose_lengths_tell_of_two_recordings_are_a_reject(tmp_path: Path) -> None:
+    save(tmp_path / "in/talk_1.wav", LEFT)
+    save(tmp_path / "in/talk_2.wav", RIGHT[: len(RIGHT) // 2])
+    assert problem(tmp_path / "in") == "its sides 'talk_1.wav' and 'talk_2.wav' last 6.0 and 3.0 s"
+
+
+@pytest.mark.parametrize(
+    ("data", "reason"),
+    [(b"", "the file is empty"), (b"no sound", "it holds no audio"), (b"RIFF\x24\x00\x00\x00WAVE", "")],
+)
+def test_damaged_side_is_a_reject_that_names_it(tmp_path: Path, data: bytes, reason: str) -> None:
+    folder = sides(tmp_path / "in", "talk.left.wav", "talk.right.wav")
+    (folder / "talk.right.wav").write_bytes(data)
+    assert problem(folder).startswith(f"its right side 'talk.right.wav': {reason}")
+
+
+def test_side_of_no_samples_or_a_rate_that_is_no_speech_is_a_reject(tmp_path: Path) -> None:
+    folder = sides(tmp_path / "in", "talk.left.wav", "talk.right.wav")
+    save(folder / "talk.right.wav", RIGHT[:0])
+    assert "no mono recording that can be used (0 s, 1 channels, 16000 Hz)" in problem(folder)
+    save(folder / "talk.right.wav", RIGHT[:9000], rate=1500)
+    assert "1500 Hz" in problem(folder)
+
+
+def test_side_that_leads_out_of_the_input_is_not_read(tmp_path: Path) -> None:
+    save(tmp_path / "in/talk.left.wav", LEFT)
+    secret = save(tmp_path / "secret.wav", RIGHT)
+    (tmp_path / "in/talk.right.wav").symlink_to(secret)
+    found = {str(row["conversation_id"]): str(row["problem"]) for row in rows(tmp_path / "in")}
+    assert "its right side is not there" in found["talk"]
+    assert "leads out of the input" in found["talk.right"]
+
+
+def test_side_whose_name_is_no_utf8_is_shown(tmp_path: Path) -> None:
+    for side in ("left", "right"):
+        save(os.fsencode(tmp_path) + b"/in/t\xff." + side.encode() + b".wav", LEFT)
+    (row,) = rows(tmp_path / "in")
+    assert (row["conversation_id"], row["problem"]) == ("t\\xff", None)
+    (tmp_path / "in" / os.fsdecode(b"t\xff.right.wav")).write_bytes(b"")
+    assert "t\\udcff.right.wav" in problem(tmp_path / "in", "t\\xff")
+
+
+# What it is told with
+
+
+def test_pairs_are_named_and_a_mono_channel_takes_the_files_alone(tmp_path: Path) -> None:
+    folder = sides(tmp_path / "in/day", "talk.left.wav", "talk.right.wav")
+    left_out = LeftOut()
+    assert len(find_recordings([folder.parent], left_out=left_out, sides=True)) == 1
+    assert left_out.paired == ["day/talk"]
+    assert [row["conversation_id"] for row in rows(folder, channel="mix")] == ["talk.left", "talk.right"]
+
+
+@pytest.mark.parametrize(("left", "right"), [("talk.left", "talk.right"), ("talk_1", "talk_2")])
+@pytest.mark.parametrize("suffix", ["wav", "flac"])
+def test_subtitles_beside_each_file_are_of_its_side(tmp_path: Path, left: str, right: str, suffix: str) -> None:
+    folder = sides(tmp_path / "in", f"{left}.{suffix}", f"{right}.{suffix}")
+    for name, text in ((left, "where should we go"), (right, "to the sea")):
+        (folder / f"{name}.srt").write_text(f"1\n00:00:01,000 --> 00:00:02,000\n{text}\n")
+    (row,) = rows(folder)
+    given = [(cue["channel"], cue["text"]) for cue in row["given"]]  # type: ignore[attr-defined]
+    assert sorted(given) == [("left", "where should we go"), ("right", "to the sea")]
+
+
+def test_files_that_are_named_are_a_pair_too(tmp_path: Path) -> None:
+    folder = sides(tmp_path / "in", "talk.left.wav", "talk.right.wav")
+    inputs = tuple(str(folder / f"talk.{side}.wav") for side in ("right", "left"))
+    (row,) = folder_rows(FolderConfig(inputs=inputs))
+    assert (row["conversation_id"], row["problem"]) == ("talk", None)
+    assert to_uri(tmp_path / "cache") in row["audio"]["path"]
+
+
+# Afterwards
+
+
+def test_recording_of_two_files_is_spoken_and_made_again_where_the_cache_is_gone(tmp_path: Path) -> None:
+    source, out = sides(tmp_path / "in", "talk.left.wav", "talk.right.wav"), tmp_path / "out"
+    run(source, out, TagSettings(profile="embedded", language="en"))
+    shutil.rmtree(tmp_path / "cache")
+    rejects: list[Reject] = []
+    assert list(transcribed(out / "transcript.jsonl", out / "tagged", None, rejects)) == []
+    assert "is gone" in rejects[0].reason
+    for tagged in (out / "tagged", None):  # with what tag knows, and as the older scripts do it
+        (row,) = transcribed(out / "transcript.jsonl", tagged, source, [])
+        assert (row["conversation_id"], row["channels"]) == ("talk", 2)
+        assert Path(row["audio"]["path"]).is_file()
+
+
+def test_side_that_is_gone_says_so_where_the_transcript_is_read(tmp_path: Path) -> None:
+    source, out = sides(tmp_path / "in", "talk.left.wav", "talk.right.wav"), tmp_path / "out"
+    run(source, out, TagSettings(profile="embedded", language="en"))
+    (source / "talk.right.wav").unlink()
+    rejects: list[Reject] = []
+    assert list(transcribed(out / "transcript.jsonl", None, source, rejects)) == []
+    assert "its right side is not there" in rejects[0].reason

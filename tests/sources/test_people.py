@@ -1,0 +1,177 @@
+"""The table that names speakers: which lines are taken, which stop the run, and where the names go."""
+
+import json
+import os
+import re
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+from command import EMBEDDED, Command
+from datasets import load_dataset
+from hypothesis import given
+from hypothesis import strategies as st
+from recordings import calls, read_lines
+
+from dailytalk_contiguous.core.errors import DailytalkError
+from dailytalk_contiguous.core.schema import CHANNELS
+from dailytalk_contiguous.sources import people
+from dailytalk_contiguous.sources.people import Person, people_of, read_people
+
+HEADER = "recording,channel,speaker,gender,language\n"
+
+
+def table(folder: Path, text: str | bytes) -> Path:
+    path = folder / "people.csv"
+    path.write_bytes(text if isinstance(text, bytes) else text.encode())
+    return path
+
+
+def refusal(folder: Path, text: str | bytes) -> str:
+    with pytest.raises(DailytalkError) as error:
+        read_people(table(folder, text))
+    return error.value.reason
+
+
+def test_lines_name_people_by_recording_and_channel(tmp_path: Path) -> None:
+    lines = 'call,left,Anna,female,en\r\n./day\\b.wav,R,"Bob, Jr.",,pt-BR\r\ncall,2, Eva ,,\r\n'
+    assert read_people(table(tmp_path, b"\xef\xbb\xbf" + (HEADER + lines).encode())) == {
+        ("call", "left"): Person("Anna", "female", "en"),
+        ("day/b.wav", "right"): Person("Bob, Jr.", "", "pt-BR"),
+        ("call", "right"): Person("Eva"),
+    }
+
+
+def test_gender_language_and_other_columns_may_be_missing_or_there(tmp_path: Path) -> None:
+    assert read_people(table(tmp_path, "note,speaker,channel,recording\nx,Anna,a,call\n")) == {
+        ("call", "left"): Person("Anna")
+    }
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("recording,speaker\ncall,Anna\n", "has no column 'channel'"),
+        ("recording;channel;speaker\ncall;left;Anna\n", "has no column 'recording'"),
+        ("recording,channel,speaker,speaker\nc,left,A,B\n", "has two columns 'speaker'"),
+        ("", "has no column 'recording'"),
+        (HEADER + "call,left\n", "line 2 of"),
+        (HEADER + "call,left,,,\n", "line 2 of .*: its speaker is empty"),
+        (HEADER + ",left,Anna,,\n", "its recording is empty"),
+        (HEADER + "call,top,Anna,,\n", "its channel is 'top', not left or right"),
+        (HEADER + "call,left,RIGHT,,\n", "which is a side and no name"),
+        (HEADER + "call,left,An\x1b[31mna,,\n", "characters that can't be shown"),
+        (HEADER + "call,left,An\u202ena,,\n", "characters that can't be shown"),
+        (HEADER + f"call,left,{'A' * 201},,\n", "its speaker has 201 characters, more than 200"),
+        (HEADER + "call,left,Anna,,englisch!\n", "no ISO 639 code such as en"),
+        (
+            HEADER + "call,left,Anna,,\ncall,l,Bob,,\n",
+            "line 3 of .*: the left channel of 'call' has another speaker",
+        ),
+        (HEADER + 'call,left,"Anna\n' + "x" * 200_000, "is no CSV"),
+        (HEADER.encode() + b"call,left,Ann\xff,,\n", "line 2 of .* is not UTF-8"),
+        (b"\x00\x01\x02", "has no column|is no CSV"),
+    ],
+)
+def test_table_that_can_not_be_meant_stops_with_its_line(tmp_path: Path, text: str | bytes, reason: str) -> None:
+    assert re.search(reason, refusal(tmp_path, text))
+
+
+def test_same_line_twice_is_one(tmp_path: Path) -> None:
+    assert len(read_people(table(tmp_path, HEADER + 2 * "call,left,Anna,,\n"))) == 1
+
+
+def test_table_that_is_too_large_or_no_file_is_one_sentence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(people, "LARGEST_TABLE", 1 << 20)
+    assert "MB, more than 1" in refusal(tmp_path, HEADER + "x" * (1 << 20))
+    os.mkfifo(tmp_path / "pipe.csv")
+    for name in ("pipe.csv", "none.csv", "."):
+        with pytest.raises(DailytalkError, match="can't be used"):
+            read_people(tmp_path / name)
+
+
+@given(st.binary(max_size=80))
+def test_any_bytes_are_people_or_one_sentence(tmp_path_factory: pytest.TempPathFactory, data: bytes) -> None:
+    named: dict[tuple[str, str], Person] = {}
+    with suppress(DailytalkError):
+        named = read_people(table(tmp_path_factory.mktemp("any"), HEADER.encode() + data))
+    assert all(recording and channel in CHANNELS for recording, channel in named)
+    assert all(person.speaker and person.speaker.isprintable() for person in named.values())
+
+
+# Which recordings are meant
+
+
+def test_recordings_are_named_by_id_or_path_and_strangers_are_told() -> None:
+    anna, bob = Person("Anna"), Person("Bob")
+    named = {("call", "left"): anna, ("day/b.mp3", "right"): bob, ("gone", "left"): anna}
+    found = people_of(named, [("call", "call.wav"), ("day/b", "day/b.mp3")])
+    assert found == ({("call", "left"): anna, ("day/b", "right"): bob}, ["gone"])
+    assert people_of({}, [("call", "call.wav")]) == ({}, [])
+    with pytest.raises(DailytalkError, match="names no recording of this input, but 'gone'"):
+        people_of({("gone", "left"): anna}, [("call", "call.wav")])
+
+
+# Where the names go
+
+
+@pytest.fixture
+def dailytalk(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], tmp_path: Path) -> Command:
+    monkeypatch.setenv("DAILYTALK_CACHE", str(tmp_path / "cache"))
+    return Command(monkeypatch, capfd)
+
+
+def test_names_reach_the_transcript_and_the_dataset_and_a_new_table_runs_no_stage(
+    tmp_path: Path, dailytalk: Command
+) -> None:
+    source, out = calls(tmp_path / "in", "a", "b"), tmp_path / "out"
+    names = table(tmp_path, HEADER + "a,left,Anna,female,\na,right,Bob,,en-GB\nzz,left,Eva,,\n")
+    done = dailytalk("build", source, "--out", out, *EMBEDDED, "--speakers", names)
+    assert done.code == 0
+    assert '--speakers names 1 that are no recordings here: "zz"' in done.out
+    lines = read_lines(out / "transcript.jsonl")
+    said = {(line["conversation_id"], line["channel"]): line for line in lines}
+    assert {key: line["speaker"] for key, line in said.items()} == {
+        ("a", "left"): "Anna",
+        ("a", "right"): "Bob",
+        ("b", "left"): "b/left",
+        ("b", "right"): "b/right",
+    }
+    assert (said["a", "left"]["gender"], said["a", "right"]["language"]) == ("female", "en-GB")
+    assert "gender" not in said["a", "right"]
+    rows = load_dataset("parquet", data_files=str(out / "dataset/*.parquet"), split="train").remove_columns(
+        "audio"
+    )
+    assert {row["conversation_id"]: row["speakers"] for row in rows} == {
+        "a": {"left": "Anna", "right": "Bob"},
+        "b": {"left": None, "right": None},
+    }
+    shards = {path.name: path.stat().st_mtime_ns for path in (out / "tagged").glob("*.parquet")}
+    table(tmp_path, HEADER + "a.wav,left,Anne,,\n")
+    assert dailytalk("tag", source, "--out", out, *EMBEDDED, "--speakers", names).code == 0
+    assert {line["speaker"] for line in read_lines(out / "transcript.jsonl")} >= {"Anne", "a/right"}
+    assert {path.name: path.stat().st_mtime_ns for path in (out / "tagged").glob("*.parquet")} == shards
+
+
+def test_table_that_names_nothing_here_stops_before_any_work(tmp_path: Path, dailytalk: Command) -> None:
+    names = table(tmp_path, HEADER + "other,left,Anna,,\n")
+    source = calls(tmp_path / "in", "a")
+    done = dailytalk("tag", source, "--out", tmp_path / "out", *EMBEDDED, "--speakers", names)
+    assert (done.code, done.err.count("\n")) == (1, 1)
+    assert "name each by its path under INPUT" in done.err
+    assert not (tmp_path / "out").exists()
+
+
+def test_one_speaker_never_trains_and_evaluates(tmp_path: Path, dailytalk: Command) -> None:
+    source, out = calls(tmp_path / "in", "a", "b", "c"), tmp_path / "out"
+    names = table(tmp_path, HEADER + "a,right,Bob,,\nb,right,Bob,,\nc,right,Eva,,\n")
+    assert dailytalk("build", source, "--out", out, *EMBEDDED, "--speakers", names).code == 0
+    done = dailytalk("export", out, "--out", tmp_path / "data", "--eval-share", "0.3", "--json")
+    assert json.loads(done.out)["speakers_disjoint"]
+    sides = {
+        name: {Path(line["path"]).stem for line in read_lines(tmp_path / f"data/{name}.jsonl")}
+        for name in ("train", "eval")
+    }
+    assert {frozenset(side) for side in sides.values()} == {frozenset({"a", "b"}), frozenset({"c"})}
