@@ -51,6 +51,11 @@ UTTERANCE = {
     "text_raw": STRING,
     "text": STRING,
     "tagged_text": STRING,
+    "text_reason": STRING,
+    "language": STRING,
+    "confidence": MEASURE,
+    "models": {"recogniser": STRING, "affect": STRING},
+    "context_seconds": MEASURE,
     "tag": STRING,
     "rule": STRING,
     **dict.fromkeys(AFFECT, MEASURE),
@@ -60,8 +65,16 @@ UTTERANCE = {
 }
 
 #: A word on the rebuilt timeline. `speaker`: `left` or `right`. `source`: `given`, `recogniser`, `synthesiser`,
-#: `recognised-synthesis` or `proportional`: how its times are known.
-ALIGNED_WORD = {"word": STRING, "start": SECONDS, "end": SECONDS, "speaker": STRING, "source": STRING}
+#: `recognised-synthesis` or `proportional`: how its times are known. `probability`: that the transcript is right
+#: about it, in [0, 1]; null where that is unknown, or a person wrote the word.
+ALIGNED_WORD = {
+    "word": STRING,
+    "start": SECONDS,
+    "end": SECONDS,
+    "speaker": STRING,
+    "source": STRING,
+    "probability": MEASURE,
+}
 
 #: A laugh, breath or cough of the kept speaker (see `core.sounds`), who is on the right of the result: when it is
 #: heard there, and when it was in the source. No utterance: it takes no floor.

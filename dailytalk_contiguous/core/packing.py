@@ -27,12 +27,15 @@ class Placed(NamedTuple):
 
 
 class Word(NamedTuple):
-    """A word as a recogniser gives it, spaces and all, with times in seconds and its probability in [0, 1]."""
+    """A word as a recogniser gives it, spaces and all, with times in seconds and its probability in [0, 1].
+
+    None where a recogniser gives none.
+    """
 
     text: str
     start: float
     end: float
-    probability: float
+    probability: float | None
 
 
 def pack(

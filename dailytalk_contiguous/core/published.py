@@ -8,7 +8,7 @@ column that disappears or changes its type breaks readers, and takes a major ver
 from datasets import Audio, Features, List, Value
 
 from dailytalk_contiguous.core.built import BUILT, UTTERANCE
-from dailytalk_contiguous.core.schema import SECONDS, STRING
+from dailytalk_contiguous.core.schema import MEASURE, SECONDS, STRING
 
 #: The configs in the order in which a card lists them; the first is the default.
 CONFIGS = ("conversations", "utterances", "source")
@@ -31,8 +31,8 @@ PROVENANCE = {
     "settings": STRING,
 }
 
-#: A word in seconds of its utterance's own audio; `source` as in `core.built.ALIGNED_WORD`.
-WORD = {"word": STRING, "start": SECONDS, "end": SECONDS, "source": STRING}
+#: A word in seconds of its utterance's own audio; `source` and `probability` as in `core.built.ALIGNED_WORD`.
+WORD = {"word": STRING, "start": SECONDS, "end": SECONDS, "source": STRING, "probability": MEASURE}
 
 
 def conversations(sample_rate: int | None) -> Features:

@@ -177,7 +177,7 @@ def by_edit_distance(
     if not pairs or len(pairs) < min_matched * len(text_words):
         return None
     times: list[Span] = [(0.0, 0.0)] * len(text_words)
-    probabilities = [0.0] * len(text_words)
+    probabilities: list[float | None] = [0.0] * len(text_words)
     for place, other in pairs:
         times[place] = (words[other].start, words[other].end)
         probabilities[place] = words[other].probability
@@ -278,7 +278,7 @@ def _inside(spans: Sequence[Span], start: float, end: float) -> list[Span]:
 
 
 def _kept(
-    words: Sequence[str], times: Sequence[Span], probabilities: Sequence[float], duration: float
+    words: Sequence[str], times: Sequence[Span], probabilities: Sequence[float | None], duration: float
 ) -> list[Word]:
     """The text's words with times made sound: sorted, of positive length, inside the audio, without overlap."""
     starts = np.maximum.accumulate([start for start, _ in times]).tolist()

@@ -187,9 +187,9 @@ def shifted(row: Row, first_id: int) -> Iterator[dict[str, Any]]:
             "segment_id": first_id + place,
             "audio_file": wav_path(Path(), row["conversation_id"]).as_posix(),
             "channel": utterance["channel"],
-            "start": number(start, 3),
-            "end": number(end, 3),
-            "duration": None if start is None else round(end - start, 3),
+            "start": start,
+            "end": end,
+            "duration": None if start is None else round(end - start, 4),
             "vad": {name: number(utterance[name], 4) for name in AFFECT},
             "features": {name: number(utterance[name], 5) for name in PROSODY},
             "vad_bucket": {name: utterance[f"{name}_bucket"] for name in AFFECT},
@@ -203,15 +203,20 @@ def shifted(row: Row, first_id: int) -> Iterator[dict[str, Any]]:
             "speaker": utterance["speaker"],
             "rule": utterance["rule"],
             "kind": utterance["kind"],
+            "language": utterance.get("language"),
+            "confidence": number(utterance.get("confidence"), 4),
+            "models": utterance.get("models"),
+            "context_seconds": number(utterance.get("context_seconds"), 3),
+            "text_reason": utterance.get("text_reason"),
             "source_channel": utterance["source_channel"],
-            "source_start": number(utterance["source_start"], 3),
-            "source_end": number(utterance["source_end"], 3),
+            "source_start": utterance["source_start"],
+            "source_end": utterance["source_end"],
             "status": utterance["status"],
             "reason": utterance["reason"],
             "event": utterance["event"],
             "source_event": utterance["source_event"],
             "words": [
-                {**word, "start": round(word["start"], 4), "end": round(word["end"], 4)}
+                {**word, "probability": number(word.get("probability"), 3)}
                 for word in words
                 if start is not None
                 and word["speaker"] == utterance["channel"]

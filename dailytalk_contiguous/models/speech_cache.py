@@ -227,11 +227,11 @@ def _checked_verdict(verdict: Any) -> dict[str, Any] | None:
     return verdict
 
 
-def _checked_word(text: Any, start: Any, end: Any, probability: Any) -> tuple[str, float, float, float]:
-    numbers = float(start), float(end), float(probability)
+def _checked_word(text: Any, start: Any, end: Any, probability: Any) -> tuple[str, float, float, float | None]:
+    numbers = float(start), float(end), 0.0 if probability is None else float(probability)
     if not isinstance(text, str) or not all(map(math.isfinite, numbers)):
         raise ValueError("no word")
-    return text, *numbers
+    return text, *numbers[:2], None if probability is None else numbers[2]
 
 
 def _regular(path: Path) -> Path:

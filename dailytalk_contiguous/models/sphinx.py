@@ -65,7 +65,7 @@ class Sphinx:
                     " " + _VARIANT.sub("", segment.word),
                     segment.start_frame * FRAME_SECONDS,
                     (segment.end_frame + 1) * FRAME_SECONDS,
-                    min(1.0, max(0.0, decoder.logmath.exp(segment.prob))),
+                    None,  # its posteriors come to 1 for nearly every word, right or wrong
                 )
             )
         return Recognised(words, math.nan, math.nan)

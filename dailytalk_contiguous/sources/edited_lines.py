@@ -10,7 +10,8 @@ from dailytalk_contiguous.core.documents import is_number, quoted
 from dailytalk_contiguous.core.schema import CHANNELS
 
 #: Fields that a line may leave out, and what they hold: text, or an object of texts or of numbers.
-_TEXTS = ("conversation_id", "utterance_id", "speaker", "text_raw", "rule", "kind", "language")
+_TEXTS = ("conversation_id", "utterance_id", "speaker", "text_raw", "text_reason", "rule", "kind", "language")
+_NUMBER = ("confidence", "context_seconds")
 _NUMBERS, _OBJECTS = ("vad", "features"), ("vad_bucket", "prosody_bucket", "models")
 
 #: Largest measure that a 32-bit column holds.
@@ -40,6 +41,9 @@ def checked(line: Any) -> dict[str, Any]:
     for name in _TEXTS:
         if not isinstance(line.get(name) or "", str):
             raise ValueError(f"{name} is {quoted(line[name])}, no text")
+    for name in _NUMBER:
+        if not (line.get(name) is None or _is_measure(line[name])):
+            raise ValueError(f"{name} is {quoted(line[name])}, no number")
     for name in ("text", "text_raw", "tag", "audio_file", *_TEXTS):
         if len(line.get(name) or "") > _LONGEST:
             raise ValueError(f"{name} has {len(line[name]):,} characters, more than {_LONGEST:,}")

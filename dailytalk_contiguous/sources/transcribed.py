@@ -38,7 +38,7 @@ _LATER = {"channel", "source_start", "source_end", "status", "reason", "event", 
 LINE = {name: feature for name, feature in UTTERANCE.items() if name not in _LATER}
 
 #: Columns that are needed on the way, and are no field of a finished utterance.
-_MORE = {"run": Value("int32"), "words": List(WORD), "recogniser": STRING, "language": STRING}
+_MORE = {"run": Value("int32"), "words": List(WORD), "recogniser": STRING}
 
 #: What this source yields.
 TRANSCRIBED = Features(
@@ -239,7 +239,7 @@ def _shifted(seconds: float, base: Row) -> float:
 def _utterance(identity: str, place: int, line: _Line, base: Row, runs: Mapping[str, int]) -> dict[str, Any]:
     affect, features = line.get("vad") or {}, line.get("features") or {}
     buckets = (line.get("vad_bucket") or {}) | (line.get("prosody_bucket") or {})
-    text = line["text"].strip()
+    text, models = line["text"].strip(), line.get("models") or {}
     return {
         "utterance_id": identity,
         "source_channel": line["channel"],
@@ -267,8 +267,12 @@ def _utterance(identity: str, place: int, line: _Line, base: Row, runs: Mapping[
             }
             for word in line.get("words") or []
         ],
-        "recogniser": (line.get("models") or {}).get("recogniser") or "",
+        "recogniser": models.get("recogniser") or "",
+        "models": {name: models.get(name) for name in ("recogniser", "affect")},
         "language": line.get("language"),
+        "confidence": line.get("confidence"),
+        "context_seconds": line.get("context_seconds"),
+        "text_reason": None if text else line.get("text_reason"),
     }
 
 
@@ -281,7 +285,8 @@ def _silent_side(name: str, base: Row, channel: str) -> list[dict[str, Any]]:
         empty
         | {column: found[column][place] for column in ("utterance_id", "speaker", "start", "end", "kind", "run")}
         | {"source_channel": channel, "text_raw": "", "text": "", "tagged_text": None, "tag": "", "rule": ""}
-        | {"words": [], "recogniser": "", "language": None}
+        | {"words": [], "recogniser": "", "language": None, "confidence": None, "context_seconds": None}
+        | {"models": dict.fromkeys(("recogniser", "affect")), "text_reason": None}
         for place in range(len(found["utterance_id"]))
     ]
 

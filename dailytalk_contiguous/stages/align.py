@@ -6,6 +6,7 @@ gives any, else its speech is recognised and mapped onto the text, else words sh
 """
 
 from dataclasses import dataclass, field
+from difflib import SequenceMatcher
 from typing import Any, ClassVar
 
 from datasets import Features, List
@@ -73,12 +74,14 @@ class Align(Stage):
             else:
                 words, source = _kept(row, place)
             speaker = "left" if row["source_channel"][place] == self.revoice else "right"
+            words = _with_probabilities(words, row["words"][place])
             found[speaker] += [
                 (word._replace(start=start + word.start, end=start + word.end), source)
                 for word in fit(words, end - start)
             ]
         aligned = [
             {"word": word.text.strip(), "start": word.start, "end": word.end, "speaker": speaker, "source": source}
+            | {"probability": word.probability}
             for speaker, words_of in found.items()
             for word, source in _parted(words_of, row["built_duration"])
         ]
@@ -123,6 +126,16 @@ def _kept(row: dict[str, Any], place: int) -> tuple[list[Word], str]:
     if mapped is not None:
         return mapped, source
     return by_proportion(text, [(0.0, length)], length), "proportional"
+
+
+def _with_probabilities(words: list[Word], heard: list[dict[str, Any]]) -> list[Word]:
+    """Words with the transcript's probability, where they are its words; what else a person wrote has none."""
+    known: list[float | None] = [None] * len(words)
+    wanted, spelled = [_plain(word.text) for word in words], [_plain(word["word"]) for word in heard]
+    for block in SequenceMatcher(None, wanted, spelled, autojunk=False).get_matching_blocks():
+        for place in range(block.size):
+            known[block.a + place] = heard[block.b + place].get("probability")
+    return [word._replace(probability=probability) for word, probability in zip(words, known, strict=True)]
 
 
 def _words(words: list[dict[str, Any]], offset: float) -> list[Word]:

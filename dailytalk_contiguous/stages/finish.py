@@ -1,5 +1,6 @@
 """Finish: the columns of a finished conversation, and nothing else of what was needed to make it."""
 
+import math
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -12,10 +13,15 @@ from dailytalk_contiguous.stages.base import Stage
 #: Columns of an utterance that go by another name on their way.
 _RENAMED = {"start": "new_start", "end": "new_end", "source_start": "start", "source_end": "end"}
 
+#: Fields of an utterance, a word or a sound that are seconds.
+_TIMES = frozenset({"start", "end", "source_start", "source_end"})
+
 
 @dataclass(frozen=True)
 class Finish(Stage):
     """Packs the columns of `Reconstruct`, `Align` and the transcript into those of `core.built.BUILT`.
+
+    Times are rounded to a tenth of a millisecond, as in transcript_shifted.jsonl.
 
     `revoice` is whose voice is new; `provenance` is JSON that tells how the conversation was made. An utterance
     that was left out has no start and no end.
@@ -59,6 +65,11 @@ class Finish(Stage):
             }
             for place in range(len(row["utterance_id"]))
         ]
+        sounds = [_sound(one) for one in row["sounds"]]
+        words = [dict(word) for word in row["alignments"]]
+        for item in (*utterances, *words, *sounds):
+            for name in _TIMES & item.keys():
+                item[name] = _rounded(item[name], math.inf if "source" in name else row["built_duration"])
         return {
             "conversation_id": row["conversation_id"],
             "recording_id": row["recording_id"],
@@ -68,12 +79,19 @@ class Finish(Stage):
             "source_duration": row["duration"],
             "language": row["main_language"],
             "utterances": utterances,
-            "alignments": row["alignments"],
-            "sounds": [_sound(one) for one in row["sounds"]],
+            "alignments": words,
+            "sounds": sounds,
             "speakers": {sides[channel]: _person(row, channel) for channel in CHANNELS},
             "timeline": row["timeline"],
             "provenance": self.provenance,
         }
+
+
+def _rounded(seconds: float | None, latest: float) -> float | None:
+    """Seconds to a tenth of a millisecond, which no time is later than (`latest`) by rounding."""
+    if seconds is None:
+        return None
+    return round(min(round(seconds, 4), math.floor(latest * 1e4) / 1e4 if math.isfinite(latest) else latest), 4)
 
 
 def _sound(found: dict[str, float]) -> dict[str, Any]:

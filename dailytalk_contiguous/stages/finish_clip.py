@@ -69,5 +69,5 @@ class FinishClip(Stage):
 
 
 def _source(word: dict[str, Any], row: dict[str, Any]) -> str:
-    unheard = row["word_source"] == RECOGNISER and row["text_source"] != RECOGNISER and not word["probability"]
+    unheard = row["word_source"] == RECOGNISER and row["text_source"] != RECOGNISER and word["probability"] == 0
     return PROPORTIONAL if unheard else str(row["word_source"])

@@ -6,7 +6,7 @@ recogniser invents on noise is guarded: such an utterance keeps its row, with em
 """
 
 import math
-from collections.abc import Hashable
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
@@ -41,8 +41,9 @@ class Transcribe(Stage):
     """Words, their times and the recogniser's confidence, for utterances of 16 kHz `speech`.
 
     Word times are in seconds of the conversation (of the utterance, for datasets without `start`), inside the
-    utterance, sorted, and of positive length. `avg_logprob` is the mean log probability of the utterance's
-    words; `no_speech_prob` that of its window. `text_reason` says why `text_raw` is empty.
+    utterance, sorted, and of positive length. `avg_logprob` is the mean log probability of the utterance's words,
+    NaN where the recogniser or the given transcript has none; `no_speech_prob` that of its window. `text_reason`
+    says why `text_raw` is empty.
 
     Attributes:
         model: a Whisper size, a folder in CTranslate2 format, or `pocketsphinx`.
@@ -116,10 +117,11 @@ class Transcribe(Stage):
         for index in range(count):
             row = rows.get(index) or _row([], "", "no samples")
             row["language"] = languages[conversations[index]]
-            if index in unheard:
-                for word in row["words"]:
-                    word["start"] += starts[index]
-                    word["end"] = min(word["end"] + starts[index], ends[index])  # or it rounds to just behind
+            offset = starts[index] if index in unheard else 0.0
+            for word in row["words"]:
+                # 0.1 ms, without a word beginning before its utterance or ending after it by rounding
+                word["start"] = max(round(word["start"] + offset, 4), starts[index])
+                word["end"] = min(round(word["end"] + offset, 4), ends[index])
             found.append(row)
         _mark_given_questions(found, conversations)
         return {name: [row[name] for row in found] for name in self.adds}
@@ -183,8 +185,7 @@ class Transcribe(Stage):
 
     def _heard_row(self, words: list[Word], samples: Samples, result: Recognised) -> dict[str, Any]:
         text = "".join(word.text for word in words).strip()
-        sure = [word.probability for word in words]
-        logprob = float(np.mean(np.log(np.maximum(sure, 1e-10)))) if sure else math.nan
+        logprob = _mean_logprob([word.probability for word in words])
         rms = float(np.sqrt(np.mean(np.square(samples, dtype=np.float64))))
         reason = None if text else "the recogniser heard no words"
         if self.guard and text:
@@ -193,6 +194,14 @@ class Transcribe(Stage):
         row["avg_logprob"], row["no_speech_prob"] = logprob, result.no_speech_prob
         row["recogniser"] = self.model
         return row
+
+
+def _mean_logprob(probabilities: Sequence[float | None]) -> float:
+    """Mean log probability of words; NaN where one of them is unknown, or there are none."""
+    known = [probability for probability in probabilities if probability is not None]
+    if not known or len(known) < len(probabilities):
+        return math.nan
+    return float(np.mean(np.log(np.maximum(known, 1e-10))))
 
 
 def _row(words: list[Word], text: str, reason: str | None) -> dict[str, Any]:
@@ -213,7 +222,12 @@ def _row(words: list[Word], text: str, reason: str | None) -> dict[str, Any]:
 
 def _given_row(text: str, words: list[dict[str, Any]]) -> dict[str, Any]:
     reason = None if text else "no words in the given transcript"
-    return _row([], text, reason) | {"words": [dict(word) for word in words], "recogniser": GIVEN}
+    logprob = _mean_logprob([word["probability"] for word in words])
+    return _row([], text, reason) | {
+        "words": [dict(word) for word in words],
+        "avg_logprob": logprob,
+        "recogniser": GIVEN,
+    }
 
 
 def _mark_given_questions(rows: list[dict[str, Any]], conversations: list[Hashable]) -> None:

@@ -74,6 +74,27 @@ def test_lines_hold_both_times_and_the_words_said_in_them(spoken: Path) -> None:
         assert (new["synthesis"] is not None) == (old["channel"] == "left") == (new["status"] == "spoken")
 
 
+def test_lines_keep_what_the_transcript_knows_of_its_words_and_ratings(spoken: Path) -> None:
+    before = read_lines(spoken / "transcript.jsonl")
+    after = read_lines(spoken / "transcript_shifted.jsonl")
+    for old, new in zip(before, after, strict=True):
+        for name in ("confidence", "context_seconds", "text_reason"):
+            assert new[name] == old.get(name)
+        assert new["language"] == old["language"]
+        assert new["models"] == {"recogniser": None, "affect": None} | (old.get("models") or {})
+
+
+def test_times_in_parquet_are_those_of_the_lines(spoken: Path) -> None:
+    lines = {line["utterance_id"]: line for line in read_lines(spoken / "transcript_shifted.jsonl")}
+    for row in rows(spoken).values():
+        for told in row["utterances"]:
+            line = lines[told["utterance_id"]]
+            assert [told[name] for name in ("start", "end", "source_start", "source_end")] == [
+                line[name] for name in ("start", "end", "source_start", "source_end")
+            ]
+        assert all(word[edge] == round(word[edge], 4) for word in row["alignments"] for edge in ("start", "end"))
+
+
 def test_sound_file_is_the_conversation_in_16_bit_stereo(spoken: Path) -> None:
     for name, row in rows(spoken).items():
         path = spoken / "audio" / f"{name}_edited.wav"

@@ -44,7 +44,7 @@ def test_clear_english_is_heard() -> None:
         total += len(said)
         length = one["end"] - one["start"] + 0.2
         assert all(0 <= word.start < word.end <= length + 0.02 for word in result.words)
-        assert all(0 <= word.probability <= 1 for word in result.words)
+        assert all(word.probability is None for word in result.words)  # they come to 1, right or wrong
         assert all(word.text == f" {word.text.strip()}" and "(" not in word.text for word in result.words)
     assert total > 50
     assert wrong / total < MAX_WER

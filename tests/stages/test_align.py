@@ -79,6 +79,16 @@ def test_given_words_are_said_to_be_given() -> None:
     assert told(align(kept)) == [("Yes", 5.2, 5.5, "right", "given")]
 
 
+def test_words_have_the_probability_of_the_transcript_and_what_a_person_wrote_has_none() -> None:
+    heard = [word("we", 4.1, 4.3), word("went", 4.3, 4.6), word("too", 4.6, 4.9), word("Rome", 5.0, 5.5)]
+    sure = [one | {"probability": 0.5 + place / 10} for place, one in enumerate(heard)]
+    spoken = [word(text, 0.1 + n / 5, 0.2 + n / 5) for n, text in enumerate(("We", "went", "to", "Rome"))]
+    for status in ("kept", "spoken"):
+        channel = "right" if status == "kept" else "left"
+        told = utterance(channel, (5.0, 7.0), "We went to Rome", words=sure, status=status, spoken_words=spoken)
+        assert [one["probability"] for one in align(told)] == [0.5, 0.6, None, 0.8]
+
+
 def test_an_edited_text_keeps_its_own_words_at_the_times_that_were_heard() -> None:
     heard = [word("we", 4.1, 4.3), word("went", 4.3, 4.6), word("too", 4.6, 4.9), word("Rome", 5.0, 5.5)]
     found = align(utterance("right", (5.0, 7.0), "We went to Rome", words=heard))

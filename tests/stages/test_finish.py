@@ -44,6 +44,10 @@ def transcript(count: int) -> dict[str, list[Any]]:
         **{name: [[value] * count] for name, value in texts.items()},
         **{name: [[0.25] * count] for name in measures},
         "words": [[[] for _ in range(count)]],
+        "models": [[{"recogniser": "pocketsphinx", "affect": "acoustic"}] * count],
+        "confidence": [[0.5] * count],
+        "context_seconds": [[2.0] * count],
+        "text_reason": [[None] * count],
         "spoken_words": [[[] for _ in range(count)]],
         "synthesis": [[None] * count],
         "main_language": ["en"],
@@ -68,6 +72,21 @@ def test_a_finished_conversation_has_exactly_the_columns_of_built() -> None:
     written = Dataset.from_dict({name: [value] for name, value in row.items()}, features=BUILT)
     assert written.features == BUILT
     assert written[0]["utterances"][0]["text_raw"] == "raw"
+
+
+def test_what_the_recogniser_was_sure_of_goes_along() -> None:
+    row, _ = finished()
+    told = row["utterances"][0]
+    assert (told["confidence"], told["context_seconds"], told["language"]) == (0.5, 2.0, "en")
+    assert told["models"] == {"recogniser": "pocketsphinx", "affect": "acoustic"}
+
+
+def test_times_are_those_of_ten_thousandths_of_a_second_inside_the_audio() -> None:
+    row, _ = finished()
+    items = [*row["utterances"], *row["alignments"], *row["sounds"]]
+    times = [item[name] for item in items for name in ("start", "end") if item[name] is not None]
+    assert times
+    assert all(time == round(time, 4) <= row["duration"] for time in times)
 
 
 def test_nothing_else_of_what_was_needed_is_kept() -> None:

@@ -103,6 +103,15 @@ def test_given_words_are_used_as_they_are_and_nothing_is_recognised() -> None:
     assert set(added["language"]) == {"und"}
 
 
+def test_given_words_are_as_sure_as_their_transcript_says_and_unknown_otherwise() -> None:
+    words = [{"word": "no", "start": 0.0, "end": 0.1, "probability": sure} for sure in (0.25, 1.0)]
+    batch = {"speech": [b"\0\0"] * 2, "given_text": ["no no"] * 2}
+    batch["given_words"] = [words, [words[0], words[1] | {"probability": None}]]
+    known, unknown = Transcribe()(batch)["avg_logprob"]
+    assert math.exp(known) == pytest.approx(0.5)
+    assert math.isnan(unknown)
+
+
 def test_what_was_not_given_is_recognised_beside_what_was(tiny_whisper: str) -> None:
     batch = flat()
     count = len(batch["speech"])

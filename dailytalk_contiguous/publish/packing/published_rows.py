@@ -55,7 +55,7 @@ def utterance_rows(one: Finished, known: Origin) -> Iterator[tuple[Row, float]]:
         seconds = len(part) / rate
         own = utterance(told)
         yield (
-            {name: own[name] for name in UTTERANCE}
+            {name: own.get(name) for name in UTTERANCE}
             | {
                 "conversation_id": one.id,
                 "recording_id": one.recording_id,
@@ -63,7 +63,7 @@ def utterance_rows(one: Finished, known: Origin) -> Iterator[tuple[Row, float]]:
                 "audio_sha256": hashlib.sha256(data).hexdigest(),
                 "sample_rate": rate,
                 "duration": seconds,
-                "language": row["language"],
+                "language": own.get("language") or row["language"],
                 "words": list(words_of(told, row["alignments"] or (), seconds)),
             },
             seconds,
@@ -87,8 +87,11 @@ def words_of(
     for word in alignments:
         middle = (word["start"] + word["end"]) / 2
         if word["speaker"] == told["channel"] and told["start"] <= middle <= told["end"]:
-            start, end = (min(max(word[edge] - told["start"], 0.0), seconds) for edge in ("start", "end"))
-            yield {"word": word["word"], "start": start, "end": end, "source": word["source"]}
+            start, end = (
+                min(max(round(word[edge] - told["start"], 4), 0.0), seconds) for edge in ("start", "end")
+            )
+            about = {"source": word["source"], "probability": word.get("probability")}
+            yield {"word": word["word"], "start": start, "end": end, **about}
 
 
 def encoded(name: str, data: bytes, ending: str = ".flac") -> dict[str, Any]:
