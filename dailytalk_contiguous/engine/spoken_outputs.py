@@ -261,9 +261,17 @@ def _stands(out: Path, name: str, entry: Entry) -> bool:
 def _made_from(out: Path, name: str) -> str | None:
     """The digest of the audio of which a sound file is a copy; None for no file, and for one of somebody else."""
     try:
-        with soundfile.SoundFile(inside(out, wav_path(Path(), name))) as file:
+        return made_from(inside(out, wav_path(Path(), name)))
+    except BadInput:
+        return None
+
+
+def made_from(path: Path) -> str | None:
+    """The digest of the audio that a sound file of a finished conversation holds; None for any other file."""
+    try:
+        with soundfile.SoundFile(path) as file:
             title, _, digest = file.comment.partition(" ")
-    except (soundfile.LibsndfileError, OSError, BadInput):
+    except (soundfile.LibsndfileError, OSError):
         return None
     return digest if title == _MADE_FROM else None
 
