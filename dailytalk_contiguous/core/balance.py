@@ -27,6 +27,9 @@ MOST_WEIGHT = 4.0
 #: How many times the minutes of the smallest emotion the largest may have, of emotions that are balanced.
 BALANCED = 1.05
 
+#: Share of the mean of all emotions by which one has less of a kind of sentence before advice names that kind.
+NOTICEABLE = 0.1
+
 Cell = tuple[str | None, str | None, str | None, str | None]
 
 
@@ -280,9 +283,10 @@ def _shortfall(emotion: str, lack: float, groups: Mapping[str, Sequence[Clip]]) 
             for clip in clips:
                 if (name := getattr(clip, field)) in held:
                     held[name][group] += clip.seconds
-        gaps = {name: math.fsum(held[name].values()) / len(groups) - held[name][emotion] for name in names}
+        means = {name: math.fsum(held[name].values()) / len(groups) for name in names}
+        gaps = {name: means[name] - held[name][emotion] for name in names}
         widest = max(names, key=gaps.__getitem__)
-        return widest if gaps[widest] > 1e-6 else None
+        return widest if gaps[widest] > NOTICEABLE * means[widest] else None
 
     return Shortfall(emotion, lack, thinnest(SENTENCE_TYPES, "sentence_type"), thinnest(LENGTHS, "length"))
 
