@@ -1,22 +1,41 @@
-"""Re-voice a transcript as the older tool of this name did, with its arguments.
-
-Recordings are read from `--output-dir`, and results are written there. What was bought is kept in the user's cache
-folder, so a run always goes on where it was stopped, whether or not `--resume` is given.
+"""Resynthesise a transcript as the older tool of this name did, with its arguments.
 
     export FISH_API_KEY=… FISH_AUDIO_REFERENCE_ID=…
     python builder_scripts/generate_tts.py --transcript transcript.jsonl --output-dir calls
+
+As there: recordings are read from `--output-dir`, and `NAME_edited.wav` is written beside them, with the shifted
+transcript (`transcript_shifted.jsonl`, or `--output-transcript`). What is different, and why:
+
+- A voice is needed (`--voice`, or FISH_AUDIO_REFERENCE_ID): without one the service may take another for each
+  line. `--voice any` accepts that.
+- The token comes from FISH_API_KEY, or BEARER_TOKEN as before. `--token` is taken, but other users of the machine
+  could read it from the list of processes, so the script starts again without it.
+- A run always goes on where it was stopped, with or without `--resume`: what was bought is in the user's cache,
+  and `.dailytalk` in `--output-dir` holds the finished rows.
+- A conversation of which a line could not be said is held back with its reason, for the next run; no line is ever
+  silence. The exit code is then 3.
+- `--timeline anchor` keeps turn-taking as in the recording: who overlapped, overlaps. `sequential` puts one line
+  after another. Results have 24 kHz, Moshi's rate; `--sample-rate source` is the recording's own.
+- Files of that name which this script did not write are not touched.
 """
 
 import argparse
+import json
 import os
-import shutil
 import sys
 from pathlib import Path
 
+from dailytalk_contiguous import DailytalkError
 from dailytalk_contiguous.cli.errors import guarded
-from dailytalk_contiguous.engine.speaking import read_script, speak
-from dailytalk_contiguous.engine.spoken_outputs import SHIFTED
+from dailytalk_contiguous.core.audio import HIGHEST_RATE, LOWEST_RATE
+from dailytalk_contiguous.core.timeline import MODES
+from dailytalk_contiguous.engine.speaking import Script, read_script, speak
+from dailytalk_contiguous.engine.spoken_outputs import AUDIO, SHIFTED, made_from, wav_path
+from dailytalk_contiguous.files.writing import write_atomically, write_text
 from dailytalk_contiguous.pipeline import SpeakSettings
+
+#: Folder in `--output-dir` that holds what a later run goes on from.
+WORK = ".dailytalk"
 
 
 def main() -> int:
@@ -32,9 +51,13 @@ def main() -> int:
         default="",
         help="id of a Fish Audio voice, instead of FISH_AUDIO_REFERENCE_ID; any: another one for every line",
     )
-    parser.add_argument("--output-transcript", type=Path, help="where the shifted transcript goes as well")
+    parser.add_argument("--output-transcript", type=Path, help="where the shifted transcript goes instead")
     parser.add_argument("--temperature", type=float, default=0.7)
     parser.add_argument("--top_p", type=float, default=0.7)
+    parser.add_argument(
+        "--timeline", choices=MODES, default="anchor", help="turn-taking as recorded, or one by one"
+    )
+    parser.add_argument("--sample-rate", type=rate, default=24000, metavar="HZ|source", help="of the results")
     parser.add_argument("--resume", action="store_true", help="accepted as before; a run always resumes")
     chosen = parser.parse_args()
     if token := os.environ.get("BEARER_TOKEN"):  # what the older tool called it
@@ -46,14 +69,56 @@ def main() -> int:
         voice=chosen.voice,
         temperature=chosen.temperature,
         top_p=chosen.top_p,
+        timeline=chosen.timeline,
+        sample_rate=chosen.sample_rate,
     )
-    script = read_script(chosen.output_dir, chosen.transcript, chosen.output_dir)
-    outcome = speak(script, chosen.output_dir, settings, {"command": "generate_tts.py"})
-    if chosen.output_transcript:
-        shutil.copyfile(chosen.output_dir / SHIFTED, chosen.output_transcript)
+    folder: Path = chosen.output_dir
+    script = read_script(folder, chosen.transcript, folder)
+    refuse_others(script, folder)
+    outcome = speak(script, folder / WORK, settings, {"command": "generate_tts.py"})
+    hand_out(script, folder, chosen.output_transcript or folder / SHIFTED)
     counts = outcome.record["counts"]
-    print(f"{counts.get('spoken', 0)} utterances of {counts.get('conversations', 0)} conversations said anew")
+    print(f"{counts.get('spoken', 0)} utterances of {counts.get('conversations', 0)} conversations resynthesised")
+    if counts["rejects"]:
+        print(f"{counts['rejects']} rejected: {folder / WORK / 'rejects.jsonl'}", file=sys.stderr)
     return 1 if not counts.get("conversations") else 3 if counts["rejects"] else 0
+
+
+def rate(text: str) -> int:
+    """Hz of the results; 0 for those of the recordings."""
+    if text == "source":
+        return 0
+    if not text.isdecimal() or not LOWEST_RATE <= int(text) <= HIGHEST_RATE:
+        raise argparse.ArgumentTypeError(f"{text!r} is not {LOWEST_RATE} to {HIGHEST_RATE}, or source")
+    return int(text)
+
+
+def results(script: Script, folder: Path) -> list[tuple[Path, Path]]:
+    """Of each conversation the file in the work folder, and its place in the folder of recordings."""
+    names = [row["conversation_id"] for row in script.rows]
+    made = [wav_path(folder / WORK, name) for name in names]
+    return [(path, folder / path.relative_to(folder / WORK / AUDIO)) for path in made]
+
+
+def refuse_others(script: Script, folder: Path) -> None:
+    """Raise DailytalkError, before anything is bought, for a file of somebody else where a result goes."""
+    for _, place in results(script, folder):
+        if place.exists() and made_from(place) is None:
+            raise DailytalkError(f"{place} is no result of this script", "move it away")
+
+
+def hand_out(script: Script, folder: Path, transcript: Path) -> None:
+    """Put the results where the older tool has them; one that is held back now is there no more."""
+    for made, place in results(script, folder):
+        if not made.is_file():
+            place.unlink(missing_ok=True)
+        elif made_from(made) != made_from(place):
+            place.parent.mkdir(parents=True, exist_ok=True)
+            write_atomically(place, lambda file, made=made: file.write(made.read_bytes()))
+    lines = [json.loads(line) for line in (folder / WORK / SHIFTED).read_text(encoding="utf-8").splitlines()]
+    for line in lines:
+        line["audio_file"] = line["audio_file"].removeprefix(f"{AUDIO}/")
+    write_text(transcript, "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines))
 
 
 def hide_token() -> None:

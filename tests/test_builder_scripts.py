@@ -1,6 +1,7 @@
 import runpy
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -8,8 +9,10 @@ import pytest
 import soundfile
 from audio_files import ROOT, tones
 from recordings import excerpt, read_lines, save
+from scripted import Stubborn, folder, loopback, talk
 
 SCRIPT = ROOT / "builder_scripts" / "process_all.py"
+GENERATE = SCRIPT.with_name("generate_tts.py")
 
 
 class Done(NamedTuple):
@@ -19,22 +22,38 @@ class Done(NamedTuple):
 
 
 class Script:
-    """Runs process_all.py in this process with the older tool's arguments."""
+    """Runs a script in this process with the older tool's arguments."""
 
-    def __init__(self, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> None:
-        self._monkeypatch, self._capfd = monkeypatch, capfd
+    def __init__(self, path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> None:
+        self._path, self._monkeypatch, self._capfd = path, monkeypatch, capfd
 
     def __call__(self, *arguments: Any) -> Done:
-        self._monkeypatch.setattr(sys, "argv", [str(SCRIPT), *map(str, arguments)])
+        self._monkeypatch.setattr(sys, "argv", [str(self._path), *map(str, arguments)])
         self._capfd.readouterr()
         with pytest.raises(SystemExit) as leave:
-            runpy.run_path(str(SCRIPT), run_name="__main__")
+            runpy.run_path(str(self._path), run_name="__main__")
         return Done(leave.value.code, *self._capfd.readouterr())
 
 
 @pytest.fixture
 def process_all(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Script:
-    return Script(monkeypatch, capfd)
+    return Script(SCRIPT, monkeypatch, capfd)
+
+
+@pytest.fixture
+def generate_tts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> Iterator[Script]:
+    """The script with a server that imitates Fish Audio, and a cache of its own."""
+    monkeypatch.setenv("DAILYTALK_CACHE", str(tmp_path / "cache"))
+    with loopback(monkeypatch, Stubborn("bicycle", "402")):
+        yield Script(GENERATE, monkeypatch, capfd)
+
+
+def recordings_and_transcript(tmp_path: Path) -> tuple[Path, Path]:
+    """A folder of recordings, and a transcript of them elsewhere."""
+    work = folder(tmp_path / "work", first=talk("first", 4), second=talk("second", 4))
+    return (work / "recordings").rename(tmp_path / "calls"), work / "transcript.jsonl"
 
 
 def arguments(folder: Path) -> tuple[Any, ...]:
@@ -57,12 +76,78 @@ def test_older_arguments_write_the_left_channel_with_the_seed_presets(tmp_path: 
     assert {line["models"]["recogniser"] for line in lines} == {"pocketsphinx"}
 
 
+def test_language_is_english_and_short_speech_is_left_out_unless_it_is_asked_for(
+    tmp_path: Path, process_all: Script
+) -> None:
+    save(tmp_path / "in/call.wav", excerpt(seconds=15.0))
+    older = ("--input-dir", tmp_path / "in", "--profile", "embedded")
+    everything = process_all(*older, "--output", tmp_path / "all.jsonl", "--min-duration", "0")
+    every = read_lines(tmp_path / "all.jsonl")
+    longest = max(line["end"] - line["start"] for line in every) - 0.01
+    done = process_all(*older, "--output", tmp_path / "some.jsonl", "--min-duration", f"{longest:.3f}")
+    some = read_lines(tmp_path / "some.jsonl")
+    assert {line["language"] for line in every} == {"en"}
+    assert 0 < len(some) < len(every)
+    assert all(line["end"] - line["start"] >= longest - 0.001 for line in some)
+    assert f"{len(every) - len(some)} shorter than {float(f'{longest:.3f}'):g} s left out" in done.out.replace(
+        "\n", " "
+    )
+    assert (done.code, everything.code) == (0, 0)
+    assert "left out" not in everything.out
+
+
+def test_results_beside_the_recordings_are_no_recordings(
+    tmp_path: Path, process_all: Script, generate_tts: Script
+) -> None:
+    calls, transcript = recordings_and_transcript(tmp_path)
+    assert generate_tts("--transcript", transcript, "--output-dir", calls).code == 0
+    assert (calls / "first_edited.wav").is_file()
+    save(calls / "theirs_edited.wav", excerpt(seconds=4.0))  # somebody's recording, which has such a name
+    done = process_all("--input-dir", calls, "--output", tmp_path / "t.jsonl", "--profile", "embedded")
+    assert "of 3 recordings" in done.out
+
+
+def test_resynthesised_conversations_are_in_the_output_folder_itself(tmp_path: Path, generate_tts: Script) -> None:
+    calls, transcript = recordings_and_transcript(tmp_path)
+    done = generate_tts("--transcript", transcript, "--output-dir", calls)
+    assert (done.code, done.out) == (0, "4 utterances of 2 conversations resynthesised\n")
+    shown = sorted(path.name for path in calls.iterdir() if not path.name.startswith("."))
+    assert shown == [
+        "first.wav",
+        "first_edited.wav",
+        "second.wav",
+        "second_edited.wav",
+        "transcript_shifted.jsonl",
+    ]
+    lines = read_lines(calls / "transcript_shifted.jsonl")
+    assert {line["audio_file"] for line in lines} == {"first_edited.wav", "second_edited.wav"}
+    assert soundfile.info(calls / "first_edited.wav").samplerate == 24000
+    options = ("--sample-rate", "source", "--timeline", "sequential", "--output-transcript", tmp_path / "s.jsonl")
+    again = generate_tts("--transcript", transcript, "--output-dir", calls, *options)
+    assert again.code == 0
+    source = soundfile.info(calls / "first.wav").samplerate
+    assert soundfile.info(calls / "first_edited.wav").samplerate == source != 24000
+    assert len(read_lines(tmp_path / "s.jsonl")) == len(lines)
+
+
+def test_file_of_somebody_else_in_the_place_of_a_result_is_not_touched(
+    tmp_path: Path, generate_tts: Script
+) -> None:
+    calls, transcript = recordings_and_transcript(tmp_path)
+    theirs = save(calls / "first_edited.wav", excerpt(seconds=1.0)).read_bytes()
+    done = generate_tts("--transcript", transcript, "--output-dir", calls)
+    assert (done.code, done.err.count("\n")) == (1, 1)
+    assert "first_edited.wav is no result of this script: move it away" in done.err
+    assert (calls / "first_edited.wav").read_bytes() == theirs
+    assert not (calls / ".dailytalk").exists()
+
+
 def test_what_is_set_aside_is_told_and_gives_3(tmp_path: Path, process_all: Script) -> None:
     save(tmp_path / "in/call.wav", excerpt(seconds=4.0))
     save(tmp_path / "in/mono.wav", tones(1, channels=1))
     done = process_all(*arguments(tmp_path))
     assert done.code == 3
-    assert "\nset aside: mono: it has one channel (mono)" in done.err
+    assert "\nrejected: mono: it has one channel (mono)" in done.err
 
 
 def test_what_generate_tts_left_in_the_folder_is_told_and_not_tagged(tmp_path: Path, process_all: Script) -> None:
@@ -95,7 +180,8 @@ def test_expected_errors_are_one_sentence(tmp_path: Path, process_all: Script) -
     assert done.err.startswith("process_all: there are no recordings in")
 
 
-def test_script_runs_from_any_folder(tmp_path: Path) -> None:
-    done = subprocess.run([sys.executable, SCRIPT, "--help"], cwd=tmp_path, capture_output=True, text=True)
+@pytest.mark.parametrize(("script", "option"), [(SCRIPT, "--input-dir"), (GENERATE, "--transcript")])
+def test_script_runs_from_any_folder(tmp_path: Path, script: Path, option: str) -> None:
+    done = subprocess.run([sys.executable, script, "--help"], cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 0
-    assert "--input-dir" in done.stdout
+    assert option in done.stdout

@@ -15,7 +15,13 @@ TABLE: dict[str, dict[str, object]] = {
     "cli.export": {"EVAL_SHARE": 0.1},
     "core.audio": {"BLOCK_SECONDS": 20.0, "ANALYSIS_RATE": 16_000, "LOWEST_RATE": 8000, "HIGHEST_RATE": 96_000},
     "core.augment": {"FRAME": 0.02, "BELOW_LOUDEST": 30.0, "LOWEST_NOISE": 40.0, "FADE": 0.03},
-    "core.balance": {"LEAST_HOURS": 0.5, "MOST_WEIGHT": 4.0, "plan_balance(seed)": 0},
+    "core.balance": {
+        "LEAST_HOURS": 0.5,
+        "BALANCED": 1.05,
+        "NOTICEABLE": 0.1,
+        "MOST_WEIGHT": 4.0,
+        "plan_balance(seed)": 0,
+    },
     "core.buckets": {
         "MAD_TO_SIGMA": 1.4826,
         "FLOORS": (

@@ -12,6 +12,7 @@ from rich.table import Table
 
 from dailytalk_contiguous.cli.show import SHOWN
 from dailytalk_contiguous.cli.terminal import Console, print_json
+from dailytalk_contiguous.core.balance import MOST_WEIGHT
 from dailytalk_contiguous.core.errors import Reject
 from dailytalk_contiguous.engine.corpus import Outcome
 from dailytalk_contiguous.engine.corpus_conversations import LaidOut
@@ -41,7 +42,7 @@ def outcome(
     if result.record is None:
         _report(console, result, out)
     else:
-        _record(console, result.record, out)
+        _record(console, result.record, out, settings)
     _rejects(console, result.rejects)
 
 
@@ -79,7 +80,7 @@ def _quantiles(rows: Sequence[dict[str, Any]]) -> dict[str, list[float]]:
     return found
 
 
-def _record(console: Console, record: dict[str, Any], out: Path) -> None:
+def _record(console: Console, record: dict[str, Any], out: Path, settings: CorpusSettings) -> None:
     counts, split, balance = record["counts"], record["split"], record["balance"]
     console.print(
         f"{counts['read']} files: {counts['clips']} clips and {counts['copies']} copies of them, "
@@ -94,6 +95,12 @@ def _record(console: Console, record: dict[str, Any], out: Path) -> None:
         console.print(f"  {split['share']:.0%} for validation{official}, disjoint in {split['disjoint_in']}")
         if split["note"]:
             console.print(f"  {escape(split['note'])}")
+    if balance and balance["failure"]:
+        copies = (
+            f"{settings.most_copies} copies of a clip" if settings.most_copies else "no copies (see --augment)"
+        )
+        most = copies if settings.balance == "sample" else f"a weight of {MOST_WEIGHT:g}"
+        console.print(f"  {escape(balance['failure'])}, with {most} at most")
     for one in (balance or {}).get("shortfalls", []):
         console.print(f"  {escape(one['to_record'])}")
     if counts["without_prompt"]:

@@ -24,8 +24,11 @@ MODES = ("weights", "sample")
 #: How often at most a clip is seen in the mode `weights`.
 MOST_WEIGHT = 4.0
 
-#: How many of the thinnest speakers a shortfall names.
-NAMED_SPEAKERS = 3
+#: How many times the minutes of the smallest emotion the largest may have, of emotions that are balanced.
+BALANCED = 1.05
+
+#: Share of the mean of all emotions by which one has less of a kind of sentence before advice names that kind.
+NOTICEABLE = 0.1
 
 Cell = tuple[str | None, str | None, str | None, str | None]
 
@@ -48,22 +51,20 @@ class Shortfall(NamedTuple):
 
     Attributes:
         emotion: its name.
-        seconds: what it lacks.
-        sentence_types, lengths, speakers: seconds recorded of each, the thinnest first (of speakers those only).
+        seconds: recordings that it lacks: its target less what was recorded, whatever copies and weights add.
+        sentence_type, length: those of which it has the least beside the others; None where it has its share.
     """
 
     emotion: str
     seconds: float
-    sentence_types: tuple[tuple[str, float], ...]
-    lengths: tuple[tuple[str, float], ...]
-    speakers: tuple[tuple[str, float], ...]
+    sentence_type: str | None
+    length: str | None
 
     def to_record(self) -> str:
         """What to record, in one sentence without a full stop."""
-        said = f"{self.emotion} lacks {self.seconds / 60:.1f} minutes: record {self.lengths[0][0]}"
-        said += f" {self.sentence_types[0][0]} sentences"
-        names = ", ".join(name for name, _ in self.speakers)
-        return said + (f", first of {names}" if names else "")
+        kind = " ".join(name for name in (self.length, self.sentence_type) if name)
+        what = f"record {kind} sentences of it" if kind else "record more of it"
+        return f"{self.emotion} lacks {self.seconds / 60:.1f} minutes of recordings: {what}, or add another corpus"
 
 
 class Balance(NamedTuple):
@@ -80,6 +81,19 @@ class Balance(NamedTuple):
     before: dict[str, float]
     after: dict[str, float]
     shortfalls: list[Shortfall]
+
+    def failure(self) -> str:
+        """Why the emotions are not balanced, in a sentence without a full stop; empty if they are."""
+        before, after = disparity(self.before.values()), disparity(self.after.values())
+        if not self.shortfalls or after <= BALANCED:
+            return ""
+        return f"not balanced: largest to smallest emotion {before:.1f} → {after:.1f}"
+
+
+def disparity(seconds: Iterable[float]) -> float:
+    """How many times the seconds of the smallest emotion the largest has, of those that have any; 1.0 of none."""
+    held = [value for value in seconds if value > 0]
+    return max(held) / min(held) if held else 1.0
 
 
 def plan_balance(
@@ -129,7 +143,7 @@ def plan_balance(
         plan.after[emotion] = math.fsum(seen)
         lack = target - plan.after[emotion]
         if lack > 1e-6 * target:
-            plan.shortfalls.append(_shortfall(emotion, lack, members))
+            plan.shortfalls.append(_shortfall(emotion, target - have, groups))
     return plan
 
 
@@ -262,22 +276,19 @@ def _mend(
             heapq.heappush(too_full, (goals[cell] - held[cell], rank))
 
 
-def _shortfall(emotion: str, lack: float, clips: Sequence[Clip]) -> Shortfall:
-    def thinnest(names: Iterable[str | None], field: str) -> tuple[tuple[str, float], ...]:
-        held = {name: 0.0 for name in names if name is not None}
-        for clip in clips:
-            if (name := getattr(clip, field)) in held:
-                held[name] += clip.seconds
-        return tuple(sorted(held.items(), key=lambda item: (item[1], item[0])))
+def _shortfall(emotion: str, lack: float, groups: Mapping[str, Sequence[Clip]]) -> Shortfall:
+    def thinnest(names: Sequence[str], field: str) -> str | None:
+        held = {name: dict.fromkeys(groups, 0.0) for name in names}
+        for group, clips in groups.items():
+            for clip in clips:
+                if (name := getattr(clip, field)) in held:
+                    held[name][group] += clip.seconds
+        means = {name: math.fsum(held[name].values()) / len(groups) for name in names}
+        gaps = {name: means[name] - held[name][emotion] for name in names}
+        widest = max(names, key=gaps.__getitem__)
+        return widest if gaps[widest] > NOTICEABLE * means[widest] else None
 
-    speakers = thinnest(sorted({clip.speaker for clip in clips if clip.speaker is not None}), "speaker")
-    return Shortfall(
-        emotion,
-        lack,
-        thinnest(SENTENCE_TYPES, "sentence_type"),
-        thinnest(LENGTHS, "length"),
-        speakers[:NAMED_SPEAKERS],
-    )
+    return Shortfall(emotion, lack, thinnest(SENTENCE_TYPES, "sentence_type"), thinnest(LENGTHS, "length"))
 
 
 def _place(name: str, seed: int) -> str:

@@ -22,6 +22,9 @@ EVENTS = ("turn", "overlap", "backchannel", "interruption")
 #: right one (kyutai-labs/moshi-finetune).
 MAIN, OTHER = "SPEAKER_MAIN", "SPEAKER_OTHER"
 
+#: Folder of the audio of a training folder, and of the words beside it.
+AUDIO_FOLDER = "data_stereo"
+
 #: What a synthesis cost and where it lies in the cache. Null for utterances that were not said anew.
 SYNTHESIS = {
     "engine": STRING,

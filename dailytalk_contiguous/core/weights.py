@@ -1,11 +1,13 @@
 """How often each clip of several folders is listed, so that every folder gets its share of the hours.
 
 Audio is never copied for it: a trainer's manifest names a clip twice, or not at all. Which clips are named once
-more hangs on their ids and a seed alone, and the hours come out to half a clip.
+more depends on their ids and a seed alone, and the seconds of every group come out to half a clip at worst.
 """
 
+import bisect
 import hashlib
 import math
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
@@ -13,11 +15,15 @@ from dailytalk_contiguous.core.errors import DailytalkError
 
 
 class Weighted(NamedTuple):
-    """A clip to list: its id, its seconds, and how often it wants to be seen beside others of its folder."""
+    """A clip to list: its id, its seconds, how often it wants to be seen beside others of its folder, its group.
+
+    Groups, such as emotions, are rounded each by itself, so that none gains what another loses.
+    """
 
     id: str
     seconds: float
     weight: float = 1.0
+    group: str = ""
 
 
 def goals(held: Mapping[str, float], weights: Mapping[str, float | None], hours: float | None) -> dict[str, float]:
@@ -52,23 +58,57 @@ def goals(held: Mapping[str, float], weights: Mapping[str, float | None], hours:
 def times(clips: Sequence[Weighted], seconds: float, seed: int = 0) -> dict[str, int]:
     """How often each clip is listed for `seconds` in all, each in proportion to its weight.
 
-    In the order of a hash, each clip is listed as often as its proportion says without its fraction, and once
-    more where half a clip is missing so far. So no number differs from its proportion by one or more, and the sum
-    from `seconds` by no more than half of the longest clip.
+    No number differs from its proportion by one or more, and the seconds of a group from their share by no more
+    than half of its longest clip; by far less where clips differ in length.
     """
     held = math.fsum(clip.seconds * clip.weight for clip in clips)
     if not held:
         return {clip.id: 0 for clip in clips}
-    found, missing = {}, 0.0
-    for clip in sorted(clips, key=lambda one: _place(one.id, seed)):
-        proportion = clip.weight * seconds / held
+    groups: dict[str, list[Weighted]] = defaultdict(list)
+    for clip in sorted(clips, key=lambda clip: _place(clip.id, seed)):
+        groups[clip.group].append(clip)
+    counts: dict[str, int] = {}
+    for group in groups.values():
+        counts |= _rounded(group, seconds / held)
+    return counts
+
+
+def _rounded(clips: Sequence[Weighted], factor: float) -> dict[str, int]:
+    """Whole numbers near `factor` times the weights, with which the seconds come out.
+
+    In the order given each clip is listed as often as its proportion says without its fraction, and once more
+    where half a clip is missing so far. What is missing or too much in the end is mended by listing one clip once
+    more, another once less, or both.
+    """
+    counts, missing = {}, 0.0
+    more: list[tuple[float, str]] = []
+    less: list[tuple[float, str]] = []
+    for clip in clips:
+        proportion = clip.weight * factor
         whole = math.floor(proportion + 1e-9)
+        counts[clip.id] = whole
         missing += (proportion - whole) * clip.seconds
         # A hair of rounding in the sum is no clip that is missing.
-        more = proportion - whole > 1e-9 and missing >= clip.seconds / 2
-        missing -= more * clip.seconds
-        found[clip.id] = whole + more
-    return found
+        if proportion - whole <= 1e-9:
+            continue
+        if missing >= clip.seconds / 2:
+            missing -= clip.seconds
+            counts[clip.id] += 1
+            less.append((clip.seconds, clip.id))
+        else:
+            more.append((clip.seconds, clip.id))
+    more = sorted([(0.0, ""), *more])
+    best = (abs(missing), "", "")
+    for dropped, loser in [(0.0, ""), *less]:
+        place = bisect.bisect(more, (missing + dropped, ""))
+        for added, winner in more[max(0, place - 1) : place + 1]:
+            best = min(best, (abs(missing + dropped - added), winner, loser))
+    _, winner, loser = best
+    if winner:
+        counts[winner] += 1
+    if loser:
+        counts[loser] -= 1
+    return counts
 
 
 def _place(name: str, seed: int) -> str:

@@ -1,24 +1,25 @@
 """The training folder of an expressive corpus: moshi-finetune's layout, with what is known of a clip beside it.
 
-`NAME.wav` is stereo (left: what the model should say), `NAME.json` beside it holds the words as moshi-finetune
-reads them and the annotation of the clip; two manifests name the files of each side with emotion and style, a
-clip that trains as often as its weight says: that is how a trainer is told of weights. The trainer reads every
-`*jsonl` in a folder, so there is no third one. `text_conditions` are written on request only: a stock model stops
-on them.
+`data_stereo/NAME.wav` is stereo (left: what the model should say), `NAME.json` beside it holds the words as
+moshi-finetune reads them and the annotation of the clip; two manifests name the files of each side with emotion
+and style, a clip that trains as often as its weight says: that is how a trainer is told of weights. The trainer
+reads every `*jsonl` in a folder, so there is no third one. `text_conditions` are written on request only: a
+stock model stops on them.
 """
 
 import io
 import math
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import soundfile
 
-from dailytalk_contiguous.core.built import MAIN
+from dailytalk_contiguous.core.built import AUDIO_FOLDER, MAIN
 from dailytalk_contiguous.core.documents import json_lines
 from dailytalk_contiguous.core.errors import BadInput
-from dailytalk_contiguous.core.finished_clip import FINISHED
+from dailytalk_contiguous.core.finished_clip import FINISHED, own_seconds
 from dailytalk_contiguous.core.weights import Weighted, times
 from dailytalk_contiguous.core.word_frames import Spoken, place_words
 from dailytalk_contiguous.files.owned_folder import OwnedFolder, file_name
@@ -41,18 +42,18 @@ def export_clips(paths: Sequence[Path], out: Path, text_conditions: bool = False
     """
     target = OwnedFolder(out, "clips", tuple(MANIFESTS.values()))
     lines: dict[str, list[tuple[str, str]]] = {split: [] for split in MANIFESTS}
-    listed = _listed(paths)
+    counts = listed(_light_rows(paths))
     for path in paths:
         for row in read_rows(path, list(FINISHED)).values():
-            if not listed[row["id"]]:
+            if not counts[row["id"]]:
                 continue
-            name = file_name(row["id"])
+            name = f"{AUDIO_FOLDER}/{file_name(row['id'])}"
             pcm, rate = soundfile.read(io.BytesIO(row["audio"]["bytes"]), dtype="int16")
             target.write_wav(f"{name}.wav", pcm, rate)
             target.write_text(f"{name}.json", json_text(annotation(row, text_conditions)))
             entry = {"path": f"{name}.wav", "duration": row["duration"]}
             entry |= {key: row[key] for key in ("emotion", "style")}
-            lines[row["split"]] += [(row["id"], json_text(entry))] * listed[row["id"]]
+            lines[row["split"]] += [(row["id"], json_text(entry))] * counts[row["id"]]
     target.finish(
         {
             MANIFESTS[split]: "".join(line for _, line in sorted(entries))
@@ -63,11 +64,31 @@ def export_clips(paths: Sequence[Path], out: Path, text_conditions: bool = False
     return {split: len(entries) for split, entries in lines.items()}
 
 
-def _listed(paths: Sequence[Path]) -> dict[str, int]:
-    """How often each clip is named: whole numbers of which the sum over clips is that of their weights."""
-    rows = [row for path in paths for row in read_rows(path, ("id", "duration", "weight", "split")).values()]
-    train = [Weighted(row["id"], row["duration"], row["weight"]) for row in rows if row["split"] == "train"]
-    return {row["id"]: 1 for row in rows} | times(train, math.fsum(one.seconds * one.weight for one in train))
+def listed(rows: Iterable[Mapping[str, Any]]) -> dict[str, int]:
+    """How often the manifest names each clip: whole numbers whose seconds, in every emotion, are the weights'."""
+    counts, train = {}, []
+    for row in rows:
+        counts[row["id"]] = 1
+        if row["split"] == "train":
+            weight = 1.0 if row["weight"] is None else row["weight"]
+            train.append(Weighted(row["id"], own_seconds(row), weight, row["emotion"] or ""))
+    return counts | times(train, math.fsum(clip.seconds * clip.weight for clip in train))
+
+
+def listed_seconds(paths: Sequence[Path]) -> dict[str, float]:
+    """Seconds of each emotion in the manifest that trains, each clip as often as it is named."""
+    rows = _light_rows(paths)
+    counts = listed(rows)
+    seconds: dict[str, float] = defaultdict(float)
+    for row in rows:
+        if row["split"] == "train" and row["emotion"]:
+            seconds[row["emotion"]] += counts[row["id"]] * own_seconds(row)
+    return dict(seconds)
+
+
+def _light_rows(paths: Sequence[Path]) -> list[Row]:
+    columns = ("id", "duration", "conditioning", "emotion", "weight", "split")
+    return [row for path in paths for row in read_rows(path, columns).values()]
 
 
 def is_complete(out: Path) -> bool:
@@ -78,8 +99,9 @@ def is_complete(out: Path) -> bool:
             if isinstance(line, BadInput) or not isinstance(line.get("path"), str):
                 return False
             named.append(line["path"])
-    there = {path.name for path in out.iterdir()} if named else set()
-    return bool(named) and all({name, f"{Path(name).stem}.json"} <= there for name in named)
+    folder = out / AUDIO_FOLDER
+    files = {f"{AUDIO_FOLDER}/{path.name}" for path in folder.iterdir()} if folder.is_dir() else set()
+    return bool(named) and all({name, str(Path(name).with_suffix(".json"))} <= files for name in named)
 
 
 def annotation(row: Row, text_conditions: bool = False) -> dict[str, Any]:

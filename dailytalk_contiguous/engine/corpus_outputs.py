@@ -17,7 +17,7 @@ from dailytalk_contiguous.core.errors import Reject
 from dailytalk_contiguous.core.finished_clip import own_seconds
 from dailytalk_contiguous.core.machine import PACKAGES
 from dailytalk_contiguous.engine import corpus_folder
-from dailytalk_contiguous.engine.corpus_folder import export_clips, is_complete
+from dailytalk_contiguous.engine.corpus_folder import export_clips, is_complete, listed_seconds
 from dailytalk_contiguous.engine.corpus_plan import Planned
 from dailytalk_contiguous.engine.corpus_source import Read
 from dailytalk_contiguous.engine.outputs import REJECTS, RUN, models_of, read_run
@@ -80,7 +80,7 @@ def write_outputs(
         },
         "hours": hours,
         "split": _split(planned),
-        "balance": _balance(planned),
+        "balance": _balance(planned, paths),
         "fingerprint": fingerprint,
     }
     if before != json.loads(json.dumps(record)):
@@ -120,13 +120,16 @@ def _split(planned: Planned) -> dict[str, Any] | None:
     return {name: value for name, value in planned.split._asdict().items() if name != "side"}
 
 
-def _balance(planned: Planned) -> dict[str, Any] | None:
+def _balance(planned: Planned, paths: Sequence[Path]) -> dict[str, Any] | None:
+    """Minutes that train of each emotion: recorded, and as the manifest names them; what is missing still."""
     if planned.balance is None:
         return None
-    found = planned.balance
+    seconds = listed_seconds(paths)
+    found = planned.balance._replace(after={name: seconds.get(name, 0.0) for name in planned.balance.after})
     return {
         "minutes_before": {name: round(seconds / 60, 3) for name, seconds in found.before.items()},
         "minutes_after": {name: round(seconds / 60, 3) for name, seconds in found.after.items()},
+        "failure": found.failure(),
         "shortfalls": [
             {"emotion": one.emotion, "minutes": round(one.seconds / 60, 3), "to_record": one.to_record()}
             for one in found.shortfalls

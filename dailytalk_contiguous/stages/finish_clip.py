@@ -57,6 +57,9 @@ class FinishClip(Stage):
         return {name: [row[name] for row in rows] for name in self.adds}
 
     def _row(self, row: dict[str, Any]) -> dict[str, Any]:
+        conditioning = {name: row[name] for name in CONDITIONING}
+        if (copy := row["augmentation"]) and copy["kind"] == "stretch" and row["clip_start"]:
+            conditioning["clip_start"] *= copy["amount"]  # the prompt before the clip is stretched with it
         told = {name: row[name] for name in ("conversation_id", "audio", "duration", *TOLD)}
         return told | {
             "sample_rate": probe(row["audio"]).sample_rate,
@@ -64,7 +67,7 @@ class FinishClip(Stage):
                 {name: word[name] for name in ("word", "start", "end")} | {"source": _source(word, row)}
                 for word in row["words"]
             ],
-            "conditioning": {name: row[name] for name in CONDITIONING},
+            "conditioning": conditioning,
         }
 
 

@@ -666,7 +666,7 @@ def corpus_record() -> dict[str, Any]:
         "corpus": {"licence": "[none]"},
         "split": {"share": 0.125, "disjoint_in": "speakers", "note": "one [speaker]"},
         "settings": {"split": "official"},
-        "balance": {"shortfalls": [{"to_record": "sad: 12 min"}]},
+        "balance": {"failure": "not balanced: 1.8 → 1.8", "shortfalls": [{"to_record": "sad: 12 min"}]},
     }
 
 
@@ -685,6 +685,7 @@ def test_corpus_is_shown_with_counts_split_shortfalls_and_rejects_by_stage() -> 
         "  the times of 5 of 12 words are shared out",
         "  12% for validation by the corpus's own split, disjoint in speakers",
         "  one [speaker]",
+        "  not balanced: 1.8 → 1.8, with a weight of 4 at most",
         "  sad: 12 min",
         "  2 clips have no prompt: no neutral line of another speaker",
         "results in /data: data/ for trainers, clips/, rejects.jsonl, run.json",

@@ -84,3 +84,24 @@ def test_hours_are_those_of_all_folders_together() -> None:
 def test_weights_that_can_not_be_met_are_refused(held, weights, hours, word: str) -> None:
     with pytest.raises(DailytalkError, match=word):
         goals(held, weights, hours)
+
+
+@given(st.lists(st.floats(1.0, 5.0), min_size=40, max_size=60), st.floats(0.3, 3.9), st.integers(0, 3))
+def test_every_group_gets_its_own_seconds(seconds: list[float], weight: float, seed: int) -> None:
+    """Six emotions in hash order would lend each other what rounding leaves over."""
+    own = [Weighted(f"c{n}", held, weight, f"emotion{n % 6}") for n, held in enumerate(seconds)]
+    found = times(own, weight * math.fsum(seconds), seed)
+    for group in {one.group for one in own}:
+        members = [one for one in own if one.group == group]
+        wanted = weight * math.fsum(one.seconds for one in members)
+        assert abs(listed(members, found) - wanted) <= max(one.seconds for one in members) / 2 + 1e-6
+
+
+def test_emotions_of_a_corpus_come_out_within_a_hundredth() -> None:
+    """As many clips as CREMA-D has for 30 minutes each; rounded all as one they were -3.0 to +4.7 % off."""
+    own = [Weighted(f"c{n}", 1.5 + (n * 37 % 100) / 50, 0.679, f"emotion{n % 6}") for n in range(6440)]
+    found = times(own, math.fsum(one.seconds * one.weight for one in own))
+    for group in {one.group for one in own}:
+        members = [one for one in own if one.group == group]
+        wanted = math.fsum(one.seconds * one.weight for one in members)
+        assert listed(members, found) == pytest.approx(wanted, rel=0.001)

@@ -100,7 +100,7 @@ def test_manifest_lines_have_path_duration_emotion_and_style(built: Path) -> Non
 
 
 def test_annotation_tells_words_labels_measures_and_licence(built: Path) -> None:
-    (path,) = (built / "data").glob("crema_d-1001_DFA_ANG_XX-*.json")
+    (path,) = (built / "data/data_stereo").glob("crema_d-1001_DFA_ANG_XX-*.json")
     told = json.loads(path.read_text(encoding="utf-8"))
     assert [word for word, _, _ in told["alignments"]] == ["Don't", "forget", "a", "jacket."]
     assert {speaker for _, _, speaker in told["alignments"]} == {"SPEAKER_MAIN"}
@@ -207,7 +207,7 @@ def test_weights_stand_in_the_rows(source: Path, out: Path) -> None:
 
 def test_text_conditions_only_on_request(source: Path, out: Path) -> None:
     run(source, out, options=Options(text_conditions=True))
-    told = [json.loads(path.read_text()) for path in (out / "data").glob("*.json")]
+    told = [json.loads(path.read_text()) for path in (out / "data/data_stereo").glob("*.json")]
     assert {tuple(one["text_conditions"].items()) for one in told} == {
         (("emotion", emotion),) for emotion in ("angry", "happy", "neutral")
     }
@@ -258,8 +258,8 @@ def test_clip_that_left_the_corpus_leaves_the_folder(tmp_path: Path) -> None:
     run(source, tmp_path / "out")
     (source / "AudioWAV/1001_DFA_ANG_XX.wav").unlink()
     run(source, tmp_path / "out")
-    assert not list((tmp_path / "out/data").glob("*1001_DFA_ANG*"))
-    assert len(list((tmp_path / "out/data").glob("*.wav"))) == 8
+    assert not list((tmp_path / "out/data/data_stereo").glob("*1001_DFA_ANG*"))
+    assert len(list((tmp_path / "out/data/data_stereo").glob("*.wav"))) == 8
 
 
 def test_archive_is_read_as_its_folder_is(tmp_path: Path) -> None:

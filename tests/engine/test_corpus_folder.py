@@ -40,7 +40,7 @@ def test_clip_that_is_not_named_is_not_there(tmp_path: Path) -> None:
     data = exported(tmp_path, **dict.fromkeys("abcdefgh", 0.5))
     assert set(named(data).values()) == {1}
     assert named(data).total() == 4
-    assert len(list(data.glob("*.wav"))) == 4 + 1
+    assert len(list(data.glob("data_stereo/*.wav"))) == 4 + 1
     assert [finding.kind for finding in check(data)[0] if finding.kind == "unnamed-audio"] == []
 
 

@@ -1,11 +1,12 @@
-from collections import Counter
+from collections import Counter, defaultdict
 from pathlib import Path
 
 import pytest
 from recordings import read_lines
 from spoken_corpora import crema_d, rows_of, run
 
-from dailytalk_contiguous.engine.corpus_folder import MANIFESTS
+from dailytalk_contiguous.core.finished_clip import own_seconds
+from dailytalk_contiguous.engine.corpus_folder import MANIFESTS, listed
 from dailytalk_contiguous.files.owned_folder import file_name
 from dailytalk_contiguous.publish.checking.checks import check
 from dailytalk_contiguous.publish.reporting.expressive_rows import finished_clips
@@ -19,8 +20,9 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def tally(out: Path) -> CorpusTally:
     found = CorpusTally()
+    counts = listed(finished_clips(out))
     for row in finished_clips(out):
-        found.add(row)
+        found.add(row | {"weight": counts[row["id"]]})
     return found
 
 
@@ -31,14 +33,24 @@ def test_weights_reach_the_target_in_run_json_in_the_report_and_in_the_manifest(
     outcome = run(source, tmp_path, balance="weights", target_minutes=0.3, **settings)
     assert outcome.record is not None
     after = outcome.record["balance"]["minutes_after"]
-    assert after == pytest.approx(dict.fromkeys(("angry", "happy", "neutral"), 0.3), rel=0.02)
+    manifest = read_lines(tmp_path / "data" / MANIFESTS["train"])
+    own = {
+        file_name(row["id"]): own_seconds(row)
+        for row in rows_of(tmp_path, ["id", "duration", "conditioning"]).values()
+    }
+    minutes: dict[str, float] = defaultdict(float)
+    for line in manifest:
+        minutes[str(line["emotion"])] += own[Path(str(line["path"])).stem] / 60
+    assert after == pytest.approx(minutes, abs=0.001)
+    # A handful of clips can't do better than half of one.
+    assert after == pytest.approx(dict.fromkeys(("angry", "happy", "neutral"), 0.3), abs=max(own.values()) / 120)
     seen = {name: group.seen / 60 for name, group in tally(tmp_path).by["emotion"].items()}
-    assert seen == pytest.approx(after, rel=0.02)
+    assert seen == pytest.approx(after, abs=0.001)
     train = [row for row in rows_of(tmp_path, ["id", "weight", "split"]).values() if row["split"] == "train"]
-    named = Counter(line["path"] for line in read_lines(tmp_path / "data" / MANIFESTS["train"]))
-    assert named.total() == pytest.approx(sum(row["weight"] for row in train), abs=1)
+    named = Counter(line["path"] for line in manifest)
+    assert named.total() == pytest.approx(sum(row["weight"] for row in train), abs=3)
     for row in train:
-        assert abs(named[f"{file_name(row['id'])}.wav"] - row["weight"]) < 1
+        assert abs(named[f"data_stereo/{file_name(row['id'])}.wav"] - row["weight"]) < 1
     assert [finding for finding in check(tmp_path)[0] if finding.level == "error"] == []
 
 

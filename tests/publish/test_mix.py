@@ -94,7 +94,7 @@ def test_audio_is_there_once_and_linked(tmp_path: Path) -> None:
     mix([(source, 3.0), (corpus(tmp_path, "other", 12), 1.0)], tmp_path / "out", Settings())
     wavs = list((tmp_path / "out/data_stereo/acted").glob("*.wav"))
     assert len(wavs) == 5
-    assert all(wav.samefile(source / "data" / wav.name) for wav in wavs)
+    assert all(wav.samefile(source / "data/data_stereo" / wav.name) for wav in wavs)
 
 
 def test_what_is_not_listed_is_not_there_and_the_reject_says_why(tmp_path: Path) -> None:
@@ -151,7 +151,7 @@ def test_a_smaller_mix_into_the_same_folder_leaves_nothing_of_the_larger(tmp_pat
     mix([(first, None)], tmp_path / "out", Settings())
     assert {path.parent.name for path in (tmp_path / "out").rglob("*.wav")} == {"acted"}
     assert errors(tmp_path / "out") == []
-    assert len(list((second / "data").glob("*.wav"))) == 5
+    assert len(list((second / "data/data_stereo").glob("*.wav"))) == 5
 
 
 def test_two_folders_of_one_name_do_not_meet(tmp_path: Path) -> None:
@@ -170,7 +170,7 @@ def test_a_corpus_in_two_folders_is_refused_although_no_clip_is_in_both(tmp_path
 
 def test_text_conditions_are_kept_on_request_alone(tmp_path: Path) -> None:
     folder = corpus(tmp_path)
-    for path in (folder / "data").glob("*.json"):
+    for path in (folder / "data/data_stereo").glob("*.json"):
         path.write_text(json.dumps(json.loads(path.read_text()) | {"text_conditions": {"emotion": "happy"}}))
     mix([(folder, None)], tmp_path / "without", Settings())
     mix([(folder, None)], tmp_path / "with", Settings(text_conditions=True))
@@ -291,7 +291,7 @@ def test_a_folder_that_can_not_be_mixed_is_refused(tmp_path: Path, damage: str) 
 @pytest.mark.parametrize("suffix", [".wav", ".json"])
 def test_file_that_is_missing_is_rejected_and_the_others_are_mixed(tmp_path: Path, suffix: str) -> None:
     folder = corpus(tmp_path)
-    next((folder / "data").glob(f"*{suffix}")).unlink()
+    next((folder / "data/data_stereo").glob(f"*{suffix}")).unlink()
     done = mix([(folder, None)], tmp_path / "out", Settings())
     assert [reject.reason for reject in done.rejects if "not there" in reject.reason]
     assert len(done.rejects) == 1

@@ -1,5 +1,6 @@
 from typing import Any
 
+import pytest
 from clips import clips, line
 from hypothesis import given
 from hypothesis import strategies as st
@@ -37,6 +38,23 @@ def test_moved_words_lie_in_the_clip_in_order(starts: list[float], clip_start: f
     assert edges == sorted(edges)
     assert len(words) == len(starts)
     assert all(clip_start <= edge <= clip_start + 5.0 for edge in edges)
+
+
+@pytest.mark.parametrize(
+    ("kind", "amount", "start"), [("stretch", 1.1, 2.2), ("stretch", 0.9, 1.8), ("pitch", 1.5, 2.0)]
+)
+def test_copy_begins_where_its_stretched_prompt_ends(kind: str, amount: float, start: float) -> None:
+    row: dict[str, Any] = dict.fromkeys((*TOLD, *CONDITIONING))
+    row |= {
+        "conversation_id": "corpus/a",
+        "audio": clips(line())["audio"][0],
+        "duration": 4.0,
+        "words": [],
+        "word_source": "",
+    }
+    row |= {"clip_start": 2.0, "augmentation": {"kind": kind, "amount": amount, "detail": None, "seed": 0}}
+    added = FinishClip()({name: [value] for name, value in row.items()})
+    assert added["conditioning"][0]["clip_start"] == pytest.approx(start)
 
 
 def test_word_that_a_recogniser_did_not_hear_as_written_says_that_its_times_are_shared_out() -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from dailytalk_contiguous.core.audio import to_uri
-from dailytalk_contiguous.core.built import MAIN, OTHER
+from dailytalk_contiguous.core.built import AUDIO_FOLDER, MAIN, OTHER
 from dailytalk_contiguous.core.documents import MOST_OWN_BYTES, expect, parse_json, quoted, read_bytes, read_json
 from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.core.turns import Timed
@@ -26,7 +26,6 @@ from dailytalk_contiguous.publish.checking.words import LATEST, Said, word_findi
 from dailytalk_contiguous.publish.exporting.mix_folders import ABOUT_SHAPE, MIX, most_listed
 from dailytalk_contiguous.publish.exporting.moshi import (
     ABOUT,
-    AUDIO_FOLDER,
     EVAL,
     MOSHI_RATE,
     TRAIN,

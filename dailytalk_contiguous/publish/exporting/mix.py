@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from dailytalk_contiguous.core.built import AUDIO_FOLDER
 from dailytalk_contiguous.core.errors import Reject
 from dailytalk_contiguous.core.licensing import Combined, asked, combined
 from dailytalk_contiguous.files.owned_folder import OwnedFolder
@@ -32,7 +33,6 @@ from dailytalk_contiguous.publish.exporting.mix_parts import (
 )
 from dailytalk_contiguous.publish.exporting.moshi import (
     ABOUT,
-    AUDIO_FOLDER,
     BATCH,
     CONFIG,
     EVAL,

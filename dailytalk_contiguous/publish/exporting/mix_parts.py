@@ -129,7 +129,11 @@ def refuse_same(parts: Sequence[Part]) -> None:
 def list_files(parts: Sequence[Part], settings: Settings) -> None:
     """Decide how often each file is listed."""
     clips = {
-        part.place: [Weighted(one.id, one.seconds, one.weight) for one in part.files if one.side == "train"]
+        part.place: [
+            Weighted(one.id, one.seconds, one.weight, str(one.labels.get("emotion") or ""))
+            for one in part.files
+            if one.side == "train"
+        ]
         for part in parts
     }
     held = {place: sum(one.seconds * one.weight for one in own) for place, own in clips.items()}

@@ -15,7 +15,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from dailytalk_contiguous.core.built import MAIN, OTHER
+from dailytalk_contiguous.core.built import AUDIO_FOLDER, MAIN, OTHER
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError, Reject
 from dailytalk_contiguous.core.word_frames import Spoken, place_words
 from dailytalk_contiguous.files.owned_folder import OwnedFolder, file_name
@@ -26,7 +26,6 @@ from dailytalk_contiguous.publish.rows import Conversation, Row, Word, conversat
 from dailytalk_contiguous.publish.splits import Split, as_given, split
 
 TRAIN, EVAL, CONFIG, ABOUT = "train.jsonl", "eval.jsonl", "moshi-finetune.yaml", "conversations.json"
-AUDIO_FOLDER = "data_stereo"
 
 #: Hz that Mimi, Moshi's codec, takes; the trainer resamples anything else without a word.
 MOSHI_RATE = 24000

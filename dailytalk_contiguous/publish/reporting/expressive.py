@@ -9,7 +9,10 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
+from dailytalk_contiguous.core.balance import LEAST_HOURS
+from dailytalk_contiguous.core.documents import is_number
 from dailytalk_contiguous.core.quality import QualityLimits
+from dailytalk_contiguous.engine.corpus_folder import listed
 from dailytalk_contiguous.files.writing import write_lines, write_text
 from dailytalk_contiguous.publish.credits import Credit, credits_of
 from dailytalk_contiguous.publish.exporting.mix_folders import record_of
@@ -58,7 +61,11 @@ def write_corpus_report(
     record = record_of(folder)
     mixed = is_mix(folder)
     rows, hear = (mixed_rows, mixed_sounds) if mixed else (finished_clips, sounds)
-    tally = _tallied(folder, record, rows(folder))
+    # How often a manifest names a clip: of a mix its rows say so, of a corpus that follows from all of them.
+    counts = {} if mixed else listed(rows(folder))
+    tally = _tallied(
+        folder, record, (row | {"weight": counts.get(row["id"], row["weight"])} for row in rows(folder))
+    )
     examples: list[dict[str, str]] = []
     for reject in mixed_rejects(folder) if mixed else rejects(folder):
         tally.add_reject(reject)
@@ -79,7 +86,9 @@ def write_corpus_report(
 def _tallied(folder: Path, record: Mapping[str, Any], rows: Iterator[Mapping[str, Any]]) -> CorpusTally:
     minutes = (record.get("balance") or {}).get("minutes_before", {})
     before = {name: 60 * value for name, value in minutes.items()}
-    tally = CorpusTally(_limits(folder, record), before, unit="file" if is_mix(folder) else "clip")
+    wanted = (record.get("settings") or {}).get("target_minutes") if minutes else None
+    target = 60.0 * wanted if wanted and is_number(wanted, 0) else 3600 * LEAST_HOURS
+    tally = CorpusTally(_limits(folder, record), before, target, unit="file" if is_mix(folder) else "clip")
     for row in rows:
         tally.add(row)
     for row in measured_clips(folder):

@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from dailytalk_contiguous.core.balance import LEAST_HOURS
+from dailytalk_contiguous.core.balance import disparity
 from dailytalk_contiguous.core.licensing import in_words
 from dailytalk_contiguous.publish.credits import Credit
 from dailytalk_contiguous.publish.reporting.expressive_tally import (
@@ -80,7 +80,15 @@ def balance(tally: CorpusTally) -> Html:
         rows.append(Bar(name, before, label))
     colours = key(("before", "recorded"), ("after", "seen: with weights and copies"))
     plot = colours + bars("Minutes in training before and after", rows, ("before", "after"), grouped=True)
+    plot += soft(spread_of(tally))
     return card("Minutes of training, before and after balancing", plot if rows else "", "no finished clips")
+
+
+def spread_of(tally: CorpusTally) -> str:
+    """How far the emotions are from one size, before and after balancing."""
+    minutes = [pair for name, pair in before_and_after(tally).items() if name not in (UNKNOWN, "other")]
+    before, after = (disparity(pair[side] for pair in minutes) for side in (0, 1))
+    return f"Largest to smallest emotion: {before:.1f} as recorded, {after:.1f} as seen."
 
 
 def before_and_after(tally: CorpusTally) -> dict[str, tuple[float, float]]:
@@ -90,14 +98,14 @@ def before_and_after(tally: CorpusTally) -> dict[str, tuple[float, float]]:
 
 
 def missing(tally: CorpusTally) -> Html:
-    """What every emotion lacks, and what to record."""
+    """What recordings every emotion lacks, and what to record."""
     lines = shortfall_lines(tally)
-    head = ("emotion", "recorded", "seen", "lacks", "what to record")
+    head = ("emotion", "recorded", "seen", "lacks recorded", "what to record")
     what = table(head, lines, (1, 2, 3))
     if not tally.all.clips:
         return card("What is missing", "", "no finished clips", "wide")
-    enough = soft(f"Every emotion has {60 * LEAST_HOURS:.0f} minutes of recordings in training.")
-    return card(f"What is missing to reach {60 * LEAST_HOURS:.0f} minutes", what if lines else enough, "", "wide")
+    enough = soft(f"Every emotion has {tally.target / 60:g} minutes of recordings in training.")
+    return card(f"What is missing to reach {tally.target / 60:g} minutes", what if lines else enough, "", "wide")
 
 
 def shortfall_lines(tally: CorpusTally) -> list[tuple[str, str, str, str, str]]:

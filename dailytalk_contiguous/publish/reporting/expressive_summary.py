@@ -43,7 +43,7 @@ def _dimension(tally: CorpusTally, name: str) -> str:
 
 
 def _missing(tally: CorpusTally) -> str:
-    head = ("emotion", "recorded for training", "seen", "lacks to 30 min", "what to record")
+    head = ("emotion", "recorded for training", "seen", f"lacks to {tally.target / 60:g} min", "what to record")
     return table(head, [[escaped(value) for value in line] for line in shortfall_lines(tally)])
 
 

@@ -1,7 +1,8 @@
 """What the report of an expressive corpus counts, clip by clip.
 
 Three hours are told apart: recorded (clips, without copies), in training (of these, what trains), and seen (what
-trains, copies too, each as often as its weight says). Of every clip a few words stay in memory, never its sound.
+trains, copies too, each as often as the manifest names it). Of every clip a few words stay in memory, never its
+sound.
 """
 
 from collections import Counter, defaultdict
@@ -78,6 +79,7 @@ class CorpusTally:
     Attributes:
         by: of each of `DIMENSIONS`, a group for each value.
         before: seconds by emotion that could train before balancing, where the run tells.
+        target: seconds that every emotion should have: those of the run, or half an hour.
         all: all clips. training: seconds recorded by emotion that train.
         affect: clips by emotion in cells of valence and arousal.
         measured: number of clips measured; bins: of each measure, numbers by the lower edge of the bin.
@@ -88,6 +90,7 @@ class CorpusTally:
 
     limits: QualityLimits = field(default_factory=QualityLimits)
     before: Mapping[str, float] = field(default_factory=dict)
+    target: float = 3600 * LEAST_HOURS
     by: dict[str, dict[str, Group]] = field(default_factory=lambda: {name: {} for name in DIMENSIONS})
     all: Group = field(default_factory=Group)
     training: dict[str, float] = field(default_factory=lambda: defaultdict(float))
@@ -154,11 +157,10 @@ class CorpusTally:
         return max(self.training.get(emotion, 0.0), self.before.get(emotion, 0.0))
 
     def shortfalls(self) -> list[Shortfall]:
-        """Emotions whose recordings that could train are under 30 minutes, and what is thinnest among them."""
+        """Emotions whose recordings that could train are under the target, and what is thinnest among them."""
         if not self.balanced:
             return []
         names = {*self.by["emotion"], *self.before} - {UNKNOWN, "other"}
-        found = plan_balance(self.balanced, LEAST_HOURS, "sample", 0, sorted(names)).shortfalls
-        least = 3600 * LEAST_HOURS
-        known = [one._replace(seconds=least - self.recorded(one.emotion)) for one in found]
+        found = plan_balance(self.balanced, self.target / 3600, "sample", 0, sorted(names)).shortfalls
+        known = [one._replace(seconds=self.target - self.recorded(one.emotion)) for one in found]
         return [one for one in known if one.seconds > 0]
