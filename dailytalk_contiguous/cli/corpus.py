@@ -120,7 +120,7 @@ def corpus(
             if name not in LAID_OUT.values()
             else "name dailytalk, and add --as conversations",
         )
-    console = Console(stderr=as_json, soft_wrap=True, highlight=False)
+    console = Console(stderr=as_json)
     if form == "conversations":
         clips_only = {
             "--augment": augment,

@@ -21,9 +21,9 @@ from dailytalk_contiguous.engine import local
 from dailytalk_contiguous.engine.outputs import RECORDINGS
 from dailytalk_contiguous.engine.runner import RUNNERS, runner_of
 from dailytalk_contiguous.engine.storage import OF_TAG, open_work
-from dailytalk_contiguous.engine.tagging import TAGGED, Found, Options, Outcome, find, own_shards
+from dailytalk_contiguous.engine.tagging import Found, Options, Outcome, find, intended
 from dailytalk_contiguous.engine.tagging import tag as run_tagging
-from dailytalk_contiguous.pipeline import AUTO, PROFILES, TagSettings, tagging
+from dailytalk_contiguous.pipeline import AUTO, PROFILES, TagSettings
 from dailytalk_contiguous.sources.folder import MAX_CONVERSATION
 from dailytalk_contiguous.sources.hub import to_fetch
 from dailytalk_contiguous.sources.hub_repository import HubChoice, Repository
@@ -153,7 +153,7 @@ def tag(
     options = Options(
         workers or engine.few, _shard(shard), shard_seconds=60 * shard_minutes, prune=prune, runner=engine
     )
-    console = Console(stderr=as_json, soft_wrap=True)
+    console = Console(stderr=as_json)
     found = find(
         inputs,
         out,
@@ -168,11 +168,11 @@ def tag(
     )
     show.hidden(console, found.hidden)
     if dry_run:
-        plan = own_shards(local.plan(out / TAGGED, found.groups, tagging(settings)), options.shard)
+        plan, stages = intended(found, out, settings, options)
         if as_json:
-            print_json(_intended(found, plan, tagging(settings)))
+            print_json(_intended(found, plan, stages))
         else:
-            show.dry_run(console, found, plan, tagging(settings))
+            show.dry_run(console, found, plan, stages)
         raise typer.Exit(0)
     command = as_text(shlex.join(["dailytalk", *sys.argv[1:]]))
     with work.telling(), bar(console, quiet=as_json) as told:
