@@ -2,6 +2,7 @@ import json
 import os
 import re
 import signal
+import socket
 import subprocess
 import time
 from collections.abc import Callable, Iterator
@@ -369,3 +370,15 @@ def test_conversation_that_was_held_back_is_told_with_its_share_and_its_reason(
     done = dailytalk("speak", work, *FISH)
     assert re.search(r"rejected: 1 \(1 of 2 conversations, \d+\.\d of \d+\.\d s\)", done.out)
     assert '  rejected: "first": held back: 1 utterance could not be said: ' in done.out
+
+
+def test_port_that_is_refused_is_named_and_leaves_no_empty_dataset(
+    tmp_path: Path, dailytalk: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+    monkeypatch.setenv("FISH_AUDIO_BASE_URL", url)
+    work = folder(tmp_path / "work", first=SHORT)
+    done = dailytalk("speak", work, *FISH, "--voice", "anna")
+    assert (done.code, f"Fish Audio at {url} can't be reached" in done.err) == (1, True)
+    assert not (work / "dataset").exists()
