@@ -12,6 +12,7 @@ import typer
 from dailytalk_contiguous.cli import show_corpus
 from dailytalk_contiguous.cli.options import on_this_machine, one_of
 from dailytalk_contiguous.cli.progress import bar
+from dailytalk_contiguous.cli.rejects import show_verdict
 from dailytalk_contiguous.cli.terminal import Console
 from dailytalk_contiguous.core.balance import MODES
 from dailytalk_contiguous.core.copies import KINDS
@@ -173,7 +174,10 @@ def corpus(
     with bar(console, quiet=as_json) as shown:
         outcome = build_corpus(read, out, settings, options, about, None, shown.progress, shown.planned)
     show_corpus.outcome(console, read, outcome, out, settings, as_json)
-    raise typer.Exit(_code(outcome.n_clips, len(outcome.rejects)))
+    code = _code(outcome.n_clips, len(outcome.rejects))
+    if not as_json:
+        show_verdict(console, code)
+    raise typer.Exit(code)
 
 
 def _limit(value: float) -> float | None:

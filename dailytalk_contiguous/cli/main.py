@@ -1,7 +1,9 @@
 """The command `dailytalk`: which commands it has. `cli.errors` says what their exit codes mean."""
 
+import inspect
 import os
 import sys
+from collections.abc import Callable
 from typing import Annotated, NoReturn
 
 import typer
@@ -29,21 +31,32 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     add_completion=False,
 )
-app.command()(tag)
-app.command()(speak)
-app.command()(build)
-app.command()(corpus)
-app.command()(status)
-app.command()(plan)
-app.command()(export)
-app.command()(mix)
-app.command()(check)
-app.command()(report)
-app.command()(agreement)
-app.command()(push)
-app.command()(versions)
-app.command()(diff)
-app.command()(doctor)
+
+
+def _help(command: Callable[..., None]) -> str:
+    """What a command's docstring says, each paragraph on one line: where lines end is for the terminal to say."""
+    paragraphs = inspect.cleandoc(command.__doc__ or "").split("\n\n")
+    return "\n\n".join(" ".join(paragraph.split()) for paragraph in paragraphs)
+
+
+for _command_of in (
+    tag,
+    speak,
+    build,
+    corpus,
+    status,
+    plan,
+    export,
+    mix,
+    check,
+    report,
+    agreement,
+    push,
+    versions,
+    diff,
+    doctor,
+):
+    app.command(help=_help(_command_of))(_command_of)
 
 
 @app.callback()

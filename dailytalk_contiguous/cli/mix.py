@@ -8,6 +8,7 @@ from rich.markup import escape
 
 from dailytalk_contiguous.cli.options import on_this_machine
 from dailytalk_contiguous.cli.terminal import Console, print_json
+from dailytalk_contiguous.core.wording import counted
 from dailytalk_contiguous.publish.exporting.mix import LICENCES, REJECTS, Mixed
 from dailytalk_contiguous.publish.exporting.mix import mix as write_mix
 from dailytalk_contiguous.publish.exporting.mix_parts import Settings, summary
@@ -82,7 +83,7 @@ def weighted(given: str) -> tuple[Path, float | None]:
 
 def _show(done: Mixed, out: Path) -> None:
     console = Console()
-    lines = f"{done.lines['train']} lines to train on, {done.lines['eval']} to evaluate on"
+    lines = f"{counted(done.lines['train'], 'line')} to train on, {done.lines['eval']} to evaluate on"
     console.print(f"{lines} in {escape(as_text(out))}")
     total = sum(part.seconds_listed() for part in done.parts)
     for part in done.parts:

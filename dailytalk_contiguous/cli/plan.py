@@ -107,7 +107,7 @@ def _refuse_to_fetch(repository: Repository) -> None:
     missing = to_fetch(repository)
     if missing.files:
         raise DailytalkError(
-            f"{missing.files} files of {repository.reference.repo} are not on this machine "
+            f"{counted(missing.files, 'file')} of {repository.reference.repo} not on this machine "
             f"({missing.size / 1e6:,.1f} MB)",
             "download some of its recordings to a folder, and plan with that",
         )

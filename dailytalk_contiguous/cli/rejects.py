@@ -11,6 +11,13 @@ from dailytalk_contiguous.core.wording import counted, kind_of, length_text
 #: How many of a kind are shown before the reader is sent to where all of them are.
 SHOWN = 5
 
+#: Whether a run is good, and what to say of it, by its exit code.
+_VERDICTS: dict[int, tuple[bool | None, str]] = {
+    0: (True, "done"),
+    1: (False, "nothing was done"),
+    3: (None, "done, except for what was rejected"),
+}
+
 #: Ids of one kind that are named.
 NAMED = 3
 
@@ -39,6 +46,12 @@ def show_rejects(console: Console, share: str, where: str, rejects: Iterable[Map
         console.labelled("  rejected", f"{names}{more}: {first[kind][0]['reason']}; {first[kind][0]['remedy']}")
     if others := counts.total() - sum(count for _, count in counts.most_common(SHOWN)):
         console.print(f"  … {others:,} for other reasons", markup=False)
+
+
+def show_verdict(console: Console, code: int) -> None:
+    """Say on a terminal what the exit code of a run says to a program."""
+    if console.is_terminal:
+        console.verdict(*_VERDICTS[code])
 
 
 def share_text(record: Mapping[str, Any]) -> str:

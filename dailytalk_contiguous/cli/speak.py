@@ -16,6 +16,7 @@ from dailytalk_contiguous.cli import show_spoken
 from dailytalk_contiguous.cli.options import one_of
 from dailytalk_contiguous.cli.place import recordings_of
 from dailytalk_contiguous.cli.progress import bar, profile_table
+from dailytalk_contiguous.cli.rejects import show_verdict
 from dailytalk_contiguous.cli.stream import stream
 from dailytalk_contiguous.cli.tag import seconds, tag, tag_settings
 from dailytalk_contiguous.cli.terminal import Console, print_json, say
@@ -163,6 +164,7 @@ def speak(
         print_json(outcome.record)
     else:
         show_spoken.outcome(console, outcome, work.folder)
+        show_verdict(console, _exit_code(outcome))
     if profile_stages:
         console.print(profile_table(outcome.account, outcome.wall_seconds))
     raise typer.Exit(_exit_code(outcome))

@@ -13,6 +13,7 @@ import typer
 from dailytalk_contiguous.cli import show
 from dailytalk_contiguous.cli.options import one_of
 from dailytalk_contiguous.cli.progress import bar, profile_table
+from dailytalk_contiguous.cli.rejects import show_verdict
 from dailytalk_contiguous.cli.stream import refuse_limits, stream
 from dailytalk_contiguous.cli.terminal import Console, print_json
 from dailytalk_contiguous.core.errors import DailytalkError
@@ -184,6 +185,7 @@ def tag(
         print_json(_told(outcome, out))
     else:
         show.outcome(console, outcome, out, settings)
+        show_verdict(console, _exit_code(outcome))
     if profile_stages:
         console.print(profile_table(outcome.account, outcome.wall_seconds))
     raise typer.Exit(_exit_code(outcome))

@@ -20,6 +20,7 @@ from dailytalk_contiguous.core.documents import expect, is_number, parse_json, q
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
 from dailytalk_contiguous.core.published import CONFIGS
 from dailytalk_contiguous.core.schema import CHANNELS, wrong_type
+from dailytalk_contiguous.core.wording import counted
 from dailytalk_contiguous.files.inside import is_inside
 from dailytalk_contiguous.publish.version import COPY, PARQUET_ERRORS, Version, cause
 
@@ -329,7 +330,7 @@ def _stereo(audio: dict[str, Any], sample_rate: int) -> Pcm:
     """
     info = probe(audio)
     if info.channels != 2:
-        raise BadInput(f"its audio has {info.channels} channel(s), not 2", "build the conversation again")
+        raise BadInput(f"its audio has {counted(info.channels, 'channel')}, not 2", "build the conversation again")
     if not LOWEST_RATE <= info.sample_rate <= HIGHEST_RATE:
         raise BadInput(f"its audio has a sample rate of {info.sample_rate} Hz", "build the conversation again")
     hours, most = info.seconds / 3600, MOST_PCM_BYTES / (4 * sample_rate) / 3600

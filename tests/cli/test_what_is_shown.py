@@ -1097,7 +1097,7 @@ def test_sentence_and_path_are_never_broken(
     assert "1 file unchanged; 1.5 kB to send at most" in plan
     mixed = Mixed([part("p" * 60, 1.0)], {"train": 1, "eval": 1}, Combined(long, (), ()), (long,), one)
     told = narrow(lambda console: mix_command._show(mixed, deep))
-    assert f"1 lines to train on, 1 to evaluate on in {deep}" in told
+    assert f"1 line to train on, 1 to evaluate on in {deep}" in told
     assert {f"licence: {long} (licences.md tells all)", f"warning: {long}", f"  c: {long}; {long}"} <= told
     assert any(line.startswith("  ppp") and line.endswith("from 0.00 h") for line in told)
     told = narrow(lambda console: export_command._show_export(long, deep, one))

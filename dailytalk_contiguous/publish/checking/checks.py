@@ -12,6 +12,7 @@ from dailytalk_contiguous.core.audio import to_uri
 from dailytalk_contiguous.core.documents import is_number, json_lines, quoted, shown
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
 from dailytalk_contiguous.core.schema import CHANNELS
+from dailytalk_contiguous.core.wording import counted
 from dailytalk_contiguous.engine.corpus_stages import MEASURED
 from dailytalk_contiguous.engine.outputs import REJECTS, read_run
 from dailytalk_contiguous.engine.tagging import TAGGED
@@ -108,7 +109,9 @@ def _recording(folder: Path, wav: Path) -> Iterator[Finding]:
         yield error("unreadable-audio", shown, problem.reason, problem.remedy)
         return
     if loudness.channels != 2:
-        yield error("not-stereo", shown, f"it has {loudness.channels} channel(s), not 2", "build it again")
+        yield error(
+            "not-stereo", shown, f"it has {counted(loudness.channels, 'channel')}, not 2", "build it again"
+        )
 
 
 def _transcript(path: Path) -> Iterator[Finding]:

@@ -11,6 +11,7 @@ from typing import Any
 from dailytalk_contiguous.core.audio import to_uri
 from dailytalk_contiguous.core.documents import json_lines, quoted, read_json
 from dailytalk_contiguous.core.errors import BadInput
+from dailytalk_contiguous.core.wording import counted
 from dailytalk_contiguous.files.inside import inside
 from dailytalk_contiguous.publish.checking.findings import Finding, error
 from dailytalk_contiguous.publish.checking.loudness import Loudness, measure
@@ -127,7 +128,7 @@ def check_jmoshi(folder: Path) -> tuple[list[Finding], dict[str, Any]]:
         else:
             seconds += loudness.seconds
             if loudness.channels != 2:
-                what = f"it has {loudness.channels} channel(s), not 2"
+                what = f"it has {counted(loudness.channels, 'channel')}, not 2"
                 findings.append(error("not-stereo", shown, what, _JMOSHI_AGAIN))
         findings += _words(folder, f"{TEXT}/{name}.json", loudness, words)
     facts = {
