@@ -335,6 +335,8 @@ TABLE: dict[str, dict[str, object]] = {
     "models.http": {
         "LINES_WITHOUT_ANSWER": 5,
         "FIRST_TRIES": 3,
+        "FIRST_CONNECT_SECONDS": 2.0,
+        "REACH_SECONDS": 4.5,
         "MOST_BYTES": 67_108_864,
         "Client(connect_seconds)": 10.0,
         "Client(read_seconds)": 60.0,

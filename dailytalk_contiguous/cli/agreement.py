@@ -7,6 +7,7 @@ import typer
 from rich.table import Table
 
 from dailytalk_contiguous.cli.terminal import Console, print_json
+from dailytalk_contiguous.core.wording import counted
 from dailytalk_contiguous.publish.reporting.listening_answers import Judged, agreement_of, read_test
 
 
@@ -27,8 +28,8 @@ def agreement(
         told: dict[str, Any] = {"clips": len(test.clips), "raters": sorted(test.answers)}
         print_json(told | {what: one.as_dict() for what, one in found.items()})
         return
-    console = Console(highlight=False, markup=False)
-    console.print(f"{len(test.clips)} clips, {len(test.answers)} listener(s)")
+    console = Console(markup=False)
+    console.print(f"{counted(len(test.clips), 'clip')}, {counted(len(test.answers), 'listener')}")
     for what, one in found.items():
         _show(console, what, one)
 
@@ -36,14 +37,14 @@ def agreement(
 def _show(console: Console, what: str, one: Judged) -> None:
     kappa = one.kappa
     if kappa.overall is None:
-        console.print(f"\n{what}: kappa is not defined: {kappa.reason}", soft_wrap=True)
+        console.print(f"\n{what}: kappa is not defined: {kappa.reason}")
     else:
-        used = f"{kappa.n_clips} clips with two ratings or more, {kappa.n_ratings} ratings"
-        console.print(f"\n{what}: Fleiss' kappa {kappa.overall:.3f} ({used})", soft_wrap=True)
+        used = f"{counted(kappa.n_clips, 'clip')} with two ratings or more, {counted(kappa.n_ratings, 'rating')}"
+        console.print(f"\n{what}: Fleiss' kappa {kappa.overall:.3f} ({used})")
     console.print(f"ratings that match the label: {_percent(one.against.accuracy)}")
     if one.sure:
         told = ", ".join(f"{name} {_percent(share)}" for name, share in one.sure.items())
-        console.print(f"  by how sure they were: {told}", soft_wrap=True)
+        console.print(f"  by how sure they were: {told}")
     names = sorted({*kappa.by_category, *one.against.confusion})
     if names:
         table = Table(what, "kappa", "heard as labelled", "labelled as heard")

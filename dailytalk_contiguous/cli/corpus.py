@@ -12,6 +12,7 @@ import typer
 from dailytalk_contiguous.cli import show_corpus
 from dailytalk_contiguous.cli.options import TIME, on_this_machine, one_of, time_of
 from dailytalk_contiguous.cli.progress import bar
+from dailytalk_contiguous.cli.rejects import show_verdict
 from dailytalk_contiguous.cli.terminal import Console
 from dailytalk_contiguous.core.balance import MODES
 from dailytalk_contiguous.core.copies import KINDS
@@ -128,7 +129,7 @@ def corpus(
             if name not in LAID_OUT.values()
             else "name dailytalk, and add --as conversations",
         )
-    console = Console(stderr=as_json, soft_wrap=True, highlight=False)
+    console = Console(stderr=as_json)
     if form == "conversations":
         clips_only = {
             "--augment": augment,
@@ -181,7 +182,10 @@ def corpus(
     with bar(console, quiet=as_json) as shown:
         outcome = build_corpus(read, out, settings, options, about, planned=shown.planned)
     show_corpus.outcome(console, read, outcome, out, settings, as_json)
-    raise typer.Exit(_code(outcome.n_clips, len(outcome.rejects)))
+    code = _code(outcome.n_clips, len(outcome.rejects))
+    if not as_json:
+        show_verdict(console, code)
+    raise typer.Exit(code)
 
 
 def _limit(value: float) -> float | None:

@@ -15,7 +15,7 @@ from dailytalk_contiguous.models.acoustic_affect import ACOUSTIC_ESTIMATE
 from dailytalk_contiguous.models.cuda import compute_type_of, cublas, lacking
 from dailytalk_contiguous.models.engines import load_synthesiser
 from dailytalk_contiguous.models.licences import licence_of
-from dailytalk_contiguous.models.profiles import PROFILES
+from dailytalk_contiguous.models.profiles import PROFILES, Profile
 from dailytalk_contiguous.models.recogniser import POCKETSPHINX
 from dailytalk_contiguous.models.whisper import cached_sizes
 
@@ -26,27 +26,32 @@ def doctor(as_json: Annotated[bool, typer.Option("--json", help="Print it as JSO
     if as_json:
         print_json(report)
         return
-    console = Console(highlight=False)
+    console = Console()
     console.print(f"dailytalk-contiguous {report['version']}, Python {report['python']}, {report['cores']} cores")
     for name, found in report["packages"].items():
         console.print(f"  {name:<16}{found or 'MISSING'}")
     console.print(
         f"ffmpeg: {'installed' if report['ffmpeg'] else 'not installed (only M4A, AAC, WMA and video need it)'}"
     )
-    console.print(f"GPU: {report['gpu'] or 'none used: ' + report['no_gpu_because']}", soft_wrap=True)
+    console.print(f"GPU: {report['gpu'] or 'none used: ' + report['no_gpu_because']}")
     if report["gpu"]:
         lacks = "not found: pip install 'dailytalk-contiguous[cuda]'"
-        console.print(f"  cuBLAS of CUDA 12, for Whisper: {escape(report['cublas'] or lacks)}", soft_wrap=True)
+        console.print(f"  cuBLAS of CUDA 12, for Whisper: {escape(report['cublas'] or lacks)}")
     console.print(f"Whisper computes in {report['compute_type']}")
     console.print(f"Whisper in the cache: {', '.join(report['whisper_cached']) or 'none'}")
     for name, profile in report["profiles"].items():
-        state = "ready" if not profile["needs"] else "needs " + "; ".join(profile["needs"])
-        console.print(f"profile {name}: {escape(state)}", soft_wrap=True)
-        console.print(f"  {escape(profile['about'])}", soft_wrap=True)
-        for lack in profile["needs_to_speak"]:
-            console.print(f"  to speak: {escape(lack)}", soft_wrap=True)
+        if profile["ready"]:
+            console.verdict(True, f"profile {name}: ready")
+        else:
+            steps = {"to tag": profile["needs"], "to speak": profile["needs_to_speak"]}
+            not_ready = " and ".join(step for step, needs in steps.items() if needs)
+            console.verdict(None, f"profile {name}: not ready {not_ready}")
+        console.print(f"  {escape(profile['about'])}")
+        for step in ("tag", "speak"):
+            for lack in profile["needs" if step == "tag" else "needs_to_speak"]:
+                console.print(f"  to {step}: {escape(lack)}")
         for role, model in profile["models"].items():
-            console.print(f"  {role}: {escape(model['name'])} ({model['licence']})", soft_wrap=True)
+            console.print(f"  {role}: {escape(model['name'])} ({model['licence']})")
 
 
 def examine() -> dict[str, Any]:
@@ -63,8 +68,7 @@ def examine() -> dict[str, Any]:
         "profiles": {
             name: {
                 "about": profile.about,
-                "needs": _needs(profile.asr_model, profile.affect_model, whisper_cached),
-                "needs_to_speak": _needs_to_speak(profile.tts),
+                **_needs_of(profile, whisper_cached),
                 "models": {
                     role: {"name": model, "licence": licence_of(model).licence}
                     for role, model in (
@@ -77,6 +81,13 @@ def examine() -> dict[str, Any]:
             for name, profile in PROFILES.items()
         },
     }
+
+
+def _needs_of(profile: Profile, whisper_cached: list[str]) -> dict[str, Any]:
+    """What a profile still needs to tag and to speak; it is ready if that is nothing."""
+    needs = _needs(profile.asr_model, profile.affect_model, whisper_cached)
+    to_speak = _needs_to_speak(profile.tts)
+    return {"ready": not needs and not to_speak, "needs": needs, "needs_to_speak": to_speak}
 
 
 def _needs(asr_model: str, affect_model: str, whisper_cached: list[str]) -> list[str]:

@@ -11,9 +11,12 @@ from rich.markup import escape
 
 from dailytalk_contiguous.cli.options import TIME, on_this_machine, one_of, time_of
 from dailytalk_contiguous.cli.place import place
+from dailytalk_contiguous.cli.rejects import show_rejects
 from dailytalk_contiguous.cli.terminal import Console, print_json
 from dailytalk_contiguous.core.errors import DailytalkError, Reject
+from dailytalk_contiguous.core.wording import counted, length_text
 from dailytalk_contiguous.publish.checking.checks import check as run_check
+from dailytalk_contiguous.publish.checking.findings import Finding
 from dailytalk_contiguous.publish.checking.snap_folder import snap_folder
 from dailytalk_contiguous.publish.checking.version import check_version
 from dailytalk_contiguous.publish.exporting.csm import export_csm
@@ -117,13 +120,13 @@ def export(
         told["words"] = asdict(made.words)
         rejects = made.rejects
         count = sum(made.files.values())
-        summary = f"{made.files['train']} files to train on, {made.files['eval']} to evaluate on"
+        summary = f"{counted(made.files['train'], 'file')} to train on, {made.files['eval']:,} to evaluate on"
         summary += f", {_counted(made.words)}"
     else:
         writer = export_csm if format == "csm" else export_jmoshi
         count, rejects = writer(rows, out, swap=swap, sample_rate=sample_rate)
         told = {"files": count}
-        summary = f"{count} conversations for {format}"
+        summary = f"{counted(count, 'conversation')} for {format}"
     if given.left_out:
         told["left_out"] = given.left_out
         summary += "".join(f", the {count} of {name} left out" for name, count in given.left_out.items())
@@ -213,35 +216,45 @@ def check(
         told = {"facts": facts, "findings": [finding.as_dict() for finding in findings]}
         print_json(told)
     else:
-        console = Console(highlight=False)
+        console = Console()
         for name, value in facts.items():
-            console.print(f"{name.replace('_', ' ')}: {escape(_plain(value))}", soft_wrap=True)
+            console.print(f"{name.replace('_', ' ')}: {escape(_plain(value, hours=name.startswith('hours')))}")
         for level in ("error", "advice"):
             own = [finding for finding in findings if finding.level == level]
             for finding in own[:SHOWN]:
-                console.print(
-                    f"{level}: {escape(finding.file)}: {escape(finding.what)}; {escape(finding.remedy)}",
-                    soft_wrap=True,
-                )
+                file = "" if finding.file == "." else f"{finding.file}: "  # `.` is all of it
+                console.labelled(level, f"{file}{finding.what}; {finding.remedy}")
             if len(own) > SHOWN:
                 console.print(f"… {len(own) - SHOWN} more of the kind {level} (--json lists all)")
-        console.print(f"errors: {len(errors)}, advice: {len(findings) - len(errors)}")
+        good, verdict = _verdict(findings)
+        console.verdict(good, f"errors: {len(errors)}, advice: {len(findings) - len(errors)}: {verdict}")
     raise typer.Exit(1 if errors else 0)
 
 
-def _plain(value: object) -> str:
-    """A fact as a person reads it."""
+def _plain(value: object, hours: bool = False) -> str:
+    """A fact as a person reads it; less than an hour in minutes or seconds too."""
     if isinstance(value, dict):
-        return ", ".join(f"{name.replace('_', ' ')} {_plain(one)}" for name, one in value.items()) or "none"
+        told = (f"{name.replace('_', ' ')} {_plain(one, hours)}" for name, one in value.items())
+        return ", ".join(told) or "none"
+    if hours and isinstance(value, float) and 0 < value < 1:
+        return f"{value:.3g} ({length_text(3600 * value)})"
     return f"{value:.3g}" if isinstance(value, float) else str(value)
 
 
+def _verdict(findings: Sequence[Finding]) -> tuple[bool | None, str]:
+    """Whether a folder can be trained on, and the sentence that says so."""
+    if any(finding.level == "error" for finding in findings):
+        return False, "not fit for training"
+    if any(finding.kind == "not-spoken" for finding in findings):
+        return None, "not finished: nothing to train on yet"
+    if findings:
+        return None, "fit for training; look at the advice"
+    return True, "fit for training"
+
+
 def _show_export(summary: str, out: Path, rejects: Sequence[Reject]) -> None:
-    console = Console(highlight=False)
-    console.print(f"{summary} in {escape(str(out))}", soft_wrap=True)
-    for reject in rejects[:SHOWN]:
-        console.print(
-            f"  set aside: {escape(reject.id)}: {escape(reject.reason)}; {escape(reject.remedy)}", soft_wrap=True
-        )
-    if len(rejects) > SHOWN:
-        console.print(f"  … {len(rejects) - SHOWN} more (--json lists all)")
+    console = Console()
+    console.print(f"{summary} in {escape(str(out))}")
+    if rejects:
+        share = counted(len(rejects), "conversation")
+        show_rejects(console, share, "all with --json", (reject.as_dict() for reject in rejects))

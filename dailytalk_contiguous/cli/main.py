@@ -5,8 +5,10 @@ which `--help`, `--version` and `status` do without.
 """
 
 import ast
+import inspect
 import os
 import sys
+from collections.abc import Iterator
 from importlib import import_module
 from importlib.metadata import version
 from pathlib import Path
@@ -59,7 +61,8 @@ def command_of(name: str) -> TyperCommand:
     """A command with all its options; imports its module."""
     module = import_module(f"dailytalk_contiguous.cli.{COMMANDS[name]}")
     alone = typer.Typer(add_completion=False)
-    alone.command(name)(getattr(module, name))
+    function = getattr(module, name)
+    alone.command(name, help="\n\n".join(_paragraphs(function.__doc__ or "")))(function)
     command = typer.main.get_command(alone)
     assert isinstance(command, TyperCommand)
     return command
@@ -70,7 +73,12 @@ def summary(name: str) -> str:
     path = Path(__file__).with_name(f"{COMMANDS[name]}.py")
     functions = (node for node in ast.parse(path.read_bytes()).body if isinstance(node, ast.FunctionDef))
     docstring = next(ast.get_docstring(node) for node in functions if node.name == name)
-    return (docstring or "").split("\n\n")[0]
+    return next(_paragraphs(docstring or ""), "")
+
+
+def _paragraphs(docstring: str) -> Iterator[str]:
+    """The paragraphs of a docstring, each on one line: where lines end is for the terminal to say."""
+    return (" ".join(paragraph.split()) for paragraph in inspect.cleandoc(docstring).split("\n\n"))
 
 
 def _print_version(wanted: bool) -> None:

@@ -8,6 +8,7 @@ from rich.markup import escape
 
 from dailytalk_contiguous.cli.options import on_this_machine
 from dailytalk_contiguous.cli.terminal import Console, print_json
+from dailytalk_contiguous.core.wording import counted
 from dailytalk_contiguous.publish.exporting.mix import LICENCES, REJECTS, Mixed
 from dailytalk_contiguous.publish.exporting.mix import mix as write_mix
 from dailytalk_contiguous.publish.exporting.mix_parts import Settings, summary
@@ -81,20 +82,20 @@ def weighted(given: str) -> tuple[Path, float | None]:
 
 
 def _show(done: Mixed, out: Path) -> None:
-    console = Console(highlight=False)
-    lines = f"{done.lines['train']} lines to train on, {done.lines['eval']} to evaluate on"
-    console.print(f"{lines} in {escape(as_text(out))}", soft_wrap=True)
+    console = Console()
+    lines = f"{counted(done.lines['train'], 'line')} to train on, {done.lines['eval']} to evaluate on"
+    console.print(f"{lines} in {escape(as_text(out))}")
     total = sum(part.seconds_listed() for part in done.parts)
     for part in done.parts:
         own = part.seconds_listed()
         share = f"{own / total:.1%}" if total else "–"
         listed = f"{own / 3600:.2f} h of training ({share}), from {part.seconds('train') / 3600:.2f} h"
-        console.print(f"  {escape(part.place)}: {listed}", soft_wrap=True)
-    console.print(f"licence: {escape(done.licence.licence)} ({LICENCES} tells all)", soft_wrap=True)
+        console.print(f"  {escape(part.place)}: {listed}")
+    console.print(f"licence: {escape(done.licence.licence)} ({LICENCES} tells all)")
     for warning in done.warnings:
-        console.print(f"warning: {escape(warning)}", soft_wrap=True)
+        console.print(f"warning: {escape(warning)}")
     if done.rejects:
         console.print(f"left out: {len(done.rejects)} ({REJECTS} tells all)")
     for reject in done.rejects[:SHOWN]:
         told = f"{reject.id}: {reject.reason}; {reject.remedy}"
-        console.print(f"  {escape(told)}", soft_wrap=True)
+        console.print(f"  {escape(told)}")

@@ -20,6 +20,7 @@ from dailytalk_contiguous.cli.speak import speak, speak_settings
 from dailytalk_contiguous.cli.tag import tag, tag_settings
 from dailytalk_contiguous.cli.terminal import Console, print_json
 from dailytalk_contiguous.core.errors import DailytalkError
+from dailytalk_contiguous.core.wording import counted
 from dailytalk_contiguous.engine.estimate import Estimate, Range, estimate
 from dailytalk_contiguous.engine.events import length
 from dailytalk_contiguous.engine.pricing import refusal_of
@@ -68,7 +69,7 @@ def plan(**options: Any) -> None:
     settings = tag_settings(options)
     spoken = speak_settings(_DEFAULTS_OF_SPEAK | options) if options["with_speak"] else None
     transcripts = options["transcripts"]
-    console = Console(stderr=options["as_json"], highlight=False, soft_wrap=True)
+    console = Console(stderr=options["as_json"])
     inputs, _ = fetch_inputs(options["inputs"])
     with tempfile.TemporaryDirectory(prefix="dailytalk-plan-") as folder:
         found = find(
@@ -108,7 +109,7 @@ def _refuse_to_fetch(repository: Repository) -> None:
     missing = to_fetch(repository)
     if missing.files:
         raise DailytalkError(
-            f"{missing.files} files of {repository.reference.repo} are not on this machine "
+            f"{counted(missing.files, 'file')} of {repository.reference.repo} not on this machine "
             f"({missing.size / 1e6:,.1f} MB)",
             "download some of its recordings to a folder, and plan with that",
         )
@@ -127,10 +128,11 @@ def rounded(value: Range) -> dict[str, float]:
 
 
 def _show(console: Console, made: Estimate) -> None:
-    aside = f", {made.set_aside} recordings set aside" if made.set_aside else ""
-    console.print(f"{length(3600 * made.audio_hours)} of audio in {made.conversations} conversations{aside}")
+    aside = f", {counted(made.set_aside, 'recording')} rejected" if made.set_aside else ""
+    conversations = counted(made.conversations, "conversation")
+    console.print(f"{length(3600 * made.audio_hours)} of audio in {conversations}{aside}")
     console.print(
-        f"estimated from {made.sample_pieces} pieces of it, {length(made.sample_seconds)} together; "
+        f"estimated from {counted(made.sample_pieces, 'piece')} of it, {length(made.sample_seconds)} together; "
         "from and to are what it would be if all were like one of them"
     )
     table = Table(box=None, pad_edge=False)

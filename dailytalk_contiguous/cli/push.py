@@ -11,9 +11,11 @@ from rich.markup import escape
 from rich.table import Table
 
 from dailytalk_contiguous.cli.options import one_of, size_text
+from dailytalk_contiguous.cli.rejects import show_rejects
 from dailytalk_contiguous.cli.terminal import Console, print_json
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.reference import reference
+from dailytalk_contiguous.core.wording import counted
 from dailytalk_contiguous.engine.outputs import TRANSCRIPT
 from dailytalk_contiguous.engine.spoken_outputs import edited_since
 from dailytalk_contiguous.publish.pushing.hub import MAIN, Target
@@ -84,13 +86,11 @@ def push(
         tag, message, method, include_source, valid_share, test_share, seed, licence, title, contact
     )
     quiet_clients()
-    console = Console(stderr=as_json, highlight=False)
+    console = Console(stderr=as_json)
     if edited_since(folder):
         told = f"{TRANSCRIPT} was changed since dailytalk speak: what was changed is not in this version"
-        console.print(escape(f"{told}; run dailytalk speak first"), soft_wrap=True)
-    outcome = run_push(
-        folder, target, settings, lambda line: console.print(escape(line), soft_wrap=True), dry_run=dry_run
-    )
+        console.print(escape(f"{told}; run dailytalk speak first"))
+    outcome = run_push(folder, target, settings, lambda line: console.print(escape(line)), dry_run=dry_run)
     if as_json:
         print_json(_told(outcome, dry_run))
     else:
@@ -102,10 +102,10 @@ def push(
 
 def _show_rejects(console: Console, outcome: Outcome) -> None:
     rejects = outcome.packed.rejects
-    for reject in rejects[:SHOWN]:
-        console.print(escape(f"rejected {reject.id}: {reject.reason}; {reject.remedy}"), soft_wrap=True)
-    if len(rejects) > SHOWN:
-        console.print(f"… {len(rejects) - SHOWN} more (--json lists all)")
+    rows = sum(file.rows for file in outcome.packed.files if file.config == "conversations")
+    if rejects:
+        share = f"{len(rejects):,} of {counted(rows + len(rejects), 'conversation')}"
+        show_rejects(console, share, "all with --json", (reject.as_dict() for reject in rejects))
 
 
 def quiet_clients() -> None:
@@ -145,7 +145,7 @@ def _told(outcome: Outcome, dry_run: bool) -> dict[str, Any]:
 
 def _show(console: Console, outcome: Outcome, target: Target, dry_run: bool) -> None:
     def line(text: str) -> None:
-        console.print(escape(text), soft_wrap=True)
+        console.print(escape(text))
 
     if outcome.plan is None:
         line(f"{target.repo} has just this already{f', as {outcome.tag}' if outcome.tag else ''}: nothing to do")
@@ -154,6 +154,7 @@ def _show(console: Console, outcome: Outcome, target: Target, dry_run: bool) -> 
         line(f"licence: {warning}")
     line(f"changes  {in_words(outcome.changes.as_dict())}; they call for {_called(outcome)}")
     if dry_run:
+        line(f"version  {outcome.tag or 'none: pass --tag to name it'}")
         _show_plan(console, outcome)
         return
     done = outcome.published
@@ -161,7 +162,7 @@ def _show(console: Console, outcome: Outcome, target: Target, dry_run: bool) -> 
     own = [file for file in outcome.packed.files if file.config == "conversations"]
     hours = sum(file.seconds for file in own) / 3600
     line(f"{'proposed' if target.pull_request else 'commit  '} {done.url}")
-    line(f"rows     {sum(file.rows for file in own)} conversations, {hours:.2f} hours")
+    line(f"rows     {counted(sum(file.rows for file in own), 'conversation')}, {hours:.2f} hours")
     line(f"sent     {size_text(done.sent)}; {size_text(done.there)} were there already")
     if target.pull_request:
         line("tag      none: after the merge, run the same command without --pr to set it")
@@ -183,9 +184,7 @@ def _show_plan(console: Console, outcome: Outcome) -> None:
     if len(shown) > SHOWN:
         console.print(f"… {len(shown) - SHOWN} more (--json lists all)")
     kept = len(outcome.plan.changes) - len(shown)
-    console.print(
-        f"{kept} files stay as they are; {size_text(outcome.plan.to_send)} to send at most", soft_wrap=True
-    )
+    console.print(f"{counted(kept, 'file')} unchanged; {size_text(outcome.plan.to_send)} to send at most")
     console.print("nothing was changed on the Hub (--dry-run)")
 
 

@@ -17,8 +17,11 @@ from dailytalk_contiguous.cli.errors import guarded
 from dailytalk_contiguous.cli.options import on_this_machine
 from dailytalk_contiguous.cli.progress import bar
 from dailytalk_contiguous.cli.push import quiet_clients
+from dailytalk_contiguous.cli.rejects import show_rejects
 from dailytalk_contiguous.cli.terminal import Console, say
 from dailytalk_contiguous.core.reference import reference
+from dailytalk_contiguous.core.wording import counted
+from dailytalk_contiguous.engine.outputs import REJECTS
 from dailytalk_contiguous.engine.recipe import Built, run_recipe
 from dailytalk_contiguous.publish.pushing.hub import Target
 from dailytalk_contiguous.publish.pushing.patience import Patience
@@ -82,16 +85,15 @@ def main(
 
 def _told(built: Built, out: Path) -> int:
     """Print what was done; the exit code."""
-    console = Console(highlight=False)
+    console = Console()
     show.left_out(console, built.left_out)
-    for reject in built.rejects:
-        line = f"set aside: {as_text(reject.id)}: {reject.reason}; {reject.remedy}"
-        console.print(escape(line), soft_wrap=True)
+    if built.rejects:
+        where = f"in {as_text(out / REJECTS)}"
+        show_rejects(console, f"{len(built.rejects):,}", where, (reject.as_dict() for reject in built.rejects))
     done = built.spoken or built.tagged
     counts = done.record["counts"] if done.record else {}
     console.print(
-        f"{counts.get('utterances', 0)} utterances of {counts.get('conversations', 0)} conversations in "
-        f"{escape(as_text(out))}",
-        soft_wrap=True,
+        f"{counted(counts.get('utterances', 0), 'utterance')} of "
+        f"{counted(counts.get('conversations', 0), 'conversation')} in {escape(as_text(out))}"
     )
     return 1 if not counts.get("conversations") else 3 if counts.get("rejects") else 0

@@ -9,6 +9,7 @@ from dailytalk_contiguous.cli.options import on_this_machine
 from dailytalk_contiguous.cli.place import place
 from dailytalk_contiguous.cli.terminal import print_json, say
 from dailytalk_contiguous.core.errors import DailytalkError
+from dailytalk_contiguous.core.wording import counted
 from dailytalk_contiguous.publish.reporting.expressive import write_corpus_report
 from dailytalk_contiguous.publish.reporting.expressive_rows import is_corpus
 from dailytalk_contiguous.publish.reporting.listening import write_listening_test
@@ -95,7 +96,7 @@ def report(
         told = {"out": as_text(written.path), "bytes": written.size, "conversations": written.conversations}
         print_json(told | {"shown": written.shown})
     else:
-        shown = f"{len(written.shown)} of {written.conversations} conversations with sound"
+        shown = f"{len(written.shown)} of {counted(written.conversations, 'conversation')} with sound"
         say(f"report  {as_text(written.path)} ({written.size / 1e6:.1f} MB, {shown})")
 
 
@@ -132,7 +133,8 @@ def _listening_test(
         raise DailytalkError("a mix has no listening test", "make one of each corpus in it")
     test = write_listening_test(folder, out, count, seed)
     told = {"out": as_text(test.page), "key": as_text(test.key), "clips": test.clips}
-    line = f"test  {as_text(test.page)} ({test.clips} clips); its key, not for listeners: {as_text(test.key)}"
+    key = f"its key, not for listeners: {as_text(test.key)}"
+    line = f"test  {as_text(test.page)} ({counted(test.clips, 'clip')}); {key}"
     print_json(told) if as_json else say(line)
 
 

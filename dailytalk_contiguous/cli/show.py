@@ -9,10 +9,12 @@ from typing import Any
 from rich.markup import escape
 from rich.table import Table
 
+from dailytalk_contiguous.cli.rejects import SHOWN, share_text, show_rejects
 from dailytalk_contiguous.cli.terminal import Console
 from dailytalk_contiguous.core.documents import json_lines
+from dailytalk_contiguous.core.wording import counted, length_text
 from dailytalk_contiguous.engine.local import Plan
-from dailytalk_contiguous.engine.outputs import NEW_TRANSCRIPT, REJECTS, RUN
+from dailytalk_contiguous.engine.outputs import NEW_TRANSCRIPT, REJECTS, RUN, SPOKEN_STAGES, rejects_in
 from dailytalk_contiguous.engine.tagging import TAGGED, Found, Outcome
 from dailytalk_contiguous.models.profiles import PROFILES
 from dailytalk_contiguous.pipeline import TagSettings
@@ -22,37 +24,40 @@ from dailytalk_contiguous.sources.listing import LeftOut, as_text
 from dailytalk_contiguous.stages.base import Stage
 from dailytalk_contiguous.stages.transcribe import GIVEN
 
-#: How many of a kind are shown before the reader is sent to the file that has all.
-SHOWN = 5
-
 
 def dry_run(console: Console, found: Found, plan: Plan, stages: Sequence[Stage]) -> None:
     """What a run would do."""
     rows = found.rows
     hours = sum(row["duration"] for row in rows) / 3600
     recordings = len({row["recording_id"] for row in rows})
-    console.print(f"{recordings} recordings, {len(rows)} conversations, {_length(3600 * hours)}")
-    console.print(f"{len(plan.paths)} shards, {len(plan.tasks)} of them to make ({_length(plan.seconds)})")
+    of_what = f"{counted(recordings, 'recording')}, {counted(len(rows), 'conversation')}"
+    console.print(f"{of_what}, {length_text(3600 * hours)}")
+    console.print(
+        f"{counted(len(plan.paths), 'shard')}, {len(plan.tasks):,} of them to make ({length_text(plan.seconds)})"
+    )
     if plan.tasks:
-        console.print("stages to run: " + ", ".join(stage.name for stage in stages[plan.first_stage :]))
+        left = ", ".join(stage.name for stage in stages[plan.first_stage :])
+        console.print(f"stages to run: {left or 'none; finished rows are put together anew'}")
         for stage in stages[plan.first_stage :]:
             for role, model in stage.models().items():
                 console.print(f"  {role}: {escape(model)}")
-    _rejects(console, [problem.as_dict() for problem in found.problems], shown=len(found.problems))
+    for problem in found.problems:  # all of them: a dry run leaves no file that has them
+        name = json.dumps(problem.id, ensure_ascii=False)
+        console.labelled("  rejected", f"{name}: {problem.reason}; {problem.remedy}")
 
 
 def revoiced(console: Console, repository: Repository) -> None:
     """That the input is a result of ours."""
     told = f"{repository.reference.repo} holds finished conversations: one speaker of what is read was re-voiced"
     remedy = "its recordings would be the config source, which `dailytalk push --include-source` publishes"
-    console.print(escape(f"{told}; {remedy}"), highlight=False)
+    console.print(escape(f"{told}; {remedy}"))
 
 
 def to_fetch(console: Console, repository: Repository, missing: ToFetch) -> None:
     """What of a dataset on the Hub is not on this machine yet."""
     console.print(
         f"to fetch from {repository.reference.repo}, commit {repository.commit[:8]}: "
-        f"{missing.files} files, {missing.size / 1e6:,.1f} MB",
+        f"{counted(missing.files, 'file')}, {missing.size / 1e6:,.1f} MB",
         highlight=False,
     )
 
@@ -76,9 +81,7 @@ def strangers(console: Console, names: Sequence[str]) -> None:
     if names:
         shown = ", ".join(json.dumps(name, ensure_ascii=False) for name in names[:SHOWN])
         more = f", … {len(names) - SHOWN} more" if len(names) > SHOWN else ""
-        console.print(
-            escape(f"--speakers names {len(names)} that are no recordings here: {shown}{more}"), highlight=False
-        )
+        console.print(escape(f"--speakers names {len(names)} that are no recordings here: {shown}{more}"))
 
 
 def outcome(console: Console, result: Outcome, out: Path, settings: TagSettings) -> None:
@@ -86,16 +89,16 @@ def outcome(console: Console, result: Outcome, out: Path, settings: TagSettings)
     if result.n_made:
         speed = result.audio_seconds / result.wall_seconds
         console.print(
-            f"{_length(result.audio_seconds)} in {_length(result.wall_seconds)} ({speed:.1f}× real time), "
-            f"{result.n_made} of {result.n_shards} shards made"
+            f"{length_text(result.audio_seconds)} in {length_text(result.wall_seconds)} ({speed:.1f}× real time), "
+            f"{result.n_made} of {counted(result.n_shards, 'shard')} made"
         )
     else:
-        console.print(f"nothing to do: all {result.n_shards} shards stand")
+        console.print(nothing_to_do(result.n_shards))
     if not result.n_conversations:
         console.print("no recording could be used")
     if result.record is None:
         console.print(
-            f"{result.n_missing} shards are still missing; whoever makes the last one writes the transcript. "
+            f"{counted(result.n_missing, 'shard')} still missing; who makes the last one writes the transcript. "
             "If all hosts are done, run once more without --shard."
         )
         return
@@ -103,7 +106,7 @@ def outcome(console: Console, result: Outcome, out: Path, settings: TagSettings)
     _stages(console, record)
     counts = record["counts"]
     console.print(
-        f"{counts['conversations']} conversations, {counts['utterances']} utterances "
+        f"{counted(counts['conversations'], 'conversation')}, {counted(counts['utterances'], 'utterance')} "
         f"({counts['short_utterances']} short), {record['hours']['speech'] * 60:.1f} min of speech"
     )
     given = counts["utterances_by_recogniser"].get(GIVEN, 0)
@@ -114,9 +117,10 @@ def outcome(console: Console, result: Outcome, out: Path, settings: TagSettings)
     for note in record["notes"][:SHOWN]:
         console.print(f"  note: {escape(note['conversation_id'])}: {escape(note['note'])}")
     if counts["notes"] > SHOWN:
-        console.print(f"  … {counts['notes'] - SHOWN} more notes in {RUN}")
+        console.print(f"  … {counted(counts['notes'] - SHOWN, 'more note')} in {RUN}")
     if counts["rejects"]:
-        _rejects(console, _read(out / REJECTS, SHOWN), counts["rejects"])
+        rejects = (reject for reject in rejects_in(out) if reject["stage"] not in SPOKEN_STAGES)
+        show_rejects(console, share_text(record), f"in {as_text(out / REJECTS)}", rejects)
     if settings.profile != "standard":
         console.print(f"profile {settings.profile}: {PROFILES[settings.profile].about}.")
     _results(console, out, record)
@@ -147,7 +151,7 @@ def _results(console: Console, out: Path, record: dict[str, Any]) -> None:
         console.print(f"  (its first lines are not as they were written: {escape(repr(error))})")
         return
     for line in preview:
-        console.print(line, highlight=False)
+        console.print(line)
 
 
 def _preview(line: dict[str, Any]) -> str:
@@ -155,28 +159,10 @@ def _preview(line: dict[str, Any]) -> str:
     return f"  {line['start']:7.2f}  {line['channel']:<5}  {escape(said)}"
 
 
-def _rejects(
-    console: Console, rejects: Sequence[dict[str, str]], count: int | None = None, shown: int = SHOWN
-) -> None:
-    for reject in rejects[:shown]:
-        console.print(
-            f"  set aside: {escape(json.dumps(reject['id'], ensure_ascii=False))}: {escape(reject['reason'])}; "
-            f"{escape(reject['remedy'])}"
-        )
-    left = (len(rejects) if count is None else count) - shown
-    if left > 0:
-        console.print(f"  … {left} more in {REJECTS}")
+def nothing_to_do(n_shards: int) -> str:
+    """That every shard is finished already."""
+    return "nothing to do: the shard stands" if n_shards == 1 else f"nothing to do: all {n_shards:,} shards stand"
 
 
 def _read(path: Path, count: int) -> list[Any]:
     return [line for _, line in islice(json_lines(path, nan=True), count) if isinstance(line, dict)]
-
-
-def _length(seconds: float) -> str:
-    return (
-        f"{seconds:.1f} s"
-        if seconds < 120
-        else f"{seconds / 60:.1f} min"
-        if seconds < 7200
-        else f"{seconds / 3600:.1f} h"
-    )

@@ -10,10 +10,11 @@ import numpy as np
 from rich.markup import escape
 from rich.table import Table
 
-from dailytalk_contiguous.cli.show import SHOWN
+from dailytalk_contiguous.cli.rejects import show_rejects
 from dailytalk_contiguous.cli.terminal import Console, print_json
 from dailytalk_contiguous.core.balance import MOST_WEIGHT
 from dailytalk_contiguous.core.errors import Reject
+from dailytalk_contiguous.core.wording import counted
 from dailytalk_contiguous.engine.corpus import Outcome
 from dailytalk_contiguous.engine.corpus_conversations import LaidOut
 from dailytalk_contiguous.engine.corpus_source import Read
@@ -43,7 +44,7 @@ def outcome(
         _report(console, result, out)
     else:
         _record(console, result.record, out, settings)
-    _rejects(console, result.rejects)
+    _rejects(console, result.rejects, (result.record or {}).get("counts", {}).get("read", 0))
 
 
 def laid_out(console: Console, result: LaidOut, out: Path, as_json: bool) -> None:
@@ -54,7 +55,7 @@ def laid_out(console: Console, result: LaidOut, out: Path, as_json: bool) -> Non
     for sentence in result.counts:
         console.print(escape(sentence))
     go_on = ": go on with `dailytalk tag`" if result.conversations else ""
-    console.print(f"{result.conversations} conversations in {escape(str(out))}{go_on}")
+    console.print(f"{counted(result.conversations, 'conversation')} in {escape(str(out))}{go_on}")
     _rejects(console, result.rejects)
 
 
@@ -66,7 +67,7 @@ def _report(console: Console, result: Outcome, out: Path) -> None:
     for name, values in _quantiles(result.measured).items():
         table.add_row(name, *(f"{value:.4g}" for value in values))
     console.print(table)
-    console.print(f"{len(result.kept)} of {len(result.measured)} measured clips would be kept")
+    console.print(f"{len(result.kept):,} of {counted(len(result.measured), 'measured clip')} would be kept")
     if result.measured:
         console.print(f"the measures are plotted with their limits in {escape(str(out / PLOT))}")
 
@@ -83,7 +84,7 @@ def _quantiles(rows: Sequence[dict[str, Any]]) -> dict[str, list[float]]:
 def _record(console: Console, record: dict[str, Any], out: Path, settings: CorpusSettings) -> None:
     counts, split, balance = record["counts"], record["split"], record["balance"]
     console.print(
-        f"{counts['read']} files: {counts['clips']} clips and {counts['copies']} copies of them, "
+        f"{counted(counts['read'], 'file')}: {counted(counts['clips'], 'clip')} and {counts['copies']:,} copies, "
         f"{record['hours']['audio'] * 60:.1f} min, licence {escape(str(record['corpus']['licence']))}"
     )
     console.print("  " + ", ".join(f"{name} {count}" for name, count in counts["by_emotion"].items()))
@@ -104,14 +105,14 @@ def _record(console: Console, record: dict[str, Any], out: Path, settings: Corpu
     for one in (balance or {}).get("shortfalls", []):
         console.print(f"  {escape(one['to_record'])}")
     if counts["without_prompt"]:
-        console.print(f"  {counts['without_prompt']} clips have no prompt: no neutral line of another speaker")
+        clips = counted(counts["without_prompt"], "clip")
+        console.print(f"  {clips} without a prompt: no neutral line of another speaker")
     console.print(f"results in {escape(str(out))}: data/ for trainers, clips/, rejects.jsonl, run.json")
 
 
-def _rejects(console: Console, rejects: Sequence[Reject]) -> None:
+def _rejects(console: Console, rejects: Sequence[Reject], of: int = 0) -> None:
+    """Rejects by stage; `of` is how many files were read, where that is known."""
     for stage, count in Counter(reject.stage for reject in rejects).most_common():
-        console.print(f"{count} set aside by {stage}:")
-        for reject in [one for one in rejects if one.stage == stage][:SHOWN]:
-            console.print(f"  {escape(reject.id)}: {escape(reject.reason)}; {escape(reject.remedy)}")
-        if count > SHOWN:
-            console.print(f"  … {count - SHOWN} more (--json lists all)")
+        share = f"{count:,} of {counted(of, 'file')}" if of else f"{count:,}"
+        own = (reject.as_dict() for reject in rejects if reject.stage == stage)
+        show_rejects(console, f"{share} by {stage}", "all with --json", own)

@@ -1,35 +1,48 @@
 """What `dailytalk speak` prints: what it would cost, and what it made."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from rich.markup import escape
 
+from dailytalk_contiguous.cli.rejects import share_text, show_rejects
+from dailytalk_contiguous.cli.show import nothing_to_do
 from dailytalk_contiguous.cli.terminal import Console
-from dailytalk_contiguous.engine.outputs import REJECTS, RUN
+from dailytalk_contiguous.core.wording import counted
+from dailytalk_contiguous.engine.local import Plan
+from dailytalk_contiguous.engine.outputs import REJECTS, RUN, SPOKEN_STAGES, rejects_in
 from dailytalk_contiguous.engine.pricing import Estimate
 from dailytalk_contiguous.engine.speaking import DATASET, Script, SpokenOutcome
 from dailytalk_contiguous.engine.spoken_outputs import AUDIO, SHIFTED
 from dailytalk_contiguous.pipeline import SpeakSettings
+from dailytalk_contiguous.stages.base import Stage
 
 
-def dry_run(console: Console, script: Script, found: Estimate, settings: SpeakSettings) -> None:
+def dry_run(
+    console: Console,
+    script: Script,
+    found: Estimate,
+    settings: SpeakSettings,
+    plan: Plan,
+    stages: Sequence[Stage],
+) -> None:
     """What saying a script would take."""
     console.print(
-        f"{len(script.rows)} conversations, {found.utterances} utterances to say by {settings.engine} "
-        f"({found.hours * 60:.1f} min in the recordings), {found.cached} of them in the cache or said before"
+        f"{counted(len(script.rows), 'conversation')}, {counted(found.utterances, 'utterance')} to say by "
+        f"{settings.engine} ({found.hours * 60:.1f} min in the recordings), "
+        f"{found.cached:,} of them in the cache or said before"
     )
-    console.print(f"{found.text_bytes} bytes of text; about {found.price:.4f} USD to spend")
+    console.print(f"{counted(found.text_bytes, 'byte')} of text; about {found.price:.4f} USD to spend")
+    console.print(f"{counted(len(plan.paths), 'shard')}, {len(plan.tasks):,} of them to make")
+    if plan.tasks:
+        console.print("stages to run: " + ", ".join(stage.name for stage in stages))
     if found.without_text:
-        console.print(f"{found.without_text} utterances without text would be: {settings.no_text}")
+        console.print(f"{counted(found.without_text, 'utterance')} without text: {settings.no_text}")
     if found.not_cloned:
-        console.print(f"{found.not_cloned} conversations hold too little speech to clone their voice from")
-    if found.refusal:
-        console.print(f"it would not begin: {escape(found.refusal)}", soft_wrap=True)
+        console.print(f"{counted(found.not_cloned, 'conversation')} with too little speech to clone a voice from")
     for reject in script.rejects:
-        console.print(
-            f"  set aside: {escape(reject.id)}: {escape(reject.reason)}; {escape(reject.remedy)}", soft_wrap=True
-        )
+        console.labelled("  rejected", f"{reject.id}: {reject.reason}; {reject.remedy}")
 
 
 def outcome(console: Console, result: SpokenOutcome, out: Path) -> None:
@@ -39,20 +52,20 @@ def outcome(console: Console, result: SpokenOutcome, out: Path) -> None:
         speed = result.audio_seconds / max(result.wall_seconds, 1e-9)
         console.print(
             f"{result.audio_seconds / 60:.1f} min in {result.wall_seconds:.1f} s ({speed:.1f}× real time), "
-            f"{result.n_made} of {result.n_shards} shards made"
+            f"{result.n_made} of {counted(result.n_shards, 'shard')} made"
         )
     else:
-        console.print(f"nothing to do: all {result.n_shards} shards stand")
+        console.print(nothing_to_do(result.n_shards))
     for stage in record["stages"]:
         console.print(f"  {stage['name']:<16}{stage['seconds']:>9.1f} s")
     counts = record["counts"]
     console.print(
-        f"{counts.get('conversations', 0)} conversations, {counts.get('spoken', 0)} utterances said anew, "
-        f"{counts.get('kept', 0)} kept as they were, {counts.get('words', 0)} words aligned",
-        soft_wrap=True,
+        f"{counted(counts.get('conversations', 0), 'conversation')}, "
+        f"{counted(counts.get('spoken', 0), 'utterance')} resynthesised, "
+        f"{counts.get('kept', 0):,} kept as recorded, {counted(counts.get('words', 0), 'word')} aligned"
     )
     for status, meaning in (
-        ("dropped", "left out for want of text"),
+        ("dropped", "left out, without text"),
         ("kept_original", "with their original voice"),
     ):
         if counts.get(status):
@@ -61,9 +74,10 @@ def outcome(console: Console, result: SpokenOutcome, out: Path) -> None:
     money = record["money"]
     console.print(f"spent {money['spent']:.4f} USD, saved by the cache {money['saved_by_cache']:.4f} USD")
     if counts["rejects"]:
-        console.print(f"{counts['rejects']} set aside: {escape(str(out / REJECTS))}", soft_wrap=True)
+        rejects = (reject for reject in rejects_in(out) if reject["stage"] in SPOKEN_STAGES)
+        show_rejects(console, share_text(record), f"in {out / REJECTS}", rejects)
     for label, path in (("conversations", AUDIO), ("transcript", SHIFTED), ("dataset", DATASET), ("record", RUN)):
-        console.print(f"{label:<14}{escape(str(out / path))}", soft_wrap=True)
+        console.print(f"{label:<14}{escape(str(out / path))}")
 
 
 def _turn_taking(console: Console, record: dict[str, Any]) -> None:

@@ -16,6 +16,7 @@ from dailytalk_contiguous.cli import show_spoken
 from dailytalk_contiguous.cli.options import one_of
 from dailytalk_contiguous.cli.place import recordings_of
 from dailytalk_contiguous.cli.progress import bar, profile_table
+from dailytalk_contiguous.cli.rejects import show_verdict
 from dailytalk_contiguous.cli.stream import stream
 from dailytalk_contiguous.cli.tag import tag, tag_settings
 from dailytalk_contiguous.cli.terminal import Console, print_json, say
@@ -24,8 +25,8 @@ from dailytalk_contiguous.core.schema import CHANNELS
 from dailytalk_contiguous.core.timeline import MODES
 from dailytalk_contiguous.engine.outputs import TRANSCRIPT, read_run
 from dailytalk_contiguous.engine.pricing import estimate
-from dailytalk_contiguous.engine.runner import RUNNERS, runner_of
-from dailytalk_contiguous.engine.speaking import SpokenOutcome, read_script
+from dailytalk_contiguous.engine.runner import RUNNERS, Runner, runner_of
+from dailytalk_contiguous.engine.speaking import SpokenOutcome, intended, read_script
 from dailytalk_contiguous.engine.speaking import speak as run_speaking
 from dailytalk_contiguous.engine.storage import OF_SPEAK, folder_of, open_work
 from dailytalk_contiguous.models.engines import ENGINES, purse
@@ -123,19 +124,25 @@ def speak(
     Works from DIR/transcript.jsonl as you may have edited it. Tokens come from the environment (.env.example).
     """
     given = dict(locals())
-    console = Console(stderr=as_json, highlight=False)
+    console = Console(stderr=as_json)
     work = open_work(out or folder, scratch)
     tagged = open_work(folder, scratch).folder if out else work.folder
-    settings = speak_settings(given | {"profile": profile or _profile_of(tagged)})
+    given |= {"profile": profile or _profile_of(tagged)}
+    settings = speak_settings(given | _voice_of(work.folder, given))
+    if settings.engine != (tts or PROFILES[settings.profile].tts):
+        console.print(f"spoken by {settings.engine}, as in the last run here: --tts chooses another")
     recordings, mirrors = recordings_of(recordings, tagged)
     engine = runner_of(runner, address, work, mirrors)
     script = read_script(tagged, recordings=recordings, shard_seconds=60 * shard_minutes)
     if dry_run:
-        found = estimate(script, settings)
+        cost = estimate(script, settings)
+        plan, stages = intended(script, work.folder, settings, prune)
         if as_json:
-            print_json(asdict(found))
+            print_json(asdict(cost) | {"stages": [stage.name for stage in stages] if plan.tasks else []})
         else:
-            show_spoken.dry_run(console, script, found, settings)
+            show_spoken.dry_run(console, script, cost, settings, plan, stages)
+        if plan.tasks:
+            engine.preflight(stages, settings.device, fetch=False)
         raise typer.Exit(0)
     settings = replace(settings, device=engine.device(settings.device))
     command = {"command": shlex.join(["dailytalk", *sys.argv[1:]])}
@@ -157,6 +164,7 @@ def speak(
         print_json(outcome.record)
     else:
         show_spoken.outcome(console, outcome, work.folder)
+        show_verdict(console, _exit_code(outcome))
     if profile_stages:
         console.print(profile_table(outcome.account, outcome.wall_seconds))
     raise typer.Exit(_exit_code(outcome))
@@ -188,11 +196,18 @@ def build(**options: Any) -> None:
         code = leave.exit_code
     there = (folder_of(options["out"], options["scratch"]) / TRANSCRIPT).is_file()
     if code not in (0, 3) or (options["dry_run"] and not there):
-        say(told.getvalue(), end="")  # there is nothing to add to what tag said
+        say(told.getvalue(), end="")
+        if code == 0:  # a dry run of what is not tagged yet
+            if not options["as_json"]:
+                stages = settings.stages()
+                Console().print("then, to speak: " + ", ".join(stage.name for stage in stages))
+            Runner().preflight(settings.stages(), settings.device, fetch=False)
         raise typer.Exit(code)
     spoken = {name: options[name] for name in inspect.signature(speak).parameters if name in options}
+    # By what was asked for here, whatever an earlier run said.
+    spoken |= {"out": None, "tts": settings.engine}
     try:
-        speak(folder=options["out"], **(spoken | {"out": None}))
+        speak(folder=options["out"], **spoken)
     except typer.Exit as leave:
         raise typer.Exit(leave.exit_code or code) from None  # what tag set aside is set aside
 
@@ -238,6 +253,17 @@ def _profile_of(folder: Path) -> str:
     """The profile that a work folder was tagged with: whoever began without downloads goes on without."""
     found = ((read_run(folder) or {}).get("settings") or {}).get("profile")
     return found if found in PROFILES else SpeakSettings.profile
+
+
+def _voice_of(folder: Path, given: Mapping[str, Any]) -> dict[str, str]:
+    """The synthesiser, its model and voice that the last run here was given: who edits a line goes on with it.
+
+    Empty where another synthesiser is asked for, or that run was one of another profile.
+    """
+    before = ((read_run(folder) or {}).get("speak") or {}).get("settings") or {}
+    if given["tts"] or before.get("tts") not in ENGINES or before.get("profile") != given["profile"]:
+        return {}
+    return {name: given[name] or str(before.get(name) or "") for name in ("tts", "tts_model", "voice")}
 
 
 def _rate(text: str) -> int:

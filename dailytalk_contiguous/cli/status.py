@@ -12,6 +12,7 @@ from rich.text import Text
 
 from dailytalk_contiguous.cli.terminal import Console, print_json
 from dailytalk_contiguous.core import interrupts
+from dailytalk_contiguous.core.wording import counted
 from dailytalk_contiguous.engine.event_files import FINISHED
 from dailytalk_contiguous.engine.events import length
 from dailytalk_contiguous.engine.status import GONE, RUNNING, SILENT, Run
@@ -28,7 +29,7 @@ def status(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON; with --follow, a line a look.")] = False,
 ) -> None:
     """What the runs in DIR are doing, each host and process: done, left, speed, money, and how they ended."""
-    console = Console(highlight=False, soft_wrap=True)
+    console = Console()
     pause = FOLLOW_STORE_SECONDS if address_of(folder) else FOLLOW_SECONDS
     runs, at = _look(folder)
     try:
@@ -87,7 +88,7 @@ def _line(run: Run, at: datetime) -> str:
     part = "" if run.shard == (1, 1) else f" {run.shard[0]}/{run.shard[1]}"
     unit, size, digits = ("h", 3600, 2) if run.audio_seconds >= 3600 else ("min", 60, 1)
     told = [
-        f"{run.done} of {run.shards} shards",
+        f"{run.done} of {counted(run.shards, 'shard')}",
         f"{run.audio_done / size:.{digits}f} of {run.audio_seconds / size:.{digits}f} {unit}",
     ]
     if run.state == RUNNING and run.stage:
@@ -115,7 +116,7 @@ def _sentences(console: Console, runs: Sequence[Run], at: datetime) -> None:
             _say(console, run, run.reason)
         if run.rejects:
             why = "rejects.jsonl tells why" if run.explained else "rejects.jsonl will tell why, once all is done"
-            _say(console, run, f"{run.rejects} set aside; {why}")
+            _say(console, run, f"{run.rejects} rejected; {why}")
 
 
 def _say(console: Console, run: Run, told: str) -> None:

@@ -12,9 +12,11 @@ from rich.markup import escape
 from dailytalk_contiguous.cli import show
 from dailytalk_contiguous.cli.options import on_this_machine
 from dailytalk_contiguous.cli.progress import bar, profile_table
+from dailytalk_contiguous.cli.rejects import show_rejects
 from dailytalk_contiguous.cli.terminal import Console, print_json
 from dailytalk_contiguous.core.errors import DailytalkError
-from dailytalk_contiguous.engine.outputs import REJECTS, RUN, TRANSCRIPT
+from dailytalk_contiguous.core.wording import counted
+from dailytalk_contiguous.engine.outputs import REJECTS, RUN, TRANSCRIPT, rejects_in
 from dailytalk_contiguous.engine.positions import Positions
 from dailytalk_contiguous.engine.speaking import DATASET
 from dailytalk_contiguous.engine.stream_job import Job, Limits, pinned
@@ -71,7 +73,7 @@ def stream(
     if head is None:
         raise DailytalkError("--streaming is for datasets on the Hub", "leave it out for files and folders")
     repository = pinned(head, out)
-    console = Console(stderr=given["as_json"], soft_wrap=True, highlight=False)
+    console = Console(stderr=given["as_json"])
     if given["dry_run"]:
         _would_fetch(console, repository, given["as_json"])
         return 0
@@ -112,7 +114,7 @@ def _begins(console: Console, repository: Repository, head: Repository, out: Pat
         )
     before = Positions(out)
     if before.windows:
-        console.print(f"  {len(before.windows)} windows ({before.audio_seconds / 3600:.2f} h) are done")
+        console.print(f"  {counted(len(before.windows), 'window')} ({before.audio_seconds / 3600:.2f} h) done")
 
 
 def _ends(console: Console, done: Streamed, out: Path, spoken: bool) -> None:
@@ -120,22 +122,23 @@ def _ends(console: Console, done: Streamed, out: Path, spoken: bool) -> None:
         speed = done.audio_seconds / max(done.wall_seconds, 1e-9)
         console.print(
             f"{done.audio_seconds / 60:.1f} min in {done.wall_seconds:.1f} s ({speed:.1f}× real time), "
-            f"{done.made} windows made"
+            f"{counted(done.made, 'window')} made"
         )
     else:
         console.print("nothing to do" if done.complete else "nothing was made")
     all_of_it = "to the end of the source" if done.complete else "so far"
-    console.print(f"{done.windows} windows, {done.hours:.2f} h {all_of_it}")
+    console.print(f"{counted(done.windows, 'window')}, {done.hours:.2f} h {all_of_it}")
     if done.stopped:
         console.print(_STOPPED[done.stopped])
     if done.held:
-        console.print(f"{done.held} conversations are held back; the next run tries them again")
+        console.print(f"{counted(done.held, 'conversation')} held back; the next run tries again")
     if done.record:
         counts = done.record["counts"]
-        console.print(f"{counts['conversations']} conversations, {counts['utterances']} utterances tagged")
+        conversations = counted(counts["conversations"], "conversation")
+        console.print(f"{conversations}, {counted(counts['utterances'], 'utterance')} tagged")
         rejects = counts["rejects"] + (done.record["speak"]["counts"]["rejects"] if spoken else 0)
         if rejects:
-            console.print(f"{rejects} set aside: {escape(as_text(out / REJECTS))}")
+            show_rejects(console, f"{rejects:,}", f"in {as_text(out / REJECTS)}", rejects_in(out))
     for label, name in (("transcript", TRANSCRIPT), ("dataset", DATASET if spoken else TAGGED), ("record", RUN)):
         console.print(f"{label:<12}{escape(as_text(out / name))}")
 

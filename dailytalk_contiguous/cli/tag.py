@@ -13,6 +13,7 @@ import typer
 from dailytalk_contiguous.cli import show
 from dailytalk_contiguous.cli.options import TIME, one_of, time_of
 from dailytalk_contiguous.cli.progress import bar, profile_table
+from dailytalk_contiguous.cli.rejects import show_verdict
 from dailytalk_contiguous.cli.stream import refuse_limits, stream
 from dailytalk_contiguous.cli.terminal import Console, print_json
 from dailytalk_contiguous.core.errors import DailytalkError
@@ -21,10 +22,10 @@ from dailytalk_contiguous.engine import local
 from dailytalk_contiguous.engine.outputs import RECORDINGS
 from dailytalk_contiguous.engine.runner import RUNNERS, runner_of
 from dailytalk_contiguous.engine.storage import OF_TAG, open_work
-from dailytalk_contiguous.engine.tagging import TAGGED, Found, Options, Outcome, find, own_shards
+from dailytalk_contiguous.engine.tagging import Found, Options, Outcome, find, intended
 from dailytalk_contiguous.engine.tagging import tag as run_tagging
 from dailytalk_contiguous.models.profiles import PROFILES
-from dailytalk_contiguous.pipeline import AUTO, TagSettings, tagging
+from dailytalk_contiguous.pipeline import AUTO, TagSettings
 from dailytalk_contiguous.sources.addresses import address_of
 from dailytalk_contiguous.sources.folder import MAX_CONVERSATION
 from dailytalk_contiguous.sources.hub import to_fetch
@@ -186,7 +187,7 @@ def tag(
     options = Options(
         workers or engine.few, _shard(shard), shard_seconds=60 * shard_minutes, prune=prune, runner=engine
     )
-    console = Console(stderr=as_json, soft_wrap=True)
+    console = Console(stderr=as_json)
     found = find(
         inputs,
         out,
@@ -203,11 +204,11 @@ def tag(
     show.left_out(console, found.left_out)
     show.strangers(console, found.strangers)
     if dry_run:
-        plan = own_shards(local.plan(out / TAGGED, found.groups, tagging(settings)), options.shard)
+        plan, stages = intended(found, out, settings, options)
         if as_json:
-            print_json(_intended(found, plan, tagging(settings)))
+            print_json(_intended(found, plan, stages))
         else:
-            show.dry_run(console, found, plan, tagging(settings))
+            show.dry_run(console, found, plan, stages)
         raise typer.Exit(0)
     command = as_text(shlex.join(["dailytalk", *sys.argv[1:]]))
     with work.telling(), bar(console, quiet=as_json) as told:
@@ -217,6 +218,7 @@ def tag(
         print_json(_told(outcome, out))
     else:
         show.outcome(console, outcome, out, settings)
+        show_verdict(console, _exit_code(outcome))
     if profile_stages:
         console.print(profile_table(outcome.account, outcome.wall_seconds))
     raise typer.Exit(_exit_code(outcome))

@@ -44,7 +44,7 @@ def versions(
     table = _table("version", "date", "commit", ">rows", ">hours", ">size", "changes")
     for one in found:
         table.add_row(*map(escape, _line(one)))
-    _console().print(table)
+    Console().print(table)
 
 
 def diff(
@@ -65,7 +65,7 @@ def diff(
         }
         print_json(changes.as_dict() | {"ids": ids})
         return
-    _show(_console(), changes)
+    _show(Console(), changes)
 
 
 def _named(text: str, first: Reference | Path | None = None) -> Reference | Path:
@@ -115,10 +115,14 @@ def _show(console: Console, changes: Changes) -> None:
     _ids(console, "moved to another split", [f"{name} ({a} to {b})" for name, (a, b) in changes.moved.items()])
     for config, sentences in changes.broken.items():
         for sentence in sentences:
-            console.print(f"breaks readers: {escape(config)}: {escape(sentence)}", soft_wrap=True)
+            console.print(f"breaks readers: {escape(config)}: {escape(sentence)}")
     for config, names in changes.columns.items():
-        console.print(f"new columns: {escape(config)}: {escape(', '.join(names))}", soft_wrap=True)
-    _counts(console, ("field", ">conversations"), ((name, count) for name, count in changes.fields.most_common()))
+        console.print(f"new columns: {escape(config)}: {escape(', '.join(names))}")
+    if changes.utterances.total():
+        told = ", ".join(f"{changes.utterances[kind]:,} {kind}" for kind in ("added", "removed"))
+        console.print(f"utterances of changed conversations: {told}")
+    fields = sorted(changes.fields.items(), key=lambda field: (-field[1], field[0]))
+    _counts(console, ("field", ">conversations"), fields)
     _counts(
         console,
         ("tag before", "tag after", ">utterances"),
@@ -132,7 +136,7 @@ def _show(console: Console, changes: Changes) -> None:
 def _ids(console: Console, kind: str, names: Sequence[str]) -> None:
     left = f", … {len(names) - SHOWN} more" if len(names) > SHOWN else ""
     told = f": {escape(', '.join(names[:SHOWN]))}{left}" if names else ""
-    console.print(f"{kind}: {len(names)}{told}", soft_wrap=True)
+    console.print(f"{kind}: {len(names)}{told}")
 
 
 def _shifts(console: Console, what: str, shifts: Shifts) -> None:
@@ -141,7 +145,6 @@ def _shifts(console: Console, what: str, shifts: Shifts) -> None:
             f"{what} in changed conversations: {shifts.moved.total()} of {shifts.matched} ({shifts.share:.1%}) "
             f"begin more than {1000 * MOVED:.0f} ms earlier or later (median {shifts.median:.3f} s, "
             f"at most {shifts.largest:.3f} s)",
-            soft_wrap=True,
         )
 
 
@@ -163,9 +166,3 @@ def _table(*headings: str) -> Table:
     for heading in headings:
         table.add_column(heading.removeprefix(">"), justify="right" if heading.startswith(">") else "left")
     return table
-
-
-def _console() -> Console:
-    """Lines are broken on a terminal only: who reads them by a pipe or from a log counts on one a row."""
-    console = Console(highlight=False)
-    return console if console.is_terminal else Console(highlight=False, width=10_000)

@@ -67,6 +67,12 @@ def changed_fields(before: Mapping[str, Any], after: Mapping[str, Any]) -> set[s
     return set(_fields(before, after, ""))
 
 
+def utterance_counts(before: Mapping[str, Any], after: Mapping[str, Any]) -> tuple[int, int]:
+    """How many utterances only the row after has, and only the row before: added and removed, by id."""
+    old, new = (_by_id(row.get("utterances") or ()).keys() for row in (before, after))
+    return len(new - old), len(old - new)
+
+
 def tag_moves(before: Mapping[str, Any], after: Mapping[str, Any]) -> Counter[tuple[str, str]]:
     """Tags of utterances in both rows that changed, from and to; no tag is ""."""
     pairs = ((old.get("tag") or "", new.get("tag") or "") for old, new in _matched_utterances(before, after))

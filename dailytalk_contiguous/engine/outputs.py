@@ -9,7 +9,7 @@ import json
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,7 @@ from dailytalk_contiguous.engine.transcript import NOBODY
 from dailytalk_contiguous.files.inside import inside
 from dailytalk_contiguous.files.writing import write_lines, write_text
 from dailytalk_contiguous.models.licences import licence_of
-from dailytalk_contiguous.shards import Row, chain_of, read_entries, read_rows
+from dailytalk_contiguous.shards import Entry, Row, chain_of, read_entries, read_rows
 from dailytalk_contiguous.sources.people import People
 from dailytalk_contiguous.stages.base import Stage, source_digest
 
@@ -82,6 +82,28 @@ _WHOLE = {
 
 
 @dataclass
+class Share:
+    """How many conversations of a run were rejected, and how long they are together, beside all of them."""
+
+    conversations: int = 0
+    of_conversations: int = 0
+    seconds: float = 0.0
+    of_seconds: float = 0.0
+
+    def add(self, entry: Entry) -> None:
+        """Count a conversation of a shard."""
+        self.of_conversations += 1
+        self.of_seconds += entry.duration
+        if entry.reject:
+            self.conversations += 1
+            self.seconds += entry.duration
+
+    def as_dict(self) -> dict[str, float]:
+        """What run.json holds of it."""
+        return {name: round(value, 3) for name, value in asdict(self).items()}
+
+
+@dataclass
 class Tally:
     """What is counted while the shards are read."""
 
@@ -97,6 +119,7 @@ class Tally:
     stage_seconds: dict[str, float] = field(default_factory=dict)
     stage_audio: dict[str, float] = field(default_factory=dict)
     rejects: list[Reject] = field(default_factory=list)
+    rejected: Share = field(default_factory=Share)
     notes: list[dict[str, str]] = field(default_factory=list)
     n_notes: int = 0
 
@@ -246,6 +269,7 @@ def _transcript(paths: Sequence[Path], stages: Sequence[Stage], tally: Tally, pe
     for path in paths:
         rows = read_rows(path, transcript.COLUMNS)
         for name, entry in (read_entries(path) or {}).items():
+            tally.rejected.add(entry)
             for stage, seconds in zip(stages, entry.seconds, strict=False):
                 tally.stage_seconds[stage.name] = tally.stage_seconds.get(stage.name, 0.0) + seconds
                 tally.stage_audio[stage.name] = tally.stage_audio.get(stage.name, 0.0) + entry.duration
@@ -294,6 +318,7 @@ def _record(tally: Tally, stages: Sequence[Stage], n_problems: int, about: Mappi
             "tags": dict(tally.tags.most_common()),
             "notes": tally.n_notes,
         },
+        "rejected": tally.rejected.as_dict(),
         "hours": {"audio": round(tally.audio_seconds / 3600, 5), "speech": round(tally.speech_seconds / 3600, 5)},
         "notes": tally.notes,
     }

@@ -63,12 +63,12 @@ class Runner:
         """Whether stages for `device` (auto, cpu, cuda) will run on a GPU, here or in the cluster."""
         return device_of(self.device(device)) == "cuda"
 
-    def preflight(self, stages: Sequence[Stage], device: str) -> None:
-        """Make sure that stages can run before hours of work. Raises DailytalkError."""
+    def preflight(self, stages: Sequence[Stage], device: str, fetch: bool = True) -> None:
+        """Make sure that stages can run before hours of work; `fetch` as in `Stage`. Raises DailytalkError."""
         if use_device(stages) and not self.elsewhere:
             resolve_device(device)
         for stage in stages:
-            stage.preflight()
+            stage.preflight(fetch)
 
     def run(
         self,

@@ -16,6 +16,7 @@ from typing import Any
 from dailytalk_contiguous.core.errors import DailytalkError, Reject
 from dailytalk_contiguous.core.folded import AT_HAND, folded, unfolded
 from dailytalk_contiguous.core.tag_lists import check_tags
+from dailytalk_contiguous.core.wording import counted
 from dailytalk_contiguous.engine import local
 from dailytalk_contiguous.engine.build import Progress
 from dailytalk_contiguous.engine.events import Account, Journal
@@ -28,6 +29,7 @@ from dailytalk_contiguous.models.licences import licence_of
 from dailytalk_contiguous.pipeline import SpeakSettings, saying
 from dailytalk_contiguous.shards import Entry, Row, drop_stale, group, index
 from dailytalk_contiguous.sources.transcribed import transcribed
+from dailytalk_contiguous.stages.base import Stage
 
 #: Folder of the finished conversations.
 DATASET = "dataset"
@@ -119,27 +121,22 @@ def speak(
     """
     started = time.perf_counter()
     load_synthesiser.cache_clear()  # the environment may name another token, voice or server than before
-    check_script_tags(script, settings)
-    folder = out / DATASET
-    known = index(folder) if folder.exists() else {}
-    _refuse_to_lose(folder, known, script, prune)
-    folder.mkdir(parents=True, exist_ok=True)
-    stages = settings.stages(provenance_of(settings, script.models))
+    runner = runner or Runner()
     purse.cache_clear()
     money = purse(settings.max_cost)  # opened here: threads that all come first would open one each
     paid = not saying(settings).synthesiser().deterministic
     spent = (lambda: money.spent) if paid else None
-    runner = runner or Runner()
-    with Journal(out, "speak", settings, about.get("command", ""), workers=workers, spent=spent) as journal:
-        plan = local.plan(folder, script.groups, stages, known)
+    journal = Journal(out, "speak", settings, about.get("command", ""), workers=workers, spent=spent)
+    plan, stages = intended(script, out, settings, prune)
+    if plan.tasks:
+        runner.preflight(stages, settings.device)  # what it refuses leaves no trace
+    with journal:
         planned(plan, journal.forecast)
-        if plan.tasks:
-            runner.preflight(stages, settings.device)
         journal.planned(plan, sum(row["duration"] for row in script.rows), [stage.name for stage in stages])
         run = runner.say(plan, stages, settings, workers, BATCH_SECONDS, journal.telling(progress), journal.made)
         with spending(out, "speak", about.get("command", ""), money if paid else None):
             made = list(run)
-        drop_stale(folder, plan.paths)
+        drop_stale(out / DATASET, plan.paths)
         record = write_spoken(
             out,
             plan.paths,
@@ -163,6 +160,21 @@ def speak(
         time.perf_counter() - started,
         journal.account,
     )
+
+
+def intended(
+    script: Script, out: Path, settings: SpeakSettings, prune: bool = False
+) -> tuple[local.Plan, tuple[Stage, ...]]:
+    """What `speak` will do: its plan and its stages. `Runner.preflight` tells whether they can run.
+
+    Raises DailytalkError for tags that the synthesiser does not know, and for results that would be lost.
+    """
+    check_script_tags(script, settings)
+    folder = out / DATASET
+    known = index(folder) if folder.exists() else {}
+    _refuse_to_lose(folder, known, script, prune)
+    stages = settings.stages(provenance_of(settings, script.models))
+    return local.plan(folder, script.groups, stages, known), stages
 
 
 @contextmanager
@@ -213,7 +225,7 @@ def _refuse_to_lose(folder: Path, known: Mapping[str, tuple[Path, Entry]], scrip
     if gone and not prune:
         shown = ", ".join(map(repr, gone[:3])) + (", …" if len(gone) > 3 else "")
         raise DailytalkError(
-            f"{folder.parent} holds {len(gone)} finished conversations that the transcript or its "
+            f"{folder.parent} holds {counted(len(gone), 'finished conversation')} that the transcript or its "
             f"recordings do not give any more ({shown})",
             "put the recordings back, choose another --out, or pass --prune to drop them",
         )

@@ -26,6 +26,7 @@ from dailytalk_contiguous.engine.outputs import (
     RUN,
     SPOKEN_STAGES,
     TRANSCRIPT,
+    Share,
     read_run,
     rejects_in,
     sha256_of,
@@ -120,6 +121,7 @@ def _written(
     sums: defaultdict[str, float] = defaultdict(float)
     purchases = Purchases()
     seconds: dict[str, float] = {}
+    rejected = Share()
     wanted: set[Path] = set()
 
     def lines() -> Iterator[str]:
@@ -131,6 +133,7 @@ def _written(
                     _write_wav(wav_path(out, name), row["audio"]["bytes"])
             rows = read_rows(path, [column for column in BUILT if column != "audio"])
             for name, entry in told.items():
+                rejected.add(entry)
                 for stage, took in zip(stages, entry.seconds, strict=False):
                     seconds[stage.name] = seconds.get(stage.name, 0.0) + took
                 if entry.reject:
@@ -149,6 +152,7 @@ def _written(
     write_lines(out / REJECTS, _all_rejects(out, failed))
     return {
         "counts": {**dict(tally), "rejects": len(failed)},
+        "rejected": rejected.as_dict(),
         "hours": round(sums.get("duration", 0.0) / 3600, 5),
         "cost": round(purchases.total, 6),
         "mean": {name: round(sums[name] / tally["conversations"], 4) for name in _MEANS if tally["conversations"]}

@@ -14,7 +14,8 @@ from typing import Any
 
 from dailytalk_contiguous.core.documents import expect, fits, read_json
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError, Reject
-from dailytalk_contiguous.core.folded import AT_HAND, folded
+from dailytalk_contiguous.core.folded import AT_HAND, folded, unfolded
+from dailytalk_contiguous.core.wording import counted
 from dailytalk_contiguous.engine import local
 from dailytalk_contiguous.engine.build import Progress, build_shard
 from dailytalk_contiguous.engine.devices import use_device
@@ -22,6 +23,7 @@ from dailytalk_contiguous.engine.events import Account, Journal
 from dailytalk_contiguous.engine.outputs import ABOUT_CORPUS, set_aside, write_outputs
 from dailytalk_contiguous.engine.runner import Runner
 from dailytalk_contiguous.files.inside import inside
+from dailytalk_contiguous.models.recogniser import check_language
 from dailytalk_contiguous.pipeline import TagSettings, measuring
 from dailytalk_contiguous.shards import Row, drop_stale, group, index, read_entries, read_rows, shard_path
 from dailytalk_contiguous.sources.folder import MAX_CONVERSATION, FolderConfig, folder_rows
@@ -233,6 +235,45 @@ def tag(
     )
 
 
+def intended(
+    found: Found, out: Path, settings: TagSettings, options: Options
+) -> tuple[local.Plan, tuple[Stage, ...]]:
+    """What `tag` would do: its plan and all its stages. Writes and downloads nothing.
+
+    Raises DailytalkError for whatever `tag` would refuse before its first shard.
+    """
+    folder = out / TAGGED
+    _refuse_to_lose(folder, found, options.prune)
+    stages = settings.stages()
+    known = stages
+    if settings.buckets == "robust":
+        known = measuring(settings)
+        plan = local.plan(folder, found.groups, known)
+        if not plan.tasks:
+            known = stages = settings.stages(corpus_of(_measures(plan.paths)))
+    plan = own_shards(local.plan(folder, found.groups, known), options.shard)
+    _refuse_unfit(plan, known, settings, options.runner, fetch=False)
+    refuse_unwritable(folder)
+    return plan, stages
+
+
+def _refuse_unfit(
+    plan: local.Plan, stages: Sequence[Stage], settings: TagSettings, runner: Runner, fetch: bool = True
+) -> None:
+    """Raise DailytalkError if stages that are left can't run, or the recogniser can't hear what it would get."""
+    if not plan.tasks:
+        return
+    left = stages[plan.first_stage :]
+    runner.preflight(left, settings.device, fetch)
+    if any("recogniser" in stage.models() for stage in left):
+        try:
+            check_language(settings.recogniser, settings.language)
+        except DailytalkError:
+            # Where people transcribed all of it, there is nothing to hear.
+            if not all(unfolded(row).get("given") for task in plan.tasks for row in task.rows):
+                raise
+
+
 def own_shards(plan: local.Plan, shard: tuple[int, int]) -> local.Plan:
     """The part of a plan that host i of N makes: every N-th shard, by its place among all."""
     number, count = shard
@@ -253,8 +294,7 @@ def _make(
     plan = own_shards(local.plan(folder, found.groups, stages), options.shard)
     planned(plan, journal.forecast)
     runner, device = options.runner, settings.device
-    if plan.tasks:
-        runner.preflight(stages[plan.first_stage :], device)
+    _refuse_unfit(plan, stages, settings, runner)
     make_writable(folder)
     journal.planned(plan, sum(row["duration"] for row in found.rows), [stage.name for stage in stages])
     rows = {task.path: task.rows for task in plan.tasks}
@@ -271,8 +311,8 @@ def _refuse_to_lose(folder: Path, found: Found, prune: bool) -> None:
     if gone and not prune:
         shown = ", ".join(map(repr, gone[:3])) + (", …" if len(gone) > 3 else "")
         raise DailytalkError(
-            f"--out {as_text(folder.parent)!r} holds results of {len(gone)} recordings that are not in this input "
-            f"({shown})",
+            f"--out {as_text(folder.parent)!r} holds results of {counted(len(gone), 'recording')} "
+            f"not in this input ({shown})",
             "choose another --out, or pass --prune to drop them",
         )
 
@@ -290,7 +330,13 @@ def make_writable(folder: Path) -> None:
     except OSError as error:
         why = (error.strerror or "it can't be created").lower()
         raise DailytalkError(f"--out {as_text(folder.parent)!r} can't be used ({why})", _ELSEWHERE) from error
-    if not os.access(folder, os.W_OK | os.X_OK):
+    refuse_unwritable(folder)
+
+
+def refuse_unwritable(folder: Path) -> None:
+    """Raise DailytalkError if nothing can be written to a folder of shards, or it can't be created."""
+    above = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    if not above.is_dir() or not os.access(above, os.W_OK | os.X_OK):
         raise DailytalkError(f"--out {as_text(folder.parent)!r} can't be written to", _ELSEWHERE)
 
 

@@ -30,6 +30,10 @@ LINES_WITHOUT_ANSWER = 5
 #: Requests to a service that has never answered anything: its address is wrong, or it does not run.
 FIRST_TRIES = 3
 
+#: Seconds to connect to a service that has never answered (a lost packet is sent again after one), and until it is
+#: given up if no connection was made: whoever mistyped an address is not kept waiting.
+FIRST_CONNECT_SECONDS, REACH_SECONDS = 2.0, 4.5
+
 #: Bytes of an answer once it is unpacked: over twenty minutes of speech, and no line has a minute. An answer is
 #: held in memory, and 1.5 MB of gzip can hold gigabytes of zeros.
 MOST_BYTES = 64 << 20
@@ -105,6 +109,7 @@ class _Trouble(NamedTuple):
 
     `after`: seconds that the service wants to be left alone. `slows`: all threads, not just this one. `paid`: the
     answer began with 200. `final`: no use in trying again. `everywhere`: any other request would meet it too.
+    `unreached`: no connection was made.
     """
 
     reason: str
@@ -114,6 +119,7 @@ class _Trouble(NamedTuple):
     paid: bool = False
     final: bool = False
     everywhere: bool = False
+    unreached: bool = False
 
 
 class Client:
@@ -188,8 +194,10 @@ class Client:
                 What `reserve` raises.
         """
         paid, attempt = 0, 0
+        started = self._clock()
         while True:
             interrupts.check()
+            began = self._clock()
             with reserve(price) as pay:
                 outcome = self._try(path, body, headers, read, absent)
                 if not isinstance(outcome, _Trouble) or outcome.paid:
@@ -200,6 +208,8 @@ class Client:
                 self._unanswered = 0
                 self._pace.ease()
                 return Answer(outcome[0], paid)
+            if outcome.unreached and not self._reached and 2 * self._clock() - began - started > REACH_SECONDS:
+                break  # another try would take as long as this one
             tries = self._tries if self._reached else min(self._tries, FIRST_TRIES)
             if self._stop or outcome.final or attempt >= tries:
                 break
@@ -281,9 +291,10 @@ class Client:
             if self._stop:
                 return self._stop
             until = self._clock() + self._total_seconds
+            connect, read_seconds = self._timeouts
             with self._session().send(
                 prepared,
-                timeout=self._timeouts,
+                timeout=self._timeouts if self._reached else (min(connect, FIRST_CONNECT_SECONDS), read_seconds),
                 allow_redirects=False,  # a redirected POST becomes a GET
                 stream=True,
             ) as response:
@@ -329,7 +340,9 @@ class Client:
             return _Trouble(f"at {self.base_url} has no valid certificate", remedy, final=True, everywhere=True)
         unreachable = isinstance(error, requests.ConnectTimeout | requests.exceptions.ProxyError)
         if unreachable or isinstance(cause, NewConnectionError):
-            return _Trouble(f"at {self.base_url} can't be reached", _CHECK_ADDRESS, everywhere=True)
+            return _Trouble(
+                f"at {self.base_url} can't be reached", _CHECK_ADDRESS, everywhere=True, unreached=True
+            )
         if isinstance(error, requests.Timeout | ReadTimeoutError):
             # A service that has never said anything is none.
             never = not self._reached and not paid

@@ -53,16 +53,25 @@ def recognise_at(
     return recogniser.transcribe([signal], [known])[0].words
 
 
-def check_recogniser(model: str, device: str, compute_type: str) -> None:
+def check_recogniser(model: str, device: str, compute_type: str, fetch: bool = True) -> None:
     """Make sure that `model` (empty for none) is on this machine and can compute so, downloading it if need be.
 
-    Raises ModelMissing, and DailytalkError for a type that the device can't compute in.
+    Without `fetch` nothing is downloaded, and a model that is not here is not missed. Raises ModelMissing, and
+    DailytalkError for a type that the device can't compute in.
     """
     if _is_whisper(model):
         from dailytalk_contiguous.models.whisper import find_whisper
 
         check_compute_type(device, compute_type)
-        find_whisper(model)
+        find_whisper(model, fetch)
+
+
+def check_language(model: str, language: str) -> None:
+    """Raise DailytalkError for a language (ISO 639-1, or `auto`) that the recogniser `model` does not hear."""
+    if model == POCKETSPHINX and language != "auto":
+        from dailytalk_contiguous.models.sphinx import check_english
+
+        check_english({language})
 
 
 def _is_whisper(model: str) -> bool:

@@ -7,7 +7,7 @@ otherwise a row would depend on what was heard before it.
 
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -41,12 +41,7 @@ class Sphinx:
 
     def transcribe(self, windows: Sequence[Samples], languages: Sequence[str]) -> list[Recognised]:
         """Words of each window. Raises DailytalkError for another language than English."""
-        foreign = sorted(set(languages) - {"en"})
-        if foreign:
-            raise DailytalkError(
-                f"pocketsphinx understands English only, not {', '.join(foreign)}",
-                "use --asr-model with a Whisper model, or --language en",
-            )
+        check_english(languages)
         return [self._recognise(window) for window in windows]
 
     def _recognise(self, window: Samples) -> Recognised:
@@ -69,6 +64,16 @@ class Sphinx:
                 )
             )
         return Recognised(words, math.nan, math.nan)
+
+
+def check_english(languages: Iterable[str]) -> None:
+    """Raise DailytalkError for languages other than English, of which the wheel holds no model."""
+    foreign = sorted(set(languages) - {"en"})
+    if foreign:
+        raise DailytalkError(
+            f"pocketsphinx understands English only, not {', '.join(foreign)}",
+            "use --asr-model with a Whisper model, or --language en",
+        )
 
 
 @lru_cache(maxsize=1)

@@ -208,8 +208,11 @@ class Whisper:
 _REMEDY = "pass --asr-model with a size such as medium or a folder in CTranslate2 format, or --profile embedded"
 
 
-def find_whisper(model: str) -> str:
-    """The folder of a model: as given, from the Hub's cache, or downloaded into it. Raises ModelMissing."""
+def find_whisper(model: str, fetch: bool = True) -> str:
+    """The folder of a model: as given, from the Hub's cache, or downloaded into it. Raises ModelMissing.
+
+    Without `fetch`, an empty text for a model that would have to be downloaded.
+    """
     if Path(model).is_dir():
         if lacking := _lacking(model):
             raise ModelMissing(
@@ -226,6 +229,8 @@ def find_whisper(model: str) -> str:
         raise ModelMissing(f"there is no Whisper model {model!r} ({error})", _REMEDY) from None
     except OSError:  # not in the cache yet
         pass
+    if not fetch:
+        return ""
     try:
         folder = str(download_model(model))
     except (OSError, RuntimeError) as error:

@@ -23,6 +23,7 @@ from dailytalk_contiguous.core.row_changes import (
     add_word_shifts,
     changed_fields,
     tag_moves,
+    utterance_counts,
 )
 from dailytalk_contiguous.core.versions import added, breaking
 from dailytalk_contiguous.publish.version import DEFAULT, Version
@@ -46,6 +47,7 @@ class Changes:
         fields: in how many conversations a field changed, by dotted name (`utterances.tag`, `audio`).
         broken: by config, what a reader of the previous version would miss, a sentence each.
         columns: by config, columns and fields that are new.
+        utterances: how many were added to and removed from changed conversations.
         tags: how many utterances went from one tag to another; no tag is "".
         utterance_times, word_times: shifts of starts in changed conversations.
         repacked: the files or the card are others, whatever is in them.
@@ -59,6 +61,7 @@ class Changes:
     fields: Counter[str] = field(default_factory=Counter)
     broken: dict[str, list[str]] = field(default_factory=dict)
     columns: dict[str, list[str]] = field(default_factory=dict)
+    utterances: Counter[str] = field(default_factory=Counter)
     tags: Counter[tuple[str, str]] = field(default_factory=Counter)
     utterance_times: Shifts = field(default_factory=Shifts)
     word_times: Shifts = field(default_factory=Shifts)
@@ -85,6 +88,7 @@ class Changes:
             "fields": dict(sorted(self.fields.items())),
             "broken": self.broken,
             "columns": self.columns,
+            "utterances": {kind: self.utterances[kind] for kind in ("added", "removed")},
             "tags": [{"from": a, "to": b, "count": count} for (a, b), count in self.tags.most_common()],
             "utterance_times": self.utterance_times.as_dict(),
             "word_times": self.word_times.as_dict(),
@@ -147,6 +151,8 @@ def _compare_row(name: str, old: dict[str, Any], new: dict[str, Any], changes: C
         return
     changes.changed.append(name)
     changes.fields.update(found)
+    added_utterances, removed_utterances = utterance_counts(old, new)
+    changes.utterances.update(added=added_utterances, removed=removed_utterances)
     changes.tags.update(tag_moves(old, new))
     add_utterance_shifts(changes.utterance_times, old, new)
     add_word_shifts(changes.word_times, old, new)

@@ -20,6 +20,7 @@ from dailytalk_contiguous.core.documents import expect, is_number, parse_json, q
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
 from dailytalk_contiguous.core.published import CONFIGS
 from dailytalk_contiguous.core.schema import CHANNELS, wrong_type
+from dailytalk_contiguous.core.wording import counted
 from dailytalk_contiguous.files.inside import is_inside
 from dailytalk_contiguous.publish.version import COPY, PARQUET_ERRORS, Version, cause
 
@@ -227,7 +228,11 @@ def shards(folder: Path) -> list[Path]:
 
     Raises DailytalkError if there are none, or one is a symbolic link out of the dataset.
     """
+    if not folder.exists():
+        raise DailytalkError(f"{folder} does not exist", "check the path")
     inside = folder / "dataset"
+    if not inside.is_dir() and (folder / "tagged").is_dir():
+        raise DailytalkError(f"{folder} was tagged and not spoken yet", f"run dailytalk speak {folder}")
     place = inside if inside.is_dir() else folder
     # What begins with a dot is half written, or waits in a folder of its own to be pushed.
     found = sorted(
@@ -237,7 +242,7 @@ def shards(folder: Path) -> list[Path]:
     )
     if not found:
         raise DailytalkError(
-            f"{folder} holds no finished conversations (no .parquet file)",
+            f"{folder} holds no finished conversations",
             "name a folder that `dailytalk build` or `dailytalk speak` has written",
         )
     outside = next((path for path in found if not is_inside(path, place)), None)
@@ -312,9 +317,9 @@ def conversation(row: Mapping[str, Any], sample_rate: int, swap: bool) -> Conver
 
 
 def voices(row: Mapping[str, Any]) -> tuple[str, ...]:
-    """Names of the voices with which the utterances of a row were said anew, sorted."""
+    """Names of the voices that utterances of a row were resynthesised with, sorted; else of their engines."""
     made = [utterance["synthesis"] for utterance in row["utterances"] or () if utterance["synthesis"]]
-    return tuple(sorted({str(one["voice"]) for one in made if one["voice"]}))
+    return tuple(sorted({str(one["voice"] or one["engine"]) for one in made if one["voice"] or one["engine"]}))
 
 
 def _stereo(audio: dict[str, Any], sample_rate: int) -> Pcm:
@@ -325,7 +330,7 @@ def _stereo(audio: dict[str, Any], sample_rate: int) -> Pcm:
     """
     info = probe(audio)
     if info.channels != 2:
-        raise BadInput(f"its audio has {info.channels} channel(s), not 2", "build the conversation again")
+        raise BadInput(f"its audio has {counted(info.channels, 'channel')}, not 2", "build the conversation again")
     if not LOWEST_RATE <= info.sample_rate <= HIGHEST_RATE:
         raise BadInput(f"its audio has a sample rate of {info.sample_rate} Hz", "build the conversation again")
     hours, most = info.seconds / 3600, MOST_PCM_BYTES / (4 * sample_rate) / 3600

@@ -81,6 +81,7 @@ def transcribed(
     """
     if not transcript.is_file():
         raise DailytalkError(f"there is no transcript {str(transcript)!r}", "run dailytalk tag first")
+    _refuse_mix(transcript)
     known, unusable = _known(tagged, rejects) if tagged and tagged.exists() else ({}, {})
     groups = _grouped(transcript, known, rejects)
     for name in list(groups):  # what is a row need not be held as lines, too
@@ -94,6 +95,16 @@ def transcribed(
         except BadInput as error:
             rejects.append(Reject(name, "transcript", error.reason, error.remedy))
     rejects += _unspoken(known)
+
+
+def _refuse_mix(transcript: Path) -> None:
+    """Raise DailytalkError for a transcript of `dailytalk tag --channel mix`: no speaker stands alone in it."""
+    channels = (line.get("channel") for _, line in json_lines(transcript, nan=True) if isinstance(line, dict))
+    if next(channels, None) == "mix" and all(channel == "mix" for channel in channels):
+        raise DailytalkError(
+            f"{transcript} was made with --channel mix, in which no speaker is alone on a channel",
+            "only recordings of two channels, tagged without --channel mix, can be re-voiced",
+        )
 
 
 def _unspoken(known: Mapping[str, Row]) -> Iterator[Reject]:

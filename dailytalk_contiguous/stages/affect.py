@@ -7,6 +7,7 @@ says next to it (see `core.context`). That smears a short outburst, hence the se
 import math
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, ClassVar
 
 from datasets import Features
@@ -74,11 +75,12 @@ class RateAffect(Stage):
         if self.batch_seconds is not None and not self.batch_seconds > 0:
             raise ValueError(f"batch_seconds must be positive or None, not {self.batch_seconds}")
 
-    def preflight(self) -> None:
+    def preflight(self, fetch: bool = True) -> None:
         if self._estimates:
             return
         device_of(self.device)  # not whether it is here: the work may be done elsewhere
-        find_affect_model(self.model)
+        if fetch or Path(self.model).is_dir():
+            find_affect_model(self.model)
 
     def models(self) -> dict[str, str]:
         return {"affect": self.model}

@@ -49,8 +49,8 @@ class Align(Stage):
         settled = settled_type(self.recogniser, self.device, self.compute_type)
         object.__setattr__(self, "compute_type", settled)
 
-    def preflight(self) -> None:
-        check_recogniser(self.recogniser, self.device, self.compute_type)
+    def preflight(self, fetch: bool = True) -> None:
+        check_recogniser(self.recogniser, self.device, self.compute_type, fetch)
 
     def models(self) -> dict[str, str]:
         return {"aligner": self.recogniser} if self.recogniser else {}

@@ -47,7 +47,7 @@ class Augment(Stage):
     needs: ClassVar[tuple[str, ...]] = ("audio", "duration", "words", "augmentation")
     adds: ClassVar[Features] = Features({"audio": AUDIO, "duration": SECONDS, "words": List(WORD)})
 
-    def preflight(self) -> None:
+    def preflight(self, fetch: bool = True) -> None:
         if {"pitch", "stretch"} & set(self.kinds):
             praat.installed_version()
 

@@ -58,8 +58,11 @@ class Stage:
         """Return the `transient` columns for rows whose other columns of `adds` were read back from disk."""
         return {}
 
-    def preflight(self) -> None:
-        """Raise `ModelMissing` or another `DailytalkError` if this stage can not run. Loads no weights."""
+    def preflight(self, fetch: bool = True) -> None:
+        """Raise `ModelMissing` or another `DailytalkError` if this stage can not run. Loads no weights.
+
+        `fetch`: whether models that are not on this machine are downloaded. Without it nobody misses them.
+        """
 
     def models(self) -> dict[str, str]:
         """Names of the models that this stage uses, by their role (`recogniser`, `affect`, …)."""
@@ -87,9 +90,10 @@ class Stage:
         features = dataset.features or dataset._resolve_features().features
         missing = [name for name in self.needs if name not in features]
         if missing:
-            raise ValueError(
-                f"{self.name} needs the columns {missing}, which this dataset of {sorted(features)} lacks"
-            )
+            told = f"{self.name} needs the columns {missing}, which this dataset of {sorted(features)} lacks"
+            if "speech" in missing:
+                told += ": dailytalk_contiguous.add_speech(dataset) makes speech of its audio"
+            raise ValueError(told)
         options = {"batched": True, "batch_size": self.batch_rows} | options
         removed = options.get("remove_columns") or ()
         gone = {removed} if isinstance(removed, str) else set(removed)
@@ -133,8 +137,8 @@ class PerUtterance(Stage):
     def restore(self, batch: Batch) -> Batch:
         raise TypeError(f"transient columns of an utterance stage are not supported ({self.stage.name})")
 
-    def preflight(self) -> None:
-        self.stage.preflight()
+    def preflight(self, fetch: bool = True) -> None:
+        self.stage.preflight(fetch)
 
     def models(self) -> dict[str, str]:
         return self.stage.models()

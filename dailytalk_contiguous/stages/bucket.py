@@ -100,7 +100,7 @@ class Bucket(Stage):
                 added[name].append(values)
         return added
 
-    def preflight(self) -> None:
+    def preflight(self, fetch: bool = True) -> None:
         missing = sorted(set(FEATURES) - {entry[0] for entry in self.corpus})
         if self.preset == "robust" and missing:
             raise DailytalkError(

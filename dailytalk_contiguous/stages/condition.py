@@ -91,7 +91,7 @@ class Condition(Stage):
         }
     )
 
-    def preflight(self) -> None:
+    def preflight(self, fetch: bool = True) -> None:
         if self.reduce_noise_under is not None:
             noise_reduction.installed_version()
 

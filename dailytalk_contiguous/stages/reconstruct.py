@@ -22,6 +22,7 @@ from dailytalk_contiguous.core.schema import AUDIO, CHANNELS, SECONDS, STRING, B
 from dailytalk_contiguous.core.sounds import FRAME, blocks, find_sounds
 from dailytalk_contiguous.core.timeline import Event
 from dailytalk_contiguous.core.turns import Timed
+from dailytalk_contiguous.core.wording import counted
 from dailytalk_contiguous.stages.base import Stage
 
 #: Seconds of source around a piece that its fades may use.
@@ -220,10 +221,15 @@ def _refuse_failed(row: dict[str, Any]) -> dict[str, Any]:
     """The row, unless something in it could not be said: then it is held back, for the next run to try again."""
     failed = [place for place, status in enumerate(row["status"]) if status == "failed"]
     if failed:
-        reasons = [f"{row['utterance_id'][place]} ({row['reason'][place]})" for place in failed[:5]]
+        # One reason for many is said once; the ids are details, in parentheses.
+        why: dict[str, list[str]] = {}
+        for place in failed:
+            reason = row["reason"][place].removeprefix("could not be said: ")
+            why.setdefault(reason, []).append(row["utterance_id"][place])
+        reasons = [f"{reason} ({', '.join(names[:3])}{', …' * (len(names) > 3)})" for reason, names in why.items()]
         remedies = dict.fromkeys(filter(None, (row["remedy"][place] for place in failed)))
         raise BadInput(
-            f"held back: {len(failed)} utterances could not be said: {'; '.join(reasons)}",
+            f"held back: {counted(len(failed), 'utterance')} could not be said: {'; '.join(reasons[:3])}",
             "; ".join([*remedies, "or pass --on-failure keep-original"]),
             retry=True,
         )

@@ -145,9 +145,9 @@ class Speak(Stage):
             raise ValueError("variants, candidates, tries and concurrency must be 1 or more")
         object.__setattr__(self, "compute_type", settled_type(self.verify, self.device, self.compute_type))
 
-    def preflight(self) -> None:
+    def preflight(self, fetch: bool = True) -> None:
         self.synthesiser().preflight()
-        check_recogniser(self.verify, self.device, self.compute_type)
+        check_recogniser(self.verify, self.device, self.compute_type, fetch)
 
     def models(self) -> dict[str, str]:
         engine = self.synthesiser()

@@ -58,7 +58,7 @@ class Tag(Stage):
         ]
         return {"tag": [choice.tag for choice in choices], "rule": [choice.rule for choice in choices]}
 
-    def preflight(self) -> None:
+    def preflight(self, fetch: bool = True) -> None:
         check_tags((rule.tag for rule in rules_of(self.rules)), self.synthesiser, {})
 
 

@@ -86,8 +86,8 @@ class Transcribe(Stage):
             raise ValueError(f"windows must be one of {WINDOWS}, not {self.windows!r}")
         object.__setattr__(self, "compute_type", settled_type(self.model, self.device, self.compute_type))
 
-    def preflight(self) -> None:
-        check_recogniser(self.model, self.device, self.compute_type)
+    def preflight(self, fetch: bool = True) -> None:
+        check_recogniser(self.model, self.device, self.compute_type, fetch)
 
     def models(self) -> dict[str, str]:
         return {"recogniser": self.model}

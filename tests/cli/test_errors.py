@@ -133,6 +133,14 @@ def raising(error: BaseException) -> Any:
     return command
 
 
+def test_help_breaks_no_line_where_the_code_does(dailytalk: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "1000")
+    for name in ("report", "push", "tag", "plan"):
+        text = dailytalk(name, "--help").out.split("╭")[0]
+        paragraphs = [line.strip() for line in text.splitlines() if line.strip()]
+        assert all(line.endswith((".", "]", ">", "}")) or line.startswith("Usage:") for line in paragraphs), text
+
+
 @pytest.mark.parametrize(
     ("error", "code", "told"),
     [

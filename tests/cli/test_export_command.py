@@ -129,3 +129,17 @@ def test_damaged_training_folder_gives_1_and_names_the_file(
     done = dailytalk("check", data)
     assert done.code == 1
     assert any(line.startswith("error: ") and broken.name in line for line in done.out.splitlines())
+
+
+@pytest.mark.parametrize("command", [("export", "--out", "out"), ("push", "tester/calls")])
+def test_folder_that_was_only_tagged_is_told_the_command_to_run_first(
+    tmp_path: Path, dailytalk: Command, command: tuple[str, ...]
+) -> None:
+    (tmp_path / "work/tagged").mkdir(parents=True)
+    done = dailytalk(command[0], tmp_path / "work", *command[1:])
+    assert (done.code, done.out) == (1, "")
+    assert done.err == (
+        f"dailytalk: {tmp_path}/work was tagged and not spoken yet: run dailytalk speak {tmp_path}/work.\n"
+    )
+    done = dailytalk(command[0], tmp_path / "nowhere", *command[1:])
+    assert done.err == f"dailytalk: {tmp_path}/nowhere does not exist: check the path.\n"

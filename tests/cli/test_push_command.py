@@ -106,6 +106,15 @@ def test_edit_that_was_not_said_is_told_before_it_is_missed(hub: HubServer, push
     assert "run dailytalk speak first" in told
 
 
+def test_dry_run_with_tag_auto_names_the_version(hub: HubServer, push: Any, work: Path) -> None:
+    push("--create", "--tag", "v1.0.0")
+    finished(work, 5)
+    done = push("--tag", "auto", "--dry-run")
+    assert "they call for a minor version" in done.out
+    assert "version  v1.1.0" in done.out
+    assert set(refs(hub)) & {"refs/tags/v1.1.0"} == set()
+
+
 def test_second_push_of_one_folder_waits_for_nobody(hub: HubServer, push: Any, work: Path) -> None:
     with alone(work / ".publish"):
         refused = push("--create")

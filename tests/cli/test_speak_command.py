@@ -1,6 +1,8 @@
 import json
 import os
+import re
 import signal
+import socket
 import subprocess
 import time
 from collections.abc import Callable, Iterator
@@ -60,12 +62,12 @@ def test_run_says_what_it_made_and_the_second_has_nothing_to_do(
     done = dailytalk("speak", work, *FISH)
     assert (done.code, done.err.count("\n")) == (0, 1)  # the shard's line
     spent = 15e-6 * sum(len(asked.body["text"]) for asked in server.asked)
-    for shown in ("1 conversations, 2 utterances said anew", f"spent {spent:.4f} USD", "turn-taking: offsets"):
+    for shown in ("1 conversation, 2 utterances resynthesised", f"spent {spent:.4f} USD", "turn-taking: offsets"):
         assert shown in done.out
     assert str(work / "dataset") in done.out
     assert "\x1b" not in done.out
     again = dailytalk("speak", work, *FISH)
-    assert (again.code, again.out.splitlines()[0]) == (0, "nothing to do: all 1 shards stand")
+    assert (again.code, again.out.splitlines()[0]) == (0, "nothing to do: the shard stands")
     assert len(server.asked) == 2
 
 
@@ -85,7 +87,7 @@ def test_held_back_conversation_gives_3_and_nothing_finished_gives_1(
     server.word = "bicycle"
     done = dailytalk("speak", work, *FISH)
     assert done.code == 3
-    assert f"1 set aside: {work / 'rejects.jsonl'}" in done.out
+    assert f", in {work / 'rejects.jsonl'}" in done.out
     server.word = "i"
     assert dailytalk("speak", work, "--voice", "other", *FISH).code == 1
 
@@ -110,7 +112,7 @@ def test_dry_run_says_what_it_would_cost_and_buys_and_writes_nothing(
         "2 conversations, 3 utterances to say by fish",
         "89 bytes",
         "0.0017 USD",
-        "1 utterances without",
+        "1 utterance without",
     ):
         assert shown in done.out
     told = json.loads(dailytalk("speak", work, *FISH, "--dry-run", "--json").out)
@@ -320,3 +322,61 @@ def test_speak_goes_on_with_the_profile_of_tag(tmp_path: Path, dailytalk: Comman
     (work / "run.json").write_text(json.dumps({"settings": {"profile": "embedded"}}))
     assert "to say by espeak" in dailytalk("speak", work, "--dry-run").out
     assert "to say by fish" in dailytalk("speak", work, "--profile", "standard", "--dry-run").out
+
+
+def test_speak_goes_on_with_the_synthesiser_of_the_last_run(tmp_path: Path, dailytalk: Command) -> None:
+    work = folder(tmp_path / "work", first=SHORT)
+    settings = {"profile": "embedded", "tts": "openai", "tts_model": "tts-2", "voice": "nova"}
+    (work / "run.json").write_text(
+        json.dumps({"settings": {"profile": "embedded"}, "speak": {"settings": settings}})
+    )
+    done = dailytalk("speak", work, "--dry-run")
+    assert "spoken by openai, as in the last run here: --tts chooses another" in done.out
+    assert "to say by openai" in done.out
+    assert "to say by espeak" in dailytalk("speak", work, "--tts", "espeak", "--dry-run").out
+    assert "to say by fish" in dailytalk("speak", work, "--profile", "standard", "--dry-run").out
+
+
+def test_dry_run_refuses_what_the_run_would_refuse_and_names_the_stages(
+    tmp_path: Path, dailytalk: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("FISH_API_KEY", "FISH_AUDIO_BASE_URL", "FISH_AUDIO_REFERENCE_ID"):
+        monkeypatch.delenv(name, raising=False)
+    work = folder(tmp_path / "work", first=SHORT)
+    done = dailytalk("speak", work, *FISH, "--dry-run")
+    assert done.code == 1
+    assert "stages to run: Speak, Reconstruct, Align, Finish" in done.out
+    assert done.err == dailytalk("speak", work, *FISH).err
+    assert "Fish Audio needs a token" in done.err
+    assert sorted(path.name for path in work.iterdir()) == ["recordings", "tagged", "transcript.jsonl"]
+
+
+def test_transcript_of_channel_mix_is_one_sentence(tmp_path: Path, dailytalk: Command) -> None:
+    work = folder(tmp_path / "work", first=SHORT)
+    lines = read_lines(work / "transcript.jsonl")
+    write_transcript(work, [line | {"channel": "mix"} for line in lines])
+    done = dailytalk("speak", work, *ESPEAK)
+    assert (done.code, done.out, done.err.count("\n")) == (1, "", 1)
+    assert "was made with --channel mix" in done.err
+
+
+def test_conversation_that_was_held_back_is_told_with_its_share_and_its_reason(
+    tmp_path: Path, dailytalk: Command, server: Stubborn
+) -> None:
+    work = folder(tmp_path / "work", first=SHORT, second=talk("another", 4))
+    server.word = "bicycle"
+    done = dailytalk("speak", work, *FISH)
+    assert re.search(r"rejected: 1 \(1 of 2 conversations, \d+\.\d of \d+\.\d s\)", done.out)
+    assert '  rejected: "first": held back: 1 utterance could not be said: ' in done.out
+
+
+def test_port_that_is_refused_is_named_and_leaves_no_empty_dataset(
+    tmp_path: Path, dailytalk: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+    monkeypatch.setenv("FISH_AUDIO_BASE_URL", url)
+    work = folder(tmp_path / "work", first=SHORT)
+    done = dailytalk("speak", work, *FISH, "--voice", "anna")
+    assert (done.code, f"Fish Audio at {url} can't be reached" in done.err) == (1, True)
+    assert not (work / "dataset").exists()

@@ -53,7 +53,7 @@ def test_recordings_that_reached_no_shard_are_counted_too(
     (tmp_path / "in/broken.wav").write_bytes(b"")
     assert dailytalk("tag", tmp_path / "in", "--out", tmp_path / "out", *quick).code == 3
     told = dailytalk("status", tmp_path / "out").out
-    assert told.splitlines()[-1] == "tag: 1 set aside; rejects.jsonl tells why."
+    assert told.splitlines()[-1] == "tag: 1 rejected; rejects.jsonl tells why."
 
 
 def test_following_ends_with_the_run(tmp_path: Path, dailytalk: Command, quick: tuple[str, ...]) -> None:

@@ -39,7 +39,7 @@ def test_embedded_run_hears_words_and_says_what_it_did(tmp_path: Path, dailytalk
     assert lines[0]["tagged_text"] in done.out
     assert "\x1b" not in done.out  # no bar and no colours where it is not a terminal
     again = dailytalk("tag", tmp_path / "in", "--out", tmp_path / "out", *EMBEDDED)
-    assert (again.code, again.out.splitlines()[0]) == (0, "nothing to do: all 1 shards stand")
+    assert (again.code, again.out.splitlines()[0]) == (0, "nothing to do: the shard stands")
 
 
 def test_something_set_aside_is_told_with_its_remedy_and_gives_3(
@@ -49,7 +49,7 @@ def test_something_set_aside_is_told_with_its_remedy_and_gives_3(
     save(tmp_path / 'in/new\nline [red]".wav', tones(1, channels=1))
     done = dailytalk("tag", tmp_path / "in", "--out", tmp_path / "out", *quick)
     assert done.code == 3
-    (told,) = [line for line in done.out.splitlines() if "set aside" in line]
+    (told,) = [line for line in done.out.splitlines() if line.startswith("  rejected")]
     assert '"new\\nline [red]\\""' in told
     assert told.endswith("or pass --channel mix to take it as one speaker")
 
@@ -79,8 +79,8 @@ def test_dry_run_says_what_it_would_do_and_writes_nothing(
         save(tmp_path / f"in/mono{n}.wav", tones(1, channels=1))
     done = dailytalk("tag", tmp_path / "in", "--out", tmp_path / "out", *quick, "--dry-run")
     assert done.code == 0
-    assert "1 shards, 1 of them to make (12.0 s)" in done.out
-    assert done.out.count("set aside") == 7
+    assert "1 shard, 1 of them to make (12.0 s)" in done.out
+    assert done.out.count("rejected") == 7
     assert not (tmp_path / "out").exists()
     told = json.loads(
         dailytalk("tag", tmp_path / "in", "--out", tmp_path / "out", *quick, "--dry-run", "--json").out
@@ -93,12 +93,61 @@ def test_dry_run_says_what_it_would_do_and_writes_nothing(
     assert state(tmp_path / "out") == before
 
 
+def test_dry_run_refuses_a_language_that_the_run_would_refuse(tmp_path: Path, dailytalk: Command) -> None:
+    calls(tmp_path / "in", "a")
+    told = {}
+    for option in ("--dry-run", "--json"):
+        asked = ("tag", tmp_path / "in", "--out", tmp_path / "out", "--profile", "embedded", "--language", "de")
+        told[option] = dailytalk(*asked, option)
+    assert told["--dry-run"].code == told["--json"].code == 1
+    assert told["--dry-run"].err == told["--json"].err
+    assert "pocketsphinx understands English only, not de" in told["--dry-run"].err
+
+
+def test_dry_run_takes_any_language_of_what_people_transcribed(tmp_path: Path, dailytalk: Command) -> None:
+    calls(tmp_path / "in", "a")
+    (tmp_path / "in/a.json").write_text(json.dumps({"alignments": [["ja", [1.0, 2.0], "SPEAKER_MAIN"]]}))
+    asked = ("tag", tmp_path / "in", "--out", tmp_path / "out", "--profile", "embedded", "--language", "de")
+    assert dailytalk(*asked, "--dry-run").code == 0
+
+
+def test_dry_run_refuses_results_of_a_recording_that_is_gone(
+    tmp_path: Path, dailytalk: Command, quick: tuple[str, ...]
+) -> None:
+    calls(tmp_path / "in", "a", "b")
+    asked = ("tag", tmp_path / "in", "--out", tmp_path / "out", *quick)
+    dailytalk(*asked)
+    (tmp_path / "in/b.wav").unlink()
+    done = dailytalk(*asked, "--dry-run")
+    assert (done.code, done.out) == (1, "")
+    assert "holds results of 1 recording not in this input" in done.err
+    assert "stages to run: none" in dailytalk(*asked, "--dry-run", "--prune").out
+
+
+def test_dry_run_refuses_a_folder_that_can_not_be_written(
+    tmp_path: Path, dailytalk: Command, quick: tuple[str, ...]
+) -> None:
+    calls(tmp_path / "in", "a")
+    (tmp_path / "file").write_text("")
+    done = dailytalk("tag", tmp_path / "in", "--out", tmp_path / "file/out", *quick, "--dry-run")
+    assert (done.code, "can't be written to" in done.err) == (1, True)
+
+
+def test_dry_run_of_a_model_that_is_not_here_downloads_nothing(
+    tmp_path: Path, dailytalk: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
+    calls(tmp_path / "in", "a")
+    done = dailytalk("tag", tmp_path / "in", "--out", tmp_path / "out", "--asr-model", "tiny", "--dry-run")
+    assert (done.code, "stages to run: Segment, MatchTranscript, Transcribe" in done.out) == (0, True)
+
+
 def test_hosts_share_the_work_and_the_last_one_writes_the_transcript(
     tmp_path: Path, dailytalk: Command, quick: tuple[str, ...]
 ) -> None:
     calls(tmp_path / "in", *"abcd")
     first = dailytalk("tag", tmp_path / "in", "--out", tmp_path / "out", *quick, "--shard", "1/2")
-    assert (first.code, "1 shards are still missing" in first.out) == (0, True)
+    assert (first.code, "1 shard still missing" in first.out) == (0, True)
     second = dailytalk("tag", tmp_path / "in", "--out", tmp_path / "out", *quick, "--shard", "2/2", "--json")
     assert json.loads(second.out)["complete"]
 

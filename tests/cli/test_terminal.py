@@ -70,6 +70,33 @@ def test_lines_tables_and_bars_show_control_characters_and_keep_their_own_colour
     assert "\\u202egpj.exe" in drawn
 
 
+@given(st.lists(st.text("abc/.", min_size=1, max_size=60), min_size=1, max_size=30))
+def test_lines_on_a_terminal_break_between_words_and_keep_paths_whole(words: list[str]) -> None:
+    file = io.StringIO()
+    Console(file=file, force_terminal=True, color_system=None, width=40).print(" ".join(words), markup=False)
+    lines = file.getvalue().splitlines()
+    assert [word for line in lines for word in line.split()] == words
+    assert all(len(line) <= 40 or len(line.split()) == 1 for line in lines)
+
+
+def test_lines_to_a_pipe_are_never_broken() -> None:
+    file = io.StringIO()
+    Console(file=file).print("word " * 100 + ":smile:", markup=False)
+    assert file.getvalue() == "word " * 100 + ":smile:\n"
+
+
+def test_labels_and_verdicts_have_colours_on_a_terminal_alone() -> None:
+    drawn = []
+    for terminal in (True, False):
+        file = io.StringIO()
+        console = Console(file=file, force_terminal=terminal, width=80)
+        console.labelled("error", "it [broke]")
+        console.verdict(False, "not fit for training")
+        drawn.append(file.getvalue())
+    assert "\x1b[1;31merror\x1b[0m: it [broke]" in drawn[0]
+    assert drawn[1] == "error: it [broke]\nnot fit for training\n"
+
+
 def test_lines_of_a_log_show_control_characters(capsys: pytest.CaptureFixture[str]) -> None:
     with bar(Console(stderr=True), quiet=True):
         log.log(logging.INFO, "shard of %s", HOSTILE)

@@ -113,6 +113,17 @@ def test_diff_of_shifted_times_tells_by_how_much(dailytalk: Command, tmp_path: P
     assert "words in changed conversations: 9 of 9" in out
 
 
+def test_diff_counts_utterances_that_were_added_and_removed(dailytalk: Command, tmp_path: Path) -> None:
+    talk = row("a")
+    talk["utterances"] = [*talk["utterances"][2:], talk["utterances"][0] | {"utterance_id": "a/left/new"}]
+    folders = [
+        write_version(tmp_path / name, {"train": [[made]]}) for name, made in (("old", row("a")), ("new", talk))
+    ]
+    assert "utterances of changed conversations: 1 added, 2 removed" in dailytalk("diff", *folders).out
+    told = json.loads(dailytalk("diff", *folders, "--json").out)
+    assert told["utterances"] == {"added": 1, "removed": 2}
+
+
 def test_diff_of_the_same_version_calls_for_none(dailytalk: Command, published: list[str]) -> None:
     assert (
         dailytalk("diff", f"{REPO}@v1.0.0", "@paper").out.splitlines()[-1].startswith("this calls for no version")

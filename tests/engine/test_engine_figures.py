@@ -625,7 +625,7 @@ def test_plan_of_paid_speech_prices_it_and_says_nothing(tmp_path: Path, monkeypa
 class Missing(Runner):
     """A runner whose models are never there."""
 
-    def preflight(self, stages: Any, device: str) -> None:
+    def preflight(self, stages: Any, device: str, fetch: bool = True) -> None:
         raise DailytalkError("a model is missing", "get it")
 
 

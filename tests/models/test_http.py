@@ -9,7 +9,7 @@ import traceback
 import tracemalloc
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, contextmanager, suppress
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 
@@ -128,6 +128,30 @@ def test_a_service_that_nobody_can_reach_stops_the_run() -> None:
         ask(client(f"http://127.0.0.1:{port}", clock, tries=3))
     assert not isinstance(caught.value, SynthesisFailed)
     assert len(clock.slept) == 2
+
+
+@contextmanager
+def dead_host() -> Iterator[str]:
+    """An address where nothing is ever accepted: the queue of its listener is full, and packets are dropped."""
+    with socket.create_server(("127.0.0.1", 0), backlog=0) as listener, ExitStack() as stack:
+        for _ in range(4):
+            waiting = stack.enter_context(socket.socket())
+            waiting.setblocking(False)
+            waiting.connect_ex(listener.getsockname())
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+
+
+def test_a_host_that_never_accepts_a_connection_is_given_up_after_two_short_tries(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(http, "FIRST_CONNECT_SECONDS", 0.1)
+    monkeypatch.setattr(http, "REACH_SECONDS", 0.25)
+    waits: list[float] = []
+    with dead_host() as url:
+        service = Client("The service", url, Token(TOKEN, "A_TOKEN"), sleep=waits.append)
+        with pytest.raises(DailytalkError, match=f"at {url} can't be reached: check that it runs"):
+            ask(service)
+    assert len(waits) == 1
 
 
 def test_a_service_that_never_answered_anything_is_asked_three_times_and_named() -> None:

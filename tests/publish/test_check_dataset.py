@@ -1,4 +1,5 @@
 import json
+import math
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -118,6 +119,12 @@ LINE = {"utterance_id": "a", "channel": "left", "start": 0.0, "end": 1.0, "text"
         (json.dumps(LINE | {"channel": "middle"}), "bad-line"),
         (json.dumps(LINE | {"end": 0.0}), "bad-line"),
         (json.dumps(LINE | {"utterance_id": "b", "text": ""}), "empty-text"),
+        (
+            json.dumps(LINE | {"utterance_id": "b", "words": [{"word": "a", "start": 0, "end": math.nan}]}),
+            "bad-word",
+        ),
+        (json.dumps(LINE | {"utterance_id": "b", "words": [{"word": "a", "start": 0.5, "end": 0.2}]}), "bad-word"),
+        (json.dumps(LINE | {"utterance_id": "b", "words": ["a"]}), "bad-word"),
         (json.dumps(LINE), "duplicate"),
     ],
 )
@@ -125,6 +132,35 @@ def test_a_transcript_line_is_named_by_its_number(tmp_path, line, kind):
     (tmp_path / "transcript.jsonl").write_text(json.dumps(LINE) + "\n\n" + line + "\n")
     [finding] = check(tmp_path)[0]
     assert (finding.kind, finding.file) == (kind, "transcript.jsonl:3")
+
+
+def test_a_folder_that_was_tagged_and_not_spoken_says_so(tmp_path):
+    (tmp_path / "tagged").mkdir()
+    (tmp_path / "transcript.jsonl").write_text(json.dumps(LINE) + "\n")
+    record = {"counts": {"conversations": 2, "utterances": 5}, "hours": {"audio": 0.5, "speech": 0.25}}
+    (tmp_path / "run.json").write_text(json.dumps(record))
+    [finding], facts = check(tmp_path)
+    assert (finding.kind, finding.level, finding.remedy) == (
+        "not-spoken",
+        "advice",
+        f"run dailytalk speak {tmp_path}",
+    )
+    assert facts == {"kind": "work", "conversations": 2, "utterances": 5, "hours_of_audio": 0.5} | {
+        "hours_of_speech": 0.25
+    }
+
+
+def test_a_dataset_in_which_nothing_was_finished_is_not_fit(tmp_path):
+    write_dataset(tmp_path, [])
+    assert kinds(tmp_path) == ["nothing-finished"]
+
+
+def test_hours_of_voice_name_the_engine_where_it_has_one_voice(tmp_path):
+    row = built_row("a")
+    for utterance in row["utterances"]:
+        if utterance["synthesis"]:
+            utterance["synthesis"] |= {"voice": "", "engine": "espeak"}
+    assert list(check(write_dataset(tmp_path, [row]))[1]["hours_of_voice"]) == ["espeak"]
 
 
 def test_a_recording_of_a_work_folder_that_is_damaged(tmp_path):

@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 
 import dailytalk_contiguous
 from dailytalk_contiguous.stages.base import EXECUTION, PerUtterance, Stage, explode, fold, model_digest
+from dailytalk_contiguous.stages.prosody import MeasureProsody
 
 
 @dataclass(frozen=True)
@@ -135,6 +136,11 @@ def test_map_names_the_columns_that_are_missing(stage: Stage) -> None:
             ValueError, match=r"Length needs the columns \[.*'text'\], which this dataset of \['other'\]"
         ):
             stage.map(dataset)
+
+
+def test_map_of_a_dataset_without_speech_names_what_makes_it() -> None:
+    with pytest.raises(ValueError, match=r"lacks: dailytalk_contiguous\.add_speech\(dataset\) makes speech"):
+        MeasureProsody().map(Dataset.from_dict({"audio": ["a.wav"]}))
 
 
 @pytest.mark.parametrize("gone", ["text", ["text"]])

@@ -295,7 +295,7 @@ def test_a_conversation_with_a_failed_utterance_is_held_back_and_tried_again() -
         KEPT(both)
     assert error.value.row == 1
     assert error.value.retry
-    assert "call/left/0000 (could not be said: it is empty)" in error.value.reason
+    assert "could not be said: it is empty (call/left/0000)" in error.value.reason
 
 
 @pytest.mark.parametrize("rate", [8000, 16000, 44100])

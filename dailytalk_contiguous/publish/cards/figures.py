@@ -4,8 +4,9 @@ import math
 from collections.abc import Sequence
 
 from dailytalk_contiguous.core.built import EVENTS
+from dailytalk_contiguous.core.wording import counted
 from dailytalk_contiguous.publish.cards.statistics import CardStatistics, Sum
-from dailytalk_contiguous.publish.cards.words import counted, details, escaped, span, table
+from dailytalk_contiguous.publish.cards.words import details, escaped, span, table
 from dailytalk_contiguous.publish.packing.packed import Packed
 from dailytalk_contiguous.publish.reporting.tally import BUCKETED, OFFSET_BINS, Side, quantile
 

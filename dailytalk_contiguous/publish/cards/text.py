@@ -7,10 +7,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from dailytalk_contiguous.core.licensing import OTHER, Origin, in_words
+from dailytalk_contiguous.core.wording import counted
 from dailytalk_contiguous.models.licences import licence_of
 from dailytalk_contiguous.publish.cards.statistics import UNNAMED, CardStatistics
 from dailytalk_contiguous.publish.cards.words import (
-    counted,
     escaped,
     is_path,
     link,

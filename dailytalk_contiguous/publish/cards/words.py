@@ -80,11 +80,6 @@ def span(seconds: float) -> str:
     return f"{seconds:.1f} s"
 
 
-def counted(n: int, singular: str) -> str:
-    """A number with its noun."""
-    return f"{n:,} {singular}" if n == 1 else f"{n:,} {singular}s"
-
-
 def listed(values: Iterable[Any]) -> str:
     """Values of a setting, for a table."""
     return " or ".join(told("yes" if one is True else "no" if one is False else one) for one in values)

@@ -9,15 +9,19 @@ from pathlib import Path
 from typing import Any
 
 from dailytalk_contiguous.core.audio import to_uri
-from dailytalk_contiguous.core.documents import is_number, json_lines, quoted
+from dailytalk_contiguous.core.documents import is_number, json_lines, quoted, shown
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
 from dailytalk_contiguous.core.schema import CHANNELS
+from dailytalk_contiguous.core.wording import counted
 from dailytalk_contiguous.engine.corpus_stages import MEASURED
+from dailytalk_contiguous.engine.outputs import REJECTS, read_run
+from dailytalk_contiguous.engine.tagging import TAGGED
 from dailytalk_contiguous.files.inside import inside
 from dailytalk_contiguous.publish.checking.dataset import check_dataset
-from dailytalk_contiguous.publish.checking.findings import Finding, error
+from dailytalk_contiguous.publish.checking.findings import Finding, advice, error
 from dailytalk_contiguous.publish.checking.loudness import measure
 from dailytalk_contiguous.publish.checking.moshi_folder import check_moshi, is_moshi
+from dailytalk_contiguous.publish.checking.other_folders import check_csm, check_jmoshi, is_csm, is_jmoshi
 
 __all__ = ["Finding", "check"]
 
@@ -31,11 +35,11 @@ Facts = dict[str, Any]
 
 
 def check(path: Path) -> tuple[list[Finding], Facts]:
-    """Judge a Moshi folder, a work folder (of a corpus, too), or a folder of Parquet shards.
+    """Judge a training folder, a work folder (of a corpus, too), or a folder of Parquet shards.
 
     Returns:
-        The findings, in the order of the files, and facts: `kind` (`moshi`, `work`, `corpus` or `dataset`) and
-        what was counted. No error among the findings means exit code 0.
+        The findings, in the order of the files, and facts: `kind` (`moshi`, `csm`, `j-moshi`, `work`, `corpus` or
+        `dataset`) and what was counted. No error among the findings means exit code 0.
 
     Raises:
         DailytalkError: the path is no folder, or none of these.
@@ -49,6 +53,10 @@ def check(path: Path) -> tuple[list[Finding], Facts]:
         return _work(path)
     if is_moshi(path):
         return check_moshi(path)
+    if is_csm(path):
+        return check_csm(path)
+    if is_jmoshi(path):
+        return check_jmoshi(path)
     if (path / MEASURED).is_dir():
         raise DailytalkError(
             f"{path} holds a corpus that was measured and not finished",
@@ -58,13 +66,13 @@ def check(path: Path) -> tuple[list[Finding], Facts]:
         return check_dataset(path)
     raise DailytalkError(
         f"{path} is neither a work folder, a dataset nor a training folder",
-        "name one that `dailytalk build`, `speak`, `corpus` or `export --format moshi` has written",
+        "name one that `dailytalk build`, `speak`, `corpus` or `export` has written",
     )
 
 
 def _work(folder: Path) -> tuple[list[Finding], Facts]:
     findings: list[Finding] = []
-    facts: Facts = {"kind": "work"}
+    facts: Facts = {"kind": "work"} | _tagged(folder)
     for name in (TRANSCRIPT, SHIFTED):
         if (folder / name).exists():
             findings += _transcript(folder / name)
@@ -74,7 +82,23 @@ def _work(folder: Path) -> tuple[list[Finding], Facts]:
         inside, counted = check_dataset(folder)
         findings += inside
         facts |= counted | {"kind": "work"}
+        if not counted["conversations"] and not inside:
+            what = "no conversation was finished: there is nothing to train on"
+            findings.append(
+                error("nothing-finished", ".", what, f"see why in {REJECTS}, and run dailytalk speak again")
+            )
+    elif (folder / TAGGED).is_dir():
+        what = "it was tagged and not spoken yet: there is nothing to train on"
+        findings.append(advice("not-spoken", ".", what, f"run dailytalk speak {shown(folder)}"))
     return findings, facts
+
+
+def _tagged(folder: Path) -> Facts:
+    """What was tagged in a work folder, as its record has it."""
+    record = read_run(folder) or {}
+    counts, hours = record.get("counts") or {}, record.get("hours") or {}
+    facts = {name: counts[name] for name in ("conversations", "utterances") if isinstance(counts.get(name), int)}
+    return facts | {f"hours_of_{name}": hours[name] for name in ("audio", "speech") if is_number(hours.get(name))}
 
 
 def _recording(folder: Path, wav: Path) -> Iterator[Finding]:
@@ -85,7 +109,9 @@ def _recording(folder: Path, wav: Path) -> Iterator[Finding]:
         yield error("unreadable-audio", shown, problem.reason, problem.remedy)
         return
     if loudness.channels != 2:
-        yield error("not-stereo", shown, f"it has {loudness.channels} channel(s), not 2", "build it again")
+        yield error(
+            "not-stereo", shown, f"it has {counted(loudness.channels, 'channel')}, not 2", "build it again"
+        )
 
 
 def _transcript(path: Path) -> Iterator[Finding]:
@@ -105,10 +131,25 @@ def _transcript(path: Path) -> Iterator[Finding]:
             yield error("duplicate", place, what, "delete one of them, or give it another utterance_id")
         elif name is not None:
             lines_of[name] = number
+        if problem := _word_problem(told.get("words")):
+            yield error("bad-word", place, problem, "correct its words, or leave them out")
         # Of what was not said anew, a text may be missing: nobody heard one, or its conversation says why.
         silent = told.get("text_reason") or told.get("status", "spoken") != "spoken"
         if not str(told.get("text") or "").strip() and not silent:
             yield error("empty-text", place, "its text is empty", "write what is said, or delete the line")
+
+
+def _word_problem(words: Any) -> str | None:
+    """What is wrong with the words of a line, or None: a time that is no number would reach a trainer."""
+    if not isinstance(words or [], list):
+        return f"its words are {quoted(words)}, no list"
+    for word in words or []:
+        if not isinstance(word, dict) or not isinstance(word.get("word"), str):
+            return f"one of its words is {quoted(word)}, not a text with its start and end"
+        start, end = word.get("start"), word.get("end")
+        if not is_number(start, 0) or not is_number(end, 0) or float(end or 0) < float(start or 0):
+            return f"its word {quoted(word['word'])} has the start {quoted(start)} and the end {quoted(end)}"
+    return None
 
 
 def _problem(told: dict[str, Any]) -> str | None:

@@ -8,6 +8,7 @@ from typing import Any
 
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
 from dailytalk_contiguous.core.turns import Timed
+from dailytalk_contiguous.core.wording import counted
 from dailytalk_contiguous.publish.checking.findings import Finding, error, several
 from dailytalk_contiguous.publish.checking.fitness import Figures, figures, fitness_advice
 from dailytalk_contiguous.publish.checking.loudness import Loudness, measure
@@ -106,7 +107,7 @@ def _row(file: str, row: Row, tally: _Tally) -> Iterator[Finding]:
 
 def _audio(file: str, row: Mapping[str, Any], loudness: Loudness) -> Iterator[Finding]:
     if loudness.channels != 2:
-        yield error("not-stereo", file, f"its audio has {loudness.channels} channel(s), not 2", _AGAIN)
+        yield error("not-stereo", file, f"its audio has {counted(loudness.channels, 'channel')}, not 2", _AGAIN)
     if loudness.sample_rate != row["sample_rate"]:
         what = f"the audio's rate is {loudness.sample_rate} Hz, the column says {row['sample_rate']}"
         yield error("wrong-rate", file, what, _AGAIN)

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence, Sized
 from typing import NamedTuple
 
 from dailytalk_contiguous.core.turns import Timed, fitness
+from dailytalk_contiguous.core.wording import counted
 from dailytalk_contiguous.publish.checking.findings import Finding, advice
 
 #: Seconds of a turn at most, turns a window at least, and seconds of one speaker alone that made loss unstable.
@@ -101,7 +102,7 @@ def _median(values: Iterable[float]) -> float:
 
 
 def _share(some: Sized, of: Sized) -> str:
-    return f"{len(some)} of {len(of)} conversations"
+    return f"{len(some):,} of {counted(len(of), 'conversation')}"
 
 
 def _worst(seconds: Mapping[str, float]) -> str:

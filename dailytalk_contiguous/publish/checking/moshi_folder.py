@@ -16,6 +16,7 @@ from dailytalk_contiguous.core.built import AUDIO_FOLDER, MAIN, OTHER
 from dailytalk_contiguous.core.documents import MOST_OWN_BYTES, expect, parse_json, quoted, read_bytes, read_json
 from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.core.turns import Timed
+from dailytalk_contiguous.core.wording import counted
 from dailytalk_contiguous.engine.corpus_folder import MANIFESTS
 from dailytalk_contiguous.files.inside import inside
 from dailytalk_contiguous.publish.checking.config import Plan, read_plan
@@ -141,7 +142,7 @@ def _file(folder: Path, wav: Path, duration: float, plan: Plan, seen: _Seen) -> 
 
 def _audio(shown: str, loudness: Loudness, duration: float) -> Iterator[Finding]:
     if loudness.channels != 2:
-        what = f"it has {loudness.channels} channel(s), not 2: training stops at the first batch with it"
+        what = f"it has {counted(loudness.channels, 'channel')}, not 2: training stops at the first batch with it"
         yield error("not-stereo", shown, what, _AGAIN)
     if loudness.sample_rate != MOSHI_RATE:
         what = f"its rate is {loudness.sample_rate} Hz, not {MOSHI_RATE}: it is resampled without a message"
@@ -230,7 +231,7 @@ def _silent_right(plan: Plan, seen: _Seen) -> Iterator[Finding]:
 def _unnamed(folder: Path, seen: _Seen) -> Iterator[Finding]:
     unnamed = [path for path in sorted(folder.rglob("*.wav")) if os.path.realpath(path) not in seen.files]
     if unnamed and seen.files:
-        what = f"{len(unnamed)} WAV file(s) are in no manifest, such as {_shown(folder, unnamed[0])}"
+        what = f"{counted(len(unnamed), 'WAV file')} in no manifest, such as {_shown(folder, unnamed[0])}"
         yield advice("unnamed-audio", ".", what, "delete them, or name them")
 
 
@@ -238,9 +239,8 @@ def _batches(plan: Plan, seen: _Seen) -> Iterator[Finding]:
     for side, manifest in plan.manifests.items():
         windows = window_count(seen.lengths[side], plan.duration_sec)
         if 0 < windows < plan.batch_size:
-            what = (
-                f"it has {windows} window(s) of {plan.duration_sec:g} s, a batch {plan.batch_size}: there is none"
-            )
+            held = f"{counted(windows, 'window')} of {plan.duration_sec:g} s"
+            what = f"it has {held}, a batch {plan.batch_size}: there is none"
             remedy = f"set batch_size to {windows} at most (a GPU), or give this side more conversations"
             yield error("less-than-a-batch", manifest.name, what, remedy)
 

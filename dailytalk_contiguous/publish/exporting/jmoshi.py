@@ -14,6 +14,10 @@ from dailytalk_contiguous.files.writing import json_text
 from dailytalk_contiguous.publish.reporting.tag_words import tags_among
 from dailytalk_contiguous.publish.rows import Conversation, Row, conversation
 
+#: Folders of sound and words, and the speakers: on the left, on the right.
+AUDIO, TEXT = "audio", "text"
+SPEAKERS = ("A", "B")
+
 #: Hz. The tokeniser resamples anything else to Mimi's rate.
 MIMI_RATE = 24000
 
@@ -57,7 +61,7 @@ def export_jmoshi(
 
 
 def _refuse_unfit(one: Conversation) -> None:
-    for main, side in ((True, "A"), (False, "B")):
+    for main, side in zip((True, False), SPEAKERS, strict=True):
         words = [word.text for word in one.words if word.main is main]
         if not words:
             raise BadInput(f"speaker {side} has no words", "transcribe both channels, or leave it out")
@@ -70,12 +74,12 @@ def _write(target: OwnedFolder, one: Conversation) -> None:
     name = file_name(one.id)
     words = [
         {
-            "speaker": "A" if word.main else "B",
+            "speaker": SPEAKERS[not word.main],
             "word": word.text,
             "start": round(word.start, 6),
             "end": round(word.end, 6),
         }
         for word in one.words
     ]
-    target.write_wav(f"audio/{name}.wav", one.pcm, one.sample_rate)
-    target.write_text(f"text/{name}.json", json_text(words))
+    target.write_wav(f"{AUDIO}/{name}.wav", one.pcm, one.sample_rate)
+    target.write_text(f"{TEXT}/{name}.json", json_text(words))

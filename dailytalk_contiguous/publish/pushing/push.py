@@ -32,6 +32,7 @@ from dailytalk_contiguous.publish.pushing.hub import State, Target, check_access
 from dailytalk_contiguous.publish.pushing.patience import Patience
 from dailytalk_contiguous.publish.pushing.plain import check_plain, publish_plainly
 from dailytalk_contiguous.publish.pushing.planning import ASSETS, Plan, Release, plan, same_data
+from dailytalk_contiguous.publish.rows import shards
 from dailytalk_contiguous.publish.version import Version, open_version
 from dailytalk_contiguous.sources.hub_errors import hub_errors
 
@@ -102,8 +103,7 @@ def push(
         DailytalkError: it can't be published as asked. Readers of the Hub see no change then, unless only the tag
             could not be set, which the sentence says.
     """
-    if not folder.is_dir():
-        raise DailytalkError(f"there is no folder {str(folder)!r}", "name one that dailytalk build or speak wrote")
+    shards(folder)  # before the Hub is asked: there is something to publish
     api, stage = HfApi(), folder / STAGE
     with alone(stage):
         exists = check_wish(api, target, settings, patience)

@@ -7,7 +7,8 @@ work it is and under which terms. Speakers are too many for a card, and pictures
 from collections.abc import Sequence
 
 from dailytalk_contiguous.core.licensing import in_words
-from dailytalk_contiguous.publish.cards.words import counted, escaped, span, table
+from dailytalk_contiguous.core.wording import counted
+from dailytalk_contiguous.publish.cards.words import escaped, span, table
 from dailytalk_contiguous.publish.credits import Credit, credit_cells
 from dailytalk_contiguous.publish.reporting import against
 from dailytalk_contiguous.publish.reporting.expressive_parts import MAX_LINES, shortfall_lines

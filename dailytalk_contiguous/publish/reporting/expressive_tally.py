@@ -14,8 +14,9 @@ from dailytalk_contiguous.core.balance import LEAST_HOURS, Clip, Shortfall, plan
 from dailytalk_contiguous.core.documents import is_number
 from dailytalk_contiguous.core.finished_clip import own_seconds
 from dailytalk_contiguous.core.quality import QualityLimits, failures
+from dailytalk_contiguous.core.wording import kind_of
 from dailytalk_contiguous.publish.reporting.plots import Axis
-from dailytalk_contiguous.publish.reporting.tally import AFFECT_CELL, OTHER, cell, count, kind_of
+from dailytalk_contiguous.publish.reporting.tally import AFFECT_CELL, OTHER, cell, count
 
 #: Along what clips are counted, and how each is named on a page.
 DIMENSIONS = {

@@ -5,7 +5,6 @@ Nothing here keeps an utterance: distributions are counts in bins that are narro
 """
 
 import math
-import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -14,6 +13,7 @@ from typing import Any
 from dailytalk_contiguous.core import turns
 from dailytalk_contiguous.core.documents import is_number
 from dailytalk_contiguous.core.turns import Timed
+from dailytalk_contiguous.core.wording import kind_of
 
 #: Bins of offsets a second, and the seconds beyond which an offset counts as just that long.
 OFFSET_BINS, OFFSET_LIMIT = 100, 30.0
@@ -161,13 +161,6 @@ def quantile(counts: Mapping[int, int], share: float) -> float:
         if reached >= share * total:
             return float(value)
     return math.nan
-
-
-def kind_of(reason: str) -> str:
-    """A reason without the figures and details that make each one differ; HTTP's codes of errors stay."""
-    return (
-        re.sub(r"(?!\b[45]\d\d\b)\b\d[\d.,:]*", "…", reason.partition("(")[0]).strip()[:120] or "no reason given"
-    )
 
 
 def count(counts: Counter[Any], key: Any, other: Any) -> None:

@@ -1,0 +1,30 @@
+from dailytalk_contiguous.core.wording import counted, kind_of, length_text
+
+
+def test_a_number_agrees_with_its_noun() -> None:
+    assert [counted(n, "shard") for n in (0, 1, 2, 1234)] == ["0 shards", "1 shard", "2 shards", "1,234 shards"]
+
+
+def test_length_has_the_unit_that_people_would_take() -> None:
+    assert [length_text(seconds) for seconds in (119.8, 202.7, 9000.0)] == ["119.8 s", "3.4 min", "2.5 h"]
+
+
+def test_reasons_that_differ_in_ids_quotes_and_figures_are_of_one_kind() -> None:
+    held = "held back: {} could not be said: it is too short (1.12 s in place of 2.84 s) ({})"
+    assert kind_of(held.format("1 utterance", "MUL/left/0010")) == kind_of(
+        held.format("1 utterance", "SNG/left/3")
+    )
+    assert kind_of("line 3 of transcript.jsonl: channel is 'up'") == kind_of(
+        "line 9 of other.jsonl: channel is 'x'"
+    )
+    assert kind_of("-16.5 dB is under the limit") == kind_of("-2 dB is under the limit")
+    assert kind_of("its utterance a/left/0001 is that of line 3") == kind_of(
+        "its utterance b/right/7 is that of line 8"
+    )
+
+
+def test_reasons_of_different_kinds_stay_apart() -> None:
+    assert kind_of("the server answered 503") != kind_of("the server answered 404")
+    assert kind_of("it is silent") != kind_of("it is clipped")
+    assert kind_of("its speech/noise ratio is low") == "its … ratio is low"
+    assert kind_of("") == "no reason given"
