@@ -109,6 +109,11 @@ def shard_path(folder: Path, rows: Sequence[Row]) -> Path:
     return folder / f"shard-{hashlib.sha256(told.encode()).hexdigest()[:16]}.parquet"
 
 
+def part_path(path: Path) -> Path:
+    """Where the finished rows of a shard are kept while the others are made. Hidden: readers want whole shards."""
+    return path.with_name(f".{path.stem}.part")
+
+
 def write_shard(path: Path, shard: Shard, features: Features) -> None:
     """Write a shard so that it is either there, whole and on disk, or not at all."""
     schema = features.arrow_schema  # worked out at every asking
@@ -184,9 +189,13 @@ def _refuse_types(schema: pa.Schema, features: Features) -> None:
 
 
 def index(folder: Path) -> dict[str, tuple[Path, Entry]]:
-    """Every conversation that the shards in a folder know of. One in several is taken from the newest."""
+    """Every conversation that the shards in a folder know of, and the parts that stopped runs left.
+
+    One in several is taken from the newest.
+    """
     found: dict[str, tuple[Path, Entry]] = {}
-    paths = [path for path in folder.glob("shard-*.parquet") if path.is_file()]
+    names = ("shard-*.parquet", ".shard-*.part")
+    paths = [path for name in names for path in folder.glob(name) if path.is_file()]
     for path in sorted(paths, key=lambda file: (file.stat().st_mtime_ns, file.name)):
         for name, entry in (read_entries(path) or {}).items():
             found[name] = (path, entry)
@@ -199,8 +208,9 @@ def drop_stale(folder: Path, paths: Sequence[Path]) -> None:
     for path in folder.glob("shard-*.parquet"):
         if path.name not in wanted and read_entries(path) is not None:
             path.unlink()
-    for path in folder.glob(".shard-*.tmp"):
-        path.unlink(missing_ok=True)
+    for name in (".shard-*.tmp", ".shard-*.part"):
+        for path in folder.glob(name):
+            path.unlink(missing_ok=True)
 
 
 def _holds_audio(shard: Shard) -> bool:

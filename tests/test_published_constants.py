@@ -251,6 +251,8 @@ TABLE: dict[str, dict[str, object]] = {
     "engine.estimate": {
         "PIECE_SECONDS": 60.0,
         "LEAST_PIECES": 3,
+        "MOST_SHARE": 0.1,
+        "LEAST_SECONDS": 30.0,
         "DRAWS": 8,
         "estimate(workers)": 1,
         "estimate(sample_seconds)": 180.0,

@@ -13,12 +13,13 @@ from typing import Annotated, Any, get_type_hints
 
 import typer
 from rich.markup import escape
+from rich.status import Status
 from rich.table import Table
 
 from dailytalk_contiguous.cli import show
 from dailytalk_contiguous.cli.speak import speak, speak_settings
 from dailytalk_contiguous.cli.tag import tag, tag_settings
-from dailytalk_contiguous.cli.terminal import Console, print_json
+from dailytalk_contiguous.cli.terminal import Console, print_json, say
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.wording import counted
 from dailytalk_contiguous.engine.estimate import Estimate, Range, estimate
@@ -71,7 +72,10 @@ def plan(**options: Any) -> None:
     transcripts = options["transcripts"]
     console = Console(stderr=options["as_json"])
     inputs, _ = fetch_inputs(options["inputs"])
-    with tempfile.TemporaryDirectory(prefix="dailytalk-plan-") as folder:
+    with (
+        tempfile.TemporaryDirectory(prefix="dailytalk-plan-") as folder,
+        console.status("looking at the recordings") as shown,
+    ):
         found = find(
             inputs,
             Path(folder),
@@ -84,17 +88,16 @@ def plan(**options: Any) -> None:
             follow_links=options["follow_links"],
         )
         show.left_out(console, found.left_out)
-        with console.status("planning") as shown:
-            made = estimate(
-                found,
-                Path(folder),
-                settings,
-                spoken,
-                options["workers"] or 1,
-                60 * options["sample_minutes"],
-                options["seed"],
-                lambda done, of: shown.update(f"piece {done + 1} of {of}"),
-            )
+        made = estimate(
+            found,
+            Path(folder),
+            settings,
+            spoken,
+            options["workers"] or 1,
+            60 * options["sample_minutes"],
+            options["seed"],
+            lambda place, of: _tell(console, shown, place, of),
+        )
     refusal = refusal_of(saying(spoken).synthesiser()) if spoken else ""
     if options["as_json"]:
         print_json(_told(made) | {"refusal": refusal})
@@ -102,6 +105,16 @@ def plan(**options: Any) -> None:
         _show(console, made)
         if refusal:
             console.print(f"speak would not begin: {escape(refusal)}")
+
+
+def _tell(console: Console, shown: Status, place: int, of: int) -> None:
+    """Say which piece is run: in one place on a terminal, elsewhere in a line each on stderr."""
+    text = (
+        f"running piece {place} of {of}" if place else f"loading the models, then running {of} pieces of the input"
+    )
+    shown.update(text)
+    if not console.is_terminal:
+        say(text, stderr=True)
 
 
 def _refuse_to_fetch(repository: Repository) -> None:
@@ -168,7 +181,9 @@ def _with_options_of_both() -> None:
     """Give `plan` the options of `tag` and of `speak` that decide what is computed, for typer to read."""
     own = {
         "with_speak": Annotated[bool, typer.Option("--speak", help="Plan dailytalk speak too.")],
-        "sample_minutes": Annotated[float, typer.Option(min=0.1, help="Minutes of audio to run.")],
+        "sample_minutes": Annotated[
+            float, typer.Option(min=0.1, help="Minutes of audio to run; fewer of little.")
+        ],
         "seed": Annotated[int, typer.Option(help="Which minutes those are.")],
         "as_json": Annotated[bool, typer.Option("--json", help="Print the estimate as JSON.")],
     }

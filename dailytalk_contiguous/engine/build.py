@@ -22,8 +22,11 @@ from dailytalk_contiguous.core.errors import BadInput, Reject
 from dailytalk_contiguous.core.folded import unfolded
 from dailytalk_contiguous.core.machine import give_back_memory
 from dailytalk_contiguous.core.schema import SOURCE, Batch
-from dailytalk_contiguous.shards import Entry, Row, Shard, chain_of, read_rows, write_shard
+from dailytalk_contiguous.shards import Entry, Row, Shard, chain_of, part_path, read_rows, write_shard
 from dailytalk_contiguous.stages.base import Stage
+
+#: Seconds of work after which what is finished of a shard is saved: about as much as a stop may lose.
+SAVE_SECONDS = 60.0
 
 #: Seconds of audio after which freed memory is given back: one long conversation, or many short ones.
 TIDY_SECONDS = 300.0
@@ -118,7 +121,10 @@ class Job:
         return self
 
     def finish(self) -> Shard:
-        """Take everything through all stages and write the shard. What it raises leaves nothing written.
+        """Take everything through all stages and write the shard. What it raises leaves no shard.
+
+        Every `SAVE_SECONDS` the conversations that are finished are saved beside it, from where the next run takes
+        them: what is lost is measured in work, not in audio, whatever the machine's speed.
 
         A Ctrl-C is raised between two stages, between two batches of a model, or once the shard is written.
         """
@@ -129,7 +135,7 @@ class Job:
         chain, columns = chain_of(self._stages), features_of(self._stages)
         shard = Shard(entries=dict(self._settled))
         finished: dict[str, Row] = {}
-        untidy = 0.0
+        untidy, saved = 0.0, time.monotonic()
         with contextlib.closing(self._coming()) as coming:
             for batch in coming:
                 untidy += sum(work.row["duration"] for work, _ in batch)
@@ -144,10 +150,14 @@ class Job:
                 if untidy >= TIDY_SECONDS:
                     untidy = 0.0
                     give_back_memory()
+                if time.monotonic() - saved >= SAVE_SECONDS:
+                    write_shard(part_path(self.path), Shard([*finished.values()], shard.entries), columns)
+                    saved = time.monotonic()
         names = [row["conversation_id"] for row in self.rows]
         shard.rows = [finished[name] for name in names if name in finished]
         shard.entries = {name: shard.entries[name] for name in names}
         write_shard(self.path, shard, columns)
+        part_path(self.path).unlink(missing_ok=True)
         return shard
 
     def _prepared(self, place: int) -> list[tuple[Work, Reject | None]]:

@@ -36,6 +36,10 @@ PIECE_SECONDS = 60.0
 #: Pieces that a sample has at least, where there is as much audio: one alone has no spread.
 LEAST_PIECES = 3
 
+#: The most of a corpus that a sample is, and the seconds that it may be anyhow: an estimate must cost less than
+#: the work that it is of.
+MOST_SHARE, LEAST_SECONDS = 0.1, 30.0
+
 #: What several workers share.
 SHARED = ("tag_seconds", "speak_seconds")
 
@@ -101,20 +105,22 @@ def estimate(
         found: the corpus. folder: an empty one, for the caller to throw away.
         settings, spoken: what is to be computed; None leaves `speak` out.
         workers: the sample is run by one process with the cores that one of so many would have.
-        sample_seconds: audio to run. seed: which.
-        told: told of pieces done, and how many there are.
+        sample_seconds: the most audio to run; of little material it is less (`MOST_SHARE`). seed: which.
+        told: told of the piece that is about to be run, and how many there are; of 0 before models are loaded.
 
     Raises DailytalkError if nothing was found, if all of the sample is set aside, and as the runs do.
     """
     if not found.rows:
         raise DailytalkError("none of the recordings can be used", "run dailytalk tag --dry-run to see why")
-    pieces = sample(found.rows, sample_seconds, seed)
+    total = sum(row["duration"] for row in found.rows)
+    pieces = sample(found.rows, min(sample_seconds, max(LEAST_SECONDS, MOST_SHARE * total)), seed)
     with _share_of(workers):
         shortest = min(range(len(pieces)), key=lambda place: pieces[place]["duration"])
+        told(0, len(pieces))
         warm = _measure(pieces[shortest], folder / "warm", settings, spoken)
         measured: list[Measured | None] = []
         for place, piece in enumerate(pieces):
-            told(place, len(pieces))
+            told(place + 1, len(pieces))
             measured.append(_measure(piece, folder / str(place), settings, spoken))
     used = [one for one in measured if one]
     if not used:

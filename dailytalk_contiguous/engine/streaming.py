@@ -29,7 +29,7 @@ from dailytalk_contiguous.engine.windows import Window, Windows, ahead
 from dailytalk_contiguous.files.writing import write_lines
 from dailytalk_contiguous.models.engines import load_synthesiser, purse
 from dailytalk_contiguous.pipeline import saying
-from dailytalk_contiguous.shards import Row, read_entries, read_rows, shard_path
+from dailytalk_contiguous.shards import Row, part_path, read_entries, read_rows, shard_path
 from dailytalk_contiguous.sources.hub_stream import HubStream
 from dailytalk_contiguous.sources.naming import Names
 from dailytalk_contiguous.sources.transcribed import transcribed
@@ -250,7 +250,8 @@ class _Run:
     ) -> Path:
         """The shard of these rows, made unless it stands."""
         path = shard_path(folder, rows)
-        known = {name: (path, entry) for name, entry in self._entries(path).items()}
+        files = (path, part_path(path))
+        known = {name: (file, entry) for file in files for name, entry in self._entries(file).items()}
         plan = local.plan(folder, [rows], stages, known)
         self.planned(plan, journal.forecast)
         journal.planned(plan, sum(row["duration"] for row in rows), [stage.name for stage in stages])

@@ -54,6 +54,19 @@ def test_plan_runs_a_sample_and_leaves_nothing(
     assert told["quantities"]["usd"]["high"] == 0
 
 
+def test_little_material_is_sampled_little_and_each_piece_is_told(
+    tmp_path: Path, dailytalk: Command, tiny_whisper: str
+) -> None:
+    save(tmp_path / "in/weekend_trip.flac", excerpt("weekend_trip", seconds=70))
+    done = dailytalk("plan", tmp_path / "in", *EMBEDDED, "--asr-model", tiny_whisper, "--json")
+    told = json.loads(done.out)
+    assert (told["sample_pieces"], told["sample_seconds"]) == (3, pytest.approx(30, rel=0.01))
+    assert done.err.splitlines() == [
+        "loading the models, then running 3 pieces of the input",
+        *(f"running piece {place} of 3" for place in (1, 2, 3)),
+    ]
+
+
 def test_paid_speech_is_priced_without_a_token_and_not_bought(
     dailytalk: Command, corpus: Path, tiny_whisper: str
 ) -> None:

@@ -10,7 +10,7 @@ from datasets import Features, Value
 from dailytalk_contiguous.core.errors import BadInput, Reject
 from dailytalk_contiguous.core.schema import SOURCE, Batch
 from dailytalk_contiguous.engine.build import build_shard
-from dailytalk_contiguous.shards import index, read_rows
+from dailytalk_contiguous.shards import index, part_path, read_rows
 from dailytalk_contiguous.stages.base import EXECUTION, Stage
 
 #: What the stages of these tests were called with, in order: their name and the conversations.
@@ -194,6 +194,38 @@ def test_progress_hears_of_every_stage_and_its_audio_before_and_after(tmp_path: 
         ]
         * 2
     )
+
+
+def test_what_is_finished_of_a_stopped_shard_is_not_done_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stop(stage: str, audio: float, wall: float | None) -> None:
+        if wall is None and calls.count(("Weigh", ["b"])):
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr("dailytalk_contiguous.engine.build.SAVE_SECONDS", 0.0)
+    stages = Length(), Weigh(refused=("a",))
+    with pytest.raises(KeyboardInterrupt):
+        build(tmp_path, "abc", *stages, progress=stop)
+    assert list(tmp_path.glob("*.parquet")) == []  # half a shard is none
+    calls.clear()
+    path = build(tmp_path, "abc", *stages)
+    assert calls == [("Length", ["c"]), ("Weigh", ["c"])]
+    assert weights(path) == {"b": 3, "c": 3}
+    assert [name for name, (_, entry) in index(tmp_path).items() if entry.reject] == ["a"]
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_shard_of_which_all_is_finished_in_a_part_is_written_without_work(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("dailytalk_contiguous.engine.build.SAVE_SECONDS", 0.0)
+    path = build(tmp_path, "ab", Length(), Weigh())
+    path.rename(part_path(path))  # as a crash right before the shard was written leaves it
+    calls.clear()
+    assert weights(build(tmp_path, "ab", Length(), Weigh())) == {"a": 3, "b": 3}
+    assert calls == []
+    assert list(tmp_path.iterdir()) == [path]
 
 
 def test_shard_of_rejects_only_is_written(tmp_path: Path) -> None:
