@@ -401,6 +401,7 @@ TABLE: dict[str, dict[str, object]] = {
     "models.praat": {"STEP": 0.01, "SHORTEST": 0.1},
     "models.speech_activity": {"MAX_FRAMES": 512, "FRAME": 512, "CONTEXT": 64, "FRAME_SECONDS": 0.032},
     "models.speech_cache": {"LEAST_FREE_BYTES": 33_554_432},
+    "models.recognised": {"Recognised.cut_off": False},
     "models.sphinx": {"FRAME_SECONDS": 0.01},
     "models.whisper": {
         "NO_REPEAT": (6, 4, 3),
@@ -632,6 +633,7 @@ def value_of(module: object, name: str) -> object:
         owner = getattr(module, kind)
         fields = dataclasses.fields(owner) if dataclasses.is_dataclass(owner) else ()
         defaults = {one.name: one.default for one in fields}
+        defaults |= getattr(owner, "_field_defaults", {})
         return defaults[field] if field in defaults else getattr(owner, field)
     if call := re.fullmatch(r"(\w+)\((\w+)\)", name):
         return inspect.signature(getattr(module, call[1])).parameters[call[2]].default

@@ -285,3 +285,8 @@ def test_file_is_hidden_while_it_is_written(tmp_path: Path) -> None:
     write_atomically(tmp_path / "x.parquet", lambda file: seen.extend(one.name for one in tmp_path.iterdir()))
     assert seen
     assert all(name.startswith(".") for name in seen)
+
+
+def test_shard_that_the_disk_does_not_give_is_not_called_damaged(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError):
+        read_rows(tmp_path / "shard-1.parquet", ["number"])

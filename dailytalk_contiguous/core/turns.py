@@ -227,8 +227,7 @@ def _event(start: float, end: float, other_end: float) -> str:
 
 def _hosted(one: Stretch, before: Sequence[Stretch], rebuilt: Sequence[Timed]) -> list[bool]:
     """For each utterance of a backchannel: does it lie in the same turn on the rebuilt timeline?"""
-    if one.host is None:
-        raise ValueError(f"{one} lies in no turn")
+    assert one.host is not None, one
     turn = [rebuilt[index] for index in before[one.host].members]
     start, end = min(piece.start for piece in turn) - ROUNDING, max(piece.end for piece in turn) + ROUNDING
     return [start <= rebuilt[index].start and rebuilt[index].end <= end for index in one.members]

@@ -246,7 +246,7 @@ def _lay(words: Sequence[str], regions: Sequence[Span]) -> list[Span]:
     if len(regions) > 1:  # the words before a written pause are drawn out, as those before a real one
         lengths *= [FINAL_LENGTHENING if _pauses_after(word) else 1.0 for word in words]
     borders = np.concatenate(([0.0], np.cumsum(lengths))) / lengths.sum()
-    pauses = np.cumsum(sound)[:-1] / max(sound.sum(), 1e-9)
+    pauses = np.cumsum(sound)[:-1] / sound.sum()
     cuts = [0, *(_cut(words, borders, float(pause)) for pause in pauses), len(words)]
     times: list[Span] = []
     for (first, last), (start, end) in zip(pairwise(np.maximum.accumulate(cuts).tolist()), regions, strict=True):

@@ -164,7 +164,7 @@ class SpeechCache:
         import fcntl  # here, so that the rest of the package loads where there is none
 
         with self._disk():
-            path = self._files(key)[0].with_suffix(".lock")
+            path = self.folder / key[:2] / f"{key}.lock"
             private_folder(self.folder)
             path.parent.mkdir(parents=True, exist_ok=True)
             if shutil.disk_usage(path.parent).free < LEAST_FREE_BYTES:

@@ -159,6 +159,13 @@ def test_a_flac_that_was_cut_short_is_refused() -> None:
     assert problem(audio[:300000]).remedy.startswith("copy or export")
 
 
+def test_a_flac_that_ends_between_two_of_its_frames_is_refused() -> None:
+    data = wav_bytes(tones(SECONDS), kind="FLAC")
+    frames = [place for place in range(len(data)) if data[place : place + 2] == b"\xff\xf8"]
+    assert "the file ends at" in problem(data[: frames[-1]]).reason
+    assert problem(data[: frames[1]]).reason.endswith("but its header promises 2.5 s")
+
+
 def mp3(seconds: float, rate: int = 16000) -> bytes:
     return wav_bytes(tones(seconds, rate), rate, "MPEG_LAYER_III", "MP3")
 

@@ -35,6 +35,7 @@ def test_noise_has_its_colour(colour: str, fall_db: float) -> None:
     ]
     assert -np.diff(octaves) == pytest.approx([fall_db] * 4, abs=0.6)
     assert power[hertz < 39].max() < 1e-6 * power.max()
+    assert power[(hertz > 41) & (hertz < 79)].mean() > 0.8 * power[(hertz > 100) & (hertz < 200)].mean()
 
 
 def test_noise_is_the_same_for_the_same_seed_and_another_for_another() -> None:
@@ -98,3 +99,17 @@ def test_no_word_moves_in_a_room() -> None:
 def test_an_exponential_decay_has_its_own_time() -> None:
     t = np.arange(24000) / 24000
     assert decay_time(10 ** (-6 * t / 0.3), 1 / 24000) == pytest.approx(0.3, rel=0.01)
+
+
+def test_noise_of_another_length_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"noise of shape \(9,\) does not fit samples of shape \(10,\)"):
+        with_noise(np.ones(10, np.float32), RATE, np.ones(9, np.float32), 20.0)
+
+
+def test_a_clip_shorter_than_a_fade_is_faded_as_a_whole() -> None:
+    heard = in_room(np.ones(100, np.float32), RATE, np.ones(1, np.float32))
+    assert heard == pytest.approx(np.linspace(1, 0, 100), abs=1e-6)
+    heard = in_room(np.ones(RATE, np.float32), RATE, np.ones(1, np.float32))
+    whole = RATE - round(0.03 * RATE)
+    assert (np.abs(heard[:whole] - 1).max() < 1e-5, heard[-1]) == (True, 0.0)
+    assert len(in_room(np.zeros(0, np.float32), RATE, np.ones(1, np.float32))) == 0

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from dailytalk_contiguous.core.documents import (
     MOST_LEVELS,
+    MOST_LINE_BYTES,
     expect,
     fits,
     json_lines,
@@ -76,8 +77,9 @@ def test_pipe_in_place_of_a_file_is_refused_and_not_opened(tmp_path: Path) -> No
     import os
 
     os.mkfifo(tmp_path / "call.json")
-    with pytest.raises(BadInput, match="not a regular file"):
-        read_json(tmp_path / "call.json")
+    for reading in (read_json, lambda path: list(json_lines(path))):
+        with pytest.raises(BadInput, match="not a regular file"):
+            reading(tmp_path / "call.json")
 
 
 def test_bad_line_costs_itself_and_no_other(tmp_path: Path) -> None:
@@ -125,3 +127,23 @@ def test_misfit_is_named_by_its_place(change: dict[str, Any], place: str) -> Non
     with pytest.raises(BadInput, match=r"^run\.json: ") as caught:
         expect(GOOD | change, SHAPE, "run.json")
     assert place in caught.value.reason
+
+
+def test_file_of_lines_that_is_not_there_is_one_sentence(tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match=r"lines\.jsonl: it can't be read \(No such file or directory\)"):
+        list(json_lines(tmp_path / "lines.jsonl"))
+
+
+def test_yaml_is_read_up_to_the_limit_of_a_line_and_no_further() -> None:
+    text = "a: 1 #" + "x" * (MOST_LINE_BYTES - 6)
+    assert parse_yaml(text, "moshi.yaml") == {"a": 1}
+    with pytest.raises(BadInput, match=r"moshi\.yaml: it has 8\.0 MiB, more than 8\.0 MiB"):
+        parse_yaml(text + "x", "moshi.yaml")
+
+
+def test_line_is_read_up_to_the_limit_and_no_further(tmp_path: Path) -> None:
+    whole = b'{"a": 1}' + b" " * (MOST_LINE_BYTES - 9) + b"\n"
+    (tmp_path / "lines.jsonl").write_bytes(whole + whole.replace(b"\n", b" \n") + b'{"a": 2}')
+    first, second, third = (line for _, line in json_lines(tmp_path / "lines.jsonl"))
+    assert (first, third) == ({"a": 1}, {"a": 2})
+    assert isinstance(second, BadInput)

@@ -3,6 +3,7 @@
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -126,3 +127,9 @@ def test_ctrl_c_waits_for_the_end_of_compiled_code_and_for_nothing_after_it() ->
     with pytest.raises(KeyboardInterrupt), interrupts.watched("x"), interrupts.deferred(), interrupts.immediate():
         press("the end of a wait")
     assert reached == ["the end of compiled code"]
+
+
+def test_sleep_lasts_as_long_as_asked() -> None:
+    began = time.monotonic()
+    interrupts.sleep(0.12)
+    assert time.monotonic() - began >= 0.12

@@ -86,3 +86,13 @@ def test_what_can_not_be_heard_has_no_loudness() -> None:
     assert levelled(np.zeros(RATE, np.float32), RATE, TARGET_LUFS, CEILING_DBTP) is None
     assert levelled(np.zeros(0, np.float32), RATE, TARGET_LUFS, CEILING_DBTP) is None
     assert levelled(1e-5 * voice(1.0, 1), RATE, TARGET_LUFS, CEILING_DBTP) is None
+
+
+def test_nothing_has_no_peak_and_a_peak_between_samples_counts() -> None:
+    assert (
+        true_peak_dbtp(np.zeros(0, np.float32), RATE) == true_peak_dbtp(np.zeros(9, np.float32), RATE) == -np.inf
+    )
+    # A sine of a quarter of the rate whose samples all miss its crest by 45 degrees: 3 dB lie between them.
+    sine = np.sin(np.pi / 2 * np.arange(RATE) + np.pi / 4).astype(np.float32)
+    assert 20 * np.log10(np.abs(sine).max()) == pytest.approx(-3.01, abs=0.01)
+    assert true_peak_dbtp(sine, RATE) == pytest.approx(0.0, abs=0.1)

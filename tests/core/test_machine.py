@@ -1,12 +1,13 @@
 """The folder for what need not be found twice: nobody but its owner may enter it."""
 
+import os
 import stat
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from dailytalk_contiguous.core.machine import cache_folder, private_folder
+from dailytalk_contiguous.core.machine import cache_folder, cores, private_folder
 from dailytalk_contiguous.models.speech_cache import SpeechCache
 from dailytalk_contiguous.models.synthesiser import Spoken
 
@@ -50,3 +51,13 @@ def test_cache_of_speech_is_made_for_its_owner_alone(tmp_path: Path) -> None:
 def test_folder_that_can_not_be_made_is_told_by_who_writes_there(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"")
     assert private_folder(tmp_path / "file" / "cache") == tmp_path / "file" / "cache"
+
+
+def test_where_the_system_does_not_say_which_cores_are_ours_all_count(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "sched_getaffinity", lambda process: {0, 3}, raising=False)
+    assert cores() == 2
+    monkeypatch.delattr(os, "sched_getaffinity")
+    monkeypatch.setattr(os, "cpu_count", lambda: 7)
+    assert cores() == 7
+    monkeypatch.setattr(os, "cpu_count", lambda: None)
+    assert cores() == 1

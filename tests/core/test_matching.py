@@ -184,3 +184,13 @@ def test_joined_words_have_all_letters_of_the_text(text: str) -> None:
 
 def test_japanese_words_are_joined_without_spaces() -> None:
     assert join_words(["今日", "は", "。", "OK", "go"]) == "今日は。 OK go"
+
+
+def test_words_behind_an_utterance_share_the_room_after_its_last_word() -> None:
+    fitted = fit_words([word("a", 1.0, 1.8), word("b", 2.2, 2.6), word("c", 2.6, 3.0)], 1.0, 2.0)
+    assert [t for w in fitted for t in (w["start"], w["end"])] == pytest.approx([1.0, 1.8, 1.8, 1.9, 1.9, 2.0])
+
+
+def test_words_on_both_sides_of_an_utterance_share_it_by_their_length() -> None:
+    fitted = fit_words([word("a", 0.0, 0.9), word("b", 2.1, 2.4)], 1.0, 2.0)
+    assert [t for w in fitted for t in (w["start"], w["end"])] == pytest.approx([1.0, 1.75, 1.75, 2.0])

@@ -37,6 +37,7 @@ def test_not_a_number_is_no_change() -> None:
     assert changed_fields({"a": math.nan}, {"a": float("nan")}) == set()
     assert changed_fields({"a": [1.0, math.nan]}, {"a": [1.0, float("nan")]}) == set()
     assert changed_fields({"a": math.nan}, {"a": 0.0}) == {"a"}
+    assert changed_fields({"a": 1, "b": [{"c": 2}]}, {"a": 1.0, "b": [{"c": 2.0}]}) == set()  # the same number
 
 
 def test_fields_are_named_by_dots_and_only_where_both_have_them() -> None:
@@ -106,3 +107,15 @@ def test_median_and_largest_are_those_of_a_sorted_list(milliseconds: list[int]) 
 
 def test_nothing_matched_gives_numbers_all_the_same() -> None:
     assert Shifts().as_dict() == {"matched": 0, "share_moved": 0.0, "median_seconds": 0.0, "largest_seconds": 0.0}
+
+
+def test_shift_of_ten_milliseconds_is_none_and_the_next_is_one() -> None:
+    shifts = Shifts()
+    for shift in (0.0, MOVED, 0.011, 0.0124, 0.02):
+        shifts.add(0.0, -shift)
+    assert shifts.as_dict() == {
+        "matched": 5,
+        "share_moved": 0.6,
+        "median_seconds": 0.012,
+        "largest_seconds": 0.02,
+    }

@@ -134,3 +134,8 @@ def test_speech_is_never_longer_than_its_span_and_never_nothing(
 def test_speech_seconds_counts_frames_of_speech() -> None:
     found = np.array([0.9, 0.9, 0.1, 0.9], np.float32)
     assert speech_seconds((0.0, 4 * FRAME), found, FRAME) == pytest.approx(3 * FRAME)
+
+
+def test_span_without_levels_is_cut_in_its_middle() -> None:
+    first, second = cut_long([(1.0, 19.0)], np.zeros(1, np.float32), FRAME)
+    assert (first.start, first.end, second.end) == (1.0, pytest.approx(10.0), 19.0)

@@ -214,3 +214,24 @@ def test_sound_is_found_to_the_frame_and_room_tone_is_none() -> None:
 @pytest.mark.parametrize("n_samples", [0, 1, 5000])
 def test_silence_has_no_sound(n_samples: int) -> None:
     assert voiced_spans(np.zeros(n_samples, np.float32), 16000) == []
+
+
+def test_the_order_in_which_sound_is_named_makes_no_difference() -> None:
+    heard = [at("yes", 0.0, 0.3), at("home", 2.0, 2.3)]
+    words, spans = ["yes", "going", "slowly", "back", "home"], [(1.5, 2.3), (0.0, 0.9)]
+    assert by_edit_distance(words, heard, 3.0, spans) == by_edit_distance(words, heard, 3.0, spans[::-1])
+    assert by_proportion(words, spans, 3.0) == by_proportion(words, spans[::-1], 3.0)
+
+
+def test_one_swallowed_word_is_placed_without_a_second_of_room() -> None:
+    found = by_edit_distance(["back", "the", "house"], [at("back", 0.5, 0.5), at("house", 0.5, 0.5)], 1.0)
+    assert found is not None
+    assert_sound(found, ["back", "the", "house"], 1.0)
+
+
+def test_swallowed_word_takes_of_its_neighbours_only_where_it_has_no_room_of_its_own() -> None:
+    enough = by_edit_distance(["the", "house"], [at("house", 0.06, 0.5)], 1.0)
+    assert enough == [Word("the", 0.0, 0.06, 0.0), Word("house", 0.06, 0.5, 0.75)]
+    less = by_edit_distance(["the", "house"], [at("house", 0.05, 0.5)], 1.0)
+    assert less is not None
+    assert less[0].end == less[1].start > 0.1

@@ -113,6 +113,8 @@ def test_the_reference_voice_is_neutral() -> None:
 def test_columns_of_different_length_are_refused() -> None:
     with pytest.raises(ValueError, match="'words': 1"):
         estimate([0.1, 0.2], [100.0, 100.0], [3.0, 3.0], ["one"], None)
+    with pytest.raises(ValueError, match="2 utterances but 1 groups"):
+        estimate([0.1, 0.2], [100.0, 100.0], [3.0, 3.0], ["one", "two"], ["ann"])
 
 
 def test_text_may_be_missing() -> None:

@@ -1,4 +1,5 @@
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from tts_server import OPENAI, TOKEN, TtsServer, speech
@@ -54,6 +55,14 @@ def test_every_tag_is_a_sentence(tag: str) -> None:
     assert " a a" not in sentence.lower()
 
 
+def test_sentence_has_the_article_of_its_tag_and_no_tag_none() -> None:
+    assert [instruction(tag) for tag in ("", "uneasy", "brisk")] == [
+        "",
+        "Speak in an uneasy voice.",
+        "Speak in a brisk voice.",
+    ]
+
+
 def test_no_entry_of_the_table_is_out_of_reach() -> None:
     assert set(INSTRUCTIONS) <= {tag for group in FISH_S1.values() for tag in group}
     assert {*FISH_S1["tones"], *FISH_S1["effects"], *FISH_S1["special"]} <= set(INSTRUCTIONS)
@@ -93,3 +102,11 @@ def test_settings_decide_the_sound(monkeypatch: pytest.MonkeyPatch) -> None:
     assert OpenAISpeech().settings() != base
     with pytest.raises(DailytalkError, match="speed is 9"):
         OpenAISpeech(speed=9.0)
+
+
+def test_no_more_lines_are_said_at_once_than_asked_for(server: TtsServer) -> None:
+    server.latency = 0.02
+    engine = OpenAISpeech(base_url=server.url, concurrency=2)
+    with ThreadPoolExecutor(8) as pool:
+        assert len(list(pool.map(engine.speak, [LINE] * 8))) == 8
+    assert server.busiest <= 2

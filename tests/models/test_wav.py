@@ -62,3 +62,22 @@ def test_samples_that_are_not_numbers_are_a_short_read() -> None:
     soundfile.write(file, np.array([0.1, np.nan], np.float32), 24000, format="WAV", subtype="FLOAT")
     with pytest.raises(ShortRead, match="not numbers"):
         read_wav(file.getvalue())
+
+
+def test_a_wav_without_audio_a_known_kind_or_a_whole_sample_is_a_short_read() -> None:
+    data = wav(TONE, 24000)
+    for broken, reason in (
+        (data[:40] + bytes(4), "holds no samples"),
+        (data[:40] + bytes(4) + data[44:-1], "ends in the middle of a sample"),
+        (data[:20] + struct.pack("<H", 0x7777) + data[22:], "can't be read"),
+        (data[:-1], "promises 4800 bytes of audio and holds 4799"),
+        (data[:36], "ends before its audio"),
+    ):
+        with pytest.raises(ShortRead, match=reason):
+            read_wav(broken)
+
+
+def test_fewest_and_largest_samples_keep_their_value() -> None:
+    data = wav(np.zeros(3, np.float32), 8000)[:44] + struct.pack("<hhh", -32768, 16384, 1)
+    samples, rate = read_wav(data)
+    assert (samples.tolist(), rate) == ([-1.0, 0.5, 1 / 32768], 8000)

@@ -3,6 +3,7 @@
 import dataclasses
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,6 +16,26 @@ from dailytalk_contiguous.models import whisper as module
 from dailytalk_contiguous.models.recognised import Recognised
 from dailytalk_contiguous.models.recogniser import check_recogniser, load_recogniser
 from dailytalk_contiguous.models.whisper import MODEL_FILES, Whisper, find_whisper
+
+#: Nothing is drawn at random, one pass, no text carried over: what a row holds depends on its window alone.
+DECODING = {
+    "beam_size": 5,
+    "patience": 1,
+    "length_penalty": 1,
+    "repetition_penalty": 1,
+    "no_repeat_ngram_size": 0,
+    "log_prob_threshold": -1.0,
+    "no_speech_threshold": 0.6,
+    "compression_ratio_threshold": 2.4,
+    "condition_on_previous_text": False,
+    "temperatures": [0.0],
+    "initial_prompt": None,
+    "suppress_blank": True,
+    "without_timestamps": True,
+    "word_timestamps": True,
+    "multilingual": False,
+    "max_new_tokens": None,
+}
 
 VOICE = example("bicycle_repair")[:, 1]
 WINDOWS = [
@@ -259,3 +280,22 @@ def test_a_size_in_the_cache_is_found_and_a_broken_download_is_not_enough(no_hub
     with pytest.raises(ModelMissing, match=r"not complete in the cache: no model\.bin"):
         find_whisper("tiny")
     assert module.cached_sizes() == []
+
+
+def test_windows_are_decoded_as_openai_does_without_times_and_without_signs_that_nobody_says(
+    whisper: Whisper, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[tuple[Any, Any]] = []
+    forward = whisper._pipeline.forward
+    monkeypatch.setattr(
+        whisper._pipeline,
+        "forward",
+        lambda features, tokenizer, placed, options: (
+            seen.append((tokenizer, options)) or forward(features, tokenizer, placed, options)
+        ),
+    )
+    hear(whisper, WINDOWS[:1])
+    ((tokenizer, options),) = seen
+    told = dataclasses.asdict(options)
+    assert set(tokenizer.non_speech_tokens) <= set(told["suppress_tokens"])
+    assert {name: told[name] for name in DECODING} == DECODING

@@ -143,3 +143,9 @@ def test_floors_are_a_setting_and_change_the_digest() -> None:
 def test_settings_that_mean_nothing_are_refused(settings: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=r"preset|min_values|features|floors|corpus"):
         Bucket(**settings)
+
+
+def test_column_that_lacks_a_value_is_refused() -> None:
+    row = conversation(QUIET, LOUD) | {"rms": [1.0, 2.0]}
+    with pytest.raises(ValueError, match="a list column has 2 values for 12 utterances"):
+        Bucket()(batch_of(row))

@@ -155,6 +155,14 @@ def test_noise_is_reduced_only_under_the_setting_and_told() -> None:
     assert nearer > before
 
 
+def test_noise_stays_where_no_stretch_of_it_alone_is_heard() -> None:
+    noise = np.random.default_rng(3).standard_normal(len(line())) * 10 ** (-36 / 20)
+    everywhere = [{"start": 0.0, "end": len(line()) / RATE}]
+    batch = clips(line() + noise.astype(np.float32), heard=[everywhere], snr_db=[10.0])
+    (noisy,), (untouched,) = conditioned(batch, reduce_noise_under=25.0), conditioned(batch)
+    assert noisy == untouched
+
+
 @pytest.mark.parametrize(
     ("bad", "reason"),
     [

@@ -89,8 +89,9 @@ def test_impossible_distance_is_refused(distance: float) -> None:
 
 
 def test_unknown_channel_is_refused() -> None:
-    with pytest.raises(ValueError, match="middle"):
-        MatchTranscript()(conversation([cue("middle", 0, 1, "hi")], SPANS))
+    given = [cue(name, 0, 1, "hi") for name in ("left", "rear", "middle", "top", "back", "front", "side")]
+    with pytest.raises(ValueError, match=r"call.000 .*\['back', 'front', 'middle', 'rear', 'side', 'top'\]"):
+        MatchTranscript()(conversation(given, SPANS))
 
 
 def test_columns_survive_a_dataset_map() -> None:

@@ -15,6 +15,7 @@ from dailytalk_contiguous.core.audio import pcm_to_float
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.packing import Word
 from dailytalk_contiguous.core.schema import Batch
+from dailytalk_contiguous.core.speech_gate import Gate
 from dailytalk_contiguous.models.engines import load_synthesiser, purse
 from dailytalk_contiguous.models.fish import PUBLIC_URL
 from dailytalk_contiguous.models.speech_cache import SpeechCache
@@ -374,3 +375,24 @@ def test_settings_that_can_not_be_are_refused(wrong: dict[str, Any]) -> None:
 def test_engine_that_clones_no_voice_says_so_before_anything_else(engine: str) -> None:
     with pytest.raises(DailytalkError, match=f"{engine} can't speak in the voice of a sample"):
         Speak(engine=engine, voice="clone").preflight()
+
+
+def test_models_are_told_by_engine_and_model(server: Stubborn) -> None:
+    assert Speak().models() == {"synthesiser": "fish/s1"}
+    assert Speak(engine="openai", verify="tiny").models() == {
+        "synthesiser": "openai/gpt-4o-mini-tts",
+        "verifier": "tiny",
+    }
+
+
+@pytest.mark.needs("flite")
+def test_take_of_an_engine_that_says_a_line_always_alike_is_refused_once_for_all(tmp_path: Path) -> None:
+    never = stage(tmp_path, engine="flite", gate=Gate(silent_dbfs=0.0))
+    done = never(batch(TEXT))
+    assert done["status"] == ["failed"]
+    assert done["reason"][0].startswith("could not be said: ")
+    assert "(the last of" not in done["reason"][0]
+    assert done["remedy"] == [
+        "change its text or tag in the transcript: this engine says a line always alike; or choose another voice "
+        "or engine"
+    ]

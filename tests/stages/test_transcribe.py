@@ -160,6 +160,9 @@ def test_an_utterance_without_samples_keeps_its_row(stage: Transcribe) -> None:
     added = stage({"speech": [b"", b""]})
     assert added["text_raw"] == ["", ""]
     assert added["text_reason"] == ["no samples", "no samples"]
+    assert added["question"] == [False, False]
+    assert (added["words"], added["recogniser"]) == ([[], []], ["", ""])
+    assert all(map(math.isnan, [*added["avg_logprob"], *added["no_speech_prob"]]))
     assert stage({"speech": []}) == {name: [] for name in Transcribe.adds}
 
 
