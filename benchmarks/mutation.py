@@ -797,7 +797,9 @@ def main() -> int:
     for name in PRELOADED:
         with contextlib.suppress(ImportError):
             importlib.import_module(name)
-    with tempfile.TemporaryDirectory(prefix="dailytalk-mutation-", ignore_cleanup_errors=True) as folder:
+    with tempfile.TemporaryDirectory(
+        prefix="m-", ignore_cleanup_errors=True
+    ) as folder:  # short: Ray has sockets below
         slots = make_slots(Path(folder), max(1, wish.jobs))
         recorded = record_all(slots, wish.cache, wish.tests)
         verdicts = _run_all(slots, chosen, recorded, wish.limit)
