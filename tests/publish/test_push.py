@@ -10,7 +10,7 @@ from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi, co
 from releases import HASTY, REPO, held, refs, release, wanted
 
 from dailytalk_contiguous.core.errors import DailytalkError
-from dailytalk_contiguous.publish.pushing.commit import Published, publish
+from dailytalk_contiguous.publish.pushing.commit import Published, _check, publish
 from dailytalk_contiguous.publish.pushing.hub import State, Target, check_access, read_state, suitable_transfer
 from dailytalk_contiguous.publish.pushing.planning import Release, plan
 
@@ -144,6 +144,41 @@ def test_commit_without_a_manifest_that_came_between_is_somebody_elses(hub: HubS
     with pytest.raises(DailytalkError, match=r"somebody else published .* by tester.*run the same command again"):
         send(release(tmp_path / "2", "v1.1.0", 2, "second"), state=seen)
     assert refs(hub) == now
+
+
+def test_failure_to_commit_that_stays_is_told_and_changes_nothing(hub: HubServer, tmp_path: Path) -> None:
+    send(release(tmp_path / "1", "v1.0.0", 2))
+    before = refs(hub)
+    hub.faults.arm("503", times=9, path="/commit/")
+    with pytest.raises(DailytalkError, match="run the same command again"):
+        send(release(tmp_path / "2", "v1.1.0", 2, "second"))
+    assert refs(hub) == before
+    with pytest.raises(DailytalkError):
+        send(release(tmp_path / "2", "v1.1.0", 2, "second"), replace(NEW, pull_request=True))
+    assert refs(hub) == before
+
+
+def test_commit_that_does_not_hold_what_was_sent_gets_no_tag(hub: HubServer, tmp_path: Path) -> None:
+    made = release(tmp_path, "v1.0.0", 2)
+    first, second = made.packed.files
+    damaged = made.of(replace(made.packed, files=(first, second._replace(size=second.size + 1))))
+    with pytest.raises(DailytalkError, match=r"does not hold conversations/.* as it was sent; it got no tag"):
+        _check(HfApi(), NEW, send(made).commit, damaged, HASTY)
+
+
+def test_token_that_may_only_read_makes_no_repository(hub: HubServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HF_TOKEN", HubServer.read_token)
+    with pytest.raises(DailytalkError, match="the token of tester may only read"):
+        check_access(HfApi(), NEW, HASTY)
+    monkeypatch.setenv("HF_TOKEN", HubServer.write_token)
+    for target, told in (
+        (Target(REPO), "there is no dataset tester/talk on the Hub"),
+        (replace(NEW, pull_request=True), "there is nothing to propose to"),
+        (Target("another/talk", create=True), "can't make a dataset of another"),
+    ):
+        with pytest.raises(DailytalkError, match=told):
+            check_access(HfApi(), target, HASTY)
+    assert not check_access(HfApi(), NEW, HASTY)
 
 
 @pytest.mark.parametrize(("tries", "asked"), [(1, 1), (2, 2), (5, 2)])
