@@ -145,6 +145,7 @@ SAME = (
         "0 -> 1",
         "of a row that is not there nothing is looked at; with the other 0 no test passes",
     ),
+    Same("engine/build.py", "untidy = 0.0", "0.0 -> 1.0", "when memory is given back"),
     Same(
         "engine/stream_outputs.py",
         "lines = (transcript.to_json(line) for row in rows for line in transcript.lines(row, 0))",
