@@ -24,10 +24,8 @@ _LONGEST = 20_000
 LATEST = 1e9
 
 
-def checked(line: Any) -> dict[str, Any]:
+def checked(line: dict[str, Any]) -> dict[str, Any]:
     """The line, if it can be meant; raises ValueError, with what is wrong, if not."""
-    if not isinstance(line, dict):
-        raise ValueError("it is no JSON object")
     for name in ("audio_file", "channel", "text", "tag"):
         if not isinstance(line.get(name), str):
             raise ValueError(f"{name} is missing or no text")

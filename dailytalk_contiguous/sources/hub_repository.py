@@ -8,6 +8,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import yaml
 from huggingface_hub import DatasetCard, HfApi, hf_hub_download
 from huggingface_hub.hf_api import RepoFile
 from huggingface_hub.utils.tqdm import tqdm
@@ -115,7 +116,7 @@ def _licence(card: Path) -> str | None:
     """What a card's metadata says: `cc-by-4.0`, or for `other` the name and the link that it gives."""
     try:
         data = DatasetCard(card.read_text(encoding="utf-8"), ignore_metadata_errors=True).data.to_dict()  # type: ignore[no-untyped-call]
-    except ValueError:  # metadata that is no YAML says nothing of a licence
+    except (ValueError, yaml.YAMLError):  # metadata that is no YAML says nothing of a licence
         return None
     licence = data.get("license")
     named = [str(data[key]) for key in ("license_name", "license_link") if data.get(key)]

@@ -10,6 +10,7 @@ import json
 import os
 import re
 from collections.abc import Container, Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -243,11 +244,11 @@ def _stereo(row: Row | BadInput) -> list[str]:
     found = []
     for name, value in row.items() if not isinstance(row, BadInput) else ():
         data = value.get("bytes") if isinstance(value, dict) else value
-        try:
+        with suppress(
+            BadInput
+        ):  # it is no candidate, and as the column that was chosen it would be told row by row
             if data and probe({"bytes": data, "path": None}).channels == 2:
                 found.append(name)
-        except BadInput:  # it is no candidate, and as the column that was chosen it would be told row by row
-            continue
     return found
 
 

@@ -13,6 +13,7 @@ from command import EMBEDDED, Command
 from recordings import calls
 
 from dailytalk_contiguous.cli.errors import guarded
+from dailytalk_contiguous.cli.options import on_this_machine
 from dailytalk_contiguous.core.errors import DailytalkError
 
 
@@ -113,6 +114,8 @@ def test_out_that_can_not_be_written_is_one_sentence(tmp_path: Path, source: Pat
         done = dailytalk("tag", source, "--out", out, *EMBEDDED)
         assert (done.code, done.out, done.err.count("\n")) == (1, "", 1)
         assert done.err.startswith(f"dailytalk: --out '{out}' ")
+    done = dailytalk("tag", source, "--out", tmp_path / "file/x", *EMBEDDED)
+    assert done.err.startswith(f"dailytalk: --out '{tmp_path}/file/x' can't be used (not a directory): ")
 
 
 def test_help_names_every_option_and_gives_0(dailytalk: Command, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -202,3 +205,24 @@ def test_ctrl_c_while_it_loads_is_one_sentence() -> None:
     done = subprocess.run([sys.executable, "-c", IMPATIENT], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout) == (130, "")
     assert done.stderr == "dailytalk: stopped before anything was done.\n"
+
+
+def test_reader_that_goes_away_ends_a_command_with_1_and_without_a_word() -> None:
+    program = (
+        "import sys; from dailytalk_contiguous.cli.errors import guarded;"
+        "sys.exit(guarded('dailytalk', lambda: print('line ' * 100_000) or 0))"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", program], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.close()
+        assert (process.stderr.read(), process.wait()) == (b"", 1)
+
+
+def test_address_of_a_store_is_refused_where_a_folder_is_meant() -> None:
+    with pytest.raises(DailytalkError, match="--out can't be 's3:/bucket/folder': name a folder of this machine"):
+        on_this_machine("--out", Path("s3://bucket/folder"))
+    on_this_machine("--out", Path("s3/bucket"))
+    on_this_machine("--out", None)

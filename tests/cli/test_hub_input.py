@@ -199,3 +199,14 @@ def test_token_is_nowhere_in_what_a_run_leaves(
     left = [path for top in ("out", "cache", "hf_home") for path in (tmp_path / top).rglob("*") if path.is_file()]
     assert left
     assert not [path for path in left if hub.write_token.encode() in path.read_bytes()]
+
+
+def test_plan_of_a_dataset_that_is_not_here_fetches_nothing_and_says_how_much_that_would_be(
+    dailytalk: Command, hub: HubServer
+) -> None:
+    publish(a_dot_wav=wav_bytes(excerpt()))
+    hub.requests.clear()
+    done = dailytalk("plan", REPO, *EMBEDDED)
+    assert (done.code, done.out, done.err.count("\n")) == (1, "", 1)
+    assert "1 files of tester/calls are not on this machine" in done.err
+    assert not [one for one in hub.requests if one.path.endswith(".wav")]

@@ -4,12 +4,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from datasets import DatasetInfo
 from hypothesis import given
 from hypothesis import strategies as st
 
+from dailytalk_contiguous.core.errors import Reject
 from dailytalk_contiguous.core.expressive import CLIP
 from dailytalk_contiguous.core.quality import NAMES
 from dailytalk_contiguous.core.sentences import length_class
+from dailytalk_contiguous.engine.corpus import Read, _check_balance
 from dailytalk_contiguous.engine.corpus_describe import describe
 from dailytalk_contiguous.engine.corpus_plan import plan, sift
 from dailytalk_contiguous.engine.corpus_stages import CorpusSettings
@@ -203,3 +206,16 @@ def test_hidden_files_and_folders_are_no_noises(tmp_path: Path) -> None:
     chosen = settings_of(augment=("noise",), copies=12, noise_folder=str(tmp_path))
     copies = [row["augmentation"]["detail"] for row in plan(corpus(2), chosen).rows if row["augmented_from"]]
     assert set(copies) == {"hum.wav", "deep/fan.flac"}
+
+
+def test_clip_that_is_lost_or_comes_twice_stops_everything() -> None:
+    rows = corpus(1)
+    planned, read = plan(rows, settings_of()), Read("acted", rows, [], DatasetInfo(), [])
+    names = {row["id"] for row in rows}
+    _check_balance(read, planned, names, [])
+    some, other = sorted(names)[:2]
+    rejected = Reject(some, "Check", "too loud", "record it again")
+    _check_balance(read, planned, names - {some}, [rejected])
+    for finished, rejects in ((names - {some}, []), (names, [rejected]), (names - {other}, [rejected])):
+        with pytest.raises(RuntimeError, match="clips went in"):
+            _check_balance(read, planned, finished, rejects)

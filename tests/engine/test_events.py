@@ -306,3 +306,9 @@ def test_events_are_neither_read_through_a_link_out_of_the_folder_nor_written(tm
     with pytest.raises(BadInput, match="is a symbolic link that leads out of its folder"):
         journal_of_host(out)
     assert private.read_bytes() == before
+
+
+def test_number_that_json_has_no_word_for_is_no_event(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="JSON"):
+        append(tmp_path / "events.jsonl", {"event": "started", "spent": float("nan")})
+    assert not (tmp_path / "events.jsonl").exists()

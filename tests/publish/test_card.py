@@ -348,3 +348,16 @@ def test_models_without_a_name_do_not_stop_the_card(tmp_path: Path) -> None:
     nobody = {"role": None, "name": None, "licence": None, "url": None}
     card = render(write_version(tmp_path, {"train": [published_row(models=(nobody, *MODELS))]}))
     assert front(card)["license"] == "other"
+
+
+def test_ways_to_load_name_the_version_if_it_has_a_tag(made: Made) -> None:
+    tagged, untagged = render(made).text, render(made, facts=CardFacts("owner/good_talks", None)).text
+    assert 'revision="v1.0.0"' in tagged
+    assert "--revision v1.0.0" in tagged
+    assert "revision=" not in untagged
+    assert "--revision" not in untagged
+
+
+def test_languages_are_listed_by_their_name(tmp_path: Path) -> None:
+    rows = [published_row(f"call{number}", language=name) for number, name in enumerate(("fr", "de", "en"))]
+    assert front(render(write_version(tmp_path, {"train": rows})))["language"] == ["de", "en", "fr"]

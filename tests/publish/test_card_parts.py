@@ -157,3 +157,9 @@ def test_numbers_stand_on_the_right() -> None:
 def test_front_matter_of_yaml_is_read_back() -> None:
     front = rewrite("", {"a": ["ä", "x: y"], "b": None})
     assert yaml.safe_load(front) == {"a": ["ä", "x: y"]}
+
+
+def test_front_matter_that_is_no_mapping_is_refused_and_an_empty_one_has_no_values() -> None:
+    with pytest.raises(CardDamaged, match="the card's front matter is no mapping"):
+        values_of("- a\n- b\n")
+    assert values_of("") == values_of("# nothing\n") == {}

@@ -2,6 +2,7 @@ import copy
 import json
 import random
 from collections.abc import Callable, Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,8 @@ from dailytalk_contiguous.publish.compare import Changes, compare
 from dailytalk_contiguous.publish.version import open_version
 
 pytest_plugins = ["hub.hub_fixtures"]
+
+FILE = "conversations/train-00000-of-00001.parquet"
 
 TALKS = ("a", "b", "c")
 
@@ -202,3 +205,12 @@ def test_conversation_without_an_id_is_refused(tmp_path: Path) -> None:
 def test_conversation_that_is_there_twice_is_refused(tmp_path: Path) -> None:
     with pytest.raises(DailytalkError, match="'a' twice"):
         changed(tmp_path, rows(), [*rows(), row("a")])
+
+
+def test_dates_in_a_column_are_compared(tmp_path: Path) -> None:
+    features = Features({"conversation_id": Value("string"), "at": Value("timestamp[s]")})
+    for name, year in (("old", 2024), ("same", 2024), ("new", 2025)):
+        write_file(tmp_path / name / FILE, [{"conversation_id": "a", "at": datetime(year, 1, 2)}], features)
+    old, same, new = (open_version(tmp_path / name) for name in ("old", "same", "new"))
+    assert not compare(old, same).changed
+    assert compare(old, new).changed == ["a"]

@@ -1,6 +1,7 @@
 """Loading a published dataset: both channels to the sample, one version, checked files, and streams that go on."""
 
 import hashlib
+import io
 import json
 import pickle
 import re
@@ -9,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import soundfile
 from datasets import Audio, IterableDataset, config
 from hub.server import HubServer
 from huggingface_hub import HfApi, hf_hub_download
@@ -17,6 +19,7 @@ from publish.published_folder import NAME, SIZES, upload, write_published
 from torch.utils.data import DataLoader
 
 from dailytalk_contiguous import DailytalkError, StereoAudio, load
+from dailytalk_contiguous.publish.loading.stereo import StereoFeature
 
 pytest_plugins = ["hub.hub_fixtures"]
 
@@ -102,6 +105,27 @@ def test_mono_has_one_dimension_and_no_left_channel() -> None:
 def test_audio_without_bytes_and_path_is_refused() -> None:
     with pytest.raises(DailytalkError, match="has no audio"):
         StereoAudio({"bytes": None, "path": None}).read()
+
+
+def test_part_of_a_compressed_recording_is_that_of_the_whole() -> None:
+    file = io.BytesIO()
+    soundfile.write(file, PCM[: 3 * 24000], 24000, format="MP3")
+    one = audio(file.getvalue())
+    whole = one.read()
+    assert whole.shape == (72000, 2)
+    np.testing.assert_allclose(one.read(1.0, 2.0), whole[24000:48000], atol=1e-6)
+    assert one.read(1.0, 1.0).shape == (0, 2)
+
+
+def test_audio_is_stored_as_bytes_however_it_is_given(tmp_path: Path) -> None:
+    (tmp_path / "call.flac").write_bytes(b"sound")
+    stored = {"bytes": b"sound", "path": "call.flac"}
+    encode = StereoFeature().encode_example
+    assert encode(tmp_path / "call.flac") == encode(str(tmp_path / "call.flac")) == stored
+    assert encode(b"sound") == {"bytes": b"sound", "path": None}
+    assert encode(stored | {"sampling_rate": 8000}) == encode(StereoAudio(stored)) == stored
+    with pytest.raises(DailytalkError, match="audio without bytes and path can't be stored"):
+        encode({"bytes": None, "path": None})
 
 
 def test_eager_rows_have_the_samples_that_were_published(published: str) -> None:

@@ -318,3 +318,9 @@ def test_exporters_see_utterances_in_order_with_their_side_text_tag_and_event():
 def test_a_folder_without_shards_says_so(tmp_path):
     with pytest.raises(DailytalkError, match="no finished conversations"):
         list(built_rows(tmp_path))
+
+
+def test_conversation_whose_main_speaker_has_no_words_is_rejected(tmp_path):
+    mute = built_row("mute", lines=[line for line in LINES if line[0] == "right"])
+    done = export_moshi([mute, *rows(2)], tmp_path / "data")
+    assert [(reject.id, reject.reason) for reject in done.rejects] == [("mute", "the main speaker has no words")]

@@ -7,6 +7,7 @@ from built_conversations import LINES, built_row, stereo
 
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.publish.exporting.csm import export_csm
+from dailytalk_contiguous.publish.exporting.cutting import cut_points
 from dailytalk_contiguous.publish.exporting.jmoshi import export_jmoshi
 
 
@@ -75,3 +76,46 @@ def test_a_rerun_takes_away_what_is_no_longer_wanted(tmp_path):
     export_jmoshi([built_row("a"), built_row("b")], tmp_path / "j")
     export_jmoshi([built_row("b")], tmp_path / "j")
     assert [path.name for path in (tmp_path / "j/audio").iterdir()] == ["b.wav"]
+
+
+@pytest.mark.parametrize(
+    ("export", "reason"), [(export_csm, "nobody says a word"), (export_jmoshi, "speaker A has no words")]
+)
+def test_conversation_without_words_is_rejected_and_one_that_occurs_twice_stops_all(tmp_path, export, reason):
+    silent = built_row("silent", lines=[])
+    count, [reject] = export([silent, built_row()], tmp_path / "one")
+    assert (count, reject.id, reject.stage, reject.reason) == (1, "silent", "export", reason)
+    with pytest.raises(DailytalkError, match="no conversation could be exported"):
+        export([silent], tmp_path / "none")
+    with pytest.raises(DailytalkError, match="the conversation 'call' occurs twice"):
+        export([built_row(), built_row()], tmp_path / "twice")
+
+
+def test_csm_has_no_turn_for_an_utterance_without_text(tmp_path):
+    export_csm([built_row(lines=[*LINES, ("left", 5.2, 5.8, " ")])], tmp_path / "csm")
+    assert [turn["role"] for turn in messages(tmp_path / "csm")[0]] == ["0", "1", "0", "1"]
+
+
+def test_jmoshi_rejects_a_style_tag_among_the_words(tmp_path):
+    tagged = built_row("tagged")
+    tagged["alignments"][0]["word"] = "(calm)"
+    _, [reject] = export_jmoshi([tagged, built_row()], tmp_path / "j")
+    assert (reject.id, reject.reason) == ("tagged", "the style tag (calm) is among its words")
+
+
+@pytest.mark.parametrize(
+    ("silences", "edges"),
+    [
+        ([(15, 15.5), (24, 26)], [0, 25, 40]),  # the longest of those that leave pieces of 10 to 30 s
+        ([(8, 9)], [0, 8.5]),  # a little early is better than too long
+        ([(4, 5)], [0]),
+        ([(4, 5), (33, 34), (36, 37)], [0, 33.5]),
+        ([(4.5, 5.6)], [0, 5.05]),
+    ],
+)
+def test_long_conversation_is_cut_in_silence_within_its_limit_else_a_little_early_else_late(silences, edges):
+    starts = [0, *(end for _, end in silences)]
+    ends = [*(start for start, _ in silences), 40]
+    cut = cut_points(zip(starts, ends, strict=True), 40.0, 30.0)
+    assert cut[: len(edges)] == edges
+    assert cut[-1] == 40.0

@@ -23,6 +23,7 @@ from dailytalk_contiguous.core.built import BUILT
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.published import features_of
 from dailytalk_contiguous.core.schema import AUDIO, STRING
+from dailytalk_contiguous.publish.packing.indexing import index_folder, read_row
 from dailytalk_contiguous.publish.packing.packed import Packed
 from dailytalk_contiguous.publish.packing.packing import pack
 from dailytalk_contiguous.shards import Entry, Shard, write_shard
@@ -338,6 +339,29 @@ def test_id_in_two_shards_is_refused(tmp_path: Path) -> None:
         pack(tmp_path / "work", tmp_path / "stage")
 
 
+def test_folder_of_rejects_alone_is_refused_with_the_first_reason(tmp_path: Path) -> None:
+    for columns in ({"recording_id": None}, {"sample_rate": 0}):
+        write_dataset(tmp_path / "work", [built_row("a", **columns)])
+        told = r"no finished conversations that can be published \(a: it has no recording_id or no sample_rate\)"
+        with pytest.raises(DailytalkError, match=told):
+            pack(tmp_path / "work", tmp_path / "stage")
+
+
+def test_conversation_that_is_not_in_its_shard_any_more_is_refused(tmp_path: Path) -> None:
+    (known,) = index_folder(write_dataset(tmp_path, [built_row("a")])).conversations
+    assert read_row(known)["conversation_id"] == "a"
+    for rows in ([built_row("b")], [built_row("a", audio={"bytes": b"", "path": None})]):
+        write_dataset(tmp_path, rows)
+        with pytest.raises(DailytalkError, match=r"'a' is not whole in .*shard-0\.parquet any more"):
+            read_row(known)
+    with pytest.raises(DailytalkError, match="any more"):
+        read_row(known._replace(row_group=1))
+    (tmp_path / "dataset/shard-0.parquet").unlink()
+    os.mkfifo(tmp_path / "dataset/shard-0.parquet")
+    with pytest.raises(DailytalkError, match=r"shard-0\.parquet is not a regular file"):
+        read_row(known)
+
+
 @pytest.mark.parametrize(("content", "message"), [(b"no parquet", "can't be read"), (None, "no .parquet file")])
 def test_folder_without_finished_conversations_is_refused(
     tmp_path: Path, content: bytes | None, message: str
@@ -355,6 +379,14 @@ def test_audio_that_is_no_stereo_is_refused_though_nobody_speaks_in_it(tmp_path:
     row = built_row("a") | {"utterances": [], "alignments": [], "audio": {"bytes": mono, "path": None}}
     write_dataset(tmp_path / "work", [row])
     with pytest.raises(DailytalkError, match=r"audio of 'a' can't be used \(it has 1 channel\(s\) at 24000 Hz\)"):
+        pack(tmp_path / "work", tmp_path / "stage")
+
+
+@pytest.mark.parametrize("spoken", [True, False])
+def test_audio_that_can_not_be_decoded_is_refused_by_name(tmp_path: Path, spoken: bool) -> None:
+    row = built_row("a", audio={"bytes": b"fLaC and nothing", "path": None})
+    write_dataset(tmp_path / "work", [row if spoken else row | {"utterances": [], "alignments": []}])
+    with pytest.raises(DailytalkError, match="the audio of 'a' can't be used"):
         pack(tmp_path / "work", tmp_path / "stage")
 
 

@@ -10,9 +10,11 @@ from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi, co
 from releases import HASTY, REPO, held, refs, release, wanted
 
 from dailytalk_contiguous.core.errors import DailytalkError
-from dailytalk_contiguous.publish.pushing.commit import Published, publish
+from dailytalk_contiguous.publish.pushing import uploading
+from dailytalk_contiguous.publish.pushing.commit import Published, _check, publish
 from dailytalk_contiguous.publish.pushing.hub import State, Target, check_access, read_state, suitable_transfer
 from dailytalk_contiguous.publish.pushing.planning import Release, plan
+from dailytalk_contiguous.publish.pushing.uploading import client_errors
 
 pytest_plugins = ["hub.hub_fixtures"]
 
@@ -108,6 +110,49 @@ def test_uploads_of_a_run_that_was_stopped_are_not_sent_again(hub: HubServer, tm
     assert done.sent + done.there == sum(file.size for file in second.packed.files)
 
 
+@pytest.mark.parametrize("kind", ["die_after", "die_before", "500"])
+@pytest.mark.parametrize("path", ["/repos/create", "/branch/"])
+def test_repository_and_branch_whose_making_failed_once_are_made_once(
+    hub: HubServer, tmp_path: Path, kind: str, path: str
+) -> None:
+    first, second = (release(tmp_path / name, f"v{name}.0.0", 2, name) for name in "12")
+    hub.faults.arm(kind, path=path)
+    send(first)
+    send(second, replace(NEW, branch="next"))
+    assert held(hub) == wanted(first)
+    assert held(hub, "refs/heads/next") == wanted(second)
+
+
+def test_upload_goes_in_batches_of_few_files_and_bytes(
+    hub: HubServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(uploading, "BATCH_FILES", 2)
+    files = release(tmp_path, "v1.0.0", 5).packed.files
+    assert [len(batch) for batch in uploading._batches(files)] == [2, 2, 1]
+    monkeypatch.setattr(uploading, "BATCH_BYTES", files[0].size)
+    assert [len(batch) for batch in uploading._batches(files)] == [1] * 5
+
+
+def test_what_the_client_wraps_comes_out_as_what_it_was() -> None:
+    class Refused(ConnectionError, ValueError):
+        """Of both kinds, as the client's own are."""
+
+    gone, refused = ConnectionError("gone"), Refused("refused")
+    refused.__cause__ = gone
+    wrapped = RuntimeError("a file of many failed")
+    wrapped.__cause__ = gone
+    for error, what in ((refused, refused), (wrapped, gone)):
+        with pytest.raises(ConnectionError) as caught, client_errors(REPO):
+            raise error
+        assert caught.value is what
+    bad, worse = ValueError("the  card\nis bad"), ValueError("the card says nothing")
+    worse.__cause__ = KeyError("licence")
+    for error, said in ((bad, "the card is bad"), (worse, "'licence'")):
+        with pytest.raises(DailytalkError) as told, client_errors(REPO):
+            raise error
+        assert told.value.reason == f"tester/talk can't take what is sent ({said})"
+
+
 @pytest.mark.parametrize(
     "path", ["/commit/", "/tag/", "/preupload/", "/objects/batch", "/lfs/", "/refs", "/tree/"]
 )
@@ -144,6 +189,41 @@ def test_commit_without_a_manifest_that_came_between_is_somebody_elses(hub: HubS
     with pytest.raises(DailytalkError, match=r"somebody else published .* by tester.*run the same command again"):
         send(release(tmp_path / "2", "v1.1.0", 2, "second"), state=seen)
     assert refs(hub) == now
+
+
+def test_failure_to_commit_that_stays_is_told_and_changes_nothing(hub: HubServer, tmp_path: Path) -> None:
+    send(release(tmp_path / "1", "v1.0.0", 2))
+    before = refs(hub)
+    hub.faults.arm("503", times=9, path="/commit/")
+    with pytest.raises(DailytalkError, match="run the same command again"):
+        send(release(tmp_path / "2", "v1.1.0", 2, "second"))
+    assert refs(hub) == before
+    with pytest.raises(DailytalkError):
+        send(release(tmp_path / "2", "v1.1.0", 2, "second"), replace(NEW, pull_request=True))
+    assert refs(hub) == before
+
+
+def test_commit_that_does_not_hold_what_was_sent_gets_no_tag(hub: HubServer, tmp_path: Path) -> None:
+    made = release(tmp_path, "v1.0.0", 2)
+    first, second = made.packed.files
+    damaged = made.of(replace(made.packed, files=(first, second._replace(size=second.size + 1))))
+    with pytest.raises(DailytalkError, match=r"does not hold conversations/.* as it was sent; it got no tag"):
+        _check(HfApi(), NEW, send(made).commit, damaged, HASTY)
+
+
+def test_token_that_may_only_read_makes_no_repository(hub: HubServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HF_TOKEN", HubServer.read_token)
+    with pytest.raises(DailytalkError, match="the token of tester may only read"):
+        check_access(HfApi(), NEW, HASTY)
+    monkeypatch.setenv("HF_TOKEN", HubServer.write_token)
+    for target, told in (
+        (Target(REPO), "there is no dataset tester/talk on the Hub"),
+        (replace(NEW, pull_request=True), "there is nothing to propose to"),
+        (Target("another/talk", create=True), "can't make a dataset of another"),
+    ):
+        with pytest.raises(DailytalkError, match=told):
+            check_access(HfApi(), target, HASTY)
+    assert not check_access(HfApi(), NEW, HASTY)
 
 
 @pytest.mark.parametrize(("tries", "asked"), [(1, 1), (2, 2), (5, 2)])

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dailytalk_contiguous.core.errors import DailytalkError
-from dailytalk_contiguous.publish.splits import split
+from dailytalk_contiguous.publish.splits import as_given, split
 
 CONVERSATIONS = st.lists(
     st.tuples(
@@ -79,3 +79,11 @@ def test_a_share_outside_zero_and_one_is_refused(share: float) -> None:
 def test_an_id_that_occurs_twice_is_refused() -> None:
     with pytest.raises(DailytalkError, match="same id"):
         split([("a", None, 1.0), ("a", None, 1.0)])
+
+
+def test_settled_division_is_taken_as_it_is_and_needs_something_to_train_on() -> None:
+    given = [("a", "x", 10.0), ("b", "x", 20.0)]
+    assert as_given(given, {"a": "train", "b": "eval", "c": "eval"}) == ({"a": "train", "b": "eval"}, False)
+    assert as_given(given, {"a": "train", "b": "train"}).disjoint
+    with pytest.raises(DailytalkError, match="no conversation is left to train on"):
+        as_given(given, {"a": "eval", "b": "eval"})

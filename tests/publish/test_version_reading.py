@@ -204,3 +204,19 @@ def test_damaged_file_and_manifest_are_one_sentence_each(tmp_path: Path) -> None
         (tmp_path / "manifest.json").write_text(told)
         with pytest.raises(DailytalkError, match="is damaged"):
             open_version(tmp_path).manifest()
+
+
+def test_what_stands_in_for_a_file_of_a_version_is_refused(tmp_path: Path) -> None:
+    write_version(tmp_path, {"train": [[row("a")]]})
+    version = open_version(tmp_path)
+    (tmp_path / FILE).unlink()
+    (tmp_path / FILE).mkdir()
+    with pytest.raises(DailytalkError, match=f"{FILE} of .* is not a regular file: download this version again"):
+        list(version.rows("conversations"))
+
+
+def test_column_of_another_type_in_a_version_is_named(tmp_path: Path) -> None:
+    features = Features({"conversation_id": Value("int64")})
+    write_file(tmp_path / FILE, [{"conversation_id": 3}], features)
+    with pytest.raises(DailytalkError, match=f"{FILE} of .*conversation_id.*: name a dataset that this tool"):
+        list(open_version(tmp_path).rows("conversations", ["conversation_id"]))

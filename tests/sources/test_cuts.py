@@ -40,12 +40,6 @@ def test_short_recording_and_never_are_not_cut_and_not_read() -> None:
     assert cuts(unreadable, 9e9, 0.0, "x") == [0.0, 9e9]
 
 
-def test_sound_without_a_pause_is_cut_all_the_same() -> None:
-    edges = cuts(struct_of(wav_bytes(tones(8))), 8.0, 3.0, "x")
-    assert len(edges) >= 4
-    assert max(np.diff(edges)) <= 3.0
-
-
 def test_cuts_are_found_once_and_then_remembered_for_the_same_recording_only(tmp_path: Path) -> None:
     path = save(tmp_path / "call.wav", tones(8))
     first = cuts(struct_of(path), 8.0, 3.0, "a")
@@ -85,14 +79,22 @@ def talk(seconds: float, *silences: tuple[float, float]) -> Samples:
     ("near", "cut"),
     [
         pytest.param((23.0, 1.5), 23.75, id="near"),
-        pytest.param((23.0, 0.0), 13.5, id="far"),
+        pytest.param((23.0, 0.0), 12.0, id="far"),
     ],
 )
 def test_long_recording_is_cut_near_its_middle_where_silence_is_there_and_further_off_where_not(
     near: tuple[float, float], cut: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The silence at 12 s is longer than that at 23 s, and further from the middle than is searched first."""
+    """The silence at 10.5 s is longer than that at 23 s, and further from the middle than is searched first."""
     monkeypatch.setattr("dailytalk_contiguous.sources.cuts.SEARCH_SECONDS", 6.0)
-    samples = talk(40.0, (12.0, 3.0), near)
+    samples = talk(40.0, (10.5, 3.0), near)
     edges = cuts(struct_of(wav_bytes(samples)), 40.0, 30.0, "x")
-    assert edges == [0.0, pytest.approx(cut, abs=1.5), 40.0]
+    assert edges == [0.0, pytest.approx(cut, abs=0.2), 40.0]
+
+
+def test_where_both_never_pause_the_cut_is_at_the_quietest_moment_of_both() -> None:
+    said = talk(8.0)[:, 0]
+    samples = np.stack([said, np.roll(said, round(1.7 * 16000))], axis=1)
+    samples[round(4.30 * 16000) : round(4.38 * 16000)] = 0
+    samples[round(5.30 * 16000) : round(5.38 * 16000), 0] = 0
+    assert cuts(struct_of(wav_bytes(samples)), 8.0, 5.5, "x") == [0.0, pytest.approx(4.34, abs=0.03), 8.0]

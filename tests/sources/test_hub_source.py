@@ -1,4 +1,5 @@
 import errno
+import functools
 import io
 import json
 import math
@@ -26,7 +27,10 @@ from dailytalk_contiguous.sources.folder import FolderConfig, folder_rows
 from dailytalk_contiguous.sources.hub import HubRecording, fetch, hub_recordings, repository_of, to_fetch
 from dailytalk_contiguous.sources.hub_files import audio_files, companions
 from dailytalk_contiguous.sources.hub_repository import HubChoice, Repository, modified_of
+from dailytalk_contiguous.sources.hub_stream import HubStream, Place
 from dailytalk_contiguous.sources.hub_tables import file_name, suffix_of
+from dailytalk_contiguous.sources.listing import Recording
+from dailytalk_contiguous.sources.naming import Names
 
 pytest_plugins = ["hub.hub_fixtures"]
 
@@ -131,12 +135,24 @@ def test_revision_is_resolved_to_its_commit(hub: HubServer) -> None:
         ("---\nlicense: other\nlicense_name: house\nlicense_link: L.md\n---\n", "house L.md"),
         ("---\nlicense: [mit, cc0-1.0]\n---\n", "mit, cc0-1.0"),
         ('---\nlicense: "mi\\udfff"\n---\n', "mi\\udfff"),  # half a character, written out
+        ("---\nlicense: other\n---\n", "other"),
+        ("---\nlicense: ''\n---\n", None),
         ("no metadata", None),
     ],
 )
 def test_licence_is_the_card_s(hub: HubServer, card: str, licence: str | None) -> None:
     commit = publish({"a.wav": wav(), "README.md": card.encode()})
     assert repository().about() == {"repository": REPO, "revision": commit, "licence": licence}
+
+
+@pytest.mark.parametrize("card", ["---\n- a list\n---\n", "---\nlicense: [\n---\n", "---\nlicense: !odd x\n---\n"])
+def test_card_whose_metadata_can_not_be_read_names_no_licence(
+    hub: HubServer, card: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(HfApi, "_validate_yaml", lambda *_, **__: None)  # as whoever pushes with Git
+    publish({"a.wav": wav(), "README.md": card.encode()})
+    assert repository().licence is None
+    assert names(rows()) == ["a"]
 
 
 # Audio files
@@ -332,6 +348,76 @@ def test_own_untouched_recordings_are_meant_before_finished_conversations(hub: H
     publish(tables | {"README.md": f"{card}---\n".encode()})
     assert names(rows()) == ["source"]
     assert names(rows(config="utterances")) == ["utterances"]
+
+
+def test_config_that_has_to_be_chosen_or_holds_no_table_is_told(hub: HubServer) -> None:
+    card = "---\nconfigs:\n" + "".join(
+        f"- config_name: {name}\n  data_files: {pattern}\n"
+        for name, pattern in (("calls", "calls/*.parquet"), ("notes", "notes/*.csv"))
+    )
+    table = parquet({"id": ["a"], "audio": [struct(wav())]})
+    publish({"calls/train-0.parquet": table, "notes/a.csv": b"x\n1\n", "README.md": f"{card}---\n".encode()})
+    with pytest.raises(DailytalkError, match="has several configs: choose --config from calls, notes"):
+        fetch(repository())
+    with pytest.raises(DailytalkError, match="has no Parquet or WebDataset shards there: choose another --config"):
+        fetch(repository(config="notes"))
+    assert names(rows(config="calls")) == ["a"]
+
+
+def test_stream_names_rows_of_each_split_as_a_download_does(hub: HubServer, tmp_path: Path) -> None:
+    table = parquet({"audio": [struct(wav()), struct(wav(2.0))]})
+    publish({"data/train-0.parquet": table, "data/train-1.parquet": table, "data/test-0.parquet": table})
+    bare, streamed = Names(), []
+    for coming in HubStream(repository()).coming(Place()):
+        found = coming.bring(tmp_path, bare)
+        assert isinstance(found, Recording)
+        streamed.append(found.audio_file)
+    assert len(streamed) == 6
+    assert streamed == [one.path.name for one in hub_recordings(repository()) if isinstance(one, HubRecording)]
+
+
+def test_streamed_row_that_an_earlier_one_is_named_like_is_rejected_and_leaves_no_file(
+    hub: HubServer, tmp_path: Path
+) -> None:
+    publish(
+        {"data/train-0.parquet": parquet({"id": ["call.000", "call"], "audio": [struct(wav()), struct(wav())]})}
+    )
+    bare = Names()
+    kept, reject = [coming.bring(tmp_path, bare) for coming in HubStream(repository()).coming(Place())]
+    assert isinstance(kept, Recording)
+    assert isinstance(reject, Reject)
+    assert (reject.id, reject.stage) == ("call", "Hub")
+    assert "can't be told from an earlier row's" in reject.reason
+    assert [path.name for path in tmp_path.rglob("*.wav")] == ["call.000.wav"]
+
+
+@pytest.mark.parametrize("kind", ["parquet", "tar"])
+def test_shard_is_read_on_from_behind_any_of_its_rows(hub: HubServer, kind: str) -> None:
+    if kind == "parquet":
+        file = io.BytesIO()
+        samples = [struct(wav(seconds)) for seconds in (1.0, 2.0, 3.0)]
+        pq.write_table(pa.table({"id": ["a", "b", "c"], "audio": samples}), file, row_group_size=2)
+        shard, columns = file.getvalue(), ["id", "none"]
+    else:
+        shard = tar({f"{name}.{end}": name.encode() for name in "abc" for end in ("wav", "txt")})
+        columns = [hub_shards.KEY, "txt", "none"]
+    publish({f"data/train-0.{kind}": shard})
+    read = functools.partial(hub_shards.rows_of, repository(), f"data/train-0.{kind}", columns)
+    found = list(read())
+    assert [str(row[columns[0]]) for row, _ in found if not isinstance(row, BadInput)] == ["a", "b", "c"]
+    for number, (_, after) in enumerate(found, 1):
+        assert list(read(after)) == found[number:]
+    assert list(read(len(shard))) == []
+
+
+def test_folders_and_nameless_members_of_a_webdataset_are_no_samples(hub: HubServer) -> None:
+    file = io.BytesIO(tar({".hidden": b"x", "LICENSE": b"x", "a.wav": wav()}))
+    with tarfile.open(fileobj=file, mode="a") as archive:
+        folder = tarfile.TarInfo("calls.d")
+        folder.type = tarfile.DIRTYPE
+        archive.addfile(folder)
+    publish({"data/train-0000.tar": file.getvalue()})
+    assert names(rows()) == ["a"]
 
 
 def test_webdataset_samples_are_named_by_their_key_with_their_words(hub: HubServer) -> None:

@@ -1,6 +1,8 @@
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.sources.naming import LONGEST_NAME, LONGEST_PART, Names, identities, shortened
 
 JAPANESE = "今日の散歩で見つけた" * 7 + "小さな喫茶店"  # 76 characters, 228 bytes
@@ -33,3 +35,20 @@ def test_stream_and_list_shorten_alike() -> None:
     names = [f"{JAPANESE}.wav", f"{JAPANESE}x.wav", "call.wav"]
     streamed = Names()
     assert [streamed.add(name) for name in names] == [*identities(names).values()]
+
+
+@pytest.mark.parametrize(
+    ("earlier", "name"),
+    [
+        ("call.wav", "call.flac"),  # both would have kept their endings
+        ("call.wav.flac", "call.wav"),
+        ("call.000.wav", "call.wav"),  # whose first part would be called so
+    ],
+)
+def test_streamed_name_that_changes_what_an_earlier_one_should_have_been_is_refused(
+    earlier: str, name: str
+) -> None:
+    streamed = Names([earlier])
+    with pytest.raises(BadInput, match=r"can't be told from an earlier row's .*choose another --id-column"):
+        streamed.add(name)
+    assert streamed.add("another.wav") == "another"

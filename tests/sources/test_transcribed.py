@@ -204,6 +204,8 @@ def test_lines_may_be_in_any_order(work: Path, lines: list[Line], tmp_path: Path
         assert by_name[row["conversation_id"]]["utterance_id"] == row["utterance_id"]
 
 
+WORD = {"word": "yes", "start": 0.1, "end": 0.4}
+
 BAD: dict[str, tuple[Callable[[Line], Any], str]] = {
     "no object": (lambda line: [1, 2], "not a JSON object"),
     "no text": (lambda line: {k: v for k, v in line.items() if k != "text"}, "text is missing"),
@@ -224,6 +226,12 @@ BAD: dict[str, tuple[Callable[[Line], Any], str]] = {
     "vad is a number": (lambda line: line | {"vad": 0.5}, "vad is 0.5"),
     "affect is text": (lambda line: line | {"vad": {"valence": "high"}}, "no object of numbers"),
     "bucket is a number": (lambda line: line | {"vad_bucket": {"valence": 1}}, "no object of texts"),
+    "a long text": (lambda line: line | {"text": "a" * 20_001}, "text has 20,001 characters"),
+    "a long word": (lambda line: line | {"words": [WORD | {"word": "a" * 20_001}]}, "words is no list"),
+    "a word at no time": (lambda line: line | {"words": [WORD | {"end": None}]}, "words is no list"),
+    "a word of no text": (lambda line: line | {"words": [WORD | {"word": 1}]}, "words is no list"),
+    "a word in words": (lambda line: line | {"words": [WORD, "yes"]}, "words is no list"),
+    "probability is text": (lambda line: line | {"words": [WORD | {"probability": "1"}]}, "words is no list"),
     "word without times": (lambda line: line | {"words": [{"word": "yes"}]}, "words is no list"),
     "words are text": (lambda line: line | {"words": "yes no"}, "words is no list"),
 }
@@ -242,6 +250,16 @@ def test_a_bad_line_is_named_by_its_number_and_the_rest_goes_on(
     assert reason in reject.reason
     assert reject.remedy
     assert sorted(column(rows, "text")) == sorted(line["utterance_id"] for line in lines if line is not lines[2])
+
+
+def test_longest_text_and_word_that_a_line_may_have_are_taken(
+    work: Path, lines: list[Line], tmp_path: Path
+) -> None:
+    longest = "a" * 20_000
+    lines[0] |= {"text": longest, "words": [WORD | {"word": longest, "probability": None}]}
+    rows, rejects = read(work, lines, tmp_path)
+    assert rejects == []
+    assert column(rows, "text")[lines[0]["utterance_id"]] == longest
 
 
 def test_a_line_that_is_no_json_is_named_by_its_number(work: Path, lines: list[Line], tmp_path: Path) -> None:

@@ -538,7 +538,24 @@ def test_name_that_a_person_gave_in_our_own_transcript_is_kept(tmp_path: Path) -
     assert [cue["speaker"] for cue in read(save(tmp_path / "call.jsonl", text))] == ["Anna", None]
 
 
+def test_tiers_that_contradict_each_other_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match="two tiers of words for 'left'"):
+        read(grid(tmp_path / "call.TextGrid", {"left words": WORDS, "left - word": WORDS}))
+    with pytest.raises(BadInput, match="is named as one side but has 'Mary', 'John'"):
+        read(grid(tmp_path / "call.left.TextGrid", {"Mary": WORDS, "John": WORDS}))
+
+
+def test_points_and_phones_of_a_textgrid_are_passed_over(tmp_path: Path) -> None:
+    tiers = '"TextTier" "marks" 0 1 2 0.2 "click" 0.4 "click" "IntervalTier" "Phones" 0 1 1 0 1 "Y"'
+    path = save(tmp_path / "call.left.TextGrid", f'{GRID}{tiers} "IntervalTier" "words" 0 1 1 0 1 "say ""yes"""\n')
+    save(path, path.read_text().replace("<exists> 1", "<exists> 3"))
+    assert said(read(path)) == [("left", 'say "yes"')]
+
+
 # What is broken
+
+WORD = {"word": "a", "start": 0.0, "end": 1.0}
+GRID = 'File type = "ooTextFile"\n"TextGrid" 0 1 <exists> 1\n'
 
 
 @pytest.mark.parametrize(
@@ -553,6 +570,7 @@ def test_name_that_a_person_gave_in_our_own_transcript_is_kept(tmp_path: Path) -
         ("call.json", '{"alignments": [["a", [0, NaN], "SPEAKER_MAIN"]]}', "the times 0 to nan"),
         ("call.json", '{"alignments": [[" ", [0, 1], "SPEAKER_MAIN"]]}', "the word ' '"),
         ("call.json", '[{"speaker": "A", "word": "a", "start": 0}]', "word 1 is"),
+        ("call.jsonl", line("left", 0, 1, "a", words=[WORD | {"probability": "1"}]), "has the probability '1'"),
         ("call.json", '{"utterances": ["a"]}', "utterance 1 is not an utterance"),
         ("call.jsonl", line("left", 0, 1, "a") + "{oops", "line 2 is not JSON"),
         ("call.jsonl", line("left", 0, 1, "a") + "[]", "line 2 is not a JSON object"),
@@ -577,6 +595,7 @@ def test_name_that_a_person_gave_in_our_own_transcript_is_kept(tmp_path: Path) -
         ("call.left.srt", "1\n-00:00:05,000 --> 00:00:06,000\na\n", "line 2 has no start"),
         ("call.left.srt", "1\n277777:46:40,000 --> 277777:46:41,000\na\n", "line 2 has no start"),
         ("call.left.vtt", "WEBVTT\n\n00:01,000 --> 00:02,000\na\n", "line 3 has no start"),
+        ("call.left.vtt", "WEBVTT\n\n00:01.000 --> 00:02.000\nat 00:01.000 or 00:02.000\n", "text with two times"),
         ("call.left.vtt", "WEBVTT\n\n:00:01.000 --> 00:02.000\na\n", "a time that is none"),
         ("call.left.vtt", "WEBVTT\n\n00:01.000 --> 00:02.000\n<v" + " " * 300_000, "300,002 characters"),
         ("call.left.srt", "x" * 300_000, "line 1 has 300,000 characters"),
@@ -591,6 +610,10 @@ def test_name_that_a_person_gave_in_our_own_transcript_is_kept(tmp_path: Path) -
             'File type = "ooTextFile"\n"TextGrid"\n0 1 <exists> inf\n',
             "breaks off where the number",
         ),
+        ("call.TextGrid", GRID + '"PointProcess" "a" 0 1 0\n', "a tier of the unknown class 'PointProcess'"),
+        ("call.TextGrid", GRID + '"TextTier" "a" 0 1 0\n', "has no interval tier of words or utterances"),
+        ("call.TextGrid", GRID + '"TextTier" "a" 0 1 1 0.5 "x" 3\n', "goes on after its last tier"),
+        ("call.TextGrid", GRID + '"IntervalTier" "a\n', "the text that begins in line 3 has no end"),
         ("call.TextGrid", "nothing", "does not begin like a TextGrid"),
         ("call.docx", "", "unknown extension"),
         ("call.ctm", "", "has no words"),

@@ -120,7 +120,7 @@ def _refuse_unknown(version: Version, config: str, columns: Sequence[str] | None
     known = version.configs()
     if known and config not in known:
         raise DailytalkError(f"{version} has no config {config!r}", f"choose one of {', '.join(known)}")
-    features = version.features(config) if known and columns else None
+    features = version.features(config) if columns else None
     missing = [name for name in columns or () if features is not None and name not in features]
     if missing:
         raise DailytalkError(

@@ -84,7 +84,7 @@ def read_test(key: Path, answers: Sequence[Path]) -> Test:
         name = str(given.get("listener") or "").strip() or path.stem
         if name in found:
             raise DailytalkError(f"there are two files of the listener {name!r}", "leave out the older one")
-        own = _answers(path, given.get("answers"), told)
+        own = _answers(path, given["answers"], told)
         if twin := next((other for other, theirs in found.items() if own and theirs == own), None):
             raise DailytalkError(
                 f"{as_text(path)!r} holds the answers of {twin!r} under the name {name!r}",
@@ -114,9 +114,7 @@ def agreement_of(test: Test, what: str) -> Judged:
     )
 
 
-def _answers(path: Path, given: Any, key: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
-    if not isinstance(given, dict) or not all(isinstance(one, dict) for one in given.values()):
-        raise DailytalkError(f"{as_text(path)!r} holds no answers", "save them again from the page")
+def _answers(path: Path, given: dict[str, Any], key: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
     for clip, answer in given.items():
         if clip not in key["clips"]:
             raise DailytalkError(f"{as_text(path)!r} rates the clip {clip!r}, which isn't in the test", "check it")

@@ -63,8 +63,9 @@ class Esd(Corpus):
     @classmethod
     def reader(cls, tree: Tree, config: Any) -> Reader:
         texts = {
-            name.removesuffix(".txt"): _Texts(tree.named(name))
+            name.removesuffix(".txt"): _Texts(text)
             for name in {found.pure.name for found in tree.files if _TEXT_FILE.fullmatch(found.pure.name)}
+            if (text := tree.named(name))
         }
 
         def read(found: Found) -> Row:
@@ -132,13 +133,11 @@ def _folders(found: Found) -> list[str]:
 class _Texts:
     """The text file of a speaker, read when its first clip is met; a damaged one sets aside all their clips."""
 
-    def __init__(self, found: Found | None) -> None:
+    def __init__(self, found: Found) -> None:
         self._found = found
         self._lines: dict[str, Line] | None = None
 
     def line(self, clip: str) -> Line | None:
-        if self._found is None:
-            return None
         if self._lines is None:
             self._lines = read_lines(decode(self._found), self._found.name)
         return self._lines.get(clip)

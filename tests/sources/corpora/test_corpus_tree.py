@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 from audio_files import tones, wav_bytes
-from corpus_trees import clip, problems, put, read, zipped
+from corpus_trees import clip, good, problems, put, read, zipped
 
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
+from dailytalk_contiguous.files.inside import FOLLOW_LINKS, LINK_OUT
 from dailytalk_contiguous.sources.corpora import tree
 from dailytalk_contiguous.sources.corpora.tree import Found, identity_of_audio, open_tree
 from dailytalk_contiguous.sources.recorded import identity_of
@@ -45,16 +46,43 @@ def test_links_that_go_round_are_walked_once(tmp_path: Path) -> None:
     assert names(tmp_path) == ["a/x.wav"]
 
 
+def test_links_out_of_the_corpus_and_hidden_recordings_are_rejected_with_their_reason(tmp_path: Path) -> None:
+    put(tmp_path / "elsewhere", {"DC_a05.wav": clip(), "DC_a06.wav": clip()})
+    corpus = put(tmp_path / "in", {NAME: clip(), ".DC_a02.wav": clip(), "b/DC_a07.wav": clip()})
+    (corpus / "DC_a05.wav").symlink_to(tmp_path / "elsewhere/DC_a05.wav")
+    (corpus / "more").symlink_to(tmp_path / "elsewhere")
+    (corpus / "DC_a08.wav").symlink_to("b/DC_a07.wav")
+    hidden = {".DC_a02.wav": "its name begins with a dot, which hides it"}
+    rows = read("savee", corpus)
+    assert problems(rows) == {"DC_a05.wav": LINK_OUT, "more": LINK_OUT} | hidden
+    assert {rows[name]["remedy"] for name in ("DC_a05.wav", "more")} == {FOLLOW_LINKS}
+    assert [row["audio_file"] for row in good(rows)] == ["DC_a01.wav", "DC_a08.wav", "b/DC_a07.wav"]
+    followed = read("savee", corpus, follow_links=True)
+    assert "more/DC_a06.wav" in followed
+    assert LINK_OUT not in problems(followed).values()
+
+
+@pytest.mark.needs("a user who is not root")
+def test_folder_that_can_not_be_searched_is_rejected(tmp_path: Path) -> None:
+    put(tmp_path, {NAME: clip(), "barred/DC_a02.wav": clip()})
+    (tmp_path / "barred").chmod(0)
+    try:
+        assert problems(read("savee", tmp_path)) == {"barred": "it is a folder that can't be searched"}
+    finally:
+        (tmp_path / "barred").chmod(0o700)
+
+
 def test_what_can_not_be_read_is_set_aside_without_waiting(tmp_path: Path) -> None:
     put(tmp_path, {NAME: clip(), "bad.zip": b"PK not a zip", "old.tar.gz": b"x", "notes.rar": b"x"})
     zipped(tmp_path / "outer.zip", {"inner.zip": b"x"})
     os.mkfifo(tmp_path / "DC_a02.wav")
-    (tmp_path / "DC_a03.wav").symlink_to("nothing")
+    for name in ("DC_a03.wav", "gone.zip", "gone.tar"):
+        (tmp_path / name).symlink_to("nothing")
     found = problems(read("savee", tmp_path))
     assert found.pop("bad.zip").startswith("it is no zip archive that can be read")
     assert found == {
         "DC_a02.wav": "it is not a file but a pipe, a socket or a device",
-        "DC_a03.wav": "it can't be read (No such file or directory)",
+        **dict.fromkeys(("DC_a03.wav", "gone.zip", "gone.tar"), "it can't be read (No such file or directory)"),
         "old.tar.gz": "it is an archive (.gz)",
         "notes.rar": "it is an archive (.rar)",
         "outer.zip/inner.zip": "it is an archive in an archive",
@@ -148,6 +176,8 @@ def test_pipe_as_a_corpus_is_refused_and_not_waited_for(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "savee.zip")
     with pytest.raises(DailytalkError, match="neither a folder nor a zip archive"):
         names(tmp_path / "savee.zip")
+    with pytest.raises(DailytalkError, match="nowhere' does not exist"):
+        names(tmp_path / "nowhere")
 
 
 def test_names_that_are_not_utf8_are_shown_escaped_and_can_be_read(tmp_path: Path) -> None:

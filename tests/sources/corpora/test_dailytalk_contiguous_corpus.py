@@ -53,6 +53,8 @@ def test_missing_conversations_are_told(tmp_path: Path) -> None:
 def test_a_folder_without_recordings_is_refused(tmp_path: Path) -> None:
     with pytest.raises(DailytalkError, match="no recording is in"):
         read("dailytalk_contiguous", put(tmp_path, BESIDE))
+    with pytest.raises(DailytalkError, match=r"dailytalk\.jsonl' is not a folder"):
+        read("dailytalk_contiguous", tmp_path / "dailytalk.jsonl")
 
 
 def test_eager_and_streaming_rows_are_the_same(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from corpus_trees import POINTER, check_builder, clip, dailytalk, good, problems
 from hypothesis import given
 from hypothesis import strategies as st
 
+from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.sources.corpora.dailytalk_conversations import (
     MOST_OVERLAP,
     OFFSET_DEVIATION,
@@ -92,6 +93,13 @@ def test_seed_and_dialogue_decide_the_gaps_whatever_else_is_there(tmp_path: Path
     other = read("dailytalk_conversations", tmp_path / "a", seed=1)
     assert both["25.wav"] == alone["25.wav"]
     assert both["25.wav"]["given"][1]["start"] != other["25.wav"]["given"][1]["start"]
+
+
+def test_dialogues_come_in_the_order_of_their_numbers(tmp_path: Path) -> None:
+    talk = dailytalk({"10": TALK["25"], "9": TALK["25"]})
+    assert list(read("dailytalk_conversations", put(tmp_path / "in", talk))) == ["9.wav", "10.wav"]
+    with pytest.raises(DailytalkError, match=r"no file of DailyTalk is in .*get it from http"):
+        read("dailytalk_conversations", put(tmp_path / "empty", {"metadata.json": talk["metadata.json"]}))
 
 
 def test_dialogues_of_the_same_turns_have_other_gaps(tmp_path: Path) -> None:
