@@ -1,27 +1,45 @@
-"""How much of a conversation's turn-taking survives when its left side is said anew with other lengths.
+"""How much of a conversation's turn-taking and of its background survives when one side gets another voice.
 
 Simulated conversations with a fixed seed (60 easy ones; 200 in which 15 % of the turns are cut off early), each
 utterance of the left side up to 20 % longer or shorter, and the bundled recordings with lengths from 0.8 to 1.25
 times, and as espeak speaks them. Prints `anchor` and `sequential` side by side: distance of the floor-transfer
 offsets to the source's, overlap kept of what the new lengths allow, backchannels inside their turn, those that
-have room there, and all, lost speech, and length. Exits with 1 if `anchor` misses a goal. Takes seconds.
+have room there, and all, lost speech, and length.
 
-    python benchmarks/timeline.py
+Then the sound between the utterances, of the bundled recordings and of the calls in a folder (stereo files, one
+speaker a channel), each side resynthesised once, as they are and with each voice leaked into the other channel. On
+the resynthesised channel: the share of 50 ms frames over 6 dB above the room tone of the recording, the loudest
+frame, and the share of quarter seconds that match the other speaker's voice of any time of the recording. On the
+kept channel: the share of the background's energy that comes through to the bit, of what no leak covers and the
+new timeline does not take away; the frames in which the leak of the replaced voice is over the room tone; and the
+largest step at a seam over the largest of the source around it. Exits with 1 if a goal is missed. Takes some
+minutes.
+
+    python benchmarks/timeline.py [--calls FOLDER]
 """
 
+import argparse
+import io
 import json
 import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
+import soundfile
+import soxr
+from numpy.typing import NDArray
+from scipy import fft, signal
 
+from dailytalk_contiguous.core.audio import to_pcm
 from dailytalk_contiguous.core.speech_gate import judge
 from dailytalk_contiguous.core.timeline import KEPT_PAUSE, MODES, Event, rebuild
 from dailytalk_contiguous.core.turns import Timed, compare, stretches
 from dailytalk_contiguous.models.espeak import Espeak
 from dailytalk_contiguous.models.synthesiser import Line
+from dailytalk_contiguous.stages.reconstruct import Reconstruct
+from dailytalk_contiguous.stages.segment import Segment
 
 EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
 REVOICED = "left"
@@ -30,6 +48,34 @@ SAMPLE_RATE = 24000
 #: Goals for `anchor` on every set: seconds, and shares.
 DISTANCE_GOAL = 0.025
 OVERLAP_GOAL = 0.95
+
+#: Levels in dB at which each voice is leaked into the other channel; None for the recording as it is.
+LEAKS = (None, -20.0, -25.0, -30.0)
+
+#: Goals for the sound between utterances: dB over the room tone, shares, and a ratio.
+OVER_TONE_DB = 6.0
+BACKGROUND_GOAL = 0.99
+VOICE_GOAL = 0.002
+STEP_GOAL = 1.5
+
+#: Seconds of a frame whose level is compared with the room tone, and of a stretch that is matched with a voice.
+FRAME, STRETCH = 0.05, 0.25
+
+#: Stretches of a channel that are matched, evenly spread, and the rate in Hz at which they are.
+STRETCHES, MATCH_RATE = 40, 4000
+
+#: Seconds beside utterances where their leak may still be heard.
+ECHO = 0.2
+
+#: Samples in a row that are equal for more than chance.
+RUN = 16
+
+#: Correlation from which a stretch is the other's voice: the hum of a telephone line reaches 0.45 by chance,
+#: speech that is repeated in room tone 0.5 to 0.7. dB under the loudest part of the voice that are its speech.
+MATCH, SPEECH_DB = 0.5, 30.0
+
+Samples = NDArray[np.float32]
+Spans = list[tuple[int, int]]
 
 
 class Conversation(NamedTuple):
@@ -57,8 +103,9 @@ class Result(NamedTuple):
     ratio: float
 
 
-def main() -> int:
-    """Rebuild every set in both modes and compare."""
+def main(argv: list[str] | None = None) -> int:
+    """Rebuild every set in both modes and compare, then listen between the utterances."""
+    calls = arguments(argv).calls
     sets: list[tuple[str, list[Conversation], Voice]] = [
         ("60 simulated", [simulated(seed, 0.0) for seed in range(60)], varied(1, 0.8, 1.2)),
         ("200 interrupting", [simulated(1000 + seed, 0.15) for seed in range(200)], varied(2, 0.8, 1.2)),
@@ -81,7 +128,15 @@ def main() -> int:
         f"{OVERLAP_GOAL:.0%}, every backchannel that fits inside its turn, no speech lost): "
         f"{'met' if met else 'MISSED'}"
     )
+    met &= background(calls)
     return 0 if met else 1
+
+
+def arguments(argv: list[str] | None) -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--calls", type=Path, help="folder of stereo recordings with one speaker a channel")
+    return parser.parse_args(argv)
 
 
 def varied(seed: int, low: float, high: float) -> Voice:
@@ -217,6 +272,297 @@ def _add_backchannels(
         start = rng.uniform(first, last - length)
         said.append(Timed(channel, start, start + length))
         first = start + length + 0.4
+
+
+class Sound(NamedTuple):
+    """A stereo recording: float32 samples of shape (n, 2), of whole 16-bit steps, and its rate in Hz."""
+
+    name: str
+    samples: Samples
+    rate: int
+
+
+class Heard(NamedTuple):
+    """What is heard between the utterances of a rebuilt conversation; what each means is in the module."""
+
+    over_tone: float
+    loudest_db: float
+    matching: float
+    kept: float
+    replaced_voice: float
+    step: float
+
+
+def background(calls: Path | None) -> bool:
+    """Measure the sound between utterances of every recording, at every leak; print it and judge it."""
+    sets = {"bundled": recordings(EXAMPLES)} | ({"calls": recordings(calls)} if calls else {})
+    print(
+        f"\n{'set':<12}{'leak':<10}{'over tone':>10}{'loudest':>10}{'matching':>10}"
+        f"{'background kept':>17}{'worst':>9}{'replaced voice':>16}{'step':>7}"
+    )
+    met = True
+    for name, sounds in sets.items():
+        for leak_db in LEAKS:
+            heard = [between(sound, leak_db, revoice) for sound in sounds for revoice in ("left", "right")]
+            loudest, step = max(one.loudest_db for one in heard), max(one.step for one in heard)
+            means = {field: np.mean([getattr(one, field) for one in heard]) for field in Heard._fields}
+            worst = min(one.kept for one in heard)
+            met &= loudest <= OVER_TONE_DB and means["matching"] == 0 and step <= STEP_GOAL
+            met &= means["replaced_voice"] <= VOICE_GOAL and (worst >= BACKGROUND_GOAL or leak_db is not None)
+            leak = "none" if leak_db is None else f"{leak_db:.0f} dB"
+            print(
+                f"{name:<12}{leak:<10}{means['over_tone']:>10.2%}{loudest:>7.1f} dB{means['matching']:>10.1%}"
+                f"{means['kept']:>17.2%}{worst:>9.2%}{means['replaced_voice']:>16.2%}{step:>7.2f}"
+            )
+    print(
+        f"goals (nothing {OVER_TONE_DB:.0f} dB over the room tone, nothing that matches the other voice, "
+        f"{BACKGROUND_GOAL:.0%} of the background of every recording as it is kept, the replaced voice in at most "
+        f"{VOICE_GOAL:.1%} of the frames, no step at a seam over {STEP_GOAL} times the source's): "
+        f"{'met' if met else 'MISSED'}"
+    )
+    return met
+
+
+def recordings(folder: Path) -> list[Sound]:
+    """The stereo recordings of a folder, in order of name."""
+    sounds = []
+    for path in sorted(path for path in folder.iterdir() if path.suffix.lower() in (".wav", ".flac")):
+        samples, rate = soundfile.read(path, dtype="float32", always_2d=True)
+        if samples.shape[1] == 2:
+            sounds.append(Sound(path.stem, whole(samples), rate))
+    return sounds
+
+
+def whole(samples: Samples) -> Samples:
+    """Samples in 16-bit steps, so that what comes through to the bit can be told."""
+    return to_pcm(samples).astype(np.float32) / np.float32(32768)
+
+
+def leak_of(sound: Sound, leak_db: float) -> Samples:
+    """What of each voice is heard in the other channel: after 6 ms and with a tail of 40 ms, as in a room."""
+    rng = np.random.default_rng(5)
+    room = np.zeros(round(0.04 * sound.rate))
+    first = round(0.006 * sound.rate)
+    tail = np.arange(len(room) - first - 1) / sound.rate
+    room[first] = 1.0
+    room[first + 1 :] = 0.25 * rng.standard_normal(len(tail)) * np.exp(-tail / 0.008)
+    room *= 10 ** (leak_db / 20) / np.sqrt(np.sum(room**2))
+    other = sound.samples[:, ::-1]
+    return signal.fftconvolve(other, room[:, None], axes=0)[: len(other)].astype(np.float32)
+
+
+def between(sound: Sound, leak_db: float | None, revoice: str) -> Heard:
+    """Resynthesise one side of a recording with that leak, and measure what is heard between the utterances."""
+    rate = sound.rate
+    leak = np.zeros_like(sound.samples) if leak_db is None else leak_of(sound, leak_db)
+    mixed = whole(np.clip(sound.samples + leak, -1, 1))
+    row = conversation(mixed, rate, revoice)
+    built = {name: values[0] for name, values in Reconstruct(sample_rate=0, revoice=revoice)(row).items()}
+    rebuilt, _ = soundfile.read(io.BytesIO(built["built_audio"]["bytes"]), dtype="float32", always_2d=True)
+    side = ("left", "right").index(revoice)
+    said = [(first, last) for *_, first, last in utterances(row, built, rate, side)]
+    # Room tone of both sides without the leak: where neither has spoken for a while.
+    quiet = ~covered([span[1:3] for name in (0, 1) for span in utterances(row, built, rate, name)], sound, ECHO)
+    tones = [tone_level(sound.samples[:, place][quiet], rate) for place in (0, 1)]
+    revoiced = Sound(sound.name, rebuilt[:, :1], rate)
+    gaps = ~covered([(0, first, last) for first, last in said], revoiced, 0.01)
+    levels = frame_levels(rebuilt[:, 0], gaps, rate) / tones[side]
+    loudest = 10 * np.log10(np.max(levels, initial=1e-9))
+    kept, replaced, step = recorded(row, built, sound.samples, leak, mixed, rebuilt[:, 1], 1 - side, tones, rate)
+    return Heard(
+        float(np.mean(levels > 10 ** (OVER_TONE_DB / 10))) if len(levels) else 0.0,
+        float(loudest),
+        matching(rebuilt[:, 0], gaps, sound, side),
+        kept,
+        replaced,
+        step,
+    )
+
+
+def conversation(samples: Samples, rate: int, revoice: str) -> dict[str, list[Any]]:
+    """The batch that `Reconstruct` gets: each utterance of one side 20 % shorter to 25 % longer."""
+    file = io.BytesIO()
+    soundfile.write(file, to_pcm(samples), rate, format="WAV", subtype="PCM_16")
+    batch: dict[str, list[Any]] = {
+        "conversation_id": ["call"],
+        "recording_id": ["call"],
+        "audio": [{"bytes": file.getvalue(), "path": None}],
+        "offset": [0.0],
+        "duration": [len(samples) / rate],
+        "sample_rate": [rate],
+    }
+    found = {name: values[0] for name, values in Segment()(batch).items()}
+    rng = np.random.default_rng(4)
+    spoken, status = [], []
+    for channel, start, end in zip(found["channel"], found["start"], found["end"], strict=True):
+        speech = samples[round(start * rate) : round(end * rate), ("left", "right").index(channel)]
+        length = round(len(speech) * rng.uniform(0.8, 1.25))
+        spoken.append(to_pcm(np.resize(speech, length)).tobytes() if channel == revoice else b"")
+        status.append("spoken" if channel == revoice else "kept")
+    nothing = [None] * len(status)
+    return batch | {
+        **{name: [found[name]] for name in ("utterance_id", "start", "end", "run")},
+        "source_channel": [found["channel"]],
+        "status": [status],
+        "reason": [nothing],
+        "remedy": [nothing],
+        "spoken": [spoken],
+    }
+
+
+def utterances(
+    row: dict[str, list[Any]], built: dict[str, Any], rate: int, side: int
+) -> list[tuple[int, int, int, int, int]]:
+    """Of one side of the source: place, first and last sample there, and in the rebuilt conversation."""
+    times = (row["source_channel"][0], row["start"][0], row["end"][0], built["new_start"], built["new_end"])
+    return [
+        (place, *(round(seconds * rate) for seconds in seconds_of))
+        for place, (channel, *seconds_of) in enumerate(zip(*times, strict=True))
+        if channel == ("left", "right")[side]
+    ]
+
+
+def covered(spans: Iterable[tuple[int, int, int]] | Spans, sound: Sound, margin: float) -> NDArray[np.bool_]:
+    """Which samples of a recording are inside a span, or up to `margin` seconds beside it."""
+    mask = np.zeros(len(sound.samples), bool)
+    for *_, first, last in spans:
+        mask[max(0, first - round(margin * sound.rate)) : last + round(margin * sound.rate)] = True
+    return mask
+
+
+def frame_levels(channel: Samples, where: NDArray[np.bool_], rate: int) -> NDArray[np.float64]:
+    """Mean squares of the frames of a channel that are wholly inside `where`, digital silence excepted."""
+    size = round(FRAME * rate)
+    count = len(channel) // size
+    squares = (channel[: count * size].astype(np.float64) ** 2).reshape(count, size)
+    levels = squares[where[: count * size].reshape(count, size).all(axis=1)].mean(axis=1)
+    return np.asarray(levels[levels > 1e-9])
+
+
+def tone_level(quiet: Samples, rate: int) -> float:
+    """The median of frames in which nobody speaks."""
+    levels = frame_levels(quiet, np.ones(len(quiet), bool), rate)
+    return float(np.median(levels)) if len(levels) else 1e-8
+
+
+def matching(channel: Samples, where: NDArray[np.bool_], sound: Sound, side: int) -> float:
+    """Share of the stretches inside `where` that match the other speaker's voice of any time.
+
+    A match is the largest normalised correlation of differentiated signals (which whitens speech).
+    """
+    size = round(STRETCH * MATCH_RATE)
+    at_rate = lowered(channel, sound.rate)
+    places = lowered(where.astype(np.float32), sound.rate)[: len(at_rate)] > 0.99
+    starts = [first for first in range(0, len(at_rate) - size, size) if places[first : first + size].all()]
+    voice = Voiceprint(lowered(sound.samples[:, 1 - side], sound.rate), size)
+    chosen = starts[:: max(1, len(starts) // STRETCHES)]
+    matches = [voice.match(at_rate[first : first + size]) for first in chosen]
+    return float(np.mean(np.array(matches) > MATCH)) if chosen else 0.0
+
+
+def lowered(samples: Samples, rate: int) -> Samples:
+    """Samples of a channel at the rate at which voices are matched."""
+    return np.asarray(soxr.resample(samples, rate, MATCH_RATE), np.float32)
+
+
+class Voiceprint:
+    """A voice that stretches of sound are matched with, at every moment of it."""
+
+    def __init__(self, voice: Samples, size: int) -> None:
+        self.voice = np.diff(voice.astype(np.float64))
+        self.length = fft.next_fast_len(len(self.voice) + size, real=True)
+        self.spectrum = fft.rfft(self.voice, self.length)
+        energies = np.cumsum(np.concatenate(([0.0], self.voice**2)))
+        self.energies = energies[size - 1 :] - energies[: len(energies) - size + 1]
+
+    def match(self, stretch: Samples) -> float:
+        """The largest normalised correlation of the stretch with the voice."""
+        part = np.diff(stretch.astype(np.float64))
+        product = fft.irfft(self.spectrum * np.conj(fft.rfft(part, self.length)), self.length)
+        norms = np.sqrt(np.maximum(self.energies, self.energies.max() * 10 ** (-SPEECH_DB / 10)) * np.sum(part**2))
+        return float(np.max(np.abs(product[: len(norms)]) / np.maximum(norms, 1e-12)))
+
+
+def recorded(
+    row: dict[str, list[Any]],
+    built: dict[str, Any],
+    clean: Samples,
+    leak: Samples,
+    mixed: Samples,
+    channel: Samples,
+    side: int,
+    tones: list[float],
+    rate: int,
+) -> tuple[float, float, float]:
+    """Of the kept side: the share of its background that comes through, the replaced voice in it, and its steps.
+
+    The background is everything outside utterances. It is weighed without the leak, and only where the leak has
+    been 10 dB under the room tone for a while.
+    """
+    source, weights, bleed = mixed[:, side], clean[:, side].astype(np.float64) ** 2, leak[:, side]
+    said = utterances(row, built, rate, side)
+    window = round(0.02 * rate)
+    leaked = signal.fftconvolve(bleed.astype(np.float64) ** 2, np.full(window, 1 / window), "same")
+    edges = np.flatnonzero(np.diff((leaked > 0.1 * tones[side]).astype(np.int8), prepend=0, append=0)).reshape(
+        -1, 2
+    )
+    weights[covered([(0, first, last) for first, last in edges.tolist()], Sound("", mixed, rate), ECHO)] = 0
+    weights[covered([span[:3] for span in said], Sound("", mixed, rate), 0)] = 0
+    events = [(first, last, new) for _, first, last, new, _ in said]
+    events += [tuple(round(one[name] * rate) for name in ("start", "end", "new_start")) for one in built["sounds"]]
+    events.append((len(source), len(source), len(channel)))
+    voice = np.zeros(len(channel), np.float32)  # of the leak, what is still heard in the rebuilt channel
+    at = at_new = 0
+    came = gone = step = 0.0
+    for first, last, new in sorted(events, key=lambda event: event[2]):
+        old, out = source[at:first], channel[at_new:new]
+        head, tail = survivors(old, out)
+        came += float(weights[at:first][head | tail].sum() + weights[first:last].sum())
+        gone += float(weights[at:first][~(head | tail) & ~taken(head, tail, len(out))].sum())
+        voice[at_new + np.flatnonzero(head)] = bleed[at + np.flatnonzero(head)]
+        voice[new - len(old) + np.flatnonzero(tail)] = bleed[at + np.flatnonzero(tail)]
+        voice[new : new + last - first] = bleed[first:last]
+        reach = slice(max(0, at - 1), first + 1)
+        loudest = [
+            np.max(np.abs(np.diff(part)), initial=0.0)
+            for part in (source[reach], channel[max(0, at_new - 1) : new + 1])
+        ]
+        step = max(step, float(loudest[1] / max(loudest[0], 3 * np.sqrt(tones[side]))))
+        at, at_new = max(at, last), max(at_new, new + last - first)
+    silent = ~covered([(0, new, end) for *_, new, end in said], Sound("", channel[:, None], rate), 0)
+    size = round(FRAME * rate)
+    count = silent[: len(silent) // size * size].reshape(-1, size).all(axis=1).sum()
+    left = np.count_nonzero(frame_levels(voice, silent, rate) > tones[side])
+    return came / (came + gone) if came + gone else 1.0, left / max(1, count), step
+
+
+def survivors(old: Samples, out: Samples) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """Which samples of a stretch are in the rebuilt one, as far from its beginning, and as far from its end.
+
+    Only in runs of `RUN`, because single samples of 16-bit room tone are equal by chance.
+    """
+    length = min(len(old), len(out))
+    masks = []
+    for same in (old[:length] == out[:length], (old[len(old) - length :] == out[len(out) - length :])[::-1]):
+        mask = np.zeros(len(old), bool)
+        edges = np.flatnonzero(np.diff(same.astype(np.int8), prepend=0, append=0)).reshape(-1, 2)
+        for start, end in edges.tolist():
+            mask[start:end] = end - start >= min(RUN, length)
+        masks.append(mask)
+    return masks[0], masks[1][::-1]
+
+
+def taken(head: NDArray[np.bool_], tail: NDArray[np.bool_], length: int) -> NDArray[np.bool_]:
+    """Which samples were taken away, where `length` are left: the middle of what is between head and tail."""
+    away = np.zeros(len(head), bool)
+    count = len(head) - length
+    if count > 0:
+        low = int(np.max(np.flatnonzero(head), initial=-1)) + 1
+        after = np.flatnonzero(tail[low:])
+        high = low + int(after[0]) if len(after) else len(tail)
+        first = max(low, (low + high - count) // 2)
+        away[first : first + count] = True
+    return away
 
 
 def _print(name: str, mode: str, results: list[Result]) -> None:

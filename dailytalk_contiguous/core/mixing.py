@@ -1,8 +1,8 @@
 """Sound of the rebuilt conversation: pieces at their places in room tone, one loudness, no peak too high.
 
 Each channel has room tone of its own, taken from where neither speaker is heard, so that nothing steps from a
-voice into digital silence, a synthetic voice between its words neither. Joins are faded over 10 ms on the outside
-of a piece: what a person said is never touched.
+voice into digital silence, a synthetic voice between its words neither. A channel that is kept stays the recording
+between its events, too. Joins are faded over 10 ms outside of events: what a person said is never touched.
 """
 
 import math
@@ -30,6 +30,10 @@ EDGE, ECHO = 0.05, 0.2
 #: Percentile of the quiet frames that is the level of the room, and dB over it up to which a frame is room tone.
 #: In steady noise 20 ms frames differ by less; breaths, clicks and leaks exceed it.
 ROOM_SHARE, STEADY_DB = 25, 4.0
+
+#: Largest sample of a frame of room tone over the RMS of the room. Noise exceeds it once in a million samples; a
+#: tick that does would be heard again with every repetition.
+PEAK = 5.0
 
 #: Seconds of room tone that are repeated. Repetitions of noise are heard up to periods of about one second
 #: (Guttman & Julesz 1963, "Lower limits of auditory periodicity analysis"): with less of it, noise with the same
@@ -91,6 +95,55 @@ def lay(pieces: Sequence[Piece], tone: Samples, sample_rate: int) -> Samples:
     return channel
 
 
+def rearrange(
+    recording: Samples,
+    events: Sequence[tuple[int, int, int]],
+    tone: Samples,
+    length: int,
+    sample_rate: int,
+    replaced: Sequence[tuple[int, int]] = (),
+) -> Samples:
+    """`length` samples of a recording whose events begin elsewhere, with its own background between them.
+
+    Events are the recording's, bit for bit. Between two of them so is the background, except around one point: a
+    stretch that shrinks loses its quietest part, and one that grows by over two fades gets room tone at its
+    quietest point (by less: a repetition). Seams are faded over 10 ms.
+
+    Args:
+        recording: float32, shape (n,).
+        events: (start, end, new start) in samples. In the result they don't overlap, except where two that overlap
+            in the recording keep their distance.
+        tone: room tone, at least as long as the recording and the result.
+        length: samples wanted.
+        sample_rate: Hz.
+        replaced: (start, end) in samples of the recording where room tone takes the place of the background, as it
+            does where a gate has silenced the line.
+    """
+    fade = round(FADE * sample_rate)
+    background = recording.copy()
+    elsewhere = np.zeros(len(recording), bool)
+    for start, end in [*replaced, *_gated(recording, sample_rate)]:
+        elsewhere[max(0, start) : max(0, end)] = True
+    for start, end, _ in events:
+        elsewhere[start:end] = False
+    for start, end in _runs(elsewhere):
+        ramp = np.minimum(1.0, np.arange(1, end - start + 1, dtype=np.float32) / (fade + 1))
+        angle = np.float32(math.pi / 2) * np.minimum(
+            ramp, ramp[::-1]
+        )  # of equal power: they have nothing in common
+        mixed = np.cos(angle) * background[start:end] + np.sin(angle) * tone[start:end]
+        background[start:end] = np.where(ramp * ramp[::-1] < 1, mixed, tone[start:end])
+    channel = np.empty(length, np.float32)
+    at = at_new = 0
+    ends = (len(recording), len(recording), length)
+    for start, end, new_start in [*sorted(events, key=lambda event: (event[2], event[0])), ends]:
+        if new_start > at_new:
+            channel[at_new:new_start] = _resized(background, at, max(at, start), tone[at_new:new_start], fade)
+        channel[new_start : new_start + end - start] = recording[start:end]
+        at, at_new = max(at, end), max(at_new, new_start + end - start)
+    return channel
+
+
 def room_tone(
     channel: Samples,
     events: Sequence[tuple[int, int]],
@@ -121,7 +174,9 @@ def room_tone(
     quiet = free & ~_touched(len(frames), _widened(others, ECHO * sample_rate), size)
     steady = quiet.copy()
     if quiet.any():
-        steady &= levels <= np.percentile(levels[quiet], ROOM_SHARE) * 10 ** (STEADY_DB / 10)
+        room = np.percentile(levels[quiet], ROOM_SHARE)
+        steady &= levels <= room * 10 ** (STEADY_DB / 10)
+        steady &= np.max(np.abs(frames), axis=1, initial=0.0) <= PEAK * math.sqrt(room)
     runs = [(start, end) for start, end in _runs(steady) if (end - start) * size >= QUIET * sample_rate]
     if sum(end - start for start, end in runs) * size >= LEAST_BED * sample_rate:
         return _repeated([frames[start:end].ravel() for start, end in runs], length, sample_rate)
@@ -203,6 +258,50 @@ def _fade_out(channel: Samples, piece: Piece, end: int, width: int) -> None:
         ramp = np.linspace(1, 0, width + 2, dtype=np.float32)[1:-1]
         place = slice(end, end + width)
         channel[place] = (1 - ramp) * channel[place] + ramp * piece.tail[:width]
+
+
+def _resized(background: Samples, first: int, last: int, tone: Samples, fade: int) -> Samples:
+    """As many samples as `tone` has, of which the first and the last are those of `first`..`last`."""
+    gap = background[first:last]
+    taken, half = len(gap) - len(tone), fade // 2
+    if not taken:
+        return gap
+    low, high = half + max(0, -taken), min(len(gap), len(tone)) - half
+    if taken > 0 or (taken >= -2 * fade and low <= high):
+        return _spliced(gap, taken, _quietest(gap, low, high, min(0, taken), max(0, taken), half), half)
+    point = _quietest(gap, fade, len(gap) - fade, 0, 0, half)
+    end, width, seam = point - taken, min(fade, -taken // 2), first + point
+    resized = tone.copy()
+    lead, tail = background[max(0, seam - width) : seam], background[seam : seam + width]
+    _fade_out(resized, Piece(0, gap[:point], lead, tail), point, len(tail))
+    _fade_in(resized, Piece(end, gap[point:], lead, tail), len(lead))
+    resized[:point], resized[end:] = gap[:point], gap[point:]
+    return resized
+
+
+def _spliced(gap: Samples, taken: int, cut: int, half: int) -> Samples:
+    """A gap without the `taken` samples after `cut` (negative: with those before it twice), faded there."""
+    spliced = np.concatenate((gap[:cut], gap[cut + taken :]))
+    width = max(0, min(half, cut + min(0, taken), len(spliced) - cut))
+    ramp = np.linspace(0, 1, 2 * width + 2, dtype=np.float32)[1:-1]
+    before, after = (gap[place - width : place + width] for place in (cut, cut + taken))
+    spliced[cut - width : cut + width] = (1 - ramp) * before + ramp * after
+    return spliced
+
+
+def _quietest(gap: Samples, low: int, high: int, before: int, after: int, half: int) -> int:
+    """The place from `low` to `high` with the least energy from `before` to `after` it, and `half` beside that.
+
+    Found in steps of `half`, which is enough for a fade. Where `low` is over `high`, the middle between them.
+    """
+    if low >= high:
+        return (low + high) // 2
+    blocks = frame_levels(gap, half).astype(np.float64)
+    energy = np.concatenate(([0.0], np.cumsum(blocks)))
+    places = np.arange(low, high + 1, half)
+    starts = np.maximum((places + before - half) // half, 0)
+    ends = np.minimum(-(-(places + after + half) // half), len(blocks))
+    return int(places[np.argmin(energy[ends] - energy[starts])])
 
 
 def _repeated(stretches: list[Samples], length: int, sample_rate: int) -> Samples:

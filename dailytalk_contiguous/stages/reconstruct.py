@@ -1,7 +1,8 @@
 """Reconstruct: a new timeline for a conversation whose one speaker was re-voiced, and its sound.
 
 The kept speaker's utterances, and the laughs and breaths between them, move but are not touched: sample for
-sample where the rate is kept. The re-voiced speaker is on the left of the result, whichever side he was on.
+sample where the rate is kept. Between them is the recording's own background, stretched or cut where it is
+quietest. The re-voiced speaker is on the left of the result, whichever side he was on.
 """
 
 import io
@@ -11,15 +12,28 @@ from typing import Any, ClassVar, NamedTuple
 import numpy as np
 import soundfile
 from datasets import Features, List, Value
+from numpy.lib.stride_tricks import sliding_window_view
+from numpy.typing import NDArray
 
 from dailytalk_contiguous.core import timeline, turns
 from dailytalk_contiguous.core.audio import Pcm, pcm_to_float, read_analysis, read_at, to_pcm
 from dailytalk_contiguous.core.built import TIMELINE
 from dailytalk_contiguous.core.crosstalk import HOP, Leakage, leakage, leaked_spans
 from dailytalk_contiguous.core.errors import BadInput
-from dailytalk_contiguous.core.mixing import Levelled, Piece, Samples, lay, level, limit, loudness, room_tone
+from dailytalk_contiguous.core.mixing import (
+    Levelled,
+    Piece,
+    Samples,
+    lay,
+    level,
+    limit,
+    loudness,
+    rearrange,
+    room_tone,
+)
 from dailytalk_contiguous.core.schema import AUDIO, CHANNELS, SECONDS, STRING, Batch, per_utterance
 from dailytalk_contiguous.core.sounds import FRAME, blocks, find_sounds
+from dailytalk_contiguous.core.spans import frame_levels
 from dailytalk_contiguous.core.timeline import Event
 from dailytalk_contiguous.core.turns import Timed
 from dailytalk_contiguous.core.wording import counted
@@ -27,6 +41,10 @@ from dailytalk_contiguous.stages.base import Stage
 
 #: Seconds of source around a piece that its fades may use.
 AROUND = 0.02
+
+#: dB over the room tone from which a leak is heard in it, and over the leak from which a channel is its own
+#: speaker's. Frames of 32 ms on both sides whose loudest leak counts: its tail in the room.
+HEARD_DB, OWN_DB, LEAK_EDGE = -3.0, 10.0, 3
 
 
 class Part(NamedTuple):
@@ -102,9 +120,13 @@ class Reconstruct(Stage):
         events = [part.event for part in parts]
         starts, new_total = timeline.rebuild(events, total, self.mode, rate)
         said = [place for place, part in enumerate(parts) if part.utterance is not None]
-        tones = [self._tone(row, parts, source, leaks, side, round(new_total * rate), rate) for side in (0, 1)]
-        left, levelled = self._revoiced(row, parts, starts, source, tones, rate)
-        right, lost_speech, lost_sound = self._kept(parts, starts, source, tones, rate)
+        length = round(new_total * rate)
+        tones = [self._tone(row, parts, source, leaks, side, max(length, len(source)), rate) for side in (0, 1)]
+        left, levelled = self._revoiced(row, parts, starts, source, tones, length, rate)
+        kept = 1 - CHANNELS.index(self.revoice)
+        heard = float(np.mean(np.square(tones[kept]))) * 10 ** (HEARD_DB / 10)
+        replaced = leaked_spans(_loudest_leak(leaks[kept], analysed[:, kept]) > heard, rate)
+        right, lost_speech, lost_sound = self._kept(parts, starts, source, tones, replaced, length, rate)
         rebuilt = np.stack((left, right), axis=1)
         measures = turns.compare([events[i] for i in said], [starts[i] for i in said], total, new_total)
         return {
@@ -127,9 +149,9 @@ class Reconstruct(Stage):
     ) -> list[tuple[float, float]]:
         """Laughs, breaths and coughs of the kept channel."""
         side = 1 - CHANNELS.index(self.revoice)
-        leaked = np.repeat(leaks[side].mask, HOP)[::FRAME]
+        leaked = leaks[side].mask | (_loudest_leak(leaks[side], analysed[:, side]) > 0)
         spans = [(start, end) for start, end, _ in self._spans(row, kept=True)]
-        return find_sounds(analysed[:, side], spans, leaked)
+        return find_sounds(analysed[:, side], spans, np.repeat(leaked, HOP)[::FRAME])
 
     def _spans(self, row: dict[str, Any], kept: bool) -> list[tuple[float, float, int]]:
         found = zip(row["source_channel"], row["start"], row["end"], row["run"], strict=True)
@@ -181,6 +203,7 @@ class Reconstruct(Stage):
         starts: list[float],
         source: Samples,
         tones: list[Samples],
+        length: int,
         rate: int,
     ) -> tuple[Samples, Levelled]:
         place = CHANNELS.index(self.revoice)
@@ -198,21 +221,30 @@ class Reconstruct(Stage):
             for part, start in own
         ]
         # Once more: what is kept here, and room tone under a voice, may still pass the ceiling.
-        return limit(lay(pieces, tones[place], rate), rate), levelled
+        return limit(lay(pieces, tones[place][:length], rate), rate), levelled
 
     def _kept(
-        self, parts: list[Part], starts: list[float], source: Samples, tones: list[Samples], rate: int
+        self,
+        parts: list[Part],
+        starts: list[float],
+        source: Samples,
+        tones: list[Samples],
+        replaced: list[tuple[int, int]],
+        length: int,
+        rate: int,
     ) -> tuple[Samples, float, float]:
         """The kept channel, and the seconds of speech and of sounds that did not come through as they were."""
         place = 1 - CHANNELS.index(self.revoice)
         side = source[:, place]
         own = [one for one in zip(parts, starts, strict=True) if one[0].event.channel == CHANNELS[place]]
-        pieces = [_piece(part.event, start, side, rate) for part, start in own]
-        channel = lay(pieces, tones[place], rate)
+        moves = [
+            (round(part.event.start * rate), round(part.event.end * rate), round(start * rate))
+            for part, start in own
+        ]
+        channel = rearrange(side, moves, tones[place], length, rate, replaced)
         lost = [0.0, 0.0]
-        for (part, _), piece in zip(own, pieces, strict=True):
-            there = channel[piece.start : piece.start + len(piece.samples)]
-            if not np.array_equal(there, piece.samples):
+        for (part, _), (first, last, new) in zip(own, moves, strict=True):
+            if not np.array_equal(channel[new : new + last - first], side[first:last]):
                 lost[part.utterance is None] += part.event.end - part.event.start
         return channel, lost[0], lost[1]
 
@@ -234,6 +266,13 @@ def _refuse_failed(row: dict[str, Any]) -> dict[str, Any]:
             retry=True,
         )
     return row
+
+
+def _loudest_leak(leak: Leakage, channel: Pcm) -> NDArray[np.float64]:
+    """Mean square of the loudest leak around each frame; 0 where the channel is too loud for one."""
+    loudest = np.max(sliding_window_view(np.pad(leak.predicted(), LEAK_EDGE), 2 * LEAK_EDGE + 1), axis=1)
+    levels = frame_levels(channel.astype(np.float32) / np.float32(32768), HOP)
+    return np.where(levels < loudest * 10 ** (OWN_DB / 10), loudest, 0.0)
 
 
 def _busy(row: dict[str, Any], parts: list[Part], name: str) -> list[tuple[float, float]]:

@@ -18,6 +18,7 @@ from dailytalk_contiguous.core.mixing import (
     level,
     limit,
     loudness,
+    rearrange,
 )
 from dailytalk_contiguous.core.mixing import room_tone as tone_of
 
@@ -103,6 +104,97 @@ def test_a_voice_without_a_room_is_laid_over_the_tone() -> None:
     assert np.array_equal(channel[4000 : 4000 + len(said)], tone[4000 : 4000 + len(said)] + said)
     assert np.array_equal(channel[:4000], tone[:4000])
     assert longest_zero_run(channel) < 8
+
+
+def unlike(old: Samples, new: Samples) -> int:
+    """How many samples of the longer stretch are neither at the beginning nor at the end of the other."""
+    length = min(len(old), len(new))
+    head, tail = old[:length] == new[:length], old[len(old) - length :] == new[len(new) - length :]
+    first = length if head.all() else int(np.argmin(head))
+    last = length if tail.all() else int(np.argmin(tail[::-1]))
+    return max(0, max(len(old), len(new)) - first - last)
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 3000), st.integers(1, 900), st.integers(0, 3000)), max_size=5),
+    st.integers(0, 3000),
+    st.integers(0, 3000),
+)
+def test_a_rearranged_recording_is_itself_except_around_one_point_of_each_gap(
+    drawn: list[tuple[int, int, int]], rest: int, new_rest: int
+) -> None:
+    events, at, at_new = [], 0, 0
+    for gap, length, new_gap in drawn:
+        events.append((at + gap, at + gap + length, at_new + new_gap))
+        at, at_new = at + gap + length, at_new + new_gap + length
+    recording = room_tone(at + rest, -30.0)
+    length = at_new + new_rest
+    tone = room_tone(max(length, len(recording)), -30.0, 2)
+    channel = rearrange(recording, events, tone, length, RATE)
+    assert len(channel) == length
+    at = at_new = 0
+    for start, end, new in [*events, (len(recording), len(recording), length)]:
+        assert np.array_equal(channel[new : new + end - start], recording[start:end])
+        grown = (new - at_new) - (start - at)
+        changed = unlike(recording[at:start], channel[at_new:new])
+        assert changed <= abs(grown) + 2 * round(0.01 * RATE)
+        assert grown or not changed
+        at, at_new = end, new + end - start
+
+
+@pytest.mark.parametrize("new_gap", [0.08, 0.3, 0.995, 1.0, 1.005, 1.5])
+def test_a_click_between_events_stays_as_long_as_there_is_room(new_gap: float) -> None:
+    recording = room_tone(3 * RATE)
+    click = slice(round(1.955 * RATE), round(1.965 * RATE))
+    recording[click] += 0.1 * room_tone(round(0.01 * RATE), 0.0, 3)
+    events = [(0, RATE, 0), (2 * RATE, 3 * RATE, RATE + round(new_gap * RATE))]
+    length = events[1][2] + RATE
+    channel = rearrange(recording, events, room_tone(4 * RATE, -62.0, 4), length, RATE)
+    end = events[1][2] - 2 * RATE
+    assert np.array_equal(channel[click.start + end : click.stop + end], recording[click])
+
+
+def test_a_gap_that_grows_does_so_by_room_tone_at_its_quietest_point() -> None:
+    recording = room_tone(3 * RATE, -40.0)
+    recording[round(1.3 * RATE) : round(1.4 * RATE)] *= 0.1
+    tone = room_tone(5 * RATE, -60.0, 5)
+    channel = rearrange(recording, [(0, RATE, 0), (2 * RATE, 3 * RATE, 4 * RATE)], tone, 5 * RATE, RATE)
+    assert np.array_equal(channel[: round(1.3 * RATE)], recording[: round(1.3 * RATE)])
+    assert dbfs(channel[round(1.42 * RATE) : round(3.28 * RATE)]) == pytest.approx(-60.0, abs=0.5)
+    assert np.array_equal(channel[-round(1.6 * RATE) :], recording[-round(1.6 * RATE) :])
+
+
+@pytest.mark.parametrize("new_gap", [0.4, 0.99, 1.01, 2.0])
+def test_seams_in_the_background_do_not_click(new_gap: float) -> None:
+    t = np.arange(3 * RATE) / RATE
+    recording = (0.02 * np.sin(2 * np.pi * 47.3 * t)).astype(np.float32) + room_tone(3 * RATE, -80.0)
+    new = RATE + round(new_gap * RATE)
+    tone = room_tone(5 * RATE, -60.0, 5)
+    channel = rearrange(recording, [(0, RATE, 0), (2 * RATE, 3 * RATE, new)], tone, new + RATE, RATE)
+    largest = max(np.abs(np.diff(recording)).max(), np.abs(np.diff(tone)).max())
+    assert np.abs(np.diff(channel)).max() < 1.5 * largest
+
+
+def test_where_a_leak_is_heard_or_a_gate_was_shut_there_is_room_tone() -> None:
+    recording = room_tone(3 * RATE)
+    recording[RATE : 2 * RATE] += voice(1.0, 0.1)  # the leak, and inside it an event
+    recording[round(2.5 * RATE) : round(2.7 * RATE)] = 0
+    tone = room_tone(3 * RATE, -62.0, 6)
+    event = (round(1.4 * RATE), round(1.5 * RATE), round(1.4 * RATE))
+    channel = rearrange(recording, [event], tone, 3 * RATE, RATE, [(RATE, 2 * RATE)])
+    fade = round(0.01 * RATE)
+    for start, end in ((1.0, 1.4), (1.5, 2.0), (2.5, 2.7)):
+        inside = slice(round(start * RATE) + fade, round(end * RATE) - fade)
+        assert np.array_equal(channel[inside], tone[inside])
+    for start, end in ((0.0, 1.0), (1.4, 1.5), (2.0, 2.5), (2.7, 3.0)):
+        outside = slice(round(start * RATE), round(end * RATE))
+        assert np.array_equal(channel[outside], recording[outside])
+
+
+def test_a_tick_is_no_room_tone() -> None:
+    channel = room_tone(5 * RATE)
+    channel[RATE :: RATE // 2] = 0.008  # 20 dB over the RMS, but a frame's level grows by 1 dB
+    assert np.abs(tone_of(channel, [], 20 * RATE, RATE, "call/left")).max() < 0.005
 
 
 def test_room_tone_is_that_of_the_channel_and_holds_nothing_of_its_events() -> None:

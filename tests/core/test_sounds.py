@@ -57,6 +57,15 @@ def test_a_click_is_no_sound(seconds: float, count: int) -> None:
     assert len(find_sounds(channel((4.0, seconds, -30.0)), UTTERANCES)) == count
 
 
+@pytest.mark.parametrize(
+    ("start", "seconds", "count"), [(6.9, 0.03, 1), (8.55, 0.02, 1), (6.9, 0.01, 0), (6.8, 0.03, 0)]
+)
+def test_a_short_run_next_to_an_utterance_belongs_to_it(start: float, seconds: float, count: int) -> None:
+    found = find_sounds(channel((start, seconds, -40.0)), UTTERANCES)
+    assert len(found) == count
+    assert all(blocks([(*one, -1) for one in UTTERANCES], [sound])[1] == [1] for sound in found)
+
+
 def test_two_clicks_are_no_sound_either() -> None:
     clicks = channel((4.0, 0.02, -30.0), (4.11, 0.02, -30.0))
     assert find_sounds(clicks, UTTERANCES) == []

@@ -9,6 +9,7 @@ from audio_files import REAL_CALLS, example, reference, struct_of
 from datasets import Dataset
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numpy.lib.stride_tricks import sliding_window_view
 from revoicing import Result, Said, columns, longest_zero_run, rebuilt, recording, voice
 
 from dailytalk_contiguous.core.audio import pcm_to_float, to_pcm
@@ -172,6 +173,50 @@ def test_nobody_is_heard_where_the_revoiced_side_is_silent(revoice: str, leak_db
     levels = 20 * np.log10(np.std(result.pcm[frames, 0].reshape(-1, 800) / 32768, axis=1)[quiet])
     print(f"{revoice} {leak_db}: {np.median(levels):.1f} dBFS, loudest {levels.max():.1f}")
     assert levels.max() < -62.0 + 6.0
+
+
+def test_the_background_of_the_kept_speaker_is_that_of_the_recording() -> None:
+    """A plosive before a word, a soft click and the noise between events come through as they were."""
+    rate = 16000
+    samples = recording(TALK, SECONDS, rate)
+    for seed, (start, seconds) in enumerate([(2.7, 0.03), (6.5, 0.01), (10.5, 0.02)]):
+        samples[round(start * rate) : round((start + seconds) * rate), 1] = voice(seconds, rate, seed, 0.02)
+    samples = pcm_to_float(to_pcm(samples).tobytes()).reshape(-1, 2)
+    source = to_pcm(samples[:, 1])
+    said = tuple(one._replace(factor=1.3) for one in TALK)  # no gap of the kept side loses time
+    result = rebuilt(KEPT, columns(said, samples, rate, 0))
+    heard = sliding_window_view(result.pcm[:, 1], 160)
+    spans = [(one.start - 0.01, one.end) for one in TALK if one.channel == "right"]
+    kept = energy = 0.0
+    for first in range(0, len(source) - 160, 160):
+        if any(start < first / rate < end for start, end in spans):
+            continue
+        part = source[first : first + 160]
+        power = float(np.sum(part.astype(float) ** 2))
+        energy += power
+        kept += power * (heard[heard[:, 0] == part[0]] == part).all(axis=1).any()
+    print(f"{kept / energy:.2%} of the energy between the kept utterances")
+    assert kept >= 0.99 * energy
+
+
+def test_of_the_replaced_voice_nothing_is_left_in_the_kept_channel() -> None:
+    said = [Said(line["channel"], line["start"], line["end"], 1.1) for line in reference("old_friends")]
+    loudest = {}
+    for leak_db in (-200.0, -20.0, -25.0, -30.0):
+        samples = example("old_friends").copy()
+        samples[96:, 1] += np.float32(10 ** (leak_db / 20)) * example("old_friends")[:-96, 0]
+        result = rebuilt(KEPT, columns(said, samples, 16000, 0))
+        silent = np.ones(len(result.pcm), bool)
+        for place, one in enumerate(said):
+            if one.channel == "right":
+                first, last = (round(result.row[key][place] * 16000) for key in ("new_start", "new_end"))
+                silent[first:last] = False
+        frames = slice(0, len(silent) // 800 * 800)
+        quiet = silent[frames].reshape(-1, 800).all(axis=1)
+        levels = 20 * np.log10(np.std(result.pcm[frames, 1].reshape(-1, 800) / 32768, axis=1)[quiet])
+        loudest[leak_db] = float(levels.max())
+    print(loudest)
+    assert max(loudest.values()) < loudest[-200.0] + 2.0
 
 
 def test_joins_do_not_click() -> None:
