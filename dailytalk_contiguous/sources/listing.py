@@ -102,7 +102,9 @@ def find_recordings(
     if left_out is not None:
         left_out.hidden += sorted(walk.left_out.hidden)
         left_out.made += sorted(walk.left_out.made)
-        left_out.paired += sorted(as_text(whole.with_suffix("")) for whole in together)
+        left_out.paired += sorted(
+            as_text(whole.with_suffix("")) for whole, (pair, _) in together.items() if len(pair.there) == 2
+        )
     names = {path: as_text(relative) for relative, (path, _) in paths.items()}
     counts = Counter(names.values())
     if twice := [name for name, count in counts.items() if count > 1]:

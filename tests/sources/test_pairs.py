@@ -228,8 +228,9 @@ def test_side_whose_name_is_no_utf8_is_shown(tmp_path: Path) -> None:
 
 def test_pairs_are_named_and_a_mono_channel_takes_the_files_alone(tmp_path: Path) -> None:
     folder = sides(tmp_path / "in/day", "talk.left.wav", "talk.right.wav")
+    save(tmp_path / "in/lone.left.wav", LEFT)
     left_out = LeftOut()
-    assert len(find_recordings([folder.parent], left_out=left_out, sides=True)) == 1
+    assert len(find_recordings([folder.parent], left_out=left_out, sides=True)) == 2
     assert left_out.paired == ["day/talk"]
     assert [row["conversation_id"] for row in rows(folder, channel="mix")] == ["talk.left", "talk.right"]
 
