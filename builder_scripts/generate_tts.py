@@ -30,7 +30,8 @@ from dailytalk_contiguous.cli.errors import guarded
 from dailytalk_contiguous.core.audio import HIGHEST_RATE, LOWEST_RATE
 from dailytalk_contiguous.core.timeline import MODES
 from dailytalk_contiguous.engine.speaking import Script, read_script, speak
-from dailytalk_contiguous.engine.spoken_outputs import AUDIO, SHIFTED, made_from, wav_path
+from dailytalk_contiguous.engine.spoken_outputs import AUDIO, SHIFTED, wav_path
+from dailytalk_contiguous.files.owned_folder import made_from
 from dailytalk_contiguous.files.writing import write_atomically, write_text
 from dailytalk_contiguous.pipeline import SpeakSettings
 
@@ -103,7 +104,7 @@ def results(script: Script, folder: Path) -> list[tuple[Path, Path]]:
 def refuse_others(script: Script, folder: Path) -> None:
     """Raise DailytalkError, before anything is bought, for a file of somebody else where a result goes."""
     for _, place in results(script, folder):
-        if place.exists() and made_from(place) is None:
+        if place.exists() and made_from(place.parent, place.name) is None:
             raise DailytalkError(f"{place} is no result of this script", "move it away")
 
 
@@ -112,7 +113,7 @@ def hand_out(script: Script, folder: Path, transcript: Path) -> None:
     for made, place in results(script, folder):
         if not made.is_file():
             place.unlink(missing_ok=True)
-        elif made_from(made) != made_from(place):
+        elif made_from(made.parent, made.name) != made_from(place.parent, place.name):
             place.parent.mkdir(parents=True, exist_ok=True)
             write_atomically(place, lambda file, made=made: file.write(made.read_bytes()))
     lines = [json.loads(line) for line in (folder / WORK / SHIFTED).read_text(encoding="utf-8").splitlines()]

@@ -1,6 +1,6 @@
 """What every command does with an error: one sentence for what a user can mend, a traceback for a bug.
 
-Exit codes: 0 all done; 3 done, but something was set aside; 1 nothing done; 2 wrong usage; 130 stopped by Ctrl-C.
+Exit codes: 0 all done; 3 done, but something was rejected; 1 nothing done; 2 wrong usage; 130 stopped by Ctrl-C.
 """
 
 import errno

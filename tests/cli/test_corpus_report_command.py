@@ -43,7 +43,7 @@ def test_agreement_of_a_listening_test(tmp_path: Path, dailytalk: Command, corpu
     files = [tmp_path / "ann.json", tmp_path / "bob.json"]
     done = dailytalk("agreement", tmp_path / "t.key.json", *files)
     assert (done.code, done.err) == (0, "")
-    assert "6 clips, 2 listener(s)" in done.out
+    assert "6 clips, 2 listeners" in done.out
     assert "style: kappa is not defined: everybody always chose normal" in done.out
     found = json.loads(dailytalk("agreement", tmp_path / "t.key.json", *files, "--json").out)
     assert found["emotion"]["against_labels"]["accuracy"] == pytest.approx(11 / 12)

@@ -239,8 +239,8 @@ def _batches(plan: Plan, seen: _Seen) -> Iterator[Finding]:
     for side, manifest in plan.manifests.items():
         windows = window_count(seen.lengths[side], plan.duration_sec)
         if 0 < windows < plan.batch_size:
-            held = f"{counted(windows, 'window')} of {plan.duration_sec:g} s"
-            what = f"it has {held}, a batch {plan.batch_size}: there is none"
+            has = f"it has {counted(windows, 'window')} of {plan.duration_sec:g} s"
+            what = f"{has}, and a batch is {plan.batch_size}: there is none"
             remedy = f"set batch_size to {windows} at most (a GPU), or give this side more conversations"
             yield error("less-than-a-batch", manifest.name, what, remedy)
 
