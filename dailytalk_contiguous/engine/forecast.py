@@ -94,7 +94,7 @@ class Forecast:
 
     @property
     def seconds_left(self) -> float | None:
-        """Seconds until the last shard is made; None while a stage that is to come has never been measured."""
+        """Seconds until the last shard is made; None before a plan, and while a stage to come has no cost."""
         with self._lock:
             work = self._work_left()
             if work is None:
@@ -117,6 +117,8 @@ class Forecast:
 
     def _work_left(self) -> float | None:
         """Seconds of work, in one process, without what the stages that work now have taken already."""
+        if not self._whole:
+            return None  # nothing is planned yet
         now, work = self._clock(), 0.0
         slow: defaultdict[str, float] = defaultdict(float)  # a cost that a stage has exceeded while it works
         for stage, audio, since in self._running:
@@ -128,7 +130,11 @@ class Forecast:
             if cost is None:
                 return None
             work += max(cost, slow[stage]) * audio
-        return max(0.0, work - sum(now - since for _, _, since in self._running))
+        for stage, audio, since in self._running:
+            took = now - since
+            # What takes longer than foretold is expected to go on for as long as it has already been late.
+            work += max(0.0, took - (self._cost(stage) or 0.0) * audio) - took
+        return max(0.0, work)
 
     def _cost(self, stage: str) -> float | None:
         """Seconds of work a second of audio."""

@@ -75,12 +75,12 @@ def test_share_is_of_seconds_and_not_of_audio(clock: Clock) -> None:
     assert forecast.seconds_left == pytest.approx(30)
 
 
-def test_stage_that_takes_longer_than_foretold_makes_what_follows_longer_too(clock: Clock) -> None:
+def test_late_stage_goes_on_for_as_long_again_and_makes_what_follows_longer(clock: Clock) -> None:
     forecast = Forecast(clock=clock)
     forecast.planned({A: {"Transcribe": 60.0}, B: {"Transcribe": 60.0}}, {"Transcribe": 0.5})
     forecast.progress("Transcribe", 60.0, None)
     clock.now += 60
-    assert forecast.seconds_left == pytest.approx(60)
+    assert forecast.seconds_left == pytest.approx(30 + 60)
 
 
 def test_what_was_measured_last_counts_most(clock: Clock) -> None:
@@ -124,7 +124,8 @@ def test_second_pass_begins_again_at_nothing(clock: Clock) -> None:
     assert forecast.seconds_left == pytest.approx(5)
 
 
-def test_plan_without_work_is_done(clock: Clock) -> None:
+def test_nothing_is_foretold_before_a_plan(clock: Clock) -> None:
     forecast = Forecast(clock=clock)
+    assert (forecast.seconds_left, forecast.share, forecast.audio, forecast.stage) == (None, None, (0, 0), "")
     forecast.planned({}, {})
-    assert (forecast.seconds_left, forecast.share, forecast.audio, forecast.stage) == (0, 0, (0, 0), "")
+    assert (forecast.seconds_left, forecast.share) == (None, None)
