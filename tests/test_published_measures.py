@@ -5,6 +5,7 @@ one on purpose changes it here too (`python tests/test_published_measures.py` wr
 says so in the changelog.
 """
 
+import io
 import json
 import random
 from collections.abc import Callable, Iterator
@@ -14,6 +15,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import soundfile
 from audio_files import EXAMPLE_NAMES, Samples, conversations, example, reference, room_tone, wav_bytes
 from revoicing import Said, columns, recording
 
@@ -73,6 +75,11 @@ def shape_of(samples: Any) -> dict[str, Any]:
         "sum": float(np.sum(values * np.cos(np.arange(len(values))))),
         "values": values[:: max(1, len(values) // 7)].tolist(),
     }
+
+
+def sound_of(encoded: bytes) -> list[dict[str, Any]]:
+    samples, _ = soundfile.read(io.BytesIO(encoded), always_2d=True)
+    return [shape_of(side) for side in samples.T]
 
 
 @lru_cache(maxsize=None)
@@ -415,12 +422,14 @@ def clip_conditioned_for_training() -> Any:
     line = np.concatenate([room_tone(RATE), clip(5.0, 8.0), room_tone(RATE, seed=2)]) + 0.004 * noise(5.0)
     batch = {"id": ["a"], "audio": [{"bytes": wav_bytes(line), "path": None}], "prompt": [None]}
     done = [Condition(reduce_noise_under=limit)(batch) for limit in (None, 90.0)]
-    return [{name: values[0] for name, values in one.items() if name != "conditioned"} for one in done]
+    told = [{name: values[0] for name, values in one.items() if name != "conditioned"} for one in done]
+    return [told, *(sound_of(one["conditioned"][0]) for one in done)]
 
 
 @measure
 def conversation_rebuilt_around_a_new_voice() -> Any:
     said = (
+        Said("right", 0.005, 0.4),
         Said("left", 0.5, 2.5, 0.8),
         Said("right", 2.8, 5.0),
         Said("left", 4.6, 7.5, 1.3),
@@ -433,7 +442,8 @@ def conversation_rebuilt_around_a_new_voice() -> Any:
     found = []
     for mode, revoice in (("anchor", "left"), ("sequential", "right")):
         row = Reconstruct(mode, 0, revoice)(columns(said, samples, RATE, 0, revoice))
-        found.append({name: values[0] for name, values in row.items() if name != "built_audio"})
+        told = {name: values[0] for name, values in row.items() if name != "built_audio"}
+        found.append([told, *sound_of(row["built_audio"][0]["bytes"])])
     return found
 
 

@@ -166,7 +166,7 @@ class SpeechCache:
         with self._disk():
             path = self.folder / key[:2] / f"{key}.lock"
             private_folder(self.folder)
-            path.parent.mkdir(parents=True, exist_ok=True)
+            path.parent.mkdir(exist_ok=True)
             if shutil.disk_usage(path.parent).free < LEAST_FREE_BYTES:
                 raise DailytalkError(
                     f"the disk of {self.folder} has less than {LEAST_FREE_BYTES >> 20} MiB left",

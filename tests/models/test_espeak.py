@@ -221,3 +221,9 @@ def test_preflight_without_the_wheel_says_what_to_install(monkeypatch: pytest.Mo
 def test_a_manner_is_espeaks_rate_volume_pitch_and_range(manner: Manner, settings: tuple[int, ...]) -> None:
     rate, volume, pitch, pitch_range = settings
     assert parameters(manner) == {1: rate, 2: volume, 3: pitch, 4: pitch_range}
+
+
+def test_sound_is_that_of_sixteen_bits() -> None:
+    scaled = say().samples * 32768
+    assert np.array_equal(scaled, np.rint(scaled))
+    assert 1000 < np.abs(scaled).max() <= 32768

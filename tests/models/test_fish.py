@@ -339,3 +339,13 @@ def test_chunks_that_are_files_of_their_own_are_joined_without_their_headers() -
 def test_a_stream_that_is_not_whole_is_a_short_read(stream: str) -> None:
     with pytest.raises(ShortRead):
         read_events(Reply(stream.encode(), "text/event-stream"))
+
+
+def test_stream_may_lack_half_a_second_of_what_it_promises_and_no_more() -> None:
+    def stream(promised: float) -> Reply:
+        sound = wav(np.ones(12000, np.float32), 24000)
+        return Reply(event(sound, alignment={"audio_duration": promised}).encode(), "text/event-stream")
+
+    assert len(read_events(stream(1.0)).samples) == 12000
+    with pytest.raises(ShortRead, match=r"promises 1\.01 s and holds 0\.50 s"):
+        read_events(stream(1.01))

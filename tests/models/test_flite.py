@@ -1,7 +1,9 @@
 """flite: exact times for every written word, text that can't be taken for an option, and tags that are heard."""
 
+import os
 from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -142,3 +144,22 @@ def test_weakened_vowels_lost_and_added_phones_keep_their_word() -> None:
 
 def test_plain_text_has_only_what_flite_reads() -> None:
     assert plain("“Café” — it’s 漢 ok…") == '"Cafe" - it\'s  ok...'
+
+
+@pytest.mark.parametrize(
+    ("does", "reason"),
+    [
+        ("echo 'no such phone' >&2; exit 3", "flite failed: no such phone"),
+        ("exit 3", "flite failed: status 3"),
+        ("exec sleep 60", "flite took more than 0 s"),
+    ],
+)
+def test_program_that_fails_or_is_stuck_costs_its_line_alone(
+    does: str, reason: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "flite").write_text(f"#!/bin/sh\n{does}\n")
+    (tmp_path / "flite").chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    monkeypatch.setattr(flite, "TIMEOUT", 0.3)
+    with pytest.raises(SynthesisFailed, match=reason):
+        say("A line that nobody has said before.")

@@ -372,3 +372,8 @@ def test_the_cache_lies_in_the_users_cache_folder(monkeypatch: pytest.MonkeyPatc
     assert default_folder() == Path(os.path.expanduser("~/.cache/dailytalk_contiguous/speech"))
     monkeypatch.setenv("DAILYTALK_CACHE", "/y")
     assert SpeechCache().folder == Path("/y/speech")
+
+
+def test_setting_that_is_no_number_has_no_key() -> None:
+    with pytest.raises(ValueError, match="JSON compliant"):
+        cache_key(Voice(speed=float("nan")), Line("Yes.", "", "en", 0))

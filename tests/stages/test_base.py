@@ -196,6 +196,10 @@ def test_a_local_model_is_known_by_its_files(tmp_path: Path) -> None:
     assert model_digest("big") == "big"
 
 
+def test_lifted_stage_takes_one_conversation_at_a_time() -> None:
+    assert (PerUtterance(Length()).batch_rows, Length().batch_rows) == (1, 64)
+
+
 def test_a_stage_without_a_call_says_so() -> None:
     with pytest.raises(TypeError, match="Stage defines no __call__"):
         Stage()({})

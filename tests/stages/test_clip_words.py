@@ -79,3 +79,8 @@ def test_pocketsphinx_is_not_asked_about_mandarin() -> None:
     added = TimeWords(recogniser="pocketsphinx")(cut("打远一看", language="zh"))
     assert [word["word"] for word in added["words"][0]] == list("打远一看")
     assert added["word_source"] == ["proportional"]
+
+
+def test_recogniser_is_a_model_only_where_there_is_one() -> None:
+    assert TimeWords().models() == {}
+    assert TimeWords(recogniser="pocketsphinx").models() == {"recogniser": "pocketsphinx"}
