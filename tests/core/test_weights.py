@@ -84,3 +84,11 @@ def test_hours_are_those_of_all_folders_together() -> None:
 def test_weights_that_can_not_be_met_are_refused(held, weights, hours, word: str) -> None:
     with pytest.raises(DailytalkError, match=word):
         goals(held, weights, hours)
+
+
+@pytest.mark.parametrize("hours", [0.0, -1.0, math.inf, math.nan])
+def test_hours_that_can_not_be_mixed_are_refused(hours: float) -> None:
+    with pytest.raises(DailytalkError, match="can't be mixed: give a number above 0"):
+        goals({"a": 1.0}, {"a": 1.0}, hours)
+    with pytest.raises(DailytalkError, match="a can't have the weight"):
+        goals({"a": 1.0}, {"a": hours}, 1.0)
