@@ -1,8 +1,8 @@
 """Whether a file holds all the audio that it promises.
 
-libsndfile quietly shortens a WAV, RF64 or AIFF file that was cut short, and believes the length that an MP3 states
-or that it guesses from the first frame, so that half a conversation would pass for a whole one. Both are found
-here without decoding, by walking the headers of chunks and frames.
+libsndfile quietly shortens a WAV, RF64, AIFF or AU file that was cut short, and believes the length that an MP3
+states or that it guesses from the first frame, so that half a conversation would pass for a whole one. Both are
+found here without decoding, by walking the headers of chunks and frames.
 """
 
 from collections.abc import Iterator
@@ -29,23 +29,31 @@ _REMEDY = "copy or export the recording again"
 
 
 def refuse_truncated(file: BinaryIO, size: int) -> None:
-    """Raise BadInput for an empty file, and for a WAV, RF64 or AIFF of `size` bytes that lacks samples.
+    """Raise BadInput for an empty file, and for a WAV, RF64, AIFF or AU of `size` bytes that lacks samples.
 
     `file` is at its beginning, and is left anywhere.
     """
     if not size:
         raise BadInput("the file is empty (0 bytes)", _REMEDY)
-    order, samples = CONTAINERS.get(file.read(4), ("", b""))
+    begins = file.read(4)
+    if begins == b".snd":  # AU: where its samples begin, and their bytes
+        head = file.read(8)
+        _refuse_less(size - int.from_bytes(head[:4], "big"), int.from_bytes(head[4:], "big"))
+        return
+    order, samples = CONTAINERS.get(begins, ("", b""))
     if not order:
         return
     for name, start, promised in _chunks(file, size, order == "little"):
-        held = size - start
-        if name == samples and promised not in STREAMED and held < promised:
-            raise BadInput(
-                f"the file is cut short: it holds {held} of the {promised} bytes that its header promises", _REMEDY
-            )
         if name == samples:  # what follows one of unknown length are its samples
+            _refuse_less(size - start, promised)
             return
+
+
+def _refuse_less(held: int, promised: int) -> None:
+    if promised not in STREAMED and held < promised:
+        raise BadInput(
+            f"the file is cut short: it holds {held} of the {promised} bytes that its header promises", _REMEDY
+        )
 
 
 class Mended:

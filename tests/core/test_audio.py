@@ -148,8 +148,9 @@ def test_a_wav_that_was_cut_short_is_refused(tmp_path: Path, before: bytes) -> N
     assert len(read(path)) == 16000
 
 
-@pytest.mark.parametrize("kind", ["AIFF", "RF64"])
+@pytest.mark.parametrize("kind", ["AIFF", "RF64", "AU"])
 def test_other_uncompressed_files_that_were_cut_short_are_refused(kind: str) -> None:
+    probe_and_read(wav_bytes(tones(SECONDS), kind=kind))
     assert "cut short" in problem(wav_bytes(tones(SECONDS), kind=kind)[:-40000]).reason
 
 

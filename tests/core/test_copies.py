@@ -169,3 +169,9 @@ def test_an_unknown_kind_is_refused() -> None:
 
 def test_thresholds_at_infinity_mean_that_all_is_middling() -> None:
     assert [bucket(value, Thresholds()) for value in (0.0, 1e9, math.nan)] == ["MID"] * 3
+
+
+def test_value_at_a_threshold_is_low_or_high_and_at_both_middling() -> None:
+    edges = Thresholds(2.0, 3.0)
+    assert [bucket(value, edges) for value in (1.9, 2.0, 2.1, 2.9, 3.0)] == ["LOW", "LOW", "MID", "MID", "HIGH"]
+    assert bucket(2.0, Thresholds(2.0, 2.0)) == "MID"

@@ -105,3 +105,11 @@ def test_emotions_of_a_corpus_come_out_within_a_hundredth() -> None:
         members = [one for one in own if one.group == group]
         wanted = math.fsum(one.seconds * one.weight for one in members)
         assert listed(members, found) == pytest.approx(wanted, rel=0.001)
+
+
+@pytest.mark.parametrize("hours", [0.0, -1.0, math.inf, math.nan])
+def test_hours_that_can_not_be_mixed_are_refused(hours: float) -> None:
+    with pytest.raises(DailytalkError, match="can't be mixed: give a number above 0"):
+        goals({"a": 1.0}, {"a": 1.0}, hours)
+    with pytest.raises(DailytalkError, match="a can't have the weight"):
+        goals({"a": 1.0}, {"a": hours}, 1.0)
