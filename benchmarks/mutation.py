@@ -145,6 +145,13 @@ SAME = (
         "0 -> 1",
         "of a row that is not there nothing is looked at; with the other 0 no test passes",
     ),
+    Same("engine/positions.py", "self._written = -1", "1 -> 2", "neither is a number of windows"),
+    Same(
+        "publish/pushing/commit.py",
+        "return int(error.response.status_code) if isinstance(error, HfHubHTTPError) else 0",
+        "0 -> 1",
+        "neither is a status",
+    ),
     Same("engine/build.py", "untidy = 0.0", "0.0 -> 1.0", "when memory is given back"),
     Same(
         "engine/stream_outputs.py",

@@ -396,7 +396,7 @@ def test_other_settings_source_or_results_are_refused(
         streamed(other, None, out)
     with pytest.raises(DailytalkError, match="other settings"):
         streamed(tagger, speaker, out)
-    with pytest.raises(DailytalkError, match="another source"):
+    with pytest.raises(DailytalkError, match=rf"another source \(repository {REPO}\)"):
         pinned(open_repository(Reference(REPO), HubChoice(split="train")), out)
     options = Options(shard_seconds=TWO)
     tag(find([REPO], tmp_path / "eager", tagger, options), tmp_path / "eager", tagger, options, {})

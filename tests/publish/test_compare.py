@@ -207,10 +207,13 @@ def test_conversation_that_is_there_twice_is_refused(tmp_path: Path) -> None:
         changed(tmp_path, rows(), [*rows(), row("a")])
 
 
-def test_dates_in_a_column_are_compared(tmp_path: Path) -> None:
+def test_dates_in_a_column_are_compared_and_the_order_of_columns_is_not(tmp_path: Path) -> None:
     features = Features({"conversation_id": Value("string"), "at": Value("timestamp[s]")})
     for name, year in (("old", 2024), ("same", 2024), ("new", 2025)):
         write_file(tmp_path / name / FILE, [{"conversation_id": "a", "at": datetime(year, 1, 2)}], features)
-    old, same, new = (open_version(tmp_path / name) for name in ("old", "same", "new"))
+    turned = Features(dict(reversed(features.items())))
+    write_file(tmp_path / "turned" / FILE, [{"conversation_id": "a", "at": datetime(2024, 1, 2)}], turned)
+    old, same, new, other = (open_version(tmp_path / name) for name in ("old", "same", "new", "turned"))
     assert not compare(old, same).changed
+    assert not compare(old, other).changed
     assert compare(old, new).changed == ["a"]

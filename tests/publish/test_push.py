@@ -198,9 +198,14 @@ def test_failure_to_commit_that_stays_is_told_and_changes_nothing(hub: HubServer
     with pytest.raises(DailytalkError, match="run the same command again"):
         send(release(tmp_path / "2", "v1.1.0", 2, "second"))
     assert refs(hub) == before
+
+
+def test_pull_request_whose_answer_was_lost_is_not_opened_twice(hub: HubServer, tmp_path: Path) -> None:
+    send(release(tmp_path / "1", "v1.0.0", 2))
+    hub.faults.arm("die_after", path="/commit/")
     with pytest.raises(DailytalkError):
         send(release(tmp_path / "2", "v1.1.0", 2, "second"), replace(NEW, pull_request=True))
-    assert refs(hub) == before
+    assert [name for name in refs(hub) if "refs/pr/" in name] == ["refs/pr/1"]
 
 
 def test_commit_that_does_not_hold_what_was_sent_gets_no_tag(hub: HubServer, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@ import io
 import json
 import os
 import re
+from collections import Counter
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -19,9 +20,11 @@ from typer.testing import CliRunner
 
 from dailytalk_contiguous.cli.report import chosen, report
 from dailytalk_contiguous.core.errors import DailytalkError
+from dailytalk_contiguous.publish.reporting import parts
+from dailytalk_contiguous.publish.reporting.html import table
 from dailytalk_contiguous.publish.reporting.player import SCALE, encode, lines_of, panel, peaks
 from dailytalk_contiguous.publish.reporting.report import write_report
-from dailytalk_contiguous.publish.reporting.tally import MAX_REASONS, OTHER, Tally, kind_of, quantile
+from dailytalk_contiguous.publish.reporting.tally import MAX_REASONS, OTHER, Side, Tally, kind_of, quantile
 from dailytalk_contiguous.shards import Entry, Shard, write_shard
 from dailytalk_contiguous.sources.recorded import identity_of
 
@@ -487,3 +490,17 @@ def test_a_number_is_how_many_and_anything_else_is_an_id():
     assert chosen(["12"]) == 12
     assert chosen(["12", "13"]) == ["12", "13"]
     assert chosen(["call"]) == ["call"]
+
+
+def test_table_without_names_of_columns_has_no_head():
+    assert "<thead><tr><th>name</th>" in table(("name", ""), [("a", "1")], [1])
+    assert "<thead>" not in table(("", ""), [("a", "1")], [1])
+
+
+def test_offsets_are_binned_by_their_share_and_those_outside_are_in_the_outer_bins():
+    width, bins = parts.OFFSET_WIDTH, 100
+    low, high = parts.OFFSETS.low, parts.OFFSETS.high
+    offsets = [low - 5, low, 0.0, 0.0, width, high, high + 9, high - width / 2]
+    side = Side(offsets=Counter(round(offset * bins) for offset in offsets))
+    shares = {round(edge, 6): share for edge, share in parts._binned(side).items()}
+    assert shares == {low: 0.25, 0.0: 0.25, width: 0.125, round(high - width, 6): 0.375}
