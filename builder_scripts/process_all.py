@@ -28,10 +28,10 @@ from dailytalk_contiguous.cli import show
 from dailytalk_contiguous.cli.errors import guarded
 from dailytalk_contiguous.cli.progress import bar
 from dailytalk_contiguous.cli.terminal import Console, say
+from dailytalk_contiguous.core.documents import as_text
 from dailytalk_contiguous.engine.outputs import REJECTS, read_run
 from dailytalk_contiguous.engine.tagging import Options, find, tag
 from dailytalk_contiguous.files.writing import write_text
-from dailytalk_contiguous.sources.listing import as_text
 
 
 def main() -> int:

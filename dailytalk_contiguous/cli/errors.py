@@ -12,9 +12,9 @@ import typer
 
 from dailytalk_contiguous.cli.terminal import say
 from dailytalk_contiguous.core import interrupts
+from dailytalk_contiguous.core.documents import as_text
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.interrupts import SENTENCE, STOPPED
-from dailytalk_contiguous.sources.listing import as_text
 
 #: What the disk says, and what to do about it.
 _DISK: dict[int | None, str] = {

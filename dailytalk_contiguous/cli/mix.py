@@ -8,11 +8,11 @@ from rich.markup import escape
 
 from dailytalk_contiguous.cli.options import on_this_machine
 from dailytalk_contiguous.cli.terminal import Console, print_json
+from dailytalk_contiguous.core.documents import as_text
 from dailytalk_contiguous.core.wording import counted
 from dailytalk_contiguous.publish.exporting.mix import LICENCES, REJECTS, Mixed
 from dailytalk_contiguous.publish.exporting.mix import mix as write_mix
 from dailytalk_contiguous.publish.exporting.mix_parts import Settings, summary
-from dailytalk_contiguous.sources.listing import as_text
 
 #: Names of what was left out that are printed; all are in the rejects.
 SHOWN = 5

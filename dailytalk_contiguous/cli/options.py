@@ -5,9 +5,9 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
+from dailytalk_contiguous.core.documents import as_text
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.sources.addresses import is_address
-from dailytalk_contiguous.sources.listing import as_text
 
 
 def one_of(option: str, value: str, choices: Iterable[str]) -> str:

@@ -19,6 +19,7 @@ from dailytalk_contiguous.cli.progress import bar
 from dailytalk_contiguous.cli.push import quiet_clients
 from dailytalk_contiguous.cli.rejects import show_rejects
 from dailytalk_contiguous.cli.terminal import Console, say
+from dailytalk_contiguous.core.documents import as_text
 from dailytalk_contiguous.core.reference import reference
 from dailytalk_contiguous.core.wording import counted
 from dailytalk_contiguous.engine.outputs import REJECTS
@@ -26,7 +27,6 @@ from dailytalk_contiguous.engine.recipe import Built, run_recipe
 from dailytalk_contiguous.publish.pushing.hub import Target
 from dailytalk_contiguous.publish.pushing.patience import Patience
 from dailytalk_contiguous.publish.pushing.push import PushSettings, check_wish, push
-from dailytalk_contiguous.sources.listing import as_text
 from dailytalk_contiguous.stages.base import Stage
 
 

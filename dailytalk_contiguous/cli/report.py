@@ -8,6 +8,7 @@ import typer
 from dailytalk_contiguous.cli.options import on_this_machine
 from dailytalk_contiguous.cli.place import place
 from dailytalk_contiguous.cli.terminal import print_json, say
+from dailytalk_contiguous.core.documents import as_text
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.wording import counted
 from dailytalk_contiguous.publish.reporting.expressive import write_corpus_report
@@ -16,7 +17,6 @@ from dailytalk_contiguous.publish.reporting.listening import write_listening_tes
 from dailytalk_contiguous.publish.reporting.mix_rows import is_mix
 from dailytalk_contiguous.publish.reporting.report import SHOWN, write_report, write_version_report
 from dailytalk_contiguous.publish.version import Version
-from dailytalk_contiguous.sources.listing import as_text
 
 
 def report(

@@ -11,7 +11,7 @@ from rich.table import Table
 
 from dailytalk_contiguous.cli.rejects import SHOWN, share_text, show_rejects
 from dailytalk_contiguous.cli.terminal import Console
-from dailytalk_contiguous.core.documents import json_lines
+from dailytalk_contiguous.core.documents import as_text, json_lines
 from dailytalk_contiguous.core.wording import counted, length_text
 from dailytalk_contiguous.engine.local import Plan
 from dailytalk_contiguous.engine.outputs import NEW_TRANSCRIPT, REJECTS, RUN, SPOKEN_STAGES, rejects_in
@@ -20,7 +20,7 @@ from dailytalk_contiguous.models.profiles import PROFILES
 from dailytalk_contiguous.pipeline import TagSettings
 from dailytalk_contiguous.sources.hub import ToFetch
 from dailytalk_contiguous.sources.hub_repository import Repository
-from dailytalk_contiguous.sources.listing import LeftOut, as_text
+from dailytalk_contiguous.sources.listing import LeftOut
 from dailytalk_contiguous.stages.base import Stage
 from dailytalk_contiguous.stages.transcribe import GIVEN
 

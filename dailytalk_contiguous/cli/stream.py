@@ -14,6 +14,7 @@ from dailytalk_contiguous.cli.options import on_this_machine
 from dailytalk_contiguous.cli.progress import bar, profile_table
 from dailytalk_contiguous.cli.rejects import show_rejects
 from dailytalk_contiguous.cli.terminal import Console, print_json
+from dailytalk_contiguous.core.documents import as_text
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.wording import counted
 from dailytalk_contiguous.engine.outputs import REJECTS, RUN, TRANSCRIPT, rejects_in
@@ -27,7 +28,6 @@ from dailytalk_contiguous.pipeline import SpeakSettings, TagSettings
 from dailytalk_contiguous.sources.folder import FolderConfig
 from dailytalk_contiguous.sources.hub import repository_of, to_fetch
 from dailytalk_contiguous.sources.hub_repository import HubChoice, Repository
-from dailytalk_contiguous.sources.listing import as_text
 
 #: Options that mean nothing for a stream: what they may be all the same, and why.
 _UNUSED = {

@@ -16,6 +16,7 @@ from dailytalk_contiguous.cli.progress import bar, profile_table
 from dailytalk_contiguous.cli.rejects import show_verdict
 from dailytalk_contiguous.cli.stream import refuse_limits, stream
 from dailytalk_contiguous.cli.terminal import Console, print_json
+from dailytalk_contiguous.core.documents import as_text
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.tags import PRESETS as RULES
 from dailytalk_contiguous.engine import local
@@ -30,7 +31,6 @@ from dailytalk_contiguous.sources.addresses import address_of
 from dailytalk_contiguous.sources.folder import MAX_CONVERSATION
 from dailytalk_contiguous.sources.hub import to_fetch
 from dailytalk_contiguous.sources.hub_repository import HubChoice, Repository
-from dailytalk_contiguous.sources.listing import as_text
 from dailytalk_contiguous.sources.remote_files import fetch_inputs
 from dailytalk_contiguous.stages.base import Stage
 from dailytalk_contiguous.stages.bucket import PRESETS

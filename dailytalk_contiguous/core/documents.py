@@ -7,6 +7,7 @@ what this module returns can be copied, compared, printed, encoded as UTF-8 and 
 
 import json
 import math
+import os
 import re
 import stat
 import zlib
@@ -263,6 +264,11 @@ def is_number(value: Any, low: float = -math.inf, high: float = math.inf) -> Typ
 def shown(path: Path) -> str:
     """A path in a sentence: bytes that are no UTF-8 are escaped."""
     return str(path).encode("utf-8", "backslashreplace").decode()
+
+
+def as_text(path: str | Path) -> str:
+    """A path as text that any file and terminal takes: with forward slashes, and `\\xff` for what is not UTF-8."""
+    return os.fsencode(path).decode("utf-8", "backslashreplace").replace(os.sep, "/")
 
 
 def quoted(value: Any) -> str:

@@ -9,12 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
+from dailytalk_contiguous.core.documents import as_text
 from dailytalk_contiguous.core.errors import DailytalkError, Reject
 from dailytalk_contiguous.engine.outputs import ABOUT_CORPUS, REJECTS
 from dailytalk_contiguous.files.owned_folder import OwnedFolder
 from dailytalk_contiguous.files.writing import json_text
 from dailytalk_contiguous.sources.corpora.registry import corpus_info, corpus_rows, count_check
-from dailytalk_contiguous.sources.listing import as_text
 
 #: Corpora that can be laid out, and the source of their conversations.
 LAID_OUT = {"dailytalk": "dailytalk_conversations"}

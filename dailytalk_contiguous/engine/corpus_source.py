@@ -11,6 +11,7 @@ from typing import Any
 from datasets import DatasetInfo
 
 from dailytalk_contiguous.core.audio import to_uri
+from dailytalk_contiguous.core.documents import as_text
 from dailytalk_contiguous.core.errors import DailytalkError, Reject
 from dailytalk_contiguous.engine.outputs import read_run
 from dailytalk_contiguous.engine.tagging import refuse_mixing
@@ -24,7 +25,6 @@ from dailytalk_contiguous.sources.corpora.registry import (
     count_check,
     options_of,
 )
-from dailytalk_contiguous.sources.listing import as_text
 
 #: Folder inside a work folder for what lay in archives.
 UNPACKED = "unpacked"

@@ -277,8 +277,8 @@ def _flac(samples: object, rate: int) -> float:
 
 
 def _size(path: Path) -> float:
-    """Bytes of a file, or of all files in a folder."""
-    files = path.rglob("*") if path.is_dir() else [path]
+    """Bytes of a file, or of the files in a folder, without the mark that a folder of results has once."""
+    files = path.rglob("[!.]*") if path.is_dir() else [path]
     return float(sum(file.stat().st_size for file in files if file.is_file()))
 
 

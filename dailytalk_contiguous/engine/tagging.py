@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from dailytalk_contiguous.core.documents import expect, fits, read_json
+from dailytalk_contiguous.core.documents import as_text, expect, fits, read_json
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError, Reject
 from dailytalk_contiguous.core.folded import AT_HAND, folded, unfolded
 from dailytalk_contiguous.core.wording import counted
@@ -30,7 +30,7 @@ from dailytalk_contiguous.sources.folder import MAX_CONVERSATION, FolderConfig, 
 from dailytalk_contiguous.sources.hub import fetch, repository_of
 from dailytalk_contiguous.sources.hub_files import made_folders
 from dailytalk_contiguous.sources.hub_repository import HubChoice, Repository
-from dailytalk_contiguous.sources.listing import AUDIO_SUFFIXES, LeftOut, as_text
+from dailytalk_contiguous.sources.listing import AUDIO_SUFFIXES, LeftOut
 from dailytalk_contiguous.sources.people import People, people_of, read_people
 from dailytalk_contiguous.stages.base import Stage
 from dailytalk_contiguous.stages.bucket import Bucket, corpus_of

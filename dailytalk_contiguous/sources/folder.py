@@ -19,12 +19,13 @@ from typing import Any, TypeVar
 import datasets
 
 from dailytalk_contiguous.core.audio import HIGHEST_RATE, LOWEST_RATE, Probe, probe, to_uri
+from dailytalk_contiguous.core.documents import as_text
 from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.core.machine import cores
 from dailytalk_contiguous.core.schema import CHANNELS, SOURCE
 from dailytalk_contiguous.files.inside import FOLLOW_LINKS, LINK_OUT, leads_out
 from dailytalk_contiguous.sources.cuts import cuts
-from dailytalk_contiguous.sources.listing import LeftOut, Recording, as_text, find_recordings
+from dailytalk_contiguous.sources.listing import LeftOut, Recording, find_recordings
 from dailytalk_contiguous.sources.pairs import put_together
 from dailytalk_contiguous.sources.recorded import identity_of
 from dailytalk_contiguous.sources.transcripts import cues_within, find_transcripts, read_transcripts

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
+from dailytalk_contiguous.core.documents import as_text
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.files.inside import leads_out
 from dailytalk_contiguous.files.owned_folder import EDITED, is_marked, made_from
@@ -191,8 +192,3 @@ def _hides_recordings(folder: Path) -> bool:
         return any(is_recording(name) for name in os.listdir(folder))
     except OSError:
         return False
-
-
-def as_text(path: str | Path) -> str:
-    """A path as text that any file and terminal takes: with forward slashes, and `\\xff` for what is not UTF-8."""
-    return os.fsencode(path).decode("utf-8", "backslashreplace").replace(os.sep, "/")

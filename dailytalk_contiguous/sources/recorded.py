@@ -11,13 +11,13 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from dailytalk_contiguous.core.audio import HIGHEST_RATE, LOWEST_RATE, from_uri, probe, to_uri
-from dailytalk_contiguous.core.documents import expect
+from dailytalk_contiguous.core.documents import as_text, expect
 from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.core.schema import CHANNELS
 from dailytalk_contiguous.files.inside import inside
 from dailytalk_contiguous.shards import Row, read_entries, read_rows
 from dailytalk_contiguous.sources.edited_lines import LATEST
-from dailytalk_contiguous.sources.listing import as_text, is_recording
+from dailytalk_contiguous.sources.listing import is_recording
 from dailytalk_contiguous.sources.naming import shortened
 from dailytalk_contiguous.sources.pairs import pairs, put_together
 

@@ -259,9 +259,10 @@ def _refuse_failed(row: dict[str, Any]) -> dict[str, Any]:
             reason = row["reason"][place].removeprefix("could not be said: ")
             why.setdefault(reason, []).append(row["utterance_id"][place])
         reasons = [f"{reason} ({', '.join(names[:3])}{', …' * (len(names) > 3)})" for reason, names in why.items()]
+        more = [f"{len(reasons) - 3} more reasons"] if len(reasons) > 3 else []
         remedies = dict.fromkeys(filter(None, (row["remedy"][place] for place in failed)))
         raise BadInput(
-            f"held back: {counted(len(failed), 'utterance')} could not be said: {'; '.join(reasons[:3])}",
+            f"held back: {counted(len(failed), 'utterance')} could not be said: {'; '.join(reasons[:3] + more)}",
             "; ".join([*remedies, "or pass --on-failure keep-original"]),
             retry=True,
         )

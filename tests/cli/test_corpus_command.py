@@ -28,7 +28,7 @@ def test_corpus_becomes_a_folder_that_passes_the_check(source: Path, tmp_path: P
     done = dailytalk("corpus", "crema_d", source, "--out", tmp_path / "out", *PLAIN)
     assert done.code == 0
     assert "crema_d: 9 clips were read, 7442 are published." in done.out
-    assert "9 files: 9 clips and 0 copies of them" in done.out
+    assert "9 files: 9 clips and 0 copies, " in done.out
     assert "the times of 36 of 36 words are shared out" in done.out
     assert dailytalk("check", tmp_path / "out").code == 0
 

@@ -109,7 +109,7 @@ def test_mix_copies_and_links_nothing_from_outside_its_folders(tmp_path: Path, d
     key, hostile = secret(tmp_path), corpus_folder(tmp_path / "hostile", [clip_row("s1-0"), clip_row("s1-1")])
     manifest = hostile / "data/expressive_dataset.jsonl"
     sound = tmp_path / "private/private.wav"
-    good = next((hostile / "data").glob("*.wav"))
+    good = next((hostile / "data").rglob("*.wav"))
     sound.write_bytes(good.read_bytes())
     sound.with_suffix(".json").write_bytes(good.with_suffix(".json").read_bytes())
     (hostile / "data/link.wav").symlink_to(sound)
@@ -133,7 +133,7 @@ def test_mix_copies_and_links_nothing_from_outside_its_folders(tmp_path: Path, d
 @pytest.mark.parametrize("beside", ["{" * 100_000, '{"alignments": [["a", [0, NaN], "SPEAKER_MAIN"]]}', "[]"])
 def test_mix_rejects_a_file_with_a_bad_annotation(tmp_path: Path, dailytalk: Command, beside: str) -> None:
     corpus = corpus_folder(tmp_path / "corpus", [clip_row("s1-0"), clip_row("s1-1")])
-    next((corpus / "data").glob("*.json")).write_text(beside)
+    next((corpus / "data/data_stereo").glob("*.json")).write_text(beside)
     done = dailytalk("mix", corpus, "--out", tmp_path / "mixed")
     assert (done.code, done.err) == (3, "")
     assert len(list((tmp_path / "mixed").rglob("*.wav"))) == 1

@@ -130,7 +130,7 @@ def test_dry_run_of_what_is_here_says_what_would_be_done(
     publish(a_dot_wav=wav_bytes(excerpt()))
     assert dailytalk("tag", REPO, "--out", tmp_path / "first", *quick).code == 0
     done = dailytalk("tag", REPO, "--out", tmp_path / "second", *quick, "--dry-run")
-    assert (done.code, done.out.splitlines()[0]) == (0, "1 recordings, 1 conversations, 6.0 s")
+    assert (done.code, done.out.splitlines()[0]) == (0, "1 recording, 1 conversation, 6.0 s")
 
 
 def test_licence_that_is_given_is_recorded_even_when_nothing_else_is_to_do(
@@ -208,5 +208,5 @@ def test_plan_of_a_dataset_that_is_not_here_fetches_nothing_and_says_how_much_th
     hub.requests.clear()
     done = dailytalk("plan", REPO, *EMBEDDED)
     assert (done.code, done.out, done.err.count("\n")) == (1, "", 1)
-    assert "1 files of tester/calls are not on this machine" in done.err
+    assert "1 file of tester/calls not on this machine" in done.err
     assert not [one for one in hub.requests if one.path.endswith(".wav")]

@@ -202,7 +202,7 @@ def test_terminal_gets_a_bar_that_is_gone_in_the_end(tmp_path: Path, quick: tupl
     text = shown.decode()
     assert "━" in text
     assert "of 0.1 min" in text
-    assert text.rindex("━") < text.index("shards made")
+    assert text.rindex("━") < text.index("shard made")
 
 
 # Stopping and going on

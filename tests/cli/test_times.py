@@ -3,18 +3,16 @@
 import math
 import re
 from pathlib import Path
-from typing import Any
 
 import pytest
-import typer
 from audio_files import ROOT
 from command import Command
 
-from dailytalk_contiguous.cli.main import app
+from dailytalk_contiguous.cli.main import COMMANDS, command_of
 from dailytalk_contiguous.cli.options import TIME, time_of
 from dailytalk_contiguous.core.errors import DailytalkError
 
-COMMANDS: Any = typer.main.get_command(app).commands  # type: ignore[attr-defined]
+OPTIONS = {name: command_of(name).params for name in COMMANDS}
 
 #: Options that take a number because their names are a unit.
 NAMED = {"shard_minutes", "limit_hours", "sample_minutes", "target_minutes", "min_seconds", "max_seconds", "hours"}
@@ -22,8 +20,8 @@ NAMED = {"shard_minutes", "limit_hours", "sample_minutes", "target_minutes", "mi
 #: Every option that is a time, by the commands that have it.
 TIMES = {
     (name, one.opts[0])
-    for name, command in COMMANDS.items()
-    for one in command.params
+    for name, options in OPTIONS.items()
+    for one in options
     if one.metavar == TIME and name != "plan"
 }
 
@@ -68,7 +66,7 @@ def test_options_that_are_times_are_these() -> None:
         "--max-silence",
         "--min-duration",
     }
-    others = {one.name for command in COMMANDS.values() for one in command.params if one.metavar != TIME}
+    others = {one.name for options in OPTIONS.values() for one in options if one.metavar != TIME}
     assert {name for name in others if re.search("second|minute|hour|duration|length|silence", name)} == NAMED
 
 

@@ -59,7 +59,7 @@ def test_check_finds_a_clip_that_is_named_more_often_than_any_weight_may_say(tmp
 def test_export_is_complete_only_while_all_that_its_manifests_name_is_there(tmp_path: Path) -> None:
     data = exported(tmp_path, a=2.0)
     assert is_complete(data)
-    for path in (next(data.glob("*.wav")), next(data.glob("*.json"))):
+    for path in (next(data.rglob("*.wav")), next(data.glob("data_stereo/*.json"))):
         content = path.read_bytes()
         path.unlink()
         assert not is_complete(data)

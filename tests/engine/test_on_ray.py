@@ -195,8 +195,8 @@ def when_logged(words: str, act: Callable[[], object]) -> Iterator[None]:
 
 
 def make(work: local.Plan, stage: Stage, address: str, told: list[str] | None = None) -> list[Path]:
-    def note(name: str, audio: float, wall: float) -> None:
-        if told is not None:
+    def note(name: str, audio: float, wall: float | None) -> None:
+        if told is not None and wall is not None:
             told.append(name)
 
     return list(Runner("ray", address).run(work, [stage], 2, 0.0, note))

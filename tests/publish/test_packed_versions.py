@@ -362,7 +362,9 @@ def test_conversation_that_is_not_in_its_shard_any_more_is_refused(tmp_path: Pat
         read_row(known)
 
 
-@pytest.mark.parametrize(("content", "message"), [(b"no parquet", "can't be read"), (None, "no .parquet file")])
+@pytest.mark.parametrize(
+    ("content", "message"), [(b"no parquet", "can't be read"), (None, "holds no finished conversations")]
+)
 def test_folder_without_finished_conversations_is_refused(
     tmp_path: Path, content: bytes | None, message: str
 ) -> None:

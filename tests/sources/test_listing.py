@@ -7,9 +7,10 @@ import soundfile
 from hypothesis import given
 from hypothesis import strategies as st
 
+from dailytalk_contiguous.core.documents import as_text
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.files.owned_folder import MADE_FROM, OwnedFolder, mark
-from dailytalk_contiguous.sources.listing import LeftOut, as_text, find_recordings
+from dailytalk_contiguous.sources.listing import LeftOut, find_recordings
 
 
 def touch(folder: Path, *names: str | bytes) -> Path:

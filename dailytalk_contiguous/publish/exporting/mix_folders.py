@@ -15,6 +15,7 @@ from dailytalk_contiguous.core.balance import MOST_WEIGHT
 from dailytalk_contiguous.core.documents import (
     MOST_BYTES,
     MOST_OWN_BYTES,
+    as_text,
     expect,
     is_number,
     json_lines,
@@ -29,7 +30,6 @@ from dailytalk_contiguous.files.inside import inside
 from dailytalk_contiguous.publish.credits import Credit, credits_of
 from dailytalk_contiguous.publish.exporting.moshi import ABOUT, EVAL, TRAIN, export_moshi
 from dailytalk_contiguous.publish.rows import MOST_SECONDS, built_rows
-from dailytalk_contiguous.sources.listing import as_text
 
 #: Names of the two manifests, by side: of the folder of a corpus, and of any other training folder.
 CLIP_MANIFESTS = {"train": MANIFESTS["train"], "eval": MANIFESTS["validation"]}

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
 
-from dailytalk_contiguous.core.documents import is_number
+from dailytalk_contiguous.core.documents import as_text, is_number
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.schema import AFFECT
 from dailytalk_contiguous.publish.cards.words import escaped, span
@@ -21,7 +21,6 @@ from dailytalk_contiguous.publish.reporting.expressive_parts import affect_map
 from dailytalk_contiguous.publish.reporting.expressive_tally import UNKNOWN
 from dailytalk_contiguous.publish.reporting.plots import Bar, bars
 from dailytalk_contiguous.publish.reporting.tally import AFFECT_CELL, cell
-from dailytalk_contiguous.sources.listing import as_text
 
 #: Values of a label that have a bar of their own, or a line of the table.
 MAX_VALUES = 16

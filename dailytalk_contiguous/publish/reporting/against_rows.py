@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from dailytalk_contiguous.core.documents import is_number
+from dailytalk_contiguous.core.documents import as_text, is_number
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.finished_clip import own_seconds
 from dailytalk_contiguous.core.schema import AFFECT
@@ -18,7 +18,6 @@ from dailytalk_contiguous.engine.outputs import TRANSCRIPT
 from dailytalk_contiguous.publish.reporting.expressive_rows import finished_clips, is_corpus
 from dailytalk_contiguous.publish.reporting.mix_rows import is_mix, mixed_rows
 from dailytalk_contiguous.publish.reporting.rows import DATASET, told
-from dailytalk_contiguous.sources.listing import as_text
 
 #: Labels that are compared, and how each is named. `act` is what a turn does in its dialogue (DailyTalk).
 LABELS = {

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from dailytalk_contiguous.core.balance import LEAST_HOURS
-from dailytalk_contiguous.core.documents import is_number
+from dailytalk_contiguous.core.documents import as_text, is_number
 from dailytalk_contiguous.core.quality import QualityLimits
 from dailytalk_contiguous.engine.corpus_folder import listed
 from dailytalk_contiguous.files.writing import write_lines, write_text
@@ -26,7 +26,6 @@ from dailytalk_contiguous.publish.reporting.mix_rows import is_mix, mixed_reject
 from dailytalk_contiguous.publish.reporting.quality import planned_limits
 from dailytalk_contiguous.publish.reporting.report import EXAMPLES, REPORT, page_of
 from dailytalk_contiguous.publish.reporting.rows import rejects
-from dailytalk_contiguous.sources.listing import as_text
 
 #: Clips to listen to.
 SAMPLES = 20

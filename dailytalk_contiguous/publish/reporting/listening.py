@@ -13,13 +13,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from dailytalk_contiguous.core.documents import as_text
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.expressive import EMOTIONS, STYLES
 from dailytalk_contiguous.files.writing import write_lines, write_text
 from dailytalk_contiguous.publish.reporting.expressive_rows import finished_clips, place, sounds, spread
 from dailytalk_contiguous.publish.reporting.html import template
 from dailytalk_contiguous.publish.reporting.listening_answers import ANSWERS_KIND, KEY_KIND
-from dailytalk_contiguous.sources.listing import as_text
 
 #: What the key keeps of a clip.
 _KEPT = ("id", "corpus", "speaker", "emotion", "label", "style", "style_source", "intensity", "split")

@@ -19,10 +19,9 @@ from dailytalk_contiguous.core.agreement import (
     raters,
     tallied,
 )
-from dailytalk_contiguous.core.documents import expect, read_json
+from dailytalk_contiguous.core.documents import as_text, expect, read_json
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.files.inside import inside
-from dailytalk_contiguous.sources.listing import as_text
 
 #: `kind` of a key and of answers.
 KEY_KIND, ANSWERS_KIND = "dailytalk listening test key", "dailytalk listening test answers"

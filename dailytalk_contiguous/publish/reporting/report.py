@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
+from dailytalk_contiguous.core.documents import as_text
 from dailytalk_contiguous.core.errors import DailytalkError, Reject
 from dailytalk_contiguous.engine.outputs import read_run
 from dailytalk_contiguous.files.writing import write_lines
@@ -20,7 +21,6 @@ from dailytalk_contiguous.publish.reporting.rows import Told, rejects, told, wit
 from dailytalk_contiguous.publish.reporting.tally import Tally
 from dailytalk_contiguous.publish.rows import version_rows
 from dailytalk_contiguous.publish.version import Version
-from dailytalk_contiguous.sources.listing import as_text
 
 #: The page's name in the folder that it is about, and how many conversations it shows if nobody says.
 REPORT, SHOWN = "report.html", 3

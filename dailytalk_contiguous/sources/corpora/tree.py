@@ -23,9 +23,10 @@ from pathlib import Path, PurePosixPath
 from typing import IO, Any
 
 from dailytalk_contiguous.core.audio import LFS_POINTER, LFS_REMEDY, to_uri
+from dailytalk_contiguous.core.documents import as_text
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
 from dailytalk_contiguous.files.inside import FOLLOW_LINKS, LINK_OUT, leads_out
-from dailytalk_contiguous.sources.listing import LARGEST, as_text, is_recording
+from dailytalk_contiguous.sources.listing import LARGEST, is_recording
 from dailytalk_contiguous.sources.recorded import identity_of
 
 #: Bytes. A pointer is shorter than this by its specification.
