@@ -6,6 +6,7 @@ after its neighbours changed, and continued from the last stage that still stand
 rejects are one file, no crash can part them.
 """
 
+import contextlib
 import hashlib
 import json
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
@@ -195,8 +196,11 @@ def index(folder: Path) -> dict[str, tuple[Path, Entry]]:
     """
     found: dict[str, tuple[Path, Entry]] = {}
     names = ("shard-*.parquet", ".shard-*.part")
-    paths = [path for name in names for path in folder.glob(name) if path.is_file()]
-    for path in sorted(paths, key=lambda file: (file.stat().st_mtime_ns, file.name)):
+    paths: list[tuple[int, str, Path]] = []
+    for path in (path for name in names for path in folder.glob(name) if path.is_file()):
+        with contextlib.suppress(FileNotFoundError):  # another host has just finished the shard of this part
+            paths.append((path.stat().st_mtime_ns, path.name, path))
+    for *_, path in sorted(paths):
         for name, entry in (read_entries(path) or {}).items():
             found[name] = (path, entry)
     return found

@@ -121,7 +121,7 @@ def export(
         rejects = made.rejects
         count = sum(made.files.values())
         summary = f"{counted(made.files['train'], 'file')} to train on, {made.files['eval']:,} to evaluate on"
-        summary += f", {_counted(made.words)}"
+        summary += f", {_words_text(made.words)}"
     else:
         writer = export_csm if format == "csm" else export_jmoshi
         count, rejects = writer(rows, out, swap=swap, sample_rate=sample_rate)
@@ -138,9 +138,9 @@ def export(
     raise typer.Exit(1 if not count else 3 if rejects else 0)
 
 
-def _counted(words: WordCounts) -> str:
+def _words_text(words: WordCounts) -> str:
     """The words of an export, and what becomes of them in the trainer."""
-    said = f"{words.total} words ({words.moved} moved to another 80 ms frame"
+    said = f"{counted(words.total, 'word')} ({words.moved} moved to another 80 ms frame"
     if words.lost or words.cut is not None:
         said += f", {words.lost} lost"
     if words.cut is not None:

@@ -110,7 +110,9 @@ def plan(**options: Any) -> None:
 def _tell(console: Console, shown: Status, place: int, of: int) -> None:
     """Say which piece is run: in one place on a terminal, elsewhere in a line each on stderr."""
     text = (
-        f"running piece {place} of {of}" if place else f"loading the models, then running {of} pieces of the input"
+        f"running piece {place} of {of}"
+        if place
+        else f"loading the models, then running {counted(of, 'piece')} of the input"
     )
     shown.update(text)
     if not console.is_terminal:
@@ -122,7 +124,7 @@ def _refuse_to_fetch(repository: Repository) -> None:
     missing = to_fetch(repository)
     if missing.files:
         raise DailytalkError(
-            f"{counted(missing.files, 'file')} of {repository.reference.repo} not on this machine "
+            f"{counted(missing.files, 'file')} of {repository.reference.repo} would have to be downloaded "
             f"({missing.size / 1e6:,.1f} MB)",
             "download some of its recordings to a folder, and plan with that",
         )

@@ -81,7 +81,7 @@ def strangers(console: Console, names: Sequence[str]) -> None:
     if names:
         shown = ", ".join(json.dumps(name, ensure_ascii=False) for name in names[:SHOWN])
         more = f", … {len(names) - SHOWN} more" if len(names) > SHOWN else ""
-        console.print(escape(f"--speakers names {len(names)} that are no recordings here: {shown}{more}"))
+        console.print(escape(f"--speakers names {counted(len(names), 'recording')} not in INPUT: {shown}{more}"))
 
 
 def outcome(console: Console, result: Outcome, out: Path, settings: TagSettings) -> None:

@@ -261,9 +261,12 @@ def _voice_of(folder: Path, given: Mapping[str, Any]) -> dict[str, str]:
     Empty where another synthesiser is asked for, or that run was one of another profile.
     """
     before = ((read_run(folder) or {}).get("speak") or {}).get("settings") or {}
-    if given["tts"] or before.get("tts") not in ENGINES or before.get("profile") != given["profile"]:
+    if given["tts"] or not before or before.get("profile") != given["profile"]:
         return {}
-    return {name: given[name] or str(before.get(name) or "") for name in ("tts", "tts_model", "voice")}
+    engine = before.get("tts") or PROFILES[given["profile"]].tts
+    if engine not in ENGINES:
+        return {}
+    return {"tts": engine} | {name: given[name] or str(before.get(name) or "") for name in ("tts_model", "voice")}
 
 
 def _rate(text: str) -> int:

@@ -116,26 +116,33 @@ def read_bytes(path: Path, remedy: str = _REMEDY, limit: int = MOST_BYTES) -> by
         raise BadInput(f"{shown(path)}: {reason}", remedy) from None
 
 
+#: Members of a gzip file that are read: each one copies what follows it, and empty ones take 20 bytes.
+MOST_MEMBERS = 1000
+
+
 def unpack_gzip(data: bytes, name: str, remedy: str = _REMEDY, limit: int = MOST_BYTES) -> bytes:
-    """What a gzip file of any number of members holds.
+    """What a gzip file of up to `MOST_MEMBERS` members holds.
 
     Never more than `limit` bytes are made: 64 KiB can hold 64 MiB. Raises BadInput for what holds more, breaks off
     or is no gzip.
     """
     unpacked = bytearray()
     try:
-        while data:
+        for _ in range(MOST_MEMBERS):
+            if not data:
+                break
             member = zlib.decompressobj(wbits=16 + zlib.MAX_WBITS)
             unpacked += member.decompress(data, limit + 1 - len(unpacked))
             if len(unpacked) > limit:
                 raise BadInput(f"{name}: it holds more than {_size(limit)}", remedy)
             if not member.eof:
                 raise BadInput(f"{name}: it is gzip that breaks off", remedy)
-            data = member.unused_data.lstrip(
-                b"\0"
-            )  # tapes and block devices pad with zeros, as gzip itself allows
+            # Tapes and block devices pad with zeros, as gzip itself allows.
+            data = member.unused_data.lstrip(b"\0")
     except zlib.error:
         raise BadInput(f"{name}: it is not gzip, or it is damaged", remedy) from None
+    if data:
+        raise BadInput(f"{name}: it is gzip of more than {MOST_MEMBERS:,} members", remedy)
     return bytes(unpacked)
 
 

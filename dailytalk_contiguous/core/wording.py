@@ -4,7 +4,7 @@ import re
 
 #: What makes two reasons of one kind differ: quotes, ids and paths (what has a slash, or ends in .json), figures.
 #: HTTP's codes of errors are kinds, and stay.
-_QUOTED = re.compile(r"'[^']*'|\"[^\"]*\"")
+_QUOTED = re.compile(r"(?<!\w)'[^']*'(?!\w)|\"[^\"]*\"")
 _PATH = re.compile(r"(?<!\S)[^\s:;,]*/[^\s:;,]*|(?<!\S)\S+\.jsonl?(?!\w)")
 _FIGURE = re.compile(r"(?!\b[45]\d\d\b)(?<![\w.])[-+]?\d[\d.,:]*(?<![.,:])(?!\w)")
 

@@ -250,7 +250,7 @@ class _Run:
     ) -> Path:
         """The shard of these rows, made unless it stands."""
         path = shard_path(folder, rows)
-        files = (path, part_path(path))
+        files = (part_path(path), path)  # of both, what is finished counts
         known = {name: (file, entry) for file in files for name, entry in self._entries(file).items()}
         plan = local.plan(folder, [rows], stages, known)
         self.planned(plan, journal.forecast)

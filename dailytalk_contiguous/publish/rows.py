@@ -89,7 +89,7 @@ class Conversation:
         sample_rate: Hz.
         words: of both speakers, by start.
         utterances: of both speakers that can be heard, by start.
-        sounds: starts and ends in seconds of the kept speaker's laughs, breaths and coughs, by start.
+        sounds: starts and ends in seconds of the kept speaker's laughs, breaths, coughs and plosives, by start.
         language: ISO 639-1, or None.
         main_speaker: name of the main speaker or None.
         other_speaker: name of the other speaker or None.

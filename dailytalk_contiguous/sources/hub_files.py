@@ -19,6 +19,7 @@ from dailytalk_contiguous.files.owned_folder import RECORD
 from dailytalk_contiguous.sources.hub_errors import hub_errors
 from dailytalk_contiguous.sources.hub_repository import Repository, download, modified_of
 from dailytalk_contiguous.sources.listing import AUDIO_SUFFIXES
+from dailytalk_contiguous.sources.pairs import common_name
 from dailytalk_contiguous.sources.transcripts import is_shared, stems_of
 
 #: Recordings that are fetched together, and how many files at a time: the Hub's own client takes as many.
@@ -47,8 +48,10 @@ def made_folders(paths: Collection[str]) -> list[str]:
 def companions(recordings: Iterable[str], paths: Iterable[str]) -> dict[str, list[str]]:
     """For each recording, the files beside it that `sources.transcripts` may read as its transcript."""
     wanted: dict[tuple[str, str], list[str]] = {}
+    recordings = list(recordings)
     for path in recordings:
-        wanted[_place(path)] = []
+        for place in _places(path):
+            wanted[place] = []
     whole: defaultdict[str, list[str]] = defaultdict(list)
     for path in sorted(paths):
         folder, name = str(PurePosixPath(path).parent), PurePosixPath(path).name
@@ -57,7 +60,10 @@ def companions(recordings: Iterable[str], paths: Iterable[str]) -> dict[str, lis
             wanted[folder, stem].append(path)
         elif is_shared(name, ""):
             whole[folder].append(path)
-    return {path: wanted[_place(path)] + whole[_place(path)[0]] for path in recordings}
+    return {
+        path: [name for place in _places(path) for name in wanted[place]] + whole[_place(path)[0]]
+        for path in recordings
+    }
 
 
 def fetch_files(repository: Repository) -> Iterator[tuple[Path, Path]]:
@@ -131,6 +137,13 @@ def _is_here(repository: Repository, path: str) -> bool:
         repository.reference.repo, path, repo_type="dataset", revision=repository.commit
     )
     return isinstance(found, str)
+
+
+def _places(path: str) -> list[tuple[str, str]]:
+    """Folder and stem of a recording and, if it may be one side of a pair, of the pair."""
+    folder, stem = _place(path)
+    both = common_name(stem)
+    return [(folder, stem)] + ([(folder, both)] if both else [])
 
 
 def _place(path: str) -> tuple[str, str]:

@@ -52,6 +52,12 @@ _SUFFIX = ".flac"
 _FINE = frozenset({"PCM_24", "PCM_32", "FLOAT", "DOUBLE", "ALAC_20", "ALAC_24", "ALAC_32"})
 
 
+def common_name(stem: str) -> str | None:
+    """What both files of a pair are called, if one of this stem may be a side of it: `talk` of `talk.left`."""
+    match = _COUNTED.fullmatch(stem)
+    return match[1] if match else None
+
+
 class Pair(NamedTuple):
     """The files of one recording by channel; one of them is None where that side is not there."""
 

@@ -7,12 +7,13 @@ its name nor by its date, and a copy of it in another folder stays the same.
 
 import hashlib
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from dailytalk_contiguous.core.audio import HIGHEST_RATE, LOWEST_RATE, from_uri, probe, to_uri
 from dailytalk_contiguous.core.documents import as_text, expect
 from dailytalk_contiguous.core.errors import BadInput
+from dailytalk_contiguous.core.machine import cache_folder
 from dailytalk_contiguous.core.schema import CHANNELS
 from dailytalk_contiguous.files.inside import inside
 from dailytalk_contiguous.shards import Row, read_entries, read_rows
@@ -99,21 +100,34 @@ def at_hand(base: Row, recordings: Path | None) -> Row:
     tagged = from_uri(named)
     if as_text(tagged.name) != base["audio_file"].rpartition("/")[2]:
         raise BadInput("its shard names another recording than its row", "run dailytalk tag again")
-    places = [tagged] if recordings is None else [tagged, _lying_at(recordings / base["audio_file"])]
-    there = [path for path in places if path.is_file()]
+    there: list[Path] = []
+    for path in _places(tagged, base["audio_file"], recordings):
+        if path.is_file():
+            there.append(path)
+            # A shard of an older version knows no identity, and is as little to be trusted.
+            if _identity(path) == base.get("audio_identity"):
+                return base | {"audio": {"bytes": None, "path": to_uri(path.absolute())}}
+    if not there and tagged.is_relative_to(cache_folder()):
+        raise BadInput(
+            f"its recording {base['audio_file']!r} was put together from two files and is gone from the cache",
+            "name the folder of both files with --recordings, or run dailytalk tag again",
+        )
     if not there:
         raise BadInput(
             f"its recording {named!r} is gone",
-            "put it back, or run dailytalk tag again where it is",
+            "put it back, name its folder with --recordings, or run dailytalk tag again where it is",
         )
-    for path in there:
-        # A shard of an older version knows no identity, and is as little to be trusted.
-        if _identity(path) == base.get("audio_identity"):
-            return base | {"audio": {"bytes": None, "path": to_uri(path.absolute())}}
     raise BadInput(
         f"the recording {to_uri(there[0].absolute())!r} is not the one that was tagged",
         "run dailytalk tag again, or put the old recording back",
     )
+
+
+def _places(tagged: Path, audio_file: str, recordings: Path | None) -> Iterator[Path]:
+    """Where a recording may be. A pair is put together only where what was tagged is not at hand."""
+    yield tagged
+    if recordings is not None:
+        yield _lying_at(recordings / audio_file)
 
 
 def some_gone(tagged: Path) -> bool:

@@ -208,5 +208,5 @@ def test_plan_of_a_dataset_that_is_not_here_fetches_nothing_and_says_how_much_th
     hub.requests.clear()
     done = dailytalk("plan", REPO, *EMBEDDED)
     assert (done.code, done.out, done.err.count("\n")) == (1, "", 1)
-    assert "1 file of tester/calls not on this machine" in done.err
+    assert "1 file of tester/calls would have to be downloaded" in done.err
     assert not [one for one in hub.requests if one.path.endswith(".wav")]

@@ -28,3 +28,8 @@ def test_reasons_of_different_kinds_stay_apart() -> None:
     assert kind_of("it is silent") != kind_of("it is clipped")
     assert kind_of("its speech/noise ratio is low") == "its … ratio is low"
     assert kind_of("") == "no reason given"
+
+
+def test_apostrophe_is_no_quote() -> None:
+    assert kind_of("it can't be used: 'a.b' is no name") == kind_of("it can't be used: 'c' is no name")
+    assert kind_of("it's late and can't be said") == "it's late and can't be said"

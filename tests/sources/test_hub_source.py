@@ -214,6 +214,12 @@ def test_companions_are_those_that_transcripts_are_called() -> None:
     assert companions(["x/a.wav"], beside) == {"x/a.wav": ["x/a.json", "x/a.left.srt", "x/transcript.jsonl"]}
 
 
+def test_companions_may_be_called_like_a_pair_or_like_its_files() -> None:
+    sides = ["x/talk.left.wav", "x/talk.right.wav"]
+    found = companions(sides, [*sides, "x/talk.json", "x/talk.left.srt", "y/talk.json"])
+    assert found == {sides[0]: ["x/talk.left.srt", "x/talk.json"], sides[1]: ["x/talk.json"]}
+
+
 # Tables
 
 

@@ -653,6 +653,9 @@ def test_gzip_that_breaks_off_or_holds_too_much_is_refused(tmp_path: Path) -> No
     path.write_bytes(whole[:-9])
     with pytest.raises(BadInput, match=r"call\.jsonl\.gz: it is gzip that breaks off"):
         read(path)
+    path.write_bytes(gzip.compress(b"") * 1001)
+    with pytest.raises(BadInput, match=r"call\.jsonl\.gz: it is gzip of more than 1,000 members"):
+        read(path)
     path.write_bytes(gzip.compress(bytes(65 << 20)))
     assert path.stat().st_size < 100_000
     with pytest.raises(BadInput, match=r"call\.jsonl\.gz: it holds more than 64.0 MiB"):

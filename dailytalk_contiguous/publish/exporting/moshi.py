@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from dailytalk_contiguous.core.built import AUDIO_FOLDER, MAIN, OTHER
+from dailytalk_contiguous.core.documents import read_bytes
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError, Reject
 from dailytalk_contiguous.core.word_frames import Spoken, place_words
 from dailytalk_contiguous.files.owned_folder import OwnedFolder, file_name
@@ -237,11 +238,7 @@ def token_counter(path: Path) -> Callable[[str], int]:
             "--tokenizer needs sentencepiece", "pip install 'dailytalk-contiguous[tokenizer]'"
         ) from None
     try:
-        model = sentencepiece.SentencePieceProcessor(model_proto=path.read_bytes())
-    except OSError as problem:
-        raise DailytalkError(
-            f"the tokenizer {str(path)!r} can't be read ({problem.strerror or problem})", "check the path"
-        ) from None
+        model = sentencepiece.SentencePieceProcessor(model_proto=read_bytes(path, "check the path"))
     except RuntimeError:
         raise DailytalkError(
             f"{str(path)!r} is no SentencePiece model", "give the tokenizer_spm_….model of the model you train"
