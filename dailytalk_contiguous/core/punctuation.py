@@ -2,8 +2,8 @@
 
 A synthesiser reads the end mark as intonation, so an excited sentence of a recogniser without one gets `!`. A mark
 in the text is evidence of what was said, and a tag is an estimate: in `dailytalk tag` the text wins unless
-`--punctuate always` is given, and what a person wrote gets no mark at all. Quotes and brackets stay outermost. Doing
-it twice changes nothing.
+`--punctuate always` is given, and what a person wrote gets no mark at all. Quotes and brackets stay outermost.
+Doing it twice changes nothing.
 """
 
 from typing import NamedTuple
