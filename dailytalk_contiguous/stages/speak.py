@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import FIRST_EXCEPTION, Executor, ThreadPoolExecutor, wait
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from threading import Lock
+from threading import BoundedSemaphore, Lock
 from typing import Any, ClassVar, NamedTuple, TypeVar
 
 import numpy as np
@@ -182,16 +182,19 @@ class Speak(Stage):
                 rows[index] = _row(status, "no text to say")
         utterances = [_utterance(batch, index) for index in asked]
 
-        def first_take(utterance: dict[str, Any]) -> Take | SynthesisFailed:
-            return self._take(synthesiser, utterance, self.first_take(utterance["utterance_id"]))
+        # No more than this many may be asked for and not yet on disk: a run that is killed loses no more of them.
+        places = BoundedSemaphore(synthesiser.concurrency)
 
-        # Twice as many threads as requests: while one waits for the disk, another asks.
+        def first_take(utterance: dict[str, Any]) -> Take | SynthesisFailed:
+            return self._take(synthesiser, places, utterance, self.first_take(utterance["utterance_id"]))
+
+        # Twice as many threads: while one judges what it has, another asks.
         with ThreadPoolExecutor(2 * synthesiser.concurrency) as pool:
             takes = self._side_by_side(pool, first_take, utterances)
             voices = _voices(zip(utterances, takes, strict=True))
 
             def say(item: tuple[dict[str, Any], Take | SynthesisFailed]) -> dict[str, Any]:
-                return self._say(synthesiser, *item, voices[item[0]["conversation_id"]])
+                return self._say(synthesiser, places, *item, voices[item[0]["conversation_id"]])
 
             done = self._side_by_side(pool, say, list(zip(utterances, takes, strict=True)))
         for index, row in zip(asked, done, strict=True):
@@ -226,19 +229,27 @@ class Speak(Stage):
         """Which of the `variants` of its text an utterance gets: always the same one, whatever is around it."""
         return zlib.crc32(utterance_id.encode("utf-8")) % self.variants
 
-    def _take(self, synthesiser: Synthesiser, utterance: dict[str, Any], number: int) -> Take | SynthesisFailed:
+    def _take(
+        self, synthesiser: Synthesiser, places: BoundedSemaphore, utterance: dict[str, Any], number: int
+    ) -> Take | SynthesisFailed:
         """A take, from the cache or bought, or why no whole answer came."""
         line = self.line(utterance["text"], utterance["tag"], utterance["language"], number)
         try:
-            key, (spoken, _, verdict) = obtain(
-                synthesiser, line, utterance["samples"], self._cache(), purse(self.max_cost)
-            )
+            with places:
+                key, (spoken, _, verdict) = obtain(
+                    synthesiser, line, utterance["samples"], self._cache(), purse(self.max_cost)
+                )
         except SynthesisFailed as error:
             return error
         return Take(key, number, spoken, verdict, trim(spoken.samples, spoken.sample_rate, self.gate))
 
     def _say(
-        self, synthesiser: Synthesiser, utterance: dict[str, Any], take: Take | SynthesisFailed, voice: Voice
+        self,
+        synthesiser: Synthesiser,
+        places: BoundedSemaphore,
+        utterance: dict[str, Any],
+        take: Take | SynthesisFailed,
+        voice: Voice,
     ) -> dict[str, Any]:
         """The row of an utterance, from its first take and as many more as are refused or wanted."""
         good: list[tuple[float | None, Take]] = []
@@ -253,7 +264,7 @@ class Speak(Stage):
                 reason, refused = problem, refused + 1
             if len(good) >= wanted or refused >= tries:
                 break
-            take = self._take(synthesiser, utterance, take.number + self.variants)
+            take = self._take(synthesiser, places, utterance, take.number + self.variants)
         if good:
             best_rate, best = min(good, key=lambda pair: (pair[0] or 0.0, pair[1].number))
             return self._spoken(synthesiser, utterance, best, best_rate, len(good) + refused, cost)
