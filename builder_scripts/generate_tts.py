@@ -27,7 +27,7 @@ from pathlib import Path
 
 from dailytalk_contiguous import DailytalkError
 from dailytalk_contiguous.cli.errors import guarded
-from dailytalk_contiguous.core.audio import HIGHEST_RATE, LOWEST_RATE
+from dailytalk_contiguous.cli.options import rate_of
 from dailytalk_contiguous.core.timeline import MODES
 from dailytalk_contiguous.engine.speaking import Script, read_script, speak
 from dailytalk_contiguous.engine.spoken_outputs import AUDIO, SHIFTED, wav_path
@@ -58,7 +58,7 @@ def main() -> int:
     parser.add_argument(
         "--timeline", choices=MODES, default="anchor", help="turn-taking as recorded, or one by one"
     )
-    parser.add_argument("--sample-rate", type=rate, default=24000, metavar="HZ|source", help="of the results")
+    parser.add_argument("--sample-rate", default="24000", metavar="HZ|source", help="of the results")
     parser.add_argument("--resume", action="store_true", help="accepted as before; a run always resumes")
     chosen = parser.parse_args()
     if token := os.environ.get("BEARER_TOKEN"):  # what the older tool called it
@@ -71,7 +71,7 @@ def main() -> int:
         temperature=chosen.temperature,
         top_p=chosen.top_p,
         timeline=chosen.timeline,
-        sample_rate=chosen.sample_rate,
+        sample_rate=rate_of(chosen.sample_rate),
     )
     folder: Path = chosen.output_dir
     script = read_script(folder, chosen.transcript, folder)
@@ -83,15 +83,6 @@ def main() -> int:
     if counts["rejects"]:
         print(f"{counts['rejects']} rejected: {folder / WORK / 'rejects.jsonl'}", file=sys.stderr)
     return 1 if not counts.get("conversations") else 3 if counts["rejects"] else 0
-
-
-def rate(text: str) -> int:
-    """Hz of the results; 0 for those of the recordings."""
-    if text == "source":
-        return 0
-    if not text.isdecimal() or not LOWEST_RATE <= int(text) <= HIGHEST_RATE:
-        raise argparse.ArgumentTypeError(f"{text!r} is not {LOWEST_RATE} to {HIGHEST_RATE}, or source")
-    return int(text)
 
 
 def results(script: Script, folder: Path) -> list[tuple[Path, Path]]:

@@ -19,7 +19,6 @@ older table of tags (the presets `seed`). What is different, and why:
 
 import argparse
 import hashlib
-import json
 import sys
 from pathlib import Path
 
@@ -29,7 +28,7 @@ from dailytalk_contiguous.cli.errors import guarded
 from dailytalk_contiguous.cli.progress import bar
 from dailytalk_contiguous.cli.terminal import Console, say
 from dailytalk_contiguous.core.documents import as_text
-from dailytalk_contiguous.engine.outputs import REJECTS, read_run
+from dailytalk_contiguous.engine.outputs import read_run, rejects_in
 from dailytalk_contiguous.engine.tagging import Options, find, tag
 from dailytalk_contiguous.files.writing import write_text
 
@@ -43,9 +42,7 @@ def main() -> int:
     parser.add_argument("--language", default="en", help="ISO 639-1 code, or auto")
     parser.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda"))
     parser.add_argument("--profile", default="standard", help="embedded: a preview without downloads")
-    parser.add_argument(
-        "--min-duration", type=float, default=0.8, metavar="SECONDS", help="shorter speech is left out"
-    )
+    parser.add_argument("--min-duration", type=float, default=0.8, help="seconds; shorter speech is left out")
     chosen = parser.parse_args()
     own = {name: getattr(chosen, name) for name in ("profile", "channel", "language", "device", "min_duration")}
     settings, output = TagSettings(**own, buckets="seed", rules="seed", punctuate="always"), chosen.output
@@ -60,17 +57,11 @@ def main() -> int:
         say(f"rejected: {as_text(problem.id)}: {problem.reason}; {problem.remedy}", stderr=True)
     write_text(output, (work / outcome.record["transcript"]).read_text(encoding="utf-8"))
     counts = outcome.record["counts"]
-    short = _too_short(work)
+    short = sum("--min-duration" in reject["reason"] for reject in rejects_in(work))
     say(f"{counts['utterances']} utterances of {counts['conversations']} recordings in {as_text(output)}")
     if short:
         say(f"{short} shorter than {chosen.min_duration:g} s left out (--min-duration 0 keeps them)")
     return 1 if not counts["conversations"] else 3 if counts["rejects"] > short else 0
-
-
-def _too_short(work: Path) -> int:
-    """How many utterances were left out for their length alone."""
-    lines = (work / REJECTS).read_text(encoding="utf-8").splitlines()
-    return sum("--min-duration" in json.loads(line)["reason"] for line in lines)
 
 
 def _refuse_edited(output: Path, work: Path) -> None:

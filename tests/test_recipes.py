@@ -45,8 +45,9 @@ def _english(stage: Any) -> dict[str, str]:
     return {"language": "en"} if hasattr(stage, "language") else {}
 
 
-@pytest.mark.parametrize("name", RECIPES)
-def test_a_recipe_is_short(name: str) -> None:
+@pytest.mark.parametrize("name", sorted({path.stem for path in FOLDER.glob("*.py")} - {"generate_tts"}))
+def test_a_script_is_short_enough_to_be_copied(name: str) -> None:
+    # generate_tts takes the older tool's arguments and folder, and hides its token: it is run, not copied.
     assert len((FOLDER / f"{name}.py").read_text(encoding="utf-8").splitlines()) <= 80
 
 

@@ -5,6 +5,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
+from dailytalk_contiguous.core.audio import HIGHEST_RATE, LOWEST_RATE
 from dailytalk_contiguous.core.documents import as_text
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.sources.addresses import is_address
@@ -74,3 +75,14 @@ def size_text(count: int) -> str:
         if count >= size:
             return f"{count / size:.1f} {unit}"
     return f"{count} bytes"
+
+
+def rate_of(text: str) -> int:
+    """The Hz that `--sample-rate` asks for; 0 for `source`, the recording's own. Raises DailytalkError."""
+    if text == "source":
+        return 0
+    if not text.isdecimal() or not LOWEST_RATE <= int(text) <= HIGHEST_RATE:
+        raise DailytalkError(
+            f"--sample-rate can't be {text!r}", f"give {LOWEST_RATE} to {HIGHEST_RATE}, or source"
+        )
+    return int(text)

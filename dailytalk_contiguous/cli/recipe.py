@@ -22,7 +22,7 @@ from dailytalk_contiguous.cli.terminal import Console, say
 from dailytalk_contiguous.core.documents import as_text
 from dailytalk_contiguous.core.reference import reference
 from dailytalk_contiguous.core.wording import counted
-from dailytalk_contiguous.engine.outputs import REJECTS
+from dailytalk_contiguous.engine.outputs import REJECTS, rejects_in
 from dailytalk_contiguous.engine.recipe import Built, run_recipe
 from dailytalk_contiguous.publish.pushing.hub import Target
 from dailytalk_contiguous.publish.pushing.patience import Patience
@@ -87,9 +87,9 @@ def _told(built: Built, out: Path) -> int:
     """Print what was done; the exit code."""
     console = Console()
     show.left_out(console, built.left_out)
-    if built.rejects:
-        where = f"in {as_text(out / REJECTS)}"
-        show_rejects(console, f"{len(built.rejects):,}", where, (reject.as_dict() for reject in built.rejects))
+    rejects = list(rejects_in(out))  # of the source, the script and all stages
+    if rejects:
+        show_rejects(console, f"{len(rejects):,}", f"in {as_text(out / REJECTS)}", rejects)
     done = built.spoken or built.tagged
     counts = done.record["counts"] if done.record else {}
     console.print(

@@ -13,7 +13,7 @@ from typing import Annotated, Any, get_type_hints
 import typer
 
 from dailytalk_contiguous.cli import show_spoken
-from dailytalk_contiguous.cli.options import one_of
+from dailytalk_contiguous.cli.options import one_of, rate_of
 from dailytalk_contiguous.cli.place import recordings_of
 from dailytalk_contiguous.cli.progress import bar, profile_table
 from dailytalk_contiguous.cli.rejects import show_verdict
@@ -233,7 +233,7 @@ def speak_settings(given: Mapping[str, Any]) -> SpeakSettings:
         tts=one_of("--tts", given["tts"], ("", *ENGINES)),
         revoice=one_of("--revoice", given["revoice"], CHANNELS),
         timeline=one_of("--timeline", given["timeline"], MODES),
-        sample_rate=_rate(given["sample_rate"]),
+        sample_rate=rate_of(given["sample_rate"]),
         tag_map=tuple(_pair(text) for text in given["map_tag"] or ()),
         no_text=one_of("--no-text", given["no_text"], NO_TEXT),
         on_failure=one_of("--on-failure", given["on_failure"], ON_FAILURE),
@@ -267,14 +267,6 @@ def _voice_of(folder: Path, given: Mapping[str, Any]) -> dict[str, str]:
     if engine not in ENGINES:
         return {}
     return {"tts": engine} | {name: given[name] or str(before.get(name) or "") for name in ("tts_model", "voice")}
-
-
-def _rate(text: str) -> int:
-    if text == "source":
-        return 0
-    if not text.isdecimal() or not 8000 <= int(text) <= 96000:
-        raise DailytalkError(f"--sample-rate can't be {text!r}", "give 8000 to 96000, or source")
-    return int(text)
 
 
 def _pair(text: str) -> tuple[str, str]:

@@ -22,7 +22,7 @@ from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.core.finished_clip import FINISHED, own_seconds
 from dailytalk_contiguous.core.weights import Weighted, times
 from dailytalk_contiguous.core.word_frames import Spoken, place_words
-from dailytalk_contiguous.files.owned_folder import OwnedFolder, file_name
+from dailytalk_contiguous.files.owned_folder import OwnedFolder, file_name, written_before
 from dailytalk_contiguous.files.writing import json_text
 from dailytalk_contiguous.shards import read_rows
 
@@ -92,8 +92,11 @@ def _light_rows(paths: Sequence[Path]) -> list[Row]:
 
 
 def is_complete(out: Path) -> bool:
-    """Whether an export to `out` came to its end, and every file that its manifests name is still there."""
-    named = []
+    """Whether an export to `out` came to its end, and its manifests and all that they name are still there."""
+    named: list[str] = []
+    noted = written_before(out)
+    if any(name in noted and not (out / name).is_file() for name in MANIFESTS.values()):
+        return False
     for manifest in MANIFESTS.values():
         for _, line in json_lines(out / manifest) if (out / manifest).is_file() else ():
             if isinstance(line, BadInput) or not isinstance(line.get("path"), str):

@@ -73,6 +73,17 @@ def made_from(root: Path, name: str | Path) -> str | None:
     return digest if title == MADE_FROM else None
 
 
+def written_before(root: Path) -> list[str]:
+    """Names under a folder that its last export was to write, its manifests among them; none for no export."""
+    return _recorded(root)[1] if is_marked(root) else []
+
+
+def _recorded(root: Path) -> tuple[str, list[str]]:
+    """The title and the names of a record."""
+    title, *names = inside(root, RECORD).read_text(encoding="utf-8").splitlines() or [""]
+    return title, names
+
+
 class OwnedFolder:
     """The target of one export.
 
@@ -155,7 +166,7 @@ class OwnedFolder:
                     "choose another folder with --out, or empty this one",
                 )
             return []
-        title, *names = inside(self.root, RECORD).read_text(encoding="utf-8").splitlines() or [""]
+        title, names = _recorded(self.root)
         if title != self._title:
             raise DailytalkError(
                 f"{self.root} holds another export ({title.removeprefix(_TITLE).strip() or 'not known'})",

@@ -30,6 +30,7 @@ from dailytalk_contiguous.cli import status as status_command
 from dailytalk_contiguous.cli import stream as stream_command
 from dailytalk_contiguous.cli import tag as tag_command
 from dailytalk_contiguous.cli.main import app
+from dailytalk_contiguous.cli.options import rate_of
 from dailytalk_contiguous.cli.place import recordings_of
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.quality import QualityLimits
@@ -324,10 +325,10 @@ def test_options_of_speak_reach_its_settings_and_its_run(tmp_path: Path, caught:
 )
 def test_sample_rate_is_that_of_the_recording_or_8000_to_96000(text: str, rate: int | None) -> None:
     if rate is not None:
-        assert speak_command._rate(text) == rate
+        assert rate_of(text) == rate
         return
     with pytest.raises(DailytalkError, match=r"--sample-rate can't be"):
-        speak_command._rate(text)
+        rate_of(text)
 
 
 @pytest.mark.parametrize("text", ["calm", "calm=", "=soft", "="])

@@ -76,6 +76,10 @@ def rejects(count: int, stage: str = "Folder") -> list[Reject]:
     return [Reject(f"c{n}", stage, f"reason {n}", "mend [it]") for n in range(count)]
 
 
+def write_rejects(out: Path, rejects: list[Reject]) -> None:
+    (out / "rejects.jsonl").write_text("".join(json.dumps(reject.as_dict()) + "\n" for reject in rejects))
+
+
 def task(seconds: float) -> local.Task:
     return local.Task(OUT, [{"duration": seconds}], {})
 
@@ -363,16 +367,18 @@ def test_dry_run_of_speak_shows_utterances_bytes_price_and_what_is_in_the_way() 
     ],
 )
 def test_exit_code_of_speak_and_of_a_recipe_tells_of_rows_and_rejects(
-    counts: dict[str, int], code: int, capsys: pytest.CaptureFixture[str]
+    counts: dict[str, int], code: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     outcome = spoken(record={"counts": counts})
     assert speak_command._exit_code(outcome) == code
-    assert recipe_command._told(Built(tagged(), outcome, rejects(1)), OUT) == code
+    written = rejects(1, "Transcribe") + rejects(2, "Folder")[1:]  # of a stage and of the source alike
+    write_rejects(tmp_path, written)
+    assert recipe_command._told(Built(tagged(), outcome, []), tmp_path) == code
     n = counts.get("conversations", 0)
     assert capsys.readouterr().out.splitlines() == [
-        "rejected: 1, in /data/rejects.jsonl",
-        '  rejected: "c0": reason 0; mend [it]',
-        f"0 utterances of {n} conversation{'' if n == 1 else 's'} in /data",
+        f"rejected: 2, in {tmp_path}/rejects.jsonl",
+        '  rejected: "c0", "c1": reason 0; mend [it]',
+        f"0 utterances of {n} conversation{'' if n == 1 else 's'} in {tmp_path}",
     ]
     assert recipe_command._told(Built(tagged(record={"counts": counts}), None, []), OUT) == code
     assert recipe_command._told(Built(tagged(record=None), None, []), OUT) == 1
@@ -1052,7 +1058,7 @@ def test_agreement_is_shown_by_category_by_label_and_by_listener() -> None:
 
 
 def test_sentence_and_path_are_never_broken(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     long = " ".join(["word"] * 40)
     deep = Path("/", *["folder"] * 30)
@@ -1095,8 +1101,11 @@ def test_sentence_and_path_are_never_broken(
     assert any(line.startswith("  ppp") and line.endswith("from 0.00 h") for line in told)
     told = narrow(lambda console: export_command._show_export(long, deep, one))
     assert {f"{long} in {deep}", f'  rejected: "c": {long}; {long}'} < told
-    told = narrow(lambda console: recipe_command._told(Built(tagged(record=None), None, one), deep))
-    assert {f'  rejected: "c": {long}; {long}', f"0 utterances of 0 conversations in {deep}"} < told
+    below = tmp_path / "/".join(["folder"] * 30)
+    below.mkdir(parents=True)
+    write_rejects(below, one)
+    told = narrow(lambda console: recipe_command._told(Built(tagged(record=None), None, []), below))
+    assert {f'  rejected: "c": {long}; {long}', f"0 utterances of 0 conversations in {below}"} < told
     told = narrow(lambda console: agreement_command._show(console, "emotion", judged()))
     assert "emotion: Fleiss' kappa 0.457 (3 clips with two ratings or more, 9 ratings)" in told
     unsure = judged(kappa=Kappa(None, {}, 0, 0, long), sure={long: 0.5})

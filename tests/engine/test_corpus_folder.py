@@ -65,6 +65,12 @@ def test_export_is_complete_only_while_all_that_its_manifests_name_is_there(tmp_
         assert not is_complete(data)
         path.write_bytes(content)
     assert is_complete(data)
+    for name in MANIFESTS.values():
+        whole = (data / name).read_bytes()
+        (data / name).unlink()
+        assert not is_complete(data)
+        (data / name).write_bytes(whole)
+    assert is_complete(data)
     for line in ('{"path": 3}', "[]", "{"):
         (data / MANIFESTS["train"]).write_text(line, encoding="utf-8")
         assert not is_complete(data)
