@@ -1,7 +1,7 @@
 """Kills `build` at random moments, over and over, and compares what it leaves with an uninterrupted run.
 
-Short conversations are tagged, and said anew by a loopback server that counts what it sells. A kill ends the whole
-process group; with two workers, every other one ends a single worker. The same work is begun again until it
+Short conversations are tagged, and resynthesised by a loopback server that counts what it sells. A kill ends the
+whole process group; with two workers, every other one ends a single worker. The same work is begun again until it
 is done, and a new round begins in an empty folder until there were enough kills. Goals: the same bytes and rows in
 every round, no shard made again that was on disk, nothing bought again that was in the cache. An answer that was
 on its way when its buyer was killed can only be bought again; these are counted apart.

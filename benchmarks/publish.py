@@ -1,7 +1,7 @@
 """How fast a version is packed, how little of the next one is new, and what a stream reads before its first row.
 
 Synthetic conversations: speech-like bursts of noise by turns, 2 to 3 MB of FLAC a minute. 300 of 20 s are packed;
-1 % of them are said anew and packed again; new content-defined chunks (what Xet sends) and changed files (what
+1 % of them are resynthesised and packed again; new content-defined chunks (what Xet sends) and changed files (what
 plain LFS sends) are counted over all files. Then the first row of 100 files of one-minute conversations is
 streamed from a Hub on loopback. Exits with 1 if a goal is missed. Takes one to two minutes, and 2 GB of disk.
 
@@ -81,7 +81,7 @@ def _versions(folder: Path) -> Iterable[bool]:
     size = sum(file.size for file in first.files)
     print(f"packed {CONVERSATIONS} conversations of {SECONDS:g} s: {len(first.files)} files, {size / 1e6:.0f} MB")
     yield _line("packing", f"{speed:.0f} times real time", f"at least {SPEED_GOAL:g}", speed >= SPEED_GOAL)
-    _work_folder(folder / "work", names, SECONDS, said_anew=names[:: CONVERSATIONS // CHANGED])
+    _work_folder(folder / "work", names, SECONDS, resynthesised=names[:: CONVERSATIONS // CHANGED])
     counts = {f"{config}/{split}": len(own) for config, of in first.configs.items() for split, own in of.items()}
     second = pack(folder / "work", folder / "second", shard_bytes=SHARD_BYTES, shards_before=counts)
     new, whole = _new_share(first, second)
@@ -129,9 +129,9 @@ def _run(script: str, arguments: list[str], environment: dict[str, str]) -> None
     subprocess.run(command, check=True, env=environment, stdout=subprocess.DEVNULL)
 
 
-def _work_folder(folder: Path, names: list[str], seconds: float, said_anew: Iterable[str] = ()) -> None:
+def _work_folder(folder: Path, names: list[str], seconds: float, resynthesised: Iterable[str] = ()) -> None:
     """Finished conversations in shards as `dailytalk speak` writes them, 20 each."""
-    anew = set(said_anew)
+    anew = set(resynthesised)
     for start in range(0, len(names), 20):
         own = names[start : start + 20]
         path = shard_path(folder / "dataset", [{"conversation_id": name} for name in own])

@@ -1,4 +1,4 @@
-"""DailyTalkContiguous from the Hub into expressive conversations: its words are kept, its left voice is said anew.
+"""DailyTalkContiguous from the Hub as expressive conversations: its words stay, its left voice is resynthesised.
 
 Its transcripts give the words, so that the recogniser only hears what they leave out. It needs FISH_API_KEY.
 

@@ -40,7 +40,7 @@ def main(source: str, out: str) -> int:
     """Build it; the exit code is that of `dailytalk corpus`."""
     read = read_corpus("ravdess", Path(source), Path(out))
     outcome = build_corpus(read, Path(out), SETTINGS, stages=(MEASURE, FINISH))
-    print(f"{outcome.n_clips} clips in {out}, {len(outcome.rejects)} set aside")
+    print(f"{outcome.n_clips} clips in {out}, {len(outcome.rejects)} rejected")
     return 1 if not outcome.n_clips else 3 if outcome.rejects else 0
 
 

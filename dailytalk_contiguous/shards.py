@@ -1,7 +1,7 @@
 """Shards on disk: Parquet files of whole conversations that know what they were made from.
 
 Each file carries, beside its rows, the digest of every stage that made them, the digest of each row's input, the
-seconds that each stage took for it, and the rows that were set aside. So a row can be trusted, taken up again
+seconds that each stage took for it, and the rows that were rejected. So a row can be trusted, taken up again
 after its neighbours changed, and continued from the last stage that still stands; and because results and
 rejects are one file, no crash can part them.
 """
@@ -41,7 +41,7 @@ class Entry:
         seconds: wall time of each of these stages.
         recording_id: the recording that it belongs to.
         duration: seconds of audio.
-        reject: why it was set aside by the stage after the last of `chain`; None if it has a row.
+        reject: why it was rejected by the stage after the last of `chain`; None if it has a row.
         audio: digest of the encoded audio in its row; empty where it has none, and in shards of older versions.
     """
 

@@ -15,8 +15,8 @@ from dailytalk_contiguous.stages.reconstruct import Reconstruct
 class Said(NamedTuple):
     """An utterance: its side of the recording, its times in seconds, and what became of it.
 
-    `factor`: length of what is said anew, over the source's. `status`: by default `spoken` on the left and `kept`
-    on the right. `peak` of the source.
+    `factor`: length of the resynthesised utterance over its source. `status`: by default `spoken` on the left and
+    `kept` on the right. `peak` of the source.
     """
 
     channel: str

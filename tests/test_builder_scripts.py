@@ -142,7 +142,7 @@ def test_file_of_somebody_else_in_the_place_of_a_result_is_not_touched(
     assert not (calls / ".dailytalk").exists()
 
 
-def test_what_is_set_aside_is_told_and_gives_3(tmp_path: Path, process_all: Script) -> None:
+def test_what_is_rejected_is_told_and_gives_3(tmp_path: Path, process_all: Script) -> None:
     save(tmp_path / "in/call.wav", excerpt(seconds=4.0))
     save(tmp_path / "in/mono.wav", tones(1, channels=1))
     done = process_all(*arguments(tmp_path))

@@ -7,15 +7,13 @@ import typer
 from rich.markup import escape
 
 from dailytalk_contiguous.cli.options import on_this_machine
+from dailytalk_contiguous.cli.rejects import show_rejects
 from dailytalk_contiguous.cli.terminal import Console, print_json
 from dailytalk_contiguous.core.documents import as_text
 from dailytalk_contiguous.core.wording import counted
 from dailytalk_contiguous.publish.exporting.mix import LICENCES, REJECTS, Mixed
 from dailytalk_contiguous.publish.exporting.mix import mix as write_mix
 from dailytalk_contiguous.publish.exporting.mix_parts import Settings, summary
-
-#: Names of what was left out that are printed; all are in the rejects.
-SHOWN = 5
 
 
 def mix(
@@ -95,7 +93,5 @@ def _show(done: Mixed, out: Path) -> None:
     for warning in done.warnings:
         console.print(f"warning: {escape(warning)}")
     if done.rejects:
-        console.print(f"left out: {len(done.rejects)} ({REJECTS} tells all)")
-    for reject in done.rejects[:SHOWN]:
-        told = f"{reject.id}: {reject.reason}; {reject.remedy}"
-        console.print(f"  {escape(told)}")
+        rejects = (reject.as_dict() for reject in done.rejects)
+        show_rejects(console, f"{len(done.rejects):,}", f"in {as_text(out / REJECTS)}", rejects)

@@ -143,9 +143,9 @@ def rounded(value: Range) -> dict[str, float]:
 
 
 def _show(console: Console, made: Estimate) -> None:
-    aside = f", {counted(made.set_aside, 'recording')} rejected" if made.set_aside else ""
+    rejects = f", {counted(made.rejected, 'recording')} rejected" if made.rejected else ""
     conversations = counted(made.conversations, "conversation")
-    console.print(f"{length(3600 * made.audio_hours)} of audio in {conversations}{aside}")
+    console.print(f"{length(3600 * made.audio_hours)} of audio in {conversations}{rejects}")
     console.print(
         f"estimated from {counted(made.sample_pieces, 'piece')} of it, {length(made.sample_seconds)} together; "
         "from and to are what it would be if all were like one of them"

@@ -55,16 +55,21 @@ def show_verdict(console: Console, code: int) -> None:
 
 
 def share_text(record: Mapping[str, Any]) -> str:
-    """How much a run rejected: `2 (1 of 2 conversations, 119.8 of 202.7 s)`.
+    """How much a run rejected: `3 (1 recording; 1 of 2 conversations, 119.8 of 202.7 s)`.
 
-    `record` is what run.json holds of it.
+    Recordings that can't be used are no conversations of the run: nobody knows their length. `record` is what
+    run.json holds of it.
     """
     count, told = record["counts"]["rejects"], record.get("rejected") or {}
-    if not told.get("conversations"):
-        return f"{count:,}"
-    share = f"{told['conversations']:,} of {counted(told['of_conversations'], 'conversation')}"
-    seconds, whole = told["seconds"], told["of_seconds"]
-    lengths = (
-        f"{seconds:.1f} of {whole:.1f} s" if whole < 600 else f"{length_text(seconds)} of {length_text(whole)}"
-    )
-    return f"{count:,} ({share}, {lengths})"
+    parts = []
+    if recordings := record["counts"].get("recordings_rejected"):
+        parts.append(counted(recordings, "recording"))
+    if told.get("conversations"):
+        seconds, whole = told["seconds"], told["of_seconds"]
+        lengths = (
+            f"{seconds:.1f} of {whole:.1f} s" if whole < 600 else f"{length_text(seconds)} of {length_text(whole)}"
+        )
+        parts.append(
+            f"{told['conversations']:,} of {counted(told['of_conversations'], 'conversation')}, {lengths}"
+        )
+    return f"{count:,} ({'; '.join(parts)})" if parts else f"{count:,}"

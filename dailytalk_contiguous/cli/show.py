@@ -1,4 +1,4 @@
-"""What `dailytalk tag` prints at its end: a line a stage, what was set aside and why, where the results are."""
+"""What `dailytalk tag` prints at its end: a line a stage, what was rejected and why, where the results are."""
 
 import json
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""What `dailytalk corpus` prints at its end: what was read and set aside, what came of it, and what is missing."""
+"""What `dailytalk corpus` prints at its end: what was read and rejected, what came of it, and what is missing."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -35,7 +35,7 @@ def outcome(
     if as_json:
         told = result.record or {"measures": _quantiles(result.measured), "kept": len(result.kept)}
         told = {**told, "out": str(out), "seconds": round(result.wall_seconds, 2)}
-        told |= {"set_aside": [reject.as_dict() for reject in result.rejects]}
+        told |= {"rejected": [reject.as_dict() for reject in result.rejects]}
         print_json(told)
         return
     for sentence in read.counts:

@@ -179,7 +179,7 @@ def build(**options: Any) -> None:
     settings = speak_settings(options)  # before hours of tagging, not after them
     if options["channel"] not in ("both", settings.revoice):
         raise DailytalkError(
-            f"--channel {options['channel']} leaves out the {settings.revoice} speaker, who is to be said anew",
+            f"--channel {options['channel']} leaves out the {settings.revoice} speaker, the one to resynthesise",
             "pass --channel both, or another --revoice",
         )
     if not options["dry_run"]:
@@ -209,7 +209,7 @@ def build(**options: Any) -> None:
     try:
         speak(folder=options["out"], **spoken)
     except typer.Exit as leave:
-        raise typer.Exit(leave.exit_code or code) from None  # what tag set aside is set aside
+        raise typer.Exit(leave.exit_code or code) from None  # what tag rejected is rejected
 
 
 def _with_options_of_both() -> None:

@@ -108,7 +108,7 @@ def tag(
         typer.Option(
             parser=time_of("--min-duration", {}),
             metavar=TIME,
-            help="Shorter utterances are set aside: 0.8s. 0 keeps every mm-hm.",
+            help="Shorter utterances are rejected: 0.8s. 0 keeps every mm-hm.",
             show_default="0",
         ),
     ] = 0.0,
@@ -268,7 +268,7 @@ def _exit_code(outcome: Outcome) -> int:
 def _intended(found: Found, plan: local.Plan, stages: Sequence[Stage]) -> dict[str, Any]:
     return {
         "conversations": len(found.rows),
-        "set_aside": [problem.as_dict() for problem in found.problems],
+        "rejected": [problem.as_dict() for problem in found.problems],
         "hidden": found.left_out.hidden,
         "made_by_dailytalk": found.left_out.made,
         "paired": found.left_out.paired,

@@ -11,8 +11,8 @@ from dailytalk_contiguous.core.schema import AFFECT, AUDIO, MEASURE, PROSODY, SE
 
 _BUCKETS = ("valence", "arousal", "dominance", "energy", "rate", "zcr", "pitch", "pitch_var")
 
-#: How an utterance came into the rebuilt conversation: said anew, kept sample for sample, kept although it was to
-#: be said anew (flagged), or left out for want of text.
+#: How an utterance came into the rebuilt conversation: resynthesised, kept sample for sample, kept although it was
+#: to be resynthesised (flagged), or left out for want of text.
 STATUSES = ("spoken", "kept", "kept-original", "dropped")
 
 #: How an utterance enters (see `core.turns`).
@@ -25,7 +25,7 @@ MAIN, OTHER = "SPEAKER_MAIN", "SPEAKER_OTHER"
 #: Folder of the audio of a training folder, and of the words beside it.
 AUDIO_FOLDER = "data_stereo"
 
-#: What a synthesis cost and where it lies in the cache. Null for utterances that were not said anew.
+#: What a synthesis cost and where it lies in the cache. Null for utterances that were not resynthesised.
 SYNTHESIS = {
     "engine": STRING,
     "model": STRING,

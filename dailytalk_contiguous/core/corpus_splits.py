@@ -111,7 +111,7 @@ def _check(clips: Sequence[Clip], by: str) -> None:
     if by not in WAYS:
         raise DailytalkError(f"there is no way to split named {by!r}", f"choose one of {', '.join(WAYS)}")
     if not clips:
-        raise DailytalkError("there is no clip to split", "look into the rejects for what was set aside")
+        raise DailytalkError("there is no clip to split", "look into the rejects for what was rejected")
     if len({clip.id for clip in clips}) < len(clips):
         raise DailytalkError("two clips have the same id", "run `dailytalk check` on the dataset")
     for clip in clips:

@@ -24,7 +24,7 @@ class DailytalkError(Exception):
 
 
 class BadInput(DailytalkError):
-    """One recording, conversation or utterance that can't be used; it is set aside and the rest goes on.
+    """One recording, conversation or utterance that can't be used; it is rejected and the rest goes on.
 
     `row` is its place in the batch in which it was met, so that the engine can take out just that row. `retry`:
     the next run should try again, although nothing has changed (a server may answer by then).
@@ -46,7 +46,7 @@ class ModelMissing(DailytalkError):
 
 @dataclass(frozen=True)
 class Reject:
-    """What was set aside: `id` of the recording, conversation or utterance, the `stage` that met it, and why."""
+    """What was rejected: `id` of the recording, conversation or utterance, the `stage` that met it, and why."""
 
     id: str
     stage: str

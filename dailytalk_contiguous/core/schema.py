@@ -39,8 +39,8 @@ CUE = {
     "speaker": STRING,
 }
 
-#: Something smaller than a row that was set aside (an utterance, words of a given transcript).
-SET_ASIDE = {"id": STRING, "stage": STRING, "reason": STRING, "remedy": STRING}
+#: Something smaller than a row that was rejected (an utterance, words of a given transcript).
+REJECTED = {"id": STRING, "stage": STRING, "reason": STRING, "remedy": STRING}
 
 #: What every source yields. `offset` and `duration` are the part of the recording that this conversation is.
 #: `audio_identity` tells the file from another of its name (`sources.recorded` makes it; empty where there is a

@@ -1,4 +1,4 @@
-"""Where every utterance goes when one side of a conversation is said anew and lasts longer or shorter.
+"""Where every utterance goes when one side of a conversation is resynthesised and lasts longer or shorter.
 
 `anchor` keeps what people do to each other: answers keep their gap, backchannels stay inside the turn they
 belong to, interruptions keep their distance to the end of what they cut off. `sequential` lays everything end to
@@ -88,7 +88,7 @@ def rebuild(
 
     In both modes events of one channel never overlap, kept events that overlap or belong to one run move as one
     block with the distances inside it unchanged, and the conversation ends with the source's own tail. Where
-    events said anew overlap in the source, the time belongs to the one that began first. With P the other
+    resynthesised events overlap in the source, the time belongs to the one that began first. With P the other
     channel's event so far that reaches furthest in the source, `anchor` places an event that
 
     1. starts after P has ended, or has no P: at its source gap from the furthest end so far;
@@ -179,11 +179,11 @@ def _blocks(events: Sequence[Event], channel: str) -> list[list[int]]:
         return events[index].start, -events[index].end
 
     runs: dict[tuple[int, int], list[int]] = {}
-    said_anew = 0  # a piece said anew, which may last longer, parts the kept pieces on both sides of it
+    resynthesised = 0  # a resynthesised piece, which may last longer, parts the kept pieces on both sides of it
     for index in sorted((i for i, event in enumerate(events) if event.channel == channel), key=order):
         event = events[index]
-        said_anew += not event.kept
-        key = (event.run, said_anew) if event.kept and event.run >= 0 else (-1 - index, 0)
+        resynthesised += not event.kept
+        key = (event.run, resynthesised) if event.kept and event.run >= 0 else (-1 - index, 0)
         runs.setdefault(key, []).append(index)
     blocks: list[list[int]] = []
     open_block: list[int] = []

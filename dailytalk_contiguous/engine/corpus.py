@@ -21,7 +21,7 @@ from dailytalk_contiguous.engine.corpus_plan import Planned, plan, sift
 from dailytalk_contiguous.engine.corpus_source import Read
 from dailytalk_contiguous.engine.corpus_stages import CLIPS, MEASURED, CorpusSettings, finishing, measuring, staged
 from dailytalk_contiguous.engine.events import Journal
-from dailytalk_contiguous.engine.outputs import set_aside
+from dailytalk_contiguous.engine.outputs import rejected
 from dailytalk_contiguous.engine.runner import Runner
 from dailytalk_contiguous.engine.tagging import make_writable, without_rows
 from dailytalk_contiguous.shards import Row, drop_stale, group, read_entries, read_rows
@@ -163,7 +163,7 @@ def build_corpus(
         _check_balance(read, todo, finished, rejects)
         about |= {"settings": settings.told()}
         record = write_outputs(out, made, (*first, *second), read, todo, rejects, about, options.text_conditions)
-        journal.rejects = set_aside(out)
+        journal.rejects = rejected(out)
         drop_stale(out / MEASURED, paths or [without_rows(out / MEASURED, first)])
         drop_stale(out / CLIPS, made)
     return Outcome(record, described, kept, rejects, run.n_made, time.perf_counter() - started)

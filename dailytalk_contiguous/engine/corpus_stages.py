@@ -51,7 +51,7 @@ class CorpusSettings:
         profile: of `pipeline.PROFILES`.
         asr_model, asr_windows, compute_type: see `stages.clip_words.TimeWords`.
         affect_model: see `RateAffect`; without any, affect is only what raters gave.
-        language: set clips of other languages aside; empty keeps all.
+        language: clips of other languages are rejected; empty keeps all.
         limits: of quality. agreed_only: see `CremaDConfig`.
         split: of `core.corpus_splits.WAYS`; empty is the corpus's own (see `for_corpus`).
         balance: of `core.balance.MODES`, or empty. target_minutes: of each emotion, see `plan_balance`.

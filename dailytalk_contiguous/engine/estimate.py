@@ -69,7 +69,7 @@ class Estimate:
     """What a corpus would take.
 
     Attributes:
-        audio_hours, conversations, set_aside: what was found; not estimated.
+        audio_hours, conversations, rejected: what was found; not estimated.
         sample_pieces, sample_seconds: what was run to tell the rest. workers: processes.
         quantities: `speech_hours`, `tag_seconds` and `speak_seconds` by the clock with `workers`, `usd`,
             `text_bytes` to be said, and bytes on disk: `tagged_bytes`, `dataset_bytes` (FLAC), `wav_bytes`,
@@ -80,7 +80,7 @@ class Estimate:
 
     audio_hours: float
     conversations: int
-    set_aside: int
+    rejected: int
     sample_pieces: int
     sample_seconds: float
     workers: int
@@ -108,7 +108,7 @@ def estimate(
         sample_seconds: the most audio to run; of little material it is less (`MOST_SHARE`). seed: which.
         told: told of the piece that is about to be run, and how many there are; of 0 before models are loaded.
 
-    Raises DailytalkError if nothing was found, if all of the sample is set aside, and as the runs do.
+    Raises DailytalkError if nothing was found, if all of the sample is rejected, and as the runs do.
     """
     if not found.rows:
         raise DailytalkError("none of the recordings can be used", "run dailytalk tag --dry-run to see why")
@@ -191,7 +191,7 @@ def _share_of(workers: int) -> Iterator[None]:
 
 
 def _measure(piece: Row, out: Path, settings: TagSettings, spoken: SpeakSettings | None) -> Measured | None:
-    """Run a piece; None if it was set aside."""
+    """Run a piece; None if it was rejected."""
     outcome = tag(Found([[piece]], []), out, settings, Options(), {})
     record = outcome.record
     if record is None or not record["counts"]["conversations"]:
@@ -283,6 +283,6 @@ def _size(path: Path) -> float:
 
 
 def _why(out: Path) -> str:
-    """The first reason for which something was set aside."""
+    """The first reason for which something was rejected."""
     reason: str = next(rejects_in(out))["reason"]
     return reason

@@ -22,7 +22,7 @@ class Made:
     """A shard that was made.
 
     Attributes:
-        path: of its file. conversations, rejects: how many went in, and how many of them were set aside.
+        path: of its file. conversations, rejects: how many went in, and how many of them were rejected.
         audio_seconds: of its conversations. wall_seconds: of work on it, until it was on disk.
         stage_seconds: of them in each stage that was run now, by name; a model is loaded in its first call.
         stage_audio: seconds of audio that went through each of these stages now.

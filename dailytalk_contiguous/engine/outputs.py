@@ -173,7 +173,7 @@ def write_outputs(
     return record
 
 
-def set_aside(out: Path) -> int:
+def rejected(out: Path) -> int:
     """How many rejects the rejects.jsonl of a work folder tells of, of all halves."""
     with inside(out, REJECTS).open("rb") as file:
         return sum(1 for line in file if line.strip())
@@ -291,7 +291,7 @@ def _count(row: Row, tally: Tally) -> None:
     tally.recognisers.update(name for name in row["recogniser"] if name)
     # Reasons hold figures (`23 words in 0.5 s`); what is counted is their kind.
     tally.without_text.update(reason.partition("(")[0].strip() for reason in row["text_reason"] if reason)
-    tally.rejects += [Reject(**item) for item in (*row["set_aside"], *row["unmatched"])]
+    tally.rejects += [Reject(**item) for item in (*row["rejected"], *row["unmatched"])]
     for note in row["notes"]:
         tally.n_notes += 1
         if len(tally.notes) < NOTES_KEPT:
@@ -312,7 +312,7 @@ def _record(tally: Tally, stages: Sequence[Stage], n_problems: int, about: Mappi
             "utterances_by_recogniser": dict(tally.recognisers.most_common()),
             "short_utterances": tally.short,
             "utterances_without_text": dict(tally.without_text.most_common()),
-            "recordings_set_aside": n_problems,
+            "recordings_rejected": n_problems,
             "rejects": len(tally.rejects),
             "rejects_by_stage": dict(Counter(reject.stage for reject in tally.rejects).most_common()),
             "tags": dict(tally.tags.most_common()),

@@ -1,7 +1,7 @@
 """What runs inside Ray's actors: a worker that makes shards.
 
 A node can lack what the driver has (the same code, the same environment, the recordings), or have it as it was.
-Each is looked for before anything is made: a recording that a node can't see would else be set aside as a bad one,
+Each is looked for before anything is made: a recording that a node can't see would else be rejected as a bad one,
 and another of its name be cut at times that mean nothing in it.
 """
 

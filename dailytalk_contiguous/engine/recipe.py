@@ -59,7 +59,7 @@ class Speaking(SpeakSettings):
 
 @dataclass(frozen=True)
 class Built:
-    """What a recipe has done: both outcomes (`spoken` is None without a second half), and what was set aside or
+    """What a recipe has done: both outcomes (`spoken` is None without a second half), and what was rejected or
     passed over."""
 
     tagged: Outcome

@@ -20,7 +20,7 @@ from dailytalk_contiguous.core.wording import counted
 from dailytalk_contiguous.engine import local
 from dailytalk_contiguous.engine.build import Progress
 from dailytalk_contiguous.engine.events import Account, Journal
-from dailytalk_contiguous.engine.outputs import TRANSCRIPT, note_stop, read_run, set_aside, sha256_of
+from dailytalk_contiguous.engine.outputs import TRANSCRIPT, note_stop, read_run, rejected, sha256_of
 from dailytalk_contiguous.engine.runner import Runner
 from dailytalk_contiguous.engine.spoken_outputs import write_spoken
 from dailytalk_contiguous.files.inside import inside
@@ -151,7 +151,7 @@ def speak(
             },
             script.source,
         )
-        journal.rejects = set_aside(out)
+        journal.rejects = rejected(out)
     return SpokenOutcome(
         record,
         len(plan.paths),
@@ -214,7 +214,7 @@ def check_script_tags(script: Script, settings: SpeakSettings) -> None:
 
 
 def revoiced(row: Row, settings: SpeakSettings) -> list[int]:
-    """Places of the utterances that are to be said anew."""
+    """Places of the utterances that are to be resynthesised."""
     return [place for place, channel in enumerate(row["source_channel"]) if channel == settings.revoice]
 
 

@@ -140,7 +140,7 @@ def _written(
                     failed.append(entry.reject)
                     continue
                 wanted.add(wav_path(out, name))
-                failed.extend(_set_aside(rows[name]))
+                failed.extend(_rejected(rows[name]))
                 _count(rows[name], tally, sums)
                 _count_purchases(rows[name], purchases)
                 for line in shifted(rows[name], first):
@@ -282,7 +282,7 @@ def _drop_stale(folder: Path, wanted: set[Path]) -> None:
             path.unlink()
 
 
-def _set_aside(row: Row) -> Iterator[Reject]:
+def _rejected(row: Row) -> Iterator[Reject]:
     """Utterances that could not be said, in a conversation that was finished nevertheless.
 
     One that had no text to say is none of them: it has its row and its reason, and is counted.

@@ -45,7 +45,7 @@ class Run:
         started, last_event, last_shard: times; None before the first shard.
         shards_all: of the whole work folder. shards, audio_seconds: what it set out to make.
         done, audio_done: what it has made.
-        rejects: conversations set aside among them; once rejects.jsonl was written (`explained`), all in it.
+        rejects: conversations rejected among them; once rejects.jsonl was written (`explained`), all in it.
         stages: wall seconds by stage, over all workers. longest: wall seconds of its longest shard.
         stage, share, seconds_left: what worked at its last event, how much of the work was done then (0 to 1, in
             seconds of work), and how long the rest would take; empty and None where that was not known.

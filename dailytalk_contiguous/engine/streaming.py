@@ -18,7 +18,7 @@ from dailytalk_contiguous.engine import local, transcript
 from dailytalk_contiguous.engine.build import Progress
 from dailytalk_contiguous.engine.devices import use_device
 from dailytalk_contiguous.engine.events import Account, Journal
-from dailytalk_contiguous.engine.outputs import TRANSCRIPT, models_of, read_run, set_aside
+from dailytalk_contiguous.engine.outputs import TRANSCRIPT, models_of, read_run, rejected
 from dailytalk_contiguous.engine.positions import Finished, Positions
 from dailytalk_contiguous.engine.runner import Runner
 from dailytalk_contiguous.engine.speaking import BATCH_SECONDS, DATASET, Script, check_script_tags, spending
@@ -131,7 +131,7 @@ class _Run:
             elif self.made or record is None or not outputs.stand():
                 record = self._written(outputs, journal.account)
             if record:
-                journal.rejects = set_aside(self.out)
+                journal.rejects = rejected(self.out)
         done = self.positions
         return Streamed(
             record,

@@ -20,7 +20,7 @@ from dailytalk_contiguous.engine import local
 from dailytalk_contiguous.engine.build import Progress, build_shard
 from dailytalk_contiguous.engine.devices import use_device
 from dailytalk_contiguous.engine.events import Account, Journal
-from dailytalk_contiguous.engine.outputs import ABOUT_CORPUS, set_aside, write_outputs
+from dailytalk_contiguous.engine.outputs import ABOUT_CORPUS, rejected, write_outputs
 from dailytalk_contiguous.engine.runner import Runner
 from dailytalk_contiguous.files.inside import inside
 from dailytalk_contiguous.models.recogniser import check_language
@@ -220,7 +220,7 @@ def tag(
             told = about | ({"source": found.source} if found.source else {}) | {"settings": settings.told()}
             told["time"] = journal.account.as_dict()
             record = write_outputs(out, paths, stages, found.problems, told, found.people)
-            journal.rejects = set_aside(out)
+            journal.rejects = rejected(out)
             drop_stale(folder, paths)  # now that all rows stand elsewhere
     return Outcome(
         record,

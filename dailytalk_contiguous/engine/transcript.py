@@ -14,7 +14,7 @@ from dailytalk_contiguous.sources.people import People
 
 #: Columns of a shard that a line is made from.
 COLUMNS = (
-    *("conversation_id", "recording_id", "audio_file", "offset", "duration", "notes", "set_aside", "unmatched"),
+    *("conversation_id", "recording_id", "audio_file", "offset", "duration", "notes", "rejected", "unmatched"),
     *("utterance_id", "channel", "speaker", "start", "end", "kind", "context_seconds"),
     *("text_raw", "words", "language", "avg_logprob", "recogniser", "text_reason", "affect_model"),
     *("tag", "rule", "text", "tagged_text"),

@@ -93,8 +93,8 @@ class Conversation:
         language: ISO 639-1, or None.
         main_speaker: name of the main speaker or None.
         other_speaker: name of the other speaker or None.
-        kept_speaker: name of the speaker whose own voice it is (never the one said anew) or None.
-        voices: names of the voices with which utterances were said anew.
+        kept_speaker: name of the speaker whose own voice it is (never the one resynthesised) or None.
+        voices: names of the voices with which utterances were resynthesised.
     """
 
     id: str

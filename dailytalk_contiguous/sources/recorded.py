@@ -42,6 +42,7 @@ BASE = (
 _TAGGED = {"recording_id": str, "audio?": {"path?": str}, "audio_file": str, "audio_identity?": str}
 _TAGGED |= {"offset": float, "duration": float, "sample_rate": int, "channels": int}
 _TAGGED |= {"utterance_id": [str], "channel": [str], "run": [int]}
+_TAGGED |= {"given?": [{"channel": object, "speaker?": str}]}
 TAG_AGAIN = "run dailytalk tag again"
 
 #: Bytes read at the start, the middle and the end of a recording.

@@ -1,7 +1,7 @@
 """Conversations to be re-voiced: a transcript, as people may have edited it, and the recordings it is about.
 
 The transcript decides: a changed text, tag, start or end is taken as it stands, a deleted line is gone. What a
-person can't have meant (a line that is no JSON, an end before its start) is set aside with its line number, and
+person can't have meant (a line that is no JSON, an end before its start) is rejected with its line number, and
 the rest goes on.
 """
 
@@ -162,7 +162,7 @@ def _known(tagged: Path, rejects: list[Reject]) -> tuple[dict[str, Row], dict[st
             rejects.append(Reject(shown(Path(path.name)), "transcript", reason, TAG_AGAIN))
             continue
         try:
-            rows = read_rows(path, BASE)
+            rows = read_rows(path, (*BASE, "given"))  # which names the speakers
         except BadInput as error:
             unusable |= dict.fromkeys(entries, BadInput(error.reason, TAG_AGAIN))
             continue
@@ -290,6 +290,7 @@ def _utterance(identity: str, place: int, line: _Line, base: Row, runs: Mapping[
 def _silent_side(name: str, base: Row, channel: str) -> list[dict[str, Any]]:
     """The utterances of a channel that the transcript leaves out: their times, without text."""
     needed = {column: [base.get(column, name)] for column in Segment.needs} | {"conversation_id": [name]}
+    needed["given"] = [base.get("given")]
     found = {column: values[0] for column, values in Segment(channel=channel)(needed).items()}
     empty = dict.fromkeys((*AFFECT, *PROSODY)) | {column: "" for column in LINE if "_bucket" in column}
     return [

@@ -12,10 +12,10 @@ from typing import Any, ClassVar
 from datasets import Features, List
 
 from dailytalk_contiguous.core.matching import Cue, Word, find_shift, join_words, match_words
-from dailytalk_contiguous.core.schema import CHANNELS, SET_ASIDE, STRING, WORD, Batch
+from dailytalk_contiguous.core.schema import CHANNELS, REJECTED, STRING, WORD, Batch
 from dailytalk_contiguous.stages.base import Stage
 
-#: So many words of a cue are named in the reason why they were set aside.
+#: So many words of a cue are named in the reason why they were rejected.
 WORDS_SHOWN = 12
 
 #: A transcript is in the wrong place as a whole if in another one it agrees with detected speech at least so well,
@@ -50,7 +50,7 @@ class MatchTranscript(Stage):
     )
     prepares: ClassVar[bool] = True
     adds: ClassVar[Features] = Features(
-        {"given_text": List(STRING), "given_words": List(List(WORD)), "unmatched": List(SET_ASIDE)}
+        {"given_text": List(STRING), "given_words": List(List(WORD)), "unmatched": List(REJECTED)}
     )
 
     def __post_init__(self) -> None:
@@ -89,7 +89,7 @@ class MatchTranscript(Stage):
             for place, text, own in zip(places, matched.texts, matched.words, strict=True):
                 texts[place], words[place] = text, own
             unmatched += [
-                self._set_aside(conversation_id, cues[number], offset, left) for number, left in matched.left_over
+                self._rejected(conversation_id, cues[number], offset, left) for number, left in matched.left_over
             ]
         unmatched = [*self._misplaced(conversation_id, transcribed), *unmatched]
         return {"given_text": texts, "given_words": words, "unmatched": unmatched}
@@ -117,7 +117,7 @@ class MatchTranscript(Stage):
         )
         return [{"id": conversation_id, "stage": self.name, "reason": reason, "remedy": remedy}]
 
-    def _set_aside(self, conversation_id: str, cue: Cue, offset: float, left: list[Word]) -> dict[str, str]:
+    def _rejected(self, conversation_id: str, cue: Cue, offset: float, left: list[Word]) -> dict[str, str]:
         shown = join_words(word["word"] for word in left[:WORDS_SHOWN])
         if len(left) > WORDS_SHOWN:
             shown += f" … ({len(left)} words)"

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from dailytalk_contiguous.core.audio import ANALYSIS_RATE, Pcm, read_analysis
 from dailytalk_contiguous.core.crosstalk import Leakage, leakage
 from dailytalk_contiguous.core.errors import BadInput
-from dailytalk_contiguous.core.schema import MEASURE, SECONDS, SET_ASIDE, STRING, Batch, per_utterance
+from dailytalk_contiguous.core.schema import MEASURE, REJECTED, SECONDS, STRING, Batch, per_utterance
 from dailytalk_contiguous.core.spans import Span, cut_long, frame_levels, speech_seconds, speech_spans
 from dailytalk_contiguous.models import speech_activity
 from dailytalk_contiguous.models.speech_activity import FRAME, FRAME_SECONDS, MAX_FRAMES, SpeechActivity
@@ -64,7 +64,7 @@ class Segment(Stage):
         pad: seconds added on both sides.
         longest: seconds; a longer utterance is cut where it is quietest.
         short: seconds; a shorter utterance has the kind `short` instead of `speech`.
-        min_duration: seconds; a shorter utterance is set aside with its reason. 0 keeps all.
+        min_duration: seconds; a shorter utterance is rejected with its reason. 0 keeps all.
         crosstalk: whether the other speaker's leaked voice is told from this one's (see `core.crosstalk`).
     """
 
@@ -101,7 +101,7 @@ class Segment(Stage):
                 )
             ),
             "notes": List(STRING),
-            "set_aside": List(SET_ASIDE),
+            "rejected": List(REJECTED),
         }
     )
 
@@ -159,7 +159,7 @@ class Segment(Stage):
             "speech_seconds": [kept[index][3] for index in order],
             "speech": [_cut(pcm[channel], start, end) for channel, start, end in spans],
             "notes": [note for one in found for note in one.notes],
-            "set_aside": [self._too_short(prefix, span) for prefix, _, span, _ in dropped],
+            "rejected": [self._too_short(prefix, span) for prefix, _, span, _ in dropped],
         }
 
     def _pcm(self, samples: Pcm) -> dict[str, Pcm]:

@@ -278,7 +278,7 @@ def test_build_goes_from_recordings_to_conversations_and_bears_being_stopped(
     assert not (out / "audio").exists()
     server.latency = 0.0
     done = dailytalk(*command, "--json")
-    assert done.code == 3  # tag set a recording aside
+    assert done.code == 3  # tag rejected a recording
     record = json.loads(done.out)
     assert record["counts"]["spoken"] == len(server.purchases) >= 2
     assert set(server.purchases.values()) == {1}

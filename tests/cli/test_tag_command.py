@@ -42,7 +42,7 @@ def test_embedded_run_hears_words_and_says_what_it_did(tmp_path: Path, dailytalk
     assert (again.code, again.out.splitlines()[0]) == (0, "nothing to do: the shard stands")
 
 
-def test_something_set_aside_is_told_with_its_remedy_and_gives_3(
+def test_something_rejected_is_told_with_its_remedy_and_gives_3(
     tmp_path: Path, dailytalk: Command, quick: tuple[str, ...]
 ) -> None:
     calls(tmp_path / "in", "[bold]good")
@@ -85,7 +85,7 @@ def test_dry_run_says_what_it_would_do_and_writes_nothing(
     told = json.loads(
         dailytalk("tag", tmp_path / "in", "--out", tmp_path / "out", *quick, "--dry-run", "--json").out
     )
-    assert (told["conversations"], told["shards"]["to_make"], len(told["set_aside"])) == (2, 1, 7)
+    assert (told["conversations"], told["shards"]["to_make"], len(told["rejected"])) == (2, 1, 7)
     dailytalk("tag", tmp_path / "in", "--out", tmp_path / "out", *quick)
     before = state(tmp_path / "out")
     done = dailytalk("tag", tmp_path / "in", "--out", tmp_path / "out", *quick, "--rules", "seed", "--dry-run")

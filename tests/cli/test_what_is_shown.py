@@ -31,6 +31,7 @@ from dailytalk_contiguous.cli import tag as tag_command
 from dailytalk_contiguous.cli import versions as versions_command
 from dailytalk_contiguous.cli.errors import guarded
 from dailytalk_contiguous.cli.progress import bar, profile_table
+from dailytalk_contiguous.cli.rejects import share_text
 from dailytalk_contiguous.cli.terminal import Console
 from dailytalk_contiguous.core.agreement import Against, Kappa, Rater
 from dailytalk_contiguous.core.errors import Reject
@@ -221,7 +222,7 @@ def test_dry_run_of_tag_shows_recordings_shards_stages_models_and_every_reject()
     told = tag_command._intended(found(1), plan, stages)
     assert told == {
         "conversations": 3,
-        "set_aside": [rejects(1)[0].as_dict()],
+        "rejected": [rejects(1)[0].as_dict()],
         "hidden": [".a.wav"],
         "made_by_dailytalk": ["run1/audio/"],
         "paired": [],
@@ -382,6 +383,16 @@ def test_exit_code_of_speak_and_of_a_recipe_tells_of_rows_and_rejects(
     ]
     assert recipe_command._told(Built(tagged(record={"counts": counts}), None, []), OUT) == code
     assert recipe_command._told(Built(tagged(record=None), None, []), OUT) == 1
+
+
+def test_share_of_rejects_names_recordings_beside_conversations() -> None:
+    counts = {"rejects": 3, "recordings_rejected": 1}
+    assert share_text({"counts": counts}) == "3 (1 recording)"
+    share = {"conversations": 1, "of_conversations": 2, "seconds": 119.8, "of_seconds": 202.7}
+    assert share_text({"counts": counts, "rejected": share}) == (
+        "3 (1 recording; 1 of 2 conversations, 119.8 of 202.7 s)"
+    )
+    assert share_text({"counts": counts | {"recordings_rejected": 0}}) == "3"
 
 
 # A stream
@@ -582,7 +593,7 @@ def planned(**changes: Any) -> estimate.Estimate:
     told: dict[str, Any] = {
         "audio_hours": 10.0,
         "conversations": 30,
-        "set_aside": 2,
+        "rejected": 2,
         "sample_pieces": 6,
         "sample_seconds": 180.0,
         "workers": 2,
@@ -625,7 +636,7 @@ def test_plan_is_shown_with_ranges_units_stages_and_loading() -> None:
 
 def test_plan_shows_a_stage_from_half_a_percent_on_and_no_sentence_without_reason() -> None:
     stages = {"Transcribe": estimate.Range(1.0, 199.0, 1.0), "Tag": estimate.Range(1.0, 1.0, 1.0)}
-    made = planned(stages=stages, set_aside=0, quantities={"speak_seconds": estimate.Range(1.0, 2.0, 3.0)})
+    made = planned(stages=stages, rejected=0, quantities={"speak_seconds": estimate.Range(1.0, 2.0, 3.0)})
     lines = [" ".join(line.split()) for line in shown(lambda console: plan_command._show(console, made))]
     assert lines[0] == "10.0 h of audio in 30 conversations"
     assert lines[3:] == [
@@ -734,7 +745,7 @@ def test_report_of_a_corpus_is_a_table_of_percentiles_and_a_plot(
     show_corpus.outcome(Console(), READ, outcome, tmp_path, CorpusSettings(), True)
     told = json.loads(capsys.readouterr().out)
     assert told["measures"]["duration"] == [1.0, 5.0, 50.0, 95.0, 99.0]
-    assert (told["kept"], told["seconds"], len(told["set_aside"])) == (7, 2.35, 5)
+    assert (told["kept"], told["seconds"], len(told["rejected"])) == (7, 2.35, 5)
     nothing = corpus.Outcome(None, [], [], [], 0, 1.0)
     show_corpus.outcome(Console(), READ, nothing, tmp_path / "none", CorpusSettings(), False)
     assert "0 of 0 measured clips would be kept" in capsys.readouterr().out
@@ -998,8 +1009,8 @@ def test_mix_is_shown_with_hours_shares_licence_and_rejects(capsys: pytest.Captu
         "  esd: 0.67 h of training (25.0%), from 0.33 h",
         "licence: cc-by-4.0 (licences.md tells all)",
         "warning: ask [them]",
-        "left out: 6 (rejects.json tells all)",
-        *(f"  c{n}: reason {n}; mend [it]" for n in range(5)),
+        "rejected: 6, in /data/rejects.json",
+        '  rejected: "c0", "c1", "c2" and 3 more: reason 0; mend [it]',
     ]
     mix_command._show(Mixed([part("none")], {"train": 0, "eval": 0}, licence, (), []), OUT)
     assert capsys.readouterr().out.splitlines()[1:] == [
@@ -1097,7 +1108,11 @@ def test_sentence_and_path_are_never_broken(
     mixed = Mixed([part("p" * 60, 1.0)], {"train": 1, "eval": 1}, Combined(long, (), ()), (long,), one)
     told = narrow(lambda console: mix_command._show(mixed, deep))
     assert f"1 line to train on, 1 to evaluate on in {deep}" in told
-    assert {f"licence: {long} (licences.md tells all)", f"warning: {long}", f"  c: {long}; {long}"} <= told
+    assert {
+        f"licence: {long} (licences.md tells all)",
+        f"warning: {long}",
+        f'  rejected: "c": {long}; {long}',
+    } <= told
     assert any(line.startswith("  ppp") and line.endswith("from 0.00 h") for line in told)
     told = narrow(lambda console: export_command._show_export(long, deep, one))
     assert {f"{long} in {deep}", f'  rejected: "c": {long}; {long}'} < told

@@ -1,4 +1,4 @@
-"""The rebuilt timeline: what `rebuild` promises, for any lengths of what is said anew."""
+"""The rebuilt timeline: what `rebuild` promises, for any lengths of what is resynthesised."""
 
 from collections.abc import Sequence
 from itertools import combinations, pairwise
@@ -20,7 +20,7 @@ factors = st.floats(0.4, 2.5)
 
 @st.composite
 def conversations(draw: st.DrawFn, shortest_pause: int = 0, fixed: bool = False) -> list[Event]:
-    """No overlap within a channel; any overlap between them. The right channel is kept, the left said anew."""
+    """No overlap within a channel; any overlap between them. The right channel is kept, the left resynthesised."""
     events = []
     for channel in ("left", "right"):
         at = 0
@@ -37,7 +37,7 @@ def conversations(draw: st.DrawFn, shortest_pause: int = 0, fixed: bool = False)
 
 @st.composite
 def messy(draw: st.DrawFn) -> list[Event]:
-    """Overlaps within a channel, runs, and kept events among those said anew."""
+    """Overlaps within a channel, runs, and kept events among those resynthesised."""
     drawn = st.tuples(
         st.sampled_from(["left", "right"]),
         st.integers(0, 20000),
@@ -241,7 +241,7 @@ def test_overlapping_kept_utterances_are_one_block_and_new_ones_follow_each_othe
     assert rebuilt.duration == pytest.approx(9.0)
 
 
-def test_a_piece_said_anew_parts_the_kept_pieces_of_its_run() -> None:
+def test_a_resynthesised_piece_parts_the_kept_pieces_of_its_run() -> None:
     run = [Event("left", 0, 5, 5, 0, True), Event("left", 5, 10, 20, 0), Event("left", 10, 12, 2, 0, True)]
     assert rebuild(run, 12.0).starts == pytest.approx([0.0, 5.0, 25.0])
 

@@ -96,7 +96,7 @@ def test_length_class_is_that_of_the_trimmed_clip() -> None:
     assert length_class(1.2) != length_class(7.0)
 
 
-def test_clip_of_another_language_is_set_aside() -> None:
+def test_clip_of_another_language_is_rejected() -> None:
     kept, rejects = sift([clip("a"), clip("b", language="zh")], settings_of(language="en"))
     assert [row["id"] for row in kept] == ["a"]
     assert rejects[0].reason == "its language is zh, not en"
@@ -167,7 +167,7 @@ def test_kinds_of_copies_take_turns_where_balance_asks_for_more_than_there_are_k
     assert len(set(own)) == len(own) == 4
 
 
-def test_clips_of_an_official_test_set_are_set_aside_and_only_by_the_official_split() -> None:
+def test_clips_of_an_official_test_set_are_rejected_and_only_by_the_official_split() -> None:
     sets = ("train", "validation", "test")
     rows = described(*(clip(name, name, official_split=name) for name in sets))
     planned = plan(rows, settings_of(split="official"))

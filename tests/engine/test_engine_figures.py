@@ -424,7 +424,7 @@ def test_estimate_is_the_mean_by_audio_between_the_least_and_the_most() -> None:
         tuple(value / workers for value in (1800.0, 3150.0, 3600.0))
     )
     assert made.stages["Tag"] == pytest.approx((240.0, 360.0, 720.0))
-    assert (made.audio_hours, made.conversations, made.set_aside) == (1.0, 2, 1)
+    assert (made.audio_hours, made.conversations, made.rejected) == (1.0, 2, 1)
     assert (made.sample_pieces, made.sample_seconds, made.workers, made.loading_seconds) == (2, 40.0, 2, 3.5)
 
 

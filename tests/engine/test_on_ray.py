@@ -298,7 +298,7 @@ def test_trouble_in_an_actor_arrives_as_it_is(
     assert list(tmp_path.glob("*.parquet")) == []
 
 
-def test_recording_that_a_node_can_not_see_is_said_and_not_set_aside(tmp_path: Path, cluster: str) -> None:
+def test_recording_that_a_node_can_not_see_is_said_and_not_rejected(tmp_path: Path, cluster: str) -> None:
     work = plan(tmp_path, "a", stage=Trouble())
     work.tasks[0].rows[0]["audio"] = {"path": str(tmp_path / "nowhere.wav"), "bytes": None}
     with pytest.raises(DailytalkError, match="does not see"):
@@ -342,7 +342,7 @@ def rows_of(done: Done, column: str) -> list[Any]:
 
 
 @pytest.mark.parametrize("final", [False, True])
-def test_recording_is_the_one_that_was_planned_or_set_aside(tmp_path: Path, store: Mirror, final: bool) -> None:
+def test_recording_is_the_one_that_was_planned_or_rejected(tmp_path: Path, store: Mirror, final: bool) -> None:
     stage = Spoken() if final else Heard()
     put(store, "old")
     store.pull()

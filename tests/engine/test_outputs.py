@@ -191,7 +191,7 @@ def test_rejects_of_the_source_come_first_and_counts_agree(out: Path, settings: 
     assert [line["stage"] for line in read_lines(out / "rejects.jsonl")] == ["Folder"]
     assert outcome.record is not None
     counts = outcome.record["counts"]
-    assert (counts["recordings_set_aside"], counts["rejects"], counts["rejects_by_stage"]) == (1, 1, {"Folder": 1})
+    assert (counts["recordings_rejected"], counts["rejects"], counts["rejects_by_stage"]) == (1, 1, {"Folder": 1})
     assert counts["utterances"] == len(read_lines(out / "transcript.jsonl"))
 
 

@@ -301,7 +301,7 @@ def test_cloned_voice_travels_with_every_line_and_is_part_of_what_is_cached(
     assert (found.utterances, found.cached, found.price) == (2, 2, 0)
 
 
-def test_conversation_with_too_little_to_clone_is_set_aside_before_it_costs(
+def test_conversation_with_too_little_to_clone_is_rejected_before_it_costs(
     tmp_path: Path, server: Stubborn
 ) -> None:
     work = folder(tmp_path, first=(("left", "Yes.", "calm"), *SHORT[1:2]))

@@ -128,7 +128,7 @@ def test_shards_open_as_a_dataset(spoken: Path, tmp_path: Path) -> None:
 # The two halves of a work folder
 
 
-def test_each_half_keeps_what_the_other_set_aside(tmp_path: Path) -> None:
+def test_each_half_keeps_what_the_other_rejected(tmp_path: Path) -> None:
     odd = "a\u2028b\x85c"  # breaks of a line to Python, and to no JSON
     tagged = Reject(odd, "Folder", "it is mono", "mix it")
     own = Reject("first", "Reconstruct", odd, "run again")

@@ -52,7 +52,7 @@ def test_running_run_tells_its_speed_and_what_is_left(tmp_path: Path) -> None:
     assert (run.stages["Segment"], run.workers) == (18, {55, 56})
 
 
-def test_finished_run_counts_all_that_was_set_aside(tmp_path: Path) -> None:
+def test_finished_run_counts_all_that_was_rejected(tmp_path: Path) -> None:
     begin(tmp_path)
     made(tmp_path, 100)
     assert seen(tmp_path, 150)[0].rejects == 1

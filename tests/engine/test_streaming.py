@@ -186,7 +186,7 @@ def test_stream_gives_the_rows_and_rejects_of_an_eager_run(
     assert left_of_input(tmp_path) == []
     assert results(tmp_path / "out") == eager(layout, tagger, spoken, tmp_path / "eager")
     assert done.record is not None
-    assert done.record["counts"]["recordings_set_aside"] == (3 if layout is tables else 0)
+    assert done.record["counts"]["recordings_rejected"] == (3 if layout is tables else 0)
 
 
 # Stops and what follows

@@ -42,7 +42,7 @@ def changed_setting(settings: TagSettings, **changes: object) -> TagSettings:
 # Ids in = ids out + rejects
 
 
-def test_each_kind_of_bad_recording_is_kept_or_set_aside_and_the_rest_goes_on(
+def test_each_kind_of_bad_recording_is_kept_or_rejected_and_the_rest_goes_on(
     tmp_path: Path, settings: TagSettings
 ) -> None:
     source, short = tmp_path / "in", excerpt(seconds=4.0)
@@ -111,7 +111,7 @@ def test_folder_of_recordings_that_can_not_be_used_leaves_rejects_and_opens(
     assert ids(tmp_path / "out") == ["good"]
 
 
-def test_utterances_under_the_minimum_are_set_aside_with_their_length(
+def test_utterances_under_the_minimum_are_rejected_with_their_length(
     tmp_path: Path, settings: TagSettings
 ) -> None:
     calls(tmp_path / "in", "a")

@@ -143,7 +143,7 @@ def test_limits_tell_what_is_missing_and_what_was_guessed() -> None:
         "recognised by a machine (pocketsphinx)",
         "a preview.",
         "**Affect is an estimate**",
-        "No recording and no conversation was set aside.",
+        "No recording and no conversation was rejected.",
     ):
         assert part in told
     assert "are guesses" not in told

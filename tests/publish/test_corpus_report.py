@@ -107,10 +107,10 @@ def test_a_folder_that_was_only_measured_has_its_plots(tmp_path: Path) -> None:
     assert is_corpus(folder)
     text = page(folder)
     assert "1 beyond a limit of quality" in text
-    assert text.count("<h2>") == 2  # quality, and what was set aside
+    assert text.count("<h2>") == 2  # quality, and what was rejected
 
 
-def test_the_page_says_what_is_missing_and_what_was_set_aside(tmp_path: Path) -> None:
+def test_the_page_says_what_is_missing_and_what_was_rejected(tmp_path: Path) -> None:
     reject = {
         "id": "a.wav",
         "stage": "Quality",

@@ -105,7 +105,7 @@ def test_page_counts_what_the_dataset_holds(tmp_path):
     assert fact(text, "utterances") == "7"
     assert fact(text, "words with times") == "15"
     assert fact(text, "audio") == "18.0 s"
-    assert fact(text, "said anew") == "4"
+    assert fact(text, "resynthesised") == "4"
     assert ">7 (100 %)</text>" in text
 
 
@@ -253,7 +253,7 @@ def test_rejects_are_counted_by_stage_and_kind(tmp_path):
     ]
     (folder / "rejects.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
     text = page_of(folder)
-    assert fact(text, "set aside") == "3"
+    assert fact(text, "rejected") == "3"
     assert "<td>Speak</td><td>… of … tries failed</td>" in text
     assert "call/left/0002" in text
 

@@ -137,19 +137,19 @@ def test_empty_file_is_told_from_a_file_without_audio(tmp_path: Path, ending: st
     assert problem(path) == "the file is empty (0 bytes)"
 
 
-def test_truncated_wav_is_set_aside(tmp_path: Path) -> None:
+def test_truncated_wav_is_rejected(tmp_path: Path) -> None:
     path = save(tmp_path / "call.wav")
     path.write_bytes(path.read_bytes()[:9999])
     assert "cut short" in problem(path)
 
 
-def test_text_that_is_called_wav_is_set_aside(tmp_path: Path) -> None:
+def test_text_that_is_called_wav_is_rejected(tmp_path: Path) -> None:
     path = tmp_path / "call.wav"
     path.write_text("not audio " * 100)
     assert "read" in problem(path)
 
 
-def test_pipe_device_link_to_nowhere_and_unreadable_folder_are_set_aside_without_waiting(tmp_path: Path) -> None:
+def test_pipe_device_link_to_nowhere_and_unreadable_folder_are_rejected_without_waiting(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe.wav")
     (tmp_path / "endless.wav").symlink_to("/dev/zero")
     (tmp_path / "gone.wav").symlink_to("nothing")
@@ -181,7 +181,7 @@ def test_builder_takes_a_folder_with_a_link_to_nowhere(tmp_path: Path) -> None:
     assert row["problem"] == "it can't be read (No such file or directory)"
 
 
-def test_pipe_named_outright_is_set_aside(tmp_path: Path) -> None:
+def test_pipe_named_outright_is_rejected(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe.wav")
     assert problem(tmp_path / "pipe.wav") == "it is a pipe, not a file"
 
@@ -189,7 +189,7 @@ def test_pipe_named_outright_is_set_aside(tmp_path: Path) -> None:
 # Transcripts
 
 
-def test_broken_transcript_sets_the_recording_aside_and_is_named(tmp_path: Path) -> None:
+def test_broken_transcript_rejects_the_recording_and_is_named(tmp_path: Path) -> None:
     save(tmp_path / "call.wav")
     (tmp_path / "call.json").write_text('{"alignments": [')
     assert f"transcript {tmp_path / 'call.json'}: line 1 is not JSON" in problem(tmp_path / "call.wav")

@@ -268,7 +268,7 @@ def test_digests_of_rows_are_the_same_from_an_empty_cache(
     assert [row["input_digest"] for row in rows()] == [row["input_digest"] for row in before]
 
 
-def test_row_without_usable_audio_is_set_aside_with_its_id(hub: HubServer) -> None:
+def test_row_without_usable_audio_is_rejected_with_its_id(hub: HubServer) -> None:
     audio = [struct(None), struct(b"not audio at all"), struct(None, "/home/them/c.wav"), struct(wav(), "d.wav")]
     publish({"data/train-0.parquet": parquet({"id": ["a", "b", "c", "d"], "audio": audio})})
     fetched = fetch(repository())
@@ -286,7 +286,7 @@ def test_mono_and_broken_audio_are_rejected_as_in_a_folder(hub: HubServer) -> No
     assert all(row["problem"] for row in rows())
 
 
-def test_id_that_comes_twice_is_set_aside_and_not_written_over(hub: HubServer) -> None:
+def test_id_that_comes_twice_is_rejected_and_not_written_over(hub: HubServer) -> None:
     publish({"data/train-0.parquet": parquet({"id": ["a", "a"], "audio": [struct(wav()), struct(wav(2.0))]})})
     fetched = fetch(repository())
     assert [(one.id, one.reason) for one in fetched.problems] == [

@@ -1,4 +1,4 @@
-"""Transcripts as people edit them: what is honoured, what is set aside, and where the recordings are."""
+"""Transcripts as people edit them: what is honoured, what is rejected, and where the recordings are."""
 
 import json
 import math
@@ -159,6 +159,24 @@ def test_a_side_whose_lines_are_all_deleted_stays_empty(work: Path, lines: list[
     assert set(rows[0]["source_channel"]) == {"left"}
 
 
+def test_a_side_that_was_not_tagged_keeps_the_name_that_its_transcript_gives(
+    tmp_path: Path, tiny_whisper: str
+) -> None:
+    save(tmp_path / "in/talk.wav", excerpt("weekend_trip", 0.0, 9.0))
+    cues = [
+        {"channel": side, "speaker": name, "start": 0.2, "end": 8.0, "text": "Well."}
+        for side, name in (("left", "Anna"), ("right", "Bob"))
+    ]
+    (tmp_path / "in/talk.json").write_text(json.dumps(cues), encoding="utf-8")
+    settings = TagSettings(profile="embedded", language="en", asr_model=tiny_whisper, channel="left")
+    run(tmp_path / "in", tmp_path / "out", settings)
+    rows, _ = read(tmp_path / "out", read_lines(tmp_path / "out/transcript.jsonl"), tmp_path)
+    assert set(zip(rows[0]["source_channel"], rows[0]["speaker"], strict=True)) == {
+        ("left", "Anna"),
+        ("right", "Bob"),
+    }
+
+
 def test_a_conversation_whose_lines_are_all_deleted_is_left_out(
     work: Path, lines: list[Line], tmp_path: Path
 ) -> None:
@@ -310,7 +328,7 @@ def test_an_end_a_little_past_the_recording_is_its_end(work: Path, lines: list[L
     assert all(start < end for start, end in zip(rows[0]["start"], rows[0]["end"], strict=True))
 
 
-def test_a_conversation_of_which_nothing_is_left_is_set_aside(
+def test_a_conversation_of_which_nothing_is_left_is_rejected(
     work: Path, lines: list[Line], tmp_path: Path
 ) -> None:
     own = [line | {"start": 500.0, "end": 501.0} for line in lines if line["conversation_id"] == "short"]
@@ -371,7 +389,7 @@ def test_the_other_side_of_an_older_transcript_is_found_without_text(
     assert len(set(row["utterance_id"])) == len(row["utterance_id"])
 
 
-def test_a_recording_that_is_missing_or_no_recording_is_set_aside(
+def test_a_recording_that_is_missing_or_no_recording_is_rejected(
     older: tuple[Path, list[Line]], tmp_path: Path
 ) -> None:
     recordings, told = older
@@ -387,7 +405,7 @@ def test_a_recording_that_is_missing_or_no_recording_is_set_aside(
     assert "1 channel" in rejects[2].reason
 
 
-def test_a_tagged_recording_that_is_gone_is_set_aside_and_found_where_it_lies_now(
+def test_a_tagged_recording_that_is_gone_is_rejected_and_found_where_it_lies_now(
     tmp_path: Path, tiny_whisper: str
 ) -> None:
     source = save(tmp_path / "in/call.wav", excerpt("bicycle_repair", 0.0, 9.0))
@@ -404,7 +422,7 @@ def test_a_tagged_recording_that_is_gone_is_set_aside_and_found_where_it_lies_no
     assert rows[0]["audio"]["path"] == str(tmp_path / "moved/call.wav")
 
 
-def test_a_recording_that_was_exported_anew_is_set_aside_and_the_rest_goes_on(
+def test_a_recording_that_was_exported_anew_is_rejected_and_the_rest_goes_on(
     tmp_path: Path, tiny_whisper: str
 ) -> None:
     first = save(tmp_path / "in/first.wav", excerpt("bicycle_repair", 0.0, 6.0))

@@ -139,7 +139,7 @@ def test_a_laugh_of_the_kept_speaker_is_told_where_its_very_samples_are_heard(re
     (laugh,) = row["sounds"]
     assert laugh["channel"] == "right"
     assert (laugh["source_start"], laugh["source_end"]) == pytest.approx((2.6, 3.0), abs=0.011)
-    assert laugh["start"] != laugh["source_start"]  # what was said anew before it has another length
+    assert laugh["start"] != laugh["source_start"]  # what was resynthesised before it has another length
     pcm, _ = soundfile.read(io.BytesIO(row["audio"]["bytes"]), dtype="int16")
     recorded = to_pcm(samples[round(laugh["source_start"] * rate) : round(laugh["source_end"] * rate), kept])
     assert np.array_equal(pcm[round(laugh["start"] * rate) : round(laugh["end"] * rate), 1], recorded)

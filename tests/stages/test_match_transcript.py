@@ -54,7 +54,7 @@ def test_conversation_without_transcript_is_all_null() -> None:
     assert added == {"given_text": [[None] * 3], "given_words": [[None] * 3], "unmatched": [[]]}
 
 
-def test_left_over_words_are_set_aside_with_their_time_in_the_recording() -> None:
+def test_left_over_words_are_rejected_with_their_time_in_the_recording() -> None:
     given = [cue("right", 8.0, 9.0, "lost words"), cue("right", 1.2, 2.0, "kept")]
     (unmatched,) = MatchTranscript()(conversation(given, SPANS, offset=100.0))["unmatched"]
     assert [item["id"] for item in unmatched] == ["call.000/right/8.00s"]
@@ -70,7 +70,7 @@ def test_long_left_over_cue_is_shortened_in_its_reason() -> None:
     assert "w12" not in unmatched[0]["reason"]
 
 
-def test_words_of_a_conversation_without_speech_are_set_aside() -> None:
+def test_words_of_a_conversation_without_speech_are_rejected() -> None:
     added = MatchTranscript()(conversation([cue("left", 0.0, 1.0, "hello")], []))
     assert added["given_text"] == [[]]
     assert len(added["unmatched"][0]) == 1

@@ -15,7 +15,7 @@ from dailytalk_contiguous.core.schema import SOURCE
 from dailytalk_contiguous.stages.segment import Segment
 
 NAME = "old_friends"  # holds a turn of 17 s
-PER_UTTERANCE = [name for name in Segment.adds if name not in ("notes", "set_aside")]
+PER_UTTERANCE = [name for name in Segment.adds if name not in ("notes", "rejected")]
 
 
 @lru_cache(maxsize=None)
@@ -123,16 +123,16 @@ def test_speech_seconds_are_within_the_utterance() -> None:
         assert 0 < one["speech_seconds"] <= one["end"] - one["start"]
 
 
-def test_too_short_utterances_are_set_aside_with_the_reason() -> None:
+def test_too_short_utterances_are_rejected_with_the_reason() -> None:
     everything, kept = segmented(), segmented(min_duration=1.0)
     short = [one for one in rows_of(everything) if one["end"] - one["start"] < 1.0]
     assert short
-    assert len(kept["set_aside"]) == len(short)
+    assert len(kept["rejected"]) == len(short)
     assert len(rows_of(kept)) + len(short) == len(rows_of(everything))
-    assert {one["id"] for one in kept["set_aside"]} == {
+    assert {one["id"] for one in kept["rejected"]} == {
         f"call0/{one['channel']}@{one['start']:.3f}" for one in short
     }
-    for one in kept["set_aside"]:
+    for one in kept["rejected"]:
         assert one["stage"] == "Segment"
         assert one["reason"].endswith("s long, under the 1 s of --min-duration")
     for channel in ("left", "right"):

@@ -57,7 +57,7 @@ def takes(done: Batch) -> list[int]:
     return [told["take"] for told in done["synthesis"]]
 
 
-def test_only_the_re_voiced_speaker_is_said_anew(tmp_path: Path, server: Stubborn) -> None:
+def test_only_the_re_voiced_speaker_is_resynthesised(tmp_path: Path, server: Stubborn) -> None:
     done = stage(tmp_path)(batch(TEXT, "I am kept.", "", source_channel=["left", "right", "left"]))
     assert done["status"] == ["spoken", "kept", "dropped"]
     assert done["reason"] == [None, None, "no text to say"]

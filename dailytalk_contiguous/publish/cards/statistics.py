@@ -165,7 +165,7 @@ class CardStatistics:
 
 
 def statistics_of(version: Rows, rejects: Iterable[Mapping[str, str]]) -> CardStatistics:
-    """Read a version's conversations once, and what was set aside on the way to it."""
+    """Read a version's conversations once, and what was rejected on the way to it."""
     found = CardStatistics()
     for split, row in version.rows("conversations", COLUMNS):
         found.add(split, row)

@@ -133,13 +133,13 @@ def limits(found: CardStatistics) -> str:
         *_left_out(found),
     ]
     rejected = table(
-        ("set aside in", "why", "number"),
+        ("rejected in", "why", "number"),
         ((told(stage), told(reason), f"{n:,}") for (stage, reason), n in sorted(found.tally.rejects.items())),
     )
     after = (
-        f"Recordings, conversations and utterances that were set aside:\n\n{rejected}"
+        f"Recordings, conversations and utterances that were rejected:\n\n{rejected}"
         if rejected
-        else ("No recording and no conversation was set aside.")
+        else ("No recording and no conversation was rejected.")
     )
     return "\n".join(f"- {point}" for point in points) + f"\n\n{after}"
 

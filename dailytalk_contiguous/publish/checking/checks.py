@@ -133,7 +133,7 @@ def _transcript(path: Path) -> Iterator[Finding]:
             lines_of[name] = number
         if problem := _word_problem(told.get("words")):
             yield error("bad-word", place, problem, "correct its words, or leave them out")
-        # Of what was not said anew, a text may be missing: nobody heard one, or its conversation says why.
+        # Of what was not resynthesised, a text may be missing: nobody heard one, or its conversation says why.
         silent = told.get("text_reason") or told.get("status", "spoken") != "spoken"
         if not str(told.get("text") or "").strip() and not silent:
             yield error("empty-text", place, "its text is empty", "write what is said, or delete the line")

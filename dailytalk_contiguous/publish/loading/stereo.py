@@ -111,7 +111,7 @@ class StereoAudio(Mapping[str, Any]):
         return samples[:, 0] if found.channels == 1 else samples
 
     def channel(self, name: str) -> Samples:
-        """One speaker's channel, `left` (said anew) or `right` (kept), float32 of shape (samples,).
+        """One speaker's channel, `left` (resynthesised) or `right` (kept), float32 of shape (samples,).
 
         Raises:
             DailytalkError: there is no such channel, or the audio isn't stereo.

@@ -112,7 +112,7 @@ def _sections(
         yield "against", f"Against {sides[1].name}", plots(against.cards(*sides))
     if tally.measured:
         yield "quality", "Quality, of all clips as they came", plots(parts.quality(tally))
-    yield "aside", "Set aside", plots(parts.set_aside(tally, examples))
+    yield "rejected", "Rejected", plots(parts.rejected(tally, examples))
     if tally.all.clips:
         yield "licences", "Licences and sources", plots(parts.licences(tally), parts.sources(credits))
         yield "listen", "Listen", samples

@@ -52,7 +52,7 @@ def facts(tally: CorpusTally) -> Html:
             f"{percent(validation.seconds, tally.all.seconds)} of recordings",
         ),
         ("speakers", counted(len({*tally.by["speaker"]} - {UNKNOWN})), ""),
-        ("set aside", counted(tally.rejects.total()), "files and clips"),
+        ("rejected", counted(tally.rejects.total()), "files and clips"),
     ]
     if tally.measured:
         beyond = f"{counted(tally.refused)} beyond a limit of quality"
@@ -170,14 +170,14 @@ def samples(rows: Mapping[str, Mapping[str, Any]], heard: Mapping[str, bytes]) -
     )
 
 
-def set_aside(tally: CorpusTally, examples: Sequence[Mapping[str, str]]) -> Html:
-    """What was set aside, by stage and reason, and the first few with their remedies."""
+def rejected(tally: CorpusTally, examples: Sequence[Mapping[str, str]]) -> Html:
+    """What was rejected, by stage and reason, and the first few with their remedies."""
     kinds = [(*kind, counted(found)) for kind, found in tally.rejects.most_common(MAX_LINES)]
     if len(tally.rejects) > MAX_LINES:
         rest = sum(found for _, found in tally.rejects.most_common()[MAX_LINES:])
         kinds.append(("", f"{len(tally.rejects) - MAX_LINES} other kinds", counted(rest)))
     what = table(("stage", "reason", "number"), kinds, [2]) + examples_of(examples)
-    return card("By kind", what if kinds else "", "nothing was set aside", "wide")
+    return card("By kind", what if kinds else "", "nothing was rejected", "wide")
 
 
 def licences(tally: CorpusTally) -> Html:

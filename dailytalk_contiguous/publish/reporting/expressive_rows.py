@@ -1,7 +1,7 @@
 """What the report of an expressive corpus and its listening test read: finished clips, measures, sound of a few.
 
 Shards are read row group by row group and without their audio; only the clips that are shown are opened. Measures
-of all clips, those that were set aside too, are in the shards of the first pass, which is all there is after
+of all clips, those that were rejected too, are in the shards of the first pass, which is all there is after
 `--report-only`.
 """
 

@@ -1,6 +1,6 @@
 """The report of an expressive corpus as Markdown, to be put under a heading of a card.
 
-It holds what a reader of the data has to know: hours by label, what is missing, quality, what was set aside, whose
+It holds what a reader of the data has to know: hours by label, what is missing, quality, what was rejected, whose
 work it is and under which terms. Speakers are too many for a card, and pictures are for the page.
 """
 
@@ -26,7 +26,7 @@ def summary(tally: CorpusTally, credits: Sequence[Credit] = (), sides: against.S
         *(_dimension(tally, name) for name in _SHOWN),
         _missing(tally),
         *_quality(tally),
-        _set_aside(tally),
+        _rejected(tally),
         _licences(tally),
         table(("source", "licence", "citation"), map(credit_cells, credits)),
     ]
@@ -63,10 +63,10 @@ def _quality(tally: CorpusTally) -> list[str]:
     return [f"Quality of {counted(tally.measured, 'clip')} as they came:", table(head, lines)]
 
 
-def _set_aside(tally: CorpusTally) -> str:
+def _rejected(tally: CorpusTally) -> str:
     ranked = tally.rejects.most_common(MAX_LINES)
     lines = [(escaped(stage), escaped(why), f"{found:,}") for (stage, why), found in ranked]
-    return table(("set aside by", "reason", "number"), lines)
+    return table(("rejected by", "reason", "number"), lines)
 
 
 def _licences(tally: CorpusTally) -> str:

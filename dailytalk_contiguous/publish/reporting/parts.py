@@ -46,9 +46,9 @@ _NAMES = {"pitch_var": "pitch variation", "zcr": "zero crossings", "rate": "spee
 _EVENTS = ("turn", "overlap", "backchannel", "interruption")
 
 _STATUSES = {
-    "spoken": "said anew",
+    "spoken": "resynthesised",
     "kept": "kept as recorded",
-    "kept-original": "kept, though it was to be said anew",
+    "kept-original": "kept, though it was to be resynthesised",
     "dropped": "left out (no text)",
 }
 
@@ -69,10 +69,10 @@ def facts(tally: Tally, run: Mapping[str, Any]) -> Html:
     ]
     if tally.rebuilt:
         said = tally.statuses["spoken"]
-        found.append(("said anew", counted(said), f"{percent(said, tally.utterances)} of the utterances"))
+        found.append(("resynthesised", counted(said), f"{percent(said, tally.utterances)} of the utterances"))
         found.append(("spent on speech", money(tally.cost), _saved(run)))
     n_rejects = sum(tally.rejects.values())
-    found.append(("set aside", counted(n_rejects), "utterances, conversations or recordings"))
+    found.append(("rejected", counted(n_rejects), "utterances, conversations or recordings"))
     return facts_of(found)
 
 
@@ -169,7 +169,7 @@ def turn_table(tally: Tally) -> Html:
 
 
 def lengths(tally: Tally) -> Html:
-    """New against old length of each utterance that was said anew."""
+    """New against old length of each utterance that was resynthesised."""
     cells = [
         (
             (x + 0.5) * LENGTH_CELL,
@@ -195,7 +195,7 @@ def lengths(tally: Tally) -> Html:
         f"New over recorded length: median {middle:.2f}, 80 % between {low:.2f} and {high:.2f}. "
         f"On the dashed line nothing changed{edge}."
     )
-    return card("Lengths of what was said anew", plot + note if cells else "", "no lengths on both sides")
+    return card("Lengths of what was resynthesised", plot + note if cells else "", "no lengths on both sides")
 
 
 def synthesis(tally: Tally, run: Mapping[str, Any]) -> Html:
@@ -221,14 +221,14 @@ def synthesis(tally: Tally, run: Mapping[str, Any]) -> Html:
     )
 
 
-def set_aside(tally: Tally, examples: Sequence[Mapping[str, str]]) -> Html:
-    """What was set aside, by stage and reason, and the first few with their remedies."""
+def rejected(tally: Tally, examples: Sequence[Mapping[str, str]]) -> Html:
+    """What was rejected, by stage and reason, and the first few with their remedies."""
     kinds = [(stage, reason, counted(found)) for (stage, reason), found in tally.rejects.most_common(MAX_LINES)]
     if len(tally.rejects) > MAX_LINES:
         rest = sum(found for _, found in tally.rejects.most_common()[MAX_LINES:])
         kinds.append(("", f"{len(tally.rejects) - MAX_LINES} other kinds", counted(rest)))
     what = table(("stage", "reason", "number"), kinds, [2])
-    return card("By kind", what + examples_of(examples) if kinds else "", "nothing was set aside", "wide")
+    return card("By kind", what + examples_of(examples) if kinds else "", "nothing was rejected", "wide")
 
 
 def _money_of(run: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -128,7 +128,7 @@ def _sections(
         yield "synthesis", "Synthesis", plots(parts.lengths(tally), parts.synthesis(tally, run))
     if sides:
         yield "against", f"Against {sides[1].name}", plots(against.cards(*sides))
-    yield "aside", "Set aside", plots(parts.set_aside(tally, examples))
+    yield "rejected", "Rejected", plots(parts.rejected(tally, examples))
     if panels:
         yield "listen", "Listen and look", joined(panels)
 

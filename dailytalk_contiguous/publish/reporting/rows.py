@@ -73,7 +73,7 @@ def with_sound(folder: Path, row: Row) -> tuple[Row, float, str]:
 
 
 def rejects(folder: Path) -> Iterator[dict[str, str]]:
-    """What was set aside: the lines of rejects.jsonl; one that is damaged says so."""
+    """What was rejected: the lines of rejects.jsonl; one that is damaged says so."""
     return rejects_in(folder)
 
 

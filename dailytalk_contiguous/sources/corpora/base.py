@@ -1,7 +1,7 @@
 """What all corpora have in common: a `datasets` builder whose rows account for every file that lies there.
 
 A file is a row, a row with a `problem`, or of a kind that the corpus is known to hold beside its audio; a corpus
-only says what a file's name and its tables tell. A name that doesn't fit sets the file aside rather than being
+only says what a file's name and its tables tell. A name that doesn't fit rejects the file rather than being
 read in the likeliest way, because a wrong emotion can't be heard in the dataset any more.
 """
 

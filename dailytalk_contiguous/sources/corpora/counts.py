@@ -34,10 +34,10 @@ def differences(
     `told` are pairs of a row's part and the row. Rows with a `problem` count as missing and are told as well.
     """
     good: dict[str, list[dict[str, Any]]] = {}
-    set_aside = 0
+    rejected = 0
     for part, row in told:
         if row["problem"]:
-            set_aside += 1
+            rejected += 1
         else:
             good.setdefault(part, []).append({name: row.get(name) for name in ("speaker", "label")})
     found: list[str] = []
@@ -48,8 +48,8 @@ def differences(
         rows = good.get(part, [])
         nearest = min(several, key=lambda one: abs(one.clips - len(rows)))
         found += _of_part(" ".join(filter(None, [corpus, nearest.release, part])), nearest, rows)
-    if set_aside:
-        found.append(f"{corpus}: {set_aside} {'file was' if set_aside == 1 else 'files were'} set aside.")
+    if rejected:
+        found.append(f"{corpus}: {rejected} {'file was' if rejected == 1 else 'files were'} rejected.")
     return found
 
 

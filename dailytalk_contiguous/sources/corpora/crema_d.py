@@ -55,7 +55,7 @@ class Heard(NamedTuple):
 
 @dataclass
 class CremaDConfig(CorpusConfig):
-    """Settings of `CremaD`. `agreed_only` sets aside every clip in which raters did not hear what was intended."""
+    """Settings of `CremaD`. `agreed_only` rejects every clip in which raters did not hear what was intended."""
 
     agreed_only: bool = False
 

@@ -1,7 +1,7 @@
 """DailyTalkContiguous as it is: stereo recordings with the words of the left channel, the baseline of reports.
 
 It has no labels of its own. Its recordings are read as any folder of conversations is, but never cut, and one
-without its alignment is set aside: recognised words would make another baseline.
+without its alignment is rejected: recognised words would make another baseline.
 """
 
 from collections.abc import Iterator

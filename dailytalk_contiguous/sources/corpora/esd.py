@@ -2,7 +2,7 @@
 
 The folder of a clip tells its emotion, and the speaker's text file its words. These files are in four encodings,
 with tabs, spaces or nothing between text and emotion, so they are read leniently; what folder, number and text
-file say of one clip must agree, or it is set aside.
+file say of one clip must agree, or it is rejected.
 """
 
 import codecs
@@ -131,7 +131,7 @@ def _folders(found: Found) -> list[str]:
 
 
 class _Texts:
-    """The text file of a speaker, read when its first clip is met; a damaged one sets aside all their clips."""
+    """The text file of a speaker, read when its first clip is met; a damaged one rejects all their clips."""
 
     def __init__(self, found: Found) -> None:
         self._found = found

@@ -28,7 +28,7 @@ def problem(tmp_path: Path, data: bytes) -> str:
         (clip(0.1, 16000, 3), "it has 3 channels"),
     ],
 )
-def test_audio_that_is_no_use_is_set_aside(tmp_path: Path, data: bytes, reason: str | tuple[str, ...]) -> None:
+def test_audio_that_is_no_use_is_rejected(tmp_path: Path, data: bytes, reason: str | tuple[str, ...]) -> None:
     assert problem(tmp_path, data).startswith(reason)
 
 

@@ -23,7 +23,7 @@ def test_rows_with_a_problem_are_missing_and_told() -> None:
     bad = [("", {"label": "x", "speaker": "a", "problem": "no"})]
     assert differences("c", [Published(2)], rows("x") + bad * 2) == [
         "c: 1 clips were read, 2 are published.",
-        "c: 2 files were set aside.",
+        "c: 2 files were rejected.",
     ]
 
 

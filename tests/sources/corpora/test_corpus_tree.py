@@ -72,7 +72,7 @@ def test_folder_that_can_not_be_searched_is_rejected(tmp_path: Path) -> None:
         (tmp_path / "barred").chmod(0o700)
 
 
-def test_what_can_not_be_read_is_set_aside_without_waiting(tmp_path: Path) -> None:
+def test_what_can_not_be_read_is_rejected_without_waiting(tmp_path: Path) -> None:
     put(tmp_path, {NAME: clip(), "bad.zip": b"PK not a zip", "old.tar.gz": b"x", "notes.rar": b"x"})
     zipped(tmp_path / "outer.zip", {"inner.zip": b"x"})
     os.mkfifo(tmp_path / "DC_a02.wav")
@@ -89,7 +89,7 @@ def test_what_can_not_be_read_is_set_aside_without_waiting(tmp_path: Path) -> No
     }
 
 
-def test_damage_inside_an_archive_sets_aside_only_what_it_hit(tmp_path: Path) -> None:
+def test_damage_inside_an_archive_rejects_only_what_it_hit(tmp_path: Path) -> None:
     path = zipped(tmp_path / "savee.zip", {NAME: clip(), "DC_a02.wav": wav_bytes(tones(0.3, channels=1))})
     data = bytearray(path.read_bytes())
     with zipfile.ZipFile(path) as archive:

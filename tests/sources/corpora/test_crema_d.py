@@ -101,7 +101,7 @@ def test_agreement_can_not_be_asked_for_without_votes(tmp_path: Path) -> None:
         read("crema_d", put(tmp_path, tree("1001_DFA_ANG_XX")), agreed_only=True)
 
 
-def test_pointer_of_git_lfs_is_set_aside_with_what_to_do(tmp_path: Path) -> None:
+def test_pointer_of_git_lfs_is_rejected_with_what_to_do(tmp_path: Path) -> None:
     row = one(tmp_path, tree() | {"AudioWAV/1001_DFA_ANG_XX.wav": POINTER})
     assert (row["problem"], row["remedy"]) == (
         "it is a Git LFS pointer, not the file itself",
@@ -131,7 +131,7 @@ def test_the_name_that_lost_a_letter_is_the_clip_it_was(tmp_path: Path) -> None:
         ("1001_DFA_ANG", "its name '1001_DFA_ANG.wav' is not like 1001_DFA_ANG_XX.wav"),
     ],
 )
-def test_what_does_not_fit_is_set_aside_with_its_code(tmp_path: Path, name: str, reason: str) -> None:
+def test_what_does_not_fit_is_rejected_with_its_code(tmp_path: Path, name: str, reason: str) -> None:
     assert one(tmp_path, tree(name))["problem"].startswith(reason)
 
 

@@ -64,7 +64,7 @@ def test_sentence_is_the_text_without_case_and_punctuation(tmp_path: Path) -> No
         ({"text": " "}, "it has no text"),
     ],
 )
-def test_metadata_that_do_not_fit_set_the_turn_aside(tmp_path: Path, turn: dict[str, Any], reason: str) -> None:
+def test_metadata_that_do_not_fit_reject_the_turn(tmp_path: Path, turn: dict[str, Any], reason: str) -> None:
     assert problems(read("dailytalk", put(tmp_path, changed(**turn))))["data/25/0_0_d25.wav"].startswith(reason)
 
 
@@ -80,7 +80,7 @@ def test_metadata_that_do_not_fit_set_the_turn_aside(tmp_path: Path, turn: dict[
         ("old/25/0_0_d25.wav", "it is the same clip as 'data/25/0_0_d25.wav'"),
     ],
 )
-def test_what_does_not_fit_is_set_aside(tmp_path: Path, name: str, reason: str) -> None:
+def test_what_does_not_fit_is_rejected(tmp_path: Path, name: str, reason: str) -> None:
     found = problems(read("dailytalk", put(tmp_path, dailytalk(TALK) | {name: clip()})))
     assert reason in next(iter(found.values()))
     assert len(found) == 1

@@ -29,7 +29,7 @@ def test_long_recordings_are_not_cut(tmp_path: Path) -> None:
     assert row["duration"] == 901.0
 
 
-def test_what_does_not_fit_is_set_aside(tmp_path: Path) -> None:
+def test_what_does_not_fit_is_rejected(tmp_path: Path) -> None:
     files = CALL | {"data_stereo/1.wav": clip(1.0, 16000, 2), "data_stereo/2.wav": POINTER, "notes.docx": b"x"}
     files |= {"data_stereo/3.wav": clip(), "data_stereo/3.json": ALIGNMENT}
     rows = read("dailytalk_contiguous", put(tmp_path, files))

@@ -115,7 +115,7 @@ def test_dialogues_of_the_same_turns_have_other_gaps(tmp_path: Path) -> None:
         (b"", "turn 1 (data/25/1_1_d25.wav): the file is empty"),
     ],
 )
-def test_a_dialogue_that_lacks_a_turn_is_set_aside(tmp_path: Path, data: bytes | None, reason: str) -> None:
+def test_a_dialogue_that_lacks_a_turn_is_rejected(tmp_path: Path, data: bytes | None, reason: str) -> None:
     files = dailytalk(TALK)
     del files["data/25/1_1_d25.wav"]
     put(tmp_path, files if data is None else files | {"data/25/1_1_d25.wav": data})

@@ -92,11 +92,11 @@ def test_without_folders_of_emotions_the_text_file_tells_them(tmp_path: Path) ->
         ("0011_000001\tHi.\tNeutral\n0011_000001\tHo.\tNeutral", "line 2 of '0011/0011.txt' is another text of"),
     ],
 )
-def test_a_clip_of_which_two_things_are_said_is_set_aside(tmp_path: Path, text: str, reason: str) -> None:
+def test_a_clip_of_which_two_things_are_said_is_rejected(tmp_path: Path, text: str, reason: str) -> None:
     assert str(text_of(tmp_path, ENGLISH, text.encode())[1]).startswith(reason)
 
 
-def test_a_text_file_in_no_known_encoding_sets_its_speaker_aside(tmp_path: Path) -> None:
+def test_a_text_file_in_no_known_encoding_rejects_its_speaker(tmp_path: Path) -> None:
     problem = text_of(tmp_path, MANDARIN, b"0001_001401\t\xff\xff\xff")[1]
     assert problem == "its text file '0001/0001.txt' is not in utf-8-sig or gb18030"
 
@@ -110,7 +110,7 @@ def test_a_text_file_in_no_known_encoding_sets_its_speaker_aside(tmp_path: Path)
         ("0011/Neutral/0011-1.wav", "its name '0011-1.wav' is not like"),
     ],
 )
-def test_what_does_not_fit_is_set_aside(tmp_path: Path, name: str, reason: str) -> None:
+def test_what_does_not_fit_is_rejected(tmp_path: Path, name: str, reason: str) -> None:
     assert problems(read("esd", put(tmp_path, {name: clip()})))[name].startswith(reason)
 
 

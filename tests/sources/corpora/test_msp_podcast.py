@@ -79,11 +79,11 @@ def test_unknown_speakers_are_nobody(tmp_path: Path) -> None:
         ({"EmoDom": "nan"}, "its EmoDom is 'nan', not a number"),
     ],
 )
-def test_what_does_not_fit_is_set_aside(tmp_path: Path, changed: dict[str, Any], reason: str) -> None:
+def test_what_does_not_fit_is_rejected(tmp_path: Path, changed: dict[str, Any], reason: str) -> None:
     assert one(tmp_path, **changed)["problem"].startswith(reason)
 
 
-def test_a_turn_without_a_label_is_set_aside_and_papers_and_old_releases_are_not_rows(tmp_path: Path) -> None:
+def test_a_turn_without_a_label_is_rejected_and_papers_and_old_releases_are_not_rows(tmp_path: Path) -> None:
     files = corpus(line()) | {"Audios/MSP-PODCAST_test3_0001.wav": clip(), "Partition.txt": b"", "readme.txt": b""}
     files |= {"Labels/labels.txt": b"", "ForceAligned/a.TextGrid": b"", "Speaker_ids.txt": b""}
     files |= {"Previous_releases_information/files_removed/MSP-PODCAST_0002_0001.wav": clip()}

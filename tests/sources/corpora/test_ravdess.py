@@ -76,7 +76,7 @@ def test_files_with_two_channels_or_another_rate_are_taken_as_they_are(tmp_path:
         ("notes.docx", "RAVDESS is not known to hold a file like 'notes.docx'"),
     ],
 )
-def test_what_does_not_fit_is_set_aside_with_its_code(tmp_path: Path, name: str, reason: str) -> None:
+def test_what_does_not_fit_is_rejected_with_its_code(tmp_path: Path, name: str, reason: str) -> None:
     assert str(one(tmp_path, name)["problem"]).startswith(reason)
 
 
@@ -97,7 +97,7 @@ def test_missing_clips_are_told_and_are_no_error(tmp_path: Path) -> None:
         "ravdess speech: 1439 clips were read, 1440 are published.",
         "ravdess speech: 191 clips are labelled 'angry', 192 are published.",
         "ravdess song: none of the 1012 published clips was found.",
-        "ravdess: 1 file was set aside.",
+        "ravdess: 1 file was rejected.",
     ]
 
 

@@ -39,7 +39,7 @@ def test_a_text_beside_the_clip_is_its_text(tmp_path: Path) -> None:
         ("DC_a01.avi", "SAVEE is not known to hold"),
     ],
 )
-def test_what_does_not_fit_is_set_aside(tmp_path: Path, name: str, reason: str) -> None:
+def test_what_does_not_fit_is_rejected(tmp_path: Path, name: str, reason: str) -> None:
     assert problems(read("savee", put(tmp_path, {name: clip()})))[name].startswith(reason)
 
 

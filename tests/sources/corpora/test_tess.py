@@ -35,7 +35,7 @@ def test_the_misspelt_file_is_the_older_actress(tmp_path: Path) -> None:
         ("OAF_back.wav", "its name 'OAF_back.wav' is not like"),
     ],
 )
-def test_what_does_not_fit_is_set_aside(tmp_path: Path, name: str, reason: str) -> None:
+def test_what_does_not_fit_is_rejected(tmp_path: Path, name: str, reason: str) -> None:
     assert problems(read("tess", put(tmp_path, {name: clip()})))[name].startswith(reason)
 
 
