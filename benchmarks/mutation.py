@@ -2,9 +2,10 @@
 
 A mutant is drawn at random (a comparison, a constant, an early return, a sign, a condition, `and`, `sorted`, a
 keyword argument …), written into a copy of the repository, and met by the tests that run its statement: those of
-the file of the same name first, then the quickest. Which test runs what is recorded once and kept until the test,
-its helpers or the code that it runs change. Texts, annotations and what `SAME` names are never changed. A mutant
-that no test notices within `--limit` seconds of tests survives; a test that hangs has noticed.
+the file of the same name first, then the quickest (of a statement outside functions, which every test runs:
+those that run most of its module). Which test runs what is recorded once and kept until the test, its helpers or
+the code that it runs change. Texts, annotations and what `SAME` names are never changed. A mutant that no test
+notices within `--limit` seconds of tests survives; a test that hangs has noticed.
 
     python benchmarks/mutation.py [--count 160] [--seed 0] [--package core] [--jobs 2]   # about an hour; dev extra
     python benchmarks/mutation.py --package files --tests tests/files --tests tests/cli   # those tests alone
@@ -749,7 +750,7 @@ def chosen_tests(mutant: Mutant, recorded: dict[str, Ran], limit: float) -> dict
     stem = Path(mutant.file).stem
     dotted = f"{NAME}.{mutant.file[:-3].replace('/', '.').removesuffix('.__init__')}"
     wanted = set(_module(mutant.file).numbers(range(mutant.line, mutant.end_line + 1)))
-    ranked: list[tuple[int, float, str, float]] = []
+    ranked: list[tuple[int, int, float, str, float]] = []
     for file, ran in recorded.items():
         text = (ROOT / file).read_text(encoding="utf-8")
         alike = Path(file).stem.removeprefix("test_") in (stem, f"{stem}_stage", f"{stem}_command")
@@ -766,10 +767,12 @@ def chosen_tests(mutant: Mutant, recorded: dict[str, Ran], limit: float) -> dict
                 rank = (
                     (3 if started else 4) if not here else 0 if named and not mutant.inside else 1 if alike else 2
                 )
-                ranked.append((rank, seconds, test, HANGS + 10 * seconds + 3 * whole))
+                # Every test runs what is outside functions: likeliest to notice are those that run most of the module.
+                depth = 0 if mutant.inside else -len(own)
+                ranked.append((rank, depth, seconds, test, HANGS + 10 * seconds + 3 * whole))
     found: dict[str, float] = {}
     total = 0.0
-    for _, seconds, test, patience in sorted(ranked):
+    for *_, seconds, test, patience in sorted(ranked):
         if total + seconds <= limit or not found:
             found[test] = patience
             total += seconds
