@@ -767,7 +767,7 @@ def chosen_tests(mutant: Mutant, recorded: dict[str, Ran], limit: float) -> dict
                 rank = (
                     (3 if started else 4) if not here else 0 if named and not mutant.inside else 1 if alike else 2
                 )
-                # Every test runs what is outside functions: likeliest to notice are those that run most of the module.
+                # Every test runs what is outside functions: those that run most of the module come first.
                 depth = 0 if mutant.inside else -len(own)
                 ranked.append((rank, depth, seconds, test, HANGS + 10 * seconds + 3 * whole))
     found: dict[str, float] = {}
