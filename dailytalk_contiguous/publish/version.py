@@ -26,7 +26,7 @@ from dailytalk_contiguous.core.reference import Reference
 from dailytalk_contiguous.core.schema import wrong_type
 from dailytalk_contiguous.files.inside import is_inside
 from dailytalk_contiguous.publish.packing.packed import MANIFEST, MANIFEST_SHAPE
-from dailytalk_contiguous.sources.hub_errors import hub_errors
+from dailytalk_contiguous.sources.hub_errors import TIMEOUTS, hub_errors
 
 #: The layout of `Dataset.push_to_hub`: the folder is the config.
 _DATA_FILE = re.compile(r"(?P<config>[^/]+)/(?P<split>[^/]+)-(?P<number>\d{5})-of-(?P<count>\d{5})\.parquet")
@@ -223,7 +223,7 @@ def open_version(where: Reference | Path, token: str | None = None) -> Version:
         files += [path for config in configs for path in sorted(config.glob("*.parquet"))]
         return Version(where, None, tuple(sorted(path.relative_to(where).as_posix() for path in files)))
     with hub_errors(where):
-        told = HfApi(token=token).dataset_info(where.repo, revision=where.revision)
+        told = HfApi(token=token).dataset_info(where.repo, revision=where.revision, timeout=TIMEOUTS)
         files = HfFileSystem(token=token, skip_instance_cache=True)
     if told.sha is None:
         raise DailytalkError(f"{where} has no commit", "publish a version first")

@@ -9,10 +9,11 @@ import errno
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 from urllib.parse import urlsplit
 
 from datasets.exceptions import DatasetBuildError, DatasetNotFoundError, DatasetsError
-from huggingface_hub import constants, get_token
+from huggingface_hub import constants, get_session, get_token
 from huggingface_hub.errors import (
     DisabledRepoError,
     EntryNotFoundError,
@@ -40,6 +41,12 @@ _EXPECTED = (
     ConnectionError,
     TimeoutError,
 )
+
+#: Seconds to connect, to read on and to write on. The client library waits for ever: for a host that drops what it
+#: gets, until the operating system gives up after two minutes. A lost packet is sent again after one and three
+#: seconds; two tries end within ten. A commit of many files takes long. Who calls `dataset_info` passes these on,
+#: because it overrides the timeouts of the client with none.
+TIMEOUTS: Any = (3.5, 300.0, 300.0, None)
 
 #: What a disk says that has no room.
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
@@ -104,6 +111,9 @@ def hub_errors(what: object) -> Iterator[None]:
     """
     if get_token():
         refuse_plain_http("the Hub", constants.ENDPOINT)
+    session = get_session()
+    if session.timeout.connect is None:  # unless a program that uses this one as a library has set its own
+        session.timeout = TIMEOUTS
     try:
         yield
     except BrokenPipeError:  # a ConnectionError, but of whoever reads our output

@@ -15,7 +15,7 @@ from huggingface_hub.utils.tqdm import tqdm
 
 from dailytalk_contiguous.core.published import CONFIGS as PUBLISHED
 from dailytalk_contiguous.core.reference import Reference
-from dailytalk_contiguous.sources.hub_errors import hub_errors
+from dailytalk_contiguous.sources.hub_errors import TIMEOUTS, hub_errors
 
 
 @dataclass(frozen=True)
@@ -75,7 +75,7 @@ def open_repository(reference: Reference, choice: HubChoice) -> Repository:
     """Resolve the revision, list the files and read the card. Raises DailytalkError as `hub_errors` does."""
     api = HfApi()
     with hub_errors(reference):
-        commit = str(api.dataset_info(reference.repo, revision=reference.revision).sha)
+        commit = str(api.dataset_info(reference.repo, revision=reference.revision, timeout=TIMEOUTS).sha)
         tree = api.list_repo_tree(reference.repo, recursive=True, revision=commit, repo_type="dataset")
         files = {
             one.path: HubFile(one.size, one.lfs.sha256 if one.lfs else one.blob_id)

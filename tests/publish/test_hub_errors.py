@@ -1,14 +1,26 @@
 import errno
 import math
+import socket
+from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
+from typing import Any
 
 import pytest
 from datasets.exceptions import DataFilesNotFoundError, DatasetGenerationError
 from hub.server import HubServer
-from huggingface_hub import HfApi
+from huggingface_hub import HfApi, close_session
 
+import dailytalk_contiguous.sources.hub_errors as hub_errors_module
 from dailytalk_contiguous.core.errors import DailytalkError
+from dailytalk_contiguous.core.reference import reference
+from dailytalk_contiguous.publish import version
+from dailytalk_contiguous.publish.history import list_versions
+from dailytalk_contiguous.publish.pushing import hub as pushing_hub
+from dailytalk_contiguous.publish.pushing.patience import Patience
+from dailytalk_contiguous.sources import hub_repository
 from dailytalk_contiguous.sources.hub_errors import hub_errors, without_tokens
+from dailytalk_contiguous.sources.hub_repository import HubChoice
 
 pytest_plugins = ["hub.hub_fixtures"]
 
@@ -53,6 +65,30 @@ def test_server_that_is_not_there_is_told_with_its_address(api: HfApi, hub: HubS
     error = told(api, "repo_info", REPO)
     assert f"127.0.0.1:{hub.port}" in error.reason
     assert "HF_ENDPOINT" in error.remedy
+
+
+@pytest.mark.parametrize(
+    ("module", "ask"),
+    [
+        (hub_errors_module, lambda: list_versions(REPO)),
+        (version, lambda: version.open_version(reference(REPO))),
+        (hub_repository, lambda: hub_repository.open_repository(reference(REPO), HubChoice())),
+        (pushing_hub, lambda: pushing_hub.check_access(HfApi(), pushing_hub.Target(REPO), Patience(tries=1))),
+    ],
+    ids=["history", "version", "recordings", "push"],
+)
+def test_server_that_never_answers_is_given_up(
+    hub: HubServer, monkeypatch: pytest.MonkeyPatch, module: ModuleType, ask: Callable[[], Any]
+) -> None:
+    for place in {hub_errors_module, module}:
+        monkeypatch.setattr(place, "TIMEOUTS", (0.2, 0.2, 0.2, None))
+    hub.stop()
+    close_session()  # the timeouts are set once for a client
+    with (
+        socket.create_server(("127.0.0.1", hub.port)),  # takes connections, reads nothing
+        pytest.raises(DailytalkError, match=rf"the connection to 127.0.0.1:{hub.port} failed \(ReadTimeout\)"),
+    ):
+        ask()
 
 
 def test_file_that_cannot_be_downloaded_is_told_by_what_the_hub_said(

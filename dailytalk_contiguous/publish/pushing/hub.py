@@ -24,7 +24,7 @@ from dailytalk_contiguous.core.documents import MOST_OWN_BYTES, fits, parse_json
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
 from dailytalk_contiguous.publish.packing.packed import LAYOUT, MANIFEST, MANIFEST_SHAPE
 from dailytalk_contiguous.publish.pushing.patience import Patience, retried
-from dailytalk_contiguous.sources.hub_errors import hub_errors
+from dailytalk_contiguous.sources.hub_errors import TIMEOUTS, hub_errors
 
 MAIN = "main"
 CARD = "README.md"
@@ -94,7 +94,7 @@ def check_access(api: HfApi, target: Target, patience: Patience) -> bool:
         # A wrong address or no network is likelier here than a failure that passes.
         user = retried(api.whoami, replace(patience, tries=min(2, patience.tries)))
         try:
-            told = retried(lambda: api.dataset_info(target.repo), patience)
+            told = retried(lambda: api.dataset_info(target.repo, timeout=TIMEOUTS), patience)
         except RepositoryNotFoundError:
             _check_creation(target, user)
             return False
