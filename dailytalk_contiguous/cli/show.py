@@ -36,14 +36,19 @@ def dry_run(console: Console, found: Found, plan: Plan, stages: Sequence[Stage])
         f"{counted(len(plan.paths), 'shard')}, {len(plan.tasks):,} of them to make ({length_text(plan.seconds)})"
     )
     if plan.tasks:
-        left = ", ".join(stage.name for stage in stages[plan.first_stage :])
-        console.print(f"stages to run: {left or 'none; finished rows are put together anew'}")
-        for stage in stages[plan.first_stage :]:
-            for role, model in stage.models().items():
-                console.print(f"  {role}: {escape(model)}")
+        stages_to_run(console, stages[plan.first_stage :])
     for problem in found.problems:  # all of them: a dry run leaves no file that has them
         name = json.dumps(problem.id, ensure_ascii=False)
         console.labelled("  rejected", f"{name}: {problem.reason}; {problem.remedy}")
+
+
+def stages_to_run(console: Console, stages: Sequence[Stage]) -> None:
+    """The names of stages, and the models that they need."""
+    left = ", ".join(stage.name for stage in stages)
+    console.print(f"stages to run: {left or 'none; finished rows are put together anew'}")
+    for stage in stages:
+        for role, model in stage.models().items():
+            console.print(f"  {role}: {escape(model)}")
 
 
 def revoiced(console: Console, repository: Repository) -> None:
@@ -98,8 +103,8 @@ def outcome(console: Console, result: Outcome, out: Path, settings: TagSettings)
         console.print("no recording could be used")
     if result.record is None:
         console.print(
-            f"{counted(result.n_missing, 'shard')} still missing; who makes the last one writes the transcript. "
-            "If all hosts are done, run once more without --shard."
+            f"{counted(result.n_missing, 'shard')} still missing; the host that makes the last one writes the "
+            "transcript. If all hosts are done, run once more without --shard."
         )
         return
     record = result.record

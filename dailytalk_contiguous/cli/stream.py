@@ -21,7 +21,7 @@ from dailytalk_contiguous.engine.outputs import REJECTS, RUN, TRANSCRIPT, reject
 from dailytalk_contiguous.engine.positions import Positions
 from dailytalk_contiguous.engine.speaking import DATASET
 from dailytalk_contiguous.engine.stream_job import Job, Limits, pinned
-from dailytalk_contiguous.engine.streaming import DISK, FRUITLESS, HOURS, UNSAID, Streamed
+from dailytalk_contiguous.engine.streaming import DISK, FRUITLESS, HOURS, UNSAID, Streamed, intended_stream
 from dailytalk_contiguous.engine.streaming import stream as run_streaming
 from dailytalk_contiguous.engine.tagging import TAGGED
 from dailytalk_contiguous.pipeline import SpeakSettings, TagSettings
@@ -74,9 +74,6 @@ def stream(
         raise DailytalkError("--streaming is for datasets on the Hub", "leave it out for files and folders")
     repository = pinned(head, out)
     console = Console(stderr=given["as_json"])
-    if given["dry_run"]:
-        _would_fetch(console, repository, given["as_json"])
-        return 0
     config = FolderConfig(
         channel=tag.channel,
         max_conversation=max_conversation,
@@ -84,6 +81,9 @@ def stream(
         follow_links=given["follow_links"],
     )
     job = Job(repository, tag, speak, config, 60 * given["shard_minutes"], given["source_licence"])
+    if given["dry_run"]:
+        _intended(console, job, out, given["as_json"])
+        return 0
     limits = Limits(given["limit_hours"], 1e9 * (given["limit_disk"] or 0.0))
     _begins(console, repository, head, out)
     command = {"command": as_text(shlex.join(["dailytalk", *sys.argv[1:]]))}
@@ -98,12 +98,14 @@ def stream(
     return _exit_code(done, speak is not None)
 
 
-def _would_fetch(console: Console, repository: Repository, as_json: bool) -> None:
-    missing = to_fetch(repository)
+def _intended(console: Console, job: Job, out: Path, as_json: bool) -> None:
+    stages, missing = intended_stream(job, out), to_fetch(job.repository)
     if as_json:
-        print_json({"source": repository.about(), "to_fetch": missing._asdict()})
+        names = [stage.name for stage in stages]
+        print_json({"source": job.repository.about(), "to_fetch": missing._asdict(), "stages": names})
     else:
-        show.to_fetch(console, repository, missing)
+        show.to_fetch(console, job.repository, missing)
+        show.stages_to_run(console, stages)
 
 
 def _begins(console: Console, repository: Repository, head: Repository, out: Path) -> None:

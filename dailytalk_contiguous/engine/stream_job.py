@@ -14,7 +14,7 @@ from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.engine.outputs import models_of
 from dailytalk_contiguous.engine.positions import Positions
 from dailytalk_contiguous.engine.speaking import DATASET, provenance_of
-from dailytalk_contiguous.engine.tagging import TAGGED, Options, refuse_mixing
+from dailytalk_contiguous.engine.tagging import TAGGED, Options, refuse_mixing, refuse_unwritable
 from dailytalk_contiguous.pipeline import SpeakSettings, TagSettings, speaking, tagging
 from dailytalk_contiguous.shards import chain_of
 from dailytalk_contiguous.sources.folder import FolderConfig
@@ -100,8 +100,9 @@ class Limits:
 def pinned(repository: Repository, out: Path) -> Repository:
     """The repository at the commit that the stream in `out` began with.
 
-    Raises DailytalkError if `out` holds something else, or if another revision is asked for by name.
+    Raises DailytalkError if `out` can't be written to or holds something else, or if another revision is asked for by name.
     """
+    refuse_unwritable(out / TAGGED)
     refuse_mixing(out)
     about = Positions(out).about
     if about is None:

@@ -86,6 +86,21 @@ def stream(
     return _Run(job, out, limits, about, progress, planned).run()
 
 
+def intended_stream(job: Job, out: Path) -> tuple[Stage, ...]:
+    """The stages that `stream` would run; none where all windows are done. Writes and downloads nothing.
+
+    Raises DailytalkError for whatever `stream` would refuse before its first window.
+    """
+    positions = Positions(out)
+    if positions.about is not None:
+        job.agree(positions.about, out)
+    if positions.complete and not any(one.held for one in positions.windows):
+        return ()
+    tag_stages, speak_stages = job.stages()
+    Runner().preflight((*tag_stages, *speak_stages), job.tag.device, fetch=False)
+    return (*tag_stages, *speak_stages)
+
+
 class _Run:
     """One run, with what its windows share."""
 

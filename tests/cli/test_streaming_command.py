@@ -106,7 +106,26 @@ def test_dry_run_says_what_it_would_fetch(tmp_path: Path, dailytalk: Command, hu
     publish(2)
     done = dailytalk("build", REPO, "--streaming", "--out", tmp_path / "out", *EMBEDDED, "--dry-run")
     assert (done.code, "2 files, 0.8 MB" in done.out) == (0, True)
+    assert "stages to run: Segment, " in done.out
     assert not (tmp_path / "out").exists()
+
+
+def test_dry_run_of_a_stream_refuses_what_the_run_refuses_and_names_what_is_left(
+    tmp_path: Path, dailytalk: Command, quick: tuple[str, ...], hub: HubServer
+) -> None:
+    publish(1)
+    command = ("tag", REPO, "--streaming", "--out", tmp_path / "out", *quick, "--json")
+    planned = json.loads(dailytalk(*command, "--dry-run").out)
+    assert (planned["to_fetch"]["files"], planned["stages"][:2]) == (1, ["Segment", "MatchTranscript"])
+    assert dailytalk(*command).code == 0
+    assert json.loads(dailytalk(*command, "--dry-run").out)["stages"] == []
+    other = dailytalk(*command, "--dry-run", "--channel", "left")
+    assert (other.code, "channel" in other.err) == (1, True)
+    elsewhere = tmp_path / "file"
+    elsewhere.write_text("")
+    for option in ("--dry-run", "--json"):
+        refused = dailytalk("tag", REPO, "--streaming", "--out", elsewhere, *quick, option)
+        assert (refused.code, f"--out '{elsewhere}' can't be written to" in refused.err) == (1, True)
 
 
 def test_killed_and_interrupted_stream_ends_as_if_nothing_had_happened(

@@ -182,7 +182,7 @@ def test_shards_of_other_hosts_are_missed_and_nothing_else_is_shown(tmp_path: Pa
     )
     assert lines[1:] == [
         "no recording could be used",
-        "1 shard still missing; who makes the last one writes the transcript. "
+        "1 shard still missing; the host that makes the last one writes the transcript. "
         "If all hosts are done, run once more without --shard.",
     ]
 

@@ -124,6 +124,7 @@ def test_worker_ends_when_its_parent_is_killed(tmp_path: Path) -> None:
     receive, send = context.Pipe(duplex=False)
     parent = context.Process(target=_parent, args=(send,))
     parent.start()
+    send.close()  # a parent that dies before it tells is an error, not a wait for ever
     worker = receive.recv()
     os.kill(parent.pid or 0, signal.SIGKILL)
     parent.join()

@@ -79,10 +79,10 @@ def _work(folder: Path) -> tuple[list[Finding], Facts]:
     for wav in sorted((folder / "audio").rglob("*.wav")):
         findings += _recording(folder, wav)
     if (folder / "dataset").is_dir() and any((folder / "dataset").rglob("*.parquet")):
-        inside, counted = check_dataset(folder)
-        findings += inside
-        facts |= counted | {"kind": "work"}
-        if not counted["conversations"] and not inside:
+        of_dataset, counts = check_dataset(folder)
+        findings += of_dataset
+        facts |= counts | {"kind": "work"}
+        if not counts["conversations"] and not of_dataset:
             what = "no conversation was finished: there is nothing to train on"
             findings.append(
                 error("nothing-finished", ".", what, f"see why in {REJECTS}, and run dailytalk speak again")
