@@ -100,7 +100,8 @@ class Limits:
 def pinned(repository: Repository, out: Path) -> Repository:
     """The repository at the commit that the stream in `out` began with.
 
-    Raises DailytalkError if `out` can't be written to or holds something else, or if another revision is asked for by name.
+    Raises DailytalkError if `out` can't be written to or holds something else, or if a revision is asked for by
+    name that is another one.
     """
     refuse_unwritable(out / TAGGED)
     refuse_mixing(out)
