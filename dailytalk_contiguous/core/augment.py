@@ -37,7 +37,7 @@ def coloured_noise(count: int, sample_rate: int, colour: str, generator: np.rand
     """`count` samples of noise of a colour of `SLOPES`, without what lies under 40 Hz; its level is arbitrary."""
     from scipy.fft import irfft, next_fast_len, rfft, rfftfreq
 
-    size = next_fast_len(max(count, 2), real=True)
+    size = next_fast_len(count, real=True)
     frequency = rfftfreq(size, 1 / sample_rate)
     shape: NDArray[np.float64] = np.maximum(frequency, LOWEST_NOISE) ** (-SLOPES[colour] / 2)
     shape /= np.sqrt(np.mean(shape**2))

@@ -31,6 +31,9 @@ MOST_DIFFERENT = 0.1
 #: sides alike. Changes at most after the start.
 _ALL_UP_TO, _PAIRS_UP_TO, _MOST_MOVES = 12, 400, 300
 
+#: Shares that are as good as nothing: sums of seconds are exact to less.
+_NO_SHARE = 1e-9
+
 #: Official splits that have a side; and a corpus's own test set, which has none: who chose a model by it could not
 #: test the model on it any more.
 _OFFICIAL, HELD_OUT = ("train", "validation"), "test"
@@ -167,7 +170,7 @@ def _chosen(units: Sequence[Clip], way: str, seed: int) -> tuple[set[str], float
     }
     share, different = _measures(figures[[unit.id in validating for unit in units]].sum(axis=0), whole)
     outside = max(LEAST_SHARE - share, share - MOST_SHARE, 0.0)
-    if outside > 1e-9:
+    if outside > _NO_SHARE:
         return validating, 1 + outside, f"no share between 10 and 20 % was found (nearest: {share:.0%})"
     if different > MOST_DIFFERENT:
         return validating, different, f"emotions would differ by {different:.0%} from the whole"
@@ -198,7 +201,7 @@ def _search(groups: Figures, whole: Figures) -> NDArray[np.bool_]:
             moves.append((_cost(swapped, whole).ravel(), len(outside)))
         costs, width = min(moves, key=lambda move: float(move[0].min()))
         best = int(np.argmin(costs))
-        if not costs[best] < cost - 1e-9:
+        if not costs[best] < cost - _NO_SHARE:
             break
         cost = costs[best]
         flipped = [best] if width is None else [int(inside[best // width]), int(outside[best % width])]
@@ -214,9 +217,11 @@ def _cost(held: Figures, whole: Figures) -> Figures:
     with np.errstate(divide="ignore", invalid="ignore"):
         mix = held / held.sum(axis=-1, keepdims=True)
     different = np.abs(mix - whole / whole.sum()).sum(axis=-1) / 2
-    # Shares count first; with the same emotions the middle of the range is better than its border.
+    # What is acceptable costs less than all that is not. Then shares count first; with the same emotions the
+    # middle of the range is better than its border.
     cost = 100 * outside + different + 0.01 * np.abs(share - (LEAST_SHARE + MOST_SHARE) / 2)
-    return np.asarray(np.where((share < 1e-9) | (share > 1 - 1e-9), np.inf, cost), np.float64)
+    cost = cost + ((outside > _NO_SHARE) | (different > MOST_DIFFERENT))
+    return np.asarray(np.where((share < _NO_SHARE) | (share > 1 - _NO_SHARE), np.inf, cost), np.float64)
 
 
 def _measures(held: Figures, whole: Figures) -> tuple[float, float]:

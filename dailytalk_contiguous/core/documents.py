@@ -311,7 +311,7 @@ def _constant(name: str) -> NoReturn:
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     value = dict(pairs)
     if len(value) < len(pairs):
-        twice, _ = Counter(name for name, _ in pairs).most_common(1)[0]
+        twice, _ = Counter(name for name, _ in pairs).most_common()[0]
         raise ValueError(f"an object has the name {_cut(twice)!r} twice")
     return value
 

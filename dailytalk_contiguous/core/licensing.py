@@ -172,7 +172,8 @@ def _clashes(names: Mapping[str | None, str], known: Mapping[str | None, Asked])
         if against:
             found.append(
                 f"{names[name]}: what follows from it only under the same terms, which {_listed(against)} "
-                "contradicts; it may be trained on, but nobody may publish both as one dataset"
+                f"contradict{'' if len(against) > 1 else 's'}; it may be trained on, but nobody may publish both "
+                "as one dataset"
             )
     return found
 

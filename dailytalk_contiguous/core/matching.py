@@ -253,7 +253,7 @@ def _covered(start: float, end: float, spans: Iterable[Span]) -> list[Span]:
 def _moved_inside(spans: list[Span], start: float, end: float) -> list[Span]:
     """Clip spans to [start, end]; those wholly outside share the room before the first, after the last inside."""
     before = [place for place, span in enumerate(spans) if span[1] <= start]
-    after = [place for place, span in enumerate(spans) if span[0] >= end and span[1] > start]
+    after = [place for place, span in enumerate(spans) if span[0] >= end and place not in before]
     clipped = [(min(max(first, start), end), min(max(last, start), end)) for first, last in spans]
     inside = [span for place, span in enumerate(clipped) if place not in {*before, *after}]
     lengths = [max(SHORTEST_WORD, last - first) for first, last in spans]

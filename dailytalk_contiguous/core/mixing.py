@@ -239,8 +239,6 @@ def loudness(samples: Samples, sample_rate: int) -> float:
     """
     import pyloudnorm
 
-    if not len(samples) or not np.any(samples):
-        return float("-inf")
     block = round(0.4 * sample_rate) + 1
     enough = samples if len(samples) >= block else np.resize(samples, block)
     return float(pyloudnorm.Meter(sample_rate).integrated_loudness(enough.astype(np.float64)))

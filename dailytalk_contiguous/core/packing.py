@@ -56,11 +56,10 @@ def pack(
     windows: list[list[Placed]] = []
     for index, (length, speaker) in enumerate(zip(seconds, speakers, strict=True)):
         current = open_windows.get(speaker)
-        start = current[-1].end + gap if current else 0.0
-        if current is None or start + length > window:
-            current, start = [], 0.0
-            open_windows[speaker] = current
+        if current is None or current[-1].end + gap + length > window:
+            current = open_windows[speaker] = []
             windows.append(current)
+        start = current[-1].end + gap if current else 0.0
         current.append(Placed(index, start, start + length))
     return windows
 

@@ -117,8 +117,8 @@ def _fields(feature: Any) -> dict[str, Any] | None:
 def _type(feature: Any) -> str:
     """A type in words. Structs are all one type: their fields are compared one by one."""
     if _is_list(feature):
-        length = getattr(feature, "length", -1)
-        return f"a list of {_type(feature.feature)}" + (f" ({length} each)" if length >= 0 else "")
+        fixed = isinstance(feature, List) and feature.length >= 0
+        return f"a list of {_type(feature.feature)}" + (f" ({feature.length} each)" if fixed else "")
     if isinstance(feature, dict):
         return "a struct"
     if isinstance(feature, Value):

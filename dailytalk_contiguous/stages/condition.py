@@ -179,7 +179,7 @@ class Condition(Stage):
     def _tone(self, name: str, side: str, count: int) -> Samples:
         """White noise that depends on the row and the side alone, so that order and sharding change nothing."""
         seed = hashlib.sha256(f"{name}\0{side}".encode()).digest()
-        noise = np.random.default_rng(int.from_bytes(seed[:8], "little")).standard_normal(count, np.float32)
+        noise = np.random.default_rng(int.from_bytes(seed, "little")).standard_normal(count, np.float32)
         return noise * np.float32(10 ** (self.room_tone_dbfs / 20))
 
 

@@ -76,9 +76,9 @@ class Speak(Stage):
 
     `status` says what became of each: `spoken`; `kept` (the other speaker); `dropped` or `kept-original` for want
     of text, or kept because it could not be said; `failed` if its conversation is to be held back, with a `reason`
-    and a `remedy`. `spoken` is int16 PCM at `sample_rate` (the recording's, if that is 0), `spoken_words` are in
-    its seconds, where the synthesiser gave times. Lines of a flat dataset without `conversation_id` are judged one
-    by one.
+    and a `remedy`. `spoken` is int16 PCM at `sample_rate` (if that is 0, the recording's; the engine's, where that
+    is unknown), `spoken_words` are in its seconds, where the synthesiser gave times. Lines of a flat dataset
+    without `conversation_id` are judged one by one.
 
     Attributes:
         engine, model, voice: of `models.engines`. The voice `clone` is that of `voice_wav`.
@@ -221,7 +221,7 @@ class Speak(Stage):
             load_synthesiser.cache_clear()  # the next run may meet a token, an account or a server that was mended
             raise
 
-    def line(self, text: str, tag: str, language: str, take: int = 0) -> Line:
+    def line(self, text: str, tag: str, language: str, take: int) -> Line:
         """What is sent for an utterance."""
         return Line(text.strip(), dict(self.tag_map).get(tag, tag), language, take)
 
@@ -287,7 +287,7 @@ class Speak(Stage):
         judged: int,
         cost: float,
     ) -> dict[str, Any]:
-        rate = self.sample_rate or utterance["sample_rate"]
+        rate = self.sample_rate or utterance["sample_rate"] or take.spoken.sample_rate
         samples = take.trimmed.samples
         if take.spoken.sample_rate != rate:
             samples = np.asarray(soxr.resample(samples, take.spoken.sample_rate, rate), np.float32)
@@ -383,7 +383,7 @@ def _utterance(batch: Batch, index: int) -> dict[str, Any]:
         # What its words take, without the pauses between them.
         "source_seconds": source_seconds or end - start,
         "language": value("language", "und"),
-        "sample_rate": value("sample_rate", 0),
+        "sample_rate": value("sample_rate", None),
         "samples": (VoiceSample(wav, value("voice_text", "")),) if wav else (),
     }
 

@@ -164,7 +164,6 @@ class Transcribe(Stage):
             return list(zip(windows, heard, strict=True))
 
         heard = hear(pack(seconds, keys, WINDOW_SECONDS if packed else 0.0))
-        whole = [(window, result) for window, result in heard if len(window) == 1 or not result.cut_off]
         alone = [
             [Placed(placed.utterance, 0.0, placed.end - placed.start)]
             for window, result in heard
@@ -172,7 +171,7 @@ class Transcribe(Stage):
             for placed in window
         ]
         rows: dict[int, dict[str, Any]] = {}
-        for window, result in whole + hear(alone):
+        for window, result in heard + hear(alone):  # what is heard alone takes the place of what was cut off
             for place, words in unpack(result.words, window).items():
                 row = self._heard_row(words, samples[place], result)
                 row["question"] = (

@@ -20,6 +20,8 @@ from dailytalk_contiguous.core.audio import (
     pcm_to_float,
     probe,
     read_analysis,
+    read_at,
+    read_pcm,
     to_pcm,
     to_uri,
 )
@@ -47,6 +49,15 @@ def problem(audio: bytes | Path) -> BadInput:
 def probe_and_read(audio: bytes | Path) -> None:
     probe(struct_of(audio))
     read(audio)
+
+
+@pytest.mark.parametrize("rate", [16000, 24000])
+def test_recording_is_read_from_its_beginning_to_its_end_where_no_part_is_named(rate: int) -> None:
+    audio = struct_of(wav_bytes(tones(SECONDS, 16000), 16000))
+    whole = [np.concatenate([*blocks(audio)]), read_at(audio, rate), read_pcm(audio, rate), read_analysis(audio)]
+    assert [len(samples) for samples in whole] == [round(SECONDS * at) for at in (16000, rate, rate, 16000)]
+    assert np.array_equal(read_at(audio, rate, 0.0, SECONDS), whole[1])
+    assert np.array_equal(to_pcm(whole[1]), whole[2])
 
 
 @pytest.mark.parametrize("rate", [8000, 16000, 24000, 44100, 48000, 96000])

@@ -92,6 +92,21 @@ def test_fewer_copies_are_the_first_of_more_whatever_the_order_of_kinds() -> Non
     assert plan_copies(FREE, KINDS, 9, seed=1).recipes != more
 
 
+def test_copies_of_a_clip_are_these_in_every_version() -> None:
+    assert plan_copies(FREE, KINDS, 5, seed=3).recipes == [
+        Recipe("stretch", pytest.approx(0.9467185791471403), None, 3450169049783080637),
+        Recipe("noise", pytest.approx(28.071123179311186), "white", 1538160698243594302),
+        Recipe("room", pytest.approx(0.18070850135827), None, 627521479325511271),
+        Recipe("pitch", pytest.approx(-0.6068840300995666), None, 2331142483683320720),
+        Recipe("stretch", pytest.approx(0.9207771203867189), None, 7716440011935726268),
+    ]
+    assert [recipe.detail for recipe in plan_copies(FREE, ["noise"], 3, 0, ["b.wav", "a.wav"]).recipes] == [
+        "b.wav",
+        "a.wav",
+        "b.wav",
+    ]
+
+
 def test_another_process_plans_the_same() -> None:
     program = (
         "import json\n"

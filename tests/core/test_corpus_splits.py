@@ -150,6 +150,53 @@ def test_of_many_uneven_speakers_those_are_found_who_feel_as_the_whole_corpus_do
     assert split.different < 0.02
 
 
+def badness(share: float, different: float) -> float:
+    """What a division is judged by: whether it is acceptable, then its emotions, then how near 15 % it is."""
+    outside = max(LEAST_SHARE - share, share - MOST_SHARE, 0.0)
+    unacceptable = outside > 1e-9 or different > MOST_DIFFERENT
+    return unacceptable + 100 * outside + different + 0.01 * abs(share - 0.15)
+
+
+@pytest.mark.parametrize(("count", "seed"), [(13, 11), (14, 33), (14, 34), (16, 0), (30, 23), (40, 0)])
+def test_no_change_of_one_speaker_betters_the_division_of_many(count: int, seed: int) -> None:
+    chance = random.Random(seed)
+    speakers = [f"s{n}" for n in range(count)]
+    clips = [
+        Clip(f"{s}/{e}", chance.expovariate(0.1) + 0.1, s, None, e) for s in speakers for e in ("happy", "sad")
+    ]
+    split = split_corpus(clips)
+    reached = badness(*figures(clips, split))
+    for speaker in speakers:
+        other = {"train": "validation", "validation": "train"}
+        moved = {clip.id: other[split.side[clip.id]] for clip in clips if clip.speaker == speaker}
+        changed = split._replace(side=split.side | moved)
+        assert badness(*figures(clips, changed)) >= reached - 1e-9
+
+
+@pytest.mark.parametrize("seed", [0, 1, 2, 3, 48])
+def test_of_twelve_speakers_the_best_of_all_divisions_is_found(seed: int) -> None:
+    chance = random.Random(seed)
+    seconds = np.array([[chance.expovariate(0.1) + 0.1 for _ in range(3)] for _ in range(12)])
+    clips = [Clip(f"{s}/{e}", seconds[s, e], f"s{s}", None, EMOTIONS[e]) for s, e in np.ndindex(*seconds.shape)]
+    whole = seconds.sum(axis=0)
+    least = float("inf")
+    for chosen in itertools.product((False, True), repeat=12):
+        held = seconds[list(chosen)].sum(axis=0)
+        if any(chosen) and not all(chosen):
+            mix = np.abs(held / held.sum() - whole / whole.sum()).sum() / 2
+            least = min(least, badness(held.sum() / whole.sum(), mix))
+    split = split_corpus(clips)
+    assert split.disjoint_in == "speakers"
+    assert badness(*figures(clips, split)) == pytest.approx(least)
+
+
+@pytest.mark.parametrize("scale", [1.0, 3.0])
+def test_a_tenth_of_the_seconds_with_emotions_a_tenth_apart_is_still_accepted(scale: float) -> None:
+    seconds = {("s0", "sad"): 1, ("s0", "angry"): 1, ("s1", "sad"): 7, ("s1", "angry"): 10, ("s1", "happy"): 1}
+    split = split_corpus(Clip(f"{s}/{e}", scale * n, s, None, e) for (s, e), n in seconds.items())
+    assert (split.disjoint_in, split.share, split.different, split.note) == ("speakers", 0.1, 0.1, None)
+
+
 @pytest.mark.parametrize("speakers", [2, 4])
 def test_few_speakers_give_way_to_sentences_and_the_note_says_why(speakers: int) -> None:
     split = split_corpus(acted(speakers, 20))

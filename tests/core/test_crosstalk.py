@@ -9,7 +9,7 @@ import soundfile
 from audio_files import REAL_CALLS, conversations, example, reference, room_tone
 
 from dailytalk_contiguous.core.audio import to_pcm
-from dailytalk_contiguous.core.crosstalk import HOP, leakage
+from dailytalk_contiguous.core.crosstalk import HOP, SMOOTH, _mask, leakage
 from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.stages.segment import Segment
 
@@ -118,6 +118,17 @@ def test_too_little_of_the_other_speaker_is_no_ground_for_a_verdict() -> None:
     assert not found.mask.any()
     assert found.level_db is None
     assert not found.same
+
+
+def test_one_explained_frame_is_leakage_only_beside_others() -> None:
+    own, source, rest = (np.full(60, level, np.float32) for level in (1.0, 100.0, 1.0))
+    rest[30] = 0.0
+    assert not _mask(own, source, rest)[0].any()
+    rest[26 - 2 * SMOOTH : 26] = 0.0
+    mask = _mask(own, source, rest)[0]
+    assert mask[30]
+    rest[30] = 1.0
+    assert not _mask(own, source, rest)[0][30]
 
 
 def test_any_length_has_a_verdict_for_each_of_its_frames() -> None:

@@ -1,4 +1,5 @@
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from dailytalk_contiguous.core.documents import (
     json_lines,
     parse_json,
     parse_yaml,
+    quoted,
     read_json,
 )
 from dailytalk_contiguous.core.errors import BadInput
@@ -58,6 +60,19 @@ def test_json_that_cannot_be_used_is_one_sentence_naming_the_file(case: str) -> 
         parse_json(data, "calls/call.json")
     assert caught.value.reason.startswith("calls/call.json: ")
     assert len(caught.value.reason) < 200
+
+
+@pytest.mark.parametrize("case", sorted(HOSTILE.keys() - {"not a number", "infinity"}))
+def test_json_that_may_hold_nan_is_refused_for_everything_else(case: str) -> None:
+    data, reason = HOSTILE[case]
+    with pytest.raises(BadInput, match=reason):
+        parse_json(data, "calls/call.json", nan=True)
+    assert parse_json(b"[Infinity]", "calls/call.json", nan=True) == [math.inf]
+
+
+@pytest.mark.parametrize(("letters", "shown"), [(118, "'" + 118 * "a" + "'"), (119, "'" + 119 * "a" + "…")])
+def test_value_is_quoted_up_to_120_characters(letters: int, shown: str) -> None:
+    assert quoted(letters * "a") == shown
 
 
 def test_surrogate_pair_is_a_character() -> None:

@@ -54,8 +54,10 @@ def waiting():
 
 def twice():
     ctrl_c()
-    ctrl_c()
-    print("it went on")
+    try:
+        ctrl_c()
+    finally:
+        print("it went on")
 
 @dataclass(frozen=True)
 class Does(Stage):

@@ -79,6 +79,15 @@ def test_everything_that_is_asked_is_told_in_one_order() -> None:
         ([NC_SA, ODBL], ["not for commercial use", "ODbL-1.0 (x) contradicts"]),
         ([BY_SA, ESD], ["not for commercial use", "research only", "ESD-research-only (x) contradicts"]),
         ([ND], ["no changed versions"]),
+        (
+            [NC_SA, ODBL, ESD],
+            [
+                "not for commercial use",
+                "research only",
+                "which ODbL-1.0 (x) and LicenseRef-ESD-research-only (x) contradict;",
+                "which LicenseRef-ESD-research-only (x) contradicts;",
+            ],
+        ),
         ([None], ["no licence (x): its terms have to be read"]),
         ([BY, "CC0-1.0", "MIT"], []),
         ([BY, BY_SA], []),

@@ -129,6 +129,16 @@ def test_speech_that_just_reaches_its_peak_is_not_clipped(peak: float, rate: int
     assert clipping_ratio(stored) == 0
 
 
+def test_samples_within_half_a_thousandth_of_the_top_belong_to_it() -> None:
+    steps = np.zeros(1000, np.float32)
+    for at in (100, 300, 500):
+        steps[at : at + 3] = 3998
+    steps[101] = 4000
+    assert clipping_ratio(steps / np.float32(32768)) == 9 / 1000
+    steps[steps == 3998] = 3997
+    assert clipping_ratio(steps / np.float32(32768)) == 0
+
+
 def test_silence_dither_and_a_single_full_sample_are_not_clipped() -> None:
     assert clipping_ratio(np.zeros(RATE, np.float32)) == 0
     assert clipping_ratio(np.zeros(0, np.float32)) == 0

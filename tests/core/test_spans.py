@@ -66,6 +66,14 @@ def test_spans_are_in_order_apart_and_inside(found: np.ndarray) -> None:
     assert all(after[0] - before[1] > 0.35 for before, after in pairwise(spans))
 
 
+def test_runs_that_padding_brings_together_meet_half_way() -> None:
+    probabilities = np.array([1.0] * 20 + [0.0] + [1.0] * 20, np.float32)
+    total, frame = 41 / 32, 1 / 32
+    assert speech_spans(probabilities, total, frame, min_silence=0.0) == [(0.0, total)]
+    narrow = speech_spans(probabilities, total, frame, min_silence=0.0, pad=1 / 128)
+    assert narrow == [(0.0, 20 / 32 + 1 / 128), (21 / 32 - 1 / 128, total)]
+
+
 def test_a_short_backchannel_stays_and_a_click_does_not() -> None:
     found = np.zeros(200, np.float32)
     found[20:29] = 0.9  # 0.29 s

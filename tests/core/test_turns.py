@@ -64,6 +64,14 @@ def test_speech_inside_the_others_turn_is_a_backchannel() -> None:
     assert label([right(2, 2.5), left(1, 4), right(3.5, 4)]) == ["backchannel", "turn", "backchannel"]
 
 
+@pytest.mark.parametrize("shorter_first", [False, True])
+def test_of_two_that_begin_together_the_longer_has_the_floor(shorter_first: bool) -> None:
+    talked = [left(1, 5), right(1, 2)]
+    assert label(talked[::-1] if shorter_first else talked) == (
+        ["backchannel", "turn"] if shorter_first else ["turn", "backchannel"]
+    )
+
+
 def test_a_backchannel_over_the_cut_of_a_long_turn_is_inside_it() -> None:
     assert label([left(0, 12, 3), right(11.8, 12.2), left(12, 20, 3)]) == ["turn", "backchannel", "turn"]
     assert label([left(0, 12, 3), right(11.8, 12.2), left(12.5, 20, 4)]) == ["turn", "overlap", "turn"]

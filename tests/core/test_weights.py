@@ -45,6 +45,15 @@ def test_the_order_of_the_clips_changes_nothing(seconds: list[float], share: flo
     assert times(mixed, wanted) == times(own, wanted)
 
 
+def test_one_clip_more_or_less_brings_the_seconds_out_exactly() -> None:
+    clips = [
+        Weighted(name, seconds) for name, seconds in {"a": 1.0, "b": 2.0, "c": 2.0, "d": 6.0, "e": 3.0}.items()
+    ]
+    for seed in range(8):
+        counts = times(clips, 21.0, seed)
+        assert sum(counts[clip.id] * clip.seconds for clip in clips) == 21.0
+
+
 def test_another_seed_lists_other_clips() -> None:
     own = clips([1.0] * 40)
     assert times(own, 20.0, 0) != times(own, 20.0, 1)

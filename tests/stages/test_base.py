@@ -1,7 +1,10 @@
 """What every stage gets from its base: nothing lost in lifting, a digest that knows what matters, a safe `map`."""
 
+import importlib
+import inspect
 import json
 import pickle
+import pkgutil
 import shutil
 import subprocess
 import sys
@@ -17,6 +20,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import dailytalk_contiguous
+from dailytalk_contiguous import stages
 from dailytalk_contiguous.stages.base import EXECUTION, PerUtterance, Stage, explode, fold, model_digest
 from dailytalk_contiguous.stages.prosody import MeasureProsody
 
@@ -48,6 +52,20 @@ class Modelled(Length):
 
     def models(self) -> dict[str, str]:
         return {"reader": self.model}
+
+
+def all_stages(kind: type[Stage] = Stage) -> Iterator[type[Stage]]:
+    yield kind
+    for below in kind.__subclasses__():
+        yield from all_stages(below)
+
+
+def test_models_of_a_stage_are_fetched_before_its_work_unless_it_is_asked_not_to() -> None:
+    for module in pkgutil.iter_modules(stages.__path__, f"{stages.__name__}."):
+        importlib.import_module(module.name)
+    defaults = {kind: inspect.signature(kind.preflight).parameters["fetch"].default for kind in all_stages()}
+    assert len(defaults) > 15
+    assert {kind.__name__ for kind, default in defaults.items() if default is not True} == set()
 
 
 rows = st.lists(st.lists(st.text(max_size=5), max_size=4), max_size=8)

@@ -114,6 +114,7 @@ def test_empty_speech_has_no_affect_and_keeps_its_row(tiny_affect: str, model: s
     assert np.isnan(ratings(found)).all(axis=1).tolist() == [True, False, True]
     assert np.isnan(ratings(stage({"speech": [b""]}))).all()
     assert found["affect_model"] == [stage.model] * 3
+    assert found["context_seconds"] == [0.0] * 3
 
 
 def test_the_estimate_takes_prosody_that_was_measured_already() -> None:

@@ -89,6 +89,14 @@ def test_rate_of_the_recording_is_kept_on_request(tmp_path: Path, server: Stubbo
     assert 1.5 < done["spoken_seconds"][0] < 2.5
 
 
+def test_speech_has_the_rate_of_its_engine_where_no_other_is_known(tmp_path: Path, server: Stubborn) -> None:
+    lines = batch(TEXT)
+    del lines["sample_rate"]
+    done = stage(tmp_path, sample_rate=0)(lines)
+    assert done["spoken"] == stage(tmp_path, sample_rate=44100)(lines)["spoken"]
+    assert len(done["spoken"][0]) // 2 / 44100 == pytest.approx(done["spoken_seconds"][0], abs=1e-4)
+
+
 def test_receipt_says_what_was_said_by_whom_and_what_it_cost(tmp_path: Path, server: Stubborn) -> None:
     server.plan = ["silence", ""]
     (told,) = stage(tmp_path, voice="a-voice")(batch(TEXT))["synthesis"]

@@ -213,20 +213,26 @@ def test_preflight_finds_the_model_without_loading_it(tiny_whisper: str, tmp_pat
     assert Transcribe(tiny_whisper).models() == {"recogniser": tiny_whisper}
 
 
+@pytest.mark.parametrize("count", [1, 2, 5])
 def test_utterances_of_a_window_that_was_cut_off_are_heard_alone(
-    tiny_whisper: str, monkeypatch: pytest.MonkeyPatch
+    tiny_whisper: str, monkeypatch: pytest.MonkeyPatch, count: int
 ) -> None:
-    batch = flat()
+    batch = {name: [values[0]] * count for name, values in flat().items()}
+    batch |= {name: flat()[name][:count] for name in ("utterance_id", "start", "end", "speech")}
     apart = Transcribe(tiny_whisper, guard=False, windows="utterance")(batch)
     hear = Whisper.transcribe
 
+    heard = []
+
     def crowded(self: Whisper, windows: list[np.ndarray], languages: list[str]) -> list[Recognised]:
+        heard.append(len(windows))
         return [one._replace(cut_off=True) for one in hear(self, windows, languages)]
 
     monkeypatch.setattr(Whisper, "transcribe", crowded)
     packed = Transcribe(tiny_whisper, guard=False)(batch)
     assert packed["text_raw"] == apart["text_raw"]
     assert packed["words"] == apart["words"]
+    assert sum(heard) == (1 if count == 1 else 1 + count)
 
 
 @pytest.mark.needs("a machine without a GPU")
