@@ -86,6 +86,7 @@ def test_words_that_espeak_runs_together_share_their_time() -> None:
     assert out.start == 0.0
     assert out.end == of.start
     assert of.end == 0.8
+    assert (out.probability, of.probability) == (1.0, 1.0)  # a synthesiser knows what it says
 
 
 def test_a_line_does_not_depend_on_those_before_it() -> None:

@@ -81,6 +81,14 @@ def test_what_was_put_comes_back_exactly(tmp_path: Path) -> None:
     assert sorted(path.name for path in (tmp_path / "ab").iterdir()) == [f"{KEY}.flac", f"{KEY}.json"]
 
 
+def test_put_gives_the_samples_that_will_be_read(tmp_path: Path) -> None:
+    fine = np.array([0.1, 1e-7, -1.5, 1.5], np.float32)  # no file holds these as they are
+    put = SpeechCache(tmp_path).put(KEY, SPOKEN._replace(samples=fine))
+    entry = SpeechCache(tmp_path).get(KEY)
+    assert entry is not None
+    assert put.spoken.samples.tolist() == entry.spoken.samples.tolist() != fine.tolist()
+
+
 @given(st.lists(st.floats(-1.0, 1.0, width=32), min_size=1, max_size=300), st.sampled_from([8000, 24000, 44100]))
 def test_samples_of_any_kind_survive(values: list[float], rate: int) -> None:
     samples = np.array(values, np.float32)

@@ -176,6 +176,7 @@ def test_words_are_searched_with_these_settings(looping: Whisper) -> None:
     options = dataclasses.asdict(looping._options(_tokenizer(looping)))
     expected = {
         "beam_size": 5,
+        "best_of": 5,
         "patience": 1,
         "length_penalty": 1,
         "repetition_penalty": 1,
@@ -184,6 +185,7 @@ def test_words_are_searched_with_these_settings(looping: Whisper) -> None:
         "no_speech_threshold": 0.6,
         "compression_ratio_threshold": 2.4,
         "condition_on_previous_text": False,
+        "prompt_reset_on_temperature": 0.5,
         "temperatures": [0.0],
         "initial_prompt": None,
         "prefix": None,
@@ -191,14 +193,16 @@ def test_words_are_searched_with_these_settings(looping: Whisper) -> None:
         "without_timestamps": True,
         "max_initial_timestamp": 0.0,
         "word_timestamps": True,
+        "prepend_punctuations": "\"'“¿([{-",
+        "append_punctuations": "\"'.。,，!！?？:：”)]}、",
         "multilingual": False,
         "max_new_tokens": None,
         "clip_timestamps": "0",
         "hallucination_silence_threshold": None,
         "hotwords": None,
     }
-    assert {name: options[name] for name in expected} == expected
-    assert len(options["suppress_tokens"]) > 1  # not just the -1 that stands for all that are no speech
+    assert len(options.pop("suppress_tokens")) > 1  # not just the -1 that stands for all that are no speech
+    assert options == expected
 
 
 def _tokenizer(whisper: Whisper) -> object:
@@ -299,3 +303,9 @@ def test_windows_are_decoded_as_openai_does_without_times_and_without_signs_that
     told = dataclasses.asdict(options)
     assert set(tokenizer.non_speech_tokens) <= set(told["suppress_tokens"])
     assert {name: told[name] for name in DECODING} == DECODING
+
+
+def test_window_in_which_nothing_was_decoded_has_no_words_no_figures_and_is_not_cut_off(whisper: Whisper) -> None:
+    nothing = whisper._recognised([])
+    assert (nothing.words, nothing.cut_off) == ([], False)
+    assert np.isnan([nothing.avg_logprob, nothing.no_speech_prob]).all()
