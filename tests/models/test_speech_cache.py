@@ -1,3 +1,4 @@
+import contextlib
 import json
 import os
 import signal
@@ -7,6 +8,7 @@ import threading
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -358,6 +360,17 @@ def test_nothing_is_bought_where_there_is_no_room_for_it(tmp_path: Path, monkeyp
     monkeypatch.setattr(speech_cache, "LEAST_FREE_BYTES", 1 << 62)
     with pytest.raises(DailytalkError, match="before anything is bought"), SpeechCache(tmp_path).buying(KEY):
         pytest.fail("the money is spent")
+
+
+@pytest.mark.parametrize(("short_of", "bought"), [(1, False), (0, True)])
+def test_purchase_needs_32_mib_and_no_more(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, short_of: int, bought: bool
+) -> None:
+    free = SimpleNamespace(free=(32 << 20) - short_of)
+    monkeypatch.setattr(speech_cache.shutil, "disk_usage", lambda path: free)
+    with contextlib.suppress(DailytalkError), SpeechCache(tmp_path).buying(KEY):
+        SpeechCache(tmp_path).put(KEY, SPOKEN)
+    assert (SpeechCache(tmp_path).get(KEY) is not None) is bought
 
 
 def test_nothing_is_bought_where_nothing_can_be_kept(tmp_path: Path) -> None:
