@@ -168,8 +168,8 @@ def test_line_has_the_time_of_its_recording_and_so_many_digits() -> None:
     ("avg_logprob", "confidence"), [(0.0, 1.0), (0.3, 1.0), (-1.0, 0.3679), (math.nan, None), (None, None)]
 )
 def test_confidence_is_a_probability(avg_logprob: float | None, confidence: float | None) -> None:
-    (first, _) = lines(ROW | {"avg_logprob": [avg_logprob, None]}, 0)
-    assert first["confidence"] == confidence
+    (first, _) = lines(ROW | {"avg_logprob": [avg_logprob, None]})
+    assert (first["confidence"], first["segment_id"]) == (confidence, 0)
 
 
 def test_people_name_the_speaker_of_their_channel_as_far_as_they_are_known() -> None:
@@ -207,3 +207,4 @@ def test_shifted_line_has_the_digits_of_the_transcript_and_the_words_whose_middl
         "words": [words[place] | {"probability": 0.988} for place in (1, 2)],
     }
     assert (dropped["segment_id"], dropped["duration"], dropped["words"]) == (8, None, [])
+    assert [line["segment_id"] for line in shifted(row)] == [0, 1]

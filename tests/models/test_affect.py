@@ -125,6 +125,15 @@ def test_weights_that_are_not_the_model_s_are_refused_by_name(
         load(copy)
 
 
+@pytest.mark.parametrize(("count", "rest"), [(5, ""), (6, " and 1 more"), (7, " and 2 more")])
+def test_no_more_than_five_weights_are_named_and_the_others_counted(copy: Path, count: int, rest: str) -> None:
+    names = sorted(load_file(copy / "model.safetensors"))[:count]
+    change_weights(copy, dict.fromkeys(names))
+    with pytest.raises(ModelMissing) as caught:
+        load(copy)
+    assert f"(missing: {', '.join(names[:5])}{rest})" in str(caught.value)
+
+
 def test_a_checkpoint_without_the_head_is_refused(copy: Path) -> None:
     weights = load_file(copy / "model.safetensors")
     change_weights(copy, dict.fromkeys(name for name in weights if name.startswith("classifier.")))
