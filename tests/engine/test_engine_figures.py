@@ -121,6 +121,19 @@ def test_events_of_a_run_hold_its_plan_its_shards_and_its_end(
     assert (float(speed) > 100, left) == (True, "3.0 min")
 
 
+def test_log_of_a_large_run_counts_its_hours(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(logging.getLogger("dailytalk_contiguous"), "propagate", True)
+    caplog.set_level(logging.INFO)
+    with Journal(tmp_path, "corpus", CorpusSettings()) as journal:
+        journal.planned(Plan([PATH], [task(1000 * 3600.0)], 0), 1000 * 3600.0, ["Segment"])
+        journal.made(made(audio_seconds=400 * 3600.0))
+    (line,) = [record.getMessage() for record in caplog.records if record.name == "dailytalk_contiguous"]
+    assert "2 clips, 24000.0 min in 20.0 s; 400.00 of 1000.00 h at " in line
+    assert line.endswith(" left")
+
+
 def test_run_without_money_or_rejects_tells_of_none(tmp_path: Path) -> None:
     with Journal(tmp_path, "corpus", CorpusSettings()) as journal:
         journal.planned(Plan([PATH], [task(6.0)], 0), 6.0, [])

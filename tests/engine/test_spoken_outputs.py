@@ -3,11 +3,13 @@ import io
 import json
 import os
 import re
+import shutil
 import time
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import soundfile
@@ -118,6 +120,18 @@ def test_record_counts_what_is_in_the_files(spoken: Path) -> None:
     assert (record["lost_speech_seconds"], record["lost_sound_seconds"]) == (0, 0)
     assert {stage["name"] for stage in record["stages"]} == {"Speak", "Reconstruct", "Align", "Finish"}
     assert record["settings"]["tts"] == "espeak"
+
+
+def test_hours_of_a_large_result_are_those_of_its_rows(spoken: Path, tmp_path: Path) -> None:
+    work = Path(shutil.copytree(spoken, tmp_path / "work"))
+    shards = sorted((work / "dataset").glob("*.parquet"))
+    for path in shards:
+        table = pq.read_table(path)
+        place = table.schema.get_field_index("duration")
+        long = pa.array([500 * 3600.0] * len(table), table.schema.field("duration").type)
+        pq.write_table(table.set_column(place, table.schema.field("duration"), long), path)
+    record = write_spoken(work, shards, [], [], {"money": {}})
+    assert (record["hours"], record["counts"]["conversations"]) == (1000.0, 2)
 
 
 def test_shards_open_as_a_dataset(spoken: Path, tmp_path: Path) -> None:

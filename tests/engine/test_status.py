@@ -55,7 +55,9 @@ def test_running_run_tells_its_speed_and_what_is_left(tmp_path: Path) -> None:
 def test_json_of_a_run_has_hours_of_audio_and_rounds_what_it_measures(tmp_path: Path) -> None:
     begin(tmp_path, shard=[2, 3])
     stages = {"Segment": 9.12345, "Tag": 1.0}
-    made(tmp_path, 100, stages=stages, audio_seconds=1000.0, spent=0.5, stage="Tag", share=0.25, seconds_left=299.96)
+    made(
+        tmp_path, 100, stages=stages, audio_seconds=1000.0, spent=0.5, stage="Tag", share=0.25, seconds_left=299.96
+    )
     (run,) = seen(tmp_path, 107.26)
     expected = {
         "run": "r1",

@@ -184,6 +184,8 @@ def test_stream_gives_the_rows_and_rejects_of_an_eager_run(
     spoken = speaker if layout is tables else None  # of tagged rows no stage knows how they came here
     done = streamed(tagger, spoken, tmp_path / "out")
     assert (done.complete, done.stopped, done.windows) == (True, "", done.made)
+    seconds = LENGTH * len(rows(tmp_path / "out/tagged"))
+    assert (done.audio_seconds, done.hours) == (pytest.approx(seconds), pytest.approx(seconds / 3600))
     assert left_of_input(tmp_path) == []
     assert results(tmp_path / "out") == eager(layout, tagger, spoken, tmp_path / "eager")
     assert done.record is not None
