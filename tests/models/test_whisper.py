@@ -88,6 +88,23 @@ def test_encoder_sees_a_short_window_and_at_least_a_second_behind_it(
     assert whisper._encoder_seconds(VOICE[:16000]) == 30.0
 
 
+@pytest.mark.needs("a machine without a GPU")
+def test_cpu_takes_thirty_seconds_of_windows_at_a_time_whatever_a_gpu_would_take(
+    short: Whisper, whisper: Whisper, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[tuple[int, ...]] = []
+    for model in (short, whisper):
+        forward = model._pipeline.forward
+        monkeypatch.setattr(
+            model._pipeline,
+            "forward",
+            lambda features, *rest, forward=forward: seen.append(features.shape) or forward(features, *rest),
+        )
+    hear(short, [VOICE[: 16000 * 2 + 100]] * 8)
+    hear(whisper, [VOICE[:16000]] * 2)
+    assert seen == [(7, 80, 400), (1, 80, 400), (1, 80, 3000), (1, 80, 3000)]
+
+
 def test_a_short_window_is_heard_alike_in_any_company(short: Whisper) -> None:
     windows = [*WINDOWS, VOICE[16000 * 8 : 16000 * 11]]
     together = hear(short, windows)
