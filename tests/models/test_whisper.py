@@ -88,7 +88,6 @@ def test_encoder_sees_a_short_window_and_at_least_a_second_behind_it(
     assert whisper._encoder_seconds(VOICE[:16000]) == 30.0
 
 
-@pytest.mark.needs("a machine without a GPU")
 def test_cpu_takes_thirty_seconds_of_windows_at_a_time_whatever_a_gpu_would_take(
     short: Whisper, whisper: Whisper, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -176,6 +175,21 @@ def test_a_window_that_loops_is_tried_again_and_repeats_less(
         assert after < before if before > COMPRESSION else one == two
     for window, found in zip(WINDOWS, again, strict=True):
         assert all(0 <= word.start <= word.end <= len(window) / 16000 + 0.02 for word in found.words)
+
+
+def test_a_second_try_is_for_text_without_times(looping: Whisper, monkeypatch: pytest.MonkeyPatch) -> None:
+    prompts: list[list[int]] = []
+    get_prompt = looping._model.get_prompt
+
+    def seeing(*given: Any, **settings: Any) -> list[int]:
+        prompts.append(get_prompt(*given, **settings))
+        return prompts[-1]
+
+    monkeypatch.setattr(looping._model, "get_prompt", seeing)
+    looping._again(
+        np.zeros((80, 3000), np.float32), 3.0, _tokenizer(looping), looping._options(_tokenizer(looping))
+    )
+    assert [prompt[-1] for prompt in prompts] == [_tokenizer(looping).no_timestamps]  # type: ignore[attr-defined]
 
 
 def test_a_second_try_is_the_same_whenever_it_is_made(looping: Whisper) -> None:
