@@ -155,6 +155,7 @@ def test_each_half_keeps_what_the_other_rejected(tmp_path: Path) -> None:
         whole = json.loads((tmp_path / "run.json").read_text())
         assert whole == {"counts": {"recordings": 1}, "speak": record}
     assert [json.loads(line) for line in _spoken_rejects(tmp_path)] == [own.as_dict()]
+    assert not (tmp_path / "audio").exists()  # there is no sound
     write_spoken(tmp_path, [], [], [], {"money": {}})
     assert read_lines(tmp_path / "rejects.jsonl") == [tagged.as_dict()]
 

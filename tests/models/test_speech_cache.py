@@ -1,4 +1,5 @@
 import contextlib
+import io
 import json
 import os
 import signal
@@ -81,6 +82,14 @@ def test_what_was_put_comes_back_exactly(tmp_path: Path) -> None:
     assert entry.receipt["time"].endswith("+00:00")
     assert entry.verdict is None
     assert sorted(path.name for path in (tmp_path / "ab").iterdir()) == [f"{KEY}.flac", f"{KEY}.json"]
+
+
+def test_sound_is_kept_in_16_bits_where_that_loses_nothing() -> None:
+    kinds = [
+        speech_cache.soundfile.info(io.BytesIO(speech_cache._encoded(samples, 24000)[0])).subtype
+        for samples in (SPOKEN.samples, SPOKEN.samples + np.float32(1e-6), np.array([1.0], np.float32))
+    ]
+    assert kinds == ["PCM_16", "PCM_24", "PCM_24"]
 
 
 def test_put_gives_the_samples_that_will_be_read(tmp_path: Path) -> None:
