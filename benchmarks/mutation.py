@@ -155,12 +155,6 @@ SAME = (
     ),
     Same("engine/build.py", "untidy = 0.0", "0.0 -> 1.0", "when memory is given back"),
     Same(
-        "engine/stream_outputs.py",
-        "lines = (transcript.to_json(line) for row in rows for line in transcript.lines(row, 0))",
-        "0 -> 1",
-        "both have one digit, and it is their bytes that are counted",
-    ),
-    Same(
         "files/writing.py",
         'if os.name != "posix":',
         "os.name != 'posix' -> not os.name != 'posix'",

@@ -211,7 +211,7 @@ def drop_stale(folder: Path, paths: Sequence[Path]) -> None:
     wanted = {path.name for path in paths}
     for path in folder.glob("shard-*.parquet"):
         if path.name not in wanted and read_entries(path) is not None:
-            path.unlink()
+            path.unlink(missing_ok=True)  # another host may clear the same folder
     for name in (".shard-*.tmp", ".shard-*.part"):
         for path in folder.glob(name):
             path.unlink(missing_ok=True)

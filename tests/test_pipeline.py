@@ -81,11 +81,20 @@ def field_of(stages: Sequence[Stage], path: str) -> Any:
         ("buckets", "seed", "Bucket.preset"),
         ("rules", "seed", "Tag.rules"),
         ("punctuate", "always", "Punctuate.marks"),
+        ("device", "cuda", "Transcribe.device"),
+        ("device", "cuda", "RateAffect.device"),
     ],
 )
 def test_each_setting_of_tag_reaches_its_stage(setting: str, value: Any, path: str) -> None:
     assert field_of(tagging(TagSettings(**({"device": "cpu"} | {setting: value}))), path) == value
     assert field_of(tagging(TagSettings(device="cpu")), path) != value
+
+
+def test_statistics_of_the_corpus_reach_the_buckets_and_are_none_by_default() -> None:
+    corpus = (("arousal", 0.5, 0.1, 7),)
+    settings = TagSettings(buckets="robust", device="cpu")
+    assert field_of(settings.stages(corpus), "Bucket.corpus") == corpus
+    assert field_of(settings.stages(), "Bucket.corpus") == ()
 
 
 @pytest.mark.parametrize(

@@ -223,6 +223,23 @@ def test_shards_that_are_not_wanted_go_and_files_of_others_stay(tmp_path: Path) 
     }
 
 
+def test_hosts_that_clear_a_folder_at_once_do_not_trip_over_each_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_shard(tmp_path / "shard-a.parquet", shard("x"), FEATURES)
+    for name in (".shard-a.parquet.0.tmp", ".shard-a.part"):
+        (tmp_path / name).touch()
+    unlink = Path.unlink
+
+    def after_the_other_host(path: Path, missing_ok: bool = False) -> None:
+        unlink(path)
+        unlink(path, missing_ok)
+
+    monkeypatch.setattr(Path, "unlink", after_the_other_host)
+    drop_stale(tmp_path, [])
+    assert list(tmp_path.iterdir()) == []
+
+
 SOUND = Features(
     {"conversation_id": Value("string"), "audio": {"bytes": Value("binary"), "path": Value("string")}}
 )

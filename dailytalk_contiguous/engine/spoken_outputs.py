@@ -169,7 +169,7 @@ def bytes_to_write(out: Path, paths: Sequence[Path]) -> int:
     for path in paths:
         entries = read_entries(path) or {}
         for name, row in read_rows(path, [column for column in BUILT if column != "audio"]).items():
-            found += sum(len(to_json(line).encode()) for line in shifted(row, 0))
+            found += sum(len(to_json(line).encode()) for line in shifted(row))
             if not _stands(out, name, entries[name]):
                 found += _WAV_HEADER + _FRAME * round(row["duration"] * row["sample_rate"])
     return found
@@ -182,7 +182,7 @@ def edited_since(out: Path) -> bool:
     return bool(made_from) and path.is_file() and sha256_of(inside(out, TRANSCRIPT)) != made_from
 
 
-def shifted(row: Row, first_id: int) -> Iterator[dict[str, Any]]:
+def shifted(row: Row, first_id: int = 0) -> Iterator[dict[str, Any]]:
     """The lines of a finished conversation: the transcript's fields at their new times, then ours."""
     words = row["alignments"]
     for place, utterance in enumerate(row["utterances"]):

@@ -41,7 +41,7 @@ class StreamOutputs:
     def bytes_to_write(self) -> int:
         """Bytes that `write` would add to the disk, but for rejects and the record. Reads all rows, no sound."""
         rows = (row for path in self._tagged() for row in read_rows(path, transcript.COLUMNS).values())
-        lines = (transcript.to_json(line) for row in rows for line in transcript.lines(row, 0))
+        lines = (transcript.to_json(line) for row in rows for line in transcript.lines(row))
         return sum(len(line.encode()) for line in lines) + bytes_to_write(self.out, self._spoken())
 
     def write(self, about: Mapping[str, Any], stopped: str, account: Account, money: Purse) -> dict[str, Any]:

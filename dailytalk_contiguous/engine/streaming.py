@@ -284,7 +284,7 @@ class _Run:
         """What `dailytalk speak` would read of a window's transcript: the same times, rounded in the same way."""
         rows = read_rows(tagged, transcript.COLUMNS)
         path = window.folder / TRANSCRIPT
-        lines = (line for row in rows.values() for line in transcript.lines(row, 0))
+        lines = (line for row in rows.values() for line in transcript.lines(row))
         write_lines(path, map(transcript.to_json, lines))
         script = Script([], [], models_of(self.tag_stages), self.job.source)
         script.groups.append(list(transcribed(path, tagged, window.root, script.rejects)))

@@ -30,7 +30,7 @@ NOBODY: People = {}
 _PROSODY_BUCKETS = ("energy", "rate", "zcr", "pitch", "pitch_var")
 
 
-def lines(row: Mapping[str, Any], first_id: int, people: People = NOBODY) -> Iterator[dict[str, Any]]:
+def lines(row: Mapping[str, Any], first_id: int = 0, people: People = NOBODY) -> Iterator[dict[str, Any]]:
     """The lines of one conversation, in order of start; `segment_id` counts on from `first_id`.
 
     `people` (by recording id and channel) give `speaker`, and `gender` and `language` where they are known.

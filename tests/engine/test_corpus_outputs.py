@@ -1,16 +1,19 @@
 from collections import Counter, defaultdict
 from pathlib import Path
+from typing import Any
 
 import pytest
 from recordings import read_lines
 from spoken_corpora import crema_d, rows_of, run
 
-from dailytalk_contiguous.core.finished_clip import own_seconds
+from dailytalk_contiguous.core.finished_clip import FINISHED, own_seconds
+from dailytalk_contiguous.engine import corpus_outputs
 from dailytalk_contiguous.engine.corpus_folder import MANIFESTS, listed
 from dailytalk_contiguous.files.owned_folder import file_name
 from dailytalk_contiguous.publish.checking.checks import check
 from dailytalk_contiguous.publish.reporting.expressive_rows import finished_clips
 from dailytalk_contiguous.publish.reporting.expressive_tally import CorpusTally
+from dailytalk_contiguous.shards import Shard, write_shard
 
 
 @pytest.fixture(scope="module")
@@ -62,6 +65,46 @@ def test_clips_are_counted_by_where_their_affect_and_their_words_are_from(source
     words = Counter(word["source"] for row in rows for word in row["words"])
     assert record["counts"]["by_word_source"] == words
     assert words.total() > record["counts"]["clips"] > 0
+
+
+def finished(name: str, **columns: Any) -> dict[str, Any]:
+    """A finished clip of which nothing is known but its length, with `columns` in place of that."""
+    row: dict[str, Any] = dict.fromkeys(FINISHED) | {"conversation_id": name, "id": name, "words": []} | columns
+    return {
+        column: dict.fromkeys(kind) | (row[column] or {}) if isinstance(kind, dict) else row[column]
+        for column, kind in FINISHED.items()
+    }
+
+
+def test_clips_copies_and_hours_are_counted_by_every_kind_and_what_is_not_known_is_unknown(tmp_path: Path) -> None:
+    words = [{"word": "a", "start": 0.0, "end": 1.0, "source": source} for source in ("given", "heard", "given")]
+    angry = {"emotion": "angry", "style": "loud", "style_source": "rule", "speaker": "s1", "gender": "female"}
+    angry |= {"language": "en", "sentence_type": "question", "length": "short", "split": "train"}
+    rows = [
+        finished("a", **angry, duration=4.0 * 3600, words=words, affect={"source": "raters"}),
+        finished("b", emotion="angry", duration=2.0 * 3600, conditioning={"clip_start": 3600.0}),
+        finished("c", duration=3600.0, augmented_from="a"),
+    ]
+    paths = [tmp_path / f"shard-{number}.parquet" for number in range(2)]
+    for path, part in zip(paths, (rows[:1], rows[1:]), strict=True):
+        write_shard(path, Shard(part), FINISHED)
+    counts, hours = corpus_outputs._counted(paths)
+    assert hours == {"audio": 6.0, "by_emotion": {"angry": 5.0, "unknown": 1.0}}
+    assert counts == {
+        "clips": 2,
+        "copies": 1,
+        "by_emotion": {"angry": 2, "unknown": 1},
+        "by_style": {"loud": 1, "unknown": 2},
+        "by_style_source": {"rule": 1, "unknown": 2},
+        "by_speaker": {"s1": 1, "unknown": 2},
+        "by_gender": {"female": 1, "unknown": 2},
+        "by_language": {"en": 1, "unknown": 2},
+        "by_sentence_type": {"question": 1, "unknown": 2},
+        "by_length": {"short": 1, "unknown": 2},
+        "by_split": {"train": 1, "unknown": 2},
+        "by_word_source": {"given": 2, "heard": 1},
+        "by_affect_source": {"raters": 1, "unknown": 2},
+    }
 
 
 def test_prompts_are_nobodys_minutes(source: Path, tmp_path: Path) -> None:

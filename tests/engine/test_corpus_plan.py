@@ -198,6 +198,38 @@ def test_songs_prompt_nobody() -> None:
     assert plan(spoken, settings_of(prompt_channel=True)).unprompted < 12
 
 
+def test_prompt_is_a_neutral_line_of_another_speaker_of_the_clips_side_and_language() -> None:
+    rows = described(
+        *(
+            clip(f"{emotion}{number}{language}", f"s{number}", emotion=emotion, language=language)
+            for emotion in ("neutral", "happy")
+            for number in range(8)
+            for language in ("en", "de")
+        ),
+        clip("nobody", None),
+        clip("alone", "s0", language="fr"),
+    )
+    sources = {row["id"]: row for row in rows}
+    chosen = []
+    for seed in (0, 0, 1):
+        planned = plan(rows, settings_of(prompt_channel=True, seed=seed)).rows
+        sides = {row["id"]: row["split"] for row in planned}
+        chosen.append({row["id"]: row["prompt_id"] for row in planned})
+        for name, prompt in chosen[-1].items():
+            if prompt is None:
+                continue
+            ours, theirs = sources[name], sources[prompt]
+            assert (theirs["emotion"], theirs["language"], sides[prompt]) == (
+                "neutral",
+                ours["language"],
+                sides[name],
+            )
+            assert theirs["speaker"] != ours["speaker"]
+        assert (chosen[-1]["nobody"], chosen[-1]["alone"]) == (None, None)
+        assert len({prompt for prompt in chosen[-1].values() if prompt}) > 4
+    assert chosen[0] == chosen[1] != chosen[2]
+
+
 def test_hidden_files_and_folders_are_no_noises(tmp_path: Path) -> None:
     for name in ("hum.wav", "deep/fan.flac", "._hum.wav", "notes.txt"):
         (tmp_path / name).parent.mkdir(exist_ok=True)

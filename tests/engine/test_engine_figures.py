@@ -20,7 +20,7 @@ from scripted import SHORT, folder
 from dailytalk_contiguous import Align, Bucket, Finish, Reconstruct, Segment, Speak, Tag
 from dailytalk_contiguous.core.errors import DailytalkError, Reject
 from dailytalk_contiguous.core.machine import cores
-from dailytalk_contiguous.engine import estimate, recipe, spoken_outputs, streaming, tagging
+from dailytalk_contiguous.engine import estimate, events, recipe, spoken_outputs, streaming, tagging
 from dailytalk_contiguous.engine.corpus_stages import CorpusSettings, finishing, measuring, noises_of
 from dailytalk_contiguous.engine.event_files import (
     EVENTS,
@@ -121,6 +121,19 @@ def test_events_of_a_run_hold_its_plan_its_shards_and_its_end(
     assert (float(speed) > 100, left) == (True, "3.0 min")
 
 
+def test_log_of_a_large_run_counts_its_hours(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(logging.getLogger("dailytalk_contiguous"), "propagate", True)
+    caplog.set_level(logging.INFO)
+    with Journal(tmp_path, "corpus", CorpusSettings()) as journal:
+        journal.planned(Plan([PATH], [task(1000 * 3600.0)], 0), 1000 * 3600.0, ["Segment"])
+        journal.made(made(audio_seconds=400 * 3600.0))
+    (line,) = [record.getMessage() for record in caplog.records if record.name == "dailytalk_contiguous"]
+    assert "2 clips, 24000.0 min in 20.0 s; 400.00 of 1000.00 h at " in line
+    assert line.endswith(" left")
+
+
 def test_run_without_money_or_rejects_tells_of_none(tmp_path: Path) -> None:
     with Journal(tmp_path, "corpus", CorpusSettings()) as journal:
         journal.planned(Plan([PATH], [task(6.0)], 0), 6.0, [])
@@ -128,6 +141,35 @@ def test_run_without_money_or_rejects_tells_of_none(tmp_path: Path) -> None:
     assert [sorted({"spent", "rejects"} & event.keys()) for event in events] == [[], []]
     assert (events[0]["shard"], events[0]["workers"]) == ([1, 1], 1)
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", now())
+
+
+def test_shards_of_a_corpus_hold_clips_and_others_conversations() -> None:
+    assert [events.contents(kind) for kind in ("corpus", "tag")] == ["clips", "conversations"]
+
+
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (DailytalkError("the disk is full", "make room"), "the disk is full: make room"),
+        (OSError(28, "No space left on device"), "no space left on device"),
+        (OSError("words of a conversation"), "oserror"),
+        (ValueError("words of a conversation"), "ValueError"),
+    ],
+)
+def test_end_of_a_run_names_what_was_foreseen_and_of_the_rest_the_kind_alone(error: Exception, told: str) -> None:
+    assert events._reason(error) == told
+
+
+def test_account_of_a_run_is_to_a_millisecond_and_leaves_out_outputs_until_they_are_known() -> None:
+    account = events.Account({"Tag": 1.23456}, {"Tag": 600.1234}, outside=0.98765, planning=0.5004)
+    told = {
+        "stages": {"Tag": {"seconds": 1.235, "audio_seconds": 600.12}},
+        "planning_seconds": 0.5,
+        "outside_stages_seconds": 0.988,
+    }
+    assert account.as_dict() == told
+    account.outputs = 0.25
+    assert account.as_dict() == told | {"outputs_seconds": 0.25}
 
 
 EVENT = {"event": "started", "time": "2026-01-02T12:00:00Z", "run": "1", "kind": "tag", "shard": [1, 1]}

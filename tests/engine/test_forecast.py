@@ -112,6 +112,16 @@ def test_rejected_conversations_are_no_work_once_their_shard_is_made(clock: Cloc
     assert (forecast.seconds_left, forecast.share, forecast.audio) == (0, 1, (60, 60))
 
 
+def test_stage_that_was_never_measured_is_not_waited_for_where_nothing_is_left_for_it(clock: Clock) -> None:
+    forecast = Forecast(clock=clock)
+    forecast.planned({A: work(), B: {"Segment": 30.0}}, {})
+    go(forecast, clock, "Segment", 60.0, 6.0)
+    assert forecast.seconds_left is None
+    forecast.made(A, {"Segment": 60.0})  # all of it was rejected
+    assert (forecast.seconds_left, forecast.share) == (pytest.approx(3), pytest.approx(2 / 3))
+    assert forecast.audio == (60, 90)
+
+
 def test_second_pass_begins_again_at_nothing(clock: Clock) -> None:
     forecast = Forecast(clock=clock)
     forecast.planned({A: work()}, {})

@@ -11,7 +11,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any, ClassVar
@@ -31,9 +31,10 @@ from dailytalk_contiguous.core.schema import SOURCE, Batch
 from dailytalk_contiguous.engine import local, on_ray, ray_cluster
 from dailytalk_contiguous.engine.on_ray import Cluster
 from dailytalk_contiguous.engine.ray_share import Share, shared_out
-from dailytalk_contiguous.engine.ray_till import Till
+from dailytalk_contiguous.engine.ray_till import SharedPurse, Till, answer
 from dailytalk_contiguous.engine.ray_worker import Done, Setup, Worker, order
 from dailytalk_contiguous.engine.runner import Runner
+from dailytalk_contiguous.models import engines
 from dailytalk_contiguous.models.engines import Purse, purse
 from dailytalk_contiguous.pipeline import TagSettings
 from dailytalk_contiguous.shards import chain_of, read_entries, read_rows
@@ -392,7 +393,59 @@ def test_shard_that_never_reached_the_store_is_brought_there_for_the_node(tmp_pa
     assert store.listing()[work.paths[0].name].token == ordered.tokens[work.paths[0]]
 
 
+@pytest.fixture
+def as_it_was(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """What a worker takes over from its driver is this process's own again."""
+    import torch
+
+    threads, here = torch.get_num_threads(), os.getcwd()
+    monkeypatch.setenv("OMP_NUM_THREADS", str(threads))
+    yield
+    torch.set_num_threads(threads)
+    os.chdir(here)
+    engines.purses_from(Purse)
+
+
+def test_worker_takes_over_the_folder_the_threads_and_the_purse_of_its_driver(
+    tmp_path: Path, as_it_was: None
+) -> None:
+    import torch
+
+    stages = (Says("x"),)
+    setup = Setup(stages, 0.0, chain=chain_of(stages), folder=str(tmp_path), threads=3, till=object())
+    assert type(purse(None)) is Purse
+    Worker(setup).ready()
+    assert (os.getcwd(), os.environ["OMP_NUM_THREADS"]) == (str(tmp_path), "3")
+    assert torch.get_num_threads() == 3
+    assert isinstance(purse(None), SharedPurse)  # not the one that was open
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"chain": ("other",)}, "has other code, models or settings .*install the same version everywhere"),
+        ({"shared": "/nowhere/speech"}, "does not see the cache '/nowhere'.*--cache"),
+    ],
+)
+def test_node_that_would_make_other_rows_or_buy_twice_is_refused_by_name(
+    changes: dict[str, Any], told: str, as_it_was: None
+) -> None:
+    stages = (Says("x"),)
+    setup = replace(Setup(stages, 0.0, chain=chain_of(stages), folder="/nowhere"), **changes)
+    with pytest.raises(DailytalkError, match=f"the node {re.escape(os.uname().nodename)} {told}"):
+        Worker(setup).ready()
+
+
 # Money
+
+
+def test_nothing_is_bought_without_the_till(cluster: str) -> None:
+    with ray_cluster.connected(cluster) as ray:
+        till = ray.remote(Till).remote(1.0)
+        assert answer(till.held_back.remote()) == 0
+        ray.kill(till)
+        with pytest.raises(DailytalkError, match=r"the till was lost .*what was bought is kept"):
+            answer(till.hold.remote(0.25))
 
 
 def test_closed_till_refuses_and_knows_what_is_being_bought() -> None:

@@ -7,8 +7,10 @@ from typing import Any
 import pytest
 from recordings import calls, read_lines, results, run, save, state
 
-from dailytalk_contiguous import TagSettings
+from dailytalk_contiguous import Bucket, Tag, TagSettings
+from dailytalk_contiguous.core.errors import Reject
 from dailytalk_contiguous.engine import outputs
+from dailytalk_contiguous.shards import Entry
 
 
 @pytest.fixture
@@ -203,3 +205,57 @@ def test_records_of_a_work_folder_are_not_read_through_a_link_out_of_it(tmp_path
     assert outputs.read_run(tmp_path / "out") is None
     (reject,) = outputs.rejects_in(tmp_path / "out")
     assert "a symbolic link that leads out of its folder" in reject["reason"]
+
+
+def counted(name: str, **columns: Any) -> dict[str, Any]:
+    """What is read of a tagged conversation of an hour with two utterances."""
+    row: dict[str, Any] = {"conversation_id": name, "duration": 3600.0, "start": [1.0, 10.0], "end": [19.0, 28.0]}
+    row |= {"kind": ["speech", "short"], "tag": ["calm", "sad"], "channel": ["right", "left"]}
+    row |= {"recogniser": ["tiny", None], "text_reason": [None, "too fast (23 words in 0.5 s)"]}
+    return row | {"rejected": [], "unmatched": [], "notes": []} | columns
+
+
+def test_record_counts_utterances_hours_and_reasons_by_their_kind(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(outputs, "NOTES_KEPT", 2)
+    reject, unmatched = (Reject(name, "Segment", "why", "mend it") for name in ("a/0", "a/1"))
+    tally = outputs.Tally(rejects=[Reject("x", "Folder", "why", "mend it")])
+    outputs._count(
+        counted("a", rejected=[reject.as_dict()], unmatched=[unmatched.as_dict()], notes=["one", "two"]), tally
+    )
+    more = {"tag": ["sad", "sad"], "text_reason": ["too fast (9 words in 0.2 s)", "nobody spoke"]}
+    outputs._count(counted("b", **more, notes=["three"]), tally)
+    tally.utterances = 4
+    tally.stage_seconds, tally.stage_audio = {"Tag": 36.00049}, {"Tag": 7200.0}
+    tally.rejected.add(Entry("d", (), (), "rec", 3600.0))
+    tally.rejected.add(Entry("d", (), (), "rec", 0.12345, reject))
+    record = outputs._record(tally, [Tag(), Bucket()], 5, {"command": "dailytalk tag x"})
+    assert record["counts"] == {
+        "conversations": 2,
+        "utterances": 4,
+        "utterances_by_channel": {"left": 2, "right": 2},
+        "utterances_by_recogniser": {"tiny": 2},
+        "short_utterances": 2,
+        "utterances_without_text": {"too fast": 2, "nobody spoke": 1},
+        "recordings_rejected": 5,
+        "rejects": 3,
+        "rejects_by_stage": {"Segment": 2, "Folder": 1},
+        "tags": {"sad": 3, "calm": 1},
+        "notes": 3,
+    }
+    assert [*record["counts"]["utterances_by_channel"]] == ["left", "right"]
+    assert [*record["counts"]["tags"]] == ["sad", "calm"]
+    assert [*record["counts"]["utterances_without_text"]] == ["too fast", "nobody spoke"]
+    assert [*record["counts"]["rejects_by_stage"]] == ["Segment", "Folder"]
+    assert record["hours"] == {"audio": 2.0, "speech": 0.02}
+    assert record["rejected"] == {
+        "conversations": 1,
+        "of_conversations": 2,
+        "seconds": 0.123,
+        "of_seconds": 3600.123,
+    }
+    assert record["notes"] == [{"conversation_id": "a", "note": note} for note in ("one", "two")]
+    tagging, bucketing = record["stages"]
+    assert (tagging["name"], tagging["seconds"], tagging["realtime_factor"]) == ("Tag", 36.0, 0.005)
+    assert tagging["settings"] == {"rules": "standard", "synthesiser": "fish-s1"}
+    assert (bucketing["seconds"], bucketing["realtime_factor"]) == (0.0, None)
+    assert record["command"] == "dailytalk tag x"

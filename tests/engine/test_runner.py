@@ -1,12 +1,16 @@
 """Who makes shards is chosen in one place, and what can't be is refused there."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from dailytalk_contiguous.core.errors import DailytalkError
-from dailytalk_contiguous.engine.runner import runner_of
+from dailytalk_contiguous.engine import on_ray
+from dailytalk_contiguous.engine.local import Plan, Task
+from dailytalk_contiguous.engine.runner import Runner, runner_of
 from dailytalk_contiguous.engine.storage import WorkFolder
+from dailytalk_contiguous.pipeline import SpeakSettings, TagSettings
 
 
 @pytest.mark.parametrize(
@@ -32,3 +36,36 @@ def test_only_a_cluster_with_an_address_is_elsewhere(
 ) -> None:
     runner = runner_of(name, address, WorkFolder(tmp_path), ())
     assert (runner.few, runner.elsewhere) == (few, elsewhere)
+
+
+@pytest.mark.parametrize(
+    ("settings", "device", "gpus"),
+    [
+        (TagSettings(asr_model="tiny"), "cuda", True),
+        (TagSettings(asr_model="tiny"), "cpu", False),
+        (TagSettings(profile="embedded"), "cuda", False),
+        (TagSettings(profile="embedded"), "cpu", False),
+    ],
+)
+def test_cluster_gives_gpus_to_networks_that_are_to_run_there_and_to_nothing_else(
+    settings: TagSettings, device: str, gpus: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[on_ray.Cluster] = []
+    monkeypatch.setattr(on_ray, "run", lambda plan, setup, cluster, *rest: asked.append(cluster) or iter(()))
+    plan = Plan([Path("a")], [Task(Path("a"), [], {})], 0)
+    run: Any = Runner("ray", "head:1").run(plan, settings.stages(), 3, 0.0, lambda *told: None, device=device)
+    assert list(run) == []
+    assert asked == [on_ray.Cluster("head:1", 3, gpus)]
+
+
+def test_workers_of_a_cluster_must_see_the_cache_that_was_chosen(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DAILYTALK_CACHE", str(tmp_path / "usual"))
+    seen: list[str] = []
+    monkeypatch.setattr(on_ray, "run", lambda plan, setup, *rest: seen.append(setup.shared) or iter(()))
+    plan = Plan([Path("a")], [Task(Path("a"), [], {})], 0)
+    for cache in (str(tmp_path / "chosen"), ""):
+        settings = SpeakSettings(tts="fish", cache=cache, device="cpu")
+        assert list(Runner("ray").say(plan, settings.stages(), settings, 2, 0.0, lambda *told: None)) == []
+    assert seen == [str(tmp_path / "chosen"), str(tmp_path / "usual" / "speech")]

@@ -224,6 +224,23 @@ def test_estimate_counts_every_candidate(tmp_path: Path, server: Stubborn) -> No
     assert estimate(script, settings(tmp_path, candidates=3)).price == pytest.approx(2 * alone)
 
 
+def test_estimate_asks_for_another_take_of_what_was_refused_as_long_as_tries_are_left(
+    tmp_path: Path, server: Stubborn
+) -> None:
+    work = folder(tmp_path, first=SHORT[:2])
+    alone = estimate(read_script(work), settings(tmp_path)).price
+    server.short[MORNING] = 0.2
+    assert say(work, settings(tmp_path, tries=1)).record["counts"]["rejects"] == 1
+    found = [estimate(read_script(work), settings(tmp_path, tries=tries)) for tries in (1, 2, 3)]
+    assert [(one.utterances, one.cached, one.price) for one in found] == [
+        (1, 1, 0.0),
+        (1, 0, alone),
+        (1, 0, alone),
+    ]
+    say(work, settings(tmp_path, tries=2))
+    assert estimate(read_script(work), settings(tmp_path, tries=2)).price == 0.0
+
+
 # Tags
 
 

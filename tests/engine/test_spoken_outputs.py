@@ -3,11 +3,13 @@ import io
 import json
 import os
 import re
+import shutil
 import time
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import soundfile
@@ -120,6 +122,18 @@ def test_record_counts_what_is_in_the_files(spoken: Path) -> None:
     assert record["settings"]["tts"] == "espeak"
 
 
+def test_hours_of_a_large_result_are_those_of_its_rows(spoken: Path, tmp_path: Path) -> None:
+    work = Path(shutil.copytree(spoken, tmp_path / "work"))
+    shards = sorted((work / "dataset").glob("*.parquet"))
+    for path in shards:
+        table = pq.read_table(path)
+        place = table.schema.get_field_index("duration")
+        long = pa.array([500 * 3600.0] * len(table), table.schema.field("duration").type)
+        pq.write_table(table.set_column(place, table.schema.field("duration"), long), path)
+    record = write_spoken(work, shards, [], [], {"money": {}})
+    assert (record["hours"], record["counts"]["conversations"]) == (1000.0, 2)
+
+
 def test_shards_open_as_a_dataset(spoken: Path, tmp_path: Path) -> None:
     dataset = load_dataset("parquet", data_dir=str(spoken / "dataset"), cache_dir=str(tmp_path / "hub"))["train"]
     assert sorted(dataset["conversation_id"]) == ["first", "second"]
@@ -141,6 +155,7 @@ def test_each_half_keeps_what_the_other_rejected(tmp_path: Path) -> None:
         whole = json.loads((tmp_path / "run.json").read_text())
         assert whole == {"counts": {"recordings": 1}, "speak": record}
     assert [json.loads(line) for line in _spoken_rejects(tmp_path)] == [own.as_dict()]
+    assert not (tmp_path / "audio").exists()  # there is no sound
     write_spoken(tmp_path, [], [], [], {"money": {}})
     assert read_lines(tmp_path / "rejects.jsonl") == [tagged.as_dict()]
 

@@ -52,6 +52,42 @@ def test_running_run_tells_its_speed_and_what_is_left(tmp_path: Path) -> None:
     assert (run.stages["Segment"], run.workers) == (18, {55, 56})
 
 
+def test_json_of_a_run_has_hours_of_audio_and_rounds_what_it_measures(tmp_path: Path) -> None:
+    begin(tmp_path, shard=[2, 3])
+    stages = {"Segment": 9.12345, "Tag": 1.0}
+    made(
+        tmp_path, 100, stages=stages, audio_seconds=1000.0, spent=0.5, stage="Tag", share=0.25, seconds_left=299.96
+    )
+    (run,) = seen(tmp_path, 107.26)
+    expected = {
+        "run": "r1",
+        "kind": "tag",
+        "shard": "2/3",
+        "host": HERE,
+        "pid": 1234,
+        "state": "running",
+        "reason": "",
+        "started": "2026-01-01T00:00:00+00:00",
+        "last_event_age": 7.3,
+        "shards": {"all": 8, "done": 1, "left": 3},
+        "hours": {"done": 0.2778, "left": 0.7222},
+        "rejects": 1,
+        "stage": "Tag",
+        "share": 0.25,
+        "speed": 10.0,
+        "seconds_left": 292.7,
+        "spent": 0.5,
+        "workers": 1,
+        "stage_seconds": {"Segment": 9.12, "Tag": 1.0},
+    }
+    assert run.as_dict(at(107.26)) == expected
+    made(tmp_path, 125, audio_seconds=9999.0, stages={})
+    tell(tmp_path, 130, "failed", reason="the disk is full")
+    told = seen(tmp_path, 140)[0].as_dict(at(140))
+    assert (told["state"], told["reason"], told["stage"]) == ("failed", "the disk is full", "")
+    assert (told["hours"], told["seconds_left"], told["speed"]) == ({"done": 3.0553, "left": 0.0}, None, 87.99)
+
+
 def test_finished_run_counts_all_that_was_rejected(tmp_path: Path) -> None:
     begin(tmp_path)
     made(tmp_path, 100)
@@ -103,11 +139,11 @@ def test_killed_run_is_gone_only_where_its_process_is(tmp_path: Path) -> None:
 
 def test_run_on_another_host_is_silent_after_long_for_its_shards(tmp_path: Path) -> None:
     begin(tmp_path, host="elsewhere")
-    assert seen(tmp_path, 500, lives=False)[0].state == "running"
-    assert seen(tmp_path, 700, lives=False)[0].state == "silent"
+    assert seen(tmp_path, 600, lives=False)[0].state == "running"
+    assert seen(tmp_path, 601, lives=False)[0].state == "silent"
     made(tmp_path, 700, wall_seconds=400)
-    assert seen(tmp_path, 1800, lives=False)[0].state == "running"
-    assert seen(tmp_path, 2000, lives=False)[0].state == "silent"
+    assert seen(tmp_path, 1900, lives=False)[0].state == "running"
+    assert seen(tmp_path, 1901, lives=False)[0].state == "silent"
 
 
 @pytest.mark.parametrize(("end", "reason"), [("finished", ""), ("failed", "no room"), ("stopped", "stopped")])

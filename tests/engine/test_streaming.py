@@ -21,10 +21,11 @@ from scripted import settings as paid
 
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.reference import Reference
-from dailytalk_contiguous.engine import stream_outputs, streaming
+from dailytalk_contiguous.engine import local, stream_outputs, streaming
 from dailytalk_contiguous.engine.making import Making
 from dailytalk_contiguous.engine.positions import Positions
-from dailytalk_contiguous.engine.speaking import read_script, speak
+from dailytalk_contiguous.engine.runner import Runner
+from dailytalk_contiguous.engine.speaking import BATCH_SECONDS, read_script, speak
 from dailytalk_contiguous.engine.stream_job import Job, Limits, pinned
 from dailytalk_contiguous.engine.streaming import DISK, HOURS, UNSAID, Streamed, stream
 from dailytalk_contiguous.engine.tagging import Options, find, tag
@@ -183,10 +184,49 @@ def test_stream_gives_the_rows_and_rejects_of_an_eager_run(
     spoken = speaker if layout is tables else None  # of tagged rows no stage knows how they came here
     done = streamed(tagger, spoken, tmp_path / "out")
     assert (done.complete, done.stopped, done.windows) == (True, "", done.made)
+    seconds = LENGTH * len(rows(tmp_path / "out/tagged"))
+    assert (done.audio_seconds, done.hours) == (pytest.approx(seconds), pytest.approx(seconds / 3600))
     assert left_of_input(tmp_path) == []
     assert results(tmp_path / "out") == eager(layout, tagger, spoken, tmp_path / "eager")
     assert done.record is not None
     assert done.record["counts"]["recordings_rejected"] == (3 if layout is tables else 0)
+
+
+@pytest.mark.parametrize(
+    ("networks", "gpu", "server", "batches"),
+    [
+        (True, False, False, [0.0, 0.0]),
+        (True, True, False, [Options.batch_seconds, 0.0]),
+        (False, True, False, [0.0, 0.0]),
+        (True, False, True, [0.0, BATCH_SECONDS]),
+    ],
+)
+def test_only_networks_on_a_gpu_and_a_server_of_speech_get_batches(
+    tmp_path: Path,
+    hub: HubServer,
+    tagger: TagSettings,
+    speaker: SpeakSettings,
+    monkeypatch: pytest.MonkeyPatch,
+    networks: bool,
+    gpu: bool,
+    server: bool,
+    batches: list[float],
+) -> None:
+    publish({"train/a.wav": call(0)})
+    seen: list[float] = []
+    run = local.run
+
+    def seeing(plan: Any, stages: Any, workers: int, batch_seconds: float, *rest: Any) -> Any:
+        seen.append(batch_seconds)
+        return run(plan, stages, workers, batch_seconds, *rest)
+
+    monkeypatch.setattr(local, "run", seeing)
+    monkeypatch.setattr(Runner, "on_cuda", lambda runner, device: gpu)
+    with loopback(monkeypatch):
+        speaking = paid(tmp_path, no_text="keep-original") if server else speaker
+        tagging = tagger if networks else TagSettings(profile="embedded", language="en")
+        assert streamed(tagging, speaking, tmp_path / "out").complete
+    assert seen == batches
 
 
 # Stops and what follows

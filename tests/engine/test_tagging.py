@@ -1,7 +1,9 @@
 import json
 import os
 from collections import Counter
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,6 +14,7 @@ from recordings import calls, excerpt, read_lines, results, run, save, state
 from dailytalk_contiguous import DailytalkError, ModelMissing, TagSettings
 from dailytalk_contiguous.core.folded import AT_HAND, unfolded
 from dailytalk_contiguous.core.schema import CHANNELS
+from dailytalk_contiguous.engine.runner import Runner
 from dailytalk_contiguous.engine.tagging import Options, find, tag
 from dailytalk_contiguous.sources.folder import FolderConfig, folder_rows
 
@@ -377,6 +380,41 @@ def test_broken_transcript_rejects_its_recording_by_name(tmp_path: Path, setting
     assert f"transcript {tmp_path / 'in/a.srt'}" in rejected(tmp_path / "out")["a"]
 
 
+# How it is run
+
+
+@dataclass(frozen=True)
+class Watched(Runner):
+    """A runner that knows whether there is a GPU, and notes when it is asked for one or for batches."""
+
+    gpu: bool = True
+    asked: list[float | str] = field(default_factory=list)
+
+    def on_cuda(self, device: str) -> bool:
+        self.asked.append("gpu")
+        return self.gpu
+
+    def run(self, plan: Any, stages: Any, workers: int, batch_seconds: float, *rest: Any, **more: Any) -> Any:
+        self.asked.append(batch_seconds)
+        return super().run(plan, stages, workers, batch_seconds, *rest, **more)
+
+
+def test_only_networks_on_a_gpu_get_batches_and_a_finished_run_asks_for_no_gpu(
+    tmp_path: Path, settings: TagSettings
+) -> None:
+    calls(tmp_path / "in", "a")
+    sphinx = TagSettings(profile="embedded", language="en")
+    asked = []
+    for out, gpu, chosen in (
+        *(("gpu", True, settings), ("gpu", True, settings)),
+        *(("none", False, settings), ("sphinx", True, sphinx)),
+    ):
+        runner = Watched(gpu=gpu)
+        run(tmp_path / "in", tmp_path / out, chosen, runner=runner)
+        asked.append(runner.asked)
+    assert asked == [["gpu", Options.batch_seconds], [0.0], ["gpu", 0.0], [0.0]]
+
+
 # Where results go
 
 
@@ -396,13 +434,21 @@ def test_results_may_not_lie_among_the_recordings(tmp_path: Path, settings: TagS
     assert [path.name for path in (tmp_path / "in").iterdir()] == ["a.wav"]
 
 
-@pytest.mark.parametrize("out", ["file", "file/below", "/proc/out", "/dev/null"])
-def test_folder_that_can_not_be_written_is_named_before_any_work(
-    tmp_path: Path, settings: TagSettings, out: str
+@pytest.mark.parametrize(
+    ("out", "why"),
+    [
+        ("file", "not a directory"),
+        ("file/below", "not a directory"),
+        ("/proc/out", "no such file or directory"),
+        ("/dev/null", "not a directory"),
+    ],
+)
+def test_folder_that_can_not_be_written_is_named_with_the_reason_before_any_work(
+    tmp_path: Path, settings: TagSettings, out: str, why: str
 ) -> None:
     calls(tmp_path / "in", "a")
     (tmp_path / "file").touch()
-    with pytest.raises(DailytalkError, match=f"--out '.*{out}' can't be used"):
+    with pytest.raises(DailytalkError, match=rf"--out '.*{out}' can't be used \({why}\)"):
         run(tmp_path / "in", tmp_path / out, settings)
 
 

@@ -70,6 +70,29 @@ def test_precision_of_a_preview_is_one_that_this_machine_has() -> None:
     assert fast_precision("cpu") in PRECISIONS
 
 
+@pytest.mark.parametrize(
+    ("flags", "precision"),
+    [
+        ("flags : fpu avx512_bf16 avx2", "bfloat16"),
+        ("flags : amx_bf16", "bfloat16"),
+        ("flags : fpu avx2 avx512f", "float32"),
+        ("flags : avx512_bf16_emulated", "float32"),
+        (None, "float32"),
+    ],
+)
+def test_preview_on_a_cpu_is_in_bfloat16_only_where_its_instructions_are(
+    flags: str | None, precision: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def read_text(path: Path, encoding: str) -> str:
+        assert str(path) == "/proc/cpuinfo"
+        if flags is None:
+            raise FileNotFoundError(path)
+        return flags
+
+    monkeypatch.setattr(Path, "read_text", read_text)
+    assert fast_precision("cpu") == precision
+
+
 def test_level_and_offset_of_the_recording_do_not_matter(tiny_affect: str) -> None:
     model, samples = load(tiny_affect), UTTERANCES[0]
     np.testing.assert_allclose(model.rate([samples * 0.5 + 0.1]), model.rate([samples]), atol=1e-4)
@@ -123,6 +146,15 @@ def test_weights_that_are_not_the_model_s_are_refused_by_name(
     change_weights(copy, changes)
     with pytest.raises(ModelMissing, match=named):
         load(copy)
+
+
+@pytest.mark.parametrize(("count", "rest"), [(5, ""), (6, " and 1 more"), (7, " and 2 more")])
+def test_no_more_than_five_weights_are_named_and_the_others_counted(copy: Path, count: int, rest: str) -> None:
+    names = sorted(load_file(copy / "model.safetensors"))[:count]
+    change_weights(copy, dict.fromkeys(names))
+    with pytest.raises(ModelMissing) as caught:
+        load(copy)
+    assert f"(missing: {', '.join(names[:5])}{rest})" in str(caught.value)
 
 
 def test_a_checkpoint_without_the_head_is_refused(copy: Path) -> None:

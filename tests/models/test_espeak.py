@@ -86,6 +86,9 @@ def test_words_that_espeak_runs_together_share_their_time() -> None:
     assert out.start == 0.0
     assert out.end == of.start
     assert of.end == 0.8
+    behind = [*events, Event(7, 0, 1100, b"x"), Event(5, 6, 2000, b"")]
+    assert time_words("out of", behind, 1000, 3.0) == [out, of]  # what follows a clause's end is no word
+    assert (out.probability, of.probability) == (1.0, 1.0)  # a synthesiser knows what it says
 
 
 def test_a_line_does_not_depend_on_those_before_it() -> None:

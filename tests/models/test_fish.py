@@ -264,6 +264,7 @@ def test_words_keep_their_spelling_whatever_the_segments_spell() -> None:
     assert words is not None
     assert [word.text for word in words] == ["“Oh,", "I", "can’t", "believe!”"]
     assert [round(word.start, 2) for word in words] == [0.0, 0.2, 0.32, 0.8]
+    assert {word.probability for word in words} == {1.0}
 
 
 def test_a_tag_among_the_segments_is_no_word() -> None:
@@ -277,6 +278,36 @@ def test_a_tag_among_the_segments_is_no_word() -> None:
 def test_words_are_not_guessed_from_segments_that_spell_something_else(spelled: list[str]) -> None:
     segments = [Segment(text, float(at), at + 1.0) for at, text in enumerate(spelled)]
     assert words_of("5 cats", "", segments, 3.0) is None
+
+
+def test_words_that_are_not_in_the_order_of_their_times_are_left_to_a_recogniser() -> None:
+    segments = [Segment("yes", 1.0, 2.0), Segment("no", 0.5, 0.9)]
+    assert words_of("Yes, no.", "", segments, 3.0) is None
+    same = [Segment("yes", 1.0, 2.0), Segment("no", 1.0, 2.0)]
+    assert words_of("Yes, no.", "", same, 3.0) is not None
+
+
+@pytest.mark.parametrize("name", ["temperature", "top_p"])
+@pytest.mark.parametrize(("value", "taken"), [(0.0, True), (1.0, True), (-0.01, False), (1.01, False)])
+def test_sampling_is_from_0_to_1_and_is_sent_as_it_was_given(name: str, value: float, taken: bool) -> None:
+    if taken:
+        assert Fish(voice="v", **{name: value}).settings()[name] == value  # type: ignore[arg-type]
+    else:
+        with pytest.raises(DailytalkError, match=f"{name} is {value}: give a number from 0 to 1"):
+            Fish(voice="v", **{name: value})  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(("missing", "whole"), [(0.5, True), (0.51, False)])
+def test_audio_may_be_half_a_second_shorter_than_its_alignment_says(missing: float, whole: bool) -> None:
+    sound = base64.b64encode(wav(np.zeros(16000, np.float32), 16000)).decode()
+    alignment = {"audio_duration": 1.0 + missing, "segments": [{"text": "a", "start": 0.0, "end": 1.0}]}
+    told = json.dumps({"audio_base64": sound, "chunk_seq": 0, "alignment": alignment})
+    reply = Reply(f"data: {told}\n\n".encode(), "text/event-stream")
+    if whole:
+        assert read_events(reply).segments == [Segment("a", 0.0, 1.0)]
+    else:
+        with pytest.raises(ShortRead, match=r"promises 1\.51 s and holds 1\.00 s"):
+            read_events(reply)
 
 
 @given(st.text(), st.lists(st.tuples(st.text(max_size=8), st.floats(-1, 9), st.floats(-1, 9)), max_size=6))

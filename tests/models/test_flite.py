@@ -12,6 +12,7 @@ from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.matching import split_words
 from dailytalk_contiguous.models import flite
 from dailytalk_contiguous.models.flite import Flite, Phone, owners_of, parse_phones, plain
+from dailytalk_contiguous.models.manners import Manner
 from dailytalk_contiguous.models.synthesiser import Line, Spoken, Synthesiser, SynthesisFailed, VoiceSample
 
 TEXT = "Well, I never thought that she would come back."
@@ -57,6 +58,7 @@ def test_every_written_word_has_its_times(text: str) -> None:
     assert spoken.words is not None
     assert [word.text for word in spoken.words] == split_words(text)
     assert all(word.end - word.start > 0.03 for word in spoken.words)
+    assert {word.probability for word in spoken.words} == {1.0}  # a synthesiser knows what it says
     assert all(one.end <= two.start for one, two in pairwise(spoken.words))
     assert spoken.words[-1].end <= len(spoken.samples) / spoken.sample_rate
 
@@ -89,6 +91,47 @@ def test_tags_are_heard_and_never_read() -> None:
     assert level(excited.samples) > level(neutral.samples) > level(sad.samples)
     assert len(excited.samples) < 0.92 * len(neutral.samples) < 0.8 * len(sad.samples)
     assert max(float(np.abs(say(tag=tag).samples).max()) for tag in ("shouting", "screaming")) < 0.9
+
+
+@pytest.mark.parametrize(
+    ("voice", "manner", "shape"),
+    [
+        ("slt", Manner(), {"duration_stretch": "1.0000"}),
+        ("slt", Manner(rate=2.0, gain_db=6.0), {"duration_stretch": "0.5000"}),
+        ("rms", Manner(rate=0.8, pitch=1.5, pitch_range=0.5), {"duration_stretch": "1.2500"}),
+        (
+            "slt",
+            Manner(pitch=1.5),
+            {"duration_stretch": "1.0000", "int_f0_target_mean": "255.0000", "int_f0_target_stddev": "24.0000"},
+        ),
+        (
+            "awb",
+            Manner(pitch_range=0.5),
+            {"duration_stretch": "1.0000", "int_f0_target_mean": "125.0000", "int_f0_target_stddev": "12.5000"},
+        ),
+        (
+            "kal16",
+            Manner(pitch=2.0, pitch_range=2.0),
+            {"duration_stretch": "1.0000", "int_f0_target_mean": "190.0000", "int_f0_target_stddev": "22.0000"},
+        ),
+    ],
+)
+def test_a_manner_is_flites_pace_and_pitch_where_the_voice_follows_one(
+    voice: str, manner: Manner, shape: dict[str, str]
+) -> None:
+    told = Flite(voice)._shape(manner)
+    assert told[::2] == ["--setf"] * len(shape)
+    assert told[1::2] == [f"{name}={value}" for name, value in shape.items()]
+    assert flite._PITCH["kal"] == flite._PITCH["kal16"]
+
+
+def test_gain_is_in_decibels_and_ends_a_decibel_under_full_scale() -> None:
+    quiet = np.array([0.1, -0.2, 0.0], np.float32)
+    assert flite._louder(quiet, 6.0) == pytest.approx(quiet * 1.99526, rel=1e-5)
+    assert flite._louder(quiet, -6.0) == pytest.approx(quiet / 1.99526, rel=1e-5)
+    assert flite._louder(quiet, 40.0) == pytest.approx(quiet * 10 ** (-1 / 20) / 0.2, rel=1e-5)
+    assert flite._louder(0 * quiet, 6.0).tolist() == [0.0, 0.0, 0.0]
+    assert flite._louder(quiet[:0], 6.0).tolist() == []
 
 
 def test_every_voice_speaks() -> None:

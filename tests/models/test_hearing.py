@@ -3,10 +3,11 @@
 import numpy as np
 import pytest
 import soxr
-from audio_files import room_tone
+from audio_files import room_tone, wav_bytes
 from clips import RATE, line
 
-from dailytalk_contiguous.models.hearing import hear
+from dailytalk_contiguous.core.errors import BadInput
+from dailytalk_contiguous.models.hearing import hear, read_clip
 
 SPOKEN = len(line(edge=0.0)) / RATE
 
@@ -32,3 +33,13 @@ def test_a_burst_of_breath_is_a_sound_but_no_speech() -> None:
 @pytest.mark.parametrize("count", [0, 1, 511, RATE])
 def test_nothing_is_heard_in_silence(count: int) -> None:
     assert hear(np.zeros(count, np.float32), RATE) == ([], [])
+
+
+@pytest.mark.parametrize("more", [0, 1])
+def test_file_of_over_ten_minutes_is_no_clip(more: int) -> None:
+    audio = {"bytes": wav_bytes(np.zeros((600 * 100 + more, 1), np.float32), 100), "path": None}
+    if more:
+        with pytest.raises(BadInput, match=r"it is 600 s long, which is no clip: cut it into clips"):
+            read_clip(audio)
+    else:
+        assert len(read_clip(audio).samples) == 60_000

@@ -100,8 +100,11 @@ def test_settings_decide_the_sound(monkeypatch: pytest.MonkeyPatch) -> None:
     assert OpenAISpeech(speed=1.2).settings() != base
     monkeypatch.setitem(INSTRUCTIONS, "shouting", "Shout as loud as you can.")
     assert OpenAISpeech().settings() != base
-    with pytest.raises(DailytalkError, match="speed is 9"):
-        OpenAISpeech(speed=9.0)
+    for speed in (0.25, 4.0):
+        assert OpenAISpeech(speed=speed).settings()["speed"] == speed
+    for speed in (0.24, 4.01):
+        with pytest.raises(DailytalkError, match=f"speed is {speed}: give a number from 0.25 to 4"):
+            OpenAISpeech(speed=speed)
 
 
 def test_no_more_lines_are_said_at_once_than_asked_for(server: TtsServer) -> None:

@@ -2,6 +2,8 @@
 
 import importlib.metadata
 from concurrent.futures import ThreadPoolExecutor
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -58,6 +60,12 @@ def test_a_stretched_voice_keeps_pitch_and_formants_and_is_as_long_as_said(facto
     assert np.abs(formants_of(after) / formants_of(before) - 1).max() < 0.03
 
 
+def test_an_octave_and_twice_the_length_are_shifts_like_any_other() -> None:
+    before = vowel(110)
+    assert semitones_between(before, shift_pitch(before, RATE, 12.0, seed=1)) == pytest.approx(12.0, abs=0.15)
+    assert len(stretch(before, RATE, 2.0, seed=1)) == 2 * len(before)
+
+
 def test_what_was_at_a_time_is_at_that_time_stretched() -> None:
     gap = np.zeros(RATE // 2, np.float32)
     sound = np.concatenate([gap, vowel(120, 0.5), gap, vowel(140, 0.5), gap])
@@ -83,6 +91,29 @@ def test_what_is_too_short_is_refused() -> None:
 
 def test_silence_stays_silent() -> None:
     assert not shift_pitch(np.zeros(RATE, np.float32), RATE, 1.0, seed=0).any()
+
+
+@pytest.mark.parametrize("more", [-3, -2, 2, 3])
+def test_two_samples_more_or_less_are_mended_and_three_are_a_fault(
+    more: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import parselmouth
+
+    before, call = vowel(seconds=0.5), parselmouth.praat.call
+
+    def other_length(*given: Any) -> Any:
+        made = call(*given)
+        if given[1] != "Get resynthesis (overlap-add)":
+            return made
+        values = np.resize(made.values[0], len(before) + more)
+        return SimpleNamespace(values=values[None])
+
+    monkeypatch.setattr(parselmouth.praat, "call", other_length)
+    if abs(more) == 3:
+        with pytest.raises(ValueError, match=f"Praat made {len(before) + more} samples instead of {len(before)}"):
+            shift_pitch(before, RATE, 1.0, seed=0)
+    else:
+        assert shift_pitch(before, RATE, 1.0, seed=0).shape == before.shape
 
 
 def test_a_missing_library_is_told_with_its_extra(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,3 +1,5 @@
+import contextlib
+import io
 import json
 import os
 import signal
@@ -7,6 +9,7 @@ import threading
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -79,6 +82,22 @@ def test_what_was_put_comes_back_exactly(tmp_path: Path) -> None:
     assert entry.receipt["time"].endswith("+00:00")
     assert entry.verdict is None
     assert sorted(path.name for path in (tmp_path / "ab").iterdir()) == [f"{KEY}.flac", f"{KEY}.json"]
+
+
+def test_sound_is_kept_in_16_bits_where_that_loses_nothing() -> None:
+    kinds = [
+        speech_cache.soundfile.info(io.BytesIO(speech_cache._encoded(samples, 24000)[0])).subtype
+        for samples in (SPOKEN.samples, SPOKEN.samples + np.float32(1e-6), np.array([1.0], np.float32))
+    ]
+    assert kinds == ["PCM_16", "PCM_24", "PCM_24"]
+
+
+def test_put_gives_the_samples_that_will_be_read(tmp_path: Path) -> None:
+    fine = np.array([0.1, 1e-7, -1.5, 1.5], np.float32)  # no file holds these as they are
+    put = SpeechCache(tmp_path).put(KEY, SPOKEN._replace(samples=fine))
+    entry = SpeechCache(tmp_path).get(KEY)
+    assert entry is not None
+    assert put.spoken.samples.tolist() == entry.spoken.samples.tolist() != fine.tolist()
 
 
 @given(st.lists(st.floats(-1.0, 1.0, width=32), min_size=1, max_size=300), st.sampled_from([8000, 24000, 44100]))
@@ -350,6 +369,17 @@ def test_nothing_is_bought_where_there_is_no_room_for_it(tmp_path: Path, monkeyp
     monkeypatch.setattr(speech_cache, "LEAST_FREE_BYTES", 1 << 62)
     with pytest.raises(DailytalkError, match="before anything is bought"), SpeechCache(tmp_path).buying(KEY):
         pytest.fail("the money is spent")
+
+
+@pytest.mark.parametrize(("short_of", "bought"), [(1, False), (0, True)])
+def test_purchase_needs_32_mib_and_no_more(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, short_of: int, bought: bool
+) -> None:
+    free = SimpleNamespace(free=(32 << 20) - short_of)
+    monkeypatch.setattr(speech_cache.shutil, "disk_usage", lambda path: free)
+    with contextlib.suppress(DailytalkError), SpeechCache(tmp_path).buying(KEY):
+        SpeechCache(tmp_path).put(KEY, SPOKEN)
+    assert (SpeechCache(tmp_path).get(KEY) is not None) is bought
 
 
 def test_nothing_is_bought_where_nothing_can_be_kept(tmp_path: Path) -> None:

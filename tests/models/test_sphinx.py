@@ -43,6 +43,7 @@ def test_clear_english_is_heard() -> None:
         wrong += edits(said, words_of("".join(word.text for word in result.words)))
         total += len(said)
         length = one["end"] - one["start"] + 0.2
+        assert not result.cut_off
         assert all(0 <= word.start < word.end <= length + 0.02 for word in result.words)
         assert all(word.probability is None for word in result.words)  # they come to 1, right or wrong
         assert all(word.text == f" {word.text.strip()}" and "(" not in word.text for word in result.words)

@@ -88,6 +88,22 @@ def test_encoder_sees_a_short_window_and_at_least_a_second_behind_it(
     assert whisper._encoder_seconds(VOICE[:16000]) == 30.0
 
 
+def test_cpu_takes_thirty_seconds_of_windows_at_a_time_whatever_a_gpu_would_take(
+    short: Whisper, whisper: Whisper, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[tuple[int, ...]] = []
+    for model in (short, whisper):
+        forward = model._pipeline.forward
+        monkeypatch.setattr(
+            model._pipeline,
+            "forward",
+            lambda features, *rest, forward=forward: seen.append(features.shape) or forward(features, *rest),
+        )
+    hear(short, [VOICE[: 16000 * 2 + 100]] * 8)
+    hear(whisper, [VOICE[:16000]] * 2)
+    assert seen == [(7, 80, 400), (1, 80, 400), (1, 80, 3000), (1, 80, 3000)]
+
+
 def test_a_short_window_is_heard_alike_in_any_company(short: Whisper) -> None:
     windows = [*WINDOWS, VOICE[16000 * 8 : 16000 * 11]]
     together = hear(short, windows)
@@ -161,6 +177,21 @@ def test_a_window_that_loops_is_tried_again_and_repeats_less(
         assert all(0 <= word.start <= word.end <= len(window) / 16000 + 0.02 for word in found.words)
 
 
+def test_a_second_try_is_for_text_without_times(looping: Whisper, monkeypatch: pytest.MonkeyPatch) -> None:
+    prompts: list[list[int]] = []
+    get_prompt = looping._model.get_prompt
+
+    def seeing(*given: Any, **settings: Any) -> list[int]:
+        prompts.append(get_prompt(*given, **settings))
+        return prompts[-1]
+
+    monkeypatch.setattr(looping._model, "get_prompt", seeing)
+    looping._again(
+        np.zeros((80, 3000), np.float32), 3.0, _tokenizer(looping), looping._options(_tokenizer(looping))
+    )
+    assert [prompt[-1] for prompt in prompts] == [_tokenizer(looping).no_timestamps]  # type: ignore[attr-defined]
+
+
 def test_a_second_try_is_the_same_whenever_it_is_made(looping: Whisper) -> None:
     first = hear(looping, WINDOWS)
     assert hear(looping, WINDOWS[::-1]) == first[::-1]
@@ -176,6 +207,7 @@ def test_words_are_searched_with_these_settings(looping: Whisper) -> None:
     options = dataclasses.asdict(looping._options(_tokenizer(looping)))
     expected = {
         "beam_size": 5,
+        "best_of": 5,
         "patience": 1,
         "length_penalty": 1,
         "repetition_penalty": 1,
@@ -184,6 +216,7 @@ def test_words_are_searched_with_these_settings(looping: Whisper) -> None:
         "no_speech_threshold": 0.6,
         "compression_ratio_threshold": 2.4,
         "condition_on_previous_text": False,
+        "prompt_reset_on_temperature": 0.5,
         "temperatures": [0.0],
         "initial_prompt": None,
         "prefix": None,
@@ -191,14 +224,16 @@ def test_words_are_searched_with_these_settings(looping: Whisper) -> None:
         "without_timestamps": True,
         "max_initial_timestamp": 0.0,
         "word_timestamps": True,
+        "prepend_punctuations": "\"'“¿([{-",
+        "append_punctuations": "\"'.。,，!！?？:：”)]}、",
         "multilingual": False,
         "max_new_tokens": None,
         "clip_timestamps": "0",
         "hallucination_silence_threshold": None,
         "hotwords": None,
     }
-    assert {name: options[name] for name in expected} == expected
-    assert len(options["suppress_tokens"]) > 1  # not just the -1 that stands for all that are no speech
+    assert len(options.pop("suppress_tokens")) > 1  # not just the -1 that stands for all that are no speech
+    assert options == expected
 
 
 def _tokenizer(whisper: Whisper) -> object:
@@ -299,3 +334,9 @@ def test_windows_are_decoded_as_openai_does_without_times_and_without_signs_that
     told = dataclasses.asdict(options)
     assert set(tokenizer.non_speech_tokens) <= set(told["suppress_tokens"])
     assert {name: told[name] for name in DECODING} == DECODING
+
+
+def test_window_in_which_nothing_was_decoded_has_no_words_no_figures_and_is_not_cut_off(whisper: Whisper) -> None:
+    nothing = whisper._recognised([])
+    assert (nothing.words, nothing.cut_off) == ([], False)
+    assert np.isnan([nothing.avg_logprob, nothing.no_speech_prob]).all()
