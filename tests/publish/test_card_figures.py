@@ -56,7 +56,7 @@ def test_buckets_and_tags_are_shares_and_seconds_by_side_the_longest_first() -> 
     found.tally.buckets["pitch_var"].update(LOW=1, MID=2, HIGH=1)
     assert cells(figures.bucket_table(found)) == {"pitch var": ["25 %", "50 %", "25 %"]}
     found.tags.update({"calm": {"left": 60.0, "right": 30.0}, "happy": {"right": 100.0}, "sad": {"left": 100.0}})
-    found.tally.tags["calm"].update(left=1000, right=1)
+    found.tagged.update(calm=1001)
     table = cells(figures.tag_table(found))
     assert list(table) == ["happy", "sad", "calm"]
     assert table["calm"] == ["1.5 min", "1.0 min", "30.0 s", "1,001"]

@@ -23,15 +23,20 @@ from rich_conversations import rich_row, rich_rows
 from dailytalk_contiguous.core.schema import AFFECT, PROSODY
 from dailytalk_contiguous.publish.cards.card import Card, CardFacts, render_card
 from dailytalk_contiguous.publish.checking.checks import check
+from dailytalk_contiguous.publish.credits import Credit
 from dailytalk_contiguous.publish.exporting.csm import export_csm
 from dailytalk_contiguous.publish.exporting.jmoshi import export_jmoshi
 from dailytalk_contiguous.publish.exporting.mix import mix
 from dailytalk_contiguous.publish.exporting.mix_parts import Settings
 from dailytalk_contiguous.publish.exporting.moshi import export_moshi
 from dailytalk_contiguous.publish.packing.packing import pack
+from dailytalk_contiguous.publish.reporting import expressive_parts, parts
 from dailytalk_contiguous.publish.reporting.expressive import write_corpus_report
+from dailytalk_contiguous.publish.reporting.expressive_tally import CorpusTally
 from dailytalk_contiguous.publish.reporting.listening import write_listening_test
+from dailytalk_contiguous.publish.reporting.plots import Axis, Bar, bars, bubbles, histogram, shares
 from dailytalk_contiguous.publish.reporting.report import write_report
+from dailytalk_contiguous.publish.reporting.tally import Tally
 
 GOLDENS = Path(__file__).with_name("goldens")
 
@@ -203,11 +208,56 @@ def jmoshi(folder: Path) -> str:
     return tree(folder / "data") + rows_as_text([made])
 
 
+def drawings(folder: Path) -> str:
+    """Each kind of plot with axes and values that no page above has."""
+    wide, high = Axis("x", -1.0, 4.0, 0.5), Axis("y", 0.5, 3.0, 1.0)
+    rows = [
+        Bar("a name that is far too long", (1.0, 3.0), "4"),
+        Bar("zero", (0.0, 0.0), ""),
+        Bar("less", (0.5, 0.25), "x"),
+    ]
+    cells = [(0.0, 1.0, 1, "one"), (2.0, 2.5, 9, "nine"), (3.0, 0.5, 4, "four")]
+    outlines = [("before", {-1.0: 0.125, 3.5: 0.5}), ("after", {0.0: 0.25, 9.0: 0.9})]
+    plots = [
+        bars("side by side", rows, ("before", "after")),
+        bars("below each other", rows, ("before", "after"), grouped=True),
+        bars("none", [], ()),
+        shares("shares", [("none", (0, 0)), ("a name that is far too long", (1, 9))], ("low", "high")),
+        histogram("histogram", outlines, wide, 0.5, "clips", (0.25, 3.0)),
+        histogram("nothing", [], high, 0.5),
+        bubbles("diagonal", cells, wide, high, diagonal=True),
+        bubbles("other diagonal", [], high, wide, diagonal=True),
+        bubbles("few", cells[:1], wide, high),
+    ]
+    found = CorpusTally()
+    for number in range(30):
+        found.add(clip_row(f"s{number}-0", speaker=f"acted/{number}", duration=1.0 + number))
+        found.add_reject(
+            {"stage": f"Stage{'abc'[number % 3]}", "reason": "abcdefghijklmnopqrstuvwxyzABCD"[number:]}
+        )
+    tally = Tally(rebuilt=True)
+    for number in range(33):
+        tally.tags[f"tag{number:02}"].update(left=number, right=2)
+    empty = CorpusTally()
+    plots += [expressive_parts.dimension(found, "speaker"), expressive_parts.rejected(found, REJECTS[:2])]
+    plots += [expressive_parts.missing(empty), expressive_parts.affect(empty), expressive_parts.licences(empty)]
+    plots += [expressive_parts.quality(empty), expressive_parts.balance(empty), expressive_parts.sources(())]
+    plots += [expressive_parts.sources([Credit("x"), Credit("y", "MIT", "Z", "ftp://a")]), parts.tags(tally)]
+    return page("\n".join(plots))
+
+
 def mixed(folder: Path) -> str:
     calls = write_dataset(
         folder / "talks",
         [rich_row(f"call{n}", n / 4, speakers={"left": None, "right": f"p{n}"}) for n in range(4)],
     )
+    models = {
+        "affect": {"name": "audeering/x", "licence": "CC-BY-NC-SA-4.0", "url": ""},
+        "speak: new_voice": {"name": "/home/me/own", "licence": "", "url": "https://a.org"},
+        "recogniser": {"name": "medium", "licence": "MIT"},
+    }
+    run = {"models": models, "source": {"repository": "a/calls", "revision": "1", "licence": "ODbL-1.0"}}
+    (calls / "run.json").write_text(json.dumps(run))
     folders = [(corpus(folder / "acted"), 2.0), (calls, 1.0), (corpus(folder / "other", "other", {}), 1.0)]
     mix(folders, folder / "out", Settings(hours=20 / 3600, text_conditions=True))
     return tree(folder / "out")
@@ -285,13 +335,14 @@ OUTPUTS: dict[str, Callable[[Path], str]] = {
     "report_against_clips.html": report_against_clips,
     "report_of_clips.html": report_of_clips,
     "listening_test.json": listening_test,
+    "drawings.html": drawings,
     "moshi.txt": moshi,
     "moshi_swapped.txt": moshi_swapped,
     "csm.txt": csm,
     "jmoshi.txt": jmoshi,
     "mix.txt": mixed,
     "published.txt": published,
-    "card.md": card,
+    "card.txt": card,
     "checked_dataset.txt": checked_dataset,
     "checked_moshi.txt": checked_moshi,
 }
