@@ -153,7 +153,7 @@ def corpus(folder: Path, name: str = "acted", run: Mapping[str, Any] = {"corpus"
             "prosody": dict.fromkeys(PROSODY, 10.0 * number),
         }
     rows[9] |= {"augmented_from": f"{name}/s3-8", "augmentation": None}
-    settings = {"limits": {"lowest_snr_db": 20.0, "longest": None}}
+    settings = {"limits": {"lowest_snr_db": 20.0, "longest": None}, "target_minutes": 25.0}
     balance = {"minutes_before": {"happy": 45.0, "sad": 10.0, "angry": 29.5}}
     measured = [
         measures(snr_db=4.0 * n, bandwidth_hz=1000.0 * n, speech_ratio=n / 12, duration=3.0 * n) for n in range(12)
@@ -351,6 +351,32 @@ OUTPUTS: dict[str, Callable[[Path], str]] = {
 @pytest.mark.parametrize("name", OUTPUTS)
 def test_whole_output_is_as_expected(name: str, tmp_path: Path) -> None:
     assert OUTPUTS[name](tmp_path).splitlines() == (GOLDENS / name).read_text(encoding="utf-8").splitlines()
+
+
+#: What records of folders hold.
+PARTS = (
+    *("settings", "balance", "models", "speak", "source", "corpus", "sources", "packages", "counts", "hours"),
+    *("stages", "licences"),
+)
+
+
+@pytest.mark.parametrize("told", [{}, dict.fromkeys(PARTS)])
+def test_record_that_says_nothing_and_one_of_nulls_are_one(told: dict[str, Any], tmp_path: Path) -> None:
+    record = json.dumps({"kind": "corpus", **told})
+    for folder in (first := corpus(tmp_path / "acted"), talks := work(tmp_path / "talks")):
+        (folder / "run.json").write_text(record)
+    write_corpus_report(first, markdown=tmp_path / "summary.md")
+    summary = (tmp_path / "summary.md").read_text()
+    assert "| measure | limit |" in summary
+    assert "0.0 min | 0.0 min | 30.0 min" not in summary
+    assert "spent by the last run" not in write_report(talks, shown=0).path.read_text()
+    pack(talks, tmp_path / "stage")
+    assert check(talks)[1]["conversations"] == 3
+    mix([(first, None), (talks, None)], tmp_path / "out", Settings())
+    assert json.loads((tmp_path / "out/mix.json").read_text())["models"] == {}
+    packed, version = write_version(tmp_path / "version", {"train": [published_row()]})
+    made = render_card(None, packed, version, CardFacts("owner/name", None), {"kind": "corpus", **told}, ())
+    assert "Made with dailytalk-contiguous 0.1.0." in made.text
 
 
 if __name__ == "__main__":
