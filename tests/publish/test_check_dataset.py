@@ -340,3 +340,8 @@ def test_recording_of_a_work_folder_that_is_mono(tmp_path):
     soundfile.write(tmp_path / "audio/a.wav", stereo(LINES, 6.0, 24000)[:, 0], 24000)
     [finding] = [one for one in check(tmp_path)[0] if one.level == "error"]
     assert (finding.kind, finding.file, finding.what) == ("not-stereo", "audio/a.wav", "it has 1 channel, not 2")
+
+
+def test_conversation_in_which_nobody_speaks_begins_at_its_end():
+    assert figures([], 5.5, 100.0).first == 5.5
+    assert figures([Timed("left", 2.0, 3.0), Timed("right", 1.0, 4.0)], 5.5, 100.0).first == 1.0
