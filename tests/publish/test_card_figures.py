@@ -1,5 +1,6 @@
 """What a card makes of counts: each figure of its tables and sentences, from statistics made on the spot."""
 
+import math
 from collections import Counter
 from pathlib import Path
 
@@ -7,7 +8,8 @@ import pytest
 
 from dailytalk_contiguous.core.licensing import Origin
 from dailytalk_contiguous.publish.cards import figures, text
-from dailytalk_contiguous.publish.cards.statistics import UNNAMED, CardStatistics, Sum
+from dailytalk_contiguous.publish.cards.card import _size
+from dailytalk_contiguous.publish.cards.statistics import UNNAMED, CardStatistics, Moments, Sum
 from dailytalk_contiguous.publish.packing.packed import DataFile, Packed, manifest
 from dailytalk_contiguous.publish.reporting.tally import Side
 
@@ -173,3 +175,22 @@ def test_hours_and_bytes_of_a_manifest_are_sums_over_its_files() -> None:
     ]
     totals = manifest(Packed(tuple(files), 24000, "speakers"), None, {})["totals"]["conversations"]
     assert totals == {"rows": 4, "hours": 100.0, "size": 2 * 10**9}
+
+
+@pytest.mark.parametrize(
+    ("rows", "size"),
+    [(0, "n<1K"), (999, "n<1K"), (1000, "1K<n<10K"), (10**9, "1B<n<10B"), (10**12, "1B<n<10B")],
+)
+def test_size_is_the_category_of_the_hub(rows: int, size: str) -> None:
+    assert _size(rows) == size
+
+
+def test_statistics_of_nothing_are_none() -> None:
+    assert Sum() == Sum(0, 0, 0, 0.0)
+    found = Moments()
+    assert math.isnan(found.mean)
+    assert math.isnan(found.deviation)
+    for value in (1.0, 2.0, 6.0):
+        found.add(value)
+    assert (found.n, found.mean, found.low, found.high) == (3, 3.0, 1.0, 6.0)
+    assert found.deviation == pytest.approx((14 / 3) ** 0.5)

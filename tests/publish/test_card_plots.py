@@ -173,3 +173,11 @@ def test_limits_that_are_none_are_not_used(tmp_path: Path, text: str) -> None:
     assert planned_limits(tmp_path) == {}
     (tmp_path / LIMITS).write_text(json.dumps({"longest": None, "lowest_snr_db": 1}))
     assert planned_limits(tmp_path) == {"longest": None, "lowest_snr_db": 1}
+
+
+@pytest.mark.parametrize(("count", "ticks"), [(1, 2), (2, 3), (3, 4)])
+def test_numbers_of_conversations_are_whole(count: int, ticks: int) -> None:
+    png = plots(CardStatistics(lengths=Counter({0: count})))["assets/lengths.png"]
+    pixels = imread(io.BytesIO(png), format="png")[..., :3]
+    left = round(0.65 * 120)
+    assert len(runs((pixels[:, left - 4 : left - 2] < 0.5).all(axis=(1, 2)))) == ticks

@@ -11,13 +11,16 @@ from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi, co
 from releases import HASTY, REPO, held, refs, release, wanted
 
 from dailytalk_contiguous.core.errors import DailytalkError
+from dailytalk_contiguous.core.reference import Reference
 from dailytalk_contiguous.publish.compare import Changes
+from dailytalk_contiguous.publish.history import list_versions
 from dailytalk_contiguous.publish.pushing import uploading
 from dailytalk_contiguous.publish.pushing.commit import Published, _check, publish
 from dailytalk_contiguous.publish.pushing.hub import State, Target, check_access, read_state, suitable_transfer
 from dailytalk_contiguous.publish.pushing.planning import Release, plan
 from dailytalk_contiguous.publish.pushing.push import PushSettings, _asks_other_card, _check_tag, in_words
 from dailytalk_contiguous.publish.pushing.uploading import client_errors
+from dailytalk_contiguous.publish.version import open_version
 
 pytest_plugins = ["hub.hub_fixtures"]
 
@@ -470,3 +473,25 @@ def test_version_that_breaks_readers_needs_another_first_number(
 )
 def test_changes_of_a_version_are_a_few_words(changes: dict[str, Any], words: str) -> None:
     assert in_words(changes) == words
+
+
+def test_failure_of_the_hub_is_not_taken_for_a_token_without_the_right(hub: HubServer) -> None:
+    HfApi().create_repo(REPO, repo_type="dataset")
+    hub.faults.arm("500", times=99, path="auth-check")
+    with pytest.raises(DailytalkError, match="failed with 500"):
+        check_access(HfApi(), NEW, HASTY)
+
+
+@pytest.mark.parametrize("token", [HubServer.read_token, None])
+def test_private_versions_are_listed_and_opened_with_the_token_that_is_given(
+    hub: HubServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, token: str | None
+) -> None:
+    send(release(tmp_path, "v1.0.0"), Target(REPO, create=True, private=True))
+    monkeypatch.delenv("HF_TOKEN")
+    if token:
+        assert [one.name for one in list_versions(REPO, token)] == ["v1.0.0", "main"]
+        assert open_version(Reference(REPO), token).configs() == {"conversations": ["train"]}
+        return
+    for ask in (lambda: list_versions(REPO), lambda: open_version(Reference(REPO))):
+        with pytest.raises(DailytalkError):
+            ask()
