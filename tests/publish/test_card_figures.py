@@ -194,3 +194,13 @@ def test_statistics_of_nothing_are_none() -> None:
         found.add(value)
     assert (found.n, found.mean, found.low, found.high) == (3, 3.0, 1.0, 6.0)
     assert found.deviation == pytest.approx((14 / 3) ** 0.5)
+
+
+def test_settings_are_told_in_one_order_whatever_that_of_the_rows() -> None:
+    texts = ('{"b": 1, "a": "x"}', '{"a": "y", "c": [2]}', '{"a": "w"}')
+    orders = []
+    for some in (texts, texts[::-1]):
+        found = CardStatistics()
+        found.settings.update(some)
+        orders.append(list(found.decided))
+    assert orders[0] == orders[1] == [("a", ["w", "y", "x"]), ("b", [1]), ("c", [[2]])]

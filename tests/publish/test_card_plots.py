@@ -155,6 +155,7 @@ def test_quality_is_drawn_measure_by_measure_with_limits_where_something_is_know
     plot_quality(rows, limits, tmp_path)
     png = (tmp_path / PLOT).read_bytes()
     pixels = imread(io.BytesIO(png), format="png")[..., :3]
+    assert pixels.shape == (600, 1100, 3)
     high, wide = len(pixels) // 2, pixels.shape[1] // 3
     bars, lines = ((abs(pixels - np.array(to_rgb(one))) < 2 / 255).all(axis=-1) for one in ("#4c72b0", "#c44e52"))
     for place, (name, measure) in enumerate(MEASURES.items()):

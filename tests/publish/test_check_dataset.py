@@ -345,3 +345,13 @@ def test_recording_of_a_work_folder_that_is_mono(tmp_path):
 def test_conversation_in_which_nobody_speaks_begins_at_its_end():
     assert figures([], 5.5, 100.0).first == 5.5
     assert figures([Timed("left", 2.0, 3.0), Timed("right", 1.0, 4.0)], 5.5, 100.0).first == 1.0
+
+
+def test_hours_are_told_by_the_name_of_the_voice_and_of_the_language(tmp_path):
+    rows = [built_row("a", language="nl"), built_row("b", language="de"), built_row("c", language=None)]
+    for row, voice in zip(rows, ("zoe", "bea", "anna"), strict=True):
+        row["utterances"][0]["synthesis"]["voice"] = voice
+    rows[0]["duration"] = 6.0
+    facts = check(write_dataset(tmp_path, rows))[1]
+    assert list(facts["hours_of_voice"].items()) == [("anna", 0.005), ("bea", 0.0017), ("zoe", 0.0017)]
+    assert list(facts["hours_of_language"].items()) == [("de", 0.0017), ("nl", 0.0017)]

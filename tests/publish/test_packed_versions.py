@@ -29,7 +29,7 @@ from dailytalk_contiguous.publish.packing.indexing import index_folder, read_row
 from dailytalk_contiguous.publish.packing.packed import DataFile, Packed, manifest
 from dailytalk_contiguous.publish.packing.packing import pack
 from dailytalk_contiguous.publish.packing.provenance import Origin, origin, portable
-from dailytalk_contiguous.publish.packing.published_rows import _cut, words_of
+from dailytalk_contiguous.publish.packing.published_rows import _cut, _decoded, words_of
 from dailytalk_contiguous.shards import Entry, Shard, write_shard
 
 NAMES = [f"call{number}" for number in range(24)]
@@ -577,3 +577,9 @@ def test_manifest_tells_files_and_totals_by_config(tmp_path: Path) -> None:
             "u/train-0": {"sha256": "2", "size": 102, "rows": 2, "seconds": 2469.136},
         },
     }
+
+
+def test_audio_of_utterances_that_is_no_stereo_is_refused_by_name() -> None:
+    mono = flac(stereo([], 1.0, 24000)[:, 0], 24000)
+    with pytest.raises(DailytalkError, match=r"the audio of 'a' can't be used \(it has 1 channel\(s\)\)"):
+        _decoded("a", mono)
