@@ -115,6 +115,7 @@ SAME = (
     Same("publish/loading/loading.py", "_READ_AHEAD_BYTES = 1 << 16", "16 -> 17", "how much is read ahead"),
     Same("publish/checking/loudness.py", "_BLOCK_FRAMES = 1000", "1000 -> 1001", "how much is read at a time"),
     Same("publish/pushing/uploading.py", "_ASKED = 256", "256 -> 257", "how many are asked about at a time"),
+    Same("publish/packing/indexing.py", "audio_bytes = 0", "0 -> 1", "one byte of a mean that has two digits"),
     Same("publish/packing/packing.py", "_CODE = 1", "1 -> 2", "only compared with what itself has written"),
     Same("publish/packing/staging.py", "_SPARE = 200_000_000", "200000000 -> 200000001", "one byte of a disk"),
     Same(

@@ -17,6 +17,7 @@ from dailytalk_contiguous.publish.history import list_versions
 from dailytalk_contiguous.publish.pushing import uploading
 from dailytalk_contiguous.publish.pushing.commit import Published, _check, publish
 from dailytalk_contiguous.publish.pushing.hub import State, Target, check_access, read_state, suitable_transfer
+from dailytalk_contiguous.publish.pushing.plain import check_plain, publish_plainly
 from dailytalk_contiguous.publish.pushing.planning import Release, plan
 from dailytalk_contiguous.publish.pushing.push import PushSettings, _asks_other_card, _check_tag, in_words
 from dailytalk_contiguous.publish.pushing.uploading import client_errors
@@ -407,6 +408,7 @@ def test_steps_of_a_push_are_told_in_order(hub: HubServer, tmp_path: Path) -> No
     assert done == Published(
         head, f"{hub.url}/datasets/{REPO}/commit/{head}", "v1.0.0", sum(file.size for file in made.packed.files), 0
     )
+    assert done.committed
     lines.clear()
     state = read_state(HfApi(), NEW, HASTY)
     again = publish(HfApi(), NEW, state, made, HASTY, lines.append)
@@ -495,3 +497,25 @@ def test_private_versions_are_listed_and_opened_with_the_token_that_is_given(
     for ask in (lambda: list_versions(REPO), lambda: open_version(Reference(REPO))):
         with pytest.raises(DailytalkError):
             ask()
+
+
+def test_push_to_hub_only_tags_what_is_there(hub: HubServer, tmp_path: Path) -> None:
+    made, lines = release(tmp_path, "v2.0.0", 2), []
+    send(made)
+    HfApi().delete_tag(REPO, tag="v2.0.0", repo_type="dataset")
+    again = publish_plainly(HfApi(), NEW, read_state(HfApi(), NEW, HASTY), made, HASTY, lines.append)
+    assert (again.committed, again.tag, lines) == (False, "v2.0.0", ["the commit is there already"])
+
+
+def test_push_to_hub_is_for_fifty_files_of_a_config_and_no_pull_request(tmp_path: Path) -> None:
+    made = release(tmp_path, "v1.0.0", 1)
+    [file] = made.packed.files
+    for count, refused in ((50, False), (51, True)):
+        many = made.of(replace(made.packed, files=count * (file,)))
+        if refused:
+            with pytest.raises(DailytalkError, match="commits of the 51 files of conversations"):
+                check_plain(NEW, many)
+        else:
+            check_plain(NEW, many)
+    with pytest.raises(DailytalkError, match="would open a pull request for each config"):
+        check_plain(replace(NEW, pull_request=True), made)
