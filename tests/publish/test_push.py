@@ -1,10 +1,12 @@
 """Publishing a packed version: what is sent, what is taken away, what is refused, what lost answers leave."""
 
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from built_conversations import built_row, write_dataset
 from datasets import load_dataset
 from hub.server import HubServer
 from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi, constants
@@ -19,7 +21,7 @@ from dailytalk_contiguous.publish.pushing.commit import Published, _check, publi
 from dailytalk_contiguous.publish.pushing.hub import State, Target, check_access, read_state, suitable_transfer
 from dailytalk_contiguous.publish.pushing.plain import check_plain, publish_plainly
 from dailytalk_contiguous.publish.pushing.planning import Release, plan
-from dailytalk_contiguous.publish.pushing.push import PushSettings, _asks_other_card, _check_tag, in_words
+from dailytalk_contiguous.publish.pushing.push import PushSettings, _asks_other_card, _check_tag, in_words, push
 from dailytalk_contiguous.publish.pushing.uploading import client_errors
 from dailytalk_contiguous.publish.version import open_version
 
@@ -519,3 +521,27 @@ def test_push_to_hub_is_for_fifty_files_of_a_config_and_no_pull_request(tmp_path
             check_plain(NEW, many)
     with pytest.raises(DailytalkError, match="would open a pull request for each config"):
         check_plain(replace(NEW, pull_request=True), made)
+
+
+@pytest.mark.parametrize("tries", [1, 3])
+def test_tag_is_tried_as_often_as_patience_says(hub: HubServer, tmp_path: Path, tries: int) -> None:
+    made = release(tmp_path, "v1.0.0", 1)
+    send(made)
+    HfApi().delete_tag(REPO, tag="v1.0.0", repo_type="dataset")
+    hub.faults.arm("503", times=99, method="POST", path="/tag/")
+    hub.requests.clear()
+    with pytest.raises(DailytalkError, match="failed with 503"):
+        publish(HfApi(), NEW, read_state(HfApi(), NEW, HASTY), made, replace(HASTY, tries=tries), print)
+    assert len([one for one in hub.requests if "/tag/" in one.path]) == tries
+
+
+def test_card_lists_the_versions_before_with_their_dates(hub: HubServer, tmp_path: Path) -> None:
+    for tag, names in (("v1.0.0", "ab"), ("v1.1.0", "abc")):
+        work = write_dataset(tmp_path / tag, [built_row(name) for name in names])
+        done = push(work, NEW, PushSettings(tag=tag), print, HASTY)
+        assert (done.tag, done.published is not None, (work / ".publish").exists()) == (tag, True, False)
+    card = read_state(HfApi(), NEW, HASTY).card
+    assert card
+    [first] = HfApi().list_repo_commits(REPO, repo_type="dataset", revision="v1.0.0")[:1]
+    assert f"| `v1.0.0` | {first.created_at.date().isoformat()} | first version |" in card
+    assert re.search(r"\| `v1\.1\.0` \| \d{4}-\d\d-\d\d \| 1 added \|\n\| `v1\.0\.0` ", card)

@@ -471,6 +471,10 @@ def test_bad_line_of_a_transcript_is_named(tmp_path, bad):
         write_report(folder)
 
 
+def test_conversation_in_which_nobody_speaks_says_so() -> None:
+    assert '<p class="note">Nobody speaks here.</p></article>' in panel(built_row("silent", []), 0.0, True)
+
+
 def test_share_is_written_where_it_is_wider_than_its_figures() -> None:
     for values, written in (((17, 127), 1), ((18, 126), 2)):
         assert shares("x", [("a", values)], ("low", "high")).count(" %</text>") == written
