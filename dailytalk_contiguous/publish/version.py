@@ -225,8 +225,6 @@ def open_version(where: Reference | Path, token: str | None = None) -> Version:
     with hub_errors(where):
         told = HfApi(token=token).dataset_info(where.repo, revision=where.revision)
         files = HfFileSystem(token=token, skip_instance_cache=True)
-    if told.sha is None:
-        raise DailytalkError(f"{where} has no commit", "publish a version first")
     return Version(where, told.sha, tuple(sorted(file.rfilename for file in told.siblings or ())), files)
 
 
