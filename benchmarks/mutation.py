@@ -108,6 +108,23 @@ SAME = (
     Same("engine/event_files.py", "TAIL_BYTES = 1 << 16", "16 -> 17", "more bytes hold the same last event"),
     Same("publish/loading/verifying.py", "_BLOCK_BYTES = 1 << 20", "1 -> 2", "how much is hashed at a time"),
     Same("publish/loading/verifying.py", "_BLOCK_BYTES = 1 << 20", "20 -> 21", "how much is hashed at a time"),
+    Same("publish/compare.py", "_IN_MEMORY = 64 << 20", "64 -> 65", "how much waits in memory, not on disk"),
+    Same("publish/compare.py", "_IN_MEMORY = 64 << 20", "20 -> 21", "how much waits in memory, not on disk"),
+    Same("publish/version.py", "_BATCH = 64", "64 -> 65", "how many rows are Python objects at a time"),
+    Same("publish/loading/loading.py", "_READ_AHEAD_BYTES = 1 << 16", "1 -> 2", "how much is read ahead"),
+    Same("publish/loading/loading.py", "_READ_AHEAD_BYTES = 1 << 16", "16 -> 17", "how much is read ahead"),
+    Same("publish/checking/loudness.py", "_BLOCK_FRAMES = 1000", "1000 -> 1001", "how much is read at a time"),
+    Same("publish/pushing/uploading.py", "_ASKED = 256", "256 -> 257", "how many are asked about at a time"),
+    Same("publish/packing/indexing.py", "audio_bytes = 0", "0 -> 1", "one byte of a mean that has two digits"),
+    Same("publish/packing/packing.py", "_CODE = 1", "1 -> 2", "only compared with what itself has written"),
+    Same("publish/packing/staging.py", "_SPARE = 200_000_000", "200000000 -> 200000001", "one byte of a disk"),
+    Same(
+        "publish/pushing/planning.py",
+        'return hashlib.sha1(b"blob %d\\0" % len(data) + data, usedforsecurity=False).hexdigest()',
+        "hashlib.sha1(b'blob %d\\x00' % len(data) + data, usedforsecurity=False) -> "
+        "hashlib.sha1(b'blob %d\\x00' % len(data) + data)",
+        "the same digest; only a machine in FIPS mode, which no test can be put into, refuses it",
+    ),
     Same(
         "core/completeness.py",
         "length, seconds = _mp3_frame(_at(file, at, 4))",

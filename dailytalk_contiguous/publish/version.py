@@ -108,8 +108,8 @@ class Version:
         with hub_errors(self), self.open(MANIFEST) as file:
             text = file.read(MOST_OWN_BYTES + 1)
         name, remedy = f"the {MANIFEST} of {self} is damaged", "publish this version again"
-        told: dict[str, Any] = expect(parse_json(text, name, remedy, MOST_OWN_BYTES), MANIFEST_SHAPE, name, remedy)
-        return told
+        told = expect(parse_json(text, name, remedy, MOST_OWN_BYTES), MANIFEST_SHAPE, name, remedy)
+        return {key: value for key, value in told.items() if value is not None}
 
     def features(self, config: str) -> Features | None:
         """Columns of a config, as its first data file declares them; None where there is no such config."""
@@ -225,8 +225,6 @@ def open_version(where: Reference | Path, token: str | None = None) -> Version:
     with hub_errors(where):
         told = HfApi(token=token).dataset_info(where.repo, revision=where.revision, timeout=TIMEOUTS)
         files = HfFileSystem(token=token, skip_instance_cache=True)
-    if told.sha is None:
-        raise DailytalkError(f"{where} has no commit", "publish a version first")
     return Version(where, told.sha, tuple(sorted(file.rfilename for file in told.siblings or ())), files)
 
 

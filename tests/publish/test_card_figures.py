@@ -1,5 +1,6 @@
 """What a card makes of counts: each figure of its tables and sentences, from statistics made on the spot."""
 
+import math
 from collections import Counter
 from pathlib import Path
 
@@ -7,7 +8,8 @@ import pytest
 
 from dailytalk_contiguous.core.licensing import Origin
 from dailytalk_contiguous.publish.cards import figures, text
-from dailytalk_contiguous.publish.cards.statistics import UNNAMED, CardStatistics, Sum
+from dailytalk_contiguous.publish.cards.card import _size
+from dailytalk_contiguous.publish.cards.statistics import UNNAMED, CardStatistics, Moments, Sum
 from dailytalk_contiguous.publish.packing.packed import DataFile, Packed, manifest
 from dailytalk_contiguous.publish.reporting.tally import Side
 
@@ -56,7 +58,7 @@ def test_buckets_and_tags_are_shares_and_seconds_by_side_the_longest_first() -> 
     found.tally.buckets["pitch_var"].update(LOW=1, MID=2, HIGH=1)
     assert cells(figures.bucket_table(found)) == {"pitch var": ["25 %", "50 %", "25 %"]}
     found.tags.update({"calm": {"left": 60.0, "right": 30.0}, "happy": {"right": 100.0}, "sad": {"left": 100.0}})
-    found.tally.tags["calm"].update(left=1000, right=1)
+    found.tagged.update(calm=1001)
     table = cells(figures.tag_table(found))
     assert list(table) == ["happy", "sad", "calm"]
     assert table["calm"] == ["1.5 min", "1.0 min", "30.0 s", "1,001"]
@@ -173,3 +175,32 @@ def test_hours_and_bytes_of_a_manifest_are_sums_over_its_files() -> None:
     ]
     totals = manifest(Packed(tuple(files), 24000, "speakers"), None, {})["totals"]["conversations"]
     assert totals == {"rows": 4, "hours": 100.0, "size": 2 * 10**9}
+
+
+@pytest.mark.parametrize(
+    ("rows", "size"),
+    [(0, "n<1K"), (999, "n<1K"), (1000, "1K<n<10K"), (10**9, "1B<n<10B"), (10**12, "1B<n<10B")],
+)
+def test_size_is_the_category_of_the_hub(rows: int, size: str) -> None:
+    assert _size(rows) == size
+
+
+def test_statistics_of_nothing_are_none() -> None:
+    assert Sum() == Sum(0, 0, 0, 0.0)
+    found = Moments()
+    assert math.isnan(found.mean)
+    assert math.isnan(found.deviation)
+    for value in (1.0, 2.0, 6.0):
+        found.add(value)
+    assert (found.n, found.mean, found.low, found.high) == (3, 3.0, 1.0, 6.0)
+    assert found.deviation == pytest.approx((14 / 3) ** 0.5)
+
+
+def test_settings_are_told_in_one_order_whatever_that_of_the_rows() -> None:
+    texts = ('{"b": 1, "a": "x"}', '{"a": "y", "c": [2]}', '{"a": "w"}')
+    orders = []
+    for some in (texts, texts[::-1]):
+        found = CardStatistics()
+        found.settings.update(some)
+        orders.append(list(found.decided))
+    assert orders[0] == orders[1] == [("a", ["w", "y", "x"]), ("b", [1]), ("c", [[2]])]

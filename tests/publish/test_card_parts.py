@@ -163,3 +163,30 @@ def test_front_matter_that_is_no_mapping_is_refused_and_an_empty_one_has_no_valu
     with pytest.raises(CardDamaged, match="the card's front matter is no mapping"):
         values_of("- a\n- b\n")
     assert values_of("") == values_of("# nothing\n") == {}
+
+
+@pytest.mark.parametrize("key", ["own", "'own'", '"own"', "my own"])
+def test_key_is_rewritten_in_its_place_however_it_is_quoted(key: str) -> None:
+    name = key.strip("'\"")
+    assert rewrite(f"a: 1\n{key}: 2\n  \nb: 3\n", {name: 4, "c": 5}) == f"a: 1\n{name}: 4\nb: 3\nc: 5\n"
+    assert rewrite(f"a: 1\n{key}: 2", {name: None}) == "a: 1\n"
+
+
+def test_values_are_merged_key_by_key() -> None:
+    ours_now = {"a": 1, "b": 2, "c": 3, "l": ["x"], "configs": [], "dataset_info": []}
+    old = {"b": 5, "c": 2, "d": 7, "e": 8, "l": "mine"}
+    merged = merge(old, ours_now, {"b": 4, "c": 2, "d": 7, "e": 9})
+    assert merged == {"a": 1, "b": 5, "c": 3, "l": ["mine", "x"], "d": None, "configs": [], "dataset_info": []}
+    assert merge({"l": ["x"]}, ours_now | {"l": ["y"]}, {"l": "x"})["l"] == ["y"]
+    assert merge({"l": ["x"]}, ours_now | {"l": []}, {"l": ["x"]})["l"] is None
+
+
+def test_default_config_is_theirs_where_they_have_one() -> None:
+    ours_now = [{"config_name": "conversations", "default": True}]
+    assert by_config({"data_files": "x"}, ours_now) == [
+        {"config_name": "conversations"},
+        {"config_name": "default", "data_files": "x"},
+    ]
+    theirs = {"config_name": "theirs", "default": True}
+    assert by_config([theirs], ours_now) == [{"config_name": "conversations"}, theirs]
+    assert by_config(None, ours_now) == ours_now

@@ -4,11 +4,14 @@ import math
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+import soundfile
 from built_conversations import LINES, built_row, flac, stereo, write_dataset
 
+from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.turns import Timed
 from dailytalk_contiguous.publish.checking.checks import check
-from dailytalk_contiguous.publish.checking.fitness import figures, fitness_advice
+from dailytalk_contiguous.publish.checking.fitness import Figures, figures, fitness_advice
+from dailytalk_contiguous.publish.checking.loudness import Loudness, measure
 
 
 def kinds(folder, level="error"):
@@ -197,3 +200,158 @@ def test_hours_are_held_against_what_others_needed():
     assert advised(LIVELY, 100.0, {"anna": 19.0}, {"en": 1.0}) == ["few-hours-of-voice"]
     assert advised(LIVELY, 100.0, {"anna": 20.0}, {"de": 399.0}) == ["few-hours-of-language"]
     assert advised(LIVELY, 100.0, {"anna": 20.0}, {"de": 400.0}) == []
+
+
+def test_advice_on_hours_comes_by_the_name_of_the_voice_and_of_the_language():
+    voices, languages = {"zoe": 2.0, "anna": 1.0}, {"nl": 3.0, "de": 4.0}
+    assert [one.what.partition(" (")[0] for one in fitness_advice({}, voices, languages)] == [
+        "1.00 h with the voice anna",
+        "2.00 h with the voice zoe",
+        "4.00 h of de",
+        "3.00 h of nl",
+    ]
+
+
+def fitness(**measured):
+    fine = {"response_median_seconds": 0.2, "overlapping_turns": 0.4, "longest_turn_seconds": 1.0}
+    fine |= {"turns_per_window": 10.0, "longest_monologue_seconds": 1.0}
+    first = measured.pop("first", 0.0)
+    return list(fitness_advice({"c": Figures(fine | measured, first), "fine": Figures(fine, 0.0)}, {}, {}))
+
+
+@pytest.mark.parametrize(
+    ("measured", "below", "kind"),
+    [
+        ({"longest_turn_seconds": 10.0}, 0.01, "long-turns"),
+        ({"longest_monologue_seconds": 60.0}, 0.01, "monologue"),
+        ({"first": 5.0}, 0.01, "late-start"),
+        ({"turns_per_window": 3.0}, -0.01, "few-turns"),
+        ({"response_median_seconds": 3.8}, 0.01, "slow-responses"),
+        ({"overlapping_turns": -0.2}, -0.01, "little-overlap"),
+    ],
+)
+def test_figure_at_its_limit_is_fit_and_one_beyond_it_is_advised_on(measured, below, kind):
+    """Of the last two the median counts, half-way to the conversation that is fine."""
+    assert fitness(**measured) == []
+    [finding] = fitness(**{name: value + below for name, value in measured.items()})
+    assert (finding.kind, finding.level, finding.file) == (kind, "advice", ".")
+
+
+def test_advice_names_how_many_of_how_many_and_the_worst():
+    assert [one.what for one in fitness(longest_turn_seconds=12.34, first=6.0, turns_per_window=2.0)] == [
+        "1 of 2 conversations have a turn over 10 s, up to 12.3 s in c",
+        "1 of 2 conversations have fewer than 3 turns a window, such as c",
+        "1 of 2 conversations begin with over 5 s of silence, up to 6.0 s in c",
+    ]
+
+
+def levels(dbfs, rate=100):
+    return Loudness(rate, 1, len(dbfs) * 0.02, np.array(dbfs, np.float32)[:, None], 0.02)
+
+
+@pytest.mark.parametrize(
+    ("start", "end", "heard"),
+    [(0.05, 0.13, False), (0.05, 0.15, True), (0.19, 0.2, True), (0.23, 0.3, True), (0.25, 0.3, False)],
+)
+def test_word_is_heard_where_a_frame_beside_it_is_loud(start, end, heard):
+    """Of frames of 20 ms those from 0.16 to 0.22 s are loud."""
+    assert levels([-90.0] * 8 + [-10.0] * 3 + [-90.0] * 9).has_energy(start, end, 0) == heard
+
+
+def test_word_at_the_very_beginning_is_heard_by_its_first_frame():
+    assert levels([-10.0] + [-90.0] * 9).has_energy(0.0, 0.02, 0)
+    assert not levels([-90.0] * 9 + [-10.0]).has_energy(0.0, 0.02, 0)
+
+
+@pytest.mark.parametrize(
+    ("loudest", "word", "heard"),
+    [(-10.0, -50.0, True), (-10.0, -50.1, False), (-30.0, -60.0, True), (-30.0, -60.1, False)],
+)
+def test_word_40_db_below_the_loudest_or_as_quiet_as_silence_is_not_heard(loudest, word, heard):
+    assert levels([loudest] + [-90.0] * 5 + [word] * 3).has_energy(0.14, 0.16, 0) == heard
+
+
+def test_channel_is_silent_below_minus_60_dbfs_or_without_any_audio():
+    assert not levels([-60.0]).is_silent(0)
+    assert levels([-60.1, -90.0]).is_silent(0)
+    assert levels([]).is_silent(0)
+    assert not levels([]).has_energy(0.0, 1.0, 0)
+
+
+@pytest.mark.parametrize(("seconds", "rate"), [(25.01, 8000), (0.015, 24000)])
+def test_levels_are_those_of_each_20_ms_of_a_file_of_any_length(seconds, rate):
+    pcm = stereo([("right", 0.0, seconds, "")], seconds, rate)
+    found = measure(audio(pcm, rate))
+    assert (found.sample_rate, found.channels, found.frame) == (rate, 2, 0.02)
+    assert found.seconds == len(pcm) / rate
+    assert len(found.dbfs) == math.ceil(seconds / 0.02)
+    assert found.loudest(1) == pytest.approx(20 * math.log10(0.2 / 2**0.5), abs=1.5)
+    assert found.loudest(0) < -60
+
+
+@pytest.mark.parametrize(
+    ("change", "what"),
+    [
+        ({"utterance_id": 7}, "its utterance_id is 7, no text"),
+        ({"words": "none"}, "its words are 'none', no list"),
+        ({"words": [{"word": "a", "start": -0.1, "end": 0.2}]}, "its word 'a' has the start -0.1 and the end 0.2"),
+        ({"words": [{"word": "a", "start": 0.1, "end": None}]}, "its word 'a' has the start 0.1 and the end None"),
+        ({"words": [{"start": 0.1, "end": 0.2}]}, "one of its words is {'start': 0.1, 'end': 0.2}, not a text"),
+        ({"start": None}, "its start None and end 1.0 are no stretch of time in seconds"),
+        ({"start": 1.0}, "its start 1.0 and end 1.0 are no stretch of time in seconds"),
+        ({"channel": "up"}, "its channel is 'up', not left, right or mix"),
+        ({"text": None}, "its text is empty"),
+    ],
+)
+def test_bad_line_of_a_transcript_says_what_is_wrong(tmp_path, change, what):
+    (tmp_path / "transcript.jsonl").write_text(json.dumps(LINE | change) + "\n")
+    [finding] = check(tmp_path)[0]
+    assert finding.what.startswith(what)
+    assert (finding.level, finding.file) == ("error", "transcript.jsonl:1")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"channel": "mix"},
+        {"status": "dropped", "start": None, "end": None, "text": ""},
+        {"text": "", "text_reason": "nobody speaks"},
+        {"text": "", "status": "kept"},
+        {"words": [{"word": "a", "start": 0, "end": 0}]},
+        {"words": None, "utterance_id": None},
+    ],
+)
+def test_line_of_a_transcript_that_is_fine_has_no_finding(tmp_path, change):
+    lines = [LINE | change, LINE | change | {"utterance_id": None}, LINE | {"utterance_id": "z"}]
+    (tmp_path / "transcript_shifted.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    assert check(tmp_path)[0] == []
+
+
+def test_corpus_that_was_measured_alone_says_how_to_finish_it(tmp_path):
+    (tmp_path / "measured").mkdir()
+    with pytest.raises(DailytalkError, match="holds a corpus that was measured and not finished"):
+        check(tmp_path)
+
+
+def test_recording_of_a_work_folder_that_is_mono(tmp_path):
+    write_dataset(tmp_path, [built_row("a")])
+    (tmp_path / "audio").mkdir()
+    (tmp_path / "audio/a.wav").write_bytes(b"")
+    soundfile.write(tmp_path / "audio/a.wav", stereo(LINES, 6.0, 24000)[:, 0], 24000)
+    [finding] = [one for one in check(tmp_path)[0] if one.level == "error"]
+    assert (finding.kind, finding.file, finding.what) == ("not-stereo", "audio/a.wav", "it has 1 channel, not 2")
+
+
+def test_conversation_in_which_nobody_speaks_begins_at_its_end():
+    assert figures([], 5.5, 100.0).first == 5.5
+    assert figures([Timed("left", 2.0, 3.0), Timed("right", 1.0, 4.0)], 5.5, 100.0).first == 1.0
+
+
+def test_hours_are_told_by_the_name_of_the_voice_and_of_the_language(tmp_path):
+    rows = [built_row("a", language="nl"), built_row("b", language="de"), built_row("c", language=None)]
+    for row, voice in zip(rows, ("zoe", "bea", "anna"), strict=True):
+        row["utterances"][0]["synthesis"]["voice"] = voice
+    rows[0]["duration"] = 6.0
+    facts = check(write_dataset(tmp_path, rows))[1]
+    assert list(facts["hours_of_voice"].items()) == [("anna", 0.005), ("bea", 0.0017), ("zoe", 0.0017)]
+    assert list(facts["hours_of_language"].items()) == [("de", 0.0017), ("nl", 0.0017)]

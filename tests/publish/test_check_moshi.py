@@ -12,6 +12,7 @@ from built_conversations import LINES, built_row, stereo
 
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.publish.checking.checks import check
+from dailytalk_contiguous.publish.checking.config import Plan, read_plan
 from dailytalk_contiguous.publish.exporting.moshi import export_moshi
 
 #: Advice that any small dataset deserves.
@@ -356,3 +357,89 @@ def test_something_else_is_refused(tmp_path):
         check(tmp_path)
     with pytest.raises(DailytalkError, match="no folder"):
         check(tmp_path / "gone")
+
+
+@pytest.mark.parametrize(
+    ("key", "kept", "told"),
+    [
+        ("train", True, ["train_data names nothing"]),
+        ("eval", True, ["eval_data names nothing"]),
+        ("eval", False, []),
+    ],
+)
+def test_configuration_that_leaves_a_side_out_is_wrong_where_that_side_has_files(data, key, kept, told):
+    edit(data / "moshi-finetune.yaml", lambda text: re.sub(f"{key}_data: .*", f"{key}_data: ''", text))
+    if not kept:
+        (data / f"{key}.jsonl").unlink()
+    _, findings = read_plan(data)
+    assert [(one.kind, one.what) for one in findings] == [("config", what) for what in told]
+
+
+def test_configuration_that_names_a_manifest_elsewhere_is_told_after_a_copy(data, tmp_path):
+    elsewhere = tmp_path / "elsewhere.jsonl"
+    shutil.copy(data / "train.jsonl", elsewhere)
+    edit(data / "moshi-finetune.yaml", lambda text: text.replace(str(data / "train.jsonl"), str(elsewhere)))
+    plan, [finding] = read_plan(data)
+    assert finding.what == f"train_data names {elsewhere}, which is not in this folder"
+    assert plan.manifests == {"eval": data / "eval.jsonl"}
+
+
+def test_plan_is_what_the_configuration_says_and_else_what_the_trainer_takes(data):
+    config = data / "moshi-finetune.yaml"
+    both = {"train": data / "train.jsonl", "eval": data / "eval.jsonl"}
+    assert read_plan(data) == (Plan(both, 6.0, 1, stock_model=True), [])
+    config.write_text(f"data:\n  train_data: {data}/train.jsonl\nmoshi_paths:\n  hf_repo_id: me/mine\n")
+    (data / "eval.jsonl").unlink()
+    train = {"train": data / "train.jsonl"}
+    assert read_plan(data) == (Plan(train, 10.0, 1, stock_model=False), [])
+    config.write_text("- none")
+    assert read_plan(data)[0] == Plan(train, 10.0, 1, stock_model=True)
+    config.write_text("data: [")
+    plan, [finding] = read_plan(data)
+    assert plan == Plan(train, 100, 16, stock_model=True)
+    assert finding.what.startswith("it can't be read (")
+    config.unlink()
+    assert read_plan(data) == (Plan(train, 100, 1, stock_model=True), [])
+    (data / "other.jsonl").write_text("")
+    assert read_plan(data)[0].manifests == train
+    (data / "train.jsonl").unlink()
+    assert read_plan(data)[0].manifests == {"train": data / "other.jsonl"}
+    (data / "another.jsonl").write_text("")
+    assert read_plan(data)[0].manifests == {}
+
+
+@pytest.mark.parametrize(("window", "batch"), [("0", "1"), ("6", "0"), ("none", "1"), ("6", "-1"), ("1e10", "1")])
+def test_window_and_batch_must_be_above_zero(data, window, batch):
+    edit(
+        data / "moshi-finetune.yaml",
+        lambda text: re.sub(
+            "batch_size: .*", f"batch_size: {batch}", re.sub("duration_sec: .*", f"duration_sec: {window}", text)
+        ),
+    )
+    plan, [finding] = read_plan(data)
+    assert (plan.duration_sec, plan.batch_size) == (100, 16)
+    assert "must be numbers above 0" in finding.what
+
+
+def test_manifest_that_is_a_link_out_of_the_folder_is_not_read(data, tmp_path):
+    (data / "train.jsonl").rename(tmp_path / "private.jsonl")
+    (data / "train.jsonl").symlink_to(tmp_path / "private.jsonl")
+    (data / "moshi-finetune.yaml").unlink()
+    assert kinds(data) == ["unreadable-manifest"]
+
+
+def test_blank_line_of_a_manifest_is_none(data):
+    edit(data / "train.jsonl", lambda text: "\n" + text.replace("\n", "\n \n"))
+    assert kinds(data) == []
+
+
+def test_turn_of_a_conversation_that_is_no_stretch_of_time_is_named(data):
+    edit(data / "conversations.json", lambda text: re.sub(r'1\.5,\s+"SPEAKER_MAIN"', '-1.5, "SPEAKER_MAIN"', text))
+    [finding] = [one for one in check(data)[0] if one.level == "error"]
+    assert finding.kind == "unreadable-about"
+    assert "not [start, end, speaker]" in finding.what
+
+
+def test_damaged_record_of_a_mix_is_a_finding(data):
+    (data / "mix.json").write_text("{")
+    assert kinds(data) == ["unreadable-record"]

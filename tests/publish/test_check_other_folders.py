@@ -106,3 +106,43 @@ def test_a_wav_or_its_words_that_are_missing(jmoshi):
     (jmoshi / "text/a.json").unlink()
     (jmoshi / "audio/b.wav").unlink()
     assert sorted(kinds(jmoshi)) == ["missing-alignments", "missing-audio"]
+
+
+def test_folders_without_anything_say_so(tmp_path):
+    (tmp_path / "csm").mkdir()
+    (tmp_path / "csm/conversations.jsonl").write_text("")
+    assert kinds(tmp_path / "csm") == ["empty-manifest"]
+    for name in ("audio", "text"):
+        (tmp_path / "j" / name).mkdir(parents=True)
+    findings, facts = check(tmp_path / "j")
+    assert [one.kind for one in findings] == ["empty-folder"]
+    assert facts == {"kind": "j-moshi", "files": 0, "hours": 0.0, "words": 0, "words_of_speaker": {}}
+
+
+def test_message_without_a_word_is_named_by_its_sound(csm):
+    edit_csm(csm, lambda lines: lines[0]["messages"][0]["content"][0].update(text=" "))
+    [finding] = check(csm)[0]
+    assert (finding.kind, finding.what) == ("empty-text", "the message of audio/a/0000.wav has no text")
+
+
+def test_sound_for_j_moshi_that_is_mono_or_none(jmoshi):
+    (jmoshi / "audio/a.wav").write_bytes(b"RIFF")
+    soundfile.write(jmoshi / "audio/b.wav", np.full(144000, 5000, np.int16), 24000)
+    findings = {one.kind: one.what for one in check(jmoshi)[0]}
+    assert findings["not-stereo"] == "it has 1 channel, not 2"
+    assert set(findings) == {"unreadable-audio", "not-stereo"}
+
+
+@pytest.mark.parametrize("told", [{}, "words", [["Hello", 0.0]], [{"speaker": "A", "word": "a", "start": 0.0}]])
+def test_words_for_j_moshi_that_are_none(jmoshi, told):
+    (jmoshi / "text/a.json").write_text(json.dumps(told))
+    [finding] = check(jmoshi)[0]
+    assert (finding.kind, finding.file) == ("unreadable-alignments", "text/a.json")
+    assert finding.what == 'it is no list of {"speaker", "word", "start", "end"}'
+
+
+def test_hours_and_words_are_those_of_each_role_and_speaker(csm, jmoshi):
+    facts = check(csm)[1]
+    assert (facts["hours"], facts["hours_of_role"]) == (0.0025, {"0": 0.0013, "1": 0.0012})
+    facts = check(jmoshi)[1]
+    assert (facts["hours"], facts["words_of_speaker"]) == (0.0033, {"A": 10, "B": 8})

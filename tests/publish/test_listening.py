@@ -224,3 +224,32 @@ def test_two_files_of_one_listener_are_refused(tmp_path: Path, corpus: Path) -> 
     files = [answers(tmp_path / f"{n}.json", page, {}) for n in range(2)]
     with pytest.raises(DailytalkError, match="two files of the listener 'ann'"):
         read_test(key_path(page), files)
+
+
+def test_what_answers_say_is_told_by_kind_and_by_how_sure_they_are(tmp_path: Path, corpus: Path) -> None:
+    page = write_listening_test(corpus, tmp_path / "page.html", 3).page
+    right = {name: one["emotion"] for name, one in key(page)["clips"].items()}
+    wrong = {name: next(one for one in EMOTIONS if one != emotion) for name, emotion in right.items()}
+    sure = dict(zip(right, ("guessing", "fairly", "certain"), strict=True))
+    choices = {
+        "ann": {name: {"emotion": right[name], "confidence": sure[name]} for name in right},
+        "bob": {name: {"emotion": wrong[name], "confidence": "guessing"} for name in right},
+        "cem": {name: {"emotion": None, "style": "normal"} for name in right},
+    }
+    files = [answers(tmp_path / f"{name}.json", page, own, name) for name, own in choices.items()]
+    found = agreement_of(read_test(key_path(page), files), "emotion")
+    assert list(found.sure.items()) == [("certain", 1.0), ("fairly", 1.0), ("guessing", 0.25)]
+    told = found.as_dict()
+    assert set(told) == {"kappa", "against_labels", "raters", "accuracy_by_confidence"}
+    assert (told["kappa"]["n_clips"], told["kappa"]["n_ratings"], set(told["raters"])) == (3, 6, {"ann", "bob"})
+    assert told["against_labels"]["accuracy"] == 0.5
+
+
+def test_listener_without_a_name_has_that_of_the_file_and_two_of_one_name_are_refused(
+    tmp_path: Path, corpus: Path
+) -> None:
+    page = write_listening_test(corpus, tmp_path / "page.html", 3).page
+    assert set(read_test(key_path(page), [answers(tmp_path / "x.json", page, {}, " ")]).answers) == {"x"}
+    files = [answers(tmp_path / f"{name}.json", page, {}, "ann") for name in "yz"]
+    with pytest.raises(DailytalkError, match="two files of the listener 'ann'"):
+        read_test(key_path(page), files)

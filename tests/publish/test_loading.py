@@ -5,6 +5,7 @@ import io
 import json
 import pickle
 import re
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,8 @@ from torch.utils.data import DataLoader
 
 from dailytalk_contiguous import DailytalkError, StereoAudio, load
 from dailytalk_contiguous.publish.loading.stereo import StereoFeature
+from dailytalk_contiguous.publish.loading.verifying import differences
+from dailytalk_contiguous.publish.version import open_version
 
 pytest_plugins = ["hub.hub_fixtures"]
 
@@ -336,3 +339,58 @@ def test_work_folder_loads_as_train(tmp_path: Path, part: str) -> None:
         load(work, "utterances")
     with pytest.raises(DailytalkError, match="no revision"):
         load(work, revision="v1.0.0")
+
+
+def test_wav_that_is_cut_short_is_not_taken_for_a_shorter_one() -> None:
+    file = io.BytesIO()
+    soundfile.write(file, PCM, 24000, format="WAV", subtype="PCM_16")
+    assert audio(file.getvalue()).seconds == 6.0
+    with pytest.raises(DailytalkError, match="the file is cut short: it holds 572000 of the 576000 bytes"):
+        audio(file.getvalue()[:-4000]).read(0.0, 1.0)
+
+
+def test_audio_says_what_it_holds_and_what_is_wrong_with_it() -> None:
+    found = audio(b"no audio")
+    assert (list(found), len(found), "array" in found, "text" in found) == (["bytes", "path"], 2, True, False)
+    assert repr(found) == "StereoAudio(path='call.flac', bytes=8)"
+    for ask in (lambda: found.seconds, lambda: found["array"]):
+        with pytest.raises(DailytalkError, match="can't read it"):
+            ask()
+    with pytest.raises(DailytalkError, match="the row has no audio"):
+        StereoAudio({"path": "call.flac"}).read()
+
+
+@pytest.mark.parametrize(
+    ("start", "end", "samples"), [(0.0, None, 144000), (6.0, 6.0, 0), (2.0, 6.00002, 96000), (0.0, 0.0, 0)]
+)
+def test_range_reaches_to_the_last_sample_and_may_be_empty(start: float, end: float | None, samples: int) -> None:
+    assert audio().read(start, end).shape == (samples, 2)
+
+
+@pytest.mark.parametrize("files", [None, {}, {"conversations/test-00000-of-00001.parquet": 7}])
+def test_manifest_without_files_can_not_be_checked_against(folder: Path, tmp_path: Path, files: Any) -> None:
+    copy = shutil.copytree(folder, tmp_path / "copy")
+    (copy / "manifest.json").write_text(json.dumps({"layout": 1} | ({"files": files} if files else {})))
+    with pytest.raises(DailytalkError, match=r"names no files|manifest\.json"):
+        load(copy, split="train", verify=True)
+
+
+def test_every_difference_from_the_manifest_is_told_by_name_and_config(folder: Path, tmp_path: Path) -> None:
+    copy = shutil.copytree(folder, tmp_path / "copy")
+    changed, gone, extra, other = (
+        "conversations/train-00001-of-00003.parquet",
+        "conversations/validation-00000-of-00001.parquet",
+        "conversations/new-00000-of-00001.parquet",
+        "utterances/train-00000-of-00001.parquet",
+    )
+    shutil.copy(copy / "conversations/train-00000-of-00003.parquet", copy / extra)
+    (copy / gone).unlink()
+    told = json.loads((copy / "manifest.json").read_text())["files"]
+    for name in (changed, other):
+        (copy / name).write_bytes((copy / name).read_bytes() + b"?")
+    now = {name: hashlib.sha256((copy / name).read_bytes()).hexdigest() for name in (changed, other)}
+    wrong = {name: f"its SHA-256 is {now[name]}, not {told[name]['sha256']}" for name in now}
+    wrong |= {gone: "the file is missing", extra: "it names no such file"}
+    version = open_version(copy)
+    assert list(differences(version)) == sorted(wrong.items())
+    assert list(differences(version, "utterances")) == [(other, wrong[other])]

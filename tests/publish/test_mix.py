@@ -1,4 +1,5 @@
 import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -7,6 +8,7 @@ from built_conversations import built_row, write_dataset
 from finished_corpora import clip_row, corpus_folder
 
 from dailytalk_contiguous.core.errors import DailytalkError
+from dailytalk_contiguous.engine.corpus_folder import MANIFESTS
 from dailytalk_contiguous.publish.checking.checks import check
 from dailytalk_contiguous.publish.exporting.mix import mix
 from dailytalk_contiguous.publish.exporting.mix_parts import Settings
@@ -325,3 +327,34 @@ def test_file_of_an_impossible_length_is_rejected_and_the_rest_is_mixed(tmp_path
     assert reject.id.endswith(lines[0]["path"])
     assert f"it has {duration} s" in reject.reason
     assert len(manifest(tmp_path / "out" / "train.jsonl")) == len(lines) - 1
+
+
+def test_line_of_a_manifest_that_is_no_json_stops_the_mix_with_its_number(tmp_path: Path) -> None:
+    folder = corpus(tmp_path)
+    manifest = folder / "data" / MANIFESTS["train"]
+    manifest.write_text(manifest.read_text() + "{\n")
+    number = len(manifest.read_text().splitlines())
+    with pytest.raises(DailytalkError, match=rf"is no manifest \(line {number}: "):
+        mix([(folder, None)], tmp_path / "out", Settings())
+
+
+@pytest.mark.parametrize(("commercial", "remedy"), [(False, "with a training split"), (True, "leave out --comm")])
+def test_mix_without_anything_to_train_on_says_what_to_change(
+    tmp_path: Path, commercial: bool, remedy: str
+) -> None:
+    rows = [clip_row("s1-0", split="train" if commercial else "validation", licence="CC-BY-NC-4.0")]
+    folder = corpus_folder(tmp_path / "in", rows)
+    with pytest.raises(DailytalkError, match="nothing is left to train on") as error:
+        mix([(folder, None)], tmp_path / "out", Settings(commercial=commercial))
+    assert remedy in error.value.remedy
+    assert not (tmp_path / ".out.conversations").exists()
+
+
+def test_settings_of_a_mix_are_these_unless_others_are_given() -> None:
+    assert asdict(Settings()) == {
+        "commercial": False,
+        "hours": None,
+        "seed": 0,
+        "eval_share": 0.1,
+        "text_conditions": False,
+    }

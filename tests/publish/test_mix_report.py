@@ -1,7 +1,9 @@
+import io
 import re
 from pathlib import Path
 
 import pytest
+import soundfile
 from built_conversations import built_row, write_dataset
 from finished_corpora import clip_row, corpus_folder
 
@@ -10,7 +12,7 @@ from dailytalk_contiguous.publish.exporting.mix import mix
 from dailytalk_contiguous.publish.exporting.mix_parts import Settings
 from dailytalk_contiguous.publish.reporting.against import compare
 from dailytalk_contiguous.publish.reporting.expressive import write_corpus_report
-from dailytalk_contiguous.publish.reporting.mix_rows import is_mix, mixed_rows
+from dailytalk_contiguous.publish.reporting.mix_rows import is_mix, mixed_rows, mixed_sounds
 
 CITATION = "Doe J (2020). Acted."
 
@@ -45,6 +47,13 @@ def test_its_clips_can_be_heard(mixed: Path) -> None:
     text = write_corpus_report(mixed).path.read_text(encoding="utf-8")
     heard = re.findall(r'aria-label="Listen to ([^"]+)" src="data:audio/mpeg;base64,[^"]', text)
     assert sorted(heard) == ["acted/s1-0", "acted/s1-1", "acted/s2-0"]
+
+
+def test_sound_of_a_clip_is_its_left_channel_alone(mixed: Path) -> None:
+    [(name, mp3)] = mixed_sounds(mixed, ["acted/s1-0"]).items()
+    samples, rate = soundfile.read(io.BytesIO(mp3), always_2d=True)
+    assert (name, samples.shape[1], rate) == ("acted/s1-0", 1, 24000)
+    assert abs(samples).max() == pytest.approx(0.2, abs=0.02)
 
 
 def test_it_says_whose_work_it_is_and_who_is_not_named(mixed: Path) -> None:

@@ -6,9 +6,10 @@ import soundfile
 from built_conversations import LINES, built_row, stereo
 
 from dailytalk_contiguous.core.errors import DailytalkError
-from dailytalk_contiguous.publish.exporting.csm import export_csm
+from dailytalk_contiguous.publish.exporting.csm import Turn, export_csm, turns
 from dailytalk_contiguous.publish.exporting.cutting import cut_points
 from dailytalk_contiguous.publish.exporting.jmoshi import export_jmoshi
+from dailytalk_contiguous.publish.rows import Utterance
 
 
 def messages(folder):
@@ -119,3 +120,29 @@ def test_long_conversation_is_cut_in_silence_within_its_limit_else_a_little_earl
     cut = cut_points(zip(starts, ends, strict=True), 40.0, 30.0)
     assert cut[: len(edges)] == edges
     assert cut[-1] == 40.0
+
+
+def said(start, end, text="x", main=True):
+    return Utterance(start, end, main, text, "", "")
+
+
+@pytest.mark.parametrize(
+    ("utterances", "found"),
+    [
+        ([said(0, 1), said(1.99, 3)], [Turn(0, 3, True, "x x")]),
+        ([said(0, 1), said(2, 3)], [Turn(0, 1, True, "x"), Turn(2, 3, True, "x")]),
+        ([said(0, 5), said(1, 2, " y ")], [Turn(0, 5, True, "x y")]),
+        ([said(3, 4, "b"), said(0, 1, "a", False)], [Turn(0, 1, False, "a"), Turn(3, 4, True, "b")]),
+        ([said(0, 1), said(1, 2, main=False), said(2, 3)], None),
+        ([said(0, 1, " ")], []),
+    ],
+)
+def test_turns_join_what_one_speaker_says_within_a_second(utterances, found):
+    told = list(turns(utterances))
+    assert told == found if found is not None else [one.main for one in told] == [True, False, True]
+
+
+@pytest.mark.parametrize(("silence", "cut"), [(0.19, False), (0.2, True)])
+def test_conversation_is_cut_in_silence_of_a_fifth_of_a_second(silence, cut):
+    assert len(cut_points([(0, 4), (4 + silence, 8)], 8.0, 6.0)) == 2 + cut
+    assert cut_points([(0, 4), (4 + silence, 8)], 8.0, 0.0) == [0.0, 8.0]

@@ -1,3 +1,4 @@
+import errno
 import getpass
 import hashlib
 import io
@@ -18,14 +19,17 @@ import pytest
 import soundfile
 from built_conversations import built_row, flac, stereo, write_dataset
 from datasets import Audio, Features, load_dataset
+from rich_conversations import rich_row
 
 from dailytalk_contiguous.core.built import BUILT
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.published import features_of
 from dailytalk_contiguous.core.schema import AUDIO, STRING
 from dailytalk_contiguous.publish.packing.indexing import index_folder, read_row
-from dailytalk_contiguous.publish.packing.packed import Packed
+from dailytalk_contiguous.publish.packing.packed import DataFile, Packed, manifest
 from dailytalk_contiguous.publish.packing.packing import pack
+from dailytalk_contiguous.publish.packing.provenance import Origin, origin, portable
+from dailytalk_contiguous.publish.packing.published_rows import _cut, _decoded, words_of
 from dailytalk_contiguous.shards import Entry, Shard, write_shard
 
 NAMES = [f"call{number}" for number in range(24)]
@@ -417,3 +421,165 @@ def test_utterance_outside_its_audio_is_refused_by_name(tmp_path: Path) -> None:
     write_dataset(tmp_path / "work", [row])
     with pytest.raises(DailytalkError, match=r"'call/left/0002' at 5.0-9.0 s"):
         pack(tmp_path / "work", tmp_path / "stage")
+
+
+@pytest.mark.parametrize(
+    ("number", "raised"), [(errno.ENOSPC, DailytalkError), (errno.EDQUOT, DailytalkError), (errno.EIO, OSError)]
+)
+def test_full_disk_is_told_with_what_to_do_and_other_failures_as_they_are(
+    tmp_path: Path, number: int, raised: type[Exception]
+) -> None:
+    work = write_dataset(tmp_path / "work", [built_row("a")])
+
+    def full(file: DataFile, done: int, of: int) -> None:
+        raise OSError(number, os.strerror(number))
+
+    with pytest.raises(raised) as error:
+        pack(work, tmp_path / "stage", progress=full)
+    if raised is DailytalkError:
+        assert error.value.reason == f"the disk of {tmp_path / 'stage'} is full"
+
+
+def test_each_file_is_told_of_as_it_is_done_and_again_by_a_rerun(tmp_path: Path) -> None:
+    work = write_dataset(tmp_path / "work", rows_of("a", "b", "c"))
+    told: list[tuple[str, int, int]] = []
+    for _ in range(2):
+        packed = pack(
+            work, tmp_path / "stage", workers=1, progress=lambda file, done, of: told.append((file.name, done, of))
+        )
+    names = [file.name for file in packed.files]
+    count = len(names)
+    assert count == 6
+    assert [(done, of) for _, done, of in told] == 2 * [(n, count) for n in range(1, count + 1)]
+    assert sorted(name for name, _, _ in told[:count]) == sorted(name for name, _, _ in told[count:]) == names
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({"channel": "middle"}, "'a/left/0000' is of the channel 'middle'"),
+        ({"start": 1.5}, "'a/left/0000' at 1.5-1.5 s has no length"),
+        ({"start": -0.002}, "'a/left/0000' at -0.002-1.5 s"),
+        ({"end": 6.002}, r"'a/left/0000' at 0.5-6.002 s .* 6.000 s"),
+        ({"start": None}, "'a/left/0000' at None-1.5 s"),
+    ],
+)
+def test_utterance_that_can_not_be_cut_is_refused_with_its_figures(change: dict[str, Any], told: str) -> None:
+    row = built_row("a")
+    with pytest.raises(DailytalkError, match=told):
+        _cut(row["utterances"][0] | change, pcm(row["audio"]), 24000)
+
+
+@pytest.mark.parametrize(
+    ("start", "end", "first", "last"),
+    [
+        (0.5, 1.5, 12000, 36000),
+        (-0.001, 0.5, 0, 12000),
+        (5.0, 6.001, 120000, 144000),
+        (1.0, 1.00001, 24000, 24001),
+        (5.99999, 6.0, 143999, 144000),
+        (0.00003, 0.5, 1, 12000),
+    ],
+)
+def test_utterance_is_cut_to_the_sample_and_has_one_at_least(
+    start: float, end: float, first: int, last: int
+) -> None:
+    samples = np.arange(288000, dtype=np.int32).reshape(-1, 2)
+    for side, channel in enumerate(("left", "right")):
+        told = {"utterance_id": "a", "channel": channel, "start": start, "end": end}
+        assert _cut(told, samples, 24000).tolist() == list(range(2 * first + side, 2 * last, 2))
+
+
+def test_words_of_an_utterance_are_those_whose_middle_is_in_it_cut_at_its_edges() -> None:
+    told = {"channel": "left", "start": 1.0, "end": 2.0}
+    times = [(0.0, 1.98), (0.0, 2.0), (0.9, 1.2), (1.23456, 1.5), (1.9, 2.1), (1.5, 2.502), (1.2, 1.3)]
+    words = [
+        {"word": str(n), "start": start, "end": end, "speaker": "right" if n == 6 else "left", "source": "given"}
+        for n, (start, end) in enumerate(times)
+    ]
+    words[3]["probability"] = 0.5
+    assert list(words_of(told, words, 1.0)) == [
+        {"word": "1", "start": 0.0, "end": 1.0, "source": "given", "probability": None},
+        {"word": "2", "start": 0.0, "end": 0.2, "source": "given", "probability": None},
+        {"word": "3", "start": 0.2346, "end": 0.5, "source": "given", "probability": 0.5},
+        {"word": "4", "start": 0.9, "end": 1.0, "source": "given", "probability": None},
+    ]
+
+
+def test_origin_is_what_is_given_or_else_what_the_run_says(tmp_path: Path) -> None:
+    assert origin(tmp_path, None) == Origin()
+    stages = [{"name": "Segment", "digest": "1"}, {"name": "Tag", "digest": "2"}]
+    run = {"source": {"repository": "a/b", "revision": "abc", "licence": "MIT"}, "stages": stages}
+    (tmp_path / "run.json").write_text(json.dumps(run | {"speak": {"stages": [{"name": "Speak", "digest": "3"}]}}))
+    chain = (("Segment", "1"), ("Tag", "2"))
+    assert origin(tmp_path, None) == Origin("a/b@abc", "MIT", chain, ("Speak",))
+    assert origin(tmp_path, {}) == Origin(None, None, chain, ("Speak",))
+    assert origin(tmp_path, {"repository": "c"}) == Origin("c", None, chain, ("Speak",))
+    assert origin(tmp_path, {"revision": "d"}).source is None
+
+
+@pytest.mark.parametrize(
+    ("name", "own"),
+    [
+        (None, None),
+        ("openai/whisper", "openai/whisper"),
+        ("/home/me/voice/", "voice"),
+        ("~/v.wav", "v.wav"),
+        ("..\\m\\v", "v"),
+        ("C:/a/b", "b"),
+        ("file:///a/b", "b"),
+        (".hidden", ".hidden"),
+    ],
+)
+def test_name_of_a_place_on_this_machine_is_published_by_its_last_part(name: str | None, own: str | None) -> None:
+    assert portable(name) == own
+
+
+def test_index_has_what_packing_needs_of_each_conversation(tmp_path: Path) -> None:
+    rows = [rich_row("b", 0.5, speakers={"left": "Ann", "right": "right"}), rich_row("a", recording_id="r")]
+    work = write_dataset(tmp_path, rows, [built_row("c", []), built_row("d", sample_rate=0)])
+    index = index_folder(work)
+    assert [one[:6] for one in index.conversations] == [
+        ("a", "r", None, 6.0, 6, pytest.approx(5.0)),
+        ("b", "b", None, 7.0, 6, pytest.approx(5.0)),
+        ("c", "c", None, 6.0, 0, 0.0),
+    ]
+    assert [(one.shard.name, one.row_group, one.place) for one in index.conversations] == [
+        ("shard-0.parquet", 1, 0),
+        ("shard-0.parquet", 0, 0),
+        ("shard-1.parquet", 0, 0),
+    ]
+    audio = sum(len(row["audio"]["bytes"]) for row in (*rows, built_row("c", []), built_row("d")))
+    assert index.bytes_per_second == pytest.approx(audio / 19.0, rel=0.06)
+    assert float(f"{index.bytes_per_second:.1e}") == index.bytes_per_second
+    assert (index.sample_rate, [one.id for one in index.rejects]) == (24000, ["d"])
+
+
+def test_manifest_tells_files_and_totals_by_config(tmp_path: Path) -> None:
+    files = [
+        DataFile(f"{config}/{split}-0", tmp_path, config, split, f"{n}", 100 + n, n, 1234.5678 * n)
+        for n, (config, split) in enumerate((("c", "test"), ("c", "train"), ("u", "train")))
+    ]
+    told = manifest(Packed(tuple(files), 24000, "speakers"), "v1.0.0", {"added": 1})
+    assert told.pop("tool").startswith("dailytalk-contiguous ")
+    assert told == {
+        "layout": 1,
+        "version": "v1.0.0",
+        "splits_disjoint_in": "speakers",
+        "changes": {"added": 1},
+        "totals": {
+            "c": {"rows": 1, "hours": 0.34294, "size": 201},
+            "u": {"rows": 2, "hours": 0.68587, "size": 102},
+        },
+        "files": {
+            "c/test-0": {"sha256": "0", "size": 100, "rows": 0, "seconds": 0.0},
+            "c/train-0": {"sha256": "1", "size": 101, "rows": 1, "seconds": 1234.568},
+            "u/train-0": {"sha256": "2", "size": 102, "rows": 2, "seconds": 2469.136},
+        },
+    }
+
+
+def test_audio_of_utterances_that_is_no_stereo_is_refused_by_name() -> None:
+    mono = flac(stereo([], 1.0, 24000)[:, 0], 24000)
+    with pytest.raises(DailytalkError, match=r"the audio of 'a' can't be used \(it has 1 channel\(s\)\)"):
+        _decoded("a", mono)

@@ -1,20 +1,29 @@
 """Publishing a packed version: what is sent, what is taken away, what is refused, what lost answers leave."""
 
+import re
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
+from built_conversations import built_row, write_dataset
 from datasets import load_dataset
 from hub.server import HubServer
 from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi, constants
 from releases import HASTY, REPO, held, refs, release, wanted
 
 from dailytalk_contiguous.core.errors import DailytalkError
+from dailytalk_contiguous.core.reference import Reference
+from dailytalk_contiguous.publish.compare import Changes
+from dailytalk_contiguous.publish.history import list_versions
 from dailytalk_contiguous.publish.pushing import uploading
 from dailytalk_contiguous.publish.pushing.commit import Published, _check, publish
 from dailytalk_contiguous.publish.pushing.hub import State, Target, check_access, read_state, suitable_transfer
+from dailytalk_contiguous.publish.pushing.plain import check_plain, publish_plainly
 from dailytalk_contiguous.publish.pushing.planning import Release, plan
+from dailytalk_contiguous.publish.pushing.push import PushSettings, _asks_other_card, _check_tag, in_words, push
 from dailytalk_contiguous.publish.pushing.uploading import client_errors
+from dailytalk_contiguous.publish.version import open_version
 
 pytest_plugins = ["hub.hub_fixtures"]
 
@@ -304,3 +313,235 @@ def test_server_without_xet_is_noticed_and_lfs_used(hub: HubServer, monkeypatch:
         assert "no Xet" in way
         assert constants.HF_HUB_DISABLE_XET
     assert not constants.HF_HUB_DISABLE_XET
+
+
+def test_without_a_token_nothing_is_asked(hub: HubServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("HF_TOKEN")
+    with pytest.raises(DailytalkError, match="there is no token for the Hub"):
+        check_access(HfApi(), NEW, HASTY)
+    assert not hub.requests
+
+
+def test_public_repository_is_not_published_to_as_a_private_one(hub: HubServer) -> None:
+    HfApi().create_repo(REPO, repo_type="dataset")
+    assert check_access(HfApi(), NEW, HASTY)
+    with pytest.raises(DailytalkError, match="tester/talk is public already"):
+        check_access(HfApi(), replace(NEW, private=True), HASTY)
+    HfApi().update_repo_settings(REPO, repo_type="dataset", private=True)
+    assert check_access(HfApi(), replace(NEW, private=True), HASTY)
+
+
+def test_token_that_may_only_read_may_propose_and_not_write(
+    hub: HubServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    HfApi().create_repo(REPO, repo_type="dataset")
+    monkeypatch.setenv("HF_TOKEN", HubServer.read_token)
+    with pytest.raises(DailytalkError, match="the token of tester may not write to tester/talk"):
+        check_access(HfApi(), NEW, HASTY)
+    assert check_access(HfApi(), replace(NEW, pull_request=True), HASTY)
+
+
+@pytest.mark.parametrize("text", [b"{", b"\xff", b"[]", b'{"layout": 2, "files": {}}', b'{"layout": 1}'])
+def test_manifest_that_is_none_of_ours_is_a_strangers(hub: HubServer, text: bytes) -> None:
+    HfApi().create_repo(REPO, repo_type="dataset")
+    put(hub, "manifest.json", text)
+    state = read_state(HfApi(), NEW, HASTY)
+    assert (state.exists, state.manifest, set(state.branches)) == (True, None, {"main"})
+    assert "manifest.json" in state.files
+
+
+def test_state_is_that_of_the_branch_or_of_main_where_there_is_none(hub: HubServer, tmp_path: Path) -> None:
+    HfApi().create_repo(REPO, repo_type="dataset")
+    first = release(tmp_path / "1", "v1.0.0", 2)
+    send(first)
+    main = read_state(HfApi(), Target(REPO), HASTY)
+    assert main == read_state(HfApi(), Target(REPO, branch="next"), HASTY)
+    assert (main.head, main.card, main.manifest) == (refs(hub)["refs/heads/main"], first.card, first.manifest)
+    assert main.tags == {"v1.0.0": main.head}
+    send(release(tmp_path / "2", "v2.0.0", 3, "second"), Target(REPO, branch="next"))
+    after = read_state(HfApi(), Target(REPO, branch="next"), HASTY)
+    assert (after.head, set(after.branches)) == (refs(hub)["refs/heads/next"], {"main", "next"})
+    assert {name: file.sha256 for name, file in after.files.items() if file.sha256} == {
+        file.name: file.sha256 for file in release(tmp_path / "2", "v2.0.0", 3, "second").packed.files
+    }
+
+
+def test_plan_adds_up_what_the_branch_has_under_no_name(hub: HubServer, tmp_path: Path) -> None:
+    first = release(tmp_path / "1", "v1.0.0", 2, {0: "a", 1: "b"}, {"assets/a.png": b"old", "assets/b.png": b"x"})
+    send(first)
+    second = release(
+        tmp_path / "2", "v2.0.0", 3, {0: "a", 1: "c", 2: "c"}, {"assets/b.png": b"x", "assets/c.png": b"new"}
+    )
+    found = plan(read_state(HfApi(), NEW, HASTY), second)
+    assert [(change.what, change.name) for change in found.changes] == [
+        ("replace", "README.md"),
+        ("delete", "assets/a.png"),
+        ("keep", "assets/b.png"),
+        ("add", "assets/c.png"),
+        ("delete", "conversations/train-00000-of-00002.parquet"),
+        ("add", "conversations/train-00000-of-00003.parquet"),
+        ("delete", "conversations/train-00001-of-00002.parquet"),
+        ("add", "conversations/train-00001-of-00003.parquet"),
+        ("add", "conversations/train-00002-of-00003.parquet"),
+        ("replace", "manifest.json"),
+    ]
+    sizes = {change.name: change.size for change in found.changes}
+    assert sizes["assets/a.png"] == 3
+    assert sizes["README.md"] == len(second.card.encode())
+    new = [
+        held for name, held in second.contents.items() if sizes.get(name) and name in found.named("add", "replace")
+    ]
+    assert found.to_send == sum({held.sha256: held.size for held in new}.values())
+    send(second)
+    again = plan(read_state(HfApi(), NEW, HASTY), second)
+    assert (again.named("add", "replace", "delete"), again.to_send) == ([], 0)
+
+
+def test_steps_of_a_push_are_told_in_order(hub: HubServer, tmp_path: Path) -> None:
+    made, lines = release(tmp_path, "v1.0.0", 9), []
+    done = publish(HfApi(), NEW, State(), made, HASTY, lines.append)
+    sizes = [file.size / 1e6 for file in made.packed.files]
+    assert lines == [
+        "uploads by LFS",
+        f"uploaded {sum(sizes[:8]):.1f} of {sum(sizes):.1f} MB",
+        f"uploaded {sum(sizes):.1f} of {sum(sizes):.1f} MB",
+    ]
+    head = refs(hub)["refs/heads/main"]
+    assert done == Published(
+        head, f"{hub.url}/datasets/{REPO}/commit/{head}", "v1.0.0", sum(file.size for file in made.packed.files), 0
+    )
+    assert done.committed
+    lines.clear()
+    state = read_state(HfApi(), NEW, HASTY)
+    again = publish(HfApi(), NEW, state, made, HASTY, lines.append)
+    assert again == replace(done, sent=0, there=done.sent, committed=False)
+    assert lines == ["the commit is there already"]
+
+
+@pytest.mark.parametrize(
+    ("asked", "differs"),
+    [
+        ({}, False),
+        ({"licence": "cc0-1.0"}, False),
+        ({"licence": "mit"}, True),
+        ({"title": "Talks"}, False),
+        ({"title": "Other"}, True),
+        ({"contact": "me@example.org"}, False),
+        ({"contact": "you@example.org"}, True),
+        ({"contact": ""}, False),
+    ],
+)
+def test_card_is_another_where_the_options_name_what_it_does_not_say(asked: dict[str, str], differs: bool) -> None:
+    card = "---\nlicense: cc0-1.0\npretty_name: Talks\n---\n# T\n\nwrite to me@example.org\n"
+    assert _asks_other_card(card, PushSettings(**asked)) == differs
+    assert not _asks_other_card(None, PushSettings(**asked))
+
+
+@pytest.mark.parametrize(
+    ("tag", "previous", "broken", "refused"),
+    [
+        ("v1.1.0", "v1.0.0", True, True),
+        ("v2.0.0", "v1.9.0", True, False),
+        ("v1.1.0", "v1.0.0", False, False),
+        (None, "v1.0.0", True, False),
+        ("v1.1.0", None, True, False),
+        ("v1.1.0", "main", True, False),
+    ],
+)
+def test_version_that_breaks_readers_needs_another_first_number(
+    tag: str | None, previous: str | None, broken: bool, refused: bool
+) -> None:
+    changes = Changes(previous=previous, broken={"conversations": ["x is gone", "y too"]} if broken else {})
+    state = State(tags={"v1.0.0": "a" * 40, "v1.9.0": "b" * 40})
+    if not refused:
+        _check_tag(tag, state, changes)
+        return
+    told = r"v1\.1\.0 would break readers of v1\.0\.0 \(conversations: x is gone\)"
+    with pytest.raises(DailytalkError, match=told) as error:
+        _check_tag(tag, state, changes)
+    assert error.value.remedy == "pass --tag v2.0.0"
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({}, "first version"),
+        ({"previous": None, "added": 3}, "first version"),
+        ({"previous": "v1.0.0"}, "the same conversations"),
+        ({"previous": "v1.0.0", "added": 0, "removed": 0}, "the same conversations"),
+        (
+            {"previous": "v1.0.0", "moved": 4, "added": 1, "changed": 3, "removed": 2},
+            "1 added, 2 removed, 3 changed, 4 moved",
+        ),
+    ],
+)
+def test_changes_of_a_version_are_a_few_words(changes: dict[str, Any], words: str) -> None:
+    assert in_words(changes) == words
+
+
+def test_failure_of_the_hub_is_not_taken_for_a_token_without_the_right(hub: HubServer) -> None:
+    HfApi().create_repo(REPO, repo_type="dataset")
+    hub.faults.arm("500", times=99, path="auth-check")
+    with pytest.raises(DailytalkError, match="failed with 500"):
+        check_access(HfApi(), NEW, HASTY)
+
+
+@pytest.mark.parametrize("token", [HubServer.read_token, None])
+def test_private_versions_are_listed_and_opened_with_the_token_that_is_given(
+    hub: HubServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, token: str | None
+) -> None:
+    send(release(tmp_path, "v1.0.0"), Target(REPO, create=True, private=True))
+    monkeypatch.delenv("HF_TOKEN")
+    if token:
+        assert [one.name for one in list_versions(REPO, token)] == ["v1.0.0", "main"]
+        assert open_version(Reference(REPO), token).configs() == {"conversations": ["train"]}
+        return
+    for ask in (lambda: list_versions(REPO), lambda: open_version(Reference(REPO))):
+        with pytest.raises(DailytalkError):
+            ask()
+
+
+def test_push_to_hub_only_tags_what_is_there(hub: HubServer, tmp_path: Path) -> None:
+    made, lines = release(tmp_path, "v2.0.0", 2), []
+    send(made)
+    HfApi().delete_tag(REPO, tag="v2.0.0", repo_type="dataset")
+    again = publish_plainly(HfApi(), NEW, read_state(HfApi(), NEW, HASTY), made, HASTY, lines.append)
+    assert (again.committed, again.tag, lines) == (False, "v2.0.0", ["the commit is there already"])
+
+
+def test_push_to_hub_is_for_fifty_files_of_a_config_and_no_pull_request(tmp_path: Path) -> None:
+    made = release(tmp_path, "v1.0.0", 1)
+    [file] = made.packed.files
+    for count, refused in ((50, False), (51, True)):
+        many = made.of(replace(made.packed, files=count * (file,)))
+        if refused:
+            with pytest.raises(DailytalkError, match="commits of the 51 files of conversations"):
+                check_plain(NEW, many)
+        else:
+            check_plain(NEW, many)
+    with pytest.raises(DailytalkError, match="would open a pull request for each config"):
+        check_plain(replace(NEW, pull_request=True), made)
+
+
+@pytest.mark.parametrize("tries", [1, 3])
+def test_tag_is_tried_as_often_as_patience_says(hub: HubServer, tmp_path: Path, tries: int) -> None:
+    made = release(tmp_path, "v1.0.0", 1)
+    send(made)
+    HfApi().delete_tag(REPO, tag="v1.0.0", repo_type="dataset")
+    hub.faults.arm("503", times=99, method="POST", path="/tag/")
+    hub.requests.clear()
+    with pytest.raises(DailytalkError, match="failed with 503"):
+        publish(HfApi(), NEW, read_state(HfApi(), NEW, HASTY), made, replace(HASTY, tries=tries), print)
+    assert len([one for one in hub.requests if "/tag/" in one.path]) == tries
+
+
+def test_card_lists_the_versions_before_with_their_dates(hub: HubServer, tmp_path: Path) -> None:
+    for tag, names in (("v1.0.0", "ab"), ("v1.1.0", "abc")):
+        work = write_dataset(tmp_path / tag, [built_row(name) for name in names])
+        done = push(work, NEW, PushSettings(tag=tag), print, HASTY)
+        assert (done.tag, done.published is not None, (work / ".publish").exists()) == (tag, True, False)
+    card = read_state(HfApi(), NEW, HASTY).card
+    assert card
+    [first] = HfApi().list_repo_commits(REPO, repo_type="dataset", revision="v1.0.0")[:1]
+    assert f"| `v1.0.0` | {first.created_at.date().isoformat()} | first version |" in card
+    assert re.search(r"\| `v1\.1\.0` \| \d{4}-\d\d-\d\d \| 1 added \|\n\| `v1\.0\.0` ", card)

@@ -10,7 +10,9 @@ from built_conversations import COLUMNS, work_with_recordings
 
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.publish.packing import recordings
+from dailytalk_contiguous.publish.packing.indexing import index_folder
 from dailytalk_contiguous.publish.packing.packing import pack
+from dailytalk_contiguous.publish.packing.provenance import Origin
 from dailytalk_contiguous.publish.packing.recordings import Recording, split_of
 from dailytalk_contiguous.shards import Entry, Shard, write_shard
 from dailytalk_contiguous.sources.recorded import identity_of
@@ -101,3 +103,23 @@ def test_conversation_of_an_unknown_recording_is_refused(work: Path, tmp_path: P
 def test_recording_of_several_splits_is_in_the_first_of_them(side: Mapping[str, str], split: str) -> None:
     parts = tuple({"conversation_id": name} for name in side)
     assert split_of(Recording("r", Path("r.wav"), 1, 1.0, "x", {}, parts), dict(side)) == split
+
+
+def test_parts_of_a_recording_that_were_tagged_in_two_versions_of_it_are_refused(
+    work: Path, tmp_path: Path
+) -> None:
+    shard = work / "tagged" / "shard-0.parquet"
+    rows = pq.read_table(shard).to_pylist()
+    rows[1]["audio_identity"] = "another"
+    entries = {row["conversation_id"]: Entry("in", ("c",), (0.1,), row["recording_id"], 3.0) for row in rows}
+    write_shard(shard, Shard(rows, entries), COLUMNS)
+    with pytest.raises(DailytalkError, match=r"'long\.FLAC'.*its parts were tagged in different versions of it"):
+        pack(work, tmp_path / "stage", include_source=True)
+
+
+def test_recording_that_changes_while_it_is_packed_is_refused(work: Path) -> None:
+    found, *_ = recordings.recordings(work, index_folder(work).conversations)
+    with found.path.open("ab") as file:
+        file.write(b"x")
+    with pytest.raises(DailytalkError, match=r"the recording 'long\.FLAC' changed just now"):
+        list(recordings.recording_rows(found, Origin()))

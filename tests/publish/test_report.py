@@ -23,6 +23,7 @@ from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.publish.reporting import parts
 from dailytalk_contiguous.publish.reporting.html import table
 from dailytalk_contiguous.publish.reporting.player import SCALE, encode, lines_of, panel, peaks
+from dailytalk_contiguous.publish.reporting.plots import shares
 from dailytalk_contiguous.publish.reporting.report import write_report
 from dailytalk_contiguous.publish.reporting.tally import MAX_REASONS, OTHER, Side, Tally, kind_of, quantile
 from dailytalk_contiguous.shards import Entry, Shard, write_shard
@@ -468,6 +469,15 @@ def test_bad_line_of_a_transcript_is_named(tmp_path, bad):
         file.write(bad + "\n")
     with pytest.raises(DailytalkError, match="line 2 of"):
         write_report(folder)
+
+
+def test_conversation_in_which_nobody_speaks_says_so() -> None:
+    assert '<p class="note">Nobody speaks here.</p></article>' in panel(built_row("silent", []), 0.0, True)
+
+
+def test_share_is_written_where_it_is_wider_than_its_figures() -> None:
+    for values, written in (((17, 127), 1), ((18, 126), 2)):
+        assert shares("x", [("a", values)], ("low", "high")).count(" %</text>") == written
 
 
 # The command

@@ -76,3 +76,25 @@ def test_words_inside_speech_are_left_as_they_are(tmp_path: Path) -> None:
 def test_a_folder_without_transcripts_is_refused(tmp_path: Path) -> None:
     with pytest.raises(DailytalkError, match="no WAV with a transcript"):
         snap_folder(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "entry", [["word"], ["word", [0.0], "SPEAKER_MAIN"], ["word", [0.0, "1"], "SPEAKER_MAIN"]]
+)
+def test_word_that_is_none_is_refused_and_nothing_is_written(tmp_path: Path, entry: object) -> None:
+    folder = training_folder(tmp_path, 0.0)
+    path = folder / "data_stereo" / "call.json"
+    path.write_text(json.dumps({"alignments": [entry]}))
+    before = path.read_bytes()
+    with pytest.raises(DailytalkError, match="has the word"):
+        snap_folder(folder)
+    assert path.read_bytes() == before
+
+
+def test_words_of_a_speaker_whose_channel_is_not_there_stay(tmp_path: Path) -> None:
+    samples, rate = soundfile.read(EXAMPLES / "bicycle_repair.flac", frames=4 * 16000)
+    soundfile.write(tmp_path / "call.wav", samples[:, 0], rate)
+    told = {"alignments": [["no", [0.0, 0.2], "SPEAKER_OTHER"], ["who", [0.1, 0.2], "SPEAKER_THIRD"]]}
+    (tmp_path / "call.json").write_text(json.dumps(told))
+    assert snap_folder(tmp_path) == (1, 0, 0, 0, 0, 0.0)
+    assert json.loads((tmp_path / "call.json").read_text()) == told

@@ -87,3 +87,9 @@ def test_settled_division_is_taken_as_it_is_and_needs_something_to_train_on() ->
     assert as_given(given, {"a": "train", "b": "train"}).disjoint
     with pytest.raises(DailytalkError, match="no conversation is left to train on"):
         as_given(given, {"a": "eval", "b": "eval"})
+
+
+def test_one_of_two_equal_groups_trains_whatever_the_share() -> None:
+    for seed in range(5):
+        side = split([("a", "x", 10.0), ("b", "y", 10.0)], 0.99, seed).side
+        assert sorted(side.values()) == ["eval", "train"]

@@ -136,3 +136,13 @@ def test_conversation_that_occurs_twice_is_refused() -> None:
 def test_foreign_split_of_the_version_before_is_refused() -> None:
     with pytest.raises(DailytalkError, match="'dev'"):
         split_three(many(3), {"call0001": "dev"})
+
+
+def test_seed_decides_which_of_two_validates_where_both_are_within_the_share() -> None:
+    two = [Heard("a", "p", "r", 60.0), Heard("b", "q", "s", 50.0)]
+    sides = {split_three(two, {}, 0.4, 0.05, seed).side["a"] for seed in range(20)}
+    assert sides == {"train", "validation"}
+
+
+def test_no_conversation_has_no_split() -> None:
+    assert split_three([], {}) == ({}, "speakers")

@@ -12,6 +12,7 @@ from versions_on_disk import REPO, Row, row, upload, write_file, write_version
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.published import conversations
 from dailytalk_contiguous.core.reference import Reference
+from dailytalk_contiguous.publish.compare import Changes, compare
 from dailytalk_contiguous.publish.version import open_version
 
 pytest_plugins = ["hub.hub_fixtures"]
@@ -220,3 +221,33 @@ def test_column_of_another_type_in_a_version_is_named(tmp_path: Path) -> None:
     write_file(tmp_path / FILE, [{"conversation_id": 3}], features)
     with pytest.raises(DailytalkError, match=f"{FILE} of .*conversation_id.*: name a dataset that this tool"):
         list(open_version(tmp_path).rows("conversations", ["conversation_id"]))
+
+
+def test_manifest_of_nulls_says_nothing_and_one_of_another_shape_is_one_sentence(tmp_path: Path) -> None:
+    write_version(tmp_path, {"train": [[row("a")]]}, tag="v1.0.0")
+    nulls = dict.fromkeys(("version", "changes", "assets", "totals", "files"))
+    (tmp_path / "manifest.json").write_text(json.dumps({"layout": 1} | nulls))
+    version = open_version(tmp_path)
+    assert version.manifest() == {"layout": 1}
+    assert compare(version, version) == Changes()
+    for wrong in ({"totals": [1]}, {"totals": {"conversations": {}}}, {"assets": {}}, {"files": {"a": {}}}):
+        (tmp_path / "manifest.json").write_text(json.dumps(wrong))
+        with pytest.raises(DailytalkError, match=r"the manifest\.json of .* is damaged"):
+            open_version(tmp_path).manifest()
+
+
+def test_features_are_those_of_the_first_file_and_none_without_one(tmp_path: Path) -> None:
+    assert open_version(tmp_path).features("conversations") is None
+    write_version(tmp_path, {"train": [[row("a")], [row("b")]]})
+    assert open_version(tmp_path).features("conversations") == conversations(24000)
+
+
+def test_columns_that_are_asked_for_are_all_that_is_read(tmp_path: Path) -> None:
+    write_version(tmp_path, {"train": [[row("a")], [row("b"), row("c")]]})
+    version = open_version(tmp_path)
+    name = version.files("conversations", "train")[1]
+    assert list(version.rows_of(name, ["conversation_id"])) == [{"conversation_id": "b"}, {"conversation_id": "c"}]
+    assert [set(one) for _, one in version.rows("conversations")] == 3 * [set(conversations(24000))]
+    assert list(version.rows("none")) == []
+    with pytest.raises(DailytalkError, match="has no column x, y"):
+        list(version.rows_of(name, ["x", "conversation_id", "y"]))

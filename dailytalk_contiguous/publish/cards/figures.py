@@ -67,7 +67,7 @@ def tag_table(found: CardStatistics) -> str:
             span(math.fsum(by.values())),
             span(by.get("left", 0.0)),
             span(by.get("right", 0.0)),
-            f"{sum(found.tally.tags.get(tag, {}).values()):,}",
+            f"{found.tagged[tag]:,}",
         )
         for tag, by in ranked
     ]

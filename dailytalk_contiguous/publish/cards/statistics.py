@@ -80,7 +80,7 @@ class CardStatistics:
         tally: counts of all conversations together.
         splits: sums by split.
         speakers: sums by name and by whether it is a synthesised voice (`seconds` of speech).
-        tags: seconds of speech by tag, then by channel.
+        tags, tagged: seconds of speech by tag, then by channel; utterances by tag.
         lengths: conversations by whole seconds.
         prosody: measures by name.
         affect: valence, arousal and dominance.
@@ -94,6 +94,7 @@ class CardStatistics:
     splits: dict[str, Sum] = field(default_factory=lambda: defaultdict(Sum))
     speakers: dict[tuple[str, bool], Sum] = field(default_factory=lambda: defaultdict(Sum))
     tags: dict[str, dict[str, float]] = field(default_factory=lambda: defaultdict(lambda: defaultdict(float)))
+    tagged: Counter[str] = field(default_factory=Counter)
     lengths: Counter[int] = field(default_factory=Counter)
     prosody: dict[str, Moments] = field(default_factory=lambda: {name: Moments() for name in PROSODY})
     affect: dict[str, Moments] = field(
@@ -133,7 +134,9 @@ class CardStatistics:
             if one["status"] == "dropped" or not (is_number(one["start"]) and is_number(one["end"])):
                 continue
             seconds = one["end"] - one["start"]
-            self.tags[one["tag"] or "(no tag)"][one["channel"]] += seconds
+            tag = one["tag"] or "(no tag)"
+            self.tags[tag][one["channel"]] += seconds
+            self.tagged[tag] += 1
             speaker = heard[_speaker(one, kept)]
             speaker.utterances += 1
             speaker.seconds += seconds

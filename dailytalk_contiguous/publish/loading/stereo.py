@@ -30,9 +30,6 @@ FEATURE = "StereoAudio"
 #: Formats in which libsndfile finds a sample exactly; in others it needs what comes before (see `core.audio`).
 _EXACT = ("FLAC", "WAV", "WAVEX")
 
-#: libsndfile tells 2 ** 63 - 1 frames of a FLAC that was streamed and doesn't say.
-_MOST_FRAMES = 2**62
-
 #: What is stored, and what is worked out from it.
 _STORED, _DECODED = ("bytes", "path"), ("array", "sampling_rate")
 
@@ -124,13 +121,8 @@ class StereoAudio(Mapping[str, Any]):
         return np.ascontiguousarray(samples[:, CHANNELS.index(name)])
 
     def _probe(self) -> Probe:
-        """What the header says; `core.audio.probe` judges, and decodes what libsndfile can't."""
-        try:
-            with soundfile.SoundFile(self._source()) as file:
-                if file.format in _EXACT and file.frames < _MOST_FRAMES:
-                    return Probe(file.samplerate, file.channels, file.frames / file.samplerate, file.format)
-        except soundfile.LibsndfileError:
-            pass  # `probe` says why, or knows another way
+        """What the header says. Raises BadInput for no audio, one that is cut short, or one that can't be read."""
+        self._source()
         return probe(embedded(self._stored))
 
     def _exactly(self, first: int, last: int) -> Samples:

@@ -21,6 +21,8 @@ LAYOUT = 1
 MANIFEST_SHAPE: dict[str, Any] = {
     "version?": str,
     "changes?": dict,
+    "assets?": [str],
+    "totals?": {str: {"rows?": int, "hours?": float, "size": int}},
     "files?": {str: {"sha256": str, "size?": int, "rows?": int, "seconds?": float}},
 }
 

@@ -45,8 +45,8 @@ def origin(folder: Path, source: Mapping[str, Any] | None) -> Origin:
     return Origin(
         f"{place}@{revision}" if place and revision else place,
         told.get("licence"),
-        tuple((one["name"], one["digest"]) for one in run.get("stages", ())),
-        tuple(one["name"] for one in run.get("speak", {}).get("stages", ())),
+        tuple((one["name"], one["digest"]) for one in run.get("stages") or ()),
+        tuple(one["name"] for one in (run.get("speak") or {}).get("stages") or ()),
     )
 
 
@@ -67,7 +67,7 @@ def provenance(row: Mapping[str, Any], one: Finished, known: Origin) -> dict[str
                 "licence": model.get("licence"),
                 "url": model.get("url"),
             }
-            for role, model in sorted(told.get("models", {}).items())
+            for role, model in sorted((told.get("models") or {}).items())
         ],
         "stages": _stages(one.chain, known),
         "settings": None if settings is None else json.dumps(settings, sort_keys=True, ensure_ascii=False),

@@ -111,7 +111,7 @@ def plan(state: State, release: Release) -> Plan:
 def owned(state: State) -> set[str]:
     """Names of the files there that are ours, apart from the card and the manifest."""
     told = state.manifest or {}
-    named = {*told.get("files", {}), *told.get(ASSETS, ())}
+    named = {*told.get("files", {}), *(told.get(ASSETS) or ())}
     return {name for name in state.files if name in named or _OURS.fullmatch(name)}
 
 

@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from dailytalk_contiguous.core import wording
 from dailytalk_contiguous.core.balance import disparity
 from dailytalk_contiguous.core.licensing import in_words
 from dailytalk_contiguous.publish.credits import Credit
@@ -131,7 +132,7 @@ def affect(tally: CorpusTally) -> Html:
 def affect_map(title: str, found: Counter[tuple[int, int]], unit: str) -> Html:
     """Numbers of `unit` in cells of valence and arousal; all such maps have the same axes."""
     cells = [
-        ((x + 0.5) * AFFECT_CELL, (y + 0.5) * AFFECT_CELL, number, f"{number} {unit}")
+        ((x + 0.5) * AFFECT_CELL, (y + 0.5) * AFFECT_CELL, number, wording.counted(number, unit.removesuffix("s")))
         for (x, y), number in found.items()
     ]
     axes = (Axis("valence (0 to 1)", 0, 1, 0.25), Axis("arousal (0 to 1)", 0, 1, 0.25))

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from dailytalk_contiguous.core import wording
 from dailytalk_contiguous.core.documents import is_number
 from dailytalk_contiguous.publish.reporting.html import (
     Html,
@@ -175,7 +176,7 @@ def lengths(tally: Tally) -> Html:
             (x + 0.5) * LENGTH_CELL,
             (y + 0.5) * LENGTH_CELL,
             found,
-            f"{found} utterances: {x * LENGTH_CELL:g} to {(x + 1) * LENGTH_CELL:g} s recorded, "
+            f"{wording.counted(found, 'utterance')}: {x * LENGTH_CELL:g} to {(x + 1) * LENGTH_CELL:g} s recorded, "
             f"{y * LENGTH_CELL:g} to {(y + 1) * LENGTH_CELL:g} s new",
         )
         for (x, y), found in tally.lengths.items()
@@ -263,7 +264,9 @@ def _offset(side: Side, share: float) -> str:
 
 
 def _cell_hint(found: Counter[str]) -> str:
-    return f"{found.total()} utterances: " + ", ".join(f"{name} {number}" for name, number in found.most_common(5))
+    return f"{wording.counted(found.total(), 'utterance')}: " + ", ".join(
+        f"{name} {number}" for name, number in found.most_common(5)
+    )
 
 
 def _languages(found: Counter[str]) -> str:

@@ -1,0 +1,385 @@
+"""Whole pages, cards and folders against what they are expected to be, in `goldens/`, word for word.
+
+After a change that is meant: `python tests/publish/test_whole_outputs.py`, and look at what git shows.
+"""
+
+import io
+import json
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, is_dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import pyarrow.parquet as pq
+import pytest
+import soundfile
+from built_conversations import built_row, write_dataset
+from card_versions import MODELS, NON_COMMERCIAL, published_row, write_version
+from finished_corpora import clip_row, corpus_folder, measures
+from rich_conversations import rich_row, rich_rows
+
+from dailytalk_contiguous.core.schema import AFFECT, PROSODY
+from dailytalk_contiguous.publish.cards.card import Card, CardFacts, render_card
+from dailytalk_contiguous.publish.checking.checks import check
+from dailytalk_contiguous.publish.credits import Credit
+from dailytalk_contiguous.publish.exporting.csm import export_csm
+from dailytalk_contiguous.publish.exporting.jmoshi import export_jmoshi
+from dailytalk_contiguous.publish.exporting.mix import mix
+from dailytalk_contiguous.publish.exporting.mix_parts import Settings
+from dailytalk_contiguous.publish.exporting.moshi import export_moshi
+from dailytalk_contiguous.publish.packing.packing import pack
+from dailytalk_contiguous.publish.reporting import expressive_parts, parts
+from dailytalk_contiguous.publish.reporting.expressive import write_corpus_report
+from dailytalk_contiguous.publish.reporting.expressive_tally import CorpusTally
+from dailytalk_contiguous.publish.reporting.listening import write_listening_test
+from dailytalk_contiguous.publish.reporting.plots import Axis, Bar, bars, bubbles, histogram, shares
+from dailytalk_contiguous.publish.reporting.report import write_report
+from dailytalk_contiguous.publish.reporting.tally import Tally
+
+GOLDENS = Path(__file__).with_name("goldens")
+
+REJECTS = [
+    {
+        "id": f"x{number}",
+        "stage": f"Stage{number % 9}",
+        "reason": f"{'abcdefghij'[number % 10]} is bad",
+        "remedy": "r",
+    }
+    for number in range(40)
+]
+
+ACTED = {"name": "acted", "licence": "CC-BY-4.0", "citation": "Doe J (2020). Acted.", "homepage": "https://a.org"}
+
+
+def page(text: str) -> str:
+    """A page without its sounds, styles and scripts, a line an element."""
+    text = re.sub(r"(base64,|sha256-)[^\"']+", r"\1…", text)
+    text = re.sub(r"<(style|script)([^>]*)>.*?</\1>", r"<\1\2>…</\1>", text, flags=re.DOTALL)
+    return re.sub(r"[ \t]*(?=<[^/])", "\n", text).strip() + "\n"
+
+
+def text_of(card: Card) -> str:
+    """A card without the sizes of its files, which depend on the version of pyarrow."""
+    return re.sub(r"((?:num_bytes|download_size|dataset_size): )\d+", r"\1…", card.text)
+
+
+def tree(folder: Path) -> str:
+    """All files of a folder: texts as they are, sounds by their rate, shape and sums."""
+    told = []
+    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
+        if path.suffix == ".wav":
+            samples, rate = soundfile.read(path, dtype="int16", always_2d=True)
+            sums = abs(samples.astype(int)).sum(axis=0).tolist() if rate == 24000 else "resampled"
+            text = f"{rate} Hz, {samples.shape}, {sums}\n"
+        else:
+            text = path.read_text(encoding="utf-8").replace(str(folder.resolve()), "FOLDER")
+        told.append(f"==== {path.relative_to(folder)}\n{text}")
+    return "".join(told)
+
+
+def plain(value: Any) -> Any:
+    """What JSON can hold, without floats beyond nine digits and with audio as its rate, shape and sums."""
+    if is_dataclass(value) and not isinstance(value, type):
+        return plain(asdict(value))
+    if isinstance(value, Mapping):
+        if set(value) == {"bytes", "path"}:
+            samples, rate = soundfile.read(io.BytesIO(value["bytes"]), dtype="int16", always_2d=True)
+            return [value["path"], rate, samples.shape, abs(samples.astype(int)).sum(axis=0).tolist()]
+        return {str(name): plain(one) for name, one in value.items() if name != "audio_sha256"}
+    if isinstance(value, float):
+        return float(f"{value:.9g}")
+    return [plain(one) for one in value] if isinstance(value, list | tuple) else value
+
+
+def rows_as_text(rows: Any) -> str:
+    return "".join(json.dumps(plain(row), ensure_ascii=False, default=str) + "\n" for row in rows)
+
+
+def work(folder: Path) -> Path:
+    write_dataset(folder, rich_rows()[:2], rich_rows()[2:])
+    run = {"speak": {"money": {"spent": 0.5, "saved_by_cache": 0.25}}}
+    (folder / "run.json").write_text(json.dumps(run))
+    (folder / "rejects.jsonl").write_text("".join(json.dumps(one) + "\n" for one in REJECTS))
+    return folder
+
+
+def transcript(folder: Path) -> Path:
+    lines = [
+        {
+            "conversation_id": f"call{number // 4}",
+            "channel": ("left", "right")[number % 2],
+            "start": 1.5 * number,
+            "end": 1.5 * number + 1.25 + 0.5 * (number % 3 == 0),
+            "text": f"Line number {number}{'?' if number % 3 else '.'}",
+            "tag": ("calm", "angry", None)[number % 3],
+            "rule": "seed" if number % 2 else None,
+            "language": ("en", "de")[number // 4],
+            "speaker": f"p{number % 2}",
+            "vad": dict.fromkeys(AFFECT, number / 8) if number != 3 else None,
+            "features": dict.fromkeys(PROSODY, float(number)),
+            "vad_bucket": {"valence": "LOW"},
+            "prosody_bucket": {"pitch": "HIGH"},
+            "models": {"recogniser": "given"},
+            "words": [{"word": "Line", "start": 1.5 * number, "end": 1.5 * number + 0.5}],
+        }
+        for number in range(8)
+    ]
+    folder.mkdir()
+    (folder / "transcript.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    return folder
+
+
+def corpus(folder: Path, name: str = "acted", run: Mapping[str, Any] = {"corpus": ACTED}) -> Path:
+    rows = [
+        clip_row(f"s{n % 5}-{n}", ("happy", "sad", "angry", None)[n % 4], 0.5 + 0.25 * n, corpus=name)
+        for n in range(10)
+    ]
+    for number, row in enumerate(rows):
+        row |= {
+            "weight": 1.0 + number % 3,
+            "split": "validation" if number % 5 == 4 else "train",
+            "gender": ("female", "male", None)[number % 3],
+            "style": ("normal", "whispered", None)[number % 3],
+            "style_source": ("rule", "corpus")[number % 2],
+            "sentence_type": ("declarative", "interrogative")[number % 2],
+            "length": ("short", "medium", "long")[number % 3],
+            "licence": ("CC-BY-4.0", "ODbL-1.0", None)[number % 3],
+            "language": ("en", "de")[number % 2],
+            "text": None if number == 6 else f"Text {number}.",
+            "tag": ("calm", None)[number % 2],
+            "affect": {**dict.fromkeys(AFFECT, number / 10), "source": ("raters", "model")[number % 2]},
+            "prosody": dict.fromkeys(PROSODY, 10.0 * number),
+        }
+    rows[9] |= {"augmented_from": f"{name}/s3-8", "augmentation": None}
+    settings = {"limits": {"lowest_snr_db": 20.0, "longest": None}, "target_minutes": 25.0}
+    balance = {"minutes_before": {"happy": 45.0, "sad": 10.0, "angry": 29.5}}
+    measured = [
+        measures(snr_db=4.0 * n, bandwidth_hz=1000.0 * n, speech_ratio=n / 12, duration=3.0 * n) for n in range(12)
+    ]
+    measured += [measures(snr_db=None, bandwidth_hz=None)]
+    return corpus_folder(folder, rows, {"settings": settings, "balance": balance, **run}, REJECTS[:20], measured)
+
+
+def report(folder: Path) -> str:
+    return page(write_report(work(folder / "talks"), shown=2).path.read_text())
+
+
+def report_of_tags(folder: Path) -> str:
+    return page(write_report(transcript(folder / "tagged")).path.read_text())
+
+
+def report_against_clips(folder: Path) -> str:
+    ours, theirs = work(folder / "talks"), corpus(folder / "acted")
+    return page(write_report(ours, shown=0, other=theirs).path.read_text().partition('id="against"')[2])
+
+
+def report_of_clips(folder: Path) -> str:
+    written = write_corpus_report(
+        corpus(folder / "acted"), other=transcript(folder / "tagged"), markdown=folder / "summary.md"
+    )
+    return page(written.path.read_text()) + (folder / "summary.md").read_text()
+
+
+def listening_test(folder: Path) -> str:
+    written = write_listening_test(corpus(folder / "acted"), folder / "page.html", 5, seed=3)
+    return written.key.read_text()
+
+
+def moshi(folder: Path) -> str:
+    rows = [*rich_rows(), rich_row("mono", audio={"bytes": b"fLaC", "path": None})]
+    made = export_moshi(rows, folder / "data", both_speakers=True, text_conditions=True, max_length=4.0)
+    return tree(folder / "data") + rows_as_text([made])
+
+
+def moshi_swapped(folder: Path) -> str:
+    made = export_moshi(rich_rows(), folder / "data", swap=True, eval_share=0.4, seed=5, sample_rate=16000)
+    return tree(folder / "data") + rows_as_text([made])
+
+
+def csm(folder: Path) -> str:
+    made = export_csm(rich_rows(), folder / "data")
+    return tree(folder / "data") + rows_as_text([made])
+
+
+def jmoshi(folder: Path) -> str:
+    made = export_jmoshi(rich_rows(), folder / "data", swap=True)
+    return tree(folder / "data") + rows_as_text([made])
+
+
+def drawings(folder: Path) -> str:
+    """Each kind of plot with axes and values that no page above has."""
+    wide, high = Axis("x", -1.0, 4.0, 0.5), Axis("y", 0.5, 3.0, 1.0)
+    rows = [
+        Bar("a name that is far too long", (1.0, 3.0), "4"),
+        Bar("zero", (0.0, 0.0), ""),
+        Bar("less", (0.5, 0.25), "x"),
+    ]
+    cells = [(0.0, 1.0, 1, "one"), (2.0, 2.5, 9, "nine"), (3.0, 0.5, 4, "four")]
+    outlines = [("before", {-1.0: 0.125, 3.5: 0.5}), ("after", {0.0: 0.25, 9.0: 0.9})]
+    plots = [
+        bars("side by side", rows, ("before", "after")),
+        bars("below each other", rows, ("before", "after"), grouped=True),
+        bars("none", [], ()),
+        shares("shares", [("none", (0, 0)), ("a name that is far too long", (1, 9))], ("low", "high")),
+        histogram("histogram", outlines, wide, 0.5, "clips", (0.25, 3.0)),
+        histogram("nothing", [], high, 0.5),
+        bubbles("diagonal", cells, wide, high, diagonal=True),
+        bubbles("other diagonal", [], high, wide, diagonal=True),
+        bubbles("few", cells[:1], wide, high),
+    ]
+    found = CorpusTally()
+    for number in range(30):
+        found.add(clip_row(f"s{number}-0", speaker=f"acted/{number}", duration=1.0 + number))
+        found.add_reject(
+            {"stage": f"Stage{'abc'[number % 3]}", "reason": "abcdefghijklmnopqrstuvwxyzABCD"[number:]}
+        )
+    tally = Tally(rebuilt=True)
+    for number in range(33):
+        tally.tags[f"tag{number:02}"].update(left=number, right=2)
+    empty = CorpusTally()
+    plots += [expressive_parts.dimension(found, "speaker"), expressive_parts.rejected(found, REJECTS[:2])]
+    plots += [expressive_parts.missing(empty), expressive_parts.affect(empty), expressive_parts.licences(empty)]
+    plots += [expressive_parts.quality(empty), expressive_parts.balance(empty), expressive_parts.sources(())]
+    plots += [expressive_parts.sources([Credit("x"), Credit("y", "MIT", "Z", "ftp://a")]), parts.tags(tally)]
+    return page("\n".join(plots))
+
+
+def mixed(folder: Path) -> str:
+    calls = write_dataset(
+        folder / "talks",
+        [rich_row(f"call{n}", n / 4, speakers={"left": None, "right": f"p{n}"}) for n in range(4)],
+    )
+    models = {
+        "affect": {"name": "audeering/x", "licence": "CC-BY-NC-SA-4.0", "url": ""},
+        "speak: new_voice": {"name": "/home/me/own", "licence": "", "url": "https://a.org"},
+        "recogniser": {"name": "medium", "licence": "MIT"},
+    }
+    run = {"models": models, "source": {"repository": "a/calls", "revision": "1", "licence": "ODbL-1.0"}}
+    (calls / "run.json").write_text(json.dumps(run))
+    folders = [(corpus(folder / "acted"), 2.0), (calls, 1.0), (corpus(folder / "other", "other", {}), 1.0)]
+    mix(folders, folder / "out", Settings(hours=20 / 3600, text_conditions=True))
+    return tree(folder / "out")
+
+
+def published(folder: Path) -> str:
+    found = pack(work(folder / "talks"), folder / "stage", valid_share=0.3, test_share=0.3)
+    told = [
+        f"==== {file.name} {file.rows} {file.seconds:.6f}\n{rows_as_text(pq.read_table(file.path).to_pylist())}"
+        for file in found.files
+    ]
+    return "".join(told) + rows_as_text([found.rejects, [found.disjoint, found.sample_rate]])
+
+
+def card(folder: Path) -> str:
+    rows = [published_row(row["conversation_id"], kept_speaker=f"p{n % 2}") for n, row in enumerate(rich_rows())]
+    for row, own in zip(rows, rich_rows(), strict=True):
+        row |= {name: own[name] for name in own if name != "provenance"}
+    rows[1]["provenance"] |= {"source_licence": "ODbL-1.0", "models": [*MODELS, NON_COMMERCIAL], "voice": "bea"}
+    rows[1]["provenance"] |= {
+        "settings": json.dumps({"timeline": "sequential", "sample_rate": 24000, "swap": True})
+    }
+    rows[2]["provenance"] |= {"source_licence": None, "source": None, "tool": None}
+    packed, version = write_version(
+        folder, {"train": rows[:1], "validation": rows[1:2], "test": rows[2:]}, "recordings"
+    )
+    tags = [{"from": "calm", "to": "sad", "count": 2}]
+    changes = {"previous": "v1.0.0", "added": 1, "removed": 2, "changed": 3, "moved": 4, "tags": tags}
+    history = (("v1.1.0", "2026-02-03", "second"), ("v1.0.0", "2026-01-02", "first"))
+    facts = CardFacts("owner/good_talks", "v1.1.0", contact="mail@example.org", history=history, changes=changes)
+    run = {"settings": {"rules": "seed", "profile": "standard"}, "packages": {"torch": "2.13.0"}}
+    made = render_card(None, packed, version, facts, run, REJECTS)
+    again = render_card(made.text.replace("# good talks", "# Mine"), packed, version, facts, run, REJECTS)
+    assert again.text == made.text.replace("# good talks", "# Mine")
+    return text_of(made) + rows_as_text([made.warnings, sorted(made.assets)])
+
+
+def checked_dataset(folder: Path) -> str:
+    rows = rich_rows()
+    rows[0]["alignments"][1] |= {"start": 0.1, "end": 0.1}
+    rows[0]["alignments"][3] |= {"word": "(calm)"}
+    rows[1]["utterances"][2] |= {"start": 4.0, "end": 3.0}
+    rows[1]["sounds"][0] |= {"end": 9.0}
+    rows[2]["alignments"][-1] |= {"end": 8.5}
+    long = built_row("long", [("left", 6.0, 20.0, "A long turn."), ("right", 25.0, 26.0, "Yes.")], seconds=30.0)
+    return checked(
+        write_dataset(
+            folder / "talks", rows, [long, rich_row("a"), rich_row("d", audio={"bytes": b"x", "path": None})]
+        )
+    )
+
+
+def checked_moshi(folder: Path) -> str:
+    data = folder / "data"
+    export_moshi(rich_rows(), data, both_speakers=True)
+    for name, change in (("a", slice(None, None, -1)), ("b", slice(0, 0))):
+        path = data / f"data_stereo/{name}.json"
+        told = json.loads(path.read_text())
+        path.write_text(json.dumps({"alignments": told["alignments"][change]}))
+    (data / "data_stereo/c.wav").write_bytes((data / "data_stereo/c.wav").read_bytes()[:200_000])
+    (data / "moshi-finetune.yaml").write_text(
+        f"data:\n  train_data: {data}/train.jsonl\n  eval_data: gone.jsonl\n"
+    )
+    return checked(data).replace(str(data), "FOLDER")
+
+
+def checked(folder: Path) -> str:
+    findings, facts = check(folder)
+    return rows_as_text([*(one._asdict() if hasattr(one, "_asdict") else one for one in findings), facts])
+
+
+OUTPUTS: dict[str, Callable[[Path], str]] = {
+    "report.html": report,
+    "report_of_tags.html": report_of_tags,
+    "report_against_clips.html": report_against_clips,
+    "report_of_clips.html": report_of_clips,
+    "listening_test.json": listening_test,
+    "drawings.html": drawings,
+    "moshi.txt": moshi,
+    "moshi_swapped.txt": moshi_swapped,
+    "csm.txt": csm,
+    "jmoshi.txt": jmoshi,
+    "mix.txt": mixed,
+    "published.txt": published,
+    "card.txt": card,
+    "checked_dataset.txt": checked_dataset,
+    "checked_moshi.txt": checked_moshi,
+}
+
+
+@pytest.mark.parametrize("name", OUTPUTS)
+def test_whole_output_is_as_expected(name: str, tmp_path: Path) -> None:
+    assert OUTPUTS[name](tmp_path).splitlines() == (GOLDENS / name).read_text(encoding="utf-8").splitlines()
+
+
+#: What records of folders hold.
+PARTS = (
+    *("settings", "balance", "models", "speak", "source", "corpus", "sources", "packages", "counts", "hours"),
+    *("stages", "licences"),
+)
+
+
+@pytest.mark.parametrize("told", [{}, dict.fromkeys(PARTS)])
+def test_record_that_says_nothing_and_one_of_nulls_are_one(told: dict[str, Any], tmp_path: Path) -> None:
+    record = json.dumps({"kind": "corpus", **told})
+    for folder in (first := corpus(tmp_path / "acted"), talks := work(tmp_path / "talks")):
+        (folder / "run.json").write_text(record)
+    write_corpus_report(first, markdown=tmp_path / "summary.md")
+    summary = (tmp_path / "summary.md").read_text()
+    assert "| measure | limit |" in summary
+    assert "0.0 min | 0.0 min | 30.0 min" not in summary
+    assert "spent by the last run" not in write_report(talks, shown=0).path.read_text()
+    pack(talks, tmp_path / "stage")
+    assert check(talks)[1]["conversations"] == 3
+    mix([(first, None), (talks, None)], tmp_path / "out", Settings())
+    assert json.loads((tmp_path / "out/mix.json").read_text())["models"] == {}
+    packed, version = write_version(tmp_path / "version", {"train": [published_row()]})
+    made = render_card(None, packed, version, CardFacts("owner/name", None), {"kind": "corpus", **told}, ())
+    assert "Made with dailytalk-contiguous 0.1.0." in made.text
+
+
+if __name__ == "__main__":
+    for golden, made in OUTPUTS.items():
+        with TemporaryDirectory() as scratch:
+            (GOLDENS / golden).write_text(made(Path(scratch)), encoding="utf-8")
