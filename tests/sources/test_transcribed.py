@@ -134,6 +134,54 @@ def test_moved_recording_is_the_same_input(work: Path, lines: list[Line], tmp_pa
     assert all("/moved/" in row["audio"]["path"] for row in rows)
 
 
+def test_every_field_that_people_change_is_taken_and_what_they_empty_has_its_default(
+    work: Path, lines: list[Line], tmp_path: Path
+) -> None:
+    own = [line for line in lines if line["conversation_id"] == "short"]
+    told: Line = {
+        "speaker": "Anna",
+        "kind": "backchannel",
+        "text_raw": "well hello",
+        "rule": "mine",
+        "language": "de",
+        "confidence": 0.25,
+        "context_seconds": 1.5,
+        "vad": {"valence": 0.1, "arousal": 0.2, "dominance": 0.3},
+        "vad_bucket": {"valence": "low", "arousal": "high"},
+        "models": {"recogniser": "ears", "affect": "heart"},
+        "words": [{"word": "hello", "start": 0.1, "end": 0.2, "probability": 0.5}],
+    }
+    changed = ["speaker", "kind", "text_raw", "rule", "language", "confidence", "context_seconds", "models"]
+    changed += ["valence", "arousal", "dominance", "valence_bucket", "arousal_bucket", "dominance_bucket"]
+
+    def first(line: Line) -> Row:
+        rows, rejects = read(work, [line, *own[1:]], tmp_path)
+        assert rejects == []
+        return {name: column(rows, name)[own[0]["utterance_id"]] for name in (*changed, "recogniser", "words")}
+
+    assert first(own[0] | told) == {
+        **{name: told[name] for name in changed if name in told},
+        **told["vad"],
+        "valence_bucket": "low",
+        "arousal_bucket": "high",
+        "dominance_bucket": "",
+        "recogniser": "ears",
+        "words": told["words"],
+    }
+    assert first(own[0] | {"text": "Hello."} | dict.fromkeys(told)) == {
+        **dict.fromkeys(changed),
+        "speaker": f"short/{own[0]['channel']}",
+        "kind": "speech",
+        "text_raw": "Hello.",
+        "rule": "",
+        "language": "en",  # of the other lines
+        "models": {"recogniser": None, "affect": None},
+        **dict.fromkeys(["valence_bucket", "arousal_bucket", "dominance_bucket"], ""),
+        "recogniser": "",
+        "words": [],
+    }
+
+
 @pytest.mark.parametrize(
     ("text", "tag", "expected"),
     [("Hi", "", "Hi"), ("", "sad", None), ("  ", "sad", None), ("Hi", "sad", "(sad) Hi")],
@@ -200,6 +248,7 @@ def test_an_added_line_needs_few_fields_and_gets_an_id_and_a_run_of_its_own(
     for one in added:
         assert runs.count(rows[0]["run"][ids.index(one)]) == 1
     assert rows[0]["language"][ids.index(added[0])] == "en"  # as all other lines say
+    assert {rows[0]["speaker"][ids.index(one)] for one in added} == {"short/left"}
     Dataset.from_list(rows, features=TRANSCRIBED)
 
 

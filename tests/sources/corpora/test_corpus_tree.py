@@ -2,6 +2,7 @@ import os
 import stat
 import tracemalloc
 import zipfile
+from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -41,9 +42,9 @@ def test_the_least_deep_file_of_a_name_is_found_whatever_its_capitals(tmp_path: 
 
 
 def test_links_that_go_round_are_walked_once(tmp_path: Path) -> None:
-    put(tmp_path, {"a/x.wav": b""})
+    put(tmp_path, {"a/x.wav": b"", "y.wav": b""})
     (tmp_path / "a/up").symlink_to(tmp_path)
-    assert names(tmp_path) == ["a/x.wav"]
+    assert names(tmp_path) == ["a/x.wav", "y.wav"]
 
 
 def test_links_out_of_the_corpus_and_hidden_recordings_are_rejected_with_their_reason(tmp_path: Path) -> None:
@@ -62,14 +63,13 @@ def test_links_out_of_the_corpus_and_hidden_recordings_are_rejected_with_their_r
     assert LINK_OUT not in problems(followed).values()
 
 
-@pytest.mark.needs("a user who is not root")
-def test_folder_that_can_not_be_searched_is_rejected(tmp_path: Path) -> None:
+def test_folder_that_can_not_be_searched_is_rejected(tmp_path: Path, unsearchable: Callable[[Path], None]) -> None:
     put(tmp_path, {NAME: clip(), "barred/DC_a02.wav": clip()})
-    (tmp_path / "barred").chmod(0)
-    try:
-        assert problems(read("savee", tmp_path)) == {"barred": "it is a folder that can't be searched"}
-    finally:
-        (tmp_path / "barred").chmod(0o700)
+    unsearchable(tmp_path / "barred")
+    rows = read("savee", tmp_path)
+    assert problems(rows) == {"barred": "it is a folder that can't be searched"}
+    assert rows["barred"]["remedy"] == "check the file and its permissions"
+    assert [row["audio_file"] for row in good(rows)] == [NAME]
 
 
 def test_what_can_not_be_read_is_rejected_without_waiting(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from corpus_trees import POINTER, check_builder, clip, dailytalk, good, problems
 from hypothesis import given
 from hypothesis import strategies as st
 
+from dailytalk_contiguous.core.audio import to_uri
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.sources.corpora.dailytalk_conversations import (
     MOST_OVERLAP,
@@ -55,6 +56,7 @@ def test_a_dialogue_is_a_stereo_recording_with_its_text_emotion_and_act(tmp_path
     assert list(rows) == ["0.wav", "25.wav"]
     assert problems(rows) == {}
     assert (row["conversation_id"], row["sample_rate"], row["channels"]) == ("dailytalk/0", 22050, 2)
+    assert (row["recording_id"], row["offset"]) == ("dailytalk/0", 0.0)  # it begins where its recording does
     assert [(cue["channel"], cue["text"]) for cue in row["given"]] == [
         ("right", "How are you?"),
         ("left", "Great!"),
@@ -140,6 +142,16 @@ def test_files_that_are_no_turns_are_rows_with_a_reason(tmp_path: Path) -> None:
     rows = read("dailytalk_conversations", put(tmp_path, files))
     assert set(problems(rows)) == {"data/25/x.wav", "old/25/0_0_d25.wav", "data/25/0.mp3"}
     assert len(good(rows)) == 2
+    told = rows["data/25/0.mp3"]
+    assert told["audio"] == {"bytes": None, "path": to_uri(tmp_path / "data/25/0.mp3")}
+    assert {name: told[name] for name in ("offset", "duration", "sample_rate", "channels", "given", "said")} == {
+        "offset": 0.0,
+        "duration": 0.0,
+        "sample_rate": 0,
+        "channels": 0,
+        "given": [],
+        "said": [],
+    }
 
 
 def test_turns_of_other_rates_are_brought_to_the_highest(tmp_path: Path) -> None:
