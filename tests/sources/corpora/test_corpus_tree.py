@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from audio_files import tones, wav_bytes
-from corpus_trees import clip, good, problems, put, read, zipped
+from corpus_trees import POINTER, clip, good, problems, put, read, zipped
 
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
 from dailytalk_contiguous.files.inside import FOLLOW_LINKS, LINK_OUT
@@ -186,6 +186,23 @@ def test_names_that_are_not_utf8_are_shown_escaped_and_can_be_read(tmp_path: Pat
     (row,) = read("savee", tmp_path).values()
     assert (row["audio_file"], row["problem"]) == (f"caf\\xe9/{NAME}", None)
     assert row["audio"]["path"].startswith("file://")
+
+
+@pytest.mark.parametrize("path", ["DC_a01.wav", "a.zip"])
+def test_pointer_has_less_than_1024_bytes_and_what_begins_like_one_may_have_more(
+    tmp_path: Path, path: str
+) -> None:
+    for name, data in (("DC_a01.wav", POINTER.ljust(1023)), ("DC_a02.wav", POINTER.ljust(1024))):
+        put(tmp_path / "files", {name: data})
+    if path == "a.zip":
+        zipped(tmp_path / path, {f.name: f.read_bytes() for f in (tmp_path / "files").iterdir()})
+    with ExitStack() as stack:
+        pointer, file = open_tree(tmp_path / path if path == "a.zip" else tmp_path / "files", stack).files
+        for read_it in (pointer.read, pointer.audio):
+            with pytest.raises(BadInput, match="Git LFS pointer"):
+                read_it()
+        assert len(file.read()) == 1024
+        assert file.audio()["bytes"] == (file.read() if path == "a.zip" else None)
 
 
 @pytest.mark.parametrize("seconds", [0.01, 1.9, 2.0, 4.2, 10.0])
