@@ -564,6 +564,8 @@ TABLE: dict[str, dict[str, object]] = {
         "MAX_CONVERSATION": 900.0,
         "FolderConfig.max_conversation": 900.0,
     },
+    "sources.hub_files": {"_TOGETHER": 32, "_AT_A_TIME": 8},
+    "sources.hub_tables": {"_LONGEST_NAME": 200},
     "sources.listing": {"LARGEST": 500_000_000, "find_recordings(follow_links)": False},
     "sources.naming": {
         "LONGEST_PART": 226,
@@ -571,6 +573,7 @@ TABLE: dict[str, dict[str, object]] = {
     },
     "sources.pairs": {"MOST_APART": 0.1, "ALWAYS_APART": 1.0},
     "sources.people": {"LARGEST_TABLE": 67_108_864, "LONGEST_NAME": 200},
+    "sources.remote_files": {"_AT_A_TIME": 8},
     "sources.transcribed": {"TOLERANCE": 0.05},
     "sources.transcript_formats": {
         "MOST_IN_A_LINE": 200_000,

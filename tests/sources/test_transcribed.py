@@ -21,7 +21,7 @@ from scripted import folder as tagged_folder
 
 from dailytalk_contiguous import TagSettings
 from dailytalk_contiguous.core.errors import DailytalkError, Reject
-from dailytalk_contiguous.sources.transcribed import TRANSCRIBED, transcribed
+from dailytalk_contiguous.sources.transcribed import TOLERANCE, TRANSCRIBED, transcribed
 
 Line = dict[str, Any]
 Row = dict[str, Any]
@@ -364,6 +364,20 @@ def test_a_line_that_is_not_utf8_is_named_by_its_number(work: Path, lines: list[
     rows = list(transcribed(path, work / "tagged", None, rejects))
     assert [reject.id for reject in rejects] == ["latin.jsonl:2"]
     assert len(column(rows, "text")) == len(lines) - 1
+
+
+@pytest.mark.parametrize(("past", "taken"), [(TOLERANCE, True), (TOLERANCE + 0.01, False)])
+def test_line_may_begin_and_end_50_ms_outside_its_conversation(
+    work: Path, lines: list[Line], tmp_path: Path, past: float, taken: bool
+) -> None:
+    part = next(row for row in read(work, lines, tmp_path)[0] if row["offset"] > 0)
+    own = [line for line in lines if line["conversation_id"] == part["conversation_id"]]
+    whole = part["offset"] + part["duration"]
+    for edited in ({"start": part["offset"] - past, "end": whole}, {"start": whole - 1.0, "end": whole + past}):
+        rows, rejects = read(work, [own[0] | edited, *own[1:]], tmp_path)
+        outside = f"{part['conversation_id']}@{edited['start']}"
+        assert [reject.id for reject in rejects] == ([] if taken else [outside])
+        assert (own[0]["utterance_id"] in column(rows, "start")) == taken
 
 
 def test_an_end_a_little_past_the_recording_is_its_end(work: Path, lines: list[Line], tmp_path: Path) -> None:

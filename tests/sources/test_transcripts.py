@@ -763,6 +763,10 @@ def test_each_channel_may_come_from_its_own_format(tmp_path: Path) -> None:
         (["Mary", "John"], "Mary"),
         (["Mary", "A"], "A"),
         (["B", "Mary"], "Mary"),
+        (["Mary", "ch0"], "ch0"),
+        (["ch1", "Mary"], "Mary"),
+        (["Mary", "1"], "1"),
+        (["2", "Mary"], "Mary"),
     ],
 )
 def test_name_of_the_left_side(names: list[str], left: str) -> None:
