@@ -47,6 +47,7 @@ from dailytalk_contiguous.engine.recipe import Built
 from dailytalk_contiguous.engine.status import Run
 from dailytalk_contiguous.pipeline import SpeakSettings, TagSettings
 from dailytalk_contiguous.pipeline import tagging as tagging_stages
+from dailytalk_contiguous.publish.checking.findings import Finding
 from dailytalk_contiguous.publish.compare import Changes
 from dailytalk_contiguous.publish.exporting.mix import Mixed
 from dailytalk_contiguous.publish.exporting.mix_parts import Part
@@ -1035,6 +1036,22 @@ def test_fact_of_a_check_is_read_as_people_do() -> None:
     assert [plain(one) for one in (3, 0.12345, "x", {}, {"a_b": 1.5, "c": {"d": 2}})] == [
         *("3", "0.123", "x", "none", "a b 1.5, c d 2"),
     ]
+    hours = [plain(one, hours=True) for one in (0.0, 0.01, 0.5, 1.0, 2, {"eval": 0.25})]
+    assert hours == ["0", "0.01 (36.0 s)", "0.5 (30.0 min)", "1", "2", "eval 0.25 (15.0 min)"]
+
+
+@pytest.mark.parametrize(
+    ("findings", "good", "verdict"),
+    [
+        ([], True, "fit for training"),
+        ([("advice", "short")], None, "fit for training; look at the advice"),
+        ([("advice", "short"), ("advice", "not-spoken")], None, "not finished: nothing to train on yet"),
+        ([("advice", "not-spoken"), ("error", "mono")], False, "not fit for training"),
+    ],
+)
+def test_check_ends_in_a_verdict(findings: list[tuple[Any, str]], good: bool | None, verdict: str) -> None:
+    own = [Finding(level, "a.wav", "it is so", "mend it", kind) for level, kind in findings]
+    assert export_command._verdict(own) == (good, verdict)
 
 
 def judged(**changes: Any) -> Judged:
