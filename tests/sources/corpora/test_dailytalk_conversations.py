@@ -126,6 +126,23 @@ def test_a_dialogue_that_lacks_a_turn_is_rejected(tmp_path: Path, data: bytes | 
     assert problems(rows)["25.wav"].startswith(reason)
 
 
+def test_first_turn_that_a_dialogue_lacks_is_named(tmp_path: Path) -> None:
+    files = dailytalk({"7": [(number % 2, f"Line {number}.") for number in range(10)]})
+    for number in (1, 8, 9):
+        del files[f"data/7/{number}_{number % 2}_d7.wav"]
+    rows = read("dailytalk_conversations", put(tmp_path, files))
+    assert problems(rows) == {"7.wav": "turn 1 of dialogue 7 has no recording"}
+
+
+def test_turn_may_have_no_act_and_no_topic(tmp_path: Path) -> None:
+    files = dailytalk(TALK)
+    told = json.loads(files["metadata.json"])
+    told["25"]["0"] |= {"act": None, "topic": 3}
+    del told["25"]["1"]["topic"]
+    rows = read("dailytalk_conversations", put(tmp_path, files | {"metadata.json": json.dumps(told).encode()}))
+    assert [(one["act"], one["topic"]) for one in rows["25.wav"]["said"]] == [(None, "3"), ("inform", None)]
+
+
 def test_a_dialogue_with_a_turn_of_an_unknown_label_says_so(tmp_path: Path) -> None:
     files = dailytalk(TALK)
     told = json.loads(files["metadata.json"])
