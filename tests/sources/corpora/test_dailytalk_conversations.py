@@ -127,10 +127,11 @@ def test_a_dialogue_that_lacks_a_turn_is_rejected(tmp_path: Path, data: bytes | 
 
 
 def test_first_turn_that_a_dialogue_lacks_is_named(tmp_path: Path) -> None:
-    files = dailytalk({"7": [(number % 2, f"Line {number}.") for number in range(10)]})
-    for number in (1, 8, 9):
-        del files[f"data/7/{number}_{number % 2}_d7.wav"]
-    rows = read("dailytalk_conversations", put(tmp_path, files))
+    files = dailytalk({"7": [(number % 2, f"Line {number}.") for number in range(9)]})
+    told = json.loads(files["metadata.json"])
+    told["7"] = {number: told["7"][number] for number in ("8", "3", "1")}
+    kept = {"data/7/3_1_d7.wav": clip(), "metadata.json": json.dumps(told).encode()}
+    rows = read("dailytalk_conversations", put(tmp_path, kept))
     assert problems(rows) == {"7.wav": "turn 1 of dialogue 7 has no recording"}
 
 
