@@ -11,7 +11,7 @@ from audio_files import Samples, room_tone
 from recordings import excerpt, run, save
 
 from dailytalk_contiguous import TagSettings
-from dailytalk_contiguous.core.audio import read_pcm, to_uri
+from dailytalk_contiguous.core.audio import BLOCK_SECONDS, read_pcm, to_uri
 from dailytalk_contiguous.core.errors import Reject
 from dailytalk_contiguous.sources.folder import FolderConfig, folder_rows
 from dailytalk_contiguous.sources.listing import LeftOut, find_recordings
@@ -111,6 +111,21 @@ def test_pair_is_one_row_whose_channels_are_its_files_to_the_bit(tmp_path: Path)
     whole = heard(row)
     expected = np.stack([heard_file(tmp_path / f"in/talk.{side}.wav") for side in ("left", "right")], axis=1)
     assert (whole == expected).all()
+
+
+def test_pair_longer_than_what_is_read_at_a_time_is_whole(tmp_path: Path) -> None:
+    left, right = (
+        room_tone(round(2.25 * BLOCK_SECONDS * 8000)),
+        room_tone(round(2.05 * BLOCK_SECONDS * 8000), seed=2),
+    )
+    save(tmp_path / "in/talk.left.wav", left, rate=8000)
+    save(tmp_path / "in/talk.right.wav", right, rate=8000)
+    (row,) = rows(tmp_path / "in")
+    made = heard_file(Path(row["audio"]["path"]))  # type: ignore[index]
+    assert (made[:, 0] == heard_file(tmp_path / "in/talk.left.wav")).all()
+    assert (made[: len(right), 1] == heard_file(tmp_path / "in/talk.right.wav")).all()
+    assert len(made) == len(left)
+    assert not made[len(right) :, 1].any()
 
 
 def heard_file(path: Path) -> Samples:
