@@ -30,6 +30,7 @@ from dailytalk_contiguous.cli import stream as stream_command
 from dailytalk_contiguous.cli import tag as tag_command
 from dailytalk_contiguous.cli import versions as versions_command
 from dailytalk_contiguous.cli.errors import guarded
+from dailytalk_contiguous.cli.options import size_text
 from dailytalk_contiguous.cli.progress import bar, profile_table
 from dailytalk_contiguous.cli.rejects import share_text
 from dailytalk_contiguous.cli.terminal import Console
@@ -201,6 +202,22 @@ def test_shards_of_other_hosts_are_missed_and_nothing_else_is_shown(tmp_path: Pa
 )
 def test_lengths_have_the_unit_that_people_would_take(seconds: float, by_tag: str, by_status: str) -> None:
     assert (length_text(seconds), length(seconds)) == (by_tag, by_status)
+
+
+@pytest.mark.parametrize(
+    ("size", "by_push", "by_plan"),
+    [
+        (999, "999 bytes", "1.0 kB"),
+        (1000, "1.0 kB", "1.0 kB"),
+        (999_900, "999.9 kB", "999.9 kB"),
+        (1_000_000, "1.0 MB", "1.0 MB"),
+        (999_900_000, "999.9 MB", "999.9 MB"),
+        (1_000_000_000, "1.0 GB", "1.0 GB"),
+        (2_340_000_000_000, "2340.0 GB", "2340.0 GB"),
+    ],
+)
+def test_sizes_have_the_unit_that_people_would_take(size: int, by_push: str, by_plan: str) -> None:
+    assert (size_text(size), plan_command._bytes(size)) == (by_push, by_plan)
 
 
 def found(n_problems: int) -> tagging.Found:
