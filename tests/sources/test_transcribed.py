@@ -121,6 +121,13 @@ def test_what_people_change_is_taken_as_it_stands(work: Path, lines: list[Line],
     assert [row["input_digest"] for row in rows[1:]] == [row["input_digest"] for row in before[1:]]
 
 
+def test_digest_of_a_conversation_to_say_is_that_of_older_runs(tmp_path: Path) -> None:
+    """Another one would have every conversation resynthesised."""
+    work = tagged_folder(tmp_path / "work", talk=SHORT)
+    (row,), rejects = read(work, read_lines(work / "transcript.jsonl"), tmp_path)
+    assert (row["input_digest"], rejects) == ("af50c51c83dc3c437a3f", [])
+
+
 def test_moved_recording_is_the_same_input(work: Path, lines: list[Line], tmp_path: Path) -> None:
     before, _ = read(work, lines, tmp_path)
     there = work.parent / "in"

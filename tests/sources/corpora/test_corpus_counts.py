@@ -37,6 +37,13 @@ def test_parts_are_counted_for_themselves_and_releases_by_the_nearest() -> None:
     ]
 
 
+def test_part_of_which_nothing_is_there_is_one_sentence() -> None:
+    published = [Published(2, 1, {"x": 2}, part="speech"), Published(1, 1, {"x": 1}, part="song", unit="songs")]
+    assert differences("c", published, rows("x", "x", part="speech")) == [
+        "c song: none of the 1 published songs was found."
+    ]
+
+
 def test_unknown_speakers_are_not_counted() -> None:
     told = [("", {"label": "x", "speaker": None, "problem": None}), *rows("x")]
     assert differences("c", [Published(2, 1)], told) == []
