@@ -1213,3 +1213,37 @@ def test_recipe_takes_its_input_its_folder_and_its_workers(
     told = capsys.readouterr().out
     assert "About it." in told
     assert "More." not in told
+
+
+@pytest.mark.parametrize(
+    ("counts", "code"),
+    [({"conversations": 2, "rejects": 0}, 0), ({"conversations": 2, "rejects": 1}, 3), ({"conversations": 0}, 1)],
+)
+@pytest.mark.parametrize("url", ["https://hub/a/b", None])
+def test_recipe_publishes_what_it_made_and_nothing_where_it_made_nothing(
+    counts: dict[str, int],
+    code: int,
+    url: str | None,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    calls: list[Any] = []
+
+    def push(folder: Path, target: Target, wish: Any, tell: Any) -> SimpleNamespace:
+        calls.append((folder, target, wish.tag))
+        return SimpleNamespace(tag="v1.0.0", published=SimpleNamespace(url=url) if url else None)
+
+    built = Built(tagged(record={"counts": {"utterances": 9} | counts}), None, [])
+    monkeypatch.setattr(recipe_command, "run_recipe", lambda *values, planned: built)
+    monkeypatch.setattr(recipe_command, "check_wish", lambda api, target, wish, patience: calls.append(target))
+    monkeypatch.setattr(recipe_command, "quiet_clients", lambda: None)
+    monkeypatch.setattr(recipe_command, "push", push)
+    monkeypatch.setattr("sys.argv", ["recipe.py", str(tmp_path), "a/b", "auto"])
+    with pytest.raises(SystemExit) as leave:
+        recipe_command.main("About it.", (), (), "calls", publish=True)
+    target = Target("a/b", create=True)
+    assert leave.value.code == code
+    assert calls == [target] + ([(tmp_path, target, "auto")] if code != 1 else [])
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[1:] == ([f"a/b v1.0.0 {url or 'is there already'}"] if code != 1 else [])
