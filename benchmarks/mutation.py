@@ -163,6 +163,11 @@ SAME = (
         "0 -> 1",
         "of a row that is not there nothing is looked at; with the other 0 no test passes",
     ),
+    Same("sources/hub_shards.py", "_BUFFER = 8 << 20", "8 -> 9", "how much is read at a time"),
+    Same("sources/hub_shards.py", "_BUFFER = 8 << 20", "20 -> 21", "how much is read at a time"),
+    Same("sources/hub_shards.py", "_ROWS = 2", "2 -> 3", "how many rows are decoded at a time"),
+    Same("sources/corpora/tree.py", "_PIECE = 1 << 20", "1 -> 2", "how much is read at a time"),
+    Same("sources/corpora/tree.py", "_PIECE = 1 << 20", "20 -> 21", "how much is read at a time"),
     Same("engine/positions.py", "self._written = -1", "1 -> 2", "neither is a number of windows"),
     Same(
         "publish/pushing/commit.py",

@@ -12,7 +12,11 @@ import pytest
 
 TABLE: dict[str, dict[str, object]] = {
     "cli.errors": {"STOPPED": 130},
-    "cli.export": {"EVAL_SHARE": 0.1},
+    "cli.export": {"EVAL_SHARE": 0.1, "SHOWN": 20},
+    "cli.push": {"SHOWN": 40},
+    "cli.rejects": {"SHOWN": 5, "NAMED": 3},
+    "cli.status": {"FOLLOW_SECONDS": 2.0, "FOLLOW_STORE_SECONDS": 30.0},
+    "cli.versions": {"SHOWN": 5, "SHOWN_ROWS": 20},
     "core.audio": {"BLOCK_SECONDS": 20.0, "ANALYSIS_RATE": 16_000, "LOWEST_RATE": 8000, "HIGHEST_RATE": 96_000},
     "core.augment": {"FRAME": 0.02, "BELOW_LOUDEST": 30.0, "LOWEST_NOISE": 40.0, "FADE": 0.03},
     "core.balance": {
@@ -606,16 +610,24 @@ TABLE: dict[str, dict[str, object]] = {
         "open_tree(follow_links)": False,
     },
     "sources.cuts": {"SEARCH_SECONDS": 60.0, "GOOD_SILENCE": 0.5, "SILENCE": 0.35},
+    "sources.edited_lines": {"LATEST": 1e9},
     "sources.folder": {
+        "AT_ONCE": 8,
         "FolderConfig.given": True,
         "FolderConfig.follow_links": False,
         "MAX_CONVERSATION": 900.0,
         "FolderConfig.max_conversation": 900.0,
     },
+    "sources.hub_files": {"_TOGETHER": 32, "_AT_A_TIME": 8},
+    "sources.hub_tables": {"_LONGEST_NAME": 200},
+    "sources.listing": {"LARGEST": 500_000_000, "find_recordings(follow_links)": False},
     "sources.naming": {
         "LONGEST_PART": 226,
         "LONGEST_NAME": 1024,
     },
+    "sources.pairs": {"MOST_APART": 0.1, "ALWAYS_APART": 1.0},
+    "sources.people": {"LARGEST_TABLE": 67_108_864, "LONGEST_NAME": 200},
+    "sources.remote_files": {"_AT_A_TIME": 8},
     "sources.transcribed": {"TOLERANCE": 0.05},
     "sources.transcript_formats": {
         "MOST_IN_A_LINE": 200_000,

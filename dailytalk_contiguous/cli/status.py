@@ -57,9 +57,9 @@ def _look(folder: Path) -> tuple[list[Run], datetime]:
     return runs_in(folder, named=address or ""), datetime.now(UTC)
 
 
-def _once(console: Console, runs: Sequence[Run], at: datetime, as_json: bool, indent: int | None = 1) -> None:
+def _once(console: Console, runs: Sequence[Run], at: datetime, as_json: bool, one_line: bool = False) -> None:
     if as_json:
-        print_json({"runs": [run.as_dict(at) for run in runs]}, indent=indent)
+        print_json({"runs": [run.as_dict(at) for run in runs]}, one_line)
         return
     console.print(_text(runs, at))
     _sentences(console, runs, at)
@@ -72,7 +72,7 @@ def _lines(console: Console, folder: Path, as_json: bool, pause: float) -> None:
         runs, at = _look(folder)
         told = [(run.run, run.state, run.last_event) for run in runs]
         if told != seen:
-            _once(console, runs, at, as_json, indent=None)
+            _once(console, runs, at, as_json, one_line=True)
         if not any(run.state == RUNNING for run in runs):
             return
         seen = told

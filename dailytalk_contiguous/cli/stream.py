@@ -31,7 +31,7 @@ from dailytalk_contiguous.sources.hub_repository import HubChoice, Repository
 
 #: Options that mean nothing for a stream: what they may be all the same, and why.
 _UNUSED = {
-    "workers": ((None, 0, 1), "a stream works on one window while it fetches the next"),
+    "workers": ((None, 1), "a stream works on one window while it fetches the next"),
     "shard": (("1/1",), "a stream has one position"),
     "runner": (("local",), "a stream has one position"),
     "address": (("",), "a stream has one position"),

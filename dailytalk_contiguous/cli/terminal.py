@@ -44,9 +44,9 @@ def say(text: str, stderr: bool = False, end: str = "\n") -> None:
         print(visible(text), end=end, file=stream)
 
 
-def print_json(value: Any, indent: int | None = 1) -> None:
-    """Print a value as JSON, at once; what a terminal would obey is escaped."""
-    text = json.dumps(value, indent=indent, ensure_ascii=False)
+def print_json(value: Any, one_line: bool = False) -> None:
+    """Print a value as JSON, at once, by default a line a field; what a terminal would obey is escaped."""
+    text = json.dumps(value, indent=None if one_line else 1, ensure_ascii=False)
     print(_UNPRINTABLE.sub(lambda match: f"\\u{ord(match[0]):04x}", text), flush=True)
 
 

@@ -30,7 +30,7 @@ KEY = "__key__"
 _ROWS = 2
 
 #: Bytes of a column that are read at a time.
-_BUFFER = 8 * 1024 * 1024
+_BUFFER = 8 << 20
 
 #: What Arrow and tarfile raise for damage; as OSError they raise its plain class.
 _DAMAGE = (pa.ArrowException, tarfile.TarError, OSError)

@@ -198,7 +198,7 @@ def _row(name: str, lines: Sequence[_Line], base: Row, rejects: list[Reject]) ->
         utterance["language"] = utterance["language"] or row["main_language"]
     for column in (*LINE, *_MORE):
         row[column] = [utterance[column] for utterance in utterances]
-    told = json.dumps([row | {"audio": None}, _stamp(base)], sort_keys=True, default=str)
+    told = json.dumps([row | {"audio": None}, _stamp(base)], sort_keys=True)
     return row | {"input_digest": hashlib.sha256(told.encode()).hexdigest()[:20]}
 
 

@@ -67,6 +67,17 @@ def test_hours_are_shown_as_hours_and_money_where_any_is_spent(clock: Clock) -> 
     assert columns(forecast, lambda: 0.25)[1:] == ["0.0 of 2.0 h  0.2500 USD", "1.0× real time  2.0 h left"]
 
 
+@pytest.mark.parametrize("width", [20, 30, 40, 80])
+def test_bar_is_one_line_however_narrow_the_terminal(clock: Clock, width: int) -> None:
+    forecast = Forecast(clock=clock)
+    forecast.planned({OUT: {"Match Transcript": 3599.0}}, {"Match Transcript": 0.05})
+    forecast.progress("Match Transcript", 3599.0, None)
+    console = Console(file=io.StringIO(), width=width, force_terminal=True, highlight=False)
+    with bar(console, quiet=False, spent=lambda: 12.3456) as shown:
+        shown.planned(Plan([OUT], [Task(OUT, [{"duration": 3599.0}], {})], 0), forecast)
+        assert len(console.render_lines(shown.progress.get_renderable())) == 1
+
+
 def test_bar_fits_a_terminal_of_80_columns(clock: Clock) -> None:
     forecast = Forecast(clock=clock)
     forecast.planned({OUT: {"MatchTranscript": 3599.0}}, {"MatchTranscript": 0.05})

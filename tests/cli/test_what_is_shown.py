@@ -30,6 +30,7 @@ from dailytalk_contiguous.cli import stream as stream_command
 from dailytalk_contiguous.cli import tag as tag_command
 from dailytalk_contiguous.cli import versions as versions_command
 from dailytalk_contiguous.cli.errors import guarded
+from dailytalk_contiguous.cli.options import size_text
 from dailytalk_contiguous.cli.progress import bar, profile_table
 from dailytalk_contiguous.cli.rejects import share_text
 from dailytalk_contiguous.cli.terminal import Console
@@ -47,6 +48,7 @@ from dailytalk_contiguous.engine.recipe import Built
 from dailytalk_contiguous.engine.status import Run
 from dailytalk_contiguous.pipeline import SpeakSettings, TagSettings
 from dailytalk_contiguous.pipeline import tagging as tagging_stages
+from dailytalk_contiguous.publish.checking.findings import Finding
 from dailytalk_contiguous.publish.compare import Changes
 from dailytalk_contiguous.publish.exporting.mix import Mixed
 from dailytalk_contiguous.publish.exporting.mix_parts import Part
@@ -200,6 +202,22 @@ def test_shards_of_other_hosts_are_missed_and_nothing_else_is_shown(tmp_path: Pa
 )
 def test_lengths_have_the_unit_that_people_would_take(seconds: float, by_tag: str, by_status: str) -> None:
     assert (length_text(seconds), length(seconds)) == (by_tag, by_status)
+
+
+@pytest.mark.parametrize(
+    ("size", "by_push", "by_plan"),
+    [
+        (999, "999 bytes", "1.0 kB"),
+        (1000, "1.0 kB", "1.0 kB"),
+        (999_900, "999.9 kB", "999.9 kB"),
+        (1_000_000, "1.0 MB", "1.0 MB"),
+        (999_900_000, "999.9 MB", "999.9 MB"),
+        (1_000_000_000, "1.0 GB", "1.0 GB"),
+        (2_340_000_000_000, "2340.0 GB", "2340.0 GB"),
+    ],
+)
+def test_sizes_have_the_unit_that_people_would_take(size: int, by_push: str, by_plan: str) -> None:
+    assert (size_text(size), plan_command._bytes(size)) == (by_push, by_plan)
 
 
 def found(n_problems: int) -> tagging.Found:
@@ -1035,6 +1053,22 @@ def test_fact_of_a_check_is_read_as_people_do() -> None:
     assert [plain(one) for one in (3, 0.12345, "x", {}, {"a_b": 1.5, "c": {"d": 2}})] == [
         *("3", "0.123", "x", "none", "a b 1.5, c d 2"),
     ]
+    hours = [plain(one, hours=True) for one in (0.0, 0.01, 0.5, 1.0, 2, {"eval": 0.25})]
+    assert hours == ["0", "0.01 (36.0 s)", "0.5 (30.0 min)", "1", "2", "eval 0.25 (15.0 min)"]
+
+
+@pytest.mark.parametrize(
+    ("findings", "good", "verdict"),
+    [
+        ([], True, "fit for training"),
+        ([("advice", "short")], None, "fit for training; look at the advice"),
+        ([("advice", "short"), ("advice", "not-spoken")], None, "not finished: nothing to train on yet"),
+        ([("advice", "not-spoken"), ("error", "mono")], False, "not fit for training"),
+    ],
+)
+def test_check_ends_in_a_verdict(findings: list[tuple[Any, str]], good: bool | None, verdict: str) -> None:
+    own = [Finding(level, "a.wav", "it is so", "mend it", kind) for level, kind in findings]
+    assert export_command._verdict(own) == (good, verdict)
 
 
 def judged(**changes: Any) -> Judged:
@@ -1179,3 +1213,37 @@ def test_recipe_takes_its_input_its_folder_and_its_workers(
     told = capsys.readouterr().out
     assert "About it." in told
     assert "More." not in told
+
+
+@pytest.mark.parametrize(
+    ("counts", "code"),
+    [({"conversations": 2, "rejects": 0}, 0), ({"conversations": 2, "rejects": 1}, 3), ({"conversations": 0}, 1)],
+)
+@pytest.mark.parametrize("url", ["https://hub/a/b", None])
+def test_recipe_publishes_what_it_made_and_nothing_where_it_made_nothing(
+    counts: dict[str, int],
+    code: int,
+    url: str | None,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    calls: list[Any] = []
+
+    def push(folder: Path, target: Target, wish: Any, tell: Any) -> SimpleNamespace:
+        calls.append((folder, target, wish.tag))
+        return SimpleNamespace(tag="v1.0.0", published=SimpleNamespace(url=url) if url else None)
+
+    built = Built(tagged(record={"counts": {"utterances": 9} | counts}), None, [])
+    monkeypatch.setattr(recipe_command, "run_recipe", lambda *values, planned: built)
+    monkeypatch.setattr(recipe_command, "check_wish", lambda api, target, wish, patience: calls.append(target))
+    monkeypatch.setattr(recipe_command, "quiet_clients", lambda: None)
+    monkeypatch.setattr(recipe_command, "push", push)
+    monkeypatch.setattr("sys.argv", ["recipe.py", str(tmp_path), "a/b", "auto"])
+    with pytest.raises(SystemExit) as leave:
+        recipe_command.main("About it.", (), (), "calls", publish=True)
+    target = Target("a/b", create=True)
+    assert leave.value.code == code
+    assert calls == [target] + ([(tmp_path, target, "auto")] if code != 1 else [])
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[1:] == ([f"a/b v1.0.0 {url or 'is there already'}"] if code != 1 else [])

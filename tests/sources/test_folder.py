@@ -93,6 +93,15 @@ def test_digest_changes_with_the_file_and_the_transcript_and_nothing_else(tmp_pa
     assert [digests.index(digest) for digest in digests] == [0, 0, 2, 3]
 
 
+def test_digest_of_a_conversation_is_that_of_older_runs(tmp_path: Path) -> None:
+    """Another one would have every conversation worked on again."""
+    path = save(tmp_path / "in/call.wav", tones(1.0))
+    (tmp_path / "in/call.json").write_text('{"alignments": [["hi", [0.1, 0.4], "SPEAKER_MAIN"]]}')
+    os.utime(path, (1_700_000_000, 1_700_000_000))
+    (row,) = rows(tmp_path / "in")
+    assert (row["given"][0]["text"], row["input_digest"]) == ("hi", "a1fd045bd82f3b49aa3f")
+
+
 def test_a_recording_is_known_by_its_bytes_in_all_its_conversations(tmp_path: Path) -> None:
     path = save(tmp_path / "call.wav", excerpt("weekend_trip", 0.0, 24.0))
     found = rows(path, max_conversation=14.0)

@@ -22,11 +22,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError, Reject
+from dailytalk_contiguous.core.reference import parse_reference
 from dailytalk_contiguous.sources import hub_shards, hub_tables
 from dailytalk_contiguous.sources.folder import FolderConfig, folder_rows
-from dailytalk_contiguous.sources.hub import HubRecording, fetch, hub_recordings, repository_of, to_fetch
+from dailytalk_contiguous.sources.hub import (
+    HubRecording,
+    fetch,
+    hub_recordings,
+    in_tables,
+    repository_of,
+    to_fetch,
+)
 from dailytalk_contiguous.sources.hub_files import audio_files, companions
-from dailytalk_contiguous.sources.hub_repository import HubChoice, Repository, modified_of
+from dailytalk_contiguous.sources.hub_repository import HubChoice, HubFile, Repository, modified_of
 from dailytalk_contiguous.sources.hub_stream import HubStream, Place
 from dailytalk_contiguous.sources.hub_tables import file_name, suffix_of
 from dailytalk_contiguous.sources.listing import Recording
@@ -223,6 +231,26 @@ def test_companions_may_be_called_like_a_pair_or_like_its_files() -> None:
 # Tables
 
 
+@pytest.mark.parametrize(
+    ("tables", "audio", "choice", "expected"),
+    [
+        (2, 1, {}, True),
+        (1, 2, {}, False),  # a few rows to look at
+        (1, 1, {}, False),
+        (1, 2, {"split": "train"}, False),  # which audio files may have too
+        *((1, 2, {option: "x"}, True) for option in ("config", "audio_column", "id_column")),
+        (0, 2, {"config": "x"}, False),
+    ],
+)
+def test_recordings_are_where_more_bytes_are_or_where_an_option_of_tables_says(
+    tables: int, audio: int, choice: dict[str, str], expected: bool
+) -> None:
+    files = {"data/a.PARQUET": HubFile(tables, "0"), "b.wav": HubFile(audio, "0"), "c.pdf": HubFile(9, "0")}
+    reference = parse_reference(REPO)
+    assert reference
+    assert in_tables(Repository(reference, "0" * 40, None, files, HubChoice(**choice))) == expected
+
+
 def test_rows_of_parquet_become_files_with_their_words(hub: HubServer) -> None:
     table = {
         "conversation_id": ["call-1", "call-2"],
@@ -377,6 +405,7 @@ def test_stream_names_rows_of_each_split_as_a_download_does(hub: HubServer, tmp_
     for coming in HubStream(repository()).coming(Place()):
         found = coming.bring(tmp_path, bare)
         assert isinstance(found, Recording)
+        assert (found.root, found.leads_out, found.pair) == (None, False, None)
         streamed.append(found.audio_file)
     assert len(streamed) == 6
     assert streamed == [one.path.name for one in hub_recordings(repository()) if isinstance(one, HubRecording)]

@@ -1,4 +1,5 @@
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -144,17 +145,10 @@ def test_input_that_can_not_be_looked_at_is_named_with_the_cause(tmp_path: Path)
 
 
 def test_folder_that_can_not_be_searched_is_not_passed_over(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, unsearchable: Callable[[Path], None]
 ) -> None:
     touch(tmp_path, "open/a.wav", "shut/b.wav")
-    scan = os.scandir
-
-    def refused(path: str) -> object:  # as for a user who is not root
-        if Path(path).name == "shut":
-            raise PermissionError(13, "Permission denied", str(path))
-        return scan(path)
-
-    monkeypatch.setattr(os, "scandir", refused)
+    unsearchable(tmp_path / "shut")
     assert names(tmp_path) == ["open/a.wav", "shut"]
 
 

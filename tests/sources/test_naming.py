@@ -31,6 +31,21 @@ def test_folders_of_any_depth_fit_into_a_path() -> None:
     assert shortened(deep) != shortened(deep[1:])
 
 
+@pytest.mark.parametrize(
+    ("name", "short"),
+    [
+        ("a" * 226, "a" * 226),
+        ("a" * 227, "a" * 215 + "-27cf5a2349"),
+        ("short/" + "a" * 227, "short/" + "a" * 215 + "-27cf5a2349"),
+        ("/".join(["a" * 204] * 5), "/".join(["a" * 204] * 5)),
+        ("/".join(["a" * 204] * 4 + ["a" * 205]), "da4db8e27f-" + "a" * 205),
+    ],
+)
+def test_long_names_are_those_of_older_runs(name: str, short: str) -> None:
+    """Another one would be another recording to what was made of it."""
+    assert shortened(name) == short
+
+
 def test_stream_and_list_shorten_alike() -> None:
     names = [f"{JAPANESE}.wav", f"{JAPANESE}x.wav", "call.wav"]
     streamed = Names()

@@ -7,11 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
-from audio_files import Samples
+from audio_files import Samples, room_tone
 from recordings import excerpt, run, save
 
 from dailytalk_contiguous import TagSettings
-from dailytalk_contiguous.core.audio import read_pcm, to_uri
+from dailytalk_contiguous.core.audio import BLOCK_SECONDS, read_pcm, to_uri
 from dailytalk_contiguous.core.errors import Reject
 from dailytalk_contiguous.sources.folder import FolderConfig, folder_rows
 from dailytalk_contiguous.sources.listing import LeftOut, find_recordings
@@ -113,6 +113,21 @@ def test_pair_is_one_row_whose_channels_are_its_files_to_the_bit(tmp_path: Path)
     assert (whole == expected).all()
 
 
+def test_pair_longer_than_what_is_read_at_a_time_is_whole(tmp_path: Path) -> None:
+    left, right = (
+        room_tone(round(2.25 * BLOCK_SECONDS * 8000)),
+        room_tone(round(2.05 * BLOCK_SECONDS * 8000), seed=2),
+    )
+    save(tmp_path / "in/talk.left.wav", left, rate=8000)
+    save(tmp_path / "in/talk.right.wav", right, rate=8000)
+    (row,) = rows(tmp_path / "in")
+    made = heard_file(Path(row["audio"]["path"]))  # type: ignore[index]
+    assert (made[:, 0] == heard_file(tmp_path / "in/talk.left.wav")).all()
+    assert (made[: len(right), 1] == heard_file(tmp_path / "in/talk.right.wav")).all()
+    assert len(made) == len(left)
+    assert not made[len(right) :, 1].any()
+
+
 def heard_file(path: Path) -> Samples:
     samples: Samples = soundfile.read(path, dtype="float32")[0]
     return samples
@@ -185,6 +200,27 @@ def test_sides_whose_lengths_tell_of_two_recordings_are_a_reject(tmp_path: Path)
     save(tmp_path / "in/talk_1.wav", LEFT)
     save(tmp_path / "in/talk_2.wav", RIGHT[: len(RIGHT) // 2])
     assert problem(tmp_path / "in") == "its sides 'talk_1.wav' and 'talk_2.wav' last 6.0 and 3.0 s"
+
+
+@pytest.mark.parametrize(
+    ("longer", "shorter", "reason"),
+    [
+        (3.0, 2.0, "None"),  # a second apart, however short they are
+        (3.0, 1.9, "its sides 'talk_1.wav' and 'talk_2.wav' last 3.0 and 1.9 s"),
+        (20.0, 18.0, "None"),  # a tenth of the longer one apart
+        (20.0, 17.9, "its sides 'talk_1.wav' and 'talk_2.wav' last 20.0 and 17.9 s"),
+    ],
+)
+def test_sides_are_of_one_recording_up_to_a_second_or_a_tenth_apart(
+    tmp_path: Path, longer: float, shorter: float, reason: str
+) -> None:
+    save(tmp_path / "in/talk_1.wav", room_tone(round(longer * 8000)), rate=8000)
+    save(tmp_path / "in/talk_2.wav", room_tone(round(shorter * 8000)), rate=8000)
+    assert problem(tmp_path / "in") == reason
+    (tmp_path / "in/talk_1.wav").rename(tmp_path / "in/talk_3.wav")
+    (tmp_path / "in/talk_2.wav").rename(tmp_path / "in/talk_1.wav")
+    (tmp_path / "in/talk_3.wav").rename(tmp_path / "in/talk_2.wav")
+    assert (problem(tmp_path / "in") == "None") == (reason == "None")  # whichever is the longer one
 
 
 @pytest.mark.parametrize(

@@ -86,6 +86,11 @@ def test_table_that_is_too_large_or_no_file_is_one_sentence(
 ) -> None:
     monkeypatch.setattr(people, "LARGEST_TABLE", 1 << 20)
     assert "MB, more than 1" in refusal(tmp_path, HEADER + "x" * (1 << 20))
+    largest = HEADER + "a.wav,left," + "x" * 150 + "\n"
+    monkeypatch.setattr(people, "LARGEST_TABLE", len(largest))
+    assert len(read_people(table(tmp_path, largest))) == 1
+    monkeypatch.setattr(people, "LARGEST_TABLE", len(largest) - 1)
+    assert "MB, more than" in refusal(tmp_path, largest)
     os.mkfifo(tmp_path / "pipe.csv")
     for name in ("pipe.csv", "none.csv", "."):
         with pytest.raises(DailytalkError, match="can't be used"):

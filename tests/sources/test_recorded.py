@@ -44,6 +44,11 @@ def test_a_recording_that_is_not_the_one_that_was_tagged_says_so(tmp_path: Path)
         at_hand(base, None)
 
 
+def test_identity_that_older_shards_hold_is_still_that_of_their_recording(tmp_path: Path) -> None:
+    """Another one would have every recording tagged again."""
+    assert identity_of(written(tmp_path / "a", BYTES)) == "3ffc2eac9119925970af"
+
+
 @pytest.mark.needs("a user who is not root")
 def test_a_recording_that_the_user_may_not_read_says_so(tmp_path: Path) -> None:
     path = written(tmp_path / "call.wav", BYTES)

@@ -21,7 +21,7 @@ from scripted import folder as tagged_folder
 
 from dailytalk_contiguous import TagSettings
 from dailytalk_contiguous.core.errors import DailytalkError, Reject
-from dailytalk_contiguous.sources.transcribed import TRANSCRIBED, transcribed
+from dailytalk_contiguous.sources.transcribed import TOLERANCE, TRANSCRIBED, transcribed
 
 Line = dict[str, Any]
 Row = dict[str, Any]
@@ -121,6 +121,13 @@ def test_what_people_change_is_taken_as_it_stands(work: Path, lines: list[Line],
     assert [row["input_digest"] for row in rows[1:]] == [row["input_digest"] for row in before[1:]]
 
 
+def test_digest_of_a_conversation_to_say_is_that_of_older_runs(tmp_path: Path) -> None:
+    """Another one would have every conversation resynthesised."""
+    work = tagged_folder(tmp_path / "work", talk=SHORT)
+    (row,), rejects = read(work, read_lines(work / "transcript.jsonl"), tmp_path)
+    assert (row["input_digest"], rejects) == ("af50c51c83dc3c437a3f", [])
+
+
 def test_moved_recording_is_the_same_input(work: Path, lines: list[Line], tmp_path: Path) -> None:
     before, _ = read(work, lines, tmp_path)
     there = work.parent / "in"
@@ -132,6 +139,54 @@ def test_moved_recording_is_the_same_input(work: Path, lines: list[Line], tmp_pa
     assert rejects == []
     assert [row["input_digest"] for row in rows] == [row["input_digest"] for row in before]
     assert all("/moved/" in row["audio"]["path"] for row in rows)
+
+
+def test_every_field_that_people_change_is_taken_and_what_they_empty_has_its_default(
+    work: Path, lines: list[Line], tmp_path: Path
+) -> None:
+    own = [line for line in lines if line["conversation_id"] == "short"]
+    told: Line = {
+        "speaker": "Anna",
+        "kind": "backchannel",
+        "text_raw": "well hello",
+        "rule": "mine",
+        "language": "de",
+        "confidence": 0.25,
+        "context_seconds": 1.5,
+        "vad": {"valence": 0.1, "arousal": 0.2, "dominance": 0.3},
+        "vad_bucket": {"valence": "low", "arousal": "high"},
+        "models": {"recogniser": "ears", "affect": "heart"},
+        "words": [{"word": "hello", "start": 0.1, "end": 0.2, "probability": 0.5}],
+    }
+    changed = ["speaker", "kind", "text_raw", "rule", "language", "confidence", "context_seconds", "models"]
+    changed += ["valence", "arousal", "dominance", "valence_bucket", "arousal_bucket", "dominance_bucket"]
+
+    def first(line: Line) -> Row:
+        rows, rejects = read(work, [line, *own[1:]], tmp_path)
+        assert rejects == []
+        return {name: column(rows, name)[own[0]["utterance_id"]] for name in (*changed, "recogniser", "words")}
+
+    assert first(own[0] | told) == {
+        **{name: told[name] for name in changed if name in told},
+        **told["vad"],
+        "valence_bucket": "low",
+        "arousal_bucket": "high",
+        "dominance_bucket": "",
+        "recogniser": "ears",
+        "words": told["words"],
+    }
+    assert first(own[0] | {"text": "Hello."} | dict.fromkeys(told)) == {
+        **dict.fromkeys(changed),
+        "speaker": f"short/{own[0]['channel']}",
+        "kind": "speech",
+        "text_raw": "Hello.",
+        "rule": "",
+        "language": "en",  # of the other lines
+        "models": {"recogniser": None, "affect": None},
+        **dict.fromkeys(["valence_bucket", "arousal_bucket", "dominance_bucket"], ""),
+        "recogniser": "",
+        "words": [],
+    }
 
 
 @pytest.mark.parametrize(
@@ -200,6 +255,7 @@ def test_an_added_line_needs_few_fields_and_gets_an_id_and_a_run_of_its_own(
     for one in added:
         assert runs.count(rows[0]["run"][ids.index(one)]) == 1
     assert rows[0]["language"][ids.index(added[0])] == "en"  # as all other lines say
+    assert {rows[0]["speaker"][ids.index(one)] for one in added} == {"short/left"}
     Dataset.from_list(rows, features=TRANSCRIBED)
 
 
@@ -315,6 +371,20 @@ def test_a_line_that_is_not_utf8_is_named_by_its_number(work: Path, lines: list[
     rows = list(transcribed(path, work / "tagged", None, rejects))
     assert [reject.id for reject in rejects] == ["latin.jsonl:2"]
     assert len(column(rows, "text")) == len(lines) - 1
+
+
+@pytest.mark.parametrize(("past", "taken"), [(TOLERANCE, True), (TOLERANCE + 0.01, False)])
+def test_line_may_begin_and_end_50_ms_outside_its_conversation(
+    work: Path, lines: list[Line], tmp_path: Path, past: float, taken: bool
+) -> None:
+    part = next(row for row in read(work, lines, tmp_path)[0] if row["offset"] > 0)
+    own = [line for line in lines if line["conversation_id"] == part["conversation_id"]]
+    whole = part["offset"] + part["duration"]
+    for edited in ({"start": part["offset"] - past, "end": whole}, {"start": whole - 1.0, "end": whole + past}):
+        rows, rejects = read(work, [own[0] | edited, *own[1:]], tmp_path)
+        outside = f"{part['conversation_id']}@{edited['start']}"
+        assert [reject.id for reject in rejects] == ([] if taken else [outside])
+        assert (own[0]["utterance_id"] in column(rows, "start")) == taken
 
 
 def test_an_end_a_little_past_the_recording_is_its_end(work: Path, lines: list[Line], tmp_path: Path) -> None:

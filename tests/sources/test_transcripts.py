@@ -92,6 +92,31 @@ def test_json_beside_the_audio_that_nobody_understands_is_a_reject_and_not_silen
         read(path)
 
 
+@pytest.mark.parametrize(
+    ("name", "shapes"),
+    [
+        (
+            "call.json",
+            '{"utterances": [{"channel", "start", "end", "text"}, …]} or '
+            '{"alignments": [[word, [start, end], speaker], …]} or '
+            '[{"speaker", "word", "start", "end"}, …] or {"segments": [{"start", "end", "text"}, …]} or '
+            '{"recording_id", "start", "duration", "text"}',
+        ),
+        (
+            "call.jsonl",
+            '{"utterances": [{"channel", "start", "end", "text"}, …]} or '
+            '{"recording_id", "start", "duration", "text"} or {"audio_filepath", "offset", "duration", "text"}',
+        ),
+    ],
+)
+def test_json_that_nobody_understands_is_told_what_would_be_understood(
+    tmp_path: Path, name: str, shapes: str
+) -> None:
+    with pytest.raises(BadInput) as caught:
+        read(save(tmp_path / name, {"recorded": "2020-01-01"}))
+    assert caught.value.remedy == f"give {shapes}, or take the file away"
+
+
 def test_manifests_of_many_recordings_are_found_where_they_are_such(tmp_path: Path) -> None:
     wanted = [
         save(tmp_path / "manifest.json", manifest_line("call.wav", 0, 1, "a", "A")),
@@ -400,6 +425,22 @@ def test_rttm_splits_a_sentence_at_the_turns_that_its_words_are_in(tmp_path: Pat
     segment = {"start": 0.1, "end": 1.5, "text": " so well yes", "words": words}
     paths = save(tmp_path / "call.json", {"segments": [segment]}), save(tmp_path / "call.rttm", RTTM)
     assert said(read(*paths)) == [("left", "so well"), ("right", "yes")]
+
+
+def test_sentence_without_words_is_of_the_turn_that_agrees_with_it_more(tmp_path: Path) -> None:
+    turns = "SPEAKER call 1 10.0 0.5 <NA> <NA> A <NA> <NA>\nSPEAKER call 1 9.0 3.0 <NA> <NA> B <NA> <NA>\n"
+    segment = {"start": 10.0, "end": 11.0, "text": "mm"}
+    paths = save(tmp_path / "call.json", {"segments": [segment]}), save(tmp_path / "call.rttm", turns)
+    assert said(read(*paths)) == [("left", "mm")]  # half of it, where the other turn has twice as much beside it
+
+
+def test_side_is_called_by_the_name_that_speaks_longest_on_it(tmp_path: Path) -> None:
+    late = "SPEAKER call 1 100.0 0.5 <NA> <NA> Ann <NA> <NA>\n"
+    paths = save(tmp_path / "call.rttm", RTTM), save(tmp_path / "call.left.rttm", late)
+    assert [(cue["channel"], cue["speaker"]) for cue in read(*paths)] == [("left", "Anna"), ("right", "Bob")]
+    lines = line("left", 0.0, 2.0, "a", speaker="Anna") + line("left", 50.0, 51.0, "b", speaker="Ann")
+    cues = read(save(tmp_path / "call.jsonl", lines + line("right", 60.0, 60.5, "c", speaker="Bob")))
+    assert [cue["speaker"] for cue in cues] == ["Anna", "Anna", "Bob"]
 
 
 def test_rttm_names_people_on_the_sides_where_the_words_are_theirs(tmp_path: Path) -> None:
@@ -722,6 +763,10 @@ def test_each_channel_may_come_from_its_own_format(tmp_path: Path) -> None:
         (["Mary", "John"], "Mary"),
         (["Mary", "A"], "A"),
         (["B", "Mary"], "Mary"),
+        (["Mary", "ch0"], "ch0"),
+        (["ch1", "Mary"], "Mary"),
+        (["Mary", "1"], "1"),
+        (["2", "Mary"], "Mary"),
     ],
 )
 def test_name_of_the_left_side(names: list[str], left: str) -> None:

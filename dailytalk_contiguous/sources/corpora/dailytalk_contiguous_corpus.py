@@ -11,13 +11,13 @@ from typing import Any
 
 from datasets import Features
 
-from dailytalk_contiguous.core.errors import BadInput, DailytalkError
+from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.schema import SOURCE
 from dailytalk_contiguous.sources.corpora.base import About, Corpus, Row
 from dailytalk_contiguous.sources.corpora.counts import Published
-from dailytalk_contiguous.sources.corpora.tree import Found, open_tree
+from dailytalk_contiguous.sources.corpora.tree import open_tree
 from dailytalk_contiguous.sources.folder import FolderConfig, recording_rows
-from dailytalk_contiguous.sources.listing import Recording, find_recordings
+from dailytalk_contiguous.sources.listing import find_recordings
 
 
 class DailyTalkContiguous(Corpus):
@@ -50,24 +50,15 @@ class DailyTalkContiguous(Corpus):
         whole = FolderConfig(inputs=(config.source,), max_conversation=0.0, follow_links=config.follow_links)
         for recording in recordings:
             for row in recording_rows(recording, whole):
-                yield row | _problem(recording, row)
+                if row["problem"] or row["given"]:
+                    yield row
+                else:
+                    yield row | {"problem": "it has no alignment beside it", "remedy": "get its .json, too"}
         known = {recording.audio_file for recording in recordings}
         with ExitStack() as stack:
             for found in open_tree(folder, stack, config.follow_links).files:
                 if found.name not in known and not cls.is_beside(found.name):
                     yield _stranger(found.name)
-
-
-def _problem(recording: Recording, row: Row) -> Row:
-    """What is wrong with a row that a folder of any conversations would not say."""
-    if row["problem"] is None:
-        return {} if row["given"] else {"problem": "it has no alignment beside it", "remedy": "get its .json, too"}
-    if recording.path.is_file():
-        try:
-            Found(recording.audio_file, recording.path, recording.path.stat().st_size).audio()
-        except BadInput as error:  # a Git LFS pointer
-            return {"problem": error.reason, "remedy": error.remedy}
-    return {}
 
 
 def _stranger(name: str) -> Row:

@@ -28,7 +28,7 @@ MODALITIES = {"01": "audio and video", "02": "video without sound", "03": "audio
 CHANNELS = {"01": "speech", "02": "song"}
 INTENSITIES = {"01": "normal", "02": "strong"}
 STATEMENTS = {"01": ("kids", "Kids are talking by the door."), "02": ("dogs", "Dogs are sitting by the door.")}
-REPETITIONS = {"01": 1, "02": 2}
+REPETITIONS = {"01": "first", "02": "second"}
 #: Odd numbers are men, even ones are women.
 ACTORS = {f"{number:02d}": "male" if number % 2 else "female" for number in range(1, 25)}
 

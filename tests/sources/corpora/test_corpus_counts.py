@@ -1,6 +1,9 @@
 from typing import Any
 
+import pytest
+
 from dailytalk_contiguous.sources.corpora.counts import Published, differences
+from dailytalk_contiguous.sources.corpora.registry import CORPORA
 
 
 def rows(*labels: str, part: str = "") -> list[tuple[str, dict[str, Any]]]:
@@ -34,6 +37,51 @@ def test_parts_are_counted_for_themselves_and_releases_by_the_nearest() -> None:
     ]
 
 
+def test_part_of_which_nothing_is_there_is_one_sentence() -> None:
+    published = [Published(2, 1, {"x": 2}, part="speech"), Published(1, 1, {"x": 1}, part="song", unit="songs")]
+    assert differences("c", published, rows("x", "x", part="speech")) == [
+        "c song: none of the 1 published songs was found."
+    ]
+
+
 def test_unknown_speakers_are_not_counted() -> None:
     told = [("", {"label": "x", "speaker": None, "problem": None}), *rows("x")]
     assert differences("c", [Published(2, 1)], told) == []
+
+
+#: What the makers of each corpus say is in it.
+PUBLISHED = {
+    "crema_d": [
+        Published(7442, 91, {"ANG": 1271, "DIS": 1271, "FEA": 1271, "HAP": 1271, "NEU": 1087, "SAD": 1271})
+    ],
+    "dailytalk": [Published(23_773, 2)],
+    "dailytalk_contiguous": [Published(2541, unit="conversations")],
+    "dailytalk_conversations": [Published(2541, unit="dialogues")],
+    "esd": [Published(35_000, 20, dict.fromkeys(["Angry", "Happy", "Neutral", "Sad", "Surprise"], 7000))],
+    "msp_podcast": [
+        Published(149_307, release="1.11", unit="labelled turns"),
+        Published(203_936, release="1.12", unit="labelled turns"),
+        Published(264_705, release="2.0", unit="labelled turns"),
+    ],
+    "ravdess": [
+        Published(
+            1440,
+            24,
+            {"neutral": 96}
+            | dict.fromkeys(["calm", "happy", "sad", "angry", "fearful", "disgust", "surprised"], 192),
+            "speech",
+        ),
+        Published(
+            1012, 23, {"neutral": 92} | dict.fromkeys(["calm", "happy", "sad", "angry", "fearful"], 184), "song"
+        ),
+    ],
+    "savee": [Published(480, 4, {"n": 120} | dict.fromkeys(["a", "d", "f", "h", "sa", "su"], 60))],
+    "tess": [
+        Published(2800, 2, dict.fromkeys(["angry", "disgust", "fear", "happy", "neutral", "ps", "sad"], 400))
+    ],
+}
+
+
+@pytest.mark.parametrize("name", CORPORA)
+def test_what_is_read_is_compared_with_what_its_makers_published(name: str) -> None:
+    assert list(CORPORA[name].PUBLISHED) == PUBLISHED[name]

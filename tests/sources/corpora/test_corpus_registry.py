@@ -21,6 +21,9 @@ def test_unknown_names_and_options_are_refused_with_those_there_are(tmp_path: Pa
         list(corpus_rows("crema_d", tmp_path, agree=True))
     with pytest.raises(DailytalkError, match=r"tess has no option 'seed': leave it out"):
         list(corpus_rows("tess", tmp_path, seed=1))
+    strange = dict.fromkeys("zyxwvutsrqponmlkjihgfedcba", 1)
+    with pytest.raises(DailytalkError, match=r"tess has no option 'a'"):
+        list(corpus_rows("tess", tmp_path, **strange))
     assert options_of("dailytalk_conversations") == {"seed"}
 
 

@@ -2,12 +2,13 @@ import os
 import stat
 import tracemalloc
 import zipfile
+from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 from audio_files import tones, wav_bytes
-from corpus_trees import clip, good, problems, put, read, zipped
+from corpus_trees import POINTER, clip, good, problems, put, read, zipped
 
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
 from dailytalk_contiguous.files.inside import FOLLOW_LINKS, LINK_OUT
@@ -41,9 +42,9 @@ def test_the_least_deep_file_of_a_name_is_found_whatever_its_capitals(tmp_path: 
 
 
 def test_links_that_go_round_are_walked_once(tmp_path: Path) -> None:
-    put(tmp_path, {"a/x.wav": b""})
+    put(tmp_path, {"a/x.wav": b"", "y.wav": b""})
     (tmp_path / "a/up").symlink_to(tmp_path)
-    assert names(tmp_path) == ["a/x.wav"]
+    assert names(tmp_path) == ["a/x.wav", "y.wav"]
 
 
 def test_links_out_of_the_corpus_and_hidden_recordings_are_rejected_with_their_reason(tmp_path: Path) -> None:
@@ -62,14 +63,13 @@ def test_links_out_of_the_corpus_and_hidden_recordings_are_rejected_with_their_r
     assert LINK_OUT not in problems(followed).values()
 
 
-@pytest.mark.needs("a user who is not root")
-def test_folder_that_can_not_be_searched_is_rejected(tmp_path: Path) -> None:
+def test_folder_that_can_not_be_searched_is_rejected(tmp_path: Path, unsearchable: Callable[[Path], None]) -> None:
     put(tmp_path, {NAME: clip(), "barred/DC_a02.wav": clip()})
-    (tmp_path / "barred").chmod(0)
-    try:
-        assert problems(read("savee", tmp_path)) == {"barred": "it is a folder that can't be searched"}
-    finally:
-        (tmp_path / "barred").chmod(0o700)
+    unsearchable(tmp_path / "barred")
+    rows = read("savee", tmp_path)
+    assert problems(rows) == {"barred": "it is a folder that can't be searched"}
+    assert rows["barred"]["remedy"] == "check the file and its permissions"
+    assert [row["audio_file"] for row in good(rows)] == [NAME]
 
 
 def test_what_can_not_be_read_is_rejected_without_waiting(tmp_path: Path) -> None:
@@ -186,6 +186,23 @@ def test_names_that_are_not_utf8_are_shown_escaped_and_can_be_read(tmp_path: Pat
     (row,) = read("savee", tmp_path).values()
     assert (row["audio_file"], row["problem"]) == (f"caf\\xe9/{NAME}", None)
     assert row["audio"]["path"].startswith("file://")
+
+
+@pytest.mark.parametrize("path", ["DC_a01.wav", "a.zip"])
+def test_pointer_has_less_than_1024_bytes_and_what_begins_like_one_may_have_more(
+    tmp_path: Path, path: str
+) -> None:
+    for name, data in (("DC_a01.wav", POINTER.ljust(1023)), ("DC_a02.wav", POINTER.ljust(1024))):
+        put(tmp_path / "files", {name: data})
+    if path == "a.zip":
+        zipped(tmp_path / path, {f.name: f.read_bytes() for f in (tmp_path / "files").iterdir()})
+    with ExitStack() as stack:
+        pointer, file = open_tree(tmp_path / path if path == "a.zip" else tmp_path / "files", stack).files
+        for read_it in (pointer.read, pointer.audio):
+            with pytest.raises(BadInput, match="Git LFS pointer"):
+                read_it()
+        assert len(file.read()) == 1024
+        assert file.audio()["bytes"] == (file.read() if path == "a.zip" else None)
 
 
 @pytest.mark.parametrize("seconds", [0.01, 1.9, 2.0, 4.2, 10.0])

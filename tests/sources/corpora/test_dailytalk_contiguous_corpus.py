@@ -41,6 +41,23 @@ def test_what_does_not_fit_is_rejected(tmp_path: Path) -> None:
         "data_stereo/2.wav": "it is a Git LFS pointer, not the file itself",
         "notes.docx": "DailyTalkContiguous is not known to hold a file like 'notes.docx'",
     }
+    assert rows["data_stereo/1.wav"]["remedy"] == "get its .json, too"
+    assert rows["data_stereo/2.wav"]["remedy"] == "run git lfs pull in the checkout"
+    assert rows["notes.docx"] == {
+        "conversation_id": "notes.docx",
+        "recording_id": "notes.docx",
+        "audio": {"bytes": None, "path": None},
+        "audio_file": "notes.docx",
+        "audio_identity": "",
+        "offset": 0.0,
+        "duration": 0.0,
+        "sample_rate": 0,
+        "channels": 0,
+        "given": [],
+        "input_digest": "",
+        "problem": "DailyTalkContiguous is not known to hold a file like 'notes.docx'",
+        "remedy": "take it out of the folder",
+    }
 
 
 def test_missing_conversations_are_told(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from corpus_trees import POINTER, check_builder, clip, dailytalk, good, problems
 from hypothesis import given
 from hypothesis import strategies as st
 
+from dailytalk_contiguous.core.audio import to_uri
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.sources.corpora.dailytalk_conversations import (
     MOST_OVERLAP,
@@ -55,6 +56,7 @@ def test_a_dialogue_is_a_stereo_recording_with_its_text_emotion_and_act(tmp_path
     assert list(rows) == ["0.wav", "25.wav"]
     assert problems(rows) == {}
     assert (row["conversation_id"], row["sample_rate"], row["channels"]) == ("dailytalk/0", 22050, 2)
+    assert (row["recording_id"], row["offset"]) == ("dailytalk/0", 0.0)  # it begins where its recording does
     assert [(cue["channel"], cue["text"]) for cue in row["given"]] == [
         ("right", "How are you?"),
         ("left", "Great!"),
@@ -124,6 +126,24 @@ def test_a_dialogue_that_lacks_a_turn_is_rejected(tmp_path: Path, data: bytes | 
     assert problems(rows)["25.wav"].startswith(reason)
 
 
+def test_first_turn_that_a_dialogue_lacks_is_named(tmp_path: Path) -> None:
+    files = dailytalk({"7": [(number % 2, f"Line {number}.") for number in range(9)]})
+    told = json.loads(files["metadata.json"])
+    told["7"] = {number: told["7"][number] for number in ("8", "3", "1")}
+    kept = {"data/7/3_1_d7.wav": clip(), "metadata.json": json.dumps(told).encode()}
+    rows = read("dailytalk_conversations", put(tmp_path, kept))
+    assert problems(rows) == {"7.wav": "turn 1 of dialogue 7 has no recording"}
+
+
+def test_turn_may_have_no_act_and_no_topic(tmp_path: Path) -> None:
+    files = dailytalk(TALK)
+    told = json.loads(files["metadata.json"])
+    told["25"]["0"] |= {"act": None, "topic": 3}
+    del told["25"]["1"]["topic"]
+    rows = read("dailytalk_conversations", put(tmp_path, files | {"metadata.json": json.dumps(told).encode()}))
+    assert [(one["act"], one["topic"]) for one in rows["25.wav"]["said"]] == [(None, "3"), ("inform", None)]
+
+
 def test_a_dialogue_with_a_turn_of_an_unknown_label_says_so(tmp_path: Path) -> None:
     files = dailytalk(TALK)
     told = json.loads(files["metadata.json"])
@@ -140,6 +160,16 @@ def test_files_that_are_no_turns_are_rows_with_a_reason(tmp_path: Path) -> None:
     rows = read("dailytalk_conversations", put(tmp_path, files))
     assert set(problems(rows)) == {"data/25/x.wav", "old/25/0_0_d25.wav", "data/25/0.mp3"}
     assert len(good(rows)) == 2
+    told = rows["data/25/0.mp3"]
+    assert told["audio"] == {"bytes": None, "path": to_uri(tmp_path / "data/25/0.mp3")}
+    assert {name: told[name] for name in ("offset", "duration", "sample_rate", "channels", "given", "said")} == {
+        "offset": 0.0,
+        "duration": 0.0,
+        "sample_rate": 0,
+        "channels": 0,
+        "given": [],
+        "said": [],
+    }
 
 
 def test_turns_of_other_rates_are_brought_to_the_highest(tmp_path: Path) -> None:

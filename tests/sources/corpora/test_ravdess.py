@@ -41,6 +41,11 @@ def test_a_name_tells_all_of_a_clip(tmp_path: Path) -> None:
     assert {name: row[name] for name in told} == told
 
 
+def test_digest_of_a_clip_is_that_of_older_runs(tmp_path: Path) -> None:
+    """Another one would have every clip measured again."""
+    assert one(tmp_path, f"{NAME}.wav")["input_digest"] == "449d68b45f66c3a98467"
+
+
 def test_bytes_of_an_archive_are_in_its_rows_and_paths_of_a_folder(tmp_path: Path) -> None:
     file = f"Actor_12/{NAME}.wav"
     (packed,) = read("ravdess", zipped(tmp_path / "a.zip", {file: clip()})).values()
