@@ -7,6 +7,7 @@ one channel never overlap, because both would lose speech.
 """
 
 import heapq
+import math
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
@@ -187,12 +188,12 @@ def _blocks(events: Sequence[Event], channel: str) -> list[list[int]]:
         runs.setdefault(key, []).append(index)
     blocks: list[list[int]] = []
     open_block: list[int] = []
-    reach = 0.0
+    reach = -math.inf
     for run in runs.values():
         if not events[run[0]].kept:
             blocks.append(run)
             continue
-        if not open_block or events[run[0]].start >= reach:
+        if events[run[0]].start >= reach:
             open_block = []
             blocks.append(open_block)
         open_block += run

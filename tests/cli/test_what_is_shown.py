@@ -794,7 +794,7 @@ def data_file(config: str, rows: int, seconds: float) -> DataFile:
 
 
 def pushed(**changes: Any) -> Pushed:
-    packed = Packed((data_file("conversations", 3, 3600.0), data_file("utterances", 40, 99.0)), 24000, "speakers")
+    packed = Packed((data_file("conversations", 3, 36e4), data_file("utterances", 40, 99.0)), 24000, "speakers")
     plan = Push((Change("add", "a.parquet", 2_000_000), Change("keep", "b.parquet", 1)), 1500)
     done = Published("abc", "https://hub/x", "v1.1.0", 1500, 2_500_000, True)
     changed = Changes("v1.0.0", added=["c"])
@@ -809,7 +809,7 @@ def push_lines(outcome: Pushed, dry_run: bool = False, **target: Any) -> list[st
 
 def test_version_is_shown_with_changes_rows_bytes_and_how_to_load_it() -> None:
     first = ["licence: ask [them]", "changes  1 added; they call for a minor version"]
-    sent = ["rows     3 conversations, 1.00 hours", "sent     1.5 kB; 2.5 MB were there already"]
+    sent = ["rows     3 conversations, 100.00 hours", "sent     1.5 kB; 2.5 MB were there already"]
     load = ["", "from datasets import load_dataset"]
     assert push_lines(pushed()) == [
         *first,

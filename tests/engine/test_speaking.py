@@ -175,6 +175,17 @@ def test_run_without_credit_keeps_what_was_bought(tmp_path: Path, server: Stubbo
     assert len(server.purchases) == 12
 
 
+def test_record_of_a_work_folder_is_that_of_its_own_transcript_alone(tmp_path: Path) -> None:
+    work = folder(tmp_path, first=talk("a line", 2))
+    record = {"models": {"recogniser": {"name": "w"}}, "source": {"licence": "mit"}}
+    (work / "run.json").write_text(json.dumps(record), encoding="utf-8")
+    own = read_script(work)
+    assert (own.models, own.source) == (record["models"], record["source"])
+    other = shutil.copy(work / "transcript.jsonl", tmp_path / "edited.jsonl")
+    elsewhere = read_script(work, Path(other))
+    assert (elsewhere.models, elsewhere.source) == ({}, {})
+
+
 # Money
 
 
