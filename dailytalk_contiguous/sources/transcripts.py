@@ -16,6 +16,7 @@ from typing import Any
 from dailytalk_contiguous.core.documents import parse_json, quoted
 from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.core.matching import Cue, join_words
+from dailytalk_contiguous.core.schema import CHANNELS
 from dailytalk_contiguous.files.inside import leads_out
 from dailytalk_contiguous.sources.listing import AUDIO_SUFFIXES
 from dailytalk_contiguous.sources.speakers import broken, explains_itself, person, sides_of
@@ -316,7 +317,7 @@ def _labels(passages: Sequence[Passage]) -> list[str | None]:
     channels = {item.channel for item in passages}
     speakers = {item.speaker for item in passages} - {None}
     by_channel = None not in channels and (
-        len(channels) > 1 or (len(speakers) < 2 and not channels & _ANY_CHANNEL)
+        len(channels) > 1 or channels <= {*CHANNELS} or (len(speakers) < 2 and not channels & _ANY_CHANNEL)
     )
     return [item.channel if by_channel else item.speaker for item in passages]
 

@@ -205,6 +205,15 @@ def test_utterances_json_is_read_by_path(tmp_path: Path) -> None:
 # Words in JSON
 
 
+def test_lines_of_one_side_alone_are_on_it_whoever_speaks_there(tmp_path: Path) -> None:
+    path = tmp_path / "call.jsonl"
+    names = ("Anna", "Bob")
+    lines = [{"channel": "right", "speaker": name, "start": at, "end": at + 0.5} for at, name in enumerate(names)]
+    path.write_text("".join(json.dumps(line | {"text": "hi"}) + "\n" for line in lines))
+    cues = read(path)
+    assert [cue["channel"] for cue in cues] == ["right", "right"]
+
+
 def test_moshi_main_speaker_is_left_and_words_become_cues_at_pauses(tmp_path: Path) -> None:
     words = [
         ["far", [2.0, 2.2], "SPEAKER_MAIN"],
