@@ -1,6 +1,7 @@
 """Whole pages, cards and folders against what they are expected to be, in `goldens/`, word for word.
 
-After a change that is meant: `python tests/publish/test_whole_outputs.py`, and look at what git shows.
+After a change that is meant: `PYTHONPATH=tests python tests/publish/test_whole_outputs.py`, and look at what git
+shows.
 """
 
 import io
