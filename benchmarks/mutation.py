@@ -168,6 +168,14 @@ SAME = (
     Same("sources/hub_shards.py", "_ROWS = 2", "2 -> 3", "how many rows are decoded at a time"),
     Same("sources/corpora/tree.py", "_PIECE = 1 << 20", "1 -> 2", "how much is read at a time"),
     Same("sources/corpora/tree.py", "_PIECE = 1 << 20", "20 -> 21", "how much is read at a time"),
+    Same("core/timeline.py", "run: int = -1", "1 -> 2", "any negative number is no run"),
+    Same(
+        "core/timeline.py",
+        "resynthesised = 0  # such a piece may last longer and parts the kept pieces on both sides of it",
+        "0 -> 1",
+        "only tells pieces apart",
+    ),
+    Same("engine/pricing.py", "yield int(key[:16], 16), line", "16 -> 17", "digits that tell lines apart"),
     Same("engine/positions.py", "self._written = -1", "1 -> 2", "neither is a number of windows"),
     Same(
         "publish/pushing/commit.py",

@@ -180,7 +180,7 @@ def _blocks(events: Sequence[Event], channel: str) -> list[list[int]]:
         return events[index].start, -events[index].end
 
     runs: dict[tuple[int, int], list[int]] = {}
-    resynthesised = 0  # a resynthesised piece, which may last longer, parts the kept pieces on both sides of it
+    resynthesised = 0  # such a piece may last longer and parts the kept pieces on both sides of it
     for index in sorted((i for i, event in enumerate(events) if event.channel == channel), key=order):
         event = events[index]
         resynthesised += not event.kept

@@ -140,7 +140,7 @@ def run(
             making = Making(task.path, task.rows, stages, task.known, batch_seconds, progress)
             return making.prepare() if batch_seconds else making
 
-        with contextlib.closing(ahead(prepared, work.tasks, batch_seconds > 0)) as coming:
+        with contextlib.closing(ahead(prepared, work.tasks, bool(batch_seconds))) as coming:
             for making in coming:
                 made = making.finish()
                 finished(made)

@@ -135,7 +135,7 @@ def some_gone(tagged: Path) -> bool:
     """Whether a recording that the shards in a folder know is not where it was."""
     places = {
         (row["audio"] or {}).get("path") or ""
-        for path in sorted(tagged.glob("shard-*.parquet"))
+        for path in tagged.glob("shard-*.parquet")
         if read_entries(path) is not None
         for row in read_rows(path, ("audio",)).values()
     }

@@ -424,6 +424,7 @@ def test_options_of_corpus_reach_its_settings(
     noise = save(tmp_path / "noise/a.wav").parent
     plain = caught(corpus_command, "build_corpus", *command)
     assert (plain["settings"], plain["options"]) == (CorpusSettings(), CorpusOptions())
+    assert callable(plain["planned"])  # the bar
     full = caught(
         *(corpus_command, "build_corpus", *command, "--profile", "embedded", "--asr-model", "none"),
         *("--asr-windows", "short", "--compute-type", "float32", "--affect-model", "none", "--language", "en"),

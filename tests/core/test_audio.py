@@ -25,7 +25,7 @@ from dailytalk_contiguous.core.audio import (
     to_pcm,
     to_uri,
 )
-from dailytalk_contiguous.core.completeness import refuse_truncated, refuse_wrong_length
+from dailytalk_contiguous.core.completeness import STREAMED, refuse_truncated, refuse_wrong_length
 from dailytalk_contiguous.core.errors import BadInput
 
 SECONDS = 2.5
@@ -459,3 +459,9 @@ def test_samples_that_are_not_numbers_are_told_by_the_twenty_seconds_that_hold_t
     audio = {"bytes": None, "path": str(tmp_path / "call.wav")}
     with pytest.raises(BadInput, match=r"not numbers \(NaN, infinite or beyond [^)]*\) after 20\.0 s"):
         list(blocks(audio))
+
+
+def test_lengths_of_a_header_that_mean_a_stream_are_sox_s_within_a_frame() -> None:
+    near = 0x7FFFF000
+    assert {near - 64, near, near + 63, 0, 0x80000000, 0xFFFFFFFF} <= {*STREAMED}
+    assert not {near - 65, near + 64, 1} & {*STREAMED}

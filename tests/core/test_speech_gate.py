@@ -65,6 +65,12 @@ def test_what_is_no_speech_is_refused(samples: NDArray[np.float32], told: str) -
     assert told in (reason(samples) or "")
 
 
+@pytest.mark.parametrize("seconds", [0.3, 8.0])
+def test_text_without_a_letter_has_no_length_to_keep(seconds: float) -> None:
+    found = judge(voice(seconds), RATE, "?!", None, voice=VOICE).reason
+    assert found is None or "its text" not in found
+
+
 def test_a_peak_at_full_scale_is_no_clipping() -> None:
     samples = voice(1.5)
     samples[1000] = 1.0

@@ -22,7 +22,7 @@ from dailytalk_contiguous.models.affect import (
     load_affect_model,
     threads_of_one,
 )
-from dailytalk_contiguous.models.affect_network import AffectModel
+from dailytalk_contiguous.models.affect_network import AffectModel, _receptive_field
 
 RNG = np.random.default_rng(3)
 LENGTHS = [16000, 1, 48000, 399, 400, 23456, 720, 8000]
@@ -64,6 +64,12 @@ def test_each_thread_computes_with_one_and_the_rest_of_the_process_as_before() -
     found = [one.result() for one in [threads_of_one().submit(torch.get_num_threads) for _ in range(8)]]
     assert found == [1] * 8
     assert torch.get_num_threads() == before
+
+
+def test_a_frame_of_the_real_encoder_takes_25_ms() -> None:
+    from transformers import Wav2Vec2Config
+
+    assert _receptive_field(Wav2Vec2Config()) == 400  # samples at 16 kHz
 
 
 def test_precision_of_a_preview_is_one_that_this_machine_has() -> None:

@@ -506,6 +506,7 @@ def test_push_to_hub_only_tags_what_is_there(hub: HubServer, tmp_path: Path) -> 
     send(made)
     HfApi().delete_tag(REPO, tag="v2.0.0", repo_type="dataset")
     again = publish_plainly(HfApi(), NEW, read_state(HfApi(), NEW, HASTY), made, HASTY, lines.append)
+    assert (again.sent, again.there > 0) == (0, True)
     assert (again.committed, again.tag, lines) == (False, "v2.0.0", ["the commit is there already"])
 
 
