@@ -1,6 +1,7 @@
 import hashlib
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -151,6 +152,14 @@ def test_card_that_is_asked_for_is_published_though_the_data_is_the_same(hub: Hu
         assert line in text
 
 
+def test_push_without_a_tag_makes_its_branch_and_is_done_once_there(hub: HubServer, push: Any) -> None:
+    assert "commit" in push("--create").out
+    assert "just this already" in push().out
+    assert push("--branch", "next").code == 0
+    assert {"refs/heads/main", "refs/heads/next"} <= refs(hub).keys()
+    assert "just this already" in push("--branch", "next").out
+
+
 @given(st.integers(1, 500))
 def test_packing_is_told_in_ten_lines_at_most(files: int) -> None:
     told = [done for done in range(1, files + 1) if _is_tenth(done, files)]
@@ -160,6 +169,7 @@ def test_packing_is_told_in_ten_lines_at_most(files: int) -> None:
 def test_push_to_hub_publishes_the_same_rows_and_a_manifest_of_its_files(hub: HubServer, push: Any) -> None:
     done = push("--tag", "v1.0.0", "--create", "--method", "push_to_hub")
     assert (done.code, done.err) == (0, "")
+    assert re.search(r"^sent +[1-9].*; 0 bytes were there already$", done.out, re.MULTILINE)
     assert "just this already, as v1.0.0" in push("--tag", "v1.0.0").out
     assert sum(split.num_rows for split in load_dataset(REPO, "utterances", revision="v1.0.0").values()) == 16
 

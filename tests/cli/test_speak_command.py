@@ -265,6 +265,7 @@ def test_build_goes_from_recordings_to_conversations_and_bears_being_stopped(
     command = ("build", tmp_path / "in", "--out", out, *EMBEDDED, "--tts", "fish", "--concurrency", "1")
     planned = json.loads(dailytalk(*command, "--dry-run", "--json").out)
     assert (planned["conversations"], out.exists()) == (1, False)
+    assert "then, to speak: Speak, " in dailytalk(*command, "--dry-run").out
     server.latency = 0.7
     process = start(*command)
     wait_for(lambda: len(list((tmp_path / "cache").rglob("*.json"))) >= 1, process)

@@ -63,6 +63,7 @@ def publish(api: HfApi, target: Target, state: State, release: Release, patience
     """
     with hub_errors(target.repo):
         if not target.pull_request and is_published(state, release) and state.head:
+            prepared(api, target, state, patience)  # a branch that is still to be made holds what main does
             say("the commit is there already")
             total = sum(file.size for file in release.packed.files)
             tag = _tagged(api, target.repo, release.tag, state.head, patience)
