@@ -4,7 +4,7 @@ What the bar shows is read from a pseudo-terminal, and `dailytalk status` is ask
 ended, every time left that was shown from the second minute on is held against the truth: it must be within a
 factor of two of it, or within five seconds, where what is left is hardly more than that.
 
-    python benchmarks/progress.py --copies 2 --workers 1
+    python benchmarks/progress.py --copies 4
 """
 
 import argparse
