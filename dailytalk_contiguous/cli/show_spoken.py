@@ -7,7 +7,7 @@ from typing import Any
 from rich.markup import escape
 
 from dailytalk_contiguous.cli.rejects import share_text, show_rejects
-from dailytalk_contiguous.cli.show import nothing_to_do
+from dailytalk_contiguous.cli.show import nothing_to_do, stages_to_run
 from dailytalk_contiguous.cli.terminal import Console
 from dailytalk_contiguous.core.wording import counted
 from dailytalk_contiguous.engine.local import Plan
@@ -36,7 +36,7 @@ def dry_run(
     console.print(f"{counted(found.text_bytes, 'byte')} of text; about {found.price:.4f} USD to spend")
     console.print(f"{counted(len(plan.paths), 'shard')}, {len(plan.tasks):,} of them to make")
     if plan.tasks:
-        console.print("stages to run: " + ", ".join(stage.name for stage in stages))
+        stages_to_run(console, stages)
     if found.without_text:
         console.print(f"{counted(found.without_text, 'utterance')} without text: {settings.no_text}")
     if found.not_cloned:

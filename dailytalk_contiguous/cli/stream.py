@@ -81,10 +81,10 @@ def stream(
         follow_links=given["follow_links"],
     )
     job = Job(repository, tag, speak, config, 60 * given["shard_minutes"], given["source_licence"])
-    if given["dry_run"]:
-        _intended(console, job, out, given["as_json"])
-        return 0
     limits = Limits(given["limit_hours"], 1e9 * (given["limit_disk"] or 0.0))
+    if given["dry_run"]:
+        _intended(console, job, out, limits, given["as_json"])
+        return 0
     _begins(console, repository, head, out)
     command = {"command": as_text(shlex.join(["dailytalk", *sys.argv[1:]]))}
     with bar(console, quiet=given["as_json"]) as told:
@@ -98,8 +98,8 @@ def stream(
     return _exit_code(done, speak is not None)
 
 
-def _intended(console: Console, job: Job, out: Path, as_json: bool) -> None:
-    stages, missing = intended_stream(job, out), to_fetch(job.repository)
+def _intended(console: Console, job: Job, out: Path, limits: Limits, as_json: bool) -> None:
+    stages, missing = intended_stream(job, out, limits), to_fetch(job.repository)
     if as_json:
         names = [stage.name for stage in stages]
         print_json({"source": job.repository.about(), "to_fetch": missing._asdict(), "stages": names})

@@ -96,6 +96,10 @@ class Limits:
     hours: float | None = None
     free_bytes: float = 0.0
 
+    def reached(self, seconds: float) -> bool:
+        """Whether so many seconds of audio are all that was asked for."""
+        return self.hours is not None and seconds >= 3600 * self.hours
+
 
 def pinned(repository: Repository, out: Path) -> Repository:
     """The repository at the commit that the stream in `out` began with.

@@ -86,19 +86,25 @@ def stream(
     return _Run(job, out, limits, about, progress, planned).run()
 
 
-def intended_stream(job: Job, out: Path) -> tuple[Stage, ...]:
-    """The stages that `stream` would run; none where all windows are done. Writes and downloads nothing.
+def intended_stream(job: Job, out: Path, limits: Limits) -> tuple[Stage, ...]:
+    """The stages that `stream` would run; none where no window is left. Writes and downloads nothing.
 
     Raises DailytalkError for whatever `stream` would refuse before its first window.
     """
     positions = Positions(out)
     if positions.about is not None:
         job.agree(positions.about, out)
-    if positions.complete and not any(one.held for one in positions.windows):
+    if not _is_left(positions, limits):
         return ()
     tag_stages, speak_stages = job.stages()
     Runner().preflight((*tag_stages, *speak_stages), job.tag.device, fetch=False)
     return (*tag_stages, *speak_stages)
+
+
+def _is_left(positions: Positions, limits: Limits) -> bool:
+    """Whether there is a window to make: one with conversations held back, or a new one within the limits."""
+    held = any(window.held for window in positions.windows)
+    return held or not (positions.complete or limits.reached(positions.audio_seconds))
 
 
 class _Run:
@@ -170,14 +176,10 @@ class _Run:
             self.job.agree(self.positions.about, self.out)
 
     def _to_do(self) -> bool:
-        held = any(one.held for one in self.positions.windows)
-        if held or self.positions.complete or not self._hours_done(self.positions.audio_seconds):
-            return held or not self.positions.complete
-        self.stopped = HOURS
-        return False
-
-    def _hours_done(self, seconds: float) -> bool:
-        return self.limits.hours is not None and seconds >= 3600 * self.limits.hours
+        left = _is_left(self.positions, self.limits)
+        if not left and not self.positions.complete:
+            self.stopped = HOURS
+        return left
 
     def _all_windows(self, scratch: Path, journal: Journal) -> None:
         Runner().preflight((*self.tag_stages, *self.speak_stages), self.job.tag.device)
@@ -204,13 +206,13 @@ class _Run:
             if one.held:
                 yield windows.again(one, done[: one.window])
         seconds = self.positions.audio_seconds
-        if self.positions.complete or self._hours_done(seconds):
+        if self.positions.complete or self.limits.reached(seconds):
             return
         names = Names(name for one in done for name in one.names)
         for window in windows.all_from(len(done), done[-1].end if done else self.positions.end, names):
             yield window
             seconds += window.audio_seconds
-            if self._hours_done(seconds):
+            if self.limits.reached(seconds):
                 return
 
     def _has_room_for_one(self) -> bool:

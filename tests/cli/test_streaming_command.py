@@ -113,10 +113,14 @@ def test_dry_run_says_what_it_would_fetch(tmp_path: Path, dailytalk: Command, hu
 def test_dry_run_of_a_stream_refuses_what_the_run_refuses_and_names_what_is_left(
     tmp_path: Path, dailytalk: Command, quick: tuple[str, ...], hub: HubServer
 ) -> None:
-    publish(1)
+    publish(2)
     command = ("tag", REPO, "--streaming", "--out", tmp_path / "out", *quick, "--json")
     planned = json.loads(dailytalk(*command, "--dry-run").out)
-    assert (planned["to_fetch"]["files"], planned["stages"][:2]) == (1, ["Segment", "MatchTranscript"])
+    assert (planned["to_fetch"]["files"], planned["stages"][:2]) == (2, ["Segment", "MatchTranscript"])
+    assert dailytalk(*command, "--limit-hours", "0.0001").code == 0
+    for limit, left in (("0.0001", 0), ("9", len(planned["stages"]))):
+        told = json.loads(dailytalk(*command, "--dry-run", "--limit-hours", limit).out)
+        assert len(told["stages"]) == left
     assert dailytalk(*command).code == 0
     assert json.loads(dailytalk(*command, "--dry-run").out)["stages"] == []
     other = dailytalk(*command, "--dry-run", "--channel", "left")

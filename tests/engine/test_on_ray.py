@@ -66,8 +66,8 @@ class Trouble(Stage):
                 raise KeyError("a bug")
             with Path(self.notes).open("a+") as file:
                 file.seek(0)
-                if len(file.read()) < self.times:
-                    file.write("x")
+                if len(file.read().split()) < self.times:
+                    file.write(f"{os.getpid()} ")
                     file.flush()
                     os.kill(os.getpid(), signal.SIGKILL)
         return {"process": [os.getpid()] * len(batch["conversation_id"])}
@@ -272,12 +272,12 @@ def test_rows_of_a_cluster_are_those_of_a_process_with_as_many_threads_bit_for_b
 
 
 def test_shard_of_a_killed_actor_is_made_again_once(tmp_path: Path, cluster: str) -> None:
-    stage, told = Trouble(str(tmp_path / "notes"), times=1), []
+    """Which of the others makes it, and what the bar is told of shards the lost one had made, is a matter of time."""
+    stage = Trouble(str(tmp_path / "notes"), times=1)
     work = plan(tmp_path / "out", "a", "bad", "c", stage=stage)
-    assert sorted(make(work, stage, cluster, told)) == sorted(work.paths)
-    assert (tmp_path / "notes").read_text() == "x"
-    assert len({row["process"] for path in work.paths for row in read_rows(path, ["process"]).values()} - {0}) >= 2
-    assert len(told) == 3
+    assert sorted(make(work, stage, cluster)) == sorted(work.paths)
+    [killed] = (tmp_path / "notes").read_text().split()
+    assert read_rows(work.paths[1], ["process"])["bad"]["process"] != int(killed)
 
 
 def test_shard_that_ends_two_actors_is_said_and_the_others_stay(tmp_path: Path, cluster: str) -> None:
@@ -285,7 +285,7 @@ def test_shard_that_ends_two_actors_is_said_and_the_others_stay(tmp_path: Path, 
     work = plan(tmp_path / "out", "a", "bad", stage=stage)
     with pytest.raises(DailytalkError, match="the shard of 'bad' ended 2 workers"):
         make(work, stage, cluster)
-    assert (tmp_path / "notes").read_text() == "xx"
+    assert len((tmp_path / "notes").read_text().split()) == 2
     assert list((tmp_path / "out").glob("*.parquet")) == work.paths[:1]
 
 
@@ -310,12 +310,13 @@ def test_what_is_awaited_is_said(
     tmp_path: Path, cluster: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(on_ray, "AWAITED_SECONDS", 1.0)
-    work = plan(tmp_path, "a", stage=Trouble())
+    work, told = plan(tmp_path, "a", stage=Trouble()), list[str]()
     with ray_cluster.connected(cluster) as ray:
         holder = ray.remote(Till).options(num_cpus=2).remote(None)
         ray.get(holder.held_back.remote())
         with when_logged("no worker has begun yet", lambda: ray.kill(holder)):
-            assert make(work, Trouble(), cluster) == work.paths
+            assert make(work, Trouble(), cluster, told) == work.paths
+    assert told == ["Trouble"]  # what the bar counts
     assert "each waits for 1 CPU and 0 GPU of one node; 0 and 0 are free" in caplog.text
 
 
@@ -444,6 +445,9 @@ def test_nothing_is_bought_without_the_till(cluster: str) -> None:
         till = ray.remote(Till).remote(1.0)
         assert answer(till.held_back.remote()) == 0
         ray.kill(till)
+        with pytest.raises(ray.exceptions.RayActorError):
+            for _ in range(1000):  # it ends a moment after it was killed
+                ray.get(till.held_back.remote())
         with pytest.raises(DailytalkError, match=r"the till was lost .*what was bought is kept"):
             answer(till.hold.remote(0.25))
 
