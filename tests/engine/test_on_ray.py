@@ -272,7 +272,7 @@ def test_rows_of_a_cluster_are_those_of_a_process_with_as_many_threads_bit_for_b
 
 
 def test_shard_of_a_killed_actor_is_made_again_once(tmp_path: Path, cluster: str) -> None:
-    """Which of the others makes it, and what the bar is told of shards the lost one had made, is a matter of time."""
+    """By which of the others is a matter of time."""
     stage = Trouble(str(tmp_path / "notes"), times=1)
     work = plan(tmp_path / "out", "a", "bad", "c", stage=stage)
     assert sorted(make(work, stage, cluster)) == sorted(work.paths)
@@ -445,11 +445,17 @@ def test_nothing_is_bought_without_the_till(cluster: str) -> None:
         till = ray.remote(Till).remote(1.0)
         assert answer(till.held_back.remote()) == 0
         ray.kill(till)
-        with pytest.raises(ray.exceptions.RayActorError):
-            for _ in range(1000):  # it ends a moment after it was killed
-                ray.get(till.held_back.remote())
+        assert any(_is_gone(ray, till) for _ in range(1000))  # it ends a moment after it was killed
         with pytest.raises(DailytalkError, match=r"the till was lost .*what was bought is kept"):
             answer(till.hold.remote(0.25))
+
+
+def _is_gone(ray: Any, till: Any) -> bool:
+    try:
+        ray.get(till.held_back.remote())
+    except ray.exceptions.RayActorError:
+        return True
+    return False
 
 
 def test_closed_till_refuses_and_knows_what_is_being_bought() -> None:
