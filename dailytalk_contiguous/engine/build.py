@@ -25,7 +25,7 @@ from dailytalk_contiguous.core.schema import SOURCE, Batch
 from dailytalk_contiguous.shards import Entry, Row, Shard, chain_of, part_path, read_rows, write_shard
 from dailytalk_contiguous.stages.base import Stage
 
-#: Seconds of work after which what is finished of a shard is saved: about as much as a stop may lose.
+#: Seconds of work after which what is made of a shard is saved: a kill loses that and the stage in hand.
 SAVE_SECONDS = 60.0
 
 #: Seconds of audio after which freed memory is given back: one long conversation, or many short ones.
@@ -110,8 +110,11 @@ class Job:
         self._progress = progress
         self._overlaps = batch_seconds > 0
         with interrupts.deferred():
-            works, self._settled = _resume(rows, stages, chain_of(stages), known)
+            self._chain = chain_of(stages)
+            works, self._settled = _resume(rows, stages, self._chain, known)
         self._batches = _batches(works, batch_seconds)
+        self._finished: dict[str, Row] = {}
+        self._saved = time.monotonic()
         self._ready: dict[int, list[tuple[Work, Reject | None]]] = {}
 
     def prepare(self) -> "Job":
@@ -123,8 +126,9 @@ class Job:
     def finish(self) -> Shard:
         """Take everything through all stages and write the shard. What it raises leaves no shard.
 
-        Every `SAVE_SECONDS` the conversations that are finished are saved beside it, from where the next run takes
-        them: what is lost is measured in work, not in audio, whatever the machine's speed.
+        What is made by then is saved beside it every `SAVE_SECONDS`, and before a Ctrl-C is raised: conversations
+        that are finished, and the stages that those in hand have been through. The next run goes on from there. So
+        what is lost is measured in work, not in audio, whatever the machine's speed.
 
         A Ctrl-C is raised between two stages, between two batches of a model, or once the shard is written.
         """
@@ -132,33 +136,54 @@ class Job:
             return self._finish()
 
     def _finish(self) -> Shard:
-        chain, columns = chain_of(self._stages), features_of(self._stages)
-        shard = Shard(entries=dict(self._settled))
-        finished: dict[str, Row] = {}
-        untidy, saved = 0.0, time.monotonic()
+        columns = features_of(self._stages)
+        untidy = 0.0
         with contextlib.closing(self._coming()) as coming:
             for batch in coming:
                 untidy += sum(work.row["duration"] for work, _ in batch)
                 refused = [(work, reject) for work, reject in batch if reject]
                 left = [work for work, reject in batch if not reject]
-                for work, reject in [*refused, *_run(left, self._steps, self._progress)]:
-                    shard.entries[work.name] = _entry(work, chain, reject)
+                for work, reject in [*refused, *self._through(left)]:
+                    self._settled[work.name] = _entry(work, self._chain, reject)
                     if reject is None:
                         # Without the samples: a shard's rows are kept until it is written, its audio is not.
-                        finished[work.name] = {name: work.row[name] for name in columns}
+                        self._finished[work.name] = {name: work.row[name] for name in columns}
                     work.row = {"conversation_id": work.name}
                 if untidy >= TIDY_SECONDS:
                     untidy = 0.0
                     give_back_memory()
-                if time.monotonic() - saved >= SAVE_SECONDS:
-                    write_shard(part_path(self.path), Shard([*finished.values()], shard.entries), columns)
-                    saved = time.monotonic()
+                self._save_in_time([])
         names = [row["conversation_id"] for row in self.rows]
-        shard.rows = [finished[name] for name in names if name in finished]
-        shard.entries = {name: shard.entries[name] for name in names}
+        shard = Shard(
+            [self._finished[name] for name in names if name in self._finished],
+            {name: self._settled[name] for name in names},
+        )
         write_shard(self.path, shard, columns)
         part_path(self.path).unlink(missing_ok=True)
         return shard
+
+    def _through(self, works: list[Work]) -> list[tuple[Work, Reject | None]]:
+        """`_run`, with what it has made by then saved in time, and before a Ctrl-C is raised."""
+        try:
+            return _run(works, self._steps, self._progress, self._save_in_time)
+        except KeyboardInterrupt:
+            self._save(works)
+            raise
+
+    def _save_in_time(self, in_hand: list[Work]) -> None:
+        if time.monotonic() - self._saved >= SAVE_SECONDS:
+            self._save(in_hand)
+
+    def _save(self, in_hand: list[Work]) -> None:
+        columns = features_of(self._stages)
+        # Nothing between the first stage and a final one has columns to be kept in.
+        begun = [] if self._stages[-1].final else [work for work in in_hand if work.done]
+        rows = [{name: work.row.get(name) for name in columns} for work in begun]
+        entries = {work.name: _entry(work, self._chain, None) for work in begun}
+        write_shard(
+            part_path(self.path), Shard([*self._finished.values(), *rows], self._settled | entries), columns
+        )
+        self._saved = time.monotonic()
 
     def _prepared(self, place: int) -> list[tuple[Work, Reject | None]]:
         """What `_run` gives for a batch, of the leading stages that need no device."""
@@ -268,8 +293,16 @@ def _batches(works: Sequence[Work], batch_seconds: float) -> list[list[Work]]:
     return batches
 
 
-def _run(works: list[Work], steps: Sequence[Step], progress: Progress) -> list[tuple[Work, Reject | None]]:
-    """Take a batch through the stages that are left. Rows that a stage can't use leave with their reject."""
+def _run(
+    works: list[Work],
+    steps: Sequence[Step],
+    progress: Progress,
+    after: Callable[[list[Work]], None] = lambda works: None,
+) -> list[tuple[Work, Reject | None]]:
+    """Take a batch through the stages that are left. Rows that a stage can't use leave with their reject.
+
+    `works` holds the rows that are in it still, and `after` is given them once they are through a stage.
+    """
     results: list[tuple[Work, Reject | None]] = []
     if not works:
         return results
@@ -299,6 +332,7 @@ def _run(works: list[Work], steps: Sequence[Step], progress: Progress) -> list[t
             work.seconds.append(wall * work.row["duration"] / audio if audio else 0.0)
             work.done += 1
         progress(stage.name, audio, wall)
+        after(works)
     return results + [(work, None) for work in works]
 
 

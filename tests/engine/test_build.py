@@ -216,6 +216,43 @@ def test_what_is_finished_of_a_stopped_shard_is_not_done_again(
     assert list(tmp_path.iterdir()) == [path]
 
 
+@pytest.mark.parametrize("seconds", [0.0, 1e9])
+def test_stages_that_a_stopped_conversation_was_through_are_not_done_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seconds: float
+) -> None:
+    """A Ctrl-C saves them whenever it comes; a kill, when the last save is long enough ago."""
+
+    def stop(stage: str, audio: float, wall: float | None) -> None:
+        if (stage, wall) == ("Weigh", None):
+            raise KeyboardInterrupt if seconds else MemoryError
+
+    monkeypatch.setattr("dailytalk_contiguous.engine.build.SAVE_SECONDS", seconds)
+    with pytest.raises((KeyboardInterrupt, MemoryError)):
+        build(tmp_path, "ab", Length(), Weigh(), progress=stop)
+    assert list(tmp_path.glob("*.parquet")) == []
+    [(name, (_, entry))] = index(tmp_path).items()
+    assert (name, len(entry.chain), len(entry.seconds), entry.reject) == ("a", 1, 1, None)
+    calls.clear()
+    path = build(tmp_path, "ab", Length(), Weigh())
+    assert calls == [("Weigh", ["a"]), ("Length", ["b"]), ("Weigh", ["b"])]
+    assert weights(path) == {"a": 3, "b": 3}
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_conversation_that_was_refused_is_none_of_those_in_hand(tmp_path: Path) -> None:
+    def stop(stage: str, audio: float, wall: float | None) -> None:
+        if wall is None and [name for name, _ in calls] == ["Length", "Weigh", "Weigh"]:  # the last one begins
+            raise KeyboardInterrupt
+
+    stages = Length(), Weigh(refused=("a",)), Weigh(factor=2)
+    with pytest.raises(KeyboardInterrupt):
+        build(tmp_path, "abc", *stages, batch_seconds=9.0, progress=stop)
+    assert {name: len(entry.chain) for name, (_, entry) in index(tmp_path).items()} == {"b": 2, "c": 2}
+    path = build(tmp_path, "abc", *stages, batch_seconds=9.0)
+    assert weights(path) == {"b": 6, "c": 6}
+    assert [name for name, (_, entry) in index(tmp_path).items() if entry.reject] == ["a"]
+
+
 def test_shard_of_which_all_is_finished_in_a_part_is_written_without_work(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
