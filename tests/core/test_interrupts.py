@@ -91,7 +91,7 @@ def test_ctrl_c_is_130_and_one_sentence_wherever_it_comes(tmp_path: Path, place:
     command = [sys.executable, "-c", PROGRAM, str(tmp_path), place]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
     assert (done.returncode, done.stdout, done.stderr) == (130, "", STOP)
-    assert list(tmp_path.iterdir()) == []
+    assert list(tmp_path.glob("*.parquet")) == []
 
 
 def test_process_that_is_started_never_sees_ctrl_c() -> None:
