@@ -13,6 +13,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from dailytalk_contiguous.core.code import code_digest
 from dailytalk_contiguous.core.errors import Reject
 from dailytalk_contiguous.core.finished_clip import own_seconds
 from dailytalk_contiguous.core.machine import PACKAGES
@@ -24,7 +25,7 @@ from dailytalk_contiguous.engine.outputs import REJECTS, RUN, models_of, read_ru
 from dailytalk_contiguous.files.inside import inside
 from dailytalk_contiguous.files.writing import write_text
 from dailytalk_contiguous.shards import Row, read_rows
-from dailytalk_contiguous.stages.base import Stage, source_digest
+from dailytalk_contiguous.stages.base import Stage
 
 #: Folder of the WAV files inside a work folder.
 DATA = "data"
@@ -145,5 +146,5 @@ def _stage(stage: Stage) -> dict[str, Any]:
 def _fingerprint(paths: Sequence[Path], text_conditions: bool) -> str:
     """Changes whenever the training folder would."""
     files = [(path.name, path.stat().st_mtime_ns) for path in paths]
-    told = [files, text_conditions, source_digest(corpus_folder.__name__)]
+    told = [files, text_conditions, code_digest(corpus_folder.export_clips)]
     return hashlib.sha256(json.dumps(told).encode()).hexdigest()[:20]

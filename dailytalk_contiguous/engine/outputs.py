@@ -14,6 +14,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from dailytalk_contiguous.core.code import code_digest
 from dailytalk_contiguous.core.documents import expect, fits, json_lines, read_json
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError, Reject
 from dailytalk_contiguous.core.machine import PACKAGES
@@ -24,7 +25,7 @@ from dailytalk_contiguous.files.writing import write_lines, write_text
 from dailytalk_contiguous.models.licences import licence_of
 from dailytalk_contiguous.shards import Entry, Row, chain_of, read_entries, read_rows
 from dailytalk_contiguous.sources.people import People
-from dailytalk_contiguous.stages.base import Stage, source_digest
+from dailytalk_contiguous.stages.base import Stage
 
 TRANSCRIPT, NEW_TRANSCRIPT = "transcript.jsonl", "transcript.new.jsonl"
 REJECTS, RUN = "rejects.jsonl", "run.json"
@@ -345,6 +346,6 @@ def _fingerprint(
         [(path.name, path.stat().st_mtime_ns) for path in paths],
         [problem.as_dict() for problem in problems],
         sorted((*key, *person) for key, person in people.items()),
-        source_digest(__name__),
+        code_digest(write_outputs),
     ]
     return hashlib.sha256(json.dumps(told).encode()).hexdigest()[:20]

@@ -18,6 +18,7 @@ import numpy as np
 import soundfile
 
 from dailytalk_contiguous.core.built import BUILT
+from dailytalk_contiguous.core.code import code_digest
 from dailytalk_contiguous.core.documents import fits
 from dailytalk_contiguous.core.errors import Reject
 from dailytalk_contiguous.core.schema import AFFECT, PROSODY
@@ -37,7 +38,7 @@ from dailytalk_contiguous.files.owned_folder import EDITED, MADE_FROM, made_from
 from dailytalk_contiguous.files.writing import write_atomically, write_lines, write_text
 from dailytalk_contiguous.shards import Entry, Row, audio_digest, chain_of, read_entries, read_rows
 from dailytalk_contiguous.sources.naming import shortened
-from dailytalk_contiguous.stages.base import Stage, source_digest
+from dailytalk_contiguous.stages.base import Stage
 
 SHIFTED, AUDIO = "transcript_shifted.jsonl", "audio"
 
@@ -241,7 +242,7 @@ def _fingerprint(paths: Sequence[Path], stages: Sequence[Stage], rejects: Sequen
         chain_of(stages)[-1:],
         [(path.name, path.stat().st_mtime_ns) for path in paths],
         [reject.as_dict() for reject in rejects],
-        source_digest(__name__),
+        code_digest(write_spoken),
     ]
     return hashlib.sha256(json.dumps(told).encode()).hexdigest()[:20]
 

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dailytalk_contiguous.core.audio import ANALYSIS_RATE, Pcm, pcm_to_float, read_analysis
+from dailytalk_contiguous.core.code import code_digest
 from dailytalk_contiguous.core.documents import expect, read_json
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
 from dailytalk_contiguous.core.machine import cache_folder
@@ -22,7 +23,6 @@ from dailytalk_contiguous.core.spans import HYSTERESIS, balanced_range, frame_le
 from dailytalk_contiguous.files.inside import inside
 from dailytalk_contiguous.files.writing import write_text
 from dailytalk_contiguous.models.speech_activity import FRAME, FRAME_SECONDS, speech_probabilities
-from dailytalk_contiguous.stages.base import source_digest
 
 #: Seconds on each side of an even cut that are searched first.
 SEARCH_SECONDS = 60.0
@@ -45,7 +45,7 @@ def cuts(audio: dict[str, Any], seconds: float, longest: float, identity: str) -
     """
     if not longest or seconds <= longest:
         return [0.0, seconds]
-    key = hashlib.sha256(f"{identity}\0{longest}\0{source_digest(__name__)}".encode()).hexdigest()
+    key = hashlib.sha256(f"{identity}\0{longest}\0{code_digest(_find)}".encode()).hexdigest()
     path = cache_folder() / "cuts" / f"{key[:32]}.json"
     known = _read(path)
     if known is None:

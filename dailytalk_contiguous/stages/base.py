@@ -6,21 +6,17 @@ and moves to a worker as it is. `PerUtterance` is the one place where utterances
 and put back: nothing can get lost or change order anywhere else.
 """
 
-import ast
 import dataclasses
 import hashlib
-import importlib.util
 import itertools
 import json
-import sys
-import uuid
-from collections.abc import Iterable, Iterator
-from functools import lru_cache
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 
 from datasets import Dataset, Features, IterableDataset
 
+from dailytalk_contiguous.core.code import code_digest
 from dailytalk_contiguous.core.schema import CONVERSATION_COLUMNS, Batch, per_utterance
 
 AnyDataset = TypeVar("AnyDataset", Dataset, IterableDataset)
@@ -76,7 +72,7 @@ class Stage:
     @property
     def digest(self) -> str:
         """Hex digest of what this stage computes: its class, its settings, its code and its models' files."""
-        parts = [type(self).__qualname__, settings_text(self), source_digest(type(self).__module__)]
+        parts = [type(self).__qualname__, settings_text(self), code_digest(type(self), without=Stage)]
         parts += [model_digest(model) for model in self.models().values()]
         return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:20]
 
@@ -149,7 +145,9 @@ class PerUtterance(Stage):
 
     @property
     def digest(self) -> str:
-        return hashlib.sha256(f"{source_digest(__name__)}{self.stage.digest}".encode()).hexdigest()[:20]
+        return hashlib.sha256(
+            f"{code_digest(PerUtterance, without=Stage)}{self.stage.digest}".encode()
+        ).hexdigest()[:20]
 
 
 def explode(batch: Batch, columns: Iterable[str], counts: list[int]) -> Batch:
@@ -185,35 +183,6 @@ def settings_text(stage: Stage) -> str:
     return json.dumps(settings, sort_keys=True, default=repr)
 
 
-def source_digest(module: str) -> str:
-    """Digest of the code of a module and of everything in this package that it imports.
-
-    Comments, layout and docstrings do not count, so that mending a sentence does not make models run again. Code
-    that is in no file (a notebook's) can change at any time: its digest is another one at every call.
-    """
-    return _source_digest(module) if _file_of(module) else uuid.uuid4().hex
-
-
-@lru_cache(maxsize=None)
-def _source_digest(module: str) -> str:
-    seen: dict[str, str] = {}
-    waiting = [module]
-    while waiting:
-        name = waiting.pop()
-        if name not in seen:
-            seen[name], imported = _own_digest(name)
-            waiting += imported
-    return hashlib.sha256("".join(f"{name}\0{seen[name]}\0" for name in sorted(seen)).encode()).hexdigest()
-
-
-@lru_cache(maxsize=None)
-def _own_digest(module: str) -> tuple[str, tuple[str, ...]]:
-    """Digest of a module's own code, and what it imports of this package."""
-    tree = _code_of(module)
-    imported = tuple(_imports(tree, __name__.partition(".")[0]))
-    return hashlib.sha256(ast.dump(tree).encode()).hexdigest(), imported
-
-
 def model_digest(model: str) -> str:
     """Digest of the files of a model that is a local folder; of its name otherwise."""
     folder = Path(model)
@@ -223,55 +192,3 @@ def model_digest(model: str) -> str:
     files = sorted(path for pattern in ("*", "*/*") for path in folder.glob(pattern) if path.is_file())
     told = [(path.relative_to(folder).as_posix(), path.stat().st_size, path.stat().st_mtime_ns) for path in files]
     return hashlib.sha256(json.dumps(told).encode()).hexdigest()
-
-
-def _file_of(module: str) -> str | None:
-    if module == "__main__":  # it has no spec; a notebook has no file either
-        path = getattr(sys.modules[module], "__file__", None)
-        return path if path and Path(path).is_file() else None
-    spec = importlib.util.find_spec(module)
-    return spec.origin if spec else None
-
-
-def _code_of(module: str) -> ast.Module:
-    origin = _file_of(module)
-    if origin is None:
-        return ast.Module(body=[], type_ignores=[])
-    tree = ast.parse(Path(origin).read_text(encoding="utf-8"))
-    for node in _statements(tree):
-        if (
-            isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef)
-            and node.body
-            and isinstance(node.body[0], ast.Expr)
-            and isinstance(node.body[0].value, ast.Constant)
-            and isinstance(node.body[0].value.value, str)
-        ):
-            del node.body[0]
-    return tree
-
-
-def _statements(node: ast.AST) -> Iterator[ast.AST]:
-    """A module and all that stands in it, down to its statements: nothing is imported or documented inside one."""
-    yield node
-    for part in ("body", "orelse", "handlers", "finalbody", "cases"):
-        for inner in getattr(node, part, ()):
-            yield from _statements(inner)
-
-
-def _imports(tree: ast.Module, package: str) -> Iterator[str]:
-    for node in _statements(tree):
-        names: list[str] = []
-        if isinstance(node, ast.Import):
-            names = [alias.name for alias in node.names]
-        elif isinstance(node, ast.ImportFrom) and node.module:
-            names = [node.module] + [f"{node.module}.{alias.name}" for alias in node.names]
-        for name in names:
-            if name.startswith(f"{package}.") and _is_module(name):
-                yield name
-
-
-@lru_cache(maxsize=None)
-def _is_module(name: str) -> bool:
-    """Whether a name in this package is a module. Looks for its file: the import system would run its parents."""
-    path = Path(__file__).parents[1].joinpath(*name.split(".")[1:])
-    return path.with_suffix(".py").is_file() or (path / "__init__.py").is_file()

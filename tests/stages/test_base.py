@@ -227,7 +227,7 @@ def test_a_stage_without_a_call_says_so() -> None:
 
 DIGESTS = """
 import json, sys
-from dailytalk_contiguous.stages import base
+from dailytalk_contiguous.core import code
 from dailytalk_contiguous.stages.prosody import MeasureProsody
 from dailytalk_contiguous.stages.base import PerUtterance
 found = []
@@ -235,8 +235,8 @@ for path, old, new in json.loads(sys.argv[1]):
     text = open(path).read()
     assert old in text, (path, old)
     open(path, "w").write(text.replace(old, new, 1))
-    base._source_digest.cache_clear()
-    base._own_digest.cache_clear()
+    code._code_digest.cache_clear()
+    code._module.cache_clear()
     found.append([MeasureProsody().digest, PerUtterance(MeasureProsody()).digest])
 print(json.dumps(found))
 """
@@ -256,9 +256,10 @@ def test_digest_changes_with_code_that_a_stage_imports_but_not_with_words_about_
         (stage, "        rows = list()", "\n        # a comment\n        rows = list( )"),
         (core, "MIN_VOICED = 5", "MIN_VOICED = 6"),
         (core, '    """Prosody of one', '    """The prosody of one'),
-        (audio, "32768.0", "32767.0"),  # imported by what it imports
+        (audio, "32768.0", "32767.0"),  # reached by what it reaches
+        (audio, "BLOCK_SECONDS = 20.0", "BLOCK_SECONDS = 21.0"),  # in the same module, and not reached
         (other, "import ", "import sys as _sys\nimport "),  # not imported
-        (lifting, "if not sum(counts):", "if sum(counts) == 0:"),  # the stage's base
+        (lifting, "if not sum(counts):", "if sum(counts) == 0:"),  # what lifts it to conversations
     ]
     done = subprocess.run(
         [sys.executable, "-c", DIGESTS, json.dumps([[str(path), old, new] for path, old, new in edits])],
@@ -268,9 +269,10 @@ def test_digest_changes_with_code_that_a_stage_imports_but_not_with_words_about_
         capture_output=True,
         text=True,
     )
-    for digests in zip(*json.loads(done.stdout.splitlines()[-1]), strict=True):
-        changed = [one != two for one, two in pairwise(digests)]
-        assert changed == [True, False, False, True, False, True, False, True]
+    alone, lifted = zip(*json.loads(done.stdout.splitlines()[-1]), strict=True)
+    changed = [True, False, False, True, False, True, False, False]
+    assert [before != after for before, after in pairwise(alone)] == [*changed, False]
+    assert [before != after for before, after in pairwise(lifted)] == [*changed, True]
 
 
 SCRIPT = """

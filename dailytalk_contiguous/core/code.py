@@ -1,0 +1,187 @@
+"""What a piece of code computes, as a digest: its own text and that of every definition in the package it reaches.
+
+Names are followed from definition to definition, not from module to module. So an edit makes only those results
+stale that could differ, and a definition that moves to another module makes none stale.
+"""
+
+import ast
+import hashlib
+import importlib.util
+import sys
+import uuid
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+from pathlib import Path
+from typing import Any
+
+_PACKAGE = __name__.partition(".")[0]
+_ROOT = Path(__file__).parents[1]
+
+#: A module, and a name in it; no name stands for the module itself.
+_Key = tuple[str, str]
+
+
+class _Module:
+    """A module taken apart: its statements by the names that they define, and what it imports of the package.
+
+    `loose` statements define no name, and always count.
+    """
+
+    def __init__(self, name: str) -> None:
+        path = _file_of(name)
+        tree = ast.parse(Path(path).read_text(encoding="utf-8") if path else "")
+        self.name = name
+        self.imports: dict[str, _Key] = {}
+        self.defines: dict[str, list[_Statement]] = {}
+        self.loose: list[_Statement] = []
+        for node in tree.body:
+            if imported := _imported(node):
+                self.imports |= imported
+            elif not _is_text(node):
+                statement = _Statement(self, node)
+                for bound in (names := set(_bound(node))):
+                    self.defines.setdefault(bound, []).append(statement)
+                self.loose += [] if names else [statement]
+
+
+@dataclass(frozen=True, eq=False)
+class _Statement:
+    """A statement at the top of a module."""
+
+    module: _Module
+    node: ast.stmt
+
+    @cached_property
+    def nodes(self) -> list[ast.AST]:
+        """All that it consists of, without docstrings."""
+        waiting: list[ast.AST] = [self.node]
+        nodes = []
+        while waiting:  # `ast.walk` takes twice as long, and this is run for hundreds of statements
+            node = waiting.pop()
+            nodes.append(node)
+            if isinstance(node, ast.ClassDef | ast.FunctionDef) and _is_text(node.body[0]):
+                del node.body[0]
+            for name in node._fields:
+                value = getattr(node, name, None)
+                if isinstance(value, list):
+                    waiting += [item for item in value if isinstance(item, ast.AST)]
+                elif isinstance(value, ast.AST):
+                    waiting.append(value)
+        return nodes
+
+    @cached_property
+    def refers(self) -> set[_Key]:
+        """What it names of the package: of its module, or imported by it or by its module."""
+        imports, defines = dict(self.module.imports), self.module.defines
+        for node in self.nodes:
+            if isinstance(node, ast.ImportFrom):
+                imports |= _imported(node)
+        keys = set()
+        for node in self.nodes:
+            if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
+                if node.value.id in imports:
+                    home, name = imports[node.value.id]
+                    keys.add((home, name or node.attr))
+            elif isinstance(node, ast.Name):
+                if node.id in defines:
+                    keys.add((self.module.name, node.id))
+                elif imports.get(node.id, ("", ""))[1]:  # a module itself is followed by its attributes
+                    keys.add(imports[node.id])
+        return keys
+
+    @cached_property
+    def digest(self) -> str:
+        """Of its code."""
+        assert self.nodes  # its docstrings are gone
+        return hashlib.sha256(ast.dump(self.node).encode()).hexdigest()
+
+
+def code_digest(*definitions: type | Callable[..., Any], without: type | None = None) -> str:
+    """Hex digest of classes or functions and of all that they reach by name in this package, however far.
+
+    Comments, layout, docstrings and modules' names do not count. `without` is a class that decides nothing: it is
+    not followed. Code that is in no file (a notebook's) can change at any time: its digest is another one at every
+    call.
+    """
+    keys = frozenset((definition.__module__, definition.__qualname__.split(".")[0]) for definition in definitions)
+    if any(_file_of(module) is None for module, _ in keys):
+        return uuid.uuid4().hex
+    return _code_digest(keys, (without.__module__, without.__qualname__) if without else ("", ""))
+
+
+@lru_cache(maxsize=None)
+def _code_digest(keys: frozenset[_Key], without: _Key) -> str:
+    seen, digests, waiting = {without}, set[str](), [*keys]
+    while waiting:
+        key = waiting.pop()
+        if key in seen:
+            continue
+        seen.add(key)
+        home, name = key
+        if name in _module(home).imports:
+            waiting.append(_module(home).imports[name])
+            continue
+        for statement in _statements_of(*key):
+            waiting += statement.refers
+            digests.add(statement.digest)
+    return hashlib.sha256("\0".join(sorted(digests)).encode()).hexdigest()
+
+
+def _statements_of(module: str, name: str) -> list[_Statement]:
+    """What a name of a module stands for; all of the module where it does not define the name."""
+    code = _module(module)
+    statements = code.defines.get(name) or [one for defined in code.defines.values() for one in defined]
+    return [*statements, *code.loose]
+
+
+_module = lru_cache(maxsize=None)(_Module)
+
+
+def _imported(node: ast.AST) -> dict[str, _Key]:
+    """Names that an import of this package binds: a module and a name in it; no name for a module itself."""
+    if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == _PACKAGE and not node.level:
+        return {
+            alias.asname or alias.name: (f"{node.module}.{alias.name}", "")
+            if _is_module(f"{node.module}.{alias.name}")
+            else (str(node.module), alias.name)
+            for alias in node.names
+        }
+    return {}
+
+
+def _bound(node: ast.AST) -> Iterator[str]:
+    """Names that a statement at the top of a module binds, what it imports of this package apart."""
+    if isinstance(node, ast.Import | ast.ImportFrom):
+        if not _imported(node):
+            yield from (alias.asname or alias.name.split(".")[0] for alias in node.names)
+        return
+    if isinstance(node, ast.FunctionDef | ast.ClassDef | ast.AsyncFunctionDef):
+        yield node.name
+        return
+    for inner in ast.walk(node):
+        if isinstance(inner, ast.Name) and isinstance(inner.ctx, ast.Store):
+            yield inner.id
+        elif isinstance(inner, ast.FunctionDef | ast.ClassDef):
+            yield inner.name
+
+
+def _is_text(node: ast.AST) -> bool:
+    return (
+        isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
+    )
+
+
+def _file_of(module: str) -> str | None:
+    if module == "__main__":  # it has no spec; a notebook has no file either
+        path = getattr(sys.modules[module], "__file__", None)
+        return path if path and Path(path).is_file() else None
+    spec = importlib.util.find_spec(module)
+    return spec.origin if spec else None
+
+
+@lru_cache(maxsize=None)
+def _is_module(name: str) -> bool:
+    """Whether a name in this package is a module. Looks for its file: the import system would run its parents."""
+    path = _ROOT.joinpath(*name.split(".")[1:])
+    return path.with_suffix(".py").is_file() or (path / "__init__.py").is_file()
