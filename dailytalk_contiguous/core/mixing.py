@@ -239,8 +239,7 @@ def loudness(samples: Samples, sample_rate: int) -> float:
     """
     import pyloudnorm
 
-    block = round(0.4 * sample_rate) + 1
-    enough = samples if len(samples) >= block else np.resize(samples, block)
+    enough = np.resize(samples, max(len(samples), math.ceil(0.4 * sample_rate)))
     return float(pyloudnorm.Meter(sample_rate).integrated_loudness(enough.astype(np.float64)))
 
 

@@ -6,6 +6,8 @@ from hypothesis import strategies as st
 
 from dailytalk_contiguous.core.matching import (
     SHORTEST_WORD,
+    Shift,
+    find_shift,
     fit_words,
     join_words,
     match_words,
@@ -194,3 +196,58 @@ def test_words_behind_an_utterance_share_the_room_after_its_last_word() -> None:
 def test_words_on_both_sides_of_an_utterance_share_it_by_their_length() -> None:
     fitted = fit_words([word("a", 0.0, 0.9), word("b", 2.1, 2.4)], 1.0, 2.0)
     assert [t for w in fitted for t in (w["start"], w["end"])] == pytest.approx([1.0, 1.75, 1.75, 2.0])
+
+
+def frames(spans: list[tuple[float, float]], by: int = 0) -> set[int]:
+    """Numbers of the frames of 50 ms that spans touch, `by` frames later."""
+    return {number + by for start, end in spans for number in range(int(start / 0.05), int(end / 0.05) + 1)}
+
+
+def shared(one: set[int], other: set[int]) -> float:
+    return 2 * len(one & other) / (len(one) + len(other))
+
+
+SPEECH = [(1.01, 2.03), (3.51, 3.93), (7.03, 9.51)]
+
+
+@pytest.mark.parametrize("late", [-20, -3, 0, 1, 7, 40])
+def test_late_transcript_is_found_to_be_late_and_how_well_it_agrees_before_and_after(late: int) -> None:
+    said = [(start + 0.05 * late, end + 0.05 * late) for start, end in SPEECH[:2]]
+    shift = find_shift([([cue("yes", *span) for span in said], SPEECH)])
+    assert shift.late == pytest.approx(0.05 * late)
+    assert shift.agreement == pytest.approx(shared(frames(SPEECH), frames(SPEECH[:2], late)))
+    assert shift.best == pytest.approx(shared(frames(SPEECH), frames(SPEECH[:2])))
+
+
+def test_transcript_is_found_to_be_up_to_a_minute_late_or_early_and_no_more() -> None:
+    def late_of(seconds: float) -> Shift:
+        earlier, later = [(100.01, 103.02)], [(100.01 + seconds, 103.02 + seconds)]
+        early = find_shift([([cue("yes", *earlier[0])], later)])
+        late = find_shift([([cue("yes", *later[0])], earlier)])
+        assert early == Shift(pytest.approx(-late.late), late.agreement, pytest.approx(late.best))
+        return late
+
+    assert late_of(60.0) == Shift(pytest.approx(60.0), 0.0, pytest.approx(1.0))
+    assert late_of(60.1).best == pytest.approx(1.0, abs=0.04)
+    assert late_of(60.1).late == pytest.approx(60.0)
+
+
+def test_shift_is_that_of_both_channels_together_by_words_where_there_are_some() -> None:
+    words = [word("a", 3.01, 4.02), word("b", 6.01, 7.02)]
+    left = ([cue("a b", 0.0, 20.0, *words), cue("", 9.0, 15.0)], [(2.01, 3.02), (5.01, 6.02)])
+    right = ([cue("c", 9.03, 9.94)], [(9.03, 9.94)])
+    assert find_shift([left, right]).late == pytest.approx(1.0)
+    assert find_shift([left, right]).best == pytest.approx(
+        (2 * 42 + 2 * len(frames([(8.03, 8.94)]) & frames([(9.03, 9.94)]))) / (84 + 2 * 19)
+    )
+    assert find_shift([right]) == Shift(0.0, pytest.approx(1.0), pytest.approx(1.0))
+
+
+@pytest.mark.parametrize("said", [[], [([], [])], [([cue("", 1.0, 2.0)], [])]])
+def test_without_words_and_speech_nothing_is_shifted_or_agrees(said: list) -> None:
+    assert find_shift(said) == Shift(0.0, 0.0, 0.0)
+
+
+def test_words_without_speech_agree_with_nothing() -> None:
+    assert find_shift([([cue("yes", 1.0, 2.0)], [])]).best == pytest.approx(0.0)
+    assert find_shift([([], [(1.0, 2.0)])]).best == pytest.approx(0.0)

@@ -3,6 +3,7 @@
 from itertools import pairwise
 
 import numpy as np
+import pyloudnorm
 import pytest
 from audio_files import Samples, room_tone
 from hypothesis import given
@@ -408,3 +409,17 @@ def test_no_peak_passes_the_ceiling_and_nothing_grows_or_turns_around(values: li
 def test_the_ceiling_holds_in_sixteen_bits() -> None:
     assert np.rint(CEILING * 32768) / 32768 <= 10 ** (-1 / 20)
     assert all(first < second for first, second in pairwise([0.89, CEILING, 10 ** (-1 / 20)]))
+
+
+@pytest.mark.parametrize("seconds", [0.1, 0.3, 0.399])
+def test_what_is_shorter_than_a_gating_block_is_as_loud_as_its_repetition_to_one_block(seconds: float) -> None:
+    rising = (np.linspace(0.1, 1.0, round(seconds * RATE)) ** 2).astype(np.float32) * voice(seconds, 0.9)
+    block = np.resize(rising, round(0.4 * RATE)).astype(np.float64)
+    assert loudness(rising, RATE) == pytest.approx(pyloudnorm.Meter(RATE).integrated_loudness(block))
+
+
+def test_loudness_is_that_of_the_whole_and_not_of_its_beginning() -> None:
+    rising = np.concatenate((0.2 * voice(1), voice(2)))
+    whole = pyloudnorm.Meter(RATE).integrated_loudness(rising.astype(np.float64))
+    assert loudness(rising, RATE) == pytest.approx(whole)
+    assert loudness(rising, RATE) > loudness(rising[:RATE], RATE) + 6

@@ -242,3 +242,18 @@ def test_swallowed_word_takes_of_its_neighbours_only_where_it_has_no_room_of_its
     less = by_edit_distance(["the", "house"], [at("house", 0.05, 0.5)], 1.0)
     assert less is not None
     assert less[0].end == less[1].start > 0.1
+
+
+@pytest.mark.parametrize(("text", "heard"), [
+    (["a", "b", "c", "home"], ["home"]),
+    (["home", "a", "b", "c"], ["home"]),
+    (["home"], ["a", "b", "c", "home"]),
+    (["home"], ["home", "a", "b", "c"]),
+])  # fmt: skip
+def test_words_are_found_whatever_comes_before_between_and_behind_them(text: list[str], heard: list[str]) -> None:
+    words = [at(word, place + 2.0, place + 2.5) for place, word in enumerate(heard)]
+    found = by_edit_distance(text, words, 9.0, min_matched=0.0)
+    assert found is not None
+    for word in found:
+        start = heard.index("home") + 2.0
+        assert word == Word("home", start, start + 0.5, 0.75) if word.text == "home" else word.probability == 0.0
