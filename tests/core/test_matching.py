@@ -1,6 +1,8 @@
 from typing import Any
 
+import numpy as np
 import pytest
+from figures import figures
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -11,6 +13,7 @@ from dailytalk_contiguous.core.matching import (
     fit_words,
     join_words,
     match_words,
+    nearest,
     split_words,
     spread_words,
 )
@@ -251,3 +254,42 @@ def test_without_words_and_speech_nothing_is_shifted_or_agrees(said: list) -> No
 def test_words_without_speech_agree_with_nothing() -> None:
     assert find_shift([([cue("yes", 1.0, 2.0)], [])]).best == pytest.approx(0.0)
     assert find_shift([([], [(1.0, 2.0)])]).best == pytest.approx(0.0)
+
+
+SAID = (
+    cue("So, what did you - do there? ", 0.3, 2.4),
+    cue("Nothing much ...", 2.2, 3.9, word("Nothing", 2.25, 2.8), word("much ...", 2.9, 3.6)),
+    cue("「今日は」OK go", 4.0, 7.5),
+    cue("far away", 30.0, 31.0),
+    cue(None, 5.0, 6.0),
+)  # fmt: skip
+
+
+def test_words_are_matched_as_in_the_version_before() -> None:
+    spans = [(0.5, 1.2), (1.5, 2.35), (2.4, 3.5), (4.1, 4.9), (5.3, 7.0), (9.0, 9.5)]
+    matched = match_words(SAID, spans, 0.5)
+    assert matched.texts == ["So, what did", "you - do there?", "Nothing much ...", "「今日", "は」 OK go", ""]
+    times = [(w["start"], w["end"]) for words in matched.words for w in words]
+    assert figures(times) == pytest.approx([26, 358.44846091, 96.924285714, 120.06299308], rel=1e-9)
+    assert matched.left_over == [
+        (3, [word("far", 30.0, pytest.approx(30 + 3 / 7)), word("away", pytest.approx(30 + 3 / 7), 31.0)])
+    ]
+
+
+@pytest.mark.parametrize(
+    ("time", "distance", "place"),
+    [
+        (0.5, 0.5, 0),
+        (0.49, 0.5, None),
+        (2.0, 0.5, 0),
+        (2.5, 0.5, 0),
+        (2.6, 0.5, 1),
+        (5.5, 0.5, 1),
+        (5.51, 0.5, None),
+    ],
+)
+def test_time_belongs_to_the_nearest_span_within_reach_and_to_the_earlier_of_two(
+    time: float, distance: float, place: int | None
+) -> None:
+    assert nearest(np.array([(1.0, 2.0), (3.0, 5.0)]), time, distance) == place
+    assert nearest(np.zeros((0, 2)), time, distance) is None

@@ -509,3 +509,30 @@ def test_speech_is_levelled_as_in_the_version_before(
     made = level(said, own + wanted, own, SLOW)
     assert figures(np.concatenate(made.pieces)) == pytest.approx(expected, rel=1e-5)
     assert (made.gain_db, made.missing_db) == pytest.approx((gain_db, missing_db), abs=1e-4)
+
+
+def test_order_in_which_events_are_named_changes_nothing() -> None:
+    channel, events, _ = call()
+    moved = [(start, end, start + 1000 * number) for number, (start, end) in enumerate(events)]
+    tone = room_tone(8 * SLOW, -56.0, 12)
+    made = [rearrange(channel, order, tone, len(channel) + 2000, SLOW) for order in (moved, moved[::-1])]
+    assert np.array_equal(*made)
+
+
+def test_silent_pieces_and_speech_without_a_loudness_need_no_gain() -> None:
+    silence = np.zeros(RATE, np.float32)
+    made = level([silence], -20.0, -30.0, RATE)
+    assert (made.gain_db, made.missing_db) == (0.0, 0.0)
+    assert np.array_equal(made.pieces[0], silence)
+    assert level([voice(1, 1.0)], -20.0, float("-inf"), RATE)[1:] == (0.0, 0.0)
+
+
+def test_pauses_too_short_for_room_tone_are_none_however_late_they_come() -> None:
+    channel = room_tone(8 * SLOW, -55.0, 3)
+    steps = range(0, 7 * SLOW, 1920)  # of 240 ms, 80 of which are quiet and away from any event
+    events = [(at + 1040, at + 1520) for at in steps]
+    for at in steps:
+        channel[at + 700 : at + 1860] += 0.1 * room_tone(1160, 0.0, at)
+    tone = tone_of(channel, events, SLOW, SLOW, "call/left")
+    pieces = [channel[at : at + 400] for at in steps]
+    assert all(match(piece, tone) < 0.5 for piece in pieces)
