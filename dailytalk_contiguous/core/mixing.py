@@ -176,7 +176,7 @@ def room_tone(
     if quiet.any():
         room = np.percentile(levels[quiet], ROOM_SHARE)
         steady &= levels <= room * 10 ** (STEADY_DB / 10)
-        steady &= np.max(np.abs(frames), axis=1, initial=0.0) <= PEAK * math.sqrt(room)
+        steady &= np.max(np.abs(frames), axis=1) <= PEAK * math.sqrt(room)
     runs = [(start, end) for start, end in _runs(steady) if (end - start) * size >= QUIET * sample_rate]
     if sum(end - start for start, end in runs) * size >= LEAST_BED * sample_rate:
         return _repeated([frames[start:end].ravel() for start, end in runs], length, sample_rate)
