@@ -536,3 +536,12 @@ def test_pauses_too_short_for_room_tone_are_none_however_late_they_come() -> Non
     tone = tone_of(channel, events, SLOW, SLOW, "call/left")
     pieces = [channel[at : at + 400] for at in steps]
     assert all(match(piece, tone) < 0.5 for piece in pieces)
+
+
+@pytest.mark.parametrize("grown", [158, 159, 160, 161, 162])
+def test_gap_that_grows_by_up_to_two_fades_repeats_its_background_and_by_more_gets_room_tone(grown: int) -> None:
+    """At 8 kHz a fade is 80 samples."""
+    recording = room_tone(3000, -40.0)
+    loud_tone = np.full(9000, 0.9, np.float32)
+    made = rearrange(recording, [(0, 1000, 0), (2000, 3000, 2000 + grown)], loud_tone, 3000 + grown, SLOW)
+    assert (np.abs(made).max() > 0.5) == (grown > 160)
