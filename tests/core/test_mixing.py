@@ -545,3 +545,18 @@ def test_gap_that_grows_by_up_to_two_fades_repeats_its_background_and_by_more_ge
     loud_tone = np.full(9000, 0.9, np.float32)
     made = rearrange(recording, [(0, 1000, 0), (2000, 3000, 2000 + grown)], loud_tone, 3000 + grown, SLOW)
     assert (np.abs(made).max() > 0.5) == (grown > 160)
+
+
+@pytest.mark.parametrize(
+    ("grown", "expected"),
+    [
+        (20, [320, 0.0251861649, 2.227846718, 1.014601538]),
+        (21, [321, 0.03213890367, 2.422533292, 1.071043517]),
+        (100, [400, 0.06809096015, 3.742616788, 1.79064575]),
+        (200, [500, 0.1441908256, 5.811216045, 2.612326931]),
+    ],
+)
+def test_gap_of_little_over_a_fade_grows_as_in_the_version_before(grown: int, expected: list[float]) -> None:
+    recording, tone = room_tone(300, -40.0), room_tone(600, -30.0, 2)
+    made = rearrange(recording, [(0, 100, 0), (200, 300, 200 + grown)], tone, 300 + grown, SLOW)
+    assert figures(made) == pytest.approx(expected, rel=1e-7)
