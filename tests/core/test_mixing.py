@@ -560,3 +560,12 @@ def test_gap_of_little_over_a_fade_grows_as_in_the_version_before(grown: int, ex
     recording, tone = room_tone(300, -40.0), room_tone(600, -30.0, 2)
     made = rearrange(recording, [(0, 100, 0), (200, 300, 200 + grown)], tone, 300 + grown, SLOW)
     assert figures(made) == pytest.approx(expected, rel=1e-7)
+
+
+def test_room_tone_in_place_of_a_leak_fades_at_the_edges_of_an_event_inside_it() -> None:
+    recording, tone = np.full(3000, 0.2, np.float32), np.zeros(3000, np.float32)
+    made = rearrange(recording, [(1400, 1600, 1400)], tone, 3000, SLOW, [(1000, 2000)])
+    assert np.array_equal(made[1400:1600], recording[1400:1600])
+    assert not made[1100:1300].any()
+    assert not made[1700:1900].any()
+    assert np.abs(np.diff(made)).max() < 0.2 * np.pi / 2 / 80
