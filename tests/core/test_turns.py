@@ -245,3 +245,8 @@ def test_turns_are_measured_as_in_the_version_before(mode: str, seed: int, expec
     counts = [entered[name] for name in sorted(entered)]
     numbers = [*measured.values(), *fitness(timed, 130.0, 60.0).values(), *counts]
     assert figures(numbers) == pytest.approx(expected, rel=1e-7)
+
+
+def test_nobody_has_no_monologue_and_no_time_no_turns() -> None:
+    assert fitness([], 0.0)["longest_monologue_seconds"] == 0.0
+    assert math.isnan(fitness([], 0.0)["turns_per_window"])
