@@ -209,6 +209,19 @@ SAME = (
         "any negative number reads all",
     ),
     Same("core/ffmpeg.py", "_LAST_MESSAGES = 4096", "4096 -> 4097", "one more byte of messages"),
+    Same("core/mixing.py", "if width > 0:", "width > 0 -> width >= 0", "a fade of no samples changes nothing"),
+    Same(
+        "core/mixing.py",
+        "if taken > 0 or (taken >= -2 * fade and low <= high):",
+        "taken > 0 -> taken >= 0",
+        "where nothing is taken it has returned before",
+    ),
+    Same(
+        "core/documents.py",
+        'if text.count("[") + text.count("{") > MOST_LEVELS and _is_deep(value):',
+        "text.count('[') + text.count('{') > MOST_LEVELS -> text.count('[') + text.count('{') >= MOST_LEVELS",
+        "spares the walk through what can't be too deep",
+    ),
     Same("core/mixing.py", "at = 0", "0 -> 1", "one sample of a margin of 50 ms"),
     Same("core/folded.py", "LEVEL = 1", "1 -> 2", "how hard it is compressed"),
     Same(

@@ -157,8 +157,7 @@ def levels(least: Mapping[Cell, float], most: Mapping[Cell, float], total: float
     if total >= math.fsum(most.values()):
         return dict(most)
     low, high = 0.0, max(most.values())
-    for _ in range(80):
-        level = (low + high) / 2
+    while low < (level := (low + high) / 2) < high:
         filled = math.fsum(min(max(level, least[cell]), most[cell]) for cell in most)
         low, high = (level, high) if filled < total else (low, level)
     return {cell: min(max(high, least[cell]), most[cell]) for cell in most}

@@ -39,14 +39,12 @@ def refuse_truncated(file: BinaryIO, size: int) -> None:
     if begins == b".snd":  # AU: where its samples begin, and their bytes
         head = file.read(8)
         _refuse_less(size - int.from_bytes(head[:4], "big"), int.from_bytes(head[4:], "big"))
-        return
-    order, samples = CONTAINERS.get(begins, ("", b""))
-    if not order:
-        return
-    for name, start, promised in _chunks(file, size, order == "little"):
-        if name == samples:  # what follows one of unknown length are its samples
-            _refuse_less(size - start, promised)
-            return
+    elif begins in CONTAINERS:
+        order, samples = CONTAINERS[begins]
+        for name, start, promised in _chunks(file, size, order == "little"):
+            if name == samples:  # what follows one of unknown length are its samples
+                _refuse_less(size - start, promised)
+                return
 
 
 def _refuse_less(held: int, promised: int) -> None:

@@ -161,7 +161,7 @@ def _transfers(left: Pcm, right: Pcm) -> tuple[Spectra | None, Spectra | None]:
             power[side] += np.einsum("i,ij->j", weights, theirs.real**2 + theirs.imag**2)
             count[side] += int(active.sum())
     left_filter, right_filter = (
-        np.asarray(cross[side] / np.maximum(power[side], 1e-12 * power[side].max()), np.complex64)
+        np.asarray(cross[side] / np.maximum(power[side], np.finfo(np.float64).tiny), np.complex64)
         if count[side] >= MIN_FRAMES
         else None
         for side in (0, 1)

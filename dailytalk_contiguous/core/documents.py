@@ -328,7 +328,7 @@ def _cut(text: str) -> str:
 
 def _is_deep(value: Any) -> bool:
     level = [value]
-    for _ in range(MOST_LEVELS + 1):
+    for _ in range(MOST_LEVELS):
         level = [
             child
             for parent in level

@@ -125,8 +125,10 @@ def find_shift(said: Sequence[tuple[Sequence[Cue], Sequence[Span]]]) -> Shift:
     for cues, utterances in said:
         spoken = [(w["start"], w["end"]) for cue in cues for w in cue["words"] or ([cue] if cue["text"] else [])]
         channels.append((spoken, list(utterances)))
-    length = max((end for spans in channels for group in spans for _, end in group), default=0.0)
-    count = int(length / FRAME) + 1
+    ends = [end for spans in channels for group in spans for _, end in group]
+    if not ends:
+        return Shift(0.0, 0.0, 0.0)
+    count = int(max(ends) / FRAME) + 1
     furthest = min(round(FURTHEST / FRAME), count)
     size = 1 << (count + furthest).bit_length()
     total, shared = 0.0, np.zeros(2 * furthest + 1)
@@ -135,8 +137,6 @@ def find_shift(said: Sequence[tuple[Sequence[Cue], Sequence[Span]]]) -> Shift:
         total += float(text.sum() + speech.sum())
         product = np.fft.rfft(text, size) * np.conj(np.fft.rfft(speech, size))
         shared += np.roll(np.fft.irfft(product, size), furthest)[: 2 * furthest + 1]
-    if not total:
-        return Shift(0.0, 0.0, 0.0)
     place = int(np.argmax(shared))
     agreement, best = (float(np.clip(2 * shared[n] / total, 0, 1)) for n in (furthest, place))
     return Shift((place - furthest) * FRAME, agreement, best)

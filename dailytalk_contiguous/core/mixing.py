@@ -176,7 +176,7 @@ def room_tone(
     if quiet.any():
         room = np.percentile(levels[quiet], ROOM_SHARE)
         steady &= levels <= room * 10 ** (STEADY_DB / 10)
-        steady &= np.max(np.abs(frames), axis=1, initial=0.0) <= PEAK * math.sqrt(room)
+        steady &= np.max(np.abs(frames), axis=1) <= PEAK * math.sqrt(room)
     runs = [(start, end) for start, end in _runs(steady) if (end - start) * size >= QUIET * sample_rate]
     if sum(end - start for start, end in runs) * size >= LEAST_BED * sample_rate:
         return _repeated([frames[start:end].ravel() for start, end in runs], length, sample_rate)
@@ -239,8 +239,7 @@ def loudness(samples: Samples, sample_rate: int) -> float:
     """
     import pyloudnorm
 
-    block = round(0.4 * sample_rate) + 1
-    enough = samples if len(samples) >= block else np.resize(samples, block)
+    enough = np.resize(samples, max(len(samples), math.ceil(0.4 * sample_rate)))
     return float(pyloudnorm.Meter(sample_rate).integrated_loudness(enough.astype(np.float64)))
 
 

@@ -7,6 +7,7 @@ one frame at most, inside its utterance, mends nearly all of it, and no codec of
 """
 
 import math
+import sys
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -21,7 +22,7 @@ MOST_MOVED = 1 / FRAME_RATE
 _INSIDE = 1e-6
 
 #: Words lost, of a way to place them that would change their order: more than any conversation has.
-_NEVER = 10**9
+_NEVER = sys.maxsize
 
 #: Seconds that a word has at least after its start moved: the trainer drops those that have none.
 _SHORTEST = 0.02

@@ -98,3 +98,38 @@ def test_who_rated_what_nobody_else_did_agrees_with_nobody_known() -> None:
 
 def test_choices_are_tallied_clip_by_clip() -> None:
     assert tallied(RATINGS) == [{"a": 2}, {"a": 1, "b": 1}, {"c": 1}, {}]
+
+
+def test_kappa_of_a_few_clips_in_all_its_figures() -> None:
+    found = fleiss_kappa([{"b": 1, "a": 2}, {"b": 3, "c": 0}, {"c": 1}, {"a": 1, "c": 1}])
+    # p = 3/8, 4/8, 1/8; pairs alike 1/3, 1, 0; chance (9 + 16 + 1)/64
+    assert found.overall == pytest.approx((4 / 9 - 26 / 64) / (1 - 26 / 64))
+    assert found.by_category == pytest.approx(
+        {"a": (2 / 5 - 3 / 8) / (5 / 8), "b": (6 / 8 - 1 / 2) / (1 / 2), "c": (0 - 1 / 8) / (7 / 8)}
+    )
+    assert [*found.by_category] == ["a", "b", "c"]
+    assert (found.n_clips, found.n_ratings, found.reason) == (3, 8, "")
+
+
+def test_labels_without_ratings_of_their_own_have_no_precision_or_recall() -> None:
+    found = against_labels(
+        {"c2": {"ann": "a"}, "c1": {"ann": "b"}, "c3": {}, "c9": {"ann": "x"}}, LABELS | {"c3": "c"}
+    )
+    assert found == (
+        0.0,
+        {"a": {"b": 1}, "b": {"a": 1}, "c": {}},
+        {"a": 0.0, "b": 0.0, "c": None},
+        {"a": 0.0, "b": 0.0, "c": None},
+    )
+    assert against_labels({}, LABELS) == (None, {}, {}, {})
+
+
+def test_listeners_come_by_name_and_clips_without_a_label_count_for_nothing_but_agreement() -> None:
+    found = raters({"c1": {"zoe": "a", "bob": "b", "ann": "a"}, "x": {"zoe": "c", "ann": "c"}}, LABELS)
+    assert [*found] == ["ann", "bob", "zoe"]
+    assert found == {
+        "ann": (2, 1.0, pytest.approx(2 / 3)),
+        "bob": (1, 0.0, 0.0),
+        "zoe": (2, 1.0, pytest.approx(2 / 3)),
+    }
+    assert raters({"x": {"ann": "a"}}, LABELS)["ann"] == (1, None, None)

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from figures import figures
 from vowels import RATE, vowel
 
 from dailytalk_contiguous.core.augment import SLOPES, coloured_noise, in_room, speech_power, with_noise
@@ -113,3 +114,50 @@ def test_a_clip_shorter_than_a_fade_is_faded_as_a_whole() -> None:
     whole = RATE - round(0.03 * RATE)
     assert (np.abs(heard[:whole] - 1).max() < 1e-5, heard[-1]) == (True, 0.0)
     assert len(in_room(np.zeros(0, np.float32), RATE, np.ones(1, np.float32))) == 0
+
+
+@pytest.mark.parametrize(
+    ("rt60", "expected"),
+    [
+        (0.1, [1201, 0.089067865246, 2.8738557578, 1.1554471649]),
+        (0.25, [3001, 0.27342124363, 8.7574813291, 3.3398628178]),
+        (0.4, [4801, 0.43477799582, 14.269214042, 5.3597284626]),
+    ],
+)
+def test_room_is_that_of_the_version_before(rt60: float, expected: list[float]) -> None:
+    response = room_response(16000, rt60, generator(11))
+    response[0] -= 1.0
+    assert figures(response) == pytest.approx(expected, rel=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("colour", "expected"),
+    [
+        ("white", [5003, 5057.3308895, 4037.5219206, 2202.275123]),
+        ("pink", [5003, 4518.6264841, 3775.2239407, 2048.5892516]),
+        ("brown", [5003, 2636.0600408, 2803.6947321, 1493.110348]),
+    ],
+)
+def test_noise_is_that_of_the_version_before(colour: str, expected: list[float]) -> None:
+    assert figures(coloured_noise(5003, 16000, colour, generator(5))) == pytest.approx(expected, rel=1e-5)
+
+
+def test_decay_is_measured_between_five_and_twenty_five_decibels() -> None:
+    slow_fast_slow = np.repeat([1.0, 5.0, 1.0], [100, 200, 700]) / 100  # dB a step: 1 dB, 10 dB, 7 dB
+    energy = 10 ** -np.cumsum(slow_fast_slow)
+    left = 10 * np.log10(np.cumsum(energy[::-1])[::-1] / energy.sum())
+    used = np.flatnonzero((left <= -5) & (left >= -25))
+    assert decay_time(energy, 0.001) == pytest.approx(-60 / np.polyfit(used / 1000, left[used], 1)[0])
+    assert decay_time(7 * energy, 0.002) == pytest.approx(2 * decay_time(energy, 0.001))
+    assert decay_time(np.array([1.0, 0.0, 0.0]), 0.001) == 0.0  # nothing in between
+    assert decay_time(np.array([1.0, 0.2, 0.02, 0.0]), 0.5) == pytest.approx(2.8807577)
+
+
+def test_power_of_speech_is_that_of_frames_down_to_thirty_decibels_under_the_loudest() -> None:
+    def steps(*decibels: float) -> np.ndarray:
+        return np.repeat(10 ** (np.array(decibels) / 20), 160).astype(np.float32)  # frames of 20 ms at 8 kHz
+
+    assert speech_power(steps(0.0, -29.9), 8000) == pytest.approx((1 + 10**-2.99) / 2)
+    assert speech_power(steps(0.0, -30.1), 8000) == pytest.approx(1.0)
+    assert speech_power(steps(-10.0, -10.0, -39.0), 8000) == pytest.approx((0.2 + 10**-3.9) / 3)
+    assert speech_power(np.zeros(160, np.float32), 8000) == speech_power(np.zeros(0, np.float32), 8000) == 0.0

@@ -164,3 +164,10 @@ def test_margins_are_against_the_median_and_unknown_where_silent() -> None:
 def test_values_must_be_one_dimensional() -> None:
     with pytest.raises(ValueError, match="one-dimensional"):
         seed([[1.0, 2.0]])
+
+
+def test_seed_counts_values_on_a_threshold() -> None:
+    made = seed(np.arange(101))
+    assert (made.low, made.high) == (33.0, 66.0)
+    assert [made.labels[place] for place in (33, 34, 65, 66)] == ["LOW", "MID", "MID", "HIGH"]
+    assert seed([1.0, 2.0, 3.0, 4.0, 5.0])[1:] == pytest.approx((2.32, 3.64))

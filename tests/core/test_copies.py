@@ -190,3 +190,9 @@ def test_value_at_a_threshold_is_low_or_high_and_at_both_middling() -> None:
     edges = Thresholds(2.0, 3.0)
     assert [bucket(value, edges) for value in (1.9, 2.0, 2.1, 2.9, 3.0)] == ["LOW", "LOW", "MID", "MID", "HIGH"]
     assert bucket(2.0, Thresholds(2.0, 2.0)) == "MID"
+
+
+@pytest.mark.parametrize("name", ["f0_std", "speech_rate"])
+def test_value_of_nothing_stays_where_it_is_and_limits_no_change(name: str) -> None:
+    source = FREE._replace(**{name: 0.0, f"{name}_thresholds": Thresholds(1.0, 2.0)})
+    assert plan_copies(source, KINDS, 8) == plan_copies(FREE, KINDS, 8)

@@ -6,6 +6,7 @@ from collections import defaultdict
 
 import numpy as np
 import pytest
+from figures import figures as figures_of
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -278,3 +279,41 @@ def test_what_makes_no_sense_is_refused() -> None:
         split_corpus([Clip("a", 0.0)])
     with pytest.raises(DailytalkError, match="copy of itself"):
         split_corpus([Clip("a", 1.0, augmented_from="b"), Clip("b", 1.0, augmented_from="a")])
+
+
+@pytest.mark.parametrize(
+    ("by", "seed", "expected"),
+    [
+        ("speakers", 0, [152, 27.036264017, 26.504832211, 28.518903919]),
+        ("speakers", 3, [152, 30.031486462, 29.38109994, 31.149284947]),
+        ("sentences", 0, [152, 29.033514053, 28.350599108, 29.576996702]),
+        ("official", 0, [152, 59.170558906, 61.115861942, 68.074144005]),
+    ],
+)
+def test_clips_are_divided_as_in_the_version_before(by: str, seed: int, expected: list[float]) -> None:
+    chance = random.Random(9)
+    clips = [
+        Clip(
+            f"c{n}", chance.uniform(1, 9), f"s{chance.randrange(25)}", f"t{chance.randrange(30)}",
+            chance.choice(EMOTIONS), chance.choice(["train", "validation"]), f"c{n - 1}" if n % 7 == 6 else None,
+        )
+        for n in range(150)
+    ]  # fmt: skip
+    split = split_corpus(clips, by, seed)
+    sides = [split.side[clip.id] == "validation" for clip in clips]
+    assert split.note is None
+    assert figures_of([*sides, split.share, split.different]) == pytest.approx(expected, rel=1e-9)
+
+
+def test_note_tells_every_reason_in_full() -> None:
+    alone = split_corpus([Clip(f"c{n}", 1.0, "s", "t" if n else None, "sad") for n in range(4)])
+    assert (alone.note, alone.disjoint_in, alone.share) == (
+        "by speakers there is but one; by sentences no share between 10 and 20 % was found (nearest: 75%); "
+        "by clips no share between 10 and 20 % was found (nearest: 25%)",
+        "clips",
+        0.25,
+    )
+    unknown = split_corpus([Clip(f"c{n}", 1.0) for n in range(10)])
+    assert unknown.note == (
+        "split by clips instead of speakers: by speakers there is no known one; by sentences there is no known one"
+    )

@@ -1,5 +1,8 @@
+import gzip
 import json
 import math
+import os
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -10,13 +13,19 @@ from hypothesis import strategies as st
 from dailytalk_contiguous.core.documents import (
     MOST_LEVELS,
     MOST_LINE_BYTES,
+    MOST_MEMBERS,
+    as_text,
     expect,
     fits,
+    is_number,
     json_lines,
+    numbered_lines,
     parse_json,
     parse_yaml,
     quoted,
     read_json,
+    shown,
+    unpack_gzip,
 )
 from dailytalk_contiguous.core.errors import BadInput
 
@@ -89,8 +98,6 @@ def test_document_that_is_too_large_is_not_parsed() -> None:
 
 
 def test_pipe_in_place_of_a_file_is_refused_and_not_opened(tmp_path: Path) -> None:
-    import os
-
     os.mkfifo(tmp_path / "call.json")
     for reading in (read_json, lambda path: list(json_lines(path))):
         with pytest.raises(BadInput, match="not a regular file"):
@@ -162,3 +169,123 @@ def test_line_is_read_up_to_the_limit_and_no_further(tmp_path: Path) -> None:
     first, second, third = (line for _, line in json_lines(tmp_path / "lines.jsonl"))
     assert (first, third) == ({"a": 1}, {"a": 2})
     assert isinstance(second, BadInput)
+
+
+@pytest.mark.parametrize("number", [2**63 - 1, -(2**63)])
+def test_integers_up_to_sixty_four_bits_are_read(number: int) -> None:
+    assert parse_json(str(number), "x") == number
+    with pytest.raises(BadInput, match=r"^x: the number -?9223372036854775\d+ has more than 64 bits"):
+        parse_json(str(number + (1 if number > 0 else -1)), "x")
+
+
+def test_document_of_just_the_limit_is_read_and_one_byte_more_is_not(tmp_path: Path) -> None:
+    path = tmp_path / "a.json"
+    path.write_bytes(b'["ab"]')
+    assert parse_json(b'["ab"]', "x", limit=6) == read_json(path, limit=6) == ["ab"]
+    with pytest.raises(BadInput, match=r"^x: it has 0\.0 MiB, more than 0\.0 MiB: correct it or save"):
+        parse_json(b'["ab"]', "x", limit=5)
+    with pytest.raises(BadInput, match=r"a\.json: it has 0\.0 MiB, more than 0\.0 MiB: again$"):
+        read_json(path, "again", limit=5)
+    with pytest.raises(BadInput, match=r"b\.json: it is not there: again$"):
+        read_json(tmp_path / "b.json", "again")
+
+
+def test_levels_over_the_limit_are_refused_and_only_those_count_that_lie_in_each_other() -> None:
+    for opening, closing in (("[", "]"), ('{"a":', "}")):
+        half = MOST_LEVELS // 2
+        assert parse_json('[{"a":' * half + "1" + "}]" * half, "x")
+        with pytest.raises(BadInput, match=f"^x: it is nested deeper than {MOST_LEVELS} levels"):
+            parse_json('[{"a":' * half + opening + "1" + closing + "}]" * half, "x")
+    flat = [[]] * (3 * MOST_LEVELS)
+    assert parse_json(json.dumps(flat), "x") == flat
+    assert parse_json(json.dumps("[" * 99), "x") == "[" * 99
+
+
+def test_half_a_character_may_stay_where_the_caller_says_so() -> None:
+    assert parse_json(rb'"\udcff"', "x", surrogates=True) == "\udcff"
+    with pytest.raises(BadInput, match=r"^it holds half a character \('\\udcff', a lone surrogate\)"):
+        parse_json(rb'"\udcff"', "")
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "reason"),
+    [
+        (b"[1,\n2,\n\xff]", 1, "line 3 is not UTF-8"),
+        (b"[1,\n2,\n\xff]", 5, "line 7 is not UTF-8"),
+        (b"[1,\n2,\n?]", 1, "line 3 is not JSON (Expecting value)"),
+        (b"[1,\n2,\n?]", 5, "line 7 is not JSON (Expecting value)"),
+    ],
+)
+def test_place_of_an_error_is_its_line(text: bytes, line: int, reason: str) -> None:
+    with pytest.raises(BadInput) as caught:
+        parse_json(text, "x", line=line)
+    assert caught.value.reason == f"x: {reason}"
+    with pytest.raises(BadInput) as caught:
+        parse_json(text, "", line=line)
+    assert caught.value.reason == "it is not" + reason.partition(" is not")[2]
+
+
+@pytest.mark.parametrize(("digits", "shown"), [(24, "9" * 24), (25, "9" * 24 + "…")])
+def test_long_number_is_cut_in_the_sentence(digits: int, shown: str) -> None:
+    with pytest.raises(BadInput, match=f"^x: the number {shown} has more than 64 bits"):
+        parse_json("9" * digits, "x")
+
+
+@pytest.mark.parametrize(("members", "zeros"), [(1, 0), (2, 0), (MOST_MEMBERS, 0), (3, 512)])
+def test_members_of_gzip_are_unpacked_one_after_the_other(members: int, zeros: int) -> None:
+    data = gzip.compress(b"ab") * members + bytes(zeros)
+    assert unpack_gzip(data, "x", limit=2 * members) == b"ab" * members
+    with pytest.raises(BadInput, match=r"^x: it holds more than 0\.0 MiB: again$"):
+        unpack_gzip(data, "x", "again", limit=2 * members - 1)
+
+
+def test_gzip_that_can_not_be_used_is_one_sentence() -> None:
+    whole = gzip.compress(b"ab")
+    for data, reason in (
+        (whole * MOST_MEMBERS + whole, "it is gzip of more than 1,000 members"),
+        (whole[:-1], "it is gzip that breaks off"),
+        (whole + whole[:5], "it is gzip that breaks off"),
+        (whole + b"xy", "it is not gzip, or it is damaged"),
+        (zlib.compress(b"ab"), "it is not gzip, or it is damaged"),
+        (b"abc", "it is not gzip, or it is damaged"),
+    ):
+        with pytest.raises(BadInput, match=f"^x: {reason}: again$"):
+            unpack_gzip(data, "x", "again")
+    assert unpack_gzip(b"", "x") == b""
+
+
+def test_lines_have_numbers_from_one_and_blank_ones_are_passed_over(tmp_path: Path) -> None:
+    path = tmp_path / "a.jsonl"
+    path.write_bytes(b'\n{"a": 1}\n \t\n{"b": NaN}\n[]\n')
+    (second, one), (fourth, number), (fifth, lines) = json_lines(path)
+    assert (second, one, fourth, fifth) == (2, {"a": 1}, 4, 5)
+    assert str(number) == "NaN is not a number: mend or delete the line"
+    assert str(lines) == "it is not a JSON object: mend or delete the line"
+    assert math.isnan(dict(json_lines(path, nan=True))[4]["b"])
+
+
+def test_line_over_the_limit_is_given_with_one_byte_more_and_the_next_one_is_whole(tmp_path: Path) -> None:
+    path = tmp_path / "a.txt"
+    path.write_bytes(b"12345\n1234\n123456789012\n\n1234567")
+    assert [*numbered_lines(path, limit=5)] == [
+        (1, b"12345\n"), (2, b"1234\n"), (3, b"123456"), (4, b"\n"), (5, b"123456")
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("value", "low", "high", "is_one"),
+    [(1, 1, 2, True), (2, 1, 2, True), (0.99, 1, 2, False), (2.01, 1, 2, False), (True, 0, 2, False),
+     (math.nan, 0, 2, False), ("1", 0, 2, False), (10**400, 0, math.inf, False), (-5, -math.inf, 0, True)],
+)  # fmt: skip
+def test_number_is_finite_between_both_ends_and_no_truth(
+    value: Any, low: float, high: float, is_one: bool
+) -> None:
+    assert is_number(value, low, high) == is_one
+    assert is_number(value) == (is_one or value in (0.99, 2.01))
+
+
+def test_path_in_a_sentence_shows_bytes_that_are_no_text() -> None:
+    path = Path(os.fsdecode(b"a/caf\xe9"))
+    assert shown(Path("a/café")) == as_text("a/café") == "a/café"
+    assert as_text(path) == r"a/caf\xe9"
+    assert shown(path) == r"a/caf\udce9"

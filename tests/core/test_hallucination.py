@@ -1,6 +1,7 @@
 """Guards: each trips on what recognisers invent, and leaves what people say."""
 
 import math
+import zlib
 
 import pytest
 from hypothesis import example, given
@@ -86,3 +87,52 @@ def test_more_words_than_a_mouth_can_say_are_always_distrusted(words: list[str],
 def test_an_unknown_probability_trips_nothing() -> None:
     assert distrust("hello there", 1.0, LOUD, math.nan, math.nan) is None
     assert distrust("hello there", 1.0, LOUD, -5.0, math.nan) is None
+
+
+@pytest.mark.parametrize(
+    ("logprob", "no_speech", "reason"),
+    [
+        (-1.01, 0.61, "no speech (no_speech_prob 0.61, avg_logprob -1.01)"),
+        (-1.0, 0.61, None),
+        (-1.01, 0.6, None),
+        (math.nan, 0.99, None),
+    ],
+)
+def test_silence_needs_both_of_whisper_s_signs_beyond_their_limits(
+    logprob: float, no_speech: float, reason: str | None
+) -> None:
+    assert distrust("hello there", 1.0, LOUD, logprob, no_speech) == reason
+
+
+@pytest.mark.parametrize("words", [3, 9, 16])
+def test_seven_words_a_second_and_two_more_are_believed_and_the_next_is_not(words: int) -> None:
+    text = " ".join("abcdefghijklmnopq"[:words])
+    seconds = (words - 2) / 7
+    assert distrust(text, seconds + 1e-6, LOUD) is None
+    assert distrust(text, seconds - 1e-6, LOUD) == f"{words} words in {seconds:.1f} s"
+
+
+def test_level_of_room_tone_is_the_first_that_is_believed() -> None:
+    assert distrust("hello there", 1.0, 10 ** (-62 / 20)) is None
+    assert distrust("hello there", 1.0, 0.0) == "text on near-silence (-180 dBFS)"
+
+
+def test_phrase_is_said_six_times_and_shown_once_as_it_was_written() -> None:
+    assert (
+        repeated_phrase(["I", "know,", "i", "KNOW", "I", "know.", "I", "know", "I", "know", "I", "know"])
+        == "I know"
+    )
+    assert repeated_phrase(["well", "a", "b", "a", "b", "a", "b", "a", "b", "a", "b", "a"]) is None
+    seven = ["a", "b", "c", "d", "e", "f", "g"]
+    assert repeated_phrase(seven[:6] * 6) == "a b c d e f"
+    assert repeated_phrase(seven * 6) is None
+    assert repeated_phrase(["no"] * 6) == "no"
+    assert repeated_phrase(["no"] * 5) is None
+
+
+def test_text_is_repetitive_from_forty_letters_and_more_than_two_and_four_tenths() -> None:
+    long = "abcdefgh" * 30  # one word
+    assert compression_ratio(long) == len(long) / len(zlib.compress(long.encode())) > 2.4
+    assert distrust(long, 9.0, LOUD) == f"repetitive text (compression ratio {compression_ratio(long):.1f})"
+    assert distrust("a" * 40, 9.0, LOUD) == "repetitive text (compression ratio 3.3)"
+    assert distrust("a" * 39, 9.0, LOUD) is None

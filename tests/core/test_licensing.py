@@ -100,3 +100,53 @@ def test_every_clash_is_one_sentence(licences: list[str | None], words: list[str
     assert len(warnings) == len(words)
     for word in words:
         assert any(word in warning for warning in warnings), (word, warnings)
+
+
+@pytest.mark.parametrize(
+    ("licence", "words"),
+    [
+        (NC_SA, "no commercial use; what follows from it only under the same terms; its author to be named"),
+        (ND, "no commercial use; no changed versions; its author to be named"),
+        (MSP, "no commercial use; its author to be named; research only, by agreement with its makers"),
+        (" cdla-sharing-1.0 ", "what follows from it only under the same terms; its author to be named"),
+        ("ODC-By-1.0", "its author to be named"),
+        ("PDDL", "nothing of the data"),
+        ("Apache-2.0", "nothing of the data"),
+    ],
+)
+def test_what_a_licence_asks_for_is_said_in_one_order(licence: str, words: str) -> None:
+    assert in_words(licence) == words
+
+
+def test_refusal_of_commercial_use_says_why() -> None:
+    assert refusal(NC) == "CC-BY-NC-4.0 allows no commercial use"
+    assert refusal(ESD) == "LicenseRef-ESD-research-only allows research only"
+    assert refusal(None) == "nobody can tell from an unknown licence whether commercial use is allowed"
+    assert refusal("Contract 7") == "nobody can tell from Contract 7 whether commercial use is allowed"
+
+
+def test_terms_of_many_licences_are_said_in_full() -> None:
+    found = combined({NC_SA: ["b", "a"], BY_SA: ["c"], None: [], ND: ["d"], ESD: ["e"]}, ["naming"])
+    assert found.licence == OTHER
+    assert found.asks == ("commercial", "changes", "terms", "naming", "research")
+    assert found.warnings == (
+        "CC-BY-NC-SA-4.0 (a, b), CC-BY-NC-ND-4.0 (d) and LicenseRef-ESD-research-only (e): not for commercial "
+        "use, and so nothing is that was trained on all of it together",
+        "no licence: its terms have to be read before any use",
+        "CC-BY-NC-ND-4.0 (d): no changed versions, and this is one; do not pass it on",
+        "LicenseRef-ESD-research-only (e): research only, by agreement with its makers; do not pass it on",
+        "CC-BY-NC-SA-4.0 (a, b): what follows from it only under the same terms, which CC-BY-SA-4.0 (c), "
+        "CC-BY-NC-ND-4.0 (d) and LicenseRef-ESD-research-only (e) contradict; it may be trained on, but nobody "
+        "may publish both as one dataset",
+        "CC-BY-SA-4.0 (c): what follows from it only under the same terms, which CC-BY-NC-ND-4.0 (d) and "
+        "LicenseRef-ESD-research-only (e) contradict; it may be trained on, but nobody "
+        "may publish both as one dataset",
+    )
+
+
+def test_of_licences_that_ask_for_the_same_the_last_by_name_is_taken_and_one_s_own_terms_before_it() -> None:
+    assert combined({"CC-BY-2.0": ["x"], BY: ["x"], "CC-BY-3.0": ["x"]}).licence == BY
+    assert combined({ESD: ["x"], NC: ["y"], "cc0-1.0": ["z"]}).licence == ESD
+    assert combined({"MIT": ["x"]}) == ("MIT", (), ())
+    assert combined({BY: ["x"]}, ["research"]).licence == OTHER
+    assert combined({"CC-BY-SA-3.0": ["x"], "cc-by-sa-4.0": ["y"], BY: ["z"]}).licence == "cc-by-sa-4.0"

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from audio_files import Samples
+from figures import figures
 from hypothesis import example, given
 from hypothesis import strategies as st
 
@@ -96,3 +97,22 @@ def test_nothing_has_no_peak_and_a_peak_between_samples_counts() -> None:
     sine = np.sin(np.pi / 2 * np.arange(RATE) + np.pi / 4).astype(np.float32)
     assert 20 * np.log10(np.abs(sine).max()) == pytest.approx(-3.01, abs=0.01)
     assert true_peak_dbtp(sine, RATE) == pytest.approx(0.0, abs=0.1)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "gain", "expected"),
+    [
+        (0.3, 0.1, [7204, 31418.130389, 871.70546254, 948.37325599]),
+        (0.65, 0.1, [15604, 31548.400537, 1325.0885008, 1297.2299598]),
+        (0.75, 0.1, [18004, 32018.883883, 1553.6318622, 1408.1156234]),
+        (3.0, 0.02, [72004, 33887.721562, 3271.4955483, 2321.4088891]),
+        (3.0, 1.0, [72004, 30766.11643, 3271.4969125, 2321.4131059]),
+    ],
+)
+def test_clip_is_levelled_as_in_the_version_before(seconds: float, gain: float, expected: list[float]) -> None:
+    clip = np.float32(gain) * voice(seconds, 5, 6.0)
+    clip[: len(clip) // 3] *= 0.3
+    made = levelled(clip, RATE, TARGET_LUFS, CEILING_DBTP)
+    assert made is not None
+    told = [made.gain_db + 100, made.lufs + 100, made.true_peak_dbtp + 100, clip_loudness(clip, RATE) + 100]
+    assert figures([*made.samples, *told]) == pytest.approx(expected, rel=1e-6)

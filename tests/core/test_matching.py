@@ -1,14 +1,19 @@
 from typing import Any
 
+import numpy as np
 import pytest
+from figures import figures
 from hypothesis import given
 from hypothesis import strategies as st
 
 from dailytalk_contiguous.core.matching import (
     SHORTEST_WORD,
+    Shift,
+    find_shift,
     fit_words,
     join_words,
     match_words,
+    nearest,
     split_words,
     spread_words,
 )
@@ -194,3 +199,97 @@ def test_words_behind_an_utterance_share_the_room_after_its_last_word() -> None:
 def test_words_on_both_sides_of_an_utterance_share_it_by_their_length() -> None:
     fitted = fit_words([word("a", 0.0, 0.9), word("b", 2.1, 2.4)], 1.0, 2.0)
     assert [t for w in fitted for t in (w["start"], w["end"])] == pytest.approx([1.0, 1.75, 1.75, 2.0])
+
+
+def frames(spans: list[tuple[float, float]], by: int = 0) -> set[int]:
+    """Numbers of the frames of 50 ms that spans touch, `by` frames later."""
+    return {number + by for start, end in spans for number in range(int(start / 0.05), int(end / 0.05) + 1)}
+
+
+def shared(one: set[int], other: set[int]) -> float:
+    return 2 * len(one & other) / (len(one) + len(other))
+
+
+SPEECH = [(1.01, 2.03), (3.51, 3.93), (7.03, 9.51)]
+
+
+@pytest.mark.parametrize("late", [-20, -3, 0, 1, 7, 40])
+def test_late_transcript_is_found_to_be_late_and_how_well_it_agrees_before_and_after(late: int) -> None:
+    said = [(start + 0.05 * late, end + 0.05 * late) for start, end in SPEECH[:2]]
+    shift = find_shift([([cue("yes", *span) for span in said], SPEECH)])
+    assert shift.late == pytest.approx(0.05 * late)
+    assert shift.agreement == pytest.approx(shared(frames(SPEECH), frames(SPEECH[:2], late)))
+    assert shift.best == pytest.approx(shared(frames(SPEECH), frames(SPEECH[:2])))
+
+
+def test_transcript_is_found_to_be_up_to_a_minute_late_or_early_and_no_more() -> None:
+    def late_of(seconds: float) -> Shift:
+        earlier, later = [(100.01, 103.02)], [(100.01 + seconds, 103.02 + seconds)]
+        early = find_shift([([cue("yes", *earlier[0])], later)])
+        late = find_shift([([cue("yes", *later[0])], earlier)])
+        assert early == Shift(pytest.approx(-late.late), late.agreement, pytest.approx(late.best))
+        return late
+
+    assert late_of(60.0) == Shift(pytest.approx(60.0), 0.0, pytest.approx(1.0))
+    assert late_of(60.1).best == pytest.approx(1.0, abs=0.04)
+    assert late_of(60.1).late == pytest.approx(60.0)
+
+
+def test_shift_is_that_of_both_channels_together_by_words_where_there_are_some() -> None:
+    words = [word("a", 3.01, 4.02), word("b", 6.01, 7.02)]
+    left = ([cue("a b", 0.0, 20.0, *words), cue("", 9.0, 15.0)], [(2.01, 3.02), (5.01, 6.02)])
+    right = ([cue("c", 9.03, 9.94)], [(9.03, 9.94)])
+    assert find_shift([left, right]).late == pytest.approx(1.0)
+    assert find_shift([left, right]).best == pytest.approx(
+        (2 * 42 + 2 * len(frames([(8.03, 8.94)]) & frames([(9.03, 9.94)]))) / (84 + 2 * 19)
+    )
+    assert find_shift([right]) == Shift(0.0, pytest.approx(1.0), pytest.approx(1.0))
+
+
+@pytest.mark.parametrize("said", [[], [([], [])], [([cue("", 1.0, 2.0)], [])]])
+def test_without_words_and_speech_nothing_is_shifted_or_agrees(said: list) -> None:
+    assert find_shift(said) == Shift(0.0, 0.0, 0.0)
+
+
+def test_words_without_speech_agree_with_nothing() -> None:
+    assert find_shift([([cue("yes", 1.0, 2.0)], [])]).best == pytest.approx(0.0)
+    assert find_shift([([], [(1.0, 2.0)])]).best == pytest.approx(0.0)
+
+
+SAID = (
+    cue("So, what did you - do there? ", 0.3, 2.4),
+    cue("Nothing much ...", 2.2, 3.9, word("Nothing", 2.25, 2.8), word("much ...", 2.9, 3.6)),
+    cue("「今日は」OK go", 4.0, 7.5),
+    cue("far away", 30.0, 31.0),
+    cue(None, 5.0, 6.0),
+)  # fmt: skip
+
+
+def test_words_are_matched_as_in_the_version_before() -> None:
+    spans = [(0.5, 1.2), (1.5, 2.35), (2.4, 3.5), (4.1, 4.9), (5.3, 7.0), (9.0, 9.5)]
+    matched = match_words(SAID, spans, 0.5)
+    assert matched.texts == ["So, what did", "you - do there?", "Nothing much ...", "「今日", "は」 OK go", ""]
+    times = [(w["start"], w["end"]) for words in matched.words for w in words]
+    assert figures(times) == pytest.approx([26, 358.44846091, 96.924285714, 120.06299308], rel=1e-9)
+    assert matched.left_over == [
+        (3, [word("far", 30.0, pytest.approx(30 + 3 / 7)), word("away", pytest.approx(30 + 3 / 7), 31.0)])
+    ]
+
+
+@pytest.mark.parametrize(
+    ("time", "distance", "place"),
+    [
+        (0.5, 0.5, 0),
+        (0.49, 0.5, None),
+        (2.0, 0.5, 0),
+        (2.5, 0.5, 0),
+        (2.6, 0.5, 1),
+        (5.5, 0.5, 1),
+        (5.51, 0.5, None),
+    ],
+)
+def test_time_belongs_to_the_nearest_span_within_reach_and_to_the_earlier_of_two(
+    time: float, distance: float, place: int | None
+) -> None:
+    assert nearest(np.array([(1.0, 2.0), (3.0, 5.0)]), time, distance) == place
+    assert nearest(np.zeros((0, 2)), time, distance) is None

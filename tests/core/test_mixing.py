@@ -3,8 +3,10 @@
 from itertools import pairwise
 
 import numpy as np
+import pyloudnorm
 import pytest
 from audio_files import Samples, room_tone
+from figures import figures
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy.signal import fftconvolve
@@ -408,3 +410,162 @@ def test_no_peak_passes_the_ceiling_and_nothing_grows_or_turns_around(values: li
 def test_the_ceiling_holds_in_sixteen_bits() -> None:
     assert np.rint(CEILING * 32768) / 32768 <= 10 ** (-1 / 20)
     assert all(first < second for first, second in pairwise([0.89, CEILING, 10 ** (-1 / 20)]))
+
+
+@pytest.mark.parametrize("seconds", [0.1, 0.3, 0.399])
+def test_what_is_shorter_than_a_gating_block_is_as_loud_as_its_repetition_to_one_block(seconds: float) -> None:
+    rising = (np.linspace(0.1, 1.0, round(seconds * RATE)) ** 2).astype(np.float32) * voice(seconds, 0.9)
+    block = np.resize(rising, round(0.4 * RATE)).astype(np.float64)
+    assert loudness(rising, RATE) == pytest.approx(pyloudnorm.Meter(RATE).integrated_loudness(block))
+
+
+def test_loudness_is_that_of_the_whole_and_not_of_its_beginning() -> None:
+    rising = np.concatenate((0.2 * voice(1), voice(2)))
+    whole = pyloudnorm.Meter(RATE).integrated_loudness(rising.astype(np.float64))
+    assert loudness(rising, RATE) == pytest.approx(whole)
+    assert loudness(rising, RATE) > loudness(rising[:RATE], RATE) + 6
+
+
+SLOW = 8000
+
+
+def call() -> tuple[Samples, list[tuple[int, int]], list[tuple[int, int]]]:
+    """Seven seconds of a channel at 8 kHz: its events, and those of the other side with their leak."""
+    channel = room_tone(7 * SLOW, -55.0, 11) * np.linspace(0.9, 1.1, 7 * SLOW, dtype=np.float32)
+    events = [(round(at * SLOW), round((at + 0.83) * SLOW)) for at in (0.51, 3.03, 5.5)]
+    others = [(round(at * SLOW), round((at + 0.7) * SLOW)) for at in (1.6, 4.4)]
+    for seed, (start, end) in enumerate(events):
+        channel[start:end] += voice((end - start) / SLOW, 0.005, SLOW, seed)
+    for start, end in others:
+        channel[start:end] += voice((end - start) / SLOW, 0.01, SLOW, 9)
+    channel[2 * SLOW + 4000 : 2 * SLOW + 4100] = 0.0
+    channel[2 * SLOW + 4200 : 2 * SLOW + 4280] = 0.4 / 32768
+    channel[round(6.8 * SLOW)] = 0.02
+    return channel, events, others
+
+
+@pytest.mark.parametrize(
+    ("seconds", "others", "expected"),
+    [
+        (7.0, "some", [24000, 0.074991594188, 34.263380825, 18.755333742]),
+        (2.4, "some", [24000, 0.063621956994, 31.042901871, 16.683153299]),
+        (7.0, "all", [24000, 0.062931081589, 30.864684255, 16.617749831]),
+        (0.15, "all", [24000, 0.00038315967582, 2.4098550394, 1.2946695716]),
+    ],
+    ids=["repeated", "noise of its quiet", "noise beside a leak", "faint"],
+)
+def test_room_tone_is_made_as_in_the_version_before(seconds: float, others: str, expected: list[float]) -> None:
+    channel, events, leaks = call()
+    heard = leaks if others == "some" else [(0, len(channel))]
+    part = channel[: round(seconds * SLOW)]
+    tone = tone_of(part, events, 3 * SLOW, SLOW, "call/left", heard)
+    assert figures(tone) == pytest.approx(expected, rel=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("starts", "expected"),
+    [
+        ((0.51, 3.03, 5.5), [60000, 0.20241877922, 87.355981409, 47.076967984]),
+        ((0.2, 2.5, 5.6), [60800, 0.20419274277, 88.015620015, 47.331962535]),
+        ((0.52, 3.06, 5.54), [60320, 0.20287343381, 87.691976386, 47.2392072]),
+        ((1.0, 4.5, 6.0), [64000, 0.21034104293, 92.639973289, 50.410236886]),
+    ],
+    ids=["nothing moves", "gaps shrink", "gaps grow a little", "gaps grow"],
+)
+def test_rearranged_recording_is_made_as_in_the_version_before(
+    starts: tuple[float, ...], expected: list[float]
+) -> None:
+    channel, events, leaks = call()
+    tone = room_tone(9 * SLOW, -56.0, 12)
+    moved = [(start, end, round(new * SLOW)) for (start, end), new in zip(events, starts, strict=True)]
+    made = rearrange(channel, moved, tone, moved[-1][2] + 2 * SLOW, SLOW, leaks)
+    assert figures(made) == pytest.approx(expected, rel=1e-7)
+
+
+def test_pieces_are_laid_as_in_the_version_before() -> None:
+    channel, events, _ = call()
+    pieces = [
+        Piece(at, channel[start:end], channel[start - 300 : start], channel[end : end + length], over)
+        for at, (start, end), length, over in zip(
+            (100, 6800, 13600), events, (300, 50, 300), (False, True, False), strict=True
+        )
+    ]
+    made = lay(pieces[::-1], room_tone(20300, -56.0, 12), SLOW)
+    assert figures(made) == pytest.approx([20300, 0.10233442636, 35.83375166, 19.389722974], rel=1e-7)
+
+
+@pytest.mark.parametrize(
+    ("wanted", "expected", "gain_db", "missing_db"),
+    [
+        (3.0, [16000, 929.41053667, 2419.0918086, 1219.3952047], 3.0, 0.959675),
+        (9.0, [16000, 1215.6938396, 2957.095991, 1489.5471018], 6.938048, 5.812405),
+    ],
+)
+def test_speech_is_levelled_as_in_the_version_before(
+    wanted: float, expected: list[float], gain_db: float, missing_db: float
+) -> None:
+    said = [voice(1.0, 0.8, SLOW, seed) for seed in (0, 1)]
+    own = loudness(np.concatenate(said), SLOW)
+    made = level(said, own + wanted, own, SLOW)
+    assert figures(np.concatenate(made.pieces)) == pytest.approx(expected, rel=1e-5)
+    assert (made.gain_db, made.missing_db) == pytest.approx((gain_db, missing_db), abs=1e-4)
+
+
+def test_order_in_which_events_are_named_changes_nothing() -> None:
+    channel, events, _ = call()
+    moved = [(start, end, start + 1000 * number) for number, (start, end) in enumerate(events)]
+    tone = room_tone(8 * SLOW, -56.0, 12)
+    made = [rearrange(channel, order, tone, len(channel) + 2000, SLOW) for order in (moved, moved[::-1])]
+    assert np.array_equal(*made)
+
+
+def test_silent_pieces_and_speech_without_a_loudness_need_no_gain() -> None:
+    silence = np.zeros(RATE, np.float32)
+    made = level([silence], -20.0, -30.0, RATE)
+    assert (made.gain_db, made.missing_db) == (0.0, 0.0)
+    assert np.array_equal(made.pieces[0], silence)
+    assert level([voice(1, 1.0)], -20.0, float("-inf"), RATE)[1:] == (0.0, 0.0)
+
+
+def test_pauses_too_short_for_room_tone_are_none_however_late_they_come() -> None:
+    channel = room_tone(8 * SLOW, -55.0, 3)
+    steps = range(0, 7 * SLOW, 1920)  # of 240 ms, 80 of which are quiet and away from any event
+    events = [(at + 1040, at + 1520) for at in steps]
+    for at in steps:
+        channel[at + 700 : at + 1860] += 0.1 * room_tone(1160, 0.0, at)
+    tone = tone_of(channel, events, SLOW, SLOW, "call/left")
+    pieces = [channel[at : at + 400] for at in steps]
+    assert all(match(piece, tone) < 0.5 for piece in pieces)
+
+
+@pytest.mark.parametrize("grown", [158, 159, 160, 161, 162])
+def test_gap_that_grows_by_up_to_two_fades_repeats_its_background_and_by_more_gets_room_tone(grown: int) -> None:
+    """At 8 kHz a fade is 80 samples."""
+    recording = room_tone(3000, -40.0)
+    loud_tone = np.full(9000, 0.9, np.float32)
+    made = rearrange(recording, [(0, 1000, 0), (2000, 3000, 2000 + grown)], loud_tone, 3000 + grown, SLOW)
+    assert (np.abs(made).max() > 0.5) == (grown > 160)
+
+
+@pytest.mark.parametrize(
+    ("grown", "expected"),
+    [
+        (20, [320, 0.0251861649, 2.227846718, 1.014601538]),
+        (21, [321, 0.03213890367, 2.422533292, 1.071043517]),
+        (100, [400, 0.06809096015, 3.742616788, 1.79064575]),
+        (200, [500, 0.1441908256, 5.811216045, 2.612326931]),
+    ],
+)
+def test_gap_of_little_over_a_fade_grows_as_in_the_version_before(grown: int, expected: list[float]) -> None:
+    recording, tone = room_tone(300, -40.0), room_tone(600, -30.0, 2)
+    made = rearrange(recording, [(0, 100, 0), (200, 300, 200 + grown)], tone, 300 + grown, SLOW)
+    assert figures(made) == pytest.approx(expected, rel=1e-7)
+
+
+def test_room_tone_in_place_of_a_leak_fades_at_the_edges_of_an_event_inside_it() -> None:
+    recording, tone = np.full(3000, 0.2, np.float32), np.zeros(3000, np.float32)
+    made = rearrange(recording, [(1400, 1600, 1400)], tone, 3000, SLOW, [(1000, 2000)])
+    assert np.array_equal(made[1400:1600], recording[1400:1600])
+    assert not made[1100:1300].any()
+    assert not made[1700:1900].any()
+    assert np.abs(np.diff(made)).max() < 0.2 * np.pi / 2 / 80

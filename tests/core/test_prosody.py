@@ -138,3 +138,11 @@ def test_a_folder_that_another_user_has_laid_there_is_refused() -> None:
     os.chown(compiled_folder(), 12345, -1)
     with pytest.raises(DailytalkError, match="another user's"):
         compiled_folder()
+
+
+def test_prosody_is_measured_as_in_the_version_before() -> None:
+    tone = np.concatenate([voiced(140, 0.3), np.zeros(2000, np.float32), voiced(190, 0.25, 0.03)])
+    measured = measure(tone, 3, 0.55)
+    assert [*measured.values()] == pytest.approx(
+        [0.02874862, 0.01621676, 162.4408, 25.35053, 0.9767442, 5.454545], rel=1e-4
+    )

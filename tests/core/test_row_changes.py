@@ -12,6 +12,7 @@ from dailytalk_contiguous.core.row_changes import (
     add_word_shifts,
     changed_fields,
     tag_moves,
+    utterance_counts,
 )
 
 LEAVES = st.none() | st.integers() | st.text(max_size=3) | st.floats()
@@ -119,3 +120,31 @@ def test_shift_of_ten_milliseconds_is_none_and_the_next_is_one() -> None:
         "median_seconds": 0.012,
         "largest_seconds": 0.02,
     }
+
+
+def test_utterances_that_only_one_row_has_are_counted_as_added_and_removed() -> None:
+    old = {"utterances": [utterance("a"), utterance("b"), utterance("c"), {"start": 1.0}]}
+    new = {"utterances": [utterance("d"), utterance("a")]}
+    assert utterance_counts(old, new) == (1, 2)
+    assert utterance_counts({}, new) == (2, 0)
+    assert utterance_counts({"utterances": None}, {"utterances": None}) == (0, 0)
+
+
+def test_words_of_both_speakers_and_both_ends_are_counted_and_those_without_a_time_are_not() -> None:
+    shifts = Shifts()
+    old = words(("a", 0.0), ("b", 1.0), ("c", 2.0), ("d", 3.0)) + words(("e", 0.0), speaker="right")
+    new = words(("a", 0.1), ("x", 1.0), ("d", 3.2)) + words(("e", 0.4), speaker="right")
+    add_word_shifts(shifts, {"alignments": old}, {"alignments": new})
+    assert (shifts.matched, dict(shifts.moved)) == (3, {100: 1, 200: 1, 400: 1})
+    add_word_shifts(shifts, {"alignments": [{"word": "a", "speaker": "left"}]}, {"alignments": old})
+    add_word_shifts(shifts, {"alignments": None}, {"alignments": old})
+    assert shifts.matched == 3
+
+
+def test_list_of_structs_is_named_itself_where_its_order_or_length_changed() -> None:
+    one, two = utterance("a", text="x"), utterance("b", text="y")
+    assert changed_fields({"utterances": [one, two]}, {"utterances": [two, one]}) == {"utterances"}
+    assert changed_fields({"utterances": [one]}, {"utterances": [{"start": 5.0}]}) == {"utterances.start"}
+    assert changed_fields({"a": [1, 2]}, {"a": [1, 3]}) == changed_fields({"a": [1]}, {"a": {"b": 1}}) == {"a"}
+    assert changed_fields({"a": [{"b": 1}]}, {"a": [{"b": 1}, {"b": 1}]}) == {"a"}
+    assert changed_fields({"a": {"b": {"c": [1]}}}, {"a": {"b": {"c": [2]}}}) == {"a.b.c"}

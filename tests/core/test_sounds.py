@@ -180,3 +180,70 @@ def test_a_few_percent_of_the_quiet_of_real_calls_are_sounds() -> None:
             share = sum(end - start for start, end in sounds) / quiet
             print(f"{path.stem} {name}: {share:.1%} of the time outside utterances are sounds")
             assert 0.005 < share < 0.06
+
+
+def steps(*runs: tuple[int, float]) -> Pcm:
+    """Frames of 10 ms that each alternate between two samples of one level (dBFS)."""
+    levels = np.concatenate([np.full(count * FRAME, 10 ** (dbfs / 20)) for count, dbfs in runs])
+    return np.rint(32768 * levels * np.where(np.arange(len(levels)) % 2, 1, -1)).astype(np.int16)
+
+
+@pytest.mark.parametrize(
+    ("frames", "dbfs", "found"),
+    [
+        (8, -40.0, []),
+        (9, -40.0, [(3.0, 3.09)]),
+        (9, -47.7, [(3.0, 3.09)]),  # 12 dB over the tone
+        (9, -48.4, []),
+    ],
+)
+def test_sound_lasts_over_eighty_milliseconds_twelve_decibels_over_the_tone(
+    frames: int, dbfs: float, found: list[tuple[float, float]]
+) -> None:
+    heard = steps((100, -60.0), (100, -25.0), (100, -60.0), (frames, dbfs), (200, -60.0))
+    assert np.allclose(np.ravel(find_sounds(heard, [(1.0, 2.0)])), np.ravel(found))
+
+
+@pytest.mark.parametrize(("dbfs", "count"), [(-54.8, 1), (-55.3, 0)])
+def test_sound_is_at_most_thirty_decibels_under_the_speech(dbfs: float, count: int) -> None:
+    heard = steps((100, -85.0), (100, -25.0), (100, -85.0), (20, dbfs), (200, -85.0))
+    assert len(find_sounds(heard, [(1.0, 2.0)])) == count
+
+
+@pytest.mark.parametrize(
+    ("gap", "frames", "found"),
+    [(14, 2, True), (15, 2, True), (16, 2, False), (14, 1, False), (14, 8, True), (16, 8, False), (16, 9, True)],
+)
+def test_short_run_is_a_sound_within_a_hundred_and_fifty_milliseconds_of_an_utterance(
+    gap: int, frames: int, found: bool
+) -> None:
+    heard = steps((100, -60.0), (100, -25.0), (gap, -60.0), (frames, -40.0), (200, -60.0))
+    expected = [(2.0 + gap / 100, 2.0 + (gap + frames) / 100)] if found else []
+    assert np.allclose(np.ravel(find_sounds(heard, [(1.0, 2.0)])), np.ravel(expected))
+    before = steps((200, -60.0), (frames, -40.0), (gap, -60.0), (100, -25.0), (100, -60.0))
+    start = 2.0 + (frames + gap) / 100
+    expected = [(2.0, 2.0 + frames / 100)] if found else []
+    assert np.allclose(np.ravel(find_sounds(before, [(start, start + 1.0)])), np.ravel(expected))
+
+
+@pytest.mark.parametrize(("gap", "count"), [(9, 1), (11, 2)])
+def test_runs_a_tenth_of_a_second_apart_are_one_sound(gap: int, count: int) -> None:
+    heard = steps((100, -60.0), (100, -25.0), (100, -60.0), (12, -40.0), (gap, -60.0), (12, -40.0), (200, -60.0))
+    assert len(find_sounds(heard, [(1.0, 2.0)])) == count
+
+
+def test_tone_is_the_softest_quarter_of_what_is_no_utterance_and_silence_is_none() -> None:
+    quiet = ((26, -80.0), (100, -25.0), (74, -60.0))
+    assert find_sounds(steps(*quiet), [(0.26, 1.26)]) == []  # 30 dB under speech is -55
+    over = find_sounds(steps((26, -80.0), (100, -40.0), (74, -60.0)), [(0.26, 1.26)])
+    assert np.allclose(over, [(1.26, 2.0)])
+    assert find_sounds(steps((24, -80.0), (100, -40.0), (76, -60.0)), [(0.24, 1.24)]) == []
+    gated = np.concatenate((np.zeros(100 * FRAME, np.int16), steps((100, -40.0), (9, -77.0), (9, -60.0))))
+    assert np.allclose(find_sounds(gated, [(1.0, 2.0)]), [(2.09, 2.18)])
+
+
+def test_block_of_a_sound_is_that_of_its_utterance_up_to_two_tenths_away() -> None:
+    assert blocks([(1.0, 2.0, 3)], [(2.19, 2.5), (2.21, 2.5), (0.5, 0.81), (0.5, 0.79)]) == ([3], [3, 4, 3, 5])
+    assert blocks([(0.1, 0.3, 3)], [(0.5, 0.6)]) == ([3], [3])
+    assert blocks([(1.0, 2.0, -1), (4.0, 5.0, -1)], []) == ([0, 1], [])
+    assert blocks([], [(1.0, 2.0), (3.0, 4.0)]) == ([], [0, 1])

@@ -8,6 +8,7 @@ import pytest
 import silero_vad
 import torch
 from audio_files import EXAMPLE_NAMES, example
+from figures import figures
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -147,3 +148,63 @@ def test_speech_seconds_counts_frames_of_speech() -> None:
 def test_span_without_levels_is_cut_in_its_middle() -> None:
     first, second = cut_long([(1.0, 19.0)], np.zeros(1, np.float32), FRAME)
     assert (first.start, first.end, second.end) == (1.0, pytest.approx(10.0), 19.0)
+
+
+def drawn_probabilities() -> np.ndarray:
+    chance = np.random.default_rng(3)
+    steps = np.repeat(chance.random(160), chance.integers(1, 30, 160))
+    return np.clip(steps + 0.1 * chance.standard_normal(len(steps)), 0, 1).astype(np.float32)
+
+
+@pytest.mark.parametrize(
+    ("settings", "expected"),
+    [
+        ({}, [56, 93335.492544, 2294.2168, 2821.2954466]),
+        (
+            {"threshold": 0.3, "min_speech": 0.0, "min_silence": 0.1, "pad": 0.1},
+            [40, 74752.479956, 1754.6682308, 2137.7036006],
+        ),
+        ({"threshold": 0.12, "min_silence": 0.0}, [36, 72188.809328, 1627.8621714, 1985.4482139]),
+        ({"threshold": 0.9, "min_speech": 0.5, "pad": 0.0}, [22, 50179.380836, 1071.0623333, 1302.084983]),
+    ],
+)
+def test_speech_is_where_it_was_in_the_version_before(settings: dict[str, float], expected: list[float]) -> None:
+    found = drawn_probabilities()
+    spans = speech_spans(found, len(found) * FRAME - 0.01, FRAME, **settings)
+    assert figures(spans) == pytest.approx(expected, rel=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("longest", "expected"),
+    [
+        (12.0, [27, 33552.332656, 793.87061538, 952.01389941]),
+        (3.0, [111, 142672.87934, 3348.9764727, 4041.7340572]),
+        (0.7, [435, 562727.54002, 13169.783724, 15927.634516]),
+    ],
+)
+def test_cuts_are_where_they_were_in_the_version_before(longest: float, expected: list[float]) -> None:
+    levels = np.random.default_rng(4).random(2400).astype(np.float32)
+    pieces = cut_long([(0.3, 12.3), (13.0, 26.5), (27.0, 75.0)], levels, FRAME, longest)
+    assert figures(pieces) == pytest.approx(expected, rel=1e-9)
+
+
+@pytest.mark.parametrize("length", [12.0, 12.01, 21.6, 21.7, 40.0])
+def test_number_of_pieces_is_that_of_nine_tenths_of_the_longest(length: float) -> None:
+    expected = 1 if length <= 12.0 else -(-length // 10.8)
+    assert pieces_of(length, 12.0) == expected
+    low, high = balanced_range(length, 12.0)
+    even = length / expected
+    assert (low, high) == (max(length - (expected - 1) * 12.0, even / 2), min(12.0, 1.5 * even))
+
+
+def test_gap_of_just_the_limit_is_closed_and_one_inside_another_changes_nothing() -> None:
+    assert merge_gaps([(0.0, 4.0), (1.0, 2.0), (4.5, 5.0), (5.75, 6.0)], 0.5) == [(0.0, 5.0), (5.75, 6.0)]
+
+
+def test_speech_of_part_of_a_frame_is_its_frames_and_the_threshold_is_speech() -> None:
+    found = np.array([0.5, 0.49, 0.5, 0.9, 0.1], np.float32)
+    assert speech_seconds((0.5, 3.5), found, 1.0) == 3.0
+    assert speech_seconds((1.0, 2.0), found, 1.0) == 1.0
+    assert speech_seconds((1.2, 1.2), found, 1.0) == 0.0
+    assert speech_seconds((3.0, 5.0), found, 1.0) == 1.0
+    assert speech_seconds((0.0, 5.0), found, 1.0, 0.6) == 1.0

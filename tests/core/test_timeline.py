@@ -1,9 +1,11 @@
 """The rebuilt timeline: what `rebuild` promises, for any lengths of what is resynthesised."""
 
+import random
 from collections.abc import Sequence
 from itertools import combinations, pairwise
 
 import pytest
+from figures import figures
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -267,3 +269,28 @@ def test_an_empty_conversation_keeps_its_length() -> None:
 def test_impossible_input_is_refused(events: list[Event], options: dict, said: str) -> None:
     with pytest.raises(ValueError, match=said):
         rebuild(events, 10.0, **options)
+
+
+@pytest.mark.parametrize(
+    ("mode", "rate", "expected"),
+    [
+        ("anchor", None, [61, 197503.93972, 3438.9585547, 4218.5567678]),
+        ("anchor", 8000, [61, 197503.95595, 3438.9588708, 4218.5568792]),
+        ("sequential", None, [61, 542354.70272, 5741.9975166, 7005.3105388]),
+        ("sequential", 8000, [61, 542354.4826, 5741.9958146, 7005.3090644]),
+    ],
+)
+def test_events_are_placed_as_in_the_version_before(mode: str, rate: int | None, expected: list[float]) -> None:
+    chance = random.Random(7)
+    events, at = [], {"left": 0.0, "right": 0.5}
+    for number in range(60):
+        channel = chance.choice(["left", "right"])
+        start = at[channel] + chance.choice([-0.3, 0.01, 0.05, 0.25, 1.0, 3.0])
+        length = chance.choice([0.0, 0.3, 1.0, 2.5, 6.0])
+        is_kept = channel == "right" or chance.random() < 0.2
+        new_length = length if is_kept else length * chance.uniform(0.7, 1.4)
+        run = number // 9 if chance.random() < 0.5 else -1
+        events.append(Event(channel, max(0.0, start), max(0.0, start) + length, new_length, run, is_kept))
+        at[channel] = max(0.0, start) + length
+    rebuilt = rebuild(events, 150.0, mode, rate)
+    assert figures([*rebuilt.starts, rebuilt.duration]) == pytest.approx(expected, rel=1e-9)

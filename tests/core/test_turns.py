@@ -1,9 +1,12 @@
 """Turn events and measures: what each label means, and that figures agree with hand-made conversations."""
 
 import math
+import random
+from collections import Counter
 
 import numpy as np
 import pytest
+from figures import figures
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -206,3 +209,44 @@ def test_silence_has_no_fitness() -> None:
     assert figures["longest_turn_seconds"] == figures["turns_per_window"] == 0
     assert math.isnan(figures["overlapping_turns"])
     assert math.isnan(figures["response_median_seconds"])
+
+
+def drawn_call(seed: int, count: int = 40) -> list[Event]:
+    """Events of two speakers who wait, overlap, interrupt and answer inside each other's turns."""
+    chance = random.Random(seed)
+    events, at = [], {"left": 0.0, "right": 0.5}
+    for number in range(count):
+        channel = chance.choice(["left", "right"])
+        start = at[channel] + chance.choice([0.05, 0.15, 0.25, 1.0, 3.0])
+        length = chance.choice([0.3, 1.0, 2.5, 6.0])
+        is_kept = channel == "right"
+        new_length = length if is_kept else round(length * chance.uniform(0.7, 1.4), 3)
+        run = number // 9 if chance.random() < 0.5 else -1
+        events.append(Event(channel, round(start, 3), round(start + length, 3), new_length, run, is_kept))
+        at[channel] = start + length
+    return events
+
+
+@pytest.mark.parametrize(
+    ("mode", "seed", "expected"),
+    [
+        ("anchor", 1, [24, 3183.860848, 198.1784515, 228.27242649]),
+        ("anchor", 2, [24, 3452.3986094, 194.27896773, 229.25682787]),
+        ("sequential", 1, [24, 2560.2690525, 176.77300966, 210.7489947]),
+        ("sequential", 2, [24, 2536.4091449, 169.0739974, 210.36016174]),
+    ],
+)
+def test_turns_are_measured_as_in_the_version_before(mode: str, seed: int, expected: list[float]) -> None:
+    events = drawn_call(seed)
+    rebuilt = rebuild(events, 130.0, mode, 16000)
+    measured = compare(events, rebuilt.starts, 130.0, rebuilt.duration)
+    timed = [Timed(event.channel, event.start, event.end, event.run) for event in events]
+    entered = Counter(label(timed)) | {"stretches": len(joined(timed))}
+    counts = [entered[name] for name in sorted(entered)]
+    numbers = [*measured.values(), *fitness(timed, 130.0, 60.0).values(), *counts]
+    assert figures(numbers) == pytest.approx(expected, rel=1e-7)
+
+
+def test_nobody_has_no_monologue_and_no_time_no_turns() -> None:
+    assert fitness([], 0.0)["longest_monologue_seconds"] == 0.0
+    assert math.isnan(fitness([], 0.0)["turns_per_window"])

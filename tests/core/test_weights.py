@@ -1,6 +1,9 @@
 import math
+import random
+import re
 
 import pytest
+from figures import figures
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -122,3 +125,44 @@ def test_hours_that_can_not_be_mixed_are_refused(hours: float) -> None:
         goals({"a": 1.0}, {"a": 1.0}, hours)
     with pytest.raises(DailytalkError, match="a can't have the weight"):
         goals({"a": 1.0}, {"a": hours}, 1.0)
+
+
+def test_clips_are_listed_as_in_the_version_before() -> None:
+    chance = random.Random(5)
+    own = [
+        Weighted(f"c{n}", chance.uniform(0.5, 9.0), chance.choice([0.5, 1.0, 2.2]), chance.choice("ab"))
+        for n in range(60)
+    ]
+    listed_times = [list(times(own, 60.0 * step * step, seed).values()) for step, seed in ((1, 0), (3, 1), (6, 2))]
+    assert [figures(numbers) for numbers in listed_times] == [
+        pytest.approx(expected)
+        for expected in (
+            [60, 18, 18.288135593, 20.444268888],
+            [60, 282, 112.3220339, 121.60873312],
+            [60, 4516, 462.01694915, 509.3099684],
+        )
+    ]
+    assert {type(number) for numbers in listed_times for number in numbers} == {int}
+
+
+def test_nothing_is_listed_of_clips_that_nobody_wants() -> None:
+    assert times([Weighted("a", 2.0, 0.0), Weighted("b", 3.0, 0.0)], 10.0) == {"a": 0, "b": 0}
+    assert Weighted("a", 2.0) == ("a", 2.0, 1.0, "")
+
+
+@pytest.mark.parametrize(
+    ("held", "weights", "hours", "reason"),
+    [
+        ({"a": 1.0}, {"a": None}, 0.0, "--hours 0 can't be mixed"),
+        ({"a": 1.0}, {"a": None}, math.inf, "--hours inf can't be mixed"),
+        ({"a": 1.0, "b": 1.0}, {"a": 1.0, "b": None}, None, "b has no weight, and others have"),
+        ({"a": 1.0}, {"a": 0.0}, None, "a can't have the weight 0"),
+        ({"a": 1.0}, {"a": math.inf}, None, "a can't have the weight inf"),
+        ({"a": 0.0}, {"a": 2.0}, None, "a has nothing to train on, and a weight"),
+    ],
+)
+def test_shares_that_can_not_be_mixed_are_refused(
+    held: dict[str, float], weights: dict[str, float | None], hours: float | None, reason: str
+) -> None:
+    with pytest.raises(DailytalkError, match=f"^{re.escape(reason)}: "):
+        goals(held, weights, hours)

@@ -2,6 +2,7 @@
 
 from itertools import pairwise
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -19,6 +20,10 @@ def words(*starts: float, tokens: tuple[int, ...] = (), first: float = 0.0, last
 
 def frames(placed: Placed) -> list[int]:
     return [frame_of(start) for start, _ in placed.times]
+
+
+def test_no_words_need_no_places() -> None:
+    assert place_words([]) == Placed([], 0, 0, 0)
 
 
 def test_words_in_one_frame_get_one_each() -> None:
@@ -92,3 +97,25 @@ def test_counts_are_what_a_reader_of_frames_finds(spoken: list[Spoken]) -> None:
 def test_never_more_is_lost_than_before(spoken: list[Spoken]) -> None:
     before = sum(frame_of(one.start) == frame_of(other.start) for one, other in pairwise(spoken))
     assert place_words(spoken).lost <= before
+
+
+def test_moved_word_begins_a_millionth_inside_its_frame_and_lasts_two_hundredths() -> None:
+    placed = place_words([Spoken(1.01, 1.02, 1, 0.0, 9.0), Spoken(1.03, 1.035, 1, 0.0, 9.0)])
+    assert placed.times == [(1.01, 1.02), pytest.approx((1.040001, 1.060001), abs=1e-8)]
+    on_the_edge = place_words([Spoken(1.04, 1.3, 1, 0.0, 9.0)])
+    assert on_the_edge == ([pytest.approx((1.040001, 1.3), abs=1e-8)], 0, 0, 0)
+
+
+@pytest.mark.parametrize(("first", "last", "frames_of_words"), [
+    (0.0, 9.0, [13, 14]),  # the second one goes later, as that is nearer
+    (1.0399985, 1.12, [12, 13]),  # the first one goes earlier
+    (1.0399995, 1.12, [13, 13]),
+    (1.04, 1.1200005, [13, 13]),
+    (1.04, 1.1200015, [13, 14]),
+])  # fmt: skip
+def test_word_moves_only_where_its_utterance_has_room_for_its_start(
+    first: float, last: float, frames_of_words: list[int]
+) -> None:
+    placed = place_words([Spoken(1.06, 1.11, 1, first, last), Spoken(1.11, 1.3, 1, first, last)])
+    assert frames(placed) == frames_of_words
+    assert (placed.moved, placed.lost) == ((0, 1) if frames_of_words == [13, 13] else (1, 0))

@@ -4,6 +4,7 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
+from figures import figures
 from hypothesis import example, given
 from hypothesis import strategies as st
 
@@ -242,3 +243,89 @@ def test_swallowed_word_takes_of_its_neighbours_only_where_it_has_no_room_of_its
     less = by_edit_distance(["the", "house"], [at("house", 0.05, 0.5)], 1.0)
     assert less is not None
     assert less[0].end == less[1].start > 0.1
+
+
+@pytest.mark.parametrize(("text", "heard"), [
+    (["a", "b", "c", "home"], ["home"]),
+    (["home", "a", "b", "c"], ["home"]),
+    (["home"], ["a", "b", "c", "home"]),
+    (["home"], ["home", "a", "b", "c"]),
+])  # fmt: skip
+def test_words_are_found_whatever_comes_before_between_and_behind_them(text: list[str], heard: list[str]) -> None:
+    words = [at(word, place + 2.0, place + 2.5) for place, word in enumerate(heard)]
+    found = by_edit_distance(text, words, 9.0, min_matched=0.0)
+    assert found is not None
+    for word in found:
+        start = heard.index("home") + 2.0
+        assert word == Word("home", start, start + 0.5, 0.75) if word.text == "home" else word.probability == 0.0
+
+
+LINE = [
+    "Well,",
+    "I",
+    "never",
+    "-",
+    "she",
+    "said",
+    "it",
+    "was",
+    "25%",
+    "off,",
+    "didn't",
+    "she?",
+    "Yes:",
+    "all",
+    "of",
+    "it.",
+]
+
+
+@pytest.mark.parametrize(
+    ("spans", "expected"),
+    [
+        ([], [32, 300.26869154, 98.023349645, 121.07496223]),
+        ([(0.2, 1.1), (1.4, 2.6), (2.9, 4.1), (4.2, 5.0)], [32, 322.52706884, 103.12380585, 125.4645807]),
+        ([(0.0, 0.3), (1.0, 5.5)], [32, 329.80686787, 105.08217684, 127.10015592]),
+        ([(3.0, 3.2), (3.6, 3.7)], [32, 350.49486027, 107.95935952, 119.89616574]),
+    ],
+)
+def test_words_are_laid_as_in_the_version_before(spans: list[tuple[float, float]], expected: list[float]) -> None:
+    words = by_proportion(LINE, spans, 5.2)
+    assert figures([(word.start, word.end) for word in words]) == pytest.approx(expected, rel=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("heard", "expected"),
+    [
+        (
+            "well i never she said it was twenty five percent off didn't she yes all of it",
+            [48, 286.165, 104.62446809, 126.67188773],
+        ),
+        ("well never he said it off did she yes all of", [48, 134.09062213, 70.288056093, 85.577486213]),
+        (
+            "oh well i never ever she said that it was off she yes all it is",
+            [48, 290.1425, 104.99308511, 123.15844839],
+        ),
+    ],
+)
+def test_heard_words_give_their_times_as_in_the_version_before(heard: str, expected: list[float]) -> None:
+    words = [at(text, 0.1 + 0.3 * n, 0.3 + 0.3 * n) for n, text in enumerate(heard.split())]
+    found = by_edit_distance(LINE, words, 5.2, [(0.1, 2.0), (2.3, 4.9)], 0.3)
+    assert found is not None
+    told = [(word.start, word.end, word.probability) for word in found]
+    assert figures(told) == pytest.approx(expected, rel=1e-9)
+
+
+def test_sound_is_as_in_the_version_before_and_settings_say_how_soft_and_short_it_may_be() -> None:
+    rate = 8000
+    levels = (-90, -20, -52, -90, -30, -90, -58, -90, -20, -90)
+    counts = (20, 30, 10, 5, 2, 10, 10, 3, 1, 12)
+    samples = np.concatenate([np.full(80 * n, 10 ** (db / 20)) for db, n in zip(levels, counts, strict=True)])
+    samples = np.append(samples, np.full(30, 0.1)).astype(np.float32)
+    assert np.allclose(voiced_spans(samples, rate), [(0.2, 0.6), (0.65, 0.67)])
+    assert np.allclose(voiced_spans(samples, rate, min_span=0.01), [(0.2, 0.6), (0.65, 0.67), (0.9, 0.91)])
+    assert np.allclose(voiced_spans(samples, rate, below_peak_db=30.0), [(0.2, 0.5), (0.65, 0.67)])
+    assert np.allclose(voiced_spans(samples, rate, 40.0), [(0.2, 0.6), (0.65, 0.67), (0.77, 0.87)])
+    assert np.allclose(voiced_spans(samples, rate, min_span=0.001)[-1], (1.03, 1.03375))
+    assert voiced_spans(np.full(800, 10 ** (-80.1 / 20), np.float32), rate) == []
+    assert voiced_spans(np.full(800, 10 ** (-79.9 / 20), np.float32), rate) == [(0.0, 0.1)]

@@ -1,3 +1,5 @@
+import pytest
+
 from dailytalk_contiguous.core.wording import counted, kind_of, length_text
 
 
@@ -33,3 +35,11 @@ def test_reasons_of_different_kinds_stay_apart() -> None:
 def test_apostrophe_is_no_quote() -> None:
     assert kind_of("it can't be used: 'a.b' is no name") == kind_of("it can't be used: 'c' is no name")
     assert kind_of("it's late and can't be said") == "it's late and can't be said"
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(0.0, "0.0 s"), (119.9, "119.9 s"), (120.0, "2.0 min"), (7199.0, "120.0 min"), (7200.0, "2.0 h")],
+)
+def test_length_is_told_in_minutes_from_two_of_them_and_in_hours_from_two(seconds: float, text: str) -> None:
+    assert length_text(seconds) == text
