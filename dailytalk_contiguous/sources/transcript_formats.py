@@ -372,7 +372,7 @@ def _read_lines_of_json(path: Path, side: str | None, pick: Pick) -> list[Passag
 
 def _of_lines(path: Path, parsed: "_Lines", pick: Pick) -> list[Passage]:
     document, groups = parsed
-    lines = sorted((line for name in pick(groups) for line in groups[name]), key=lambda line: line[0])
+    lines = sorted(line for name in pick(groups) for line in groups[name])  # no number is there twice
     return [passage for number, line in lines for passage in document.line(path, f"line {number}", line)]
 
 

@@ -366,6 +366,12 @@ def test_textgrid_that_breaks_off_anywhere_is_refused(tmp_path: Path, form: str)
             read(path)
 
 
+def test_textgrid_of_four_tiers_without_a_name_is_refused(tmp_path: Path) -> None:
+    tiers = {name: [(0, 1, "hello")] for name in ("words", "word", "Words", "Word")}
+    with pytest.raises(BadInput, match="has two tiers of words for '3'"):
+        read(grid(tmp_path / "call.TextGrid", tiers))
+
+
 def test_textgrid_of_three_speakers_is_refused(tmp_path: Path) -> None:
     with pytest.raises(BadInput, match="more than two"):
         read(grid(tmp_path / "call.TextGrid", {"A": WORDS, "B": WORDS, "notes": [(0, 1, "a door closes")]}))
@@ -414,6 +420,52 @@ def test_lines_about_other_recordings_are_not_taken(tmp_path: Path) -> None:
     assert "stranger" not in {word for _, word, *_ in timed(read(path))}
     with pytest.raises(BadInput, match="is about 'call', 'call2', not 'other'"):
         read(save(tmp_path / "other.ctm", path.read_text()), recording="other.wav")
+
+
+@pytest.mark.parametrize(("kind", "least", "most"), [("ctm", 5, 8), ("rttm", 9, 10)])
+def test_record_has_the_fields_of_its_format_and_not_one_more(
+    tmp_path: Path, kind: str, least: int, most: int
+) -> None:
+    fields = {"ctm": "call A 1 1 yes 0.5 lex Anna", "rttm": "LEXEME call 1 1 1 yes lex Anna 0.5 <NA>"}[
+        kind
+    ].split()
+    path = tmp_path / f"call.left.{kind}"
+    for count in (least, most):
+        assert said(read(save(path, " ".join(fields[:count])))) == [("left", "yes")]
+    for count in (least - 1, most + 1):
+        with pytest.raises(BadInput, match=f"line 1 has {count} fields, not {least} to {most}"):
+            read(save(path, " ".join([*fields, "more"][:count])))
+
+
+@pytest.mark.parametrize(
+    ("confidence", "probability"), [("0", 0.0), ("1", 1.0), ("1.001", None), ("-0.001", None), ("NA", None)]
+)
+def test_confidence_from_0_to_1_is_a_probability_and_any_other_scale_is_none(
+    tmp_path: Path, confidence: str, probability: float | None
+) -> None:
+    path = save(tmp_path / "call.ctm", f"call A 1 1 yes {confidence}\n")
+    assert timed(read(path)) == [("left", "yes", 1.0, 2.0, probability)]
+
+
+def test_time_of_up_to_a_billion_seconds_is_one_of_a_recording(tmp_path: Path) -> None:
+    (cue,) = read(save(tmp_path / "call.ctm", "call A 999999999 1 yes\n"))
+    assert cue["end"] == 1e9
+    with pytest.raises(BadInput, match="line 1 has the times 999999999.0 to 1000000000.5"):
+        read(save(tmp_path / "call.ctm", "call A 999999999 1.5 yes\n"))
+
+
+def test_records_of_a_recording_a_side_name_the_sides(tmp_path: Path) -> None:
+    words = "call.right 1 0.1 0.4 no\ncall.left 1 1.0 0.4 yes\nother.left 1 2.0 0.4 stranger\n"
+    assert said(read(save(tmp_path / "call.ctm", words))) == [("right", "no"), ("left", "yes")]
+    lexemes = "".join(
+        f"LEXEME {name} 1 {start} 0.4 {word} lex <NA> <NA>\n"
+        for name, start, word in (
+            ("call.right", 0.1, "no"),
+            ("call.left", 1, "yes"),
+            ("other.left", 2, "stranger"),
+        )
+    )
+    assert said(read(save(tmp_path / "call.rttm", lexemes))) == [("right", "no"), ("left", "yes")]
 
 
 def test_rttm_names_the_speakers_of_words_that_have_none(tmp_path: Path) -> None:
@@ -493,6 +545,30 @@ def test_whisperx_words_keep_their_scores_and_numbers_get_times_from_their_neigh
         ("right", "Yes", 0.9, 1.0, None),
     ]
     assert {cue["speaker"] for cue in cues} == {None}
+
+
+@pytest.mark.parametrize(
+    ("words", "times"),
+    [
+        (["2014,", ("in", 0.6, 0.8)], [(0.2, 0.6), (0.6, 0.8)]),
+        ([("in", 0.2, 0.4), "20", "14"], [(0.2, 0.4), (0.4, 0.7), (0.7, 1.0)]),
+        (["20", "14"], [(0.2, 0.6), (0.6, 1.0)]),
+        ([("in", 0.2, 0.4), "2014", ("and", 0.5, 0.7), "15"], [(0.2, 0.4), (0.4, 0.5), (0.5, 0.7), (0.7, 1.0)]),
+        ([("in", 0.2, 0.6), "2014", ("and", 0.5, 0.7)], [(0.2, 0.6), (0.5, 0.7), (0.6, 0.6)]),
+    ],
+    ids=["first", "last", "alone", "twice", "no room"],
+)
+def test_whisperx_numbers_share_what_is_free_around_them(
+    tmp_path: Path, words: list[Any], times: list[tuple[float, float]]
+) -> None:
+    items = [
+        {"word": word} if isinstance(word, str) else {"word": word[0], "start": word[1], "end": word[2]}
+        for word in words
+    ]
+    text = " ".join(item["word"] for item in items)
+    segments = [{"start": 0.2, "end": 1.0, "text": text, "words": items, "speaker": "A"}]
+    (cue,) = read(save(tmp_path / "call.json", {"segments": segments}))
+    assert [(word["start"], word["end"]) for word in cue["words"]] == times
 
 
 def test_whisperx_segment_of_two_speakers_is_split_by_its_words(tmp_path: Path) -> None:
@@ -693,6 +769,20 @@ def test_broken_file_is_named_with_what_is_wrong(tmp_path: Path, name: str, cont
     assert name in caught.value.reason
     assert told in caught.value.reason
     assert caught.value.remedy
+
+
+def test_first_broken_line_is_the_one_that_is_named_whichever_recordings_the_lines_name(tmp_path: Path) -> None:
+    good, broken = line("left", 0, 1, "a", audio_file="call.wav"), line("up", 0, 1, "a", audio_file="call.wav")
+    with pytest.raises(BadInput, match=r"line 2 has the channel 'down'"):
+        read(save(tmp_path / "call.jsonl", good + line("down", 0, 1, "b") + broken))
+
+
+def test_line_of_a_subtitle_has_200_000_characters_at_most(tmp_path: Path) -> None:
+    text = "1\n00:00:01,000 --> 00:00:02,000\n"
+    (cue,) = read(save(tmp_path / "call.left.srt", text + "x" * 200_000))
+    assert len(cue["text"]) == 200_000
+    with pytest.raises(BadInput, match="line 3 has 200,001 characters, more than 200,000"):
+        read(save(tmp_path / "call.left.srt", text + "x" * 200_001))
 
 
 def test_gzip_that_breaks_off_or_holds_too_much_is_refused(tmp_path: Path) -> None:

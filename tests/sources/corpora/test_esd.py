@@ -26,6 +26,8 @@ def test_clips_are_read_with_and_without_folders_of_splits(tmp_path: Path, with_
     assert splits == ({"train": 100, "validation": 100, "test": 100} if with_splits else {None: 300})
     assert set(Counter(row["emotion"] for row in rows.values()).values()) == {60}
     assert Counter(row["language"] for row in rows.values()) == {"zh": 150, "en": 150}
+    men = {row["speaker"] for row in rows.values() if row["gender"] == "male"}
+    assert men == {f"esd/{number:04d}" for number in (4, 5, 6, 8, 10, 11, 12, 13, 14, 20)}
     assert Counter(row["gender"] for row in rows.values()) == {"male": 150, "female": 150}
     assert {row["sentence"] for row in rows.values()} == {
         f"{a}-{n}" for a in ("zh", "en") for n in ("001", "021", "350")
