@@ -453,7 +453,7 @@ def _alignments(path: Path, data: Any) -> list[Passage]:
 def _speaker_words(path: Path, data: Any) -> list[Passage]:
     passages = []
     for number, item in enumerate(data, 1):
-        if not item.keys() >= {"speaker", "start", "end"}:
+        if not item.keys() >= {"speaker", "word", "start", "end"}:
             raise broken(path, f"word {number} is {quoted(item)}", _give(lines=False))
         said = make_word(path, f"word {number}", item["word"], (item["start"], item["end"]))
         passages.append(_loose(f"word {number}", said, speaker=str(item["speaker"])))

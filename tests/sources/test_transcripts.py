@@ -450,7 +450,7 @@ def test_confidence_from_0_to_1_is_a_probability_and_any_other_scale_is_none(
 def test_time_of_up_to_a_billion_seconds_is_one_of_a_recording(tmp_path: Path) -> None:
     (cue,) = read(save(tmp_path / "call.ctm", "call A 999999999 1 yes\n"))
     assert cue["end"] == 1e9
-    with pytest.raises(BadInput, match="line 1 has the times 999999999.0 to 1000000000.5"):
+    with pytest.raises(BadInput, match=r"line 1 has the times 999999999\.0 to 1000000000\.5"):
         read(save(tmp_path / "call.ctm", "call A 999999999 1.5 yes\n"))
 
 
@@ -580,6 +580,31 @@ def test_whisperx_segment_of_two_speakers_is_split_by_its_words(tmp_path: Path) 
     assert said(read(save(tmp_path / "call.json", {"segments": segments}))) == [("left", "how"), ("right", "fine")]
 
 
+@pytest.mark.parametrize(
+    "content",
+    [
+        {"segments": [{"start": 0, "end": 1}]},
+        {"segments": [{"start": 0, "end": 1, "text": "a"}], "words": [{"word": "a"}]},
+        {"alignments": [["a"]]},
+        [{"word": "a"}],
+        {"utterances": [{"channel": "left", "words": 1}]},
+    ],
+)
+def test_item_that_is_not_of_its_kind_is_told_what_a_whole_file_may_be(tmp_path: Path, content: Any) -> None:
+    with pytest.raises(BadInput) as caught:
+        read(save(tmp_path / "call.json", content))
+    assert caught.value.remedy.startswith('give {"utterances": ')
+    assert '{"segments": ' in caught.value.remedy  # which no JSON Lines has
+
+
+def test_jmoshi_word_is_an_object_of_a_speaker_a_word_and_two_times_alone(tmp_path: Path) -> None:
+    item = {"speaker": "A", "word": "hi", "start": 0.0, "end": 0.5}
+    assert said(read(save(tmp_path / "call.json", [item]))) == [("left", "hi")]
+    for name in ("speaker", "start", "end"):
+        with pytest.raises(BadInput, match="word 2 is"):
+            read(save(tmp_path / "call.json", [item, {key: item[key] for key in item if key != name}]))
+
+
 def test_whisper_of_each_channel_is_named_by_its_side(tmp_path: Path) -> None:
     words = [{"word": " Hello", "start": 0.1, "end": 0.5, "probability": 0.5}]
     segment = {
@@ -681,6 +706,7 @@ def test_points_and_phones_of_a_textgrid_are_passed_over(tmp_path: Path) -> None
 # What is broken
 
 WORD = {"word": "a", "start": 0.0, "end": 1.0}
+SEGMENT = {"start": 0.0, "end": 1.0, "text": "a b"}
 GRID = 'File type = "ooTextFile"\n"TextGrid" 0 1 <exists> 1\n'
 
 
@@ -752,6 +778,32 @@ GRID = 'File type = "ooTextFile"\n"TextGrid" 0 1 <exists> 1\n'
         ("call.rttm", "SPEAKER call 1 0 1\n", "line 1 has 5 fields"),
         ("call.rttm", "TALKER call 1 0 1 <NA> <NA> A <NA> <NA>\n", "the unknown type 'TALKER'"),
         ("call.json", '{"segments": []}', "has no words"),
+        ("call.json", "[1]\n[2]\n", "line 2 is not JSON"),
+        (
+            "call.json",
+            '{"segments": [{"start": 0, "end": 1, "text": "a", "words": [{"word": 1}]}]}',
+            "segment 1: ",
+        ),
+        (
+            "call.json",
+            json.dumps({"segments": [SEGMENT | {"words": [WORD, WORD | {"end": -1}]}]}),
+            "segment 1, word 2 has the times 0.0 to -1",
+        ),
+        (
+            "call.json",
+            json.dumps({"segments": [SEGMENT | {"words": [{"word": "a", "start": 0.1}, {"word": "b"}]}]}),
+            "segment 1, word 1 has the times 0.1 to None",
+        ),
+        (
+            "call.json",
+            json.dumps({"segments": [SEGMENT | {"words": [{"word": "a"}, {"word": "b", "end": 0.1}]}]}),
+            "segment 1, word 1 has the times None to None",
+        ),
+        (
+            "call.json",
+            json.dumps({"segments": [SEGMENT], "words": [WORD, WORD | {"word": " "}]}),
+            "word 2 has the word ' '",
+        ),
         ("call.json", '{"segments": [{"start": 0, "end": 1}]}', "segment 1: text is missing"),
         ("call.json", '{"segments": [{"start": 1, "end": 0, "text": "a"}]}', "the times 1 to 0"),
         ("call.json", '{"segments": [{"start": 0, "end": 1, "text": "a"}]}', "1 of 1 passages name no speaker"),

@@ -57,6 +57,10 @@ def test_mandarin_text_is_read_in_every_encoding_with_tabs_and_spaces(
     assert text_of(tmp_path, MANDARIN, text.encode(encoding)) == ("打远一看，它们的确很是美丽，", None)
 
 
+def test_damage_after_the_first_two_bytes_makes_no_text_utf16(tmp_path: Path) -> None:
+    assert text_of(tmp_path, ENGLISH, b"00\0\n0011_000001\tHi.\tNeutral\n") == ("Hi.", None)
+
+
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-16", "gbk", "cp1252"])
 @pytest.mark.parametrize("between", ["\t", " "])
 def test_english_apostrophes_survive_every_encoding(tmp_path: Path, encoding: str, between: str) -> None:
