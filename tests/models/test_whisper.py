@@ -88,6 +88,20 @@ def test_encoder_sees_a_short_window_and_at_least_a_second_behind_it(
     assert whisper._encoder_seconds(VOICE[:16000]) == 30.0
 
 
+def test_encoder_sees_each_hundredth_of_a_second_of_a_window_and_nothing_behind_it(
+    short: Whisper, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[np.ndarray] = []
+    forward = short._pipeline.forward
+    monkeypatch.setattr(
+        short._pipeline, "forward", lambda features, *rest: seen.append(features) or forward(features, *rest)
+    )
+    noise = np.random.default_rng(0).normal(0, 0.1, 16000).astype(np.float32)
+    hear(short, [noise])
+    (features,) = seen
+    assert np.flatnonzero(features[0].any(axis=0)).tolist() == list(range(100))
+
+
 def test_cpu_takes_thirty_seconds_of_windows_at_a_time_whatever_a_gpu_would_take(
     short: Whisper, whisper: Whisper, monkeypatch: pytest.MonkeyPatch
 ) -> None:
