@@ -597,6 +597,26 @@ def test_item_that_is_not_of_its_kind_is_told_what_a_whole_file_may_be(tmp_path:
     assert '{"segments": ' in caught.value.remedy  # which no JSON Lines has
 
 
+def test_part_of_a_speaker_lasts_until_the_latest_end_of_its_words(tmp_path: Path) -> None:
+    words = [
+        {"word": "how", "start": 0.1, "end": 0.9, "speaker": "A"},
+        {"word": "so", "start": 0.2, "end": 0.3, "speaker": "A"},
+        {"word": "fine", "start": 0.5, "end": 0.8, "speaker": "B"},
+    ]
+    segments = [{"start": 0.0, "end": 1.0, "text": "how so fine", "words": words}]
+    cues = read(save(tmp_path / "call.json", {"segments": segments}))
+    assert [(cue["text"], cue["start"], cue["end"]) for cue in cues] == [("how so", 0.1, 0.9), ("fine", 0.5, 0.8)]
+
+
+def test_words_beside_segments_are_of_the_side_of_the_file(tmp_path: Path) -> None:
+    words = [{"word": "how", "start": 0.1, "end": 0.3}, {"word": "so", "start": 0.4, "end": 0.6}]
+    whole = {"segments": [{"start": 0.0, "end": 1.0, "text": "how so"}], "words": words}
+    cues = read(save(tmp_path / "call.left.json", whole))
+    assert timed(cues) == [("left", "how", 0.1, 0.3, None), ("left", "so", 0.4, 0.6, None)]
+    with pytest.raises(BadInput, match=r"2 of 2 passages name no speaker \(the first: word 1\)"):
+        read(save(tmp_path / "call.json", whole))
+
+
 def test_jmoshi_word_is_an_object_of_a_speaker_a_word_and_two_times_alone(tmp_path: Path) -> None:
     item = {"speaker": "A", "word": "hi", "start": 0.0, "end": 0.5}
     assert said(read(save(tmp_path / "call.json", [item]))) == [("left", "hi")]
