@@ -597,6 +597,14 @@ def test_item_that_is_not_of_its_kind_is_told_what_a_whole_file_may_be(tmp_path:
     assert '{"segments": ' in caught.value.remedy  # which no JSON Lines has
 
 
+def test_segments_alone_are_a_transcript_of_a_side(tmp_path: Path) -> None:
+    segments = [{"start": 0.0, "end": 1.0, "text": "how"}, {"start": 2.0, "end": 3.0, "text": " "}]
+    assert said(read(save(tmp_path / "call.left.json", segments))) == [("left", "how")]
+    for other in ([], [{**segments[0], "start": 0.5}, 1], [segments[0], {"start": 2.0, "end": 3.0}]):
+        with pytest.raises(BadInput, match="is no known kind of transcript"):
+            read(save(tmp_path / "call.left.json", other))
+
+
 def test_part_of_a_speaker_lasts_until_the_latest_end_of_its_words(tmp_path: Path) -> None:
     words = [
         {"word": "how", "start": 0.1, "end": 0.9, "speaker": "A"},
@@ -656,6 +664,53 @@ def test_lhotse_supervisions_have_channels_speakers_and_words(tmp_path: Path) ->
         ("right", "Bob Hill", "yes", 1.0, 2.5),
     ]
     assert timed(cues) == [("left", "oh", 0.2, 0.5, 0.5), ("left", "yes", 0.5, 0.9, None)]
+
+
+def test_supervision_without_a_channel_or_of_both_says_nothing_about_the_side(tmp_path: Path) -> None:
+    bare = {name: value for name, value in SUPERVISION.items() if name != "channel"}
+    for item in (bare, bare | {"channel": 0}, bare | {"channel": [0]}, bare | {"channel": [0, 1]}):
+        with pytest.raises(BadInput, match=r"1 of 1 passages name no speaker \(the first: segment 1\)"):
+            read(save(tmp_path / "call.json", [item]))
+        named = [item | {"speaker": "A"}, item | {"speaker": "B", "text": "no"}]
+        assert said(read(save(tmp_path / "call.json", named))) == [("left", "yes"), ("right", "no")]
+    assert said(read(save(tmp_path / "call.json", [bare | {"channel": [1]}]))) == [("right", "yes")]
+
+
+def test_supervision_may_have_words_as_older_versions_wrote_them_and_no_text(tmp_path: Path) -> None:
+    entries = [{"symbol": "oh", "start": 1.1, "duration": 0.2}, ["yes", 1.4, 0.3], ["no", 1.8, 0.1, 0.25]]
+    item = SUPERVISION | {"text": None, "alignment": {"word": entries}}
+    cues = read(save(tmp_path / "call.json", [item]))
+    assert said(cues) == [("right", "oh yes no")]
+    assert timed(cues) == [
+        ("right", "oh", 1.1, 1.3, None),
+        ("right", "yes", 1.4, 1.7, None),
+        ("right", "no", 1.8, 1.9, 0.25),
+    ]
+
+
+@pytest.mark.parametrize(
+    "entry", ["yes", ["yes", 1.4], ["yes", 1.4, 0.3, 0.5, 1], ["yes", "1.4", 0.3], ["yes", 1.4, None]]
+)
+def test_word_of_a_supervision_that_is_not_as_lhotse_writes_it_is_named(tmp_path: Path, entry: Any) -> None:
+    item = SUPERVISION | {"alignment": {"word": [["oh", 1.1, 0.2], entry]}}
+    with pytest.raises(BadInput, match="segment 1, word 2 is "):
+        read(save(tmp_path / "call.json", [item]))
+
+
+@pytest.mark.parametrize("channel", [True, "0", [0, "1"], [True]])
+def test_channel_of_a_supervision_is_a_number_or_a_list_of_them(tmp_path: Path, channel: Any) -> None:
+    with pytest.raises(BadInput, match="segment 1 has the channel "):
+        read(save(tmp_path / "call.json", [SUPERVISION | {"channel": channel}]))
+
+
+def test_manifest_line_may_begin_the_file_and_have_what_was_recognised(tmp_path: Path) -> None:
+    item = {"audio_filepath": "call.wav", "duration": 0.3, "speaker": "A"}
+    lines = [item | {"text": "", "pred_text": "no"}, item | {"offset": 0.1, "pred_text": "yes", "speaker": 7}]
+    cues = read(save(tmp_path / "call.jsonl", "\n".join(map(json.dumps, lines))))
+    assert [(cue["channel"], cue["text"], cue["start"], cue["end"]) for cue in cues] == [
+        ("left", "", 0.0, 0.3),
+        ("right", "yes", 0.1, 0.4),
+    ]
 
 
 @pytest.mark.parametrize("name", ["manifest.json", "train_manifest.jsonl", "call.json", "call.jsonl"])
