@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import soxr
 from audio_files import example
 from tiny_models import LANGUAGE_CODES, make_tiny_whisper
 
@@ -14,7 +15,7 @@ from dailytalk_contiguous.core.errors import DailytalkError, ModelMissing
 from dailytalk_contiguous.core.hallucination import COMPRESSION, compression_ratio
 from dailytalk_contiguous.models import whisper as module
 from dailytalk_contiguous.models.recognised import Recognised
-from dailytalk_contiguous.models.recogniser import check_recogniser, load_recogniser
+from dailytalk_contiguous.models.recogniser import check_recogniser, load_recogniser, recognise_at
 from dailytalk_contiguous.models.whisper import MODEL_FILES, Whisper, find_whisper
 
 #: Nothing is drawn at random, one pass, no text carried over: what a row holds depends on its window alone.
@@ -160,6 +161,17 @@ def test_windows_in_several_languages_come_back_in_their_order(whisper: Whisper)
 
 def test_nothing_to_hear_is_no_work(whisper: Whisper) -> None:
     assert whisper.transcribe([], []) == []
+
+
+def test_clip_of_any_rate_is_heard_by_the_model_that_is_loaded(tiny_whisper: str) -> None:
+    loaded = load_recogniser(tiny_whisper, "cpu", "auto", 5, 16)
+    clip = soxr.resample(WINDOWS[0], 16000, 24000)
+    signal = np.asarray(soxr.resample(clip, 24000, 16000), np.float32)
+    for language, known in (("fr", "fr"), ("und", loaded.detect_language(signal))):
+        words = recognise_at(tiny_whisper, "cpu", "auto", clip, 24000, language)
+        assert words == loaded.transcribe([signal], [known])[0].words
+        assert words
+    assert load_recogniser(tiny_whisper, "cpu", "auto", 5, 16) is loaded  # and no second one was
 
 
 def test_silence_and_very_short_windows_are_heard(whisper: Whisper) -> None:
