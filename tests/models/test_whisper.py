@@ -218,6 +218,24 @@ def test_a_second_try_is_for_text_without_times(looping: Whisper, monkeypatch: p
     assert [prompt[-1] for prompt in prompts] == [_tokenizer(looping).no_timestamps]  # type: ignore[attr-defined]
 
 
+@pytest.mark.parametrize(
+    ("ratios", "tried"), [([2.4], [6]), ([2.5, 2.4], [6, 4]), ([3.0, 3.0, 2.0], [6, 4, 3]), ([3.0] * 3, [6, 4, 3])]
+)
+def test_phrases_become_shorter_until_the_text_passes(
+    looping: Whisper, monkeypatch: pytest.MonkeyPatch, ratios: list[float], tried: list[int]
+) -> None:
+    generate, phrases = looping._model.generate_with_fallback, []
+
+    def scripted(encoded: Any, prompt: Any, tokenizer: Any, options: Any) -> tuple[Any, ...]:
+        phrases.append(options.no_repeat_ngram_size)
+        return (*generate(encoded, prompt, tokenizer, options)[:3], ratios[len(phrases) - 1])
+
+    monkeypatch.setattr(looping._model, "generate_with_fallback", scripted)
+    features = np.zeros((80, 300), np.float32)
+    looping._again(features, 3.0, _tokenizer(looping), looping._options(_tokenizer(looping)))
+    assert phrases == tried
+
+
 def test_a_second_try_is_the_same_whenever_it_is_made(looping: Whisper) -> None:
     first = hear(looping, WINDOWS)
     assert hear(looping, WINDOWS[::-1]) == first[::-1]
