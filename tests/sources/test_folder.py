@@ -296,6 +296,8 @@ def test_cache_sees_a_change_of_whatever_its_rows_are_made_of_and_of_nothing_els
     folder = tmp_path / "in"
     for name in ("talk.left.wav", "talk.right.wav", "out/b.wav"):
         save(folder / name, tones(0.2, channels=1))
+    linked = save(tmp_path / "elsewhere/c.wav", tones(0.2))
+    (folder / "more").symlink_to(linked.parent)
     (folder / "talk.srt").write_text("1\n00:00:00,000 --> 00:00:00,100\nA: hi\n")
 
     def listing(**options: Any) -> str:
@@ -303,11 +305,13 @@ def test_cache_sees_a_change_of_whatever_its_rows_are_made_of_and_of_nothing_els
 
     def seen_by(path: Path) -> list[str]:
         ways = {"pairs": {}, "mix": {"channel": "mix"}, "exclude": {"exclude": str(folder / "out")}}
+        ways["links"] = {"follow_links": True}
         before = {name: listing(**options) for name, options in ways.items()}
         os.utime(path, (1_600_000_000, 1_600_000_000))
         return [name for name, options in ways.items() if listing(**options) != before[name]]
 
-    assert seen_by(folder / "talk.left.wav") == ["pairs", "mix", "exclude"]
-    assert seen_by(folder / "talk.srt") == ["pairs", "exclude"]
-    assert seen_by(folder / "out/b.wav") == ["pairs", "mix"]
-    assert seen_by(tmp_path / "in") == []
+    assert seen_by(folder / "talk.left.wav") == ["pairs", "mix", "exclude", "links"]
+    assert seen_by(folder / "talk.srt") == ["pairs", "exclude", "links"]
+    assert seen_by(folder / "out/b.wav") == ["pairs", "mix", "links"]
+    assert seen_by(linked) == ["links"]
+    assert seen_by(folder) == []
