@@ -45,9 +45,14 @@ def lacking() -> str:
 
     if torch.cuda.is_available():
         return ""
-    built = f"CUDA {torch.version.cuda}, which may ask for a newer driver" if torch.version.cuda else "CPU only"
+    built = built_for(torch.version.cuda)
     log.warning("the GPU of this machine is not used: PyTorch is built for %s", built)
     return f"PyTorch, built for {built}, finds no CUDA device"
+
+
+def built_for(cuda: str | None) -> str:
+    """What a PyTorch of this `torch.version.cuda` was built for, as a sentence about a missing GPU says it."""
+    return f"CUDA {cuda}, which may ask for a newer driver" if cuda else "CPU only"
 
 
 def device_of(device: str) -> str:

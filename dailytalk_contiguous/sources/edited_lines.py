@@ -75,5 +75,5 @@ def _is_word(word: Any) -> bool:
         and len(word["word"]) <= _LONGEST
         and is_number(word.get("start"), 0, LATEST)
         and is_number(word.get("end"), 0, LATEST)
-        and _is_measure(word.get("probability") or 0.0)
+        and (not word.get("probability") or _is_measure(word["probability"]))
     )

@@ -11,6 +11,7 @@ import re
 import stat
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
@@ -106,18 +107,15 @@ def pairs(
 
 def channels_of(path: Path) -> int | None:
     """How many channels a file has, by its header; None for what can't be read."""
-    try:
+    with suppress(BadInput, OSError):
         if not stat.S_ISREG(path.stat().st_mode):
             return None
-        with soundfile.SoundFile(os.fsencode(path)) as file:
-            return int(file.channels)
-    except OSError:
-        return None
-    except soundfile.LibsndfileError:
         try:
+            with soundfile.SoundFile(os.fsencode(path)) as file:
+                return int(file.channels)
+        except soundfile.LibsndfileError:
             return probe(_audio(path)).channels
-        except (BadInput, OSError):
-            return None
+    return None
 
 
 def put_together(pair: Pair, name: str) -> Path:
@@ -173,7 +171,7 @@ def _write(file: BinaryIO, pair: Pair, rate: int) -> None:
     fine = any(_is_fine(path) for path in pair.there)
     with soundfile.SoundFile(file, "w", rate, 2, "PCM_24" if fine else "PCM_16", format="FLAC") as flac:
         for both in _together(*(_at(path, rate) for path in pair.there)):
-            flac.write(np.clip(both, -1.0, 1.0 - 2.0**-23) if fine else to_pcm(both))
+            flac.write(both if fine else to_pcm(both))  # soundfile clips floats
 
 
 def _is_fine(path: Path) -> bool:

@@ -6,6 +6,7 @@ is noted beside it, so that nothing travels twice. The store's own library finds
 """
 
 import base64
+import contextlib
 import hashlib
 import os
 import re
@@ -71,7 +72,8 @@ class Mirror:
             list(pool.map(lambda name: self._get(name, there[name]), missing))
         for name in notes.names() - there.keys():
             if wanted(name) and notes.copied(name):
-                (self.folder / name).unlink(missing_ok=True)
+                with contextlib.suppress(FileNotFoundError):  # another process may share the mirror
+                    (self.folder / name).unlink()
         return there
 
     def ensure(self, path: Path, token: str = "") -> None:

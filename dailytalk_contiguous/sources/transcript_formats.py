@@ -372,7 +372,7 @@ def _read_lines_of_json(path: Path, side: str | None, pick: Pick) -> list[Passag
 
 def _of_lines(path: Path, parsed: "_Lines", pick: Pick) -> list[Passage]:
     document, groups = parsed
-    lines = sorted((line for name in pick(groups) for line in groups[name]), key=lambda line: line[0])
+    lines = sorted(line for name in pick(groups) for line in groups[name])  # no number is there twice
     return [passage for number, line in lines for passage in document.line(path, f"line {number}", line)]
 
 
@@ -453,7 +453,7 @@ def _alignments(path: Path, data: Any) -> list[Passage]:
 def _speaker_words(path: Path, data: Any) -> list[Passage]:
     passages = []
     for number, item in enumerate(data, 1):
-        if not item.keys() >= {"speaker", "start", "end"}:
+        if not item.keys() >= {"speaker", "word", "start", "end"}:
             raise broken(path, f"word {number} is {quoted(item)}", _give(lines=False))
         said = make_word(path, f"word {number}", item["word"], (item["start"], item["end"]))
         passages.append(_loose(f"word {number}", said, speaker=str(item["speaker"])))

@@ -13,6 +13,7 @@ from safetensors.torch import load_file, save_file
 from tiny_models import make_tiny_affect
 
 from dailytalk_contiguous.core.errors import ModelMissing
+from dailytalk_contiguous.core.machine import cores
 from dailytalk_contiguous.models.affect import (
     AUDEERING,
     PRECISIONS,
@@ -64,6 +65,18 @@ def test_each_thread_computes_with_one_and_the_rest_of_the_process_as_before() -
     found = [one.result() for one in [threads_of_one().submit(torch.get_num_threads) for _ in range(8)]]
     assert found == [1] * 8
     assert torch.get_num_threads() == before
+
+
+@pytest.mark.parametrize(("said", "threads"), [(None, cores()), ("", cores()), ("0", cores()), ("3", 3)])
+def test_there_is_a_thread_a_core_unless_the_environment_says_otherwise(
+    said: str | None, threads: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    if said is not None:
+        monkeypatch.setenv("OMP_NUM_THREADS", said)
+    pool = threads_of_one.__wrapped__()
+    assert len(pool._threads) == threads
+    pool.shutdown()
 
 
 def test_a_frame_of_the_real_encoder_takes_25_ms() -> None:

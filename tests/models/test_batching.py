@@ -202,3 +202,12 @@ def test_room_grows_again_once_enough_batches_have_fitted(caplog: pytest.LogCapt
             run_batched(range(4), [1.0] * 4, 4.0, call, room)
     assert sizes[-1] == 4
     assert len(caplog.records) == 1
+
+
+def test_room_doubles_with_every_64th_batch_that_fits() -> None:
+    room = Room(seconds=1.0)
+    found = []
+    for _ in range(2 * GROW_AFTER):
+        room.grow()
+        found.append(room.seconds)
+    assert found == [1.0] * 63 + [2.0] * 64 + [4.0]

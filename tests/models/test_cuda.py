@@ -18,6 +18,7 @@ from dailytalk_contiguous.models.cuda import (
     CUBLAS,
     CUBLAS_PACKAGE,
     CUDA_TYPES,
+    built_for,
     check_compute_type,
     compute_type_of,
     cublas,
@@ -53,6 +54,11 @@ def test_a_device_that_was_named_is_taken_whether_or_not_it_is_here() -> None:
 def test_cuda_is_refused_by_what_would_run_on_it_here() -> None:
     with pytest.raises(DailytalkError, match=r"no CUDA here: .+: pass --device auto or cpu"):
         resolve_device("cuda")
+
+
+def test_pytorch_that_finds_no_gpu_is_said_with_what_it_was_built_for() -> None:
+    assert built_for("13.0") == "CUDA 13.0, which may ask for a newer driver"
+    assert built_for(None) == "CPU only"
 
 
 @needs_no_gpu

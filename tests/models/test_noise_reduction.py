@@ -1,5 +1,8 @@
 """Noise reduction: noise becomes softer by a few decibels, tones stay, and a missing library is told."""
 
+import importlib
+from typing import Any
+
 import numpy as np
 import pytest
 from audio_files import room_tone, tones
@@ -28,6 +31,31 @@ def test_noise_becomes_softer_by_ten_decibels_at_most_and_a_voice_stays(seconds:
     quiet = slice(count // 10, count - count // 10)
     assert MOST_DB - 5 < decibels(signal[quiet]) - decibels(reduced[quiet]) < MOST_DB + 0.5
     assert decibels(reduced[count:]) == pytest.approx(decibels(said), abs=0.5)
+
+
+@pytest.mark.parametrize(("rate", "window"), [(24000, 1024), (44100, 2048)])
+@pytest.mark.parametrize(("seconds", "of_noise"), [(0.5, 0.2), (0.2, 0.5)])
+def test_gate_is_stationary_and_set_for_speech(rate: int, window: int, seconds: float, of_noise: float) -> None:
+    library: Any = importlib.import_module("noisereduce")
+    samples, noise = room_tone(round(seconds * rate), -40), room_tone(round(of_noise * rate), -40, seed=1)
+    expected = library.reduce_noise(
+        *(samples, rate),
+        stationary=True,
+        y_noise=noise,
+        prop_decrease=1 - 10**-0.5,
+        n_fft=window,
+        freq_mask_smooth_hz=100,
+        chunk_size=rate,
+        padding=rate // 10,
+    )
+    assert np.array_equal(reduce_noise(samples, noise, rate), np.asarray(expected, np.float32))
+
+
+def test_tenth_of_a_second_of_noise_is_enough() -> None:
+    tone = room_tone(RATE)
+    assert reduce_noise(tone, tone[: RATE // 10], RATE).shape == tone.shape
+    with pytest.raises(ValueError, match=r"0\.10 s of noise are fewer than 0\.1 s"):
+        reduce_noise(tone, tone[: RATE // 10 - 1], RATE)
 
 
 def test_too_little_noise_is_refused() -> None:

@@ -115,3 +115,13 @@ def test_retry_after_in_seconds(header: str, seconds: float) -> None:
 def test_retry_after_as_a_date_is_in_universal_time_whatever_it_says_of_its_zone(zone: str) -> None:
     date = format_datetime(datetime.now(UTC) + timedelta(minutes=10), usegmt=True)
     assert retry_after(date.replace("GMT", zone).strip()) == pytest.approx(600, abs=5)
+
+
+def test_retry_after_that_has_passed_asks_for_no_wait_and_what_is_no_time_for_nothing() -> None:
+    assert retry_after("Wed, 21 Oct 2015 07:28:00 GMT") == 0.0
+    assert [retry_after(header) for header in (None, "", "soon", "-7", "1.5")] == [None] * 5
+
+
+def test_wait_starts_from_nothing_where_the_service_asks_for_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(random, "uniform", lambda low, high: low)
+    assert [backoff(0, None), backoff(3, None), backoff(3, 2.5)] == [0.0, 0.0, 2.5]

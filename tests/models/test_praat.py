@@ -84,6 +84,22 @@ def test_the_same_seed_gives_the_same_bits_in_any_thread_and_order() -> None:
     assert again == [wanted[seed] for seed in (3, 1, 0, 2)]
 
 
+def test_tenth_of_a_second_is_long_enough_and_a_sample_less_is_not() -> None:
+    least = vowel(seconds=0.5)[: RATE // 10]
+    assert shift_pitch(least, RATE, 1.0, seed=0).shape == least.shape
+    with pytest.raises(BadInput) as caught:
+        shift_pitch(least[:-1], RATE, 1.0, seed=0)
+    assert caught.value.remedy == "leave out clips of less than 0.1 s"
+
+
+@pytest.mark.parametrize("seed", [0, 1, 2**31 - 1])
+def test_seed_of_any_size_counts_by_its_last_31_bits(seed: int) -> None:
+    speech = read_at({"bytes": None, "path": str(EXAMPLES / "bicycle_repair.flac")}, RATE, 1.0, 2.0)[:, 0]
+    wanted = stretch(speech, RATE, 0.93, seed).tobytes()
+    assert stretch(speech, RATE, 0.93, seed + 2**31).tobytes() == wanted
+    assert stretch(speech, RATE, 0.93, seed + 2**40).tobytes() == wanted
+
+
 def test_what_is_too_short_is_refused() -> None:
     with pytest.raises(BadInput, match="too short"):
         shift_pitch(vowel(seconds=SHORTEST / 2), RATE, 1.0, seed=0)

@@ -1,5 +1,6 @@
 """Pocketsphinx: hears clear English, remembers nothing, and says what it can't."""
 
+import itertools
 import re
 
 import numpy as np
@@ -49,6 +50,13 @@ def test_clear_english_is_heard() -> None:
         assert all(word.text == f" {word.text.strip()}" and "(" not in word.text for word in result.words)
     assert total > 50
     assert wrong / total < MAX_WER
+
+
+def test_word_ends_where_the_next_one_begins_unless_there_is_silence_between_them() -> None:
+    (heard,) = load_sphinx().transcribe([samples_of(SPOKEN[1])], ["en"])
+    gaps = [round(after.start - before.end, 6) for before, after in itertools.pairwise(heard.words)]
+    assert min(gaps) == 0.0
+    assert gaps.count(0.0) >= len(gaps) / 2
 
 
 def test_words_do_not_depend_on_what_was_heard_before() -> None:

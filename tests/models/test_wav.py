@@ -81,3 +81,28 @@ def test_fewest_and_largest_samples_keep_their_value() -> None:
     data = wav(np.zeros(3, np.float32), 8000)[:44] + struct.pack("<hhh", -32768, 16384, 1)
     samples, rate = read_wav(data)
     assert (samples.tolist(), rate) == ([-1.0, 0.5, 1 / 32768], 8000)
+
+
+@pytest.mark.parametrize("size", [0, 0xFFFFFFFF])
+def test_streamed_wav_of_8_bits_may_have_an_odd_number_of_samples(size: int) -> None:
+    data = riff(struct.pack("<HHIIHH", 1, 1, 8000, 8000, 1, 8), bytes([128, 192, 64]), size)
+    assert read_wav(data)[0].tolist() == [0.0, 0.5, -0.5]
+
+
+@pytest.mark.parametrize(
+    ("shape", "reason"),
+    [
+        (struct.pack("<HHIIHH", 1, 1, 0, 0, 2, 16), "can't be read"),
+        (struct.pack("<HHIIHH", 1, 1, 8000, 16000, 2, 16)[:14], "ends before its audio"),
+        (b"", "ends before its audio"),
+    ],
+    ids=["no rate", "half a shape", "no shape"],
+)
+def test_wav_without_a_rate_or_a_whole_shape_is_a_short_read(shape: bytes, reason: str) -> None:
+    with pytest.raises(ShortRead, match=reason):
+        read_wav(riff(shape, bytes(4), 4))
+
+
+def riff(shape: bytes, audio: bytes, size: int) -> bytes:
+    chunks = b"WAVEfmt " + struct.pack("<I", len(shape)) + shape + b"data" + struct.pack("<I", size) + audio
+    return b"RIFF" + struct.pack("<I", len(chunks)) + chunks

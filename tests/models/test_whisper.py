@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import soxr
 from audio_files import example
 from tiny_models import LANGUAGE_CODES, make_tiny_whisper
 
@@ -14,7 +15,7 @@ from dailytalk_contiguous.core.errors import DailytalkError, ModelMissing
 from dailytalk_contiguous.core.hallucination import COMPRESSION, compression_ratio
 from dailytalk_contiguous.models import whisper as module
 from dailytalk_contiguous.models.recognised import Recognised
-from dailytalk_contiguous.models.recogniser import check_recogniser, load_recogniser
+from dailytalk_contiguous.models.recogniser import check_recogniser, load_recogniser, recognise_at
 from dailytalk_contiguous.models.whisper import MODEL_FILES, Whisper, find_whisper
 
 #: Nothing is drawn at random, one pass, no text carried over: what a row holds depends on its window alone.
@@ -88,6 +89,20 @@ def test_encoder_sees_a_short_window_and_at_least_a_second_behind_it(
     assert whisper._encoder_seconds(VOICE[:16000]) == 30.0
 
 
+def test_encoder_sees_each_hundredth_of_a_second_of_a_window_and_nothing_behind_it(
+    short: Whisper, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[np.ndarray] = []
+    forward = short._pipeline.forward
+    monkeypatch.setattr(
+        short._pipeline, "forward", lambda features, *rest: seen.append(features) or forward(features, *rest)
+    )
+    noise = np.random.default_rng(0).normal(0, 0.1, 16000).astype(np.float32)
+    hear(short, [noise])
+    (features,) = seen
+    assert np.flatnonzero(features[0].any(axis=0)).tolist() == list(range(100))
+
+
 def test_cpu_takes_thirty_seconds_of_windows_at_a_time_whatever_a_gpu_would_take(
     short: Whisper, whisper: Whisper, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -148,6 +163,17 @@ def test_nothing_to_hear_is_no_work(whisper: Whisper) -> None:
     assert whisper.transcribe([], []) == []
 
 
+def test_clip_of_any_rate_is_heard_by_the_model_that_is_loaded(tiny_whisper: str) -> None:
+    loaded = load_recogniser(tiny_whisper, "cpu", "auto", 5, 16)
+    clip = soxr.resample(WINDOWS[0], 16000, 24000)
+    signal = np.asarray(soxr.resample(clip, 24000, 16000), np.float32)
+    for language, known in (("fr", "fr"), ("und", loaded.detect_language(signal))):
+        words = recognise_at(tiny_whisper, "cpu", "auto", clip, 24000, language)
+        assert words == loaded.transcribe([signal], [known])[0].words
+        assert words
+    assert load_recogniser(tiny_whisper, "cpu", "auto", 5, 16) is loaded  # and no second one was
+
+
 def test_silence_and_very_short_windows_are_heard(whisper: Whisper) -> None:
     for window in (np.zeros(16000, np.float32), VOICE[16000:16400], VOICE[16000:16001]):
         (found,) = hear(whisper, [window])
@@ -190,6 +216,24 @@ def test_a_second_try_is_for_text_without_times(looping: Whisper, monkeypatch: p
         np.zeros((80, 3000), np.float32), 3.0, _tokenizer(looping), looping._options(_tokenizer(looping))
     )
     assert [prompt[-1] for prompt in prompts] == [_tokenizer(looping).no_timestamps]  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize(
+    ("ratios", "tried"), [([2.4], [6]), ([2.5, 2.4], [6, 4]), ([3.0, 3.0, 2.0], [6, 4, 3]), ([3.0] * 3, [6, 4, 3])]
+)
+def test_phrases_become_shorter_until_the_text_passes(
+    looping: Whisper, monkeypatch: pytest.MonkeyPatch, ratios: list[float], tried: list[int]
+) -> None:
+    generate, phrases = looping._model.generate_with_fallback, []
+
+    def scripted(encoded: Any, prompt: Any, tokenizer: Any, options: Any) -> tuple[Any, ...]:
+        phrases.append(options.no_repeat_ngram_size)
+        return (*generate(encoded, prompt, tokenizer, options)[:3], ratios[len(phrases) - 1])
+
+    monkeypatch.setattr(looping._model, "generate_with_fallback", scripted)
+    features = np.zeros((80, 300), np.float32)
+    looping._again(features, 3.0, _tokenizer(looping), looping._options(_tokenizer(looping)))
+    assert phrases == tried
 
 
 def test_a_second_try_is_the_same_whenever_it_is_made(looping: Whisper) -> None:

@@ -485,6 +485,35 @@ def test_parquet_that_is_damaged_is_rejected_and_the_others_are_read(hub: HubSer
     assert [getattr(one, "path", Path("reject")).name for one in found] == ["reject", "a.wav"]
 
 
+@pytest.mark.parametrize("kind", ["parquet", "tar"])
+def test_damage_of_a_whole_shard_is_said_once_however_often_it_is_read_on(hub: HubServer, kind: str) -> None:
+    publish({f"data/train-0.{kind}": b"PAR1" + b"x" * 600 + b"PAR1", f"data/train-1.{kind}": b"x"})
+    read = functools.partial(hub_shards.rows_of, repository(), f"data/train-0.{kind}", ["id"])
+    ((row, after),) = read()
+    assert isinstance(row, BadInput)
+    assert f"data/train-0.{kind} of tester/calls is damaged from here on" in row.reason
+    assert after == (1 if kind == "parquet" else 608)  # a row, of those that can't be counted; or all bytes
+    assert list(read(after)) == []
+
+
+@pytest.mark.parametrize("broken", [0, 1])
+def test_row_group_that_is_damaged_is_passed_by_and_the_next_is_read(hub: HubServer, broken: int) -> None:
+    file = io.BytesIO()
+    ids = [f"{number:0500d}" for number in range(6)]
+    pq.write_table(pa.table({"id": ids}), file, row_group_size=3, compression="none", use_dictionary=False)
+    data = bytearray(file.getvalue())
+    column = pq.ParquetFile(file).metadata.row_group(broken).column(0)
+    data[column.data_page_offset : column.data_page_offset + 40] = b"\xff" * 40
+    publish({"data/train-0.parquet": bytes(data)})
+    read = functools.partial(hub_shards.rows_of, repository(), "data/train-0.parquet", ["id"])
+    found = list(read())
+    good = [(str(row["id"]), after) for row, after in found if not isinstance(row, BadInput)]
+    assert good == [(ids[number], number + 1) for number in ((3, 4, 5) if broken == 0 else (0, 1, 2))]
+    (place,) = [after for row, after in found if isinstance(row, BadInput)]
+    assert place == 3 * (broken + 1)
+    assert [after for _, after in read(place)] == ([4, 5, 6] if broken == 0 else [])
+
+
 def test_row_whose_text_is_not_utf8_is_rejected_and_the_others_are_read(hub: HubServer) -> None:
     offsets = pa.py_buffer(np.array([0, 1, 2], "<i4"))
     ids = pa.Array.from_buffers(pa.string(), 2, [None, offsets, pa.py_buffer(b"\xffb")])

@@ -111,6 +111,15 @@ def test_link_to_a_folder_is_followed_and_one_that_leads_back_is_walked_once(tmp
     assert [recording.audio_file for recording in found] == ["call.wav", "more/far.wav"]
 
 
+def test_folder_with_several_names_goes_by_the_first_of_them(tmp_path: Path) -> None:
+    """On every disk, whichever name it lists first."""
+    for number in range(6):
+        touch(tmp_path / f"{number}/m", "call.wav")
+        for name in "az":
+            (tmp_path / f"{number}/{name}").symlink_to("m")
+    assert names(tmp_path) == [f"{number}/a/call.wav" for number in range(6)]
+
+
 def test_link_to_nowhere_is_a_recording_that_somebody_has_to_explain(tmp_path: Path) -> None:
     (tmp_path / "gone.wav").symlink_to(tmp_path / "nothing")
     assert names(tmp_path) == ["gone.wav"]

@@ -156,6 +156,24 @@ def test_sides_of_24_bits_keep_them(tmp_path: Path) -> None:
     assert (heard_file(path)[:, 0] == heard_file(tmp_path / "in/talk.left.wav")).all()
 
 
+def test_sides_that_go_beyond_full_scale_are_clipped(tmp_path: Path) -> None:
+    loud = np.float32([0.0, 1.0, 1.5, -1.0, -1.5, 0.25] * 400)
+    for side in ("left", "right"):
+        save(tmp_path / f"in/talk.{side}.wav", loud, subtype="FLOAT")
+    (row,) = rows(tmp_path / "in")
+    made = heard_file(Path(row["audio"]["path"]))  # type: ignore[index]
+    assert made[:6, 0].tolist() == [0.0, 1 - 2.0**-23, 1 - 2.0**-23, -1.0, -1.0, 0.25]
+
+
+@pytest.mark.parametrize("subtype", ["PCM_24", "PCM_32", "FLOAT", "DOUBLE"])
+@pytest.mark.parametrize("fine", ["left", "right"])
+def test_one_side_of_more_than_16_bits_is_enough_for_24(tmp_path: Path, fine: str, subtype: str) -> None:
+    for side in ("left", "right"):
+        save(tmp_path / f"in/talk.{side}.wav", LEFT, subtype=subtype if side == fine else "PCM_16")
+    (row,) = rows(tmp_path / "in")
+    assert soundfile.info(row["audio"]["path"].removeprefix("file://")).subtype == "PCM_24"  # type: ignore[index]
+
+
 def test_files_are_put_together_once_and_again_when_one_changes(tmp_path: Path) -> None:
     folder = sides(tmp_path / "in", "talk_1.wav", "talk_2.wav")
     (first,) = rows(folder)

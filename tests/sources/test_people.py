@@ -77,6 +77,24 @@ def test_table_that_can_not_be_meant_stops_with_its_line(tmp_path: Path, text: s
     assert re.search(reason, refusal(tmp_path, text))
 
 
+def test_names_have_200_characters_at_most_and_paths_any_number(tmp_path: Path) -> None:
+    path, name, kind = "d/" * 200 + "call", "A" * 200, "g" * 200
+    assert read_people(table(tmp_path, f"{HEADER}{path},left,{name},{kind},\n")) == {
+        (path, "left"): Person(name, kind)
+    }
+
+
+def test_line_that_names_another_gender_or_language_is_another_person(tmp_path: Path) -> None:
+    for other in ("Anna,female,", "Anna,,en"):
+        assert "line 3 of" in refusal(tmp_path, f"{HEADER}call,left,Anna,,\ncall,left,{other}\n")
+
+
+@pytest.mark.parametrize("side", ["left", "l", "a", "1", "right", "r", "b", "2"])
+def test_channel_is_called_as_the_sides_of_a_pair_are_in_any_case(tmp_path: Path, side: str) -> None:
+    ((_, channel),) = read_people(table(tmp_path, f"{HEADER}call,{side.upper()},Anna,,\n"))
+    assert channel == ("left" if side in ("left", "l", "a", "1") else "right")
+
+
 def test_same_line_twice_is_one(tmp_path: Path) -> None:
     assert len(read_people(table(tmp_path, HEADER + 2 * "call,left,Anna,,\n"))) == 1
 
@@ -115,8 +133,8 @@ def test_recordings_are_named_by_id_or_path_and_strangers_are_told() -> None:
     found = people_of(named, [("call", "call.wav"), ("day/b", "day/b.mp3")])
     assert found == ({("call", "left"): anna, ("day/b", "right"): bob}, ["gone"])
     assert people_of({}, [("call", "call.wav")]) == ({}, [])
-    with pytest.raises(DailytalkError, match="names no recording of this input, but 'gone'"):
-        people_of({("gone", "left"): anna}, [("call", "call.wav")])
+    with pytest.raises(DailytalkError, match="names no recording of this input, but 'a', 'b', 'c': "):
+        people_of({(name, side): anna for name in "abcd" for side in CHANNELS}, [("call", "call.wav")])
 
 
 # Where the names go

@@ -7,7 +7,7 @@ import pytest
 
 from dailytalk_contiguous.core.audio import to_uri
 from dailytalk_contiguous.core.errors import BadInput
-from dailytalk_contiguous.sources.recorded import BASE, at_hand, identity_of, tagged_row
+from dailytalk_contiguous.sources.recorded import BASE, at_hand, identity_of, refuse_outside, tagged_row
 
 BYTES = bytes(number % 251 for number in range(1_000_000))
 
@@ -74,6 +74,46 @@ def test_row_that_lacks_a_column_is_refused_with_a_sentence(tmp_path: Path, lack
     del row[lacking]
     with pytest.raises(BadInput, match="run dailytalk tag again"):
         at_hand(tagged_row(row), None)
+
+
+@pytest.mark.parametrize(
+    ("more", "good"),
+    [
+        ({"offset": 0.0, "duration": 1e9, "sample_rate": 8000, "channels": 1}, True),
+        ({"offset": 1e9, "duration": 0.1, "sample_rate": 96000, "channels": 9}, True),
+        ({"offset": -0.1}, False),
+        ({"offset": 1.1e9}, False),
+        ({"duration": 0.0}, False),
+        ({"duration": 1.1e9}, False),
+        ({"sample_rate": 7999}, False),
+        ({"sample_rate": 96001}, False),
+        ({"channels": 0}, False),
+        ({"utterance_id": ["a", "b"]}, False),
+        ({"run": []}, False),
+        ({"channel": ["mix"]}, False),
+        ({"channel": ["right"]}, True),
+    ],
+)
+def test_tagged_row_describes_a_part_of_a_recording(more: dict[str, object], good: bool) -> None:
+    row: dict[str, object] = {"recording_id": "call", "audio_file": "call.wav", "offset": 0.0, "duration": 6.0}
+    row |= {"sample_rate": 8000, "channels": 2, "utterance_id": ["u"], "channel": ["left"], "run": [0]}
+    assert tagged_row(row) == row
+    if good:
+        assert tagged_row(row | more) == row | more
+    else:
+        with pytest.raises(BadInput, match="describes no part of a recording"):
+            tagged_row(row | more)
+
+
+@pytest.mark.parametrize("name", ["/etc/a.wav", "\\a.wav", "a/../b.wav", "a\\..\\b.wav", "..", "a\0.wav"])
+def test_name_that_leads_out_of_a_folder_is_refused(name: str) -> None:
+    with pytest.raises(ValueError, match="leads out of the folder"):
+        refuse_outside(name)
+
+
+@pytest.mark.parametrize("name", ["a.wav", "day/..a.wav", "a..b/c.wav", "a\\b.wav", ""])
+def test_name_inside_a_folder_is_taken(name: str) -> None:
+    refuse_outside(name)
 
 
 def test_pipe_in_the_place_of_a_recording_is_gone_and_not_waited_for(tmp_path: Path) -> None:

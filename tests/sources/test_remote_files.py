@@ -1,11 +1,15 @@
-"""Copies of objects of a store: which times they have."""
+"""Copies of objects of a store: which times they have, where they are, and which objects are none of ours."""
 
 import hashlib
 import os
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
+
+import pytest
 
 from dailytalk_contiguous.sources.hub_repository import modified_of
-from dailytalk_contiguous.sources.remote_files import Mirror
+from dailytalk_contiguous.sources.remote_files import Mirror, Remote, _remote, input_mirror, is_plain, mirror_of
 
 
 def test_copy_has_the_time_of_the_store_and_a_recording_one_that_stands_for_its_content(tmp_path: Path) -> None:
@@ -19,3 +23,86 @@ def test_copy_has_the_time_of_the_store_and_a_recording_one_that_stands_for_its_
     assert (tmp_path / "plain/a.wav").stat().st_mtime == 1_600_000_000
     digest = hashlib.sha256(token.encode()).hexdigest()
     assert (tmp_path / "stamped/a.wav").stat().st_mtime == modified_of(digest)
+
+
+def test_mirror_is_in_a_folder_named_by_its_address(tmp_path: Path) -> None:
+    address = "s3://bucket/day one/calls & more, " + "x" * 40
+    digest = hashlib.sha256(address.encode()).hexdigest()[:12]
+    mirror = mirror_of(address, tmp_path)
+    assert mirror == Mirror(address, tmp_path / f"calls-more-{'x' * 29}-{digest}", stamped=False)
+    assert mirror.name_of(tmp_path / f"calls-more-{'x' * 29}-{digest}/day/a.wav") == "day/a.wav"
+    assert mirror.name_of(tmp_path / "a.wav") is None
+    assert mirror.token_of(tmp_path / "a.wav") == ""
+
+
+def test_recording_that_is_named_alone_shares_the_mirror_of_its_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DAILYTALK_CACHE", str(tmp_path))
+    whole, every = input_mirror("s3://bucket/day")
+    assert (whole, every) == (mirror_of("s3://bucket/day", tmp_path / "recordings", stamped=True), "")
+    assert input_mirror("s3://bucket/day/a.WAV") == (whole, "a.WAV")
+
+
+@pytest.mark.parametrize(
+    ("name", "plain"),
+    [
+        ("a.wav", True),
+        ("day/a.wav", True),
+        ("", False),
+        (".a.wav", False),
+        (".git/config", False),
+        (".dailytalk-export", True),
+        ("day/.dailytalk-export", True),
+        (".hidden/.dailytalk-export", False),
+        (".dailytalk-export/a.wav", False),
+    ],
+)
+def test_hidden_object_is_none_of_ours_unless_it_marks_a_folder_that_we_made(name: str, plain: bool) -> None:
+    assert is_plain(name) == plain
+
+
+def test_copies_of_objects_that_are_gone_go_and_what_this_machine_made_stays(tmp_path: Path) -> None:
+    store = tmp_path / "store"
+    store.mkdir()
+    for name in ("a.wav", "b.wav", "c.wav", "d.txt"):
+        (store / name).write_text(name)
+    mirror = Mirror(f"file://{store}", tmp_path / "here")
+    mirror.pull()
+    (mirror.folder / "c.wav").write_text("edited here")
+    (mirror.folder / "mine.wav").write_text("made here")
+    for name in ("a.wav", "c.wav", "d.txt"):
+        (store / name).unlink()
+    mirror.pull(lambda name: name.endswith(".wav"))
+    kept = sorted(path.name for path in mirror.folder.iterdir() if not path.name.startswith("."))
+    assert kept == ["b.wav", "c.wav", "d.txt", "mine.wav"]
+    assert [mirror.changed_here(name) for name in ("b.wav", "c.wav", "mine.wav", "gone.wav")] == [
+        False,
+        True,
+        True,
+        False,
+    ]
+
+
+WRITTEN = datetime(2024, 5, 6, 7, 8, 9, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("info", "remote"),
+    [
+        ({"size": 5, "LastModified": WRITTEN, "ETag": '"abc"'}, Remote(5, "abc", WRITTEN.timestamp())),
+        (
+            {"size": "5", "updated": "2024-05-06T07:08:09+00:00", "md5Hash": "q1w2", "etag": "no"},
+            Remote(5, "q1w2", WRITTEN.timestamp()),
+        ),
+        ({"size": 5, "xet_hash": "xet", "blob_id": "git"}, Remote(5, "xet", None)),
+        ({"size": 5, "xet_hash": None, "blob_id": "git"}, Remote(5, "git", None)),
+        ({"size": 5, "mtime": 12.5, "created": 1.0}, Remote(5, "5 12.5", 12.5)),
+        ({"size": 0, "created": WRITTEN}, Remote(0, f"0 {WRITTEN.timestamp()}", WRITTEN.timestamp())),
+    ],
+    ids=["S3", "Google", "Hub", "Hub, small", "disk", "memory"],
+)
+def test_object_is_known_by_what_its_store_tells_of_its_content_else_by_size_and_time(
+    info: dict[str, Any], remote: Remote
+) -> None:
+    assert _remote(info) == remote

@@ -55,3 +55,11 @@ def test_row_without_audio_is_refused_by_its_number() -> None:
     dataset = Dataset.from_dict({"audio": [{"bytes": wav_bytes(tones(0.5)), "path": None}, None]})
     with pytest.raises(BadInput, match="row 1 holds no audio"):
         add_speech(dataset)
+
+
+def test_stream_decodes_16_rows_at_a_time(tmp_path: Path) -> None:
+    good = {"bytes": wav_bytes(tones(0.1)), "path": None}
+    rows = iter(add_speech(Dataset.from_dict({"audio": [good] * 16 + [None]}).to_iterable_dataset()))
+    assert len([next(rows) for _ in range(16)]) == 16  # the 17th is not looked at before them
+    with pytest.raises(BadInput, match="row 16 holds no audio"):
+        next(rows)

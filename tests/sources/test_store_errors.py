@@ -2,7 +2,10 @@
 
 import errno
 
+import botocore.exceptions
 import pytest
+import requests
+from huggingface_hub.errors import HfHubHTTPError
 
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.sources.store_errors import store_errors
@@ -44,3 +47,39 @@ def test_failure_of_this_machine_stays_what_it_is(error: Exception) -> None:
 def test_what_a_store_lacks_or_refuses_names_its_address(error: OSError, told: str) -> None:
     with pytest.raises(DailytalkError, match=told), store_errors("s3://b"):
         raise error
+
+
+def answered(status: int) -> HfHubHTTPError:
+    response = requests.Response()
+    response.status_code = status
+    return HfHubHTTPError("no", response=response)
+
+
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (botocore.exceptions.NoCredentialsError(), "the store refuses access to s3://b"),
+        (botocore.exceptions.NoAuthTokenError(), "the store refuses access to s3://b"),
+        (answered(401), "the store refuses access to s3://b"),
+        (answered(403), "the store refuses access to s3://b"),
+        *(
+            (answered(status), r"s3://b failed or can't be reached \(HfHubHTTPError\)")
+            for status in (402, 404, 500)
+        ),
+        (
+            botocore.exceptions.EndpointConnectionError(endpoint_url="x"),
+            r"s3://b failed or can't be reached \(EndpointConnectionError\)",
+        ),
+    ],
+    ids=repr,
+)
+def test_client_that_is_refused_is_told_from_one_that_fails(error: Exception, told: str) -> None:
+    with pytest.raises(DailytalkError, match=told), store_errors("s3://b"):
+        raise error
+
+
+@pytest.mark.parametrize(("scheme", "extra"), [("s3", "s3"), ("gs", "gcs")])
+def test_package_that_a_scheme_needs_is_named_by_its_extra(scheme: str, extra: str) -> None:
+    with pytest.raises(DailytalkError) as caught, store_errors(f"{scheme}://b"):
+        raise ImportError
+    assert caught.value.remedy == f"pip install 'dailytalk-contiguous[{extra}]'"

@@ -366,6 +366,12 @@ def test_textgrid_that_breaks_off_anywhere_is_refused(tmp_path: Path, form: str)
             read(path)
 
 
+def test_textgrid_of_four_tiers_without_a_name_is_refused(tmp_path: Path) -> None:
+    tiers = {name: [(0, 1, "hello")] for name in ("words", "word", "Words", "Word")}
+    with pytest.raises(BadInput, match="has two tiers of words for '3'"):
+        read(grid(tmp_path / "call.TextGrid", tiers))
+
+
 def test_textgrid_of_three_speakers_is_refused(tmp_path: Path) -> None:
     with pytest.raises(BadInput, match="more than two"):
         read(grid(tmp_path / "call.TextGrid", {"A": WORDS, "B": WORDS, "notes": [(0, 1, "a door closes")]}))
@@ -414,6 +420,52 @@ def test_lines_about_other_recordings_are_not_taken(tmp_path: Path) -> None:
     assert "stranger" not in {word for _, word, *_ in timed(read(path))}
     with pytest.raises(BadInput, match="is about 'call', 'call2', not 'other'"):
         read(save(tmp_path / "other.ctm", path.read_text()), recording="other.wav")
+
+
+@pytest.mark.parametrize(("kind", "least", "most"), [("ctm", 5, 8), ("rttm", 9, 10)])
+def test_record_has_the_fields_of_its_format_and_not_one_more(
+    tmp_path: Path, kind: str, least: int, most: int
+) -> None:
+    fields = {"ctm": "call A 1 1 yes 0.5 lex Anna", "rttm": "LEXEME call 1 1 1 yes lex Anna 0.5 <NA>"}[
+        kind
+    ].split()
+    path = tmp_path / f"call.left.{kind}"
+    for count in (least, most):
+        assert said(read(save(path, " ".join(fields[:count])))) == [("left", "yes")]
+    for count in (least - 1, most + 1):
+        with pytest.raises(BadInput, match=f"line 1 has {count} fields, not {least} to {most}"):
+            read(save(path, " ".join([*fields, "more"][:count])))
+
+
+@pytest.mark.parametrize(
+    ("confidence", "probability"), [("0", 0.0), ("1", 1.0), ("1.001", None), ("-0.001", None), ("NA", None)]
+)
+def test_confidence_from_0_to_1_is_a_probability_and_any_other_scale_is_none(
+    tmp_path: Path, confidence: str, probability: float | None
+) -> None:
+    path = save(tmp_path / "call.ctm", f"call A 1 1 yes {confidence}\n")
+    assert timed(read(path)) == [("left", "yes", 1.0, 2.0, probability)]
+
+
+def test_time_of_up_to_a_billion_seconds_is_one_of_a_recording(tmp_path: Path) -> None:
+    (cue,) = read(save(tmp_path / "call.ctm", "call A 999999999 1 yes\n"))
+    assert cue["end"] == 1e9
+    with pytest.raises(BadInput, match=r"line 1 has the times 999999999\.0 to 1000000000\.5"):
+        read(save(tmp_path / "call.ctm", "call A 999999999 1.5 yes\n"))
+
+
+def test_records_of_a_recording_a_side_name_the_sides(tmp_path: Path) -> None:
+    words = "call.right 1 0.1 0.4 no\ncall.left 1 1.0 0.4 yes\nother.left 1 2.0 0.4 stranger\n"
+    assert said(read(save(tmp_path / "call.ctm", words))) == [("right", "no"), ("left", "yes")]
+    lexemes = "".join(
+        f"LEXEME {name} 1 {start} 0.4 {word} lex <NA> <NA>\n"
+        for name, start, word in (
+            ("call.right", 0.1, "no"),
+            ("call.left", 1, "yes"),
+            ("other.left", 2, "stranger"),
+        )
+    )
+    assert said(read(save(tmp_path / "call.rttm", lexemes))) == [("right", "no"), ("left", "yes")]
 
 
 def test_rttm_names_the_speakers_of_words_that_have_none(tmp_path: Path) -> None:
@@ -495,6 +547,30 @@ def test_whisperx_words_keep_their_scores_and_numbers_get_times_from_their_neigh
     assert {cue["speaker"] for cue in cues} == {None}
 
 
+@pytest.mark.parametrize(
+    ("words", "times"),
+    [
+        (["2014,", ("in", 0.6, 0.8)], [(0.2, 0.6), (0.6, 0.8)]),
+        ([("in", 0.2, 0.4), "20", "14"], [(0.2, 0.4), (0.4, 0.7), (0.7, 1.0)]),
+        (["20", "14"], [(0.2, 0.6), (0.6, 1.0)]),
+        ([("in", 0.2, 0.4), "2014", ("and", 0.5, 0.7), "15"], [(0.2, 0.4), (0.4, 0.5), (0.5, 0.7), (0.7, 1.0)]),
+        ([("in", 0.2, 0.6), "2014", ("and", 0.5, 0.7)], [(0.2, 0.6), (0.5, 0.7), (0.6, 0.6)]),
+    ],
+    ids=["first", "last", "alone", "twice", "no room"],
+)
+def test_whisperx_numbers_share_what_is_free_around_them(
+    tmp_path: Path, words: list[Any], times: list[tuple[float, float]]
+) -> None:
+    items = [
+        {"word": word} if isinstance(word, str) else {"word": word[0], "start": word[1], "end": word[2]}
+        for word in words
+    ]
+    text = " ".join(item["word"] for item in items)
+    segments = [{"start": 0.2, "end": 1.0, "text": text, "words": items, "speaker": "A"}]
+    (cue,) = read(save(tmp_path / "call.json", {"segments": segments}))
+    assert [(word["start"], word["end"]) for word in cue["words"]] == times
+
+
 def test_whisperx_segment_of_two_speakers_is_split_by_its_words(tmp_path: Path) -> None:
     words = [
         {"word": "how", "start": 0.1, "end": 0.3, "speaker": "SPEAKER_00"},
@@ -502,6 +578,59 @@ def test_whisperx_segment_of_two_speakers_is_split_by_its_words(tmp_path: Path) 
     ]
     segments = [{"start": 0.1, "end": 0.8, "text": "how fine", "words": words, "speaker": "SPEAKER_00"}]
     assert said(read(save(tmp_path / "call.json", {"segments": segments}))) == [("left", "how"), ("right", "fine")]
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        {"segments": [{"start": 0, "end": 1}]},
+        {"segments": [{"start": 0, "end": 1, "text": "a"}], "words": [{"word": "a"}]},
+        {"alignments": [["a"]]},
+        [{"word": "a"}],
+        {"utterances": [{"channel": "left", "words": 1}]},
+    ],
+)
+def test_item_that_is_not_of_its_kind_is_told_what_a_whole_file_may_be(tmp_path: Path, content: Any) -> None:
+    with pytest.raises(BadInput) as caught:
+        read(save(tmp_path / "call.json", content))
+    assert caught.value.remedy.startswith('give {"utterances": ')
+    assert '{"segments": ' in caught.value.remedy  # which no JSON Lines has
+
+
+def test_segments_alone_are_a_transcript_of_a_side(tmp_path: Path) -> None:
+    segments = [{"start": 0.0, "end": 1.0, "text": "how"}, {"start": 2.0, "end": 3.0, "text": " "}]
+    assert said(read(save(tmp_path / "call.left.json", segments))) == [("left", "how")]
+    for other in ([], [{**segments[0], "start": 0.5}, 1], [segments[0], {"start": 2.0, "end": 3.0}]):
+        with pytest.raises(BadInput, match="is no known kind of transcript"):
+            read(save(tmp_path / "call.left.json", other))
+
+
+def test_part_of_a_speaker_lasts_until_the_latest_end_of_its_words(tmp_path: Path) -> None:
+    words = [
+        {"word": "how", "start": 0.1, "end": 0.9, "speaker": "A"},
+        {"word": "so", "start": 0.2, "end": 0.3, "speaker": "A"},
+        {"word": "fine", "start": 0.5, "end": 0.8, "speaker": "B"},
+    ]
+    segments = [{"start": 0.0, "end": 1.0, "text": "how so fine", "words": words}]
+    cues = read(save(tmp_path / "call.json", {"segments": segments}))
+    assert [(cue["text"], cue["start"], cue["end"]) for cue in cues] == [("how so", 0.1, 0.9), ("fine", 0.5, 0.8)]
+
+
+def test_words_beside_segments_are_of_the_side_of_the_file(tmp_path: Path) -> None:
+    words = [{"word": "how", "start": 0.1, "end": 0.3}, {"word": "so", "start": 0.4, "end": 0.6}]
+    whole = {"segments": [{"start": 0.0, "end": 1.0, "text": "how so"}], "words": words}
+    cues = read(save(tmp_path / "call.left.json", whole))
+    assert timed(cues) == [("left", "how", 0.1, 0.3, None), ("left", "so", 0.4, 0.6, None)]
+    with pytest.raises(BadInput, match=r"2 of 2 passages name no speaker \(the first: word 1\)"):
+        read(save(tmp_path / "call.json", whole))
+
+
+def test_jmoshi_word_is_an_object_of_a_speaker_a_word_and_two_times_alone(tmp_path: Path) -> None:
+    item = {"speaker": "A", "word": "hi", "start": 0.0, "end": 0.5}
+    assert said(read(save(tmp_path / "call.json", [item]))) == [("left", "hi")]
+    for name in ("speaker", "start", "end"):
+        with pytest.raises(BadInput, match="word 2 is"):
+            read(save(tmp_path / "call.json", [item, {key: item[key] for key in item if key != name}]))
 
 
 def test_whisper_of_each_channel_is_named_by_its_side(tmp_path: Path) -> None:
@@ -535,6 +664,53 @@ def test_lhotse_supervisions_have_channels_speakers_and_words(tmp_path: Path) ->
         ("right", "Bob Hill", "yes", 1.0, 2.5),
     ]
     assert timed(cues) == [("left", "oh", 0.2, 0.5, 0.5), ("left", "yes", 0.5, 0.9, None)]
+
+
+def test_supervision_without_a_channel_or_of_both_says_nothing_about_the_side(tmp_path: Path) -> None:
+    bare = {name: value for name, value in SUPERVISION.items() if name != "channel"}
+    for item in (bare, bare | {"channel": 0}, bare | {"channel": [0]}, bare | {"channel": [0, 1]}):
+        with pytest.raises(BadInput, match=r"1 of 1 passages name no speaker \(the first: segment 1\)"):
+            read(save(tmp_path / "call.json", [item]))
+        named = [item | {"speaker": "A"}, item | {"speaker": "B", "text": "no"}]
+        assert said(read(save(tmp_path / "call.json", named))) == [("left", "yes"), ("right", "no")]
+    assert said(read(save(tmp_path / "call.json", [bare | {"channel": [1]}]))) == [("right", "yes")]
+
+
+def test_supervision_may_have_words_as_older_versions_wrote_them_and_no_text(tmp_path: Path) -> None:
+    entries = [{"symbol": "oh", "start": 1.1, "duration": 0.2}, ["yes", 1.4, 0.3], ["no", 1.8, 0.1, 0.25]]
+    item = SUPERVISION | {"text": None, "alignment": {"word": entries}}
+    cues = read(save(tmp_path / "call.json", [item]))
+    assert said(cues) == [("right", "oh yes no")]
+    assert timed(cues) == [
+        ("right", "oh", 1.1, 1.3, None),
+        ("right", "yes", 1.4, 1.7, None),
+        ("right", "no", 1.8, 1.9, 0.25),
+    ]
+
+
+@pytest.mark.parametrize(
+    "entry", ["yes", ["yes", 1.4], ["yes", 1.4, 0.3, 0.5, 1], ["yes", "1.4", 0.3], ["yes", 1.4, None]]
+)
+def test_word_of_a_supervision_that_is_not_as_lhotse_writes_it_is_named(tmp_path: Path, entry: Any) -> None:
+    item = SUPERVISION | {"alignment": {"word": [["oh", 1.1, 0.2], entry]}}
+    with pytest.raises(BadInput, match="segment 1, word 2 is "):
+        read(save(tmp_path / "call.json", [item]))
+
+
+@pytest.mark.parametrize("channel", [True, "0", [0, "1"], [True]])
+def test_channel_of_a_supervision_is_a_number_or_a_list_of_them(tmp_path: Path, channel: Any) -> None:
+    with pytest.raises(BadInput, match="segment 1 has the channel "):
+        read(save(tmp_path / "call.json", [SUPERVISION | {"channel": channel}]))
+
+
+def test_manifest_line_may_begin_the_file_and_have_what_was_recognised(tmp_path: Path) -> None:
+    item = {"audio_filepath": "call.wav", "duration": 0.3, "speaker": "A"}
+    lines = [item | {"text": "", "pred_text": "no"}, item | {"offset": 0.1, "pred_text": "yes", "speaker": 7}]
+    cues = read(save(tmp_path / "call.jsonl", "\n".join(map(json.dumps, lines))))
+    assert [(cue["channel"], cue["text"], cue["start"], cue["end"]) for cue in cues] == [
+        ("left", "", 0.0, 0.3),
+        ("right", "yes", 0.1, 0.4),
+    ]
 
 
 @pytest.mark.parametrize("name", ["manifest.json", "train_manifest.jsonl", "call.json", "call.jsonl"])
@@ -605,6 +781,7 @@ def test_points_and_phones_of_a_textgrid_are_passed_over(tmp_path: Path) -> None
 # What is broken
 
 WORD = {"word": "a", "start": 0.0, "end": 1.0}
+SEGMENT = {"start": 0.0, "end": 1.0, "text": "a b"}
 GRID = 'File type = "ooTextFile"\n"TextGrid" 0 1 <exists> 1\n'
 
 
@@ -676,6 +853,32 @@ GRID = 'File type = "ooTextFile"\n"TextGrid" 0 1 <exists> 1\n'
         ("call.rttm", "SPEAKER call 1 0 1\n", "line 1 has 5 fields"),
         ("call.rttm", "TALKER call 1 0 1 <NA> <NA> A <NA> <NA>\n", "the unknown type 'TALKER'"),
         ("call.json", '{"segments": []}', "has no words"),
+        ("call.json", "[1]\n[2]\n", "line 2 is not JSON"),
+        (
+            "call.json",
+            '{"segments": [{"start": 0, "end": 1, "text": "a", "words": [{"word": 1}]}]}',
+            "segment 1: ",
+        ),
+        (
+            "call.json",
+            json.dumps({"segments": [SEGMENT | {"words": [WORD, WORD | {"end": -1}]}]}),
+            "segment 1, word 2 has the times 0.0 to -1",
+        ),
+        (
+            "call.json",
+            json.dumps({"segments": [SEGMENT | {"words": [{"word": "a", "start": 0.1}, {"word": "b"}]}]}),
+            "segment 1, word 1 has the times 0.1 to None",
+        ),
+        (
+            "call.json",
+            json.dumps({"segments": [SEGMENT | {"words": [{"word": "a"}, {"word": "b", "end": 0.1}]}]}),
+            "segment 1, word 1 has the times None to None",
+        ),
+        (
+            "call.json",
+            json.dumps({"segments": [SEGMENT], "words": [WORD, WORD | {"word": " "}]}),
+            "word 2 has the word ' '",
+        ),
         ("call.json", '{"segments": [{"start": 0, "end": 1}]}', "segment 1: text is missing"),
         ("call.json", '{"segments": [{"start": 1, "end": 0, "text": "a"}]}', "the times 1 to 0"),
         ("call.json", '{"segments": [{"start": 0, "end": 1, "text": "a"}]}', "1 of 1 passages name no speaker"),
@@ -693,6 +896,20 @@ def test_broken_file_is_named_with_what_is_wrong(tmp_path: Path, name: str, cont
     assert name in caught.value.reason
     assert told in caught.value.reason
     assert caught.value.remedy
+
+
+def test_first_broken_line_is_the_one_that_is_named_whichever_recordings_the_lines_name(tmp_path: Path) -> None:
+    good, broken = line("left", 0, 1, "a", audio_file="call.wav"), line("up", 0, 1, "a", audio_file="call.wav")
+    with pytest.raises(BadInput, match=r"line 2 has the channel 'down'"):
+        read(save(tmp_path / "call.jsonl", good + line("down", 0, 1, "b") + broken))
+
+
+def test_line_of_a_subtitle_has_200_000_characters_at_most(tmp_path: Path) -> None:
+    text = "1\n00:00:01,000 --> 00:00:02,000\n"
+    (cue,) = read(save(tmp_path / "call.left.srt", text + "x" * 200_000))
+    assert len(cue["text"]) == 200_000
+    with pytest.raises(BadInput, match="line 3 has 200,001 characters, more than 200,000"):
+        read(save(tmp_path / "call.left.srt", text + "x" * 200_001))
 
 
 def test_gzip_that_breaks_off_or_holds_too_much_is_refused(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ file say of one clip must agree, or it is rejected.
 """
 
 import codecs
+import contextlib
 import re
 from typing import Any, NamedTuple
 
@@ -152,17 +153,15 @@ def decode(found: Found) -> str:
     data = found.read()
     if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         encodings = ["utf-16"]
-    elif b"\0" in data[:200]:  # the ids are ASCII, of which every other byte is zero in UTF-16
+    elif 0 in data[:2]:  # the ids are ASCII, of which every other byte is zero in UTF-16
         encodings = ["utf-16-be" if data[0] == 0 else "utf-16-le"]
     else:
         paired = all(len(run) % 2 == 0 for run in _HIGH_BYTES.findall(data))
         english = SPEAKERS.get(found.pure.stem, ("", ""))[0] == "en"
         encodings = ["utf-8-sig", "cp1252" if english and not paired else "gb18030"]
     for encoding in encodings:
-        try:
+        with contextlib.suppress(UnicodeDecodeError):
             return data.decode(encoding)
-        except UnicodeDecodeError:
-            continue
     raise BadInput(f"its text file {found.name!r} is not in {' or '.join(encodings)}", "save it as UTF-8")
 
 

@@ -13,7 +13,7 @@ from corpus_trees import POINTER, clip, good, problems, put, read, zipped
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
 from dailytalk_contiguous.files.inside import FOLLOW_LINKS, LINK_OUT
 from dailytalk_contiguous.sources.corpora import tree
-from dailytalk_contiguous.sources.corpora.tree import Found, identity_of_audio, open_tree
+from dailytalk_contiguous.sources.corpora.tree import Found, identity_of_audio, open_tree, stamp
 from dailytalk_contiguous.sources.recorded import identity_of
 
 NAME = "DC_a01.wav"
@@ -170,6 +170,30 @@ def test_members_that_lead_out_or_are_links_or_encrypted_are_rejected(tmp_path: 
         "DC_d02.wav": "it is a link in an archive",
         "DC_d04.wav": "it is encrypted",
     }
+
+
+def test_stamp_changes_with_any_file_of_a_folder_and_with_an_archive(tmp_path: Path) -> None:
+    folder = put(tmp_path / "in", {"a/b/x.wav": b"x", "y.wav": b"y"})
+    archive = zipped(tmp_path / "in.zip", {"x.wav": b"x"})
+    before = [stamp(folder), stamp(archive)]
+    assert [stamp(folder), stamp(archive)] == before
+    os.utime(folder / "a/b/x.wav", (1_600_000_000, 1_600_000_000))  # which no folder's time tells
+    os.utime(archive, (1_600_000_000, 1_600_000_000))
+    assert len({*before, stamp(folder), stamp(archive)}) == 4
+    moved = stamp(folder)
+    put(folder, {"y.wav": b"longer"})
+    assert stamp(folder) != moved
+
+
+def test_stamp_of_links_out_is_of_the_links_unless_they_are_followed(tmp_path: Path) -> None:
+    outside = put(tmp_path / "elsewhere", {"x.wav": b"x"}) / "x.wav"
+    folder = put(tmp_path / "in", {"y.wav": b"y"})
+    (folder / "x.wav").symlink_to(outside)
+    (folder / "gone.wav").symlink_to(folder / "nothing")
+    before = stamp(folder), stamp(folder, follow_links=True)
+    os.utime(outside, (1_600_000_000, 1_600_000_000))
+    assert stamp(folder) == before[0]
+    assert stamp(folder, follow_links=True) != before[1]
 
 
 def test_pipe_as_a_corpus_is_refused_and_not_waited_for(tmp_path: Path) -> None:

@@ -26,6 +26,8 @@ def test_clips_are_read_with_and_without_folders_of_splits(tmp_path: Path, with_
     assert splits == ({"train": 100, "validation": 100, "test": 100} if with_splits else {None: 300})
     assert set(Counter(row["emotion"] for row in rows.values()).values()) == {60}
     assert Counter(row["language"] for row in rows.values()) == {"zh": 150, "en": 150}
+    men = {row["speaker"] for row in rows.values() if row["gender"] == "male"}
+    assert men == {f"esd/{number:04d}" for number in (4, 5, 6, 8, 10, 11, 12, 13, 14, 20)}
     assert Counter(row["gender"] for row in rows.values()) == {"male": 150, "female": 150}
     assert {row["sentence"] for row in rows.values()} == {
         f"{a}-{n}" for a in ("zh", "en") for n in ("001", "021", "350")
@@ -53,6 +55,10 @@ def test_mandarin_text_is_read_in_every_encoding_with_tabs_and_spaces(
     line = between.join(["0001_001401", "打远一看，它们的确很是美丽，", "惊喜"])
     text = f"0001_000001{between}别的{between}中立\r\n\r\n{line}\r\n"
     assert text_of(tmp_path, MANDARIN, text.encode(encoding)) == ("打远一看，它们的确很是美丽，", None)
+
+
+def test_damage_after_the_first_two_bytes_makes_no_text_utf16(tmp_path: Path) -> None:
+    assert text_of(tmp_path, ENGLISH, b"00\0\n0011_000001\tHi.\tNeutral\n") == ("Hi.", None)
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-16", "gbk", "cp1252"])
