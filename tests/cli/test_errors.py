@@ -12,6 +12,7 @@ import typer
 from command import EMBEDDED, Command
 from recordings import calls
 
+from dailytalk_contiguous.cli import doctor
 from dailytalk_contiguous.cli.errors import guarded
 from dailytalk_contiguous.cli.options import on_this_machine
 from dailytalk_contiguous.core.errors import DailytalkError
@@ -174,6 +175,15 @@ def test_expected_error_is_a_sentence_and_a_code(
 ) -> None:
     assert guarded("x", raising(error)) == code
     assert capsys.readouterr().err == told
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt(), typer.Abort()])
+def test_stop_that_a_library_raises_by_itself_is_the_same_sentence(
+    dailytalk: Command, monkeypatch: pytest.MonkeyPatch, error: BaseException
+) -> None:
+    monkeypatch.setattr(doctor, "examine", raising(error))
+    sentence = "dailytalk: stopped. Finished shards are kept; run the same command again to go on.\n"
+    assert dailytalk("doctor") == (130, "", sentence)
 
 
 @pytest.mark.parametrize("code", sorted(set(errno.errorcode) - {errno.EPIPE, errno.ESHUTDOWN}))

@@ -352,6 +352,14 @@ def test_dry_run_refuses_what_the_run_would_refuse_and_names_the_stages(
     assert sorted(path.name for path in work.iterdir()) == ["recordings", "tagged", "transcript.jsonl"]
 
 
+def test_dry_run_as_json_names_the_stages_that_would_run(tmp_path: Path, dailytalk: Command) -> None:
+    work = folder(tmp_path / "work", first=SHORT)
+    dry_run = ("speak", work, *ESPEAK, "--dry-run", "--json")
+    assert json.loads(dailytalk(*dry_run).out)["stages"] == ["Speak", "Reconstruct", "Align", "Finish"]
+    dailytalk("speak", work, *ESPEAK)
+    assert json.loads(dailytalk(*dry_run).out)["stages"] == []
+
+
 def test_transcript_of_channel_mix_is_one_sentence(tmp_path: Path, dailytalk: Command) -> None:
     work = folder(tmp_path / "work", first=SHORT)
     lines = read_lines(work / "transcript.jsonl")
