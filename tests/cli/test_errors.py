@@ -11,6 +11,7 @@ import pytest
 import typer
 from command import EMBEDDED, Command
 from recordings import calls
+from scripted import SHORT, folder
 
 from dailytalk_contiguous.cli import doctor
 from dailytalk_contiguous.cli.errors import guarded
@@ -98,6 +99,15 @@ def test_wrong_usage_gives_2_and_names_the_option(
 ) -> None:
     done = dailytalk(*arguments)
     assert (done.code, told in done.err, "Traceback" in done.err) == (2, True, False)
+
+
+def test_dry_run_misses_no_model_that_the_run_would_download(
+    tmp_path: Path, source: Path, dailytalk: Command
+) -> None:
+    work, out = folder(tmp_path / "work", first=SHORT), tmp_path / "out"
+    for command in (("tag", source, "--out", out), ("build", source, "--out", out), ("speak", work)):
+        done = dailytalk(*command, "--profile", "embedded", "--asr-model", "tiny", "--dry-run")
+        assert (done.code, done.err, "stages to run: " in done.out) == (0, "", True)
 
 
 def test_missing_input_and_folder_without_recordings_are_told_apart(tmp_path: Path, dailytalk: Command) -> None:

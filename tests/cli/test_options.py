@@ -621,8 +621,9 @@ def test_bug_keeps_the_traceback_of_python_and_help_offers_nothing_to_install(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     assert app.pretty_exceptions_enable is False
-    called("--help")
-    assert "completion" not in capsys.readouterr().out
+    for words in (["--help"], ["versions", "--help"]):
+        called(*words)
+        assert "completion" not in capsys.readouterr().out
 
 
 def test_store_is_looked_at_less_often_than_a_folder(

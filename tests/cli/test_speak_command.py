@@ -296,10 +296,10 @@ def test_build_without_a_usable_recording_gives_1_and_one_json_document(
     tmp_path: Path, dailytalk: Command, tiny_whisper: str
 ) -> None:
     save(tmp_path / "in/mono.wav", tones(1, channels=1))
-    done = dailytalk(
-        "build", tmp_path / "in", "--out", tmp_path / "out", *EMBEDDED, "--asr-model", tiny_whisper, "--json"
-    )
-    assert (done.code, json.loads(done.out)["complete"]) == (1, True)
+    command = ("build", tmp_path / "in", "--out", tmp_path / "out", *EMBEDDED, "--asr-model", tiny_whisper)
+    done = dailytalk(*command, "--json")
+    assert (done.code, json.loads(done.out)["complete"], done.out[-3:]) == (1, True, "\n}\n")
+    assert "to speak" not in dailytalk(*command).out
 
 
 def test_build_refuses_a_share_of_the_work(tmp_path: Path, dailytalk: Command) -> None:
