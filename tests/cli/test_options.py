@@ -34,6 +34,7 @@ from dailytalk_contiguous.cli.options import rate_of
 from dailytalk_contiguous.cli.place import recordings_of
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.quality import QualityLimits
+from dailytalk_contiguous.engine import on_ray
 from dailytalk_contiguous.engine.corpus import Options as CorpusOptions
 from dailytalk_contiguous.engine.corpus_conversations import LaidOut
 from dailytalk_contiguous.engine.corpus_source import Read
@@ -152,7 +153,7 @@ def test_options_of_tag_reach_the_search_and_the_settings(tmp_path: Path, caught
     (tmp_path / "texts").mkdir()
     command = ("tag", tmp_path / "in", "--out", tmp_path / "out")
     plain = caught(tag_command, "find", *command)
-    assert plain["settings"] == TagSettings(device=plain["settings"].device)
+    assert plain["settings"] == TagSettings()
     assert (plain["out"], plain["max_conversation"], plain["transcripts"]) == (tmp_path / "out", 900.0, None)
     assert (plain["hub"], plain["licence"], plain["follow_links"]) == (HubChoice(), "", False)
     options = plain["options"]
@@ -302,7 +303,7 @@ def test_json_is_alone_on_stdout_whatever_else_is_asked_for(
 def test_options_of_speak_reach_its_settings_and_its_run(tmp_path: Path, caught: Caught) -> None:
     work = folder(tmp_path / "work", first=SHORT)
     plain = caught(speak_command, "run_speaking", "speak", work, "--profile", "embedded")
-    assert plain["settings"] == SpeakSettings(profile="embedded", device=plain["settings"].device)
+    assert plain["settings"] == SpeakSettings(profile="embedded")
     assert (plain["out"], plain["prune"], plain["workers"]) == (work, False, 1)
     full = caught(
         *(speak_command, "run_speaking", "speak", work, "--out", tmp_path / "out", *OF_SPEECH),
@@ -329,6 +330,66 @@ def test_sample_rate_is_that_of_the_recording_or_8000_to_96000(text: str, rate: 
         return
     with pytest.raises(DailytalkError, match=r"--sample-rate can't be"):
         rate_of(text)
+
+
+@pytest.mark.parametrize("gpus", [True, False])
+def test_device_of_a_cluster_is_what_its_nodes_have(
+    gpus: bool, tmp_path: Path, caught: Caught, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+    monkeypatch.setattr(on_ray, "has_gpus", lambda address: bool(asked.append(address)) or gpus)
+    save(tmp_path / "in/call.wav")
+    work = folder(tmp_path / "work", first=SHORT)
+    cluster = ("--profile", "embedded", "--runner", "ray", "--address", "host:6379")
+    found = caught(tag_command, "find", "tag", tmp_path / "in", "--out", tmp_path / "out", *cluster)
+    said = caught(speak_command, "run_speaking", "speak", work, *cluster)
+    devices = [found["settings"].device, said["settings"].device]
+    assert (devices, asked) == (["cuda" if gpus else "cpu"] * 2, ["host:6379"] * 2)
+    assert (found["options"].runner.name, said["runner"].name) == ("ray", "ray")
+
+
+BEFORE = {"profile": "embedded", "tts": "openai", "tts_model": "tts-2", "voice": "nova"}
+
+
+@pytest.mark.parametrize(
+    ("before", "options", "chosen"),
+    [
+        (BEFORE, {}, {"tts": "openai", "tts_model": "tts-2", "voice": "nova"}),
+        (BEFORE, {"voice": "anna"}, {"tts": "openai", "tts_model": "tts-2", "voice": "anna"}),
+        (BEFORE | {"tts": "", "voice": None}, {}, {"tts": "espeak", "tts_model": "tts-2", "voice": ""}),
+        (BEFORE | {"tts": "of a later version"}, {}, {}),
+        (BEFORE | {"profile": "standard"}, {}, {}),
+        (BEFORE, {"tts": "espeak"}, {}),
+        ({}, {}, {}),
+        (None, {}, {}),
+    ],
+)
+def test_voice_is_that_of_the_last_run_unless_another_or_another_profile_is_asked_for(
+    before: dict[str, Any] | None, options: dict[str, str], chosen: dict[str, str], tmp_path: Path
+) -> None:
+    assert speak_command._voice_of(tmp_path, {"tts": "", "profile": "embedded"}) == {}  # no run yet
+    record = {} if before is None else {"speak": {"settings": before}}
+    (tmp_path / "run.json").write_text(json.dumps(record))
+    asked = {"profile": "embedded", "tts": "", "tts_model": "", "voice": ""}
+    assert speak_command._voice_of(tmp_path, asked | options) == chosen
+
+
+@pytest.mark.parametrize(
+    ("record", "profile"),
+    [
+        (None, "standard"),
+        ({}, "standard"),
+        ({"settings": None}, "standard"),
+        ({"settings": {"profile": "of a later version"}}, "standard"),
+        ({"settings": {"profile": "embedded"}}, "embedded"),
+    ],
+)
+def test_profile_of_speak_is_that_of_tag_where_that_is_known(
+    record: dict[str, Any] | None, profile: str, tmp_path: Path
+) -> None:
+    if record is not None:
+        (tmp_path / "run.json").write_text(json.dumps(record))
+    assert speak_command._profile_of(tmp_path) == profile
 
 
 @pytest.mark.parametrize("text", ["calm", "calm=", "=soft", "="])

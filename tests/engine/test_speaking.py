@@ -325,6 +325,7 @@ def test_paid_lines_are_bought_by_one_process_whatever_the_number_of_workers(
     work = folder(tmp_path, first=SHORT, second=talk("another", 2))
     price = estimate(read_script(work), settings(tmp_path)).price
     outcome = say(work, settings(tmp_path), workers=3)
+    assert read_events(work / EVENTS)[0]["workers"] == 3
     assert outcome.record["money"]["spent"] == pytest.approx(price, abs=1e-6)
     assert price > 0
 
