@@ -665,6 +665,36 @@ def test_one_number_is_how_many_conversations_and_all_else_are_ids(
 # All commands
 
 
+@pytest.mark.parametrize("as_json", [False, True])
+def test_what_is_said_before_the_work_is_not_mixed_with_json(
+    as_json: bool,
+    tmp_path: Path,
+    caught: Caught,
+    hub: HubServer,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    publish(tmp_path / "call.wav")
+    save(tmp_path / "in/call.wav")
+    save(tmp_path / "in/.call.wav")
+    work = folder(tmp_path / "work", first=SHORT)
+    (work / "run.json").write_text(json.dumps({"speak": {"settings": {"profile": "embedded", "tts": "openai"}}}))
+    monkeypatch.setattr(push_command, "edited_since", lambda folder: True)
+    embedded = ("--out", tmp_path / "out", "--profile", "embedded", "--language", "en")
+    for module, work_of_it, command, told in (
+        (tag_command, "run_tagging", ("tag", tmp_path / "in", *embedded), "passed over 1 hidden"),
+        (plan_command, "estimate", ("plan", tmp_path / "in", *embedded[2:]), "passed over 1 hidden"),
+        (speak_command, "run_speaking", ("speak", work, "--profile", "embedded"), "spoken by openai, as in"),
+        (stream_command, "run_streaming", ("tag", "tester/calls", "--streaming", *embedded), "streaming tester/"),
+        (push_command, "run_push", ("push", work, "tester/new"), "transcript.jsonl was changed since"),
+    ):
+        capfd.readouterr()
+        caught(module, work_of_it, *command, *(["--json"] if as_json else []))
+        printed = capfd.readouterr()
+        assert told in (printed.err if as_json else printed.out)
+        assert told not in (printed.out if as_json else printed.err)
+
+
 @pytest.mark.parametrize(
     ("words", "insecure"), [([], None), (["--insecure"], "1"), (["doctor", "--json", "--insecure"], "1")]
 )
