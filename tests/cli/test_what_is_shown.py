@@ -52,6 +52,7 @@ from dailytalk_contiguous.publish.checking.findings import Finding
 from dailytalk_contiguous.publish.compare import Changes
 from dailytalk_contiguous.publish.exporting.mix import Mixed
 from dailytalk_contiguous.publish.exporting.mix_parts import Part
+from dailytalk_contiguous.publish.exporting.moshi import WordCounts
 from dailytalk_contiguous.publish.history import Listed
 from dailytalk_contiguous.publish.packing.packed import DataFile, Packed
 from dailytalk_contiguous.publish.pushing.commit import Published
@@ -1046,6 +1047,21 @@ def test_export_shows_twenty_rejects(count: int, more: list[str], capsys: pytest
         f"rejected: {count} conversations, all with --json",
         f'  rejected: "c0", "c1", "c2" and {count - 3} more: reason 0; mend [it]',
     ]
+
+
+@pytest.mark.parametrize(
+    ("words", "text"),
+    [
+        (WordCounts(1), "1 word (0 moved to another 80 ms frame)"),
+        (WordCounts(9, 4, lost=2), "9 words (4 moved to another 80 ms frame, 2 lost)"),
+        (WordCounts(9, 4, cut=0), "9 words (4 moved to another 80 ms frame, 0 lost, 0 cut)"),
+        (WordCounts(9, 4, lost=2, cut=3), "9 words (4 moved to another 80 ms frame, 2 lost, 3 cut)"),
+    ],
+)
+def test_words_that_an_export_loses_are_counted_and_cut_ones_where_a_tokenizer_tells(
+    words: WordCounts, text: str
+) -> None:
+    assert export_command._words_text(words) == text
 
 
 def test_fact_of_a_check_is_read_as_people_do() -> None:
