@@ -52,6 +52,13 @@ def test_json_is_what_it_was_and_holds_nothing_that_a_terminal_obeys(text: str) 
     assert not FORBIDDEN & set(printed)
 
 
+def test_json_has_a_line_a_field_or_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    print_json({"a": "é", "b": [2]})
+    assert capsys.readouterr().out == '{\n "a": "é",\n "b": [\n  2\n ]\n}\n'
+    print_json({"a": "é", "b": [2]}, one_line=True)
+    assert capsys.readouterr().out == '{"a": "é", "b": [2]}\n'
+
+
 def test_lines_tables_and_bars_show_control_characters_and_keep_their_own_colours() -> None:
     file = io.StringIO()
     console = Console(file=file, force_terminal=True, width=200)
