@@ -1,10 +1,12 @@
 import hashlib
 import io
 import json
+import math
 import os
 import re
 import shutil
 import time
+from collections import Counter, defaultdict
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +22,7 @@ from recordings import read_lines, state
 from scripted import SHORT, folder, say, settings, talk, write_transcript
 
 from dailytalk_contiguous.core.errors import Reject
+from dailytalk_contiguous.engine import spoken_outputs
 from dailytalk_contiguous.engine.outputs import _spoken_rejects
 from dailytalk_contiguous.engine.spoken_outputs import Purchases, bytes_to_write, shifted, write_spoken
 from dailytalk_contiguous.shards import METADATA_KEY, read_rows
@@ -73,6 +76,20 @@ def test_line_has_rounded_figures_and_the_words_of_its_side_whose_middle_is_in_i
     utterance |= {"start": None, "end": None}
     left_out = next(shifted(row))
     assert (left_out["segment_id"], left_out["duration"], left_out["words"]) == (0, None, [])
+
+
+def test_conversation_without_a_change_of_speaker_or_overlap_lost_nothing_of_either() -> None:
+    nothing = {"offset_distance": None, "overlap_kept": math.nan, "duration_ratio": None}
+    lost = {"lost_speech_seconds": None, "lost_sound_seconds": 0.25}
+    row = {"duration": 2.0, "alignments": [{}] * 3, "timeline": nothing | lost}
+    row["utterances"] = [{"status": "spoken"}, {"status": "kept-original"}]
+    tally, sums = Counter[str](), defaultdict[str, float](float)
+    spoken_outputs._count(row, tally, sums)
+    measured = {"offset_distance": 0.5, "overlap_kept": 0.25, "duration_ratio": 2.0}
+    spoken_outputs._count(row | {"timeline": measured | lost | {"lost_speech_seconds": 4.0}}, tally, sums)
+    assert tally == {"conversations": 2, "utterances": 4, "words": 6, "spoken": 2, "kept_original": 2}
+    means = {"offset_distance": 0.5, "overlap_kept": 1.25, "duration_ratio": 3.0}
+    assert sums == means | {"duration": 4.0, "lost_speech_seconds": 4.0, "lost_sound_seconds": 0.5}
 
 
 def test_lines_begin_as_those_of_the_transcript_do_and_ours_follow(spoken: Path) -> None:
