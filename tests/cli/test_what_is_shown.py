@@ -32,7 +32,7 @@ from dailytalk_contiguous.cli import versions as versions_command
 from dailytalk_contiguous.cli.errors import guarded
 from dailytalk_contiguous.cli.options import size_text
 from dailytalk_contiguous.cli.progress import bar, profile_table
-from dailytalk_contiguous.cli.rejects import share_text
+from dailytalk_contiguous.cli.rejects import share_text, show_verdict
 from dailytalk_contiguous.cli.terminal import Console
 from dailytalk_contiguous.core.agreement import Against, Kappa, Rater
 from dailytalk_contiguous.core.errors import Reject
@@ -931,6 +931,39 @@ def test_doctor_says_what_is_there_and_what_is_lacking(
         "Whisper in the cache: tiny, base",
     ]
     assert "Whisper: libcublas.so.12" in doctor_lines(monkeypatch, capsys, **other, cublas="libcublas.so.12")[5]
+
+
+GREEN, RED, YELLOW = "\x1b[1;32m", "\x1b[1;31m", "\x1b[1;33m"
+
+
+def test_profile_that_is_ready_is_green_and_another_yellow(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    profile = {"about": "small", "needs": [], "needs_to_speak": [], "models": {}}
+    profiles = {"good": profile | {"ready": True}, "other": profile | {"ready": False, "needs": ["one"]}}
+    for name, value in (("FORCE_COLOR", "1"), ("TERM", "xterm-256color"), ("COLORTERM", ""), ("COLUMNS", "200")):
+        monkeypatch.setenv(name, value)
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    lines = doctor_lines(monkeypatch, capsys, profiles=profiles)
+    assert [line for line in lines if "\x1b" in line] == [
+        f"{GREEN}profile good: ready\x1b[0m",
+        f"{YELLOW}profile other: not ready to tag\x1b[0m",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("code", "verdict"),
+    [
+        (0, f"{GREEN}done\x1b[0m\n"),
+        (1, f"{RED}nothing was done\x1b[0m\n"),
+        (3, f"{YELLOW}done, except for what was rejected\x1b[0m\n"),
+    ],
+)
+def test_verdict_of_a_run_is_shown_on_a_terminal_alone(code: int, verdict: str) -> None:
+    for terminal in (True, False):
+        file = io.StringIO()
+        show_verdict(Console(file=file, force_terminal=terminal, color_system="standard", width=80), code)
+        assert file.getvalue() == (verdict if terminal else "")
 
 
 @pytest.mark.parametrize(
