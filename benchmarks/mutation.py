@@ -122,6 +122,12 @@ SAME = (
         "1 -> 2",
         "whether a voice could speak depends on none of it",
     ),
+    Same(
+        "cli/progress.py",
+        "*(Working(), WorkBar(table_column=Column(ratio=1)), Done(), Left()),",
+        "1 -> 2",
+        "the only column with a ratio gets all that the others leave",
+    ),
     Same("engine/event_files.py", "TAIL_BYTES = 1 << 16", "1 -> 2", "more bytes hold the same last event"),
     Same("engine/event_files.py", "TAIL_BYTES = 1 << 16", "16 -> 17", "more bytes hold the same last event"),
     Same("publish/loading/verifying.py", "_BLOCK_BYTES = 1 << 20", "1 -> 2", "how much is hashed at a time"),

@@ -4,6 +4,7 @@ import io
 import logging
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from rich.console import Console
@@ -73,6 +74,20 @@ def test_bar_is_the_share_of_the_work_and_moves_where_that_is_not_known(clock: C
         forecast.progress(stage, 60.0, 20.0)
     half = WorkBar().render(progress.tasks[0])
     assert (half.total, half.completed, half.pulse) == (1.0, pytest.approx(0.5), False)
+
+
+def test_speed_of_a_run_that_ends_at_once_is_a_figure() -> None:
+    progress = Progress(disable=True)
+    at_once = SimpleNamespace(seconds_left=0.0, elapsed=0.0, audio=(0.0, 2.0))
+    progress.add_task("", total=None, forecast=at_once)
+    assert Left().render(progress.tasks[0]).plain == "2000.0× real time  0 s left"
+
+
+def test_bar_of_a_second_pass_is_that_of_the_first() -> None:
+    with bar(Console(file=io.StringIO(), force_terminal=True), quiet=False) as shown:
+        for _ in range(2):
+            shown.planned(Plan([OUT], [Task(OUT, [{"duration": 60.0}], {})], 0), Forecast())
+        assert len(shown.progress.tasks) == 1
 
 
 def test_nothing_of_a_bar_is_left_on_the_terminal(clock: Clock) -> None:
