@@ -546,6 +546,9 @@ class Scripted:
     def kill(self, actor: Any) -> None:
         pass
 
+    def available_resources(self) -> dict[str, float]:
+        return {"CPU": 3.0}
+
     def get(self, one: Any) -> Any:
         found = self.answers.pop(0)
         if isinstance(found, Exception):
@@ -600,3 +603,18 @@ def test_nothing_is_waited_for_where_no_worker_has_a_shard(monkeypatch: pytest.M
     pool._busy = {"ready": ("actor", None)}
     pool.close()
     assert ray.answers == ["closed"]
+
+
+def test_what_is_awaited_is_said_now_and_then_until_a_worker_has_begun(caplog: pytest.LogCaptureFixture) -> None:
+    pool = pool_of(Scripted("ready"))
+    pool._say_what_is_awaited()  # not yet
+    assert caplog.messages == []
+    pool._say_at = time.monotonic() - 1
+    for _ in range(2):
+        pool._say_what_is_awaited()
+    told = "no worker has begun yet: each waits for 1 CPU and 0 GPU of one node; 3 and 0 are free in all"
+    assert caplog.messages == [told]
+    assert pool._result("one", "actor", None, {}) is None
+    assert pool._say_at is None
+    pool._say_what_is_awaited()
+    assert caplog.messages == [told]

@@ -54,7 +54,8 @@ def test_fades_of_a_piece_may_use_twenty_milliseconds_of_its_source(
     piece = _piece(Event("left", start, end, end - start), 3.0, source, 1000)
     assert (piece.start, piece.over) == (3000, False)
     assert piece.samples.tolist() == source[round(1000 * start) : round(1000 * end)].tolist()
-    assert (piece.lead.tolist(), piece.tail.tolist()) == (source[slice(*lead)].tolist(), source[slice(*tail)].tolist())
+    assert piece.lead.tolist() == source[slice(*lead)].tolist()
+    assert piece.tail.tolist() == source[slice(*tail)].tolist()
 
 
 @pytest.mark.parametrize("rate", [8000, 16000, 44100])
