@@ -29,11 +29,13 @@ from dailytalk_contiguous.cli import speak as speak_command
 from dailytalk_contiguous.cli import status as status_command
 from dailytalk_contiguous.cli import stream as stream_command
 from dailytalk_contiguous.cli import tag as tag_command
+from dailytalk_contiguous.cli import versions as versions_command
 from dailytalk_contiguous.cli.main import app
 from dailytalk_contiguous.cli.options import rate_of
 from dailytalk_contiguous.cli.place import recordings_of
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.quality import QualityLimits
+from dailytalk_contiguous.core.reference import Reference
 from dailytalk_contiguous.engine import on_ray
 from dailytalk_contiguous.engine.corpus import Options as CorpusOptions
 from dailytalk_contiguous.engine.corpus_conversations import LaidOut
@@ -650,6 +652,52 @@ def test_options_of_report_reach_the_page(tmp_path: Path, caught: Caught) -> Non
             called(*command, *option)
     with pytest.raises(DailytalkError, match="is no folder"):
         called("report", tmp_path / "none")
+
+
+def test_options_of_report_reach_the_page_about_clips(
+    tmp_path: Path, caught: Caught, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(report_command, "is_corpus", lambda folder: folder == tmp_path)
+    monkeypatch.setattr(report_command, "is_mix", lambda folder: False)
+    other, page = tmp_path / "other", tmp_path / "page.html"
+    other.mkdir()
+    plain = caught(report_command, "write_corpus_report", "report", tmp_path)
+    assert list(plain.values()) == [tmp_path, None, None, None]
+    places = ("--out", page, "--markdown", tmp_path / "card.md", "--against", other)
+    full = caught(report_command, "write_corpus_report", "report", tmp_path, *places)
+    assert list(full.values()) == [tmp_path, page, tmp_path / "card.md", other]
+    test = ("report", tmp_path, "--listening-test", "3", "--out", page)
+    for options, seed in (((), 0), (("--seed", "4"), 4)):
+        values = caught(report_command, "write_listening_test", *test, *options).values()
+        assert list(values) == [tmp_path, page, 3, seed]
+    with pytest.raises(DailytalkError, match="--conversations goes with conversations"):
+        called("report", tmp_path, "--conversations", "3")
+
+
+@pytest.mark.parametrize(
+    ("text", "meant"),
+    [
+        ("owner/name@v1", Reference("owner/name", "v1")),
+        ("owner/name", Reference("owner/name", None)),
+        ("@v2", Reference("first/one", "v2")),
+        ("here", Path("here")),
+        ("@", None),
+        ("a b", None),
+    ],
+)
+def test_version_is_named_by_its_dataset_its_tag_or_its_folder(
+    text: str, meant: Reference | Path | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "here").mkdir()
+    first = Reference("first/one", "v1")
+    if meant is None:
+        with pytest.raises(DailytalkError, match="is neither a folder nor a dataset on the Hub"):
+            versions_command._named(text, first)
+        return
+    assert versions_command._named(text, first) == meant
+    with pytest.raises(DailytalkError, match="'@v2' is a version of no dataset"):
+        versions_command._named("@v2", Path("here"))
 
 
 @pytest.mark.parametrize(
