@@ -86,6 +86,28 @@ def test_lines_on_a_terminal_break_between_words_and_keep_paths_whole(words: lis
     assert all(len(line) <= 40 or len(line.split()) == 1 for line in lines)
 
 
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.mark.parametrize("stderr", [False, True])
+@pytest.mark.parametrize("kind", [Terminal, io.StringIO])
+def test_what_is_said_goes_to_its_stream_as_it_is_and_is_broken_on_a_terminal_alone(
+    kind: type[io.StringIO], stderr: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    streams = {"stdout": kind(), "stderr": kind()}
+    for name, stream in streams.items():
+        monkeypatch.setattr(f"sys.{name}", stream)
+    for name, value in (("COLUMNS", "20"), ("TERM", "xterm"), ("NO_COLOR", "1")):
+        monkeypatch.setenv(name, value)
+    say("[red]one[/red] two three four :smile:", stderr=stderr, end="|")
+    said = "[red]one[/red] two\nthree four :smile:|"
+    own = streams.pop("stderr" if stderr else "stdout")
+    assert own.getvalue() == (said if kind is Terminal else said.replace("\n", " "))
+    assert [stream.getvalue() for stream in streams.values()] == [""]
+
+
 def test_lines_to_a_pipe_are_never_broken() -> None:
     file = io.StringIO()
     Console(file=file).print("word " * 100 + ":smile:", markup=False)

@@ -668,6 +668,19 @@ def test_plan_shows_a_stage_from_half_a_percent_on_and_no_sentence_without_reaso
     assert "load its models" in shown(lambda console: plan_command._show(console, both))[-1]
 
 
+@pytest.mark.parametrize("terminal", [True, False])
+def test_piece_that_a_plan_runs_is_told_in_one_place_on_a_terminal_and_else_on_stderr(
+    terminal: bool, capsys: pytest.CaptureFixture[str]
+) -> None:
+    updates: list[str] = []
+    status: Any = SimpleNamespace(update=updates.append)
+    console = Console(file=io.StringIO(), force_terminal=terminal)
+    for place, of in ((0, 1), (1, 1)):
+        plan_command._tell(console, status, place, of)
+    assert updates == ["loading the models, then running 1 piece of the input", "running piece 1 of 1"]
+    assert capsys.readouterr() == ("", "" if terminal else "\n".join([*updates, ""]))
+
+
 def test_plan_as_json_rounds_ranges() -> None:
     told = plan_command._told(planned(quantities={"usd": estimate.Range(0.123456, 1.0, 2.0)}))
     assert told["quantities"] == {"usd": {"low": 0.1235, "expected": 1.0, "high": 2.0}}
