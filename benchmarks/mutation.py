@@ -104,6 +104,30 @@ class Same(NamedTuple):
 
 SAME = (
     Same("__init__.py", "return sorted(__all__)", "sorted(__all__) -> list(__all__)", "dir() sorts"),
+    Same(
+        "cli/doctor.py",
+        'load_synthesiser(engine, "", "", 0.7, 0.7, 24000, 1).preflight()',
+        "0.7 -> 1.0499999999999998",
+        "whether a voice could speak depends on none of it",
+    ),
+    Same(
+        "cli/doctor.py",
+        'load_synthesiser(engine, "", "", 0.7, 0.7, 24000, 1).preflight()',
+        "24000 -> 24001",
+        "whether a voice could speak depends on none of it",
+    ),
+    Same(
+        "cli/doctor.py",
+        'load_synthesiser(engine, "", "", 0.7, 0.7, 24000, 1).preflight()',
+        "1 -> 2",
+        "whether a voice could speak depends on none of it",
+    ),
+    Same(
+        "cli/progress.py",
+        "*(Working(), WorkBar(table_column=Column(ratio=1)), Done(), Left()),",
+        "1 -> 2",
+        "the only column with a ratio gets all that the others leave",
+    ),
     Same("engine/event_files.py", "TAIL_BYTES = 1 << 16", "1 -> 2", "more bytes hold the same last event"),
     Same("engine/event_files.py", "TAIL_BYTES = 1 << 16", "16 -> 17", "more bytes hold the same last event"),
     Same("publish/loading/verifying.py", "_BLOCK_BYTES = 1 << 20", "1 -> 2", "how much is hashed at a time"),

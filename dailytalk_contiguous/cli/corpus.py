@@ -129,7 +129,7 @@ def corpus(
             if name not in LAID_OUT.values()
             else "name dailytalk, and add --as conversations",
         )
-    console = Console(stderr=as_json)
+    console = Console()
     if form == "conversations":
         clips_only = {
             "--augment": augment,

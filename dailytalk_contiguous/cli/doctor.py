@@ -127,6 +127,6 @@ def _gpu() -> dict[str, str]:
     if not why_none:
         import torch
 
-        gpu = torch.cuda.get_device_name(0)
+        gpu = torch.cuda.get_device_name()
     whisper = {"compute_type": compute_type_of("auto", "auto"), "cublas": cublas()}
     return {"gpu": gpu, "no_gpu_because": why_none, **whisper}

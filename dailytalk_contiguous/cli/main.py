@@ -137,11 +137,7 @@ def _command() -> int:
         if not (type(error).__module__.startswith(("click", "typer")) and hasattr(error, "show")):
             raise
         error.show()  # wrong usage: click has its own words for it
-        return int(getattr(error, "exit_code", 2))
+        return int(error.exit_code)  # type: ignore[attr-defined]
     if code == STOPPED:
         raise KeyboardInterrupt  # typer takes Ctrl-C for itself, and says nothing
     return code if isinstance(code, int) else 0
-
-
-if __name__ == "__main__":
-    run()

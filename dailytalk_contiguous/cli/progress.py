@@ -126,13 +126,14 @@ def profile_table(account: Account, wall_seconds: float) -> Table:
         "reading, writing shards": account.outside,
         "writing outputs": account.outputs,
     }
-    whole = max(sum(account.stages.values()) + sum(outside.values()), 1e-9)
+    whole = sum(account.stages.values()) + sum(outside.values())
     table = Table(box=None, pad_edge=False)
     table.add_column("where the time went")
     for heading in ("seconds", "share", "real-time factor"):
         table.add_column(heading, justify="right")
     for name, took in (*account.stages.items(), *outside.items()):
         audio = account.audio.get(name)
-        table.add_row(name, f"{took:.2f}", f"{took / whole:.1%}", f"{took / audio:.5f}" if audio else "")
+        share = f"{took / whole if whole else 0.0:.1%}"
+        table.add_row(name, f"{took:.2f}", share, f"{took / audio:.5f}" if audio else "")
     table.add_row("by the clock", f"{wall_seconds:.2f}", "", "")
     return table

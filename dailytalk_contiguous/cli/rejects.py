@@ -45,7 +45,7 @@ def show_rejects(console: Console, share: str, where: str, rejects: Iterable[Map
         more = f" and {count - NAMED:,} more" if count > NAMED else ""
         console.labelled("  rejected", f"{names}{more}: {first[kind][0]['reason']}; {first[kind][0]['remedy']}")
     if others := counts.total() - sum(count for _, count in counts.most_common(SHOWN)):
-        console.print(f"  … {others:,} for other reasons", markup=False)
+        console.print(f"  … {others:,} for other reasons")
 
 
 def show_verdict(console: Console, code: int) -> None:

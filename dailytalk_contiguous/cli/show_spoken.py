@@ -49,7 +49,7 @@ def outcome(console: Console, result: SpokenOutcome, out: Path) -> None:
     """What a run made, how turn-taking fared, and where everything is."""
     record = result.record
     if result.n_made:
-        speed = result.audio_seconds / max(result.wall_seconds, 1e-9)
+        speed = result.audio_seconds / result.wall_seconds
         console.print(
             f"{result.audio_seconds / 60:.1f} min in {result.wall_seconds:.1f} s ({speed:.1f}× real time), "
             f"{result.n_made} of {counted(result.n_shards, 'shard')} made"

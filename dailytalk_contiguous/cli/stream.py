@@ -121,7 +121,7 @@ def _begins(console: Console, repository: Repository, head: Repository, out: Pat
 
 def _ends(console: Console, done: Streamed, out: Path, spoken: bool) -> None:
     if done.made:
-        speed = done.audio_seconds / max(done.wall_seconds, 1e-9)
+        speed = done.audio_seconds / done.wall_seconds
         console.print(
             f"{done.audio_seconds / 60:.1f} min in {done.wall_seconds:.1f} s ({speed:.1f}× real time), "
             f"{counted(done.made, 'window')} made"

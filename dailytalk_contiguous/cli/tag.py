@@ -250,11 +250,10 @@ def tag_settings(given: Mapping[str, Any]) -> TagSettings:
 
 
 def _shard(text: str) -> tuple[int, int]:
-    told = re.fullmatch(r"(\d+)/(\d+)", text)
-    number, count = (int(told[1]), int(told[2])) if told else (0, 0)
-    if not 1 <= number <= count:
+    match = re.fullmatch(r"(\d+)/(\d+)", text)
+    if match is None or not 1 <= int(match[1]) <= int(match[2]):
         raise DailytalkError(f"--shard can't be {text!r}", "give i/N with i from 1 to N, such as 1/8")
-    return number, count
+    return int(match[1]), int(match[2])
 
 
 def _exit_code(outcome: Outcome) -> int:

@@ -6,6 +6,7 @@ two of them would end them all. Nothing is restarted behind our back.
 """
 
 import logging
+import math
 import os
 import tempfile
 import time
@@ -98,7 +99,7 @@ class Pool:
         self._ray, self._setup, self._share, self._progress = ray, setup, share, progress
         self._busy: dict[Any, tuple[Any, Task | None]] = {}
         self._told: dict[Any, Any] = {}
-        self._lost, self._asked = 0, 0.0
+        self._lost, self._asked = 0, -math.inf
         self._say_at: float | None = time.monotonic() + AWAITED_SECONDS
 
     def make(self, tasks: list[Task]) -> Iterator[Done]:

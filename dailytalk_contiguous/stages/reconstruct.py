@@ -213,7 +213,7 @@ class Reconstruct(Stage):
         speech = [_cut(side, start, end, rate) for start, end, _ in self._spans(row, kept=False)]
         levelled = level(said, _loudness(speech, rate), _loudness(said, rate), rate)
         ready = iter(levelled.pieces)
-        nothing = np.zeros(0, np.float32)
+        nothing = np.array([], np.float32)
         pieces = [
             Piece(round(start * rate), next(ready), nothing, nothing, over=True)
             if part.spoken is not None

@@ -10,6 +10,7 @@ from recordings import read_lines
 from spoken_corpora import crema_d, dailytalk_files, rows_of, spoken
 
 from dailytalk_contiguous.engine import corpus
+from dailytalk_contiguous.engine.event_files import EVENTS, read_events
 
 PLAIN = ("--profile", "embedded", "--asr-model", "none")
 
@@ -43,6 +44,8 @@ def test_several_workers_give_the_same_rows(
     assert (done.code, json.loads(done.out)["counts"]["copies"]) == (0, 8)
     assert len(list((tmp_path / "two/clips").glob("*.parquet"))) > 1
     assert rows_of(tmp_path / "one") == rows_of(tmp_path / "two")
+    started = [read_events(tmp_path / name / EVENTS)[0]["workers"] for name in ("one", "two")]
+    assert started == [1, 2]  # what the time left is foretold from
 
 
 def test_recogniser_that_hears_the_text_gives_the_times(tmp_path: Path, dailytalk: Command) -> None:

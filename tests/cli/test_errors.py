@@ -11,7 +11,9 @@ import pytest
 import typer
 from command import EMBEDDED, Command
 from recordings import calls
+from scripted import SHORT, folder
 
+from dailytalk_contiguous.cli import doctor
 from dailytalk_contiguous.cli.errors import guarded
 from dailytalk_contiguous.cli.options import on_this_machine
 from dailytalk_contiguous.core.errors import DailytalkError
@@ -99,6 +101,15 @@ def test_wrong_usage_gives_2_and_names_the_option(
     assert (done.code, told in done.err, "Traceback" in done.err) == (2, True, False)
 
 
+def test_dry_run_misses_no_model_that_the_run_would_download(
+    tmp_path: Path, source: Path, dailytalk: Command
+) -> None:
+    work, out = folder(tmp_path / "work", first=SHORT), tmp_path / "out"
+    for command in (("tag", source, "--out", out), ("build", source, "--out", out), ("speak", work)):
+        done = dailytalk(*command, "--profile", "embedded", "--asr-model", "tiny", "--dry-run")
+        assert (done.code, done.err, "stages to run: " in done.out) == (0, "", True)
+
+
 def test_missing_input_and_folder_without_recordings_are_told_apart(tmp_path: Path, dailytalk: Command) -> None:
     (tmp_path / "notes.txt").touch()
     missing = dailytalk("tag", tmp_path / "nosuch", "--out", tmp_path / "out", *EMBEDDED)
@@ -174,6 +185,15 @@ def test_expected_error_is_a_sentence_and_a_code(
 ) -> None:
     assert guarded("x", raising(error)) == code
     assert capsys.readouterr().err == told
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt(), typer.Abort()])
+def test_stop_that_a_library_raises_by_itself_is_the_same_sentence(
+    dailytalk: Command, monkeypatch: pytest.MonkeyPatch, error: BaseException
+) -> None:
+    monkeypatch.setattr(doctor, "examine", raising(error))
+    sentence = "dailytalk: stopped. Finished shards are kept; run the same command again to go on.\n"
+    assert dailytalk("doctor") == (130, "", sentence)
 
 
 @pytest.mark.parametrize("code", sorted(set(errno.errorcode) - {errno.EPIPE, errno.ESHUTDOWN}))

@@ -21,6 +21,7 @@ def corpus(folder: Path, name: str, licence: str = "CC-BY-4.0") -> Path:
 def test_a_weight_follows_the_last_colon_if_it_is_a_number(tmp_path: Path) -> None:
     assert weighted("esd:0.5") == (Path("esd"), 0.5)
     assert weighted("esd") == (Path("esd"), None)
+    assert weighted(":0.5") == (Path(":0.5"), None)
     assert weighted("C:\\esd") == (Path("C:\\esd"), None)
     (tmp_path / "take:2").mkdir()
     assert weighted(f"{tmp_path}/take:2") == (tmp_path / "take:2", None)

@@ -29,11 +29,14 @@ from dailytalk_contiguous.cli import speak as speak_command
 from dailytalk_contiguous.cli import status as status_command
 from dailytalk_contiguous.cli import stream as stream_command
 from dailytalk_contiguous.cli import tag as tag_command
+from dailytalk_contiguous.cli import versions as versions_command
 from dailytalk_contiguous.cli.main import app
 from dailytalk_contiguous.cli.options import rate_of
 from dailytalk_contiguous.cli.place import recordings_of
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.quality import QualityLimits
+from dailytalk_contiguous.core.reference import Reference
+from dailytalk_contiguous.engine import on_ray
 from dailytalk_contiguous.engine.corpus import Options as CorpusOptions
 from dailytalk_contiguous.engine.corpus_conversations import LaidOut
 from dailytalk_contiguous.engine.corpus_source import Read
@@ -152,7 +155,7 @@ def test_options_of_tag_reach_the_search_and_the_settings(tmp_path: Path, caught
     (tmp_path / "texts").mkdir()
     command = ("tag", tmp_path / "in", "--out", tmp_path / "out")
     plain = caught(tag_command, "find", *command)
-    assert plain["settings"] == TagSettings(device=plain["settings"].device)
+    assert plain["settings"] == TagSettings()
     assert (plain["out"], plain["max_conversation"], plain["transcripts"]) == (tmp_path / "out", 900.0, None)
     assert (plain["hub"], plain["licence"], plain["follow_links"]) == (HubChoice(), "", False)
     options = plain["options"]
@@ -302,7 +305,7 @@ def test_json_is_alone_on_stdout_whatever_else_is_asked_for(
 def test_options_of_speak_reach_its_settings_and_its_run(tmp_path: Path, caught: Caught) -> None:
     work = folder(tmp_path / "work", first=SHORT)
     plain = caught(speak_command, "run_speaking", "speak", work, "--profile", "embedded")
-    assert plain["settings"] == SpeakSettings(profile="embedded", device=plain["settings"].device)
+    assert plain["settings"] == SpeakSettings(profile="embedded")
     assert (plain["out"], plain["prune"], plain["workers"]) == (work, False, 1)
     full = caught(
         *(speak_command, "run_speaking", "speak", work, "--out", tmp_path / "out", *OF_SPEECH),
@@ -329,6 +332,66 @@ def test_sample_rate_is_that_of_the_recording_or_8000_to_96000(text: str, rate: 
         return
     with pytest.raises(DailytalkError, match=r"--sample-rate can't be"):
         rate_of(text)
+
+
+@pytest.mark.parametrize("gpus", [True, False])
+def test_device_of_a_cluster_is_what_its_nodes_have(
+    gpus: bool, tmp_path: Path, caught: Caught, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+    monkeypatch.setattr(on_ray, "has_gpus", lambda address: bool(asked.append(address)) or gpus)
+    save(tmp_path / "in/call.wav")
+    work = folder(tmp_path / "work", first=SHORT)
+    cluster = ("--profile", "embedded", "--runner", "ray", "--address", "host:6379")
+    found = caught(tag_command, "find", "tag", tmp_path / "in", "--out", tmp_path / "out", *cluster)
+    said = caught(speak_command, "run_speaking", "speak", work, *cluster)
+    devices = [found["settings"].device, said["settings"].device]
+    assert (devices, asked) == (["cuda" if gpus else "cpu"] * 2, ["host:6379"] * 2)
+    assert (found["options"].runner.name, said["runner"].name) == ("ray", "ray")
+
+
+BEFORE = {"profile": "embedded", "tts": "openai", "tts_model": "tts-2", "voice": "nova"}
+
+
+@pytest.mark.parametrize(
+    ("before", "options", "chosen"),
+    [
+        (BEFORE, {}, {"tts": "openai", "tts_model": "tts-2", "voice": "nova"}),
+        (BEFORE, {"voice": "anna"}, {"tts": "openai", "tts_model": "tts-2", "voice": "anna"}),
+        (BEFORE | {"tts": "", "voice": None}, {}, {"tts": "espeak", "tts_model": "tts-2", "voice": ""}),
+        (BEFORE | {"tts": "of a later version"}, {}, {}),
+        (BEFORE | {"profile": "standard"}, {}, {}),
+        (BEFORE, {"tts": "espeak"}, {}),
+        ({}, {}, {}),
+        (None, {}, {}),
+    ],
+)
+def test_voice_is_that_of_the_last_run_unless_another_or_another_profile_is_asked_for(
+    before: dict[str, Any] | None, options: dict[str, str], chosen: dict[str, str], tmp_path: Path
+) -> None:
+    assert speak_command._voice_of(tmp_path, {"tts": "", "profile": "embedded"}) == {}  # no run yet
+    record = {} if before is None else {"speak": {"settings": before}}
+    (tmp_path / "run.json").write_text(json.dumps(record))
+    asked = {"profile": "embedded", "tts": "", "tts_model": "", "voice": ""}
+    assert speak_command._voice_of(tmp_path, asked | options) == chosen
+
+
+@pytest.mark.parametrize(
+    ("record", "profile"),
+    [
+        (None, "standard"),
+        ({}, "standard"),
+        ({"settings": None}, "standard"),
+        ({"settings": {"profile": "of a later version"}}, "standard"),
+        ({"settings": {"profile": "embedded"}}, "embedded"),
+    ],
+)
+def test_profile_of_speak_is_that_of_tag_where_that_is_known(
+    record: dict[str, Any] | None, profile: str, tmp_path: Path
+) -> None:
+    if record is not None:
+        (tmp_path / "run.json").write_text(json.dumps(record))
+    assert speak_command._profile_of(tmp_path) == profile
 
 
 @pytest.mark.parametrize("text", ["calm", "calm=", "=soft", "="])
@@ -591,6 +654,52 @@ def test_options_of_report_reach_the_page(tmp_path: Path, caught: Caught) -> Non
         called("report", tmp_path / "none")
 
 
+def test_options_of_report_reach_the_page_about_clips(
+    tmp_path: Path, caught: Caught, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(report_command, "is_corpus", lambda folder: folder == tmp_path)
+    monkeypatch.setattr(report_command, "is_mix", lambda folder: False)
+    other, page = tmp_path / "other", tmp_path / "page.html"
+    other.mkdir()
+    plain = caught(report_command, "write_corpus_report", "report", tmp_path)
+    assert list(plain.values()) == [tmp_path, None, None, None]
+    places = ("--out", page, "--markdown", tmp_path / "card.md", "--against", other)
+    full = caught(report_command, "write_corpus_report", "report", tmp_path, *places)
+    assert list(full.values()) == [tmp_path, page, tmp_path / "card.md", other]
+    test = ("report", tmp_path, "--listening-test", "3", "--out", page)
+    for options, seed in (((), 0), (("--seed", "4"), 4)):
+        values = caught(report_command, "write_listening_test", *test, *options).values()
+        assert list(values) == [tmp_path, page, 3, seed]
+    with pytest.raises(DailytalkError, match="--conversations goes with conversations"):
+        called("report", tmp_path, "--conversations", "3")
+
+
+@pytest.mark.parametrize(
+    ("text", "meant"),
+    [
+        ("owner/name@v1", Reference("owner/name", "v1")),
+        ("owner/name", Reference("owner/name", None)),
+        ("@v2", Reference("first/one", "v2")),
+        ("here", Path("here")),
+        ("@", None),
+        ("a b", None),
+    ],
+)
+def test_version_is_named_by_its_dataset_its_tag_or_its_folder(
+    text: str, meant: Reference | Path | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "here").mkdir()
+    first = Reference("first/one", "v1")
+    if meant is None:
+        with pytest.raises(DailytalkError, match="is neither a folder nor a dataset on the Hub"):
+            versions_command._named(text, first)
+        return
+    assert versions_command._named(text, first) == meant
+    with pytest.raises(DailytalkError, match="'@v2' is a version of no dataset"):
+        versions_command._named("@v2", Path("here"))
+
+
 @pytest.mark.parametrize(
     ("given", "meant"),
     [([], 5), (["3"], 3), (["0"], 0), (["3", "4"], ["3", "4"]), (["call"], ["call"]), (["3", "a"], ["3", "a"])],
@@ -602,6 +711,36 @@ def test_one_number_is_how_many_conversations_and_all_else_are_ids(
 
 
 # All commands
+
+
+@pytest.mark.parametrize("as_json", [False, True])
+def test_what_is_said_before_the_work_is_not_mixed_with_json(
+    as_json: bool,
+    tmp_path: Path,
+    caught: Caught,
+    hub: HubServer,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    publish(tmp_path / "call.wav")
+    save(tmp_path / "in/call.wav")
+    save(tmp_path / "in/.call.wav")
+    work = folder(tmp_path / "work", first=SHORT)
+    (work / "run.json").write_text(json.dumps({"speak": {"settings": {"profile": "embedded", "tts": "openai"}}}))
+    monkeypatch.setattr(push_command, "edited_since", lambda folder: True)
+    embedded = ("--out", tmp_path / "out", "--profile", "embedded", "--language", "en")
+    for module, work_of_it, command, told in (
+        (tag_command, "run_tagging", ("tag", tmp_path / "in", *embedded), "passed over 1 hidden"),
+        (plan_command, "estimate", ("plan", tmp_path / "in", *embedded[2:]), "passed over 1 hidden"),
+        (speak_command, "run_speaking", ("speak", work, "--profile", "embedded"), "spoken by openai, as in"),
+        (stream_command, "run_streaming", ("tag", "tester/calls", "--streaming", *embedded), "streaming tester/"),
+        (push_command, "run_push", ("push", work, "tester/new"), "transcript.jsonl was changed since"),
+    ):
+        capfd.readouterr()
+        caught(module, work_of_it, *command, *(["--json"] if as_json else []))
+        printed = capfd.readouterr()
+        assert told in (printed.err if as_json else printed.out)
+        assert told not in (printed.out if as_json else printed.err)
 
 
 @pytest.mark.parametrize(
@@ -621,8 +760,9 @@ def test_bug_keeps_the_traceback_of_python_and_help_offers_nothing_to_install(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     assert app.pretty_exceptions_enable is False
-    called("--help")
-    assert "completion" not in capsys.readouterr().out
+    for words in (["--help"], ["versions", "--help"]):
+        called(*words)
+        assert "completion" not in capsys.readouterr().out
 
 
 def test_store_is_looked_at_less_often_than_a_folder(

@@ -4,12 +4,13 @@ import io
 import logging
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from rich.console import Console
 from rich.progress import Progress
 
-from dailytalk_contiguous.cli.progress import Done, Left, Working, bar
+from dailytalk_contiguous.cli.progress import Done, Left, WorkBar, Working, bar
 from dailytalk_contiguous.engine.forecast import Forecast
 from dailytalk_contiguous.engine.local import Plan, Task
 
@@ -59,6 +60,45 @@ def test_bar_names_the_stage_that_works_and_no_time_before_there_is_a_basis(cloc
     assert columns(forecast) == ["Transcribe", "0.0 of 2.0 min", ""]
     forecast.progress("Transcribe", 60.0, 59.0)
     assert columns(forecast) == ["Transcribe", "1.0 of 2.0 min", "1.0× real time  60 s left"]
+
+
+def test_bar_is_the_share_of_the_work_and_moves_where_that_is_not_known(clock: Clock) -> None:
+    forecast = Forecast(clock=clock)
+    forecast.planned({OUT: {"Segment": 120.0, "Transcribe": 120.0}}, {})
+    clock.now = 7.0
+    progress = Progress(disable=True, get_time=clock)
+    progress.add_task("", total=None, forecast=forecast, spent=None)
+    moving = WorkBar().render(progress.tasks[0])
+    assert (moving.total, moving.completed, moving.pulse, moving.animation_time) == (1.0, 0.0, True, 7.0)
+    for stage in ("Segment", "Transcribe"):
+        forecast.progress(stage, 60.0, 20.0)
+    half = WorkBar().render(progress.tasks[0])
+    assert (half.total, half.completed, half.pulse) == (1.0, pytest.approx(0.5), False)
+
+
+def test_speed_of_a_run_that_ends_at_once_is_a_figure() -> None:
+    progress = Progress(disable=True)
+    at_once = SimpleNamespace(seconds_left=0.0, elapsed=0.0, audio=(0.0, 2.0))
+    progress.add_task("", total=None, forecast=at_once)
+    assert Left().render(progress.tasks[0]).plain == "2000.0× real time  0 s left"
+
+
+def test_bar_of_a_second_pass_is_that_of_the_first() -> None:
+    with bar(Console(file=io.StringIO(), force_terminal=True), quiet=False) as shown:
+        for _ in range(2):
+            shown.planned(Plan([OUT], [Task(OUT, [{"duration": 60.0}], {})], 0), Forecast())
+        assert len(shown.progress.tasks) == 1
+
+
+def test_nothing_of_a_bar_is_left_on_the_terminal(clock: Clock) -> None:
+    forecast = Forecast(clock=clock)
+    forecast.planned({OUT: {"Tag": 60.0}}, {"Tag": 0.05})
+    file = io.StringIO()
+    with bar(Console(file=file, width=80, force_terminal=True), quiet=False) as shown:
+        shown.planned(Plan([OUT], [Task(OUT, [{"duration": 60.0}], {})], 0), forecast)
+        shown.progress.refresh()
+    assert "of 1.0 min" in file.getvalue()
+    assert file.getvalue().endswith("\x1b[1A\x1b[2K")  # up to the bar's line, which is erased
 
 
 def test_hours_are_shown_as_hours_and_money_where_any_is_spent(clock: Clock) -> None:

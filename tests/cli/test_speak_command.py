@@ -296,10 +296,10 @@ def test_build_without_a_usable_recording_gives_1_and_one_json_document(
     tmp_path: Path, dailytalk: Command, tiny_whisper: str
 ) -> None:
     save(tmp_path / "in/mono.wav", tones(1, channels=1))
-    done = dailytalk(
-        "build", tmp_path / "in", "--out", tmp_path / "out", *EMBEDDED, "--asr-model", tiny_whisper, "--json"
-    )
-    assert (done.code, json.loads(done.out)["complete"]) == (1, True)
+    command = ("build", tmp_path / "in", "--out", tmp_path / "out", *EMBEDDED, "--asr-model", tiny_whisper)
+    done = dailytalk(*command, "--json")
+    assert (done.code, json.loads(done.out)["complete"], done.out[-3:]) == (1, True, "\n}\n")
+    assert "to speak" not in dailytalk(*command).out
 
 
 def test_build_refuses_a_share_of_the_work(tmp_path: Path, dailytalk: Command) -> None:
@@ -350,6 +350,14 @@ def test_dry_run_refuses_what_the_run_would_refuse_and_names_the_stages(
     assert done.err == dailytalk("speak", work, *FISH).err
     assert "Fish Audio needs a token" in done.err
     assert sorted(path.name for path in work.iterdir()) == ["recordings", "tagged", "transcript.jsonl"]
+
+
+def test_dry_run_as_json_names_the_stages_that_would_run(tmp_path: Path, dailytalk: Command) -> None:
+    work = folder(tmp_path / "work", first=SHORT)
+    dry_run = ("speak", work, *ESPEAK, "--dry-run", "--json")
+    assert json.loads(dailytalk(*dry_run).out)["stages"] == ["Speak", "Reconstruct", "Align", "Finish"]
+    dailytalk("speak", work, *ESPEAK)
+    assert json.loads(dailytalk(*dry_run).out)["stages"] == []
 
 
 def test_transcript_of_channel_mix_is_one_sentence(tmp_path: Path, dailytalk: Command) -> None:

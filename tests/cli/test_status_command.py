@@ -4,12 +4,14 @@ import platform
 import signal
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from command import EMBEDDED, Command, start, start_held
 from recordings import calls, state
 
-from dailytalk_contiguous.engine.event_files import EVENTS, read_events
+from dailytalk_contiguous.cli import status as status_command
+from dailytalk_contiguous.engine.event_files import EVENTS, append, read_events
 from dailytalk_contiguous.engine.events import birth, now
 
 
@@ -67,6 +69,34 @@ def test_following_ends_with_the_run(tmp_path: Path, dailytalk: Command, quick: 
     running.communicate()
     looks = [json.loads(line)["runs"][0] for line in done.out.splitlines()]
     assert (looks[-1]["state"], looks[-1]["shards"]["done"]) == ("finished", 1)
+
+
+def test_following_on_a_terminal_draws_over_its_line_until_the_run_ends(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    plan = {"shards": 2, "shards_left": 2, "hours": 1, "hours_left": 1, "stages": []}
+    about = {"kind": "tag", "shard": [1, 1], "host": "a\x1b]0;host", "pid": 1, "born": "", "plan": plan}
+    append(tmp_path / EVENTS, {"event": "started", "run": "r", "time": now(), **about})
+    pauses: list[float] = []
+
+    def sleep(seconds: float) -> None:
+        pauses.append(seconds)
+        if len(pauses) == 2:
+            append(tmp_path / EVENTS, {"event": "failed", "run": "r", "time": now(), "reason": "a full disk"})
+
+    monkeypatch.setattr(status_command, "time", SimpleNamespace(sleep=sleep))
+    for name, value in (("FORCE_COLOR", "1"), ("TERM", "xterm-256color"), ("COLUMNS", "200")):
+        monkeypatch.setenv(name, value)
+    status_command.status(tmp_path, follow=True)
+    drawn = capsys.readouterr().out
+    assert pauses == [2.0, 2.0]
+    assert "tag on a\\x1b]0;host, process 1: running; 0 of 2 shards" in drawn
+    assert "\x1b]0;" not in drawn
+    assert "\x1b[2K" in drawn  # the line before is erased
+    last = drawn[drawn.rindex("\x1b[2K") :]
+    assert "running" not in last
+    assert "process 1: failed; 0 of 2 shards" in last
+    assert drawn.count("tag: a full disk.") == 1
 
 
 def test_failed_run_says_why(tmp_path: Path, dailytalk: Command) -> None:

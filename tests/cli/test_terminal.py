@@ -52,6 +52,13 @@ def test_json_is_what_it_was_and_holds_nothing_that_a_terminal_obeys(text: str) 
     assert not FORBIDDEN & set(printed)
 
 
+def test_json_has_a_line_a_field_or_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    print_json({"a": "é", "b": [2]})
+    assert capsys.readouterr().out == '{\n "a": "é",\n "b": [\n  2\n ]\n}\n'
+    print_json({"a": "é", "b": [2]}, one_line=True)
+    assert capsys.readouterr().out == '{"a": "é", "b": [2]}\n'
+
+
 def test_lines_tables_and_bars_show_control_characters_and_keep_their_own_colours() -> None:
     file = io.StringIO()
     console = Console(file=file, force_terminal=True, width=200)
@@ -77,6 +84,28 @@ def test_lines_on_a_terminal_break_between_words_and_keep_paths_whole(words: lis
     lines = file.getvalue().splitlines()
     assert [word for line in lines for word in line.split()] == words
     assert all(len(line) <= 40 or len(line.split()) == 1 for line in lines)
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.mark.parametrize("stderr", [False, True])
+@pytest.mark.parametrize("kind", [Terminal, io.StringIO])
+def test_what_is_said_goes_to_its_stream_as_it_is_and_is_broken_on_a_terminal_alone(
+    kind: type[io.StringIO], stderr: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    streams = {"stdout": kind(), "stderr": kind()}
+    for name, stream in streams.items():
+        monkeypatch.setattr(f"sys.{name}", stream)
+    for name, value in (("COLUMNS", "20"), ("TERM", "xterm"), ("NO_COLOR", "1")):
+        monkeypatch.setenv(name, value)
+    say("[red]one[/red] two three four :smile:", stderr=stderr, end="|")
+    said = "[red]one[/red] two\nthree four :smile:|"
+    own = streams.pop("stderr" if stderr else "stdout")
+    assert own.getvalue() == (said if kind is Terminal else said.replace("\n", " "))
+    assert [stream.getvalue() for stream in streams.values()] == [""]
 
 
 def test_lines_to_a_pipe_are_never_broken() -> None:

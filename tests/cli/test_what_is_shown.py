@@ -32,7 +32,7 @@ from dailytalk_contiguous.cli import versions as versions_command
 from dailytalk_contiguous.cli.errors import guarded
 from dailytalk_contiguous.cli.options import size_text
 from dailytalk_contiguous.cli.progress import bar, profile_table
-from dailytalk_contiguous.cli.rejects import share_text
+from dailytalk_contiguous.cli.rejects import share_text, show_verdict
 from dailytalk_contiguous.cli.terminal import Console
 from dailytalk_contiguous.core.agreement import Against, Kappa, Rater
 from dailytalk_contiguous.core.errors import Reject
@@ -52,6 +52,7 @@ from dailytalk_contiguous.publish.checking.findings import Finding
 from dailytalk_contiguous.publish.compare import Changes
 from dailytalk_contiguous.publish.exporting.mix import Mixed
 from dailytalk_contiguous.publish.exporting.mix_parts import Part
+from dailytalk_contiguous.publish.exporting.moshi import WordCounts
 from dailytalk_contiguous.publish.history import Listed
 from dailytalk_contiguous.publish.packing.packed import DataFile, Packed
 from dailytalk_contiguous.publish.pushing.commit import Published
@@ -667,6 +668,19 @@ def test_plan_shows_a_stage_from_half_a_percent_on_and_no_sentence_without_reaso
     assert "load its models" in shown(lambda console: plan_command._show(console, both))[-1]
 
 
+@pytest.mark.parametrize("terminal", [True, False])
+def test_piece_that_a_plan_runs_is_told_in_one_place_on_a_terminal_and_else_on_stderr(
+    terminal: bool, capsys: pytest.CaptureFixture[str]
+) -> None:
+    updates: list[str] = []
+    status: Any = SimpleNamespace(update=updates.append)
+    console = Console(file=io.StringIO(), force_terminal=terminal)
+    for place, of in ((0, 1), (1, 1)):
+        plan_command._tell(console, status, place, of)
+    assert updates == ["loading the models, then running 1 piece of the input", "running piece 1 of 1"]
+    assert capsys.readouterr() == ("", "" if terminal else "\n".join([*updates, ""]))
+
+
 def test_plan_as_json_rounds_ranges() -> None:
     told = plan_command._told(planned(quantities={"usd": estimate.Range(0.123456, 1.0, 2.0)}))
     assert told["quantities"] == {"usd": {"low": 0.1235, "expected": 1.0, "high": 2.0}}
@@ -932,6 +946,39 @@ def test_doctor_says_what_is_there_and_what_is_lacking(
     assert "Whisper: libcublas.so.12" in doctor_lines(monkeypatch, capsys, **other, cublas="libcublas.so.12")[5]
 
 
+GREEN, RED, YELLOW = "\x1b[1;32m", "\x1b[1;31m", "\x1b[1;33m"
+
+
+def test_profile_that_is_ready_is_green_and_another_yellow(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    profile = {"about": "small", "needs": [], "needs_to_speak": [], "models": {}}
+    profiles = {"good": profile | {"ready": True}, "other": profile | {"ready": False, "needs": ["one"]}}
+    for name, value in (("FORCE_COLOR", "1"), ("TERM", "xterm-256color"), ("COLORTERM", ""), ("COLUMNS", "200")):
+        monkeypatch.setenv(name, value)
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    lines = doctor_lines(monkeypatch, capsys, profiles=profiles)
+    assert [line for line in lines if "\x1b" in line] == [
+        f"{GREEN}profile good: ready\x1b[0m",
+        f"{YELLOW}profile other: not ready to tag\x1b[0m",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("code", "verdict"),
+    [
+        (0, f"{GREEN}done\x1b[0m\n"),
+        (1, f"{RED}nothing was done\x1b[0m\n"),
+        (3, f"{YELLOW}done, except for what was rejected\x1b[0m\n"),
+    ],
+)
+def test_verdict_of_a_run_is_shown_on_a_terminal_alone(code: int, verdict: str) -> None:
+    for terminal in (True, False):
+        file = io.StringIO()
+        show_verdict(Console(file=file, force_terminal=terminal, color_system="standard", width=80), code)
+        assert file.getvalue() == (verdict if terminal else "")
+
+
 @pytest.mark.parametrize(
     ("asr", "affect", "cached", "n_needs"),
     [
@@ -1046,6 +1093,21 @@ def test_export_shows_twenty_rejects(count: int, more: list[str], capsys: pytest
         f"rejected: {count} conversations, all with --json",
         f'  rejected: "c0", "c1", "c2" and {count - 3} more: reason 0; mend [it]',
     ]
+
+
+@pytest.mark.parametrize(
+    ("words", "text"),
+    [
+        (WordCounts(1), "1 word (0 moved to another 80 ms frame)"),
+        (WordCounts(9, 4, lost=2), "9 words (4 moved to another 80 ms frame, 2 lost)"),
+        (WordCounts(9, 4, cut=0), "9 words (4 moved to another 80 ms frame, 0 lost, 0 cut)"),
+        (WordCounts(9, 4, lost=2, cut=3), "9 words (4 moved to another 80 ms frame, 2 lost, 3 cut)"),
+    ],
+)
+def test_words_that_an_export_loses_are_counted_and_cut_ones_where_a_tokenizer_tells(
+    words: WordCounts, text: str
+) -> None:
+    assert export_command._words_text(words) == text
 
 
 def test_fact_of_a_check_is_read_as_people_do() -> None:

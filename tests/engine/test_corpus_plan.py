@@ -8,6 +8,8 @@ from datasets import DatasetInfo
 from hypothesis import given
 from hypothesis import strategies as st
 
+from dailytalk_contiguous.core.buckets import percentile
+from dailytalk_contiguous.core.copies import Source, Thresholds
 from dailytalk_contiguous.core.errors import Reject
 from dailytalk_contiguous.core.expressive import CLIP
 from dailytalk_contiguous.core.quality import NAMES
@@ -87,6 +89,20 @@ def test_clips_of_unknown_speakers_are_not_compared_with_each_other() -> None:
     rows = described(*(clip(str(number), None, rms=0.01 * 1.5**number) for number in range(9)))
     assert {row["energy_bucket"] for row in rows} == {"MID"}
     assert by_rule(rows) == {(None, None, None, None)}
+
+
+def test_clip_to_copy_has_its_measures_and_the_thresholds_of_its_own_speaker() -> None:
+    measures = {"f0_mean": [100, 130, 190, 220], "f0_std": [5, 9, 30, 40], "speech_rate": [1, 2, 5, 6]}
+    own = [
+        clip(str(place), **{name: float(values[place]) for name, values in measures.items()}) for place in range(4)
+    ]
+    rows = described(*own, clip("other", "t"))
+    thresholds = [Thresholds(*percentile(values, name)[1:]) for name, values in measures.items()]
+    assert thresholds[0].low < thresholds[0].high
+    for place, row in enumerate(rows[:4]):
+        expected = [values[place] for values in measures.values()]
+        assert row["copy_source"] == Source(str(place), *expected, *thresholds)
+    assert rows[4]["copy_source"].f0_mean_thresholds == Thresholds()
 
 
 def test_length_class_is_that_of_the_trimmed_clip() -> None:

@@ -297,7 +297,7 @@ def test_window_is_full_once_it_holds_as_much_audio_as_was_asked_for(tmp_path: P
     assert source.asked == [Place()]  # what was read ahead is not read again
     assert [window.folder.name for window in found] == ["000000", "000001", "000002"]
     assert all(window.size > 16000 for window in found)
-    for window in found:
+    for window in (*found, *found):  # what is gone may be dropped once more
         window.drop()
     assert not list((tmp_path / "scratch").rglob("*.wav"))
 

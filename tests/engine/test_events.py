@@ -107,13 +107,14 @@ def test_there_are_no_events_where_there_is_no_file(tmp_path: Path) -> None:
 
 
 def test_further_hosts_have_files_of_their_own(tmp_path: Path) -> None:
-    first = journal_of_host(tmp_path, "one")
-    assert first == tmp_path / EVENTS
-    assert journal_of_host(tmp_path, "two").name == "events.two.jsonl"  # the first has not even told its name
+    work = tmp_path / "of/no/run yet"
+    first = journal_of_host(work, "one")
+    assert first == work / EVENTS
+    assert journal_of_host(work, "two").name == "events.two.jsonl"  # the first has not even told its name
     append(first, {"event": "started", "host": "one"})
-    assert journal_of_host(tmp_path, "one") == first
-    append(journal_of_host(tmp_path, "a/b c"), {"event": "started", "host": "a/b c"})
-    assert [path.name for path in journals(tmp_path)] == ["events.a-b-c.jsonl", EVENTS]
+    assert journal_of_host(work, "one") == first
+    append(journal_of_host(work, "a/b c"), {"event": "started", "host": "a/b c"})
+    assert [path.name for path in journals(work)] == ["events.a-b-c.jsonl", EVENTS]
 
 
 def test_hosts_of_a_store_have_files_of_their_own_from_the_first(tmp_path: Path) -> None:

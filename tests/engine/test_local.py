@@ -20,11 +20,11 @@ from dailytalk_contiguous.stages.base import Stage
 
 @dataclass(frozen=True)
 class Where(Stage):
-    """Adds the process that it runs in; `trouble` says what a conversation named `bad` does."""
+    """Adds the process that it runs in and its threads; `trouble` says what a conversation named `bad` does."""
 
     trouble: str = ""
     needs: ClassVar[tuple[str, ...]] = ("conversation_id",)
-    adds: ClassVar[Features] = Features({"process": Value("int64"), "parent": Value("int64")})
+    adds: ClassVar[Features] = Features({"process": Value("int64"), "threads": Value("string")})
 
     def __call__(self, batch: Batch) -> Batch:
         if "bad" in batch["conversation_id"]:
@@ -36,7 +36,7 @@ class Where(Stage):
                 raise KeyError("a bug")
             if self.trouble == "slow":
                 time.sleep(600)
-        return {"process": [os.getpid()], "parent": [os.getppid()]}
+        return {"process": [os.getpid()], "threads": [os.environ.get("OMP_NUM_THREADS")]}
 
 
 def plan(folder: Path, *names: str, stage: Stage | None = None) -> local.Plan:
@@ -64,12 +64,20 @@ def test_plan_after_the_run_is_empty_and_reads_no_rows(tmp_path: Path) -> None:
     assert (work.tasks, len(work.paths), work.first_stage) == ([], 2, 1)
 
 
-def test_one_worker_is_this_process_and_two_are_others(tmp_path: Path) -> None:
+def threads_of(paths: list[Path]) -> set[str]:
+    return {row["threads"] for path in paths for row in read_rows(path, ["threads"]).values()}
+
+
+def test_one_worker_is_this_process_and_two_are_others_which_share_the_cores(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(local, "cores", lambda: 5)
     for workers in (1, 2):
         paths = run(plan(tmp_path / str(workers), "a", "b", "c"), workers)
         assert len(paths) == 3
         made_by = {row["process"] for path in paths for row in read_rows(path, ["process"]).values()}
         assert (made_by == {os.getpid()}) == (workers == 1)
+    assert threads_of(paths) == {"2"}
     assert multiprocessing.active_children() == []
 
 
@@ -100,8 +108,9 @@ def test_run_that_is_given_up_ends_its_workers_and_keeps_what_is_finished(tmp_pa
     assert list(tmp_path.glob("*.parquet")) == [first]
 
 
-def test_shards_are_handed_out_as_they_are_needed(tmp_path: Path) -> None:
+def test_shards_are_handed_out_as_they_are_needed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whoever plans a million shards does not have all of them copied for the workers before the first is made."""
+    monkeypatch.setattr(local, "cores", lambda: 1)
     handed: list[str] = []
 
     class Seen(list[local.Task]):
@@ -115,6 +124,7 @@ def test_shards_are_handed_out_as_they_are_needed(tmp_path: Path) -> None:
     next(made)
     assert len(handed) <= 2 * local.QUEUED
     assert len(list(made)) == 11
+    assert threads_of(work.paths) == {"1"}  # of a core that two workers share
     assert handed == [path.name for path in work.paths]
 
 

@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
+from importlib import import_module
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any, ClassVar
@@ -526,3 +527,94 @@ def test_no_cluster_at_an_address_is_one_sentence(tmp_path: Path) -> None:
     told = "no Ray cluster answers at '127.0.0.1:1'"
     with pytest.raises(DailytalkError, match=told), ray_cluster.connected("127.0.0.1:1"):
         pass
+
+
+# A Ray that answers by a script
+
+
+class Scripted:
+    """What the pool asks Ray and the till, answered from a list: an exception is raised."""
+
+    def __init__(self, *answers: Any) -> None:
+        self.exceptions = import_module("ray").exceptions
+        self.answers = [*answers]
+        self.close = self.held_back = self
+
+    def remote(self, *asked: Any) -> None:
+        pass
+
+    def kill(self, actor: Any) -> None:
+        pass
+
+    def available_resources(self) -> dict[str, float]:
+        return {"CPU": 3.0}
+
+    def get(self, one: Any) -> Any:
+        found = self.answers.pop(0)
+        if isinstance(found, Exception):
+            raise found
+        return found
+
+    def wait(self, busy: list[Any], **options: Any) -> tuple[list[Any], list[Any]]:
+        return [], busy
+
+
+def pool_of(ray: Scripted) -> on_ray.Pool:
+    return on_ray.Pool(ray, Setup((), 0.0, till=ray), Share(1, 1, 0.0), lambda *event: None)
+
+
+def test_workers_that_are_lost_end_a_run_only_where_none_begins_between_them() -> None:
+    gone = Scripted().exceptions.RayActorError()
+    pool = pool_of(Scripted(gone, gone, "ready", gone, gone, "ready", gone, gone, gone))
+    for result in (on_ray.LOST, on_ray.LOST, None) * 2 + (on_ray.LOST, on_ray.LOST):
+        assert pool._result("one", "actor", None, {}) is result
+    with pytest.raises(DailytalkError, match="3 workers in a row ended before they had begun"):
+        pool._result("one", "actor", None, {})
+
+
+@pytest.mark.parametrize(
+    ("held", "looks", "warnings"), [([0, 0, 7], 2, 0), ([1, 0, 1, 0, 0, 7], 5, 1), ([2, 1, 0, 0, 7], 4, 1)]
+)
+def test_what_is_being_bought_is_over_once_two_looks_find_nothing(
+    held: list[int], looks: int, warnings: int, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    ray = Scripted("closed", *held)
+    monkeypatch.setattr(on_ray, "answer", ray.get)
+    pool = pool_of(ray)
+    pool._busy = {"asked": ("actor", local.Task(Path("shard"), [], {})), "ready": ("other", None)}
+    pool.close()
+    assert (len(held) - len(ray.answers), len(caplog.records), pool._busy) == (looks, warnings, {})
+
+
+def test_stop_waits_for_purchases_no_longer_than_it_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(on_ray, "GRACE_SECONDS", 0.0)
+    ray = Scripted("closed", 1)
+    monkeypatch.setattr(on_ray, "answer", ray.get)
+    pool = pool_of(ray)
+    pool._busy = {"asked": ("actor", local.Task(Path("shard"), [], {}))}
+    pool.close()
+    assert ray.answers == [1]
+
+
+def test_nothing_is_waited_for_where_no_worker_has_a_shard(monkeypatch: pytest.MonkeyPatch) -> None:
+    ray = Scripted("closed")
+    monkeypatch.setattr(on_ray, "answer", ray.get)
+    pool = pool_of(ray)
+    pool._busy = {"ready": ("actor", None)}
+    pool.close()
+    assert ray.answers == ["closed"]
+
+
+def test_what_is_awaited_is_said_now_and_then_until_a_worker_has_begun(caplog: pytest.LogCaptureFixture) -> None:
+    pool = pool_of(Scripted("ready"))
+    pool._say_what_is_awaited()  # not yet
+    assert caplog.messages == []
+    pool._say_at = time.monotonic() - 1
+    for _ in range(2):
+        pool._say_what_is_awaited()
+    told = "no worker has begun yet: each waits for 1 CPU and 0 GPU of one node; 3 and 0 are free in all"
+    assert caplog.messages == [told]
+    assert pool._result("one", "actor", None, {}) is None
+    assert pool._say_at is None
+    pool._say_what_is_awaited()
+    assert caplog.messages == [told]

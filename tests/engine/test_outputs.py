@@ -207,6 +207,25 @@ def test_records_of_a_work_folder_are_not_read_through_a_link_out_of_it(tmp_path
     assert "a symbolic link that leads out of its folder" in reject["reason"]
 
 
+def test_rejects_are_the_lines_that_hold_one(tmp_path: Path) -> None:
+    (tmp_path / "rejects.jsonl").write_text('{"id": "a"}\n\n  \n{"id": "b"}\nof a damaged disk')
+    assert outputs.rejected(tmp_path) == 3
+    assert [reject["id"] for reject in outputs.rejects_in(tmp_path)] == ["a", "b", "rejects.jsonl:5"]
+
+
+def test_outputs_depend_on_who_speaks_and_not_on_the_order_of_the_table(tmp_path: Path) -> None:
+    first, second = {("a", "left"): ("Ann", "f")}, {("b", "left"): ("Bob", "m")}
+    shard = tmp_path / "shard"
+    shard.touch()
+
+    def fingerprint(people: Any, paths: tuple[Path, ...] = (shard,), rejects: int = 0) -> str:
+        return outputs._fingerprint(paths, [Tag()], [Reject("a", "Folder", "why", "how")] * rejects, people)
+
+    assert fingerprint(first | second) == fingerprint(second | first)
+    told = {fingerprint(first), fingerprint(second), fingerprint({}), fingerprint({}, ()), fingerprint({}, (), 1)}
+    assert len(told) == 5
+
+
 def counted(name: str, **columns: Any) -> dict[str, Any]:
     """What is read of a tagged conversation of an hour with two utterances."""
     row: dict[str, Any] = {"conversation_id": name, "duration": 3600.0, "start": [1.0, 10.0], "end": [19.0, 28.0]}

@@ -12,6 +12,7 @@ from scripted import SHORT, Stubborn, folder, loopback, say, settings, talk, wri
 from tts_server import TOKEN, TtsServer
 
 from dailytalk_contiguous.core.errors import DailytalkError
+from dailytalk_contiguous.engine.event_files import EVENTS, read_events
 from dailytalk_contiguous.engine.pricing import estimate
 from dailytalk_contiguous.engine.speaking import check_script_tags, read_script, speak
 
@@ -202,6 +203,26 @@ def test_spending_stops_before_the_limit_and_what_was_bought_is_kept(tmp_path: P
     assert set(server.purchases.values()) == {1}
 
 
+@pytest.mark.parametrize(("tts", "paid"), [("fish", True), ("espeak", False)])
+def test_money_is_told_by_events_and_by_a_stop_where_speech_costs_any(
+    tmp_path: Path, server: Stubborn, tts: str, paid: bool
+) -> None:
+    def stop(stage: str, audio: float, wall: float | None) -> None:
+        raise KeyboardInterrupt
+
+    work = folder(tmp_path, first=SHORT)
+    with pytest.raises(KeyboardInterrupt):
+        say(work, settings(tmp_path, tts=tts), progress=stop)
+    events = read_events(work / EVENTS)
+    assert [event["event"] for event in events] == ["started", "stopped"]
+    assert ["spent" in event for event in events] == [paid, paid]
+    assert (work / "run.json").exists() == paid
+    if paid:
+        stopped = json.loads((work / "run.json").read_text())["stopped"]
+        assert (stopped["run"], stopped["command"], stopped["reason"]) == ("speak", "", "Ctrl-C")
+        assert stopped["money"]["spent"] == events[-1]["spent"]
+
+
 def test_line_that_is_said_twice_costs_once(tmp_path: Path, server: Stubborn) -> None:
     work = folder(tmp_path, first=(*SHORT, SHORT[2]), second=SHORT)
     record = say(work, settings(tmp_path)).record
@@ -304,6 +325,7 @@ def test_paid_lines_are_bought_by_one_process_whatever_the_number_of_workers(
     work = folder(tmp_path, first=SHORT, second=talk("another", 2))
     price = estimate(read_script(work), settings(tmp_path)).price
     outcome = say(work, settings(tmp_path), workers=3)
+    assert read_events(work / EVENTS)[0]["workers"] == 3
     assert outcome.record["money"]["spent"] == pytest.approx(price, abs=1e-6)
     assert price > 0
 

@@ -1,10 +1,12 @@
 import hashlib
 import io
 import json
+import math
 import os
 import re
 import shutil
 import time
+from collections import Counter, defaultdict
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +22,9 @@ from recordings import read_lines, state
 from scripted import SHORT, folder, say, settings, talk, write_transcript
 
 from dailytalk_contiguous.core.errors import Reject
+from dailytalk_contiguous.engine import spoken_outputs
 from dailytalk_contiguous.engine.outputs import _spoken_rejects
-from dailytalk_contiguous.engine.spoken_outputs import Purchases, bytes_to_write, write_spoken
+from dailytalk_contiguous.engine.spoken_outputs import Purchases, bytes_to_write, shifted, write_spoken
 from dailytalk_contiguous.shards import METADATA_KEY, read_rows
 from dailytalk_contiguous.stages.base import Stage
 
@@ -49,6 +52,44 @@ def espoken(base: Path) -> Path:
 def rows(work: Path) -> dict[str, dict[str, Any]]:
     shards = (work / "dataset").glob("*.parquet")
     return {row["conversation_id"]: row for path in shards for row in pq.read_table(path).to_pylist()}
+
+
+def test_line_has_rounded_figures_and_the_words_of_its_side_whose_middle_is_in_it(spoken: Path) -> None:
+    row = rows(spoken)["first"]
+    utterance = row["utterances"][0]
+    side = utterance["channel"]
+    utterance |= {"start": 1.0, "end": 2.0, "confidence": 0.123456, "context_seconds": 1.23456}
+    utterance |= {"valence": 0.123456, "rms": 0.123456}
+    middles = {"before": 1 - 1.2e-6, "at first": 1 - 5e-7, "start": 1.0, "inside": 1.5, "end": 2.0}
+    middles |= {"at last": 2 + 5e-7, "after": 2 + 1.2e-6}
+    word = {"speaker": side, "probability": 0.98765}
+    row["alignments"] = [
+        *({"word": name, "start": middle - 0.25, "end": middle + 0.25} | word for name, middle in middles.items()),
+        {"word": "of the other", "start": 1.2, "end": 1.4} | word | {"speaker": "neither"},
+    ]
+    line, other, *_ = shifted(row, 7)
+    assert [told["word"] for told in line["words"]] == ["at first", "start", "inside", "end", "at last"]
+    assert {told["probability"] for told in line["words"]} == {0.988}
+    assert (line["segment_id"], other["segment_id"], line["duration"]) == (7, 8, 1.0)
+    assert (line["confidence"], line["context_seconds"]) == (0.1235, 1.235)
+    assert (line["vad"]["valence"], line["features"]["rms"]) == (0.1235, 0.12346)
+    utterance |= {"start": None, "end": None}
+    left_out = next(shifted(row))
+    assert (left_out["segment_id"], left_out["duration"], left_out["words"]) == (0, None, [])
+
+
+def test_conversation_without_a_change_of_speaker_or_overlap_lost_nothing_of_either() -> None:
+    nothing = {"offset_distance": None, "overlap_kept": math.nan, "duration_ratio": None}
+    lost = {"lost_speech_seconds": None, "lost_sound_seconds": 0.25}
+    row = {"duration": 2.0, "alignments": [{}] * 3, "timeline": nothing | lost}
+    row["utterances"] = [{"status": "spoken"}, {"status": "kept-original"}]
+    tally, sums = Counter[str](), defaultdict[str, float](float)
+    spoken_outputs._count(row, tally, sums)
+    measured = {"offset_distance": 0.5, "overlap_kept": 0.25, "duration_ratio": 2.0}
+    spoken_outputs._count(row | {"timeline": measured | lost | {"lost_speech_seconds": 4.0}}, tally, sums)
+    assert tally == {"conversations": 2, "utterances": 4, "words": 6, "spoken": 2, "kept_original": 2}
+    means = {"offset_distance": 0.5, "overlap_kept": 1.25, "duration_ratio": 3.0}
+    assert sums == means | {"duration": 4.0, "lost_speech_seconds": 4.0, "lost_sound_seconds": 0.5}
 
 
 def test_lines_begin_as_those_of_the_transcript_do_and_ours_follow(spoken: Path) -> None:

@@ -88,6 +88,11 @@ def test_json_of_a_run_has_hours_of_audio_and_rounds_what_it_measures(tmp_path: 
     assert (told["hours"], told["seconds_left"], told["speed"]) == ({"done": 3.0553, "left": 0.0}, None, 87.99)
 
 
+def test_beginning_of_a_run_is_told_to_the_second(tmp_path: Path) -> None:
+    begin(tmp_path, 0.75)
+    assert seen(tmp_path, 1)[0].as_dict(at(1))["started"] == "2026-01-01T00:00:00+00:00"
+
+
 def test_finished_run_counts_all_that_was_rejected(tmp_path: Path) -> None:
     begin(tmp_path)
     made(tmp_path, 100)

@@ -8,7 +8,7 @@ from recordings import calls, read_lines, run, save
 from dailytalk_contiguous import TagSettings
 from dailytalk_contiguous.core.schema import AFFECT, PROSODY
 from dailytalk_contiguous.engine.spoken_outputs import shifted
-from dailytalk_contiguous.engine.transcript import lines, number, to_json
+from dailytalk_contiguous.engine.transcript import _confidence, lines, number, to_json
 from dailytalk_contiguous.sources.people import Person
 
 #: The fields of the older tool, in its order, and then ours.
@@ -65,6 +65,10 @@ def test_file_is_strict_json_without_nan(written: Path) -> None:
 
 def test_what_is_no_number_is_null() -> None:
     assert [number(value, 2) for value in (math.nan, math.inf, None, 1.239)] == [None, None, None, 1.24]
+
+
+def test_confidence_is_a_probability_and_null_where_none_is_known() -> None:
+    assert [_confidence(value) for value in (-0.5, 0.0, 0.1, None, math.nan)] == [0.6065, 1.0, 1.0, None, None]
 
 
 def test_text_that_is_not_ascii_and_line_breaks_stay_on_one_readable_line() -> None:

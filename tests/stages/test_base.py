@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from pathlib import Path
+from types import ModuleType
 from typing import Any, ClassVar
 
 import pytest
@@ -21,7 +22,7 @@ from hypothesis import strategies as st
 
 import dailytalk_contiguous
 from dailytalk_contiguous import stages
-from dailytalk_contiguous.stages.base import EXECUTION, PerUtterance, Stage, explode, fold, model_digest
+from dailytalk_contiguous.stages.base import EXECUTION, PerUtterance, Stage, _file_of, explode, fold, model_digest
 from dailytalk_contiguous.stages.prosody import MeasureProsody
 
 
@@ -305,3 +306,15 @@ def test_a_stage_may_be_defined_in_a_script_or_a_notebook(tmp_path: Path) -> Non
             text=True,
         )
         assert done.stdout.split() == [known, "3"]
+
+
+def test_code_of_a_notebook_and_of_standard_input_is_in_no_file(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setitem(sys.modules, "__main__", ModuleType("__main__"))
+    assert _file_of("__main__") is None
+    for path, found in (("<stdin>", None), (__file__, __file__), ("", None)):
+        monkeypatch.setattr(sys.modules["__main__"], "__file__", path, raising=False)
+        assert _file_of("__main__") == found
+    assert _file_of("json") == json.__file__
+    assert _file_of("no_such_module") is None

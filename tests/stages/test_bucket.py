@@ -145,6 +145,14 @@ def test_settings_that_mean_nothing_are_refused(settings: dict[str, Any]) -> Non
         Bucket(**settings)
 
 
+def test_least_settings_are_allowed() -> None:
+    stage = Bucket(min_values=1, floors=(("rms", 0.0),), corpus=(("rms", 1.0, 0.0),))
+    assert (stage.min_values, stage.floors, stage.corpus) == (1, (("rms", 0.0),), (("rms", 1.0, 0.0),))
+    for settings in ({"floors": (("rms", math.nan),)}, {"corpus": (("rms", 1.0, -0.1),)}):
+        with pytest.raises(ValueError, match=r"must be numbers from 0 up|spread from 0 up"):
+            Bucket(**settings)
+
+
 def test_column_that_lacks_a_value_is_refused() -> None:
     row = conversation(QUIET, LOUD) | {"rms": [1.0, 2.0]}
     with pytest.raises(ValueError, match="a list column has 2 values for 12 utterances"):

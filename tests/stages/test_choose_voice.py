@@ -49,6 +49,14 @@ def test_only_whole_utterances_of_the_speaker_alone_are_taken_in_their_order() -
     assert np.array_equal(voice, expected(SAID, [0, 3, 6]))
 
 
+def test_three_seconds_that_touch_those_of_the_other_speaker_are_enough() -> None:
+    said = (Said("right", 0.0, 1.0, text="A."), Said("left", 1.0, 4.0, text="One."), Said("right", 4.0, 5.0))
+    voice, _, text = chosen(said)
+    assert (len(voice), text) == (3 * RATE, "One.")
+    with pytest.raises(BadInput, match=r"0\.0 s of the left speaker alone"):
+        chosen((*said, Said("right", 3.5, 3.6)))
+
+
 def test_the_other_speaker_can_be_the_one() -> None:
     said = (*SAID, Said("right", 20.0, 23.0, text="B."))
     voice, _, text = chosen(said, ChooseVoice("right"))

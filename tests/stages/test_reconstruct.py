@@ -15,7 +15,8 @@ from revoicing import Result, Said, columns, longest_zero_run, rebuilt, recordin
 from dailytalk_contiguous.core.audio import pcm_to_float, to_pcm
 from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.core.mixing import CEILING, loudness
-from dailytalk_contiguous.stages.reconstruct import Reconstruct
+from dailytalk_contiguous.core.timeline import Event
+from dailytalk_contiguous.stages.reconstruct import Reconstruct, _piece
 from dailytalk_contiguous.stages.segment import Segment
 
 #: A little conversation with a gap, an overlap, a backchannel and an interruption.
@@ -40,6 +41,21 @@ def talk(stage: Reconstruct = KEPT, rate: int = 16000, said=TALK, tone: float | 
 def source_of(one: Said, place: int, samples: np.ndarray, rate: int) -> np.ndarray:
     side = ("left", "right").index(one.channel)
     return to_pcm(samples[round(one.start * rate) : round(one.end * rate), side])
+
+
+@pytest.mark.parametrize(
+    ("start", "end", "lead", "tail"),
+    [(0.0, 0.01, (0, 0), (10, 30)), (0.012, 0.05, (0, 12), (50, 70)), (0.05, 0.09, (30, 50), (90, 100))],
+)
+def test_fades_of_a_piece_may_use_twenty_milliseconds_of_its_source(
+    start: float, end: float, lead: tuple[int, int], tail: tuple[int, int]
+) -> None:
+    source = np.arange(100, dtype=np.float32)
+    piece = _piece(Event("left", start, end, end - start), 3.0, source, 1000)
+    assert (piece.start, piece.over) == (3000, False)
+    assert piece.samples.tolist() == source[round(1000 * start) : round(1000 * end)].tolist()
+    assert piece.lead.tolist() == source[slice(*lead)].tolist()
+    assert piece.tail.tolist() == source[slice(*tail)].tolist()
 
 
 @pytest.mark.parametrize("rate", [8000, 16000, 44100])

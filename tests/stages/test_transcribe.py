@@ -19,7 +19,7 @@ from dailytalk_contiguous.models.recogniser import POCKETSPHINX
 from dailytalk_contiguous.models.whisper import Whisper
 from dailytalk_contiguous.stages.base import PerUtterance
 from dailytalk_contiguous.stages.segment import Segment
-from dailytalk_contiguous.stages.transcribe import GIVEN, Transcribe
+from dailytalk_contiguous.stages.transcribe import GIVEN, Transcribe, _mean_logprob
 
 
 @lru_cache(maxsize=None)
@@ -248,3 +248,20 @@ def test_work_for_gpus_elsewhere_is_planned_here_and_refused_only_where_it_is_do
 def test_unknown_windows_are_refused_at_once() -> None:
     with pytest.raises(ValueError, match="windows must be one of"):
         Transcribe(windows="some")
+
+
+@pytest.mark.parametrize(
+    ("probabilities", "mean"),
+    [
+        ([0.5, 0.5], math.log(0.5)),
+        ([1.0, 0.25], math.log(0.5)),
+        ([0.0], math.log(1e-10)),
+        ([0.5, None], math.nan),
+        ([None], math.nan),
+        ([], math.nan),
+    ],
+)
+def test_log_probability_is_the_mean_of_all_words_or_unknown(
+    probabilities: list[float | None], mean: float
+) -> None:
+    assert _mean_logprob(probabilities) == pytest.approx(mean, nan_ok=True)
