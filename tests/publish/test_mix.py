@@ -163,6 +163,12 @@ def test_two_folders_of_one_name_do_not_meet(tmp_path: Path) -> None:
     assert seconds(tmp_path / "out") == {"acted": 4.0, "acted-3": 1.0, "acted-4": 1.0}
 
 
+def test_second_folder_of_a_name_is_numbered_by_its_place(tmp_path: Path) -> None:
+    again = corpus_folder(tmp_path / "b/acted", [clip_row("s3-0", corpus="other")])
+    mix([(corpus(tmp_path), None), (again, None)], tmp_path / "out", Settings())
+    assert seconds(tmp_path / "out") == {"acted": 4.0, "acted-2": 1.0}
+
+
 def test_a_corpus_in_two_folders_is_refused_although_no_clip_is_in_both(tmp_path: Path) -> None:
     speech = corpus_folder(tmp_path / "speech", [clip_row("s1-spoken", corpus="ravdess")])
     song = corpus_folder(tmp_path / "song", [clip_row("s1-sung", corpus="ravdess", split="validation")])
