@@ -196,6 +196,7 @@ def test_commercial_leaves_out_what_is_not_surely_allowed_and_says_why(tmp_path:
     ]
     done = mix([(path, 1.0) for path in given], tmp_path / "out", Settings(commercial=True))
     assert set(seconds(tmp_path / "out")) == {"free"}
+    assert {one.remedy for one in done.rejects} == {"leave out --commercial"}
     reasons = {one.id.partition("/")[0]: one.reason for one in done.rejects}
     assert reasons["nc"] == "CC-BY-NC-SA-4.0 allows no commercial use"
     assert reasons["research"] == "LicenseRef-ESD-research-only allows research only"
@@ -211,6 +212,9 @@ def test_commercial_leaves_out_what_a_model_forbids(tmp_path: Path) -> None:
     assert set(seconds(tmp_path / "out")) == {"free"}
     assert {one.reason for one in done.rejects} == {
         "its affect is from audeering/x (CC-BY-NC-SA-4.0): no commercial use"
+    }
+    assert {one.remedy for one in done.rejects} == {
+        "leave out --commercial, or make that folder again without the model"
     }
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from built_conversations import built_row, write_dataset
-from datasets import load_dataset
+from datasets import Dataset, load_dataset
 from hub.server import HubServer
 from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi, constants
 from releases import HASTY, REPO, held, refs, release, wanted
@@ -19,7 +19,7 @@ from dailytalk_contiguous.publish.history import list_versions
 from dailytalk_contiguous.publish.pushing import uploading
 from dailytalk_contiguous.publish.pushing.commit import Published, _check, publish
 from dailytalk_contiguous.publish.pushing.hub import State, Target, check_access, read_state, suitable_transfer
-from dailytalk_contiguous.publish.pushing.plain import check_plain, publish_plainly
+from dailytalk_contiguous.publish.pushing.plain import _seconds, check_plain, publish_plainly
 from dailytalk_contiguous.publish.pushing.planning import Release, plan
 from dailytalk_contiguous.publish.pushing.push import PushSettings, _asks_other_card, _check_tag, in_words, push
 from dailytalk_contiguous.publish.pushing.uploading import client_errors
@@ -522,6 +522,25 @@ def test_push_to_hub_is_for_fifty_files_of_a_config_and_no_pull_request(tmp_path
             check_plain(NEW, many)
     with pytest.raises(DailytalkError, match="would open a pull request for each config"):
         check_plain(replace(NEW, pull_request=True), made)
+
+
+@pytest.mark.parametrize(
+    "columns",
+    [
+        {"duration": [1.5, 2.0, 0.25]},
+        {"conversations": [[{"duration": 1.5}, {"duration": 2.0}], [{"duration": 0.25}]]},
+    ],
+)
+def test_seconds_of_rows_are_those_of_their_conversations(columns: dict[str, Any]) -> None:
+    assert _seconds(Dataset.from_dict(columns)) == 3.75
+
+
+def test_state_of_a_private_repository_is_read_whole_with_the_token(hub: HubServer, tmp_path: Path) -> None:
+    target = Target(REPO, create=True, private=True)
+    made = release(tmp_path, "v1.0.0", 1)
+    send(made, target)
+    state = read_state(HfApi(), target, HASTY)
+    assert (state.card, state.manifest) == (made.card, made.manifest)
 
 
 @pytest.mark.parametrize("tries", [1, 3])

@@ -207,6 +207,13 @@ def test_timelines_add_up_and_one_that_is_not_told_counts_for_nothing():
     assert (tally.conversations, tally.utterances, tally.seconds) == (4, 16, 24.0)
 
 
+def test_conversation_without_a_length_adds_its_turns_and_no_seconds():
+    tally = Tally(rebuilt=True)
+    tally.add(with_source(built_row()) | {"duration": None, "source_duration": None})
+    assert (tally.seconds, tally.before.seconds, tally.after.seconds) == (0.0, 0.0, 0.0)
+    assert (tally.before.events.total(), tally.after.events.total()) == (4, 4)
+
+
 def test_affect_is_counted_in_cells_the_last_of_which_ends_at_one():
     row = with_source(built_row())
     for one, (valence, arousal) in zip(

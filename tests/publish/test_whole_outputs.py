@@ -6,6 +6,7 @@ shows.
 
 import io
 import json
+import math
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, is_dataclass
@@ -24,6 +25,7 @@ from rich_conversations import rich_row, rich_rows
 from dailytalk_contiguous.core.schema import AFFECT, PROSODY
 from dailytalk_contiguous.publish.cards.card import Card, CardFacts, render_card
 from dailytalk_contiguous.publish.checking.checks import check
+from dailytalk_contiguous.publish.checking.fitness import Figures, fitness_advice
 from dailytalk_contiguous.publish.credits import Credit
 from dailytalk_contiguous.publish.exporting.csm import export_csm
 from dailytalk_contiguous.publish.exporting.jmoshi import export_jmoshi
@@ -369,6 +371,23 @@ def damaged_moshi(folder: Path) -> str:
     return checked(data).replace(str(data), "FOLDER")
 
 
+def unfit(folder: Path) -> str:
+    """Advice on conversations that are too long, late, slow, lonely or few, one of each and two of some."""
+    fine = {"longest_turn_seconds": 10.0, "turns_per_window": 3.0, "longest_monologue_seconds": 60.0}
+    fine |= {"response_median_seconds": 2.5, "overlapping_turns": 0.05}
+    unlike = [
+        {},
+        {"longest_turn_seconds": 10.25},
+        {"longest_turn_seconds": 12.5, "longest_monologue_seconds": 60.5},
+        {"turns_per_window": 2.5, "response_median_seconds": math.nan},
+        {"turns_per_window": 2.0, "response_median_seconds": 0.5, "overlapping_turns": 0.5},
+        {"longest_monologue_seconds": 90.0, "overlapping_turns": 0.08},
+    ]
+    of = {f"c{n}": Figures(fine | one, first=3.0 + n) for n, one in enumerate(unlike)}
+    hours = ({"b": 19.5, "a": 0.125, "c": 20.0}, {"de": 399.5, "en": 1.0, "cs": 2.0, "fr": 400.0})
+    return rows_as_text(one.as_dict() for one in fitness_advice(of, *hours))
+
+
 def damaged_csm(folder: Path) -> str:
     data = folder / "data"
     export_csm([built_row(name) for name in "abc"], data)
@@ -464,6 +483,7 @@ OUTPUTS: dict[str, Callable[[Path], str]] = {
     "checked_dataset.txt": checked_dataset,
     "checked_moshi.txt": checked_moshi,
     "damaged_moshi.txt": damaged_moshi,
+    "unfit.txt": unfit,
     "damaged_csm.txt": damaged_csm,
     "damaged_jmoshi.txt": damaged_jmoshi,
     "damaged_work.txt": damaged_work,
