@@ -280,14 +280,19 @@ def test_files_that_are_not_the_manifests_are_named(
         load(published, split="train", streaming=streaming, verify=True)
 
 
-def test_file_that_the_hub_keeps_in_git_itself_is_read_and_hashed(hub: HubServer, published: str) -> None:
+def test_file_that_the_hub_keeps_in_git_itself_is_hashed_and_no_other_is_read(
+    hub: HubServer, published: str
+) -> None:
     repository = hub.store.find(NAME)
     assert repository is not None
     commit = repository.commit(repository.find("main"))
     name = "conversations/test-00000-of-00001.parquet"
     files = commit.files | {name: commit.files[name]._replace(lfs=False)}
     repository.move("refs/heads/main", repository.write_commit(replace(commit, files=files)))
+    hub.requests.clear()
     assert list(differences(open_version(reference(NAME)))) == []
+    read = {Path(request.path).name for request in hub.requests if "/resolve/" in request.path}
+    assert {file for file in read if file.endswith(".parquet")} == {Path(name).name}
     files[name] = files["conversations/train-00000-of-00003.parquet"]._replace(lfs=False)
     repository.move("refs/heads/main", repository.write_commit(replace(commit, files=files)))
     assert [one.name for one in differences(open_version(reference(NAME)))] == [name]
