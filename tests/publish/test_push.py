@@ -5,6 +5,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from built_conversations import built_row, write_dataset
 from datasets import Dataset, load_dataset
@@ -508,6 +510,32 @@ def test_push_to_hub_only_tags_what_is_there(hub: HubServer, tmp_path: Path) -> 
     again = publish_plainly(HfApi(), NEW, read_state(HfApi(), NEW, HASTY), made, HASTY, lines.append)
     assert (again.sent, again.there > 0) == (0, True)
     assert (again.committed, again.tag, lines) == (False, "v2.0.0", ["the commit is there already"])
+
+
+def test_push_to_hub_tells_the_rows_seconds_and_bytes_of_the_files_that_it_makes(
+    hub: HubServer, tmp_path: Path
+) -> None:
+    made, lines = release(tmp_path, "v1.0.0", 2), []
+    seconds = ([1.0, 2.0, 3.0, 4.0], [5.0])
+    for file, own in zip(made.packed.files, seconds, strict=True):
+        pq.write_table(pa.table({"conversation_id": [f"c{n}" for n in own], "duration": own}), file.path)
+    done = publish_plainly(HfApi(), NEW, State(), made, HASTY, lines.append)
+    state = read_state(HfApi(), NEW, HASTY)
+    assert state.manifest
+    names = [file.name for file in made.packed.files]
+    there = {name: state.files[name] for name in names}
+    # The client cuts a split into even runs of rows.
+    assert state.manifest["files"] == {
+        name: {"sha256": there[name].sha256, "size": there[name].size, "rows": rows, "seconds": seconds}
+        for name, rows, seconds in zip(names, (3, 2), (6.0, 9.0), strict=True)
+    }
+    assert (done.sent, done.there) == (sum(file.size for file in there.values()), 0)
+    assert lines[0] == "push_to_hub of conversations"
+    assert refs(hub)["refs/tags/v1.0.0"] == done.commit == state.head
+    HfApi().delete_tag(REPO, tag="v1.0.0", repo_type="dataset")
+    other = made.of(replace(made.packed, disjoint="speakers"))
+    again = publish_plainly(HfApi(), NEW, replace(state, tags={}), other, HASTY, lines.append)
+    assert (again.sent, again.there) == (0, done.sent)
 
 
 def test_push_to_hub_is_for_fifty_files_of_a_config_and_no_pull_request(tmp_path: Path) -> None:
