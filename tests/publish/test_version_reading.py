@@ -1,6 +1,7 @@
 import json
 import random
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -42,6 +43,18 @@ def test_folder_tells_its_configs_files_columns_and_rows_in_order(tmp_path: Path
     manifest = version.manifest()
     assert manifest is not None
     assert manifest["version"] == "v1.0.0"
+
+
+def test_files_and_splits_are_in_order_whatever_that_of_the_listing(tmp_path: Path) -> None:
+    write_version(tmp_path, {"test": [[row("c")]], "train": [[row("b")], [row("a")]]})
+    version = open_version(tmp_path)
+    for names in (sorted(version.names), sorted(version.names, reverse=True)):
+        listed = replace(version, names=tuple(names))
+        assert list(listed.configs().items()) == [("conversations", ["train", "test"])]
+        assert listed.files("conversations", "train") == [
+            "conversations/train-00000-of-00002.parquet",
+            "conversations/train-00001-of-00002.parquet",
+        ]
 
 
 def pathless(made: Row) -> Row:
