@@ -230,6 +230,15 @@ def test_licences_are_combined_and_listed(tmp_path: Path) -> None:
     assert all(warning in text for warning in done.warnings)
 
 
+def test_folder_of_a_mix_names_its_licences_in_order_and_what_is_not_known(tmp_path: Path) -> None:
+    names = ("ODbL-1.0", "MIT", None, "CC-BY-4.0", "CC0-1.0", "CC-BY-SA-4.0", "Apache-2.0")
+    rows = [clip_row(f"s{n}-0", licence=name) for n, name in enumerate(names)]
+    mix([(corpus_folder(tmp_path / "acted", rows), None)], tmp_path / "out", Settings())
+    told = json.loads((tmp_path / "out/mix.json").read_text())
+    wanted = ["Apache-2.0", "CC-BY-4.0", "CC-BY-SA-4.0", "CC0-1.0", "MIT", "ODbL-1.0", "unknown"]
+    assert told["licences"] == told["folders"]["acted"]["licences"] == wanted
+
+
 def test_a_mix_keeps_its_licences_when_it_is_mixed_again(tmp_path: Path) -> None:
     rater = {"affect": {"name": "audeering/x", "licence": "CC-BY-NC-SA-4.0", "url": ""}}
     first = corpus(tmp_path, "a", licence="ODbL-1.0", run={"models": rater})
