@@ -7,6 +7,7 @@ import dataclasses
 import importlib
 import inspect
 import re
+from fractions import Fraction
 
 import pytest
 
@@ -489,6 +490,9 @@ TABLE: dict[str, dict[str, object]] = {
     "publish.cards.figures": {
         "MOST_SPEAKERS": 30,
     },
+    "publish.cards.plots": {"MOST_TAGS": 25, "OFFSETS": (-2.0, 3.0), "OFFSET_BIN": 0.1},
+    "publish.cards.statistics": {"Sum.conversations": 0, "Sum.utterances": 0, "Sum.words": 0, "Sum.seconds": 0.0},
+    "publish.checking.config": {"Plan.clips": False},
     "publish.checking.dataset": {"DURATION_TOLERANCE": 0.01},
     "publish.checking.fitness": {
         "LONGEST_TURN": 10.0,
@@ -505,6 +509,7 @@ TABLE: dict[str, dict[str, object]] = {
     "publish.checking.moshi_folder": {"DURATION_TOLERANCE": 0.01},
     "publish.checking.snapping": {"FURTHEST": 0.5},
     "publish.checking.words": {"LATEST": 1e9, "SILENT_SHARE": 0.05, "SAME_FRAME_SHARE": 0.05},
+    "publish.compare": {"Changes.repacked": False},
     "publish.exporting.csm": {"export_csm(swap)": False, "CSM_RATE": 24_000, "ONE_TURN": 1.0},
     "publish.exporting.cutting": {"SHORTEST_SILENCE": 0.2},
     "publish.exporting.jmoshi": {"export_jmoshi(swap)": False, "MIMI_RATE": 24_000},
@@ -520,6 +525,10 @@ TABLE: dict[str, dict[str, object]] = {
         "export_moshi(text_conditions)": False,
         "export_moshi(swap)": False,
         "MOSHI_RATE": 24_000,
+        "WordCounts.total": 0,
+        "WordCounts.moved": 0,
+        "WordCounts.lost": 0,
+        "_MOST_TAGS": 3,
         "WINDOW_SECONDS": 100,
         "BATCH": 16,
         "export_moshi(eval_share)": 0.1,
@@ -531,7 +540,13 @@ TABLE: dict[str, dict[str, object]] = {
         "load(streaming)": False,
         "load(verify)": False,
     },
-    "publish.loading.windows": {"moshi_windows(seconds)": 30.0, "moshi_windows(sample_rate)": 24_000},
+    "publish.loading.verifying": {"differences(download)": False},
+    "publish.loading.windows": {
+        "FRAME_SECONDS": Fraction(2, 25),
+        "_MARGIN_SECONDS": 0.1,
+        "moshi_windows(seconds)": 30.0,
+        "moshi_windows(sample_rate)": 24_000,
+    },
     "publish.packing.packed": {
         "LAYOUT": 1,
     },
@@ -547,11 +562,19 @@ TABLE: dict[str, dict[str, object]] = {
         "MOST": 1.3,
         "ROW_GROUP_LOW": 6_000_000,
         "ROW_GROUP_HIGH": 16_000_000,
+        "_BETWEEN": 4_000_000,
     },
     "publish.packing.published_rows": {"TOLERANCE": 0.001},
     "publish.packing.recordings": {"LARGEST_BYTES": 1_900_000_000},
-    "publish.pushing.hub": {"Target.pull_request": False, "Target.create": False, "Target.private": False},
+    "publish.pushing.commit": {"Published.committed": True},
+    "publish.pushing.hub": {
+        "State.exists": False,
+        "Target.pull_request": False,
+        "Target.create": False,
+        "Target.private": False,
+    },
     "publish.pushing.patience": {
+        "_PASSING": (408, 429, 500, 502, 503, 504),
         "Patience.tries": 5,
         "Patience.first": 1.0,
         "Patience.longest": 60.0,
@@ -567,17 +590,28 @@ TABLE: dict[str, dict[str, object]] = {
         "BATCH_FILES": 8,
         "BATCH_BYTES": 2_147_483_648,
     },
+    "publish.reporting.against": {"MAX_VALUES": 16},
+    "publish.reporting.expressive": {"SAMPLES": 20},
+    "publish.reporting.expressive_parts": {"MAX_BARS": 24, "MAX_LINES": 20},
+    "publish.reporting.expressive_rows": {"spread(seed)": 0},
+    "publish.reporting.expressive_tally": {"Measure.factor": 1.0},
     "publish.reporting.listening": {
         "write_listening_test(seed)": 0,
     },
+    "publish.reporting.parts": {"MAX_TAGS": 30, "MAX_LINES": 15, "OFFSET_WIDTH": 0.1},
+    "publish.reporting.player": {"LONGEST": 180.0, "RATE": 24_000, "COMPRESSION": 0.5},
+    "publish.reporting.plots": {"NAME_CHARACTERS": 17, "bars(grouped)": False, "bubbles(diagonal)": False},
+    "publish.reporting.report": {"SHOWN": 3, "EXAMPLES": 30},
+    "publish.reporting.tag_words": {"_MOST_WORDS": 5},
     "publish.reporting.tally": {
+        "MAX_REASONS": 50,
         "OFFSET_BINS": 100,
         "OFFSET_LIMIT": 30.0,
         "AFFECT_CELL": 0.04,
         "LENGTH_CELL": 0.5,
         "LENGTH_LIMIT": 12.0,
     },
-    "publish.rows": {"TOLERANCE": 0.001, "MOST_PCM_BYTES": 700_000_000},
+    "publish.rows": {"TOLERANCE": 0.001, "MOST_SECONDS": 2_678_400.0, "MOST_PCM_BYTES": 700_000_000},
     "publish.splits": {
         "LARGEST": 2.0,
         "split(eval_share)": 0.1,

@@ -218,14 +218,14 @@ def open_version(where: Reference | Path, token: str | None = None) -> Version:
     if isinstance(where, Path):
         if not where.is_dir():
             raise DailytalkError(f"there is no folder {str(where)!r}", "check the path, or name OWNER/NAME@TAG")
-        files = sorted(where.iterdir())
+        files = [*where.iterdir()]
         configs = [path for path in files if path.is_dir() and is_inside(path, where)]
-        files += [path for config in configs for path in sorted(config.glob("*.parquet"))]
-        return Version(where, None, tuple(sorted(path.relative_to(where).as_posix() for path in files)))
+        files += [path for config in configs for path in config.glob("*.parquet")]
+        return Version(where, None, tuple(path.relative_to(where).as_posix() for path in files))
     with hub_errors(where):
         told = HfApi(token=token).dataset_info(where.repo, revision=where.revision, timeout=TIMEOUTS)
         files = HfFileSystem(token=token, skip_instance_cache=True)
-    return Version(where, told.sha, tuple(sorted(file.rfilename for file in told.siblings or ())), files)
+    return Version(where, told.sha, tuple(file.rfilename for file in told.siblings or ()), files)
 
 
 def _in_order(names: Mapping[str, Any], known: Sequence[str]) -> list[str]:

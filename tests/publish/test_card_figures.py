@@ -204,3 +204,14 @@ def test_settings_are_told_in_one_order_whatever_that_of_the_rows() -> None:
         found.settings.update(some)
         orders.append(list(found.decided))
     assert orders[0] == orders[1] == [("a", ["w", "y", "x"]), ("b", [1]), ("c", [[2]])]
+
+
+def test_limits_name_recognisers_by_name_and_the_ten_commonest_reasons() -> None:
+    found = CardStatistics()
+    for name in ("tiny", "given", "small", "medium", "large", "base"):
+        found.models[Origin("recogniser", name, None, "")] = 1
+    found.tally.reasons.update({f"reason {letter}": 20 - n for n, letter in enumerate("abcdefghijkl")})
+    told = text.limits(found)
+    assert "recognised by a machine (base, large, medium, small, tiny) unless" in told
+    listed = "; ".join(f"reason {letter} ({20 - n})" for n, letter in enumerate("abcdefghij"))
+    assert f"in the words of the log: {listed}." in told

@@ -17,7 +17,7 @@ from dailytalk_contiguous.core.quality import QualityLimits
 from dailytalk_contiguous.publish.cards.plots import BLUE, GREY, ORANGE, _binned, _unit, plots
 from dailytalk_contiguous.publish.cards.statistics import CardStatistics
 from dailytalk_contiguous.publish.reporting.expressive_tally import MEASURES
-from dailytalk_contiguous.publish.reporting.quality import LIMITS, PLOT, planned_limits, plot_quality
+from dailytalk_contiguous.publish.reporting.quality import LIMITS, PLOT, _drawn, planned_limits, plot_quality
 
 Mask = NDArray[np.bool_]
 
@@ -27,6 +27,13 @@ def mask(png: bytes, colour: str) -> Mask:
     pixels = imread(io.BytesIO(png), format="png")[..., :3]
     found: Mask = (abs(pixels - np.array(to_rgb(colour))) < 0.5 / 255).all(axis=-1)
     found[:44] = False
+    return found
+
+
+def legend(png: bytes, colour: str) -> Mask:
+    """Where the margin above the axes has just this colour."""
+    pixels = imread(io.BytesIO(png), format="png")[:44, :, :3]
+    found: Mask = (abs(pixels - np.array(to_rgb(colour))) < 0.5 / 255).all(axis=-1)
     return found
 
 
@@ -165,6 +172,23 @@ def test_quality_is_drawn_measure_by_measure_with_limits_where_something_is_know
         drawn = runs(lines[part].sum(axis=0) > high / 4)
         assert len(drawn) == len(measure.limits(limits)), name
     assert planned_limits(tmp_path)["lowest_snr_db"] == 20.0
+
+
+def test_axis_of_a_measure_says_of_how_many_clips_it_is_unknown() -> None:
+    known = dict.fromkeys(MEASURES, 0.5)
+    figure = _drawn([known, known, known | {"snr_db": None}], QualityLimits())
+    assert [axes.get_xlabel() for axes in figure.axes] == [
+        f"{one.axis.title}, 1 unknown" if name == "snr_db" else one.axis.title for name, one in MEASURES.items()
+    ]
+
+
+def test_legend_of_the_tags_is_one_line_above_the_bars() -> None:
+    found = CardStatistics()
+    found.tags["calm"].update(left=2.0, right=1.0)
+    png = plots(found)["assets/tags.png"]
+    blue, orange = (legend(png, colour) for colour in (BLUE, ORANGE))
+    assert runs(blue.any(axis=1)) == runs(orange.any(axis=1))
+    assert runs(blue.any(axis=0))[-1] < runs(orange.any(axis=0))[0]
 
 
 @pytest.mark.parametrize("text", ["", "[]", '{"lowest_snr_db": "20"}', '{"lowest_snr_db": true}'])

@@ -1,5 +1,7 @@
+import io
 import json
 import math
+import warnings
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -355,3 +357,12 @@ def test_hours_are_told_by_the_name_of_the_voice_and_of_the_language(tmp_path):
     facts = check(write_dataset(tmp_path, rows))[1]
     assert list(facts["hours_of_voice"].items()) == [("anna", 0.005), ("bea", 0.0017), ("zoe", 0.0017)]
     assert list(facts["hours_of_language"].items()) == [("de", 0.0017), ("nl", 0.0017)]
+
+
+def test_digital_silence_is_measured_without_a_warning():
+    file = io.BytesIO()
+    soundfile.write(file, np.zeros(800), 8000, format="WAV")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        found = measure({"bytes": file.getvalue(), "path": None})
+    assert (found.loudest(0), found.is_silent(0)) == (-np.inf, True)

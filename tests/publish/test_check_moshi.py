@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import soundfile
 from built_conversations import LINES, built_row, stereo
+from finished_corpora import clip_row, corpus_folder
 
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.publish.checking.checks import check
@@ -443,3 +444,26 @@ def test_turn_of_a_conversation_that_is_no_stretch_of_time_is_named(data):
 def test_damaged_record_of_a_mix_is_a_finding(data):
     (data / "mix.json").write_text("{")
     assert kinds(data) == ["unreadable-record"]
+
+
+@pytest.mark.parametrize("clips", [False, True])
+def test_silent_right_channel_of_clips_is_filled_by_corpus_and_that_of_conversations_left_out(
+    data: Path, tmp_path: Path, clips: bool
+) -> None:
+    folder = corpus_folder(tmp_path / "acted", [clip_row("s1-0")]) if clips else data
+    [path, *_] = sorted(folder.rglob("*.wav"))
+    samples, rate = soundfile.read(path)
+    soundfile.write(path, samples * [1, 0], rate)
+    [found] = [one for one in check(folder)[0] if one.kind == "silent-right"]
+    assert found.remedy == ("run dailytalk corpus with --prompt-channel" if clips else "leave them out")
+
+
+@pytest.mark.parametrize(("hours", "enough"), [(20.0, True), (19.999, False)])
+def test_hours_of_a_voice_are_the_sum_of_what_its_conversations_last(
+    data: Path, hours: float, enough: bool
+) -> None:
+    about = json.loads((data / "conversations.json").read_text())
+    for one in about.values():
+        one["duration"] = hours * 3600 / len(about)
+    (data / "conversations.json").write_text(json.dumps(about))
+    assert ("few-hours-of-voice" not in {one.kind for one in check(data)[0]}) == enough

@@ -62,6 +62,18 @@ def test_added_removed_and_changed_are_told_by_id_whatever_the_order(tmp_path: P
     assert (found.fields, found.bump) == ({"language": 1}, "minor")
 
 
+def test_changes_are_by_id_and_by_field_whatever_the_order_of_the_rows(tmp_path: Path) -> None:
+    old = {"train": [[row(name) for name in "hgfe"]], "test": [[row(name) for name in "dc"]]}
+    other = [row(name, language="de", source_duration=7.0) for name in "fe"]
+    new = {"train": [[row("z"), row("y"), *other, row("d"), row("c")]]}
+    versions = [open_version(write_version(tmp_path / str(n), splits)) for n, splits in enumerate((old, new))]
+    found = compare(*versions)
+    assert (found.added, found.removed, found.changed) == (["y", "z"], ["g", "h"], ["e", "f"])
+    assert list(found.moved.items()) == [("c", ("test", "train")), ("d", ("test", "train"))]
+    assert list(found.as_dict()["fields"].items()) == [("language", 2), ("source_duration", 2)]
+    assert compare(None, versions[1]).added == ["c", "d", "e", "f", "y", "z"]
+
+
 def test_other_sound_is_told_by_its_digest_and_no_audio_is_read(tmp_path: Path, hub: HubServer) -> None:
     heavy = {"bytes": random.Random(0).randbytes(1_000_000), "path": "x"}
     for name, digest in (("old", "1" * 64), ("new", "2" * 64)):

@@ -90,6 +90,16 @@ def test_quality_is_counted_against_each_limit_and_against_all() -> None:
     assert found.bins["duration"] == {2.0: 3, 31.5: 1}  # what lies beyond the axis is in its last bin
 
 
+@pytest.mark.parametrize("name", MEASURES)
+def test_measure_at_or_beyond_an_end_of_its_axis_is_in_the_bin_at_that_end(name: str) -> None:
+    found, one = CorpusTally(), MEASURES[name]
+    low, high, width = one.axis.low, one.axis.high, one.bin_width
+    for value in (low - 2 * width, low, low + 1.5 * width, high - 1.5 * width, high, high + 2 * width):
+        found.add_measured(measures(**{name: value / one.factor}))
+    places = {low: 2, low + width: 1, high - 2 * width: 1, high - width: 2}
+    assert found.bins[name] == {round(edge, 6): count for edge, count in places.items()}
+
+
 def test_limits_are_drawn_where_they_are(tmp_path: Path) -> None:
     folder = corpus_folder(tmp_path, rows(), RUN, measured=[measures(), measures(snr_db=15.0)])
     text = page(folder)

@@ -75,3 +75,8 @@ def test_row_says_what_is_wrong_with_it_and_where() -> None:
     row = built_row("call", alignments=[word | {"start": -1.0, "end": -2.0}])
     row["utterances"][0] |= {"status": "dropped", "start": None, "end": None}
     assert problem_of(row) is None
+
+
+def test_conversations_are_indexed_by_id_whatever_the_order_of_the_shards(tmp_path: Path) -> None:
+    shards_of = [[built_row(name) for name in names] for names in ("dc", "ab")]
+    assert [one.id for one in index_folder(write_dataset(tmp_path, *shards_of)).conversations] == [*"abcd"]

@@ -6,6 +6,7 @@ import json
 import pickle
 import re
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from publish.published_folder import NAME, SIZES, upload, write_published
 from torch.utils.data import DataLoader
 
 from dailytalk_contiguous import DailytalkError, StereoAudio, load
+from dailytalk_contiguous.core.reference import reference
 from dailytalk_contiguous.publish.loading.stereo import StereoFeature
 from dailytalk_contiguous.publish.loading.verifying import differences
 from dailytalk_contiguous.publish.version import open_version
@@ -276,6 +278,24 @@ def test_files_that_are_not_the_manifests_are_named(
         api.upload_file(path_or_fileobj=other, path_in_repo=name, repo_id=NAME, repo_type="dataset")
     with pytest.raises(DailytalkError, match=name):
         load(published, split="train", streaming=streaming, verify=True)
+
+
+def test_file_that_the_hub_keeps_in_git_itself_is_hashed_and_no_other_is_read(
+    hub: HubServer, published: str
+) -> None:
+    repository = hub.store.find(NAME)
+    assert repository is not None
+    commit = repository.commit(repository.find("main"))
+    name = "conversations/test-00000-of-00001.parquet"
+    files = commit.files | {name: commit.files[name]._replace(lfs=False)}
+    repository.move("refs/heads/main", repository.write_commit(replace(commit, files=files)))
+    hub.requests.clear()
+    assert list(differences(open_version(reference(NAME)))) == []
+    read = {Path(request.path).name for request in hub.requests if "/resolve/" in request.path}
+    assert {file for file in read if file.endswith(".parquet")} == {Path(name).name}
+    files[name] = files["conversations/train-00000-of-00003.parquet"]._replace(lfs=False)
+    repository.move("refs/heads/main", repository.write_commit(replace(commit, files=files)))
+    assert [one.name for one in differences(open_version(reference(NAME)))] == [name]
 
 
 def test_missing_manifest_is_named(published: str) -> None:

@@ -163,6 +163,12 @@ def test_two_folders_of_one_name_do_not_meet(tmp_path: Path) -> None:
     assert seconds(tmp_path / "out") == {"acted": 4.0, "acted-3": 1.0, "acted-4": 1.0}
 
 
+def test_second_folder_of_a_name_is_numbered_by_its_place(tmp_path: Path) -> None:
+    again = corpus_folder(tmp_path / "b/acted", [clip_row("s3-0", corpus="other")])
+    mix([(corpus(tmp_path), None), (again, None)], tmp_path / "out", Settings())
+    assert seconds(tmp_path / "out") == {"acted": 4.0, "acted-2": 1.0}
+
+
 def test_a_corpus_in_two_folders_is_refused_although_no_clip_is_in_both(tmp_path: Path) -> None:
     speech = corpus_folder(tmp_path / "speech", [clip_row("s1-spoken", corpus="ravdess")])
     song = corpus_folder(tmp_path / "song", [clip_row("s1-sung", corpus="ravdess", split="validation")])
@@ -190,6 +196,7 @@ def test_commercial_leaves_out_what_is_not_surely_allowed_and_says_why(tmp_path:
     ]
     done = mix([(path, 1.0) for path in given], tmp_path / "out", Settings(commercial=True))
     assert set(seconds(tmp_path / "out")) == {"free"}
+    assert {one.remedy for one in done.rejects} == {"leave out --commercial"}
     reasons = {one.id.partition("/")[0]: one.reason for one in done.rejects}
     assert reasons["nc"] == "CC-BY-NC-SA-4.0 allows no commercial use"
     assert reasons["research"] == "LicenseRef-ESD-research-only allows research only"
@@ -206,6 +213,9 @@ def test_commercial_leaves_out_what_a_model_forbids(tmp_path: Path) -> None:
     assert {one.reason for one in done.rejects} == {
         "its affect is from audeering/x (CC-BY-NC-SA-4.0): no commercial use"
     }
+    assert {one.remedy for one in done.rejects} == {
+        "leave out --commercial, or make that folder again without the model"
+    }
 
 
 def test_licences_are_combined_and_listed(tmp_path: Path) -> None:
@@ -218,6 +228,15 @@ def test_licences_are_combined_and_listed(tmp_path: Path) -> None:
     assert "| b | ODbL-1.0 | 5 |" in text
     assert len(done.warnings) == 2
     assert all(warning in text for warning in done.warnings)
+
+
+def test_folder_of_a_mix_names_its_licences_in_order_and_what_is_not_known(tmp_path: Path) -> None:
+    names = ("ODbL-1.0", "MIT", None, "CC-BY-4.0", "CC0-1.0", "CC-BY-SA-4.0", "Apache-2.0")
+    rows = [clip_row(f"s{n}-0", licence=name) for n, name in enumerate(names)]
+    mix([(corpus_folder(tmp_path / "acted", rows), None)], tmp_path / "out", Settings())
+    told = json.loads((tmp_path / "out/mix.json").read_text())
+    wanted = ["Apache-2.0", "CC-BY-4.0", "CC-BY-SA-4.0", "CC0-1.0", "MIT", "ODbL-1.0", "unknown"]
+    assert told["licences"] == told["folders"]["acted"]["licences"] == wanted
 
 
 def test_a_mix_keeps_its_licences_when_it_is_mixed_again(tmp_path: Path) -> None:

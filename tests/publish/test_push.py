@@ -5,9 +5,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from built_conversations import built_row, write_dataset
-from datasets import load_dataset
+from datasets import Dataset, load_dataset
 from hub.server import HubServer
 from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi, constants
 from releases import HASTY, REPO, held, refs, release, wanted
@@ -19,7 +21,7 @@ from dailytalk_contiguous.publish.history import list_versions
 from dailytalk_contiguous.publish.pushing import uploading
 from dailytalk_contiguous.publish.pushing.commit import Published, _check, publish
 from dailytalk_contiguous.publish.pushing.hub import State, Target, check_access, read_state, suitable_transfer
-from dailytalk_contiguous.publish.pushing.plain import check_plain, publish_plainly
+from dailytalk_contiguous.publish.pushing.plain import _seconds, check_plain, publish_plainly
 from dailytalk_contiguous.publish.pushing.planning import Release, plan
 from dailytalk_contiguous.publish.pushing.push import PushSettings, _asks_other_card, _check_tag, in_words, push
 from dailytalk_contiguous.publish.pushing.uploading import client_errors
@@ -510,6 +512,32 @@ def test_push_to_hub_only_tags_what_is_there(hub: HubServer, tmp_path: Path) -> 
     assert (again.committed, again.tag, lines) == (False, "v2.0.0", ["the commit is there already"])
 
 
+def test_push_to_hub_tells_the_rows_seconds_and_bytes_of_the_files_that_it_makes(
+    hub: HubServer, tmp_path: Path
+) -> None:
+    made, lines = release(tmp_path, "v1.0.0", 2), []
+    seconds = ([1.0, 2.0, 3.0, 4.0], [5.0])
+    for file, own in zip(made.packed.files, seconds, strict=True):
+        pq.write_table(pa.table({"conversation_id": [f"c{n}" for n in own], "duration": own}), file.path)
+    done = publish_plainly(HfApi(), NEW, State(), made, HASTY, lines.append)
+    state = read_state(HfApi(), NEW, HASTY)
+    assert state.manifest
+    names = [file.name for file in made.packed.files]
+    there = {name: state.files[name] for name in names}
+    # The client cuts a split into even runs of rows.
+    assert state.manifest["files"] == {
+        name: {"sha256": there[name].sha256, "size": there[name].size, "rows": rows, "seconds": seconds}
+        for name, rows, seconds in zip(names, (3, 2), (6.0, 9.0), strict=True)
+    }
+    assert (done.sent, done.there) == (sum(file.size for file in there.values()), 0)
+    assert lines[0] == "push_to_hub of conversations"
+    assert refs(hub)["refs/tags/v1.0.0"] == done.commit == state.head
+    HfApi().delete_tag(REPO, tag="v1.0.0", repo_type="dataset")
+    other = made.of(replace(made.packed, disjoint="speakers"))
+    again = publish_plainly(HfApi(), NEW, replace(state, tags={}), other, HASTY, lines.append)
+    assert (again.sent, again.there) == (0, done.sent)
+
+
 def test_push_to_hub_is_for_fifty_files_of_a_config_and_no_pull_request(tmp_path: Path) -> None:
     made = release(tmp_path, "v1.0.0", 1)
     [file] = made.packed.files
@@ -522,6 +550,25 @@ def test_push_to_hub_is_for_fifty_files_of_a_config_and_no_pull_request(tmp_path
             check_plain(NEW, many)
     with pytest.raises(DailytalkError, match="would open a pull request for each config"):
         check_plain(replace(NEW, pull_request=True), made)
+
+
+@pytest.mark.parametrize(
+    "columns",
+    [
+        {"duration": [1.5, 2.0, 0.25]},
+        {"conversations": [[{"duration": 1.5}, {"duration": 2.0}], [{"duration": 0.25}]]},
+    ],
+)
+def test_seconds_of_rows_are_those_of_their_conversations(columns: dict[str, Any]) -> None:
+    assert _seconds(Dataset.from_dict(columns)) == 3.75
+
+
+def test_state_of_a_private_repository_is_read_whole_with_the_token(hub: HubServer, tmp_path: Path) -> None:
+    target = Target(REPO, create=True, private=True)
+    made = release(tmp_path, "v1.0.0", 1)
+    send(made, target)
+    state = read_state(HfApi(), target, HASTY)
+    assert (state.card, state.manifest) == (made.card, made.manifest)
 
 
 @pytest.mark.parametrize("tries", [1, 3])

@@ -207,6 +207,29 @@ def test_timelines_add_up_and_one_that_is_not_told_counts_for_nothing():
     assert (tally.conversations, tally.utterances, tally.seconds) == (4, 16, 24.0)
 
 
+def test_conversation_without_a_length_adds_its_turns_and_no_seconds():
+    tally = Tally(rebuilt=True)
+    tally.add(with_source(built_row()) | {"duration": None, "source_duration": None})
+    assert (tally.seconds, tally.before.seconds, tally.after.seconds) == (0.0, 0.0, 0.0)
+    assert (tally.before.events.total(), tally.after.events.total()) == (4, 4)
+
+
+def test_offsets_are_told_by_their_median_and_where_a_tenth_lies_below_and_above():
+    tally = Tally(rebuilt=True)
+    tally.before = Side(offsets=Counter(range(-49, 51)), overlap_seconds=90.0, seconds=360.0)
+    tally.after = Side(offsets=Counter(range(1, 101)), overlap_seconds=1.0, seconds=7200.0)
+    cells = re.findall(r"<t[dh][^>]*>([^<]*)</t[dh]>", str(parts.turn_table(tally)))
+    assert [cells[at : at + 3] for at in range(0, len(cells), 3)] == [
+        ["", "recording", "rebuilt"],
+        ["offset, median", "+0.00 s", "+0.50 s"],
+        ["offset, 10 % below", "−0.40 s", "+0.10 s"],
+        ["offset, 90 % below", "+0.40 s", "+0.90 s"],
+        ["both speak at once", "90.0 s", "1.0 s"],
+        ["share of the time", "25 %", "0 %"],
+        ["length", "6.0 min", "2.0 h"],
+    ]
+
+
 def test_affect_is_counted_in_cells_the_last_of_which_ends_at_one():
     row = with_source(built_row())
     for one, (valence, arousal) in zip(

@@ -91,6 +91,14 @@ def test_word_that_is_none_is_refused_and_nothing_is_written(tmp_path: Path, ent
     assert path.read_bytes() == before
 
 
+def test_first_transcript_by_name_that_is_none_is_named(tmp_path: Path) -> None:
+    for number in range(9, -1, -1):
+        (tmp_path / f"{number}.wav").write_bytes(b"")
+        (tmp_path / f"{number}.json").write_text("{}")
+    with pytest.raises(DailytalkError, match=r"/0\.json"):
+        snap_folder(tmp_path)
+
+
 def test_words_of_a_speaker_whose_channel_is_not_there_stay(tmp_path: Path) -> None:
     samples, rate = soundfile.read(EXAMPLES / "bicycle_repair.flac", frames=4 * 16000)
     soundfile.write(tmp_path / "call.wav", samples[:, 0], rate)

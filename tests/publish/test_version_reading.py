@@ -1,6 +1,7 @@
 import json
 import random
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from versions_on_disk import REPO, Row, row, upload, write_file, write_version
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.published import conversations
 from dailytalk_contiguous.core.reference import Reference
+from dailytalk_contiguous.publish.checking.version import check_version
 from dailytalk_contiguous.publish.compare import Changes, compare
 from dailytalk_contiguous.publish.version import open_version
 
@@ -42,6 +44,18 @@ def test_folder_tells_its_configs_files_columns_and_rows_in_order(tmp_path: Path
     manifest = version.manifest()
     assert manifest is not None
     assert manifest["version"] == "v1.0.0"
+
+
+def test_files_and_splits_are_in_order_whatever_that_of_the_listing(tmp_path: Path) -> None:
+    write_version(tmp_path, {"test": [[row("c")]], "train": [[row("b")], [row("a")]]})
+    version = open_version(tmp_path)
+    for names in (sorted(version.names), sorted(version.names, reverse=True)):
+        listed = replace(version, names=tuple(names))
+        assert list(listed.configs().items()) == [("conversations", ["train", "test"])]
+        assert listed.files("conversations", "train") == [
+            "conversations/train-00000-of-00002.parquet",
+            "conversations/train-00001-of-00002.parquet",
+        ]
 
 
 def pathless(made: Row) -> Row:
@@ -251,3 +265,22 @@ def test_columns_that_are_asked_for_are_all_that_is_read(tmp_path: Path) -> None
     assert list(version.rows("none")) == []
     with pytest.raises(DailytalkError, match="has no column x, y"):
         list(version.rows_of(name, ["x", "conversation_id", "y"]))
+
+
+def test_published_version_is_checked_row_by_row_and_file_by_file(tmp_path: Path) -> None:
+    rows = [row("a"), row("b", audio_sha256="0" * 64)]
+    folder = write_version(tmp_path / "v", {"train": [rows], "test": [[row("c")]]}, tag="v1.0.0")
+    findings, facts = check_version(open_version(folder))
+    assert [(one.kind, one.file) for one in findings if one.level == "error"] == [
+        ("changed-audio", "conversations/train: b")
+    ]
+    assert (facts["kind"], facts["commit"], facts["splits"]) == ("published", None, {"train": 2, "test": 1})
+    (folder / FILE).write_bytes((folder / "conversations/test-00000-of-00001.parquet").read_bytes())
+    found, facts = check_version(open_version(folder))
+    assert [(one.kind, one.file) for one in found if one.kind == "not-in-manifest"] == [("not-in-manifest", FILE)]
+    (folder / "manifest.json").unlink()
+    found, _ = check_version(open_version(folder))
+    assert (found[0].level, found[0].kind, found[0].file) == ("advice", "no-manifest", "manifest.json")
+    aside = write_version(tmp_path / "w", {"train": [[row("z")]]}, config="aside")
+    with pytest.raises(DailytalkError, match="has no config 'conversations'"):
+        check_version(open_version(aside))

@@ -6,6 +6,7 @@ shows.
 
 import io
 import json
+import math
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, is_dataclass
@@ -24,6 +25,7 @@ from rich_conversations import rich_row, rich_rows
 from dailytalk_contiguous.core.schema import AFFECT, PROSODY
 from dailytalk_contiguous.publish.cards.card import Card, CardFacts, render_card
 from dailytalk_contiguous.publish.checking.checks import check
+from dailytalk_contiguous.publish.checking.fitness import Figures, fitness_advice
 from dailytalk_contiguous.publish.credits import Credit
 from dailytalk_contiguous.publish.exporting.csm import export_csm
 from dailytalk_contiguous.publish.exporting.jmoshi import export_jmoshi
@@ -325,6 +327,140 @@ def checked_moshi(folder: Path) -> str:
     return checked(data).replace(str(data), "FOLDER")
 
 
+def damaged_moshi(folder: Path) -> str:
+    """Each fault in a file of its own, and what is wrong with the folder as a whole."""
+    data = folder / "data"
+    rows = [
+        built_row(f"call{n:02}", kept_speaker=f"p{n % 2}", language="de", rate=24000 if n else 8000)
+        for n in range(14)
+    ]
+    export_moshi(rows, data, both_speakers=True, sample_rate=24000)
+    stereo = data / "data_stereo"
+    samples, _ = soundfile.read(stereo / "call02.wav")
+    (stereo / "call00.wav").unlink()
+    (stereo / "call01.wav").write_bytes(b"RIFF")
+    soundfile.write(stereo / "call02.wav", samples[: 5 * 24000, 0], 16000)
+    soundfile.write(stereo / "call03.wav", samples * [0, 1], 24000, subtype="PCM_16")
+    for name in ("call04", "call05"):
+        soundfile.write(stereo / f"{name}.wav", samples * [1, 0], 24000, subtype="PCM_16")
+    (stereo / "call06.json").unlink()
+    words = {f"call{n:02}": json.loads((stereo / f"call{n:02}.json").read_text()) for n in range(7, 14)}
+    (stereo / "call07.json").write_text("{")
+    words["call08"]["alignments"][1] = ["Hello", 1.0]
+    for number, word in enumerate(words["call09"]["alignments"]):
+        word[2] = ("MAIN", "A", "B", "A", "C", "B", "A", "D", "SPEAKER_OTHER")[number % 9]
+    words["call10"]["alignments"] = [word for word in words["call10"]["alignments"] if word[2] != "SPEAKER_MAIN"]
+    words["call11"]["text_conditions"] = {"style": "calm"}
+    times = [(0.5, 0.5), (0.51, 0.52), (0.53, 0.9), (0.8, 1.0), (0.9, 1.2), (0.7, 0.8), (0.6, 0.7), (0.5, 0.55)]
+    times += [(5.2, 5.3), (5.4, 5.5), (5.6, 5.7), (5.9, 6.5), (-1.0, 0.1), (7.0, 8.0)]
+    texts = ["(calm)", "", " ", "(sad)", "(angry)", *"abcdefghi"]
+    words["call12"]["alignments"] = [
+        [text, list(span), "SPEAKER_MAIN"] for text, span in zip(texts, times, strict=True)
+    ]
+    for name in ("call08", "call09", "call10", "call11", "call12"):
+        (stereo / f"{name}.json").write_text(json.dumps(words[name]))
+    for name in ("left", "over"):
+        (data / f"{name}.wav").write_bytes(b"RIFF")
+    (data / "stray.jsonl").write_text("")
+    with (data / "train.jsonl").open("a") as file:
+        lines = ["", "nonsense " * 9, '{"path": "../out.wav", "duration": 1}']
+        again = [{"path": f"data_stereo/call{n}.wav", "duration": 6.0} for n in (13, 12, 12)]
+        file.write("\n".join([*lines, *map(json.dumps, again)]) + "\n")
+    config = (data / "moshi-finetune.yaml").read_text()
+    (data / "moshi-finetune.yaml").write_text(config.replace("\nbatch_size: 1", "\nbatch_size: 9"))
+    return checked(data).replace(str(data), "FOLDER")
+
+
+def unfit(folder: Path) -> str:
+    """Advice on conversations that are too long, late, slow, lonely or few, one of each and two of some."""
+    fine = {"longest_turn_seconds": 10.0, "turns_per_window": 3.0, "longest_monologue_seconds": 60.0}
+    fine |= {"response_median_seconds": 2.5, "overlapping_turns": 0.05}
+    unlike = [
+        {},
+        {"longest_turn_seconds": 10.25},
+        {"longest_turn_seconds": 12.5, "longest_monologue_seconds": 60.5},
+        {"turns_per_window": 2.5, "response_median_seconds": math.nan},
+        {"turns_per_window": 2.0, "response_median_seconds": 0.5, "overlapping_turns": 0.5},
+        {"longest_monologue_seconds": 90.0, "overlapping_turns": 0.08},
+    ]
+    of = {f"c{n}": Figures(fine | one, first=3.0 + n) for n, one in enumerate(unlike)}
+    hours = ({"b": 19.5, "a": 0.125, "c": 20.0}, {"de": 399.5, "en": 1.0, "cs": 2.0, "fr": 400.0})
+    return rows_as_text(one.as_dict() for one in fitness_advice(of, *hours))
+
+
+def damaged_csm(folder: Path) -> str:
+    data = folder / "data"
+    export_csm([built_row(name) for name in "abc"], data)
+    lines = [json.loads(line) for line in (data / "conversations.jsonl").read_text().splitlines()]
+    first, second, third = (line["messages"] for line in lines)
+    (data / first[0]["content"][1]["path"]).unlink()
+    (data / first[1]["content"][1]["path"]).write_bytes(b"RIFF")
+    soundfile.write(data / first[2]["content"][1]["path"], [[0.0, 0.0]] * 8000, 16000)
+    second[0]["role"] = "2"
+    second[1]["content"][0]["text"] = ""
+    second[2]["content"].pop()
+    third[0]["content"][1]["path"] = "/etc/hostname"
+    lines[2]["conversation_id"] = "a"
+    text = "".join(f"{json.dumps(line)}\n" for line in [*lines, {"messages": []}, {"messages": 1}, {}])
+    (data / "conversations.jsonl").write_text(f"{text}nonsense\n")
+    return checked(data)
+
+
+def damaged_jmoshi(folder: Path) -> str:
+    data = folder / "data"
+    export_jmoshi([built_row(name) for name in "abcdefg"], data)
+    (data / "audio/a.wav").unlink()
+    (data / "text/b.json").unlink()
+    (data / "audio/c.wav").write_bytes(b"RIFF")
+    samples, _ = soundfile.read(data / "audio/d.wav")
+    soundfile.write(data / "audio/d.wav", samples[:, 0], 24000)
+    (data / "text/e.json").write_text("{")
+    words = json.loads((data / "text/f.json").read_text())
+    for number, word in enumerate(words):
+        word["speaker"] = "CDECFGDCA"[number % 9]
+    (data / "text/f.json").write_text(json.dumps(words))
+    (data / "text/g.json").write_text(json.dumps([words[0], {"speaker": "A"}]))
+    return checked(data).replace(str(data), "FOLDER")
+
+
+def damaged_work(folder: Path) -> str:
+    """A transcript by hand, its recordings, and a record of what was tagged."""
+    line = {"utterance_id": "a", "channel": "left", "start": 0.0, "end": 1.0, "text": "Hello."}
+    word = {"word": "Hello.", "start": 0.0, "end": 1.0}
+    others: list[dict[str, Any]] = [
+        {},
+        {"utterance_id": 7},
+        {"utterance_id": None, "channel": "middle"},
+        {"utterance_id": None, "start": 1.0},
+        {"utterance_id": None, "start": -0.5},
+        {"utterance_id": None, "end": "late"},
+        {"utterance_id": "b", "words": "Hello."},
+        {"utterance_id": "c", "words": ["Hello."]},
+        {"utterance_id": "d", "words": [word, word | {"word": 1}]},
+        {"utterance_id": "e", "words": [word, word | {"start": 2.0}]},
+        {"utterance_id": "f", "words": [word, word | {"end": None}]},
+        {"utterance_id": "g", "words": [word, word | {"start": 1.0}]},
+        {"utterance_id": "h", "text": " "},
+        {"utterance_id": "i", "text": None},
+        {"utterance_id": "j", "text": "", "text_reason": "noise"},
+        {"utterance_id": "k", "text": "", "status": "kept"},
+        {"utterance_id": "l", "status": "dropped", "start": None, "end": None},
+        {"utterance_id": "b", "channel": "mix"},
+    ]
+    (folder / "audio/deep").mkdir(parents=True)
+    (folder / "tagged").mkdir()
+    lines = ["nonsense", *(json.dumps(line | one) for one in others)]
+    (folder / "transcript.jsonl").write_text("\n".join(lines))
+    (folder / "transcript_shifted.jsonl").write_text(json.dumps(line | {"channel": None}) + "\n")
+    soundfile.write(folder / "audio/deep/one.wav", [0.5] * 800, 8000)
+    soundfile.write(folder / "audio/three.wav", [[0.5] * 3] * 800, 8000)
+    soundfile.write(folder / "audio/two.wav", [[0.5] * 2] * 800, 8000)
+    (folder / "audio/none.wav").write_bytes(b"RIFF")
+    told = {"counts": {"conversations": 3, "utterances": 1.5}, "hours": {"audio": 0.25, "speech": "long"}}
+    (folder / "run.json").write_text(json.dumps(told))
+    return checked(folder).replace(str(folder), "FOLDER")
+
+
 def checked(folder: Path) -> str:
     findings, facts = check(folder)
     return rows_as_text([*(one._asdict() if hasattr(one, "_asdict") else one for one in findings), facts])
@@ -346,6 +482,11 @@ OUTPUTS: dict[str, Callable[[Path], str]] = {
     "card.txt": card,
     "checked_dataset.txt": checked_dataset,
     "checked_moshi.txt": checked_moshi,
+    "damaged_moshi.txt": damaged_moshi,
+    "unfit.txt": unfit,
+    "damaged_csm.txt": damaged_csm,
+    "damaged_jmoshi.txt": damaged_jmoshi,
+    "damaged_work.txt": damaged_work,
 }
 
 

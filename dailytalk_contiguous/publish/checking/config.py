@@ -98,7 +98,7 @@ def _is_in(path: Path, folder: Path) -> bool:
 def _found(folder: Path) -> dict[str, Path]:
     """Manifests by name: ours, or the only one that lies there."""
     ours = {side: folder / f"{side}.jsonl" for side in ("train", "eval") if (folder / f"{side}.jsonl").is_file()}
-    others = sorted(folder.glob("*.jsonl"))
+    others = [*folder.glob("*.jsonl")]
     return ours or ({"train": others[0]} if len(others) == 1 else {})
 
 

@@ -110,15 +110,15 @@ def check_jmoshi(folder: Path) -> tuple[list[Finding], dict[str, Any]]:
     findings: list[Finding] = []
     words: Counter[str] = Counter()
     seconds = 0.0
-    sounds = {path.stem: path for path in sorted((folder / AUDIO).glob("*.wav"))}
-    texts = {path.stem: path for path in sorted((folder / TEXT).glob("*.json"))}
-    for name in sorted(sounds.keys() - texts.keys()):
+    sounds = {path.stem for path in (folder / AUDIO).glob("*.wav")}
+    texts = {path.stem for path in (folder / TEXT).glob("*.json")}
+    for name in sorted(sounds - texts):
         findings.append(error("missing-alignments", f"{TEXT}/{name}.json", "it isn't there", _JMOSHI_AGAIN))
-    for name in sorted(texts.keys() - sounds.keys()):
+    for name in sorted(texts - sounds):
         findings.append(error("missing-audio", f"{AUDIO}/{name}.wav", "it isn't there", _JMOSHI_AGAIN))
     if not sounds:
         findings.append(error("empty-folder", AUDIO, "it holds no WAV", _JMOSHI_AGAIN))
-    for name in sorted(sounds.keys() & texts.keys()):
+    for name in sorted(sounds & texts):
         loudness: Loudness | None = None
         shown = f"{AUDIO}/{name}.wav"
         try:

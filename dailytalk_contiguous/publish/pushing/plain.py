@@ -94,7 +94,7 @@ def _files(name: str, splits: DatasetDict, release: Release, state: State) -> It
                 raise DailytalkError(
                     f"push_to_hub did not leave {file.name} there", "run the same command again without --method"
                 )
-            own = rows.shard(num_shards=len(before), index=number, contiguous=True)
+            own = rows.shard(num_shards=len(before), index=number)
             yield file._replace(sha256=there.sha256, size=there.size, rows=len(own), seconds=_seconds(own))
 
 

@@ -9,7 +9,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from dailytalk_contiguous.core.documents import fits, is_number, read_json
 from dailytalk_contiguous.core.errors import BadInput
@@ -18,12 +18,22 @@ from dailytalk_contiguous.files.inside import inside
 from dailytalk_contiguous.files.writing import write_bytes, write_text
 from dailytalk_contiguous.publish.reporting.expressive_tally import MEASURES
 
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
 #: The picture, and the limits that are drawn in it, for who looks at the measures later.
 PLOT, LIMITS = "quality.png", "quality.json"
 
 
 def plot_quality(rows: Sequence[Mapping[str, Any]], limits: QualityLimits, folder: Path) -> None:
     """Write `PLOT` of the measures of rows (null left out), with dashed lines at the limits, and `LIMITS`."""
+    file = io.BytesIO()
+    _drawn(rows, limits).savefig(file, format="png")
+    write_bytes(folder / PLOT, file.getvalue())
+    write_text(folder / LIMITS, json.dumps(asdict(limits), indent=1) + "\n")
+
+
+def _drawn(rows: Sequence[Mapping[str, Any]], limits: QualityLimits) -> "Figure":
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(11, 6), layout="constrained")
@@ -37,10 +47,7 @@ def plot_quality(rows: Sequence[Mapping[str, Any]], limits: QualityLimits, folde
         axes.set_xlabel(f"{label}, {len(rows) - len(values)} unknown" if len(values) < len(rows) else label)
         for limit in measure.limits(limits):
             axes.axvline(limit, color="#c44e52", linestyle="--")
-    file = io.BytesIO()
-    figure.savefig(file, format="png")
-    write_bytes(folder / PLOT, file.getvalue())
-    write_text(folder / LIMITS, json.dumps(asdict(limits), indent=1) + "\n")
+    return figure
 
 
 def planned_limits(folder: Path) -> dict[str, float | None]:

@@ -105,7 +105,7 @@ def _row(
         for word in line.get("words") or ()
     ]
     languages = Counter(line["language"] for _, line in lines if line.get("language"))
-    furthest = max((one["end"] for one in utterances), default=0.0)
+    furthest = max(one["end"] for one in utterances)
     return {
         "conversation_id": name,
         "recording_id": entry.recording_id if entry else name,
