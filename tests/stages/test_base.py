@@ -22,7 +22,8 @@ from hypothesis import strategies as st
 
 import dailytalk_contiguous
 from dailytalk_contiguous import stages
-from dailytalk_contiguous.stages.base import EXECUTION, PerUtterance, Stage, _file_of, explode, fold, model_digest
+from dailytalk_contiguous.core.code import _file_of
+from dailytalk_contiguous.stages.base import EXECUTION, PerUtterance, Stage, explode, fold, model_digest
 from dailytalk_contiguous.stages.prosody import MeasureProsody
 
 
