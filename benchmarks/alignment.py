@@ -16,12 +16,10 @@ import soxr
 from numpy.typing import NDArray
 
 from dailytalk_contiguous.core.audio import ANALYSIS_RATE
-from dailytalk_contiguous.core.packing import Word
-from dailytalk_contiguous.core.word_times import by_edit_distance, by_proportion, voiced_spans
-from dailytalk_contiguous.models.espeak import Espeak
-from dailytalk_contiguous.models.flite import Flite
-from dailytalk_contiguous.models.sphinx import load_sphinx
-from dailytalk_contiguous.models.synthesiser import Line, Spoken
+from dailytalk_contiguous.core.word_times import Word, by_edit_distance, by_proportion, voiced_spans
+from dailytalk_contiguous.models.contracts import Line, Spoken
+from dailytalk_contiguous.models.offline_voices import Espeak, Flite
+from dailytalk_contiguous.models.recogniser import load_sphinx
 
 #: Median boundary error in seconds that each path may have.
 RECOGNISER_GOAL, PROPORTION_GOAL = 0.040, 0.080

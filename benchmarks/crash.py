@@ -162,15 +162,15 @@ class Torment:
 
 def build(work: Path, workers: int) -> None:
     """Tag and speak the conversations beside a work folder, as `dailytalk build` does, in small shards."""
-    from dailytalk_contiguous.engine.speaking import read_script, speak
-    from dailytalk_contiguous.engine.tagging import Options, find, tag
-    from dailytalk_contiguous.pipeline import SpeakSettings, TagSettings
+    from dailytalk_contiguous.pipelines import SpeakSettings, TagSettings
+    from dailytalk_contiguous.run.speaking import read_synthesis_input, speak_transcript
+    from dailytalk_contiguous.run.tagging import TagOptions, find, tag_recordings
 
     settings = TagSettings(profile="embedded", language="en", device="cpu")
-    options = Options(workers=workers, shard_seconds=SHARD_SECONDS)
-    tag(find([str(work.parent / "calls")], work, settings, options), work, settings, options, {})
+    options = TagOptions(workers=workers, shard_seconds=SHARD_SECONDS)
+    tag_recordings(find([str(work.parent / "calls")], work, settings, options), work, settings, options, {})
     said = SpeakSettings(profile="embedded", tts="fish", cache=f"{work}.cache", device="cpu")
-    speak(read_script(work, shard_seconds=SHARD_SECONDS), work, said, {})
+    speak_transcript(read_synthesis_input(work, shard_seconds=SHARD_SECONDS), work, said, {})
 
 
 def _workers(pid: int) -> list[int]:

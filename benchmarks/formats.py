@@ -22,7 +22,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from dailytalk_contiguous.core.matching import join_words
+from dailytalk_contiguous.core.word_times import join_words
 from dailytalk_contiguous.sources.folder import FolderConfig, folder_rows
 from dailytalk_contiguous.sources.transcript_formats import DOCUMENTS, FORMATS, ending_of
 

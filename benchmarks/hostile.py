@@ -76,12 +76,12 @@ from scripted import folder as tagged_folder  # noqa: E402
 from spoken_corpora import dailytalk_files, spoken  # noqa: E402
 
 from dailytalk_contiguous import load  # noqa: E402
-from dailytalk_contiguous.cli.main import run  # noqa: E402
+from dailytalk_contiguous.cli.main import run_command  # noqa: E402
 from dailytalk_contiguous.cli.terminal import say  # noqa: E402
 from dailytalk_contiguous.core.errors import DailytalkError  # noqa: E402
-from dailytalk_contiguous.models import pacing  # noqa: E402
-from dailytalk_contiguous.publish.exporting.moshi import export_moshi  # noqa: E402
-from dailytalk_contiguous.publish.reporting.listening import key_path, write_listening_test  # noqa: E402
+from dailytalk_contiguous.models import paid  # noqa: E402
+from dailytalk_contiguous.publish.exports import export_moshi  # noqa: E402
+from dailytalk_contiguous.publish.listening import key_path, write_listening_test  # noqa: E402
 
 #: Seconds and bytes above the baseline that a case may take.
 MOST_SECONDS, MOST_BYTES = 60.0, 1_500_000_000
@@ -1462,7 +1462,7 @@ def speech_server(stage: Stage) -> Job:
         url = f"http://127.0.0.1:{server.server_address[1]}"
         os.environ |= {"FISH_API_KEY": "t" * 12, "FISH_AUDIO_BASE_URL": url, "FISH_AUDIO_REFERENCE_ID": "voice",
                        "OPENAI_API_KEY": "t" * 12, "OPENAI_BASE_URL": url}  # fmt: skip
-        pacing.FIRST_BACKOFF, pacing.LONGEST_BACKOFF = 0.01, 0.02
+        paid.FIRST_BACKOFF, paid.LONGEST_BACKOFF = 0.01, 0.02
         yield
         server.shutdown()
 
@@ -1630,7 +1630,7 @@ def quiet_command(*arguments: str) -> int:
     """`dailytalk` with arguments in this process; its exit code."""
     sys.argv = ["dailytalk", *arguments]
     try:
-        run()
+        run_command()
     except SystemExit as leave:
         return int(leave.code or 0) if isinstance(leave.code, int | None) else 1
 
@@ -1874,7 +1874,7 @@ def command_line(*arguments: str) -> int:
     """`dailytalk` with arguments in this process; its exit code. Raises what the command raises."""
     sys.argv = ["dailytalk", *arguments]
     try:
-        run()
+        run_command()
     except SystemExit as leave:
         return leave.code if isinstance(leave.code, int) else int(leave.code is not None)
 

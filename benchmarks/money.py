@@ -41,16 +41,16 @@ from scripted import folder, talk  # noqa: E402
 from tts_server import MIX, TOKEN, Asked, TtsServer  # noqa: E402
 
 from dailytalk_contiguous.core.errors import DailytalkError  # noqa: E402
-from dailytalk_contiguous.core.speech_gate import Gate, Voice, judge, trim, voice_of  # noqa: E402
-from dailytalk_contiguous.engine.outputs import TRANSCRIPT  # noqa: E402
-from dailytalk_contiguous.engine.speaking import read_script, speak  # noqa: E402
-from dailytalk_contiguous.engine.tagging import Options, find, tag  # noqa: E402
-from dailytalk_contiguous.models import http, pacing  # noqa: E402
+from dailytalk_contiguous.core.quality import Gate, Voice, judge, trim, voice_of  # noqa: E402
+from dailytalk_contiguous.models import paid  # noqa: E402
+from dailytalk_contiguous.models.contracts import Line, Spoken, Synthesiser  # noqa: E402
 from dailytalk_contiguous.models.engines import load_synthesiser  # noqa: E402
 from dailytalk_contiguous.models.fish import MODELS  # noqa: E402
-from dailytalk_contiguous.models.flite import Flite  # noqa: E402
-from dailytalk_contiguous.models.synthesiser import Line, Spoken, Synthesiser  # noqa: E402
-from dailytalk_contiguous.pipeline import SpeakSettings, TagSettings  # noqa: E402
+from dailytalk_contiguous.models.offline_voices import Flite  # noqa: E402
+from dailytalk_contiguous.pipelines import SpeakSettings, TagSettings  # noqa: E402
+from dailytalk_contiguous.run.outputs import TRANSCRIPT  # noqa: E402
+from dailytalk_contiguous.run.speaking import read_synthesis_input, speak_transcript  # noqa: E402
+from dailytalk_contiguous.run.tagging import TagOptions, find, tag_recordings  # noqa: E402
 
 #: Conversations and turns of them; half of these are said: 54 lines.
 CONVERSATIONS, TURNS = 6, 18
@@ -59,7 +59,7 @@ CONVERSATIONS, TURNS = 6, 18
 FAULTS = ("429", "500", "503", "reset", "timeout", "empty", "truncated", "cut-off", "json", "silence")
 FINAL = ("400", "401", "402", "403", "404")
 
-#: Tries of one answer (`models.http.Client`), and runs of the second part.
+#: Tries of one answer (`models.paid.Client`), and runs of the second part.
 TRIES, RUNS = 8, 10
 
 USD_PER_BYTE = MODELS["s1"][1] / 1e6
@@ -113,7 +113,7 @@ def settings(place: Path, **chosen: Any) -> SpeakSettings:
 def attempt(work: Path, chosen: SpeakSettings) -> tuple[dict[str, Any], str]:
     """One run: its counts, and the sentence with which it stopped."""
     try:
-        outcome = speak(read_script(work), work, chosen, {"command": "benchmark"})
+        outcome = speak_transcript(read_synthesis_input(work), work, chosen, {"command": "benchmark"})
     except DailytalkError as error:
         return {}, str(error)
     return outcome.record["counts"], ""
@@ -199,8 +199,8 @@ def takes(place: Path, calls: Path | None) -> bool:
     for name, recordings in folders.items():
         work = place / name
         tagging = TagSettings(profile="embedded", language="en")
-        options = Options()
-        tag(find([str(recordings)], work, tagging, options), work, tagging, options, {})
+        options = TagOptions()
+        tag_recordings(find([str(recordings)], work, tagging, options), work, tagging, options, {})
         for engine, voice in (("espeak", ""), ("flite", "slt"), ("flite", "rms"), ("flite", "kal16")):
             counts, _ = attempt(work, settings(work, tts=engine, voice=voice))
             caught = planted(work, load_synthesiser(engine, "", voice, 0.7, 0.7, 24000, 5), None)
@@ -326,14 +326,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     chosen = parser.parse_args(arguments)
     os.environ |= {"FISH_API_KEY": TOKEN, "FISH_AUDIO_REFERENCE_ID": "loopback-voice"}
     # What is measured is what is asked for, not how long it is waited for.
-    pacing.FIRST_BACKOFF, pacing.LONGEST_BACKOFF = 0.005, 0.02
-    pacing.FIRST_SPACING, pacing.LONGEST_SPACING = 0.001, 0.005
-    patient = http.Client.__init__
+    paid.FIRST_BACKOFF, paid.LONGEST_BACKOFF = 0.005, 0.02
+    paid.FIRST_SPACING, paid.LONGEST_SPACING = 0.001, 0.005
+    patient = paid.Client.__init__
 
-    def impatient(self: http.Client, *options: Any, **named: Any) -> None:
+    def impatient(self: paid.Client, *options: Any, **named: Any) -> None:
         patient(self, *options, **(named | {"read_seconds": 0.5}))
 
-    http.Client.__init__ = impatient  # type: ignore[method-assign]
+    paid.Client.__init__ = impatient  # type: ignore[method-assign]
     with tempfile.TemporaryDirectory() as name:
         place = Path(name)
         met = [faults(place / "faults", chosen.max_cost), repeats(place), takes(place / "takes", chosen.calls)]

@@ -24,8 +24,8 @@ from pathlib import Path
 import pocketsphinx
 import sentencepiece
 
-from dailytalk_contiguous.publish.exporting.moshi import export_moshi
-from dailytalk_contiguous.publish.rows import built_rows
+from dailytalk_contiguous.publish.exports import export_moshi
+from dailytalk_contiguous.publish.items import built_rows
 
 ROOT = Path(__file__).resolve().parents[1]
 

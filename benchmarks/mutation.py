@@ -8,7 +8,7 @@ the code that it runs change. Texts, annotations and what `SAME` names are never
 notices within `--limit` seconds of tests survives; a test that hangs has noticed.
 
     python benchmarks/mutation.py [--count 160] [--seed 0] [--package core] [--jobs 2]   # about an hour; dev extra
-    python benchmarks/mutation.py --package files --tests tests/files --tests tests/cli   # those tests alone
+    python benchmarks/mutation.py --package files --tests tests/store --tests tests/cli   # those tests alone
 """
 
 import argparse
@@ -67,7 +67,7 @@ QUIET_KEYWORDS = frozenset(
 )
 
 #: Modules that draw: their numbers are layout.
-DRAWN = ("plots", "player")
+DRAWN = ("plots", "figures", "player")
 
 COMPARED: dict[type[ast.cmpop], tuple[type[ast.cmpop], ...]] = {
     ast.Lt: (ast.LtE, ast.GtE),
@@ -123,99 +123,99 @@ SAME = (
         "whether a voice could speak depends on none of it",
     ),
     Same(
-        "cli/progress.py",
+        "cli/show.py",
         "*(Working(), WorkBar(table_column=Column(ratio=1)), Done(), Left()),",
         "1 -> 2",
         "the only column with a ratio gets all that the others leave",
     ),
-    Same("engine/event_files.py", "TAIL_BYTES = 1 << 16", "1 -> 2", "more bytes hold the same last event"),
-    Same("engine/event_files.py", "TAIL_BYTES = 1 << 16", "16 -> 17", "more bytes hold the same last event"),
-    Same("publish/loading/verifying.py", "_BLOCK_BYTES = 1 << 20", "1 -> 2", "how much is hashed at a time"),
-    Same("publish/loading/verifying.py", "_BLOCK_BYTES = 1 << 20", "20 -> 21", "how much is hashed at a time"),
+    Same("run/events.py", "TAIL_BYTES = 1 << 16", "1 -> 2", "more bytes hold the same last event"),
+    Same("run/events.py", "TAIL_BYTES = 1 << 16", "16 -> 17", "more bytes hold the same last event"),
+    Same("publish/loading.py", "_BLOCK_BYTES = 1 << 20", "1 -> 2", "how much is hashed at a time"),
+    Same("publish/loading.py", "_BLOCK_BYTES = 1 << 20", "20 -> 21", "how much is hashed at a time"),
     Same("publish/compare.py", "_IN_MEMORY = 64 << 20", "64 -> 65", "how much waits in memory, not on disk"),
     Same("publish/compare.py", "_IN_MEMORY = 64 << 20", "20 -> 21", "how much waits in memory, not on disk"),
     Same("publish/version.py", "_BATCH = 64", "64 -> 65", "how many rows are Python objects at a time"),
-    Same("publish/loading/loading.py", "_READ_AHEAD_BYTES = 1 << 16", "1 -> 2", "how much is read ahead"),
-    Same("publish/loading/loading.py", "_READ_AHEAD_BYTES = 1 << 16", "16 -> 17", "how much is read ahead"),
-    Same("publish/checking/loudness.py", "_BLOCK_FRAMES = 1000", "1000 -> 1001", "how much is read at a time"),
-    Same("publish/pushing/uploading.py", "_ASKED = 256", "256 -> 257", "how many are asked about at a time"),
-    Same("publish/packing/indexing.py", "audio_bytes = 0", "0 -> 1", "one byte of a mean that has two digits"),
-    Same("publish/packing/packing.py", "_CODE = 1", "1 -> 2", "only compared with what itself has written"),
-    Same("publish/packing/staging.py", "_SPARE = 200_000_000", "200000000 -> 200000001", "one byte of a disk"),
+    Same("publish/loading.py", "_READ_AHEAD_BYTES = 1 << 16", "1 -> 2", "how much is read ahead"),
+    Same("publish/loading.py", "_READ_AHEAD_BYTES = 1 << 16", "16 -> 17", "how much is read ahead"),
+    Same("publish/checking.py", "_BLOCK_FRAMES = 1000", "1000 -> 1001", "how much is read at a time"),
+    Same("publish/pushing.py", "_ASKED = 256", "256 -> 257", "how many are asked about at a time"),
+    Same("publish/packing.py", "audio_bytes = 0", "0 -> 1", "one byte of a mean that has two digits"),
+    Same("publish/packing.py", "_CODE = 1", "1 -> 2", "only compared with what itself has written"),
+    Same("publish/packing.py", "_SPARE = 200_000_000", "200000000 -> 200000001", "one byte of a disk"),
     Same(
-        "publish/pushing/planning.py",
+        "publish/pushing.py",
         'return hashlib.sha1(b"blob %d\\0" % len(data) + data, usedforsecurity=False).hexdigest()',
         "hashlib.sha1(b'blob %d\\x00' % len(data) + data, usedforsecurity=False) -> "
         "hashlib.sha1(b'blob %d\\x00' % len(data) + data)",
         "the same digest; only a machine in FIPS mode, which no test can be put into, refuses it",
     ),
     Same(
-        "core/completeness.py",
+        "core/audio.py",
         "length, seconds = _mp3_frame(_at(file, at, 4))",
         "4 -> 5",
         "only the first four bytes are looked at",
     ),
     Same(
-        "files/owned_folder.py",
+        "store/owned_folder.py",
         'self.write(name, lambda file: soundfile.write(file, pcm, sample_rate, subtype="PCM_16", format="WAV"))',
         "soundfile.write(file, pcm, sample_rate, subtype='PCM_16', format='WAV') -> "
         "soundfile.write(file, pcm, sample_rate, format='WAV')",
         "PCM_16 is what soundfile writes into a WAV anyway",
     ),
     Same(
-        "engine/runner.py",
+        "run/runner.py",
         "if self.work and time.monotonic() - told >= TELL_SECONDS:",
         "time.monotonic() - told >= TELL_SECONDS -> time.monotonic() - told > TELL_SECONDS",
         "a clock never shows that very moment",
     ),
     Same(
-        "engine/on_ray.py",
+        "run/on_ray.py",
         "if self._say_at is None or time.monotonic() < self._say_at:",
         "time.monotonic() < self._say_at -> time.monotonic() <= self._say_at",
         "a clock never shows that very moment",
     ),
-    Same("files/writing.py", "return", "return -> pass", "for systems other than POSIX"),
+    Same("store/files.py", "return", "return -> pass", "for systems other than POSIX"),
     Same(
-        "sources/hub_shards.py",
+        "sources/hub_repository.py",
         "first, _ = next(_samples(file), ({}, 0))",
         "0 -> 1",
         "the place behind a sample that is not there is not looked at",
     ),
     Same(
-        "sources/hub_tables.py",
+        "sources/hub_repository.py",
         "stereo = audio if len(audio) == 1 else _stereo(next(rows_of(repository, shard, audio), ({}, 0))[0])",
         "0 -> 1",
         "of a row that is not there nothing is looked at; with the other 0 no test passes",
     ),
-    Same("sources/hub_shards.py", "_BUFFER = 8 << 20", "8 -> 9", "how much is read at a time"),
-    Same("sources/hub_shards.py", "_BUFFER = 8 << 20", "20 -> 21", "how much is read at a time"),
-    Same("sources/hub_shards.py", "_ROWS = 2", "2 -> 3", "how many rows are decoded at a time"),
-    Same("sources/corpora/tree.py", "_PIECE = 1 << 20", "1 -> 2", "how much is read at a time"),
-    Same("sources/corpora/tree.py", "_PIECE = 1 << 20", "20 -> 21", "how much is read at a time"),
-    Same("core/timeline.py", "run: int = -1", "1 -> 2", "any negative number is no run"),
+    Same("sources/hub_repository.py", "_BUFFER = 8 << 20", "8 -> 9", "how much is read at a time"),
+    Same("sources/hub_repository.py", "_BUFFER = 8 << 20", "20 -> 21", "how much is read at a time"),
+    Same("sources/hub_repository.py", "_ROWS = 2", "2 -> 3", "how many rows are decoded at a time"),
+    Same("sources/corpora/base.py", "_PIECE = 1 << 20", "1 -> 2", "how much is read at a time"),
+    Same("sources/corpora/base.py", "_PIECE = 1 << 20", "20 -> 21", "how much is read at a time"),
+    Same("core/turns.py", "run: int = -1", "1 -> 2", "any negative number is no run"),
     Same(
-        "core/timeline.py",
+        "core/turns.py",
         "resynthesised = 0  # such a piece may last longer and parts the kept pieces on both sides of it",
         "0 -> 1",
         "only tells pieces apart",
     ),
-    Same("engine/pricing.py", "yield int(key[:16], 16), line", "16 -> 17", "digits that tell lines apart"),
-    Same("engine/positions.py", "self._written = -1", "1 -> 2", "neither is a number of windows"),
+    Same("run/estimate.py", "yield int(key[:16], 16), line", "16 -> 17", "digits that tell lines apart"),
+    Same("run/streaming.py", "self._written = -1", "1 -> 2", "neither is a number of windows"),
     Same(
-        "publish/pushing/commit.py",
+        "publish/pushing.py",
         "return int(error.response.status_code) if isinstance(error, HfHubHTTPError) else 0",
         "0 -> 1",
         "neither is a status",
     ),
-    Same("engine/build.py", "untidy = 0.0", "0.0 -> 1.0", "when memory is given back"),
+    Same("run/shard.py", "untidy = 0.0", "0.0 -> 1.0", "when memory is given back"),
     Same(
-        "files/writing.py",
+        "store/files.py",
         'if os.name != "posix":',
         "os.name != 'posix' -> not os.name != 'posix'",
         "only a power cut would tell",
     ),
     Same(
-        "files/writing.py",
+        "store/files.py",
         'if os.name != "posix":',
         "os.name != 'posix' -> os.name == 'posix'",
         "only a power cut would tell",
@@ -227,15 +227,15 @@ SAME = (
         "where both are the first word, both begin at 0",
     ),
     Same(
-        "core/completeness.py",
+        "core/audio.py",
         "def read(self, count: int = -1) -> bytes:",
         "1 -> 2",
         "any negative number reads all",
     ),
-    Same("core/ffmpeg.py", "_LAST_MESSAGES = 4096", "4096 -> 4097", "one more byte of messages"),
-    Same("core/mixing.py", "if width > 0:", "width > 0 -> width >= 0", "a fade of no samples changes nothing"),
+    Same("core/audio.py", "_LAST_MESSAGES = 4096", "4096 -> 4097", "one more byte of messages"),
+    Same("core/loudness.py", "if width > 0:", "width > 0 -> width >= 0", "a fade of no samples changes nothing"),
     Same(
-        "core/mixing.py",
+        "core/loudness.py",
         "if taken > 0 or (taken >= -2 * fade and low <= high):",
         "taken > 0 -> taken >= 0",
         "where nothing is taken it has returned before",
@@ -246,8 +246,8 @@ SAME = (
         "text.count('[') + text.count('{') > MOST_LEVELS -> text.count('[') + text.count('{') >= MOST_LEVELS",
         "spares the walk through what can't be too deep",
     ),
-    Same("core/mixing.py", "at = 0", "0 -> 1", "one sample of a margin of 50 ms"),
-    Same("core/folded.py", "LEVEL = 1", "1 -> 2", "how hard it is compressed"),
+    Same("core/loudness.py", "at = 0", "0 -> 1", "one sample of a margin of 50 ms"),
+    Same("shards.py", "LEVEL = 1", "1 -> 2", "how hard it is compressed"),
     Same(
         "core/word_times.py", "while i and j:", "i and j -> i or j", "beyond the edge of the table nothing matches"
     ),
@@ -273,7 +273,7 @@ SAME = (
         "PCM_16 is what soundfile writes into a FLAC anyway",
     ),
     Same(
-        "core/rooms.py",
+        "core/copies.py",
         "_REFLECTIONS = np.linspace(0.05, 0.995, 190)  # amplitudes that a wall may give back",
         "0.05 -> 0.07500000000000001",
         "no wall of a room that is drawn gives back so little",
@@ -286,7 +286,7 @@ SAME = (
         "no frame is exactly that soft",
     ),
     Same(
-        "core/balance.py",
+        "core/sampling.py",
         "enough = math.fsum(own.values()) >= target",
         "math.fsum(own.values()) >= target -> math.fsum(own.values()) > target",
         "where they are equal, nothing is left out and nothing is copied either way",

@@ -26,9 +26,9 @@ sys.path[:0] = [str(ROOT / "tests"), str(ROOT / "tests" / "publish")]
 from built_conversations import built_row, flac  # noqa: E402
 from hub.server import HubServer  # noqa: E402
 
-from dailytalk_contiguous.core.built import BUILT  # noqa: E402
-from dailytalk_contiguous.publish.packing.packed import Packed  # noqa: E402
-from dailytalk_contiguous.publish.packing.packing import pack  # noqa: E402
+from dailytalk_contiguous.core.schema import BUILT  # noqa: E402
+from dailytalk_contiguous.publish.manifest import Packed  # noqa: E402
+from dailytalk_contiguous.publish.packing import pack_version  # noqa: E402
 from dailytalk_contiguous.shards import Shard, shard_path, write_shard  # noqa: E402
 
 SAMPLE_RATE = 24000
@@ -55,7 +55,7 @@ api.create_commit("me/calls", files, commit_message="add", repo_type="dataset")
 
 _STREAM = """
 import os, sys
-from dailytalk_contiguous.publish.loading.loading import load
+from dailytalk_contiguous.publish.loading import load
 columns = sys.argv[1].split(",") if sys.argv[1] else None
 rows = load("me/calls", split="train", streaming=True, columns=columns)
 print(next(iter(rows))["conversation_id"], flush=True)
@@ -76,14 +76,14 @@ def _versions(folder: Path) -> Iterable[bool]:
     names = [f"call{number:04d}" for number in range(CONVERSATIONS)]
     _work_folder(folder / "work", names, SECONDS)
     started = time.perf_counter()
-    first = pack(folder / "work", folder / "first", shard_bytes=SHARD_BYTES)
+    first = pack_version(folder / "work", folder / "first", shard_bytes=SHARD_BYTES)
     speed = CONVERSATIONS * SECONDS / (time.perf_counter() - started)
     size = sum(file.size for file in first.files)
     print(f"packed {CONVERSATIONS} conversations of {SECONDS:g} s: {len(first.files)} files, {size / 1e6:.0f} MB")
     yield _line("packing", f"{speed:.0f} times real time", f"at least {SPEED_GOAL:g}", speed >= SPEED_GOAL)
     _work_folder(folder / "work", names, SECONDS, resynthesised=names[:: CONVERSATIONS // CHANGED])
     counts = {f"{config}/{split}": len(own) for config, of in first.configs.items() for split, own in of.items()}
-    second = pack(folder / "work", folder / "second", shard_bytes=SHARD_BYTES, shards_before=counts)
+    second = pack_version(folder / "work", folder / "second", shard_bytes=SHARD_BYTES, shards_before=counts)
     new, whole = _new_share(first, second)
     text = f"{new:.2%} of the bytes (whole files that changed, which plain LFS sends: {whole:.0%})"
     yield _line("new chunks", text, f"at most {NEW_GOAL:.0%}", new <= NEW_GOAL)
@@ -105,7 +105,7 @@ def _new_share(first: Packed, second: Packed) -> tuple[float, float]:
 def _streams(folder: Path) -> Iterable[bool]:
     """100 files, of which a stream sees the first before its first row: only that one has its full size."""
     _work_folder(folder / "minutes", [f"minute{number:03d}" for number in range(40)], 60.0)
-    packed = pack(folder / "minutes", folder / "stage")
+    packed = pack_version(folder / "minutes", folder / "stage")
     (shard,) = packed.configs["conversations"]["train"]
     (small,) = packed.configs["conversations"]["test"]
     with HubServer(folder / "hub") as hub:

@@ -17,7 +17,7 @@ import numpy as np
 from scoring import score, total
 
 from dailytalk_contiguous import TagSettings
-from dailytalk_contiguous.engine.tagging import Options, find, tag
+from dailytalk_contiguous.run.tagging import TagOptions, find, tag_recordings
 
 EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
 GOAL = 0.95
@@ -33,11 +33,11 @@ def main() -> int:
     settings = TagSettings(profile=chosen.profile, asr_model=chosen.asr_model, language="en")
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder)
-        tag(
-            find([str(chosen.examples)], out, settings, Options()),
+        tag_recordings(
+            find([str(chosen.examples)], out, settings, TagOptions()),
             out,
             settings,
-            Options(),
+            TagOptions(),
             {"command": "quality.py"},
         )
         lines = [json.loads(line) for line in (out / "transcript.jsonl").read_text(encoding="utf-8").splitlines()]

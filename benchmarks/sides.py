@@ -31,14 +31,14 @@ sys.path.insert(0, str(ROOT / "tests"))  # the makers of random models serve tes
 
 from tiny_models import make_affect, make_whisper  # noqa: E402
 
-from dailytalk_contiguous import Folder, TagSettings, tagging  # noqa: E402
+from dailytalk_contiguous import Folder, TagSettings, tag_stages  # noqa: E402
 from dailytalk_contiguous.core import prosody  # noqa: E402
 from dailytalk_contiguous.core.audio import ANALYSIS_RATE, read_analysis  # noqa: E402
 from dailytalk_contiguous.core.machine import cores  # noqa: E402
-from dailytalk_contiguous.core.packing import pack  # noqa: E402
-from dailytalk_contiguous.engine.build import steps_of  # noqa: E402
+from dailytalk_contiguous.core.word_times import pack_windows  # noqa: E402
 from dailytalk_contiguous.models import affect, affect_network, speech_activity, whisper  # noqa: E402
-from dailytalk_contiguous.stages import affect as affect_stage  # noqa: E402
+from dailytalk_contiguous.run.shard import steps_of  # noqa: E402
+from dailytalk_contiguous.stages import rate_affect as affect_stage  # noqa: E402
 
 #: Words in a second of conversational speech, and what Whisper needs for one.
 WORDS_PER_SECOND = 3.0
@@ -88,7 +88,7 @@ def prepare(folder: Path, recordings: str, count: int, seconds: float, size: str
     for row in rows:
         row["duration"] = min(row["duration"], seconds)
     batches = [{name: [value] for name, value in row.items()} for row in rows]
-    segment = tagging(TagSettings())[0]
+    segment = tag_stages(TagSettings())[0]
     alone, packed = _words(segment(batch) for batch in batches)
     return Material(
         batches,
@@ -106,7 +106,7 @@ def _words(found: Iterator[Batch]) -> tuple[int, int]:
     windows = 0
     for row in found:
         lengths = [end - start for start, end in zip(row["start"][0], row["end"][0], strict=True)]
-        windows += len(pack(lengths, row["channel"][0]))
+        windows += len(pack_windows(lengths, row["channel"][0]))
         seconds += lengths
     words = WORDS_PER_SECOND * sum(seconds)
     return max(1, round(words / len(seconds))), max(1, round(words / windows))
@@ -162,7 +162,7 @@ class Ours:
 
     def __init__(self, settings: TagSettings) -> None:
         self.clock, self.inside = Clock(), Clock()
-        self.steps = steps_of(tagging(settings))
+        self.steps = steps_of(tag_stages(settings))
         silence = np.zeros(2 * ANALYSIS_RATE, np.int16).tobytes()
         one = {"speech": [silence], "conversation_id": [""], "channel": ["left"]}
         for stage, _ in self.steps:  # loads the models

@@ -12,7 +12,7 @@ import tempfile
 from pathlib import Path
 
 from dailytalk_contiguous.cli.terminal import say
-from dailytalk_contiguous.engine.event_files import EVENTS, append
+from dailytalk_contiguous.run.events import EVENTS, append
 
 TRIES = 5
 

@@ -26,10 +26,10 @@ sys.path.insert(0, str(ROOT / "tests"))  # the loopback server serves tests and 
 
 from tts_server import TOKEN  # noqa: E402
 
-from dailytalk_contiguous.core.speech_gate import judge  # noqa: E402
+from dailytalk_contiguous.core.quality import judge  # noqa: E402
+from dailytalk_contiguous.models.contracts import Line  # noqa: E402
 from dailytalk_contiguous.models.fish import Fish  # noqa: E402
-from dailytalk_contiguous.models.speech_cache import SpeechCache, cache_key  # noqa: E402
-from dailytalk_contiguous.models.synthesiser import Line  # noqa: E402
+from dailytalk_contiguous.models.paid import SpeechCache, cache_key  # noqa: E402
 
 TEXT = "well so you know that was a really good day and I think we should go there again soon"
 

@@ -33,11 +33,10 @@ from numpy.typing import NDArray
 from scipy import fft, signal
 
 from dailytalk_contiguous.core.audio import to_pcm
-from dailytalk_contiguous.core.speech_gate import judge
-from dailytalk_contiguous.core.timeline import KEPT_PAUSE, MODES, Event, rebuild
-from dailytalk_contiguous.core.turns import Timed, compare, stretches
-from dailytalk_contiguous.models.espeak import Espeak
-from dailytalk_contiguous.models.synthesiser import Line
+from dailytalk_contiguous.core.quality import judge
+from dailytalk_contiguous.core.turns import KEPT_PAUSE, MODES, Timed, TurnEvent, compare_turns, rebuild, stretches
+from dailytalk_contiguous.models.contracts import Line
+from dailytalk_contiguous.models.offline_voices import Espeak
 from dailytalk_contiguous.stages.reconstruct import Reconstruct
 from dailytalk_contiguous.stages.segment import Segment
 
@@ -161,21 +160,21 @@ def spoken(conversation: Conversation, said: list[Timed]) -> list[float]:
     return lengths
 
 
-def events(conversation: Conversation, voice: Voice) -> list[Event]:
+def events(conversation: Conversation, voice: Voice) -> list[TurnEvent]:
     """The conversation with the new lengths of its re-voiced side."""
     lengths = iter(voice(conversation, [one for one in conversation.utterances if one.channel == REVOICED]))
     return [
-        Event(one.channel, one.start, one.end, next(lengths), one.run)
+        TurnEvent(one.channel, one.start, one.end, next(lengths), one.run)
         if one.channel == REVOICED
-        else Event(one.channel, one.start, one.end, one.end - one.start, one.run, kept=True)
+        else TurnEvent(one.channel, one.start, one.end, one.end - one.start, one.run, kept=True)
         for one in conversation.utterances
     ]
 
 
-def result(conversation: Conversation, said: list[Event], mode: str) -> Result:
+def result(conversation: Conversation, said: list[TurnEvent], mode: str) -> Result:
     """Rebuild one conversation and measure it."""
     rebuilt = rebuild(said, conversation.duration, mode, SAMPLE_RATE)
-    measures = compare(said, rebuilt.starts, conversation.duration, rebuilt.duration)
+    measures = compare_turns(said, rebuilt.starts, conversation.duration, rebuilt.duration)
     found = stretches(conversation.utterances)
     hosted = [(index, found[one.host].members) for one in found if one.host is not None for index in one.members]
     fitting = sum(fits(index, turn, said, rebuilt.starts) for index, turn in hosted)
@@ -190,7 +189,7 @@ def result(conversation: Conversation, said: list[Event], mode: str) -> Result:
     )
 
 
-def fits(index: int, turn: list[int], said: list[Event], starts: list[float]) -> bool:
+def fits(index: int, turn: list[int], said: list[TurnEvent], starts: list[float]) -> bool:
     """Whether a backchannel has room in its rebuilt turn after what its own speaker says before it."""
     one = said[index]
     first, end = starts[turn[0]], max(starts[i] + said[i].new_length for i in turn)

@@ -26,14 +26,14 @@ import sys
 from pathlib import Path
 
 from dailytalk_contiguous import DailytalkError
-from dailytalk_contiguous.cli.errors import guarded
 from dailytalk_contiguous.cli.options import rate_of
-from dailytalk_contiguous.core.timeline import MODES
-from dailytalk_contiguous.engine.speaking import Script, read_script, speak
-from dailytalk_contiguous.engine.spoken_outputs import AUDIO, SHIFTED, wav_path
-from dailytalk_contiguous.files.owned_folder import made_from
-from dailytalk_contiguous.files.writing import write_atomically, write_text
-from dailytalk_contiguous.pipeline import SpeakSettings
+from dailytalk_contiguous.cli.terminal import guarded
+from dailytalk_contiguous.core.turns import MODES
+from dailytalk_contiguous.pipelines import SpeakSettings
+from dailytalk_contiguous.run.outputs import AUDIO, SHIFTED, wav_path
+from dailytalk_contiguous.run.speaking import SynthesisInput, read_synthesis_input, speak_transcript
+from dailytalk_contiguous.store.files import write_atomically, write_text
+from dailytalk_contiguous.store.owned_folder import made_from
 
 #: Folder in `--output-dir` that holds what a later run goes on from.
 WORK = ".dailytalk"
@@ -74,9 +74,9 @@ def main() -> int:
         sample_rate=rate_of(chosen.sample_rate),
     )
     folder: Path = chosen.output_dir
-    script = read_script(folder, chosen.transcript, folder)
+    script = read_synthesis_input(folder, chosen.transcript, folder)
     refuse_others(script, folder)
-    outcome = speak(script, folder / WORK, settings, {"command": "generate_tts.py"})
+    outcome = speak_transcript(script, folder / WORK, settings, {"command": "generate_tts.py"})
     hand_out(script, folder, chosen.output_transcript or folder / SHIFTED)
     counts = outcome.record["counts"]
     print(f"{counts.get('spoken', 0)} utterances of {counts.get('conversations', 0)} conversations resynthesised")
@@ -85,21 +85,21 @@ def main() -> int:
     return 1 if not counts.get("conversations") else 3 if counts["rejects"] else 0
 
 
-def results(script: Script, folder: Path) -> list[tuple[Path, Path]]:
+def results(script: SynthesisInput, folder: Path) -> list[tuple[Path, Path]]:
     """Of each conversation the file in the work folder, and its place in the folder of recordings."""
     names = [row["conversation_id"] for row in script.rows]
     made = [wav_path(folder / WORK, name) for name in names]
     return [(path, folder / path.relative_to(folder / WORK / AUDIO)) for path in made]
 
 
-def refuse_others(script: Script, folder: Path) -> None:
+def refuse_others(script: SynthesisInput, folder: Path) -> None:
     """Raise DailytalkError, before anything is bought, for a file of somebody else where a result goes."""
     for _, place in results(script, folder):
         if place.exists() and made_from(place.parent, place.name) is None:
             raise DailytalkError(f"{place} is no result of this script", "move it away")
 
 
-def hand_out(script: Script, folder: Path, transcript: Path) -> None:
+def hand_out(script: SynthesisInput, folder: Path, transcript: Path) -> None:
     """Put the results where the older tool has them; one that is held back now is there no more."""
     for made, place in results(script, folder):
         if not made.is_file():

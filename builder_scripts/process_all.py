@@ -24,13 +24,12 @@ from pathlib import Path
 
 from dailytalk_contiguous import DailytalkError, TagSettings
 from dailytalk_contiguous.cli import show
-from dailytalk_contiguous.cli.errors import guarded
-from dailytalk_contiguous.cli.progress import bar
-from dailytalk_contiguous.cli.terminal import Console, say
+from dailytalk_contiguous.cli.show import bar
+from dailytalk_contiguous.cli.terminal import Console, guarded, say
 from dailytalk_contiguous.core.documents import as_text
-from dailytalk_contiguous.engine.outputs import read_run, rejects_in
-from dailytalk_contiguous.engine.tagging import Options, find, tag
-from dailytalk_contiguous.files.writing import write_text
+from dailytalk_contiguous.run.outputs import read_run, rejects_in
+from dailytalk_contiguous.run.tagging import TagOptions, find, tag_recordings
+from dailytalk_contiguous.store.files import write_text
 
 
 def main() -> int:
@@ -48,10 +47,10 @@ def main() -> int:
     settings, output = TagSettings(**own, buckets="seed", rules="seed", punctuate="always"), chosen.output
     work = output.with_name(f".{output.name}.work")
     _refuse_edited(output, work)
-    found = find([chosen.input_dir], work, settings, Options(), max_conversation=0, given=False)
+    found = find([chosen.input_dir], work, settings, TagOptions(), max_conversation=0, given=False)
     show.left_out(Console(stderr=True, soft_wrap=True), found.left_out)
     with bar(Console(stderr=True), quiet=False) as shown:
-        outcome = tag(found, work, settings, Options(), {}, planned=shown.planned)
+        outcome = tag_recordings(found, work, settings, TagOptions(), {}, planned=shown.planned)
     assert outcome.record is not None
     for problem in outcome.problems:
         say(f"rejected: {as_text(problem.id)}: {problem.reason}; {problem.remedy}", stderr=True)

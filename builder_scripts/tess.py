@@ -9,15 +9,14 @@ disjoint in words.
 import sys
 from pathlib import Path
 
-from dailytalk_contiguous.cli.errors import guarded
-from dailytalk_contiguous.engine.corpus import build_corpus
-from dailytalk_contiguous.engine.corpus_source import read_corpus
-from dailytalk_contiguous.engine.corpus_stages import CorpusSettings
+from dailytalk_contiguous.cli.terminal import guarded
+from dailytalk_contiguous.run.clip_plan import CorpusSettings
+from dailytalk_contiguous.run.clips import build_corpus, read_corpus
 from dailytalk_contiguous.stages.clip_words import CutSpeech, TimeWords
 from dailytalk_contiguous.stages.condition import Condition
-from dailytalk_contiguous.stages.finish_clip import FinishClip, TakeConditioned
-from dailytalk_contiguous.stages.prosody import MeasureProsody
-from dailytalk_contiguous.stages.quality import MeasureQuality
+from dailytalk_contiguous.stages.finish import FinishClip, TakeConditioned
+from dailytalk_contiguous.stages.measure_prosody import MeasureProsody
+from dailytalk_contiguous.stages.measure_quality import MeasureQuality
 
 #: What the lists below don't say: that affect is estimated from sound and words, and what the sides don't share.
 SETTINGS = CorpusSettings(profile="embedded", split="sentences")

@@ -18,58 +18,54 @@ os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 if TYPE_CHECKING:
     from dailytalk_contiguous.core.errors import BadInput, DailytalkError, ModelMissing, Reject
-    from dailytalk_contiguous.engine.recipe import run_recipe
-    from dailytalk_contiguous.pipeline import SpeakSettings, TagSettings, speaking, tagging
-    from dailytalk_contiguous.publish.loading.loading import load
-    from dailytalk_contiguous.publish.loading.stereo import StereoAudio
-    from dailytalk_contiguous.publish.loading.windows import collate_windows, moshi_windows
+    from dailytalk_contiguous.pipelines import SpeakSettings, TagSettings, speak_stages, tag_stages
+    from dailytalk_contiguous.publish.loading import StereoAudio, collate_windows, load, moshi_windows
+    from dailytalk_contiguous.run.build import run_recipe
     from dailytalk_contiguous.sources.folder import Folder
     from dailytalk_contiguous.sources.speech import add_speech
-    from dailytalk_contiguous.stages.affect import RateAffect
     from dailytalk_contiguous.stages.align import Align
     from dailytalk_contiguous.stages.base import PerUtterance, Stage
-    from dailytalk_contiguous.stages.bucket import Bucket, corpus_of
     from dailytalk_contiguous.stages.finish import Finish
     from dailytalk_contiguous.stages.match_transcript import MatchTranscript
-    from dailytalk_contiguous.stages.prosody import MeasureProsody
-    from dailytalk_contiguous.stages.punctuate import Punctuate
+    from dailytalk_contiguous.stages.measure_prosody import MeasureProsody
+    from dailytalk_contiguous.stages.rate_affect import RateAffect
     from dailytalk_contiguous.stages.reconstruct import Reconstruct
     from dailytalk_contiguous.stages.segment import Segment
-    from dailytalk_contiguous.stages.speak import Speak
-    from dailytalk_contiguous.stages.tag import Tag
+    from dailytalk_contiguous.stages.style import Bucket, Punctuate, Tag, corpus_of
+    from dailytalk_contiguous.stages.synthesis import Speak
     from dailytalk_contiguous.stages.transcribe import Transcribe
 
 _HOMES = {
     "Align": "stages.align",
     "BadInput": "core.errors",
-    "Bucket": "stages.bucket",
+    "Bucket": "stages.style",
     "DailytalkError": "core.errors",
     "Finish": "stages.finish",
     "Folder": "sources.folder",
     "MatchTranscript": "stages.match_transcript",
-    "MeasureProsody": "stages.prosody",
+    "MeasureProsody": "stages.measure_prosody",
     "ModelMissing": "core.errors",
     "PerUtterance": "stages.base",
-    "Punctuate": "stages.punctuate",
-    "RateAffect": "stages.affect",
+    "Punctuate": "stages.style",
+    "RateAffect": "stages.rate_affect",
     "Reconstruct": "stages.reconstruct",
     "Reject": "core.errors",
     "Segment": "stages.segment",
-    "Speak": "stages.speak",
-    "SpeakSettings": "pipeline",
+    "Speak": "stages.synthesis",
+    "SpeakSettings": "pipelines",
     "Stage": "stages.base",
-    "StereoAudio": "publish.loading.stereo",
-    "Tag": "stages.tag",
-    "TagSettings": "pipeline",
+    "StereoAudio": "publish.loading",
+    "Tag": "stages.style",
+    "TagSettings": "pipelines",
     "Transcribe": "stages.transcribe",
     "add_speech": "sources.speech",
-    "collate_windows": "publish.loading.windows",
-    "corpus_of": "stages.bucket",
-    "load": "publish.loading.loading",
-    "moshi_windows": "publish.loading.windows",
-    "run_recipe": "engine.recipe",
-    "speaking": "pipeline",
-    "tagging": "pipeline",
+    "collate_windows": "publish.loading",
+    "corpus_of": "stages.style",
+    "load": "publish.loading",
+    "moshi_windows": "publish.loading",
+    "run_recipe": "run.build",
+    "speak_stages": "pipelines",
+    "tag_stages": "pipelines",
 }
 
 __all__ = [
@@ -101,8 +97,8 @@ __all__ = [
     "load",
     "moshi_windows",
     "run_recipe",
-    "speaking",
-    "tagging",
+    "speak_stages",
+    "tag_stages",
 ]
 
 

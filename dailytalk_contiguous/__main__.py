@@ -9,7 +9,7 @@ def run() -> NoReturn:
     """Entry point of the console script."""
     interrupts.install("dailytalk")
     try:
-        from dailytalk_contiguous.cli.main import run as begin
+        from dailytalk_contiguous.cli.main import run_command as begin
     except KeyboardInterrupt:
         interrupts.end()
     begin()

@@ -9,6 +9,8 @@ rejects are one file, no crash can part them.
 import contextlib
 import hashlib
 import json
+import pickle
+import zlib
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,15 +22,63 @@ from datasets import Features
 
 from dailytalk_contiguous.core.documents import MOST_OWN_BYTES, fits, parse_json, shown
 from dailytalk_contiguous.core.errors import BadInput, Reject
-from dailytalk_contiguous.files.inside import leads_out
-from dailytalk_contiguous.files.writing import write_atomically
+from dailytalk_contiguous.core.schema import Row
 from dailytalk_contiguous.stages.base import Stage
+from dailytalk_contiguous.store.files import leads_out, write_atomically
+
+# Rows that wait: a few columns at hand for planning, all the others compressed until the row's turn comes.
+#
+# A transcript of a thousand hours takes 8 GB as rows of words, and a twentieth of that folded. Folded values
+# never leave this process and its workers: nothing on disk is written so.
+
+
+#: Columns that a conversation shows before it is unfolded: what a plan, or a worker that fetches recordings, asks
+#: for.
+PLANNING_COLUMNS = ("conversation_id", "recording_id", "audio", "duration", "input_digest")
+
+#: zlib's fastest level: higher ones take several times as long for a tenth less.
+LEVEL = 1
+
+
+class CompressedRow(dict[str, Any]):
+    """A row whose items are the columns at hand; asking it for another column is a KeyError."""
+
+    rest: bytes
+
+
+def compress(value: Any) -> bytes:
+    """Any plain value, compressed."""
+    return zlib.compress(pickle.dumps(value, pickle.HIGHEST_PROTOCOL), LEVEL)
+
+
+def expand(folded: bytes) -> Any:
+    """The value that `fold` was given."""
+    return pickle.loads(zlib.decompress(folded))
+
+
+def compress_row(row: Mapping[str, Any], at_hand: Iterable[str]) -> CompressedRow:
+    """A row with only the columns `at_hand` open."""
+    found = CompressedRow({name: row[name] for name in at_hand})
+    found.rest = compress({name: value for name, value in row.items() if name not in found})
+    return found
+
+
+def expand_row(row: Mapping[str, Any]) -> dict[str, Any]:
+    """A new row with all columns, whether it was folded or not."""
+    return {**row, **expand(row.rest)} if isinstance(row, CompressedRow) else dict(row)
+
+
+# Shards on disk: Parquet files of whole conversations that know what they were made from.
+#
+# Each file carries, beside its rows, the digest of every stage that made them, the digest of each row's input,
+# the seconds that each stage took for it, and the rows that were rejected. So a row can be trusted, taken up
+# again after its neighbours changed, and continued from the last stage that still stands; and because results and
+# rejects are one file, no crash can part them.
+
 
 #: The key of our record in a Parquet file's metadata, and the version of its layout.
 METADATA_KEY = b"dailytalk_contiguous"
 LAYOUT = 1
-
-Row = dict[str, Any]
 
 
 @dataclass(frozen=True)

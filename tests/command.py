@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import pytest
 from huggingface_hub.utils import logging
 
-from dailytalk_contiguous.cli.main import run
+from dailytalk_contiguous.cli.main import run_command
 
 # As `run` has it by the environment, which is read once: in this process it was read before.
 logging.set_verbosity_error()  # type: ignore[no-untyped-call]
@@ -36,14 +36,14 @@ class Command:
         self._monkeypatch.setattr(sys, "argv", ["dailytalk", *map(str, arguments)])
         self._capfd.readouterr()
         with pytest.raises(SystemExit) as leave:
-            run()
+            run_command()
         return Done(int(leave.value.code or 0), *self._capfd.readouterr())
 
 
 #: `dailytalk` that goes no further than a number of shards: it says "held" on stdout and waits for a signal.
 HELD = """
 import signal, sys
-from dailytalk_contiguous.engine.events import Journal
+from dailytalk_contiguous.run.events import Journal
 
 left = [int(sys.argv.pop(1))]
 

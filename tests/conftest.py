@@ -35,7 +35,7 @@ def _importable(package: str) -> bool:
 
 
 def _gpu() -> bool:
-    from dailytalk_contiguous.models.cuda import lacking
+    from dailytalk_contiguous.models.devices import lacking
 
     return not lacking()
 

@@ -11,10 +11,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import soundfile
 
-from dailytalk_contiguous.core.finished_clip import CONDITIONING, FINISHED
 from dailytalk_contiguous.core.quality import NAMES
-from dailytalk_contiguous.core.schema import AFFECT, PROSODY
-from dailytalk_contiguous.engine.corpus_folder import export_clips
+from dailytalk_contiguous.core.schema import AFFECT, CONDITIONING, FINISHED, PROSODY
+from dailytalk_contiguous.run.clips import export_clips
 
 RATE = 24000
 

@@ -8,8 +8,8 @@ from typing import Any
 import soundfile
 from audio_files import Samples, example
 
-from dailytalk_contiguous.engine.tagging import Options, Outcome, find, tag
-from dailytalk_contiguous.pipeline import TagSettings
+from dailytalk_contiguous.pipelines import TagSettings
+from dailytalk_contiguous.run.tagging import TagOptions, TagOutcome, find, tag_recordings
 
 #: Seconds of an excerpt: one turn of each speaker.
 EXCERPT = 6.0
@@ -39,10 +39,10 @@ def calls(folder: Path, *names: str) -> Path:
 
 def run(
     source: Path, out: Path, settings: TagSettings, found: dict[str, Any] | None = None, **options: Any
-) -> Outcome:
+) -> TagOutcome:
     """One run of `dailytalk tag` in this process, with a shard for each conversation unless told otherwise."""
-    chosen = Options(**({"shard_seconds": 1.0} | options))
-    return tag(find([str(source)], out, settings, chosen, **(found or {})), out, settings, chosen, {})
+    chosen = TagOptions(**({"shard_seconds": 1.0} | options))
+    return tag_recordings(find([str(source)], out, settings, chosen, **(found or {})), out, settings, chosen, {})
 
 
 def read_lines(path: Path) -> list[dict[str, Any]]:

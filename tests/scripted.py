@@ -16,14 +16,13 @@ from tts_server import TOKEN, TtsServer
 
 from dailytalk_contiguous.core.audio import to_uri
 from dailytalk_contiguous.core.schema import SOURCE, STRING
-from dailytalk_contiguous.engine.speaking import Script, SpokenOutcome, read_script, speak
-from dailytalk_contiguous.models import fish, pacing
+from dailytalk_contiguous.models import fish, paid
 from dailytalk_contiguous.models.engines import load_synthesiser
-from dailytalk_contiguous.models.http import Client
-from dailytalk_contiguous.pipeline import SpeakSettings
+from dailytalk_contiguous.models.paid import Client
+from dailytalk_contiguous.pipelines import SpeakSettings
+from dailytalk_contiguous.run.speaking import SpeakOutcome, SynthesisInput, read_synthesis_input, speak_transcript
 from dailytalk_contiguous.shards import Entry, Shard, write_shard
-from dailytalk_contiguous.sources.recorded import identity_of
-from dailytalk_contiguous.sources.transcribed import BASE
+from dailytalk_contiguous.sources.transcribed import BASE, identity_of
 
 RATE = 16000
 
@@ -122,10 +121,10 @@ def settings(tmp_path: Path, **chosen: Any) -> SpeakSettings:
     return SpeakSettings(**({"profile": "embedded", "tts": "fish", "cache": str(tmp_path / "cache")} | chosen))
 
 
-def say(work: Path, chosen: SpeakSettings, out: Path | None = None, **options: Any) -> SpokenOutcome:
+def say(work: Path, chosen: SpeakSettings, out: Path | None = None, **options: Any) -> SpeakOutcome:
     """One run in this process, with a shard for each conversation."""
-    script: Script = read_script(work, shard_seconds=0.1)
-    return speak(script, out or work, chosen, {}, **options)
+    script: SynthesisInput = read_synthesis_input(work, shard_seconds=0.1)
+    return speak_transcript(script, out or work, chosen, {}, **options)
 
 
 @contextmanager
@@ -137,8 +136,8 @@ def loopback(monkeypatch: pytest.MonkeyPatch, server: TtsServer | None = None) -
     """
     monkeypatch.setenv("FISH_AUDIO_REFERENCE_ID", "loopback-voice")
     monkeypatch.setenv("FISH_API_KEY", TOKEN)
-    monkeypatch.setattr(pacing, "FIRST_BACKOFF", 0.01)
-    monkeypatch.setattr(pacing, "LONGEST_BACKOFF", 0.1)
+    monkeypatch.setattr(paid, "FIRST_BACKOFF", 0.01)
+    monkeypatch.setattr(paid, "LONGEST_BACKOFF", 0.1)
     monkeypatch.setattr(fish, "Client", partial(Client, read_seconds=2.0))
     load_synthesiser.cache_clear()
     with server or TtsServer() as running:

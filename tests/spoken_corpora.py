@@ -10,11 +10,10 @@ from audio_files import Samples, wav_bytes
 from clips import RATE, line
 from corpus_trees import POINTER, put
 
-from dailytalk_contiguous.core.finished_clip import FINISHED
-from dailytalk_contiguous.engine.corpus import Options, Outcome, build_corpus
-from dailytalk_contiguous.engine.corpus_source import read_corpus
-from dailytalk_contiguous.engine.corpus_stages import CorpusSettings
-from dailytalk_contiguous.shards import Row, read_rows
+from dailytalk_contiguous.core.schema import FINISHED, Row
+from dailytalk_contiguous.run.clip_plan import CorpusSettings
+from dailytalk_contiguous.run.clips import CorpusOptions, CorpusOutcome, build_corpus, read_corpus
+from dailytalk_contiguous.shards import read_rows
 
 EMOTIONS = ("ANG", "HAP", "NEU")
 
@@ -61,11 +60,11 @@ def dailytalk_files(turns: int = 2) -> dict[str, bytes]:
 
 
 def run(
-    source: Path, out: Path, name: str = "crema_d", options: Options | None = None, **settings: Any
-) -> Outcome:
+    source: Path, out: Path, name: str = "crema_d", options: CorpusOptions | None = None, **settings: Any
+) -> CorpusOutcome:
     """Build a corpus without models."""
     chosen = CorpusSettings(**(PLAIN | settings))
-    return build_corpus(read_corpus(name, source, out), out, chosen, options or Options())
+    return build_corpus(read_corpus(name, source, out), out, chosen, options or CorpusOptions())
 
 
 def rows_of(out: Path, columns: Iterable[str] | None = None) -> dict[str, Row]:

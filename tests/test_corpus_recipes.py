@@ -8,7 +8,7 @@ from audio_files import ROOT
 from corpus_trees import put
 from spoken_corpora import faults, rows_of, spoken
 
-from dailytalk_contiguous.engine.corpus_stages import finishing, measuring, staged
+from dailytalk_contiguous.run.clip_plan import finish_clip_stages, measure_clip_stages, settings_of_stages
 from dailytalk_contiguous.sources.corpora.registry import CLIP_CORPORA
 from dailytalk_contiguous.stages.augment import Augment
 
@@ -20,9 +20,9 @@ def recipe(name: str) -> Path:
 @pytest.mark.parametrize("name", sorted(CLIP_CORPORA))
 def test_recipe_of_a_corpus_is_short_and_its_lists_are_those_of_the_command(name: str) -> None:
     told = runpy.run_path(str(recipe(name)))
-    settings = staged(told["SETTINGS"], (*told["MEASURE"], *told["FINISH"]))
-    assert told["MEASURE"] == measuring(settings)
-    assert told["FINISH"] == finishing(settings)
+    settings = settings_of_stages(told["SETTINGS"], (*told["MEASURE"], *told["FINISH"]))
+    assert told["MEASURE"] == measure_clip_stages(settings)
+    assert told["FINISH"] == finish_clip_stages(settings)
     text = recipe(name).read_text(encoding="utf-8")
     assert len(text.splitlines()) <= 60
     assert f'read_corpus("{name}"' in text

@@ -6,14 +6,14 @@ from typing import Any
 import pytest
 
 from dailytalk_contiguous.models.affect import fast_precision
-from dailytalk_contiguous.pipeline import SpeakSettings, TagSettings, speaking, tagging
-from dailytalk_contiguous.stages.affect import RateAffect
+from dailytalk_contiguous.pipelines import SpeakSettings, TagSettings, speak_stages, tag_stages
 from dailytalk_contiguous.stages.base import PerUtterance, Stage
+from dailytalk_contiguous.stages.rate_affect import RateAffect
 from dailytalk_contiguous.stages.transcribe import Transcribe
 
 
 def models_of(settings: TagSettings) -> tuple[Transcribe, RateAffect]:
-    inner = [stage.stage for stage in tagging(settings) if isinstance(stage, PerUtterance)]
+    inner = [stage.stage for stage in tag_stages(settings) if isinstance(stage, PerUtterance)]
     (heard,) = [stage for stage in inner if isinstance(stage, Transcribe)]
     (rated,) = [stage for stage in inner if isinstance(stage, RateAffect)]
     return heard, rated
@@ -54,7 +54,7 @@ def test_a_driver_without_a_gpu_plans_for_those_of_its_workers() -> None:
 
 def test_another_context_of_affect_leaves_what_was_recognised(tiny_whisper: str, tiny_affect: str) -> None:
     models = {"asr_model": tiny_whisper, "affect_model": tiny_affect, "device": "cpu"}
-    plain, other = (tagging(TagSettings(**models, affect_context=seconds)) for seconds in (3.0, 0.0))
+    plain, other = (tag_stages(TagSettings(**models, affect_context=seconds)) for seconds in (3.0, 0.0))
     same = [one.digest == another.digest for one, another in zip(plain, other, strict=True)]
     assert [stage.name for stage, kept in zip(plain, same, strict=True) if not kept] == ["RateAffect"]
 
@@ -86,8 +86,8 @@ def field_of(stages: Sequence[Stage], path: str) -> Any:
     ],
 )
 def test_each_setting_of_tag_reaches_its_stage(setting: str, value: Any, path: str) -> None:
-    assert field_of(tagging(TagSettings(**({"device": "cpu"} | {setting: value}))), path) == value
-    assert field_of(tagging(TagSettings(device="cpu")), path) != value
+    assert field_of(tag_stages(TagSettings(**({"device": "cpu"} | {setting: value}))), path) == value
+    assert field_of(tag_stages(TagSettings(device="cpu")), path) != value
 
 
 def test_statistics_of_the_corpus_reach_the_buckets_and_are_none_by_default() -> None:
@@ -124,8 +124,8 @@ def test_statistics_of_the_corpus_reach_the_buckets_and_are_none_by_default() ->
 def test_each_setting_of_speak_reaches_its_stages(setting: str, value: Any, paths: list[str]) -> None:
     usual = {"asr_model": "tiny", "verify": True}
     for path in paths:
-        assert field_of(speaking(SpeakSettings(**(usual | {setting: value}))), path) == value
-        assert field_of(speaking(SpeakSettings(**usual)), path) != value
+        assert field_of(speak_stages(SpeakSettings(**(usual | {setting: value}))), path) == value
+        assert field_of(speak_stages(SpeakSettings(**usual)), path) != value
 
 
 @pytest.mark.parametrize(
@@ -138,4 +138,4 @@ def test_each_setting_of_speak_reaches_its_stages(setting: str, value: Any, path
     ],
 )
 def test_speech_is_verified_on_request_and_where_there_are_candidates(chosen: dict[str, Any], verify: str) -> None:
-    assert field_of(speaking(SpeakSettings(**({"asr_model": "base"} | chosen))), "Speak.verify") == verify
+    assert field_of(speak_stages(SpeakSettings(**({"asr_model": "base"} | chosen))), "Speak.verify") == verify

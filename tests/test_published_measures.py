@@ -20,28 +20,18 @@ from audio_files import EXAMPLE_NAMES, Samples, conversations, example, referenc
 from revoicing import Said, columns, recording
 
 from dailytalk_contiguous.core import (
-    augment,
-    balance,
     copies,
-    corpus_splits,
     crosstalk,
     loudness,
-    matching,
-    mixing,
-    packing,
     prosody,
     quality,
-    rooms,
-    sounds,
+    sampling,
     spans,
-    speech_gate,
-    timeline,
     turns,
-    weights,
     word_times,
 )
 from dailytalk_contiguous.core.audio import to_pcm
-from dailytalk_contiguous.models import acoustic_affect, noise_reduction
+from dailytalk_contiguous.models import affect, voice_effects
 from dailytalk_contiguous.models.speech_activity import speech_probabilities
 from dailytalk_contiguous.stages.condition import Condition
 from dailytalk_contiguous.stages.reconstruct import Reconstruct
@@ -90,26 +80,26 @@ def spoken(name: str = "bicycle_repair", side: int = 0, seconds: float = 20.0) -
 
 @measure
 def impulse_response_of_a_room() -> Any:
-    response = rooms.room_response(RATE, 0.3, copies.generator(1))
-    other = rooms.room_response(24000, 0.15, copies.generator(9))
-    decay = rooms.decay_time(response.astype(np.float64) ** 2, 1 / RATE)
+    response = copies.room_response(RATE, 0.3, copies.generator(1))
+    other = copies.room_response(24000, 0.15, copies.generator(9))
+    decay = copies.decay_time(response.astype(np.float64) ** 2, 1 / RATE)
     return [shape_of(response), shape_of(other), response[:3].tolist(), decay]
 
 
 @measure
 def noise_and_room_around_a_clip() -> Any:
     found = {}
-    for colour in augment.SLOPES:
-        drawn = augment.coloured_noise(len(clip()), RATE, colour, copies.generator(2))
-        found[colour] = [shape_of(drawn), shape_of(augment.with_noise(clip(), RATE, drawn, 20.0))]
-    found["power"] = [augment.speech_power(clip(), RATE), augment.speech_power(clip()[:RATE] * 0.1, RATE)]
-    found["room"] = shape_of(augment.in_room(clip(), RATE, rooms.room_response(RATE, 0.2, copies.generator(4))))
+    for colour in copies.SLOPES:
+        drawn = copies.coloured_noise(len(clip()), RATE, colour, copies.generator(2))
+        found[colour] = [shape_of(drawn), shape_of(copies.with_noise(clip(), RATE, drawn, 20.0))]
+    found["power"] = [copies.speech_power(clip(), RATE), copies.speech_power(clip()[:RATE] * 0.1, RATE)]
+    found["room"] = shape_of(copies.in_room(clip(), RATE, copies.room_response(RATE, 0.2, copies.generator(4))))
     return found
 
 
 @measure
 def plan_of_copies() -> Any:
-    free = copies.Source("corpus/a", 120.0, 15.0, 3.0)
+    free = copies.CopySource("corpus/a", 120.0, 15.0, 3.0)
     bound = free._replace(
         id="corpus/b",
         f0_mean_thresholds=copies.Thresholds(100.0, 126.0),
@@ -134,7 +124,7 @@ def sides_of_a_corpus() -> Any:
     for speakers in (3, 6, 12, 13, 40):
         chance = random.Random(speakers)
         clips = [
-            corpus_splits.Clip(
+            sampling.SplitItem(
                 f"c/{number}",
                 chance.uniform(0.5, 12.0),
                 f"s{number % speakers}",
@@ -144,7 +134,7 @@ def sides_of_a_corpus() -> Any:
             for number in range(80)
         ]
         for by in ("speakers", "sentences"):
-            split = corpus_splits.split_corpus(clips, by, 1)
+            split = sampling.split_corpus(clips, by, 1)
             validating = sorted(name for name, side in split.side.items() if side == "validation")
             found[f"{by} {speakers}"] = [split[1:], validating]
     return found
@@ -154,7 +144,7 @@ def sides_of_a_corpus() -> Any:
 def balance_of_emotions() -> Any:
     chance = random.Random(7)
     clips = [
-        balance.Clip(
+        sampling.BalanceItem(
             f"c/{number:03}",
             chance.choices(["happy", "sad", "angry", None], [6, 3, 1, 1])[0],
             chance.choice(["normal", None]),
@@ -167,7 +157,7 @@ def balance_of_emotions() -> Any:
         for number in range(70)
     ]
     plans = [
-        balance.plan_balance(clips, hours, mode, 1) for hours in (0.02, 0.1) for mode in ("sample", "weights")
+        sampling.plan_balance(clips, hours, mode, 1) for hours in (0.02, 0.1) for mode in ("sample", "weights")
     ]
     return [
         [plan.times, plan.before, plan.after, [[one, one.to_record()] for one in plan.shortfalls]]
@@ -177,14 +167,14 @@ def balance_of_emotions() -> Any:
 
 @measure
 def times_that_clips_are_listed() -> Any:
-    clips = [weights.Weighted(f"c{number}", 1.0 + number % 5, 1 + number % 3) for number in range(20)]
+    clips = [sampling.Weighted(f"c{number}", 1.0 + number % 5, 1 + number % 3) for number in range(20)]
     held = {"a": 100.0, "b": 50.0}
     return [
-        weights.times(clips, 90.0),
-        weights.times(clips, 250.0, 3),
-        weights.goals(held, {"a": 1.0, "b": 3.0}, 0.5),
-        weights.goals(held, {"a": None, "b": None}, 0.5),
-        weights.goals(held, {"a": 1.0, "b": 3.0}, None),
+        sampling.times(clips, 90.0),
+        sampling.times(clips, 250.0, 3),
+        sampling.goals(held, {"a": 1.0, "b": 3.0}, 0.5),
+        sampling.goals(held, {"a": None, "b": None}, 0.5),
+        sampling.goals(held, {"a": 1.0, "b": 3.0}, None),
     ]
 
 
@@ -213,11 +203,11 @@ def sounds_beside_speech() -> Any:
     for start, length, level in ((0.3, 0.2, 0.05), (9.0, 0.09, 0.02), (15.0, 0.06, 0.05), (14.2, 0.5, 0.01)):
         first = round(start * RATE)
         samples[first : first + round(length * RATE)] += level * noise(length)
-    found = sounds.find_sounds(to_pcm(samples), said)
+    found = spans.find_sounds(to_pcm(samples), said)
     leaked = np.zeros(2000, bool)
     leaked[20:60] = True
     numbered = [(start, end, place // 2 - 1) for place, (start, end) in enumerate(said)]
-    return [found, sounds.find_sounds(to_pcm(samples), said, leaked), sounds.blocks(numbered, found)]
+    return [found, spans.find_sounds(to_pcm(samples), said, leaked), spans.sound_blocks(numbered, found)]
 
 
 @measure
@@ -227,7 +217,7 @@ def quality_of_clips() -> Any:
     heard = [(max(0.0, start - 0.04), min(7.0, end + 0.04)) for start, end in said]
     clipped = np.clip(3 * cut, -0.8, 0.8)
     found = [
-        quality.measure(samples, RATE, said, heard)
+        quality.measure_quality(samples, RATE, said, heard)
         for samples in (cut, cut + 0.003 * noise(7.0), clipped, np.clip(8 * cut, -1, 1), cut + np.float32(0.01))
     ]
     bounds = [
@@ -240,9 +230,9 @@ def quality_of_clips() -> Any:
 @measure
 def prosody_of_clips() -> Any:
     return [
-        prosody.measure(clip(), 9, 3.1),
-        prosody.measure(clip(20.0, 22.0, "old_friends", 1), 3, 1.5),
-        prosody.measure(0.01 * noise(0.5), 0, 0.0),
+        prosody.measure_prosody(clip(), 9, 3.1),
+        prosody.measure_prosody(clip(20.0, 22.0, "old_friends", 1), 3, 1.5),
+        prosody.measure_prosody(0.01 * noise(0.5), 0, 0.0),
     ]
 
 
@@ -260,19 +250,19 @@ def loudness_and_peaks() -> Any:
 def channel_laid_over_its_room_tone() -> Any:
     channel = clip(0.0, 12.0) + room_tone(12 * RATE)
     busy = [(round(start * RATE), round(end * RATE)) for start, end in spoken(seconds=12.0)]
-    tone = mixing.room_tone(channel, busy, 9 * RATE, RATE, "call/left")
-    gated = mixing.room_tone(np.zeros(RATE, np.float32), [], 500, RATE, "call/right")
+    tone = loudness.room_tone(channel, busy, 9 * RATE, RATE, "call/left")
+    gated = loudness.room_tone(np.zeros(RATE, np.float32), [], 500, RATE, "call/right")
     cut = clip(6.0, 7.0)
     pieces = [
-        mixing.Piece(40, cut[400:2000], cut[:400], cut[2000:2400]),
-        mixing.Piece(1700, cut[3000:5000], cut[2900:3000], cut[5000:5050]),
-        mixing.Piece(4000, cut[7000:9000], cut[:0], cut[:0], over=True),
+        loudness.Piece(40, cut[400:2000], cut[:400], cut[2000:2400]),
+        loudness.Piece(1700, cut[3000:5000], cut[2900:3000], cut[5000:5050]),
+        loudness.Piece(4000, cut[7000:9000], cut[:0], cut[:0], over=True),
     ]
-    raised = [mixing.level([cut, 0.3 * cut], lufs, -25.0, RATE) for lufs in (-30.0, -20.0, -8.0)]
+    raised = [loudness.level([cut, 0.3 * cut], lufs, -25.0, RATE) for lufs in (-30.0, -20.0, -8.0)]
     return [
-        *map(shape_of, (tone, gated, mixing.lay(pieces, tone[:8000], RATE), mixing.limit(6 * cut, RATE))),
+        *map(shape_of, (tone, gated, loudness.lay(pieces, tone[:8000], RATE), loudness.limit(6 * cut, RATE))),
         [[one.gain_db, one.missing_db, *map(shape_of, one.pieces)] for one in raised],
-        [mixing.loudness(cut, RATE), mixing.loudness(cut[:3000], RATE)],
+        [loudness.loudness(cut, RATE), loudness.loudness(cut[:3000], RATE)],
     ]
 
 
@@ -295,17 +285,17 @@ def speech_and_where_it_is_cut() -> Any:
 @measure
 def takes_of_a_synthesiser() -> Any:
     text = "Well, that is good to know."
-    gate = speech_gate.Gate()
+    gate = quality.Gate()
     take = np.concatenate([np.zeros(3000, np.float32), clip(), 1e-4 * noise(0.3)])
     found = []
     for samples in (take, take[:40000], 10 * take, 1e-4 * take, take[3000:30000]):
-        trimmed = speech_gate.trim(np.clip(samples, -1, 1), RATE, gate)
-        voice = speech_gate.voice_of([(text, trimmed)] * 5)
+        trimmed = quality.trim(np.clip(samples, -1, 1), RATE, gate)
+        voice = quality.voice_of([(text, trimmed)] * 5)
         reasons = [
-            speech_gate.incomplete(trimmed, said, seconds, words, gate, voice, fades)
+            quality.incomplete(trimmed, said, seconds, words, gate, voice, fades)
             for said in ("Well.", text, 8 * text)
             for seconds in (None, 1.0, 9.0)
-            for words in (None, [packing.Word("Well,", 0.2, 3.3, 1.0)])
+            for words in (None, [word_times.Word("Well,", 0.2, 3.3, 1.0)])
             for fades in (False, True)
         ]
         found.append([trimmed[1:], shape_of(trimmed.samples), list(voice), reasons])
@@ -319,7 +309,7 @@ def turn_taking_before_and_after() -> Any:
         chance = random.Random(name)
         said = sorted(reference(name), key=lambda one: (one["start"], one["channel"]))
         events = [
-            timeline.Event(
+            turns.TurnEvent(
                 one["channel"],
                 one["start"],
                 one["end"],
@@ -332,11 +322,11 @@ def turn_taking_before_and_after() -> Any:
         timed = [turns.Timed(one.channel, one.start, one.end, one.run) for one in events]
         found.append([turns.label(timed), turns.fitness(timed, 70.0), turns.overlap_seconds(timed)])
         for mode in ("anchor", "sequential"):
-            rebuilt = timeline.rebuild(events, 70.0, mode, 24000)
-            found.append([rebuilt.starts, rebuilt.duration, turns.compare(events, *rebuilt[:1], 70.0, rebuilt[1])])
+            rebuilt = turns.rebuild(events, 70.0, mode, 24000)
             found.append(
-                [timeline.rebuild(events, 70.0, mode).starts, turns.lost_seconds(events, rebuilt[0], 60.0)]
+                [rebuilt.starts, rebuilt.duration, turns.compare_turns(events, *rebuilt[:1], 70.0, rebuilt[1])]
             )
+            found.append([turns.rebuild(events, 70.0, mode).starts, turns.lost_seconds(events, rebuilt[0], 60.0)])
     return found
 
 
@@ -347,7 +337,7 @@ def words_whose_times_were_sought() -> Any:
     start, end = said["start"], said["end"]
     samples = clip(start, end, side=("left", "right").index(said["channel"]))
     sounding = word_times.voiced_spans(samples, RATE)
-    heard = [packing.Word(one["word"], one["start"] - start, one["end"] - start, 0.5) for one in said["words"]]
+    heard = [word_times.Word(one["word"], one["start"] - start, one["end"] - start, 0.5) for one in said["words"]]
     misheard = [word._replace(text="noise") if place % 4 == 1 else word for place, word in enumerate(heard)]
     halves = [word for place, word in enumerate(heard) if place % 5]
     return [
@@ -380,7 +370,7 @@ def transcript_laid_on_its_utterances() -> Any:
         }
         for place, one in enumerate(said)
     ]
-    found = matching.match_words(cues, [(one["start"], one["end"]) for one in said[:-1]], 0.5)
+    found = word_times.match_words(cues, [(one["start"], one["end"]) for one in said[:-1]], 0.5)
     timed = [[[word["word"], word["start"], word["end"]] for word in words] for words in found.words]
     return [found.texts, timed, [[number, len(words)] for number, words in found.left_over]]
 
@@ -388,10 +378,10 @@ def transcript_laid_on_its_utterances() -> Any:
 @measure
 def utterances_packed_into_windows() -> Any:
     seconds = [(7 * number) % 11 + 0.25 for number in range(16)]
-    windows = packing.pack(seconds, [number % 2 for number in range(16)])
-    words = [packing.Word(str(number), number / 3, number / 3 + 0.4, 0.5) for number in range(60)]
-    told = {place: [tuple(word) for word in got] for place, got in packing.unpack(words, windows[0]).items()}
-    tight = packing.fit([packing.Word("a", 0.5, 0.5, 1.0)] * 3 + [packing.Word("b", 0.4, 2.0, 1.0)], 1.0)
+    windows = word_times.pack_windows(seconds, [number % 2 for number in range(16)])
+    words = [word_times.Word(str(number), number / 3, number / 3 + 0.4, 0.5) for number in range(60)]
+    told = {place: [tuple(word) for word in got] for place, got in word_times.unpack(words, windows[0]).items()}
+    tight = word_times.fit([word_times.Word("a", 0.5, 0.5, 1.0)] * 3 + [word_times.Word("b", 0.4, 2.0, 1.0)], 1.0)
     return [[[tuple(placed) for placed in window] for window in windows], told, [tuple(word) for word in tight]]
 
 
@@ -399,13 +389,13 @@ def utterances_packed_into_windows() -> Any:
 def affect_from_sound_and_words() -> Any:
     rows = ([0.02, 0.05, 0.2, 0.0], [110.0, np.nan, 260.0, 180.0], [2.0, 4.5, np.nan, 6.0])
     texts = ["I love this.", "No, that is terrible!", None, "It is a table."]
-    found = [acoustic_affect.estimate(*rows, texts, groups) for groups in (None, ["a", "a", "b", "b"])]
+    found = [affect.estimate_affect(*rows, texts, groups) for groups in (None, ["a", "a", "b", "b"])]
     return [{name: values.tolist() for name, values in one.items()} for one in found]
 
 
 @measure
 def noise_that_was_reduced() -> Any:
-    return shape_of(noise_reduction.reduce_noise(clip() + 0.01 * noise(4.0), 0.01 * noise(1.0, 4), RATE))
+    return shape_of(voice_effects.reduce_noise(clip() + 0.01 * noise(4.0), 0.01 * noise(1.0, 4), RATE))
 
 
 @measure

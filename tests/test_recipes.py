@@ -12,7 +12,7 @@ from hub.server import HubServer
 from recordings import excerpt, read_lines, save
 
 from dailytalk_contiguous import DailytalkError, Finish, PerUtterance, SpeakSettings, TagSettings, run_recipe
-from dailytalk_contiguous.engine.outputs import read_run
+from dailytalk_contiguous.run.outputs import read_run
 
 pytest_plugins = ["hub.hub_fixtures"]
 

@@ -12,7 +12,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dailytalk_contiguous.core.errors import BadInput, Reject
-from dailytalk_contiguous.files.writing import write_atomically, write_lines
 from dailytalk_contiguous.shards import (
     Entry,
     Shard,
@@ -26,6 +25,7 @@ from dailytalk_contiguous.shards import (
     write_shard,
 )
 from dailytalk_contiguous.stages.base import Stage
+from dailytalk_contiguous.store.files import write_atomically, write_lines
 
 FEATURES = Features({"conversation_id": Value("string"), "number": Value("int32")})
 REJECT = Reject("b", "Segment", "why", "what to do")

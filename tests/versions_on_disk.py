@@ -13,8 +13,8 @@ from datasets import Features
 from huggingface_hub import HfApi
 from publish.built_conversations import built_row
 
-from dailytalk_contiguous.core.published import PROVENANCE, conversations
-from dailytalk_contiguous.publish.packing.packed import DataFile, Packed, manifest, manifest_text
+from dailytalk_contiguous.core.schema import PROVENANCE, conversations
+from dailytalk_contiguous.publish.manifest import DataFile, Packed, manifest, manifest_text
 
 REPO = "tester/talks"
 

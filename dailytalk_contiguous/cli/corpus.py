@@ -9,21 +9,17 @@ from typing import Annotated
 
 import typer
 
-from dailytalk_contiguous.cli import show_corpus
+from dailytalk_contiguous.cli import show
 from dailytalk_contiguous.cli.options import TIME, on_this_machine, one_of, time_of
-from dailytalk_contiguous.cli.progress import bar
-from dailytalk_contiguous.cli.rejects import show_verdict
-from dailytalk_contiguous.cli.terminal import Console
-from dailytalk_contiguous.core.balance import MODES
+from dailytalk_contiguous.cli.show import bar
+from dailytalk_contiguous.cli.terminal import Console, show_verdict
 from dailytalk_contiguous.core.copies import KINDS
-from dailytalk_contiguous.core.corpus_splits import WAYS
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.quality import QualityLimits
-from dailytalk_contiguous.engine.corpus import Options, build_corpus
-from dailytalk_contiguous.engine.corpus_conversations import LAID_OUT, lay_out
-from dailytalk_contiguous.engine.corpus_source import read_corpus
-from dailytalk_contiguous.engine.corpus_stages import MOST_COPIES, NO_MODEL, CorpusSettings
+from dailytalk_contiguous.core.sampling import MODES, WAYS
 from dailytalk_contiguous.models.profiles import PROFILES
+from dailytalk_contiguous.run.clip_plan import MOST_COPIES, NO_MODEL, CorpusSettings
+from dailytalk_contiguous.run.clips import LAID_OUT, CorpusOptions, build_corpus, read_corpus, write_conversations
 from dailytalk_contiguous.sources.corpora.base import Corpus
 from dailytalk_contiguous.sources.corpora.registry import CLIP_CORPORA, CONVERSATION_CORPORA
 from dailytalk_contiguous.stages.transcribe import WINDOWS
@@ -144,8 +140,8 @@ def corpus(
         for option, value in clips_only.items():
             if value:
                 raise DailytalkError(f"{option} is for clips, not for --as conversations", "leave one of them out")
-        laid_out = lay_out(name, source, out, seed, follow_links)
-        show_corpus.laid_out(console, laid_out, out, as_json)
+        laid_out = write_conversations(name, source, out, seed, follow_links)
+        show.laid_out(console, laid_out, out, as_json)
         raise typer.Exit(_code(laid_out.conversations, len(laid_out.rejects)))
     settings = CorpusSettings(
         profile=profile,
@@ -178,10 +174,10 @@ def corpus(
     settings.check()
     read = read_corpus(name, source, out, agreed_only, follow_links)
     about = {"command": shlex.join(["dailytalk", *sys.argv[1:]])}
-    options = Options(workers, text_conditions, report_only)
+    options = CorpusOptions(workers, text_conditions, report_only)
     with bar(console, quiet=as_json) as shown:
         outcome = build_corpus(read, out, settings, options, about, planned=shown.planned)
-    show_corpus.outcome(console, read, outcome, out, settings, as_json)
+    show.corpus_outcome(console, read, outcome, out, settings, as_json)
     code = _code(outcome.n_clips, len(outcome.rejects))
     if not as_json:
         show_verdict(console, code)

@@ -8,13 +8,13 @@ import typer
 from rich.markup import escape
 
 from dailytalk_contiguous.cli.terminal import Console, print_json
-from dailytalk_contiguous.core import ffmpeg
+from dailytalk_contiguous.core import audio
 from dailytalk_contiguous.core.errors import DailytalkError
+from dailytalk_contiguous.core.licensing import licence_of
 from dailytalk_contiguous.core.machine import PACKAGES, cores
-from dailytalk_contiguous.models.acoustic_affect import ACOUSTIC_ESTIMATE
-from dailytalk_contiguous.models.cuda import compute_type_of, cublas, lacking
+from dailytalk_contiguous.models.affect import ACOUSTIC_ESTIMATE
+from dailytalk_contiguous.models.devices import compute_type_of, cublas, lacking
 from dailytalk_contiguous.models.engines import load_synthesiser
-from dailytalk_contiguous.models.licences import licence_of
 from dailytalk_contiguous.models.profiles import PROFILES, Profile
 from dailytalk_contiguous.models.recogniser import POCKETSPHINX
 from dailytalk_contiguous.models.whisper import cached_sizes
@@ -62,7 +62,7 @@ def examine() -> dict[str, Any]:
         "python": platform.python_version(),
         "cores": cores(),
         "packages": {name: _version(name) for name in PACKAGES},
-        "ffmpeg": ffmpeg.installed(),
+        "ffmpeg": audio.installed(),
         **_gpu(),
         "whisper_cached": whisper_cached,
         "profiles": {

@@ -9,20 +9,16 @@ from typing import Annotated, NamedTuple
 import typer
 from rich.markup import escape
 
-from dailytalk_contiguous.cli.options import TIME, on_this_machine, one_of, time_of
-from dailytalk_contiguous.cli.place import place
-from dailytalk_contiguous.cli.rejects import show_rejects
-from dailytalk_contiguous.cli.terminal import Console, print_json
+from dailytalk_contiguous.cli.options import TIME, on_this_machine, one_of, place_of, time_of
+from dailytalk_contiguous.cli.terminal import Console, print_json, show_rejects
 from dailytalk_contiguous.core.errors import DailytalkError, Reject
+from dailytalk_contiguous.core.schema import Row
 from dailytalk_contiguous.core.wording import counted, length_text
-from dailytalk_contiguous.publish.checking.checks import check as run_check
-from dailytalk_contiguous.publish.checking.findings import Finding
-from dailytalk_contiguous.publish.checking.snap_folder import snap_folder
-from dailytalk_contiguous.publish.checking.version import check_version
-from dailytalk_contiguous.publish.exporting.csm import export_csm
-from dailytalk_contiguous.publish.exporting.jmoshi import export_jmoshi
-from dailytalk_contiguous.publish.exporting.moshi import WordCounts, export_moshi
-from dailytalk_contiguous.publish.rows import Row, built_rows, splits_of, version_rows
+from dailytalk_contiguous.publish.checking import Finding, check_version
+from dailytalk_contiguous.publish.checking import check_folder as run_check
+from dailytalk_contiguous.publish.exports import WordCounts, export_csm, export_jmoshi, export_moshi
+from dailytalk_contiguous.publish.items import built_rows, splits_of, version_rows
+from dailytalk_contiguous.publish.snapping import snap_folder
 from dailytalk_contiguous.publish.version import Version
 
 FORMATS = ("moshi", "csm", "j-moshi")
@@ -98,7 +94,7 @@ def export(
     if format != "moshi" and any(moshi_only.values()):
         named = ", ".join(option for option, given in moshi_only.items() if given)
         raise DailytalkError(f"{named} does not go with --format {format}", "leave it out, or export for moshi")
-    given = _given(place(source, revision), format, split, eval_share)
+    given = _given(place_of(source, revision), format, split, eval_share)
     if given.sides is not None and seed is not None:
         raise DailytalkError("--seed decides nothing where the published split is kept", "give --eval-share too")
     rows = given.rows
@@ -196,7 +192,7 @@ def check(
     """Judge a folder or a published version as a strict trainer would.
 
     Exit code 1 if one would fail, or silently learn garbage."""
-    found = place(source, revision)
+    found = place_of(source, revision)
     moved = None
     if isinstance(found, Version):
         if snap_words:

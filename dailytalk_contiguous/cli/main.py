@@ -1,4 +1,4 @@
-"""The command `dailytalk`: which commands it has. `cli.errors` says what their exit codes mean.
+"""The command `dailytalk`: which commands it has. `cli.terminal` says what their exit codes mean.
 
 A command's module is imported when that command is called, and no other: they bring datasets, PyTorch and more,
 which `--help`, `--version` and `status` do without.
@@ -17,8 +17,7 @@ from typing import Annotated, Any, NoReturn
 import typer
 from typer.core import TyperCommand, TyperGroup
 
-from dailytalk_contiguous.cli.errors import guarded
-from dailytalk_contiguous.cli.terminal import say
+from dailytalk_contiguous.cli.terminal import guarded, say
 from dailytalk_contiguous.core.interrupts import STOPPED
 
 #: The commands, in the order in which they are listed, and the module of `cli` that each is a function of.
@@ -33,7 +32,7 @@ COMMANDS = {
     "mix": "mix",
     "check": "export",
     "report": "report",
-    "agreement": "agreement",
+    "agreement": "report",
     "push": "push",
     "versions": "versions",
     "diff": "versions",
@@ -49,7 +48,7 @@ class Commands(TyperGroup):
 
     def format_help(self, ctx: Any, formatter: Any) -> None:
         for name, command in self.commands.items():
-            command.help = summary(name)
+            command.help = command_summary(name)
         super().format_help(ctx, formatter)
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
@@ -68,7 +67,7 @@ def command_of(name: str) -> TyperCommand:
     return command
 
 
-def summary(name: str) -> str:
+def command_summary(name: str) -> str:
     """The first paragraph of a command's docstring, read from its file without importing it."""
     path = Path(__file__).with_name(f"{COMMANDS[name]}.py")
     functions = (node for node in ast.parse(path.read_bytes()).body if isinstance(node, ast.FunctionDef))
@@ -108,12 +107,12 @@ def _options(
     ] = False,
 ) -> None:
     if insecure:
-        from dailytalk_contiguous.models.http import INSECURE
+        from dailytalk_contiguous.models.paid import INSECURE
 
         os.environ[INSECURE] = "1"
 
 
-def run() -> NoReturn:
+def run_command() -> NoReturn:
     """Run the command that `sys.argv` names, and say an expected error in one sentence."""
     # The recogniser's and the tokenizer's own warnings about threads and forks mean nothing here.
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")

@@ -7,13 +7,11 @@ import typer
 from rich.markup import escape
 
 from dailytalk_contiguous.cli.options import on_this_machine
-from dailytalk_contiguous.cli.rejects import show_rejects
-from dailytalk_contiguous.cli.terminal import Console, print_json
+from dailytalk_contiguous.cli.terminal import Console, print_json, show_rejects
 from dailytalk_contiguous.core.documents import as_text
 from dailytalk_contiguous.core.wording import counted
-from dailytalk_contiguous.publish.exporting.mix import LICENCES, REJECTS, Mixed
-from dailytalk_contiguous.publish.exporting.mix import mix as write_mix
-from dailytalk_contiguous.publish.exporting.mix_parts import Settings, summary
+from dailytalk_contiguous.publish.mixture import LICENCES, REJECTS, Mixed, Settings, mix_summary
+from dailytalk_contiguous.publish.mixture import mix_folders as write_mix
 
 
 def mix(
@@ -52,7 +50,7 @@ def mix(
         told = {
             "out": as_text(out),
             "lines": done.lines,
-            "folders": {part.place: summary(part) for part in done.parts},
+            "folders": {part.place: mix_summary(part) for part in done.parts},
             "licence": done.licence.licence,
             "asks": done.licence.asks,
             "warnings": done.warnings,

@@ -22,14 +22,12 @@ from dailytalk_contiguous.cli.tag import tag, tag_settings
 from dailytalk_contiguous.cli.terminal import Console, print_json, say
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.wording import counted
-from dailytalk_contiguous.engine.estimate import Estimate, Range, estimate
-from dailytalk_contiguous.engine.events import length
-from dailytalk_contiguous.engine.pricing import refusal_of
-from dailytalk_contiguous.engine.tagging import Options, find
-from dailytalk_contiguous.pipeline import SpeakSettings, TagSettings, saying
-from dailytalk_contiguous.sources.hub import to_fetch
-from dailytalk_contiguous.sources.hub_repository import HubChoice, Repository
-from dailytalk_contiguous.sources.remote_files import fetch_inputs
+from dailytalk_contiguous.pipelines import SpeakSettings, TagSettings, speak_stage
+from dailytalk_contiguous.run.estimate import Estimate, Range, estimate_run, refusal_of
+from dailytalk_contiguous.run.events import length
+from dailytalk_contiguous.run.tagging import TagOptions, find
+from dailytalk_contiguous.sources.hub_repository import HubChoice, Repository, to_fetch
+from dailytalk_contiguous.sources.remote import fetch_inputs
 
 #: Options of `tag` that say what the input is, or how it is worked on; those that are settings are taken over too.
 _OF_TAG = (
@@ -80,7 +78,7 @@ def plan(**options: Any) -> None:
             inputs,
             Path(folder),
             settings,
-            Options(),
+            TagOptions(),
             options["max_conversation"],
             str(transcripts) if transcripts else None,
             hub=HubChoice(*(options[name] for name in ("config", "split", "audio_column", "id_column"))),
@@ -88,7 +86,7 @@ def plan(**options: Any) -> None:
             follow_links=options["follow_links"],
         )
         show.left_out(console, found.left_out)
-        made = estimate(
+        made = estimate_run(
             found,
             Path(folder),
             settings,
@@ -98,7 +96,7 @@ def plan(**options: Any) -> None:
             options["seed"],
             lambda place, of: _tell(console, shown, place, of),
         )
-    refusal = refusal_of(saying(spoken).synthesiser()) if spoken else ""
+    refusal = refusal_of(speak_stage(spoken).synthesiser()) if spoken else ""
     if options["as_json"]:
         print_json(_told(made) | {"refusal": refusal})
     else:

@@ -11,16 +11,13 @@ from rich.markup import escape
 from rich.table import Table
 
 from dailytalk_contiguous.cli.options import one_of, size_text
-from dailytalk_contiguous.cli.rejects import show_rejects
-from dailytalk_contiguous.cli.terminal import Console, print_json
+from dailytalk_contiguous.cli.terminal import Console, print_json, show_rejects
 from dailytalk_contiguous.core.errors import DailytalkError
-from dailytalk_contiguous.core.reference import reference
 from dailytalk_contiguous.core.wording import counted
-from dailytalk_contiguous.engine.outputs import TRANSCRIPT
-from dailytalk_contiguous.engine.spoken_outputs import edited_since
-from dailytalk_contiguous.publish.pushing.hub import MAIN, Target
-from dailytalk_contiguous.publish.pushing.push import METHODS, Outcome, PushSettings, in_words
-from dailytalk_contiguous.publish.pushing.push import push as run_push
+from dailytalk_contiguous.publish.pushing import MAIN, METHODS, PushOutcome, PushSettings, Target, push_in_words
+from dailytalk_contiguous.publish.pushing import push_version as run_push
+from dailytalk_contiguous.run.outputs import TRANSCRIPT, edited_since
+from dailytalk_contiguous.store.hub import reference
 
 #: Files of a plan that are shown before the reader is sent to --json.
 SHOWN = 40
@@ -100,7 +97,7 @@ def push(
         raise typer.Exit(3)
 
 
-def _show_rejects(console: Console, outcome: Outcome) -> None:
+def _show_rejects(console: Console, outcome: PushOutcome) -> None:
     rejects = outcome.packed.rejects
     rows = sum(file.rows for file in outcome.packed.files if file.config == "conversations")
     if rejects:
@@ -128,7 +125,7 @@ def _target(repo: str, branch: str, pr: bool, create: bool, private: bool) -> Ta
     return Target(named.repo, branch, pr, create, private)
 
 
-def _told(outcome: Outcome, dry_run: bool) -> dict[str, Any]:
+def _told(outcome: PushOutcome, dry_run: bool) -> dict[str, Any]:
     plan = outcome.plan
     return {
         "dry_run": dry_run,
@@ -143,7 +140,7 @@ def _told(outcome: Outcome, dry_run: bool) -> dict[str, Any]:
     }
 
 
-def _show(console: Console, outcome: Outcome, target: Target, dry_run: bool) -> None:
+def _show(console: Console, outcome: PushOutcome, target: Target, dry_run: bool) -> None:
     def line(text: str) -> None:
         console.print(escape(text))
 
@@ -152,7 +149,7 @@ def _show(console: Console, outcome: Outcome, target: Target, dry_run: bool) -> 
         return
     for warning in outcome.warnings:
         line(f"licence: {warning}")
-    line(f"changes  {in_words(outcome.changes.as_dict())}; they call for {_called(outcome)}")
+    line(f"changes  {push_in_words(outcome.changes.as_dict())}; they call for {_called(outcome)}")
     if dry_run:
         line(f"version  {outcome.tag or 'none: pass --tag to name it'}")
         _show_plan(console, outcome)
@@ -174,7 +171,7 @@ def _show(console: Console, outcome: Outcome, target: Target, dry_run: bool) -> 
     line(f'load_dataset("{target.repo}"' + (f', revision="{revision}")' if revision else ")"))
 
 
-def _show_plan(console: Console, outcome: Outcome) -> None:
+def _show_plan(console: Console, outcome: PushOutcome) -> None:
     assert outcome.plan is not None
     table = Table("", "file", "size", box=None, pad_edge=False)
     shown = [change for change in outcome.plan.changes if change.what != "keep"]
@@ -188,7 +185,7 @@ def _show_plan(console: Console, outcome: Outcome) -> None:
     console.print("nothing was changed on the Hub (--dry-run)")
 
 
-def _called(outcome: Outcome) -> str:
+def _called(outcome: PushOutcome) -> str:
     bump = outcome.changes.bump
     if outcome.changes.previous is None:
         return outcome.tag or "v1.0.0"

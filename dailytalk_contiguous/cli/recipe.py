@@ -13,21 +13,17 @@ from huggingface_hub import HfApi
 from rich.markup import escape
 
 from dailytalk_contiguous.cli import show
-from dailytalk_contiguous.cli.errors import guarded
 from dailytalk_contiguous.cli.options import on_this_machine
-from dailytalk_contiguous.cli.progress import bar
 from dailytalk_contiguous.cli.push import quiet_clients
-from dailytalk_contiguous.cli.rejects import show_rejects
-from dailytalk_contiguous.cli.terminal import Console, say
+from dailytalk_contiguous.cli.show import bar
+from dailytalk_contiguous.cli.terminal import Console, guarded, say, show_rejects
 from dailytalk_contiguous.core.documents import as_text
-from dailytalk_contiguous.core.reference import reference
 from dailytalk_contiguous.core.wording import counted
-from dailytalk_contiguous.engine.outputs import REJECTS, rejects_in
-from dailytalk_contiguous.engine.recipe import Built, run_recipe
-from dailytalk_contiguous.publish.pushing.hub import Target
-from dailytalk_contiguous.publish.pushing.patience import Patience
-from dailytalk_contiguous.publish.pushing.push import PushSettings, check_wish, push
+from dailytalk_contiguous.publish.pushing import PushSettings, RetryPolicy, Target, push_version, validate_request
+from dailytalk_contiguous.run.build import Built, run_recipe
+from dailytalk_contiguous.run.outputs import REJECTS, rejects_in
 from dailytalk_contiguous.stages.base import Stage
+from dailytalk_contiguous.store.hub import reference
 
 
 def main(
@@ -62,7 +58,7 @@ def main(
         target = Target(reference(chosen.repo).repo, create=True) if publish else None
         wish = PushSettings(tag=chosen.tag if publish else None)
         if target:  # before hours of work
-            check_wish(HfApi(), target, wish, Patience())
+            validate_request(HfApi(), target, wish, RetryPolicy())
         with bar(Console(stderr=True), quiet=False) as shown:
             built = run_recipe(
                 source or chosen.input,
@@ -76,7 +72,7 @@ def main(
         code = _told(built, chosen.out)
         if target and code != 1:
             quiet_clients()
-            done = push(chosen.out, target, wish, say)
+            done = push_version(chosen.out, target, wish, say)
             say(f"{target.repo} {done.tag} {done.published.url if done.published else 'is there already'}")
         return code
 

@@ -1,22 +1,28 @@
-"""`dailytalk report`: a page to look at and listen to what was made."""
+"""`dailytalk report` and `dailytalk agreement`."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from rich.table import Table
 
-from dailytalk_contiguous.cli.options import on_this_machine
-from dailytalk_contiguous.cli.place import place
-from dailytalk_contiguous.cli.terminal import print_json, say
+from dailytalk_contiguous.cli.options import on_this_machine, place_of
+from dailytalk_contiguous.cli.terminal import Console, print_json, say
 from dailytalk_contiguous.core.documents import as_text
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.wording import counted
-from dailytalk_contiguous.publish.reporting.expressive import write_corpus_report
-from dailytalk_contiguous.publish.reporting.expressive_rows import is_corpus
-from dailytalk_contiguous.publish.reporting.listening import write_listening_test
-from dailytalk_contiguous.publish.reporting.mix_rows import is_mix
-from dailytalk_contiguous.publish.reporting.report import SHOWN, write_report, write_version_report
+from dailytalk_contiguous.publish.listening import JudgedClip, agreement_of, read_test, write_listening_test
+from dailytalk_contiguous.publish.mixture import is_mix
+from dailytalk_contiguous.publish.page import (
+    SHOWN,
+    is_corpus,
+    write_corpus_report,
+    write_report,
+    write_version_report,
+)
 from dailytalk_contiguous.publish.version import Version
+
+# `dailytalk report`: a page to look at and listen to what was made.
 
 
 def report(
@@ -66,7 +72,7 @@ def report(
     """
     on_this_machine("--out", out)
     on_this_machine("--markdown", markdown)
-    found = place(source, revision)
+    found = place_of(source, revision)
     if isinstance(found, Path) and not found.is_dir():
         raise DailytalkError(f"{as_text(found)!r} is no folder", "name what dailytalk build, speak or tag wrote")
     if out is not None and out.is_dir():
@@ -85,7 +91,7 @@ def report(
     if markdown or listening_test:
         option = "--markdown" if markdown else "--listening-test"
         raise DailytalkError(f"{option} goes with what dailytalk corpus wrote", "leave it out")
-    wanted = chosen(conversations or [])
+    wanted = chosen_conversations(conversations or [])
     if isinstance(found, Path):
         written = write_report(found, out, wanted, other)
     elif out is None:
@@ -106,7 +112,7 @@ def _other(given: str | None, found: Path | Version, listening_test: int | None)
         return None
     if listening_test is not None:
         raise DailytalkError("--against goes with a report, and a listening test is none", "leave it out")
-    other = place(given, None)
+    other = place_of(given, None)
     if isinstance(found, Version) or isinstance(other, Version):
         raise DailytalkError("--against compares folders of ours, and no published dataset", "name a work folder")
     if not other.is_dir():
@@ -138,8 +144,69 @@ def _listening_test(
     print_json(told) if as_json else say(line)
 
 
-def chosen(given: list[str]) -> int | list[str]:
+def chosen_conversations(given: list[str]) -> int | list[str]:
     """What `--conversations` asks for: one number by itself is how many, anything else are ids."""
     if not given:
         return SHOWN
     return int(given[0]) if len(given) == 1 and given[0].isdecimal() else given
+
+
+# `dailytalk agreement`: what listeners of a blind test say of each other and of the labels.
+
+
+def agreement(
+    key: Annotated[
+        Path, typer.Argument(metavar="KEY.json", help="The key that lies beside the page of the test.")
+    ],
+    answers: Annotated[list[Path], typer.Argument(metavar="ANSWERS.json...", help="What listeners saved.")],
+    as_json: Annotated[bool, typer.Option("--json", help="Print the outcome as JSON.")] = False,
+) -> None:
+    """Fleiss' kappa of the listeners, for each emotion and style, and how far they hear what the labels say.
+
+    Clips that a listener skipped count as not rated; a clip with fewer than two ratings has no part in kappa.
+    """
+    test = read_test(key, answers)
+    found = {what: agreement_of(test, what) for what in ("emotion", "style")}
+    if as_json:
+        told: dict[str, Any] = {"clips": len(test.clips), "raters": sorted(test.answers)}
+        print_json(told | {what: one.as_dict() for what, one in found.items()})
+        return
+    console = Console(markup=False)
+    console.print(f"{counted(len(test.clips), 'clip')}, {counted(len(test.answers), 'listener')}")
+    for what, one in found.items():
+        _show(console, what, one)
+
+
+def _show(console: Console, what: str, one: JudgedClip) -> None:
+    kappa = one.kappa
+    if kappa.overall is None:
+        console.print(f"\n{what}: kappa is not defined: {kappa.reason}")
+    else:
+        used = f"{counted(kappa.n_clips, 'clip')} with two ratings or more, {counted(kappa.n_ratings, 'rating')}"
+        console.print(f"\n{what}: Fleiss' kappa {kappa.overall:.3f} ({used})")
+    console.print(f"ratings that match the label: {_percent(one.against.accuracy)}")
+    if one.sure:
+        told = ", ".join(f"{name} {_percent(share)}" for name, share in one.sure.items())
+        console.print(f"  by how sure they were: {told}")
+    names = sorted({*kappa.by_category, *one.against.confusion})
+    if names:
+        table = Table(what, "kappa", "heard as labelled", "labelled as heard")
+        for name in names:
+            of_category = kappa.by_category.get(name)
+            shares = (one.against.recall.get(name), one.against.precision.get(name))
+            table.add_row(name, "–" if of_category is None else f"{of_category:.3f}", *map(_percent, shares))
+        console.print(table)
+    chosen = sorted({name for found in one.against.confusion.values() for name in found})
+    if chosen:
+        table = Table("label \\ heard", *chosen)
+        for label, found in one.against.confusion.items():
+            table.add_row(label, *(str(found.get(name, 0)) for name in chosen))
+        console.print(table)
+        table = Table("listener", "rated", "match the label", "match the others")
+        for name, rater in one.raters.items():
+            table.add_row(name, str(rater.n_clips), _percent(rater.accuracy), _percent(rater.with_others))
+        console.print(table)
+
+
+def _percent(share: float | None) -> str:
+    return "–" if share is None else f"{100 * share:.0f} %"

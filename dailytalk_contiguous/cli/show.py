@@ -1,31 +1,183 @@
-"""What `dailytalk tag` prints at its end: a line a stage, what was rejected and why, where the results are."""
+"""What the commands show of a run: the bar, what it would do, what it did."""
 
 import json
-from collections.abc import Sequence
+import logging
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
+from dataclasses import asdict
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from rich.markup import escape
-from rich.table import Table
+from rich.progress import Progress, ProgressColumn, Task
+from rich.progress_bar import ProgressBar
+from rich.table import Column, Table
+from rich.text import Text
 
-from dailytalk_contiguous.cli.rejects import SHOWN, share_text, show_rejects
-from dailytalk_contiguous.cli.terminal import Console
+from dailytalk_contiguous.cli.terminal import SHOWN, Console, print_json, share_text, show_rejects, visible
 from dailytalk_contiguous.core.documents import as_text, json_lines
+from dailytalk_contiguous.core.errors import Reject
+from dailytalk_contiguous.core.sampling import MOST_WEIGHT
 from dailytalk_contiguous.core.wording import counted, length_text
-from dailytalk_contiguous.engine.local import Plan
-from dailytalk_contiguous.engine.outputs import NEW_TRANSCRIPT, REJECTS, RUN, SPOKEN_STAGES, rejects_in
-from dailytalk_contiguous.engine.tagging import TAGGED, Found, Outcome
 from dailytalk_contiguous.models.profiles import PROFILES
-from dailytalk_contiguous.pipeline import TagSettings
-from dailytalk_contiguous.sources.hub import ToFetch
-from dailytalk_contiguous.sources.hub_repository import Repository
-from dailytalk_contiguous.sources.listing import LeftOut
+from dailytalk_contiguous.pipelines import SpeakSettings, TagSettings
+from dailytalk_contiguous.publish.figures import PLOT, plot_quality
+from dailytalk_contiguous.publish.statistics import MEASURES
+from dailytalk_contiguous.run.clip_plan import CorpusSettings
+from dailytalk_contiguous.run.clips import CorpusOutcome, Read, WrittenConversations
+from dailytalk_contiguous.run.estimate import Price
+from dailytalk_contiguous.run.events import Account, length, log
+from dailytalk_contiguous.run.forecast import Forecast
+from dailytalk_contiguous.run.local import RunPlan
+from dailytalk_contiguous.run.outputs import (
+    AUDIO,
+    NEW_TRANSCRIPT,
+    REJECTS,
+    RUN,
+    SHIFTED,
+    SPOKEN_STAGES,
+    rejects_in,
+)
+from dailytalk_contiguous.run.speaking import DATASET, SpeakOutcome, SynthesisInput
+from dailytalk_contiguous.run.tagging import TAGGED, FoundRecordings, TagOutcome
+from dailytalk_contiguous.sources.hub_repository import Repository, ToFetch
+from dailytalk_contiguous.sources.recordings import LeftOut
 from dailytalk_contiguous.stages.base import Stage
+from dailytalk_contiguous.stages.clip_words import PROPORTIONAL
 from dailytalk_contiguous.stages.transcribe import GIVEN
 
+# What a person sees while a run works: a bar on a terminal, elsewhere a line a finished shard on stderr.
+#
+# The lines are what the package logs at INFO, so that the log of a batch job tells how far it is; they never go
+# to stdout, which may be JSON.
 
-def dry_run(console: Console, found: Found, plan: Plan, stages: Sequence[Stage]) -> None:
+
+class Working(ProgressColumn):
+    """The stage that works now."""
+
+    def render(self, task: Task) -> Text:
+        """The column's text."""
+        return Text(task.fields["forecast"].stage or "starting", no_wrap=True)
+
+
+class WorkBar(ProgressColumn):
+    """The share of the work that is done, in seconds of work; a bar that moves where that is not known yet."""
+
+    def render(self, task: Task) -> ProgressBar:
+        """The column's bar, as wide as the other columns leave it."""
+        share = task.fields["forecast"].share
+        return ProgressBar(1.0, share or 0.0, pulse=share is None, animation_time=task.get_time())
+
+
+class StageProgress(ProgressColumn):
+    """Audio that is finished, and money."""
+
+    def render(self, task: Task) -> Text:
+        """The column's text."""
+        done, whole = task.fields["forecast"].audio
+        unit, size = ("h", 3600) if whole >= 3600 else ("min", 60)
+        spent = task.fields["spent"]
+        money = f"  {spent():.4f} USD" if spent else ""
+        return Text(f"{done / size:.1f} of {whole / size:.1f} {unit}{money}", no_wrap=True)
+
+
+class Left(ProgressColumn):
+    """How much faster than real time all of it goes, and how long the rest takes; empty without a basis."""
+
+    def render(self, task: Task) -> Text:
+        """The column's text."""
+        forecast: Forecast = task.fields["forecast"]
+        left = forecast.seconds_left
+        if left is None:
+            return Text("")
+        speed = forecast.audio[1] / max(forecast.elapsed + left, 1e-3)
+        return Text(f"{speed:.1f}× real time  {length(left)} left", no_wrap=True)
+
+
+class RunBar:
+    """Shows the forecast of a run from when it is planned."""
+
+    def __init__(self, progress: Progress, spent: Callable[[], float] | None) -> None:
+        self.progress, self._spent = progress, spent
+        self._task: Any = None
+
+    def planned(self, plan: RunPlan, forecast: Forecast) -> None:
+        """Begin a bar, unless nothing is left of a plan or it is there already."""
+        if self._task is None and plan.tasks:
+            self._task = self.progress.add_task("", total=None, forecast=forecast, spent=self._spent)
+
+
+@contextmanager
+def bar(console: Console, quiet: bool, spent: Callable[[], float] | None = None) -> Iterator[RunBar]:
+    """A progress bar on `console`, or lines on stderr if it is no terminal or `quiet`.
+
+    `spent` gives the USD spent so far, where a run may spend any.
+    """
+    shown = console.is_terminal and not quiet
+    with (
+        nullcontext() if shown else _logged(),
+        Progress(
+            *(Working(), WorkBar(table_column=Column(ratio=1)), StageProgress(), Left()),
+            console=console,
+            expand=True,
+            transient=True,
+            disable=not shown,
+            get_time=time.monotonic,
+        ) as progress,
+    ):
+        yield RunBar(progress, spent)
+
+
+@contextmanager
+def _logged() -> Iterator[None]:
+    """Show on stderr what the package logs at INFO."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(_Visible())
+    before = log.level, log.propagate
+    log.addHandler(handler)
+    log.setLevel(logging.INFO)
+    log.propagate = False
+    try:
+        yield
+    finally:
+        log.removeHandler(handler)
+        log.level, log.propagate = before
+
+
+class _Visible(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        return visible(super().format(record))
+
+
+def profile_table(account: Account, wall_seconds: float) -> Table:
+    """Where the seconds of a run went. Shares are of all seconds, which side by side are more than the clock's."""
+    outside = {
+        "planning": account.planning,
+        "reading, writing shards": account.outside,
+        "writing outputs": account.outputs,
+    }
+    whole = sum(account.stages.values()) + sum(outside.values())
+    table = Table(box=None, pad_edge=False)
+    table.add_column("where the time went")
+    for heading in ("seconds", "share", "real-time factor"):
+        table.add_column(heading, justify="right")
+    for name, took in (*account.stages.items(), *outside.items()):
+        audio = account.audio.get(name)
+        share = f"{took / whole if whole else 0.0:.1%}"
+        table.add_row(name, f"{took:.2f}", share, f"{took / audio:.5f}" if audio else "")
+    table.add_row("by the clock", f"{wall_seconds:.2f}", "", "")
+    return table
+
+
+# What `dailytalk tag` prints at its end: a line a stage, what was rejected and why, where the results are.
+
+
+def tag_dry_run(console: Console, found: FoundRecordings, plan: RunPlan, stages: Sequence[Stage]) -> None:
     """What a run would do."""
     rows = found.rows
     hours = sum(row["duration"] for row in rows) / 3600
@@ -51,14 +203,14 @@ def stages_to_run(console: Console, stages: Sequence[Stage]) -> None:
             console.print(f"  {role}: {escape(model)}")
 
 
-def revoiced(console: Console, repository: Repository) -> None:
+def revoiced_text(console: Console, repository: Repository) -> None:
     """That the input is a result of ours."""
     told = f"{repository.reference.repo} holds finished conversations: one speaker of what is read was re-voiced"
     remedy = "its recordings would be the config source, which `dailytalk push --include-source` publishes"
     console.print(escape(f"{told}; {remedy}"))
 
 
-def to_fetch(console: Console, repository: Repository, missing: ToFetch) -> None:
+def show_to_fetch(console: Console, repository: Repository, missing: ToFetch) -> None:
     """What of a dataset on the Hub is not on this machine yet."""
     console.print(
         f"to fetch from {repository.reference.repo}, commit {repository.commit[:8]}: "
@@ -89,7 +241,7 @@ def strangers(console: Console, names: Sequence[str]) -> None:
         console.print(escape(f"--speakers names {counted(len(names), 'recording')} not in INPUT: {shown}{more}"))
 
 
-def outcome(console: Console, result: Outcome, out: Path, settings: TagSettings) -> None:
+def tag_outcome(console: Console, result: TagOutcome, out: Path, settings: TagSettings) -> None:
     """What a run did."""
     if result.n_made:
         speed = result.audio_seconds / result.wall_seconds
@@ -171,3 +323,176 @@ def nothing_to_do(n_shards: int) -> str:
 
 def _read(path: Path, count: int) -> list[Any]:
     return [line for _, line in islice(json_lines(path, nan=True), count) if isinstance(line, dict)]
+
+
+# What `dailytalk speak` prints: what it would cost, and what it made.
+
+
+def speak_dry_run(
+    console: Console,
+    script: SynthesisInput,
+    found: Price,
+    settings: SpeakSettings,
+    plan: RunPlan,
+    stages: Sequence[Stage],
+) -> None:
+    """What saying a script would take."""
+    console.print(
+        f"{counted(len(script.rows), 'conversation')}, {counted(found.utterances, 'utterance')} to say by "
+        f"{settings.engine} ({found.hours * 60:.1f} min in the recordings), "
+        f"{found.cached:,} of them in the cache or said before"
+    )
+    console.print(f"{counted(found.text_bytes, 'byte')} of text; about {found.price:.4f} USD to spend")
+    console.print(f"{counted(len(plan.paths), 'shard')}, {len(plan.tasks):,} of them to make")
+    if plan.tasks:
+        stages_to_run(console, stages)
+    if found.without_text:
+        console.print(f"{counted(found.without_text, 'utterance')} without text: {settings.no_text}")
+    if found.not_cloned:
+        console.print(f"{counted(found.not_cloned, 'conversation')} with too little speech to clone a voice from")
+    for reject in script.rejects:
+        console.labelled("  rejected", f"{reject.id}: {reject.reason}; {reject.remedy}")
+
+
+def speak_outcome(console: Console, result: SpeakOutcome, out: Path) -> None:
+    """What a run made, how turn-taking fared, and where everything is."""
+    record = result.record
+    if result.n_made:
+        speed = result.audio_seconds / result.wall_seconds
+        console.print(
+            f"{result.audio_seconds / 60:.1f} min in {result.wall_seconds:.1f} s ({speed:.1f}× real time), "
+            f"{result.n_made} of {counted(result.n_shards, 'shard')} made"
+        )
+    else:
+        console.print(nothing_to_do(result.n_shards))
+    for stage in record["stages"]:
+        console.print(f"  {stage['name']:<16}{stage['seconds']:>9.1f} s")
+    counts = record["counts"]
+    console.print(
+        f"{counted(counts.get('conversations', 0), 'conversation')}, "
+        f"{counted(counts.get('spoken', 0), 'utterance')} resynthesised, "
+        f"{counts.get('kept', 0):,} kept as recorded, {counted(counts.get('words', 0), 'word')} aligned"
+    )
+    for status, meaning in (
+        ("dropped", "left out, without text"),
+        ("kept_original", "with their original voice"),
+    ):
+        if counts.get(status):
+            console.print(f"  {counts[status]} {meaning}")
+    _turn_taking(console, record)
+    money = record["money"]
+    console.print(f"spent {money['spent']:.4f} USD, saved by the cache {money['saved_by_cache']:.4f} USD")
+    if counts["rejects"]:
+        rejects = (reject for reject in rejects_in(out) if reject["stage"] in SPOKEN_STAGES)
+        show_rejects(console, share_text(record), f"in {out / REJECTS}", rejects)
+    for label, path in (("conversations", AUDIO), ("transcript", SHIFTED), ("dataset", DATASET), ("record", RUN)):
+        console.print(f"{label:<14}{escape(str(out / path))}")
+
+
+def _turn_taking(console: Console, record: dict[str, Any]) -> None:
+    mean = record.get("mean")
+    if mean:
+        console.print(
+            f"turn-taking: offsets {1000 * mean['offset_distance']:.0f} ms from the source's, "
+            f"{mean['overlap_kept']:.0%} of possible overlap kept, length ×{mean['duration_ratio']:.2f}; "
+            f"lost of the kept speaker: {record['lost_speech_seconds']:.2f} s of speech, "
+            f"{record['lost_sound_seconds']:.2f} s of other sounds"
+        )
+
+
+# What `dailytalk corpus` prints at its end: what was read and rejected, what came of it, and what is missing.
+
+
+_PERCENTILES = (1, 5, 50, 95, 99)
+
+
+def corpus_outcome(
+    console: Console, read: Read, result: CorpusOutcome, out: Path, settings: CorpusSettings, as_json: bool
+) -> None:
+    """What a run did, or would do."""
+    if result.record is None and result.measured:
+        plot_quality(result.measured, settings.limits, out)
+    if as_json:
+        told = result.record or {"measures": _quantiles(result.measured), "kept": len(result.kept)}
+        told = {**told, "out": str(out), "seconds": round(result.wall_seconds, 2)}
+        told |= {"rejected": [reject.as_dict() for reject in result.rejects]}
+        print_json(told)
+        return
+    for sentence in read.counts:
+        console.print(escape(sentence))
+    if result.record is None:
+        _report(console, result, out)
+    else:
+        _record(console, result.record, out, settings)
+    _rejects(console, result.rejects, (result.record or {}).get("counts", {}).get("read", 0))
+
+
+def laid_out(console: Console, result: WrittenConversations, out: Path, as_json: bool) -> None:
+    """What was written of conversations."""
+    if as_json:
+        print_json(asdict(result) | {"out": str(out)})
+        return
+    for sentence in result.counts:
+        console.print(escape(sentence))
+    go_on = ": go on with `dailytalk tag`" if result.conversations else ""
+    console.print(f"{counted(result.conversations, 'conversation')} in {escape(str(out))}{go_on}")
+    _rejects(console, result.rejects)
+
+
+def _report(console: Console, result: CorpusOutcome, out: Path) -> None:
+    table = Table(box=None, pad_edge=False)
+    table.add_column("measure")
+    for percentile in _PERCENTILES:
+        table.add_column(f"{percentile} %", justify="right")
+    for name, values in _quantiles(result.measured).items():
+        table.add_row(name, *(f"{value:.4g}" for value in values))
+    console.print(table)
+    console.print(f"{len(result.kept):,} of {counted(len(result.measured), 'measured clip')} would be kept")
+    if result.measured:
+        console.print(f"the measures are plotted with their limits in {escape(str(out / PLOT))}")
+
+
+def _quantiles(rows: Sequence[dict[str, Any]]) -> dict[str, list[float]]:
+    found = {}
+    for name in MEASURES:
+        values = [row[name] for row in rows if row[name] is not None]
+        if values:
+            found[name] = [float(value) for value in np.percentile(values, _PERCENTILES)]
+    return found
+
+
+def _record(console: Console, record: dict[str, Any], out: Path, settings: CorpusSettings) -> None:
+    counts, split, balance = record["counts"], record["split"], record["balance"]
+    console.print(
+        f"{counted(counts['read'], 'file')}: {counted(counts['clips'], 'clip')} and {counts['copies']:,} copies, "
+        f"{record['hours']['audio'] * 60:.1f} min, licence {escape(str(record['corpus']['licence']))}"
+    )
+    console.print("  " + ", ".join(f"{name} {count}" for name, count in counts["by_emotion"].items()))
+    shared = counts["by_word_source"].get(PROPORTIONAL, 0)
+    if shared:
+        console.print(f"  the times of {shared} of {sum(counts['by_word_source'].values())} words are shared out")
+    if split:
+        official = " by the corpus's own split" if record["settings"]["split"] == "official" else ""
+        console.print(f"  {split['share']:.0%} for validation{official}, disjoint in {split['disjoint_in']}")
+        if split["note"]:
+            console.print(f"  {escape(split['note'])}")
+    if balance and balance["failure"]:
+        copies = (
+            f"{settings.most_copies} copies of a clip" if settings.most_copies else "no copies (see --augment)"
+        )
+        most = copies if settings.balance == "sample" else f"a weight of {MOST_WEIGHT:g}"
+        console.print(f"  {escape(balance['failure'])}, with {most} at most")
+    for one in (balance or {}).get("shortfalls", []):
+        console.print(f"  {escape(one['to_record'])}")
+    if counts["without_prompt"]:
+        clips = counted(counts["without_prompt"], "clip")
+        console.print(f"  {clips} without a prompt: no neutral line of another speaker")
+    console.print(f"results in {escape(str(out))}: data/ for trainers, clips/, rejects.jsonl, run.json")
+
+
+def _rejects(console: Console, rejects: Sequence[Reject], of: int = 0) -> None:
+    """Rejects by stage; `of` is how many files were read, where that is known."""
+    for stage, count in Counter(reject.stage for reject in rejects).most_common():
+        share = f"{count:,} of {counted(of, 'file')}" if of else f"{count:,}"
+        own = (reject.as_dict() for reject in rejects if reject.stage == stage)
+        show_rejects(console, f"{share} by {stage}", "all with --json", own)

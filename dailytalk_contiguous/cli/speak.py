@@ -12,27 +12,24 @@ from typing import Annotated, Any, get_type_hints
 
 import typer
 
-from dailytalk_contiguous.cli import show_spoken
-from dailytalk_contiguous.cli.options import one_of, rate_of
-from dailytalk_contiguous.cli.place import recordings_of
-from dailytalk_contiguous.cli.progress import bar, profile_table
-from dailytalk_contiguous.cli.rejects import show_verdict
-from dailytalk_contiguous.cli.stream import stream
-from dailytalk_contiguous.cli.tag import tag, tag_settings
-from dailytalk_contiguous.cli.terminal import Console, print_json, say
+from dailytalk_contiguous.cli import show
+from dailytalk_contiguous.cli.options import one_of, rate_of, recordings_of
+from dailytalk_contiguous.cli.show import bar, profile_table
+from dailytalk_contiguous.cli.tag import stream, tag, tag_settings
+from dailytalk_contiguous.cli.terminal import Console, print_json, say, show_verdict
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.schema import CHANNELS
-from dailytalk_contiguous.core.timeline import MODES
-from dailytalk_contiguous.engine.outputs import TRANSCRIPT, read_run
-from dailytalk_contiguous.engine.pricing import estimate
-from dailytalk_contiguous.engine.runner import RUNNERS, Runner, runner_of
-from dailytalk_contiguous.engine.speaking import SpokenOutcome, intended, read_script
-from dailytalk_contiguous.engine.speaking import speak as run_speaking
-from dailytalk_contiguous.engine.storage import OF_SPEAK, folder_of, open_work
-from dailytalk_contiguous.models.engines import ENGINES, purse
+from dailytalk_contiguous.core.turns import MODES
+from dailytalk_contiguous.models.engines import ENGINES, open_budget
 from dailytalk_contiguous.models.profiles import PROFILES
-from dailytalk_contiguous.pipeline import SpeakSettings, saying
-from dailytalk_contiguous.stages.speak import NO_TEXT, ON_FAILURE
+from dailytalk_contiguous.pipelines import SpeakSettings, speak_stage
+from dailytalk_contiguous.run.estimate import price_of
+from dailytalk_contiguous.run.outputs import TRANSCRIPT, read_run
+from dailytalk_contiguous.run.runner import RUNNERS, Runner, runner_of
+from dailytalk_contiguous.run.speaking import SpeakOutcome, intended_speak, read_synthesis_input
+from dailytalk_contiguous.run.speaking import speak_transcript as run_speaking
+from dailytalk_contiguous.run.storage import OF_SPEAK, folder_of, open_work
+from dailytalk_contiguous.stages.synthesis import NO_TEXT, ON_FAILURE
 
 #: Options of `speak` that are settings by the same name.
 _AS_THEY_ARE = (
@@ -133,21 +130,21 @@ def speak(
         console.print(f"spoken by {settings.engine}, as in the last run here: --tts chooses another")
     recordings, mirrors = recordings_of(recordings, tagged)
     engine = runner_of(runner, address, work, mirrors)
-    script = read_script(tagged, recordings=recordings, shard_seconds=60 * shard_minutes)
+    script = read_synthesis_input(tagged, recordings=recordings, shard_seconds=60 * shard_minutes)
     if dry_run:
-        cost = estimate(script, settings)
-        plan, stages = intended(script, work.folder, settings, prune)
+        cost = price_of(script, settings)
+        plan, stages = intended_speak(script, work.folder, settings, prune)
         if as_json:
             print_json(asdict(cost) | {"stages": [stage.name for stage in stages] if plan.tasks else []})
         else:
-            show_spoken.dry_run(console, script, cost, settings, plan, stages)
+            show.speak_dry_run(console, script, cost, settings, plan, stages)
         if plan.tasks:
             engine.preflight(stages, settings.device, fetch=False)
         raise typer.Exit(0)
     settings = replace(settings, device=engine.device(settings.device))
     command = {"command": shlex.join(["dailytalk", *sys.argv[1:]])}
-    free = saying(settings).synthesiser().deterministic
-    spent = None if free else lambda: purse(settings.max_cost).spent
+    free = speak_stage(settings).synthesiser().deterministic
+    spent = None if free else lambda: open_budget(settings.max_cost).spent
     with work.telling(), bar(console, as_json, spent) as shown:
         outcome = run_speaking(
             script,
@@ -163,7 +160,7 @@ def speak(
     if as_json:
         print_json(outcome.record)
     else:
-        show_spoken.outcome(console, outcome, work.folder)
+        show.speak_outcome(console, outcome, work.folder)
         show_verdict(console, _exit_code(outcome))
     if profile_stages:
         console.print(profile_table(outcome.account, outcome.wall_seconds))
@@ -183,7 +180,7 @@ def build(**options: Any) -> None:
             "pass --channel both, or another --revoice",
         )
     if not options["dry_run"]:
-        saying(settings).preflight()
+        speak_stage(settings).preflight()
     if options["streaming"]:
         raise typer.Exit(stream(options, tag_settings(options), settings, options["max_conversation"]))
     told = io.StringIO()
@@ -241,7 +238,7 @@ def speak_settings(given: Mapping[str, Any]) -> SpeakSettings:
         device=one_of("--device", given["device"], ("auto", "cpu", "cuda")),
         **{name: given[name] for name in _AS_THEY_ARE},
     )
-    if settings.candidates > 1 and saying(settings).synthesiser().deterministic:
+    if settings.candidates > 1 and speak_stage(settings).synthesiser().deterministic:
         raise DailytalkError(
             f"{settings.engine} says a line always in the same way: there are no candidates",
             "leave --candidates out",
@@ -276,7 +273,7 @@ def _pair(text: str) -> tuple[str, str]:
     return tag_name, other
 
 
-def _exit_code(outcome: SpokenOutcome) -> int:
+def _exit_code(outcome: SpeakOutcome) -> int:
     counts = outcome.record["counts"]
     if not counts.get("conversations"):
         return 1

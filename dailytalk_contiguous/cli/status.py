@@ -13,10 +13,8 @@ from rich.text import Text
 from dailytalk_contiguous.cli.terminal import Console, print_json
 from dailytalk_contiguous.core import interrupts
 from dailytalk_contiguous.core.wording import counted
-from dailytalk_contiguous.engine.event_files import FINISHED
-from dailytalk_contiguous.engine.events import length
-from dailytalk_contiguous.engine.status import GONE, RUNNING, SILENT, Run
-from dailytalk_contiguous.engine.status import status as runs_in
+from dailytalk_contiguous.run.events import FINISHED, GONE, RUNNING, SILENT, Run, length
+from dailytalk_contiguous.run.events import run_status as runs_in
 from dailytalk_contiguous.sources.addresses import address_of, store_address
 
 #: Seconds between two looks of `--follow`, at a folder of this machine and in a store.
@@ -51,9 +49,9 @@ def status(
 
 def _look(folder: Path) -> tuple[list[Run], datetime]:
     if address := store_address(folder):
-        from dailytalk_contiguous.engine.storage import watched  # the libraries of stores, for who has one
+        from dailytalk_contiguous.run.storage import watched_store  # the libraries of stores, for who has one
 
-        folder = watched(folder)
+        folder = watched_store(folder)
     return runs_in(folder, named=address or ""), datetime.now(UTC)
 
 

@@ -1,42 +1,184 @@
-"""`dailytalk tag`: recordings in, a tagged transcript out."""
+"""`dailytalk tag`, whole or as a stream."""
 
 import re
 import shlex
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import fields, replace
+from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from rich.markup import escape
 
 from dailytalk_contiguous.cli import show
-from dailytalk_contiguous.cli.options import TIME, one_of, time_of
-from dailytalk_contiguous.cli.progress import bar, profile_table
-from dailytalk_contiguous.cli.rejects import show_verdict
-from dailytalk_contiguous.cli.stream import refuse_limits, stream
-from dailytalk_contiguous.cli.terminal import Console, print_json
+from dailytalk_contiguous.cli.options import TIME, on_this_machine, one_of, time_of
+from dailytalk_contiguous.cli.show import bar, profile_table
+from dailytalk_contiguous.cli.terminal import Console, print_json, show_rejects, show_verdict
 from dailytalk_contiguous.core.documents import as_text
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.tags import PRESETS as RULES
-from dailytalk_contiguous.engine import local
-from dailytalk_contiguous.engine.outputs import RECORDINGS
-from dailytalk_contiguous.engine.runner import RUNNERS, runner_of
-from dailytalk_contiguous.engine.storage import OF_TAG, open_work
-from dailytalk_contiguous.engine.tagging import Found, Options, Outcome, find, intended
-from dailytalk_contiguous.engine.tagging import tag as run_tagging
+from dailytalk_contiguous.core.wording import counted
 from dailytalk_contiguous.models.profiles import PROFILES
-from dailytalk_contiguous.pipeline import AUTO, TagSettings
+from dailytalk_contiguous.pipelines import AUTO, SpeakSettings, TagSettings
+from dailytalk_contiguous.run import local
+from dailytalk_contiguous.run.outputs import RECORDINGS, REJECTS, RUN, TRANSCRIPT, rejects_in
+from dailytalk_contiguous.run.runner import RUNNERS, runner_of
+from dailytalk_contiguous.run.speaking import DATASET
+from dailytalk_contiguous.run.storage import OF_TAG, open_work
+from dailytalk_contiguous.run.streaming import (
+    DISK,
+    FRUITLESS,
+    HOURS,
+    UNSAID,
+    Limits,
+    Positions,
+    Streamed,
+    StreamJob,
+    intended_stream,
+    pinned,
+)
+from dailytalk_contiguous.run.streaming import stream_dataset as run_streaming
+from dailytalk_contiguous.run.tagging import TAGGED, FoundRecordings, TagOptions, TagOutcome, find, intended_tag
+from dailytalk_contiguous.run.tagging import tag_recordings as run_tagging
 from dailytalk_contiguous.sources.addresses import address_of
-from dailytalk_contiguous.sources.folder import MAX_CONVERSATION
-from dailytalk_contiguous.sources.hub import to_fetch
-from dailytalk_contiguous.sources.hub_repository import HubChoice, Repository
-from dailytalk_contiguous.sources.remote_files import fetch_inputs
+from dailytalk_contiguous.sources.folder import MAX_CONVERSATION, FolderConfig
+from dailytalk_contiguous.sources.hub_repository import HubChoice, Repository, repository_of, to_fetch
+from dailytalk_contiguous.sources.remote import fetch_inputs
 from dailytalk_contiguous.stages.base import Stage
-from dailytalk_contiguous.stages.bucket import PRESETS
-from dailytalk_contiguous.stages.punctuate import MARKS_SET
 from dailytalk_contiguous.stages.segment import CHANNEL_CHOICES
+from dailytalk_contiguous.stages.style import BUCKET_PRESETS, MARKS_SET
 from dailytalk_contiguous.stages.transcribe import WINDOWS
+
+# `--streaming` of `dailytalk tag` and `dailytalk build`: a dataset on the Hub that is larger than the disk.
+
+
+#: Options that mean nothing for a stream: what they may be all the same, and why.
+_UNUSED = {
+    "workers": ((None, 1), "a stream works on one window while it fetches the next"),
+    "shard": (("1/1",), "a stream has one position"),
+    "runner": (("local",), "a stream has one position"),
+    "address": (("",), "a stream has one position"),
+    "scratch": ((None,), "a stream writes to a disk of this machine"),
+    "recordings": ((None,), "a stream brings its recordings"),
+    "speakers": ((None,), "a stream learns its recordings' names on the way"),
+    "prune": ((False,), "a stream drops no results"),
+}
+
+_STOPPED = {
+    HOURS: "stopped at --limit-hours; a higher one goes on from there",
+    DISK: "stopped at --limit-disk; free some space and run the same command again. Until then there are shards, "
+    "and no transcript",
+    UNSAID: f"stopped: nothing could be said of {FRUITLESS} windows in a row (see {REJECTS}); run the same "
+    "command again once the synthesiser answers",
+}
+
+
+def refuse_limits(given: Mapping[str, Any]) -> None:
+    """Raise DailytalkError for limits of a stream where there is none."""
+    for name in ("limit_hours", "limit_disk"):
+        if given[name] is not None and not given["streaming"]:
+            raise DailytalkError(
+                f"--{name.replace('_', '-')} is for --streaming", "leave it out, or add --streaming"
+            )
+
+
+def stream(
+    given: Mapping[str, Any], tag: TagSettings, speak: SpeakSettings | None, max_conversation: float
+) -> int:
+    """Carry out what the options of `tag` or `build` ask for; the exit code."""
+    for name, (values, why) in _UNUSED.items():
+        if given.get(name, values[0]) not in values:  # `tag` has not all of them
+            raise DailytalkError(f"--{name} can't be used with --streaming ({why})", "leave it out")
+    out: Path = given["out"]
+    on_this_machine("--out", out)
+    hub = HubChoice(given["config"], given["split"], given["audio_column"], given["id_column"])
+    head = repository_of(given["inputs"], hub)
+    if head is None:
+        raise DailytalkError("--streaming is for datasets on the Hub", "leave it out for files and folders")
+    repository = pinned(head, out)
+    console = Console(stderr=given["as_json"])
+    config = FolderConfig(
+        channel=tag.channel,
+        max_conversation=max_conversation,
+        transcripts=str(given["transcripts"].absolute()) if given["transcripts"] else None,
+        follow_links=given["follow_links"],
+    )
+    job = StreamJob(repository, tag, speak, config, 60 * given["shard_minutes"], given["source_licence"])
+    limits = Limits(given["limit_hours"], 1e9 * (given["limit_disk"] or 0.0))
+    if given["dry_run"]:
+        _stream_intended(console, job, out, limits, given["as_json"])
+        return 0
+    _begins(console, repository, head, out)
+    command = {"command": as_text(shlex.join(["dailytalk", *sys.argv[1:]]))}
+    with bar(console, quiet=given["as_json"]) as told:
+        done = run_streaming(job, out, limits, command, planned=told.planned)
+    if given["as_json"]:
+        print_json(asdict(done) | {"out": as_text(out)})
+    else:
+        _ends(console, done, out, speak is not None)
+    if given["profile_stages"]:
+        console.print(profile_table(done.account, done.wall_seconds))
+    return _stream_exit_code(done, speak is not None)
+
+
+def _stream_intended(console: Console, job: StreamJob, out: Path, limits: Limits, as_json: bool) -> None:
+    stages, missing = intended_stream(job, out, limits), to_fetch(job.repository)
+    if as_json:
+        names = [stage.name for stage in stages]
+        print_json({"source": job.repository.about(), "to_fetch": missing._asdict(), "stages": names})
+    else:
+        show.show_to_fetch(console, job.repository, missing)
+        show.stages_to_run(console, stages)
+
+
+def _begins(console: Console, repository: Repository, head: Repository, out: Path) -> None:
+    console.print(f"streaming {repository.reference.repo}, commit {repository.commit[:8]}")
+    if repository.commit != head.commit:
+        console.print(
+            f"  it goes on at the commit that it began with; the repository is at {head.commit[:8]} by now"
+        )
+    before = Positions(out)
+    if before.windows:
+        console.print(f"  {counted(len(before.windows), 'window')} ({before.audio_seconds / 3600:.2f} h) done")
+
+
+def _ends(console: Console, done: Streamed, out: Path, spoken: bool) -> None:
+    if done.made:
+        speed = done.audio_seconds / done.wall_seconds
+        console.print(
+            f"{done.audio_seconds / 60:.1f} min in {done.wall_seconds:.1f} s ({speed:.1f}× real time), "
+            f"{counted(done.made, 'window')} made"
+        )
+    else:
+        console.print("nothing to do" if done.complete else "nothing was made")
+    all_of_it = "to the end of the source" if done.complete else "so far"
+    console.print(f"{counted(done.windows, 'window')}, {done.hours:.2f} h {all_of_it}")
+    if done.stopped:
+        console.print(_STOPPED[done.stopped])
+    if done.held:
+        console.print(f"{counted(done.held, 'conversation')} held back; the next run tries again")
+    if done.record:
+        counts = done.record["counts"]
+        conversations = counted(counts["conversations"], "conversation")
+        console.print(f"{conversations}, {counted(counts['utterances'], 'utterance')} tagged")
+        rejects = counts["rejects"] + (done.record["speak"]["counts"]["rejects"] if spoken else 0)
+        if rejects:
+            show_rejects(console, f"{rejects:,}", f"in {as_text(out / REJECTS)}", rejects_in(out))
+    for label, name in (("transcript", TRANSCRIPT), ("dataset", DATASET if spoken else TAGGED), ("record", RUN)):
+        console.print(f"{label:<12}{escape(as_text(out / name))}")
+
+
+def _stream_exit_code(done: Streamed, spoken: bool) -> int:
+    if done.record is None:
+        return 3
+    counts = [done.record["counts"]] + ([done.record["speak"]["counts"]] if spoken else [])
+    if not all(one.get("conversations") for one in counts):
+        return 1
+    return 3 if done.stopped == UNSAID or any(one["rejects"] for one in counts) else 0
+
+
+# `dailytalk tag`: recordings in, a tagged transcript out.
 
 
 def tag(
@@ -122,7 +264,7 @@ def tag(
         ),
     ] = MAX_CONVERSATION,
     buckets: Annotated[
-        str, typer.Option(help=f"How LOW, MID, HIGH are told: {', '.join(PRESETS)}.")
+        str, typer.Option(help=f"How LOW, MID, HIGH are told: {', '.join(BUCKET_PRESETS)}.")
     ] = "percentile",
     rules: Annotated[str, typer.Option(help=f"Which table of tags: {', '.join(RULES)}.")] = "standard",
     punctuate: Annotated[
@@ -184,7 +326,7 @@ def tag(
     out = work.folder
     engine = runner_of(runner, address, work, mirrors)
     settings = replace(settings, device=engine.device(settings.device))
-    options = Options(
+    options = TagOptions(
         workers or engine.few, _shard(shard), shard_seconds=60 * shard_minutes, prune=prune, runner=engine
     )
     console = Console(stderr=as_json)
@@ -204,11 +346,11 @@ def tag(
     show.left_out(console, found.left_out)
     show.strangers(console, found.strangers)
     if dry_run:
-        plan, stages = intended(found, out, settings, options)
+        plan, stages = intended_tag(found, out, settings, options)
         if as_json:
             print_json(_intended(found, plan, stages))
         else:
-            show.dry_run(console, found, plan, stages)
+            show.tag_dry_run(console, found, plan, stages)
         raise typer.Exit(0)
     command = as_text(shlex.join(["dailytalk", *sys.argv[1:]]))
     with work.telling(), bar(console, quiet=as_json) as told:
@@ -217,7 +359,7 @@ def tag(
     if as_json:
         print_json(_told(outcome, out))
     else:
-        show.outcome(console, outcome, out, settings)
+        show.tag_outcome(console, outcome, out, settings)
         show_verdict(console, _exit_code(outcome))
     if profile_stages:
         console.print(profile_table(outcome.account, outcome.wall_seconds))
@@ -228,9 +370,9 @@ def _announce(console: Console, repository: Repository, dry_run: bool, as_json: 
     """Say what has to be fetched from the Hub; a dry run with something to fetch ends here."""
     missing = to_fetch(repository)
     if repository.revoiced and not as_json:
-        show.revoiced(console, repository)
+        show.revoiced_text(console, repository)
     if missing.files and not (dry_run and as_json):
-        show.to_fetch(console, repository, missing)
+        show.show_to_fetch(console, repository, missing)
     if missing.files and dry_run:
         if as_json:
             print_json({"source": repository.about(), "to_fetch": missing._asdict()})
@@ -241,7 +383,7 @@ def tag_settings(given: Mapping[str, Any]) -> TagSettings:
     """What the options of `tag` ask for. Raises DailytalkError for values that no option has."""
     one_of("--channel", given["channel"], CHANNEL_CHOICES)
     one_of("--asr-windows", given["asr_windows"], (AUTO, *WINDOWS))
-    one_of("--buckets", given["buckets"], PRESETS)
+    one_of("--buckets", given["buckets"], BUCKET_PRESETS)
     one_of("--rules", given["rules"], RULES)
     one_of("--punctuate", given["punctuate"], MARKS_SET)
     one_of("--device", given["device"], ("auto", "cpu", "cuda"))
@@ -256,7 +398,7 @@ def _shard(text: str) -> tuple[int, int]:
     return int(match[1]), int(match[2])
 
 
-def _exit_code(outcome: Outcome) -> int:
+def _exit_code(outcome: TagOutcome) -> int:
     n_rejects = outcome.record["counts"]["rejects"] if outcome.record else len(outcome.problems)
     n_rows = outcome.record["counts"]["conversations"] if outcome.record else outcome.n_conversations
     if not n_rows:
@@ -264,7 +406,7 @@ def _exit_code(outcome: Outcome) -> int:
     return 3 if n_rejects else 0
 
 
-def _intended(found: Found, plan: local.Plan, stages: Sequence[Stage]) -> dict[str, Any]:
+def _intended(found: FoundRecordings, plan: local.RunPlan, stages: Sequence[Stage]) -> dict[str, Any]:
     return {
         "conversations": len(found.rows),
         "rejected": [problem.as_dict() for problem in found.problems],
@@ -277,7 +419,7 @@ def _intended(found: Found, plan: local.Plan, stages: Sequence[Stage]) -> dict[s
     }
 
 
-def _told(outcome: Outcome, out: Path) -> dict[str, Any]:
+def _told(outcome: TagOutcome, out: Path) -> dict[str, Any]:
     return {
         "out": as_text(out),
         "complete": outcome.record is not None,

@@ -1,23 +1,35 @@
-"""The one way to the terminal: what comes from outside is shown there, and never obeyed.
+"""What a command says: on the terminal, as JSON, of rejects, and of errors."""
 
-Names, transcripts, reasons and a server's words may hold control characters, which a terminal takes for commands
-(its title, its colours, its clipboard), and marks that turn the direction of writing, so that a line reads as
-another than it is. Both are written out, `\\x1b` and `\\u202e`. In JSON they are escapes: a program reads what was
-there. On a terminal lines are broken between words, and never inside a path; a file or a pipe gets each of them
-whole, because who searches a log counts on one a row.
-"""
-
+import errno
 import json
+import os
 import re
 import sys
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
+import typer
 from rich import console as rich_console
 from rich.cells import cell_len
 from rich.console import ConsoleOptions, RenderableType
 from rich.segment import Segment
 from rich.text import Text
+
+from dailytalk_contiguous.core import interrupts
+from dailytalk_contiguous.core.documents import as_text
+from dailytalk_contiguous.core.errors import DailytalkError
+from dailytalk_contiguous.core.interrupts import SENTENCE, STOPPED
+from dailytalk_contiguous.core.wording import counted, kind_of, length_text
+
+# The one way to the terminal: what comes from outside is shown there, and never obeyed.
+#
+# Names, transcripts, reasons and a server's words may hold control characters, which a terminal takes for
+# commands (its title, its colours, its clipboard), and marks that turn the direction of writing, so that a line
+# reads as another than it is. Both are written out, `\x1b` and `\u202e`. In JSON they are escapes: a program
+# reads what was there. On a terminal lines are broken between words, and never inside a path; a file or a pipe
+# gets each of them whole, because who searches a log counts on one a row.
+
 
 #: C0 except tab and newline, DEL and C1; embeddings, overrides and isolates of direction; line and paragraph
 #: separators; halves of surrogate pairs, which no terminal's encoding has.
@@ -100,3 +112,135 @@ def _broken(text: Text, width: int) -> Text:
 
 def _escape(code: int) -> str:
     return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}"
+
+
+# What was rejected, on the console: how much of the whole, and the first reasons, equal ones counted together.
+
+
+#: How many of a kind are shown before the reader is sent to where all of them are.
+SHOWN = 5
+
+#: Whether a run is good, and what to say of it, by its exit code.
+_VERDICTS: dict[int, tuple[bool | None, str]] = {
+    0: (True, "done"),
+    1: (False, "nothing was done"),
+    3: (None, "done, except for what was rejected"),
+}
+
+#: Ids of one kind that are named.
+NAMED = 3
+
+
+def show_rejects(console: Console, share: str, where: str, rejects: Iterable[Mapping[str, str]]) -> None:
+    """Print how much was rejected, then a line for each kind of reason, the commonest first.
+
+    A line has the first ids of its kind, and the words of the first of them.
+
+    Args:
+        share: `5`, or `5 of 20 conversations`.
+        where: where all of them are: `in work/rejects.jsonl`, `all with --json`.
+        rejects: with `id`, `reason` and `remedy`.
+    """
+    console.labelled("rejected", f"{share}, {where}")
+    counts: Counter[str] = Counter()
+    first: dict[str, list[Mapping[str, str]]] = {}  # a few of each kind, however many there are
+    for reject in rejects:
+        kind = kind_of(reject["reason"])
+        counts[kind] += 1
+        if counts[kind] <= NAMED:
+            first.setdefault(kind, []).append(reject)
+    for kind, count in counts.most_common(SHOWN):
+        names = ", ".join(json.dumps(reject["id"], ensure_ascii=False) for reject in first[kind])
+        more = f" and {count - NAMED:,} more" if count > NAMED else ""
+        console.labelled("  rejected", f"{names}{more}: {first[kind][0]['reason']}; {first[kind][0]['remedy']}")
+    if others := counts.total() - sum(count for _, count in counts.most_common(SHOWN)):
+        console.print(f"  … {others:,} for other reasons")
+
+
+def show_verdict(console: Console, code: int) -> None:
+    """Say on a terminal what the exit code of a run says to a program."""
+    if console.is_terminal:
+        console.verdict(*_VERDICTS[code])
+
+
+def share_text(record: Mapping[str, Any]) -> str:
+    """How much a run rejected: `3 (1 recording; 1 of 2 conversations, 119.8 of 202.7 s)`.
+
+    Recordings that can't be used are no conversations of the run: nobody knows their length. `record` is what
+    run.json holds of it.
+    """
+    count, told = record["counts"]["rejects"], record.get("rejected") or {}
+    parts = []
+    if recordings := record["counts"].get("recordings_rejected"):
+        parts.append(counted(recordings, "recording"))
+    if told.get("conversations"):
+        seconds, whole = told["seconds"], told["of_seconds"]
+        lengths = (
+            f"{seconds:.1f} of {whole:.1f} s" if whole < 600 else f"{length_text(seconds)} of {length_text(whole)}"
+        )
+        parts.append(
+            f"{told['conversations']:,} of {counted(told['of_conversations'], 'conversation')}, {lengths}"
+        )
+    return f"{count:,} ({'; '.join(parts)})" if parts else f"{count:,}"
+
+
+# What every command does with an error: one sentence for what a user can mend, a traceback for a bug.
+#
+# Exit codes: 0 all done; 3 done, but something was rejected; 1 nothing done; 2 wrong usage; 130 stopped by
+# Ctrl-C.
+
+
+#: What the disk says, and what to do about it.
+_DISK: dict[int | None, str] = {
+    errno.ENOSPC: "free some space and run the same command again: what is finished is kept",
+    errno.EDQUOT: "free some space and run the same command again: what is finished is kept",
+    errno.EFBIG: "raise the limit on the size of files and run the same command again: what is finished is kept",
+    errno.EIO: "check the disk and run the same command again: what is finished is kept",
+    errno.EROFS: "choose a place that can be written to",
+    errno.EACCES: "choose a place that you may write to",
+    errno.EPERM: "choose a place that you may write to",
+    errno.ENAMETOOLONG: "shorten that name, or choose a place with a shorter path",
+    errno.ELOOP: "take out the symbolic link that leads back to itself",
+    errno.E2BIG: "shorten the text of the longest utterance",
+    errno.EMFILE: "raise the limit on open files (ulimit -n) and run the same command again",
+    errno.ENFILE: "close other programs and run the same command again",
+    errno.ENOMEM: "free some memory, or use fewer --workers, and run the same command again",
+    errno.ENOENT: "check the path; if another program removed it, run the same command again",
+    errno.ENOTDIR: "choose another path: a file is where a folder should be",
+    errno.EISDIR: "choose another path: a folder is where a file should be",
+    errno.EEXIST: "choose another path: it is taken",
+}
+
+#: What to do about all else that a system call may say (ESTALE of a network disk, ENXIO of a socket, …).
+_ANYTHING = "check the disk and the path, and run the same command again: what is finished is kept"
+
+
+def guarded(program: str, command: Callable[[], int]) -> int:
+    """The exit code of `command`. What it raises for a user to read goes to stderr, as from `program`."""
+
+    def failed(sentence: str, code: int = 1) -> int:
+        say(f"{program}: {sentence}.", stderr=True)
+        return code
+
+    try:
+        with interrupts.watched(program):
+            code = command()
+            sys.stdout.flush()  # here, where a reader that went away can still be dealt with
+        return code
+    except typer.Exit as leave:
+        return leave.exit_code
+    except (typer.Abort, KeyboardInterrupt):
+        return failed(SENTENCE, STOPPED)
+    except BrokenPipeError:
+        # Whoever read our output has gone, as `head` does; nothing more can be told, not even while closing it.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except DailytalkError as error:
+        return failed(f"{error.reason}: {error.remedy}")
+    except OSError as error:
+        if error.errno is None:  # raised by Python code, not by the system
+            raise
+        where = f" ({as_text(error.filename)})" if error.filename else ""
+        return failed(
+            f"{(error.strerror or 'the disk failed').lower()}{where}: {_DISK.get(error.errno, _ANYTHING)}"
+        )

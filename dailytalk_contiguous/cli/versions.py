@@ -10,12 +10,11 @@ from rich.table import Table
 
 from dailytalk_contiguous.cli.options import size_text
 from dailytalk_contiguous.cli.terminal import Console, print_json
+from dailytalk_contiguous.core.changes import MOVED, Shifts
 from dailytalk_contiguous.core.errors import DailytalkError
-from dailytalk_contiguous.core.reference import Reference, parse_reference, reference
-from dailytalk_contiguous.core.row_changes import MOVED, Shifts
-from dailytalk_contiguous.publish.compare import Changes, compare, counted
-from dailytalk_contiguous.publish.history import Listed, list_versions
-from dailytalk_contiguous.publish.version import open_version
+from dailytalk_contiguous.publish.compare import Changes, compare_versions, count_in_words
+from dailytalk_contiguous.publish.version import Listed, list_versions, open_version
+from dailytalk_contiguous.store.hub import Reference, parse_reference, reference
 
 #: Ids, fields and moves of tags that are shown before the reader is sent to --json.
 SHOWN = 5
@@ -55,7 +54,7 @@ def diff(
     """Tell what B changes against A: conversations, fields, tags, times, and the version that calls for."""
     old = _named(before)
     new = _named(after, old)
-    changes = compare(open_version(old), open_version(new))
+    changes = compare_versions(open_version(old), open_version(new))
     if as_json:
         ids = {
             "added": changes.added,
@@ -105,7 +104,7 @@ def _changed(changes: Mapping[str, Any] | None) -> str:
     if not changes:
         return ""
     since = f" since {changes['previous']}" if changes.get("previous") else ""
-    return (counted(changes) or "same conversations") + since
+    return (count_in_words(changes) or "same conversations") + since
 
 
 def _show(console: Console, changes: Changes) -> None:

@@ -1,20 +1,24 @@
-"""Reading recordings: what is in a file, and its samples in blocks, at any rate, without holding it whole.
+"""Reading recordings: what their headers say, whether they are whole, and their samples, a block at a time.
 
-The only place that turns samples into seconds and back, and the only one of this floor that touches files.
-libsndfile reads what it can; anything else goes through the `ffmpeg` program where it is installed. Analysis
-runs on 16 kHz 16-bit samples: that is what every model here wants, and it makes a minute of one channel 1.9 MB.
-Files are checked while they are read (cut short, not-a-number samples), because a header can promise anything.
+libsndfile reads what it can, ffmpeg the rest.
 """
 
 import io
+import json
+import math
 import os
+import shutil
 import stat
+import subprocess
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, BinaryIO
+from tempfile import TemporaryFile
+from threading import Timer
+from typing import Any, BinaryIO, NamedTuple
 from urllib.parse import quote_from_bytes, unquote_to_bytes
 
 import numpy as np
@@ -22,9 +26,337 @@ import soundfile
 import soxr
 from numpy.typing import NDArray
 
-from dailytalk_contiguous.core import ffmpeg
-from dailytalk_contiguous.core.completeness import mended, refuse_truncated, refuse_wrong_length
 from dailytalk_contiguous.core.errors import BadInput
+
+# Formats that libsndfile does not know (M4A, AAC, WMA, video files), through the ffmpeg program.
+#
+# A program and not a library, because it is the one that people have, and because a crash or an endless loop on a
+# hostile file then stays in a process of its own. It reads single files of known formats alone: a playlist,
+# whatever its name, would make it open other files of this machine.
+
+
+#: Seconds after which reading a header is given up.
+PROBE_TIMEOUT = 60
+
+#: Formats that are one file each, by the names of ffmpeg's demuxers. Never hls, dash, concat, sdp, image2 or
+#: lavfi, which open what their text names.
+FORMATS = (
+    *("mov", "matroska", "webm", "asf", "avi", "flv", "mpeg", "mpegts", "3gp"),
+    *("aac", "ac3", "eac3", "amr", "amrnb", "amrwb", "mp3", "ogg", "flac", "wav", "w64", "aiff", "caf", "au"),
+    *("ape", "dsf", "dts", "tta", "wv"),
+)
+
+#: What both programs get before their input: what they may open, and the bytes of their largest block of memory.
+#: Of a file in which no frame begins, the parser would hold everything.
+_FENCED = (
+    *("-protocol_whitelist", "file,pipe", "-format_whitelist", ",".join(FORMATS)),
+    *("-max_alloc", str(256 << 20)),
+)
+
+#: Seconds that ffmpeg may be waited for: so many, and as many as it decodes, but no more than a day. It decodes
+#: some hundred times as fast as speech is spoken: this ends what is stuck, whatever length a header promises.
+DECODE_TIMEOUT, LONGEST_DECODE = 60.0, 86400.0
+
+#: Bytes of its messages that are read: of a damaged recording it may write megabytes, and the last line says why.
+_LAST_MESSAGES = 4096
+
+#: Streams without a header that tells their length: ffprobe guesses it from the first bit rate.
+ESTIMATED_LENGTH = {"aac", "ac3", "eac3", "amr", "mp3"}
+
+#: A Ctrl-C of the terminal is for the command alone: ffmpeg ended by it would look like a damaged file.
+_OWN_GROUP = 0
+
+#: Seconds by which what is decoded may be shorter than promised: a container is as long as its longest track.
+SHORT_BY = 1.0
+
+
+def installed() -> bool:
+    """Whether both `ffmpeg` and `ffprobe` can be run."""
+    return shutil.which("ffmpeg") is not None and shutil.which("ffprobe") is not None
+
+
+def is_needed(message: str) -> bool:
+    """Whether libsndfile's message means an unknown format, and not a damaged file of a known one."""
+    return "not recognised" in message or "unknown format" in message.lower() or "unimplemented" in message.lower()
+
+
+def ffprobe(path: Path) -> tuple[int, int, float, str]:
+    """(sample rate in Hz, channels, seconds, format name) of the first audio stream. Raises BadInput."""
+    fields = "stream=codec_type,sample_rate,channels,duration:format=duration,format_name"
+    command = ["ffprobe", "-v", "error", *_FENCED, "-select_streams", "a:0"]
+    command += ["-show_entries", fields, "-of", "json"]
+    try:
+        done = subprocess.run(
+            [*command, _argument(path)],
+            capture_output=True,
+            timeout=PROBE_TIMEOUT,
+            check=False,
+            process_group=_OWN_GROUP,
+        )
+    except subprocess.TimeoutExpired:
+        raise BadInput(f"ffprobe found nothing in {PROBE_TIMEOUT} s", "convert it to WAV or FLAC") from None
+    if b"not on whitelist" in done.stderr:
+        raise BadInput(
+            "its content is of no format that is read, such as a playlist, which would open other files",
+            "convert it to WAV or FLAC",
+        )
+    # On a failure, what it has written is cut off anywhere.
+    told = {} if done.returncode else json.loads(done.stdout)
+    stream, container = (told.get("streams") or [{}])[0], told.get("format") or {}
+    rate, channels = int(_number(stream.get("sample_rate"))), int(_number(stream.get("channels")))
+    seconds = _number(stream.get("duration")) or _number(container.get("duration"))
+    if not rate or not channels or not seconds:
+        raise BadInput("it holds no audio that libsndfile or ffmpeg can read", "convert it to WAV or FLAC")
+    return rate, channels, seconds, str(container.get("format_name"))
+
+
+def ffmpeg_blocks(
+    path: Path, start: float, duration: float | None, block_seconds: float
+) -> Iterator[NDArray[np.float32]]:
+    """Yield float32 blocks of shape (n, channels) at the file's own rate.
+
+    Everything before `start` is decoded, too: ffmpeg's seeking is off by some milliseconds in several formats.
+
+    Raises:
+        BadInput: ffmpeg fails, is stuck, or finds much less than the file's header promises.
+    """
+    rate, channels, seconds, container = ffprobe(path)
+    wanted = f"atrim=start_sample={round(start * rate)}"
+    wanted += f":end_sample={round((start + duration) * rate)}" if duration is not None else ""
+    command: list[str | bytes] = ["ffmpeg", "-nostdin", "-v", "error", *_FENCED]
+    command += ["-i", _argument(path), "-map", "a:0"]
+    command += ["-af", wanted, "-f", "f32le", "-acodec", "pcm_f32le", "pipe:1"]
+    done = 0
+    patience = _Patience(min(DECODE_TIMEOUT + (seconds if duration is None else start + duration), LONGEST_DECODE))
+    # Messages go to a file: a pipe that nobody reads fills up on a damaged recording, and ffmpeg waits forever.
+    with (
+        TemporaryFile() as messages,
+        subprocess.Popen(command, stdout=subprocess.PIPE, stderr=messages, process_group=_OWN_GROUP) as process,
+    ):
+        try:
+            while data := patience.read(process, 4 * channels * round(block_seconds * rate)):
+                whole = len(data) - len(data) % (4 * channels)
+                yield np.frombuffer(data[:whole], "<f4").reshape(-1, channels)
+                done += whole // (4 * channels)
+            failed = process.wait() != 0
+            messages.seek(max(0, messages.seek(0, os.SEEK_END) - _LAST_MESSAGES))
+            message = messages.read().decode(errors="replace").strip()
+        finally:
+            process.kill()  # a reader that stops early must not leave ffmpeg waiting on a full pipe
+    if patience.ended:
+        raise BadInput(
+            f"ffmpeg was stuck in it (nothing more after {patience.seconds:.0f} s)", "convert it to WAV or FLAC"
+        )
+    if failed:
+        raise BadInput(f"ffmpeg stopped reading it ({message.splitlines()[-1:]})", "convert it to WAV or FLAC")
+    promised = min(seconds - start, seconds if duration is None else duration)
+    if done / rate < promised - SHORT_BY and container not in ESTIMATED_LENGTH:
+        raise BadInput(
+            f"the file ends at {start + done / rate:.1f} s but its header promises {seconds:.1f} s",
+            "copy or export the recording again",
+        )
+
+
+class _Patience:
+    """Reads from a process that is ended when it has been waited for too long, all reads together.
+
+    What a caller does between two reads, while ffmpeg waits for it, does not count.
+    """
+
+    def __init__(self, seconds: float) -> None:
+        self.seconds, self.ended = seconds, False
+        self._left = seconds
+
+    def read(self, process: "subprocess.Popen[bytes]", count: int) -> bytes:
+        """Up to `count` bytes of what it writes; fewer only at its end."""
+        assert process.stdout is not None
+        started = time.monotonic()
+        watch = Timer(max(0.0, self._left), self._end, (process,))
+        watch.start()
+        try:
+            return process.stdout.read(count)
+        finally:
+            watch.cancel()
+            self._left -= time.monotonic() - started
+
+    def _end(self, process: "subprocess.Popen[bytes]") -> None:
+        self.ended = True
+        process.kill()
+
+
+def _argument(path: Path) -> bytes:
+    # An explicit protocol, or a name with a colon or a leading dash would be taken for one or for an option.
+    return b"file:" + bytes(path)
+
+
+def _number(text: str | int | None) -> float:
+    """A field of ffprobe; 0 where it is unknown ("N/A") or no positive number."""
+    try:
+        value = float(text or 0.0)
+    except ValueError:
+        return 0.0
+    return value if 0.0 < value < math.inf else 0.0
+
+
+# Whether a file holds all the audio that it promises.
+#
+# libsndfile quietly shortens a WAV, RF64, AIFF or AU file that was cut short, and believes the length that an MP3
+# states or that it guesses from the first frame, so that half a conversation would pass for a whole one. Both are
+# found here without decoding, by walking the headers of chunks and frames.
+
+
+#: Byte order and name of the chunk with the samples, by the first four bytes of the file.
+CONTAINERS = {b"RIFF": ("little", b"data"), b"RF64": ("little", b"data"), b"FORM": ("big", b"SSND")}
+
+#: A length in a header that means that the program which wrote it did not know (it was streamed): ffmpeg writes
+#: 0xFFFFFFFF, arecord 0x80000000, SoX 0x7FFFF000 (less what does not fill a frame), others 0.
+STREAMED = (0, 0xFFFFFFFF, 0x80000000, *range(0x7FFFF000 - 64, 0x7FFFF000 + 64))
+
+#: Seconds by which the frames of an MP3 may differ from its stated length (its first and last frames are padding).
+MP3_TOLERANCE = 1.0
+
+#: Bit rates of MPEG layer III in kbit/s by their code, for MPEG 1 and for MPEG 2 and 2.5 (ISO 11172-3, 13818-3).
+MPEG1_KBITS = (0, 32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320)
+MPEG2_KBITS = (0, 8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160)
+MPEG1_RATES = (44100, 48000, 32000)
+
+_REMEDY = "copy or export the recording again"
+
+
+def refuse_truncated(file: BinaryIO, size: int) -> None:
+    """Raise BadInput for an empty file, and for a WAV, RF64, AIFF or AU of `size` bytes that lacks samples.
+
+    `file` is at its beginning, and is left anywhere.
+    """
+    if not size:
+        raise BadInput("the file is empty (0 bytes)", _REMEDY)
+    begins = file.read(4)
+    if begins == b".snd":  # AU: where its samples begin, and their bytes
+        head = file.read(8)
+        _refuse_less(size - int.from_bytes(head[:4], "big"), int.from_bytes(head[4:], "big"))
+    elif begins in CONTAINERS:
+        order, samples = CONTAINERS[begins]
+        for name, start, promised in _chunks(file, size, order == "little"):
+            if name == samples:  # what follows one of unknown length are its samples
+                _refuse_less(size - start, promised)
+                return
+
+
+def _refuse_less(held: int, promised: int) -> None:
+    if promised not in STREAMED and held < promised:
+        raise BadInput(
+            f"the file is cut short: it holds {held} of the {promised} bytes that its header promises", _REMEDY
+        )
+
+
+class Mended:
+    """A WAV whose header says that it holds 0 bytes, as a file that says how many it does.
+
+    Programs write such a header when they stream and are stopped before they can correct it. libsndfile takes 0
+    at its word (the other lengths of `STREAMED` make it read to the end).
+    """
+
+    def __init__(self, file: BinaryIO, place: int, length: bytes) -> None:
+        self._file, self._place, self._length = file, place, length
+        self.seek, self.tell = file.seek, file.tell
+
+    def read(self, count: int = -1) -> bytes:
+        """As of any binary file."""
+        first = self._file.tell()
+        data = bytearray(self._file.read(count))
+        for at, byte in enumerate(self._length, self._place - first):
+            if 0 <= at < len(data):
+                data[at] = byte
+        return bytes(data)
+
+
+def mended(file: BinaryIO, size: int) -> Mended | None:
+    """`file` of `size` bytes with its header put right if it is a WAV of stated length 0, else None."""
+    if file.read(4) == b"RIFF":
+        for name, start, promised in _chunks(file, size, little=True):
+            if name == b"data":
+                held = min(size - start, 0xFFFFFFFF)
+                file.seek(0)
+                return Mended(file, start - 4, held.to_bytes(4, "little")) if held and not promised else None
+    return None
+
+
+def refuse_wrong_length(file: BinaryIO, stated: float) -> None:
+    """Raise BadInput for an MP3 whose frames are not the `stated` seconds that a decoder will give."""
+    held = sum(_mp3_frames(file))
+    if held and abs(held - stated) > MP3_TOLERANCE:
+        raise BadInput(
+            f"it holds {held:.1f} s but its header makes it {stated:.1f} s",
+            "copy it again, or convert it to WAV or FLAC, with ffmpeg for example",
+        )
+
+
+def _chunks(file: BinaryIO, size: int, little: bool) -> Iterator[tuple[bytes, int, int]]:
+    """Name, place and promised bytes of each chunk."""
+    order = "little" if little else "big"
+    at, long_size = 12, None
+    while at + 8 <= size:
+        file.seek(at)
+        head = file.read(8)
+        if head[:4] == bytes(4):  # no chunk but zeros, eight bytes of which would be one after the other
+            return
+        name, promised = head[:4], int.from_bytes(head[4:], order)  # type: ignore[arg-type]
+        if name == b"ds64":  # RF64 keeps here what does not fit into 32 bits
+            long_size = int.from_bytes(file.read(16)[8:], "little")
+        if name == b"data" and long_size is not None:
+            promised = long_size
+        yield name, at + 8, promised
+        at += 8 + promised + promised % 2
+
+
+def _mp3_frames(file: BinaryIO) -> Iterator[float]:
+    """Seconds of each frame of MPEG layer III; what is no frame (tags) is passed over."""
+    file.seek(0)
+    head = file.read(10)
+    at = 0
+    if head[:3] == b"ID3":
+        at = 10 + sum((byte & 0x7F) << shift for byte, shift in zip(head[6:], (21, 14, 7, 0), strict=True))
+    linked = False  # whether the frame before said that one begins here; chance alone looks like a frame, too
+    while True:
+        length, seconds = _mp3_frame(_at(file, at, 4))
+        follows = length > 0 and _mp3_frame(_at(file, at + length, 4))[0] > 0
+        if length and (linked or follows):
+            yield seconds
+            at, linked = at + length, follows
+            continue
+        rest = _at(file, at, 65536)
+        if len(rest) < 4:
+            return
+        sync = rest.find(b"\xff", 1)
+        at, linked = at + (sync if sync > 0 else len(rest)), False
+
+
+def _mp3_frame(head: bytes) -> tuple[int, float]:
+    """Bytes and seconds of the frame that `head` begins; (0, 0.0) if it begins none."""
+    if len(head) < 4 or head[0] != 0xFF or head[1] & 0xE6 != 0xE2:  # eleven bits of sync, layer III
+        return 0, 0.0
+    version, bits, rate_code, padding = head[1] >> 3 & 3, head[2] >> 4, head[2] >> 2 & 3, head[2] >> 1 & 1
+    if version == 1 or bits in (0, 15) or rate_code == 3:
+        return 0, 0.0
+    mpeg1 = version == 3
+    kbits = (MPEG1_KBITS if mpeg1 else MPEG2_KBITS)[bits]
+    rate = MPEG1_RATES[rate_code] // {3: 1, 2: 2, 0: 4}[version]
+    samples = 1152 if mpeg1 else 576
+    return samples // 8 * kbits * 1000 // rate + padding, samples / rate
+
+
+def _at(file: BinaryIO, place: int, count: int) -> bytes:
+    file.seek(place)
+    return file.read(count)
+
+
+# Reading recordings: what is in a file, and its samples in blocks, at any rate, without holding it whole.
+#
+# The only place that turns samples into seconds and back, and the only one of this floor that touches files.
+# libsndfile reads what it can; anything else goes through the `ffmpeg` program where it is installed. Analysis
+# runs on 16 kHz 16-bit samples: that is what every model here wants, and it makes a minute of one channel 1.9 MB.
+# Files are checked while they are read (cut short, not-a-number samples), because a header can promise anything.
+
 
 #: Hz. The rate of all analysis (Silero, Whisper and wav2vec2 were trained at it).
 ANALYSIS_RATE = 16000
@@ -144,7 +476,7 @@ def _probe(audio: dict[str, Any]) -> Probe:
                 found = Probe(file.samplerate, file.channels, file.frames / file.samplerate, file.format)
                 frames = file.frames
         except soundfile.LibsndfileError as error:
-            return Probe(*ffmpeg.probe(_path_for_ffmpeg(audio, error)))
+            return Probe(*ffprobe(_path_for_ffmpeg(audio, error)))
         if frames == _UNKNOWN_FRAMES:
             raise BadInput("its header does not say how long it is (it was streamed)", "convert it to WAV or FLAC")
         if found.format in _MPEG:
@@ -171,10 +503,10 @@ def blocks(
             yield from _sound_file_blocks(file, start, duration, block_seconds)
             return
     except soundfile.LibsndfileError as error:
-        if not ffmpeg.is_needed(str(error)):
+        if not is_needed(str(error)):
             raise BadInput(f"it can't be decoded ({_cause(error)})", "copy or export the file again") from None
         path = _path_for_ffmpeg(audio, error)
-    for block in ffmpeg.blocks(path, start, duration, block_seconds):
+    for block in ffmpeg_blocks(path, start, duration, block_seconds):
         yield _finite(block, start)
 
 
@@ -303,7 +635,7 @@ def _sound_file(audio: dict[str, Any]) -> Iterator[soundfile.SoundFile]:
 
 def _path_for_ffmpeg(audio: dict[str, Any], error: Exception) -> Path:
     """The path that ffmpeg may try, or BadInput where it is no use."""
-    if audio["bytes"] is not None or not ffmpeg.installed():
+    if audio["bytes"] is not None or not installed():
         raise BadInput(
             f"libsndfile can't read it ({_cause(error)})",
             "install ffmpeg if it is another audio format, or convert it to WAV or FLAC",
@@ -345,3 +677,55 @@ def _refuse_irregular(mode: int) -> None:
     if not stat.S_ISREG(mode):
         kind = _KINDS.get(stat.S_IFMT(mode), "something else")
         raise BadInput(f"it is {kind}, not a file", "copy the recording into a file")
+
+
+# The one channel of a clip of one speaker, whatever number its file has.
+#
+# Corpora of single speakers hold stray stereo files: a dead second channel, the same microphone twice, or once
+# turned over. Those are told apart here by figures; two channels that differ hold something else than one speaker
+# (or two microphones, whose sum would comb), and are refused rather than mixed.
+
+
+#: Mean square of a channel that holds nothing (−80 dBFS), and dB under the other at which one is dead: what leaks
+#: between the channels of a sound card is softer, and a room behind close speech seldom is.
+SILENT, DEAD_DB = 1e-8, 40.0
+
+#: Correlation above which two channels are the same sound: independent noise 13 dB under it is let pass.
+SAME = 0.95
+
+
+class OneChannel(NamedTuple):
+    """Samples of shape (n,), and what they are: `mono`, `left`, `right`, `mean` or `mean-inverted`."""
+
+    samples: Samples
+    taken: str
+
+
+def one_channel(samples: Samples) -> OneChannel:
+    """The voice of a clip, float32, shape (n, channels) in and (n,) out.
+
+    A dead channel is left out; of two that carry the same the mean is taken, with the second turned over
+    (`mean-inverted`) where it has the opposite sign, because the mean would cancel.
+
+    Raises:
+        BadInput: the two channels differ, or there are more than two.
+    """
+    count = samples.shape[1]
+    if count == 1:
+        return OneChannel(samples[:, 0], "mono")
+    if count != 2:
+        raise BadInput(f"it has {count} channels, not one or two", "export it with one channel")
+    left, right = np.ascontiguousarray(samples.T)
+    powers = [float(np.mean(side**2)) if len(side) else 0.0 for side in (left, right)]
+    loud, soft = max(powers), min(powers)
+    if soft < SILENT or soft < loud * 10 ** (-DEAD_DB / 10):
+        return OneChannel(*((left, "left") if powers[0] >= powers[1] else (right, "right")))
+    alike = float(np.mean(left * right)) / float(np.sqrt(loud * soft))
+    if abs(alike) < SAME:
+        raise BadInput(
+            f"its two channels differ (correlation {alike:.2f}, {SAME:g} is the least for one voice on both)",
+            "export the channel of the speaker alone",
+        )
+    if alike < 0:
+        return OneChannel((left - right) / 2, "mean-inverted")
+    return OneChannel((left + right) / 2, "mean")

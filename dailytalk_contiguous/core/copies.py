@@ -1,8 +1,5 @@
-"""Which changed copies of a clip there can be: how it is pitched, stretched, put into noise or into a room.
-
-A copy keeps the labels of its source, so a change that would move the speaker's pitch or rate into another bucket
-is refused. What a copy is follows from the id of its source, its kind and its number alone: neither the order of
-rows nor how the work is cut changes it, and n copies are the first n of any larger number.
+"""Changed copies of clips: which there can be, what they are drawn from, and the noise and the rooms they are put
+into.
 """
 
 import hashlib
@@ -11,11 +8,19 @@ from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import numpy as np
-from datasets import Features, Value
+from numpy.typing import NDArray
 
+from dailytalk_contiguous.core.audio import Samples
 from dailytalk_contiguous.core.buckets import HIGH, LOW, MID
-from dailytalk_contiguous.core.errors import DailytalkError
-from dailytalk_contiguous.core.schema import STRING
+from dailytalk_contiguous.core.errors import BadInput, DailytalkError
+from dailytalk_contiguous.core.spans import frame_levels
+
+# Which changed copies of a clip there can be: how it is pitched, stretched, put into noise or into a room.
+#
+# A copy keeps the labels of its source, so a change that would move the speaker's pitch or rate into another
+# bucket is refused. What a copy is follows from the id of its source, its kind and its number alone: neither the
+# order of rows nor how the work is cut changes it, and n copies are the first n of any larger number.
+
 
 KINDS = ("pitch", "stretch", "noise", "room")
 COLOURS = ("white", "pink", "brown")
@@ -37,14 +42,6 @@ SHORTEST_RT60, LONGEST_RT60 = 0.1, 0.4
 #: A draw stays this far inside what is allowed (semitones, or a share of the length): rounding must not lead out.
 _INSIDE = 1e-9
 
-#: The columns of a copy; null in any other row. `augmentation` is its `Recipe`.
-COPY = Features(
-    {
-        "augmented_from": STRING,
-        "augmentation": {"kind": STRING, "amount": Value("float64"), "detail": STRING, "seed": Value("int64")},
-    }
-)
-
 
 class Thresholds(NamedTuple):
     """Bucket thresholds of one measure for one speaker, as `core.buckets.Buckets` has them."""
@@ -53,7 +50,7 @@ class Thresholds(NamedTuple):
     high: float = math.inf
 
 
-class Source(NamedTuple):
+class CopySource(NamedTuple):
     """A clip to copy: its id, its measures (`core.prosody`; NaN: unknown), and the thresholds of its speaker."""
 
     id: str
@@ -94,7 +91,7 @@ class Copies(NamedTuple):
 
 
 def plan_copies(
-    source: Source, kinds: Iterable[str], count: int, seed: int = 0, noises: Sequence[str] = ()
+    source: CopySource, kinds: Iterable[str], count: int, seed: int = 0, noises: Sequence[str] = ()
 ) -> Copies:
     """The first `count` copies of a clip, its kinds in turn; fewer only where every kind is refused.
 
@@ -146,7 +143,7 @@ def bucket(value: float, thresholds: Thresholds) -> str:
     return MID if is_low == is_high else LOW if is_low else HIGH
 
 
-def flips(kind: str, amount: float, source: Source) -> str | None:
+def flips(kind: str, amount: float, source: CopySource) -> str | None:
     """Name of the measure that this change would move into another bucket, or None."""
     for name, value, thresholds, ratio in _moved(kind, amount, source):
         if bucket(value * ratio, thresholds) != bucket(value, thresholds):
@@ -154,7 +151,7 @@ def flips(kind: str, amount: float, source: Source) -> str | None:
     return None
 
 
-def _moved(kind: str, amount: float, source: Source) -> list[tuple[str, float, Thresholds, float]]:
+def _moved(kind: str, amount: float, source: CopySource) -> list[tuple[str, float, Thresholds, float]]:
     """The known measures that a change multiplies: name, value, thresholds, and by how much."""
     if kind == "pitch":
         ratio = 2 ** (amount / 12)
@@ -169,7 +166,7 @@ def _moved(kind: str, amount: float, source: Source) -> list[tuple[str, float, T
     return [one for one in moved if math.isfinite(one[1])]
 
 
-def _allowed(kind: str, source: Source) -> list[tuple[float, float]]:
+def _allowed(kind: str, source: CopySource) -> list[tuple[float, float]]:
     """Ranges of the amount in which no bucket flips; none where the kind is refused."""
     if kind == "noise":
         return [(LOWEST_SNR, HIGHEST_SNR)]
@@ -205,7 +202,7 @@ def _ratios(value: float, thresholds: Thresholds) -> tuple[float, float]:
     return {LOW: (0.0, low), MID: (low, high), HIGH: (high, math.inf)}[now]
 
 
-def _refusal(kind: str, source: Source) -> str:
+def _refusal(kind: str, source: CopySource) -> str:
     if kind == "pitch" and not math.isfinite(source.f0_mean):
         return "its pitch is not known: too little of it is voiced"
     least = f"{LEAST_SEMITONES} semitones" if kind == "pitch" else f"{LEAST_STRETCH:.0%}"
@@ -234,3 +231,171 @@ def _draw(name: str, kind: str, number: int, seed: int) -> tuple[int, int, int]:
     digest = hashlib.sha256(text).digest()
     first, second, third = (int.from_bytes(digest[at : at + 8], "big") >> 1 for at in (0, 8, 16))
     return first, second, third
+
+
+# Small rooms that never were: impulse responses of a shoebox by the image method (Allen and Berkley 1979).
+#
+# The direct sound comes first and unchanged, so a clip in a room keeps the times of its words. Walls are given
+# the absorption whose decay, measured on these very images, is the one asked for: formulas for it (Sabine,
+# Eyring) assume a diffuse field that a small room does not have. Images are moved by a few centimetres, without
+# which a perfect box is heard to chirp (De Sena et al. 2015, "On the modeling of rectangular geometries in room
+# acoustic simulations").
+
+
+#: Metres a second, in air of 20 °C.
+SOUND_SPEED = 343.0
+
+#: Metres: smallest and largest length, width and height. A booth to a living room.
+SMALLEST, LARGEST = (2.8, 2.4, 2.3), (5.0, 4.0, 2.8)
+
+#: Metres from the mouth to the microphone, and that both keep from the walls.
+NEAREST, FARTHEST, FROM_WALL = 0.3, 0.9, 0.5
+
+#: Metres that images are moved by at most.
+JITTER = 0.05
+
+#: The response ends after this share of the reverberation time, 45 dB down: 54 dB and more under the direct sound.
+KEPT = 0.75
+
+#: Hz. Images only add up below; real walls let the lowest frequencies out.
+HIGH_PASS = 60.0
+
+_BIN = 0.001  # seconds a step when a decay is measured
+_REFLECTIONS = np.linspace(0.05, 0.995, 190)  # amplitudes that a wall may give back
+
+
+def room_response(sample_rate: int, rt60: float, generator: np.random.Generator) -> Samples:
+    """Impulse response of a random small room, float32, about KEPT·rt60 seconds long; it begins with the direct 1.
+
+    `rt60` is the reverberation time in seconds, as extrapolated from the decay from −5 to −25 dB (ISO 3382-2,
+    T20).
+    """
+    distances, orders, direct = _images(rt60, generator)
+    delays = (distances - direct) / SOUND_SPEED
+    inside = delays < KEPT * rt60
+    distances, orders, delays = distances[inside], orders[inside], delays[inside]
+    kept = _reflection(distances, orders, delays, rt60)
+    places = np.rint(delays * sample_rate).astype(np.int64)
+    response = np.bincount(places, kept**orders * direct / distances).astype(np.float64)
+    reflected = _high_passed(response, sample_rate)
+    reflected[0] += 1.0
+    return reflected.astype(np.float32)
+
+
+def decay_time(energy: NDArray[np.float64], step: float) -> float:
+    """Reverberation time in seconds of energies `step` seconds apart: T20 by Schroeder's backward integration."""
+    left = np.cumsum(energy[::-1])[::-1]
+    level = 10 * np.log10(np.maximum(left / left[0], 1e-30))
+    used = np.flatnonzero((level <= -5) & (level >= -25))
+    if len(used) < 2:
+        return 0.0
+    slope = np.polyfit(used * step, level[used], 1)[0]
+    return float(-60 / slope)
+
+
+def _images(rt60: float, generator: np.random.Generator) -> tuple[NDArray[np.float64], NDArray[np.int64], float]:
+    """Distances in metres and numbers of reflections of all images but the source, and the source's distance."""
+    size = generator.uniform(SMALLEST, LARGEST)
+    direct = float(generator.uniform(NEAREST, FARTHEST))
+    angle = generator.uniform(0, 2 * math.pi)
+    toward = np.array([math.cos(angle), math.sin(angle), 0.0])
+    middle = generator.uniform(FROM_WALL + FARTHEST / 2, size - FROM_WALL - FARTHEST / 2)
+    mouth, microphone = middle + toward * direct / 2, middle - toward * direct / 2
+    reach = direct + SOUND_SPEED * KEPT * rt60
+    squared, orders = np.zeros(1), np.zeros(1, np.int64)
+    for length, source, target in zip(size, mouth, microphone, strict=True):
+        turns = np.arange(-math.ceil(reach / (2 * length)) - 1, math.ceil(reach / (2 * length)) + 2)
+        away = np.concatenate([2 * turns * length + source, 2 * turns * length - source]) - target
+        bounced = np.concatenate([np.abs(2 * turns), np.abs(2 * turns - 1)])
+        squared = np.add.outer(squared, away**2).ravel()
+        orders = np.add.outer(orders, bounced).ravel()
+        near = squared <= reach**2
+        squared, orders = squared[near], orders[near]
+    reflected = orders > 0
+    distances = np.sqrt(squared[reflected])
+    distances += generator.uniform(-JITTER, JITTER, len(distances))
+    return np.maximum(distances, direct), orders[reflected], direct
+
+
+def _reflection(
+    distances: NDArray[np.float64], orders: NDArray[np.int64], delays: NDArray[np.float64], rt60: float
+) -> float:
+    """What a wall gives back of an amplitude for the wanted decay; of all tried, the nearest."""
+    bins = (delays / _BIN).astype(np.int64)
+    width = int(orders.max()) + 1
+    energy = np.bincount(bins * width + orders, distances**-2.0, (int(bins.max()) + 1) * width).reshape(-1, width)
+    powers = np.arange(width)
+    found = [decay_time(energy @ reflection ** (2.0 * powers), _BIN) for reflection in _REFLECTIONS]
+    return float(_REFLECTIONS[int(np.argmin(np.abs(np.array(found) - rt60)))])
+
+
+def _high_passed(response: NDArray[np.float64], sample_rate: int) -> NDArray[np.float64]:
+    from scipy.signal import butter, sosfilt
+
+    return np.asarray(sosfilt(butter(2, HIGH_PASS, "high", fs=sample_rate, output="sos"), response), np.float64)
+
+
+# Noise and rooms around a clip: the changes that are plain arithmetic on samples.
+#
+# Noise is set against the speech itself and not against the clip, whose pauses would make it louder. A room keeps
+# the length of a clip and the time of its direct sound, so that no word moves. Pitch and rate need more than
+# arithmetic to leave the formants where they are: `models.voice_effects`.
+
+
+#: Seconds of a frame of energy; a frame counts as speech down to this many dB under the loudest.
+FRAME, BELOW_LOUDEST = 0.02, 30.0
+
+#: Hz under which noise has nothing: brown noise would be mostly a slow sway of the membrane.
+LOWEST_NOISE = 40.0
+
+#: How fast power falls with frequency: 1/f to this.
+SLOPES = {"white": 0.0, "pink": 1.0, "brown": 2.0}
+
+#: Seconds in which what a room still holds fades out at the end of the clip.
+FADE = 0.03
+
+
+def speech_power(samples: Samples, sample_rate: int) -> float:
+    """Mean square of the frames of one channel, shape (n,), at most 30 dB under the loudest; 0 if silent."""
+    levels = frame_levels(samples, round(FRAME * sample_rate)).astype(np.float64)
+    loudest = float(levels.max(initial=0.0))
+    return float(levels[levels >= loudest * 10 ** (-BELOW_LOUDEST / 10)].mean()) if loudest > 0 else 0.0
+
+
+def coloured_noise(count: int, sample_rate: int, colour: str, generator: np.random.Generator) -> Samples:
+    """`count` samples of noise of a colour of `SLOPES`, without what lies under 40 Hz; its level is arbitrary."""
+    from scipy.fft import irfft, next_fast_len, rfft, rfftfreq
+
+    size = next_fast_len(count, real=True)
+    frequency = rfftfreq(size, 1 / sample_rate)
+    shape: NDArray[np.float64] = np.maximum(frequency, LOWEST_NOISE) ** (-SLOPES[colour] / 2)
+    shape /= np.sqrt(np.mean(shape**2))
+    shape[frequency < LOWEST_NOISE] = 0.0
+    noise = irfft(rfft(generator.standard_normal(size)) * shape, size)[:count]
+    return np.asarray(noise, np.float32)
+
+
+def with_noise(samples: Samples, sample_rate: int, noise: Samples, snr_db: float) -> Samples:
+    """One channel with `noise`, of the same length, so soft that speech has `snr_db` more power than it.
+
+    Raises BadInput where either is silent.
+    """
+    if noise.shape != samples.shape:
+        raise ValueError(f"noise of shape {noise.shape} does not fit samples of shape {samples.shape}")
+    speech, power = speech_power(samples, sample_rate), float(np.mean(np.square(noise, dtype=np.float64)))
+    if not speech:
+        raise BadInput("it holds no sound that noise could be set against", "leave it out")
+    if not power:
+        raise BadInput("the recording of noise is silent", "take it out of the folder of noises")
+    return samples + noise * np.float32(np.sqrt(speech / power * 10 ** (-snr_db / 10)))
+
+
+def in_room(samples: Samples, sample_rate: int, response: Samples) -> Samples:
+    """One channel as heard through an impulse response that begins with the direct sound; of the same length."""
+    from scipy.signal import fftconvolve
+
+    heard = np.asarray(fftconvolve(samples, response)[: len(samples)], np.float32)
+    width = min(round(FADE * sample_rate), len(heard))
+    if width:
+        heard[len(heard) - width :] *= np.linspace(1, 0, width, dtype=np.float32)
+    return heard

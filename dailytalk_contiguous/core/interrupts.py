@@ -92,13 +92,13 @@ def deferred() -> Iterator[None]:
     if state is None or not _in_main_thread():
         yield
         return
-    check()
+    check_interrupt()
     state.deferrals += 1
     try:
         yield
     finally:
         state.deferrals -= 1
-        check()
+        check_interrupt()
 
 
 @contextlib.contextmanager
@@ -112,13 +112,13 @@ def immediate() -> Iterator[None]:
         return
     before, state.deferrals = state.deferrals, 0
     try:
-        check()
+        check_interrupt()
         yield
     finally:
         state.deferrals = before
 
 
-def check() -> None:
+def check_interrupt() -> None:
     """Raise KeyboardInterrupt, in any thread, if a Ctrl-C has come: called between batches and before requests."""
     if _state is not None and _state.asked:
         raise KeyboardInterrupt
@@ -134,7 +134,7 @@ def sleep(seconds: float) -> None:
     """`time.sleep` that a Ctrl-C ends in any thread, with KeyboardInterrupt."""
     until = time.monotonic() + seconds
     while (left := until - time.monotonic()) > 0:
-        check()
+        check_interrupt()
         time.sleep(min(left, 0.1))
 
 

@@ -1,13 +1,16 @@
-"""What licences ask for, told from their names, and what holds when data under several of them come together.
-
-No legal advice: licences are told apart by their names alone, and only in what they commonly ask (no commercial
-use, no changed versions, the same terms for what follows, naming the author, research only). What can't be told
-from a name is said to be unknown, never assumed to be free.
-"""
+"""Licences: what the terms of data and of models allow, and what they allow together."""
 
 import re
 from collections.abc import Collection, Iterable, Mapping
+from pathlib import Path
 from typing import NamedTuple
+
+# What licences ask for, told from their names, and what holds when data under several of them come together.
+#
+# No legal advice: licences are told apart by their names alone, and only in what they commonly ask (no commercial
+# use, no changed versions, the same terms for what follows, naming the author, research only). What can't be told
+# from a name is said to be unknown, never assumed to be free.
+
 
 #: What stands for "no single licence covers it".
 OTHER = "other"
@@ -90,7 +93,7 @@ def asked(licence: str | None) -> Asked:
     return Asked(frozenset(), known=False)
 
 
-def in_words(licence: str | None) -> str:
+def licence_in_words(licence: str | None) -> str:
     """What a licence asks for, for a table in Markdown."""
     found = asked(licence)
     if not found.known:
@@ -190,3 +193,66 @@ def _named(licence: str | None, users: Collection[str]) -> str:
 def _listed(names: Iterable[str]) -> str:
     *first, last = list(names)
     return f"{', '.join(first)} and {last}" if first else last
+
+
+# Whose models these are and what their licences allow: it goes into every run's record and dataset card.
+#
+# Kept apart from the code that loads them, so that a corrected licence does not make models run again.
+
+
+class Licence(NamedTuple):
+    """A licence by its SPDX name (or `unknown`), where the model is described, and what to mind."""
+
+    licence: str
+    url: str
+    note: str = ""
+
+
+_KNOWN = {
+    "silero-vad": Licence("MIT", "https://github.com/snakers4/silero-vad"),
+    "pocketsphinx": Licence(
+        "BSD-2-Clause",
+        "https://github.com/cmusphinx/pocketsphinx",
+        "a preview: hears clear readers of English well and telephone talk badly",
+    ),
+    "acoustic-estimate": Licence(
+        "MIT",
+        "https://github.com/cjhutto/vaderSentiment",
+        "an estimate from loudness, pitch, rate and words; not a trained model of affect",
+    ),
+    "audeering/wav2vec2-large-robust-12-ft-emotion-msp-dim": Licence(
+        "CC-BY-NC-SA-4.0",
+        "https://huggingface.co/audeering/wav2vec2-large-robust-12-ft-emotion-msp-dim",
+        "research only: no commercial use of what it rates",
+    ),
+}
+
+#: Speech synthesisers by engine; the name of one is `engine/model`.
+_ENGINES = {
+    "fish": Licence(
+        "other: Fish Audio's terms",
+        "https://fish.audio/terms",
+        "cloud output as the account's terms say; of weights served by yourself, s2-pro forbids use for other "
+        "generative models, openaudio-s1-mini is CC BY-NC-SA 4.0",
+    ),
+    "openai": Licence("other: the server's terms", "https://openai.com/policies", "or those of your own server"),
+    "espeak": Licence(
+        "GPL-3.0-or-later", "https://github.com/espeak-ng/espeak-ng", "of the program, not its output"
+    ),
+    "flite": Licence("BSD-style", "http://cmuflite.org", "free for any use"),
+}
+
+_WHISPER = Licence("MIT", "https://github.com/openai/whisper")
+
+
+def licence_of(model: str) -> Licence:
+    """The licence of a model by the name that it has in the settings."""
+    if model in _KNOWN:
+        return _KNOWN[model]
+    if model.partition("/")[0] in _ENGINES:
+        return _ENGINES[model.partition("/")[0]]
+    if Path(model).exists():
+        return Licence("unknown", "", "a local folder: whoever made it knows its licence")
+    from faster_whisper import available_models
+
+    return _WHISPER if model in available_models() else Licence("unknown", f"https://huggingface.co/{model}")

@@ -35,7 +35,7 @@ MIN_VOICED = 5
 _ELSEWHERE = "set NUMBA_CACHE_DIR to a folder that you may write to"
 
 
-def measure(samples: NDArray[np.float32], n_words: int, speech_seconds: float) -> dict[str, float]:
+def measure_prosody(samples: NDArray[np.float32], n_words: int, speech_seconds: float) -> dict[str, float]:
     """Prosody of one utterance.
 
     Args:
@@ -68,7 +68,7 @@ def measure(samples: NDArray[np.float32], n_words: int, speech_seconds: float) -
 
 def track_pitch(samples: NDArray[np.float32]) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
     """Pitch in Hz (NaN where unvoiced) and voicing of each 16 ms frame of 16 kHz samples, both shape (frames,)."""
-    interrupts.check()
+    interrupts.check_interrupt()
     _compiled()
     if len(samples) < F0_FRAME:
         # librosa's padding needs something to frame; what is added is silence, hence unvoiced

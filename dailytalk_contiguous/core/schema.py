@@ -1,19 +1,28 @@
-"""Names and types of the columns that travel from the source to the end, in one place.
-
-A row is a conversation. What belongs to an utterance is a list column with one item an utterance, all of the
-same length (`utterance_id` gives it), so that a stage written for flat utterance columns can be lifted to
-conversations by concatenating and splitting lists. Audio in flight is a plain struct, not `datasets.Audio`,
-which would decode it at every door.
+"""Every column of every row, once: of a source, of a conversation on its way, of a finished one, of a version on
+the Hub, and of an expressive clip.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import pyarrow as pa
-from datasets import Features, List, Value
+from datasets import Audio, Features, List, Value
+
+from dailytalk_contiguous.core.quality import NAMES
+
+# Names and types of the columns that travel from the source to the end, in one place.
+#
+# A row is a conversation. What belongs to an utterance is a list column with one item an utterance, all of the
+# same length (`utterance_id` gives it), so that a stage written for flat utterance columns can be lifted to
+# conversations by concatenating and splitting lists. Audio in flight is a plain struct, not `datasets.Audio`,
+# which would decode it at every door.
+
 
 #: A batch in flight: column name to one value a row.
 Batch = dict[str, list[Any]]
+
+#: A row of a dataset: its columns by name.
+Row = dict[str, Any]
 
 CHANNELS = ("left", "right")
 
@@ -43,7 +52,7 @@ CUE = {
 REJECTED = {"id": STRING, "stage": STRING, "reason": STRING, "remedy": STRING}
 
 #: What every source yields. `offset` and `duration` are the part of the recording that this conversation is.
-#: `audio_identity` tells the file from another of its name (`sources.recorded` makes it; empty where there is a
+#: `audio_identity` tells the file from another of its name (`sources.transcribed` makes it; empty where there is a
 #: `problem`). `problem` is null, or why this recording can't be used, and `remedy` what to do about it.
 SOURCE = Features(
     {
@@ -118,3 +127,375 @@ def _misfit(kind: pa.DataType, wanted: pa.DataType, place: str) -> str | None:
         if accepted[0](wanted) and any(is_one(kind) for is_one in accepted):
             return None
     return f"{place} is of the type {str(kind)[:80]}, not {str(wanted)[:80]}"
+
+
+# The columns of a finished conversation: what `dailytalk speak` writes, and everything after it reads.
+#
+# One row a conversation. `audio` is stereo FLAC with the re-voiced speaker on the left, whichever side of the
+# recording that was. All times are seconds of the rebuilt conversation; what was measured on the source
+# performance (affect, prosody, buckets) stays as it was.
+
+
+_BUCKETS = ("valence", "arousal", "dominance", "energy", "rate", "zcr", "pitch", "pitch_var")
+
+#: How an utterance came into the rebuilt conversation: resynthesised, kept sample for sample, kept although it was
+#: to be resynthesised (flagged), or left out for want of text.
+STATUSES = ("spoken", "kept", "kept-original", "dropped")
+
+#: How an utterance enters (see `core.turns`).
+EVENTS = ("turn", "overlap", "backchannel", "interruption")
+
+#: Who says a word in the alignments of a Moshi folder: the left channel, which the model is to speak like, or the
+#: right one (kyutai-labs/moshi-finetune).
+MAIN, OTHER = "SPEAKER_MAIN", "SPEAKER_OTHER"
+
+#: Folder of the audio of a training folder, and of the words beside it.
+AUDIO_FOLDER = "data_stereo"
+
+#: What a synthesis cost and where it lies in the cache. Null for utterances that were not resynthesised.
+SYNTHESIS = {
+    "engine": STRING,
+    "model": STRING,
+    "voice": STRING,
+    "cache_key": STRING,
+    "take": Value("int32"),
+    "tries": Value("int32"),
+    "cost": Value("float64"),
+    "word_error_rate": MEASURE,
+}
+
+UTTERANCE = {
+    "utterance_id": STRING,
+    "channel": STRING,
+    "source_channel": STRING,
+    "speaker": STRING,
+    "start": SECONDS,
+    "end": SECONDS,
+    "source_start": SECONDS,
+    "source_end": SECONDS,
+    "kind": STRING,
+    "status": STRING,
+    "reason": STRING,
+    "event": STRING,
+    "source_event": STRING,
+    "text_raw": STRING,
+    "text": STRING,
+    "tagged_text": STRING,
+    "text_reason": STRING,
+    "language": STRING,
+    "confidence": MEASURE,
+    "models": {"recogniser": STRING, "affect": STRING},
+    "context_seconds": MEASURE,
+    "tag": STRING,
+    "rule": STRING,
+    **dict.fromkeys(AFFECT, MEASURE),
+    **dict.fromkeys(PROSODY, MEASURE),
+    **{f"{name}_bucket": STRING for name in _BUCKETS},
+    "synthesis": SYNTHESIS,
+}
+
+#: A word on the rebuilt timeline. `speaker`: `left` or `right`. `source`: `given`, `recogniser`, `synthesiser`,
+#: `recognised-synthesis` or `proportional`: how its times are known. `probability`: that the transcript is right
+#: about it, in [0, 1]; null where that is unknown, or a person wrote the word.
+ALIGNED_WORD = {
+    "word": STRING,
+    "start": SECONDS,
+    "end": SECONDS,
+    "speaker": STRING,
+    "source": STRING,
+    "probability": MEASURE,
+}
+
+#: A laugh, breath or cough of the kept speaker (see `core.spans`), who is on the right of the result: when it is
+#: heard there, and when it was in the source. No utterance: it takes no floor.
+SOUND = {
+    "channel": STRING,
+    "start": SECONDS,
+    "end": SECONDS,
+    "source_start": SECONDS,
+    "source_end": SECONDS,
+}
+
+#: Turn-taking before and after, in seconds and ratios; what each means stands in `core.turns`.
+TIMELINE = {
+    "mode": STRING,
+    "offset_median": SECONDS,
+    "offset_p10": SECONDS,
+    "offset_p90": SECONDS,
+    "source_offset_median": SECONDS,
+    "source_offset_p10": SECONDS,
+    "source_offset_p90": SECONDS,
+    "offset_distance": SECONDS,
+    "overlap_seconds": SECONDS,
+    "source_overlap_seconds": SECONDS,
+    "overlap_kept": MEASURE,
+    "backchannels": Value("int32"),
+    "backchannels_kept": Value("int32"),
+    "duration_ratio": MEASURE,
+    "lost_speech_seconds": SECONDS,
+    "lost_sound_seconds": SECONDS,
+    "loudness_gain_db": MEASURE,
+    "loudness_missing_db": MEASURE,
+}
+
+BUILT = Features(
+    {
+        "conversation_id": STRING,
+        "recording_id": STRING,
+        "audio": AUDIO,
+        "sample_rate": Value("int32"),
+        "duration": SECONDS,
+        "source_duration": SECONDS,
+        "language": STRING,
+        "utterances": List(UTTERANCE),
+        "alignments": List(ALIGNED_WORD),
+        "sounds": List(SOUND),
+        "speakers": {"left": STRING, "right": STRING},
+        "timeline": TIMELINE,
+        "provenance": STRING,
+    }
+)
+
+
+# The columns of a published dataset, config by config: the contract between `push`, `load` and readers of tags.
+#
+# `conversations` is the finished conversation of `core.schema` with its provenance opened up; `utterances` is the
+# same cut into one row an utterance, for people who train on single lines; `source` is the untouched recordings.
+# A column that disappears or changes its type breaks readers, and takes a major version (`core.changes`).
+
+
+#: The configs in the order in which a card lists them; the first is the default.
+CONFIGS = ("conversations", "utterances", "source")
+
+SPLITS = ("train", "validation", "test")
+
+#: A model that had a part in a row: what it did, its name, licence, and home page.
+MODEL = {"role": STRING, "name": STRING, "licence": STRING, "url": STRING}
+
+#: How a row came about. `source_id`: the recording; `source`: the dataset or place that it is from, where known;
+#: `stages`: each with the digest of its settings and source code; `settings`: JSON of those that decide the sound.
+PROVENANCE = {
+    "source_id": STRING,
+    "source": STRING,
+    "source_licence": STRING,
+    "tool": STRING,
+    "voice": STRING,
+    "models": List(MODEL),
+    "stages": List({"name": STRING, "digest": STRING}),
+    "settings": STRING,
+}
+
+#: A word in seconds of its utterance's own audio; `source` and `probability` as in `core.schema.ALIGNED_WORD`.
+PUBLISHED_WORD = {"word": STRING, "start": SECONDS, "end": SECONDS, "source": STRING, "probability": MEASURE}
+
+
+def conversations(sample_rate: int | None) -> Features:
+    """Columns of the config `conversations`; `sample_rate` in Hz, or None where rows differ.
+
+    Those of `core.schema.BUILT`, with `audio` (stereo FLAC) declared as such, `provenance` as a struct, and
+    `audio_sha256`, the digest of the encoded audio, in hexadecimal.
+    """
+    return Features(
+        {
+            **BUILT,
+            "audio": Audio(sampling_rate=sample_rate, num_channels=2),
+            "audio_sha256": STRING,
+            "provenance": PROVENANCE,
+        }
+    )
+
+
+def utterances(sample_rate: int | None) -> Features:
+    """Columns of the config `utterances`: one row for each utterance that can be heard.
+
+    `audio` is mono FLAC of its speaker's channel from `start` to `end`, which stay seconds of the conversation;
+    `duration` is that of this audio in seconds.
+    """
+    own = {name: feature for name, feature in UTTERANCE.items() if name != "utterance_id"}
+    return Features(
+        {
+            "utterance_id": STRING,
+            "conversation_id": STRING,
+            "recording_id": STRING,
+            "audio": Audio(sampling_rate=sample_rate, num_channels=1),
+            "audio_sha256": STRING,
+            "sample_rate": Value("int32"),
+            "duration": SECONDS,
+            "language": STRING,
+            **own,
+            "words": List(PUBLISHED_WORD),
+        }
+    )
+
+
+#: Columns of the config `source`: one row a recording, its file byte for byte, and the conversations cut from it,
+#: with the second of the recording at which each begins and its length in seconds.
+SOURCE_RECORDINGS = Features(
+    {
+        "recording_id": STRING,
+        "audio": Audio(),
+        "audio_sha256": STRING,
+        "audio_file": STRING,
+        "sample_rate": Value("int32"),
+        "channels": Value("int32"),
+        "conversations": List({"conversation_id": STRING, "offset": SECONDS, "duration": SECONDS}),
+        "source": STRING,
+        "source_licence": STRING,
+    }
+)
+
+
+def published_features(config: str, sample_rate: int | None) -> Features:
+    """Columns of a config by its name; `sample_rate` as in `conversations`. Raises KeyError for another name."""
+    if config == "source":
+        return SOURCE_RECORDINGS
+    return {"conversations": conversations, "utterances": utterances}[config](sample_rate)
+
+
+# Rows of expressive corpora: one acted or natural clip of one speaker, in the same words for every corpus.
+#
+# The corpora name emotions in different ways, so there is one vocabulary here; each importer's map to it stands
+# in that importer, and the corpus's own label is always kept beside ours. What a corpus does not tell is null,
+# never guessed.
+
+
+#: `other` is a label that has no counterpart here, or raters who did not agree; it is not "unknown" (null is).
+EMOTIONS = (
+    *("neutral", "calm", "happy", "sad", "angry", "fearful", "disgusted", "surprised", "contemptuous", "other"),
+)
+
+#: How it is said, apart from the emotion. Null where neither the corpus nor a rule tells.
+STYLES = ("normal", "whispered", "shouted", "sung")
+
+#: How strongly it is meant to be acted.
+INTENSITIES = ("low", "medium", "high", "normal", "strong")
+
+GENDERS = ("female", "male", "other")
+
+#: Splits that a corpus publishes itself.
+OFFICIAL_SPLITS = ("train", "validation", "test")
+
+#: What every importer yields. `id` is `corpus/…`, unique in the corpus; `audio` holds a path (or bytes from inside
+#: an archive); `sentence` names the text that several speakers say, for splits by sentence; `label` is the
+#: corpus's own word or code for `emotion`; `perceived` is what raters heard, with the share of them in `agreement`
+#: and how strongly they heard it in `perceived_intensity`, both in [0, 1]; `given_…` affect is rated by people, in
+#: [0, 1]; `act` is the dialogue act, as the corpus names it. A row with a `problem` can't be used, and `remedy`
+#: says what to do about it.
+CLIP = Features(
+    {
+        "id": STRING,
+        "corpus": STRING,
+        "audio": AUDIO,
+        "audio_file": STRING,
+        "duration": SECONDS,
+        "sample_rate": Value("int32"),
+        "channels": Value("int32"),
+        "text": STRING,
+        "language": STRING,
+        "speaker": STRING,
+        "gender": STRING,
+        "age": Value("int32"),
+        "sentence": STRING,
+        "emotion": STRING,
+        "label": STRING,
+        "perceived": STRING,
+        "perceived_label": STRING,
+        "act": STRING,
+        "agreement": MEASURE,
+        "perceived_intensity": MEASURE,
+        "intensity": STRING,
+        "style": STRING,
+        **{f"given_{name}": MEASURE for name in AFFECT},
+        "official_split": STRING,
+        "licence": STRING,
+        "input_digest": STRING,
+        "problem": STRING,
+        "remedy": STRING,
+    }
+)
+
+
+# A finished clip of an expressive corpus: what a row of `clips/` holds, and the annotation beside a WAV.
+#
+# What does not apply or isn't known is null. A copy is not measured again, so its prosody and its quality are
+# null; its labels, affect and tag are those of its source, which `core.copies` sees to.
+
+
+#: The columns of a copy; null in any other row. `augmentation` is its `Recipe`.
+COPY = Features(
+    {
+        "augmented_from": STRING,
+        "augmentation": {"kind": STRING, "amount": Value("float64"), "detail": STRING, "seed": Value("int64")},
+    }
+)
+
+#: A word in seconds of the finished clip; `source` tells how its times are known (`stages.clip_words`).
+TIMED_WORD = {"word": STRING, "start": SECONDS, "end": SECONDS, "source": STRING}
+
+#: How a source was conditioned (`stages.condition`).
+CONDITIONING = {
+    "clip_start": SECONDS,
+    "trim_start": SECONDS,
+    "trim_end": SECONDS,
+    "gain_db": MEASURE,
+    "noise_reduced_db": MEASURE,
+    "loudness_lufs_after": MEASURE,
+    "true_peak_dbtp_after": MEASURE,
+}
+
+#: What is told of a clip before it is conditioned. `style_source` is `label` or `rule` (null without a style),
+#: `affect.source` `raters` or the model; `weight` is how often a trainer should see it.
+TOLD = {
+    "id": STRING,
+    "corpus": STRING,
+    "text": STRING,
+    "text_source": STRING,
+    "language": STRING,
+    "speaker": STRING,
+    "gender": STRING,
+    "age": Value("int32"),
+    "sentence": STRING,
+    "sentence_type": STRING,
+    "length": STRING,
+    "emotion": STRING,
+    "label": STRING,
+    "perceived": STRING,
+    "perceived_label": STRING,
+    "act": STRING,
+    "agreement": MEASURE,
+    "perceived_intensity": MEASURE,
+    "intensity": STRING,
+    "style": STRING,
+    "style_source": STRING,
+    "affect": {**dict.fromkeys(AFFECT, MEASURE), "source": STRING},
+    "prosody": dict.fromkeys(PROSODY, MEASURE),
+    "quality": dict.fromkeys(NAMES, MEASURE),
+    "tag": STRING,
+    "rule": STRING,
+    "official_split": STRING,
+    "split": STRING,
+    "weight": MEASURE,
+    **COPY,
+    "prompt_id": STRING,
+    "licence": STRING,
+    "audio_file": STRING,
+}
+
+#: `duration` is that of the audio, with a prompt before the clip; `conversation_id` is the id: shards find their
+#: rows by it.
+FINISHED = Features(
+    {
+        "conversation_id": STRING,
+        **TOLD,
+        "audio": AUDIO,
+        "sample_rate": Value("int32"),
+        "duration": SECONDS,
+        "words": List(TIMED_WORD),
+        "conditioning": CONDITIONING,
+    }
+)
+
+
+def own_seconds(row: Mapping[str, Any]) -> float:
+    """Seconds of a finished clip without the prompt before it, for whoever counts what an emotion has."""
+    return float(row["duration"] - ((row.get("conditioning") or {}).get("clip_start") or 0.0))

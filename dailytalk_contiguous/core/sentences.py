@@ -1,11 +1,115 @@
-"""What kind of sentence a clip is and how long it is: two of the axes along which a corpus is balanced.
-
-The end mark decides, because it is how the transcriber or the corpus meant it; only a text without one is asked
-for its first words, and then only in English (`core.questions`). "Don't forget a jacket" stays declarative: an
-order is no exclamation until somebody writes it as one.
+"""Sentences by their text alone: whether one asks, its type and length, and its punctuation by the way it was
+said.
 """
 
-from dailytalk_contiguous.core.questions import CLOSING, ends_as_question, sounds_like_question
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from dailytalk_contiguous.core.tags import render
+
+# Whether somebody asks: by the mark that ends a text or, where the recogniser writes none, by its first words.
+#
+# The lexical rule is for English and small on purpose. It prefers to miss a question than to call a statement
+# one, because a missed question still gets a tag of its own from the grid.
+
+
+#: Marks that end a question; U+037E is the Greek one. Greek writes it as a semicolon, see `ends_as_question`.
+QUESTION_MARKS = frozenset("?？؟\u037e")
+
+#: What may stand after the mark that ends a sentence. German and Danish close with “ « ‹, which open elsewhere.
+CLOSING = frozenset("\"'”’»›“‘«‹)]}」』】》〉）］｝")
+
+
+def _words(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
+DISCOURSE = _words("so well and but or okay ok alright oh ah um uh er hm hmm mm yeah yes no now then hey hi hello")
+SUBJECTS = _words(
+    "i you he she it we they this that these those there anyone anybody someone somebody everyone everybody "
+    "anything something everything people"
+)
+#: Not "a" and "an", which after an auxiliary mostly mean a dropped subject ("was a great day").
+DETERMINERS = _words("the my your his her our their its any")
+#: What can follow "do" and "have" in a question but hardly in "do it", "have a seat", "had the soup".
+SUBJECTS_OF_DO = _words("i you we they anyone anybody any people")
+
+DO_AND_HAVE = _words("do have had don't haven't hadn't")
+AUXILIARIES = DO_AND_HAVE | _words(
+    "am is are was were does did has can could will would shall should may might must isn't aren't wasn't weren't "
+    "doesn't didn't hasn't can't couldn't won't wouldn't shouldn't mustn't ain't"
+)
+
+WHO_AND_WHAT = _words("what who whom whose which")
+QUESTION_WORDS = WHO_AND_WHAT | _words("when where why how")
+#: What may follow where no auxiliary does: "why not", "how come", "how many".
+AFTER_WHEN_OR_HOW = {
+    "when": _words("exactly"),
+    "where": _words("to else exactly"),
+    "why": _words("not bother"),
+    "how": _words("about come many much far long often old soon big else so"),
+}
+CONTRACTIONS = ("'s", "'re", "'d", "'ll", "'ve")
+
+
+def ends_as_question(text: str, language: str | None = None) -> bool:
+    """Whether the last mark of a text is a question mark, closing quotes and brackets left aside.
+
+    `language` is an ISO 639-1 code; in Greek (`el`) a final semicolon is the question mark.
+    """
+    end = text.rstrip()
+    while end and end[-1] in CLOSING:
+        end = end[:-1].rstrip()
+    return bool(end) and (end[-1] in QUESTION_MARKS or (language == "el" and end[-1] == ";"))
+
+
+def sounds_like_question(words: Sequence[str]) -> bool:
+    """Whether English words without punctuation begin like a question.
+
+    After any number of discourse words ("so", "well", "and", "okay"), the first word must be
+
+    - a question word: "what", "who", "whom", "whose", "which", not before a subject ("what I mean is"), nor
+      "what a day", nor "which is fine" (a relative clause far more often than a question);
+    - "when", "where", "why", "how", alone or before an auxiliary ("when I was ten" is a clause) or a few words
+      ("how many", "why not"); for "how" the auxiliary may come one word later ("how nice is it", but not
+      "how nice of you"); or a question word with a contracted verb ("what's");
+    - an auxiliary, before a pronoun or determiner ("is that", "did the"); "do", "have" and "had" only before
+      what can't be their object ("do you", but not "do the dishes", "have a seat").
+
+    Missed on purpose: "is John in", questions by intonation alone, tags ("isn't it") at the end.
+    """
+    rest = [word.lower().replace("’", "'").strip('.,;:!?…"()') for word in words]
+    while rest and (rest[0] in DISCOURSE or not rest[0]):
+        rest = rest[1:]
+    if not rest:
+        return False
+    first, after = rest[0], rest[1:]
+    if first in AUXILIARIES:
+        subjects = SUBJECTS_OF_DO if first in DO_AND_HAVE else SUBJECTS | DETERMINERS
+        return bool(after) and after[0] in subjects
+    if any(first == word + ending for word in QUESTION_WORDS for ending in CONTRACTIONS):
+        return True
+    return first in QUESTION_WORDS and _asks_with(first, after)
+
+
+def _asks_with(word: str, after: Sequence[str]) -> bool:
+    if not after:
+        return True
+    following = after[0]
+    if word in WHO_AND_WHAT:
+        is_clause = following in SUBJECTS or (word == "which" and following in AUXILIARIES)
+        return not is_clause and not (word == "what" and following in {"a", "an"})
+    if following in AUXILIARIES or following in AFTER_WHEN_OR_HOW[word]:
+        return True
+    return word == "how" and len(after) > 1 and after[1] in AUXILIARIES
+
+
+# What kind of sentence a clip is and how long it is: two of the axes along which a corpus is balanced.
+#
+# The end mark decides, because it is how the transcriber or the corpus meant it; only a text without one is asked
+# for its first words, and then only in English (`core.sentences`). "Don't forget a jacket" stays declarative: an
+# order is no exclamation until somebody writes it as one.
+
 
 SENTENCE_TYPES = ("declarative", "interrogative", "exclamatory")
 LENGTHS = ("short", "medium", "long")
@@ -47,3 +151,149 @@ def length_class(seconds: float) -> str:
     if not seconds >= 0:
         raise ValueError(f"a clip can't have {seconds} seconds")
     return "short" if seconds < MEDIUM_FROM else "medium" if seconds < LONG_FROM else "long"
+
+
+# The text that is spoken and shown: a capital, and an end mark where one is missing.
+#
+# A synthesiser reads the end mark as intonation, so an excited sentence of a recogniser without one gets `!`. A
+# mark in the text is evidence of what was said, and a tag is an estimate: in `dailytalk tag` the text wins unless
+# `--punctuate always` is given, and what a person wrote gets no mark at all. Quotes and brackets stay outermost.
+# Doing it twice changes nothing.
+
+
+EXCLAIMED = frozenset({"excited", "delighted", "shouting", "screaming"})
+ASKED = frozenset({"curious", "uncertain", "doubtful", "confused"})
+
+
+class Marks(NamedTuple):
+    """The end marks of a language."""
+
+    statement: str = "."
+    question: str = "?"
+    exclamation: str = "!"
+
+
+_CHINESE = Marks("。", "？", "！")
+_ARABIC = Marks(".", "؟", "!")
+_DANDA = Marks("।", "?", "!")
+
+#: By ISO 639 code; a language that isn't here ends its sentences with . ? !
+MARKS = {
+    **dict.fromkeys(("zh", "yue", "ja"), _CHINESE),
+    **dict.fromkeys(("ar", "fa", "ps", "ug"), _ARABIC),
+    **dict.fromkeys(("ur", "sd"), Marks("۔", "؟", "!")),
+    **dict.fromkeys(("hi", "bn", "ne", "pa", "as", "or", "sa"), _DANDA),
+    "el": Marks(".", ";", "!"),
+    "hy": Marks("։", "?", "!"),
+    "am": Marks("።", "?", "!"),
+    "my": Marks("။", "?", "!"),
+    "km": Marks("។", "?", "!"),
+}
+
+#: Final marks that say how a sentence was spoken and stay: asked, exclaimed, trailing off, cut off.
+KEPT = frozenset("?!…？！؟\u037e፧‼⁇⁈⁉-‐‑–—―−")
+#: Final marks that only say that something ended, and give way to the mark of the tag.
+REPLACED = frozenset(".,;:。．｡，、､；：،؛۔।॥።፣፤፥։။၊។")
+
+#: Of these, the ones that end a sentence; the others (a comma) show that its end is missing.
+ENDED = frozenset(".．｡。։۔।॥።။")
+
+#: Which end marks `punctuate` sets: none, one where there is none, and also one in place of a mark of `REPLACED`.
+SETS = ("never", "missing", "always")
+
+#: An apostrophe at the end closes a quotation only if one of these opened it ("the dogs'" stays as it is).
+_OPENERS = {"'": "'", "’": "‘‚"}
+_OPENING = frozenset('"“„([{«')
+
+
+def punctuate(text_raw: str, tag: str, language: str | None = None, sets: str = "always") -> str:
+    """`text_raw` with whitespace collapsed, its first letter upper case and, as `sets` says, an end mark.
+
+    `language` is an ISO 639 code, with or without a region ("zh", "pt-BR"); unknown and None mean . ? !
+    What is set is an exclamation mark for the tags in `EXCLAIMED`, a question mark for those in `ASKED` and a full
+    stop for any other. A final mark of `KEPT` (or "...") always stays. Text without a letter or a digit has no
+    sentence to end and is returned with its whitespace collapsed, so empty text stays empty.
+
+    Args:
+        sets: `never`; `missing`: where the text ends neither in a mark of `KEPT` nor in one of `ENDED`; `always`:
+            also in place of a mark of `REPLACED`.
+
+    >>> punctuate("he said “no way”", "excited")
+    'He said “no way!”'
+    >>> punctuate("It's late.", "uncertain", sets="missing")
+    "It's late."
+    """
+    if sets not in SETS:
+        raise ValueError(f"sets must be one of {SETS}, not {sets!r}")
+    code = (language or "").replace("_", "-").partition("-")[0].lower()
+    text = " ".join(text_raw.split())
+    if not _has_words(text):
+        return text
+    if sets == "never":
+        return _capitalized(text, code)
+    marks = MARKS.get(code, Marks())
+    kept = KEPT | set(marks.question)
+    body, closers, is_ended = _take_end(text, kept | ENDED if sets == "missing" else kept)
+    if not is_ended:
+        body += marks.exclamation if tag in EXCLAIMED else marks.question if tag in ASKED else marks.statement
+    return _capitalized(body, code) + closers
+
+
+def tagged(text: str, tag: str, synthesiser: str = "fish-s1") -> str | None:
+    """The text with its tag as the synthesiser reads it, or None where there is nothing to say.
+
+    >>> tagged("No way!", "excited")
+    '(excited) No way!'
+    """
+    return render(tag, text, synthesiser) if _has_words(text) else None
+
+
+def _has_words(text: str) -> bool:
+    return any(character.isalnum() for character in text)
+
+
+def _take_end(text: str, kept: frozenset[str]) -> tuple[str, str, bool]:
+    """Split text into what the end mark belongs to and the closing quotes and brackets after it.
+
+    Also tells whether the first part already ends in a mark to keep; marks to replace are taken away.
+    """
+    closers = ""
+    while text:
+        last = text[-1]
+        if last in kept or text.endswith("..."):
+            return text, closers, True
+        if last.isspace():
+            # French sets a space before a closing quote: it stays there, once, and goes anywhere else.
+            closers = " " + closers.lstrip() if closers else ""
+        elif _is_closing(text):
+            closers = last + closers
+        elif last not in REPLACED:
+            break
+        text = text[:-1]
+    return text, closers, False
+
+
+def _is_closing(text: str) -> bool:
+    """Whether the last character closes a quotation or a bracket.
+
+    An apostrophe does so only where a quotation was opened: "the dogs'" gets its mark after it.
+    """
+    last, before = text[-1], text[:-1]
+    if last == "’":
+        return "‘" in before or "‚" in before
+    if last == "'":
+        return any(
+            character == "'" and (place == 0 or before[place - 1].isspace() or before[place - 1] in _OPENING)
+            for place, character in enumerate(before)
+        )
+    return last in CLOSING
+
+
+def _capitalized(text: str, code: str) -> str:
+    """The first letter as at the start of a sentence, whatever quotes, brackets, ¿ or ¡ stand before it."""
+    place = next((place for place, character in enumerate(text) if character.isalnum()), len(text))
+    if text[place : place + 1] == "i" and code in {"tr", "az"}:
+        return f"{text[:place]}İ{text[place + 1 :]}"
+    # Title case is upper case but for letters that have a form of their own at the start (and Georgian, which
+    # has capitals that no sentence begins with).
+    return text[:place] + text[place : place + 1].title() + text[place + 1 :]

@@ -1,9 +1,5 @@
-"""From probabilities of speech to utterances: where they begin and end, and where a long one is cut.
-
-Starts and ends follow Silero's own rule (one threshold to begin, a lower one to end, padding on both sides), so
-that our segments are those of its authors. What comes after is ours: gaps that are no real pause are closed,
-and what is too long for a recogniser or a speech synthesiser is cut where it is quietest. Short utterances are
-never dropped here, because the "mm-hm"s are what full-duplex models learn from.
+"""Spans of time in which somebody is heard: their arithmetic, what a short one may borrow from its neighbours, and
+sounds that are no speech.
 """
 
 import math
@@ -12,6 +8,16 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+
+from dailytalk_contiguous.core.audio import ANALYSIS_RATE, Pcm
+
+# From probabilities of speech to utterances: where they begin and end, and where a long one is cut.
+#
+# Starts and ends follow Silero's own rule (one threshold to begin, a lower one to end, padding on both sides), so
+# that our segments are those of its authors. What comes after is ours: gaps that are no real pause are closed,
+# and what is too long for a recogniser or a speech synthesiser is cut where it is quietest. Short utterances are
+# never dropped here, because the "mm-hm"s are what full-duplex models learn from.
+
 
 #: Silero's distance from the threshold that begins speech to the one that ends it.
 HYSTERESIS = 0.15
@@ -165,3 +171,212 @@ def _quietest(smooth: NDArray[np.float32], frame: float, low: float, high: float
     if not len(window):
         return (low + high) / 2
     return min(max((first + int(np.argmin(window)) + 0.5) * frame, low), high)
+
+
+# Speech that a short utterance may borrow from its own speaker's neighbouring speech.
+#
+# Models that rate affect are unreliable on less than about three seconds, and most utterances of a conversation
+# are shorter than that. What lies next to one, by the same speaker, was said in the same mood; what lies further
+# away may not have been, so the reach is short.
+
+
+class Taken(NamedTuple):
+    """A part of the span at place `span` of a list, by its start and end in seconds."""
+
+    span: int
+    start: float
+    end: float
+
+    @property
+    def seconds(self) -> float:
+        """Its length."""
+        return self.end - self.start
+
+
+def borrowed(
+    spans: Sequence[tuple[float, float]], index: int, wanted: float, reach: float
+) -> tuple[list[Taken], list[Taken]]:
+    """The parts of a speaker's other spans that utterance `index` borrows, before and after it, in order.
+
+    Args:
+        spans: starts and ends of one speaker's utterances in seconds, in order and without overlap.
+        index: of the utterance.
+        wanted: seconds that it should have in all; one that is longer borrows nothing.
+        reach: seconds from its edges within which speech is borrowed.
+
+    Half of what is missing comes from each side; where one side has less, the other gives more.
+    """
+    start, end = spans[index]
+    missing = wanted - (end - start)
+    if missing <= 0:
+        return [], []
+    before = _clipped(spans, range(index), start - reach, start)
+    after = _clipped(spans, range(index + 1, len(spans)), end, end + reach)
+    from_before = min(_length(before), max(missing / 2, missing - _length(after)))
+    from_after = min(_length(after), missing - from_before)
+    return _last(before, from_before), _first(after, from_after)
+
+
+def _clipped(spans: Sequence[tuple[float, float]], places: range, low: float, high: float) -> list[Taken]:
+    return [
+        Taken(place, max(spans[place][0], low), min(spans[place][1], high))
+        for place in places
+        if spans[place][1] > low and spans[place][0] < high
+    ]
+
+
+def _length(parts: Sequence[Taken]) -> float:
+    return sum(part.seconds for part in parts)
+
+
+def _first(parts: Sequence[Taken], seconds: float) -> list[Taken]:
+    taken: list[Taken] = []
+    for part in parts:
+        if seconds <= 0:
+            break
+        taken.append(part._replace(end=min(part.end, part.start + seconds)))
+        seconds -= part.seconds
+    return taken
+
+
+def _last(parts: Sequence[Taken], seconds: float) -> list[Taken]:
+    taken: list[Taken] = []
+    for part in reversed(parts):
+        if seconds <= 0:
+            break
+        taken.append(part._replace(start=max(part.start, part.end - seconds)))
+        seconds -= part.seconds
+    return taken[::-1]
+
+
+# What speech activity misses on the kept channel: laughter, breaths, coughs.
+#
+# A full-duplex model learns from them, so they are events of their own kind: no text, no tag, never cut. A sound
+# is a run that stands out of the channel's room tone and is not so soft, against its speech, that it would be the
+# rustle of a sleeve; what leaked in from the other speaker is not his sound. Next to an utterance a short run is
+# enough: what speech activity missed of a word.
+
+
+#: Samples of a frame: 10 ms, so that a run of 80 ms is told from one of 60.
+FRAME = 160
+FRAME_SECONDS = FRAME / ANALYSIS_RATE
+
+#: Seconds that stand out; less is a click, or two. dB above room tone; dB under the speech level.
+SHORTEST, ABOVE_TONE_DB, UNDER_SPEECH_DB = 0.08, 12.0, 30.0
+
+#: Seconds from an utterance within which less is enough, and how much: the release of a plosive 70 ms before the
+#: vowel, the end of a breath.
+NEAR, SHORTEST_NEAR = 0.15, 0.02
+
+#: Seconds between two runs that are one sound (the syllables of a laugh), and from an utterance that it joins.
+GAP, JOIN = 0.1, 0.2
+
+#: Share of the quiet frames that are taken for room tone: the softest.
+TONE_SHARE = 25
+
+#: Mean square below which there is nothing (−90 dBFS): a gated telephone line is digital zero between words.
+NOTHING = 1e-9
+
+
+def find_sounds(
+    channel: Pcm, utterances: Sequence[tuple[float, float]], leaked: NDArray[np.bool_] | None = None
+) -> list[tuple[float, float]]:
+    """Starts and ends, in seconds, of the sounds of a channel outside its utterances, in order.
+
+    Args:
+        channel: 16 kHz int16, shape (n,).
+        utterances: starts and ends of its utterances in seconds.
+        leaked: 10 ms frames that are the other speaker's leaked voice, or None.
+    """
+    levels = np.concatenate(
+        [np.zeros(0, np.float32)]
+        + [
+            frame_levels(channel[start : start + 100 * FRAME].astype(np.float32) / np.float32(32768), FRAME)
+            for start in range(0, len(channel), 100 * FRAME)
+        ]
+    )
+    spoken = spoken_frames(len(levels), utterances)
+    if not spoken.any() or spoken.all():
+        return []
+    tone = max(float(np.percentile(levels[~spoken], TONE_SHARE)), NOTHING)
+    speech = float(levels[spoken].mean())
+    floor = max(tone * 10 ** (ABOVE_TONE_DB / 10), speech / 10 ** (UNDER_SPEECH_DB / 10))
+    loud = (levels >= floor) & ~spoken
+    if leaked is not None:
+        loud &= ~leaked[: len(loud)]
+    edges = np.flatnonzero(np.diff(np.concatenate(([0], loud.astype(np.int8), [0]))))
+    runs = [
+        (start * FRAME_SECONDS, min(end * FRAME_SECONDS, len(channel) / ANALYSIS_RATE))
+        for start, end in edges.reshape(-1, 2).tolist()
+    ]
+    found = _outside(merge_gaps(runs, GAP), utterances)
+    return [run for run in found if _lasts(run, min(run[1] - run[0], _loud_seconds(loud, run)), utterances)]
+
+
+def spoken_frames(count: int, utterances: Sequence[tuple[float, float]]) -> NDArray[np.bool_]:
+    """Which of `count` frames of 10 ms touch an utterance."""
+    spoken = np.zeros(count, bool)
+    for start, end in utterances:
+        spoken[int(start / FRAME_SECONDS) : int(np.ceil(end / FRAME_SECONDS))] = True
+    return spoken
+
+
+def sound_blocks(
+    utterances: Sequence[tuple[float, float, int]], sounds: Sequence[tuple[float, float]]
+) -> tuple[list[int], list[int]]:
+    """Which events of a kept channel move as one: block numbers of the utterances, and of the sounds.
+
+    `utterances` are (start, end, run) in order: pieces of one run share a block; an utterance with a negative run
+    (nobody cut it) has one of its own. A sound within `JOIN` seconds of an utterance shares its block; others have
+    one of their own. No block is negative.
+    """
+    free = max([-1, *(run for _, _, run in utterances)]) + 1
+    numbers: list[int] = []
+    for _, _, run in utterances:
+        numbers.append(run if run >= 0 else free)
+        free += run < 0
+    own: list[int] = []
+    for start, end in sounds:
+        near = [
+            (max(first - end, start - last, 0.0), number)
+            for (first, last, _), number in zip(utterances, numbers, strict=True)
+            if max(first - end, start - last) <= JOIN
+        ]
+        if near:
+            own.append(min(near)[1])
+        else:
+            own.append(free)
+            free += 1
+    return numbers, own
+
+
+def _lasts(run: tuple[float, float], seconds: float, utterances: Sequence[tuple[float, float]]) -> bool:
+    """Whether a run is long enough for a sound: next to an utterance it is probably a part of it."""
+    if seconds > SHORTEST + 1e-6:
+        return True
+    away = min(max(first - run[1], run[0] - last) for first, last in utterances)
+    return seconds >= SHORTEST_NEAR - 1e-6 and away <= NEAR + 1e-6
+
+
+def _loud_seconds(loud: NDArray[np.bool_], run: tuple[float, float]) -> float:
+    """Seconds of a run that stand out: two clicks do not become a sound by the quiet between them."""
+    first, last = round(run[0] / FRAME_SECONDS), round(run[1] / FRAME_SECONDS)
+    return float(np.count_nonzero(loud[first:last])) * FRAME_SECONDS
+
+
+def _outside(
+    spans: Sequence[tuple[float, float]], utterances: Sequence[tuple[float, float]]
+) -> list[tuple[float, float]]:
+    """The parts of spans that no utterance covers (merging may have bridged a short one)."""
+    parts: list[tuple[float, float]] = []
+    for start, end in spans:
+        at = start
+        for first, last in sorted(utterances):
+            if last <= at or first >= end:
+                continue
+            if first > at:
+                parts.append((at, first))
+            at = max(at, last)
+        if at < end:
+            parts.append((at, end))
+    return parts

@@ -1,20 +1,124 @@
-"""Which style tag an utterance gets, and the name of the rule that chose it.
+"""Style tags: the lists that synthesisers know, the grid that chooses one, and how to find one among words."""
 
-A preset is one tuple of rules, and the first that holds decides: tone gates, then questions, then a grid of
-arousal, valence and dominance in which every cell has a tag. A tone gate needs a bucket *and* a margin against
-the speaker's own median, because in a flat conversation the loudest third is not shouting.
-
-Rule names are stable and go into the dataset: `T1 whispering` to `T5 in a hurry tone`; `question: curious`;
-`grid: arousal HIGH, valence MID, dominance HIGH`, with `, pitch_var LOW` after it where that decided. Those of
-the preset `seed` are `seed 1 whispering` to `seed 4 in a hurry tone`, and `seed grid: …`.
-"""
-
+import difflib
 import math
 import operator
-from collections.abc import Callable, Mapping
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from dailytalk_contiguous.core.buckets import HIGH, LEVELS, LOW, MID
+from dailytalk_contiguous.core.errors import DailytalkError
+
+# The style tags that each synthesiser knows, and how it wants them written.
+#
+# The lists are data, taken from Fish Audio's documentation of s1; s2 takes any words. A tag that a synthesiser
+# doesn't know would be read aloud, or ignored, in paid audio: `check_tags` refuses it before the first call and
+# says what to add. Nothing is renamed unless the user's mapping says so.
+
+
+FISH_S1: dict[str, tuple[str, ...]] = {
+    "basic": (
+        "happy", "sad", "angry", "excited", "calm", "nervous", "confident", "surprised", "satisfied", "delighted",
+        "scared", "worried", "upset", "frustrated", "depressed", "empathetic", "embarrassed", "disgusted", "moved",
+        "proud", "relaxed", "grateful", "curious", "sarcastic",
+    ),
+    "advanced": (
+        "disdainful", "unhappy", "anxious", "hysterical", "indifferent", "uncertain", "doubtful", "confused",
+        "disappointed", "regretful", "guilty", "ashamed", "jealous", "envious", "hopeful", "optimistic",
+        "pessimistic", "nostalgic", "lonely", "bored", "contemptuous", "sympathetic", "compassionate",
+        "determined", "resigned",
+    ),
+    "tones": ("in a hurry tone", "shouting", "screaming", "whispering", "soft tone"),
+    "effects": (
+        "laughing", "chuckling", "sobbing", "crying loudly", "sighing", "groaning", "panting", "gasping",
+        "yawning", "snoring",
+    ),
+    "special": ("audience laughing", "background laughter", "crowd laughing", "break", "long-break"),
+}  # fmt: skip
+
+
+class Style(NamedTuple):
+    """How a synthesiser takes style tags.
+
+    `opening` and `closing` stand around a tag; `groups` are the tags it knows (none: it takes any words);
+    tags of the groups in `start_only` work only at the start of a sentence, the others anywhere.
+    """
+
+    opening: str
+    closing: str
+    groups: Mapping[str, tuple[str, ...]]
+    start_only: frozenset[str]
+
+    @property
+    def tags(self) -> frozenset[str]:
+        """All tags it knows; empty if it takes any words."""
+        return frozenset(tag for group in self.groups.values() for tag in group)
+
+
+STYLES: dict[str, Style] = {
+    "fish-s1": Style("(", ")", FISH_S1, frozenset({"basic", "advanced"})),
+    "fish-s2": Style("[", "]", {}, frozenset()),
+}
+
+
+def style_of(synthesiser: str) -> Style:
+    """The style list of a synthesiser. Raises ValueError for a name that isn't in `STYLES`."""
+    if synthesiser not in STYLES:
+        raise ValueError(f"synthesiser {synthesiser!r} has no style list: choose one of {', '.join(STYLES)}")
+    return STYLES[synthesiser]
+
+
+def only_at_start(tag: str, synthesiser: str) -> bool:
+    """Whether a tag works only at the start of a sentence."""
+    style = style_of(synthesiser)
+    return any(tag in style.groups[group] for group in style.start_only)
+
+
+def check_tags(tags: Iterable[str], synthesiser: str, mapping: Mapping[str, str]) -> dict[str, str]:
+    """How each tag is to be sent to a synthesiser: as it is, or as `mapping` says.
+
+    Raises `DailytalkError` if any of them is unknown to the synthesiser (or, for one that takes any words, is
+    empty or holds its brackets), with all of those tags and the entries that `mapping` lacks. Call it before the
+    first paid request.
+    """
+    style = style_of(synthesiser)
+    sent = {tag: mapping.get(tag, tag) for tag in dict.fromkeys(tags)}
+    unknown = [tag for tag, words in sent.items() if not _knows(style, words)]
+    if not unknown:
+        return sent
+    told = ", ".join(repr(tag) + (f" (as {sent[tag]!r})" if tag in mapping else "") for tag in unknown)
+    entries = ", ".join(f'"{tag}": "{_nearest(tag, style)}"' for tag in unknown)
+    known = f", with tags out of: {', '.join(sorted(style.tags))}" if style.groups else ""
+    raise DailytalkError(f"{synthesiser} does not know {told}", f"add to the tag mapping {{{entries}}}{known}")
+
+
+def render(tag: str, text: str, synthesiser: str) -> str:
+    """The text with the tag before it, as a synthesiser reads it; the text alone if the tag is empty."""
+    style = style_of(synthesiser)
+    return f"{style.opening}{tag}{style.closing} {text}" if tag else text
+
+
+def _knows(style: Style, tag: str) -> bool:
+    if style.groups:
+        return tag in style.tags
+    return bool(tag.strip()) and style.opening not in tag and style.closing not in tag
+
+
+def _nearest(tag: str, style: Style) -> str:
+    """A known tag that is spelled alike, or three dots for the user to fill in."""
+    return next(iter(difflib.get_close_matches(tag, sorted(style.tags), n=1)), "...")
+
+
+# Which style tag an utterance gets, and the name of the rule that chose it.
+#
+# A preset is one tuple of rules, and the first that holds decides: tone gates, then questions, then a grid of
+# arousal, valence and dominance in which every cell has a tag. A tone gate needs a bucket *and* a margin against
+# the speaker's own median, because in a flat conversation the loudest third is not shouting.
+#
+# Rule names are stable and go into the dataset: `T1 whispering` to `T5 in a hurry tone`; `question: curious`;
+# `grid: arousal HIGH, valence MID, dominance HIGH`, with `, pitch_var LOW` after it where that decided. Those of
+# the preset `seed` are `seed 1 whispering` to `seed 4 in a hurry tone`, and `seed grid: …`.
 
 
 class Evidence(NamedTuple):
@@ -40,7 +144,7 @@ class Evidence(NamedTuple):
     question: bool = False
 
 
-class Condition(NamedTuple):
+class RuleCondition(NamedTuple):
     """`field` of the evidence compared with a bucket or a number; `comparison` is a key of `COMPARISONS`."""
 
     field: str
@@ -53,7 +157,7 @@ class Rule(NamedTuple):
 
     name: str
     tag: str
-    conditions: tuple[Condition, ...]
+    conditions: tuple[RuleCondition, ...]
 
 
 class Choice(NamedTuple):
@@ -74,7 +178,7 @@ COMPARISONS: dict[str, Callable[[Any, Any], bool]] = {
 
 
 def _rule(name: str, tag: str, *conditions: tuple[str, str, str | float | bool]) -> Rule:
-    return Rule(name, tag, tuple(Condition(*condition) for condition in conditions))
+    return Rule(name, tag, tuple(RuleCondition(*condition) for condition in conditions))
 
 
 GATES = (
@@ -152,7 +256,7 @@ def _grid_rules(prefix: str, grid: Grid, exceptions: Exceptions) -> tuple[Rule, 
         Rule(
             f"{prefix}: " + ", ".join(f"{field} {level}" for field, level in zip(fields, cell, strict=False)),
             tag,
-            tuple(Condition(field, "is", level) for field, level in zip(fields, cell, strict=False)),
+            tuple(RuleCondition(field, "is", level) for field, level in zip(fields, cell, strict=False)),
         )
         for cell, tag in rows
     )
@@ -191,3 +295,35 @@ def holds(rule: Rule, evidence: Evidence) -> bool:
         COMPARISONS[condition.comparison](getattr(evidence, condition.field), condition.value)
         for condition in rule.conditions
     )
+
+
+# Finds style tags among words.
+#
+# A model that reads `(excited)` in its text stream learns to say it. Recognisers never write a tag, but an
+# alignment made from the tagged text would, in one word or spread over several.
+
+
+_KNOWN = frozenset(tag for group in FISH_S1.values() for tag in group)
+
+#: Words of the longest tag that is looked for.
+_MOST_WORDS = 5
+
+_TAG = re.compile(r"\(([^()\[\]]+)\)|\[([^()\[\]]+)\]")
+
+
+def tags_among(words: Sequence[str], also: Iterable[str] = ()) -> list[str]:
+    """The style tags, brackets and all, that stand among words, in order; `also`: tags beside the known ones."""
+    known = _KNOWN | set(also)
+    found: list[str] = []
+    for first, word in enumerate(words):
+        if not word.lstrip().startswith(("(", "[")):
+            continue
+        text = ""
+        for following in words[first : first + _MOST_WORDS]:
+            text = f"{text} {following.strip()}".strip()
+            match = _TAG.match(text)
+            if match:
+                if (match[1] or match[2]).strip().lower() in known:
+                    found.append(match[0])
+                break
+    return found

@@ -1,23 +1,433 @@
-"""Word times of speech whose text is known, where nobody gives them.
-
-The text is what counts: its words are kept, and only their times are sought. `by_edit_distance` takes the times
-of a recogniser that heard about the same; `by_proportion` needs no recogniser and lays the words into the sound by
-how long their letters should take. Both end in the same promise: one word per word of the text, in order, of
-positive length, inside the audio, without overlap.
+"""Words and their times: packed into the recogniser's windows and back, matched with a text that is known, spread
+over speech where only the text is, and placed in a trainer's frames.
 """
 
+import math
+import re
+import sys
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Hashable, Iterable, Sequence
+from dataclasses import dataclass
 from itertools import pairwise
+from typing import Any, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 from numpy.typing import NDArray
 
-from dailytalk_contiguous.core.packing import Word, fit
 from dailytalk_contiguous.core.spans import merge_gaps
 
-#: (start, end) in seconds.
-Span = tuple[float, float]
+# Several utterances in one window of the recogniser, and every word back to its utterance.
+#
+# Whisper always encodes 30 s, and on a CPU that is most of its time, whether the window holds a second of speech
+# or twenty-nine. So utterances of one speaker are laid into windows in the order in which they were said, with a
+# little silence between them. A short utterance gets its context for free.
+
+
+#: Seconds that a window may hold: under Whisper's 30, whose last second it tends to leave out.
+WINDOW_SECONDS = 29.0
+
+#: Seconds of silence between utterances: enough for a recogniser to hear two sentences and not one.
+GAP_SECONDS = 0.5
+
+#: Seconds. No word is shorter: some consumers drop a word that has no length.
+SHORTEST_WORD = 0.001
+
+
+class Placed(NamedTuple):
+    """Utterance number `utterance` of a batch, which lies at `start`..`end` seconds of its window."""
+
+    utterance: int
+    start: float
+    end: float
+
+
+class Word(NamedTuple):
+    """A word as a recogniser gives it, spaces and all, with times in seconds and its probability in [0, 1].
+
+    None where a recogniser gives none.
+    """
+
+    text: str
+    start: float
+    end: float
+    probability: float | None
+
+
+def pack_windows(
+    seconds: Sequence[float],
+    speakers: Sequence[Hashable],
+    window: float = WINDOW_SECONDS,
+    gap: float = GAP_SECONDS,
+) -> list[list[Placed]]:
+    """Lay utterances into windows: one speaker a window, in the order given, each utterance in just one.
+
+    Args:
+        seconds: length of each utterance. One that is longer than the window gets a window of its own.
+        speakers: of each utterance; equal values may share a window.
+        window: seconds at most. 0 gives each utterance a window of its own.
+        gap: seconds of silence between utterances.
+    """
+    open_windows: dict[Hashable, list[Placed]] = {}
+    windows: list[list[Placed]] = []
+    for index, (length, speaker) in enumerate(zip(seconds, speakers, strict=True)):
+        current = open_windows.get(speaker)
+        if current is None or current[-1].end + gap + length > window:
+            current = open_windows[speaker] = []
+            windows.append(current)
+        start = current[-1].end + gap if current else 0.0
+        current.append(Placed(index, start, start + length))
+    return windows
+
+
+def unpack(words: Sequence[Word], window: Sequence[Placed]) -> dict[int, list[Word]]:
+    """Give every word to the utterance that holds its midpoint, or else to the nearest one.
+
+    Returns the words of each utterance of the window, by its index, in seconds from the utterance's start,
+    sorted, inside it, without overlap and of positive length.
+    """
+    found: dict[int, list[Word]] = {placed.utterance: [] for placed in window}
+    for word in words:
+        middle = (word.start + word.end) / 2
+        nearest = min(window, key=lambda placed: max(placed.start - middle, middle - placed.end, 0.0))
+        found[nearest.utterance].append(
+            word._replace(start=word.start - nearest.start, end=word.end - nearest.start)
+        )
+    lengths = {placed.utterance: placed.end - placed.start for placed in window}
+    return {index: fit(given, lengths[index]) for index, given in found.items()}
+
+
+def fit(words: Sequence[Word], length: float) -> list[Word]:
+    """Words in order of start, pushed into 0..`length` seconds, without overlap and of positive length.
+
+    A word keeps its times where they fit. Where two overlap, the earlier one ends where the later one begins;
+    where too little is left, each that follows is given at least `SHORTEST_WORD`.
+    """
+    ordered = sorted(words, key=lambda word: (word.start, word.end))
+    shortest = min(SHORTEST_WORD, length / max(1, len(ordered)))
+    fitted: list[Word] = []
+    at = 0.0
+    for index, word in enumerate(ordered):
+        room_after = shortest * (len(ordered) - index - 1)
+        latest_end = length - room_after
+        start = max(at, min(word.start, latest_end - shortest))
+        following = ordered[index + 1].start if index + 1 < len(ordered) else latest_end
+        end = min(max(min(word.end, max(following, start + shortest)), start + shortest), latest_end)
+        fitted.append(word._replace(start=start, end=end))
+        at = end
+    return fitted
+
+
+# Comparing what was heard with what should have been said, for telling whether a synthesiser said it.
+
+
+def compare_words(expected: Sequence[str], heard: Sequence[str]) -> tuple[float, bool]:
+    """The word error rate, and whether the last expected word is missing.
+
+    The rate is insertions, deletions and substitutions over the number of expected words (Levenshtein, unit
+    costs): 0 for nothing expected and nothing heard, and the number of words heard where nothing was expected. The
+    last word is missing if leaving it out accounts for one of these errors; another word in its place is not.
+
+    Words are compared as they are: bring both to one spelling first.
+    """
+    row = list(range(len(heard) + 1))
+    before = row[-1]
+    for i, word in enumerate(expected, 1):
+        before = row[-1]
+        diagonal, row[0] = row[0], i
+        for j, other in enumerate(heard, 1):
+            diagonal, row[j] = row[j], min(row[j] + 1, row[j - 1] + 1, diagonal + (word != other))
+    return row[-1] / max(1, len(expected)), bool(expected) and row[-1] == before + 1
+
+
+# Gives the words of a transcript that people made to the utterances that speech activity found.
+#
+# Nobody's cue times agree with detected speech to the millisecond, so a word goes to the utterance that holds its
+# midpoint, else to the nearest within reach, else it is handed back: no word is lost without a trace. Where a cue
+# has no word times, its words share the detected speech under it by their letters; a rough guess, to be replaced
+# by forced alignment, but right about which utterance says what.
+
+
+#: A `schema.CUE` and a `schema.WORD` as plain dicts.
+Cue = dict[str, Any]
+WordRow = dict[str, Any]
+TimeSpan = tuple[float, float]
+SpanArray = npt.NDArray[np.float64]
+
+
+#: Seconds of a frame in which a transcript and detected speech are compared, and by how many a transcript may be
+#: early or late for it to be noticed.
+FRAME, FURTHEST = 0.05, 60.0
+
+# Hiragana, Katakana (without its middle dot) and Han, written without spaces. Whisper, too, takes each of their
+# characters for a word (`split_to_word_tokens` of openai/whisper). Then CJK punctuation and full-width forms.
+_SPACELESS = "\u3041-\u3096\u309d-\u309f\u30a1-\u30fa\u30fc-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"
+_CJK = _SPACELESS + "\u3000-\u303f\u30fb\uff01-\uff60"
+_OPENING = "「『（【《〈“‘(\\["
+_BETWEEN_CHARACTERS = re.compile(
+    rf"(?<=[^{_OPENING}])(?=[{_OPENING}]*[{_SPACELESS}])|(?<=[{_CJK}])(?<![{_OPENING}])(?=[A-Za-z0-9])"
+)
+_CJK_SPACE = re.compile(rf"(?<=[{_CJK}]) (?=[{_CJK}])")
+
+
+@dataclass(frozen=True)
+class Matched:
+    """What `match_words` found: one item an utterance in `texts` and `words`.
+
+    `left_over` has (index of the cue, its words that lie near no utterance), by rising index.
+    """
+
+    texts: list[str]
+    words: list[list[WordRow]]
+    left_over: list[tuple[int, list[WordRow]]]
+
+
+@dataclass(frozen=True)
+class _Placed:
+    """A word with the cue and the place in it that it came from."""
+
+    cue: int
+    place: int
+    word: WordRow
+
+
+def match_words(cues: Sequence[Cue], utterances: Sequence[TimeSpan], max_distance: float) -> Matched:
+    """Give every word of one channel's cues to one of that channel's utterances.
+
+    Args:
+        cues: `schema.CUE`s of one channel, in any order.
+        utterances: (start, end) in seconds of the same clock, end > start, by rising start.
+        max_distance: how far, in seconds, a word's midpoint may lie from its utterance.
+
+    Returns:
+        Per utterance its text (as the cue has it, where it holds all of the cue; else the words, joined) and its
+        words, fitted into it by `fit_words`; and the words left over, with the times that they were given.
+    """
+    spans = np.asarray(utterances, dtype=np.float64).reshape(-1, 2)
+    taken: list[list[_Placed]] = [[] for _ in utterances]
+    left_over: dict[int, list[WordRow]] = {}
+    sizes = []
+    order: list[tuple[float, _Placed]] = []
+    for number, cue in enumerate(cues):
+        words = sorted(cue["words"] or [], key=lambda word: float(word["start"]))
+        if not words:
+            words = spread_words(cue["text"] or "", cue["start"], cue["end"], utterances)
+        sizes.append(len(words))
+        for place, word in enumerate(words):
+            # The guessed words of two cues that overlap must not be shuffled into each other: they stay in the
+            # order of their cues, while times that were given decide for themselves.
+            order.append((word["start"] if cue["words"] else cue["start"], _Placed(number, place, word)))
+    for _, placed in sorted(order, key=lambda item: (item[0], item[1].cue, item[1].place)):
+        chosen = nearest(spans, (placed.word["start"] + placed.word["end"]) / 2, max_distance)
+        if chosen is None:
+            left_over.setdefault(placed.cue, []).append(placed.word)
+        else:
+            taken[chosen].append(placed)
+    return Matched(
+        texts=[_text(placed, cues, sizes) for placed in taken],
+        words=[
+            fit_words([item.word for item in placed], start, end)
+            for placed, (start, end) in zip(taken, utterances, strict=True)
+        ],
+        left_over=sorted(left_over.items()),
+    )
+
+
+@dataclass(frozen=True)
+class Shift:
+    """By how many seconds a transcript is late (early: negative), as well as can be told by speech activity.
+
+    `agreement` in [0, 1] is the Dice coefficient of the time that it fills and that of detected speech as it is,
+    `best` that without the shift.
+    """
+
+    late: float
+    agreement: float
+    best: float
+
+
+def find_shift(said: Sequence[tuple[Sequence[Cue], Sequence[TimeSpan]]]) -> Shift:
+    """The constant shift, at most `FURTHEST`, after which cues and the utterances of their channels agree best.
+
+    `said` has the cues and the (start, end) of the utterances of each channel that was transcribed, in seconds of
+    the same clock.
+    """
+    channels = []
+    for cues, utterances in said:
+        spoken = [(w["start"], w["end"]) for cue in cues for w in cue["words"] or ([cue] if cue["text"] else [])]
+        channels.append((spoken, list(utterances)))
+    ends = [end for spans in channels for group in spans for _, end in group]
+    if not ends:
+        return Shift(0.0, 0.0, 0.0)
+    count = int(max(ends) / FRAME) + 1
+    furthest = min(round(FURTHEST / FRAME), count)
+    size = 1 << (count + furthest).bit_length()
+    total, shared = 0.0, np.zeros(2 * furthest + 1)
+    for spoken, utterances in channels:
+        text, speech = (_frames(spans, count) for spans in (spoken, utterances))
+        total += float(text.sum() + speech.sum())
+        product = np.fft.rfft(text, size) * np.conj(np.fft.rfft(speech, size))
+        shared += np.roll(np.fft.irfft(product, size), furthest)[: 2 * furthest + 1]
+    place = int(np.argmax(shared))
+    agreement, best = (float(np.clip(2 * shared[n] / total, 0, 1)) for n in (furthest, place))
+    return Shift((place - furthest) * FRAME, agreement, best)
+
+
+def _frames(spans: Iterable[TimeSpan], count: int) -> SpanArray:
+    """1 in each of `count` frames of `FRAME` seconds that a span touches, 0 in the others."""
+    frames = np.zeros(count)
+    for start, end in spans:
+        frames[max(0, int(start / FRAME)) : max(0, int(end / FRAME) + 1)] = 1.0
+    return frames
+
+
+def nearest(spans: SpanArray, time: float, max_distance: float) -> int | None:
+    """Index of the span, of (n, 2) in seconds, that holds `time`, else of the nearest; the earlier on ties.
+
+    None where none is within `max_distance` seconds.
+    """
+    if not len(spans):
+        return None
+    distances = np.maximum(np.maximum(spans[:, 0] - time, time - spans[:, 1]), 0.0)
+    chosen = int(np.argmin(distances))
+    return chosen if distances[chosen] <= max_distance else None
+
+
+def spread_words(text: str, start: float, end: float, spans: Iterable[TimeSpan]) -> list[WordRow]:
+    """Share the speech that a cue covers among the words of its text, in proportion to their letters.
+
+    The cue's own time counts where it covers none of `spans` ((start, end) in seconds). No word lies across two
+    of them: it goes to the one that holds its midpoint. Letters and digits count; a word has at least one.
+    """
+    words = split_words(text)
+    parts = _covered(start, end, spans) or [(start, end)]
+    lengths = [part_end - part_start for part_start, part_end in parts]
+    letters = [max(1, sum(map(str.isalnum, word))) for word in words]
+    spread: list[WordRow] = []
+    done = 0
+    for word, count in zip(words, letters, strict=True):
+        first, last = (sum(lengths) * n / sum(letters) for n in (done, done + count))
+        done += count
+        before = 0.0  # speech in the parts before this one
+        for number, ((part_start, part_end), length) in enumerate(zip(parts, lengths, strict=True)):
+            if (first + last) / 2 < before + length or number == len(parts) - 1:
+                times = [min(max(part_start + at - before, part_start), part_end) for at in (first, last)]
+                spread.append({"word": word, "start": times[0], "end": times[1], "probability": None})
+                break
+            before += length
+    return spread
+
+
+def fit_words(words: Sequence[WordRow], start: float, end: float) -> list[WordRow]:
+    """Clip words into [start, end] seconds, in the order given: none overlaps the next, none is empty.
+
+    Words that lie wholly outside move in at their edge and share the room that is free there. Every word keeps
+    `SHORTEST_WORD`, or an equal share of the utterance if that is too short for it. Raises ValueError unless
+    end > start.
+    """
+    if not end > start:
+        raise ValueError(f"an utterance from {start} s to {end} s has no room for words")
+    if not words:
+        return []
+    shortest = min(SHORTEST_WORD, (end - start) / len(words))
+    spans = _moved_inside([(word["start"], word["end"]) for word in words], start, end)
+    starts = []
+    earliest = start
+    for place, (word_start, _) in enumerate(spans):
+        starts.append(min(max(word_start, earliest), end - (len(spans) - place) * shortest))
+        earliest = starts[-1] + shortest
+    limits = [*starts[1:], end]
+    return [
+        {**word, "start": first, "end": min(max(word_end, first + shortest), limit)}
+        for word, first, (_, word_end), limit in zip(words, starts, spans, limits, strict=True)
+    ]
+
+
+def split_words(text: str) -> list[str]:
+    """The words of a text: split at whitespace, and between the characters of Japanese and Chinese.
+
+    Punctuation that stands alone stays with the word before it (or after it, at the start).
+
+    >>> split_words("- Well ... 100 % yes !")
+    ['- Well ...', '100 %', 'yes !']
+    """
+    words: list[str] = []
+    lead = ""
+    for piece in text.split():
+        for token in _BETWEEN_CHARACTERS.split(piece):
+            if any(map(str.isalnum, token)):
+                words.append(lead + token)
+                lead = ""
+            elif token and words:
+                words[-1] = f"{words[-1]} {token}"
+            elif token:
+                lead += f"{token} "
+    return words or ([lead.strip()] if lead else [])
+
+
+def join_words(words: Iterable[str]) -> str:
+    """Words as a text: with a space between them, but for none inside Japanese and Chinese."""
+    return _CJK_SPACE.sub("", " ".join(words))
+
+
+def _covered(start: float, end: float, spans: Iterable[TimeSpan]) -> list[TimeSpan]:
+    """The parts of [start, end] that lie in any of the spans, without overlaps, in order."""
+    parts: list[TimeSpan] = []
+    for span_start, span_end in sorted(spans):
+        first = max(start, span_start, parts[-1][1] if parts else start)
+        last = min(end, span_end)
+        if last > first:
+            parts.append((first, last))
+    return parts
+
+
+def _moved_inside(spans: list[TimeSpan], start: float, end: float) -> list[TimeSpan]:
+    """Clip spans to [start, end]; those wholly outside share the room before the first, after the last inside."""
+    before = [place for place, span in enumerate(spans) if span[1] <= start]
+    after = [place for place, span in enumerate(spans) if span[0] >= end and place not in before]
+    clipped = [(min(max(first, start), end), min(max(last, start), end)) for first, last in spans]
+    inside = [span for place, span in enumerate(clipped) if place not in {*before, *after}]
+    lengths = [max(SHORTEST_WORD, last - first) for first, last in spans]
+    needed_before, needed_after = (sum(lengths[place] for place in group) for group in (before, after))
+    if inside:
+        room_before = min(first for first, _ in inside) - start
+        room_after = end - max(last for _, last in inside)
+    else:
+        room_before = (end - start) * needed_before / max(needed_before + needed_after, SHORTEST_WORD)
+        room_after = end - start - room_before
+    scale_before = min(1.0, room_before / needed_before) if before else 1.0
+    scale_after = min(1.0, room_after / needed_after) if after else 1.0
+    after_start = end - needed_after * scale_after
+    for group, at, scale in ((before, start, scale_before), (after, after_start, scale_after)):
+        for place in group:
+            clipped[place] = (at, at + lengths[place] * scale)
+            at = clipped[place][1]
+    return clipped
+
+
+def _text(placed: Sequence[_Placed], cues: Sequence[Cue], sizes: Sequence[int]) -> str:
+    """The text of an utterance that got these words: of whole cues their own text, of parts the words."""
+    pieces: list[str] = []
+    at = 0
+    while at < len(placed):
+        cue = placed[at].cue
+        run = at
+        while run < len(placed) and placed[run].cue == cue:
+            run += 1
+        text = " ".join((cues[cue]["text"] or "").split())
+        is_whole = text and run - at == sizes[cue]
+        pieces += [text] if is_whole else [item.word["word"] for item in placed[at:run]]
+        at = run
+    return join_words(pieces)
+
+
+# Word times of speech whose text is known, where nobody gives them.
+#
+# The text is what counts: its words are kept, and only their times are sought. `by_edit_distance` takes the times
+# of a recogniser that heard about the same; `by_proportion` needs no recogniser and lays the words into the sound
+# by how long their letters should take. Both end in the same promise: one word per word of the text, in order, of
+# positive length, inside the audio, without overlap.
+
 
 #: Share of the text's words that must be heard as written, or the recogniser is no witness. Half: below that, most
 #: words would be placed by proportion anyway, and a few chance matches ("the", "a") would pull them about.
@@ -98,7 +508,7 @@ def voiced_spans(
     below_peak_db: float = 35.0,
     frame_seconds: float = 0.01,
     min_span: float = 0.02,
-) -> list[Span]:
+) -> list[TimeSpan]:
     """Where there is sound in clean, synthesised speech: spans in seconds, in order, none shorter than `min_span`.
 
     Args:
@@ -129,7 +539,7 @@ def voiced_spans(
     return [(start, end) for start, end in found if end - start >= min_span]
 
 
-def by_proportion(text_words: Sequence[str], spans: Sequence[Span], duration: float) -> list[Word]:
+def by_proportion(text_words: Sequence[str], spans: Sequence[TimeSpan], duration: float) -> list[Word]:
     """Lay words into the sound by the length of their letters (`sound_length`); their probability is 0.
 
     First all words are laid along the sound without its pauses. A word that would straddle a pause goes to the
@@ -153,7 +563,7 @@ def by_edit_distance(
     text_words: Sequence[str],
     heard: Sequence[Word],
     duration: float,
-    spans: Sequence[Span] = (),
+    spans: Sequence[TimeSpan] = (),
     min_matched: float = MIN_MATCHED,
 ) -> list[Word] | None:
     """Times of the text's words from what a recogniser heard of them.
@@ -176,7 +586,7 @@ def by_edit_distance(
     pairs = _matches([normalise(word) for word in text_words], [normalise(word.text) for word in words])
     if not pairs or len(pairs) < min_matched * len(text_words):
         return None
-    times: list[Span] = [(0.0, 0.0)] * len(text_words)
+    times: list[TimeSpan] = [(0.0, 0.0)] * len(text_words)
     probabilities: list[float | None] = [0.0] * len(text_words)
     for place, other in pairs:
         times[place] = (words[other].start, words[other].end)
@@ -191,11 +601,11 @@ def by_edit_distance(
 
 def _fill(
     text_words: Sequence[str],
-    times: list[Span],
+    times: list[TimeSpan],
     run: tuple[int, int],
     misheard: Sequence[Word],
     duration: float,
-    spans: Sequence[Span],
+    spans: Sequence[TimeSpan],
 ) -> None:
     """Give times to the words `run[0]`..`run[1]` - 1, between two matched words or an edge of the audio."""
     first, last = run
@@ -239,7 +649,7 @@ def _matches(text: Sequence[str], heard: Sequence[str]) -> list[tuple[int, int]]
     return pairs[::-1]
 
 
-def _lay(words: Sequence[str], regions: Sequence[Span]) -> list[Span]:
+def _lay(words: Sequence[str], regions: Sequence[TimeSpan]) -> list[TimeSpan]:
     """Spans of words that fill regions, which are in order and are parted by pauses; see `by_proportion`."""
     lengths = np.array([sound_length(word) for word in words])
     sound = np.array([end - start for start, end in regions])
@@ -248,7 +658,7 @@ def _lay(words: Sequence[str], regions: Sequence[Span]) -> list[Span]:
     borders = np.concatenate(([0.0], np.cumsum(lengths))) / lengths.sum()
     pauses = np.cumsum(sound)[:-1] / sound.sum()
     cuts = [0, *(_cut(words, borders, float(pause)) for pause in pauses), len(words)]
-    times: list[Span] = []
+    times: list[TimeSpan] = []
     for (first, last), (start, end) in zip(pairwise(np.maximum.accumulate(cuts).tolist()), regions, strict=True):
         if last > first:
             inner = np.concatenate(([0.0], np.cumsum(lengths[first:last]))) / lengths[first:last].sum()
@@ -271,14 +681,14 @@ def _pauses_after(word: str) -> bool:
     return not _PAUSE_MARKS.isdisjoint(word.rstrip("\"'”’»)]}」』 ")[-1:])
 
 
-def _inside(spans: Sequence[Span], start: float, end: float) -> list[Span]:
+def _inside(spans: Sequence[TimeSpan], start: float, end: float) -> list[TimeSpan]:
     """The parts of spans that lie in [start, end]."""
     clipped = ((max(first, start), min(last, end)) for first, last in spans)
     return [(first, last) for first, last in clipped if last > first]
 
 
 def _kept(
-    words: Sequence[str], times: Sequence[Span], probabilities: Sequence[float | None], duration: float
+    words: Sequence[str], times: Sequence[TimeSpan], probabilities: Sequence[float | None], duration: float
 ) -> list[Word]:
     """The text's words with times made sound: sorted, of positive length, inside the audio, without overlap."""
     starts = np.maximum.accumulate([start for start, _ in times]).tolist()
@@ -296,3 +706,133 @@ def _kept(
 def _check(duration: float) -> None:
     if not duration > 0:
         raise ValueError(f"audio of {duration} s holds no words")
+
+
+# When each word begins, so that Moshi's trainer keeps it.
+#
+# moshi-finetune gives every frame of Mimi (80 ms) one token of text. The tokens of a word fill the frames from
+# its first one on; where the next word begins, what is left of them is dropped. So of two words that begin in one
+# frame the first is lost, and a word of three tokens with one frame to the next one is cut. A start that moves by
+# one frame at most, inside its utterance, mends nearly all of it, and no codec of 80 ms a frame could tell.
+
+
+#: Frames of Mimi in a second.
+FRAME_RATE = 12.5
+
+#: Seconds by which a start may move: one frame.
+MOST_MOVED = 1 / FRAME_RATE
+
+#: Seconds that a start keeps from the edge of its frame. It survives times that are written to six digits, and the
+#: rounding of a trainer that takes the start of its window from them.
+_INSIDE = 1e-6
+
+#: Words lost, of a way to place them that would change their order: more than any conversation has.
+_NEVER = sys.maxsize
+
+#: Seconds that a word has at least after its start moved: the trainer drops those that have none.
+_SHORTEST = 0.02
+
+
+class SpokenWord(NamedTuple):
+    """A word of one speaker, in seconds; `tokens` that it has; its start may move in [`first`, `last`)."""
+
+    start: float
+    end: float
+    tokens: int
+    first: float
+    last: float
+
+
+class FrameTimes(NamedTuple):
+    """Start and end of each word in seconds; how many moved to another frame, are lost, and are cut."""
+
+    times: list[tuple[float, float]]
+    moved: int
+    lost: int
+    cut: int
+
+
+class _Choice(NamedTuple):
+    """A frame in which a word may begin, and the start there."""
+
+    frame: int
+    start: float
+    moved: float
+
+
+def frame_of(start: float) -> int:
+    """The frame in which a word that starts at these seconds begins."""
+    return math.floor(start * FRAME_RATE + _INSIDE)
+
+
+def place_words(words: Sequence[SpokenWord]) -> FrameTimes:
+    """The starts with which the fewest words are lost, then the fewest cut, then the least is moved.
+
+    Args:
+        words: of one speaker, by start.
+
+    Words stay in order. One that neither has to move nor is in another's way keeps its times; where a word begins
+    earlier, the one before it ends there.
+    """
+    if not words:
+        return FrameTimes([], 0, 0, 0)
+    choices = [_choices(word) for word in words]
+    costs = [[(0, 0, choice.moved) for choice in choices[0]]]
+    came_from: list[list[int]] = [[0] * len(choices[0])]
+    for before, after, word in zip(choices, choices[1:], words, strict=False):
+        reached, origins = [], []
+        for choice in after:
+            ways = [
+                _sum(costs[-1][place], _lost_and_cut(earlier, choice, word.tokens), choice)
+                for place, earlier in enumerate(before)
+            ]
+            best = min(range(len(ways)), key=ways.__getitem__)
+            reached.append(ways[best])
+            origins.append(best)
+        costs.append(reached)
+        came_from.append(origins)
+    place = min(range(len(costs[-1])), key=costs[-1].__getitem__)
+    lost, cut, _ = costs[-1][place]
+    chosen: list[_Choice] = []
+    for options, origins in zip(reversed(choices), reversed(came_from), strict=True):
+        chosen.append(options[place])
+        place = origins[place]
+    chosen.reverse()
+    moved = sum(choice.frame != frame_of(word.start) for choice, word in zip(chosen, words, strict=True))
+    return FrameTimes(_times(words, chosen), moved, lost, cut)
+
+
+def _choices(word: SpokenWord) -> list[_Choice]:
+    """Its own frame, then the neighbours that its start may move to."""
+    frame = frame_of(word.start)
+    edge = frame / FRAME_RATE
+    choices = [_Choice(frame, max(word.start, edge + _INSIDE), 0.0)]
+    for other, start in ((frame - 1, edge - _INSIDE), (frame + 1, edge + MOST_MOVED + _INSIDE)):
+        if other >= 0 and word.first <= start < word.last:
+            choices.append(_Choice(other, start, abs(start - word.start)))
+    return choices
+
+
+def _lost_and_cut(before: _Choice, after: _Choice, tokens: int) -> tuple[int, int]:
+    """Whether a word of so many tokens is lost, and whether it is cut, by the one after it."""
+    if after.start < before.start:
+        return _NEVER, 0
+    room = after.frame - before.frame
+    return int(room <= 0), int(0 < room < tokens)
+
+
+def _sum(cost: tuple[int, int, float], more: tuple[int, int], choice: _Choice) -> tuple[int, int, float]:
+    return cost[0] + more[0], cost[1] + more[1], cost[2] + choice.moved
+
+
+def _times(words: Sequence[SpokenWord], chosen: Sequence[_Choice]) -> list[tuple[float, float]]:
+    times = []
+    for place, (word, choice) in enumerate(zip(words, chosen, strict=True)):
+        end = max(word.end, choice.start + _SHORTEST) if choice.moved else word.end
+        if place + 1 < len(words):
+            following, limit = words[place + 1], chosen[place + 1].start
+            # What overlapped before is not hidden: `check` tells of it.
+            if choice.start < limit < end and (choice.moved or limit < following.start):
+                end = limit
+        times.append((choice.start, end))
+    return times

@@ -21,17 +21,16 @@ from torch import nn
 from torch.nn.utils.parametrize import remove_parametrizations
 from transformers import Wav2Vec2Config, Wav2Vec2Model
 
+from dailytalk_contiguous.core.audio import Samples
 from dailytalk_contiguous.core.errors import ModelMissing
 from dailytalk_contiguous.models.affect import REMEDY
-from dailytalk_contiguous.models.batching import Room
+from dailytalk_contiguous.models.devices import Room
 
 #: Checkpoints written before PyTorch 2 name the two halves of a normalised weight so.
 _OLDER_NAMES = {
     ".weight_g": ".parametrizations.weight.original0",
     ".weight_v": ".parametrizations.weight.original1",
 }
-
-Samples = NDArray[np.float32]
 
 
 class Affect(NamedTuple):

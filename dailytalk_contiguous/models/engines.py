@@ -10,14 +10,8 @@ from functools import lru_cache
 from threading import Lock
 
 from dailytalk_contiguous.core.errors import DailytalkError
-from dailytalk_contiguous.models.speech_cache import Entry, SpeechCache, cache_key
-from dailytalk_contiguous.models.synthesiser import (
-    Line,
-    Synthesiser,
-    SynthesisFailed,
-    VoiceSample,
-    checked_price,
-)
+from dailytalk_contiguous.models.contracts import Line, Synthesiser, SynthesisFailed, VoiceSample, checked_price
+from dailytalk_contiguous.models.paid import CacheEntry, SpeechCache, cache_key
 
 #: Engines by name, with the model each takes if none is named and what its tags are written for.
 ENGINES = {"fish": "s1", "openai": "gpt-4o-mini-tts", "espeak": "", "flite": ""}
@@ -50,11 +44,11 @@ def load_synthesiser(
 
         return OpenAISpeech(model or ENGINES[engine], voice or "alloy", None, 1.0, concurrency)
     if engine == "espeak":
-        from dailytalk_contiguous.models.espeak import Espeak
+        from dailytalk_contiguous.models.offline_voices import Espeak
 
         return Espeak(voice)
     if engine == "flite":
-        from dailytalk_contiguous.models.flite import Flite
+        from dailytalk_contiguous.models.offline_voices import Flite
 
         return Flite(voice or "slt")
     raise DailytalkError(f"there is no speech synthesiser {engine!r}", f"choose one of {', '.join(ENGINES)}")
@@ -74,7 +68,7 @@ class SpendingLimit(DailytalkError):
         return SpendingLimit, (self.limit, self.spent)
 
 
-class Purse:
+class Budget:
     """What this process has spent, what the cache has saved it, and where it must stop."""
 
     def __init__(self, limit: float | None) -> None:
@@ -127,25 +121,25 @@ class Purse:
         return {"spent": round(self.spent, 6), "saved_by_cache": round(self.saved, 6), "unit": "USD"}
 
 
-_opened: Callable[[float | None], Purse] = Purse
+_opened: Callable[[float | None], Budget] = Budget
 
 
 @lru_cache(maxsize=1)
-def purse(limit: float | None) -> Purse:
+def open_budget(limit: float | None) -> Budget:
     """The purse of this run; `purse.cache_clear()` opens a new one."""
     return _opened(limit)
 
 
-def purses_from(opened: Callable[[float | None], Purse]) -> None:
+def budgets_from(opened: Callable[[float | None], Budget]) -> None:
     """Let this process pay from what `opened` gives: where several processes share one limit."""
     global _opened
     _opened = opened
-    purse.cache_clear()
+    open_budget.cache_clear()
 
 
 def obtain(
-    synthesiser: Synthesiser, line: Line, samples: Sequence[VoiceSample], cache: SpeechCache, money: Purse
-) -> tuple[str, Entry]:
+    synthesiser: Synthesiser, line: Line, samples: Sequence[VoiceSample], cache: SpeechCache, money: Budget
+) -> tuple[str, CacheEntry]:
     """The key and the entry of a line: from the cache, or bought and put there.
 
     Raises as `Synthesiser.speak` and `SpeechCache` do.

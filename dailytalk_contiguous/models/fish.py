@@ -1,15 +1,12 @@
-"""Fish Audio, in the cloud or a fish-speech server of one's own with the same paths.
-
-Facts: https://docs.fish.audio/api-reference (text-to-speech, and its stream with timestamps). The model's name is
-checked here because the service takes an unknown one for s2.1-pro without a word; word times come from the
-timestamp path, which a server of one's own may lack, and are kept only where they spell out the whole text.
-"""
+"""Fish Audio's service, and the WAV files that speech services send."""
 
 import binascii
+import io
 import itertools
 import json
 import math
 import os
+import struct
 import threading
 import unicodedata
 from collections.abc import Callable, Iterator, Sequence
@@ -18,14 +15,13 @@ from typing import Any, NamedTuple
 
 import msgpack
 import numpy as np
+import soundfile
 from numpy.typing import NDArray
 
 from dailytalk_contiguous.core.errors import DailytalkError
-from dailytalk_contiguous.core.matching import split_words
-from dailytalk_contiguous.core.packing import Word, fit
-from dailytalk_contiguous.core.tag_lists import render
-from dailytalk_contiguous.models.http import Answer, Client, NotServed, Reply, ShortRead, Token
-from dailytalk_contiguous.models.synthesiser import (
+from dailytalk_contiguous.core.tags import render
+from dailytalk_contiguous.core.word_times import Word, fit, split_words
+from dailytalk_contiguous.models.contracts import (
     Line,
     Reserve,
     Spoken,
@@ -34,14 +30,89 @@ from dailytalk_contiguous.models.synthesiser import (
     checked_price,
     free,
 )
-from dailytalk_contiguous.models.wav import read_wav
+from dailytalk_contiguous.models.paid import Answer, Client, NotServed, Reply, ShortRead, Token
+
+# WAV files as speech services send them: with a header written before anybody knew how long the speech would be.
+#
+# A streamed header says 0 or nearly 2^32 bytes, and then everything up to the end is audio; any other header that
+# promises more than there is means an answer cut short, which would otherwise be half a sentence in a dataset.
+
+
+#: A data size from here on stands for "unknown": ffmpeg writes 2^32-1, sox 2^31-4096 and a few bytes more.
+UNKNOWN_SIZE = 0x7FFFF000
+
+
+def read_wav(data: bytes) -> tuple[NDArray[np.float32], int]:
+    """Mono samples in [-1, 1] of a WAV file in memory (several channels are averaged), and its rate in Hz.
+
+    Raises ShortRead if it is empty, cut short, damaged, or no WAV.
+    """
+    if not data:
+        raise ShortRead("it is empty")
+    if data[:4] != b"RIFF" or data[8:12] != b"WAVE":
+        raise ShortRead(f"it is no WAV: it begins with {data[:12]!r}")
+    shape, audio = _shape_and_audio(data)
+    samples, sample_rate = _plain(shape, audio) or _any(shape, audio)
+    if not np.isfinite(samples).all():
+        raise ShortRead("its WAV holds samples that are not numbers")
+    if not len(samples):
+        raise ShortRead("its WAV holds no samples")
+    return samples, sample_rate
+
+
+def _plain(shape: bytes, audio: bytes) -> tuple[NDArray[np.float32], int] | None:
+    """What nearly all services send, 16-bit PCM in one channel, without the detour through libsndfile."""
+    kind, channels, sample_rate, _, _, bits = struct.unpack_from("<HHIIHH", shape)
+    if (kind, channels, bits) != (1, 1, 16) or not sample_rate:
+        return None
+    return np.frombuffer(audio[: len(audio) // 2 * 2], "<i2").astype(np.float32) / np.float32(32768.0), sample_rate
+
+
+def _any(shape: bytes, audio: bytes) -> tuple[NDArray[np.float32], int]:
+    body = b"".join(
+        (b"WAVEfmt ", struct.pack("<I", len(shape)), shape, b"data", struct.pack("<I", len(audio)), audio)
+    )
+    file = io.BytesIO(b"RIFF" + struct.pack("<I", len(body)) + body)
+    try:
+        samples, sample_rate = soundfile.read(file, dtype="float32", always_2d=True)
+    except soundfile.LibsndfileError as error:
+        raise ShortRead(f"its WAV can't be read: {error.error_string}") from None
+    return samples.mean(axis=1, dtype=np.float32), int(sample_rate)
+
+
+def _shape_and_audio(data: bytes) -> tuple[bytes, bytes]:
+    """The contents of the chunks `fmt ` and `data`; what else there is, and what follows, is no audio."""
+    at, shape = 12, b""
+    while at + 8 <= len(data):
+        name, size = data[at : at + 4], struct.unpack_from("<I", data, at + 4)[0]
+        start = at + 8
+        if name == b"fmt ":
+            shape = data[start : start + size]
+        if name == b"data" and len(shape) >= 16:
+            there = len(data) - start
+            streamed = size == 0 or size >= UNKNOWN_SIZE
+            if streamed and there % max(1, struct.unpack_from("<H", shape, 12)[0]):
+                raise ShortRead("its WAV ends in the middle of a sample")
+            if not streamed and size > there:
+                raise ShortRead(f"its WAV promises {size} bytes of audio and holds {there}")
+            return shape, data[start:] if streamed else data[start : start + size]
+        at = start + size + size % 2
+    raise ShortRead("its WAV ends before its audio")
+
+
+# Fish Audio, in the cloud or a fish-speech server of one's own with the same paths.
+#
+# Facts: https://docs.fish.audio/api-reference (text-to-speech, and its stream with timestamps). The model's name
+# is checked here because the service takes an unknown one for s2.1-pro without a word; word times come from the
+# timestamp path, which a server of one's own may lack, and are kept only where they spell out the whole text.
+
 
 PUBLIC_URL = "https://api.fish.audio"
 TOKEN = "FISH_API_KEY"
 PRICE = "FISH_AUDIO_USD_PER_MILLION_BYTES"
 PLAIN_PATH, TIMES_PATH = "/v1/tts", "/v1/tts/stream/with-timestamp"
 
-#: How each model takes tags (see `core.tag_lists`), and USD for a million UTF-8 bytes of text.
+#: How each model takes tags (see `core.tags`), and USD for a million UTF-8 bytes of text.
 MODELS = {
     "s1": ("fish-s1", 15.0),
     "s2-pro": ("fish-s2", 15.0),
@@ -67,7 +138,7 @@ _ABSENT = frozenset({404, 405})
 _ROUNDING_SECONDS = 0.5
 
 
-class Segment(NamedTuple):
+class FishSegment(NamedTuple):
     """A stretch of the text with its times, in seconds of the whole audio."""
 
     text: str
@@ -80,7 +151,7 @@ class Sound(NamedTuple):
 
     samples: NDArray[np.float32]
     sample_rate: int
-    segments: list[Segment]
+    segments: list[FishSegment]
 
 
 class Fish:
@@ -175,7 +246,7 @@ class Fish:
         price = self.price([line])
         answer = self._ask(body, {"Content-Type": content_type, "model": self.model}, price, reserve)
         sound = answer.value
-        words = words_of(line.text, line.tag, sound.segments, len(sound.samples) / sound.sample_rate)
+        words = fish_words(line.text, line.tag, sound.segments, len(sound.samples) / sound.sample_rate)
         return Spoken(sound.samples, sound.sample_rate, words, answer.paid * price)
 
     def _body(self, line: Line, samples: Sequence[VoiceSample]) -> tuple[bytes, str]:
@@ -193,7 +264,7 @@ class Fish:
             if self._timestamps:
                 with suppress(NotServed):
                     return self._client.post(
-                        TIMES_PATH, body, headers, read_events, _ABSENT, price, self._telling(reserve)
+                        TIMES_PATH, body, headers, read_stream_events, _ABSENT, price, self._telling(reserve)
                     )
             # 404 also stands for an unknown voice: only a plain answer shows that it was the path.
             answer = self._client.post(PLAIN_PATH, body, headers, read_plain, price=price, reserve=reserve)
@@ -220,10 +291,10 @@ def read_plain(reply: Reply) -> Sound:
     return Sound(samples, sample_rate, [])
 
 
-def read_events(reply: Reply) -> Sound:
+def read_stream_events(reply: Reply) -> Sound:
     """The sound of an answer that is a stream of events with audio in base64 and alignments. Raises ShortRead."""
     files: list[list[bytes]] = []
-    chunks: dict[int, list[Segment]] = {}
+    chunks: dict[int, list[FishSegment]] = {}
     promised = 0.0
     for event in _events(reply.body):
         audio, alignment = _audio_of(event), event.get("alignment")
@@ -248,7 +319,7 @@ def read_events(reply: Reply) -> Sound:
     )
 
 
-def words_of(text: str, tag: str, segments: Sequence[Segment], seconds: float) -> list[Word] | None:
+def fish_words(text: str, tag: str, segments: Sequence[FishSegment], seconds: float) -> list[Word] | None:
     """The words of the text as written, with times from segments that may be cut and spelled in other ways.
 
     None unless the letters and digits of the segments (with or without those of the tag before them) are just
@@ -306,13 +377,13 @@ def _audio_of(event: dict[str, Any]) -> bytes:
         raise ShortRead("its stream holds audio that is no base64") from None
 
 
-def _aligned(event: dict[str, Any], alignment: Any) -> tuple[int, list[Segment], float]:
+def _aligned(event: dict[str, Any], alignment: Any) -> tuple[int, list[FishSegment], float]:
     """The chunk of an event, its segments in seconds of the whole audio, and where its audio ends."""
     try:
         offset = _seconds(event.get("chunk_audio_offset_sec") or 0.0)
         end = offset + _seconds(alignment.get("audio_duration") or 0.0)
         segments = [
-            Segment(str(part["text"]), offset + _seconds(part["start"]), offset + _seconds(part["end"]))
+            FishSegment(str(part["text"]), offset + _seconds(part["start"]), offset + _seconds(part["end"]))
             for part in alignment.get("segments") or []
         ]
         return int(event.get("chunk_seq") or 0), segments, end

@@ -11,9 +11,9 @@ import os
 from collections.abc import Sequence
 
 from dailytalk_contiguous.core.errors import DailytalkError
+from dailytalk_contiguous.models.contracts import Line, Reserve, Spoken, VoiceSample, checked_price, free
 from dailytalk_contiguous.models.fish import Sound, read_plain
-from dailytalk_contiguous.models.http import Client, Token
-from dailytalk_contiguous.models.synthesiser import Line, Reserve, Spoken, VoiceSample, checked_price, free
+from dailytalk_contiguous.models.paid import Client, Token
 
 PUBLIC_URL = "https://api.openai.com"
 PATH = "/v1/audio/speech"

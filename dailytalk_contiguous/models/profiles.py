@@ -5,8 +5,7 @@ Apart from the stages, so that `doctor` can say what a profile needs without loa
 
 from typing import NamedTuple
 
-from dailytalk_contiguous.models.acoustic_affect import ACOUSTIC_ESTIMATE
-from dailytalk_contiguous.models.affect import AUDEERING
+from dailytalk_contiguous.models.affect import ACOUSTIC_ESTIMATE, AUDEERING
 from dailytalk_contiguous.models.recogniser import POCKETSPHINX, WHISPER
 
 

@@ -1,18 +1,23 @@
-"""Speech activity: Silero's probability that someone speaks, one value every 32 ms.
-
-Uses the sequence form of the model, which gives the same probabilities as the chunk-by-chunk one about six
-times faster. Its state is carried here, so that a recording of any length is read in blocks. One thread a
-session: the model is too small to gain from more, and two channels run side by side instead.
-"""
+"""Speech activity by Silero, and what is heard in a clip of one speaker."""
 
 from functools import lru_cache
 from threading import Lock
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
+import soxr
 from numpy.typing import NDArray
 
-from dailytalk_contiguous.core.audio import ANALYSIS_RATE
+from dailytalk_contiguous.core.audio import ANALYSIS_RATE, Samples, blocks, one_channel, probe, to_pcm
+from dailytalk_contiguous.core.errors import BadInput
+from dailytalk_contiguous.core.spans import find_sounds, merge_gaps, speech_spans
+
+# Speech activity: Silero's probability that someone speaks, one value every 32 ms.
+#
+# Uses the sequence form of the model, which gives the same probabilities as the chunk-by-chunk one about six
+# times faster. Its state is carried here, so that a recording of any length is read in blocks. One thread a
+# session: the model is too small to gain from more, and two channels run side by side instead.
+
 
 #: Samples that one probability stands for (32 ms at 16 kHz), and the samples before them that the model sees.
 FRAME, CONTEXT = 512, 64
@@ -96,3 +101,55 @@ def speech_probabilities(samples: NDArray[np.float32]) -> NDArray[np.float32]:
     """Probabilities of speech of a whole 16 kHz channel, float32 in [-1, 1]; shape (ceil(n / 512),)."""
     activity = SpeechActivity()
     return np.concatenate((activity.push(samples), activity.flush()))
+
+
+# What is heard in a clip: its one channel, where there is speech in it, and where there is any sound.
+#
+# Speech activity alone would cut the laugh before a line, a breath or the end of a scream off an expressive clip,
+# so what stands out of the clip's own room tone is heard as well (`core.spans`).
+
+
+#: Seconds over which a file is no clip, and not read.
+LONGEST = 600.0
+
+#: Seconds; shorter is no speech. Less than Silero's 0.25, because a clip may be one word ("no").
+MIN_SPEECH = 0.1
+
+SpanList = list[tuple[float, float]]
+
+
+class Clip(NamedTuple):
+    """One channel of a clip: float32 samples of shape (n,), their rate in Hz, and which channel they are."""
+
+    samples: Samples
+    sample_rate: int
+    taken: str
+
+
+class Heard(NamedTuple):
+    """Spans in seconds, in order: `speech`, and `sounds`, which are speech and all else that is heard."""
+
+    speech: SpanList
+    sounds: SpanList
+
+
+def read_clip(audio: dict[str, Any]) -> Clip:
+    """Read a clip, a `{"bytes", "path"}` struct, at its own rate.
+
+    Raises:
+        BadInput: it is longer than `LONGEST`, can't be read, or its two channels differ.
+    """
+    info = probe(audio)
+    if info.seconds > LONGEST:
+        raise BadInput(f"it is {info.seconds:.0f} s long, which is no clip", "cut it into clips")
+    samples, taken = one_channel(np.concatenate([np.zeros((0, info.channels), np.float32), *blocks(audio)]))
+    return Clip(samples, info.sample_rate, taken)
+
+
+def hear(samples: Samples, sample_rate: int) -> Heard:
+    """Find speech and other sounds in one channel, float32 in [-1, 1], shape (n,)."""
+    analysed = np.asarray(soxr.resample(samples, sample_rate, ANALYSIS_RATE), np.float32)
+    total = len(samples) / sample_rate
+    speech = speech_spans(speech_probabilities(analysed), total, FRAME_SECONDS, min_speech=MIN_SPEECH, pad=0)
+    others = [(start, min(end, total)) for start, end in find_sounds(to_pcm(analysed), speech)]
+    return Heard(speech, merge_gaps(sorted([*speech, *others]), 0.0))

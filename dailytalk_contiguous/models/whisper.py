@@ -18,20 +18,22 @@ from typing import Any
 
 import numpy as np
 
-from dailytalk_contiguous.core.audio import ANALYSIS_RATE
+from dailytalk_contiguous.core.audio import ANALYSIS_RATE, Samples
 from dailytalk_contiguous.core.errors import ModelMissing
 from dailytalk_contiguous.core.hallucination import COMPRESSION, LOW_LOGPROB, NO_SPEECH, compression_ratio
 from dailytalk_contiguous.core.machine import cores
-from dailytalk_contiguous.core.packing import Word
-from dailytalk_contiguous.models.batching import Room, run_batched, within_memory
-from dailytalk_contiguous.models.cuda import (
+from dailytalk_contiguous.core.word_times import Word
+from dailytalk_contiguous.models.contracts import Recognised
+from dailytalk_contiguous.models.devices import (
+    Room,
     check_compute_type,
     compute_type_of,
     naming_libraries,
     open_libraries,
     resolve_device,
+    run_batched,
+    within_memory,
 )
-from dailytalk_contiguous.models.recognised import Recognised, Samples
 
 #: Seconds that the encoder was trained on, and sees unless windows are to be short.
 ENCODER_SECONDS = 30.0

@@ -15,17 +15,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from dailytalk_contiguous.core.errors import DailytalkError
-from dailytalk_contiguous.core.published import CONFIGS
-from dailytalk_contiguous.core.row_changes import (
+from dailytalk_contiguous.core.changes import (
     Shifts,
     add_utterance_shifts,
     add_word_shifts,
+    added,
+    breaking,
     changed_fields,
     tag_moves,
     utterance_counts,
 )
-from dailytalk_contiguous.core.versions import added, breaking
+from dailytalk_contiguous.core.errors import DailytalkError
+from dailytalk_contiguous.core.schema import CONFIGS
 from dailytalk_contiguous.publish.version import DEFAULT, Version
 
 #: Bytes of waiting rows that stay in memory before they go to disk.
@@ -69,7 +70,7 @@ class Changes:
 
     @property
     def bump(self) -> str:
-        """What the change calls for, of `core.versions.BUMPS`."""
+        """What the change calls for, of `core.changes.BUMPS`."""
         values = any(name.partition(".")[0] != "provenance" for name in self.fields)
         if self.broken:
             return "major"
@@ -96,7 +97,7 @@ class Changes:
         }
 
 
-def compare(before: Version | None, after: Version) -> Changes:
+def compare_versions(before: Version | None, after: Version) -> Changes:
     """What `after` changes against `before`; without `before`, or with an empty one, all of it is added.
 
     Raises:
@@ -254,7 +255,7 @@ def _revision(version: Version) -> str | None:
     return version.where.revision or version.commit
 
 
-def counted(changes: Mapping[str, Any]) -> str:
+def count_in_words(changes: Mapping[str, Any]) -> str:
     """The conversations of `Changes.as_dict` in words, `2 added, 1 changed`; empty if all are the same."""
     kinds = ("added", "removed", "changed", "moved")
     return ", ".join(f"{changes[kind]} {kind}" for kind in kinds if changes.get(kind))

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from dailytalk_contiguous.core.errors import DailytalkError
-from dailytalk_contiguous.core.published import SPLITS
+from dailytalk_contiguous.core.schema import SPLITS
 
 #: A group longer than this many times the wanted share would take too much of the training data for evaluation.
 LARGEST = 2.0
@@ -100,7 +100,7 @@ def _place(key: str, seed: int) -> str:
     return hashlib.sha256(f"{seed}\0{key}".encode()).hexdigest()
 
 
-class Heard(NamedTuple):
+class SplitVoice(NamedTuple):
     """What decides the split of a conversation: its kept speaker's name (None: not known) and its recording."""
 
     id: str
@@ -120,7 +120,7 @@ class Splits(NamedTuple):
 
 
 def split_three(
-    conversations: Iterable[Heard],
+    conversations: Iterable[SplitVoice],
     before: Mapping[str, str],
     valid_share: float = 0.05,
     test_share: float = 0.05,
@@ -163,7 +163,7 @@ def split_three(
     return Splits(side, _disjoint_in(given, side))
 
 
-def _disjoint_in(given: Iterable[Heard], side: Mapping[str, str]) -> str:
+def _disjoint_in(given: Iterable[SplitVoice], side: Mapping[str, str]) -> str:
     """What no two splits share, as `Splits.disjoint` has it."""
     speakers: dict[str | None, set[str]] = defaultdict(set)
     recordings: dict[str, set[str]] = defaultdict(set)
@@ -177,7 +177,7 @@ def _disjoint_in(given: Iterable[Heard], side: Mapping[str, str]) -> str:
 
 
 def _assigned(
-    groups: Mapping[str, Sequence[Heard]],
+    groups: Mapping[str, Sequence[SplitVoice]],
     before: Mapping[str, str],
     shares: Sequence[tuple[str, float]],
     seed: int,
@@ -209,7 +209,7 @@ def _assigned(
     return {one.id: side[key] for key, members in groups.items() for one in members}
 
 
-def _shortest(given: Sequence[Heard], before: Mapping[str, str], evaluating: Sequence[str]) -> dict[str, str]:
+def _shortest(given: Sequence[SplitVoice], before: Mapping[str, str], evaluating: Sequence[str]) -> dict[str, str]:
     """So few that each is a large part of all: the shortest new ones evaluate where nothing else does."""
     side = {one.id: before[one.id] for one in given if one.id in before}
     new = [one.id for one in sorted(given, key=lambda one: (one.seconds, one.id)) if one.id not in side]
@@ -220,7 +220,7 @@ def _shortest(given: Sequence[Heard], before: Mapping[str, str], evaluating: Seq
     return side | dict.fromkeys(new, "train")
 
 
-def _components(given: Sequence[Heard]) -> dict[str, list[Heard]]:
+def _components(given: Sequence[SplitVoice]) -> dict[str, list[SplitVoice]]:
     """Groups of conversations that are linked, through any number of others, by a kept speaker or a recording."""
     parent: dict[str, str] = {}
 
@@ -239,8 +239,8 @@ def _components(given: Sequence[Heard]) -> dict[str, list[Heard]]:
     return _by_key(given, [root(f"recording\0{one.recording_id}") for one in given])
 
 
-def _by_key(given: Sequence[Heard], keys: Sequence[str]) -> dict[str, list[Heard]]:
-    groups: dict[str, list[Heard]] = defaultdict(list)
+def _by_key(given: Sequence[SplitVoice], keys: Sequence[str]) -> dict[str, list[SplitVoice]]:
+    groups: dict[str, list[SplitVoice]] = defaultdict(list)
     for one, key in zip(given, keys, strict=True):
         groups[key].append(one)
     return dict(groups)

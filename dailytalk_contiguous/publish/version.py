@@ -1,32 +1,34 @@
-"""A version of a dataset that can be read, on the Hub or in a folder, without downloading what nobody asked for.
-
-On the Hub the revision is resolved to a commit once, and every read names that commit: whoever publishes
-meanwhile, a reader never sees parts of two versions. Files are read by ranges, a row group at a time and only the
-columns that were asked for, without read-ahead: pyarrow already joins the ranges of neighbouring columns.
-"""
+"""A published version: its files, read without a clone, and the versions before it."""
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import datetime
 from functools import cached_property
 from pathlib import Path
-from typing import Any, BinaryIO, cast
+from typing import Any, BinaryIO, NamedTuple, cast
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 from datasets import Features
-from huggingface_hub import HfApi, HfFileSystem
+from huggingface_hub import GitRefInfo, HfApi, HfFileSystem
 
 from dailytalk_contiguous.core.audio import embedded
+from dailytalk_contiguous.core.changes import is_version_tag, parse_tag
 from dailytalk_contiguous.core.documents import MOST_OWN_BYTES, expect, parse_json
 from dailytalk_contiguous.core.errors import DailytalkError
-from dailytalk_contiguous.core.published import CONFIGS, SPLITS, features_of
-from dailytalk_contiguous.core.reference import Reference
-from dailytalk_contiguous.core.schema import wrong_type
-from dailytalk_contiguous.files.inside import is_inside
-from dailytalk_contiguous.publish.packing.packed import MANIFEST, MANIFEST_SHAPE
-from dailytalk_contiguous.sources.hub_errors import TIMEOUTS, hub_errors
+from dailytalk_contiguous.core.schema import CONFIGS, SPLITS, published_features, wrong_type
+from dailytalk_contiguous.publish.manifest import MANIFEST, MANIFEST_SHAPE
+from dailytalk_contiguous.store.files import is_inside
+from dailytalk_contiguous.store.hub import TIMEOUTS, Reference, hub_errors
+
+# A version of a dataset that can be read, on the Hub or in a folder, without downloading what nobody asked for.
+#
+# On the Hub the revision is resolved to a commit once, and every read names that commit: whoever publishes
+# meanwhile, a reader never sees parts of two versions. Files are read by ranges, a row group at a time and only
+# the columns that were asked for, without read-ahead: pyarrow already joins the ranges of neighbouring columns.
+
 
 #: The layout of `Dataset.push_to_hub`: the folder is the config.
 _DATA_FILE = re.compile(r"(?P<config>[^/]+)/(?P<split>[^/]+)-(?P<number>\d{5})-of-(?P<count>\d{5})\.parquet")
@@ -144,7 +146,7 @@ class Version:
                 )
             config = name.partition("/")[0]
             names = columns or file.schema_arrow.names
-            wrong = config in CONFIGS and wrong_type(file.schema_arrow, features_of(config, None), names)
+            wrong = config in CONFIGS and wrong_type(file.schema_arrow, published_features(config, None), names)
             if wrong:
                 raise DailytalkError(f"{name} of {self}: {wrong}", "name a dataset that this tool published")
             for group in range(file.num_row_groups):
@@ -231,3 +233,69 @@ def open_version(where: Reference | Path, token: str | None = None) -> Version:
 def _in_order(names: Mapping[str, Any], known: Sequence[str]) -> list[str]:
     """Known names first, in their order; the rest by the alphabet."""
     return [name for name in known if name in names] + sorted(set(names) - set(known))
+
+
+# The versions of a dataset on the Hub: what their manifests say of them, without opening a data file.
+#
+# Version tags come newest first, then other tags and branches, so that what to load stands on top. What was not
+# published by this tool is listed too, with what the Hub knows of it.
+
+
+class Listed(NamedTuple):
+    """A tag or branch.
+
+    Attributes:
+        name: of it. kind: `version`, `tag` or `branch`.
+        date: of its commit.
+        commit: the whole id.
+        rows, hours: of the conversations; None where there is no manifest.
+        size: bytes of all data files, or None.
+        changes: what it changed, in numbers (`publish.compare.Changes.as_dict`), or None.
+    """
+
+    name: str
+    kind: str
+    date: datetime | None
+    commit: str
+    rows: int | None
+    hours: float | None
+    size: int | None
+    changes: dict[str, Any] | None
+
+    def as_dict(self) -> dict[str, Any]:
+        """The same for JSON."""
+        return self._asdict() | {"date": self.date and self.date.isoformat()}
+
+
+def list_versions(repo: str, token: str | None = None) -> list[Listed]:
+    """Every tag and branch of `OWNER/NAME`. Raises DailytalkError if it isn't there or may not be read."""
+    api = HfApi(token=token)
+    with hub_errors(repo):
+        refs = api.list_repo_refs(repo, repo_type="dataset")
+        dates = _dates(api, repo, [*refs.branches, *refs.tags])
+    versions = sorted((ref for ref in refs.tags if is_version_tag(ref.name)), key=lambda ref: parse_tag(ref.name))
+    others = sorted((ref for ref in refs.tags if not is_version_tag(ref.name)), key=lambda ref: ref.name)
+    branches = sorted(refs.branches, key=lambda ref: (ref.name != "main", ref.name))
+    kinds = {"version": versions[::-1], "tag": others, "branch": branches}
+    return [_listed(repo, token, ref, kind, dates) for kind, own in kinds.items() for ref in own]
+
+
+def _listed(repo: str, token: str | None, ref: GitRefInfo, kind: str, dates: dict[str, datetime]) -> Listed:
+    told = open_version(Reference(repo, ref.target_commit), token).manifest() or {}
+    totals: dict[str, dict[str, Any]] = told.get("totals", {})
+    own = totals.get(CONFIGS[0], {})
+    size = sum(one["size"] for one in totals.values()) if totals else None
+    date = dates.get(ref.target_commit)
+    return Listed(
+        ref.name, kind, date, ref.target_commit, own.get("rows"), own.get("hours"), size, told.get("changes")
+    )
+
+
+def _dates(api: HfApi, repo: str, refs: Iterable[GitRefInfo]) -> dict[str, datetime]:
+    """When each commit was made: one history covers all that lie on it, which is most."""
+    dates: dict[str, datetime] = {}
+    for ref in refs:
+        if ref.target_commit not in dates:
+            history = api.list_repo_commits(repo, repo_type="dataset", revision=ref.target_commit)
+            dates |= {commit.commit_id: commit.created_at for commit in history}
+    return dates

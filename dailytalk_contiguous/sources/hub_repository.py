@@ -1,21 +1,53 @@
-"""A dataset repository on the Hub at one commit: what is in it, and what its card says of its licence.
+"""A dataset on the Hub as a source: audio files, tables and shards, whole or as a stream."""
 
-The revision is resolved to a commit once, and all that follows names that commit, so that a push in the meantime
-can't mix two versions.
-"""
-
+import contextlib
+import hashlib
+import json
+import os
+import posixpath
+import re
+import tarfile
+from collections import defaultdict
+from collections.abc import Callable, Collection, Container, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, fields
-from pathlib import Path
-from typing import Any, NamedTuple
+from functools import cached_property, partial
+from pathlib import Path, PurePosixPath
+from typing import Any, BinaryIO, NamedTuple
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import yaml
-from huggingface_hub import DatasetCard, HfApi, hf_hub_download
+from datasets import Audio, Features, get_dataset_config_names, load_dataset_builder
+from huggingface_hub import DatasetCard, HfApi, HfFileSystem, hf_hub_download, try_to_load_from_cache
 from huggingface_hub.hf_api import RepoFile
 from huggingface_hub.utils.tqdm import tqdm
 
-from dailytalk_contiguous.core.published import CONFIGS as PUBLISHED
-from dailytalk_contiguous.core.reference import Reference
-from dailytalk_contiguous.sources.hub_errors import TIMEOUTS, hub_errors
+from dailytalk_contiguous.core.audio import probe
+from dailytalk_contiguous.core.documents import MOST_OWN_BYTES, expect, read_json
+from dailytalk_contiguous.core.errors import BadInput, DailytalkError, Reject
+from dailytalk_contiguous.core.machine import cache_folder
+from dailytalk_contiguous.core.schema import CONFIGS as PUBLISHED
+from dailytalk_contiguous.core.schema import Row
+from dailytalk_contiguous.sources.recordings import (
+    AUDIO_SUFFIXES,
+    LARGEST,
+    Names,
+    Recording,
+    common_name,
+    identities,
+    shortened,
+)
+from dailytalk_contiguous.sources.transcripts import is_shared, stems_of
+from dailytalk_contiguous.store.files import inside, write_bytes, write_text
+from dailytalk_contiguous.store.hub import TIMEOUTS, Reference, hub_errors, parse_reference
+from dailytalk_contiguous.store.owned_folder import RECORD
+
+# A dataset repository on the Hub at one commit: what is in it, and what its card says of its licence.
+#
+# The revision is resolved to a commit once, and all that follows names that commit, so that a push in the
+# meantime can't mix two versions.
 
 
 @dataclass(frozen=True)
@@ -133,3 +165,791 @@ class _Silent(tqdm):
 
     def __init__(self, *positional: Any, **named: Any) -> None:
         super().__init__(*positional, **(named | {"disable": True}))  # type: ignore[no-untyped-call]
+
+
+# Repositories on the Hub that hold audio files: one file a recording, with its transcript beside it or not.
+#
+# Such are `kyutai/DailyTalkContiguous` (`data_stereo/NAME.wav` and `NAME.json`) and AudioFolder. The files stay
+# in the Hub's own cache, which other programs share, and are used from there as a local folder would be.
+
+
+#: Recordings that are fetched together, and how many files at a time: the Hub's own client takes as many.
+_TOGETHER, _AT_A_TIME = 32, 8
+
+
+def audio_files(paths: Iterable[str]) -> list[str]:
+    """The recordings among paths of a repository, sorted, without hidden ones and those in `made_folders`."""
+    names = set(paths)
+    made = set(made_folders(names))
+    return sorted(
+        path
+        for path in names
+        if PurePosixPath(path).suffix.lower() in AUDIO_SUFFIXES
+        and not any(map(_hidden, path.split("/")))
+        and made.isdisjoint(f"{parent}/" for parent in PurePosixPath(path).parents)
+    )
+
+
+def made_folders(paths: Collection[str]) -> list[str]:
+    """Folders among paths of a repository that we made, ending in `/`; none if we made all of it."""
+    marks = [path for path in paths if path.endswith(f"/{RECORD}")]
+    return [] if RECORD in paths else sorted(mark.removesuffix(RECORD) for mark in marks)
+
+
+def companions(recordings: Iterable[str], paths: Iterable[str]) -> dict[str, list[str]]:
+    """For each recording, the files beside it that `sources.transcripts` may read as its transcript."""
+    wanted: dict[tuple[str, str], list[str]] = {}
+    recordings = list(recordings)
+    for path in recordings:
+        for place in _places(path):
+            wanted[place] = []
+    whole: defaultdict[str, list[str]] = defaultdict(list)
+    for path in sorted(paths):
+        folder, name = str(PurePosixPath(path).parent), PurePosixPath(path).name
+        stem = next((stem for stem in stems_of(name) if (folder, stem) in wanted), None)
+        if stem is not None:
+            wanted[folder, stem].append(path)
+        elif is_shared(name, ""):
+            whole[folder].append(path)
+    return {
+        path: [name for place in _places(path) for name in wanted[place]] + whole[_place(path)[0]]
+        for path in recordings
+    }
+
+
+def fetch_files(repository: Repository) -> Iterator[tuple[Path, Path]]:
+    """Fetch the recordings, several at a time, and yield each with the folder that its name is told from."""
+    recordings = chosen_files(repository)
+    beside = companions(recordings, repository.files)
+    with hub_errors(repository.reference), ThreadPoolExecutor(_AT_A_TIME) as pool:
+        for first in range(0, len(recordings), _TOGETHER):
+            own = recordings[first : first + _TOGETHER]
+            needed = list(dict.fromkeys(path for name in own for path in (name, *beside[name])))
+            local = dict(zip(needed, pool.map(lambda path: fetch_file(repository, path), needed), strict=True))
+            for path in own:
+                yield local[path], _split_folder(local[path], path, repository.choice.split)
+
+
+def missing_files(repository: Repository) -> list[str]:
+    """Files that `fetch_files` would have to download."""
+    recordings = chosen_files(repository)
+    beside = companions(recordings, repository.files)
+    needed = dict.fromkeys(path for name in recordings for path in (name, *beside[name]))
+    return [path for path in needed if not _is_here(repository, path)]
+
+
+def chosen_files(repository: Repository) -> list[str]:
+    """The recordings that the choice asks for. Raises DailytalkError if there are none."""
+    choice, found = repository.choice, audio_files(repository.files)
+    of_tables = [option for option in choice.options() if option != "--split"]
+    if of_tables:
+        raise DailytalkError(
+            f"{repository.reference.repo} holds audio files and no tables, so {of_tables[0]} means nothing there",
+            "leave it out",
+        )
+    wanted = [path for path in found if not choice.split or choice.split in path.split("/")[:-1]]
+    if not wanted:
+        folders = sorted({part for path in found for part in path.split("/")[:-1]})
+        raise DailytalkError(
+            f"{repository.reference.repo} has no folder {choice.split!r} with audio files",
+            f"choose --split from {', '.join(folders)}" if folders else "leave --split out",
+        )
+    return wanted
+
+
+def _split_folder(local: Path, path: str, split: str) -> Path:
+    """The folder of the repository, or of the split in it, that a fetched file lies in."""
+    return local.parents[len(path.split("/")) - 1 - _depth(path, split)]
+
+
+def _depth(path: str, split: str) -> int:
+    """Parts of a path that lead to the folder that names are told from."""
+    return path.split("/").index(split) + 1 if split else 0
+
+
+def fetch_file(repository: Repository, path: str, folder: Path | None = None) -> Path:
+    """`download` a file, and give it a time that stands for its content."""
+    local, seconds = download(repository, path, folder), modified_of(repository.files[path].digest)
+    if int(local.stat().st_mtime) != seconds:
+        # A cache that belongs to somebody else keeps its own times; they stay as long as it does.
+        with contextlib.suppress(PermissionError):
+            os.utime(local, (seconds, seconds))
+    return local
+
+
+def names_of(recordings: Collection[str], split: str) -> dict[str, str]:
+    """What recordings of a repository are called as files: their paths in what their folders have in common."""
+    shared = posixpath.commonpath(["/".join(path.split("/")[: _depth(path, split)]) for path in recordings])
+    return {path: path[len(shared) :].lstrip("/") for path in recordings}
+
+
+def _is_here(repository: Repository, path: str) -> bool:
+    found = try_to_load_from_cache(
+        repository.reference.repo, path, repo_type="dataset", revision=repository.commit
+    )
+    return isinstance(found, str)
+
+
+def _places(path: str) -> list[tuple[str, str]]:
+    """Folder and stem of a recording and, if it may be one side of a pair, of the pair."""
+    folder, stem = _place(path)
+    both = common_name(stem)
+    return [(folder, stem)] + ([(folder, both)] if both else [])
+
+
+def _place(path: str) -> tuple[str, str]:
+    """Folder of a path, and its name without the ending."""
+    pure = PurePosixPath(path)
+    return str(pure.parent), pure.stem
+
+
+def _hidden(part: str) -> bool:
+    return part.startswith(".")
+
+
+# Rows of one shard on the Hub, Parquet or WebDataset, read over the network without a copy of the shard.
+#
+# Read with pyarrow and tarfile, and not with `load_dataset(streaming=True)`: that reads all columns to get at
+# one, fails on WebDataset members in Moshi's JSON (lists of mixed types are no Arrow type), and may abort the
+# process where it is left before the end (apache/arrow#45214). Audio is never decoded.
+
+
+PARQUET, TAR = ".parquet", ".tar"
+
+#: Column with the name of a WebDataset sample, as `datasets` calls it.
+KEY = "__key__"
+
+#: Rows decoded at a time: recordings are large.
+_ROWS = 2
+
+#: Bytes of a column that are read at a time.
+_BUFFER = 8 << 20
+
+#: What Arrow and tarfile raise for damage; as OSError they raise its plain class.
+_DAMAGE = (pa.ArrowException, tarfile.TarError, OSError)
+
+
+def columns_of(repository: Repository, path: str) -> tuple[list[str], list[str]]:
+    """All columns of a shard, and those that hold audio. A WebDataset's are those of its first sample.
+
+    Raises BadInput for one that is damaged.
+    """
+    try:
+        with _opened(repository, path) as file:
+            if path.lower().endswith(PARQUET):
+                schema = pq.read_schema(file)
+                return schema.names, [name for name, feature in _features(schema).items() if _is_audio(feature)]
+            first, _ = next(_samples(file), ({}, 0))
+    except _DAMAGE as error:
+        raise _damaged(repository, path, error) from error
+    return list(first), [name for name in first if _suffix(name) in AUDIO_SUFFIXES]
+
+
+def rows_of(
+    repository: Repository, path: str, columns: Sequence[str], start: int = 0
+) -> Iterator[tuple[Row | BadInput, int]]:
+    """The rows of a shard with these columns as far as it has them; those of a WebDataset hold bytes.
+
+    A row that can't be read is the BadInput that says why, as is all that is left of a tar, or of a row group of
+    Parquet, from where it is damaged on.
+
+    Each comes with the place behind it, from which `start` goes on without reading what was before: a number of
+    rows in Parquet (whose row groups are read whole), of bytes in WebDataset.
+    """
+    with _opened(repository, path) as file:
+        if path.lower().endswith(PARQUET):
+            yield from _parquet_rows(repository, path, file, columns, start)
+            return
+        size = file.seek(0, os.SEEK_END)
+        if start and start >= size:
+            return  # an empty rest is no tar
+        file.seek(start)
+        try:
+            for sample, after in _samples(file):
+                bad = next((value for value in sample.values() if isinstance(value, BadInput)), None)
+                yield bad or {name: sample.get(name) for name in columns}, start + after
+        except _DAMAGE as error:
+            yield _damaged(repository, path, error), size
+
+
+def _parquet_rows(
+    repository: Repository, path: str, file: BinaryIO, columns: Sequence[str], start: int
+) -> Iterator[tuple[Row | BadInput, int]]:
+    try:
+        parquet = pq.ParquetFile(file, buffer_size=_BUFFER, pre_buffer=False)
+        known = [name for name in columns if name in parquet.schema_arrow.names]
+        sizes = [parquet.metadata.row_group(number).num_rows for number in range(parquet.num_row_groups)]
+    except _DAMAGE as error:
+        if not start:  # else it was said when the shard was begun
+            yield _damaged(repository, path, error), 1
+        return
+    place = 0
+    for group, size in enumerate(sizes):
+        end = place + size
+        try:
+            batches = parquet.iter_batches(_ROWS, row_groups=[group], columns=known, use_threads=False)
+            for batch in batches if end > start else ():
+                for number in range(place + 1, place + len(batch) + 1):
+                    if number > start:
+                        yield _row(batch, number - place - 1), number
+                place += len(batch)
+        except _DAMAGE as error:
+            yield _damaged(repository, path, error), end
+        place = end
+
+
+def _row(batch: pa.RecordBatch, number: int) -> Row | BadInput:
+    row = {}
+    for name, column in zip(batch.schema.names, batch.columns, strict=True):
+        try:
+            row[name] = column[number].as_py()
+        except (ValueError, OverflowError) as error:  # text that is not UTF-8; a date that Python has not
+            return BadInput(f"its {name} can't be read ({error})", "correct the row, and publish it again")
+    return row
+
+
+def _damaged(repository: Repository, path: str, error: Exception) -> BadInput:
+    """Why the rest can't be read. Raises `error` again if it is of the network or the disk."""
+    if (isinstance(error, OSError) and type(error) is not OSError) or getattr(error, "errno", None) is not None:
+        raise error
+    cause = (str(error) or type(error).__name__).splitlines()[0]
+    return BadInput(
+        f"{path} of {repository.reference.repo} is damaged from here on ({cause})", "choose another revision"
+    )
+
+
+@contextmanager
+def _opened(repository: Repository, path: str) -> Iterator[BinaryIO]:
+    with HfFileSystem().open(f"datasets/{repository.reference.repo}@{repository.commit}/{path}", "rb") as file:
+        yield file
+
+
+def _features(schema: pa.Schema) -> Features:
+    """The columns as `datasets` has them; without what the schema's metadata say of them if that is damaged."""
+    try:
+        return Features.from_arrow_schema(schema)
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
+        return Features.from_arrow_schema(schema.remove_metadata())
+
+
+def _samples(file: BinaryIO) -> Iterator[tuple[Row, int]]:
+    """Members of a tar that share a name up to its first dot, as WebDataset has it. With the bytes read."""
+    sample: Row = {}
+    end = 0
+    with tarfile.open(fileobj=file, mode="r|") as tar:
+        for member in tar:
+            folder, slash, name = member.name.rpartition("/")
+            stem, dot, column = name.partition(".")
+            if not member.isfile() or not stem or not dot:
+                continue
+            key = folder + slash + stem
+            if sample and sample[KEY] != key:
+                yield sample, end
+                sample = {}
+            content = tar.extractfile(member)
+            if content is None or member.size > LARGEST:  # a sparse one takes no room in the tar
+                size = f"{member.size / 1e9:.1f} GB, and {LARGEST / 1e9:g} GB are read at most"
+                value: bytes | BadInput = BadInput(f"its {column} has {size}", "publish it in shorter parts")
+            else:
+                value = content.read()
+            sample |= {KEY: key, column.lower(): value}
+            end = member.offset_data + -(-member.size // tarfile.BLOCKSIZE) * tarfile.BLOCKSIZE
+    if sample:
+        yield sample, end
+
+
+def _is_audio(feature: Any) -> bool:
+    return isinstance(feature, Audio) or (isinstance(feature, dict) and feature.keys() == {"bytes", "path"})
+
+
+def _suffix(column: str) -> str:
+    return PurePosixPath(f"_.{column}").suffix.lower()
+
+
+# Repositories on the Hub that hold tables: a row a recording, in Parquet or WebDataset shards.
+#
+# Each row's encoded audio is written once, as it is, to a file of this machine's cache, named by the row's id,
+# with the row's word times beside it where it has some. A list of what was written closes the folder, so that a
+# finished one is never fetched again and an unfinished one never taken for whole.
+
+
+TABLE_SUFFIXES = (PARQUET, TAR)
+
+#: Columns that name a recording; and the configs to take where several are, our own untouched recordings first.
+ID_COLUMNS = ("conversation_id", "recording_id", "id")
+CONFIGS = ("source", "conversations", "default")
+
+#: Columns with the words of a recording and their times: our own, WebDataset's member, and what others call it.
+WORD_COLUMNS = ("alignments", "json", "transcript")
+
+_DONE = ".complete.json"
+
+#: What encoded audio begins with, at which byte.
+_MAGIC = (
+    *((0, b"RIFF", ".wav"), (0, b"RF64", ".wav"), (0, b"fLaC", ".flac"), (28, b"OpusHead", ".opus")),
+    *(
+        (0, b"OggS", ".ogg"),
+        (0, b"ID3", ".mp3"),
+        (0, b"FORM", ".aiff"),
+        (0, b"caff", ".caf"),
+        (4, b"ftyp", ".m4a"),
+    ),
+    *((0, b".snd", ".au"), (0, b"\x1aE\xdf\xa3", ".mka")),
+    *((0, start, ".mp3") for start in (b"\xff\xfb", b"\xff\xf3", b"\xff\xf2", b"\xff\xfa")),
+)
+
+#: What a name of a file may not hold on every system, or at its start, where it would hide the file.
+_UNSAFE = re.compile(r'[\x00-\x1f\x7f\\:*?"<>|%\ud800-\udfff]|^\.')
+
+#: Bytes of a file's name that leave room for an ending and the temporary name that it is written under.
+_LONGEST_NAME = 200
+
+
+class TablePlan(NamedTuple):
+    """Shards by split, the columns to read, and the folder that recordings are written to."""
+
+    shards: dict[str, list[str]]
+    audio: str
+    named_by: str
+    words: list[str]
+    folder: Path
+
+    @property
+    def columns(self) -> list[str]:
+        """All that are read."""
+        return [name for name in dict.fromkeys([self.audio, self.named_by, *self.words]) if name]
+
+
+def fetch_tables(repository: Repository) -> Iterator[tuple[Path, Path] | Reject]:
+    """Write the recordings to files, and yield each with its folder; rows that can't be used are Rejects."""
+    with hub_errors(repository.reference):
+        folder = _tables_folder(repository)
+        known = _finished(folder)
+        if known is None:
+            yield from _write_all(plan_of(repository, folder), repository)
+        else:
+            yield from ((folder / name, folder) for name in known["recordings"])
+            yield from (Reject(**problem) for problem in known["problems"])
+
+
+def missing_tables(repository: Repository) -> list[str]:
+    """Shards that `fetch_tables` would have to read: all, or none."""
+    with hub_errors(repository.reference):
+        if _finished(_tables_folder(repository)) is not None:
+            return []
+        return [path for paths in _shards(repository).values() for path in paths]
+
+
+def table_file_name(name: str) -> str:
+    """A recording's name as a path without an ending: what no file may be called is percent-encoded.
+
+    Slashes make folders. Different names stay different; one that is too long ends in a digest. Raises BadInput
+    for a name that is empty.
+    """
+    parts = [_UNSAFE.sub(lambda found: f"%{ord(found[0]):02X}", part) for part in name.split("/")]
+    if not all(parts):
+        raise BadInput(f"its id {name[:60]!r} can't be the name of a file", "choose another --id-column")
+    return shortened("/".join(parts), _LONGEST_NAME)
+
+
+def suffix_of(data: bytes) -> str:
+    """The ending for encoded audio, by what it begins with. Raises BadInput if it is nothing known."""
+    for place, start, suffix in _MAGIC:
+        if data[place : place + len(start)] == start:
+            return suffix
+    raise BadInput("its audio is in no known format", "check that the column holds encoded audio, such as FLAC")
+
+
+def write_row(
+    plan: TablePlan, row: Row | BadInput, split: str, number: int, written: Container[str]
+) -> tuple[str, Path] | Reject:
+    """Write a row's recording below the plan's folder: its name and its file. One that can't be used is a Reject.
+
+    `number` is its place in the split. `written` are the names of the rows before it.
+    """
+    name = place = f"{split}-{number:06d}"
+    try:
+        if isinstance(row, BadInput):
+            raise row
+        named = _name(row, plan, split) or place
+        if named in written:
+            raise BadInput(f"its id {named!r} was another row's already", "choose another --id-column")
+        name = named
+        return name, _write(plan, name, row)
+    except BadInput as error:
+        return Reject(name, "Hub", error.reason, error.remedy)
+
+
+def _write_all(plan: TablePlan, repository: Repository) -> Iterator[tuple[Path, Path] | Reject]:
+    written: dict[str, Path] = {}
+    problems: list[Reject] = []
+    for split, shards in plan.shards.items():
+        number = 0
+        for shard in shards:
+            for row, _ in rows_of(repository, shard, plan.columns):
+                found = write_row(plan, row, split, number, written)
+                number += 1
+                if isinstance(found, Reject):
+                    problems.append(found)
+                    yield found
+                else:
+                    written[found[0]] = found[1]
+                    yield found[1], plan.folder
+    told = {
+        "recordings": [path.relative_to(plan.folder).as_posix() for path in written.values()],
+        "problems": [problem.as_dict() for problem in problems],
+    }
+    write_text(plan.folder / _DONE, json.dumps(told, indent=1, ensure_ascii=False))
+
+
+def _name(row: Row, plan: TablePlan, split: str) -> str | None:
+    """The name of a row's recording; None where nothing names it. File names are told apart by their split."""
+    if plan.named_by and plan.named_by != KEY:
+        if row.get(plan.named_by) in (None, ""):
+            raise BadInput(f"its {plan.named_by} is empty", "choose another --id-column")
+        return table_file_name(str(row[plan.named_by]))
+    value = row.get(plan.audio)
+    path = row.get(KEY) or (value.get("path") if isinstance(value, dict) else None)
+    if not path:
+        return None
+    told = str(path) if plan.named_by else re.sub(r"\.[^./]*$", "", str(path).rpartition("/")[2])
+    return table_file_name(f"{split}/{told}" if len(plan.shards) > 1 else told)
+
+
+def _write(plan: TablePlan, name: str, row: Row) -> Path:
+    value = row.get(plan.audio)
+    data = value.get("bytes") if isinstance(value, dict) else value
+    if not isinstance(data, bytes) or not data:
+        where = f": only the path {value['path']!r}" if isinstance(value, dict) and value.get("path") else ""
+        raise BadInput(f"it has no audio{where}", "embed the audio in the dataset")
+    path = plan.folder / (name + suffix_of(data))
+    seconds = modified_of(hashlib.sha256(data).hexdigest())
+    if path.is_file() and (path.stat().st_size, int(path.stat().st_mtime)) == (len(data), seconds):
+        return path  # written by a run that was stopped; its time was set last
+    words = next((found for column in plan.words if (found := _words(row.get(column)))), None)
+    if words:
+        write_bytes(plan.folder / f"{name}.json", words)
+    write_bytes(path, data)
+    os.utime(path, (seconds, seconds))
+    return path
+
+
+def _words(value: Any) -> bytes | None:
+    """A transcript as the content of a JSON file, which `sources.transcripts` reads or passes over."""
+    if isinstance(value, list | dict):
+        # What JSON has no word for (a date, bytes) is no part of a transcript, and its text harms none.
+        return json.dumps(value, ensure_ascii=False, default=str).encode() if value else None
+    data = value.encode() if isinstance(value, str) else value
+    return data if data and data.lstrip()[:1] in (b"{", b"[") else None
+
+
+def plan_of(repository: Repository, folder: Path) -> TablePlan:
+    """What to read of which shards. Raises DailytalkError where a column, config or split has to be chosen."""
+    shards = _shards(repository)
+    first, names, audio = _first_columns(repository, [path for paths in shards.values() for path in paths])
+    id_column = repository.choice.id_column
+    if id_column and id_column not in names:
+        raise _no_such("column", id_column, "--id-column", names, repository)
+    guess = next((name for name in (*ID_COLUMNS, KEY) if name in names), "")
+    words = [name for name in WORD_COLUMNS if name in names]
+    return TablePlan(shards, _audio_column(repository, first, names, audio), id_column or guess, words, folder)
+
+
+def _first_columns(repository: Repository, paths: Sequence[str]) -> tuple[str, list[str], list[str]]:
+    """The first shard that can be read, its columns, and those that hold audio. Raises BadInput if none can."""
+    for path in paths:
+        try:
+            return path, *columns_of(repository, path)
+        except BadInput as error:
+            problem = error
+    raise problem
+
+
+def _audio_column(repository: Repository, shard: str, names: list[str], audio: list[str]) -> str:
+    chosen = repository.choice.audio_column
+    if chosen:
+        if chosen not in names:
+            raise _no_such("column", chosen, "--audio-column", names, repository)
+        return chosen
+    if not audio:
+        raise DailytalkError(
+            f"{repository.reference.repo} has no column with audio ({', '.join(names)})",
+            "name it with --audio-column if one holds encoded audio, or choose another --config",
+        )
+    stereo = audio if len(audio) == 1 else _stereo(next(rows_of(repository, shard, audio), ({}, 0))[0])
+    if len(stereo) != 1:
+        raise DailytalkError(
+            f"{repository.reference.repo} has several columns with audio ({', '.join(audio)})",
+            "choose one with --audio-column",
+        )
+    return stereo[0]
+
+
+def _stereo(row: Row | BadInput) -> list[str]:
+    """The columns of a row with audio of two channels."""
+    found = []
+    for name, value in row.items() if not isinstance(row, BadInput) else ():
+        data = value.get("bytes") if isinstance(value, dict) else value
+        with suppress(
+            BadInput
+        ):  # it is no candidate, and as the column that was chosen it would be told row by row
+            if data and probe({"bytes": data, "path": None}).channels == 2:
+                found.append(name)
+    return found
+
+
+def _shards(repository: Repository) -> dict[str, list[str]]:
+    """Shards by split, of the config and split that are meant. Raises DailytalkError if there are none."""
+    repo, choice = repository.reference.repo, repository.choice
+    builder = load_dataset_builder(repo, _config(repository), revision=repository.commit)
+    before = f"hf://datasets/{repo}@{repository.commit}/"
+    shards = {
+        str(split): [path.removeprefix(before) for path in paths if path.lower().endswith(TABLE_SUFFIXES)]
+        for split, paths in (builder.config.data_files or {}).items()
+    }
+    if choice.split and choice.split not in shards:
+        raise _no_such("split", choice.split, "--split", list(shards), repository)
+    chosen = {split: paths for split, paths in shards.items() if paths and choice.split in ("", split)}
+    if not chosen:
+        raise DailytalkError(f"{repo} has no Parquet or WebDataset shards there", "choose another --config")
+    return chosen
+
+
+def _config(repository: Repository) -> str:
+    configs = get_dataset_config_names(repository.reference.repo, revision=repository.commit)
+    chosen = repository.choice.config
+    if chosen:
+        if chosen not in configs:
+            raise _no_such("config", chosen, "--config", configs, repository)
+        return chosen
+    guess = configs[0] if len(configs) == 1 else next((name for name in CONFIGS if name in configs), None)
+    if guess is None:
+        raise DailytalkError(
+            f"{repository.reference.repo} has several configs", f"choose --config from {', '.join(configs)}"
+        )
+    return str(guess)
+
+
+def _no_such(kind: str, name: str, option: str, known: list[str], repository: Repository) -> DailytalkError:
+    return DailytalkError(
+        f"{repository.reference.repo} has no {kind} {name!r}", f"choose {option} from {', '.join(known)}"
+    )
+
+
+def _tables_folder(repository: Repository) -> Path:
+    choice = json.dumps(
+        [getattr(repository.choice, name) for name in ("config", "split", "audio_column", "id_column")]
+    )
+    digest = hashlib.sha256(choice.encode()).hexdigest()[:8]
+    return cache_folder() / "hub" / repository.reference.repo.replace("/", "--") / repository.commit / digest
+
+
+_LIST = {"recordings": [str], "problems": [{"id": str, "stage": str, "reason": str, "remedy": str}]}
+
+
+def _finished(folder: Path) -> dict[str, Any] | None:
+    """The list that closes a folder; None if it is not finished, or if files were taken out of it since."""
+    try:
+        told: dict[str, Any] = expect(read_json(inside(folder, _DONE), limit=MOST_OWN_BYTES), _LIST, _DONE)
+    except BadInput:
+        return None
+    return told if all((folder / name).is_file() for name in told["recordings"]) else None
+
+
+# Recordings from the Hub: a dataset repository as INPUT, brought to files and then treated as a folder.
+#
+# One way through for all: whatever lies there as audio files, Parquet or WebDataset shards becomes one local file
+# a recording, fetched once. `hub_recordings` yields them one by one, so that a run over a corpus larger than the
+# disk can use and drop each before it asks for the next.
+
+
+class HubRecording(NamedTuple):
+    """A recording on this machine: its file, and the folder that its name is told from."""
+
+    path: Path
+    root: Path
+
+
+class Fetched(NamedTuple):
+    """What a repository became: folders to read as any others, and the rows that could not be used."""
+
+    folders: tuple[str, ...]
+    problems: list[Reject]
+
+
+class ToFetch(NamedTuple):
+    """What is not on this machine yet: number of files and their bytes."""
+
+    files: int
+    size: int
+
+
+def repository_of(inputs: Sequence[str], choice: HubChoice) -> Repository | None:
+    """The repository that INPUT names, at its commit; None if it names files or folders.
+
+    What exists on this machine is meant before a repository of that name. Raises DailytalkError for a repository
+    beside other inputs (names would be told from what their folders have in common), and as `open_repository`.
+    """
+    named = [found for one in inputs if not os.path.lexists(one) and (found := parse_reference(one))]
+    if not named:
+        if options := choice.options():
+            raise DailytalkError(f"{options[0]} is for datasets on the Hub", "leave it out for files and folders")
+        return None
+    if len(inputs) > 1:
+        others = [one for one in inputs if parse_reference(one) != named[0]]
+        raise DailytalkError(
+            f"{named[0].repo!r} is no file or folder here, and a dataset on the Hub can't have inputs beside it "
+            f"({', '.join(map(repr, others or inputs))})",
+            "check the path, or give each dataset a run and an --out of its own",
+        )
+    try:
+        return open_repository(named[0], choice)
+    except DailytalkError as problem:  # it may have been meant as a path
+        raise DailytalkError(
+            f"there is no {inputs[0]!r} on this machine, and {problem.reason}", problem.remedy
+        ) from None
+
+
+def hub_recordings(repository: Repository) -> Iterator[HubRecording | Reject]:
+    """Fetch the recordings one after another; a row whose audio is missing or has no name is a Reject.
+
+    Raises DailytalkError if there is nothing to fetch, if a column, config or split has to be chosen, and for what
+    the Hub, the network or the disk refuses.
+    """
+    if in_tables(repository):
+        for found in fetch_tables(repository):
+            yield found if isinstance(found, Reject) else HubRecording(*found)
+    else:
+        yield from (HubRecording(path, root) for path, root in fetch_files(repository))
+
+
+def fetch(repository: Repository) -> Fetched:
+    """Fetch all recordings. Raises as `hub_recordings` does."""
+    folders: dict[str, None] = {}
+    problems: list[Reject] = []
+    for found in hub_recordings(repository):
+        if isinstance(found, Reject):
+            problems.append(found)
+        else:
+            folders[str(found.root)] = None
+    return Fetched(tuple(folders), problems)
+
+
+def to_fetch(repository: Repository) -> ToFetch:
+    """What `fetch` would download, as far as sizes are known beforehand. Raises as `hub_recordings` does."""
+    missing = missing_tables(repository) if in_tables(repository) else missing_files(repository)
+    return ToFetch(len(missing), sum(repository.files[path].size for path in missing))
+
+
+def in_tables(repository: Repository) -> bool:
+    """Whether the recordings lie in tables: whichever holds more bytes, because either may come with samples of
+    the other (a picture of a table, a few files to listen to). Raises DailytalkError if there are neither."""
+    files = repository.files
+    tables = sum(file.size for path, file in files.items() if path.lower().endswith(TABLE_SUFFIXES))
+    audio = sum(files[path].size for path in audio_files(files))
+    if not tables and not audio:
+        raise DailytalkError(
+            f"{repository.reference.repo} holds no audio files, no Parquet and no WebDataset shards",
+            "name a dataset of recordings",
+        )
+    asked = repository.choice.config or repository.choice.audio_column or repository.choice.id_column
+    return tables > audio or bool(tables and asked)
+
+
+# A dataset on the Hub as a stream: recordings one after another, each brought when it is asked for.
+#
+# For corpora larger than the disk: nothing goes into the caches of this package or of the Hub, a recording lies
+# where its user says until he drops it, and every recording comes with the place behind it, from which a later
+# run goes on. Names, rows and rejects are those of `sources.hub_repository`.
+
+
+class StreamPosition(NamedTuple):
+    """Where a source stands: in which shard of all, how far inside it (as `rows_of` counts), and how many
+    recordings of the split, or of all files, came before."""
+
+    shard: int = 0
+    inside: int = 0
+    number: int = 0
+
+
+class PendingRecording(NamedTuple):
+    """The next recording: brought into a folder by `bring`; `after` is the place behind it."""
+
+    bring: Callable[[Path, Names], Recording | Reject]
+    after: StreamPosition
+
+
+@dataclass(frozen=True)
+class HubStream:
+    """The recordings of a repository, in its own order.
+
+    What is the same for all of them is asked of the Hub once. Raises as `hub_recordings` does.
+    """
+
+    repository: Repository
+
+    def coming(self, start: StreamPosition) -> Iterator[PendingRecording]:
+        """The recordings from a place on."""
+        return self._rows(start) if self._tables else self._files(start)
+
+    @cached_property
+    def _tables(self) -> bool:
+        return in_tables(self.repository)
+
+    @cached_property
+    def _plan(self) -> TablePlan:
+        with hub_errors(self.repository.reference):
+            return plan_of(self.repository, Path())
+
+    @cached_property
+    def _recordings(self) -> dict[str, Recording]:
+        """By path in the repository; their own paths are relative."""
+        paths = chosen_files(self.repository)
+        names = names_of(paths, self.repository.choice.split)
+        called = identities(names.values())
+        return {path: Recording(Path(path), names[path], called[names[path]]) for path in paths}
+
+    @cached_property
+    def _beside(self) -> dict[str, list[str]]:
+        return companions(self._recordings, self.repository.files)
+
+    def _files(self, start: StreamPosition) -> Iterator[PendingRecording]:
+        for number, path in enumerate(list(self._recordings)[start.number :], start.number + 1):
+            yield PendingRecording(partial(self._bring_file, path), StreamPosition(number=number))
+
+    def _bring_file(self, path: str, folder: Path, names: Names) -> Recording:
+        del names  # all are known beforehand
+        with hub_errors(self.repository.reference):
+            for one in (path, *self._beside[path]):
+                if not (folder / one).is_file():  # several may share a transcript
+                    fetch_file(self.repository, one, folder)
+        return self._recordings[path]._replace(path=folder / path)
+
+    def _rows(self, start: StreamPosition) -> Iterator[PendingRecording]:
+        shards = [(split, path) for split, paths in self._plan.shards.items() for path in paths]
+        number = start.number
+        with hub_errors(self.repository.reference):
+            for index in range(start.shard, len(shards)):
+                split, path = shards[index]
+                if index > start.shard and split != shards[index - 1][0]:
+                    number = 0
+                inside = start.inside if index == start.shard else 0
+                for row, after in rows_of(self.repository, path, self._plan.columns, inside):
+                    bring = partial(self._bring_row, row, split, number)
+                    number += 1
+                    yield PendingRecording(bring, StreamPosition(index, after, number))
+
+    def _bring_row(
+        self, row: Row | BadInput, split: str, number: int, folder: Path, names: Names
+    ) -> Recording | Reject:
+        plan = self._plan._replace(folder=folder)
+        found = write_row(plan, row, split, number, names)
+        if isinstance(found, Reject):
+            return found
+        name, path = found
+        audio_file = path.relative_to(folder).as_posix()
+        try:
+            return Recording(path, audio_file, names.add(audio_file))
+        except BadInput as error:
+            path.unlink()
+            return Reject(name, "Hub", error.reason, error.remedy)

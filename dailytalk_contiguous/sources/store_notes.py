@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from dailytalk_contiguous.core.documents import expect, parse_json
 from dailytalk_contiguous.core.errors import BadInput
-from dailytalk_contiguous.files.inside import inside
+from dailytalk_contiguous.store.files import inside
 
 #: The file of notes, beside the files of a mirror.
 NOTES = ".store.jsonl"

@@ -1,37 +1,298 @@
-"""Conversations to be re-voiced: a transcript, as people may have edited it, and the recordings it is about.
-
-The transcript decides: a changed text, tag, start or end is taken as it stands, a deleted line is gone. What a
-person can't have meant (a line that is no JSON, an end before its start) is rejected with its line number, and
-the rest goes on.
-"""
+"""A transcript of ours as a source: edited by a person or not, with the recordings that it is about."""
 
 import hashlib
 import itertools
 import json
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from datasets import Features, List, Value
 
-from dailytalk_contiguous.core.audio import from_uri
-from dailytalk_contiguous.core.built import UTTERANCE
-from dailytalk_contiguous.core.documents import json_lines, shown
+from dailytalk_contiguous.core.audio import HIGHEST_RATE, LOWEST_RATE, from_uri, probe, to_uri
+from dailytalk_contiguous.core.documents import as_text, expect, is_number, json_lines, quoted, shown
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError, Reject
-from dailytalk_contiguous.core.folded import fold, folded, unfold, unfolded
-from dailytalk_contiguous.core.schema import AFFECT, CHANNELS, PROSODY, SOURCE, STRING, WORD, per_utterance
-from dailytalk_contiguous.shards import Row, read_entries, read_rows
-from dailytalk_contiguous.sources.edited_lines import checked
-from dailytalk_contiguous.sources.recorded import (
-    BASE,
-    TAG_AGAIN,
-    at_hand,
-    from_recording,
-    refuse_outside,
-    stem,
-    tagged_row,
+from dailytalk_contiguous.core.machine import cache_folder
+from dailytalk_contiguous.core.schema import (
+    AFFECT,
+    CHANNELS,
+    PROSODY,
+    SOURCE,
+    STRING,
+    UTTERANCE,
+    WORD,
+    Row,
+    per_utterance,
 )
+from dailytalk_contiguous.shards import compress, compress_row, expand, expand_row, read_entries, read_rows
+from dailytalk_contiguous.sources.recordings import is_recording, pairs, put_together, shortened
 from dailytalk_contiguous.stages.segment import Segment
+from dailytalk_contiguous.store.files import inside
+
+# What a line of a transcript has to be, whoever wrote or edited it.
+#
+# People break lines in every way: a comma too many, a time that is text, a list where an object was. Each is
+# found here, and told in words that lead to it, before anything is made of the line.
+
+
+#: Fields that a line may leave out, and what they hold: text, or an object of texts or of numbers.
+_TEXTS = ("conversation_id", "utterance_id", "speaker", "text_raw", "text_reason", "rule", "kind", "language")
+_NUMBER = ("confidence", "context_seconds")
+_NUMBERS, _OBJECTS = ("vad", "features"), ("vad_bucket", "prosody_bucket", "models")
+
+#: Largest measure that a 32-bit column holds.
+_LARGEST = 3.4e38
+
+#: Characters of the text of one utterance; half an hour of speech has fewer.
+_LONGEST = 20_000
+
+#: Seconds; no recording lasts so long.
+LATEST = 1e9
+
+
+def checked(line: dict[str, Any]) -> dict[str, Any]:
+    """The line, if it can be meant; raises ValueError, with what is wrong, if not."""
+    for name in ("audio_file", "channel", "text", "tag"):
+        if not isinstance(line.get(name), str):
+            raise ValueError(f"{name} is missing or no text")
+    if line["channel"] not in CHANNELS:
+        raise ValueError(f"channel is {quoted(line['channel'])}, not left or right")
+    for name in ("start", "end"):
+        if not is_number(line.get(name), 0, LATEST):
+            raise ValueError(f"{name} is {quoted(line.get(name))}, not a number of seconds from 0")
+    if line["end"] <= line["start"]:
+        raise ValueError(f"it ends at {line['end']} s, not after its start at {line['start']} s")
+    for name in _TEXTS:
+        if not isinstance(line.get(name) or "", str):
+            raise ValueError(f"{name} is {quoted(line[name])}, no text")
+    for name in _NUMBER:
+        if not (line.get(name) is None or _is_measure(line[name])):
+            raise ValueError(f"{name} is {quoted(line[name])}, no number")
+    for name in ("text", "text_raw", "tag", "audio_file", *_TEXTS):
+        if len(line.get(name) or "") > _LONGEST:
+            raise ValueError(f"{name} has {len(line[name]):,} characters, more than {_LONGEST:,}")
+    for name in (*_NUMBERS, *_OBJECTS):
+        values = line.get(name) or {}
+        is_right = _is_measure if name in _NUMBERS else _is_text
+        if not isinstance(values, dict) or not all(
+            is_right(value) for value in values.values() if value is not None
+        ):
+            what = "numbers" if name in _NUMBERS else "texts"
+            raise ValueError(f"{name} is {quoted(values)}, no object of {what}")
+    words = line.get("words") or []
+    if not isinstance(words, list) or not all(map(_is_word, words)):
+        raise ValueError("words is no list of objects with a word, its start and its end")
+    return line
+
+
+def _is_measure(value: Any) -> bool:
+    """Whether a value is a number that a 32-bit column holds, or NaN: the older tool's word for an unknown one."""
+    return value != value or is_number(value, -_LARGEST, _LARGEST)
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str)
+
+
+def _is_word(word: Any) -> bool:
+    return (
+        isinstance(word, dict)
+        and isinstance(word.get("word"), str)
+        and len(word["word"]) <= _LONGEST
+        and is_number(word.get("start"), 0, LATEST)
+        and is_number(word.get("end"), 0, LATEST)
+        and (not word.get("probability") or _is_measure(word["probability"]))
+    )
+
+
+# The recording that a transcript is about: where it lies now, and whether it is the one that was tagged.
+#
+# A transcript tells times of one recording. Another export of the same call, put in its place, would be cut at
+# times that mean nothing there, and nobody would hear it before training; so a recording is known by its bytes,
+# neither by its name nor by its date, and a copy of it in another folder stays the same.
+
+
+#: Columns of a tagged row with an item an utterance, which a recording alone does not give.
+OF_UTTERANCES = ("utterance_id", "channel", "run")
+
+#: Columns of the conversation that a tagged shard knows.
+BASE = (
+    "recording_id",
+    "audio",
+    "audio_file",
+    "audio_identity",
+    "offset",
+    "duration",
+    "sample_rate",
+    "channels",
+    *OF_UTTERANCES,
+)
+
+#: What a row of a tagged shard holds; the shard may be anybody's.
+_TAGGED = {"recording_id": str, "audio?": {"path?": str}, "audio_file": str, "audio_identity?": str}
+_TAGGED |= {"offset": float, "duration": float, "sample_rate": int, "channels": int}
+_TAGGED |= {"utterance_id": [str], "channel": [str], "run": [int]}
+_TAGGED |= {"given?": [{"channel": object, "speaker?": str}]}
+TAG_AGAIN = "run dailytalk tag again"
+
+#: Bytes read at the start, the middle and the end of a recording.
+_BLOCK = 64 * 1024
+
+
+def identity_of(path: Path) -> str:
+    """Digest of a file's size and of 64 KiB at its start, middle and end: 20 hex digits. Raises OSError.
+
+    Not of all bytes, which would read a corpus twice: an export with another length, level, rate or codec differs
+    in these too. What it misses, a change within files of one length, leaves the times of a transcript true.
+    """
+    size = path.stat().st_size
+    digest = hashlib.sha256(str(size).encode())
+    with path.open("rb") as file:
+        for place in (0, (size - _BLOCK) // 2, size - _BLOCK):
+            file.seek(max(0, place))
+            digest.update(file.read(_BLOCK))
+    return digest.hexdigest()[:20]
+
+
+def tagged_row(row: Row | None) -> Row:
+    """A row of a tagged shard. Raises BadInput for one that no `dailytalk tag` has written."""
+    found: Row = expect(row, _TAGGED, "its row in the tagged shard", TAG_AGAIN)
+    is_part = found["offset"] >= 0 and 0 < found["duration"] <= LATEST and found["offset"] <= LATEST
+    utterances = {len(found[column]) for column in OF_UTTERANCES}
+    if (
+        not is_part
+        or not LOWEST_RATE <= found["sample_rate"] <= HIGHEST_RATE
+        or found["channels"] < 1
+        or len(utterances) > 1
+        or not set(found["channel"]) <= {*CHANNELS}
+    ):
+        raise BadInput("its row in the tagged shard describes no part of a recording", TAG_AGAIN)
+    try:
+        refuse_outside(found["audio_file"])
+    except ValueError as error:
+        raise BadInput(f"its row in the tagged shard: {error}", TAG_AGAIN) from None
+    return found
+
+
+def refuse_outside(name: str) -> None:
+    """Raise ValueError for a name that would lead out of a folder: results are written under it."""
+    if name.startswith(("/", "\\")) or ".." in name.replace("\\", "/").split("/") or "\0" in name:
+        raise ValueError(f"{name!r} leads out of the folder")
+
+
+def at_hand(base: Row, recordings: Path | None) -> Row:
+    """What a shard knows, with the recording where it lies now: there, or in the folder of recordings.
+
+    Raises BadInput if it is in neither place, can't be read, or is another one than was tagged.
+    """
+    named = (base.get("audio") or {}).get("path")
+    if not named:
+        raise BadInput("its shard does not say where its recording is", "run dailytalk tag again")
+    tagged = from_uri(named)
+    if as_text(tagged.name) != base["audio_file"].rpartition("/")[2]:
+        raise BadInput("its shard names another recording than its row", "run dailytalk tag again")
+    there: list[Path] = []
+    for path in _places(tagged, base["audio_file"], recordings):
+        if path.is_file():
+            there.append(path)
+            # A shard of an older version knows no identity, and is as little to be trusted.
+            if _identity(path) == base.get("audio_identity"):
+                return base | {"audio": {"bytes": None, "path": to_uri(path.absolute())}}
+    if not there and tagged.is_relative_to(cache_folder()):
+        raise BadInput(
+            f"its recording {base['audio_file']!r} was put together from two files and is gone from the cache",
+            "name the folder of both files with --recordings, or run dailytalk tag again",
+        )
+    if not there:
+        raise BadInput(
+            f"its recording {named!r} is gone",
+            "put it back, name its folder with --recordings, or run dailytalk tag again where it is",
+        )
+    raise BadInput(
+        f"the recording {to_uri(there[0].absolute())!r} is not the one that was tagged",
+        "run dailytalk tag again, or put the old recording back",
+    )
+
+
+def _places(tagged: Path, audio_file: str, recordings: Path | None) -> Iterator[Path]:
+    """Where a recording may be. A pair is put together only where what was tagged is not at hand."""
+    yield tagged
+    if recordings is not None:
+        yield _lying_at(recordings / audio_file)
+
+
+def some_gone(tagged: Path) -> bool:
+    """Whether a recording that the shards in a folder know is not where it was."""
+    places = {
+        (row["audio"] or {}).get("path") or ""
+        for path in tagged.glob("shard-*.parquet")
+        if read_entries(path) is not None
+        for row in read_rows(path, ("audio",)).values()
+    }
+    return not all(from_uri(place).is_file() for place in places)  # "" is the folder that we are in, and no file
+
+
+def from_recording(line: Mapping[str, object], recordings: Path | None) -> Row:
+    """What a shard would know, for a transcript without shards. Raises BadInput."""
+    audio_file = str(line["audio_file"])
+    path = _lying_at(inside(recordings or Path(), audio_file))
+    if not path.is_file():
+        raise BadInput(
+            f"its recording {audio_file!r} is not in {str(recordings or Path())!r}",
+            "name the folder of recordings with --recordings",
+        )
+    audio = {"bytes": None, "path": to_uri(path.absolute())}
+    info = probe(audio)
+    return {
+        "recording_id": recording_stem(audio_file),
+        "audio": audio,
+        "audio_file": audio_file,
+        "offset": 0.0,
+        "duration": info.seconds,
+        "sample_rate": info.sample_rate,
+        "channels": info.channels,
+        **{column: [] for column in OF_UTTERANCES},
+    }
+
+
+def _lying_at(path: Path) -> Path:
+    """The path or, where no file is there but one for each side of it, the recording that these make.
+
+    Raises BadInput as `put_together` does.
+    """
+    if path.is_file():
+        return path
+    try:
+        names = [name for name in os.listdir(path.parent) if name.startswith(path.stem) and is_recording(name)]
+    except OSError:
+        return path
+    inner = {side: side for side in map(path.with_name, names) if not side.is_symlink()}
+    pair = pairs(inner).get(path)
+    return put_together(pair[0], path.name) if pair else path
+
+
+def recording_stem(audio_file: str) -> str:
+    """The id of a recording: its path without its ending."""
+    return shortened(audio_file.rpartition(".")[0] or audio_file)
+
+
+def _identity(path: Path) -> str:
+    try:
+        return identity_of(path)
+    except OSError as error:
+        raise BadInput(
+            f"its recording {to_uri(path.absolute())!r} can't be read ({error.strerror or error})",
+            "check the file and its permissions",
+        ) from error
+
+
+# Conversations to be re-voiced: a transcript, as people may have edited it, and the recordings it is about.
+#
+# The transcript decides: a changed text, tag, start or end is taken as it stands, a deleted line is gone. What a
+# person can't have meant (a line that is no JSON, an end before its start) is rejected with its line number, and
+# the rest goes on.
+
 
 #: Columns of an utterance that a line of a transcript gives; the others of `UTTERANCE` are made later.
 _LATER = {"channel", "source_start", "source_end", "status", "reason", "event", "source_event", "synthesis"}
@@ -68,7 +329,7 @@ def transcribed(
 ) -> Iterator[Row]:
     """Yield a row of `TRANSCRIBED` for each conversation, in order; what can't be used goes to `rejects`.
 
-    What is held on the way is folded (`core.folded`): a corpus has millions of words.
+    What is held on the way is folded (`shards`): a corpus has millions of words.
 
     Args:
         transcript: a file of lines as `dailytalk tag` writes them, or the older tool did.
@@ -85,12 +346,12 @@ def transcribed(
     known, unusable = _known(tagged, rejects) if tagged and tagged.exists() else ({}, {})
     groups = _grouped(transcript, known, rejects)
     for name in list(groups):  # what is a row need not be held as lines, too
-        lines: list[_Line] = [line for part in groups.pop(name) for line in unfold(part)]
+        lines: list[_Line] = [line for part in groups.pop(name) for line in expand(part)]
         row = known.pop(name, None)
         try:
             if name in unusable:
                 raise unusable[name]
-            base = at_hand(unfolded(row), recordings) if row else from_recording(lines[0], recordings)
+            base = at_hand(expand_row(row), recordings) if row else from_recording(lines[0], recordings)
             yield _row(name, lines, base, rejects)
         except BadInput as error:
             rejects.append(Reject(name, "transcript", error.reason, error.remedy))
@@ -110,7 +371,7 @@ def _refuse_mix(transcript: Path) -> None:
 def _unspoken(known: Mapping[str, Row]) -> Iterator[Reject]:
     """Conversations without a line because nobody speaks in them. People deleted those of others on purpose."""
     for name, row in known.items():
-        if not unfolded(row)["utterance_id"]:
+        if not expand_row(row)["utterance_id"]:
             yield Reject(name, "transcript", "nobody speaks in it, so there is nothing to say", "leave it out")
 
 
@@ -118,7 +379,7 @@ def _grouped(transcript: Path, known: Mapping[str, Row], rejects: list[Reject]) 
     """The lines of each conversation, folded; one part for all lines that follow each other."""
     groups: dict[str, list[bytes]] = {}
     for name, lines in itertools.groupby(_lines(transcript, known, rejects), key=lambda named: named[0]):
-        groups.setdefault(name, []).append(fold([line for _, line in lines]))
+        groups.setdefault(name, []).append(compress([line for _, line in lines]))
     return groups
 
 
@@ -148,7 +409,7 @@ def _part_of(line: _Line, parts: Sequence[tuple[str, Row]]) -> str:
     for name, row in parts:
         if row["offset"] <= line["start"] < row["offset"] + row["duration"]:
             return name
-    return stem(line["audio_file"])
+    return recording_stem(line["audio_file"])
 
 
 def _known(tagged: Path, rejects: list[Reject]) -> tuple[dict[str, Row], dict[str, BadInput]]:
@@ -169,7 +430,7 @@ def _known(tagged: Path, rejects: list[Reject]) -> tuple[dict[str, Row], dict[st
         for name, entry in entries.items():
             try:
                 if not entry.reject:
-                    known[name] = folded(tagged_row(rows.get(name)), _OF_PARTS)
+                    known[name] = compress_row(tagged_row(rows.get(name)), _OF_PARTS)
             except BadInput as error:
                 unusable[name] = error
     return known, unusable

@@ -15,18 +15,21 @@ from typing import Any
 
 from dailytalk_contiguous.core.documents import parse_json, quoted
 from dailytalk_contiguous.core.errors import BadInput
-from dailytalk_contiguous.core.matching import Cue, join_words
 from dailytalk_contiguous.core.schema import CHANNELS
-from dailytalk_contiguous.files.inside import leads_out
-from dailytalk_contiguous.sources.listing import AUDIO_SUFFIXES
-from dailytalk_contiguous.sources.speakers import broken, explains_itself, person, sides_of
+from dailytalk_contiguous.core.word_times import Cue, join_words
+from dailytalk_contiguous.sources.recordings import AUDIO_SUFFIXES
 from dailytalk_contiguous.sources.transcript_formats import (
     FORMATS,
     Passage,
+    broken,
     cues_of_words,
     ending_of,
+    explains_itself,
+    person,
     read_packed,
+    sides_of,
 )
+from dailytalk_contiguous.store.files import leads_out
 
 #: The transcript of a whole run, with lines of many recordings.
 RUN_TRANSCRIPT = "transcript.jsonl"

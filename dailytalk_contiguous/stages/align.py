@@ -12,11 +12,15 @@ from typing import Any, ClassVar
 from datasets import Features, List
 
 from dailytalk_contiguous.core.audio import pcm_to_float
-from dailytalk_contiguous.core.built import ALIGNED_WORD
-from dailytalk_contiguous.core.matching import split_words
-from dailytalk_contiguous.core.packing import Word, fit
-from dailytalk_contiguous.core.schema import Batch
-from dailytalk_contiguous.core.word_times import by_edit_distance, by_proportion, voiced_spans
+from dailytalk_contiguous.core.schema import ALIGNED_WORD, Batch
+from dailytalk_contiguous.core.word_times import (
+    Word,
+    by_edit_distance,
+    by_proportion,
+    fit,
+    split_words,
+    voiced_spans,
+)
 from dailytalk_contiguous.models.recogniser import check_recogniser, recognise_at, settled_type
 from dailytalk_contiguous.stages.base import EXECUTION, Stage
 from dailytalk_contiguous.stages.transcribe import GIVEN

@@ -14,16 +14,22 @@ import soundfile
 from datasets import Features, List
 
 from dailytalk_contiguous.core.audio import Samples, blocks, probe, read_at, to_pcm, to_uri
-from dailytalk_contiguous.core.augment import coloured_noise, in_room, with_noise
-from dailytalk_contiguous.core.copies import KINDS, Recipe, generator
+from dailytalk_contiguous.core.copies import (
+    KINDS,
+    Recipe,
+    coloured_noise,
+    generator,
+    in_room,
+    room_response,
+    with_noise,
+)
 from dailytalk_contiguous.core.documents import shown
 from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.core.loudness import CEILING_DBTP, clip_loudness, levelled
-from dailytalk_contiguous.core.rooms import room_response
 from dailytalk_contiguous.core.schema import AUDIO, SECONDS, WORD, Batch
-from dailytalk_contiguous.files.inside import inside
-from dailytalk_contiguous.models import praat
+from dailytalk_contiguous.models import voice_effects
 from dailytalk_contiguous.stages.base import Stage
+from dailytalk_contiguous.store.files import inside
 
 
 @dataclass(frozen=True)
@@ -49,11 +55,11 @@ class Augment(Stage):
 
     def preflight(self, fetch: bool = True) -> None:
         if {"pitch", "stretch"} & set(self.kinds):
-            praat.installed_version()
+            voice_effects.praat_version()
 
     def models(self) -> dict[str, str]:
         if {"pitch", "stretch"} & set(self.kinds):
-            return {"pitch_and_pace": f"{praat.WHEEL} {praat.installed_version()}"}
+            return {"pitch_and_pace": f"{voice_effects.PRAAT_WHEEL} {voice_effects.praat_version()}"}
         return {}
 
     def __call__(self, batch: Batch) -> Batch:
@@ -90,9 +96,9 @@ class Augment(Stage):
 def change(samples: Samples, sample_rate: int, recipe: Recipe, noise_folder: str = "") -> Samples:
     """One channel, float32, shape (n,), changed by a recipe; the same bits for the same recipe."""
     if recipe.kind == "pitch":
-        return praat.shift_pitch(samples, sample_rate, recipe.amount, recipe.seed)
+        return voice_effects.shift_pitch(samples, sample_rate, recipe.amount, recipe.seed)
     if recipe.kind == "stretch":
-        return praat.stretch(samples, sample_rate, recipe.amount, recipe.seed)
+        return voice_effects.stretch(samples, sample_rate, recipe.amount, recipe.seed)
     chance = generator(recipe.seed)
     if recipe.kind == "room":
         return in_room(samples, sample_rate, room_response(sample_rate, recipe.amount, chance))

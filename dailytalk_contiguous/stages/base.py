@@ -128,7 +128,7 @@ class PerUtterance(Stage):
         if not sum(counts):
             return {name: [[] for _ in counts] for name in self.stage.adds}
         columns = [name for name in (*self.stage.needs, *self.stage.uses) if name in batch]
-        return fold(self.stage(explode(batch, columns, counts)), counts)
+        return regroup(self.stage(flatten(batch, columns, counts)), counts)
 
     def restore(self, batch: Batch) -> Batch:
         raise TypeError(f"transient columns of an utterance stage are not supported ({self.stage.name})")
@@ -150,7 +150,7 @@ class PerUtterance(Stage):
         ).hexdigest()[:20]
 
 
-def explode(batch: Batch, columns: Iterable[str], counts: list[int]) -> Batch:
+def flatten(batch: Batch, columns: Iterable[str], counts: list[int]) -> Batch:
     """Lay the utterances of all rows end to end; conversation columns are repeated for each utterance."""
     return {
         name: [
@@ -162,7 +162,7 @@ def explode(batch: Batch, columns: Iterable[str], counts: list[int]) -> Batch:
     }
 
 
-def fold(flat: Batch, counts: list[int]) -> Batch:
+def regroup(flat: Batch, counts: list[int]) -> Batch:
     """Undo `explode`: split every column into lists of `counts` items. Raises ValueError if a column is short."""
     folded = {}
     for name, values in flat.items():

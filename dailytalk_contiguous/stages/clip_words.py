@@ -14,12 +14,17 @@ from datasets import Features, List, Value
 
 from dailytalk_contiguous.core.audio import ANALYSIS_RATE, pcm_to_float, to_pcm
 from dailytalk_contiguous.core.errors import BadInput
-from dailytalk_contiguous.core.matching import join_words, split_words
-from dailytalk_contiguous.core.packing import Word
 from dailytalk_contiguous.core.schema import SECONDS, STRING, WORD, Batch
-from dailytalk_contiguous.core.word_times import by_edit_distance, by_proportion, voiced_spans
-from dailytalk_contiguous.models.hearing import read_clip
+from dailytalk_contiguous.core.word_times import (
+    Word,
+    by_edit_distance,
+    by_proportion,
+    join_words,
+    split_words,
+    voiced_spans,
+)
 from dailytalk_contiguous.models.recogniser import POCKETSPHINX, check_recogniser, settled_type
+from dailytalk_contiguous.models.speech_activity import read_clip
 from dailytalk_contiguous.stages.base import EXECUTION, Stage
 from dailytalk_contiguous.stages.transcribe import GIVEN, Transcribe
 

@@ -19,12 +19,11 @@ from datasets import Features, Value
 
 from dailytalk_contiguous.core.audio import Samples, to_pcm
 from dailytalk_contiguous.core.errors import BadInput
-from dailytalk_contiguous.core.loudness import CEILING_DBTP, TARGET_LUFS, Levelled, levelled
-from dailytalk_contiguous.core.mixing import Piece, lay
+from dailytalk_contiguous.core.loudness import CEILING_DBTP, TARGET_LUFS, LevelledClip, Piece, lay, levelled
 from dailytalk_contiguous.core.quality import MARGIN, snr_db
 from dailytalk_contiguous.core.schema import MEASURE, SECONDS, Batch
-from dailytalk_contiguous.models import noise_reduction, speech_activity
-from dailytalk_contiguous.models.hearing import Clip, Spans, hear, read_clip
+from dailytalk_contiguous.models import speech_activity, voice_effects
+from dailytalk_contiguous.models.speech_activity import Clip, SpanList, hear, read_clip
 from dailytalk_contiguous.stages.base import Stage
 
 #: Hz. What Moshi's codec (Mimi) and CSM take.
@@ -34,7 +33,7 @@ RATE = 24000
 class Cut(NamedTuple):
     """The clip at `RATE`: its levelled samples, what the source holds before and after them, and what was done."""
 
-    levelled: Levelled
+    levelled: LevelledClip
     lead: Samples
     tail: Samples
     trim_start: float
@@ -61,7 +60,7 @@ class Condition(Stage):
         prompt_gap: seconds between prompt and clip: an ordinary pause between turns is 0.2 s (Stivers et al. 2009,
             "Universals and cultural variation in turn-taking").
         reduce_noise_under: dB; a clip whose estimated signal-to-noise ratio is lower gets light noise reduction
-            (`models.noise_reduction`). None: never.
+            (`models.voice_effects`). None: never.
 
     Raises BadInput for a clip (or prompt) that can't be read, has differing channels, holds no sound, or is too
     soft to have a loudness.
@@ -93,12 +92,12 @@ class Condition(Stage):
 
     def preflight(self, fetch: bool = True) -> None:
         if self.reduce_noise_under is not None:
-            noise_reduction.installed_version()
+            voice_effects.noisereduce_version()
 
     def models(self) -> dict[str, str]:
         used = {"speech_activity": speech_activity.NAME}
         if self.reduce_noise_under is not None:
-            used["noise_reduction"] = f"{noise_reduction.WHEEL}/{noise_reduction.installed_version()}"
+            used["noise_reduction"] = f"{voice_effects.NOISEREDUCE_WHEEL}/{voice_effects.noisereduce_version()}"
         return used
 
     def __call__(self, batch: Batch) -> Batch:
@@ -135,14 +134,14 @@ class Condition(Stage):
             "true_peak_dbtp_after": cut.levelled.true_peak_dbtp,
         }
 
-    def _known(self, row: dict[str, Any], clip: Clip) -> tuple[Spans, float | None]:
+    def _known(self, row: dict[str, Any], clip: Clip) -> tuple[SpanList, float | None]:
         """What is heard in the clip and its signal-to-noise ratio: as `MeasureQuality` found them, or anew."""
         if "heard" in row and "snr_db" in row:
             return [(span["start"], span["end"]) for span in row["heard"]], row["snr_db"]
         found = hear(clip.samples, clip.sample_rate)
         return found.sounds, snr_db(clip.samples, clip.sample_rate, found.speech, found.sounds)
 
-    def _cut(self, clip: Clip, sounds: Spans, ratio_db: float | None) -> Cut:
+    def _cut(self, clip: Clip, sounds: SpanList, ratio_db: float | None) -> Cut:
         if not sounds:
             raise BadInput("no speech is found in it", "listen to it; leave it out if there is none")
         samples = np.asarray(soxr.resample(clip.samples, clip.sample_rate, RATE), np.float32)
@@ -183,14 +182,14 @@ class Condition(Stage):
         return noise * np.float32(10 ** (self.room_tone_dbfs / 20))
 
 
-def _denoised(samples: Samples, sounds: Spans) -> tuple[Samples, float | None]:
+def _denoised(samples: Samples, sounds: SpanList) -> tuple[Samples, float | None]:
     """Samples with less noise, and by how many dB its quiet stretches became softer; None if it has none."""
     quiet = np.ones(len(samples), bool)
     for start, end in sounds:
         quiet[max(0, round((start - MARGIN) * RATE)) : round((end + MARGIN) * RATE)] = False
-    if np.count_nonzero(quiet) < noise_reduction.LEAST_NOISE * RATE or not np.any(samples[quiet]):
+    if np.count_nonzero(quiet) < voice_effects.LEAST_NOISE * RATE or not np.any(samples[quiet]):
         return samples, None
-    reduced = noise_reduction.reduce_noise(samples, samples[quiet], RATE)
+    reduced = voice_effects.reduce_noise(samples, samples[quiet], RATE)
     before, after = (float(np.mean(one[quiet] ** 2)) for one in (samples, reduced))
     return reduced, 10 * math.log10(before / after)
 

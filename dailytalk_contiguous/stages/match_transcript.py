@@ -11,8 +11,8 @@ from typing import Any, ClassVar
 
 from datasets import Features, List
 
-from dailytalk_contiguous.core.matching import Cue, Word, find_shift, join_words, match_words
 from dailytalk_contiguous.core.schema import CHANNELS, REJECTED, STRING, WORD, Batch
+from dailytalk_contiguous.core.word_times import Cue, WordRow, find_shift, join_words, match_words
 from dailytalk_contiguous.stages.base import Stage
 
 #: So many words of a cue are named in the reason why they were rejected.
@@ -72,7 +72,7 @@ class MatchTranscript(Stage):
         ends: list[float],
     ) -> dict[str, list[Any]]:
         texts: list[str | None] = [None] * len(utterance_ids)
-        words: list[list[Word] | None] = [None] * len(utterance_ids)
+        words: list[list[WordRow] | None] = [None] * len(utterance_ids)
         unmatched = []
         strangers = sorted({str(cue["channel"]) for cue in given} - set(CHANNELS))
         if strangers:
@@ -117,7 +117,7 @@ class MatchTranscript(Stage):
         )
         return [{"id": conversation_id, "stage": self.name, "reason": reason, "remedy": remedy}]
 
-    def _rejected(self, conversation_id: str, cue: Cue, offset: float, left: list[Word]) -> dict[str, str]:
+    def _rejected(self, conversation_id: str, cue: Cue, offset: float, left: list[WordRow]) -> dict[str, str]:
         shown = join_words(word["word"] for word in left[:WORDS_SHOWN])
         if len(left) > WORDS_SHOWN:
             shown += f" … ({len(left)} words)"

@@ -15,27 +15,14 @@ from datasets import Features, List, Value
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
-from dailytalk_contiguous.core import timeline, turns
-from dailytalk_contiguous.core.audio import Pcm, pcm_to_float, read_analysis, read_at, to_pcm
-from dailytalk_contiguous.core.built import TIMELINE
+from dailytalk_contiguous.core import turns
+from dailytalk_contiguous.core.audio import Pcm, Samples, pcm_to_float, read_analysis, read_at, to_pcm
 from dailytalk_contiguous.core.crosstalk import HOP, Leakage, leakage, leaked_spans
 from dailytalk_contiguous.core.errors import BadInput
-from dailytalk_contiguous.core.mixing import (
-    Levelled,
-    Piece,
-    Samples,
-    lay,
-    level,
-    limit,
-    loudness,
-    rearrange,
-    room_tone,
-)
-from dailytalk_contiguous.core.schema import AUDIO, CHANNELS, SECONDS, STRING, Batch, per_utterance
-from dailytalk_contiguous.core.sounds import FRAME, blocks, find_sounds
-from dailytalk_contiguous.core.spans import frame_levels
-from dailytalk_contiguous.core.timeline import Event
-from dailytalk_contiguous.core.turns import Timed
+from dailytalk_contiguous.core.loudness import Levelled, Piece, lay, level, limit, loudness, rearrange, room_tone
+from dailytalk_contiguous.core.schema import AUDIO, CHANNELS, SECONDS, STRING, TIMELINE, Batch, per_utterance
+from dailytalk_contiguous.core.spans import FRAME, find_sounds, frame_levels, sound_blocks
+from dailytalk_contiguous.core.turns import Timed, TurnEvent
 from dailytalk_contiguous.core.wording import counted
 from dailytalk_contiguous.stages.base import Stage
 
@@ -50,7 +37,7 @@ HEARD_DB, OWN_DB, LEAK_EDGE = -3.0, 10.0, 3
 class Part(NamedTuple):
     """An event of the conversation: its place among the utterances (None for a sound), and its new sound."""
 
-    event: Event
+    event: TurnEvent
     utterance: int | None
     spoken: Samples | None
 
@@ -64,7 +51,7 @@ class Reconstruct(Stage):
     one is held back. Times are seconds and whole samples of the result.
 
     Attributes:
-        mode: `anchor` or `sequential` (see `core.timeline`).
+        mode: `anchor` or `sequential` (see `core.turns`).
         sample_rate: Hz of the result; 0 keeps the recording's.
         revoice: `left` or `right`: whose voice is new.
     """
@@ -92,8 +79,8 @@ class Reconstruct(Stage):
     )
 
     def __post_init__(self) -> None:
-        if self.mode not in timeline.MODES:
-            raise ValueError(f"mode must be one of {', '.join(timeline.MODES)}, not {self.mode!r}")
+        if self.mode not in turns.MODES:
+            raise ValueError(f"mode must be one of {', '.join(turns.MODES)}, not {self.mode!r}")
         if self.revoice not in CHANNELS:
             raise ValueError(f"revoice must be left or right, not {self.revoice!r}")
 
@@ -118,7 +105,7 @@ class Reconstruct(Stage):
         sounds = self._sounds(row, analysed, leaks)
         parts = self._parts(row, sounds, rate)
         events = [part.event for part in parts]
-        starts, new_total = timeline.rebuild(events, total, self.mode, rate)
+        starts, new_total = turns.rebuild(events, total, self.mode, rate)
         said = [place for place, part in enumerate(parts) if part.utterance is not None]
         length = round(new_total * rate)
         tones = [self._tone(row, parts, source, leaks, side, max(length, len(source)), rate) for side in (0, 1)]
@@ -128,7 +115,7 @@ class Reconstruct(Stage):
         replaced = leaked_spans(_loudest_leak(leaks[kept], analysed[:, kept]) > heard, rate)
         right, lost_speech, lost_sound = self._kept(parts, starts, source, tones, replaced, length, rate)
         rebuilt = np.stack((left, right), axis=1)
-        measures = turns.compare([events[i] for i in said], [starts[i] for i in said], total, new_total)
+        measures = turns.compare_turns([events[i] for i in said], [starts[i] for i in said], total, new_total)
         return {
             "built_audio": {"bytes": _flac(rebuilt, rate), "path": None},
             "built_rate": rate,
@@ -158,7 +145,7 @@ class Reconstruct(Stage):
         return [(start, end, run) for channel, start, end, run in found if (channel != self.revoice) == kept]
 
     def _parts(self, row: dict[str, Any], sounds: list[tuple[float, float]], rate: int) -> list[Part]:
-        numbers, joined = blocks(self._spans(row, kept=True), sounds)
+        numbers, joined = sound_blocks(self._spans(row, kept=True), sounds)
         kept_runs = iter(numbers)
         parts: list[Part] = []
         for place, (channel, start, end, run) in enumerate(
@@ -170,10 +157,12 @@ class Reconstruct(Stage):
             length = len(spoken) / rate if spoken is not None else _whole_seconds(start, end, rate)
             if status != "dropped":
                 kept = spoken is None
-                parts.append(Part(Event(channel, start, end, length, run if kept else -1, kept), place, spoken))
+                parts.append(
+                    Part(TurnEvent(channel, start, end, length, run if kept else -1, kept), place, spoken)
+                )
         own = CHANNELS[1 - CHANNELS.index(self.revoice)]
         parts += [
-            Part(Event(own, start, end, _whole_seconds(start, end, rate), run, True), None, None)
+            Part(TurnEvent(own, start, end, _whole_seconds(start, end, rate), run, True), None, None)
             for (start, end), run in zip(sounds, joined, strict=True)
         ]
         return sorted(parts, key=lambda part: (part.event.start, part.event.channel, part.event.end))
@@ -284,7 +273,7 @@ def _busy(row: dict[str, Any], parts: list[Part], name: str) -> list[tuple[float
     ]
 
 
-def _piece(event: Event, start: float, side: Samples, rate: int) -> Piece:
+def _piece(event: TurnEvent, start: float, side: Samples, rate: int) -> Piece:
     first, last = round(event.start * rate), round(event.end * rate)
     around = round(AROUND * rate)
     return Piece(
@@ -305,7 +294,7 @@ def _loudness(pieces: list[Samples], rate: int) -> float:
     return loudness(np.concatenate(pieces), rate) if pieces else float("-inf")
 
 
-def _times(row: dict[str, Any], parts: list[Part], starts: list[float], events: list[Event]) -> dict[str, Any]:
+def _times(row: dict[str, Any], parts: list[Part], starts: list[float], events: list[TurnEvent]) -> dict[str, Any]:
     """New times and turn events of the utterances; a dropped one has none (it stays where it would have been)."""
     said = [place for place, part in enumerate(parts) if part.utterance is not None]
     timed = [Timed(event.channel, event.start, event.end, event.run) for event in events]
@@ -313,7 +302,7 @@ def _times(row: dict[str, Any], parts: list[Part], starts: list[float], events: 
         Timed(event.channel, start, start + event.new_length, event.run)
         for event, start in zip(events, starts, strict=True)
     ]
-    groups = turns.joined([timed[place] for place in said])  # the same stretches before and after
+    groups = turns.join_spans([timed[place] for place in said])  # the same stretches before and after
     before = dict(zip(said, turns.label([timed[place] for place in said], groups), strict=True))
     after = dict(zip(said, turns.label([moved[place] for place in said], groups), strict=True))
     count = len(row["utterance_id"])

@@ -41,7 +41,7 @@ CHANNEL_THREADS = 2
 BLOCK = FRAME * MAX_FRAMES
 
 
-class Found(NamedTuple):
+class FoundSpeech(NamedTuple):
     """What was found in one channel: its utterances, how much of each is speech, and what to tell about it."""
 
     channel: str
@@ -174,10 +174,10 @@ class Segment(Stage):
             )
         return {name: samples[:, ("left", "right").index(name)] for name in CHANNEL_CHOICES[self.channel]}
 
-    def _channel(self, name: str, pcm: dict[str, Pcm], leak: Leakage | None, total: float) -> Found:
+    def _channel(self, name: str, pcm: dict[str, Pcm], leak: Leakage | None, total: float) -> FoundSpeech:
         probabilities, levels = _listen(pcm[name])
         if not len(levels) or float(levels.mean()) < SILENT:
-            return Found(name, [], [], [f"the {name} channel is silent"])
+            return FoundSpeech(name, [], [], [f"the {name} channel is silent"])
         notes = _clipping(name, pcm[name])
         if leak is not None:
             removed = float(np.count_nonzero(leak.mask & (probabilities >= self.threshold))) * FRAME_SECONDS
@@ -201,7 +201,7 @@ class Segment(Stage):
             for span in cut_long(spans, levels, FRAME_SECONDS, self.longest)
         ]
         spoken = [speech_seconds(piece[:2], probabilities, FRAME_SECONDS, self.threshold) for piece in pieces]
-        return Found(name, pieces, spoken, notes)
+        return FoundSpeech(name, pieces, spoken, notes)
 
     def _leaks(self, samples: Pcm) -> dict[str, Leakage]:
         """What each channel holds of the other one. Raises BadInput where both are one signal."""

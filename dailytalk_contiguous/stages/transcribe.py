@@ -13,12 +13,12 @@ from typing import Any, ClassVar
 import numpy as np
 from datasets import Features, List, Value
 
-from dailytalk_contiguous.core.audio import ANALYSIS_RATE, pcm_to_float
+from dailytalk_contiguous.core.audio import ANALYSIS_RATE, Samples, pcm_to_float
 from dailytalk_contiguous.core.hallucination import distrust
-from dailytalk_contiguous.core.packing import WINDOW_SECONDS, Placed, Word, pack, unpack
-from dailytalk_contiguous.core.questions import ends_as_question, sounds_like_question
 from dailytalk_contiguous.core.schema import MEASURE, STRING, WORD, Batch
-from dailytalk_contiguous.models.recognised import Recognised, Recogniser, Samples
+from dailytalk_contiguous.core.sentences import ends_as_question, sounds_like_question
+from dailytalk_contiguous.core.word_times import WINDOW_SECONDS, Placed, Word, pack_windows, unpack
+from dailytalk_contiguous.models.contracts import Recognised, Recogniser
 from dailytalk_contiguous.models.recogniser import WHISPER, check_recogniser, load_recogniser, settled_type
 from dailytalk_contiguous.stages.base import EXECUTION, Stage
 
@@ -52,7 +52,7 @@ class Transcribe(Stage):
             text and times suffer is not proven.
         beam: width of the search.
         compute_type: CTranslate2's; in place of `auto` a stage for Whisper has what suits `device` (see
-            `models.cuda`), so that its digest tells what rows were made in.
+            `models.devices`), so that its digest tells what rows were made in.
         guard: whether inventions are guarded against (see `core.hallucination`).
         device: `auto`, `cpu` or `cuda`. batch_windows: windows at a time on CUDA.
     """
@@ -163,7 +163,7 @@ class Transcribe(Stage):
             )
             return list(zip(windows, heard, strict=True))
 
-        heard = hear(pack(seconds, keys, WINDOW_SECONDS if packed else 0.0))
+        heard = hear(pack_windows(seconds, keys, WINDOW_SECONDS if packed else 0.0))
         alone = [
             [Placed(placed.utterance, 0.0, placed.end - placed.start)]
             for window, result in heard

@@ -9,8 +9,8 @@ from corpus_trees import put, table
 from recordings import read_lines
 from spoken_corpora import crema_d, dailytalk_files, rows_of, spoken
 
-from dailytalk_contiguous.engine import corpus
-from dailytalk_contiguous.engine.event_files import EVENTS, read_events
+from dailytalk_contiguous.run import clips
+from dailytalk_contiguous.run.events import EVENTS, read_events
 
 PLAIN = ("--profile", "embedded", "--asr-model", "none")
 
@@ -37,7 +37,7 @@ def test_corpus_becomes_a_folder_that_passes_the_check(source: Path, tmp_path: P
 def test_several_workers_give_the_same_rows(
     source: Path, tmp_path: Path, dailytalk: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(corpus, "SHARD_SECONDS", 6.0)
+    monkeypatch.setattr(clips, "SHARD_SECONDS", 6.0)
     arguments = ("corpus", "crema_d", source, *PLAIN, "--augment", "noise", "--json", "--out")
     dailytalk(*arguments, tmp_path / "one")
     done = dailytalk(*arguments, tmp_path / "two", "--workers", 2)

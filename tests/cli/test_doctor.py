@@ -3,7 +3,7 @@ import json
 import pytest
 from command import Command
 
-from dailytalk_contiguous.models.cuda import compute_type_of, cublas
+from dailytalk_contiguous.models.devices import compute_type_of, cublas
 
 pytestmark = pytest.mark.programs
 

@@ -14,8 +14,8 @@ from recordings import calls
 from scripted import SHORT, folder
 
 from dailytalk_contiguous.cli import doctor
-from dailytalk_contiguous.cli.errors import guarded
 from dailytalk_contiguous.cli.options import on_this_machine
+from dailytalk_contiguous.cli.terminal import guarded
 from dailytalk_contiguous.core.errors import DailytalkError
 
 
@@ -229,7 +229,7 @@ def test_ctrl_c_while_it_loads_is_one_sentence() -> None:
 
 def test_reader_that_goes_away_ends_a_command_with_1_and_without_a_word() -> None:
     program = (
-        "import sys; from dailytalk_contiguous.cli.errors import guarded;"
+        "import sys; from dailytalk_contiguous.cli.terminal import guarded;"
         "sys.exit(guarded('dailytalk', lambda: print('line ' * 100_000) or 0))"
     )
     with subprocess.Popen(

@@ -27,27 +27,23 @@ from dailytalk_contiguous.cli import push as push_command
 from dailytalk_contiguous.cli import report as report_command
 from dailytalk_contiguous.cli import speak as speak_command
 from dailytalk_contiguous.cli import status as status_command
-from dailytalk_contiguous.cli import stream as stream_command
+from dailytalk_contiguous.cli import tag as stream_command
 from dailytalk_contiguous.cli import tag as tag_command
 from dailytalk_contiguous.cli import versions as versions_command
 from dailytalk_contiguous.cli.main import app
-from dailytalk_contiguous.cli.options import rate_of
-from dailytalk_contiguous.cli.place import recordings_of
+from dailytalk_contiguous.cli.options import rate_of, recordings_of
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.quality import QualityLimits
-from dailytalk_contiguous.core.reference import Reference
-from dailytalk_contiguous.engine import on_ray
-from dailytalk_contiguous.engine.corpus import Options as CorpusOptions
-from dailytalk_contiguous.engine.corpus_conversations import LaidOut
-from dailytalk_contiguous.engine.corpus_source import Read
-from dailytalk_contiguous.engine.corpus_stages import CorpusSettings
-from dailytalk_contiguous.engine.stream_job import Limits
-from dailytalk_contiguous.models.http import INSECURE
-from dailytalk_contiguous.pipeline import SpeakSettings, TagSettings
-from dailytalk_contiguous.publish.exporting.mix_parts import Settings as MixSettings
-from dailytalk_contiguous.publish.pushing.hub import Target
-from dailytalk_contiguous.publish.pushing.push import PushSettings
+from dailytalk_contiguous.models.paid import INSECURE
+from dailytalk_contiguous.pipelines import SpeakSettings, TagSettings
+from dailytalk_contiguous.publish.mixture import Settings as MixSettings
+from dailytalk_contiguous.publish.pushing import PushSettings, Target
+from dailytalk_contiguous.run import on_ray
+from dailytalk_contiguous.run.clip_plan import CorpusSettings
+from dailytalk_contiguous.run.clips import CorpusOptions, Read, WrittenConversations
+from dailytalk_contiguous.run.streaming import Limits
 from dailytalk_contiguous.sources.hub_repository import HubChoice
+from dailytalk_contiguous.store.hub import Reference
 
 pytest_plugins = ["hub.hub_fixtures"]
 
@@ -316,7 +312,7 @@ def test_options_of_speak_reach_its_settings_and_its_run(tmp_path: Path, caught:
     assert (full["out"], full["prune"], full["workers"]) == (tmp_path / "out", True, 3)
     assert [row["conversation_id"] for row in full["script"].rows] == ["first"]
     read = caught(
-        *(speak_command, "read_script", "speak", work, "--profile", "embedded", "--shard-minutes", "2"),
+        *(speak_command, "read_synthesis_input", "speak", work, "--profile", "embedded", "--shard-minutes", "2"),
         *("--recordings", tmp_path / "work"),
     )
     assert (read["folder"], read["recordings"], read["shard_seconds"]) == (work, tmp_path / "work", 120.0)
@@ -451,12 +447,23 @@ def test_build_that_leaves_out_the_speaker_to_resynthesise_is_refused(tmp_path: 
 def test_options_of_plan_reach_the_estimate(tmp_path: Path, caught: Caught) -> None:
     save(tmp_path / "in/call.wav")
     command = ("plan", tmp_path / "in", "--profile", "embedded", "--language", "en")
-    plain = caught(plan_command, "estimate", *command)
+    plain = caught(plan_command, "estimate_run", *command)
     assert plain["settings"] == TagSettings(profile="embedded", language="en")
     values = list(plain.values())
     assert values[3:7] == [None, 1, 180.0, 0]
     full = caught(
-        *(plan_command, "estimate", *command, "--speak", "--sample-minutes", "2", "--seed", "4", "--workers", "3"),
+        *(
+            plan_command,
+            "estimate_run",
+            *command,
+            "--speak",
+            "--sample-minutes",
+            "2",
+            "--seed",
+            "4",
+            "--workers",
+            "3",
+        ),
         *("--timeline", "sequential", "--beam", "7"),
     )
     values = list(full.values())
@@ -554,11 +561,11 @@ def test_option_of_clips_is_refused_for_conversations(
         called(*command, *option)
     laid: list[Any] = []
 
-    def lay_out(*values: Any) -> LaidOut:
+    def lay_out(*values: Any) -> WrittenConversations:
         laid.append(values)
-        return LaidOut(1, [], [])
+        return WrittenConversations(1, [], [])
 
-    monkeypatch.setattr(corpus_command, "lay_out", lay_out)
+    monkeypatch.setattr(corpus_command, "write_conversations", lay_out)
     assert called(*command, "--seed", "3", "--follow-links") == 0
     assert laid == [("dailytalk", tmp_path, tmp_path / "out", 3, True)]
 
@@ -707,7 +714,7 @@ def test_version_is_named_by_its_dataset_its_tag_or_its_folder(
 def test_one_number_is_how_many_conversations_and_all_else_are_ids(
     given: list[str], meant: int | list[str]
 ) -> None:
-    assert report_command.chosen(given) == (report_command.SHOWN if not given else meant)
+    assert report_command.chosen_conversations(given) == (report_command.SHOWN if not given else meant)
 
 
 # All commands
@@ -731,7 +738,7 @@ def test_what_is_said_before_the_work_is_not_mixed_with_json(
     embedded = ("--out", tmp_path / "out", "--profile", "embedded", "--language", "en")
     for module, work_of_it, command, told in (
         (tag_command, "run_tagging", ("tag", tmp_path / "in", *embedded), "passed over 1 hidden"),
-        (plan_command, "estimate", ("plan", tmp_path / "in", *embedded[2:]), "passed over 1 hidden"),
+        (plan_command, "estimate_run", ("plan", tmp_path / "in", *embedded[2:]), "passed over 1 hidden"),
         (speak_command, "run_speaking", ("speak", work, "--profile", "embedded"), "spoken by openai, as in"),
         (stream_command, "run_streaming", ("tag", "tester/calls", "--streaming", *embedded), "streaming tester/"),
         (push_command, "run_push", ("push", work, "tester/new"), "transcript.jsonl was changed since"),

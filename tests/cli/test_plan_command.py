@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from recordings import excerpt, save, state
 
-from dailytalk_contiguous.core.folded import folded
-from dailytalk_contiguous.engine.estimate import Measured, Range, extrapolate, sample
-from dailytalk_contiguous.engine.tagging import Found
+from dailytalk_contiguous.run.estimate import Measured, Range, extrapolate, sample
+from dailytalk_contiguous.run.tagging import FoundRecordings
+from dailytalk_contiguous.shards import compress_row
 
 
 @pytest.fixture
@@ -132,7 +132,7 @@ def test_words_that_people_transcribed_come_with_their_piece() -> None:
     for piece in sample([row], 30.0, 1):
         assert len(piece["given"]) == pytest.approx(10, abs=1)
         assert 0 <= piece["given"][0]["start"] <= 1
-    assert sample([folded(row, ("conversation_id", "duration"))], 30.0, 1) == sample([row], 30.0, 1)
+    assert sample([compress_row(row, ("conversation_id", "duration"))], 30.0, 1) == sample([row], 30.0, 1)
 
 
 def test_whole_is_the_sample_times_its_share_with_the_range_of_the_pieces() -> None:
@@ -140,7 +140,7 @@ def test_whole_is_the_sample_times_its_share_with_the_range_of_the_pieces() -> N
         Measured(10.0, {"tag_seconds": 1.0, "speak_seconds": 0.5}, {"Segment": 1.0}),
         Measured(30.0, {"tag_seconds": 6.0, "speak_seconds": 3.0}, {}),
     ]
-    told = extrapolate(Found([rows(400.0)], []), measured, 1, 2.5)
+    told = extrapolate(FoundRecordings([rows(400.0)], []), measured, 1, 2.5)
     assert told.quantities["tag_seconds"] == Range(pytest.approx(40), pytest.approx(70), pytest.approx(80))
     assert told.quantities["speak_seconds"] == Range(pytest.approx(20), pytest.approx(35), pytest.approx(40))
     assert told.stages["Segment"] == Range(0, pytest.approx(10), pytest.approx(40))

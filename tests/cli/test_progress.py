@@ -10,9 +10,9 @@ import pytest
 from rich.console import Console
 from rich.progress import Progress
 
-from dailytalk_contiguous.cli.progress import Done, Left, WorkBar, Working, bar
-from dailytalk_contiguous.engine.forecast import Forecast
-from dailytalk_contiguous.engine.local import Plan, Task
+from dailytalk_contiguous.cli.show import Left, StageProgress, WorkBar, Working, bar
+from dailytalk_contiguous.run.forecast import Forecast
+from dailytalk_contiguous.run.local import RunPlan, Task
 
 OUT = Path("/data")
 
@@ -46,7 +46,7 @@ def columns(forecast: Forecast, spent: Callable[[], float] | None = None) -> lis
     progress = Progress(disable=True)
     progress.add_task("", total=None, forecast=forecast, spent=spent)
     (task,) = progress.tasks
-    return [column.render(task).plain for column in (Working(), Done(), Left())]
+    return [column.render(task).plain for column in (Working(), StageProgress(), Left())]
 
 
 def test_bar_names_the_stage_that_works_and_no_time_before_there_is_a_basis(clock: Clock) -> None:
@@ -86,7 +86,7 @@ def test_speed_of_a_run_that_ends_at_once_is_a_figure() -> None:
 def test_bar_of_a_second_pass_is_that_of_the_first() -> None:
     with bar(Console(file=io.StringIO(), force_terminal=True), quiet=False) as shown:
         for _ in range(2):
-            shown.planned(Plan([OUT], [Task(OUT, [{"duration": 60.0}], {})], 0), Forecast())
+            shown.planned(RunPlan([OUT], [Task(OUT, [{"duration": 60.0}], {})], 0), Forecast())
         assert len(shown.progress.tasks) == 1
 
 
@@ -95,7 +95,7 @@ def test_nothing_of_a_bar_is_left_on_the_terminal(clock: Clock) -> None:
     forecast.planned({OUT: {"Tag": 60.0}}, {"Tag": 0.05})
     file = io.StringIO()
     with bar(Console(file=file, width=80, force_terminal=True), quiet=False) as shown:
-        shown.planned(Plan([OUT], [Task(OUT, [{"duration": 60.0}], {})], 0), forecast)
+        shown.planned(RunPlan([OUT], [Task(OUT, [{"duration": 60.0}], {})], 0), forecast)
         shown.progress.refresh()
     assert "of 1.0 min" in file.getvalue()
     assert file.getvalue().endswith("\x1b[1A\x1b[2K")  # up to the bar's line, which is erased
@@ -114,7 +114,7 @@ def test_bar_is_one_line_however_narrow_the_terminal(clock: Clock, width: int) -
     forecast.progress("Match Transcript", 3599.0, None)
     console = Console(file=io.StringIO(), width=width, force_terminal=True, highlight=False)
     with bar(console, quiet=False, spent=lambda: 12.3456) as shown:
-        shown.planned(Plan([OUT], [Task(OUT, [{"duration": 3599.0}], {})], 0), forecast)
+        shown.planned(RunPlan([OUT], [Task(OUT, [{"duration": 3599.0}], {})], 0), forecast)
         assert len(console.render_lines(shown.progress.get_renderable())) == 1
 
 
@@ -124,7 +124,7 @@ def test_bar_fits_a_terminal_of_80_columns(clock: Clock) -> None:
     forecast.progress("MatchTranscript", 3599.0, None)
     console = Console(file=io.StringIO(), width=80, force_terminal=True, highlight=False)
     with bar(console, quiet=False, spent=lambda: 12.3456) as shown:
-        shown.planned(Plan([OUT], [Task(OUT, [{"duration": 3599.0}], {})], 0), forecast)
+        shown.planned(RunPlan([OUT], [Task(OUT, [{"duration": 3599.0}], {})], 0), forecast)
         (line,) = console.render_lines(shown.progress.get_renderable())
         text = "".join(segment.text for segment in line)
     assert text.startswith("MatchTranscript ")
@@ -133,5 +133,5 @@ def test_bar_fits_a_terminal_of_80_columns(clock: Clock) -> None:
 
 def test_plan_with_nothing_to_do_shows_no_bar() -> None:
     with bar(Console(file=io.StringIO(), force_terminal=True), quiet=False) as shown:
-        shown.planned(Plan([OUT], [], 0), Forecast())
+        shown.planned(RunPlan([OUT], [], 0), Forecast())
         assert shown.progress.tasks == []

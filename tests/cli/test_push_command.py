@@ -17,8 +17,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from publish.built_conversations import built_row, write_dataset
 
-from dailytalk_contiguous.publish.packing.staging import alone
-from dailytalk_contiguous.publish.pushing.push import _is_tenth
+from dailytalk_contiguous.publish.packing import exclusive
+from dailytalk_contiguous.publish.pushing import _is_tenth
 
 pytest_plugins = ["hub.hub_fixtures"]
 
@@ -29,8 +29,8 @@ TALKATIVE = """
 import logging, huggingface_hub.utils.logging as hub
 logging.basicConfig(level=logging.DEBUG)
 hub.set_verbosity_error = lambda: None
-from dailytalk_contiguous.cli.main import run
-run()
+from dailytalk_contiguous.cli.main import run_command
+run_command()
 """
 
 
@@ -117,7 +117,7 @@ def test_dry_run_with_tag_auto_names_the_version(hub: HubServer, push: Any, work
 
 
 def test_second_push_of_one_folder_waits_for_nobody(hub: HubServer, push: Any, work: Path) -> None:
-    with alone(work / ".publish"):
+    with exclusive(work / ".publish"):
         refused = push("--create")
     assert (refused.code, refs(hub)) == (1, {})
     assert "another dailytalk push works on" in refused.err

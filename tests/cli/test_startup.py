@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 from command import Command
 
-from dailytalk_contiguous.cli.main import COMMANDS, command_of, summary
-from dailytalk_contiguous.engine.event_files import EVENTS
+from dailytalk_contiguous.cli.main import COMMANDS, command_of, command_summary
+from dailytalk_contiguous.run.events import EVENTS
 
 #: Libraries of models, tables and stores, each a good part of a second to import.
 HEAVY = (
@@ -67,8 +67,8 @@ def test_version_is_that_of_the_package(dailytalk: Command) -> None:
 def test_list_of_commands_has_the_first_paragraph_of_each_ones_help(dailytalk: Command) -> None:
     shown = dailytalk("--help").out
     for name in COMMANDS:
-        assert str(command_of(name).help).split("\n\n")[0] == summary(name)
-        assert f"│ {name:<10} {summary(name)}" in shown
+        assert str(command_of(name).help).split("\n\n")[0] == command_summary(name)
+        assert f"│ {name:<10} {command_summary(name)}" in shown
 
 
 def test_misspelt_command_is_answered_with_the_nearest_one(dailytalk: Command) -> None:

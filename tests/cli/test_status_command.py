@@ -11,8 +11,7 @@ from command import EMBEDDED, Command, start, start_held
 from recordings import calls, state
 
 from dailytalk_contiguous.cli import status as status_command
-from dailytalk_contiguous.engine.event_files import EVENTS, append, read_events
-from dailytalk_contiguous.engine.events import birth, now
+from dailytalk_contiguous.run.events import EVENTS, append, birth, now, read_events
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from command import EMBEDDED, Command, start_held
 from object_store import BUCKET, object_store
 from recordings import calls, results
 
-from dailytalk_contiguous.engine.event_files import is_journal
+from dailytalk_contiguous.run.events import is_journal
 
 SPOKEN = (*EMBEDDED, "--shard-minutes", "0.1")
 

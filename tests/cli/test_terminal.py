@@ -17,9 +17,9 @@ from rich.progress import Progress
 from rich.table import Table
 
 import dailytalk_contiguous.cli
-from dailytalk_contiguous.cli.progress import bar
+from dailytalk_contiguous.cli.show import bar
 from dailytalk_contiguous.cli.terminal import Console, print_json, say, visible
-from dailytalk_contiguous.engine.events import log
+from dailytalk_contiguous.run.events import log
 
 #: Sets a title, clears the screen in C1, turns the direction of writing round, ends a line early.
 HOSTILE = "\x1b]0;owned\x07\x1b[31m\x9b2J\u202egpj.exe\u2066\x00\r\x7f\u2028\ud800"

@@ -7,7 +7,7 @@ from hub.server import HubServer
 from huggingface_hub import HfApi
 from versions_on_disk import REPO, row, upload, write_version
 
-from dailytalk_contiguous.publish.compare import compare
+from dailytalk_contiguous.publish.compare import compare_versions
 from dailytalk_contiguous.publish.version import open_version
 
 pytest_plugins = ["hub.hub_fixtures"]
@@ -26,7 +26,7 @@ def published(hub: HubServer, tmp_path: Path) -> list[str]:
     talk = row("b")
     talk["utterances"][0]["tag"] = "excited"
     two = write_version(tmp_path / "two", {"train": [[row("c"), talk]]}, tag="v1.1.0")
-    changes = compare(open_version(one), open_version(two)).as_dict()
+    changes = compare_versions(open_version(one), open_version(two)).as_dict()
     two = write_version(two, {"train": [[row("c"), talk]]}, tag="v1.1.0", changes=changes)
     commits = [upload(one, "v1.0.0"), upload(two, "v1.1.0")]
     api = HfApi()

@@ -16,52 +16,45 @@ from typing import Any
 import pytest
 from rich.table import Table
 
-from dailytalk_contiguous.cli import agreement as agreement_command
 from dailytalk_contiguous.cli import doctor as doctor_command
 from dailytalk_contiguous.cli import export as export_command
 from dailytalk_contiguous.cli import mix as mix_command
 from dailytalk_contiguous.cli import plan as plan_command
 from dailytalk_contiguous.cli import push as push_command
 from dailytalk_contiguous.cli import recipe as recipe_command
-from dailytalk_contiguous.cli import show, show_corpus, show_spoken
+from dailytalk_contiguous.cli import report as agreement_command
+from dailytalk_contiguous.cli import show
 from dailytalk_contiguous.cli import speak as speak_command
 from dailytalk_contiguous.cli import status as status_command
-from dailytalk_contiguous.cli import stream as stream_command
+from dailytalk_contiguous.cli import tag as stream_command
 from dailytalk_contiguous.cli import tag as tag_command
 from dailytalk_contiguous.cli import versions as versions_command
-from dailytalk_contiguous.cli.errors import guarded
 from dailytalk_contiguous.cli.options import size_text
-from dailytalk_contiguous.cli.progress import bar, profile_table
-from dailytalk_contiguous.cli.rejects import share_text, show_verdict
-from dailytalk_contiguous.cli.terminal import Console
+from dailytalk_contiguous.cli.show import bar, profile_table
+from dailytalk_contiguous.cli.terminal import Console, guarded, share_text, show_verdict
 from dailytalk_contiguous.core.agreement import Against, Kappa, Rater
+from dailytalk_contiguous.core.changes import Shifts
 from dailytalk_contiguous.core.errors import Reject
 from dailytalk_contiguous.core.licensing import Combined
-from dailytalk_contiguous.core.row_changes import Shifts
 from dailytalk_contiguous.core.wording import length_text
-from dailytalk_contiguous.engine import corpus, estimate, local, pricing, speaking, streaming, tagging
-from dailytalk_contiguous.engine.corpus_conversations import LaidOut
-from dailytalk_contiguous.engine.corpus_source import Read
-from dailytalk_contiguous.engine.corpus_stages import CorpusSettings
-from dailytalk_contiguous.engine.events import Account, length
-from dailytalk_contiguous.engine.recipe import Built
-from dailytalk_contiguous.engine.status import Run
-from dailytalk_contiguous.pipeline import SpeakSettings, TagSettings
-from dailytalk_contiguous.pipeline import tagging as tagging_stages
-from dailytalk_contiguous.publish.checking.findings import Finding
+from dailytalk_contiguous.pipelines import SpeakSettings, TagSettings
+from dailytalk_contiguous.pipelines import tag_stages as tagging_stages
+from dailytalk_contiguous.publish.checking import Finding
 from dailytalk_contiguous.publish.compare import Changes
-from dailytalk_contiguous.publish.exporting.mix import Mixed
-from dailytalk_contiguous.publish.exporting.mix_parts import Part
-from dailytalk_contiguous.publish.exporting.moshi import WordCounts
-from dailytalk_contiguous.publish.history import Listed
-from dailytalk_contiguous.publish.packing.packed import DataFile, Packed
-from dailytalk_contiguous.publish.pushing.commit import Published
-from dailytalk_contiguous.publish.pushing.hub import Target
-from dailytalk_contiguous.publish.pushing.planning import Change
-from dailytalk_contiguous.publish.pushing.planning import Plan as Push
-from dailytalk_contiguous.publish.pushing.push import Outcome as Pushed
-from dailytalk_contiguous.publish.reporting.listening_answers import Judged
-from dailytalk_contiguous.sources.listing import LeftOut
+from dailytalk_contiguous.publish.exports import WordCounts
+from dailytalk_contiguous.publish.listening import JudgedClip
+from dailytalk_contiguous.publish.manifest import DataFile, Packed
+from dailytalk_contiguous.publish.mixture import Mixed, MixPart
+from dailytalk_contiguous.publish.pushing import Change, Published, Target
+from dailytalk_contiguous.publish.pushing import PushOutcome as Pushed
+from dailytalk_contiguous.publish.pushing import PushPlan as Push
+from dailytalk_contiguous.publish.version import Listed
+from dailytalk_contiguous.run import clips, estimate, local, speaking, streaming, tagging
+from dailytalk_contiguous.run.build import Built
+from dailytalk_contiguous.run.clip_plan import CorpusSettings
+from dailytalk_contiguous.run.clips import Read, WrittenConversations
+from dailytalk_contiguous.run.events import Account, Run, length
+from dailytalk_contiguous.sources.recordings import LeftOut
 from dailytalk_contiguous.stages.finish import Finish
 from dailytalk_contiguous.stages.voice import ChooseVoice
 
@@ -111,7 +104,7 @@ RECORD: dict[str, Any] = {
 }
 
 
-def tagged(**changes: Any) -> tagging.Outcome:
+def tagged(**changes: Any) -> tagging.TagOutcome:
     told: dict[str, Any] = {
         "record": RECORD,
         "problems": [],
@@ -123,7 +116,7 @@ def tagged(**changes: Any) -> tagging.Outcome:
         "wall_seconds": 60.0,
         "account": ACCOUNT,
     }
-    return tagging.Outcome(**(told | changes))
+    return tagging.TagOutcome(**(told | changes))
 
 
 def write_results(folder: Path, transcript: str = "transcript.jsonl") -> None:
@@ -136,7 +129,7 @@ def write_results(folder: Path, transcript: str = "transcript.jsonl") -> None:
 
 def test_run_of_tag_is_shown_with_speed_stages_counts_notes_rejects_and_first_lines(tmp_path: Path) -> None:
     write_results(tmp_path)
-    assert shown(lambda console: show.outcome(console, tagged(), tmp_path, TagSettings())) == [
+    assert shown(lambda console: show.tag_outcome(console, tagged(), tmp_path, TagSettings())) == [
         "10.0 min in 60.0 s (10.0× real time), 3 of 4 shards made",
         "stage       seconds  real-time factor  model",
         "Segment         1.2",
@@ -162,7 +155,7 @@ def test_line_is_left_out_where_there_is_nothing_to_count(tmp_path: Path) -> Non
     record = copy.deepcopy(RECORD) | {"notes": RECORD["notes"][:5], "transcript": "transcript.new.jsonl"}
     record["counts"] |= {"utterances_by_recogniser": {}, "utterances_without_text": {}, "notes": 5, "rejects": 5}
     embedded = TagSettings(profile="embedded")
-    lines = shown(lambda console: show.outcome(console, tagged(record=record, n_made=0), tmp_path, embedded))
+    lines = shown(lambda console: show.tag_outcome(console, tagged(record=record, n_made=0), tmp_path, embedded))
     assert lines[0] == "nothing to do: all 4 shards stand"
     assert lines[5] == "  note: n0: [faint]"
     assert not [line for line in lines if "more note" in line or "without text" in line or "came with" in line]
@@ -170,16 +163,16 @@ def test_line_is_left_out_where_there_is_nothing_to_count(tmp_path: Path) -> Non
     assert lines[at + 2] == "  (transcript.jsonl was edited since it was written, and is left as it is)"
     unknown = '{"start": 1.5, "channel": "left", "tagged_text": "Hello.", "rms": NaN}\n'
     (tmp_path / "transcript.new.jsonl").write_text(unknown)
-    lines = shown(lambda console: show.outcome(console, tagged(record=record), tmp_path, embedded))
+    lines = shown(lambda console: show.tag_outcome(console, tagged(record=record), tmp_path, embedded))
     assert lines[-1] == "     1.50  left   Hello."
     (tmp_path / "transcript.new.jsonl").write_text('{"start": 1}\n')
-    lines = shown(lambda console: show.outcome(console, tagged(record=record), tmp_path, embedded))
+    lines = shown(lambda console: show.tag_outcome(console, tagged(record=record), tmp_path, embedded))
     assert lines[-1] == "  (its first lines are not as they were written: KeyError('tagged_text'))"
 
 
 def test_shards_of_other_hosts_are_missed_and_nothing_else_is_shown(tmp_path: Path) -> None:
     lines = shown(
-        lambda console: show.outcome(
+        lambda console: show.tag_outcome(
             console, tagged(record=None, n_missing=1, n_conversations=0), tmp_path, TagSettings()
         )
     )
@@ -221,17 +214,19 @@ def test_sizes_have_the_unit_that_people_would_take(size: int, by_push: str, by_
     assert (size_text(size), plan_command._bytes(size)) == (by_push, by_plan)
 
 
-def found(n_problems: int) -> tagging.Found:
+def found(n_problems: int) -> tagging.FoundRecordings:
     rows = [
         {"conversation_id": f"c{n}", "recording_id": f"r{n // 2}", "duration": 1800.0 * (n + 1)} for n in range(3)
     ]
-    return tagging.Found([rows[:2], rows[2:]], rejects(n_problems), left_out=LeftOut([".a.wav"], ["run1/audio/"]))
+    return tagging.FoundRecordings(
+        [rows[:2], rows[2:]], rejects(n_problems), left_out=LeftOut([".a.wav"], ["run1/audio/"])
+    )
 
 
 def test_dry_run_of_tag_shows_recordings_shards_stages_models_and_every_reject() -> None:
     stages = tagging_stages(TagSettings(profile="embedded", language="en"))
-    plan = local.Plan([OUT / "a", OUT / "b"], [task(5400.0)], 4)
-    assert shown(lambda console: show.dry_run(console, found(7), plan, stages)) == [
+    plan = local.RunPlan([OUT / "a", OUT / "b"], [task(5400.0)], 4)
+    assert shown(lambda console: show.tag_dry_run(console, found(7), plan, stages)) == [
         "2 recordings, 3 conversations, 3.0 h",
         "2 shards, 1 of them to make (90.0 min)",
         "stages to run: RateAffect, Bucket, Tag, Punctuate",
@@ -249,8 +244,8 @@ def test_dry_run_of_tag_shows_recordings_shards_stages_models_and_every_reject()
         "audio_seconds": 5400.0,
         "stages": ["RateAffect", "Bucket", "Tag", "Punctuate"],
     }
-    done = local.Plan([OUT / "a"], [], 0)
-    assert len(shown(lambda console: show.dry_run(console, found(0), done, stages))) == 2
+    done = local.RunPlan([OUT / "a"], [], 0)
+    assert len(shown(lambda console: show.tag_dry_run(console, found(0), done, stages))) == 2
     assert tag_command._intended(found(0), done, stages)["stages"] == []
 
 
@@ -317,9 +312,9 @@ SPOKEN: dict[str, Any] = {
 }
 
 
-def spoken(**changes: Any) -> speaking.SpokenOutcome:
+def spoken(**changes: Any) -> speaking.SpeakOutcome:
     told = {"n_shards": 3, "n_made": 1, "audio_seconds": 90.0, "wall_seconds": 30.0, "account": ACCOUNT}
-    return speaking.SpokenOutcome(**({"record": SPOKEN} | told | changes))
+    return speaking.SpeakOutcome(**({"record": SPOKEN} | told | changes))
 
 
 PATHS = [
@@ -331,7 +326,7 @@ PATHS = [
 
 
 def test_run_of_speak_is_shown_with_speed_counts_turn_taking_and_money() -> None:
-    assert shown(lambda console: show_spoken.outcome(console, spoken(), OUT)) == [
+    assert shown(lambda console: show.speak_outcome(console, spoken(), OUT)) == [
         "1.5 min in 30.0 s (3.0× real time), 1 of 3 shards made",
         "  Speak                12.3 s",
         "2 conversations, 8 utterances resynthesised, 7 kept as recorded, 90 words aligned",
@@ -347,7 +342,7 @@ def test_run_of_speak_is_shown_with_speed_counts_turn_taking_and_money() -> None
 
 def test_run_of_speak_that_made_nothing_counts_zeros() -> None:
     record = SPOKEN | {"counts": {"rejects": 0}, "mean": {}, "stages": []}
-    assert shown(lambda console: show_spoken.outcome(console, spoken(record=record, n_made=0), OUT)) == [
+    assert shown(lambda console: show.speak_outcome(console, spoken(record=record, n_made=0), OUT)) == [
         "nothing to do: all 3 shards stand",
         "0 conversations, 0 utterances resynthesised, 0 kept as recorded, 0 words aligned",
         "spent 0.0123 USD, saved by the cache 0.4000 USD",
@@ -356,12 +351,12 @@ def test_run_of_speak_that_made_nothing_counts_zeros() -> None:
 
 
 def test_dry_run_of_speak_shows_utterances_bytes_price_and_what_is_in_the_way() -> None:
-    script = speaking.Script([[{"conversation_id": "a"}, {"conversation_id": "b"}]], rejects(1))
+    script = speaking.SynthesisInput([[{"conversation_id": "a"}, {"conversation_id": "b"}]], rejects(1))
     settings = SpeakSettings(profile="embedded", no_text="drop")
-    whole = pricing.Estimate(12, 3, 2, 1, 345, 0.01234, 0.5, "there is no token")
-    plan = local.Plan([OUT / "a", OUT / "b"], [task(60.0)], 0)
+    whole = estimate.Price(12, 3, 2, 1, 345, 0.01234, 0.5, "there is no token")
+    plan = local.RunPlan([OUT / "a", OUT / "b"], [task(60.0)], 0)
     stages = (ChooseVoice(), Finish())
-    assert shown(lambda console: show_spoken.dry_run(console, script, whole, settings, plan, stages)) == [
+    assert shown(lambda console: show.speak_dry_run(console, script, whole, settings, plan, stages)) == [
         "2 conversations, 12 utterances to say by espeak (30.0 min in the recordings), "
         "3 of them in the cache or said before",
         "345 bytes of text; about 0.0123 USD to spend",
@@ -371,10 +366,10 @@ def test_dry_run_of_speak_shows_utterances_bytes_price_and_what_is_in_the_way() 
         "1 conversation with too little speech to clone a voice from",
         "  rejected: c0: reason 0; mend [it]",
     ]
-    plain = pricing.Estimate(12, 3, 0, 0, 345, 0.01234, 0.5)
+    plain = estimate.Price(12, 3, 0, 0, 345, 0.01234, 0.5)
     script.rejects.clear()
-    done = local.Plan([OUT / "a"], [], 0)
-    assert len(shown(lambda console: show_spoken.dry_run(console, script, plain, settings, done, stages))) == 3
+    done = local.RunPlan([OUT / "a"], [], 0)
+    assert len(shown(lambda console: show.speak_dry_run(console, script, plain, settings, done, stages))) == 3
 
 
 @pytest.mark.parametrize(
@@ -484,12 +479,12 @@ def test_exit_code_of_a_stream_tells_of_both_halves(
 ) -> None:
     record = {"counts": {"conversations": tagged, "rejects": rejected}}
     record |= {"speak": {"counts": {"conversations": said, "rejects": unsaid}}}  # type: ignore[dict-item]
-    assert stream_command._exit_code(streamed(record=record), False) == code
-    assert stream_command._exit_code(streamed(record=record), True) == code_spoken
+    assert stream_command._stream_exit_code(streamed(record=record), False) == code
+    assert stream_command._stream_exit_code(streamed(record=record), True) == code_spoken
     silent = streamed(record=record, stopped=streaming.UNSAID)
-    assert stream_command._exit_code(silent, True) == (3 if code_spoken == 0 else code_spoken)
-    assert stream_command._exit_code(streamed(record=record, stopped=streaming.HOURS), False) == code
-    assert stream_command._exit_code(streamed(record=None), True) == 3
+    assert stream_command._stream_exit_code(silent, True) == (3 if code_spoken == 0 else code_spoken)
+    assert stream_command._stream_exit_code(streamed(record=record, stopped=streaming.HOURS), False) == code
+    assert stream_command._stream_exit_code(streamed(record=None), True) == 3
 
 
 # status
@@ -712,7 +707,7 @@ def test_profile_of_stages_has_seconds_shares_and_real_time_factors() -> None:
 CLIPS = {"duration": 2.0, "snr_db": 30.0, "clipping_ratio": 0.0, "bandwidth_hz": 8000.0, "speech_ratio": 0.5}
 
 
-def clips(count: int) -> list[dict[str, Any]]:
+def clip_rows(count: int) -> list[dict[str, Any]]:
     return [CLIPS | {"duration": float(n), "silence_seconds": None} for n in range(count)]
 
 
@@ -733,8 +728,8 @@ def corpus_record() -> dict[str, Any]:
 
 def corpus_lines(**told: Any) -> list[str]:
     fields: dict[str, Any] = {"measured": [], "kept": [], "n_made": 1, "wall_seconds": 2.345, "rejects": []}
-    outcome = corpus.Outcome(**(fields | told))
-    return shown(lambda console: show_corpus.outcome(console, READ, outcome, OUT, CorpusSettings(), False))
+    outcome = clips.CorpusOutcome(**(fields | told))
+    return shown(lambda console: show.corpus_outcome(console, READ, outcome, OUT, CorpusSettings(), False))
 
 
 def test_corpus_is_shown_with_counts_split_shortfalls_and_rejects_by_stage() -> None:
@@ -765,8 +760,8 @@ def test_corpus_is_shown_with_counts_split_shortfalls_and_rejects_by_stage() -> 
 def test_report_of_a_corpus_is_a_table_of_percentiles_and_a_plot(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    outcome = corpus.Outcome(None, clips(101), clips(7), rejects(5), 1, 2.345)
-    on = lambda console: show_corpus.outcome(console, READ, outcome, tmp_path, CorpusSettings(), False)  # noqa: E731
+    outcome = clips.CorpusOutcome(None, clip_rows(101), clip_rows(7), rejects(5), 1, 2.345)
+    on = lambda console: show.corpus_outcome(console, READ, outcome, tmp_path, CorpusSettings(), False)  # noqa: E731
     lines = [" ".join(line.split()) for line in shown(on)]
     assert lines[1:3] == ["measure 1 % 5 % 50 % 95 % 99 %", "duration 1 5 50 95 99"]
     assert len([line for line in lines if line.startswith("silence_seconds")]) == 0
@@ -774,28 +769,28 @@ def test_report_of_a_corpus_is_a_table_of_percentiles_and_a_plot(
     assert f"the measures are plotted with their limits in {tmp_path}/quality.png" in lines
     assert not [line for line in lines if "more (--json" in line]
     assert (tmp_path / "quality.png").is_file()
-    show_corpus.outcome(Console(), READ, outcome, tmp_path, CorpusSettings(), True)
+    show.corpus_outcome(Console(), READ, outcome, tmp_path, CorpusSettings(), True)
     told = json.loads(capsys.readouterr().out)
     assert told["measures"]["duration"] == [1.0, 5.0, 50.0, 95.0, 99.0]
     assert (told["kept"], told["seconds"], len(told["rejected"])) == (7, 2.35, 5)
-    nothing = corpus.Outcome(None, [], [], [], 0, 1.0)
-    show_corpus.outcome(Console(), READ, nothing, tmp_path / "none", CorpusSettings(), False)
+    nothing = clips.CorpusOutcome(None, [], [], [], 0, 1.0)
+    show.corpus_outcome(Console(), READ, nothing, tmp_path / "none", CorpusSettings(), False)
     assert "0 of 0 measured clips would be kept" in capsys.readouterr().out
     assert not (tmp_path / "none").exists()
 
 
 def test_conversations_of_a_corpus_are_counted_and_lead_to_tag(capsys: pytest.CaptureFixture[str]) -> None:
-    laid = LaidOut(3, rejects(1), ["as published"])
-    assert shown(lambda console: show_corpus.laid_out(console, laid, OUT, False)) == [
+    laid = WrittenConversations(3, rejects(1), ["as published"])
+    assert shown(lambda console: show.laid_out(console, laid, OUT, False)) == [
         "as published",
         "3 conversations in /data: go on with `dailytalk tag`",
         "rejected: 1 by Folder, all with --json",
         '  rejected: "c0": reason 0; mend [it]',
     ]
-    assert shown(lambda console: show_corpus.laid_out(console, LaidOut(0, [], []), OUT, False)) == [
+    assert shown(lambda console: show.laid_out(console, WrittenConversations(0, [], []), OUT, False)) == [
         "0 conversations in /data"
     ]
-    show_corpus.laid_out(Console(), laid, OUT, True)
+    show.laid_out(Console(), laid, OUT, True)
     told = json.loads(capsys.readouterr().out)
     assert (told["conversations"], told["out"], told["rejects"][0]["id"]) == (3, "/data", "c0")
 
@@ -1057,10 +1052,10 @@ def test_difference_is_shown_up_to_five_ids_and_twenty_fields() -> None:
 # mix, export, agreement
 
 
-def part(place: str, *seconds: float) -> Part:
+def part(place: str, *seconds: float) -> MixPart:
     files = [SimpleNamespace(id=str(n), seconds=one, side="train") for n, one in enumerate(seconds)]
     files.append(SimpleNamespace(id="x", seconds=99.0, side="eval"))
-    return Part(place, OUT, None, None, files, Counter({"0": 2, "1": 1}))  # type: ignore[arg-type]
+    return MixPart(place, OUT, None, None, files, Counter({"0": 2, "1": 1}))  # type: ignore[arg-type]
 
 
 def test_mix_is_shown_with_hours_shares_licence_and_rejects(capsys: pytest.CaptureFixture[str]) -> None:
@@ -1133,15 +1128,15 @@ def test_check_ends_in_a_verdict(findings: list[tuple[Any, str]], good: bool | N
     assert export_command._verdict(own) == (good, verdict)
 
 
-def judged(**changes: Any) -> Judged:
+def judged(**changes: Any) -> JudgedClip:
     against = Against(0.5, {"happy": {"happy": 1, "sad": 2}}, {"happy": 0.25}, {"sad": None})
     kappa = Kappa(0.4567, {"happy": 0.5, "sad": None}, 3, 9)
     raters = {"anna": Rater(4, 0.75, None)}
-    return Judged(**({"kappa": kappa, "against": against, "raters": raters, "sure": {"sure": 0.8}} | changes))
+    return JudgedClip(**({"kappa": kappa, "against": against, "raters": raters, "sure": {"sure": 0.8}} | changes))
 
 
 def test_agreement_is_shown_by_category_by_label_and_by_listener() -> None:
-    def lines(one: Judged) -> list[str]:
+    def lines(one: JudgedClip) -> list[str]:
         return shown(lambda console: agreement_command._show(console, "emotion", one))
 
     text = [" ".join(re.sub(r"[│┃┏┓┡┩└┘─━┳╇┴]", " ", line).split()) for line in lines(judged())]
@@ -1176,14 +1171,14 @@ def test_sentence_and_path_are_never_broken(
         print_on(Console(width=40, highlight=False))
         return {line.rstrip() for line in capsys.readouterr().out.splitlines()}
 
-    spoken_lines = narrow(lambda console: show_spoken.outcome(console, spoken(), deep))
+    spoken_lines = narrow(lambda console: show.speak_outcome(console, spoken(), deep))
     assert {line.replace("/data", str(deep), 1) for line in PATHS} <= spoken_lines
     assert "2 conversations, 8 utterances resynthesised, 7 kept as recorded, 90 words aligned" in spoken_lines
-    script = speaking.Script([], one)
-    priced = pricing.Estimate(1, 0, 0, 0, 1, 0.0, 0.0, long)
-    plan_of = local.Plan([], [], 0)
+    script = speaking.SynthesisInput([], one)
+    priced = estimate.Price(1, 0, 0, 0, 1, 0.0, 0.0, long)
+    plan_of = local.RunPlan([], [], 0)
     embedded = SpeakSettings(profile="embedded")
-    dry = narrow(lambda console: show_spoken.dry_run(console, script, priced, embedded, plan_of, ()))
+    dry = narrow(lambda console: show.speak_dry_run(console, script, priced, embedded, plan_of, ()))
     assert f"  rejected: c: {long}; {long}" in dry
     changes = Changes(
         "v1.0.0",
@@ -1298,9 +1293,11 @@ def test_recipe_publishes_what_it_made_and_nothing_where_it_made_nothing(
 
     built = Built(tagged(record={"counts": {"utterances": 9} | counts}), None, [])
     monkeypatch.setattr(recipe_command, "run_recipe", lambda *values, planned: built)
-    monkeypatch.setattr(recipe_command, "check_wish", lambda api, target, wish, patience: calls.append(target))
+    monkeypatch.setattr(
+        recipe_command, "validate_request", lambda api, target, wish, patience: calls.append(target)
+    )
     monkeypatch.setattr(recipe_command, "quiet_clients", lambda: None)
-    monkeypatch.setattr(recipe_command, "push", push)
+    monkeypatch.setattr(recipe_command, "push_version", push)
     monkeypatch.setattr("sys.argv", ["recipe.py", str(tmp_path), "a/b", "auto"])
     with pytest.raises(SystemExit) as leave:
         recipe_command.main("About it.", (), (), "calls", publish=True)

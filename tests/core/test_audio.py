@@ -11,9 +11,10 @@ import soundfile
 from audio_files import EXAMPLES, example, ffmpeg, struct_of, tones, wav_bytes, wav_header
 
 from dailytalk_contiguous.core import audio as audio_module
-from dailytalk_contiguous.core import ffmpeg as ffmpeg_program
+from dailytalk_contiguous.core import audio as ffmpeg_program
 from dailytalk_contiguous.core.audio import (
     ANALYSIS_RATE,
+    STREAMED,
     blocks,
     embedded,
     from_uri,
@@ -22,10 +23,11 @@ from dailytalk_contiguous.core.audio import (
     read_analysis,
     read_at,
     read_pcm,
+    refuse_truncated,
+    refuse_wrong_length,
     to_pcm,
     to_uri,
 )
-from dailytalk_contiguous.core.completeness import STREAMED, refuse_truncated, refuse_wrong_length
 from dailytalk_contiguous.core.errors import BadInput
 
 SECONDS = 2.5
@@ -335,7 +337,7 @@ def test_ffmpeg_reads_any_name(tmp_path: Path) -> None:
         path.rename(plain)
 
 
-#: What the README and the endings of `sources.listing` promise, as ffmpeg writes it.
+#: What the README and the endings of `sources.recordings` promise, as ffmpeg writes it.
 HONEST = (
     *(
         (f"a.{ending}", "aac")

@@ -5,10 +5,17 @@ import pytest
 from figures import figures
 from vowels import RATE, vowel
 
-from dailytalk_contiguous.core.augment import SLOPES, coloured_noise, in_room, speech_power, with_noise
-from dailytalk_contiguous.core.copies import generator
+from dailytalk_contiguous.core.copies import (
+    SLOPES,
+    coloured_noise,
+    decay_time,
+    generator,
+    in_room,
+    room_response,
+    speech_power,
+    with_noise,
+)
 from dailytalk_contiguous.core.errors import BadInput
-from dailytalk_contiguous.core.rooms import decay_time, room_response
 
 
 @pytest.mark.parametrize("colour", SLOPES)

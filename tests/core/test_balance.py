@@ -8,21 +8,21 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dailytalk_contiguous.core.balance import MOST_WEIGHT, Balance, Clip, levels, plan_balance
 from dailytalk_contiguous.core.errors import DailytalkError
+from dailytalk_contiguous.core.sampling import MOST_WEIGHT, Balance, BalanceItem, levels, plan_balance
 from dailytalk_contiguous.core.sentences import LENGTHS, SENTENCE_TYPES
 
 EMOTIONS = ("happy", "sad", "angry")
 
 
 @st.composite
-def corpora(draw: st.DrawFn, copies: int = 0) -> list[Clip]:
+def corpora(draw: st.DrawFn, copies: int = 0) -> list[BalanceItem]:
     """Up to 120 clips of 0.5 to 10 s, unevenly spread over emotions, types, lengths and speakers."""
     chance = random.Random(draw(st.integers(0, 2**32)))
     count = draw(st.integers(1, 120))
     shares = [chance.random() ** 3 + 0.01 for _ in EMOTIONS]
     return [
-        Clip(
+        BalanceItem(
             f"c/{number:04}",
             chance.choices([*EMOTIONS, None, "other"], [*shares, 0.05, 0.05])[0],
             chance.choice(["normal", None]),
@@ -36,7 +36,7 @@ def corpora(draw: st.DrawFn, copies: int = 0) -> list[Clip]:
     ]
 
 
-def seconds_of(clips: list[Clip], plan: Balance) -> dict[str, float]:
+def seconds_of(clips: list[BalanceItem], plan: Balance) -> dict[str, float]:
     """What a reader of a plan of samples would make: whole clips and their first copies."""
     total: dict[str, float] = defaultdict(float)
     for clip in clips:
@@ -45,7 +45,7 @@ def seconds_of(clips: list[Clip], plan: Balance) -> dict[str, float]:
     return total
 
 
-def weighed(clips: list[Clip], plan: Balance) -> dict[str, float]:
+def weighed(clips: list[BalanceItem], plan: Balance) -> dict[str, float]:
     """What a reader of a plan of weights would make: every clip and every copy, times the weight of the clip."""
     total: dict[str, float] = defaultdict(float)
     for clip in clips:
@@ -54,7 +54,9 @@ def weighed(clips: list[Clip], plan: Balance) -> dict[str, float]:
 
 
 @given(corpora(copies=3), st.floats(0.001, 0.3), st.integers(0, 3))
-def test_samples_reach_the_target_and_no_more_than_they_must(clips: list[Clip], hours: float, seed: int) -> None:
+def test_samples_reach_the_target_and_no_more_than_they_must(
+    clips: list[BalanceItem], hours: float, seed: int
+) -> None:
     plan = plan_balance(clips, hours, "sample", seed)
     target = 3600 * hours
     seen = seconds_of(clips, plan)
@@ -79,7 +81,7 @@ def test_samples_reach_the_target_and_no_more_than_they_must(clips: list[Clip], 
 
 
 @given(corpora(copies=3), st.floats(0.001, 0.3))
-def test_nothing_is_left_out_while_something_is_copied(clips: list[Clip], hours: float) -> None:
+def test_nothing_is_left_out_while_something_is_copied(clips: list[BalanceItem], hours: float) -> None:
     plan = plan_balance(clips, hours, "sample")
     for emotion, before in plan.before.items():
         times = [plan.times[clip.id] for clip in clips if clip.emotion == emotion]
@@ -87,7 +89,7 @@ def test_nothing_is_left_out_while_something_is_copied(clips: list[Clip], hours:
 
 
 @given(st.integers(0, 3).flatmap(corpora), st.floats(0.001, 0.3))
-def test_weights_of_clips_and_copies_add_up_to_the_target_exactly(clips: list[Clip], hours: float) -> None:
+def test_weights_of_clips_and_copies_add_up_to_the_target_exactly(clips: list[BalanceItem], hours: float) -> None:
     plan = plan_balance(clips, hours, "weights")
     short = {one.emotion for one in plan.shortfalls}
     for emotion, seconds in weighed(clips, plan).items():
@@ -106,7 +108,7 @@ def test_weights_without_a_target_are_one_where_copies_make_it_half_an_hour() ->
 
 @given(corpora(copies=2), st.sampled_from([None, 0.01, 0.1]), st.sampled_from(["weights", "sample"]), st.randoms())
 def test_the_order_of_clips_changes_nothing(
-    clips: list[Clip], hours: float | None, mode: str, chance: random.Random
+    clips: list[BalanceItem], hours: float | None, mode: str, chance: random.Random
 ) -> None:
     shuffled = list(clips)
     chance.shuffle(shuffled)
@@ -114,7 +116,7 @@ def test_the_order_of_clips_changes_nothing(
 
 
 @given(corpora(copies=3))
-def test_without_a_target_no_recording_is_left_out(clips: list[Clip]) -> None:
+def test_without_a_target_no_recording_is_left_out(clips: list[BalanceItem]) -> None:
     plan = plan_balance(clips)
     assert all(times >= 1 for times in plan.times.values())
     assert set(plan.times) == {clip.id for clip in clips}
@@ -135,8 +137,8 @@ def test_cells_are_level_as_far_as_they_can(bounds: dict[str, tuple[float, float
     assert not free or max(free) == pytest.approx(min(free), abs=1e-6)
 
 
-def clip(name: str, emotion: str | None = "sad", seconds: float = 4.0, **other: object) -> Clip:
-    return Clip(name, emotion, "normal", "declarative", "medium", "ann", seconds)._replace(**other)  # type: ignore[arg-type]
+def clip(name: str, emotion: str | None = "sad", seconds: float = 4.0, **other: object) -> BalanceItem:
+    return BalanceItem(name, emotion, "normal", "declarative", "medium", "ann", seconds)._replace(**other)  # type: ignore[arg-type]
 
 
 def test_a_rare_voice_is_kept_whole_while_a_frequent_one_is_thinned() -> None:

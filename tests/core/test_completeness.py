@@ -5,7 +5,7 @@ from itertools import product
 
 import pytest
 
-from dailytalk_contiguous.core.completeness import (
+from dailytalk_contiguous.core.audio import (
     MPEG1_KBITS,
     MPEG1_RATES,
     MPEG2_KBITS,

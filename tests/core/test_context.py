@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dailytalk_contiguous.core.context import Taken, borrowed
+from dailytalk_contiguous.core.spans import Taken, borrowed
 
 speakers = st.lists(st.tuples(st.floats(0.0, 4.0), st.floats(0.05, 8.0)), min_size=1, max_size=8)
 

@@ -18,8 +18,8 @@ from dailytalk_contiguous.core.copies import (
     LEAST_STRETCH,
     MOST_SEMITONES,
     MOST_STRETCH,
+    CopySource,
     Recipe,
-    Source,
     Thresholds,
     bucket,
     copied_seconds,
@@ -29,7 +29,7 @@ from dailytalk_contiguous.core.copies import (
 )
 from dailytalk_contiguous.core.errors import DailytalkError
 
-FREE = Source("corpus/a", 120.0, 15.0, 3.0)
+FREE = CopySource("corpus/a", 120.0, 15.0, 3.0)
 
 speakers = st.lists(
     st.tuples(st.floats(70, 480), st.floats(0, 90), st.floats(0, 8)), min_size=1, max_size=40, unique=True
@@ -48,7 +48,7 @@ def test_no_copy_leaves_the_buckets_of_its_speaker(measures: list[tuple[float, f
     found = {name: thresholds(values, name) for name, values in columns.items()}
     labels = {name: percentile(values, name).labels for name, values in columns.items()}
     for place, own in enumerate(measures):
-        source = Source(f"s/{place}", *own, *(found[name] for name in names))
+        source = CopySource(f"s/{place}", *own, *(found[name] for name in names))
         assert [bucket(value, found[name]) for name, value in zip(names, own, strict=True)] == [
             labels[name][place] for name in names
         ]
@@ -111,7 +111,7 @@ def test_another_process_plans_the_same() -> None:
     program = (
         "import json\n"
         "from dailytalk_contiguous.core.copies import *\n"
-        "plan = plan_copies(Source('corpus/a', 120.0, 15.0, 3.0), KINDS, 6)\n"
+        "plan = plan_copies(CopySource('corpus/a', 120.0, 15.0, 3.0), KINDS, 6)\n"
         "print(*[json.dumps(recipe._asdict()) for recipe in plan.recipes], sep='\\n')"
     )
     told = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout
@@ -130,7 +130,7 @@ def test_a_voice_in_a_narrow_bucket_is_not_shifted_and_the_reason_says_so() -> N
     assert {recipe.kind for recipe in plan_copies(narrow, KINDS, 4).recipes} == {"noise", "room"}
 
 
-def amounts(source: Source, kind: str) -> list[float]:
+def amounts(source: CopySource, kind: str) -> list[float]:
     return [recipe.amount for seed in range(60) for recipe in plan_copies(source, [kind], 3, seed).recipes]
 
 
@@ -157,7 +157,7 @@ def test_a_slow_line_is_only_made_slower() -> None:
 
 
 def test_a_voice_without_a_pitch_is_not_shifted() -> None:
-    (refused,) = plan_copies(Source("whisper"), ["pitch"], 1).refused
+    (refused,) = plan_copies(CopySource("whisper"), ["pitch"], 1).refused
     assert "not known" in refused.reason
 
 

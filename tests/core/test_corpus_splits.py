@@ -10,28 +10,28 @@ from figures import figures as figures_of
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dailytalk_contiguous.core.corpus_splits import (
+from dailytalk_contiguous.core.errors import DailytalkError
+from dailytalk_contiguous.core.sampling import (
     LEAST_SHARE,
     MOST_DIFFERENT,
     MOST_SHARE,
-    Clip,
     CorpusSplit,
+    SplitItem,
     split_corpus,
 )
-from dailytalk_contiguous.core.errors import DailytalkError
 
 EMOTIONS = ("happy", "sad", "angry", "neutral", None)
 
 
 @st.composite
-def corpora(draw: st.DrawFn) -> list[Clip]:
+def corpora(draw: st.DrawFn) -> list[SplitItem]:
     """1 to 150 clips of 1 to 40 speakers and 1 to 30 sentences, some not known, with up to three copies each."""
     chance = random.Random(draw(st.integers(0, 2**32)))
     speakers, sentences = draw(st.integers(1, 40)), draw(st.integers(1, 30))
     tells = draw(st.sampled_from([1.0, 0.9, 0.0]))
     clips = []
     for number in range(draw(st.integers(1, 150))):
-        source = Clip(
+        source = SplitItem(
             f"c/{number}",
             chance.uniform(0.5, 12.0),
             f"s{chance.randrange(speakers)}" if chance.random() < tells else None,
@@ -47,7 +47,7 @@ def corpora(draw: st.DrawFn) -> list[Clip]:
     return clips
 
 
-def fields(clips: list[Clip], split: CorpusSplit, field: str) -> dict[str, set[str]]:
+def fields(clips: list[SplitItem], split: CorpusSplit, field: str) -> dict[str, set[str]]:
     sides: dict[str, set[str]] = defaultdict(set)
     for clip in clips:
         if (name := getattr(clip, field)) is not None:
@@ -55,7 +55,7 @@ def fields(clips: list[Clip], split: CorpusSplit, field: str) -> dict[str, set[s
     return sides
 
 
-def figures(clips: list[Clip], split: CorpusSplit) -> tuple[float, float]:
+def figures(clips: list[SplitItem], split: CorpusSplit) -> tuple[float, float]:
     """Share and total variation distance, counted apart from the code that is tested."""
     sources = [clip for clip in clips if clip.augmented_from is None]
     total = sum(clip.seconds for clip in sources)
@@ -70,7 +70,7 @@ def figures(clips: list[Clip], split: CorpusSplit) -> tuple[float, float]:
 
 
 @given(corpora(), st.sampled_from(["speakers", "sentences", "official"]), st.integers(0, 3))
-def test_nothing_leaks_from_one_side_to_the_other(clips: list[Clip], by: str, seed: int) -> None:
+def test_nothing_leaks_from_one_side_to_the_other(clips: list[SplitItem], by: str, seed: int) -> None:
     split = split_corpus(clips, by, seed)
     assert set(split.side) == {clip.id for clip in clips}
     assert set(split.side.values()) <= {"train", "validation"}
@@ -86,7 +86,7 @@ def test_nothing_leaks_from_one_side_to_the_other(clips: list[Clip], by: str, se
 
 
 @given(corpora(), st.sampled_from(["speakers", "sentences"]))
-def test_shares_and_emotions_are_as_told(clips: list[Clip], by: str) -> None:
+def test_shares_and_emotions_are_as_told(clips: list[SplitItem], by: str) -> None:
     split = split_corpus(clips, by)
     if all(clip.augmented_from is None or any(one.id == clip.augmented_from for one in clips) for clip in clips):
         assert (split.share, split.different) == pytest.approx(figures(clips, split))
@@ -96,7 +96,7 @@ def test_shares_and_emotions_are_as_told(clips: list[Clip], by: str) -> None:
 
 
 @given(corpora(), st.randoms())
-def test_the_order_of_clips_changes_nothing(clips: list[Clip], chance: random.Random) -> None:
+def test_the_order_of_clips_changes_nothing(clips: list[SplitItem], chance: random.Random) -> None:
     shuffled = list(clips)
     chance.shuffle(shuffled)
     assert split_corpus(shuffled) == split_corpus(clips)
@@ -106,7 +106,9 @@ def test_the_order_of_clips_changes_nothing(clips: list[Clip], chance: random.Ra
 def test_a_division_by_few_speakers_is_found_wherever_there_is_one(speakers: int, seed: int) -> None:
     chance = random.Random(seed)
     clips = [
-        Clip(str(n), chance.uniform(1, 5), f"s{chance.randrange(speakers) * chance.randrange(2)}", f"t{n}", "sad")
+        SplitItem(
+            str(n), chance.uniform(1, 5), f"s{chance.randrange(speakers) * chance.randrange(2)}", f"t{n}", "sad"
+        )
         for n in range(60)
     ]
     seconds = defaultdict(float)
@@ -121,9 +123,9 @@ def test_a_division_by_few_speakers_is_found_wherever_there_is_one(speakers: int
     assert (split_corpus(clips).note is None) == possible
 
 
-def acted(speakers: int, sentences: int, emotions: int = 6, seconds: float = 2.5) -> list[Clip]:
+def acted(speakers: int, sentences: int, emotions: int = 6, seconds: float = 2.5) -> list[SplitItem]:
     return [
-        Clip(f"{s}/{t}/{e}", seconds + 0.01 * s, f"s{s}", f"t{t}", f"e{e}")
+        SplitItem(f"{s}/{t}/{e}", seconds + 0.01 * s, f"s{s}", f"t{t}", f"e{e}")
         for s in range(speakers)
         for t in range(sentences)
         for e in range(emotions)
@@ -142,7 +144,7 @@ def test_of_many_uneven_speakers_those_are_found_who_feel_as_the_whole_corpus_do
     """Too many for all divisions to be tried: what a first choice gives is improved."""
     chance = random.Random(seed)
     clips = [
-        Clip(f"{s}/{e}", chance.expovariate(0.1) + 0.1, f"s{s}", f"t{s}", f"e{e}")
+        SplitItem(f"{s}/{e}", chance.expovariate(0.1) + 0.1, f"s{s}", f"t{s}", f"e{e}")
         for s in range(30)
         for e in range(5)
     ]
@@ -163,7 +165,9 @@ def test_no_change_of_one_speaker_betters_the_division_of_many(count: int, seed:
     chance = random.Random(seed)
     speakers = [f"s{n}" for n in range(count)]
     clips = [
-        Clip(f"{s}/{e}", chance.expovariate(0.1) + 0.1, s, None, e) for s in speakers for e in ("happy", "sad")
+        SplitItem(f"{s}/{e}", chance.expovariate(0.1) + 0.1, s, None, e)
+        for s in speakers
+        for e in ("happy", "sad")
     ]
     split = split_corpus(clips)
     reached = badness(*figures(clips, split))
@@ -178,7 +182,9 @@ def test_no_change_of_one_speaker_betters_the_division_of_many(count: int, seed:
 def test_of_twelve_speakers_the_best_of_all_divisions_is_found(seed: int) -> None:
     chance = random.Random(seed)
     seconds = np.array([[chance.expovariate(0.1) + 0.1 for _ in range(3)] for _ in range(12)])
-    clips = [Clip(f"{s}/{e}", seconds[s, e], f"s{s}", None, EMOTIONS[e]) for s, e in np.ndindex(*seconds.shape)]
+    clips = [
+        SplitItem(f"{s}/{e}", seconds[s, e], f"s{s}", None, EMOTIONS[e]) for s, e in np.ndindex(*seconds.shape)
+    ]
     whole = seconds.sum(axis=0)
     least = float("inf")
     for chosen in itertools.product((False, True), repeat=12):
@@ -194,7 +200,7 @@ def test_of_twelve_speakers_the_best_of_all_divisions_is_found(seed: int) -> Non
 @pytest.mark.parametrize("scale", [1.0, 3.0])
 def test_a_tenth_of_the_seconds_with_emotions_a_tenth_apart_is_still_accepted(scale: float) -> None:
     seconds = {("s0", "sad"): 1, ("s0", "angry"): 1, ("s1", "sad"): 7, ("s1", "angry"): 10, ("s1", "happy"): 1}
-    split = split_corpus(Clip(f"{s}/{e}", scale * n, s, None, e) for (s, e), n in seconds.items())
+    split = split_corpus(SplitItem(f"{s}/{e}", scale * n, s, None, e) for (s, e), n in seconds.items())
     assert (split.disjoint_in, split.share, split.different, split.note) == ("speakers", 0.1, 0.1, None)
 
 
@@ -209,14 +215,16 @@ def test_few_speakers_give_way_to_sentences_and_the_note_says_why(speakers: int)
 
 
 def test_speakers_who_act_one_emotion_each_give_way_to_sentences() -> None:
-    clips = [Clip(f"{s}/{t}", 2.0, f"s{s}", f"t{t}", f"e{s}") for s in range(8) for t in range(20)]
+    clips = [SplitItem(f"{s}/{t}", 2.0, f"s{s}", f"t{t}", f"e{s}") for s in range(8) for t in range(20)]
     split = split_corpus(clips)
     assert split.disjoint_in == "sentences"
     assert "emotions would differ" in str(split.note)
 
 
 def test_one_sentence_of_two_speakers_leaves_clips_only() -> None:
-    split = split_corpus(acted(2, 1, emotions=1) * 1 + [Clip(f"x{n}", 2.5, "s0", "t0", "e0") for n in range(20)])
+    split = split_corpus(
+        acted(2, 1, emotions=1) * 1 + [SplitItem(f"x{n}", 2.5, "s0", "t0", "e0") for n in range(20)]
+    )
     assert split.disjoint_in == "clips"
     assert "sentences there is but one" in str(split.note)
 
@@ -232,7 +240,7 @@ def test_another_seed_may_draw_other_speakers_and_the_same_seed_draws_the_same()
 
 
 def test_one_clip_trains() -> None:
-    split = split_corpus([Clip("a", 1.0, "s", "t", "sad"), Clip("a~1", 1.0, "s", "t", "sad", None, "a")])
+    split = split_corpus([SplitItem("a", 1.0, "s", "t", "sad"), SplitItem("a~1", 1.0, "s", "t", "sad", None, "a")])
     assert set(split.side.values()) == {"train"}
     assert split.share == 0
 
@@ -247,7 +255,7 @@ def test_copies_do_not_count() -> None:
 
 
 def test_official_splits_are_kept() -> None:
-    clips = [Clip(f"{n}", 1.0, f"s{n}", None, "sad", name) for n, name in enumerate(["train", "validation"])]
+    clips = [SplitItem(f"{n}", 1.0, f"s{n}", None, "sad", name) for n, name in enumerate(["train", "validation"])]
     split = split_corpus(clips, "official")
     assert list(split.side.values()) == ["train", "validation"]
     assert split.disjoint_in == "speakers"
@@ -255,14 +263,16 @@ def test_official_splits_are_kept() -> None:
 
 @pytest.mark.parametrize("name", [None, "test"])
 def test_clip_of_no_official_split_or_of_a_test_set_has_no_side(name: str | None) -> None:
-    clips = [Clip("a", 1.0, official_split="train"), Clip("x", 1.0, official_split=name)]
+    clips = [SplitItem("a", 1.0, official_split="train"), SplitItem("x", 1.0, official_split=name)]
     with pytest.raises(DailytalkError, match=f"the official split of the clip x is {name!r}, not train or valid"):
         split_corpus(clips, "official")
 
 
 def test_many_clips_without_speakers_are_divided_in_bounded_work() -> None:
     chance = np.random.default_rng(0)
-    clips = [Clip(str(n), float(chance.uniform(1, 9)), None, None, f"e{n % 7 * (n % 3)}") for n in range(3000)]
+    clips = [
+        SplitItem(str(n), float(chance.uniform(1, 9)), None, None, f"e{n % 7 * (n % 3)}") for n in range(3000)
+    ]
     split = split_corpus(clips)
     assert split.disjoint_in == "clips"
     assert split.different < 0.01
@@ -270,15 +280,15 @@ def test_many_clips_without_speakers_are_divided_in_bounded_work() -> None:
 
 def test_what_makes_no_sense_is_refused() -> None:
     with pytest.raises(DailytalkError, match="'colour'"):
-        split_corpus([Clip("a", 1.0)], "colour")
+        split_corpus([SplitItem("a", 1.0)], "colour")
     with pytest.raises(DailytalkError, match="no clip"):
         split_corpus([])
     with pytest.raises(DailytalkError, match="same id"):
-        split_corpus([Clip("a", 1.0), Clip("a", 1.0)])
+        split_corpus([SplitItem("a", 1.0), SplitItem("a", 1.0)])
     with pytest.raises(DailytalkError, match="no length"):
-        split_corpus([Clip("a", 0.0)])
+        split_corpus([SplitItem("a", 0.0)])
     with pytest.raises(DailytalkError, match="copy of itself"):
-        split_corpus([Clip("a", 1.0, augmented_from="b"), Clip("b", 1.0, augmented_from="a")])
+        split_corpus([SplitItem("a", 1.0, augmented_from="b"), SplitItem("b", 1.0, augmented_from="a")])
 
 
 @pytest.mark.parametrize(
@@ -293,7 +303,7 @@ def test_what_makes_no_sense_is_refused() -> None:
 def test_clips_are_divided_as_in_the_version_before(by: str, seed: int, expected: list[float]) -> None:
     chance = random.Random(9)
     clips = [
-        Clip(
+        SplitItem(
             f"c{n}", chance.uniform(1, 9), f"s{chance.randrange(25)}", f"t{chance.randrange(30)}",
             chance.choice(EMOTIONS), chance.choice(["train", "validation"]), f"c{n - 1}" if n % 7 == 6 else None,
         )
@@ -306,14 +316,14 @@ def test_clips_are_divided_as_in_the_version_before(by: str, seed: int, expected
 
 
 def test_note_tells_every_reason_in_full() -> None:
-    alone = split_corpus([Clip(f"c{n}", 1.0, "s", "t" if n else None, "sad") for n in range(4)])
+    alone = split_corpus([SplitItem(f"c{n}", 1.0, "s", "t" if n else None, "sad") for n in range(4)])
     assert (alone.note, alone.disjoint_in, alone.share) == (
         "by speakers there is but one; by sentences no share between 10 and 20 % was found (nearest: 75%); "
         "by clips no share between 10 and 20 % was found (nearest: 25%)",
         "clips",
         0.25,
     )
-    unknown = split_corpus([Clip(f"c{n}", 1.0) for n in range(10)])
+    unknown = split_corpus([SplitItem(f"c{n}", 1.0) for n in range(10)])
     assert unknown.note == (
         "split by clips instead of speakers: by speakers there is no known one; by sentences there is no known one"
     )

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dailytalk_contiguous.core.edit_distance import compare_words
+from dailytalk_contiguous.core.word_times import compare_words
 
 words = st.lists(st.sampled_from(["a", "b", "c"]), max_size=6)
 

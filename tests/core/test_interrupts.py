@@ -21,10 +21,10 @@ from typing import ClassVar
 
 from datasets import Features, Value
 
-from dailytalk_contiguous.cli.errors import guarded
+from dailytalk_contiguous.cli.terminal import guarded
 from dailytalk_contiguous.core import interrupts
 from dailytalk_contiguous.core.schema import SOURCE
-from dailytalk_contiguous.engine import local
+from dailytalk_contiguous.run import local
 from dailytalk_contiguous.stages.base import Stage
 
 def ctrl_c(*ignored):
@@ -78,8 +78,8 @@ def command():
     if sys.argv[2] == "lost":
         lost()
         return 0
-    work = local.plan(Path(sys.argv[1]), [[row]], stages)
-    return len(list(local.run(work, stages, 1, 0.0, lambda *event: None)))
+    work = local.plan_run(Path(sys.argv[1]), [[row]], stages)
+    return len(list(local.run_local(work, stages, 1, 0.0, lambda *event: None)))
 
 if __name__ == "__main__":
     sys.exit(guarded("dailytalk", command))
@@ -106,7 +106,7 @@ def test_outside_of_a_command_ctrl_c_is_python_s_own() -> None:
     before = signal.getsignal(signal.SIGINT)
     with pytest.raises(KeyboardInterrupt), interrupts.deferred():
         signal.raise_signal(signal.SIGINT)
-    interrupts.check()
+    interrupts.check_interrupt()
     assert signal.getsignal(signal.SIGINT) is before
 
 

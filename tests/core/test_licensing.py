@@ -1,6 +1,6 @@
 import pytest
 
-from dailytalk_contiguous.core.licensing import OTHER, asked, combined, in_words, refusal
+from dailytalk_contiguous.core.licensing import OTHER, asked, combined, licence_in_words, refusal
 
 BY, BY_SA, NC_SA, NC, ND = "CC-BY-4.0", "CC-BY-SA-4.0", "CC-BY-NC-SA-4.0", "CC-BY-NC-4.0", "CC-BY-NC-ND-4.0"
 ODBL, ESD, MSP = "ODbL-1.0", "LicenseRef-ESD-research-only", "LicenseRef-MSP-Podcast-academic"
@@ -26,7 +26,7 @@ def test_the_licences_of_the_corpora_are_known(licence: str, what: set[str]) -> 
 @pytest.mark.parametrize("licence", [None, "", "unknown", "Contract 7", "LicenseRef-house-rules", "other: terms"])
 def test_what_a_name_does_not_tell_is_unknown(licence: str | None) -> None:
     assert not asked(licence).known
-    assert in_words(licence) == "**see its terms**"
+    assert licence_in_words(licence) == "**see its terms**"
 
 
 @pytest.mark.parametrize("licence", [NC_SA, ND, NC, ESD, MSP, None, "Contract 7"])
@@ -115,7 +115,7 @@ def test_every_clash_is_one_sentence(licences: list[str | None], words: list[str
     ],
 )
 def test_what_a_licence_asks_for_is_said_in_one_order(licence: str, words: str) -> None:
-    assert in_words(licence) == words
+    assert licence_in_words(licence) == words
 
 
 def test_refusal_of_commercial_use_says_why() -> None:

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from dailytalk_contiguous.core.machine import cache_folder, cores, private_folder
-from dailytalk_contiguous.models.speech_cache import SpeechCache
-from dailytalk_contiguous.models.synthesiser import Spoken
+from dailytalk_contiguous.models.contracts import Spoken
+from dailytalk_contiguous.models.paid import SpeechCache
 
 
 def rights(folder: Path) -> int:

@@ -6,7 +6,7 @@ from figures import figures
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dailytalk_contiguous.core.matching import (
+from dailytalk_contiguous.core.word_times import (
     SHORTEST_WORD,
     Shift,
     find_shift,

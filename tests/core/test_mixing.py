@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.signal import fftconvolve
 
-from dailytalk_contiguous.core.mixing import (
+from dailytalk_contiguous.core.loudness import (
     CEILING,
     FAINT,
     LIMIT_DB,
@@ -22,7 +22,7 @@ from dailytalk_contiguous.core.mixing import (
     loudness,
     rearrange,
 )
-from dailytalk_contiguous.core.mixing import room_tone as tone_of
+from dailytalk_contiguous.core.loudness import room_tone as tone_of
 
 RATE = 16000
 NOTHING = np.zeros(0, np.float32)

@@ -6,7 +6,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dailytalk_contiguous.core.packing import GAP_SECONDS, WINDOW_SECONDS, Placed, Word, fit, pack, unpack
+from dailytalk_contiguous.core.word_times import (
+    GAP_SECONDS,
+    WINDOW_SECONDS,
+    Placed,
+    Word,
+    fit,
+    pack_windows,
+    unpack,
+)
 
 utterances = st.lists(
     st.tuples(st.floats(0.05, 12.0) | st.floats(25.0, 40.0), st.sampled_from(["left", "right", "third"])),
@@ -19,7 +27,7 @@ words = st.lists(st.tuples(times, st.floats(0.0, 3.0)).map(lambda t: (t[0], t[0]
 
 
 def packed(found: list[tuple[float, str]], **options: float) -> list[list[Placed]]:
-    return pack([length for length, _ in found], [speaker for _, speaker in found], **options)
+    return pack_windows([length for length, _ in found], [speaker for _, speaker in found], **options)
 
 
 @given(utterances)
@@ -98,7 +106,7 @@ def test_every_word_comes_back_once_to_an_utterance_of_its_window(
 
 @given(st.lists(st.floats(0.5, 5.0), min_size=1, max_size=6))
 def test_times_inside_an_utterance_come_back_as_they_were(lengths: list[float]) -> None:
-    window = pack(lengths, [0] * len(lengths))[0]
+    window = pack_windows(lengths, [0] * len(lengths))[0]
     said = {p.utterance: [(0.1, 0.2), (0.2, lengths[p.utterance] - 0.1)] for p in window}
     found = [Word("w", p.start + start, p.start + end, 1.0) for p in window for start, end in said[p.utterance]]
     for index, returned in unpack(found, window).items():

@@ -18,7 +18,7 @@ from dailytalk_contiguous.core.quality import (
     bandwidth_hz,
     clipping_ratio,
     failures,
-    measure,
+    measure_quality,
     snr_db,
 )
 
@@ -175,7 +175,7 @@ def test_bandwidth_of_silence_is_not_defined() -> None:
 
 
 def test_ratio_and_silence_go_by_what_is_heard() -> None:
-    found = measure(voice(6.0), RATE, [(2.0, 3.0), (4.5, 5.0)], [(1.0, 1.5), (2.0, 3.0), (4.5, 5.0)])
+    found = measure_quality(voice(6.0), RATE, [(2.0, 3.0), (4.5, 5.0)], [(1.0, 1.5), (2.0, 3.0), (4.5, 5.0)])
     assert found["speech_ratio"] == pytest.approx(1.5 / 4.0)
     assert found["silence_seconds"] == pytest.approx(1.5)
 
@@ -183,7 +183,7 @@ def test_ratio_and_silence_go_by_what_is_heard() -> None:
 def test_peak_offset_and_loudness_are_those_of_the_file() -> None:
     samples = voice(2.0, peak=0.25)
     samples += np.float32(0.1) - samples.mean()
-    found = measure(samples, RATE, [(0, 2)], [(0, 2)])
+    found = measure_quality(samples, RATE, [(0, 2)], [(0, 2)])
     assert found["dc_offset"] == pytest.approx(0.1, abs=1e-4)
     assert found["peak_dbfs"] == pytest.approx(20 * math.log10(np.abs(samples).max()))
     assert -40 < (found["loudness_lufs"] or 0) < -15
@@ -191,7 +191,7 @@ def test_peak_offset_and_loudness_are_those_of_the_file() -> None:
 
 @pytest.mark.parametrize("count", [0, 1, 100, RATE])
 def test_silence_of_any_length_has_no_measures_and_is_not_held_against_them(count: int) -> None:
-    found = measure(np.zeros(count, np.float32), RATE, [], [])
+    found = measure_quality(np.zeros(count, np.float32), RATE, [], [])
     assert list(found) == list(NAMES)
     undefined = {name for name, value in found.items() if value is None}
     assert undefined >= {"snr_db", "bandwidth_hz", "silence_seconds", "peak_dbfs", "loudness_lufs"}
@@ -255,7 +255,7 @@ def test_measures_are_those_of_the_version_before(
     samples[5000:5004] = samples[7000:7007] = 1.0
     samples[9000:9002] = -1.0
     heard = [*spans[:-1], (spans[-1][0], spans[-1][1] + 0.11)]
-    found = measure(np.clip(samples, -0.999, 0.999), rate, spans, heard)
+    found = measure_quality(np.clip(samples, -0.999, 0.999), rate, spans, heard)
     assert found.pop("peak_dbfs") == pytest.approx(20 * math.log10(0.999), abs=1e-6)
     assert [*found.values()] == pytest.approx(expected, rel=1e-5)
 

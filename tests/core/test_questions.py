@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dailytalk_contiguous.core.questions import ends_as_question, sounds_like_question
+from dailytalk_contiguous.core.sentences import ends_as_question, sounds_like_question
 
 
 @pytest.mark.parametrize(

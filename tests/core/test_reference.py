@@ -3,7 +3,7 @@
 import pytest
 
 from dailytalk_contiguous.core.errors import DailytalkError
-from dailytalk_contiguous.core.reference import Reference, parse_reference, reference
+from dailytalk_contiguous.store.hub import Reference, parse_reference, reference
 
 LONG = "a" * 96
 

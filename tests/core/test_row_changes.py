@@ -5,7 +5,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dailytalk_contiguous.core.row_changes import (
+from dailytalk_contiguous.core.changes import (
     MOVED,
     Shifts,
     add_utterance_shifts,

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from dailytalk_contiguous.core.audio import ANALYSIS_RATE, Pcm, read_analysis
 from dailytalk_contiguous.core.crosstalk import HOP, leakage
-from dailytalk_contiguous.core.sounds import FRAME, JOIN, blocks, find_sounds, spoken_frames
+from dailytalk_contiguous.core.spans import FRAME, JOIN, find_sounds, sound_blocks, spoken_frames
 from dailytalk_contiguous.stages.segment import Segment
 
 #: Utterances of the channel that most tests listen to, in seconds.
@@ -63,7 +63,7 @@ def test_a_click_is_no_sound(seconds: float, count: int) -> None:
 def test_a_short_run_next_to_an_utterance_belongs_to_it(start: float, seconds: float, count: int) -> None:
     found = find_sounds(channel((start, seconds, -40.0)), UTTERANCES)
     assert len(found) == count
-    assert all(blocks([(*one, -1) for one in UTTERANCES], [sound])[1] == [1] for sound in found)
+    assert all(sound_blocks([(*one, -1) for one in UTTERANCES], [sound])[1] == [1] for sound in found)
 
 
 def test_two_clicks_are_no_sound_either() -> None:
@@ -122,19 +122,21 @@ def test_a_sound_within_two_tenths_of_an_utterance_moves_with_it() -> None:
     utterances = [(1.0, 3.0, 0), (7.0, 8.5, 1)]
     near = [(0.5, 0.9), (3.1, 3.3), (6.5, 6.85), (8.5, 8.8)]
     far = [(3.21, 3.4), (9.0, 9.2)]
-    numbers, own = blocks(utterances, near + far)
+    numbers, own = sound_blocks(utterances, near + far)
     assert numbers == [0, 1]
     assert own[:4] == [0, 0, 1, 1]
     assert len({0, 1, *own[4:]}) == 4
 
 
 def test_between_two_utterances_the_nearer_one_takes_a_sound() -> None:
-    assert blocks([(1.0, 2.0, 4), (2.5, 3.0, 5)], [(2.05, 2.35), (2.19, 2.4)])[1] == [4, 5]
+    assert sound_blocks([(1.0, 2.0, 4), (2.5, 3.0, 5)], [(2.05, 2.35), (2.19, 2.4)])[1] == [4, 5]
 
 
 def test_utterances_that_nobody_cut_have_blocks_of_their_own() -> None:
     # An added line, or a transcript without shards: negative runs, of which none is anybody's.
-    numbers, own = blocks([(1.0, 2.0, -3), (4.0, 5.0, 0), (7.0, 8.0, -1)], [(2.1, 2.3), (8.1, 8.3), (6.0, 6.2)])
+    numbers, own = sound_blocks(
+        [(1.0, 2.0, -3), (4.0, 5.0, 0), (7.0, 8.0, -1)], [(2.1, 2.3), (8.1, 8.3), (6.0, 6.2)]
+    )
     assert min(numbers + own) >= 0
     assert len(set(numbers)) == 3
     assert own[:2] == [numbers[0], numbers[2]]
@@ -152,7 +154,7 @@ def test_every_block_is_one_neighbourhood(drawn: list[tuple[int, int]], heard, d
         utterances.append(((at + gap) / 100, (at + gap + length) / 100, run))
         at += gap + length
     sounds = sorted((start / 100, (start + length) / 100) for start, length in heard)
-    numbers, own = blocks(utterances, sounds)
+    numbers, own = sound_blocks(utterances, sounds)
     assert min(numbers + own) >= 0
     assert all(number == run for (_, _, run), number in zip(utterances, numbers, strict=True) if run >= 0)
     for (start, end), number in zip(sounds, own, strict=True):
@@ -243,7 +245,10 @@ def test_tone_is_the_softest_quarter_of_what_is_no_utterance_and_silence_is_none
 
 
 def test_block_of_a_sound_is_that_of_its_utterance_up_to_two_tenths_away() -> None:
-    assert blocks([(1.0, 2.0, 3)], [(2.19, 2.5), (2.21, 2.5), (0.5, 0.81), (0.5, 0.79)]) == ([3], [3, 4, 3, 5])
-    assert blocks([(0.1, 0.3, 3)], [(0.5, 0.6)]) == ([3], [3])
-    assert blocks([(1.0, 2.0, -1), (4.0, 5.0, -1)], []) == ([0, 1], [])
-    assert blocks([], [(1.0, 2.0), (3.0, 4.0)]) == ([], [0, 1])
+    assert sound_blocks([(1.0, 2.0, 3)], [(2.19, 2.5), (2.21, 2.5), (0.5, 0.81), (0.5, 0.79)]) == (
+        [3],
+        [3, 4, 3, 5],
+    )
+    assert sound_blocks([(0.1, 0.3, 3)], [(0.5, 0.6)]) == ([3], [3])
+    assert sound_blocks([(1.0, 2.0, -1), (4.0, 5.0, -1)], []) == ([0, 1], [])
+    assert sound_blocks([], [(1.0, 2.0), (3.0, 4.0)]) == ([], [0, 1])

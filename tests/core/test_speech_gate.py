@@ -4,8 +4,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from dailytalk_contiguous.core.packing import Word
-from dailytalk_contiguous.core.speech_gate import (
+from dailytalk_contiguous.core.quality import (
     DEFAULT_VOICE,
     FASTEST_VOICE,
     SLOWEST_VOICE,
@@ -18,7 +17,7 @@ from dailytalk_contiguous.core.speech_gate import (
     trim,
     voice_of,
 )
-from dailytalk_contiguous.core.word_times import sound_length
+from dailytalk_contiguous.core.word_times import Word, sound_length
 
 RATE = 24000
 TEXT = "Well, that is good to know."  # 20 letters

@@ -9,8 +9,17 @@ from hypothesis import strategies as st
 
 from dailytalk_contiguous.core.buckets import LEVELS
 from dailytalk_contiguous.core.errors import DailytalkError
-from dailytalk_contiguous.core.tag_lists import FISH_S1, check_tags, only_at_start, render, style_of
-from dailytalk_contiguous.core.tags import PRESETS, Evidence, choose_tag, rules_of
+from dailytalk_contiguous.core.tags import (
+    FISH_S1,
+    PRESETS,
+    Evidence,
+    check_tags,
+    choose_tag,
+    only_at_start,
+    render,
+    rules_of,
+    style_of,
+)
 
 L, M, H = LEVELS
 

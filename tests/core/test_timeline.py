@@ -9,7 +9,7 @@ from figures import figures
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dailytalk_contiguous.core.timeline import KEPT_LEAD, KEPT_PAUSE, Event, rebuild
+from dailytalk_contiguous.core.turns import KEPT_LEAD, KEPT_PAUSE, TurnEvent, rebuild
 
 CLOSE = 1e-9
 
@@ -21,7 +21,7 @@ factors = st.floats(0.4, 2.5)
 
 
 @st.composite
-def conversations(draw: st.DrawFn, shortest_pause: int = 0, fixed: bool = False) -> list[Event]:
+def conversations(draw: st.DrawFn, shortest_pause: int = 0, fixed: bool = False) -> list[TurnEvent]:
     """No overlap within a channel; any overlap between them. The right channel is kept, the left resynthesised."""
     events = []
     for channel in ("left", "right"):
@@ -33,12 +33,12 @@ def conversations(draw: st.DrawFn, shortest_pause: int = 0, fixed: bool = False)
             new = (at - start) / 1000 * (1.0 if kept or fixed else factor)
             if kept:
                 new = at / 1000 - start / 1000
-            events.append(Event(channel, start / 1000, at / 1000, new, -1, kept))
+            events.append(TurnEvent(channel, start / 1000, at / 1000, new, -1, kept))
     return draw(st.permutations(events))
 
 
 @st.composite
-def messy(draw: st.DrawFn) -> list[Event]:
+def messy(draw: st.DrawFn) -> list[TurnEvent]:
     """Overlaps within a channel, runs, and kept events among those resynthesised."""
     drawn = st.tuples(
         st.sampled_from(["left", "right"]),
@@ -52,19 +52,21 @@ def messy(draw: st.DrawFn) -> list[Event]:
     for channel, start, length, factor, run, kept in draw(st.lists(drawn, max_size=10)):
         first, last = start / 1000, (start + length) / 1000
         kept = kept or channel == "right"
-        events.append(Event(channel, first, last, last - first if kept else (last - first) * factor, run, kept))
+        events.append(
+            TurnEvent(channel, first, last, last - first if kept else (last - first) * factor, run, kept)
+        )
     return events
 
 
-def total(events: Sequence[Event]) -> float:
+def total(events: Sequence[TurnEvent]) -> float:
     return max((event.end for event in events), default=0.0) + 0.7
 
 
-def in_order(events: Sequence[Event]) -> list[int]:
+def in_order(events: Sequence[TurnEvent]) -> list[int]:
     return sorted(range(len(events)), key=lambda i: (events[i].start, events[i].start - events[i].end))
 
 
-def hosts(events: Sequence[Event]) -> dict[int, int]:
+def hosts(events: Sequence[TurnEvent]) -> dict[int, int]:
     """For each event that starts while the other speaks: the other's earlier event that reaches furthest."""
     found = {}
     order = in_order(events)
@@ -77,7 +79,7 @@ def hosts(events: Sequence[Event]) -> dict[int, int]:
     return found
 
 
-def overlaps(events: Sequence[Event], starts: Sequence[float], channel: str | None = None) -> float:
+def overlaps(events: Sequence[TurnEvent], starts: Sequence[float], channel: str | None = None) -> float:
     spans = sorted(
         (start, start + event.new_length)
         for event, start in zip(events, starts, strict=True)
@@ -90,7 +92,7 @@ def overlaps(events: Sequence[Event], starts: Sequence[float], channel: str | No
 @pytest.mark.parametrize("mode", ["anchor", "sequential"])
 @pytest.mark.parametrize("rate", [None, 24000])
 def test_nothing_starts_before_zero_or_overlaps_its_own_channel(
-    mode: str, rate: int | None, events: list[Event]
+    mode: str, rate: int | None, events: list[TurnEvent]
 ) -> None:
     rebuilt = rebuild(events, total(events), mode, rate)
     assert len(rebuilt.starts) == len(events)
@@ -100,7 +102,7 @@ def test_nothing_starts_before_zero_or_overlaps_its_own_channel(
 
 
 @given(conversations())
-def test_a_backchannel_stays_inside_its_turn_whenever_it_fits(events: list[Event]) -> None:
+def test_a_backchannel_stays_inside_its_turn_whenever_it_fits(events: list[TurnEvent]) -> None:
     starts = rebuild(events, total(events)).starts
     order = in_order(events)
     for index, turn in hosts(events).items():
@@ -119,7 +121,7 @@ def test_a_backchannel_stays_inside_its_turn_whenever_it_fits(events: list[Event
 
 
 @given(conversations())
-def test_an_interruption_never_starts_before_the_turn_it_interrupts(events: list[Event]) -> None:
+def test_an_interruption_never_starts_before_the_turn_it_interrupts(events: list[TurnEvent]) -> None:
     starts = rebuild(events, total(events)).starts
     for index, turn in hosts(events).items():
         one, host = events[index], events[turn]
@@ -131,7 +133,7 @@ def test_an_interruption_never_starts_before_the_turn_it_interrupts(events: list
 
 
 @given(conversations(shortest_pause=80, fixed=True))
-def test_with_the_old_lengths_everything_stays_where_it_was(events: list[Event]) -> None:
+def test_with_the_old_lengths_everything_stays_where_it_was(events: list[TurnEvent]) -> None:
     rebuilt = rebuild(events, total(events))
     assert rebuilt.starts == pytest.approx([event.start for event in events], abs=CLOSE)
     assert rebuilt.duration == pytest.approx(total(events), abs=CLOSE)
@@ -139,7 +141,7 @@ def test_with_the_old_lengths_everything_stays_where_it_was(events: list[Event])
 
 @given(conversations())
 @pytest.mark.parametrize("rate", [None, 24000])
-def test_sequential_overlaps_nothing_and_keeps_every_gap(rate: int | None, events: list[Event]) -> None:
+def test_sequential_overlaps_nothing_and_keeps_every_gap(rate: int | None, events: list[TurnEvent]) -> None:
     slack = CLOSE if rate is None else 2.5 / 24000
     rebuilt = rebuild(events, total(events), "sequential", rate)
     assert overlaps(events, rebuilt.starts) <= slack
@@ -155,7 +157,7 @@ def test_sequential_overlaps_nothing_and_keeps_every_gap(rate: int | None, event
 @given(messy())
 @pytest.mark.parametrize("mode", ["anchor", "sequential"])
 def test_edited_transcripts_lose_no_kept_sample_and_blocks_keep_their_distances(
-    mode: str, events: list[Event]
+    mode: str, events: list[TurnEvent]
 ) -> None:
     rate = 24000
     rebuilt = rebuild(events, total(events), mode, rate)
@@ -178,7 +180,7 @@ def test_edited_transcripts_lose_no_kept_sample_and_blocks_keep_their_distances(
 
 
 @given(conversations())
-def test_whole_samples_are_near_the_seconds(events: list[Event]) -> None:
+def test_whole_samples_are_near_the_seconds(events: list[TurnEvent]) -> None:
     exact = rebuild(events, total(events)).starts
     whole = rebuild(events, total(events), sample_rate=16000).starts
     # Half a sample at each step, and each event stands on the one before it.
@@ -187,64 +189,72 @@ def test_whole_samples_are_near_the_seconds(events: list[Event]) -> None:
 
 def test_kept_pieces_of_one_run_stay_exactly_adjacent_on_the_sample_grid() -> None:
     cuts = [3.00001, 9.12345, 15.98761, 20.5]
-    pieces = [Event("right", a, b, b - a, 4, True) for a, b in pairwise(cuts)]
-    events = [Event("left", 1.0, 2.0, 2.3337), Event("left", 9.0, 9.5, 1.1, 0), *pieces]
+    pieces = [TurnEvent("right", a, b, b - a, 4, True) for a, b in pairwise(cuts)]
+    events = [TurnEvent("left", 1.0, 2.0, 2.3337), TurnEvent("left", 9.0, 9.5, 1.1, 0), *pieces]
     starts = [round(start * 44100) for start in rebuild(events, 22.0, sample_rate=44100).starts]
     for piece, start, following in zip(pieces, starts[2:], starts[3:], strict=False):
         assert start + round(piece.end * 44100) - round(piece.start * 44100) == following
 
 
 def test_an_answer_keeps_its_gap() -> None:
-    events = [Event("left", 1.0, 3.0, 2.6), Event("right", 3.2, 5.0, 1.8, kept=True)]
+    events = [TurnEvent("left", 1.0, 3.0, 2.6), TurnEvent("right", 3.2, 5.0, 1.8, kept=True)]
     rebuilt = rebuild(events, 6.0)
     assert rebuilt.starts == pytest.approx([1.0, 3.8])
     assert rebuilt.duration == pytest.approx(6.6)
 
 
 def test_an_overlap_keeps_its_distance_to_the_end_of_the_turn() -> None:
-    events = [Event("left", 0.5, 4.5, 3.0), Event("right", 4.2, 6.0, 1.8, kept=True)]
+    events = [TurnEvent("left", 0.5, 4.5, 3.0), TurnEvent("right", 4.2, 6.0, 1.8, kept=True)]
     assert rebuild(events, 7.0).starts == pytest.approx([0.5, 3.2])
 
 
 def test_an_early_interruption_of_a_turn_that_shrinks_leaves_it_its_first_200_ms() -> None:
-    events = [Event("left", 0.0, 10.0, 8.0), Event("right", 1.0, 12.0, 11.0, kept=True)]
+    events = [TurnEvent("left", 0.0, 10.0, 8.0), TurnEvent("right", 1.0, 12.0, 11.0, kept=True)]
     assert rebuild(events, 12.0).starts == pytest.approx([0.0, 0.2])
-    short_lead = [Event("left", 0.0, 10.0, 8.0), Event("right", 0.05, 12.0, 11.95, kept=True)]
+    short_lead = [TurnEvent("left", 0.0, 10.0, 8.0), TurnEvent("right", 0.05, 12.0, 11.95, kept=True)]
     assert rebuild(short_lead, 12.0).starts == pytest.approx([0.0, 0.05])
 
 
 def test_a_backchannel_keeps_its_share_of_the_room() -> None:
-    events = [Event("right", 1.0, 11.0, 10.0, kept=True), Event("left", 4.0, 5.0, 2.0)]
+    events = [TurnEvent("right", 1.0, 11.0, 10.0, kept=True), TurnEvent("left", 4.0, 5.0, 2.0)]
     assert rebuild(events, 12.0).starts == pytest.approx([1.0, 1.0 + 3 / 9 * 8])
 
 
 def test_equal_starts_place_the_longer_first() -> None:
-    events = [Event("left", 1.0, 1.5, 0.5), Event("right", 1.0, 5.0, 4.0, kept=True)]
+    events = [TurnEvent("left", 1.0, 1.5, 0.5), TurnEvent("right", 1.0, 5.0, 4.0, kept=True)]
     assert rebuild(events, 6.0).starts == pytest.approx([1.0, 1.0])
     assert rebuild(events, 6.0, "sequential").starts == pytest.approx([5.0, 1.0])
 
 
 def test_an_event_is_pushed_no_further_than_80_ms_after_the_one_before_it() -> None:
     events = [
-        Event("right", 0.0, 9.0, 9.0, kept=True),
-        Event("left", 1.0, 3.0, 5.0),
-        Event("left", 3.5, 4.0, 0.5),
+        TurnEvent("right", 0.0, 9.0, 9.0, kept=True),
+        TurnEvent("left", 1.0, 3.0, 5.0),
+        TurnEvent("left", 3.5, 4.0, 0.5),
     ]
     starts = rebuild(events, 10.0).starts
     assert starts[2] == pytest.approx(starts[1] + 5.0 + KEPT_PAUSE)
 
 
 def test_overlapping_kept_utterances_are_one_block_and_new_ones_follow_each_other() -> None:
-    kept = [Event("right", 2.0, 5.0, 3.0, kept=True), Event("right", 4.0, 7.0, 3.0, kept=True)]
-    assert rebuild([Event("left", 0.0, 1.0, 1.5), *kept], 8.0).starts == pytest.approx([0.0, 2.5, 4.5])
-    anew = [Event("left", 2.0, 5.0, 3.0), Event("left", 4.0, 7.0, 3.0), Event("right", 7.5, 8.0, 0.5, kept=True)]
+    kept = [TurnEvent("right", 2.0, 5.0, 3.0, kept=True), TurnEvent("right", 4.0, 7.0, 3.0, kept=True)]
+    assert rebuild([TurnEvent("left", 0.0, 1.0, 1.5), *kept], 8.0).starts == pytest.approx([0.0, 2.5, 4.5])
+    anew = [
+        TurnEvent("left", 2.0, 5.0, 3.0),
+        TurnEvent("left", 4.0, 7.0, 3.0),
+        TurnEvent("right", 7.5, 8.0, 0.5, kept=True),
+    ]
     rebuilt = rebuild(anew, 8.0)
     assert rebuilt.starts == pytest.approx([2.0, 5.0, 8.5])
     assert rebuilt.duration == pytest.approx(9.0)
 
 
 def test_a_resynthesised_piece_parts_the_kept_pieces_of_its_run() -> None:
-    run = [Event("left", 0, 5, 5, 0, True), Event("left", 5, 10, 20, 0), Event("left", 10, 12, 2, 0, True)]
+    run = [
+        TurnEvent("left", 0, 5, 5, 0, True),
+        TurnEvent("left", 5, 10, 20, 0),
+        TurnEvent("left", 10, 12, 2, 0, True),
+    ]
     assert rebuild(run, 12.0).starts == pytest.approx([0.0, 5.0, 25.0])
 
 
@@ -256,17 +266,17 @@ def test_an_empty_conversation_keeps_its_length() -> None:
 @pytest.mark.parametrize(
     ("events", "options", "said"),
     [
-        ([Event("left", -1.0, 2.0, 2.0)], {}, "0 <= start"),
-        ([Event("left", 3.0, 2.0, 2.0)], {}, "0 <= start"),
-        ([Event("left", 1.0, 2.0, -0.1)], {}, "new_length"),
-        ([Event("left", 1.0, float("nan"), 1.0)], {}, "0 <= start"),
-        ([Event("left", 1.0, 2.0, 1.5, kept=True)], {}, "kept"),
-        ([Event(name, 1.0, 2.0, 1.0) for name in "abc"], {}, "two channels"),
+        ([TurnEvent("left", -1.0, 2.0, 2.0)], {}, "0 <= start"),
+        ([TurnEvent("left", 3.0, 2.0, 2.0)], {}, "0 <= start"),
+        ([TurnEvent("left", 1.0, 2.0, -0.1)], {}, "new_length"),
+        ([TurnEvent("left", 1.0, float("nan"), 1.0)], {}, "0 <= start"),
+        ([TurnEvent("left", 1.0, 2.0, 1.5, kept=True)], {}, "kept"),
+        ([TurnEvent(name, 1.0, 2.0, 1.0) for name in "abc"], {}, "two channels"),
         ([], {"mode": "magic"}, "anchor, sequential"),
         ([], {"sample_rate": 0}, "positive"),
     ],
 )
-def test_impossible_input_is_refused(events: list[Event], options: dict, said: str) -> None:
+def test_impossible_input_is_refused(events: list[TurnEvent], options: dict, said: str) -> None:
     with pytest.raises(ValueError, match=said):
         rebuild(events, 10.0, **options)
 
@@ -290,7 +300,7 @@ def test_events_are_placed_as_in_the_version_before(mode: str, rate: int | None,
         is_kept = channel == "right" or chance.random() < 0.2
         new_length = length if is_kept else length * chance.uniform(0.7, 1.4)
         run = number // 9 if chance.random() < 0.5 else -1
-        events.append(Event(channel, max(0.0, start), max(0.0, start) + length, new_length, run, is_kept))
+        events.append(TurnEvent(channel, max(0.0, start), max(0.0, start) + length, new_length, run, is_kept))
         at[channel] = max(0.0, start) + length
     rebuilt = rebuild(events, 150.0, mode, rate)
     assert figures([*rebuilt.starts, rebuilt.duration]) == pytest.approx(expected, rel=1e-9)

@@ -10,19 +10,20 @@ from figures import figures
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dailytalk_contiguous.core.built import EVENTS, TIMELINE
-from dailytalk_contiguous.core.timeline import Event, rebuild
+from dailytalk_contiguous.core.schema import EVENTS, TIMELINE
 from dailytalk_contiguous.core.turns import (
     TERMINAL_OVERLAP,
     Timed,
-    compare,
+    TurnEvent,
+    compare_turns,
     fitness,
-    joined,
+    join_spans,
     label,
     lost_seconds,
-    offsets,
     overlap_seconds,
+    rebuild,
     stretches,
+    turn_offsets,
 )
 
 ELSEWHERE = {"mode", "lost_sound_seconds", "loudness_gain_db", "loudness_missing_db"}
@@ -43,12 +44,12 @@ def right(start: float, end: float, run: int = -1) -> Timed:
     return Timed("right", start, end, run)
 
 
-def anew(start: float, end: float, length: float) -> Event:
-    return Event("left", start, end, length)
+def anew(start: float, end: float, length: float) -> TurnEvent:
+    return TurnEvent("left", start, end, length)
 
 
-def kept(start: float, end: float) -> Event:
-    return Event("right", start, end, end - start, kept=True)
+def kept(start: float, end: float) -> TurnEvent:
+    return TurnEvent("right", start, end, end - start, kept=True)
 
 
 def test_speech_after_a_gap_is_a_turn() -> None:
@@ -81,8 +82,8 @@ def test_a_backchannel_over_the_cut_of_a_long_turn_is_inside_it() -> None:
 
 
 def test_short_pauses_and_runs_join_utterances_of_one_speaker() -> None:
-    assert joined([left(0, 1), left(1.19, 2), left(2.2, 3), right(2.1, 3)]) == [[0, 1], [2], [3]]
-    assert joined([left(0, 1, 5), left(4, 5, 5), left(6, 7, 6), right(1, 2, 5)]) == [[0, 1], [2], [3]]
+    assert join_spans([left(0, 1), left(1.19, 2), left(2.2, 3), right(2.1, 3)]) == [[0, 1], [2], [3]]
+    assert join_spans([left(0, 1, 5), left(4, 5, 5), left(6, 7, 6), right(1, 2, 5)]) == [[0, 1], [2], [3]]
 
 
 def test_only_the_first_utterance_of_a_stretch_takes_the_floor() -> None:
@@ -92,12 +93,12 @@ def test_only_the_first_utterance_of_a_stretch_takes_the_floor() -> None:
 
 def test_offsets_are_gaps_above_and_overlaps_below_zero_without_backchannels() -> None:
     talked = [left(0, 4), right(1, 1.5), right(4.25, 6), left(5.5, 8), left(8.5, 9), right(9, 10)]
-    assert offsets(stretches(talked)) == pytest.approx([0.25, -0.5, 0.0])
+    assert turn_offsets(stretches(talked)) == pytest.approx([0.25, -0.5, 0.0])
 
 
 def test_one_speaker_alone_changes_nothing() -> None:
-    assert len(offsets(stretches([left(0, 1), left(2, 3)]))) == 0
-    assert len(offsets(stretches([]))) == 0
+    assert len(turn_offsets(stretches([left(0, 1), left(2, 3)]))) == 0
+    assert len(turn_offsets(stretches([]))) == 0
 
 
 @given(talk)
@@ -123,7 +124,7 @@ def test_overlap_is_what_a_millisecond_grid_counts(talked: list[Timed]) -> None:
 
 def test_measures_are_the_columns_of_the_dataset() -> None:
     events = [anew(0, 2, 2.5), kept(2.2, 4), anew(3.8, 6, 2)]
-    measured = compare(events, [0, 2.7, 4.3], 7, 7.3)
+    measured = compare_turns(events, [0, 2.7, 4.3], 7, 7.3)
     assert set(measured) == set(TIMELINE) - ELSEWHERE
     assert measured["source_offset_median"] == pytest.approx(0.0)
     assert measured["source_offset_p10"] == pytest.approx(-0.16)
@@ -135,7 +136,7 @@ def test_measures_are_the_columns_of_the_dataset() -> None:
 
 def test_an_unchanged_conversation_measures_as_unchanged() -> None:
     events = [anew(0, 4, 4), kept(1, 1.5), kept(3.8, 6), anew(5, 8, 3)]
-    measured = compare(events, [event.start for event in events], 9, 9)
+    measured = compare_turns(events, [event.start for event in events], 9, 9)
     assert measured["offset_distance"] == 0
     assert measured["overlap_kept"] == pytest.approx(1)
     assert measured["overlap_seconds"] == measured["source_overlap_seconds"] == pytest.approx(1.7)
@@ -145,24 +146,24 @@ def test_an_unchanged_conversation_measures_as_unchanged() -> None:
 
 def test_offset_distance_is_how_far_offsets_moved() -> None:
     events = [anew(0, 2, 2), kept(2.1, 4), anew(4.3, 6, 1.7)]
-    assert compare(events, [0, 2.2, 4.4], 7, 7)["offset_distance"] == pytest.approx(0.05)
+    assert compare_turns(events, [0, 2.2, 4.4], 7, 7)["offset_distance"] == pytest.approx(0.05)
 
 
 def test_a_pause_that_shrinks_makes_no_backchannel_of_what_the_other_said_in_it() -> None:
     events = [anew(0, 2, 2), kept(1.9, 2.25), anew(2.3, 4, 1.7)]
-    assert compare(events, [0, 1.9, 2.1], 5, 5)["offset_distance"] == pytest.approx(0.1)
+    assert compare_turns(events, [0, 1.9, 2.1], 5, 5)["offset_distance"] == pytest.approx(0.1)
 
 
 def test_a_shorter_backchannel_that_stays_inside_has_kept_its_overlap() -> None:
     events = [kept(0, 10), anew(4, 5, 0.5)]
-    assert compare(events, [0, 4], 11, 11)["overlap_kept"] == pytest.approx(1)
-    assert compare(events, [0, 9.75], 11, 11)["overlap_kept"] == pytest.approx(0.5)
-    assert compare(events, [0, 9.75], 11, 11)["backchannels_kept"] == 0
+    assert compare_turns(events, [0, 4], 11, 11)["overlap_kept"] == pytest.approx(1)
+    assert compare_turns(events, [0, 9.75], 11, 11)["overlap_kept"] == pytest.approx(0.5)
+    assert compare_turns(events, [0, 9.75], 11, 11)["backchannels_kept"] == 0
 
 
 def test_overlap_that_the_rebuild_adds_makes_up_for_nothing() -> None:
     events = [kept(0, 5), anew(4, 7, 3), kept(8, 10)]
-    measured = compare(events, [0, 6, 8], 11, 11)
+    measured = compare_turns(events, [0, 6, 8], 11, 11)
     assert measured["overlap_seconds"] == pytest.approx(1)
     assert measured["overlap_kept"] == 0
 
@@ -171,12 +172,14 @@ def test_sequential_loses_all_overlap_and_anchor_none() -> None:
     events = [anew(0, 4, 5), kept(1, 1.5), kept(3.7, 6)]
     for mode, expected in (("anchor", 1.0), ("sequential", 0.0)):
         rebuilt = rebuild(events, 7, mode)
-        assert compare(events, rebuilt.starts, 7, rebuilt.duration)["overlap_kept"] == pytest.approx(expected)
+        assert compare_turns(events, rebuilt.starts, 7, rebuilt.duration)["overlap_kept"] == pytest.approx(
+            expected
+        )
 
 
 def test_nothing_to_measure_is_nan() -> None:
     for events in ([], [anew(0, 1, 1)]):
-        measured = compare(events, [0.0] * len(events), 2, 2)
+        measured = compare_turns(events, [0.0] * len(events), 2, 2)
         assert all(
             math.isnan(measured[f"{name}offset_{q}"]) for name in ("", "source_") for q in ("median", "p10")
         )
@@ -211,7 +214,7 @@ def test_silence_has_no_fitness() -> None:
     assert math.isnan(figures["response_median_seconds"])
 
 
-def drawn_call(seed: int, count: int = 40) -> list[Event]:
+def drawn_call(seed: int, count: int = 40) -> list[TurnEvent]:
     """Events of two speakers who wait, overlap, interrupt and answer inside each other's turns."""
     chance = random.Random(seed)
     events, at = [], {"left": 0.0, "right": 0.5}
@@ -222,7 +225,7 @@ def drawn_call(seed: int, count: int = 40) -> list[Event]:
         is_kept = channel == "right"
         new_length = length if is_kept else round(length * chance.uniform(0.7, 1.4), 3)
         run = number // 9 if chance.random() < 0.5 else -1
-        events.append(Event(channel, round(start, 3), round(start + length, 3), new_length, run, is_kept))
+        events.append(TurnEvent(channel, round(start, 3), round(start + length, 3), new_length, run, is_kept))
         at[channel] = start + length
     return events
 
@@ -239,9 +242,9 @@ def drawn_call(seed: int, count: int = 40) -> list[Event]:
 def test_turns_are_measured_as_in_the_version_before(mode: str, seed: int, expected: list[float]) -> None:
     events = drawn_call(seed)
     rebuilt = rebuild(events, 130.0, mode, 16000)
-    measured = compare(events, rebuilt.starts, 130.0, rebuilt.duration)
+    measured = compare_turns(events, rebuilt.starts, 130.0, rebuilt.duration)
     timed = [Timed(event.channel, event.start, event.end, event.run) for event in events]
-    entered = Counter(label(timed)) | {"stretches": len(joined(timed))}
+    entered = Counter(label(timed)) | {"stretches": len(join_spans(timed))}
     counts = [entered[name] for name in sorted(entered)]
     numbers = [*measured.values(), *fitness(timed, 130.0, 60.0).values(), *counts]
     assert figures(numbers) == pytest.approx(expected, rel=1e-7)

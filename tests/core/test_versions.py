@@ -3,9 +3,7 @@ from datasets import Audio, Features, List, Value
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dailytalk_contiguous.core.errors import DailytalkError
-from dailytalk_contiguous.core.published import CONFIGS, features_of
-from dailytalk_contiguous.core.versions import (
+from dailytalk_contiguous.core.changes import (
     BUMPS,
     SemanticVersion,
     added,
@@ -16,6 +14,8 @@ from dailytalk_contiguous.core.versions import (
     next_tag,
     parse_tag,
 )
+from dailytalk_contiguous.core.errors import DailytalkError
+from dailytalk_contiguous.core.schema import CONFIGS, published_features
 
 NUMBERS = st.integers(0, 10**6)
 VERSIONS = st.builds(SemanticVersion, NUMBERS, NUMBERS, NUMBERS)
@@ -79,8 +79,8 @@ def test_largest_bump_wins() -> None:
 
 def test_published_features_break_nothing_against_themselves() -> None:
     for config in CONFIGS:
-        assert breaking(features_of(config, 24000), features_of(config, 24000)) == []
-        assert added(features_of(config, 24000), features_of(config, 24000)) == []
+        assert breaking(published_features(config, 24000), published_features(config, 24000)) == []
+        assert added(published_features(config, 24000), published_features(config, 24000)) == []
 
 
 def test_new_column_and_new_field_break_nobody() -> None:

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dailytalk_contiguous.core.errors import DailytalkError
-from dailytalk_contiguous.core.weights import Weighted, goals, times
+from dailytalk_contiguous.core.sampling import Weighted, goals, times
 
 lengths = st.lists(st.floats(0.5, 30.0), min_size=1, max_size=40)
 

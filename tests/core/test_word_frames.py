@@ -6,24 +6,26 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dailytalk_contiguous.core.word_frames import MOST_MOVED, Placed, Spoken, frame_of, place_words
+from dailytalk_contiguous.core.word_times import MOST_MOVED, FrameTimes, SpokenWord, frame_of, place_words
 
 EXACT = 2e-6
 
 
-def words(*starts: float, tokens: tuple[int, ...] = (), first: float = 0.0, last: float = 100.0) -> list[Spoken]:
+def words(
+    *starts: float, tokens: tuple[int, ...] = (), first: float = 0.0, last: float = 100.0
+) -> list[SpokenWord]:
     """Words that each end where the next one begins, in one utterance."""
     spans = pairwise([*starts, starts[-1] + 0.3])
     sizes = tokens or (1,) * len(starts)
-    return [Spoken(start, end, size, first, last) for (start, end), size in zip(spans, sizes, strict=True)]
+    return [SpokenWord(start, end, size, first, last) for (start, end), size in zip(spans, sizes, strict=True)]
 
 
-def frames(placed: Placed) -> list[int]:
+def frames(placed: FrameTimes) -> list[int]:
     return [frame_of(start) for start, _ in placed.times]
 
 
 def test_no_words_need_no_places() -> None:
-    assert place_words([]) == Placed([], 0, 0, 0)
+    assert place_words([]) == FrameTimes([], 0, 0, 0)
 
 
 def test_words_in_one_frame_get_one_each() -> None:
@@ -35,7 +37,7 @@ def test_words_in_one_frame_get_one_each() -> None:
 def test_words_that_are_in_nobodys_way_keep_their_times() -> None:
     given_words = words(1.0, 1.25, 1.61)
     placed = place_words(given_words)
-    assert placed == Placed([(word.start, word.end) for word in given_words], 0, 0, 0)
+    assert placed == FrameTimes([(word.start, word.end) for word in given_words], 0, 0, 0)
 
 
 def test_start_on_the_edge_of_a_frame_is_in_that_frame_for_every_window() -> None:
@@ -64,17 +66,17 @@ def test_words_that_can_not_leave_their_utterance_are_counted_as_lost() -> None:
 
 
 @st.composite
-def _speech(draw: st.DrawFn) -> list[Spoken]:
+def _speech(draw: st.DrawFn) -> list[SpokenWord]:
     gaps = draw(st.lists(st.integers(1, 60), min_size=1, max_size=30))
     start, found = draw(st.integers(0, 50)) / 100, []
     for gap in gaps:
         found.append((start, start + gap / 100, draw(st.integers(1, 4))))
         start = round(start + gap / 100, 2)
-    return [Spoken(first, end, tokens, found[0][0], start) for first, end, tokens in found]
+    return [SpokenWord(first, end, tokens, found[0][0], start) for first, end, tokens in found]
 
 
 @given(_speech())
-def test_order_reach_and_utterance_are_kept(spoken: list[Spoken]) -> None:
+def test_order_reach_and_utterance_are_kept(spoken: list[SpokenWord]) -> None:
     placed = place_words(spoken)
     starts = [start for start, _ in placed.times]
     assert starts == sorted(starts)
@@ -86,7 +88,7 @@ def test_order_reach_and_utterance_are_kept(spoken: list[Spoken]) -> None:
 
 
 @given(_speech())
-def test_counts_are_what_a_reader_of_frames_finds(spoken: list[Spoken]) -> None:
+def test_counts_are_what_a_reader_of_frames_finds(spoken: list[SpokenWord]) -> None:
     placed = place_words(spoken)
     rooms = [after - before for before, after in pairwise(frames(placed))]
     assert placed.lost == sum(room == 0 for room in rooms)
@@ -94,15 +96,15 @@ def test_counts_are_what_a_reader_of_frames_finds(spoken: list[Spoken]) -> None:
 
 
 @given(_speech())
-def test_never_more_is_lost_than_before(spoken: list[Spoken]) -> None:
+def test_never_more_is_lost_than_before(spoken: list[SpokenWord]) -> None:
     before = sum(frame_of(one.start) == frame_of(other.start) for one, other in pairwise(spoken))
     assert place_words(spoken).lost <= before
 
 
 def test_moved_word_begins_a_millionth_inside_its_frame_and_lasts_two_hundredths() -> None:
-    placed = place_words([Spoken(1.01, 1.02, 1, 0.0, 9.0), Spoken(1.03, 1.035, 1, 0.0, 9.0)])
+    placed = place_words([SpokenWord(1.01, 1.02, 1, 0.0, 9.0), SpokenWord(1.03, 1.035, 1, 0.0, 9.0)])
     assert placed.times == [(1.01, 1.02), pytest.approx((1.040001, 1.060001), abs=1e-8)]
-    on_the_edge = place_words([Spoken(1.04, 1.3, 1, 0.0, 9.0)])
+    on_the_edge = place_words([SpokenWord(1.04, 1.3, 1, 0.0, 9.0)])
     assert on_the_edge == ([pytest.approx((1.040001, 1.3), abs=1e-8)], 0, 0, 0)
 
 
@@ -116,6 +118,6 @@ def test_moved_word_begins_a_millionth_inside_its_frame_and_lasts_two_hundredths
 def test_word_moves_only_where_its_utterance_has_room_for_its_start(
     first: float, last: float, frames_of_words: list[int]
 ) -> None:
-    placed = place_words([Spoken(1.06, 1.11, 1, first, last), Spoken(1.11, 1.3, 1, first, last)])
+    placed = place_words([SpokenWord(1.06, 1.11, 1, first, last), SpokenWord(1.11, 1.3, 1, first, last)])
     assert frames(placed) == frames_of_words
     assert (placed.moved, placed.lost) == ((0, 1) if frames_of_words == [13, 13] else (1, 0))

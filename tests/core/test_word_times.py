@@ -8,8 +8,8 @@ from figures import figures
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from dailytalk_contiguous.core.packing import Word
 from dailytalk_contiguous.core.word_times import (
+    Word,
     by_edit_distance,
     by_proportion,
     normalise,

@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dailytalk_contiguous.models.acoustic_affect import REFERENCE, estimate
+from dailytalk_contiguous.models.affect import REFERENCE, estimate_affect
 
 NAN = float("nan")
 RMS = st.floats(0, 1) | st.just(NAN)
@@ -14,11 +14,11 @@ UTTERANCE = st.tuples(RMS, F0, RATE, st.sampled_from(["", "great", "terrible", "
 
 def rated(rows: list[tuple[float, float, float, str, str]], grouped: bool = True) -> dict[str, np.ndarray]:
     rms, f0, rate, texts, groups = (list(column) for column in zip(*rows, strict=True))
-    return estimate(rms, f0, rate, texts, groups if grouped else None)
+    return estimate_affect(rms, f0, rate, texts, groups if grouped else None)
 
 
 def alone(rms: float = 0.05, f0: float = 160.0, rate: float = 3.3, text: str = "") -> dict[str, float]:
-    return {name: float(value[0]) for name, value in estimate([rms], [f0], [rate], [text], None).items()}
+    return {name: float(value[0]) for name, value in estimate_affect([rms], [f0], [rate], [text], None).items()}
 
 
 @given(st.lists(UTTERANCE, min_size=1, max_size=12), st.booleans())
@@ -112,10 +112,10 @@ def test_the_reference_voice_is_neutral() -> None:
 
 def test_columns_of_different_length_are_refused() -> None:
     with pytest.raises(ValueError, match="'words': 1"):
-        estimate([0.1, 0.2], [100.0, 100.0], [3.0, 3.0], ["one"], None)
+        estimate_affect([0.1, 0.2], [100.0, 100.0], [3.0, 3.0], ["one"], None)
     with pytest.raises(ValueError, match="2 utterances but 1 groups"):
-        estimate([0.1, 0.2], [100.0, 100.0], [3.0, 3.0], ["one", "two"], ["ann"])
+        estimate_affect([0.1, 0.2], [100.0, 100.0], [3.0, 3.0], ["one", "two"], ["ann"])
 
 
 def test_text_may_be_missing() -> None:
-    assert estimate([0.05], [160.0], [3.3], [None], None)["valence"].tolist() == [0.5]
+    assert estimate_affect([0.05], [160.0], [3.3], [None], None)["valence"].tolist() == [0.5]

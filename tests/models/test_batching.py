@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dailytalk_contiguous.core.errors import DailytalkError
-from dailytalk_contiguous.models.batching import GROW_AFTER, Room, plan, run_batched, within_memory
+from dailytalk_contiguous.models.devices import GROW_AFTER, Room, plan_batches, run_batched, within_memory
 
 LENGTHS = st.lists(st.floats(0, 60), max_size=40)
 BUDGETS = st.floats(0.1, 100)
@@ -15,39 +15,39 @@ BUDGETS = st.floats(0.1, 100)
 
 @given(LENGTHS, BUDGETS)
 def test_every_item_is_in_one_batch(seconds: list[float], budget: float) -> None:
-    assert sorted(index for batch in plan(seconds, budget) for index in batch) == list(range(len(seconds)))
+    assert sorted(index for batch in plan_batches(seconds, budget) for index in batch) == list(range(len(seconds)))
 
 
 @given(LENGTHS, BUDGETS)
 def test_padded_audio_stays_within_the_budget_unless_one_item_exceeds_it(
     seconds: list[float], budget: float
 ) -> None:
-    for batch in plan(seconds, budget):
+    for batch in plan_batches(seconds, budget):
         longest = max(seconds[index] for index in batch)
         assert longest * len(batch) <= budget or len(batch) == 1
 
 
 @given(LENGTHS, BUDGETS)
 def test_no_two_neighbouring_batches_fit_into_one(seconds: list[float], budget: float) -> None:
-    batches = plan(seconds, budget)
+    batches = plan_batches(seconds, budget)
     for first, second in itertools.pairwise(batches):
         assert max(seconds[index] for index in first) * (len(first) + 1) > budget
         assert min(seconds[index] for index in first) >= max(seconds[index] for index in second)
 
 
 def test_items_of_one_length_keep_their_order() -> None:
-    assert plan([2.0, 5.0, 2.0, 5.0, 2.0], 10.0) == [[1, 3], [0, 2, 4]]
+    assert plan_batches([2.0, 5.0, 2.0, 5.0, 2.0], 10.0) == [[1, 3], [0, 2, 4]]
 
 
 def test_a_budget_of_nothing_is_refused() -> None:
     with pytest.raises(ValueError, match="positive seconds, not 0"):
-        plan([1.0], 0)
+        plan_batches([1.0], 0)
 
 
 @pytest.mark.parametrize("length", [float("nan"), -1.0, float("inf")])
 def test_a_length_that_is_none_is_refused(length: float) -> None:
     with pytest.raises(ValueError, match="finite and not negative"):
-        plan([1.0, length], 10.0)
+        plan_batches([1.0, length], 10.0)
 
 
 @given(LENGTHS, BUDGETS)

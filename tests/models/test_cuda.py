@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dailytalk_contiguous.core.errors import DailytalkError, ModelMissing
-from dailytalk_contiguous.models.cuda import (
+from dailytalk_contiguous.models.devices import (
     CPU_TYPE,
     CUBLAS,
     CUBLAS_PACKAGE,
@@ -64,7 +64,7 @@ def test_pytorch_that_finds_no_gpu_is_said_with_what_it_was_built_for() -> None:
 @needs_no_gpu
 def test_a_machine_without_a_gpu_is_known_without_pytorch() -> None:
     code = (
-        "import sys; from dailytalk_contiguous.models.cuda import compute_type_of;"
+        "import sys; from dailytalk_contiguous.models.devices import compute_type_of;"
         "print(compute_type_of('auto', 'auto'), 'torch' in sys.modules)"
     )
     told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
@@ -155,7 +155,7 @@ def test_a_library_of_the_extra_is_found_by_its_name(tmp_path: Path) -> None:
     source.write_text("int answer(void) { return 42; }\n")
     subprocess.run(["cc", "-shared", "-fPIC", f"-Wl,-soname,{CUBLAS}", "-o", library, source], check=True)
     code = (
-        "import ctypes; from dailytalk_contiguous.models.cuda import cublas; told = cublas();"
+        "import ctypes; from dailytalk_contiguous.models.devices import cublas; told = cublas();"
         f"print(told, ctypes.CDLL('{CUBLAS}').answer())"
     )
     path = os.pathsep.join([str(tmp_path), os.getcwd()])

@@ -9,17 +9,17 @@ import numpy as np
 import pytest
 
 from dailytalk_contiguous.core.errors import DailytalkError
+from dailytalk_contiguous.models.contracts import Line, Reserve, Spoken, SynthesisFailed, VoiceSample, free
 from dailytalk_contiguous.models.engines import (
     ENGINES,
-    Purse,
+    Budget,
     SpendingLimit,
+    budgets_from,
     load_synthesiser,
     obtain,
-    purse,
-    purses_from,
+    open_budget,
 )
-from dailytalk_contiguous.models.speech_cache import SpeechCache
-from dailytalk_contiguous.models.synthesiser import Line, Reserve, Spoken, SynthesisFailed, VoiceSample, free
+from dailytalk_contiguous.models.paid import SpeechCache
 
 PRICE = 0.1
 
@@ -55,7 +55,7 @@ def line(number: int) -> Line:
 
 
 def test_line_is_bought_once_however_many_want_it_at_a_time(tmp_path: Path) -> None:
-    hummer, money = Hummer(), Purse(None)
+    hummer, money = Hummer(), Budget(None)
     with ThreadPoolExecutor(8) as pool:
         wanted = [pool.submit(obtain, hummer, line(n % 2), (), SpeechCache(tmp_path), money) for n in range(16)]
     keys = {future.result()[0] for future in wanted}
@@ -66,12 +66,12 @@ def test_line_is_bought_once_however_many_want_it_at_a_time(tmp_path: Path) -> N
 def test_samples_of_a_voice_are_part_of_what_is_bought(tmp_path: Path) -> None:
     hummer = Hummer()
     for samples in ((), (VoiceSample(b"one", "Hello."),), (VoiceSample(b"one", "Hi."),), ()):
-        obtain(hummer, line(0), samples, SpeechCache(tmp_path), Purse(None))
+        obtain(hummer, line(0), samples, SpeechCache(tmp_path), Budget(None))
     assert len(hummer.said) == 3
 
 
 def test_nothing_said_is_no_purchase_to_keep_but_one_that_counts(tmp_path: Path) -> None:
-    money = Purse(None)
+    money = Budget(None)
     with pytest.raises(SynthesisFailed, match="nothing was said"):
         obtain(Hummer(n_samples=0), line(0), (), SpeechCache(tmp_path), money)
     assert (list(tmp_path.rglob("*.json")), money.spent) == ([], PRICE)
@@ -80,7 +80,7 @@ def test_nothing_said_is_no_purchase_to_keep_but_one_that_counts(tmp_path: Path)
 @pytest.mark.parametrize("affordable", [0, 1, 3])
 def test_limit_is_never_passed_and_all_of_it_can_be_spent(tmp_path: Path, affordable: int) -> None:
     """0.1 three times is more than 0.3 to a computer."""
-    hummer, money = Hummer(), Purse(affordable * PRICE)
+    hummer, money = Hummer(), Budget(affordable * PRICE)
     with ThreadPoolExecutor(8) as pool:
         wanted = [pool.submit(obtain, hummer, line(n), (), SpeechCache(tmp_path), money) for n in range(8)]
     refused = [error for error in (future.exception() for future in wanted) if error]
@@ -90,7 +90,7 @@ def test_limit_is_never_passed_and_all_of_it_can_be_spent(tmp_path: Path, afford
 
 
 def test_money_that_is_being_spent_is_seen_once_by_the_others() -> None:
-    money, errors = Purse(200 * PRICE), []
+    money, errors = Budget(200 * PRICE), []
 
     def spend() -> None:
         try:
@@ -109,7 +109,7 @@ def test_money_that_is_being_spent_is_seen_once_by_the_others() -> None:
 
 
 def test_what_was_held_back_for_a_failed_purchase_is_free_again() -> None:
-    money = Purse(PRICE)
+    money = Budget(PRICE)
     for _ in range(3):
         with pytest.raises(SynthesisFailed), money.paying(PRICE):
             raise SynthesisFailed("no", "again")
@@ -119,7 +119,7 @@ def test_what_was_held_back_for_a_failed_purchase_is_free_again() -> None:
 
 
 def test_nothing_is_bought_while_purchases_are_halted_and_everything_afterwards() -> None:
-    money = Purse(None)
+    money = Budget(None)
     with money.halted(), pytest.raises(DailytalkError, match="being stopped"), money.paying(0.0):
         pass
     with money.paying(PRICE) as pay:
@@ -130,7 +130,7 @@ def test_nothing_is_bought_while_purchases_are_halted_and_everything_afterwards(
 @pytest.mark.parametrize("limit", [float("nan"), float("inf"), -1.0])
 def test_limit_that_limits_nothing_is_refused(limit: float) -> None:
     with pytest.raises(DailytalkError, match="--max-cost is"):
-        Purse(limit)
+        Budget(limit)
 
 
 def test_limit_that_was_passed_tells_its_figures_to_other_processes() -> None:
@@ -139,18 +139,18 @@ def test_limit_that_was_passed_tells_its_figures_to_other_processes() -> None:
 
 
 def test_free_lines_can_be_had_without_any_money() -> None:
-    money = Purse(0.0)
+    money = Budget(0.0)
     with money.paying(0.0) as pay:
         pay(0.0)
     assert money.spent == 0.0
 
 
 def test_purse_lasts_until_it_is_put_away() -> None:
-    purse.cache_clear()
-    assert purse(1.0) is purse(1.0)
-    first = purse(1.0)
-    purse.cache_clear()
-    assert purse(1.0) is not first
+    open_budget.cache_clear()
+    assert open_budget(1.0) is open_budget(1.0)
+    first = open_budget(1.0)
+    open_budget.cache_clear()
+    assert open_budget(1.0) is not first
 
 
 @pytest.mark.parametrize("engine", ENGINES)
@@ -181,7 +181,7 @@ def test_only_fish_speaks_in_the_voice_of_a_sample(engine: str) -> None:
 
 
 def test_money_is_told_in_dollars_to_a_millionth() -> None:
-    money = Purse(None)
+    money = Budget(None)
     with money.paying(0.0) as pay:
         pay(0.1234567)
         pay(0.1)
@@ -190,7 +190,7 @@ def test_money_is_told_in_dollars_to_a_millionth() -> None:
 
 
 def test_price_of_a_request_is_held_back_while_it_is_under_way() -> None:
-    money = Purse(2 * PRICE)
+    money = Budget(2 * PRICE)
     passed = r"limit of 0\.2 USD \(0\.0000 USD are spent\): raise --max-cost and run the same command again"
     with (
         money.paying(PRICE),
@@ -207,7 +207,7 @@ def test_price_of_a_request_is_held_back_while_it_is_under_way() -> None:
 
 
 def test_line_from_the_cache_is_the_one_that_was_bought_and_costs_nothing(tmp_path: Path) -> None:
-    hummer, money = Hummer(), Purse(PRICE)
+    hummer, money = Hummer(), Budget(PRICE)
     bought = obtain(hummer, line(0), (), SpeechCache(tmp_path), money)
     kept = obtain(hummer, line(0), (), SpeechCache(tmp_path), money)
     assert kept[0] == bought[0]
@@ -216,13 +216,13 @@ def test_line_from_the_cache_is_the_one_that_was_bought_and_costs_nothing(tmp_pa
 
 
 def test_processes_that_share_a_limit_pay_from_one_purse() -> None:
-    shared = Purse(7.0)
+    shared = Budget(7.0)
     try:
-        purses_from(lambda limit: shared)
-        assert purse(1.0) is shared
+        budgets_from(lambda limit: shared)
+        assert open_budget(1.0) is shared
     finally:
-        purses_from(Purse)
-    assert purse(1.0).limit == 1.0
+        budgets_from(Budget)
+    assert open_budget(1.0).limit == 1.0
 
 
 def test_unknown_engine_is_answered_with_those_there_are() -> None:
@@ -253,7 +253,7 @@ def test_answers_that_broke_off_are_paid_for(tmp_path: Path) -> None:
                     pay(0.25)
             raise SynthesisFailed("it broke off", "try again")
 
-    money = Purse(None)
+    money = Budget(None)
     with pytest.raises(SynthesisFailed):
         obtain(Broken(), Line("Hello.", "", "en", 0), (), SpeechCache(tmp_path), money)
     assert money.spent == pytest.approx(0.75)

@@ -8,12 +8,19 @@ import numpy as np
 import pytest
 
 from dailytalk_contiguous.core.errors import DailytalkError
-from dailytalk_contiguous.core.matching import split_words
-from dailytalk_contiguous.core.tag_lists import STYLES
-from dailytalk_contiguous.core.tags import PRESETS
-from dailytalk_contiguous.models.espeak import Espeak, Event, parameters, time_words
-from dailytalk_contiguous.models.manners import MANNERS, NEUTRAL, Manner, manner_of
-from dailytalk_contiguous.models.synthesiser import Line, Spoken, Synthesiser, SynthesisFailed, VoiceSample
+from dailytalk_contiguous.core.tags import PRESETS, STYLES
+from dailytalk_contiguous.core.word_times import split_words
+from dailytalk_contiguous.models.contracts import Line, Spoken, Synthesiser, SynthesisFailed, VoiceSample
+from dailytalk_contiguous.models.offline_voices import (
+    NEUTRAL,
+    STYLE_PROSODY,
+    Espeak,
+    EspeakEvent,
+    StyleProsody,
+    espeak_word_times,
+    parameters,
+    prosody_of_tag,
+)
 
 TEXT = "Well, I never thought that she would come back."
 
@@ -81,13 +88,18 @@ def test_a_dash_before_a_word_gives_it_no_time() -> None:
 
 
 def test_words_that_espeak_runs_together_share_their_time() -> None:
-    events = [Event(1, 0, 0, b""), Event(7, 0, 0, b"aU"), Event(7, 0, 800, b"_:"), Event(5, 6, 1000, b"")]
-    out, of = time_words("out of", events, 1000, 1.0)
+    events = [
+        EspeakEvent(1, 0, 0, b""),
+        EspeakEvent(7, 0, 0, b"aU"),
+        EspeakEvent(7, 0, 800, b"_:"),
+        EspeakEvent(5, 6, 1000, b""),
+    ]
+    out, of = espeak_word_times("out of", events, 1000, 1.0)
     assert out.start == 0.0
     assert out.end == of.start
     assert of.end == 0.8
-    behind = [*events, Event(7, 0, 1100, b"x"), Event(5, 6, 2000, b"")]
-    assert time_words("out of", behind, 1000, 3.0) == [out, of]  # what follows a clause's end is no word
+    behind = [*events, EspeakEvent(7, 0, 1100, b"x"), EspeakEvent(5, 6, 2000, b"")]
+    assert espeak_word_times("out of", behind, 1000, 3.0) == [out, of]  # what follows a clause's end is no word
     assert (out.probability, of.probability) == (1.0, 1.0)  # a synthesiser knows what it says
 
 
@@ -123,12 +135,12 @@ def test_threads_do_not_disturb_each_other() -> None:
 
 def test_every_tag_of_the_rules_has_a_manner_and_exists() -> None:
     chosen = {rule.tag for preset in PRESETS.values() for rule in preset}
-    assert chosen == set(MANNERS)
+    assert chosen == set(STYLE_PROSODY)
     assert chosen <= STYLES["fish-s1"].tags
 
 
 def test_manners_stay_within_what_espeak_takes() -> None:
-    for manner in MANNERS.values():
+    for manner in STYLE_PROSODY.values():
         rate, volume, pitch, pitch_range = parameters(manner).values()
         assert 80 <= rate <= 450
         assert 0 < volume <= 100
@@ -148,7 +160,7 @@ def test_no_manner_clips() -> None:
 
 
 def test_an_unknown_tag_speaks_neutrally() -> None:
-    assert manner_of("nostalgic") == manner_of("") == NEUTRAL
+    assert prosody_of_tag("nostalgic") == prosody_of_tag("") == NEUTRAL
     assert np.array_equal(say(tag="nostalgic").samples, say().samples)
 
 
@@ -214,14 +226,14 @@ def test_preflight_without_the_wheel_says_what_to_install(monkeypatch: pytest.Mo
 @pytest.mark.parametrize(
     ("manner", "settings"),
     [
-        (Manner(), (175, 50, 50, 50)),
-        (Manner(rate=2.0, pitch=1.9, pitch_range=1.5, gain_db=6.0), (350, 100, 100, 75)),
-        (Manner(rate=0.1, pitch=0.1, pitch_range=0.1, gain_db=-6.0), (80, 25, 0, 5)),
-        (Manner(rate=9.0, pitch=9.0, pitch_range=9.0, gain_db=-40.0), (450, 0, 100, 100)),
-        (Manner(pitch=1 / 1.9), (175, 50, 0, 50)),
+        (StyleProsody(), (175, 50, 50, 50)),
+        (StyleProsody(rate=2.0, pitch=1.9, pitch_range=1.5, gain_db=6.0), (350, 100, 100, 75)),
+        (StyleProsody(rate=0.1, pitch=0.1, pitch_range=0.1, gain_db=-6.0), (80, 25, 0, 5)),
+        (StyleProsody(rate=9.0, pitch=9.0, pitch_range=9.0, gain_db=-40.0), (450, 0, 100, 100)),
+        (StyleProsody(pitch=1 / 1.9), (175, 50, 0, 50)),
     ],
 )
-def test_a_manner_is_espeaks_rate_volume_pitch_and_range(manner: Manner, settings: tuple[int, ...]) -> None:
+def test_a_manner_is_espeaks_rate_volume_pitch_and_range(manner: StyleProsody, settings: tuple[int, ...]) -> None:
     rate, volume, pitch, pitch_range = settings
     assert parameters(manner) == {1: rate, 2: volume, 3: pitch, 4: pitch_range}
 

@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 from tts_server import FISH, FISH_TIMES, TOKEN, TtsServer, events, speech, wav
 
 from dailytalk_contiguous.core.errors import DailytalkError
-from dailytalk_contiguous.core.tag_lists import STYLES
-from dailytalk_contiguous.models.fish import MODELS, Fish, Segment, read_events, words_of
-from dailytalk_contiguous.models.http import Client, Reply, ShortRead, Token
-from dailytalk_contiguous.models.synthesiser import Line, Synthesiser, SynthesisFailed, VoiceSample
+from dailytalk_contiguous.core.tags import STYLES
+from dailytalk_contiguous.models.contracts import Line, Synthesiser, SynthesisFailed, VoiceSample
+from dailytalk_contiguous.models.fish import MODELS, Fish, FishSegment, fish_words, read_stream_events
+from dailytalk_contiguous.models.paid import Client, Reply, ShortRead, Token
 
 LINE = Line("Oh, I can't believe it!", "excited", "en", 0)
 
@@ -218,8 +218,11 @@ def test_a_token_goes_over_plain_http_to_this_machine_alone(monkeypatch: pytest.
 
 
 def test_words_end_where_the_service_says_that_it_stopped() -> None:
-    words = words_of(
-        "Yes, of course it is.", "calm", [Segment("(calm) yes of", 0.0, 0.5), Segment("cou", 0.5, 0.6)], 0.6
+    words = fish_words(
+        "Yes, of course it is.",
+        "calm",
+        [FishSegment("(calm) yes of", 0.0, 0.5), FishSegment("cou", 0.5, 0.6)],
+        0.6,
     )
     assert [word.text for word in words or []] == ["Yes,", "of"]
 
@@ -228,9 +231,9 @@ def test_chunk_without_an_alignment_says_nothing_of_where_the_text_ends() -> Non
     samples, rate, words = speech("(calm) Yes, of course.", 24000)
     stream = events("(calm) Yes, of course.", wav(samples, rate), words, len(samples) / rate)
     event = {"audio_base64": "", "content": "", "chunk_seq": 1, "chunk_audio_offset_sec": 1.0, "alignment": None}
-    assert len(read_events(Reply(stream, "text/event-stream")).segments) == 3
+    assert len(read_stream_events(Reply(stream, "text/event-stream")).segments) == 3
     more = stream + f"data: {json.dumps(event)}\n\n".encode()
-    assert read_events(Reply(more, "text/event-stream")).segments == []
+    assert read_stream_events(Reply(more, "text/event-stream")).segments == []
 
 
 @pytest.mark.parametrize(
@@ -247,7 +250,7 @@ def test_chunk_without_an_alignment_says_nothing_of_where_the_text_ends() -> Non
 def test_alignment_of_any_other_shape_is_an_answer_that_is_not_whole(alignment: Any) -> None:
     event = {"audio_base64": "", "chunk_seq": 0, "alignment": alignment}
     with pytest.raises(ShortRead):
-        read_events(Reply(f"data: {json.dumps(event)}\n\n".encode(), "text/event-stream"))
+        read_stream_events(Reply(f"data: {json.dumps(event)}\n\n".encode(), "text/event-stream"))
 
 
 def test_voice_and_server_come_from_the_environment(server: TtsServer, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -259,8 +262,8 @@ def test_voice_and_server_come_from_the_environment(server: TtsServer, monkeypat
 
 
 def test_words_keep_their_spelling_whatever_the_segments_spell() -> None:
-    segments = [Segment("oh", 0.0, 0.2), Segment("I can't", 0.2, 0.8), Segment("BELIEVE", 0.8, 1.0)]
-    words = words_of("“Oh, I can’t believe!”", "", segments, 1.0)
+    segments = [FishSegment("oh", 0.0, 0.2), FishSegment("I can't", 0.2, 0.8), FishSegment("BELIEVE", 0.8, 1.0)]
+    words = fish_words("“Oh, I can’t believe!”", "", segments, 1.0)
     assert words is not None
     assert [word.text for word in words] == ["“Oh,", "I", "can’t", "believe!”"]
     assert [round(word.start, 2) for word in words] == [0.0, 0.2, 0.32, 0.8]
@@ -268,23 +271,23 @@ def test_words_keep_their_spelling_whatever_the_segments_spell() -> None:
 
 
 def test_a_tag_among_the_segments_is_no_word() -> None:
-    segments = [Segment("(soft tone)", 0.0, 0.1), Segment("Yes", 0.1, 0.4)]
-    words = words_of("Yes.", "soft tone", segments, 0.5)
+    segments = [FishSegment("(soft tone)", 0.0, 0.1), FishSegment("Yes", 0.1, 0.4)]
+    words = fish_words("Yes.", "soft tone", segments, 0.5)
     assert words is not None
     assert [(word.text, word.start) for word in words] == [("Yes.", 0.1)]
 
 
 @pytest.mark.parametrize("spelled", [["five", "cats"], [], ["cats", "5"], ["5", "dogs"]])
 def test_words_are_not_guessed_from_segments_that_spell_something_else(spelled: list[str]) -> None:
-    segments = [Segment(text, float(at), at + 1.0) for at, text in enumerate(spelled)]
-    assert words_of("5 cats", "", segments, 3.0) is None
+    segments = [FishSegment(text, float(at), at + 1.0) for at, text in enumerate(spelled)]
+    assert fish_words("5 cats", "", segments, 3.0) is None
 
 
 def test_words_that_are_not_in_the_order_of_their_times_are_left_to_a_recogniser() -> None:
-    segments = [Segment("yes", 1.0, 2.0), Segment("no", 0.5, 0.9)]
-    assert words_of("Yes, no.", "", segments, 3.0) is None
-    same = [Segment("yes", 1.0, 2.0), Segment("no", 1.0, 2.0)]
-    assert words_of("Yes, no.", "", same, 3.0) is not None
+    segments = [FishSegment("yes", 1.0, 2.0), FishSegment("no", 0.5, 0.9)]
+    assert fish_words("Yes, no.", "", segments, 3.0) is None
+    same = [FishSegment("yes", 1.0, 2.0), FishSegment("no", 1.0, 2.0)]
+    assert fish_words("Yes, no.", "", same, 3.0) is not None
 
 
 @pytest.mark.parametrize("name", ["temperature", "top_p"])
@@ -304,17 +307,17 @@ def test_audio_may_be_half_a_second_shorter_than_its_alignment_says(missing: flo
     told = json.dumps({"audio_base64": sound, "chunk_seq": 0, "alignment": alignment})
     reply = Reply(f"data: {told}\n\n".encode(), "text/event-stream")
     if whole:
-        assert read_events(reply).segments == [Segment("a", 0.0, 1.0)]
+        assert read_stream_events(reply).segments == [FishSegment("a", 0.0, 1.0)]
     else:
         with pytest.raises(ShortRead, match=r"promises 1\.51 s and holds 1\.00 s"):
-            read_events(reply)
+            read_stream_events(reply)
 
 
 @given(st.text(), st.lists(st.tuples(st.text(max_size=8), st.floats(-1, 9), st.floats(-1, 9)), max_size=6))
 def test_words_are_in_order_and_inside_the_audio_or_not_there(text: str, segments: list[Any]) -> None:
-    parts = [Segment(*segment) for segment in segments]
-    found = words_of(text, "", parts, 3.0)
-    own = words_of(text, "", [Segment(text, 0.5, 2.5)], 3.0)
+    parts = [FishSegment(*segment) for segment in segments]
+    found = fish_words(text, "", parts, 3.0)
+    own = fish_words(text, "", [FishSegment(text, 0.5, 2.5)], 3.0)
     for words in (found, own):
         ends = 0.0
         for word in words or []:
@@ -342,15 +345,15 @@ def test_the_newest_snapshot_of_a_chunk_counts_and_offsets_add_up() -> None:
     )
     stream += event(data[9000:], chunk_seq=0, alignment=alignment(("One", 0.0, 0.2)))
     stream += event(chunk_seq=0, alignment=None) + "data: [DONE]\n\n"
-    sound = read_events(Reply(stream.encode(), "text/event-stream"))
+    sound = read_stream_events(Reply(stream.encode(), "text/event-stream"))
     assert len(sound.samples) == len(samples)
-    assert sound.segments == [Segment("One", 0.0, 0.2), Segment("two", 0.3, 0.5)]
+    assert sound.segments == [FishSegment("One", 0.0, 0.2), FishSegment("two", 0.3, 0.5)]
 
 
 def test_chunks_that_are_files_of_their_own_are_joined_without_their_headers() -> None:
     samples, rate, _ = speech("One two", 24000)
     data = wav(samples, rate, streaming=True)
-    sound = read_events(Reply((event(data) + event(data)).encode(), ""))
+    sound = read_stream_events(Reply((event(data) + event(data)).encode(), ""))
     assert len(sound.samples) == 2 * len(samples)
 
 
@@ -369,7 +372,7 @@ def test_chunks_that_are_files_of_their_own_are_joined_without_their_headers() -
 )
 def test_a_stream_that_is_not_whole_is_a_short_read(stream: str) -> None:
     with pytest.raises(ShortRead):
-        read_events(Reply(stream.encode(), "text/event-stream"))
+        read_stream_events(Reply(stream.encode(), "text/event-stream"))
 
 
 def test_stream_may_lack_half_a_second_of_what_it_promises_and_no_more() -> None:
@@ -377,6 +380,6 @@ def test_stream_may_lack_half_a_second_of_what_it_promises_and_no_more() -> None
         sound = wav(np.ones(12000, np.float32), 24000)
         return Reply(event(sound, alignment={"audio_duration": promised}).encode(), "text/event-stream")
 
-    assert len(read_events(stream(1.0)).samples) == 12000
+    assert len(read_stream_events(stream(1.0)).samples) == 12000
     with pytest.raises(ShortRead, match=r"promises 1\.01 s and holds 0\.50 s"):
-        read_events(stream(1.01))
+        read_stream_events(stream(1.01))

@@ -9,11 +9,10 @@ import numpy as np
 import pytest
 
 from dailytalk_contiguous.core.errors import DailytalkError
-from dailytalk_contiguous.core.matching import split_words
-from dailytalk_contiguous.models import flite
-from dailytalk_contiguous.models.flite import Flite, Phone, owners_of, parse_phones, plain
-from dailytalk_contiguous.models.manners import Manner
-from dailytalk_contiguous.models.synthesiser import Line, Spoken, Synthesiser, SynthesisFailed, VoiceSample
+from dailytalk_contiguous.core.word_times import split_words
+from dailytalk_contiguous.models import offline_voices
+from dailytalk_contiguous.models.contracts import Line, Spoken, Synthesiser, SynthesisFailed, VoiceSample
+from dailytalk_contiguous.models.offline_voices import Flite, Phone, StyleProsody, owners_of, parse_phones, plain
 
 TEXT = "Well, I never thought that she would come back."
 
@@ -96,42 +95,42 @@ def test_tags_are_heard_and_never_read() -> None:
 @pytest.mark.parametrize(
     ("voice", "manner", "shape"),
     [
-        ("slt", Manner(), {"duration_stretch": "1.0000"}),
-        ("slt", Manner(rate=2.0, gain_db=6.0), {"duration_stretch": "0.5000"}),
-        ("rms", Manner(rate=0.8, pitch=1.5, pitch_range=0.5), {"duration_stretch": "1.2500"}),
+        ("slt", StyleProsody(), {"duration_stretch": "1.0000"}),
+        ("slt", StyleProsody(rate=2.0, gain_db=6.0), {"duration_stretch": "0.5000"}),
+        ("rms", StyleProsody(rate=0.8, pitch=1.5, pitch_range=0.5), {"duration_stretch": "1.2500"}),
         (
             "slt",
-            Manner(pitch=1.5),
+            StyleProsody(pitch=1.5),
             {"duration_stretch": "1.0000", "int_f0_target_mean": "255.0000", "int_f0_target_stddev": "24.0000"},
         ),
         (
             "awb",
-            Manner(pitch_range=0.5),
+            StyleProsody(pitch_range=0.5),
             {"duration_stretch": "1.0000", "int_f0_target_mean": "125.0000", "int_f0_target_stddev": "12.5000"},
         ),
         (
             "kal16",
-            Manner(pitch=2.0, pitch_range=2.0),
+            StyleProsody(pitch=2.0, pitch_range=2.0),
             {"duration_stretch": "1.0000", "int_f0_target_mean": "190.0000", "int_f0_target_stddev": "22.0000"},
         ),
     ],
 )
 def test_a_manner_is_flites_pace_and_pitch_where_the_voice_follows_one(
-    voice: str, manner: Manner, shape: dict[str, str]
+    voice: str, manner: StyleProsody, shape: dict[str, str]
 ) -> None:
     told = Flite(voice)._shape(manner)
     assert told[::2] == ["--setf"] * len(shape)
     assert told[1::2] == [f"{name}={value}" for name, value in shape.items()]
-    assert flite._PITCH["kal"] == flite._PITCH["kal16"]
+    assert offline_voices._FLITE_PITCH["kal"] == offline_voices._FLITE_PITCH["kal16"]
 
 
 def test_gain_is_in_decibels_and_ends_a_decibel_under_full_scale() -> None:
     quiet = np.array([0.1, -0.2, 0.0], np.float32)
-    assert flite._louder(quiet, 6.0) == pytest.approx(quiet * 1.99526, rel=1e-5)
-    assert flite._louder(quiet, -6.0) == pytest.approx(quiet / 1.99526, rel=1e-5)
-    assert flite._louder(quiet, 40.0) == pytest.approx(quiet * 10 ** (-1 / 20) / 0.2, rel=1e-5)
-    assert flite._louder(0 * quiet, 6.0).tolist() == [0.0, 0.0, 0.0]
-    assert flite._louder(quiet[:0], 6.0).tolist() == []
+    assert offline_voices._louder(quiet, 6.0) == pytest.approx(quiet * 1.99526, rel=1e-5)
+    assert offline_voices._louder(quiet, -6.0) == pytest.approx(quiet / 1.99526, rel=1e-5)
+    assert offline_voices._louder(quiet, 40.0) == pytest.approx(quiet * 10 ** (-1 / 20) / 0.2, rel=1e-5)
+    assert offline_voices._louder(0 * quiet, 6.0).tolist() == [0.0, 0.0, 0.0]
+    assert offline_voices._louder(quiet[:0], 6.0).tolist() == []
 
 
 def test_every_voice_speaks() -> None:
@@ -168,7 +167,7 @@ def test_it_costs_nothing_and_names_its_version() -> None:
 @pytest.mark.needs
 def test_preflight_and_speech_without_the_program_name_the_package(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "/nonexistent")
-    flite._voices.cache_clear()
+    offline_voices._voices.cache_clear()
     for act in (Flite().preflight, say):
         with pytest.raises(DailytalkError, match="apt install flite"):
             act()
@@ -203,6 +202,6 @@ def test_program_that_fails_or_is_stuck_costs_its_line_alone(
     (tmp_path / "flite").write_text(f"#!/bin/sh\n{does}\n")
     (tmp_path / "flite").chmod(0o755)
     monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
-    monkeypatch.setattr(flite, "TIMEOUT", 0.3)
+    monkeypatch.setattr(offline_voices, "TIMEOUT", 0.3)
     with pytest.raises(SynthesisFailed, match=reason):
         say("A line that nobody has said before.")

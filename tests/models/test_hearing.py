@@ -7,7 +7,7 @@ from audio_files import room_tone, wav_bytes
 from clips import RATE, line
 
 from dailytalk_contiguous.core.errors import BadInput
-from dailytalk_contiguous.models.hearing import hear, read_clip
+from dailytalk_contiguous.models.speech_activity import hear, read_clip
 
 SPOKEN = len(line(edge=0.0)) / RATE
 

@@ -19,21 +19,24 @@ from hypothesis import strategies as st
 from tts_server import FISH, TOKEN, TtsServer
 
 from dailytalk_contiguous.core.errors import DailytalkError
-from dailytalk_contiguous.models import http
+from dailytalk_contiguous.models import paid
+from dailytalk_contiguous.models.contracts import SynthesisFailed
 from dailytalk_contiguous.models.fish import read_plain
-from dailytalk_contiguous.models.http import (
+from dailytalk_contiguous.models.paid import (
     FIRST_TRIES,
     INSECURE,
     LINES_WITHOUT_ANSWER,
-    MOST_BYTES,
+    LONGEST_BACKOFF,
+    MOST_ANSWER_BYTES,
     Client,
     NotServed,
+    Pace,
     Reply,
     ShortRead,
     Token,
+    backoff,
+    retry_after,
 )
-from dailytalk_contiguous.models.pacing import LONGEST_BACKOFF, Pace, backoff, retry_after
-from dailytalk_contiguous.models.synthesiser import SynthesisFailed
 
 BODY = b'{"text": "Hello there."}'
 
@@ -144,8 +147,8 @@ def dead_host() -> Iterator[str]:
 def test_a_host_that_never_accepts_a_connection_is_given_up_after_two_short_tries(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(http, "FIRST_CONNECT_SECONDS", 0.1)
-    monkeypatch.setattr(http, "REACH_SECONDS", 0.25)
+    monkeypatch.setattr(paid, "FIRST_CONNECT_SECONDS", 0.1)
+    monkeypatch.setattr(paid, "REACH_SECONDS", 0.25)
     waits: list[float] = []
     with dead_host() as url:
         service = Client("The service", url, Token(TOKEN, "A_TOKEN"), sleep=waits.append)
@@ -185,7 +188,7 @@ def test_no_request_is_begun_after_a_refusal_that_somebody_must_mend() -> None:
 
 
 def test_refusal_ends_the_waits_of_other_threads(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(http, "backoff", lambda attempt, after: 100.0)
+    monkeypatch.setattr(paid, "backoff", lambda attempt, after: 100.0)
     with TtsServer() as server:
         service = Client("The service", server.url, Token(TOKEN, "A_TOKEN"))  # it really sleeps
         server.plan = ["500", "401"]
@@ -279,7 +282,7 @@ def test_every_request_reserves_its_price_and_is_charged_if_its_answer_began_wel
 
 
 def test_answer_that_unpacks_to_more_than_any_line_takes_is_given_up() -> None:
-    packed = gzip.compress(bytes(MOST_BYTES + (1 << 20)))
+    packed = gzip.compress(bytes(MOST_ANSWER_BYTES + (1 << 20)))
 
     def bomb(connection: socket.socket) -> None:
         head = f"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: {len(packed)}\r\n\r\n"
@@ -292,7 +295,7 @@ def test_answer_that_unpacks_to_more_than_any_line_takes_is_given_up() -> None:
     assert charged == [0.25]  # and it is not asked for again
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
-    assert peak < 2.5 * MOST_BYTES
+    assert peak < 2.5 * MOST_ANSWER_BYTES
 
 
 @pytest.mark.parametrize("fault", ["429-seconds", "429-date"])

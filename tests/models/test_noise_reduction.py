@@ -8,8 +8,8 @@ import pytest
 from audio_files import room_tone, tones
 
 from dailytalk_contiguous.core.errors import DailytalkError
-from dailytalk_contiguous.models import noise_reduction
-from dailytalk_contiguous.models.noise_reduction import MOST_DB, reduce_noise
+from dailytalk_contiguous.models import voice_effects
+from dailytalk_contiguous.models.voice_effects import MOST_DB, reduce_noise
 from dailytalk_contiguous.stages.condition import Condition
 
 RATE = 24000
@@ -64,7 +64,7 @@ def test_too_little_noise_is_refused() -> None:
 
 
 def test_a_missing_library_is_told_before_the_run_and_only_where_it_is_needed(monkeypatch) -> None:
-    monkeypatch.setattr(noise_reduction, "WHEEL", "a-wheel-that-nobody-made")
+    monkeypatch.setattr(voice_effects, "NOISEREDUCE_WHEEL", "a-wheel-that-nobody-made")
     Condition().preflight()
     assert "noise_reduction" not in Condition().models()
     with pytest.raises(DailytalkError, match=r"dailytalk-contiguous\[denoise\]"):

@@ -5,10 +5,10 @@ import pytest
 from tts_server import OPENAI, TOKEN, TtsServer, speech
 
 from dailytalk_contiguous.core.errors import DailytalkError
-from dailytalk_contiguous.core.tag_lists import FISH_S1
-from dailytalk_contiguous.models.http import Client, Token
+from dailytalk_contiguous.core.tags import FISH_S1
+from dailytalk_contiguous.models.contracts import Line, Synthesiser, VoiceSample
 from dailytalk_contiguous.models.openai_speech import INSTRUCTIONS, OpenAISpeech, instruction
-from dailytalk_contiguous.models.synthesiser import Line, Synthesiser, VoiceSample
+from dailytalk_contiguous.models.paid import Client, Token
 
 LINE = Line("Are you sure?", "excited", "en", 0)
 

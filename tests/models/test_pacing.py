@@ -6,7 +6,7 @@ from email.utils import format_datetime
 
 import pytest
 
-from dailytalk_contiguous.models.pacing import Pace, backoff, retry_after
+from dailytalk_contiguous.models.paid import Pace, backoff, retry_after
 
 
 class Clock:

@@ -14,7 +14,7 @@ from vowels import OPEN, RATE, formants_of, vowel
 from dailytalk_contiguous.core.audio import read_at
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
 from dailytalk_contiguous.core.prosody import track_pitch
-from dailytalk_contiguous.models.praat import SHORTEST, installed_version, shift_pitch, stretch
+from dailytalk_contiguous.models.voice_effects import SHORTEST, praat_version, shift_pitch, stretch
 
 MID = ((500.0, 70.0), (1700.0, 90.0), (2500.0, 120.0), (3500.0, 150.0))
 CLOSE = ((300.0, 60.0), (2200.0, 100.0), (2900.0, 130.0), (3600.0, 160.0))
@@ -138,4 +138,4 @@ def test_a_missing_library_is_told_with_its_extra(monkeypatch: pytest.MonkeyPatc
 
     monkeypatch.setattr(importlib.metadata, "version", missing)
     with pytest.raises(DailytalkError, match=r"\[augment\]"):
-        installed_version()
+        praat_version()

@@ -17,10 +17,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dailytalk_contiguous.core.errors import DailytalkError
-from dailytalk_contiguous.core.packing import Word
-from dailytalk_contiguous.models import speech_cache
-from dailytalk_contiguous.models.speech_cache import SpeechCache, cache_key, default_folder
-from dailytalk_contiguous.models.synthesiser import Line, Spoken, VoiceSample
+from dailytalk_contiguous.core.word_times import Word
+from dailytalk_contiguous.models import paid
+from dailytalk_contiguous.models.contracts import Line, Spoken, VoiceSample
+from dailytalk_contiguous.models.paid import SpeechCache, cache_key, default_folder
 
 KEY = "ab" + "0" * 62
 SPOKEN = Spoken(
@@ -55,8 +55,8 @@ def run(script: str, folder: Path) -> subprocess.Popen[str]:
     begin = f"""
 import numpy as np, os, sys, time
 from pathlib import Path
-from dailytalk_contiguous.models.speech_cache import SpeechCache
-from dailytalk_contiguous.models.synthesiser import Spoken
+from dailytalk_contiguous.models.paid import SpeechCache
+from dailytalk_contiguous.models.contracts import Spoken
 cache, key = SpeechCache(Path({str(folder)!r})), {KEY!r}
 spoken = Spoken(np.full(4000, 0.25, np.float32), 24000, None, 0.01)
 """
@@ -86,7 +86,7 @@ def test_what_was_put_comes_back_exactly(tmp_path: Path) -> None:
 
 def test_sound_is_kept_in_16_bits_where_that_loses_nothing() -> None:
     kinds = [
-        speech_cache.soundfile.info(io.BytesIO(speech_cache._encoded(samples, 24000)[0])).subtype
+        paid.soundfile.info(io.BytesIO(paid._encoded(samples, 24000)[0])).subtype
         for samples in (SPOKEN.samples, SPOKEN.samples + np.float32(1e-6), np.array([1.0], np.float32))
     ]
     assert kinds == ["PCM_16", "PCM_24", "PCM_24"]
@@ -103,9 +103,9 @@ def test_put_gives_the_samples_that_will_be_read(tmp_path: Path) -> None:
 @given(st.lists(st.floats(-1.0, 1.0, width=32), min_size=1, max_size=300), st.sampled_from([8000, 24000, 44100]))
 def test_samples_of_any_kind_survive(values: list[float], rate: int) -> None:
     samples = np.array(values, np.float32)
-    encoded, kept = speech_cache._encoded(samples, rate)
-    told = {"flac_sha256": speech_cache.hashlib.sha256(encoded).hexdigest(), "words": None, "verdict": None}
-    back = speech_cache._decoded(encoded, {**told, "receipt": {"cost": 0.0}}).spoken
+    encoded, kept = paid._encoded(samples, rate)
+    told = {"flac_sha256": paid.hashlib.sha256(encoded).hexdigest(), "words": None, "verdict": None}
+    back = paid._decoded(encoded, {**told, "receipt": {"cost": 0.0}}).spoken
     assert back.sample_rate == rate
     assert np.array_equal(back.samples, kept)
     assert np.abs(kept - samples).max() <= 2.0**-23
@@ -323,11 +323,11 @@ def test_a_killed_buyer_locks_nobody_out(tmp_path: Path) -> None:
 def test_lock_counts_only_while_its_file_has_its_name(tmp_path: Path) -> None:
     path = tmp_path / "lock"
     with path.open("ab") as held:
-        assert speech_cache._is_still(held.fileno(), path)
+        assert paid._is_still(held.fileno(), path)
         path.unlink()
-        assert not speech_cache._is_still(held.fileno(), path)
+        assert not paid._is_still(held.fileno(), path)
         path.touch()
-        assert not speech_cache._is_still(held.fileno(), path)
+        assert not paid._is_still(held.fileno(), path)
 
 
 def test_a_kill_while_entries_are_written_leaves_whole_ones_only(tmp_path: Path) -> None:
@@ -366,7 +366,7 @@ except DailytalkError as error:
 
 
 def test_nothing_is_bought_where_there_is_no_room_for_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(speech_cache, "LEAST_FREE_BYTES", 1 << 62)
+    monkeypatch.setattr(paid, "LEAST_FREE_BYTES", 1 << 62)
     with pytest.raises(DailytalkError, match="before anything is bought"), SpeechCache(tmp_path).buying(KEY):
         pytest.fail("the money is spent")
 
@@ -376,7 +376,7 @@ def test_purchase_needs_32_mib_and_no_more(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, short_of: int, bought: bool
 ) -> None:
     free = SimpleNamespace(free=(32 << 20) - short_of)
-    monkeypatch.setattr(speech_cache.shutil, "disk_usage", lambda path: free)
+    monkeypatch.setattr(paid.shutil, "disk_usage", lambda path: free)
     with contextlib.suppress(DailytalkError), SpeechCache(tmp_path).buying(KEY):
         SpeechCache(tmp_path).put(KEY, SPOKEN)
     assert (SpeechCache(tmp_path).get(KEY) is not None) is bought

@@ -8,8 +8,7 @@ import pytest
 from audio_files import example, reference
 
 from dailytalk_contiguous.core.errors import DailytalkError
-from dailytalk_contiguous.models.recogniser import POCKETSPHINX, load_recogniser
-from dailytalk_contiguous.models.sphinx import Sphinx, load_sphinx
+from dailytalk_contiguous.models.recogniser import POCKETSPHINX, Sphinx, load_recogniser, load_sphinx
 
 MAX_WER = 0.25
 SPOKEN = [one for one in reference("bicycle_repair") if one["style"] in ("neutral", "loud")][:9]

@@ -14,7 +14,7 @@ from tiny_models import LANGUAGE_CODES, make_tiny_whisper
 from dailytalk_contiguous.core.errors import DailytalkError, ModelMissing
 from dailytalk_contiguous.core.hallucination import COMPRESSION, compression_ratio
 from dailytalk_contiguous.models import whisper as module
-from dailytalk_contiguous.models.recognised import Recognised
+from dailytalk_contiguous.models.contracts import Recognised
 from dailytalk_contiguous.models.recogniser import check_recogniser, load_recogniser, recognise_at
 from dailytalk_contiguous.models.whisper import MODEL_FILES, Whisper, find_whisper
 

@@ -12,10 +12,18 @@ import soundfile
 from datasets import Features, List, Value
 from numpy.typing import NDArray
 
-from dailytalk_contiguous.core.built import ALIGNED_WORD, BUILT, SYNTHESIS, TIMELINE, UTTERANCE
-from dailytalk_contiguous.core.schema import AUDIO, SECONDS, STRING
+from dailytalk_contiguous.core.schema import (
+    ALIGNED_WORD,
+    AUDIO,
+    BUILT,
+    SECONDS,
+    STRING,
+    SYNTHESIS,
+    TIMELINE,
+    UTTERANCE,
+)
 from dailytalk_contiguous.shards import Entry, Shard, write_shard
-from dailytalk_contiguous.sources.recorded import identity_of
+from dailytalk_contiguous.sources.transcribed import identity_of
 
 #: Channel, start, end, text: overlaps included, so that the conversation is fit for a duplex model.
 LINES = (

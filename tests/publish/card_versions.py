@@ -10,8 +10,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from built_conversations import built_row
 
-from dailytalk_contiguous.core.published import conversations
-from dailytalk_contiguous.publish.packing.packed import DataFile, Packed
+from dailytalk_contiguous.core.schema import conversations
+from dailytalk_contiguous.publish.manifest import DataFile, Packed
 from dailytalk_contiguous.publish.version import Version, open_version
 
 MODELS = (

@@ -12,7 +12,7 @@ import yaml
 from huggingface_hub import HfApi
 from publish.built_conversations import built_row, flac
 
-from dailytalk_contiguous.core.published import PROVENANCE, WORD, features_of
+from dailytalk_contiguous.core.schema import PROVENANCE, PUBLISHED_WORD, published_features
 
 NAME = "tester/talks"
 
@@ -31,9 +31,9 @@ def published_row(name: str, audio_sha256: str | None = None, **columns: Any) ->
 
 
 def utterance_row(name: str) -> dict[str, Any]:
-    told = features_of("utterances", 24000)
+    told = published_features("utterances", 24000)
     audio = flac(np.arange(4800, dtype=np.int16), 24000)
-    word = dict.fromkeys(WORD) | {"word": "Hello", "start": 0.0, "end": 0.2}
+    word = dict.fromkeys(PUBLISHED_WORD) | {"word": "Hello", "start": 0.0, "end": 0.2}
     return dict.fromkeys(told) | {
         "utterance_id": f"{name}/left/0000",
         "conversation_id": name,
@@ -72,7 +72,7 @@ def _name(config: str, split: str, number: int, count: int) -> str:
 
 def _write(path: Path, config: str, rows: list[dict[str, Any]]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    table = pa.Table.from_pylist(rows, schema=features_of(config, 24000).arrow_schema)
+    table = pa.Table.from_pylist(rows, schema=published_features(config, 24000).arrow_schema)
     pq.write_table(table, path, row_group_size=1)
 
 

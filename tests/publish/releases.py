@@ -8,14 +8,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from hub.server import HubServer
 
-from dailytalk_contiguous.publish.packing.packed import DataFile, Packed, manifest
-from dailytalk_contiguous.publish.pushing.patience import Patience
-from dailytalk_contiguous.publish.pushing.planning import Release
+from dailytalk_contiguous.publish.manifest import DataFile, Packed, manifest
+from dailytalk_contiguous.publish.pushing import Release, RetryPolicy
 
 REPO = "tester/talk"
 
 #: Tries twice, and does not wait.
-HASTY = Patience(tries=2, sleep=lambda seconds: None)
+HASTY = RetryPolicy(tries=2, sleep=lambda seconds: None)
 
 CARD = "---\nlicense: cc0-1.0\n---\n# {}\n"
 

@@ -15,10 +15,9 @@ from hub.server import HubServer
 from huggingface_hub import DatasetCard
 
 from dailytalk_contiguous.core.errors import DailytalkError
-from dailytalk_contiguous.core.published import conversations, features_of
-from dailytalk_contiguous.publish.cards.card import Card, CardFacts, render_card, template
-from dailytalk_contiguous.publish.cards.sections import written_of
-from dailytalk_contiguous.publish.packing.packed import Packed
+from dailytalk_contiguous.core.schema import conversations, published_features
+from dailytalk_contiguous.publish.card import Card, CardFacts, card_template, render_card, written_of
+from dailytalk_contiguous.publish.manifest import Packed
 from dailytalk_contiguous.publish.version import Version
 
 pytest_plugins = ["hub.hub_fixtures"]
@@ -53,7 +52,7 @@ def section(card: Card, name: str) -> str:
 
 def test_the_template_in_dataset_card_is_the_one_that_is_used() -> None:
     there = Path(__file__).parents[2] / "dataset_card" / "README.md"
-    assert there.read_text(encoding="utf-8") == template()
+    assert there.read_text(encoding="utf-8") == card_template()
 
 
 def test_rendering_twice_gives_the_same_text_and_plots(made: Made) -> None:
@@ -129,9 +128,9 @@ def test_more_than_thirty_speakers_are_summed_up(tmp_path: Path) -> None:
 
 
 def test_every_published_column_is_described() -> None:
-    names = set(re.findall(r"`(\w+)`", template()))
+    names = set(re.findall(r"`(\w+)`", card_template()))
     for config in ("conversations", "utterances", "source"):
-        assert set(features_of(config, 24000)) <= names
+        assert set(published_features(config, 24000)) <= names
 
 
 def test_what_people_wrote_stays_byte_for_byte(made: Made) -> None:

@@ -2,8 +2,8 @@
 
 import pytest
 
-from dailytalk_contiguous.core.licensing import Origin, in_words
-from dailytalk_contiguous.publish.cards.licences import derived, warnings
+from dailytalk_contiguous.core.licensing import Origin, licence_in_words
+from dailytalk_contiguous.publish.card import derived, warnings
 
 PROGRAM = Origin("recogniser", "medium", "MIT")
 NC_MODEL = Origin("affect", "audeering", "CC-BY-NC-SA-4.0")
@@ -74,6 +74,6 @@ def test_one_licence_follows_only_where_it_covers_everything(
 
 
 def test_what_a_licence_asks_is_said_in_words() -> None:
-    assert in_words("CC-BY-NC-4.0") == "no commercial use; its author to be named"
-    assert in_words("Apache-2.0") == "nothing of the data"
-    assert in_words(None) == in_words("unknown") == "**see its terms**"
+    assert licence_in_words("CC-BY-NC-4.0") == "no commercial use; its author to be named"
+    assert licence_in_words("Apache-2.0") == "nothing of the data"
+    assert licence_in_words(None) == licence_in_words("unknown") == "**see its terms**"

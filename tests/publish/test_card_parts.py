@@ -7,9 +7,17 @@ import yaml
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from dailytalk_contiguous.publish.cards.front_matter import by_config, divide, merge, rewrite, values_of
-from dailytalk_contiguous.publish.cards.sections import CardDamaged, sections_of, update_body
-from dailytalk_contiguous.publish.cards.words import escaped, link, model_name, public, table
+from dailytalk_contiguous.publish.card import (
+    CardDamaged,
+    by_config,
+    divide,
+    merge,
+    rewrite,
+    sections_of,
+    update_body,
+    values_of,
+)
+from dailytalk_contiguous.publish.render import escaped, link, markdown_table, model_name, public
 
 PROSE = st.text(st.characters(exclude_characters="<\r", exclude_categories=("Cs",)), max_size=30)
 SAFE = st.text("abc xyz|:#'\"-", max_size=12)
@@ -120,7 +128,7 @@ def test_a_config_that_is_no_longer_published_leaves_the_card() -> None:
 def test_escaped_text_stays_in_its_cell(text: str) -> None:
     cell = escaped(text)
     assert not re.search(r"[\n|<>`*\[\]]", cell)
-    row = table(("a", "b"), [(cell, "x")]).splitlines()
+    row = markdown_table(("a", "b"), [(cell, "x")]).splitlines()
     assert len(row) == 3
     assert row[2].count("|") == 3
 
@@ -151,7 +159,7 @@ def test_links_cannot_break_out_of_their_brackets() -> None:
 
 
 def test_numbers_stand_on_the_right() -> None:
-    assert table(("a", "b"), [("x", "1.5 h"), ("2026-01-02", "–")]).splitlines()[1] == "| --- | ---: |"
+    assert markdown_table(("a", "b"), [("x", "1.5 h"), ("2026-01-02", "–")]).splitlines()[1] == "| --- | ---: |"
 
 
 def test_front_matter_of_yaml_is_read_back() -> None:

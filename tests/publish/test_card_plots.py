@@ -14,10 +14,20 @@ from matplotlib.image import imread
 from numpy.typing import NDArray
 
 from dailytalk_contiguous.core.quality import QualityLimits
-from dailytalk_contiguous.publish.cards.plots import BLUE, GREY, ORANGE, _binned, _unit, plots
-from dailytalk_contiguous.publish.cards.statistics import CardStatistics
-from dailytalk_contiguous.publish.reporting.expressive_tally import MEASURES
-from dailytalk_contiguous.publish.reporting.quality import LIMITS, PLOT, _drawn, planned_limits, plot_quality
+from dailytalk_contiguous.publish.figures import (
+    BLUE,
+    GREY,
+    LIMITS,
+    ORANGE,
+    PLOT,
+    _binned,
+    _drawn,
+    _unit,
+    card_plots,
+    planned_limits,
+    plot_quality,
+)
+from dailytalk_contiguous.publish.statistics import MEASURES, CardStatistics
 
 Mask = NDArray[np.bool_]
 
@@ -45,7 +55,7 @@ def runs(line: Mask) -> list[tuple[int, int]]:
 
 def test_bars_of_lengths_are_as_high_as_their_counts_and_a_little_narrower_than_their_bins() -> None:
     found = CardStatistics(lengths=Counter({0: 4, 1: 2, 5: 1, 29: 3}))
-    blue = mask(plots(found)["assets/lengths.png"], BLUE)
+    blue = mask(card_plots(found)["assets/lengths.png"], BLUE)
     bars = runs(blue.any(axis=0))
     unit = bars[1][0] - bars[0][0]
     assert [round((first - bars[0][0]) / unit) for first, _ in bars] == [0, 1, 5, 29]
@@ -65,21 +75,21 @@ def test_bars_of_lengths_are_as_high_as_their_counts_and_a_little_narrower_than_
     ],
 )
 def test_lengths_are_in_thirty_bins_at_most_in_whatever_unit(seconds: tuple[int, ...], bins: list[int]) -> None:
-    blue = mask(plots(CardStatistics(lengths=Counter(seconds)))["assets/lengths.png"], BLUE)
+    blue = mask(card_plots(CardStatistics(lengths=Counter(seconds)))["assets/lengths.png"], BLUE)
     bars = runs(blue.any(axis=0))
     width = (bars[0][1] - bars[0][0]) / 0.94
     assert [round((first - bars[0][0]) / width, 0) for first, _ in bars] == pytest.approx(bins, abs=0.6)
 
 
 def test_a_plot_without_data_is_left_out() -> None:
-    assert plots(CardStatistics()) == {}
+    assert card_plots(CardStatistics()) == {}
 
 
 def test_speech_by_tag_is_drawn_by_side_the_longest_first_and_the_rest_as_one() -> None:
     found = CardStatistics()
     for number in range(27):
         found.tags[f"tag{number:02}"].update(left=200.0 - 5 * number, right=100.0 - 2 * number)
-    png = plots(found)["assets/tags.png"]
+    png = card_plots(found)["assets/tags.png"]
     blue, orange = mask(png, BLUE), mask(png, ORANGE)
     rows = [(first + last) // 2 for first, last in runs(blue.any(axis=1))]
     assert len(rows) == 26
@@ -117,7 +127,7 @@ def test_bins_hold_what_is_between_their_edges_and_nothing_outside() -> None:
 def test_offsets_of_the_source_are_filled_by_their_share() -> None:
     found = CardStatistics()
     found.tally.before.offsets.update({-50: 1, 0: 3, 100: 1, 1000: 5})
-    png = plots(found)["assets/offsets.png"]
+    png = card_plots(found)["assets/offsets.png"]
     grey = mask(png, GREY)
     bars = runs(grey[: int(0.8 * len(grey))].any(axis=0))
     heights = [int(grey[:, (first + last) // 2].sum()) for first, last in bars]
@@ -133,14 +143,14 @@ def test_offsets_of_the_source_are_filled_by_their_share() -> None:
     assert places[-5] == pytest.approx(1 / 3, abs=0.05)
     assert not mask(png, BLUE).any()
     found.tally.after.offsets.update({0: 1})
-    assert mask(plots(found)["assets/offsets.png"], BLUE).any()
+    assert mask(card_plots(found)["assets/offsets.png"], BLUE).any()
 
 
 def test_affect_is_drawn_with_valence_across_and_arousal_up() -> None:
     found = CardStatistics()
     found.tally.affect[0, 24].update(calm=1)
     found.tally.affect[24, 0].update(calm=1, sad=2)
-    pixels = imread(io.BytesIO(plots(found)["assets/affect.png"]), format="png")[..., :3]
+    pixels = imread(io.BytesIO(card_plots(found)["assets/affect.png"]), format="png")[..., :3]
     pixels = pixels[:, :550]  # beside it is the scale
     coloured = (pixels.max(axis=-1) - pixels.min(axis=-1)) > 0.05
     [top, bottom] = runs(coloured.any(axis=1))
@@ -185,7 +195,7 @@ def test_axis_of_a_measure_says_of_how_many_clips_it_is_unknown() -> None:
 def test_legend_of_the_tags_is_one_line_above_the_bars() -> None:
     found = CardStatistics()
     found.tags["calm"].update(left=2.0, right=1.0)
-    png = plots(found)["assets/tags.png"]
+    png = card_plots(found)["assets/tags.png"]
     blue, orange = (legend(png, colour) for colour in (BLUE, ORANGE))
     assert runs(blue.any(axis=1)) == runs(orange.any(axis=1))
     assert runs(blue.any(axis=0))[-1] < runs(orange.any(axis=0))[0]
@@ -202,7 +212,7 @@ def test_limits_that_are_none_are_not_used(tmp_path: Path, text: str) -> None:
 
 @pytest.mark.parametrize(("count", "ticks"), [(1, 2), (2, 3), (3, 4)])
 def test_numbers_of_conversations_are_whole(count: int, ticks: int) -> None:
-    png = plots(CardStatistics(lengths=Counter({0: count})))["assets/lengths.png"]
+    png = card_plots(CardStatistics(lengths=Counter({0: count})))["assets/lengths.png"]
     pixels = imread(io.BytesIO(png), format="png")[..., :3]
     left = round(0.65 * 120)
     assert len(runs((pixels[:, left - 4 : left - 2] < 0.5).all(axis=(1, 2)))) == ticks

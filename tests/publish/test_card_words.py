@@ -2,18 +2,18 @@
 
 import pytest
 
-from dailytalk_contiguous.publish.cards.sections import update_body, written_of
-from dailytalk_contiguous.publish.cards.words import (
+from dailytalk_contiguous.publish.card import update_body, written_of
+from dailytalk_contiguous.publish.render import (
     details,
     escaped,
     is_path,
     link,
     listed,
+    markdown_table,
     model_name,
     public,
+    public_cell,
     span,
-    table,
-    told,
 )
 
 
@@ -51,7 +51,7 @@ def test_what_markdown_takes_for_syntax_is_a_reference(text: str, shown: str | N
 )
 def test_paths_are_left_out_and_names_stay(text: str, shown: str) -> None:
     assert public(text) == shown
-    assert told(text) == escaped(shown)
+    assert public_cell(text) == escaped(shown)
 
 
 @pytest.mark.parametrize(
@@ -86,13 +86,13 @@ def test_address_of_the_web_is_a_link_and_nothing_else_is(url: str, shown: str) 
 
 def test_columns_of_numbers_stand_on_the_right() -> None:
     rows = [("a", "1,200", "−0.5 s", "", "1", "40 %"), ("b", "", "–", "", "x", "2.5 h")]
-    assert table(("name", "n", "s", "none", "mixed", "share"), rows) == (
+    assert markdown_table(("name", "n", "s", "none", "mixed", "share"), rows) == (
         "| name | n | s | none | mixed | share |\n"
         "| --- | ---: | ---: | --- | --- | ---: |\n"
         "| a | 1,200 | −0.5 s |  | 1 | 40 % |\n"
         "| b |  | – |  | x | 2.5 h |"
     )
-    assert table(("name",), []) == ""
+    assert markdown_table(("name",), []) == ""
 
 
 def test_empty_part_is_not_folded_up() -> None:

@@ -11,13 +11,18 @@ from built_conversations import LINES, built_row, flac, stereo, write_dataset
 
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.turns import Timed
-from dailytalk_contiguous.publish.checking.checks import check
-from dailytalk_contiguous.publish.checking.fitness import Figures, figures, fitness_advice
-from dailytalk_contiguous.publish.checking.loudness import Loudness, measure
+from dailytalk_contiguous.publish.checking import (
+    Figures,
+    Loudness,
+    check_folder,
+    figures,
+    fitness_advice,
+    measure_loudness,
+)
 
 
 def kinds(folder, level="error"):
-    return [one.kind for one in check(folder)[0] if one.level == level and one.kind != "few-hours-of-voice"]
+    return [one.kind for one in check_folder(folder)[0] if one.level == level and one.kind != "few-hours-of-voice"]
 
 
 def audio(pcm, rate=24000):
@@ -29,21 +34,21 @@ def checked(tmp_path, **columns):
 
 
 def test_a_fresh_dataset_has_no_findings_but_that_it_is_small(tmp_path):
-    findings, facts = check(write_dataset(tmp_path, [built_row("a")], [built_row("b")]))
+    findings, facts = check_folder(write_dataset(tmp_path, [built_row("a")], [built_row("b")]))
     assert {finding.kind for finding in findings} == {"few-hours-of-voice"}
     assert (facts["kind"], facts["conversations"], facts["utterances"], facts["words"]) == ("work", 2, 8, 18)
 
 
 def test_hours_are_those_of_all_conversations_and_of_each_voice_and_language(tmp_path):
     rows = [built_row(name, language="en") for name in "abc"]
-    facts = check(write_dataset(tmp_path, rows))[1]
+    facts = check_folder(write_dataset(tmp_path, rows))[1]
     assert facts["hours"] == 0.005
     assert set(facts["hours_of_voice"].values()) == set(facts["hours_of_language"].values()) == {0.005}
 
 
 def test_a_folder_of_shards_is_a_dataset(tmp_path):
     write_dataset(tmp_path, [built_row()])
-    assert check(tmp_path / "dataset")[1]["kind"] == "dataset"
+    assert check_folder(tmp_path / "dataset")[1]["kind"] == "dataset"
 
 
 def test_mono(tmp_path):
@@ -103,7 +108,7 @@ def test_a_laugh_at_the_very_end_is_fine(tmp_path):
 def test_a_dataset_from_before_laughs_were_told_says_what_to_do(tmp_path):
     path = write_dataset(tmp_path, [built_row("a")]) / "dataset/shard-0.parquet"
     pq.write_table(pq.read_table(path).drop_columns("sounds"), path)
-    [finding] = [one for one in check(tmp_path)[0] if one.level == "error"]
+    [finding] = [one for one in check_folder(tmp_path)[0] if one.level == "error"]
     assert (finding.kind, "lacks the columns sounds" in finding.what) == ("unreadable-shard", True)
     assert "again" in finding.remedy
 
@@ -135,7 +140,7 @@ LINE = {"utterance_id": "a", "channel": "left", "start": 0.0, "end": 1.0, "text"
 )
 def test_a_transcript_line_is_named_by_its_number(tmp_path, line, kind):
     (tmp_path / "transcript.jsonl").write_text(json.dumps(LINE) + "\n\n" + line + "\n")
-    [finding] = check(tmp_path)[0]
+    [finding] = check_folder(tmp_path)[0]
     assert (finding.kind, finding.file) == (kind, "transcript.jsonl:3")
 
 
@@ -144,7 +149,7 @@ def test_a_folder_that_was_tagged_and_not_spoken_says_so(tmp_path):
     (tmp_path / "transcript.jsonl").write_text(json.dumps(LINE) + "\n")
     record = {"counts": {"conversations": 2, "utterances": 5}, "hours": {"audio": 0.5, "speech": 0.25}}
     (tmp_path / "run.json").write_text(json.dumps(record))
-    [finding], facts = check(tmp_path)
+    [finding], facts = check_folder(tmp_path)
     assert (finding.kind, finding.level, finding.remedy) == (
         "not-spoken",
         "advice",
@@ -165,7 +170,7 @@ def test_hours_of_voice_name_the_engine_where_it_has_one_voice(tmp_path):
     for utterance in row["utterances"]:
         if utterance["synthesis"]:
             utterance["synthesis"] |= {"voice": "", "engine": "espeak"}
-    assert list(check(write_dataset(tmp_path, [row]))[1]["hours_of_voice"]) == ["espeak"]
+    assert list(check_folder(write_dataset(tmp_path, [row]))[1]["hours_of_voice"]) == ["espeak"]
 
 
 def test_a_recording_of_a_work_folder_that_is_damaged(tmp_path):
@@ -283,7 +288,7 @@ def test_channel_is_silent_below_minus_60_dbfs_or_without_any_audio():
 @pytest.mark.parametrize(("seconds", "rate"), [(25.01, 8000), (0.015, 24000)])
 def test_levels_are_those_of_each_20_ms_of_a_file_of_any_length(seconds, rate):
     pcm = stereo([("right", 0.0, seconds, "")], seconds, rate)
-    found = measure(audio(pcm, rate))
+    found = measure_loudness(audio(pcm, rate))
     assert (found.sample_rate, found.channels, found.frame) == (rate, 2, 0.02)
     assert found.seconds == len(pcm) / rate
     assert len(found.dbfs) == math.ceil(seconds / 0.02)
@@ -307,7 +312,7 @@ def test_levels_are_those_of_each_20_ms_of_a_file_of_any_length(seconds, rate):
 )
 def test_bad_line_of_a_transcript_says_what_is_wrong(tmp_path, change, what):
     (tmp_path / "transcript.jsonl").write_text(json.dumps(LINE | change) + "\n")
-    [finding] = check(tmp_path)[0]
+    [finding] = check_folder(tmp_path)[0]
     assert finding.what.startswith(what)
     assert (finding.level, finding.file) == ("error", "transcript.jsonl:1")
 
@@ -326,13 +331,13 @@ def test_bad_line_of_a_transcript_says_what_is_wrong(tmp_path, change, what):
 def test_line_of_a_transcript_that_is_fine_has_no_finding(tmp_path, change):
     lines = [LINE | change, LINE | change | {"utterance_id": None}, LINE | {"utterance_id": "z"}]
     (tmp_path / "transcript_shifted.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
-    assert check(tmp_path)[0] == []
+    assert check_folder(tmp_path)[0] == []
 
 
 def test_corpus_that_was_measured_alone_says_how_to_finish_it(tmp_path):
     (tmp_path / "measured").mkdir()
     with pytest.raises(DailytalkError, match="holds a corpus that was measured and not finished"):
-        check(tmp_path)
+        check_folder(tmp_path)
 
 
 def test_recording_of_a_work_folder_that_is_mono(tmp_path):
@@ -340,7 +345,7 @@ def test_recording_of_a_work_folder_that_is_mono(tmp_path):
     (tmp_path / "audio").mkdir()
     (tmp_path / "audio/a.wav").write_bytes(b"")
     soundfile.write(tmp_path / "audio/a.wav", stereo(LINES, 6.0, 24000)[:, 0], 24000)
-    [finding] = [one for one in check(tmp_path)[0] if one.level == "error"]
+    [finding] = [one for one in check_folder(tmp_path)[0] if one.level == "error"]
     assert (finding.kind, finding.file, finding.what) == ("not-stereo", "audio/a.wav", "it has 1 channel, not 2")
 
 
@@ -354,7 +359,7 @@ def test_hours_are_told_by_the_name_of_the_voice_and_of_the_language(tmp_path):
     for row, voice in zip(rows, ("zoe", "bea", "anna"), strict=True):
         row["utterances"][0]["synthesis"]["voice"] = voice
     rows[0]["duration"] = 6.0
-    facts = check(write_dataset(tmp_path, rows))[1]
+    facts = check_folder(write_dataset(tmp_path, rows))[1]
     assert list(facts["hours_of_voice"].items()) == [("anna", 0.005), ("bea", 0.0017), ("zoe", 0.0017)]
     assert list(facts["hours_of_language"].items()) == [("de", 0.0017), ("nl", 0.0017)]
 
@@ -364,5 +369,5 @@ def test_digital_silence_is_measured_without_a_warning():
     soundfile.write(file, np.zeros(800), 8000, format="WAV")
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        found = measure({"bytes": file.getvalue(), "path": None})
+        found = measure_loudness({"bytes": file.getvalue(), "path": None})
     assert (found.loudest(0), found.is_silent(0)) == (-np.inf, True)

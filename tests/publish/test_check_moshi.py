@@ -12,9 +12,8 @@ from built_conversations import LINES, built_row, stereo
 from finished_corpora import clip_row, corpus_folder
 
 from dailytalk_contiguous.core.errors import DailytalkError
-from dailytalk_contiguous.publish.checking.checks import check
-from dailytalk_contiguous.publish.checking.config import Plan, read_plan
-from dailytalk_contiguous.publish.exporting.moshi import export_moshi
+from dailytalk_contiguous.publish.checking import TrainerPlan, check_folder, read_plan
+from dailytalk_contiguous.publish.exports import export_moshi
 
 #: Advice that any small dataset deserves.
 HOURS = {"few-hours-of-voice"}
@@ -51,7 +50,7 @@ def edit_words(folder: Path, change: Callable[[list], object]) -> None:
 
 
 def kinds(folder: Path, level: str = "error") -> list[str]:
-    findings, _ = check(folder)
+    findings, _ = check_folder(folder)
     assert all(finding.what and finding.remedy and finding.file for finding in findings)
     return [one.kind for one in findings if one.level == level and one.kind not in HOURS]
 
@@ -61,7 +60,7 @@ def wav(folder: Path) -> Path:
 
 
 def test_a_fresh_export_has_no_findings_but_that_it_is_small(data):
-    findings, facts = check(data)
+    findings, facts = check_folder(data)
     assert {finding.kind for finding in findings} == HOURS
     assert facts["kind"] == "moshi"
     assert facts["files"] == {"train": 3, "eval": 1}
@@ -121,7 +120,7 @@ def test_silent_right_names_the_file_that_it_is_about_or_the_folder(data, silent
     for name in silent:
         path = data / f"data_stereo/{name}.wav"
         soundfile.write(path, stereo(LINES, 6.0, 24000) * np.array([1, 0], np.int16), 24000)
-    (found,) = [finding for finding in check(data)[0] if finding.kind == "silent-right"]
+    (found,) = [finding for finding in check_folder(data)[0] if finding.kind == "silent-right"]
     assert found.file == named
     assert ("the right channel is silent" in found.what) == (len(silent) == 1)
     assert (f"{len(silent)} of 4 files" in found.what) == (len(silent) > 1)
@@ -166,7 +165,7 @@ def test_time_that_is_no_number(data, edge):
 
 def test_speaker_whom_the_trainer_does_not_know(data):
     edit_words(data, lambda words: words[0].__setitem__(2, "MAIN"))
-    findings, _ = check(data)
+    findings, _ = check_folder(data)
     (found,) = [one for one in findings if one.kind == "unknown-speaker"]
     assert (found.level, "'MAIN' (1)" in found.what) == ("error", True)
 
@@ -188,7 +187,7 @@ def test_audio_outside_the_folder_is_not_opened(data, tmp_path, name):
 
 def test_link_to_itself_among_the_audio_is_an_unnamed_file(data):
     (data / "loop.wav").symlink_to("loop.wav")
-    findings, _ = check(data)
+    findings, _ = check_folder(data)
     assert "unnamed-audio" in {finding.kind for finding in findings}
 
 
@@ -255,7 +254,7 @@ def test_words_that_the_trainer_loses_to_the_next_in_their_frame(data, crowded, 
         words[:] = [["word", [start, end], "SPEAKER_MAIN"] for start, end in spans]
 
     edit_words(data, crowd)
-    (finding,) = (one for one in check(data)[0] if one.kind == "same-frame")
+    (finding,) = (one for one in check_folder(data)[0] if one.kind == "same-frame")
     assert (finding.level, finding.what.split(" words")[0]) == (level, f"{crowded} of 24")
 
 
@@ -355,9 +354,9 @@ def test_a_folder_of_somebody_else_is_judged_too(data):
 
 def test_something_else_is_refused(tmp_path):
     with pytest.raises(DailytalkError, match="neither"):
-        check(tmp_path)
+        check_folder(tmp_path)
     with pytest.raises(DailytalkError, match="no folder"):
-        check(tmp_path / "gone")
+        check_folder(tmp_path / "gone")
 
 
 @pytest.mark.parametrize(
@@ -388,19 +387,19 @@ def test_configuration_that_names_a_manifest_elsewhere_is_told_after_a_copy(data
 def test_plan_is_what_the_configuration_says_and_else_what_the_trainer_takes(data):
     config = data / "moshi-finetune.yaml"
     both = {"train": data / "train.jsonl", "eval": data / "eval.jsonl"}
-    assert read_plan(data) == (Plan(both, 6.0, 1, stock_model=True), [])
+    assert read_plan(data) == (TrainerPlan(both, 6.0, 1, stock_model=True), [])
     config.write_text(f"data:\n  train_data: {data}/train.jsonl\nmoshi_paths:\n  hf_repo_id: me/mine\n")
     (data / "eval.jsonl").unlink()
     train = {"train": data / "train.jsonl"}
-    assert read_plan(data) == (Plan(train, 10.0, 1, stock_model=False), [])
+    assert read_plan(data) == (TrainerPlan(train, 10.0, 1, stock_model=False), [])
     config.write_text("- none")
-    assert read_plan(data)[0] == Plan(train, 10.0, 1, stock_model=True)
+    assert read_plan(data)[0] == TrainerPlan(train, 10.0, 1, stock_model=True)
     config.write_text("data: [")
     plan, [finding] = read_plan(data)
-    assert plan == Plan(train, 100, 16, stock_model=True)
+    assert plan == TrainerPlan(train, 100, 16, stock_model=True)
     assert finding.what.startswith("it can't be read (")
     config.unlink()
-    assert read_plan(data) == (Plan(train, 100, 1, stock_model=True), [])
+    assert read_plan(data) == (TrainerPlan(train, 100, 1, stock_model=True), [])
     (data / "other.jsonl").write_text("")
     assert read_plan(data)[0].manifests == train
     (data / "train.jsonl").unlink()
@@ -436,7 +435,7 @@ def test_blank_line_of_a_manifest_is_none(data):
 
 def test_turn_of_a_conversation_that_is_no_stretch_of_time_is_named(data):
     edit(data / "conversations.json", lambda text: re.sub(r'1\.5,\s+"SPEAKER_MAIN"', '-1.5, "SPEAKER_MAIN"', text))
-    [finding] = [one for one in check(data)[0] if one.level == "error"]
+    [finding] = [one for one in check_folder(data)[0] if one.level == "error"]
     assert finding.kind == "unreadable-about"
     assert "not [start, end, speaker]" in finding.what
 
@@ -454,7 +453,7 @@ def test_silent_right_channel_of_clips_is_filled_by_corpus_and_that_of_conversat
     [path, *_] = sorted(folder.rglob("*.wav"))
     samples, rate = soundfile.read(path)
     soundfile.write(path, samples * [1, 0], rate)
-    [found] = [one for one in check(folder)[0] if one.kind == "silent-right"]
+    [found] = [one for one in check_folder(folder)[0] if one.kind == "silent-right"]
     assert found.remedy == ("run dailytalk corpus with --prompt-channel" if clips else "leave them out")
 
 
@@ -466,4 +465,4 @@ def test_hours_of_a_voice_are_the_sum_of_what_its_conversations_last(
     for one in about.values():
         one["duration"] = hours * 3600 / len(about)
     (data / "conversations.json").write_text(json.dumps(about))
-    assert ("few-hours-of-voice" not in {one.kind for one in check(data)[0]}) == enough
+    assert ("few-hours-of-voice" not in {one.kind for one in check_folder(data)[0]}) == enough

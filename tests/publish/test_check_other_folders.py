@@ -7,9 +7,8 @@ import pytest
 import soundfile
 from built_conversations import built_row
 
-from dailytalk_contiguous.publish.checking.checks import check
-from dailytalk_contiguous.publish.exporting.csm import export_csm
-from dailytalk_contiguous.publish.exporting.jmoshi import export_jmoshi
+from dailytalk_contiguous.publish.checking import check_folder
+from dailytalk_contiguous.publish.exports import export_csm, export_jmoshi
 
 
 @pytest.fixture
@@ -25,7 +24,7 @@ def jmoshi(tmp_path):
 
 
 def kinds(folder):
-    return [finding.kind for finding in check(folder)[0]]
+    return [finding.kind for finding in check_folder(folder)[0]]
 
 
 def edit_csm(folder, change):
@@ -43,10 +42,10 @@ def edit_words(folder, change):
 
 
 def test_fresh_exports_have_no_findings_and_their_hours_are_told(csm, jmoshi):
-    findings, facts = check(csm)
+    findings, facts = check_folder(csm)
     assert (findings, facts["kind"], facts["conversations"], facts["turns"]) == ([], "csm", 2, 8)
     assert facts["hours"] == pytest.approx(sum(facts["hours_of_role"].values()), abs=1e-4) != 0
-    findings, facts = check(jmoshi)
+    findings, facts = check_folder(jmoshi)
     assert (findings, facts["kind"], facts["files"], facts["words"]) == ([], "j-moshi", 2, 18)
     assert set(facts["words_of_speaker"]) == {"A", "B"}
 
@@ -89,7 +88,7 @@ def test_a_word_time_that_is_no_number(jmoshi):
 
 def test_a_speaker_who_is_neither_a_nor_b(jmoshi):
     edit_words(jmoshi, lambda words: words[0].update(speaker="SPEAKER_MAIN"))
-    (finding,) = [one for one in check(jmoshi)[0] if one.kind == "unknown-speaker"]
+    (finding,) = [one for one in check_folder(jmoshi)[0] if one.kind == "unknown-speaker"]
     assert (finding.level, "'SPEAKER_MAIN' (1)" in finding.what) == ("error", True)
 
 
@@ -114,21 +113,21 @@ def test_folders_without_anything_say_so(tmp_path):
     assert kinds(tmp_path / "csm") == ["empty-manifest"]
     for name in ("audio", "text"):
         (tmp_path / "j" / name).mkdir(parents=True)
-    findings, facts = check(tmp_path / "j")
+    findings, facts = check_folder(tmp_path / "j")
     assert [one.kind for one in findings] == ["empty-folder"]
     assert facts == {"kind": "j-moshi", "files": 0, "hours": 0.0, "words": 0, "words_of_speaker": {}}
 
 
 def test_message_without_a_word_is_named_by_its_sound(csm):
     edit_csm(csm, lambda lines: lines[0]["messages"][0]["content"][0].update(text=" "))
-    [finding] = check(csm)[0]
+    [finding] = check_folder(csm)[0]
     assert (finding.kind, finding.what) == ("empty-text", "the message of audio/a/0000.wav has no text")
 
 
 def test_sound_for_j_moshi_that_is_mono_or_none(jmoshi):
     (jmoshi / "audio/a.wav").write_bytes(b"RIFF")
     soundfile.write(jmoshi / "audio/b.wav", np.full(144000, 5000, np.int16), 24000)
-    findings = {one.kind: one.what for one in check(jmoshi)[0]}
+    findings = {one.kind: one.what for one in check_folder(jmoshi)[0]}
     assert findings["not-stereo"] == "it has 1 channel, not 2"
     assert set(findings) == {"unreadable-audio", "not-stereo"}
 
@@ -136,13 +135,13 @@ def test_sound_for_j_moshi_that_is_mono_or_none(jmoshi):
 @pytest.mark.parametrize("told", [{}, "words", [["Hello", 0.0]], [{"speaker": "A", "word": "a", "start": 0.0}]])
 def test_words_for_j_moshi_that_are_none(jmoshi, told):
     (jmoshi / "text/a.json").write_text(json.dumps(told))
-    [finding] = check(jmoshi)[0]
+    [finding] = check_folder(jmoshi)[0]
     assert (finding.kind, finding.file) == ("unreadable-alignments", "text/a.json")
     assert finding.what == 'it is no list of {"speaker", "word", "start", "end"}'
 
 
 def test_hours_and_words_are_those_of_each_role_and_speaker(csm, jmoshi):
-    facts = check(csm)[1]
+    facts = check_folder(csm)[1]
     assert (facts["hours"], facts["hours_of_role"]) == (0.0025, {"0": 0.0013, "1": 0.0012})
-    facts = check(jmoshi)[1]
+    facts = check_folder(jmoshi)[1]
     assert (facts["hours"], facts["words_of_speaker"]) == (0.0033, {"A": 10, "B": 8})

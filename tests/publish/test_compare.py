@@ -13,10 +13,10 @@ from huggingface_hub import HfApi
 from versions_on_disk import REPO, Row, row, upload, write_file, write_version
 
 from dailytalk_contiguous.core.errors import DailytalkError
-from dailytalk_contiguous.core.published import conversations
-from dailytalk_contiguous.core.reference import Reference
-from dailytalk_contiguous.publish.compare import Changes, compare
+from dailytalk_contiguous.core.schema import conversations
+from dailytalk_contiguous.publish.compare import Changes, compare_versions
 from dailytalk_contiguous.publish.version import open_version
+from dailytalk_contiguous.store.hub import Reference
 
 pytest_plugins = ["hub.hub_fixtures"]
 
@@ -32,7 +32,7 @@ def rows() -> list[Row]:
 def changed(tmp_path: Path, before: Sequence[Row], after: Sequence[Row]) -> Changes:
     old = write_version(tmp_path / "old", {"train": [before]}, tag="v1.0.0")
     new = write_version(tmp_path / "new", {"train": [after]}, tag="v1.1.0")
-    return compare(open_version(old), open_version(new))
+    return compare_versions(open_version(old), open_version(new))
 
 
 def after(change: Callable[[list[Row]], Any]) -> list[Row]:
@@ -51,7 +51,7 @@ def test_first_version_adds_all_of_it(tmp_path: Path, hub: HubServer) -> None:
     version = open_version(write_version(tmp_path, {"train": [rows()]}, tag="v1.0.0"))
     HfApi().create_repo(REPO, repo_type="dataset")
     for before in (None, open_version(Reference(REPO))):
-        found = compare(before, version)
+        found = compare_versions(before, version)
         assert (found.previous, found.added, found.bump) == (None, ["a", "b", "c"], "minor")
 
 
@@ -67,11 +67,11 @@ def test_changes_are_by_id_and_by_field_whatever_the_order_of_the_rows(tmp_path:
     other = [row(name, language="de", source_duration=7.0) for name in "fe"]
     new = {"train": [[row("z"), row("y"), *other, row("d"), row("c")]]}
     versions = [open_version(write_version(tmp_path / str(n), splits)) for n, splits in enumerate((old, new))]
-    found = compare(*versions)
+    found = compare_versions(*versions)
     assert (found.added, found.removed, found.changed) == (["y", "z"], ["g", "h"], ["e", "f"])
     assert list(found.moved.items()) == [("c", ("test", "train")), ("d", ("test", "train"))]
     assert list(found.as_dict()["fields"].items()) == [("language", 2), ("source_duration", 2)]
-    assert compare(None, versions[1]).added == ["c", "d", "e", "f", "y", "z"]
+    assert compare_versions(None, versions[1]).added == ["c", "d", "e", "f", "y", "z"]
 
 
 def test_other_sound_is_told_by_its_digest_and_no_audio_is_read(tmp_path: Path, hub: HubServer) -> None:
@@ -82,7 +82,7 @@ def test_other_sound_is_told_by_its_digest_and_no_audio_is_read(tmp_path: Path, 
     upload(tmp_path / "old", "v1.0.0")
     upload(tmp_path / "new", "v1.1.0")
     hub.requests.clear()
-    found = compare(open_version(Reference(REPO, "v1.0.0")), open_version(Reference(REPO, "v1.1.0")))
+    found = compare_versions(open_version(Reference(REPO, "v1.0.0")), open_version(Reference(REPO, "v1.1.0")))
     assert (found.changed, found.fields) == (["a"], {"audio": 1})
     assert sum(request.bytes_sent for request in hub.requests) < 1_000_000
 
@@ -94,11 +94,11 @@ def test_sound_without_a_digest_is_compared_by_its_bytes(tmp_path: Path) -> None
     write_version(tmp_path / "new", {"train": [after(lambda made: made[0].update(audio=other))]}, features=schema)
     write_version(tmp_path / "full", {"train": [rows()]})
     old = open_version(tmp_path / "old")
-    assert compare(old, open_version(tmp_path / "new")).fields == {}
+    assert compare_versions(old, open_version(tmp_path / "new")).fields == {}
     louder = {"bytes": row("a")["audio"]["bytes"] + b"0", "path": "a.flac"}
     write_version(tmp_path / "new", {"train": [after(lambda made: made[0].update(audio=louder))]}, features=schema)
-    assert compare(old, open_version(tmp_path / "new")).fields == {"audio": 1}
-    assert compare(open_version(tmp_path / "full"), old).fields == {}
+    assert compare_versions(old, open_version(tmp_path / "new")).fields == {"audio": 1}
+    assert compare_versions(open_version(tmp_path / "full"), old).fields == {}
 
 
 def test_tags_and_times_that_moved_are_counted(tmp_path: Path) -> None:
@@ -138,23 +138,23 @@ def test_provenance_alone_is_a_patch(tmp_path: Path) -> None:
 def test_same_rows_in_other_files_are_a_patch(tmp_path: Path) -> None:
     old = write_version(tmp_path / "old", {"train": [rows()]}, tag="v1.0.0")
     new = write_version(tmp_path / "new", {"train": [rows()[:1], rows()[1:]]}, tag="v1.0.1")
-    found = compare(open_version(old), open_version(new))
+    found = compare_versions(open_version(old), open_version(new))
     assert (found.changed, found.repacked, found.bump) == ([], True, "patch")
 
 
 def test_other_card_is_a_patch_and_a_missing_one_is_not_compared(tmp_path: Path) -> None:
     old, new = (write_version(tmp_path / name, {"train": [rows()]}, tag="v1.0.0") for name in ("old", "new"))
     (old / "README.md").write_text("one")
-    assert compare(open_version(old), open_version(new)).bump == ""
+    assert compare_versions(open_version(old), open_version(new)).bump == ""
     (new / "README.md").write_text("two")
-    assert compare(open_version(old), open_version(new)).bump == "patch"
+    assert compare_versions(open_version(old), open_version(new)).bump == "patch"
 
 
 def test_conversation_in_another_split_has_moved(tmp_path: Path) -> None:
     a, b, c = rows()
     old = write_version(tmp_path / "old", {"train": [[a, b]], "test": [[c]]})
     new = write_version(tmp_path / "new", {"train": [[a]], "test": [[b, c]]})
-    found = compare(open_version(old), open_version(new))
+    found = compare_versions(open_version(old), open_version(new))
     assert (found.moved, found.changed, found.bump) == ({"b": ("train", "test")}, [], "minor")
 
 
@@ -163,7 +163,7 @@ def test_split_or_config_that_is_gone_breaks_readers(tmp_path: Path) -> None:
     old = write_version(tmp_path / "old", {"train": [[a, b]], "test": [[c]]})
     write_version(old, {"train": [rows()]}, config="utterances")
     new = write_version(tmp_path / "new", {"train": [[a, b, c]]})
-    found = compare(open_version(old), open_version(new))
+    found = compare_versions(open_version(old), open_version(new))
     assert found.broken == {"conversations": ["the split test is gone"], "utterances": ["all of it is gone"]}
     assert found.bump == "major"
 
@@ -173,7 +173,7 @@ def test_column_that_is_gone_is_major_and_a_new_one_minor(tmp_path: Path) -> Non
     less = Features({name: feature for name, feature in full.items() if name != "language"})
     old = open_version(write_version(tmp_path / "old", {"train": [rows()]}, features=less))
     new = open_version(write_version(tmp_path / "new", {"train": [rows()]}, features=full))
-    more, fewer = compare(old, new), compare(new, old)
+    more, fewer = compare_versions(old, new), compare_versions(new, old)
     assert (more.columns, more.changed, more.bump) == ({"conversations": ["language"]}, [], "minor")
     assert (fewer.broken, fewer.bump) == ({"conversations": ["language is gone"]}, "major")
 
@@ -181,7 +181,7 @@ def test_column_that_is_gone_is_major_and_a_new_one_minor(tmp_path: Path) -> Non
 def test_other_sampling_rate_is_major(tmp_path: Path) -> None:
     old = open_version(write_version(tmp_path / "old", {"train": [rows()]}))
     new = open_version(write_version(tmp_path / "new", {"train": [rows()]}, features=conversations(16000)))
-    assert compare(old, new).bump == "major"
+    assert compare_versions(old, new).bump == "major"
 
 
 def test_file_that_both_have_is_read_for_its_ids_alone(tmp_path: Path, hub: HubServer) -> None:
@@ -193,7 +193,7 @@ def test_file_that_both_have_is_read_for_its_ids_alone(tmp_path: Path, hub: HubS
         upload(folder, tag)
     versions = [open_version(Reference(REPO, tag)) for tag in ("v1.0.0", "v1.1.0")]
     hub.requests.clear()
-    found = compare(*versions)
+    found = compare_versions(*versions)
     assert (found.changed, found.removed, found.added) == (["b"], [], [])
     assert sum(request.bytes_sent for request in hub.requests) < 1_000_000 < sum(map(len, lines))
 
@@ -206,7 +206,7 @@ def test_dataset_without_conversations_is_refused_with_its_name(tmp_path: Path) 
     (tmp_path / "empty").mkdir()
     for strange in (tmp_path, tmp_path / "empty"):
         with pytest.raises(DailytalkError, match="holds no conversations"):
-            compare(open_version(full), open_version(strange))
+            compare_versions(open_version(full), open_version(strange))
 
 
 def test_conversation_without_an_id_is_refused(tmp_path: Path) -> None:
@@ -226,6 +226,6 @@ def test_dates_in_a_column_are_compared_and_the_order_of_columns_is_not(tmp_path
     turned = Features(dict(reversed(features.items())))
     write_file(tmp_path / "turned" / FILE, [{"conversation_id": "a", "at": datetime(2024, 1, 2)}], turned)
     old, same, new, other = (open_version(tmp_path / name) for name in ("old", "same", "new", "turned"))
-    assert not compare(old, same).changed
-    assert not compare(old, other).changed
-    assert compare(old, new).changed == ["a"]
+    assert not compare_versions(old, same).changed
+    assert not compare_versions(old, other).changed
+    assert compare_versions(old, new).changed == ["a"]

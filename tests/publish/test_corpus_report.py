@@ -11,9 +11,8 @@ from finished_corpora import clip_row, corpus_folder, measures
 
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.quality import QualityLimits
-from dailytalk_contiguous.publish.reporting.expressive import write_corpus_report
-from dailytalk_contiguous.publish.reporting.expressive_rows import is_corpus, spread
-from dailytalk_contiguous.publish.reporting.expressive_tally import MEASURES, CorpusTally
+from dailytalk_contiguous.publish.page import is_corpus, spread_over, write_corpus_report
+from dailytalk_contiguous.publish.statistics import MEASURES, CorpusTally
 
 HOSTILE = "<b>&\"'</script></svg>é|`"
 
@@ -148,8 +147,8 @@ def test_samples_do_not_hang_on_the_order_of_the_rows() -> None:
         {"id": f"{n}", "emotion": "ab"[n % 2], "style": None, "speaker": f"s{n % 3}", "augmented_from": None}
         for n in range(20)
     ]
-    assert spread(told, 7, 4) == spread(told[::-1], 7, 4)
-    assert spread(told, 7, 4) != spread(told, 7, 5)
+    assert spread_over(told, 7, 4) == spread_over(told[::-1], 7, 4)
+    assert spread_over(told, 7, 4) != spread_over(told, 7, 5)
 
 
 def test_text_of_the_data_stays_text(tmp_path: Path) -> None:

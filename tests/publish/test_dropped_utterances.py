@@ -5,9 +5,9 @@ from pathlib import Path
 
 from built_conversations import built_row, write_dataset
 
-from dailytalk_contiguous.publish.checking.checks import check
-from dailytalk_contiguous.publish.exporting.moshi import export_moshi
-from dailytalk_contiguous.publish.rows import built_rows
+from dailytalk_contiguous.publish.checking import check_folder
+from dailytalk_contiguous.publish.exports import export_moshi
+from dailytalk_contiguous.publish.items import built_rows
 
 
 def with_a_dropped_one(name: str) -> dict[str, object]:
@@ -31,7 +31,7 @@ def with_a_dropped_one(name: str) -> dict[str, object]:
 
 def test_a_dataset_with_a_dropped_utterance_has_no_error_and_exports(tmp_path: Path) -> None:
     folder = write_dataset(tmp_path / "work", [with_a_dropped_one("one"), with_a_dropped_one("two")])
-    findings, _ = check(folder)
+    findings, _ = check_folder(folder)
     assert [finding for finding in findings if finding.level == "error"] == []
     made = export_moshi(built_rows(folder), tmp_path / "moshi")
     assert sum(made.files.values()) == 2
@@ -43,5 +43,5 @@ def test_the_line_of_a_dropped_utterance_is_no_error(tmp_path: Path) -> None:
     kept = {"utterance_id": "one/right/0005", "channel": "right", "start": 1.0, "end": 1.2, "text": ""}
     lines = [line | {"status": "dropped"}, kept | {"status": "kept"}]
     (folder / "transcript_shifted.jsonl").write_text("".join(json.dumps(one) + "\n" for one in lines))
-    findings, _ = check(folder)
+    findings, _ = check_folder(folder)
     assert [finding for finding in findings if finding.level == "error"] == []

@@ -11,16 +11,15 @@ from datasets.exceptions import DataFilesNotFoundError, DatasetGenerationError
 from hub.server import HubServer
 from huggingface_hub import HfApi, close_session
 
-import dailytalk_contiguous.sources.hub_errors as hub_errors_module
+import dailytalk_contiguous.store.hub as hub_errors_module
 from dailytalk_contiguous.core.errors import DailytalkError
-from dailytalk_contiguous.core.reference import reference
+from dailytalk_contiguous.publish import pushing as pushing_hub
 from dailytalk_contiguous.publish import version
-from dailytalk_contiguous.publish.history import list_versions
-from dailytalk_contiguous.publish.pushing import hub as pushing_hub
-from dailytalk_contiguous.publish.pushing.patience import Patience
+from dailytalk_contiguous.publish.pushing import RetryPolicy
+from dailytalk_contiguous.publish.version import list_versions
 from dailytalk_contiguous.sources import hub_repository
-from dailytalk_contiguous.sources.hub_errors import hub_errors, without_tokens
 from dailytalk_contiguous.sources.hub_repository import HubChoice
+from dailytalk_contiguous.store.hub import hub_errors, reference, without_tokens
 
 pytest_plugins = ["hub.hub_fixtures"]
 
@@ -73,7 +72,7 @@ def test_server_that_is_not_there_is_told_with_its_address(api: HfApi, hub: HubS
         (hub_errors_module, lambda: list_versions(REPO)),
         (version, lambda: version.open_version(reference(REPO))),
         (hub_repository, lambda: hub_repository.open_repository(reference(REPO), HubChoice())),
-        (pushing_hub, lambda: pushing_hub.check_access(HfApi(), pushing_hub.Target(REPO), Patience(tries=1))),
+        (pushing_hub, lambda: pushing_hub.check_access(HfApi(), pushing_hub.Target(REPO), RetryPolicy(tries=1))),
     ],
     ids=["history", "version", "recordings", "push"],
 )

@@ -6,8 +6,8 @@ import pyarrow.parquet as pq
 import pytest
 from built_conversations import LINES, built_row, write_dataset
 
-from dailytalk_contiguous.publish.packing.indexing import index_folder
-from dailytalk_contiguous.publish.rows import problem_of, shards
+from dailytalk_contiguous.publish.items import problem_of, shards
+from dailytalk_contiguous.publish.packing import index_folder
 from dailytalk_contiguous.publish.version import cause
 
 

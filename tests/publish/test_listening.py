@@ -9,8 +9,7 @@ from browser import acted, needs_chromium
 from finished_corpora import clip_row, corpus_folder
 
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
-from dailytalk_contiguous.publish.reporting.listening import key_path, write_listening_test
-from dailytalk_contiguous.publish.reporting.listening_answers import agreement_of, read_test
+from dailytalk_contiguous.publish.listening import agreement_of, key_path, read_test, write_listening_test
 
 EMOTIONS = ("happy", "sad", "angry")
 

@@ -21,10 +21,9 @@ from publish.published_folder import NAME, SIZES, upload, write_published
 from torch.utils.data import DataLoader
 
 from dailytalk_contiguous import DailytalkError, StereoAudio, load
-from dailytalk_contiguous.core.reference import reference
-from dailytalk_contiguous.publish.loading.stereo import StereoFeature
-from dailytalk_contiguous.publish.loading.verifying import differences
+from dailytalk_contiguous.publish.loading import StereoFeature, file_differences
 from dailytalk_contiguous.publish.version import open_version
+from dailytalk_contiguous.store.hub import reference
 
 pytest_plugins = ["hub.hub_fixtures"]
 
@@ -290,12 +289,12 @@ def test_file_that_the_hub_keeps_in_git_itself_is_hashed_and_no_other_is_read(
     files = commit.files | {name: commit.files[name]._replace(lfs=False)}
     repository.move("refs/heads/main", repository.write_commit(replace(commit, files=files)))
     hub.requests.clear()
-    assert list(differences(open_version(reference(NAME)))) == []
+    assert list(file_differences(open_version(reference(NAME)))) == []
     read = {Path(request.path).name for request in hub.requests if "/resolve/" in request.path}
     assert {file for file in read if file.endswith(".parquet")} == {Path(name).name}
     files[name] = files["conversations/train-00000-of-00003.parquet"]._replace(lfs=False)
     repository.move("refs/heads/main", repository.write_commit(replace(commit, files=files)))
-    assert [one.name for one in differences(open_version(reference(NAME)))] == [name]
+    assert [one.name for one in file_differences(open_version(reference(NAME)))] == [name]
 
 
 def test_missing_manifest_is_named(published: str) -> None:
@@ -412,5 +411,5 @@ def test_every_difference_from_the_manifest_is_told_by_name_and_config(folder: P
     wrong = {name: f"its SHA-256 is {now[name]}, not {told[name]['sha256']}" for name in now}
     wrong |= {gone: "the file is missing", extra: "it names no such file"}
     version = open_version(copy)
-    assert list(differences(version)) == sorted(wrong.items())
-    assert list(differences(version, "utterances")) == [(other, wrong[other])]
+    assert list(file_differences(version)) == sorted(wrong.items())
+    assert list(file_differences(version, "utterances")) == [(other, wrong[other])]

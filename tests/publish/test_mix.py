@@ -8,12 +8,11 @@ from built_conversations import built_row, write_dataset
 from finished_corpora import clip_row, corpus_folder
 
 from dailytalk_contiguous.core.errors import DailytalkError
-from dailytalk_contiguous.engine.corpus_folder import MANIFESTS
-from dailytalk_contiguous.publish.checking.checks import check
-from dailytalk_contiguous.publish.exporting.mix import mix
-from dailytalk_contiguous.publish.exporting.mix_parts import Settings
-from dailytalk_contiguous.publish.exporting.moshi import export_moshi
-from dailytalk_contiguous.publish.rows import built_rows
+from dailytalk_contiguous.publish.checking import check_folder
+from dailytalk_contiguous.publish.exports import export_moshi
+from dailytalk_contiguous.publish.items import built_rows
+from dailytalk_contiguous.publish.mixture import Settings, mix_folders
+from dailytalk_contiguous.run.clips import MANIFESTS
 
 
 def corpus(
@@ -50,40 +49,40 @@ def seconds(folder: Path) -> dict[str, float]:
 
 
 def errors(folder: Path) -> list[str]:
-    return [finding.kind for finding in check(folder)[0] if finding.level == "error"]
+    return [finding.kind for finding in check_folder(folder)[0] if finding.level == "error"]
 
 
 def test_corpora_conversations_and_training_folders_are_mixed(tmp_path: Path) -> None:
     export_moshi(built_rows(talks(tmp_path / "x")), tmp_path / "exported")
     given = [corpus(tmp_path), corpus(tmp_path, "other"), talks(tmp_path), tmp_path / "exported"]
-    done = mix([(path, None) for path in given], tmp_path / "out", Settings())
+    done = mix_folders([(path, None) for path in given], tmp_path / "out", Settings())
     assert seconds(tmp_path / "out") == {"acted": 4.0, "other": 4.0, "talks": 18.0, "exported": 18.0}
     assert done.rejects == []
     assert errors(tmp_path / "out") == []
-    assert check(tmp_path / "out")[1]["kind"] == "moshi"
+    assert check_folder(tmp_path / "out")[1]["kind"] == "moshi"
 
 
 def test_there_are_no_manifests_but_the_two(tmp_path: Path) -> None:
-    mix([(corpus(tmp_path), None), (talks(tmp_path), None)], tmp_path / "out", Settings())
+    mix_folders([(corpus(tmp_path), None), (talks(tmp_path), None)], tmp_path / "out", Settings())
     assert {path.name for path in (tmp_path / "out").rglob("*jsonl")} == {"train.jsonl", "eval.jsonl"}
     assert not [path for path in tmp_path.iterdir() if path.name.startswith(".")]
 
 
 def test_weights_are_shares_of_the_hours_that_train(tmp_path: Path) -> None:
     given = [(corpus(tmp_path), 3.0), (corpus(tmp_path, "other", 12), 1.0)]
-    mix(given, tmp_path / "out", Settings())
+    mix_folders(given, tmp_path / "out", Settings())
     assert seconds(tmp_path / "out") == {"acted": 12.0, "other": 4.0}
     assert errors(tmp_path / "out") == []
 
 
 def test_what_evaluates_is_listed_once_whatever_the_weights(tmp_path: Path) -> None:
-    mix([(corpus(tmp_path), 30.0), (corpus(tmp_path, "other", 12), 1.0)], tmp_path / "out", Settings())
+    mix_folders([(corpus(tmp_path), 30.0), (corpus(tmp_path, "other", 12), 1.0)], tmp_path / "out", Settings())
     paths = [entry["path"] for entry in manifest(tmp_path / "out" / "eval.jsonl")]
     assert sorted(path.split("/")[1] for path in paths) == ["acted", "other"]
 
 
 def test_hours_are_those_of_the_training(tmp_path: Path) -> None:
-    mix(
+    mix_folders(
         [(corpus(tmp_path), None), (corpus(tmp_path, "other", 12), None)],
         tmp_path / "out",
         Settings(hours=8 / 3600),
@@ -93,14 +92,16 @@ def test_hours_are_those_of_the_training(tmp_path: Path) -> None:
 
 def test_audio_is_there_once_and_linked(tmp_path: Path) -> None:
     source = corpus(tmp_path)
-    mix([(source, 3.0), (corpus(tmp_path, "other", 12), 1.0)], tmp_path / "out", Settings())
+    mix_folders([(source, 3.0), (corpus(tmp_path, "other", 12), 1.0)], tmp_path / "out", Settings())
     wavs = list((tmp_path / "out/data_stereo/acted").glob("*.wav"))
     assert len(wavs) == 5
     assert all(wav.samefile(source / "data/data_stereo" / wav.name) for wav in wavs)
 
 
 def test_what_is_not_listed_is_not_there_and_the_reject_says_why(tmp_path: Path) -> None:
-    done = mix([(corpus(tmp_path), 1.0), (corpus(tmp_path, "other", 12), 1.0)], tmp_path / "out", Settings())
+    done = mix_folders(
+        [(corpus(tmp_path), 1.0), (corpus(tmp_path, "other", 12), 1.0)], tmp_path / "out", Settings()
+    )
     listed = {entry["path"] for name in ("train", "eval") for entry in manifest(tmp_path / f"out/{name}.jsonl")}
     there = {str(path.relative_to(tmp_path / "out")) for path in (tmp_path / "out").rglob("*.wav")}
     assert listed == there
@@ -110,20 +111,20 @@ def test_what_is_not_listed_is_not_there_and_the_reject_says_why(tmp_path: Path)
 
 def test_a_clips_own_weight_counts_inside_its_folder(tmp_path: Path) -> None:
     rows = [clip_row("s1-0", weight=3.0), clip_row("s1-1", weight=1.0), clip_row("s2-0", split="validation")]
-    mix([(corpus_folder(tmp_path / "acted", rows), None)], tmp_path / "out", Settings())
+    mix_folders([(corpus_folder(tmp_path / "acted", rows), None)], tmp_path / "out", Settings())
     paths = [entry["path"] for entry in manifest(tmp_path / "out/train.jsonl")]
     assert sorted(paths.count(path) for path in set(paths)) == [1, 3]
 
 
 def test_clips_that_stand_for_others_of_small_weight_count_whole(tmp_path: Path) -> None:
     rows = [clip_row(f"s1-{n}", "sad", weight=0.5) for n in range(8)] + [clip_row(f"s1-h{n}") for n in range(4)]
-    mix([(corpus_folder(tmp_path / "acted", rows), None)], tmp_path / "out", Settings())
+    mix_folders([(corpus_folder(tmp_path / "acted", rows), None)], tmp_path / "out", Settings())
     emotions = [entry["emotion"] for entry in manifest(tmp_path / "out/train.jsonl")]
     assert (emotions.count("sad"), emotions.count("happy")) == (4, 4)
 
 
 def test_labels_go_on_into_the_manifest(tmp_path: Path) -> None:
-    mix([(corpus(tmp_path, emotion="angry"), None)], tmp_path / "out", Settings())
+    mix_folders([(corpus(tmp_path, emotion="angry"), None)], tmp_path / "out", Settings())
     assert all(
         (entry["emotion"], entry["style"]) == ("angry", "normal")
         for entry in manifest(tmp_path / "out/train.jsonl")
@@ -132,8 +133,8 @@ def test_labels_go_on_into_the_manifest(tmp_path: Path) -> None:
 
 def test_the_same_folders_and_settings_give_the_same_bytes(tmp_path: Path) -> None:
     given = [(corpus(tmp_path), 1.0), (corpus(tmp_path, "other", 12), 2.0), (talks(tmp_path), 1.0)]
-    mix(given, tmp_path / "one/out", Settings(seed=5))
-    mix(given, tmp_path / "two/out", Settings(seed=5))
+    mix_folders(given, tmp_path / "one/out", Settings(seed=5))
+    mix_folders(given, tmp_path / "two/out", Settings(seed=5))
     one, two = snapshot(tmp_path / "one/out"), snapshot(tmp_path / "two/out")
     for found, name in ((one, "one"), (two, "two")):
         found["moshi-finetune.yaml"] = found["moshi-finetune.yaml"].replace(f"/{name}/".encode(), b"/")
@@ -143,14 +144,14 @@ def test_the_same_folders_and_settings_give_the_same_bytes(tmp_path: Path) -> No
 def test_another_seed_lists_other_clips(tmp_path: Path) -> None:
     given = [(corpus(tmp_path), 1.0), (corpus(tmp_path, "other", 12), 1.0)]
     for seed in (0, 1):
-        mix(given, tmp_path / str(seed), Settings(seed=seed))
+        mix_folders(given, tmp_path / str(seed), Settings(seed=seed))
     assert manifest(tmp_path / "0/train.jsonl") != manifest(tmp_path / "1/train.jsonl")
 
 
 def test_a_smaller_mix_into_the_same_folder_leaves_nothing_of_the_larger(tmp_path: Path) -> None:
     first, second = corpus(tmp_path), corpus(tmp_path, "other")
-    mix([(first, None), (second, None)], tmp_path / "out", Settings())
-    mix([(first, None)], tmp_path / "out", Settings())
+    mix_folders([(first, None), (second, None)], tmp_path / "out", Settings())
+    mix_folders([(first, None)], tmp_path / "out", Settings())
     assert {path.parent.name for path in (tmp_path / "out").rglob("*.wav")} == {"acted"}
     assert errors(tmp_path / "out") == []
     assert len(list((second / "data/data_stereo").glob("*.wav"))) == 5
@@ -159,13 +160,15 @@ def test_a_smaller_mix_into_the_same_folder_leaves_nothing_of_the_larger(tmp_pat
 def test_two_folders_of_one_name_do_not_meet(tmp_path: Path) -> None:
     named_alike = corpus_folder(tmp_path / "acted-3", [clip_row("s3-0", corpus="other")])
     again = corpus_folder(tmp_path / "b/acted", [clip_row("s3-0", corpus="third")])
-    mix([(path, None) for path in (corpus(tmp_path / "a"), named_alike, again)], tmp_path / "out", Settings())
+    mix_folders(
+        [(path, None) for path in (corpus(tmp_path / "a"), named_alike, again)], tmp_path / "out", Settings()
+    )
     assert seconds(tmp_path / "out") == {"acted": 4.0, "acted-3": 1.0, "acted-4": 1.0}
 
 
 def test_second_folder_of_a_name_is_numbered_by_its_place(tmp_path: Path) -> None:
     again = corpus_folder(tmp_path / "b/acted", [clip_row("s3-0", corpus="other")])
-    mix([(corpus(tmp_path), None), (again, None)], tmp_path / "out", Settings())
+    mix_folders([(corpus(tmp_path), None), (again, None)], tmp_path / "out", Settings())
     assert seconds(tmp_path / "out") == {"acted": 4.0, "acted-2": 1.0}
 
 
@@ -173,15 +176,15 @@ def test_a_corpus_in_two_folders_is_refused_although_no_clip_is_in_both(tmp_path
     speech = corpus_folder(tmp_path / "speech", [clip_row("s1-spoken", corpus="ravdess")])
     song = corpus_folder(tmp_path / "song", [clip_row("s1-sung", corpus="ravdess", split="validation")])
     with pytest.raises(DailytalkError, match=r"clips of ravdess are in .*speech and in .*song, divided"):
-        mix([(speech, None), (song, None)], tmp_path / "out", Settings())
+        mix_folders([(speech, None), (song, None)], tmp_path / "out", Settings())
 
 
 def test_text_conditions_are_kept_on_request_alone(tmp_path: Path) -> None:
     folder = corpus(tmp_path)
     for path in (folder / "data/data_stereo").glob("*.json"):
         path.write_text(json.dumps(json.loads(path.read_text()) | {"text_conditions": {"emotion": "happy"}}))
-    mix([(folder, None)], tmp_path / "without", Settings())
-    mix([(folder, None)], tmp_path / "with", Settings(text_conditions=True))
+    mix_folders([(folder, None)], tmp_path / "without", Settings())
+    mix_folders([(folder, None)], tmp_path / "with", Settings(text_conditions=True))
     assert errors(tmp_path / "without") == []
     assert set(errors(tmp_path / "with")) == {"text-conditions"}
 
@@ -194,7 +197,7 @@ def test_commercial_leaves_out_what_is_not_surely_allowed_and_says_why(tmp_path:
         corpus(tmp_path, "nobody", licence=None),
         talks(tmp_path, None),
     ]
-    done = mix([(path, 1.0) for path in given], tmp_path / "out", Settings(commercial=True))
+    done = mix_folders([(path, 1.0) for path in given], tmp_path / "out", Settings(commercial=True))
     assert set(seconds(tmp_path / "out")) == {"free"}
     assert {one.remedy for one in done.rejects} == {"leave out --commercial"}
     reasons = {one.id.partition("/")[0]: one.reason for one in done.rejects}
@@ -208,7 +211,7 @@ def test_commercial_leaves_out_what_is_not_surely_allowed_and_says_why(tmp_path:
 def test_commercial_leaves_out_what_a_model_forbids(tmp_path: Path) -> None:
     rater = {"affect": {"name": "audeering/x", "licence": "CC-BY-NC-SA-4.0", "url": ""}}
     given = [corpus(tmp_path, "free"), talks(tmp_path, models=rater)]
-    done = mix([(path, None) for path in given], tmp_path / "out", Settings(commercial=True))
+    done = mix_folders([(path, None) for path in given], tmp_path / "out", Settings(commercial=True))
     assert set(seconds(tmp_path / "out")) == {"free"}
     assert {one.reason for one in done.rejects} == {
         "its affect is from audeering/x (CC-BY-NC-SA-4.0): no commercial use"
@@ -220,7 +223,7 @@ def test_commercial_leaves_out_what_a_model_forbids(tmp_path: Path) -> None:
 
 def test_licences_are_combined_and_listed(tmp_path: Path) -> None:
     given = [corpus(tmp_path, "a", licence="CC-BY-NC-SA-4.0"), corpus(tmp_path, "b", licence="ODbL-1.0")]
-    done = mix([(path, None) for path in given], tmp_path / "out", Settings())
+    done = mix_folders([(path, None) for path in given], tmp_path / "out", Settings())
     told = json.loads((tmp_path / "out/mix.json").read_text())
     assert (told["licence"], told["licences"]) == ("other", ["CC-BY-NC-SA-4.0", "ODbL-1.0"])
     text = (tmp_path / "out/licences.md").read_text()
@@ -233,7 +236,7 @@ def test_licences_are_combined_and_listed(tmp_path: Path) -> None:
 def test_folder_of_a_mix_names_its_licences_in_order_and_what_is_not_known(tmp_path: Path) -> None:
     names = ("ODbL-1.0", "MIT", None, "CC-BY-4.0", "CC0-1.0", "CC-BY-SA-4.0", "Apache-2.0")
     rows = [clip_row(f"s{n}-0", licence=name) for n, name in enumerate(names)]
-    mix([(corpus_folder(tmp_path / "acted", rows), None)], tmp_path / "out", Settings())
+    mix_folders([(corpus_folder(tmp_path / "acted", rows), None)], tmp_path / "out", Settings())
     told = json.loads((tmp_path / "out/mix.json").read_text())
     wanted = ["Apache-2.0", "CC-BY-4.0", "CC-BY-SA-4.0", "CC0-1.0", "MIT", "ODbL-1.0", "unknown"]
     assert told["licences"] == told["folders"]["acted"]["licences"] == wanted
@@ -242,15 +245,15 @@ def test_folder_of_a_mix_names_its_licences_in_order_and_what_is_not_known(tmp_p
 def test_a_mix_keeps_its_licences_when_it_is_mixed_again(tmp_path: Path) -> None:
     rater = {"affect": {"name": "audeering/x", "licence": "CC-BY-NC-SA-4.0", "url": ""}}
     first = corpus(tmp_path, "a", licence="ODbL-1.0", run={"models": rater})
-    mix([(first, 1.0)], tmp_path / "once", Settings())
-    done = mix([(tmp_path / "once", None), (talks(tmp_path), None)], tmp_path / "twice", Settings())
+    mix_folders([(first, 1.0)], tmp_path / "once", Settings())
+    done = mix_folders([(tmp_path / "once", None), (talks(tmp_path), None)], tmp_path / "twice", Settings())
     told = json.loads((tmp_path / "twice/mix.json").read_text())
     assert told["licences"] == ["CC-BY-4.0", "ODbL-1.0"]
     assert any("audeering/x" in warning for warning in done.warnings)
 
 
 def test_a_folder_with_hardly_any_clips_and_a_large_share_is_warned_of(tmp_path: Path) -> None:
-    done = mix(
+    done = mix_folders(
         [(corpus(tmp_path, count=1), 9.0), (corpus(tmp_path, "other", 9), 1.0)], tmp_path / "out", Settings()
     )
     assert any("acted: some clips are listed 9 times" in warning for warning in done.warnings)
@@ -260,7 +263,7 @@ def test_a_folder_with_hardly_any_clips_and_a_large_share_is_warned_of(tmp_path:
 def test_clips_that_are_listed_more_than_four_times_are_warned_of(
     tmp_path: Path, share: float, times: int, warned: bool
 ) -> None:
-    done = mix(
+    done = mix_folders(
         [(corpus(tmp_path, count=1), share), (corpus(tmp_path, "other", 5), 1.0)], tmp_path / "out", Settings()
     )
     assert max(done.parts[0].listed.values()) == times
@@ -270,7 +273,7 @@ def test_clips_that_are_listed_more_than_four_times_are_warned_of(
 @pytest.mark.parametrize(("count", "batch"), [(3, 3), (40, 16)])
 def test_batch_is_sixteen_or_as_many_windows_as_there_are(tmp_path: Path, count: int, batch: int) -> None:
     folder = corpus_folder(tmp_path / "in", [clip_row(f"s1-{n}") for n in range(count)])
-    mix([(folder, None)], tmp_path / "out", Settings())
+    mix_folders([(folder, None)], tmp_path / "out", Settings())
     assert f"\nbatch_size: {batch}\n" in (tmp_path / "out/moshi-finetune.yaml").read_text()
 
 
@@ -278,12 +281,12 @@ def test_a_speaker_on_both_sides_is_warned_of(tmp_path: Path) -> None:
     first = corpus_folder(tmp_path / "one", [clip_row("s1-0")])
     again = clip_row("s1-1", split="validation", corpus="other", speaker="acted/s1")
     second = corpus_folder(tmp_path / "two", [again])
-    done = mix([(first, None), (second, None)], tmp_path / "out", Settings())
+    done = mix_folders([(first, None), (second, None)], tmp_path / "out", Settings())
     assert any("1 speakers train and evaluate, such as acted/s1" in warning for warning in done.warnings)
 
 
 def test_the_check_still_finds_a_file_that_is_listed_too_often(tmp_path: Path) -> None:
-    mix([(corpus(tmp_path), 3.0), (corpus(tmp_path, "other", 12), 1.0)], tmp_path / "out", Settings())
+    mix_folders([(corpus(tmp_path), 3.0), (corpus(tmp_path, "other", 12), 1.0)], tmp_path / "out", Settings())
     line = (tmp_path / "out/train.jsonl").read_text().splitlines()[0] + "\n"
     with (tmp_path / "out/train.jsonl").open("a") as file:
         file.write(3 * line)
@@ -291,7 +294,7 @@ def test_the_check_still_finds_a_file_that_is_listed_too_often(tmp_path: Path) -
 
 
 def test_the_check_finds_a_file_on_both_sides(tmp_path: Path) -> None:
-    mix([(corpus(tmp_path), 3.0), (corpus(tmp_path, "other", 12), 1.0)], tmp_path / "out", Settings())
+    mix_folders([(corpus(tmp_path), 3.0), (corpus(tmp_path, "other", 12), 1.0)], tmp_path / "out", Settings())
     line = (tmp_path / "out/train.jsonl").read_text().splitlines()[0] + "\n"
     with (tmp_path / "out/eval.jsonl").open("a") as file:
         file.write(line)
@@ -306,14 +309,14 @@ def test_a_folder_that_can_not_be_mixed_is_refused(tmp_path: Path, damage: str) 
         (folder / "data/expressive_dataset.jsonl").write_text('{"path": 1}\n')
     words = {"empty": "nothing to mix", "manifest": "is no manifest"}
     with pytest.raises(DailytalkError, match=words[damage]):
-        mix([(folder, None)], tmp_path / "out", Settings())
+        mix_folders([(folder, None)], tmp_path / "out", Settings())
 
 
 @pytest.mark.parametrize("suffix", [".wav", ".json"])
 def test_file_that_is_missing_is_rejected_and_the_others_are_mixed(tmp_path: Path, suffix: str) -> None:
     folder = corpus(tmp_path)
     next((folder / "data/data_stereo").glob(f"*{suffix}")).unlink()
-    done = mix([(folder, None)], tmp_path / "out", Settings())
+    done = mix_folders([(folder, None)], tmp_path / "out", Settings())
     assert [reject.reason for reject in done.rejects if "not there" in reject.reason]
     assert len(done.rejects) == 1
 
@@ -321,16 +324,16 @@ def test_file_that_is_missing_is_rejected_and_the_others_are_mixed(tmp_path: Pat
 def test_a_folder_twice_or_inside_the_mix_is_refused(tmp_path: Path) -> None:
     folder = corpus(tmp_path)
     with pytest.raises(DailytalkError, match="given twice"):
-        mix([(folder, 1.0), (tmp_path / "." / "acted", 2.0)], tmp_path / "out", Settings())
+        mix_folders([(folder, 1.0), (tmp_path / "." / "acted", 2.0)], tmp_path / "out", Settings())
     with pytest.raises(DailytalkError, match="lie in each other"):
-        mix([(folder, None)], folder / "out", Settings())
+        mix_folders([(folder, None)], folder / "out", Settings())
 
 
 def test_a_folder_of_somebody_else_is_not_written_to(tmp_path: Path) -> None:
     (tmp_path / "out").mkdir()
     (tmp_path / "out/mine.txt").write_text("mine")
     with pytest.raises(DailytalkError, match="no export of ours"):
-        mix([(corpus(tmp_path), None)], tmp_path / "out", Settings())
+        mix_folders([(corpus(tmp_path), None)], tmp_path / "out", Settings())
     assert snapshot(tmp_path / "out") == {"mine.txt": b"mine"}
 
 
@@ -341,7 +344,7 @@ def test_file_of_an_impossible_length_is_rejected_and_the_rest_is_mixed(tmp_path
     lines = [json.loads(line) for line in path.read_text().splitlines()]
     lines[0]["duration"] = duration
     path.write_text("".join(json.dumps(line) + "\n" for line in lines))
-    done = mix([(source, None)], tmp_path / "out", Settings())
+    done = mix_folders([(source, None)], tmp_path / "out", Settings())
     (reject,) = done.rejects
     assert reject.id.endswith(lines[0]["path"])
     assert f"it has {duration} s" in reject.reason
@@ -354,7 +357,7 @@ def test_line_of_a_manifest_that_is_no_json_stops_the_mix_with_its_number(tmp_pa
     manifest.write_text(manifest.read_text() + "{\n")
     number = len(manifest.read_text().splitlines())
     with pytest.raises(DailytalkError, match=rf"is no manifest \(line {number}: "):
-        mix([(folder, None)], tmp_path / "out", Settings())
+        mix_folders([(folder, None)], tmp_path / "out", Settings())
 
 
 @pytest.mark.parametrize(("commercial", "remedy"), [(False, "with a training split"), (True, "leave out --comm")])
@@ -364,7 +367,7 @@ def test_mix_without_anything_to_train_on_says_what_to_change(
     rows = [clip_row("s1-0", split="train" if commercial else "validation", licence="CC-BY-NC-4.0")]
     folder = corpus_folder(tmp_path / "in", rows)
     with pytest.raises(DailytalkError, match="nothing is left to train on") as error:
-        mix([(folder, None)], tmp_path / "out", Settings(commercial=commercial))
+        mix_folders([(folder, None)], tmp_path / "out", Settings(commercial=commercial))
     assert remedy in error.value.remedy
     assert not (tmp_path / ".out.conversations").exists()
 

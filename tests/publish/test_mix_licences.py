@@ -3,9 +3,8 @@ from pathlib import Path
 
 from finished_corpora import clip_row, corpus_folder
 
-from dailytalk_contiguous.publish.credits import Credit, credits_of
-from dailytalk_contiguous.publish.exporting.mix import mix
-from dailytalk_contiguous.publish.exporting.mix_parts import Settings
+from dailytalk_contiguous.publish.mixture import Settings, mix_folders
+from dailytalk_contiguous.publish.render import Credit, credits_of
 
 ACTED = {
     "name": "acted",
@@ -22,7 +21,7 @@ def corpus(folder: Path, name: str, told: dict[str, str] | None = None) -> Path:
 
 def licences(*folders: Path) -> str:
     out = folders[0].parent / f"mix of {len(folders)}"
-    mix([(folder, None) for folder in folders], out, Settings())
+    mix_folders([(folder, None) for folder in folders], out, Settings())
     return (out / "licences.md").read_text(encoding="utf-8")
 
 
@@ -50,7 +49,7 @@ def test_a_folder_of_which_nothing_is_left_is_not_listed(tmp_path: Path) -> None
     closed = corpus_folder(
         tmp_path / "nc", [clip_row("s-0", corpus="nc", licence="CC-BY-NC-4.0")], {"corpus": ACTED}
     )
-    mix([(corpus(tmp_path, "b"), None), (closed, None)], tmp_path / "out", Settings(commercial=True))
+    mix_folders([(corpus(tmp_path, "b"), None), (closed, None)], tmp_path / "out", Settings(commercial=True))
     assert "acted.org" not in (tmp_path / "out/licences.md").read_text(encoding="utf-8")
     assert list(json.loads((tmp_path / "out/mix.json").read_text())["sources"]) == ["b"]
 

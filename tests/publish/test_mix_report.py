@@ -8,11 +8,8 @@ from built_conversations import built_row, write_dataset
 from finished_corpora import clip_row, corpus_folder
 
 from dailytalk_contiguous.core.errors import DailytalkError
-from dailytalk_contiguous.publish.exporting.mix import mix
-from dailytalk_contiguous.publish.exporting.mix_parts import Settings
-from dailytalk_contiguous.publish.reporting.against import compare
-from dailytalk_contiguous.publish.reporting.expressive import write_corpus_report
-from dailytalk_contiguous.publish.reporting.mix_rows import is_mix, mixed_rows, mixed_sounds
+from dailytalk_contiguous.publish.mixture import Settings, is_mix, mix_folders, mixed_rows, mixed_sounds
+from dailytalk_contiguous.publish.page import compare_folders, write_corpus_report
 
 CITATION = "Doe J (2020). Acted."
 
@@ -25,7 +22,7 @@ def mixed(tmp_path: Path) -> Path:
     acted = corpus_folder(tmp_path / "acted", rows, run)
     calls = [built_row(f"call{n}", kept_speaker=f"p{n}") for n in range(4)]
     talks = write_dataset(tmp_path / "talks", calls)
-    mix([(acted, 4.0), (talks, 18.0)], tmp_path / "out", Settings(hours=22 / 3600))
+    mix_folders([(acted, 4.0), (talks, 18.0)], tmp_path / "out", Settings(hours=22 / 3600))
     return tmp_path / "out"
 
 
@@ -64,12 +61,12 @@ def test_it_says_whose_work_it_is_and_who_is_not_named(mixed: Path) -> None:
 
 def test_what_was_left_out_is_told(tmp_path: Path) -> None:
     given = [corpus_folder(tmp_path / name, [clip_row("s-0", corpus=name)]) for name in ("one", "two")]
-    mix([(given[0], 1.0), (given[1], 0.001)], tmp_path / "out", Settings(hours=1 / 3600))
+    mix_folders([(given[0], 1.0), (given[1], 0.001)], tmp_path / "out", Settings(hours=1 / 3600))
     assert "| Mix | its folder has more hours than its share | 1 |" in summary(tmp_path / "out")
 
 
 def test_a_mix_can_be_compared(mixed: Path, tmp_path: Path) -> None:
-    ours, theirs = compare(mixed, tmp_path / "acted")
+    ours, theirs = compare_folders(mixed, tmp_path / "acted")
     assert (ours.unit, ours.n, ours.labels["emotion"]["not told"]) == ("files", 7, 4)
     assert (theirs.unit, theirs.n) == ("clips", 3)
 

@@ -9,8 +9,8 @@ import yaml
 from built_conversations import LINES, built_row, flac, stereo, write_dataset
 
 from dailytalk_contiguous.core.errors import DailytalkError
-from dailytalk_contiguous.publish.exporting.moshi import export_moshi
-from dailytalk_contiguous.publish.rows import built_rows, conversation
+from dailytalk_contiguous.publish.exports import export_moshi
+from dailytalk_contiguous.publish.items import built_rows, conversation
 
 
 def rows(count: int = 4, **columns):

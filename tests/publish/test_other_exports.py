@@ -6,10 +6,8 @@ import soundfile
 from built_conversations import LINES, built_row, stereo
 
 from dailytalk_contiguous.core.errors import DailytalkError
-from dailytalk_contiguous.publish.exporting.csm import Turn, export_csm, turns
-from dailytalk_contiguous.publish.exporting.cutting import cut_points
-from dailytalk_contiguous.publish.exporting.jmoshi import export_jmoshi
-from dailytalk_contiguous.publish.rows import Utterance
+from dailytalk_contiguous.publish.exports import CsmTurn, cut_points, export_csm, export_jmoshi, turns
+from dailytalk_contiguous.publish.items import Utterance
 
 
 def messages(folder):
@@ -129,10 +127,10 @@ def said(start, end, text="x", main=True):
 @pytest.mark.parametrize(
     ("utterances", "found"),
     [
-        ([said(0, 1), said(1.99, 3)], [Turn(0, 3, True, "x x")]),
-        ([said(0, 1), said(2, 3)], [Turn(0, 1, True, "x"), Turn(2, 3, True, "x")]),
-        ([said(0, 5), said(1, 2, " y ")], [Turn(0, 5, True, "x y")]),
-        ([said(3, 4, "b"), said(0, 1, "a", False)], [Turn(0, 1, False, "a"), Turn(3, 4, True, "b")]),
+        ([said(0, 1), said(1.99, 3)], [CsmTurn(0, 3, True, "x x")]),
+        ([said(0, 1), said(2, 3)], [CsmTurn(0, 1, True, "x"), CsmTurn(2, 3, True, "x")]),
+        ([said(0, 5), said(1, 2, " y ")], [CsmTurn(0, 5, True, "x y")]),
+        ([said(3, 4, "b"), said(0, 1, "a", False)], [CsmTurn(0, 1, False, "a"), CsmTurn(3, 4, True, "b")]),
         ([said(0, 1), said(1, 2, main=False), said(2, 3)], None),
         ([said(0, 1, " ")], []),
     ],

@@ -21,15 +21,20 @@ from built_conversations import built_row, flac, stereo, write_dataset
 from datasets import Audio, Features, load_dataset
 from rich_conversations import rich_row
 
-from dailytalk_contiguous.core.built import BUILT
 from dailytalk_contiguous.core.errors import DailytalkError
-from dailytalk_contiguous.core.published import features_of
-from dailytalk_contiguous.core.schema import AUDIO, STRING
-from dailytalk_contiguous.publish.packing.indexing import index_folder, read_row
-from dailytalk_contiguous.publish.packing.packed import DataFile, Packed, manifest
-from dailytalk_contiguous.publish.packing.packing import pack
-from dailytalk_contiguous.publish.packing.provenance import Origin, origin, portable
-from dailytalk_contiguous.publish.packing.published_rows import _cut, _decoded, words_of
+from dailytalk_contiguous.core.schema import AUDIO, BUILT, STRING, published_features
+from dailytalk_contiguous.publish.manifest import DataFile, Packed, manifest
+from dailytalk_contiguous.publish.packing import (
+    RowOrigin,
+    _cut,
+    _decoded,
+    index_folder,
+    origin,
+    pack_version,
+    portable,
+    read_row,
+    words_of,
+)
 from dailytalk_contiguous.shards import Entry, Shard, write_shard
 
 NAMES = [f"call{number}" for number in range(24)]
@@ -62,7 +67,7 @@ def work(tmp_path_factory: pytest.TempPathFactory, rows: list[dict[str, Any]]) -
 
 @pytest.fixture(scope="module")
 def packed(tmp_path_factory: pytest.TempPathFactory, work: Path) -> Packed:
-    return pack(work, tmp_path_factory.mktemp("stage") / "new", shard_bytes=1_500_000)
+    return pack_version(work, tmp_path_factory.mktemp("stage") / "new", shard_bytes=1_500_000)
 
 
 def table(packed: Packed, config: str) -> list[dict[str, Any]]:
@@ -133,7 +138,7 @@ def test_words_of_an_utterance_are_in_its_own_time_and_inside_its_audio(tmp_path
     row = built_row(lines=(("left", 1.0, 2.0, "one two"), ("right", 1.0, 2.0, "three")))
     row["alignments"][-1] |= {"start": 1.4, "end": 2.3}
     write_dataset(tmp_path / "work", [row])
-    found = table(pack(tmp_path / "work", tmp_path / "stage"), "utterances")
+    found = table(pack_version(tmp_path / "work", tmp_path / "stage"), "utterances")
     assert [[(w["word"], w["start"], w["end"]) for w in own["words"]] for own in found] == [
         [("one", 0.0, 0.5), ("two", pytest.approx(0.4), 1.0)],
         [("three", 0.0, 1.0)],
@@ -144,23 +149,23 @@ def test_dropped_utterance_has_no_row_and_keeps_its_place_in_the_conversation(tm
     row = built_row()
     row["utterances"][1] |= {"status": "dropped", "start": None, "end": None}
     write_dataset(tmp_path / "work", [row])
-    packed = pack(tmp_path / "work", tmp_path / "stage")
+    packed = pack_version(tmp_path / "work", tmp_path / "stage")
     assert len(table(packed, "utterances")) == 3
     assert len(table(packed, "conversations")[0]["utterances"]) == 4
 
 
 def test_conversations_without_a_word_have_no_config_of_utterances(tmp_path: Path) -> None:
     write_dataset(tmp_path / "work", [built_row(lines=())])
-    assert set(pack(tmp_path / "work", tmp_path / "stage").configs) == {"conversations"}
+    assert set(pack_version(tmp_path / "work", tmp_path / "stage").configs) == {"conversations"}
 
 
 def test_files_load_eager_and_streaming_with_their_features_and_no_card(packed: Packed, tmp_path: Path) -> None:
     for config in packed.configs:
         paths = [str(file.path) for file in packed.configs[config]["train"]]
         whole = load_dataset("parquet", data_files=paths, split="train", cache_dir=str(tmp_path))
-        assert whole.features == features_of(config, 24000)
+        assert whole.features == published_features(config, 24000)
         stream = load_dataset("parquet", data_files=paths, split="train", streaming=True)
-        assert stream.features == features_of(config, 24000)
+        assert stream.features == published_features(config, 24000)
         key = next(iter(whole.features))
         ids = [row[key] for row in stream.decode(False)]
         assert ids == whole.cast_column("audio", Audio(decode=False))[key]
@@ -175,7 +180,7 @@ def test_audio_is_stored_as_it_is_and_the_rest_is_compressed(packed: Packed) -> 
 
 def test_different_rates_are_told_as_none(tmp_path: Path) -> None:
     write_dataset(tmp_path / "work", [built_row("a", rate=24000), built_row("b", rate=16000)])
-    packed = pack(tmp_path / "work", tmp_path / "stage")
+    packed = pack_version(tmp_path / "work", tmp_path / "stage")
     assert packed.sample_rate is None
     assert {row["sample_rate"] for row in table(packed, "utterances")} == {16000, 24000}
 
@@ -185,7 +190,7 @@ def test_no_published_file_names_a_place_on_this_machine(tmp_path: Path) -> None
     row = noisy("call", 1, provenance=json.dumps(told))
     row["utterances"][0]["synthesis"] |= {"voice": "/home/x/anna.wav", "model": str(Path.home() / "tts")}
     write_dataset(tmp_path / "work", [row])
-    packed = pack(tmp_path / "work", tmp_path / "stage")
+    packed = pack_version(tmp_path / "work", tmp_path / "stage")
     read = [table(packed, config) for config in packed.configs]
     footers = [pq.read_schema(file.path).metadata for file in packed.files]
     for row in (row for rows in read for row in rows):
@@ -217,7 +222,7 @@ def test_provenance_has_the_stages_of_both_halves_with_their_digests(tmp_path: P
     run["speak"] = {"stages": [{"name": "Speak"}, {"name": "Finish"}]}
     (tmp_path / "work" / "run.json").write_text(json.dumps(run))
     source = {"repository": "kyutai/calls", "revision": "abc", "licence": "cc-by-4.0"}
-    (own,) = table(pack(tmp_path / "work", tmp_path / "stage", source=source), "conversations")
+    (own,) = table(pack_version(tmp_path / "work", tmp_path / "stage", source=source), "conversations")
     assert own["provenance"] == {
         "source_id": "call",
         "source": "kyutai/calls@abc",
@@ -252,15 +257,15 @@ def test_layout_of_the_work_folder_and_the_number_of_workers_change_no_byte(
 ) -> None:
     mixed = random.Random(1).sample(rows, len(rows))
     write_dataset(tmp_path / "work", *(mixed[start : start + 5] for start in range(0, len(mixed), 5)))
-    again = pack(tmp_path / "work", tmp_path / "stage", shard_bytes=1_500_000, workers=1)
+    again = pack_version(tmp_path / "work", tmp_path / "stage", shard_bytes=1_500_000, workers=1)
     assert digests(again) == digests(packed)
     assert (again.sample_rate, again.disjoint) == (24000, "speakers") == (packed.sample_rate, packed.disjoint)
 
 
 def test_rerun_makes_nothing_again_and_tells_the_same(work: Path, tmp_path: Path) -> None:
-    first = pack(work, tmp_path)
+    first = pack_version(work, tmp_path)
     before = {file.path: file.path.stat().st_mtime_ns for file in first.files}
-    assert pack(work, tmp_path) == first
+    assert pack_version(work, tmp_path) == first
     assert {path: path.stat().st_mtime_ns for path in before} == before
 
 
@@ -271,7 +276,7 @@ def test_changed_conversation_changes_only_its_own_files(
     counts = {f"{config}/{split}": len(own) for config, of in packed.configs.items() for split, own in of.items()}
     changed = noisy(NAMES[3], 999, kept_speaker="somebody new")
     write_dataset(tmp_path / "work", [changed, *(row for row in rows if row["conversation_id"] != NAMES[3])])
-    again = pack(
+    again = pack_version(
         tmp_path / "work",
         tmp_path / "stage",
         splits_before=splits,
@@ -297,25 +302,25 @@ def test_interrupted_run_goes_on_where_it_was(work: Path, packed: Packed, tmp_pa
             raise Stopped
 
     with pytest.raises(Stopped):
-        pack(work, tmp_path, shard_bytes=1_500_000, workers=1, progress=stop)
+        pack_version(work, tmp_path, shard_bytes=1_500_000, workers=1, progress=stop)
     there = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.parquet")}
     assert 3 <= len(there) < len(packed.files)
     assert not list(tmp_path.rglob("*.tmp"))
-    assert digests(pack(work, tmp_path, shard_bytes=1_500_000)) == digests(packed)
+    assert digests(pack_version(work, tmp_path, shard_bytes=1_500_000)) == digests(packed)
     assert {path: path.stat().st_mtime_ns for path in there} == there
 
 
 def test_file_that_was_cut_short_is_packed_again(work: Path, tmp_path: Path) -> None:
-    first = pack(work, tmp_path)
+    first = pack_version(work, tmp_path)
     first.files[0].path.write_bytes(b"PAR1")
-    assert digests(pack(work, tmp_path)) == digests(first)
+    assert digests(pack_version(work, tmp_path)) == digests(first)
     assert first.files[0].path.stat().st_size == first.files[0].size
 
 
 def test_files_of_another_plan_are_removed(work: Path, tmp_path: Path) -> None:
-    pack(work, tmp_path, shard_bytes=1_500_000)
+    pack_version(work, tmp_path, shard_bytes=1_500_000)
     (tmp_path / "conversations" / ".train-00000-of-00004.parquet.abc.tmp").write_bytes(b"half")
-    packed = pack(work, tmp_path)
+    packed = pack_version(work, tmp_path)
     assert set(tmp_path.rglob("*.parquet")) == {file.path for file in packed.files}
     assert len(list(tmp_path.rglob(".*"))) == len(packed.files) + 1
 
@@ -323,7 +328,7 @@ def test_files_of_another_plan_are_removed(work: Path, tmp_path: Path) -> None:
 def test_stage_that_holds_something_else_is_refused_untouched(work: Path, tmp_path: Path) -> None:
     (tmp_path / "thesis.txt").write_text("mine")
     with pytest.raises(DailytalkError, match="no stage of a push"):
-        pack(work, tmp_path)
+        pack_version(work, tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.txt"]
 
 
@@ -333,14 +338,14 @@ def test_disk_that_is_too_small_is_refused_before_anything_is_written(
     usage = shutil.disk_usage(tmp_path)
     monkeypatch.setattr(shutil, "disk_usage", lambda path: usage._replace(free=1_000_000))
     with pytest.raises(DailytalkError, match=r"packing needs about 0\.2 GB"):
-        pack(work, tmp_path)
+        pack_version(work, tmp_path)
     assert not list(tmp_path.rglob("*.parquet"))
 
 
 def test_id_in_two_shards_is_refused(tmp_path: Path) -> None:
     write_dataset(tmp_path / "work", [built_row("a")], [built_row("b"), built_row("a")])
     with pytest.raises(DailytalkError, match=r"'a' is in .*shard-0.* and in .*shard-1"):
-        pack(tmp_path / "work", tmp_path / "stage")
+        pack_version(tmp_path / "work", tmp_path / "stage")
 
 
 def test_folder_of_rejects_alone_is_refused_with_the_first_reason(tmp_path: Path) -> None:
@@ -348,7 +353,7 @@ def test_folder_of_rejects_alone_is_refused_with_the_first_reason(tmp_path: Path
         write_dataset(tmp_path / "work", [built_row("a", **columns)])
         told = r"no finished conversations that can be published \(a: it has no recording_id or no sample_rate\)"
         with pytest.raises(DailytalkError, match=told):
-            pack(tmp_path / "work", tmp_path / "stage")
+            pack_version(tmp_path / "work", tmp_path / "stage")
 
 
 def test_conversation_that_is_not_in_its_shard_any_more_is_refused(tmp_path: Path) -> None:
@@ -376,7 +381,7 @@ def test_folder_without_finished_conversations_is_refused(
     if content:
         (tmp_path / "work" / "dataset" / "a.parquet").write_bytes(content)
     with pytest.raises(DailytalkError, match=message):
-        pack(tmp_path / "work", tmp_path / "stage")
+        pack_version(tmp_path / "work", tmp_path / "stage")
     assert not (tmp_path / "stage").exists()
 
 
@@ -385,7 +390,7 @@ def test_audio_that_is_no_stereo_is_refused_though_nobody_speaks_in_it(tmp_path:
     row = built_row("a") | {"utterances": [], "alignments": [], "audio": {"bytes": mono, "path": None}}
     write_dataset(tmp_path / "work", [row])
     with pytest.raises(DailytalkError, match=r"audio of 'a' can't be used \(it has 1 channel\(s\) at 24000 Hz\)"):
-        pack(tmp_path / "work", tmp_path / "stage")
+        pack_version(tmp_path / "work", tmp_path / "stage")
 
 
 @pytest.mark.parametrize("spoken", [True, False])
@@ -393,21 +398,21 @@ def test_audio_that_can_not_be_decoded_is_refused_by_name(tmp_path: Path, spoken
     row = built_row("a", audio={"bytes": b"fLaC and nothing", "path": None})
     write_dataset(tmp_path / "work", [row if spoken else row | {"utterances": [], "alignments": []}])
     with pytest.raises(DailytalkError, match="the audio of 'a' can't be used"):
-        pack(tmp_path / "work", tmp_path / "stage")
+        pack_version(tmp_path / "work", tmp_path / "stage")
 
 
 def test_files_that_wait_below_a_bare_dataset_are_not_taken_for_its_own(work: Path, tmp_path: Path) -> None:
     bare = shutil.copytree(work / "dataset", tmp_path / "bare")
-    first = pack(bare, bare / ".publish")
-    assert digests(pack(bare, bare / ".publish")) == digests(first)
+    first = pack_version(bare, bare / ".publish")
+    assert digests(pack_version(bare, bare / ".publish")) == digests(first)
 
 
 def test_disk_that_fills_up_is_an_error_and_not_the_end_of_the_process(work: Path, tmp_path: Path) -> None:
     """A limit on the size of files stands for the disk: the write fails in the midst of a row group."""
     program = (
         "import resource, sys; from pathlib import Path;"
-        "from dailytalk_contiguous.publish.packing.packing import pack;"
-        "resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000)); pack(*map(Path, sys.argv[1:]))"
+        "from dailytalk_contiguous.publish.packing import pack_version;"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000)); pack_version(*map(Path, sys.argv[1:]))"
     )
     command = [sys.executable, "-c", program, work, tmp_path / "stage"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
@@ -420,7 +425,7 @@ def test_utterance_outside_its_audio_is_refused_by_name(tmp_path: Path) -> None:
     row["utterances"][2] |= {"start": 5.0, "end": 9.0}
     write_dataset(tmp_path / "work", [row])
     with pytest.raises(DailytalkError, match=r"'call/left/0002' at 5.0-9.0 s"):
-        pack(tmp_path / "work", tmp_path / "stage")
+        pack_version(tmp_path / "work", tmp_path / "stage")
 
 
 @pytest.mark.parametrize(
@@ -435,7 +440,7 @@ def test_full_disk_is_told_with_what_to_do_and_other_failures_as_they_are(
         raise OSError(number, os.strerror(number))
 
     with pytest.raises(raised) as error:
-        pack(work, tmp_path / "stage", progress=full)
+        pack_version(work, tmp_path / "stage", progress=full)
     if raised is DailytalkError:
         assert error.value.reason == f"the disk of {tmp_path / 'stage'} is full"
 
@@ -444,7 +449,7 @@ def test_each_file_is_told_of_as_it_is_done_and_again_by_a_rerun(tmp_path: Path)
     work = write_dataset(tmp_path / "work", rows_of("a", "b", "c"))
     told: list[tuple[str, int, int]] = []
     for _ in range(2):
-        packed = pack(
+        packed = pack_version(
             work, tmp_path / "stage", workers=1, progress=lambda file, done, of: told.append((file.name, done, of))
         )
     names = [file.name for file in packed.files]
@@ -507,14 +512,14 @@ def test_words_of_an_utterance_are_those_whose_middle_is_in_it_cut_at_its_edges(
 
 
 def test_origin_is_what_is_given_or_else_what_the_run_says(tmp_path: Path) -> None:
-    assert origin(tmp_path, None) == Origin()
+    assert origin(tmp_path, None) == RowOrigin()
     stages = [{"name": "Segment", "digest": "1"}, {"name": "Tag", "digest": "2"}]
     run = {"source": {"repository": "a/b", "revision": "abc", "licence": "MIT"}, "stages": stages}
     (tmp_path / "run.json").write_text(json.dumps(run | {"speak": {"stages": [{"name": "Speak", "digest": "3"}]}}))
     chain = (("Segment", "1"), ("Tag", "2"))
-    assert origin(tmp_path, None) == Origin("a/b@abc", "MIT", chain, ("Speak",))
-    assert origin(tmp_path, {}) == Origin(None, None, chain, ("Speak",))
-    assert origin(tmp_path, {"repository": "c"}) == Origin("c", None, chain, ("Speak",))
+    assert origin(tmp_path, None) == RowOrigin("a/b@abc", "MIT", chain, ("Speak",))
+    assert origin(tmp_path, {}) == RowOrigin(None, None, chain, ("Speak",))
+    assert origin(tmp_path, {"repository": "c"}) == RowOrigin("c", None, chain, ("Speak",))
     assert origin(tmp_path, {"revision": "d"}).source is None
 
 

@@ -4,8 +4,8 @@ import httpx2 as httpx
 import pytest
 from huggingface_hub.errors import HfHubHTTPError
 
-from dailytalk_contiguous.publish.pushing.patience import Patience, is_passing, retried
-from dailytalk_contiguous.sources.hub_errors import told
+from dailytalk_contiguous.publish.pushing import RetryPolicy, is_passing, with_retries
+from dailytalk_contiguous.store.hub import hub_error
 
 
 def answer(status: int, retry_after: str | None = None) -> HfHubHTTPError:
@@ -24,7 +24,7 @@ def slept(error: Exception, **options: int) -> tuple[list[float], int]:
         raise error
 
     with pytest.raises(type(error)):
-        retried(request, Patience(sleep=waits.append, **options))
+        with_retries(request, RetryPolicy(sleep=waits.append, **options))
     return waits, len(made)
 
 
@@ -56,7 +56,7 @@ def test_request_that_succeeds_at_last_gives_its_answer() -> None:
             raise failures.pop()
         return "here"
 
-    assert retried(request, Patience(tries=3, sleep=lambda seconds: None)) == "here"
+    assert with_retries(request, RetryPolicy(tries=3, sleep=lambda seconds: None)) == "here"
 
 
 @pytest.mark.parametrize(
@@ -73,6 +73,6 @@ def test_request_that_succeeds_at_last_gives_its_answer() -> None:
     ],
 )
 def test_each_refusal_of_the_hub_is_a_sentence_with_what_to_do(status: int, reason: str, remedy: str) -> None:
-    error = told(answer(status), "a/b")
+    error = hub_error(answer(status), "a/b")
     assert reason in error.reason
     assert remedy in error.remedy

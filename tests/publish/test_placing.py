@@ -4,13 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dailytalk_contiguous.publish.packing.placing import (
-    ROW_GROUP_HIGH,
-    position,
-    row_groups,
-    shard_count,
-    shard_of,
-)
+from dailytalk_contiguous.publish.packing import ROW_GROUP_HIGH, position, row_groups, shard_count, shard_of
 
 NAMES = st.sets(st.text(min_size=1, max_size=12), min_size=1, max_size=60)
 

@@ -15,17 +15,31 @@ from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi, co
 from releases import HASTY, REPO, held, refs, release, wanted
 
 from dailytalk_contiguous.core.errors import DailytalkError
-from dailytalk_contiguous.core.reference import Reference
+from dailytalk_contiguous.publish import pushing
 from dailytalk_contiguous.publish.compare import Changes
-from dailytalk_contiguous.publish.history import list_versions
-from dailytalk_contiguous.publish.pushing import uploading
-from dailytalk_contiguous.publish.pushing.commit import Published, _check, publish
-from dailytalk_contiguous.publish.pushing.hub import State, Target, check_access, read_state, suitable_transfer
-from dailytalk_contiguous.publish.pushing.plain import _seconds, check_plain, publish_plainly
-from dailytalk_contiguous.publish.pushing.planning import Release, plan
-from dailytalk_contiguous.publish.pushing.push import PushSettings, _asks_other_card, _check_tag, in_words, push
-from dailytalk_contiguous.publish.pushing.uploading import client_errors
-from dailytalk_contiguous.publish.version import open_version
+from dailytalk_contiguous.publish.pushing import (
+    Published,
+    PushSettings,
+    Release,
+    State,
+    Target,
+    _asks_other_card,
+    _check,
+    _check_tag,
+    _seconds,
+    check_access,
+    check_plain,
+    client_errors,
+    plan_push,
+    publish,
+    publish_plainly,
+    push_in_words,
+    push_version,
+    read_state,
+    suitable_transfer,
+)
+from dailytalk_contiguous.publish.version import list_versions, open_version
+from dailytalk_contiguous.store.hub import Reference
 
 pytest_plugins = ["hub.hub_fixtures"]
 
@@ -137,11 +151,11 @@ def test_repository_and_branch_whose_making_failed_once_are_made_once(
 def test_upload_goes_in_batches_of_few_files_and_bytes(
     hub: HubServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(uploading, "BATCH_FILES", 2)
+    monkeypatch.setattr(pushing, "BATCH_FILES", 2)
     files = release(tmp_path, "v1.0.0", 5).packed.files
-    assert [len(batch) for batch in uploading._batches(files)] == [2, 2, 1]
-    monkeypatch.setattr(uploading, "BATCH_BYTES", files[0].size)
-    assert [len(batch) for batch in uploading._batches(files)] == [1] * 5
+    assert [len(batch) for batch in pushing._batches(files)] == [2, 2, 1]
+    monkeypatch.setattr(pushing, "BATCH_BYTES", files[0].size)
+    assert [len(batch) for batch in pushing._batches(files)] == [1] * 5
 
 
 def test_what_the_client_wraps_comes_out_as_what_it_was() -> None:
@@ -301,7 +315,7 @@ def test_plan_tells_what_is_sent_and_changes_nothing(hub: HubServer, tmp_path: P
     send(release(tmp_path / "1", "v1.0.0", 3, "same"))
     before = refs(hub)
     second = release(tmp_path / "2", "v1.1.0", 3, {0: "same", 1: "other", 2: "same"})
-    found = plan(read_state(HfApi(), NEW, HASTY), second)
+    found = plan_push(read_state(HfApi(), NEW, HASTY), second)
     assert found.named("keep") == [f"conversations/train-{n:05d}-of-00003.parquet" for n in (0, 2)]
     assert found.named("replace") == ["README.md", "conversations/train-00001-of-00003.parquet", "manifest.json"]
     assert refs(hub) == before
@@ -374,7 +388,7 @@ def test_plan_adds_up_what_the_branch_has_under_no_name(hub: HubServer, tmp_path
     second = release(
         tmp_path / "2", "v2.0.0", 3, {0: "a", 1: "c", 2: "c"}, {"assets/b.png": b"x", "assets/c.png": b"new"}
     )
-    found = plan(read_state(HfApi(), NEW, HASTY), second)
+    found = plan_push(read_state(HfApi(), NEW, HASTY), second)
     assert [(change.what, change.name) for change in found.changes] == [
         ("replace", "README.md"),
         ("delete", "assets/a.png"),
@@ -395,7 +409,7 @@ def test_plan_adds_up_what_the_branch_has_under_no_name(hub: HubServer, tmp_path
     ]
     assert found.to_send == sum({held.sha256: held.size for held in new}.values())
     send(second)
-    again = plan(read_state(HfApi(), NEW, HASTY), second)
+    again = plan_push(read_state(HfApi(), NEW, HASTY), second)
     assert (again.named("add", "replace", "delete"), again.to_send) == ([], 0)
 
 
@@ -478,7 +492,7 @@ def test_version_that_breaks_readers_needs_another_first_number(
     ],
 )
 def test_changes_of_a_version_are_a_few_words(changes: dict[str, Any], words: str) -> None:
-    assert in_words(changes) == words
+    assert push_in_words(changes) == words
 
 
 def test_failure_of_the_hub_is_not_taken_for_a_token_without_the_right(hub: HubServer) -> None:
@@ -586,7 +600,7 @@ def test_tag_is_tried_as_often_as_patience_says(hub: HubServer, tmp_path: Path, 
 def test_card_lists_the_versions_before_with_their_dates(hub: HubServer, tmp_path: Path) -> None:
     for tag, names in (("v1.0.0", "ab"), ("v1.1.0", "abc")):
         work = write_dataset(tmp_path / tag, [built_row(name) for name in names])
-        done = push(work, NEW, PushSettings(tag=tag), print, HASTY)
+        done = push_version(work, NEW, PushSettings(tag=tag), print, HASTY)
         assert (done.tag, done.published is not None, (work / ".publish").exists()) == (tag, True, False)
     card = read_state(HfApi(), NEW, HASTY).card
     assert card

@@ -17,16 +17,21 @@ from huggingface_hub.utils import _http, disable_progress_bars, enable_progress_
 from releases import REPO, held, refs, release, wanted
 
 from dailytalk_contiguous.core.errors import DailytalkError
-from dailytalk_contiguous.publish.pushing.commit import Published, publish
-from dailytalk_contiguous.publish.pushing.hub import Target, check_access, read_state
-from dailytalk_contiguous.publish.pushing.patience import Patience
-from dailytalk_contiguous.publish.pushing.planning import Release
+from dailytalk_contiguous.publish.pushing import (
+    Published,
+    Release,
+    RetryPolicy,
+    Target,
+    check_access,
+    publish,
+    read_state,
+)
 
 pytest_plugins = ["hub.hub_fixtures"]
 
 SHARDS = 12
 TARGET = Target(REPO)
-ONCE = Patience(tries=1)
+ONCE = RetryPolicy(tries=1)
 
 #: States of the server from which a push has been completed, by any of the tests.
 COMPLETED: set[tuple[Any, ...]] = set()

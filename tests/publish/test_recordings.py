@@ -9,13 +9,10 @@ import pytest
 from built_conversations import COLUMNS, work_with_recordings
 
 from dailytalk_contiguous.core.errors import DailytalkError
-from dailytalk_contiguous.publish.packing import recordings
-from dailytalk_contiguous.publish.packing.indexing import index_folder
-from dailytalk_contiguous.publish.packing.packing import pack
-from dailytalk_contiguous.publish.packing.provenance import Origin
-from dailytalk_contiguous.publish.packing.recordings import Recording, split_of
+from dailytalk_contiguous.publish import packing
+from dailytalk_contiguous.publish.packing import PackedRecording, RowOrigin, index_folder, pack_version, split_of
 from dailytalk_contiguous.shards import Entry, Shard, write_shard
-from dailytalk_contiguous.sources.recorded import identity_of
+from dailytalk_contiguous.sources.transcribed import identity_of
 
 
 @pytest.fixture
@@ -24,7 +21,9 @@ def work(tmp_path: Path) -> Path:
 
 
 def test_recordings_are_published_byte_for_byte_with_their_conversations(work: Path, tmp_path: Path) -> None:
-    packed = pack(work, tmp_path / "stage", include_source=True, source={"repository": "a/b", "licence": "mit"})
+    packed = pack_version(
+        work, tmp_path / "stage", include_source=True, source={"repository": "a/b", "licence": "mit"}
+    )
     files = [file for file in packed.files if file.config == "source"]
     rows = {row["recording_id"]: row for file in files for row in pq.read_table(file.path).to_pylist()}
     assert set(rows) == {"long", "short"}
@@ -48,7 +47,7 @@ def test_recordings_are_published_byte_for_byte_with_their_conversations(work: P
 
 
 def test_recordings_are_left_out_unless_asked_for(work: Path, tmp_path: Path) -> None:
-    assert "source" not in pack(work, tmp_path / "stage").configs
+    assert "source" not in pack_version(work, tmp_path / "stage").configs
 
 
 def gone(path: Path) -> None:
@@ -60,7 +59,7 @@ def changed(path: Path) -> None:
 
 
 def sparse(path: Path) -> None:
-    os.truncate(path, recordings.LARGEST_BYTES + 1)
+    os.truncate(path, packing.LARGEST_BYTES + 1)
 
 
 @pytest.mark.parametrize(("harm", "told"), [(gone, "gone"), (changed, "not the one")])
@@ -69,7 +68,7 @@ def test_recording_that_is_not_the_tagged_one_is_refused_by_name(
 ) -> None:
     harm(tmp_path / "long.FLAC")
     with pytest.raises(DailytalkError, match=rf"'long\.FLAC'.*{told}"):
-        pack(work, tmp_path / "stage", include_source=True)
+        pack_version(work, tmp_path / "stage", include_source=True)
     assert not list((tmp_path / "stage").rglob("*.parquet"))
 
 
@@ -83,13 +82,13 @@ def test_recording_that_no_row_of_parquet_can_hold_is_refused(work: Path, tmp_pa
     entries = {row["conversation_id"]: Entry("in", ("c",), (0.1,), row["recording_id"], 3.0) for row in rows}
     write_shard(shard, Shard(rows, entries), COLUMNS)
     with pytest.raises(DailytalkError, match=r"'long\.FLAC'.*1\.90 GB"):
-        pack(work, tmp_path / "stage", include_source=True)
+        pack_version(work, tmp_path / "stage", include_source=True)
 
 
 def test_conversation_of_an_unknown_recording_is_refused(work: Path, tmp_path: Path) -> None:
     (work / "tagged" / "shard-0.parquet").unlink()
     with pytest.raises(DailytalkError, match=r"from which recording 'long\.000' is"):
-        pack(work, tmp_path / "stage", include_source=True)
+        pack_version(work, tmp_path / "stage", include_source=True)
 
 
 @pytest.mark.parametrize(
@@ -102,7 +101,7 @@ def test_conversation_of_an_unknown_recording_is_refused(work: Path, tmp_path: P
 )
 def test_recording_of_several_splits_is_in_the_first_of_them(side: Mapping[str, str], split: str) -> None:
     parts = tuple({"conversation_id": name} for name in side)
-    assert split_of(Recording("r", Path("r.wav"), 1, 1.0, "x", {}, parts), dict(side)) == split
+    assert split_of(PackedRecording("r", Path("r.wav"), 1, 1.0, "x", {}, parts), dict(side)) == split
 
 
 def test_parts_of_a_recording_that_were_tagged_in_two_versions_of_it_are_refused(
@@ -114,12 +113,12 @@ def test_parts_of_a_recording_that_were_tagged_in_two_versions_of_it_are_refused
     entries = {row["conversation_id"]: Entry("in", ("c",), (0.1,), row["recording_id"], 3.0) for row in rows}
     write_shard(shard, Shard(rows, entries), COLUMNS)
     with pytest.raises(DailytalkError, match=r"'long\.FLAC'.*its parts were tagged in different versions of it"):
-        pack(work, tmp_path / "stage", include_source=True)
+        pack_version(work, tmp_path / "stage", include_source=True)
 
 
 def test_recording_that_changes_while_it_is_packed_is_refused(work: Path) -> None:
-    found, *_ = recordings.recordings(work, index_folder(work).conversations)
+    found, *_ = packing.recordings(work, index_folder(work).conversations)
     with found.path.open("ab") as file:
         file.write(b"x")
     with pytest.raises(DailytalkError, match=r"the recording 'long\.FLAC' changed just now"):
-        list(recordings.recording_rows(found, Origin()))
+        list(packing.packed_recording_rows(found, RowOrigin()))

@@ -18,16 +18,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
-from dailytalk_contiguous.cli.report import chosen, report
+from dailytalk_contiguous.cli.report import chosen_conversations, report
 from dailytalk_contiguous.core.errors import DailytalkError
-from dailytalk_contiguous.publish.reporting import parts
-from dailytalk_contiguous.publish.reporting.html import table
-from dailytalk_contiguous.publish.reporting.player import SCALE, encode, lines_of, panel, peaks
-from dailytalk_contiguous.publish.reporting.plots import shares
-from dailytalk_contiguous.publish.reporting.report import write_report
-from dailytalk_contiguous.publish.reporting.tally import MAX_REASONS, OTHER, Side, Tally, kind_of, quantile
+from dailytalk_contiguous.publish import page
+from dailytalk_contiguous.publish.page import write_report
+from dailytalk_contiguous.publish.player import SCALE, encode, lines_of, panel, peaks
+from dailytalk_contiguous.publish.plots import shares
+from dailytalk_contiguous.publish.render import html_table
+from dailytalk_contiguous.publish.statistics import MAX_REASONS, OTHER, Side, Tally, kind_of, quantile
 from dailytalk_contiguous.shards import Entry, Shard, write_shard
-from dailytalk_contiguous.sources.recorded import identity_of
+from dailytalk_contiguous.sources.transcribed import identity_of
 
 #: What would break a page, an attribute, a script or an SVG if it were put there as it is.
 HOSTILE = "<b>&\"'</script></svg>é"
@@ -218,7 +218,7 @@ def test_offsets_are_told_by_their_median_and_where_a_tenth_lies_below_and_above
     tally = Tally(rebuilt=True)
     tally.before = Side(offsets=Counter(range(-49, 51)), overlap_seconds=90.0, seconds=360.0)
     tally.after = Side(offsets=Counter(range(1, 101)), overlap_seconds=1.0, seconds=7200.0)
-    cells = re.findall(r"<t[dh][^>]*>([^<]*)</t[dh]>", str(parts.turn_table(tally)))
+    cells = re.findall(r"<t[dh][^>]*>([^<]*)</t[dh]>", str(page.turn_table(tally)))
     assert [cells[at : at + 3] for at in range(0, len(cells), 3)] == [
         ["", "recording", "rebuilt"],
         ["offset, median", "+0.00 s", "+0.50 s"],
@@ -519,21 +519,21 @@ def test_command_says_what_it_wrote(tmp_path):
 
 
 def test_a_number_is_how_many_and_anything_else_is_an_id():
-    assert chosen([]) == 3
-    assert chosen(["12"]) == 12
-    assert chosen(["12", "13"]) == ["12", "13"]
-    assert chosen(["call"]) == ["call"]
+    assert chosen_conversations([]) == 3
+    assert chosen_conversations(["12"]) == 12
+    assert chosen_conversations(["12", "13"]) == ["12", "13"]
+    assert chosen_conversations(["call"]) == ["call"]
 
 
 def test_table_without_names_of_columns_has_no_head():
-    assert "<thead><tr><th>name</th>" in table(("name", ""), [("a", "1")], [1])
-    assert "<thead>" not in table(("", ""), [("a", "1")], [1])
+    assert "<thead><tr><th>name</th>" in html_table(("name", ""), [("a", "1")], [1])
+    assert "<thead>" not in html_table(("", ""), [("a", "1")], [1])
 
 
 def test_offsets_are_binned_by_their_share_and_those_outside_are_in_the_outer_bins():
-    width, bins = parts.OFFSET_WIDTH, 100
-    low, high = parts.OFFSETS.low, parts.OFFSETS.high
+    width, bins = page.OFFSET_WIDTH, 100
+    low, high = page.OFFSETS.low, page.OFFSETS.high
     offsets = [low - 5, low, 0.0, 0.0, width, high, high + 9, high - width / 2]
     side = Side(offsets=Counter(round(offset * bins) for offset in offsets))
-    shares = {round(edge, 6): share for edge, share in parts._binned(side).items()}
+    shares = {round(edge, 6): share for edge, share in page._binned(side).items()}
     assert shares == {low: 0.25, 0.0: 0.25, width: 0.125, round(high - width, 6): 0.375}

@@ -13,19 +13,21 @@ from hypothesis import strategies as st
 
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.schema import AFFECT, PROSODY
-from dailytalk_contiguous.publish.reporting.against import (
+from dailytalk_contiguous.publish.page import (
+    LABELS,
     MAX_VALUES,
-    Side,
+    VOICE,
+    ComparedSide,
+    Said,
     Spread,
     cards,
-    compare,
+    compare_folders,
     markdown,
     values,
+    write_corpus_report,
+    write_report,
 )
-from dailytalk_contiguous.publish.reporting.against_rows import LABELS, VOICE, Said
-from dailytalk_contiguous.publish.reporting.expressive import write_corpus_report
-from dailytalk_contiguous.publish.reporting.expressive_tally import UNKNOWN
-from dailytalk_contiguous.publish.reporting.report import write_report
+from dailytalk_contiguous.publish.statistics import UNKNOWN
 
 HOSTILE = "<b>&\"'</script>é|`"
 
@@ -71,8 +73,8 @@ def said(**labels: str) -> Said:
     return Said(1.0, dict.fromkeys(LABELS) | labels, dict.fromkeys((*AFFECT, *VOICE)))
 
 
-def side(name: str, *tags: str | None) -> Side:
-    found = Side(name, "clips")
+def side(name: str, *tags: str | None) -> ComparedSide:
+    found = ComparedSide(name, "clips")
     for tag in tags:
         found.add(said(tag=tag) if tag else said())
     return found
@@ -85,7 +87,7 @@ def row(table: str, name: str) -> list[str]:
 
 
 def test_clips_and_utterances_stand_side_by_side(tmp_path: Path) -> None:
-    text = markdown(*compare(corpus(tmp_path / "acted"), talks(tmp_path / "calls")))
+    text = markdown(*compare_folders(corpus(tmp_path / "acted"), talks(tmp_path / "calls")))
     assert text.splitlines()[0].endswith("| acted | calls |")
     assert row(text, "number") == ["2 clips", "3 utterances"]  # a copy is no clip of its own
     assert row(text, "speech") == ["4.0 s", "10.0 s"]
@@ -98,13 +100,13 @@ def test_clips_and_utterances_stand_side_by_side(tmp_path: Path) -> None:
 
 
 def test_what_a_side_does_not_tell_is_counted_as_that(tmp_path: Path) -> None:
-    text = markdown(*compare(corpus(tmp_path / "acted"), talks(tmp_path / "calls")))
+    text = markdown(*compare_folders(corpus(tmp_path / "acted"), talks(tmp_path / "calls")))
     assert row(text, "emotion: happy") == ["50 %", "0 %"]
     assert row(text, "emotion: not told") == ["0 %", "100 %"]
 
 
 def test_the_style_of_an_utterance_is_what_the_rule_for_clips_makes_of_its_tag(tmp_path: Path) -> None:
-    text = markdown(*compare(corpus(tmp_path / "acted"), talks(tmp_path / "calls")))
+    text = markdown(*compare_folders(corpus(tmp_path / "acted"), talks(tmp_path / "calls")))
     assert row(text, "style: whispered") == ["0 %", "33 %"]
     assert row(text, "style: normal") == ["50 %", "33 %"]
     assert row(text, "style: not told") == ["50 %", "33 %"]  # nobody knows how aroused the last one was
@@ -112,7 +114,7 @@ def test_the_style_of_an_utterance_is_what_the_rule_for_clips_makes_of_its_tag(t
 
 def test_an_act_is_shown_where_one_side_tells_it(tmp_path: Path) -> None:
     acting = corpus_folder(tmp_path / "acting", [clip_row("s1-0", act="inform"), clip_row("s1-1")])
-    both = compare(talks(tmp_path / "calls"), acting)
+    both = compare_folders(talks(tmp_path / "calls"), acting)
     assert row(markdown(*both), "act: inform") == ["0 %", "50 %"]
     assert "<h3>Act</h3>" in cards(*both)
     assert "act: " not in markdown(side("calls", "calm"), side("others", "calm"))
@@ -150,11 +152,11 @@ def test_what_was_left_out_of_a_conversation_is_not_counted(tmp_path: Path) -> N
     conversation = built_row("call")
     conversation["utterances"][0] |= {"status": "dropped", "start": None, "end": None}
     folder = write_dataset(tmp_path / "built", [conversation])
-    assert compare(folder, corpus(tmp_path / "acted"))[0].n == 3
+    assert compare_folders(folder, corpus(tmp_path / "acted"))[0].n == 3
 
 
 def test_two_folders_of_one_name_are_told_apart(tmp_path: Path) -> None:
-    found = compare(corpus(tmp_path / "a/work"), talks(tmp_path / "b/work"))
+    found = compare_folders(corpus(tmp_path / "a/work"), talks(tmp_path / "b/work"))
     assert [one.name for one in found] == ["a/work", "b/work"]
 
 
@@ -173,7 +175,7 @@ def test_what_can_not_be_compared_is_refused(tmp_path: Path, kind: str, sentence
     if kind == "measured":
         corpus_folder(other, [], measured=[measures()])
     with pytest.raises(DailytalkError, match=sentence):
-        compare(acted, other)
+        compare_folders(acted, other)
 
 
 def test_the_page_and_the_summary_of_a_corpus_show_both(tmp_path: Path) -> None:

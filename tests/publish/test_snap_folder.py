@@ -7,7 +7,7 @@ import pytest
 import soundfile
 
 from dailytalk_contiguous.core.errors import DailytalkError
-from dailytalk_contiguous.publish.checking.snap_folder import snap_folder
+from dailytalk_contiguous.publish.snapping import snap_folder
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 

@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dailytalk_contiguous.core.packing import Word
-from dailytalk_contiguous.publish.checking.snapping import snap_words
+from dailytalk_contiguous.core.word_times import Word
+from dailytalk_contiguous.publish.snapping import snap_words
 
 
 def words(*times):

@@ -5,12 +5,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dailytalk_contiguous.core.errors import DailytalkError
-from dailytalk_contiguous.core.published import SPLITS
-from dailytalk_contiguous.publish.splits import Heard, split_three
+from dailytalk_contiguous.core.schema import SPLITS
+from dailytalk_contiguous.publish.splits import SplitVoice, split_three
 
 CONVERSATIONS = st.lists(
     st.builds(
-        Heard,
+        SplitVoice,
         st.integers(0, 10**6).map(str),
         st.sampled_from([None, *"abcdefgh"]),
         st.sampled_from("stuvwxyz"),
@@ -22,9 +22,9 @@ CONVERSATIONS = st.lists(
 )
 
 
-def many(count: int, first: int = 0, speakers: int = 10**6) -> list[Heard]:
+def many(count: int, first: int = 0, speakers: int = 10**6) -> list[SplitVoice]:
     return [
-        Heard(f"call{n:04d}", f"person{n // 2 % speakers}", f"recording{n // 3}", 60.0)
+        SplitVoice(f"call{n:04d}", f"person{n // 2 % speakers}", f"recording{n // 3}", 60.0)
         for n in range(first, first + count)
     ]
 
@@ -35,7 +35,7 @@ def shares(side: dict[str, str]) -> dict[str, float]:
 
 
 @given(CONVERSATIONS, st.integers(0, 3))
-def test_three_splits_are_full_and_disjoint_as_they_say(given_ones: list[Heard], seed: int) -> None:
+def test_three_splits_are_full_and_disjoint_as_they_say(given_ones: list[SplitVoice], seed: int) -> None:
     side, disjoint = split_three(given_ones, {}, seed=seed)
     assert set(side) == {one.id for one in given_ones}
     assert set(side.values()) == set(SPLITS[: len(given_ones)])
@@ -50,14 +50,14 @@ def test_three_splits_are_full_and_disjoint_as_they_say(given_ones: list[Heard],
 
 
 @given(CONVERSATIONS, st.randoms())
-def test_order_of_conversations_changes_no_split(given_ones: list[Heard], random) -> None:
+def test_order_of_conversations_changes_no_split(given_ones: list[SplitVoice], random) -> None:
     mixed = list(given_ones)
     random.shuffle(mixed)
     assert split_three(mixed, {}) == split_three(given_ones, {})
 
 
 @given(CONVERSATIONS, CONVERSATIONS)
-def test_what_was_published_stays_in_its_split(first: list[Heard], more: list[Heard]) -> None:
+def test_what_was_published_stays_in_its_split(first: list[SplitVoice], more: list[SplitVoice]) -> None:
     before = split_three(first, {}).side
     known = {one.id for one in first}
     after = split_three([*first, *(one for one in more if one.id not in known)], before).side
@@ -73,7 +73,11 @@ def test_many_speakers_are_kept_apart_near_the_shares() -> None:
 
 
 def test_groups_are_linked_through_speakers_and_recordings() -> None:
-    linked = [Heard("a", "ann", "r1", 9.0), Heard("b", None, "r1", 9.0), Heard("c", "ann", "r2", 9.0)]
+    linked = [
+        SplitVoice("a", "ann", "r1", 9.0),
+        SplitVoice("b", None, "r1", 9.0),
+        SplitVoice("c", "ann", "r2", 9.0),
+    ]
     for seed in range(20):
         side = split_three([*linked, *many(200)], {}, seed=seed).side
         assert side["a"] == side["b"] == side["c"]
@@ -105,7 +109,7 @@ def test_few_conversations_fill_train_first(count: int, splits: set[str]) -> Non
 def test_new_conversation_of_a_published_speaker_joins_their_split() -> None:
     first = [one._replace(recording_id=one.id) for one in many(200)]
     before = split_three(first, {}).side
-    new = [Heard(f"new{one.id}", one.kept_speaker, f"new{one.id}", 60.0) for one in first[::7]]
+    new = [SplitVoice(f"new{one.id}", one.kept_speaker, f"new{one.id}", 60.0) for one in first[::7]]
     after, disjoint = split_three([*first, *new], before)
     assert disjoint == "speakers"
     assert all(after[f"new{one.id}"] == before[one.id] for one in first[::7])
@@ -130,7 +134,7 @@ def test_shares_that_leave_a_split_nothing_are_refused(wrong: tuple[float, float
 
 def test_conversation_that_occurs_twice_is_refused() -> None:
     with pytest.raises(DailytalkError, match="same id"):
-        split_three([Heard("a", None, "r", 1.0), Heard("a", "x", "r", 1.0)], {})
+        split_three([SplitVoice("a", None, "r", 1.0), SplitVoice("a", "x", "r", 1.0)], {})
 
 
 def test_foreign_split_of_the_version_before_is_refused() -> None:
@@ -139,7 +143,7 @@ def test_foreign_split_of_the_version_before_is_refused() -> None:
 
 
 def test_seed_decides_which_of_two_validates_where_both_are_within_the_share() -> None:
-    two = [Heard("a", "p", "r", 60.0), Heard("b", "q", "s", 50.0)]
+    two = [SplitVoice("a", "p", "r", 60.0), SplitVoice("b", "q", "s", 50.0)]
     sides = {split_three(two, {}, 0.4, 0.05, seed).side["a"] for seed in range(20)}
     assert sides == {"train", "validation"}
 

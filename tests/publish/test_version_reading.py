@@ -11,11 +11,11 @@ from huggingface_hub import HfApi
 from versions_on_disk import REPO, Row, row, upload, write_file, write_version
 
 from dailytalk_contiguous.core.errors import DailytalkError
-from dailytalk_contiguous.core.published import conversations
-from dailytalk_contiguous.core.reference import Reference
-from dailytalk_contiguous.publish.checking.version import check_version
-from dailytalk_contiguous.publish.compare import Changes, compare
+from dailytalk_contiguous.core.schema import conversations
+from dailytalk_contiguous.publish.checking import check_version
+from dailytalk_contiguous.publish.compare import Changes, compare_versions
 from dailytalk_contiguous.publish.version import open_version
+from dailytalk_contiguous.store.hub import Reference
 
 pytest_plugins = ["hub.hub_fixtures"]
 
@@ -243,7 +243,7 @@ def test_manifest_of_nulls_says_nothing_and_one_of_another_shape_is_one_sentence
     (tmp_path / "manifest.json").write_text(json.dumps({"layout": 1} | nulls))
     version = open_version(tmp_path)
     assert version.manifest() == {"layout": 1}
-    assert compare(version, version) == Changes()
+    assert compare_versions(version, version) == Changes()
     for wrong in ({"totals": [1]}, {"totals": {"conversations": {}}}, {"assets": {}}, {"files": {"a": {}}}):
         (tmp_path / "manifest.json").write_text(json.dumps(wrong))
         with pytest.raises(DailytalkError, match=r"the manifest\.json of .* is damaged"):

@@ -23,23 +23,17 @@ from finished_corpora import clip_row, corpus_folder, measures
 from rich_conversations import rich_row, rich_rows
 
 from dailytalk_contiguous.core.schema import AFFECT, PROSODY
-from dailytalk_contiguous.publish.cards.card import Card, CardFacts, render_card
-from dailytalk_contiguous.publish.checking.checks import check
-from dailytalk_contiguous.publish.checking.fitness import Figures, fitness_advice
-from dailytalk_contiguous.publish.credits import Credit
-from dailytalk_contiguous.publish.exporting.csm import export_csm
-from dailytalk_contiguous.publish.exporting.jmoshi import export_jmoshi
-from dailytalk_contiguous.publish.exporting.mix import mix
-from dailytalk_contiguous.publish.exporting.mix_parts import Settings
-from dailytalk_contiguous.publish.exporting.moshi import export_moshi
-from dailytalk_contiguous.publish.packing.packing import pack
-from dailytalk_contiguous.publish.reporting import expressive_parts, parts
-from dailytalk_contiguous.publish.reporting.expressive import write_corpus_report
-from dailytalk_contiguous.publish.reporting.expressive_tally import CorpusTally
-from dailytalk_contiguous.publish.reporting.listening import write_listening_test
-from dailytalk_contiguous.publish.reporting.plots import Axis, Bar, bars, bubbles, histogram, shares
-from dailytalk_contiguous.publish.reporting.report import write_report
-from dailytalk_contiguous.publish.reporting.tally import Tally
+from dailytalk_contiguous.publish import page
+from dailytalk_contiguous.publish.card import Card, CardFacts, render_card
+from dailytalk_contiguous.publish.checking import Figures, check_folder, fitness_advice
+from dailytalk_contiguous.publish.exports import export_csm, export_jmoshi, export_moshi
+from dailytalk_contiguous.publish.listening import write_listening_test
+from dailytalk_contiguous.publish.mixture import Settings, mix_folders
+from dailytalk_contiguous.publish.packing import pack_version
+from dailytalk_contiguous.publish.page import write_corpus_report, write_report
+from dailytalk_contiguous.publish.plots import Axis, Bar, bars, bubbles, histogram, shares
+from dailytalk_contiguous.publish.render import Credit
+from dailytalk_contiguous.publish.statistics import CorpusTally, Tally
 
 GOLDENS = Path(__file__).with_name("goldens")
 
@@ -56,7 +50,7 @@ REJECTS = [
 ACTED = {"name": "acted", "licence": "CC-BY-4.0", "citation": "Doe J (2020). Acted.", "homepage": "https://a.org"}
 
 
-def page(text: str) -> str:
+def page_text(text: str) -> str:
     """A page without its sounds, styles and scripts, a line an element."""
     text = re.sub(r"(base64,|sha256-)[^\"']+", r"\1…", text)
     text = re.sub(r"<(style|script)([^>]*)>.*?</\1>", r"<\1\2>…</\1>", text, flags=re.DOTALL)
@@ -166,23 +160,23 @@ def corpus(folder: Path, name: str = "acted", run: Mapping[str, Any] = {"corpus"
 
 
 def report(folder: Path) -> str:
-    return page(write_report(work(folder / "talks"), shown=2).path.read_text())
+    return page_text(write_report(work(folder / "talks"), shown=2).path.read_text())
 
 
 def report_of_tags(folder: Path) -> str:
-    return page(write_report(transcript(folder / "tagged")).path.read_text())
+    return page_text(write_report(transcript(folder / "tagged")).path.read_text())
 
 
 def report_against_clips(folder: Path) -> str:
     ours, theirs = work(folder / "talks"), corpus(folder / "acted")
-    return page(write_report(ours, shown=0, other=theirs).path.read_text().partition('id="against"')[2])
+    return page_text(write_report(ours, shown=0, other=theirs).path.read_text().partition('id="against"')[2])
 
 
 def report_of_clips(folder: Path) -> str:
     written = write_corpus_report(
         corpus(folder / "acted"), other=transcript(folder / "tagged"), markdown=folder / "summary.md"
     )
-    return page(written.path.read_text()) + (folder / "summary.md").read_text()
+    return page_text(written.path.read_text()) + (folder / "summary.md").read_text()
 
 
 def listening_test(folder: Path) -> str:
@@ -242,11 +236,11 @@ def drawings(folder: Path) -> str:
     for number in range(33):
         tally.tags[f"tag{number:02}"].update(left=number, right=2)
     empty = CorpusTally()
-    plots += [expressive_parts.dimension(found, "speaker"), expressive_parts.rejected(found, REJECTS[:2])]
-    plots += [expressive_parts.missing(empty), expressive_parts.affect(empty), expressive_parts.licences(empty)]
-    plots += [expressive_parts.quality(empty), expressive_parts.balance(empty), expressive_parts.sources(())]
-    plots += [expressive_parts.sources([Credit("x"), Credit("y", "MIT", "Z", "ftp://a")]), parts.tags(tally)]
-    return page("\n".join(plots))
+    plots += [page.dimension(found, "speaker"), page.corpus_rejected(found, REJECTS[:2])]
+    plots += [page.missing(empty), page.corpus_affect(empty), page.corpus_licences(empty)]
+    plots += [page.quality(empty), page.balance(empty), page.sources(())]
+    plots += [page.sources([Credit("x"), Credit("y", "MIT", "Z", "ftp://a")]), page.tags(tally)]
+    return page_text("\n".join(plots))
 
 
 def mixed(folder: Path) -> str:
@@ -262,12 +256,12 @@ def mixed(folder: Path) -> str:
     run = {"models": models, "source": {"repository": "a/calls", "revision": "1", "licence": "ODbL-1.0"}}
     (calls / "run.json").write_text(json.dumps(run))
     folders = [(corpus(folder / "acted"), 2.0), (calls, 1.0), (corpus(folder / "other", "other", {}), 1.0)]
-    mix(folders, folder / "out", Settings(hours=20 / 3600, text_conditions=True))
+    mix_folders(folders, folder / "out", Settings(hours=20 / 3600, text_conditions=True))
     return tree(folder / "out")
 
 
 def published(folder: Path) -> str:
-    found = pack(work(folder / "talks"), folder / "stage", valid_share=0.3, test_share=0.3)
+    found = pack_version(work(folder / "talks"), folder / "stage", valid_share=0.3, test_share=0.3)
     told = [
         f"==== {file.name} {file.rows} {file.seconds:.6f}\n{rows_as_text(pq.read_table(file.path).to_pylist())}"
         for file in found.files
@@ -462,7 +456,7 @@ def damaged_work(folder: Path) -> str:
 
 
 def checked(folder: Path) -> str:
-    findings, facts = check(folder)
+    findings, facts = check_folder(folder)
     return rows_as_text([*(one._asdict() if hasattr(one, "_asdict") else one for one in findings), facts])
 
 
@@ -512,9 +506,9 @@ def test_record_that_says_nothing_and_one_of_nulls_are_one(told: dict[str, Any],
     assert "| measure | limit |" in summary
     assert "0.0 min | 0.0 min | 30.0 min" not in summary
     assert "spent by the last run" not in write_report(talks, shown=0).path.read_text()
-    pack(talks, tmp_path / "stage")
-    assert check(talks)[1]["conversations"] == 3
-    mix([(first, None), (talks, None)], tmp_path / "out", Settings())
+    pack_version(talks, tmp_path / "stage")
+    assert check_folder(talks)[1]["conversations"] == 3
+    mix_folders([(first, None), (talks, None)], tmp_path / "out", Settings())
     assert json.loads((tmp_path / "out/mix.json").read_text())["models"] == {}
     packed, version = write_version(tmp_path / "version", {"train": [published_row()]})
     made = render_card(None, packed, version, CardFacts("owner/name", None), {"kind": "corpus", **told}, ())

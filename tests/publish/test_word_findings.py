@@ -3,21 +3,21 @@
 import numpy as np
 import pytest
 
-from dailytalk_contiguous.core.built import MAIN, OTHER
-from dailytalk_contiguous.core.packing import Word
-from dailytalk_contiguous.publish.checking.loudness import Loudness
-from dailytalk_contiguous.publish.checking.snapping import snap_words
-from dailytalk_contiguous.publish.checking.words import Said, word_findings
-from dailytalk_contiguous.publish.reporting.tag_words import tags_among
+from dailytalk_contiguous.core.schema import MAIN, OTHER
+from dailytalk_contiguous.core.tags import tags_among
+from dailytalk_contiguous.core.word_times import Word
+from dailytalk_contiguous.publish.checking import Loudness, SaidWord, word_findings
+from dailytalk_contiguous.publish.snapping import snap_words
 
 
-def words(*times: tuple[float, float], speaker: str = MAIN) -> list[Said]:
+def words(*times: tuple[float, float], speaker: str = MAIN) -> list[SaidWord]:
     return [
-        Said(f"w{number}", start, end, speaker, int(speaker != MAIN)) for number, (start, end) in enumerate(times)
+        SaidWord(f"w{number}", start, end, speaker, int(speaker != MAIN))
+        for number, (start, end) in enumerate(times)
     ]
 
 
-def found(said: list[Said], loudness: Loudness | None = None) -> list[tuple[str, str, str]]:
+def found(said: list[SaidWord], loudness: Loudness | None = None) -> list[tuple[str, str, str]]:
     return [(one.level, one.kind, one.what) for one in word_findings("x", said, loudness)]
 
 
@@ -97,8 +97,8 @@ def test_words_of_a_channel_that_is_silent_or_not_there_are_not_told_of_one_by_o
 
 
 def test_more_than_two_examples_are_cut_off() -> None:
-    [(_, _, two)] = found([Said("", 1.0 * n, n + 0.5, MAIN, 0) for n in range(2)])
-    [(_, _, three)] = found([Said(" ", 1.0 * n, n + 0.5, MAIN, 0) for n in range(3)])
+    [(_, _, two)] = found([SaidWord("", 1.0 * n, n + 0.5, MAIN, 0) for n in range(2)])
+    [(_, _, three)] = found([SaidWord(" ", 1.0 * n, n + 0.5, MAIN, 0) for n in range(3)])
     assert two == '2 of 2 words have no text: "" at 0.00 s, "" at 1.00 s'
     assert three == '3 of 3 words have no text: " " at 0.00 s, " " at 1.00 s, …'
 

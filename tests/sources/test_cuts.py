@@ -8,7 +8,7 @@ from recordings import save
 
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.machine import cache_folder
-from dailytalk_contiguous.sources.cuts import cuts
+from dailytalk_contiguous.sources.folder import cuts
 
 
 @pytest.fixture(autouse=True)
@@ -86,7 +86,7 @@ def test_long_recording_is_cut_near_its_middle_where_silence_is_there_and_furthe
     near: tuple[float, float], cut: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The silence at 10.5 s is longer than that at 23 s, and further from the middle than is searched first."""
-    monkeypatch.setattr("dailytalk_contiguous.sources.cuts.SEARCH_SECONDS", 6.0)
+    monkeypatch.setattr("dailytalk_contiguous.sources.folder.SEARCH_SECONDS", 6.0)
     samples = talk(40.0, (10.5, 3.0), near)
     edges = cuts(struct_of(wav_bytes(samples)), 40.0, 30.0, "x")
     assert edges == [0.0, pytest.approx(cut, abs=0.2), 40.0]

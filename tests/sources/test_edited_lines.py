@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from dailytalk_contiguous.sources.edited_lines import checked
+from dailytalk_contiguous.sources.transcribed import checked
 
 LINE: dict[str, Any] = {"audio_file": "a.wav", "channel": "left", "start": 0.0, "end": 1.0, "text": "", "tag": ""}
 WORD = {"word": "yes", "start": 0.1, "end": 0.4}

@@ -15,8 +15,8 @@ from recordings import excerpt, save
 from dailytalk_contiguous import Folder
 from dailytalk_contiguous.core.audio import read_analysis
 from dailytalk_contiguous.sources.folder import FolderConfig, folder_rows, recording_rows, side_by_side
-from dailytalk_contiguous.sources.listing import find_recordings
-from dailytalk_contiguous.sources.recorded import identity_of
+from dailytalk_contiguous.sources.recordings import find_recordings
+from dailytalk_contiguous.sources.transcribed import identity_of
 
 
 def rows(*inputs: Path, **settings: Any) -> list[dict[str, Any]]:

@@ -22,23 +22,28 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError, Reject
-from dailytalk_contiguous.core.reference import parse_reference
-from dailytalk_contiguous.sources import hub_shards, hub_tables
+from dailytalk_contiguous.sources import hub_repository
 from dailytalk_contiguous.sources.folder import FolderConfig, folder_rows
-from dailytalk_contiguous.sources.hub import (
+from dailytalk_contiguous.sources.hub_repository import (
+    HubChoice,
+    HubFile,
     HubRecording,
+    HubStream,
+    Repository,
+    StreamPosition,
+    audio_files,
+    companions,
     fetch,
     hub_recordings,
     in_tables,
+    modified_of,
     repository_of,
+    suffix_of,
+    table_file_name,
     to_fetch,
 )
-from dailytalk_contiguous.sources.hub_files import audio_files, companions
-from dailytalk_contiguous.sources.hub_repository import HubChoice, HubFile, Repository, modified_of
-from dailytalk_contiguous.sources.hub_stream import HubStream, Place
-from dailytalk_contiguous.sources.hub_tables import file_name, suffix_of
-from dailytalk_contiguous.sources.listing import Recording
-from dailytalk_contiguous.sources.naming import Names
+from dailytalk_contiguous.sources.recordings import Names, Recording
+from dailytalk_contiguous.store.hub import parse_reference
 
 pytest_plugins = ["hub.hub_fixtures"]
 
@@ -402,7 +407,7 @@ def test_stream_names_rows_of_each_split_as_a_download_does(hub: HubServer, tmp_
     table = parquet({"audio": [struct(wav()), struct(wav(2.0))]})
     publish({"data/train-0.parquet": table, "data/train-1.parquet": table, "data/test-0.parquet": table})
     bare, streamed = Names(), []
-    for coming in HubStream(repository()).coming(Place()):
+    for coming in HubStream(repository()).coming(StreamPosition()):
         found = coming.bring(tmp_path, bare)
         assert isinstance(found, Recording)
         assert (found.root, found.leads_out, found.pair) == (None, False, None)
@@ -418,7 +423,7 @@ def test_streamed_row_that_an_earlier_one_is_named_like_is_rejected_and_leaves_n
         {"data/train-0.parquet": parquet({"id": ["call.000", "call"], "audio": [struct(wav()), struct(wav())]})}
     )
     bare = Names()
-    kept, reject = [coming.bring(tmp_path, bare) for coming in HubStream(repository()).coming(Place())]
+    kept, reject = [coming.bring(tmp_path, bare) for coming in HubStream(repository()).coming(StreamPosition())]
     assert isinstance(kept, Recording)
     assert isinstance(reject, Reject)
     assert (reject.id, reject.stage) == ("call", "Hub")
@@ -435,9 +440,9 @@ def test_shard_is_read_on_from_behind_any_of_its_rows(hub: HubServer, kind: str)
         shard, columns = file.getvalue(), ["id", "none"]
     else:
         shard = tar({f"{name}.{end}": name.encode() for name in "abc" for end in ("wav", "txt")})
-        columns = [hub_shards.KEY, "txt", "none"]
+        columns = [hub_repository.KEY, "txt", "none"]
     publish({f"data/train-0.{kind}": shard})
-    read = functools.partial(hub_shards.rows_of, repository(), f"data/train-0.{kind}", columns)
+    read = functools.partial(hub_repository.rows_of, repository(), f"data/train-0.{kind}", columns)
     found = list(read())
     assert [str(row[columns[0]]) for row, _ in found if not isinstance(row, BadInput)] == ["a", "b", "c"]
     for number, (_, after) in enumerate(found, 1):
@@ -488,7 +493,7 @@ def test_parquet_that_is_damaged_is_rejected_and_the_others_are_read(hub: HubSer
 @pytest.mark.parametrize("kind", ["parquet", "tar"])
 def test_damage_of_a_whole_shard_is_said_once_however_often_it_is_read_on(hub: HubServer, kind: str) -> None:
     publish({f"data/train-0.{kind}": b"PAR1" + b"x" * 600 + b"PAR1", f"data/train-1.{kind}": b"x"})
-    read = functools.partial(hub_shards.rows_of, repository(), f"data/train-0.{kind}", ["id"])
+    read = functools.partial(hub_repository.rows_of, repository(), f"data/train-0.{kind}", ["id"])
     ((row, after),) = read()
     assert isinstance(row, BadInput)
     assert f"data/train-0.{kind} of tester/calls is damaged from here on" in row.reason
@@ -505,7 +510,7 @@ def test_row_group_that_is_damaged_is_passed_by_and_the_next_is_read(hub: HubSer
     column = pq.ParquetFile(file).metadata.row_group(broken).column(0)
     data[column.data_page_offset : column.data_page_offset + 40] = b"\xff" * 40
     publish({"data/train-0.parquet": bytes(data)})
-    read = functools.partial(hub_shards.rows_of, repository(), "data/train-0.parquet", ["id"])
+    read = functools.partial(hub_repository.rows_of, repository(), "data/train-0.parquet", ["id"])
     found = list(read())
     good = [(str(row["id"]), after) for row, after in found if not isinstance(row, BadInput)]
     assert good == [(ids[number], number + 1) for number in ((3, 4, 5) if broken == 0 else (0, 1, 2))]
@@ -535,7 +540,7 @@ def test_metadata_of_a_shard_that_are_damaged_are_passed_over(hub: HubServer) ->
 
 
 def test_member_of_a_tar_that_is_too_large_is_rejected(hub: HubServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(hub_shards, "LARGEST", 100_000)
+    monkeypatch.setattr(hub_repository, "LARGEST", 100_000)
     publish({"data/train-0000.tar": tar({"a.wav": wav(9.0), "b.wav": wav()})})
     found = list(hub_recordings(repository()))
     assert isinstance(found[0], Reject)
@@ -645,7 +650,7 @@ def test_full_disk_is_told_with_what_to_do(hub: HubServer, monkeypatch: pytest.M
     def full(path: Path, data: bytes) -> None:
         raise OSError(errno.ENOSPC, "No space left on device", str(path))
 
-    monkeypatch.setattr(hub_tables, "write_bytes", full)
+    monkeypatch.setattr(hub_repository, "write_bytes", full)
     with pytest.raises(DailytalkError, match=r"the disk has no room.*DAILYTALK_CACHE"):
         fetch(repository())
 
@@ -655,13 +660,13 @@ def test_full_disk_is_told_with_what_to_do(hub: HubServer, monkeypatch: pytest.M
 
 @given(st.text(string.ascii_letters + string.digits + "-_", min_size=1, max_size=40))
 def test_plain_id_is_its_own_name(name: str) -> None:
-    assert file_name(name) == name
+    assert table_file_name(name) == name
 
 
 @given(st.text(min_size=1, max_size=40), st.text(min_size=1, max_size=40))
 def test_different_ids_are_different_names_that_stay_in_their_folder(first: str, second: str) -> None:
     try:
-        one, other = file_name(first), file_name(second)
+        one, other = table_file_name(first), table_file_name(second)
     except BadInput:
         return
     assert (one == other) == (first == second)
@@ -674,7 +679,7 @@ def test_different_ids_are_different_names_that_stay_in_their_folder(first: str,
 @pytest.mark.parametrize("name", ["", "a//b", "/a", "a/"])
 def test_id_that_can_be_no_name_is_refused(name: str) -> None:
     with pytest.raises(BadInput, match="choose another --id-column"):
-        file_name(name)
+        table_file_name(name)
 
 
 @pytest.mark.parametrize("kind", ["WAV", "FLAC", "OGG", "AIFF", "AU"])

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from dailytalk_contiguous.core.documents import as_text
 from dailytalk_contiguous.core.errors import DailytalkError
-from dailytalk_contiguous.files.owned_folder import MADE_FROM, OwnedFolder, mark
-from dailytalk_contiguous.sources.listing import LeftOut, find_recordings
+from dailytalk_contiguous.sources.recordings import LeftOut, find_recordings
+from dailytalk_contiguous.store.owned_folder import MADE_FROM, OwnedFolder, mark
 
 
 def touch(folder: Path, *names: str | bytes) -> Path:

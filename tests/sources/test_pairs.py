@@ -14,8 +14,7 @@ from dailytalk_contiguous import TagSettings
 from dailytalk_contiguous.core.audio import BLOCK_SECONDS, read_pcm, to_uri
 from dailytalk_contiguous.core.errors import Reject
 from dailytalk_contiguous.sources.folder import FolderConfig, folder_rows
-from dailytalk_contiguous.sources.listing import LeftOut, find_recordings
-from dailytalk_contiguous.sources.pairs import channels_of, pairs
+from dailytalk_contiguous.sources.recordings import LeftOut, channels_of, find_recordings, pairs
 from dailytalk_contiguous.sources.transcribed import transcribed
 
 LEFT, RIGHT = excerpt()[:, 0], excerpt()[:, 1]

@@ -7,7 +7,7 @@ import pytest
 
 from dailytalk_contiguous.core.audio import to_uri
 from dailytalk_contiguous.core.errors import BadInput
-from dailytalk_contiguous.sources.recorded import BASE, at_hand, identity_of, refuse_outside, tagged_row
+from dailytalk_contiguous.sources.transcribed import BASE, at_hand, identity_of, refuse_outside, tagged_row
 
 BYTES = bytes(number % 251 for number in range(1_000_000))
 

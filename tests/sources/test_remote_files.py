@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from dailytalk_contiguous.sources.hub_repository import modified_of
-from dailytalk_contiguous.sources.remote_files import Mirror, Remote, _remote, input_mirror, is_plain, mirror_of
+from dailytalk_contiguous.sources.remote import Mirror, Remote, _remote, input_mirror, is_plain, mirror_of
 
 
 def test_copy_has_the_time_of_the_store_and_a_recording_one_that_stands_for_its_content(tmp_path: Path) -> None:

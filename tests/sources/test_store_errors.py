@@ -8,7 +8,7 @@ import requests
 from huggingface_hub.errors import HfHubHTTPError
 
 from dailytalk_contiguous.core.errors import DailytalkError
-from dailytalk_contiguous.sources.store_errors import store_errors
+from dailytalk_contiguous.sources.remote import store_errors
 
 
 @pytest.mark.parametrize("error", [OSError("reset by peer"), OSError(errno.EIO, "input/output error")])

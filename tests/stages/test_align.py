@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from revoicing import voice
 
 from dailytalk_contiguous.core.audio import to_pcm
-from dailytalk_contiguous.core.built import ALIGNED_WORD
+from dailytalk_contiguous.core.schema import ALIGNED_WORD
 from dailytalk_contiguous.models.recogniser import POCKETSPHINX
 from dailytalk_contiguous.stages.align import Align
 
@@ -131,8 +131,8 @@ def test_without_times_or_a_recogniser_words_share_the_sound() -> None:
 
 @pytest.mark.needs("flite")
 def test_a_recogniser_times_speech_whose_words_nobody_timed() -> None:
-    from dailytalk_contiguous.models.flite import Flite
-    from dailytalk_contiguous.models.synthesiser import Line
+    from dailytalk_contiguous.models.contracts import Line
+    from dailytalk_contiguous.models.offline_voices import Flite
 
     text = "The morning train leaves at seven — and arrives before noon."
     said = Flite("slt").speak(Line(text, "", "en", 0))

@@ -15,10 +15,10 @@ from datasets import Dataset, Features, List, concatenate_datasets
 from vowels import RATE, vowel
 
 from dailytalk_contiguous.core.audio import read_at, to_pcm
-from dailytalk_contiguous.core.copies import COPY, KINDS, Recipe, Source, copy_id, plan_copies
+from dailytalk_contiguous.core.copies import KINDS, CopySource, Recipe, copy_id, plan_copies
 from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.core.loudness import CEILING_DBTP, clip_loudness, true_peak_dbtp
-from dailytalk_contiguous.core.schema import AUDIO, SECONDS, STRING, WORD, Batch
+from dailytalk_contiguous.core.schema import AUDIO, COPY, SECONDS, STRING, WORD, Batch
 from dailytalk_contiguous.stages.augment import Augment
 
 FEATURES = Features({"id": STRING, "audio": AUDIO, "duration": SECONDS, "words": List(WORD), **COPY})
@@ -69,7 +69,7 @@ def corpus() -> Dataset:
     """Two sources, each with four copies of four kinds, and the sources themselves."""
     rows = []
     for number in range(2):
-        source = Source(f"c/{number}", 150.0, 20.0, 3.0)
+        source = CopySource(f"c/{number}", 150.0, 20.0, 3.0)
         audio = speech(1.0 + 2 * number)
         own = [None, *plan_copies(source, KINDS, 4).recipes]
         rows += [
@@ -144,7 +144,7 @@ def test_other_changes_leave_words_length_and_the_right_channel(recipe: Recipe) 
 def test_a_copy_is_as_loud_as_its_source(kind: str) -> None:
     left = speech()[:, 0]
     left = left * np.float32(10 ** ((-23 - clip_loudness(left, RATE)) / 20))
-    (recipe,) = plan_copies(Source("c/1", 150.0, 20.0, 3.0), [kind], 1).recipes
+    (recipe,) = plan_copies(CopySource("c/1", 150.0, 20.0, 3.0), [kind], 1).recipes
     found = decoded(changed(recipe, left[:, None])["audio"])[:, 0]
     assert clip_loudness(found, RATE) == pytest.approx(-23, abs=0.1)
     assert true_peak_dbtp(found, RATE) <= CEILING_DBTP

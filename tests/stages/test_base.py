@@ -23,8 +23,8 @@ from hypothesis import strategies as st
 import dailytalk_contiguous
 from dailytalk_contiguous import stages
 from dailytalk_contiguous.core.code import _file_of
-from dailytalk_contiguous.stages.base import EXECUTION, PerUtterance, Stage, explode, fold, model_digest
-from dailytalk_contiguous.stages.prosody import MeasureProsody
+from dailytalk_contiguous.stages.base import EXECUTION, PerUtterance, Stage, flatten, model_digest, regroup
+from dailytalk_contiguous.stages.measure_prosody import MeasureProsody
 
 
 @dataclass(frozen=True)
@@ -77,9 +77,9 @@ rows = st.lists(st.lists(st.text(max_size=5), max_size=4), max_size=8)
 def test_folding_undoes_exploding(texts: list[list[str]]) -> None:
     counts = [len(row) for row in texts]
     batch = {"text": texts, "n": [[len(text) for text in row] for row in texts]}
-    flat = explode(batch, ["text", "n"], counts)
+    flat = flatten(batch, ["text", "n"], counts)
     assert all(len(column) == sum(counts) for column in flat.values())
-    assert fold(flat, counts) == batch
+    assert regroup(flat, counts) == batch
 
 
 @given(rows)
@@ -92,7 +92,7 @@ def test_lifting_keeps_every_utterance_in_its_place(texts: list[list[str]]) -> N
 
 def test_conversation_columns_are_repeated_for_each_utterance() -> None:
     batch = {"conversation_id": ["a", "b", "c"], "text": [["1", "2"], [], ["3"]]}
-    assert explode(batch, ["conversation_id", "text"], [2, 0, 1]) == {
+    assert flatten(batch, ["conversation_id", "text"], [2, 0, 1]) == {
         "conversation_id": ["a", "a", "c"],
         "text": ["1", "2", "3"],
     }
@@ -101,9 +101,9 @@ def test_conversation_columns_are_repeated_for_each_utterance() -> None:
 @pytest.mark.parametrize("short", [[1], [1, 2, 3]])
 def test_a_stage_that_returns_another_number_of_values_is_caught(short: list[int]) -> None:
     with pytest.raises(ValueError, match=r"column 'n' has . values for 2 utterances"):
-        fold({"n": short}, [1, 1])
+        regroup({"n": short}, [1, 1])
     with pytest.raises(ValueError, match="zip"):
-        explode({"text": [["a"], ["b"]]}, ["text"], [1])
+        flatten({"text": [["a"], ["b"]]}, ["text"], [1])
 
 
 def test_a_stage_is_not_called_where_there_are_no_utterances() -> None:
@@ -230,7 +230,7 @@ def test_a_stage_without_a_call_says_so() -> None:
 DIGESTS = """
 import json, sys
 from dailytalk_contiguous.core import code
-from dailytalk_contiguous.stages.prosody import MeasureProsody
+from dailytalk_contiguous.stages.measure_prosody import MeasureProsody
 from dailytalk_contiguous.stages.base import PerUtterance
 found = []
 for path, old, new in json.loads(sys.argv[1]):
@@ -249,7 +249,9 @@ def test_digest_changes_with_code_that_a_stage_imports_but_not_with_words_about_
     shutil.copytree(
         Path(dailytalk_contiguous.__file__).parent, package, ignore=shutil.ignore_patterns("__pycache__")
     )
-    stage, core, audio = (package / name for name in ("stages/prosody.py", "core/prosody.py", "core/audio.py"))
+    stage, core, audio = (
+        package / name for name in ("stages/measure_prosody.py", "core/prosody.py", "core/audio.py")
+    )
     other, lifting = package / "core" / "buckets.py", package / "stages" / "base.py"
     edits = [
         (stage, "rows = []", "rows = []"),  # as it is

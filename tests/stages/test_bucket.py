@@ -10,7 +10,7 @@ from datasets import Dataset
 
 from dailytalk_contiguous.core.buckets import FEATURES, percentile
 from dailytalk_contiguous.core.errors import DailytalkError
-from dailytalk_contiguous.stages.bucket import Bucket, corpus_of
+from dailytalk_contiguous.stages.style import Bucket, corpus_of
 
 
 def conversation(left: list[float], right: list[float], **columns: list[float | None]) -> dict[str, Any]:

@@ -3,10 +3,10 @@ import pytest
 from clips import clips, line
 
 from dailytalk_contiguous.core.errors import BadInput
-from dailytalk_contiguous.core.matching import join_words
 from dailytalk_contiguous.core.schema import Batch
+from dailytalk_contiguous.core.word_times import join_words
 from dailytalk_contiguous.stages.clip_words import CutSpeech, TimeWords
-from dailytalk_contiguous.stages.quality import MeasureQuality
+from dailytalk_contiguous.stages.measure_quality import MeasureQuality
 
 
 def cut(text: str | None = "Hello there.", **columns: object) -> Batch:

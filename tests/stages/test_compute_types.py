@@ -10,7 +10,7 @@ from dailytalk_contiguous.models.recogniser import POCKETSPHINX
 from dailytalk_contiguous.stages.align import Align
 from dailytalk_contiguous.stages.base import Stage
 from dailytalk_contiguous.stages.clip_words import TimeWords
-from dailytalk_contiguous.stages.speak import Speak
+from dailytalk_contiguous.stages.synthesis import Speak
 from dailytalk_contiguous.stages.transcribe import Transcribe
 
 #: The stages, by the name of the setting that names their recogniser.

@@ -14,10 +14,10 @@ from datasets import Dataset, Features
 from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.core.loudness import clip_loudness, true_peak_dbtp
 from dailytalk_contiguous.core.schema import AUDIO, STRING
-from dailytalk_contiguous.models import noise_reduction
-from dailytalk_contiguous.models.hearing import hear
+from dailytalk_contiguous.models import voice_effects
+from dailytalk_contiguous.models.speech_activity import hear
 from dailytalk_contiguous.stages.condition import Condition
-from dailytalk_contiguous.stages.quality import MeasureQuality
+from dailytalk_contiguous.stages.measure_quality import MeasureQuality
 
 OUT = 24000
 
@@ -133,7 +133,7 @@ def test_the_voice_is_taken_from_the_channel_that_has_it() -> None:
 
 @pytest.mark.parametrize("most_db", [4.0, 20.0])
 def test_reduction_is_told_in_decibels(most_db: float, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(noise_reduction, "MOST_DB", most_db)
+    monkeypatch.setattr(voice_effects, "MOST_DB", most_db)
     noise = np.random.default_rng(3).standard_normal(len(line())) * 10 ** (-36 / 20)
     (row,) = conditioned(clips(line() + noise.astype(np.float32)), reduce_noise_under=25.0)
     assert 0.8 * most_db < row["noise_reduced_db"] < 1.05 * most_db

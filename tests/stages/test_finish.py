@@ -11,7 +11,7 @@ from datasets import Dataset
 from revoicing import Said, columns, recording, voice
 
 from dailytalk_contiguous.core.audio import Samples, pcm_to_float, to_pcm
-from dailytalk_contiguous.core.built import BUILT, UTTERANCE
+from dailytalk_contiguous.core.schema import BUILT, UTTERANCE
 from dailytalk_contiguous.stages.align import Align
 from dailytalk_contiguous.stages.finish import Finish
 from dailytalk_contiguous.stages.reconstruct import Reconstruct

@@ -5,9 +5,9 @@ from clips import clips, line
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dailytalk_contiguous.core.finished_clip import CONDITIONING, TOLD
+from dailytalk_contiguous.core.schema import CONDITIONING, TOLD
 from dailytalk_contiguous.stages.condition import Condition
-from dailytalk_contiguous.stages.finish_clip import FinishClip, TakeConditioned
+from dailytalk_contiguous.stages.finish import FinishClip, TakeConditioned
 
 
 def word(name: str, start: float, probability: float | None = None) -> dict[str, Any]:

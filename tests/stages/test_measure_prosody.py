@@ -8,10 +8,10 @@ from audio_files import EXAMPLES, conversations, reference
 from datasets import Dataset
 
 from dailytalk_contiguous.core.audio import pcm_to_float, to_pcm
-from dailytalk_contiguous.core.prosody import measure
+from dailytalk_contiguous.core.prosody import measure_prosody
 from dailytalk_contiguous.core.schema import PROSODY
 from dailytalk_contiguous.stages.base import PerUtterance
-from dailytalk_contiguous.stages.prosody import MeasureProsody
+from dailytalk_contiguous.stages.measure_prosody import MeasureProsody
 from dailytalk_contiguous.stages.segment import Segment
 
 
@@ -30,7 +30,7 @@ def test_each_utterance_has_its_own_measures_in_order() -> None:
     assert found["rms"][3] == pytest.approx(2 * found["rms"][0], rel=1e-3)
     assert math.isnan(found["rms"][2])
     for index, one in enumerate(speech):
-        alone = measure(pcm_to_float(one), 0, max(len(one) / 32000, 0.1))
+        alone = measure_prosody(pcm_to_float(one), 0, max(len(one) / 32000, 0.1))
         assert found["voiced_fraction"][index] == pytest.approx(alone["voiced_fraction"], nan_ok=True)
 
 

@@ -12,7 +12,7 @@ from datasets import Dataset, Features
 from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.core.quality import NAMES, QualityLimits, failures
 from dailytalk_contiguous.core.schema import AUDIO, STRING
-from dailytalk_contiguous.stages.quality import MeasureQuality
+from dailytalk_contiguous.stages.measure_quality import MeasureQuality
 
 SAID = line(edge=0.0)
 NOISE = np.random.default_rng(5).standard_normal(len(line())).astype(np.float32)

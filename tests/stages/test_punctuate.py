@@ -3,7 +3,7 @@
 import pytest
 from datasets import Dataset
 
-from dailytalk_contiguous.stages.punctuate import Punctuate
+from dailytalk_contiguous.stages.style import Punctuate
 
 
 def test_text_and_tagged_text_are_made() -> None:

@@ -10,8 +10,8 @@ from datasets import Dataset, Features, Value
 
 from dailytalk_contiguous.core.errors import DailytalkError, ModelMissing
 from dailytalk_contiguous.core.schema import AFFECT
-from dailytalk_contiguous.stages.affect import RateAffect
 from dailytalk_contiguous.stages.base import PerUtterance
+from dailytalk_contiguous.stages.rate_affect import RateAffect
 from dailytalk_contiguous.stages.segment import Segment
 
 ESTIMATE = "acoustic-estimate"

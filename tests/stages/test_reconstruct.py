@@ -14,8 +14,8 @@ from revoicing import Result, Said, columns, longest_zero_run, rebuilt, recordin
 
 from dailytalk_contiguous.core.audio import pcm_to_float, to_pcm
 from dailytalk_contiguous.core.errors import BadInput
-from dailytalk_contiguous.core.mixing import CEILING, loudness
-from dailytalk_contiguous.core.timeline import Event
+from dailytalk_contiguous.core.loudness import CEILING, loudness
+from dailytalk_contiguous.core.turns import TurnEvent
 from dailytalk_contiguous.stages.reconstruct import Reconstruct, _piece
 from dailytalk_contiguous.stages.segment import Segment
 
@@ -51,7 +51,7 @@ def test_fades_of_a_piece_may_use_twenty_milliseconds_of_its_source(
     start: float, end: float, lead: tuple[int, int], tail: tuple[int, int]
 ) -> None:
     source = np.arange(100, dtype=np.float32)
-    piece = _piece(Event("left", start, end, end - start), 3.0, source, 1000)
+    piece = _piece(TurnEvent("left", start, end, end - start), 3.0, source, 1000)
     assert (piece.start, piece.over) == (3000, False)
     assert piece.samples.tolist() == source[round(1000 * start) : round(1000 * end)].tolist()
     assert piece.lead.tolist() == source[slice(*lead)].tolist()

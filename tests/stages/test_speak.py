@@ -13,15 +13,15 @@ from tts_server import speech
 
 from dailytalk_contiguous.core.audio import pcm_to_float
 from dailytalk_contiguous.core.errors import DailytalkError
-from dailytalk_contiguous.core.packing import Word
+from dailytalk_contiguous.core.quality import Gate
 from dailytalk_contiguous.core.schema import Batch
-from dailytalk_contiguous.core.speech_gate import Gate
-from dailytalk_contiguous.models.engines import load_synthesiser, purse
+from dailytalk_contiguous.core.word_times import Word
+from dailytalk_contiguous.models.engines import load_synthesiser, open_budget
 from dailytalk_contiguous.models.fish import PUBLIC_URL
-from dailytalk_contiguous.models.speech_cache import SpeechCache
-from dailytalk_contiguous.stages import speak as module
+from dailytalk_contiguous.models.paid import SpeechCache
+from dailytalk_contiguous.stages import synthesis as module
 from dailytalk_contiguous.stages.base import PerUtterance
-from dailytalk_contiguous.stages.speak import Speak
+from dailytalk_contiguous.stages.synthesis import Speak
 
 TEXT = "Good morning, is anybody there?"
 SENT = f"(calm) {TEXT}"
@@ -29,7 +29,7 @@ SENT = f"(calm) {TEXT}"
 
 @pytest.fixture
 def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Stubborn]:
-    purse.cache_clear()
+    open_budget.cache_clear()
     with loopback(monkeypatch, Stubborn("", "silence")) as running:
         assert isinstance(running, Stubborn)
         yield running
@@ -318,7 +318,7 @@ def test_one_line_that_several_utterances_share_is_bought_once(tmp_path: Path, s
     server.latency = 0.05
     done = stage(tmp_path)(batch(*[TEXT] * 8))
     assert (done["status"], server.purchases) == (["spoken"] * 8, Counter({SENT: 1}))
-    assert purse(None).saved == pytest.approx(7 * purse(None).spent)
+    assert open_budget(None).saved == pytest.approx(7 * open_budget(None).spent)
 
 
 def test_no_more_requests_at_a_time_than_asked_for(tmp_path: Path, server: Stubborn) -> None:

@@ -7,8 +7,7 @@ import pytest
 from datasets import Dataset
 
 from dailytalk_contiguous.stages.base import PerUtterance
-from dailytalk_contiguous.stages.bucket import Bucket
-from dailytalk_contiguous.stages.tag import BUCKETS, Tag
+from dailytalk_contiguous.stages.style import BUCKETS, Bucket, Tag
 
 
 def utterance(text_raw: str | None = "", **columns: Any) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from tiny_models import LANGUAGE_CODES
 
 from dailytalk_contiguous.core.audio import to_pcm
 from dailytalk_contiguous.core.errors import DailytalkError, ModelMissing
-from dailytalk_contiguous.models.recognised import Recognised
+from dailytalk_contiguous.models.contracts import Recognised
 from dailytalk_contiguous.models.recogniser import POCKETSPHINX
 from dailytalk_contiguous.models.whisper import Whisper
 from dailytalk_contiguous.stages.base import PerUtterance

@@ -1,32 +1,445 @@
-"""What all corpora have in common: a `datasets` builder whose rows account for every file that lies there.
+"""What expressive corpora have in common: their tree of files, their tables, and what was counted in them."""
 
-A file is a row, a row with a `problem`, or of a kind that the corpus is known to hold beside its audio; a corpus
-only says what a file's name and its tables tell. A name that doesn't fit rejects the file rather than being
-read in the likeliest way, because a wrong emotion can't be heard in the dataset any more.
-"""
-
+import csv
 import fnmatch
 import hashlib
+import io
 import json
-from collections.abc import Callable, Iterable, Iterator
+import lzma
+import os
+import stat
+import struct
+import zipfile
+import zlib
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
-from typing import Any, ClassVar
+from typing import IO, Any, ClassVar, TypeVar
 
 import datasets
+import numpy as np
 
-from dailytalk_contiguous.core.audio import HIGHEST_RATE, LOWEST_RATE, probe
+from dailytalk_contiguous.core.audio import HIGHEST_RATE, LFS_POINTER, LFS_REMEDY, LOWEST_RATE, probe, to_uri
+from dailytalk_contiguous.core.documents import as_text, quoted
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
-from dailytalk_contiguous.core.expressive import CLIP
-from dailytalk_contiguous.sources.corpora.counts import Published, differences
-from dailytalk_contiguous.sources.corpora.tree import Found, Tree, identity_of_audio, open_tree, stamp
+from dailytalk_contiguous.core.schema import CLIP, Row
+from dailytalk_contiguous.sources.recordings import LARGEST, is_recording
+from dailytalk_contiguous.sources.transcribed import identity_of
+from dailytalk_contiguous.store.files import FOLLOW_LINKS, LINK_OUT, leads_out
 
-Row = dict[str, Any]
+# Counts of a corpus as it was published, and how far what was read differs from them.
+#
+# A part of a corpus is not an error (people download one archive of two, or hold back a speaker), but it has to
+# be told: a corpus that lost a tenth of its clips on the way looks like any other once it is a dataset.
+
+
+@dataclass(frozen=True)
+class PublishedCounts:
+    """What the makers of a corpus say is in it (or in a `part` of it, such as its songs).
+
+    `labels` counts clips by the corpus's own label, where that is known. Several of one part are releases: what
+    was read is compared with the one that is nearest in size.
+    """
+
+    clips: int
+    speakers: int | None = None
+    labels: Mapping[str, int] = field(default_factory=dict)
+    part: str = ""
+    release: str = ""
+    unit: str = "clips"
+
+
+def count_differences(
+    corpus: str, published: Iterable[PublishedCounts], told: Iterable[tuple[str, dict[str, Any]]]
+) -> list[str]:
+    """Sentences on how rows differ from published counts; an empty list if they don't.
+
+    `told` are pairs of a row's part and the row. Rows with a `problem` count as missing and are told as well.
+    """
+    good: dict[str, list[dict[str, Any]]] = {}
+    rejected = 0
+    for part, row in told:
+        if row["problem"]:
+            rejected += 1
+        else:
+            good.setdefault(part, []).append({name: row.get(name) for name in ("speaker", "label")})
+    found: list[str] = []
+    releases: dict[str, list[PublishedCounts]] = {}
+    for one in published:
+        releases.setdefault(one.part, []).append(one)
+    for part, several in releases.items():
+        rows = good.get(part, [])
+        nearest = min(several, key=lambda one: abs(one.clips - len(rows)))
+        found += _of_part(" ".join(filter(None, [corpus, nearest.release, part])), nearest, rows)
+    if rejected:
+        found.append(f"{corpus}: {rejected} {'file was' if rejected == 1 else 'files were'} rejected.")
+    return found
+
+
+def _of_part(name: str, published: PublishedCounts, rows: list[dict[str, Any]]) -> list[str]:
+    if not rows:
+        return [f"{name}: none of the {published.clips} published {published.unit} was found."]
+    found = []
+    if len(rows) != published.clips:
+        found.append(f"{name}: {len(rows)} {published.unit} were read, {published.clips} are published.")
+    speakers = {row["speaker"] for row in rows if row["speaker"] is not None}
+    if published.speakers is not None and len(speakers) != published.speakers:
+        found.append(f"{name}: {len(speakers)} speakers were read, {published.speakers} are published.")
+    labels = Counter(row["label"] for row in rows)
+    for label, count in published.labels.items():
+        if labels[label] != count:
+            found.append(
+                f"{name}: {labels[label]} {published.unit} are labelled {label!r}, {count} are published."
+            )
+    return found
+
+
+# The files of a corpus as it was distributed: a folder at any depth, zip archives in it, or one zip archive.
+#
+# Nothing is unpacked: a file in an archive is read when it is asked for, so that neither the disk nor memory
+# holds a corpus twice. Whatever lies there is listed, also what can't be read, because an importer has to account
+# for all of it; only hidden names that are no audio, and what macOS and Windows leave behind, are left out. An
+# archive may come from anybody: how much is unpacked of it is limited, and members that lead out of it, that are
+# links or encrypted, are rejected.
+
+
+#: Bytes. A pointer is shorter than this by its specification.
+_LONGEST_POINTER = 1024
+
+#: An archive is rejected if all its members have more bytes than this, and more than so many times its own. Speech
+#: shrinks to a half or a third in a zip, tables to a tenth.
+LARGEST_ARCHIVE, MOST_SHRUNK = 2_000_000_000, 100
+
+#: Bytes read from a file at a time.
+_PIECE = 1 << 20
+
+#: Archives that are not read in place.
+_PACKED = (".tar", ".gz", ".tgz", ".bz2", ".xz", ".7z", ".rar")
+
+_LITTER = ("__MACOSX", "Thumbs.db", "desktop.ini")
+_BLOCK = 64 * 1024
+
+
+@dataclass(frozen=True)
+class FoundFile:
+    """A file of a corpus: its `name` is its path under the source, with `/` (through an archive's name, too).
+
+    `path` is where it lies, or the archive that `member` is in. `problem` and `remedy` are set for what was listed
+    but can't be read.
+    """
+
+    name: str
+    path: Path
+    size: int = 0
+    archive: zipfile.ZipFile | None = field(default=None, compare=False)
+    member: zipfile.ZipInfo | None = field(default=None, compare=False)
+    problem: str | None = None
+    remedy: str = "check the file and its permissions"
+
+    @property
+    def pure(self) -> PurePosixPath:
+        """The name, to take apart."""
+        return PurePosixPath(self.name)
+
+    def read(self) -> bytes:
+        """All its bytes. Raises BadInput, also for more than `LARGEST`, and a Git LFS pointer in its place."""
+        self.check()
+        try:
+            with self._opened() as file:
+                data = _bytes_of(file)
+        except OSError as error:
+            raise BadInput(f"it can't be read ({error.strerror or error})", self.remedy) from error
+        except (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, RuntimeError, ValueError) as error:
+            # Damage, and as RuntimeError a compression that zipfile does not know.
+            raise BadInput(f"it can't be read from the archive ({error})", "download the archive again") from error
+        if data.startswith(LFS_POINTER) and len(data) < _LONGEST_POINTER:
+            raise BadInput("it is a Git LFS pointer, not the file itself", LFS_REMEDY)
+        return data
+
+    def _opened(self) -> IO[bytes]:
+        if self.archive is None or self.member is None:
+            return self.path.open("rb")
+        return self.archive.open(self.member)
+
+    def check(self) -> None:
+        """Raise BadInput if it can't be read at all."""
+        if self.problem:
+            raise BadInput(self.problem, self.remedy)
+
+    def audio(self) -> dict[str, Any]:
+        """A `{"bytes", "path"}` struct: a file's path, the bytes of what is in an archive. Raises BadInput."""
+        if self.archive is not None:
+            return {"bytes": self.read(), "path": None}
+        self.check()
+        if self.size < _LONGEST_POINTER:
+            self.read()
+        return self.place()
+
+    def place(self) -> dict[str, Any]:
+        """As `audio`, but nothing is read: a file in an archive has neither bytes nor path."""
+        return {"bytes": None, "path": None if self.archive else to_uri(self.path.absolute())}
+
+
+@dataclass(frozen=True)
+class Tree:
+    """All files of a corpus, sorted by name."""
+
+    files: tuple[FoundFile, ...]
+
+    def named(self, name: str) -> FoundFile | None:
+        """The file of this base name (capitals aside) that lies least deep; None if there is none."""
+        same = [found for found in self.files if found.pure.name.casefold() == name.casefold()]
+        return min(same, key=lambda found: (len(found.pure.parts), found.name), default=None)
+
+
+def open_tree(source: Path, stack: ExitStack, follow_links: bool = False) -> Tree:
+    """List a source; archives stay open until `stack` closes.
+
+    Symbolic links that lead out of it are listed with a `problem` unless `follow_links`.
+
+    Raises DailytalkError if it does not exist, or is a file but no zip archive.
+    """
+    if not os.path.lexists(source):
+        raise DailytalkError(f"the corpus {as_text(source)!r} does not exist", "check the path")
+    if source.is_dir():
+        files = [found for one in _walk(source, follow_links) for found in _entries(one, stack)]
+    elif source.is_file() and zipfile.is_zipfile(source):
+        files = list(_members(FoundFile(source.name, source), "", stack))
+    else:
+        raise DailytalkError(
+            f"the corpus {as_text(source)!r} is neither a folder nor a zip archive", "give the folder it is in"
+        )
+    return Tree(tuple(sorted(files, key=lambda found: found.name)))
+
+
+def stamp(source: Path, follow_links: bool = False) -> str:
+    """Digest of names, sizes and times of all files, which tells a changed corpus from what a cache holds."""
+    told: list[Any] = [str(source.absolute())]
+    for one in _walk(source, follow_links) if source.is_dir() else [FoundFile(source.name, source)]:
+        status = os.lstat(one.path) if one.problem else one.path.stat()
+        told.append([one.name, status.st_size, status.st_mtime_ns])
+    return hashlib.sha256(json.dumps(told).encode()).hexdigest()
+
+
+def identity_of_audio(audio: dict[str, Any], path: Path) -> str:
+    """`sources.transcribed.identity_of` of encoded audio, be it at `path` or in bytes: 20 hex digits."""
+    data: bytes | None = audio["bytes"]
+    if data is None:
+        return identity_of(path)
+    size = len(data)
+    digest = hashlib.sha256(str(size).encode())
+    for place in (0, (size - _BLOCK) // 2, size - _BLOCK):
+        digest.update(data[max(0, place) :][:_BLOCK])
+    return digest.hexdigest()[:20]
+
+
+def _walk(folder: Path, follow_links: bool) -> Iterator[FoundFile]:
+    """Every file of a folder at any depth, never twice through one folder.
+
+    Hidden names are left out, except what is called like a recording: that is listed with a `problem`.
+    """
+    seen: set[str] = set()
+    barred: list[OSError] = []
+    for parent, folders, files in os.walk(folder, onerror=barred.append, followlinks=True):
+        real = os.path.realpath(parent)
+        if real in seen:
+            folders.clear()
+            continue
+        seen.add(real)
+        folders[:] = [name for name in folders if not _is_litter(name)]
+        for path in [Path(parent, name) for name in (*folders, *files)]:
+            name = as_text(path.relative_to(folder))
+            if not follow_links and path.is_symlink() and leads_out(path, folder):
+                folders[:] = [one for one in folders if one != path.name]
+                yield FoundFile(name, path, problem=LINK_OUT, remedy=FOLLOW_LINKS)
+            elif path.name in folders:
+                continue
+            elif not _is_litter(path.name):
+                yield on_disk(path, name)
+            elif path.name.startswith(".") and is_recording(path.name):
+                yield FoundFile(
+                    name, path, problem="its name begins with a dot, which hides it", remedy="rename it"
+                )
+    for error in barred:
+        path = Path(error.filename)
+        yield FoundFile(as_text(path.relative_to(folder)), path, problem="it is a folder that can't be searched")
+
+
+def on_disk(path: Path, name: str) -> FoundFile:
+    """A file of a disk, with a `problem` if it can't be read or is none."""
+    try:
+        size = path.stat().st_size
+    except OSError as error:
+        return FoundFile(name, path, problem=f"it can't be read ({error.strerror or error})")
+    if not path.is_file():
+        return FoundFile(name, path, problem="it is not a file but a pipe, a socket or a device")
+    return FoundFile(name, path, size)
+
+
+def _entries(found: FoundFile, stack: ExitStack) -> Iterator[FoundFile]:
+    """A file itself, or the files in it if it is an archive."""
+    suffix = found.pure.suffix.lower()
+    if suffix == ".zip" and not found.problem:
+        yield from _members(found, f"{found.name}/", stack)
+    elif suffix in _PACKED and not found.problem:
+        yield FoundFile(
+            found.name, found.path, found.size, problem=f"it is an archive ({suffix})", remedy="unpack it"
+        )
+    else:
+        yield found
+
+
+def _members(found: FoundFile, prefix: str, stack: ExitStack) -> Iterator[FoundFile]:
+    try:
+        archive = stack.enter_context(zipfile.ZipFile(found.path))
+    except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError, struct.error) as error:
+        reason = f"it is no zip archive that can be read ({error})"
+        yield FoundFile(found.name, found.path, problem=reason, remedy="download the archive again")
+        return
+    members = archive.infolist()
+    total = sum(member.file_size for member in members if not _refused(member))
+    if total > max(LARGEST_ARCHIVE, MOST_SHRUNK * found.path.stat().st_size):
+        reason = f"its files would be {total / 1e9:.1f} GB unpacked, over {MOST_SHRUNK} times its own size"
+        yield FoundFile(found.name, found.path, problem=reason, remedy="unpack it yourself if you trust it")
+        return
+    for member in members:
+        parts = PurePosixPath(member.filename).parts
+        if member.is_dir() or any(_is_litter(part) for part in parts if part != ".."):
+            continue
+        name = prefix + member.filename
+        if problem := _refused(member):
+            yield FoundFile(
+                name, found.path, problem=problem, remedy="unpack the archive yourself if you trust it"
+            )
+        elif name.lower().endswith((".zip", *_PACKED)):
+            yield FoundFile(
+                name, found.path, problem="it is an archive in an archive", remedy="unpack the outer one"
+            )
+        else:
+            yield FoundFile(name, found.path, member.file_size, archive, member)
+
+
+def _refused(member: zipfile.ZipInfo) -> str | None:
+    """Why a member of an archive is not read; None if it may be."""
+    parts = member.filename.replace("\\", "/").split("/")
+    if ".." in parts or not parts[0] or parts[0][1:2] == ":":
+        return "its name leads out of the archive"
+    if stat.S_ISLNK(member.external_attr >> 16):
+        return "it is a link in an archive"
+    if member.flag_bits & 0x1:
+        return "it is encrypted"
+    if member.file_size > LARGEST:
+        return f"it has {member.file_size / 1e9:.2f} GB unpacked, and {LARGEST / 1e9:g} GB are read at most"
+    return None
+
+
+def _bytes_of(file: IO[bytes]) -> bytes:
+    """What a file holds, read in pieces and held once. Raises BadInput for more than `LARGEST`."""
+    held = io.BytesIO()
+    while piece := file.read(_PIECE):
+        held.write(piece)
+        if held.tell() > LARGEST:
+            raise BadInput(f"it has over {LARGEST / 1e9:g} GB, which is the most that is read", "split the file")
+    return held.getvalue()
+
+
+def _is_litter(name: str) -> bool:
+    return name.startswith(".") or name in _LITTER
+
+
+# Tables and texts that come with a corpus.
+#
+# A table that is damaged stops the import, unlike a damaged clip: without it every label would be missing, and
+# the user can mend one file.
+
+
+Value = TypeVar("Value")
+
+
+def decoded(found: FoundFile, data: bytes) -> str:
+    """UTF-8 (with or without its mark) as text with newlines as LF. Raises BadInput."""
+    try:
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = data[: error.start].count(b"\n") + 1
+        raise BadInput(f"line {line} of {found.name} is not UTF-8", "save the file as UTF-8") from error
+    return text.replace("\r\n", "\n").replace("\r", "\n")
+
+
+def table_text(found: FoundFile) -> str:
+    """The text of a table. Raises DailytalkError if it can't be read."""
+    try:
+        return decoded(found, found.read())
+    except BadInput as error:
+        raise DailytalkError(f"the table {found.name!r} can't be used: {error.reason}", error.remedy) from error
+
+
+#: What to do about a table of a corpus that is damaged.
+_AGAIN = "download the table again"
+
+
+def read_table(found: FoundFile, columns: Sequence[str], remedy: str = _AGAIN) -> list[dict[str, str]]:
+    """The lines of a CSV file, of which it must have these columns, each once.
+
+    Raises DailytalkError, with the line; `remedy` is what to do about a table that is damaged.
+    """
+    reader = csv.DictReader(io.StringIO(table_text(found)))
+    try:
+        names = list(reader.fieldnames or [])
+        lines = list(reader)
+    except csv.Error as error:  # a field of over 128 kB, mostly for a quotation mark that is never closed
+        raise DailytalkError(f"line {reader.line_num} of {found.name!r} is no CSV ({error})", remedy) from error
+    if missing := [name for name in columns if name not in names]:
+        raise DailytalkError(
+            f"the table {found.name!r} has no column {missing[0]!r}, but {quoted(names)}",
+            "put the table back as it was published" if remedy == _AGAIN else remedy,
+        )
+    if twice := [name for name in columns if names.count(name) > 1]:
+        raise DailytalkError(f"the table {found.name!r} has two columns {twice[0]!r}", remedy)
+    for number, line in enumerate(lines, 2):
+        if any(line[name] is None for name in columns):
+            raise DailytalkError(f"line {number} of {found.name!r} is cut short", remedy)
+    return lines
+
+
+def by_clip(table: FoundFile, lines: Iterable[dict[str, str]], column: str) -> dict[str, dict[str, str]]:
+    """Lines by what their column says. Raises DailytalkError where two lines say different things of one clip."""
+    found: dict[str, dict[str, str]] = {}
+    for line in lines:
+        if found.setdefault(line[column], line) != line:
+            raise DailytalkError(
+                f"two lines of {table.name!r} say different things of {line[column]}", "keep the right one"
+            )
+    return found
+
+
+def measure_of(value: float) -> float:
+    """A number as its 32-bit column holds it, so that a row is the same before and after it was stored."""
+    return float(np.float32(value))
+
+
+def known(table: Mapping[str, Value], code: str, what: str, where: str = "") -> Value:
+    """The meaning of a code in a clip's name, or in the table `where`. Raises BadInput if it has none."""
+    if code not in table:
+        raise BadInput(
+            f"its {what} {code!r}{f' in {where}' if where else ''} is unknown (known are {', '.join(table)})",
+            "correct the table, or leave the file out" if where else "correct the name, or leave the file out",
+        )
+    return table[code]
+
+
+# What all corpora have in common: a `datasets` builder whose rows account for every file that lies there.
+#
+# A file is a row, a row with a `problem`, or of a kind that the corpus is known to hold beside its audio; a
+# corpus only says what a file's name and its tables tell. A name that doesn't fit rejects the file rather than
+# being read in the likeliest way, because a wrong emotion can't be heard in the dataset any more.
+
 
 #: Says what a file's name and the tables tell: columns of a row, among them `clip`, its name in the corpus.
 #: Raises BadInput for what does not fit.
-Reader = Callable[[Found], Row]
+Reader = Callable[[FoundFile], Row]
 
 #: Names, in small letters, of papers that lie in any corpus.
 PAPERS = ("readme*", "licen[cs]e*", "citation*", "changelog*", "*.md", "*.pdf")
@@ -70,8 +483,8 @@ class Corpus(datasets.GeneratorBasedBuilder):
     VERSION = datasets.Version("1.0.0")
     NAME: ClassVar[str]
     ABOUT: ClassVar[About]
-    PUBLISHED: ClassVar[tuple[Published, ...]] = ()
-    #: What its training and validation clips don't share where nobody chooses, of `core.corpus_splits.WAYS`.
+    PUBLISHED: ClassVar[tuple[PublishedCounts, ...]] = ()
+    #: What its training and validation clips don't share where nobody chooses, of `core.sampling.WAYS`.
     SPLIT: ClassVar[str] = "speakers"
     #: Endings of the files that `reader` is asked about.
     SUFFIXES: ClassVar[tuple[str, ...]] = (".wav",)
@@ -123,7 +536,7 @@ class Corpus(datasets.GeneratorBasedBuilder):
                 yield cls.row(found, read, first)
 
     @classmethod
-    def audio_files(cls, tree: Tree) -> list[Found]:
+    def audio_files(cls, tree: Tree) -> list[FoundFile]:
         """All files but those that are known to lie beside the audio."""
         return [found for found in tree.files if not cls.is_beside(found.name)]
 
@@ -135,7 +548,7 @@ class Corpus(datasets.GeneratorBasedBuilder):
         return is_paper or any(fnmatch.fnmatch(str(path), pattern) for pattern in cls.BESIDE)
 
     @classmethod
-    def row(cls, found: Found, read: Reader, first: dict[str, str]) -> Row:
+    def row(cls, found: FoundFile, read: Reader, first: dict[str, str]) -> Row:
         """The row of a file. `first` has the file of every good clip so far: a corpus is often there twice.
 
         A good row is called by its clip, one with a `problem` by its file.
@@ -172,7 +585,7 @@ class Corpus(datasets.GeneratorBasedBuilder):
     @classmethod
     def count_check(cls, rows: Iterable[Row]) -> list[str]:
         """Sentences on how the rows differ from the published counts."""
-        return differences(cls.NAME, cls.PUBLISHED, ((cls.part_of(row), row) for row in rows))
+        return count_differences(cls.NAME, cls.PUBLISHED, ((cls.part_of(row), row) for row in rows))
 
     def _info(self) -> datasets.DatasetInfo:
         return self.about()
@@ -184,7 +597,7 @@ class Corpus(datasets.GeneratorBasedBuilder):
         yield from enumerate(self.rows(self.config))
 
 
-def measured(found: Found) -> Row:
+def measured(found: FoundFile) -> Row:
     """Columns that the audio itself tells, and its `identity`. Raises BadInput for what is no use, and OSError."""
     audio = found.audio()
     info = probe(audio)

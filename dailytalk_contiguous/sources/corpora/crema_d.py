@@ -10,10 +10,20 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
-from dailytalk_contiguous.sources.corpora.base import About, Corpus, CorpusConfig, Reader, Row
-from dailytalk_contiguous.sources.corpora.counts import Published
-from dailytalk_contiguous.sources.corpora.tables import by_clip, known, measure, read_table
-from dailytalk_contiguous.sources.corpora.tree import Found, Tree
+from dailytalk_contiguous.core.schema import Row
+from dailytalk_contiguous.sources.corpora.base import (
+    About,
+    Corpus,
+    CorpusConfig,
+    FoundFile,
+    PublishedCounts,
+    Reader,
+    Tree,
+    by_clip,
+    known,
+    measure_of,
+    read_table,
+)
 
 EMOTIONS = {"ANG": "angry", "DIS": "disgusted", "FEA": "fearful", "HAP": "happy", "NEU": "neutral", "SAD": "sad"}
 #: The raters' letters.
@@ -44,7 +54,7 @@ _NAME = re.compile(r"(\d{4})_([A-Z]{3})_([A-Z]{3})_([A-Z]{1,2})")
 _VOICE_LINE = re.compile(r"1\d{5}")
 
 
-class Heard(NamedTuple):
+class VoteCount(NamedTuple):
     """The letter that most raters chose (several with `:` between them), the share of them, and the mean of the
     levels that they gave, as a share of 100, where known."""
 
@@ -75,7 +85,7 @@ class CremaD(Corpus):
         "Emotional Multimodal Actors Dataset. IEEE Transactions on Affective Computing 5(4): 377-390. "
         "https://doi.org/10.1109/TAFFC.2014.2336244",
     )
-    PUBLISHED = (Published(7442, 91, {code: 1087 if code == "NEU" else 1271 for code in EMOTIONS}),)
+    PUBLISHED = (PublishedCounts(7442, 91, {code: 1087 if code == "NEU" else 1271 for code in EMOTIONS}),)
     BESIDE = ("*audiomp3/*.mp3", "*videoflash/*.flv", "*.csv", "*.r", "*processedresults/*")
 
     @classmethod
@@ -88,8 +98,8 @@ class CremaD(Corpus):
                 "put processedResults/summaryTable.csv or tabulatedVotes.csv into the folder",
             )
 
-        def read(found: Found) -> Row:
-            row = read_name(found, actors)
+        def read(found: FoundFile) -> Row:
+            row = read_crema_name(found, actors)
             row |= _perceived(heard.get(row["clip"]))
             if config.agreed_only and row["perceived"] != row["emotion"]:
                 was = row["perceived_label"] or "nothing that is known"
@@ -101,7 +111,7 @@ class CremaD(Corpus):
         return read
 
 
-def read_name(found: Found, actors: dict[str, tuple[int, str]]) -> Row:
+def read_crema_name(found: FoundFile, actors: dict[str, tuple[int, str]]) -> Row:
     """What `1001_DFA_ANG_XX.wav` and the table of actors tell. Raises BadInput, naming a code that is unknown."""
     match = _NAME.fullmatch(MISNAMED.get(found.pure.stem, found.pure.stem))
     if match is None:
@@ -124,13 +134,13 @@ def read_name(found: Found, actors: dict[str, tuple[int, str]]) -> Row:
     }
 
 
-def votes(tree: Tree) -> dict[str, Heard]:
+def votes(tree: Tree) -> dict[str, VoteCount]:
     """What raters of the voice alone heard in each clip: by tabulatedVotes.csv, or else by summaryTable.csv."""
-    heard: dict[str, Heard] = {}
+    heard: dict[str, VoteCount] = {}
     if summary := tree.named("summaryTable.csv"):
         lines = read_table(summary, ("FileName", "VoiceVote", "VoiceLevel"))
         for line in by_clip(summary, lines, "FileName").values():
-            heard[line["FileName"]] = Heard(line["VoiceVote"], None, _level(line, summary))
+            heard[line["FileName"]] = VoteCount(line["VoiceVote"], None, _level(line, summary))
     if table := tree.named("tabulatedVotes.csv"):
         lines = [line for line in read_table(table, ("", "fileName", *VOTES)) if _VOICE_LINE.fullmatch(line[""])]
         for clip, line in by_clip(table, lines, "fileName").items():
@@ -144,15 +154,15 @@ def votes(tree: Tree) -> dict[str, Heard]:
     return heard
 
 
-def _counted(numbers: list[int], level: float | None, clip: str, table: Found) -> Heard:
+def _counted(numbers: list[int], level: float | None, clip: str, table: FoundFile) -> VoteCount:
     most = max(numbers)
     if not most:
         raise DailytalkError(f"{clip} has no vote in {table.name!r}", "download the table again")
     letters = [letter for letter, number in zip(VOTES, numbers, strict=True) if number == most]
-    return Heard(":".join(letters), measure(most / sum(numbers)), level)
+    return VoteCount(":".join(letters), measure_of(most / sum(numbers)), level)
 
 
-def _level(line: dict[str, str], table: Found) -> float:
+def _level(line: dict[str, str], table: FoundFile) -> float:
     """The level of 0 to 100 that raters gave the emotion they heard; of several emotions, their mean."""
     try:
         levels = [float(level) for level in line["VoiceLevel"].split(":")]
@@ -161,10 +171,10 @@ def _level(line: dict[str, str], table: Found) -> float:
             f"{line['FileName']} has the level {line['VoiceLevel']!r} in {table.name!r}",
             "download the table again",
         ) from None
-    return measure(sum(levels) / len(levels) / 100)
+    return measure_of(sum(levels) / len(levels) / 100)
 
 
-def _number(text: str, table: Found, line: dict[str, str]) -> int:
+def _number(text: str, table: FoundFile, line: dict[str, str]) -> int:
     if not text.isdecimal():
         raise DailytalkError(
             f"{line['fileName']} has {text!r} votes in {table.name!r}", "download the table again"
@@ -172,7 +182,7 @@ def _number(text: str, table: Found, line: dict[str, str]) -> int:
     return int(text)
 
 
-def _perceived(heard: Heard | None) -> Row:
+def _perceived(heard: VoteCount | None) -> Row:
     if heard is None:
         return {"perceived": None, "perceived_label": None, "agreement": None, "perceived_intensity": None}
     return {

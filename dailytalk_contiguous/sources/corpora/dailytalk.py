@@ -1,20 +1,47 @@
-"""DailyTalk as published: two people act dialogues, with one file a turn, as clips.
+"""DailyTalk, as its authors publish it and as dailytalk-contiguous: its clips, and its conversations."""
 
-`metadata.json` tells text, speaker, emotion and act of every turn. `dailytalk_conversations` lays the same turns
-out as stereo conversations; both read names and metadata here.
-"""
-
+import hashlib
+import io
 import re
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
+from typing import Any, NamedTuple
 
+import numpy as np
+import soundfile
+from datasets import Features, List
+
+from dailytalk_contiguous.core.audio import read_at, to_pcm
 from dailytalk_contiguous.core.documents import parse_json
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
+from dailytalk_contiguous.core.schema import SECONDS, SOURCE, STRING, Row
 from dailytalk_contiguous.core.word_times import normalise
-from dailytalk_contiguous.sources.corpora.base import About, Corpus, Reader, Row
-from dailytalk_contiguous.sources.corpora.counts import Published
-from dailytalk_contiguous.sources.corpora.tables import decoded, known, table_text
-from dailytalk_contiguous.sources.corpora.tree import Found, Tree
+from dailytalk_contiguous.sources.corpora.base import (
+    About,
+    Corpus,
+    CorpusConfig,
+    FoundFile,
+    PublishedCounts,
+    Reader,
+    Tree,
+    decoded,
+    existing,
+    identity_of_audio,
+    known,
+    measured,
+    open_tree,
+    table_text,
+)
+from dailytalk_contiguous.sources.folder import FolderConfig, recording_rows
+from dailytalk_contiguous.sources.recordings import find_recordings
+
+# DailyTalk as published: two people act dialogues, with one file a turn, as clips.
+#
+# `metadata.json` tells text, speaker, emotion and act of every turn. `dailytalk_conversations` lays the same
+# turns out as stereo conversations; both read names and metadata here.
+
 
 #: Emotions of DailyDialog, whose labels DailyTalk inherits; "no emotion" is none of the other six.
 EMOTIONS = {
@@ -68,14 +95,14 @@ class DailyTalk(Corpus):
     NAME = "dailytalk"
     ABOUT = ABOUT
     #: Clips by a listing of the published folder; its makers count the dialogues (2,541).
-    PUBLISHED = (Published(23_773, 2),)
+    PUBLISHED = (PublishedCounts(23_773, 2),)
     BESIDE = BESIDE
 
     @classmethod
     def reader(cls, tree: Tree, config: Any) -> Reader:
         read = Turns(tree)
 
-        def row(found: Found) -> Row:
+        def row(found: FoundFile) -> Row:
             turn = read(found)
             return {
                 "clip": turn.clip,
@@ -115,7 +142,7 @@ class Turns:
                 )
         self._texts = {one.name: one for one in tree.files if one.pure.suffix == ".txt"}
 
-    def __call__(self, found: Found) -> Turn:
+    def __call__(self, found: FoundFile) -> Turn:
         match = NAME.fullmatch(found.pure.stem)
         if match is None:
             raise BadInput(f"its name {found.pure.name!r} is not like 0_1_d25.wav", "rename it")
@@ -143,7 +170,7 @@ class Turns:
             topic=_optional(told, "topic"),
         )
 
-    def _text(self, found: Found, told: Row) -> str:
+    def _text(self, found: FoundFile, told: Row) -> str:
         text = told.get("text")
         if text is None and (written := self._texts.get(str(found.pure.with_suffix(".txt")))):
             text = decoded(written, written.read())
@@ -154,3 +181,290 @@ class Turns:
 
 def _optional(told: Row, name: str) -> str | None:
     return None if told.get(name) is None else str(told[name])
+
+
+# DailyTalk laid out as stereo conversations: the turns of a dialogue in their order, one speaker a channel.
+#
+# The turns were recorded one by one, so nothing tells when they would have begun. They follow each other here as
+# turns do on the telephone, by a seeded draw from a published distribution; the seed and a dialogue's number
+# decide all of it, so that order and shards change nothing.
+
+
+#: Seconds from the end of a turn to the start of the other speaker's: mean and standard deviation of 19,754 floor
+#: transfers in Switchboard (Roberts, Torreira & Levinson 2015, Frontiers in Psychology 6:509). Its shape is taken
+#: for normal, which has no long tail of thoughtful silences.
+OFFSET_MEAN, OFFSET_DEVIATION = 0.187, 0.448
+
+#: Standard deviations beyond which a draw is thrown again.
+OFFSET_LIMIT = 2.0
+
+#: The share of the shorter of two turns by which they may overlap: nobody is to be answered before half of what
+#: they say is said, and so no turn can reach its speaker's last one.
+MOST_OVERLAP = 0.5
+
+#: Which channel each speaker is heard on.
+CHANNELS = {"0": "left", "1": "right"}
+
+#: A turn in a conversation, with what the corpus says of it.
+SAID = {"channel": STRING, "start": SECONDS, "end": SECONDS, "emotion": STRING, "label": STRING} | {
+    "act": STRING,
+    "topic": STRING,
+}
+
+#: What a source of conversations yields, and what is told of every turn.
+CONVERSATION = Features({**SOURCE, "said": List(SAID)})
+
+
+class PlacedTurn(NamedTuple):
+    """A turn with its file, and its start and end in seconds of the conversation."""
+
+    turn: Turn
+    found: FoundFile
+    start: float
+    end: float
+
+
+@dataclass
+class ConversationsConfig(CorpusConfig):
+    """Settings of `DailyTalkConversations`. `seed` decides the gaps."""
+
+    seed: int = 0
+
+
+class DailyTalkConversations(Corpus):
+    """Conversations of DailyTalk, made when it is their turn; columns are those of `CONVERSATION`."""
+
+    BUILDER_CONFIG_CLASS = ConversationsConfig
+    NAME = "dailytalk_conversations"
+    ABOUT = ABOUT
+    PUBLISHED = (PublishedCounts(2541, unit="dialogues"),)
+    BESIDE = BESIDE
+
+    @classmethod
+    def features(cls) -> Features:
+        return CONVERSATION
+
+    @classmethod
+    def rows(cls, config: Any) -> Iterator[Row]:
+        with ExitStack() as stack:
+            tree = open_tree(existing(config.source), stack, config.follow_links)
+            read = Turns(tree)
+            dialogues, rejected, unfit = _grouped(cls.audio_files(tree), read, cls.SUFFIXES)
+            if not dialogues and not rejected:
+                raise DailytalkError(
+                    f"no file of DailyTalk is in {config.source!r}", f"get it from {ABOUT.homepage}"
+                )
+            yield from rejected
+            for dialogue in sorted(dialogues, key=int):
+                wanted = {int(number) for number in read.metadata[dialogue]}
+                yield dailytalk_conversation(dialogue, dialogues[dialogue], wanted, config.seed, unfit)
+
+
+def dailytalk_conversation(
+    dialogue: str,
+    found: dict[int, tuple[Turn, FoundFile]],
+    wanted: set[int],
+    seed: int,
+    unfit: Mapping[tuple[str, int], BadInput] = {},
+) -> Row:
+    """The row of a dialogue; one with a `problem` if a turn of `wanted` is missing or can't be used.
+
+    `unfit`: why a recording that is there can't be used, by dialogue and number of the turn.
+    """
+    name = f"dailytalk/{dialogue}"
+    row = _blank(name, f"{dialogue}.wav")
+    try:
+        if missing := sorted(wanted - found.keys()):
+            raise _lack(dialogue, missing[0], unfit.get((dialogue, missing[0])))
+        placed, rate = _place([found[number] for number in sorted(found)], dialogue, seed)
+        encoded = _mixed(placed, rate)
+    except BadInput as error:
+        return row | {"problem": error.reason, "remedy": error.remedy}
+    audio = {"bytes": encoded, "path": None}
+    identity = identity_of_audio(audio, Path())
+    given: list[dict[str, Any]] = [
+        {
+            "channel": CHANNELS[one.turn.speaker],
+            "start": one.start,
+            "end": one.end,
+            "text": one.turn.text,
+            "words": [],
+            "speaker": None,
+        }
+        for one in placed
+    ]
+    told = repr([name, identity, given]).encode()
+    return row | {
+        "audio": audio,
+        "audio_identity": identity,
+        "duration": soundfile.info(io.BytesIO(encoded)).duration,
+        "sample_rate": rate,
+        "channels": 2,
+        "given": given,
+        "said": [_said(one) for one in placed],
+        "input_digest": hashlib.sha256(told).hexdigest()[:20],
+    }
+
+
+def starts(lengths: list[float], speakers: list[str], key: str) -> list[float]:
+    """When turns of these lengths begin, in seconds from 0.
+
+    Another speaker's turn begins by a draw from the distribution above after the end of the last one, or before
+    it; a speaker's own next turn never before. `key` seeds the draws.
+    """
+    random = np.random.default_rng(list(hashlib.sha256(key.encode()).digest()))
+    begun: list[float] = []
+    for place, (length, speaker) in enumerate(zip(lengths, speakers, strict=True)):
+        if not begun:
+            begun.append(0.0)
+            continue
+        offset = OFFSET_MEAN + OFFSET_DEVIATION * _bounded(random)
+        earliest = 0.0 if speaker == speakers[place - 1] else -MOST_OVERLAP * min(length, lengths[place - 1])
+        begun.append(begun[-1] + lengths[place - 1] + max(offset, earliest))
+    return begun
+
+
+def _bounded(random: np.random.Generator) -> float:
+    while abs(drawn := float(random.standard_normal())) > OFFSET_LIMIT:
+        pass
+    return drawn
+
+
+def _grouped(
+    files: list[FoundFile], read: Turns, suffixes: tuple[str, ...]
+) -> tuple[dict[str, dict[int, tuple[Turn, FoundFile]]], list[Row], dict[tuple[str, int], BadInput]]:
+    """Turns by dialogue and number, a row for each file that is none, and why, for those named like a turn."""
+    dialogues: dict[str, dict[int, tuple[Turn, FoundFile]]] = {}
+    unfit: dict[tuple[str, int], BadInput] = {}
+    rejected = []
+    for found in files:
+        try:
+            found.check()
+            if found.pure.suffix.lower() not in suffixes:
+                raise BadInput(f"DailyTalk is not known to hold a file like {found.pure.name!r}", "take it out")
+            turn = read(found)
+            own = dialogues.setdefault(turn.dialogue, {})
+            if turn.number in own:
+                raise BadInput(f"it is the same turn as {own[turn.number][1].name!r}", "keep one of them")
+            own[turn.number] = turn, found
+        except BadInput as error:
+            row = _blank(f"dailytalk/{found.name}", found.name) | {"audio": found.place()}
+            rejected.append(row | {"problem": error.reason, "remedy": error.remedy})
+            if named := NAME.fullmatch(found.pure.stem):
+                unfit.setdefault((named["dialogue"], int(named["number"])), error)
+    return dialogues, rejected, unfit
+
+
+def _lack(dialogue: str, number: int, unfit: BadInput | None) -> BadInput:
+    """What is said of a dialogue without one of its turns."""
+    turn = f"turn {number} of dialogue {dialogue}"
+    if unfit is None:
+        return BadInput(f"{turn} has no recording", "download the dialogue again")
+    return BadInput(f"{turn} can't be used ({unfit.reason})", unfit.remedy)
+
+
+def _place(found: list[tuple[Turn, FoundFile]], dialogue: str, seed: int) -> tuple[list[PlacedTurn], int]:
+    """The turns with their times, and the highest of their rates in Hz. Raises BadInput, naming the turn."""
+    lengths, rates = [], []
+    for turn, file in found:
+        try:
+            told = measured(file)
+        except (BadInput, OSError) as error:
+            reason = error.reason if isinstance(error, BadInput) else f"it can't be read ({error.strerror})"
+            remedy = error.remedy if isinstance(error, BadInput) else "check the file and its permissions"
+            raise BadInput(f"turn {turn.number} ({file.name}): {reason}", remedy) from error
+        lengths.append(told["duration"])
+        rates.append(told["sample_rate"])
+    begun = starts(lengths, [turn.speaker for turn, _ in found], f"{seed}/{dialogue}")
+    placed = [
+        PlacedTurn(*one, start, start + length) for one, start, length in zip(found, begun, lengths, strict=True)
+    ]
+    return placed, max(rates)
+
+
+def _mixed(placed: list[PlacedTurn], rate: int) -> bytes:
+    """A 16-bit stereo WAV of the turns."""
+    samples = np.zeros((round(max(one.end for one in placed) * rate), 2), np.float32)
+    for one in placed:
+        own = read_at(one.found.audio(), rate).mean(axis=1)
+        first = round(one.start * rate)
+        own = own[: len(samples) - first]  # rounding to samples may leave one too many
+        samples[first : first + len(own), int(one.turn.speaker)] += own
+    file = io.BytesIO()
+    soundfile.write(file, to_pcm(samples), rate, format="WAV", subtype="PCM_16")
+    return file.getvalue()
+
+
+def _said(one: PlacedTurn) -> Row:
+    told = one.turn
+    row = {"channel": CHANNELS[told.speaker], "start": one.start, "end": one.end, "emotion": EMOTIONS[told.label]}
+    return row | {"label": told.label, "act": told.act, "topic": told.topic}
+
+
+def _blank(name: str, file: str) -> Row:
+    row: Row = {"conversation_id": name, "recording_id": name, "audio": {"bytes": None, "path": None}}
+    row |= {
+        "audio_file": file,
+        "audio_identity": "",
+        "offset": 0.0,
+        "duration": 0.0,
+        "sample_rate": 0,
+        "channels": 0,
+    }
+    return row | {"given": [], "said": [], "input_digest": "", "problem": None, "remedy": None}
+
+
+# DailyTalkContiguous as it is: stereo recordings with the words of the left channel, the baseline of reports.
+#
+# It has no labels of its own. Its recordings are read as any folder of conversations is, but never cut, and one
+# without its alignment is rejected: recognised words would make another baseline.
+
+
+class DailyTalkContiguous(Corpus):
+    """Conversations of kyutai/DailyTalkContiguous, from a folder; columns are those of `core.schema.SOURCE`."""
+
+    NAME = "dailytalk_contiguous"
+    ABOUT = About(
+        title="DailyTalkContiguous",
+        description="DailyTalk with the turns of each dialogue put together as a stereo recording with word times",
+        homepage="https://huggingface.co/datasets/kyutai/DailyTalkContiguous",
+        licence="CC-BY-SA-4.0",
+        citation="Lee K, Park K, Kim D (2022). DailyTalk: Spoken Dialogue Dataset for Conversational "
+        "Text-to-Speech. arXiv:2207.01063. Put together by Kyutai as kyutai/DailyTalkContiguous",
+    )
+    PUBLISHED = (PublishedCounts(2541, unit="conversations"),)
+    BESIDE = ("*.json", "*.jsonl")
+
+    @classmethod
+    def features(cls) -> Features:
+        return SOURCE
+
+    @classmethod
+    def rows(cls, config: Any) -> Iterator[Row]:
+        folder = Path(config.source)
+        if not folder.is_dir():
+            raise DailytalkError(f"the corpus {config.source!r} is not a folder", "unpack it, or give its folder")
+        recordings = find_recordings([folder], follow_links=config.follow_links)
+        if not recordings:
+            raise DailytalkError(f"no recording is in {config.source!r}", f"get it from {cls.ABOUT.homepage}")
+        whole = FolderConfig(inputs=(config.source,), max_conversation=0.0, follow_links=config.follow_links)
+        for recording in recordings:
+            for row in recording_rows(recording, whole):
+                if row["problem"] or row["given"]:
+                    yield row
+                else:
+                    yield row | {"problem": "it has no alignment beside it", "remedy": "get its .json, too"}
+        known = {recording.audio_file for recording in recordings}
+        with ExitStack() as stack:
+            for found in open_tree(folder, stack, config.follow_links).files:
+                if found.name not in known and not cls.is_beside(found.name):
+                    yield _stranger(found.name)
+
+
+def _stranger(name: str) -> Row:
+    """The row of a file that is neither a recording nor known to lie beside them."""
+    reason = f"DailyTalkContiguous is not known to hold a file like {name!r}"
+    row: Row = {"conversation_id": name, "recording_id": name, "audio": {"bytes": None, "path": None}}
+    row |= {"audio_file": name, "audio_identity": "", "offset": 0.0, "duration": 0.0, "sample_rate": 0}
+    row |= {"channels": 0, "given": [], "input_digest": ""}
+    return row | {"problem": reason, "remedy": "take it out of the folder"}

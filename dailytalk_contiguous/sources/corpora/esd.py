@@ -11,9 +11,8 @@ import re
 from typing import Any, NamedTuple
 
 from dailytalk_contiguous.core.errors import BadInput
-from dailytalk_contiguous.sources.corpora.base import About, Corpus, Reader, Row
-from dailytalk_contiguous.sources.corpora.counts import Published
-from dailytalk_contiguous.sources.corpora.tree import Found, Tree
+from dailytalk_contiguous.core.schema import Row
+from dailytalk_contiguous.sources.corpora.base import About, Corpus, FoundFile, PublishedCounts, Reader, Tree
 
 #: By the name of the folder, in the order in which the clips are numbered: 350 of each.
 EMOTIONS = {"Neutral": "neutral", "Angry": "angry", "Happy": "happy", "Sad": "sad", "Surprise": "surprised"}
@@ -37,7 +36,7 @@ _TEXT_FILE = re.compile(r"\d{4}\.txt")
 _HIGH_BYTES = re.compile(rb"[\x80-\xff]+")
 
 
-class Line(NamedTuple):
+class EsdLine(NamedTuple):
     """A line of a text file: what is said, and the emotion as it is written there, if it is."""
 
     text: str
@@ -58,7 +57,7 @@ class Esd(Corpus):
         "Speech Communication 137: 1-18. Zhou K, Sisman B, Liu R, Li H (2021). Seen and unseen emotional style "
         "transfer for voice conversion with a new emotional speech dataset. ICASSP 2021: 920-924",
     )
-    PUBLISHED = (Published(35000, 20, dict.fromkeys(EMOTIONS, 7000)),)
+    PUBLISHED = (PublishedCounts(35000, 20, dict.fromkeys(EMOTIONS, 7000)),)
     BESIDE = ("*[0-9][0-9][0-9][0-9].txt",)
 
     @classmethod
@@ -69,7 +68,7 @@ class Esd(Corpus):
             if (text := tree.named(name))
         }
 
-        def read(found: Found) -> Row:
+        def read(found: FoundFile) -> Row:
             speaker, number = _numbers(found)
             own = texts.get(speaker)
             return _row(found, speaker, number, own.line(found.pure.stem) if own else None)
@@ -77,7 +76,7 @@ class Esd(Corpus):
         return read
 
 
-def _numbers(found: Found) -> tuple[str, int]:
+def _numbers(found: FoundFile) -> tuple[str, int]:
     match = _NAME.fullmatch(found.pure.stem)
     if match is None:
         raise BadInput(f"its name {found.pure.name!r} is not like 0011_000001.wav", "rename it")
@@ -89,7 +88,7 @@ def _numbers(found: Found) -> tuple[str, int]:
     return speaker, number
 
 
-def _row(found: Found, speaker: str, number: int, line: Line | None) -> Row:
+def _row(found: FoundFile, speaker: str, number: int, line: EsdLine | None) -> Row:
     language, gender = SPEAKERS[speaker]
     label = _label(found, number, line)
     return {
@@ -105,7 +104,7 @@ def _row(found: Found, speaker: str, number: int, line: Line | None) -> Row:
     }
 
 
-def _label(found: Found, number: int, line: Line | None) -> str:
+def _label(found: FoundFile, number: int, line: EsdLine | None) -> str:
     """The emotion that folder and text file agree on with the number. Raises BadInput where they don't."""
     told: dict[str, str] = {}
     for part in _folders(found):
@@ -127,24 +126,24 @@ def _label(found: Found, number: int, line: Line | None) -> str:
     return told["number"]
 
 
-def _folders(found: Found) -> list[str]:
+def _folders(found: FoundFile) -> list[str]:
     return [part.casefold() for part in found.pure.parent.parts]
 
 
 class _Texts:
     """The text file of a speaker, read when its first clip is met; a damaged one rejects all their clips."""
 
-    def __init__(self, found: Found) -> None:
+    def __init__(self, found: FoundFile) -> None:
         self._found = found
-        self._lines: dict[str, Line] | None = None
+        self._lines: dict[str, EsdLine] | None = None
 
-    def line(self, clip: str) -> Line | None:
+    def line(self, clip: str) -> EsdLine | None:
         if self._lines is None:
             self._lines = read_lines(decode(self._found), self._found.name)
         return self._lines.get(clip)
 
 
-def decode(found: Found) -> str:
+def decode(found: FoundFile) -> str:
     """The text of a file in UTF-8, UTF-16, GBK or (English only) Windows-1252. Raises BadInput.
 
     English text has single bytes above ASCII in Windows-1252 (its apostrophe) and pairs of them in GBK, which is
@@ -165,9 +164,9 @@ def decode(found: Found) -> str:
     raise BadInput(f"its text file {found.name!r} is not in {' or '.join(encodings)}", "save it as UTF-8")
 
 
-def read_lines(text: str, name: str) -> dict[str, Line]:
+def read_lines(text: str, name: str) -> dict[str, EsdLine]:
     """Lines by the clip's id. Raises BadInput if two different ones are of the same clip."""
-    lines: dict[str, Line] = {}
+    lines: dict[str, EsdLine] = {}
     for number, raw in enumerate(text.splitlines(), 1):
         parts = raw.split(maxsplit=1)
         if not parts:
@@ -178,12 +177,12 @@ def read_lines(text: str, name: str) -> dict[str, Line]:
     return lines
 
 
-def _line(rest: str) -> Line:
+def _line(rest: str) -> EsdLine:
     """Text and emotion of what follows the id: with a tab between them, with a space, or without an emotion."""
     fields = [field.strip() for field in rest.split("\t") if field.strip()]
     if len(fields) > 1:
-        return Line(" ".join(" ".join(fields[:-1]).split()), fields[-1])
+        return EsdLine(" ".join(" ".join(fields[:-1]).split()), fields[-1])
     words = " ".join(fields).split()
     if len(words) > 1 and words[-1].casefold() in WRITTEN:
-        return Line(" ".join(words[:-1]), words[-1])
-    return Line(" ".join(words), None)
+        return EsdLine(" ".join(words[:-1]), words[-1])
+    return EsdLine(" ".join(words), None)

@@ -7,10 +7,20 @@ are not given out: its audio is rejected, as is any clip without a line in the t
 from typing import Any
 
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
-from dailytalk_contiguous.sources.corpora.base import About, Corpus, Reader, Row
-from dailytalk_contiguous.sources.corpora.counts import Published
-from dailytalk_contiguous.sources.corpora.tables import by_clip, decoded, known, measure, read_table
-from dailytalk_contiguous.sources.corpora.tree import Found, Tree
+from dailytalk_contiguous.core.schema import Row
+from dailytalk_contiguous.sources.corpora.base import (
+    About,
+    Corpus,
+    FoundFile,
+    PublishedCounts,
+    Reader,
+    Tree,
+    by_clip,
+    decoded,
+    known,
+    measure_of,
+    read_table,
+)
 
 #: O is another emotion than these, X is no agreement among the raters.
 EMOTIONS = {
@@ -51,9 +61,9 @@ class MspPodcast(Corpus):
     )
     #: Turns with published labels, that is without Test3.
     PUBLISHED = (
-        Published(149_307, release="1.11", unit="labelled turns"),
-        Published(203_936, release="1.12", unit="labelled turns"),
-        Published(264_705, release="2.0", unit="labelled turns"),
+        PublishedCounts(149_307, release="1.11", unit="labelled turns"),
+        PublishedCounts(203_936, release="1.12", unit="labelled turns"),
+        PublishedCounts(264_705, release="2.0", unit="labelled turns"),
     )
     SPLIT = "official"
     BESIDE = (
@@ -74,7 +84,7 @@ class MspPodcast(Corpus):
         lines = by_clip(table, read_table(table, _COLUMNS), "FileName")
         texts = {found.pure.stem: found for found in tree.files if _is_transcript(found)}
 
-        def read(found: Found) -> Row:
+        def read(found: FoundFile) -> Row:
             line = lines.get(found.pure.name)
             if line is None:
                 raise BadInput(
@@ -117,8 +127,8 @@ def _scaled(text: str, column: str) -> float | None:
         value = float("nan")
     if not LOWEST <= value <= HIGHEST:
         raise BadInput(f"its {column} is {text!r}, not a number from 1 to 7", "download the table again")
-    return measure((value - LOWEST) / (HIGHEST - LOWEST))
+    return measure_of((value - LOWEST) / (HIGHEST - LOWEST))
 
 
-def _is_transcript(found: Found) -> bool:
+def _is_transcript(found: FoundFile) -> bool:
     return found.pure.suffix == ".txt" and any(part.lower() == "transcripts" for part in found.pure.parent.parts)

@@ -8,27 +8,24 @@ from typing import Any
 import datasets
 
 from dailytalk_contiguous.core.errors import DailytalkError
-from dailytalk_contiguous.sources.corpora.base import Corpus, CorpusConfig, Row
+from dailytalk_contiguous.core.schema import Row
+from dailytalk_contiguous.sources.corpora.acted import Ravdess, Savee, Tess
+from dailytalk_contiguous.sources.corpora.base import Corpus, CorpusConfig
 from dailytalk_contiguous.sources.corpora.crema_d import CremaD
-from dailytalk_contiguous.sources.corpora.dailytalk import DailyTalk
-from dailytalk_contiguous.sources.corpora.dailytalk_contiguous_corpus import DailyTalkContiguous
-from dailytalk_contiguous.sources.corpora.dailytalk_conversations import DailyTalkConversations
+from dailytalk_contiguous.sources.corpora.dailytalk import DailyTalk, DailyTalkContiguous, DailyTalkConversations
 from dailytalk_contiguous.sources.corpora.esd import Esd
 from dailytalk_contiguous.sources.corpora.msp_podcast import MspPodcast
-from dailytalk_contiguous.sources.corpora.ravdess import Ravdess
-from dailytalk_contiguous.sources.corpora.savee import Savee
-from dailytalk_contiguous.sources.corpora.tess import Tess
 
 _CLIPS: tuple[type[Corpus], ...] = (CremaD, DailyTalk, Esd, MspPodcast, Ravdess, Savee, Tess)
 _CONVERSATIONS: tuple[type[Corpus], ...] = (DailyTalkConversations, DailyTalkContiguous)
 
-#: Corpora whose rows are clips (`core.expressive.CLIP`), and those whose rows are conversations.
+#: Corpora whose rows are clips (`core.schema.CLIP`), and those whose rows are conversations.
 CLIP_CORPORA: dict[str, type[Corpus]] = {corpus.NAME: corpus for corpus in _CLIPS}
 CONVERSATION_CORPORA: dict[str, type[Corpus]] = {corpus.NAME: corpus for corpus in _CONVERSATIONS}
 CORPORA: dict[str, type[Corpus]] = CLIP_CORPORA | CONVERSATION_CORPORA
 
 
-def corpus_of(name: str) -> type[Corpus]:
+def corpus_named(name: str) -> type[Corpus]:
     """The builder of a corpus. Raises DailytalkError for a name that there is none of."""
     if name not in CORPORA:
         raise DailytalkError(f"there is no corpus {name!r}", f"choose one of {', '.join(sorted(CORPORA))}")
@@ -40,7 +37,7 @@ def corpus_rows(name: str, source: Path, **options: Any) -> Iterator[Row]:
 
     Raises DailytalkError for an unknown name or option, and as `Corpus.rows` does.
     """
-    corpus = corpus_of(name)
+    corpus = corpus_named(name)
     taken = options_of(name)
     if unknown := sorted(options.keys() - taken - {"follow_links"}):
         raise DailytalkError(
@@ -53,14 +50,14 @@ def corpus_rows(name: str, source: Path, **options: Any) -> Iterator[Row]:
 def options_of(name: str) -> set[str]:
     """Names of the options that a corpus takes beside its source."""
     common = {field.name for field in fields(CorpusConfig)}
-    return {field.name for field in fields(corpus_of(name).BUILDER_CONFIG_CLASS)} - common
+    return {field.name for field in fields(corpus_named(name).BUILDER_CONFIG_CLASS)} - common
 
 
 def corpus_info(name: str) -> datasets.DatasetInfo:
     """Description, citation, home page, licence and features of a corpus. Raises DailytalkError for its name."""
-    return corpus_of(name).about()
+    return corpus_named(name).about()
 
 
 def count_check(name: str, rows: Iterable[Row]) -> list[str]:
     """Sentences on how rows differ from the published counts (a part of a corpus is no error, but is told)."""
-    return corpus_of(name).count_check(rows)
+    return corpus_named(name).count_check(rows)

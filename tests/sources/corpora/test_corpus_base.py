@@ -5,9 +5,9 @@ import pytest
 from corpus_trees import clip, put, read
 
 from dailytalk_contiguous.core.errors import DailytalkError
-from dailytalk_contiguous.core.expressive import CLIP
+from dailytalk_contiguous.core.schema import CLIP
+from dailytalk_contiguous.sources.corpora.acted import Savee
 from dailytalk_contiguous.sources.corpora.registry import CLIP_CORPORA
-from dailytalk_contiguous.sources.corpora.savee import Savee
 
 NAME = "DC_a01.wav"
 

@@ -4,8 +4,8 @@ import pytest
 from corpus_trees import clip, put
 
 from dailytalk_contiguous.core.errors import DailytalkError
-from dailytalk_contiguous.core.expressive import EMOTIONS, GENDERS, INTENSITIES, OFFICIAL_SPLITS, STYLES
-from dailytalk_contiguous.sources.corpora import crema_d, dailytalk, esd, msp_podcast, ravdess, savee, tess
+from dailytalk_contiguous.core.schema import EMOTIONS, GENDERS, INTENSITIES, OFFICIAL_SPLITS, STYLES
+from dailytalk_contiguous.sources.corpora import acted, crema_d, dailytalk, esd, msp_podcast
 from dailytalk_contiguous.sources.corpora.registry import CORPORA, corpus_info, corpus_rows, options_of
 
 
@@ -37,12 +37,12 @@ def test_rows_come_one_at_a_time(tmp_path: Path) -> None:
 
 def test_every_map_leads_into_the_vocabulary() -> None:
     maps = [crema_d.EMOTIONS, crema_d.VOTES, dailytalk.EMOTIONS, esd.EMOTIONS, msp_podcast.EMOTIONS]
-    maps += [savee.EMOTIONS, tess.EMOTIONS, dict(ravdess.EMOTIONS.values())]
+    maps += [acted.SAVEE_EMOTIONS, acted.TESS_EMOTIONS, dict(acted.RAVDESS_EMOTIONS.values())]
     assert {emotion for one in maps for emotion in one.values()} <= set(EMOTIONS)
-    levels = {*crema_d.LEVELS.values(), *ravdess.INTENSITIES.values()} - {None}
+    levels = {*crema_d.LEVELS.values(), *acted.INTENSITIES.values()} - {None}
     assert levels == set(INTENSITIES)
     assert {*esd.SPLITS.values(), *msp_podcast.SPLITS.values()} == set(OFFICIAL_SPLITS)
-    genders = [crema_d.GENDERS, msp_podcast.GENDERS, ravdess.ACTORS, savee.SPEAKERS]
+    genders = [crema_d.GENDERS, msp_podcast.GENDERS, acted.ACTORS, acted.SAVEE_SPEAKERS]
     assert {gender for one in genders for gender in one.values()} - {None} <= set(GENDERS)
     assert "sung" in STYLES
 

@@ -11,10 +11,10 @@ from audio_files import tones, wav_bytes
 from corpus_trees import POINTER, clip, good, problems, put, read, zipped
 
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
-from dailytalk_contiguous.files.inside import FOLLOW_LINKS, LINK_OUT
-from dailytalk_contiguous.sources.corpora import tree
-from dailytalk_contiguous.sources.corpora.tree import Found, identity_of_audio, open_tree, stamp
-from dailytalk_contiguous.sources.recorded import identity_of
+from dailytalk_contiguous.sources.corpora import base
+from dailytalk_contiguous.sources.corpora.base import FoundFile, identity_of_audio, open_tree, stamp
+from dailytalk_contiguous.sources.transcribed import identity_of
+from dailytalk_contiguous.store.files import FOLLOW_LINKS, LINK_OUT
 
 NAME = "DC_a01.wav"
 
@@ -105,20 +105,20 @@ def test_bomb_in_an_archive_is_rejected_and_the_rest_is_read(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     good = clip()
-    monkeypatch.setattr(tree, "LARGEST", len(good))
+    monkeypatch.setattr(base, "LARGEST", len(good))
     path = zipped(tmp_path / "savee.zip", {NAME: good, "DC_a02.wav": good + bytes(1)})
     rows = read("savee", path)
     assert rows[NAME]["problem"] is None
     assert rows["DC_a02.wav"]["problem"].endswith("GB are read at most")
     (tmp_path / "x.wav").write_bytes(good + bytes(1))
     with pytest.raises(BadInput, match="the most that is read"):  # a file that grew after it was listed
-        Found("x.wav", tmp_path / "x.wav", 1).read()
+        FoundFile("x.wav", tmp_path / "x.wav", 1).read()
 
 
 def test_archive_whose_files_are_a_hundred_times_its_size_is_rejected_whole(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(tree, "LARGEST_ARCHIVE", 10_000_000)
+    monkeypatch.setattr(base, "LARGEST_ARCHIVE", 10_000_000)
     with zipfile.ZipFile(tmp_path / "bomb.zip", "w", zipfile.ZIP_DEFLATED) as archive:
         for number in range(11):
             archive.writestr(f"DC_a{number:02d}.wav", bytes(1_000_000))
@@ -131,8 +131,8 @@ def test_archive_whose_files_are_a_hundred_times_its_size_is_rejected_whole(
 def test_bomb_counts_nothing_towards_the_size_of_its_archive(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(tree, "LARGEST", 10_000_000)
-    monkeypatch.setattr(tree, "LARGEST_ARCHIVE", 10_000_000)
+    monkeypatch.setattr(base, "LARGEST", 10_000_000)
+    monkeypatch.setattr(base, "LARGEST_ARCHIVE", 10_000_000)
     path = tmp_path / "savee.zip"
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr(NAME, clip())
@@ -240,4 +240,4 @@ def test_bytes_and_files_have_the_same_identity(tmp_path: Path, seconds: float) 
 
 def test_a_file_that_vanished_is_told(tmp_path: Path) -> None:
     with pytest.raises(BadInput, match="No such file"):
-        Found("x.wav", tmp_path / "x.wav", 10).read()
+        FoundFile("x.wav", tmp_path / "x.wav", 10).read()

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from dailytalk_contiguous.core.audio import to_uri
 from dailytalk_contiguous.core.errors import DailytalkError
-from dailytalk_contiguous.sources.corpora.dailytalk_conversations import (
+from dailytalk_contiguous.sources.corpora.dailytalk import (
     MOST_OVERLAP,
     OFFSET_DEVIATION,
     OFFSET_LIMIT,

@@ -1,0 +1,663 @@
+"""Which clips are seen how often, and on which side: balance of emotions, weights of folders, splits.
+
+Every choice is by a hash of an id and a seed: neither the order of rows nor how work is cut changes it.
+"""
+
+import bisect
+import hashlib
+import heapq
+import math
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dailytalk_contiguous.core.errors import DailytalkError
+from dailytalk_contiguous.core.sentences import LENGTHS, SENTENCE_TYPES
+
+# How often each clip is to be seen, so that every emotion gets its hours and no single voice fills them.
+#
+# Inside an emotion the clips fall into cells (style × sentence type × length × speaker). Cells are filled like
+# connected vessels, all to one level as far as each can go, which is the most even way to reach a sum. A clip is
+# never left out while another of its emotion is copied: a recording is worth more than a copy. Clips whose
+# emotion is null or `other` are seen once: nobody records more of them on purpose.
+
+
+#: Hours that every emotion should have (30 minutes, as the report counts them).
+LEAST_HOURS = 0.5
+
+MODES = ("weights", "sample")
+
+#: How often at most a clip is seen in the mode `weights`.
+MOST_WEIGHT = 4.0
+
+#: How many times the minutes of the smallest emotion the largest may have, of emotions that are balanced.
+BALANCED = 1.05
+
+#: Share of the mean of all emotions by which one has less of a kind of sentence before advice names that kind.
+NOTICEABLE = 0.1
+
+Cell = tuple[str | None, str | None, str | None, str | None]
+
+
+class BalanceItem(NamedTuple):
+    """A clip to balance; `copies` are the seconds of the copies that can be made of it, in their order."""
+
+    id: str
+    emotion: str | None
+    style: str | None
+    sentence_type: str | None
+    length: str | None
+    speaker: str | None
+    seconds: float
+    copies: tuple[float, ...] = ()
+
+
+class Shortfall(NamedTuple):
+    """An emotion that stays under its target.
+
+    Attributes:
+        emotion: its name.
+        seconds: recordings that it lacks: its target less what was recorded, whatever copies and weights add.
+        sentence_type, length: those of which it has the least beside the others; None where it has its share.
+    """
+
+    emotion: str
+    seconds: float
+    sentence_type: str | None
+    length: str | None
+
+    def to_record(self) -> str:
+        """What to record, in one sentence without a full stop."""
+        kind = " ".join(name for name in (self.length, self.sentence_type) if name)
+        what = f"record {kind} sentences of it" if kind else "record more of it"
+        return f"{self.emotion} lacks {self.seconds / 60:.1f} minutes of recordings: {what}, or add another corpus"
+
+
+class Balance(NamedTuple):
+    """What to do.
+
+    Attributes:
+        times: how often each id is to be seen. In the mode `sample` whole numbers: 0 leaves it out, 1 keeps it, n
+            adds its first n − 1 copies. In the mode `weights` the weight of the clip and of each of its copies.
+        before, after: seconds of each emotion, as recorded and as seen.
+        shortfalls: the emotions that stay under their target, by name.
+    """
+
+    times: dict[str, float]
+    before: dict[str, float]
+    after: dict[str, float]
+    shortfalls: list[Shortfall]
+
+    def failure(self) -> str:
+        """Why the emotions are not balanced, in a sentence without a full stop; empty if they are."""
+        before, after = disparity(self.before.values()), disparity(self.after.values())
+        if not self.shortfalls or after <= BALANCED:
+            return ""
+        return f"not balanced: largest to smallest emotion {before:.1f} → {after:.1f}"
+
+
+def disparity(seconds: Iterable[float]) -> float:
+    """How many times the seconds of the smallest emotion the largest has, of those that have any; 1.0 of none."""
+    held = [value for value in seconds if value > 0]
+    return max(held) / min(held) if held else 1.0
+
+
+def plan_balance(
+    clips: Iterable[BalanceItem],
+    target_hours: float | None = None,
+    mode: str = "sample",
+    seed: int = 0,
+    emotions: Iterable[str] = (),
+) -> Balance:
+    """Bring every emotion to a target.
+
+    The mode `sample` reaches it with whole clips and copies: never less than the target, and more only by less
+    than what came last in any cell. The mode `weights` reaches it exactly, with weights up to 1 where there is
+    more than enough and from 1 to `MOST_WEIGHT` elsewhere; all copies are there then, and each weighs as much as
+    its clip.
+
+    Args:
+        clips: the training split, sources only, in any order.
+        target_hours: hours for each emotion. None: at least half an hour, and all there is where there is more.
+        mode: of `MODES`.
+        seed: decides between clips that are alike.
+        emotions: those that should be there besides those that are.
+
+    Raises:
+        DailytalkError: the target is not a positive number, the mode unknown, a clip has no length, or an id
+        twice.
+    """
+    given = sorted(clips, key=lambda clip: clip.id)
+    _check_balance(given, target_hours, mode)
+    groups: dict[str, list[BalanceItem]] = {name: [] for name in sorted(set(emotions))}
+    times: dict[str, float] = {}
+    for clip in given:
+        if clip.emotion in (None, "other"):
+            times[clip.id] = 1
+        else:
+            groups.setdefault(str(clip.emotion), []).append(clip)
+    plan = Balance(times, {}, {}, [])
+    for emotion, members in sorted(groups.items()):
+        have = math.fsum(clip.seconds for clip in members)
+        weighs = mode == "weights"
+        there = math.fsum(map(_whole, members)) if weighs else have
+        target = 3600 * target_hours if target_hours is not None else max(3600 * LEAST_HOURS, there)
+        own = _weights(members, target) if weighs else _counts(members, target, seed)
+        times.update(own)
+        plan.before[emotion] = have
+        seen = (own[clip.id] * _whole(clip) if weighs else _kept(clip, int(own[clip.id])) for clip in members)
+        plan.after[emotion] = math.fsum(seen)
+        lack = target - plan.after[emotion]
+        if lack > 1e-6 * target:
+            plan.shortfalls.append(_shortfall(emotion, target - have, groups))
+    return plan
+
+
+def levels(least: Mapping[Cell, float], most: Mapping[Cell, float], total: float) -> dict[Cell, float]:
+    """How full each cell gets: all to one level, but none under its least or over its most, adding up to `total`.
+
+    What lies under the sum of the least or over that of the most gives just these.
+    """
+    if total <= math.fsum(least.values()):
+        return dict(least)
+    if total >= math.fsum(most.values()):
+        return dict(most)
+    low, high = 0.0, max(most.values())
+    while low < (level := (low + high) / 2) < high:
+        filled = math.fsum(min(max(level, least[cell]), most[cell]) for cell in most)
+        low, high = (level, high) if filled < total else (low, level)
+    return {cell: min(max(high, least[cell]), most[cell]) for cell in most}
+
+
+def _check_balance(clips: Sequence[BalanceItem], target_hours: float | None, mode: str) -> None:
+    if mode not in MODES:
+        raise DailytalkError(f"there is no way to balance named {mode!r}", f"choose one of {', '.join(MODES)}")
+    if target_hours is not None and not 0 < target_hours < math.inf:
+        raise DailytalkError(
+            f"a target of {target_hours} hours can't be reached", "give hours over 0, such as 0.5"
+        )
+    if len({clip.id for clip in clips}) < len(clips):
+        raise DailytalkError("two clips have the same id", "run `dailytalk check` on the dataset")
+    for clip in clips:
+        if not all(0 < seconds < math.inf for seconds in (clip.seconds, *clip.copies)):
+            raise DailytalkError(f"the clip {clip.id} has no length in seconds", "measure it, or leave it out")
+
+
+def _cells(clips: Iterable[BalanceItem]) -> dict[Cell, list[BalanceItem]]:
+    cells: dict[Cell, list[BalanceItem]] = defaultdict(list)
+    for clip in clips:
+        cells[(clip.style, clip.sentence_type, clip.length, clip.speaker)].append(clip)
+    return dict(cells)
+
+
+def _whole(clip: BalanceItem) -> float:
+    """Seconds of a clip with all its copies."""
+    return clip.seconds + math.fsum(clip.copies)
+
+
+def _kept(clip: BalanceItem, times: int) -> float:
+    """Seconds of a clip with its first `times` − 1 copies; 0 of one that is left out."""
+    return clip.seconds + math.fsum(clip.copies[: times - 1]) if times else 0.0
+
+
+def _weights(clips: Sequence[BalanceItem], target: float) -> dict[str, float]:
+    cells = _cells(clips)
+    own = {cell: math.fsum(map(_whole, members)) for cell, members in cells.items()}
+    enough = math.fsum(own.values()) >= target
+    least = dict.fromkeys(own, 0.0) if enough else own
+    most = own if enough else {cell: MOST_WEIGHT * seconds for cell, seconds in own.items()}
+    filled = levels(least, most, target)
+    return {clip.id: filled[cell] / own[cell] for cell, members in cells.items() for clip in members}
+
+
+def _counts(clips: Sequence[BalanceItem], target: float, seed: int) -> dict[str, float]:
+    """Whole numbers near the levels, then mended until nothing is missing and nothing superfluous is there."""
+    cells = _cells(clips)
+    own = {cell: math.fsum(clip.seconds for clip in members) for cell, members in cells.items()}
+    enough = math.fsum(own.values()) >= target
+    spare = {cell: math.fsum(sum(clip.copies) for clip in members) for cell, members in cells.items()}
+    least = dict.fromkeys(own, 0.0) if enough else own
+    most = own if enough else {cell: own[cell] + spare[cell] for cell in own}
+    goals = levels(least, most, target)
+    steps = {cell: _steps(members, enough, seed) for cell, members in cells.items()}
+    taken = {cell: _up_to(steps[cell], goals[cell] - least[cell]) for cell in cells}
+    _mend(steps, taken, goals, least, target, seed)
+    counts: dict[str, float] = {clip.id: 0 if enough else 1 for clip in clips}
+    for cell, members in steps.items():
+        for name, _ in members[: taken[cell]]:
+            counts[name] += 1
+    return counts
+
+
+def _steps(clips: Sequence[BalanceItem], enough: bool, seed: int) -> list[tuple[str, float]]:
+    """What can be added to a cell, one after the other: its clips, or their first copies, then the second, …"""
+    order = sorted(clips, key=lambda clip: _place(clip.id, seed))
+    if enough:
+        return [(clip.id, clip.seconds) for clip in order]
+    rounds = max((len(clip.copies) for clip in order), default=0)
+    return [(clip.id, clip.copies[n]) for n in range(rounds) for clip in order if n < len(clip.copies)]
+
+
+def _up_to(steps: Sequence[tuple[str, float]], seconds: float) -> int:
+    """How many steps come nearest to `seconds`."""
+    total = 0.0
+    for number, (_, step) in enumerate(steps):
+        if total + step / 2 > seconds:
+            return number
+        total += step
+    return len(steps)
+
+
+def _mend(
+    steps: Mapping[Cell, Sequence[tuple[str, float]]],
+    taken: dict[Cell, int],
+    goals: Mapping[Cell, float],
+    least: Mapping[Cell, float],
+    target: float,
+    seed: int,
+) -> None:
+    """Add where most is missing until the target is reached; then take back what it can do without."""
+    held = {cell: least[cell] + math.fsum(step for _, step in steps[cell][: taken[cell]]) for cell in steps}
+    # Cells that are alike come in the order of a hash, so that none is first for its name.
+    ranked = sorted((cell for cell in steps if steps[cell]), key=lambda cell: _place(steps[cell][0][0], seed))
+    total = math.fsum(held.values())
+    wanting = [(held[cell] - goals[cell], rank) for rank, cell in enumerate(ranked)]
+    heapq.heapify(wanting)
+    while wanting and total < target * (1 - 1e-12):
+        _, rank = heapq.heappop(wanting)
+        cell = ranked[rank]
+        if taken[cell] < len(steps[cell]):
+            step = steps[cell][taken[cell]][1]
+            taken[cell], held[cell], total = taken[cell] + 1, held[cell] + step, total + step
+            heapq.heappush(wanting, (held[cell] - goals[cell], rank))
+    too_full = [(goals[cell] - held[cell], rank) for rank, cell in enumerate(ranked)]
+    heapq.heapify(too_full)
+    while too_full:
+        _, rank = heapq.heappop(too_full)
+        cell = ranked[rank]
+        # What is too long to be taken back now is so for good: the surplus only shrinks.
+        if taken[cell] and (step := steps[cell][taken[cell] - 1][1]) <= total - target:
+            taken[cell], held[cell], total = taken[cell] - 1, held[cell] - step, total - step
+            heapq.heappush(too_full, (goals[cell] - held[cell], rank))
+
+
+def _shortfall(emotion: str, lack: float, groups: Mapping[str, Sequence[BalanceItem]]) -> Shortfall:
+    def thinnest(names: Sequence[str], field: str) -> str | None:
+        held = {name: dict.fromkeys(groups, 0.0) for name in names}
+        for group, clips in groups.items():
+            for clip in clips:
+                if (name := getattr(clip, field)) in held:
+                    held[name][group] += clip.seconds
+        means = {name: math.fsum(held[name].values()) / len(groups) for name in names}
+        gaps = {name: means[name] - held[name][emotion] for name in names}
+        widest = max(names, key=gaps.__getitem__)
+        return widest if gaps[widest] > NOTICEABLE * means[widest] else None
+
+    return Shortfall(emotion, lack, thinnest(SENTENCE_TYPES, "sentence_type"), thinnest(LENGTHS, "length"))
+
+
+def _place(name: str, seed: int) -> str:
+    return hashlib.sha256(f"{seed}\0{name}".encode("utf-8", "surrogateescape")).hexdigest()
+
+
+# How often each clip of several folders is listed, so that every folder gets its share of the hours.
+#
+# Audio is never copied for it: a trainer's manifest names a clip twice, or not at all. Which clips are named once
+# more depends on their ids and a seed alone, and the seconds of every group come out to half a clip at worst.
+
+
+class Weighted(NamedTuple):
+    """A clip to list: its id, its seconds, how often it wants to be seen beside others of its folder, its group.
+
+    Groups, such as emotions, are rounded each by itself, so that none gains what another loses.
+    """
+
+    id: str
+    seconds: float
+    weight: float = 1.0
+    group: str = ""
+
+
+def goals(held: Mapping[str, float], weights: Mapping[str, float | None], hours: float | None) -> dict[str, float]:
+    """Seconds that each folder is to have.
+
+    Args:
+        held: seconds of each folder, every clip as often as its own weight says.
+        weights: shares of the hours, of all folders or of none (None: each keeps its own share).
+        hours: of all of them together; None for as many as are there.
+
+    Raises:
+        DailytalkError: only some have a weight, a number is not above 0, or a folder with a weight is empty.
+    """
+    if hours is not None and not 0 < hours < math.inf:
+        raise DailytalkError(f"--hours {hours:g} can't be mixed", "give a number above 0")
+    unweighted = [name for name in held if weights[name] is None]
+    if unweighted and len(unweighted) < len(held):
+        raise DailytalkError(
+            f"{unweighted[0]} has no weight, and others have", "give every folder one (DIR:WEIGHT), or none"
+        )
+    shares = {name: held[name] if (weight := weights[name]) is None else weight for name in held}
+    for name, share in shares.items():
+        if not unweighted and not 0 < share < math.inf:
+            raise DailytalkError(f"{name} can't have the weight {share:g}", "give a number above 0")
+        if not unweighted and not held[name]:
+            raise DailytalkError(f"{name} has nothing to train on, and a weight", "leave it out")
+    total = math.fsum(shares.values())
+    seconds = math.fsum(held.values()) if hours is None else 3600 * hours
+    return {name: seconds * share / total if total else 0.0 for name, share in shares.items()}
+
+
+def times(clips: Sequence[Weighted], seconds: float, seed: int = 0) -> dict[str, int]:
+    """How often each clip is listed for `seconds` in all, each in proportion to its weight.
+
+    No number differs from its proportion by one or more, and the seconds of a group from their share by no more
+    than half of its longest clip; by far less where clips differ in length.
+    """
+    held = math.fsum(clip.seconds * clip.weight for clip in clips)
+    if not held:
+        return {clip.id: 0 for clip in clips}
+    groups: dict[str, list[Weighted]] = defaultdict(list)
+    for clip in sorted(clips, key=lambda clip: _place(clip.id, seed)):
+        groups[clip.group].append(clip)
+    counts: dict[str, int] = {}
+    for group in groups.values():
+        counts |= _rounded(group, seconds / held)
+    return counts
+
+
+def _rounded(clips: Sequence[Weighted], factor: float) -> dict[str, int]:
+    """Whole numbers near `factor` times the weights, with which the seconds come out.
+
+    In the order given each clip is listed as often as its proportion says without its fraction, and once more
+    where half a clip is missing so far. What is missing or too much in the end is mended by listing one clip once
+    more, another once less, or both.
+    """
+    counts, missing = {}, 0.0
+    more: list[tuple[float, str]] = []
+    less: list[tuple[float, str]] = []
+    for clip in clips:
+        proportion = clip.weight * factor
+        whole = math.floor(proportion + 1e-9)
+        counts[clip.id] = whole
+        missing += (proportion - whole) * clip.seconds
+        # A hair of rounding in the sum is no clip that is missing.
+        if proportion - whole <= 1e-9:
+            continue
+        if missing >= clip.seconds / 2:
+            missing -= clip.seconds
+            counts[clip.id] += 1
+            less.append((clip.seconds, clip.id))
+        else:
+            more.append((clip.seconds, clip.id))
+    more = sorted([(0.0, ""), *more])
+    best = (abs(missing), "", "")
+    for dropped, loser in [(0.0, ""), *less]:
+        place = bisect.bisect(more, (missing + dropped, ""))
+        for added, winner in more[max(0, place - 1) : place + 1]:
+            best = min(best, (abs(missing + dropped - added), winner, loser))
+    _, winner, loser = best
+    if winner:
+        counts[winner] += 1
+    if loser:
+        counts[loser] -= 1
+    return counts
+
+
+# Which clips of a corpus train and which validate: nobody (or no sentence) on both sides, emotions alike on both.
+#
+# Whole groups change sides. Among all divisions between 10 and 20 % of the seconds one is looked for whose
+# validation has the emotions of the whole; few speakers, or speakers who act different emotions, may leave none,
+# and then sentences are kept apart instead, or only clips, and the division says so. A copy is always where its
+# source is.
+
+
+#: What is kept apart, the strictest first, and what can be asked for.
+DISJOINT = ("speakers", "sentences", "clips")
+WAYS = ("speakers", "sentences", "official")
+
+#: Shares of the seconds that validate.
+LEAST_SHARE, MOST_SHARE = 0.10, 0.20
+
+#: Largest share of the validation's seconds that may have another emotion than in a sample of the whole (total
+#: variation distance): an emotion that is a fifth of the whole stays between a tenth and three tenths.
+MOST_DIFFERENT = 0.1
+
+#: Up to how many groups every division is tried, and up to how many pairs are swapped: with more, chance makes the
+#: sides alike. Changes at most after the start.
+_ALL_UP_TO, _PAIRS_UP_TO, _MOST_MOVES = 12, 400, 300
+
+#: Shares that are as good as nothing: sums of seconds are exact to less.
+_NO_SHARE = 1e-9
+
+#: Official splits that have a side; and a corpus's own test set, which has none: who chose a model by it could not
+#: test the model on it any more.
+_OFFICIAL, HELD_OUT = ("train", "validation"), "test"
+
+FigureArray = NDArray[np.float64]
+
+
+class SplitItem(NamedTuple):
+    """What decides the side of a clip; None is what the corpus does not tell."""
+
+    id: str
+    seconds: float
+    speaker: str | None = None
+    sentence: str | None = None
+    emotion: str | None = None
+    official_split: str | None = None
+    augmented_from: str | None = None
+
+
+class CorpusSplit(NamedTuple):
+    """A division.
+
+    Attributes:
+        side: `train` or `validation` of every id.
+        disjoint_in: the first of `DISJOINT` that holds: known speakers, or else known sentences, are on one side
+            only. Clips whose speaker (sentence) is not known always train.
+        share: of the seconds that validate, copies left aside.
+        different: total variation distance between the emotions of validation and of the whole, in [0, 1].
+        note: why it is not what was asked for, or None.
+    """
+
+    side: dict[str, str]
+    disjoint_in: str
+    share: float
+    different: float
+    note: str | None
+
+
+def split_corpus(clips: Iterable[SplitItem], by: str = "speakers", seed: int = 0) -> CorpusSplit:
+    """Divide clips into `train` and `validation`, whatever their order.
+
+    Args:
+        clips: sources, and copies that name their source (which may be missing).
+        by: of `WAYS`. What is impossible gives way to the next of `DISJOINT`; `official` never does, and may have
+            any share.
+        seed: decides between divisions that are as good.
+
+    Raises:
+        DailytalkError: `by` is unknown, there is no clip, an id occurs twice, a clip has no length, copies name
+            each other as source, or `official` is asked for and a clip has no official split, or a test set's.
+    """
+    given = sorted(clips, key=lambda clip: clip.id)
+    _check_split(given, by)
+    roots = _roots(given)
+    units = [clip for clip in given if roots[clip.id] == clip.id]
+    orphans = {
+        roots[clip.id]: clip for clip in reversed(given)
+    }  # of lost sources: their first copy speaks for them
+    known = {clip.id for clip in units}
+    units += [orphans[root]._replace(id=root) for root in sorted(orphans.keys() - known)]
+    if by == "official":
+        return _told(given, units, roots, _official(units), None)
+    reasons: list[str] = []
+    best: tuple[float, dict[str, str]] | None = None
+    for way in DISJOINT[DISJOINT.index(by) :]:
+        validating, badness, reason = _chosen(units, way, seed)
+        side = {unit.id: "validation" if unit.id in validating else "train" for unit in units}
+        if reason is None:
+            return _told(given, units, roots, side, _note(by, way, reasons))
+        reasons.append(f"by {way} {reason}")
+        if best is None or badness < best[0]:
+            best = (badness, side)
+    assert best is not None
+    return _told(given, units, roots, best[1], "; ".join(reasons))
+
+
+def _check_split(clips: Sequence[SplitItem], by: str) -> None:
+    if by not in WAYS:
+        raise DailytalkError(f"there is no way to split named {by!r}", f"choose one of {', '.join(WAYS)}")
+    if not clips:
+        raise DailytalkError("there is no clip to split", "look into the rejects for what was rejected")
+    if len({clip.id for clip in clips}) < len(clips):
+        raise DailytalkError("two clips have the same id", "run `dailytalk check` on the dataset")
+    for clip in clips:
+        if not 0 < clip.seconds < float("inf"):
+            raise DailytalkError(f"the clip {clip.id} has no length in seconds", "measure it, or leave it out")
+
+
+def _roots(clips: Sequence[SplitItem]) -> dict[str, str]:
+    """The first source of every clip, itself where it is no copy."""
+    source = {clip.id: clip.augmented_from for clip in clips}
+    found = {}
+    for clip in clips:
+        name, seen = clip.id, {clip.id}
+        while (above := source.get(name)) is not None:
+            if above in seen:
+                raise DailytalkError(f"{clip.id} is a copy of itself, through {above}", "make the copies anew")
+            seen.add(above)
+            name = above
+        found[clip.id] = name
+    return found
+
+
+def _official(units: Sequence[SplitItem]) -> dict[str, str]:
+    for unit in units:
+        if unit.official_split not in _OFFICIAL:
+            raise DailytalkError(
+                f"the official split of the clip {unit.id} is {unit.official_split!r}, not train or validation",
+                "leave it out, or split by speakers or sentences instead",
+            )
+    return {unit.id: str(unit.official_split) for unit in units}
+
+
+def _chosen(units: Sequence[SplitItem], way: str, seed: int) -> tuple[set[str], float, str | None]:
+    """Ids that validate, how bad that is, and why it is not acceptable (None: it is)."""
+    groups: dict[str, list[int]] = defaultdict(list)
+    for place, unit in enumerate(units):
+        name = unit.id if way == "clips" else unit.speaker if way == "speakers" else unit.sentence
+        if name is not None:
+            groups[name].append(place)
+    emotions = sorted({unit.emotion or "" for unit in units})
+    figures = np.zeros((len(units), len(emotions)))
+    for place, unit in enumerate(units):
+        figures[place, emotions.index(unit.emotion or "")] = unit.seconds
+    whole = figures.sum(axis=0)
+    names = sorted(
+        groups, key=lambda name: hashlib.sha256(f"{seed}\0{name}".encode("utf-8", "surrogateescape")).digest()
+    )
+    if not names or (len(names) == 1 and len(groups[names[0]]) == len(units)):
+        return set(), float("inf"), f"there is {'but one' if names else 'no known one'}"
+    chosen = _search(np.array([figures[groups[name]].sum(axis=0) for name in names]), whole)
+    validating = {
+        units[place].id for name, one in zip(names, chosen, strict=True) if one for place in groups[name]
+    }
+    share, different = _measures(figures[[unit.id in validating for unit in units]].sum(axis=0), whole)
+    outside = max(LEAST_SHARE - share, share - MOST_SHARE, 0.0)
+    if outside > _NO_SHARE:
+        return validating, 1 + outside, f"no share between 10 and 20 % was found (nearest: {share:.0%})"
+    if different > MOST_DIFFERENT:
+        return validating, different, f"emotions would differ by {different:.0%} from the whole"
+    return validating, different, None
+
+
+def _search(groups: FigureArray, whole: FigureArray) -> NDArray[np.bool_]:
+    """Which groups validate: the best of all divisions of a few groups.
+
+    Of many: a greedy start in the order given, then single changes and swaps while they help.
+    """
+    if len(groups) <= _ALL_UP_TO:
+        masks = (np.arange(2 ** len(groups))[:, None] >> np.arange(len(groups))) & 1
+        return np.asarray(masks[int(np.argmin(_cost(masks @ groups, whole)))] == 1)
+    wanted = whole * (LEAST_SHARE + MOST_SHARE) / 2
+    chosen = np.zeros(len(groups), bool)
+    held = np.zeros_like(whole)
+    for place, group in enumerate(groups):
+        if np.abs(held + group - wanted).sum() < np.abs(held - wanted).sum():
+            chosen[place], held = True, held + group
+    cost = _cost(held[None], whole)[0] if chosen.any() else np.inf
+    for _ in range(_MOST_MOVES):
+        signs = np.where(chosen, -1.0, 1.0)[:, None]
+        moves: list[tuple[FigureArray, int | None]] = [(_cost(held + signs * groups, whole), None)]
+        inside, outside = np.flatnonzero(chosen), np.flatnonzero(~chosen)
+        if len(groups) <= _PAIRS_UP_TO and len(inside) and len(outside):
+            swapped = held - groups[inside][:, None] + groups[outside][None]
+            moves.append((_cost(swapped, whole).ravel(), len(outside)))
+        costs, width = min(moves, key=lambda move: float(move[0].min()))
+        best = int(np.argmin(costs))
+        if not costs[best] < cost - _NO_SHARE:
+            break
+        cost = costs[best]
+        flipped = [best] if width is None else [int(inside[best // width]), int(outside[best % width])]
+        chosen[flipped] = ~chosen[flipped]
+        held = groups[chosen].sum(axis=0)
+    return chosen
+
+
+def _cost(held: FigureArray, whole: FigureArray) -> FigureArray:
+    """How bad sides with these seconds of each emotion (last axis) are; infinite where one side is empty."""
+    share = held.sum(axis=-1) / whole.sum()
+    outside = np.maximum(np.maximum(LEAST_SHARE - share, share - MOST_SHARE), 0.0)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        mix = held / held.sum(axis=-1, keepdims=True)
+    different = np.abs(mix - whole / whole.sum()).sum(axis=-1) / 2
+    # What is acceptable costs less than all that is not. Then shares count first; with the same emotions the
+    # middle of the range is better than its border.
+    cost = 100 * outside + different + 0.01 * np.abs(share - (LEAST_SHARE + MOST_SHARE) / 2)
+    cost = cost + ((outside > _NO_SHARE) | (different > MOST_DIFFERENT))
+    return np.asarray(np.where((share < _NO_SHARE) | (share > 1 - _NO_SHARE), np.inf, cost), np.float64)
+
+
+def _measures(held: FigureArray, whole: FigureArray) -> tuple[float, float]:
+    """The share of the seconds, and the total variation distance (1 for an empty side)."""
+    total = float(held.sum())
+    if not total:
+        return 0.0, 1.0
+    return total / float(whole.sum()), float(np.abs(held / total - whole / whole.sum()).sum() / 2)
+
+
+def _told(
+    given: Sequence[SplitItem],
+    units: Sequence[SplitItem],
+    roots: Mapping[str, str],
+    own: Mapping[str, str],
+    note: str | None,
+) -> CorpusSplit:
+    side = {clip.id: own[roots[clip.id]] for clip in given}
+    emotions = sorted({unit.emotion or "" for unit in units})
+    held, whole = np.zeros(len(emotions)), np.zeros(len(emotions))
+    for unit in units:
+        whole[emotions.index(unit.emotion or "")] += unit.seconds
+        held[emotions.index(unit.emotion or "")] += unit.seconds * (own[unit.id] == "validation")
+    share, different = _measures(held, whole)
+    return CorpusSplit(side, _disjoint_in(given, side), share, different, note)
+
+
+def _disjoint_in(clips: Sequence[SplitItem], side: Mapping[str, str]) -> str:
+    for way, field in (("speakers", "speaker"), ("sentences", "sentence")):
+        sides: dict[str, set[str]] = defaultdict(set)
+        unknown: set[str] = set()
+        for clip in clips:
+            name = getattr(clip, field)
+            (unknown if name is None else sides[name]).add(side[clip.id])
+        if sides and "validation" not in unknown and all(len(found) == 1 for found in sides.values()):
+            return way
+    return "clips"
+
+
+def _note(asked: str, way: str, reasons: Sequence[str]) -> str | None:
+    return f"split by {way} instead of {asked}: {'; '.join(reasons)}" if reasons else None

@@ -1,0 +1,143 @@
+"""The contracts that adapters keep: of a synthesiser and of a recogniser."""
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from typing import NamedTuple, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dailytalk_contiguous.core.audio import Samples
+from dailytalk_contiguous.core.errors import DailytalkError
+from dailytalk_contiguous.core.word_times import Word
+
+# What a speech synthesiser is to the rest of the package.
+
+
+#: Holds a price (USD) back while one request is under way; the function that it yields takes what that did cost.
+Reserve = Callable[[float], AbstractContextManager[Callable[[float], None]]]
+
+
+@contextmanager
+def free(price: float) -> Iterator[Callable[[float], None]]:
+    """A `Reserve` without a limit and without an account."""
+    del price
+    yield lambda cost: None
+
+
+def checked_price(name: str, value: float | str) -> float:
+    """A price in USD. Raises DailytalkError, naming the setting, for what is no number from 0.
+
+    NaN compares false with everything, so it would switch a spending limit off.
+    """
+    try:
+        price = float(value)
+    except ValueError:
+        price = math.nan
+    if not (math.isfinite(price) and price >= 0):
+        raise DailytalkError(f"{name} is {str(value)[:40]!r}", "give a price in USD, 0 or more, such as 15")
+    return price
+
+
+class SynthesisFailed(DailytalkError):
+    """One utterance could not be said after all tries of its transport. Another run may do."""
+
+
+class Line(NamedTuple):
+    """What to say: the text without its tag, the style tag (empty for none), ISO 639-1 language, and the take.
+
+    The same line with another `take` is another performance; where an engine is deterministic, `take` changes
+    nothing.
+    """
+
+    text: str
+    tag: str
+    language: str
+    take: int
+
+
+class Spoken(NamedTuple):
+    """What was said: mono float32 in [-1, 1], its rate in Hz, word times in its seconds or None, and USD.
+
+    `words` hold the words of the text as they are written there, in order, when the engine knows their times: only
+    the first of them where it says that it stopped before the text ended. `cost` counts every answer that was
+    charged, also those that broke off.
+    """
+
+    samples: NDArray[np.float32]
+    sample_rate: int
+    words: list[Word] | None
+    cost: float
+
+
+class VoiceSample(NamedTuple):
+    """Speech of a voice to be cloned: a WAV file as bytes, and the text that is said in it."""
+
+    wav: bytes
+    text: str
+
+
+class Synthesiser(Protocol):
+    """Says one line at a time; called from several threads at once, which need not keep to `concurrency`.
+
+    Attributes:
+        engine, model, voice: names that go into the dataset and the cache key.
+        concurrency: requests at a time; it sees to that itself.
+        deterministic: whether the same line and take always give the same samples, so that nothing is paid for.
+    """
+
+    engine: str
+    model: str
+    voice: str
+    concurrency: int
+    deterministic: bool
+
+    def settings(self) -> dict[str, object]:
+        """Everything else that decides how a line sounds: part of the cache key. Never a secret."""
+
+    def price(self, lines: Sequence[Line]) -> float:
+        """USD that saying the lines would cost."""
+
+    def preflight(self) -> None:
+        """Raise DailytalkError if nothing could be said at all (program missing, no token). Spends nothing."""
+
+    def speak(self, line: Line, samples: Sequence[VoiceSample] = (), reserve: Reserve = free) -> Spoken:
+        """Say a line, in the voice of `samples` if there are any. Every request that costs goes through `reserve`.
+
+        Raises SynthesisFailed if this line can't be said now, and DailytalkError (not its subclass) if no line
+        can: the run then stops.
+        """
+
+
+# What a speech recogniser is to the rest of the package: the contract that its adapters keep.
+
+
+class Recognised(NamedTuple):
+    """What was heard in a window: words with times in its seconds, and how sure the recogniser was of it.
+
+    `avg_logprob` is the mean log probability of a token, `no_speech_prob` the probability that nobody speaks;
+    NaN where a recogniser has no such number. `cut_off`: it can say no more about one window, so that words may
+    lack at its end.
+    """
+
+    words: list[Word]
+    avg_logprob: float
+    no_speech_prob: float
+    cut_off: bool = False
+
+
+class Recogniser(Protocol):
+    """Turns windows of speech into words.
+
+    `packs`: whether it gains from several utterances in one window. `punctuates`: whether it writes marks.
+    """
+
+    packs: bool
+    punctuates: bool
+
+    def detect_language(self, samples: Samples) -> str:
+        """ISO 639-1 code of the language of 16 kHz samples in [-1, 1]."""
+
+    def transcribe(self, windows: Sequence[Samples], languages: Sequence[str]) -> list[Recognised]:
+        """Words of each window (16 kHz, [-1, 1], at most 30 s), in the language of its code."""

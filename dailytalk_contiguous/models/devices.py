@@ -1,0 +1,348 @@
+"""Devices that models run on: CUDA, its precision, and batches that fit into memory."""
+
+import ctypes
+import gc
+import logging
+import math
+import re
+from collections.abc import Callable, Collection, Iterator, Sequence
+from concurrent.futures import Executor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import lru_cache, partial
+from importlib.metadata import PackageNotFoundError, files, version
+from typing import TypeVar
+
+from dailytalk_contiguous.core import interrupts
+from dailytalk_contiguous.core.errors import DailytalkError, ModelMissing
+
+# Where models run (CPU or CUDA), what Whisper computes in there, and the libraries that it opens for that.
+#
+# PyTorch and CTranslate2 each find CUDA in a way of their own; one function decides for both, so that the models
+# of a run never lie on two devices. CTranslate2's wheel opens the cuBLAS of CUDA 12 by name at its first product
+# (and, since 4.8, no cuDNN), while PyTorch brings that of CUDA 13 (OpenNMT/CTranslate2#1933): the extra `cuda`
+# installs the former, and what was opened by its path, as here, is found by its name afterwards.
+
+
+#: Where models may be asked to run. `auto` is CUDA where both libraries can use it.
+DEVICES = ("auto", "cpu", "cuda")
+
+#: What Whisper computes in where nobody says. int8 on a CPU and float16 on CUDA were measured to cost next to no
+#: accuracy. Of CUDA the first that the card has: float16 from Volta on; int8, as on a CPU, from Pascal on (compute
+#: capability 6.1); float32 on all. See CTranslate2's documentation, "Quantization and reduced precision".
+CPU_TYPE = "int8"
+CUDA_TYPES = ("float16", "int8", "float32")
+
+#: What CTranslate2 opens, and before it what cuBLAS opens itself, by the package that brings it.
+CUBLAS_PACKAGE, CUBLAS = "nvidia-cublas-cu12", "libcublas.so.12"
+LIBRARIES = {"nvidia-cuda-nvrtc-cu12": "libnvrtc.so.12", CUBLAS_PACKAGE: CUBLAS}
+
+_INSTALL = "pip install 'dailytalk-contiguous[cuda]', or pass --device cpu"
+
+log = logging.getLogger(__name__)
+
+
+@lru_cache(maxsize=1)
+def lacking() -> str:
+    """Why models can't run on CUDA on this machine; empty where they can. PyTorch is not imported for no GPU."""
+    import ctranslate2
+
+    if not ctranslate2.get_cuda_device_count():
+        return "CTranslate2 finds no CUDA device (no GPU, a driver older than CUDA 12, or a build without CUDA)"
+    import torch
+
+    if torch.cuda.is_available():
+        return ""
+    built = built_for(torch.version.cuda)
+    log.warning("the GPU of this machine is not used: PyTorch is built for %s", built)
+    return f"PyTorch, built for {built}, finds no CUDA device"
+
+
+def built_for(cuda: str | None) -> str:
+    """What a PyTorch of this `torch.version.cuda` was built for, as a sentence about a missing GPU says it."""
+    return f"CUDA {cuda}, which may ask for a newer driver" if cuda else "CPU only"
+
+
+def device_of(device: str) -> str:
+    """`cpu` or `cuda` for one of `DEVICES`, whether or not that is here. Raises DailytalkError for others."""
+    if device not in DEVICES:
+        raise DailytalkError(f"there is no device {device!r}", f"pass --device with one of {', '.join(DEVICES)}")
+    if device != "auto":
+        return device
+    return "cpu" if lacking() else "cuda"
+
+
+def resolve_device(device: str) -> str:
+    """`device_of`, and raises DailytalkError where that is `cuda` and can't be used on this machine."""
+    chosen = device_of(device)
+    if chosen == "cuda" and lacking():
+        raise DailytalkError(f"there is no CUDA here: {lacking()}", "pass --device auto or cpu, or mend that")
+    return chosen
+
+
+def compute_type_of(device: str, compute_type: str) -> str:
+    """What Whisper computes in: `compute_type`, or what suits one of `DEVICES` if that is `auto`.
+
+    For a CUDA that is not on this machine, but in the cluster that will do the work, the first of `CUDA_TYPES`.
+    """
+    if compute_type != "auto":
+        return compute_type
+    if device_of(device) == "cpu":
+        return CPU_TYPE
+    return CUDA_TYPES[0] if lacking() else preferred_type(_supported("cuda"))
+
+
+def preferred_type(supported: Collection[str]) -> str:
+    """The first of `CUDA_TYPES` that a card supports; all support the last."""
+    return next(name for name in CUDA_TYPES if name in supported)
+
+
+def check_compute_type(device: str, compute_type: str) -> None:
+    """Raise DailytalkError if Whisper can't compute in a type (not `auto`) on a device that is on this machine."""
+    chosen = device_of(device)
+    if chosen == "cuda" and lacking():
+        return  # the work is done elsewhere
+    supported = _supported(chosen)
+    if compute_type not in supported:
+        raise DailytalkError(
+            f"Whisper can't compute in {compute_type!r} on the {chosen.upper()} here",
+            f"pass --compute-type with one of auto, {', '.join(sorted(supported))}",
+        )
+
+
+def _supported(device: str) -> set[str]:
+    import ctranslate2
+
+    found: set[str] = ctranslate2.get_supported_compute_types(device)
+    return found
+
+
+def open_libraries() -> None:
+    """Open what is installed of `LIBRARIES`, for CTranslate2 to find. Raises ModelMissing if one is broken."""
+    for package, library in LIBRARIES.items():
+        try:
+            paths = [file.locate() for file in files(package) or () if file.name == library]
+        except PackageNotFoundError:
+            continue  # the system may have it
+        for path in paths:
+            try:
+                ctypes.CDLL(str(path))
+            except OSError as error:
+                raise ModelMissing(
+                    f"{path} can't be opened ({error})", f"pip install --force-reinstall {package}"
+                ) from error
+
+
+def cublas() -> str:
+    """Where the cuBLAS that CTranslate2 opens is from, in words; empty where there is none."""
+    open_libraries()
+    try:
+        ctypes.CDLL(CUBLAS)
+    except OSError:
+        return ""
+    try:
+        return f"{CUBLAS_PACKAGE} {version(CUBLAS_PACKAGE)}"
+    except PackageNotFoundError:
+        return "this system's"
+
+
+@contextmanager
+def naming_libraries() -> Iterator[None]:
+    """Turn CTranslate2's error for a library of CUDA that it can't open into ModelMissing."""
+    try:
+        yield
+    except RuntimeError as error:
+        told = re.search(r"Library (\S+) is not found or cannot be loaded", str(error))
+        if not told:
+            raise
+        raise ModelMissing(f"Whisper needs {told[1]} to run on CUDA, which is not here", _INSTALL) from error
+
+
+# Batches bounded by seconds of audio, and a way on when one does not fit into memory.
+#
+# Audio of a batch is padded to its longest item, so what a batch costs is its longest item times its count; a
+# fixed number of items would waste memory on short ones and burst on long ones. How much fits is only known by
+# trying, and changes with what else is on the device: a batch that does not fit is cut in half, and so are those
+# after it, until enough of them have fitted. What can't be cut is tried once more with the caches freed.
+
+
+#: Seconds that an item counts at least: a budget of nothing would hold any number of items of no length.
+SHORTEST = 1e-3
+
+#: Batches that have to fit before larger ones are tried again: beside so many, one that does not fit costs little.
+GROW_AFTER = 64
+
+#: How PyTorch (beside a class of its own), CTranslate2 and cuBLAS say that memory ran out; in lower case.
+OUT_OF_MEMORY = ("out of memory", "cublas_status_alloc_failed", "cudnn_status_alloc_failed")
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+@dataclass
+class Room:
+    """How much of a model's batches fits into memory: `seconds` of padded audio, as far as is known.
+
+    `fitted`: batches that have fitted since it last changed. `least`: the smallest that was ever said.
+    """
+
+    seconds: float = math.inf
+    fitted: int = 0
+    least: float = math.inf
+
+    def grow(self) -> None:
+        """Note a batch that fitted. After `GROW_AFTER` of them there may be room for larger ones again."""
+        self.fitted += 1
+        if self.fitted >= GROW_AFTER:
+            self.seconds, self.fitted = 2 * self.seconds, 0
+
+    def shrink(self, seconds: float, count: int) -> None:
+        """Note a batch of `count` items and `seconds` that did not fit. Said once, however often it is tried."""
+        self.seconds, self.fitted = seconds / 2, 0
+        if self.seconds < self.least:
+            self.least = self.seconds
+            log.warning("a batch of %d items did not fit into memory; going on with halves of it", count)
+
+
+def plan_batches(seconds: Sequence[float], budget: float) -> list[list[int]]:
+    """Group items into batches whose longest item times their count is at most `budget` seconds.
+
+    An item that is longer than the budget is a batch by itself. Longest items come first, so that what does
+    not fit shows at once; items of the same length keep their order.
+
+    Returns:
+        The indices of the items, each in exactly one batch.
+
+    Raises:
+        ValueError: the budget is not positive, or a length is negative or not a number.
+    """
+    if not budget > 0:
+        raise ValueError(f"the budget of a batch must be positive seconds, not {budget}")
+    wrong = [length for length in seconds if not 0 <= length < math.inf]
+    if wrong:
+        raise ValueError(f"lengths must be finite and not negative, not {wrong[0]}")
+    batches: list[list[int]] = []
+    for index in sorted(range(len(seconds)), key=lambda index: (-seconds[index], index)):
+        if batches and seconds[batches[-1][0]] * (len(batches[-1]) + 1) <= budget:
+            batches[-1].append(index)
+        else:
+            batches.append([index])
+    return batches
+
+
+def run_batched(
+    items: Sequence[Item],
+    seconds: Sequence[float],
+    budget: float,
+    call: Callable[[list[Item]], Sequence[Result]],
+    room: Room | None = None,
+) -> list[Result]:
+    """Call `call` on batches of `items` and return its results in the order of `items`.
+
+    Args:
+        items: anything; `call` gets a list of them and returns one result for each, in the same order.
+        seconds: length of each item.
+        budget: seconds of padded audio in a batch, as in `plan`.
+        call: run once a batch. If it runs out of memory, that batch and the rest are run in halves.
+        room: of the model that `call` runs. No batch is larger; it shrinks and grows as batches fit.
+
+    Raises:
+        DailytalkError: a single item does not fit into memory.
+        ValueError: `call` returned another number of results than it got items; or see `plan`.
+    """
+    if len(items) != len(seconds):
+        raise ValueError(f"{len(items)} items but {len(seconds)} lengths")
+    seconds = [max(length, SHORTEST) for length in seconds]
+    room = room or Room()
+    results: dict[int, Result] = {}
+    waiting = plan_batches(seconds, min(budget, room.seconds))
+    while waiting:
+        interrupts.check_interrupt()
+        batch = waiting.pop(0)
+        run = partial(call, [items[index] for index in batch])
+        longest = seconds[batch[0]]
+        found = _attempt(run) if len(batch) > 1 else within_memory(run, f"{longest:.1f} s of audio")
+        if found is None:
+            room.shrink(longest * len(batch), len(batch))
+            left = sorted(batch + [index for later in waiting for index in later])
+            waiting = [
+                [left[place] for place in part] for part in plan_batches([seconds[i] for i in left], room.seconds)
+            ]
+            continue
+        room.grow()
+        if len(found) != len(batch):
+            raise ValueError(f"a batch of {len(batch)} items gave {len(found)} results")
+        results.update(zip(batch, found, strict=True))
+    return [results[index] for index in range(len(items))]
+
+
+def run_side_by_side(
+    items: Sequence[Item],
+    seconds: Sequence[float],
+    budget: float,
+    call: Callable[[list[Item]], Sequence[Result]],
+    pool: Executor,
+) -> list[Result]:
+    """`run_batched` on a CPU: the same batches, several at a time. Which ones does not depend on how many.
+
+    Raises ValueError as `run_batched` does, and whatever `call` raises.
+    """
+    batches = plan_batches([max(length, SHORTEST) for length in seconds], budget)
+    results: dict[int, Result] = {}
+
+    def run(batch: list[int]) -> Sequence[Result]:
+        interrupts.check_interrupt()
+        return call([items[index] for index in batch])
+
+    found = pool.map(run, batches)
+    for batch, own in zip(batches, found, strict=True):
+        results.update(zip(batch, own, strict=True))
+    return [results[index] for index in range(len(items))]
+
+
+def within_memory(call: Callable[[], Result], what: str) -> Result:
+    """What `call` returns, which is not None. Out of memory, it is called once more with the caches freed.
+
+    Raises:
+        DailytalkError: `what` does not fit into memory the second time either.
+    """
+    found = _attempt(call)
+    if found is not None:
+        return found
+    try:
+        return call()
+    except RuntimeError as error:
+        if not is_out_of_memory(error):
+            raise
+        raise DailytalkError(
+            f"{what} does not fit into memory ({str(error).splitlines()[0]})",
+            "run fewer --workers, name a smaller model, or pass --device cpu",
+        ) from error
+
+
+def is_out_of_memory(error: RuntimeError) -> bool:
+    """Whether PyTorch (an own class) or CTranslate2 (a plain RuntimeError) means that memory ran out."""
+    import torch
+
+    told = str(error).lower()
+    return isinstance(error, torch.OutOfMemoryError) or any(text in told for text in OUT_OF_MEMORY)
+
+
+def _attempt(call: Callable[[], Result]) -> Result | None:
+    """What `call` returns, or None if it ran out of memory."""
+    try:
+        return call()
+    except RuntimeError as error:
+        if not is_out_of_memory(error):
+            raise
+    # Only here, with the exception gone, are the tensors that its traceback held free to be given back.
+    _free_cached_memory()
+    return None
+
+
+def _free_cached_memory() -> None:
+    import torch
+
+    if torch.cuda.is_available():
+        gc.collect()
+        torch.cuda.empty_cache()

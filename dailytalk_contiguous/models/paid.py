@@ -1,0 +1,773 @@
+"""The door to services that cost money or make one wait: HTTP with its limits and pace, and the cache of what was
+bought.
+"""
+
+import contextlib
+import errno
+import hashlib
+import io
+import ipaddress
+import json
+import math
+import os
+import random
+import shutil
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from pathlib import Path
+from typing import Any, Generic, NamedTuple, TypeVar, cast
+from urllib.parse import urlsplit
+
+import numpy as np
+import requests
+import soundfile
+from numpy.typing import NDArray
+from requests.auth import AuthBase
+from urllib3.exceptions import HTTPError, NewConnectionError, ReadTimeoutError
+
+from dailytalk_contiguous.core import interrupts
+from dailytalk_contiguous.core.errors import DailytalkError
+from dailytalk_contiguous.core.machine import cache_folder, private_folder
+from dailytalk_contiguous.core.word_times import Word
+from dailytalk_contiguous.models.contracts import (
+    Line,
+    Reserve,
+    Spoken,
+    Synthesiser,
+    SynthesisFailed,
+    VoiceSample,
+    free,
+)
+
+# When a request may be sent: waits after failures, and the pace that all threads share once a service says 429.
+#
+# Waits grow exponentially and are drawn with full jitter, between 0 and the longest
+# (https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter), so that threads that failed together
+# do not come back together. A 429 slows every thread, since a service counts the requests of an account.
+
+
+#: Seconds: the longest first wait, and the longest of all. Full jitter draws between 0 and that.
+FIRST_BACKOFF, LONGEST_BACKOFF = 0.5, 30.0
+
+#: Seconds. A service that wants a longer rest than this is better left alone until another run.
+LONGEST_RETRY_AFTER = 300.0
+
+#: Seconds between two requests of all threads together: after a first 429, and at most.
+FIRST_SPACING, LONGEST_SPACING = 0.05, 5.0
+
+
+class Pace:
+    """The pause that all threads share after a 429, and then a spacing that goes as the service answers again.
+
+    `sleep` returns True where it was ended early because there is nothing to wait for any more.
+    """
+
+    def __init__(self, sleep: Callable[[float], object], clock: Callable[[], float]) -> None:
+        self._sleep, self._clock = sleep, clock
+        self._lock = threading.Lock()
+        self._next, self._spacing, self._paused_until = 0.0, 0.0, 0.0
+
+    def wait(self) -> None:
+        """Return when this thread may send a request."""
+        while True:
+            with self._lock:
+                now = self._clock()
+                wait = self._next - now
+                if wait <= 0:
+                    self._next = now + self._spacing
+                    return
+            if self._sleep(wait) is True:
+                return
+
+    def slow(self, seconds: float) -> None:
+        """Let no thread send anything for some seconds, and space what follows.
+
+        Refusals that arrive during a pause answer requests sent before it: they may lengthen it, but say nothing
+        new about the spacing.
+        """
+        with self._lock:
+            now = self._clock()
+            if now >= self._paused_until:
+                self._spacing = min(max(2 * self._spacing, FIRST_SPACING), LONGEST_SPACING)
+            self._paused_until = max(self._paused_until, now + seconds)
+            self._next = max(self._next, self._paused_until)
+
+    def ease(self) -> None:
+        """Shorten the spacing: a request was served."""
+        with self._lock:
+            self._spacing = 0.8 * self._spacing if self._spacing >= FIRST_SPACING else 0.0
+
+
+def backoff(attempt: int, after: float | None) -> float:
+    """Seconds to wait after failed try number `attempt` (from 0), on top of what the service asks for."""
+    return (after or 0.0) + random.uniform(0.0, min(LONGEST_BACKOFF, FIRST_BACKOFF * 2**attempt))
+
+
+def retry_after(header: str | None) -> float | None:
+    """Seconds that a Retry-After header asks for (RFC 9110, 10.2.3: a number, or a date); never below 0."""
+    if header is None:
+        return None
+    if header.strip().isdecimal():
+        return float(header)
+    try:
+        date = parsedate_to_datetime(header)
+    except ValueError:
+        return None
+    date = date if date.tzinfo else date.replace(tzinfo=UTC)
+    return max(0.0, (date - datetime.now(UTC)).total_seconds())
+
+
+# POST to a paid service from many threads: what may be tried again is; what somebody must mend stops the run.
+#
+# Only 429, 5xx, timeouts, resets and answers that break off are tried again; everything else would fail again, at
+# a price. After an answer that somebody must mend (400, 401, 402, 403, 404), or several lines in a row without
+# any, no thread begins another request. The price of a request is reserved before it is sent. Errors have our own
+# words and are raised outside of `except`: an exception of `requests` holds the request, and with it the token.
+
+
+#: Lines in a row without an answer, after which the service is taken to be down.
+LINES_WITHOUT_ANSWER = 5
+
+#: Requests to a service that has never answered anything: its address is wrong, or it does not run.
+FIRST_TRIES = 3
+
+#: Seconds to connect to a service that has never answered (a lost packet is sent again after one), and until it is
+#: given up if no connection was made: whoever mistyped an address is not kept waiting.
+FIRST_CONNECT_SECONDS, REACH_SECONDS = 2.0, 4.5
+
+#: Bytes of an answer once it is unpacked: over twenty minutes of speech, and no line has a minute. An answer is
+#: held in memory, and 1.5 MB of gzip can hold gigabytes of zeros.
+MOST_ANSWER_BYTES = 64 << 20
+
+#: Environment variable with which tokens may go over plain http to other machines.
+INSECURE = "DAILYTALK_INSECURE"
+
+_AGAIN = "run the same command again: what was bought is kept, and only the rest is asked for"
+_CHECK_ADDRESS = "check that it runs, its address, and the network"
+
+Value = TypeVar("Value")
+
+
+class ShortRead(Exception):
+    """An answer said 200 but is not whole: empty, cut short, or no audio. Raised by readers of `Client.post`."""
+
+
+class NotServed(Exception):
+    """The service has no such path (a status that the caller of `Client.post` named as `absent`)."""
+
+
+class Token(AuthBase):
+    """A bearer token that shows itself to the service only. An empty one sends no header at all."""
+
+    def __init__(self, token: str, variables: str) -> None:
+        self._token = token.strip()
+        self.variables = variables
+        # requests would show what it can't send in its error message.
+        if not (self._token.isascii() and self._token.isprintable()) or " " in self._token:
+            raise DailytalkError("the token holds characters that no header can carry", f"set {variables} anew")
+
+    @classmethod
+    def from_environment(cls, *variables: str) -> "Token":
+        """The token in the first of these environment variables that is set and not empty."""
+        token = next(filter(None, map(os.environ.get, variables)), "")
+        return cls(token, " or ".join(variables))
+
+    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
+        if self._token:
+            request.headers["Authorization"] = f"Bearer {self._token}"
+        return request
+
+    def __bool__(self) -> bool:
+        return bool(self._token)
+
+    def __repr__(self) -> str:
+        return "Token(***)" if self._token else "Token()"
+
+    def __reduce__(self) -> str:
+        raise TypeError("a token is not pickled: it would end in a file")
+
+    def hidden_in(self, text: str) -> str:
+        """The text without the token."""
+        return text.replace(self._token, "***") if self._token else text
+
+
+class Reply(NamedTuple):
+    """A whole answer with status 200."""
+
+    body: bytes
+    content_type: str
+
+
+class Answer(NamedTuple, Generic[Value]):
+    """What a reader made of a reply, and how many answers began with 200: each may be charged for."""
+
+    value: Value
+    paid: int
+
+
+class _Trouble(NamedTuple):
+    """Why a try gave nothing.
+
+    `after`: seconds that the service wants to be left alone. `slows`: all threads, not just this one. `paid`: the
+    answer began with 200. `final`: no use in trying again. `everywhere`: any other request would meet it too.
+    `unreached`: no connection was made.
+    """
+
+    reason: str
+    remedy: str = _AGAIN
+    after: float | None = None
+    slows: bool = False
+    paid: bool = False
+    final: bool = False
+    everywhere: bool = False
+    unreached: bool = False
+
+
+class Client:
+    """Sends POST requests to one service; any number of threads may use it at once.
+
+    Args:
+        service: its name, for messages.
+        base_url: `http` or `https`, with no user name in it.
+        token: sent as a bearer token; over plain http only to this machine (`refuse_plain_http`).
+        connect_seconds, read_seconds: time to connect; and the longest silence while an answer is read.
+        total_seconds: time for one whole answer, however steadily it drips.
+        most_at_once: requests at a time; other threads wait. Waits between tries take up no place.
+        tries: requests for one answer, the first one included.
+        sleep, clock: what a test puts in place of waiting and of `time.monotonic`.
+    """
+
+    def __init__(
+        self,
+        service: str,
+        base_url: str,
+        token: Token,
+        connect_seconds: float = 10.0,
+        read_seconds: float = 60.0,
+        total_seconds: float = 300.0,
+        most_at_once: int = 5,
+        tries: int = 8,
+        sleep: Callable[[float], object] | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        parts = urlsplit(base_url)
+        if parts.scheme not in ("http", "https") or not parts.hostname or "@" in parts.netloc:
+            reason = f"the address of {service} is no plain http or https URL"
+            raise DailytalkError(reason, "give it like https://host:port/path")
+        self.service = service
+        self.base_url = base_url.rstrip("/")
+        if token:
+            refuse_plain_http(service, self.base_url)
+        self._token = token
+        self._timeouts = (connect_seconds, read_seconds)
+        self._total_seconds, self._tries = total_seconds, tries
+        self._stopped = threading.Event()
+        self._stop: _Trouble | None = None
+        self._sleep, self._clock = sleep or self._rest, clock
+        self._pace = Pace(self._sleep, clock)
+        self._places = threading.BoundedSemaphore(most_at_once)
+        self._local = threading.local()
+        self._lock = threading.Lock()
+        self._reached = False
+        self._unanswered = 0
+
+    def post(
+        self,
+        path: str,
+        body: bytes,
+        headers: Mapping[str, str],
+        read: Callable[[Reply], Value],
+        absent: frozenset[int] = frozenset(),
+        price: float = 0.0,
+        reserve: Reserve = free,
+    ) -> Answer[Value]:
+        """What `read` makes of the answer. `read` raises ShortRead where it should be asked for again.
+
+        Each request that may be charged holds `price` (USD) in `reserve` while it is under way, and is charged if
+        its answer began with 200, also where that broke off.
+
+        Raises:
+            NotServed: the status is one of `absent`.
+            SynthesisFailed: no whole answer after all tries.
+            DailytalkError: no request can succeed before somebody mends something (400, 401, 402, 403, 404, other
+                4xx, a service that can't be reached, gives no answer to `LINES_WITHOUT_ANSWER` lines in a row, or
+                wants a rest of over `LONGEST_RETRY_AFTER` seconds). From then on it is raised for every line.
+                What `reserve` raises.
+        """
+        paid, attempt = 0, 0
+        started = self._clock()
+        while True:
+            interrupts.check_interrupt()
+            began = self._clock()
+            with reserve(price) as pay:
+                outcome = self._try(path, body, headers, read, absent)
+                if not isinstance(outcome, _Trouble) or outcome.paid:
+                    paid += 1
+                    pay(price)
+            attempt += 1
+            if not isinstance(outcome, _Trouble):
+                self._unanswered = 0
+                self._pace.ease()
+                return Answer(outcome[0], paid)
+            if outcome.unreached and not self._reached and 2 * self._clock() - began - started > REACH_SECONDS:
+                break  # another try would take as long as this one
+            tries = self._tries if self._reached else min(self._tries, FIRST_TRIES)
+            if self._stop or outcome.final or attempt >= tries:
+                break
+            self._back_off(outcome, attempt - 1)
+        trouble = self._stop or self._given_up(outcome)
+        if trouble.everywhere:
+            raise DailytalkError(f"{self.service} {trouble.reason}", trouble.remedy)
+        raise SynthesisFailed(f"{self.service} {trouble.reason}, at the last of {attempt} tries", trouble.remedy)
+
+    def _given_up(self, trouble: _Trouble) -> _Trouble:
+        """What it means that a line has no answer: trouble of this line, or of the whole service."""
+        with self._lock:
+            self._unanswered += 1
+            if not trouble.everywhere and self._unanswered >= LINES_WITHOUT_ANSWER:
+                reason = f"at {self.base_url} gave no answer to {self._unanswered} lines in a row"
+                trouble = _Trouble(f"{reason} (the last time it {trouble.reason})", everywhere=True)
+        if trouble.everywhere:
+            self._end(trouble)
+        return trouble
+
+    def _end(self, trouble: _Trouble) -> None:
+        """Let no thread begin another request."""
+        with self._lock:
+            self._stop = self._stop or trouble
+        self._stopped.set()
+
+    def _rest(self, seconds: float) -> bool:
+        """Wait; True as soon as there is nothing to wait for. A Ctrl-C raises KeyboardInterrupt."""
+        until = time.monotonic() + seconds
+        while (left := until - time.monotonic()) > 0:
+            interrupts.check_interrupt()
+            if self._stopped.wait(min(left, 0.1)):
+                return True
+        return False
+
+    def _back_off(self, trouble: _Trouble, attempt: int) -> None:
+        wait = backoff(attempt, trouble.after)
+        if trouble.slows:
+            self._pace.slow(wait)
+        else:
+            self._sleep(wait)
+
+    def _try(
+        self,
+        path: str,
+        body: bytes,
+        headers: Mapping[str, str],
+        read: Callable[[Reply], Value],
+        absent: frozenset[int],
+    ) -> tuple[Value] | _Trouble:
+        """One request: what was read, alone in a tuple, or why there is nothing."""
+        with self._places:
+            reply = self._exchange(path, body, headers)
+            if isinstance(reply, _Trouble):
+                return reply
+            status, answer, answer_headers = reply
+            self._reached = True
+            if status in absent:
+                raise NotServed(path)
+            if status != 200:
+                trouble = self._refusal(status, answer.body, answer_headers)
+                if trouble.everywhere:  # here, before this place is another thread's
+                    self._end(trouble)
+                return trouble
+        try:
+            return (read(answer),)
+        except ShortRead as error:
+            return _Trouble(f"gave an answer that is not whole ({self._token.hidden_in(str(error))})", paid=True)
+
+    def _exchange(
+        self, path: str, body: bytes, headers: Mapping[str, str]
+    ) -> tuple[int, Reply, Mapping[str, str]] | _Trouble:
+        """Status, answer and headers of one request. Nothing of `requests` leaves this function."""
+        status = 0
+        try:
+            request = requests.Request("POST", self.base_url + path, dict(headers), data=body, auth=self._token)
+            prepared = self._session().prepare_request(request)
+            self._pace.wait()
+            if self._stop:
+                return self._stop
+            until = self._clock() + self._total_seconds
+            connect, read_seconds = self._timeouts
+            with self._session().send(
+                prepared,
+                timeout=self._timeouts if self._reached else (min(connect, FIRST_CONNECT_SECONDS), read_seconds),
+                allow_redirects=False,  # a redirected POST becomes a GET
+                stream=True,
+            ) as response:
+                status, parts, size = response.status_code, [], 0
+                # read1 gives what has come; iter_content would wait for a whole block, past every deadline.
+                while part := response.raw.read1(1 << 16, decode_content=True):
+                    parts.append(part)
+                    size += len(part)
+                    if size > MOST_ANSWER_BYTES:
+                        reason = f"gave an answer of over {MOST_ANSWER_BYTES >> 20} MiB"
+                        return _Trouble(reason, _CHECK_ADDRESS, paid=status == 200, final=True)
+                    if self._clock() > until:
+                        return _Trouble(f"took over {self._total_seconds:.0f} s to answer", paid=status == 200)
+            return status, Reply(b"".join(parts), response.headers.get("Content-Type", "")), response.headers
+        except (requests.RequestException, HTTPError) as error:
+            return self._connection_trouble(error, paid=status == 200)
+
+    def _refusal(self, status: int, body: bytes, headers: Mapping[str, str]) -> _Trouble:
+        said = self._token.hidden_in(_message(body))
+        reason = f"answered {status}" + (f" ({said})" if said else "")
+        if status in (408, 429) or status >= 500:
+            after = retry_after(headers.get("Retry-After"))
+            if after is not None and after > LONGEST_RETRY_AFTER:
+                remedy = f"run again in {after / 60:.0f} minutes: what was bought is kept"
+                return _Trouble(f"asks for a rest of {after:.0f} s", remedy, final=True, everywhere=True)
+            return _Trouble(reason, after=after, slows=status == 429 or after is not None)
+        if status == 401:
+            reason = "answered 401: it does not accept the token"  # some services repeat the token
+        remedies = {
+            400: "check the voice and the settings that it names",
+            401: f"check the token in {self._token.variables}",
+            402: "the account has no credit left; add some and run again: what was bought is kept",
+            403: "the account may not use this model or voice; choose another, or ask the service",
+            404: "check the voice, the model and the service's address",
+        }
+        remedy = remedies.get(status, "check the service's address and the settings")
+        return _Trouble(reason, remedy, final=True, everywhere=True)
+
+    def _connection_trouble(self, error: requests.RequestException | HTTPError, paid: bool) -> _Trouble:
+        cause = getattr(error.args[0] if error.args else None, "reason", None)
+        if isinstance(error, requests.exceptions.SSLError):
+            remedy = "check its address, and this machine's clock and certificates"
+            return _Trouble(f"at {self.base_url} has no valid certificate", remedy, final=True, everywhere=True)
+        unreachable = isinstance(error, requests.ConnectTimeout | requests.exceptions.ProxyError)
+        if unreachable or isinstance(cause, NewConnectionError):
+            return _Trouble(
+                f"at {self.base_url} can't be reached", _CHECK_ADDRESS, everywhere=True, unreached=True
+            )
+        if isinstance(error, requests.Timeout | ReadTimeoutError):
+            # A service that has never said anything is none.
+            never = not self._reached and not paid
+            reason = f"at {self.base_url} accepts requests and answers none" if never else "fell silent"
+            return _Trouble(reason, _CHECK_ADDRESS if never else _AGAIN, paid=paid, everywhere=never)
+        if isinstance(error, requests.ConnectionError | HTTPError):  # of urllib3: while the answer was read
+            return _Trouble("broke off its answer", paid=paid)
+        reason = f"at {self.base_url} can't be asked ({type(error).__name__})"
+        return _Trouble(reason, _CHECK_ADDRESS, final=True, everywhere=True)
+
+    def _session(self) -> requests.Session:
+        """This thread's session. A forked process must not write into its parent's sockets."""
+        if getattr(self._local, "process", None) != os.getpid():
+            self._local.session = _session(self.base_url)
+            self._local.process = os.getpid()
+        return cast(requests.Session, self._local.session)
+
+
+def _session(base_url: str) -> requests.Session:
+    """A session with the proxies and certificates of the environment, looked up once and not at every request."""
+    session = requests.Session()
+    found = session.merge_environment_settings(base_url, {}, None, None, None)
+    session.proxies, session.verify, session.cert = found["proxies"], found["verify"], found["cert"]
+    session.trust_env = False
+    return session
+
+
+def refuse_plain_http(service: str, url: str) -> None:
+    """Raise DailytalkError for an address to which a token would go unencrypted: http to another machine.
+
+    Unless the environment has `INSECURE`, which is what `dailytalk --insecure` sets, for its worker processes too.
+    """
+    parts = urlsplit(url)
+    if parts.scheme == "http" and not _is_this_machine(parts.hostname or "") and not os.environ.get(INSECURE):
+        raise DailytalkError(
+            f"{service} at {url} would get the token unencrypted",
+            f"use an https address, or pass --insecure (or set {INSECURE}=1) to accept that",
+        )
+
+
+def _is_this_machine(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost" or host.endswith(".localhost")
+
+
+def _message(body: bytes) -> str:
+    """What an error answer says, on one short line: `message` or `detail` of JSON; nothing of other formats."""
+    try:
+        answer = json.loads(body)
+    except (ValueError, RecursionError):
+        return ""
+    for name in ("error", "message", "detail"):
+        if isinstance(answer, dict):
+            answer = answer.get(name, answer)
+    return " ".join(answer[:2000].split())[:200].rstrip(".") if isinstance(answer, str) else ""
+
+
+# What was bought is kept: synthesised speech in files named by everything that decides how it sounds.
+#
+# It lies in the user's cache folder, not beside the results, so that it outlives them. An entry is a FLAC file
+# and, written after it, a JSON file; it counts only when both stand, so a kill leaves a whole entry or none.
+# Locks are `flock`s, which end with the process that holds them: a crash locks nobody out.
+
+
+#: Bytes that the disk must have left before anything is bought: over ten minutes of speech.
+LEAST_FREE_BYTES = 32 << 20
+
+#: What reading the two files of an entry raises where they were changed.
+_UNREADABLE = (ValueError, KeyError, TypeError, OverflowError, RecursionError, soundfile.LibsndfileError)
+
+#: Bytes of a file of an entry: what a service may answer for one line is less (`models.paid.MOST_ANSWER_BYTES`).
+MOST_ENTRY_BYTES = 128 << 20
+
+#: What a person or a later check said of an entry, as JSON.
+Verdict = Mapping[str, Any]
+
+
+class CacheEntry(NamedTuple):
+    """What was bought, what is known about the purchase, and what was thought of it (None: not judged yet)."""
+
+    spoken: Spoken
+    receipt: dict[str, Any]
+    verdict: dict[str, Any] | None
+
+
+def default_folder() -> Path:
+    """`$DAILYTALK_CACHE/speech`, or `dailytalk_contiguous/speech` in the user's cache folder."""
+    return cache_folder() / "speech"
+
+
+def cache_key(synthesiser: Synthesiser, line: Line, samples: Sequence[VoiceSample] = ()) -> str:
+    """Hex SHA-256 of everything that decides how a line sounds, and of its take."""
+    parts = {
+        "engine": synthesiser.engine,
+        "model": synthesiser.model,
+        "voice": synthesiser.voice,
+        "settings": synthesiser.settings(),
+        "samples": [[hashlib.sha256(sample.wav).hexdigest(), sample.text] for sample in samples],
+        "text": line.text,
+        "tag": line.tag,
+        "language": line.language,
+        "take": line.take,
+    }
+    canonical = json.dumps(parts, sort_keys=True, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    return hashlib.sha256(canonical.encode()).hexdigest()
+
+
+class SpeechCache:
+    """The cache in one folder. Any number of threads and processes may use it at once.
+
+    Every method raises DailytalkError where the disk can't do what it should.
+    """
+
+    def __init__(self, folder: Path | None = None) -> None:
+        self.folder = folder or default_folder()
+
+    def get(self, key: str) -> CacheEntry | None:
+        """The entry, if both of its files stand. Raises DailytalkError if they do not belong together."""
+        audio, notes = self._files(key)
+        with self._disk():
+            try:
+                note = _regular(notes).read_bytes()
+                encoded = _regular(audio).read_bytes()
+            except FileNotFoundError:
+                return None
+        try:
+            return _decoded(encoded, json.loads(note))
+        except _UNREADABLE:
+            raise _damaged(audio, notes) from None
+
+    def verdict(self, key: str) -> tuple[bool, Verdict | None]:
+        """Whether both files of an entry stand, and what was thought of it. Its sound is not read.
+
+        Raises DailytalkError for an entry whose notes are damaged.
+        """
+        audio, notes = self._files(key)
+        with self._disk():
+            try:
+                audio.stat()
+                note = _regular(notes).read_bytes()
+            except FileNotFoundError:
+                return False, None
+        try:
+            verdict = _checked_verdict(json.loads(note)["verdict"])
+        except _UNREADABLE:
+            raise _damaged(audio, notes) from None
+        return True, verdict
+
+    def put(self, key: str, spoken: Spoken, receipt: Verdict | None = None) -> CacheEntry:
+        """Keep what was bought. Call it inside `buying`.
+
+        Args:
+            key: from `cache_key`.
+            spoken: at least one sample; kept as 16 bits where that loses nothing, otherwise 24.
+            receipt: what else is known of the purchase (who sold it, its number there). Cost and time are added.
+
+        Returns:
+            The entry as `get` gives it from now on.
+        """
+        if spoken.samples.ndim != 1 or not len(spoken.samples):
+            raise ValueError(f"speech of shape {spoken.samples.shape} can't be kept: one dimension, not empty")
+        audio, notes = self._files(key)
+        encoded, kept = _encoded(spoken.samples, spoken.sample_rate)
+        told: dict[str, Any] = {
+            "flac_sha256": hashlib.sha256(encoded).hexdigest(),
+            "words": None if spoken.words is None else [list(word) for word in spoken.words],
+            "receipt": {
+                **(receipt or {}),
+                "cost": spoken.cost,
+                "time": datetime.now(UTC).isoformat(timespec="seconds"),
+            },
+            "verdict": None,
+        }
+        with self._disk():
+            private_folder(self.folder)
+            _write(audio, encoded)
+            _write(notes, _json(told))
+            _sync(notes.parent)
+        return CacheEntry(spoken._replace(samples=kept), told["receipt"], None)
+
+    def set_verdict(self, key: str, verdict: Verdict) -> None:
+        """Write down what was thought of an entry, in place of any earlier verdict. Raises KeyError if none is."""
+        _, notes = self._files(key)
+        with self._disk():
+            try:
+                told = json.loads(notes.read_bytes())
+            except FileNotFoundError:
+                raise KeyError(key) from None
+            _write(notes, _json({**told, "verdict": dict(verdict)}))
+            _sync(notes.parent)
+
+    @contextlib.contextmanager
+    def buying(self, key: str) -> Iterator[None]:
+        """Hold the right to buy an entry; another thread or process waits here and should then `get` it first.
+
+        Raises DailytalkError, before any money is spent, if the disk has no room for what would be bought.
+        """
+        import fcntl  # here, so that the rest of the package loads where there is none
+
+        with self._disk():
+            path = self.folder / key[:2] / f"{key}.lock"
+            private_folder(self.folder)
+            path.parent.mkdir(exist_ok=True)
+            if shutil.disk_usage(path.parent).free < LEAST_FREE_BYTES:
+                raise DailytalkError(
+                    f"the disk of {self.folder} has less than {LEAST_FREE_BYTES >> 20} MiB left",
+                    "make room before anything is bought, or name another folder with --cache",
+                )
+            while True:
+                lock = path.open("ab")
+                fcntl.flock(lock, fcntl.LOCK_EX)
+                if _is_still(lock.fileno(), path):
+                    break
+                lock.close()  # who held it before has removed this file: the lock that counts is a newer one
+        try:
+            yield
+        finally:
+            path.unlink(missing_ok=True)
+            lock.close()
+
+    def _files(self, key: str) -> tuple[Path, Path]:
+        folder = self.folder / key[:2]
+        return folder / f"{key}.flac", folder / f"{key}.json"
+
+    @contextlib.contextmanager
+    def _disk(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise DailytalkError(
+                f"the cache {self.folder} can't be used ({error.strerror})",
+                "make room there, or name another folder with --cache or DAILYTALK_CACHE",
+            ) from error
+
+
+def _encoded(samples: NDArray[np.float32], sample_rate: int) -> tuple[bytes, NDArray[np.float32]]:
+    """A FLAC file, and the samples that will be read from it."""
+    scaled = samples * np.float32(32768.0)
+    bits = 16 if scaled.max() <= 32767 and (scaled == np.rint(scaled)).all() else 24
+    # As integers: libsndfile scales floats by 32767 on their way in, and by 32768 on their way out.
+    limit = np.float32(2.0 ** (bits - 1))
+    whole = np.clip(np.rint(samples * limit), -limit, limit - 1)
+    integers = whole.astype(np.int16) if bits == 16 else whole.astype(np.int32) << 8
+    file = io.BytesIO()
+    soundfile.write(file, integers, sample_rate, format="FLAC", subtype=f"PCM_{bits}")
+    return file.getvalue(), whole / limit
+
+
+def _decoded(encoded: bytes, told: dict[str, Any]) -> CacheEntry:
+    if hashlib.sha256(encoded).hexdigest() != told["flac_sha256"]:
+        raise ValueError("another file than was written")
+    samples, sample_rate = soundfile.read(io.BytesIO(encoded), dtype="float32")
+    words = None if told["words"] is None else [Word(*_checked_word(*word)) for word in told["words"]]
+    spoken = Spoken(samples, int(sample_rate), words, float(told["receipt"]["cost"]))
+    return CacheEntry(spoken, told["receipt"], _checked_verdict(told["verdict"]))
+
+
+def _checked_verdict(verdict: Any) -> dict[str, Any] | None:
+    if not isinstance(verdict, dict | None):
+        raise ValueError("no verdict")
+    return verdict
+
+
+def _checked_word(text: Any, start: Any, end: Any, probability: Any) -> tuple[str, float, float, float | None]:
+    numbers = float(start), float(end), 0.0 if probability is None else float(probability)
+    if not isinstance(text, str) or not all(map(math.isfinite, numbers)):
+        raise ValueError("no word")
+    return text, *numbers[:2], None if probability is None else numbers[2]
+
+
+def _regular(path: Path) -> Path:
+    """The path, if it is nothing or a file of a size that an entry can have.
+
+    In a shared folder a pipe would be waited for without an end, and a link lead to files of this user alone.
+    """
+    if os.path.lexists(path):
+        if path.is_symlink() or not path.is_file():
+            raise OSError(errno.EINVAL, "not a file", str(path))
+        if path.stat().st_size > MOST_ENTRY_BYTES:
+            raise OSError(errno.EFBIG, f"a file of over {MOST_ENTRY_BYTES >> 20} MiB", str(path))
+    return path
+
+
+def _damaged(audio: Path, notes: Path) -> DailytalkError:
+    remedy = f"delete it and {notes.name}: it is bought again then"
+    return DailytalkError(f"the cached speech {audio} is damaged", remedy)
+
+
+def _json(told: dict[str, Any]) -> bytes:
+    return json.dumps(told, ensure_ascii=False, indent=1).encode()
+
+
+def _is_still(descriptor: int, path: Path) -> bool:
+    """Whether an open file is the one that has this name now."""
+    try:
+        named = path.stat()
+    except FileNotFoundError:
+        return False
+    return os.path.samestat(os.fstat(descriptor), named)
+
+
+def _write(path: Path, data: bytes) -> None:
+    """Write a file that is there whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}.tmp")
+    try:
+        with temporary.open("wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _sync(folder: Path) -> None:
+    """Make the names in a folder last through a power cut."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

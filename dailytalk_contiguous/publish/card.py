@@ -1,0 +1,1001 @@
+"""The dataset card: its front matter, its sections and its figures."""
+
+import json
+import math
+import re
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from importlib.resources import files
+from string import Template
+from typing import Any, TypeVar
+
+import pyarrow.parquet as pq
+import yaml
+from datasets import DatasetInfo
+from datasets.splits import SplitDict, SplitInfo
+
+from dailytalk_contiguous.core.documents import expect, parse_json, parse_yaml
+from dailytalk_contiguous.core.errors import BadInput, DailytalkError
+from dailytalk_contiguous.core.licensing import (
+    OF_DATA,
+    OTHER,
+    PUBLIC_DOMAIN,
+    SAYS,
+    Origin,
+    asked,
+    licence_in_words,
+    licence_of,
+)
+from dailytalk_contiguous.core.schema import CONFIGS, EVENTS, SPLITS
+from dailytalk_contiguous.core.wording import counted
+from dailytalk_contiguous.publish.manifest import DataFile, Packed
+from dailytalk_contiguous.publish.render import (
+    details,
+    escaped,
+    is_path,
+    link,
+    listed,
+    markdown_table,
+    model_name,
+    public_cell,
+    span,
+)
+from dailytalk_contiguous.publish.statistics import (
+    BUCKETED,
+    OFFSET_BINS,
+    UNNAMED,
+    CardStatistics,
+    Side,
+    Sum,
+    quantile,
+    statistics_of,
+)
+from dailytalk_contiguous.publish.version import Version
+
+# The sections of a card that hold figures: statistics and turn-taking, as tables and sentences.
+
+
+#: Speakers that are listed; what comes after them is one line.
+MOST_SPEAKERS = 30
+
+_MEASURES = {
+    "valence": ("valence", "", 3),
+    "arousal": ("arousal", "", 3),
+    "dominance": ("dominance", "", 3),
+    "rms": ("loudness (RMS)", "full scale", 4),
+    "zcr": ("zero crossings", "a sample", 3),
+    "f0_mean": ("pitch, mean", "Hz", 1),
+    "f0_std": ("pitch, deviation", "Hz", 1),
+    "speech_rate": ("speech rate", "words/s", 2),
+    "voiced_fraction": ("voiced share", "", 3),
+}
+
+
+def split_table(found: CardStatistics, packed: Packed) -> str:
+    """Conversations, utterances, words and hours by split, and the rows of the other configs."""
+    rows = [(f"`{name}`", sums) for name, sums in found.splits.items()]
+    if len(rows) > 1:
+        rows.append(("all", _total([sums for _, sums in rows])))
+    lines = [
+        (name, f"{one.conversations:,}", f"{one.utterances:,}", f"{one.words:,}", span(one.seconds))
+        for name, one in rows
+    ]
+    others = [
+        f"The config `{config}` has {counted(sum(file.rows for own in splits.values() for file in own), 'row')}."
+        for config, splits in packed.configs.items()
+        if config != "conversations"
+    ]
+    head = ("split", "conversations", "utterances", "aligned words", "audio")
+    return "\n\n".join([markdown_table(head, lines), " ".join(others)]).rstrip()
+
+
+def speaker_table(found: CardStatistics) -> str:
+    """Speech by speaker, the longest first."""
+    ranked = sorted(found.speakers.items(), key=lambda item: (-item[1].seconds, item[0]))
+    rows = [
+        (escaped(name), "synthesised" if made else "own", *_sums(sums))
+        for (name, made), sums in ranked[:MOST_SPEAKERS]
+    ]
+    rest = ranked[MOST_SPEAKERS:]
+    if rest:
+        total = _total([sums for _, sums in rest])
+        rows.append((f"{len(rest):,} others", "", "", f"{total.utterances:,}", span(total.seconds)))
+    return markdown_table(("speaker", "voice", "conversations", "utterances", "speech"), rows)
+
+
+def tag_table(found: CardStatistics) -> str:
+    """Speech by tag, folded up."""
+    ranked = sorted(found.tags.items(), key=lambda item: (-math.fsum(item[1].values()), item[0]))
+    rows = [
+        (
+            escaped(tag),
+            span(math.fsum(by.values())),
+            span(by.get("left", 0.0)),
+            span(by.get("right", 0.0)),
+            f"{found.tagged[tag]:,}",
+        )
+        for tag, by in ranked
+    ]
+    return details("Speech by style tag", markdown_table(("tag", "speech", "left", "right", "utterances"), rows))
+
+
+def measure_table(found: CardStatistics) -> str:
+    """Affect and prosody: mean, deviation and range over utterances."""
+    rows = []
+    for name, moments in {**found.affect, **found.prosody}.items():
+        title, unit, digits = _MEASURES[name]
+        if moments.n:
+            values = (moments.mean, moments.deviation, moments.low, moments.high)
+            rows.append((title, unit, *(f"{value:.{digits}f}" for value in values), f"{moments.n:,}"))
+    return markdown_table(
+        ("of the source performance", "unit", "mean", "deviation", "least", "most", "utterances"), rows
+    )
+
+
+def bucket_table(found: CardStatistics) -> str:
+    """Shares of LOW, MID and HIGH, folded up."""
+    rows = []
+    for name in BUCKETED:
+        counts = found.tally.buckets.get(name)
+        if counts:
+            total = sum(counts.values())
+            shares = (f"{100 * counts[level] / total:.0f} %" for level in ("LOW", "MID", "HIGH"))
+            rows.append((name.replace("_", " "), *shares))
+    text = markdown_table(("measure", "LOW", "MID", "HIGH"), rows)
+    return details("Buckets, of which each is relative to its speaker and conversation", text)
+
+
+def turn_measures(found: CardStatistics, has_plot: bool) -> str:
+    """How speakers take turns, in the source and here."""
+    before, after = found.tally.before, found.tally.after
+    if not after.events:
+        return "No utterance has times, so there is nothing to measure."
+    kept = counted(found.tally.backchannels_kept, "backchannel")
+    parts = [
+        "A floor-transfer offset is the time from the end of one speaker's turn to the start of the other's: a "
+        "gap above 0, an overlap below it.",
+        markdown_table(("measure", "source", "this dataset"), _turn_rows(before, after)),
+        "![Floor-transfer offsets in the source and in this dataset](assets/offsets.png)" if has_plot else "",
+        f"{kept} of {found.tally.backchannels:,} in the source lie inside the same turn as before. "
+        f"{span(found.tally.lost_seconds)} of the recorded speaker's speech and sounds got lost.",
+        "A *backchannel* lies inside the other's turn; an *overlap* starts shortly before the other ends; an "
+        "*interruption* starts well before, and the other stops.",
+    ]
+    return "\n\n".join(part for part in parts if part)
+
+
+def _turn_rows(before: Side, after: Side) -> list[Sequence[str]]:
+    shares = {"median offset": 0.5, "10th percentile": 0.1, "90th percentile": 0.9}
+    return [
+        *((name, _seconds(before, share), _seconds(after, share)) for name, share in shares.items()),
+        ("both speak at once", _overlap(before), _overlap(after)),
+        *((f"{event}s", f"{before.events[event]:,}", f"{after.events[event]:,}") for event in EVENTS),
+    ]
+
+
+def _seconds(side: Side, share: float) -> str:
+    value = quantile(side.offsets, share) / OFFSET_BINS
+    return "–" if math.isnan(value) else f"{value:.2f} s".replace("-", "−")
+
+
+def _overlap(side: Side) -> str:
+    return f"{100 * side.overlap_seconds / side.seconds:.1f} %" if side.seconds > 0 else "–"
+
+
+def _sums(sums: Sum) -> tuple[str, str, str]:
+    return f"{sums.conversations:,}", f"{sums.utterances:,}", span(sums.seconds)
+
+
+def _total(sums: Sequence[Sum]) -> Sum:
+    total = Sum()
+    for one in sums:
+        total.conversations += one.conversations
+        total.utterances += one.utterances
+        total.words += one.words
+        total.seconds += one.seconds
+    return total
+
+
+# Whether a card's own licence says less than those of its sources and models do, and which one follows from them.
+#
+# What a licence asks for is told in `core.licensing`; here stands what that means for a card.
+
+
+def derived(sources: Collection[str | None], models: Sequence[Origin]) -> str:
+    """The id of the licence that follows from those of sources and models, or `other`."""
+    if len(set(sources)) != 1:
+        return OTHER
+    licence = (next(iter(sources)) or "").strip().lower()
+    fits = licence in OF_DATA and not warnings(licence, [Origin("source", "", licence), *models])
+    return licence if fits else OTHER
+
+
+def warnings(licence: str, origins: Sequence[Origin]) -> tuple[str, ...]:
+    """One sentence for each way in which a card's licence promises more than its sources and models allow.
+
+    Args:
+        licence: the card's, an id of the Hub.
+        origins: sources have the role `source`. Of models only the ban on commercial use goes over to what they
+            made; of sources everything does, as re-voiced conversations are changed versions of them.
+    """
+    found: dict[str, None] = {}
+    for one in origins:
+        for sentence in _against(licence, one):
+            found[sentence] = None
+    return tuple(found)
+
+
+def _against(licence: str, one: Origin) -> list[str]:
+    source = one.role == "source"
+    who = f"the {'source' if source else 'model'} {one.name}" if one.name else "the source"
+    theirs, given = asked(one.licence), asked(licence)
+    if source and "changes" in theirs.what:
+        return [f"{who} is under {one.licence}, which allows no changed versions, and this is one"]
+    if licence == OTHER:
+        return []
+    if not theirs.known:
+        if source and not one.licence:
+            return [f"the licence of {who} is not known, so that nobody can say whether {licence} may be given"]
+        return [
+            f"{who} is under terms that have to be read ({one.licence}); {licence} may allow more than they do"
+        ]
+    binding = (theirs.what if source else theirs.what & {"commercial"}) - given.what
+    if licence not in PUBLIC_DOMAIN:  # all others keep the author's name
+        binding -= {"naming"}
+    return [
+        f"{who} is under {one.licence} ({SAYS[what]}), which {licence} does not say" for what in sorted(binding)
+    ]
+
+
+# The body of a card: our sections between markers, and a person's own text around them.
+#
+# A section is known by `<!-- dailytalk:NAME:start -->` and `<!-- dailytalk:NAME:end -->`; every byte outside
+# stays as it was. What we wrote last time is kept in a comment of one line, so that the next version can tell a
+# section that somebody took out from one that is new, and a value that somebody set from one of ours.
+
+
+_MARKER = re.compile(r"<!-- dailytalk:([a-z_]+):(start|end) -->")
+_WRITTEN = re.compile(r"<!-- dailytalk:written (\{.*\}) -->")
+
+
+class CardDamaged(DailytalkError):
+    """A card that can't be continued without losing somebody's text."""
+
+
+def sections_of(text: str) -> dict[str, str]:
+    """The sections in a text by name, in order, with their markers.
+
+    Raises:
+        CardDamaged: a start without an end, an end without a start, one inside another, or one twice.
+    """
+    found: dict[str, str] = {}
+    opened: tuple[str, int] | None = None
+    for marker in _MARKER.finditer(text):
+        name, edge = marker[1], marker[2]
+        if edge == "start" and (opened or name in found):
+            raise _damaged(opened[0] if opened else name, "has no end" if opened else "is there twice")
+        if edge == "start":
+            opened = name, marker.start()
+        elif opened is None or opened[0] != name:
+            raise _damaged(name, "has an end without a start")
+        else:
+            found[name] = text[opened[1] : marker.end()]
+            opened = None
+    if opened:
+        raise _damaged(opened[0], "has no end")
+    return found
+
+
+_WRITTEN_SHAPE = {"sections?": [str], "values?": dict, "contact?": str}
+
+
+def written_of(text: str) -> dict[str, Any]:
+    """What the last version of ours wrote: `sections`, a list of names, `values` of the front matter, `contact`.
+
+    Empty for a card that has no such comment. Raises CardDamaged if it can't be read.
+    """
+    found = _WRITTEN.search(text)
+    if found is None:
+        return {}
+    try:
+        told = expect(parse_json(found[1], "the card"), _WRITTEN_SHAPE, "the card")
+    except BadInput:
+        raise CardDamaged(
+            "the card's comment <!-- dailytalk:written … --> can't be read", "take it out of README.md"
+        ) from None
+    return dict(told)
+
+
+def update_body(
+    body: str, title: str, sections: Mapping[str, str], values: Mapping[str, Any], contact: str | None = None
+) -> str:
+    """A card's body with our sections as they are now.
+
+    Args:
+        body: what is there now; empty for a new card, which begins with the title.
+        title: of a new card.
+        sections: ours by name, with markers, in their order. One that was there before and was taken out stays
+            out; one that the card has never had is added at the end.
+        values, contact: kept for the next version (see `written_of`).
+
+    Raises:
+        CardDamaged: as `sections_of` and `written_of`.
+    """
+    line = "\r\n" if "\r\n" in body else "\n"
+    there = sections_of(body)
+    known = written_of(body).get("sections") or (list(sections) if there.keys() & sections.keys() else [])
+    for name, old in there.items():
+        if name in sections:
+            body = body.replace(old, sections[name].replace("\n", line), 1)
+    new = [text.replace("\n", line) for name, text in sections.items() if name not in there and name not in known]
+    told = {"sections": list(dict.fromkeys([*known, *sections])), "values": dict(values)}
+    comment = _comment(told | ({"contact": contact} if contact else {}))
+    has_comment = _WRITTEN.search(body) is not None
+    body = _WRITTEN.sub(lambda _: comment, body, count=1)
+    parts = ([f"# {title}"] if not body.strip() else []) + new + ([] if has_comment else [comment])
+    if not parts:
+        return body
+    before = body if not body or body.endswith(line * 2) else body.rstrip("\r\n") + line * 2
+    return before + (line * 2).join(parts) + line
+
+
+def _comment(told: Mapping[str, Any]) -> str:
+    # `>` could end the comment from within.
+    text = json.dumps(told, ensure_ascii=False, sort_keys=True).replace(">", "\\u003e")
+    return f"<!-- dailytalk:written {text} -->"
+
+
+def _damaged(name: str, problem: str) -> CardDamaged:
+    return CardDamaged(
+        f"the card's section {name!r} {problem}",
+        f"mend the markers <!-- dailytalk:{name}:… --> in README.md, or take them all out",
+    )
+
+
+# The front matter of a card: our values put into what a person has written, key by key.
+#
+# Edited as text, because parsing and writing it anew would lose comments and order: the lines of a key are
+# replaced only where its value changes. A value that is still the one we wrote last is ours to change; any other
+# is somebody's choice and stays. Of lists, what somebody added stays and what somebody took out stays out.
+
+
+#: As `huggingface_hub` finds it, but at the start of the file only.
+_BLOCK = re.compile(r"\A(\s*---(?:\r\n|\n))([\S\s]*?)((?:\r\n|\n|(?<=\n))---[ \t]*(?:\r\n|\n|\Z))")
+
+_KEY = re.compile(r"""(?:"([^"]+)"|'([^']+)'|([^\W\d][^:#\n]*?))[ \t]*:(?:\s|$)""")
+
+#: Keys of which one without the others says nothing.
+LICENCE_KEYS = ("license", "license_name", "license_link")
+
+#: Keys that must tell of the files of this version, and hold one entry a config.
+BY_CONFIG = ("configs", "dataset_info")
+
+
+def divide(card: str) -> tuple[str, str]:
+    """A card's front matter, without its dashes, and its body. The first is empty where there is none."""
+    found = _BLOCK.match(card)
+    return (found[2], card[found.end() :]) if found else ("", card)
+
+
+def values_of(front: str) -> dict[str, Any]:
+    """The front matter's values. Raises CardDamaged if it is no YAML, or no mapping."""
+    try:
+        told = parse_yaml(front, "the card's front matter")
+    except BadInput as problem:
+        raise CardDamaged(problem.reason, "mend README.md on the Hub") from None
+    if told is not None and not isinstance(told, dict):
+        raise CardDamaged("the card's front matter is no mapping", "write `key: value` lines into README.md")
+    return dict(told or {})
+
+
+def merge(old: Mapping[str, Any], ours: Mapping[str, Any], last: Mapping[str, Any]) -> dict[str, Any]:
+    """The values of our keys as they shall be; a key with None is taken out.
+
+    Args:
+        old: what the card says now.
+        ours: what we would say.
+        last: what we said last time, without `configs` and `dataset_info`.
+    """
+    merged = {key: _one(old.get(key), value, last.get(key)) for key, value in ours.items() if key not in BY_CONFIG}
+    dropped = {key: None for key, value in last.items() if key not in ours and old.get(key) == value}
+    if any(key in old and old[key] != last.get(key) for key in LICENCE_KEYS):
+        merged |= {key: old.get(key) for key in LICENCE_KEYS}
+    return {**merged, **dropped, **{key: by_config(old.get(key), ours[key]) for key in BY_CONFIG}}
+
+
+def by_config(old: Any, ours: Sequence[Mapping[str, Any]]) -> list[Any]:
+    """Entries of our configs, and those that others keep in the same repository.
+
+    `default` is taken from ours where another config is the default already: two are an error when loading.
+    """
+    entries = [old] if isinstance(old, dict) else list(old or ())
+    named = [{"config_name": "default", **entry} for entry in entries]
+    theirs = [entry for entry in named if entry["config_name"] not in CONFIGS]
+    taken = any(entry["config_name"] == "default" or entry.get("default") for entry in theirs)
+    own = [{key: value for key, value in one.items() if not (taken and key == "default")} for one in ours]
+    return own + theirs
+
+
+def rewrite(front: str, values: Mapping[str, Any]) -> str:
+    """The front matter with these values; all other lines stay as they are.
+
+    Raises:
+        CardDamaged: it is not one key a line, so that a value can't be told from the next.
+    """
+    line = "\r\n" if "\r\n" in front else "\n"
+    old, parts = values_of(front), _parts(front)
+    if [name for name, _ in parts if name] != [str(key) for key in old]:
+        raise CardDamaged("the card's front matter is not one key a line", "write it so in README.md")
+    wanted = dict(values)
+    kept: list[str] = []
+    for name, text in parts:
+        if name in wanted:
+            value = wanted.pop(name)
+            if value is not None and value == old[name]:
+                kept.append(text)
+            elif value is not None:
+                kept.append(_dump(name, value, line))
+        else:
+            kept.append(text)
+    kept += [_dump(name, value, line) for name, value in wanted.items() if value is not None]
+    return "".join(kept)
+
+
+def with_front(front: str, body: str) -> str:
+    """A card of both parts."""
+    line = "\r\n" if "\r\n" in front else "\n"
+    return f"---{line}{front}---{line}{body}"
+
+
+def _one(old: Any, ours: Any, last: Any) -> Any:
+    if isinstance(ours, list):
+        present = [old] if isinstance(old, str) else list(old or ())
+        before = [last] if isinstance(last, str) else list(last or ())
+        stay = [value for value in present if value in ours or value not in before]
+        return stay + [value for value in ours if value not in stay and value not in before] or None
+    return ours if old is None or old == last else old
+
+
+def _parts(front: str) -> list[tuple[str | None, str]]:
+    """The lines of each key, in order; lines before the first have no key."""
+    parts: list[tuple[str | None, str]] = []
+    for text in _lines(front):
+        found = _KEY.match(text)
+        if found:
+            parts.append((found[1] or found[2] or found[3], text))
+        elif not parts:
+            parts.append((None, text))
+        else:
+            parts[-1] = (parts[-1][0], parts[-1][1] + text)
+    return parts
+
+
+def _lines(front: str) -> Iterable[str]:
+    ending = "\r\n" if "\r\n" in front else "\n"
+    return (front if not front or front.endswith("\n") else front + ending).splitlines(keepends=True)
+
+
+def _dump(name: str, value: Any, line: str) -> str:
+    text: str = yaml.safe_dump({name: value}, sort_keys=False, allow_unicode=True, width=1000)
+    return text.replace("\n", line)
+
+
+# The sections of a card that are sentences: what it is, how it was made, what is wrong with it, what is allowed.
+#
+# Limits are told from what the rows say of themselves, and plainly: who trains on this has nothing else to go by.
+
+
+#: Settings of `tag` that decide what is in the data. All others are about how it ran, or may hold paths.
+_TAG_SETTINGS = (
+    *(
+        "profile",
+        "channel",
+        "language",
+        "asr_windows",
+        "beam",
+        "affect_context",
+        "min_duration",
+        "buckets",
+        "rules",
+    ),
+)
+
+_ROLES = {
+    "speech_activity": "speech activity",
+    "recogniser": "words",
+    "affect": "affect",
+    "synthesiser": "new voice",
+    "verifier": "check of the new voice",
+}
+
+
+def about(found: CardStatistics, tag: str | None) -> str:
+    """One paragraph: how much, in which languages, which version."""
+    total = found.tally
+    languages = (
+        ", ".join(f"`{escaped(name)}`" for name in sorted(found.languages)) or "a language that nobody named"
+    )
+    version = f" This card is about version `{tag}`." if tag else ""
+    return (
+        f"**{counted(total.conversations, 'conversation')} of two people, {span(total.seconds)}**, "
+        f"{counted(total.utterances, 'utterance')}, in {languages}: stereo, word-aligned, with a style tag, "
+        f"affect and prosody for every utterance.{version}"
+    )
+
+
+def models(found: CardStatistics, run: Mapping[str, Any]) -> str:
+    """The models that had a part, with licences and links, and what ran them."""
+    rows = [
+        (
+            escaped(_ROLES.get(one.role, one.role)),
+            link(model_name(one.name), one.url),
+            escaped(one.licence or "unknown"),
+            f"{n:,}",
+        )
+        for one, n in sorted(found.models.items())
+    ]
+    packages = ", ".join(
+        f"{public_cell(name)} {public_cell(number)}" for name, number in (run.get("packages") or {}).items()
+    )
+    tools = " and ".join(escaped(name) for name in sorted(found.tools))
+    parts = [
+        markdown_table(("part", "model", "licence", "conversations"), rows),
+        f"Made with {tools}{f' ({packages})' if packages else ''}.",
+    ]
+    return "\n\n".join(part for part in parts if part)
+
+
+def settings(found: CardStatistics, run: Mapping[str, Any]) -> str:
+    """The settings that decide what is in the data."""
+    given = run.get("settings") or {}
+    rows = [(name, [given[name]]) for name in _TAG_SETTINGS if given.get(name) not in (None, "", [])]
+    rows += [(name, values) for name, values in found.decided if values not in ([None], [""], [[]])]
+    voices = sorted(voice for voice in found.voices if voice)
+    rows += [("voice", voices[:10])] if voices else []
+    return markdown_table(
+        ("setting", "value"), ((escaped(name.replace("_", " ")), listed(values)) for name, values in rows)
+    )
+
+
+def splits(found: CardStatistics, disjoint: str) -> str:
+    """What no two splits share, said plainly."""
+    if len(found.splits) < 2:
+        return "There is one split, so nothing is held out for evaluation."
+    n_named = len(found.shared)
+    shared = sorted(name for name, where in found.shared.items() if len(where) > 1)
+    unnamed = (UNNAMED, False) in found.speakers
+    if disjoint == "speakers" and not shared and not unnamed:
+        return (
+            "No recorded (right) speaker is heard in two splits. Synthesised voices do not count: they are meant "
+            "to be the same everywhere."
+        )
+    what = (
+        "No recording has a part in two splits" if disjoint == "recordings" else "No conversation is in two splits"
+    )
+    if shared:
+        why = f"{counted(len(shared), 'recorded speaker')} of {n_named:,} can be heard in more than one split"
+        why += " (as with DailyTalk, which has two speakers in all)" if n_named <= 2 else ""
+    else:
+        why = "it is not known of every conversation who was recorded, so the same person may be in two splits"
+    return (
+        f"{what}. **Speakers are not held apart**: {why}. Figures on these splits say nothing about new speakers. "
+        "Synthesised voices are the same in all splits, and do not count."
+    )
+
+
+def limits(found: CardStatistics) -> str:
+    """What a user should know before trusting the data."""
+    names = {one.role: set[str]() for one in found.models}
+    for one in found.models:
+        names[one.role].add(one.name)
+    points = [
+        "The left voice is synthesised: it has the manners and the accent of its model, not those of a person.",
+        "Style tags come from rules over measures of the *source* performance. No person chose or checked them, "
+        "and whether the synthesised voice does what its tag says has not been measured.",
+        *_about_words(found, names.get("recogniser", set())),
+        *_about_affect(names.get("affect", set())),
+        f"Languages by conversations: {_by_language(found)}. Speech in others is missing, and so are the manners "
+        "of talking of people who are not in the recordings.",
+        *_left_out(found),
+    ]
+    rejected = markdown_table(
+        ("rejected in", "why", "number"),
+        (
+            (public_cell(stage), public_cell(reason), f"{n:,}")
+            for (stage, reason), n in sorted(found.tally.rejects.items())
+        ),
+    )
+    after = (
+        f"Recordings, conversations and utterances that were rejected:\n\n{rejected}"
+        if rejected
+        else ("No recording and no conversation was rejected.")
+    )
+    return "\n".join(f"- {point}" for point in points) + f"\n\n{after}"
+
+
+def licence_section(licence: str, name: str | None, origins: Sequence[Origin], warnings: Sequence[str]) -> str:
+    """The card's licence, and those of everything it was made from, with what they ask."""
+    said = (
+        f"The dataset is under `{escaped(licence)}`"
+        if licence != OTHER
+        else (
+            f"The dataset is under no licence that the Hub has an id for (`{escaped(name or OTHER)}`): those "
+            "below hold together"
+        )
+    )
+    rows = [
+        (
+            escaped("source" if one.role == "source" else _ROLES.get(one.role, one.role)),
+            link(public_cell(model_name(one.name)) if is_path(one.name) else one.name or "(not named)", one.url),
+            public_cell(one.licence or "**not known**") if one.licence else "**not known**",
+            licence_in_words(one.licence),
+        )
+        for one in origins
+    ]
+    notes = [f"- {escaped(model_name(one.name))}: {public_cell(note)}." for one in origins if (note := _note(one))]
+    return "\n\n".join(
+        part
+        for part in (
+            f"{said}.",
+            warned(warnings),
+            markdown_table(("part", "of", "licence", "asks for"), rows),
+            "\n".join(notes),
+            "What a licence forbids, it forbids whatever this card says. This is no legal advice.",
+        )
+        if part
+    )
+
+
+def warned(warnings: Sequence[str]) -> str:
+    """Warnings as lines that nobody overlooks."""
+    return "\n".join(f"> **Warning:** {public_cell(sentence)}.\n>" for sentence in warnings).removesuffix("\n>")
+
+
+def changelog(history: Iterable[tuple[str, str, str]], changes: Mapping[str, Any]) -> str:
+    """The versions, the newest first, and the last one's changes in numbers."""
+    rows = [(f"`{escaped(tag)}`", escaped(date), public_cell(words)) for tag, date, words in history]
+    parts = [markdown_table(("version", "date", "what changed"), rows), _numbers(changes)]
+    return "\n\n".join(part for part in parts if part) or "This is the first version."
+
+
+def _numbers(changes: Mapping[str, Any]) -> str:
+    """What `publish.compare` counted, as a sentence; empty for a first version."""
+    if not changes.get("previous"):
+        return ""
+    moved = sum(one["count"] for one in changes.get("tags") or ())
+    parts = [
+        f"{counted(changes.get('added', 0), 'conversation')} added",
+        *(f"{changes.get(name, 0):,} {name}" for name in ("removed", "changed")),
+        f"{changes.get('moved', 0):,} moved to another split",
+        *([f"{counted(moved, 'utterance')} with another tag"] if moved else []),
+    ]
+    return f"Against `{escaped(changes['previous'])}`: {', '.join(parts)}."
+
+
+def _about_words(found: CardStatistics, recognisers: set[str]) -> list[str]:
+    points = []
+    sources = found.tally.word_sources
+    total = sum(sources.values())
+    if total:
+        shares = ", ".join(f"`{escaped(name)}` {100 * n / total:.0f} %" for name, n in sources.most_common())
+        guesses = " `proportional` times are guesses." if sources["proportional"] else ""
+        points.append(f"How the times of words are known: {shares}.{guesses}")
+    if recognisers - {"given"}:
+        used = ", ".join(escaped(model_name(name)) for name in sorted(recognisers - {"given"}))
+        points.append(
+            f"Words were recognised by a machine ({used}) unless a transcript came with the recording; they hold "
+            "errors, and the left voice says these errors aloud."
+        )
+    if "pocketsphinx" in recognisers:
+        points.append("**pocketsphinx** hears clear readers of English well and everybody else badly: a preview.")
+    return points
+
+
+def _about_affect(raters: set[str]) -> list[str]:
+    points = ["Affect, prosody and buckets describe the source performance, also where the left voice is new."]
+    if "acoustic-estimate" in raters:
+        points.append(
+            "**Affect is an estimate** from loudness, pitch, rate and words (`acoustic-estimate`), not the rating "
+            "of a trained model or of people."
+        )
+    return points
+
+
+def _by_language(found: CardStatistics) -> str:
+    known = ", ".join(f"`{escaped(name)}` {n:,}" for name, n in sorted(found.languages.items()))
+    unknown = found.tally.conversations - sum(found.languages.values())
+    return ", ".join(part for part in (known, f"not known {unknown:,}" if unknown else "") if part)
+
+
+def _left_out(found: CardStatistics) -> list[str]:
+    points = []
+    statuses = found.tally.statuses
+    if statuses["dropped"]:
+        points.append(f"{counted(statuses['dropped'], 'utterance')} left out of the audio (`status: dropped`).")
+    if statuses["kept-original"]:
+        points.append(
+            f"{counted(statuses['kept-original'], 'utterance')} on the left in the original voice "
+            "(`kept-original`)."
+        )
+    if found.tally.reasons:
+        reasons = "; ".join(f"{public_cell(reason)} ({n:,})" for reason, n in found.tally.reasons.most_common(10))
+        points.append(f"Why, in the words of the log: {reasons}.")
+    return points
+
+
+def _note(one: Origin) -> str:
+    if one.note:
+        return one.note
+    if one.role == "source" or not one.name or one.licence in (None, "unknown") or is_path(one.name):
+        return ""
+    known = licence_of(one.name)
+    return known.note if known.licence == one.licence else ""
+
+
+# The card of a version: the front matter that the Hub and `datasets` read, and the page that people read.
+#
+# Everything in it comes from the rows that are published, so that it can't promise what is not there; what people
+# have written into the card stays (`cards.sections`, `cards.front_matter`). The same data gives the same text and
+# plots.
+
+
+_T = TypeVar("_T")
+
+#: Where people read about a dataset, whatever server it was sent to.
+_HOME = "https://huggingface.co/datasets"
+
+#: Ids of the Hub's list of tasks; recognition is not among them, as most transcripts are a recogniser's.
+TASKS = ("text-to-speech", "audio-to-audio")
+
+TAGS = ("speech", "dialogue", "full-duplex", "turn-taking", "prosody", "emotion", "word-alignment", "moshi")
+
+#: What the Hub calls datasets of up to so many rows.
+_SIZES = ("n<1K", "1K<n<10K", "10K<n<100K", "100K<n<1M", "1M<n<10M", "10M<n<100M", "100M<n<1B", "1B<n<10B")
+
+
+@dataclass(frozen=True)
+class CardFacts:
+    """What a card says that the data does not.
+
+    Attributes:
+        repo: `OWNER/NAME`.
+        tag: of this version, or None.
+        licence: an id of the Hub such as `cc-by-4.0`; None: what the card says, else what
+            follows from the sources.
+        pretty_name: a title; None: what the card says, else the name.
+        history: tag, ISO date, and what changed in words, of each version; the newest first.
+        changes: numbers from `publish.compare`.
+        contact: how to reach the publisher; None: what was given for a version before, else the
+            repository's discussions.
+        citation: BibTeX; None: one made from the rest.
+    """
+
+    repo: str
+    tag: str | None
+    licence: str | None = None
+    pretty_name: str | None = None
+    history: tuple[tuple[str, str, str], ...] = ()
+    changes: Mapping[str, Any] = field(default_factory=dict)
+    contact: str | None = None
+    citation: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.licence and self.licence != self.licence.lower():
+            raise DailytalkError(f"the Hub knows no licence {self.licence!r}", f"write {self.licence.lower()!r}")
+        for name, given in (("contact", self.contact), ("citation", self.citation)):
+            if given and ("<!--" in given or "```" in given):
+                raise DailytalkError(
+                    f"the {name} holds <!-- or ```, which would end its place in the card", "leave it out"
+                )
+
+
+@dataclass(frozen=True)
+class Card:
+    """A card: its text, its plots (PNG by name in the repository), and what is wrong with its licence."""
+
+    text: str
+    assets: dict[str, bytes]
+    warnings: tuple[str, ...]
+
+
+def render_card(
+    old: str | None,
+    packed: Packed,
+    version: Version,
+    facts: CardFacts,
+    run: Mapping[str, Any],
+    rejects: Sequence[Mapping[str, str]],
+) -> Card:
+    """The card of a version.
+
+    Args:
+        old: the card that is there now, or None.
+        packed: the files of the version.
+        version: the same files, opened for reading.
+        facts: what only the publisher knows.
+        run: `run.json` of the work folder; {} where there is none.
+        rejects: lines of `rejects.jsonl`.
+
+    Raises:
+        CardDamaged: the markers or the front matter of `old` can't be told apart from its text.
+    """
+    from dailytalk_contiguous.publish.figures import card_plots  # matplotlib, which no other command needs
+
+    found = statistics_of(version, rejects)
+    front, body = divide(old or "")
+    memory = written_of(body)
+    there, last, contact = values_of(front), memory.get("values") or {}, facts.contact or memory.get("contact")
+    origins = _origins(found)
+    ours = _ours(found, packed, version, facts, origins)
+    chosen = [*(LICENCE_KEYS if facts.licence else ()), *(("pretty_name",) if facts.pretty_name else ())]
+    there |= {key: ours[key] for key in chosen}
+    values = merge(there, ours, {key: value for key, value in last.items() if key not in chosen})
+    assets = card_plots(found)
+    against = tuple(dict.fromkeys(one for licence in _chosen(values) for one in warnings(licence, origins)))
+    filled = _filled(found, packed, replace(facts, contact=contact), run, values, assets, origins, against)
+    written = _written({key: value for key, value in ours.items() if key not in chosen}, values, there, last)
+    new_front = rewrite(front, values)
+    new_body = update_body(body, escaped(values["pretty_name"]), _sections(filled), written, contact)
+    return Card(with_front(new_front, new_body), assets, against)
+
+
+def _written(
+    ours: Mapping[str, Any], values: Mapping[str, Any], there: Mapping[str, Any], last: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Those of our values that are ours to change in the next version: nobody chose them.
+
+    Without those that tell of files, which are ours in any version, and long.
+    """
+    return {
+        key: value
+        for key, value in ours.items()
+        if key not in BY_CONFIG
+        and (isinstance(value, list) or (values.get(key) == value and there.get(key) in (None, last.get(key))))
+    }
+
+
+def card_template() -> str:
+    """The template of a card: sections between markers, with names of values after dollar signs."""
+    return files(__package__).joinpath("assets", "card.md").read_text(encoding="utf-8")
+
+
+def _sections(values: Mapping[str, str]) -> dict[str, str]:
+    return {name: _tidy(Template(raw).substitute(values)) for name, raw in sections_of(card_template()).items()}
+
+
+def _tidy(section: str) -> str:
+    """Without the empty lines that empty values leave."""
+    while "\n\n\n" in section:
+        section = section.replace("\n\n\n", "\n\n")
+    return section.replace("\n\n<!-- ", "\n<!-- ")
+
+
+def _ours(
+    found: CardStatistics, packed: Packed, version: Version, facts: CardFacts, origins: Sequence[Origin]
+) -> dict[str, Any]:
+    models = [one for one in origins if one.role != "source"]
+    licence = facts.licence or derived([one.licence for one in origins if one.role == "source"], models)
+    other = licence == OTHER
+    configs = {config: _in_order(packed.configs[config], SPLITS) for config in _in_order(packed.configs, CONFIGS)}
+    return {
+        "license": licence,
+        "license_name": "see-the-card" if other else None,
+        "license_link": f"{_HOME}/{facts.repo}#licences" if other else None,
+        "pretty_name": facts.pretty_name or facts.repo.partition("/")[2].replace("-", " ").replace("_", " "),
+        "language": sorted(found.languages) or None,
+        "task_categories": list(TASKS),
+        "tags": list(TAGS),
+        "size_categories": [_size(found.tally.conversations)],
+        "configs": [_config(config, splits) for config, splits in configs.items()],
+        "dataset_info": [_info(config, splits, version) for config, splits in configs.items()],
+    }
+
+
+def _in_order(told: Mapping[str, _T], order: Sequence[str]) -> dict[str, _T]:
+    return {name: told[name] for name in order if name in told}
+
+
+def _config(config: str, splits: Mapping[str, Sequence[DataFile]]) -> dict[str, Any]:
+    """Where the files of a config are, as `Dataset.push_to_hub` tells it."""
+    data_files = [{"split": split, "path": f"{config}/{split}-*"} for split in splits]
+    return {"config_name": config, "data_files": data_files} | (
+        {"default": True} if config == "conversations" else {}
+    )
+
+
+def _info(config: str, splits: Mapping[str, Sequence[DataFile]], version: Version) -> dict[str, Any]:
+    """Columns and sizes of a config. `num_bytes` are those of the columns before compression."""
+    parts = {
+        split: SplitInfo(split, sum(_plain_bytes(file) for file in own), sum(file.rows for file in own))
+        for split, own in splits.items()
+    }
+    info = DatasetInfo(
+        features=version.features(config),
+        splits=SplitDict(parts),
+        download_size=sum(file.size for own in splits.values() for file in own),
+        dataset_size=sum(part.num_bytes for part in parts.values()),
+    )
+    return {"config_name": config, **info._to_yaml_dict()}
+
+
+def _plain_bytes(file: DataFile) -> int:
+    footer = pq.read_metadata(file.path)
+    return sum(footer.row_group(number).total_byte_size for number in range(footer.num_row_groups))
+
+
+def _size(rows: int) -> str:
+    return next((name for power, name in enumerate(_SIZES) if rows < 1000 * 10**power), _SIZES[-1])
+
+
+def _origins(found: CardStatistics) -> list[Origin]:
+    """Sources first, then models, each in the order of their names."""
+    sources = sorted(found.sources, key=lambda one: (one[0] or "", one[1] or ""))
+    return [Origin("source", name or "", licence) for name, licence in sources] + sorted(found.models)
+
+
+def _chosen(values: Mapping[str, Any]) -> list[str]:
+    """The card's licences: the Hub takes one or a list."""
+    licence = values["license"]
+    return [str(one) for one in licence] if isinstance(licence, list) else [str(licence)]
+
+
+def _filled(
+    found: CardStatistics,
+    packed: Packed,
+    facts: CardFacts,
+    run: Mapping[str, Any],
+    values: Mapping[str, Any],
+    assets: Mapping[str, bytes],
+    origins: Sequence[Origin],
+    against: Sequence[str],
+) -> dict[str, str]:
+    revision = f', revision="{facts.tag}"' if facts.tag else ""
+    contact = facts.contact or f"{_HOME}/{facts.repo}/discussions"
+    return {
+        "repo": facts.repo,
+        "split": next(iter(found.splits), "train"),
+        "revision": revision,
+        "revision_option": f" --revision {facts.tag}" if facts.tag else "",
+        "about": about(found, facts.tag),
+        "warnings": warned(against),
+        "split_table": split_table(found, packed),
+        "speaker_table": speaker_table(found),
+        "tag_table": tag_table(found),
+        "tag_plot": _image(assets, "tags", "Hours of speech by style tag and channel"),
+        "length_plot": _image(assets, "lengths", "How long the conversations are"),
+        "affect_plot": _image(assets, "affect", "Valence and arousal of the utterances"),
+        "measure_table": measure_table(found),
+        "bucket_table": bucket_table(found),
+        "turns": turn_measures(found, "assets/offsets.png" in assets),
+        "splits": splits(found, packed.disjoint),
+        "model_table": models(found, run),
+        "settings_table": settings(found, run),
+        "limits": limits(found),
+        "licences": licence_section(", ".join(_chosen(values)), values.get("license_name"), origins, against),
+        "contact": f"To have a recording of yourself removed, write to {contact} and name the conversation's id; "
+        "it is taken out of the next version, and old versions that hold it should be deleted.",
+        "citation": facts.citation or _citation(facts, str(values["pretty_name"])),
+        "changelog": changelog(facts.history, facts.changes),
+    }
+
+
+def _image(assets: Mapping[str, bytes], name: str, said: str) -> str:
+    return f"![{said}](assets/{name}.png)" if f"assets/{name}.png" in assets else ""
+
+
+def _citation(facts: CardFacts, title: str) -> str:
+    owner, _, name = facts.repo.partition("/")
+    year = facts.history[0][1][:4] if facts.history else ""
+    lines = {
+        "title": _latex(title),
+        "author": _latex(owner),
+        "year": year,
+        "version": facts.tag or "",
+        "howpublished": f"\\url{{{_HOME}/{facts.repo}}}",
+    }
+    told = ",\n".join(f"  {key} = {{{value}}}" for key, value in lines.items() if value)
+    return f"@misc{{{name},\n{told}\n}}"
+
+
+def _latex(text: str) -> str:
+    return re.sub(r"([&%$#_])", r"\\\1", re.sub(r"[{}\\`\s]+", " ", text))

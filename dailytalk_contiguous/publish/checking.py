@@ -1,0 +1,1272 @@
+"""What `dailytalk check` finds: in folders for Moshi and others, in work folders, in versions on the Hub."""
+
+import hashlib
+import math
+import os
+import statistics
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Sized
+from dataclasses import asdict, dataclass, field
+from itertools import pairwise
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dailytalk_contiguous.core.audio import blocks, probe, to_uri
+from dailytalk_contiguous.core.documents import (
+    MOST_OWN_BYTES,
+    expect,
+    is_number,
+    json_lines,
+    parse_json,
+    parse_yaml,
+    quoted,
+    read_bytes,
+    read_json,
+    shown,
+)
+from dailytalk_contiguous.core.errors import BadInput, DailytalkError
+from dailytalk_contiguous.core.schema import AUDIO_FOLDER, BUILT, CHANNELS, CONFIGS, MAIN, OTHER, Row
+from dailytalk_contiguous.core.spans import frame_levels
+from dailytalk_contiguous.core.tags import tags_among
+from dailytalk_contiguous.core.turns import Timed, fitness
+from dailytalk_contiguous.core.word_times import frame_of
+from dailytalk_contiguous.core.wording import counted
+from dailytalk_contiguous.publish.exports import (
+    ABOUT,
+    AUDIO,
+    BATCH,
+    CONFIG,
+    CONVERSATIONS,
+    CSM_RATE,
+    EVAL,
+    MOSHI_RATE,
+    SPEAKERS,
+    TEXT,
+    TRAIN,
+    WINDOW_SECONDS,
+    window_count,
+)
+from dailytalk_contiguous.publish.items import TOLERANCE, problem_of, shard_rows, shards, voices
+from dailytalk_contiguous.publish.loading import file_differences
+from dailytalk_contiguous.publish.manifest import MANIFEST
+from dailytalk_contiguous.publish.mixture import ABOUT_SHAPE, MIX, most_listed
+from dailytalk_contiguous.publish.version import Version
+from dailytalk_contiguous.run.clip_plan import MEASURED
+from dailytalk_contiguous.run.clips import MANIFESTS
+from dailytalk_contiguous.run.outputs import REJECTS, read_run
+from dailytalk_contiguous.run.tagging import TAGGED
+from dailytalk_contiguous.store.files import inside
+
+# What the checker says: a finding, and the words for many of one kind.
+#
+# A file with a thousand bad words has one finding of that kind, with the number and the first of them.
+
+
+Level = Literal["error", "advice"]
+
+
+@dataclass(frozen=True)
+class Finding:
+    """Something about a file.
+
+    Attributes:
+        level: `error` where a trainer would fail or silently learn garbage, `advice` otherwise.
+        file: path relative to what was checked; `.` for all of it.
+        what: what is wrong, with figures.
+        remedy: what to do about it.
+        kind: short name of the kind of finding, for programs.
+    """
+
+    level: Level
+    file: str
+    what: str
+    remedy: str
+    kind: str
+
+    def as_dict(self) -> dict[str, str]:
+        """The finding as JSON."""
+        return asdict(self)
+
+
+def error(kind: str, file: str, what: str, remedy: str) -> Finding:
+    """A finding for which the exit code is 1."""
+    return Finding("error", file, what, remedy, kind)
+
+
+def advice(kind: str, file: str, what: str, remedy: str) -> Finding:
+    """A finding that the user may well decide against."""
+    return Finding("advice", file, what, remedy, kind)
+
+
+def several(examples: Sequence[str], what: str, total: int) -> str:
+    """`3 of 120 words overlap: "yes" at 1.20 s, "no" at 2.00 s, …`"""
+    shown = ", ".join(examples[:2]) + (", …" if len(examples) > 2 else "")
+    return f"{len(examples)} of {total} {what}: {shown}"
+
+
+# Advice on whether conversations are fit for training a full-duplex model: figures beside what others needed.
+#
+# Nothing here is an error: a trainer runs on any of it. The limits are those that people who fine-tuned Moshi
+# reported; each stands beside its name.
+
+
+#: Seconds of a turn at most, turns a window at least, and seconds of one speaker alone that made loss unstable.
+LONGEST_TURN, TURNS_PER_WINDOW, MONOLOGUE = 10.0, 3, 60.0
+
+#: Share of turns that touch an overlap: over 40 % in natural talk. Far below, turns were taken one after another.
+NATURAL_OVERLAP, LITTLE_OVERLAP = 0.4, 0.1
+
+#: Seconds in which a conversation should have begun: Moshi speaks first and has to learn a greeting.
+GREETING_WITHIN = 5.0
+
+#: Seconds from one speaker's end to the other's start, median: above, the model learns to be silent.
+SLOW_RESPONSE = 2.0
+
+#: Hours that others needed for a voice in English, and for another language.
+ENGLISH_HOURS, LANGUAGE_HOURS = 20.0, 400.0
+
+
+class Figures(NamedTuple):
+    """Of one conversation: what `core.turns.fitness` measures, and the seconds until somebody speaks."""
+
+    measured: dict[str, float]
+    first: float
+
+
+def figures(timed: Sequence[Timed], duration: float, window: float) -> Figures:
+    """Figures of a conversation of `duration` seconds, for a trainer's window of `window` seconds."""
+    return Figures(fitness(timed, duration, window), min((one.start for one in timed), default=duration))
+
+
+def fitness_advice(
+    of: Mapping[str, Figures], hours_of_voice: Mapping[str, float], hours_of_language: Mapping[str, float]
+) -> Iterator[Finding]:
+    """Yield advice on a dataset: figures by conversation, and hours by voice and by language."""
+    yield from _exceeding(of)
+    response = _median(one.measured["response_median_seconds"] for one in of.values())
+    if response > SLOW_RESPONSE:
+        what = f"the median response takes {response:.2f} s (natural talk: about 0.2 s)"
+        yield advice("slow-responses", ".", what, "shorten pauses, or leave out what was read aloud")
+    touching = _median(one.measured["overlapping_turns"] for one in of.values())
+    if touching < LITTLE_OVERLAP:
+        what = f"{touching:.0%} of the turns touch an overlap (natural talk: over {NATURAL_OVERLAP:.0%})"
+        yield advice("little-overlap", ".", what, "build with --timeline anchor, and keep backchannels")
+    yield from _too_few_hours(hours_of_voice, hours_of_language)
+
+
+def _exceeding(of: Mapping[str, Figures]) -> Iterator[Finding]:
+    long = _over(LONGEST_TURN, {name: one.measured["longest_turn_seconds"] for name, one in of.items()})
+    if long:
+        what = f"{_share(long, of)} have a turn over {LONGEST_TURN:.0f} s, up to {_worst(long)}"
+        yield advice("long-turns", ".", what, "leave them out where there are many")
+    few = [name for name, one in of.items() if one.measured["turns_per_window"] < TURNS_PER_WINDOW]
+    if few:
+        what = f"{_share(few, of)} have fewer than {TURNS_PER_WINDOW} turns a window, such as {few[0]}"
+        yield advice("few-turns", ".", what, "leave them out where there are many")
+    alone = _over(MONOLOGUE, {name: one.measured["longest_monologue_seconds"] for name, one in of.items()})
+    if alone:
+        what = f"{_share(alone, of)} have a monologue over {MONOLOGUE:.0f} s, up to {_worst(alone)}"
+        yield advice("monologue", ".", what, "leave them out: the loss became unstable on such data")
+    late = _over(GREETING_WITHIN, {name: one.first for name, one in of.items()})
+    if late:
+        what = f"{_share(late, of)} begin with over {GREETING_WITHIN:.0f} s of silence, up to {_worst(late)}"
+        yield advice("late-start", ".", what, "keep the greeting, cut the silence before it")
+
+
+def _too_few_hours(voices: Mapping[str, float], languages: Mapping[str, float]) -> Iterator[Finding]:
+    for voice, hours in sorted(voices.items()):
+        if hours < ENGLISH_HOURS:
+            what = f"{hours:.2f} h with the voice {voice} (others needed {ENGLISH_HOURS:.0f} h for one in English)"
+            yield advice("few-hours-of-voice", ".", what, "re-voice more conversations with it")
+    for language, hours in sorted(languages.items()):
+        if language != "en" and hours < LANGUAGE_HOURS:
+            what = (
+                f"{hours:.2f} h of {language} (others needed {LANGUAGE_HOURS:.0f} h and more for a new language)"
+            )
+            yield advice(
+                "few-hours-of-language", ".", what, "add recordings, or start from a model that speaks it"
+            )
+
+
+def _over(limit: float, seconds: Mapping[str, float]) -> dict[str, float]:
+    return {name: value for name, value in seconds.items() if value > limit}
+
+
+def _median(values: Iterable[float]) -> float:
+    """The median of what was measured; NaN, which is neither above nor below a limit, where nothing was."""
+    measured = [value for value in values if not math.isnan(value)]
+    return statistics.median(measured) if measured else math.nan
+
+
+def _share(some: Sized, of: Sized) -> str:
+    return f"{len(some):,} of {counted(len(of), 'conversation')}"
+
+
+def _worst(seconds: Mapping[str, float]) -> str:
+    name = max(seconds, key=lambda one: seconds[one])
+    return f"{seconds[name]:.1f} s in {name}"
+
+
+# How loud each moment of a file is.
+#
+# Read in blocks, so that an hour needs hardly more memory than a minute. Frames of 20 ms are short beside a word,
+# and long enough that room tone does not look like speech by chance.
+
+
+#: Seconds a frame: about two periods of a low voice, and short beside any word.
+FRAME_SECONDS = 0.02
+
+#: dB of full scale. What never gets louder is silence: room tone of a quiet recording lies at -60 and below.
+SILENCE_DBFS = -60.0
+
+#: dB. A word this far below the loudest moment of its channel is not there: whispers lie 20 to 30 dB below shouts.
+BELOW_LOUDEST = 40.0
+
+_BLOCK_FRAMES = 1000
+
+
+@dataclass(frozen=True)
+class Loudness:
+    """Levels of a file.
+
+    Attributes:
+        sample_rate: Hz.
+        channels: number of channels.
+        seconds: length as decoded, not as its header promises.
+        dbfs: RMS of each frame in dB of full scale, shape (frames, channels).
+        frame: seconds of a frame.
+    """
+
+    sample_rate: int
+    channels: int
+    seconds: float
+    dbfs: NDArray[np.float32]
+    frame: float
+
+    def loudest(self, channel: int) -> float:
+        """The loudest frame of a channel in dBFS; -inf where there is none."""
+        return float(self.dbfs[:, channel].max()) if len(self.dbfs) else -np.inf
+
+    def is_silent(self, channel: int) -> bool:
+        """Whether a channel never rises above `SILENCE_DBFS`."""
+        return self.loudest(channel) < SILENCE_DBFS
+
+    def has_energy(self, start: float, end: float, channel: int) -> bool:
+        """Whether anything can be heard in a stretch of seconds, give or take one frame."""
+        first, last = max(0, int(start / self.frame) - 1), int(np.ceil(end / self.frame)) + 1
+        inside = self.dbfs[first:last, channel]
+        return len(inside) > 0 and float(inside.max()) >= max(SILENCE_DBFS, self.loudest(channel) - BELOW_LOUDEST)
+
+
+def measure_loudness(audio: dict[str, Any]) -> Loudness:
+    """Levels of encoded audio, a `{"bytes", "path"}` struct. Raises BadInput if it can't be read to its end."""
+    info = probe(audio)
+    frame = max(1, round(FRAME_SECONDS * info.sample_rate))
+    levels: list[NDArray[np.float32]] = []
+    n_samples = 0
+    for block in blocks(audio, block_seconds=_BLOCK_FRAMES * frame / info.sample_rate):
+        n_samples += len(block)
+        levels.append(np.stack([frame_levels(channel, frame) for channel in block.T], axis=1))
+    power = np.concatenate(levels) if levels else np.zeros((0, info.channels), np.float32)
+    with np.errstate(divide="ignore"):
+        dbfs = np.asarray(10 * np.log10(power), np.float32)
+    return Loudness(info.sample_rate, info.channels, n_samples / info.sample_rate, dbfs, frame / info.sample_rate)
+
+
+# Judges the aligned words of one file as a trainer would use them: in order, audible, inside, one at a time.
+#
+# moshi-finetune finds the words of a window by binary search on their starts, drops those without length, and
+# trains those past the end of the audio on padding, all without a message; so each of these is an error here. Of
+# two words that begin in one frame of 80 ms it loses the first.
+
+
+#: Share of the words without energy above which their times are wrong altogether. A single one is mostly a mumbled
+#: word, or one that the recogniser made up.
+SILENT_SHARE = 0.05
+
+#: Share of the words that the trainer may lose to another in their frame: above it, their times are wrong as well.
+SAME_FRAME_SHARE = 0.05
+
+#: Seconds; no recording lasts so long.
+LATEST = 1e9
+
+_EXPORT_ANEW = "build it again; after edits by hand run `dailytalk speak` and export anew"
+
+
+class SaidWord(NamedTuple):
+    """A word as it stands in a file, in seconds, with its speaker and that speaker's channel."""
+
+    text: str
+    start: float
+    end: float
+    speaker: str
+    channel: int
+
+
+def word_findings(file: str, words: Sequence[SaidWord], loudness: Loudness | None) -> Iterator[Finding]:
+    """Yield what is wrong with the words of a file, given in the order in which they stand there.
+
+    Without `loudness` (the audio can't be read) nothing is said of where they lie in it.
+    """
+    yield from _order_and_text(file, words)
+    if loudness is not None:
+        yield from _inside(file, words, loudness)
+        yield from _energy(file, words, loudness)
+
+
+def _order_and_text(file: str, words: Sequence[SaidWord]) -> Iterator[Finding]:
+    total = len(words)
+    backwards = [_named(after) for before, after in pairwise(words) if after.start < before.start]
+    if backwards:
+        what = several(backwards, "words start before the one in front of them", total)
+        yield error("unsorted-words", file, what, "sort them by start: the trainer loses words that are not")
+    empty = [_named(word) for word in words if not word.text.strip()]
+    if empty:
+        yield error("empty-word", file, several(empty, "words have no text", total), _EXPORT_ANEW)
+    short = [_named(word) for word in words if word.end <= word.start]
+    if short:
+        yield error("zero-length-word", file, several(short, "words have no length", total), _EXPORT_ANEW)
+    overlapping = _overlapping(words)
+    if overlapping:
+        what = several(overlapping, "words begin before the same speaker's last one ends", total)
+        yield error("overlapping-words", file, what, _EXPORT_ANEW)
+    yield from _same_frame(file, [word for word in words if word.speaker == MAIN])
+    for speaker in sorted({word.speaker for word in words}):
+        tags = tags_among([word.text for word in words if word.speaker == speaker])
+        if tags:
+            what = several(tags, "words are style tags, which the model would learn to say", total)
+            yield error("tag-among-words", file, what, "align the text without tags")
+
+
+def _overlapping(words: Sequence[SaidWord]) -> list[str]:
+    found = []
+    for speaker in sorted({word.speaker for word in words}):
+        own = sorted((word for word in words if word.speaker == speaker), key=lambda word: (word.start, word.end))
+        found += [_named(after) for before, after in pairwise(own) if after.start < before.end - TOLERANCE]
+    return found
+
+
+def _same_frame(file: str, words: Sequence[SaidWord]) -> Iterator[Finding]:
+    """Only Moshi's own words: the trainer reads no others."""
+    timed = sorted((word for word in words if 0 <= word.start < word.end < LATEST), key=lambda word: word.start)
+    lost = [_named(first) for first, after in pairwise(timed) if frame_of(first.start) == frame_of(after.start)]
+    if lost:
+        what = several(lost, "words begin in the same 80 ms frame as the next, and are lost", len(words))
+        say = error if len(lost) > SAME_FRAME_SHARE * len(words) else advice
+        yield say("same-frame", file, what, "export it again with `dailytalk export --format moshi`")
+
+
+def _inside(file: str, words: Sequence[SaidWord], loudness: Loudness) -> Iterator[Finding]:
+    outside = [_named(word) for word in words if word.start < 0 or word.end > loudness.seconds + TOLERANCE]
+    if outside:
+        what = several(outside, f"words lie outside the {loudness.seconds:.2f} s of audio", len(words))
+        yield error("word-outside-audio", file, what, _EXPORT_ANEW)
+
+
+def _energy(file: str, words: Sequence[SaidWord], loudness: Loudness) -> Iterator[Finding]:
+    # A silent channel is a finding of its own, and a word outside the audio too.
+    heard = [
+        word
+        for word in words
+        if word.channel < loudness.channels
+        and not loudness.is_silent(word.channel)
+        and 0 <= word.start < word.end <= loudness.seconds + TOLERANCE
+    ]
+    silent = [_named(word) for word in heard if not loudness.has_energy(word.start, word.end, word.channel)]
+    if silent:
+        what = several(silent, "words lie where nothing is heard", len(words))
+        say = error if len(silent) > SILENT_SHARE * len(words) else advice
+        yield say("silent-word", file, what, "run `dailytalk check --snap-words`, or align it again")
+
+
+def _named(word: SaidWord) -> str:
+    return f'"{word.text}" at {word.start:.2f} s'
+
+
+# Reads moshi-finetune's configuration as far as it decides what is trained on, and what a batch is.
+#
+# A folder without one is judged by the recommended window and a batch of one, which every side can fill.
+
+
+_CORRECT_CONFIG = "export again with `dailytalk export --format moshi`, or correct it"
+
+#: Manifests of the folder of an expressive corpus, by side.
+CLIP_MANIFESTS = {"train": MANIFESTS["train"], "eval": MANIFESTS["validation"]}
+
+#: Models as Kyutai publishes them have no conditioners.
+_STOCK = ("kyutai/moshiko", "kyutai/moshika")
+
+
+@dataclass(frozen=True)
+class TrainerPlan:
+    """What a trainer would do with a folder.
+
+    Attributes:
+        manifests: files by side, `train` and `eval`; only such as are there.
+        duration_sec: seconds of a window.
+        batch_size: windows a batch and GPU.
+        stock_model: whether the model is one that stops on `text_conditions`.
+        clips: whether it is the folder of an expressive corpus.
+    """
+
+    manifests: dict[str, Path]
+    duration_sec: float
+    batch_size: int
+    stock_model: bool
+    clips: bool = False
+
+
+def read_plan(folder: Path) -> tuple[TrainerPlan, list[Finding]]:
+    """The plan that `moshi-finetune.yaml` holds, or that of the recommended settings where there is none."""
+    path = folder / CONFIG
+    if clips := {side: folder / name for side, name in CLIP_MANIFESTS.items() if (folder / name).is_file()}:
+        # Which model it is for stands nowhere; conditions are only there if somebody has one that takes them.
+        return TrainerPlan(clips, WINDOW_SECONDS, 1, stock_model=False, clips=True), []
+    if not path.exists():
+        return TrainerPlan(_found(folder), WINDOW_SECONDS, 1, stock_model=True), []
+    try:
+        config = parse_yaml(read_bytes(path).decode("utf-8", "replace"), CONFIG)
+    except BadInput as problem:
+        what = f"it can't be read ({problem.reason})"
+        return TrainerPlan(_found(folder), WINDOW_SECONDS, BATCH, stock_model=True), [
+            error("config", CONFIG, what, _CORRECT_CONFIG)
+        ]
+    data = _section(config, "data")
+    findings = [
+        finding
+        for key in ("train_data", "eval_data")
+        for finding in _source(folder, key, data.get(key), needed=key == "train_data")
+    ]
+    window, batch = _section(config).get("duration_sec", 10), _section(config).get("batch_size", 1)
+    if not _positive(window) or not _positive(batch):
+        what = f"duration_sec {window!r} and batch_size {batch!r} must be numbers above 0"
+        findings.append(error("config", CONFIG, what, _CORRECT_CONFIG))
+        window, batch = WINDOW_SECONDS, BATCH
+    model = str(_section(config, "moshi_paths").get("hf_repo_id") or _STOCK[0])
+    named = {side: Path(str(data[f"{side}_data"])) for side in ("train", "eval") if data.get(f"{side}_data")}
+    manifests = {side: path for side, path in named.items() if _is_in(path, folder)}
+    plan = TrainerPlan(manifests or _found(folder), float(window), int(batch), model.startswith(_STOCK))
+    return plan, findings
+
+
+def _source(folder: Path, key: str, value: Any, needed: bool) -> list[Finding]:
+    """What is wrong with one of the two sources."""
+    if not value:
+        unused = (folder / EVAL).exists() if not needed else True
+        return [error("config", CONFIG, f"{key} names nothing", _CORRECT_CONFIG)] if unused else []
+    path = Path(str(value))
+    if path.is_dir():
+        what = f"{key} names the folder {value}: the trainer reads every manifest in it, train and eval alike"
+        return [error("config-folder", CONFIG, what, f"name {TRAIN if needed else EVAL} itself")]
+    if not path.is_file():
+        return [error("config", CONFIG, f"{key} names {value}, which isn't there", _CORRECT_CONFIG)]
+    if not _is_in(path, folder):
+        what = f"{key} names {value}, which is not in this folder"
+        return [error("config", CONFIG, what, "after moving or copying the folder, export again or correct it")]
+    return []
+
+
+def _is_in(path: Path, folder: Path) -> bool:
+    return path.is_file() and path.resolve().parent == folder.resolve()
+
+
+def _found(folder: Path) -> dict[str, Path]:
+    """Manifests by name: ours, or the only one that lies there."""
+    ours = {side: folder / f"{side}.jsonl" for side in ("train", "eval") if (folder / f"{side}.jsonl").is_file()}
+    others = [*folder.glob("*.jsonl")]
+    return ours or ({"train": others[0]} if len(others) == 1 else {})
+
+
+def _section(config: Any, name: str | None = None) -> dict[str, Any]:
+    found = config.get(name) if name and isinstance(config, dict) else config
+    return found if isinstance(found, dict) else {}
+
+
+def _positive(value: Any) -> bool:
+    return is_number(value, 0, 1e9) and value > 0
+
+
+# Judges a Moshi training folder as a strict trainer would, before a GPU is paid for.
+#
+# Each kind of finding is something that moshi-finetune was seen to do when it was run on such a folder: fail
+# late, or carry on in silence (`docs/fine-tuning.md` lists them). What it does loudly at the start is found here
+# too.
+
+
+#: Seconds by which the manifest may differ from the audio: less than the 80 ms of a frame of the codec.
+DURATION_TOLERANCE = 0.010
+
+_EXPORT_AGAIN = "export again with `dailytalk export --format moshi`"
+
+
+@dataclass
+class _Seen:
+    """What was read on the way."""
+
+    lengths: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
+    files: Counter[str] = field(default_factory=Counter)
+    evaluated: set[str] = field(default_factory=set)
+    words: int = 0
+    listening_to_nothing: list[str] = field(default_factory=list)
+
+
+def is_moshi(folder: Path) -> bool:
+    """Whether a folder is laid out for moshi-finetune."""
+    return any((folder / name).exists() for name in (AUDIO_FOLDER, TRAIN, EVAL, *MANIFESTS.values()))
+
+
+def check_moshi(folder: Path) -> tuple[list[Finding], dict[str, Any]]:
+    """Findings on a Moshi folder, and what is in it: files, hours, words and windows of each side."""
+    plan, findings = read_plan(folder)
+    seen = _Seen()
+    findings += _strays(folder, plan)
+    for side, manifest in plan.manifests.items():
+        findings += _manifest(folder, side, manifest, plan, seen)
+    findings += _listed_too_often(folder, seen)
+    findings += _silent_right(plan, seen)
+    findings += _unnamed(folder, seen)
+    findings += _batches(plan, seen)
+    findings += _conversations(folder, plan)
+    facts = {
+        "kind": "moshi",
+        "files": {side: len(lengths) for side, lengths in seen.lengths.items()},
+        "hours": {side: round(sum(lengths) / 3600, 4) for side, lengths in seen.lengths.items()},
+        "windows": {side: window_count(lengths, plan.duration_sec) for side, lengths in seen.lengths.items()},
+        "words": seen.words,
+        "duration_sec": plan.duration_sec,
+        "batch_size": plan.batch_size,
+    }
+    return findings, facts
+
+
+def _strays(folder: Path, plan: TrainerPlan) -> Iterator[Finding]:
+    named = {os.path.realpath(path) for path in plan.manifests.values()}
+    for path in sorted(folder.rglob("*jsonl")):
+        if os.path.realpath(path) not in named:
+            what = "its name ends in jsonl: a trainer that is given the folder reads it as a manifest"
+            yield error("stray-jsonl", _shown(folder, path), what, "move it elsewhere or rename it")
+    if not plan.manifests:
+        yield error("no-manifest", ".", "there is no manifest, or the export did not finish", _EXPORT_AGAIN)
+
+
+def _manifest(folder: Path, side: str, manifest: Path, plan: TrainerPlan, seen: _Seen) -> Iterator[Finding]:
+    shown = _shown(folder, manifest)
+    try:
+        text = read_bytes(inside(manifest.parent, manifest.name), limit=MOST_OWN_BYTES)
+    except BadInput as problem:
+        yield error("unreadable-manifest", shown, problem.reason, problem.remedy)
+        return
+    lines = text.decode("utf-8", errors="replace").splitlines()
+    if not any(line.strip() for line in lines):
+        yield error("empty-manifest", shown, "it names no file", _EXPORT_AGAIN)
+    for number, line in enumerate(lines, 1):
+        if not line.strip():
+            continue
+        entry = _entry(line)
+        if entry is None:
+            what = f'line {number} is not {{"path": …, "duration": seconds}}: {line[:60]!r}'
+            yield error("manifest-line", shown, what, _EXPORT_AGAIN)
+            continue
+        path, duration = entry
+        try:
+            # Relative to the manifest, as sphn resolves it for the trainer.
+            wav = inside(manifest.parent, path)
+            inside(manifest.parent, Path(path).with_suffix(".json"))
+        except BadInput as problem:
+            yield error("outside-audio", shown, f"line {number}: {problem.reason}", problem.remedy)
+            continue
+        seen.files[os.path.realpath(wav)] += 1
+        if side == "eval":
+            seen.evaluated.add(os.path.realpath(wav))
+        seen.lengths[side].append(duration)
+        if seen.files[os.path.realpath(wav)] == 1:
+            yield from _file(folder, wav, duration, plan, seen)
+
+
+def _file(folder: Path, wav: Path, duration: float, plan: TrainerPlan, seen: _Seen) -> Iterator[Finding]:
+    shown = _shown(folder, wav)
+    if not wav.is_file():
+        yield error("missing-audio", shown, "the manifest names it, but it isn't there", _EXPORT_AGAIN)
+        return
+    loudness: Loudness | None = None
+    try:
+        loudness = measure_loudness({"bytes": None, "path": to_uri(wav)})
+    except BadInput as problem:
+        yield error("unreadable-audio", shown, problem.reason, problem.remedy)
+    else:
+        yield from _moshi_audio(shown, loudness, duration)
+        if loudness.channels > 1 and loudness.is_silent(1):
+            seen.listening_to_nothing.append(shown)
+    yield from _moshi_transcript(shown, wav.with_suffix(".json"), loudness, plan, seen)
+
+
+def _moshi_audio(shown: str, loudness: Loudness, duration: float) -> Iterator[Finding]:
+    if loudness.channels != 2:
+        what = f"it has {counted(loudness.channels, 'channel')}, not 2: training stops at the first batch with it"
+        yield error("not-stereo", shown, what, _EXPORT_AGAIN)
+    if loudness.sample_rate != MOSHI_RATE:
+        what = f"its rate is {loudness.sample_rate} Hz, not {MOSHI_RATE}: it is resampled without a message"
+        yield error("wrong-rate", shown, what, "export it again without --sample-rate")
+    if abs(loudness.seconds - duration) > DURATION_TOLERANCE:
+        what = f"the manifest says {duration:.3f} s, the audio has {loudness.seconds:.3f} s"
+        yield error("wrong-duration", shown, what, _EXPORT_AGAIN)
+    if loudness.is_silent(0):
+        yield error("silent-left", shown, "the left channel, Moshi's, is silent", "export it again, with --swap?")
+
+
+def _moshi_transcript(
+    wav: str, path: Path, loudness: Loudness | None, plan: TrainerPlan, seen: _Seen
+) -> Iterator[Finding]:
+    shown = str(Path(wav).with_suffix(".json"))
+    if not path.exists():
+        yield error("missing-alignments", shown, f"it isn't there beside {Path(wav).name}", _EXPORT_AGAIN)
+        return
+    try:
+        told = read_json(path)
+    except BadInput as problem:
+        yield error("unreadable-alignments", shown, f"it can't be read ({problem.reason})", _EXPORT_AGAIN)
+        return
+    words = _said(told)
+    if words is None:
+        what = 'it is not {"alignments": [[word, [start, end], speaker], …]}'
+        yield error("unreadable-alignments", shown, what, _EXPORT_AGAIN)
+        return
+    seen.words += len(words)
+    if unknown := Counter(word.speaker for word in words if word.speaker not in (MAIN, OTHER)):
+        names = ", ".join(f"{quoted(name)} ({count})" for name, count in unknown.most_common(3))
+        what = f"{unknown.total()} of {len(words)} words have another speaker than {MAIN} or {OTHER}: {names}"
+        yield error("unknown-speaker", shown, f"{what}; they are never trained", f"call Moshi's side {MAIN}")
+    if not any(word.speaker == MAIN for word in words):
+        what = f"no word is {MAIN}'s: the model learns to speak without text"
+        yield error("no-words", shown, what, "transcribe it, or leave it out")
+    if told.get("text_conditions") is not None and plan.stock_model:
+        what = "it has text_conditions, on which the stock model in moshi-finetune.yaml stops"
+        remedy = "export without --text-conditions, or name a model with that conditioner as hf_repo_id"
+        yield error("text-conditions", shown, what, remedy)
+    yield from word_findings(shown, words, loudness)
+
+
+def _said(told: Any) -> list[SaidWord] | None:
+    """The words of a transcript; None if it is none."""
+    if not isinstance(told, dict) or not isinstance(told.get("alignments"), list):
+        return None
+    words = []
+    for entry in told["alignments"]:
+        match entry:
+            case [str(text), [int() | float() as start, int() | float() as end], str(speaker)]:
+                words.append(SaidWord(text, start, end, speaker, 0 if speaker == MAIN else 1))
+            case _:
+                return None
+    return words
+
+
+def _listed_too_often(folder: Path, seen: _Seen) -> list[Finding]:
+    try:
+        return list(_twice(seen, most_listed(folder)))
+    except BadInput as problem:  # of a mix, whose record says how often
+        return [error("unreadable-record", MIX, problem.reason, problem.remedy)]
+
+
+def _twice(seen: _Seen, allowed: int) -> Iterator[Finding]:
+    for path, count in seen.files.items():
+        if count > (1 if path in seen.evaluated else allowed):
+            what = f"the manifests name it {count} times"
+            yield error("duplicate", Path(path).name, what, "name each file once, on one side")
+
+
+def _silent_right(plan: TrainerPlan, seen: _Seen) -> Iterator[Finding]:
+    """One advice for all files, because of a corpus of clips it may be every one."""
+    found = seen.listening_to_nothing
+    if not found:
+        return
+    what = "from such data Moshi learns to talk on and not to listen"
+    if len(found) == 1:
+        what = f"the right channel is silent: {what}"
+    else:
+        what = (
+            f"the right channel of {len(found)} of {len(seen.files)} files is silent, such as {found[0]}: {what}"
+        )
+    remedy = "run dailytalk corpus with --prompt-channel" if plan.clips else "leave them out"
+    yield advice("silent-right", found[0] if len(found) == 1 else ".", what, remedy)
+
+
+def _unnamed(folder: Path, seen: _Seen) -> Iterator[Finding]:
+    unnamed = [path for path in sorted(folder.rglob("*.wav")) if os.path.realpath(path) not in seen.files]
+    if unnamed and seen.files:
+        what = f"{counted(len(unnamed), 'WAV file')} in no manifest, such as {_shown(folder, unnamed[0])}"
+        yield advice("unnamed-audio", ".", what, "delete them, or name them")
+
+
+def _batches(plan: TrainerPlan, seen: _Seen) -> Iterator[Finding]:
+    for side, manifest in plan.manifests.items():
+        windows = window_count(seen.lengths[side], plan.duration_sec)
+        if 0 < windows < plan.batch_size:
+            has = f"it has {counted(windows, 'window')} of {plan.duration_sec:g} s"
+            what = f"{has}, and a batch is {plan.batch_size}: there is none"
+            remedy = f"set batch_size to {windows} at most (a GPU), or give this side more conversations"
+            yield error("less-than-a-batch", manifest.name, what, remedy)
+
+
+def _conversations(folder: Path, plan: TrainerPlan) -> Iterator[Finding]:
+    """Advice that needs more than the trainer is told; nothing where the folder is not our export."""
+    if not (folder / ABOUT).exists():
+        return
+    try:
+        about = expect(read_json(inside(folder, ABOUT), limit=MOST_OWN_BYTES), ABOUT_SHAPE, ABOUT)
+        timed = {name: _timed(one) for name, one in about.items()}
+    except BadInput as problem:
+        yield error("unreadable-about", ABOUT, f"it can't be read ({problem.reason})", _EXPORT_AGAIN)
+        return
+    sides: dict[str, set[str]] = defaultdict(set)
+    for one in about.values():
+        if one.get("kept_speaker"):
+            sides[one["kept_speaker"]].add(one["split"])
+    both = sorted(speaker for speaker, found in sides.items() if len(found) > 1)
+    if both:
+        what = f"{len(both)} of {len(sides)} kept speakers are in train and in eval, such as {both[0]}"
+        yield advice("speaker-in-both", ".", what, "read the eval loss with care, or add conversations of others")
+    yield from fitness_advice(
+        {name: figures(timed[name], one["duration"], plan.duration_sec) for name, one in about.items()},
+        _hours(about, "voices"),
+        _hours(about, "language"),
+    )
+
+
+def _timed(one: Mapping[str, Any]) -> list[Timed]:
+    turns = []
+    for turn in one["turns"]:
+        match turn:
+            case [int() | float() as start, int() | float() as end, str(side)] if 0 <= start <= end <= LATEST:
+                turns.append(Timed("left" if side == MAIN else "right", start, end))
+            case _:
+                raise BadInput(f"a turn is {quoted(turn)}, not [start, end, speaker]", _EXPORT_AGAIN)
+    return turns
+
+
+def _hours(about: Mapping[str, Any], key: str) -> dict[str, float]:
+    hours: dict[str, float] = defaultdict(float)
+    for one in about.values():
+        for name in value if isinstance(value := one.get(key), list) else [value]:
+            if name:
+                hours[name] += one["duration"] / 3600
+    return hours
+
+
+def _entry(line: str) -> tuple[str, float] | None:
+    try:
+        match parse_json(line, ""):
+            case {"path": str(path), "duration": int() | float() as duration} if 0 < duration < LATEST:
+                return path, duration
+    except BadInput:
+        return None
+    return None
+
+
+def _shown(folder: Path, path: Path) -> str:
+    return str(path.relative_to(folder)) if path.is_relative_to(folder) else str(path)
+
+
+# Judges the rows of a finished dataset, shard by shard, before they are exported or published.
+
+
+_SPEAK_AGAIN = "build it again with `dailytalk speak`"
+
+#: Kinds of findings on rows that can't be used, by column.
+_KINDS = {"utterances": "bad-utterance", "alignments": "bad-word", "sounds": "bad-sound"}
+
+
+@dataclass
+class _Tally:
+    """What is kept of each conversation."""
+
+    ids: set[str] = field(default_factory=set)
+    figures: dict[str, Figures] = field(default_factory=dict)
+    voices: dict[str, float] = field(default_factory=lambda: defaultdict(float))
+    languages: dict[str, float] = field(default_factory=lambda: defaultdict(float))
+    seconds: float = 0.0
+    words: int = 0
+    utterances: int = 0
+
+
+def check_dataset(folder: Path) -> tuple[list[Finding], dict[str, Any]]:
+    """Findings on a folder of Parquet shards (or a work folder's `dataset/`), and how much is in it.
+
+    Raises DailytalkError if there are no shards.
+    """
+    findings: list[Finding] = []
+    tally = _Tally()
+    for path in shards(folder):
+        shown = str(path.relative_to(folder))
+        try:
+            for row in shard_rows(path):
+                findings += _row(f"{shown}: {row['conversation_id']}", row, tally)
+        except DailytalkError as problem:
+            findings.append(error("unreadable-shard", shown, problem.reason, problem.remedy))
+    return _verdict(findings, tally)
+
+
+def check_rows(rows: Iterable[tuple[str, Row]]) -> tuple[list[Finding], dict[str, Any]]:
+    """The same of rows from anywhere, each with the name that findings on it bear. What reading raises goes on."""
+    tally = _Tally()
+    findings = [finding for name, row in rows for finding in _row(name, row, tally)]
+    return _verdict(findings, tally)
+
+
+def _verdict(findings: list[Finding], tally: _Tally) -> tuple[list[Finding], dict[str, Any]]:
+    """Findings on single rows with those on all together, and the facts."""
+    findings += fitness_advice(tally.figures, tally.voices, tally.languages)
+    facts = {
+        "kind": "dataset",
+        "conversations": len(tally.ids),
+        "utterances": tally.utterances,
+        "words": tally.words,
+        "hours": round(tally.seconds / 3600, 4),
+        "hours_of_voice": {name: round(hours, 4) for name, hours in sorted(tally.voices.items())},
+        "hours_of_language": {name: round(hours, 4) for name, hours in sorted(tally.languages.items())},
+    }
+    return findings, facts
+
+
+def _row(file: str, row: Row, tally: _Tally) -> Iterator[Finding]:
+    name = row["conversation_id"]
+    if name in tally.ids:
+        yield error("duplicate", file, f"the conversation {name!r} occurs twice", "delete one of the shards")
+    tally.ids.add(name)
+    problem = problem_of(row)
+    if problem:
+        yield error(_KINDS.get(problem.column, "bad-row"), file, problem.reason, _SPEAK_AGAIN)
+        return
+    loudness: Loudness | None = None
+    try:
+        loudness = measure_loudness(row["audio"])
+    except BadInput as unreadable:
+        yield error("unreadable-audio", file, unreadable.reason, unreadable.remedy)
+    else:
+        yield from _row_audio(file, row, loudness)
+    yield from _utterances(file, row)
+    yield from _sounds(file, row)
+    words = [
+        SaidWord(word["word"] or "", word["start"], word["end"], word["speaker"], int(word["speaker"] == "right"))
+        for word in row["alignments"] or ()
+    ]
+    if not any(word.channel == 0 for word in words):
+        yield error("no-words", file, "no word of the left speaker, Moshi's, is aligned", _SPEAK_AGAIN)
+    yield from word_findings(file, words, loudness)
+    _count(row, tally)
+
+
+def _row_audio(file: str, row: Mapping[str, Any], loudness: Loudness) -> Iterator[Finding]:
+    if loudness.channels != 2:
+        yield error(
+            "not-stereo", file, f"its audio has {counted(loudness.channels, 'channel')}, not 2", _SPEAK_AGAIN
+        )
+    if loudness.sample_rate != row["sample_rate"]:
+        what = f"the audio's rate is {loudness.sample_rate} Hz, the column says {row['sample_rate']}"
+        yield error("wrong-rate", file, what, _SPEAK_AGAIN)
+    if abs(loudness.seconds - row["duration"]) > DURATION_TOLERANCE:
+        what = f"the column says {row['duration']:.3f} s, the audio has {loudness.seconds:.3f} s"
+        yield error("wrong-duration", file, what, _SPEAK_AGAIN)
+    if loudness.is_silent(0):
+        yield error("silent-left", file, "the left channel, the re-voiced one, is silent", _SPEAK_AGAIN)
+
+
+def _utterances(file: str, row: Mapping[str, Any]) -> Iterator[Finding]:
+    utterances = row["utterances"] or []
+    ids = [one["utterance_id"] for one in utterances]
+    twice = sorted({one for one in ids if ids.count(one) > 1}) if len(set(ids)) < len(ids) else []
+    if twice:
+        yield error("duplicate", file, several(twice, "utterance ids occur twice", len(ids)), _SPEAK_AGAIN)
+    mute = [
+        one["utterance_id"] for one in utterances if one["status"] == "spoken" and not (one["text"] or "").strip()
+    ]
+    if mute:
+        yield error(
+            "empty-text", file, several(mute, "utterances were spoken without text", len(ids)), _SPEAK_AGAIN
+        )
+    wrong = [one["utterance_id"] for one in utterances if one["status"] != "dropped" and not _has_length(one)]
+    if wrong:
+        what = several(wrong, "utterances have no length", len(ids))
+        yield error("bad-utterance", file, what, _SPEAK_AGAIN)
+
+
+def _sounds(file: str, row: Mapping[str, Any]) -> Iterator[Finding]:
+    sounds = row["sounds"] or []
+    wrong = [
+        f"{one['start']}..{one['end']} s"
+        for one in sounds
+        if not _has_length(one) or one["start"] < 0 or one["end"] > row["duration"] + DURATION_TOLERANCE
+    ]
+    if wrong:
+        what = several(wrong, "sounds have no length or lie outside the audio", len(sounds))
+        yield error("bad-sound", file, what, _SPEAK_AGAIN)
+
+
+def _has_length(one: Mapping[str, Any]) -> bool:
+    return bool(one["end"] > one["start"])
+
+
+def _count(row: Mapping[str, Any], tally: _Tally) -> None:
+    heard = [one for one in row["utterances"] or () if one["status"] != "dropped"]
+    timed = [Timed(one["channel"], one["start"], one["end"]) for one in heard if _has_length(one)]
+    tally.figures[row["conversation_id"]] = figures(timed, row["duration"], WINDOW_SECONDS)
+    tally.seconds += row["duration"]
+    tally.words += len(row["alignments"] or ())
+    tally.utterances += len(row["utterances"] or ())
+    for voice in voices(row):
+        tally.voices[voice] += row["duration"] / 3600
+    if row["language"]:
+        tally.languages[row["language"]] += row["duration"] / 3600
+
+
+# Judges a published version: its rows as those of a folder, and its files against the manifest.
+#
+# Rows come over the network one row group at a time, so that checking needs no disk. Their audio has a digest of
+# its own, which tells a row that was changed after it was built.
+
+
+_PUBLISH_AGAIN = "publish this version again"
+
+
+def check_version(version: Version) -> tuple[list[Finding], dict[str, Any]]:
+    """Findings on a version, and how much is in it.
+
+    Raises DailytalkError if it has no conversations, or can't be read.
+    """
+    config = CONFIGS[0]
+    if config not in version.configs():
+        raise DailytalkError(
+            f"{version} has no config {config!r}", "name a dataset that `dailytalk push` published"
+        )
+    findings = list(_files(version))
+    splits: dict[str, int] = {}
+
+    def rows() -> Iterator[tuple[str, Row]]:
+        for split, row in version.rows(config, [*BUILT, "audio_sha256"]):
+            splits[split] = splits.get(split, 0) + 1
+            name = f"{config}/{split}: {row['conversation_id']}"
+            if hashlib.sha256(row["audio"]["bytes"] or b"").hexdigest() != row["audio_sha256"]:
+                findings.append(
+                    error("changed-audio", name, "its audio is not that of its audio_sha256", _PUBLISH_AGAIN)
+                )
+            yield name, row
+
+    found, facts = check_rows(rows())
+    facts |= {"kind": "published", "commit": version.commit, "splits": splits}
+    return findings + found, facts
+
+
+def _files(version: Version) -> Iterator[Finding]:
+    """What differs between the files and the manifest."""
+    if MANIFEST not in version.names:
+        yield advice("no-manifest", MANIFEST, "nothing tells which files this version has", _PUBLISH_AGAIN)
+        return
+    for one in file_differences(version):
+        yield error("not-in-manifest", one.name, f"it is not what {MANIFEST} names: {one.what}", _PUBLISH_AGAIN)
+
+
+# Judges the folders that `export` writes for CSM and for J-Moshi, as their trainers would read them.
+#
+# The layouts are those of `exporting.csm` and `exporting.jmoshi`, whoever wrote the folder.
+
+
+#: Roles that CSM's template knows, and an exported conversation has.
+ROLES = ("0", "1")
+
+_CSM_AGAIN = "export again with `dailytalk export --format csm`"
+_JMOSHI_AGAIN = "export again with `dailytalk export --format j-moshi`"
+
+
+def is_csm(folder: Path) -> bool:
+    """Whether a folder is laid out for CSM."""
+    return (folder / CONVERSATIONS).is_file()
+
+
+def is_jmoshi(folder: Path) -> bool:
+    """Whether a folder is laid out for J-Moshi."""
+    return (folder / TEXT).is_dir() and (folder / AUDIO).is_dir()
+
+
+def check_csm(folder: Path) -> tuple[list[Finding], dict[str, Any]]:
+    """Findings on a folder for CSM, and what is in it: conversations, turns, and hours of each role."""
+    findings: list[Finding] = []
+    names: set[str] = set()
+    seconds: dict[str, float] = defaultdict(float)
+    turns = 0
+    for number, line in json_lines(folder / CONVERSATIONS, _CSM_AGAIN):
+        place = f"{CONVERSATIONS}:{number}"
+        messages = None if isinstance(line, BadInput) else line.get("messages")
+        if isinstance(line, BadInput) or not isinstance(messages, list) or not messages:
+            what = line.reason if isinstance(line, BadInput) else "it has no messages"
+            findings.append(error("bad-line", place, what, _CSM_AGAIN))
+            continue
+        name = str(line.get("conversation_id"))
+        if name in names:
+            findings.append(error("duplicate", place, f"the conversation {name!r} occurs twice", _CSM_AGAIN))
+        names.add(name)
+        for message in messages:
+            turns += 1
+            findings += _turn(folder, place, message, seconds)
+    if not names:
+        findings.append(error("empty-manifest", CONVERSATIONS, "it names no conversation", _CSM_AGAIN))
+    facts = {
+        "kind": "csm",
+        "conversations": len(names),
+        "turns": turns,
+        "hours": round(sum(seconds.values()) / 3600, 4),
+        "hours_of_role": {role: round(length / 3600, 4) for role, length in sorted(seconds.items())},
+    }
+    return findings, facts
+
+
+def _turn(folder: Path, place: str, message: Any, seconds: dict[str, float]) -> Iterator[Finding]:
+    """Findings on one message; its length is added to that of its role."""
+    match message:
+        case {
+            "role": role,
+            "content": [{"type": "text", "text": str(text)}, {"type": "audio", "path": str(path)}],
+        }:
+            pass
+        case _:
+            what = f"a message is {quoted(message)}, not a role with one text and one audio"
+            yield error("bad-message", place, what, _CSM_AGAIN)
+            return
+    if role not in ROLES:
+        what = f"the role of a message is {quoted(role)}, not {' or '.join(ROLES)}"
+        yield error("unknown-speaker", place, what, _CSM_AGAIN)
+        return
+    if not text.strip():
+        yield error("empty-text", place, f"the message of {path} has no text", _CSM_AGAIN)
+    try:
+        wav = inside(folder, path)
+        if not wav.is_file():
+            yield error("missing-audio", path, f"{place} names it, but it isn't there", _CSM_AGAIN)
+            return
+        loudness = measure_loudness({"bytes": None, "path": to_uri(wav)})
+    except BadInput as problem:
+        yield error("unreadable-audio", path, problem.reason, problem.remedy)
+        return
+    seconds[role] += loudness.seconds
+    if loudness.channels != 1:
+        yield error("not-mono", path, f"it has {loudness.channels} channels, not 1", _CSM_AGAIN)
+    if loudness.sample_rate != CSM_RATE:
+        what = f"its rate is {loudness.sample_rate} Hz, not {CSM_RATE}, that of CSM's codec"
+        yield error("wrong-rate", path, what, "export it again without --sample-rate")
+    if loudness.is_silent(0):
+        yield error("silent-turn", path, "it is silent, and has a text", _CSM_AGAIN)
+
+
+def check_jmoshi(folder: Path) -> tuple[list[Finding], dict[str, Any]]:
+    """Findings on a folder for J-Moshi, and what is in it: files, hours and words of each speaker."""
+    findings: list[Finding] = []
+    words: Counter[str] = Counter()
+    seconds = 0.0
+    sounds = {path.stem for path in (folder / AUDIO).glob("*.wav")}
+    texts = {path.stem for path in (folder / TEXT).glob("*.json")}
+    for name in sorted(sounds - texts):
+        findings.append(error("missing-alignments", f"{TEXT}/{name}.json", "it isn't there", _JMOSHI_AGAIN))
+    for name in sorted(texts - sounds):
+        findings.append(error("missing-audio", f"{AUDIO}/{name}.wav", "it isn't there", _JMOSHI_AGAIN))
+    if not sounds:
+        findings.append(error("empty-folder", AUDIO, "it holds no WAV", _JMOSHI_AGAIN))
+    for name in sorted(sounds & texts):
+        loudness: Loudness | None = None
+        shown = f"{AUDIO}/{name}.wav"
+        try:
+            loudness = measure_loudness({"bytes": None, "path": to_uri(inside(folder, shown))})
+        except BadInput as problem:
+            findings.append(error("unreadable-audio", shown, problem.reason, problem.remedy))
+        else:
+            seconds += loudness.seconds
+            if loudness.channels != 2:
+                what = f"it has {counted(loudness.channels, 'channel')}, not 2"
+                findings.append(error("not-stereo", shown, what, _JMOSHI_AGAIN))
+        findings += _words(folder, f"{TEXT}/{name}.json", loudness, words)
+    facts = {
+        "kind": "j-moshi",
+        "files": len(sounds),
+        "hours": round(seconds / 3600, 4),
+        "words": words.total(),
+        "words_of_speaker": dict(sorted(words.items())),
+    }
+    return findings, facts
+
+
+def _words(folder: Path, shown: str, loudness: Loudness | None, counts: Counter[str]) -> Iterator[Finding]:
+    try:
+        told = read_json(inside(folder, shown))
+    except BadInput as problem:
+        yield error("unreadable-alignments", shown, problem.reason, _JMOSHI_AGAIN)
+        return
+    words = []
+    unknown: Counter[str] = Counter()
+    for entry in told if isinstance(told, list) else [None]:
+        match entry:
+            case {
+                "speaker": str(speaker),
+                "word": str(text),
+                "start": int() | float() as start,
+                "end": int() | float() as end,
+            }:
+                unknown[speaker] += speaker not in SPEAKERS
+                words.append(SaidWord(text, start, end, speaker, int(speaker != SPEAKERS[0])))
+            case _:
+                what = 'it is no list of {"speaker", "word", "start", "end"}'
+                yield error("unreadable-alignments", shown, what, _JMOSHI_AGAIN)
+                return
+    counts.update(word.speaker for word in words)
+    if unknown.total():
+        names = ", ".join(f"{quoted(name)} ({count})" for name, count in unknown.most_common(3) if count)
+        what = f"{unknown.total()} of {len(words)} words have another speaker than A or B: {names}"
+        yield error("unknown-speaker", shown, what, "call the speaker on the left A and the other B")
+    for speaker in SPEAKERS:
+        if not any(word.speaker == speaker for word in words):
+            yield error("no-words", shown, f"speaker {speaker} has no words", "transcribe both, or leave it out")
+    yield from word_findings(shown, words, loudness)
+
+
+# `dailytalk check`: looks at a folder, tells what it is, and judges it as the strictest of its readers would.
+#
+# A finding is an error where a trainer would fail or silently learn garbage; everything else is advice. Files are
+# read to their end: a header can promise anything.
+
+
+#: A person's or our own transcript, and the one after the rebuild.
+TRANSCRIPT, SHIFTED = "transcript.jsonl", "transcript_shifted.jsonl"
+
+#: The training folder inside the work folder of an expressive corpus.
+CLIPS = "data"
+
+Facts = dict[str, Any]
+
+
+def check_folder(path: Path) -> tuple[list[Finding], Facts]:
+    """Judge a training folder, a work folder (of a corpus, too), or a folder of Parquet shards.
+
+    Returns:
+        The findings, in the order of the files, and facts: `kind` (`moshi`, `csm`, `j-moshi`, `work`, `corpus` or
+        `dataset`) and what was counted. No error among the findings means exit code 0.
+
+    Raises:
+        DailytalkError: the path is no folder, or none of these.
+    """
+    if not path.is_dir():
+        raise DailytalkError(f"{path} is no folder", "name a work folder, a dataset or a training folder")
+    if is_moshi(path / CLIPS):
+        findings, facts = check_moshi(path / CLIPS)
+        return findings, facts | {"kind": "corpus"}
+    if any((path / name).exists() for name in (TRANSCRIPT, SHIFTED, "dataset", "run.json")):
+        return _work(path)
+    if is_moshi(path):
+        return check_moshi(path)
+    if is_csm(path):
+        return check_csm(path)
+    if is_jmoshi(path):
+        return check_jmoshi(path)
+    if (path / MEASURED).is_dir():
+        raise DailytalkError(
+            f"{path} holds a corpus that was measured and not finished",
+            "run dailytalk corpus without --report-only",
+        )
+    if any(path.rglob("*.parquet")):
+        return check_dataset(path)
+    raise DailytalkError(
+        f"{path} is neither a work folder, a dataset nor a training folder",
+        "name one that `dailytalk build`, `speak`, `corpus` or `export` has written",
+    )
+
+
+def _work(folder: Path) -> tuple[list[Finding], Facts]:
+    findings: list[Finding] = []
+    facts: Facts = {"kind": "work"} | _tagged(folder)
+    for name in (TRANSCRIPT, SHIFTED):
+        if (folder / name).exists():
+            findings += _transcript_lines(folder / name)
+    for wav in sorted((folder / "audio").rglob("*.wav")):
+        findings += _recording(folder, wav)
+    if (folder / "dataset").is_dir() and any((folder / "dataset").rglob("*.parquet")):
+        of_dataset, counts = check_dataset(folder)
+        findings += of_dataset
+        facts |= counts | {"kind": "work"}
+        if not counts["conversations"] and not of_dataset:
+            what = "no conversation was finished: there is nothing to train on"
+            findings.append(
+                error("nothing-finished", ".", what, f"see why in {REJECTS}, and run dailytalk speak again")
+            )
+    elif (folder / TAGGED).is_dir():
+        what = "it was tagged and not spoken yet: there is nothing to train on"
+        findings.append(advice("not-spoken", ".", what, f"run dailytalk speak {shown(folder)}"))
+    return findings, facts
+
+
+def _tagged(folder: Path) -> Facts:
+    """What was tagged in a work folder, as its record has it."""
+    record = read_run(folder) or {}
+    counts, hours = record.get("counts") or {}, record.get("hours") or {}
+    facts = {name: counts[name] for name in ("conversations", "utterances") if isinstance(counts.get(name), int)}
+    return facts | {f"hours_of_{name}": hours[name] for name in ("audio", "speech") if is_number(hours.get(name))}
+
+
+def _recording(folder: Path, wav: Path) -> Iterator[Finding]:
+    shown = str(wav.relative_to(folder))
+    try:
+        loudness = measure_loudness({"bytes": None, "path": to_uri(inside(folder, shown))})
+    except BadInput as problem:
+        yield error("unreadable-audio", shown, problem.reason, problem.remedy)
+        return
+    if loudness.channels != 2:
+        yield error(
+            "not-stereo", shown, f"it has {counted(loudness.channels, 'channel')}, not 2", "build it again"
+        )
+
+
+def _transcript_lines(path: Path) -> Iterator[Finding]:
+    """Findings on the lines of a transcript, with their numbers."""
+    lines_of: dict[str, int] = {}
+    for number, told in json_lines(path, nan=True):
+        place = f"{path.name}:{number}"
+        problem = told.reason if isinstance(told, BadInput) else _problem(told)
+        if problem or isinstance(told, BadInput):
+            yield error("bad-line", place, str(problem), "correct or delete the line")
+            continue
+        name = told.get("utterance_id")
+        if name is not None and not isinstance(name, str):
+            yield error("bad-line", place, f"its utterance_id is {quoted(name)}, no text", "correct it")
+        elif name is not None and name in lines_of:
+            what = f"the utterance {name} stands in line {lines_of[name]} already"
+            yield error("duplicate", place, what, "delete one of them, or give it another utterance_id")
+        elif name is not None:
+            lines_of[name] = number
+        if problem := _word_problem(told.get("words")):
+            yield error("bad-word", place, problem, "correct its words, or leave them out")
+        # Of what was not resynthesised, a text may be missing: nobody heard one, or its conversation says why.
+        silent = told.get("text_reason") or told.get("status", "spoken") != "spoken"
+        if not str(told.get("text") or "").strip() and not silent:
+            yield error("empty-text", place, "its text is empty", "write what is said, or delete the line")
+
+
+def _word_problem(words: Any) -> str | None:
+    """What is wrong with the words of a line, or None: a time that is no number would reach a trainer."""
+    if not isinstance(words or [], list):
+        return f"its words are {quoted(words)}, no list"
+    for word in words or []:
+        if not isinstance(word, dict) or not isinstance(word.get("word"), str):
+            return f"one of its words is {quoted(word)}, not a text with its start and end"
+        start, end = word.get("start"), word.get("end")
+        if not is_number(start, 0) or not is_number(end, 0) or float(end or 0) < float(start or 0):
+            return f"its word {quoted(word['word'])} has the start {quoted(start)} and the end {quoted(end)}"
+    return None
+
+
+def _problem(told: dict[str, Any]) -> str | None:
+    """Why a line can't be used, or None."""
+    if told.get("channel") not in (*CHANNELS, "mix"):
+        return f"its channel is {quoted(told.get('channel'))}, not left, right or mix"
+    if told.get("status") == "dropped":
+        return None  # it was left out, and has no times
+    start, end = told.get("start"), told.get("end")
+    if is_number(start, 0) and is_number(end, 0) and float(start or 0) < float(end or 0):
+        return None
+    return f"its start {quoted(start)} and end {quoted(end)} are no stretch of time in seconds"

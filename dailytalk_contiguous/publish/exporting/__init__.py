@@ -1,1 +1,0 @@
-"""Folders in the layouts that trainers read."""

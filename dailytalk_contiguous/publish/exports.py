@@ -1,0 +1,591 @@
+"""Folders that trainers read: moshi-finetune's, CSM's and J-Moshi's."""
+
+import json
+import math
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from dailytalk_contiguous.core.documents import read_bytes
+from dailytalk_contiguous.core.errors import BadInput, DailytalkError, Reject
+from dailytalk_contiguous.core.schema import AUDIO_FOLDER, MAIN, OTHER, Row
+from dailytalk_contiguous.core.spans import balanced_range
+from dailytalk_contiguous.core.tags import tags_among
+from dailytalk_contiguous.core.word_times import SpokenWord, place_words
+from dailytalk_contiguous.publish.items import AlignedWord, Conversation, Utterance, conversation
+from dailytalk_contiguous.publish.splits import Split, as_given, split
+from dailytalk_contiguous.store.files import json_text
+from dailytalk_contiguous.store.owned_folder import OwnedFolder, file_name
+
+# Where a long conversation is cut for a trainer's window: in silence of both speakers, and evenly.
+#
+# The trainer itself cuts every file each `duration_sec`, in the middle of a word if need be. A cut of ours never
+# parts a word, an utterance or a laugh: where nobody is silent for the whole of a window, the piece stays longer.
+
+
+#: Seconds of mutual silence at least: a cut in less would clip a breath or the end of a room's echo.
+SHORTEST_SILENCE = 0.2
+
+
+def cut_points(busy: Iterable[tuple[float, float]], duration: float, longest: float) -> list[float]:
+    """Edges of the pieces, from 0.0 to `duration` seconds.
+
+    Args:
+        busy: starts and ends in seconds of all that is said or heard, of both speakers, in any order.
+        duration: seconds.
+        longest: seconds that a piece may have; longer only where no silence allows a cut. 0 never cuts.
+    """
+    edges = [0.0]
+    gaps = _silences(busy, duration)
+    while longest and duration - edges[-1] > longest:
+        low, high = balanced_range(duration - edges[-1], longest)
+        inside = [gap for gap in gaps if edges[-1] + low <= _middle(gap) <= edges[-1] + high]
+        after = [gap for gap in gaps if _middle(gap) > edges[-1] + high]
+        before = [gap for gap in gaps if edges[-1] < _middle(gap) < edges[-1] + low]
+        if inside:
+            best = max(inside, key=lambda gap: gap[1] - gap[0])
+        elif before and _middle(before[-1]) > edges[-1] + low / 2:
+            best = before[-1]
+        elif after:
+            best = after[0]
+        else:
+            break
+        edges.append(_middle(best))
+    return [*edges, duration]
+
+
+def _silences(busy: Iterable[tuple[float, float]], duration: float) -> list[tuple[float, float]]:
+    """Stretches between the first and the last sound in which nobody is heard, long enough for a cut."""
+    found: list[tuple[float, float]] = []
+    until: float | None = None
+    for start, end in sorted(busy):
+        if until is not None and start - until >= SHORTEST_SILENCE and start < duration:
+            found.append((until, start))
+        until = end if until is None else max(until, end)
+    return found
+
+
+def _middle(gap: tuple[float, float]) -> float:
+    return (gap[0] + gap[1]) / 2
+
+
+# The folder that moshi-finetune trains on, ready to start.
+#
+# Layout (as in that repository's README): `train.jsonl` and `eval.jsonl` with `{"path", "duration"}`, paths
+# relative to the manifest; `data_stereo/NAME.wav` (left: the voice that Moshi learns) and beside it `NAME.json`
+# with the words. The trainer takes every file whose name ends in `jsonl` for a manifest, so what else we have to
+# say about a conversation stands in `conversations.json`; the configuration names the two files and never the
+# folder.
+
+
+TRAIN, EVAL, CONFIG, ABOUT = "train.jsonl", "eval.jsonl", "moshi-finetune.yaml", "conversations.json"
+
+#: Hz that Mimi, Moshi's codec, takes; the trainer resamples anything else without a word.
+MOSHI_RATE = 24000
+
+#: Seconds of a window, and windows a batch, that the README of moshi-finetune recommends (1 H100: 39.6 GB).
+WINDOW_SECONDS, BATCH = 100, 16
+
+#: The condition under which `text_conditions` gives the style of a conversation, and how many tags it names.
+CONDITION = "style"
+_MOST_TAGS = 3
+
+
+@dataclass
+class WordCounts:
+    """The main speaker's words in an export.
+
+    Attributes:
+        total: how many there are.
+        moved: those whose start moved to another frame.
+        lost: those that the trainer loses: another begins in the same frame, and none of the two could move.
+        cut: those of which it drops the last tokens; None without a tokenizer.
+    """
+
+    total: int = 0
+    moved: int = 0
+    lost: int = 0
+    cut: int | None = None
+
+
+@dataclass(frozen=True)
+class Exported:
+    """What an export wrote: the files and windows of each side, its words, and the conversations left out."""
+
+    files: dict[str, int]
+    windows: dict[str, int]
+    disjoint: bool
+    duration_sec: int
+    batch_size: int
+    words: WordCounts
+    rejects: list[Reject]
+
+
+def export_moshi(
+    rows: Iterable[Row],
+    out: Path,
+    *,
+    eval_share: float = 0.1,
+    seed: int = 0,
+    sides: Mapping[str, str] | None = None,
+    both_speakers: bool = False,
+    text_conditions: bool = False,
+    swap: bool = False,
+    max_length: float = 0.0,
+    sample_rate: int = MOSHI_RATE,
+    tokenizer: Path | None = None,
+) -> Exported:
+    """Write a training folder for moshi-finetune; the same rows and settings give the same bytes.
+
+    Args:
+        rows: of `core.schema.BUILT`; read once, one at a time.
+        out: the folder. Only a new one, an empty one, or an earlier export is written to.
+        eval_share: share of the seconds in `eval.jsonl`, see `splits.split`.
+        seed: of the division.
+        sides: `train` or `eval` of each id, where that is settled; `eval_share` and `seed` decide nothing then.
+        both_speakers: write the other speaker's words too, as SPEAKER_OTHER (the trainer skips them).
+        text_conditions: write the main speaker's commonest tags as condition `style`; a stock model stops on it.
+        swap: Moshi takes the right speaker's part.
+        max_length: seconds; longer conversations are cut in silence of both speakers. 0 cuts nothing.
+        sample_rate: Hz.
+        tokenizer: the trainer's, a SentencePiece model: words then get as many frames as they have tokens, where
+            there is room. Without it each gets a frame of its own.
+
+    Raises:
+        DailytalkError: `out` is not ours, its path can't be configured, the tokenizer can't be read, or nothing is
+            left to train on.
+    """
+    refuse_path(out)
+    counter = token_counter(tokenizer) if tokenizer else None
+    counts = WordCounts(cut=0 if counter else None)
+    target = OwnedFolder(out, "moshi", (TRAIN, EVAL, CONFIG))
+    about: dict[str, dict[str, Any]] = {}
+    pieces: dict[str, list[tuple[str, float]]] = defaultdict(list)
+    rejects: list[Reject] = []
+    for row in rows:
+        name = row["conversation_id"]
+        if name in about:
+            raise DailytalkError(f"the conversation {name!r} occurs twice", "run `dailytalk check` on the dataset")
+        try:
+            one = conversation(row, sample_rate, swap)
+            _refuse_unfit_for_moshi(one, both_speakers)
+        except BadInput as problem:
+            rejects.append(Reject(name, "export", problem.reason, problem.remedy))
+            continue
+        about[name] = _about(one) | {"recording": row["recording_id"]}
+        for file, first, last in _pieces(one, max_length):
+            _write_piece(target, one, file, first, last, both_speakers, text_conditions, counter, counts)
+            pieces[name].append((f"{AUDIO_FOLDER}/{file}.wav", (last - first) / sample_rate))
+    if not about:
+        first_reason = f" ({rejects[0].id}: {rejects[0].reason})" if rejects else ""
+        raise DailytalkError(f"no conversation could be exported{first_reason}", "build the dataset again")
+    given = [(name, _group(one), one["duration"]) for name, one in about.items()]
+    divided = split(given, eval_share, seed) if sides is None else as_given(given, sides)
+    return _finish(target, about, pieces, divided, counts, rejects)
+
+
+def _finish(
+    target: OwnedFolder,
+    about: Mapping[str, dict[str, Any]],
+    pieces: Mapping[str, Sequence[tuple[str, float]]],
+    sides: Split,
+    words: WordCounts,
+    rejects: list[Reject],
+) -> Exported:
+    manifest: dict[str, list[tuple[str, float]]] = {"train": [], "eval": []}
+    for name, files in pieces.items():
+        manifest[sides.side[name]] += files
+    duration_sec = window_seconds([length for files in manifest.values() for _, length in files])
+    windows = {side: window_count((length for _, length in manifest[side]), duration_sec) for side in manifest}
+    batch = max(1, min([BATCH, *(count for count in windows.values() if count)]))
+    facts = {
+        name: about[name] | {"split": sides.side[name], "files": [file for file, _ in pieces[name]]}
+        for name in about
+    }
+    target.write_text(ABOUT, json.dumps(facts, ensure_ascii=False, indent=1) + "\n")
+    manifests = {
+        f"{side}.jsonl": "".join(json_text({"path": file, "duration": length}) for file, length in manifest[side])
+        for side in manifest
+        if manifest[side]
+    }
+    target.finish(manifests | {CONFIG: config_text(target.root, duration_sec, batch, bool(manifest["eval"]))})
+    counts = {side: len(entries) for side, entries in manifest.items()}
+    return Exported(counts, windows, sides.disjoint, duration_sec, batch, words, rejects)
+
+
+def window_seconds(lengths: Sequence[float]) -> int:
+    """`duration_sec` for files of these seconds: the recommended one, or the longest file where that is shorter.
+
+    What a window holds beyond the end of a file is padding that is computed and not learned from.
+    """
+    return min(WINDOW_SECONDS, max(1, math.ceil(max(lengths, default=1.0))))
+
+
+def window_count(lengths: Iterable[float], duration_sec: float) -> int:
+    """Windows into which the trainer cuts files of these seconds: it pads the last one of each."""
+    return sum(max(1, math.ceil(length / duration_sec - 1e-6)) for length in lengths)
+
+
+def config_text(root: Path, duration_sec: int, batch_size: int, evaluate: bool) -> str:
+    """The configuration of moshi-finetune for a folder; every value that we chose says why."""
+    folder = root.resolve()
+    quoted = {name: json.dumps(str(folder / name), ensure_ascii=False) for name in (TRAIN, EVAL)}
+    return f"""\
+# Start it in a checkout of https://github.com/kyutai-labs/moshi-finetune:
+#   torchrun --nproc-per-node 1 -m train {folder / CONFIG}
+# Values without a comment are those of its README and example/moshi_7B.yaml.
+data:
+  # The two files, never their folder: the trainer would train on both.
+  train_data: {quoted[TRAIN]}
+  eval_data: {quoted[EVAL] if evaluate else "''"}
+  shuffle: true
+
+moshi_paths:
+  hf_repo_id: "kyutai/moshiko-pytorch-bf16"
+
+full_finetuning: false
+lora:
+  enable: true
+  rank: 128
+  scaling: 2.0
+  ft_embed: false
+
+first_codebook_weight_multiplier: 100.0
+text_padding_weight: 0.5
+
+# {WINDOW_SECONDS}, or the longest file where that is shorter: the rest of a window is padding.
+duration_sec: {duration_sec}
+# {BATCH}, or as many windows as the smaller side has: from fewer the trainer makes no batch at all.
+# On N GPUs each side needs N times as many windows.
+batch_size: {batch_size}
+max_steps: 2000
+gradient_checkpointing: true
+optim:
+  lr: 2.0e-6
+  weight_decay: 0.1
+  pct_start: 0.05
+
+seed: 0
+log_freq: 1
+do_eval: {"true" if evaluate else "false"}
+eval_freq: 100
+do_ckpt: true
+ckpt_freq: 100
+save_adapters: true
+
+# Not inside the data: the trainer writes *.jsonl there. It has to be empty or new.
+run_dir: {json.dumps(f"runs/{folder.name}", ensure_ascii=False)}
+"""
+
+
+def token_counter(path: Path) -> Callable[[str], int]:
+    """How many tokens a SentencePiece model gives a word, as the trainer asks it.
+
+    Raises DailytalkError if sentencepiece is not installed, or the file is no such model.
+    """
+    try:
+        import sentencepiece
+    except ImportError:
+        raise DailytalkError(
+            "--tokenizer needs sentencepiece", "pip install 'dailytalk-contiguous[tokenizer]'"
+        ) from None
+    try:
+        model = sentencepiece.SentencePieceProcessor(model_proto=read_bytes(path, "check the path"))
+    except RuntimeError:
+        raise DailytalkError(
+            f"{str(path)!r} is no SentencePiece model", "give the tokenizer_spm_….model of the model you train"
+        ) from None
+    return lambda word: max(1, len(model.encode(word.strip())))
+
+
+def _write_piece(
+    target: OwnedFolder,
+    one: Conversation,
+    file: str,
+    first: int,
+    last: int,
+    both_speakers: bool,
+    text_conditions: bool,
+    counter: Callable[[str], int] | None,
+    counts: WordCounts,
+) -> None:
+    start, end = first / one.sample_rate, last / one.sample_rate
+    inside = [
+        word._replace(start=max(word.start, start) - start, end=min(word.end, end) - start)
+        for word in one.words
+        if start <= (word.start + word.end) / 2 < end
+    ]
+    words = _placed([word for word in inside if word.main], one, start, end, counter, counts)
+    if both_speakers:
+        words = sorted([*words, *(word for word in inside if not word.main)], key=lambda word: word.start)
+    told: dict[str, Any] = {"alignments": [_aligned(word) for word in words]}
+    if text_conditions:
+        told["text_conditions"] = {CONDITION: _style(one)}
+    target.write_wav(f"{AUDIO_FOLDER}/{file}.wav", one.pcm[first:last], one.sample_rate)
+    target.write_text(f"{AUDIO_FOLDER}/{file}.json", json_text(told))
+
+
+def _placed(
+    words: Sequence[AlignedWord],
+    one: Conversation,
+    start: float,
+    end: float,
+    counter: Callable[[str], int] | None,
+    counts: WordCounts,
+) -> list[AlignedWord]:
+    """The main speaker's words of a piece, in its own seconds, each in a frame that the trainer leaves to it."""
+    turns = [(said.start - start, said.end - start) for said in one.utterances if said.main]
+    spoken = []
+    for word in words:
+        # A word that no utterance holds may move in its own time alone.
+        first, last = next((turn for turn in turns if turn[0] <= word.start < turn[1]), (word.start, word.end))
+        tokens = counter(word.text) if counter else 1
+        spoken.append(SpokenWord(word.start, word.end, tokens, max(first, 0.0), min(last, end - start)))
+    placed = place_words(spoken)
+    counts.total += len(words)
+    counts.moved += placed.moved
+    counts.lost += placed.lost
+    if counts.cut is not None:
+        counts.cut += placed.cut
+    return [word._replace(start=at[0], end=at[1]) for word, at in zip(words, placed.times, strict=True)]
+
+
+def _aligned(word: AlignedWord) -> list[Any]:
+    return [word.text, [round(word.start, 6), round(word.end, 6)], MAIN if word.main else OTHER]
+
+
+def _pieces(one: Conversation, max_length: float) -> list[tuple[str, int, int]]:
+    """File name, first and last sample of each piece of a conversation."""
+    name = file_name(one.id)
+    busy = [(said.start, said.end) for said in one.utterances] + [(word.start, word.end) for word in one.words]
+    busy += one.sounds
+    edges = [round(edge * one.sample_rate) for edge in cut_points(busy, one.duration, max_length)]
+    if len(edges) == 2:
+        return [(name, edges[0], edges[1])]
+    return [(f"{name}--{number:03d}", first, last) for number, (first, last) in enumerate(pairwise(edges))]
+
+
+def _refuse_unfit_for_moshi(one: Conversation, both_speakers: bool) -> None:
+    """Raise BadInput for what the trainer would read and learn garbage from."""
+    if not any(word.main for word in one.words):
+        raise BadInput("the main speaker has no words", "check its audio, or export with --swap")
+    said = [word.text for word in one.words if word.main or both_speakers]
+    tags = tags_among(said, {utterance.tag for utterance in one.utterances})
+    if tags:
+        raise BadInput(f"the style tag {tags[0]} is among its words", "align the text without tags")
+
+
+def _about(one: Conversation) -> dict[str, Any]:
+    """What the checker has to know of a conversation, and no trainer reads."""
+    return {
+        "duration": one.duration,
+        "language": one.language,
+        "kept_speaker": one.kept_speaker,
+        "voices": list(one.voices),
+        "turns": [
+            [round(said.start, 3), round(said.end, 3), MAIN if said.main else OTHER] for said in one.utterances
+        ],
+    }
+
+
+def _group(one: Mapping[str, Any]) -> str:
+    """What must stay on one side: the kept speaker, or where nobody knows who it is, all of the recording."""
+    return str(one["kept_speaker"] or f"recording\0{one['recording']}")
+
+
+def _style(one: Conversation) -> str:
+    """The main speaker's tags by the time they are used, the most first."""
+    seconds: dict[str, float] = defaultdict(float)
+    for said in one.utterances:
+        if said.main and said.tag:
+            seconds[said.tag] += said.end - said.start
+    return ", ".join(sorted(seconds, key=lambda tag: (-seconds[tag], tag))[:_MOST_TAGS])
+
+
+def refuse_path(out: Path) -> None:
+    """Raise DailytalkError for a folder that the trainer can't be given by its path."""
+    # The trainer takes `a.jsonl:0.7,b.jsonl:0.3` for two weighted sources.
+    bad = [mark for mark in (",", ":") if mark in str(out.resolve())]
+    if bad:
+        raise DailytalkError(
+            f"the path {out.resolve()} holds {bad[0]!r}, which moshi-finetune takes for a separator",
+            "choose another folder with --out",
+        )
+
+
+# Turns for CSM, Sesame's conversational speech model, as the chat template in transformers wants them.
+#
+# Layout: `conversations.jsonl`, one conversation a line, `{"conversation_id", "language", "messages"}`; a message
+# is `{"role": "0", "content": [{"type": "text", "text": …}, {"type": "audio", "path": "audio/NAME/0000.wav"}]}`.
+# The template takes role as the speaker's number in a string (0: main, 1: other), one text and one audio a
+# message. Paths are relative to the file: join them to its folder before
+# `processor.apply_chat_template(messages)`. Audio is mono, of that speaker alone, at 24 kHz, the rate of its
+# codec (`CsmProcessor`'s default).
+
+
+CONVERSATIONS = "conversations.jsonl"
+
+#: Hz, from `CsmProcessor`.
+CSM_RATE = 24000
+
+#: Seconds. Utterances of one speaker with less between them, and nothing of the other, are one turn.
+ONE_TURN = 1.0
+
+
+class CsmTurn(NamedTuple):
+    """What one speaker says in one go, in seconds of the conversation."""
+
+    start: float
+    end: float
+    main: bool
+    text: str
+
+
+def export_csm(
+    rows: Iterable[Row], out: Path, *, swap: bool = False, sample_rate: int = CSM_RATE
+) -> tuple[int, list[Reject]]:
+    """Write conversations as turns with text and audio.
+
+    Args:
+        rows: of `core.schema.BUILT`; read once, one at a time.
+        out: the folder. Only a new one, an empty one, or an earlier export is written to.
+        swap: the right speaker is 0.
+        sample_rate: Hz.
+
+    Returns:
+        How many conversations were written, and those that were left out. Utterances without text (laughter)
+        are no turns, since the template refuses a message without text.
+
+    Raises:
+        DailytalkError: `out` is not ours, an id occurs twice, or no conversation could be written.
+    """
+    target = OwnedFolder(out, "csm", (CONVERSATIONS,))
+    lines: dict[str, str] = {}
+    rejects: list[Reject] = []
+    for row in rows:
+        name = row["conversation_id"]
+        if name in lines:
+            raise DailytalkError(f"the conversation {name!r} occurs twice", "run `dailytalk check` on the dataset")
+        try:
+            one = conversation(row, sample_rate, swap)
+            messages = list(_messages(target, one))
+            if not messages:
+                raise BadInput("nobody says a word", "check its transcript")
+        except BadInput as problem:
+            rejects.append(Reject(name, "export", problem.reason, problem.remedy))
+            continue
+        lines[name] = json_text({"conversation_id": name, "language": one.language, "messages": messages})
+    if not lines:
+        raise DailytalkError("no conversation could be exported", "build the dataset again")
+    target.finish({CONVERSATIONS: "".join(lines.values())})
+    return len(lines), rejects
+
+
+def turns(utterances: Iterable[Utterance]) -> Iterator[CsmTurn]:
+    """Join what one speaker says in one go; a backchannel of the other parts it, so that the order stays true."""
+    current: CsmTurn | None = None
+    for said in sorted(utterances, key=lambda one: (one.start, one.end)):
+        if not said.text.strip():
+            continue
+        if current and current.main == said.main and said.start - current.end < ONE_TURN:
+            text = f"{current.text} {said.text.strip()}"
+            current = CsmTurn(current.start, max(current.end, said.end), said.main, text)
+            continue
+        if current:
+            yield current
+        current = CsmTurn(said.start, said.end, said.main, said.text.strip())
+    if current:
+        yield current
+
+
+def _messages(target: OwnedFolder, one: Conversation) -> Iterator[dict[str, Any]]:
+    folder = f"audio/{file_name(one.id)}"
+    for number, turn in enumerate(turns(one.utterances)):
+        first, last = (round(edge * one.sample_rate) for edge in (turn.start, turn.end))
+        path = f"{folder}/{number:04d}.wav"
+        target.write_wav(path, one.pcm[first:last, 0 if turn.main else 1], one.sample_rate)
+        yield {
+            "role": "0" if turn.main else "1",
+            "content": [{"type": "text", "text": turn.text}, {"type": "audio", "path": path}],
+        }
+
+
+# The folder that nu-dialogue's moshi-finetune (the trainer of J-Moshi) tokenises.
+#
+# Layout (as in that repository's README): `audio/NAME.wav`, stereo with speaker A on the left and B on the right,
+# and `text/NAME.json`, a list of `{"speaker", "word", "start", "end"}` with the words of both in order of start.
+# It trains both streams, so a conversation in which one side has no words is left out, with the reason.
+
+
+#: Folders of sound and words, and the speakers: on the left, on the right.
+AUDIO, TEXT = "audio", "text"
+SPEAKERS = ("A", "B")
+
+#: Hz. The tokeniser resamples anything else to Mimi's rate.
+MIMI_RATE = 24000
+
+
+def export_jmoshi(
+    rows: Iterable[Row], out: Path, *, swap: bool = False, sample_rate: int = MIMI_RATE
+) -> tuple[int, list[Reject]]:
+    """Write conversations as stereo WAV and words.
+
+    Args:
+        rows: of `core.schema.BUILT`; read once, one at a time.
+        out: the folder. Only a new one, an empty one, or an earlier export is written to.
+        swap: the right speaker is A, on the left.
+        sample_rate: Hz.
+
+    Returns:
+        How many conversations were written, and those that were left out.
+
+    Raises:
+        DailytalkError: `out` is not ours, an id occurs twice, or no conversation could be written.
+    """
+    target = OwnedFolder(out, "j-moshi", ())
+    seen: set[str] = set()
+    rejects: list[Reject] = []
+    for row in rows:
+        name = row["conversation_id"]
+        if name in seen:
+            raise DailytalkError(f"the conversation {name!r} occurs twice", "run `dailytalk check` on the dataset")
+        seen.add(name)
+        try:
+            one = conversation(row, sample_rate, swap)
+            _refuse_unfit_for_jmoshi(one)
+        except BadInput as problem:
+            rejects.append(Reject(name, "export", problem.reason, problem.remedy))
+            continue
+        _write(target, one)
+    if len(rejects) == len(seen):
+        raise DailytalkError("no conversation could be exported", "build the dataset again")
+    target.finish({})
+    return len(seen) - len(rejects), rejects
+
+
+def _refuse_unfit_for_jmoshi(one: Conversation) -> None:
+    for main, side in zip((True, False), SPEAKERS, strict=True):
+        words = [word.text for word in one.words if word.main is main]
+        if not words:
+            raise BadInput(f"speaker {side} has no words", "transcribe both channels, or leave it out")
+        tags = tags_among(words, {utterance.tag for utterance in one.utterances})
+        if tags:
+            raise BadInput(f"the style tag {tags[0]} is among its words", "align the text without tags")
+
+
+def _write(target: OwnedFolder, one: Conversation) -> None:
+    name = file_name(one.id)
+    words = [
+        {
+            "speaker": SPEAKERS[not word.main],
+            "word": word.text,
+            "start": round(word.start, 6),
+            "end": round(word.end, 6),
+        }
+        for word in one.words
+    ]
+    target.write_wav(f"{AUDIO}/{name}.wav", one.pcm, one.sample_rate)
+    target.write_text(f"{TEXT}/{name}.json", json_text(words))

@@ -1,0 +1,627 @@
+"""Published versions as datasets: both channels of sound, checksums, windows for a trainer."""
+
+import hashlib
+import io
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from fractions import Fraction
+from glob import escape
+from itertools import islice
+from pathlib import Path
+from typing import Any, BinaryIO, ClassVar, NamedTuple, TypedDict
+
+import datasets
+import numpy as np
+import pyarrow as pa
+import soundfile
+import soxr
+import torch
+from datasets import Audio, load_dataset
+from datasets.exceptions import DatasetBuildError
+from datasets.features.features import register_feature
+from huggingface_hub import HfApi
+from huggingface_hub.hf_api import RepoFile
+from numpy.typing import NDArray
+from torch.utils.data import IterableDataset, get_worker_info
+
+from dailytalk_contiguous.core.audio import Probe, Samples, blocks, embedded, probe
+from dailytalk_contiguous.core.errors import BadInput, DailytalkError
+from dailytalk_contiguous.core.schema import AUDIO, CHANNELS, CONFIGS
+from dailytalk_contiguous.publish.items import AlignedWord, shards
+from dailytalk_contiguous.publish.manifest import MANIFEST
+from dailytalk_contiguous.publish.version import PARQUET_ERRORS, Version, cause, open_version
+from dailytalk_contiguous.store.hub import Reference, hub_errors, reference
+
+# Audio of a row with both of its channels, decoded when it is asked for, and only the seconds that are.
+#
+# `datasets` averages stereo to mono through `["array"]` without a word (datasets#8005), and needs torchcodec for
+# any of it. Here a column keeps its encoded bytes, libsndfile decodes them, and the shape says what is there. It
+# is a feature of its own, so that it survives `map`, caches and workers: data that was saved with it asks for
+# this package instead of falling back to the average.
+
+
+#: The name under which `datasets` writes the feature into its files.
+FEATURE = "StereoAudio"
+
+#: Formats in which libsndfile finds a sample exactly; in others it needs what comes before (see `core.audio`).
+_EXACT = ("FLAC", "WAV", "WAVEX")
+
+#: What is stored, and what is worked out from it.
+_STORED, _DECODED = ("bytes", "path"), ("array", "sampling_rate")
+
+
+class StereoAudio(Mapping[str, Any]):
+    """Encoded audio that is decoded when it is asked for.
+
+    `audio["array"]` is float32 in [-1, 1), of shape (samples, 2), or (samples,) for mono files; 16-bit samples
+    come out exactly. `audio["sampling_rate"]` is in Hz, `audio["bytes"]` the content of the file, which alone is
+    decoded, `audio["path"]` its name, which is never opened. Iterating goes over what is stored (`bytes`, `path`),
+    so that a row can be written again unchanged. Nothing is kept after decoding: take the array once.
+    """
+
+    def __init__(self, encoded: Mapping[str, Any]) -> None:
+        self._stored = {name: encoded.get(name) for name in _STORED}
+
+    def __getitem__(self, name: str) -> Any:
+        if name == "array":
+            return self.read()
+        return self.sample_rate if name == "sampling_rate" else self._stored[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._stored)
+
+    def __len__(self) -> int:
+        return len(self._stored)
+
+    def __contains__(self, name: object) -> bool:
+        return name in (*_STORED, *_DECODED)
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
+        # What `with_format("torch")` and "numpy" make a tensor of.
+        return np.asarray(self.read(), dtype=dtype)
+
+    def __repr__(self) -> str:
+        return f"StereoAudio(path={self._stored['path']!r}, bytes={len(self._stored['bytes'] or b'')})"
+
+    @property
+    def sample_rate(self) -> int:
+        """Hz."""
+        return self._probe().sample_rate
+
+    @property
+    def channels(self) -> int:
+        """How many there are: 2, or 1 for the audio of one utterance."""
+        return self._probe().channels
+
+    @property
+    def seconds(self) -> float:
+        """Length, to the sample."""
+        return self._probe().seconds
+
+    def read(self, start: float = 0.0, end: float | None = None) -> Samples:
+        """A part as float32, of shape (samples, 2), or (samples,) for mono; nothing else is decoded.
+
+        Args:
+            start: seconds, taken to the nearest sample.
+            end: seconds; the end of the audio if None.
+
+        Raises:
+            DailytalkError: the part is not within the audio.
+            BadInput: the audio can't be decoded.
+        """
+        found = self._probe()
+        last = found.seconds if end is None else end
+        if not 0 <= start <= last <= found.seconds + 0.5 / found.sample_rate:  # False for NaN too
+            raise DailytalkError(
+                f"{start} to {last} s is no part of {found.seconds:.3f} s of audio",
+                "give start and end in seconds, within the audio and in this order",
+            )
+        if found.format in _EXACT:
+            samples = self._exactly(round(start * found.sample_rate), round(last * found.sample_rate))
+        else:
+            nothing = np.zeros((0, found.channels), np.float32)
+            samples = np.concatenate([nothing, *blocks(embedded(self._stored), start, last - start)])
+        return samples[:, 0] if found.channels == 1 else samples
+
+    def channel(self, name: str) -> Samples:
+        """One speaker's channel, `left` (resynthesised) or `right` (kept), float32 of shape (samples,).
+
+        Raises:
+            DailytalkError: there is no such channel, or the audio isn't stereo.
+        """
+        if name not in CHANNELS:
+            raise DailytalkError(f"there is no channel {name!r}", f"choose one of {', '.join(CHANNELS)}")
+        samples = self.read()
+        if samples.ndim != 2 or samples.shape[1] != len(CHANNELS):
+            raise DailytalkError(f"audio of {self.channels} channel(s) has no {name} one", 'take ["array"]')
+        return np.ascontiguousarray(samples[:, CHANNELS.index(name)])
+
+    def _probe(self) -> Probe:
+        """What the header says. Raises BadInput for no audio, one that is cut short, or one that can't be read."""
+        self._source()
+        return probe(embedded(self._stored))
+
+    def _exactly(self, first: int, last: int) -> Samples:
+        try:
+            with soundfile.SoundFile(self._source()) as file:
+                file.seek(first)
+                samples: Samples = file.read(last - first, dtype="float32", always_2d=True)
+        except soundfile.LibsndfileError as error:
+            raise BadInput(f"its audio can't be decoded ({error.error_string})", "download it again") from None
+        if len(samples) < last - first:
+            raise BadInput(
+                f"its audio ends {last - first - len(samples)} samples before its header says", "download it again"
+            )
+        return samples
+
+    def _source(self) -> Any:
+        if self._stored["bytes"] is None:
+            raise BadInput(
+                "the row has no audio (a path in a dataset is never opened)",
+                "load the column `audio` with its bytes",
+            )
+        return io.BytesIO(self._stored["bytes"])
+
+
+@dataclass(repr=False)
+class StereoFeature(Audio):  # type: ignore[misc]
+    """The feature of such a column: `dataset.cast_column("audio", StereoFeature())`.
+
+    Before saving a dataset for people without this package, cast the column back: `cast_column("audio", Audio())`.
+    """
+
+    dtype: ClassVar[str] = "dict"
+    _type: str = field(default=FEATURE, init=False, repr=False)
+
+    def encode_example(self, value: Any) -> dict[str, Any]:
+        """What is stored, of a `StereoAudio`, of such a dict, of bytes, or of a path, whose file is read."""
+        if isinstance(value, Mapping):
+            if value.get("bytes") is None and value.get("path") is None:
+                raise DailytalkError("audio without bytes and path can't be stored", "give it as FLAC or WAV")
+            return {name: value.get(name) for name in _STORED}
+        if isinstance(value, bytes):
+            return {"bytes": value, "path": None}
+        return {"bytes": Path(value).read_bytes(), "path": Path(value).name}
+
+    def embed_storage(self, storage: pa.StructArray, *args: Any, **options: Any) -> pa.StructArray:
+        """The column as it is: the base class would put the file that a row's path names into it."""
+        return storage
+
+    def decode_example(self, value: Mapping[str, Any], token_per_repo_id: Any = None) -> StereoAudio:
+        """The audio, not decoded yet."""
+        return value if isinstance(value, StereoAudio) else StereoAudio(value)
+
+
+with warnings.catch_warnings():  # it warns that the function is experimental, as it has been since datasets 3.2
+    warnings.simplefilter("ignore", UserWarning)
+    register_feature(StereoFeature, FEATURE)
+
+
+# Whether the files of a version are those that its manifest names: by SHA-256, here or on the server.
+#
+# What was downloaded is read and hashed; of what was not, the Hub tells the SHA-256 under which it stores it, so
+# that a stream can be checked without reading it. The manifest is read at the same commit as the files.
+
+
+_BLOCK_BYTES = 1 << 20
+
+
+class Difference(NamedTuple):
+    """A file that is not what the manifest says, and how."""
+
+    name: str
+    what: str
+
+
+def verify_version(version: Version, config: str, token: str | None, download: bool) -> None:
+    """Raise DailytalkError unless the data files of a config are those of the manifest.
+
+    Args:
+        version: on the Hub or in a folder.
+        config: whose files.
+        token: of the Hub; None for that of the environment or the login.
+        download: fetch the files into the Hub's cache, as `load_dataset` does, and hash them there; otherwise ask
+            the Hub for its SHA-256 of each.
+    """
+    found = next(file_differences(version, config, token, download), None)
+    if found:
+        raise DailytalkError(
+            f"{found.name} of {version} is not what {MANIFEST} names: {found.what}",
+            "delete it from the cache and load it again" if download else "load another version",
+        )
+
+
+def file_differences(
+    version: Version, config: str | None = None, token: str | None = None, download: bool = False
+) -> Iterator[Difference]:
+    """Yield what is not as the manifest says, by name; arguments as in `verify`, and all configs for None.
+
+    Raises DailytalkError if there is no manifest, or the Hub can't be read.
+    """
+    wanted = {name: told for name, told in _manifest_files(version).items() if config in (None, _config(name))}
+    there = {
+        name
+        for own, splits in version.configs().items()
+        if config in (None, own)
+        for split in splits
+        for name in version.files(own, split)
+    }
+    digest_of = (
+        _local_digest(version, token) if download or version.commit is None else _hub_digest(version, token)
+    )
+    for name in sorted(wanted | dict.fromkeys(there)):
+        if name not in wanted:
+            yield Difference(name, "it names no such file")
+        elif name not in there:
+            yield Difference(name, "the file is missing")
+        elif (found := digest_of(name)) != wanted[name].get("sha256"):
+            yield Difference(name, f"its SHA-256 is {found}, not {wanted[name].get('sha256')}")
+
+
+def _manifest_files(version: Version) -> Mapping[str, Mapping[str, Any]]:
+    told = version.manifest()
+    if told is None:
+        raise DailytalkError(f"{version} has no {MANIFEST}", "load it without checking, or a version that has one")
+    files = told.get("files")
+    if not isinstance(files, dict) or not all(isinstance(one, dict) for one in files.values()):
+        raise DailytalkError(f"the {MANIFEST} of {version} names no files", "publish this version again")
+    return files
+
+
+def _config(name: str) -> str:
+    return name.partition("/")[0]
+
+
+def _local_digest(version: Version, token: str | None) -> Callable[[str], str]:
+    def digest(name: str) -> str:
+        if isinstance(version.where, Path):
+            path = version.path(name)
+        else:
+            with hub_errors(version):
+                path = Path(
+                    HfApi(token=token).hf_hub_download(
+                        version.where.repo, name, repo_type="dataset", revision=version.commit
+                    )
+                )
+        with path.open("rb") as file:
+            return _sha256(file)
+
+    return digest
+
+
+def _hub_digest(version: Version, token: str | None) -> Callable[[str], str]:
+    assert not isinstance(version.where, Path)
+    with hub_errors(version):
+        tree = HfApi(token=token).list_repo_tree(
+            version.where.repo, recursive=True, revision=version.commit, repo_type="dataset"
+        )
+        stored = {one.path: one.lfs.sha256 for one in tree if isinstance(one, RepoFile) and one.lfs}
+
+    def digest(name: str) -> str:
+        if name in stored:
+            return stored[name]
+        with version.open(name) as file:  # a file that lies in git itself has no SHA-256 there
+            return _sha256(file)
+
+    return digest
+
+
+def _sha256(file: BinaryIO) -> str:
+    made = hashlib.sha256()
+    while block := file.read(_BLOCK_BYTES):
+        made.update(block)
+    return made.hexdigest()
+
+
+# `load`: a published dataset, or a folder of ours, through `datasets`, with both channels of its audio.
+#
+# It is `load_dataset` with four promises: the revision is one commit from the first file to the last, audio keeps
+# its shape (see `publish.loading`), files can be held against the manifest, and a stream goes on where it
+# stopped. What comes back is what `load_dataset` gives: all its methods work.
+
+
+#: Bytes that a stream reads beyond what is asked for. The client's own 5 MB would bring the audio along with every
+#: small column that stands before it.
+_READ_AHEAD_BYTES = 1 << 16
+
+#: How the ValueErrors of `datasets` begin that say which names there are.
+_NAMES = ("BuilderConfig", "Unknown split", "Bad split")
+
+
+def load(
+    where: str | Path | Reference,
+    config: str = CONFIGS[0],
+    *,
+    split: str | None = None,
+    revision: str | None = None,
+    streaming: bool = False,
+    columns: Sequence[str] | None = None,
+    verify: bool = False,
+    token: str | None = None,
+    state: Mapping[str, Any] | None = None,
+) -> Any:
+    """Load a dataset whose `audio` is a `StereoAudio`: (samples, 2) float32, decoded when it is asked for.
+
+    Args:
+        where: a folder that is there (a downloaded repository, a work folder, or its `dataset/`), else a dataset
+            on the Hub: `OWNER/NAME`, `OWNER/NAME@v1.0.0`, `hf://datasets/OWNER/NAME@v1.0.0`.
+        config: `conversations`, `utterances` or `source`. A work folder has `conversations` alone, in `train`.
+        split: as in `load_dataset`; None for all of them.
+        revision: a tag, branch or commit; None for the main branch as it is now.
+        streaming: read rows over the network while they are asked for.
+        columns: only these; what they need is all that a stream reads.
+        verify: first hold the files of the config against the manifest of that commit, by SHA-256: the downloaded
+            ones, or for a stream those on the server. The rows that `datasets` keeps in a cache of its own are
+            not looked at.
+        token: of the Hub; None for that of the environment or the login.
+        state: what `state_dict()` of the same stream gave. Rows that were read are not read again. It does not
+            hold for a shuffle buffer, which loses the rows in it (`datasets` says so).
+
+    Returns:
+        What `load_dataset` returns: Dataset or IterableDataset for a split, a dict of them otherwise.
+
+    Raises:
+        DailytalkError: there is no such dataset, version, config, split or column, it may not be read, a file is
+            not what the manifest says or is damaged, or `state` is given without what makes it hold. A stream
+            reads its files later: what is damaged in them is an error of `datasets` or Arrow then.
+    """
+    version = _version(where, revision, token)
+    _refuse_state(version, state, streaming, split)
+    work = isinstance(version.where, Path) and not version.configs()
+    if not work:
+        _refuse_unknown(version, config, columns)
+    elif config != CONFIGS[0]:
+        raise DailytalkError(f"{version} has no config {config!r}", f"load {CONFIGS[0]}, or publish it first")
+    if verify:
+        verify_version(version, config, token, download=not streaming)
+    source: dict[str, Any] = {"path": "parquet", "data_files": _data_files(version, config, work)}
+    if isinstance(version.where, Reference):
+        source = {"path": version.where.repo, "name": config, "revision": version.commit, "token": token}
+        source |= {"storage_options": {"hf": {"block_size": _READ_AHEAD_BYTES}}}
+    with _named(version), hub_errors(version):
+        data = load_dataset(**source, split=split, streaming=streaming, columns=list(columns) if columns else None)
+    data = _with_stereo(data, version)
+    if state is not None:
+        data.load_state_dict(dict(state))
+    return data
+
+
+def _version(where: str | Path | Reference, revision: str | None, token: str | None) -> Version:
+    local = where if isinstance(where, Path) else Path(where) if isinstance(where, str) else None
+    if local is not None and (isinstance(where, Path) or local.is_dir()):
+        if revision is not None:
+            raise DailytalkError(f"the folder {where} has no revision {revision!r}", "leave revision out")
+        return open_version(local)
+    named = where if isinstance(where, Reference) else reference(str(where))
+    if revision is not None and named.revision is not None:
+        raise DailytalkError(f"{named} names a revision, and so does revision={revision!r}", "give one of them")
+    return open_version(Reference(named.repo, revision or named.revision), token)
+
+
+def _refuse_state(version: Version, state: Mapping[str, Any] | None, streaming: bool, split: str | None) -> None:
+    if state is None:
+        return
+    if not streaming or split is None:
+        raise DailytalkError("only the stream of one split has a state", "give streaming=True and split= too")
+    if isinstance(version.where, Reference) and version.where.revision is None:
+        raise DailytalkError(
+            "a state holds only for the version that it was taken from, and the main branch moves",
+            "give revision= the tag or commit, both before and after the stop",
+        )
+
+
+def _refuse_unknown(version: Version, config: str, columns: Sequence[str] | None) -> None:
+    """Before anything is downloaded. A dataset that is laid out in another way is for `datasets` to judge."""
+    known = version.configs()
+    if known and config not in known:
+        raise DailytalkError(f"{version} has no config {config!r}", f"choose one of {', '.join(known)}")
+    features = version.features(config) if columns else None
+    missing = [name for name in columns or () if features is not None and name not in features]
+    if missing:
+        raise DailytalkError(
+            f"the config {config} of {version} has no column {', '.join(missing)}",
+            f"choose among {', '.join(features or ())}",
+        )
+
+
+def _data_files(version: Version, config: str, work: bool) -> dict[str, list[str]]:
+    if not isinstance(version.where, Path):
+        return {}
+    if work:
+        return {"train": [escape(str(path)) for path in shards(version.where)]}
+    return {
+        split: [escape(str(version.path(name))) for name in version.files(config, split)]
+        for split in version.configs()[config]
+    }
+
+
+@contextmanager
+def _named(version: Version) -> Iterator[None]:
+    """Raise as a DailytalkError what `datasets` says of names that aren't there and of files that are damaged."""
+    try:
+        yield
+    except (DatasetBuildError, *PARQUET_ERRORS) as error:
+        raise DailytalkError(
+            f"{version} has a data file that can't be read ({cause(error.__cause__ or error)})",
+            "build the dataset again, or download this version again",
+        ) from None
+    except ValueError as error:
+        if not str(error).startswith(_NAMES):
+            raise
+        raise DailytalkError(f"{version}: {error}".rstrip("."), "choose one that is there") from None
+
+
+def _with_stereo(data: Any, version: Version) -> Any:
+    if isinstance(data, dict):
+        return type(data)({split: _with_stereo(own, version) for split, own in data.items()})
+    if data.features is None:
+        raise DailytalkError(f"{version} does not declare its columns", "load it with `datasets`, and map it")
+    sounds = [name for name, feature in data.features.items() if isinstance(feature, Audio) or feature == AUDIO]
+    for name in sounds:
+        data = data.cast_column(name, StereoFeature())
+    return data
+
+
+# Windows of conversations for PyTorch: both channels as (2, n), the words in them, and a batch of both.
+#
+# Windows lie at fixed places of each conversation, so that a run can be repeated; only their own seconds are
+# decoded. What a window holds beyond the end of its conversation is zeros, told apart by `length`. Mimi, Moshi's
+# codec, makes 12.5 frames a second, so that a window is a whole number of them.
+
+
+#: Seconds of one frame of Mimi: 12.5 a second.
+FRAME_SECONDS = Fraction(2, 25)
+
+#: Columns that windows are made of.
+COLUMNS = ("conversation_id", "audio", "alignments")
+
+#: Seconds around a window that are resampled with it and cut off again: more than soxr's filter reaches.
+_MARGIN_SECONDS = 0.1
+
+
+class Window(TypedDict):
+    """A part of a conversation.
+
+    `start` is its second in the conversation, `audio` float32 of shape (2, n), the re-voiced speaker first, with
+    zeros from sample `length` on. `words` have times in seconds of the window; `main`: the re-voiced speaker's.
+    """
+
+    conversation_id: str
+    start: float
+    audio: Samples
+    length: int
+    words: list[AlignedWord]
+
+
+class WindowBatch(TypedDict):
+    """What `collate_windows` makes: `audio` (b, 2, n), `lengths` (b,) int64 in samples, and a list a window."""
+
+    conversation_id: list[str]
+    start: torch.Tensor
+    audio: torch.Tensor
+    lengths: torch.Tensor
+    words: list[list[AlignedWord]]
+
+
+class _Windows(IterableDataset[Window]):
+    def __init__(self, dataset: Any, seconds: float, hop: float, sample_rate: int) -> None:
+        self.dataset, self.seconds, self.hop, self.sample_rate = dataset, seconds, hop, sample_rate
+
+    def __iter__(self) -> Iterator[Window]:
+        for row in _own_rows(self.dataset):
+            yield from _of_row(row, self.seconds, self.hop, self.sample_rate)
+
+
+def moshi_windows(
+    dataset: Any, seconds: float = 30.0, hop: float | None = None, sample_rate: int = 24000
+) -> "IterableDataset[Window]":
+    """Windows of all conversations of a dataset, one after another, for a loop or a `DataLoader`.
+
+    The workers of a DataLoader share the conversations among them: a stream its shards, anything else its rows.
+
+    Args:
+        dataset: rows of the config `conversations`: what `load` gives for a split, or a list of rows.
+        seconds: length of a window, a multiple of 0.08 s (one frame of Mimi).
+        hop: seconds from one window to the next, in (0, seconds]; `seconds` if None. The last window of a
+            conversation is the first that reaches its end.
+        sample_rate: Hz; other audio is resampled.
+
+    Returns:
+        An iterable of `Window`s; iterating again begins anew.
+
+    Raises:
+        DailytalkError: `seconds` or `hop` can't be, a column is missing, or a conversation isn't stereo.
+    """
+    frames = round(seconds / FRAME_SECONDS) if seconds > 0 else 0
+    nearest = float(max(1, frames) * FRAME_SECONDS)
+    if not frames or abs(seconds - nearest) > 1e-9:
+        raise DailytalkError(
+            f"windows of {seconds} s are no whole number of Moshi's frames of {float(FRAME_SECONDS)} s",
+            f"the nearest is {nearest:g} s",
+        )
+    if hop is not None and not 0 < hop <= seconds:
+        raise DailytalkError(
+            f"a hop of {hop} s is not above 0 and at most the {seconds:g} s of a window",
+            "what lies between windows would be left out; give a smaller one",
+        )
+    names = getattr(dataset, "column_names", None)
+    missing = [name for name in COLUMNS if names is not None and name not in names]
+    if missing:
+        raise DailytalkError(
+            f"the dataset has no column {', '.join(missing)}", "load one split of the config conversations"
+        )
+    return _Windows(dataset, nearest, nearest if hop is None else hop, sample_rate)
+
+
+def collate_windows(batch: Sequence[Window]) -> WindowBatch:
+    """Windows of one length as one batch: the `collate_fn` of a DataLoader over `moshi_windows`."""
+    return {
+        "conversation_id": [one["conversation_id"] for one in batch],
+        "start": torch.tensor([one["start"] for one in batch], dtype=torch.float64),
+        "audio": torch.from_numpy(np.stack([one["audio"] for one in batch])),
+        "lengths": torch.tensor([one["length"] for one in batch], dtype=torch.int64),
+        "words": [one["words"] for one in batch],
+    }
+
+
+def _own_rows(dataset: Any) -> Iterator[Mapping[str, Any]]:
+    """The rows of this worker; a stream of `datasets` knows by itself which are."""
+    worker = get_worker_info()
+    if worker is None or isinstance(dataset, datasets.IterableDataset):
+        yield from dataset
+    elif isinstance(dataset, datasets.Dataset):
+        yield from dataset.select(range(worker.id, len(dataset), worker.num_workers))
+    else:
+        yield from islice(dataset, worker.id, None, worker.num_workers)
+
+
+def _of_row(row: Mapping[str, Any], seconds: float, hop: float, sample_rate: int) -> Iterator[Window]:
+    name = row["conversation_id"]
+    audio = row["audio"] if isinstance(row["audio"], StereoAudio) else StereoAudio(row["audio"])
+    if audio.channels != 2:
+        raise DailytalkError(
+            f"the audio of {name} has {audio.channels} channel(s), not 2", "load the conversations"
+        )
+    words = [
+        AlignedWord(one["word"], one["start"], one["end"], one["speaker"] == "left")
+        for one in row["alignments"] or ()
+    ]
+    total = audio.seconds
+    number = 0
+    while True:
+        start = number * hop
+        samples = _read(audio, start, min(start + seconds, total), sample_rate)
+        padded = np.zeros((2, round(seconds * sample_rate)), np.float32)
+        padded[:, : len(samples)] = samples[: padded.shape[1]].T
+        yield {
+            "conversation_id": name,
+            "start": start,
+            "audio": padded,
+            "length": min(len(samples), padded.shape[1]),
+            "words": _words(words, start, min(start + seconds, total)),
+        }
+        number += 1
+        # Half a sample: what is left of a length that is a multiple of the hop is rounding.
+        if start + seconds >= total - 0.5 / audio.sample_rate:
+            return
+
+
+def _read(audio: StereoAudio, start: float, end: float, sample_rate: int) -> Samples:
+    """Samples of a part at `sample_rate`, shape (n, 2)."""
+    if audio.sample_rate == sample_rate:
+        return audio.read(start, end)
+    first, last = max(0.0, start - _MARGIN_SECONDS), min(audio.seconds, end + _MARGIN_SECONDS)
+    around: Samples = soxr.resample(audio.read(first, last), audio.sample_rate, sample_rate)
+    before = round((start - first) * sample_rate)
+    return around[before : before + round((end - start) * sample_rate)]
+
+
+def _words(words: Sequence[AlignedWord], start: float, end: float) -> list[AlignedWord]:
+    """Words whose middle lies in a window, in its time, cut to it."""
+    return [
+        AlignedWord(word.text, max(word.start, start) - start, min(word.end, end) - start, word.main)
+        for word in words
+        if start <= (word.start + word.end) / 2 < end
+    ]

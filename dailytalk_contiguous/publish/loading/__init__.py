@@ -1,1 +1,0 @@
-"""Published versions as training code wants them: stereo samples, windows, checksums, streams that resume."""

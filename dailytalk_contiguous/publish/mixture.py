@@ -1,0 +1,740 @@
+"""Several folders as one for a trainer: which parts, by what weights, under which licence."""
+
+import itertools
+import json
+import math
+import shutil
+from collections import Counter, defaultdict
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import soundfile
+
+from dailytalk_contiguous.core.documents import (
+    MOST_BYTES,
+    MOST_OWN_BYTES,
+    as_text,
+    expect,
+    is_number,
+    json_lines,
+    quoted,
+    read_json,
+)
+from dailytalk_contiguous.core.errors import BadInput, DailytalkError, Reject
+from dailytalk_contiguous.core.licensing import (
+    OTHER,
+    SAYS,
+    Combined,
+    Origin,
+    asked,
+    combined,
+    licence_in_words,
+    refusal,
+)
+from dailytalk_contiguous.core.sampling import MOST_WEIGHT, Weighted, goals, times
+from dailytalk_contiguous.core.schema import AUDIO_FOLDER, FINISHED, Row
+from dailytalk_contiguous.publish.exports import (
+    ABOUT,
+    BATCH,
+    CONFIG,
+    EVAL,
+    TRAIN,
+    config_text,
+    export_moshi,
+    refuse_path,
+    window_count,
+    window_seconds,
+)
+from dailytalk_contiguous.publish.items import MOST_SECONDS, built_rows
+from dailytalk_contiguous.publish.player import encode
+from dailytalk_contiguous.publish.render import (
+    CREDITS,
+    Credit,
+    credit_cells,
+    credits_of,
+    escaped,
+    markdown_table,
+    model_name,
+    public_cell,
+)
+from dailytalk_contiguous.run.clips import MANIFESTS
+from dailytalk_contiguous.run.outputs import RECORD, RUN
+from dailytalk_contiguous.store.files import inside, json_text
+from dailytalk_contiguous.store.owned_folder import OwnedFolder, file_name
+
+# Folders that can be mixed, read alike: files of audio with their words, side, licence and weight.
+#
+# Three kinds: the work folder of a corpus (`dailytalk corpus`), a work folder of conversations (`build`), which
+# is exported for Moshi first, and a training folder (`export`, or an earlier mix). What a folder doesn't tell,
+# above all a licence, stays unknown.
+
+
+#: Names of the two manifests, by side: of the folder of a corpus, and of any other training folder.
+CLIP_MANIFESTS = {"train": MANIFESTS["train"], "eval": MANIFESTS["validation"]}
+MOSHI_MANIFESTS = {"train": TRAIN, "eval": EVAL}
+
+#: The record of a mix, and the training folder inside a corpus's work folder.
+MIX, DATA = "mix.json", "data"
+
+#: What rejects of a mix name as their stage.
+STAGE = "Mix"
+
+_AGAIN = "make that folder again"
+
+#: What a manifest names is a WAV: by its name, and by its first bytes.
+_SUFFIXES = (".wav", ".wave")
+_HEADERS = (b"RIFF", b"RF64", b"RIFX")
+
+_ENTRY = {"path": str, "duration": float, "emotion?": str, "style?": str}
+
+#: What the JSON beside a WAV holds, as far as it goes on to a mix.
+ANNOTATION: dict[str, Any] = {
+    f"{name}?": str for name in ("id", "corpus", "licence", "speaker", "emotion", "style", "split")
+}
+ANNOTATION |= {"alignments": list, "weight?": float, "duration?": float}
+
+#: What is known of the conversations of an export, by their ids.
+ABOUT_SHAPE = {
+    str: {
+        "files": [str],
+        "split": str,
+        "kept_speaker?": str,
+        "duration": float,
+        "voices": [str],
+        "language?": str,
+        "turns": [list],
+    }
+}
+
+#: What a manifest names besides, and goes on to the mix.
+_LABELS = ("emotion", "style")
+
+
+@dataclass(frozen=True)
+class File:
+    """A file of audio to train or to evaluate on.
+
+    Attributes:
+        id: `clip`, or else its path in its folder.
+        clip: the id of a clip of a corpus, which means this clip in every folder; None for anything else.
+        corpus: the corpus of a clip, which is divided in one folder only; None for anything else.
+        wav: the audio; its words are in the JSON beside it.
+        side: `train` or `eval`.
+        seconds: of the audio, as the manifest has them.
+        weight: how often it wants to be seen, beside others of its folder; at least once, because a clip of a
+            smaller weight is there in place of others that its manifest left out.
+        licence: of the recording; None if nobody tells.
+        speaker: whose recording it is; None if nobody tells.
+        labels: what its manifest tells besides.
+    """
+
+    id: str
+    clip: str | None
+    corpus: str | None
+    wav: Path
+    side: str
+    seconds: float
+    weight: float
+    licence: str | None
+    speaker: str | None
+    labels: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class MixFolder:
+    """A folder to mix.
+
+    Attributes:
+        data: the training folder. manifests: its manifests by side.
+        models: that had a part in it. licence: of recordings that tell none of their own, or None.
+        about: what is known of its conversations, by id. credits: whose work it is.
+        rejects: conversations that could not be exported.
+    """
+
+    data: Path
+    manifests: Mapping[str, str]
+    models: tuple[Origin, ...]
+    licence: str | None
+    about: Mapping[str, Any]
+    credits: tuple[Credit, ...]
+    rejects: tuple[Reject, ...] = ()
+
+    def files(self) -> Iterator[File | Reject]:
+        """Every file once, in the order of the manifests; a Reject for one that can't be used.
+
+        Raises DailytalkError for a damaged manifest.
+        """
+        yield from self.rejects
+        speakers = {path: one["kept_speaker"] for one in self.about.values() for path in one["files"]}
+        seen = set()
+        for side, name in self.manifests.items():
+            for entry in entries(self.data / name):
+                if entry["path"] in seen:  # an earlier mix names some more than once
+                    continue
+                seen.add(entry["path"])
+                try:
+                    wav, told = annotated(self.data, entry["path"])
+                    seconds, weight = entry["duration"], told.get("weight") or 1.0
+                    if not is_number(seconds, 0.0, MOST_SECONDS) or not is_number(weight, 0.0, MOST_WEIGHT):
+                        raise BadInput(f"it has {seconds} s and the weight {weight}", _AGAIN)
+                except BadInput as problem:
+                    yield Reject(entry["path"], STAGE, problem.reason, problem.remedy)
+                    continue
+                yield File(
+                    id=told.get("id") or entry["path"],
+                    clip=told.get("id"),
+                    corpus=told.get("corpus"),
+                    wav=wav,
+                    side=side,
+                    seconds=seconds,
+                    weight=max(1.0, weight),
+                    licence=told.get("licence") or self.licence,
+                    speaker=told.get("speaker") or speakers.get(entry["path"]),
+                    labels={key: entry[key] for key in _LABELS if key in entry},
+                )
+
+
+def open_folder(path: Path, scratch: Path, eval_share: float, seed: int) -> MixFolder:
+    """A folder to mix.
+
+    Args:
+        path: of any of the three kinds.
+        scratch: where the training folder of conversations is written, if they are none yet.
+        eval_share, seed: as in `export_moshi`, for these.
+
+    Raises DailytalkError if it is none of them, or its export did not finish.
+    """
+    record = record_of(path)
+    models, credits = _models(record), credits_of(record)
+    for data in (path / DATA, path):
+        if manifests := _there(data, CLIP_MANIFESTS):
+            return MixFolder(data, manifests, models, None, {}, credits)
+    if (path / "dataset").is_dir():
+        made = export_moshi(built_rows(path), scratch, eval_share=eval_share, seed=seed)
+        licence = (record.get("source") or {}).get("licence")
+        manifests = _there(scratch, MOSHI_MANIFESTS)
+        return MixFolder(scratch, manifests, models, licence, _about(scratch), credits, tuple(made.rejects))
+    if manifests := _there(path, MOSHI_MANIFESTS):
+        return MixFolder(path, manifests, models, None, _about(path), credits)
+    raise DailytalkError(
+        f"{as_text(path)!r} holds nothing to mix",
+        "name a folder that `dailytalk corpus`, `build` or `export --format moshi` has finished",
+    )
+
+
+def most_listed(path: Path) -> int:
+    """How often the manifest of a training folder may name a file that trains: more than once only by weight."""
+    if _there(path, CLIP_MANIFESTS):
+        return math.ceil(MOST_WEIGHT)
+    return int(_read(inside(path, MIX), RECORD).get("most_listed") or 1) if (path / MIX).is_file() else 1
+
+
+def record_of(path: Path) -> dict[str, Any]:
+    """What run.json or mix.json of a folder holds; empty if it has neither. Raises BadInput for a damaged one."""
+    for name in (RUN, MIX):
+        if (path / name).is_file():
+            return _read(inside(path, name), RECORD)
+    return {}
+
+
+def _models(record: Mapping[str, Any]) -> tuple[Origin, ...]:
+    """The models that a record names, of tagging, of speaking or of a corpus; sorted."""
+    spoken = record.get("speak") or {}
+    found = {**(record.get("models") or {}), **(spoken.get("models") or {})}
+    return tuple(
+        sorted(
+            Origin(role, told["name"], told.get("licence") or "", told.get("url") or "")
+            for role, told in found.items()
+        )
+    )
+
+
+def _there(data: Path, names: Mapping[str, str]) -> dict[str, str]:
+    return {side: name for side, name in names.items() if (data / name).is_file()}
+
+
+def _about(data: Path) -> dict[str, Any]:
+    return _read(inside(data, ABOUT), ABOUT_SHAPE, MOST_OWN_BYTES) if (data / ABOUT).is_file() else {}
+
+
+def entries(manifest: Path) -> list[dict[str, Any]]:
+    """The lines of a manifest, in order; none if it is not there. Raises DailytalkError for a damaged one."""
+    if not manifest.is_file():
+        return []
+    try:
+        lines = json_lines(inside(manifest.parent, manifest.name))
+        return [expect(_line(number, line), _ENTRY, f"line {number}") for number, line in lines]
+    except BadInput as problem:
+        raise DailytalkError(
+            f"{as_text(manifest)!r} is no manifest ({problem.reason})", "run `dailytalk check` on its folder"
+        ) from None
+
+
+def _line(number: int, line: dict[str, Any] | BadInput) -> dict[str, Any]:
+    if isinstance(line, BadInput):
+        raise BadInput(f"line {number}: {line.reason}", line.remedy)
+    return line
+
+
+def annotated(folder: Path, name: str) -> tuple[Path, dict[str, Any]]:
+    """A WAV that a manifest names in its folder, and the JSON beside it.
+
+    Raises BadInput for a name that leads out of the folder or is no WAV's, and if one of the two is missing or
+    damaged: what is named goes into a training folder, and from there anywhere.
+    """
+    if not name.lower().endswith(_SUFFIXES):
+        raise BadInput(f"the manifest in {as_text(folder)!r} names {quoted(name)}, which is no WAV", _AGAIN)
+    try:
+        files = [inside(folder, name), inside(folder, Path(name).with_suffix(".json"))]
+    except BadInput as problem:
+        raise BadInput(f"the manifest in {as_text(folder)!r}: {problem.reason}", problem.remedy) from None
+    missing = next((file for file in files if not file.is_file()), None)
+    if missing:
+        raise BadInput(f"{as_text(missing)!r} is named and not there", _AGAIN)
+    with files[0].open("rb") as file:
+        if file.read(4) not in _HEADERS:
+            raise BadInput(f"{as_text(files[0])!r} is named as audio and is no WAV", _AGAIN)
+    return files[0], _read(files[1], ANNOTATION)
+
+
+def _read(path: Path, shape: Any, limit: int = MOST_BYTES) -> dict[str, Any]:
+    """An object of a shape. Raises BadInput."""
+    found: dict[str, Any] = expect(read_json(path, _AGAIN, limit), shape, as_text(path), _AGAIN)
+    return found
+
+
+# `licences.md` of a mix: whose work it is, under which terms, and where these do not go together.
+
+
+#: What is written of whoever a folder does not name.
+_NOBODY = "**not told: ask whoever made the folder**"
+
+
+class Used(NamedTuple):
+    """A folder in the mix: its place, its files that are in it, the models that had a part, whose work it is."""
+
+    place: str
+    files: Sequence[File]
+    models: Sequence[Origin]
+    credits: Sequence[Credit]
+
+
+def model_warnings(models: Iterable[tuple[str, Origin]]) -> list[str]:
+    """One sentence for each model whose terms bind, or may bind, what it made; `models` come with their folder."""
+    found: dict[str, None] = {}
+    for place, one in models:
+        terms = asked(one.licence)
+        who = f"{place}: the {one.role.rpartition(': ')[2].replace('_', ' ')} is from {model_name(one.name)}"
+        if not terms.known:
+            found[f"{who}, whose terms have to be read ({one.licence or 'unknown'})"] = None
+        elif "commercial" in terms.what:
+            found[f"{who} ({one.licence}): no commercial use"] = None
+    return list(found)
+
+
+def licence_text(parts: Sequence[Used], licence: Combined, warnings: Sequence[str]) -> str:
+    """The whole file, in Markdown."""
+    holds = (
+        "No single licence covers it: those below hold together."
+        if licence.licence == OTHER
+        else f"The strictest licence, which covers it all: `{escaped(licence.licence)}`."
+    )
+    asks = "; ".join(SAYS[what] for what in licence.asks) or "nothing that a name tells"
+    rows = [
+        (escaped(part.place), public_cell(name) if name else "**not known**", f"{count:,}", licence_in_words(name))
+        for part in parts
+        for name, count in sorted(Counter(one.licence for one in part.files).items(), key=str)
+    ]
+    models = [
+        (
+            escaped(part.place),
+            escaped(one.role.replace("_", " ")),
+            escaped(model_name(one.name)),
+            escaped(one.licence or "unknown"),
+        )
+        for part in parts
+        if part.files
+        for one in part.models
+    ]
+    made = ["## Models", markdown_table(("folder", "part", "model", "licence"), models)] if models else []
+    pieces = [
+        "# Licences of this mix",
+        f"{holds} Together they ask for: {asks}.",
+        "\n".join(f"- {escaped(one)}." for one in warnings),
+        "## Recordings",
+        markdown_table(("folder", "licence", "files", "asks for"), rows),
+        "## Sources",
+        _credit_table(parts),
+        *made,
+        "What a licence forbids, it forbids whatever this file says. This is no legal advice.",
+    ]
+    return "\n\n".join(piece for piece in pieces if piece) + "\n"
+
+
+def _credit_table(parts: Sequence[Used]) -> str:
+    """Whom to name for what: source, licence and citation of each folder that has a part in the mix."""
+    rows: list[tuple[str, ...]] = []
+    for part in filter(lambda one: one.files, parts):
+        unnamed = [(escaped(part.place), _NOBODY, "", "")]
+        rows += [(escaped(part.place), *credit_cells(one)) for one in part.credits] or unnamed
+    return markdown_table(("folder", "source", "licence", "citation"), rows)
+
+
+# What goes into a mix: the files of every folder that may be in it, and how often each of them is listed.
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How folders are mixed.
+
+    Attributes:
+        commercial: leave out what may not, or may not surely, be used commercially.
+        hours: of training, all folders together; None for as many as there are.
+        seed: which clips are listed once more or once less, and which conversations evaluate.
+        eval_share: of conversations that have no division yet.
+        text_conditions: keep those that the folders tell; a stock model stops on them.
+    """
+
+    commercial: bool = False
+    hours: float | None = None
+    seed: int = 0
+    eval_share: float = 0.1
+    text_conditions: bool = False
+
+
+@dataclass
+class MixPart:
+    """A folder in the mix: its place in it, what is used of it, and what it adds up to."""
+
+    place: str
+    path: Path
+    weight: float | None
+    folder: MixFolder
+    files: list[File]
+    listed: dict[str, int] = field(default_factory=dict)
+
+    def used(self) -> list[File]:
+        """Its files that are in the mix."""
+        return [one for one in self.files if self.listed[one.id]]
+
+    def seconds(self, side: str) -> float:
+        """Seconds of its files on a side, each once."""
+        return sum(one.seconds for one in self.files if one.side == side)
+
+    def seconds_listed(self) -> float:
+        """Seconds that train, each file as often as it is listed."""
+        return sum(one.seconds * self.listed[one.id] for one in self.files if one.side == "train")
+
+
+def refuse_twice(folders: Sequence[tuple[Path, float | None]], out: Path) -> None:
+    """Raise DailytalkError if a folder is given twice, or lies in the mix, or the mix in it."""
+    seen: set[Path] = set()
+    target = out.resolve()
+    for path, _ in folders:
+        own = path.resolve()
+        if own in seen:
+            raise DailytalkError(f"{path} is given twice", "name it once, with its weight")
+        if own.is_relative_to(target) or target.is_relative_to(own):
+            raise DailytalkError(f"--out {out} and {path} lie in each other", "choose another folder with --out")
+        seen.add(own)
+
+
+def read_parts(
+    folders: Sequence[tuple[Path, float | None]], scratch: Path, settings: Settings
+) -> tuple[list[MixPart], list[Reject]]:
+    """The folders with the files that may be in the mix, and rejects of the others.
+
+    `scratch` is where conversations are exported to. Raises DailytalkError as `open_folder` does.
+    """
+    parts: list[MixPart] = []
+    rejects: list[Reject] = []
+    taken: set[str] = set()
+    for number, (path, weight) in enumerate(folders):
+        folder = open_folder(path, scratch / str(number), settings.eval_share, settings.seed)
+        name = file_name(path.resolve().name)
+        others = (f"{name}-{count}" for count in itertools.count(number + 1))
+        place = next(one for one in (name, *itertools.islice(others, len(folders))) if one not in taken)
+        taken.add(place)
+        part = MixPart(place, path, weight, folder, [])
+        refused = _model_refusal(folder.models) if settings.commercial else None
+        for one in folder.files():
+            if isinstance(one, Reject):
+                rejects.append(one)
+                continue
+            reason = refused or (refusal(one.licence) if settings.commercial else None)
+            if reason:
+                remedy = "leave out --commercial, or make that folder again without the model"
+                rejects.append(Reject(one.id, STAGE, reason, remedy if refused else "leave out --commercial"))
+            else:
+                part.files.append(one)
+        parts.append(part)
+    return parts, rejects
+
+
+def _model_refusal(models: Sequence[Origin]) -> str | None:
+    """Why nothing that these models made can be used commercially."""
+    for one in models:
+        if "commercial" in asked(one.licence).what:
+            return f"its {one.role.replace('_', ' ')} is from {one.name} ({one.licence}): no commercial use"
+    return None
+
+
+def refuse_same(parts: Sequence[MixPart]) -> None:
+    """Raise DailytalkError if a corpus is in two folders: each was divided by itself.
+
+    The same clip, or another of its speaker, would train in one and evaluate in the other.
+    """
+    home: dict[str, MixPart] = {}
+    for part in parts:
+        for one in part.files:
+            whole = one.corpus or one.clip
+            known = home.setdefault(whole, part) if whole else part
+            if known is not part:
+                raise DailytalkError(
+                    f"clips of {whole} are in {known.path} and in {part.path}, divided apart",
+                    "mix each corpus from one folder",
+                )
+
+
+def list_files(parts: Sequence[MixPart], settings: Settings) -> None:
+    """Decide how often each file is listed."""
+    clips = {
+        part.place: [
+            Weighted(one.id, one.seconds, one.weight, str(one.labels.get("emotion") or ""))
+            for one in part.files
+            if one.side == "train"
+        ]
+        for part in parts
+    }
+    held = {place: sum(one.seconds * one.weight for one in own) for place, own in clips.items()}
+    if not any(held.values()):
+        raise DailytalkError(
+            "nothing is left to train on",
+            "leave out --commercial" if settings.commercial else "name folders with a training split",
+        )
+    kept = {part.place: part for part in parts if held[part.place] or not settings.commercial}
+    wanted = goals(
+        {place: held[place] for place in kept},
+        {place: part.weight for place, part in kept.items()},
+        settings.hours,
+    )
+    for part in parts:
+        part.listed = {one.id: 1 for one in part.files if one.side == "eval"}
+        part.listed |= times(clips[part.place], wanted.get(part.place, 0.0), settings.seed)
+
+
+def unlisted(one: File) -> Reject:
+    """Why a file is not in the mix although it might be."""
+    return Reject(
+        one.id, STAGE, "its folder has more hours than its share", "give a higher weight, or more --hours"
+    )
+
+
+def mix_summary(part: MixPart) -> dict[str, Any]:
+    """Figures of a folder in a mix, in hours."""
+    return {
+        "weight": part.weight,
+        "files": len(part.used()),
+        "train_hours": round(part.seconds("train") / 3600, 5),
+        "train_hours_listed": round(part.seconds_listed() / 3600, 5),
+        "eval_hours": round(part.seconds("eval") / 3600, 5),
+        "licences": sorted({one.licence or "unknown" for one in part.used()}),
+    }
+
+
+# Several corpora and conversations as one training folder for moshi-finetune, each with its share of the hours.
+#
+# No audio is written twice: files are linked, and how often the trainer meets one is how often the manifest names
+# it. Only what trains is weighted; what evaluates is there once, so that its loss means the same with every mix.
+# The licence of everything is told, and what can't be used commercially can be left out.
+
+
+#: Not `.jsonl`: the trainer would take it for a manifest.
+REJECTS, LICENCES = "rejects.json", "licences.md"
+
+#: From how many times on a warning says that the same clips come again and again (Balance stops there, too).
+MANY_TIMES = 4
+
+
+@dataclass(frozen=True)
+class Mixed:
+    """What a mix holds: its parts, lines of each manifest, licences, warnings and rejects."""
+
+    parts: list[MixPart]
+    lines: dict[str, int]
+    licence: Combined
+    warnings: tuple[str, ...]
+    rejects: list[Reject]
+
+
+def mix_folders(folders: Sequence[tuple[Path, float | None]], out: Path, settings: Settings) -> Mixed:
+    """Write a training folder from several; the same folders and settings give the same bytes.
+
+    Args:
+        folders: each with its share of the hours that train (in any unit), or all without.
+        out: the folder. Only a new one, an empty one, or an earlier mix is written to.
+
+    Raises:
+        DailytalkError: a folder can't be mixed, a clip is in two of them, the weights don't fit, `out` is not
+            ours, or nothing is left to train on.
+    """
+    refuse_path(out)
+    refuse_twice(folders, out)
+    target = OwnedFolder(out, "mix", (TRAIN, EVAL, CONFIG, MIX))
+    scratch = out.with_name(f".{out.name}.conversations")
+    try:
+        parts, rejects = read_parts(folders, scratch, settings)
+        refuse_same(parts)
+        list_files(parts, settings)
+        rejects += [unlisted(one) for part in parts for one in part.files if not part.listed[one.id]]
+        return _write(target, parts, rejects, settings)
+    finally:
+        if scratch.exists():
+            shutil.rmtree(scratch)
+
+
+def _write(target: OwnedFolder, parts: list[MixPart], rejects: list[Reject], settings: Settings) -> Mixed:
+    lines: dict[str, list[tuple[str, float]]] = {"train": [], "eval": []}
+    about: dict[str, Any] = {}
+    for part in parts:
+        paths = {}
+        for one in part.used():
+            paths[one.wav] = _write_file(target, part, one, settings.text_conditions)
+            entry = {"path": paths[one.wav], "duration": one.seconds, **one.labels}
+            lines[one.side] += [(json_text(entry), one.seconds)] * part.listed[one.id]
+        about |= _about_mixed(part, paths)
+    licence, warnings = _terms(parts)
+    if about:
+        target.write_text(ABOUT, json.dumps(about, ensure_ascii=False, indent=1) + "\n")
+    told = [reject.as_dict() for reject in rejects]
+    target.write_text(REJECTS, json.dumps(told, ensure_ascii=False, indent=1) + "\n")
+    used = [Used(part.place, part.used(), part.folder.models, part.folder.credits) for part in parts]
+    target.write_text(LICENCES, licence_text(used, licence, warnings))
+    done = Mixed(parts, {side: len(own) for side, own in lines.items()}, licence, warnings, rejects)
+    window = window_seconds([seconds for own in lines.values() for _, seconds in own])
+    counts = [window_count((seconds for _, seconds in own), window) for own in lines.values() if own]
+    manifests = {f"{side}.jsonl": "".join(line for line, _ in own) for side, own in lines.items() if own}
+    config = config_text(target.root, window, max(1, min([BATCH, *counts])), bool(lines["eval"]))
+    record = json.dumps(_record(done, settings), ensure_ascii=False, indent=1) + "\n"
+    target.finish(manifests | {CONFIG: config, MIX: record})
+    return done
+
+
+def _write_file(target: OwnedFolder, part: MixPart, one: File, text_conditions: bool) -> str:
+    name = f"{AUDIO_FOLDER}/{part.place}/{one.wav.stem}"
+    _, told = annotated(one.wav.parent, one.wav.name)
+    if not text_conditions:
+        told.pop("text_conditions", None)
+    target.link(f"{name}.wav", one.wav.resolve())
+    target.write_text(f"{name}.json", json_text(told | {"licence": one.licence}))
+    return f"{name}.wav"
+
+
+def _about_mixed(part: MixPart, paths: Mapping[Path, str]) -> dict[str, Any]:
+    """What the checker has to know of the conversations that are in the mix."""
+    found = {}
+    for name, one in part.folder.about.items():
+        files = [paths[part.folder.data / file] for file in one["files"] if part.folder.data / file in paths]
+        if files:
+            found[f"{part.place}/{name}"] = one | {"files": files}
+    return found
+
+
+def _terms(parts: Sequence[MixPart]) -> tuple[Combined, tuple[str, ...]]:
+    users: dict[str | None, set[str]] = defaultdict(set)
+    sides: dict[str, set[str]] = defaultdict(set)
+    for part in parts:
+        for one in part.used():
+            users[one.licence].add(part.place)
+            if one.speaker:
+                sides[one.speaker].add(one.side)
+    models = [(part.place, model) for part in parts if part.used() for model in part.folder.models]
+    banned = {"commercial"} & {what for _, model in models for what in asked(model.licence).what}
+    licence = combined(users, banned)
+    warnings = [*licence.warnings, *model_warnings(models)]
+    warnings += [
+        f"{part.place}: some clips are listed {max(part.listed.values())} times; lower its weight or --hours"
+        for part in parts
+        if max(part.listed.values(), default=0) > MANY_TIMES
+    ]
+    both = sorted(name for name, found in sides.items() if len(found) > 1)
+    if both:
+        warnings.append(
+            f"{len(both)} speakers train and evaluate, such as {both[0]}: read the eval loss with care"
+        )
+    return licence, tuple(warnings)
+
+
+def _record(done: Mixed, settings: Settings) -> dict[str, Any]:
+    return {
+        "kind": "mix",
+        "settings": {name: getattr(settings, name) for name in Settings.__dataclass_fields__},
+        "folders": {part.place: mix_summary(part) for part in done.parts},
+        "lines": done.lines,
+        "most_listed": max((times for part in done.parts for times in part.listed.values()), default=0),
+        "licence": done.licence.licence,
+        "asks": list(done.licence.asks),
+        "licences": sorted({str(one.licence or "unknown") for part in done.parts for one in part.used()}),
+        "warnings": list(done.warnings),
+        CREDITS: {
+            part.place: [one._asdict() for one in part.folder.credits] for part in done.parts if part.used()
+        },
+        "models": {
+            f"{part.place}: {one.role}": {"name": one.name, "licence": one.licence, "url": one.url}
+            for part in done.parts
+            for one in part.folder.models
+        },
+        "rejects": len(done.rejects),
+    }
+
+
+# A mix, read as finished clips are, so that the report of a corpus serves it too.
+#
+# A mix has no shards: what is known of a clip stands in the JSON beside its WAV, and how often it is seen is how
+# often the manifest names it. Conversations have no labels there; each is one file of its folder, and its seconds
+# count for that alone.
+
+
+#: Splits of clips by the sides of a mix.
+_SPLITS = {"train": "train", "eval": "validation"}
+
+
+def is_mix(folder: Path) -> bool:
+    """Whether a folder is what `dailytalk mix` has finished."""
+    return (folder / MIX).is_file()
+
+
+def mixed_rows(folder: Path) -> Iterator[Row]:
+    """Every file once, with the columns of `core.schema.FINISHED`, without audio.
+
+    `weight` is how often the manifest names the file, and `wav` its path in the folder. Of a conversation all is
+    null but `id` (its path), `corpus` (the folder that it came from), `duration`, `split`, `weight` and `licence`.
+
+    Raises DailytalkError for a damaged folder.
+    """
+    for side, name in MOSHI_MANIFESTS.items():
+        lines = entries(folder / name)
+        times = Counter(line["path"] for line in lines)
+        for path, duration in {line["path"]: line["duration"] for line in lines}.items():
+            told = annotated(folder, path)[1]
+            row = {column: told.get(column) for column in FINISHED}
+            row |= {"id": told.get("id") or path, "corpus": told.get("corpus") or Path(path).parent.name}
+            yield row | {"duration": duration, "split": _SPLITS[side], "weight": float(times[path]), "wav": path}
+
+
+def mixed_sounds(folder: Path, ids: Collection[str]) -> dict[str, bytes]:
+    """The left channel of some files as MP3, by id."""
+    found = {}
+    for row in mixed_rows(folder):
+        if row["id"] in ids:
+            samples, sample_rate = soundfile.read(folder / row["wav"], dtype="float32", always_2d=True)
+            found[row["id"]] = encode(samples[:, :1], sample_rate)
+    return found
+
+
+def mixed_rejects(folder: Path) -> Iterator[dict[str, str]]:
+    """What was left out, as `rows.rejects` tells it."""
+    for reject in expect(read_json(inside(folder, REJECTS)), [dict], REJECTS):
+        yield {name: str(reject.get(name) or "") for name in ("id", "stage", "reason", "remedy")}

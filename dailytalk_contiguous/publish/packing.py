@@ -1,0 +1,1007 @@
+"""From a work folder to the files of a version: which rows go where, their Parquet files, and their index."""
+
+import errno
+import hashlib
+import io
+import json
+import re
+import shutil
+import threading
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import closing, contextmanager
+from dataclasses import asdict, dataclass, field
+from pathlib import Path, PurePosixPath
+from typing import Any, BinaryIO, NamedTuple, TypeVar
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import soundfile
+from datasets import Features
+from filelock import FileLock, Timeout
+
+from dailytalk_contiguous.core.audio import Pcm, embedded, from_uri, probe
+from dailytalk_contiguous.core.documents import expect, read_json
+from dailytalk_contiguous.core.errors import BadInput, DailytalkError, Reject
+from dailytalk_contiguous.core.schema import BUILT, CHANNELS, CONFIGS, SPLITS, UTTERANCE, Row, published_features
+from dailytalk_contiguous.publish.items import judged, opened_shard, row_provenance, shards
+from dailytalk_contiguous.publish.manifest import DataFile, Packed
+from dailytalk_contiguous.publish.splits import SplitVoice, split_three
+from dailytalk_contiguous.run.outputs import read_run
+from dailytalk_contiguous.shards import Entry, read_entries, read_rows
+from dailytalk_contiguous.sources.transcribed import BASE, at_hand, tagged_row
+from dailytalk_contiguous.store.files import inside, write_atomically, write_text
+from dailytalk_contiguous.store.owned_folder import file_name
+
+# Where each finished conversation lies, known before a byte of its audio is read.
+#
+# Publishing needs every conversation twice: once to decide its split and its file, once to copy it there. The
+# first pass reads all but the audio, rejects what can't be published, and keeps a few hundred bytes of a
+# conversation, so that a corpus of any length fits in memory.
+
+
+#: Columns of the first pass.
+_SMALL = [name for name in BUILT if name != "audio"]
+
+#: What rejects of a push name as their stage.
+STAGE = "push"
+
+
+class Finished(NamedTuple):
+    """A finished conversation and its place.
+
+    Attributes:
+        id, recording_id: of the conversation.
+        kept_speaker: name of the speaker whose own voice it is, or None.
+        seconds: of audio. heard: number of utterances that can be heard. heard_seconds: theirs, together.
+        chain: digest after each stage of the spoken half, as its shard tells it; empty where it tells nothing.
+        digest: changes whenever the row may have.
+        shard, row_group, place: where the row lies.
+    """
+
+    id: str
+    recording_id: str
+    kept_speaker: str | None
+    seconds: float
+    heard: int
+    heard_seconds: float
+    chain: tuple[str, ...]
+    digest: str
+    shard: Path
+    row_group: int
+    place: int
+
+
+@dataclass(frozen=True)
+class Index:
+    """All finished conversations, by id.
+
+    Attributes:
+        conversations: sorted by id.
+        sample_rate: Hz of all of them, or None where they differ.
+        bytes_per_second: of their encoded audio, to two digits: the mean hardly hangs on how shards are laid out,
+            and rounded it does not at all but for a rare border.
+        rejects: rows that can't be published.
+    """
+
+    conversations: tuple[Finished, ...]
+    sample_rate: int | None
+    bytes_per_second: float
+    rejects: tuple[Reject, ...] = ()
+
+
+def index_folder(folder: Path) -> Index:
+    """Index the finished conversations of a work folder, reading no audio.
+
+    Raises:
+        DailytalkError: there are none, a shard can't be read or is no finished dataset's, or an id occurs twice.
+    """
+    found: dict[str, Finished] = {}
+    rejects: list[Reject] = []
+    rates: set[int] = set()
+    audio_bytes = 0
+    for path in shards(folder):
+        with opened_shard(path) as file:
+            audio_bytes += _audio_bytes(file)
+            rows = list(_rows_of(path, file))
+        for rate, one in rows:
+            if isinstance(one, Reject):
+                rejects.append(one)
+                continue
+            if one.id in found:
+                raise DailytalkError(
+                    f"the conversation {one.id!r} is in {found[one.id].shard} and in {path}",
+                    "remove one of the two shards, or build the dataset again",
+                )
+            found[one.id] = one
+            rates.add(rate)
+    if not found:
+        why = f" that can be published ({rejects[0].id}: {rejects[0].reason})" if rejects else ""
+        raise DailytalkError(
+            f"{folder} holds no finished conversations{why}",
+            "see its rejects.jsonl, and run dailytalk speak again",
+        )
+    seconds = sum(one.seconds for one in found.values())
+    return Index(
+        tuple(found[name] for name in sorted(found)),
+        rates.pop() if len(rates) == 1 else None,
+        float(f"{max(audio_bytes, 1) / max(seconds, 1e-3):.1e}"),
+        tuple(rejects),
+    )
+
+
+def read_row(one: Finished) -> Row:
+    """The row of a conversation, with the columns of `core.schema.BUILT`. Raises DailytalkError if it changed."""
+    with opened_shard(one.shard) as file:
+        there = one.row_group < file.num_row_groups
+        table = file.read_row_group(one.row_group, columns=list(BUILT)) if there else None
+    row: Row | None = next(iter(table.slice(one.place, 1).to_pylist()), None) if table is not None else None
+    audio = embedded(row["audio"]) if row else None
+    if row is None or row["conversation_id"] != one.id or not audio or not audio["bytes"]:
+        raise DailytalkError(
+            f"the conversation {one.id!r} is not whole in {one.shard} any more",
+            "wait until the run that writes there has ended, and push again",
+        )
+    return row | {"audio": audio}
+
+
+def _rows_of(path: Path, file: pq.ParquetFile) -> Iterator[tuple[int, Finished | Reject]]:
+    """The sampling rate and the entry of each row of a shard, or why it can't be published."""
+    entries = read_entries(path) or {}
+    stat = path.stat()
+    chains: dict[tuple[str, ...], tuple[str, ...]] = {}  # most rows share one, and memory should too
+    for number, (group, place, read) in enumerate(_places(file), 1):
+        row = judged(read, f"row {number} of {path.name}")
+        try:
+            _refuse_unfit(row)
+        except BadInput as problem:
+            yield 0, Reject(row["conversation_id"], STAGE, problem.reason, problem.remedy)
+            continue
+        heard = [one for one in row["utterances"] or () if one["status"] != "dropped"]
+        entry = entries.get(row["conversation_id"])
+        told = f"{row['conversation_id']} {stat.st_size} {stat.st_mtime_ns} {group} {place} {_of_entry(entry)}"
+        chain = entry.chain if entry else ()
+        yield (
+            row["sample_rate"],
+            Finished(
+                row["conversation_id"],
+                row["recording_id"],
+                _named(row["speakers"]),
+                row["duration"],
+                len(heard),
+                sum((one["end"] or 0.0) - (one["start"] or 0.0) for one in heard),
+                chains.setdefault(chain, chain),
+                hashlib.sha256(told.encode()).hexdigest()[:16],
+                path,
+                group,
+                place,
+            ),
+        )
+
+
+def _refuse_unfit(row: Row) -> None:
+    """Raise BadInput for a row that can't be published."""
+    if row["problem"]:
+        raise BadInput(row["problem"], row["remedy"])
+    if not row["recording_id"] or not row["sample_rate"] or row["sample_rate"] < 1:
+        raise BadInput("it has no recording_id or no sample_rate", "build the conversation again")
+    row_provenance(row)
+
+
+def _places(file: pq.ParquetFile) -> Iterator[tuple[int, int, Row]]:
+    """Row group, place in it and columns of each row."""
+    for group in range(file.num_row_groups):
+        rows = file.read_row_group(group, columns=_SMALL).to_pylist()
+        yield from ((group, place, row) for place, row in enumerate(rows))
+
+
+def _of_entry(entry: Entry | None) -> str:
+    return f"{entry.input_digest} {entry.chain[-1]}" if entry and entry.chain else ""
+
+
+def _named(speakers: Mapping[str, Any] | None) -> str | None:
+    """The kept speaker's name; a side is no name."""
+    name: str | None = (speakers or {}).get("right")
+    return None if name in (None, "", "left", "right") else name
+
+
+def _audio_bytes(file: pq.ParquetFile) -> int:
+    """Bytes of encoded audio in a shard, from its footer."""
+    columns = file.metadata.num_columns
+    return sum(
+        group.column(column).total_uncompressed_size
+        for group in (file.metadata.row_group(number) for number in range(file.num_row_groups))
+        for column in range(columns)
+        if group.column(column).path_in_schema == "audio.bytes"
+    )
+
+
+# How a published row came about, and how it names its audio, without a word about the machine that made it.
+#
+# A finished row tells its making in JSON; readers of a published one get columns. Models and voices may have been
+# named by a folder on somebody's disk, which is nobody else's business and different on every machine: of such a
+# name the last part is published.
+
+
+#: What a path begins with and a name on the Hub does not.
+_PATH = re.compile(r"(/|~|\.{1,2}[/\\]|\\|[A-Za-z]:[/\\]|file://)")
+
+
+@dataclass(frozen=True)
+class RowOrigin:
+    """What a work folder as a whole tells of its rows.
+
+    Attributes:
+        source: the dataset that the recordings are from, as `NAME@REVISION`, or None.
+        source_licence: its licence, or None.
+        tag_stages: name and digest of each stage of the first half.
+        speak_stages: names of those of the second half; their digests are the rows' own.
+    """
+
+    source: str | None = None
+    source_licence: str | None = None
+    tag_stages: tuple[tuple[str, str], ...] = ()
+    speak_stages: tuple[str, ...] = field(default=())
+
+
+def origin(folder: Path, source: Mapping[str, Any] | None) -> RowOrigin:
+    """Read the record of a work folder; `source` (repository, revision, licence) goes before what it says."""
+    run = read_run(folder) or {}
+    told = source if source is not None else run.get("source") or {}
+    place, revision = told.get("repository"), told.get("revision")
+    return RowOrigin(
+        f"{place}@{revision}" if place and revision else place,
+        told.get("licence"),
+        tuple((one["name"], one["digest"]) for one in run.get("stages") or ()),
+        tuple(one["name"] for one in (run.get("speak") or {}).get("stages") or ()),
+    )
+
+
+def provenance(row: Mapping[str, Any], one: Finished, known: RowOrigin) -> dict[str, Any]:
+    """The provenance of a finished row as `core.schema.PROVENANCE` has it."""
+    told = row_provenance(row)
+    settings = told.get("settings")
+    return {
+        "source_id": one.recording_id,
+        "source": known.source,
+        "source_licence": known.source_licence,
+        "tool": told.get("tool"),
+        "voice": portable(told.get("voice")),
+        "models": [
+            {
+                "role": role,
+                "name": portable(model.get("name")),
+                "licence": model.get("licence"),
+                "url": model.get("url"),
+            }
+            for role, model in sorted((told.get("models") or {}).items())
+        ],
+        "stages": _stages(one.chain, known),
+        "settings": None if settings is None else json.dumps(settings, sort_keys=True, ensure_ascii=False),
+    }
+
+
+def portable(name: str | None) -> str | None:
+    """A name as it is, or the last part of one that is a path on this machine."""
+    if name is None or not _PATH.match(name):
+        return name
+    return re.split(r"[/\\]", name.rstrip("/\\"))[-1]
+
+
+def utterance(told: Mapping[str, Any]) -> dict[str, Any]:
+    """An utterance with portable names of its model and voice."""
+    made = told["synthesis"]
+    if made is None:
+        return dict(told)
+    return {**told, "synthesis": {**made, "model": portable(made["model"]), "voice": portable(made["voice"])}}
+
+
+def _stages(chain: Sequence[str], known: RowOrigin) -> list[dict[str, Any]]:
+    stages: list[dict[str, Any]] = [{"name": name, "digest": digest} for name, digest in known.tag_stages]
+    # A record of other stages than the row went through would give their names to the wrong digests.
+    names = known.speak_stages if len(known.speak_stages) == len(chain) else (None,) * len(chain)
+    return stages + [{"name": name, "digest": digest} for name, digest in zip(names, chain, strict=True)]
+
+
+# In which file a row lies, and where files are cut inside: by the ids of the rows, never by their neighbours.
+#
+# A version that adds, changes or drops a few conversations must leave most bytes where they were, because only
+# new content is sent. So a row's file and its place there follow from a hash of its id; the number of files is a
+# power of two, which keeps its value while it is bearable, and where it doubles each file is cut in two.
+
+
+#: Bytes of a file at most, in the mean of its split, when their number is chosen anew: what `datasets` and the
+#: viewer of the Hub are at ease with (100-250 MB, see the measures in `benchmarks/publish.py`).
+SHARD_BYTES = 250_000_000
+
+#: A number of files that was published stays while their mean size is within these times the wanted size.
+LEAST, MOST = 0.3, 1.3
+
+#: Bytes of audio in a row group: below the first never cut unless the next row would pass the last; in between cut
+#: with a chance that makes `_BETWEEN` bytes of it the mean. What a reader of one row has to fetch.
+ROW_GROUP_LOW, ROW_GROUP_HIGH = 6_000_000, 16_000_000
+_BETWEEN = 4_000_000
+
+Item = TypeVar("Item")
+
+
+def position(name: str) -> int:
+    """Where an id lies: the first 64 bits of its SHA-256."""
+    return int.from_bytes(hashlib.sha256(name.encode("utf-8", "surrogateescape")).digest()[:8], "big")
+
+
+def shard_of(name: str, count: int) -> int:
+    """Number of the file, from 0, of an id where there are `count`."""
+    return position(name) * count >> 64
+
+
+def shard_count(names: Iterable[str], size: float, before: int | None, shard_bytes: float = SHARD_BYTES) -> int:
+    """How many files a split is cut into: a power of two, and no more than leave none of them without a row.
+
+    Args:
+        names: ids of what decides the place of rows; at least one.
+        size: bytes of all rows.
+        before: number in the version before, or None. Kept while the mean size allows it.
+        shard_bytes: bytes of a file at most, in the mean.
+    """
+    known = list(names)
+    count = before or 0
+    if not _bearable(count, size, shard_bytes):
+        count = 1
+        while size / count > shard_bytes:
+            count *= 2
+    # An empty file is legal Parquet, and a puzzle to whoever opens it.
+    count = min(count, 1 << max(0, len(known).bit_length() - 1))
+    while len({shard_of(name, count) for name in known}) < count:
+        count //= 2
+    return count
+
+
+def _bearable(count: int, size: float, shard_bytes: float) -> bool:
+    if count < 1 or count & (count - 1):  # none before, or a number that is not ours
+        return False
+    return (count == 1 or size / count >= LEAST * shard_bytes) and size / count <= MOST * shard_bytes
+
+
+def row_groups(rows: Iterable[tuple[Item, str, int]]) -> Iterator[list[Item]]:
+    """Cut rows, given with their ids and bytes of audio, into row groups of 6 to 16 MB; a larger row is alone.
+
+    Whether a group ends after a row depends on the row, so that behind a change the old borders soon come back.
+    """
+    group: list[Item] = []
+    held = 0
+    for row, name, size in rows:
+        if group and held + size > ROW_GROUP_HIGH:
+            yield group
+            group, held = [], 0
+        group.append(row)
+        held += size
+        # Other bits than those that sort the rows, which are much the same in neighbours.
+        chance = int.from_bytes(hashlib.sha256(b"border\0" + name.encode("utf-8", "surrogateescape")).digest()[:8])
+        if held >= ROW_GROUP_LOW and chance * _BETWEEN < size << 64:
+            yield group
+            group, held = [], 0
+    if group:
+        yield group
+
+
+# One published Parquet file: the same rows give the same bytes, on any run.
+#
+# Audio is stored as it is, since it is compressed already, so that a chunk of it is found again wherever it comes
+# to lie; the other columns are small and packed. Pages are cut by content (Parquet's content-defined chunking),
+# and the features stand in the file itself, so that `load_dataset` decodes the audio of a lone file too.
+
+
+#: The column of a file, by its path, that is neither compressed nor given a dictionary.
+_AUDIO = "audio.bytes"
+
+
+class WrittenFile(NamedTuple):
+    """What a file holds: rows, and seconds of audio."""
+
+    rows: int
+    seconds: float
+
+
+def write_rows(path: Path, features: Features, rows: Iterable[tuple[Row, float]]) -> WrittenFile:
+    """Write a file so that it is either there, whole and on disk, or not at all.
+
+    Args:
+        path: the file.
+        features: its columns, the first of which is the id of a row.
+        rows: each with the seconds of its audio; a few of them are in memory at a time.
+
+    Raises OSError as the disk does, and whatever `rows` raises.
+    """
+    schema = features.arrow_schema
+    names = _leaves(schema)
+    packed = [name for name in names if name != _AUDIO]
+    key = next(iter(features))
+    count, seconds = 0, 0.0
+
+    def counted() -> Iterator[tuple[Row, str, int]]:
+        nonlocal count, seconds
+        for row, length in rows:
+            count += 1
+            seconds += length
+            yield row, row[key], len(row["audio"]["bytes"])
+
+    def write(file: BinaryIO) -> None:
+        disk = _Disk(file)
+        with pq.ParquetWriter(
+            disk,
+            schema,
+            compression={name: "NONE" if name == _AUDIO else "ZSTD" for name in names},
+            use_dictionary=packed,
+            # Statistics of audio would be its first bytes, twice for every row group.
+            write_statistics=packed,
+            write_page_index=True,
+            use_content_defined_chunking=True,
+        ) as writer:
+            for group in row_groups(counted()):
+                table = pa.table(
+                    {name: pa.array([row[name] for row in group], schema.field(name).type) for name in features},
+                    schema=schema,
+                )
+                writer.write_table(table)  # one row group, for far fewer than a million rows fit
+                disk.check()
+        disk.check()
+
+    write_atomically(path, write)
+    return WrittenFile(count, seconds)
+
+
+class _Disk:
+    """A file whose errors are kept until `check` raises them.
+
+    Where a write fails in the midst of content-defined chunking, Arrow ends the whole process (pyarrow 26).
+    """
+
+    closed = False
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self._failed: OSError | None = None
+
+    def write(self, data: Any) -> None:
+        if self._failed is None:
+            try:
+                self._file.write(data)
+            except OSError as error:
+                self._failed = error
+
+    def flush(self) -> None:
+        """Nothing: whoever opened the file flushes it."""
+
+    def check(self) -> None:
+        if self._failed is not None:
+            raise self._failed
+
+
+def _leaves(schema: pa.Schema) -> list[str]:
+    """Paths of the columns of a file, as Parquet numbers them."""
+    sink: Any = pa.BufferOutputStream()
+    pq.ParquetWriter(sink, schema).close()
+    parquet = pq.ParquetFile(pa.BufferReader(sink.getvalue())).schema
+    return [parquet.column(number).path for number in range(len(parquet))]
+
+
+# The rows of each published config, made from finished conversations one at a time.
+#
+# Audio of a whole conversation is passed on byte for byte; an utterance is cut from its speaker's channel to the
+# sample. A file's name inside the audio column is a plain one, made from the row's id.
+
+
+#: Seconds by which an end may lie outside the audio: half a millisecond of rounding in a transcript.
+TOLERANCE = 0.001
+
+
+def conversation_rows(one: Finished, known: RowOrigin) -> Iterator[tuple[Row, float]]:
+    """The row of config `conversations`, with its seconds.
+
+    Raises DailytalkError if it can't be read any more, or its audio is not the stereo that the column declares.
+    """
+    row = read_row(one)
+    _check_header(one.id, row)
+    row = {name: row[name] for name in BUILT} | {
+        "audio": encoded(one.id, row["audio"]["bytes"]),
+        "audio_sha256": hashlib.sha256(row["audio"]["bytes"]).hexdigest(),
+        "utterances": [utterance(told) for told in row["utterances"] or ()],
+        "provenance": provenance(row, one, known),
+    }
+    yield row, row["duration"]
+
+
+def utterance_rows(one: Finished, known: RowOrigin) -> Iterator[tuple[Row, float]]:
+    """The rows of config `utterances` of a conversation, in its order, each with its seconds.
+
+    Raises DailytalkError if its audio can't be decoded or is no stereo, or an utterance lies outside it.
+    """
+    row = read_row(one)
+    pcm, rate = _decoded(one.id, row["audio"]["bytes"])
+    for told in row["utterances"] or ():
+        if told["status"] == "dropped":
+            continue
+        part = _cut(told, pcm, rate)
+        data = _flac(part, rate)
+        seconds = len(part) / rate
+        own = utterance(told)
+        yield (
+            {name: own.get(name) for name in UTTERANCE}
+            | {
+                "conversation_id": one.id,
+                "recording_id": one.recording_id,
+                "audio": encoded(told["utterance_id"], data),
+                "audio_sha256": hashlib.sha256(data).hexdigest(),
+                "sample_rate": rate,
+                "duration": seconds,
+                "language": own.get("language") or row["language"],
+                "words": list(words_of(told, row["alignments"] or (), seconds)),
+            },
+            seconds,
+        )
+
+
+#: How a finished conversation becomes rows of a config.
+OF_CONVERSATIONS: Mapping[str, Callable[[Finished, RowOrigin], Iterator[tuple[Row, float]]]] = {
+    "conversations": conversation_rows,
+    "utterances": utterance_rows,
+}
+
+
+def words_of(
+    told: Mapping[str, Any], alignments: Sequence[Mapping[str, Any]], seconds: float
+) -> Iterator[dict[str, Any]]:
+    """The words of an utterance in seconds of its own audio, which has `seconds`.
+
+    Those of its speaker whose middle lies in it. What reaches over an edge is cut off there.
+    """
+    for word in alignments:
+        middle = (word["start"] + word["end"]) / 2
+        if word["speaker"] == told["channel"] and told["start"] <= middle <= told["end"]:
+            start, end = (
+                min(max(round(word[edge] - told["start"], 4), 0.0), seconds) for edge in ("start", "end")
+            )
+            about = {"source": word["source"], "probability": word.get("probability")}
+            yield {"word": word["word"], "start": start, "end": end, **about}
+
+
+def encoded(name: str, data: bytes, ending: str = ".flac") -> dict[str, Any]:
+    """An audio column's value: the bytes, and a plain file name made from a row's id."""
+    return {"bytes": data, "path": file_name(name) + ending}
+
+
+def _decoded(name: str, data: bytes) -> tuple[Pcm, int]:
+    try:
+        pcm, rate = soundfile.read(io.BytesIO(data), dtype="int16", always_2d=True)
+    except soundfile.LibsndfileError as error:
+        raise _unusable(name, str(error)) from None
+    if pcm.shape[1] != len(CHANNELS):
+        raise _unusable(name, f"it has {pcm.shape[1]} channel(s)")
+    return pcm, rate
+
+
+def _check_header(name: str, row: Row) -> None:
+    try:
+        told = soundfile.info(io.BytesIO(row["audio"]["bytes"]))
+    except soundfile.LibsndfileError as error:
+        raise _unusable(name, str(error)) from None
+    if (told.channels, told.samplerate) != (len(CHANNELS), row["sample_rate"]):
+        raise _unusable(name, f"it has {told.channels} channel(s) at {told.samplerate} Hz")
+
+
+def _unusable(name: str, cause: str) -> DailytalkError:
+    return DailytalkError(f"the audio of {name!r} can't be used ({cause})", "build the conversation again")
+
+
+def _cut(told: Mapping[str, Any], pcm: Pcm, rate: int) -> Pcm:
+    start, end, seconds = told["start"], told["end"], len(pcm) / rate
+    if told["channel"] not in CHANNELS:
+        raise DailytalkError(
+            f"the utterance {told['utterance_id']!r} is of the channel {told['channel']!r}",
+            f"name {' or '.join(CHANNELS)}, or build the conversation again",
+        )
+    if start is None or end is None or not -TOLERANCE <= start < end <= seconds + TOLERANCE:
+        raise DailytalkError(
+            f"the utterance {told['utterance_id']!r} at {start}-{end} s has no length, or lies outside the "
+            f"{seconds:.3f} s of its conversation",
+            "build the conversation again, or run `dailytalk check` on it",
+        )
+    first = min(max(round(start * rate), 0), len(pcm) - 1)
+    return pcm[first : max(round(end * rate), first + 1), CHANNELS.index(told["channel"])]
+
+
+def _flac(pcm: Pcm, rate: int) -> bytes:
+    file = io.BytesIO()
+    soundfile.write(file, pcm, rate, subtype="PCM_16", format="FLAC")
+    return file.getvalue()
+
+
+# The untouched recordings of a finished dataset, for those who may publish them: the config `source`.
+#
+# A recording is taken from where it was tagged, and only if it is still the one that was: published beside
+# conversations that were made from another, it would be a false source.
+
+
+#: Bytes of a recording at most. Arrow counts the bytes of a column in 31 bits.
+LARGEST_BYTES = 1_900_000_000
+
+
+class PackedRecording(NamedTuple):
+    """A recording that finished conversations were cut from.
+
+    Attributes:
+        id: its `recording_id`.
+        path: where it lies. size: bytes. seconds: of its audio.
+        identity: its digest (see `sources.transcribed`).
+        told: what a tagged row knows of it.
+        parts: `conversation_id`, `offset` and `duration` of the conversations that were tagged in it and finished.
+    """
+
+    id: str
+    path: Path
+    size: int
+    seconds: float
+    identity: str
+    told: Row
+    parts: tuple[dict[str, Any], ...]
+
+
+def recordings(folder: Path, conversations: Iterable[Finished]) -> list[PackedRecording]:
+    """The recordings of finished conversations, by id.
+
+    Raises DailytalkError if one is not known, gone, not the one that was tagged, or too large for Parquet.
+    """
+    tagged: dict[str, Row] = {}
+    for path in sorted((folder / "tagged").glob("shard-*.parquet")):
+        if read_entries(path) is not None:
+            tagged |= read_rows(path, BASE)
+    parts: dict[str, list[Row]] = {}
+    for one in conversations:
+        if one.id not in tagged:
+            raise DailytalkError(
+                f"{folder / 'tagged'} does not tell from which recording {one.id!r} is",
+                "run dailytalk tag again, or push without --include-source",
+            )
+        parts.setdefault(one.recording_id, []).append(tagged_row(tagged[one.id]))
+    return [_recording(name, parts[name]) for name in sorted(parts)]
+
+
+def split_of(one: PackedRecording, side: dict[str, str]) -> str:
+    """The split of a recording: that of its conversations, and where they differ the first of `SPLITS`."""
+    found = {side[part["conversation_id"]] for part in one.parts}
+    return next(name for name in SPLITS if name in found)
+
+
+def packed_recording_rows(one: PackedRecording, known: RowOrigin) -> Iterator[tuple[Row, float]]:
+    """The row of config `source`, with its seconds. Raises DailytalkError if the recording changed meanwhile."""
+    data = one.path.read_bytes()
+    if len(data) != one.size:
+        raise DailytalkError(f"the recording {one.told['audio_file']!r} changed just now", "push again")
+    row = {
+        "recording_id": one.id,
+        "audio": encoded(one.id, data, PurePosixPath(one.told["audio_file"]).suffix.lower()),
+        "audio_sha256": hashlib.sha256(data).hexdigest(),
+        "audio_file": one.told["audio_file"],
+        "sample_rate": one.told["sample_rate"],
+        "channels": one.told["channels"],
+        "conversations": list(one.parts),
+        "source": known.source,
+        "source_licence": known.source_licence,
+    }
+    yield row, one.seconds
+
+
+def _recording(name: str, rows: list[Row]) -> PackedRecording:
+    first, *others = rows
+    try:
+        for other in others:  # parts of one recording that say different things of it
+            if other["audio_identity"] != first["audio_identity"]:
+                raise BadInput("its parts were tagged in different versions of it", "run dailytalk tag again")
+        here = at_hand(first, None)
+        path = from_uri(here["audio"]["path"])
+        size = path.stat().st_size
+        if size > LARGEST_BYTES:
+            raise BadInput(
+                f"it has {size / 1e9:.2f} GB, and a row of Parquet can hold {LARGEST_BYTES / 1e9:.1f}",
+                "convert it to FLAC and run dailytalk tag again, or push without --include-source",
+            )
+        seconds = probe(here["audio"]).seconds
+    except BadInput as error:
+        raise DailytalkError(
+            f"the recording {first['audio_file']!r} can't be published ({error.reason})", error.remedy
+        ) from None
+    parts = sorted(rows, key=lambda row: (row["offset"], row["conversation_id"]))
+    return PackedRecording(
+        name,
+        path,
+        size,
+        seconds,
+        first["audio_identity"],
+        first,
+        tuple({part: row[part] for part in ("conversation_id", "offset", "duration")} for row in parts),
+    )
+
+
+# The folder in which a version waits to be sent: files that are done stay, so that no run packs them twice.
+#
+# Beside each file lies a small record of what it was made from. A file with another record, or with none, was
+# made of something else or by a run that died, and is made again; a folder that holds anything of somebody else's
+# is refused before a byte is written.
+
+
+#: Name of the file that marks a folder as ours.
+MARK = ".dailytalk-stage"
+
+_DATA = re.compile(rf"({'|'.join(SPLITS)})-\d{{5}}-of-\d{{5}}\.parquet")
+
+#: Bytes that are left free on the disk beside what is written: the footers of files, and everybody else.
+_SPARE = 200_000_000
+
+
+def claim(stage: Path) -> None:
+    """Make a folder the stage. Raises DailytalkError if it holds what no push wrote, or is a file."""
+    if not (stage / MARK).is_file():
+        if stage.exists() and (not stage.is_dir() or any(stage.iterdir())):
+            raise DailytalkError(
+                f"{stage} is there already and no stage of a push", "choose another folder, or empty this one"
+            )
+        write_text(stage / MARK, "Files of a version that waits to be pushed. Can be deleted at any time.\n")
+
+
+@contextmanager
+def exclusive(stage: Path) -> Iterator[None]:
+    """Hold a stage for this process: two pushes would pack into, and remove, each other's files.
+
+    Raises DailytalkError while another process holds it. A lock ends with its process, however that ends.
+    """
+    lock = FileLock(stage.with_name(f"{stage.name}.lock"))
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        raise DailytalkError(
+            f"another dailytalk push works on {str(stage.parent)!r}", "wait until it is done, and run this again"
+        ) from None
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def file_of(config: str, split: str, number: int, count: int) -> str:
+    """Name in the repository of file `number` of `count`, as `Dataset.push_to_hub` writes it."""
+    return f"{config}/{split}-{number:05d}-of-{count:05d}.parquet"
+
+
+_KEPT = {"key": str, "sha256": str, "size": int, "rows": int, "seconds": float}
+
+
+def staged(stage: Path, name: str, key: str) -> DataFile | None:
+    """The file of a name, if it is there and was made from what `key` stands for."""
+    try:
+        path = inside(stage, name)
+        told = expect(read_json(inside(stage, _record(Path(name)))), _KEPT, path.name)
+        if told["key"] != key or path.stat().st_size != told["size"]:
+            return None
+    except (BadInput, FileNotFoundError):  # not there, or damaged: it is made again
+        return None
+    config, split = name.split("/")[0], path.name.split("-")[0]
+    return DataFile(name, path, config, split, told["sha256"], told["size"], told["rows"], told["seconds"])
+
+
+def keep(file: DataFile, key: str) -> None:
+    """Note what a file was made from. It must be whole and on disk by then."""
+    told = {
+        "key": key,
+        "sha256": file.sha256,
+        "size": file.size,
+        "rows": file.rows,
+        "seconds": file.seconds,
+    }
+    write_text(_record(file.path), json.dumps(told) + "\n")
+
+
+def drop_stale_files(stage: Path, names: Iterable[str]) -> None:
+    """Remove data files that are not among `names`, and what killed runs left half written."""
+    wanted = {stage / name for name in names}
+    for config in CONFIGS:
+        for path in [*(stage / config).glob("*.parquet"), *(stage / config).glob(".*.tmp")]:
+            if path.suffix == ".tmp" or (_DATA.fullmatch(path.name) and path not in wanted):
+                _record(path).unlink(missing_ok=True)
+                path.unlink(missing_ok=True)
+
+
+def refuse_full_disk(stage: Path, needed: float) -> None:
+    """Raise DailytalkError if `needed` bytes do not fit where the stage lies."""
+    free = shutil.disk_usage(stage).free
+    if needed and needed + _SPARE > free:
+        raise DailytalkError(
+            f"packing needs about {(needed + _SPARE) / 1e9:.1f} GB in {stage}, and {free / 1e9:.1f} GB are free",
+            "make room, or name a folder on another disk",
+        )
+
+
+def _record(path: Path) -> Path:
+    return path.with_name(f".{path.name}.json")
+
+
+# From a work folder to the Parquet files of one version, on this disk: everything about a push but the Hub.
+#
+# First a plan from all columns but the audio (who is in which split and file), then the files, several at once
+# and each on its own, so that a run that was stopped goes on with the first file that is missing. Threads are
+# enough: decoding, encoding and hashing let go of the interpreter.
+
+
+#: Version of what this code makes of a row; another one packs every file again.
+_CODE = 1
+
+#: Called after each file with the file, how many are done, and how many there are.
+PackProgress = Callable[[DataFile, int, int], None]
+
+Member = Finished | PackedRecording
+
+
+@dataclass(frozen=True)
+class _Job:
+    """A file to be: its name, config and split, what it is made from, in order, and about how many bytes."""
+
+    name: str
+    config: str
+    split: str
+    members: tuple[Member, ...]
+    size: float
+    key: str
+
+
+def pack_version(
+    folder: Path,
+    stage: Path,
+    *,
+    include_source: bool = False,
+    splits_before: Mapping[str, str] = {},
+    shards_before: Mapping[str, int] = {},
+    valid_share: float = 0.05,
+    test_share: float = 0.05,
+    seed: int = 0,
+    shard_bytes: float = SHARD_BYTES,
+    source: Mapping[str, Any] | None = None,
+    workers: int = 2,
+    progress: PackProgress = lambda file, done, of: None,
+) -> Packed:
+    """Pack the finished conversations of a work folder into the files of one version.
+
+    Args:
+        folder: a work folder with `dataset/` (and `tagged/`, for the recordings).
+        stage: where the files go, `CONFIG/SPLIT-00000-of-00004.parquet`; those that stand are not made again.
+        include_source: publish the recordings too, as config `source`.
+        splits_before: conversation id to its split in the version before.
+        shards_before: `CONFIG/SPLIT` to its number of files in the version before.
+        valid_share, test_share, seed: as in `splits.split_three`.
+        shard_bytes: bytes of a file at most, in the mean.
+        source: `repository`, `revision` and `licence` of the recordings; None: what run.json says, if it does.
+        workers: files that are made at once.
+        progress: called after each file.
+
+    Raises DailytalkError: the folder holds nothing that can be published, a recording is missing or another one
+    than was tagged, the disk is too small, or the stage belongs to somebody else.
+    """
+    index = index_folder(folder)
+    claim(stage)
+    known = origin(folder, source)
+    told = [SplitVoice(one.id, one.kept_speaker, one.recording_id, one.seconds) for one in index.conversations]
+    side, disjoint = split_three(told, splits_before, valid_share, test_share, seed)
+    found = recordings(folder, index.conversations) if include_source else []
+    jobs = list(_jobs(index, found, side, known, shards_before, shard_bytes))
+    drop_stale_files(stage, [job.name for job in jobs])
+    done = {job.name: file for job in jobs if (file := staged(stage, job.name, job.key))}
+    missing = [job for job in jobs if job.name not in done]
+    refuse_full_disk(stage, sum(job.size for job in missing))
+    for number, file in enumerate(done.values(), 1):
+        progress(file, number, len(jobs))
+    try:
+        # Closed at once, whatever is raised here: a traceback would keep it, and its threads, alive.
+        with closing(_made(missing, stage, index, known, workers)) as files:
+            for file in files:
+                done[file.name] = file
+                progress(file, len(done), len(jobs))
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        raise DailytalkError(
+            f"the disk of {stage} is full", "make room and push again: what is packed already stays"
+        ) from None
+    return Packed(tuple(done[name] for name in sorted(done)), index.sample_rate, disjoint, index.rejects)
+
+
+def _jobs(
+    index: Index,
+    found: Iterable[PackedRecording],
+    side: dict[str, str],
+    known: RowOrigin,
+    before: Mapping[str, int],
+    shard_bytes: float,
+) -> Iterator[_Job]:
+    """The files of a version. A split without rows has none: `datasets` fails on one."""
+    parts: dict[tuple[str, str], list[Member]] = {}
+    for one in index.conversations:
+        parts.setdefault(("conversations", side[one.id]), []).append(one)
+        if one.heard:
+            parts.setdefault(("utterances", side[one.id]), []).append(one)
+    for recording in found:
+        parts.setdefault(("source", split_of(recording, side)), []).append(recording)
+    for config, split in ((config, split) for config in CONFIGS for split in SPLITS):
+        members = parts.get((config, split))
+        if members:
+            yield from _jobs_of(config, split, members, index, known, before.get(f"{config}/{split}"), shard_bytes)
+
+
+def _jobs_of(
+    config: str,
+    split: str,
+    members: Sequence[Member],
+    index: Index,
+    known: RowOrigin,
+    before: int | None,
+    shard_bytes: float,
+) -> Iterator[_Job]:
+    sizes = {one.id: _size(one, config, index.bytes_per_second) for one in members}
+    count = shard_count(sizes, sum(sizes.values()), before, shard_bytes)
+    shards: list[list[Member]] = [[] for _ in range(count)]
+    for one in sorted(members, key=lambda one: (position(one.id), one.id)):
+        shards[shard_of(one.id, count)].append(one)
+    about = [
+        _CODE,
+        pa.__version__,
+        soundfile.__libsndfile_version__,
+        str(published_features(config, index.sample_rate)),
+        asdict(known),
+    ]
+    for number, shard in enumerate(shards):
+        own = [
+            [one.id, one.identity, one.parts] if isinstance(one, PackedRecording) else one.digest for one in shard
+        ]
+        key = hashlib.sha256(json.dumps([about, own]).encode()).hexdigest()
+        size = sum(sizes[one.id] for one in shard)
+        yield _Job(file_of(config, split, number, count), config, split, tuple(shard), size, key)
+
+
+def _size(one: Member, config: str, bytes_per_second: float) -> float:
+    """About the bytes of a member's rows. One speaker of two takes most of a second's bytes, so counts as both."""
+    if isinstance(one, PackedRecording):
+        return one.size
+    return bytes_per_second * (one.seconds if config == "conversations" else one.heard_seconds)
+
+
+def _made(
+    jobs: Sequence[_Job], stage: Path, index: Index, known: RowOrigin, workers: int
+) -> Generator[DataFile, None, None]:
+    """Make files, several at once, and yield each when it is on disk; what fails or interrupts one stops all."""
+    stopped = threading.Event()
+
+    def make(job: _Job) -> DataFile:
+        path = stage / job.name
+        written = write_rows(path, published_features(job.config, index.sample_rate), _rows(job, known, stopped))
+        with path.open("rb") as opened:
+            sha256 = hashlib.file_digest(opened, "sha256").hexdigest()
+        file = DataFile(job.name, path, job.config, job.split, sha256, path.stat().st_size, *written)
+        keep(file, job.key)
+        return file
+
+    with ThreadPoolExecutor(workers) as pool:
+        futures = [pool.submit(make, job) for job in jobs]
+        try:
+            for future in as_completed(futures):
+                yield future.result()
+        finally:
+            stopped.set()
+            pool.shutdown(cancel_futures=True)
+
+
+def _rows(job: _Job, known: RowOrigin, stopped: threading.Event) -> Iterator[tuple[Row, float]]:
+    for one in job.members:
+        if stopped.is_set():
+            raise InterruptedError("packing was stopped")
+        if isinstance(one, PackedRecording):
+            yield from packed_recording_rows(one, known)
+        else:
+            yield from OF_CONVERSATIONS[job.config](one, known)

@@ -1,0 +1,1116 @@
+"""To the Hub: what is there already, what has to be sent, and one commit that readers see whole."""
+
+import contextlib
+import functools
+import hashlib
+import importlib.util
+import re
+import shutil
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from functools import cached_property
+from pathlib import Path
+from typing import Any, NamedTuple, TypeVar
+
+from datasets import Dataset, DatasetDict, load_dataset
+from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi, constants, get_token, hf_hub_url
+from huggingface_hub.errors import HfHubHTTPError, OfflineModeIsEnabled, RepositoryNotFoundError
+from huggingface_hub.hf_api import RepoFile
+from huggingface_hub.lfs import UploadInfo, post_lfs_batch_info
+from huggingface_hub.utils import (  # type: ignore[attr-defined]
+    build_hf_headers,
+    get_session,
+    hf_raise_for_status,
+)
+
+from dailytalk_contiguous.core.changes import is_version_tag, latest, next_tag, parse_tag
+from dailytalk_contiguous.core.documents import MOST_OWN_BYTES, fits, parse_json
+from dailytalk_contiguous.core.errors import BadInput, DailytalkError
+from dailytalk_contiguous.core.schema import CONFIGS, SPLITS
+from dailytalk_contiguous.publish.card import Card, CardFacts, divide, render_card, values_of
+from dailytalk_contiguous.publish.compare import Changes, compare_versions, count_in_words
+from dailytalk_contiguous.publish.items import shards
+from dailytalk_contiguous.publish.manifest import (
+    LAYOUT,
+    MANIFEST,
+    MANIFEST_SHAPE,
+    DataFile,
+    Packed,
+    manifest,
+    manifest_text,
+)
+from dailytalk_contiguous.publish.packing import exclusive, pack_version
+from dailytalk_contiguous.publish.version import Version, list_versions, open_version
+from dailytalk_contiguous.run.outputs import read_run, rejects_in
+from dailytalk_contiguous.store.files import write_text
+from dailytalk_contiguous.store.hub import TIMEOUTS, Reference, hub_errors, without_tokens
+
+# How long to go on asking a server that fails: a few times, further and further apart, and never for ever.
+#
+# What is worth another try is told by the answer's status, or by the connection having failed; anything else is
+# an answer. Requests that must not be made twice (a commit) are not for `retried`: see `publish.pushing`.
+
+
+Answer = TypeVar("Answer")
+
+#: Statuses after which the same request may succeed: timeouts, too many requests, and failures of the server.
+_PASSING = (408, 429, 500, 502, 503, 504)
+
+#: What the client library raises for a connection that failed. Its HTTP library changed with huggingface_hub 2.0,
+#: so it is named through the one error that all versions share.
+_CONNECTION: type[Exception] = HfHubHTTPError.__bases__[0]
+
+#: What may come of a request, for those who look at each failure themselves.
+FAILURES = (_CONNECTION, ConnectionError, TimeoutError)
+
+
+@dataclass(frozen=True)
+class RetryPolicy:
+    """How often a request is made, and how long to wait in between.
+
+    Attributes:
+        tries: of one request, at least 1.
+        first: seconds before the second try; each wait after it is twice as long.
+        longest: seconds of a wait, also where a server asks for more (`Retry-After`).
+        sleep: waits for some seconds.
+    """
+
+    tries: int = 5
+    first: float = 1.0
+    longest: float = 60.0
+    sleep: Callable[[float], None] = time.sleep
+
+    def waits(self, attempt: int, error: Exception) -> bool:
+        """Wait before the next try, if there is to be one; `attempt` counts the failed tries from 1."""
+        if attempt >= self.tries or not is_passing(error):
+            return False
+        self.sleep(min(self.longest, max(self.first * 2 ** (attempt - 1), _asked_for(error))))
+        return True
+
+
+def is_passing(error: Exception) -> bool:
+    """Whether the same request may succeed later."""
+    if isinstance(error, HfHubHTTPError):
+        return error.response.status_code in _PASSING
+    return isinstance(error, FAILURES) and not isinstance(error, OfflineModeIsEnabled)
+
+
+def with_retries(request: Callable[[], Answer], patience: RetryPolicy) -> Answer:
+    """The answer to a request that may be made more than once. Raises what its last try raised."""
+    attempt = 1
+    while True:
+        try:
+            return request()
+        except FAILURES as error:
+            if not patience.waits(attempt, error):
+                raise
+            attempt += 1
+
+
+def _asked_for(error: Exception) -> float:
+    """Seconds that the server asks to be left alone for; 0 where it does not say, or names a date."""
+    if not isinstance(error, HfHubHTTPError):
+        return 0.0
+    told = error.response.headers.get("Retry-After", "")
+    return float(told) if told.isdecimal() else 0.0
+
+
+# What a dataset repository is before we publish to it: whether we may, and what lies there.
+#
+# Everything that can be refused is found out here, before the first byte of work: a read-only token otherwise
+# fails after hours of packing, and a server without Xet at the end of the upload. All that follows is planned
+# against one commit, the head that is read here, and is refused by the Hub if the head is another one by then.
+
+
+MAIN = "main"
+CARD = "README.md"
+KIND = "dataset"
+
+_READ_ONLY = "make one with the right to write in your settings there, and set HF_TOKEN to it"
+
+
+@dataclass(frozen=True)
+class Target:
+    """Where to publish.
+
+    Attributes:
+        repo: `OWNER/NAME`.
+        branch: to commit to; made from `main` where there is none of that name.
+        pull_request: propose the commit instead of making it.
+        create: make the repository if there is none. private: then for invited people only.
+    """
+
+    repo: str
+    branch: str = MAIN
+    pull_request: bool = False
+    create: bool = False
+    private: bool = False
+
+
+class RemoteFile(NamedTuple):
+    """A file on the Hub: bytes, SHA-256 (None if it is not in LFS), and Git's own SHA-1 of a plain file."""
+
+    size: int
+    sha256: str | None
+    blob: str
+
+
+@dataclass(frozen=True)
+class State:
+    """What lies on the Hub, at one moment.
+
+    Attributes:
+        exists: whether there is such a repository.
+        head: commit of the branch, or of `main` where the branch is still to be made; None in an empty repository.
+        branches: names. tags: the commit of each.
+        files: of `head`, by name.
+        manifest: of `head`; None if there is none of ours.
+        card: of `head`; None if there is none.
+    """
+
+    exists: bool = False
+    head: str | None = None
+    branches: tuple[str, ...] = ()
+    tags: dict[str, str] = field(default_factory=dict)
+    files: dict[str, RemoteFile] = field(default_factory=dict)
+    manifest: dict[str, Any] | None = None
+    card: str | None = None
+
+
+def check_access(api: HfApi, target: Target, patience: RetryPolicy) -> bool:
+    """Whether the repository is there. Makes nothing.
+
+    Raises:
+        DailytalkError: no token, a wrong one, or one that may not write there; no such repository and `create` is
+            not set; a public one where `private` is asked for; the Hub can't be reached.
+    """
+    if get_token() is None:
+        raise DailytalkError("there is no token for the Hub", "log in with `hf auth login`, or set HF_TOKEN")
+    with hub_errors(target.repo):
+        # A wrong address or no network is likelier here than a failure that passes.
+        user = with_retries(api.whoami, replace(patience, tries=min(2, patience.tries)))
+        try:
+            told = with_retries(lambda: api.dataset_info(target.repo, timeout=TIMEOUTS), patience)
+        except RepositoryNotFoundError:
+            _check_creation(target, user)
+            return False
+        if target.private and not told.private:
+            raise DailytalkError(
+                f"{target.repo} is public already", "make it private in its settings, or leave --private out"
+            )
+        try:
+            # Whoever may read may propose.
+            with_retries(
+                lambda: api.auth_check(target.repo, repo_type=KIND, write=not target.pull_request), patience
+            )
+        except HfHubHTTPError as error:
+            if error.response.status_code != 403:
+                raise
+            raise DailytalkError(
+                f"the token of {user.get('name')} may not write to {target.repo}", _READ_ONLY
+            ) from None
+    return True
+
+
+def read_state(api: HfApi, target: Target, patience: RetryPolicy) -> State:
+    """What lies in a repository that is there. Raises DailytalkError as the Hub does."""
+    with hub_errors(target.repo):
+        refs = with_retries(lambda: api.list_repo_refs(target.repo, repo_type=KIND), patience)
+        branches = {one.name: one.target_commit for one in refs.branches}
+        head = branches.get(target.branch, branches.get(MAIN))
+        files = read_tree(api, target.repo, head, patience) if head else {}
+        manifest = read_manifest(api, target.repo, head, patience) if head and MANIFEST in files else None
+        card = read_hub_text(api, target.repo, head, CARD, patience) if head and CARD in files else None
+    tags = {one.name: one.target_commit for one in refs.tags}
+    return State(True, head, tuple(branches), tags, files, manifest, card)
+
+
+def read_tree(api: HfApi, repo: str, revision: str, patience: RetryPolicy) -> dict[str, RemoteFile]:
+    """All files of a revision, by name."""
+    tree = with_retries(
+        lambda: list(api.list_repo_tree(repo, recursive=True, revision=revision, repo_type=KIND)), patience
+    )
+    return {
+        one.path: RemoteFile(one.size, one.lfs.sha256 if one.lfs else None, one.blob_id)
+        for one in tree
+        if isinstance(one, RepoFile)
+    }
+
+
+def read_manifest(api: HfApi, repo: str, revision: str, patience: RetryPolicy) -> dict[str, Any] | None:
+    """The manifest of a revision that has a file of that name; None if it is not one of ours."""
+    try:
+        told = parse_json(read_hub_text(api, repo, revision, MANIFEST, patience), MANIFEST, limit=MOST_OWN_BYTES)
+    except (BadInput, UnicodeDecodeError):
+        return None
+    return told if fits(told, MANIFEST_SHAPE | {"files": dict}) and told.get("layout") == LAYOUT else None
+
+
+def read_hub_text(api: HfApi, repo: str, revision: str, name: str, patience: RetryPolicy) -> str:
+    """A small text file of a revision. Not by way of the client's cache: it is read once, and must be this one."""
+
+    def fetch() -> str:
+        url = hf_hub_url(repo, name, repo_type=KIND, revision=revision, endpoint=api.endpoint)
+        response = get_session().get(url, headers=build_hf_headers())
+        hf_raise_for_status(response)
+        return response.content.decode("utf-8")
+
+    return with_retries(fetch, patience)
+
+
+@contextlib.contextmanager
+def suitable_transfer(api: HfApi, repo: str, patience: RetryPolicy) -> Iterator[str]:
+    """Have what follows upload by a way that the server knows; yields which one, as a sentence.
+
+    With `hf_xet` installed the client takes Xet for granted, and fails at the first upload to a server without
+    it. The switch is the client's own setting, which it reads at each upload; it is put back afterwards.
+    """
+    before = constants.HF_HUB_DISABLE_XET
+    told = "uploads by LFS"
+    if not before and _has_xet_installed():
+        if _gives_xet_tokens(api, repo, patience):
+            told = "uploads by Xet: only chunks that are new are sent"
+        else:
+            constants.HF_HUB_DISABLE_XET = True
+            told = "uploads by LFS, for the server has no Xet"
+    try:
+        yield told
+    finally:
+        constants.HF_HUB_DISABLE_XET = before
+
+
+def _has_xet_installed() -> bool:
+    return bool(importlib.util.find_spec("hf_xet"))
+
+
+def _gives_xet_tokens(api: HfApi, repo: str, patience: RetryPolicy) -> bool:
+    def ask() -> bool:
+        url = f"{api.endpoint}/api/{KIND}s/{repo}/xet-write-token/{MAIN}"
+        response = get_session().get(url, headers=build_hf_headers())
+        if response.status_code in (404, 405, 501):
+            return False
+        hf_raise_for_status(response)
+        return True
+
+    return with_retries(ask, patience)
+
+
+def _check_creation(target: Target, user: dict[str, Any]) -> None:
+    """Whether a repository that isn't there may be made, as far as the user's own record tells."""
+    if not target.create:
+        raise DailytalkError(
+            f"there is no dataset {target.repo} on the Hub, or you may not see it",
+            "check the name, or pass --create to make it",
+        )
+    if target.pull_request:
+        raise DailytalkError(f"{target.repo} does not exist: there is nothing to propose to", "leave --pr out")
+    owner = target.repo.partition("/")[0]
+    names = [user.get("name"), *(one.get("name") for one in user.get("orgs") or ())]
+    if owner not in names:
+        raise DailytalkError(
+            f"you are {user.get('name')} on the Hub and can't make a dataset of {owner}",
+            f"name one of your own, such as {user.get('name')}/{target.repo.partition('/')[2]}",
+        )
+    role = ((user.get("auth") or {}).get("accessToken") or {}).get("role")
+    if role == "read":
+        raise DailytalkError(f"the token of {user.get('name')} may only read", _READ_ONLY)
+
+
+# What a push would change in a repository, file by file, worked out before anything is sent.
+#
+# Only files that are ours are ever deleted: those that the previous manifest names, and data files of our layout
+# in our config folders, which readers would otherwise take for rows of this version. A stranger's file stays.
+
+
+#: Where the card's pictures lie; the manifest names them under this key.
+ASSETS = "assets"
+
+_OURS = re.compile(rf"({'|'.join(CONFIGS)})/({'|'.join(SPLITS)})-\d{{5}}-of-\d{{5}}\.parquet")
+
+
+class Content(NamedTuple):
+    """A file to publish: a path on this machine or the bytes themselves, its size, and SHA-256 in hexadecimal."""
+
+    source: Path | bytes
+    size: int
+    sha256: str
+
+    def is_in(self, remote: RemoteFile | None) -> bool:
+        """Whether a file on the Hub has just this content."""
+        if remote is None or remote.size != self.size:
+            return False
+        return remote.sha256 == self.sha256 if remote.sha256 else remote.blob == self._git_blob()
+
+    def _git_blob(self) -> str:
+        data = self.source if isinstance(self.source, bytes) else self.source.read_bytes()
+        return hashlib.sha1(b"blob %d\0" % len(data) + data, usedforsecurity=False).hexdigest()
+
+
+@dataclass(frozen=True)
+class Release:
+    """A version, whole: its data, card, pictures and manifest. `tag`: what it is to be called; None for no tag."""
+
+    packed: Packed
+    tag: str | None
+    manifest: Mapping[str, Any]
+    card: str
+    assets: Mapping[str, bytes]
+    message: str
+
+    @cached_property
+    def contents(self) -> dict[str, Content]:
+        """All files of ours in the repository, by name."""
+        data = {file.name: Content(file.path, file.size, file.sha256) for file in self.packed.files}
+        texts = {CARD: self.card.encode(), MANIFEST: manifest_text(self.manifest).encode(), **self.assets}
+        return data | {name: _content(held) for name, held in texts.items()}
+
+    def of(self, packed: Packed) -> "Release":
+        """The same release of other files."""
+        told = manifest(packed, self.tag, self.manifest["changes"]) | {ASSETS: self.manifest[ASSETS]}
+        return replace(self, packed=packed, manifest=told)
+
+
+class Change(NamedTuple):
+    """What becomes of a file: `add`, `replace`, `delete` or `keep`; its bytes (those it had, where it goes)."""
+
+    what: str
+    name: str
+    size: int
+
+
+@dataclass(frozen=True)
+class PushPlan:
+    """All changes, sorted by name. `to_send`: bytes of content that the branch does not have under any name."""
+
+    changes: tuple[Change, ...]
+    to_send: int
+
+    def named(self, *whats: str) -> list[str]:
+        """Names of the files to which one of these happens."""
+        return [change.name for change in self.changes if change.what in whats]
+
+
+def plan_push(state: State, release: Release) -> PushPlan:
+    """Compare a release with what is there.
+
+    Raises:
+        DailytalkError: a stranger's file has the name of our manifest.
+    """
+    if MANIFEST in state.files and state.manifest is None:
+        raise DailytalkError(
+            f"the repository has a {MANIFEST} that is not ours",
+            "rename it there, or publish to another repository",
+        )
+    changes = [_change(name, held, state.files.get(name)) for name, held in release.contents.items()]
+    stale = sorted(owned(state) - set(release.contents))
+    changes += [Change("delete", name, state.files[name].size) for name in stale]
+    there = {file.sha256 for file in state.files.values()}
+    wanted = {
+        held.sha256: held.size
+        for name, held in release.contents.items()
+        if held.sha256 not in there and not held.is_in(state.files.get(name))
+    }
+    return PushPlan(tuple(sorted(changes, key=lambda change: change.name)), sum(wanted.values()))
+
+
+def owned(state: State) -> set[str]:
+    """Names of the files there that are ours, apart from the card and the manifest."""
+    told = state.manifest or {}
+    named = {*told.get("files", {}), *(told.get(ASSETS) or ())}
+    return {name for name in state.files if name in named or _OURS.fullmatch(name)}
+
+
+def same_data(told: Mapping[str, Any] | None, packed: Packed) -> bool:
+    """Whether a manifest names just these data files with just this content."""
+    if told is None:
+        return False
+    theirs = {name: file.get("sha256") for name, file in told.get("files", {}).items()}
+    return theirs == {file.name: file.sha256 for file in packed.files}
+
+
+def is_published(state: State, release: Release) -> bool:
+    """Whether the head is this very version already: a run that stopped before its tag has made it so."""
+    return (
+        same_data(state.manifest, release.packed)
+        and state.manifest is not None
+        and state.manifest.get("version") == release.tag
+        and not differing(state.files, ((file.name, release.contents[file.name]) for file in release.packed.files))
+    )
+
+
+def differing(files: Mapping[str, RemoteFile], wanted: Iterable[tuple[str, Content]]) -> list[str]:
+    """Names of the contents that a tree does not hold."""
+    return [name for name, held in wanted if not held.is_in(files.get(name))]
+
+
+def _change(name: str, held: Content, remote: RemoteFile | None) -> Change:
+    what = "add" if remote is None else "keep" if held.is_in(remote) else "replace"
+    return Change(what, name, held.size)
+
+
+def _content(data: bytes) -> Content:
+    return Content(data, len(data), hashlib.sha256(data).hexdigest())
+
+
+# Uploads data files to where nobody sees them until a commit names them.
+#
+# What the Hub's store has already, from another version or from a run that was stopped, is not sent again: the
+# server is asked first. Files go in small batches from the disk, so that memory holds none of them.
+
+
+#: Files and bytes that are uploaded in one go: enough to keep the line busy, few enough that a stop loses little.
+BATCH_FILES = 8
+BATCH_BYTES = 2**31
+
+#: Objects that the Hub is asked about at a time.
+_ASKED = 256
+
+_AGAIN = "run the same command again: what was uploaded is not sent again"
+
+
+class Uploaded(NamedTuple):
+    """Bytes sent, bytes that were there already, and the operations for the commit, by name.
+
+    They are to be used for the commit: the client would go through the files of new ones once more.
+    """
+
+    sent: int
+    there: int
+    additions: dict[str, CommitOperationAdd]
+
+
+def upload(
+    api: HfApi, target: Target, state: State, release: Release, patience: RetryPolicy, say: Callable[[str], None]
+) -> Uploaded:
+    """Upload the data files whose content the Hub does not have. Raises what the Hub does, or a DailytalkError."""
+    changed = set(plan_push(state, release).named("add", "replace"))
+    files = [file for file in release.packed.files if file.name in changed]
+    known = {file.sha256 for file in state.files.values()}
+    missing = _missing(api, target, [file for file in files if file.sha256 not in known], patience)
+    additions = {file.name: _addition(file) for file in files}
+    total, sent = sum(file.size for file in missing), 0
+    for batch in _batches(missing):
+        some = [additions[file.name] for file in batch]
+        with_retries(functools.partial(_preupload, api, target, some), patience)
+        sent += sum(file.size for file in batch)
+        say(f"uploaded {sent / 1e6:.1f} of {total / 1e6:.1f} MB")
+    return Uploaded(sent, sum(file.size for file in release.packed.files) - sent, additions)
+
+
+def _missing(api: HfApi, target: Target, files: Sequence[DataFile], patience: RetryPolicy) -> list[DataFile]:
+    """Those whose content the Hub's store does not have, whatever commit or stopped run it is from."""
+    found: list[DataFile] = []
+    for start in range(0, len(files), _ASKED):
+        some = files[start : start + _ASKED]
+        wanted = with_retries(functools.partial(_wanted, api, target, some), patience)
+        found += [file for file in some if file.sha256 in wanted]
+    return found
+
+
+def _wanted(api: HfApi, target: Target, files: Sequence[DataFile]) -> set[str]:
+    """The digests of the contents that the Hub would have uploaded."""
+    actions, errors, _ = post_lfs_batch_info(
+        [UploadInfo(sha256=bytes.fromhex(file.sha256), size=file.size, sample=b"") for file in files],
+        token=None,
+        repo_type=KIND,
+        repo_id=target.repo,
+        endpoint=api.endpoint,
+    )
+    return {str(one["oid"]) for one in actions if one.get("actions")} | {str(one["oid"]) for one in errors}
+
+
+def _preupload(api: HfApi, target: Target, additions: list[CommitOperationAdd]) -> None:
+    with client_errors(target.repo):
+        api.preupload_lfs_files(
+            target.repo,
+            additions,
+            repo_type=KIND,
+            revision=None if target.pull_request else target.branch,
+            create_pr=target.pull_request,
+        )
+
+
+@contextmanager
+def client_errors(repo: str) -> Iterator[None]:
+    """Raise what the client wraps into errors of its own as what it was, or else as a DailytalkError.
+
+    It does so for a file of many that failed, for what the Hub says of the card's front matter, and Xet's own
+    errors have no kind at all.
+    """
+    try:
+        yield
+    except (RuntimeError, ValueError) as error:
+        if isinstance(error, FAILURES):
+            raise
+        if isinstance(error.__cause__, FAILURES):
+            raise error.__cause__ from None
+        said = " ".join(without_tokens(str(error.__cause__ or error)).split())
+        raise DailytalkError(f"{repo} can't take what is sent ({said})", _AGAIN) from None
+
+
+def _batches(files: Sequence[DataFile]) -> Iterator[list[DataFile]]:
+    batch: list[DataFile] = []
+    for file in files:
+        if batch and (len(batch) == BATCH_FILES or sum(one.size for one in batch) + file.size > BATCH_BYTES):
+            yield batch
+            batch = []
+        batch.append(file)
+    if batch:
+        yield batch
+
+
+def _addition(file: DataFile) -> CommitOperationAdd:
+    made = CommitOperationAdd(file.name, file.path)
+    made.upload_info.sha256 = bytes.fromhex(file.sha256)  # else every file is read once more to hash it
+    return made
+
+
+# Sends a version to the Hub so that readers see the old one or the new one, whenever it stops.
+#
+# Files are uploaded first, where nobody sees them; then one commit brings all of them, takes away what is stale,
+# and is refused if anybody else has committed since; then what it holds is checked, and only then is it tagged. A
+# lost answer to the commit or the tag may still have done its work, so both are looked for before they are tried
+# again.
+
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Published:
+    """What became of a push.
+
+    Attributes:
+        commit: its id. url: of its page, or of the pull request's.
+        tag: that it has now; None for none.
+        sent: bytes uploaded. there: bytes that were on the Hub already.
+        committed: False if the commit was there already, from a run that stopped.
+    """
+
+    commit: str
+    url: str
+    tag: str | None
+    sent: int
+    there: int
+    committed: bool = True
+
+
+def publish(
+    api: HfApi, target: Target, state: State, release: Release, patience: RetryPolicy, say: Say
+) -> Published:
+    """Bring a release to the Hub: repository and branch, uploads, one commit, a look at it, the tag.
+
+    Args:
+        state: what the release was planned against. A head that is another one by now is an error.
+        say: told one line at each step.
+
+    Raises:
+        DailytalkError: somebody else published meanwhile, or the Hub refuses or fails for good. Readers see the
+            old version then, or, if only the tag is missing, the new one.
+    """
+    with hub_errors(target.repo):
+        if not target.pull_request and is_published(state, release) and state.head:
+            prepared(api, target, state, patience)  # a branch that is still to be made holds what main does
+            say("the commit is there already")
+            total = sum(file.size for file in release.packed.files)
+            tag = _tagged(api, target.repo, release.tag, state.head, patience)
+            return Published(state.head, _page(api, target.repo, state.head), tag, 0, total, committed=False)
+        state = prepared(api, target, state, patience)
+        with suitable_transfer(api, target.repo, patience) as way:
+            say(way)
+            uploaded = upload(api, target, state, release, patience, say)
+            commit, url = _commit(api, target, state, release, uploaded, patience)
+        _check(api, target, commit, release, patience)
+        tag = None if target.pull_request else _tagged(api, target.repo, release.tag, commit, patience)
+    return Published(commit, url, tag, uploaded.sent, uploaded.there)
+
+
+def prepared(api: HfApi, target: Target, state: State, patience: RetryPolicy) -> State:
+    """Make the repository and the branch that are still to be made, and nothing else; the state then."""
+    with hub_errors(target.repo):
+        if not state.exists:
+            make = functools.partial(
+                api.create_repo, target.repo, repo_type=KIND, private=target.private, exist_ok=True
+            )
+            with_retries(make, patience)
+            state = read_state(api, target, patience)
+        if target.branch not in state.branches and target.branch != MAIN and not target.pull_request:
+            branch = functools.partial(api.create_branch, revision=state.head, repo_type=KIND, exist_ok=True)
+            with_retries(lambda: branch(target.repo, branch=target.branch), patience)
+    return state
+
+
+def _operations(
+    state: State, release: Release, uploaded: Uploaded
+) -> list[CommitOperationAdd | CommitOperationDelete]:
+    planned = plan_push(state, release)
+    changed = planned.named("add", "replace")
+    additions = uploaded.additions | {
+        name: CommitOperationAdd(name, release.contents[name].source)
+        for name in changed
+        if name not in uploaded.additions
+    }
+    deletions = [CommitOperationDelete(name, is_folder=False) for name in planned.named("delete")]
+    return [*(additions[name] for name in changed), *deletions]
+
+
+def _commit(
+    api: HfApi, target: Target, state: State, release: Release, uploaded: Uploaded, patience: RetryPolicy
+) -> tuple[str, str]:
+    """Make the one commit; its id and its page."""
+    operations = _operations(state, release, uploaded)
+    attempt = 1
+    while True:
+        try:
+            with client_errors(target.repo):
+                made = api.create_commit(
+                    target.repo,
+                    operations,
+                    commit_message=release.message,
+                    repo_type=KIND,
+                    revision=target.branch if not target.pull_request else None,
+                    create_pr=target.pull_request,
+                    parent_commit=state.head,
+                )
+            return made.oid, made.pr_url or _page(api, target.repo, made.oid)
+        except FAILURES as error:
+            if target.pull_request:
+                raise  # an answer that was lost may have opened one, and a second is worse than none
+            now = _head(api, target, patience)
+            if now and now != state.head and _is_ours(api, target, now, release, patience):
+                return now, _page(api, target.repo, now)
+            if now != state.head or _status(error) == 412:
+                raise _overtaken(api, target, now, patience) from None
+            if not patience.waits(attempt, error):
+                raise
+            attempt += 1
+
+
+def _head(api: HfApi, target: Target, patience: RetryPolicy) -> str | None:
+    refs = with_retries(lambda: api.list_repo_refs(target.repo, repo_type=KIND), patience)
+    return next((one.target_commit for one in refs.branches if one.name == target.branch), None)
+
+
+def _is_ours(api: HfApi, target: Target, commit: str, release: Release, patience: RetryPolicy) -> bool:
+    try:
+        return read_manifest(api, target.repo, commit, patience) == release.manifest
+    except HfHubHTTPError as error:
+        if _status(error) == 404:
+            return False
+        raise
+
+
+def _overtaken(api: HfApi, target: Target, now: str | None, patience: RetryPolicy) -> DailytalkError:
+    latest = with_retries(
+        lambda: api.list_repo_commits(target.repo, repo_type=KIND, revision=target.branch), patience
+    )
+    names = ", ".join(latest[0].authors) if latest else ""
+    by = f" by {names}" if names else ""
+    return DailytalkError(
+        f"somebody else published to {target.repo} meanwhile: commit {(now or 'unknown')[:10]}{by}; "
+        "nothing of yours was changed there",
+        "look at what they did and run the same command again",
+    )
+
+
+def _check(api: HfApi, target: Target, commit: str, release: Release, patience: RetryPolicy) -> None:
+    files = read_tree(api, target.repo, commit, patience)
+    wrong = differing(files, release.contents.items())
+    if wrong:
+        more = f" and {len(wrong) - 1} more" if len(wrong) > 1 else ""
+        raise DailytalkError(
+            f"commit {commit[:10]} of {target.repo} does not hold {wrong[0]}{more} as it was sent; it got no tag",
+            "run the same command again; if it stays so, look at .gitattributes and .gitignore there",
+        )
+
+
+def _tagged(api: HfApi, repo: str, tag: str | None, commit: str, patience: RetryPolicy) -> str | None:
+    """Name a commit. A tag that is there already is never moved."""
+    if tag is None:
+        return None
+    attempt = 1
+    while True:
+        try:
+            api.create_tag(repo, tag=tag, revision=commit, repo_type=KIND)
+            return tag
+        except FAILURES as error:
+            refs = with_retries(lambda: api.list_repo_refs(repo, repo_type=KIND), patience)
+            there = next((one.target_commit for one in refs.tags if one.name == tag), None)
+            if there == commit:
+                return tag
+            if there is not None:
+                raise DailytalkError(
+                    f"somebody else named commit {there[:10]} {tag} meanwhile, and a tag is never moved; yours is "
+                    f"{commit[:10]}, without a tag",
+                    "run the same command again with --tag auto",
+                ) from None
+            if not patience.waits(attempt, error):
+                raise
+            attempt += 1
+
+
+def _status(error: Exception) -> int:
+    return int(error.response.status_code) if isinstance(error, HfHubHTTPError) else 0
+
+
+def _page(api: HfApi, repo: str, commit: str) -> str:
+    return f"{api.endpoint}/{KIND}s/{repo}/commit/{commit}"
+
+
+# The same version by way of `Dataset.push_to_hub`, for those who would rather trust the client's own code.
+#
+# It makes a commit for each config, then one for the card and the manifest, which name what it has written; the
+# tag comes last. So readers of a tag see whole versions, and readers of the branch may meet the steps. Above 50
+# files of a config the client makes several commits, between which old and new files are mixed: that is refused.
+
+
+#: Files up to which `push_to_hub` makes one commit of a config.
+MOST_FILES = 50
+
+
+def check_plain(target: Target, release: Release) -> None:
+    """Raise DailytalkError for what `push_to_hub` can't publish without readers seeing half of it."""
+    if target.pull_request:
+        raise DailytalkError(
+            "--method push_to_hub would open a pull request for each config", "leave --pr or --method out"
+        )
+    for name, splits in release.packed.configs.items():
+        count = sum(map(len, splits.values()))
+        if count > MOST_FILES:
+            raise DailytalkError(
+                f"push_to_hub makes several commits of the {count} files of {name}, and readers between them "
+                f"would see old and new files mixed; it is for {MOST_FILES} files at most",
+                "leave --method out: that makes one commit of any number of files",
+            )
+
+
+def publish_plainly(
+    api: HfApi, target: Target, state: State, release: Release, patience: RetryPolicy, say: Say
+) -> Published:
+    """Publish with `push_to_hub`; what is returned and raised is as in `publish.pushing.publish`.
+
+    The files differ from the packed ones (other row groups), so what was uploaded before by the other method is
+    sent anew.
+    """
+    if is_published(state, release):
+        return publish(api, target, state, release, patience, say)
+    state = prepared(api, target, state, patience)
+    with hub_errors(target.repo), suitable_transfer(api, target.repo, patience):
+        pushed = {
+            name: _pushed(target, name, splits, release, say) for name, splits in release.packed.configs.items()
+        }
+        now = read_state(api, target, patience)
+    files = tuple(file for name, splits in pushed.items() for file in _files(name, splits, release, now))
+    told = {file.name: file for file in files}
+    packed = replace(release.packed, files=tuple(told[name] for name in sorted(told)))
+    known = {file.sha256 for file in state.files.values()}
+    sent = sum(file.size for file in files if file.sha256 not in known)
+    done = publish(api, target, now, release.of(packed), patience, say)
+    return replace(done, sent=sent, there=sum(file.size for file in files) - sent)
+
+
+def _pushed(
+    target: Target, name: str, splits: Mapping[str, list[DataFile]], release: Release, say: Say
+) -> DatasetDict:
+    """Push one config; the rows of its splits."""
+    paths = {split: [str(file.path) for file in own] for split, own in splits.items()}
+    cache = str(release.packed.files[0].path.parents[1] / ".datasets")
+    rows = load_dataset("parquet", data_files=paths, cache_dir=cache)
+    say(f"push_to_hub of {name}")
+    rows.push_to_hub(
+        target.repo,
+        config_name=name,
+        commit_message=release.message,
+        revision=target.branch,
+        num_shards={split: len(own) for split, own in splits.items()},
+    )
+    return rows
+
+
+def _files(name: str, splits: DatasetDict, release: Release, state: State) -> Iterator[DataFile]:
+    """What the Hub has of a config now, file by file. `push_to_hub` cuts a split into even runs of its rows."""
+    for split, rows in splits.items():
+        before = release.packed.configs[name][split]
+        for number, file in enumerate(before):
+            there = state.files.get(file.name)
+            if there is None or there.sha256 is None:
+                raise DailytalkError(
+                    f"push_to_hub did not leave {file.name} there", "run the same command again without --method"
+                )
+            own = rows.shard(num_shards=len(before), index=number)
+            yield file._replace(sha256=there.sha256, size=there.size, rows=len(own), seconds=_seconds(own))
+
+
+def _seconds(rows: Dataset) -> float:
+    if "duration" in rows.column_names:
+        return float(sum(rows["duration"]))
+    return float(sum(one["duration"] for cut in rows["conversations"] for one in cut))
+
+
+# A push from a work folder to a version on the Hub: check, pack, compare, write the card, commit, tag.
+#
+# Everything before the commit changes nothing on the Hub, and everything packed stays in `.publish` of the work
+# folder until the push is through, so that the same command after any stop goes on where it was. `--dry-run` goes
+# all the way to the plan.
+
+
+#: Folder of packed files that wait to be sent, in the work folder.
+STAGE = ".publish"
+
+AUTO = "auto"
+METHODS = ("commit", "push_to_hub")
+
+
+@dataclass(frozen=True)
+class PushSettings:
+    """What is to be published, and how.
+
+    Attributes:
+        tag: a version such as `v1.0.0`, `auto` for the one that the changes call for, or None for no tag.
+        message: of the commit; empty: made from the tag.
+        method: of `METHODS`.
+        include_source: publish the untouched recordings too; None: where the version before has them.
+        valid_share, test_share, seed: of conversations that no version before has placed.
+        licence, title, contact: for the card; None: what it says already, or what follows from the data.
+    """
+
+    tag: str | None = None
+    message: str = ""
+    method: str = METHODS[0]
+    include_source: bool | None = None
+    valid_share: float = 0.05
+    test_share: float = 0.05
+    seed: int = 0
+    licence: str | None = None
+    title: str | None = None
+    contact: str | None = None
+
+
+@dataclass(frozen=True)
+class PushOutcome:
+    """What a push has done, or would do.
+
+    Attributes:
+        tag: of the version, or None. changes: against the version before.
+        packed: its files. plan: what changes on the Hub; None if nothing has to.
+        published: None in a dry run, and where nothing had to be done.
+        warnings: of the card, about licences.
+    """
+
+    tag: str | None
+    changes: Changes
+    packed: Packed
+    plan: PushPlan | None = None
+    published: Published | None = None
+    warnings: tuple[str, ...] = field(default=())
+
+
+def push_version(
+    folder: Path,
+    target: Target,
+    settings: PushSettings,
+    say: Say,
+    patience: RetryPolicy = RetryPolicy(),
+    dry_run: bool = False,
+) -> PushOutcome:
+    """Publish the finished conversations of a work folder.
+
+    Raises:
+        DailytalkError: it can't be published as asked. Readers of the Hub see no change then, unless only the tag
+            could not be set, which the sentence says.
+    """
+    shards(folder)  # before the Hub is asked: there is something to publish
+    api, stage = HfApi(), folder / STAGE
+    with exclusive(stage):
+        exists = validate_request(api, target, settings, patience)
+        state = read_state(api, target, patience) if exists else State()
+        packed = _packed(folder, stage, target, state, settings, say)
+        write_text(stage / MANIFEST, manifest_text(manifest(packed, None, {})))  # which `compare` need not read
+        after = open_version(stage)
+        changes = compare_versions(_before(target.repo, state, settings.tag), after)
+        changes.repacked |= _asks_other_card(state.card, settings)
+        tag = settings.tag if settings.tag != AUTO else next_tag(state.tags, changes.bump)
+        if _is_there(api, target, state, packed, after, tag, changes, settings, patience):
+            if not dry_run:
+                shutil.rmtree(stage)
+            return PushOutcome(tag or (state.manifest or {}).get("version"), changes, packed)
+        _check_tag(tag, state, changes)
+        card = _card(folder, target.repo, tag, state, packed, after, changes, settings)
+        release = _release(packed, tag, changes, card, settings)
+        planned = plan_push(state, release)
+        if settings.method != METHODS[0]:
+            check_plain(target, release)
+        if dry_run:
+            return PushOutcome(tag, changes, packed, planned, warnings=card.warnings)
+        way = publish if settings.method == METHODS[0] else publish_plainly
+        published = way(api, target, state, release, patience, say)
+        shutil.rmtree(stage)
+        return PushOutcome(tag, changes, packed, planned, published, card.warnings)
+
+
+def validate_request(api: HfApi, target: Target, settings: PushSettings, patience: RetryPolicy) -> bool:
+    """Whether the repository is there. Makes nothing.
+
+    Raises DailytalkError for all that can be refused before a byte of work: a tag that is no version, what the
+    card can't hold, and what `check_access` finds.
+    """
+    if settings.tag not in (None, AUTO):
+        parse_tag(str(settings.tag))
+    CardFacts(target.repo, None, licence=settings.licence, contact=settings.contact)
+    return check_access(api, target, patience)
+
+
+def _packed(folder: Path, stage: Path, target: Target, state: State, settings: PushSettings, say: Say) -> Packed:
+    sides: dict[str, str] = {}
+    counts: Counter[str] = Counter()
+    if state.manifest and state.head:
+        with hub_errors(target.repo):
+            before = open_version(Reference(target.repo, state.head))
+            rows = before.rows("conversations", columns=["conversation_id"])
+            sides = {row["conversation_id"]: split for split, row in rows}
+        counts = Counter(name.split("-")[0] for name in state.manifest["files"])
+    before_had_source = any(name.startswith("source/") for name in counts)
+    return pack_version(
+        folder,
+        stage,
+        include_source=before_had_source if settings.include_source is None else settings.include_source,
+        splits_before=sides,
+        shards_before=counts,
+        valid_share=settings.valid_share,
+        test_share=settings.test_share,
+        seed=settings.seed,
+        progress=lambda file, done, of: say(f"packed {done} of {of} files") if _is_tenth(done, of) else None,
+    )
+
+
+def _is_tenth(done: int, of: int) -> bool:
+    """Whether another tenth is done: hundreds of files are no reason for hundreds of lines."""
+    return done * 10 // of > (done - 1) * 10 // of
+
+
+def _before(repo: str, state: State, tag: str | None) -> Version | None:
+    """The version to compare with: the highest below the tag, else what the branch holds, else none."""
+    below = [
+        one
+        for one in state.tags
+        if is_version_tag(one) and (tag in (None, AUTO) or parse_tag(one) < parse_tag(str(tag)))
+    ]
+    revision = latest(below) or (state.head if state.manifest else None)
+    if revision is None:
+        return None
+    found = open_version(Reference(repo, revision))
+    return found if found.manifest() else None
+
+
+def _is_there(
+    api: HfApi,
+    target: Target,
+    state: State,
+    packed: Packed,
+    after: Version,
+    tag: str | None,
+    changes: Changes,
+    settings: PushSettings,
+    patience: RetryPolicy,
+) -> bool:
+    """Whether just this is published already, so that nothing is left to do.
+
+    Raises DailytalkError if the tag is there and names something else.
+    """
+    asked = _asks_other_card(state.card, settings)
+    if tag is None or target.pull_request:
+        on_branch = target.branch in state.branches and not asked
+        return tag is None and on_branch and same_data(state.manifest, packed)
+    there = state.tags.get(tag)
+    if there is None:
+        return False
+    with hub_errors(target.repo):
+        same = same_data(read_manifest(api, target.repo, there, patience), packed)
+    # Files may be others with the same rows, as another method or version of a library writes them.
+    same = same or _same_rows(compare_versions(open_version(Reference(target.repo, there)), after))
+    if same and not asked:
+        return True
+    other = "another card" if same else "other data"
+    raise DailytalkError(
+        f"{tag} of {target.repo} names commit {there[:10]} with {other}, and a tag is never moved",
+        f"pass --tag {next_tag(state.tags, changes.bump or 'patch')}, or --tag auto",
+    )
+
+
+def _asks_other_card(card: str | None, settings: PushSettings) -> bool:
+    """Whether the options name a licence, a title or a contact that the card does not have yet."""
+    if card is None:
+        return False
+    values = values_of(divide(card)[0])
+    asked = ((settings.licence, values.get("license")), (settings.title, values.get("pretty_name")))
+    return any(wish and wish != has for wish, has in asked) or (settings.contact or "") not in card
+
+
+def _same_rows(changes: Changes) -> bool:
+    found = (changes.added, changes.removed, changes.changed, changes.moved, changes.broken, changes.columns)
+    return not any(found)
+
+
+def _check_tag(tag: str | None, state: State, changes: Changes) -> None:
+    """Raise DailytalkError if a version breaks readers and its tag does not say so."""
+    previous = changes.previous
+    if tag is None or previous is None or not changes.broken or not is_version_tag(previous):
+        return
+    if parse_tag(tag).major > parse_tag(previous).major:
+        return
+    config, sentences = next(iter(changes.broken.items()))
+    raise DailytalkError(
+        f"{tag} would break readers of {previous} ({config}: {sentences[0]})",
+        f"pass --tag {next_tag(state.tags, 'major')}",
+    )
+
+
+def _card(
+    folder: Path,
+    repo: str,
+    tag: str | None,
+    state: State,
+    packed: Packed,
+    after: Version,
+    changes: Changes,
+    settings: PushSettings,
+) -> Card:
+    before = [one for one in list_versions(repo) if one.kind == "version"] if state.tags else []
+    history = [
+        (one.name, one.date.date().isoformat() if one.date else "", push_in_words(one.changes or {}))
+        for one in before
+    ]
+    told = changes.as_dict()
+    new = [(tag, datetime.now(UTC).date().isoformat(), push_in_words(told))] if tag else []
+    facts = CardFacts(
+        repo,
+        tag,
+        licence=settings.licence,
+        pretty_name=settings.title,
+        history=(*new, *history),
+        changes=told,
+        contact=settings.contact,
+    )
+    return render_card(state.card, packed, after, facts, read_run(folder) or {}, _rejects(folder, packed))
+
+
+def _release(packed: Packed, tag: str | None, changes: Changes, card: Card, settings: PushSettings) -> Release:
+    told = manifest(packed, tag, changes.as_dict()) | {ASSETS: sorted(card.assets)}
+    message = settings.message or f"Publish {tag or 'conversations'}: {push_in_words(changes.as_dict())}"
+    return Release(packed, tag, told, card.text, card.assets, message)
+
+
+def push_in_words(changes: dict[str, Any]) -> str:
+    """The changes of a manifest as a few words: `2 added, 1 changed`."""
+    if not changes.get("previous"):
+        return "first version"
+    return count_in_words(changes) or "the same conversations"
+
+
+def _rejects(folder: Path, packed: Packed) -> list[dict[str, str]]:
+    """Those of the run, and those of this push."""
+    return [*rejects_in(folder), *(reject.as_dict() for reject in packed.rejects)]

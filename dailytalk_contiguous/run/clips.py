@@ -1,0 +1,624 @@
+"""An expressive corpus from its archive to its folder: read, measure, choose, finish, write."""
+
+import hashlib
+import io
+import json
+import math
+import time
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import soundfile
+from datasets import DatasetInfo
+
+from dailytalk_contiguous.core.audio import to_uri
+from dailytalk_contiguous.core.code import code_digest
+from dailytalk_contiguous.core.documents import as_text, json_lines
+from dailytalk_contiguous.core.errors import BadInput, DailytalkError, Reject
+from dailytalk_contiguous.core.machine import PACKAGES
+from dailytalk_contiguous.core.quality import NAMES
+from dailytalk_contiguous.core.sampling import Weighted, times
+from dailytalk_contiguous.core.schema import (
+    AFFECT,
+    AUDIO_FOLDER,
+    FINISHED,
+    MAIN,
+    PROSODY,
+    SOURCE,
+    Row,
+    own_seconds,
+)
+from dailytalk_contiguous.core.word_times import SpokenWord, place_words
+from dailytalk_contiguous.run import local
+from dailytalk_contiguous.run.clip_plan import (
+    CLIPS,
+    MEASURED,
+    CorpusSettings,
+    PlannedClips,
+    describe,
+    filter_clips,
+    finish_clip_stages,
+    measure_clip_stages,
+    plan_clips,
+    settings_of_stages,
+)
+from dailytalk_contiguous.run.events import Journal
+from dailytalk_contiguous.run.outputs import ABOUT_CORPUS, REJECTS, RUN, models_of, read_run, rejects_by_reason
+from dailytalk_contiguous.run.runner import Runner
+from dailytalk_contiguous.run.shard import Progress
+from dailytalk_contiguous.run.tagging import make_writable, refuse_mixing, without_rows
+from dailytalk_contiguous.shards import drop_stale, group, read_entries, read_rows
+from dailytalk_contiguous.sources.corpora.registry import (
+    CLIP_CORPORA,
+    corpus_info,
+    corpus_rows,
+    count_check,
+    options_of,
+)
+from dailytalk_contiguous.stages.base import Stage
+from dailytalk_contiguous.store.files import inside, json_text, write_bytes, write_text
+from dailytalk_contiguous.store.owned_folder import OwnedFolder, file_name, mark, written_before
+
+# A corpus of clips as a run takes it: usable rows, and why the others are none.
+#
+# Audio stays where it lies. Only what is in an archive is unpacked, clip by clip, because rows wait together
+# until their turn comes, and their bytes would all be in memory.
+
+
+#: Folder inside a work folder for what lay in archives.
+UNPACKED = "unpacked"
+
+
+@dataclass(frozen=True)
+class Read:
+    """A corpus as it was read: usable rows, rejects of the others, what is known of it, and its count check."""
+
+    name: str
+    rows: list[Row]
+    problems: list[Reject]
+    info: DatasetInfo
+    counts: list[str]
+
+
+def read_corpus(name: str, source: Path, out: Path, agreed_only: bool = False, follow_links: bool = False) -> Read:
+    """The rows of a corpus of clips. What lies in archives is unpacked into `out`, clip by clip.
+
+    `follow_links`: whether symbolic links may lead out of the source.
+
+    Raises DailytalkError for a corpus that is not of clips, and as `corpus_rows` does.
+    """
+    if name not in CLIP_CORPORA:
+        known = ", ".join(sorted(CLIP_CORPORA))
+        raise DailytalkError(f"there is no corpus {name!r} of clips", f"choose one of {known}")
+    if agreed_only and "agreed_only" not in options_of(name):
+        raise DailytalkError(f"{name} has no votes of raters to agree with", "leave out --agreed-only")
+    refuse_folder(source, out, name)
+    rows: list[Row] = []
+    problems: list[Reject] = []
+    counted: list[Row] = []
+    chosen = {"follow_links": follow_links} | ({"agreed_only": True} if agreed_only else {})
+    for row in corpus_rows(name, source, **chosen):
+        counted.append(row | {"audio": None})
+        if row["problem"]:
+            problems.append(Reject(row["id"], "Corpus", row["problem"], row["remedy"]))
+        else:
+            rows.append(row | {"audio": _on_disk(row, out)})
+    rows.sort(key=lambda row: str(row["id"]))
+    return Read(name, rows, problems, corpus_info(name), count_check(name, counted))
+
+
+def refuse_folder(source: Path, out: Path, name: str) -> None:
+    """Raise DailytalkError if `out` lies in the source, holds recordings, or holds another corpus."""
+    if out.resolve().is_relative_to(source.resolve()):
+        raise DailytalkError(f"--out {as_text(out)!r} lies in the corpus", "choose a folder outside of it")
+    refuse_mixing(out)
+    before = read_run(out)
+    if before and before.get("corpus", {}).get("name") != name:
+        held = before.get("corpus", {}).get("name") or "conversations"
+        raise DailytalkError(f"--out {as_text(out)!r} holds {held}", "choose another folder")
+
+
+def _on_disk(row: Row, out: Path) -> dict[str, Any]:
+    """The audio of a row as a path: bytes from an archive would all be in memory at once."""
+    audio: dict[str, Any] = row["audio"]
+    if audio["bytes"] is None:
+        return audio
+    path = out / UNPACKED / f"{row['input_digest']}{Path(row['audio_file']).suffix.lower()}"
+    if not path.is_file():
+        mark(path.parent, UNPACKED)
+        write_bytes(path, audio["bytes"])
+    return {"bytes": None, "path": to_uri(path.absolute())}
+
+
+# DailyTalk's dialogues as a folder that `dailytalk tag` reads: a stereo WAV each, and its transcript beside it.
+#
+# The transcript is one that tagging knows; the emotion, act and topic of each turn stand in it too, so that what
+# the corpus itself says can be compared with what was rated.
+
+
+#: Corpora that can be laid out, and the source of their conversations.
+LAID_OUT = {"dailytalk": "dailytalk_conversations"}
+
+#: What is known of the corpus, in the folder; not a transcript's name.
+ABOUT = ABOUT_CORPUS
+
+
+@dataclass(frozen=True)
+class WrittenConversations:
+    """What was written: conversations, rejects, and the count check."""
+
+    conversations: int
+    rejects: list[Reject]
+    counts: list[str]
+
+
+def write_conversations(
+    name: str, source: Path, out: Path, seed: int = 0, follow_links: bool = False
+) -> WrittenConversations:
+    """Write the conversations of a corpus into the folder `out`; the same source and seed give the same bytes.
+
+    Raises DailytalkError for a corpus without dialogues in turns, and if `out` is not ours.
+    """
+    if name not in LAID_OUT:
+        raise DailytalkError(f"the clips of {name} make no conversations", f"this is for {', '.join(LAID_OUT)}")
+    if out.resolve().is_relative_to(source.resolve()):
+        raise DailytalkError(f"--out {as_text(out)!r} lies in the corpus", "choose a folder outside of it")
+    target = OwnedFolder(out, "conversations", (ABOUT, REJECTS))
+    rejects: list[Reject] = []
+    counted = []
+    for row in corpus_rows(LAID_OUT[name], source, seed=seed, follow_links=follow_links):
+        counted.append(row | {"audio": None})
+        if row["problem"]:
+            rejects.append(Reject(row["conversation_id"], "Corpus", row["problem"], row["remedy"]))
+            continue
+        stem, encoded = Path(row["audio_file"]).stem, row["audio"]["bytes"]
+        turns = [cue | said for cue, said in zip(row["given"], row["said"], strict=True)]
+        for turn in turns:
+            del turn["words"]
+        target.write(f"{stem}.wav", lambda file, data=encoded: _put(file, data))  # type: ignore[misc]
+        target.write_text(f"{stem}.json", json_text({"utterances": turns}))
+    info, counts = corpus_info(name), count_check(LAID_OUT[name], counted)
+    about = {"name": name, "licence": info.license, "citation": info.citation, "homepage": info.homepage}
+    about |= {"seed": seed, "count_check": counts}
+    lines = [json.dumps(reject.as_dict(), ensure_ascii=False) + "\n" for reject in rejects]
+    target.finish({REJECTS: "".join(lines), ABOUT: json.dumps(about, ensure_ascii=False, indent=1) + "\n"})
+    return WrittenConversations(len(counted) - len(rejects), rejects, counts)
+
+
+def _put(file: BinaryIO, data: bytes) -> None:
+    file.write(data)
+
+
+# The training folder of an expressive corpus: moshi-finetune's layout, with what is known of a clip beside it.
+#
+# `data_stereo/NAME.wav` is stereo (left: what the model should say), `NAME.json` beside it holds the words as
+# moshi-finetune reads them and the annotation of the clip; two manifests name the files of each side with emotion
+# and style, a clip that trains as often as its weight says: that is how a trainer is told of weights. The trainer
+# reads every `*jsonl` in a folder, so there is no third one. `text_conditions` are written on request only: a
+# stock model stops on them.
+
+
+#: Manifests by split.
+MANIFESTS = {"train": "expressive_dataset.jsonl", "validation": "expressive_dataset_validation.jsonl"}
+
+#: Columns that only shards have.
+_UNTOLD = frozenset({"conversation_id", "audio", "words"})
+
+
+def export_clips(paths: Sequence[Path], out: Path, text_conditions: bool = False) -> dict[str, int]:
+    """Write the folder from shards of finished clips, a shard at a time; the same shards give the same bytes.
+
+    Returns the number of lines by split. Raises DailytalkError if `out` holds what is not ours.
+    """
+    target = OwnedFolder(out, "clips", tuple(MANIFESTS.values()))
+    lines: dict[str, list[tuple[str, str]]] = {split: [] for split in MANIFESTS}
+    counts = listed_clips(_manifest_rows(paths))
+    for path in paths:
+        for row in read_rows(path, list(FINISHED)).values():
+            if not counts[row["id"]]:
+                continue
+            name = f"{AUDIO_FOLDER}/{file_name(row['id'])}"
+            pcm, rate = soundfile.read(io.BytesIO(row["audio"]["bytes"]), dtype="int16")
+            target.write_wav(f"{name}.wav", pcm, rate)
+            target.write_text(f"{name}.json", json_text(annotation(row, text_conditions)))
+            entry = {"path": f"{name}.wav", "duration": row["duration"]}
+            entry |= {key: row[key] for key in ("emotion", "style")}
+            lines[row["split"]] += [(row["id"], json_text(entry))] * counts[row["id"]]
+    target.finish(
+        {
+            MANIFESTS[split]: "".join(line for _, line in sorted(entries))
+            for split, entries in lines.items()
+            if entries
+        }
+    )
+    return {split: len(entries) for split, entries in lines.items()}
+
+
+def listed_clips(rows: Iterable[Mapping[str, Any]]) -> dict[str, int]:
+    """How often the manifest names each clip: whole numbers whose seconds, in every emotion, are the weights'."""
+    counts, train = {}, []
+    for row in rows:
+        counts[row["id"]] = 1
+        if row["split"] == "train":
+            weight = 1.0 if row["weight"] is None else row["weight"]
+            train.append(Weighted(row["id"], own_seconds(row), weight, row["emotion"] or ""))
+    return counts | times(train, math.fsum(clip.seconds * clip.weight for clip in train))
+
+
+def listed_seconds(paths: Sequence[Path]) -> dict[str, float]:
+    """Seconds of each emotion in the manifest that trains, each clip as often as it is named."""
+    rows = _manifest_rows(paths)
+    counts = listed_clips(rows)
+    seconds: dict[str, float] = defaultdict(float)
+    for row in rows:
+        if row["split"] == "train" and row["emotion"]:
+            seconds[row["emotion"]] += counts[row["id"]] * own_seconds(row)
+    return dict(seconds)
+
+
+def _manifest_rows(paths: Sequence[Path]) -> list[Row]:
+    columns = ("id", "duration", "conditioning", "emotion", "weight", "split")
+    return [row for path in paths for row in read_rows(path, columns).values()]
+
+
+def is_complete(out: Path) -> bool:
+    """Whether an export to `out` came to its end, and its manifests and all that they name are still there."""
+    named: list[str] = []
+    noted = written_before(out)
+    if any(name in noted and not (out / name).is_file() for name in MANIFESTS.values()):
+        return False
+    for manifest in MANIFESTS.values():
+        for _, line in json_lines(out / manifest) if (out / manifest).is_file() else ():
+            if isinstance(line, BadInput) or not isinstance(line.get("path"), str):
+                return False
+            named.append(line["path"])
+    folder = out / AUDIO_FOLDER
+    files = {f"{AUDIO_FOLDER}/{path.name}" for path in folder.iterdir()} if folder.is_dir() else set()
+    return bool(named) and all({name, str(Path(name).with_suffix(".json"))} <= files for name in named)
+
+
+def annotation(row: Row, text_conditions: bool = False) -> dict[str, Any]:
+    """What stands beside a clip's WAV: `alignments` first, then its columns; measures to six digits.
+
+    Each word begins in a frame of its own (`core.word_times`), or the trainer would lose it.
+    """
+    first = (row["conditioning"] or {}).get("clip_start") or 0.0
+    words = [SpokenWord(word["start"], word["end"], 1, first, row["duration"]) for word in row["words"]]
+    spans = place_words(words).times
+    told: dict[str, Any] = {
+        "alignments": [
+            [word["word"], [round(start, 6), round(end, 6)], MAIN]
+            for word, (start, end) in zip(row["words"], spans, strict=True)
+        ]
+    }
+    if text_conditions:
+        told["text_conditions"] = {name: row[name] for name in ("emotion", "style") if row[name] is not None}
+    told["word_sources"] = [word["source"] for word in row["words"]]
+    return told | {name: _shown(value) for name, value in row.items() if name not in _UNTOLD}
+
+
+def _shown(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _shown(one) for name, one in value.items()}
+    if isinstance(value, float):
+        return float(f"{value:.6g}") if math.isfinite(value) else None
+    return value
+
+
+# What a run over a corpus leaves beside its shards: the training folder, rejects.jsonl and run.json.
+#
+# The training folder is written anew only if something that goes into it has changed or is missing; run.json
+# comes last, so that what it tells is there.
+
+
+#: Folder of the WAV files inside a work folder.
+DATA = "data"
+
+#: Columns of the finished clips whose values are counted.
+_COUNTED = (
+    *("emotion", "style", "style_source", "speaker", "gender", "language"),
+    *("sentence_type", "length", "split"),
+)
+
+
+def write_corpus_outputs(
+    out: Path,
+    paths: Sequence[Path],
+    stages: Sequence[Stage],
+    read: Read,
+    planned: PlannedClips,
+    rejects: Sequence[Reject],
+    about: Mapping[str, Any],
+    text_conditions: bool,
+) -> dict[str, Any]:
+    """Write what is not there yet, from the shards `paths` of finished clips, and return what run.json holds."""
+    before = read_run(out) or {}
+    fingerprint = _fingerprint(paths, text_conditions)
+    if before.get("fingerprint") != fingerprint or not is_complete(out / DATA):
+        export_clips(paths, out / DATA, text_conditions)
+    told = "".join(json.dumps(reject.as_dict(), ensure_ascii=False) + "\n" for reject in rejects)
+    if not (out / REJECTS).is_file() or inside(out, REJECTS).read_text(encoding="utf-8") != told:
+        write_text(out / REJECTS, told)
+    counts, hours = _counted(paths)
+    record = {
+        **about,
+        "kind": "corpus",
+        "corpus": {
+            "name": read.name,
+            "licence": read.info.license,
+            "citation": read.info.citation,
+            "homepage": read.info.homepage,
+            "description": read.info.description,
+        },
+        "version": version("dailytalk-contiguous"),
+        "packages": {name: version(name) for name in PACKAGES},
+        "models": models_of(stages),
+        "stages": [_stage(stage) for stage in stages],
+        "count_check": read.counts,
+        "counts": {
+            "read": len(read.rows) + len(read.problems),
+            **counts,
+            "rejects": len(rejects),
+            "rejects_by_stage": dict(Counter(reject.stage for reject in rejects).most_common()),
+            "copies_refused": planned.refused,
+            "without_prompt": planned.unprompted,
+        },
+        "hours": hours,
+        "split": _split(planned),
+        "balance": _balance(planned, paths),
+        "fingerprint": fingerprint,
+    }
+    if before != json.loads(json.dumps(record)):
+        write_text(out / RUN, json.dumps(record, indent=1, ensure_ascii=False) + "\n")
+    return record
+
+
+def _counted(paths: Sequence[Path]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Clips, copies and kinds of clips in the finished shards; and hours, in all and by emotion."""
+    counters: dict[str, Counter[str]] = {name: Counter() for name in (*_COUNTED, "word_source", "affect_source")}
+    seconds: dict[str, float] = defaultdict(float)
+    clips_and_copies: Counter[bool] = Counter()
+    for path in paths:
+        for row in _counted_rows(path):
+            clips_and_copies[row["augmented_from"] is not None] += 1
+            for name in _COUNTED:
+                counters[name][row[name] or "unknown"] += 1
+            counters["affect_source"][row["affect"]["source"] or "unknown"] += 1
+            counters["word_source"].update(word["source"] for word in row["words"])
+            seconds[row["emotion"] or "unknown"] += own_seconds(row)
+    counts: dict[str, Any] = {"clips": clips_and_copies[False], "copies": clips_and_copies[True]}
+    counts |= {f"by_{name}": dict(sorted(found.items())) for name, found in counters.items()}
+    hours = {"audio": round(sum(seconds.values()) / 3600, 5)}
+    return counts, hours | {"by_emotion": {name: round(held / 3600, 5) for name, held in sorted(seconds.items())}}
+
+
+def _counted_rows(path: Path) -> Sequence[Row]:
+    return list(
+        read_rows(path, [*_COUNTED, "duration", "conditioning", "words", "affect", "augmented_from"]).values()
+    )
+
+
+def _split(planned: PlannedClips) -> dict[str, Any] | None:
+    """How the sides were found; which clip is on which stands in the clips."""
+    if planned.split is None:
+        return None
+    return {name: value for name, value in planned.split._asdict().items() if name != "side"}
+
+
+def _balance(planned: PlannedClips, paths: Sequence[Path]) -> dict[str, Any] | None:
+    """Minutes that train of each emotion: recorded, and as the manifest names them; what is missing still."""
+    if planned.balance is None:
+        return None
+    seconds = listed_seconds(paths)
+    found = planned.balance._replace(after={name: seconds.get(name, 0.0) for name in planned.balance.after})
+    return {
+        "minutes_before": {name: round(seconds / 60, 3) for name, seconds in found.before.items()},
+        "minutes_after": {name: round(seconds / 60, 3) for name, seconds in found.after.items()},
+        "failure": found.failure(),
+        "shortfalls": [
+            {"emotion": one.emotion, "minutes": round(one.seconds / 60, 3), "to_record": one.to_record()}
+            for one in found.shortfalls
+        ],
+    }
+
+
+def _stage(stage: Stage) -> dict[str, Any]:
+    settings = {setting.name: getattr(stage, setting.name) for setting in fields(stage)}  # type: ignore[arg-type]
+    return {"name": stage.name, "digest": stage.digest, "settings": settings}
+
+
+def _fingerprint(paths: Sequence[Path], text_conditions: bool) -> str:
+    """Changes whenever the training folder would."""
+    files = [(path.name, path.stat().st_mtime_ns) for path in paths]
+    told = [files, text_conditions, code_digest(export_clips)]
+    return hashlib.sha256(json.dumps(told).encode()).hexdigest()[:20]
+
+
+# An expressive corpus, from its files to finished clips and a training folder: one run of it.
+#
+# Two passes with the shards, digests and resume of tagging: every clip is measured as it came; then, with all of
+# them known, what is kept is conditioned and copied. Ids in are ids out plus rejects, always checked.
+
+
+#: Seconds of audio a shard: about 200 acted lines.
+SHARD_SECONDS = 500.0
+
+#: Audio that a batch of clips may hold on CUDA.
+BATCH_SECONDS = 300.0
+
+#: Columns of the measured shards that planning needs.
+_MEASURED = ("heard", "words", "text_raw", "text_source", "word_source", *NAMES, *PROSODY, *AFFECT)
+
+
+@dataclass(frozen=True)
+class CorpusOutcome:
+    """What a run did.
+
+    Attributes:
+        record: what run.json holds; None if only a report was asked for.
+        measured: all clips that could be measured. kept: those within the limits.
+        rejects: of clips, from all stages. n_made: shards that this run made.
+    """
+
+    record: dict[str, Any] | None
+    measured: list[Row]
+    kept: list[Row]
+    rejects: list[Reject]
+    n_made: int
+    wall_seconds: float
+
+    @property
+    def n_clips(self) -> int:
+        """Clips that are finished, without copies; of a report those that would be kept."""
+        return len(self.kept) if self.record is None else int(self.record["counts"]["clips"])
+
+
+@dataclass(frozen=True)
+class CorpusOptions:
+    """How a run is carried out.
+
+    Attributes:
+        workers: processes. text_conditions: whether annotations condition on emotion and style.
+        report_only: measure, and tell what would be kept.
+    """
+
+    workers: int = 1
+    text_conditions: bool = False
+    report_only: bool = False
+
+
+@dataclass
+class _Run:
+    """What the passes of a run share."""
+
+    out: Path
+    options: CorpusOptions
+    progress: Progress
+    planned: local.Planned
+    journal: Journal
+    n_made: int = field(default=0)
+
+    def make(
+        self,
+        folder: Path,
+        rows: Sequence[Row],
+        stages: Sequence[Stage],
+        later: Sequence[Stage] = (),
+        device: str = "cpu",
+    ) -> list[Path]:
+        """Make what is missing of the shards of `rows`; their files, in order.
+
+        `later`: stages that must be able to run, too, before anything is made. `device`: where networks run. On
+        CUDA a model's batch spans clips, and a recogniser's window those of a speaker.
+        """
+        todo = local.plan_run(folder, list(group(rows, SHARD_SECONDS)), stages)
+        self.planned(todo, self.journal.forecast)
+        if todo.tasks:
+            Runner().preflight((*stages, *later), device)
+        make_writable(folder)
+        self.journal.planned(todo, sum(row["duration"] for row in rows), [stage.name for stage in stages])
+        batch_seconds = BATCH_SECONDS if todo.tasks and Runner().on_cuda(device) else 0.0
+        made = local.run_local(
+            todo,
+            stages,
+            self.options.workers,
+            batch_seconds,
+            self.journal.telling(self.progress),
+            self.journal.made,
+        )
+        self.n_made += sum(1 for _ in made)
+        return todo.paths
+
+
+def build_corpus(
+    read: Read,
+    out: Path,
+    settings: CorpusSettings,
+    options: CorpusOptions = CorpusOptions(),
+    about: Mapping[str, Any] | None = None,
+    stages: tuple[Sequence[Stage], Sequence[Stage]] | None = None,
+    progress: Progress = lambda stage, audio, wall: None,
+    planned: local.Planned = lambda plan, forecast: None,
+) -> CorpusOutcome:
+    """Measure, plan, finish and write the clips of a corpus into `out`.
+
+    Args:
+        read: from `read_corpus`. out: the work folder; created if need be.
+        settings: what to compute. options: how.
+        about: goes into run.json as it is.
+        stages: the two lists, measuring and finishing; by default those of `settings`, and else they decide.
+        progress, planned: told of every stage of every batch, and before each pass of what is left to do.
+
+    Raises DailytalkError if settings contradict each other, or the stages (see `staged`).
+    """
+    started = time.perf_counter()
+    first, second = stages or (measure_clip_stages(settings), finish_clip_stages(settings))
+    settings = settings_of_stages(settings, (*first, *second)).for_corpus(read.name)
+    settings.check()
+    about = dict(about or {})
+    make_writable(out / MEASURED)
+    with Journal(out, "corpus", settings, about.get("command", ""), workers=options.workers) as journal:
+        run = _Run(out, options, progress, planned, journal)
+        sources = [_source_row(row) for row in read.rows]
+        device = settings.device if settings.has_networks else "cpu"
+        paths = run.make(out / MEASURED, sources, first, second, device)
+        measured, rejects = _measured(paths, read.rows)
+        described = describe(measured, settings.affect, settings.keep)
+        kept, sifted = filter_clips(described, settings)
+        rejects = [*read.problems, *rejects, *sifted]
+        if options.report_only:
+            drop_stale(out / MEASURED, paths or [without_rows(out / MEASURED, first)])
+            return CorpusOutcome(None, described, kept, rejects, run.n_made, time.perf_counter() - started)
+        todo = plan_clips(kept, settings)
+        made = run.make(out / CLIPS, todo.rows, second) or [without_rows(out / CLIPS, second)]
+        finished, failed = _ids(made)
+        rejects += [*todo.rejects, *failed]
+        _check_balance(read, todo, finished, rejects)
+        about |= {"settings": settings.told()}
+        record = write_corpus_outputs(
+            out, made, (*first, *second), read, todo, rejects, about, options.text_conditions
+        )
+        journal.rejects = rejects_by_reason(out)
+        drop_stale(out / MEASURED, paths or [without_rows(out / MEASURED, first)])
+        drop_stale(out / CLIPS, made)
+    return CorpusOutcome(record, described, kept, rejects, run.n_made, time.perf_counter() - started)
+
+
+def _source_row(row: Row) -> Row:
+    """A clip as shards take it: a conversation of its own, with the columns that stages ask for."""
+    own: Row = dict.fromkeys(SOURCE) | {name: row[name] for name in SOURCE if name in row}
+    own |= {"conversation_id": row["id"], "recording_id": row["id"], "offset": 0.0, "given": []}
+    own |= {"audio_identity": row["input_digest"], "id": row["id"]}
+    return own | {name: row[name] for name in ("text", "language", "speaker")}
+
+
+def _measured(paths: Sequence[Path], rows: Sequence[Row]) -> tuple[list[Row], list[Reject]]:
+    """Rows of the source with what was measured of them, and rejects of the others."""
+    told = {row["id"]: row for row in rows}
+    found: dict[str, Row] = {}
+    rejects = []
+    for path in paths:
+        for name, row in read_rows(path, _MEASURED).items():
+            found[name] = told[name] | dict.fromkeys(AFFECT) | {key: row[key] for key in row if key in _MEASURED}
+        rejects += [entry.reject for entry in (read_entries(path) or {}).values() if entry.reject]
+    return [found[row["id"]] for row in rows if row["id"] in found], rejects
+
+
+def _ids(paths: Sequence[Path]) -> tuple[set[str], list[Reject]]:
+    entries = {name: entry for path in paths for name, entry in (read_entries(path) or {}).items()}
+    rejects = [entry.reject for entry in entries.values() if entry.reject]
+    return set(entries) - {reject.id for reject in rejects}, rejects
+
+
+def _check_balance(read: Read, planned: PlannedClips, finished: set[str], rejects: Sequence[Reject]) -> None:
+    """Every clip and every copy is finished or rejected, once. A failure here is a bug, and stops everything."""
+    copies = {row["id"] for row in planned.rows if row["augmented_from"] is not None}
+    went_in = [*(row["id"] for row in read.rows), *(problem.id for problem in read.problems), *copies]
+    came_out = [*finished, *(reject.id for reject in rejects)]
+    if sorted(went_in) != sorted(came_out):
+        lost, extra = sorted(set(went_in) - set(came_out))[:5], sorted(set(came_out) - set(went_in))[:5]
+        raise RuntimeError(f"{len(went_in)} clips went in, {len(came_out)} came out: lost {lost}, extra {extra}")

@@ -1,0 +1,402 @@
+"""What a run would take before it is begun: money, hours, room on the disk."""
+
+import io
+import os
+import random
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from math import ceil
+from pathlib import Path
+from typing import NamedTuple
+
+import soundfile
+
+from dailytalk_contiguous.core.audio import read_at
+from dailytalk_contiguous.core.errors import BadInput, DailytalkError
+from dailytalk_contiguous.core.machine import cores
+from dailytalk_contiguous.core.schema import Row
+from dailytalk_contiguous.models.contracts import Line, Synthesiser, VoiceSample
+from dailytalk_contiguous.models.engines import CLONE, load_synthesiser
+from dailytalk_contiguous.models.paid import SpeechCache, cache_key
+from dailytalk_contiguous.pipelines import SpeakSettings, TagSettings, speak_stage
+from dailytalk_contiguous.run import speaking
+from dailytalk_contiguous.run.events import Account
+from dailytalk_contiguous.run.outputs import AUDIO, TRANSCRIPT, rejects_in
+from dailytalk_contiguous.run.speaking import SynthesisInput, check_script_tags, revoiced
+from dailytalk_contiguous.run.tagging import TAGGED, FoundRecordings, TagOptions, tag_recordings
+from dailytalk_contiguous.shards import expand_row
+from dailytalk_contiguous.sources.transcripts import cues_within
+from dailytalk_contiguous.stages.synthesis import Speak
+from dailytalk_contiguous.stages.voice import ChooseVoice
+
+# What saying a script would cost: every line that is not in the cache, before any of them is bought.
+#
+# A dry run is asked for before the largest runs of all, so it holds a number for each line that is to be bought,
+# and neither the line nor its key.
+
+
+@dataclass(frozen=True)
+class Price:
+    """What saying a script would take: utterances, UTF-8 bytes of their text, USD, hours of source.
+
+    `cached` are the utterances for which nothing has to be bought. `not_cloned` are conversations without enough
+    speech to clone their voice from, whose utterances are not counted. `refusal` says what a run would refuse to
+    begin without (a token, a voice); empty if there is nothing.
+    """
+
+    utterances: int
+    cached: int
+    without_text: int
+    not_cloned: int
+    text_bytes: int
+    price: float
+    hours: float
+    refusal: str = ""
+
+
+def price_of(script: SynthesisInput, settings: SpeakSettings) -> Price:
+    """What saying a script would cost, less what is in the cache. Buys nothing.
+
+    Takes that will be refused, and bought again, are in no estimate. Raises DailytalkError for tags that the
+    synthesiser does not know.
+    """
+    load_synthesiser.cache_clear()
+    check_script_tags(script, settings)
+    stage = speak_stage(settings)
+    synthesiser, cache = stage.synthesiser(), SpeechCache(Path(settings.cache) if settings.cache else None)
+    missing: set[int] = set()
+    said = cached = silent = text_bytes = not_cloned = 0
+    seconds = price = 0.0
+    for row in script.unfolded():
+        try:
+            samples = _voice(row, settings)
+        except BadInput:
+            not_cloned += 1
+            continue
+        for place in revoiced(row, settings):
+            text = row["text"][place].strip()
+            if not text:
+                silent += 1
+                continue
+            said += 1
+            text_bytes += len(text.encode())
+            seconds += row["end"][place] - row["start"][place]
+            takes = _takes(stage, synthesiser, cache, row, place, samples)
+            new = {key: line for key, line in takes if key not in missing}
+            missing |= new.keys()
+            price += synthesiser.price(list(new.values()))
+            cached += not new
+    return Price(said, cached, silent, not_cloned, text_bytes, price, seconds / 3600, refusal_of(synthesiser))
+
+
+def refusal_of(synthesiser: Synthesiser) -> str:
+    """Why a synthesiser could say nothing at all; empty if it can."""
+    try:
+        synthesiser.preflight()
+    except DailytalkError as error:
+        return str(error)
+    return ""
+
+
+def _voice(row: Row, settings: SpeakSettings) -> tuple[VoiceSample, ...]:
+    """The voice to be cloned, if one is. Raises BadInput where a conversation has too little of it."""
+    if settings.voice != CLONE:
+        return ()
+    chooser = ChooseVoice(revoice=settings.revoice)
+    chosen = chooser({name: [row[name]] for name in chooser.needs})
+    return (VoiceSample(chosen["voice_wav"][0], chosen["voice_text"][0]),)
+
+
+def _takes(
+    stage: Speak,
+    synthesiser: Synthesiser,
+    cache: SpeechCache,
+    row: Row,
+    place: int,
+    samples: Sequence[VoiceSample],
+) -> Iterator[tuple[int, Line]]:
+    """The takes of an utterance that are not in the cache, as far as the stage asks for them if all are good.
+
+    Each comes after the first 64 bits of its key.
+    """
+    number, good, refused = stage.first_take(row["utterance_id"][place]), 0, 0
+    tries, wanted = (1, 1) if synthesiser.deterministic else (stage.tries, stage.candidates)
+    while good < wanted and refused < tries:
+        line = stage.line(row["text"][place], row["tag"][place], row["language"][place], number)
+        key = cache_key(synthesiser, line, samples)
+        there, verdict = cache.verdict(key)
+        if not there:
+            yield int(key[:16], 16), line
+        if stage.knows(verdict) and (verdict or {}).get("reason"):
+            refused += 1
+        else:
+            good += 1
+        number += stage.variants
+
+
+# What a corpus would take, from a small sample of it that is really run on this machine.
+#
+# The sample is cut evenly out of the whole corpus, so that it is like what it stands for; each piece is run on
+# its own, after models are loaded, so that the spread between pieces can be told. Nothing is bought: what is paid
+# for is priced from the sample's text. All that is written lies in a temporary folder, which is gone in the end.
+
+
+#: Seconds of a piece of the sample: long enough for several turns, and for utterances to be packed into windows.
+PIECE_SECONDS = 60.0
+
+#: Pieces that a sample has at least, where there is as much audio: one alone has no spread.
+LEAST_PIECES = 3
+
+#: The most of a corpus that a sample is, and the seconds that it may be anyhow: an estimate must cost less than
+#: the work that it is of.
+MOST_SHARE, LEAST_SECONDS = 0.1, 30.0
+
+#: What several workers share.
+SHARED = ("tag_seconds", "speak_seconds")
+
+#: Points drawn for every piece that is wanted: short conversations are drawn twice, and fill less.
+DRAWS = 8
+
+
+class Range(NamedTuple):
+    """What the whole corpus would take: if it were all like the least of the pieces, like all, like the most."""
+
+    low: float
+    expected: float
+    high: float
+
+
+@dataclass(frozen=True)
+class Measured:
+    """One piece of the sample: seconds of its audio, quantities of it by name, and wall seconds by stage."""
+
+    audio_seconds: float
+    quantities: dict[str, float]
+    stages: dict[str, float]
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What a corpus would take.
+
+    Attributes:
+        audio_hours, conversations, rejected: what was found; not estimated.
+        sample_pieces, sample_seconds: what was run to tell the rest. workers: processes.
+        quantities: `speech_hours`, `tag_seconds` and `speak_seconds` by the clock with `workers`, `usd`,
+            `text_bytes` to be said, and bytes on disk: `tagged_bytes`, `dataset_bytes` (FLAC), `wav_bytes`,
+            `cache_bytes`.
+        stages: seconds of each stage in one process, by name.
+        loading_seconds: about what loading the models takes, once a process.
+    """
+
+    audio_hours: float
+    conversations: int
+    rejected: int
+    sample_pieces: int
+    sample_seconds: float
+    workers: int
+    quantities: dict[str, Range]
+    stages: dict[str, Range]
+    loading_seconds: float
+
+
+def estimate_run(
+    found: FoundRecordings,
+    folder: Path,
+    settings: TagSettings,
+    spoken: SpeakSettings | None = None,
+    workers: int = 1,
+    sample_seconds: float = 180.0,
+    seed: int = 0,
+    told: Callable[[int, int], None] = lambda done, of: None,
+) -> Estimate:
+    """Run a sample of `found` and extrapolate.
+
+    Args:
+        found: the corpus. folder: an empty one, for the caller to throw away.
+        settings, spoken: what is to be computed; None leaves `speak` out.
+        workers: the sample is run by one process with the cores that one of so many would have.
+        sample_seconds: the most audio to run; of little material it is less (`MOST_SHARE`). seed: which.
+        told: told of the piece that is about to be run, and how many there are; of 0 before models are loaded.
+
+    Raises DailytalkError if nothing was found, if all of the sample is rejected, and as the runs do.
+    """
+    if not found.rows:
+        raise DailytalkError("none of the recordings can be used", "run dailytalk tag --dry-run to see why")
+    total = sum(row["duration"] for row in found.rows)
+    pieces = sample(found.rows, min(sample_seconds, max(LEAST_SECONDS, MOST_SHARE * total)), seed)
+    with _share_of(workers):
+        shortest = min(range(len(pieces)), key=lambda place: pieces[place]["duration"])
+        told(0, len(pieces))
+        warm = _measure(pieces[shortest], folder / "warm", settings, spoken)
+        measured: list[Measured | None] = []
+        for place, piece in enumerate(pieces):
+            told(place + 1, len(pieces))
+            measured.append(_measure(piece, folder / str(place), settings, spoken))
+    used = [one for one in measured if one]
+    if not used:
+        raise DailytalkError(f"none of the sample can be used ({_why(folder / '0')})", "draw another with --seed")
+    again = measured[shortest]
+    loading = sum(warm.stages.values()) - sum(again.stages.values()) if warm and again else 0.0
+    return extrapolate(found, used, workers, max(0.0, loading))
+
+
+def sample(rows: Sequence[Row], seconds: float, seed: int) -> list[Row]:
+    """About `seconds` of the rows' audio, in pieces of up to `PIECE_SECONDS` from all over it.
+
+    Points are drawn at random, one from each of equal parts of the corpus laid end to end: an hour is as likely to
+    be drawn from as any other, whatever recording it lies in.
+    """
+    generator = random.Random(seed)
+    total = sum(row["duration"] for row in rows)
+    seconds = min(seconds, total)
+    length = min(PIECE_SECONDS, seconds / LEAST_PIECES)
+    wanted = ceil(seconds / min(length, total / len(rows)))
+    pieces: dict[tuple[str, float], Row] = {}
+    for draw in range(DRAWS * wanted):
+        if sum(piece["duration"] for piece in pieces.values()) >= 0.999 * seconds:
+            break
+        row, inside = _at(rows, (draw % wanted + generator.random()) * total / wanted)
+        start = max(0.0, min(inside - length / 2, row["duration"] - length))
+        pieces.setdefault((row["conversation_id"], start), _piece(row, start, min(length, row["duration"])))
+    return list(pieces.values())
+
+
+def _at(rows: Sequence[Row], second: float) -> tuple[Row, float]:
+    """The row in which a second of the whole corpus lies, and where in it."""
+    for row in rows:
+        if second < row["duration"]:
+            return row, second
+        second -= row["duration"]
+    return rows[-1], rows[-1]["duration"]
+
+
+def _piece(row: Row, start: float, seconds: float) -> Row:
+    row = expand_row(row)
+    return row | {
+        "conversation_id": f"{row['conversation_id']}.{round(1000 * start)}",
+        "offset": row["offset"] + start,
+        "duration": seconds,
+        "given": cues_within(row["given"], start, seconds) if row["given"] else [],
+    }
+
+
+@contextmanager
+def _share_of(workers: int) -> Iterator[None]:
+    """Give this process the cores that each of so many workers would have, as `run.local` does."""
+    if workers <= 1:
+        yield
+        return
+    import torch
+
+    threads, before = max(1, cores() // workers), (torch.get_num_threads(), os.environ.get("OMP_NUM_THREADS"))
+    torch.set_num_threads(threads)
+    os.environ["OMP_NUM_THREADS"] = str(threads)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before[0])
+        os.environ.pop("OMP_NUM_THREADS")
+        if before[1] is not None:
+            os.environ["OMP_NUM_THREADS"] = before[1]
+
+
+def _measure(piece: Row, out: Path, settings: TagSettings, spoken: SpeakSettings | None) -> Measured | None:
+    """Run a piece; None if it was rejected."""
+    outcome = tag_recordings(FoundRecordings([[piece]], []), out, settings, TagOptions(), {})
+    record = outcome.record
+    if record is None or not record["counts"]["conversations"]:
+        return None
+    stages = _stages(outcome.account)
+    quantities = {
+        "speech_hours": record["hours"]["speech"],
+        "tag_seconds": sum(stages.values()),
+        "tagged_bytes": _size(out / TAGGED) + _size(out / TRANSCRIPT),
+    }
+    if spoken and record["counts"]["utterances"]:
+        more, took = _speak(piece, out, spoken)
+        quantities |= more
+        stages |= {name if name not in stages else f"{name} (speak)": seconds for name, seconds in took.items()}
+    return Measured(piece["duration"], quantities, stages)
+
+
+def _speak(piece: Row, out: Path, settings: SpeakSettings) -> tuple[dict[str, float], dict[str, float]]:
+    """Quantities of the second half: run where it costs nothing, else what can be told without buying."""
+    settings = replace(settings, cache=str(out / "cache"))  # an empty one: the user's would make all look cheap
+    script = speaking.read_synthesis_input(out)
+    priced = price_of(script, settings)
+    quantities = {"usd": priced.price, "text_bytes": float(priced.text_bytes)}
+    if not speak_stage(settings).synthesiser().deterministic:
+        return quantities | _like_the_source(piece, settings), {}
+    outcome = speaking.speak_transcript(script, out, settings, {})
+    stages = _stages(outcome.account)
+    quantities["speak_seconds"] = sum(stages.values())
+    if not outcome.record["counts"].get("conversations"):  # held back: there is nothing to weigh
+        return quantities | _like_the_source(piece, settings), stages
+    disk = {"dataset_bytes": out / speaking.DATASET, "wav_bytes": out / AUDIO, "cache_bytes": Path(settings.cache)}
+    return quantities | {name: _size(path) for name, path in disk.items()}, stages
+
+
+def _like_the_source(piece: Row, settings: SpeakSettings) -> dict[str, float]:
+    """Bytes of the results, if what will be said is as long and as loud as what was: FLAC of the recording, WAV of
+    it, and FLAC of one side."""
+    rate = settings.sample_rate or piece["sample_rate"]
+    samples = read_at(piece["audio"], rate, piece["offset"], piece["duration"])
+    return {
+        "dataset_bytes": _flac(samples, rate),
+        "wav_bytes": 2.0 * samples.size,
+        "cache_bytes": _flac(samples[:, 0], rate),
+    }
+
+
+def extrapolate(
+    found: FoundRecordings, measured: Sequence[Measured], workers: int, loading_seconds: float
+) -> Estimate:
+    """What the whole would take, if it is as the sample: shared by the workers, as far as there are cores."""
+    seconds = sum(row["duration"] for row in found.rows)
+
+    def of(values: Sequence[Mapping[str, float]], shared: Mapping[str, int]) -> dict[str, Range]:
+        names = dict.fromkeys(name for one in values for name in one)
+        return {name: _range(name, values, shared.get(name, 1)) for name in names}
+
+    def _range(name: str, values: Sequence[Mapping[str, float]], share: int) -> Range:
+        pairs = [(one.get(name, 0.0), piece.audio_seconds) for one, piece in zip(values, measured, strict=True)]
+        rates = [value / audio for value, audio in pairs]
+        mean = sum(value for value, _ in pairs) / sum(audio for _, audio in pairs)
+        return Range(*(rate * seconds / share for rate in (min(rates), mean, max(rates))))
+
+    return Estimate(
+        seconds / 3600,
+        len(found.rows),
+        len(found.problems),
+        len(measured),
+        sum(piece.audio_seconds for piece in measured),
+        workers,
+        of([piece.quantities for piece in measured], dict.fromkeys(SHARED, min(workers, cores()))),
+        of([piece.stages for piece in measured], {}),
+        loading_seconds,
+    )
+
+
+def _stages(account: Account) -> dict[str, float]:
+    """Seconds that grow with the corpus; planning and the last outputs are a run's, and small beside them."""
+    return account.stages | {"reading, writing": account.outside}
+
+
+def _flac(samples: object, rate: int) -> float:
+    file = io.BytesIO()
+    soundfile.write(file, samples, rate, "PCM_16", format="FLAC")
+    return float(len(file.getvalue()))
+
+
+def _size(path: Path) -> float:
+    """Bytes of a file, or of the files in a folder, without the mark that a folder of results has once."""
+    files = path.rglob("[!.]*") if path.is_dir() else [path]
+    return float(sum(file.stat().st_size for file in files if file.is_file()))
+
+
+def _why(out: Path) -> str:
+    """The first reason for which something was rejected."""
+    reason: str = next(rejects_in(out))["reason"]
+    return reason

@@ -1,0 +1,591 @@
+"""events.jsonl: what a run does while it lasts, and what `dailytalk status` tells from it."""
+
+import fnmatch
+import hashlib
+import json
+import logging
+import os
+import platform
+import re
+import threading
+import time
+import uuid
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self
+
+from dailytalk_contiguous.core.documents import MOST_LINE_BYTES, fits, numbered_lines, parse_json
+from dailytalk_contiguous.core.errors import BadInput, DailytalkError
+from dailytalk_contiguous.run.forecast import Forecast
+from dailytalk_contiguous.sources.store_notes import NOTES
+from dailytalk_contiguous.store.files import inside, leads_out
+
+if TYPE_CHECKING:
+    from dailytalk_contiguous.run.local import RunPlan
+    from dailytalk_contiguous.run.shard import Progress, ShardReport
+
+# The files of events in a work folder, for `dailytalk status` and for who comes later.
+#
+# The processes of a host append to one file, each event in one write, so that lines never mix; a further host has
+# a file of its own beside it, because appending from several hosts is atomic neither on NFS (Linux NFS FAQ, A9)
+# nor in a store. A line that a crash or a full disk has cut off is passed over by readers.
+
+
+#: The file of the host that came first, and those of further ones.
+EVENTS, _FURTHER = "events.jsonl", "events.{host}.jsonl"
+
+#: Bytes at the end of a file in which the last event is looked for.
+TAIL_BYTES = 1 << 16
+
+Event = dict[str, Any]
+
+#: Kinds of events of a run: its beginning, what it found to do later on, how far it is, a shard, and its ends.
+STARTED, PLANNED, PROGRESS, SHARD = "started", "planned", "progress", "shard"
+FINISHED, STOPPED, FAILED = ENDS = ("finished", "stopped", "failed")
+
+_EVENT = {"event": str, "time": str, "run": str, "spent?": float}
+_PLAN = {"plan": {"shards": int, "shards_left": int, "hours_left": float}}
+_MORE: dict[str, dict[str, Any]] = {
+    STARTED: {"kind": str, "shard": [int], "host": str, "pid": int, "born": str, **_PLAN},
+    PLANNED: _PLAN,
+    PROGRESS: {"stage": str, "share?": float, "seconds_left?": float},
+    SHARD: {"audio_seconds": float, "wall_seconds": float, "rejects": int, "worker": int, "stages": {str: float}},
+    **{end: {"rejects?": int, "reason?": str} for end in ENDS},
+}
+
+
+def append(path: Path, event: Event) -> None:
+    """Add an event in one write. Raises OSError as the disk does."""
+    line = json.dumps(event, allow_nan=False).encode() + b"\n"  # ASCII: names may hold what is no UTF-8
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("ab+", buffering=0) as file:
+        if file.tell():
+            file.seek(-1, os.SEEK_END)
+            if file.read(1) != b"\n":
+                line = b"\n" + line  # what a crash cut off stays a line of its own
+        file.write(line)
+
+
+def is_journal(name: str) -> bool:
+    """Whether a path under a work folder is that of a file of events."""
+    return fnmatch.fnmatch(name, _FURTHER.format(host="*")) or name == EVENTS
+
+
+def journals(folder: Path) -> list[Path]:
+    """The files of events in a work folder, one a host; no links out of it."""
+    return sorted(
+        path for path in folder.glob("events*.jsonl") if is_journal(path.name) and not leads_out(path, folder)
+    )
+
+
+def journal_of_host(folder: Path, host: str | None = None) -> Path:
+    """The file that a host (by default, this one) adds its events to, in a work folder that need not be there yet.
+
+    That is `events.jsonl` for the host that began it. In a folder that stands for one in a store every host has a
+    file under its own name: nobody can tell there who came first. Raises BadInput where the file is a link out of
+    the folder, or no file at all.
+    """
+    host = host or platform.node()
+    own = folder / _FURTHER.format(host=re.sub(r"[^A-Za-z0-9-]+", "-", host))
+    if own.exists() or (folder / NOTES).exists():
+        return inside(folder, own.name)
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        (folder / EVENTS).touch(exist_ok=False)
+    except FileExistsError:
+        with inside(folder, EVENTS).open("rb") as file:
+            first = next(_events([file.readline(MOST_LINE_BYTES + 1)]), {})
+        return folder / EVENTS if first.get("host") == host else own
+    return folder / EVENTS
+
+
+def read_events(path: Path) -> list[Event]:
+    """All whole events of a file, in order; none where there is no file."""
+    return list(_events(line for _, line in numbered_lines(path))) if path.is_file() else []
+
+
+def _events(lines: Iterable[bytes]) -> Iterator[Event]:
+    for line in lines:
+        with suppress(BadInput):  # cut off by a crash, or no event
+            event = parse_json(line, EVENTS, limit=MOST_LINE_BYTES, surrogates=True) if line.strip() else None
+            if isinstance(event, dict) and "event" in event:
+                yield event
+
+
+def is_whole(event: Event) -> bool:
+    """Whether an event of a run has what readers rely on: who edits the file, or another version, may err."""
+    if not fits(event, _EVENT) or not fits(event, _MORE.get(event["event"], {})):
+        return False
+    try:
+        time = datetime.fromisoformat(event["time"])
+    except ValueError:
+        return False
+    is_process = event["event"] != STARTED or (len(event["shard"]) == 2 and 0 < event["pid"] < 1 << 31)
+    return time.tzinfo is not None and is_process
+
+
+def last_event(folder: Path) -> Event | None:
+    """The last event of any host; None where there is none."""
+    found = []
+    for path in journals(folder):
+        with path.open("rb") as file:
+            file.seek(max(0, path.stat().st_size - TAIL_BYTES))
+            found += list(_events(file.read().split(b"\n")))[-1:]
+    return max(found, key=lambda event: str(event.get("time")), default=None)
+
+
+# What a run tells of itself in events.jsonl: its plan, each shard, its end, and where its seconds went.
+#
+# There is a line a shard and now and then one that says how far the run is, never one a stage or an utterance,
+# and a run that finds nothing to do adds none. Nothing that was said in a conversation is in it, and no secret.
+
+
+log = logging.getLogger("dailytalk_contiguous")
+
+#: Seconds between two events that say how far a run is; later, this share of what it has taken.
+TELL_SECONDS, TELL_SHARE = 10.0, 0.01
+
+
+def now() -> str:
+    """The time, in UTC, as ISO 8601 to a millisecond."""
+    return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def birth(pid: int) -> str:
+    """When a process of this host began, in ticks since the host did; empty where the system does not tell.
+
+    Tells a process from a later one of its number, and from one that has ended but was not waited for (fields 22
+    and 3 of /proc/PID/stat, proc(5)).
+    """
+    try:
+        told = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return ""
+    fields = told.rpartition(")")[2].split()  # from the third: a program's name may hold anything
+    return "ended" if fields[0] == "Z" else fields[19]
+
+
+@dataclass
+class Account:
+    """Where the seconds of a run went, in all its processes.
+
+    `stages` are seconds by stage, `audio` those of what went through each. `outside` is what shards took outside
+    stages (reading, types, writing); `planning` and `outputs` are what came before and after the shards.
+    """
+
+    stages: dict[str, float]
+    audio: dict[str, float]
+    outside: float = 0.0
+    planning: float = 0.0
+    outputs: float = 0.0
+
+    def as_dict(self) -> dict[str, Any]:
+        """As run.json and --json have it; seconds to a millisecond. `outputs` is left out until it is known."""
+        told = {"planning": self.planning, "outside_stages": self.outside}
+        told |= {"outputs": self.outputs} if self.outputs else {}
+        return {
+            "stages": {
+                name: {"seconds": round(took, 3), "audio_seconds": round(self.audio[name], 2)}
+                for name, took in self.stages.items()
+            }
+        } | {f"{name}_seconds": round(took, 3) for name, took in told.items()}
+
+
+class Journal:
+    """Writes the events of one run and logs a line a finished shard; a context manager that tells how it ended.
+
+    Args:
+        out: the work folder. kind: `tag` or `speak`.
+        settings: a dataclass; only its digest is written.
+        command: the command line, as run.json has it. shard: (i, N) of `--shard`. workers: processes.
+        spent: USD that the run has spent so far, where it may spend any.
+
+    Attributes:
+        forecast: how far the run is, and what is left of it.
+        rejects: how many the rejects.jsonl that the run left tells of, for whoever writes it to set; None before.
+    """
+
+    def __init__(
+        self,
+        out: Path,
+        kind: str,
+        settings: Any,
+        command: str = "",
+        shard: tuple[int, int] = (1, 1),
+        workers: int = 1,
+        spent: Callable[[], float] | None = None,
+    ) -> None:
+        self._out = out
+        self._path: Path | None = None
+        self.account = Account({}, {})
+        self.forecast = Forecast(workers)
+        self._ended = threading.Event()
+        self._teller = threading.Thread(target=self._tell_progress, name="journal", daemon=True)
+        self.rejects: int | None = None
+        self._spent = spent
+        self._run = uuid.uuid4().hex[:12]
+        self._about: dict[str, Any] = {
+            "kind": kind,
+            "command": command,
+            "version": version("dailytalk-contiguous"),
+            "settings": hashlib.sha256(json.dumps(asdict(settings), default=str).encode()).hexdigest()[:12],
+            "shard": list(shard),
+            "workers": workers,
+        }
+        self._planned = self._begun = False
+        self._entered = self._mark = time.perf_counter()
+        self._done = self._of = 0
+        self._audio = self._audio_left = 0.0
+
+    def __enter__(self) -> Self:
+        self._teller.start()
+        return self
+
+    def telling(self, progress: "Progress") -> "Progress":
+        """`progress`, with the forecast told of the same."""
+
+        def told(stage: str, audio: float, wall: float | None) -> None:
+            self.forecast.progress(stage, audio, wall)
+            progress(stage, audio, wall)
+
+        return told
+
+    def planned(self, plan: "RunPlan", audio_seconds: float, stages: Sequence[str]) -> None:
+        """Tell what is to be done, before it is: `audio_seconds` of all that the run is about.
+
+        Nothing is written where nothing is to be done, unless an earlier run still stands there without its end.
+        """
+        if not self._planned:
+            self.account.planning = time.perf_counter() - self._mark
+        self._planned = True
+        costs = {name: cost for name, cost in zip(stages, plan.costs, strict=False) if cost is not None}
+        self.forecast.planned(plan.work(stages), costs)
+        self._mark = time.perf_counter()
+        self._of += len(plan.tasks)
+        self._audio_left += plan.seconds
+        last = None if plan.tasks or self._begun else last_event(self._out)
+        if not plan.tasks and not self._begun and (last is None or last["event"] == FINISHED):
+            return
+        told = {
+            "shards": len(plan.paths),
+            "shards_left": len(plan.tasks),
+            "hours": round(audio_seconds / 3600, 7),
+            "hours_left": round(plan.seconds / 3600, 7),
+            "stages": list(stages),
+        }
+        if self._begun:
+            self._write(PLANNED, plan=told)
+        else:
+            self._begun = True
+            where = {"host": platform.node(), "pid": os.getpid(), "born": birth(os.getpid())}
+            self._write(STARTED, **where, **self._about, plan=told)
+
+    def made(self, made: "ShardReport") -> None:
+        """Tell of a shard that is on disk."""
+        self._done += 1
+        self.forecast.made(made.path, made.stage_audio)
+        self._audio += made.audio_seconds
+        for stage, took in made.stage_seconds.items():
+            self.account.stages[stage] = self.account.stages.get(stage, 0.0) + took
+            self.account.audio[stage] = self.account.audio.get(stage, 0.0) + made.stage_audio[stage]
+        self.account.outside += made.outside_seconds
+        self._write(
+            SHARD,
+            shard=made.path.name,
+            conversations=made.conversations,
+            rejects=made.rejects,
+            audio_seconds=round(made.audio_seconds, 3),
+            wall_seconds=round(made.wall_seconds, 3),
+            stages={stage: round(took, 3) for stage, took in made.stage_seconds.items()},
+            worker=made.pid,
+            **self._left(),
+        )
+        self._log(made)
+        self._mark = time.perf_counter()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._ended.set()
+        self._teller.join()
+        self.account.outputs = time.perf_counter() - self._mark
+        if not self._begun:
+            return
+        if error is None:
+            self._write(FINISHED, **({} if self.rejects is None else {"rejects": self.rejects}))
+            return
+        stopped = isinstance(error, KeyboardInterrupt | GeneratorExit)
+        with suppress(OSError):  # the disk may be what failed; `error` is on its way to whoever is to read it
+            self._write(STOPPED if stopped else FAILED, reason="stopped" if stopped else _reason(error))
+
+    def _tell_progress(self) -> None:
+        """Until the run ends: write how far it is."""
+        began = time.monotonic()
+        while not self._ended.wait(max(TELL_SECONDS, TELL_SHARE * (time.monotonic() - began))):
+            if self._begun and self.forecast.stage:
+                with suppress(OSError):  # a full disk ends the run where it writes what matters
+                    self._write(PROGRESS, stage=self.forecast.stage, **self._left())
+
+    def _left(self) -> dict[str, float]:
+        """How much of the work is done and how long the rest takes, if there is a basis to tell."""
+        share, left = self.forecast.share, self.forecast.seconds_left
+        return {} if share is None or left is None else {"share": round(share, 4), "seconds_left": round(left, 1)}
+
+    def _write(self, event: str, **told: Any) -> None:
+        spent = {"spent": round(self._spent(), 6)} if self._spent else {}
+        self._path = self._path or journal_of_host(self._out)  # not before: a run may have nothing to tell
+        append(self._path, {"event": event, "time": now(), "run": self._run, **told, **spent})
+
+    def _log(self, made: "ShardReport") -> None:
+        wall = time.perf_counter() - self._entered
+        speed = self._audio / wall
+        left = self.forecast.seconds_left
+        money = f", {self._spent():.4f} USD spent" if self._spent else ""
+        log.info(
+            "%s shard %d of %d: %s, %d %s, %.1f min in %.1f s; %.2f of %.2f h at %.1f× real time, %s",
+            *(now(), self._done, self._of, made.path.name),
+            *(made.conversations, contents(self._about["kind"]), made.audio_seconds / 60),
+            *(made.wall_seconds, self._audio / 3600, self._audio_left / 3600, speed),
+            f"{'unknown' if left is None else length(left)} left{money}",
+        )
+
+
+def contents(kind: str) -> str:
+    """What the shards of a kind of run hold."""
+    return "clips" if kind == "corpus" else "conversations"
+
+
+def length(seconds: float) -> str:
+    """A length of time for people: `12 s`, `3.5 min`, `7.2 h`, `4.1 days`."""
+    if seconds < 120:
+        return f"{seconds:.0f} s"
+    if seconds < 7200:
+        return f"{seconds / 60:.1f} min"
+    return f"{seconds / 3600:.1f} h" if seconds < 72 * 3600 else f"{seconds / 86400:.1f} days"
+
+
+def _reason(error: BaseException | None) -> str:
+    """One sentence; of an error that nobody foresaw only its kind, because its words may be a conversation's."""
+    if isinstance(error, DailytalkError):
+        return f"{error.reason}: {error.remedy}"
+    if isinstance(error, OSError):
+        return (error.strerror or type(error).__name__).lower()
+    return type(error).__name__
+
+
+# What the runs in a work folder are doing, told from its events alone, during a run or after any end.
+#
+# A run that was killed writes no end. On its own host that is seen by its process, which is gone; on another host
+# only by its silence, which is called that and no more.
+
+
+RUNNING, GONE, SILENT = "running", "gone", "silent"
+
+#: A run on another host is silent after so many seconds without an event, and so many times its longest shard.
+SILENT_SECONDS = 600.0
+SILENT_SHARDS = 3.0
+
+
+@dataclass
+class Run:
+    """One run, as far as its events tell.
+
+    Attributes:
+        run: its id. kind: `tag` or `speak`. shard: (i, N) of `--shard`. host, pid, born: its process.
+        started, last_event, last_shard: times; None before the first shard.
+        shards_all: of the whole work folder. shards, audio_seconds: what it set out to make.
+        done, audio_done: what it has made.
+        rejects: conversations rejected among them; once rejects.jsonl was written (`explained`), all in it.
+        stages: wall seconds by stage, over all workers. longest: wall seconds of its longest shard.
+        stage, share, seconds_left: what worked at its last event, how much of the work was done then (0 to 1, in
+            seconds of work), and how long the rest would take; empty and None where that was not known.
+        workers: ids of the processes that made its shards. spent: USD, or None where nothing costs.
+        state: `finished`, `stopped`, `failed`, `running`, `gone` (its process is), or `silent`.
+        reason: why it failed.
+    """
+
+    run: str
+    kind: str
+    shard: tuple[int, int]
+    host: str
+    pid: int
+    born: str
+    started: datetime
+    last_event: datetime
+    last_shard: datetime | None = None
+    shards_all: int = 0
+    shards: int = 0
+    audio_seconds: float = 0.0
+    done: int = 0
+    audio_done: float = 0.0
+    rejects: int = 0
+    explained: bool = False
+    stage: str = ""
+    share: float | None = None
+    seconds_left: float | None = None
+    stages: Counter[str] = field(default_factory=Counter)
+    longest: float = 0.0
+    workers: set[int] = field(default_factory=set)
+    spent: float | None = None
+    state: str = RUNNING
+    reason: str = ""
+
+    @property
+    def speed(self) -> float | None:
+        """Seconds of audio a second of this run, up to its last shard; None before that."""
+        if self.last_shard is None:
+            return None
+        return self.audio_done / max((self.last_shard - self.started).total_seconds(), 1e-3)
+
+    def left_seconds(self, at: datetime) -> float | None:
+        """Wall seconds that a running run still needs; None if that is not known.
+
+        As its own last event has it, if that is not over yet; of a run that says nothing of it, by its speed.
+        """
+        if self.state != RUNNING:
+            return None
+        if self.seconds_left is not None:
+            left = self.seconds_left - (at - self.last_event).total_seconds()
+            return left if left > 0 else None
+        if self.stage or not self.speed or self.last_shard is None:
+            return None
+        due = (self.audio_seconds - self.audio_done) / self.speed
+        return max(0.0, due - (at - self.last_shard).total_seconds())
+
+    def as_dict(self, at: datetime) -> dict[str, Any]:
+        """As `--json` has it. Hours are of audio, `speed` is times real time, the age and what is left seconds."""
+        left = self.left_seconds(at)
+        return {
+            "run": self.run,
+            "kind": self.kind,
+            "shard": f"{self.shard[0]}/{self.shard[1]}",
+            "host": self.host,
+            "pid": self.pid,
+            "state": self.state,
+            "reason": self.reason,
+            "started": self.started.isoformat(timespec="seconds"),
+            "last_event_age": round((at - self.last_event).total_seconds(), 1),
+            "shards": {"all": self.shards_all, "done": self.done, "left": self.shards - self.done},
+            "hours": {
+                "done": round(self.audio_done / 3600, 4),
+                "left": round(max(0.0, self.audio_seconds - self.audio_done) / 3600, 4),
+            },
+            "rejects": self.rejects,
+            "stage": self.stage if self.state == RUNNING else "",
+            "share": self.share,
+            "speed": None if self.speed is None else round(self.speed, 2),
+            "seconds_left": None if left is None else round(left, 1),
+            "spent": self.spent,
+            "workers": len(self.workers),
+            "stage_seconds": {stage: round(took, 2) for stage, took in self.stages.items()},
+        }
+
+
+def run_status(
+    folder: Path,
+    at: datetime | None = None,
+    lives: Callable[[int, str], bool] | None = None,
+    named: str = "",
+) -> list[Run]:
+    """The runs of a work folder that matter now: those that go on, and the last of each kind and `--shard`.
+
+    Args:
+        folder: the work folder.
+        at: the time; now by default. lives: whether a process of this host (its id, its birth) is still there.
+        named: what the folder is called in an error, if not by its path.
+
+    Raises DailytalkError if no run was ever recorded there.
+    """
+    found = journals(folder)
+    runs = sorted((run for path in found for run in runs_of(read_events(path))), key=lambda run: run.started)
+    if not runs:
+        why = f"its {EVENTS} tells of none" if found else f"there is no {EVENTS} in it"
+        raise DailytalkError(
+            f"no run was recorded in {named or repr(str(folder))} ({why})",
+            "name the folder that a run was given with --out",
+        )
+    for run in runs:
+        if run.state == RUNNING:
+            run.state = _state(run, at or datetime.now(UTC), lives or process_lives)
+    return _that_matter(runs)
+
+
+def runs_of(events: Iterable[Event]) -> list[Run]:
+    """All runs, in the order in which they began.
+
+    Damaged events, and those of a run whose beginning is missing, are passed over.
+    """
+    runs: dict[str, Run] = {}
+    for event in filter(is_whole, events):
+        time = datetime.fromisoformat(event["time"])
+        if event["event"] == STARTED:
+            number, count = event["shard"]
+            where = (event["host"], event["pid"], event["born"])
+            runs[event["run"]] = Run(event["run"], event["kind"], (number, count), *where, time, time)
+        run = runs.get(event["run"])
+        if run is not None:
+            _note(run, event, time)
+    return list(runs.values())
+
+
+def _note(run: Run, event: Event, time: datetime) -> None:
+    run.last_event = time
+    run.spent = event.get("spent", run.spent)
+    if event["event"] in (PROGRESS, SHARD):
+        run.stage = event.get("stage", run.stage)
+        run.share, run.seconds_left = event.get("share"), event.get("seconds_left")
+    if event["event"] in (STARTED, PLANNED):
+        run.shards_all = event["plan"]["shards"]
+        run.shards += event["plan"]["shards_left"]
+        run.audio_seconds += 3600 * event["plan"]["hours_left"]
+    elif event["event"] == SHARD:
+        run.last_shard = time
+        run.done += 1
+        run.audio_done += event["audio_seconds"]
+        run.rejects += event["rejects"]
+        run.longest = max(run.longest, event["wall_seconds"])
+        run.workers.add(event["worker"])
+        for stage, took in event["stages"].items():
+            run.stages[stage] += took
+    elif event["event"] in ENDS:
+        run.state = event["event"]
+        run.rejects, run.explained = event.get("rejects", run.rejects), "rejects" in event
+        run.reason = event.get("reason", "")
+
+
+def process_lives(pid: int, born: str) -> bool:
+    """Whether a process of this host is still there, and is not a later one of the same number."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass  # another user's: it is there
+    return birth(pid) == born
+
+
+def _state(run: Run, at: datetime, lives: Callable[[int, str], bool]) -> str:
+    if run.host == platform.node():
+        return RUNNING if lives(run.pid, run.born) else GONE
+    quiet = (at - run.last_event).total_seconds()
+    return SILENT if quiet > max(SILENT_SECONDS, SILENT_SHARDS * run.longest) else RUNNING
+
+
+def _that_matter(runs: Sequence[Run]) -> list[Run]:
+    """Later runs stand for earlier ones of their kind and `--shard`, and a whole one that finished for all."""
+    shown: list[Run] = []
+    for run in runs:
+        whole = run.state == FINISHED and run.shard == (1, 1)
+        shown = [
+            one
+            for one in shown
+            if one.state == RUNNING or one.kind != run.kind or not (whole or one.shard == run.shard)
+        ]
+        shown.append(run)
+    return shown

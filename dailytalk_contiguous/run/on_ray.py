@@ -1,0 +1,677 @@
+"""The Ray engine: a pool of actors, on this machine or on a cluster, that make shards as local workers do.
+
+What travels is a task (paths, small columns, what earlier runs made) and back its account; audio and rows stay on
+the disk or in the store. A shard whose actor or node is lost is made again by another one, once: a shard that ends
+two of them would end them all. Nothing is restarted behind our back.
+"""
+
+import logging
+import math
+import os
+import socket
+import sys
+import tempfile
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, NamedTuple
+from uuid import uuid4
+
+from dailytalk_contiguous.core import interrupts
+from dailytalk_contiguous.core.audio import from_uri
+from dailytalk_contiguous.core.errors import BadInput, DailytalkError, Reject
+from dailytalk_contiguous.core.machine import cores, private_folder
+from dailytalk_contiguous.core.schema import Row
+from dailytalk_contiguous.models import engines
+from dailytalk_contiguous.models.engines import Budget
+from dailytalk_contiguous.run.local import RunPlan, Task
+from dailytalk_contiguous.run.shard import Progress, ShardReport, make_shard
+from dailytalk_contiguous.shards import Entry, chain_of, expand_row
+from dailytalk_contiguous.sources.remote import Mirror
+from dailytalk_contiguous.stages.base import Stage
+
+# Ray itself: connecting to a cluster, or starting one of this process and keeping it.
+#
+# A Ray of one's own takes seconds to start and a process may need it twice, as `dailytalk build` does, so it
+# stays until the process ends; another cluster is left as soon as its work is done. Nothing is told to the
+# outside.
+
+
+#: Seconds that a cluster may take to answer a knock.
+SILENCE_SECONDS = 10.0
+
+
+class _Own(NamedTuple):
+    """A Ray of this process: the cores that it gives away, and the environment that its workers have."""
+
+    cores: int
+    environment: dict[str, str]
+
+
+_own: _Own | None = None
+
+
+@contextmanager
+def connected(address: str, workers: int = 0) -> Iterator[Any]:
+    """Ray, connected to the cluster at `address` for as long as the block lasts.
+
+    Without an address it is one of this process, with room for `workers`, which stays until the process ends. A
+    program that we are part of may have connected already: then that is the one, and it stays.
+
+    Raises DailytalkError if Ray is not installed, or does not answer.
+    """
+    ray = _ray()
+    if ray.is_initialized() and _own is None:
+        yield ray
+    elif not address:
+        _keep(ray, max(workers, cores()))
+        yield ray
+    else:
+        stop_ray()
+        _refuse_silence(address)
+        _begin(ray, address, address=address)
+        try:
+            yield ray
+        finally:
+            ray.shutdown()
+
+
+def stop_ray() -> None:
+    """End the Ray of this process, if there is one."""
+    global _own
+    if _own is not None:
+        _own = None
+        _ray().shutdown()
+
+
+def has_gpus(address: str) -> bool:
+    """Whether a cluster has GPUs. Raises as `connected` does."""
+    with connected(address) as ray:
+        return bool(ray.cluster_resources().get("GPU"))
+
+
+def nodes(ray: Any) -> list[tuple[int, int]]:
+    """Cores and GPUs of each node that is there."""
+    alive = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+    return [(int(own.get("CPU", 0)), int(own.get("GPU", 0))) for own in alive]
+
+
+def lost(ray: Any) -> tuple[type[Exception], ...]:
+    """What is raised in place of the result of an actor that is gone: killed, out of memory, or with its node."""
+    errors = ray.exceptions
+    return (
+        *(errors.RayActorError, errors.OutOfMemoryError, errors.NodeDiedError, errors.ObjectLostError),
+        *(errors.WorkerCrashedError, errors.LocalRayletDiedError),
+    )
+
+
+def _keep(ray: Any, n_cores: int) -> None:
+    """Start a Ray of this process, or keep that which is there if it is large enough and knows the environment."""
+    global _own
+    if _own and ray.is_initialized() and _own.cores >= n_cores and _own.environment == dict(os.environ):
+        return
+    stop_ray()
+    _begin(ray, "", address="local", num_cpus=n_cores, include_dashboard=False)
+    _own = _Own(n_cores, dict(os.environ))
+
+
+def _begin(ray: Any, asked: str, **options: Any) -> None:
+    try:
+        ray.init(**options, log_to_driver=False, logging_level=logging.ERROR)
+    except (OSError, RuntimeError, ValueError, ImportError) as error:
+        raise _no_answer(asked, error) from error
+
+
+def _refuse_silence(address: str) -> None:
+    """Raise DailytalkError where nobody listens at HOST:PORT: Ray itself would wait for minutes."""
+    host, sign, port = address.removeprefix("ray://").rpartition(":")
+    if sign and port.isdecimal():
+        try:
+            socket.create_connection((host, int(port)), SILENCE_SECONDS).close()
+        except OSError as error:
+            raise _no_answer(address, error) from error
+
+
+def _no_answer(address: str, error: Exception) -> DailytalkError:
+    where = f" at {address!r}" if address else ""
+    return DailytalkError(
+        f"no Ray cluster answers{where} ({type(error).__name__})",
+        "start one with `ray start --head`, or leave --address out; if it asks for a token, set RAY_AUTH_MODE and "
+        "RAY_AUTH_TOKEN as it was started with",
+    )
+
+
+def _ray() -> Any:
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    try:
+        import ray
+    except ImportError:
+        raise DailytalkError("Ray is not installed", "pip install 'dailytalk-contiguous[ray]'") from None
+    logging.getLogger("ray").setLevel(logging.ERROR)
+    return ray
+
+
+# How a Ray cluster is shared out: the number of actors, and what each of them gets.
+#
+# One arithmetic for a laptop and for a cluster of unequal nodes. It knows nothing of Ray itself, so that it can
+# be tested without a cluster, and without a GPU.
+
+
+#: Cores of an actor where nobody says how many actors there should be: each holds all models in memory.
+CORES_EACH = 2
+
+
+@dataclass(frozen=True)
+class ActorResources:
+    """What each of `actors` gets: whole cores, and a GPU, a part of one, or none."""
+
+    actors: int
+    cores: int
+    gpus: float
+
+
+def plan_actors(nodes: list[tuple[int, int]], workers: int, gpus: bool, tasks: int) -> ActorResources:
+    """How many actors, and what each gets, of `nodes`: pairs of cores and GPUs.
+
+    Never more than there are `tasks`. Without a number: one a GPU, or one for two cores each. Of more workers than
+    GPUs, several share one. Raises DailytalkError if there is no room for one actor, or for so many.
+    """
+    n_gpus = sum(node[1] for node in nodes) if gpus else 0
+    able = [node for node in nodes if node[1]] if n_gpus else nodes
+    if gpus and not n_gpus:
+        raise DailytalkError("the Ray cluster has no GPU", "pass --device cpu, or --device auto")
+    total = sum(node[0] for node in able)
+    if not total:
+        raise DailytalkError("the Ray cluster has no cores to give away", "start it with `ray start --num-cpus N`")
+    wanted = workers or n_gpus or max(1, total // CORES_EACH)
+    if wanted > total:
+        raise DailytalkError(f"the Ray cluster has {total} cores, too few for {wanted} workers", "ask for fewer")
+    per_core = next(each for each in range(total // wanted, 0, -1) if _room(able, each) >= wanted)
+    on_each = -(-wanted // n_gpus) if n_gpus else 0
+    return ActorResources(max(1, min(wanted, tasks)), per_core, 1 / on_each if on_each else 0.0)
+
+
+def _room(nodes: list[tuple[int, int]], cores_each: int) -> int:
+    return sum(node[0] // cores_each for node in nodes)
+
+
+# The till of a run on Ray: one purse for all workers, whichever nodes they are on.
+#
+# A limit on money holds for them together only if each asks one place before it buys. That place also knows what
+# is being bought, so that a run that is stopped can wait for it.
+
+
+class BudgetActor:
+    """An actor that keeps the purse of a run: whoever buys something, on any node, asks here first.
+
+    What a lost worker had asked for stays held back, since nobody knows whether it was charged.
+    """
+
+    def __init__(self, limit: float | None) -> None:
+        self._purse = Budget(limit)
+        self._held: dict[str, tuple[ExitStack, Callable[[float], None]]] = {}
+        self._closed = False
+
+    def hold(self, price: float) -> str:
+        """Hold a price back. Raises as `Purse.paying` does, and DailytalkError once the till is closed."""
+        if self._closed:
+            raise DailytalkError("the run is being stopped", "run the same command again: what was bought is kept")
+        stack = ExitStack()
+        pay = stack.enter_context(self._purse.paying(price))
+        ticket = uuid4().hex
+        self._held[ticket] = (stack, pay)
+        return ticket
+
+    def pay(self, ticket: str, cost: float) -> None:
+        """End what was held back with what it did cost."""
+        stack, pay = self._held.pop(ticket)
+        pay(cost)
+        stack.close()
+
+    def save(self, cost: float) -> None:
+        """Note what something would have cost."""
+        self._purse.save(cost)
+
+    def close(self) -> None:
+        """Refuse whatever is asked for from now on."""
+        self._closed = True
+
+    def held_back(self) -> int:
+        """How many things are being bought."""
+        return len(self._held)
+
+    def totals(self) -> tuple[float, float]:
+        """USD spent, and saved by the cache."""
+        return self._purse.spent, self._purse.saved
+
+
+class SharedBudget(Budget):
+    """The purse of a worker, which is the till of all of them."""
+
+    def __init__(self, limit: float | None, till: Any) -> None:
+        super().__init__(limit)
+        self._till = till
+
+    @contextmanager
+    def paying(self, price: float) -> Iterator[Callable[[float], None]]:
+        self._refuse_if_halted()
+        ticket = ray_get(self._till.hold.remote(price))
+        costs: list[float] = []
+        try:
+            yield costs.append
+        finally:
+            ray_get(self._till.pay.remote(ticket, sum(costs)))
+
+    def save(self, cost: float) -> None:
+        ray_get(self._till.save.remote(cost))
+
+
+def ray_get(question: Any) -> Any:
+    """What the till says. Raises what it raises, and DailytalkError if it is gone."""
+    import ray
+
+    try:
+        return ray.get(question)
+    except ray.exceptions.RayTaskError as error:
+        raise (error.cause or error) from None
+    except lost(ray):
+        raise DailytalkError(
+            "the till was lost with its node, and nothing may be bought without it",
+            "run the same command again: what was bought is kept",
+        ) from None
+
+
+# What runs inside Ray's actors: a worker that makes shards.
+#
+# A node can lack what the driver has (the same code, the same environment, the recordings), or have it as it was.
+# Each is looked for before anything is made: a recording that a node can't see would else be rejected as a bad
+# one, and another of its name be cut at times that mean nothing in it.
+
+
+#: Stage, seconds of audio, wall seconds: what a `Progress` is told.
+StageEvent = tuple[str, float, float]
+
+
+@dataclass(frozen=True)
+class WorkerConfig:
+    """What a worker is given once: stages, how they are run, and where things are.
+
+    Attributes:
+        stages, batch_seconds: as `build_shard` takes them.
+        work, inputs: mirrors of the work folder and of recordings, where they lie in object storage.
+        chain: what the stages' digests must be there. folder: where relative paths begin. threads: its cores.
+        till: an actor that keeps the money, if any may be spent. shared: a place that it must see then.
+    """
+
+    stages: tuple[Stage, ...]
+    batch_seconds: float
+    work: Mirror | None = None
+    inputs: tuple[Mirror, ...] = ()
+    chain: tuple[str, ...] = ()
+    folder: str = ""
+    threads: int = 1
+    till: Any = None
+    shared: str = ""
+
+
+@dataclass(frozen=True)
+class RemoteTask:
+    """A task, with absolute paths, and what those of its files must be that lie in a store: tokens by path."""
+
+    task: Task
+    tokens: dict[Path, str]
+
+
+@dataclass(frozen=True)
+class RemoteResult:
+    """What came of an order: `token` of the shard in the store, if there is one; `events` not told before."""
+
+    made: ShardReport
+    token: str
+    events: list[StageEvent]
+
+
+def remote_task(task: Task, setup: WorkerConfig) -> RemoteTask:
+    """What a worker is told of a task, by the machine that has planned it, for the files as they are there."""
+    known = {name: (path.absolute(), entry) for name, (path, entry) in task.known.items()}
+    task = Task(task.path.absolute(), task.rows, known)
+    shards = dict.fromkeys(path for path, _ in known.values())
+    for path in shards if setup.work else ():
+        if setup.work and setup.work.name_of(path):
+            setup.work.push(path)  # a killed run may have left one that is nowhere else
+    tokens = {
+        path: token
+        for mirror in _mirrors(setup)
+        for path in (*shards, *_recordings(task.rows))
+        if (token := mirror.token_of(path))
+    }
+    return RemoteTask(task, tokens)
+
+
+class Worker:
+    """An actor. `make` runs in one of its threads, and `told` in the other."""
+
+    def __init__(self, setup: WorkerConfig) -> None:
+        self._setup = setup
+        self._events: list[StageEvent] = []
+        self._lock = threading.Lock()
+
+    def ready(self) -> None:
+        """Take up the driver's settings. Raises DailytalkError for what this node lacks."""
+        if os.path.isdir(self._setup.folder):
+            os.chdir(self._setup.folder)
+        os.environ["OMP_NUM_THREADS"] = str(self._setup.threads)
+        if torch := sys.modules.get("torch"):  # else it will read the variable
+            torch.set_num_threads(self._setup.threads)
+        if chain_of(self._setup.stages) != self._setup.chain:
+            raise DailytalkError(
+                f"the node {os.uname().nodename} has other code, models or settings in its environment",
+                "install the same version everywhere, and set the same variables before `ray start`",
+            )
+        if self._setup.shared and not os.path.exists(self._setup.shared):
+            raise DailytalkError(
+                f"the node {os.uname().nodename} does not see the cache {os.path.dirname(self._setup.shared)!r}",
+                "name a folder that all nodes share with --cache: what was bought must be found by all of them",
+            )
+        if self._setup.till is not None:
+            till = self._setup.till
+            engines.budgets_from(lambda limit: SharedBudget(limit, till))
+
+    def make(self, ordered: RemoteTask) -> RemoteResult:
+        """Make a shard and keep it."""
+        task, setup = self._brought(ordered), self._setup
+        made = make_shard(task.path, task.rows, setup.stages, task.known, setup.batch_seconds, self._note)
+        if setup.work:
+            setup.work.push(task.path)
+        return RemoteResult(made, setup.work.token_of(task.path) if setup.work else "", self.told())
+
+    def told(self) -> list[StageEvent]:
+        """Events since the last call."""
+        with self._lock:
+            events, self._events = self._events, []
+        return events
+
+    def _note(self, *event: Any) -> None:
+        with self._lock:
+            self._events.append(event)
+
+    def _brought(self, ordered: RemoteTask) -> Task:
+        """The task, once what it needs is on this machine; with rejects for recordings that are others by now."""
+        task = ordered.task
+        refused: dict[Path, BadInput] = {}
+        for path in dict.fromkeys(path for path, _ in task.known.values()):
+            self._bring(path, ordered)
+        for path in _recordings(task.rows):
+            try:
+                self._bring(path, ordered)
+            except BadInput as error:
+                refused[path] = error
+        return self._without(task, refused) if refused else task
+
+    def _bring(self, path: Path, ordered: RemoteTask) -> None:
+        for mirror in _mirrors(self._setup):
+            mirror.ensure(path, ordered.tokens.get(path, ""))
+        if not path.exists():
+            raise DailytalkError(
+                f"the node {os.uname().nodename} does not see {str(path)!r}",
+                "use a file system that all nodes share, or object storage (s3://…)",
+            )
+
+    def _without(self, task: Task, refused: dict[Path, BadInput]) -> Task:
+        """The task with the conversations of some recordings settled already, as rejects of the first stage.
+
+        A recording that was replaced gives other conversations when it is tagged again. For speech the old one may
+        come back under the same digest: its reject is of no input, so that the next run tries again.
+        """
+        first, rows, known = self._setup.stages[0].name, [], dict(task.known)
+        for row in task.rows:
+            where = _recording(row)
+            if where in refused:
+                name, digest = row["conversation_id"], "" if self._setup.stages[-1].final else row["input_digest"]
+                reject = Reject(name, first, refused[where].reason, "run dailytalk tag again")
+                about = (row["recording_id"], row["duration"], reject)
+                known[name] = (task.path, Entry(digest, self._setup.chain[:1], (0.0,), *about))
+                row = expand_row(row) | {"input_digest": digest}
+            rows.append(row)
+        return Task(task.path, rows, known)
+
+
+def _mirrors(setup: WorkerConfig) -> tuple[Mirror, ...]:
+    return (*((setup.work,) if setup.work else ()), *setup.inputs)
+
+
+def _recording(row: Row) -> Path | None:
+    return from_uri(row["audio"]["path"]) if row["audio"] else None
+
+
+def _recordings(rows: list[Row]) -> list[Path]:
+    return list(dict.fromkeys(path for row in rows if (path := _recording(row))))
+
+
+# The Ray engine: a pool of actors, on this machine or on a cluster, that make shards as local workers do.
+#
+# What travels is a task (paths, small columns, what earlier runs made) and back its account; audio and rows stay
+# on the disk or in the store. A shard whose actor or node is lost is made again by another one, once: a shard
+# that ends two of them would end them all. Nothing is restarted behind our back.
+
+
+#: Seconds between two looks at what actors tell.
+POLL_SECONDS = 1.0
+
+#: Seconds without any worker after which is said what is awaited, and said again.
+AWAITED_SECONDS = 20.0
+
+#: Seconds that what is being paid for may take to come, when a run is stopped: the longest silence of a service
+#: (`models.paid`), and as much again.
+GRACE_SECONDS = 120.0
+
+#: Times that a shard is begun, and actors that may be lost in a row before they have begun anything.
+TRIES, LOST_AT_START = 2, 3
+
+
+log = logging.getLogger("dailytalk_contiguous")
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """Which one: its address, or empty for one of this process. `workers`: actors; 0 for all that have room."""
+
+    address: str = ""
+    workers: int = 0
+    gpus: bool = False
+
+
+def run_on_ray(
+    plan: RunPlan,
+    setup: WorkerConfig,
+    cluster: Cluster,
+    progress: Progress,
+    finished: Callable[[ShardReport], None],
+    money: Budget | None = None,
+) -> Iterator[Path]:
+    """Make what is left of a plan; yields each shard's file once it is here, and `finished` was told of it.
+
+    `money` is kept in one place for all actors, and knows afterwards what was spent and saved.
+
+    Raises DailytalkError for a cluster that is not there or has no room, for a shard that ends two actors, and for
+    what a node lacks; else whatever a stage raises but for `BadInput`. Finished shards stay.
+    """
+    with connected(cluster.address, cluster.workers) as ray:
+        share = plan_actors(nodes(ray), cluster.workers, cluster.gpus, len(plan.tasks))
+        whole = replace(setup, chain=chain_of(setup.stages), folder=os.getcwd(), threads=share.cores)
+        till = (
+            ray.remote(BudgetActor).options(num_cpus=0, max_concurrency=64).remote(money.limit) if money else None
+        )
+        with _sign(setup.shared if money else "") as sign:
+            pool = Pool(ray, replace(whole, till=till, shared=sign), share, progress)
+            try:
+                for done in pool.make(plan.tasks):
+                    if setup.work:
+                        setup.work.ensure(done.made.path, done.token)
+                    _refuse_elsewhere(done.made)
+                    finished(done.made)
+                    yield done.made.path
+            finally:
+                pool.close()
+                if money and till:
+                    money.spent, money.saved = ray_get(till.totals.remote())
+                    ray.kill(till)
+
+
+class Pool:
+    """Actors, each with a shard at a time. What it needs of Ray is in here."""
+
+    def __init__(self, ray: Any, setup: WorkerConfig, share: ActorResources, progress: Progress) -> None:
+        self._ray, self._setup, self._share, self._progress = ray, setup, share, progress
+        self._busy: dict[Any, tuple[Any, Task | None]] = {}
+        self._told: dict[Any, Any] = {}
+        self._lost, self._asked = 0, -math.inf
+        self._say_at: float | None = time.monotonic() + AWAITED_SECONDS
+
+    def make(self, tasks: list[Task]) -> Iterator[RemoteResult]:
+        """Make shards in any order."""
+        waiting = deque(tasks)
+        left, tries = len(tasks), dict.fromkeys((task.path for task in tasks), 0)
+        for _ in range(self._share.actors):
+            self._hire()
+        while left:
+            interrupts.check_interrupt()
+            done, _ = self._ray.wait([*self._busy, *self._told], num_returns=1, timeout=POLL_SECONDS)
+            self._hear([one for one in done if one in self._told])
+            self._say_what_is_awaited()
+            for one in (one for one in done if one in self._busy):
+                actor, task = self._busy.pop(one)
+                result = self._result(one, actor, task, tries)
+                if result is LOST:
+                    waiting.extendleft([task] if task else [])
+                    self._hire()
+                    continue
+                if waiting:
+                    following = waiting.popleft()
+                    tries[following.path] += 1
+                    ordered = remote_task(following, self._setup)
+                    self._busy[actor.make.remote(ordered)] = (actor, following)
+                if result is not None:
+                    left -= 1
+                    yield result
+
+    def close(self) -> None:
+        """End all actors. What they have in hand is a temporary file; the next run makes that shard again."""
+        try:
+            if self._setup.till is not None and any(task for _, task in self._busy.values()):
+                self._let_pay()
+        finally:
+            for actor, _ in self._busy.values():
+                self._ray.kill(actor)
+            self._busy.clear()
+
+    def _let_pay(self) -> None:
+        """Let nobody buy any more, and wait until what is being bought lies in the cache: else it is bought twice.
+
+        At most `GRACE_SECONDS`. Twice nothing held back is nothing on its way: between the till and the cache are
+        milliseconds.
+        """
+        till, busy = self._setup.till, [one for one, (_, task) in self._busy.items() if task]
+        ray_get(till.close.remote())
+        until, quiet, said = time.monotonic() + GRACE_SECONDS, 0, False
+        while busy and quiet < 2 and time.monotonic() < until:
+            _, busy = self._ray.wait(busy, num_returns=len(busy), timeout=POLL_SECONDS)
+            held = ray_get(till.held_back.remote())
+            quiet = 0 if held else quiet + 1
+            if held and not said:
+                said = True
+                log.warning("waiting for speech that is being paid for, %g s at most", GRACE_SECONDS)
+
+    def _hire(self) -> None:
+        actor = (
+            self._ray.remote(Worker)
+            .options(num_cpus=self._share.cores, num_gpus=self._share.gpus, max_concurrency=2, max_restarts=0)
+            .remote(self._setup)
+        )
+        self._busy[actor.ready.remote()] = (actor, None)
+
+    def _say_what_is_awaited(self) -> None:
+        """While no worker has begun: others may hold what it needs, or no node may have it together."""
+        if self._say_at is None or time.monotonic() < self._say_at:
+            return
+        self._say_at = time.monotonic() + AWAITED_SECONDS
+        free = self._ray.available_resources()
+        log.warning(
+            "no worker has begun yet: each waits for %d CPU and %g GPU of one node; %g and %g are free in all",
+            *(self._share.cores, self._share.gpus, free.get("CPU", 0), free.get("GPU", 0)),
+        )
+
+    def _result(self, one: Any, actor: Any, task: Task | None, tries: dict[Path, int]) -> Any:
+        """What came of a shard; None for an actor that is ready for its first; LOST for one that is gone."""
+        try:
+            done = self._ray.get(one)
+        except self._ray.exceptions.RayTaskError as error:
+            self._ray.kill(actor)
+            raise (error.cause or error) from error
+        except lost(self._ray) as error:
+            self._refuse_to_go_on(task, tries, error)
+            self._ray.kill(actor)
+            return LOST
+        self._lost, self._say_at = 0, None
+        if task is None:
+            return None
+        for event in done.events:
+            self._progress(*event)
+        return replace(done, made=replace(done.made, path=task.path))
+
+    def _refuse_to_go_on(self, task: Task | None, tries: dict[Path, int], error: Exception) -> None:
+        self._lost += task is None
+        if task is None and self._lost >= LOST_AT_START:
+            raise DailytalkError(
+                f"{self._lost} workers in a row ended before they had begun",
+                "check that every node of the cluster has this version of dailytalk-contiguous, and memory for it",
+            ) from error
+        if task is not None and tries[task.path] >= TRIES:
+            names = ", ".join(repr(row["conversation_id"]) for row in task.rows[:3])
+            raise DailytalkError(
+                f"the shard of {names} ended {TRIES} workers one after another, perhaps for want of memory",
+                "run the same command again (finished shards are kept) with fewer --workers or more memory",
+            ) from error
+
+    def _hear(self, done: list[Any]) -> None:
+        """Pass on what actors have told, and ask those that have not been asked."""
+        for one in done:
+            self._told.pop(one)
+            try:
+                for event in self._ray.get(one):
+                    self._progress(*event)
+            except self._ray.exceptions.RayError:
+                continue  # the actor is gone, as its shard will say
+        if time.monotonic() - self._asked >= POLL_SECONDS:
+            self._asked = time.monotonic()
+            asked = set(map(id, self._told.values()))
+            for actor, task in self._busy.values():
+                if task is not None and id(actor) not in asked:
+                    self._told[actor.told.remote()] = actor
+
+
+#: In place of a result.
+LOST = object()
+
+
+@contextmanager
+def _sign(folder: str) -> Iterator[str]:
+    """A file in a folder, there while a run lasts, by which other nodes know whether they see this folder."""
+    if not folder:
+        yield ""
+        return
+    private_folder(Path(folder))
+    with tempfile.NamedTemporaryFile(prefix=".shared-", dir=folder) as file:
+        yield file.name
+
+
+def _refuse_elsewhere(made: ShardReport) -> None:
+    if not made.path.exists():
+        raise DailytalkError(
+            f"a worker has written {str(made.path)!r} where this machine does not see it",
+            "choose an --out on a file system that all nodes share, or in object storage (s3://…)",
+        )

@@ -1,0 +1,747 @@
+"""What a run leaves beside its shards: transcripts, sound files, rejects and the record of the run."""
+
+import hashlib
+import io
+import json
+import math
+from array import array
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import asdict, dataclass, field, fields
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+import soundfile
+
+from dailytalk_contiguous.core.code import code_digest
+from dailytalk_contiguous.core.documents import expect, fits, json_lines, read_json
+from dailytalk_contiguous.core.errors import BadInput, DailytalkError, Reject
+from dailytalk_contiguous.core.licensing import licence_of
+from dailytalk_contiguous.core.machine import PACKAGES
+from dailytalk_contiguous.core.schema import AFFECT, BUILT, PROSODY, Row
+from dailytalk_contiguous.shards import Entry, audio_digest, chain_of, read_entries, read_rows
+from dailytalk_contiguous.sources.people import People
+from dailytalk_contiguous.sources.recordings import shortened
+from dailytalk_contiguous.stages.base import Stage
+from dailytalk_contiguous.store.files import inside, write_atomically, write_lines, write_text
+from dailytalk_contiguous.store.owned_folder import EDITED, MADE_FROM, made_from, mark
+
+# transcript.jsonl: one line an utterance, for people and for tools that came before this one.
+#
+# The first fields, their names and their order are those of the older tool (`vad` there means valence, arousal
+# and dominance); ours follow. Times are in seconds of the recording, to a millisecond; what is not a number is
+# null.
+
+
+#: Columns of a shard that a line is made from.
+COLUMNS = (
+    *("conversation_id", "recording_id", "audio_file", "offset", "duration", "notes", "rejected", "unmatched"),
+    *("utterance_id", "channel", "speaker", "start", "end", "kind", "context_seconds"),
+    *("text_raw", "words", "language", "avg_logprob", "recogniser", "text_reason", "affect_model"),
+    *("tag", "rule", "text", "tagged_text"),
+    *("valence_bucket", "arousal_bucket", "dominance_bucket"),
+    *("energy_bucket", "rate_bucket", "zcr_bucket", "pitch_bucket", "pitch_var_bucket"),
+    *AFFECT,
+    *PROSODY,
+)
+
+#: Where no table names the speakers.
+NOBODY: People = {}
+
+_PROSODY_BUCKETS = ("energy", "rate", "zcr", "pitch", "pitch_var")
+
+
+def lines(row: Mapping[str, Any], first_id: int = 0, people: People = NOBODY) -> Iterator[dict[str, Any]]:
+    """The lines of one conversation, in order of start; `segment_id` counts on from `first_id`.
+
+    `people` (by recording id and channel) give `speaker`, and `gender` and `language` where they are known.
+    """
+    for place in range(len(row["utterance_id"])):
+        line = _line(row, place, first_id + place)
+        if people and (person := people.get((row["recording_id"], line["channel"]))):
+            line |= {name: value for name, value in person._asdict().items() if value}
+        yield line
+
+
+def to_json(line: Mapping[str, Any]) -> str:
+    """A line as JSON, with its line break."""
+    return json.dumps(line, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def _line(row: Mapping[str, Any], place: int, segment_id: int) -> dict[str, Any]:
+    def value(column: str) -> Any:
+        return row[column][place]
+
+    start, end = (round(row["offset"] + value(edge), 3) for edge in ("start", "end"))
+    return {
+        "segment_id": segment_id,
+        "audio_file": row["audio_file"],
+        "channel": value("channel"),
+        "start": start,
+        "end": end,
+        "duration": round(end - start, 3),
+        "vad": {name: number(value(name), 4) for name in AFFECT},
+        "features": {name: number(value(name), 5) for name in PROSODY},
+        "vad_bucket": {name: value(f"{name}_bucket") for name in AFFECT},
+        "prosody_bucket": {name: value(f"{name}_bucket") for name in _PROSODY_BUCKETS},
+        "tag": value("tag"),
+        "text_raw": value("text_raw"),
+        "text": value("text"),
+        "tagged_text": value("tagged_text"),
+        "utterance_id": value("utterance_id"),
+        "conversation_id": row["conversation_id"],
+        "speaker": value("speaker"),
+        "rule": value("rule"),
+        "kind": value("kind"),
+        "words": [_word(word, row["offset"]) for word in value("words")],
+        "language": value("language"),
+        "confidence": _confidence(value("avg_logprob")),
+        "models": {"recogniser": value("recogniser"), "affect": value("affect_model")},
+        "context_seconds": number(value("context_seconds"), 3),
+        "text_reason": value("text_reason"),
+    }
+
+
+def number(value: float | None, digits: int) -> float | None:
+    """A number rounded to decimals, or None for what is no number."""
+    return None if value is None or not math.isfinite(value) else round(value, digits)
+
+
+def _word(word: Mapping[str, Any], offset: float) -> dict[str, Any]:
+    return {
+        "word": word["word"],
+        "start": round(offset + word["start"], 3),
+        "end": round(offset + word["end"], 3),
+        "probability": number(word["probability"], 3),
+    }
+
+
+def _confidence(avg_logprob: float | None) -> float | None:
+    """The geometric mean of the words' probabilities, in [0, 1]."""
+    return None if avg_logprob is None else number(math.exp(min(avg_logprob, 0.0)), 4)
+
+
+# What a finished run leaves beside its shards: transcript.jsonl, rejects.jsonl and run.json.
+#
+# All three are made from the shards in one pass, a shard at a time, so that they are the same whoever made the
+# shards and in which order. A transcript that a person has edited is never written over.
+
+
+TRANSCRIPT, NEW_TRANSCRIPT = "transcript.jsonl", "transcript.new.jsonl"
+REJECTS, RUN = "rejects.jsonl", "run.json"
+
+#: What `dailytalk corpus --as conversations` tells of the recordings that it lays out.
+ABOUT_CORPUS = "corpus.json"
+
+#: Key of run.json with the addresses of recordings that lie in a store.
+RECORDINGS = "recordings"
+
+#: Digests of transcripts that a run wrote and no run.json tells of yet. It is there from before a transcript gets
+#: its name until run.json is written: a run that was killed in between has not edited anything.
+_OURS = ".transcript.sha256"
+
+#: Stages of `dailytalk speak`, which may share the work folder: what it wrote of itself is left as it is.
+SPOKEN_STAGES = frozenset({"transcript", "ChooseVoice", "Speak", "Reconstruct", "Align", "Finish"})
+
+#: Notes on recordings that run.json repeats; all of them are in the shards.
+NOTES_KEPT = 200
+
+
+#: What a record (run.json, or mix.json of a mix) may hold, as far as anything reads it: people copy and edit it.
+_TERMS = {f"{name}?": str for name in ("name", "licence", "citation", "homepage", "repository", "revision")}
+_OF_A_HALF = {
+    "models?": {str: {"name": str, "licence?": str, "url?": str}},
+    "stages?": [{"name": str, "digest?": str}],
+    "counts?": {"rejects?": int, "conversations?": int},
+    "settings?": dict,
+    "fingerprint?": str,
+    "transcript_sha256?": str,
+}
+RECORD = _OF_A_HALF | {
+    "speak?": _OF_A_HALF,
+    "source?": _TERMS,
+    "corpus?": _TERMS,
+    "sources?": {str: [_TERMS]},
+    "transcript?": str,
+    f"{RECORDINGS}?": [str],
+    "most_listed?": float,
+}
+
+
+#: What the record of a tagged folder holds, which the next run that changes nothing shows again.
+_WHOLE = {
+    "counts": {
+        **dict.fromkeys(("conversations", "utterances", "short_utterances", "rejects", "notes"), int),
+        **{name: {str: int} for name in ("tags", "utterances_by_recogniser", "utterances_without_text")},
+    },
+    "hours": {"audio": float, "speech": float},
+    "transcript": str,
+    "stages": [{"name": str, "seconds": float, "realtime_factor?": float, "settings": {"model?": str}}],
+    "notes": [{"conversation_id": str, "note": str}],
+    "models": dict,
+}
+
+
+@dataclass
+class Share:
+    """How many conversations of a run were rejected, and how long they are together, beside all of them."""
+
+    conversations: int = 0
+    of_conversations: int = 0
+    seconds: float = 0.0
+    of_seconds: float = 0.0
+
+    def add(self, entry: Entry) -> None:
+        """Count a conversation of a shard."""
+        self.of_conversations += 1
+        self.of_seconds += entry.duration
+        if entry.reject:
+            self.conversations += 1
+            self.seconds += entry.duration
+
+    def as_dict(self) -> dict[str, float]:
+        """What run.json holds of it."""
+        return {name: round(value, 3) for name, value in asdict(self).items()}
+
+
+@dataclass
+class RunTally:
+    """What is counted while the shards are read."""
+
+    conversations: int = 0
+    utterances: int = 0
+    audio_seconds: float = 0.0
+    speech_seconds: float = 0.0
+    short: int = 0
+    without_text: Counter[str] = field(default_factory=Counter)
+    tags: Counter[str] = field(default_factory=Counter)
+    channels: Counter[str] = field(default_factory=Counter)
+    recognisers: Counter[str] = field(default_factory=Counter)
+    stage_seconds: dict[str, float] = field(default_factory=dict)
+    stage_audio: dict[str, float] = field(default_factory=dict)
+    rejects: list[Reject] = field(default_factory=list)
+    rejected: Share = field(default_factory=Share)
+    notes: list[dict[str, str]] = field(default_factory=list)
+    n_notes: int = 0
+
+
+def write_outputs(
+    out: Path,
+    paths: Sequence[Path],
+    stages: Sequence[Stage],
+    problems: Sequence[Reject],
+    about: Mapping[str, Any],
+    people: People = NOBODY,
+) -> dict[str, Any]:
+    """Write the three files from the finished shards `paths`, in their order, and return what run.json holds.
+
+    `problems` are rejects of the source; `about` says how the run was asked for, and its `source` where the
+    recordings are from; `people` name the speakers. If nothing changed since run.json was written, nothing is.
+    """
+    fingerprint = _tag_fingerprint(paths, stages, problems, people)
+    before = read_run(out)
+    same = before and before.get("fingerprint") == fingerprint and before.get("source") == about.get("source")
+    if before and same and fits(before, _WHOLE) and _tag_outputs_stand(out, before):
+        (out / _OURS).unlink(missing_ok=True)
+        return before
+    tally = RunTally()
+    there = sha256_of(inside(out, TRANSCRIPT)) if (out / TRANSCRIPT).exists() else None
+    edited = there is not None and there not in _ours(out, before)
+    target = out / (NEW_TRANSCRIPT if edited else TRANSCRIPT)
+    digest = hashlib.sha256()
+    write_lines(target, _noted(_transcript(paths, stages, tally, people), digest, out, None if edited else there))
+    if edited and digest.hexdigest() == sha256_of(out / TRANSCRIPT):
+        # Nobody edited it: it is what this run would write, from a run that was killed before it wrote run.json.
+        target.replace(out / TRANSCRIPT)
+        target, edited = out / TRANSCRIPT, False
+    tally.rejects = [*problems, *tally.rejects]
+    write_lines(
+        out / REJECTS,
+        [
+            *(json.dumps(reject.as_dict(), ensure_ascii=False) + "\n" for reject in tally.rejects),
+            *_spoken_rejects(out),
+        ],
+    )
+    record = _record(tally, stages, len(problems), about) | {
+        "transcript": target.name,
+        "transcript_sha256": before.get("transcript_sha256") if edited and before else digest.hexdigest(),
+        "fingerprint": fingerprint,
+    }
+    if before and "speak" in before:
+        record["speak"] = before["speak"]
+    write_text(out / RUN, json.dumps(record, indent=1, ensure_ascii=False) + "\n")
+    (out / _OURS).unlink(missing_ok=True)
+    return record
+
+
+def rejects_by_reason(out: Path) -> int:
+    """How many rejects the rejects.jsonl of a work folder tells of, of all halves."""
+    with inside(out, REJECTS).open("rb") as file:
+        return sum(1 for line in file if line.strip())
+
+
+def read_run(out: Path) -> dict[str, Any] | None:
+    """What run.json holds, or None if there is none, or none that can be used: damaged, or a link out of `out`."""
+    try:
+        record: dict[str, Any] = expect(read_json(inside(out, RUN)), RECORD, RUN)
+    except BadInput:
+        return None
+    return record
+
+
+def note_stop(out: Path, kind: str, command: str, error: BaseException, money: Mapping[str, Any]) -> None:
+    """Write into run.json, as `stopped`, why a run that spends money did not come to its end, and what it spent.
+
+    Everything else in run.json is of the last run that did; that of the next one takes `stopped` out again.
+    """
+    stopped = isinstance(error, KeyboardInterrupt)
+    reason = str(error) if isinstance(error, DailytalkError) else "Ctrl-C" if stopped else type(error).__name__
+    stop = {"run": kind, "command": command, "reason": reason, "money": dict(money)}
+    # A full disk may be why the run stops, and is what has to be said then.
+    with suppress(OSError):
+        write_text(
+            out / RUN, json.dumps((read_run(out) or {}) | {"stopped": stop}, indent=1, ensure_ascii=False) + "\n"
+        )
+
+
+def models_of(stages: Sequence[Stage]) -> dict[str, dict[str, Any]]:
+    """The models of stages by role, each with its name and licence, as run.json has them."""
+    models = {role: model for stage in stages for role, model in stage.models().items()}
+    return {role: {"name": model, **licence_of(model)._asdict()} for role, model in models.items()}
+
+
+def _ours(out: Path, before: Mapping[str, Any] | None) -> set[str]:
+    """Digests of transcripts that runs have written: one that is none of them was changed by a person."""
+    path = inside(out, _OURS)
+    noted = path.read_text(encoding="utf-8").split() if path.is_file() else []
+    return {*noted, (before or {}).get("transcript_sha256", "")}
+
+
+def _spoken_rejects(out: Path) -> list[str]:
+    """The lines of rejects.jsonl that `dailytalk speak` wrote."""
+    if not (out / REJECTS).is_file():
+        return []
+    return [to_json(reject) for reject in rejects_in(out) if reject["stage"] in SPOKEN_STAGES]
+
+
+def rejects_in(out: Path) -> Iterator[dict[str, str]]:
+    """What rejects.jsonl of a work folder tells: `id`, `stage`, `reason` and `remedy` of each; none without it.
+
+    A line that a person or a crash has damaged is a reject itself, so that it is not lost.
+    """
+    if not (out / REJECTS).is_file():
+        return
+    try:
+        path = inside(out, REJECTS)
+    except BadInput as error:
+        yield Reject(REJECTS, "rejects", error.reason, error.remedy).as_dict()
+        return
+    for number, line in json_lines(path):
+        if isinstance(line, BadInput):
+            line = Reject(f"{REJECTS}:{number}", "rejects", line.reason, line.remedy).as_dict()
+        yield {name: str(line.get(name) or "") for name in ("id", "stage", "reason", "remedy")}
+
+
+def _tag_outputs_stand(out: Path, record: Mapping[str, Any]) -> bool:
+    named = record.get("transcript")
+    names = (TRANSCRIPT, named, REJECTS)
+    return named in (TRANSCRIPT, NEW_TRANSCRIPT) and all((out / str(name)).is_file() for name in names)
+
+
+def sha256_of(path: Path) -> str:
+    """SHA-256 of a file, in hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _noted(pieces: Iterator[str], digest: Any, out: Path, there: str | None) -> Iterator[str]:
+    """The pieces of a transcript as they are; after the last its digest is noted, before the file has its name.
+
+    `there` is the digest of our own one that stands until then: it stays ours if this run is killed here.
+    """
+    for piece in pieces:
+        digest.update(piece.encode("utf-8"))
+        yield piece
+    write_lines(out / _OURS, [f"{one}\n" for one in (there, digest.hexdigest()) if one])
+
+
+def _transcript(paths: Sequence[Path], stages: Sequence[Stage], tally: RunTally, people: People) -> Iterator[str]:
+    """The transcript's lines; fills the tally on the way."""
+    for path in paths:
+        rows = read_rows(path, COLUMNS)
+        for name, entry in (read_entries(path) or {}).items():
+            tally.rejected.add(entry)
+            for stage, seconds in zip(stages, entry.seconds, strict=False):
+                tally.stage_seconds[stage.name] = tally.stage_seconds.get(stage.name, 0.0) + seconds
+                tally.stage_audio[stage.name] = tally.stage_audio.get(stage.name, 0.0) + entry.duration
+            if entry.reject:
+                tally.rejects.append(entry.reject)
+            else:
+                _count_tagged(rows[name], tally)
+                yield from map(to_json, lines(rows[name], tally.utterances, people))
+                tally.utterances += len(rows[name]["utterance_id"])
+
+
+def _count_tagged(row: Row, tally: RunTally) -> None:
+    tally.conversations += 1
+    tally.audio_seconds += row["duration"]
+    tally.speech_seconds += sum(end - start for start, end in zip(row["start"], row["end"], strict=True))
+    tally.short += row["kind"].count("short")
+    tally.tags.update(row["tag"])
+    tally.channels.update(row["channel"])
+    tally.recognisers.update(name for name in row["recogniser"] if name)
+    # Reasons hold figures (`23 words in 0.5 s`); what is counted is their kind.
+    tally.without_text.update(reason.partition("(")[0].strip() for reason in row["text_reason"] if reason)
+    tally.rejects += [Reject(**item) for item in (*row["rejected"], *row["unmatched"])]
+    for note in row["notes"]:
+        tally.n_notes += 1
+        if len(tally.notes) < NOTES_KEPT:
+            tally.notes.append({"conversation_id": row["conversation_id"], "note": note})
+
+
+def _record(tally: RunTally, stages: Sequence[Stage], n_problems: int, about: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        **about,
+        "version": version("dailytalk-contiguous"),
+        "packages": {name: version(name) for name in PACKAGES},
+        "models": models_of(stages),
+        "stages": [_stage_record(stage, tally) for stage in stages],
+        "counts": {
+            "conversations": tally.conversations,
+            "utterances": tally.utterances,
+            "utterances_by_channel": dict(sorted(tally.channels.items())),
+            "utterances_by_recogniser": dict(tally.recognisers.most_common()),
+            "short_utterances": tally.short,
+            "utterances_without_text": dict(tally.without_text.most_common()),
+            "recordings_rejected": n_problems,
+            "rejects": len(tally.rejects),
+            "rejects_by_stage": dict(Counter(reject.stage for reject in tally.rejects).most_common()),
+            "tags": dict(tally.tags.most_common()),
+            "notes": tally.n_notes,
+        },
+        "rejected": tally.rejected.as_dict(),
+        "hours": {"audio": round(tally.audio_seconds / 3600, 5), "speech": round(tally.speech_seconds / 3600, 5)},
+        "notes": tally.notes,
+    }
+
+
+def _stage_record(stage: Stage, tally: RunTally) -> dict[str, Any]:
+    seconds, audio = tally.stage_seconds.get(stage.name, 0.0), tally.stage_audio.get(stage.name, 0.0)
+    inner: Any = getattr(stage, "stage", stage)
+    return {
+        "name": stage.name,
+        "seconds": round(seconds, 3),
+        "realtime_factor": round(seconds / audio, 5) if audio else None,
+        "digest": stage.digest,
+        "settings": {setting.name: getattr(inner, setting.name) for setting in fields(inner)},
+    }
+
+
+def _tag_fingerprint(
+    paths: Sequence[Path], stages: Sequence[Stage], problems: Sequence[Reject], people: People
+) -> str:
+    """Changes whenever the files would."""
+    told = [
+        chain_of(stages)[-1],
+        [(path.name, path.stat().st_mtime_ns) for path in paths],
+        [problem.as_dict() for problem in problems],
+        sorted((*key, *person) for key, person in people.items()),
+        code_digest(write_outputs),
+    ]
+    return hashlib.sha256(json.dumps(told).encode()).hexdigest()[:20]
+
+
+# What `dailytalk speak` leaves beside its shards: sound files, transcript_shifted.jsonl, rejects, the record.
+#
+# A work folder may hold both halves of the work, so what the first half wrote of itself is kept: the record of
+# this one is the key `speak` of run.json, and rejects.jsonl holds the rejects of both. Sound is read only where
+# its file is missing, and lines are written only where something changed.
+
+
+SHIFTED, AUDIO = "transcript_shifted.jsonl", "audio"
+
+#: Bytes of the header of a sound file with its comment, and of both samples of a moment.
+_WAV_HEADER, _FRAME = 102, 4
+
+
+#: Measures of the timeline of which the record holds the mean over conversations.
+_MEANS = ("offset_distance", "overlap_kept", "duration_ratio")
+
+#: What the record holds of the results, which the next run that changes nothing shows again.
+_RECORD = {
+    "counts": {str: int},
+    "hours": float,
+    "cost": float,
+    "mean?": dict.fromkeys(_MEANS, float),
+    "lost_speech_seconds": float,
+    "lost_sound_seconds": float,
+    "stages": [{"name": str, "seconds": float}],
+}
+
+
+class Purchases:
+    """What was paid, each purchase counted once however often its line is said.
+
+    Takes 16 bytes an utterance that cost something (57 while they are summed), because a corpus has millions: a
+    purchase is known by the first 64 bits of its key. Ten million of these all differ but for one case in 300,000.
+    """
+
+    def __init__(self) -> None:
+        self._keys, self._costs = array("Q"), array("d")
+
+    def add(self, key: str, cost: float) -> None:
+        """Count a purchase, by its key in the cache (hex), at its price in USD."""
+        self._keys.append(int(key[:16], 16))
+        self._costs.append(cost)
+
+    @property
+    def total(self) -> float:
+        """USD in all."""
+        _, first = np.unique(np.asarray(self._keys), return_index=True)
+        return float(np.asarray(self._costs)[first].sum())
+
+
+def write_spoken(
+    out: Path,
+    paths: Sequence[Path],
+    stages: Sequence[Stage],
+    rejects: Sequence[Reject],
+    about: Mapping[str, Any],
+    source: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
+    """Write the outputs of the finished shards `paths`, and return the record.
+
+    `source` is where the recordings are from: it stands in run.json even where `dailytalk tag` wrote elsewhere. If
+    nothing changed since the record was written, only what it says of the run (`about`) does.
+    """
+    entries = {path: read_entries(path) or {} for path in paths}
+    if any(not entry.reject for told in entries.values() for entry in told.values()):
+        mark(out / AUDIO, "audio")
+    fingerprint = _speak_fingerprint(paths, stages, rejects)
+    before = (read_run(out) or {}).get("speak", {})
+    if before.get("fingerprint") == fingerprint and fits(before, _RECORD) and _speak_outputs_stand(out, entries):
+        record = {**before, **about}
+    else:
+        record = {**about, **_written(out, entries, stages, rejects), "fingerprint": fingerprint}
+    whole = (read_run(out) or {}) | ({"source": dict(source)} if source else {}) | {"speak": record}
+    whole.pop("stopped", None)
+    write_text(out / RUN, json.dumps(whole, indent=1, ensure_ascii=False) + "\n")
+    return record
+
+
+def _written(
+    out: Path, entries: Mapping[Path, Mapping[str, Entry]], stages: Sequence[Stage], rejects: Sequence[Reject]
+) -> dict[str, Any]:
+    """Write sound, lines and rejects; what the record says of them."""
+    tally: Counter[str] = Counter()
+    failed = list(rejects)
+    sums: defaultdict[str, float] = defaultdict(float)
+    purchases = Purchases()
+    seconds: dict[str, float] = {}
+    rejected = Share()
+    wanted: set[Path] = set()
+
+    def lines() -> Iterator[str]:
+        first = 0
+        for path, told in entries.items():
+            missing = [name for name, entry in told.items() if not entry.reject and not _stands(out, name, entry)]
+            for name, row in (read_rows(path, ["audio"]) if missing else {}).items():
+                if name in missing and made_from(out, wav_path(Path(), name)) != audio_digest(row):
+                    _write_wav(wav_path(out, name), row["audio"]["bytes"])
+            rows = read_rows(path, [column for column in BUILT if column != "audio"])
+            for name, entry in told.items():
+                rejected.add(entry)
+                for stage, took in zip(stages, entry.seconds, strict=False):
+                    seconds[stage.name] = seconds.get(stage.name, 0.0) + took
+                if entry.reject:
+                    failed.append(entry.reject)
+                    continue
+                wanted.add(wav_path(out, name))
+                failed.extend(_rejected(rows[name]))
+                _count_spoken(rows[name], tally, sums)
+                _count_purchases(rows[name], purchases)
+                for line in shifted(rows[name], first):
+                    first += 1
+                    yield to_json(line)
+
+    write_lines(out / SHIFTED, lines())
+    _drop_stale(out / AUDIO, wanted)
+    write_lines(out / REJECTS, _all_rejects(out, failed))
+    return {
+        "counts": {**dict(tally), "rejects": len(failed)},
+        "rejected": rejected.as_dict(),
+        "hours": round(sums.get("duration", 0.0) / 3600, 5),
+        "cost": round(purchases.total, 6),
+        "mean": {name: round(sums[name] / tally["conversations"], 4) for name in _MEANS if tally["conversations"]}
+        or None,
+        "lost_speech_seconds": sums.get("lost_speech_seconds", 0.0),
+        "lost_sound_seconds": sums.get("lost_sound_seconds", 0.0),
+        "stages": [{"name": name, "seconds": round(took, 3)} for name, took in seconds.items()],
+    }
+
+
+def bytes_to_write(out: Path, paths: Sequence[Path]) -> int:
+    """Bytes that `write_spoken` would write of finished shards: sound files that are missing, and all lines."""
+    found = 0
+    for path in paths:
+        entries = read_entries(path) or {}
+        for name, row in read_rows(path, [column for column in BUILT if column != "audio"]).items():
+            found += sum(len(to_json(line).encode()) for line in shifted(row))
+            if not _stands(out, name, entries[name]):
+                found += _WAV_HEADER + _FRAME * round(row["duration"] * row["sample_rate"])
+    return found
+
+
+def edited_since(out: Path) -> bool:
+    """Whether the transcript of a work folder is not the one that its conversations were made from."""
+    made_from = (read_run(out) or {}).get("speak", {}).get("transcript_sha256")
+    path = out / TRANSCRIPT
+    return bool(made_from) and path.is_file() and sha256_of(inside(out, TRANSCRIPT)) != made_from
+
+
+def shifted(row: Row, first_id: int = 0) -> Iterator[dict[str, Any]]:
+    """The lines of a finished conversation: the transcript's fields at their new times, then ours."""
+    words = row["alignments"]
+    for place, utterance in enumerate(row["utterances"]):
+        start, end = utterance["start"], utterance["end"]
+        yield {
+            "segment_id": first_id + place,
+            "audio_file": wav_path(Path(), row["conversation_id"]).as_posix(),
+            "channel": utterance["channel"],
+            "start": start,
+            "end": end,
+            "duration": None if start is None else round(end - start, 4),
+            "vad": {name: number(utterance[name], 4) for name in AFFECT},
+            "features": {name: number(utterance[name], 5) for name in PROSODY},
+            "vad_bucket": {name: utterance[f"{name}_bucket"] for name in AFFECT},
+            "prosody_bucket": {name: utterance[f"{name}_bucket"] for name in _PROSODY_BUCKETS},
+            "tag": utterance["tag"],
+            "text_raw": utterance["text_raw"],
+            "text": utterance["text"],
+            "tagged_text": utterance["tagged_text"],
+            "utterance_id": utterance["utterance_id"],
+            "conversation_id": row["conversation_id"],
+            "speaker": utterance["speaker"],
+            "rule": utterance["rule"],
+            "kind": utterance["kind"],
+            "language": utterance.get("language"),
+            "confidence": number(utterance.get("confidence"), 4),
+            "models": utterance.get("models"),
+            "context_seconds": number(utterance.get("context_seconds"), 3),
+            "text_reason": utterance.get("text_reason"),
+            "source_channel": utterance["source_channel"],
+            "source_start": utterance["source_start"],
+            "source_end": utterance["source_end"],
+            "status": utterance["status"],
+            "reason": utterance["reason"],
+            "event": utterance["event"],
+            "source_event": utterance["source_event"],
+            "words": [
+                {**word, "probability": number(word.get("probability"), 3)}
+                for word in words
+                if start is not None
+                and word["speaker"] == utterance["channel"]
+                and start - 1e-6 <= (word["start"] + word["end"]) / 2 <= end + 1e-6
+            ],
+            "synthesis": utterance["synthesis"],
+        }
+
+
+def wav_path(out: Path, conversation_id: str) -> Path:
+    """Where the sound of a conversation lies; an id that is too long for the name of a file is shortened."""
+    return out / AUDIO / f"{shortened(conversation_id)}{EDITED}"
+
+
+def _speak_fingerprint(paths: Sequence[Path], stages: Sequence[Stage], rejects: Sequence[Reject]) -> str:
+    """Changes whenever the files would."""
+    told = [
+        chain_of(stages)[-1:],
+        [(path.name, path.stat().st_mtime_ns) for path in paths],
+        [reject.as_dict() for reject in rejects],
+        code_digest(write_spoken),
+    ]
+    return hashlib.sha256(json.dumps(told).encode()).hexdigest()[:20]
+
+
+def _speak_outputs_stand(out: Path, entries: Mapping[Path, Mapping[str, Entry]]) -> bool:
+    sounds = {name: entry for told in entries.values() for name, entry in told.items() if not entry.reject}
+    files = all((out / name).is_file() for name in (SHIFTED, REJECTS))
+    return files and all(_stands(out, *sound) for sound in sounds.items()) and _sounds(out) == len(sounds)
+
+
+def _sounds(out: Path) -> int:
+    return sum(1 for _ in (out / AUDIO).rglob(f"*{EDITED}"))
+
+
+def _stands(out: Path, name: str, entry: Entry) -> bool:
+    """Whether a sound file is that of its row: an earlier run may have made the row and been stopped before it.
+
+    Told by what the file says that it was made from, never by its date: clocks differ, and are set back.
+    """
+    return bool(entry.audio) and made_from(out, wav_path(Path(), name)) == entry.audio
+
+
+def _write_wav(path: Path, flac: bytes) -> None:
+    samples, rate = soundfile.read(io.BytesIO(flac), dtype="int16", always_2d=True)
+
+    def write(file: BinaryIO) -> None:
+        with soundfile.SoundFile(file, "w", rate, samples.shape[1], "PCM_16", format="WAV") as wav:
+            wav.comment = f"{MADE_FROM} {audio_digest({'audio': {'bytes': flac}})}"
+            wav.write(samples)
+
+    write_atomically(path, write)
+
+
+def _drop_stale(folder: Path, wanted: set[Path]) -> None:
+    """Remove sound files of conversations that are no part of the result any more."""
+    for path in folder.rglob(f"*{EDITED}") if folder.is_dir() else ():
+        if path not in wanted:
+            path.unlink()
+
+
+def _rejected(row: Row) -> Iterator[Reject]:
+    """Utterances that could not be said, in a conversation that was finished nevertheless.
+
+    One that had no text to say is none of them: it has its row and its reason, and is counted.
+    """
+    for utterance in row["utterances"]:
+        if utterance["status"] == "kept-original" and utterance["text"].strip():
+            yield Reject(
+                utterance["utterance_id"],
+                "Speak",
+                utterance["reason"],
+                "the original voice is kept there, flagged",
+            )
+
+
+def _count_purchases(row: Row, purchases: Purchases) -> None:
+    for utterance in row["utterances"]:
+        synthesis = utterance["synthesis"]
+        if synthesis and synthesis["cost"]:
+            purchases.add(synthesis["cache_key"], synthesis["cost"])
+
+
+def _count_spoken(row: Row, tally: Counter[str], sums: defaultdict[str, float]) -> None:
+    tally["conversations"] += 1
+    tally["utterances"] += len(row["utterances"])
+    tally["words"] += len(row["alignments"])
+    for utterance in row["utterances"]:
+        tally[utterance["status"].replace("-", "_")] += 1
+    sums["duration"] += row["duration"]
+    for name in (*_MEANS, "lost_speech_seconds", "lost_sound_seconds"):
+        value = row["timeline"][name]
+        # A conversation without a change of speaker, or without overlap, has nothing that could be lost.
+        perfect = 1.0 if name in ("overlap_kept", "duration_ratio") else 0.0
+        sums[name] += perfect if value is None or not np.isfinite(value) else value
+
+
+def _all_rejects(out: Path, own: Sequence[Reject]) -> Iterator[str]:
+    """The rejects of the first half as they stand, then ours."""
+    for before in rejects_in(out):
+        if before["stage"] not in SPOKEN_STAGES:
+            yield to_json(before)
+    for reject in own:
+        yield to_json(reject.as_dict())

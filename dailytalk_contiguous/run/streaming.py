@@ -1,0 +1,821 @@
+"""Datasets larger than the disk, a window at a time: tag it, speak it, keep what was made, drop the audio."""
+
+import contextlib
+import itertools
+import json
+import os
+import shutil
+import time
+from collections.abc import Callable, Generator, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from threading import Event
+from typing import Any
+
+from dailytalk_contiguous.core.documents import MOST_BYTES, expect, numbered_lines, parse_json, quoted
+from dailytalk_contiguous.core.errors import BadInput, DailytalkError, Reject
+from dailytalk_contiguous.core.schema import Row
+from dailytalk_contiguous.models.engines import Budget, load_synthesiser, open_budget
+from dailytalk_contiguous.pipelines import SpeakSettings, TagSettings, speak_stage, speak_stages, tag_stages
+from dailytalk_contiguous.run import local, outputs
+from dailytalk_contiguous.run.events import Account, Journal
+from dailytalk_contiguous.run.local import use_device
+from dailytalk_contiguous.run.outputs import (
+    SHIFTED,
+    TRANSCRIPT,
+    bytes_to_write,
+    models_of,
+    read_run,
+    rejects_by_reason,
+    write_outputs,
+    write_spoken,
+)
+from dailytalk_contiguous.run.runner import Runner
+from dailytalk_contiguous.run.shard import Progress
+from dailytalk_contiguous.run.speaking import (
+    BATCH_SECONDS,
+    DATASET,
+    SynthesisInput,
+    check_script_tags,
+    provenance_of,
+    spending,
+)
+from dailytalk_contiguous.run.tagging import (
+    TAGGED,
+    TagOptions,
+    make_writable,
+    refuse_mixing,
+    refuse_unwritable,
+    without_rows,
+)
+from dailytalk_contiguous.shards import chain_of, drop_stale, part_path, read_entries, read_rows, shard_path
+from dailytalk_contiguous.sources.folder import FolderConfig, recording_rows
+from dailytalk_contiguous.sources.hub_repository import (
+    HubStream,
+    PendingRecording,
+    Repository,
+    StreamPosition,
+    open_repository,
+)
+from dailytalk_contiguous.sources.recordings import Names, stem
+from dailytalk_contiguous.sources.transcribed import transcribed
+from dailytalk_contiguous.stages.base import Stage
+from dailytalk_contiguous.store.files import inside, write_lines, write_text
+
+# position.jsonl: how far a stream has come, a line a window, written once the window's shards are on disk.
+#
+# Beside the shards and not inside them: a window makes two shards, or none where nothing in it could be used, and
+# its position has to outlive all of these cases. A crash between a shard and its line loses nothing: the window
+# is done again from the line before it, finds its shards standing, and adds its line.
+
+
+POSITION = "position.jsonl"
+
+#: Version of the file's layout.
+LAYOUT = 1
+
+
+@dataclass(frozen=True)
+class FinishedWindow:
+    """A window that is done.
+
+    Attributes:
+        window: its number, from 0. start, end: where the source stood before and after it.
+        last: whether the source ended with it.
+        names: files of its recordings, as later names have to be told from them.
+        problems: what the source could not use. unsaid: what could not be read of its transcript.
+        tagged, dataset: names of its shards; None where it made none.
+        held: conversations that the next run tries again.
+        conversations, audio_seconds: that went in.
+        size: bytes that its recordings and its shards took on the disk, at most.
+    """
+
+    window: int
+    start: StreamPosition
+    end: StreamPosition
+    last: bool
+    names: list[str] = field(default_factory=list)
+    problems: list[Reject] = field(default_factory=list)
+    unsaid: list[Reject] = field(default_factory=list)
+    tagged: str | None = None
+    dataset: str | None = None
+    held: int = 0
+    conversations: int = 0
+    audio_seconds: float = 0.0
+    size: int = 0
+
+
+_REJECT = {"id": str, "stage": str, "reason": str, "remedy": str}
+_PLACE = [int]
+
+#: The lines: what the stream is made of, that the outputs are written, or a window.
+_ABOUT, _WRITTEN = {"layout": int, "source": dict, "commit": str}, {"written": int}
+_WINDOW = {"window": int, "start": _PLACE, "end": _PLACE, "last": bool, "names": [str]}
+_WINDOW |= {"problems": [_REJECT], "unsaid": [_REJECT], "tagged?": str, "dataset?": str, "held": int}
+_WINDOW |= {"conversations": int, "audio_seconds": float, "size": int}
+
+_PUT_BACK = "choose another --out, or put the file back as it was"
+
+
+class Positions:
+    """The windows that are done in a work folder, and `about`: what they were made of, None before the first run.
+
+    Raises DailytalkError for a file of another layout, for one that is damaged, and for a link out of the folder.
+    """
+
+    def __init__(self, out: Path) -> None:
+        self.path = inside(out, POSITION)
+        self.about: dict[str, Any] | None = None
+        self._windows: dict[int, FinishedWindow] = {}
+        self._written = -1
+        self._whole = 0
+        for number, line in numbered_lines(self.path, _PUT_BACK, MOST_BYTES) if self.path.exists() else ():
+            if line.endswith(b"\n"):  # what a crash has cut off was never done
+                name = f"line {number} of {self.path}"
+                self._take(parse_json(line, name, _PUT_BACK), name)
+                self._whole += len(line)
+
+    @property
+    def windows(self) -> list[FinishedWindow]:
+        """All that are done, in order."""
+        return [self._windows[number] for number in range(len(self._windows))]
+
+    @property
+    def end(self) -> StreamPosition:
+        """Where the source stands after them."""
+        return self._windows[len(self._windows) - 1].end if self._windows else StreamPosition()
+
+    @property
+    def complete(self) -> bool:
+        """Whether the source has come to its end."""
+        return bool(self._windows) and self._windows[len(self._windows) - 1].last
+
+    @property
+    def audio_seconds(self) -> float:
+        """Of all conversations in them."""
+        return sum(one.audio_seconds for one in self._windows.values())
+
+    @property
+    def written(self) -> bool:
+        """Whether the transcript and the other outputs tell of all of them, and of nothing less."""
+        return self._written == len(self._windows)
+
+    def begin(self, about: Mapping[str, Any]) -> None:
+        """Say what the stream is made of, before its first window."""
+        self.about = json.loads(json.dumps({"layout": LAYOUT, **about}))
+        text = json.dumps(self.about) + "\n"
+        write_text(self.path, text)
+        self._whole = len(text.encode())
+
+    def add(self, finished: FinishedWindow) -> None:
+        """Note a window whose shards are on disk; one that was done again takes the place of what it was."""
+        self._append(asdict(finished))
+
+    def outputs_stand(self) -> None:
+        """Note that the outputs are written."""
+        self._append({"written": len(self._windows)})
+
+    def _append(self, told: dict[str, Any]) -> None:
+        line = json.dumps(told).encode() + b"\n"
+        with self.path.open("r+b") as file:
+            file.truncate(self._whole)
+            file.seek(self._whole)
+            file.write(line)
+            file.flush()
+            os.fsync(file.fileno())
+        self._whole += len(line)
+        self._take(json.loads(line), "")
+
+    def _take(self, line: Any, name: str) -> None:
+        """Take in a line that is called `name` in an error. Raises BadInput for what is none."""
+        expect(line, dict, name, _PUT_BACK)
+        if "layout" in line:
+            if line["layout"] != LAYOUT:
+                raise DailytalkError(
+                    f"{self.path} is of another version (layout {quoted(line['layout'])}, not {LAYOUT})",
+                    "choose another --out, or go on with the version that began it",
+                )
+            self.about = expect(line, _ABOUT, name, _PUT_BACK)
+        elif "written" in line:
+            self._written = expect(line, _WRITTEN, name, _PUT_BACK)["written"]
+        else:
+            window = expect(line, _WINDOW, name, _PUT_BACK)
+            places = all(len(window[place]) == len(StreamPosition._fields) for place in ("start", "end"))
+            if not places or not 0 <= window["window"] <= len(self._windows):
+                raise BadInput(f"{name}: it is not the window that follows", _PUT_BACK)
+            finished = {field.name: window.get(field.name) for field in fields(FinishedWindow)}
+            finished |= {place: StreamPosition._make(window[place]) for place in ("start", "end")}
+            for kind in ("problems", "unsaid"):
+                finished[kind] = [Reject(**{part: reject[part] for part in _REJECT}) for reject in window[kind]]
+            self._windows[window["window"]] = FinishedWindow(**finished)
+            self._written = -1
+
+
+# Windows of a stream: recordings brought to this machine until they hold as much audio as a shard should.
+#
+# What a window holds follows from where it starts and how long it should be, so that one that is brought again
+# after a crash is the same. The next one is brought while one is worked on, and never a third: a stream takes the
+# room of two windows, whatever its length.
+
+
+@dataclass
+class StreamWindow:
+    """Conversations on this machine, and where the source stood before and after them.
+
+    `folder` holds the recordings, `root` is the folder in it that their names are told from. `last`: the source
+    ended with it. `whole`: it is as long as it should be, and not cut off by a stop.
+    """
+
+    number: int
+    start: StreamPosition
+    end: StreamPosition
+    folder: Path
+    root: Path
+    last: bool = False
+    whole: bool = False
+    rows: list[Row] = field(default_factory=list)
+    problems: list[Reject] = field(default_factory=list)
+    names: list[str] = field(default_factory=list)
+
+    @property
+    def audio_seconds(self) -> float:
+        """Of its conversations."""
+        return float(sum(row["duration"] for row in self.rows))
+
+    @property
+    def size(self) -> int:
+        """Bytes of what lies in its folder."""
+        return sum(path.stat().st_size for path in self.folder.rglob("*") if path.is_file())
+
+    def drop(self) -> None:
+        """Remove its recordings from the disk."""
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+class Windows:
+    """Brings the windows of a source, one after another. Raises as `HubStream` does.
+
+    Args:
+        source: of recordings. scratch: the folder that they are brought to.
+        config: how they become conversations; its inputs mean nothing.
+        seconds: audio after which a window is full.
+    """
+
+    def __init__(self, source: HubStream, scratch: Path, config: FolderConfig, seconds: float) -> None:
+        self._source, self._scratch, self._config, self._seconds = source, scratch, config, seconds
+        self._coming: Iterator[PendingRecording] = iter(())
+        self._place: StreamPosition | None = None
+        self._stop = Event()
+
+    def again(self, done: FinishedWindow, before: list[FinishedWindow]) -> StreamWindow:
+        """The recordings of a window that was done; `before` are those before it."""
+        self._place = None
+        names = Names(name for one in before for name in one.names)
+        return self._bring(done.window, done.start, names, done.end)
+
+    def all_from(self, number: int, start: StreamPosition, names: Names) -> Iterator[StreamWindow]:
+        """Window `number` and those after it, up to the end of the source."""
+        while True:
+            window = self._bring(number, start, names, None)
+            yield window
+            if window.last or not window.whole:
+                return
+            number, start = number + 1, window.end
+
+    def stop(self) -> None:
+        """Let what is being brought be the last recording. For another thread."""
+        self._stop.set()
+
+    def _bring(self, number: int, start: StreamPosition, names: Names, end: StreamPosition | None) -> StreamWindow:
+        if self._place != start:  # else what was read ahead of the last window is not read again
+            self._coming = self._source.coming(start)
+        folder = self._scratch / f"{number:06d}"
+        window = StreamWindow(number, start, start, folder, folder)
+        held = 0.0
+        while not self._stop.is_set():
+            one = next(self._coming, None)
+            if one is None:
+                window.last = window.whole = True
+                break
+            held += self._take(one, window, names)
+            self._place = window.end = one.after
+            if one.after == end or (end is None and held >= self._seconds):
+                window.whole, window.last = True, self._is_at_end()
+                break
+        return window
+
+    def _is_at_end(self) -> bool:
+        """Whether nothing comes any more: a last window that is full must not be followed by an empty one."""
+        following = next(self._coming, None)
+        if following is not None:
+            self._coming = itertools.chain([following], self._coming)
+        return following is None
+
+    def _take(self, coming: PendingRecording, window: StreamWindow, names: Names) -> float:
+        """Bring a recording into a window; the seconds of its conversations."""
+        found = coming.bring(window.folder, names)
+        if isinstance(found, Reject):
+            window.problems.append(found)
+            return 0.0
+        if stem(found.audio_file) in names:  # else the source knew all names beforehand
+            window.names.append(found.audio_file)
+        window.root = Path(str(found.path)[: -len(found.audio_file)])
+        rows = list(recording_rows(found, self._config))
+        usable = [row for row in rows if not row["problem"]]
+        window.rows += usable
+        window.problems += [
+            Reject(row["conversation_id"], "Folder", row["problem"], row["remedy"])
+            for row in rows
+            if row["problem"]
+        ]
+        if not usable:
+            found.path.unlink(missing_ok=True)  # a thousand of them must not fill the disk
+        return float(sum(row["duration"] for row in usable))
+
+
+def windows_ahead(
+    windows: Iterator[StreamWindow], stop: Callable[[], None], may_begin: Callable[[], bool]
+) -> Generator[StreamWindow]:
+    """Yield windows while the next one is brought by a thread; each is dropped once the next is asked for.
+
+    Args:
+        windows: to be taken. stop: makes them end soon.
+        may_begin: asked before each one is handed over, and before any is brought; no ends it all.
+    """
+    window: StreamWindow | None = None
+    with ThreadPoolExecutor(1, "stream") as pool:
+        if not may_begin():
+            return
+        coming = pool.submit(next, windows, None)
+        try:
+            while (window := coming.result()) is not None and window.whole and may_begin():
+                coming = pool.submit(next, windows, None)
+                yield window
+                window.drop()
+        finally:
+            stop()
+            for left in (window, coming.result() if not coming.cancel() and not coming.exception() else None):
+                if left is not None:
+                    left.drop()
+
+
+# What a stream is of and what it makes, and whether a work folder holds the beginning of the same.
+#
+# A stream drops what it has used, so it can't go back and make its first windows anew as other runs would: what
+# it began with, it goes on with, and anything else is refused.
+
+
+@dataclass(frozen=True)
+class StreamJob:
+    """What a stream makes of what.
+
+    Attributes:
+        repository: at its commit. licence: of the recordings, where no card names it.
+        tag, speak: settings; without `speak`, conversations are tagged and no more.
+        config: how recordings become conversations; its inputs mean nothing here.
+        window_seconds: audio of a window, and so of a shard.
+    """
+
+    repository: Repository
+    tag: TagSettings
+    speak: SpeakSettings | None
+    config: FolderConfig
+    window_seconds: float = TagOptions.shard_seconds
+    licence: str = ""
+
+    def __post_init__(self) -> None:
+        if self.tag.buckets == "robust":
+            raise DailytalkError(
+                "--buckets robust measures the whole corpus before it tags, which a stream does not keep",
+                "choose other --buckets, or leave --streaming out",
+            )
+
+    @property
+    def source(self) -> dict[str, Any]:
+        """Where the recordings are from, as run.json tells it."""
+        return self.repository.about() | ({"licence": self.licence} if self.licence else {})
+
+    def stages(self) -> tuple[tuple[Stage, ...], tuple[Stage, ...]]:
+        """Those that tag, and those that speak, if any do."""
+        tag = tag_stages(self.tag)
+        if self.speak is None:
+            return tag, ()
+        return tag, speak_stages(self.speak, provenance_of(self.speak, models_of(tag)))
+
+    def about(self) -> dict[str, Any]:
+        """All that decides what the stream makes: two that differ in it may not share a work folder."""
+        made_of = {
+            "source": {"repository": self.repository.reference.repo, **asdict(self.repository.choice)},
+            "commit": self.repository.commit,
+            "tag": self.tag.told(),
+            "speak": self.speak.told() if self.speak else None,
+            "config": {"max_conversation": self.config.max_conversation, "transcripts": self.config.transcripts},
+        }
+        return made_of | {"chains": [chain_of(stages)[-1:] for stages in self.stages()]}
+
+    def agree(self, begun: Mapping[str, Any], out: Path) -> None:
+        """Raise DailytalkError if a stream that began in `out` as `about` tells would go on as something else."""
+        ours = json.loads(json.dumps(self.about()))
+        if all(begun[part] == ours[part] for part in ("chains", "config")):
+            return
+        told = [
+            f"{name}: {begun[part].get(name)!r} there, {value!r} now"
+            for part in ("tag", "speak", "config")
+            if begun[part] and ours[part]
+            for name, value in ours[part].items()
+            if begun[part].get(name) != value
+        ]
+        how = "; ".join(told[:3]) or "its models, its voice, the version of this package, or tag against build"
+        raise DailytalkError(
+            f"--out {str(out)!r} holds a stream of other settings ({how})",
+            "pass those of its first run, or choose another --out",
+        )
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Where a run stops in good order: `hours` of audio in all windows done; `free_bytes` left on the disk."""
+
+    hours: float | None = None
+    free_bytes: float = 0.0
+
+    def reached(self, seconds: float) -> bool:
+        """Whether so many seconds of audio are all that was asked for."""
+        return self.hours is not None and seconds >= 3600 * self.hours
+
+
+def pinned(repository: Repository, out: Path) -> Repository:
+    """The repository at the commit that the stream in `out` began with.
+
+    Raises DailytalkError if `out` can't be written to or holds something else, or if a revision is asked for by
+    name that is another one.
+    """
+    refuse_unwritable(out / TAGGED)
+    refuse_mixing(out)
+    about = Positions(out).about
+    if about is None:
+        if any((out / folder).is_dir() and any((out / folder).iterdir()) for folder in (TAGGED, DATASET)):
+            raise DailytalkError(
+                f"--out {str(out)!r} holds the results of a run without --streaming", "choose another --out"
+            )
+        return repository
+    ours = {"repository": repository.reference.repo, **asdict(repository.choice)}
+    if about["source"] != ours:
+        told = ", ".join(f"{name} {value}" for name, value in about["source"].items() if value)
+        raise DailytalkError(
+            f"--out {str(out)!r} holds a stream of another source ({told})", "choose another --out"
+        )
+    if about["commit"] == repository.commit:
+        return repository
+    if repository.reference.revision:
+        raise DailytalkError(
+            f"--out {str(out)!r} holds a stream of commit {about['commit'][:8]}, and "
+            f"{repository.reference} is commit {repository.commit[:8]}",
+            "choose another --out, or leave the revision out to go on",
+        )
+    return open_repository(repository.reference._replace(revision=about["commit"]), repository.choice)
+
+
+# What a stream leaves when it stops: the outputs of all windows that are done, as the other commands write them.
+#
+# What they take is counted before any of it is written: a stream is for corpora larger than the disk, and the
+# sound files of an hour are twice as large and more as the shards that they are made from.
+
+
+@dataclass(frozen=True)
+class StreamOutputs:
+    """The outputs of the windows in `positions`, made by these stages, in the work folder `out`."""
+
+    job: StreamJob
+    out: Path
+    positions: Positions
+    tag_stages: tuple[Stage, ...]
+    speak_stages: tuple[Stage, ...]
+
+    def stand(self) -> bool:
+        """Whether they are there, and tell of all windows."""
+        names = (TRANSCRIPT, SHIFTED) if self.job.speak else (TRANSCRIPT,)
+        return self.positions.written and all((self.out / name).is_file() for name in names)
+
+    def bytes_to_write(self) -> int:
+        """Bytes that `write` would add to the disk, but for rejects and the record. Reads all rows, no sound."""
+        rows = (row for path in self._tagged() for row in read_rows(path, outputs.COLUMNS).values())
+        lines = (outputs.to_json(line) for row in rows for line in outputs.lines(row))
+        return sum(len(line.encode()) for line in lines) + bytes_to_write(self.out, self._spoken())
+
+    def write(self, about: Mapping[str, Any], stopped: str, account: Account, money: Budget) -> dict[str, Any]:
+        """Write them; what run.json holds then.
+
+        Args:
+            about: how the run was asked for. stopped: why it ended before its source did, or empty.
+            account: of its time. money: what it spent.
+        """
+        done = self.positions.windows
+        told = dict(about) | {
+            "source": self.job.source,
+            "streaming": {"windows": len(done), "complete": self.positions.complete, "stopped": stopped},
+            "time": account.as_dict(),
+        }
+        record = self._write_tagged(told)
+        if self.job.speak:
+            told |= {"transcript_sha256": record["transcript_sha256"]}
+            self._write_spoken(told, self.job.speak, money)
+            record = read_run(self.out) or record
+        self.positions.outputs_stand()
+        return record
+
+    def _tagged(self) -> list[Path]:
+        return [self.out / TAGGED / one.tagged for one in self.positions.windows if one.tagged]
+
+    def _spoken(self) -> list[Path]:
+        return [self.out / DATASET / one.dataset for one in self.positions.windows if one.dataset]
+
+    def _write_tagged(self, told: Mapping[str, Any]) -> dict[str, Any]:
+        folder = self.out / TAGGED
+        paths = self._tagged() or [without_rows(folder, self.tag_stages)]
+        problems = [problem for one in self.positions.windows for problem in one.problems]
+        about = {**told, "settings": self.job.tag.told()}
+        record = write_outputs(self.out, paths, self.tag_stages, problems, about)
+        drop_stale(folder, paths)
+        return record
+
+    def _write_spoken(self, told: Mapping[str, Any], settings: SpeakSettings, money: Budget) -> None:
+        paths = self._spoken()
+        unsaid = [reject for one in self.positions.windows for reject in one.unsaid]
+        about = {**told, "settings": settings.told(), "money": money.as_dict()}
+        write_spoken(self.out, paths, self.speak_stages, unsaid, about, self.job.source)
+        drop_stale(self.out / DATASET, paths)
+
+
+# Streaming: a dataset on the Hub that is larger than the disk, a window of conversations at a time.
+#
+# A window is brought, goes through the same stages as everywhere, becomes one shard of `tagged` and one of
+# `dataset`, and is dropped. What was done is known from `position.jsonl`, so that a run that was stopped in any
+# way goes on behind the last finished window, at the commit that it began with.
+
+
+#: Folder of the recordings that are worked on, inside a work folder; hidden, and gone after each run.
+SCRATCH = ".stream"
+
+#: Why a run ended before its source did.
+HOURS, DISK, UNSAID = "--limit-hours", "--limit-disk", "unsaid"
+
+#: Windows in a row of which nothing could be said, after which a server is taken to be gone: the rest of a corpus
+#: would be fetched for nothing.
+FRUITLESS = 5
+
+
+@dataclass(frozen=True)
+class Streamed:
+    """What a run did.
+
+    Attributes:
+        record: what run.json holds, or None where the outputs were not written.
+        windows, made: done in all, and by this run. complete: whether the source came to its end.
+        stopped: HOURS, DISK or UNSAID, or empty. held: conversations that the next run tries again.
+        hours: of audio in all windows. audio_seconds: in those of this run. wall_seconds: what it took.
+    """
+
+    record: dict[str, Any] | None
+    windows: int
+    made: int
+    complete: bool
+    stopped: str
+    held: int
+    hours: float
+    audio_seconds: float
+    wall_seconds: float
+    account: Account
+
+
+def stream_dataset(
+    job: StreamJob,
+    out: Path,
+    limits: Limits,
+    about: Mapping[str, Any],
+    progress: Progress = lambda stage, audio, wall: None,
+    planned: local.Planned = lambda plan, forecast: None,
+) -> Streamed:
+    """Make what is missing of a stream in `out`, up to its limits, and write the outputs of all that is done.
+
+    With DISK as the reason of the stop no outputs are written: they need room too, and are begun only if there is
+    enough for all of them. Raises DailytalkError for settings that are not those that `out` was begun with, and
+    whatever a stage or the source raises; finished windows stay.
+    """
+    return _Run(job, out, limits, about, progress, planned).run()
+
+
+def intended_stream(job: StreamJob, out: Path, limits: Limits) -> tuple[Stage, ...]:
+    """The stages that `stream` would run; none where no window is left. Writes and downloads nothing.
+
+    Raises DailytalkError for whatever `stream` would refuse before its first window.
+    """
+    positions = Positions(out)
+    if positions.about is not None:
+        job.agree(positions.about, out)
+    if not _is_left(positions, limits):
+        return ()
+    tag_stages, speak_stages = job.stages()
+    Runner().preflight((*tag_stages, *speak_stages), job.tag.device, fetch=False)
+    return (*tag_stages, *speak_stages)
+
+
+def _is_left(positions: Positions, limits: Limits) -> bool:
+    """Whether there is a window to make: one with conversations held back, or a new one within the limits."""
+    held = any(window.held for window in positions.windows)
+    return held or not (positions.complete or limits.reached(positions.audio_seconds))
+
+
+class _Run:
+    """One run, with what its windows share."""
+
+    def __init__(
+        self,
+        job: StreamJob,
+        out: Path,
+        limits: Limits,
+        about: Mapping[str, Any],
+        progress: Progress,
+        planned: local.Planned,
+    ) -> None:
+        load_synthesiser.cache_clear()  # the environment may name another token, voice or server than before
+        open_budget.cache_clear()
+        self.money = open_budget(job.speak.max_cost if job.speak else None)
+        self.job, self.out, self.limits, self.about = job, out, limits, dict(about)
+        self.progress, self.planned = progress, planned
+        self.tag_stages, self.speak_stages = job.stages()
+        self.positions = Positions(out)
+        self.stopped = ""
+        self.made: list[StreamWindow] = []
+
+    def run(self) -> Streamed:
+        """All windows that are left, then the outputs."""
+        started = time.perf_counter()
+        self._agree()
+        scratch = self.out / SCRATCH
+        kind, settings = ("build", self.job.speak) if self.job.speak else ("tag", self.job.tag)
+        command = self.about.get("command", "")
+        spent = (lambda: self.money.spent) if self.job.speak else None
+        record = read_run(self.out)
+        with Journal(self.out, kind, settings, command, spent=spent) as journal:
+            if self._to_do():
+                shutil.rmtree(scratch, ignore_errors=True)  # of a run that was killed
+                try:
+                    with spending(self.out, kind, command, self.money if self.job.speak else None):
+                        self._all_windows(scratch, journal)
+                finally:
+                    shutil.rmtree(scratch, ignore_errors=True)
+            outputs = StreamOutputs(self.job, self.out, self.positions, self.tag_stages, self.speak_stages)
+            if self.stopped == DISK:
+                record = None
+            elif self.made or record is None or not outputs.stand():
+                record = self._written(outputs, journal.account)
+            if record:
+                journal.rejects = rejects_by_reason(self.out)
+        done = self.positions
+        return Streamed(
+            record,
+            len(done.windows),
+            len(self.made),
+            done.complete,
+            self.stopped,
+            sum(one.held for one in done.windows),
+            done.audio_seconds / 3600,
+            sum(window.audio_seconds for window in self.made),
+            time.perf_counter() - started,
+            journal.account,
+        )
+
+    def _agree(self) -> None:
+        """Begin the stream, or make sure that it goes on as it began."""
+        make_writable(self.out / TAGGED)
+        if self.positions.about is None:
+            self.positions.begin(self.job.about())
+        else:
+            self.job.agree(self.positions.about, self.out)
+
+    def _to_do(self) -> bool:
+        left = _is_left(self.positions, self.limits)
+        if not left and not self.positions.complete:
+            self.stopped = HOURS
+        return left
+
+    def _all_windows(self, scratch: Path, journal: Journal) -> None:
+        Runner().preflight((*self.tag_stages, *self.speak_stages), self.job.tag.device)
+        job = self.job
+        fruitless = 0
+        windows = Windows(HubStream(job.repository), scratch, job.config, job.window_seconds)
+        with contextlib.closing(
+            windows_ahead(self._wanted(windows), windows.stop, self._has_room_for_one)
+        ) as coming:
+            for window in coming:
+                finished = self._work(window, journal)
+                self.positions.add(finished)
+                self.made.append(window)
+                fruitless = fruitless + 1 if finished.held == len(window.rows) > 0 else 0
+                window.rows = [{"duration": window.audio_seconds}]  # all that is still asked of them
+                if fruitless == FRUITLESS:
+                    self.stopped = UNSAID
+                    return
+        if not self.stopped and not self.positions.complete:
+            self.stopped = HOURS
+
+    def _wanted(self, windows: Windows) -> Iterator[StreamWindow]:
+        """Those with conversations that were held back, then new ones. Runs in the thread that brings."""
+        done = self.positions.windows
+        for one in done:
+            if one.held:
+                yield windows.again(one, done[: one.window])
+        seconds = self.positions.audio_seconds
+        if self.positions.complete or self.limits.reached(seconds):
+            return
+        names = Names(name for one in done for name in one.names)
+        for window in windows.all_from(len(done), done[-1].end if done else self.positions.end, names):
+            yield window
+            seconds += window.audio_seconds
+            if self.limits.reached(seconds):
+                return
+
+    def _has_room_for_one(self) -> bool:
+        """Whether there is room for one more window, as large as the largest so far."""
+        return self._has_room(max((one.size for one in self.positions.windows), default=0))
+
+    def _has_room(self, need: int) -> bool:
+        """Whether the disk has room for so many bytes above its limit. Where it has not, the run is stopped."""
+        if shutil.disk_usage(self.out).free - need >= self.limits.free_bytes:
+            return True
+        self.stopped = DISK
+        return False
+
+    def _work(self, window: StreamWindow, journal: Journal) -> FinishedWindow:
+        """Take a window through all stages."""
+        tagged = dataset = None
+        unsaid: list[Reject] = []
+        held = 0
+        if window.rows:
+            networks = use_device(self.tag_stages) and Runner().on_cuda(self.job.tag.device)
+            batch = TagOptions.batch_seconds if networks else 0.0
+            tagged = self._make(self.out / TAGGED, window.rows, self.tag_stages, batch, journal)
+        if tagged and self.job.speak:
+            script = self._script(window, tagged)
+            unsaid = script.rejects
+            if script.rows:
+                check_script_tags(script, self.job.speak)
+                paid = not speak_stage(self.job.speak).synthesiser().deterministic
+                batch = BATCH_SECONDS if paid else 0.0
+                dataset = self._make(self.out / DATASET, script.rows, self.speak_stages, batch, journal)
+                # A synthesiser that says a line always alike would fail alike again.
+                held = sum(not one.input_digest for one in self._entries(dataset).values()) if paid else 0
+        before = self.positions.windows[window.number : window.number + 1]
+        return FinishedWindow(
+            window.number,
+            window.start,
+            window.end,
+            window.last or any(one.last for one in before),
+            window.names,
+            window.problems,
+            unsaid,
+            tagged.name if tagged else None,
+            dataset.name if dataset else None,
+            held,
+            len(window.rows),
+            window.audio_seconds,
+            window.size + sum(path.stat().st_size for path in (tagged, dataset) if path),
+        )
+
+    def _make(
+        self, folder: Path, rows: list[Row], stages: tuple[Stage, ...], batch_seconds: float, journal: Journal
+    ) -> Path:
+        """The shard of these rows, made unless it stands."""
+        path = shard_path(folder, rows)
+        files = (part_path(path), path)  # of both, what is finished counts
+        known = {name: (file, entry) for file in files for name, entry in self._entries(file).items()}
+        plan = local.plan_run(folder, [rows], stages, known)
+        self.planned(plan, journal.forecast)
+        journal.planned(plan, sum(row["duration"] for row in rows), [stage.name for stage in stages])
+        for _ in local.run_local(plan, stages, 1, batch_seconds, journal.telling(self.progress), journal.made):
+            pass
+        if lost := {row["conversation_id"] for row in rows} - self._entries(path).keys():
+            raise RuntimeError(f"{len(lost)} conversations are neither in {path} nor rejected: {sorted(lost)[:5]}")
+        return path
+
+    @staticmethod
+    def _entries(path: Path) -> dict[str, Any]:
+        return (read_entries(path) or {}) if path.is_file() else {}
+
+    def _script(self, window: StreamWindow, tagged: Path) -> SynthesisInput:
+        """What `dailytalk speak` would read of a window's transcript: the same times, rounded in the same way."""
+        rows = read_rows(tagged, outputs.COLUMNS)
+        path = window.folder / TRANSCRIPT
+        lines = (line for row in rows.values() for line in outputs.lines(row))
+        write_lines(path, map(outputs.to_json, lines))
+        script = SynthesisInput([], [], models_of(self.tag_stages), self.job.source)
+        script.groups.append(list(transcribed(path, tagged, window.root, script.rejects)))
+        return script
+
+    def _written(self, outputs: StreamOutputs, account: Account) -> dict[str, Any] | None:
+        """What run.json holds of all windows that are done; None if the disk has no room for the outputs."""
+        if not self._has_room(outputs.bytes_to_write()):
+            return None
+        return outputs.write(self.about, self.stopped, account, self.money)

@@ -1,0 +1,500 @@
+"""Recording files of a folder: which there are, what they are called, and which belong together."""
+
+import hashlib
+import os
+import re
+import stat
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import BinaryIO, NamedTuple
+
+import numpy as np
+import soundfile
+import soxr
+
+from dailytalk_contiguous.core.audio import (
+    HIGHEST_RATE,
+    LOWEST_RATE,
+    Probe,
+    Samples,
+    blocks,
+    probe,
+    to_pcm,
+    to_uri,
+)
+from dailytalk_contiguous.core.documents import as_text, shown
+from dailytalk_contiguous.core.errors import BadInput, DailytalkError
+from dailytalk_contiguous.core.machine import cache_folder
+from dailytalk_contiguous.core.schema import CHANNELS
+from dailytalk_contiguous.store.files import leads_out, write_atomically
+from dailytalk_contiguous.store.owned_folder import EDITED, is_marked, made_from
+
+# What recordings are called on their way through the pipeline: their path, without its ending where that is free.
+#
+# All names together tell which endings may go. In a stream the names to come are unknown, so one that would have
+# changed an earlier name is refused there, and never taken for the other.
+#
+# A name that is too long for what is made of it (`NAME.000`, `NAME_edited.wav`) ends in a digest instead, from
+# here on and everywhere: a title of a podcast in Japanese may fill a file's name on its own.
+
+
+#: What a recording that is cut calls its parts, and what another one may therefore not be called.
+_PART = re.compile(r"(.+)\.\d{3,}", re.DOTALL)
+
+
+#: Bytes of a part of a name, of the 255 that a disk takes, and of all of it.
+LONGEST_PART, LONGEST_NAME = 226, 1024
+
+
+def shortened(name: str, longest: int = LONGEST_PART) -> str:
+    """A path with every part of at most so many bytes; one that is longer ends in `-` and a digest of all of it.
+
+    >>> shortened("day 1/call")
+    'day 1/call'
+    >>> shortened("short/" + 300 * "a")[-20:]
+    'aaaaaaaaa-9835fa6bf4'
+    """
+    parts = [_cut(part, longest) for part in name.split("/")]
+    short = "/".join(parts)
+    return short if len(_bytes(short)) <= LONGEST_NAME else _cut(f"{_digest(name)}-{parts[-1]}", longest)
+
+
+def _cut(part: str, longest: int) -> str:
+    if len(_bytes(part)) <= longest:
+        return part
+    kept = _bytes(part)[: longest - 11].decode("utf-8", "ignore")
+    return f"{kept.rstrip(' .')}-{_digest(part)}"
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(_bytes(text)).hexdigest()[:10]
+
+
+def _bytes(text: str) -> bytes:
+    return text.encode("utf-8", "backslashreplace")
+
+
+def stem(name: str) -> str:
+    """A path without the ending of its last part."""
+    folder, slash, last = name.rpartition("/")
+    return folder + slash + (last.rpartition(".")[0] or last)
+
+
+def identities(names: Iterable[str]) -> dict[str, str]:
+    """Ids of recordings by path: without the ending where that means this recording only."""
+    counts = Counter(names)
+    stems = Counter(map(stem, counts.elements()))
+    return {name: shortened(stem(name) if _is_free(stem(name), stems, counts) else name) for name in counts}
+
+
+class Names:
+    """Ids of recordings whose paths come one by one, the same as `identities` gives for all of them."""
+
+    def __init__(self, names: Iterable[str] = ()) -> None:
+        self._names: Counter[str] = Counter()
+        self._stems: Counter[str] = Counter()
+        self._wholes: set[str] = set()
+        for name in names:
+            self.add(name)
+
+    def __contains__(self, bare: object) -> bool:
+        """Whether there was a recording of this path without ending."""
+        return bare in self._stems
+
+    def add(self, name: str) -> str:
+        """The id of the next recording. Raises BadInput if an earlier one ought to have been called otherwise."""
+        bare = stem(name)
+        if name in self._stems or bare in self._stems or bare in self._wholes:
+            raise BadInput(
+                f"its name {name!r} can't be told from an earlier row's once that has been worked on",
+                "choose another --id-column, or leave --streaming out",
+            )
+        self._names[name] += 1
+        self._stems[bare] += 1
+        if part := _PART.fullmatch(bare):
+            self._wholes.add(part[1])
+        return shortened(bare if _is_free(bare, self._stems, self._names) else name)
+
+
+def _is_free(bare: str, stems: Counter[str], names: Counter[str]) -> bool:
+    """Whether a name without its ending means this recording only, not another's whole name or a part of one."""
+    part = _PART.fullmatch(bare)
+    return stems[bare] == 1 and bare not in names and not (part and part[1] in stems)
+
+
+# Recordings with a file for each speaker: `talk.left.mp3` and `talk.right.mp3` are the two channels of `talk`.
+#
+# Which files belong together is told by their names and by their headers: two stereo files of such names are two
+# recordings. The two are put together once, in the user's cache folder, as the FLAC that every reader then takes
+# for the recording: samples of up to 24 bits are the same, and what was shorter ends in silence.
+
+
+#: How names end that mean the left and the right side of one recording, after a dot, `_`, `-` or a space.
+SIDES = (("left", "right"), ("l", "r"), ("a", "b"), ("1", "2"), ("ch0", "ch1"), ("ch1", "ch2"))
+
+#: Sides may differ in length by this share of the longer one, and always by so many seconds: tracks of one call
+#: end within a second of each other; two takes do not.
+MOST_APART, ALWAYS_APART = 0.1, 1.0
+
+#: What an ending is that counts parts, takes or tracks; if there are three of them, none is a side.
+_COUNTED = re.compile(r"(.+)[._ -](left|right|[a-z]|ch\d{1,2}|\d{1,3})", re.IGNORECASE | re.DOTALL)
+
+#: Of the recording that two files make.
+_SUFFIX = ".flac"
+
+#: Subtypes of libsndfile of which 16 bits are not all.
+_FINE = frozenset({"PCM_24", "PCM_32", "FLOAT", "DOUBLE", "ALAC_20", "ALAC_24", "ALAC_32"})
+
+
+def common_name(stem: str) -> str | None:
+    """What both files of a pair are called, if one of this stem may be a side of it: `talk` of `talk.left`."""
+    match = _COUNTED.fullmatch(stem)
+    return match[1] if match else None
+
+
+class Pair(NamedTuple):
+    """The files of one recording by channel; one of them is None where that side is not there."""
+
+    left: Path | None
+    right: Path | None
+
+    @property
+    def there(self) -> tuple[Path, ...]:
+        """The sides that are there, the left one first."""
+        return tuple(path for path in (self.left, self.right) if path)
+
+
+def pairs(
+    recordings: Mapping[Path, Path], channels: Callable[[Path], int | None] | None = None
+) -> dict[Path, tuple[Pair, tuple[Path, ...]]]:
+    """The recordings that have a file for each side, by the name that they get, each with the names it replaces.
+
+    A side whose other one is missing is one too if its name says left or right. Nothing is put together where a
+    third file is counted on, where one is not mono, and where there is a recording of the pair's own name.
+
+    Args:
+        recordings: where each file is, by its path under the input.
+        channels: how many channels a file has, None where it can't be told; by default from its header.
+    """
+    count = channels or channels_of
+    names: defaultdict[Path, dict[str, list[Path]]] = defaultdict(lambda: defaultdict(list))
+    taken = {relative.with_suffix("") for relative in recordings}
+    for relative in recordings:
+        if match := _COUNTED.fullmatch(relative.stem):
+            names[relative.with_name(match[1])][match[2].lower()].append(relative)
+    found: dict[Path, tuple[Pair, tuple[Path, ...]]] = {}
+    for base, endings in names.items():
+        if base in taken or any(len(same) > 1 for same in endings.values()):
+            continue
+        whole = next((sides for sides in SIDES if set(sides) == set(endings)), None)
+        if not whole and set(endings) not in ({"left"}, {"right"}):
+            continue
+        files = {ending: recordings[same[0]] for ending, same in endings.items()}
+        counts = {count(path) for path in files.values()}
+        if 1 not in counts or counts - {1, None}:
+            continue
+        pair = Pair(*(files.get(ending) for ending in whole or CHANNELS))
+        found[base.with_name(base.name + _SUFFIX)] = pair, tuple(same[0] for same in endings.values())
+    return found
+
+
+def channels_of(path: Path) -> int | None:
+    """How many channels a file has, by its header; None for what can't be read."""
+    with suppress(BadInput, OSError):
+        if not stat.S_ISREG(path.stat().st_mode):
+            return None
+        try:
+            with soundfile.SoundFile(os.fsencode(path)) as file:
+                return int(file.channels)
+        except soundfile.LibsndfileError:
+            return probe(_audio(path)).channels
+    return None
+
+
+def put_together(pair: Pair, name: str) -> Path:
+    """The recording that both sides make, a stereo FLAC called `name` in the user's cache folder.
+
+    It is at the higher rate of the two, with 24 bits where one of them has more than 16.
+
+    Raises BadInput, naming the side, if one is missing or can't be used, and if their lengths tell that they are
+    not of one recording.
+    """
+    if pair.left is None or pair.right is None:
+        missing = CHANNELS[pair.left is not None]
+        raise BadInput(
+            f"{_name(pair.there[0])} is one side of it, and its {missing} side is not there",
+            f"put the {missing} side beside it, or pass --channel mix to take it as one speaker",
+        )
+    sides = {channel: _probed(path, channel) for channel, path in zip(CHANNELS, pair.there, strict=True)}
+    left, right = (info.seconds for info in sides.values())
+    if abs(left - right) > max(ALWAYS_APART, MOST_APART * max(left, right)):
+        raise BadInput(
+            f"its sides {_name(pair.left)} and {_name(pair.right)} last {left:.1f} and {right:.1f} s",
+            "export both sides over the same time, or rename them if they are no sides of one recording",
+        )
+    target = cache_folder() / "pairs" / _key(pair) / name
+    if not target.is_file():
+        rate = max(info.sample_rate for info in sides.values())
+        write_atomically(target, partial(_write, pair=pair, rate=rate))
+    return target
+
+
+def _probed(path: Path, channel: str) -> Probe:
+    try:
+        info = probe(_audio(path))
+    except BadInput as error:
+        raise BadInput(f"its {channel} side {_name(path)}: {error.reason}", error.remedy) from None
+    if not info.seconds or info.channels != 1 or not LOWEST_RATE <= info.sample_rate <= HIGHEST_RATE:
+        what = f"{info.seconds:g} s, {info.channels} channels, {info.sample_rate} Hz"
+        raise BadInput(
+            f"its {channel} side {_name(path)} is no mono recording that can be used ({what})",
+            f"export it again with one channel at {LOWEST_RATE} to {HIGHEST_RATE} Hz",
+        )
+    return info
+
+
+def _key(pair: Pair) -> str:
+    """Another one for other files: their paths, sizes and dates."""
+    stats = [(path.absolute(), path.stat()) for path in pair.there]
+    told = [f"{os.fsencode(path)!r} {status.st_size} {status.st_mtime_ns}" for path, status in stats]
+    return hashlib.sha256("\n".join(told).encode()).hexdigest()[:20]
+
+
+def _write(file: BinaryIO, pair: Pair, rate: int) -> None:
+    fine = any(_is_fine(path) for path in pair.there)
+    with soundfile.SoundFile(file, "w", rate, 2, "PCM_24" if fine else "PCM_16", format="FLAC") as flac:
+        for both in _together(*(_at(path, rate) for path in pair.there)):
+            flac.write(both if fine else to_pcm(both))  # soundfile clips floats
+
+
+def _is_fine(path: Path) -> bool:
+    try:
+        return soundfile.info(os.fsencode(path)).subtype in _FINE
+    except soundfile.LibsndfileError:
+        return False
+
+
+def _at(path: Path, rate: int) -> Iterator[Samples]:
+    """The samples of a mono file at a rate in Hz, shape (n,), block by block."""
+    info = probe(_audio(path))
+    if info.sample_rate == rate:
+        yield from (block[:, 0] for block in blocks(_audio(path)))
+        return
+    resampler = soxr.ResampleStream(info.sample_rate, rate, 1, dtype="float32")
+    for block in blocks(_audio(path)):
+        yield resampler.resample_chunk(block[:, 0])
+    yield resampler.resample_chunk(np.zeros(0, np.float32), last=True)
+
+
+def _together(left: Iterator[Samples], right: Iterator[Samples]) -> Iterator[Samples]:
+    """Both sides as blocks of shape (n, 2), with silence after the end of the shorter one."""
+    nothing = np.zeros(0, np.float32)
+    held = [nothing, nothing]
+    ended = [False, False]
+    while True:
+        for side, stream in enumerate((left, right)):
+            while not len(held[side]) and not ended[side]:
+                block = next(stream, None)
+                ended[side] = block is None
+                held[side] = nothing if block is None else block
+        lengths = [len(block) for block in held]
+        n_samples = min(filter(None, lengths), default=0)
+        if not n_samples:
+            return
+        padded = [block[:n_samples] if len(block) else np.zeros(n_samples, np.float32) for block in held]
+        yield np.stack(padded, axis=1)
+        held = [block[n_samples:] for block in held]
+
+
+def _name(path: Path) -> str:
+    return f"'{shown(Path(path.name))}'"
+
+
+def _audio(path: Path) -> dict[str, str | None]:
+    return {"bytes": None, "path": to_uri(path.absolute())}
+
+
+# Which files of the inputs are recordings, in which order, and under which names they go through the pipeline.
+#
+# A recording's name is its path under the input, without the ending where that is unambiguous. So two files of
+# one name in different folders stay apart, and a dataset made from a moved folder keeps its names.
+
+
+#: What libsndfile reads, and what ffmpeg may read. Other files in a folder are no recordings.
+AUDIO_SUFFIXES = frozenset(
+    """
+    .wav .wave .flac .ogg .oga .opus .mp3 .aif .aiff .aifc .au .snd .caf .w64 .rf64
+    .m4a .m4b .aac .wma .amr .ac3 .mka .mp4 .m4v .mov .mkv .webm .avi
+    """.split()  # noqa: SIM905 (a list of quoted words is no easier to read)
+)
+
+
+#: Bytes of a recording in an archive that are read into memory: three quarters of an hour of 16-bit stereo at
+#: 48 kHz.
+LARGEST = 500_000_000
+
+
+class Recording(NamedTuple):
+    """A file to read: where it is, its path under the input as text, and its name without the ending.
+
+    `root` is the input that it was found in, which no transcript of it may lead out of; None where links are
+    trusted. `leads_out`: it is a link out of that. `pair`: the files of both sides, where it has two; `path`
+    is then where it would be, and no file.
+    """
+
+    path: Path
+    audio_file: str
+    recording_id: str
+    root: Path | None = None
+    leads_out: bool = False
+    pair: Pair | None = None
+
+
+@dataclass
+class LeftOut:
+    """What a search passed over, as paths under its input; folders end in `/`. Named itself, each is taken.
+
+    Attributes:
+        hidden: recordings whose names begin with a dot, and hidden folders that hold some.
+        made: results of ours: folders of sound files that we wrote, and finished conversations elsewhere.
+        paired: not left out, but put together: recordings that have a file for each side.
+    """
+
+    hidden: list[str] = field(default_factory=list)
+    made: list[str] = field(default_factory=list)
+    paired: list[str] = field(default_factory=list)
+
+
+def find_recordings(
+    inputs: Sequence[str | Path],
+    exclude: Path | None = None,
+    follow_links: bool = False,
+    left_out: LeftOut | None = None,
+    sides: bool = False,
+) -> list[Recording]:
+    """All recordings of the given files and folders, sorted by name. Files named outright are always taken.
+
+    What is called like a recording is one here, be it a pipe or a link to nowhere; so is a folder inside an input
+    that can't be searched. Whoever reads them finds out, and says so. Results of ours are no recordings unless
+    they, or the folder of them that we made, are named as inputs.
+
+    Args:
+        inputs: files or folders (searched at any depth; names that begin with a dot are hidden).
+        exclude: a folder that is not searched, such as the one that results are written to.
+        follow_links: whether symbolic links may lead out of their input; inside of it they always may.
+        left_out: filled with what was passed over.
+        sides: whether two mono files may be the sides of one recording (see `sources.recordings`).
+
+    Raises:
+        DailytalkError: an input does not exist, or two names differ only in how bytes that are no UTF-8 are shown.
+    """
+    given = [Path(one) for one in inputs]
+    for path in given:
+        try:
+            path.stat()
+        except OSError as error:
+            why = "does not exist" if isinstance(error, FileNotFoundError) else f"can't be read ({error.strerror})"
+            raise DailytalkError(f"the input {as_text(path)!r} {why}", "check the path") from None
+    walk = _Walk(exclude, follow_links)
+    paths = dict(_relative(given, walk))
+    inner = {relative: path for relative, (path, _) in paths.items() if path not in walk.leading_out}
+    together = pairs(inner) if sides else {}
+    for whole, (pair, replaced) in together.items():
+        tops = [paths.pop(relative)[1] for relative in replaced]
+        paths[whole] = pair.there[0].with_name(whole.name), tops[0]
+    if left_out is not None:
+        left_out.hidden += sorted(walk.left_out.hidden)
+        left_out.made += sorted(walk.left_out.made)
+        left_out.paired += sorted(
+            as_text(whole.with_suffix("")) for whole, (pair, _) in together.items() if len(pair.there) == 2
+        )
+    names = {path: as_text(relative) for relative, (path, _) in paths.items()}
+    counts = Counter(names.values())
+    if twice := [name for name, count in counts.items() if count > 1]:
+        raise DailytalkError(f"two recordings are both shown as {twice[0]!r}", "rename one of them")
+    called = identities(names.values())
+    roots = {path: None if follow_links else root for path, root in paths.values()}
+    made_of = {paths[whole][0]: pair for whole, (pair, _) in together.items()}
+    found = [
+        Recording(path, name, called[name], roots[path], path in walk.leading_out, made_of.get(path))
+        for path, name in names.items()
+    ]
+    return sorted(found, key=lambda recording: recording.audio_file)
+
+
+def _relative(given: Sequence[Path], walk: "_Walk") -> Iterator[tuple[Path, tuple[Path, Path]]]:
+    """Every recording and its input's folder, by its path under the only folder given, or under what all inputs
+    have in common."""
+    tops = [path if path.is_dir() else path.parent for path in given]
+    bases = [os.path.realpath(top) for top in tops]
+    root = os.path.commonpath(bases) if bases else ""
+    for one, top, base in zip(given, tops, bases, strict=True):
+        for path in walk(one) if one.is_dir() else [one]:
+            yield Path(os.path.relpath(base, root), path.relative_to(top)), (path, top)
+
+
+class _Walk:
+    """Finds what is called like a recording in folders, and remembers what it did not go into."""
+
+    def __init__(self, exclude: Path | None, follow_links: bool) -> None:
+        self._exclude, self._follow_links = exclude, follow_links
+        self.left_out = LeftOut()
+        self.leading_out: set[Path] = set()
+
+    def __call__(self, folder: Path) -> Iterator[Path]:
+        """Every recording of a folder, and every folder in it that can't be searched or leads out of it."""
+        barred = {os.path.realpath(self._exclude)} if self._exclude else set()
+        unreadable: list[OSError] = []
+        top = folder.absolute()
+        named = any(map(is_marked, (top, *top.parents)))
+        for parent, folders, files in os.walk(folder, onerror=unreadable.append, followlinks=True):
+            real = os.path.realpath(parent)
+            if real in barred:
+                folders.clear()
+                continue
+            if not named and is_marked(Path(parent)):
+                folders.clear()
+                self.left_out.made.append(f"{as_text(Path(parent).relative_to(folder))}/")
+                continue
+            barred.add(real)  # a link that leads back up would be walked for ever
+            paths = [Path(parent, name) for name in sorted(folders)]
+            hiding = [path for path in paths if _hides_recordings(path)]
+            self.left_out.hidden += [f"{as_text(path.relative_to(folder))}/" for path in hiding]
+            shown = [path for path in paths if not path.name.startswith(".")]
+            out = [path for path in shown if self._leads_out(path, folder)]
+            yield from out
+            folders[:] = [path.name for path in shown if path not in self.leading_out]
+            for path in (Path(parent, name) for name in sorted(files) if is_recording(name)):
+                if path.name.startswith("."):
+                    self.left_out.hidden.append(as_text(path.relative_to(folder)))
+                elif not named and path.name.endswith(EDITED) and made_from(path.parent, path.name):
+                    self.left_out.made.append(as_text(path.relative_to(folder)))
+                else:
+                    self._leads_out(path, folder)
+                    yield path
+        yield from (Path(error.filename) for error in unreadable)
+
+    def _leads_out(self, path: Path, folder: Path) -> bool:
+        if self._follow_links or not path.is_symlink() or not leads_out(path, folder):
+            return False
+        self.leading_out.add(path)
+        return True
+
+
+def is_recording(name: str) -> bool:
+    """Whether a file is called like a recording; what macOS keeps beside each elsewhere (`._x.wav`) is not."""
+    return Path(name).suffix.lower() in AUDIO_SUFFIXES and not name.startswith("._")
+
+
+def _hides_recordings(folder: Path) -> bool:
+    """Whether a hidden folder holds recordings itself. It is not searched: it may be a whole disk's snapshots."""
+    if not folder.name.startswith("."):
+        return False
+    try:
+        return any(is_recording(name) for name in os.listdir(folder))
+    except OSError:
+        return False

@@ -1,0 +1,58 @@
+"""MeasureQuality: how good each clip's recording is, and where something is heard in it.
+
+Nothing is filtered here: every figure is a column, and `core.quality.failures` says which are out of bounds, so
+that thresholds are chosen from a plot and changed without measuring again.
+"""
+
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from datasets import Features, List
+
+from dailytalk_contiguous.core.errors import BadInput
+from dailytalk_contiguous.core.quality import NAMES, measure_quality
+from dailytalk_contiguous.core.schema import MEASURE, SECONDS, STRING, Batch
+from dailytalk_contiguous.models import speech_activity
+from dailytalk_contiguous.models.speech_activity import hear, read_clip
+from dailytalk_contiguous.stages.base import Stage
+
+
+@dataclass(frozen=True)
+class MeasureQuality(Stage):
+    """Adds the measures of `core.quality.measure_quality` (null where not defined), and what they were taken from.
+
+    `channel_taken` is the channel of the file (see `core.audio`); `heard` the spans, in seconds of the file,
+    in which anything is heard, which `Condition` uses instead of listening again. Raises BadInput for a clip that
+    can't be read or whose two channels differ.
+    """
+
+    needs: ClassVar[tuple[str, ...]] = ("audio",)
+    adds: ClassVar[Features] = Features(
+        {
+            **dict.fromkeys(NAMES, MEASURE),
+            "channel_taken": STRING,
+            "heard": List({"start": SECONDS, "end": SECONDS}),
+        }
+    )
+
+    def models(self) -> dict[str, str]:
+        return {"speech_activity": speech_activity.NAME}
+
+    def __call__(self, batch: Batch) -> Batch:
+        rows = []
+        for index, audio in enumerate(batch["audio"]):
+            try:
+                rows.append(_measured(audio))
+            except BadInput as error:
+                raise error.at(index) from None
+        return {name: [row[name] for row in rows] for name in self.adds}
+
+
+def _measured(audio: dict[str, Any]) -> dict[str, Any]:
+    clip = read_clip(audio)
+    heard = hear(clip.samples, clip.sample_rate)
+    return {
+        **measure_quality(clip.samples, clip.sample_rate, heard.speech, heard.sounds),
+        "channel_taken": clip.taken,
+        "heard": [{"start": start, "end": end} for start, end in heard.sounds],
+    }

@@ -1,0 +1,172 @@
+"""RateAffect: valence, arousal and dominance of each utterance, by a model or by the embedded estimate.
+
+Below about three seconds the model is unreliable, so it hears a short utterance together with what its speaker
+says next to it (see `core.spans`). That smears a short outburst, hence the setting.
+"""
+
+import math
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, ClassVar
+
+from datasets import Features
+
+from dailytalk_contiguous.core.audio import ANALYSIS_RATE, pcm_to_float
+from dailytalk_contiguous.core.schema import AFFECT, MEASURE, STRING, Batch
+from dailytalk_contiguous.core.spans import Taken, borrowed
+from dailytalk_contiguous.models.affect import (
+    ACOUSTIC_ESTIMATE,
+    AUDEERING,
+    PRECISIONS,
+    estimate_affect,
+    find_affect_model,
+    load_affect_model,
+    threads_of_one,
+)
+from dailytalk_contiguous.models.devices import device_of, resolve_device, run_batched, run_side_by_side
+from dailytalk_contiguous.stages.base import EXECUTION, Stage
+
+#: Seconds of padded audio in a batch. A CPU gets slower beyond one long utterance (measured); on CUDA this keeps
+#: the device busy within some gigabytes.
+BATCH_SECONDS = {"cpu": 12.0, "cuda": 240.0}
+
+#: The measures that the embedded estimate needs.
+MEASURES = ("rms", "f0_mean", "speech_rate")
+
+
+@dataclass(frozen=True)
+class RateAffect(Stage):
+    """Valence, arousal and dominance in [0, 1] of utterances of 16 kHz `speech`; NaN where that is empty.
+
+    The estimate compares an utterance with those of its speaker in the same conversation, which must then be in
+    the same batch (`PerUtterance` sees to that); without `conversation_id` it compares with fixed values.
+
+    Attributes:
+        model: a name on the Hub, a folder of that layout, or `acoustic-estimate`.
+        context: seconds that a short utterance is filled up to with its speaker's speech next to it, where the
+            batch tells conversations, channels and times; 0 for none. All of a conversation must then be in one
+            batch (`PerUtterance` sees to that). The estimate borrows nothing.
+        reach: seconds from the utterance within which that speech is taken.
+        device: `auto`, `cpu` or `cuda`.
+        precision: `float32`, or `bfloat16` for previews: what that changes was measured on random weights only.
+        batch_seconds: seconds of padded audio in a model batch; None takes what suits the device.
+    """
+
+    model: str = AUDEERING
+    context: float = 0.0
+    reach: float = 2.0
+    precision: str = "float32"
+    device: str = field(default="auto", metadata=EXECUTION)
+    batch_seconds: float | None = field(default=None, metadata=EXECUTION)
+
+    needs: ClassVar[tuple[str, ...]] = ("speech",)
+    uses: ClassVar[tuple[str, ...]] = (
+        *("text_raw", "words", "speech_seconds", *MEASURES),
+        *("conversation_id", "channel", "start", "end"),
+    )
+    adds: ClassVar[Features] = Features(
+        dict.fromkeys(AFFECT, MEASURE) | {"affect_model": STRING, "context_seconds": MEASURE}
+    )
+
+    def __post_init__(self) -> None:
+        if self.precision not in PRECISIONS:
+            raise ValueError(f"precision must be one of {PRECISIONS}, not {self.precision!r}")
+        if self.batch_seconds is not None and not self.batch_seconds > 0:
+            raise ValueError(f"batch_seconds must be positive or None, not {self.batch_seconds}")
+
+    def preflight(self, fetch: bool = True) -> None:
+        if self._estimates:
+            return
+        device_of(self.device)  # not whether it is here: the work may be done elsewhere
+        if fetch or Path(self.model).is_dir():
+            find_affect_model(self.model)
+
+    def models(self) -> dict[str, str]:
+        return {"affect": self.model}
+
+    @property
+    def _estimates(self) -> bool:
+        return self.model == ACOUSTIC_ESTIMATE
+
+    def __call__(self, batch: Batch) -> Batch:
+        heard = [index for index, speech in enumerate(batch["speech"]) if speech]
+        rated = (self._estimate if self._estimates else self._rate)(_chosen(batch, heard)) if heard else {}
+        columns: Batch = {name: [math.nan] * len(batch["speech"]) for name in AFFECT}
+        columns["context_seconds"] = [0.0] * len(batch["speech"])
+        for name, values in rated.items():
+            for index, value in zip(heard, values, strict=True):
+                columns[name][index] = value
+        return columns | {"affect_model": [self.model] * len(batch["speech"])}
+
+    def _rate(self, batch: Batch) -> dict[str, list[float]]:
+        device = resolve_device(self.device)
+        model = load_affect_model(self.model, device, self.precision)
+        chosen, borrowed_seconds = self._filled_up(batch)
+        lengths = [len(pcm) / 2 / ANALYSIS_RATE for pcm in chosen]
+        budget = self.batch_seconds or BATCH_SECONDS[device]
+
+        def call(group: list[bytes]) -> Sequence[Any]:
+            return model.rate([pcm_to_float(pcm) for pcm in group])
+
+        if device == "cpu":
+            rated = run_side_by_side(chosen, lengths, budget, call, threads_of_one())
+        else:
+            rated = run_batched(chosen, lengths, budget, call, model.room)
+        return {name: [getattr(one, name) for one in rated] for name in AFFECT} | {
+            "context_seconds": borrowed_seconds
+        }
+
+    def _filled_up(self, batch: Batch) -> tuple[list[bytes], list[float]]:
+        """What is heard for each utterance, and the seconds of it that are of others."""
+        heard, seconds = list(batch["speech"]), [0.0] * len(batch["speech"])
+        if not self.context or any(name not in batch for name in ("conversation_id", "channel", "start", "end")):
+            return heard, seconds
+        speakers: dict[Hashable, list[int]] = {}
+        for place, speaker in enumerate(zip(batch["conversation_id"], batch["channel"], strict=True)):
+            speakers.setdefault(speaker, []).append(place)
+        for places in speakers.values():
+            places.sort(key=lambda place: batch["start"][place])
+            spans = [(batch["start"][place], batch["end"][place]) for place in places]
+            for index, place in enumerate(places):
+                before, after = borrowed(spans, index, self.context, self.reach)
+                parts = [
+                    _cut(batch["speech"][places[part.span]], spans[part.span][0], part)
+                    for part in (*before, *after)
+                ]
+                heard[place] = b"".join((*parts[: len(before)], heard[place], *parts[len(before) :]))
+                seconds[place] = sum(part.seconds for part in (*before, *after))
+        return heard, seconds
+
+    def _estimate(self, batch: Batch) -> dict[str, list[float]]:
+        count = len(batch["speech"])
+        measures = batch if all(name in batch for name in MEASURES) else batch | _measured(batch)
+        groups = None
+        if "conversation_id" in batch:
+            channels = batch.get("channel") or [None] * count
+            groups = list(zip(batch["conversation_id"], channels, strict=True))
+        rms, f0_mean, speech_rate = (_floats(measures[name]) for name in MEASURES)
+        found = estimate_affect(rms, f0_mean, speech_rate, batch.get("text_raw") or [None] * count, groups)
+        return {name: values.tolist() for name, values in found.items()}
+
+
+def _chosen(batch: Batch, indices: list[int]) -> Batch:
+    return {name: [values[index] for index in indices] for name, values in batch.items()}
+
+
+def _cut(speech: bytes, begin: float, part: Taken) -> bytes:
+    """A part of the 16-bit speech that begins at the second `begin`."""
+    first, last = (2 * round((edge - begin) * ANALYSIS_RATE) for edge in (part.start, part.end))
+    return speech[first:last]
+
+
+def _floats(values: list[float | None]) -> list[float]:
+    return [math.nan if value is None else value for value in values]
+
+
+def _measured(batch: Batch) -> dict[str, list[Any]]:
+    """The measures that the batch lacks; words and seconds are counted as MeasureProsody counts them."""
+    from dailytalk_contiguous.stages.measure_prosody import MeasureProsody
+
+    found = MeasureProsody()(batch)
+    return {name: found[name] for name in MEASURES if name not in batch}

@@ -1,0 +1,279 @@
+"""From measures to style: a bucket for every measure, a tag by them, and punctuation by the tag."""
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+from datasets import Features
+from numpy.typing import NDArray
+
+from dailytalk_contiguous.core.buckets import (
+    FEATURES,
+    FLOORS,
+    MIN_VALUES,
+    Buckets,
+    Statistic,
+    corpus_statistic,
+    gain_db,
+    over_median,
+    percentile,
+    robust,
+    seed,
+)
+from dailytalk_contiguous.core.errors import DailytalkError
+from dailytalk_contiguous.core.schema import MEASURE, STRING, Batch, per_utterance
+from dailytalk_contiguous.core.sentences import ends_as_question, punctuate, tagged
+from dailytalk_contiguous.core.tags import Evidence, check_tags, choose_tag, rules_of, style_of
+from dailytalk_contiguous.stages.base import Stage
+from dailytalk_contiguous.stages.transcribe import GIVEN
+
+# Buckets of every utterance's measures within its conversation, and its margins against the speaker's median.
+#
+# A conversation stage, because LOW and HIGH mean nothing for an utterance alone. It works on one channel at a
+# time (a loud speaker must not make a quiet one whisper), but for the preset `seed`, which must reproduce a tool
+# that did not.
+
+
+BUCKET_PRESETS = ("percentile", "robust", "seed")
+
+#: The margins: column, the measure it compares with the channel's median, and how.
+MARGINS = {
+    "rms_gain_db": ("rms", gain_db),
+    "f0_ratio": ("f0_mean", over_median),
+    "rate_ratio": ("speech_rate", over_median),
+}
+
+#: The setting `corpus`: (feature, median, spread) for every feature.
+CorpusStatistics = tuple[tuple[str, float, float], ...]
+
+
+@dataclass(frozen=True)
+class Bucket(Stage):
+    """Adds eight buckets (LOW, MID, HIGH) and three margins an utterance.
+
+    `preset` is `percentile`, `robust` or `seed` (see `core.buckets`). `floors` and `min_values` belong to
+    `percentile`; `corpus` to `robust`, which can't run without it: `corpus_of` makes it. `seed` was defined over
+    whole recordings; rows are conversations, so it is exact only where recordings were not cut into several.
+
+    `rms_gain_db` is the distance to the median rms of the channel in this conversation in dB; `f0_ratio` and
+    `rate_ratio` are multiples of the medians of f0_mean and speech_rate. All are NaN where the measure is
+    unknown or 0. Raises ValueError for settings that mean nothing.
+    """
+
+    preset: str = "percentile"
+    floors: tuple[tuple[str, float], ...] = tuple(FLOORS)
+    min_values: int = MIN_VALUES
+    corpus: CorpusStatistics = ()
+
+    needs: ClassVar[tuple[str, ...]] = (
+        "utterance_id",
+        "channel",
+        "valence",
+        "arousal",
+        "dominance",
+        "rms",
+        "zcr",
+        "f0_mean",
+        "f0_std",
+        "speech_rate",
+    )
+    adds: ClassVar[Features] = per_utterance(
+        Features({**dict.fromkeys(FEATURES.values(), STRING), **dict.fromkeys(MARGINS, MEASURE)})
+    )
+
+    def __post_init__(self) -> None:
+        if self.preset not in BUCKET_PRESETS:
+            raise ValueError(
+                f"there is no bucket preset {self.preset!r}: choose one of {', '.join(BUCKET_PRESETS)}"
+            )
+        if self.min_values < 1:
+            raise ValueError(f"min_values must be at least 1, not {self.min_values}")
+        named = [entry[0] for entry in (*self.floors, *self.corpus)]
+        if unknown := sorted(set(named) - set(FEATURES)):
+            raise ValueError(f"unknown features {unknown} in floors or corpus: they are {', '.join(FEATURES)}")
+        if bad := [entry for entry in self.floors if not entry[1] >= 0]:
+            raise ValueError(f"floors must be numbers from 0 up, not {bad}")
+        if bad_corpus := [entry for entry in self.corpus if not (math.isfinite(entry[1]) and entry[2] >= 0)]:
+            raise ValueError(f"corpus entries are (feature, median, spread from 0 up), not {bad_corpus}")
+
+    def __call__(self, batch: Batch) -> Batch:
+        self.preflight()
+        added: Batch = {name: [] for name in self.adds}
+        for place, ids in enumerate(batch["utterance_id"]):
+            row = {name: batch[name][place] for name in self.needs}
+            for name, values in self._of_row(row, len(ids)).items():
+                added[name].append(values)
+        return added
+
+    def preflight(self, fetch: bool = True) -> None:
+        missing = sorted(set(FEATURES) - {entry[0] for entry in self.corpus})
+        if self.preset == "robust" and missing:
+            raise DailytalkError(
+                f"the bucket preset 'robust' has no corpus statistics of {', '.join(missing)}",
+                "measure the corpus once and pass corpus=corpus_of(rows), of dailytalk_contiguous.stages.style, "
+                "with the rows of a finished 'dailytalk tag' run (any preset), or use the preset 'percentile'",
+            )
+
+    def _of_row(self, row: Mapping[str, Any], n_utterances: int) -> dict[str, list[Any]]:
+        channels = _places(row["channel"])
+        groups = [np.arange(n_utterances)] if self.preset == "seed" else channels
+        made: dict[str, list[Any]] = {}
+        for feature, name in FEATURES.items():
+            made[name] = [""] * n_utterances
+            values = _array(row[feature], n_utterances)
+            for places in groups:
+                for place, label in zip(places, self._bucket(values[places], feature).labels, strict=True):
+                    made[name][place] = label
+        for name, (feature, margin) in MARGINS.items():
+            # Stored as float32, so that a margin read back from disk is the one that was computed here.
+            margins = np.full(n_utterances, math.nan, dtype=np.float32)
+            values = _array(row[feature], n_utterances)
+            for places in channels:
+                margins[places] = margin(values[places])
+            made[name] = margins.tolist()
+        return made
+
+    def _bucket(self, values: NDArray[np.float64], feature: str) -> Buckets:
+        if self.preset == "percentile":
+            return percentile(values, feature, self.floors, self.min_values)
+        if self.preset == "robust":
+            usual = {name: Statistic(median, spread) for name, median, spread in self.corpus}
+            return robust(values, usual[feature])
+        return seed(values)
+
+
+def corpus_of(rows: Iterable[Mapping[str, Any]], min_values: int = 3) -> CorpusStatistics:
+    """The setting `corpus` of `Bucket`, from conversations with the columns that `Bucket` needs, in one pass.
+
+    A channel of a conversation counts for a feature if it has `min_values` finite values of it. Raises
+    `DailytalkError` if no channel of any row does.
+    """
+    arrays: dict[str, list[NDArray[np.float64]]] = {feature: [] for feature in FEATURES}
+    for row in rows:
+        for places in _places(row["channel"]):
+            for feature in FEATURES:
+                arrays[feature].append(_array(row[feature], len(row["channel"]))[places])
+    try:
+        return tuple((feature, *corpus_statistic(values, min_values)) for feature, values in arrays.items())
+    except ValueError as error:
+        raise DailytalkError(f"corpus statistics are impossible: {error}", "give more or longer rows") from error
+
+
+def _places(channels: Iterable[str]) -> list[NDArray[np.intp]]:
+    """Where the utterances of each channel are."""
+    names = np.asarray(list(channels))
+    return [np.flatnonzero(names == name) for name in dict.fromkeys(names.tolist())]
+
+
+def _array(values: Iterable[float | None], n_utterances: int) -> NDArray[np.float64]:
+    """A list column of one row, null as NaN."""
+    array = np.array(list(values), dtype=np.float64)
+    if array.size != n_utterances:
+        raise ValueError(f"a list column has {array.size} values for {n_utterances} utterances")
+    return array
+
+
+# The style tag of every utterance, and why it was chosen.
+#
+# Reads only buckets and measures that are in the dataset, so that anyone can repeat it, and works on flat
+# columns, so that it tags any utterance dataset that has them. The rules themselves are in `core.tags`.
+
+
+#: Fields of the evidence and the columns that they come from.
+BUCKETS = {
+    field: f"{field}_bucket"
+    for field in ("valence", "arousal", "dominance", "energy", "rate", "zcr", "pitch", "pitch_var")
+}
+MEASURES = ("rms_gain_db", "f0_ratio", "rate_ratio", "speech_rate", "voiced_fraction")
+
+
+@dataclass(frozen=True)
+class Tag(Stage):
+    """Adds `tag` and `rule`, the name of the rule that chose it.
+
+    `rules` is `standard` or `seed`; `synthesiser` is one that must know every tag of the rules. The column
+    `question` says which utterances ask; without it, those do whose `text_raw` ends in a question mark. Measures
+    that are null or NaN satisfy no rule. Raises ValueError for settings that don't exist.
+    """
+
+    rules: str = "standard"
+    synthesiser: str = "fish-s1"
+
+    needs: ClassVar[tuple[str, ...]] = (*BUCKETS.values(), *MEASURES, "text_raw")
+    uses: ClassVar[tuple[str, ...]] = ("question",)
+    adds: ClassVar[Features] = Features({"tag": STRING, "rule": STRING})
+
+    def __post_init__(self) -> None:
+        rules_of(self.rules)
+        style_of(self.synthesiser)
+
+    def __call__(self, batch: Batch) -> Batch:
+        if "question" in batch:
+            questions = [bool(question) for question in batch["question"]]
+        else:
+            questions = [ends_as_question(text or "") for text in batch["text_raw"]]
+        columns = {field: batch[name] for field, name in BUCKETS.items()}
+        columns |= {name: [_measure(value) for value in batch[name]] for name in MEASURES}
+        columns["question"] = questions
+        choices = [
+            choose_tag(Evidence(**dict(zip(columns, values, strict=True))), self.rules)
+            for values in zip(*columns.values(), strict=True)
+        ]
+        return {"tag": [choice.tag for choice in choices], "rule": [choice.rule for choice in choices]}
+
+    def preflight(self, fetch: bool = True) -> None:
+        check_tags((rule.tag for rule in rules_of(self.rules)), self.synthesiser, {})
+
+
+def _measure(value: Any) -> float:
+    return math.nan if value is None else float(value)
+
+
+# The text to be spoken, with its end mark, and the same text with the style tag before it.
+#
+# What was heard or given stays in `text_raw`; `text` and `tagged_text` are made from it here and nowhere else, so
+# that a changed tag changes all three together.
+
+
+#: Which end marks may be set: where a recogniser wrote none (default), or those of the tag everywhere.
+MARKS_SET = ("missing", "always")
+
+
+@dataclass(frozen=True)
+class Punctuate(Stage):
+    """Adds `text`, and `tagged_text` in the way that `synthesiser` reads tags (null where there are no words).
+
+    The column `language` (ISO 639 codes) chooses the marks; without it, or where it is null, they are . ? !
+    Raises ValueError for a synthesiser without a style list, and for marks that are none of `MARKS_SET`.
+
+    Attributes:
+        synthesiser: whose style list tells how a tag is written.
+        marks: `missing` sets an end mark only where a recogniser wrote none; a text that a person gave (its
+            `recogniser` is `given`) keeps its own. `always` sets the mark of the tag in place of a full stop or a
+            comma too, whoever wrote it.
+    """
+
+    synthesiser: str = "fish-s1"
+    marks: str = MARKS_SET[0]
+
+    needs: ClassVar[tuple[str, ...]] = ("text_raw", "tag")
+    uses: ClassVar[tuple[str, ...]] = ("language", "recogniser")
+    adds: ClassVar[Features] = Features({"text": STRING, "tagged_text": STRING})
+
+    def __post_init__(self) -> None:
+        style_of(self.synthesiser)
+        if self.marks not in MARKS_SET:
+            raise ValueError(f"marks must be one of {MARKS_SET}, not {self.marks!r}")
+
+    def __call__(self, batch: Batch) -> Batch:
+        languages = batch.get("language", [None] * len(batch["tag"]))
+        recognisers = batch.get("recogniser", [None] * len(batch["tag"]))
+        columns = zip(batch["text_raw"], batch["tag"], languages, map(self._sets, recognisers), strict=True)
+        texts = [punctuate(text_raw or "", *rest) for text_raw, *rest in columns]
+        spoken = [tagged(text, tag, self.synthesiser) for text, tag in zip(texts, batch["tag"], strict=True)]
+        return {"text": texts, "tagged_text": spoken}
+
+    def _sets(self, recogniser: str | None) -> str:
+        return "never" if self.marks == "missing" and recogniser == GIVEN else self.marks

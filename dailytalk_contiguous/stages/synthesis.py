@@ -1,0 +1,431 @@
+"""Speak: the utterances of one speaker resynthesised, with their style tags.
+
+Nothing is bought twice: every take is in a content-addressed cache before anything is made of it. A take that is
+refused counts for every later run, too: after `tries` of them an utterance has failed until its text, its tag, the
+voice or `tries` changes. What can't be said is never silence: the utterance is marked as failed, or keeps the
+original voice, flagged.
+
+A take is judged by how long its text takes at the voice's own rate (`core.quality`), and that is known from
+the first takes of the whole conversation. So these are all bought before any is judged, and the verdicts depend on
+neither the order of the answers nor the other conversations of a batch.
+"""
+
+import hashlib
+import json
+import zlib
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import FIRST_EXCEPTION, Executor, ThreadPoolExecutor, wait
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from threading import BoundedSemaphore, Lock
+from typing import Any, ClassVar, NamedTuple, TypeVar
+
+import numpy as np
+import soxr
+from datasets import Features, List, Value
+
+from dailytalk_contiguous.core import interrupts
+from dailytalk_contiguous.core.audio import to_pcm
+from dailytalk_contiguous.core.documents import is_number
+from dailytalk_contiguous.core.quality import Gate, Trimmed, Voice, incomplete, trim, voice_of
+from dailytalk_contiguous.core.schema import CHANNELS, MEASURE, STRING, SYNTHESIS, WORD, Batch
+from dailytalk_contiguous.core.spans import merge_gaps
+from dailytalk_contiguous.core.word_times import compare_words, normalise, split_words
+from dailytalk_contiguous.models.contracts import Line, Spoken, Synthesiser, SynthesisFailed, VoiceSample
+from dailytalk_contiguous.models.engines import load_synthesiser, obtain, open_budget
+from dailytalk_contiguous.models.paid import SpeechCache
+from dailytalk_contiguous.models.recogniser import check_recogniser, recognise_at, settled_type
+from dailytalk_contiguous.stages.base import EXECUTION, Stage
+
+NO_TEXT = ("drop", "keep-original")
+ON_FAILURE = ("hold", "keep-original")
+
+#: Takes are bought side by side, but a recogniser is one for all threads, and hears one thing at a time.
+_RECOGNISER_LOCK = Lock()
+
+_ALWAYS_ALIKE = "this engine says a line always alike; or choose another voice or engine"
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+class Take(NamedTuple):
+    """A take as it was bought: its key in the cache, its number, and its sound with and without edge silence."""
+
+    key: str
+    number: int
+    spoken: Spoken
+    verdict: Mapping[str, Any] | None
+    trimmed: Trimmed
+
+
+class HeardTake(NamedTuple):
+    """What a recogniser makes of a take: its word error rate, and whether the last word of the text is missing."""
+
+    word_error_rate: float
+    misses_end: bool
+
+
+@dataclass(frozen=True)
+class Speak(Stage):
+    """Resynthesises the utterances of one speaker.
+
+    `status` says what became of each: `spoken`; `kept` (the other speaker); `dropped` or `kept-original` for want
+    of text, or kept because it could not be said; `failed` if its conversation is to be held back, with a `reason`
+    and a `remedy`. `spoken` is int16 PCM at `sample_rate` (if that is 0, the recording's; the engine's, where that
+    is unknown), `spoken_words` are in its seconds, where the synthesiser gave times. Lines of a flat dataset
+    without `conversation_id` are judged one by one.
+
+    Attributes:
+        engine, model, voice: of `models.engines`. The voice `clone` is that of `voice_wav`.
+        revoice: `left` or `right` of the recording.
+        sample_rate: Hz. temperature, top_p: in [0, 1], for engines that have them.
+        tag_map: pairs of a tag and what is sent in its place.
+        variants: takes among which utterances of one text are spread. candidates: good takes to choose from.
+        tries: takes that may be refused, in all runs together, before an utterance has failed.
+        verify: a recogniser that checks every take; empty for none. worst: word error rate that is still good.
+        compute_type: what it computes in (see `Transcribe`).
+        no_text: `drop` or `keep-original`. on_failure: `hold` or `keep-original`.
+        gate: see `core.quality`.
+        cache: folder; empty for the user's. concurrency, max_cost (USD), device: how it is carried out.
+    """
+
+    engine: str = "fish"
+    model: str = ""
+    voice: str = ""
+    revoice: str = "left"
+    sample_rate: int = 24000
+    temperature: float = 0.7
+    top_p: float = 0.7
+    tag_map: tuple[tuple[str, str], ...] = ()
+    variants: int = 1
+    candidates: int = 1
+    tries: int = 3
+    verify: str = ""
+    compute_type: str = "auto"
+    worst: float = 0.34
+    no_text: str = "drop"
+    on_failure: str = "hold"
+    gate: Gate = field(default_factory=Gate)
+    cache: str = field(default="", metadata=EXECUTION)
+    concurrency: int = field(default=5, metadata=EXECUTION)
+    max_cost: float | None = field(default=None, metadata=EXECUTION)
+    device: str = field(default="auto", metadata=EXECUTION)
+
+    needs: ClassVar[tuple[str, ...]] = ("utterance_id", "source_channel", "start", "end", "text", "tag")
+    uses: ClassVar[tuple[str, ...]] = (
+        *("conversation_id", "words", "language", "sample_rate"),
+        *("voice_wav", "voice_text"),
+    )
+    adds: ClassVar[Features] = Features(
+        {
+            "status": STRING,
+            "reason": STRING,
+            "remedy": STRING,
+            "spoken": Value("binary"),
+            "spoken_seconds": MEASURE,
+            "spoken_words": List(WORD),
+            "synthesis": SYNTHESIS,
+        }
+    )
+
+    def __post_init__(self) -> None:
+        for name, value, choices in (
+            ("revoice", self.revoice, CHANNELS),
+            ("no_text", self.no_text, NO_TEXT),
+            ("on_failure", self.on_failure, ON_FAILURE),
+        ):
+            if value not in choices:
+                raise ValueError(f"{name} must be one of {', '.join(choices)}, not {value!r}")
+        if min(self.variants, self.candidates, self.tries, self.concurrency) < 1:
+            raise ValueError("variants, candidates, tries and concurrency must be 1 or more")
+        object.__setattr__(self, "compute_type", settled_type(self.verify, self.device, self.compute_type))
+
+    def preflight(self, fetch: bool = True) -> None:
+        self.synthesiser().preflight()
+        check_recogniser(self.verify, self.device, self.compute_type, fetch)
+
+    def models(self) -> dict[str, str]:
+        engine = self.synthesiser()
+        named = {"synthesiser": f"{engine.engine}/{engine.model}" if engine.model else engine.engine}
+        return named | ({"verifier": self.verify} if self.verify else {})
+
+    def synthesiser(self) -> Synthesiser:
+        """The engine, loaded once per process."""
+        rate = self.sample_rate or 44100
+        return load_synthesiser(
+            self.engine, self.model, self.voice, self.temperature, self.top_p, rate, self.concurrency
+        )
+
+    @property
+    def digest(self) -> str:
+        """That of every stage, and of what the environment decides: the voice, and whose server it is."""
+        engine = self.synthesiser()
+        parts = json.dumps([super().digest, engine.voice, engine.settings()], sort_keys=True)
+        return hashlib.sha256(parts.encode()).hexdigest()[:20]
+
+    def __call__(self, batch: Batch) -> Batch:
+        synthesiser = self.synthesiser()
+        rows: list[dict[str, Any]] = [_row("kept") for _ in batch["utterance_id"]]
+        asked = []
+        for index, channel in enumerate(batch["source_channel"]):
+            if channel != self.revoice:
+                continue
+            if batch["text"][index].strip():
+                asked.append(index)
+            else:
+                status = "dropped" if self.no_text == "drop" else "kept-original"
+                rows[index] = _row(status, "no text to say")
+        utterances = [_utterance(batch, index) for index in asked]
+
+        # No more than this many may be asked for and not yet on disk: a run that is killed loses no more of them.
+        places = BoundedSemaphore(synthesiser.concurrency)
+
+        def first_take(utterance: dict[str, Any]) -> Take | SynthesisFailed:
+            return self._take(synthesiser, places, utterance, self.first_take(utterance["utterance_id"]))
+
+        # Twice as many threads: while one judges what it has, another asks.
+        with ThreadPoolExecutor(2 * synthesiser.concurrency) as pool:
+            takes = self._side_by_side(pool, first_take, utterances)
+            voices = _voices(zip(utterances, takes, strict=True))
+
+            def say(item: tuple[dict[str, Any], Take | SynthesisFailed]) -> dict[str, Any]:
+                return self._say(synthesiser, places, *item, voices[item[0]["conversation_id"]])
+
+            done = self._side_by_side(pool, say, list(zip(utterances, takes, strict=True)))
+        for index, row in zip(asked, done, strict=True):
+            rows[index] = row
+        return {name: [row[name] for row in rows] for name in self.adds}
+
+    def _side_by_side(self, pool: Executor, work: Callable[[Item], Result], items: Sequence[Item]) -> list[Result]:
+        """What `work` makes of each item. The first exception stops all, after what is under way.
+
+        A request that was sent is paid for, and ends in the cache.
+        """
+        futures = [pool.submit(work, item) for item in items]
+        try:
+            with interrupts.immediate():
+                done, _ = wait(futures, return_when=FIRST_EXCEPTION)
+            for future in done:
+                future.result()
+            return [future.result() for future in futures]
+        except BaseException:
+            for future in futures:
+                future.cancel()
+            with open_budget(self.max_cost).halted():
+                wait(futures)
+            load_synthesiser.cache_clear()  # the next run may meet a token, an account or a server that was mended
+            raise
+
+    def line(self, text: str, tag: str, language: str, take: int) -> Line:
+        """What is sent for an utterance."""
+        return Line(text.strip(), dict(self.tag_map).get(tag, tag), language, take)
+
+    def first_take(self, utterance_id: str) -> int:
+        """Which of the `variants` of its text an utterance gets: always the same one, whatever is around it."""
+        return zlib.crc32(utterance_id.encode("utf-8")) % self.variants
+
+    def _take(
+        self, synthesiser: Synthesiser, places: BoundedSemaphore, utterance: dict[str, Any], number: int
+    ) -> Take | SynthesisFailed:
+        """A take, from the cache or bought, or why no whole answer came."""
+        line = self.line(utterance["text"], utterance["tag"], utterance["language"], number)
+        try:
+            with places:
+                key, (spoken, _, verdict) = obtain(
+                    synthesiser, line, utterance["samples"], self._cache(), open_budget(self.max_cost)
+                )
+        except SynthesisFailed as error:
+            return error
+        return Take(key, number, spoken, verdict, trim(spoken.samples, spoken.sample_rate, self.gate))
+
+    def _say(
+        self,
+        synthesiser: Synthesiser,
+        places: BoundedSemaphore,
+        utterance: dict[str, Any],
+        take: Take | SynthesisFailed,
+        voice: Voice,
+    ) -> dict[str, Any]:
+        """The row of an utterance, from its first take and as many more as are refused or wanted."""
+        good: list[tuple[float | None, Take]] = []
+        refused, cost, reason = 0, 0.0, ""
+        tries, wanted = (1, 1) if synthesiser.deterministic else (self.tries, self.candidates)
+        while not isinstance(take, SynthesisFailed):
+            cost += take.spoken.cost
+            error_rate, problem = self._judged(synthesiser, utterance, take, voice)
+            if problem is None:
+                good.append((error_rate, take))
+            else:
+                reason, refused = problem, refused + 1
+            if len(good) >= wanted or refused >= tries:
+                break
+            take = self._take(synthesiser, places, utterance, take.number + self.variants)
+        if good:
+            best_rate, best = min(good, key=lambda pair: (pair[0] or 0.0, pair[1].number))
+            return self._spoken(synthesiser, utterance, best, best_rate, len(good) + refused, cost)
+        if isinstance(take, SynthesisFailed):
+            return self._failed(take.reason, take.remedy)
+        if synthesiser.deterministic:
+            return self._failed(reason, f"change its text or tag in the transcript: {_ALWAYS_ALIKE}")
+        return self._failed(
+            f"{reason} (the last of {refused} takes)" if refused > 1 else reason,
+            f"change its text or tag in the transcript, the voice, or pass --tries {2 * self.tries}: "
+            "takes that were refused are not bought again",
+        )
+
+    def _spoken(
+        self,
+        synthesiser: Synthesiser,
+        utterance: dict[str, Any],
+        take: Take,
+        error_rate: float | None,
+        judged: int,
+        cost: float,
+    ) -> dict[str, Any]:
+        rate = self.sample_rate or utterance["sample_rate"] or take.spoken.sample_rate
+        samples = take.trimmed.samples
+        if take.spoken.sample_rate != rate:
+            samples = np.asarray(soxr.resample(samples, take.spoken.sample_rate, rate), np.float32)
+        seconds = len(samples) / rate
+        row = _row("spoken") | {"spoken": to_pcm(samples).tobytes(), "spoken_seconds": seconds}
+        row["spoken_words"] = _words(take, utterance["text"], seconds)
+        row["synthesis"] = {
+            "engine": synthesiser.engine,
+            "model": synthesiser.model,
+            "voice": synthesiser.voice,
+            "cache_key": take.key,
+            "take": take.number,
+            "tries": judged,
+            "cost": cost,
+            "word_error_rate": error_rate,
+        }
+        return row
+
+    def _failed(self, reason: str, remedy: str) -> dict[str, Any]:
+        status = "failed" if self.on_failure == "hold" else "kept-original"
+        return _row(status, f"could not be said: {reason}") | {"remedy": remedy}
+
+    def _judged(
+        self, synthesiser: Synthesiser, utterance: dict[str, Any], take: Take, voice: Voice
+    ) -> tuple[float | None, str | None]:
+        """The word error rate of a take, if somebody listens, and why it can't be used (None: it can).
+
+        What was heard is taken from the cache, and the rest never: the same take may be too short in one
+        conversation and right in another.
+        """
+        text, spoken = utterance["text"].strip(), take.spoken
+        reason = take.trimmed.reason or incomplete(
+            take.trimmed,
+            text,
+            utterance["source_seconds"],
+            spoken.words,
+            self.gate,
+            voice,
+            fades=not synthesiser.deterministic,
+        )
+        known = self.knows(take.verdict)
+        heard = _noted(take.verdict) if known else None
+        if heard is None and reason is None and self.verify:
+            heard, known = self._hear(take, text, utterance["language"]), False
+        if reason is None and heard is not None:
+            reason = self._misheard(heard)
+        if not known:
+            verdict = {"by": self._judge_name(), "reason": reason, "heard": heard}
+            self._cache().set_verdict(take.key, verdict)
+        return heard.word_error_rate if heard else None, reason
+
+    def _hear(self, take: Take, text: str, language: str) -> HeardTake:
+        with _RECOGNISER_LOCK:
+            words = recognise_at(
+                self.verify,
+                self.device,
+                self.compute_type,
+                take.trimmed.samples,
+                take.trimmed.sample_rate,
+                language,
+            )
+        expected = list(filter(None, map(normalise, text.split())))
+        return HeardTake(*compare_words(expected, list(filter(None, (normalise(word.text) for word in words)))))
+
+    def _misheard(self, heard: HeardTake) -> str | None:
+        if heard.word_error_rate > self.worst:
+            return f"{self.verify} hears something else (word error rate {heard.word_error_rate:.0%})"
+        return f"{self.verify} does not hear its last word" if heard.misses_end else None
+
+    def knows(self, verdict: Mapping[str, Any] | None) -> bool:
+        """Whether a verdict of the cache is one that these settings would give."""
+        return verdict is not None and verdict.get("by") == self._judge_name()
+
+    def _judge_name(self) -> str:
+        """What a verdict depends on: one that other limits gave is given anew."""
+        parts = [asdict(self.gate), self.verify, [self.worst, self.compute_type] if self.verify else None]
+        return format(zlib.crc32(json.dumps(parts, sort_keys=True).encode()), "08x")
+
+    def _cache(self) -> SpeechCache:
+        return SpeechCache(Path(self.cache) if self.cache else None)
+
+
+def _utterance(batch: Batch, index: int) -> dict[str, Any]:
+    def value(name: str, otherwise: Any) -> Any:
+        return batch[name][index] if name in batch else otherwise
+
+    wav = value("voice_wav", None)
+    start, end = batch["start"][index], batch["end"][index]
+    spans = merge_gaps(sorted((word["start"], word["end"]) for word in value("words", None) or ()), 0.0)
+    source_seconds = sum(max(0.0, min(last, end) - max(first, start)) for first, last in spans)
+    return {name: batch[name][index] for name in Speak.needs} | {
+        "conversation_id": value("conversation_id", index),
+        # What its words take, without the pauses between them.
+        "source_seconds": source_seconds or end - start,
+        "language": value("language", "und"),
+        "sample_rate": value("sample_rate", None),
+        "samples": (VoiceSample(wav, value("voice_text", "")),) if wav else (),
+    }
+
+
+def _row(status: str, reason: str | None = None) -> dict[str, Any]:
+    return {
+        "status": status,
+        "reason": reason,
+        "remedy": None,
+        "spoken": b"",
+        "spoken_seconds": None,
+        "spoken_words": [],
+        "synthesis": None,
+    }
+
+
+def _noted(verdict: Mapping[str, Any] | None) -> HeardTake | None:
+    """What was heard of a take, as its verdict in the cache says; None if it says nothing that can be used."""
+    heard = (verdict or {}).get("heard")
+    if isinstance(heard, list) and len(heard) == 2 and is_number(heard[0]) and isinstance(heard[1], bool):
+        return HeardTake(*heard)
+    return None
+
+
+def _voices(takes: Iterable[tuple[dict[str, Any], Take | SynthesisFailed]]) -> dict[Any, Voice]:
+    """The habits of the voice in each conversation."""
+    said: defaultdict[Any, list[tuple[str, Trimmed]]] = defaultdict(list)
+    for utterance, take in takes:
+        lines = said[utterance["conversation_id"]]
+        if isinstance(take, Take):
+            lines.append((utterance["text"], take.trimmed))
+    return {conversation: voice_of(lines) for conversation, lines in said.items()}
+
+
+def _words(take: Take, text: str, seconds: float) -> list[dict[str, Any]]:
+    """The synthesiser's word times in what was left of its speech; none unless it gives those of all words."""
+    words = take.spoken.words or []
+    if len(words) != len(split_words(text)):
+        return []
+    return [
+        {
+            "word": word.text.strip(),
+            "start": min(max(word.start - take.trimmed.start, 0.0), seconds),
+            "end": min(max(word.end - take.trimmed.start, 0.0), seconds),
+            "probability": word.probability,
+        }
+        for word in words
+    ]

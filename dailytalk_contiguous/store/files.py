@@ -1,0 +1,128 @@
+"""Files: written whole or not at all, and never read by a name that leads out of the folder it came with."""
+
+import json
+import os
+import stat
+import uuid
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import BinaryIO
+
+from dailytalk_contiguous.core.documents import quoted
+from dailytalk_contiguous.core.errors import BadInput
+
+# Writing files so that a reader, or the next run after a power cut, sees the old one or the new one, whole.
+
+
+def write_atomically(path: Path, write: Callable[[BinaryIO], None]) -> None:
+    """Let `write` fill a file under a temporary name beside `path`, flush it to disk, and rename it.
+
+    The temporary name begins with a dot, so that nothing that lists the folder takes it for a result. It is
+    removed if writing fails. Raises OSError as the disk does (full, read-only).
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # Never longer than 178 bytes: a name that the disk takes must not fail for the temporary one.
+    temporary = path.with_name(f".{path.name[:40]}.{uuid.uuid4().hex[:12]}.tmp")
+    try:
+        with temporary.open("wb") as file:
+            write(file)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+    _sync_folder(path.parent)
+
+
+def write_text(path: Path, text: str) -> None:
+    """`write_atomically` for text, as UTF-8."""
+    write_lines(path, [text])
+
+
+def write_bytes(path: Path, data: bytes) -> None:
+    """`write_atomically` for bytes."""
+
+    def write(file: BinaryIO) -> None:
+        file.write(data)
+
+    write_atomically(path, write)
+
+
+def write_lines(path: Path, lines: Iterable[str]) -> None:
+    """`write_atomically` for pieces of text, one after another as they come, as UTF-8."""
+
+    def write(file: BinaryIO) -> None:
+        file.writelines(line.encode("utf-8") for line in lines)
+
+    write_atomically(path, write)
+
+
+def json_text(value: object) -> str:
+    """A value as one line of JSON with its line break; what is no number is refused."""
+    return json.dumps(value, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make a rename last through a power cut, where the system knows how (Windows does not)."""
+    if os.name != "posix":
+        return
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+# Which file a name in a manifest, a table or a transcript means: one inside the folder that it came with.
+#
+# Whoever wrote the name may not be whoever runs the command. A name that leads elsewhere, by `..`, as an absolute
+# path or through a symbolic link, would copy a stranger's choice of our files into a dataset that is to be
+# shared.
+
+
+#: Why a link that leads out of a folder of recordings is not followed, and what to do about it.
+LINK_OUT = "it is a symbolic link that leads out of the input"
+FOLLOW_LINKS = "copy it into the folder, or pass --follow-links if you trust whoever made the link"
+
+
+def inside(root: Path, name: str | Path) -> Path:
+    """The path of `name` under `root`; whether it exists is for the caller to see.
+
+    Raises BadInput for a name that leads out of `root`, also through a symbolic link, for one that no path can be,
+    and for what is there and is no regular file: opening a pipe waits for ever.
+    """
+    path = root / name
+    try:
+        leads_out = not is_inside(path, root)
+        mode = path.lstat().st_mode if not leads_out else 0
+        if stat.S_ISLNK(mode):
+            mode = path.stat().st_mode
+    except FileNotFoundError:
+        return path
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or "no file can be called so"
+        raise BadInput(f"the path {quoted(str(name))} can't be used ({reason})", "correct it") from None
+    if leads_out:
+        lexical = os.path.normpath(path)
+        named = Path(lexical).is_relative_to(os.path.normpath(root))
+        how = "is a symbolic link that leads" if named else "leads"
+        raise BadInput(f"the path {quoted(str(name))} {how} out of its folder", "copy the file into the folder")
+    if not stat.S_ISREG(mode):
+        raise BadInput(f"{quoted(str(name))} is not a regular file", "name a file")
+    return path
+
+
+def leads_out(path: Path, root: Path) -> bool:
+    """Whether a path is, or is reached through, a symbolic link out of `root`. A loop of links leads nowhere."""
+    return path.exists() and not is_inside(path, root)
+
+
+def is_inside(path: Path, root: Path) -> bool:
+    """Whether a path, all symbolic links followed, is `root` or under it; a loop of links is where it begins.
+
+    What huggingface_hub downloaded (`REPOSITORY/snapshots/COMMIT` of its cache) has its files in
+    `REPOSITORY/blobs`, which belongs to it, unless that is a link itself.
+    """
+    real, top = os.path.realpath(path), os.path.realpath(root)
+    blobs = [str(folder.with_name("blobs")) for folder in Path(top).parents if folder.name == "snapshots"]
+    return real == top or any(real.startswith(folder.rstrip(os.sep) + os.sep) for folder in (top, *blobs))

@@ -1,0 +1,226 @@
+"""The Hub: how its datasets are named, and the one door through which it is asked."""
+
+import errno
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, NamedTuple
+from urllib.parse import urlsplit
+
+from datasets.exceptions import DatasetBuildError, DatasetNotFoundError, DatasetsError
+from huggingface_hub import constants, get_session, get_token
+from huggingface_hub.errors import (
+    DisabledRepoError,
+    EntryNotFoundError,
+    GatedRepoError,
+    HfHubHTTPError,
+    HFValidationError,
+    LocalEntryNotFoundError,
+    LocalTokenNotFoundError,
+    OfflineModeIsEnabled,
+    RepositoryNotFoundError,
+    RevisionNotFoundError,
+)
+
+from dailytalk_contiguous.core.errors import DailytalkError
+from dailytalk_contiguous.models.paid import refuse_plain_http
+
+# A dataset on the Hub, as people write it: `OWNER/NAME`, `OWNER/NAME@v1.0.0` or
+# `hf://datasets/OWNER/NAME@v1.0.0`.
+#
+# One place, because sources, publishing and loading all accept such names. A name says nothing of whether the
+# dataset exists; whoever opens it finds out. Paths of this machine are told apart by the caller, who looks first.
+
+
+#: How the Hub's own clients write the address of a dataset.
+PREFIX = "hf://datasets/"
+
+#: What the Hub accepts in either half of a name: letters, digits, `-`, `_`, `.`, at most 96 characters, no `--` or
+#: `..`, no `-` or `.` at an end, and no `.git` there.
+_HALF = re.compile(r"(?!.*(--|\.\.))[A-Za-z0-9_](?:[A-Za-z0-9._-]{0,94}[A-Za-z0-9_])?")
+
+_REMEDY = "write OWNER/NAME, with @TAG behind it for a version"
+
+
+class Reference(NamedTuple):
+    """A dataset repository, and a revision of it: a tag, a branch, a commit, or None for the main branch."""
+
+    repo: str
+    revision: str | None = None
+
+    def __str__(self) -> str:
+        return self.repo if self.revision is None else f"{self.repo}@{self.revision}"
+
+
+def parse_reference(text: str) -> Reference | None:
+    """The dataset that a text names, or None for a text that can't be meant as one (a path, a single word).
+
+    Raises:
+        DailytalkError: the text begins with `hf://` but names no dataset.
+    """
+    address = text.startswith("hf://")
+    if address and not text.startswith(PREFIX):
+        raise DailytalkError(f"{text!r} is no dataset on the Hub", f"write {PREFIX}OWNER/NAME")
+    repo, _, revision = text.removeprefix(PREFIX).rstrip("/").partition("@")
+    halves = repo.split("/")
+    named = len(halves) == 2 and all(_HALF.fullmatch(half) for half in halves) and not repo.endswith(".git")
+    if named and (revision or "@" not in text):
+        return Reference(repo, revision or None)
+    if address:
+        raise DailytalkError(f"{text!r} names no dataset", _REMEDY)
+    return None
+
+
+def reference(text: str) -> Reference:
+    """The dataset that a text names. Raises DailytalkError, with what is wrong, if it names none."""
+    found = parse_reference(text)
+    if found is None:
+        raise DailytalkError(f"{text!r} is no name of a dataset on the Hub", _REMEDY)
+    return found
+
+
+# What the Hub, or the way to it, says when something is wrong, as one sentence with what to do about it.
+#
+# One place for all who talk to the Hub: publishing, reading versions, and recordings that lie there. An answer is
+# judged by its kind and status, not by its words; what is quoted from a server has every token taken out, and the
+# error it came from is not chained, for its headers and addresses may hold one.
+
+
+#: Base of what the client library raises for a connection that failed; which library it is changed with
+#: huggingface_hub 2.0.
+_HTTP_ERROR: type[Exception] = HfHubHTTPError.__bases__[0]
+
+_EXPECTED = (
+    _HTTP_ERROR,
+    HFValidationError,
+    LocalTokenNotFoundError,
+    ConnectionError,
+    TimeoutError,
+)
+
+#: Seconds to connect, to read on and to write on. The client library waits for ever: for a host that drops what it
+#: gets, until the operating system gives up after two minutes. A lost packet is sent again after one and three
+#: seconds; two tries end within ten. A commit of many files takes long. Who calls `dataset_info` passes these on,
+#: because it overrides the timeouts of the client with none.
+TIMEOUTS: Any = (3.5, 300.0, 300.0, None)
+
+#: What a disk says that has no room.
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+_LOG_IN = "log in with `hf auth login`, or set HF_TOKEN"
+
+#: Reason and remedy by kind, the special before the general; `{what}` is the repository, `{host}` the server.
+_KINDS: tuple[tuple[type[BaseException], str, str], ...] = (
+    (OfflineModeIsEnabled, "{what} can't be reached, for HF_HUB_OFFLINE is set", "unset HF_HUB_OFFLINE"),
+    (LocalTokenNotFoundError, "there is no token to reach {what} with", _LOG_IN),
+    (HFValidationError, "{what} is no name of a dataset on the Hub", "write OWNER/NAME, with @TAG for a version"),
+    (GatedRepoError, "{what} opens only to people who were let in", "ask for access on its page, then log in"),
+    (DisabledRepoError, "{what} was closed on {host}", "ask its owner why"),
+    (RevisionNotFoundError, "{what} has no such version", "list them with `dailytalk versions`"),
+    (
+        RepositoryNotFoundError,
+        "{host} shows no dataset {what} (it isn't there, it is private, or the token is wrong)",
+        f"check the name; for a private dataset, {_LOG_IN}, with a token that may read it",
+    ),
+    (
+        DatasetNotFoundError,
+        "{host} shows no dataset {what}, or no such version of it",
+        f"check the name, or {_LOG_IN}",
+    ),
+    (
+        LocalEntryNotFoundError,
+        "{host} can't be reached, and a file of {what} is not on this machine",
+        "check the network, and run the same command again",
+    ),
+    (EntryNotFoundError, "a file of {what} isn't there", "name another version, or publish this one again"),
+)
+
+#: The same by the status of an answer.
+_STATUSES = {
+    401: ("{host} does not accept the token", f"make a new one in your settings there, then {_LOG_IN}"),
+    403: ("the token has no right to do this with {what}", "use one with write access to it (set HF_TOKEN)"),
+    409: ("{what} already has what was to be made", "name another tag, branch or repository"),
+    412: ("somebody else published to {what} meanwhile", "look at what they changed, and run the command again"),
+    413: ("a file is too large for {host}", "make smaller shards"),
+    429: ("{host} asks to go slower", "wait some minutes and run the same command again"),
+}
+
+
+def hub_error(error: BaseException, what: str) -> DailytalkError:
+    """An error of the Hub as a person reads it.
+
+    Args:
+        error: what huggingface_hub, datasets or the connection raised.
+        what: the repository, with its version where one was asked for: `OWNER/NAME@v1.0.0`.
+    """
+    host = urlsplit(constants.ENDPOINT).netloc or constants.ENDPOINT
+    reason, remedy = _words(error)
+    return DailytalkError(reason.format(what=what, host=host), remedy)
+
+
+@contextmanager
+def hub_errors(what: object) -> Iterator[None]:
+    """Raise what the Hub says, or the disk to which it is read, as a DailytalkError; `what` as in `told`.
+
+    Other errors pass through, as does the failure of `datasets` to build rows of what came whole. Refuses to begin
+    where the token would go unencrypted to another machine.
+    """
+    if get_token():
+        refuse_plain_http("the Hub", constants.ENDPOINT)
+    session = get_session()
+    if session.timeout.connect is None:  # unless a program that uses this one as a library has set its own
+        session.timeout = TIMEOUTS
+    try:
+        yield
+    except BrokenPipeError:  # a ConnectionError, but of whoever reads our output
+        raise
+    except _EXPECTED as error:
+        raise hub_error(error, str(what)) from None
+    except (OSError, EntryNotFoundError, DatasetsError) as error:
+        # Where a file can't be had, the client libraries raise these, and name what the Hub said as their cause.
+        cause = error.__cause__ if isinstance(error.__cause__, (*_EXPECTED, OSError)) else error
+        if isinstance(cause, OSError) and cause.errno in _FULL:
+            raise DailytalkError(
+                f"the disk has no room for what is read of {what}",
+                "free some space, or set HF_HOME and DAILYTALK_CACHE to a larger disk, and run the same command "
+                "again",
+            ) from None
+        if isinstance(cause, DatasetBuildError) or not isinstance(
+            cause, (*_EXPECTED, EntryNotFoundError, DatasetsError)
+        ):
+            raise
+        raise hub_error(cause, str(what)) from None
+
+
+def without_tokens(text: str) -> str:
+    """A text with every token in it, the one in use and whatever looks like one, replaced by `***`."""
+    used = get_token()
+    return re.sub(r"\bhf_\w+", "***", text.replace(used, "***") if used else text)
+
+
+def _words(error: BaseException) -> tuple[str, str]:
+    for kind, reason, remedy in _KINDS:
+        if isinstance(error, kind):
+            return reason, remedy
+    if isinstance(error, DatasetsError):
+        said = _quoted(str(error).partition("\n")[0].rstrip("."))
+        return f"{{what}} can't be opened as a dataset ({said})", "name a dataset of recordings"
+    if not isinstance(error, HfHubHTTPError):
+        return (
+            f"the connection to {{host}} failed ({type(error).__name__})",
+            "check the network, and HF_ENDPOINT if it is set, and run the same command again",
+        )
+    status = error.response.status_code
+    if status in _STATUSES:
+        return _STATUSES[status]
+    if status >= 500:
+        return f"{{host}} failed with {status}", "run the same command again in some minutes"
+    said = _quoted(error.server_message or "")
+    return f"{{host}} refused what was asked of {{what}} with {status}" + (f" ({said})" if said else ""), (
+        "mend what it names, or see whether HF_ENDPOINT is right"
+    )
+
+
+def _quoted(said: str) -> str:
+    """Somebody's words, for a sentence that is still to be formatted."""
+    return without_tokens(said).strip().replace("{", "{{").replace("}", "}}")

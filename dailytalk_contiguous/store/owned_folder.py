@@ -1,0 +1,182 @@
+"""A folder that an export owns: written file by file, each whole, with the manifests last.
+
+A record beside the files names what we wrote, before it is written. So a rerun after a crash takes away what is no
+longer wanted and nothing else, and a folder that somebody else filled is refused before a byte of it is touched.
+WAV is large: building a second copy of the folder to swap it in would double the disk that an export needs.
+"""
+
+import hashlib
+import os
+import re
+import shutil
+import unicodedata
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import BinaryIO
+
+import soundfile
+
+from dailytalk_contiguous.core.audio import Pcm
+from dailytalk_contiguous.core.errors import BadInput, DailytalkError
+from dailytalk_contiguous.store.files import inside, write_atomically, write_lines
+
+#: Name of the record, and its first line. It begins with a dot and ends in nothing that a trainer reads. A folder
+#: that holds one was made by us, so its sound files are results and no recordings.
+RECORD = ".dailytalk-export"
+_TITLE = "dailytalk export"
+
+#: What the name of a finished sound file ends in, and what its comment (RIFF's chunk LIST INFO) begins with; then
+#: comes a digest of the audio that it is a copy of.
+EDITED = "_edited.wav"
+MADE_FROM = "dailytalk-sha256"
+
+_PLAIN = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}(\.[a-z0-9_-]+){0,3}")
+
+
+def file_name(conversation_id: str) -> str:
+    """A file name without ending for a conversation: plain ids as they are, others readable plus a digest.
+
+    Plain is what no file system, shell or URL minds and none confuses: lower-case letters, digits, `_`, `-` and
+    inner dots, and no `--`, which is for the pieces of a conversation. Every other id gets ten hex digits of its
+    SHA-256, so that two ids never share a name.
+    """
+    if _PLAIN.fullmatch(conversation_id) and len(conversation_id) <= 100 and "--" not in conversation_id:
+        return conversation_id
+    ascii_text = unicodedata.normalize("NFKD", conversation_id).encode("ascii", "ignore").decode()
+    readable = re.sub(r"[^A-Za-z0-9_]+", "-", ascii_text).strip("-_")[:60] or "conversation"
+    digest = hashlib.sha256(conversation_id.encode("utf-8", "surrogateescape")).hexdigest()[:10]
+    return f"{readable}-{digest}"
+
+
+def mark(folder: Path, kind: str) -> None:
+    """Mark a folder of sound files as one that we made, before the first of them is written to it."""
+    if not is_marked(folder):
+        write_lines(folder / RECORD, [f"{_TITLE} {kind}\n"])
+
+
+def is_marked(folder: Path) -> bool:
+    """Whether a folder is one that we made: an export, or the sound files of a work folder."""
+    return os.path.isfile(folder / RECORD)  # never raises, as Path.is_file may
+
+
+def made_from(root: Path, name: str | Path) -> str | None:
+    """The digest of the audio of which a sound file under `root` is a copy.
+
+    None for no file, for one that leads out of `root`, and for one of somebody else.
+    """
+    try:
+        with soundfile.SoundFile(os.fsencode(inside(root, name))) as file:
+            title, _, digest = file.comment.partition(" ")
+    except (soundfile.LibsndfileError, OSError, BadInput):
+        return None
+    return digest if title == MADE_FROM else None
+
+
+def written_before(root: Path) -> list[str]:
+    """Names under a folder that its last export was to write, its manifests among them; none for no export."""
+    return _recorded(root)[1] if is_marked(root) else []
+
+
+def _recorded(root: Path) -> tuple[str, list[str]]:
+    """The title and the names of a record."""
+    title, *names = inside(root, RECORD).read_text(encoding="utf-8").splitlines() or [""]
+    return title, names
+
+
+class OwnedFolder:
+    """The target of one export.
+
+    Args:
+        root: the folder; made if it isn't there.
+        kind: name of the format; a folder that holds another one is refused.
+        manifests: names that say the export is complete; taken away at the start, to be written last.
+
+    Raises:
+        DailytalkError: the folder holds files that no export of this kind wrote, or is a file.
+    """
+
+    def __init__(self, root: Path, kind: str, manifests: Sequence[str]) -> None:
+        self.root = root
+        self._title = f"{_TITLE} {kind}"
+        self._written: dict[str, None] = {}
+        self._before = dict.fromkeys(self._owned())
+        root.mkdir(parents=True, exist_ok=True)
+        self._record([*self._before])
+        for name in manifests:
+            (root / name).unlink(missing_ok=True)
+
+    def write(self, name: str, write: Callable[[BinaryIO], None]) -> None:
+        """Write one file, whole or not at all, after noting that it is ours.
+
+        Raises DailytalkError if this export has written that name already.
+        """
+        self._note(name)
+        write_atomically(self.root / name, write)
+
+    def link(self, name: str, source: Path) -> None:
+        """`write` for a file that lies elsewhere: a hard link, or a copy where the disk can't link.
+
+        Whatever writes a file of ours renames a new one over it, so that neither name changes with the other.
+        """
+        self._note(name)
+        target = self.root / name
+        if target.exists() and target.samefile(source):
+            return
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.unlink(missing_ok=True)
+        try:
+            target.hardlink_to(source)
+        except OSError:  # another disk, or one without links
+            with source.open("rb") as opened:
+                write_atomically(target, lambda file: shutil.copyfileobj(opened, file))
+
+    def write_text(self, name: str, text: str) -> None:
+        """`write` for text, as UTF-8."""
+        self.write(name, lambda file: _put(file, text.encode("utf-8")))
+
+    def write_wav(self, name: str, pcm: Pcm, sample_rate: int) -> None:
+        """`write` for int16 samples, shape (n,) or (n, channels), as 16-bit WAV at a rate in Hz."""
+        self.write(name, lambda file: soundfile.write(file, pcm, sample_rate, subtype="PCM_16", format="WAV"))
+
+    def finish(self, manifests: Mapping[str, str]) -> None:
+        """Take away what earlier exports wrote and this one has not, then write the manifests, given as text."""
+        stale = [name for name in self._owned() if name not in self._written and name not in manifests]
+        for name in stale:
+            (self.root / name).unlink(missing_ok=True)
+        self._record([*self._written, *manifests])
+        self._before |= dict.fromkeys(manifests)
+        for name, text in manifests.items():
+            self.write_text(name, text)
+
+    def _note(self, name: str) -> None:
+        if name in self._written:
+            raise DailytalkError(f"two conversations would be written to {name}", "give them different ids")
+        self._written[name] = None
+        if name not in self._before:
+            with (self.root / RECORD).open("a", encoding="utf-8") as record:
+                record.write(name + "\n")
+
+    def _owned(self) -> list[str]:
+        """Names of the files that earlier exports wrote, whether or not they finished."""
+        if not (self.root / RECORD).exists():
+            if self.root.exists() and (not self.root.is_dir() or any(self.root.iterdir())):
+                raise DailytalkError(
+                    f"{self.root} is there already and no export of ours",
+                    "choose another folder with --out, or empty this one",
+                )
+            return []
+        title, names = _recorded(self.root)
+        if title != self._title:
+            raise DailytalkError(
+                f"{self.root} holds another export ({title.removeprefix(_TITLE).strip() or 'not known'})",
+                "choose another folder with --out",
+            )
+        # A name that leaves the folder, or a line that a crash cut short, can only do harm when it is deleted.
+        return [name for name in names if name and ".." not in Path(name).parts and not Path(name).is_absolute()]
+
+    def _record(self, names: Sequence[str]) -> None:
+        write_lines(self.root / RECORD, [f"{line}\n" for line in (self._title, *names)])
+
+
+def _put(file: BinaryIO, data: bytes) -> None:
+    file.write(data)

@@ -1,0 +1,290 @@
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, ClassVar
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from datasets import Features, Value
+
+from dailytalk_contiguous.core.errors import BadInput, Reject
+from dailytalk_contiguous.core.schema import SOURCE, Batch
+from dailytalk_contiguous.run.shard import build_shard
+from dailytalk_contiguous.shards import index, part_path, read_rows
+from dailytalk_contiguous.stages.base import EXECUTION, Stage
+
+#: What the stages of these tests were called with, in order: their name and the conversations.
+calls: list[tuple[str, list[str]]] = []
+
+
+@pytest.fixture(autouse=True)
+def _no_calls() -> None:
+    calls.clear()
+
+
+@dataclass(frozen=True)
+class Length(Stage):
+    """Adds the duration and, too heavy to be kept, a long text."""
+
+    needs: ClassVar[tuple[str, ...]] = ("conversation_id", "duration")
+    transient: ClassVar[tuple[str, ...]] = ("heavy",)
+    adds: ClassVar[Features] = Features({"length": Value("float32"), "heavy": Value("string")})
+
+    def __call__(self, batch: Batch) -> Batch:
+        calls.append(("Length", batch["conversation_id"]))
+        return {"length": batch["duration"], **self.restore(batch)}
+
+    def restore(self, batch: Batch) -> Batch:
+        return {"heavy": [name * 3 for name in batch["conversation_id"]]}
+
+
+@dataclass(frozen=True)
+class Weigh(Stage):
+    """Adds the length of the heavy text times a factor; refuses the conversations named."""
+
+    factor: int = 1
+    refused: tuple[str, ...] = ()
+    speed: int = field(default=1, metadata=EXECUTION)
+
+    needs: ClassVar[tuple[str, ...]] = ("conversation_id", "heavy", "length")
+    adds: ClassVar[Features] = Features({"weight": Value("int64")})
+
+    def __call__(self, batch: Batch) -> Batch:
+        calls.append(("Weigh", batch["conversation_id"]))
+        for place, name in enumerate(batch["conversation_id"]):
+            if name in self.refused:
+                raise BadInput("too odd", "make it even", place)
+        return {"weight": [self.factor * len(text) for text in batch["heavy"]]}
+
+
+@dataclass(frozen=True)
+class Wrong(Stage):
+    """Returns what it did not declare."""
+
+    adds: ClassVar[Features] = Features({"number": Value("int64")})
+
+    def __call__(self, batch: Batch) -> Batch:
+        return {"number": ["text"]}
+
+
+def row(name: str, digest: str = "d", duration: float = 0.1) -> dict[str, Any]:
+    empty = dict.fromkeys(SOURCE)
+    return empty | {
+        "conversation_id": name,
+        "recording_id": name,
+        "input_digest": digest,
+        "duration": duration,
+        "given": [],
+    }
+
+
+def build(folder: Path, names: str, *stages: Stage, digests: dict[str, str] | None = None, **options: Any) -> Path:
+    path = folder / "shard-1.parquet"
+    rows = [row(name, (digests or {}).get(name, "d")) for name in names]
+    build_shard(path, rows, stages, index(folder) if folder.exists() else {}, **options)
+    return path
+
+
+def weights(path: Path) -> dict[str, int]:
+    return {name: found["weight"] for name, found in read_rows(path, ["weight"]).items()}
+
+
+def test_rows_keep_their_order_and_heavy_columns_are_not_written(tmp_path: Path) -> None:
+    path = build(tmp_path, "cab", Length(), Weigh())
+    assert list(weights(path)) == ["c", "a", "b"]
+    assert read_rows(path, ["heavy"])["c"] == {"conversation_id": "c"}
+
+
+def test_conversations_go_one_by_one_unless_batches_are_asked_for(tmp_path: Path) -> None:
+    build(tmp_path / "one", "ab", Length())
+    build(tmp_path / "two", "abc", Length(), batch_seconds=0.2)
+    assert calls == [("Length", ["a"]), ("Length", ["b"]), ("Length", ["a", "b"]), ("Length", ["c"])]
+
+
+def test_finished_rows_are_not_made_again(tmp_path: Path) -> None:
+    build(tmp_path, "ab", Length(), Weigh())
+    calls.clear()
+    assert weights(build(tmp_path, "ab", Length(), Weigh())) == {"a": 3, "b": 3}
+    assert calls == []
+
+
+def test_changed_setting_redoes_only_that_stage_with_its_heavy_input_restored(tmp_path: Path) -> None:
+    build(tmp_path, "ab", Length(), Weigh())
+    calls.clear()
+    assert weights(build(tmp_path, "ab", Length(), Weigh(factor=10))) == {"a": 30, "b": 30}
+    assert calls == [("Weigh", ["a"]), ("Weigh", ["b"])]
+
+
+def test_option_that_says_how_to_run_redoes_nothing(tmp_path: Path) -> None:
+    build(tmp_path, "a", Length(), Weigh())
+    calls.clear()
+    build(tmp_path, "a", Length(), Weigh(speed=9))
+    assert calls == []
+
+
+def test_changed_input_redoes_only_that_conversation(tmp_path: Path) -> None:
+    build(tmp_path, "abc", Length(), Weigh())
+    calls.clear()
+    build(tmp_path, "abc", Length(), Weigh(), digests={"b": "touched"})
+    assert calls == [("Length", ["b"]), ("Weigh", ["b"])]
+
+
+def test_added_conversation_leaves_the_others_as_they_are(tmp_path: Path) -> None:
+    build(tmp_path, "ac", Length(), Weigh())
+    calls.clear()
+    assert weights(build(tmp_path, "abc", Length(), Weigh())) == {"a": 3, "b": 3, "c": 3}
+    assert calls == [("Length", ["b"]), ("Weigh", ["b"])]
+
+
+@pytest.mark.parametrize("batch_seconds", [0.0, 10.0])
+def test_refused_conversation_becomes_a_reject_and_the_rest_goes_on(tmp_path: Path, batch_seconds: float) -> None:
+    path = build(tmp_path, "abc", Length(), Weigh(refused=("b", "c")), batch_seconds=batch_seconds)
+    assert weights(path) == {"a": 3}
+    entries = {name: entry for name, (_, entry) in index(tmp_path).items()}
+    assert list(entries) == ["a", "b", "c"]
+    assert [entries[name].reject for name in "abc"] == [
+        None,
+        *(Reject(name, "Weigh", "too odd", "make it even") for name in "bc"),
+    ]
+
+
+def test_reject_stands_until_the_stage_that_refused_it_changes(tmp_path: Path) -> None:
+    build(tmp_path, "ab", Length(), Weigh(refused=("b",)))
+    calls.clear()
+    build(tmp_path, "ab", Length(), Weigh(refused=("b",)))
+    assert calls == []
+    assert weights(build(tmp_path, "ab", Length(), Weigh())) == {"a": 3, "b": 3}
+    assert calls == [("Weigh", ["a"]), ("Length", ["b"]), ("Weigh", ["b"])]
+
+
+def test_value_of_another_type_than_declared_stops_the_shard_and_writes_nothing(tmp_path: Path) -> None:
+    with pytest.raises(pa.ArrowInvalid):
+        build(tmp_path, "a", Wrong())
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_next_stage_sees_the_value_that_will_be_read_back(tmp_path: Path) -> None:
+    seen: list[float] = []
+
+    @dataclass(frozen=True)
+    class Look(Stage):
+        needs: ClassVar[tuple[str, ...]] = ("length",)
+
+        def __call__(self, batch: Batch) -> Batch:
+            seen.extend(batch["length"])
+            return {}
+
+    path = build(tmp_path, "a", Length(), Look())
+    assert seen == [read_rows(path, ["length"])["a"]["length"]]
+    assert seen != [0.1]  # which is no float32
+
+
+def test_progress_hears_of_every_stage_and_its_audio_before_and_after(tmp_path: Path) -> None:
+    told: list[tuple[str, float, bool]] = []
+
+    def progress(stage: str, audio: float, wall: float | None) -> None:
+        told.append((stage, audio, wall is None))
+
+    build(tmp_path, "ab", Length(), Weigh(), progress=progress)
+    assert (
+        told
+        == [
+            *(("Length", 0.1, True), ("Length", 0.1, False)),
+            *(("Weigh", 0.1, True), ("Weigh", 0.1, False)),
+        ]
+        * 2
+    )
+
+
+def test_what_is_finished_of_a_stopped_shard_is_not_done_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stop(stage: str, audio: float, wall: float | None) -> None:
+        if wall is None and calls.count(("Weigh", ["b"])):
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr("dailytalk_contiguous.run.shard.SAVE_SECONDS", 0.0)
+    stages = Length(), Weigh(refused=("a",))
+    with pytest.raises(KeyboardInterrupt):
+        build(tmp_path, "abc", *stages, progress=stop)
+    assert list(tmp_path.glob("*.parquet")) == []  # half a shard is none
+    calls.clear()
+    path = build(tmp_path, "abc", *stages)
+    assert calls == [("Length", ["c"]), ("Weigh", ["c"])]
+    assert weights(path) == {"b": 3, "c": 3}
+    assert [name for name, (_, entry) in index(tmp_path).items() if entry.reject] == ["a"]
+    assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("seconds", [0.0, 1e9])
+def test_stages_that_a_stopped_conversation_was_through_are_not_done_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seconds: float
+) -> None:
+    """A Ctrl-C saves them whenever it comes; a kill, when the last save is long enough ago."""
+
+    def stop(stage: str, audio: float, wall: float | None) -> None:
+        if (stage, wall) == ("Weigh", None):
+            raise KeyboardInterrupt if seconds else MemoryError
+
+    monkeypatch.setattr("dailytalk_contiguous.run.shard.SAVE_SECONDS", seconds)
+    with pytest.raises((KeyboardInterrupt, MemoryError)):
+        build(tmp_path, "ab", Length(), Weigh(), progress=stop)
+    assert list(tmp_path.glob("*.parquet")) == []
+    [(name, (_, entry))] = index(tmp_path).items()
+    assert (name, len(entry.chain), len(entry.seconds), entry.reject) == ("a", 1, 1, None)
+    calls.clear()
+    path = build(tmp_path, "ab", Length(), Weigh())
+    assert calls == [("Weigh", ["a"]), ("Length", ["b"]), ("Weigh", ["b"])]
+    assert weights(path) == {"a": 3, "b": 3}
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_conversation_that_was_refused_is_none_of_those_in_hand(tmp_path: Path) -> None:
+    def stop(stage: str, audio: float, wall: float | None) -> None:
+        if wall is None and [name for name, _ in calls] == ["Length", "Weigh", "Weigh"]:  # the last one begins
+            raise KeyboardInterrupt
+
+    stages = Length(), Weigh(refused=("a",)), Weigh(factor=2)
+    with pytest.raises(KeyboardInterrupt):
+        build(tmp_path, "abc", *stages, batch_seconds=9.0, progress=stop)
+    assert {name: len(entry.chain) for name, (_, entry) in index(tmp_path).items()} == {"b": 2, "c": 2}
+    path = build(tmp_path, "abc", *stages, batch_seconds=9.0)
+    assert weights(path) == {"b": 6, "c": 6}
+    assert [name for name, (_, entry) in index(tmp_path).items() if entry.reject] == ["a"]
+
+
+def test_shard_of_which_all_is_finished_in_a_part_is_written_without_work(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("dailytalk_contiguous.run.shard.SAVE_SECONDS", 0.0)
+    path = build(tmp_path, "ab", Length(), Weigh())
+    path.rename(part_path(path))  # as a crash right before the shard was written leaves it
+    calls.clear()
+    assert weights(build(tmp_path, "ab", Length(), Weigh())) == {"a": 3, "b": 3}
+    assert calls == []
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_shard_of_rejects_only_is_written(tmp_path: Path) -> None:
+    path = build(tmp_path, "a", Length(), Weigh(refused=("a",)))
+    assert weights(path) == {}
+    assert index(tmp_path)["a"][1].reject is not None
+
+
+def test_rows_of_a_shard_that_is_damaged_inside_are_made_again(tmp_path: Path) -> None:
+    path = build(tmp_path, "ab", Length())
+    data = path.read_bytes()
+    path.write_bytes(data[:4] + bytes(40) + data[44:])
+    calls.clear()
+    build(tmp_path, "ab", Length(), Weigh())
+    assert [name for name, _ in calls] == ["Length", "Weigh"] * 2
+    assert read_rows(path, ["weight"])["b"]["weight"] == 3
+
+
+def test_shard_that_lacks_a_column_is_made_again(tmp_path: Path) -> None:
+    path = build(tmp_path, "ab", Length(), Weigh())
+    whole = weights(path)
+    table = pq.read_table(path)
+    pq.write_table(table.drop_columns(["length"]), path)
+    doubled = weights(build(tmp_path, "ab", Length(), Weigh(factor=2)))
+    assert doubled == {name: 2 * weight for name, weight in whole.items()}

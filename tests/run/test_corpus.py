@@ -1,0 +1,304 @@
+import io
+import json
+import os
+import shutil
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+from corpus_trees import put, zipped
+from datasets import load_dataset
+from recordings import read_lines
+from spoken_corpora import crema_d, faults, rows_of, run, spoken
+
+from dailytalk_contiguous.core.errors import DailytalkError
+from dailytalk_contiguous.core.quality import QualityLimits
+from dailytalk_contiguous.publish.checking import check_folder
+from dailytalk_contiguous.run import clips
+from dailytalk_contiguous.run.clip_plan import CorpusSettings
+from dailytalk_contiguous.run.clips import CorpusOptions, build_corpus, read_corpus
+
+MANIFESTS = ("expressive_dataset.jsonl", "expressive_dataset_validation.jsonl")
+
+
+@pytest.fixture(scope="module")
+def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return crema_d(tmp_path_factory.mktemp("corpus") / "in")
+
+
+@pytest.fixture(scope="module")
+def built(source: Path) -> Path:
+    out = source.parent / "out"
+    run(source, out)
+    return out
+
+
+@pytest.fixture
+def out(built: Path, tmp_path: Path) -> Path:
+    """A finished folder of one's own, so that clips need not be measured again."""
+    return shutil.copytree(built, tmp_path / "out")
+
+
+def times(out: Path) -> dict[str, int]:
+    return {str(path.relative_to(out)): path.stat().st_mtime_ns for path in out.rglob("*") if path.is_file()}
+
+
+def manifests(out: Path) -> dict[str, list[dict[str, object]]]:
+    return {name: read_lines(out / "data" / name) for name in MANIFESTS if (out / "data" / name).is_file()}
+
+
+# Nothing is lost
+
+
+def test_every_file_is_a_clip_or_a_reject_with_a_reason(tmp_path: Path) -> None:
+    source = put(crema_d(tmp_path / "in", actors=(1001, 1002)), faults())
+    outcome = run(source, tmp_path / "out")
+    rejects = {line["id"]: line for line in read_lines(tmp_path / "out/rejects.jsonl")}
+    assert len(rows_of(tmp_path / "out", ["id"])) == 6
+    assert {name: line["stage"] for name, line in rejects.items()} == {
+        "crema_d/AudioWAV/1091_DFA_ANG_XX.wav": "Corpus",
+        "crema_d/AudioWAV/1091_DFA_UPSET_XX.wav": "Corpus",
+        "crema_d/1091_DFA_SAD_XX": "CutSpeech",
+        "crema_d/1091_DFA_NEU_XX": "Quality",
+    }
+    assert "git lfs pull" in rejects["crema_d/AudioWAV/1091_DFA_ANG_XX.wav"]["remedy"]
+    assert outcome.record is not None
+    assert outcome.record["counts"]["read"] == 10
+
+
+def test_clip_outside_a_limit_is_rejected_with_the_figure_and_the_limit(source: Path, out: Path) -> None:
+    run(source, out, limits=QualityLimits(longest=2.0))
+    rejects = read_lines(out / "rejects.jsonl")
+    assert len(rejects) == 18
+    assert {line["reason"] for line in rejects} == {"it is 2.50 s long (limit 2.00 s)"}
+    assert rows_of(out) == {}
+    assert not list((out / "data").glob("*jsonl"))
+
+
+# What comes out
+
+
+def test_work_folder_passes_the_check_and_holds_two_manifests(built: Path) -> None:
+    findings, facts = check_folder(built)
+    assert [finding for finding in findings if finding.level == "error"] == []
+    assert (facts["kind"], sum(facts["files"].values())) == ("corpus", 18)
+    assert sorted(path.name for path in (built / "data").rglob("*jsonl")) == sorted(MANIFESTS)
+    assert check_folder(built / "data")[1]["kind"] == "moshi"
+
+
+def test_manifest_lines_have_path_duration_emotion_and_style(built: Path) -> None:
+    lines = [line for lines in manifests(built).values() for line in lines]
+    assert len(lines) == 18
+    for line in lines:
+        assert list(line) == ["path", "duration", "emotion", "style"]
+        info = soundfile.info(built / "data" / str(line["path"]))
+        assert (info.channels, info.samplerate, info.subtype) == (2, 24000, "PCM_16")
+        assert info.duration == pytest.approx(line["duration"])
+
+
+def test_annotation_tells_words_labels_measures_and_licence(built: Path) -> None:
+    (path,) = (built / "data/data_stereo").glob("crema_d-1001_DFA_ANG_XX-*.json")
+    told = json.loads(path.read_text(encoding="utf-8"))
+    assert [word for word, _, _ in told["alignments"]] == ["Don't", "forget", "a", "jacket."]
+    assert {speaker for _, _, speaker in told["alignments"]} == {"SPEAKER_MAIN"}
+    assert told["word_sources"] == ["proportional"] * 4
+    assert (told["emotion"], told["label"], told["speaker"]) == ("angry", "ANG", "crema_d/1001")
+    assert (told["corpus"], told["licence"], told["language"]) == ("crema_d", "ODbL-1.0", "en")
+    assert told["affect"]["source"] == "acoustic-estimate"
+    assert told["prosody"]["f0_mean"] > 50
+    assert told["quality"]["bandwidth_hz"] > 6500
+    assert told["style"] is told["style_source"] is None  # three clips don't tell what is loud for a speaker
+    assert "text_conditions" not in told
+
+
+def test_words_lie_where_the_clip_is_heard(built: Path) -> None:
+    rows = rows_of(built)
+    assert len(rows) == 18
+    for row in rows.values():
+        samples, rate = soundfile.read(io.BytesIO(row["audio"]["bytes"]))
+        assert row["words"]
+        for word in row["words"]:
+            own = samples[round(word["start"] * rate) : round(word["end"] * rate)]
+            assert np.sqrt(np.mean(own[:, 0] ** 2)) > 20 * np.sqrt(np.mean(own[:, 1] ** 2))
+
+
+def test_no_speaker_is_on_both_sides(built: Path) -> None:
+    rows = rows_of(built, ["speaker", "split"]).values()
+    sides = {
+        row["speaker"]: {other["split"] for other in rows if other["speaker"] == row["speaker"]} for row in rows
+    }
+    assert Counter(split for found in sides.values() for split in found) == {"train": 5, "validation": 1}
+    assert all(len(found) == 1 for found in sides.values())
+    record = json.loads((built / "run.json").read_text(encoding="utf-8"))
+    assert record["split"]["disjoint_in"] == "speakers"
+
+
+def test_run_json_tells_the_corpus_and_how_it_differs_from_the_published_one(built: Path) -> None:
+    record = json.loads((built / "run.json").read_text(encoding="utf-8"))
+    assert record["corpus"]["licence"] == "ODbL-1.0"
+    assert "Cao" in record["corpus"]["citation"]
+    assert record["corpus"]["homepage"].startswith("https://")
+    assert "crema_d: 18 clips were read, 7442 are published." in record["count_check"]
+    assert record["counts"]["by_word_source"] == {"proportional": 72}
+    assert record["counts"]["by_affect_source"] == {"acoustic-estimate": 18}
+
+
+def test_clips_are_a_dataset_with_encoded_audio(built: Path) -> None:
+    dataset = load_dataset("parquet", data_dir=str(built / "clips"), split="train")
+    assert len(dataset) == 18
+    assert dataset[0]["audio"]["bytes"][:4] == b"fLaC"
+
+
+# Copies, prompts, balance
+
+
+def test_copies_are_of_training_clips_and_name_their_source_and_recipe(source: Path, out: Path) -> None:
+    run(source, out, augment=("noise", "room"))
+    rows = rows_of(out)
+    copies = [row for row in rows.values() if row["augmented_from"]]
+    trained = [row for row in rows.values() if row["split"] == "train" and not row["augmented_from"]]
+    assert len(copies) == len(trained) == 15
+    for copy in copies:
+        assert copy["split"] == "train"
+        assert copy["augmentation"]["kind"] in ("noise", "room")
+        assert copy["emotion"] == rows[copy["augmented_from"]]["emotion"]
+        assert copy["audio"]["bytes"] != rows[copy["augmented_from"]]["audio"]["bytes"]
+        assert copy["quality"] is copy["prosody"] is None
+
+
+def test_prompt_is_a_neutral_line_of_another_speaker_of_the_same_side(source: Path, out: Path) -> None:
+    outcome = run(source, out, prompt_channel=True)
+    rows = rows_of(out)
+    prompted = [row for row in rows.values() if row["prompt_id"]]
+    assert outcome.record is not None
+    # The one speaker of validation has nobody to prompt him.
+    assert outcome.record["counts"]["without_prompt"] == 3
+    assert len(prompted) == 15
+    for row in prompted:
+        prompt = rows[row["prompt_id"]]
+        assert (prompt["emotion"], prompt["split"]) == ("neutral", row["split"])
+        assert prompt["speaker"] != row["speaker"]
+        assert row["words"][0]["start"] >= row["conditioning"]["clip_start"] > 1.0
+
+
+def test_balance_by_sampling_leaves_out_with_a_reason_and_tells_what_is_missing(source: Path, out: Path) -> None:
+    outcome = run(source, out, balance="sample", target_minutes=0.1)
+    assert outcome.record is not None
+    left_out = [reject for reject in outcome.rejects if reject.stage == "Balance"]
+    assert left_out
+    assert all("than wanted" in reject.reason for reject in left_out)
+    rows = rows_of(out, ["split"])
+    assert len(rows) + len(left_out) == 18
+    more = run(source, out, balance="sample", target_minutes=1.0)
+    assert more.record is not None
+    short = {one["emotion"] for one in more.record["balance"]["shortfalls"]}
+    assert short == {"angry", "happy", "neutral"}
+
+
+def test_weights_stand_in_the_rows(source: Path, out: Path) -> None:
+    run(source, out, balance="weights", target_minutes=0.3)
+    rows = rows_of(out, ["split", "weight"]).values()
+    assert all(row["weight"] > 1 for row in rows if row["split"] == "train")
+    assert {row["weight"] for row in rows if row["split"] == "validation"} == {1.0}
+
+
+def test_text_conditions_only_on_request(source: Path, out: Path) -> None:
+    run(source, out, options=CorpusOptions(text_conditions=True))
+    told = [json.loads(path.read_text()) for path in (out / "data/data_stereo").glob("*.json")]
+    assert {tuple(one["text_conditions"].items()) for one in told} == {
+        (("emotion", emotion),) for emotion in ("angry", "happy", "neutral")
+    }
+    assert [finding for finding in check_folder(out)[0] if finding.level == "error"] == []
+
+
+# Going on
+
+
+def test_second_run_makes_nothing_and_touches_no_result(source: Path, built: Path) -> None:
+    before = times(built)
+    outcome = run(source, built)
+    assert outcome.n_made == 0
+    assert times(built) == before
+
+
+def test_stopped_run_goes_on_and_ends_as_an_unbroken_one(
+    source: Path, built: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(clips, "SHARD_SECONDS", 8.0)
+    settings, out = CorpusSettings(profile="embedded", asr_model="none"), tmp_path / "out"
+    seen: list[str] = []
+
+    def stop(stage: str, audio: float, wall: float | None) -> None:
+        seen.extend([stage] if wall is None else [])
+        if seen.count("Condition") == 9:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        build_corpus(read_corpus("crema_d", source, out), out, settings, progress=stop)
+    before = {name: time for name, time in times(out).items() if "/shard-" in name}
+    assert any(name.startswith("clips/") for name in before)
+    assert not (out / "run.json").exists()
+    run(source, out)
+    assert before.items() <= times(out).items()
+    assert rows_of(out) == rows_of(built)
+
+
+def test_other_conditioning_measures_nothing_again(source: Path, out: Path) -> None:
+    measured = times(out / "measured")
+    outcome = run(source, out, prompt_channel=True)
+    assert outcome.n_made == 1
+    assert times(out / "measured") == measured
+
+
+def test_clip_that_left_the_corpus_leaves_the_folder(tmp_path: Path) -> None:
+    source = crema_d(tmp_path / "in", actors=(1001, 1002, 1003))
+    run(source, tmp_path / "out")
+    (source / "AudioWAV/1001_DFA_ANG_XX.wav").unlink()
+    run(source, tmp_path / "out")
+    assert not list((tmp_path / "out/data/data_stereo").glob("*1001_DFA_ANG*"))
+    assert len(list((tmp_path / "out/data/data_stereo").glob("*.wav"))) == 8
+
+
+def test_archive_is_read_as_its_folder_is(tmp_path: Path) -> None:
+    files = {f"Actor_{actor:02d}/03-01-0{emotion}-01-01-01-{actor:02d}.wav": spoken(emotion)
+             for actor in range(1, 4) for emotion in (1, 5)}  # fmt: skip
+    run(put(tmp_path / "in", files), tmp_path / "folder", name="ravdess")
+    out = tmp_path / os.fsdecode(b"archive \xff")  # a name that is no UTF-8
+    run(zipped(tmp_path / "speech.zip", files), out, name="ravdess")
+    columns = ["audio", "words", "emotion", "split"]
+    assert rows_of(tmp_path / "folder", columns) == rows_of(out, columns)
+
+
+# Refusals
+
+
+def test_out_inside_the_corpus_is_refused(source: Path) -> None:
+    with pytest.raises(DailytalkError, match="lies in the corpus"):
+        run(source, source / "out")
+
+
+def test_folder_of_another_corpus_is_refused(source: Path, built: Path) -> None:
+    with pytest.raises(DailytalkError, match="holds crema_d"):
+        read_corpus("ravdess", source, built)
+
+
+def test_agreement_of_raters_that_a_corpus_has_none_of_is_refused(source: Path, tmp_path: Path) -> None:
+    with pytest.raises(DailytalkError, match="no votes"):
+        read_corpus("ravdess", source, tmp_path / "out", agreed_only=True)
+
+
+def test_settings_that_contradict_each_other_are_refused(tmp_path: Path) -> None:
+    noise = {"augment": ("noise",), "noise_folder": str(tmp_path)}
+    for settings in (
+        {"target_minutes": 30.0},
+        {"balance": "weights", "target_minutes": -1.0},
+        {"copies": 2},
+        {"noise_folder": str(tmp_path)},
+        noise,  # nothing is in it
+        noise | {"noise_folder": str(tmp_path / "nowhere")},
+        {"split": "age"},
+    ):
+        with pytest.raises(DailytalkError):
+            CorpusSettings(**settings).check()  # type: ignore[arg-type]

@@ -1,0 +1,77 @@
+import json
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+from finished_corpora import clip_row, corpus_folder
+
+from dailytalk_contiguous.publish.checking import check_folder
+from dailytalk_contiguous.run.clips import MANIFESTS, is_complete
+
+
+def exported(folder: Path, **weights: float) -> Path:
+    """The training folder of clips of these weights, and of one that validates."""
+    rows = [clip_row(f"s1-{name}", weight=weight) for name, weight in weights.items()]
+    return corpus_folder(folder, [*rows, clip_row("s2-v", split="validation", weight=4.0)]) / "data"
+
+
+def named(data: Path, split: str = "train") -> Counter[str]:
+    lines = (data / MANIFESTS[split]).read_text(encoding="utf-8").splitlines()
+    return Counter(str(json.loads(line)["path"]).partition("-s")[2].partition("-")[2][0] for line in lines)
+
+
+def errors(folder: Path) -> list[Any]:
+    return [finding for finding in check_folder(folder)[0] if finding.level == "error"]
+
+
+def test_manifest_names_a_clip_as_often_as_its_weight_says(tmp_path: Path) -> None:
+    data = exported(tmp_path, a=1.0, b=3.0, c=2.0)
+    assert named(data) == {"a": 1, "b": 3, "c": 2}
+    assert errors(data) == []
+
+
+def test_weights_between_whole_numbers_add_up_to_their_sum(tmp_path: Path) -> None:
+    data = exported(tmp_path, **dict.fromkeys("abcdefgh", 1.25))
+    assert sorted(named(data).values()) == [1] * 6 + [2] * 2
+    assert errors(data) == []
+
+
+def test_clip_that_is_not_named_is_not_there(tmp_path: Path) -> None:
+    data = exported(tmp_path, **dict.fromkeys("abcdefgh", 0.5))
+    assert set(named(data).values()) == {1}
+    assert named(data).total() == 4
+    assert len(list(data.glob("data_stereo/*.wav"))) == 4 + 1
+    assert [finding.kind for finding in check_folder(data)[0] if finding.kind == "unnamed-audio"] == []
+
+
+def test_what_validates_is_named_once_whatever_its_weight(tmp_path: Path) -> None:
+    assert named(exported(tmp_path, a=1.0), "validation") == {"v": 1}
+
+
+def test_check_finds_a_clip_that_is_named_more_often_than_any_weight_may_say(tmp_path: Path) -> None:
+    data = exported(tmp_path, a=4.0)
+    assert errors(data) == []
+    with (data / MANIFESTS["train"]).open("a", encoding="utf-8") as file:
+        file.write((data / MANIFESTS["train"]).read_text(encoding="utf-8").splitlines(keepends=True)[0])
+    assert [finding.kind for finding in errors(data)] == ["duplicate"]
+
+
+def test_export_is_complete_only_while_all_that_its_manifests_name_is_there(tmp_path: Path) -> None:
+    data = exported(tmp_path, a=2.0)
+    assert is_complete(data)
+    for path in (next(data.rglob("*.wav")), next(data.glob("data_stereo/*.json"))):
+        content = path.read_bytes()
+        path.unlink()
+        assert not is_complete(data)
+        path.write_bytes(content)
+    assert is_complete(data)
+    for name in MANIFESTS.values():
+        whole = (data / name).read_bytes()
+        (data / name).unlink()
+        assert not is_complete(data)
+        (data / name).write_bytes(whole)
+    assert is_complete(data)
+    for line in ('{"path": 3}', "[]", "{"):
+        (data / MANIFESTS["train"]).write_text(line, encoding="utf-8")
+        assert not is_complete(data)
+    assert not is_complete(tmp_path / "nothing")

@@ -1,0 +1,267 @@
+import math
+import random
+from pathlib import Path
+from typing import Any
+
+import pytest
+from datasets import DatasetInfo
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dailytalk_contiguous.core.buckets import percentile
+from dailytalk_contiguous.core.copies import CopySource, Thresholds
+from dailytalk_contiguous.core.errors import Reject
+from dailytalk_contiguous.core.quality import NAMES
+from dailytalk_contiguous.core.schema import CLIP
+from dailytalk_contiguous.core.sentences import length_class
+from dailytalk_contiguous.run.clip_plan import CorpusSettings, describe, filter_clips, plan_clips
+from dailytalk_contiguous.run.clips import Read, _check_balance
+
+
+def clip(name: str, speaker: str | None = "s", **columns: Any) -> dict[str, Any]:
+    """A measured clip."""
+    row: dict[str, Any] = dict.fromkeys((*CLIP, *NAMES))
+    row |= {"id": name, "speaker": speaker, "emotion": "happy", "language": "en", "duration": 2.5, "audio": {}}
+    row |= {"input_digest": name, "text_raw": "Hello.", "text_source": "given", "word_source": "proportional"}
+    row |= {"rms": 0.1, "zcr": 0.1, "f0_mean": 150.0, "f0_std": 20.0, "speech_rate": 3.0, "voiced_fraction": 0.8}
+    row |= dict.fromkeys(("valence", "arousal", "dominance"))
+    return row | {"heard": [{"start": 0.2, "end": 2.0}], "words": []} | columns
+
+
+def settings_of(**chosen: Any) -> CorpusSettings:
+    return CorpusSettings(**({"profile": "embedded", "split": "speakers"} | chosen))
+
+
+def described(*rows: dict[str, Any], model: str = "acoustic-estimate") -> list[dict[str, Any]]:
+    return describe(rows, model)
+
+
+def test_affect_that_people_rated_is_kept_before_an_estimate() -> None:
+    rated = {"given_valence": 0.9, "given_arousal": 0.1, "given_dominance": 0.4}
+    first, second = described(clip("a", **rated), clip("b"))
+    assert (first["valence"], first["arousal"], first["affect_source"]) == (0.9, 0.1, "raters")
+    assert second["affect_source"] == "acoustic-estimate"
+
+
+def test_without_ratings_and_model_affect_is_unknown() -> None:
+    (row,) = described(clip("a"), model="")
+    assert math.isnan(row["valence"])
+    assert row["affect_source"] is None
+
+
+def test_style_is_the_label_or_else_that_of_a_rule_which_says_so() -> None:
+    speaker = [clip(f"s{number}", rms=0.05 + 0.002 * number) for number in range(8)]
+    loud, sung = clip("loud", rms=0.9, f0_mean=230.0), clip("sung", style="sung")
+    rows = {row["id"]: row for row in described(*speaker, loud, sung)}
+    assert (rows["loud"]["style"], rows["loud"]["style_source"]) == ("shouted", "rule")
+    assert (rows["sung"]["style"], rows["sung"]["style_source"]) == ("sung", "label")
+    assert (rows["s4"]["style"], rows["s4"]["style_source"]) == ("normal", "rule")
+
+
+#: What rules tell of a clip.
+BY_RULE = ("tag", "rule", "style", "style_source")
+
+
+def by_rule(rows: list[dict[str, Any]]) -> set[tuple[str | None, ...]]:
+    return {tuple(row[name] for name in BY_RULE) for row in rows}
+
+
+def test_nothing_is_guessed_by_rule_of_a_clip_that_could_not_be_measured() -> None:
+    row, *others = described(clip("a", rms=math.nan), *(clip(str(number)) for number in range(8)))
+    assert by_rule([row]) == {(None, None, None, None)}
+    assert (None, None, None, None) not in by_rule(others)
+
+
+def test_rules_tell_nothing_of_a_speaker_with_few_clips() -> None:
+    rows = described(*(clip(str(number), rms=0.1 * 2**number) for number in range(5)))
+    assert by_rule(rows) == {(None, None, None, None)}
+
+
+def test_rules_tell_nothing_where_no_model_and_nobody_rated_affect() -> None:
+    speaker = [clip(f"s{number}", rms=0.05 + 0.002 * number) for number in range(8)]
+    rows = described(*speaker, clip("loud", rms=0.9, f0_mean=230.0), clip("sung", style="sung"), model="")
+    assert by_rule(rows) == {(None, None, None, None), (None, None, "sung", "label")}
+
+
+def test_clips_of_unknown_speakers_are_not_compared_with_each_other() -> None:
+    rows = described(*(clip(str(number), None, rms=0.01 * 1.5**number) for number in range(9)))
+    assert {row["energy_bucket"] for row in rows} == {"MID"}
+    assert by_rule(rows) == {(None, None, None, None)}
+
+
+def test_clip_to_copy_has_its_measures_and_the_thresholds_of_its_own_speaker() -> None:
+    measures = {"f0_mean": [100, 130, 190, 220], "f0_std": [5, 9, 30, 40], "speech_rate": [1, 2, 5, 6]}
+    own = [
+        clip(str(place), **{name: float(values[place]) for name, values in measures.items()}) for place in range(4)
+    ]
+    rows = described(*own, clip("other", "t"))
+    thresholds = [Thresholds(*percentile(values, name)[1:]) for name, values in measures.items()]
+    assert thresholds[0].low < thresholds[0].high
+    for place, row in enumerate(rows[:4]):
+        expected = [values[place] for values in measures.values()]
+        assert row["copy_source"] == CopySource(str(place), *expected, *thresholds)
+    assert rows[4]["copy_source"].f0_mean_thresholds == Thresholds()
+
+
+def test_length_class_is_that_of_the_trimmed_clip() -> None:
+    heard = [{"start": 3.0, "end": 4.0}]
+    silent_edges, plain = described(clip("a", duration=7.0, heard=heard), clip("b", duration=7.0))
+    assert (silent_edges["length"], plain["length"]) == (length_class(1.2), length_class(2.2))
+    assert length_class(1.2) != length_class(7.0)
+
+
+def test_clip_of_another_language_is_rejected() -> None:
+    kept, rejects = filter_clips([clip("a"), clip("b", language="zh")], settings_of(language="en"))
+    assert [row["id"] for row in kept] == ["a"]
+    assert rejects[0].reason == "its language is zh, not en"
+
+
+def test_clip_whose_noise_will_be_reduced_is_not_refused_for_it() -> None:
+    rows = [clip(name, snr_db=ratio) for name, ratio in (("noisy", 5.0), ("less", 7.0), ("good", 30.0))]
+    assert [row["id"] for row in filter_clips(rows, settings_of())[0]] == ["good"]
+    assert [row["id"] for row in filter_clips(rows, settings_of(reduce_noise_under=6.0))[0]] == ["noisy", "good"]
+    short = clip("short", snr_db=5.0, duration=0.1)
+    assert "0.10 s long" in filter_clips([short], settings_of(reduce_noise_under=6.0))[1][0].reason
+
+
+def corpus(numbers: int) -> list[dict[str, Any]]:
+    emotions = ("happy", "sad", "neutral")
+    rows = [
+        clip(f"c/{speaker}-{number}", f"s{speaker}", emotion=emotions[number % 3], f0_mean=100.0 + 9 * number)
+        for speaker in range(6)
+        for number in range(numbers)
+    ]
+    return described(*rows)
+
+
+@given(st.integers(1, 7), st.randoms(use_true_random=False), st.sampled_from(["", "sample", "weights"]))
+def test_plan_loses_nothing_and_knows_no_order(numbers: int, chance: random.Random, balance: str) -> None:
+    rows = corpus(numbers)
+    chosen = settings_of(augment=("noise", "pitch"), balance=balance, prompt_channel=True)
+    planned = plan_clips(rows, chosen)
+    sources = [row["id"] for row in planned.rows if row["augmented_from"] is None]
+    assert sorted([*sources, *(reject.id for reject in planned.rejects)]) == sorted(row["id"] for row in rows)
+    splits = {row["id"]: row["split"] for row in planned.rows}
+    for row in planned.rows:
+        if row["augmented_from"] is not None:
+            assert (row["split"], splits[row["augmented_from"]]) == ("train", "train")
+    shuffled = list(rows)
+    chance.shuffle(shuffled)
+    assert plan_clips(shuffled, chosen) == planned
+
+
+def test_digest_changes_with_what_goes_into_a_clip() -> None:
+    rows = corpus(3)
+    chosen = settings_of()
+    before = {row["id"]: row["input_digest"] for row in plan_clips(rows, chosen).rows}
+    rows[4] |= {"emotion": "calm"}
+    after = {row["id"]: row["input_digest"] for row in plan_clips(rows, chosen).rows}
+    changed = {name for name, digest in after.items() if before[name] != digest}
+    assert rows[4]["id"] in changed
+    moved = [row | {"audio": {"bytes": None, "path": "/elsewhere"}} for row in rows]
+    assert {row["id"]: row["input_digest"] for row in plan_clips(moved, chosen).rows} == after
+
+
+def test_nothing_kept_plans_nothing() -> None:
+    planned = plan_clips([], settings_of(balance="sample"))
+    assert (planned.rows, planned.split, planned.balance) == ([], None, None)
+
+
+@pytest.mark.parametrize(("copies", "expected"), [(0, 1), (3, 3)])
+def test_without_balance_every_training_clip_has_its_copies(copies: int, expected: int) -> None:
+    planned = plan_clips(corpus(2), settings_of(augment=("noise",), copies=copies))
+    trained = [row for row in planned.rows if row["split"] == "train" and row["augmented_from"] is None]
+    assert len(planned.rows) - 12 == expected * len(trained)
+
+
+def test_kinds_of_copies_take_turns_where_balance_asks_for_more_than_there_are_kinds() -> None:
+    planned = plan_clips(corpus(2), settings_of(augment=("pitch",), balance="sample"))
+    copies = [row for row in planned.rows if row["augmented_from"]]
+    own = [row["augmentation"]["amount"] for row in copies if row["augmented_from"] == copies[0]["augmented_from"]]
+    assert len(set(own)) == len(own) == 4
+
+
+def test_clips_of_an_official_test_set_are_rejected_and_only_by_the_official_split() -> None:
+    sets = ("train", "validation", "test")
+    rows = described(*(clip(name, name, official_split=name) for name in sets))
+    planned = plan_clips(rows, settings_of(split="official"))
+    assert {row["id"]: row["split"] for row in planned.rows} == {"train": "train", "validation": "validation"}
+    assert [(reject.id, reject.stage) for reject in planned.rejects] == [("test", "Split")]
+    assert plan_clips(rows, settings_of()).rejects == []
+    assert {row["official_split"] for row in plan_clips(rows, settings_of()).rows} == set(sets)
+
+
+def test_weights_count_the_copies_that_are_there() -> None:
+    chosen = settings_of(augment=("noise",), balance="weights", target_minutes=1.0)
+    planned = plan_clips(corpus(4), chosen)
+    assert planned.balance is not None
+    for emotion, after in planned.balance.after.items():
+        own = [row for row in planned.rows if (row["emotion"], row["split"]) == (emotion, "train")]
+        assert 2 * sum(row["augmented_from"] is None for row in own) == len(own)
+        # Each clip is 2.5 s, of which 2.0 s and an edge are heard.
+        assert sum(row["weight"] * 2.0 for row in own) == pytest.approx(after)
+        assert after == pytest.approx(60.0, rel=0.02)
+
+
+def test_songs_prompt_nobody() -> None:
+    neutral = [clip(f"n{number}", f"s{number}", emotion="neutral", style="sung") for number in range(6)]
+    rows = described(*neutral, *(clip(f"h{number}", f"s{number}") for number in range(6)))
+    planned = plan_clips(rows, settings_of(prompt_channel=True))
+    assert (planned.unprompted, {row["prompt_id"] for row in planned.rows}) == (12, {None})
+    spoken = described(*(row | {"style": None} for row in neutral), *rows[6:])
+    assert plan_clips(spoken, settings_of(prompt_channel=True)).unprompted < 12
+
+
+def test_prompt_is_a_neutral_line_of_another_speaker_of_the_clips_side_and_language() -> None:
+    rows = described(
+        *(
+            clip(f"{emotion}{number}{language}", f"s{number}", emotion=emotion, language=language)
+            for emotion in ("neutral", "happy")
+            for number in range(8)
+            for language in ("en", "de")
+        ),
+        clip("nobody", None),
+        clip("alone", "s0", language="fr"),
+    )
+    sources = {row["id"]: row for row in rows}
+    chosen = []
+    for seed in (0, 0, 1):
+        planned = plan_clips(rows, settings_of(prompt_channel=True, seed=seed)).rows
+        sides = {row["id"]: row["split"] for row in planned}
+        chosen.append({row["id"]: row["prompt_id"] for row in planned})
+        for name, prompt in chosen[-1].items():
+            if prompt is None:
+                continue
+            ours, theirs = sources[name], sources[prompt]
+            assert (theirs["emotion"], theirs["language"], sides[prompt]) == (
+                "neutral",
+                ours["language"],
+                sides[name],
+            )
+            assert theirs["speaker"] != ours["speaker"]
+        assert (chosen[-1]["nobody"], chosen[-1]["alone"]) == (None, None)
+        assert len({prompt for prompt in chosen[-1].values() if prompt}) > 4
+    assert chosen[0] == chosen[1] != chosen[2]
+
+
+def test_hidden_files_and_folders_are_no_noises(tmp_path: Path) -> None:
+    for name in ("hum.wav", "deep/fan.flac", "._hum.wav", "notes.txt"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    (tmp_path / "folder.wav").mkdir()
+    chosen = settings_of(augment=("noise",), copies=12, noise_folder=str(tmp_path))
+    copies = [row["augmentation"]["detail"] for row in plan_clips(corpus(2), chosen).rows if row["augmented_from"]]
+    assert set(copies) == {"hum.wav", "deep/fan.flac"}
+
+
+def test_clip_that_is_lost_or_comes_twice_stops_everything() -> None:
+    rows = corpus(1)
+    planned, read = plan_clips(rows, settings_of()), Read("acted", rows, [], DatasetInfo(), [])
+    names = {row["id"] for row in rows}
+    _check_balance(read, planned, names, [])
+    some, other = sorted(names)[:2]
+    rejected = Reject(some, "Check", "too loud", "record it again")
+    _check_balance(read, planned, names - {some}, [rejected])
+    for finished, rejects in ((names - {some}, []), (names, [rejected]), (names - {other}, [rejected])):
+        with pytest.raises(RuntimeError, match="clips went in"):
+            _check_balance(read, planned, finished, rejects)

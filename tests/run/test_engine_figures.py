@@ -1,0 +1,749 @@
+"""What the engine counts, writes into its journals and hands on, to the last figure."""
+
+import io
+import json
+import logging
+import os
+import re
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from threading import Event
+from typing import Any
+
+import numpy as np
+import pytest
+import soundfile
+from recordings import excerpt, save
+from scripted import SHORT, folder
+
+from dailytalk_contiguous import Align, Bucket, Finish, Reconstruct, Segment, Speak, Tag
+from dailytalk_contiguous.core.errors import DailytalkError, Reject
+from dailytalk_contiguous.core.machine import cores
+from dailytalk_contiguous.pipelines import SpeakSettings, TagSettings
+from dailytalk_contiguous.run import build, estimate, events, outputs, streaming, tagging
+from dailytalk_contiguous.run.clip_plan import CorpusSettings, finish_clip_stages, measure_clip_stages, noises_of
+from dailytalk_contiguous.run.events import (
+    EVENTS,
+    Journal,
+    append,
+    is_whole,
+    journal_of_host,
+    journals,
+    now,
+    read_events,
+)
+from dailytalk_contiguous.run.local import RunPlan, Task, _broken
+from dailytalk_contiguous.run.on_ray import ActorResources, BudgetActor, plan_actors
+from dailytalk_contiguous.run.runner import Runner
+from dailytalk_contiguous.run.shard import ShardReport
+from dailytalk_contiguous.run.streaming import (
+    FinishedWindow,
+    Limits,
+    Positions,
+    StreamWindow,
+    Windows,
+    windows_ahead,
+)
+from dailytalk_contiguous.run.tagging import FoundRecordings
+from dailytalk_contiguous.sources.folder import FolderConfig
+from dailytalk_contiguous.sources.hub_repository import PendingRecording, StreamPosition
+from dailytalk_contiguous.sources.recordings import Names, Recording
+
+PATH = Path("shard-1.parquet")
+
+
+def task(seconds: float) -> Task:
+    return Task(PATH, [{"conversation_id": "a", "duration": seconds}], {})
+
+
+def made(**changes: Any) -> ShardReport:
+    told: dict[str, Any] = {
+        "path": PATH,
+        "conversations": 2,
+        "rejects": 1,
+        "audio_seconds": 600.0,
+        "wall_seconds": 20.0,
+        "stage_seconds": {"Segment": 15.0},
+        "stage_audio": {"Segment": 500.0},
+        "pid": 4711,
+    }
+    return ShardReport(**(told | changes))
+
+
+# Journals
+
+
+def test_events_of_a_run_hold_its_plan_its_shards_and_its_end(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(logging.getLogger("dailytalk_contiguous"), "propagate", True)
+    caplog.set_level(logging.INFO)
+    with Journal(
+        tmp_path, "tag", TagSettings(), "dailytalk tag x", (2, 3), 4, spent=lambda: 0.12345678
+    ) as journal:
+        plan = RunPlan([PATH, PATH], [task(600.0), task(300.0)], 0, (0.5, 0.1))
+        journal.planned(plan, 3600.0, ["Segment", "Tag"])
+        journal.planned(RunPlan([PATH], [task(900.0)], 0), 1800.0, ["Tag"])
+        journal.made(made())
+        journal.made(made(wall_seconds=10.0))
+        journal.rejects = 2
+    started, planned, shard, _, finished = read_events(tmp_path / EVENTS)
+    assert (started["event"], planned["event"], shard["event"], finished["event"]) == (
+        *("started", "planned", "shard", "finished"),
+    )
+    assert started["plan"] == {
+        "shards": 2,
+        "shards_left": 2,
+        "hours": 1.0,
+        "hours_left": 0.25,
+        "stages": ["Segment", "Tag"],
+    }
+    assert (started["kind"], started["command"], started["shard"]) == ("tag", "dailytalk tag x", [2, 3])
+    assert (started["workers"], started["pid"]) == (4, os.getpid())
+    assert planned["plan"]["hours"] == 0.5
+    assert {name: shard[name] for name in ("shard", "conversations", "rejects", "worker", "spent")} == {
+        "shard": "shard-1.parquet",
+        "conversations": 2,
+        "rejects": 1,
+        "worker": 4711,
+        "spent": 0.123457,
+    }
+    assert (shard["audio_seconds"], shard["wall_seconds"], shard["stages"]) == (600.0, 20.0, {"Segment": 15.0})
+    assert finished["rejects"] == 2
+    assert len({event["run"] for event in read_events(tmp_path / EVENTS)}) == 1
+    assert all(map(is_whole, read_events(tmp_path / EVENTS)))
+    account = journal.account
+    # The second shard's stages took longer than its clock: nothing was outside them.
+    assert (account.stages, account.audio, account.outside) == ({"Segment": 30.0}, {"Segment": 1000.0}, 5.0)
+    first, last = [record.getMessage() for record in caplog.records if record.name == "dailytalk_contiguous"]
+    assert "shard 1 of 3: shard-1.parquet, 2 conversations, 10.0 min in 20.0 s; 0.17 of 0.50 h at " in first
+    assert "shard 2 of 3: shard-1.parquet, 2 conversations, 10.0 min in 10.0 s; 0.33 of 0.50 h at " in last
+    assert last.endswith(" left, 0.1235 USD spent")
+    # Of the 300 s that are left, both stages: 0.5 and 0.1 s for a second.
+    ((speed, left),) = re.findall(r"at ([\d.]+)× real time, ([\d.]+ min) left", last)
+    assert (float(speed) > 100, left) == (True, "3.0 min")
+
+
+def test_log_of_a_large_run_counts_its_hours(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(logging.getLogger("dailytalk_contiguous"), "propagate", True)
+    caplog.set_level(logging.INFO)
+    with Journal(tmp_path, "corpus", CorpusSettings()) as journal:
+        journal.planned(RunPlan([PATH], [task(1000 * 3600.0)], 0), 1000 * 3600.0, ["Segment"])
+        journal.made(made(audio_seconds=400 * 3600.0))
+    (line,) = [record.getMessage() for record in caplog.records if record.name == "dailytalk_contiguous"]
+    assert "2 clips, 24000.0 min in 20.0 s; 400.00 of 1000.00 h at " in line
+    assert line.endswith(" left")
+
+
+def test_run_without_money_or_rejects_tells_of_none(tmp_path: Path) -> None:
+    with Journal(tmp_path, "corpus", CorpusSettings()) as journal:
+        journal.planned(RunPlan([PATH], [task(6.0)], 0), 6.0, [])
+    events = read_events(tmp_path / EVENTS)
+    assert [sorted({"spent", "rejects"} & event.keys()) for event in events] == [[], []]
+    assert (events[0]["shard"], events[0]["workers"]) == ([1, 1], 1)
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", now())
+
+
+def test_shards_of_a_corpus_hold_clips_and_others_conversations() -> None:
+    assert [events.contents(kind) for kind in ("corpus", "tag")] == ["clips", "conversations"]
+
+
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (DailytalkError("the disk is full", "make room"), "the disk is full: make room"),
+        (OSError(28, "No space left on device"), "no space left on device"),
+        (OSError("words of a conversation"), "oserror"),
+        (ValueError("words of a conversation"), "ValueError"),
+    ],
+)
+def test_end_of_a_run_names_what_was_foreseen_and_of_the_rest_the_kind_alone(error: Exception, told: str) -> None:
+    assert events._reason(error) == told
+
+
+def test_account_of_a_run_is_to_a_millisecond_and_leaves_out_outputs_until_they_are_known() -> None:
+    account = events.Account({"Tag": 1.23456}, {"Tag": 600.1234}, outside=0.98765, planning=0.5004)
+    told = {
+        "stages": {"Tag": {"seconds": 1.235, "audio_seconds": 600.12}},
+        "planning_seconds": 0.5,
+        "outside_stages_seconds": 0.988,
+    }
+    assert account.as_dict() == told
+    account.outputs = 0.25
+    assert account.as_dict() == told | {"outputs_seconds": 0.25}
+
+
+EVENT = {"event": "started", "time": "2026-01-02T12:00:00Z", "run": "1", "kind": "tag", "shard": [1, 1]}
+EVENT |= {"host": "h", "pid": 7, "born": "", "plan": {"shards": 1, "shards_left": 1, "hours_left": 0.5}}
+
+
+@pytest.mark.parametrize(
+    ("changes", "whole"),
+    [
+        ({}, True),
+        ({"pid": 1}, True),
+        ({"pid": 0}, False),
+        ({"pid": -1}, False),
+        ({"pid": 2**31 - 1}, True),
+        ({"pid": 2**31}, False),
+        ({"shard": [1]}, False),
+        ({"shard": [1, 2, 3]}, False),
+        ({"time": "noon"}, False),
+        ({"time": "2026-01-02T12:00:00"}, False),
+        ({"plan": {}}, False),
+        ({"event": "planned", "pid": 0, "shard": [1]}, True),
+        ({"spent": "much"}, False),
+    ],
+)
+def test_event_of_a_run_is_whole_where_readers_find_what_they_rely_on(
+    changes: dict[str, Any], whole: bool
+) -> None:
+    assert is_whole(EVENT | changes) is whole
+
+
+def test_host_that_began_a_journal_goes_on_in_it_and_others_have_their_own(tmp_path: Path) -> None:
+    assert journal_of_host(tmp_path / "new" / "work", "a b") == tmp_path / "new" / "work" / "events.jsonl"
+    work = tmp_path / "new" / "work"
+    append(work / EVENTS, EVENT | {"host": "a b"})
+    assert journal_of_host(work, "a b") == work / "events.jsonl"
+    assert journal_of_host(work, "c.d") == work / "events.c-d.jsonl"
+    append(work / "events.a-b.jsonl", EVENT)
+    assert journal_of_host(work, "a b") == work / "events.a-b.jsonl"
+    (work / "eventsx.jsonl").touch()
+    assert [path.name for path in journals(work)] == ["events.a-b.jsonl", "events.jsonl"]
+
+
+# Positions of a stream
+
+
+def finished(number: int, **changes: Any) -> FinishedWindow:
+    return FinishedWindow(
+        number, StreamPosition(0, number, number), StreamPosition(0, number + 1, number + 1), False, **changes
+    )
+
+
+def test_positions_come_back_as_they_were_noted(tmp_path: Path) -> None:
+    positions = Positions(tmp_path)
+    assert (positions.about, positions.windows, positions.complete) == (None, [], False)
+    assert (positions.end, positions.audio_seconds, positions.written) == (StreamPosition(), 0, False)
+    positions.begin({"source": {"repository": "a/b"}, "commit": "c0ffee"})
+    reject = [Reject("x", "Folder", "why", "mend it")]
+    first = finished(0, names=["a.wav"], problems=reject, unsaid=reject, tagged="t", dataset="d", held=2)
+    last = FinishedWindow(
+        1, StreamPosition(0, 1, 1), StreamPosition(1, 0, 2), True, conversations=3, audio_seconds=4.5, size=6
+    )
+    positions.add(first)
+    positions.outputs_stand()
+    assert (positions.written, positions.complete) == (True, False)
+    positions.add(last)
+    for one in (positions, Positions(tmp_path)):
+        assert one.windows == [first, last]
+        assert one.about == {"layout": 1, "source": {"repository": "a/b"}, "commit": "c0ffee"}
+        assert (one.end, one.complete, one.audio_seconds, one.written) == (
+            StreamPosition(1, 0, 2),
+            True,
+            4.5,
+            False,
+        )
+    positions.outputs_stand()
+    positions.add(finished(0))  # done again
+    for one in (positions, Positions(tmp_path)):
+        assert (one.windows, one.written) == ([finished(0), last], False)
+    with (tmp_path / "position.jsonl").open("ab") as file:
+        file.write(b'{"window": 2, "half')
+    Positions(tmp_path).outputs_stand()
+    assert Positions(tmp_path).written
+    (tmp_path / "position.jsonl").write_text('{"layout": 2}\n')
+    with pytest.raises(DailytalkError, match=r"layout 2, not 1"):
+        Positions(tmp_path)
+
+
+# Windows of a stream
+
+
+class Files:
+    """A source of recordings, in place of a repository: `seconds` each; one of no seconds can't be used."""
+
+    def __init__(self, folder: Path, *seconds: float) -> None:
+        self.files = [save(folder / f"{n}.wav", excerpt(seconds=one or 1.0)) for n, one in enumerate(seconds)]
+        self.seconds = seconds
+        self.asked: list[StreamPosition] = []
+
+    def coming(self, start: StreamPosition) -> Iterator[PendingRecording]:
+        self.asked.append(start)
+        for number in range(start.number, len(self.files)):
+            yield PendingRecording(self._brought(number), StreamPosition(0, number + 1, number + 1))
+
+    def _brought(self, number: int) -> Callable[[Path, Names], Recording | Reject]:
+        def bring(folder: Path, names: Names) -> Recording | Reject:
+            if not self.seconds[number]:
+                return Reject(str(number), "Folder", "why", "mend it")
+            path = folder / f"{number}.wav"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(self.files[number].read_bytes())
+            return Recording(
+                path, names.file(f"{number}.wav") if hasattr(names, "file") else path.name, str(number)
+            )
+
+        return bring
+
+
+def windows(tmp_path: Path, seconds: float, *lengths: float) -> tuple[Files, Windows]:
+    source = Files(tmp_path / "source", *lengths)
+    return source, Windows(source, tmp_path / "scratch", FolderConfig(), seconds)  # type: ignore[arg-type]
+
+
+def test_window_is_full_once_it_holds_as_much_audio_as_was_asked_for(tmp_path: Path) -> None:
+    source, cut = windows(tmp_path, 2.0, 1.0, 1.0, 1.0, 0.0, 1.0, 1.0)
+    found = list(cut.all_from(0, StreamPosition(), Names()))
+    assert [len(window.rows) for window in found] == [2, 2, 1]
+    assert [window.audio_seconds for window in found] == [2.0, 2.0, 1.0]
+    assert [len(window.problems) for window in found] == [0, 1, 0]
+    assert [(window.number, window.last, window.whole) for window in found] == [
+        *((0, False, True), (1, False, True), (2, True, True)),
+    ]
+    assert [window.start.number for window in found] == [0, 2, 5]
+    assert [window.end.number for window in found] == [2, 5, 6]
+    assert source.asked == [StreamPosition()]  # what was read ahead is not read again
+    assert [window.folder.name for window in found] == ["000000", "000001", "000002"]
+    assert all(window.size > 16000 for window in found)
+    for window in (*found, *found):  # what is gone may be dropped once more
+        window.drop()
+    assert not list((tmp_path / "scratch").rglob("*.wav"))
+
+
+def test_full_window_at_the_end_of_the_source_is_the_last(tmp_path: Path) -> None:
+    _, cut = windows(tmp_path, 2.0, 1.0, 1.0)
+    assert [(window.last, window.whole) for window in cut.all_from(0, StreamPosition(), Names())] == [(True, True)]
+
+
+def test_window_that_is_brought_again_ends_where_it_did_whatever_its_length(tmp_path: Path) -> None:
+    source, cut = windows(tmp_path, 1.0, 1.0, 1.0, 1.0)
+    again = cut.again(FinishedWindow(4, StreamPosition(0, 0, 0), StreamPosition(0, 2, 2), False), [])
+    assert (again.number, len(again.rows), again.end.number, again.whole) == (4, 2, 2, True)
+    assert source.asked == [StreamPosition(0, 0, 0)]
+
+
+def test_stop_leaves_a_window_that_is_not_whole(tmp_path: Path) -> None:
+    _, cut = windows(tmp_path, 9.0, 1.0, 1.0)
+    cut.stop()
+    (window,) = cut.all_from(0, StreamPosition(), Names())
+    assert (window.whole, window.last, window.rows) == (False, False, [])
+
+
+def test_windows_are_dropped_once_the_next_is_asked_for_and_none_begins_without_leave(tmp_path: Path) -> None:
+    leave, stopped = iter([True, True, True, False]), Event()
+
+    def brought(number: int) -> StreamWindow:
+        window = StreamWindow(
+            number, StreamPosition(), StreamPosition(), tmp_path / str(number), tmp_path, whole=True
+        )
+        window.folder.mkdir()
+        return window
+
+    seen = []
+    for window in windows_ahead(map(brought, range(9)), stopped.set, lambda: next(leave)):
+        seen.append(window.number)
+        assert window.folder.exists()
+    assert (seen, stopped.is_set()) == ([0, 1], True)
+    assert list(tmp_path.iterdir()) == []
+    assert list(windows_ahead(map(brought, range(9)), stopped.set, lambda: False)) == []
+    assert list(tmp_path.iterdir()) == []
+
+
+# A stream's limits
+
+
+def run_with(limits: Limits, tmp_path: Path, *windows: FinishedWindow) -> Any:
+    run = object.__new__(streaming._Run)
+    run.limits, run.out, run.stopped = limits, tmp_path, ""
+    run.positions = Positions(tmp_path)
+    run.positions.begin({"source": {}, "commit": "c0ffee"})
+    for one in windows:
+        run.positions.add(one)
+    return run
+
+
+@pytest.mark.parametrize(
+    ("hours", "held", "last", "to_do", "stopped"),
+    [
+        (None, 0, False, True, ""),
+        (None, 0, True, False, ""),
+        (None, 1, True, True, ""),
+        (1.0, 0, False, False, streaming.HOURS),
+        (1.0, 1, False, True, ""),
+        (1.0, 0, True, False, ""),
+        (1.5, 0, False, True, ""),
+    ],
+)
+def test_stream_goes_on_until_its_hours_or_its_end_and_for_what_was_held_back(
+    hours: float | None, held: int, last: bool, to_do: bool, stopped: str, tmp_path: Path
+) -> None:
+    done = FinishedWindow(0, StreamPosition(), StreamPosition(), last, held=held, audio_seconds=3600.0)
+    run = run_with(Limits(hours), tmp_path, done)
+    assert (run._to_do(), run.stopped) == (to_do, stopped)
+
+
+def test_stream_needs_room_for_its_largest_window_above_the_limit(tmp_path: Path) -> None:
+    free = os.statvfs(tmp_path).f_bavail * os.statvfs(tmp_path).f_frsize
+    room = run_with(Limits(None, free / 2), tmp_path, finished(0, size=1))
+    assert (room._has_room_for_one(), room.stopped) == (True, "")
+    assert not room._has_room(free)
+    assert room.stopped == streaming.DISK
+    small = run_with(Limits(None, free / 2), tmp_path, finished(0, size=free), finished(1, size=1))
+    assert not small._has_room_for_one()
+
+
+# Recipes
+
+TAGGING = (Segment(), Bucket(), Tag())
+SPEAKING = (
+    Speak(engine="espeak", model="m", voice="v", revoice="right", verify="tiny", tries=7, max_cost=2.5),
+    Reconstruct(mode="sequential", revoice="right"),
+    Align(revoice="right", recogniser="base"),
+    Finish(revoice="right"),
+)
+
+
+def test_recipe_says_its_settings_by_its_stages() -> None:
+    tagging = build._tagging((Segment(channel="left"), Bucket()))
+    assert (tagging.channel, tagging.device) == ("left", "cpu")
+    assert tagging.told() == {"recipe": ["Segment", "Bucket"], "channel": "left"}
+    speaking = build._speaking(SPEAKING)
+    assert (speaking.tts, speaking.tts_model, speaking.voice, speaking.revoice) == ("espeak", "m", "v", "right")
+    assert (speaking.verify, speaking.asr_model, speaking.timeline) == (True, "tiny", "sequential")
+    assert (speaking.tries, speaking.max_cost) == (7, 2.5)
+    assert speaking.stages("{1}")[-1] == Finish(revoice="right", provenance="{1}")
+    assert speaking.stages("{1}")[:-1] == SPEAKING[:-1]
+    told = speaking.told()
+    assert (told["recipe"], told["tries"]) == (["Speak", "Reconstruct", "Align", "Finish"], 7)
+    plain = build._speaking((Speak(engine="espeak"), Reconstruct(), Align(recogniser="base"), Finish()))
+    assert (plain.verify, plain.asr_model) == (False, "base")
+    with pytest.raises(DailytalkError, match="'robust' need the whole corpus first"):
+        build._tagging((Segment(), Bucket(preset="robust")))
+
+
+def test_both_halves_of_a_recipe_have_its_workers_and_its_licence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls: dict[str, Any] = {}
+
+    class Tagged:
+        n_conversations = 1
+
+    def find(inputs: Any, out: Any, settings: Any, options: Any, licence: str) -> FoundRecordings:
+        calls["find"] = (inputs, options.workers, licence)
+        return FoundRecordings([], [Reject("a", "Folder", "why", "mend it")])
+
+    def tag(found: Any, out: Any, settings: Any, options: Any, *rest: Any) -> Any:
+        calls["tag"] = options.workers
+        return Tagged()
+
+    def speak(*values: Any, workers: int = 1) -> Any:
+        calls["speak"] = workers
+        return "spoken"
+
+    class Script:
+        rejects = (Reject("b", "Transcript", "why", "mend it"),)
+
+    monkeypatch.setattr(build, "find", find)
+    monkeypatch.setattr(build, "tag_recordings", tag)
+    monkeypatch.setattr(build, "speak_transcript", speak)
+    monkeypatch.setattr(build, "read_synthesis_input", lambda folder: Script())
+    built = build.run_recipe("in", tmp_path, TAGGING, SPEAKING, workers=3, source_licence="mit")
+    assert calls == {"find": (["in"], 3, "mit"), "tag": 3, "speak": 3}
+    assert (built.spoken, [one.id for one in built.rejects]) == ("spoken", ["a", "b"])
+    calls.clear()
+    assert build.run_recipe(["a", "b"], tmp_path, TAGGING).spoken is None
+    assert calls == {"find": (["a", "b"], 1, ""), "tag": 1}
+    Tagged.n_conversations = 0
+    assert build.run_recipe("in", tmp_path, TAGGING, SPEAKING).spoken is None
+
+
+# Plans of a corpus
+
+
+def measured(audio: float, **quantities: float) -> estimate.Measured:
+    return estimate.Measured(audio, quantities, {"Tag": 2.0})
+
+
+def test_estimate_is_the_mean_by_audio_between_the_least_and_the_most() -> None:
+    rows = [{"duration": 1800.0}, {"duration": 1800.0}]
+    found = FoundRecordings([rows], [Reject("a", "Folder", "why", "mend it")])
+    pieces = [measured(10.0, usd=1.0, tag_seconds=5.0), measured(30.0, tag_seconds=30.0)]
+    workers = min(2, cores())
+    made = estimate.extrapolate(found, pieces, 2, 3.5)
+    assert made.quantities["usd"] == pytest.approx((0.0, 90.0, 360.0))
+    assert made.quantities["tag_seconds"] == pytest.approx(
+        tuple(value / workers for value in (1800.0, 3150.0, 3600.0))
+    )
+    assert made.stages["Tag"] == pytest.approx((240.0, 360.0, 720.0))
+    assert (made.audio_hours, made.conversations, made.rejected) == (1.0, 2, 1)
+    assert (made.sample_pieces, made.sample_seconds, made.workers, made.loading_seconds) == (2, 40.0, 2, 3.5)
+
+
+def test_sample_is_measured_with_the_cores_of_one_of_the_workers(monkeypatch: pytest.MonkeyPatch) -> None:
+    import torch
+
+    before = torch.get_num_threads()
+    for usual in (None, "7"):
+        if usual:
+            monkeypatch.setenv("OMP_NUM_THREADS", usual)
+        else:
+            monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+        with estimate._share_of(2):
+            share = max(1, cores() // 2)
+            assert (torch.get_num_threads(), os.environ["OMP_NUM_THREADS"]) == (share, str(share))
+        assert (torch.get_num_threads(), os.environ.get("OMP_NUM_THREADS")) == (before, usual)
+        with estimate._share_of(1):
+            assert (torch.get_num_threads(), os.environ.get("OMP_NUM_THREADS")) == (before, usual)
+    with estimate._share_of(10_000):
+        assert torch.get_num_threads() == 1
+
+
+def test_bytes_of_paid_speech_are_those_of_the_recording(tmp_path: Path) -> None:
+    path = save(tmp_path / "a.wav", excerpt(seconds=4.0))
+    piece = {"audio": {"bytes": None, "path": str(path)}, "offset": 1.0, "duration": 2.0, "sample_rate": 16000}
+    found = estimate._like_the_source(piece, SpeakSettings(sample_rate=0))
+    samples = np.asarray(excerpt(seconds=4.0)[16000:48000])
+    assert found["wav_bytes"] == 2 * samples.size
+    for name, part in (("dataset_bytes", samples), ("cache_bytes", samples[:, 0])):
+        file = io.BytesIO()
+        soundfile.write(file, part, 16000, "PCM_16", format="FLAC")
+        assert found[name] == pytest.approx(len(file.getvalue()), rel=0.01)
+    assert estimate._like_the_source(piece, SpeakSettings(sample_rate=8000))["wav_bytes"] == samples.size
+    assert estimate._size(tmp_path) == estimate._size(path) == path.stat().st_size
+    assert estimate._size(tmp_path / "none") == 0
+
+
+# Workers
+
+
+@pytest.mark.parametrize(
+    ("codes", "told"),
+    [
+        ([None, 0, 1, -15], "was killed, perhaps for want of memory"),
+        ([-9], "was killed, perhaps for want of memory"),
+        ([-9, -11, -6], "crashed (signal 6, Aborted)"),
+        ([3], "was killed, perhaps for want of memory"),
+    ],
+)
+def test_end_of_a_broken_pool_is_told_by_how_its_workers_ended(codes: list[int | None], told: str) -> None:
+    class Process:
+        def __init__(self, code: int | None) -> None:
+            self.exitcode = code
+
+    assert told in str(_broken([Process(code) for code in codes]))
+
+
+@pytest.mark.parametrize(
+    ("nodes", "workers", "gpus", "tasks", "share"),
+    [
+        ([(4, 0)], 0, False, 9, ActorResources(2, 2, 0.0)),
+        ([(5, 0)], 0, False, 9, ActorResources(2, 2, 0.0)),
+        ([(1, 0)], 0, False, 9, ActorResources(1, 1, 0.0)),
+        ([(8, 0)], 3, False, 9, ActorResources(3, 2, 0.0)),
+        ([(8, 0)], 3, False, 2, ActorResources(2, 2, 0.0)),
+        ([(8, 0)], 3, False, 0, ActorResources(1, 2, 0.0)),
+        ([(3, 0), (3, 0)], 3, False, 9, ActorResources(3, 1, 0.0)),
+        ([(8, 2)], 0, True, 9, ActorResources(2, 4, 1.0)),
+        ([(8, 2)], 3, True, 9, ActorResources(3, 2, 0.5)),
+        ([(8, 1), (64, 0)], 0, True, 9, ActorResources(1, 8, 1.0)),
+        ([(8, 1)], 0, False, 9, ActorResources(4, 2, 0.0)),
+    ],
+)
+def test_cluster_is_shared_out_by_its_cores_and_gpus(
+    nodes: list[tuple[int, int]], workers: int, gpus: bool, tasks: int, share: ActorResources
+) -> None:
+    assert plan_actors(nodes, workers, gpus, tasks) == share
+
+
+def test_cluster_without_room_is_one_sentence() -> None:
+    for nodes, workers, gpus, told in (
+        ([(8, 0)], 0, True, "has no GPU"),
+        ([(0, 0)], 0, False, "has no cores to give away"),
+        ([(2, 0)], 3, False, "has 2 cores, too few for 3 workers"),
+    ):
+        with pytest.raises(DailytalkError, match=told):
+            plan_actors(nodes, workers, gpus, 9)
+    assert plan_actors([(3, 0)], 3, False, 9) == ActorResources(3, 1, 0.0)
+
+
+def test_till_counts_what_is_held_back_paid_and_saved_until_it_is_closed() -> None:
+    till = BudgetActor(1.0)
+    first = till.hold(0.75)
+    assert till.held_back() == 1
+    with pytest.raises(DailytalkError):
+        till.hold(0.5)
+    till.pay(first, 0.25)
+    till.save(0.125)
+    assert (till.held_back(), till.totals()) == (0, (0.25, 0.125))
+    till.close()
+    with pytest.raises(DailytalkError, match="the run is being stopped"):
+        till.hold(0.1)
+
+
+def test_runner_here_has_one_worker_and_the_device_that_was_asked_for() -> None:
+    here, there = Runner(), Runner("ray", "auto")
+    assert (here.few, there.few, Runner("ray").few) == (1, 0, 0)
+    assert (here.elsewhere, there.elsewhere, Runner("ray").elsewhere) == (False, True, False)
+    assert [here.device(name) for name in ("auto", "cpu", "cuda")] == ["auto", "cpu", "cuda"]
+    assert [there.device(name) for name in ("cpu", "cuda")] == ["cpu", "cuda"]
+
+
+# Corpora
+
+
+def test_each_setting_of_a_corpus_reaches_its_stage(tmp_path: Path) -> None:
+    settings = CorpusSettings(
+        asr_model="tiny",
+        asr_windows="short",
+        compute_type="float32",
+        affect_model="nobody/model",
+        device="cpu",
+        reduce_noise_under=12.0,
+        keep=0.3,
+        augment=("pitch", "noise"),
+    )
+    _, _, words, _, affect = measure_clip_stages(settings)
+    told = {name: getattr(words, name) for name in ("recogniser", "windows", "compute_type", "device")}
+    assert told == {"recogniser": "tiny", "windows": "short", "compute_type": "float32", "device": "cpu"}
+    assert {name: getattr(affect, name) for name in ("model", "context", "device")} == {
+        "model": "nobody/model",
+        "context": 0.0,
+        "device": "cpu",
+    }
+    condition, _, augment, _ = finish_clip_stages(settings)
+    assert [getattr(condition, name) for name in ("reduce_noise_under", "keep")] == [12.0, 0.3]
+    assert augment.kinds == ("pitch", "noise")  # type: ignore[attr-defined]
+    none = CorpusSettings(asr_model="none", affect_model="none")
+    assert (none.recogniser, none.affect, none.has_networks, none.most_copies) == ("", "", False, 0)
+    assert len(measure_clip_stages(none)) == 4
+    assert len(finish_clip_stages(none)) == 3
+    embedded = CorpusSettings(profile="embedded")
+    assert (embedded.has_networks, len(measure_clip_stages(embedded))) == (False, 4)
+    assert CorpusSettings(profile="embedded", asr_model="tiny").has_networks
+    assert CorpusSettings(profile="embedded", affect_model="nobody/model").has_networks
+
+
+@pytest.mark.parametrize(
+    ("settings", "copies"),
+    [({}, 0), ({"augment": ("pitch",)}, 1), ({"augment": ("pitch",), "copies": 3}, 3)],
+)
+def test_copies_are_one_unless_more_are_asked_for(settings: dict[str, Any], copies: int) -> None:
+    assert CorpusSettings(**settings).most_copies == copies
+
+
+def test_noises_are_the_recordings_of_a_folder_by_name(tmp_path: Path) -> None:
+    for name in ("b.wav", "a/c.WAV", "notes.txt", ".d.wav"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    (tmp_path / "e.wav").mkdir()
+    assert noises_of(str(tmp_path)) == ["a/c.WAV", "b.wav"]
+    assert noises_of("") == []
+    with pytest.raises(DailytalkError, match="is no folder"):
+        noises_of(str(tmp_path / "none"))
+
+
+def test_json_of_journals_is_ascii(tmp_path: Path) -> None:
+    append(tmp_path / EVENTS, {"event": "x", "name": "é"})
+    assert json.loads((tmp_path / EVENTS).read_bytes().decode("ascii"))["name"] == "é"
+
+
+def test_plan_of_free_speech_says_it_and_weighs_the_results(tmp_path: Path) -> None:
+    work = folder(tmp_path / "work", first=SHORT[:2])
+    piece = {"audio": {"bytes": None, "path": str(work / "recordings/first.wav")}, "offset": 0.0, "duration": 2.0}
+    piece["sample_rate"] = 16000
+    quantities, stages = estimate._speak(piece, work, SpeakSettings(profile="embedded", asr_model="pocketsphinx"))
+    assert quantities["dataset_bytes"] == estimate._size(work / "dataset") > 0
+    assert quantities["wav_bytes"] == (work / "audio/first_edited.wav").stat().st_size
+    assert quantities["cache_bytes"] == estimate._size(work / "cache") > 0
+    assert quantities["text_bytes"] == len(SHORT[0][1])
+    assert quantities["speak_seconds"] == pytest.approx(sum(stages.values()))
+    assert {"Speak", "reading, writing"} <= stages.keys()
+
+
+def test_plan_of_paid_speech_prices_it_and_says_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("FISH_API_KEY", raising=False)
+    work = folder(tmp_path / "work", first=SHORT[:2])
+    piece = {"audio": {"bytes": None, "path": str(work / "recordings/first.wav")}, "offset": 0.0, "duration": 2.0}
+    piece["sample_rate"] = 16000
+    settings = SpeakSettings(profile="embedded", tts="fish", sample_rate=0)
+    quantities, stages = estimate._speak(piece, work, settings)
+    assert (stages, quantities["text_bytes"], quantities["wav_bytes"]) == ({}, len(SHORT[0][1]), 2 * 2 * 32000)
+    assert quantities["usd"] > 0
+    assert "speak_seconds" not in quantities
+    assert not (work / "dataset").exists()
+
+
+class Missing(Runner):
+    """A runner whose models are never there."""
+
+    def preflight(self, stages: Any, device: str, fetch: bool = True) -> None:
+        raise DailytalkError("a model is missing", "get it")
+
+
+def test_models_are_asked_for_before_work_and_not_where_there_is_none(tmp_path: Path) -> None:
+    save(tmp_path / "in/call.wav", excerpt(seconds=2.0))
+    settings = TagSettings(profile="embedded", language="en")
+    options = tagging.TagOptions(runner=Missing())
+    found = tagging.find([str(tmp_path / "in")], tmp_path / "out", settings, options)
+    with pytest.raises(DailytalkError, match="a model is missing"):
+        tagging.tag_recordings(found, tmp_path / "out", settings, options, {})
+    assert not list((tmp_path / "out").rglob("*.parquet"))
+    done = tagging.tag_recordings(FoundRecordings([], []), tmp_path / "none", settings, options, {})
+    assert (done.n_shards, done.n_made, done.n_missing) == (0, 0, 0)
+
+
+def test_hosts_that_share_a_run_make_every_shard_once() -> None:
+    paths = [Path(str(n)) for n in range(7)]
+    plan = RunPlan(paths, [Task(path, [], {}) for path in paths if path.name != "3"], 2)
+    shares = [tagging.own_shards(plan, (number, 3)) for number in (1, 2, 3)]
+    assert [[task.path.name for task in share.tasks] for share in shares] == [["0", "6"], ["1", "4"], ["2", "5"]]
+    assert all(share.paths == paths and share.first_stage == 2 for share in shares)
+    assert tagging.own_shards(plan, (1, 1)).tasks == plan.tasks
+
+
+def test_conversations_that_were_said_are_counted_and_what_could_not_be_lost_is_perfect() -> None:
+    tally: Counter[str] = Counter()
+    sums: defaultdict[str, float] = defaultdict(float)
+    timeline = {"offset_distance": 0.5, "overlap_kept": None, "duration_ratio": float("nan")}
+    timeline |= {"lost_speech_seconds": None, "lost_sound_seconds": 0.25}
+    statuses = ("spoken", "kept", "kept-original", "dropped", "spoken")
+    utterances = [
+        {"status": status, "synthesis": {"cost": cost, "cache_key": key} if key else None}
+        for status, (key, cost) in zip(
+            statuses, (("a", 0.5), (None, 0), ("b", 0.0), ("a", 0.5), ("c", 1.0)), strict=True
+        )
+    ]
+    row = {"utterances": utterances, "alignments": [1, 2, 3], "duration": 4.0, "timeline": timeline}
+    bought: list[tuple[str, float]] = []
+
+    class Till:
+        def add(self, key: str, cost: float) -> None:
+            bought.append((key, cost))
+
+    for _ in range(2):
+        outputs._count_spoken(row, tally, sums)
+    outputs._count_purchases(row, Till())  # type: ignore[arg-type]
+    assert tally == {
+        "conversations": 2,
+        "utterances": 10,
+        "words": 6,
+        "spoken": 4,
+        "kept": 2,
+        "kept_original": 2,
+        "dropped": 2,
+    }
+    assert sums == {
+        "duration": 8.0,
+        "offset_distance": 1.0,
+        "overlap_kept": 2.0,
+        "duration_ratio": 2.0,
+        "lost_speech_seconds": 0.0,
+        "lost_sound_seconds": 0.5,
+    }
+    assert bought == [("a", 0.5), ("a", 0.5), ("c", 1.0)]

@@ -1,0 +1,476 @@
+import json
+import logging
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from datasets import load_dataset
+from recordings import read_lines, state
+from scripted import SHORT, Stubborn, folder, loopback, say, settings, talk, write_transcript
+from tts_server import TOKEN, TtsServer
+
+from dailytalk_contiguous.core.errors import DailytalkError
+from dailytalk_contiguous.run.estimate import price_of
+from dailytalk_contiguous.run.events import EVENTS, read_events
+from dailytalk_contiguous.run.speaking import check_script_tags, read_synthesis_input, speak_transcript
+
+BICYCLE = "(worried) The bicycle makes a noise again."
+MORNING = "(curious) Good morning, is anybody there?"
+
+
+@pytest.fixture
+def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Stubborn]:
+    with loopback(monkeypatch, Stubborn("", "500")) as running:
+        assert isinstance(running, Stubborn)
+        yield running
+
+
+def edited(work: Path, place: int, **fields: Any) -> None:
+    lines = read_lines(work / "transcript.jsonl")
+    lines[place] |= fields
+    write_transcript(work, lines)
+
+
+def asked_for(server: TtsServer) -> list[str]:
+    return [asked.body["text"] for asked in server.asked]
+
+
+# What could not be said
+
+
+@pytest.mark.parametrize(("fault", "why"), [("500", "answered 500"), ("silence", "it is silent")])
+def test_failed_utterance_holds_its_conversation_back_and_the_next_run_asks_only_for_it(
+    tmp_path: Path, server: Stubborn, fault: str, why: str
+) -> None:
+    work = folder(tmp_path, first=SHORT, second=talk("another", 4))
+    server.word, server.fault = "bicycle", fault
+    outcome = say(work, settings(tmp_path))
+    assert (outcome.record["counts"]["conversations"], outcome.record["counts"]["rejects"]) == (1, 1)
+    (reject,) = read_lines(work / "rejects.jsonl")
+    assert (reject["id"], reject["stage"]) == ("first", "Reconstruct")
+    assert "first/left/0002" in reject["reason"]
+    assert why in reject["reason"]
+    assert {line["conversation_id"] for line in read_lines(work / "transcript_shifted.jsonl")} == {"second"}
+    assert [path.name for path in (work / "audio").glob("*.wav")] == ["second_edited.wav"]
+    server.word = ""
+    server.asked.clear()
+    if fault == "silence":  # refused takes count for this run, too
+        assert "--tries 6" in reject["remedy"]
+        assert (say(work, settings(tmp_path)).record["counts"]["rejects"], asked_for(server)) == (1, [])
+        outcome = say(work, settings(tmp_path, tries=4))
+    else:
+        assert "run the same command again" in reject["remedy"]
+        outcome = say(work, settings(tmp_path))
+    assert asked_for(server) == [BICYCLE]
+    # Another number of tries is another setting of every row.
+    assert outcome.n_made == (2 if fault == "silence" else 1)
+    assert outcome.record["counts"]["spoken"] == 4
+    assert read_lines(work / "rejects.jsonl") == []
+
+
+def test_failed_utterance_may_keep_the_original_voice_and_says_so(tmp_path: Path, server: Stubborn) -> None:
+    work = folder(tmp_path, first=SHORT)
+    server.word = "bicycle"
+    outcome = say(work, settings(tmp_path, on_failure="keep-original"))
+    assert outcome.record["counts"]["kept_original"] == 1
+    line = read_lines(work / "transcript_shifted.jsonl")[2]
+    assert line["status"] == "kept-original"
+    assert line["reason"].startswith("could not be said: Fish Audio answered 500")
+    assert line["synthesis"] is None
+    (reject,) = read_lines(work / "rejects.jsonl")
+    assert (reject["id"], reject["stage"]) == ("first/left/0002", "Speak")
+
+
+@pytest.mark.parametrize(("no_text", "status"), [("drop", "dropped"), ("keep-original", "kept-original")])
+def test_utterance_without_text_is_never_sent_and_holds_nothing_back(
+    tmp_path: Path, server: Stubborn, no_text: str, status: str
+) -> None:
+    work = folder(tmp_path, first=SHORT)
+    edited(work, 0, text="  ")
+    outcome = say(work, settings(tmp_path, no_text=no_text))
+    assert asked_for(server) == [BICYCLE]
+    line = read_lines(work / "transcript_shifted.jsonl")[0]
+    assert (line["status"], line["reason"]) == (status, "no text to say")
+    assert (line["start"] is None) == (no_text == "drop")
+    assert outcome.record["counts"][status.replace("-", "_")] == 1
+
+
+# What was bought is kept
+
+
+def test_second_run_asks_for_nothing_and_rewrites_no_result(tmp_path: Path, server: Stubborn) -> None:
+    work = folder(tmp_path / "work", first=SHORT)
+    first = say(work, settings(tmp_path))
+    assert first.record["money"]["spent"] == pytest.approx(15e-6 * len(MORNING + BICYCLE))
+    before = {name: told for name, told in state(work).items() if name.startswith(("dataset", "audio"))}
+    assert len(before) == 3  # the shard, its sound file, and the mark of the folder
+    again = say(work, settings(tmp_path))
+    assert (again.n_made, len(server.asked), again.record["money"]["spent"]) == (0, 2, 0)
+    assert before.items() <= state(work).items()
+    assert again.record["cost"] == first.record["cost"]
+
+
+def test_work_folder_that_was_thrown_away_is_made_again_for_nothing(tmp_path: Path, server: Stubborn) -> None:
+    work = folder(tmp_path / "work", first=SHORT)
+    first = say(work, settings(tmp_path))
+    made = (work / "audio/first_edited.wav").read_bytes()
+    shutil.rmtree(work)
+    again = say(folder(work, first=SHORT), settings(tmp_path))
+    assert len(server.asked) == 2
+    assert (again.record["money"]["spent"], again.record["money"]["saved_by_cache"]) == (
+        0,
+        first.record["money"]["spent"],
+    )
+    assert (work / "audio/first_edited.wav").read_bytes() == made
+
+
+def test_edited_line_redoes_its_conversation_alone(tmp_path: Path, server: Stubborn) -> None:
+    work = folder(tmp_path / "work", first=SHORT, second=talk("another", 4))
+    say(work, settings(tmp_path))
+    before = state(work)
+    edited(work, 2, text="The bicycle makes a noise no more.", tag="delighted")
+    outcome = say(work, settings(tmp_path))
+    assert asked_for(server)[4:] == ["(delighted) The bicycle makes a noise no more."]
+    assert outcome.n_made == 1
+    changed = {name for name, told in state(work).items() if before.get(name) != told}
+    assert len([name for name in changed if name.startswith("dataset")]) == 1
+    assert [name for name in changed if name.startswith("audio")] == ["audio/first_edited.wav"]
+    line = read_lines(work / "transcript_shifted.jsonl")[2]
+    assert (line["text"], line["tag"]) == ("The bicycle makes a noise no more.", "delighted")
+
+
+def test_other_timeline_is_made_anew_of_what_was_bought(tmp_path: Path, server: Stubborn) -> None:
+    """Speak itself still stands, but a finished conversation keeps nothing of what it was made from."""
+    work = folder(tmp_path / "work", first=SHORT)
+    say(work, settings(tmp_path))
+    outcome = say(work, settings(tmp_path, timeline="sequential"))
+    assert (outcome.n_made, outcome.record["counts"]["spoken"], len(server.asked)) == (1, 2, 2)
+
+
+def test_sound_file_is_never_older_than_its_conversation(tmp_path: Path, server: Stubborn) -> None:
+    """A run that stops later than at the first shard has changed that one, and written no sound file."""
+    work = folder(tmp_path / "work", first=SHORT, second=talk("another", 4))
+    say(work, settings(tmp_path))
+    before = (work / "audio/first_edited.wav").read_bytes()
+    edited(work, 2, text="The bicycle makes a noise no more, thank you.")
+    edited(work, 4, text="Nobody can pay for this line.")
+    server.word, server.fault = "pay", "402"
+    with pytest.raises(DailytalkError, match="402"):
+        say(work, settings(tmp_path))
+    server.word = ""
+    say(work, settings(tmp_path))
+    assert (work / "audio/first_edited.wav").read_bytes() != before
+
+
+def test_run_without_credit_keeps_what_was_bought(tmp_path: Path, server: Stubborn) -> None:
+    work = folder(tmp_path, first=talk("a long one", 24))
+    server.plan += [""] * 4 + ["402"] * 20
+    with pytest.raises(DailytalkError, match=r"402.*no credit left"):
+        say(work, settings(tmp_path))
+    server.plan.clear()
+    outcome = say(work, settings(tmp_path))
+    assert outcome.record["counts"]["spoken"] == 12
+    assert set(server.purchases.values()) == {1}
+    assert len(server.purchases) == 12
+
+
+def test_record_of_a_work_folder_is_that_of_its_own_transcript_alone(tmp_path: Path) -> None:
+    work = folder(tmp_path, first=talk("a line", 2))
+    record = {"models": {"recogniser": {"name": "w"}}, "source": {"licence": "mit"}}
+    (work / "run.json").write_text(json.dumps(record), encoding="utf-8")
+    own = read_synthesis_input(work)
+    assert (own.models, own.source) == (record["models"], record["source"])
+    other = shutil.copy(work / "transcript.jsonl", tmp_path / "edited.jsonl")
+    elsewhere = read_synthesis_input(work, Path(other))
+    assert (elsewhere.models, elsewhere.source) == ({}, {})
+
+
+# Money
+
+
+def test_spending_stops_before_the_limit_and_what_was_bought_is_kept(tmp_path: Path, server: Stubborn) -> None:
+    work = folder(tmp_path, first=talk("a long one", 24))
+    script = read_synthesis_input(work)
+    whole = price_of(script, settings(tmp_path)).price
+    with pytest.raises(DailytalkError, match=r"spending limit.*--max-cost"):
+        say(work, settings(tmp_path, max_cost=0.4 * whole))
+    left = price_of(script, settings(tmp_path)).price
+    assert 0.6 * whole <= left < 0.75 * whole
+    outcome = say(work, settings(tmp_path, max_cost=left))  # just enough is enough
+    assert outcome.record["money"]["spent"] == pytest.approx(left)
+    assert set(server.purchases.values()) == {1}
+
+
+@pytest.mark.parametrize(("tts", "paid"), [("fish", True), ("espeak", False)])
+def test_money_is_told_by_events_and_by_a_stop_where_speech_costs_any(
+    tmp_path: Path, server: Stubborn, tts: str, paid: bool
+) -> None:
+    def stop(stage: str, audio: float, wall: float | None) -> None:
+        raise KeyboardInterrupt
+
+    work = folder(tmp_path, first=SHORT)
+    with pytest.raises(KeyboardInterrupt):
+        say(work, settings(tmp_path, tts=tts), progress=stop)
+    events = read_events(work / EVENTS)
+    assert [event["event"] for event in events] == ["started", "stopped"]
+    assert ["spent" in event for event in events] == [paid, paid]
+    assert (work / "run.json").exists() == paid
+    if paid:
+        stopped = json.loads((work / "run.json").read_text())["stopped"]
+        assert (stopped["run"], stopped["command"], stopped["reason"]) == ("speak", "", "Ctrl-C")
+        assert stopped["money"]["spent"] == events[-1]["spent"]
+
+
+def test_line_that_is_said_twice_costs_once(tmp_path: Path, server: Stubborn) -> None:
+    work = folder(tmp_path, first=(*SHORT, SHORT[2]), second=SHORT)
+    record = say(work, settings(tmp_path)).record
+    assert (record["counts"]["spoken"], len(server.asked)) == (5, 2)
+    assert record["cost"] == pytest.approx(record["money"]["spent"], abs=1e-6)
+    assert record["money"]["saved_by_cache"] > record["money"]["spent"]
+
+
+def test_estimate_counts_what_is_cached_and_buys_nothing(tmp_path: Path, server: Stubborn) -> None:
+    work = folder(tmp_path, first=(*SHORT, SHORT[2]), second=talk("another", 4))
+    edited(work, 5, text="")
+    found = price_of(read_synthesis_input(work), settings(tmp_path))
+    assert (found.utterances, found.cached, found.without_text, server.asked) == (4, 1, 1, [])  # one is said twice
+    edited(work, 5, text="Well, this is line number 0.")
+    say(work, settings(tmp_path))
+    n_asked = len(server.asked)
+    edited(work, 7, text="Something new is on line 2.")
+    found = price_of(read_synthesis_input(work), settings(tmp_path))
+    assert (found.utterances, found.cached, len(server.asked)) == (5, 4, n_asked)
+    assert found.price == pytest.approx(15e-6 * len("(calm) Something new is on line 2."))
+    own = [line for line in read_lines(work / "transcript.jsonl") if line["channel"] == "left"]
+    assert found.text_bytes == sum(len(line["text"]) for line in own)
+    assert found.hours == pytest.approx(sum(line["end"] - line["start"] for line in own) / 3600)
+
+
+def test_estimate_counts_every_candidate(tmp_path: Path, server: Stubborn) -> None:
+    work = folder(tmp_path, first=SHORT)
+    script = read_synthesis_input(work)
+    alone = price_of(script, settings(tmp_path)).price
+    say(work, settings(tmp_path))
+    assert price_of(script, settings(tmp_path, candidates=3)).price == pytest.approx(2 * alone)
+
+
+def test_estimate_asks_for_another_take_of_what_was_refused_as_long_as_tries_are_left(
+    tmp_path: Path, server: Stubborn
+) -> None:
+    work = folder(tmp_path, first=SHORT[:2])
+    alone = price_of(read_synthesis_input(work), settings(tmp_path)).price
+    server.short[MORNING] = 0.2
+    assert say(work, settings(tmp_path, tries=1)).record["counts"]["rejects"] == 1
+    found = [price_of(read_synthesis_input(work), settings(tmp_path, tries=tries)) for tries in (1, 2, 3)]
+    assert [(one.utterances, one.cached, one.price) for one in found] == [
+        (1, 1, 0.0),
+        (1, 0, alone),
+        (1, 0, alone),
+    ]
+    say(work, settings(tmp_path, tries=2))
+    assert price_of(read_synthesis_input(work), settings(tmp_path, tries=2)).price == 0.0
+
+
+# Tags
+
+
+def test_tag_that_the_synthesiser_does_not_know_stops_everything_before_it_costs(
+    tmp_path: Path, server: Stubborn
+) -> None:
+    work = folder(tmp_path, first=SHORT)
+    edited(work, 2, tag="giggling")
+    for attempt in (say, lambda folder, chosen: price_of(read_synthesis_input(folder), chosen)):
+        with pytest.raises(DailytalkError, match=r"'giggling'.*\"giggling\": \".*--map-tag TAG=OTHER"):
+            attempt(work, settings(tmp_path))
+    assert server.asked == []
+    say(work, settings(tmp_path, tag_map=(("giggling", "chuckling"),)))
+    assert "(chuckling) The bicycle makes a noise again." in asked_for(server)
+    assert read_lines(work / "transcript_shifted.jsonl")[2]["tag"] == "giggling"
+
+
+def test_tags_that_are_never_sent_are_nobodys_business(tmp_path: Path, server: Stubborn) -> None:
+    work = folder(tmp_path, first=SHORT)
+    edited(work, 1, tag="giggling")
+    edited(work, 2, tag="giggling", text="")
+    say(work, settings(tmp_path))
+    assert asked_for(server) == [MORNING]
+
+
+def test_free_tags_of_a_newer_model_may_not_hold_its_brackets(tmp_path: Path, server: Stubborn) -> None:
+    work = folder(tmp_path, first=SHORT)
+    edited(work, 2, tag="out of breath")
+    say(work, settings(tmp_path, tts_model="s2-pro"))
+    assert "[out of breath] The bicycle makes a noise again." in asked_for(server)
+    edited(work, 2, tag="out] of [breath")
+    with pytest.raises(DailytalkError, match="does not know"):
+        say(work, settings(tmp_path, tts_model="s2-pro"))
+
+
+def test_model_that_fish_does_not_have_is_left_to_its_synthesiser_to_name(
+    tmp_path: Path, server: Stubborn
+) -> None:
+    script = read_synthesis_input(folder(tmp_path, first=(("left", "Well.", "giggling"),)))
+    check_script_tags(script, settings(tmp_path, tts_model="s9"))
+    for other in ({"tts_model": "s1"}, {"tts": "openai", "tts_model": "s9"}):
+        with pytest.raises(DailytalkError, match="'giggling'"):
+            check_script_tags(script, settings(tmp_path, **other))
+
+
+def test_paid_lines_are_bought_by_one_process_whatever_the_number_of_workers(
+    tmp_path: Path, server: Stubborn
+) -> None:
+    """Only the purse of this process knows what was spent."""
+    work = folder(tmp_path, first=SHORT, second=talk("another", 2))
+    price = price_of(read_synthesis_input(work), settings(tmp_path)).price
+    outcome = say(work, settings(tmp_path), workers=3)
+    assert read_events(work / EVENTS)[0]["workers"] == 3
+    assert outcome.record["money"]["spent"] == pytest.approx(price, abs=1e-6)
+    assert price > 0
+
+
+# The voice
+
+
+def test_cloned_voice_travels_with_every_line_and_is_part_of_what_is_cached(
+    tmp_path: Path, server: Stubborn
+) -> None:
+    work = folder(tmp_path, first=SHORT)
+    script, cloned = read_synthesis_input(work), settings(tmp_path, voice="clone")
+    say(work, settings(tmp_path))
+    assert (price_of(script, settings(tmp_path)).cached, price_of(script, cloned).cached) == (2, 0)
+    say(work, cloned)
+    for asked in server.asked[2:]:
+        assert asked.headers["Content-Type"] == "application/msgpack"
+        (sample,) = asked.body["references"]
+        assert sample["audio"][:4] == b"RIFF"
+        assert sample["text"] == "Good morning, is anybody there? The bicycle makes a noise again."
+    assert len(server.asked) == 4
+    found = price_of(script, cloned)
+    assert (found.utterances, found.cached, found.price) == (2, 2, 0)
+
+
+def test_conversation_with_too_little_to_clone_is_rejected_before_it_costs(
+    tmp_path: Path, server: Stubborn
+) -> None:
+    work = folder(tmp_path, first=(("left", "Yes.", "calm"), *SHORT[1:2]))
+    cloned = settings(tmp_path, voice="clone")
+    found = price_of(read_synthesis_input(work), cloned)
+    assert (found.utterances, found.not_cloned) == (0, 1)
+    say(work, cloned)
+    (reject,) = read_lines(work / "rejects.jsonl")
+    assert (reject["stage"], server.asked) == ("ChooseVoice", [])
+
+
+def test_another_voice_in_the_environment_is_another_result(
+    tmp_path: Path, server: Stubborn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    work = folder(tmp_path, first=SHORT)
+    say(work, settings(tmp_path))
+    monkeypatch.setenv("FISH_AUDIO_REFERENCE_ID", "some-voice")
+    assert say(work, settings(tmp_path)).n_made == 1
+    assert [asked.body["reference_id"] for asked in server.asked] == [
+        *("loopback-voice", "loopback-voice"),
+        *("some-voice", "some-voice"),
+    ]
+    dataset = load_dataset("parquet", data_dir=str(work / "dataset"), cache_dir=str(tmp_path / "hub"))["train"]
+    assert json.loads(dataset[0]["provenance"])["voice"] == "some-voice"
+    assert dataset[0]["utterances"][0]["synthesis"]["voice"] == "some-voice"
+
+
+# What is in the folder
+
+
+def test_deleted_conversation_needs_prune_and_is_gone_then(tmp_path: Path, server: Stubborn) -> None:
+    work = folder(tmp_path, first=SHORT, second=talk("another", 4))
+    say(work, settings(tmp_path))
+    write_transcript(work, read_lines(work / "transcript.jsonl")[:4])
+    with pytest.raises(DailytalkError, match=r"'second'.*--prune"):
+        say(work, settings(tmp_path))
+    say(work, settings(tmp_path), prune=True)
+    assert [path.name for path in (work / "audio").glob("*.wav")] == ["first_edited.wav"]
+    dataset = load_dataset("parquet", data_dir=str(work / "dataset"), cache_dir=str(tmp_path / "hub"))
+    assert dataset["train"]["conversation_id"] == ["first"]
+
+
+def test_held_back_conversation_may_be_deleted_without_prune(tmp_path: Path, server: Stubborn) -> None:
+    work = folder(tmp_path, first=talk("the first", 4), second=SHORT)
+    server.word = "bicycle"
+    say(work, settings(tmp_path))
+    write_transcript(work, read_lines(work / "transcript.jsonl")[:4])
+    assert say(work, settings(tmp_path)).record["counts"]["rejects"] == 0
+    assert len(list((work / "dataset").glob("*.parquet"))) == 1
+
+
+def test_conversation_that_moves_to_another_shard_is_there_once(tmp_path: Path, server: Stubborn) -> None:
+    say(folder(tmp_path, second=talk("another", 4)), settings(tmp_path))
+    work = folder(tmp_path, first=SHORT, second=talk("another", 4))
+    outcome = speak_transcript(read_synthesis_input(work, shard_seconds=600.0), work, settings(tmp_path), {})
+    assert (outcome.n_shards, len(server.asked)) == (1, 4)
+    dataset = load_dataset("parquet", data_dir=str(work / "dataset"), cache_dir=str(tmp_path / "hub"))
+    assert dataset["train"]["conversation_id"] == ["first", "second"]
+
+
+def test_missing_token_is_said_before_anything_is_asked(
+    tmp_path: Path, server: Stubborn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    work = folder(tmp_path, first=SHORT)
+    monkeypatch.delenv("FISH_API_KEY")
+    monkeypatch.setattr("dailytalk_contiguous.models.fish.PUBLIC_URL", server.url)
+    with pytest.raises(DailytalkError, match="needs a token: set FISH_API_KEY in"):
+        say(work, settings(tmp_path))
+    assert server.asked == []
+    monkeypatch.setenv("FISH_API_KEY", TOKEN)  # mended in the same process, as in a notebook
+    assert say(work, settings(tmp_path)).record["counts"]["spoken"] == 2
+
+
+@pytest.mark.parametrize("fault", ["", "401", "500", "cut-off"])
+def test_token_is_in_no_file_no_log_and_no_error(
+    tmp_path: Path,
+    server: Stubborn,
+    caplog: pytest.LogCaptureFixture,
+    capfd: pytest.CaptureFixture[str],
+    fault: str,
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    work = folder(tmp_path, first=SHORT, second=talk("another", 4))
+    server.word, server.fault = "bicycle" if fault else "", fault
+    told = ""
+    try:
+        say(work, settings(tmp_path))
+    except DailytalkError as error:
+        while error:
+            told += repr(error) + str(error)
+            error = error.__cause__ or error.__context__  # type: ignore[assignment]
+    assert (fault == "401") == bool(told)
+    printed = capfd.readouterr()
+    written = [path for path in tmp_path.rglob("*") if path.is_file()]
+    assert any(path.suffix == ".json" for path in written)
+    assert not [path for path in written if TOKEN.encode() in path.read_bytes()]
+    assert TOKEN not in told + caplog.text + printed.out + printed.err
+    assert server.asked[0].headers["Authorization"] == f"Bearer {TOKEN}"
+
+
+# The shard
+
+
+def test_held_back_conversation_is_tried_again_and_its_finished_neighbour_is_not(
+    tmp_path: Path, server: Stubborn
+) -> None:
+    work = folder(tmp_path, first=SHORT, second=talk("another", 4))
+    script = read_synthesis_input(work, shard_seconds=600.0)  # both in one shard
+    server.word = "bicycle"
+    speak_transcript(script, work, settings(tmp_path), {})
+    (path,) = (work / "dataset").glob("*.parquet")
+    wav = (work / "audio/second_edited.wav").read_bytes()
+    seen: list[tuple[str, float]] = []
+    server.word = ""
+    outcome = speak_transcript(
+        script, work, settings(tmp_path), {}, progress=lambda stage, audio, wall: seen.append((stage, audio))
+    )
+    durations = {row["conversation_id"]: row["duration"] for row in script.rows}
+    assert {audio for stage, audio in seen if stage == "Speak"} == {durations["first"]}
+    assert outcome.record["counts"]["conversations"] == 2
+    assert list((work / "dataset").glob("*.parquet")) == [path]
+    assert (work / "audio/second_edited.wav").read_bytes() == wav

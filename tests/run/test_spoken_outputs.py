@@ -1,0 +1,301 @@
+import hashlib
+import io
+import json
+import math
+import os
+import re
+import shutil
+import time
+from collections import Counter, defaultdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import soundfile
+from datasets import load_dataset
+from hypothesis import given
+from hypothesis import strategies as st
+from recordings import read_lines, state
+from scripted import SHORT, folder, say, settings, talk, write_transcript
+
+from dailytalk_contiguous.core.errors import Reject
+from dailytalk_contiguous.run import outputs
+from dailytalk_contiguous.run.outputs import Purchases, _spoken_rejects, bytes_to_write, shifted, write_spoken
+from dailytalk_contiguous.shards import METADATA_KEY, read_rows
+from dailytalk_contiguous.stages.base import Stage
+
+#: The fields of transcript.jsonl that older tools read, in their order.
+OLDER = (
+    *("segment_id", "audio_file", "channel", "start", "end", "duration", "vad", "features", "vad_bucket"),
+    *("prosody_bucket", "tag", "text_raw", "text", "tagged_text"),
+)
+
+
+@pytest.fixture(scope="module")
+def spoken(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of two conversations that espeak said."""
+    return espoken(tmp_path_factory.mktemp("spoken"))
+
+
+def espoken(base: Path) -> Path:
+    work = folder(base / "work", first=SHORT, second=talk("another", 4))
+    first, *others = read_lines(work / "transcript.jsonl")
+    write_transcript(work, [first | {"vad": {"valence": 0.123456}, "features": {"rms": 0.25}}, *others])
+    say(work, settings(base, tts="espeak"))
+    return work
+
+
+def rows(work: Path) -> dict[str, dict[str, Any]]:
+    shards = (work / "dataset").glob("*.parquet")
+    return {row["conversation_id"]: row for path in shards for row in pq.read_table(path).to_pylist()}
+
+
+def test_line_has_rounded_figures_and_the_words_of_its_side_whose_middle_is_in_it(spoken: Path) -> None:
+    row = rows(spoken)["first"]
+    utterance = row["utterances"][0]
+    side = utterance["channel"]
+    utterance |= {"start": 1.0, "end": 2.0, "confidence": 0.123456, "context_seconds": 1.23456}
+    utterance |= {"valence": 0.123456, "rms": 0.123456}
+    middles = {"before": 1 - 1.2e-6, "at first": 1 - 5e-7, "start": 1.0, "inside": 1.5, "end": 2.0}
+    middles |= {"at last": 2 + 5e-7, "after": 2 + 1.2e-6}
+    word = {"speaker": side, "probability": 0.98765}
+    row["alignments"] = [
+        *({"word": name, "start": middle - 0.25, "end": middle + 0.25} | word for name, middle in middles.items()),
+        {"word": "of the other", "start": 1.2, "end": 1.4} | word | {"speaker": "neither"},
+    ]
+    line, other, *_ = shifted(row, 7)
+    assert [told["word"] for told in line["words"]] == ["at first", "start", "inside", "end", "at last"]
+    assert {told["probability"] for told in line["words"]} == {0.988}
+    assert (line["segment_id"], other["segment_id"], line["duration"]) == (7, 8, 1.0)
+    assert (line["confidence"], line["context_seconds"]) == (0.1235, 1.235)
+    assert (line["vad"]["valence"], line["features"]["rms"]) == (0.1235, 0.12346)
+    utterance |= {"start": None, "end": None}
+    left_out = next(shifted(row))
+    assert (left_out["segment_id"], left_out["duration"], left_out["words"]) == (0, None, [])
+
+
+def test_conversation_without_a_change_of_speaker_or_overlap_lost_nothing_of_either() -> None:
+    nothing = {"offset_distance": None, "overlap_kept": math.nan, "duration_ratio": None}
+    lost = {"lost_speech_seconds": None, "lost_sound_seconds": 0.25}
+    row = {"duration": 2.0, "alignments": [{}] * 3, "timeline": nothing | lost}
+    row["utterances"] = [{"status": "spoken"}, {"status": "kept-original"}]
+    tally, sums = Counter[str](), defaultdict[str, float](float)
+    outputs._count_spoken(row, tally, sums)
+    measured = {"offset_distance": 0.5, "overlap_kept": 0.25, "duration_ratio": 2.0}
+    outputs._count_spoken(row | {"timeline": measured | lost | {"lost_speech_seconds": 4.0}}, tally, sums)
+    assert tally == {"conversations": 2, "utterances": 4, "words": 6, "spoken": 2, "kept_original": 2}
+    means = {"offset_distance": 0.5, "overlap_kept": 1.25, "duration_ratio": 3.0}
+    assert sums == means | {"duration": 4.0, "lost_speech_seconds": 4.0, "lost_sound_seconds": 0.5}
+
+
+def test_lines_begin_as_those_of_the_transcript_do_and_ours_follow(spoken: Path) -> None:
+    found = read_lines(spoken / "transcript_shifted.jsonl")
+    assert [line["segment_id"] for line in found] == list(range(8))
+    for line in found:
+        assert tuple(line)[: len(OLDER)] == OLDER
+        assert {"source_start", "source_end", "words", "synthesis", "status", "event"} <= set(line)
+        assert line["duration"] == pytest.approx(line["end"] - line["start"], abs=0.0011)
+    assert found[0]["vad"] == {"valence": 0.1235, "arousal": None, "dominance": None}
+    assert found[0]["features"]["rms"] == 0.25
+
+
+def test_lines_hold_both_times_and_the_words_said_in_them(spoken: Path) -> None:
+    before = read_lines(spoken / "transcript.jsonl")
+    after = read_lines(spoken / "transcript_shifted.jsonl")
+    assert len(before) == 8
+    for old, new in zip(before, after, strict=True):
+        assert (new["utterance_id"], new["source_channel"]) == (old["utterance_id"], old["channel"])
+        assert (new["source_start"], new["source_end"]) == pytest.approx((old["start"], old["end"]), abs=1e-3)
+        assert [word["word"] for word in new["words"]] == old["text"].split()
+        assert all(
+            new["start"] - 0.01 <= word["start"] < word["end"] <= new["end"] + 0.01 for word in new["words"]
+        )
+        assert (new["synthesis"] is not None) == (old["channel"] == "left") == (new["status"] == "spoken")
+
+
+def test_lines_keep_what_the_transcript_knows_of_its_words_and_ratings(spoken: Path) -> None:
+    before = read_lines(spoken / "transcript.jsonl")
+    after = read_lines(spoken / "transcript_shifted.jsonl")
+    for old, new in zip(before, after, strict=True):
+        for name in ("confidence", "context_seconds", "text_reason"):
+            assert new[name] == old.get(name)
+        assert new["language"] == old["language"]
+        assert new["models"] == {"recogniser": None, "affect": None} | (old.get("models") or {})
+
+
+def test_times_in_parquet_are_those_of_the_lines(spoken: Path) -> None:
+    lines = {line["utterance_id"]: line for line in read_lines(spoken / "transcript_shifted.jsonl")}
+    for row in rows(spoken).values():
+        for told in row["utterances"]:
+            line = lines[told["utterance_id"]]
+            assert [told[name] for name in ("start", "end", "source_start", "source_end")] == [
+                line[name] for name in ("start", "end", "source_start", "source_end")
+            ]
+        assert all(word[edge] == round(word[edge], 4) for word in row["alignments"] for edge in ("start", "end"))
+
+
+def test_sound_file_is_the_conversation_in_16_bit_stereo(spoken: Path) -> None:
+    for name, row in rows(spoken).items():
+        path = spoken / "audio" / f"{name}_edited.wav"
+        info = soundfile.info(path)
+        assert (info.format, info.subtype, info.channels, info.samplerate) == ("WAV", "PCM_16", 2, 24000)
+        samples, _ = soundfile.read(path, dtype="int16")
+        assert np.array_equal(samples, soundfile.read(io.BytesIO(row["audio"]["bytes"]), dtype="int16")[0])
+        lines = read_lines(spoken / "transcript_shifted.jsonl")
+        assert {line["audio_file"] for line in lines if line["conversation_id"] == name} == {f"audio/{path.name}"}
+
+
+def test_record_counts_what_is_in_the_files(spoken: Path) -> None:
+    record = json.loads((spoken / "run.json").read_text())["speak"]
+    made = rows(spoken)
+    assert record["counts"] == {
+        "conversations": 2, "utterances": 8, "spoken": 4, "kept": 4, "rejects": 0,
+        "words": sum(len(row["alignments"]) for row in made.values()),
+    }  # fmt: skip
+    assert record["hours"] == pytest.approx(sum(row["duration"] for row in made.values()) / 3600, abs=1e-5)
+    assert record["money"] == {"spent": 0, "saved_by_cache": 0, "unit": "USD"}
+    assert (record["lost_speech_seconds"], record["lost_sound_seconds"]) == (0, 0)
+    assert {stage["name"] for stage in record["stages"]} == {"Speak", "Reconstruct", "Align", "Finish"}
+    assert record["settings"]["tts"] == "espeak"
+
+
+def test_hours_of_a_large_result_are_those_of_its_rows(spoken: Path, tmp_path: Path) -> None:
+    work = Path(shutil.copytree(spoken, tmp_path / "work"))
+    shards = sorted((work / "dataset").glob("*.parquet"))
+    for path in shards:
+        table = pq.read_table(path)
+        place = table.schema.get_field_index("duration")
+        long = pa.array([500 * 3600.0] * len(table), table.schema.field("duration").type)
+        pq.write_table(table.set_column(place, table.schema.field("duration"), long), path)
+    record = write_spoken(work, shards, [], [], {"money": {}})
+    assert (record["hours"], record["counts"]["conversations"]) == (1000.0, 2)
+
+
+def test_shards_open_as_a_dataset(spoken: Path, tmp_path: Path) -> None:
+    dataset = load_dataset("parquet", data_dir=str(spoken / "dataset"), cache_dir=str(tmp_path / "hub"))["train"]
+    assert sorted(dataset["conversation_id"]) == ["first", "second"]
+
+
+# The two halves of a work folder
+
+
+def test_each_half_keeps_what_the_other_rejected(tmp_path: Path) -> None:
+    odd = "a\u2028b\x85c"  # breaks of a line to Python, and to no JSON
+    tagged = Reject(odd, "Folder", "it is mono", "mix it")
+    own = Reject("first", "Reconstruct", odd, "run again")
+    text = json.dumps(tagged.as_dict(), ensure_ascii=False) + "\n"
+    (tmp_path / "rejects.jsonl").write_text(text, encoding="utf-8")
+    (tmp_path / "run.json").write_text(json.dumps({"counts": {"recordings": 1}, "speak": {"old": True}}))
+    for _ in range(2):
+        record = write_spoken(tmp_path, [], [], [own], {"money": {}})
+        assert read_lines(tmp_path / "rejects.jsonl") == [tagged.as_dict(), own.as_dict()]
+        whole = json.loads((tmp_path / "run.json").read_text())
+        assert whole == {"counts": {"recordings": 1}, "speak": record}
+    assert [json.loads(line) for line in _spoken_rejects(tmp_path)] == [own.as_dict()]
+    assert not (tmp_path / "audio").exists()  # there is no sound
+    write_spoken(tmp_path, [], [], [], {"money": {}})
+    assert read_lines(tmp_path / "rejects.jsonl") == [tagged.as_dict()]
+
+
+# Sound files
+
+
+def test_sound_file_is_written_where_it_is_missing_or_another(tmp_path: Path) -> None:
+    work = espoken(tmp_path)
+    first, second = work / "audio/first_edited.wav", work / "audio/second_edited.wav"
+    untouched = state(work / "audio")
+    whole = first.read_bytes()
+    say(work, settings(tmp_path, tts="espeak"))
+    assert state(work / "audio") == untouched
+    first.write_bytes(b"of an earlier run")
+    second.unlink()
+    say(work, settings(tmp_path, tts="espeak"))
+    assert first.read_bytes() == whole
+    assert second.is_file()
+
+
+def test_link_in_place_of_a_sound_file_is_replaced_and_what_it_names_stays(tmp_path: Path) -> None:
+    work = espoken(tmp_path)
+    sound, private = work / "audio/first_edited.wav", tmp_path / "private.wav"
+    whole = sound.read_bytes()
+    sound.rename(private)
+    sound.symlink_to(private)
+    say(work, settings(tmp_path, tts="espeak"))
+    assert not sound.is_symlink()
+    assert sound.read_bytes() == private.read_bytes() == whole
+
+
+@pytest.mark.parametrize("mean", [{}, {"offset_distance": 0.1}, {"offset_distance": "x"}])
+def test_record_whose_means_are_not_whole_is_written_again(tmp_path: Path, mean: dict[str, Any]) -> None:
+    work = espoken(tmp_path)
+    record = json.loads((work / "run.json").read_text())
+    (work / "run.json").write_text(json.dumps(record | {"speak": record["speak"] | {"mean": mean}}))
+    say(work, settings(tmp_path, tts="espeak"))
+    assert json.loads((work / "run.json").read_text())["speak"]["mean"] == record["speak"]["mean"]
+
+
+def test_stale_sound_is_replaced_however_new_its_date_is(tmp_path: Path) -> None:
+    work = espoken(tmp_path)
+    sound, transcript = work / "audio/first_edited.wav", work / "transcript.jsonl"
+    before = sound.read_bytes()
+    lines = transcript.read_text().splitlines(keepends=True)
+    place = next(n for n, line in enumerate(lines) if json.loads(line)["conversation_id"] == "first")
+    edited = json.loads(lines[place]) | {"text": "Something much longer is said here now, and nothing else."}
+    transcript.write_text("".join([*lines[:place], json.dumps(edited) + "\n", *lines[place + 1 :]]))
+    tomorrow = time.time_ns() + 86_400 * 10**9
+    os.utime(sound, ns=(tomorrow, tomorrow))  # as from a host with another clock
+    say(work, settings(tmp_path, tts="espeak"))
+    rows = [row for path in (work / "dataset").glob("*.parquet") for row in read_rows(path, ["audio"]).items()]
+    samples, _ = soundfile.read(io.BytesIO(dict(rows)["first"]["audio"]["bytes"]), dtype="int16")
+    assert sound.read_bytes() != before
+    assert np.array_equal(soundfile.read(sound, dtype="int16")[0], samples)
+
+
+def test_sound_of_shards_that_know_no_digest_is_compared_all_the_same(tmp_path: Path) -> None:
+    work = espoken(tmp_path)
+    for path in (work / "dataset").glob("*.parquet"):
+        table = pq.read_table(path)
+        metadata = dict(table.schema.metadata)
+        metadata[METADATA_KEY] = re.sub(rb'"audio": "\w+"', b'"audio": ""', metadata[METADATA_KEY])
+        pq.write_table(table.replace_schema_metadata(metadata), path)
+    (work / "audio/second_edited.wav").write_bytes((work / "audio/first_edited.wav").read_bytes())
+    untouched = (work / "audio/first_edited.wav").stat().st_mtime_ns
+    say(work, settings(tmp_path, tts="espeak"))
+    assert (work / "audio/first_edited.wav").stat().st_mtime_ns == untouched
+    sounds = [(work / f"audio/{name}_edited.wav").read_bytes() for name in ("first", "second")]
+    assert sounds[0] != sounds[1]
+
+
+def test_sound_files_of_others_are_left_alone(tmp_path: Path) -> None:
+    work = espoken(tmp_path)
+    (work / "audio/notes.wav").write_bytes(b"mine")
+    (work / "audio/gone_edited.wav").write_bytes(b"of a conversation that is no more")
+    stages: list[Stage] = []
+    write_spoken(work, list((work / "dataset").glob("*.parquet")), stages, [], {"money": {}})
+    names = sorted(path.name for path in (work / "audio").glob("*.wav"))
+    assert names == ["first_edited.wav", "notes.wav", "second_edited.wav"]
+
+
+def test_bytes_that_are_counted_beforehand_are_those_that_are_written(tmp_path: Path) -> None:
+    work = espoken(tmp_path)
+    shards = list((work / "dataset").glob("*.parquet"))
+    lines = (work / "transcript_shifted.jsonl").stat().st_size
+    sounds = [path.stat().st_size for path in sorted((work / "audio").glob("*.wav"))]
+    assert bytes_to_write(work, shards) == lines
+    (work / "audio/second_edited.wav").unlink()
+    assert bytes_to_write(work, shards) == lines + sounds[1]
+    assert bytes_to_write(tmp_path / "elsewhere", shards) == lines + sum(sounds)
+
+
+# Money
+
+
+@given(st.lists(st.integers(0, 9)))
+def test_each_purchase_counts_once_however_often_it_is_said(said: list[int]) -> None:
+    purchases = Purchases()
+    for number in said:
+        purchases.add(hashlib.sha256(bytes([number])).hexdigest(), 0.25 * number)
+    assert purchases.total == sum(0.25 * number for number in set(said))

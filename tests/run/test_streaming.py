@@ -1,0 +1,454 @@
+import io
+import json
+import shutil
+import tarfile
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from audio_files import tones, wav_bytes
+from datasets import Audio, Features, Value
+from hub.server import HubServer
+from huggingface_hub import CommitOperationAdd, HfApi
+from recordings import excerpt, read_lines, state
+from scripted import Stubborn, loopback
+from scripted import settings as paid
+
+from dailytalk_contiguous.core.errors import DailytalkError
+from dailytalk_contiguous.pipelines import SpeakSettings, TagSettings
+from dailytalk_contiguous.run import local, streaming
+from dailytalk_contiguous.run.runner import Runner
+from dailytalk_contiguous.run.shard import TimedShardJob
+from dailytalk_contiguous.run.speaking import BATCH_SECONDS, read_synthesis_input, speak_transcript
+from dailytalk_contiguous.run.streaming import (
+    DISK,
+    HOURS,
+    UNSAID,
+    Limits,
+    Positions,
+    Streamed,
+    StreamJob,
+    pinned,
+    stream_dataset,
+)
+from dailytalk_contiguous.run.tagging import TagOptions, find, tag_recordings
+from dailytalk_contiguous.sources.folder import FolderConfig
+from dailytalk_contiguous.sources.hub_repository import HubChoice, open_repository
+from dailytalk_contiguous.store.hub import Reference
+
+pytest_plugins = ["hub.hub_fixtures"]
+
+REPO = "tester/calls"
+
+#: Seconds of a recording, and of a window that two of them fill.
+LENGTH, TWO = 4.0, 7.0
+
+#: What an eager run has tagged, by what makes the files that it read.
+TAGGED_EAGERLY: dict[Callable[[], dict[str, bytes]], dict[str, Any]] = {}
+
+#: Bytes at the end of a Parquet file, read for its columns, and to see that no row is left in it.
+FOOTER = 65536
+
+
+@pytest.fixture(autouse=True)
+def _own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DAILYTALK_CACHE", str(tmp_path / "cache"))
+
+
+@pytest.fixture
+def tagger(tiny_whisper: str) -> TagSettings:
+    return TagSettings(profile="embedded", language="en", asr_model=tiny_whisper)
+
+
+@pytest.fixture
+def speaker(tmp_path: Path) -> SpeakSettings:
+    return SpeakSettings(
+        profile="embedded", no_text="keep-original", on_failure="keep-original", cache=str(tmp_path / "speech")
+    )
+
+
+def publish(files: dict[str, bytes]) -> str:
+    HfApi().create_repo(REPO, repo_type="dataset", exist_ok=True)
+    changes = [CommitOperationAdd(path, content) for path, content in files.items()]
+    return str(HfApi().create_commit(REPO, changes, commit_message="c", repo_type="dataset").oid)
+
+
+def call(number: int) -> bytes:
+    """A recording that no other one is like."""
+    return wav_bytes(excerpt(start=2.0 * number, seconds=LENGTH))
+
+
+def table(rows: dict[str, bytes | None]) -> bytes:
+    schema = Features({"id": Value("string"), "audio": Audio()}).arrow_schema
+    columns = {"id": list(rows), "audio": [{"bytes": data, "path": None} for data in rows.values()]}
+    file = io.BytesIO()
+    pq.write_table(pa.table(columns, schema=schema), file, row_group_size=2)
+    return file.getvalue()
+
+
+def tables() -> dict[str, bytes]:
+    """Three shards: four recordings, a row without audio, a mono recording, and an id for the second time."""
+    mono = wav_bytes(tones(1.0, channels=1))
+    return {
+        "data/train-0.parquet": table({"a": call(0), "b": call(1)}),
+        "data/train-1.parquet": table({"mute": None, "mono": mono, "c": call(2)}),
+        "data/train-2.parquet": table({"a": call(5), "d": call(3)}),
+    }
+
+
+def webdataset() -> dict[str, bytes]:
+    def tar(*names: str) -> bytes:
+        file = io.BytesIO()
+        with tarfile.open(fileobj=file, mode="w", format=tarfile.PAX_FORMAT) as archive:
+            for number, name in enumerate(names):
+                for suffix, data in ((".wav", call(number)), (".txt", b"x")):
+                    member = tarfile.TarInfo(name + suffix)
+                    member.size = len(data)
+                    archive.addfile(member, io.BytesIO(data))
+        return file.getvalue()
+
+    return {"train-0.tar": tar("a", "b", "ü" * 90), "train-1.tar": tar("d")}
+
+
+def pairs() -> dict[str, bytes]:
+    words = {"alignments": [["where", [0.5, 0.8], "SPEAKER_MAIN"], ["to", [0.9, 1.2], "SPEAKER_MAIN"]]}
+    return {
+        **{f"train/{name}.wav": call(number) for number, name in enumerate("abc")},
+        "train/a.flac": call(3),
+        "train/b.json": json.dumps(words).encode(),
+        "README.md": b"---\nlicense: mit\n---\n",
+    }
+
+
+def job(tagger: TagSettings, speaker: SpeakSettings | None, out: Path, seconds: float = TWO) -> StreamJob:
+    repository = pinned(open_repository(Reference(REPO), HubChoice()), out)
+    return StreamJob(repository, tagger, speaker, FolderConfig(), seconds)
+
+
+def streamed(tagger: TagSettings, speaker: SpeakSettings | None, out: Path, **limits: Any) -> Streamed:
+    return stream_dataset(job(tagger, speaker, out), out, Limits(**limits), {})
+
+
+def eager(
+    layout: Callable[[], dict[str, bytes]], tagger: TagSettings, speaker: SpeakSettings | None, out: Path
+) -> dict[str, Any]:
+    """What an eager run of a layout leaves; what it tags is kept for other tests of that layout."""
+    options = TagOptions(shard_seconds=TWO)
+    if speaker or layout not in TAGGED_EAGERLY:
+        tag_recordings(find([REPO], out, tagger, options), out, tagger, options, {})
+        TAGGED_EAGERLY[layout] = results(out)
+    if not speaker:
+        return TAGGED_EAGERLY[layout]
+    speak_transcript(read_synthesis_input(out, shard_seconds=TWO), out, speaker, {})
+    return results(out)
+
+
+def rows(folder: Path) -> dict[str, str]:
+    """Rows as text, in which NaN equals itself, without the place of the recording."""
+    found: dict[str, str] = {}
+    for path in folder.glob("*.parquet"):
+        for row in pq.read_table(path).to_pylist():
+            assert row["conversation_id"] not in found
+            if folder.name == "tagged":
+                del row["audio"]
+            found[row["conversation_id"]] = repr(row)
+    return found
+
+
+def results(out: Path) -> dict[str, Any]:
+    """All that a run leaves, in no order: a stream has that of its source."""
+    lines: dict[str, list[str]] = {}
+    for name in ("transcript.jsonl", "transcript_shifted.jsonl", "rejects.jsonl"):
+        told = read_lines(out / name) if (out / name).is_file() else []
+        lines[name] = sorted(json.dumps({**line, "segment_id": 0}, sort_keys=True) for line in told)
+    sounds = {path.name: path.read_bytes() for path in (out / "audio").glob("*.wav")}
+    return {"tagged": rows(out / "tagged"), "dataset": rows(out / "dataset"), "sounds": sounds, **lines}
+
+
+def left_of_input(tmp_path: Path) -> list[Path]:
+    """Files that are as long as a recording, or longer: those of a stream's source are nowhere."""
+    places = [path for top in ("cache", "hf_home") for path in (tmp_path / top).rglob("*")]
+    places += [path for out in tmp_path.glob("out*") for path in out.rglob(".stream*/**/*")]
+    return [path for path in places if path.is_file() and path.stat().st_size > 100_000]
+
+
+# The same result
+
+
+@pytest.mark.parametrize("layout", [tables, webdataset, pairs])
+def test_stream_gives_the_rows_and_rejects_of_an_eager_run(
+    tmp_path: Path,
+    hub: HubServer,
+    tagger: TagSettings,
+    speaker: SpeakSettings,
+    layout: Callable[[], dict[str, bytes]],
+) -> None:
+    publish(layout())
+    spoken = speaker if layout is tables else None  # of tagged rows no stage knows how they came here
+    done = streamed(tagger, spoken, tmp_path / "out")
+    assert (done.complete, done.stopped, done.windows) == (True, "", done.made)
+    seconds = LENGTH * len(rows(tmp_path / "out/tagged"))
+    assert (done.audio_seconds, done.hours) == (pytest.approx(seconds), pytest.approx(seconds / 3600))
+    assert left_of_input(tmp_path) == []
+    assert results(tmp_path / "out") == eager(layout, tagger, spoken, tmp_path / "eager")
+    assert done.record is not None
+    assert done.record["counts"]["recordings_rejected"] == (3 if layout is tables else 0)
+
+
+@pytest.mark.parametrize(
+    ("networks", "gpu", "server", "batches"),
+    [
+        (True, False, False, [0.0, 0.0]),
+        (True, True, False, [TagOptions.batch_seconds, 0.0]),
+        (False, True, False, [0.0, 0.0]),
+        (True, False, True, [0.0, BATCH_SECONDS]),
+    ],
+)
+def test_only_networks_on_a_gpu_and_a_server_of_speech_get_batches(
+    tmp_path: Path,
+    hub: HubServer,
+    tagger: TagSettings,
+    speaker: SpeakSettings,
+    monkeypatch: pytest.MonkeyPatch,
+    networks: bool,
+    gpu: bool,
+    server: bool,
+    batches: list[float],
+) -> None:
+    publish({"train/a.wav": call(0)})
+    seen: list[float] = []
+    run = local.run_local
+
+    def seeing(plan: Any, stages: Any, workers: int, batch_seconds: float, *rest: Any) -> Any:
+        seen.append(batch_seconds)
+        return run(plan, stages, workers, batch_seconds, *rest)
+
+    monkeypatch.setattr(local, "run_local", seeing)
+    monkeypatch.setattr(Runner, "on_cuda", lambda runner, device: gpu)
+    with loopback(monkeypatch):
+        speaking = paid(tmp_path, no_text="keep-original") if server else speaker
+        tagging = tagger if networks else TagSettings(profile="embedded", language="en")
+        assert streamed(tagging, speaking, tmp_path / "out").complete
+    assert seen == batches
+
+
+# Stops and what follows
+
+
+def test_second_run_does_nothing_and_fetches_nothing(
+    tmp_path: Path, hub: HubServer, tagger: TagSettings, speaker: SpeakSettings
+) -> None:
+    publish(tables())
+    first = streamed(tagger, speaker, tmp_path / "out")
+    before = state(tmp_path / "out")
+    hub.requests.clear()
+    done = streamed(tagger, speaker, tmp_path / "out")
+    assert (done.made, done.complete, done.record) == (0, True, first.record)
+    assert state(tmp_path / "out") == before
+    assert not [one for one in hub.requests if one.path.endswith(".parquet")]
+
+
+@pytest.mark.parametrize("layout", [tables, webdataset, pairs])
+def test_stream_goes_on_across_shard_borders_without_fetching_what_was_done(
+    tmp_path: Path, hub: HubServer, tagger: TagSettings, layout: Callable[[], dict[str, bytes]]
+) -> None:
+    publish(layout())
+    out = tmp_path / "out"
+    hours, runs = 0.0, 0
+    while not (done := streamed(tagger, None, out, hours=hours + 1e-6)).complete:
+        assert (done.stopped, done.made) == (HOURS, 1)
+        assert left_of_input(tmp_path) == []
+        assert done.record is not None
+        assert done.record["counts"]["conversations"] == len(rows(out / "tagged"))
+        hours, runs = done.hours, runs + 1
+        hub.requests.clear()
+    assert runs >= 1
+    # The columns of WebDataset are those of its first sample, which is read anew by each run.
+    first = [one for one in hub.requests if one.path.endswith(("train-0.parquet", "a.wav", "a.flac"))]
+    assert sum(one.bytes_sent for one in first if one.method == "GET") <= 2 * FOOTER
+    assert results(out) == eager(layout, tagger, None, tmp_path / "eager")
+
+
+@pytest.mark.parametrize("gone", ["shard", "line", "torn"])
+def test_crash_between_shard_and_position_loses_and_doubles_nothing(
+    tmp_path: Path, hub: HubServer, tagger: TagSettings, speaker: SpeakSettings, gone: str
+) -> None:
+    publish(pairs())
+    out = tmp_path / "out"
+    streamed(tagger, speaker, out)
+    whole, position = results(out), out / "position.jsonl"
+    lines = position.read_bytes().splitlines(keepends=True)
+    position.write_bytes(b"".join(lines[:2]) + (lines[2][:30] if gone == "torn" else b""))
+    (second,) = [json.loads(line) for line in lines if b'"window": 1' in line]
+    before = state(out / "dataset")
+    if gone == "shard":
+        (out / "dataset" / second["dataset"]).unlink()
+    (out / ".stream" / "000001").mkdir(parents=True)
+    (out / ".stream" / "000001" / "half").write_bytes(b"x")
+    done = streamed(tagger, speaker, out)
+    assert (done.made, done.complete) == (1, True)
+    assert results(out) == whole
+    assert (state(out / "dataset") == before) == (gone != "shard")
+    (again,) = [one for one in read_lines(position) if one.get("window") == 1]
+    assert again | {"size": 0} == second | {"size": 0}
+    assert not (out / ".stream").exists()
+
+
+def test_interrupted_run_leaves_no_input_and_the_next_one_completes_it(
+    tmp_path: Path, hub: HubServer, tagger: TagSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    publish(pairs())
+    streamed(tagger, None, tmp_path / "out_whole")
+    out = tmp_path / "out"
+    for where, name in ((TimedShardJob, "finish"), (Positions, "add"), (streaming, "write_outputs")):
+        with monkeypatch.context() as patch:
+            patch.setattr(where, name, _interrupted)
+            with pytest.raises(KeyboardInterrupt):
+                streamed(tagger, None, out)
+        assert not (out / ".stream").exists()
+    assert Positions(out).complete
+    assert streamed(tagger, None, out).made == 0
+    assert results(out) == results(tmp_path / "out_whole")
+
+
+def _interrupted(*given: Any) -> None:
+    raise KeyboardInterrupt
+
+
+def test_input_is_on_the_disk_for_two_windows_at_most(
+    tmp_path: Path, hub: HubServer, tagger: TagSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    publish({f"{number}.wav": call(number) for number in range(5)})
+    seen: list[list[str]] = []
+    finish = TimedShardJob.finish
+
+    def looked_at(making: TimedShardJob) -> Any:
+        scratch = tmp_path / "out/.stream"
+        seen.append(sorted({path.parts[len(scratch.parts)] for path in scratch.rglob("*.wav")}))
+        return finish(making)
+
+    monkeypatch.setattr(TimedShardJob, "finish", looked_at)
+    done = stream_dataset(job(tagger, None, tmp_path / "out", seconds=3.0), tmp_path / "out", Limits(), {})
+    assert done.windows == len(seen) == 5
+    for number, folders in enumerate(seen):
+        assert f"{number:06d}" in folders
+        assert set(folders) <= {f"{number:06d}", f"{number + 1:06d}"}
+    assert left_of_input(tmp_path) == []
+
+
+def test_disk_limit_stops_before_anything_is_fetched_and_says_why(
+    tmp_path: Path, hub: HubServer, tagger: TagSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    publish(pairs())
+    out = tmp_path / "out"
+    free = iter([100e9, 100e9])
+    usage = SimpleNamespace(disk_usage=lambda path: SimpleNamespace(free=next(free, 5e9)), rmtree=shutil.rmtree)
+    with monkeypatch.context() as patch:
+        patch.setattr(streaming, "shutil", usage)
+        done = streamed(tagger, None, out, free_bytes=10e9)
+    assert (done.stopped, done.made, done.record) == (DISK, 1, None)
+    assert left_of_input(tmp_path) == []
+    assert streamed(tagger, None, out, free_bytes=1.0).complete
+
+
+def test_outputs_that_the_disk_has_no_room_for_are_not_begun(
+    tmp_path: Path, hub: HubServer, tagger: TagSettings, speaker: SpeakSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    publish(pairs())
+    out = tmp_path / "out"
+    streamed(tagger, speaker, tmp_path / "whole")
+    need = sum(path.stat().st_size for path in outputs_in(tmp_path / "whole"))
+    free = need - 1000  # numbers of utterances may have more digits than were counted
+    usage = SimpleNamespace(disk_usage=lambda path: SimpleNamespace(free=free), rmtree=shutil.rmtree)
+    with monkeypatch.context() as patch:
+        patch.setattr(streaming, "shutil", usage)
+        done = streamed(tagger, speaker, out)
+        assert (done.stopped, done.complete, done.record) == (DISK, True, None)
+        assert outputs_in(out) == []
+        free = need
+        done = streamed(tagger, speaker, out)
+    assert (done.stopped, done.made) == ("", 0)
+    assert results(out) == results(tmp_path / "whole")
+
+
+def outputs_in(out: Path) -> list[Path]:
+    return [*out.glob("transcript*.jsonl"), *out.rglob("*_edited.wav")]
+
+
+def test_held_conversations_are_fetched_and_tried_again_alone(
+    tmp_path: Path, hub: HubServer, tagger: TagSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    publish({f"{number}.wav": wav_bytes(excerpt() * (1 - 0.1 * number)) for number in range(3)})
+    out = tmp_path / "out"
+    with loopback(monkeypatch, Stubborn("", "500")) as server:
+        assert isinstance(server, Stubborn)
+        server.word = " "
+        monkeypatch.setattr(streaming, "FRUITLESS", 2)
+        made = job(tagger, paid(tmp_path, no_text="keep-original"), out, seconds=3.0)
+        first = stream_dataset(made, out, Limits(), {})
+        assert (first.held, first.windows, first.stopped) == (2, 2, UNSAID)
+        server.word = ""
+        done = stream_dataset(made, out, Limits(), {})
+        assert (done.held, done.made, done.complete) == (0, 3, True)
+        before = state(out)
+        assert stream_dataset(made, out, Limits(), {}).made == 0
+        assert state(out) == before
+    assert len(rows(out / "dataset")) == 3
+    assert left_of_input(tmp_path) == []
+
+
+def test_money_that_is_out_stops_the_stream_and_more_of_it_goes_on(
+    tmp_path: Path, hub: HubServer, tagger: TagSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    publish({f"{number}.wav": call(number) for number in range(2)})
+    out = tmp_path / "out"
+    with loopback(monkeypatch):
+        chosen = paid(tmp_path, no_text="keep-original", max_cost=0.0)
+        with pytest.raises(DailytalkError, match="spending limit"):
+            streamed(tagger, chosen, out)
+        assert left_of_input(tmp_path) == []
+        assert streamed(tagger, replace(chosen, max_cost=1.0), out).complete
+
+
+# What may not share a folder
+
+
+def test_stream_stays_at_its_commit(tmp_path: Path, hub: HubServer, tagger: TagSettings) -> None:
+    commit = publish(pairs())
+    out = tmp_path / "out"
+    assert not streamed(tagger, None, out, hours=1e-6).complete
+    later = publish({"train/a.wav": call(5), "train/z.wav": call(4)})
+    again = job(tagger, None, out)
+    assert (again.repository.commit, commit != later) == (commit, True)
+    done = stream_dataset(again, out, Limits(), {})
+    assert done.record is not None
+    assert (done.complete, done.record["source"]["revision"]) == (True, commit)
+    assert set(rows(out / "tagged")) == {"train/a.flac", "train/a.wav", "train/b", "train/c"}
+    with pytest.raises(DailytalkError, match="holds a stream of commit"):
+        pinned(open_repository(Reference(REPO, later), HubChoice()), out)
+
+
+def test_other_settings_source_or_results_are_refused(
+    tmp_path: Path, hub: HubServer, tagger: TagSettings, speaker: SpeakSettings
+) -> None:
+    publish(pairs())
+    out = tmp_path / "out"
+    streamed(tagger, None, out, hours=1e-6)
+    other = TagSettings(profile="embedded", language="en", asr_model=tagger.asr_model, beam=2)
+    with pytest.raises(DailytalkError, match=r"other settings \(beam: 5 there, 2 now\)"):
+        streamed(other, None, out)
+    with pytest.raises(DailytalkError, match="other settings"):
+        streamed(tagger, speaker, out)
+    with pytest.raises(DailytalkError, match=rf"another source \(repository {REPO}\)"):
+        pinned(open_repository(Reference(REPO), HubChoice(split="train")), out)
+    options = TagOptions(shard_seconds=TWO)
+    tag_recordings(find([REPO], tmp_path / "eager", tagger, options), tmp_path / "eager", tagger, options, {})
+    with pytest.raises(DailytalkError, match="without --streaming"):
+        pinned(open_repository(Reference(REPO), HubChoice()), tmp_path / "eager")
+    with pytest.raises(DailytalkError, match="measures the whole corpus"):
+        job(TagSettings(profile="embedded", buckets="robust"), None, tmp_path / "new")

@@ -1,0 +1,479 @@
+import json
+import os
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from audio_files import example, reference, tones
+from datasets import load_dataset
+from recordings import calls, excerpt, read_lines, results, run, save, state
+
+from dailytalk_contiguous import DailytalkError, ModelMissing, TagSettings
+from dailytalk_contiguous.core.schema import CHANNELS
+from dailytalk_contiguous.run.runner import Runner
+from dailytalk_contiguous.run.tagging import TagOptions, find, tag_recordings
+from dailytalk_contiguous.shards import PLANNING_COLUMNS, expand_row
+from dailytalk_contiguous.sources.folder import FolderConfig, folder_rows
+
+
+@pytest.fixture(scope="module")
+def settings(tiny_whisper: str) -> TagSettings:
+    return TagSettings(profile="embedded", language="en", asr_model=tiny_whisper)
+
+
+@pytest.fixture(autouse=True)
+def _own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DAILYTALK_CACHE", str(tmp_path / "cache"))
+
+
+def ids(out: Path) -> list[str]:
+    """Conversations with a row."""
+    return sorted(results(out)["rows"])
+
+
+def rejected(out: Path) -> dict[str, str]:
+    return {line["id"]: line["reason"] for line in read_lines(out / "rejects.jsonl")}
+
+
+def changed_setting(settings: TagSettings, **changes: object) -> TagSettings:
+    return TagSettings(**(vars(settings) | changes))  # type: ignore[arg-type]
+
+
+# Ids in = ids out + rejects
+
+
+def test_each_kind_of_bad_recording_is_kept_or_rejected_and_the_rest_goes_on(
+    tmp_path: Path, settings: TagSettings
+) -> None:
+    source, short = tmp_path / "in", excerpt(seconds=4.0)
+    one_side, not_numbers = short.copy(), short.copy()
+    one_side[:, 1] = 0
+    not_numbers[1000] = np.nan
+    save(source / "clipped.wav", np.clip(30 * short, -1, 1))
+    save(source / "one_side.wav", one_side)
+    save(source / "silent.wav", 0 * short)
+    save(source / "one_sample.wav", short[:1])
+    save(source / "sub/good name [bold]x.wav", short)
+    save(source / "sub/new\nline 😀 'q\".flac", short)
+    save(os.fsencode(source) + b"/not-utf8-\xff.wav", short)
+    save(source / "not_numbers.wav", not_numbers, subtype="FLOAT")
+    save(source / "same.wav", np.repeat(short[:, :1], 2, axis=1))
+    save(source / "mono.wav", short[:, 0])
+    save(source / "three.wav", tones(1, channels=3))
+    (source / "empty.wav").touch()
+    whole = save(source / "cut.wav", short).read_bytes()
+    (source / "cut.wav").write_bytes(whole[:5000])
+    flac = save(source / "cut.flac", short).read_bytes()
+    (source / "cut.flac").write_bytes(flac[: len(flac) // 2])
+    (source / "text.wav").write_text("no audio")
+    os.mkfifo(source / "pipe.wav")
+    (source / "gone.wav").symlink_to("nothing")
+
+    outcome = run(source, tmp_path / "out", settings)
+
+    kept = ["clipped", "not-utf8-\\xff", "one_sample", "one_side", "silent"]
+    kept += ["sub/good name [bold]x", "sub/new\nline 😀 'q\""]
+    assert ids(tmp_path / "out") == sorted(kept)
+    aside = ["cut.flac", "cut.wav", "empty", "gone", "mono", "not_numbers", "pipe", "same", "text", "three"]
+    assert sorted(rejected(tmp_path / "out")) == aside
+    assert outcome.record is not None
+    assert outcome.record["counts"]["conversations"] == len(kept)
+    assert outcome.record["counts"]["rejects"] == len(aside)
+    assert all(line["reason"] and line["remedy"] for line in read_lines(tmp_path / "out/rejects.jsonl"))
+    notes = [(note["conversation_id"], note["note"]) for note in outcome.record["notes"]]
+    assert ("one_side", "the right channel is silent") in notes
+    assert any(name == "clipped" and "of the left channel is clipped" in note for name, note in notes)
+
+
+def test_silent_conversation_keeps_its_row(tmp_path: Path, settings: TagSettings) -> None:
+    save(tmp_path / "in/silent.wav", 0 * excerpt())
+    run(tmp_path / "in", tmp_path / "out", settings)
+    assert ids(tmp_path / "out") == ["silent"]
+    assert read_lines(tmp_path / "out/transcript.jsonl") == []
+
+
+def test_folder_of_recordings_that_can_not_be_used_leaves_rejects_and_opens(
+    tmp_path: Path, settings: TagSettings
+) -> None:
+    save(tmp_path / "in/mono.wav", tones(1, channels=1))
+    outcome = run(tmp_path / "in", tmp_path / "out", settings)
+    assert outcome.record is not None
+    assert outcome.record["counts"]["conversations"] == 0
+    assert list(rejected(tmp_path / "out")) == ["mono"]
+    data = load_dataset("parquet", data_dir=str(tmp_path / "out/tagged"), split="train", streaming=True)
+    assert list(data) == []
+    assert "tagged_text" in data.features
+    before = state(tmp_path / "out")
+    run(tmp_path / "in", tmp_path / "out", settings)
+    assert state(tmp_path / "out") == before
+    save(tmp_path / "in/good.wav")
+    run(tmp_path / "in", tmp_path / "out", settings)
+    assert ids(tmp_path / "out") == ["good"]
+
+
+def test_utterances_under_the_minimum_are_rejected_with_their_length(
+    tmp_path: Path, settings: TagSettings
+) -> None:
+    calls(tmp_path / "in", "a")
+    run(tmp_path / "in", tmp_path / "all", settings)
+    run(tmp_path / "in", tmp_path / "some", changed_setting(settings, min_duration=2.0))
+    everything = read_lines(tmp_path / "all/transcript.jsonl")
+    kept = read_lines(tmp_path / "some/transcript.jsonl")
+    assert len(kept) + len(rejected(tmp_path / "some")) == len(everything)
+    assert [line["start"] for line in kept] == [one["start"] for one in everything if one["duration"] >= 2.0]
+    assert all("under the 2 s of --min-duration" in reason for reason in rejected(tmp_path / "some").values())
+
+
+# Doing nothing twice
+
+
+def test_second_run_makes_and_writes_nothing(tmp_path: Path, settings: TagSettings) -> None:
+    calls(tmp_path / "in", "a", "b")
+    save(tmp_path / "in/mono.wav", tones(1, channels=1))
+    assert run(tmp_path / "in", tmp_path / "out", settings).n_made == 2
+    before = state(tmp_path / "out")
+    outcome = run(tmp_path / "in", tmp_path / "out", settings)
+    assert (outcome.n_made, outcome.n_missing, outcome.audio_seconds) == (0, 0, 0)
+    assert state(tmp_path / "out") == before
+
+
+def test_changed_rules_redo_the_tags_and_not_the_models(tmp_path: Path, settings: TagSettings) -> None:
+    calls(tmp_path / "in", "a")
+    run(tmp_path / "in", tmp_path / "out", settings)
+    before = read_lines(tmp_path / "out/transcript.jsonl")
+    done: list[str] = []
+    seed = changed_setting(settings, rules="seed")
+    found = find([str(tmp_path / "in")], tmp_path / "out", seed, TagOptions(shard_seconds=1.0))
+    tag_recordings(
+        found,
+        tmp_path / "out",
+        seed,
+        TagOptions(shard_seconds=1.0),
+        {},
+        lambda stage, audio, wall: done.append(stage),
+    )
+    assert done == ["Tag", "Tag", "Punctuate", "Punctuate"]  # its beginning, its end
+    after = read_lines(tmp_path / "out/transcript.jsonl")
+    assert [one["words"] for one in after] == [one["words"] for one in before]
+    assert {one["rule"] for one in after}.isdisjoint({one["rule"] for one in before})
+
+
+def test_models_that_are_gone_are_not_missed_where_nothing_needs_them(
+    tmp_path: Path, tiny_whisper: str, settings: TagSettings
+) -> None:
+    """What stands is read back: rules can be changed on a machine without the weights."""
+    calls(tmp_path / "in", "a")
+    run(tmp_path / "in", tmp_path / "out", settings)
+    os.utime(tmp_path / "in/a.wav", ns=(0, 1))
+    with pytest.raises(ModelMissing):
+        run(tmp_path / "in", tmp_path / "out", changed_setting(settings, asr_model=str(tmp_path / "in")))
+
+
+def test_touched_recording_is_redone_alone(tmp_path: Path, settings: TagSettings) -> None:
+    calls(tmp_path / "in", "a", "b", "c")
+    run(tmp_path / "in", tmp_path / "out", settings)
+    before = state(tmp_path / "out/tagged")
+    save(tmp_path / "in/b.wav", excerpt("old_friends"))
+    assert run(tmp_path / "in", tmp_path / "out", settings).n_made == 1
+    after = state(tmp_path / "out/tagged")
+    assert after.keys() == before.keys()
+    assert len({name for name in after if after[name] != before[name]}) == 1
+
+
+def test_added_recording_leaves_the_rows_of_the_others(tmp_path: Path, settings: TagSettings) -> None:
+    calls(tmp_path / "in", "a", "c")
+    one_shard = {"shard_seconds": 100.0}
+    run(tmp_path / "in", tmp_path / "out", settings, **one_shard)
+    before = results(tmp_path / "out")["rows"]
+    save(tmp_path / "in/b.wav", excerpt("old_friends"))
+    done: Counter[float] = Counter()
+    chosen = TagOptions(**one_shard)  # type: ignore[arg-type]
+    found = find([str(tmp_path / "in")], tmp_path / "out", settings, chosen)
+    tag_recordings(
+        found,
+        tmp_path / "out",
+        settings,
+        chosen,
+        {},
+        lambda stage, audio, wall: done.update({stage: audio if wall else 0.0}),
+    )
+    assert set(done.values()) == {6.0}  # seconds of audio through each stage: the new recording's
+    after = results(tmp_path / "out")["rows"]
+    assert sorted(after) == ["a", "b", "c"]
+    assert {name: after[name] for name in before} == before
+    assert len(list((tmp_path / "out/tagged").iterdir())) == 1
+
+
+def test_other_size_of_shards_makes_nothing_anew(tmp_path: Path, settings: TagSettings) -> None:
+    calls(tmp_path / "in", "a", "b")
+    run(tmp_path / "in", tmp_path / "out", settings)
+    before = results(tmp_path / "out")
+    done: list[str] = []
+    chosen = TagOptions(shard_seconds=100.0)
+    found = find([str(tmp_path / "in")], tmp_path / "out", settings, chosen)
+    tag_recordings(found, tmp_path / "out", settings, chosen, {}, lambda stage, audio, wall: done.append(stage))
+    assert done == []
+    assert results(tmp_path / "out") == before
+    assert len(list((tmp_path / "out/tagged").iterdir())) == 1
+
+
+def test_removed_recording_is_dropped_only_if_asked_for(tmp_path: Path, settings: TagSettings) -> None:
+    calls(tmp_path / "in", "a", "b")
+    run(tmp_path / "in", tmp_path / "out", settings)
+    before = state(tmp_path / "out")
+    (tmp_path / "in/a.wav").unlink()
+    with pytest.raises(DailytalkError, match=r"results of 1 recording not in this input \('a'\).*--prune"):
+        run(tmp_path / "in", tmp_path / "out", settings)
+    assert state(tmp_path / "out") == before
+    assert run(tmp_path / "in", tmp_path / "out", settings, prune=True).n_made == 0
+    assert ids(tmp_path / "out") == ["b"]
+
+
+def test_recording_that_broke_keeps_its_name_and_loses_its_row(tmp_path: Path, settings: TagSettings) -> None:
+    calls(tmp_path / "in", "a", "b")
+    run(tmp_path / "in", tmp_path / "out", settings)
+    (tmp_path / "in/a.wav").write_bytes(b"")
+    run(tmp_path / "in", tmp_path / "out", settings)
+    assert (ids(tmp_path / "out"), list(rejected(tmp_path / "out"))) == (["b"], ["a"])
+
+
+def test_reject_of_a_stage_becomes_a_row_once_the_settings_allow_it(tmp_path: Path, settings: TagSettings) -> None:
+    same = np.repeat(excerpt()[:, :1], 2, axis=1)
+    save(tmp_path / "in/same.wav", same)
+    run(tmp_path / "in", tmp_path / "out", settings)
+    assert rejected(tmp_path / "out")["same"].startswith("both channels carry the same sound")
+    run(tmp_path / "in", tmp_path / "out", changed_setting(settings, channel="mix"))
+    assert (ids(tmp_path / "out"), rejected(tmp_path / "out")) == (["same"], {})
+    assert {line["channel"] for line in read_lines(tmp_path / "out/transcript.jsonl")} == {"mix"}
+
+
+# The same whoever makes it
+
+
+def test_workers_and_hosts_make_what_one_process_makes(tmp_path: Path, settings: TagSettings) -> None:
+    calls(tmp_path / "in", "a", "b", "c")
+    run(tmp_path / "in", tmp_path / "one", settings)
+    run(tmp_path / "in", tmp_path / "two", settings, workers=2)
+    first = run(tmp_path / "in", tmp_path / "hosts", settings, shard=(1, 2))
+    assert (first.record, first.n_made, first.n_missing) == (None, 2, 1)
+    assert not (tmp_path / "hosts/transcript.jsonl").exists()
+    second = run(tmp_path / "in", tmp_path / "hosts", settings, shard=(2, 2))
+    assert (second.record is not None, second.n_made, second.n_missing) == (True, 1, 0)
+    assert results(tmp_path / "two") == results(tmp_path / "hosts") == results(tmp_path / "one")
+
+
+@pytest.mark.parametrize("hosts", [1, 2])
+def test_robust_buckets_use_the_whole_corpus(tmp_path: Path, settings: TagSettings, hosts: int) -> None:
+    for name, start in (("a", 0.0), ("b", 14.0)):
+        save(tmp_path / f"in/{name}.wav", excerpt(start=start, seconds=14.0))
+    robust = changed_setting(settings, buckets="robust")
+    outcomes = [run(tmp_path / "in", tmp_path / "out", robust, shard=(n + 1, hosts)) for n in range(hosts)]
+    if hosts > 1:  # the first host could not know the corpus: what it measured is bucketed by whoever comes last
+        assert outcomes[0].record is None
+        outcomes.append(run(tmp_path / "in", tmp_path / "out", robust))
+    assert outcomes[-1].record is not None
+    assert ids(tmp_path / "out") == ["a", "b"]
+    before = state(tmp_path / "out")
+    assert run(tmp_path / "in", tmp_path / "out", robust).n_made == 0
+    assert state(tmp_path / "out") == before
+    run(tmp_path / "in", tmp_path / "alone", robust)
+    assert results(tmp_path / "out") == results(tmp_path / "alone")
+
+
+def test_shards_open_as_a_dataset_before_the_run_is_over(tmp_path: Path, settings: TagSettings) -> None:
+    calls(tmp_path / "in", "a", "b")
+    run(tmp_path / "in", tmp_path / "out", settings, shard=(1, 2))
+    (tmp_path / "out/tagged/.shard-x.parquet.123.tmp").write_bytes(b"PAR1 half")  # as one in flight looks
+    data = load_dataset(
+        "parquet", data_dir=str(tmp_path / "out/tagged"), split="train", cache_dir=str(tmp_path / "cache")
+    )
+    assert data["conversation_id"] == ["a"]
+    assert "speech" not in data.features
+
+
+def test_long_recording_is_cut_and_told_in_its_own_time(tmp_path: Path, settings: TagSettings) -> None:
+    save(tmp_path / "in/call.flac", excerpt("burnt_dinner", seconds=26.0))
+    run(tmp_path / "in", tmp_path / "whole", settings)
+    run(tmp_path / "in", tmp_path / "cut", settings, {"max_conversation": 10.0})
+    parts, whole = (read_lines(tmp_path / name / "transcript.jsonl") for name in ("cut", "whole"))
+    assert ids(tmp_path / "cut") == [f"call.{n:03d}" for n in range(len(ids(tmp_path / "cut")))]
+    assert len(ids(tmp_path / "cut")) >= 3
+    assert [(one["channel"], one["audio_file"]) for one in parts] == [
+        (o["channel"], o["audio_file"]) for o in whole
+    ]
+    assert [one["start"] for one in parts] == pytest.approx([one["start"] for one in whole], abs=0.1)
+    # A cut within the 0.35 s of silence that end an utterance takes the place of its end.
+    assert [one["end"] for one in parts] == pytest.approx([one["end"] for one in whole], abs=0.35)
+    assert [one["segment_id"] for one in parts] == list(range(len(parts)))
+    assert all(one["start"] <= word["start"] < word["end"] <= one["end"] for one in parts for word in one["words"])
+
+
+# Transcripts beside the audio
+
+
+def test_transcript_beside_the_audio_is_used_and_an_edit_redoes_that_conversation(
+    tmp_path: Path, settings: TagSettings
+) -> None:
+    calls(tmp_path / "in", "a", "b")
+    for side, text in (("left", "where should we go"), ("right", "to the mountains")):
+        times = "00:00:00,700 --> 00:00:03,600" if side == "left" else "00:00:03,900 --> 00:00:05,600"
+        (tmp_path / f"in/a.{side}.srt").write_text(f"1\n{times}\n{text}\n")
+    run(tmp_path / "in", tmp_path / "out", settings)
+
+    def said() -> list[tuple[str, str]]:
+        lines = read_lines(tmp_path / "out/transcript.jsonl")
+        return [
+            (line["text_raw"], line["models"]["recogniser"]) for line in lines if line["conversation_id"] == "a"
+        ]
+
+    assert said() == [("where should we go", "given"), ("to the mountains", "given")]
+    subtitles = tmp_path / "in/a.right.srt"
+    subtitles.write_text(subtitles.read_text().replace("mountains", "sea"))
+    assert run(tmp_path / "in", tmp_path / "out", settings).n_made == 1
+    assert said()[1] == ("to the sea", "given")
+
+
+def test_marks_that_people_wrote_are_not_changed_by_an_estimate(tmp_path: Path, settings: TagSettings) -> None:
+    save(tmp_path / "in/a.wav", example("old_friends"))
+    for side in CHANNELS:
+        said = [line for line in reference("old_friends") if line["channel"] == side]
+        texts = [
+            f"{number}\n{stamp(line['start'])} --> {stamp(line['end'])}\n{line['text']}\n"
+            for number, line in enumerate(said)
+        ]
+        (tmp_path / f"in/a.{side}.srt").write_text("\n".join(texts))
+
+    def changed(**chosen: str) -> list[str]:
+        run(tmp_path / "in", tmp_path / "out", changed_setting(settings, **chosen))
+        lines = read_lines(tmp_path / "out/transcript.jsonl")
+        assert {line["models"]["recogniser"] for line in lines} == {"given"}
+        return [line["text"] for line in lines if line["text"][1:] != line["text_raw"][1:]]
+
+    assert changed() == []
+    assert (
+        len(changed(punctuate="always")) > 3
+    )  # so many an estimate of affect would have made shouts and questions
+
+
+def stamp(seconds: float) -> str:
+    """A time as SRT writes it, for recordings under an hour."""
+    return f"00:{int(seconds) // 60:02d}:{int(seconds) % 60:02d},{round(seconds % 1 * 1000):03d}"
+
+
+def test_words_that_people_gave_are_held_folded_until_their_turn(tmp_path: Path, settings: TagSettings) -> None:
+    calls(tmp_path / "in", "a")
+    (tmp_path / "in/a.left.srt").write_text("1\n00:00:00,700 --> 00:00:03,600\nwhere should we go\n")
+    found = find([str(tmp_path / "in")], tmp_path / "out", settings, TagOptions())
+    (row,) = found.rows
+    assert set(row) == set(PLANNING_COLUMNS)
+    assert expand_row(row) == next(folder_rows(FolderConfig(inputs=(str(tmp_path / "in"),))))
+
+
+def test_broken_transcript_rejects_its_recording_by_name(tmp_path: Path, settings: TagSettings) -> None:
+    calls(tmp_path / "in", "a", "b")
+    (tmp_path / "in/a.srt").write_text("1\n00:00:01,000 --> 00:00:0")
+    run(tmp_path / "in", tmp_path / "out", settings)
+    assert ids(tmp_path / "out") == ["b"]
+    assert f"transcript {tmp_path / 'in/a.srt'}" in rejected(tmp_path / "out")["a"]
+
+
+# How it is run
+
+
+@dataclass(frozen=True)
+class Watched(Runner):
+    """A runner that knows whether there is a GPU, and notes when it is asked for one or for batches."""
+
+    gpu: bool = True
+    asked: list[float | str] = field(default_factory=list)
+
+    def on_cuda(self, device: str) -> bool:
+        self.asked.append("gpu")
+        return self.gpu
+
+    def run(self, plan: Any, stages: Any, workers: int, batch_seconds: float, *rest: Any, **more: Any) -> Any:
+        self.asked.append(batch_seconds)
+        return super().run(plan, stages, workers, batch_seconds, *rest, **more)
+
+
+def test_only_networks_on_a_gpu_get_batches_and_a_finished_run_asks_for_no_gpu(
+    tmp_path: Path, settings: TagSettings
+) -> None:
+    calls(tmp_path / "in", "a")
+    sphinx = TagSettings(profile="embedded", language="en")
+    asked = []
+    for out, gpu, chosen in (
+        *(("gpu", True, settings), ("gpu", True, settings)),
+        *(("none", False, settings), ("sphinx", True, sphinx)),
+    ):
+        runner = Watched(gpu=gpu)
+        run(tmp_path / "in", tmp_path / out, chosen, runner=runner)
+        asked.append(runner.asked)
+    assert asked == [["gpu", TagOptions.batch_seconds], [0.0], ["gpu", 0.0], [0.0]]
+
+
+# Where results go
+
+
+def test_results_may_lie_inside_the_input(tmp_path: Path, settings: TagSettings) -> None:
+    calls(tmp_path / "in", "a")
+    for _ in range(2):
+        run(tmp_path / "in", tmp_path / "in/out", settings)
+    assert ids(tmp_path / "in/out") == ["a"]
+
+
+def test_results_may_not_lie_among_the_recordings(tmp_path: Path, settings: TagSettings) -> None:
+    """The next run would take transcript.jsonl for a transcript that somebody made."""
+    calls(tmp_path / "in", "a")
+    for source in (tmp_path / "in", tmp_path / "in/a.wav"):
+        with pytest.raises(DailytalkError, match="holds recordings"):
+            run(source, tmp_path / "in", settings)
+    assert [path.name for path in (tmp_path / "in").iterdir()] == ["a.wav"]
+
+
+@pytest.mark.parametrize(
+    ("out", "why"),
+    [
+        ("file", "not a directory"),
+        ("file/below", "not a directory"),
+        ("/proc/out", "no such file or directory"),
+        ("/dev/null", "not a directory"),
+    ],
+)
+def test_folder_that_can_not_be_written_is_named_with_the_reason_before_any_work(
+    tmp_path: Path, settings: TagSettings, out: str, why: str
+) -> None:
+    calls(tmp_path / "in", "a")
+    (tmp_path / "file").touch()
+    with pytest.raises(DailytalkError, match=rf"--out '.*{out}' can't be used \({why}\)"):
+        run(tmp_path / "in", tmp_path / out, settings)
+
+
+def test_missing_model_leaves_nothing_behind(tmp_path: Path, settings: TagSettings) -> None:
+    calls(tmp_path / "in", "a")
+    for missing in ({"asr_model": str(tmp_path / "in")}, {"affect_model": str(tmp_path / "in")}):
+        with pytest.raises(ModelMissing):
+            run(tmp_path / "in", tmp_path / "out", changed_setting(settings, **missing))
+    assert not (tmp_path / "out").exists()
+
+
+def test_folder_without_recordings_is_named(tmp_path: Path, settings: TagSettings) -> None:
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in/notes.txt").write_text("nothing")
+    with pytest.raises(DailytalkError, match=r"no recordings in '.*in'"):
+        run(tmp_path / "in", tmp_path / "out", settings)
+    assert not (tmp_path / "out").exists()
+
+
+def test_record_says_how_it_was_made(tmp_path: Path, settings: TagSettings) -> None:
+    calls(tmp_path / "in", "a")
+    outcome = run(tmp_path / "in", tmp_path / "out", settings)
+    record = json.loads((tmp_path / "out/run.json").read_text())
+    assert record == json.loads(json.dumps(outcome.record))
+    assert record["settings"]["asr_model"] == settings.asr_model
+    assert record["models"]["affect"]["name"] == "acoustic-estimate"
+    assert {stage["name"] for stage in record["stages"]} >= {"Segment", "Transcribe", "RateAffect", "Punctuate"}
+    assert record["hours"]["audio"] == pytest.approx(6 / 3600, rel=0.01)

@@ -1,0 +1,211 @@
+"""The target of an export: what it writes over, what it refuses to touch, what it leaves."""
+
+import errno
+import hashlib
+import os
+import string
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dailytalk_contiguous.core.errors import DailytalkError
+from dailytalk_contiguous.store.owned_folder import RECORD, OwnedFolder, file_name
+
+
+def export(root: Path, *names: str, kind: str = "csm") -> None:
+    """One whole export of some files."""
+    folder = OwnedFolder(root, kind, ["all.json"])
+    for name in names:
+        folder.write_text(name, f"text of {name}")
+    folder.finish({"all.json": "{}"})
+
+
+def held(root: Path) -> set[str]:
+    return {path.relative_to(root).as_posix() for path in root.rglob("*") if path.is_file()} - {RECORD}
+
+
+@pytest.mark.parametrize("exists", [True, False])
+def test_empty_or_missing_folder_is_taken(tmp_path: Path, exists: bool) -> None:
+    root = tmp_path / "deep" / "out"
+    if exists:
+        root.mkdir(parents=True)
+    export(root, "a/b.txt")
+    assert held(root) == {"a/b.txt", "all.json"}
+
+
+def test_file_in_place_of_the_folder_and_a_folder_of_somebody_else_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("mine")
+    (tmp_path / "theirs").mkdir()
+    (tmp_path / "theirs" / "notes.txt").write_text("mine")
+    for name in ("file", "theirs"):
+        with pytest.raises(DailytalkError, match="is there already and no export of ours"):
+            OwnedFolder(tmp_path / name, "csm", [])
+    assert (tmp_path / "file").read_text() == (tmp_path / "theirs" / "notes.txt").read_text() == "mine"
+
+
+def test_next_export_takes_away_what_it_does_not_write_and_nothing_else(tmp_path: Path) -> None:
+    export(tmp_path, "a.txt", "b.txt")
+    (tmp_path / "notes.txt").write_text("mine")
+    export(tmp_path, "b.txt", "c.txt")
+    assert held(tmp_path) == {"b.txt", "c.txt", "all.json", "notes.txt"}
+
+
+def test_record_that_names_files_outside_deletes_none_of_them(tmp_path: Path) -> None:
+    outside = tmp_path / "outside.txt"
+    outside.write_text("mine")
+    export(tmp_path / "out", "a.txt")
+    with (tmp_path / "out" / RECORD).open("a") as record:
+        record.write(f"../outside.txt\n{outside}\n\n")
+    export(tmp_path / "out", "b.txt")
+    assert outside.read_text() == "mine"
+    assert held(tmp_path / "out") == {"b.txt", "all.json"}
+
+
+def test_record_that_is_a_link_out_is_refused_and_what_it_names_stays(tmp_path: Path) -> None:
+    private = tmp_path / "private"
+    private.write_text("dailytalk export csm\nmine.txt\n")
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / RECORD).symlink_to(private)
+    with pytest.raises(DailytalkError, match="is a symbolic link that leads out of its folder"):
+        OwnedFolder(tmp_path / "out", "csm", [])
+    assert private.read_text() == "dailytalk export csm\nmine.txt\n"
+
+
+def test_export_of_another_kind_is_refused_and_named(tmp_path: Path) -> None:
+    export(tmp_path, "a.txt", kind="moshi")
+    with pytest.raises(DailytalkError, match=r"holds another export \(moshi\)"):
+        OwnedFolder(tmp_path, "csm", [])
+
+
+def test_manifest_is_gone_until_the_export_is_whole(tmp_path: Path) -> None:
+    export(tmp_path, "a.txt")
+    folder = OwnedFolder(tmp_path, "csm", ["all.json"])
+    assert held(tmp_path) == {"a.txt"}
+    folder.finish({"all.json": "[]"})
+    assert (tmp_path / "all.json").read_text() == "[]"
+
+
+def test_name_that_two_conversations_share_is_refused(tmp_path: Path) -> None:
+    folder = OwnedFolder(tmp_path, "csm", [])
+    folder.write_text("a.txt", "first")
+    with pytest.raises(DailytalkError, match=r"two conversations would be written to a\.txt"):
+        folder.write_text("a.txt", "second")
+    assert (tmp_path / "a.txt").read_text() == "first"
+
+
+def test_link_is_one_file_with_its_source_and_linking_it_again_changes_nothing(tmp_path: Path) -> None:
+    source = tmp_path / "source.wav"
+    source.write_bytes(b"RIFF")
+    for _ in range(2):
+        folder = OwnedFolder(tmp_path / "out", "csm", [])
+        folder.link("data/a.wav", source)
+        folder.finish({})
+        assert (tmp_path / "out/data/a.wav").samefile(source)
+    other = tmp_path / "other.wav"
+    other.write_bytes(b"other")
+    folder = OwnedFolder(tmp_path / "out", "csm", [])
+    folder.link("data/a.wav", other)
+    assert (tmp_path / "out/data/a.wav").read_bytes() == b"other"
+    assert source.read_bytes() == b"RIFF"
+
+
+def test_link_takes_the_place_of_an_older_file_and_is_a_copy_where_the_disk_has_no_links(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = tmp_path / "source.wav"
+    source.write_bytes(b"RIFF")
+    export(tmp_path / "out", "a.wav")
+
+    def refuse(path: Path, target: Path) -> None:
+        raise OSError(errno.EXDEV, os.strerror(errno.EXDEV))
+
+    monkeypatch.setattr(Path, "hardlink_to", refuse)
+    folder = OwnedFolder(tmp_path / "out", "csm", [])
+    folder.link("a.wav", source)
+    assert (tmp_path / "out/a.wav").read_bytes() == b"RIFF"
+    assert not (tmp_path / "out/a.wav").samefile(source)
+    with pytest.raises(DailytalkError, match="two conversations would be written to"):
+        folder.link("a.wav", source)
+
+
+def test_sound_is_written_as_16_bit_wav_at_its_rate(tmp_path: Path) -> None:
+    folder = OwnedFolder(tmp_path, "csm", [])
+    pcm = np.array([[0, 1], [-32768, 32767]], dtype=np.int16)
+    folder.write_wav("a.wav", pcm, 8000)
+    assert soundfile.info(tmp_path / "a.wav").subtype == "PCM_16"
+    samples, rate = soundfile.read(tmp_path / "a.wav", dtype="int16")
+    assert (samples.tolist(), rate) == (pcm.tolist(), 8000)
+
+
+def test_record_names_each_file_once_and_manifests_with_them(tmp_path: Path) -> None:
+    for _ in range(2):
+        export(tmp_path, "a.txt", "b.txt")
+        assert (tmp_path / RECORD).read_text() == "dailytalk export csm\na.txt\nb.txt\nall.json\n"
+
+
+def test_files_of_an_export_that_was_stopped_are_taken_away_by_the_next(tmp_path: Path) -> None:
+    stopped = OwnedFolder(tmp_path, "csm", ["all.json"])
+    stopped.write_text("a.txt", "half")  # and no finish
+    assert (tmp_path / RECORD).read_text() == "dailytalk export csm\na.txt\n"
+    export(tmp_path, "b.txt")
+    assert held(tmp_path) == {"b.txt", "all.json"}
+
+
+def test_record_that_was_cut_off_at_its_first_line_is_refused(tmp_path: Path) -> None:
+    (tmp_path / RECORD).write_text("")
+    with pytest.raises(DailytalkError, match=r"holds another export \(not known\)"):
+        OwnedFolder(tmp_path, "csm", [])
+
+
+@pytest.mark.parametrize("name", ["a", "7", "call_1-b", "a.b.c.d", "a" * 64 + ".wav", "a." + "b" * 98])
+def test_plain_id_is_its_own_file_name(name: str) -> None:
+    assert file_name(name) == name
+
+
+@pytest.mark.parametrize(
+    ("name", "readable"),
+    [
+        ("Call 1", "Call-1"),
+        ("a--b", "a-b"),
+        ("_a_", "a"),
+        (".hidden", "hidden"),
+        ("a.b.c.d.e", "a-b-c-d-e"),
+        ("a..b", "a-b"),
+        ("a" * 65, "a" * 60),
+        ("a." + "b" * 99, ("a-" + "b" * 99)[:60]),
+        ("Käse/Brot", "Kase-Brot"),
+        ("\N{HIRAGANA LETTER A}", "conversation"),
+        ("", "conversation"),
+        ("\udcff", "conversation"),
+    ],
+)
+def test_other_id_is_readable_and_ends_in_its_digest(name: str, readable: str) -> None:
+    digest = hashlib.sha256(name.encode("utf-8", "surrogateescape")).hexdigest()[:10]
+    assert file_name(name) == f"{readable}-{digest}"
+
+
+@given(st.lists(st.text(), unique=True, min_size=2, max_size=8))
+def test_two_ids_never_share_a_file_name_that_any_disk_takes(names: list[str]) -> None:
+    found = [file_name(name) for name in names]
+    assert len(set(found)) == len(names)
+    assert all(set(one) <= set(string.ascii_letters + string.digits + "_-.") and len(one) <= 100 for one in found)
+
+
+def test_file_that_is_linked_to_itself_stays_and_is_not_touched(tmp_path: Path) -> None:
+    export(tmp_path, "a.wav")
+    before = (tmp_path / "a.wav").stat()
+    folder = OwnedFolder(tmp_path, "csm", [])
+    folder.link("a.wav", tmp_path / "a.wav")
+    assert (tmp_path / "a.wav").read_text() == "text of a.wav"
+    assert (tmp_path / "a.wav").stat().st_ino == before.st_ino
+
+
+def test_file_of_an_earlier_export_that_somebody_deleted_is_not_missed(tmp_path: Path) -> None:
+    export(tmp_path, "a.txt", "b.txt")
+    (tmp_path / "a.txt").unlink()
+    export(tmp_path, "b.txt")
+    assert held(tmp_path) == {"b.txt", "all.json"}

@@ -1,0 +1,62 @@
+"""What a reader, or the next run after a power cut, finds of a file."""
+
+import errno
+import os
+from pathlib import Path
+
+import pytest
+
+from dailytalk_contiguous.store import files
+from dailytalk_contiguous.store.files import json_text, write_atomically, write_bytes, write_lines, write_text
+
+
+def test_file_is_written_into_a_folder_that_is_made_for_it(tmp_path: Path) -> None:
+    path = tmp_path / "deep" / "er" / "x"
+    write_text(path, "äöü\n")
+    assert path.read_bytes() == "äöü\n".encode()
+    write_bytes(path, b"\xff\0")
+    assert path.read_bytes() == b"\xff\0"
+    write_lines(path, iter(["a\n", "b"]))
+    assert path.read_text() == "a\nb"
+    assert [one.name for one in path.parent.iterdir()] == ["x"]
+
+
+@pytest.mark.parametrize("name", ["n" * 255, "\N{HIRAGANA LETTER A}" * 85])
+def test_name_as_long_as_the_disk_takes_can_be_written(tmp_path: Path, name: str) -> None:
+    write_text(tmp_path / name, "whole")
+    assert (tmp_path / name).read_text() == "whole"
+
+
+def test_data_is_on_the_disk_before_it_has_its_name_and_the_name_after_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "x"
+    synced: list[tuple[bool, int, bool]] = []
+    fsync = os.fsync
+
+    def note(descriptor: int) -> None:
+        status = os.fstat(descriptor)
+        synced.append((status.st_ino == tmp_path.stat().st_ino, status.st_size, path.exists()))
+        fsync(descriptor)
+
+    monkeypatch.setattr(files.os, "fsync", note)
+    before = len(os.listdir("/proc/self/fd"))
+    write_bytes(path, b"1234")
+    (is_folder, size, there), (then_folder, _, then_there) = synced
+    assert (is_folder, size, there) == (False, 4, False)
+    assert (then_folder, then_there) == (True, True)
+    assert len(os.listdir("/proc/self/fd")) == before
+
+
+def test_failure_to_rename_leaves_nothing_half_written(tmp_path: Path) -> None:
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(OSError, match=os.strerror(errno.EISDIR)):
+        write_atomically(tmp_path / "folder", lambda file: None)
+    assert [one.name for one in tmp_path.iterdir()] == ["folder"]
+
+
+def test_json_is_a_line_of_readable_text_and_nothing_that_is_no_number() -> None:
+    assert json_text({"text": "wörld", "n": 1.5}) == '{"text": "wörld", "n": 1.5}\n'
+    for value in (float("nan"), float("inf")):
+        with pytest.raises(ValueError, match="not JSON compliant"):
+            json_text(value)
