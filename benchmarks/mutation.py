@@ -124,7 +124,7 @@ SAME = (
     ),
     Same(
         "cli/show.py",
-        "*(Working(), WorkBar(table_column=Column(ratio=1)), Done(), Left()),",
+        "*(Working(), WorkBar(table_column=Column(ratio=1)), StageProgress(), Left()),",
         "1 -> 2",
         "the only column with a ratio gets all that the others leave",
     ),
@@ -246,7 +246,6 @@ SAME = (
         "text.count('[') + text.count('{') > MOST_LEVELS -> text.count('[') + text.count('{') >= MOST_LEVELS",
         "spares the walk through what can't be too deep",
     ),
-    Same("core/loudness.py", "at = 0", "0 -> 1", "one sample of a margin of 50 ms"),
     Same("shards.py", "LEVEL = 1", "1 -> 2", "how hard it is compressed"),
     Same(
         "core/word_times.py", "while i and j:", "i and j -> i or j", "beyond the edge of the table nothing matches"
