@@ -190,8 +190,8 @@ SAME = (
     Same("sources/hub_repository.py", "_BUFFER = 8 << 20", "8 -> 9", "how much is read at a time"),
     Same("sources/hub_repository.py", "_BUFFER = 8 << 20", "20 -> 21", "how much is read at a time"),
     Same("sources/hub_repository.py", "_ROWS = 2", "2 -> 3", "how many rows are decoded at a time"),
-    Same("sources/corpora/base.py", "_PIECE = 1 << 20", "1 -> 2", "how much is read at a time"),
-    Same("sources/corpora/base.py", "_PIECE = 1 << 20", "20 -> 21", "how much is read at a time"),
+    Same("sources/corpora/common.py", "_PIECE = 1 << 20", "1 -> 2", "how much is read at a time"),
+    Same("sources/corpora/common.py", "_PIECE = 1 << 20", "20 -> 21", "how much is read at a time"),
     Same("core/turns.py", "run: int = -1", "1 -> 2", "any negative number is no run"),
     Same(
         "core/turns.py",

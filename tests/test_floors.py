@@ -1,6 +1,7 @@
 """The architecture, held by a test: imports only point down, and each file says what it is for."""
 
 import ast
+import importlib.util
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -68,3 +69,14 @@ def test_an_arrow_up_is_seen_wherever_it_stands() -> None:
 def test_every_part_of_the_package_has_a_floor() -> None:
     parts = {path.relative_to(PACKAGE).parts[0].removesuffix(".py") for path in FILES} - {"__init__", "__main__"}
     assert parts == set(FLOORS)
+
+
+def test_a_module_name_and_a_public_name_stand_once() -> None:
+    """What is named twice is looked for twice; `benchmarks/house.py --names` lists what is."""
+    spec = importlib.util.spec_from_file_location("house", PACKAGE.parent / "benchmarks" / "house.py")
+    assert spec is not None
+    assert spec.loader is not None
+    house = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(house)
+    counted = house.house()
+    assert (counted.modules_twice, counted.names_twice) == ({}, {})

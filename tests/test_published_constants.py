@@ -641,7 +641,7 @@ TABLE: dict[str, dict[str, object]] = {
         "TagOptions.batch_seconds": 900.0,
     },
     "shards": {"LAYOUT": 1},
-    "sources.corpora.base": {
+    "sources.corpora.common": {
         "CorpusConfig.follow_links": False,
         "LARGEST": 500_000_000,
         "LARGEST_ARCHIVE": 2_000_000_000,

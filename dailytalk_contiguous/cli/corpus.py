@@ -20,7 +20,7 @@ from dailytalk_contiguous.core.sampling import MODES, WAYS
 from dailytalk_contiguous.models.profiles import PROFILES
 from dailytalk_contiguous.run.clip_plan import MOST_COPIES, NO_MODEL, CorpusSettings
 from dailytalk_contiguous.run.clips import LAID_OUT, CorpusOptions, build_corpus, read_corpus, write_conversations
-from dailytalk_contiguous.sources.corpora.base import Corpus
+from dailytalk_contiguous.sources.corpora.common import Corpus
 from dailytalk_contiguous.sources.corpora.registry import CLIP_CORPORA, CONVERSATION_CORPORA
 from dailytalk_contiguous.stages.transcribe import WINDOWS
 

@@ -13,7 +13,7 @@ from typing import NamedTuple
 from dailytalk_contiguous.core.documents import quoted, shown
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.schema import CHANNELS
-from dailytalk_contiguous.sources.corpora.base import on_disk, read_table
+from dailytalk_contiguous.sources.corpora.common import on_disk, read_table
 
 #: Bytes of a table: over a million lines.
 LARGEST_TABLE = 64 << 20

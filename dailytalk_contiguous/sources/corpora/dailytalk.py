@@ -18,7 +18,7 @@ from dailytalk_contiguous.core.documents import parse_json
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
 from dailytalk_contiguous.core.schema import SECONDS, SOURCE, STRING, Row
 from dailytalk_contiguous.core.word_times import normalise
-from dailytalk_contiguous.sources.corpora.base import (
+from dailytalk_contiguous.sources.corpora.common import (
     About,
     Corpus,
     CorpusConfig,

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.core.schema import Row
-from dailytalk_contiguous.sources.corpora.base import About, Corpus, FoundFile, PublishedCounts, Reader, Tree
+from dailytalk_contiguous.sources.corpora.common import About, Corpus, FoundFile, PublishedCounts, Reader, Tree
 
 #: By the name of the folder, in the order in which the clips are numbered: 350 of each.
 EMOTIONS = {"Neutral": "neutral", "Angry": "angry", "Happy": "happy", "Sad": "sad", "Surprise": "surprised"}

@@ -8,7 +8,7 @@ from typing import Any
 
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
 from dailytalk_contiguous.core.schema import Row
-from dailytalk_contiguous.sources.corpora.base import (
+from dailytalk_contiguous.sources.corpora.common import (
     About,
     Corpus,
     FoundFile,

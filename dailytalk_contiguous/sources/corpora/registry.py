@@ -10,7 +10,7 @@ import datasets
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.schema import Row
 from dailytalk_contiguous.sources.corpora.acted import Ravdess, Savee, Tess
-from dailytalk_contiguous.sources.corpora.base import Corpus, CorpusConfig
+from dailytalk_contiguous.sources.corpora.common import Corpus, CorpusConfig
 from dailytalk_contiguous.sources.corpora.crema_d import CremaD
 from dailytalk_contiguous.sources.corpora.dailytalk import DailyTalk, DailyTalkContiguous, DailyTalkConversations
 from dailytalk_contiguous.sources.corpora.esd import Esd

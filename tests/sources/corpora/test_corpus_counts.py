@@ -2,7 +2,7 @@ from typing import Any
 
 import pytest
 
-from dailytalk_contiguous.sources.corpora.base import PublishedCounts, count_differences
+from dailytalk_contiguous.sources.corpora.common import PublishedCounts, count_differences
 from dailytalk_contiguous.sources.corpora.registry import CORPORA
 
 

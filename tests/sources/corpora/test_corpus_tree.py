@@ -12,7 +12,7 @@ from corpus_trees import POINTER, clip, good, problems, put, read, zipped
 
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
 from dailytalk_contiguous.sources.corpora import base
-from dailytalk_contiguous.sources.corpora.base import FoundFile, identity_of_audio, open_tree, stamp
+from dailytalk_contiguous.sources.corpora.common import FoundFile, identity_of_audio, open_tree, stamp
 from dailytalk_contiguous.sources.transcribed import identity_of
 from dailytalk_contiguous.store.files import FOLLOW_LINKS, LINK_OUT
 
