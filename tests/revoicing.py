@@ -79,8 +79,8 @@ def columns(
         "run": [[one.run for one in said]],
         "text": [[one.text for one in said]],
         "status": [status],
-        "reason": [[None] * len(said)],
-        "remedy": [[None] * len(said)],
+        "unspoken_reason": [[None] * len(said)],
+        "unspoken_remedy": [[None] * len(said)],
         "spoken": [spoken],
     } | others
 

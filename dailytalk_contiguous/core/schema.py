@@ -51,6 +51,9 @@ CUE = {
 #: Something smaller than a row that was rejected (an utterance, words of a given transcript).
 REJECTED = {"id": STRING, "stage": STRING, "reason": STRING, "remedy": STRING}
 
+#: Why a row can not be used, which stage met it, and what to do about it; null in any other row.
+PROBLEM = Features({"problem": STRING, "problem_stage": STRING, "remedy": STRING})
+
 #: What every source yields. `offset` and `duration` are the part of the recording that this conversation is.
 #: `audio_identity` tells the file from another of its name (`sources.transcribed` makes it; empty where there is a
 #: `problem`). `problem` is null, or why this recording can't be used, and `remedy` what to do about it.

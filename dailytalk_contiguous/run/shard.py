@@ -79,16 +79,17 @@ class Step(NamedTuple):
     stage: Stage
     types: pa.Schema
 
-    def __call__(self, batch: Batch) -> Batch:
-        """What the stage adds, as it will be read back: the next one sees the same values in this run and others.
+    def attempt(self, batch: Batch) -> tuple[Batch, dict[int, BadInput]]:
+        """`Stage.attempt`, with values as they are read back: the next stage sees the same in this run and others.
 
         Raises what Arrow does for a value of another type than the stage declares.
         """
+        columns, problems = self.stage.attempt(batch)
         kept = self.stage.transient
         return {
             name: values if name in kept else pa.array(values, self.types.field(name).type).to_pylist()
-            for name, values in self.stage(batch).items()
-        }
+            for name, values in columns.items()
+        }, problems
 
 
 def steps_of(stages: Sequence[Stage]) -> list[Step]:
@@ -319,24 +320,24 @@ def _run(
         stages = [step.stage for step in steps]
         _restore(works, stages[:done], stages[done:])
     for step in steps[done:]:
+        if not works:
+            break
         stage = step.stage
         audio = sum(work.row["duration"] for work in works)
         progress(stage.name, audio, None)
         started = time.perf_counter()
-        added: Batch = {}
-        while works:
-            interrupts.check_interrupt()
-            try:
-                added = step(_batch(works, stage))
-                break
-            except BadInput as error:
-                work = works.pop(error.row if error.row is not None else 0)
-                if error.retry:
-                    work.row["input_digest"] = ""  # of no input: the next run tries again
-                results.append((work, Reject(work.name, stage.name, error.reason, error.remedy)))
+        interrupts.check_interrupt()
+        columns, problems = step.attempt(_batch(works, stage))
+        for place, error in problems.items():
+            work = works[place]
+            if error.retry:
+                work.row["input_digest"] = ""  # of no input: the next run tries again
+            results.append((work, Reject(work.name, stage.name, error.reason, error.remedy)))
         wall = time.perf_counter() - started
-        for position, work in enumerate(works):
-            work.row |= {name: values[position] for name, values in added.items()}
+        usable = [(place, work) for place, work in enumerate(works) if place not in problems]
+        works[:] = [work for _, work in usable]
+        for place, work in usable:
+            work.row |= {name: values[place] for name, values in columns.items()}
             work.seconds.append(wall * work.row["duration"] / audio if audio else 0.0)
             work.done += 1
         progress(stage.name, audio, wall)

@@ -26,7 +26,7 @@ from dailytalk_contiguous.core.copies import (
 from dailytalk_contiguous.core.documents import shown
 from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.core.loudness import CEILING_DBTP, clip_loudness, levelled
-from dailytalk_contiguous.core.schema import AUDIO, SECONDS, WORD, Batch
+from dailytalk_contiguous.core.schema import AUDIO, SECONDS, WORD, Row
 from dailytalk_contiguous.models import voice_effects
 from dailytalk_contiguous.stages.base import Stage
 from dailytalk_contiguous.store.files import inside
@@ -51,6 +51,7 @@ class Augment(Stage):
     noise_folder: str = ""
 
     needs: ClassVar[tuple[str, ...]] = ("audio", "duration", "words", "augmentation")
+    refuses: ClassVar[bool] = True
     adds: ClassVar[Features] = Features({"audio": AUDIO, "duration": SECONDS, "words": List(WORD)})
 
     def preflight(self, fetch: bool = True) -> None:
@@ -62,15 +63,8 @@ class Augment(Stage):
             return {"pitch_and_pace": f"{voice_effects.PRAAT_WHEEL} {voice_effects.praat_version()}"}
         return {}
 
-    def __call__(self, batch: Batch) -> Batch:
-        rows = []
-        for index in range(len(batch["audio"])):
-            row = {name: batch[name][index] for name in self.needs}
-            try:
-                rows.append(self._changed(row) if row["augmentation"] else row)
-            except BadInput as error:
-                raise error.at(index) from None
-        return {name: [row[name] for row in rows] for name in self.adds}
+    def row(self, row: Row) -> Row:
+        return self._changed(row) if row["augmentation"] else row
 
     def _changed(self, row: dict[str, Any]) -> dict[str, Any]:
         recipe = Recipe(**row["augmentation"])

@@ -10,14 +10,16 @@ import dataclasses
 import hashlib
 import itertools
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 
 from datasets import Dataset, Features, IterableDataset
 
+from dailytalk_contiguous.core import interrupts
 from dailytalk_contiguous.core.code import code_digest
-from dailytalk_contiguous.core.schema import CONVERSATION_COLUMNS, Batch, per_utterance
+from dailytalk_contiguous.core.errors import BadInput
+from dailytalk_contiguous.core.schema import CONVERSATION_COLUMNS, PROBLEM, Batch, Row, per_utterance
 
 AnyDataset = TypeVar("AnyDataset", Dataset, IterableDataset)
 
@@ -26,7 +28,7 @@ EXECUTION: dict[str, Any] = {"execution": True}
 
 
 class Stage:
-    """Base of all stages. Subclasses are frozen dataclasses that define `adds` and `__call__`.
+    """Base of all stages. Subclasses are frozen dataclasses that define `adds`, and `row` or `__call__`.
 
     Attributes:
         needs: columns that must be there.
@@ -35,6 +37,8 @@ class Stage:
         transient: those of `adds` that are too heavy to be stored; `restore` makes them again.
         final: whether nothing but the columns of this stage, the last one, is kept.
         prepares: whether it needs no model's device, so that a thread may do it while the device is busy.
+        refuses: whether it may meet a row that it can't use. `map` then adds the columns of `core.schema.PROBLEM`:
+            such a row keeps its place, with null in what this and all further stages add.
         batch_rows: rows a batch in `map`. A batch of binaries must stay under 2 GB.
     """
 
@@ -44,11 +48,72 @@ class Stage:
     transient: ClassVar[tuple[str, ...]] = ()
     final: ClassVar[bool] = False
     prepares: ClassVar[bool] = False
+    refuses: ClassVar[bool] = False
     batch_rows: ClassVar[int] = 64
 
+    def row(self, row: Row) -> Row:
+        """Return the columns of `adds` for one row that holds `needs`. Raises BadInput for one that can't be used.
+
+        Of a stage that takes its rows one by one; others define `__call__`.
+        """
+        raise TypeError(f"{type(self).__name__} defines neither row nor __call__")
+
     def __call__(self, batch: Batch) -> Batch:
-        """Return the columns of `adds` for a batch that holds `needs`, one item a row, in the same order."""
-        raise TypeError(f"{type(self).__name__} defines no __call__")
+        """Return the columns of `adds` for a batch that holds `needs`, one item a row, in the same order.
+
+        Raises BadInput, with its place in the batch, for a row that can't be used.
+        """
+        rows = []
+        for index, row in enumerate(self._rows(batch)):
+            try:
+                rows.append(self.row(row))
+            except BadInput as error:
+                raise error.at(index) from None
+        return {name: [row[name] for row in rows] for name in self.adds}
+
+    def attempt(self, batch: Batch) -> tuple[Batch, dict[int, BadInput]]:
+        """`__call__` where rows may be unusable: columns with null for such a row, and why, by its place.
+
+        A row that is taken by itself costs no other row anything; a stage that takes a batch as a whole is called
+        again without the row that it refused. A Ctrl-C is raised between two calls.
+        """
+        if type(self).__call__ is Stage.__call__:
+            return self._attempt_rows(batch)
+        names, problems = self._read(batch), dict[int, BadInput]()
+        if not names:
+            return self(batch), problems
+        n_rows = len(batch[names[0]])
+        while len(places := [place for place in range(n_rows) if place not in problems]):
+            interrupts.check_interrupt()
+            try:
+                columns = self({name: [batch[name][place] for place in places] for name in names})
+            except BadInput as error:
+                problems[places[error.row or 0]] = error
+                continue
+            if problems:
+                columns = {name: _with_nulls(values, places, n_rows) for name, values in columns.items()}
+            return columns, problems
+        return {name: [None] * n_rows for name in self.adds}, problems
+
+    def _attempt_rows(self, batch: Batch) -> tuple[Batch, dict[int, BadInput]]:
+        rows, problems = [], dict[int, BadInput]()
+        for place, row in enumerate(self._rows(batch)):
+            interrupts.check_interrupt()
+            try:
+                rows.append(self.row(row))
+            except BadInput as error:
+                rows.append(dict.fromkeys(self.adds))
+                problems[place] = error
+        return {name: [row[name] for row in rows] for name in self.adds}, problems
+
+    def _rows(self, batch: Batch) -> Iterator[Row]:
+        names = self._read(batch)
+        for values in zip(*(batch[name] for name in names), strict=True):
+            yield dict(zip(names, values, strict=True))
+
+    def _read(self, batch: Batch) -> list[str]:
+        """The columns of a batch that this stage reads."""
+        return [name for name in (*self.needs, *self.uses) if name in batch]
 
     def restore(self, batch: Batch) -> Batch:
         """Return the `transient` columns for rows whose other columns of `adds` were read back from disk."""
@@ -94,12 +159,25 @@ class Stage:
         removed = options.get("remove_columns") or ()
         gone = {removed} if isinstance(removed, str) else set(removed)
         kept = {name: feature for name, feature in features.items() if name not in gone}
-        options.setdefault("features", Features({**kept, **self.adds}))
+        marks = PROBLEM if self.refuses or "problem_stage" in features else {}
+        options.setdefault("features", Features({**kept, **self.adds, **marks}))
         if isinstance(dataset, Dataset):
             options.setdefault("writer_batch_size", self.batch_rows)
             told = json.dumps([dataset._fingerprint, self.digest, sorted(map(str, options.items()))])
             options.setdefault("new_fingerprint", hashlib.sha256(told.encode()).hexdigest()[:16])
-        return dataset.map(self, **options)
+        return dataset.map(self._mapped if marks else self, **options)
+
+    def _mapped(self, batch: Batch) -> Batch:
+        """What `map` runs where rows may have a problem: they are left alone, and get null."""
+        n_rows = len(batch[next(iter(batch))])
+        marks: Batch = {name: list(batch[name]) if name in batch else [None] * n_rows for name in PROBLEM}
+        places = [place for place, problem in enumerate(marks["problem"]) if problem is None]
+        usable = {name: [batch[name][place] for place in places] for name in self._read(batch)}
+        columns, problems = self.attempt(usable)
+        for place, error in problems.items():
+            for name, value in zip(PROBLEM, (error.reason, self.name, error.remedy), strict=True):
+                marks[name][places[place]] = value
+        return {name: _with_nulls(values, places, n_rows) for name, values in columns.items()} | marks
 
 
 @dataclasses.dataclass(frozen=True)
@@ -120,6 +198,7 @@ class PerUtterance(Stage):
             ("adds", per_utterance(self.stage.adds)),
             ("transient", self.stage.transient),
             ("batch_rows", 1),
+            ("refuses", self.stage.refuses),
         ):
             object.__setattr__(self, attribute, value)
 
@@ -148,6 +227,14 @@ class PerUtterance(Stage):
         return hashlib.sha256(
             f"{code_digest(PerUtterance, without=Stage)}{self.stage.digest}".encode()
         ).hexdigest()[:20]
+
+
+def _with_nulls(values: Sequence[Any], places: Sequence[int], n_rows: int) -> list[Any]:
+    """`values` at `places` among `n_rows` rows, null at all others."""
+    column: list[Any] = [None] * n_rows
+    for place, value in zip(places, values, strict=True):
+        column[place] = value
+    return column
 
 
 def flatten(batch: Batch, columns: Iterable[str], counts: list[int]) -> Batch:

@@ -14,7 +14,7 @@ from datasets import Features, List, Value
 
 from dailytalk_contiguous.core.audio import ANALYSIS_RATE, pcm_to_float, to_pcm
 from dailytalk_contiguous.core.errors import BadInput
-from dailytalk_contiguous.core.schema import SECONDS, STRING, WORD, Batch
+from dailytalk_contiguous.core.schema import SECONDS, STRING, WORD, Batch, Row
 from dailytalk_contiguous.core.word_times import (
     Word,
     by_edit_distance,
@@ -42,20 +42,19 @@ class CutSpeech(Stage):
     """
 
     needs: ClassVar[tuple[str, ...]] = ("audio", "heard", "speech_ratio")
+    refuses: ClassVar[bool] = True
     adds: ClassVar[Features] = Features(
         {"speech": Value("binary"), "speech_start": SECONDS, "speech_seconds": SECONDS}
     )
     transient: ClassVar[tuple[str, ...]] = ("speech",)
 
-    def __call__(self, batch: Batch) -> Batch:
-        rows = []
-        columns = zip(batch["audio"], batch["heard"], batch["speech_ratio"], strict=True)
-        for index, (audio, heard, ratio) in enumerate(columns):
-            if not heard:
-                raise BadInput("no speech is found in it", "listen to it; leave it out if there is none", index)
-            start, end = heard[0]["start"], heard[-1]["end"]
-            rows.append((_cut(audio, start, end), start, (end - start) * (ratio or 1.0)))
-        return {name: [row[place] for row in rows] for place, name in enumerate(self.adds)}
+    def row(self, row: Row) -> Row:
+        heard = row["heard"]
+        if not heard:
+            raise BadInput("no speech is found in it", "listen to it; leave it out if there is none")
+        start, end = heard[0]["start"], heard[-1]["end"]
+        seconds = (end - start) * (row["speech_ratio"] or 1.0)
+        return dict(zip(self.adds, (_cut(row["audio"], start, end), start, seconds), strict=True))
 
     def restore(self, batch: Batch) -> Batch:
         return {"speech": self(batch)["speech"]}
@@ -81,6 +80,7 @@ class TimeWords(Stage):
     device: str = field(default="auto", metadata=EXECUTION)
 
     needs: ClassVar[tuple[str, ...]] = ("speech", "speech_start", "text", "language", "speaker")
+    refuses: ClassVar[bool] = True
     adds: ClassVar[Features] = Features(
         {"words": List(WORD), "text_raw": STRING, "text_source": STRING, "word_source": STRING}
     )

@@ -21,7 +21,7 @@ from dailytalk_contiguous.core.audio import Samples, to_pcm
 from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.core.loudness import CEILING_DBTP, TARGET_LUFS, LevelledClip, Piece, lay, levelled
 from dailytalk_contiguous.core.quality import MARGIN, snr_db
-from dailytalk_contiguous.core.schema import MEASURE, SECONDS, Batch
+from dailytalk_contiguous.core.schema import MEASURE, SECONDS, Row
 from dailytalk_contiguous.models import speech_activity, voice_effects
 from dailytalk_contiguous.models.speech_activity import Clip, SpanList, hear, read_clip
 from dailytalk_contiguous.stages.base import Stage
@@ -75,6 +75,7 @@ class Condition(Stage):
 
     needs: ClassVar[tuple[str, ...]] = ("id", "audio")
     uses: ClassVar[tuple[str, ...]] = ("heard", "snr_db", "prompt")
+    refuses: ClassVar[bool] = True
     adds: ClassVar[Features] = Features(
         {
             "conditioned": Value("binary"),
@@ -100,17 +101,7 @@ class Condition(Stage):
             used["noise_reduction"] = f"{voice_effects.NOISEREDUCE_WHEEL}/{voice_effects.noisereduce_version()}"
         return used
 
-    def __call__(self, batch: Batch) -> Batch:
-        rows = []
-        for index in range(len(batch["audio"])):
-            row = {name: batch[name][index] for name in (*self.needs, *self.uses) if name in batch}
-            try:
-                rows.append(self._conditioned(row))
-            except BadInput as error:
-                raise error.at(index) from None
-        return {name: [row[name] for row in rows] for name in self.adds}
-
-    def _conditioned(self, row: dict[str, Any]) -> dict[str, Any]:
+    def row(self, row: Row) -> Row:
         clip = read_clip(row["audio"])
         cut = self._cut(clip, *self._known(row, clip))
         prompt = self._prompt(row.get("prompt"))

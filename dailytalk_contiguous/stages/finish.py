@@ -18,6 +18,7 @@ from dailytalk_contiguous.core.schema import (
     UTTERANCE,
     WORD,
     Batch,
+    Row,
 )
 from dailytalk_contiguous.core.word_times import fit_words
 from dailytalk_contiguous.stages.base import Stage
@@ -28,6 +29,7 @@ from dailytalk_contiguous.stages.clip_words import PROPORTIONAL, RECOGNISER
 
 #: Columns of an utterance that go by another name on their way.
 _RENAMED = {"start": "new_start", "end": "new_end", "source_start": "start", "source_end": "end"}
+_RENAMED |= {"reason": "unspoken_reason"}
 
 #: Fields of an utterance, a word or a sound that are seconds.
 _TIMES = frozenset({"start", "end", "source_start", "source_end"})
@@ -56,21 +58,14 @@ class Finish(Stage):
             "built_rate",
             "built_duration",
         ),
-        *("alignments", "sounds", "timeline", "new_start", "new_end"),
-        *(name for name in UTTERANCE if name not in ("channel", "source_start", "source_end")),
+        *("alignments", "sounds", "timeline"),
+        *(_RENAMED.get(name, name) for name in UTTERANCE if name != "channel"),
     )
     final: ClassVar[bool] = True
     batch_rows: ClassVar[int] = 1
     adds: ClassVar[Features] = BUILT
 
-    def __call__(self, batch: Batch) -> Batch:
-        rows = [
-            self._finished({name: batch[name][index] for name in self.needs})
-            for index in range(len(batch["conversation_id"]))
-        ]
-        return {name: [row[name] for row in rows] for name in self.adds}
-
-    def _finished(self, row: dict[str, Any]) -> dict[str, Any]:
+    def row(self, row: Row) -> Row:
         sides = {channel: "left" if channel == self.revoice else "right" for channel in CHANNELS}
         utterances = [
             {
@@ -168,12 +163,7 @@ class FinishClip(Stage):
     adds: ClassVar[Features] = FINISHED
     final: ClassVar[bool] = True
 
-    def __call__(self, batch: Batch) -> Batch:
-        count = len(batch["conversation_id"])
-        rows = [self._row({name: batch[name][place] for name in self.needs}) for place in range(count)]
-        return {name: [row[name] for row in rows] for name in self.adds}
-
-    def _row(self, row: dict[str, Any]) -> dict[str, Any]:
+    def row(self, row: Row) -> Row:
         conditioning = {name: row[name] for name in CONDITIONING}
         if (copy := row["augmentation"]) and copy["kind"] == "stretch" and row["clip_start"]:
             conditioning["clip_start"] *= copy["amount"]  # the prompt before the clip is stretched with it

@@ -5,13 +5,12 @@ that thresholds are chosen from a plot and changed without measuring again.
 """
 
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from datasets import Features, List
 
-from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.core.quality import NAMES, measure_quality
-from dailytalk_contiguous.core.schema import MEASURE, SECONDS, STRING, Batch
+from dailytalk_contiguous.core.schema import MEASURE, SECONDS, STRING, Row
 from dailytalk_contiguous.models import speech_activity
 from dailytalk_contiguous.models.speech_activity import hear, read_clip
 from dailytalk_contiguous.stages.base import Stage
@@ -27,6 +26,7 @@ class MeasureQuality(Stage):
     """
 
     needs: ClassVar[tuple[str, ...]] = ("audio",)
+    refuses: ClassVar[bool] = True
     adds: ClassVar[Features] = Features(
         {
             **dict.fromkeys(NAMES, MEASURE),
@@ -38,21 +38,11 @@ class MeasureQuality(Stage):
     def models(self) -> dict[str, str]:
         return {"speech_activity": speech_activity.NAME}
 
-    def __call__(self, batch: Batch) -> Batch:
-        rows = []
-        for index, audio in enumerate(batch["audio"]):
-            try:
-                rows.append(_measured(audio))
-            except BadInput as error:
-                raise error.at(index) from None
-        return {name: [row[name] for row in rows] for name in self.adds}
-
-
-def _measured(audio: dict[str, Any]) -> dict[str, Any]:
-    clip = read_clip(audio)
-    heard = hear(clip.samples, clip.sample_rate)
-    return {
-        **measure_quality(clip.samples, clip.sample_rate, heard.speech, heard.sounds),
-        "channel_taken": clip.taken,
-        "heard": [{"start": start, "end": end} for start, end in heard.sounds],
-    }
+    def row(self, row: Row) -> Row:
+        clip = read_clip(row["audio"])
+        heard = hear(clip.samples, clip.sample_rate)
+        return {
+            **measure_quality(clip.samples, clip.sample_rate, heard.speech, heard.sounds),
+            "channel_taken": clip.taken,
+            "heard": [{"start": start, "end": end} for start, end in heard.sounds],
+        }

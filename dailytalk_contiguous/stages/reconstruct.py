@@ -20,7 +20,7 @@ from dailytalk_contiguous.core.audio import Pcm, Samples, pcm_to_float, read_ana
 from dailytalk_contiguous.core.crosstalk import HOP, Leakage, leakage, leaked_spans
 from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.core.loudness import Levelled, Piece, lay, level, limit, loudness, rearrange, room_tone
-from dailytalk_contiguous.core.schema import AUDIO, CHANNELS, SECONDS, STRING, TIMELINE, Batch, per_utterance
+from dailytalk_contiguous.core.schema import AUDIO, CHANNELS, SECONDS, STRING, TIMELINE, Row, per_utterance
 from dailytalk_contiguous.core.spans import FRAME, find_sounds, frame_levels, sound_blocks
 from dailytalk_contiguous.core.turns import Timed, TurnEvent
 from dailytalk_contiguous.core.wording import counted
@@ -62,9 +62,11 @@ class Reconstruct(Stage):
 
     needs: ClassVar[tuple[str, ...]] = (
         *("conversation_id", "audio", "offset", "duration", "sample_rate"),
-        *("utterance_id", "source_channel", "start", "end", "run", "status", "reason", "remedy", "spoken"),
+        *("utterance_id", "source_channel", "start", "end", "run", "status", "spoken"),
+        *("unspoken_reason", "unspoken_remedy"),
     )
     batch_rows: ClassVar[int] = 1
+    refuses: ClassVar[bool] = True
     adds: ClassVar[Features] = Features(
         {
             "built_audio": AUDIO,
@@ -84,19 +86,8 @@ class Reconstruct(Stage):
         if self.revoice not in CHANNELS:
             raise ValueError(f"revoice must be left or right, not {self.revoice!r}")
 
-    def __call__(self, batch: Batch) -> Batch:
-        given = [{name: batch[name][index] for name in self.needs} for index in range(len(batch["audio"]))]
-        # First of all rows: one that is held back must not cost the others their work.
-        for step in (_refuse_failed, self._rebuild):
-            rows = []
-            for index, row in enumerate(given):
-                try:
-                    rows.append(step(row))
-                except BadInput as error:
-                    raise error.at(index) from None
-        return {name: [row[name] for row in rows] for name in self.adds}
-
-    def _rebuild(self, row: dict[str, Any]) -> dict[str, Any]:
+    def row(self, row: Row) -> Row:
+        _refuse_failed(row)
         rate = self.sample_rate or row["sample_rate"]
         source = read_at(row["audio"], rate, row["offset"], row["duration"])
         total = len(source) / rate
@@ -245,11 +236,11 @@ def _refuse_failed(row: dict[str, Any]) -> dict[str, Any]:
         # One reason for many is said once; the ids are details, in parentheses.
         why: dict[str, list[str]] = {}
         for place in failed:
-            reason = row["reason"][place].removeprefix("could not be said: ")
+            reason = row["unspoken_reason"][place].removeprefix("could not be said: ")
             why.setdefault(reason, []).append(row["utterance_id"][place])
         reasons = [f"{reason} ({', '.join(names[:3])}{', …' * (len(names) > 3)})" for reason, names in why.items()]
         more = [f"{len(reasons) - 3} more reasons"] if len(reasons) > 3 else []
-        remedies = dict.fromkeys(filter(None, (row["remedy"][place] for place in failed)))
+        remedies = dict.fromkeys(filter(None, (row["unspoken_remedy"][place] for place in failed)))
         raise BadInput(
             f"held back: {counted(len(failed), 'utterance')} could not be said: {'; '.join(reasons[:3] + more)}",
             "; ".join([*remedies, "or pass --on-failure keep-original"]),

@@ -6,7 +6,7 @@ again. That column is never stored: its times are, and `restore` cuts it again w
 
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any, ClassVar, NamedTuple
+from typing import ClassVar, NamedTuple
 
 import numpy as np
 from datasets import Features, List, Value
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from dailytalk_contiguous.core.audio import ANALYSIS_RATE, Pcm, read_analysis
 from dailytalk_contiguous.core.crosstalk import Leakage, leakage
 from dailytalk_contiguous.core.errors import BadInput
-from dailytalk_contiguous.core.schema import MEASURE, REJECTED, SECONDS, STRING, Batch, per_utterance
+from dailytalk_contiguous.core.schema import MEASURE, REJECTED, SECONDS, STRING, Batch, Row, per_utterance
 from dailytalk_contiguous.core.spans import Span, cut_long, frame_levels, speech_seconds, speech_spans
 from dailytalk_contiguous.models import speech_activity
 from dailytalk_contiguous.models.speech_activity import FRAME, FRAME_SECONDS, MAX_FRAMES, SpeechActivity
@@ -83,6 +83,7 @@ class Segment(Stage):
     transient: ClassVar[tuple[str, ...]] = ("speech",)
     batch_rows: ClassVar[int] = 1
     prepares: ClassVar[bool] = True
+    refuses: ClassVar[bool] = True
     adds: ClassVar[Features] = Features(
         {
             **per_utterance(
@@ -112,16 +113,6 @@ class Segment(Stage):
     def models(self) -> dict[str, str]:
         return {"speech_activity": speech_activity.NAME}
 
-    def __call__(self, batch: Batch) -> Batch:
-        rows = []
-        for index in range(len(batch["audio"])):
-            row = {name: batch[name][index] for name in (*self.needs, *self.uses) if name in batch}
-            try:
-                rows.append(self._segment(row))
-            except BadInput as error:
-                raise error.at(index) from None
-        return {name: [row[name] for row in rows] for name in self.adds}
-
     def restore(self, batch: Batch) -> Batch:
         found = []
         for index, audio in enumerate(batch["audio"]):
@@ -130,7 +121,7 @@ class Segment(Stage):
             found.append([_cut(pcm[channel], start, end) for channel, start, end in spans])
         return {"speech": found}
 
-    def _segment(self, row: dict[str, Any]) -> dict[str, list[Any]]:
+    def row(self, row: Row) -> Row:
         samples = read_analysis(row["audio"], row["offset"], row["duration"])
         pcm = self._pcm(samples)
         total = len(samples) / ANALYSIS_RATE

@@ -121,8 +121,8 @@ class Speak(Stage):
     adds: ClassVar[Features] = Features(
         {
             "status": STRING,
-            "reason": STRING,
-            "remedy": STRING,
+            "unspoken_reason": STRING,
+            "unspoken_remedy": STRING,
             "spoken": Value("binary"),
             "spoken_seconds": MEASURE,
             "spoken_words": List(WORD),
@@ -305,7 +305,7 @@ class Speak(Stage):
 
     def _failed(self, reason: str, remedy: str) -> dict[str, Any]:
         status = "failed" if self.on_failure == "hold" else "kept-original"
-        return _row(status, f"could not be said: {reason}") | {"remedy": remedy}
+        return _row(status, f"could not be said: {reason}") | {"unspoken_remedy": remedy}
 
     def _judged(
         self, synthesiser: Synthesiser, utterance: dict[str, Any], take: Take, voice: Voice
@@ -388,8 +388,8 @@ def _utterance(batch: Batch, index: int) -> dict[str, Any]:
 def _row(status: str, reason: str | None = None) -> dict[str, Any]:
     return {
         "status": status,
-        "reason": reason,
-        "remedy": None,
+        "unspoken_reason": reason,
+        "unspoken_remedy": None,
         "spoken": b"",
         "spoken_seconds": None,
         "spoken_words": [],

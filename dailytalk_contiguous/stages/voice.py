@@ -10,7 +10,7 @@ from datasets import Features, Value
 
 from dailytalk_contiguous.core.audio import Samples, read_at, to_pcm
 from dailytalk_contiguous.core.errors import BadInput
-from dailytalk_contiguous.core.schema import CHANNELS, STRING, Batch
+from dailytalk_contiguous.core.schema import CHANNELS, STRING, Row
 from dailytalk_contiguous.stages.base import Stage
 
 #: Samples at full scale are clipped.
@@ -35,20 +35,13 @@ class ChooseVoice(Stage):
         *("utterance_id", "source_channel", "start", "end", "text"),
     )
     batch_rows: ClassVar[int] = 1
+    refuses: ClassVar[bool] = True
     adds: ClassVar[Features] = Features({"voice_wav": Value("binary"), "voice_text": STRING})
 
-    def __call__(self, batch: Batch) -> Batch:
-        found: Batch = {"voice_wav": [], "voice_text": []}
-        for index in range(len(batch["audio"])):
-            row = {name: batch[name][index] for name in self.needs}
-            samples = read_at(row["audio"], row["sample_rate"], row["offset"], row["duration"])
-            try:
-                wav, text = self._choose(row, samples[:, CHANNELS.index(self.revoice)])
-            except BadInput as error:
-                raise error.at(index) from None
-            found["voice_wav"].append(wav)
-            found["voice_text"].append(text)
-        return found
+    def row(self, row: Row) -> Row:
+        samples = read_at(row["audio"], row["sample_rate"], row["offset"], row["duration"])
+        wav, text = self._choose(row, samples[:, CHANNELS.index(self.revoice)])
+        return {"voice_wav": wav, "voice_text": text}
 
     def _choose(self, row: dict[str, Any], channel: Samples) -> tuple[bytes, str]:
         rate = row["sample_rate"]

@@ -23,6 +23,8 @@ from hypothesis import strategies as st
 import dailytalk_contiguous
 from dailytalk_contiguous import stages
 from dailytalk_contiguous.core.code import _file_of
+from dailytalk_contiguous.core.errors import BadInput
+from dailytalk_contiguous.core.schema import PROBLEM, Batch, Row
 from dailytalk_contiguous.stages.base import EXECUTION, PerUtterance, Stage, flatten, model_digest, regroup
 from dailytalk_contiguous.stages.measure_prosody import MeasureProsody
 
@@ -220,9 +222,72 @@ def test_lifted_stage_takes_one_conversation_at_a_time() -> None:
     assert (PerUtterance(Length()).batch_rows, Length().batch_rows) == (1, 64)
 
 
+@dataclass(frozen=True)
+class Halves(Stage):
+    """Adds half of an even number, one row after another, and notes what it was asked."""
+
+    needs: ClassVar[tuple[str, ...]] = ("number",)
+    refuses: ClassVar[bool] = True
+    adds: ClassVar[Features] = Features({"half": Value("int64")})
+    asked: ClassVar[list[int]] = []
+
+    def row(self, row: Row) -> Row:
+        self.asked.append(row["number"])
+        if row["number"] % 2:
+            raise BadInput(f"{row['number']} is odd", "double it")
+        return {"half": row["number"] // 2}
+
+
+@dataclass(frozen=True)
+class Sums(Stage):
+    """Adds the sum of the halves of a batch, which has to be of at most three rows; refuses a zero."""
+
+    needs: ClassVar[tuple[str, ...]] = ("half",)
+    refuses: ClassVar[bool] = True
+    adds: ClassVar[Features] = Features({"sum": Value("int64")})
+
+    def __call__(self, batch: Batch) -> Batch:
+        if 0 in batch["half"]:
+            raise BadInput("nothing is in it", "fill it", batch["half"].index(0))
+        return {"sum": [sum(batch["half"])] * len(batch["half"])}
+
+
+@pytest.mark.parametrize("streaming", [False, True])
+def test_row_that_cannot_be_used_keeps_its_place_with_its_problem_and_costs_no_other_row_anything(
+    streaming: bool,
+) -> None:
+    """In a chain that a person types: stages further on leave it alone."""
+    Halves.asked.clear()
+    rows: Any = Dataset.from_dict({"number": [2, 3, 0, 6]})
+    made = list(Sums().map(Halves().map(rows.to_iterable_dataset() if streaming else rows)))
+    assert [(row["half"], row["sum"]) for row in made] == [(1, 4), (None, None), (0, None), (3, 4)]
+    assert [tuple(row[name] for name in PROBLEM) for row in made] == [
+        (None, None, None),
+        ("3 is odd", "Halves", "double it"),
+        ("nothing is in it", "Sums", "fill it"),
+        (None, None, None),
+    ]
+    assert Halves.asked == [2, 3, 0, 6]
+
+
+def test_problems_are_told_by_place_and_the_other_rows_have_their_columns() -> None:
+    columns, problems = Halves().attempt({"number": [1, 4, 5]})
+    assert columns == {"half": [None, 2, None]}
+    assert {place: error.reason for place, error in problems.items()} == {0: "1 is odd", 2: "5 is odd"}
+    columns, problems = Sums().attempt({"half": [0, 0]})
+    assert (columns, sorted(problems)) == ({"sum": [None, None]}, [0, 1])
+    with pytest.raises(BadInput, match="5 is odd") as refused:
+        Halves()({"number": [4, 5]})
+    assert refused.value.row == 1
+
+
+def test_stage_that_refuses_nothing_adds_no_column_for_problems() -> None:
+    assert set(Length().map(Dataset.from_dict({"text": ["abc"]})).features) == {"text", *Length.adds}
+
+
 def test_a_stage_without_a_call_says_so() -> None:
-    with pytest.raises(TypeError, match="Stage defines no __call__"):
-        Stage()({})
+    with pytest.raises(TypeError, match="Stage defines neither row nor __call__"):
+        Stage().row({})
     with pytest.raises(TypeError, match="not supported"):
         PerUtterance(Length()).restore({})
 

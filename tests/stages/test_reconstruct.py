@@ -350,7 +350,7 @@ def test_pieces_of_one_run_stay_together_on_both_sides() -> None:
 def test_a_conversation_with_a_failed_utterance_is_held_back_and_tried_again() -> None:
     said = (TALK[0]._replace(status="failed"), *TALK[1:])
     batch = columns(said, recording(said, SECONDS, 16000), 16000)
-    batch["reason"][0][0] = "could not be said: it is empty"
+    batch["unspoken_reason"][0][0] = "could not be said: it is empty"
     both = {name: [*columns(TALK, recording(TALK, SECONDS, 16000), 16000)[name], *batch[name]] for name in batch}
     with pytest.raises(BadInput) as error:
         KEPT(both)
@@ -495,8 +495,8 @@ def test_real_calls_lose_nothing_of_the_kept_speaker(revoice: str) -> None:
 def test_first_reasons_of_failed_utterances_are_named_and_each_remedy_once() -> None:
     said = tuple(Said("left", place, place + 0.5, status="failed") for place in range(6))
     batch = columns(said, recording(said, SECONDS, 16000), 16000)
-    batch["reason"][0] = [f"reason {place}" for place in range(6)]
-    batch["remedy"][0] = ["change it", "change it", None, "raise it", None, "change it"]
+    batch["unspoken_reason"][0] = [f"reason {place}" for place in range(6)]
+    batch["unspoken_remedy"][0] = ["change it", "change it", None, "raise it", None, "change it"]
     with pytest.raises(BadInput) as error:
         KEPT(batch)
     named = "; ".join(f"reason {place} (call/left/{place:04d})" for place in range(3))

@@ -11,7 +11,7 @@ from datasets import Dataset
 
 from dailytalk_contiguous.core.audio import to_pcm
 from dailytalk_contiguous.core.errors import BadInput
-from dailytalk_contiguous.core.schema import SOURCE
+from dailytalk_contiguous.core.schema import PROBLEM, SOURCE
 from dailytalk_contiguous.stages.segment import Segment
 
 NAME = "old_friends"  # holds a turn of 17 s
@@ -238,6 +238,6 @@ def test_map_gives_the_types_it_promises() -> None:
     batch = conversations(np.zeros((16000, 2), np.float32), example(NAME)[: 10 * 16000])
     given = {name: batch.get(name) or [None] * 2 for name in SOURCE}
     mapped = Segment().map(Dataset.from_dict(given, features=SOURCE))
-    assert mapped.features == SOURCE | Segment.adds
+    assert mapped.features == SOURCE | Segment.adds | PROBLEM
     assert mapped[0]["utterance_id"] == []
     assert mapped[1]["speech"] == Segment()(batch)["speech"][1]

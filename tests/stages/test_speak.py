@@ -60,7 +60,7 @@ def takes(done: Batch) -> list[int]:
 def test_only_the_re_voiced_speaker_is_resynthesised(tmp_path: Path, server: Stubborn) -> None:
     done = stage(tmp_path)(batch(TEXT, "I am kept.", "", source_channel=["left", "right", "left"]))
     assert done["status"] == ["spoken", "kept", "dropped"]
-    assert done["reason"] == [None, None, "no text to say"]
+    assert done["unspoken_reason"] == [None, None, "no text to say"]
     assert [asked.body["text"] for asked in server.asked] == [SENT]
     assert [len(spoken) > 0 for spoken in done["spoken"]] == [True, False, False]
     assert set(done) == set(Speak.adds)
@@ -125,8 +125,8 @@ def test_tries_bound_what_all_runs_buy_of_an_utterance(tmp_path: Path, server: S
         done = stage(tmp_path, tries=tries)(batch(TEXT))
         assert (done["status"], len(server.asked)) == (["failed"], tries)
         last = f" (the last of {tries} takes)" if tries > 1 else ""
-        assert done["reason"] == [f"could not be said: it is silent (nothing above -50 dBFS){last}"]
-        assert f"--tries {2 * tries}: takes that were refused are not bought again" in done["remedy"][0]
+        assert done["unspoken_reason"] == [f"could not be said: it is silent (nothing above -50 dBFS){last}"]
+        assert f"--tries {2 * tries}: takes that were refused are not bought again" in done["unspoken_remedy"][0]
         assert done["spoken"] == [b""]
     server.word = ""
     assert stage(tmp_path, tries=tries)(batch(TEXT))["status"] == ["failed"]
@@ -244,7 +244,7 @@ def test_take_whose_words_are_wrong_is_refused_once_for_all(
 ) -> None:
     chosen = stage(tmp_path, verify="ears", tries=2)
     left = heard("quite another thing", "nothing at all", TEXT, monkeypatch=monkeypatch)
-    assert chosen(batch(TEXT))["reason"] == [
+    assert chosen(batch(TEXT))["unspoken_reason"] == [
         "could not be said: ears hears something else (word error rate 100%) (the last of 2 takes)"
     ]
     assert chosen(batch(TEXT))["status"] == ["failed"]
@@ -398,9 +398,9 @@ def test_take_of_an_engine_that_says_a_line_always_alike_is_refused_once_for_all
     never = stage(tmp_path, engine="flite", gate=Gate(silent_dbfs=0.0))
     done = never(batch(TEXT))
     assert done["status"] == ["failed"]
-    assert done["reason"][0].startswith("could not be said: ")
-    assert "(the last of" not in done["reason"][0]
-    assert done["remedy"] == [
+    assert done["unspoken_reason"][0].startswith("could not be said: ")
+    assert "(the last of" not in done["unspoken_reason"][0]
+    assert done["unspoken_remedy"] == [
         "change its text or tag in the transcript: this engine says a line always alike; or choose another voice "
         "or engine"
     ]
