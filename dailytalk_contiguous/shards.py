@@ -68,14 +68,6 @@ def expand_row(row: Mapping[str, Any]) -> dict[str, Any]:
     return {**row, **expand(row.rest)} if isinstance(row, CompressedRow) else dict(row)
 
 
-# Shards on disk: Parquet files of whole conversations that know what they were made from.
-#
-# Each file carries, beside its rows, the digest of every stage that made them, the digest of each row's input,
-# the seconds that each stage took for it, and the rows that were rejected. So a row can be trusted, taken up
-# again after its neighbours changed, and continued from the last stage that still stands; and because results and
-# rejects are one file, no crash can part them.
-
-
 #: The key of our record in a Parquet file's metadata, and the version of its layout.
 METADATA_KEY = b"dailytalk_contiguous"
 LAYOUT = 1

@@ -76,13 +76,6 @@ def gpus_to_share(stages: Iterable[Stage]) -> list[str]:
     return names if len(names) > 1 else []
 
 
-# The local engine: shards one after another in this process, or side by side in several.
-#
-# Workers are spawned, never forked (a forked torch hangs), each with its share of the cores and, where the
-# machine has several GPUs, with one of them. They take shards from a queue and write them by rename; all that
-# they send back is what a shard knows of its rows, so that the parent stays small whatever they hold.
-
-
 #: Told what is to be done, before it is, and asked for what is left of it at any time.
 Planned = Callable[["RunPlan", Forecast], None]
 

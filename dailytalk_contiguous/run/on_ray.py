@@ -452,13 +452,6 @@ def _recordings(rows: list[Row]) -> list[Path]:
     return list(dict.fromkeys(path for row in rows if (path := _recording(row))))
 
 
-# The Ray engine: a pool of actors, on this machine or on a cluster, that make shards as local workers do.
-#
-# What travels is a task (paths, small columns, what earlier runs made) and back its account; audio and rows stay
-# on the disk or in the store. A shard whose actor or node is lost is made again by another one, once: a shard
-# that ends two of them would end them all. Nothing is restarted behind our back.
-
-
 #: Seconds between two looks at what actors tell.
 POLL_SECONDS = 1.0
 

@@ -26,12 +26,6 @@ from dailytalk_contiguous.core.schema import SOURCE, Batch, Row
 from dailytalk_contiguous.shards import Entry, Shard, chain_of, expand_row, part_path, read_rows, write_shard
 from dailytalk_contiguous.stages.base import Stage
 
-# Making one shard: every conversation goes through the stages that it has not been through yet.
-#
-# This is the one function that every engine calls, on a laptop or on a cluster. Rows that an earlier run made are
-# continued from the last stage that still stands. On a CPU a model's batch stays inside one conversation, so that
-# a row does not depend on its neighbours; on CUDA it spans conversations.
-
 
 #: Seconds of work after which what is made of a shard is saved: a kill loses that and the stage in hand.
 SAVE_SECONDS = 60.0
