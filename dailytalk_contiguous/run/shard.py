@@ -26,7 +26,6 @@ from dailytalk_contiguous.core.schema import SOURCE, Batch, Row
 from dailytalk_contiguous.shards import Entry, Shard, chain_of, expand_row, part_path, read_rows, write_shard
 from dailytalk_contiguous.stages.base import Stage
 
-
 #: Seconds of work after which what is made of a shard is saved: a kill loses that and the stage in hand.
 SAVE_SECONDS = 60.0
 
