@@ -63,6 +63,8 @@ def test_leakage_makes_no_utterances_and_the_note_says_so(
     (note,) = notes
     assert f"leaked into the {('left', 'right')[into]} channel at -" in note
     assert float(note.split(" at ")[1].split(" dB")[0]) == pytest.approx(level_db, abs=2)
+    of_the_other = seconds(clean(name)[("right", "left")[into]])
+    assert 0.5 < float(note.split(" s of ")[0]) < 1.1 * of_the_other
 
 
 def test_without_the_check_the_same_leakage_does_make_utterances() -> None:

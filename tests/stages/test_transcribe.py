@@ -14,12 +14,13 @@ from tiny_models import LANGUAGE_CODES
 
 from dailytalk_contiguous.core.audio import to_pcm
 from dailytalk_contiguous.core.errors import DailytalkError, ModelMissing
+from dailytalk_contiguous.core.word_times import Placed
 from dailytalk_contiguous.models.contracts import Recognised
 from dailytalk_contiguous.models.recogniser import POCKETSPHINX
 from dailytalk_contiguous.models.whisper import Whisper
 from dailytalk_contiguous.stages.base import PerUtterance
 from dailytalk_contiguous.stages.segment import Segment
-from dailytalk_contiguous.stages.transcribe import GIVEN, Transcribe, _mean_logprob
+from dailytalk_contiguous.stages.transcribe import GIVEN, Transcribe, _mean_logprob, _window
 
 
 @lru_cache(maxsize=None)
@@ -265,3 +266,10 @@ def test_log_probability_is_the_mean_of_all_words_or_unknown(
     probabilities: list[float | None], mean: float
 ) -> None:
     assert _mean_logprob(probabilities) == pytest.approx(mean, nan_ok=True)
+
+
+def test_utterances_lie_at_their_places_in_a_window_and_silence_between_them() -> None:
+    samples = [np.full(n, value, np.float32) for n, value in ((4, 1.0), (16, 2.0), (8, 3.0))]
+    # The last one is a sample longer than its place: rounding must not make a window longer.
+    window = [Placed(2, 0.0, 8 / 16000), Placed(1, 12 / 16000, 27 / 16000)]
+    assert _window(samples, window).tolist() == [3.0] * 8 + [0.0] * 4 + [2.0] * 15
