@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
 from threading import Lock
+from typing import NamedTuple
 
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.models.contracts import Line, Synthesiser, SynthesisFailed, VoiceSample, checked_price
@@ -25,6 +26,50 @@ ROUNDING = 1e-9
 _KEPT = "run the same command again: what was bought is kept"
 
 
+class VoiceSettings(NamedTuple):
+    """What a run asks of a synthesiser. An empty `model` or `voice` is its own; `sample_rate` is in Hz."""
+
+    model: str
+    voice: str
+    temperature: float
+    top_p: float
+    sample_rate: int
+    concurrency: int
+
+
+def _fish(chosen: VoiceSettings) -> Synthesiser:
+    from dailytalk_contiguous.models.fish import Fish
+
+    return Fish(chosen.model or ENGINES["fish"], chosen.voice, None, *chosen[2:])
+
+
+def _openai(chosen: VoiceSettings) -> Synthesiser:
+    from dailytalk_contiguous.models.openai_speech import OpenAISpeech
+
+    return OpenAISpeech(chosen.model or ENGINES["openai"], chosen.voice or "alloy", None, 1.0, chosen.concurrency)
+
+
+def _espeak(chosen: VoiceSettings) -> Synthesiser:
+    from dailytalk_contiguous.models.offline_voices import Espeak
+
+    return Espeak(chosen.voice)
+
+
+def _flite(chosen: VoiceSettings) -> Synthesiser:
+    from dailytalk_contiguous.models.offline_voices import Flite
+
+    return Flite(chosen.voice or "slt")
+
+
+#: What makes the synthesiser of each of `ENGINES`.
+LOADERS: dict[str, Callable[[VoiceSettings], Synthesiser]] = {
+    "fish": _fish,
+    "openai": _openai,
+    "espeak": _espeak,
+    "flite": _flite,
+}
+
+
 @lru_cache(maxsize=4)
 def load_synthesiser(
     engine: str, model: str, voice: str, temperature: float, top_p: float, sample_rate: int, concurrency: int
@@ -35,22 +80,8 @@ def load_synthesiser(
     """
     if voice == CLONE and engine in ENGINES and engine != "fish":
         raise DailytalkError(f"{engine} can't speak in the voice of a sample", "use --tts fish with --voice clone")
-    if engine == "fish":
-        from dailytalk_contiguous.models.fish import Fish
-
-        return Fish(model or ENGINES[engine], voice, None, temperature, top_p, sample_rate, concurrency)
-    if engine == "openai":
-        from dailytalk_contiguous.models.openai_speech import OpenAISpeech
-
-        return OpenAISpeech(model or ENGINES[engine], voice or "alloy", None, 1.0, concurrency)
-    if engine == "espeak":
-        from dailytalk_contiguous.models.offline_voices import Espeak
-
-        return Espeak(voice)
-    if engine == "flite":
-        from dailytalk_contiguous.models.offline_voices import Flite
-
-        return Flite(voice or "slt")
+    if engine in LOADERS:
+        return LOADERS[engine](VoiceSettings(model, voice, temperature, top_p, sample_rate, concurrency))
     raise DailytalkError(f"there is no speech synthesiser {engine!r}", f"choose one of {', '.join(ENGINES)}")
 
 

@@ -1,0 +1,132 @@
+"""docs/architecture.md, held to the code: its examples are run, its rooms, files and names are there."""
+
+import importlib
+import re
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+from audio_files import ROOT
+from clips import line
+from datasets import load_dataset
+from recordings import excerpt, read_lines, save
+from test_floors import FLOORS
+
+from dailytalk_contiguous.models import engines
+from dailytalk_contiguous.publish.items import built_rows
+from dailytalk_contiguous.run.clips import read_corpus
+from dailytalk_contiguous.sources.corpora import registry
+
+pytestmark = pytest.mark.xdist_group("the page of the architecture")  # its examples are run once
+
+PAGE = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+PACKAGE = ROOT / "dailytalk_contiguous"
+
+#: The code under each heading, by the heading's last word.
+EXAMPLES = {
+    section.split("\n")[0].rsplit(" ", 1)[-1]: re.findall(r"```python\n(.*?)```", section, re.DOTALL)
+    for section in PAGE.split("\n## ")
+    if "```python" in section
+}
+
+
+class Ran(NamedTuple):
+    """The folder in which the examples were run, one after another, and the modules that they became."""
+
+    folder: Path
+    modules: dict[str, Any]
+
+
+@pytest.fixture(scope="module")
+def ran(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ran]:
+    folder = tmp_path_factory.mktemp("page")
+    save(folder / "calls/call.wav", excerpt(seconds=9.0))
+    save(folder / "diary/ann-ang-1.wav", line(channel="left"))
+    save(folder / "diary/ben-hap-2.wav", line(channel="right", number=1))
+    save(folder / "diary/cat.wav", line(channel="left", number=1))
+    before = dict(engines.ENGINES), dict(engines.LOADERS)
+    modules = {}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        patch.syspath_prepend(folder)
+        patch.setenv("DAILYTALK_CACHE", str(folder / "cache"))
+        try:
+            for name, (code,) in EXAMPLES.items():
+                (folder / f"example_of_a_{name}.py").write_text(code, encoding="utf-8")
+                modules[name] = importlib.import_module(f"example_of_a_{name}")
+        finally:  # other tests in this process have the engines that are in the package
+            for table, entries in zip((engines.ENGINES, engines.LOADERS), before, strict=True):
+                table.clear()
+                table.update(entries)
+            engines.load_synthesiser.cache_clear()
+    yield Ran(folder, modules)
+    for name in EXAMPLES:
+        sys.modules.pop(f"example_of_a_{name}", None)
+
+
+def test_page_has_four_examples_of_at_most_25_lines() -> None:
+    assert list(EXAMPLES) == ["stage", "corpus", "synthesiser", "export"]
+    assert all(len(code.splitlines()) <= 25 for (code,) in EXAMPLES.values())
+
+
+def test_stage_of_the_page_adds_its_column_to_tagged_rows(ran: Ran) -> None:
+    (row,) = load_dataset("parquet", data_dir=str(ran.folder / "work/tagged"), split="train")
+    assert len(row["n_words"]) == len(row["text"]) > 0
+    assert row["n_words"] == [sum(len(word) >= 4 for word in text.split()) for text in row["text"]]
+
+
+def test_corpus_of_the_page_gives_measured_clips_and_rejects_a_strange_name(
+    ran: Ran, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    diary = ran.modules["corpus"].Diary
+    monkeypatch.setitem(registry.CORPORA, "diary", diary)
+    monkeypatch.setitem(registry.CLIP_CORPORA, "diary", diary)
+    corpus = read_corpus("diary", ran.folder / "diary", tmp_path / "out")
+    assert [(row["id"], row["emotion"]) for row in corpus.rows] == [
+        ("diary/ann-ang-1", "angry"),
+        ("diary/ben-hap-2", "happy"),
+    ]
+    (reject,) = corpus.problems
+    assert (reject.id, reject.remedy) == ("diary/cat.wav", "rename it")
+    monkeypatch.chdir(ran.folder)  # a stream reads when it is asked
+    measured = list(ran.modules["corpus"].clips)
+    assert [row["speaker"] for row in measured] == ["diary/ann", "diary/ben"]
+    assert all(row["f0_mean"] > 50 for row in measured)
+
+
+def test_synthesiser_of_the_page_speaks_a_whole_conversation(ran: Ran) -> None:
+    (row,) = built_rows(ran.folder / "work")
+    assert row["problem"] is None
+    spoken = [said for said in row["utterances"] if said["status"] == "spoken"]
+    assert spoken
+    assert {said["synthesis"]["engine"] for said in spoken} == {"tones"}
+    assert read_lines(ran.folder / "work/rejects.jsonl") == []
+
+
+def test_export_of_the_page_names_every_file_that_it_wrote(ran: Ran) -> None:
+    lines = read_lines(ran.folder / "lines/lines.jsonl")
+    written = {str(path.relative_to(ran.folder / "lines")) for path in (ran.folder / "lines").rglob("*.wav")}
+    assert {entry["path"] for entry in lines} == written != set()
+    assert all(entry["text"] for entry in lines)
+
+
+def test_rooms_of_the_page_are_those_whose_imports_are_checked() -> None:
+    rooms = re.findall(r"^\| (`\w+`(?:, `\w+`)*) \|", PAGE, re.MULTILINE)
+    names = [re.findall(r"\w+", room) for room in rooms]
+    assert {name for room in names for name in room} == set(FLOORS)
+    floors = [{FLOORS[name] for name in room} for room in names]
+    assert all(len(floor) == 1 for floor in floors)
+    assert [floor.pop() for floor in floors] == sorted(FLOORS[room[0]] for room in names)[::-1]
+
+
+def test_files_and_names_of_the_page_are_there() -> None:
+    paths = [path for path in re.findall(r"`([\w/]+\.py)`", PAGE) if "/" in path or (PACKAGE / path).exists()]
+    assert len(paths) > 12
+    assert [path for path in paths if not ((PACKAGE / path).is_file() or (ROOT / path).is_file())] == []
+    named = re.findall(r"`(\w+)`[^`.|]*\(`([\w/]+)\.py`\)", PAGE)
+    assert len(named) > 8
+    for name, path in named:
+        module = importlib.import_module(f"dailytalk_contiguous.{path.replace('/', '.')}")
+        assert hasattr(module, name), (name, path)

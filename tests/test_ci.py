@@ -1,0 +1,47 @@
+"""What CI runs is what contributors are told to run, on every Python that the package says it is for."""
+
+import re
+import subprocess
+import tomllib
+from typing import Any
+
+import yaml
+from audio_files import ROOT
+
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+WORKFLOW: dict[Any, Any] = yaml.safe_load((ROOT / ".github/workflows/ci.yml").read_text(encoding="utf-8"))
+CONTRIBUTING = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+CLASSIFIER = "Programming Language :: Python :: "
+
+
+def test_ci_runs_on_every_python_that_the_package_names() -> None:
+    project = PROJECT["project"]
+    versions = [name.removeprefix(CLASSIFIER) for name in project["classifiers"] if CLASSIFIER in name]
+    assert WORKFLOW["jobs"]["test"]["strategy"]["matrix"]["python"] == versions
+    assert project["requires-python"] == f">={versions[0]}"
+    assert PROJECT["tool"]["mypy"]["python_version"] == versions[0]
+    assert PROJECT["tool"]["ruff"]["target-version"] == f"py{versions[0].replace('.', '')}"
+    assert ", ".join(versions[:-1]) + f" and {versions[-1]}" in CONTRIBUTING
+
+
+def test_ci_may_only_read_and_its_actions_have_a_major_version() -> None:
+    assert WORKFLOW["permissions"] == {"contents": "read"}
+    steps = [step for job in WORKFLOW["jobs"].values() for step in job["steps"]]
+    assert all({"permissions", "secrets"}.isdisjoint(job) for job in WORKFLOW["jobs"].values())
+    used = [step["uses"] for step in steps if "uses" in step]
+    assert all(re.fullmatch(r"actions/[a-z-]+@v\d+", name) for name in used)
+    kept = [step["with"] for step in steps if step.get("uses", "").startswith("actions/checkout@")]
+    assert all(options["persist-credentials"] is False for options in kept)
+    assert ".ci/run" in [step.get("run") for step in WORKFLOW["jobs"]["test"]["steps"]]
+
+
+def test_commands_and_files_for_contributors_are_there() -> None:
+    targets = set(re.findall(r"\bmake (?:TORCH_INDEX=\S+ )?([a-z-]+)\b(?= |`|$)", CONTRIBUTING, re.MULTILINE))
+    assert {"check", "test", "test-bare", "demo"} <= targets
+    done = subprocess.run(["make", "-n", *sorted(targets)], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    run = (ROOT / ".ci/run").read_text(encoding="utf-8")
+    assert re.findall(r"^make (\S+)$", run, re.MULTILINE) == ["check", "test", "test-bare"]
+    paths = re.findall(r"(?:benchmarks|tests|docs)/[\w/]+\.\w+", CONTRIBUTING)
+    assert paths
+    assert [path for path in paths if not (ROOT / path).exists()] == []

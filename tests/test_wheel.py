@@ -1,0 +1,99 @@
+"""The wheel alone, without the checkout: what somebody has who installed the package."""
+
+import json
+import os
+import shutil
+import site
+import subprocess
+import sys
+import venv
+import zipfile
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+from audio_files import ROOT
+from recordings import excerpt, read_lines, save
+
+pytestmark = pytest.mark.xdist_group("the wheel")  # it is built once
+
+
+class Installed(NamedTuple):
+    """The wheel, and the folder of the programs of an environment in which it is installed."""
+
+    wheel: Path
+    programs: Path
+
+    def run(self, program: str, *arguments: str | Path, folder: Path) -> "subprocess.CompletedProcess[str]":
+        """Run a program of the environment in a folder, without what would show it the checkout."""
+        hidden = ("PYTHONPATH", "PYTHONHOME", "PYTHONSAFEPATH", "VIRTUAL_ENV")
+        environment = {name: value for name, value in os.environ.items() if name not in hidden}
+        environment |= {"DAILYTALK_CACHE": str(folder / "cache")}
+        command = [self.programs / program, *arguments]
+        return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+
+
+def pip(*arguments: str | Path) -> None:
+    command = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--no-input", *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.fixture(scope="module")
+def installed(tmp_path_factory: pytest.TempPathFactory) -> Installed:
+    folder = tmp_path_factory.mktemp("wheel")
+    source = folder / "source"  # a build leaves files beside its source
+    shutil.copytree(
+        ROOT / "dailytalk_contiguous",
+        source / "dailytalk_contiguous",
+        ignore=shutil.ignore_patterns("__pycache__"),
+    )
+    for name in ("pyproject.toml", "README.md", "LICENSE"):
+        shutil.copy(ROOT / name, source / name)
+    pip("wheel", source, "--no-deps", "--no-build-isolation", "--no-index", "--wheel-dir", folder)
+    (wheel,) = folder.glob("*.whl")
+    environment = folder / "environment"
+    venv.create(environment, symlinks=True)
+    programs = environment / "bin"
+    pip("--python", programs / "python", "install", "--no-deps", "--no-index", wheel)
+    # The packages that are installed here, as paths: what their own .pth files add (the checkout) is not read.
+    (own,) = environment.glob("lib/python*/site-packages")
+    shared = [path for path in sys.path if path.endswith("site-packages")] or site.getsitepackages()
+    (own / "shared.pth").write_text("".join(f"{path}\n" for path in shared), encoding="utf-8")
+    return Installed(wheel, programs)
+
+
+def test_wheel_holds_types_pages_and_licence_and_no_tests(installed: Installed) -> None:
+    with zipfile.ZipFile(installed.wheel) as archive:
+        names = set(archive.namelist())
+    package = ROOT / "dailytalk_contiguous"
+    files = {
+        path.relative_to(ROOT).as_posix()
+        for path in package.rglob("*")
+        if path.is_file() and path.suffix != ".pyc" and not path.name.startswith(".")
+    }
+    assert {"dailytalk_contiguous/py.typed", "dailytalk_contiguous/publish/assets/report.html"} <= files
+    assert {name for name in names if ".dist-info/" not in name} == files
+    assert any(name.endswith(".dist-info/licenses/LICENSE") for name in names)
+
+
+def test_installed_command_says_that_the_embedded_profile_is_ready(installed: Installed, tmp_path: Path) -> None:
+    code = "import dailytalk_contiguous; print(dailytalk_contiguous.__file__)"
+    shown = installed.run("python", "-c", code, folder=tmp_path)
+    assert installed.programs.parent in Path(shown.stdout.strip()).parents, shown.stderr
+    done = installed.run("dailytalk", "doctor", "--json", folder=tmp_path)
+    assert done.returncode == 0, done.stderr
+    told: dict[str, Any] = json.loads(done.stdout)
+    assert told["profiles"]["embedded"]["needs"] == []
+
+
+def test_installed_command_builds_a_conversation_and_its_report(installed: Installed, tmp_path: Path) -> None:
+    call = save(tmp_path / "calls/weekend_trip.wav", excerpt())
+    options = ("--out", "work", "--profile", "embedded", "--language", "en")
+    done = installed.run("dailytalk", "build", call, *options, folder=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "work/audio/weekend_trip_edited.wav").is_file()
+    assert read_lines(tmp_path / "work/rejects.jsonl") == []
+    page = installed.run("dailytalk", "report", "work", "--out", "page.html", folder=tmp_path)
+    assert page.returncode == 0, page.stderr
+    assert "weekend_trip" in (tmp_path / "page.html").read_text(encoding="utf-8")
