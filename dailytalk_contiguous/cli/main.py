@@ -20,24 +20,15 @@ from typer.core import TyperCommand, TyperGroup
 from dailytalk_contiguous.cli.terminal import HelpPanel, guarded, say
 from dailytalk_contiguous.core.interrupts import STOPPED
 
-#: The commands, in the order in which they are listed, and the module of `cli` that each is a function of.
-COMMANDS = {
-    "tag": "tag",
-    "speak": "speak",
-    "build": "speak",
-    "corpus": "corpus",
-    "status": "status",
-    "plan": "plan",
-    "export": "export",
-    "mix": "mix",
-    "check": "export",
-    "report": "report",
-    "agreement": "report",
-    "push": "push",
-    "versions": "versions",
-    "diff": "versions",
-    "doctor": "doctor",
+#: The commands in the order and the panels in which they are listed, and the module of `cli` that has each.
+LISTED = {
+    "Make": {"tag": "tag", "speak": "speak", "build": "speak", "corpus": "corpus"},
+    "Plan and watch": {"plan": "plan", "status": "status", "doctor": "doctor"},
+    "Look and check": {"report": "report", "check": "export", "agreement": "report"},
+    "Train": {"export": "export", "mix": "mix"},
+    "Publish": {"push": "push", "versions": "versions", "diff": "versions"},
 }
+COMMANDS = {name: module for commands in LISTED.values() for name, module in commands.items()}
 
 
 class OneCommand(TyperCommand):
@@ -62,7 +53,9 @@ class Commands(TyperGroup):
     """The group of all commands, each of which is imported when it is called."""
 
     def __init__(self, **attributes: Any) -> None:
-        super().__init__(**attributes | {"commands": {name: TyperCommand(name) for name in COMMANDS}})
+        panels = {name: panel for panel, names in LISTED.items() for name in names}
+        commands = {name: TyperCommand(name, rich_help_panel=panel) for name, panel in panels.items()}
+        super().__init__(**attributes | {"commands": commands})
 
     def get_help_option(self, ctx: Any) -> Any:
         if shown := super().get_help_option(ctx):

@@ -9,7 +9,7 @@ from command import Command
 from rich.cells import cell_len
 from rich.text import Text
 
-from dailytalk_contiguous.cli.main import COMMANDS, command_of
+from dailytalk_contiguous.cli.main import COMMANDS, LISTED, command_of
 from dailytalk_contiguous.cli.terminal import HelpPanel
 
 #: Options that mean something else in some of the commands: of recordings, clips, a page, a published dataset.
@@ -63,3 +63,11 @@ def test_text_of_an_option_is_whole_and_wide_at_80_columns(name: str, dailytalk:
         text = " ".join(" ".join(line[start:-1].split()) for line in lines[row : row + 9])
         assert text.startswith(option.help)
         assert 78 - start >= 30
+
+
+def test_list_of_commands_is_in_panels_and_fits_80_columns(dailytalk: Command) -> None:
+    lines = Text.from_ansi(dailytalk("--help").out).plain.splitlines()
+    assert max(map(cell_len, lines)) == 80
+    assert [line.strip("╭─╮ ") for line in lines if line.startswith("╭─")] == ["Options", *LISTED]
+    listed = [match[1] for line in lines if (match := re.match(r"│ ([a-z]+) ", line))]
+    assert listed == list(COMMANDS)
