@@ -10,15 +10,31 @@ from typing import Annotated
 import typer
 
 from dailytalk_contiguous.cli import show
-from dailytalk_contiguous.cli.options import TIME, on_this_machine, one_of, time_of
+from dailytalk_contiguous.cli.options import (
+    TIME,
+    AffectModelOption,
+    AsrModelOption,
+    ComputeTypeOption,
+    DeviceOption,
+    FollowLinksOption,
+    TextConditionsOption,
+    asr_windows_option,
+    either,
+    on_this_machine,
+    one_of,
+    profile_option,
+    seed_option,
+    time_of,
+    time_text,
+    workers_option,
+)
 from dailytalk_contiguous.cli.show import bar
-from dailytalk_contiguous.cli.terminal import Console, show_verdict
+from dailytalk_contiguous.cli.terminal import AsJsonOption, Console, HelpPanel, option, show_verdict
 from dailytalk_contiguous.core.copies import KINDS
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.quality import QualityLimits
 from dailytalk_contiguous.core.sampling import MODES, WAYS
-from dailytalk_contiguous.models.profiles import PROFILES
-from dailytalk_contiguous.run.clip_plan import MOST_COPIES, NO_MODEL, CorpusSettings
+from dailytalk_contiguous.run.clip_plan import MOST_COPIES, CorpusSettings
 from dailytalk_contiguous.run.clips import LAID_OUT, CorpusOptions, build_corpus, read_corpus, write_conversations
 from dailytalk_contiguous.sources.corpora.common import Corpus
 from dailytalk_contiguous.sources.corpora.registry import CLIP_CORPORA, CONVERSATION_CORPORA
@@ -33,86 +49,154 @@ _OWN_SPLITS = f"{Corpus.SPLIT}; " + ", ".join(
 )
 
 
+def _limit_shown(limit: float | None) -> float:
+    """The default of a limit; inf where there is none."""
+    return math.inf if limit is None else limit
+
+
 def corpus(
-    name: Annotated[str, typer.Argument(metavar="NAME", help=f"One of {', '.join(sorted(CLIP_CORPORA))}.")],
+    name: Annotated[str, typer.Argument(metavar="NAME", help=f"The corpus: {either(sorted(CLIP_CORPORA))}.")],
     source: Annotated[Path, typer.Argument(metavar="SOURCE", help="Its folder, or its zip archive.")],
-    out: Annotated[Path, typer.Option(help="Work folder: data/ for trainers, clips/ (Parquet), rejects.jsonl …")],
-    profile: Annotated[str, typer.Option(help=f"Set of models: {', '.join(PROFILES)}.")] = "standard",
-    asr_model: Annotated[
-        str, typer.Option(help=f"As of tag; {NO_MODEL} shares words out.", show_default="the profile's")
-    ] = "",
-    asr_windows: Annotated[str, typer.Option(help=f"As of tag: {', '.join(WINDOWS)}.")] = "packed",
-    compute_type: Annotated[
-        str, typer.Option(help="Whisper's precision; auto: int8 on CPU, float16 on CUDA.")
-    ] = "auto",
-    affect_model: Annotated[
+    out: Annotated[
+        Path,
+        option(
+            HelpPanel.INPUT, "Work folder: data/ for trainers, clips/ (Parquet), rejects.jsonl, …", metavar="DIR"
+        ),
+    ],
+    form: Annotated[
         str,
-        typer.Option(help=f"As of tag; {NO_MODEL} keeps people's ratings only.", show_default="the profile's"),
-    ] = "",
+        option(
+            HelpPanel.INPUT,
+            f"What to write: {either(FORMS)} (a folder for tag; {either(LAID_OUT)} only).",
+            "--as",
+            metavar="NAME",
+        ),
+    ] = FORMS[0],
     language: Annotated[
-        str, typer.Option(help="Only clips in this language (ISO 639-1).", show_default="all")
-    ] = "",
-    split: Annotated[
-        str, typer.Option(help=f"What the sides don't share: {', '.join(WAYS)}.", show_default=_OWN_SPLITS)
-    ] = "",
+        str,
+        option(HelpPanel.INPUT, "Only clips in this language (ISO 639-1).", metavar="CODE", show_default="all"),
+    ] = CorpusSettings.language,
+    agreed_only: Annotated[
+        bool,
+        option(HelpPanel.INPUT, "Only where raters heard what was intended (crema_d).", "--agreed-only"),
+    ] = False,
+    profile: Annotated[str, profile_option()] = CorpusSettings.profile,
+    device: DeviceOption = CorpusSettings.device,
+    asr_model: AsrModelOption = CorpusSettings.asr_model,
+    affect_model: AffectModelOption = CorpusSettings.affect_model,
+    compute_type: ComputeTypeOption = CorpusSettings.compute_type,
+    min_seconds: Annotated[
+        float, option(HelpPanel.QUALITY, "Shortest clip; 0 sets no limit.", metavar="SECONDS")
+    ] = _limit_shown(QualityLimits.shortest),
+    max_seconds: Annotated[
+        float, option(HelpPanel.QUALITY, "Longest clip; inf sets no limit.", metavar="SECONDS")
+    ] = _limit_shown(QualityLimits.longest),
+    min_snr: Annotated[
+        float, option(HelpPanel.QUALITY, "Lowest signal-to-noise ratio; -inf sets no limit.", metavar="DB")
+    ] = _limit_shown(QualityLimits.lowest_snr_db),
+    max_clipping: Annotated[
+        float, option(HelpPanel.QUALITY, "Share of clipped samples; inf sets no limit.", metavar="SHARE")
+    ] = _limit_shown(QualityLimits.most_clipping),
+    min_bandwidth: Annotated[
+        float, option(HelpPanel.QUALITY, "Lowest bandwidth; 0 sets no limit.", metavar="HZ")
+    ] = _limit_shown(QualityLimits.lowest_bandwidth_hz),
+    min_speech_ratio: Annotated[
+        float, option(HelpPanel.QUALITY, "Share of speech; 0 sets no limit.", metavar="SHARE")
+    ] = _limit_shown(QualityLimits.lowest_speech_ratio),
+    max_silence: Annotated[
+        float,
+        option(
+            HelpPanel.QUALITY,
+            "Longest silence inside a clip: 1.5s, 300ms; inf sets no limit.",
+            metavar=TIME,
+            parser=time_of("--max-silence", {"inf": math.inf}),
+            show_default=time_text(_limit_shown(QualityLimits.longest_silence)),
+        ),
+    ] = _limit_shown(QualityLimits.longest_silence),
+    reduce_noise_under: Annotated[
+        float | None,
+        option(
+            HelpPanel.QUALITY,
+            "Reduce the noise of clips under this signal-to-noise ratio.",
+            metavar="DB",
+            show_default="never",
+        ),
+    ] = CorpusSettings.reduce_noise_under,
+    balance: Annotated[
+        str,
+        option(
+            HelpPanel.BALANCE,
+            f"Bring emotions to --target-minutes by {either(MODES)}.",
+            metavar="NAME",
+            show_default="no",
+        ),
+    ] = CorpusSettings.balance,
+    target_minutes: Annotated[
+        float | None,
+        option(HelpPanel.BALANCE, "Minutes of each emotion.", metavar="N", show_default="30, or what there is"),
+    ] = CorpusSettings.target_minutes,
     augment: Annotated[
-        str, typer.Option(help=f"Copies of training clips, by comma: {', '.join(KINDS)}.", show_default="none")
+        str,
+        option(
+            HelpPanel.BALANCE,
+            f"Copies of training clips, by comma: {', '.join(KINDS)}.",
+            metavar="NAME,…",
+            show_default="none",
+        ),
     ] = "",
     copies: Annotated[
         int,
-        typer.Option(min=0, help="Of a clip, at most.", show_default=f"1; with --balance sample {MOST_COPIES}"),
-    ] = 0,
+        option(
+            HelpPanel.BALANCE,
+            "Copies of a clip, at most.",
+            metavar="N",
+            min=0,
+            show_default=f"1; with --balance sample {MOST_COPIES}",
+        ),
+    ] = CorpusSettings.copies,
     noise_folder: Annotated[
-        Path | None, typer.Option(help="Recordings of noise.", show_default="generated noise")
-    ] = None,
-    balance: Annotated[
-        str, typer.Option(help=f"Bring emotions to their minutes: {', '.join(MODES)}.", show_default="no")
-    ] = "",
-    target_minutes: Annotated[
-        float | None, typer.Option(help="Minutes of each emotion.", show_default="30, or what there is")
+        Path | None,
+        option(
+            HelpPanel.BALANCE,
+            "Recordings of noise for --augment noise.",
+            metavar="DIR",
+            show_default="generated noise",
+        ),
     ] = None,
     prompt_channel: Annotated[
-        bool, typer.Option("--prompt-channel", help="Right: a neutral line of another speaker comes first.")
-    ] = False,
-    follow_links: Annotated[
-        bool, typer.Option("--follow-links", help="Follow symbolic links that lead out of SOURCE.")
-    ] = False,
-    agreed_only: Annotated[
-        bool, typer.Option("--agreed-only", help="Only where raters heard what was intended (crema_d).")
-    ] = False,
-    reduce_noise_under: Annotated[
-        float | None, typer.Option(help="dB of signal-to-noise ratio.", show_default="never")
-    ] = None,
-    min_seconds: Annotated[float, typer.Option(help="Shortest clip; 0 sets no limit.")] = 0.5,
-    max_seconds: Annotated[float, typer.Option(help="Longest clip; inf sets no limit.")] = 30.0,
-    min_snr: Annotated[float, typer.Option(help="dB; -inf sets no limit.")] = 10.0,
-    max_clipping: Annotated[float, typer.Option(help="Share of samples; inf sets no limit.")] = 0.005,
-    min_bandwidth: Annotated[float, typer.Option(help="Hz; 0 sets no limit.")] = 6500.0,
-    min_speech_ratio: Annotated[float, typer.Option(help="Share of speech; 0 sets no limit.")] = 0.4,
-    max_silence: Annotated[
-        float,
-        typer.Option(
-            parser=time_of("--max-silence", {"inf": math.inf}),
-            metavar=TIME,
-            help="Inside a clip: 1.5s, 300ms; inf sets no limit.",
-            show_default="1.5s",
+        bool,
+        option(
+            HelpPanel.RESULT,
+            "The right channel begins with a neutral line of another speaker.",
+            "--prompt-channel",
         ),
-    ] = 1.5,
+    ] = False,
+    text_conditions: TextConditionsOption = False,
+    split: Annotated[
+        str,
+        option(
+            HelpPanel.SPLITS,
+            f"How clips are split: by {either(WAYS)} (as published).",
+            metavar="NAME",
+            show_default=_OWN_SPLITS,
+        ),
+    ] = CorpusSettings.split,
     report_only: Annotated[
-        bool, typer.Option("--report-only", help="Measure, show what would go, plot it, and write no clip.")
+        bool,
+        option(
+            HelpPanel.RUN, "Measure, show what would be rejected, plot it, and write no clip.", "--report-only"
+        ),
     ] = False,
-    text_conditions: Annotated[
-        bool, typer.Option("--text-conditions", help="Conditions emotion and style; a stock model stops on them.")
-    ] = False,
-    form: Annotated[
-        str, typer.Option("--as", help=f"{', '.join(FORMS)} (of {', '.join(LAID_OUT)}: a folder for tag).")
-    ] = FORMS[0],
-    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
-    workers: Annotated[int, typer.Option(min=1, help="Processes; each loads the models once.")] = 1,
-    seed: Annotated[int, typer.Option(help="Of the split, copies, prompts and gaps.")] = 0,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the outcome as JSON.")] = False,
+    as_json: AsJsonOption = False,
+    workers: Annotated[int, workers_option()] = CorpusOptions.workers,
+    seed: Annotated[int, seed_option()] = CorpusSettings.seed,
+    asr_windows: Annotated[str, asr_windows_option()] = CorpusSettings.asr_windows,
+    follow_links: FollowLinksOption = False,
 ) -> None:
-    """Import a published emotion corpus: measure, sift, condition, split, balance, copy and describe its clips.
+    """Import a published emotion corpus: measure, filter, condition, split, balance, copy and describe its clips.
+
+    With --asr-model none the words of a known text are spread over its clip; with --affect-model none the ratings
+    are those that people gave.
 
     Finished work is never done again: run the same command after a stop, a crash, or a change of settings.
     """

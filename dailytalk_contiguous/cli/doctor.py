@@ -2,12 +2,11 @@
 
 import platform
 from importlib.metadata import PackageNotFoundError, version
-from typing import Annotated, Any
+from typing import Any
 
-import typer
 from rich.markup import escape
 
-from dailytalk_contiguous.cli.terminal import Console, print_json
+from dailytalk_contiguous.cli.terminal import AsJsonOption, Console, print_json
 from dailytalk_contiguous.core import audio
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.licensing import licence_of
@@ -20,7 +19,7 @@ from dailytalk_contiguous.models.recogniser import POCKETSPHINX
 from dailytalk_contiguous.models.whisper import cached_sizes
 
 
-def doctor(as_json: Annotated[bool, typer.Option("--json", help="Print it as JSON.")] = False) -> None:
+def doctor(as_json: AsJsonOption = False) -> None:
     """Say what this machine has: packages, programs, GPU, model weights, and what each profile needs."""
     report = examine()
     if as_json:

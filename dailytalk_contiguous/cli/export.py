@@ -9,14 +9,27 @@ from typing import Annotated, NamedTuple
 import typer
 from rich.markup import escape
 
-from dailytalk_contiguous.cli.options import TIME, on_this_machine, one_of, place_of, time_of
-from dailytalk_contiguous.cli.terminal import Console, print_json, show_rejects
+from dailytalk_contiguous.cli.options import (
+    TIME,
+    RevisionOption,
+    TextConditionsOption,
+    TrainingOutOption,
+    either,
+    eval_share_option,
+    on_this_machine,
+    one_of,
+    place_of,
+    seed_option,
+    time_of,
+)
+from dailytalk_contiguous.cli.terminal import AsJsonOption, Console, HelpPanel, option, print_json, show_rejects
+from dailytalk_contiguous.core.audio import HIGHEST_RATE, LOWEST_RATE
 from dailytalk_contiguous.core.errors import DailytalkError, Reject
 from dailytalk_contiguous.core.schema import Row
 from dailytalk_contiguous.core.wording import counted, length_text
 from dailytalk_contiguous.publish.checking import Finding, check_version
 from dailytalk_contiguous.publish.checking import check_folder as run_check
-from dailytalk_contiguous.publish.exports import WordCounts, export_csm, export_jmoshi, export_moshi
+from dailytalk_contiguous.publish.exports import MOSHI_RATE, WordCounts, export_csm, export_jmoshi, export_moshi
 from dailytalk_contiguous.publish.items import built_rows, splits_of, version_rows
 from dailytalk_contiguous.publish.snapping import snap_folder
 from dailytalk_contiguous.publish.version import Version
@@ -35,52 +48,57 @@ def export(
     source: Annotated[
         str, typer.Argument(metavar="DIR|OWNER/NAME", help="Folder of speak or build, or a dataset on the Hub.")
     ],
-    out: Annotated[Path, typer.Option(help="The training folder to write.")],
-    format: Annotated[str, typer.Option(help=f"What for: {', '.join(FORMATS)}.")] = "moshi",
-    revision: Annotated[
-        str | None, typer.Option(metavar="TAG", help="Version of a dataset on the Hub.", show_default="main")
-    ] = None,
+    out: TrainingOutOption,
+    format: Annotated[
+        str, option(HelpPanel.INPUT, f"Which trainer it is for: {either(FORMATS)}.", metavar="NAME")
+    ] = FORMATS[0],
+    revision: RevisionOption = None,
     split: Annotated[
-        str | None, typer.Option(help="Of a published dataset (csm, j-moshi).", show_default="train")
-    ] = None,
-    eval_share: Annotated[
-        float | None,
-        typer.Option(
-            min=0.01,
-            max=0.5,
-            help="Share of the time to evaluate on (moshi). A published dataset keeps its split without it.",
-            show_default="0.1",
+        str | None,
+        option(
+            HelpPanel.INPUT, "Split of a published dataset (csm, j-moshi).", metavar="NAME", show_default="train"
         ),
     ] = None,
-    seed: Annotated[
-        int | None, typer.Option(help="Which conversations those are (moshi).", show_default="0")
-    ] = None,
     both_speakers: Annotated[
-        bool, typer.Option("--both-speakers", help="The other speaker's words too, as SPEAKER_OTHER.")
+        bool,
+        option(HelpPanel.RESULT, "The other speaker's words too, as SPEAKER_OTHER.", "--both-speakers"),
     ] = False,
-    text_conditions: Annotated[
-        bool, typer.Option("--text-conditions", help="The style as a condition; a stock model stops on it.")
-    ] = False,
-    swap: Annotated[bool, typer.Option("--swap", help="Exchange the roles of both speakers.")] = False,
+    text_conditions: TextConditionsOption = False,
+    swap: Annotated[bool, option(HelpPanel.RESULT, "Exchange the roles of both speakers.", "--swap")] = False,
     max_length: Annotated[
         float,
-        typer.Option(
-            parser=time_of("--max-length", {"never": 0.0}),
+        option(
+            HelpPanel.RESULT,
+            "Longer conversations are cut at mutual silence: 100s, 5m, or never.",
             metavar=TIME,
-            help="Longer conversations are cut at mutual silence: 100s, 5m, or never.",
+            parser=time_of("--max-length", {"never": 0.0}),
             show_default="never",
         ),
     ] = 0.0,
-    sample_rate: Annotated[int, typer.Option(min=8000, max=96000, help="Hz. Moshi's is 24000.")] = 24000,
+    sample_rate: Annotated[
+        int,
+        option(
+            HelpPanel.RESULT,
+            f"Of the audio; Moshi's is {MOSHI_RATE}.",
+            metavar="HZ",
+            min=LOWEST_RATE,
+            max=HIGHEST_RATE,
+        ),
+    ] = MOSHI_RATE,
     tokenizer: Annotated[
         Path | None,
-        typer.Option(
+        option(
+            HelpPanel.RESULT,
+            "SentencePiece model of the model you train: words get room for their tokens (moshi).",
             metavar="FILE",
-            help="SentencePiece model of the model you train: words get room for their tokens (moshi).",
             show_default="a frame a word",
         ),
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the outcome as JSON.")] = False,
+    eval_share: Annotated[
+        float | None, eval_share_option(f"{EVAL_SHARE}; a published dataset keeps its split")
+    ] = None,
+    as_json: AsJsonOption = False,
+    seed: Annotated[int | None, seed_option("0")] = None,
 ) -> None:
     """Write a folder that a trainer reads: moshi-finetune's, transformers' CSM turns, or J-Moshi's."""
     one_of("--format", format, FORMATS)
@@ -181,13 +199,12 @@ def check(
             help="A work folder, a dataset, a training folder, or a dataset on the Hub (OWNER/NAME@TAG).",
         ),
     ],
-    revision: Annotated[
-        str | None, typer.Option(metavar="TAG", help="Version of a dataset on the Hub.", show_default="main")
-    ] = None,
+    revision: RevisionOption = None,
     snap_words: Annotated[
-        bool, typer.Option("--snap-words", help="First move the words of a Moshi folder to speech activity.")
+        bool,
+        option(HelpPanel.RESULT, "First move the words of a Moshi folder to speech activity.", "--snap-words"),
     ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the findings as JSON.")] = False,
+    as_json: AsJsonOption = False,
 ) -> None:
     """Judge a folder or a published version as a strict trainer would.
 

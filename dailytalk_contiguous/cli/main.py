@@ -17,34 +17,50 @@ from typing import Annotated, Any, NoReturn
 import typer
 from typer.core import TyperCommand, TyperGroup
 
-from dailytalk_contiguous.cli.terminal import guarded, say
+from dailytalk_contiguous.cli.terminal import HelpPanel, guarded, say
 from dailytalk_contiguous.core.interrupts import STOPPED
 
-#: The commands, in the order in which they are listed, and the module of `cli` that each is a function of.
-COMMANDS = {
-    "tag": "tag",
-    "speak": "speak",
-    "build": "speak",
-    "corpus": "corpus",
-    "status": "status",
-    "plan": "plan",
-    "export": "export",
-    "mix": "mix",
-    "check": "export",
-    "report": "report",
-    "agreement": "report",
-    "push": "push",
-    "versions": "versions",
-    "diff": "versions",
-    "doctor": "doctor",
+#: The commands in the order and the panels in which they are listed, and the module of `cli` that has each.
+LISTED = {
+    "Make": {"tag": "tag", "speak": "speak", "build": "speak", "corpus": "corpus"},
+    "Plan and watch": {"plan": "plan", "status": "status", "doctor": "doctor"},
+    "Look and check": {"report": "report", "check": "export", "agreement": "report"},
+    "Train": {"export": "export", "mix": "mix"},
+    "Publish": {"push": "push", "versions": "versions", "diff": "versions"},
 }
+COMMANDS = {name: module for commands in LISTED.values() for name, module in commands.items()}
+
+
+class OneCommand(TyperCommand):
+    """A command whose help has its options in panels, `--help` among them."""
+
+    def get_params(self, ctx: Any) -> list[Any]:
+        """Arguments, then options by panel; within a panel they keep their order."""
+        return sorted(super().get_params(ctx), key=_place)
+
+    def get_help_option(self, ctx: Any) -> Any:
+        if shown := super().get_help_option(ctx):
+            shown.metavar, shown.rich_help_panel = "", HelpPanel.RUN.value
+        return shown
+
+
+def _place(parameter: Any) -> int:
+    panel = getattr(parameter, "rich_help_panel", None)
+    return -1 if panel is None else [*HelpPanel].index(panel)
 
 
 class Commands(TyperGroup):
     """The group of all commands, each of which is imported when it is called."""
 
     def __init__(self, **attributes: Any) -> None:
-        super().__init__(**attributes | {"commands": {name: TyperCommand(name) for name in COMMANDS}})
+        panels = {name: panel for panel, names in LISTED.items() for name in names}
+        commands = {name: TyperCommand(name, rich_help_panel=panel) for name, panel in panels.items()}
+        super().__init__(**attributes | {"commands": commands})
+
+    def get_help_option(self, ctx: Any) -> Any:
+        if shown := super().get_help_option(ctx):
+            shown.metavar = ""
+        return shown
 
     def format_help(self, ctx: Any, formatter: Any) -> None:
         for name, command in self.commands.items():
@@ -61,7 +77,7 @@ def command_of(name: str) -> TyperCommand:
     module = import_module(f"dailytalk_contiguous.cli.{COMMANDS[name]}")
     alone = typer.Typer(add_completion=False)
     function = getattr(module, name)
-    alone.command(name, help="\n\n".join(_paragraphs(function.__doc__ or "")))(function)
+    alone.command(name, cls=OneCommand, help="\n\n".join(_paragraphs(function.__doc__ or "")))(function)
     command = typer.main.get_command(alone)
     assert isinstance(command, TyperCommand)
     return command
@@ -99,11 +115,17 @@ app = typer.Typer(
 def _options(
     insecure: Annotated[
         bool,
-        typer.Option("--insecure", help="Let tokens go over plain http to other machines; of any command."),
+        typer.Option(
+            "--insecure",
+            metavar="",
+            help="Let tokens go over plain http to other machines; of any command.",
+        ),
     ] = False,
     version: Annotated[
         bool,
-        typer.Option("--version", is_eager=True, callback=_print_version, help="Show the version and exit."),
+        typer.Option(
+            "--version", metavar="", is_eager=True, callback=_print_version, help="Show the version and exit."
+        ),
     ] = False,
 ) -> None:
     if insecure:

@@ -6,8 +6,14 @@ from typing import Annotated
 import typer
 from rich.markup import escape
 
-from dailytalk_contiguous.cli.options import on_this_machine
-from dailytalk_contiguous.cli.terminal import Console, print_json, show_rejects
+from dailytalk_contiguous.cli.options import (
+    TextConditionsOption,
+    TrainingOutOption,
+    eval_share_option,
+    on_this_machine,
+    seed_option,
+)
+from dailytalk_contiguous.cli.terminal import AsJsonOption, Console, HelpPanel, option, print_json, show_rejects
 from dailytalk_contiguous.core.documents import as_text
 from dailytalk_contiguous.core.wording import counted
 from dailytalk_contiguous.publish.mixture import LICENCES, REJECTS, Mixed, Settings, mix_summary
@@ -18,26 +24,28 @@ def mix(
     folders: Annotated[
         list[str],
         typer.Argument(
-            metavar="DIR[:WEIGHT]...",
+            metavar="DIR[:WEIGHT]",
             help="What corpus, build or export --format moshi wrote, each with its share of the training hours.",
         ),
     ],
-    out: Annotated[Path, typer.Option(help="The training folder to write.")],
+    out: TrainingOutOption,
     commercial: Annotated[
-        bool, typer.Option("--commercial", help="Leave out what may not surely be used commercially.")
+        bool,
+        option(HelpPanel.RESULT, "Leave out what may not surely be used commercially.", "--commercial"),
     ] = False,
     hours: Annotated[
         float | None,
-        typer.Option(help="Of training, all folders together.", show_default="as many as there are"),
-    ] = None,
-    eval_share: Annotated[
-        float, typer.Option(min=0.01, max=0.5, help="Share to evaluate on, of conversations that build wrote.")
-    ] = 0.1,
-    seed: Annotated[int, typer.Option(help="Which clips are listed once more, or once less.")] = 0,
-    text_conditions: Annotated[
-        bool, typer.Option("--text-conditions", help="Keep those that are there; a stock model stops on them.")
-    ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the outcome as JSON.")] = False,
+        option(
+            HelpPanel.RESULT,
+            "Hours of training, all folders together.",
+            metavar="N",
+            show_default="as many as there are",
+        ),
+    ] = Settings.hours,
+    text_conditions: TextConditionsOption = False,
+    eval_share: Annotated[float, eval_share_option()] = Settings.eval_share,
+    as_json: AsJsonOption = False,
+    seed: Annotated[int, seed_option()] = Settings.seed,
 ) -> None:
     """Mix corpora and conversations into one folder for moshi-finetune.
 

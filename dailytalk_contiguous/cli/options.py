@@ -5,18 +5,25 @@ import os
 import re
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
+from typing import Annotated, Any
 
+from dailytalk_contiguous.cli.terminal import HelpPanel, option
 from dailytalk_contiguous.core.audio import HIGHEST_RATE, LOWEST_RATE
 from dailytalk_contiguous.core.documents import as_text
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.schema import CONFIGS
+from dailytalk_contiguous.models.affect import ACOUSTIC_ESTIMATE
+from dailytalk_contiguous.models.devices import DEVICES
+from dailytalk_contiguous.models.profiles import PROFILES
 from dailytalk_contiguous.publish.version import Version, open_version
 from dailytalk_contiguous.run.outputs import RECORDINGS, read_run
+from dailytalk_contiguous.run.runner import RUNNERS
 from dailytalk_contiguous.run.storage import fetched
-from dailytalk_contiguous.run.tagging import TAGGED
+from dailytalk_contiguous.run.tagging import TAGGED, TagOptions
 from dailytalk_contiguous.sources.addresses import is_address
 from dailytalk_contiguous.sources.remote import Mirror, fetch_inputs, input_mirror
 from dailytalk_contiguous.sources.transcribed import some_gone
+from dailytalk_contiguous.stages.transcribe import WINDOWS
 from dailytalk_contiguous.store.hub import Reference, parse_reference
 
 # Values and words that several commands share.
@@ -72,6 +79,17 @@ def time_of(option: str, words: Mapping[str, float], least: float = 0.0) -> Call
     return parse
 
 
+def time_text(seconds: float) -> str:
+    """A time as an option takes it: `15m`, `3s`.
+
+    >>> time_text(900.0), time_text(0.8), time_text(0.0)
+    ('15m', '0.8s', '0')
+    """
+    if seconds >= 60 and not seconds % 60:
+        return f"{seconds / 60:g}m"
+    return f"{seconds:g}s" if seconds else "0"
+
+
 def on_this_machine(option: str, path: Path | None) -> None:
     """Raise DailytalkError for an address in a store or on the Web, where a command writes to a disk alone."""
     if path is not None and is_address(path):
@@ -97,6 +115,129 @@ def rate_of(text: str) -> int:
             f"--sample-rate can't be {text!r}", f"give {LOWEST_RATE} to {HIGHEST_RATE}, or source"
         )
     return int(text)
+
+
+# Options that several commands have: one text in one panel, wherever they are.
+
+
+def either(choices: Iterable[str]) -> str:
+    """The choices in words; an empty one has none.
+
+    >>> either(["left", "right", "mix"])
+    'left, right or mix'
+    """
+    *first, last = filter(None, choices)
+    return f"{', '.join(first)} or {last}" if first else last
+
+
+def profile_option(show_default: str | bool = True) -> Any:
+    """`--profile`: which models are used, by one name."""
+    text = f"Set of models: {either(PROFILES)}."
+    return option(HelpPanel.MODELS, text, metavar="NAME", show_default=show_default)
+
+
+def work_option(show_default: str | bool = True) -> Any:
+    """`--out` of what writes a work folder, on this machine or in a store."""
+    text = "Work folder for all results, or s3://BUCKET/FOLDER."
+    return option(HelpPanel.INPUT, text, metavar="DIR", show_default=show_default)
+
+
+def workers_option(show_default: str | bool = True) -> Any:
+    """`--workers`."""
+    text = "Processes; each loads the models once."
+    return option(HelpPanel.RUN, text, metavar="N", min=1, show_default=show_default)
+
+
+def asr_windows_option(automatic: str = "") -> Any:
+    """`--asr-windows`, with what `auto` is in a command that has it."""
+    text = f"Utterances in a window of Whisper: {either(WINDOWS)}."
+    return option(HelpPanel.RARE, text, metavar="NAME", show_default=automatic or True)
+
+
+def eval_share_option(show_default: str | bool = True) -> Any:
+    """`--eval-share`, from 0.01 to 0.5."""
+    text = "Share of the time to evaluate on, where no split is settled yet."
+    settings = {"min": 0.01, "max": 0.5, "show_default": show_default}
+    return option(HelpPanel.SPLITS, text, metavar="SHARE", **settings)
+
+
+def seed_option(show_default: str | bool = True) -> Any:
+    """`--seed`; 0 everywhere."""
+    text = "Seed of all random choices: the same one makes the same choices."
+    return option(HelpPanel.RUN, text, metavar="N", show_default=show_default)
+
+
+TrainingOutOption = Annotated[Path, option(HelpPanel.INPUT, "The training folder to write.", metavar="DIR")]
+RevisionOption = Annotated[
+    str | None,
+    option(HelpPanel.INPUT, "Version of a dataset on the Hub.", metavar="TAG", show_default="main"),
+]
+FollowLinksOption = Annotated[
+    bool, option(HelpPanel.RARE, "Follow symbolic links that lead out of the input.", "--follow-links")
+]
+AsrModelOption = Annotated[
+    str,
+    option(
+        HelpPanel.MODELS,
+        "Recogniser: a Whisper size, a CTranslate2 folder, or pocketsphinx.",
+        metavar="NAME|DIR",
+        show_default="the profile's",
+    ),
+]
+AffectModelOption = Annotated[
+    str,
+    option(
+        HelpPanel.MODELS,
+        f"Affect model: a name on the Hub, a folder, or {ACOUSTIC_ESTIMATE}.",
+        metavar="NAME|DIR",
+        show_default="the profile's",
+    ),
+]
+ComputeTypeOption = Annotated[
+    str,
+    option(HelpPanel.MODELS, "Whisper's precision; auto: int8 on CPU, float16 on CUDA.", metavar="TYPE"),
+]
+DeviceOption = Annotated[str, option(HelpPanel.MODELS, f"Where models run: {either(DEVICES)}.", metavar="NAME")]
+WorkersOption = Annotated[int | None, workers_option("1; on Ray, all that have room")]
+RunnerOption = Annotated[
+    str, option(HelpPanel.CLUSTER, f"What makes the shards: {either(RUNNERS)}.", metavar="NAME")
+]
+AddressOption = Annotated[
+    str,
+    option(
+        HelpPanel.CLUSTER,
+        "Of a Ray cluster.",
+        metavar="auto|HOST:PORT",
+        show_default="a Ray of this process alone",
+    ),
+]
+ScratchOption = Annotated[
+    Path | None,
+    option(
+        HelpPanel.CLUSTER,
+        "Where the files of a work folder in a store are kept meanwhile.",
+        metavar="DIR",
+        show_default="the user's cache folder",
+    ),
+]
+ShardMinutesOption = Annotated[float, option(HelpPanel.RARE, "Minutes of audio in a shard.", metavar="N", min=0.1)]
+PruneOption = Annotated[bool, option(HelpPanel.RUN, "Drop results of what is no longer in the input.", "--prune")]
+DryRunOption = Annotated[
+    bool,
+    option(HelpPanel.RUN, "Say what would be done and what it would cost; change nothing.", "--dry-run"),
+]
+ProfileStagesOption = Annotated[bool, option(HelpPanel.RUN, "Say how long each stage took.", "--profile-stages")]
+TextConditionsOption = Annotated[
+    bool,
+    option(
+        HelpPanel.RESULT,
+        "Write style and emotion as text_conditions; a stock model stops on them.",
+        "--text-conditions",
+    ),
+]
+
+#: Minutes of audio in a shard, where nobody chooses.
+SHARD_MINUTES = TagOptions.shard_seconds / 60
 
 
 # What a command was given to read: a folder of this machine first, else a dataset on the Hub; and recordings.

@@ -11,15 +11,15 @@ from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Annotated, Any, get_type_hints
 
-import typer
 from rich.markup import escape
 from rich.status import Status
 from rich.table import Table
 
 from dailytalk_contiguous.cli import show
+from dailytalk_contiguous.cli.options import seed_option
 from dailytalk_contiguous.cli.speak import speak, speak_settings
 from dailytalk_contiguous.cli.tag import tag, tag_settings
-from dailytalk_contiguous.cli.terminal import Console, print_json, say
+from dailytalk_contiguous.cli.terminal import AsJsonOption, Console, HelpPanel, option, print_json, say
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.wording import counted
 from dailytalk_contiguous.pipelines import SpeakSettings, TagSettings, speak_stage
@@ -180,23 +180,23 @@ def _in_order(value: Range) -> tuple[float, float, float]:
 def _with_options_of_both() -> None:
     """Give `plan` the options of `tag` and of `speak` that decide what is computed, for typer to read."""
     own = {
-        "with_speak": Annotated[bool, typer.Option("--speak", help="Plan dailytalk speak too.")],
+        "with_speak": Annotated[bool, option(HelpPanel.RUN, "Plan dailytalk speak too.", "--speak")],
         "sample_minutes": Annotated[
-            float, typer.Option(min=0.1, help="Minutes of audio to run; fewer of little.")
+            float, option(HelpPanel.RUN, "Minutes of audio to run; fewer of little.", metavar="N", min=0.1)
         ],
-        "seed": Annotated[int, typer.Option(help="Which minutes those are.")],
-        "as_json": Annotated[bool, typer.Option("--json", help="Print the estimate as JSON.")],
+        "seed": Annotated[int, seed_option()],
+        "as_json": AsJsonOption,
     }
     defaults = {"with_speak": False, "sample_minutes": 3.0, "seed": 0, "as_json": False}
-    wanted = {*_OF_TAG, *(setting.name for setting in fields(TagSettings))}
-    taken = {name: one for name, one in _parameters(tag).items() if name in wanted}
-    wanted = {"map_tag", *(setting.name for setting in fields(SpeakSettings))} - set(_NOT_OF_SPEAK)
-    taken = {name: one for name, one in _parameters(speak).items() if name in wanted} | taken
+    of_tag = {*_OF_TAG, *(setting.name for setting in fields(TagSettings))}
+    of_speak = {"map_tag", *(setting.name for setting in fields(SpeakSettings))} - set(_NOT_OF_SPEAK)
     kind = inspect.Parameter.KEYWORD_ONLY
-    taken |= {
+    taken = {
         name: inspect.Parameter(name, kind, default=value, annotation=own[name])
         for name, value in defaults.items()
     }
+    taken |= {name: parameter for name, parameter in _parameters(tag).items() if name in of_tag}
+    taken |= {name: parameter for name, parameter in _parameters(speak).items() if name in of_speak - of_tag}
     ordered = [one.replace(kind=kind) for one in taken.values()]
     plan.__signature__ = inspect.Signature(ordered)  # type: ignore[attr-defined]
     hints = get_type_hints(speak, include_extras=True) | get_type_hints(tag, include_extras=True) | own

@@ -10,8 +10,8 @@ from huggingface_hub.utils import disable_progress_bars  # type: ignore[attr-def
 from rich.markup import escape
 from rich.table import Table
 
-from dailytalk_contiguous.cli.options import one_of, size_text
-from dailytalk_contiguous.cli.terminal import Console, print_json, show_rejects
+from dailytalk_contiguous.cli.options import DryRunOption, one_of, seed_option, size_text
+from dailytalk_contiguous.cli.terminal import AsJsonOption, Console, HelpPanel, option, print_json, show_rejects
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.wording import counted
 from dailytalk_contiguous.publish.pushing import MAIN, METHODS, PushOutcome, PushSettings, Target, push_in_words
@@ -26,50 +26,77 @@ SHOWN = 40
 def push(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder of dailytalk speak or build.")],
     repo: Annotated[str, typer.Argument(metavar="OWNER/NAME", help="The dataset on the Hub.")],
-    tag: Annotated[
-        str | None,
-        typer.Option(help="The version: v1.0.0, or auto for the one that the changes call for. None: no tag."),
-    ] = None,
-    branch: Annotated[str, typer.Option(help="To commit to; made from main if it isn't there.")] = MAIN,
-    pr: Annotated[bool, typer.Option("--pr", help="Open a pull request. It gets no tag.")] = False,
-    create: Annotated[bool, typer.Option("--create", help="Make the dataset if it isn't there.")] = False,
-    private: Annotated[bool, typer.Option("--private", help="With --create: for invited people only.")] = False,
-    message: Annotated[
-        str, typer.Option(help="Of the commit.", show_default="made from the tag and the changes")
-    ] = "",
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Pack, say what would change there, and change nothing there.")
+    create: Annotated[bool, option(HelpPanel.INPUT, "Make the dataset if it isn't there.", "--create")] = False,
+    private: Annotated[
+        bool, option(HelpPanel.INPUT, "With --create: for invited people only.", "--private")
     ] = False,
     include_source: Annotated[
         bool | None,
-        typer.Option(
+        option(
+            HelpPanel.INPUT,
+            "The untouched recordings too, as config source.",
             "--include-source/--no-source",
-            help="The untouched recordings too, as config source.",
             show_default="as in the version before",
         ),
-    ] = None,
+    ] = PushSettings.include_source,
+    tag: Annotated[
+        str | None,
+        option(
+            HelpPanel.VERSION,
+            "The version: v1.0.0, or auto for the one that the changes call for.",
+            metavar="TAG",
+            show_default="no tag",
+        ),
+    ] = PushSettings.tag,
+    branch: Annotated[
+        str, option(HelpPanel.VERSION, "To commit to; made from main if it isn't there.", metavar="NAME")
+    ] = MAIN,
+    pr: Annotated[bool, option(HelpPanel.VERSION, "Open a pull request. It gets no tag.", "--pr")] = False,
+    message: Annotated[
+        str,
+        option(
+            HelpPanel.VERSION, "Of the commit.", metavar="TEXT", show_default="made from the tag and the changes"
+        ),
+    ] = PushSettings.message,
     method: Annotated[
         str,
-        typer.Option(
-            help="commit: all in one commit. push_to_hub: the way of datasets, a commit for each config and one "
-            "for the card, then the tag; at most 50 files a config."
+        option(
+            HelpPanel.VERSION,
+            "commit: all in one commit. push_to_hub: the way of datasets, a commit for each config and one "
+            "for the card, then the tag; at most 50 files a config.",
+            metavar="NAME",
         ),
-    ] = METHODS[0],
+    ] = PushSettings.method,
     licence: Annotated[
         str | None,
-        typer.Option(
-            help="Of the card, as the Hub writes it: cc-by-4.0.",
+        option(
+            HelpPanel.CARD,
+            "Of the dataset, as the Hub writes it: cc-by-4.0.",
+            metavar="NAME",
             show_default="what follows from sources and models",
         ),
-    ] = None,
-    title: Annotated[str | None, typer.Option(help="Of the card.", show_default="the name")] = None,
+    ] = PushSettings.licence,
+    title: Annotated[
+        str | None, option(HelpPanel.CARD, "Of the card.", metavar="TEXT", show_default="the name")
+    ] = PushSettings.title,
     contact: Annotated[
-        str | None, typer.Option(help="How to reach you.", show_default="what the card says, else its discussions")
-    ] = None,
-    valid_share: Annotated[float, typer.Option(min=0, max=0.5, help="Share of the time to validate on.")] = 0.05,
-    test_share: Annotated[float, typer.Option(min=0, max=0.5, help="Share of the time to test on.")] = 0.05,
-    seed: Annotated[int, typer.Option(help="Which conversations those are.")] = 0,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the outcome as JSON.")] = False,
+        str | None,
+        option(
+            HelpPanel.CARD,
+            "How to reach you.",
+            metavar="TEXT",
+            show_default="what the card says, else its discussions",
+        ),
+    ] = PushSettings.contact,
+    valid_share: Annotated[
+        float, option(HelpPanel.SPLITS, "Share of the time to validate on.", metavar="SHARE", min=0, max=0.5)
+    ] = PushSettings.valid_share,
+    test_share: Annotated[
+        float, option(HelpPanel.SPLITS, "Share of the time to test on.", metavar="SHARE", min=0, max=0.5)
+    ] = PushSettings.test_share,
+    dry_run: DryRunOption = False,
+    as_json: AsJsonOption = False,
+    seed: Annotated[int, seed_option()] = PushSettings.seed,
 ) -> None:
     """Publish finished conversations as a version on the Hub that readers see whole or not at all.
 

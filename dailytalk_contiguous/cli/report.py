@@ -6,8 +6,8 @@ from typing import Annotated, Any
 import typer
 from rich.table import Table
 
-from dailytalk_contiguous.cli.options import on_this_machine, place_of
-from dailytalk_contiguous.cli.terminal import Console, print_json, say
+from dailytalk_contiguous.cli.options import RevisionOption, on_this_machine, place_of, seed_option
+from dailytalk_contiguous.cli.terminal import AsJsonOption, Console, HelpPanel, option, print_json, say
 from dailytalk_contiguous.core.documents import as_text
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.wording import counted
@@ -33,41 +33,42 @@ def report(
         ),
     ],
     out: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="The page.", show_default="DIR/report.html")
+        Path | None, option(HelpPanel.INPUT, "The page.", metavar="FILE", show_default="DIR/report.html")
     ] = None,
-    revision: Annotated[
-        str | None, typer.Option(metavar="TAG", help="Version of a dataset on the Hub.", show_default="main")
+    revision: RevisionOption = None,
+    against: Annotated[
+        str | None,
+        option(HelpPanel.INPUT, "A folder to compare with: of corpus, mix, tag, speak or build.", metavar="DIR"),
     ] = None,
     conversations: Annotated[
         list[str] | None,
-        typer.Option(
+        option(
+            HelpPanel.RESULT,
+            "How many conversations to draw and to embed; or the id of one, as often as you like.",
             metavar="N|ID",
-            help="How many conversations to draw and to embed; or the id of one, as often as you like.",
             show_default=str(SHOWN),
         ),
     ] = None,
     markdown: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="A summary for a card, too (a corpus of clips, or a mix).")
-    ] = None,
-    against: Annotated[
-        str | None,
-        typer.Option(metavar="OTHER", help="A folder to compare with: of corpus, mix, tag, speak or build."),
+        Path | None,
+        option(HelpPanel.RESULT, "A summary for a card, too (a corpus of clips, or a mix).", metavar="FILE"),
     ] = None,
     listening_test: Annotated[
         int | None,
-        typer.Option(
-            min=1, metavar="N", help="Instead, a page on which people label N clips blind (a corpus of clips)."
+        option(
+            HelpPanel.RESULT,
+            "Instead, a page on which people label N clips blind (a corpus of clips).",
+            metavar="N",
+            min=1,
         ),
     ] = None,
-    seed: Annotated[
-        int | None, typer.Option(help="Which clips those are, and their order.", show_default="0")
-    ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the outcome as JSON.")] = False,
+    as_json: AsJsonOption = False,
+    seed: Annotated[int | None, seed_option("0")] = None,
 ) -> None:
     """Write one page of HTML: counts, tags, affect, turn-taking, lengths, money, and conversations to listen to.
 
     Of a corpus of clips or a mix: hours along every label, balance, quality with its limits, what to record, whose
-    work it is, and clips to listen to. With --against, what both have stands side by side. The page needs no
+    work it is, and clips to listen to. With --against, both are side by side. The page needs no
     network and no other file. Conversations are cut to three minutes there.
     """
     on_this_machine("--out", out)
@@ -155,11 +156,9 @@ def chosen_conversations(given: list[str]) -> int | list[str]:
 
 
 def agreement(
-    key: Annotated[
-        Path, typer.Argument(metavar="KEY.json", help="The key that lies beside the page of the test.")
-    ],
-    answers: Annotated[list[Path], typer.Argument(metavar="ANSWERS.json...", help="What listeners saved.")],
-    as_json: Annotated[bool, typer.Option("--json", help="Print the outcome as JSON.")] = False,
+    key: Annotated[Path, typer.Argument(metavar="KEY.json", help="The key beside the page of the test.")],
+    answers: Annotated[list[Path], typer.Argument(metavar="ANSWERS.json", help="What listeners saved.")],
+    as_json: AsJsonOption = False,
 ) -> None:
     """Fleiss' kappa of the listeners, for each emotion and style, and how far they hear what the labels say.
 

@@ -13,13 +13,41 @@ from typing import Annotated, Any, get_type_hints
 import typer
 
 from dailytalk_contiguous.cli import show
-from dailytalk_contiguous.cli.options import one_of, rate_of, recordings_of
+from dailytalk_contiguous.cli.options import (
+    SHARD_MINUTES,
+    AddressOption,
+    AsrModelOption,
+    ComputeTypeOption,
+    DeviceOption,
+    DryRunOption,
+    ProfileStagesOption,
+    PruneOption,
+    RunnerOption,
+    ScratchOption,
+    ShardMinutesOption,
+    WorkersOption,
+    either,
+    one_of,
+    profile_option,
+    rate_of,
+    recordings_of,
+    work_option,
+)
 from dailytalk_contiguous.cli.show import bar, profile_table
 from dailytalk_contiguous.cli.tag import stream, tag, tag_settings
-from dailytalk_contiguous.cli.terminal import Console, print_json, say, show_verdict
+from dailytalk_contiguous.cli.terminal import (
+    AsJsonOption,
+    Console,
+    HelpPanel,
+    option,
+    print_json,
+    say,
+    show_verdict,
+)
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.schema import CHANNELS
 from dailytalk_contiguous.core.turns import MODES
+from dailytalk_contiguous.models.devices import DEVICES
 from dailytalk_contiguous.models.engines import ENGINES, open_budget
 from dailytalk_contiguous.models.profiles import PROFILES
 from dailytalk_contiguous.pipelines import SpeakSettings, speak_stage
@@ -40,85 +68,114 @@ _AS_THEY_ARE = (
 
 def speak(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="Work folder of dailytalk tag.")],
-    out: Annotated[Path | None, typer.Option(help="Where results go; by default, the same folder.")] = None,
+    out: Annotated[Path | None, work_option("DIR")] = None,
     recordings: Annotated[
-        Path | None, typer.Option(help="Where recordings lie that were moved, or that only the transcript names.")
+        Path | None,
+        option(
+            HelpPanel.INPUT,
+            "Where recordings are that were moved, or that only the transcript names.",
+            metavar="DIR",
+            show_default="where tag read them",
+        ),
     ] = None,
-    profile: Annotated[
-        str, typer.Option(help=f"Set of models: {', '.join(PROFILES)}.", show_default="that of tag")
-    ] = "",
+    profile: Annotated[str, profile_option("that of tag")] = "",
+    device: DeviceOption = SpeakSettings.device,
+    asr_model: AsrModelOption = SpeakSettings.asr_model,
+    compute_type: ComputeTypeOption = SpeakSettings.compute_type,
     tts: Annotated[
-        str, typer.Option(help=f"Synthesiser: {', '.join(ENGINES)}.", show_default="the profile's")
-    ] = "",
-    tts_model: Annotated[str, typer.Option(help="Its model: s1, s2-pro, … ", show_default="the engine's")] = "",
+        str,
+        option(HelpPanel.VOICE, f"Synthesiser: {either(ENGINES)}.", metavar="NAME", show_default="the profile's"),
+    ] = SpeakSettings.tts,
+    tts_model: Annotated[
+        str,
+        option(HelpPanel.VOICE, "Its model: s1, s2-pro, …", metavar="NAME", show_default="the synthesiser's"),
+    ] = SpeakSettings.tts_model,
     voice: Annotated[
         str,
-        typer.Option(
-            help="Id of a voice; clone: the conversation's own speaker; any: Fish may take another for each line.",
-            show_default="the engine's; for Fish, FISH_AUDIO_REFERENCE_ID",
+        option(
+            HelpPanel.VOICE,
+            "Its voice: an ID, clone (the conversation's own speaker), or any (Fish chooses one a line).",
+            metavar="ID|clone|any",
+            show_default="the synthesiser's; for Fish, FISH_AUDIO_REFERENCE_ID",
         ),
-    ] = "",
-    temperature: Annotated[float, typer.Option(min=0, max=1, help="For engines that have it.")] = 0.7,
-    top_p: Annotated[float, typer.Option(min=0, max=1, help="For engines that have it.")] = 0.7,
+    ] = SpeakSettings.voice,
     map_tag: Annotated[
-        list[str] | None, typer.Option(metavar="TAG=OTHER", help="Send OTHER where a line has TAG.")
+        list[str] | None,
+        option(HelpPanel.VOICE, "Send OTHER where a line has TAG; as often as you like.", metavar="TAG=OTHER"),
     ] = None,
-    timeline: Annotated[str, typer.Option(help=f"How turns are placed: {', '.join(MODES)}.")] = "anchor",
-    revoice: Annotated[str, typer.Option(help="Whose voice is made anew: left or right.")] = "left",
-    sample_rate: Annotated[str, typer.Option(help="Hz of the result, or source for the recording's.")] = "24000",
+    verify: Annotated[
+        bool, option(HelpPanel.VOICE, "Recognise every take and refuse wrong words.", "--verify")
+    ] = False,
+    candidates: Annotated[
+        int, option(HelpPanel.VOICE, "Good takes to verify and choose the best of.", metavar="N", min=1)
+    ] = SpeakSettings.candidates,
+    variants: Annotated[
+        int,
+        option(HelpPanel.VOICE, "Takes that utterances of one text are spread over.", metavar="N", min=1),
+    ] = SpeakSettings.variants,
+    tries: Annotated[
+        int,
+        option(
+            HelpPanel.VOICE,
+            "Takes that may be refused, in all runs, before an utterance has failed.",
+            metavar="N",
+            min=1,
+        ),
+    ] = SpeakSettings.tries,
+    temperature: Annotated[
+        float,
+        option(HelpPanel.VOICE, "Sampling temperature, for engines that have one.", metavar="N", min=0, max=1),
+    ] = SpeakSettings.temperature,
+    top_p: Annotated[
+        float,
+        option(HelpPanel.VOICE, "Nucleus sampling, for engines that have it.", metavar="N", min=0, max=1),
+    ] = SpeakSettings.top_p,
+    revoice: Annotated[
+        str, option(HelpPanel.RESULT, f"Whose voice is resynthesised: {either(CHANNELS)}.", metavar="NAME")
+    ] = SpeakSettings.revoice,
+    timeline: Annotated[
+        str, option(HelpPanel.RESULT, f"How turns are placed: {either(MODES)}.", metavar="NAME")
+    ] = SpeakSettings.timeline,
+    sample_rate: Annotated[
+        str, option(HelpPanel.RESULT, "Of the result; source: the recording's.", metavar="HZ|source")
+    ] = str(SpeakSettings.sample_rate),
+    no_text: Annotated[
+        str, option(HelpPanel.RESULT, f"Utterances without text: {either(NO_TEXT)}.", metavar="NAME")
+    ] = SpeakSettings.no_text,
+    on_failure: Annotated[
+        str,
+        option(HelpPanel.RESULT, f"Conversations with a failed utterance: {either(ON_FAILURE)}.", metavar="NAME"),
+    ] = SpeakSettings.on_failure,
+    dry_run: DryRunOption = False,
+    max_cost: Annotated[
+        float | None,
+        option(HelpPanel.RUN, "What this run may spend, all workers together.", metavar="USD", min=0),
+    ] = SpeakSettings.max_cost,
+    as_json: AsJsonOption = False,
+    workers: WorkersOption = None,
+    prune: PruneOption = False,
+    profile_stages: ProfileStagesOption = False,
+    runner: RunnerOption = RUNNERS[0],
+    address: AddressOption = "",
+    scratch: ScratchOption = None,
     cache: Annotated[
         Path | None,
-        typer.Option(help="Where bought speech is kept; shared, on Ray.", show_default="the user's cache folder"),
-    ] = None,
-    concurrency: Annotated[int, typer.Option(min=1, help="Requests at a time, of each worker.")] = 5,
-    max_cost: Annotated[
-        float | None, typer.Option(min=0, help="USD that this run may spend, all workers.")
-    ] = None,
-    verify: Annotated[bool, typer.Option("--verify", help="Recognise every take and refuse wrong words.")] = False,
-    candidates: Annotated[int, typer.Option(min=1, help="Good takes to verify and choose the best of.")] = 1,
-    variants: Annotated[int, typer.Option(min=1, help="Takes that utterances of one text are spread over.")] = 1,
-    tries: Annotated[
-        int, typer.Option(min=1, help="Takes that may be refused, in all runs, before an utterance has failed.")
-    ] = 3,
-    asr_model: Annotated[
-        str, typer.Option(help="Recogniser that times and verifies speech.", show_default="the profile's")
-    ] = "",
-    compute_type: Annotated[
-        str, typer.Option(help="Whisper's precision; auto: int8 on CPU, float16 on CUDA.")
-    ] = "auto",
-    no_text: Annotated[str, typer.Option(help=f"Utterances without text: {', '.join(NO_TEXT)}.")] = "drop",
-    on_failure: Annotated[
-        str, typer.Option(help=f"Conversations with a failed utterance: {', '.join(ON_FAILURE)}.")
-    ] = "hold",
-    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
-    workers: Annotated[
-        int | None,
-        typer.Option(
-            min=1,
-            help="Processes; here, engines that cost have one.",
-            show_default="1; on Ray, all that have room",
+        option(
+            HelpPanel.RARE,
+            "Where bought speech is kept; on Ray, on a disk that all nodes share.",
+            metavar="DIR",
+            show_default="the user's cache folder",
         ),
     ] = None,
-    runner: Annotated[str, typer.Option(help=f"What makes the shards: {', '.join(RUNNERS)}.")] = "local",
-    address: Annotated[
-        str,
-        typer.Option(
-            metavar="auto|HOST:PORT", help="Of a Ray cluster.", show_default="a Ray of this process alone"
-        ),
-    ] = "",
-    scratch: Annotated[
-        Path | None,
-        typer.Option(help="Where a DIR in a store is worked on.", show_default="the user's cache folder"),
-    ] = None,
-    shard_minutes: Annotated[float, typer.Option(min=0.1, help="Minutes of audio a shard.")] = 10.0,
-    prune: Annotated[bool, typer.Option("--prune", help="Drop results that are not in the transcript.")] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what it would cost, and buy nothing.")] = False,
-    profile_stages: Annotated[bool, typer.Option("--profile-stages", help="Say where the time went.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the outcome as JSON.")] = False,
+    concurrency: Annotated[
+        int, option(HelpPanel.RARE, "Requests at a time, of each worker.", metavar="N", min=1)
+    ] = SpeakSettings.concurrency,
+    shard_minutes: ShardMinutesOption = SHARD_MINUTES,
 ) -> None:
-    """Say one speaker anew, rebuild the timeline, align every word: finished stereo conversations.
+    """Resynthesise one speaker, rebuild the timeline, align every word: finished stereo conversations.
 
-    Works from DIR/transcript.jsonl as you may have edited it. Tokens come from the environment (.env.example).
+    Works from DIR/transcript.jsonl as you may have edited it. Tokens come from the environment (.env.example). A
+    synthesiser that costs money has one process on this machine, whatever --workers says.
     """
     given = dict(locals())
     console = Console(stderr=as_json)
@@ -235,7 +292,7 @@ def speak_settings(given: Mapping[str, Any]) -> SpeakSettings:
         no_text=one_of("--no-text", given["no_text"], NO_TEXT),
         on_failure=one_of("--on-failure", given["on_failure"], ON_FAILURE),
         cache=str(given["cache"]) if given["cache"] else "",
-        device=one_of("--device", given["device"], ("auto", "cpu", "cuda")),
+        device=one_of("--device", given["device"], DEVICES),
         **{name: given[name] for name in _AS_THEY_ARE},
     )
     if settings.candidates > 1 and speak_stage(settings).synthesiser().deterministic:

@@ -10,7 +10,7 @@ import typer
 from rich.live import Live
 from rich.text import Text
 
-from dailytalk_contiguous.cli.terminal import Console, print_json
+from dailytalk_contiguous.cli.terminal import AsJsonOption, Console, HelpPanel, option, print_json
 from dailytalk_contiguous.core import interrupts
 from dailytalk_contiguous.core.wording import counted
 from dailytalk_contiguous.run.events import FINISHED, GONE, RUNNING, SILENT, Run, length
@@ -23,8 +23,15 @@ FOLLOW_SECONDS, FOLLOW_STORE_SECONDS = 2.0, 30.0
 
 def status(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="Work folder of a run, or s3://BUCKET/FOLDER.")],
-    follow: Annotated[bool, typer.Option("--follow", help="Look again until all runs have ended.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON; with --follow, a line a look.")] = False,
+    follow: Annotated[
+        bool,
+        option(
+            HelpPanel.RUN,
+            "Look again until all runs have ended; with --json, a line a look.",
+            "--follow",
+        ),
+    ] = False,
+    as_json: AsJsonOption = False,
 ) -> None:
     """What the runs in DIR are doing, each host and process: done, left, speed, money, and how they ended."""
     console = Console()

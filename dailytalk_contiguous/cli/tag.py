@@ -12,14 +12,46 @@ import typer
 from rich.markup import escape
 
 from dailytalk_contiguous.cli import show
-from dailytalk_contiguous.cli.options import TIME, on_this_machine, one_of, time_of
+from dailytalk_contiguous.cli.options import (
+    SHARD_MINUTES,
+    TIME,
+    AddressOption,
+    AffectModelOption,
+    AsrModelOption,
+    ComputeTypeOption,
+    DeviceOption,
+    DryRunOption,
+    FollowLinksOption,
+    ProfileStagesOption,
+    PruneOption,
+    RunnerOption,
+    ScratchOption,
+    ShardMinutesOption,
+    WorkersOption,
+    asr_windows_option,
+    either,
+    on_this_machine,
+    one_of,
+    profile_option,
+    time_of,
+    time_text,
+    work_option,
+)
 from dailytalk_contiguous.cli.show import bar, profile_table
-from dailytalk_contiguous.cli.terminal import Console, print_json, show_rejects, show_verdict
+from dailytalk_contiguous.cli.terminal import (
+    AsJsonOption,
+    Console,
+    HelpPanel,
+    option,
+    print_json,
+    show_rejects,
+    show_verdict,
+)
 from dailytalk_contiguous.core.documents import as_text
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.tags import PRESETS as RULES
 from dailytalk_contiguous.core.wording import counted
-from dailytalk_contiguous.models.profiles import PROFILES
+from dailytalk_contiguous.models.devices import DEVICES
 from dailytalk_contiguous.pipelines import AUTO, SpeakSettings, TagSettings
 from dailytalk_contiguous.run import local
 from dailytalk_contiguous.run.outputs import RECORDINGS, REJECTS, RUN, TRANSCRIPT, rejects_in
@@ -189,125 +221,160 @@ def tag(
             help="Recordings, folders of them (s3:// too), or a dataset on the Hub: OWNER/NAME@TAG.",
         ),
     ],
-    out: Annotated[Path, typer.Option(help="Work folder, or s3://BUCKET/FOLDER: transcript.jsonl, tagged/, …")],
-    profile: Annotated[str, typer.Option(help=f"Set of models: {', '.join(PROFILES)}.")] = "standard",
-    channel: Annotated[str, typer.Option(help=f"Speakers to tag: {', '.join(CHANNEL_CHOICES)}.")] = "both",
-    language: Annotated[str, typer.Option(help="ISO 639-1 code, or auto: told once a conversation.")] = "auto",
+    out: Annotated[Path, work_option()],
     transcripts: Annotated[
-        Path | None, typer.Option(help="Folder of transcripts to use; by default, those beside the audio.")
+        Path | None,
+        option(
+            HelpPanel.INPUT,
+            "Transcripts to use instead of recognition.",
+            metavar="DIR",
+            show_default="those beside the audio",
+        ),
     ] = None,
+    channel: Annotated[
+        str, option(HelpPanel.INPUT, f"Whose utterances are tagged: {either(CHANNEL_CHOICES)}.", metavar="NAME")
+    ] = TagSettings.channel,
+    language: Annotated[
+        str,
+        option(HelpPanel.INPUT, "ISO 639-1 code, or auto: recognised once a conversation.", metavar="CODE"),
+    ] = TagSettings.language,
     speakers: Annotated[
         Path | None,
-        typer.Option(
-            metavar="TABLE.csv",
-            help="Who speaks: recording, channel, speaker (gender, language).",
-            show_default="no",
+        option(
+            HelpPanel.INPUT,
+            "Table of who speaks, with columns recording, channel, speaker (and gender, language).",
+            metavar="FILE.csv",
         ),
     ] = None,
-    config: Annotated[str, typer.Option(help="Of a dataset on the Hub.", show_default="guessed")] = "",
-    split: Annotated[
-        str, typer.Option(help="Of a dataset on the Hub; or a folder of its audio files.", show_default="all")
-    ] = "",
-    audio_column: Annotated[
-        str, typer.Option(help="Of a dataset on the Hub.", show_default="the one with stereo audio")
-    ] = "",
-    id_column: Annotated[
-        str, typer.Option(help="What names its recordings.", show_default="conversation_id, id, or the file name")
-    ] = "",
-    follow_links: Annotated[
-        bool, typer.Option("--follow-links", help="Follow symbolic links that lead out of INPUT.")
-    ] = False,
-    source_licence: Annotated[
-        str, typer.Option(help="Licence of the recordings, for run.json.", show_default="the card's, on the Hub")
-    ] = "",
-    asr_model: Annotated[
-        str, typer.Option(help="Whisper size, CTranslate2 folder, or pocketsphinx.", show_default="the profile's")
-    ] = "",
-    asr_windows: Annotated[
-        str, typer.Option(help=f"{', '.join(WINDOWS)}; auto: packed, or short with --fast.")
-    ] = AUTO,
-    beam: Annotated[int, typer.Option(min=1, help="Width of the recogniser's search.")] = 5,
-    compute_type: Annotated[
-        str, typer.Option(help="Whisper's precision; auto: int8 on CPU, float16 on CUDA.")
-    ] = "auto",
-    affect_model: Annotated[
-        str,
-        typer.Option(
-            help="Hub name or folder of an affect model, or acoustic-estimate.", show_default="the profile's"
-        ),
-    ] = "",
-    affect_context: Annotated[
-        float,
-        typer.Option(
-            parser=time_of("--affect-context", {}),
-            metavar=TIME,
-            help="What a short utterance is filled up to for the affect model: 3s.",
-            show_default="3s",
-        ),
-    ] = 3.0,
     min_duration: Annotated[
         float,
-        typer.Option(
-            parser=time_of("--min-duration", {}),
+        option(
+            HelpPanel.INPUT,
+            "Shorter utterances are rejected: 0.8s. 0 keeps every mm-hm.",
             metavar=TIME,
-            help="Shorter utterances are rejected: 0.8s. 0 keeps every mm-hm.",
-            show_default="0",
+            parser=time_of("--min-duration", {}),
+            show_default=time_text(TagSettings.min_duration),
         ),
-    ] = 0.0,
+    ] = TagSettings.min_duration,
     max_conversation: Annotated[
         float,
-        typer.Option(
-            parser=time_of("--max-conversation", {"never": 0.0}, least=1.0),
+        option(
+            HelpPanel.INPUT,
+            "Longer recordings are cut at mutual silence: 15m, 900s, 1h, or never.",
             metavar=TIME,
-            help="Longer recordings are cut at mutual silence: 15m, 900s, 1h, or never.",
-            show_default=f"{MAX_CONVERSATION / 60:g}m",
+            parser=time_of("--max-conversation", {"never": 0.0}, least=1.0),
+            show_default=time_text(MAX_CONVERSATION),
         ),
     ] = MAX_CONVERSATION,
-    buckets: Annotated[
-        str, typer.Option(help=f"How LOW, MID, HIGH are told: {', '.join(BUCKET_PRESETS)}.")
-    ] = "percentile",
-    rules: Annotated[str, typer.Option(help=f"Which table of tags: {', '.join(RULES)}.")] = "standard",
-    punctuate: Annotated[
+    source_licence: Annotated[
         str,
-        typer.Option(help="The tag's end mark: missing (where a recogniser wrote none), or always."),
-    ] = MARKS_SET[0],
-    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
-    fast: Annotated[
-        bool, typer.Option("--fast", help="A preview: short recogniser windows, affect in bfloat16 if it helps.")
-    ] = False,
-    workers: Annotated[
-        int | None,
-        typer.Option(
-            min=1, help="Processes; each loads the models once.", show_default="1; on Ray, all that have room"
-        ),
-    ] = None,
-    runner: Annotated[str, typer.Option(help=f"What makes the shards: {', '.join(RUNNERS)}.")] = "local",
-    address: Annotated[
-        str,
-        typer.Option(
-            metavar="auto|HOST:PORT", help="Of a Ray cluster.", show_default="a Ray of this process alone"
+        option(
+            HelpPanel.INPUT,
+            "Licence of the recordings, for run.json.",
+            metavar="NAME",
+            show_default="the card's, on the Hub",
         ),
     ] = "",
-    scratch: Annotated[
-        Path | None,
-        typer.Option(help="Where an --out in a store is worked on.", show_default="the user's cache folder"),
-    ] = None,
-    shard: Annotated[str, typer.Option(metavar="i/N", help="Make every N-th shard only, from the i-th.")] = "1/1",
-    shard_minutes: Annotated[float, typer.Option(min=0.1, help="Minutes of audio a shard.")] = 10.0,
+    profile: Annotated[str, profile_option()] = TagSettings.profile,
+    fast: Annotated[
+        bool,
+        option(
+            HelpPanel.MODELS,
+            "A preview: short recogniser windows, and affect in bfloat16 where that is faster.",
+            "--fast",
+        ),
+    ] = False,
+    device: DeviceOption = TagSettings.device,
+    asr_model: AsrModelOption = TagSettings.asr_model,
+    affect_model: AffectModelOption = TagSettings.affect_model,
+    compute_type: ComputeTypeOption = TagSettings.compute_type,
+    buckets: Annotated[
+        str,
+        option(
+            HelpPanel.STYLE,
+            f"How LOW, MID and HIGH are divided: {either(BUCKET_PRESETS)}.",
+            metavar="NAME",
+        ),
+    ] = TagSettings.buckets,
+    rules: Annotated[
+        str, option(HelpPanel.STYLE, f"Table of tags: {either(RULES)}.", metavar="NAME")
+    ] = TagSettings.rules,
+    punctuate: Annotated[
+        str,
+        option(
+            HelpPanel.STYLE,
+            f"When the tag sets the end mark: {either(MARKS_SET)}. Missing: where the recogniser wrote none.",
+            metavar="NAME",
+        ),
+    ] = TagSettings.punctuate,
+    dry_run: DryRunOption = False,
+    as_json: AsJsonOption = False,
+    workers: WorkersOption = None,
+    prune: PruneOption = False,
+    profile_stages: ProfileStagesOption = False,
+    split: Annotated[
+        str,
+        option(
+            HelpPanel.HUB,
+            "Its split; or a folder of its audio files.",
+            metavar="NAME",
+            show_default="all",
+        ),
+    ] = "",
+    config: Annotated[str, option(HelpPanel.HUB, "Its config.", metavar="NAME", show_default="guessed")] = "",
+    audio_column: Annotated[
+        str,
+        option(HelpPanel.HUB, "Its column of audio.", metavar="NAME", show_default="the one with stereo audio"),
+    ] = "",
+    id_column: Annotated[
+        str,
+        option(
+            HelpPanel.HUB,
+            "The column that names its recordings.",
+            metavar="NAME",
+            show_default="conversation_id, id, or the file name",
+        ),
+    ] = "",
     streaming: Annotated[
-        bool, typer.Option("--streaming", help="Keep no recording: for a dataset on the Hub larger than the disk.")
+        bool,
+        option(HelpPanel.HUB, "Keep no recording: for a dataset larger than the disk.", "--streaming"),
     ] = False,
     limit_hours: Annotated[
-        float | None, typer.Option(min=0, help="Stream: stop after the window that reaches this much audio.")
+        float | None,
+        option(HelpPanel.HUB, "With --streaming: stop after so many hours of audio.", metavar="HOURS", min=0),
     ] = None,
     limit_disk: Annotated[
         float | None,
-        typer.Option(min=0, help="Stream: stop before less than so many GB are free on --out's disk."),
+        option(
+            HelpPanel.HUB,
+            "With --streaming: stop before less than so many GB are free on the disk of --out.",
+            metavar="GB",
+            min=0,
+        ),
     ] = None,
-    prune: Annotated[bool, typer.Option("--prune", help="Drop results of recordings not in the input.")] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and do nothing.")] = False,
-    profile_stages: Annotated[bool, typer.Option("--profile-stages", help="Say where the time went.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the outcome as JSON.")] = False,
+    runner: RunnerOption = RUNNERS[0],
+    address: AddressOption = "",
+    shard: Annotated[
+        str, option(HelpPanel.CLUSTER, "Make every N-th shard only, from the i-th.", metavar="i/N")
+    ] = "1/1",
+    scratch: ScratchOption = None,
+    asr_windows: Annotated[str, asr_windows_option("packed; short with --fast")] = TagSettings.asr_windows,
+    beam: Annotated[
+        int, option(HelpPanel.RARE, "Width of the recogniser's search.", metavar="N", min=1)
+    ] = TagSettings.beam,
+    affect_context: Annotated[
+        float,
+        option(
+            HelpPanel.RARE,
+            "Length up to which a short utterance is extended for the affect model by what its speaker says "
+            "around it. 0 rates it alone.",
+            metavar=TIME,
+            parser=time_of("--affect-context", {}),
+            show_default=time_text(TagSettings.affect_context),
+        ),
+    ] = TagSettings.affect_context,
+    shard_minutes: ShardMinutesOption = SHARD_MINUTES,
+    follow_links: FollowLinksOption = False,
 ) -> None:
     """Tag every utterance of both speakers: words and times, affect, prosody, buckets, tag, punctuation.
 
@@ -386,7 +453,7 @@ def tag_settings(given: Mapping[str, Any]) -> TagSettings:
     one_of("--buckets", given["buckets"], BUCKET_PRESETS)
     one_of("--rules", given["rules"], RULES)
     one_of("--punctuate", given["punctuate"], MARKS_SET)
-    one_of("--device", given["device"], ("auto", "cpu", "cuda"))
+    one_of("--device", given["device"], DEVICES)
     chosen = {setting.name: given[setting.name] for setting in fields(TagSettings) if setting.name in given}
     return TagSettings(**chosen)
 

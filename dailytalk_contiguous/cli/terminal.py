@@ -1,4 +1,4 @@
-"""What a command says: on the terminal, as JSON, of rejects, and of errors."""
+"""What a command says: in its help, on the terminal, as JSON, of rejects, and of errors."""
 
 import errno
 import json
@@ -7,7 +7,8 @@ import re
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from enum import StrEnum
+from typing import Annotated, Any
 
 import typer
 from rich import console as rich_console
@@ -21,6 +22,45 @@ from dailytalk_contiguous.core.documents import as_text
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.interrupts import SENTENCE, STOPPED
 from dailytalk_contiguous.core.wording import counted, kind_of, length_text
+
+# The help: every option is in a panel with what belongs to it, in one order in all commands.
+
+
+class HelpPanel(StrEnum):
+    """The panels of the help, from top to bottom."""
+
+    INPUT = "Input and output"
+    MODELS = "Models"
+    STYLE = "Style"
+    VOICE = "Voice"
+    QUALITY = "Quality"
+    BALANCE = "Balance and copies"
+    RESULT = "Result"
+    SPLITS = "Splits"
+    VERSION = "Version"
+    CARD = "Card"
+    RUN = "Run"
+    HUB = "Datasets on the Hub"
+    CLUSTER = "Clusters and stores"
+    RARE = "Rarely needed"
+
+
+def option(panel: HelpPanel, text: str, *names: str, metavar: str = "", **settings: Any) -> Any:
+    """An option for typer. At 80 columns the text has 45 or so, as long as metavars are short.
+
+    Args:
+        panel: where it is shown.
+        text: the help.
+        names: `--json`; without any, the parameter's own name. A flag needs one, or typer adds a `--no-json`.
+        metavar: what the help shows in place of a value; empty for a flag.
+        settings: of `typer.Option`: `min`, `max`, `parser`, `show_default`.
+    """
+    return typer.Option(*names, help=text, metavar=metavar, rich_help_panel=panel.value, **settings)
+
+
+#: `--json`, which all commands have.
+AsJsonOption = Annotated[bool, option(HelpPanel.RUN, "Print the outcome as JSON.", "--json")]
+
 
 # The one way to the terminal: what comes from outside is shown there, and never obeyed.
 #

@@ -9,7 +9,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from dailytalk_contiguous.cli.options import size_text
-from dailytalk_contiguous.cli.terminal import Console, print_json
+from dailytalk_contiguous.cli.terminal import AsJsonOption, Console, print_json
 from dailytalk_contiguous.core.changes import MOVED, Shifts
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.publish.compare import Changes, compare_versions, count_in_words
@@ -30,7 +30,7 @@ _BUMPS = {
 
 def versions(
     repo: Annotated[str, typer.Argument(metavar="OWNER/NAME", help="A dataset on the Hub.")],
-    as_json: Annotated[bool, typer.Option("--json", help="Print all as JSON.")] = False,
+    as_json: AsJsonOption = False,
 ) -> None:
     """List the versions of a dataset: date, rows, hours, size, and what each changed."""
     named = reference(repo)
@@ -49,9 +49,12 @@ def versions(
 def diff(
     before: Annotated[str, typer.Argument(metavar="A", help="OWNER/NAME@TAG, or a folder laid out like one.")],
     after: Annotated[str, typer.Argument(metavar="B", help="The same, or @TAG of the same dataset.")],
-    as_json: Annotated[bool, typer.Option("--json", help="Print it as JSON, with all ids.")] = False,
+    as_json: AsJsonOption = False,
 ) -> None:
-    """Tell what B changes against A: conversations, fields, tags, times, and the version that calls for."""
+    """Compare B with A: conversations, fields, tags, times, and the version that the changes call for.
+
+    With --json, all ids.
+    """
     old = _named(before)
     new = _named(after, old)
     changes = compare_versions(open_version(old), open_version(new))

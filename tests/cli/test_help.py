@@ -1,0 +1,73 @@
+"""What `dailytalk COMMAND --help` shows: options in panels, one text an option, readable at 80 columns."""
+
+import re
+from collections import defaultdict
+from typing import Any
+
+import pytest
+from command import Command
+from rich.cells import cell_len
+from rich.text import Text
+
+from dailytalk_contiguous.cli.main import COMMANDS, LISTED, command_of
+from dailytalk_contiguous.cli.terminal import HelpPanel
+
+#: Options that mean something else in some of the commands: of recordings, clips, a page, a published dataset.
+OF_EACH_COMMAND = {"--language", "--out", "--sample-rate", "--split"}
+
+
+@pytest.fixture
+def dailytalk(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Command:
+    monkeypatch.setenv("COLUMNS", "80")
+    return Command(monkeypatch, capfd)
+
+
+def options_of(name: str) -> list[Any]:
+    return [option for option in command_of(name).params if option.param_type_name == "option"]
+
+
+def lines_of(dailytalk: Command, name: str) -> list[str]:
+    return Text.from_ansi(dailytalk(name, "--help").out).plain.splitlines()
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_option_has_a_panel_and_a_sentence(name: str) -> None:
+    assert [option.opts for option in options_of(name) if option.rich_help_panel not in [*HelpPanel]] == []
+    assert [option.opts for option in options_of(name) if option.help[-1:] not in (".", "…")] == []
+
+
+def test_option_has_the_same_text_and_panel_in_every_command() -> None:
+    seen: dict[str, set[tuple[str, str]]] = defaultdict(set)
+    for name in COMMANDS:
+        for option in options_of(name):
+            seen[option.opts[0]].add((option.help, option.rich_help_panel))
+    assert {option for option, texts in seen.items() if len(texts) > 1} == OF_EACH_COMMAND
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_panels_come_once_each_and_in_one_order(name: str, dailytalk: Command) -> None:
+    titles = [line.strip("╭─╮ ") for line in lines_of(dailytalk, name) if line.startswith("╭─")]
+    order = ["Arguments", *HelpPanel]
+    assert titles == sorted(set(titles), key=order.index)
+    assert "Run" in titles  # with --json and --help
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_text_of_an_option_is_whole_and_wide_at_80_columns(name: str, dailytalk: Command) -> None:
+    lines = lines_of(dailytalk, name)
+    assert max(map(cell_len, lines)) == 80
+    for option in options_of(name):
+        names = " +".join((*option.opts, *option.secondary_opts))
+        row = next(place for place, line in enumerate(lines) if re.match(rf"│ [ *]*{names} ", line))
+        start = lines[row].index(" ".join(option.help.split()[:2]))
+        text = " ".join(" ".join(line[start:-1].split()) for line in lines[row : row + 9])
+        assert text.startswith(option.help)
+        assert 78 - start >= 30
+
+
+def test_list_of_commands_is_in_panels_and_fits_80_columns(dailytalk: Command) -> None:
+    lines = Text.from_ansi(dailytalk("--help").out).plain.splitlines()
+    assert max(map(cell_len, lines)) == 80
+    assert [line.strip("╭─╮ ") for line in lines if line.startswith("╭─")] == ["Options", *LISTED]
+    listed = [match[1] for line in lines if (match := re.match(r"│ ([a-z]+) ", line))]
+    assert listed == list(COMMANDS)
