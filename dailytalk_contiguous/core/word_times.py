@@ -86,15 +86,15 @@ def unpack(words: Sequence[Word], window: Sequence[Placed]) -> dict[int, list[Wo
     Returns the words of each utterance of the window, by its index, in seconds from the utterance's start,
     sorted, inside it, without overlap and of positive length.
     """
-    found: dict[int, list[Word]] = {placed.utterance: [] for placed in window}
+    words_of: dict[int, list[Word]] = {placed.utterance: [] for placed in window}
     for word in words:
         middle = (word.start + word.end) / 2
         nearest = min(window, key=lambda placed: max(placed.start - middle, middle - placed.end, 0.0))
-        found[nearest.utterance].append(
+        words_of[nearest.utterance].append(
             word._replace(start=word.start - nearest.start, end=word.end - nearest.start)
         )
     lengths = {placed.utterance: placed.end - placed.start for placed in window}
-    return {index: fit(given, lengths[index]) for index, given in found.items()}
+    return {index: fit(assigned, lengths[index]) for index, assigned in words_of.items()}
 
 
 def fit(words: Sequence[Word], length: float) -> list[Word]:
@@ -135,8 +135,8 @@ def compare_words(expected: Sequence[str], heard: Sequence[str]) -> tuple[float,
     for i, word in enumerate(expected, 1):
         before = row[-1]
         diagonal, row[0] = row[0], i
-        for j, other in enumerate(heard, 1):
-            diagonal, row[j] = row[j], min(row[j] + 1, row[j - 1] + 1, diagonal + (word != other))
+        for j, heard_word in enumerate(heard, 1):
+            diagonal, row[j] = row[j], min(row[j] + 1, row[j - 1] + 1, diagonal + (word != heard_word))
     return row[-1] / max(1, len(expected)), bool(expected) and row[-1] == before + 1
 
 
@@ -187,7 +187,7 @@ class _Placed:
     """A word with the cue and the place in it that it came from."""
 
     cue: int
-    place: int
+    index: int
     word: WordRow
 
 
@@ -204,7 +204,7 @@ def match_words(cues: Sequence[Cue], utterances: Sequence[TimeSpan], max_distanc
         words, fitted into it by `fit_words`; and the words left over, with the times that they were given.
     """
     spans = np.asarray(utterances, dtype=np.float64).reshape(-1, 2)
-    taken: list[list[_Placed]] = [[] for _ in utterances]
+    placed_in: list[list[_Placed]] = [[] for _ in utterances]
     left_over: dict[int, list[WordRow]] = {}
     sizes = []
     order: list[tuple[float, _Placed]] = []
@@ -213,21 +213,21 @@ def match_words(cues: Sequence[Cue], utterances: Sequence[TimeSpan], max_distanc
         if not words:
             words = spread_words(cue["text"] or "", cue["start"], cue["end"], utterances)
         sizes.append(len(words))
-        for place, word in enumerate(words):
+        for index, word in enumerate(words):
             # The guessed words of two cues that overlap must not be shuffled into each other: they stay in the
             # order of their cues, while times that were given decide for themselves.
-            order.append((word["start"] if cue["words"] else cue["start"], _Placed(number, place, word)))
-    for _, placed in sorted(order, key=lambda item: (item[0], item[1].cue, item[1].place)):
+            order.append((word["start"] if cue["words"] else cue["start"], _Placed(number, index, word)))
+    for _, placed in sorted(order, key=lambda item: (item[0], item[1].cue, item[1].index)):
         chosen = nearest(spans, (placed.word["start"] + placed.word["end"]) / 2, max_distance)
         if chosen is None:
             left_over.setdefault(placed.cue, []).append(placed.word)
         else:
-            taken[chosen].append(placed)
+            placed_in[chosen].append(placed)
     return Matched(
-        texts=[_text(placed, cues, sizes) for placed in taken],
+        texts=[_text(placed, cues, sizes) for placed in placed_in],
         words=[
             fit_words([item.word for item in placed], start, end)
-            for placed, (start, end) in zip(taken, utterances, strict=True)
+            for placed, (start, end) in zip(placed_in, utterances, strict=True)
         ],
         left_over=sorted(left_over.items()),
     )
@@ -268,9 +268,9 @@ def find_shift(said: Sequence[tuple[Sequence[Cue], Sequence[TimeSpan]]]) -> Shif
         total += float(text.sum() + speech.sum())
         product = np.fft.rfft(text, size) * np.conj(np.fft.rfft(speech, size))
         shared += np.roll(np.fft.irfft(product, size), furthest)[: 2 * furthest + 1]
-    place = int(np.argmax(shared))
-    agreement, best = (float(np.clip(2 * shared[n] / total, 0, 1)) for n in (furthest, place))
-    return Shift((place - furthest) * FRAME, agreement, best)
+    best_index = int(np.argmax(shared))
+    agreement, best = (float(np.clip(2 * shared[n] / total, 0, 1)) for n in (furthest, best_index))
+    return Shift((best_index - furthest) * FRAME, agreement, best)
 
 
 def _frames(spans: Iterable[TimeSpan], count: int) -> SpanArray:
@@ -304,10 +304,10 @@ def spread_words(text: str, start: float, end: float, spans: Iterable[TimeSpan])
     lengths = [part_end - part_start for part_start, part_end in parts]
     letters = [max(1, sum(map(str.isalnum, word))) for word in words]
     spread: list[WordRow] = []
-    done = 0
+    n_before = 0
     for word, count in zip(words, letters, strict=True):
-        first, last = (sum(lengths) * n / sum(letters) for n in (done, done + count))
-        done += count
+        first, last = (sum(lengths) * n / sum(letters) for n in (n_before, n_before + count))
+        n_before += count
         before = 0.0  # speech in the parts before this one
         for number, ((part_start, part_end), length) in enumerate(zip(parts, lengths, strict=True)):
             if (first + last) / 2 < before + length or number == len(parts) - 1:
@@ -333,8 +333,8 @@ def fit_words(words: Sequence[WordRow], start: float, end: float) -> list[WordRo
     spans = _moved_inside([(word["start"], word["end"]) for word in words], start, end)
     starts = []
     earliest = start
-    for place, (word_start, _) in enumerate(spans):
-        starts.append(min(max(word_start, earliest), end - (len(spans) - place) * shortest))
+    for index, (word_start, _) in enumerate(spans):
+        starts.append(min(max(word_start, earliest), end - (len(spans) - index) * shortest))
         earliest = starts[-1] + shortest
     limits = [*starts[1:], end]
     return [
@@ -383,12 +383,12 @@ def _covered(start: float, end: float, spans: Iterable[TimeSpan]) -> list[TimeSp
 
 def _moved_inside(spans: list[TimeSpan], start: float, end: float) -> list[TimeSpan]:
     """Clip spans to [start, end]; those wholly outside share the room before the first, after the last inside."""
-    before = [place for place, span in enumerate(spans) if span[1] <= start]
-    after = [place for place, span in enumerate(spans) if span[0] >= end and place not in before]
+    before = [index for index, span in enumerate(spans) if span[1] <= start]
+    after = [index for index, span in enumerate(spans) if span[0] >= end and index not in before]
     clipped = [(min(max(first, start), end), min(max(last, start), end)) for first, last in spans]
-    inside = [span for place, span in enumerate(clipped) if place not in {*before, *after}]
+    inside = [span for index, span in enumerate(clipped) if index not in {*before, *after}]
     lengths = [max(SHORTEST_WORD, last - first) for first, last in spans]
-    needed_before, needed_after = (sum(lengths[place] for place in group) for group in (before, after))
+    needed_before, needed_after = (sum(lengths[index] for index in group) for group in (before, after))
     if inside:
         room_before = min(first for first, _ in inside) - start
         room_after = end - max(last for _, last in inside)
@@ -399,9 +399,9 @@ def _moved_inside(spans: list[TimeSpan], start: float, end: float) -> list[TimeS
     scale_after = min(1.0, room_after / needed_after) if after else 1.0
     after_start = end - needed_after * scale_after
     for group, at, scale in ((before, start, scale_before), (after, after_start, scale_after)):
-        for place in group:
-            clipped[place] = (at, at + lengths[place] * scale)
-            at = clipped[place][1]
+        for index in group:
+            clipped[index] = (at, at + lengths[index] * scale)
+            at = clipped[index][1]
     return clipped
 
 
@@ -532,11 +532,11 @@ def voiced_spans(
     sounds = level > max(loud - below_peak_db, -80.0)
     edges = np.flatnonzero(np.diff(np.concatenate(([False], sounds, [False])).astype(np.int8)))
     total = len(samples) / sample_rate
-    found = [
+    candidates = [
         (first * length / sample_rate, min(last * length / sample_rate, total))
         for first, last in zip(edges[::2].tolist(), edges[1::2].tolist(), strict=True)
     ]
-    return [(start, end) for start, end in found if end - start >= min_span]
+    return [(start, end) for start, end in candidates if end - start >= min_span]
 
 
 def by_proportion(text_words: Sequence[str], spans: Sequence[TimeSpan], duration: float) -> list[Word]:
@@ -556,7 +556,7 @@ def by_proportion(text_words: Sequence[str], spans: Sequence[TimeSpan], duration
     if not text_words:
         return []
     regions = _inside(merge_gaps(sorted(spans), PAUSE_SECONDS), 0.0, duration) or [(0.0, duration)]
-    return _kept(text_words, _lay(text_words, regions), [0.0] * len(text_words), duration)
+    return _fitted_words(text_words, _lay(text_words, regions), [0.0] * len(text_words), duration)
 
 
 def by_edit_distance(
@@ -588,15 +588,15 @@ def by_edit_distance(
         return None
     times: list[TimeSpan] = [(0.0, 0.0)] * len(text_words)
     probabilities: list[float | None] = [0.0] * len(text_words)
-    for place, other in pairs:
-        times[place] = (words[other].start, words[other].end)
-        probabilities[place] = words[other].probability
+    for index, heard_index in pairs:
+        times[index] = (words[heard_index].start, words[heard_index].end)
+        probabilities[index] = words[heard_index].probability
     anchors = [(-1, -1), *pairs, (len(text_words), len(words))]
-    for (place, other), (next_place, next_other) in pairwise(anchors):
-        if next_place - place > 1:
-            misheard = words[other + 1 : next_other]
-            _fill(text_words, times, (place + 1, next_place), misheard, duration, spans)
-    return _kept(text_words, times, probabilities, duration)
+    for (index, heard_index), (next_place, next_other) in pairwise(anchors):
+        if next_place - index > 1:
+            misheard = words[heard_index + 1 : next_other]
+            _fill(text_words, times, (index + 1, next_place), misheard, duration, spans)
+    return _fitted_words(text_words, times, probabilities, duration)
 
 
 def _fill(
@@ -627,15 +627,15 @@ def _fill(
 def _matches(text: Sequence[str], heard: Sequence[str]) -> list[tuple[int, int]]:
     """Index pairs of equal words in the cheapest alignment (Levenshtein), in order. Empty words equal nothing."""
     # Of every cell the cost so far, and the move that led there.
-    table = [[(place, "extra") for place in range(len(heard) + 1)]]
-    for one in text:
+    table = [[(column, "extra") for column in range(len(heard) + 1)]]
+    for word in text:
         above, row = table[-1], [(table[-1][0][0] + 1, "skip")]
-        for place, other in enumerate(heard):
-            equal = bool(one) and one == other
+        for column, heard_word in enumerate(heard):
+            equal = bool(word) and word == heard_word
             steps = (
-                (above[place][0] + (0 if equal else 1), "match" if equal else "swap"),
-                (above[place + 1][0] + 1, "skip"),
-                (row[place][0] + 1, "extra"),
+                (above[column][0] + (0 if equal else 1), "match" if equal else "swap"),
+                (above[column + 1][0] + 1, "skip"),
+                (row[column][0] + 1, "extra"),
             )
             row.append(min(steps, key=lambda step: step[0]))
         table.append(row)
@@ -670,11 +670,11 @@ def _cut(words: Sequence[str], borders: NDArray[np.float64], pause: float) -> in
     """How many words come before a pause that lies at `pause` of the sound, in [0, 1]."""
     nearest = int(np.argmin(np.abs(borders - pause)))
     marked = [
-        place
-        for place in (nearest, nearest - 1, nearest + 1)
-        if 0 < place < len(words) and _pauses_after(words[place - 1])
+        index
+        for index in (nearest, nearest - 1, nearest + 1)
+        if 0 < index < len(words) and _pauses_after(words[index - 1])
     ]
-    return min(marked, key=lambda place: abs(borders[place] - pause)) if marked else nearest
+    return min(marked, key=lambda index: abs(borders[index] - pause)) if marked else nearest
 
 
 def _pauses_after(word: str) -> bool:
@@ -687,7 +687,7 @@ def _inside(spans: Sequence[TimeSpan], start: float, end: float) -> list[TimeSpa
     return [(first, last) for first, last in clipped if last > first]
 
 
-def _kept(
+def _fitted_words(
     words: Sequence[str], times: Sequence[TimeSpan], probabilities: Sequence[float | None], duration: float
 ) -> list[Word]:
     """The text's words with times made sound: sorted, of positive length, inside the audio, without overlap."""
@@ -698,8 +698,8 @@ def _kept(
     ]
     fitted = fit(placed, duration)
     return [
-        Word(word, place.start, place.end, probability)
-        for word, place, probability in zip(words, fitted, probabilities, strict=True)
+        Word(word, span.start, span.end, probability)
+        for word, span, probability in zip(words, fitted, probabilities, strict=True)
     ]
 
 
@@ -783,20 +783,20 @@ def place_words(words: Sequence[SpokenWord]) -> FrameTimes:
         reached, origins = [], []
         for choice in after:
             ways = [
-                _sum(costs[-1][place], _lost_and_cut(earlier, choice, word.tokens), choice)
-                for place, earlier in enumerate(before)
+                _sum(costs[-1][index], _lost_and_cut(earlier, choice, word.tokens), choice)
+                for index, earlier in enumerate(before)
             ]
             best = min(range(len(ways)), key=ways.__getitem__)
             reached.append(ways[best])
             origins.append(best)
         costs.append(reached)
         came_from.append(origins)
-    place = min(range(len(costs[-1])), key=costs[-1].__getitem__)
-    lost, cut, _ = costs[-1][place]
+    index = min(range(len(costs[-1])), key=costs[-1].__getitem__)
+    lost, cut, _ = costs[-1][index]
     chosen: list[_Choice] = []
     for options, origins in zip(reversed(choices), reversed(came_from), strict=True):
-        chosen.append(options[place])
-        place = origins[place]
+        chosen.append(options[index])
+        index = origins[index]
     chosen.reverse()
     moved = sum(choice.frame != frame_of(word.start) for choice, word in zip(chosen, words, strict=True))
     return FrameTimes(_times(words, chosen), moved, lost, cut)
@@ -807,9 +807,9 @@ def _choices(word: SpokenWord) -> list[_Choice]:
     frame = frame_of(word.start)
     edge = frame / FRAME_RATE
     choices = [_Choice(frame, max(word.start, edge + _INSIDE), 0.0)]
-    for other, start in ((frame - 1, edge - _INSIDE), (frame + 1, edge + MOST_MOVED + _INSIDE)):
-        if other >= 0 and word.first <= start < word.last:
-            choices.append(_Choice(other, start, abs(start - word.start)))
+    for neighbour, start in ((frame - 1, edge - _INSIDE), (frame + 1, edge + MOST_MOVED + _INSIDE)):
+        if neighbour >= 0 and word.first <= start < word.last:
+            choices.append(_Choice(neighbour, start, abs(start - word.start)))
     return choices
 
 
@@ -827,10 +827,10 @@ def _sum(cost: tuple[int, int, float], more: tuple[int, int], choice: _Choice) -
 
 def _times(words: Sequence[SpokenWord], chosen: Sequence[_Choice]) -> list[tuple[float, float]]:
     times = []
-    for place, (word, choice) in enumerate(zip(words, chosen, strict=True)):
+    for index, (word, choice) in enumerate(zip(words, chosen, strict=True)):
         end = max(word.end, choice.start + _SHORTEST) if choice.moved else word.end
-        if place + 1 < len(words):
-            following, limit = words[place + 1], chosen[place + 1].start
+        if index + 1 < len(words):
+            following, limit = words[index + 1], chosen[index + 1].start
             # What overlapped before is not hidden: `check` tells of it.
             if choice.start < limit < end and (choice.moved or limit < following.start):
                 end = limit
