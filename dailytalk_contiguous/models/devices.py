@@ -113,8 +113,8 @@ def check_compute_type(device: str, compute_type: str) -> None:
 def _supported(device: str) -> set[str]:
     import ctranslate2
 
-    found: set[str] = ctranslate2.get_supported_compute_types(device)
-    return found
+    types: set[str] = ctranslate2.get_supported_compute_types(device)
+    return types
 
 
 def open_libraries() -> None:
@@ -152,10 +152,10 @@ def naming_libraries() -> Iterator[None]:
     try:
         yield
     except RuntimeError as error:
-        told = re.search(r"Library (\S+) is not found or cannot be loaded", str(error))
-        if not told:
+        match = re.search(r"Library (\S+) is not found or cannot be loaded", str(error))
+        if not match:
             raise
-        raise ModelMissing(f"Whisper needs {told[1]} to run on CUDA, which is not here", _INSTALL) from error
+        raise ModelMissing(f"Whisper needs {match[1]} to run on CUDA, which is not here", _INSTALL) from error
 
 
 # Batches bounded by seconds of audio, and a way on when one does not fit into memory.
@@ -261,18 +261,19 @@ def run_batched(
         batch = waiting.pop(0)
         run = partial(call, [items[index] for index in batch])
         longest = seconds[batch[0]]
-        found = _attempt(run) if len(batch) > 1 else within_memory(run, f"{longest:.1f} s of audio")
-        if found is None:
+        outcome = _attempt(run) if len(batch) > 1 else within_memory(run, f"{longest:.1f} s of audio")
+        if outcome is None:
             room.shrink(longest * len(batch), len(batch))
-            left = sorted(batch + [index for later in waiting for index in later])
+            remaining = sorted(batch + [index for later in waiting for index in later])
             waiting = [
-                [left[place] for place in part] for part in plan_batches([seconds[i] for i in left], room.seconds)
+                [remaining[position] for position in part]
+                for part in plan_batches([seconds[i] for i in remaining], room.seconds)
             ]
             continue
         room.grow()
-        if len(found) != len(batch):
-            raise ValueError(f"a batch of {len(batch)} items gave {len(found)} results")
-        results.update(zip(batch, found, strict=True))
+        if len(outcome) != len(batch):
+            raise ValueError(f"a batch of {len(batch)} items gave {len(outcome)} results")
+        results.update(zip(batch, outcome, strict=True))
     return [results[index] for index in range(len(items))]
 
 
@@ -294,9 +295,9 @@ def run_side_by_side(
         interrupts.check_interrupt()
         return call([items[index] for index in batch])
 
-    found = pool.map(run, batches)
-    for batch, own in zip(batches, found, strict=True):
-        results.update(zip(batch, own, strict=True))
+    outcomes = pool.map(run, batches)
+    for batch, batch_results in zip(batches, outcomes, strict=True):
+        results.update(zip(batch, batch_results, strict=True))
     return [results[index] for index in range(len(items))]
 
 
@@ -306,9 +307,9 @@ def within_memory(call: Callable[[], Result], what: str) -> Result:
     Raises:
         DailytalkError: `what` does not fit into memory the second time either.
     """
-    found = _attempt(call)
-    if found is not None:
-        return found
+    outcome = _attempt(call)
+    if outcome is not None:
+        return outcome
     try:
         return call()
     except RuntimeError as error:
@@ -324,8 +325,8 @@ def is_out_of_memory(error: RuntimeError) -> bool:
     """Whether PyTorch (an own class) or CTranslate2 (a plain RuntimeError) means that memory ran out."""
     import torch
 
-    told = str(error).lower()
-    return isinstance(error, torch.OutOfMemoryError) or any(text in told for text in OUT_OF_MEMORY)
+    message = str(error).lower()
+    return isinstance(error, torch.OutOfMemoryError) or any(text in message for text in OUT_OF_MEMORY)
 
 
 def _attempt(call: Callable[[], Result]) -> Result | None:

@@ -89,12 +89,12 @@ def _shape_and_audio(data: bytes) -> tuple[bytes, bytes]:
         if name == b"fmt ":
             shape = data[start : start + size]
         if name == b"data" and len(shape) >= 16:
-            there = len(data) - start
+            available = len(data) - start
             streamed = size == 0 or size >= UNKNOWN_SIZE
-            if streamed and there % max(1, struct.unpack_from("<H", shape, 12)[0]):
+            if streamed and available % max(1, struct.unpack_from("<H", shape, 12)[0]):
                 raise ShortRead("its WAV ends in the middle of a sample")
-            if not streamed and size > there:
-                raise ShortRead(f"its WAV promises {size} bytes of audio and holds {there}")
+            if not streamed and size > available:
+                raise ShortRead(f"its WAV promises {size} bytes of audio and holds {available}")
             return shape, data[start:] if streamed else data[start : start + size]
         at = start + size + size % 2
     raise ShortRead("its WAV ends before its audio")
@@ -201,8 +201,8 @@ class Fish:
         self._is_public = self._client.base_url == PUBLIC_URL
         if usd_per_million_bytes is not None:
             price = checked_price("usd_per_million_bytes", usd_per_million_bytes)
-        elif own := os.environ.get(PRICE):
-            price = checked_price(PRICE, own)
+        elif price_setting := os.environ.get(PRICE):
+            price = checked_price(PRICE, price_setting)
         self._usd_per_byte = price / 1e6
         self._sampling = {"temperature": temperature, "top_p": top_p, "sample_rate": sample_rate}
         self._timestamps = timestamps
@@ -313,9 +313,11 @@ def read_stream_events(reply: Reply) -> Sound:
     if len(samples) / sample_rate < promised - _ROUNDING_SECONDS:
         raise ShortRead(f"its stream promises {promised:.2f} s and holds {len(samples) / sample_rate:.2f} s")
     # A chunk without an alignment may hold any part of the text.
-    known = all(chunks.values())
+    is_aligned = all(chunks.values())
     return Sound(
-        samples, sample_rate, [segment for number in sorted(chunks) for segment in chunks[number]] if known else []
+        samples,
+        sample_rate,
+        [segment for number in sorted(chunks) for segment in chunks[number]] if is_aligned else [],
     )
 
 
@@ -329,17 +331,17 @@ def fish_words(text: str, tag: str, segments: Sequence[FishSegment], seconds: fl
     """
     letters: list[tuple[str, float, float]] = []
     for segment in segments:
-        own = _letters(segment.text)
-        step = (segment.end - segment.start) / max(1, len(own))
+        letters_of_segment = _letters(segment.text)
+        step = (segment.end - segment.start) / max(1, len(letters_of_segment))
         letters += [
-            (letter, segment.start + place * step, segment.start + (place + 1) * step)
-            for place, letter in enumerate(own)
+            (letter, segment.start + index * step, segment.start + (index + 1) * step)
+            for index, letter in enumerate(letters_of_segment)
         ]
-    wanted, spelled = _letters(text), "".join(letter for letter, _, _ in letters)
-    if tag and spelled.startswith(_letters(tag)) and not wanted.startswith(spelled):
+    expected, spelled = _letters(text), "".join(letter for letter, _, _ in letters)
+    if tag and spelled.startswith(_letters(tag)) and not expected.startswith(spelled):
         letters = letters[len(_letters(tag)) :]
         spelled = spelled.removeprefix(_letters(tag))
-    if not spelled or not wanted.startswith(spelled):
+    if not spelled or not expected.startswith(spelled):
         return None
     timed, at = [], 0
     for word in split_words(text):
@@ -369,8 +371,8 @@ def _events(body: bytes) -> Iterator[dict[str, Any]]:
 
 def _audio_of(event: dict[str, Any]) -> bytes:
     if "audio_base64" not in event:
-        said = event.get("message") or event.get("error") or "no audio in an event"
-        raise ShortRead(f"its stream says: {str(said)[:200]}")
+        reason = event.get("message") or event.get("error") or "no audio in an event"
+        raise ShortRead(f"its stream says: {str(reason)[:200]}")
     try:
         return binascii.a2b_base64(event["audio_base64"] or "", strict_mode=True)
     except (TypeError, ValueError):

@@ -417,8 +417,8 @@ class Client:
             return self._connection_trouble(error, paid=status == 200)
 
     def _refusal(self, status: int, body: bytes, headers: Mapping[str, str]) -> _Trouble:
-        said = self._token.hidden_in(_message(body))
-        reason = f"answered {status}" + (f" ({said})" if said else "")
+        message = self._token.hidden_in(_message(body))
+        reason = f"answered {status}" + (f" ({message})" if message else "")
         if status in (408, 429) or status >= 500:
             after = retry_after(headers.get("Retry-After"))
             if after is not None and after > LONGEST_RETRY_AFTER:
@@ -468,8 +468,8 @@ class Client:
 def _session(base_url: str) -> requests.Session:
     """A session with the proxies and certificates of the environment, looked up once and not at every request."""
     session = requests.Session()
-    found = session.merge_environment_settings(base_url, {}, None, None, None)
-    session.proxies, session.verify, session.cert = found["proxies"], found["verify"], found["cert"]
+    settings = session.merge_environment_settings(base_url, {}, None, None, None)
+    session.proxies, session.verify, session.cert = settings["proxies"], settings["verify"], settings["cert"]
     session.trust_env = False
     return session
 
@@ -611,8 +611,8 @@ class SpeechCache:
         if spoken.samples.ndim != 1 or not len(spoken.samples):
             raise ValueError(f"speech of shape {spoken.samples.shape} can't be kept: one dimension, not empty")
         audio, notes = self._files(key)
-        encoded, kept = _encoded(spoken.samples, spoken.sample_rate)
-        told: dict[str, Any] = {
+        encoded, samples = _encoded(spoken.samples, spoken.sample_rate)
+        record: dict[str, Any] = {
             "flac_sha256": hashlib.sha256(encoded).hexdigest(),
             "words": None if spoken.words is None else [list(word) for word in spoken.words],
             "receipt": {
@@ -625,19 +625,19 @@ class SpeechCache:
         with self._disk():
             private_folder(self.folder)
             _write(audio, encoded)
-            _write(notes, _json(told))
+            _write(notes, _json(record))
             _sync(notes.parent)
-        return CacheEntry(spoken._replace(samples=kept), told["receipt"], None)
+        return CacheEntry(spoken._replace(samples=samples), record["receipt"], None)
 
     def set_verdict(self, key: str, verdict: Verdict) -> None:
         """Write down what was thought of an entry, in place of any earlier verdict. Raises KeyError if none is."""
         _, notes = self._files(key)
         with self._disk():
             try:
-                told = json.loads(notes.read_bytes())
+                record = json.loads(notes.read_bytes())
             except FileNotFoundError:
                 raise KeyError(key) from None
-            _write(notes, _json({**told, "verdict": dict(verdict)}))
+            _write(notes, _json({**record, "verdict": dict(verdict)}))
             _sync(notes.parent)
 
     @contextlib.contextmanager
@@ -697,13 +697,13 @@ def _encoded(samples: NDArray[np.float32], sample_rate: int) -> tuple[bytes, NDA
     return file.getvalue(), whole / limit
 
 
-def _decoded(encoded: bytes, told: dict[str, Any]) -> CacheEntry:
-    if hashlib.sha256(encoded).hexdigest() != told["flac_sha256"]:
+def _decoded(encoded: bytes, record: dict[str, Any]) -> CacheEntry:
+    if hashlib.sha256(encoded).hexdigest() != record["flac_sha256"]:
         raise ValueError("another file than was written")
     samples, sample_rate = soundfile.read(io.BytesIO(encoded), dtype="float32")
-    words = None if told["words"] is None else [Word(*_checked_word(*word)) for word in told["words"]]
-    spoken = Spoken(samples, int(sample_rate), words, float(told["receipt"]["cost"]))
-    return CacheEntry(spoken, told["receipt"], _checked_verdict(told["verdict"]))
+    words = None if record["words"] is None else [Word(*_checked_word(*word)) for word in record["words"]]
+    spoken = Spoken(samples, int(sample_rate), words, float(record["receipt"]["cost"]))
+    return CacheEntry(spoken, record["receipt"], _checked_verdict(record["verdict"]))
 
 
 def _checked_verdict(verdict: Any) -> dict[str, Any] | None:
@@ -737,17 +737,17 @@ def _damaged(audio: Path, notes: Path) -> DailytalkError:
     return DailytalkError(f"the cached speech {audio} is damaged", remedy)
 
 
-def _json(told: dict[str, Any]) -> bytes:
-    return json.dumps(told, ensure_ascii=False, indent=1).encode()
+def _json(record: dict[str, Any]) -> bytes:
+    return json.dumps(record, ensure_ascii=False, indent=1).encode()
 
 
 def _is_still(descriptor: int, path: Path) -> bool:
     """Whether an open file is the one that has this name now."""
     try:
-        named = path.stat()
+        status = path.stat()
     except FileNotFoundError:
         return False
-    return os.path.samestat(os.fstat(descriptor), named)
+    return os.path.samestat(os.fstat(descriptor), status)
 
 
 def _write(path: Path, data: bytes) -> None:

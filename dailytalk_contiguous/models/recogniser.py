@@ -132,8 +132,8 @@ def recognise_at(
     """The words that `model` hears in samples of any rate, in their seconds; `und` has the language told first."""
     recogniser = load_recogniser(model, device, compute_type, 5, 16)
     signal = np.asarray(soxr.resample(samples, sample_rate, ANALYSIS_RATE), np.float32)
-    known = language if language != "und" else recogniser.detect_language(signal)
-    return recogniser.transcribe([signal], [known])[0].words
+    spoken_language = language if language != "und" else recogniser.detect_language(signal)
+    return recogniser.transcribe([signal], [spoken_language])[0].words
 
 
 def check_recogniser(model: str, device: str, compute_type: str, fetch: bool = True) -> None:

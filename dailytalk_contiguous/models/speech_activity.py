@@ -84,7 +84,7 @@ class SpeechActivity:
         return self._run(np.pad(rest, (0, -len(rest) % FRAME)))
 
     def _run(self, signal: NDArray[np.float32]) -> NDArray[np.float32]:
-        found = [np.zeros(0, np.float32)]
+        probabilities = [np.zeros(0, np.float32)]
         for first in range(0, len(signal), FRAME * MAX_FRAMES):
             frames = signal[first : first + FRAME * MAX_FRAMES].reshape(-1, FRAME)
             ends = np.concatenate((self._tail[None], frames[:, -CONTEXT:]))
@@ -93,8 +93,8 @@ class SpeechActivity:
                 ["speech_probs", "hn", "cn"],
                 {"input": np.concatenate((ends[:-1], frames), axis=1), "h": self._hidden, "c": self._cell},
             )
-            found.append(values.reshape(-1))
-        return np.concatenate(found)
+            probabilities.append(values.reshape(-1))
+        return np.concatenate(probabilities)
 
 
 def speech_probabilities(samples: NDArray[np.float32]) -> NDArray[np.float32]:

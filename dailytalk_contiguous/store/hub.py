@@ -63,8 +63,8 @@ def parse_reference(text: str) -> Reference | None:
         raise DailytalkError(f"{text!r} is no dataset on the Hub", f"write {PREFIX}OWNER/NAME")
     repo, _, revision = text.removeprefix(PREFIX).rstrip("/").partition("@")
     halves = repo.split("/")
-    named = len(halves) == 2 and all(_HALF.fullmatch(half) for half in halves) and not repo.endswith(".git")
-    if named and (revision or "@" not in text):
+    is_name = len(halves) == 2 and all(_HALF.fullmatch(half) for half in halves) and not repo.endswith(".git")
+    if is_name and (revision or "@" not in text):
         return Reference(repo, revision or None)
     if address:
         raise DailytalkError(f"{text!r} names no dataset", _REMEDY)
@@ -73,10 +73,10 @@ def parse_reference(text: str) -> Reference | None:
 
 def reference(text: str) -> Reference:
     """The dataset that a text names. Raises DailytalkError, with what is wrong, if it names none."""
-    found = parse_reference(text)
-    if found is None:
+    parsed = parse_reference(text)
+    if parsed is None:
         raise DailytalkError(f"{text!r} is no name of a dataset on the Hub", _REMEDY)
-    return found
+    return parsed
 
 
 # What the Hub, or the way to it, says when something is wrong, as one sentence with what to do about it.
@@ -203,8 +203,8 @@ def _words(error: BaseException) -> tuple[str, str]:
         if isinstance(error, kind):
             return reason, remedy
     if isinstance(error, DatasetsError):
-        said = _quoted(str(error).partition("\n")[0].rstrip("."))
-        return f"{{what}} can't be opened as a dataset ({said})", "name a dataset of recordings"
+        message = _quoted(str(error).partition("\n")[0].rstrip("."))
+        return f"{{what}} can't be opened as a dataset ({message})", "name a dataset of recordings"
     if not isinstance(error, HfHubHTTPError):
         return (
             f"the connection to {{host}} failed ({type(error).__name__})",
@@ -215,12 +215,12 @@ def _words(error: BaseException) -> tuple[str, str]:
         return _STATUSES[status]
     if status >= 500:
         return f"{{host}} failed with {status}", "run the same command again in some minutes"
-    said = _quoted(error.server_message or "")
-    return f"{{host}} refused what was asked of {{what}} with {status}" + (f" ({said})" if said else ""), (
+    message = _quoted(error.server_message or "")
+    return f"{{host}} refused what was asked of {{what}} with {status}" + (f" ({message})" if message else ""), (
         "mend what it names, or see whether HF_ENDPOINT is right"
     )
 
 
-def _quoted(said: str) -> str:
+def _quoted(text: str) -> str:
     """Somebody's words, for a sentence that is still to be formatted."""
-    return without_tokens(said).strip().replace("{", "{{").replace("}", "}}")
+    return without_tokens(text).strip().replace("{", "{{").replace("}", "}}")
