@@ -86,7 +86,7 @@ def ffprobe(path: Path) -> tuple[int, int, float, str]:
     command = ["ffprobe", "-v", "error", *_FENCED, "-select_streams", "a:0"]
     command += ["-show_entries", fields, "-of", "json"]
     try:
-        done = subprocess.run(
+        process = subprocess.run(
             [*command, _argument(path)],
             capture_output=True,
             timeout=PROBE_TIMEOUT,
@@ -95,14 +95,14 @@ def ffprobe(path: Path) -> tuple[int, int, float, str]:
         )
     except subprocess.TimeoutExpired:
         raise BadInput(f"ffprobe found nothing in {PROBE_TIMEOUT} s", "convert it to WAV or FLAC") from None
-    if b"not on whitelist" in done.stderr:
+    if b"not on whitelist" in process.stderr:
         raise BadInput(
             "its content is of no format that is read, such as a playlist, which would open other files",
             "convert it to WAV or FLAC",
         )
     # On a failure, what it has written is cut off anywhere.
-    told = {} if done.returncode else json.loads(done.stdout)
-    stream, container = (told.get("streams") or [{}])[0], told.get("format") or {}
+    answer = {} if process.returncode else json.loads(process.stdout)
+    stream, container = (answer.get("streams") or [{}])[0], answer.get("format") or {}
     rate, channels = int(_number(stream.get("sample_rate"))), int(_number(stream.get("channels")))
     seconds = _number(stream.get("duration")) or _number(container.get("duration"))
     if not rate or not channels or not seconds:
@@ -256,15 +256,15 @@ class Mended:
     at its word (the other lengths of `STREAMED` make it read to the end).
     """
 
-    def __init__(self, file: BinaryIO, place: int, length: bytes) -> None:
-        self._file, self._place, self._length = file, place, length
+    def __init__(self, file: BinaryIO, offset: int, length: bytes) -> None:
+        self._file, self._offset, self._length = file, offset, length
         self.seek, self.tell = file.seek, file.tell
 
     def read(self, count: int = -1) -> bytes:
         """As of any binary file."""
         first = self._file.tell()
         data = bytearray(self._file.read(count))
-        for at, byte in enumerate(self._length, self._place - first):
+        for at, byte in enumerate(self._length, self._offset - first):
             if 0 <= at < len(data):
                 data[at] = byte
         return bytes(data)
@@ -345,8 +345,8 @@ def _mp3_frame(head: bytes) -> tuple[int, float]:
     return samples // 8 * kbits * 1000 // rate + padding, samples / rate
 
 
-def _at(file: BinaryIO, place: int, count: int) -> bytes:
-    file.seek(place)
+def _at(file: BinaryIO, offset: int, count: int) -> bytes:
+    file.seek(offset)
     return file.read(count)
 
 
@@ -473,15 +473,15 @@ def _probe(audio: dict[str, Any]) -> Probe:
             raise BadInput("it is a Git LFS pointer, not the file itself", LFS_REMEDY)
         try:
             with _sound_file(audio) as file:
-                found = Probe(file.samplerate, file.channels, file.frames / file.samplerate, file.format)
+                description = Probe(file.samplerate, file.channels, file.frames / file.samplerate, file.format)
                 frames = file.frames
         except soundfile.LibsndfileError as error:
             return Probe(*ffprobe(_path_for_ffmpeg(audio, error)))
         if frames == _UNKNOWN_FRAMES:
             raise BadInput("its header does not say how long it is (it was streamed)", "convert it to WAV or FLAC")
-        if found.format in _MPEG:
-            refuse_wrong_length(encoded, found.seconds)
-    return found
+        if description.format in _MPEG:
+            refuse_wrong_length(encoded, description.seconds)
+    return description
 
 
 def blocks(
@@ -559,13 +559,13 @@ def read_at(audio: dict[str, Any], sample_rate: int, start: float = 0.0, duratio
     Raises BadInput as `blocks` does.
     """
     info = probe(audio)
-    found = [np.zeros((0, info.channels), np.float32)]
+    parts = [np.zeros((0, info.channels), np.float32)]
     if info.sample_rate == sample_rate:
-        return np.concatenate([*found, *blocks(audio, start, duration)])
+        return np.concatenate([*parts, *blocks(audio, start, duration)])
     resampler = soxr.ResampleStream(info.sample_rate, sample_rate, info.channels, dtype="float32")
-    found += [resampler.resample_chunk(block) for block in blocks(audio, start, duration)]
-    found.append(resampler.resample_chunk(np.zeros((0, info.channels), np.float32), last=True))
-    return np.concatenate(found)
+    parts += [resampler.resample_chunk(block) for block in blocks(audio, start, duration)]
+    parts.append(resampler.resample_chunk(np.zeros((0, info.channels), np.float32), last=True))
+    return np.concatenate(parts)
 
 
 def to_pcm(samples: Samples) -> Pcm:

@@ -54,9 +54,9 @@ FIRST = SemanticVersion(1, 0, 0)
 
 def parse_tag(text: str) -> SemanticVersion:
     """The version that a tag names, such as `v1.2.3`. Raises DailytalkError, naming a tag that would do."""
-    found = _TAG.fullmatch(text)
-    if found:
-        return SemanticVersion(*map(int, found.groups()))
+    match = _TAG.fullmatch(text)
+    if match:
+        return SemanticVersion(*map(int, match.groups()))
     almost = _ALMOST.fullmatch(text)
     if almost is None:
         raise DailytalkError(f"the tag {text!r} is no version", f"write v and three numbers, such as {FIRST}")
@@ -244,14 +244,14 @@ def _same_word(pair: tuple[Mapping[str, Any], Mapping[str, Any]]) -> bool:
 def _matched_utterances(
     before: Mapping[str, Any], after: Mapping[str, Any]
 ) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
-    known = _by_id(before.get("utterances") or ())
+    before_by_id = _by_id(before.get("utterances") or ())
     for name, new in _by_id(after.get("utterances") or ()).items():
-        if name in known:
-            yield known[name], new
+        if name in before_by_id:
+            yield before_by_id[name], new
 
 
 def _by_id(utterances: Sequence[dict[str, Any]]) -> dict[str, dict[str, Any]]:
-    return {one["utterance_id"]: one for one in utterances if "utterance_id" in one}
+    return {utterance["utterance_id"]: utterance for utterance in utterances if "utterance_id" in utterance}
 
 
 def _changed(before: Any, after: Any, name: str) -> Iterator[str]:
@@ -282,4 +282,4 @@ def _list_fields(before: Sequence[Any], after: Sequence[Any], name: str) -> Iter
 
 
 def _structs(value: Any) -> bool:
-    return isinstance(value, list) and all(isinstance(one, dict) for one in value)
+    return isinstance(value, list) and all(isinstance(item, dict) for item in value)

@@ -105,10 +105,10 @@ def plan_copies(
     Raises:
         DailytalkError: a kind is unknown.
     """
-    asked = set(kinds)
-    if unknown := sorted(asked - set(KINDS)):
+    requested = set(kinds)
+    if unknown := sorted(requested - set(KINDS)):
         raise DailytalkError(f"there is no augmentation {unknown[0]!r}", f"choose among {', '.join(KINDS)}")
-    allowed = {kind: _allowed(kind, source) for kind in KINDS if kind in asked}
+    allowed = {kind: _allowed(kind, source) for kind in KINDS if kind in requested}
     refused = [Refusal(kind, _refusal(kind, source)) for kind, parts in allowed.items() if not parts]
     usable = [kind for kind in allowed if allowed[kind]]
     if not usable:
@@ -163,7 +163,7 @@ def _moved(kind: str, amount: float, source: CopySource) -> list[tuple[str, floa
         moved = [("speech_rate", source.speech_rate, source.speech_rate_thresholds, 1 / amount)]
     else:
         moved = []
-    return [one for one in moved if math.isfinite(one[1])]
+    return [measure for measure in moved if math.isfinite(measure[1])]
 
 
 def _allowed(kind: str, source: CopySource) -> list[tuple[float, float]]:
@@ -325,8 +325,8 @@ def _reflection(
     width = int(orders.max()) + 1
     energy = np.bincount(bins * width + orders, distances**-2.0, (int(bins.max()) + 1) * width).reshape(-1, width)
     powers = np.arange(width)
-    found = [decay_time(energy @ reflection ** (2.0 * powers), _BIN) for reflection in _REFLECTIONS]
-    return float(_REFLECTIONS[int(np.argmin(np.abs(np.array(found) - rt60)))])
+    times = [decay_time(energy @ reflection ** (2.0 * powers), _BIN) for reflection in _REFLECTIONS]
+    return float(_REFLECTIONS[int(np.argmin(np.abs(np.array(times) - rt60)))])
 
 
 def _high_passed(response: NDArray[np.float64], sample_rate: int) -> NDArray[np.float64]:
@@ -394,8 +394,8 @@ def in_room(samples: Samples, sample_rate: int, response: Samples) -> Samples:
     """One channel as heard through an impulse response that begins with the direct sound; of the same length."""
     from scipy.signal import fftconvolve
 
-    heard = np.asarray(fftconvolve(samples, response)[: len(samples)], np.float32)
-    width = min(round(FADE * sample_rate), len(heard))
+    wet = np.asarray(fftconvolve(samples, response)[: len(samples)], np.float32)
+    width = min(round(FADE * sample_rate), len(wet))
     if width:
-        heard[len(heard) - width :] *= np.linspace(1, 0, width, dtype=np.float32)
-    return heard
+        wet[len(wet) - width :] *= np.linspace(1, 0, width, dtype=np.float32)
+    return wet

@@ -227,18 +227,18 @@ def fits(value: Any, shape: Any) -> bool:
     return _misfit(value, shape, "") is None
 
 
-def _misfit(value: Any, shape: Any, place: str) -> str | None:
+def _misfit(value: Any, shape: Any, path: str) -> str | None:
     """What is wrong with a value, if anything is."""
-    inner = "" if place == "it" else f"{place}."
+    inner = "" if path == "it" else f"{path}."
     if isinstance(shape, list):
         if not isinstance(value, list):
-            return f"{place} is {quoted(value)}, not a list"
-        items: Any = ((f"{inner}{number}", one, shape[0]) for number, one in enumerate(value, 1))
+            return f"{path} is {quoted(value)}, not a list"
+        items: Any = ((f"{inner}{number}", child, shape[0]) for number, child in enumerate(value, 1))
     elif isinstance(shape, dict):
         if not isinstance(value, dict):
-            return f"{place} is {quoted(value)}, not an object"
+            return f"{path} is {quoted(value)}, not an object"
         if str in shape:
-            items = ((f"{inner}{key}", one, shape[str]) for key, one in value.items())
+            items = ((f"{inner}{key}", child, shape[str]) for key, child in value.items())
         else:
             missing = [key for key in shape if not key.endswith("?") and value.get(key) is None]
             if missing:
@@ -249,12 +249,12 @@ def _misfit(value: Any, shape: Any, place: str) -> str | None:
                 if value.get(key.removesuffix("?")) is not None
             )
     elif shape is float:
-        return None if is_number(value) else f"{place} is {quoted(value)}, not a number"
+        return None if is_number(value) else f"{path} is {quoted(value)}, not a number"
     elif shape is int:
         right = isinstance(value, int) and is_number(value)
-        return None if right else f"{place} is {quoted(value)}, not a whole number"
+        return None if right else f"{path} is {quoted(value)}, not a whole number"
     else:
-        return None if isinstance(value, shape) else f"{place} is {quoted(value)}, not {_KINDS.get(shape, shape)}"
+        return None if isinstance(value, shape) else f"{path} is {quoted(value)}, not {_KINDS.get(shape, shape)}"
     return next((problem for item in items if (problem := _misfit(item[1], item[2], item[0]))), None)
 
 

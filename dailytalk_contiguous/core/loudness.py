@@ -93,8 +93,8 @@ def lay(pieces: Sequence[Piece], tone: Samples, sample_rate: int) -> Samples:
         _fade_in(channel, piece, min(fade, (piece.start - before) // 2, len(piece.lead)))
         _fade_out(channel, piece, end, min(fade, (after - end) // 2, len(piece.tail)))
     for piece in ordered:
-        place = slice(piece.start, piece.start + len(piece.samples))
-        channel[place] = tone[place] + piece.samples if piece.over else piece.samples
+        window = slice(piece.start, piece.start + len(piece.samples))
+        channel[window] = tone[window] + piece.samples if piece.over else piece.samples
     return channel
 
 
@@ -249,15 +249,15 @@ def loudness(samples: Samples, sample_rate: int) -> float:
 def _fade_in(channel: Samples, piece: Piece, width: int) -> None:
     if width > 0:
         ramp = np.linspace(0, 1, width + 2, dtype=np.float32)[1:-1]
-        place = slice(piece.start - width, piece.start)
-        channel[place] = (1 - ramp) * channel[place] + ramp * piece.lead[len(piece.lead) - width :]
+        window = slice(piece.start - width, piece.start)
+        channel[window] = (1 - ramp) * channel[window] + ramp * piece.lead[len(piece.lead) - width :]
 
 
 def _fade_out(channel: Samples, piece: Piece, end: int, width: int) -> None:
     if width > 0:
         ramp = np.linspace(1, 0, width + 2, dtype=np.float32)[1:-1]
-        place = slice(end, end + width)
-        channel[place] = (1 - ramp) * channel[place] + ramp * piece.tail[:width]
+        window = slice(end, end + width)
+        channel[window] = (1 - ramp) * channel[window] + ramp * piece.tail[:width]
 
 
 def _resized(background: Samples, first: int, last: int, tone: Samples, fade: int) -> Samples:
@@ -284,7 +284,7 @@ def _spliced(gap: Samples, taken: int, cut: int, half: int) -> Samples:
     spliced = np.concatenate((gap[:cut], gap[cut + taken :]))
     width = max(0, min(half, cut + min(0, taken), len(spliced) - cut))
     ramp = np.linspace(0, 1, 2 * width + 2, dtype=np.float32)[1:-1]
-    before, after = (gap[place - width : place + width] for place in (cut, cut + taken))
+    before, after = (gap[at - width : at + width] for at in (cut, cut + taken))
     spliced[cut - width : cut + width] = (1 - ramp) * before + ramp * after
     return spliced
 
@@ -311,7 +311,7 @@ def _repeated(stretches: list[Samples], length: int, sample_rate: int) -> Sample
         bed.append(part)
         if sum(map(len, bed)) >= BED * sample_rate:
             break
-    loop = _joined([one for part in bed for one in (part, part[::-1])], round(FADE * sample_rate))
+    loop = _joined([stretch for part in bed for stretch in (part, part[::-1])], round(FADE * sample_rate))
     return np.resize(_joined([loop, loop[::-1]], round(FADE * sample_rate)), length).astype(np.float32)
 
 

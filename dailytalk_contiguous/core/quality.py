@@ -99,16 +99,16 @@ def failures(measures: Mapping[str, float | None], limits: QualityLimits) -> lis
         ("speech_ratio", "{} of it is speech", "{:.0%}".format, limits.lowest_speech_ratio, None),
         ("silence_seconds", "it is silent for {} inside", _seconds, None, limits.longest_silence),
     )
-    found = []
+    reasons = []
     for name, clause, shown, least, most in checks:
         value = measures[name]
         if value is None:
             continue
         if least is not None and value < least:
-            found.append(f"{clause.format(shown(value))} (limit {shown(least)})")
+            reasons.append(f"{clause.format(shown(value))} (limit {shown(least)})")
         if most is not None and value > most:
-            found.append(f"{clause.format(shown(value))} (limit {shown(most)})")
-    return found
+            reasons.append(f"{clause.format(shown(value))} (limit {shown(most)})")
+    return reasons
 
 
 def measure_quality(samples: Samples, sample_rate: int, speech: SpanPairs, heard: SpanPairs) -> Measures:

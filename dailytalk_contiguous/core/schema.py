@@ -109,24 +109,24 @@ _PLAIN: tuple[tuple[Callable[[pa.DataType], bool], ...], ...] = (
 )
 
 
-def _misfit(kind: pa.DataType, wanted: pa.DataType, place: str) -> str | None:
+def _misfit(kind: pa.DataType, wanted: pa.DataType, path: str) -> str | None:
     if pa.types.is_dictionary(kind):
         kind = kind.value_type
     if pa.types.is_null(kind):
         return None
     if pa.types.is_struct(wanted) and pa.types.is_struct(kind):
         parts = [
-            (kind.field(field.name).type, field.type, f"{place}.{field.name}")
+            (kind.field(field.name).type, field.type, f"{path}.{field.name}")
             for field in wanted
             if kind.get_field_index(field.name) >= 0
         ]
         return next((problem for part in parts if (problem := _misfit(*part))), None)
     if any(is_list(wanted) for is_list in _LISTS) and any(is_list(kind) for is_list in _LISTS):
-        return _misfit(kind.value_type, wanted.value_type, place)
+        return _misfit(kind.value_type, wanted.value_type, path)
     for accepted in _PLAIN:
         if accepted[0](wanted) and any(is_one(kind) for is_one in accepted):
             return None
-    return f"{place} is of the type {str(kind)[:80]}, not {str(wanted)[:80]}"
+    return f"{path} is of the type {str(kind)[:80]}, not {str(wanted)[:80]}"
 
 
 # The columns of a finished conversation: what `dailytalk speak` writes, and everything after it reads.
@@ -311,7 +311,7 @@ def utterances(sample_rate: int | None) -> Features:
     `audio` is mono FLAC of its speaker's channel from `start` to `end`, which stay seconds of the conversation;
     `duration` is that of this audio in seconds.
     """
-    own = {name: feature for name, feature in UTTERANCE.items() if name != "utterance_id"}
+    columns = {name: feature for name, feature in UTTERANCE.items() if name != "utterance_id"}
     return Features(
         {
             "utterance_id": STRING,
@@ -322,7 +322,7 @@ def utterances(sample_rate: int | None) -> Features:
             "sample_rate": Value("int32"),
             "duration": SECONDS,
             "language": STRING,
-            **own,
+            **columns,
             "words": List(PUBLISHED_WORD),
         }
     )

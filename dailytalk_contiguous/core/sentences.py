@@ -283,17 +283,17 @@ def _is_closing(text: str) -> bool:
         return "‘" in before or "‚" in before
     if last == "'":
         return any(
-            character == "'" and (place == 0 or before[place - 1].isspace() or before[place - 1] in _OPENING)
-            for place, character in enumerate(before)
+            character == "'" and (index == 0 or before[index - 1].isspace() or before[index - 1] in _OPENING)
+            for index, character in enumerate(before)
         )
     return last in CLOSING
 
 
 def _capitalized(text: str, code: str) -> str:
     """The first letter as at the start of a sentence, whatever quotes, brackets, ¿ or ¡ stand before it."""
-    place = next((place for place, character in enumerate(text) if character.isalnum()), len(text))
-    if text[place : place + 1] == "i" and code in {"tr", "az"}:
-        return f"{text[:place]}İ{text[place + 1 :]}"
+    index = next((index for index, character in enumerate(text) if character.isalnum()), len(text))
+    if text[index : index + 1] == "i" and code in {"tr", "az"}:
+        return f"{text[:index]}İ{text[index + 1 :]}"
     # Title case is upper case but for letters that have a form of their own at the start (and Georgian, which
     # has capitals that no sentence begins with).
-    return text[:place] + text[place : place + 1].title() + text[place + 1 :]
+    return text[:index] + text[index : index + 1].title() + text[index + 1 :]

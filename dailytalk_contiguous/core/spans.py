@@ -219,9 +219,9 @@ def borrowed(
 
 def _clipped(spans: Sequence[tuple[float, float]], places: range, low: float, high: float) -> list[Taken]:
     return [
-        Taken(place, max(spans[place][0], low), min(spans[place][1], high))
-        for place in places
-        if spans[place][1] > low and spans[place][0] < high
+        Taken(index, max(spans[index][0], low), min(spans[index][1], high))
+        for index in places
+        if spans[index][1] > low and spans[index][0] < high
     ]
 
 
@@ -309,8 +309,8 @@ def find_sounds(
         (start * FRAME_SECONDS, min(end * FRAME_SECONDS, len(channel) / ANALYSIS_RATE))
         for start, end in edges.reshape(-1, 2).tolist()
     ]
-    found = _outside(merge_gaps(runs, GAP), utterances)
-    return [run for run in found if _lasts(run, min(run[1] - run[0], _loud_seconds(loud, run)), utterances)]
+    sounds = _outside(merge_gaps(runs, GAP), utterances)
+    return [run for run in sounds if _lasts(run, min(run[1] - run[0], _loud_seconds(loud, run)), utterances)]
 
 
 def spoken_frames(count: int, utterances: Sequence[tuple[float, float]]) -> NDArray[np.bool_]:
@@ -335,7 +335,7 @@ def sound_blocks(
     for _, _, run in utterances:
         numbers.append(run if run >= 0 else free)
         free += run < 0
-    own: list[int] = []
+    blocks_of_sounds: list[int] = []
     for start, end in sounds:
         near = [
             (max(first - end, start - last, 0.0), number)
@@ -343,11 +343,11 @@ def sound_blocks(
             if max(first - end, start - last) <= JOIN
         ]
         if near:
-            own.append(min(near)[1])
+            blocks_of_sounds.append(min(near)[1])
         else:
-            own.append(free)
+            blocks_of_sounds.append(free)
             free += 1
-    return numbers, own
+    return numbers, blocks_of_sounds
 
 
 def _lasts(run: tuple[float, float], seconds: float, utterances: Sequence[tuple[float, float]]) -> bool:

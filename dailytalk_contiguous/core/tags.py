@@ -87,10 +87,12 @@ def check_tags(tags: Iterable[str], synthesiser: str, mapping: Mapping[str, str]
     unknown = [tag for tag, words in sent.items() if not _knows(style, words)]
     if not unknown:
         return sent
-    told = ", ".join(repr(tag) + (f" (as {sent[tag]!r})" if tag in mapping else "") for tag in unknown)
+    unknown_in_words = ", ".join(repr(tag) + (f" (as {sent[tag]!r})" if tag in mapping else "") for tag in unknown)
     entries = ", ".join(f'"{tag}": "{_nearest(tag, style)}"' for tag in unknown)
-    known = f", with tags out of: {', '.join(sorted(style.tags))}" if style.groups else ""
-    raise DailytalkError(f"{synthesiser} does not know {told}", f"add to the tag mapping {{{entries}}}{known}")
+    tags_in_words = f", with tags out of: {', '.join(sorted(style.tags))}" if style.groups else ""
+    raise DailytalkError(
+        f"{synthesiser} does not know {unknown_in_words}", f"add to the tag mapping {{{entries}}}{tags_in_words}"
+    )
 
 
 def render(tag: str, text: str, synthesiser: str) -> str:
@@ -313,8 +315,8 @@ _TAG = re.compile(r"\(([^()\[\]]+)\)|\[([^()\[\]]+)\]")
 
 def tags_among(words: Sequence[str], also: Iterable[str] = ()) -> list[str]:
     """The style tags, brackets and all, that stand among words, in order; `also`: tags beside the known ones."""
-    known = _KNOWN | set(also)
-    found: list[str] = []
+    names = _KNOWN | set(also)
+    matches: list[str] = []
     for first, word in enumerate(words):
         if not word.lstrip().startswith(("(", "[")):
             continue
@@ -323,7 +325,7 @@ def tags_among(words: Sequence[str], also: Iterable[str] = ()) -> list[str]:
             text = f"{text} {following.strip()}".strip()
             match = _TAG.match(text)
             if match:
-                if (match[1] or match[2]).strip().lower() in known:
-                    found.append(match[0])
+                if (match[1] or match[2]).strip().lower() in names:
+                    matches.append(match[0])
                 break
-    return found
+    return matches

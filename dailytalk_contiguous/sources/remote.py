@@ -116,23 +116,23 @@ class Mirror:
         with store_errors(self.address):
             files, root = self._open()
             files.invalidate_cache()
-            found = files.find(root, detail=True)
-            if not found and self.address.startswith(("s3:", "gs:")):
+            objects = files.find(root, detail=True)
+            if not objects and self.address.startswith(("s3:", "gs:")):
                 files.info(root.partition("/")[0])  # an empty folder is a new one; a missing bucket is a mistake
-        names = {name.removeprefix(root).strip("/"): told for name, told in found.items()}
-        return {name: _remote(told) for name, told in sorted(names.items()) if is_plain(name)}
+        names = {name.removeprefix(root).strip("/"): info for name, info in objects.items()}
+        return {name: _remote(info) for name, info in sorted(names.items()) if is_plain(name)}
 
     def pull(self, wanted: Callable[[str], bool] = lambda name: True) -> dict[str, Remote]:
         """Bring the wanted objects that are not here, and drop copies of those that are gone. Returns all."""
-        there, notes = self.listing(), notes_of(self.folder)
-        missing = [name for name in there if wanted(name) and notes.copied(name) != there[name].token]
+        objects, notes = self.listing(), notes_of(self.folder)
+        missing = [name for name in objects if wanted(name) and notes.copied(name) != objects[name].token]
         with ThreadPoolExecutor(_AT_A_TIME) as pool:
-            list(pool.map(lambda name: self._get(name, there[name]), missing))
-        for name in notes.names() - there.keys():
+            list(pool.map(lambda name: self._get(name, objects[name]), missing))
+        for name in notes.names() - objects.keys():
             if wanted(name) and notes.copied(name):
                 with contextlib.suppress(FileNotFoundError):  # another process may share the mirror
                     (self.folder / name).unlink()
-        return there
+        return objects
 
     def ensure(self, path: Path, token: str = "") -> None:
         """Bring one file if it belongs to this mirror and is not here, or is a copy of another object.
@@ -236,10 +236,10 @@ def fetch_inputs(inputs: Iterable[str]) -> tuple[list[str], tuple[Mirror, ...]]:
     """
     local: list[str] = []
     mirrors: list[Mirror] = []
-    for one in inputs:
-        address = address_of(one)
+    for text in inputs:
+        address = address_of(text)
         if address is None:
-            local.append(one)
+            local.append(text)
             continue
         mirror, last = input_mirror(address)
         names = mirror.listing()
@@ -250,21 +250,21 @@ def fetch_inputs(inputs: Iterable[str]) -> tuple[list[str], tuple[Mirror, ...]]:
             remedy = f"name what dailytalk made there to take it: {made}" if made else "check the address"
             raise DailytalkError(f"there are no recordings at {address}", remedy)
         beside = companions(recordings, names)
-        needed = {*recordings, *marks, *(name for own in beside.values() for name in own)}
+        needed = {*recordings, *marks, *(name for files in beside.values() for name in files)}
         mirror.pull(needed.__contains__)
         local.append(str(mirror.folder / last))
         mirrors.append(mirror)
     return local, tuple(mirrors)
 
 
-def _remote(told: dict[str, Any]) -> Remote:
-    written = told.get("LastModified") or told.get("updated") or told.get("mtime") or told.get("created")
+def _remote(info: dict[str, Any]) -> Remote:
+    written = info.get("LastModified") or info.get("updated") or info.get("mtime") or info.get("created")
     if isinstance(written, str):
         written = datetime.fromisoformat(written)
     modified = written.timestamp() if isinstance(written, datetime) else written
-    named = (told.get(name) for name in ("ETag", "md5Hash", "etag", "xet_hash", "blob_id"))
-    token = next(filter(None, named), None) or f"{told['size']} {modified}"
-    return Remote(int(told["size"]), str(token).strip('"'), modified)
+    named = (info.get(name) for name in ("ETag", "md5Hash", "etag", "xet_hash", "blob_id"))
+    token = next(filter(None, named), None) or f"{info['size']} {modified}"
+    return Remote(int(info["size"]), str(token).strip('"'), modified)
 
 
 def _md5(path: Path) -> tuple[str, str]:
