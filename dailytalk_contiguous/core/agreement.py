@@ -1,8 +1,9 @@
-"""How far listeners agree with each other and with the labels of the clips that they heard.
+"""How far listeners agree with each other and with the labels of the clips.
 
 Fleiss' kappa (1971), overall and for each category; chance is what listeners with the same habits would agree on
 blindly. Listeners skip clips, so the number of ratings may differ from clip to clip: a clip with fewer than two
-says nothing of agreement and is left out, each of the others counts once, and all their ratings tell the habits.
+says nothing about agreement and is left out, each of the others counts once, and all their ratings together give
+the habits.
 """
 
 from collections import Counter
@@ -33,7 +34,7 @@ class Kappa(NamedTuple):
 class Rater(NamedTuple):
     """A listener: clips rated, share that matches the labels, and with the others' ratings of the same clips.
 
-    `with_others` is the mean over all pairs of this listener's rating and another's; None where nobody else
+    `with_others` is the mean over all pairs of this listener's rating and another's; None where no other listener
     rated the same clips. `accuracy` is None without a rating.
     """
 

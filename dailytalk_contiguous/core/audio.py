@@ -28,7 +28,7 @@ from numpy.typing import NDArray
 
 from dailytalk_contiguous.core.errors import BadInput
 
-# Formats that libsndfile does not know (M4A, AAC, WMA, video files), through the ffmpeg program.
+# Formats that libsndfile does not know (M4A, AAC, WMA, video files), read with the ffmpeg program.
 #
 # A program and not a library, because it is the one that people have, and because a crash or an endless loop on a
 # hostile file then stays in a process of its own. It reads single files of known formats alone: a playlist,
@@ -47,7 +47,7 @@ FORMATS = (
 )
 
 #: What both programs get before their input: what they may open, and the bytes of their largest block of memory.
-#: Of a file in which no frame begins, the parser would hold everything.
+#: The parser would keep all of a file in which no frame begins.
 _FENCED = (
     *("-protocol_whitelist", "file,pipe", "-format_whitelist", ",".join(FORMATS)),
     *("-max_alloc", str(256 << 20)),
@@ -60,7 +60,7 @@ DECODE_TIMEOUT, LONGEST_DECODE = 60.0, 86400.0
 #: Bytes of its messages that are read: of a damaged recording it may write megabytes, and the last line says why.
 _LAST_MESSAGES = 4096
 
-#: Streams without a header that tells their length: ffprobe guesses it from the first bit rate.
+#: Streams without a header that has their length: ffprobe guesses it from the first bit rate.
 ESTIMATED_LENGTH = {"aac", "ac3", "eac3", "amr", "mp3"}
 
 #: A Ctrl-C of the terminal is for the command alone: ffmpeg ended by it would look like a damaged file.
@@ -128,7 +128,7 @@ def ffmpeg_blocks(
     command += ["-af", wanted, "-f", "f32le", "-acodec", "pcm_f32le", "pipe:1"]
     done = 0
     patience = _Patience(min(DECODE_TIMEOUT + (seconds if duration is None else start + duration), LONGEST_DECODE))
-    # Messages go to a file: a pipe that nobody reads fills up on a damaged recording, and ffmpeg waits forever.
+    # Messages go to a file: an unread pipe fills up on a damaged recording, and ffmpeg waits forever.
     with (
         TemporaryFile() as messages,
         subprocess.Popen(command, stdout=subprocess.PIPE, stderr=messages, process_group=_OWN_GROUP) as process,
@@ -198,7 +198,7 @@ def _number(text: str | int | None) -> float:
     return value if 0.0 < value < math.inf else 0.0
 
 
-# Whether a file holds all the audio that it promises.
+# Completeness: whether a file has all the audio that its header promises.
 #
 # libsndfile quietly shortens a WAV, RF64, AIFF or AU file that was cut short, and believes the length that an MP3
 # states or that it guesses from the first frame, so that half a conversation would pass for a whole one. Both are
@@ -350,7 +350,7 @@ def _at(file: BinaryIO, offset: int, count: int) -> bytes:
     return file.read(count)
 
 
-# Reading recordings: what is in a file, and its samples in blocks, at any rate, without holding it whole.
+# Reading recordings: the facts of a file, and its samples in blocks, at any rate, never all of it in memory.
 #
 # The only place that turns samples into seconds and back, and the only one of this floor that touches files.
 # libsndfile reads what it can; anything else goes through the `ffmpeg` program where it is installed. Analysis
@@ -433,7 +433,7 @@ def embedded(audio: Mapping[str, Any] | None) -> dict[str, Any]:
     """The audio of a dataset's row as a `{"bytes", "path"}` struct whose path is None.
 
     Every reader of finished rows goes through this: a dataset may come from anybody, and a path in one may name
-    any file of this machine. A row without bytes is no error here; whoever decodes it raises BadInput.
+    any file of this machine. A row without bytes is no error here; its decoder raises BadInput.
     """
     data = audio.get("bytes") if isinstance(audio, Mapping) else None
     return {"bytes": data if isinstance(data, bytes) else None, "path": None}
@@ -461,7 +461,7 @@ def probe(audio: dict[str, Any]) -> Probe:
 
 @lru_cache(maxsize=_REMEMBERED)
 def _probe_file(path: str, size: int, modified: int) -> Probe:
-    del size, modified  # they tell this file from what was there before
+    del size, modified  # part of the cache's key: they tell this file from an earlier one of its name
     return _probe({"bytes": None, "path": path})
 
 
@@ -569,7 +569,7 @@ def read_at(audio: dict[str, Any], sample_rate: int, start: float = 0.0, duratio
 
 
 def to_pcm(samples: Samples) -> Pcm:
-    """Float samples in [-1, 1] as int16; what lies outside is clipped."""
+    """Float samples in [-1, 1] as int16; what is outside is clipped."""
     scaled: Samples = np.clip(np.rint(samples * np.float32(32768)), -32768, 32767)
     return scaled.astype(np.int16)
 
@@ -679,11 +679,11 @@ def _refuse_irregular(mode: int) -> None:
         raise BadInput(f"it is {kind}, not a file", "copy the recording into a file")
 
 
-# The one channel of a clip of one speaker, whatever number its file has.
+# The one channel of a clip of one speaker, from files with one or two channels.
 #
 # Corpora of single speakers hold stray stereo files: a dead second channel, the same microphone twice, or once
-# turned over. Those are told apart here by figures; two channels that differ hold something else than one speaker
-# (or two microphones, whose sum would comb), and are refused rather than mixed.
+# inverted. These are recognised by their levels and correlation; two channels that differ have more than one
+# speaker (or two microphones, whose sum would comb), and are rejected rather than mixed.
 
 
 #: Mean square of a channel that holds nothing (−80 dBFS), and dB under the other at which one is dead: what leaks

@@ -1,6 +1,6 @@
-"""LOW, MID or HIGH: where a measure of an utterance lies among the others of the same speaker.
+"""LOW, MID or HIGH: where a measure of an utterance is among the others of the same speaker.
 
-A tag must say how somebody sounds *for them*, so a measure is compared only with values of its own conversation.
+A tag must say how a speaker sounds *for them*, so a measure is compared only with values of its own conversation.
 Tertiles alone would call a third of a monotonous conversation extreme: `percentile` therefore asks for a spread
 that a listener could hear, and `robust` measures distance in the spread of the corpus. `seed` is the older
 rule, for those who must reproduce it.

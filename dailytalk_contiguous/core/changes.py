@@ -13,11 +13,12 @@ from datasets import Audio, Features, LargeList, List, Value
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.schema import CHANNELS
 
-# Versions of a published dataset: how their tags are written, which comes next, and what a version breaks.
+# Versions of a published dataset: their tags, the next version, and what a version breaks.
 #
-# Tags are semantic versions (https://semver.org) with a `v` before them, said of readers: a column that went away
-# or changed its type is a major change, rows or columns that are new or different a minor one, all else a patch.
-# There is one way to write a tag, so that tags sort, and so that `v1` can later be neither v1.0.0 nor v1.9.3.
+# Tags are semantic versions (https://semver.org) with a `v` before them, from the view of readers: a column that
+# went away or changed its type is a major change, rows or columns that are new or different a minor one, all else
+# a patch. There is one way to write a tag, so that tags sort, and so that `v1` can later be neither v1.0.0 nor
+# v1.9.3.
 
 
 #: What can change, the largest first; "" is nothing.
@@ -104,7 +105,7 @@ def added(before: Features, after: Features) -> list[str]:
 
 
 def _paired(before: Any, after: Any, prefix: str = "") -> Iterator[tuple[str, Any, Any]]:
-    """Fields of either, by name. What one lacks, or has of another type, is told whole, without its own fields."""
+    """Fields of either, by name. What one lacks, or has of another type, is given whole, without its fields."""
     for name in dict.fromkeys([*before, *after]):
         old, new = before.get(name), after.get(name)
         yield f"{prefix}{name}", old, new
@@ -141,14 +142,14 @@ def _is_list(feature: Any) -> bool:
     return isinstance(feature, (List, LargeList))
 
 
-# What is different between two rows of the same conversation: which fields, whose tags, and times by how much.
+# Differences between two rows of the same conversation: fields, tags, and shifts of times.
 #
 # Utterances are matched by their id, for a person may have dropped one. Words have no id: those of a speaker are
-# matched in order from both ends, and what lies between the first and the last difference is left out, which
+# matched in order from both ends, and what is between the first and the last difference is left out, which
 # keeps this linear. Shifts are counted in whole milliseconds, so that any number of them takes little memory.
 
 
-#: Seconds by which a time has to shift to count as moved; less is not heard, and is within a frame of any aligner.
+#: Seconds by which a time has to shift to count as moved; less is inaudible, and within a frame of any aligner.
 MOVED = 0.010
 
 

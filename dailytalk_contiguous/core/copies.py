@@ -15,10 +15,10 @@ from dailytalk_contiguous.core.buckets import HIGH, LOW, MID
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
 from dailytalk_contiguous.core.spans import frame_levels
 
-# Which changed copies of a clip there can be: how it is pitched, stretched, put into noise or into a room.
+# Plans of changed copies of a clip: shifted in pitch, stretched, with noise or in a room.
 #
 # A copy keeps the labels of its source, so a change that would move the speaker's pitch or rate into another
-# bucket is refused. What a copy is follows from the id of its source, its kind and its number alone: neither the
+# bucket is rejected. A copy is determined by the id of its source, its kind and its number alone: neither the
 # order of rows nor how the work is cut changes it, and n copies are the first n of any larger number.
 
 
@@ -233,7 +233,7 @@ def _draw(name: str, kind: str, number: int, seed: int) -> tuple[int, int, int]:
     return first, second, third
 
 
-# Small rooms that never were: impulse responses of a shoebox by the image method (Allen and Berkley 1979).
+# Simulated small rooms: impulse responses of a shoebox by the image method (Allen and Berkley 1979).
 #
 # The direct sound comes first and unchanged, so a clip in a room keeps the times of its words. Walls are given
 # the absorption whose decay, measured on these very images, is the one asked for: formulas for it (Sabine,
@@ -363,7 +363,7 @@ def speech_power(samples: Samples, sample_rate: int) -> float:
 
 
 def coloured_noise(count: int, sample_rate: int, colour: str, generator: np.random.Generator) -> Samples:
-    """`count` samples of noise of a colour of `SLOPES`, without what lies under 40 Hz; its level is arbitrary."""
+    """`count` samples of noise of a colour of `SLOPES`, without what is under 40 Hz; its level is arbitrary."""
     from scipy.fft import irfft, next_fast_len, rfft, rfftfreq
 
     size = next_fast_len(count, real=True)

@@ -143,8 +143,8 @@ def _mask(channel: Energies, source: Energies, rest: Energies) -> tuple[NDArray[
 def _transfers(left: Pcm, right: Pcm) -> tuple[Spectra | None, Spectra | None]:
     """Least-squares filters from the right channel to the left one, and back: one complex gain a frequency.
 
-    None where too little is heard of the source. Frames are weighted by the energy of the channel that the leak
-    is in, which is noise as far as the leak is concerned: one word of its own speaker is a thousand times the
+    None where there is too little sound of the source. Frames are weighted by the energy of the channel that the
+    leak is in, which is noise as far as the leak is concerned: one word of its own speaker is a thousand times the
     energy of a leak 30 dB down, and would be fitted instead.
     """
     thresholds = [_threshold(_frame_energies(channel)) for channel in (left, right)]

@@ -1,7 +1,7 @@
-"""Reads JSON and YAML that somebody else wrote, so that whatever is wrong with it is one sentence.
+"""Reads JSON and YAML of other authors, and says what is wrong with it in one sentence.
 
 A file from outside may be nested deeper than Python can walk, hold a number that no float and no column can, or
-half a surrogate pair that can't be encoded again hours later. All of that is refused where the text is parsed:
+half a surrogate pair that can't be encoded again hours later. All of that is rejected where the text is parsed:
 what this module returns can be copied, compared, printed, encoded as UTF-8 and stored in Arrow.
 """
 
@@ -121,7 +121,7 @@ MOST_MEMBERS = 1000
 
 
 def unpack_gzip(data: bytes, name: str, remedy: str = _REMEDY, limit: int = MOST_BYTES) -> bytes:
-    """What a gzip file of up to `MOST_MEMBERS` members holds.
+    """The content of a gzip file of up to `MOST_MEMBERS` members.
 
     Never more than `limit` bytes are made: 64 KiB can hold 64 MiB. Raises BadInput for what holds more, breaks off
     or is no gzip.
@@ -151,7 +151,7 @@ def json_lines(
 ) -> Iterator[tuple[int, dict[str, Any] | BadInput]]:
     """The objects of a JSON Lines file with their numbers from 1; blank lines are passed over.
 
-    A line that can't be used is given as the BadInput that says why, without its place, so that the others go on.
+    A line that can't be used is the BadInput that says why, without its place, so that the others are still read.
     Raises BadInput for a file that is missing or can't be read.
     """
     for number, line in numbered_lines(path, remedy):

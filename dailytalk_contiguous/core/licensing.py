@@ -5,14 +5,14 @@ from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-# What licences ask for, told from their names, and what holds when data under several of them come together.
+# Terms of licences, from their names, and the terms of data under several licences together.
 #
-# No legal advice: licences are told apart by their names alone, and only in what they commonly ask (no commercial
-# use, no changed versions, the same terms for what follows, naming the author, research only). What can't be told
-# from a name is said to be unknown, never assumed to be free.
+# No legal advice: only the name of a licence is read, and only for what it commonly asks (no commercial use, no
+# changed versions, the same terms for derived work, naming the author, research only). What a name does not show
+# is unknown, never assumed to be free.
 
 
-#: What stands for "no single licence covers it".
+#: The name for "no single licence covers it".
 OTHER = "other"
 
 #: Licences of programs, and of weights given away like one: they ask nothing of what was made with them.
@@ -39,19 +39,19 @@ SAYS = {
     "research": "research only, by agreement with its makers",
 }
 
-#: Parts of the name of a licence that is nobody else's, and that limit it to research.
+#: Parts of the names of special licences that limit use to research.
 _RESEARCH = ("research", "academic")
 
 
 class Asked(NamedTuple):
-    """What a licence asks for: some of `SAYS`; `known` is False where its name does not tell."""
+    """What a licence asks for: some of `SAYS`; `known` is False where its name does not show it."""
 
     what: frozenset[str]
     known: bool = True
 
 
 class Origin(NamedTuple):
-    """A source, or a model by its role, with the licence that it is under (None: not told)."""
+    """A source, or a model by its role, with its licence (None: not known)."""
 
     role: str
     name: str
@@ -67,7 +67,7 @@ class Combined(NamedTuple):
         licence: the strictest of them where it asks for everything that any of them asks for; else `other`, and
             all of them hold at once.
         asks: keys of `SAYS`, in that order.
-        warnings: one sentence for each way in which the terms clash or close a door, without a full stop.
+        warnings: one sentence for each conflict or restriction, without a full stop.
     """
 
     licence: str
@@ -116,7 +116,7 @@ def combined(users: Mapping[str | None, Collection[str]], also: Collection[str] 
     """What holds for data under several licences together.
 
     Args:
-        users: names of the folders or corpora under each licence (None: not told).
+        users: names of the folders or corpora under each licence (None: not known).
         also: keys of `SAYS` that models ask for, by which the data was made.
     """
     names = {licence: _users_in_words(licence, folders) for licence, folders in users.items()}
@@ -131,7 +131,7 @@ def _strictest(terms: Mapping[str | None, Asked], union: frozenset[str]) -> str:
     """The licence that asks for everything, if it leaves none of the others' own terms out; else `other`."""
     if not terms or not all(asked_for.known for asked_for in terms.values()):
         return OTHER
-    # Terms of their own, which nobody else's licence says: share-alike, and agreements.
+    # Terms that no other licence has: share-alike, and agreements.
     families = {_family(name) for name, asked_for in terms.items() if asked_for.what & {"terms", "research"}}
     fitting = [name for name, asked_for in terms.items() if name and asked_for.what >= union]
     if len(families) > 1 or (families and not {_family(name) for name in fitting} & families):
@@ -163,7 +163,7 @@ def _clashes(names: Mapping[str | None, str], terms: Mapping[str | None, Asked])
     for name, asked_for in terms.items():
         if "terms" not in asked_for.what:
             continue
-        reported.add(name)  # two that both want their own terms are told of once
+        reported.add(name)  # a conflict of two share-alike licences is reported once
         against = [
             names[other]
             for other, other_terms in terms.items()
@@ -195,9 +195,9 @@ def _listed(names: Iterable[str]) -> str:
     return f"{', '.join(first)} and {last}" if first else last
 
 
-# Whose models these are and what their licences allow: it goes into every run's record and dataset card.
+# Models with their authors and licences, for every run's record and dataset card.
 #
-# Kept apart from the code that loads them, so that a corrected licence does not make models run again.
+# Separate from the code that loads them, so that a corrected licence does not make models run again.
 
 
 class Licence(NamedTuple):

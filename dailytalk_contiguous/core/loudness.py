@@ -12,11 +12,11 @@ from numpy.typing import NDArray
 from dailytalk_contiguous.core.audio import Samples
 from dailytalk_contiguous.core.spans import frame_levels
 
-# Sound of the rebuilt conversation: pieces at their places in room tone, one loudness, no peak too high.
+# Mixing the rebuilt conversation: pieces at their places in room tone, one loudness, no peak too high.
 #
-# Each channel has room tone of its own, taken from where neither speaker is heard, so that nothing steps from a
+# Each channel has its own room tone, taken from where neither speaker is heard, so that nothing steps from a
 # voice into digital silence, a synthetic voice between its words neither. A channel that is kept stays the
-# recording between its events, too. Joins are faded over 10 ms outside of events: what a person said is never
+# recording between its events, too. Joins are faded over 10 ms outside of events: recorded speech is never
 # touched.
 
 
@@ -56,8 +56,8 @@ FAINT = 10 ** (-78 / 20)
 #: Seconds of digital silence after which a line is taken to be gated there: no room is that quiet.
 GATED = 0.01
 
-#: Peak that the re-voiced channel may reach (the last 16-bit step up to −1 dBFS), and dB that the limiter may take
-#: off a peak.
+#: Peak that the resynthesised channel may reach (the last 16-bit step up to −1 dBFS), and dB that the limiter may
+#: take off a peak.
 CEILING, LIMIT_DB = math.floor(10 ** (-1 / 20) * 32768) / 32768, 6.0
 
 #: Seconds that the limiter looks ahead.
@@ -79,7 +79,7 @@ class Piece(NamedTuple):
 
 
 def lay(pieces: Sequence[Piece], tone: Samples, sample_rate: int) -> Samples:
-    """Lay pieces into room tone. Inside a piece the result is the piece, bit for bit, unless it lies `over`.
+    """Lay pieces into room tone. Inside a piece the result is the piece, bit for bit, unless it is `over`.
 
     Where there is room, up to 10 ms of `lead` and `tail` are faded into the tone outside the piece.
     """
@@ -372,7 +372,7 @@ def _joined(parts: Sequence[Samples], fade: int) -> Samples:
 #
 # Nothing but a gain is done to a performance: where −23 LUFS would break the ceiling of −1 dBTP the gain is
 # lowered instead of limiting, because a limiter takes the attack from a shout and what is missing can be read
-# from a column. Speech seldom gets there: its peaks lie 12 to 20 dB over its loudness, the ceiling lies 22 dB
+# from a column. Speech seldom gets there: its peaks are 12 to 20 dB over its loudness, the ceiling is 22 dB
 # over the target.
 
 
@@ -384,7 +384,7 @@ MOMENTARY, STEP = 0.4, 0.1
 
 #: Seconds under which a clip's loudness is its momentary maximum: of fewer than four blocks the gate of BS.1770
 #: can't tell a pause from speech. Not more, although momentary loudness is also used for longer clips: on the
-#: bundled conversations its maximum lies 0.9 LU over the integrated loudness at 0.7 s but 2.6 LU at 3 s, so the
+#: bundled conversations its maximum is 0.9 LU over the integrated loudness at 0.7 s but 2.6 LU at 3 s, so the
 #: clips of a corpus on this side of 3 s would come out audibly softer than those on the other.
 SHORT = 0.7
 

@@ -80,7 +80,7 @@ def track_pitch(samples: NDArray[np.float32]) -> tuple[NDArray[np.float64], NDAr
 def _compiled() -> None:
     """Let one process at a time compile librosa's loops.
 
-    numba compiles them in the first call and keeps them, unless told where, beside librosa's files. Two processes
+    numba compiles them in the first call and caches them, by default beside librosa's files. Two processes
     that did so at once left files by which every later one was ended by a segmentation fault; and hosts that share
     an installation share no lock. So they are kept in a folder of this host and user, and the lock beside them.
     """
@@ -95,7 +95,7 @@ def compiled_folder() -> Path:
     user = os.getuid() if hasattr(os, "getuid") else None  # Windows has a temporary folder for each user
     default_folder = Path(tempfile.gettempdir()) / f"dailytalk-numba-{platform.node()}-{user}"
     folder = Path(os.environ.get("NUMBA_CACHE_DIR") or default_folder)
-    with contextlib.suppress(OSError):  # said below, in words
+    with contextlib.suppress(OSError):  # reported below, as a DailytalkError
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     if not (folder.is_dir() and os.access(folder, os.W_OK)):
         raise DailytalkError(f"compiled code can't be kept in {str(folder)!r}", _ELSEWHERE)

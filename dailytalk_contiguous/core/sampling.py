@@ -17,12 +17,12 @@ from numpy.typing import NDArray
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.sentences import LENGTHS, SENTENCE_TYPES
 
-# How often each clip is to be seen, so that every emotion gets its hours and no single voice fills them.
+# Balancing a corpus: how often each clip is seen, so that every emotion gets its hours from many voices.
 #
 # Inside an emotion the clips fall into cells (style × sentence type × length × speaker). Cells are filled like
 # connected vessels, all to one level as far as each can go, which is the most even way to reach a sum. A clip is
 # never left out while another of its emotion is copied: a recording is worth more than a copy. Clips whose
-# emotion is null or `other` are seen once: nobody records more of them on purpose.
+# emotion is null or `other` are seen once: there is no target for them.
 
 
 #: Hours that every emotion should have (30 minutes, as the report counts them).
@@ -164,7 +164,7 @@ def plan_balance(
 def levels(least: Mapping[Cell, float], most: Mapping[Cell, float], total: float) -> dict[Cell, float]:
     """How full each cell gets: all to one level, but none under its least or over its most, adding up to `total`.
 
-    What lies under the sum of the least or over that of the most gives just these.
+    A total below the sum of the least gives the least, one above the sum of the most gives the most.
     """
     if total <= math.fsum(least.values()):
         return dict(least)
@@ -310,16 +310,16 @@ def _order_key(name: str, seed: int) -> str:
     return hashlib.sha256(f"{seed}\0{name}".encode("utf-8", "surrogateescape")).hexdigest()
 
 
-# How often each clip of several folders is listed, so that every folder gets its share of the hours.
+# Mixing folders: how often each clip is listed, so that every folder gets its share of the hours.
 #
-# Audio is never copied for it: a trainer's manifest names a clip twice, or not at all. Which clips are named once
+# Audio is never copied: the manifest names a clip twice, or not at all. Which clips are named once
 # more depends on their ids and a seed alone, and the seconds of every group come out to half a clip at worst.
 
 
 class Weighted(NamedTuple):
-    """A clip to list: its id, its seconds, how often it wants to be seen beside others of its folder, its group.
+    """A clip to list: its id, its seconds, its weight among the clips of its folder, its group.
 
-    Groups, such as emotions, are rounded each by itself, so that none gains what another loses.
+    Groups, such as emotions, are rounded separately, so that none gains what another loses.
     """
 
     id: str
@@ -413,7 +413,7 @@ def _rounded(clips: Sequence[Weighted], factor: float) -> dict[str, int]:
     return counts
 
 
-# Which clips of a corpus train and which validate: nobody (or no sentence) on both sides, emotions alike on both.
+# Splitting a corpus into training and validation: no speaker (or sentence) on both sides, emotions alike on both.
 #
 # Whole groups change sides. Among all divisions between 10 and 20 % of the seconds one is looked for whose
 # validation has the emotions of the whole; few speakers, or speakers who act different emotions, may leave none,
@@ -447,7 +447,7 @@ FigureArray = NDArray[np.float64]
 
 
 class SplitItem(NamedTuple):
-    """What decides the side of a clip; None is what the corpus does not tell."""
+    """What decides the side of a clip; None where the corpus does not say."""
 
     id: str
     seconds: float
@@ -465,7 +465,7 @@ class CorpusSplit(NamedTuple):
         side: `train` or `validation` of every id.
         disjoint_in: the first of `DISJOINT` that holds: known speakers, or else known sentences, are on one side
             only. Clips whose speaker (sentence) is not known always train.
-        share: of the seconds that validate, copies left aside.
+        share: of the seconds that validate, without copies.
         different: total variation distance between the emotions of validation and of the whole, in [0, 1].
         note: why it is not what was asked for, or None.
     """

@@ -1,5 +1,5 @@
-"""Spans of time in which somebody is heard: their arithmetic, what a short one may borrow from its neighbours, and
-sounds that are no speech.
+"""Spans of time in which a speaker is heard: their arithmetic, what a short one may borrow from its neighbours,
+and sounds that are no speech.
 """
 
 import math
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from dailytalk_contiguous.core.audio import ANALYSIS_RATE, Pcm
 
-# From probabilities of speech to utterances: where they begin and end, and where a long one is cut.
+# Utterances from probabilities of speech: where they begin and end, and where a long one is cut.
 #
 # Starts and ends follow Silero's own rule (one threshold to begin, a lower one to end, padding on both sides), so
 # that our segments are those of its authors. What comes after is ours: gaps that are no real pause are closed,
@@ -176,7 +176,7 @@ def _quietest(smooth: NDArray[np.float32], frame: float, low: float, high: float
 # Speech that a short utterance may borrow from its own speaker's neighbouring speech.
 #
 # Models that rate affect are unreliable on less than about three seconds, and most utterances of a conversation
-# are shorter than that. What lies next to one, by the same speaker, was said in the same mood; what lies further
+# are shorter than that. What is next to one, by the same speaker, was said in the same mood; what is further
 # away may not have been, so the reach is short.
 
 
@@ -327,8 +327,8 @@ def sound_blocks(
     """Which events of a kept channel move as one: block numbers of the utterances, and of the sounds.
 
     `utterances` are (start, end, run) in order: pieces of one run share a block; an utterance with a negative run
-    (nobody cut it) has one of its own. A sound within `JOIN` seconds of an utterance shares its block; others have
-    one of their own. No block is negative.
+    (it was not cut) has its own. A sound within `JOIN` seconds of an utterance shares its block; others have
+    their own. No block is negative.
     """
     free = max([-1, *(run for _, _, run in utterances)]) + 1
     numbers: list[int] = []

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-# Where every utterance goes when one side of a conversation is resynthesised and lasts longer or shorter.
+# The timeline of a conversation after one side was resynthesised and lasts longer or shorter.
 #
 # `anchor` keeps what people do to each other: answers keep their gap, backchannels stay inside the turn they
 # belong to, interruptions keep their distance to the end of what they cut off. `sequential` lays everything end
@@ -231,7 +231,7 @@ def _check(events: Sequence[TurnEvent], mode: str) -> None:
             raise ValueError(f"{event} is kept, but its new_length is not end - start")
 
 
-# Who takes the floor, and how: labels of turn-taking and measures of it, from times alone.
+# Turn-taking: its labels and measures, from times alone.
 #
 # The categories are those of Heldner & Edlund (2010, "Pauses, gaps and overlaps in conversations", J. Phonetics
 # 38): a change of speaker leaves a gap or an overlap, and speech wholly inside the other's is an overlap within a
@@ -246,7 +246,8 @@ PAUSE = 0.2
 
 #: Seconds. When the newcomer goes on and the other falls silent within this, both met at the end of a turn, which
 #: listeners foresee (most overlaps of that kind last under 0.4 s: Levinson & Torreira 2015, "Timing in
-#: turn-taking", Frontiers in Psychology 6). Whoever talks on for longer was not about to end: an interruption.
+#: turn-taking", Frontiers in Psychology 6). A speaker who talks on for longer was not about to end: an
+#: interruption.
 TERMINAL_OVERLAP = 0.5
 
 
@@ -267,7 +268,7 @@ class Stretch(NamedTuple):
     """Speech of one speaker without a pause, and how it enters.
 
     `members`: indices of its utterances, in order. `event`: turn, overlap, backchannel or interruption. `host`:
-    index of the stretch that a backchannel lies in. `offset`: floor-transfer offset in seconds (gap positive,
+    index of the stretch that a backchannel is in. `offset`: floor-transfer offset in seconds (gap positive,
     overlap negative), or None where the speaker does not change or the floor is not taken.
     """
 
@@ -304,7 +305,7 @@ def stretches(timed: Sequence[Timed], groups: Sequence[Sequence[int]] | None = N
 
     Args:
         timed: in any order.
-        groups: as `joined` gives them, of another timing of the same utterances; by default those of `timed`.
+        groups: as `join_spans` gives them, of another timing of the same utterances; by default those of `timed`.
     """
     spans = [
         (min(timed[i].start for i in group), max(timed[i].end for i in group), list(group))
@@ -350,13 +351,13 @@ def turn_offsets(found: Sequence[Stretch]) -> NDArray[np.float64]:
 def compare_turns(
     events: Sequence[TurnEvent], starts: Sequence[float], source_duration: float, duration: float
 ) -> dict[str, Any]:
-    """Turn-taking before and after a rebuild: those columns of `built.TIMELINE` that follow from times.
+    """Turn-taking before and after a rebuild: those columns of `core.schema.TIMELINE` that follow from times.
 
     Offsets in seconds are NaN where the speaker never changes; `offset_distance` is the 1-Wasserstein distance of
     their distributions. `overlap_kept` (NaN without overlap in the source) is the time that overlapping pairs of
     the source still overlap, over what the new lengths allow: the whole of one that lay inside the other, else as
     much as in the source, and never more than the shorter of both; overlap that the rebuild adds counts for
-    nothing. `backchannels_kept` counts the source's backchannels that lie inside the same turn as before.
+    nothing. `backchannels_kept` counts the source's backchannels that are inside the same turn as before.
 
     Args:
         events: utterances only; sounds take no floor.
@@ -415,7 +416,7 @@ def lost_seconds(events: Sequence[TurnEvent], starts: Sequence[float], duration:
 
 
 def fitness(timed: Sequence[Timed], duration: float, window: float = 100.0) -> dict[str, float]:
-    """Figures that say how well a conversation suits the training of a duplex model.
+    """Figures of how well a conversation suits the training of a duplex model.
 
     Returns, with NaN where there is nothing to measure:
         longest_turn_seconds: longest stretch of one speaker without a pause.
@@ -453,7 +454,7 @@ def _event(start: float, end: float, other_end: float) -> str:
 
 
 def _hosted(stretch: Stretch, before: Sequence[Stretch], rebuilt: Sequence[Timed]) -> list[bool]:
-    """For each utterance of a backchannel: does it lie in the same turn on the rebuilt timeline?"""
+    """For each utterance of a backchannel: is it in the same turn on the rebuilt timeline?"""
     assert stretch.host is not None, stretch
     turn = [rebuilt[index] for index in before[stretch.host].members]
     start, end = min(piece.start for piece in turn) - ROUNDING, max(piece.end for piece in turn) + ROUNDING
@@ -472,7 +473,7 @@ def _overlap_kept(source: Sequence[Timed], rebuilt: Sequence[Timed]) -> float:
 
 
 def _pairs(timed: Sequence[Timed], first: Sequence[int], second: Sequence[int]) -> tuple[NDArray[Any], ...]:
-    """For all pairs, shape (first, second): seconds in common, whether one lies in the other, the shorter's."""
+    """For all pairs, shape (first, second): seconds in common, whether one is in the other, the shorter's."""
     times = np.array([(span.start, span.end) for span in timed], np.float64)
     starts, ends = times[first, None, 0], times[first, None, 1]
     other_starts, other_ends = times[None, second, 0], times[None, second, 1]

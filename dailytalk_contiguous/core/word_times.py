@@ -17,10 +17,10 @@ from numpy.typing import NDArray
 
 from dailytalk_contiguous.core.spans import merge_gaps
 
-# Several utterances in one window of the recogniser, and every word back to its utterance.
+# Packing several utterances into one window of the recogniser, and giving each word back to its utterance.
 #
 # Whisper always encodes 30 s, and on a CPU that is most of its time, whether the window holds a second of speech
-# or twenty-nine. So utterances of one speaker are laid into windows in the order in which they were said, with a
+# or twenty-nine. So utterances of one speaker are packed into windows in their order, with a
 # little silence between them. A short utterance gets its context for free.
 
 
@@ -35,7 +35,7 @@ SHORTEST_WORD = 0.001
 
 
 class Placed(NamedTuple):
-    """Utterance number `utterance` of a batch, which lies at `start`..`end` seconds of its window."""
+    """Utterance number `utterance` of a batch, which is at `start`..`end` seconds of its window."""
 
     utterance: int
     start: float
@@ -118,7 +118,7 @@ def fit(words: Sequence[Word], length: float) -> list[Word]:
     return fitted
 
 
-# Comparing what was heard with what should have been said, for telling whether a synthesiser said it.
+# Comparing recognised with expected words, to check a synthesiser.
 
 
 def compare_words(expected: Sequence[str], heard: Sequence[str]) -> tuple[float, bool]:
@@ -140,12 +140,12 @@ def compare_words(expected: Sequence[str], heard: Sequence[str]) -> tuple[float,
     return row[-1] / max(1, len(expected)), bool(expected) and row[-1] == before + 1
 
 
-# Gives the words of a transcript that people made to the utterances that speech activity found.
+# Matching the words of a human transcript with the utterances that speech activity found.
 #
-# Nobody's cue times agree with detected speech to the millisecond, so a word goes to the utterance that holds its
-# midpoint, else to the nearest within reach, else it is handed back: no word is lost without a trace. Where a cue
-# has no word times, its words share the detected speech under it by their letters; a rough guess, to be replaced
-# by forced alignment, but right about which utterance says what.
+# No cue times agree with detected speech to the millisecond, so a word goes to the utterance that contains its
+# midpoint, else to the nearest within reach, else it is returned as left over: no word is lost silently. Where a
+# cue has no word times, its words share the detected speech under it by their letters; a rough guess, to be
+# replaced by forced alignment, but right about which utterance says what.
 
 
 #: A `schema.CUE` and a `schema.WORD` as plain dicts.
@@ -174,7 +174,7 @@ _CJK_SPACE = re.compile(rf"(?<=[{_CJK}]) (?=[{_CJK}])")
 class Matched:
     """What `match_words` found: one item an utterance in `texts` and `words`.
 
-    `left_over` has (index of the cue, its words that lie near no utterance), by rising index.
+    `left_over` has (index of the cue, its words that are near no utterance), by rising index.
     """
 
     texts: list[str]
@@ -197,7 +197,7 @@ def match_words(cues: Sequence[Cue], utterances: Sequence[TimeSpan], max_distanc
     Args:
         cues: `schema.CUE`s of one channel, in any order.
         utterances: (start, end) in seconds of the same clock, end > start, by rising start.
-        max_distance: how far, in seconds, a word's midpoint may lie from its utterance.
+        max_distance: how far, in seconds, a word's midpoint may be from its utterance.
 
     Returns:
         Per utterance its text (as the cue has it, where it holds all of the cue; else the words, joined) and its
@@ -235,7 +235,7 @@ def match_words(cues: Sequence[Cue], utterances: Sequence[TimeSpan], max_distanc
 
 @dataclass(frozen=True)
 class Shift:
-    """By how many seconds a transcript is late (early: negative), as well as can be told by speech activity.
+    """By how many seconds a transcript is late (early: negative), estimated from speech activity.
 
     `agreement` in [0, 1] is the Dice coefficient of the time that it fills and that of detected speech as it is,
     `best` that without the shift.
@@ -249,7 +249,7 @@ class Shift:
 def find_shift(said: Sequence[tuple[Sequence[Cue], Sequence[TimeSpan]]]) -> Shift:
     """The constant shift, at most `FURTHEST`, after which cues and the utterances of their channels agree best.
 
-    `said` has the cues and the (start, end) of the utterances of each channel that was transcribed, in seconds of
+    `said` has the cues and the (start, end) of the utterances of each transcribed channel, in seconds of
     the same clock.
     """
     channels = []
@@ -296,7 +296,7 @@ def nearest(spans: SpanArray, time: float, max_distance: float) -> int | None:
 def spread_words(text: str, start: float, end: float, spans: Iterable[TimeSpan]) -> list[WordRow]:
     """Share the speech that a cue covers among the words of its text, in proportion to their letters.
 
-    The cue's own time counts where it covers none of `spans` ((start, end) in seconds). No word lies across two
+    The cue's own time counts where it covers none of `spans` ((start, end) in seconds). No word is across two
     of them: it goes to the one that holds its midpoint. Letters and digits count; a word has at least one.
     """
     words = split_words(text)
@@ -321,7 +321,7 @@ def spread_words(text: str, start: float, end: float, spans: Iterable[TimeSpan])
 def fit_words(words: Sequence[WordRow], start: float, end: float) -> list[WordRow]:
     """Clip words into [start, end] seconds, in the order given: none overlaps the next, none is empty.
 
-    Words that lie wholly outside move in at their edge and share the room that is free there. Every word keeps
+    Words that are wholly outside move in at their edge and share the room that is free there. Every word keeps
     `SHORTEST_WORD`, or an equal share of the utterance if that is too short for it. Raises ValueError unless
     end > start.
     """
@@ -346,7 +346,7 @@ def fit_words(words: Sequence[WordRow], start: float, end: float) -> list[WordRo
 def split_words(text: str) -> list[str]:
     """The words of a text: split at whitespace, and between the characters of Japanese and Chinese.
 
-    Punctuation that stands alone stays with the word before it (or after it, at the start).
+    Punctuation by itself stays with the word before it (or after it, at the start).
 
     >>> split_words("- Well ... 100 % yes !")
     ['- Well ...', '100 %', 'yes !']
@@ -366,12 +366,12 @@ def split_words(text: str) -> list[str]:
 
 
 def join_words(words: Iterable[str]) -> str:
-    """Words as a text: with a space between them, but for none inside Japanese and Chinese."""
+    """Words as a text: with spaces between them, except inside Japanese and Chinese."""
     return _CJK_SPACE.sub("", " ".join(words))
 
 
 def _covered(start: float, end: float, spans: Iterable[TimeSpan]) -> list[TimeSpan]:
-    """The parts of [start, end] that lie in any of the spans, without overlaps, in order."""
+    """The parts of [start, end] that are in any of the spans, without overlaps, in order."""
     parts: list[TimeSpan] = []
     for span_start, span_end in sorted(spans):
         first = max(start, span_start, parts[-1][1] if parts else start)
@@ -421,16 +421,17 @@ def _text(placed: Sequence[_Placed], cues: Sequence[Cue], sizes: Sequence[int]) 
     return join_words(pieces)
 
 
-# Word times of speech whose text is known, where nobody gives them.
+# Word times of speech whose text is known, where no engine gives them.
 #
-# The text is what counts: its words are kept, and only their times are sought. `by_edit_distance` takes the times
-# of a recogniser that heard about the same; `by_proportion` needs no recogniser and lays the words into the sound
-# by how long their letters should take. Both end in the same promise: one word per word of the text, in order, of
-# positive length, inside the audio, without overlap.
+# The words of the text stay, and only their times are sought. `by_edit_distance` takes the times of a recogniser
+# that heard about the same; `by_proportion` needs no recogniser and spreads the words over the sound by how long
+# their letters should take. Both promise one word per word of the text, in order, of positive length, inside the
+# audio, without overlap.
 
 
-#: Share of the text's words that must be heard as written, or the recogniser is no witness. Half: below that, most
-#: words would be placed by proportion anyway, and a few chance matches ("the", "a") would pull them about.
+#: Share of the text's words that must be heard as written, or the recogniser's times are not used. Half: below
+#: that, most words would be placed by proportion anyway, and a few chance matches ("the", "a") would pull them
+#: about.
 MIN_MATCHED = 0.5
 
 #: Seconds. A longer gap is a pause, which no word straddles; a shorter one may be the closure of a stop consonant
@@ -515,7 +516,7 @@ def voiced_spans(
         samples: mono in [-1, 1], shape (samples,).
         sample_rate: in Hz.
         below_peak_db: a frame sounds if its level is at most this far below that of the loud ones (their 95th
-            percentile). 35 dB keeps weak fricatives, which lie 20-30 dB under vowels, and leaves out room tone.
+            percentile). 35 dB keeps weak fricatives, which are 20-30 dB under vowels, and leaves out room tone.
         frame_seconds: length of a frame; edges are exact to that.
         min_span: seconds; shorter spans are clicks.
 
@@ -543,7 +544,7 @@ def by_proportion(text_words: Sequence[str], spans: Sequence[TimeSpan], duration
     """Lay words into the sound by the length of their letters (`sound_length`); their probability is 0.
 
     First all words are laid along the sound without its pauses. A word that would straddle a pause goes to the
-    side where more of it lies, unless a mark (comma, full stop) one word away says where the speaker paused; then
+    side where more of it is, unless a mark (comma, full stop) one word away says where the speaker paused; then
     the words between two pauses fill the sound between them.
 
     Args:
@@ -667,7 +668,7 @@ def _lay(words: Sequence[str], regions: Sequence[TimeSpan]) -> list[TimeSpan]:
 
 
 def _cut(words: Sequence[str], borders: NDArray[np.float64], pause: float) -> int:
-    """How many words come before a pause that lies at `pause` of the sound, in [0, 1]."""
+    """How many words come before a pause that is at `pause` of the sound, in [0, 1]."""
     nearest = int(np.argmin(np.abs(borders - pause)))
     marked = [
         index
@@ -682,7 +683,7 @@ def _pauses_after(word: str) -> bool:
 
 
 def _inside(spans: Sequence[TimeSpan], start: float, end: float) -> list[TimeSpan]:
-    """The parts of spans that lie in [start, end]."""
+    """The parts of spans that are in [start, end]."""
     clipped = ((max(first, start), min(last, end)) for first, last in spans)
     return [(first, last) for first, last in clipped if last > first]
 
@@ -708,7 +709,7 @@ def _check(duration: float) -> None:
         raise ValueError(f"audio of {duration} s holds no words")
 
 
-# When each word begins, so that Moshi's trainer keeps it.
+# Moving the starts of words so that Moshi's trainer keeps them.
 #
 # moshi-finetune gives every frame of Mimi (80 ms) one token of text. The tokens of a word fill the frames from
 # its first one on; where the next word begins, what is left of them is dropped. So of two words that begin in one
@@ -831,7 +832,7 @@ def _times(words: Sequence[SpokenWord], chosen: Sequence[_Choice]) -> list[tuple
         end = max(word.end, choice.start + _SHORTEST) if choice.moved else word.end
         if index + 1 < len(words):
             following, limit = words[index + 1], chosen[index + 1].start
-            # What overlapped before is not hidden: `check` tells of it.
+            # What overlapped before is not hidden: `check` reports it.
             if choice.start < limit < end and (choice.moved or limit < following.start):
                 end = limit
         times.append((choice.start, end))

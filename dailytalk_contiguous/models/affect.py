@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 # weights are ours, chosen by hand and not fitted to ratings: read the numbers as a ranking within one speaker.
 
 
-#: The name that stands in `affect_model`.
+#: The name that is in `affect_model`.
 ACOUSTIC_ESTIMATE = "acoustic-estimate"
 
 #: What counts as ordinary where no other speech of the speaker is known: -26 dB below full scale, the nominal
@@ -73,7 +73,7 @@ def estimate_affect(
         rms: linear, shape (n,). f0_mean: Hz. speech_rate: words a second. NaN counts as the median.
         texts: what was said; None counts as nothing.
         groups: who is speaking where (a speaker in a conversation). None: compare with `REFERENCE`, so that what
-            an utterance gets does not depend on which others happen to stand beside it.
+            an utterance gets does not depend on which others happen to be beside it.
 
     Raises:
         ValueError: the arguments differ in length.
@@ -93,7 +93,7 @@ def estimate_affect(
 
 
 def _units(values: Floats, name: str, groups: Sequence[Hashable] | None) -> Floats:
-    """How far values lie from the usual, in units of their measure, within `LIMIT`."""
+    """How far values are from the usual, in units of their measure, within `LIMIT`."""
     usual = np.full(len(values), REFERENCE[name]) if groups is None else _medians(values, groups)
     span = 2.0 ** (LIMIT * UNIT[name] / _PER_OCTAVE[name])
     # Limited as a ratio, before the logarithm, so that silence (0) counts as very low and not as minus infinity.
@@ -132,7 +132,7 @@ def _analyser() -> Any:
 
 # Affect models by name: where their files are, and the one that this process has loaded.
 #
-# Kept apart from the network itself (`affect_network`), so that naming a model or asking whether it is here does
+# Separate from the network (`models.affect_network`), so that naming a model or checking its files does
 # not import PyTorch and transformers.
 
 

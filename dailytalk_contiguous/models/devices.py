@@ -16,10 +16,10 @@ from typing import TypeVar
 from dailytalk_contiguous.core import interrupts
 from dailytalk_contiguous.core.errors import DailytalkError, ModelMissing
 
-# Where models run (CPU or CUDA), what Whisper computes in there, and the libraries that it opens for that.
+# Where models run (CPU or CUDA), Whisper's compute type there, and the libraries that it opens for that.
 #
 # PyTorch and CTranslate2 each find CUDA in a way of their own; one function decides for both, so that the models
-# of a run never lie on two devices. CTranslate2's wheel opens the cuBLAS of CUDA 12 by name at its first product
+# of a run never be on two devices. CTranslate2's wheel opens the cuBLAS of CUDA 12 by name at its first product
 # (and, since 4.8, no cuDNN), while PyTorch brings that of CUDA 13 (OpenNMT/CTranslate2#1933): the extra `cuda`
 # installs the former, and what was opened by its path, as here, is found by its name afterwards.
 
@@ -27,7 +27,7 @@ from dailytalk_contiguous.core.errors import DailytalkError, ModelMissing
 #: Where models may be asked to run. `auto` is CUDA where both libraries can use it.
 DEVICES = ("auto", "cpu", "cuda")
 
-#: What Whisper computes in where nobody says. int8 on a CPU and float16 on CUDA were measured to cost next to no
+#: Whisper's default compute type. int8 on a CPU and float16 on CUDA were measured to cost next to no
 #: accuracy. Of CUDA the first that the card has: float16 from Volta on; int8, as on a CPU, from Pascal on (compute
 #: capability 6.1); float32 on all. See CTranslate2's documentation, "Quantization and reduced precision".
 CPU_TYPE = "int8"
@@ -158,12 +158,12 @@ def naming_libraries() -> Iterator[None]:
         raise ModelMissing(f"Whisper needs {match[1]} to run on CUDA, which is not here", _INSTALL) from error
 
 
-# Batches bounded by seconds of audio, and a way on when one does not fit into memory.
+# Batches bounded by seconds of audio, and halved when one does not fit into memory.
 #
 # Audio of a batch is padded to its longest item, so what a batch costs is its longest item times its count; a
-# fixed number of items would waste memory on short ones and burst on long ones. How much fits is only known by
-# trying, and changes with what else is on the device: a batch that does not fit is cut in half, and so are those
-# after it, until enough of them have fitted. What can't be cut is tried once more with the caches freed.
+# fixed number of items would waste memory on short ones and run out of it on long ones. How much fits is only
+# known by trying, and changes with what else is on the device: a batch that does not fit is cut in half, and so
+# are those after it, until enough of them have fitted. What can't be cut is tried once more with the caches freed.
 
 
 #: Seconds that an item counts at least: a budget of nothing would hold any number of items of no length.

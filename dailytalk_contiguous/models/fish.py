@@ -32,7 +32,7 @@ from dailytalk_contiguous.models.contracts import (
 )
 from dailytalk_contiguous.models.paid import Answer, Client, NotServed, Reply, ShortRead, Token
 
-# WAV files as speech services send them: with a header written before anybody knew how long the speech would be.
+# WAV files as speech services send them, with a header that was written before the length was known.
 #
 # A streamed header says 0 or nearly 2^32 bytes, and then everything up to the end is audio; any other header that
 # promises more than there is means an answer cut short, which would otherwise be half a sentence in a dataset.
@@ -100,11 +100,11 @@ def _shape_and_audio(data: bytes) -> tuple[bytes, bytes]:
     raise ShortRead("its WAV ends before its audio")
 
 
-# Fish Audio, in the cloud or a fish-speech server of one's own with the same paths.
+# Fish Audio, in the cloud or a self-hosted fish-speech server with the same paths.
 #
 # Facts: https://docs.fish.audio/api-reference (text-to-speech, and its stream with timestamps). The model's name
-# is checked here because the service takes an unknown one for s2.1-pro without a word; word times come from the
-# timestamp path, which a server of one's own may lack, and are kept only where they spell out the whole text.
+# is checked here because the service silently takes an unknown one for s2.1-pro; word times come from the
+# timestamp path, which a self-hosted server may lack, and are kept only where they spell out the whole text.
 
 
 PUBLIC_URL = "https://api.fish.audio"
@@ -166,7 +166,7 @@ class Fish:
         sample_rate: Hz to ask for. What comes is said in `Spoken`.
         concurrency: requests at a time; 5 is what a new account may make.
         timestamps: ask for word times.
-        usd_per_million_bytes: other price than that of `MODELS` (0 for a server of one's own).
+        usd_per_million_bytes: other price than that of `MODELS` (0 for a self-hosted server).
         client: transport with other timeouts or tries than the defaults; its address counts, not `base_url`.
     """
 

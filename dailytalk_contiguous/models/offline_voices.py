@@ -28,7 +28,7 @@ from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.word_times import Word, fit, sound_length, split_words
 from dailytalk_contiguous.models.contracts import Line, Reserve, Spoken, SynthesisFailed, VoiceSample, free
 
-# What a style tag does to a synthesiser that knows only rate, pitch and loudness.
+# Style tags for synthesisers that know only rate, pitch and loudness.
 #
 # One table for espeak and flite, in multiples of the voice's own neutral speech. The directions are those that
 # studies of acted and real speech agree on (Murray and Arnott 1993, J. Acoust. Soc. Am. 93:1097; Scherer 2003,
@@ -89,7 +89,7 @@ def prosody_of_tag(tag: str) -> StyleProsody:
 #
 # Its library comes as the wheel `espeakng-loader` (an optional extra, GPL-3, loaded when it is first needed) and
 # is called through ctypes. It carries its noise and phase from one line into the next and no call clears them, so
-# it is loaded anew for each line (3 ms): otherwise a line would depend on those said before it, and so on how the
+# it is loaded again for each line (3 ms): otherwise a line would depend on those said before it, and so on how the
 # work was cut.
 
 
@@ -245,7 +245,7 @@ def _word_sounds(events: Sequence[EspeakEvent]) -> Iterator[tuple[int, int, int]
         voiced = [number for number, event in enumerate(inner) if not event.phoneme.startswith(b"_")]
         if not voiced:
             continue
-        # The closure of a first stop lies before its phoneme's event, but after that of the word.
+        # The closure of a first stop is before its phoneme's event, but after that of the word.
         start = inner[voiced[0]].sample if voiced[0] else events[index].sample
         end = inner[voiced[-1] + 1].sample if voiced[-1] + 1 < len(inner) else events[following].sample
         yield events[index].position, start, end
@@ -541,7 +541,7 @@ def _difference(first: str, second: str) -> float:
 
 @lru_cache(maxsize=100_000)
 def phones_alone(word: str) -> tuple[str, ...]:
-    """The phones of a word said by itself, from the lexicon that all voices share; none if nothing is read."""
+    """The phones of a word by itself, from the lexicon that all voices share; none if nothing is read."""
     printed = _run("-voice", "kal", "-ps", "-t", word, "none").split()
     return tuple(name for name in printed if name != _PAUSE)
 

@@ -1,4 +1,4 @@
-"""Speech activity by Silero, and what is heard in a clip of one speaker."""
+"""Speech activity by Silero, and the spans of speech and sound in a clip of one speaker."""
 
 from functools import lru_cache
 from threading import Lock
@@ -103,10 +103,10 @@ def speech_probabilities(samples: NDArray[np.float32]) -> NDArray[np.float32]:
     return np.concatenate((activity.push(samples), activity.flush()))
 
 
-# What is heard in a clip: its one channel, where there is speech in it, and where there is any sound.
+# Sound in a clip: its one channel, where there is speech in it, and where there is any sound.
 #
 # Speech activity alone would cut the laugh before a line, a breath or the end of a scream off an expressive clip,
-# so what stands out of the clip's own room tone is heard as well (`core.spans`).
+# so sounds that stand out of the clip's room tone count as well (`core.spans`).
 
 
 #: Seconds over which a file is no clip, and not read.
@@ -127,7 +127,7 @@ class Clip(NamedTuple):
 
 
 class Heard(NamedTuple):
-    """Spans in seconds, in order: `speech`, and `sounds`, which are speech and all else that is heard."""
+    """Spans in seconds, in order: `speech`, and `sounds`, which are speech and all other sound."""
 
     speech: SpanList
     sounds: SpanList

@@ -1,6 +1,6 @@
 """Whisper through faster-whisper: windows of at most 30 s, each encoded once.
 
-faster-whisper's own `transcribe` looks again at what lies behind the last word of a window, which costs a second
+faster-whisper's own `transcribe` looks again at what is behind the last word of a window, which costs a second
 pass of the encoder and invites inventions; its batched pipeline has no second try. Here a window is decoded once,
 in a batch where that gains something (CUDA), and one whose text repeats itself is tried again without such
 repeats. openai/whisper draws at random then, but CTranslate2 can't set its generator back to a seed, and a row

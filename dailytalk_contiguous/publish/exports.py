@@ -77,7 +77,7 @@ def _middle(gap: tuple[float, float]) -> float:
 # Layout (as in that repository's README): `train.jsonl` and `eval.jsonl` with `{"path", "duration"}`, paths
 # relative to the manifest; `data_stereo/NAME.wav` (left: the voice that Moshi learns) and beside it `NAME.json`
 # with the words. The trainer takes every file whose name ends in `jsonl` for a manifest, so what else we have to
-# say about a conversation stands in `conversations.json`; the configuration names the two files and never the
+# say about a conversation is in `conversations.json`; the configuration names the two files and never the
 # folder.
 
 
@@ -443,7 +443,7 @@ ONE_TURN = 1.0
 
 
 class CsmTurn(NamedTuple):
-    """What one speaker says in one go, in seconds of the conversation."""
+    """What one speaker says at once, in seconds of the conversation."""
 
     start: float
     end: float
@@ -492,7 +492,7 @@ def export_csm(
 
 
 def turns(utterances: Iterable[Utterance]) -> Iterator[CsmTurn]:
-    """Join what one speaker says in one go; a backchannel of the other parts it, so that the order stays true."""
+    """Join what one speaker says at once; a backchannel of the other parts it, so that the order stays true."""
     current: CsmTurn | None = None
     for utterance in sorted(utterances, key=lambda item: (item.start, item.end)):
         if not utterance.text.strip():

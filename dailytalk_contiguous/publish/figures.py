@@ -41,7 +41,7 @@ MOST_TAGS = 25
 #: Seconds of the axis of floor-transfer offsets, and the width of its bins.
 OFFSETS, OFFSET_BIN = (-2.0, 3.0), 0.1
 
-#: `text.parse_math`: a tag is text, whatever stands in it.
+#: `text.parse_math`: a tag is text, whatever is in it.
 _STYLE: dict[Any, Any] = {
     "font.family": "DejaVu Sans",
     "font.size": 10,
@@ -176,7 +176,7 @@ def _png(draw: Callable[[Axes], None], height: float, width: float = 7.2, left: 
 def _binned(
     counts: Mapping[float, int], low: float, n_bins: int, width: float
 ) -> tuple[NDArray[Any], NDArray[Any]]:
-    """Counts of bins and their lower edges, shape (n_bins,); what lies beyond them is not shown."""
+    """Counts of bins and their lower edges, shape (n_bins,); what is beyond them is not shown."""
     binned = np.zeros(n_bins)
     for value, n in counts.items():
         index = math.floor((value - low) / width + 1e-6)

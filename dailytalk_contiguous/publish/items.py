@@ -41,7 +41,7 @@ from dailytalk_contiguous.store.files import is_inside
 # formats.
 
 
-#: Seconds that a word may lie outside its audio: the sample that is lost or won when the rate is changed.
+#: Seconds that a word may be outside its audio: the sample that is lost or won when the rate is changed.
 TOLERANCE = 0.001
 
 _REMEDY = "build the conversation again"
@@ -312,7 +312,7 @@ def conversation(row: Mapping[str, Any], sample_rate: int, swap: bool) -> Conver
 
     Raises:
         BadInput: the row has a `problem`, the audio is no stereo or can't be read, or a word has no length or
-            lies outside it.
+            is outside it.
     """
     if row.get("problem"):
         raise BadInput(row["problem"], row["remedy"])
@@ -406,7 +406,7 @@ def _name_or_none(speaker: str | None) -> str | None:
 #
 # A finished dataset is read as it is. A folder that holds no more than tags is read from transcript.jsonl,
 # because people edit that file and not the shards; the shards say how long its conversations are and where their
-# sound lies. The lines of a conversation are expected to stand together, as `dailytalk tag` writes them.
+# sound is. The lines of a conversation are expected to be together, as `dailytalk tag` writes them.
 
 
 #: Where `dailytalk tag` and the commands after it put their shards.

@@ -151,7 +151,7 @@ def _read(path: Path, kind: str) -> dict[str, Any]:
 # A listening test: one page on which people label shuffled clips without knowing what they are.
 #
 # Nothing in the page tells a clip's name, place or label: clips are numbered in a drawn order, and what the
-# numbers mean stands in a key beside the page, for `dailytalk agreement`. The page works from a disk, without a
+# numbers mean is in a key beside the page, for `dailytalk agreement`. The page works from a disk, without a
 # network and with the keyboard alone, and saves the answers as a file.
 
 
@@ -169,7 +169,7 @@ class WrittenTest:
 
 
 def key_path(page: Path) -> Path:
-    """Where the key of a page lies."""
+    """Where the key of a page is."""
     return page.with_name(f"{page.stem}.key.json")
 
 

@@ -302,7 +302,7 @@ def _hub_digest(version: Version, token: str | None) -> Callable[[str], str]:
     def digest(name: str) -> str:
         if name in stored:
             return stored[name]
-        with version.open(name) as file:  # a file that lies in git itself has no SHA-256 there
+        with version.open(name) as file:  # a file that is in git itself has no SHA-256 there
             return _sha256(file)
 
     return digest
@@ -323,7 +323,7 @@ def _sha256(file: BinaryIO) -> str:
 
 
 #: Bytes that a stream reads beyond what is asked for. The client's own 5 MB would bring the audio along with every
-#: small column that stands before it.
+#: small column that is before it.
 _READ_AHEAD_BYTES = 1 << 16
 
 #: How the ValueErrors of `datasets` begin that say which names there are.
@@ -468,7 +468,7 @@ def _with_stereo(data: Any, version: Version) -> Any:
 
 # Windows of conversations for PyTorch: both channels as (2, n), the words in them, and a batch of both.
 #
-# Windows lie at fixed places of each conversation, so that a run can be repeated; only their own seconds are
+# Windows are at fixed places of each conversation, so that a run can be repeated; only their own seconds are
 # decoded. What a window holds beyond the end of its conversation is zeros, told apart by `length`. Mimi, Moshi's
 # codec, makes 12.5 frames a second, so that a window is a whole number of them.
 
@@ -486,8 +486,9 @@ _MARGIN_SECONDS = 0.1
 class Window(TypedDict):
     """A part of a conversation.
 
-    `start` is its second in the conversation, `audio` float32 of shape (2, n), the re-voiced speaker first, with
-    zeros from sample `length` on. `words` have times in seconds of the window; `main`: the re-voiced speaker's.
+    `start` is its second in the conversation, `audio` float32 of shape (2, n), the resynthesised speaker first,
+    with zeros from sample `length` on. `words` have times in seconds of the window; `main`: the resynthesised
+    speaker's.
     """
 
     conversation_id: str
@@ -531,7 +532,7 @@ def moshi_windows(
         sample_rate: Hz; other audio is resampled.
 
     Returns:
-        An iterable of `Window`s; iterating again begins anew.
+        An iterable of `Window`s; iterating again begins again.
 
     Raises:
         DailytalkError: `seconds` or `hop` can't be, a column is missing, or a conversation isn't stereo.
@@ -621,7 +622,7 @@ def _read(audio: StereoAudio, start: float, end: float, sample_rate: int) -> Sam
 
 
 def _words(words: Sequence[AlignedWord], start: float, end: float) -> list[AlignedWord]:
-    """Words whose middle lies in a window, in its time, cut to it."""
+    """Words whose middle is in a window, in its time, cut to it."""
     return [
         AlignedWord(word.text, max(word.start, start) - start, min(word.end, end) - start, word.main)
         for word in words

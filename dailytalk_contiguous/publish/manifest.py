@@ -1,6 +1,6 @@
 """What one version of a published dataset consists of: its data files, and the manifest that names them all.
 
-The manifest lies in the repository beside the data, so that anybody can check what was downloaded, list versions
+The manifest is in the repository beside the data, so that anybody can check what was downloaded, list versions
 without opening a data file, and tell a version of ours from a stranger's.
 """
 
@@ -32,7 +32,7 @@ class DataFile(NamedTuple):
 
     Attributes:
         name: in the repository, `CONFIG/SPLIT-00000-of-00004.parquet`.
-        path: where it lies on this machine.
+        path: where it is on this machine.
         config, split: which rows it holds.
         sha256: of the file, in hexadecimal.
         size: bytes. rows: their number. seconds: of audio in them.

@@ -125,8 +125,8 @@ class File:
         seconds: of the audio, as the manifest has them.
         weight: how often it wants to be seen, beside others of its folder; at least once, because a clip of a
             smaller weight is there in place of others that its manifest left out.
-        licence: of the recording; None if nobody tells.
-        speaker: whose recording it is; None if nobody tells.
+        licence: of the recording; None if it is not known.
+        speaker: whose recording it is; None if it is not known.
         labels: what its manifest tells besides.
     """
 
@@ -433,7 +433,7 @@ class MixPart:
 
 
 def refuse_twice(folders: Sequence[tuple[Path, float | None]], out: Path) -> None:
-    """Raise DailytalkError if a folder is given twice, or lies in the mix, or the mix in it."""
+    """Raise DailytalkError if a folder is given twice, or is in the mix, or the mix in it."""
     folders_before: set[Path] = set()
     target = out.resolve()
     for path, _ in folders:
@@ -711,7 +711,7 @@ def _record(mixed: Mixed, settings: Settings) -> dict[str, Any]:
 
 # A mix, read as finished clips are, so that the report of a corpus serves it too.
 #
-# A mix has no shards: what is known of a clip stands in the JSON beside its WAV, and how often it is seen is how
+# A mix has no shards: what is known of a clip is in the JSON beside its WAV, and how often it is seen is how
 # often the manifest names it. Conversations have no labels there; each is one file of its folder, and its seconds
 # count for that alone.
 

@@ -36,7 +36,7 @@ from dailytalk_contiguous.store.owned_folder import file_name
 # Indexing the finished conversations of a work folder, without reading their audio.
 #
 # Publishing reads every conversation twice: once to decide its split and its file, once to copy it. The
-# first pass reads all but the audio, rejects what can't be published, and keeps a few hundred bytes of a
+# first pass reads all except the audio, rejects what can't be published, and keeps a few hundred bytes of a
 # conversation, so that a corpus of any length fits in memory.
 
 

@@ -721,7 +721,7 @@ def _style(utterance: Mapping[str, Any]) -> str | None:
 #: Values of a label that have a bar of their own, or a line of the table.
 MAX_VALUES = 16
 
-#: Labels with few values, whose cards stand below each other beside the high ones.
+#: Labels with few values, whose cards are below each other beside the high ones.
 _FEW = ("style", "act", "sentence_type", "length")
 
 #: The measures by their names in tables, each with its decimals.

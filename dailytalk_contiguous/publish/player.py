@@ -35,7 +35,7 @@ LINE, WAVE, AXIS, LETTER = 15, 64, 22, 7.2
 #: Lines over a waveform for tags and below it for words, so that neighbours do not cover each other.
 TAG_LINES, WORD_LINES = 2, 3
 
-#: Where a channel's waveform begins (its name stands above the tags), and the height of all that belongs to it.
+#: Where a channel's waveform begins (its name is above the tags), and the height of all that belongs to it.
 WAVE_TOP = LINE * (1 + TAG_LINES) + 8
 LANE = WAVE_TOP + WAVE + LINE * WORD_LINES + 10
 
@@ -87,7 +87,7 @@ def panel(row: Mapping[str, Any], offset: float, rebuilt: bool, problem: str = "
 
 
 def encode(samples: Samples, sample_rate: int) -> bytes:
-    """Stereo samples, shape (n, 2), as MP3; what lies outside [-1, 1] is clipped."""
+    """Stereo samples, shape (n, 2), as MP3; what is outside [-1, 1] is clipped."""
     file = io.BytesIO()
     samples = np.clip(samples, -1.0, 1.0)  # LAME ends the process on samples that are far larger
     options = {"format": "MP3", "compression_level": COMPRESSION, "bitrate_mode": "CONSTANT"}

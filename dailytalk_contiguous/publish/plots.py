@@ -1,6 +1,6 @@
 """The plots of a report as inline SVG, drawn here because a page that stands alone can load no plotting library.
 
-Each is drawn for a card of about 360 px, so that its lettering stays legible on a telephone and several stand side
+Each is drawn for a card of about 360 px, so that its lettering stays legible on a telephone and several are side
 by side on a desk. Colours are classes that the page's style sheet fills, in light and in dark.
 """
 
@@ -145,7 +145,7 @@ def bubbles(
 
 
 class _Frame:
-    """Where values lie between two axes, in units of the drawing."""
+    """Where values are between two axes, in units of the drawing."""
 
     left, right, top, bottom = 46, 12, 8, 38
 

@@ -119,7 +119,7 @@ def _retry_after(error: Exception) -> float:
     return float(header) if header.isdecimal() else 0.0
 
 
-# What a dataset repository is before we publish to it: whether we may, and what lies there.
+# What a dataset repository is before we publish to it: whether we may, and what is there.
 #
 # Everything that can be refused is found out here, before the first byte of work: a read-only token otherwise
 # fails after hours of packing, and a server without Xet at the end of the upload. All that follows is planned
@@ -161,7 +161,7 @@ class RemoteFile(NamedTuple):
 
 @dataclass(frozen=True)
 class State:
-    """What lies on the Hub, at one moment.
+    """What is on the Hub, at one moment.
 
     Attributes:
         exists: whether there is such a repository.
@@ -217,7 +217,7 @@ def check_access(api: HfApi, target: Target, patience: RetryPolicy) -> bool:
 
 
 def read_state(api: HfApi, target: Target, patience: RetryPolicy) -> State:
-    """What lies in a repository that is there. Raises DailytalkError as the Hub does."""
+    """What is in a repository that is there. Raises DailytalkError as the Hub does."""
     with hub_errors(target.repo):
         refs = with_retries(lambda: api.list_repo_refs(target.repo, repo_type=KIND), patience)
         branches = {ref.name: ref.target_commit for ref in refs.branches}
@@ -332,7 +332,7 @@ def _check_creation(target: Target, user: dict[str, Any]) -> None:
 # in our config folders, which readers would otherwise take for rows of this version. A stranger's file stays.
 
 
-#: Where the card's pictures lie; the manifest names them under this key.
+#: Where the card's pictures are; the manifest names them under this key.
 ASSETS = "assets"
 
 _OURS = re.compile(rf"({'|'.join(CONFIGS)})/({'|'.join(SPLITS)})-\d{{5}}-of-\d{{5}}\.parquet")
@@ -468,7 +468,7 @@ def _content(data: bytes) -> Content:
 # server is asked first. Files go in small batches from the disk, so that memory holds none of them.
 
 
-#: Files and bytes that are uploaded in one go: enough to keep the line busy, few enough that a stop loses little.
+#: Files and bytes that are uploaded at once: enough to keep the line busy, few enough that a stop loses little.
 BATCH_FILES = 8
 BATCH_BYTES = 2**31
 

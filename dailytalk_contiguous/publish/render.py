@@ -150,7 +150,7 @@ def facts_of(figures: Iterable[tuple[str, str, str]]) -> Html:
 # written as a character reference, which a reader never sees; what looks like a path is left out.
 
 
-#: Characters that begin something in Markdown or HTML, wherever they stand.
+#: Characters that begin something in Markdown or HTML, wherever they are.
 _SYNTAX = re.compile(r"[\\`*\[\]<>|&~$]|(?<!\w)_|_(?!\w)")
 
 #: How an absolute path begins: of Unix, a home folder, Windows, a network share, or an address of a file.
@@ -197,7 +197,7 @@ def link(text: str, url: str) -> str:
 
 
 def markdown_table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """A table; columns of numbers, with or without a unit, stand on the right. Empty without rows."""
+    """A table; columns of numbers, with or without a unit, are on the right. Empty without rows."""
     body = [list(row) for row in rows]
     if not body:
         return ""
@@ -229,7 +229,7 @@ def listed(values: Iterable[Any]) -> str:
     )
 
 
-# Whose work lies in a folder: the corpora and datasets that its record names, each with its terms.
+# Whose work is in a folder: the corpora and datasets that its record names, each with its terms.
 #
 # Licences ask for the author to be named, so whatever is made of several folders has to know who that is. A
 # corpus tells all of it, conversations from the Hub their dataset, a mix what its folders told; nothing is looked
@@ -243,7 +243,7 @@ _DATASET = "https://huggingface.co/datasets/"
 
 
 class Credit(NamedTuple):
-    """A source by its name, with its licence, citation and home page; empty where nobody tells."""
+    """A source by its name, with its licence, citation and home page; empty where it is not known."""
 
     name: str
     licence: str = ""

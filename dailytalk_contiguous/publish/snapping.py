@@ -18,7 +18,7 @@ from dailytalk_contiguous.store.files import inside, json_text, write_text
 # Moves the edges of words to where speech begins and ends.
 #
 # Recognisers place a word's edges on a coarse grid and often in the silence beside it. An edge is only moved out
-# of silence, into the nearest speech: what lies inside speech is left alone, and no word is lost or reordered.
+# of silence, into the nearest speech: what is inside speech is left alone, and no word is lost or reordered.
 
 
 #: Seconds that an edge may move. A word further from any speech is misplaced altogether, and stays where it is.
@@ -42,7 +42,7 @@ class Snapped(NamedTuple):
 
 
 def snap_words(words: Sequence[Word], activity_spans: Sequence[tuple[float, float]]) -> Snapped:
-    """Move word edges that lie in silence to the speech of their own speaker.
+    """Move word edges that are in silence to the speech of their own speaker.
 
     Args:
         words: of one speaker, sorted, in seconds.
@@ -91,7 +91,7 @@ def _median(values: Sequence[float]) -> float:
 # Snaps the words of a Moshi training folder to speech activity, and says by how much their aligner was off.
 #
 # Works on any folder that moshi-finetune reads, whoever made it. Only times change: words, speakers and
-# everything else in a transcript stay as they are, and a file is written anew only if a word moved.
+# everything else in a transcript stay as they are, and a file is rewritten only if a word moved.
 
 
 #: Which channel each speaker of an alignment is.
@@ -99,7 +99,7 @@ CHANNELS = {MAIN: 0, OTHER: 1}
 
 
 class SnappedFolder(NamedTuple):
-    """Files looked at and written anew, words, edges moved, words without speech near them, median offset (s)."""
+    """Files looked at and rewritten, words, edges moved, words without speech near them, median offset (s)."""
 
     files: int
     written: int

@@ -1,8 +1,8 @@
 """Which conversations train and which evaluate, so that nobody is heard in both and a rerun decides the same.
 
-Groups (the conversations of one kept speaker) stand in the order of a hash of their name and the seed; those at
-the front evaluate until the share is reached. So a group's side hangs on its own name and on the share alone, and
-more conversations later move a few at the border, not all. Voices that were synthesised do not count: they are
+Groups (the conversations of one kept speaker) are in the order of a hash of their name and the seed; those at
+the front evaluate until the share is reached. So a group's side depends on its own name and on the share alone,
+and more conversations later move a few at the border, not all. Voices that were synthesised do not count: they are
 meant to be the same everywhere.
 """
 

@@ -169,7 +169,7 @@ class Tally:
 
 
 def quantile(counts: Mapping[int, int], share: float) -> float:
-    """The value of bins below which `share` of the counts lies; NaN without any."""
+    """The value of bins below which `share` of the counts is; NaN without any."""
     total, reached = sum(counts.values()), 0
     for value in sorted(counts):
         reached += counts[value]
@@ -184,7 +184,7 @@ def count(counts: Counter[Any], key: Any, other: Any) -> None:
 
 
 def cell(value: float, side: float, limit: float) -> int:
-    """The number of the cell that a value lies in; what lies beyond the limits is in the first or the last."""
+    """The number of the cell that a value is in; what is beyond the limits is in the first or the last."""
     return max(0, min(math.floor(value / side + 1e-6), round(limit / side) - 1))
 
 
@@ -353,7 +353,7 @@ class CorpusTally:
 # utterance.
 
 
-#: Columns of `conversations` that are read: all but the audio.
+#: Columns of `conversations` that are read: all except the audio.
 COLUMNS = (
     *("conversation_id", "recording_id", "duration", "source_duration", "language", "utterances", "alignments"),
     *("sounds", "speakers", "timeline", "provenance"),

@@ -241,7 +241,7 @@ def _in_order(names: Mapping[str, Any], order: Sequence[str]) -> list[str]:
 
 # The versions of a dataset on the Hub: what their manifests say of them, without opening a data file.
 #
-# Version tags come newest first, then other tags and branches, so that what to load stands on top. What was not
+# Version tags come newest first, then other tags and branches, so that what to load is on top. What was not
 # published by this tool is listed too, with what the Hub knows of it.
 
 
@@ -303,7 +303,7 @@ def _listed(repo: str, token: str | None, ref: GitRefInfo, kind: str, dates: dic
 
 
 def _dates(api: HfApi, repo: str, refs: Iterable[GitRefInfo]) -> dict[str, datetime]:
-    """When each commit was made: one history covers all that lie on it, which is most."""
+    """When each commit was made: one history covers all that are on it, which is most."""
     dates: dict[str, datetime] = {}
     for ref in refs:
         if ref.target_commit not in dates:

@@ -1,4 +1,4 @@
-"""Addresses of folders in object storage (`s3://`, `gs://`, `hf://`), told from paths without asking any store."""
+"""Addresses of folders in object storage (`s3://`, `gs://`, `hf://`), recognised without asking any store."""
 
 import re
 from pathlib import Path
@@ -29,7 +29,7 @@ def address_of(path: str | Path) -> str | None:
 
 
 def is_address(path: str | Path) -> bool:
-    """Whether a text or a path is meant for somewhere else, of whatever kind: `https://…`, `s3://…`."""
+    """Whether a text or a path is an address of any kind: `https://…`, `s3://…`."""
     return bool(re.match(r"[A-Za-z][A-Za-z0-9+.-]+:/", str(path)))
 
 

@@ -42,7 +42,7 @@ from dailytalk_contiguous.store.files import FOLLOW_LINKS, LINK_OUT, inside, lea
 #
 # Only the two minutes around each even cut are read: half a second of a core for each, two for an hour of stereo
 # FLAC, and more where nobody pauses. What was found is kept in the user's cache, because the plan of a large
-# corpus is made anew at the start of every run.
+# corpus is made again at the start of every run.
 
 
 #: Seconds on each side of an even cut that are searched first.
@@ -136,7 +136,7 @@ def _longest_run(flags: NDArray[np.bool_]) -> tuple[int, int]:
     return int(starts[best]), int(lengths[best])
 
 
-# Folder: recordings that lie in files and folders, one row a conversation.
+# Folder: recordings that are in files and folders, one row a conversation.
 #
 # A `datasets` builder, eager or streaming. Rows hold paths and never the audio itself, so that neither a cache
 # nor a row grows with the recordings. A file that can't be used is a row too, with its `problem`: nothing that

@@ -258,7 +258,7 @@ def chosen_files(repository: Repository) -> list[str]:
 
 
 def _split_folder(local: Path, path: str, split: str) -> Path:
-    """The folder of the repository, or of the split in it, that a fetched file lies in."""
+    """The folder of the repository, or of the split in it, that a fetched file is in."""
     return local.parents[len(path.split("/")) - 1 - _depth(path, split)]
 
 
@@ -758,7 +758,7 @@ def _finished(folder: Path) -> dict[str, Any] | None:
 
 # Recordings from the Hub: a dataset repository as INPUT, brought to files and then treated as a folder.
 #
-# One way through for all: whatever lies there as audio files, Parquet or WebDataset shards becomes one local file
+# One way through for all: whatever is there as audio files, Parquet or WebDataset shards becomes one local file
 # a recording, fetched once. `hub_recordings` yields them one by one, so that a run over a corpus larger than the
 # disk can use and drop each before it asks for the next.
 
@@ -842,7 +842,7 @@ def to_fetch(repository: Repository) -> ToFetch:
 
 
 def in_tables(repository: Repository) -> bool:
-    """Whether the recordings lie in tables: whichever holds more bytes, because either may come with samples of
+    """Whether the recordings are in tables: whichever holds more bytes, because either may come with samples of
     the other (a picture of a table, a few files to listen to). Raises DailytalkError if there are neither."""
     files = repository.files
     tables = sum(file.size for path, file in files.items() if path.lower().endswith(TABLE_SUFFIXES))
@@ -858,13 +858,13 @@ def in_tables(repository: Repository) -> bool:
 
 # A dataset on the Hub as a stream: recordings one after another, each brought when it is asked for.
 #
-# For corpora larger than the disk: nothing goes into the caches of this package or of the Hub, a recording lies
+# For corpora larger than the disk: nothing goes into the caches of this package or of the Hub, a recording is
 # where its user says until he drops it, and every recording comes with the place behind it, from which a later
 # run goes on. Names, rows and rejects are those of `sources.hub_repository`.
 
 
 class StreamPosition(NamedTuple):
-    """Where a source stands: in which shard of all, how far inside it (as `rows_of` counts), and how many
+    """Where a source is: in which shard of all, how far inside it (as `rows_of` counts), and how many
     recordings of the split, or of all files, came before."""
 
     shard: int = 0

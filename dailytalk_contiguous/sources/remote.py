@@ -23,7 +23,7 @@ from dailytalk_contiguous.sources.store_notes import notes_of
 from dailytalk_contiguous.store.files import write_atomically
 from dailytalk_contiguous.store.owned_folder import RECORD
 
-# What a store in the network refuses, in one sentence of our own.
+# Errors of object storage, in one sentence.
 
 
 #: The extra of this package that reads addresses of a scheme.
@@ -35,9 +35,9 @@ CLIENTS = ("botocore", "aiobotocore", "aiohttp", "gcsfs", "google", "huggingface
 
 @contextlib.contextmanager
 def store_errors(address: str) -> Iterator[None]:
-    """Say in one sentence what a store refused, without its own words: they hold keys and request ids.
+    """Raise a store's errors in one sentence, without its own words, which hold keys and request ids.
 
-    Raises DailytalkError. What this machine's own disk refused passes through.
+    Raises DailytalkError. Errors of this machine's disk pass through.
     """
     try:
         yield
@@ -102,7 +102,7 @@ class Remote(NamedTuple):
 
 @dataclass(frozen=True)
 class Mirror:
-    """A folder of a store, and where its copy lies. Pickles, and makes no connection until it is used.
+    """A folder of a store, and where its copy is. Pickles, and makes no connection until it is used.
 
     `stamped`: times of modification stand for contents (recordings are known by them); else they are the store's.
     """
@@ -230,7 +230,7 @@ def input_mirror(address: str) -> tuple[Mirror, str]:
 
 def fetch_inputs(inputs: Iterable[str]) -> tuple[list[str], tuple[Mirror, ...]]:
     """Inputs as files and folders of this machine: recordings in a store are fetched once, with the transcripts
-    beside them. And the mirrors that they lie in.
+    beside them. And the mirrors that they are in.
 
     Raises DailytalkError if there are no recordings, and as `store_errors` does.
     """

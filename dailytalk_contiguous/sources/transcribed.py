@@ -106,7 +106,7 @@ def _is_word(word: Any) -> bool:
     )
 
 
-# The recording that a transcript is about: where it lies now, and whether it is the one that was tagged.
+# The recording that a transcript is about: where it is now, and whether it is the one that was tagged.
 #
 # A transcript tells times of one recording. Another export of the same call, put in its place, would be cut at
 # times that mean nothing there, and nobody would hear it before training; so a recording is known by its bytes,
@@ -182,7 +182,7 @@ def refuse_outside(name: str) -> None:
 
 
 def at_hand(base: Row, recordings: Path | None) -> Row:
-    """What a shard knows, with the recording where it lies now: there, or in the folder of recordings.
+    """What a shard knows, with the recording where it is now: there, or in the folder of recordings.
 
     Raises BadInput if it is in neither place, can't be read, or is another one than was tagged.
     """
@@ -287,9 +287,9 @@ def _identity(path: Path) -> str:
         ) from error
 
 
-# Conversations to be re-voiced: a transcript, as people may have edited it, and the recordings it is about.
+# Conversations to be resynthesised: a transcript, as people may have edited it, and the recordings it is about.
 #
-# The transcript decides: a changed text, tag, start or end is taken as it stands, a deleted line is gone. What a
+# The transcript decides: a changed text, tag, start or end is taken as it is, a deleted line is gone. What a
 # person can't have meant (a line that is no JSON, an end before its start) is rejected with its line number, and
 # the rest goes on.
 
@@ -311,7 +311,7 @@ TRANSCRIBED = Features(
     }
 )
 
-#: What tells the part of a recording that a line lies in.
+#: What tells the part of a recording that a line is in.
 _OF_PARTS = ("audio_file", "offset", "duration")
 
 #: Seconds by which an edited end may pass the end of the recording.
@@ -334,7 +334,7 @@ def transcribed(
     Args:
         transcript: a file of lines as `dailytalk tag` writes them, or the older tool did.
         tagged: the folder of shards, or the one shard, that the transcript was written from: it knows where
-            recordings lie.
+            recordings are.
         recordings: the folder of recordings, for a transcript without shards.
         rejects: filled on the way.
 
@@ -405,7 +405,7 @@ def _lines(transcript: Path, rows_by_id: Mapping[str, Row], rejects: list[Reject
 
 
 def _part_of(line: _Line, parts: Sequence[tuple[str, Row]]) -> str:
-    """The conversation of a line that names none: the part of its recording that it lies in, or all of it."""
+    """The conversation of a line that names none: the part of its recording that it is in, or all of it."""
     for name, row in parts:
         if row["offset"] <= line["start"] < row["offset"] + row["duration"]:
             return name
@@ -464,7 +464,7 @@ def _row(name: str, lines: Sequence[_Line], base: Row, rejects: list[Reject]) ->
 
 
 def _stamp(base: Row) -> Any:
-    """What tells a recording from another: its identity, wherever it lies; else its place, size and date."""
+    """What tells a recording from another: its identity, wherever it is; else its place, size and date."""
     if base.get("audio_identity"):
         return base["audio_identity"]
     path = from_uri(base["audio"]["path"])
@@ -474,7 +474,7 @@ def _stamp(base: Row) -> Any:
 def _usable(
     name: str, lines: Sequence[_Line], base: Row, rejects: list[Reject]
 ) -> Iterator[tuple[str, int, _Line]]:
-    """The lines that lie in their conversation, with an id that no other has, and their places."""
+    """The lines that are in their conversation, with an id that no other has, and their places."""
     identities = {*base["utterance_id"], *(line["utterance_id"] for line in lines if line.get("utterance_id"))}
     first: dict[str, int] = {}
     for index, line in enumerate(lines):

@@ -49,7 +49,7 @@ def find_transcripts(
 ) -> list[Path]:
     """Transcript files of a recording, sorted by name; an empty list if there are none.
 
-    They are called like the audio file but for the ending (`call.json`), those of one channel with the side
+    They are called like the audio file except the ending (`call.json`), those of one channel with the side
     before it (`call.left.srt`: left, l, a, 1, ch0 … right, r, b, 2, ch1). A run's `transcript.jsonl`, lhotse's
     `*supervisions*.jsonl.gz` and NeMo's `*manifest*.json`, which may or may not have lines for this recording, are
     among them. Files `*.reference.json` are never found: they hold what benchmarks compare with.
@@ -154,10 +154,10 @@ def stems_of(name: str) -> list[str]:
 
 
 def cues_within(cues: Sequence[Cue], offset: float, duration: float, last: bool = False) -> list[Cue]:
-    """The part of a recording's cues that lies in [offset, offset + duration), in seconds from `offset`.
+    """The part of a recording's cues that is in [offset, offset + duration), in seconds from `offset`.
 
     A word belongs to the side of a border that holds its midpoint, and so does the whole of a cue without word
-    times; times are clipped to the border. `last`: this is the end of the recording, and what lies beyond it
+    times; times are clipped to the border. `last`: this is the end of the recording, and what is beyond it
     belongs here too, with its times as they are, so that it is missed later on and reported. A channel that is
     silent here but has cues elsewhere keeps one empty cue: it was transcribed and is not to be recognised. What
     tells of a channel only who speaks in it belongs to every part.

@@ -99,7 +99,7 @@ def _of_part(name: str, published: PublishedCounts, rows: list[dict[str, Any]]) 
 # The files of a corpus as it was distributed: a folder at any depth, zip archives in it, or one zip archive.
 #
 # Nothing is unpacked: a file in an archive is read when it is asked for, so that neither the disk nor memory
-# holds a corpus twice. Whatever lies there is listed, also what can't be read, because an importer has to account
+# holds a corpus twice. Whatever is there is listed, also what can't be read, because an importer has to account
 # for all of it; only hidden names that are no audio, and what macOS and Windows leave behind, are left out. An
 # archive may come from anybody: how much is unpacked of it is limited, and members that lead out of it, that are
 # links or encrypted, are rejected.
@@ -126,7 +126,7 @@ _BLOCK = 64 * 1024
 class FoundFile:
     """A file of a corpus: its `name` is its path under the source, with `/` (through an archive's name, too).
 
-    `path` is where it lies, or the archive that `member` is in. `problem` and `remedy` are set for what was listed
+    `path` is where it is, or the archive that `member` is in. `problem` and `remedy` are set for what was listed
     but can't be read.
     """
 
@@ -189,7 +189,7 @@ class Tree:
     files: tuple[FoundFile, ...]
 
     def named(self, name: str) -> FoundFile | None:
-        """The file of this base name (capitals aside) that lies least deep; None if there is none."""
+        """The file of this base name (capitals aside) that is least deep; None if there is none."""
         same = [file for file in self.files if file.pure.name.casefold() == name.casefold()]
         return min(same, key=lambda file: (len(file.pure.parts), file.name), default=None)
 
@@ -428,7 +428,7 @@ def known(table: Mapping[str, Value], code: str, what: str, where: str = "") -> 
     return table[code]
 
 
-# What all corpora have in common: a `datasets` builder whose rows account for every file that lies there.
+# What all corpora have in common: a `datasets` builder whose rows account for every file that is there.
 #
 # A file is a row, a row with a `problem`, or of a kind that the corpus is known to hold beside its audio; a
 # corpus only says what a file's name and its tables tell. A name that doesn't fit rejects the file rather than
@@ -439,7 +439,7 @@ def known(table: Mapping[str, Value], code: str, what: str, where: str = "") -> 
 #: Raises BadInput for what does not fit.
 Reader = Callable[[FoundFile], Row]
 
-#: Names, in small letters, of papers that lie in any corpus.
+#: Names, in small letters, of papers that are in any corpus.
 PAPERS = ("readme*", "licen[cs]e*", "citation*", "changelog*", "*.md", "*.pdf")
 
 _NOTHING: Row = dict.fromkeys(CLIP)
@@ -461,7 +461,7 @@ class CorpusConfig(datasets.BuilderConfig):
     """Settings of every corpus.
 
     Attributes:
-        source: the folder or the zip archive in which the corpus lies.
+        source: the folder or the zip archive in which the corpus is.
         follow_links: whether symbolic links may lead out of the source.
         listing: digest of what was found, so that a changed folder is another dataset to the cache.
     """
@@ -486,7 +486,7 @@ class Corpus(datasets.GeneratorBasedBuilder):
     SPLIT: ClassVar[str] = "speakers"
     #: Endings of the files that `reader` is asked about.
     SUFFIXES: ClassVar[tuple[str, ...]] = (".wav",)
-    #: Patterns, in small letters, of what lies beside the audio; `*` stands for folders, too.
+    #: Patterns, in small letters, of what is beside the audio; `*` stands for folders, too.
     BESIDE: ClassVar[tuple[str, ...]] = ()
 
     def __init__(self, **options: Any) -> None:
@@ -535,12 +535,12 @@ class Corpus(datasets.GeneratorBasedBuilder):
 
     @classmethod
     def audio_files(cls, tree: Tree) -> list[FoundFile]:
-        """All files but those that are known to lie beside the audio."""
+        """All files but those that are known to be beside the audio."""
         return [file for file in tree.files if not cls.is_beside(file.name)]
 
     @classmethod
     def is_beside(cls, name: str) -> bool:
-        """Whether a file of this name is known to lie beside the audio."""
+        """Whether a file of this name is known to be beside the audio."""
         path = PurePosixPath(name.lower())
         is_paper = path.suffix not in cls.SUFFIXES and any(fnmatch.fnmatch(path.name, paper) for paper in PAPERS)
         return is_paper or any(fnmatch.fnmatch(str(path), pattern) for pattern in cls.BESIDE)
@@ -617,7 +617,7 @@ def measured(file: FoundFile) -> Row:
 
 
 def _digest(identity: str, row_id: str, fields: Row) -> str:
-    """Of the clip's name, its size and content, and what the tables say of it; not of where it lies."""
+    """Of the clip's name, its size and content, and what the tables say of it; not of where it is."""
     return hashlib.sha256(json.dumps([identity, row_id, fields], sort_keys=True).encode()).hexdigest()[:20]
 
 

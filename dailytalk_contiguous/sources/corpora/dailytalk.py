@@ -464,7 +464,7 @@ class DailyTalkContiguous(Corpus):
 
 
 def _stranger(name: str) -> Row:
-    """The row of a file that is neither a recording nor known to lie beside them."""
+    """The row of a file that is neither a recording nor known to be beside them."""
     reason = f"DailyTalkContiguous is not known to hold a file like {name!r}"
     row: Row = {"conversation_id": name, "recording_id": name, "audio": {"bytes": None, "path": None}}
     row |= {"audio_file": name, "audio_identity": "", "offset": 0.0, "duration": 0.0, "sample_rate": 0}
