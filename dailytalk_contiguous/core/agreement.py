@@ -1,8 +1,9 @@
-"""How far listeners agree with each other and with the labels of the clips that they heard.
+"""How far listeners agree with each other and with the labels of the clips.
 
 Fleiss' kappa (1971), overall and for each category; chance is what listeners with the same habits would agree on
 blindly. Listeners skip clips, so the number of ratings may differ from clip to clip: a clip with fewer than two
-says nothing of agreement and is left out, each of the others counts once, and all their ratings tell the habits.
+says nothing about agreement and is left out, each of the others counts once, and all their ratings together give
+the habits.
 """
 
 from collections import Counter
@@ -33,7 +34,7 @@ class Kappa(NamedTuple):
 class Rater(NamedTuple):
     """A listener: clips rated, share that matches the labels, and with the others' ratings of the same clips.
 
-    `with_others` is the mean over all pairs of this listener's rating and another's; None where nobody else
+    `with_others` is the mean over all pairs of this listener's rating and another's; None where no other listener
     rated the same clips. `accuracy` is None without a rating.
     """
 
@@ -69,10 +70,10 @@ def fleiss_kappa(counts: Sequence[Mapping[str, int]]) -> Kappa:
     >>> fleiss_kappa([{"happy": 3}, {"sad": 3}]).overall
     1.0
     """
-    used = [found for found in counts if sum(found.values()) > 1]
+    used = [counts_of_clip for counts_of_clip in counts if sum(counts_of_clip.values()) > 1]
     total: Counter[str] = Counter()
-    for found in used:
-        total.update(found)
+    for counts_of_clip in used:
+        total.update(counts_of_clip)
     n_ratings = total.total()
     shares = {name: number / n_ratings for name, number in sorted(total.items()) if number}
     if not used:
@@ -80,7 +81,7 @@ def fleiss_kappa(counts: Sequence[Mapping[str, int]]) -> Kappa:
     if len(shares) == 1:
         reason = f"everybody always chose {next(iter(shares))}, so that chance can't be told from agreement"
         return Kappa(None, dict.fromkeys(shares), len(used), n_ratings, reason)
-    agreed = sum(_agreement(found) for found in used) / len(used)
+    agreed = sum(_agreement(counts_of_clip) for counts_of_clip in used) / len(used)
     chance = sum(share**2 for share in shares.values())
     return Kappa(
         (agreed - chance) / (1 - chance),
@@ -92,19 +93,19 @@ def fleiss_kappa(counts: Sequence[Mapping[str, int]]) -> Kappa:
 
 def tallied(ratings: Mapping[str, Ratings]) -> list[dict[str, int]]:
     """How often each category was chosen for each clip."""
-    return [dict(Counter(own.values())) for own in ratings.values()]
+    return [dict(Counter(choices.values())) for choices in ratings.values()]
 
 
 def against_labels(ratings: Mapping[str, Ratings], labels: Mapping[str, str]) -> Against:
     """Ratings of each clip held against its label; clips without a label are left out."""
     confusion: dict[str, Counter[str]] = {}
-    for clip, own in ratings.items():
+    for clip, choices in ratings.items():
         if clip in labels:
-            confusion.setdefault(labels[clip], Counter()).update(own.values())
+            confusion.setdefault(labels[clip], Counter()).update(choices.values())
     chosen: Counter[str] = Counter()
-    for found in confusion.values():
-        chosen.update(found)
-    right = {label: found[label] for label, found in confusion.items()}
+    for choices_of in confusion.values():
+        chosen.update(choices_of)
+    right = {label: choices_of[label] for label, choices_of in confusion.items()}
     names = sorted(confusion)
     return Against(
         _share(sum(right.values()), chosen.total()),
@@ -121,31 +122,31 @@ def raters(ratings: Mapping[str, Ratings], labels: Mapping[str, str]) -> dict[st
     right: Counter[str] = Counter()
     pairs: Counter[str] = Counter()
     alike: Counter[str] = Counter()
-    for clip, own in ratings.items():
-        for name, choice in own.items():
+    for clip, choices in ratings.items():
+        for name, choice in choices.items():
             rated[name] += 1
             labelled[name] += clip in labels
             right[name] += clip in labels and labels[clip] == choice
-        for one, two in combinations(own, 2):
-            pairs.update((one, two))
-            if own[one] == own[two]:
-                alike.update((one, two))
+        for rater, other in combinations(choices, 2):
+            pairs.update((rater, other))
+            if choices[rater] == choices[other]:
+                alike.update((rater, other))
     return {
         name: Rater(rated[name], _share(right[name], labelled[name]), _share(alike[name], pairs[name]))
         for name in sorted(rated)
     }
 
 
-def _agreement(found: Mapping[str, int]) -> float:
+def _agreement(counts: Mapping[str, int]) -> float:
     """Share of the pairs of ratings of a clip that are the same."""
-    n = sum(found.values())
-    return sum(number * (number - 1) for number in found.values()) / (n * (n - 1))
+    n = sum(counts.values())
+    return sum(number * (number - 1) for number in counts.values()) / (n * (n - 1))
 
 
 def _category(name: str, share: float, used: Sequence[Mapping[str, int]]) -> float:
-    own = [(found.get(name, 0), sum(found.values())) for found in used]
-    again = sum(n * (n - 1) for n, _ in own) / sum(n * (of - 1) for n, of in own)
-    return (again - share) / (1 - share)
+    pairs = [(counts.get(name, 0), sum(counts.values())) for counts in used]
+    agreement = sum(n * (n - 1) for n, _ in pairs) / sum(n * (of - 1) for n, of in pairs)
+    return (agreement - share) / (1 - share)
 
 
 def _share(part: float, whole: float) -> float | None:

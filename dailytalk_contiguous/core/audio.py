@@ -28,7 +28,7 @@ from numpy.typing import NDArray
 
 from dailytalk_contiguous.core.errors import BadInput
 
-# Formats that libsndfile does not know (M4A, AAC, WMA, video files), through the ffmpeg program.
+# Formats that libsndfile does not know (M4A, AAC, WMA, video files), read with the ffmpeg program.
 #
 # A program and not a library, because it is the one that people have, and because a crash or an endless loop on a
 # hostile file then stays in a process of its own. It reads single files of known formats alone: a playlist,
@@ -47,7 +47,7 @@ FORMATS = (
 )
 
 #: What both programs get before their input: what they may open, and the bytes of their largest block of memory.
-#: Of a file in which no frame begins, the parser would hold everything.
+#: The parser would keep all of a file in which no frame begins.
 _FENCED = (
     *("-protocol_whitelist", "file,pipe", "-format_whitelist", ",".join(FORMATS)),
     *("-max_alloc", str(256 << 20)),
@@ -60,7 +60,7 @@ DECODE_TIMEOUT, LONGEST_DECODE = 60.0, 86400.0
 #: Bytes of its messages that are read: of a damaged recording it may write megabytes, and the last line says why.
 _LAST_MESSAGES = 4096
 
-#: Streams without a header that tells their length: ffprobe guesses it from the first bit rate.
+#: Streams without a header that has their length: ffprobe guesses it from the first bit rate.
 ESTIMATED_LENGTH = {"aac", "ac3", "eac3", "amr", "mp3"}
 
 #: A Ctrl-C of the terminal is for the command alone: ffmpeg ended by it would look like a damaged file.
@@ -86,7 +86,7 @@ def ffprobe(path: Path) -> tuple[int, int, float, str]:
     command = ["ffprobe", "-v", "error", *_FENCED, "-select_streams", "a:0"]
     command += ["-show_entries", fields, "-of", "json"]
     try:
-        done = subprocess.run(
+        process = subprocess.run(
             [*command, _argument(path)],
             capture_output=True,
             timeout=PROBE_TIMEOUT,
@@ -95,14 +95,14 @@ def ffprobe(path: Path) -> tuple[int, int, float, str]:
         )
     except subprocess.TimeoutExpired:
         raise BadInput(f"ffprobe found nothing in {PROBE_TIMEOUT} s", "convert it to WAV or FLAC") from None
-    if b"not on whitelist" in done.stderr:
+    if b"not on whitelist" in process.stderr:
         raise BadInput(
             "its content is of no format that is read, such as a playlist, which would open other files",
             "convert it to WAV or FLAC",
         )
     # On a failure, what it has written is cut off anywhere.
-    told = {} if done.returncode else json.loads(done.stdout)
-    stream, container = (told.get("streams") or [{}])[0], told.get("format") or {}
+    answer = {} if process.returncode else json.loads(process.stdout)
+    stream, container = (answer.get("streams") or [{}])[0], answer.get("format") or {}
     rate, channels = int(_number(stream.get("sample_rate"))), int(_number(stream.get("channels")))
     seconds = _number(stream.get("duration")) or _number(container.get("duration"))
     if not rate or not channels or not seconds:
@@ -128,7 +128,7 @@ def ffmpeg_blocks(
     command += ["-af", wanted, "-f", "f32le", "-acodec", "pcm_f32le", "pipe:1"]
     done = 0
     patience = _Patience(min(DECODE_TIMEOUT + (seconds if duration is None else start + duration), LONGEST_DECODE))
-    # Messages go to a file: a pipe that nobody reads fills up on a damaged recording, and ffmpeg waits forever.
+    # Messages go to a file: an unread pipe fills up on a damaged recording, and ffmpeg waits forever.
     with (
         TemporaryFile() as messages,
         subprocess.Popen(command, stdout=subprocess.PIPE, stderr=messages, process_group=_OWN_GROUP) as process,
@@ -198,7 +198,7 @@ def _number(text: str | int | None) -> float:
     return value if 0.0 < value < math.inf else 0.0
 
 
-# Whether a file holds all the audio that it promises.
+# Completeness: whether a file has all the audio that its header promises.
 #
 # libsndfile quietly shortens a WAV, RF64, AIFF or AU file that was cut short, and believes the length that an MP3
 # states or that it guesses from the first frame, so that half a conversation would pass for a whole one. Both are
@@ -256,15 +256,15 @@ class Mended:
     at its word (the other lengths of `STREAMED` make it read to the end).
     """
 
-    def __init__(self, file: BinaryIO, place: int, length: bytes) -> None:
-        self._file, self._place, self._length = file, place, length
+    def __init__(self, file: BinaryIO, offset: int, length: bytes) -> None:
+        self._file, self._offset, self._length = file, offset, length
         self.seek, self.tell = file.seek, file.tell
 
     def read(self, count: int = -1) -> bytes:
         """As of any binary file."""
         first = self._file.tell()
         data = bytearray(self._file.read(count))
-        for at, byte in enumerate(self._length, self._place - first):
+        for at, byte in enumerate(self._length, self._offset - first):
             if 0 <= at < len(data):
                 data[at] = byte
         return bytes(data)
@@ -345,12 +345,12 @@ def _mp3_frame(head: bytes) -> tuple[int, float]:
     return samples // 8 * kbits * 1000 // rate + padding, samples / rate
 
 
-def _at(file: BinaryIO, place: int, count: int) -> bytes:
-    file.seek(place)
+def _at(file: BinaryIO, offset: int, count: int) -> bytes:
+    file.seek(offset)
     return file.read(count)
 
 
-# Reading recordings: what is in a file, and its samples in blocks, at any rate, without holding it whole.
+# Reading recordings: the facts of a file, and its samples in blocks, at any rate, never all of it in memory.
 #
 # The only place that turns samples into seconds and back, and the only one of this floor that touches files.
 # libsndfile reads what it can; anything else goes through the `ffmpeg` program where it is installed. Analysis
@@ -433,7 +433,7 @@ def embedded(audio: Mapping[str, Any] | None) -> dict[str, Any]:
     """The audio of a dataset's row as a `{"bytes", "path"}` struct whose path is None.
 
     Every reader of finished rows goes through this: a dataset may come from anybody, and a path in one may name
-    any file of this machine. A row without bytes is no error here; whoever decodes it raises BadInput.
+    any file of this machine. A row without bytes is no error here; its decoder raises BadInput.
     """
     data = audio.get("bytes") if isinstance(audio, Mapping) else None
     return {"bytes": data if isinstance(data, bytes) else None, "path": None}
@@ -461,7 +461,7 @@ def probe(audio: dict[str, Any]) -> Probe:
 
 @lru_cache(maxsize=_REMEMBERED)
 def _probe_file(path: str, size: int, modified: int) -> Probe:
-    del size, modified  # they tell this file from what was there before
+    del size, modified  # part of the cache's key: they tell this file from an earlier one of its name
     return _probe({"bytes": None, "path": path})
 
 
@@ -473,15 +473,15 @@ def _probe(audio: dict[str, Any]) -> Probe:
             raise BadInput("it is a Git LFS pointer, not the file itself", LFS_REMEDY)
         try:
             with _sound_file(audio) as file:
-                found = Probe(file.samplerate, file.channels, file.frames / file.samplerate, file.format)
+                description = Probe(file.samplerate, file.channels, file.frames / file.samplerate, file.format)
                 frames = file.frames
         except soundfile.LibsndfileError as error:
             return Probe(*ffprobe(_path_for_ffmpeg(audio, error)))
         if frames == _UNKNOWN_FRAMES:
             raise BadInput("its header does not say how long it is (it was streamed)", "convert it to WAV or FLAC")
-        if found.format in _MPEG:
-            refuse_wrong_length(encoded, found.seconds)
-    return found
+        if description.format in _MPEG:
+            refuse_wrong_length(encoded, description.seconds)
+    return description
 
 
 def blocks(
@@ -559,17 +559,17 @@ def read_at(audio: dict[str, Any], sample_rate: int, start: float = 0.0, duratio
     Raises BadInput as `blocks` does.
     """
     info = probe(audio)
-    found = [np.zeros((0, info.channels), np.float32)]
+    parts = [np.zeros((0, info.channels), np.float32)]
     if info.sample_rate == sample_rate:
-        return np.concatenate([*found, *blocks(audio, start, duration)])
+        return np.concatenate([*parts, *blocks(audio, start, duration)])
     resampler = soxr.ResampleStream(info.sample_rate, sample_rate, info.channels, dtype="float32")
-    found += [resampler.resample_chunk(block) for block in blocks(audio, start, duration)]
-    found.append(resampler.resample_chunk(np.zeros((0, info.channels), np.float32), last=True))
-    return np.concatenate(found)
+    parts += [resampler.resample_chunk(block) for block in blocks(audio, start, duration)]
+    parts.append(resampler.resample_chunk(np.zeros((0, info.channels), np.float32), last=True))
+    return np.concatenate(parts)
 
 
 def to_pcm(samples: Samples) -> Pcm:
-    """Float samples in [-1, 1] as int16; what lies outside is clipped."""
+    """Float samples in [-1, 1] as int16; what is outside is clipped."""
     scaled: Samples = np.clip(np.rint(samples * np.float32(32768)), -32768, 32767)
     return scaled.astype(np.int16)
 
@@ -679,11 +679,11 @@ def _refuse_irregular(mode: int) -> None:
         raise BadInput(f"it is {kind}, not a file", "copy the recording into a file")
 
 
-# The one channel of a clip of one speaker, whatever number its file has.
+# The one channel of a clip of one speaker, from files with one or two channels.
 #
 # Corpora of single speakers hold stray stereo files: a dead second channel, the same microphone twice, or once
-# turned over. Those are told apart here by figures; two channels that differ hold something else than one speaker
-# (or two microphones, whose sum would comb), and are refused rather than mixed.
+# inverted. These are recognised by their levels and correlation; two channels that differ have more than one
+# speaker (or two microphones, whose sum would comb), and are rejected rather than mixed.
 
 
 #: Mean square of a channel that holds nothing (−80 dBFS), and dB under the other at which one is dead: what leaks

@@ -1,6 +1,6 @@
-"""LOW, MID or HIGH: where a measure of an utterance lies among the others of the same speaker.
+"""LOW, MID or HIGH: where a measure of an utterance is among the others of the same speaker.
 
-A tag must say how somebody sounds *for them*, so a measure is compared only with values of its own conversation.
+A tag must say how a speaker sounds *for them*, so a measure is compared only with values of its own conversation.
 Tertiles alone would call a third of a monotonous conversation extreme: `percentile` therefore asks for a spread
 that a listener could hear, and `robust` measures distance in the spread of the corpus. `seed` is the older
 rule, for those who must reproduce it.
@@ -83,10 +83,10 @@ def percentile(values: ArrayLike, feature: str, floors: Floors = FLOORS, min_val
     `values` is 1-D, in the unit of `feature`; NaN is MID. All are MID when fewer than `min_values` are finite or
     when their `spread` is below the floor of the feature (a feature that `floors` doesn't name has none).
     """
-    array, known = _known(values)
-    if known.size < max(min_values, 1) or spread(known, feature) < dict(floors).get(feature, 0.0):
+    array, finite = _finite_values(values)
+    if finite.size < max(min_values, 1) or spread(finite, feature) < dict(floors).get(feature, 0.0):
         return Buckets([MID] * array.size, -math.inf, math.inf)
-    low, high = (float(threshold) for threshold in np.percentile(known, [33, 66]))
+    low, high = (float(threshold) for threshold in np.percentile(finite, [33, 66]))
     is_low, is_high = array <= low, array >= high
     return Buckets(_labels(is_low & ~is_high, is_high & ~is_low), low, high)
 
@@ -98,11 +98,11 @@ def robust(values: ArrayLike, corpus: Statistic) -> Buckets:
     `corpus` the rest; the spread is never less than 0.7 of the corpus's. NaN is MID, and so is everything if
     there is no spread anywhere.
     """
-    array, known = _known(values)
-    own = _statistic(known) if known.size else corpus
-    weight = known.size / (known.size + 20)
-    center = weight * own.median + (1 - weight) * corpus.median
-    scale = max(weight * own.spread + (1 - weight) * corpus.spread, 0.7 * corpus.spread)
+    array, finite = _finite_values(values)
+    statistic = _statistic(finite) if finite.size else corpus
+    weight = finite.size / (finite.size + 20)
+    center = weight * statistic.median + (1 - weight) * corpus.median
+    scale = max(weight * statistic.spread + (1 - weight) * corpus.spread, 0.7 * corpus.spread)
     if not scale:
         return Buckets([MID] * array.size, -math.inf, math.inf)
     low, high = center - 0.75 * scale, center + 0.75 * scale
@@ -114,10 +114,10 @@ def seed(values: ArrayLike) -> Buckets:
 
     Below 5 finite values the thresholds are the least and the greatest of them. `values` is 1-D.
     """
-    array, known = _known(values)
-    if not known.size:
+    array, finite = _finite_values(values)
+    if not finite.size:
         return Buckets([MID] * array.size, -math.inf, math.inf)
-    ends = (known.min(), known.max()) if known.size < 5 else np.percentile(known, [33, 66])
+    ends = (finite.min(), finite.max()) if finite.size < 5 else np.percentile(finite, [33, 66])
     low, high = (float(threshold) for threshold in ends)
     is_low = array <= low
     return Buckets(_labels(is_low, ~is_low & (array >= high)), low, high)
@@ -144,17 +144,17 @@ def corpus_statistic(arrays: Iterable[ArrayLike], min_values: int = 3) -> Statis
     needs is how far one speaker strays, not how far speakers differ. Arrays with fewer than `min_values` finite
     values are left out (a value alone never strays). Raises ValueError if none is left.
     """
-    used = [known for _, known in map(_known, arrays) if known.size >= max(min_values, 1)]
+    used = [finite for _, finite in map(_finite_values, arrays) if finite.size >= max(min_values, 1)]
     if not used:
         raise ValueError(f"no array has {min_values} finite values: there is nothing to learn what is usual from")
-    strays = np.concatenate([np.abs(known - np.median(known)) for known in used])
+    strays = np.concatenate([np.abs(finite - np.median(finite)) for finite in used])
     return Statistic(float(np.median(np.concatenate(used))), float(MAD_TO_SIGMA * np.median(strays)))
 
 
 def over_median(values: ArrayLike) -> NDArray[np.float64]:
     """Every value as a multiple of the median of the finite ones; NaN where it isn't finite and positive."""
-    array, known = _known(values)
-    median = np.median(known) if known.size else math.nan
+    array, finite = _finite_values(values)
+    median = np.median(finite) if finite.size else math.nan
     if not median > 0:
         return np.full(array.shape, math.nan)
     return np.where(np.isfinite(array) & (array > 0), array, math.nan) / median
@@ -165,7 +165,7 @@ def gain_db(values: ArrayLike) -> NDArray[np.float64]:
     return np.asarray(20 * np.log10(over_median(values)), dtype=np.float64)
 
 
-def _known(values: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def _finite_values(values: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """The values with NaN for what isn't finite, and the finite ones alone."""
     array = np.asarray(values, dtype=np.float64)
     if array.ndim != 1:
@@ -174,9 +174,9 @@ def _known(values: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.float64]]
     return np.where(finite, array, math.nan), array[finite]
 
 
-def _statistic(known: NDArray[np.float64]) -> Statistic:
-    median = np.median(known)
-    return Statistic(float(median), float(MAD_TO_SIGMA * np.median(np.abs(known - median))))
+def _statistic(finite: NDArray[np.float64]) -> Statistic:
+    median = np.median(finite)
+    return Statistic(float(median), float(MAD_TO_SIGMA * np.median(np.abs(finite - median))))
 
 
 def _labels(is_low: NDArray[np.bool_], is_high: NDArray[np.bool_]) -> list[str]:

@@ -13,11 +13,12 @@ from datasets import Audio, Features, LargeList, List, Value
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.schema import CHANNELS
 
-# Versions of a published dataset: how their tags are written, which comes next, and what a version breaks.
+# Versions of a published dataset: their tags, the next version, and what a version breaks.
 #
-# Tags are semantic versions (https://semver.org) with a `v` before them, said of readers: a column that went away
-# or changed its type is a major change, rows or columns that are new or different a minor one, all else a patch.
-# There is one way to write a tag, so that tags sort, and so that `v1` can later be neither v1.0.0 nor v1.9.3.
+# Tags are semantic versions (https://semver.org) with a `v` before them, from the view of readers: a column that
+# went away or changed its type is a major change, rows or columns that are new or different a minor one, all else
+# a patch. There is one way to write a tag, so that tags sort, and so that `v1` can later be neither v1.0.0 nor
+# v1.9.3.
 
 
 #: What can change, the largest first; "" is nothing.
@@ -54,9 +55,9 @@ FIRST = SemanticVersion(1, 0, 0)
 
 def parse_tag(text: str) -> SemanticVersion:
     """The version that a tag names, such as `v1.2.3`. Raises DailytalkError, naming a tag that would do."""
-    found = _TAG.fullmatch(text)
-    if found:
-        return SemanticVersion(*map(int, found.groups()))
+    match = _TAG.fullmatch(text)
+    if match:
+        return SemanticVersion(*map(int, match.groups()))
     almost = _ALMOST.fullmatch(text)
     if almost is None:
         raise DailytalkError(f"the tag {text!r} is no version", f"write v and three numbers, such as {FIRST}")
@@ -104,7 +105,7 @@ def added(before: Features, after: Features) -> list[str]:
 
 
 def _paired(before: Any, after: Any, prefix: str = "") -> Iterator[tuple[str, Any, Any]]:
-    """Fields of either, by name. What one lacks, or has of another type, is told whole, without its own fields."""
+    """Fields of either, by name. What one lacks, or has of another type, is given whole, without its fields."""
     for name in dict.fromkeys([*before, *after]):
         old, new = before.get(name), after.get(name)
         yield f"{prefix}{name}", old, new
@@ -141,14 +142,14 @@ def _is_list(feature: Any) -> bool:
     return isinstance(feature, (List, LargeList))
 
 
-# What is different between two rows of the same conversation: which fields, whose tags, and times by how much.
+# Differences between two rows of the same conversation: fields, tags, and shifts of times.
 #
 # Utterances are matched by their id, for a person may have dropped one. Words have no id: those of a speaker are
-# matched in order from both ends, and what lies between the first and the last difference is left out, which
+# matched in order from both ends, and what is between the first and the last difference is left out, which
 # keeps this linear. Shifts are counted in whole milliseconds, so that any number of them takes little memory.
 
 
-#: Seconds by which a time has to shift to count as moved; less is not heard, and is within a frame of any aligner.
+#: Seconds by which a time has to shift to count as moved; less is inaudible, and within a frame of any aligner.
 MOVED = 0.010
 
 
@@ -244,14 +245,14 @@ def _same_word(pair: tuple[Mapping[str, Any], Mapping[str, Any]]) -> bool:
 def _matched_utterances(
     before: Mapping[str, Any], after: Mapping[str, Any]
 ) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
-    known = _by_id(before.get("utterances") or ())
+    before_by_id = _by_id(before.get("utterances") or ())
     for name, new in _by_id(after.get("utterances") or ()).items():
-        if name in known:
-            yield known[name], new
+        if name in before_by_id:
+            yield before_by_id[name], new
 
 
 def _by_id(utterances: Sequence[dict[str, Any]]) -> dict[str, dict[str, Any]]:
-    return {one["utterance_id"]: one for one in utterances if "utterance_id" in one}
+    return {utterance["utterance_id"]: utterance for utterance in utterances if "utterance_id" in utterance}
 
 
 def _changed(before: Any, after: Any, name: str) -> Iterator[str]:
@@ -282,4 +283,4 @@ def _list_fields(before: Sequence[Any], after: Sequence[Any], name: str) -> Iter
 
 
 def _structs(value: Any) -> bool:
-    return isinstance(value, list) and all(isinstance(one, dict) for one in value)
+    return isinstance(value, list) and all(isinstance(item, dict) for item in value)

@@ -112,12 +112,12 @@ def code_digest(*definitions: type | Callable[..., Any], without: type | None = 
 
 @lru_cache(maxsize=None)
 def _code_digest(keys: frozenset[_Key], without: _Key) -> str:
-    seen, digests, waiting = {without}, set[str](), [*keys]
+    visited, digests, waiting = {without}, set[str](), [*keys]
     while waiting:
         key = waiting.pop()
-        if key in seen:
+        if key in visited:
             continue
-        seen.add(key)
+        visited.add(key)
         home, name = key
         if name in _module(home).imports:
             waiting.append(_module(home).imports[name])
@@ -131,7 +131,9 @@ def _code_digest(keys: frozenset[_Key], without: _Key) -> str:
 def _statements_of(module: str, name: str) -> list[_Statement]:
     """What a name of a module stands for; all of the module where it does not define the name."""
     code = _module(module)
-    statements = code.defines.get(name) or [one for defined in code.defines.values() for one in defined]
+    statements = code.defines.get(name) or [
+        statement for defined in code.defines.values() for statement in defined
+    ]
     return [*statements, *code.loose]
 
 

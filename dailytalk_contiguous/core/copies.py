@@ -15,10 +15,10 @@ from dailytalk_contiguous.core.buckets import HIGH, LOW, MID
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
 from dailytalk_contiguous.core.spans import frame_levels
 
-# Which changed copies of a clip there can be: how it is pitched, stretched, put into noise or into a room.
+# Plans of changed copies of a clip: shifted in pitch, stretched, with noise or in a room.
 #
 # A copy keeps the labels of its source, so a change that would move the speaker's pitch or rate into another
-# bucket is refused. What a copy is follows from the id of its source, its kind and its number alone: neither the
+# bucket is rejected. A copy is determined by the id of its source, its kind and its number alone: neither the
 # order of rows nor how the work is cut changes it, and n copies are the first n of any larger number.
 
 
@@ -105,10 +105,10 @@ def plan_copies(
     Raises:
         DailytalkError: a kind is unknown.
     """
-    asked = set(kinds)
-    if unknown := sorted(asked - set(KINDS)):
+    requested = set(kinds)
+    if unknown := sorted(requested - set(KINDS)):
         raise DailytalkError(f"there is no augmentation {unknown[0]!r}", f"choose among {', '.join(KINDS)}")
-    allowed = {kind: _allowed(kind, source) for kind in KINDS if kind in asked}
+    allowed = {kind: _allowed(kind, source) for kind in KINDS if kind in requested}
     refused = [Refusal(kind, _refusal(kind, source)) for kind, parts in allowed.items() if not parts]
     usable = [kind for kind in allowed if allowed[kind]]
     if not usable:
@@ -163,7 +163,7 @@ def _moved(kind: str, amount: float, source: CopySource) -> list[tuple[str, floa
         moved = [("speech_rate", source.speech_rate, source.speech_rate_thresholds, 1 / amount)]
     else:
         moved = []
-    return [one for one in moved if math.isfinite(one[1])]
+    return [measure for measure in moved if math.isfinite(measure[1])]
 
 
 def _allowed(kind: str, source: CopySource) -> list[tuple[float, float]]:
@@ -233,7 +233,7 @@ def _draw(name: str, kind: str, number: int, seed: int) -> tuple[int, int, int]:
     return first, second, third
 
 
-# Small rooms that never were: impulse responses of a shoebox by the image method (Allen and Berkley 1979).
+# Simulated small rooms: impulse responses of a shoebox by the image method (Allen and Berkley 1979).
 #
 # The direct sound comes first and unchanged, so a clip in a room keeps the times of its words. Walls are given
 # the absorption whose decay, measured on these very images, is the one asked for: formulas for it (Sabine,
@@ -325,8 +325,8 @@ def _reflection(
     width = int(orders.max()) + 1
     energy = np.bincount(bins * width + orders, distances**-2.0, (int(bins.max()) + 1) * width).reshape(-1, width)
     powers = np.arange(width)
-    found = [decay_time(energy @ reflection ** (2.0 * powers), _BIN) for reflection in _REFLECTIONS]
-    return float(_REFLECTIONS[int(np.argmin(np.abs(np.array(found) - rt60)))])
+    times = [decay_time(energy @ reflection ** (2.0 * powers), _BIN) for reflection in _REFLECTIONS]
+    return float(_REFLECTIONS[int(np.argmin(np.abs(np.array(times) - rt60)))])
 
 
 def _high_passed(response: NDArray[np.float64], sample_rate: int) -> NDArray[np.float64]:
@@ -363,7 +363,7 @@ def speech_power(samples: Samples, sample_rate: int) -> float:
 
 
 def coloured_noise(count: int, sample_rate: int, colour: str, generator: np.random.Generator) -> Samples:
-    """`count` samples of noise of a colour of `SLOPES`, without what lies under 40 Hz; its level is arbitrary."""
+    """`count` samples of noise of a colour of `SLOPES`, without what is under 40 Hz; its level is arbitrary."""
     from scipy.fft import irfft, next_fast_len, rfft, rfftfreq
 
     size = next_fast_len(count, real=True)
@@ -394,8 +394,8 @@ def in_room(samples: Samples, sample_rate: int, response: Samples) -> Samples:
     """One channel as heard through an impulse response that begins with the direct sound; of the same length."""
     from scipy.signal import fftconvolve
 
-    heard = np.asarray(fftconvolve(samples, response)[: len(samples)], np.float32)
-    width = min(round(FADE * sample_rate), len(heard))
+    wet = np.asarray(fftconvolve(samples, response)[: len(samples)], np.float32)
+    width = min(round(FADE * sample_rate), len(wet))
     if width:
-        heard[len(heard) - width :] *= np.linspace(1, 0, width, dtype=np.float32)
-    return heard
+        wet[len(wet) - width :] *= np.linspace(1, 0, width, dtype=np.float32)
+    return wet

@@ -71,9 +71,9 @@ class Leakage(NamedTuple):
 
     def explains(self, first: int, last: int) -> bool:
         """Whether frames `first` to `last` (exclusive) as a whole are leakage."""
-        own, source, rest = self.energies[:, first:last].sum(axis=1)
-        quieter = source >= own * 10 ** (MARGIN_DB / 10)
-        return bool(own > 0 and rest <= (1 - EXPLAINED_SPAN) * own and quieter)
+        energy, source, rest = self.energies[:, first:last].sum(axis=1)
+        quieter = source >= energy * 10 ** (MARGIN_DB / 10)
+        return bool(energy > 0 and rest <= (1 - EXPLAINED_SPAN) * energy and quieter)
 
     def predicted(self) -> NDArray[np.float64]:
         """Mean square of the leak in each frame (full scale is 1), as the other channel makes it.
@@ -81,11 +81,11 @@ class Leakage(NamedTuple):
         Unlike `mask` this does not depend on what else the channel holds: a leak is known beside its own speaker's
         words, too. Zeros where less than `LEAKY` of the other speaker's loud frames are leakage.
         """
-        own, source, rest = self.energies.astype(np.float64)
-        alone = (source >= _threshold(self.energies[1])) & (source >= own * 10 ** (MARGIN_DB / 10))
+        energy, source, rest = self.energies.astype(np.float64)
+        alone = (source >= _threshold(self.energies[1])) & (source >= energy * 10 ** (MARGIN_DB / 10))
         if not alone.any() or np.mean(self.mask[alone]) < LEAKY:
-            return np.zeros(len(own))
-        share = max(0.0, float(np.median((own - rest)[alone] / source[alone])))
+            return np.zeros(len(energy))
+        share = max(0.0, float(np.median((energy - rest)[alone] / source[alone])))
         # By Parseval's theorem: half of a spectrum, of int16 samples under a Hann window.
         return np.asarray(share * source / (32768.0**2 * WINDOW / 2 * np.sum(np.hanning(WINDOW) ** 2)))
 
@@ -98,16 +98,16 @@ def leakage(left: Pcm, right: Pcm) -> tuple[Leakage, Leakage]:
     """
     transfers = _transfers(left, right)
     parts = list(_energies(left, right, transfers))
-    own = [np.concatenate(part) for part in zip(*(energies for energies, _ in parts), strict=True)]
+    energies_of = [np.concatenate(part) for part in zip(*(energies for energies, _ in parts), strict=True)]
     rest = [np.concatenate(part) for part in zip(*(left_over for _, left_over in parts), strict=True)]
     n_frames = -(-len(left) // HOP)
-    found = [
-        _verdict(own[side], own[1 - side], rest[side])
+    verdicts = [
+        _verdict(energies_of[side], energies_of[1 - side], rest[side])
         if transfers[side] is not None
         else Leakage(np.zeros(n_frames, bool), None, False, np.zeros((3, n_frames), np.float32))
         for side in (0, 1)
     ]
-    return found[0], found[1]
+    return verdicts[0], verdicts[1]
 
 
 def leaked_spans(mask: NDArray[np.bool_], sample_rate: int) -> list[tuple[int, int]]:
@@ -117,34 +117,34 @@ def leaked_spans(mask: NDArray[np.bool_], sample_rate: int) -> list[tuple[int, i
     return [(round(start * frame), round(end * frame)) for start, end in edges.tolist()]
 
 
-def _verdict(own: Energies, source: Energies, rest: Energies) -> Leakage:
+def _verdict(energy: Energies, source: Energies, rest: Energies) -> Leakage:
     """What the energies of one channel, of the other, and of the unexplained rest say."""
-    mask, louder_db = _mask(own, source, rest)
-    total_explained = 1.0 - rest.sum() / (own.sum() + np.finfo(np.float32).tiny)
+    mask, louder_db = _mask(energy, source, rest)
+    total_explained = 1.0 - rest.sum() / (energy.sum() + np.finfo(np.float32).tiny)
     loud = source >= _threshold(source)
     same = bool(total_explained >= SAME_SIGNAL and abs(np.median(louder_db[loud])) < MARGIN_DB)
     level = float(-np.median(louder_db[mask])) if mask.any() else None
-    return Leakage(mask, level, same, np.stack((own, source, rest)))
+    return Leakage(mask, level, same, np.stack((energy, source, rest)))
 
 
-def _mask(own: Energies, source: Energies, rest: Energies) -> tuple[NDArray[np.bool_], NDArray[np.float64]]:
+def _mask(channel: Energies, source: Energies, rest: Energies) -> tuple[NDArray[np.bool_], NDArray[np.float64]]:
     """Which frames are leakage, and by how many dB the other channel is louder around each."""
     box = np.ones(2 * SMOOTH + 1)
     tiny = np.finfo(np.float32).tiny
-    own_sum, source_sum, rest_sum = (np.convolve(energy, box, mode="same") for energy in (own, source, rest))
+    own_sum, source_sum, rest_sum = (np.convolve(energy, box, mode="same") for energy in (channel, source, rest))
     louder_db = 10.0 * np.log10((source_sum + tiny) / (own_sum + tiny))
     mask = (rest_sum <= (1 - EXPLAINED) * own_sum) & (louder_db >= MARGIN_DB)
     # Next to the speaker's own words these sums are all his, and a word would begin in the leak before it.
     near = np.convolve(mask, box, mode="same") > 0
-    alone = (rest <= (1 - EXPLAINED) * own) & (source >= own * 10 ** (MARGIN_DB / 10))
-    return mask | (near & alone & (own > 0)), louder_db
+    alone = (rest <= (1 - EXPLAINED) * channel) & (source >= channel * 10 ** (MARGIN_DB / 10))
+    return mask | (near & alone & (channel > 0)), louder_db
 
 
 def _transfers(left: Pcm, right: Pcm) -> tuple[Spectra | None, Spectra | None]:
     """Least-squares filters from the right channel to the left one, and back: one complex gain a frequency.
 
-    None where too little is heard of the source. Frames are weighted by the energy of the channel that the leak
-    is in, which is noise as far as the leak is concerned: one word of its own speaker is a thousand times the
+    None where there is too little sound of the source. Frames are weighted by the energy of the channel that the
+    leak is in, which is noise as far as the leak is concerned: one word of its own speaker is a thousand times the
     energy of a leak 30 dB down, and would be fitted instead.
     """
     thresholds = [_threshold(_frame_energies(channel)) for channel in (left, right)]
@@ -155,10 +155,10 @@ def _transfers(left: Pcm, right: Pcm) -> tuple[Spectra | None, Spectra | None]:
         energies = [_energy(block) for block in spectra]
         for side in (0, 1):
             active = energies[1 - side] >= thresholds[1 - side]
-            ours, theirs = spectra[side][active], spectra[1 - side][active]
+            leaked, source = spectra[side][active], spectra[1 - side][active]
             weights = 1.0 / np.maximum(energies[side], FAINTEST * energies[1 - side])[active]
-            cross[side] += np.einsum("i,ij,ij->j", weights, ours, theirs.conj())
-            power[side] += np.einsum("i,ij->j", weights, theirs.real**2 + theirs.imag**2)
+            cross[side] += np.einsum("i,ij,ij->j", weights, leaked, source.conj())
+            power[side] += np.einsum("i,ij->j", weights, source.real**2 + source.imag**2)
             count[side] += int(active.sum())
     left_filter, right_filter = (
         np.asarray(cross[side] / np.maximum(power[side], np.finfo(np.float64).tiny), np.complex64)
@@ -176,12 +176,12 @@ def _energies(
     if all(transfer is None for transfer in transfers):
         return
     for spectra in zip(_spectra(left), _spectra(right), strict=True):
-        own = [_energy(block) for block in spectra]
+        energies_of = [_energy(block) for block in spectra]
         rest = [
-            _energy(spectra[side] - transfer * spectra[1 - side]) if transfer is not None else own[side]
+            _energy(spectra[side] - transfer * spectra[1 - side]) if transfer is not None else energies_of[side]
             for side, transfer in enumerate(transfers)
         ]
-        yield own, rest
+        yield energies_of, rest
 
 
 def _energy(spectra: Spectra) -> Energies:
@@ -203,12 +203,12 @@ def _spectra(channel: Pcm) -> Iterator[Spectra]:
 def _frame_energies(channel: Pcm) -> Energies:
     """Energy of each frame's spectrum by Parseval's theorem, without the spectrum, shape (frames,)."""
     weights = (np.hanning(WINDOW) ** 2).astype(np.float32).reshape(-1, HOP)
-    found = [np.zeros(0, np.float32)]
+    parts = [np.zeros(0, np.float32)]
     for piece in _blocks(channel):
         hops = np.square(piece).reshape(-1, HOP) @ weights.T  # of each hop under each quarter of the window
         windows = np.lib.stride_tricks.sliding_window_view(hops, len(weights), axis=0)
-        found.append(np.einsum("ijj->i", windows) * np.float32(WINDOW / 2))
-    return np.concatenate(found)
+        parts.append(np.einsum("ijj->i", windows) * np.float32(WINDOW / 2))
+    return np.concatenate(parts)
 
 
 def _blocks(channel: Pcm) -> Iterator[NDArray[np.float32]]:

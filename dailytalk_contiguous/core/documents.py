@@ -1,7 +1,7 @@
-"""Reads JSON and YAML that somebody else wrote, so that whatever is wrong with it is one sentence.
+"""Reads JSON and YAML of other authors, and says what is wrong with it in one sentence.
 
 A file from outside may be nested deeper than Python can walk, hold a number that no float and no column can, or
-half a surrogate pair that can't be encoded again hours later. All of that is refused where the text is parsed:
+half a surrogate pair that can't be encoded again hours later. All of that is rejected where the text is parsed:
 what this module returns can be copied, compared, printed, encoded as UTF-8 and stored in Arrow.
 """
 
@@ -121,7 +121,7 @@ MOST_MEMBERS = 1000
 
 
 def unpack_gzip(data: bytes, name: str, remedy: str = _REMEDY, limit: int = MOST_BYTES) -> bytes:
-    """What a gzip file of up to `MOST_MEMBERS` members holds.
+    """The content of a gzip file of up to `MOST_MEMBERS` members.
 
     Never more than `limit` bytes are made: 64 KiB can hold 64 MiB. Raises BadInput for what holds more, breaks off
     or is no gzip.
@@ -151,7 +151,7 @@ def json_lines(
 ) -> Iterator[tuple[int, dict[str, Any] | BadInput]]:
     """The objects of a JSON Lines file with their numbers from 1; blank lines are passed over.
 
-    A line that can't be used is given as the BadInput that says why, without its place, so that the others go on.
+    A line that can't be used is the BadInput that says why, without its place, so that the others are still read.
     Raises BadInput for a file that is missing or can't be read.
     """
     for number, line in numbered_lines(path, remedy):
@@ -227,18 +227,18 @@ def fits(value: Any, shape: Any) -> bool:
     return _misfit(value, shape, "") is None
 
 
-def _misfit(value: Any, shape: Any, place: str) -> str | None:
+def _misfit(value: Any, shape: Any, path: str) -> str | None:
     """What is wrong with a value, if anything is."""
-    inner = "" if place == "it" else f"{place}."
+    inner = "" if path == "it" else f"{path}."
     if isinstance(shape, list):
         if not isinstance(value, list):
-            return f"{place} is {quoted(value)}, not a list"
-        items: Any = ((f"{inner}{number}", one, shape[0]) for number, one in enumerate(value, 1))
+            return f"{path} is {quoted(value)}, not a list"
+        items: Any = ((f"{inner}{number}", child, shape[0]) for number, child in enumerate(value, 1))
     elif isinstance(shape, dict):
         if not isinstance(value, dict):
-            return f"{place} is {quoted(value)}, not an object"
+            return f"{path} is {quoted(value)}, not an object"
         if str in shape:
-            items = ((f"{inner}{key}", one, shape[str]) for key, one in value.items())
+            items = ((f"{inner}{key}", child, shape[str]) for key, child in value.items())
         else:
             missing = [key for key in shape if not key.endswith("?") and value.get(key) is None]
             if missing:
@@ -249,12 +249,12 @@ def _misfit(value: Any, shape: Any, place: str) -> str | None:
                 if value.get(key.removesuffix("?")) is not None
             )
     elif shape is float:
-        return None if is_number(value) else f"{place} is {quoted(value)}, not a number"
+        return None if is_number(value) else f"{path} is {quoted(value)}, not a number"
     elif shape is int:
         right = isinstance(value, int) and is_number(value)
-        return None if right else f"{place} is {quoted(value)}, not a whole number"
+        return None if right else f"{path} is {quoted(value)}, not a whole number"
     else:
-        return None if isinstance(value, shape) else f"{place} is {quoted(value)}, not {_KINDS.get(shape, shape)}"
+        return None if isinstance(value, shape) else f"{path} is {quoted(value)}, not {_KINDS.get(shape, shape)}"
     return next((problem for item in items if (problem := _misfit(item[1], item[2], item[0]))), None)
 
 

@@ -36,7 +36,7 @@ class BadInput(DailytalkError):
         self.retry = retry
 
     def at(self, row: int) -> "BadInput":
-        """The same problem, said of row `row` of a batch."""
+        """The same problem, for row `row` of a batch."""
         return BadInput(self.reason, self.remedy, row, self.retry)
 
 

@@ -19,7 +19,7 @@ COMPRESSION = 2.4
 #: Letters below which compression says nothing (zlib's header alone is 8 bytes).
 COMPRESSIBLE_LETTERS = 40
 
-#: Words a second that nobody speaks, plus words allowed on top for the shortest utterances: auctioneers reach
+#: Words a second that no speaker reaches, plus words allowed on top for the shortest utterances: auctioneers reach
 #: 6 to 7, "no no no no" 6.
 MAX_WORDS_PER_SECOND, EXTRA_WORDS = 7.0, 2
 

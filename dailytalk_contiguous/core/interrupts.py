@@ -1,9 +1,9 @@
-"""Ctrl-C as the programs promise it: exit code 130 and one sentence, whatever code it meets.
+"""Ctrl-C as the programs promise it: exit code 130 and one sentence, in any code.
 
 Python raises KeyboardInterrupt between any two bytecodes. Inside compiled code that calls back (numba, ctypes,
 pyarrow, an import of C code) it comes out as another error, or is swallowed. So a signal is written down first,
 and raises at once only where nothing compiled runs: inside `deferred` it waits for the next `check`. A second
-Ctrl-C ends the process where it is; that loses nothing, since whatever is on disk is there whole or not at all.
+Ctrl-C ends the process where it is; that loses nothing, since files on disk are whole or absent.
 
 Outside of `watched`, in a notebook or a worker process, all of this does nothing.
 """
@@ -61,7 +61,7 @@ def install(program: str) -> None:
 def watched(program: str) -> Iterator[None]:
     """The work of a command. Raises KeyboardInterrupt at its end if a Ctrl-C was not answered in it.
 
-    That is so whatever else the block raises: a Ctrl-C can come out of compiled code as any error.
+    That holds for any error that the block raises: a Ctrl-C can come out of compiled code as any error.
     """
     global _state
     before = signal.getsignal(signal.SIGINT), sys.unraisablehook
@@ -181,7 +181,7 @@ def _on_ctrl_c(number: int, frame: FrameType | None) -> None:
         state.asked = True
         if not state.deferrals:
             raise KeyboardInterrupt
-    # After the work nothing is left to stop: its exit code stands.
+    # After the work nothing is left to stop: its exit code counts.
 
 
 def _unraisable(unraisable: Any) -> None:

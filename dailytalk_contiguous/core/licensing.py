@@ -5,14 +5,14 @@ from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-# What licences ask for, told from their names, and what holds when data under several of them come together.
+# Terms of licences, from their names, and the terms of data under several licences together.
 #
-# No legal advice: licences are told apart by their names alone, and only in what they commonly ask (no commercial
-# use, no changed versions, the same terms for what follows, naming the author, research only). What can't be told
-# from a name is said to be unknown, never assumed to be free.
+# No legal advice: only the name of a licence is read, and only for what it commonly asks (no commercial use, no
+# changed versions, the same terms for derived work, naming the author, research only). What a name does not show
+# is unknown, never assumed to be free.
 
 
-#: What stands for "no single licence covers it".
+#: The name for "no single licence covers it".
 OTHER = "other"
 
 #: Licences of programs, and of weights given away like one: they ask nothing of what was made with them.
@@ -39,19 +39,19 @@ SAYS = {
     "research": "research only, by agreement with its makers",
 }
 
-#: Parts of the name of a licence that is nobody else's, and that limit it to research.
+#: Parts of the names of special licences that limit use to research.
 _RESEARCH = ("research", "academic")
 
 
 class Asked(NamedTuple):
-    """What a licence asks for: some of `SAYS`; `known` is False where its name does not tell."""
+    """What a licence asks for: some of `SAYS`; `known` is False where its name does not show it."""
 
     what: frozenset[str]
     known: bool = True
 
 
 class Origin(NamedTuple):
-    """A source, or a model by its role, with the licence that it is under (None: not told)."""
+    """A source, or a model by its role, with its licence (None: not known)."""
 
     role: str
     name: str
@@ -67,7 +67,7 @@ class Combined(NamedTuple):
         licence: the strictest of them where it asks for everything that any of them asks for; else `other`, and
             all of them hold at once.
         asks: keys of `SAYS`, in that order.
-        warnings: one sentence for each way in which the terms clash or close a door, without a full stop.
+        warnings: one sentence for each conflict or restriction, without a full stop.
     """
 
     licence: str
@@ -86,8 +86,8 @@ def asked(licence: str | None) -> Asked:
         return Asked(frozenset())
     if name.startswith(("cc-by", "cdla-", "odc-by", "odbl")):
         parts = name.split("-")
-        found = {"nc": "commercial", "nd": "changes", "sa": "terms", "sharing": "terms", "odbl": "terms"}
-        return Asked(frozenset({what for short, what in found.items() if short in parts} | {"naming"}))
+        asks = {"nc": "commercial", "nd": "changes", "sa": "terms", "sharing": "terms", "odbl": "terms"}
+        return Asked(frozenset({what for short, what in asks.items() if short in parts} | {"naming"}))
     if name.startswith("licenseref-") and any(part in name.split("-") for part in _RESEARCH):
         return Asked(frozenset(("commercial", "naming", "research")))
     return Asked(frozenset(), known=False)
@@ -95,19 +95,19 @@ def asked(licence: str | None) -> Asked:
 
 def licence_in_words(licence: str | None) -> str:
     """What a licence asks for, for a table in Markdown."""
-    found = asked(licence)
-    if not found.known:
+    terms = asked(licence)
+    if not terms.known:
         return "**see its terms**"
-    return "; ".join(text for what, text in SAYS.items() if what in found.what) or "nothing of the data"
+    return "; ".join(text for what, text in SAYS.items() if what in terms.what) or "nothing of the data"
 
 
 def refusal(licence: str | None) -> str | None:
     """Why data under a licence can't be used commercially, or None if its name allows it. Unknown is no."""
-    found = asked(licence)
-    if not found.known:
+    terms = asked(licence)
+    if not terms.known:
         return f"nobody can tell from {licence or 'an unknown licence'} whether commercial use is allowed"
-    if "commercial" in found.what:
-        word = "research only" if "research" in found.what else "no commercial use"
+    if "commercial" in terms.what:
+        word = "research only" if "research" in terms.what else "no commercial use"
         return f"{licence} allows {word}"
     return None
 
@@ -116,69 +116,69 @@ def combined(users: Mapping[str | None, Collection[str]], also: Collection[str] 
     """What holds for data under several licences together.
 
     Args:
-        users: names of the folders or corpora under each licence (None: not told).
+        users: names of the folders or corpora under each licence (None: not known).
         also: keys of `SAYS` that models ask for, by which the data was made.
     """
-    names = {licence: _named(licence, own) for licence, own in users.items()}
-    known = {licence: asked(licence) for licence in users}
-    union = frozenset(what for found in known.values() for what in found.what) | frozenset(also)
+    names = {licence: _users_in_words(licence, folders) for licence, folders in users.items()}
+    terms = {licence: asked(licence) for licence in users}
+    union = frozenset(what for asked_for in terms.values() for what in asked_for.what) | frozenset(also)
     asks = tuple(what for what in SAYS if what in union)
-    warnings = (*_doors(names, known), *_clashes(names, known))
-    return Combined(_strictest(known, union), asks, warnings)
+    warnings = (*_doors(names, terms), *_clashes(names, terms))
+    return Combined(_strictest(terms, union), asks, warnings)
 
 
-def _strictest(known: Mapping[str | None, Asked], union: frozenset[str]) -> str:
+def _strictest(terms: Mapping[str | None, Asked], union: frozenset[str]) -> str:
     """The licence that asks for everything, if it leaves none of the others' own terms out; else `other`."""
-    if not known or not all(found.known for found in known.values()):
+    if not terms or not all(asked_for.known for asked_for in terms.values()):
         return OTHER
-    # Terms of their own, which nobody else's licence says: share-alike, and agreements.
-    own = {_family(name) for name, found in known.items() if found.what & {"terms", "research"}}
-    fitting = [name for name, found in known.items() if name and found.what >= union]
-    if len(own) > 1 or (own and not {_family(name) for name in fitting} & own):
+    # Terms that no other licence has: share-alike, and agreements.
+    families = {_family(name) for name, asked_for in terms.items() if asked_for.what & {"terms", "research"}}
+    fitting = [name for name, asked_for in terms.items() if name and asked_for.what >= union]
+    if len(families) > 1 or (families and not {_family(name) for name in fitting} & families):
         return OTHER
-    return max(fitting, key=lambda name: (_family(name) in own, name), default=OTHER)
+    return max(fitting, key=lambda name: (_family(name) in families, name), default=OTHER)
 
 
-def _doors(names: Mapping[str | None, str], known: Mapping[str | None, Asked]) -> list[str]:
+def _doors(names: Mapping[str | None, str], terms: Mapping[str | None, Asked]) -> list[str]:
     """What single licences forbid to all of it."""
-    found = []
-    closed = [name for name, one in known.items() if "commercial" in one.what]
-    if closed and any(one.known and "commercial" not in one.what for one in known.values()):
+    warnings = []
+    closed = [name for name, asked_for in terms.items() if "commercial" in asked_for.what]
+    if closed and any(asked_for.known and "commercial" not in asked_for.what for asked_for in terms.values()):
         who = _listed(names[name] for name in closed)
-        found.append(f"{who}: not for commercial use, and so nothing is that was trained on all of it together")
-    for name, one in known.items():
-        if not one.known:
-            found.append(f"{names[name]}: its terms have to be read before any use")
-        if "changes" in one.what:
-            found.append(f"{names[name]}: no changed versions, and this is one; do not pass it on")
-        if "research" in one.what:
-            found.append(f"{names[name]}: research only, by agreement with its makers; do not pass it on")
-    return found
+        warnings.append(f"{who}: not for commercial use, and so nothing is that was trained on all of it together")
+    for name, asked_for in terms.items():
+        if not asked_for.known:
+            warnings.append(f"{names[name]}: its terms have to be read before any use")
+        if "changes" in asked_for.what:
+            warnings.append(f"{names[name]}: no changed versions, and this is one; do not pass it on")
+        if "research" in asked_for.what:
+            warnings.append(f"{names[name]}: research only, by agreement with its makers; do not pass it on")
+    return warnings
 
 
-def _clashes(names: Mapping[str | None, str], known: Mapping[str | None, Asked]) -> list[str]:
+def _clashes(names: Mapping[str | None, str], terms: Mapping[str | None, Asked]) -> list[str]:
     """Share-alike against terms that it does not allow to be added."""
-    found = []
-    told: set[str | None] = set()
-    for name, one in known.items():
-        if "terms" not in one.what:
+    warnings = []
+    reported: set[str | None] = set()
+    for name, asked_for in terms.items():
+        if "terms" not in asked_for.what:
             continue
-        told.add(name)  # two that both want their own terms are told of once
+        reported.add(name)  # a conflict of two share-alike licences is reported once
         against = [
             names[other]
-            for other, two in known.items()
-            if two.known
-            and other not in told
+            for other, other_terms in terms.items()
+            if other_terms.known
+            and other not in reported
             and _family(other) != _family(name)
-            and ("terms" in two.what or two.what - one.what)
+            and ("terms" in other_terms.what or other_terms.what - asked_for.what)
         ]
         if against:
-            found.append(
+            warnings.append(
                 f"{names[name]}: what follows from it only under the same terms, which {_listed(against)} "
                 f"contradict{'' if len(against) > 1 else 's'}; it may be trained on, but nobody may publish both "
                 "as one dataset"
             )
-    return found
+    return warnings
 
 
 def _family(licence: str | None) -> str:
@@ -186,7 +186,7 @@ def _family(licence: str | None) -> str:
     return re.sub(r"-\d+(\.\d+)*$", "", (licence or "").strip().lower())
 
 
-def _named(licence: str | None, users: Collection[str]) -> str:
+def _users_in_words(licence: str | None, users: Collection[str]) -> str:
     return f"{licence or 'no licence'} ({', '.join(sorted(users))})" if users else str(licence or "no licence")
 
 
@@ -195,9 +195,9 @@ def _listed(names: Iterable[str]) -> str:
     return f"{', '.join(first)} and {last}" if first else last
 
 
-# Whose models these are and what their licences allow: it goes into every run's record and dataset card.
+# Models with their authors and licences, for every run's record and dataset card.
 #
-# Kept apart from the code that loads them, so that a corrected licence does not make models run again.
+# Separate from the code that loads them, so that a corrected licence does not make models run again.
 
 
 class Licence(NamedTuple):

@@ -12,11 +12,11 @@ from numpy.typing import NDArray
 from dailytalk_contiguous.core.audio import Samples
 from dailytalk_contiguous.core.spans import frame_levels
 
-# Sound of the rebuilt conversation: pieces at their places in room tone, one loudness, no peak too high.
+# Mixing the rebuilt conversation: pieces at their places in room tone, one loudness, no peak too high.
 #
-# Each channel has room tone of its own, taken from where neither speaker is heard, so that nothing steps from a
+# Each channel has its own room tone, taken from where neither speaker is heard, so that nothing steps from a
 # voice into digital silence, a synthetic voice between its words neither. A channel that is kept stays the
-# recording between its events, too. Joins are faded over 10 ms outside of events: what a person said is never
+# recording between its events, too. Joins are faded over 10 ms outside of events: recorded speech is never
 # touched.
 
 
@@ -56,8 +56,8 @@ FAINT = 10 ** (-78 / 20)
 #: Seconds of digital silence after which a line is taken to be gated there: no room is that quiet.
 GATED = 0.01
 
-#: Peak that the re-voiced channel may reach (the last 16-bit step up to −1 dBFS), and dB that the limiter may take
-#: off a peak.
+#: Peak that the resynthesised channel may reach (the last 16-bit step up to −1 dBFS), and dB that the limiter may
+#: take off a peak.
 CEILING, LIMIT_DB = math.floor(10 ** (-1 / 20) * 32768) / 32768, 6.0
 
 #: Seconds that the limiter looks ahead.
@@ -79,7 +79,7 @@ class Piece(NamedTuple):
 
 
 def lay(pieces: Sequence[Piece], tone: Samples, sample_rate: int) -> Samples:
-    """Lay pieces into room tone. Inside a piece the result is the piece, bit for bit, unless it lies `over`.
+    """Lay pieces into room tone. Inside a piece the result is the piece, bit for bit, unless it is `over`.
 
     Where there is room, up to 10 ms of `lead` and `tail` are faded into the tone outside the piece.
     """
@@ -93,8 +93,8 @@ def lay(pieces: Sequence[Piece], tone: Samples, sample_rate: int) -> Samples:
         _fade_in(channel, piece, min(fade, (piece.start - before) // 2, len(piece.lead)))
         _fade_out(channel, piece, end, min(fade, (after - end) // 2, len(piece.tail)))
     for piece in ordered:
-        place = slice(piece.start, piece.start + len(piece.samples))
-        channel[place] = tone[place] + piece.samples if piece.over else piece.samples
+        window = slice(piece.start, piece.start + len(piece.samples))
+        channel[window] = tone[window] + piece.samples if piece.over else piece.samples
     return channel
 
 
@@ -249,15 +249,15 @@ def loudness(samples: Samples, sample_rate: int) -> float:
 def _fade_in(channel: Samples, piece: Piece, width: int) -> None:
     if width > 0:
         ramp = np.linspace(0, 1, width + 2, dtype=np.float32)[1:-1]
-        place = slice(piece.start - width, piece.start)
-        channel[place] = (1 - ramp) * channel[place] + ramp * piece.lead[len(piece.lead) - width :]
+        window = slice(piece.start - width, piece.start)
+        channel[window] = (1 - ramp) * channel[window] + ramp * piece.lead[len(piece.lead) - width :]
 
 
 def _fade_out(channel: Samples, piece: Piece, end: int, width: int) -> None:
     if width > 0:
         ramp = np.linspace(1, 0, width + 2, dtype=np.float32)[1:-1]
-        place = slice(end, end + width)
-        channel[place] = (1 - ramp) * channel[place] + ramp * piece.tail[:width]
+        window = slice(end, end + width)
+        channel[window] = (1 - ramp) * channel[window] + ramp * piece.tail[:width]
 
 
 def _resized(background: Samples, first: int, last: int, tone: Samples, fade: int) -> Samples:
@@ -284,7 +284,7 @@ def _spliced(gap: Samples, taken: int, cut: int, half: int) -> Samples:
     spliced = np.concatenate((gap[:cut], gap[cut + taken :]))
     width = max(0, min(half, cut + min(0, taken), len(spliced) - cut))
     ramp = np.linspace(0, 1, 2 * width + 2, dtype=np.float32)[1:-1]
-    before, after = (gap[place - width : place + width] for place in (cut, cut + taken))
+    before, after = (gap[at - width : at + width] for at in (cut, cut + taken))
     spliced[cut - width : cut + width] = (1 - ramp) * before + ramp * after
     return spliced
 
@@ -311,7 +311,7 @@ def _repeated(stretches: list[Samples], length: int, sample_rate: int) -> Sample
         bed.append(part)
         if sum(map(len, bed)) >= BED * sample_rate:
             break
-    loop = _joined([one for part in bed for one in (part, part[::-1])], round(FADE * sample_rate))
+    loop = _joined([stretch for part in bed for stretch in (part, part[::-1])], round(FADE * sample_rate))
     return np.resize(_joined([loop, loop[::-1]], round(FADE * sample_rate)), length).astype(np.float32)
 
 
@@ -372,7 +372,7 @@ def _joined(parts: Sequence[Samples], fade: int) -> Samples:
 #
 # Nothing but a gain is done to a performance: where −23 LUFS would break the ceiling of −1 dBTP the gain is
 # lowered instead of limiting, because a limiter takes the attack from a shout and what is missing can be read
-# from a column. Speech seldom gets there: its peaks lie 12 to 20 dB over its loudness, the ceiling lies 22 dB
+# from a column. Speech seldom gets there: its peaks are 12 to 20 dB over its loudness, the ceiling is 22 dB
 # over the target.
 
 
@@ -384,7 +384,7 @@ MOMENTARY, STEP = 0.4, 0.1
 
 #: Seconds under which a clip's loudness is its momentary maximum: of fewer than four blocks the gate of BS.1770
 #: can't tell a pause from speech. Not more, although momentary loudness is also used for longer clips: on the
-#: bundled conversations its maximum lies 0.9 LU over the integrated loudness at 0.7 s but 2.6 LU at 3 s, so the
+#: bundled conversations its maximum is 0.9 LU over the integrated loudness at 0.7 s but 2.6 LU at 3 s, so the
 #: clips of a corpus on this side of 3 s would come out audibly softer than those on the other.
 SHORT = 0.7
 

@@ -53,7 +53,7 @@ def cache_folder() -> Path:
         return private_folder(Path(chosen))
     base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     folder = private_folder(base / "dailytalk_contiguous")
-    with suppress(OSError):  # another's, or not there: whoever writes there is told by the disk
+    with suppress(OSError):  # another user's, or missing: writing there will fail with the disk's error
         folder.chmod(PRIVATE)
     return folder
 
@@ -61,7 +61,7 @@ def cache_folder() -> Path:
 def private_folder(folder: Path) -> Path:
     """The folder, which only its owner may enter if it has to be made; one that is there keeps its rights.
 
-    A disk that refuses is no error here, but of whoever writes there.
+    A disk that refuses is no error here; writing there will raise it.
     """
     with suppress(OSError):
         folder.mkdir(mode=PRIVATE, parents=True, exist_ok=True)

@@ -54,13 +54,13 @@ def measure_prosody(samples: NDArray[np.float32], n_words: int, speech_seconds: 
         return dict.fromkeys(names, math.nan) | {"speech_rate": rate}
     frames = _frames(samples)
     pitch, voiced = track_pitch(samples)
-    known = pitch[voiced]
-    enough = len(known) >= MIN_VOICED
+    voiced_pitch = pitch[voiced]
+    enough = len(voiced_pitch) >= MIN_VOICED
     return {
         "rms": float(np.sqrt(np.mean(frames**2, axis=1)).mean()),
         "zcr": float(np.mean(np.signbit(frames[:, 1:]) != np.signbit(frames[:, :-1]))),
-        "f0_mean": float(known.mean()) if enough else math.nan,
-        "f0_std": float(known.std()) if enough else math.nan,
+        "f0_mean": float(voiced_pitch.mean()) if enough else math.nan,
+        "f0_std": float(voiced_pitch.std()) if enough else math.nan,
         "voiced_fraction": float(voiced.mean()),
         "speech_rate": rate,
     }
@@ -80,7 +80,7 @@ def track_pitch(samples: NDArray[np.float32]) -> tuple[NDArray[np.float64], NDAr
 def _compiled() -> None:
     """Let one process at a time compile librosa's loops.
 
-    numba compiles them in the first call and keeps them, unless told where, beside librosa's files. Two processes
+    numba compiles them in the first call and caches them, by default beside librosa's files. Two processes
     that did so at once left files by which every later one was ended by a segmentation fault; and hosts that share
     an installation share no lock. So they are kept in a folder of this host and user, and the lock beside them.
     """
@@ -93,13 +93,13 @@ def _compiled() -> None:
 def compiled_folder() -> Path:
     """`NUMBA_CACHE_DIR`, or a folder of this host and user. Raises DailytalkError if it can't be used."""
     user = os.getuid() if hasattr(os, "getuid") else None  # Windows has a temporary folder for each user
-    own = Path(tempfile.gettempdir()) / f"dailytalk-numba-{platform.node()}-{user}"
-    folder = Path(os.environ.get("NUMBA_CACHE_DIR") or own)
-    with contextlib.suppress(OSError):  # said below, in words
+    default_folder = Path(tempfile.gettempdir()) / f"dailytalk-numba-{platform.node()}-{user}"
+    folder = Path(os.environ.get("NUMBA_CACHE_DIR") or default_folder)
+    with contextlib.suppress(OSError):  # reported below, as a DailytalkError
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     if not (folder.is_dir() and os.access(folder, os.W_OK)):
         raise DailytalkError(f"compiled code can't be kept in {str(folder)!r}", _ELSEWHERE)
-    if folder == own and user is not None and folder.lstat().st_uid != user:
+    if folder == default_folder and user is not None and folder.lstat().st_uid != user:
         raise DailytalkError(f"{str(folder)!r} is another user's, and what lies in it would be run", _ELSEWHERE)
     return folder
 

@@ -13,9 +13,9 @@ from dailytalk_contiguous.core.audio import Samples
 from dailytalk_contiguous.core.loudness import clip_loudness, decibels
 from dailytalk_contiguous.core.word_times import Word, sound_length, split_words, voiced_spans
 
-# How good a clip's recording is, in figures, and which of them are out of bounds.
+# Quality of a clip's recording in figures, and which of them are out of bounds.
 #
-# Measured is the file as it came, before anything is levelled or cut, and at its own rate. What can't be known is
+# The file is measured as it came, before anything is levelled or cut, and at its own rate. What can't be known is
 # None, never a guess: a clip with a gate has no noise floor between its words, so it has no signal-to-noise
 # ratio. Limits are apart from measures, so that they can be chosen from a plot of a corpus and changed without
 # measuring again.
@@ -33,7 +33,7 @@ NAMES = (
     *("peak_dbfs", "loudness_lufs", "dc_offset"),
 )
 
-#: Seconds of a frame of energy; seconds around what is heard that are neither speech nor noise.
+#: Seconds of a frame of energy; seconds around sounds that are neither speech nor noise.
 FRAME, MARGIN = 0.02, 0.05
 
 #: Mean square under which a frame is digital silence: less than the rounding of 16 bits leaves (−101 dBFS).
@@ -42,7 +42,7 @@ NOTHING = 1e-10
 #: Frames of noise that give a floor by themselves (0.2 s); with fewer it is the softest share of all frames.
 ENOUGH_NOISE, SOFTEST = 10, 10
 
-#: dB that stand for all that is worse.
+#: dB, also for anything worse.
 LEAST_SNR_DB = -20.0
 
 #: Full scale, and a hair under it. Samples in a run that are a flat top.
@@ -99,16 +99,16 @@ def failures(measures: Mapping[str, float | None], limits: QualityLimits) -> lis
         ("speech_ratio", "{} of it is speech", "{:.0%}".format, limits.lowest_speech_ratio, None),
         ("silence_seconds", "it is silent for {} inside", _seconds, None, limits.longest_silence),
     )
-    found = []
+    reasons = []
     for name, clause, shown, least, most in checks:
         value = measures[name]
         if value is None:
             continue
         if least is not None and value < least:
-            found.append(f"{clause.format(shown(value))} (limit {shown(least)})")
+            reasons.append(f"{clause.format(shown(value))} (limit {shown(least)})")
         if most is not None and value > most:
-            found.append(f"{clause.format(shown(value))} (limit {shown(most)})")
-    return found
+            reasons.append(f"{clause.format(shown(value))} (limit {shown(most)})")
+    return reasons
 
 
 def measure_quality(samples: Samples, sample_rate: int, speech: SpanPairs, heard: SpanPairs) -> Measures:
@@ -170,7 +170,7 @@ def snr_db(samples: Samples, sample_rate: int, speech: SpanPairs, heard: SpanPai
 
 
 def clipping_ratio(samples: Samples) -> float:
-    """Share of samples in [0, 1] that lie in flat tops: runs of at least three that stay at the highest value.
+    """Share of samples in [0, 1] that are in flat tops: runs of at least three that stay at the highest value.
 
     At full scale one such run is clipping. Under it (clipped first and turned down later) there must be three at
     one height: speech comes to its own maximum once. Top and bottom are looked at apart, as an offset clips only
@@ -200,7 +200,7 @@ def bandwidth_hz(samples: Samples, sample_rate: int) -> float | None:
 
 
 def _flat_tops(side: Samples) -> int:
-    """Samples of one polarity that lie in flat tops."""
+    """Samples of one polarity that are in flat tops."""
     top = float(side.max(initial=0.0))
     if top >= FULL_SCALE:
         runs = _runs(side >= FULL_SCALE)
@@ -219,7 +219,7 @@ def _runs(mask: NDArray[np.bool_]) -> NDArray[np.int64]:
 
 
 def _frames_in(spans: SpanPairs, count: int, margin: float) -> NDArray[np.bool_]:
-    """Which of `count` frames lie in spans, widened by `margin` seconds, at least in part."""
+    """Which of `count` frames are in spans, widened by `margin` seconds, at least in part."""
     inside = np.zeros(count, bool)
     for start, end in spans:
         inside[max(0, int((start - margin) / FRAME)) : max(0, math.ceil((end + margin) / FRAME))] = True
@@ -246,9 +246,9 @@ def _kilohertz(value: float) -> str:
     return f"{value / 1000:.1f} kHz"
 
 
-# Whether synthesised speech can be what it should be: its own sound, its text and its voice decide.
+# Whether synthesised speech can be right, judged by its sound, its text and its voice.
 #
-# A service may answer with silence, half a sentence or a minute of babble and call it a success; nothing of that
+# A service may answer with silence, half a sentence or a minute of babble and report success; none of that
 # may enter a dataset. A take is not compared with the length of the utterance that it replaces: people hesitate,
 # and "Okay the price." in 1.1 s is right where the speaker took 2.8 s. It is compared with how long its text
 # takes at the rate of the voice that speaks, and its end with how that voice usually ends. The limits are wide:
@@ -327,7 +327,7 @@ class Trimmed(NamedTuple):
         start: seconds that were cut before it.
         spoken: seconds of it that are speech: without its pauses.
         end: seconds from the last of the body of speech to the end of the take, edge silence included.
-        reason: why it can't be used whatever its text is; None if it can.
+        reason: why it can't be used with any text; None if it can.
     """
 
     samples: NDArray[np.float32]

@@ -17,12 +17,12 @@ from numpy.typing import NDArray
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.sentences import LENGTHS, SENTENCE_TYPES
 
-# How often each clip is to be seen, so that every emotion gets its hours and no single voice fills them.
+# Balancing a corpus: how often each clip is seen, so that every emotion gets its hours from many voices.
 #
 # Inside an emotion the clips fall into cells (style × sentence type × length × speaker). Cells are filled like
 # connected vessels, all to one level as far as each can go, which is the most even way to reach a sum. A clip is
 # never left out while another of its emotion is copied: a recording is worth more than a copy. Clips whose
-# emotion is null or `other` are seen once: nobody records more of them on purpose.
+# emotion is null or `other` are seen once: there is no target for them.
 
 
 #: Hours that every emotion should have (30 minutes, as the report counts them).
@@ -101,8 +101,8 @@ class Balance(NamedTuple):
 
 def disparity(seconds: Iterable[float]) -> float:
     """How many times the seconds of the smallest emotion the largest has, of those that have any; 1.0 of none."""
-    held = [value for value in seconds if value > 0]
-    return max(held) / min(held) if held else 1.0
+    positive = [value for value in seconds if value > 0]
+    return max(positive) / min(positive) if positive else 1.0
 
 
 def plan_balance(
@@ -130,11 +130,11 @@ def plan_balance(
         DailytalkError: the target is not a positive number, the mode unknown, a clip has no length, or an id
         twice.
     """
-    given = sorted(clips, key=lambda clip: clip.id)
-    _check_balance(given, target_hours, mode)
+    items = sorted(clips, key=lambda clip: clip.id)
+    _check_balance(items, target_hours, mode)
     groups: dict[str, list[BalanceItem]] = {name: [] for name in sorted(set(emotions))}
     times: dict[str, float] = {}
-    for clip in given:
+    for clip in items:
         if clip.emotion in (None, "other"):
             times[clip.id] = 1
         else:
@@ -143,13 +143,18 @@ def plan_balance(
     for emotion, members in sorted(groups.items()):
         have = math.fsum(clip.seconds for clip in members)
         weighs = mode == "weights"
-        there = math.fsum(map(_whole, members)) if weighs else have
-        target = 3600 * target_hours if target_hours is not None else max(3600 * LEAST_HOURS, there)
-        own = _weights(members, target) if weighs else _counts(members, target, seed)
-        times.update(own)
+        available = math.fsum(map(_seconds_with_copies, members)) if weighs else have
+        target = 3600 * target_hours if target_hours is not None else max(3600 * LEAST_HOURS, available)
+        weights = _weights(members, target) if weighs else _counts(members, target, seed)
+        times.update(weights)
         plan.before[emotion] = have
-        seen = (own[clip.id] * _whole(clip) if weighs else _kept(clip, int(own[clip.id])) for clip in members)
-        plan.after[emotion] = math.fsum(seen)
+        seconds_seen = (
+            weights[clip.id] * _seconds_with_copies(clip)
+            if weighs
+            else _seconds_listed(clip, int(weights[clip.id]))
+            for clip in members
+        )
+        plan.after[emotion] = math.fsum(seconds_seen)
         lack = target - plan.after[emotion]
         if lack > 1e-6 * target:
             plan.shortfalls.append(_shortfall(emotion, target - have, groups))
@@ -159,7 +164,7 @@ def plan_balance(
 def levels(least: Mapping[Cell, float], most: Mapping[Cell, float], total: float) -> dict[Cell, float]:
     """How full each cell gets: all to one level, but none under its least or over its most, adding up to `total`.
 
-    What lies under the sum of the least or over that of the most gives just these.
+    A total below the sum of the least gives the least, one above the sum of the most gives the most.
     """
     if total <= math.fsum(least.values()):
         return dict(least)
@@ -193,48 +198,48 @@ def _cells(clips: Iterable[BalanceItem]) -> dict[Cell, list[BalanceItem]]:
     return dict(cells)
 
 
-def _whole(clip: BalanceItem) -> float:
+def _seconds_with_copies(clip: BalanceItem) -> float:
     """Seconds of a clip with all its copies."""
     return clip.seconds + math.fsum(clip.copies)
 
 
-def _kept(clip: BalanceItem, times: int) -> float:
+def _seconds_listed(clip: BalanceItem, times: int) -> float:
     """Seconds of a clip with its first `times` − 1 copies; 0 of one that is left out."""
     return clip.seconds + math.fsum(clip.copies[: times - 1]) if times else 0.0
 
 
 def _weights(clips: Sequence[BalanceItem], target: float) -> dict[str, float]:
     cells = _cells(clips)
-    own = {cell: math.fsum(map(_whole, members)) for cell, members in cells.items()}
-    enough = math.fsum(own.values()) >= target
-    least = dict.fromkeys(own, 0.0) if enough else own
-    most = own if enough else {cell: MOST_WEIGHT * seconds for cell, seconds in own.items()}
+    seconds_of = {cell: math.fsum(map(_seconds_with_copies, members)) for cell, members in cells.items()}
+    enough = math.fsum(seconds_of.values()) >= target
+    least = dict.fromkeys(seconds_of, 0.0) if enough else seconds_of
+    most = seconds_of if enough else {cell: MOST_WEIGHT * seconds for cell, seconds in seconds_of.items()}
     filled = levels(least, most, target)
-    return {clip.id: filled[cell] / own[cell] for cell, members in cells.items() for clip in members}
+    return {clip.id: filled[cell] / seconds_of[cell] for cell, members in cells.items() for clip in members}
 
 
 def _counts(clips: Sequence[BalanceItem], target: float, seed: int) -> dict[str, float]:
     """Whole numbers near the levels, then mended until nothing is missing and nothing superfluous is there."""
     cells = _cells(clips)
-    own = {cell: math.fsum(clip.seconds for clip in members) for cell, members in cells.items()}
-    enough = math.fsum(own.values()) >= target
+    seconds_of = {cell: math.fsum(clip.seconds for clip in members) for cell, members in cells.items()}
+    enough = math.fsum(seconds_of.values()) >= target
     spare = {cell: math.fsum(sum(clip.copies) for clip in members) for cell, members in cells.items()}
-    least = dict.fromkeys(own, 0.0) if enough else own
-    most = own if enough else {cell: own[cell] + spare[cell] for cell in own}
+    least = dict.fromkeys(seconds_of, 0.0) if enough else seconds_of
+    most = seconds_of if enough else {cell: seconds_of[cell] + spare[cell] for cell in seconds_of}
     goals = levels(least, most, target)
     steps = {cell: _steps(members, enough, seed) for cell, members in cells.items()}
-    taken = {cell: _up_to(steps[cell], goals[cell] - least[cell]) for cell in cells}
-    _mend(steps, taken, goals, least, target, seed)
+    n_taken = {cell: _up_to(steps[cell], goals[cell] - least[cell]) for cell in cells}
+    _mend(steps, n_taken, goals, least, target, seed)
     counts: dict[str, float] = {clip.id: 0 if enough else 1 for clip in clips}
     for cell, members in steps.items():
-        for name, _ in members[: taken[cell]]:
+        for name, _ in members[: n_taken[cell]]:
             counts[name] += 1
     return counts
 
 
 def _steps(clips: Sequence[BalanceItem], enough: bool, seed: int) -> list[tuple[str, float]]:
     """What can be added to a cell, one after the other: its clips, or their first copies, then the second, …"""
-    order = sorted(clips, key=lambda clip: _place(clip.id, seed))
+    order = sorted(clips, key=lambda clip: _order_key(clip.id, seed))
     if enough:
         return [(clip.id, clip.seconds) for clip in order]
     rounds = max((len(clip.copies) for clip in order), default=0)
@@ -253,66 +258,68 @@ def _up_to(steps: Sequence[tuple[str, float]], seconds: float) -> int:
 
 def _mend(
     steps: Mapping[Cell, Sequence[tuple[str, float]]],
-    taken: dict[Cell, int],
+    n_taken: dict[Cell, int],
     goals: Mapping[Cell, float],
     least: Mapping[Cell, float],
     target: float,
     seed: int,
 ) -> None:
     """Add where most is missing until the target is reached; then take back what it can do without."""
-    held = {cell: least[cell] + math.fsum(step for _, step in steps[cell][: taken[cell]]) for cell in steps}
+    seconds_in = {
+        cell: least[cell] + math.fsum(step for _, step in steps[cell][: n_taken[cell]]) for cell in steps
+    }
     # Cells that are alike come in the order of a hash, so that none is first for its name.
-    ranked = sorted((cell for cell in steps if steps[cell]), key=lambda cell: _place(steps[cell][0][0], seed))
-    total = math.fsum(held.values())
-    wanting = [(held[cell] - goals[cell], rank) for rank, cell in enumerate(ranked)]
+    ranked = sorted((cell for cell in steps if steps[cell]), key=lambda cell: _order_key(steps[cell][0][0], seed))
+    total = math.fsum(seconds_in.values())
+    wanting = [(seconds_in[cell] - goals[cell], rank) for rank, cell in enumerate(ranked)]
     heapq.heapify(wanting)
     while wanting and total < target * (1 - 1e-12):
         _, rank = heapq.heappop(wanting)
         cell = ranked[rank]
-        if taken[cell] < len(steps[cell]):
-            step = steps[cell][taken[cell]][1]
-            taken[cell], held[cell], total = taken[cell] + 1, held[cell] + step, total + step
-            heapq.heappush(wanting, (held[cell] - goals[cell], rank))
-    too_full = [(goals[cell] - held[cell], rank) for rank, cell in enumerate(ranked)]
+        if n_taken[cell] < len(steps[cell]):
+            step = steps[cell][n_taken[cell]][1]
+            n_taken[cell], seconds_in[cell], total = n_taken[cell] + 1, seconds_in[cell] + step, total + step
+            heapq.heappush(wanting, (seconds_in[cell] - goals[cell], rank))
+    too_full = [(goals[cell] - seconds_in[cell], rank) for rank, cell in enumerate(ranked)]
     heapq.heapify(too_full)
     while too_full:
         _, rank = heapq.heappop(too_full)
         cell = ranked[rank]
         # What is too long to be taken back now is so for good: the surplus only shrinks.
-        if taken[cell] and (step := steps[cell][taken[cell] - 1][1]) <= total - target:
-            taken[cell], held[cell], total = taken[cell] - 1, held[cell] - step, total - step
-            heapq.heappush(too_full, (goals[cell] - held[cell], rank))
+        if n_taken[cell] and (step := steps[cell][n_taken[cell] - 1][1]) <= total - target:
+            n_taken[cell], seconds_in[cell], total = n_taken[cell] - 1, seconds_in[cell] - step, total - step
+            heapq.heappush(too_full, (goals[cell] - seconds_in[cell], rank))
 
 
 def _shortfall(emotion: str, lack: float, groups: Mapping[str, Sequence[BalanceItem]]) -> Shortfall:
     def thinnest(names: Sequence[str], field: str) -> str | None:
-        held = {name: dict.fromkeys(groups, 0.0) for name in names}
+        seconds_by = {name: dict.fromkeys(groups, 0.0) for name in names}
         for group, clips in groups.items():
             for clip in clips:
-                if (name := getattr(clip, field)) in held:
-                    held[name][group] += clip.seconds
-        means = {name: math.fsum(held[name].values()) / len(groups) for name in names}
-        gaps = {name: means[name] - held[name][emotion] for name in names}
+                if (name := getattr(clip, field)) in seconds_by:
+                    seconds_by[name][group] += clip.seconds
+        means = {name: math.fsum(seconds_by[name].values()) / len(groups) for name in names}
+        gaps = {name: means[name] - seconds_by[name][emotion] for name in names}
         widest = max(names, key=gaps.__getitem__)
         return widest if gaps[widest] > NOTICEABLE * means[widest] else None
 
     return Shortfall(emotion, lack, thinnest(SENTENCE_TYPES, "sentence_type"), thinnest(LENGTHS, "length"))
 
 
-def _place(name: str, seed: int) -> str:
+def _order_key(name: str, seed: int) -> str:
     return hashlib.sha256(f"{seed}\0{name}".encode("utf-8", "surrogateescape")).hexdigest()
 
 
-# How often each clip of several folders is listed, so that every folder gets its share of the hours.
+# Mixing folders: how often each clip is listed, so that every folder gets its share of the hours.
 #
-# Audio is never copied for it: a trainer's manifest names a clip twice, or not at all. Which clips are named once
+# Audio is never copied: the manifest names a clip twice, or not at all. Which clips are named once
 # more depends on their ids and a seed alone, and the seconds of every group come out to half a clip at worst.
 
 
 class Weighted(NamedTuple):
-    """A clip to list: its id, its seconds, how often it wants to be seen beside others of its folder, its group.
+    """A clip to list: its id, its seconds, its weight among the clips of its folder, its group.
 
-    Groups, such as emotions, are rounded each by itself, so that none gains what another loses.
+    Groups, such as emotions, are rounded separately, so that none gains what another loses.
     """
 
     id: str
@@ -356,15 +363,15 @@ def times(clips: Sequence[Weighted], seconds: float, seed: int = 0) -> dict[str,
     No number differs from its proportion by one or more, and the seconds of a group from their share by no more
     than half of its longest clip; by far less where clips differ in length.
     """
-    held = math.fsum(clip.seconds * clip.weight for clip in clips)
-    if not held:
+    total = math.fsum(clip.seconds * clip.weight for clip in clips)
+    if not total:
         return {clip.id: 0 for clip in clips}
     groups: dict[str, list[Weighted]] = defaultdict(list)
-    for clip in sorted(clips, key=lambda clip: _place(clip.id, seed)):
+    for clip in sorted(clips, key=lambda clip: _order_key(clip.id, seed)):
         groups[clip.group].append(clip)
     counts: dict[str, int] = {}
     for group in groups.values():
-        counts |= _rounded(group, seconds / held)
+        counts |= _rounded(group, seconds / total)
     return counts
 
 
@@ -380,11 +387,11 @@ def _rounded(clips: Sequence[Weighted], factor: float) -> dict[str, int]:
     less: list[tuple[float, str]] = []
     for clip in clips:
         proportion = clip.weight * factor
-        whole = math.floor(proportion + 1e-9)
-        counts[clip.id] = whole
-        missing += (proportion - whole) * clip.seconds
+        times_seen = math.floor(proportion + 1e-9)
+        counts[clip.id] = times_seen
+        missing += (proportion - times_seen) * clip.seconds
         # A hair of rounding in the sum is no clip that is missing.
-        if proportion - whole <= 1e-9:
+        if proportion - times_seen <= 1e-9:
             continue
         if missing >= clip.seconds / 2:
             missing -= clip.seconds
@@ -395,8 +402,8 @@ def _rounded(clips: Sequence[Weighted], factor: float) -> dict[str, int]:
     more = sorted([(0.0, ""), *more])
     best = (abs(missing), "", "")
     for dropped, loser in [(0.0, ""), *less]:
-        place = bisect.bisect(more, (missing + dropped, ""))
-        for added, winner in more[max(0, place - 1) : place + 1]:
+        insertion = bisect.bisect(more, (missing + dropped, ""))
+        for added, winner in more[max(0, insertion - 1) : insertion + 1]:
             best = min(best, (abs(missing + dropped - added), winner, loser))
     _, winner, loser = best
     if winner:
@@ -406,7 +413,7 @@ def _rounded(clips: Sequence[Weighted], factor: float) -> dict[str, int]:
     return counts
 
 
-# Which clips of a corpus train and which validate: nobody (or no sentence) on both sides, emotions alike on both.
+# Splitting a corpus into training and validation: no speaker (or sentence) on both sides, emotions alike on both.
 #
 # Whole groups change sides. Among all divisions between 10 and 20 % of the seconds one is looked for whose
 # validation has the emotions of the whole; few speakers, or speakers who act different emotions, may leave none,
@@ -440,7 +447,7 @@ FigureArray = NDArray[np.float64]
 
 
 class SplitItem(NamedTuple):
-    """What decides the side of a clip; None is what the corpus does not tell."""
+    """What decides the side of a clip; None where the corpus does not say."""
 
     id: str
     seconds: float
@@ -458,7 +465,7 @@ class CorpusSplit(NamedTuple):
         side: `train` or `validation` of every id.
         disjoint_in: the first of `DISJOINT` that holds: known speakers, or else known sentences, are on one side
             only. Clips whose speaker (sentence) is not known always train.
-        share: of the seconds that validate, copies left aside.
+        share: of the seconds that validate, without copies.
         different: total variation distance between the emotions of validation and of the whole, in [0, 1].
         note: why it is not what was asked for, or None.
     """
@@ -483,29 +490,29 @@ def split_corpus(clips: Iterable[SplitItem], by: str = "speakers", seed: int = 0
         DailytalkError: `by` is unknown, there is no clip, an id occurs twice, a clip has no length, copies name
             each other as source, or `official` is asked for and a clip has no official split, or a test set's.
     """
-    given = sorted(clips, key=lambda clip: clip.id)
-    _check_split(given, by)
-    roots = _roots(given)
-    units = [clip for clip in given if roots[clip.id] == clip.id]
+    items = sorted(clips, key=lambda clip: clip.id)
+    _check_split(items, by)
+    roots = _roots(items)
+    units = [clip for clip in items if roots[clip.id] == clip.id]
     orphans = {
-        roots[clip.id]: clip for clip in reversed(given)
+        roots[clip.id]: clip for clip in reversed(items)
     }  # of lost sources: their first copy speaks for them
-    known = {clip.id for clip in units}
-    units += [orphans[root]._replace(id=root) for root in sorted(orphans.keys() - known)]
+    unit_ids = {clip.id for clip in units}
+    units += [orphans[root]._replace(id=root) for root in sorted(orphans.keys() - unit_ids)]
     if by == "official":
-        return _told(given, units, roots, _official(units), None)
+        return _described(items, units, roots, _official(units), None)
     reasons: list[str] = []
     best: tuple[float, dict[str, str]] | None = None
     for way in DISJOINT[DISJOINT.index(by) :]:
         validating, badness, reason = _chosen(units, way, seed)
         side = {unit.id: "validation" if unit.id in validating else "train" for unit in units}
         if reason is None:
-            return _told(given, units, roots, side, _note(by, way, reasons))
+            return _described(items, units, roots, side, _note(by, way, reasons))
         reasons.append(f"by {way} {reason}")
         if best is None or badness < best[0]:
             best = (badness, side)
     assert best is not None
-    return _told(given, units, roots, best[1], "; ".join(reasons))
+    return _described(items, units, roots, best[1], "; ".join(reasons))
 
 
 def _check_split(clips: Sequence[SplitItem], by: str) -> None:
@@ -523,16 +530,16 @@ def _check_split(clips: Sequence[SplitItem], by: str) -> None:
 def _roots(clips: Sequence[SplitItem]) -> dict[str, str]:
     """The first source of every clip, itself where it is no copy."""
     source = {clip.id: clip.augmented_from for clip in clips}
-    found = {}
+    roots = {}
     for clip in clips:
-        name, seen = clip.id, {clip.id}
+        name, visited = clip.id, {clip.id}
         while (above := source.get(name)) is not None:
-            if above in seen:
+            if above in visited:
                 raise DailytalkError(f"{clip.id} is a copy of itself, through {above}", "make the copies anew")
-            seen.add(above)
+            visited.add(above)
             name = above
-        found[clip.id] = name
-    return found
+        roots[clip.id] = name
+    return roots
 
 
 def _official(units: Sequence[SplitItem]) -> dict[str, str]:
@@ -548,25 +555,28 @@ def _official(units: Sequence[SplitItem]) -> dict[str, str]:
 def _chosen(units: Sequence[SplitItem], way: str, seed: int) -> tuple[set[str], float, str | None]:
     """Ids that validate, how bad that is, and why it is not acceptable (None: it is)."""
     groups: dict[str, list[int]] = defaultdict(list)
-    for place, unit in enumerate(units):
+    for index, unit in enumerate(units):
         name = unit.id if way == "clips" else unit.speaker if way == "speakers" else unit.sentence
         if name is not None:
-            groups[name].append(place)
+            groups[name].append(index)
     emotions = sorted({unit.emotion or "" for unit in units})
     figures = np.zeros((len(units), len(emotions)))
-    for place, unit in enumerate(units):
-        figures[place, emotions.index(unit.emotion or "")] = unit.seconds
-    whole = figures.sum(axis=0)
+    for index, unit in enumerate(units):
+        figures[index, emotions.index(unit.emotion or "")] = unit.seconds
+    total = figures.sum(axis=0)
     names = sorted(
         groups, key=lambda name: hashlib.sha256(f"{seed}\0{name}".encode("utf-8", "surrogateescape")).digest()
     )
     if not names or (len(names) == 1 and len(groups[names[0]]) == len(units)):
         return set(), float("inf"), f"there is {'but one' if names else 'no known one'}"
-    chosen = _search(np.array([figures[groups[name]].sum(axis=0) for name in names]), whole)
+    chosen = _search(np.array([figures[groups[name]].sum(axis=0) for name in names]), total)
     validating = {
-        units[place].id for name, one in zip(names, chosen, strict=True) if one for place in groups[name]
+        units[index].id
+        for name, is_chosen in zip(names, chosen, strict=True)
+        if is_chosen
+        for index in groups[name]
     }
-    share, different = _measures(figures[[unit.id in validating for unit in units]].sum(axis=0), whole)
+    share, different = _measures(figures[[unit.id in validating for unit in units]].sum(axis=0), total)
     outside = max(LEAST_SHARE - share, share - MOST_SHARE, 0.0)
     if outside > _NO_SHARE:
         return validating, 1 + outside, f"no share between 10 and 20 % was found (nearest: {share:.0%})"
@@ -575,28 +585,28 @@ def _chosen(units: Sequence[SplitItem], way: str, seed: int) -> tuple[set[str], 
     return validating, different, None
 
 
-def _search(groups: FigureArray, whole: FigureArray) -> NDArray[np.bool_]:
+def _search(groups: FigureArray, all_seconds: FigureArray) -> NDArray[np.bool_]:
     """Which groups validate: the best of all divisions of a few groups.
 
     Of many: a greedy start in the order given, then single changes and swaps while they help.
     """
     if len(groups) <= _ALL_UP_TO:
         masks = (np.arange(2 ** len(groups))[:, None] >> np.arange(len(groups))) & 1
-        return np.asarray(masks[int(np.argmin(_cost(masks @ groups, whole)))] == 1)
-    wanted = whole * (LEAST_SHARE + MOST_SHARE) / 2
+        return np.asarray(masks[int(np.argmin(_cost(masks @ groups, all_seconds)))] == 1)
+    target = all_seconds * (LEAST_SHARE + MOST_SHARE) / 2
     chosen = np.zeros(len(groups), bool)
-    held = np.zeros_like(whole)
-    for place, group in enumerate(groups):
-        if np.abs(held + group - wanted).sum() < np.abs(held - wanted).sum():
-            chosen[place], held = True, held + group
-    cost = _cost(held[None], whole)[0] if chosen.any() else np.inf
+    total = np.zeros_like(all_seconds)
+    for index, group in enumerate(groups):
+        if np.abs(total + group - target).sum() < np.abs(total - target).sum():
+            chosen[index], total = True, total + group
+    cost = _cost(total[None], all_seconds)[0] if chosen.any() else np.inf
     for _ in range(_MOST_MOVES):
         signs = np.where(chosen, -1.0, 1.0)[:, None]
-        moves: list[tuple[FigureArray, int | None]] = [(_cost(held + signs * groups, whole), None)]
+        moves: list[tuple[FigureArray, int | None]] = [(_cost(total + signs * groups, all_seconds), None)]
         inside, outside = np.flatnonzero(chosen), np.flatnonzero(~chosen)
         if len(groups) <= _PAIRS_UP_TO and len(inside) and len(outside):
-            swapped = held - groups[inside][:, None] + groups[outside][None]
-            moves.append((_cost(swapped, whole).ravel(), len(outside)))
+            swapped = total - groups[inside][:, None] + groups[outside][None]
+            moves.append((_cost(swapped, all_seconds).ravel(), len(outside)))
         costs, width = min(moves, key=lambda move: float(move[0].min()))
         best = int(np.argmin(costs))
         if not costs[best] < cost - _NO_SHARE:
@@ -604,17 +614,17 @@ def _search(groups: FigureArray, whole: FigureArray) -> NDArray[np.bool_]:
         cost = costs[best]
         flipped = [best] if width is None else [int(inside[best // width]), int(outside[best % width])]
         chosen[flipped] = ~chosen[flipped]
-        held = groups[chosen].sum(axis=0)
+        total = groups[chosen].sum(axis=0)
     return chosen
 
 
-def _cost(held: FigureArray, whole: FigureArray) -> FigureArray:
+def _cost(chosen_seconds: FigureArray, all_seconds: FigureArray) -> FigureArray:
     """How bad sides with these seconds of each emotion (last axis) are; infinite where one side is empty."""
-    share = held.sum(axis=-1) / whole.sum()
+    share = chosen_seconds.sum(axis=-1) / all_seconds.sum()
     outside = np.maximum(np.maximum(LEAST_SHARE - share, share - MOST_SHARE), 0.0)
     with np.errstate(divide="ignore", invalid="ignore"):
-        mix = held / held.sum(axis=-1, keepdims=True)
-    different = np.abs(mix - whole / whole.sum()).sum(axis=-1) / 2
+        mix = chosen_seconds / chosen_seconds.sum(axis=-1, keepdims=True)
+    different = np.abs(mix - all_seconds / all_seconds.sum()).sum(axis=-1) / 2
     # What is acceptable costs less than all that is not. Then shares count first; with the same emotions the
     # middle of the range is better than its border.
     cost = 100 * outside + different + 0.01 * np.abs(share - (LEAST_SHARE + MOST_SHARE) / 2)
@@ -622,29 +632,31 @@ def _cost(held: FigureArray, whole: FigureArray) -> FigureArray:
     return np.asarray(np.where((share < _NO_SHARE) | (share > 1 - _NO_SHARE), np.inf, cost), np.float64)
 
 
-def _measures(held: FigureArray, whole: FigureArray) -> tuple[float, float]:
+def _measures(chosen_seconds: FigureArray, all_seconds: FigureArray) -> tuple[float, float]:
     """The share of the seconds, and the total variation distance (1 for an empty side)."""
-    total = float(held.sum())
+    total = float(chosen_seconds.sum())
     if not total:
         return 0.0, 1.0
-    return total / float(whole.sum()), float(np.abs(held / total - whole / whole.sum()).sum() / 2)
+    return total / float(all_seconds.sum()), float(
+        np.abs(chosen_seconds / total - all_seconds / all_seconds.sum()).sum() / 2
+    )
 
 
-def _told(
-    given: Sequence[SplitItem],
+def _described(
+    items: Sequence[SplitItem],
     units: Sequence[SplitItem],
     roots: Mapping[str, str],
-    own: Mapping[str, str],
+    side_of_unit: Mapping[str, str],
     note: str | None,
 ) -> CorpusSplit:
-    side = {clip.id: own[roots[clip.id]] for clip in given}
+    side = {clip.id: side_of_unit[roots[clip.id]] for clip in items}
     emotions = sorted({unit.emotion or "" for unit in units})
-    held, whole = np.zeros(len(emotions)), np.zeros(len(emotions))
+    validating, all_seconds = np.zeros(len(emotions)), np.zeros(len(emotions))
     for unit in units:
-        whole[emotions.index(unit.emotion or "")] += unit.seconds
-        held[emotions.index(unit.emotion or "")] += unit.seconds * (own[unit.id] == "validation")
-    share, different = _measures(held, whole)
-    return CorpusSplit(side, _disjoint_in(given, side), share, different, note)
+        all_seconds[emotions.index(unit.emotion or "")] += unit.seconds
+        validating[emotions.index(unit.emotion or "")] += unit.seconds * (side_of_unit[unit.id] == "validation")
+    share, different = _measures(validating, all_seconds)
+    return CorpusSplit(side, _disjoint_in(items, side), share, different, note)
 
 
 def _disjoint_in(clips: Sequence[SplitItem], side: Mapping[str, str]) -> str:
@@ -654,10 +666,10 @@ def _disjoint_in(clips: Sequence[SplitItem], side: Mapping[str, str]) -> str:
         for clip in clips:
             name = getattr(clip, field)
             (unknown if name is None else sides[name]).add(side[clip.id])
-        if sides and "validation" not in unknown and all(len(found) == 1 for found in sides.values()):
+        if sides and "validation" not in unknown and all(len(sides_of) == 1 for sides_of in sides.values()):
             return way
     return "clips"
 
 
-def _note(asked: str, way: str, reasons: Sequence[str]) -> str | None:
-    return f"split by {way} instead of {asked}: {'; '.join(reasons)}" if reasons else None
+def _note(requested: str, way: str, reasons: Sequence[str]) -> str | None:
+    return f"split by {way} instead of {requested}: {'; '.join(reasons)}" if reasons else None

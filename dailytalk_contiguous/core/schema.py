@@ -10,12 +10,12 @@ from datasets import Audio, Features, List, Value
 
 from dailytalk_contiguous.core.quality import NAMES
 
-# Names and types of the columns that travel from the source to the end, in one place.
+# Columns of a conversation on its way through the stages.
 #
 # A row is a conversation. What belongs to an utterance is a list column with one item an utterance, all of the
 # same length (`utterance_id` gives it), so that a stage written for flat utterance columns can be lifted to
 # conversations by concatenating and splitting lists. Audio in flight is a plain struct, not `datasets.Audio`,
-# which would decode it at every door.
+# which would decode it at every step.
 
 
 #: A batch in flight: column name to one value a row.
@@ -112,29 +112,29 @@ _PLAIN: tuple[tuple[Callable[[pa.DataType], bool], ...], ...] = (
 )
 
 
-def _misfit(kind: pa.DataType, wanted: pa.DataType, place: str) -> str | None:
+def _misfit(kind: pa.DataType, wanted: pa.DataType, path: str) -> str | None:
     if pa.types.is_dictionary(kind):
         kind = kind.value_type
     if pa.types.is_null(kind):
         return None
     if pa.types.is_struct(wanted) and pa.types.is_struct(kind):
         parts = [
-            (kind.field(field.name).type, field.type, f"{place}.{field.name}")
+            (kind.field(field.name).type, field.type, f"{path}.{field.name}")
             for field in wanted
             if kind.get_field_index(field.name) >= 0
         ]
         return next((problem for part in parts if (problem := _misfit(*part))), None)
     if any(is_list(wanted) for is_list in _LISTS) and any(is_list(kind) for is_list in _LISTS):
-        return _misfit(kind.value_type, wanted.value_type, place)
+        return _misfit(kind.value_type, wanted.value_type, path)
     for accepted in _PLAIN:
         if accepted[0](wanted) and any(is_one(kind) for is_one in accepted):
             return None
-    return f"{place} is of the type {str(kind)[:80]}, not {str(wanted)[:80]}"
+    return f"{path} is of the type {str(kind)[:80]}, not {str(wanted)[:80]}"
 
 
-# The columns of a finished conversation: what `dailytalk speak` writes, and everything after it reads.
+# Columns of a finished conversation: what `dailytalk speak` writes, and everything after it reads.
 #
-# One row a conversation. `audio` is stereo FLAC with the re-voiced speaker on the left, whichever side of the
+# One row a conversation. `audio` is stereo FLAC with the resynthesised speaker on the left, whichever side of the
 # recording that was. All times are seconds of the rebuilt conversation; what was measured on the source
 # performance (affect, prosody, buckets) stays as it was.
 
@@ -155,7 +155,7 @@ MAIN, OTHER = "SPEAKER_MAIN", "SPEAKER_OTHER"
 #: Folder of the audio of a training folder, and of the words beside it.
 AUDIO_FOLDER = "data_stereo"
 
-#: What a synthesis cost and where it lies in the cache. Null for utterances that were not resynthesised.
+#: What a synthesis cost and where it is in the cache. Null for utterances that were not resynthesised.
 SYNTHESIS = {
     "engine": STRING,
     "model": STRING,
@@ -219,7 +219,7 @@ SOUND = {
     "source_end": SECONDS,
 }
 
-#: Turn-taking before and after, in seconds and ratios; what each means stands in `core.turns`.
+#: Turn-taking before and after, in seconds and ratios; what each means is in `core.turns`.
 TIMELINE = {
     "mode": STRING,
     "offset_median": SECONDS,
@@ -260,7 +260,7 @@ BUILT = Features(
 )
 
 
-# The columns of a published dataset, config by config: the contract between `push`, `load` and readers of tags.
+# Columns of a published dataset, by config: the contract between `push`, `load` and readers of tags.
 #
 # `conversations` is the finished conversation of `core.schema` with its provenance opened up; `utterances` is the
 # same cut into one row an utterance, for people who train on single lines; `source` is the untouched recordings.
@@ -314,7 +314,7 @@ def utterances(sample_rate: int | None) -> Features:
     `audio` is mono FLAC of its speaker's channel from `start` to `end`, which stay seconds of the conversation;
     `duration` is that of this audio in seconds.
     """
-    own = {name: feature for name, feature in UTTERANCE.items() if name != "utterance_id"}
+    columns = {name: feature for name, feature in UTTERANCE.items() if name != "utterance_id"}
     return Features(
         {
             "utterance_id": STRING,
@@ -325,7 +325,7 @@ def utterances(sample_rate: int | None) -> Features:
             "sample_rate": Value("int32"),
             "duration": SECONDS,
             "language": STRING,
-            **own,
+            **columns,
             "words": List(PUBLISHED_WORD),
         }
     )
@@ -355,10 +355,10 @@ def published_features(config: str, sample_rate: int | None) -> Features:
     return {"conversations": conversations, "utterances": utterances}[config](sample_rate)
 
 
-# Rows of expressive corpora: one acted or natural clip of one speaker, in the same words for every corpus.
+# Columns of expressive corpora: one acted or natural clip of one speaker, with one vocabulary for every corpus.
 #
-# The corpora name emotions in different ways, so there is one vocabulary here; each importer's map to it stands
-# in that importer, and the corpus's own label is always kept beside ours. What a corpus does not tell is null,
+# The corpora name emotions in different ways, so there is one vocabulary here; each importer's map to it is
+# in that importer, and the corpus's own label is always kept beside ours. What a corpus does not say is null,
 # never guessed.
 
 
@@ -367,7 +367,7 @@ EMOTIONS = (
     *("neutral", "calm", "happy", "sad", "angry", "fearful", "disgusted", "surprised", "contemptuous", "other"),
 )
 
-#: How it is said, apart from the emotion. Null where neither the corpus nor a rule tells.
+#: How it is said, apart from the emotion. Null where neither the corpus nor a rule says.
 STYLES = ("normal", "whispered", "shouted", "sung")
 
 #: How strongly it is meant to be acted.
@@ -418,7 +418,7 @@ CLIP = Features(
 )
 
 
-# A finished clip of an expressive corpus: what a row of `clips/` holds, and the annotation beside a WAV.
+# Columns of a finished clip: a row of `clips/`, and the annotation beside a WAV.
 #
 # What does not apply or isn't known is null. A copy is not measured again, so its prosody and its quality are
 # null; its labels, affect and tag are those of its source, which `core.copies` sees to.
@@ -446,7 +446,7 @@ CONDITIONING = {
     "true_peak_dbtp_after": MEASURE,
 }
 
-#: What is told of a clip before it is conditioned. `style_source` is `label` or `rule` (null without a style),
+#: What is known of a clip before it is conditioned. `style_source` is `label` or `rule` (null without a style),
 #: `affect.source` `raters` or the model; `weight` is how often a trainer should see it.
 TOLD = {
     "id": STRING,
@@ -500,5 +500,5 @@ FINISHED = Features(
 
 
 def own_seconds(row: Mapping[str, Any]) -> float:
-    """Seconds of a finished clip without the prompt before it, for whoever counts what an emotion has."""
+    """Seconds of a finished clip without the prompt before it."""
     return float(row["duration"] - ((row.get("conditioning") or {}).get("clip_start") or 0.0))

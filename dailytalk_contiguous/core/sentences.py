@@ -7,16 +7,16 @@ from typing import NamedTuple
 
 from dailytalk_contiguous.core.tags import render
 
-# Whether somebody asks: by the mark that ends a text or, where the recogniser writes none, by its first words.
+# Questions: by the mark that ends a text or, where the recogniser writes none, by its first words.
 #
 # The lexical rule is for English and small on purpose. It prefers to miss a question than to call a statement
-# one, because a missed question still gets a tag of its own from the grid.
+# one, because a missed question still gets a tag from the grid.
 
 
 #: Marks that end a question; U+037E is the Greek one. Greek writes it as a semicolon, see `ends_as_question`.
 QUESTION_MARKS = frozenset("?？؟\u037e")
 
-#: What may stand after the mark that ends a sentence. German and Danish close with “ « ‹, which open elsewhere.
+#: What may be after the mark that ends a sentence. German and Danish close with “ « ‹, which open elsewhere.
 CLOSING = frozenset("\"'”’»›“‘«‹)]}」』】》〉）］｝")
 
 
@@ -104,17 +104,17 @@ def _asks_with(word: str, after: Sequence[str]) -> bool:
     return word == "how" and len(after) > 1 and after[1] in AUXILIARIES
 
 
-# What kind of sentence a clip is and how long it is: two of the axes along which a corpus is balanced.
+# Type and length of a clip's sentence: two of the axes along which a corpus is balanced.
 #
 # The end mark decides, because it is how the transcriber or the corpus meant it; only a text without one is asked
 # for its first words, and then only in English (`core.sentences`). "Don't forget a jacket" stays declarative: an
-# order is no exclamation until somebody writes it as one.
+# order is no exclamation unless it is written as one.
 
 
 SENTENCE_TYPES = ("declarative", "interrogative", "exclamatory")
 LENGTHS = ("short", "medium", "long")
 
-#: Seconds from which a clip is medium, and long. Most acted lines lie in the middle: a CREMA-D clip has 2.5 s on
+#: Seconds from which a clip is medium, and long. Most acted lines are in the middle: a CREMA-D clip has 2.5 s on
 #: average (Cao et al. 2014), a turn of MSP-Podcast 2.75 to 11 s (Lotfian and Busso 2019).
 MEDIUM_FROM, LONG_FROM = 2.0, 5.0
 
@@ -153,7 +153,7 @@ def length_class(seconds: float) -> str:
     return "short" if seconds < MEDIUM_FROM else "medium" if seconds < LONG_FROM else "long"
 
 
-# The text that is spoken and shown: a capital, and an end mark where one is missing.
+# Punctuation of the text that is spoken and shown: a capital, and an end mark where one is missing.
 #
 # A synthesiser reads the end mark as intonation, so an excited sentence of a recogniser without one gets `!`. A
 # mark in the text is evidence of what was said, and a tag is an estimate: in `dailytalk tag` the text wins unless
@@ -283,17 +283,17 @@ def _is_closing(text: str) -> bool:
         return "‘" in before or "‚" in before
     if last == "'":
         return any(
-            character == "'" and (place == 0 or before[place - 1].isspace() or before[place - 1] in _OPENING)
-            for place, character in enumerate(before)
+            character == "'" and (index == 0 or before[index - 1].isspace() or before[index - 1] in _OPENING)
+            for index, character in enumerate(before)
         )
     return last in CLOSING
 
 
 def _capitalized(text: str, code: str) -> str:
-    """The first letter as at the start of a sentence, whatever quotes, brackets, ¿ or ¡ stand before it."""
-    place = next((place for place, character in enumerate(text) if character.isalnum()), len(text))
-    if text[place : place + 1] == "i" and code in {"tr", "az"}:
-        return f"{text[:place]}İ{text[place + 1 :]}"
-    # Title case is upper case but for letters that have a form of their own at the start (and Georgian, which
+    """The first letter as at the start of a sentence, whatever quotes, brackets, ¿ or ¡ are before it."""
+    index = next((index for index, character in enumerate(text) if character.isalnum()), len(text))
+    if text[index : index + 1] == "i" and code in {"tr", "az"}:
+        return f"{text[:index]}İ{text[index + 1 :]}"
+    # Title case is upper case except for letters that have a special form at the start (and Georgian, which
     # has capitals that no sentence begins with).
-    return text[:place] + text[place : place + 1].title() + text[place + 1 :]
+    return text[:index] + text[index : index + 1].title() + text[index + 1 :]

@@ -1,5 +1,5 @@
-"""Spans of time in which somebody is heard: their arithmetic, what a short one may borrow from its neighbours, and
-sounds that are no speech.
+"""Spans of time in which a speaker is heard: their arithmetic, what a short one may borrow from its neighbours,
+and sounds that are no speech.
 """
 
 import math
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from dailytalk_contiguous.core.audio import ANALYSIS_RATE, Pcm
 
-# From probabilities of speech to utterances: where they begin and end, and where a long one is cut.
+# Utterances from probabilities of speech: where they begin and end, and where a long one is cut.
 #
 # Starts and ends follow Silero's own rule (one threshold to begin, a lower one to end, padding on both sides), so
 # that our segments are those of its authors. What comes after is ours: gaps that are no real pause are closed,
@@ -176,7 +176,7 @@ def _quietest(smooth: NDArray[np.float32], frame: float, low: float, high: float
 # Speech that a short utterance may borrow from its own speaker's neighbouring speech.
 #
 # Models that rate affect are unreliable on less than about three seconds, and most utterances of a conversation
-# are shorter than that. What lies next to one, by the same speaker, was said in the same mood; what lies further
+# are shorter than that. What is next to one, by the same speaker, was said in the same mood; what is further
 # away may not have been, so the reach is short.
 
 
@@ -219,9 +219,9 @@ def borrowed(
 
 def _clipped(spans: Sequence[tuple[float, float]], places: range, low: float, high: float) -> list[Taken]:
     return [
-        Taken(place, max(spans[place][0], low), min(spans[place][1], high))
-        for place in places
-        if spans[place][1] > low and spans[place][0] < high
+        Taken(index, max(spans[index][0], low), min(spans[index][1], high))
+        for index in places
+        if spans[index][1] > low and spans[index][0] < high
     ]
 
 
@@ -309,8 +309,8 @@ def find_sounds(
         (start * FRAME_SECONDS, min(end * FRAME_SECONDS, len(channel) / ANALYSIS_RATE))
         for start, end in edges.reshape(-1, 2).tolist()
     ]
-    found = _outside(merge_gaps(runs, GAP), utterances)
-    return [run for run in found if _lasts(run, min(run[1] - run[0], _loud_seconds(loud, run)), utterances)]
+    sounds = _outside(merge_gaps(runs, GAP), utterances)
+    return [run for run in sounds if _lasts(run, min(run[1] - run[0], _loud_seconds(loud, run)), utterances)]
 
 
 def spoken_frames(count: int, utterances: Sequence[tuple[float, float]]) -> NDArray[np.bool_]:
@@ -327,15 +327,15 @@ def sound_blocks(
     """Which events of a kept channel move as one: block numbers of the utterances, and of the sounds.
 
     `utterances` are (start, end, run) in order: pieces of one run share a block; an utterance with a negative run
-    (nobody cut it) has one of its own. A sound within `JOIN` seconds of an utterance shares its block; others have
-    one of their own. No block is negative.
+    (it was not cut) has its own. A sound within `JOIN` seconds of an utterance shares its block; others have
+    their own. No block is negative.
     """
     free = max([-1, *(run for _, _, run in utterances)]) + 1
     numbers: list[int] = []
     for _, _, run in utterances:
         numbers.append(run if run >= 0 else free)
         free += run < 0
-    own: list[int] = []
+    blocks_of_sounds: list[int] = []
     for start, end in sounds:
         near = [
             (max(first - end, start - last, 0.0), number)
@@ -343,11 +343,11 @@ def sound_blocks(
             if max(first - end, start - last) <= JOIN
         ]
         if near:
-            own.append(min(near)[1])
+            blocks_of_sounds.append(min(near)[1])
         else:
-            own.append(free)
+            blocks_of_sounds.append(free)
             free += 1
-    return numbers, own
+    return numbers, blocks_of_sounds
 
 
 def _lasts(run: tuple[float, float], seconds: float, utterances: Sequence[tuple[float, float]]) -> bool:

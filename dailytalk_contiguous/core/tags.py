@@ -13,7 +13,7 @@ from dailytalk_contiguous.core.errors import DailytalkError
 # The style tags that each synthesiser knows, and how it wants them written.
 #
 # The lists are data, taken from Fish Audio's documentation of s1; s2 takes any words. A tag that a synthesiser
-# doesn't know would be read aloud, or ignored, in paid audio: `check_tags` refuses it before the first call and
+# doesn't know would be read aloud, or ignored, in paid audio: `check_tags` rejects it before the first call and
 # says what to add. Nothing is renamed unless the user's mapping says so.
 
 
@@ -41,7 +41,7 @@ FISH_S1: dict[str, tuple[str, ...]] = {
 class Style(NamedTuple):
     """How a synthesiser takes style tags.
 
-    `opening` and `closing` stand around a tag; `groups` are the tags it knows (none: it takes any words);
+    `opening` and `closing` enclose a tag; `groups` are the tags it knows (none: it takes any words);
     tags of the groups in `start_only` work only at the start of a sentence, the others anywhere.
     """
 
@@ -87,10 +87,12 @@ def check_tags(tags: Iterable[str], synthesiser: str, mapping: Mapping[str, str]
     unknown = [tag for tag, words in sent.items() if not _knows(style, words)]
     if not unknown:
         return sent
-    told = ", ".join(repr(tag) + (f" (as {sent[tag]!r})" if tag in mapping else "") for tag in unknown)
+    unknown_in_words = ", ".join(repr(tag) + (f" (as {sent[tag]!r})" if tag in mapping else "") for tag in unknown)
     entries = ", ".join(f'"{tag}": "{_nearest(tag, style)}"' for tag in unknown)
-    known = f", with tags out of: {', '.join(sorted(style.tags))}" if style.groups else ""
-    raise DailytalkError(f"{synthesiser} does not know {told}", f"add to the tag mapping {{{entries}}}{known}")
+    tags_in_words = f", with tags out of: {', '.join(sorted(style.tags))}" if style.groups else ""
+    raise DailytalkError(
+        f"{synthesiser} does not know {unknown_in_words}", f"add to the tag mapping {{{entries}}}{tags_in_words}"
+    )
 
 
 def render(tag: str, text: str, synthesiser: str) -> str:
@@ -110,7 +112,7 @@ def _nearest(tag: str, style: Style) -> str:
     return next(iter(difflib.get_close_matches(tag, sorted(style.tags), n=1)), "...")
 
 
-# Which style tag an utterance gets, and the name of the rule that chose it.
+# Choosing the style tag of an utterance, and the name of the rule that chose it.
 #
 # A preset is one tuple of rules, and the first that holds decides: tone gates, then questions, then a grid of
 # arousal, valence and dominance in which every cell has a tag. A tone gate needs a bucket *and* a margin against
@@ -167,7 +169,7 @@ class Choice(NamedTuple):
     rule: str
 
 
-# All are false for NaN but "is not", which is used for buckets only.
+# All are false for NaN except "is not", which is used for buckets only.
 COMPARISONS: dict[str, Callable[[Any, Any], bool]] = {
     "is": operator.eq,
     "is not": operator.ne,
@@ -297,7 +299,7 @@ def holds(rule: Rule, evidence: Evidence) -> bool:
     )
 
 
-# Finds style tags among words.
+# Style tags among words.
 #
 # A model that reads `(excited)` in its text stream learns to say it. Recognisers never write a tag, but an
 # alignment made from the tagged text would, in one word or spread over several.
@@ -312,9 +314,9 @@ _TAG = re.compile(r"\(([^()\[\]]+)\)|\[([^()\[\]]+)\]")
 
 
 def tags_among(words: Sequence[str], also: Iterable[str] = ()) -> list[str]:
-    """The style tags, brackets and all, that stand among words, in order; `also`: tags beside the known ones."""
-    known = _KNOWN | set(also)
-    found: list[str] = []
+    """The style tags, brackets and all, that are among words, in order; `also`: tags beside the known ones."""
+    names = _KNOWN | set(also)
+    matches: list[str] = []
     for first, word in enumerate(words):
         if not word.lstrip().startswith(("(", "[")):
             continue
@@ -323,7 +325,7 @@ def tags_among(words: Sequence[str], also: Iterable[str] = ()) -> list[str]:
             text = f"{text} {following.strip()}".strip()
             match = _TAG.match(text)
             if match:
-                if (match[1] or match[2]).strip().lower() in known:
-                    found.append(match[0])
+                if (match[1] or match[2]).strip().lower() in names:
+                    matches.append(match[0])
                 break
-    return found
+    return matches

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-# Where every utterance goes when one side of a conversation is resynthesised and lasts longer or shorter.
+# The timeline of a conversation after one side was resynthesised and lasts longer or shorter.
 #
 # `anchor` keeps what people do to each other: answers keep their gap, backchannels stay inside the turn they
 # belong to, interruptions keep their distance to the end of what they cut off. `sequential` lays everything end
@@ -123,12 +123,12 @@ def rebuild(
     _check(events, mode)
     clock = _clock(sample_rate)
     channels = [_units(events, channel, clock) for channel in dict.fromkeys(event.channel for event in events)]
-    place = _anchored if mode == "anchor" else _after_all
+    place_unit = _anchored if mode == "anchor" else _after_all
     starts = [0.0] * len(events)
     past = _Past({})
     # Heads are compared, not sorted, so that the order inside a channel stays as `_units` made it.
     for unit in heapq.merge(*channels, key=lambda unit: (unit.start, unit.start - unit.end, unit.events[0][0])):
-        start = place(unit, past, clock)
+        start = place_unit(unit, past, clock)
         past = past.then(unit, start)
         for index, distance in unit.events:
             starts[index] = (start + distance) / clock.per_second
@@ -147,10 +147,10 @@ def _anchored(unit: _Unit, past: _Past, clock: _Clock) -> float:
 
 def _by_other(unit: _Unit, past: _Past, clock: _Clock) -> float:
     """Where a unit belongs by its relation to the other channel alone: rules 1 to 3 of `rebuild`."""
-    other = next((placed for channel, placed in past.latest.items() if channel != unit.channel), None)
-    if other is None or unit.start >= other[0].end:
+    latest = next((placed for channel, placed in past.latest.items() if channel != unit.channel), None)
+    if latest is None or unit.start >= latest[0].end:
         return _after_all(unit, past, clock)
-    turn, turn_start = other
+    turn, turn_start = latest
     lead = unit.start - turn.start
     if unit.end <= turn.end:
         room = turn.end - turn.start - (unit.end - unit.start)
@@ -231,7 +231,7 @@ def _check(events: Sequence[TurnEvent], mode: str) -> None:
             raise ValueError(f"{event} is kept, but its new_length is not end - start")
 
 
-# Who takes the floor, and how: labels of turn-taking and measures of it, from times alone.
+# Turn-taking: its labels and measures, from times alone.
 #
 # The categories are those of Heldner & Edlund (2010, "Pauses, gaps and overlaps in conversations", J. Phonetics
 # 38): a change of speaker leaves a gap or an overlap, and speech wholly inside the other's is an overlap within a
@@ -246,7 +246,8 @@ PAUSE = 0.2
 
 #: Seconds. When the newcomer goes on and the other falls silent within this, both met at the end of a turn, which
 #: listeners foresee (most overlaps of that kind last under 0.4 s: Levinson & Torreira 2015, "Timing in
-#: turn-taking", Frontiers in Psychology 6). Whoever talks on for longer was not about to end: an interruption.
+#: turn-taking", Frontiers in Psychology 6). A speaker who talks on for longer was not about to end: an
+#: interruption.
 TERMINAL_OVERLAP = 0.5
 
 
@@ -267,7 +268,7 @@ class Stretch(NamedTuple):
     """Speech of one speaker without a pause, and how it enters.
 
     `members`: indices of its utterances, in order. `event`: turn, overlap, backchannel or interruption. `host`:
-    index of the stretch that a backchannel lies in. `offset`: floor-transfer offset in seconds (gap positive,
+    index of the stretch that a backchannel is in. `offset`: floor-transfer offset in seconds (gap positive,
     overlap negative), or None where the speaker does not change or the floor is not taken.
     """
 
@@ -283,15 +284,15 @@ class Stretch(NamedTuple):
 def join_spans(timed: Sequence[Timed]) -> list[list[int]]:
     """Indices of the utterances of each stretch: one channel, pauses under `PAUSE`, or pieces of one run."""
     groups: list[list[int]] = []
-    for channel in dict.fromkeys(one.channel for one in timed):
+    for channel in dict.fromkeys(span.channel for span in timed):
         reach, run = -np.inf, -1
-        for index in sorted((i for i, one in enumerate(timed) if one.channel == channel), key=_order(timed)):
-            one = timed[index]
-            same_run = run >= 0 and one.run == run
-            if one.start - reach >= PAUSE and not same_run:
+        for index in sorted((i for i, span in enumerate(timed) if span.channel == channel), key=_order(timed)):
+            span = timed[index]
+            same_run = run >= 0 and span.run == run
+            if span.start - reach >= PAUSE and not same_run:
                 groups.append([])
             groups[-1].append(index)
-            reach, run = max(reach, one.end), one.run
+            reach, run = max(reach, span.end), span.run
     return groups
 
 
@@ -304,27 +305,27 @@ def stretches(timed: Sequence[Timed], groups: Sequence[Sequence[int]] | None = N
 
     Args:
         timed: in any order.
-        groups: as `joined` gives them, of another timing of the same utterances; by default those of `timed`.
+        groups: as `join_spans` gives them, of another timing of the same utterances; by default those of `timed`.
     """
     spans = [
         (min(timed[i].start for i in group), max(timed[i].end for i in group), list(group))
         for group in (join_spans(timed) if groups is None else groups)
     ]
-    found: list[Stretch] = []
+    ordered: list[Stretch] = []
     floor: Stretch | None = None
     furthest: dict[str, int] = {}
     for start, end, members in sorted(spans, key=lambda span: (span[0], -span[1])):
         channel = timed[members[0]].channel
-        other = next((index for name, index in furthest.items() if name != channel), None)
-        event = "turn" if other is None else _event(start, end, found[other].end)
+        other_index = next((index for name, index in furthest.items() if name != channel), None)
+        event = "turn" if other_index is None else _event(start, end, ordered[other_index].end)
         inside = event == "backchannel"
         changes = floor is not None and floor.channel != channel and not inside
         offset = start - floor.end if floor is not None and changes else None
-        found.append(Stretch(channel, start, end, members, event, other if inside else None, offset))
-        floor = floor if inside else found[-1]
-        if channel not in furthest or end >= found[furthest[channel]].end:
-            furthest[channel] = len(found) - 1
-    return found
+        ordered.append(Stretch(channel, start, end, members, event, other_index if inside else None, offset))
+        floor = floor if inside else ordered[-1]
+        if channel not in furthest or end >= ordered[furthest[channel]].end:
+            furthest[channel] = len(ordered) - 1
+    return ordered
 
 
 def label(timed: Sequence[Timed], groups: Sequence[Sequence[int]] | None = None) -> list[str]:
@@ -344,19 +345,19 @@ def label(timed: Sequence[Timed], groups: Sequence[Sequence[int]] | None = None)
 
 def turn_offsets(found: Sequence[Stretch]) -> NDArray[np.float64]:
     """Floor-transfer offsets in seconds at each change of speaker, backchannels aside, shape (changes,)."""
-    return np.array([one.offset for one in found if one.offset is not None], np.float64)
+    return np.array([stretch.offset for stretch in found if stretch.offset is not None], np.float64)
 
 
 def compare_turns(
     events: Sequence[TurnEvent], starts: Sequence[float], source_duration: float, duration: float
 ) -> dict[str, Any]:
-    """Turn-taking before and after a rebuild: those columns of `built.TIMELINE` that follow from times.
+    """Turn-taking before and after a rebuild: those columns of `core.schema.TIMELINE` that follow from times.
 
     Offsets in seconds are NaN where the speaker never changes; `offset_distance` is the 1-Wasserstein distance of
     their distributions. `overlap_kept` (NaN without overlap in the source) is the time that overlapping pairs of
     the source still overlap, over what the new lengths allow: the whole of one that lay inside the other, else as
     much as in the source, and never more than the shorter of both; overlap that the rebuild adds counts for
-    nothing. `backchannels_kept` counts the source's backchannels that lie inside the same turn as before.
+    nothing. `backchannels_kept` counts the source's backchannels that are inside the same turn as before.
 
     Args:
         events: utterances only; sounds take no floor.
@@ -376,7 +377,7 @@ def compare_turns(
     before, after = stretches(source, groups), stretches(rebuilt, groups)
     changed, changed_before = turn_offsets(after), turn_offsets(before)
     comparable = len(changed) and len(changed_before)
-    inside = [_hosted(one, before, rebuilt) for one in before if one.host is not None]
+    inside = [_hosted(stretch, before, rebuilt) for stretch in before if stretch.host is not None]
     return {
         **_quantiles("offset", changed),
         **_quantiles("source_offset", changed_before),
@@ -384,8 +385,8 @@ def compare_turns(
         "overlap_seconds": overlap_seconds(rebuilt),
         "source_overlap_seconds": overlap_seconds(source),
         "overlap_kept": _overlap_kept(source, rebuilt),
-        "backchannels": sum(len(one) for one in inside),
-        "backchannels_kept": sum(sum(one) for one in inside),
+        "backchannels": sum(len(stretch) for stretch in inside),
+        "backchannels_kept": sum(sum(stretch) for stretch in inside),
         "duration_ratio": duration / source_duration if source_duration > 0 else np.nan,
         "lost_speech_seconds": lost_seconds(events, starts, duration),
     }
@@ -393,7 +394,7 @@ def compare_turns(
 
 def overlap_seconds(timed: Sequence[Timed]) -> float:
     """Seconds in which two channels speak at once."""
-    channels = dict.fromkeys(one.channel for one in timed)
+    channels = dict.fromkeys(span.channel for span in timed)
     return sum(_length(_union(timed, channel)) for channel in channels) - _length(_union(timed))
 
 
@@ -402,19 +403,20 @@ def lost_seconds(events: Sequence[TurnEvent], starts: Sequence[float], duration:
 
     Pass what was really placed as `new_length`. Up to `SAMPLE` an event is rounding, and not counted.
     """
-    kept = [(event, start) for event, start in zip(events, starts, strict=True) if event.kept]
-    source = [Timed(event.channel, event.start, event.end) for event, _ in kept]
+    kept_events = [(event, start) for event, start in zip(events, starts, strict=True) if event.kept]
+    source = [Timed(event.channel, event.start, event.end) for event, _ in kept_events]
     placed = [
-        Timed(event.channel, max(0.0, start), min(duration, start + event.new_length)) for event, start in kept
+        Timed(event.channel, max(0.0, start), min(duration, start + event.new_length))
+        for event, start in kept_events
     ]
     lost = 0.0
-    for channel in dict.fromkeys(one.channel for one in source):
+    for channel in dict.fromkeys(span.channel for span in source):
         lost += max(0.0, _length(_union(source, channel)) - _length(_union(placed, channel)))
-    return lost if lost > SAMPLE * len(kept) else 0.0
+    return lost if lost > SAMPLE * len(kept_events) else 0.0
 
 
 def fitness(timed: Sequence[Timed], duration: float, window: float = 100.0) -> dict[str, float]:
-    """Figures that say how well a conversation suits the training of a duplex model.
+    """Figures of how well a conversation suits the training of a duplex model.
 
     Returns, with NaN where there is nothing to measure:
         longest_turn_seconds: longest stretch of one speaker without a pause.
@@ -424,18 +426,18 @@ def fitness(timed: Sequence[Timed], duration: float, window: float = 100.0) -> d
         overlapping_turns: share in [0, 1] of the stretches, backchannels aside, that touch speech of the other.
         response_median_seconds: median floor-transfer offset.
     """
-    found = stretches(timed)
+    speech = stretches(timed)
     floors: list[tuple[str, float, float]] = []
-    for one in (one for one in found if one.event != "backchannel"):
-        if floors and floors[-1][0] == one.channel:
-            floors[-1] = (one.channel, floors[-1][1], max(floors[-1][2], one.end))
+    for stretch in (stretch for stretch in speech if stretch.event != "backchannel"):
+        if floors and floors[-1][0] == stretch.channel:
+            floors[-1] = (stretch.channel, floors[-1][1], max(floors[-1][2], stretch.end))
         else:
-            floors.append((one.channel, one.start, one.end))
-    takers = [one for one in found if one.event != "backchannel"]
-    touching = [any(_touch(one, other) for other in found) for one in takers]
-    responses = turn_offsets(found)
+            floors.append((stretch.channel, stretch.start, stretch.end))
+    takers = [stretch for stretch in speech if stretch.event != "backchannel"]
+    touching = [any(_touch(stretch, other) for other in speech) for stretch in takers]
+    responses = turn_offsets(speech)
     return {
-        "longest_turn_seconds": max((one.end - one.start for one in found), default=0.0),
+        "longest_turn_seconds": max((stretch.end - stretch.start for stretch in speech), default=0.0),
         "longest_monologue_seconds": max((end - start for _, start, end in floors), default=0.0),
         "turns_per_window": len(floors) * window / duration if duration > 0 else np.nan,
         "overlapping_turns": float(np.mean(touching)) if touching else np.nan,
@@ -451,19 +453,19 @@ def _event(start: float, end: float, other_end: float) -> str:
     return "overlap" if other_end - start <= TERMINAL_OVERLAP else "interruption"
 
 
-def _hosted(one: Stretch, before: Sequence[Stretch], rebuilt: Sequence[Timed]) -> list[bool]:
-    """For each utterance of a backchannel: does it lie in the same turn on the rebuilt timeline?"""
-    assert one.host is not None, one
-    turn = [rebuilt[index] for index in before[one.host].members]
+def _hosted(stretch: Stretch, before: Sequence[Stretch], rebuilt: Sequence[Timed]) -> list[bool]:
+    """For each utterance of a backchannel: is it in the same turn on the rebuilt timeline?"""
+    assert stretch.host is not None, stretch
+    turn = [rebuilt[index] for index in before[stretch.host].members]
     start, end = min(piece.start for piece in turn) - ROUNDING, max(piece.end for piece in turn) + ROUNDING
-    return [start <= rebuilt[index].start and rebuilt[index].end <= end for index in one.members]
+    return [start <= rebuilt[index].start and rebuilt[index].end <= end for index in stretch.members]
 
 
 def _overlap_kept(source: Sequence[Timed], rebuilt: Sequence[Timed]) -> float:
-    channels = list(dict.fromkeys(one.channel for one in source))
+    channels = list(dict.fromkeys(span.channel for span in source))
     if len(channels) < 2:
         return np.nan
-    first, second = ([i for i, one in enumerate(source) if one.channel == name] for name in channels[:2])
+    first, second = ([i for i, span in enumerate(source) if span.channel == name] for name in channels[:2])
     shared, inside, _ = _pairs(source, first, second)
     still, _, shorter = _pairs(rebuilt, first, second)
     allowed = np.where(shared > 0, np.where(inside, shorter, np.minimum(shared, shorter)), 0.0)
@@ -471,8 +473,8 @@ def _overlap_kept(source: Sequence[Timed], rebuilt: Sequence[Timed]) -> float:
 
 
 def _pairs(timed: Sequence[Timed], first: Sequence[int], second: Sequence[int]) -> tuple[NDArray[Any], ...]:
-    """For all pairs, shape (first, second): seconds in common, whether one lies in the other, the shorter's."""
-    times = np.array([(one.start, one.end) for one in timed], np.float64)
+    """For all pairs, shape (first, second): seconds in common, whether one is in the other, the shorter's."""
+    times = np.array([(span.start, span.end) for span in timed], np.float64)
     starts, ends = times[first, None, 0], times[first, None, 1]
     other_starts, other_ends = times[None, second, 0], times[None, second, 1]
     shared = np.maximum(0.0, np.minimum(ends, other_ends) - np.maximum(starts, other_starts))
@@ -489,7 +491,7 @@ def _union(timed: Sequence[Timed], channel: str | None = None) -> list[tuple[flo
     """Where a channel, or anybody, speaks: in order and without overlap."""
     union: list[tuple[float, float]] = []
     for _, start, end, _ in sorted(
-        (one for one in timed if channel in (None, one.channel)), key=lambda one: one[1]
+        (span for span in timed if channel in (None, span.channel)), key=lambda span: span[1]
     ):
         if union and start <= union[-1][1]:
             union[-1] = (union[-1][0], max(union[-1][1], end))
@@ -502,8 +504,8 @@ def _length(spans: Sequence[tuple[float, float]]) -> float:
     return sum(end - start for start, end in spans)
 
 
-def _touch(one: Stretch, other: Stretch) -> bool:
-    return one.channel != other.channel and one.start < other.end and other.start < one.end
+def _touch(stretch: Stretch, other: Stretch) -> bool:
+    return stretch.channel != other.channel and stretch.start < other.end and other.start < stretch.end
 
 
 def _order(timed: Sequence[Timed]) -> Any:

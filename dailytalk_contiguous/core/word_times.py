@@ -17,10 +17,10 @@ from numpy.typing import NDArray
 
 from dailytalk_contiguous.core.spans import merge_gaps
 
-# Several utterances in one window of the recogniser, and every word back to its utterance.
+# Packing several utterances into one window of the recogniser, and giving each word back to its utterance.
 #
 # Whisper always encodes 30 s, and on a CPU that is most of its time, whether the window holds a second of speech
-# or twenty-nine. So utterances of one speaker are laid into windows in the order in which they were said, with a
+# or twenty-nine. So utterances of one speaker are packed into windows in their order, with a
 # little silence between them. A short utterance gets its context for free.
 
 
@@ -35,7 +35,7 @@ SHORTEST_WORD = 0.001
 
 
 class Placed(NamedTuple):
-    """Utterance number `utterance` of a batch, which lies at `start`..`end` seconds of its window."""
+    """Utterance number `utterance` of a batch, which is at `start`..`end` seconds of its window."""
 
     utterance: int
     start: float
@@ -86,15 +86,15 @@ def unpack(words: Sequence[Word], window: Sequence[Placed]) -> dict[int, list[Wo
     Returns the words of each utterance of the window, by its index, in seconds from the utterance's start,
     sorted, inside it, without overlap and of positive length.
     """
-    found: dict[int, list[Word]] = {placed.utterance: [] for placed in window}
+    words_of: dict[int, list[Word]] = {placed.utterance: [] for placed in window}
     for word in words:
         middle = (word.start + word.end) / 2
         nearest = min(window, key=lambda placed: max(placed.start - middle, middle - placed.end, 0.0))
-        found[nearest.utterance].append(
+        words_of[nearest.utterance].append(
             word._replace(start=word.start - nearest.start, end=word.end - nearest.start)
         )
     lengths = {placed.utterance: placed.end - placed.start for placed in window}
-    return {index: fit(given, lengths[index]) for index, given in found.items()}
+    return {index: fit(assigned, lengths[index]) for index, assigned in words_of.items()}
 
 
 def fit(words: Sequence[Word], length: float) -> list[Word]:
@@ -118,7 +118,7 @@ def fit(words: Sequence[Word], length: float) -> list[Word]:
     return fitted
 
 
-# Comparing what was heard with what should have been said, for telling whether a synthesiser said it.
+# Comparing recognised with expected words, to check a synthesiser.
 
 
 def compare_words(expected: Sequence[str], heard: Sequence[str]) -> tuple[float, bool]:
@@ -135,17 +135,17 @@ def compare_words(expected: Sequence[str], heard: Sequence[str]) -> tuple[float,
     for i, word in enumerate(expected, 1):
         before = row[-1]
         diagonal, row[0] = row[0], i
-        for j, other in enumerate(heard, 1):
-            diagonal, row[j] = row[j], min(row[j] + 1, row[j - 1] + 1, diagonal + (word != other))
+        for j, heard_word in enumerate(heard, 1):
+            diagonal, row[j] = row[j], min(row[j] + 1, row[j - 1] + 1, diagonal + (word != heard_word))
     return row[-1] / max(1, len(expected)), bool(expected) and row[-1] == before + 1
 
 
-# Gives the words of a transcript that people made to the utterances that speech activity found.
+# Matching the words of a human transcript with the utterances that speech activity found.
 #
-# Nobody's cue times agree with detected speech to the millisecond, so a word goes to the utterance that holds its
-# midpoint, else to the nearest within reach, else it is handed back: no word is lost without a trace. Where a cue
-# has no word times, its words share the detected speech under it by their letters; a rough guess, to be replaced
-# by forced alignment, but right about which utterance says what.
+# No cue times agree with detected speech to the millisecond, so a word goes to the utterance that contains its
+# midpoint, else to the nearest within reach, else it is returned as left over: no word is lost silently. Where a
+# cue has no word times, its words share the detected speech under it by their letters; a rough guess, to be
+# replaced by forced alignment, but right about which utterance says what.
 
 
 #: A `schema.CUE` and a `schema.WORD` as plain dicts.
@@ -174,7 +174,7 @@ _CJK_SPACE = re.compile(rf"(?<=[{_CJK}]) (?=[{_CJK}])")
 class Matched:
     """What `match_words` found: one item an utterance in `texts` and `words`.
 
-    `left_over` has (index of the cue, its words that lie near no utterance), by rising index.
+    `left_over` has (index of the cue, its words that are near no utterance), by rising index.
     """
 
     texts: list[str]
@@ -187,7 +187,7 @@ class _Placed:
     """A word with the cue and the place in it that it came from."""
 
     cue: int
-    place: int
+    index: int
     word: WordRow
 
 
@@ -197,14 +197,14 @@ def match_words(cues: Sequence[Cue], utterances: Sequence[TimeSpan], max_distanc
     Args:
         cues: `schema.CUE`s of one channel, in any order.
         utterances: (start, end) in seconds of the same clock, end > start, by rising start.
-        max_distance: how far, in seconds, a word's midpoint may lie from its utterance.
+        max_distance: how far, in seconds, a word's midpoint may be from its utterance.
 
     Returns:
         Per utterance its text (as the cue has it, where it holds all of the cue; else the words, joined) and its
         words, fitted into it by `fit_words`; and the words left over, with the times that they were given.
     """
     spans = np.asarray(utterances, dtype=np.float64).reshape(-1, 2)
-    taken: list[list[_Placed]] = [[] for _ in utterances]
+    placed_in: list[list[_Placed]] = [[] for _ in utterances]
     left_over: dict[int, list[WordRow]] = {}
     sizes = []
     order: list[tuple[float, _Placed]] = []
@@ -213,21 +213,21 @@ def match_words(cues: Sequence[Cue], utterances: Sequence[TimeSpan], max_distanc
         if not words:
             words = spread_words(cue["text"] or "", cue["start"], cue["end"], utterances)
         sizes.append(len(words))
-        for place, word in enumerate(words):
+        for index, word in enumerate(words):
             # The guessed words of two cues that overlap must not be shuffled into each other: they stay in the
             # order of their cues, while times that were given decide for themselves.
-            order.append((word["start"] if cue["words"] else cue["start"], _Placed(number, place, word)))
-    for _, placed in sorted(order, key=lambda item: (item[0], item[1].cue, item[1].place)):
+            order.append((word["start"] if cue["words"] else cue["start"], _Placed(number, index, word)))
+    for _, placed in sorted(order, key=lambda item: (item[0], item[1].cue, item[1].index)):
         chosen = nearest(spans, (placed.word["start"] + placed.word["end"]) / 2, max_distance)
         if chosen is None:
             left_over.setdefault(placed.cue, []).append(placed.word)
         else:
-            taken[chosen].append(placed)
+            placed_in[chosen].append(placed)
     return Matched(
-        texts=[_text(placed, cues, sizes) for placed in taken],
+        texts=[_text(placed, cues, sizes) for placed in placed_in],
         words=[
             fit_words([item.word for item in placed], start, end)
-            for placed, (start, end) in zip(taken, utterances, strict=True)
+            for placed, (start, end) in zip(placed_in, utterances, strict=True)
         ],
         left_over=sorted(left_over.items()),
     )
@@ -235,7 +235,7 @@ def match_words(cues: Sequence[Cue], utterances: Sequence[TimeSpan], max_distanc
 
 @dataclass(frozen=True)
 class Shift:
-    """By how many seconds a transcript is late (early: negative), as well as can be told by speech activity.
+    """By how many seconds a transcript is late (early: negative), estimated from speech activity.
 
     `agreement` in [0, 1] is the Dice coefficient of the time that it fills and that of detected speech as it is,
     `best` that without the shift.
@@ -249,7 +249,7 @@ class Shift:
 def find_shift(said: Sequence[tuple[Sequence[Cue], Sequence[TimeSpan]]]) -> Shift:
     """The constant shift, at most `FURTHEST`, after which cues and the utterances of their channels agree best.
 
-    `said` has the cues and the (start, end) of the utterances of each channel that was transcribed, in seconds of
+    `said` has the cues and the (start, end) of the utterances of each transcribed channel, in seconds of
     the same clock.
     """
     channels = []
@@ -268,9 +268,9 @@ def find_shift(said: Sequence[tuple[Sequence[Cue], Sequence[TimeSpan]]]) -> Shif
         total += float(text.sum() + speech.sum())
         product = np.fft.rfft(text, size) * np.conj(np.fft.rfft(speech, size))
         shared += np.roll(np.fft.irfft(product, size), furthest)[: 2 * furthest + 1]
-    place = int(np.argmax(shared))
-    agreement, best = (float(np.clip(2 * shared[n] / total, 0, 1)) for n in (furthest, place))
-    return Shift((place - furthest) * FRAME, agreement, best)
+    best_index = int(np.argmax(shared))
+    agreement, best = (float(np.clip(2 * shared[n] / total, 0, 1)) for n in (furthest, best_index))
+    return Shift((best_index - furthest) * FRAME, agreement, best)
 
 
 def _frames(spans: Iterable[TimeSpan], count: int) -> SpanArray:
@@ -296,7 +296,7 @@ def nearest(spans: SpanArray, time: float, max_distance: float) -> int | None:
 def spread_words(text: str, start: float, end: float, spans: Iterable[TimeSpan]) -> list[WordRow]:
     """Share the speech that a cue covers among the words of its text, in proportion to their letters.
 
-    The cue's own time counts where it covers none of `spans` ((start, end) in seconds). No word lies across two
+    The cue's own time counts where it covers none of `spans` ((start, end) in seconds). No word is across two
     of them: it goes to the one that holds its midpoint. Letters and digits count; a word has at least one.
     """
     words = split_words(text)
@@ -304,10 +304,10 @@ def spread_words(text: str, start: float, end: float, spans: Iterable[TimeSpan])
     lengths = [part_end - part_start for part_start, part_end in parts]
     letters = [max(1, sum(map(str.isalnum, word))) for word in words]
     spread: list[WordRow] = []
-    done = 0
+    n_before = 0
     for word, count in zip(words, letters, strict=True):
-        first, last = (sum(lengths) * n / sum(letters) for n in (done, done + count))
-        done += count
+        first, last = (sum(lengths) * n / sum(letters) for n in (n_before, n_before + count))
+        n_before += count
         before = 0.0  # speech in the parts before this one
         for number, ((part_start, part_end), length) in enumerate(zip(parts, lengths, strict=True)):
             if (first + last) / 2 < before + length or number == len(parts) - 1:
@@ -321,7 +321,7 @@ def spread_words(text: str, start: float, end: float, spans: Iterable[TimeSpan])
 def fit_words(words: Sequence[WordRow], start: float, end: float) -> list[WordRow]:
     """Clip words into [start, end] seconds, in the order given: none overlaps the next, none is empty.
 
-    Words that lie wholly outside move in at their edge and share the room that is free there. Every word keeps
+    Words that are wholly outside move in at their edge and share the room that is free there. Every word keeps
     `SHORTEST_WORD`, or an equal share of the utterance if that is too short for it. Raises ValueError unless
     end > start.
     """
@@ -333,8 +333,8 @@ def fit_words(words: Sequence[WordRow], start: float, end: float) -> list[WordRo
     spans = _moved_inside([(word["start"], word["end"]) for word in words], start, end)
     starts = []
     earliest = start
-    for place, (word_start, _) in enumerate(spans):
-        starts.append(min(max(word_start, earliest), end - (len(spans) - place) * shortest))
+    for index, (word_start, _) in enumerate(spans):
+        starts.append(min(max(word_start, earliest), end - (len(spans) - index) * shortest))
         earliest = starts[-1] + shortest
     limits = [*starts[1:], end]
     return [
@@ -346,7 +346,7 @@ def fit_words(words: Sequence[WordRow], start: float, end: float) -> list[WordRo
 def split_words(text: str) -> list[str]:
     """The words of a text: split at whitespace, and between the characters of Japanese and Chinese.
 
-    Punctuation that stands alone stays with the word before it (or after it, at the start).
+    Punctuation by itself stays with the word before it (or after it, at the start).
 
     >>> split_words("- Well ... 100 % yes !")
     ['- Well ...', '100 %', 'yes !']
@@ -366,12 +366,12 @@ def split_words(text: str) -> list[str]:
 
 
 def join_words(words: Iterable[str]) -> str:
-    """Words as a text: with a space between them, but for none inside Japanese and Chinese."""
+    """Words as a text: with spaces between them, except inside Japanese and Chinese."""
     return _CJK_SPACE.sub("", " ".join(words))
 
 
 def _covered(start: float, end: float, spans: Iterable[TimeSpan]) -> list[TimeSpan]:
-    """The parts of [start, end] that lie in any of the spans, without overlaps, in order."""
+    """The parts of [start, end] that are in any of the spans, without overlaps, in order."""
     parts: list[TimeSpan] = []
     for span_start, span_end in sorted(spans):
         first = max(start, span_start, parts[-1][1] if parts else start)
@@ -383,12 +383,12 @@ def _covered(start: float, end: float, spans: Iterable[TimeSpan]) -> list[TimeSp
 
 def _moved_inside(spans: list[TimeSpan], start: float, end: float) -> list[TimeSpan]:
     """Clip spans to [start, end]; those wholly outside share the room before the first, after the last inside."""
-    before = [place for place, span in enumerate(spans) if span[1] <= start]
-    after = [place for place, span in enumerate(spans) if span[0] >= end and place not in before]
+    before = [index for index, span in enumerate(spans) if span[1] <= start]
+    after = [index for index, span in enumerate(spans) if span[0] >= end and index not in before]
     clipped = [(min(max(first, start), end), min(max(last, start), end)) for first, last in spans]
-    inside = [span for place, span in enumerate(clipped) if place not in {*before, *after}]
+    inside = [span for index, span in enumerate(clipped) if index not in {*before, *after}]
     lengths = [max(SHORTEST_WORD, last - first) for first, last in spans]
-    needed_before, needed_after = (sum(lengths[place] for place in group) for group in (before, after))
+    needed_before, needed_after = (sum(lengths[index] for index in group) for group in (before, after))
     if inside:
         room_before = min(first for first, _ in inside) - start
         room_after = end - max(last for _, last in inside)
@@ -399,9 +399,9 @@ def _moved_inside(spans: list[TimeSpan], start: float, end: float) -> list[TimeS
     scale_after = min(1.0, room_after / needed_after) if after else 1.0
     after_start = end - needed_after * scale_after
     for group, at, scale in ((before, start, scale_before), (after, after_start, scale_after)):
-        for place in group:
-            clipped[place] = (at, at + lengths[place] * scale)
-            at = clipped[place][1]
+        for index in group:
+            clipped[index] = (at, at + lengths[index] * scale)
+            at = clipped[index][1]
     return clipped
 
 
@@ -421,16 +421,17 @@ def _text(placed: Sequence[_Placed], cues: Sequence[Cue], sizes: Sequence[int]) 
     return join_words(pieces)
 
 
-# Word times of speech whose text is known, where nobody gives them.
+# Word times of speech whose text is known, where no engine gives them.
 #
-# The text is what counts: its words are kept, and only their times are sought. `by_edit_distance` takes the times
-# of a recogniser that heard about the same; `by_proportion` needs no recogniser and lays the words into the sound
-# by how long their letters should take. Both end in the same promise: one word per word of the text, in order, of
-# positive length, inside the audio, without overlap.
+# The words of the text stay, and only their times are sought. `by_edit_distance` takes the times of a recogniser
+# that heard about the same; `by_proportion` needs no recogniser and spreads the words over the sound by how long
+# their letters should take. Both promise one word per word of the text, in order, of positive length, inside the
+# audio, without overlap.
 
 
-#: Share of the text's words that must be heard as written, or the recogniser is no witness. Half: below that, most
-#: words would be placed by proportion anyway, and a few chance matches ("the", "a") would pull them about.
+#: Share of the text's words that must be heard as written, or the recogniser's times are not used. Half: below
+#: that, most words would be placed by proportion anyway, and a few chance matches ("the", "a") would pull them
+#: about.
 MIN_MATCHED = 0.5
 
 #: Seconds. A longer gap is a pause, which no word straddles; a shorter one may be the closure of a stop consonant
@@ -515,7 +516,7 @@ def voiced_spans(
         samples: mono in [-1, 1], shape (samples,).
         sample_rate: in Hz.
         below_peak_db: a frame sounds if its level is at most this far below that of the loud ones (their 95th
-            percentile). 35 dB keeps weak fricatives, which lie 20-30 dB under vowels, and leaves out room tone.
+            percentile). 35 dB keeps weak fricatives, which are 20-30 dB under vowels, and leaves out room tone.
         frame_seconds: length of a frame; edges are exact to that.
         min_span: seconds; shorter spans are clicks.
 
@@ -532,18 +533,18 @@ def voiced_spans(
     sounds = level > max(loud - below_peak_db, -80.0)
     edges = np.flatnonzero(np.diff(np.concatenate(([False], sounds, [False])).astype(np.int8)))
     total = len(samples) / sample_rate
-    found = [
+    candidates = [
         (first * length / sample_rate, min(last * length / sample_rate, total))
         for first, last in zip(edges[::2].tolist(), edges[1::2].tolist(), strict=True)
     ]
-    return [(start, end) for start, end in found if end - start >= min_span]
+    return [(start, end) for start, end in candidates if end - start >= min_span]
 
 
 def by_proportion(text_words: Sequence[str], spans: Sequence[TimeSpan], duration: float) -> list[Word]:
     """Lay words into the sound by the length of their letters (`sound_length`); their probability is 0.
 
     First all words are laid along the sound without its pauses. A word that would straddle a pause goes to the
-    side where more of it lies, unless a mark (comma, full stop) one word away says where the speaker paused; then
+    side where more of it is, unless a mark (comma, full stop) one word away says where the speaker paused; then
     the words between two pauses fill the sound between them.
 
     Args:
@@ -556,7 +557,7 @@ def by_proportion(text_words: Sequence[str], spans: Sequence[TimeSpan], duration
     if not text_words:
         return []
     regions = _inside(merge_gaps(sorted(spans), PAUSE_SECONDS), 0.0, duration) or [(0.0, duration)]
-    return _kept(text_words, _lay(text_words, regions), [0.0] * len(text_words), duration)
+    return _fitted_words(text_words, _lay(text_words, regions), [0.0] * len(text_words), duration)
 
 
 def by_edit_distance(
@@ -588,15 +589,15 @@ def by_edit_distance(
         return None
     times: list[TimeSpan] = [(0.0, 0.0)] * len(text_words)
     probabilities: list[float | None] = [0.0] * len(text_words)
-    for place, other in pairs:
-        times[place] = (words[other].start, words[other].end)
-        probabilities[place] = words[other].probability
+    for index, heard_index in pairs:
+        times[index] = (words[heard_index].start, words[heard_index].end)
+        probabilities[index] = words[heard_index].probability
     anchors = [(-1, -1), *pairs, (len(text_words), len(words))]
-    for (place, other), (next_place, next_other) in pairwise(anchors):
-        if next_place - place > 1:
-            misheard = words[other + 1 : next_other]
-            _fill(text_words, times, (place + 1, next_place), misheard, duration, spans)
-    return _kept(text_words, times, probabilities, duration)
+    for (index, heard_index), (next_place, next_other) in pairwise(anchors):
+        if next_place - index > 1:
+            misheard = words[heard_index + 1 : next_other]
+            _fill(text_words, times, (index + 1, next_place), misheard, duration, spans)
+    return _fitted_words(text_words, times, probabilities, duration)
 
 
 def _fill(
@@ -627,15 +628,15 @@ def _fill(
 def _matches(text: Sequence[str], heard: Sequence[str]) -> list[tuple[int, int]]:
     """Index pairs of equal words in the cheapest alignment (Levenshtein), in order. Empty words equal nothing."""
     # Of every cell the cost so far, and the move that led there.
-    table = [[(place, "extra") for place in range(len(heard) + 1)]]
-    for one in text:
+    table = [[(column, "extra") for column in range(len(heard) + 1)]]
+    for word in text:
         above, row = table[-1], [(table[-1][0][0] + 1, "skip")]
-        for place, other in enumerate(heard):
-            equal = bool(one) and one == other
+        for column, heard_word in enumerate(heard):
+            equal = bool(word) and word == heard_word
             steps = (
-                (above[place][0] + (0 if equal else 1), "match" if equal else "swap"),
-                (above[place + 1][0] + 1, "skip"),
-                (row[place][0] + 1, "extra"),
+                (above[column][0] + (0 if equal else 1), "match" if equal else "swap"),
+                (above[column + 1][0] + 1, "skip"),
+                (row[column][0] + 1, "extra"),
             )
             row.append(min(steps, key=lambda step: step[0]))
         table.append(row)
@@ -667,14 +668,14 @@ def _lay(words: Sequence[str], regions: Sequence[TimeSpan]) -> list[TimeSpan]:
 
 
 def _cut(words: Sequence[str], borders: NDArray[np.float64], pause: float) -> int:
-    """How many words come before a pause that lies at `pause` of the sound, in [0, 1]."""
+    """How many words come before a pause that is at `pause` of the sound, in [0, 1]."""
     nearest = int(np.argmin(np.abs(borders - pause)))
     marked = [
-        place
-        for place in (nearest, nearest - 1, nearest + 1)
-        if 0 < place < len(words) and _pauses_after(words[place - 1])
+        index
+        for index in (nearest, nearest - 1, nearest + 1)
+        if 0 < index < len(words) and _pauses_after(words[index - 1])
     ]
-    return min(marked, key=lambda place: abs(borders[place] - pause)) if marked else nearest
+    return min(marked, key=lambda index: abs(borders[index] - pause)) if marked else nearest
 
 
 def _pauses_after(word: str) -> bool:
@@ -682,12 +683,12 @@ def _pauses_after(word: str) -> bool:
 
 
 def _inside(spans: Sequence[TimeSpan], start: float, end: float) -> list[TimeSpan]:
-    """The parts of spans that lie in [start, end]."""
+    """The parts of spans that are in [start, end]."""
     clipped = ((max(first, start), min(last, end)) for first, last in spans)
     return [(first, last) for first, last in clipped if last > first]
 
 
-def _kept(
+def _fitted_words(
     words: Sequence[str], times: Sequence[TimeSpan], probabilities: Sequence[float | None], duration: float
 ) -> list[Word]:
     """The text's words with times made sound: sorted, of positive length, inside the audio, without overlap."""
@@ -698,8 +699,8 @@ def _kept(
     ]
     fitted = fit(placed, duration)
     return [
-        Word(word, place.start, place.end, probability)
-        for word, place, probability in zip(words, fitted, probabilities, strict=True)
+        Word(word, span.start, span.end, probability)
+        for word, span, probability in zip(words, fitted, probabilities, strict=True)
     ]
 
 
@@ -708,7 +709,7 @@ def _check(duration: float) -> None:
         raise ValueError(f"audio of {duration} s holds no words")
 
 
-# When each word begins, so that Moshi's trainer keeps it.
+# Moving the starts of words so that Moshi's trainer keeps them.
 #
 # moshi-finetune gives every frame of Mimi (80 ms) one token of text. The tokens of a word fill the frames from
 # its first one on; where the next word begins, what is left of them is dropped. So of two words that begin in one
@@ -783,20 +784,20 @@ def place_words(words: Sequence[SpokenWord]) -> FrameTimes:
         reached, origins = [], []
         for choice in after:
             ways = [
-                _sum(costs[-1][place], _lost_and_cut(earlier, choice, word.tokens), choice)
-                for place, earlier in enumerate(before)
+                _sum(costs[-1][index], _lost_and_cut(earlier, choice, word.tokens), choice)
+                for index, earlier in enumerate(before)
             ]
             best = min(range(len(ways)), key=ways.__getitem__)
             reached.append(ways[best])
             origins.append(best)
         costs.append(reached)
         came_from.append(origins)
-    place = min(range(len(costs[-1])), key=costs[-1].__getitem__)
-    lost, cut, _ = costs[-1][place]
+    index = min(range(len(costs[-1])), key=costs[-1].__getitem__)
+    lost, cut, _ = costs[-1][index]
     chosen: list[_Choice] = []
     for options, origins in zip(reversed(choices), reversed(came_from), strict=True):
-        chosen.append(options[place])
-        place = origins[place]
+        chosen.append(options[index])
+        index = origins[index]
     chosen.reverse()
     moved = sum(choice.frame != frame_of(word.start) for choice, word in zip(chosen, words, strict=True))
     return FrameTimes(_times(words, chosen), moved, lost, cut)
@@ -807,9 +808,9 @@ def _choices(word: SpokenWord) -> list[_Choice]:
     frame = frame_of(word.start)
     edge = frame / FRAME_RATE
     choices = [_Choice(frame, max(word.start, edge + _INSIDE), 0.0)]
-    for other, start in ((frame - 1, edge - _INSIDE), (frame + 1, edge + MOST_MOVED + _INSIDE)):
-        if other >= 0 and word.first <= start < word.last:
-            choices.append(_Choice(other, start, abs(start - word.start)))
+    for neighbour, start in ((frame - 1, edge - _INSIDE), (frame + 1, edge + MOST_MOVED + _INSIDE)):
+        if neighbour >= 0 and word.first <= start < word.last:
+            choices.append(_Choice(neighbour, start, abs(start - word.start)))
     return choices
 
 
@@ -827,11 +828,11 @@ def _sum(cost: tuple[int, int, float], more: tuple[int, int], choice: _Choice) -
 
 def _times(words: Sequence[SpokenWord], chosen: Sequence[_Choice]) -> list[tuple[float, float]]:
     times = []
-    for place, (word, choice) in enumerate(zip(words, chosen, strict=True)):
+    for index, (word, choice) in enumerate(zip(words, chosen, strict=True)):
         end = max(word.end, choice.start + _SHORTEST) if choice.moved else word.end
-        if place + 1 < len(words):
-            following, limit = words[place + 1], chosen[place + 1].start
-            # What overlapped before is not hidden: `check` tells of it.
+        if index + 1 < len(words):
+            following, limit = words[index + 1], chosen[index + 1].start
+            # What overlapped before is not hidden: `check` reports it.
             if choice.start < limit < end and (choice.moved or limit < following.start):
                 end = limit
         times.append((choice.start, end))

@@ -31,7 +31,7 @@ def length_text(seconds: float) -> str:
 def kind_of(reason: str) -> str:
     """A reason without the ids, quotes and figures that make each one differ, so that equal ones can be counted.
 
-    What stands in parentheses is a detail.
+    What is in parentheses is a detail.
 
     >>> kind_of("line 12 of transcript.jsonl: channel is 'up', not left or right")
     'line … of …: channel is …, not left or right'

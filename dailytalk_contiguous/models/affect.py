@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 # weights are ours, chosen by hand and not fitted to ratings: read the numbers as a ranking within one speaker.
 
 
-#: The name that stands in `affect_model`.
+#: The name that is in `affect_model`.
 ACOUSTIC_ESTIMATE = "acoustic-estimate"
 
 #: What counts as ordinary where no other speech of the speaker is known: -26 dB below full scale, the nominal
@@ -73,7 +73,7 @@ def estimate_affect(
         rms: linear, shape (n,). f0_mean: Hz. speech_rate: words a second. NaN counts as the median.
         texts: what was said; None counts as nothing.
         groups: who is speaking where (a speaker in a conversation). None: compare with `REFERENCE`, so that what
-            an utterance gets does not depend on which others happen to stand beside it.
+            an utterance gets does not depend on which others happen to be beside it.
 
     Raises:
         ValueError: the arguments differ in length.
@@ -93,7 +93,7 @@ def estimate_affect(
 
 
 def _units(values: Floats, name: str, groups: Sequence[Hashable] | None) -> Floats:
-    """How far values lie from the usual, in units of their measure, within `LIMIT`."""
+    """How far values are from the usual, in units of their measure, within `LIMIT`."""
     usual = np.full(len(values), REFERENCE[name]) if groups is None else _medians(values, groups)
     span = 2.0 ** (LIMIT * UNIT[name] / _PER_OCTAVE[name])
     # Limited as a ratio, before the logarithm, so that silence (0) counts as very low and not as minus infinity.
@@ -110,7 +110,7 @@ def _medians(values: Floats, groups: Sequence[Hashable]) -> Floats:
     members: dict[Hashable, list[float]] = {}
     for group, value in zip(groups, values, strict=True):
         members.setdefault(group, []).extend([float(value)] if np.isfinite(value) else [])
-    medians = {group: float(np.median(found)) if found else np.nan for group, found in members.items()}
+    medians = {group: float(np.median(values_of)) if values_of else np.nan for group, values_of in members.items()}
     return np.array([medians[group] for group in groups], np.float64)
 
 
@@ -132,7 +132,7 @@ def _analyser() -> Any:
 
 # Affect models by name: where their files are, and the one that this process has loaded.
 #
-# Kept apart from the network itself (`affect_network`), so that naming a model or asking whether it is here does
+# Separate from the network (`models.affect_network`), so that naming a model or checking its files does
 # not import PyTorch and transformers.
 
 
@@ -206,15 +206,15 @@ def fast_precision(device: str) -> str:
 
         return "bfloat16" if torch.cuda.is_bf16_supported(including_emulation=False) else "float32"
     try:
-        told = Path("/proc/cpuinfo").read_text(encoding="utf-8")
+        cpuinfo = Path("/proc/cpuinfo").read_text(encoding="utf-8")
     except OSError:  # not Linux: nothing is known, so nothing is risked
         return "float32"
-    return "bfloat16" if BFLOAT16_FLAGS & set(told.split()) else "float32"
+    return "bfloat16" if BFLOAT16_FLAGS & set(cpuinfo.split()) else "float32"
 
 
 def available(name: str) -> bool:
     """Whether the files of a model (a folder, or a name on the Hub) are all here. Does not ask the network."""
-    return _here(name) is not None
+    return _local_files(name) is not None
 
 
 def find_affect_model(name: str) -> tuple[Path, Path]:
@@ -223,13 +223,13 @@ def find_affect_model(name: str) -> tuple[Path, Path]:
     Raises:
         ModelMissing: the folder lacks one of them, or the Hub can't be reached or has no such model.
     """
-    found = _here(name)
-    if found:
-        return found
+    paths = _local_files(name)
+    if paths:
+        return paths
     if Path(name).is_dir():
-        held = {path.name for path in Path(name).iterdir()}
-        lacking = [] if CONFIG_FILE in held else [CONFIG_FILE]
-        lacking += [] if held & set(WEIGHT_FILES) else [" or ".join(WEIGHT_FILES)]
+        names = {path.name for path in Path(name).iterdir()}
+        lacking = [] if CONFIG_FILE in names else [CONFIG_FILE]
+        lacking += [] if names & set(WEIGHT_FILES) else [" or ".join(WEIGHT_FILES)]
         raise ModelMissing(f"{name} is no affect model: it has no {' and no '.join(lacking)}", REMEDY)
     try:
         return Path(hf_hub_download(name, CONFIG_FILE)), _download_weights(name)
@@ -244,19 +244,19 @@ def find_affect_model(name: str) -> tuple[Path, Path]:
         ) from error
 
 
-def _here(name: str) -> tuple[Path, Path] | None:
+def _local_files(name: str) -> tuple[Path, Path] | None:
     """The files of a model that are on this machine already, or None if one lacks."""
     if Path(name).is_dir():
-        found = {file: Path(name) / file for file in (CONFIG_FILE, *WEIGHT_FILES) if (Path(name) / file).is_file()}
+        paths = {file: Path(name) / file for file in (CONFIG_FILE, *WEIGHT_FILES) if (Path(name) / file).is_file()}
     else:
         try:
             cached = {file: try_to_load_from_cache(name, file) for file in (CONFIG_FILE, *WEIGHT_FILES)}
         except HFValidationError:
             return None
         # The cache also answers with a marker for "known not to exist", which is no path.
-        found = {file: Path(path) for file, path in cached.items() if isinstance(path, str)}
-    weights = next((found[file] for file in WEIGHT_FILES if file in found), None)
-    return (found[CONFIG_FILE], weights) if CONFIG_FILE in found and weights else None
+        paths = {file: Path(path) for file, path in cached.items() if isinstance(path, str)}
+    weights = next((paths[file] for file in WEIGHT_FILES if file in paths), None)
+    return (paths[CONFIG_FILE], weights) if CONFIG_FILE in paths and weights else None
 
 
 def _download_weights(name: str) -> Path:

@@ -129,13 +129,13 @@ class _Config(NamedTuple):
 
 def _read_config(path: Path) -> _Config:
     """The configuration of a checkpoint. Raises ModelMissing if it is not for rating affect."""
-    told: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    labels = [label for _, label in sorted((int(key), label) for key, label in told.get("id2label", {}).items())]
-    kind = told.get("model_type")
+    fields: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    labels = [label for _, label in sorted((int(key), label) for key, label in fields.get("id2label", {}).items())]
+    kind = fields.get("model_type")
     if kind != "wav2vec2" or sorted(labels) != sorted(Affect._fields):
         raise ModelMissing(f"{path.parent} is no affect model: it is {kind!r} with the outputs {labels}", REMEDY)
     # The real one says `"vocab_size": null`, having no use for one; not every transformers takes that.
-    return _Config(Wav2Vec2Config(**{key: value for key, value in told.items() if value is not None}), labels)
+    return _Config(Wav2Vec2Config(**{key: value for key, value in fields.items() if value is not None}), labels)
 
 
 def _load_module(config: _Config, path: Path) -> Regressor:
@@ -143,15 +143,15 @@ def _load_module(config: _Config, path: Path) -> Regressor:
     weights = {_current_name(name): tensor.float() for name, tensor in _read_weights(path).items()}
     with torch.device("meta"):  # nothing is drawn at random, so nothing random can be left
         module = Regressor(config.encoder, len(config.id2label))
-    wanted = {name: tensor.shape for name, tensor in module.state_dict().items()}
+    shapes = {name: tensor.shape for name, tensor in module.state_dict().items()}
     problems = {
-        "missing": sorted(wanted.keys() - weights.keys()),
-        "unexpected": sorted(weights.keys() - wanted.keys()),
-        "of another shape": sorted(n for n in wanted.keys() & weights.keys() if weights[n].shape != wanted[n]),
+        "missing": sorted(shapes.keys() - weights.keys()),
+        "unexpected": sorted(weights.keys() - shapes.keys()),
+        "of another shape": sorted(n for n in shapes.keys() & weights.keys() if weights[n].shape != shapes[n]),
     }
-    told = "; ".join(f"{kind}: {_some(names)}" for kind, names in problems.items() if names)
-    if told:
-        raise ModelMissing(f"the weights in {path} are not those of the affect model ({told})", REMEDY)
+    differences = "; ".join(f"{kind}: {_some(names)}" for kind, names in problems.items() if names)
+    if differences:
+        raise ModelMissing(f"the weights in {path} are not those of the affect model ({differences})", REMEDY)
     module.load_state_dict(weights, assign=True)
     # The positional convolution's weight is stored as direction and length; multiplied out once, not every call.
     remove_parametrizations(module.wav2vec2.encoder.pos_conv_embed.conv, "weight")

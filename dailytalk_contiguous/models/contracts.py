@@ -12,10 +12,10 @@ from dailytalk_contiguous.core.audio import Samples
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.word_times import Word
 
-# What a speech synthesiser is to the rest of the package.
+# The contract of speech synthesisers.
 
 
-#: Holds a price (USD) back while one request is under way; the function that it yields takes what that did cost.
+#: Reserves a price (USD) while one request is under way; the function that it yields takes the real cost.
 Reserve = Callable[[float], AbstractContextManager[Callable[[float], None]]]
 
 
@@ -41,7 +41,7 @@ def checked_price(name: str, value: float | str) -> float:
 
 
 class SynthesisFailed(DailytalkError):
-    """One utterance could not be said after all tries of its transport. Another run may do."""
+    """One utterance could not be synthesised after all tries of its transport. Another run may succeed."""
 
 
 class Line(NamedTuple):
@@ -58,10 +58,10 @@ class Line(NamedTuple):
 
 
 class Spoken(NamedTuple):
-    """What was said: mono float32 in [-1, 1], its rate in Hz, word times in its seconds or None, and USD.
+    """Synthesised speech: mono float32 in [-1, 1], its rate in Hz, word times in its seconds or None, and USD.
 
     `words` hold the words of the text as they are written there, in order, when the engine knows their times: only
-    the first of them where it says that it stopped before the text ended. `cost` counts every answer that was
+    the first of them where it stopped before the text ended. `cost` counts every answer that was
     charged, also those that broke off.
     """
 
@@ -100,23 +100,23 @@ class Synthesiser(Protocol):
         """USD that saying the lines would cost."""
 
     def preflight(self) -> None:
-        """Raise DailytalkError if nothing could be said at all (program missing, no token). Spends nothing."""
+        """Raise DailytalkError if no line could be synthesised (program missing, no token). Spends nothing."""
 
     def speak(self, line: Line, samples: Sequence[VoiceSample] = (), reserve: Reserve = free) -> Spoken:
         """Say a line, in the voice of `samples` if there are any. Every request that costs goes through `reserve`.
 
-        Raises SynthesisFailed if this line can't be said now, and DailytalkError (not its subclass) if no line
-        can: the run then stops.
+        Raises SynthesisFailed if this line can't be synthesised now, and DailytalkError (not its subclass) if
+        no line can: the run then stops.
         """
 
 
-# What a speech recogniser is to the rest of the package: the contract that its adapters keep.
+# The contract of speech recognisers.
 
 
 class Recognised(NamedTuple):
-    """What was heard in a window: words with times in its seconds, and how sure the recogniser was of it.
+    """The transcript of a window: words with times in its seconds, and how sure the recogniser was of it.
 
-    `avg_logprob` is the mean log probability of a token, `no_speech_prob` the probability that nobody speaks;
+    `avg_logprob` is the mean log probability of a token, `no_speech_prob` the probability that no one speaks;
     NaN where a recogniser has no such number. `cut_off`: it can say no more about one window, so that words may
     lack at its end.
     """

@@ -16,10 +16,10 @@ from typing import TypeVar
 from dailytalk_contiguous.core import interrupts
 from dailytalk_contiguous.core.errors import DailytalkError, ModelMissing
 
-# Where models run (CPU or CUDA), what Whisper computes in there, and the libraries that it opens for that.
+# Where models run (CPU or CUDA), Whisper's compute type there, and the libraries that it opens for that.
 #
 # PyTorch and CTranslate2 each find CUDA in a way of their own; one function decides for both, so that the models
-# of a run never lie on two devices. CTranslate2's wheel opens the cuBLAS of CUDA 12 by name at its first product
+# of a run never be on two devices. CTranslate2's wheel opens the cuBLAS of CUDA 12 by name at its first product
 # (and, since 4.8, no cuDNN), while PyTorch brings that of CUDA 13 (OpenNMT/CTranslate2#1933): the extra `cuda`
 # installs the former, and what was opened by its path, as here, is found by its name afterwards.
 
@@ -27,7 +27,7 @@ from dailytalk_contiguous.core.errors import DailytalkError, ModelMissing
 #: Where models may be asked to run. `auto` is CUDA where both libraries can use it.
 DEVICES = ("auto", "cpu", "cuda")
 
-#: What Whisper computes in where nobody says. int8 on a CPU and float16 on CUDA were measured to cost next to no
+#: Whisper's default compute type. int8 on a CPU and float16 on CUDA were measured to cost next to no
 #: accuracy. Of CUDA the first that the card has: float16 from Volta on; int8, as on a CPU, from Pascal on (compute
 #: capability 6.1); float32 on all. See CTranslate2's documentation, "Quantization and reduced precision".
 CPU_TYPE = "int8"
@@ -113,8 +113,8 @@ def check_compute_type(device: str, compute_type: str) -> None:
 def _supported(device: str) -> set[str]:
     import ctranslate2
 
-    found: set[str] = ctranslate2.get_supported_compute_types(device)
-    return found
+    types: set[str] = ctranslate2.get_supported_compute_types(device)
+    return types
 
 
 def open_libraries() -> None:
@@ -152,18 +152,18 @@ def naming_libraries() -> Iterator[None]:
     try:
         yield
     except RuntimeError as error:
-        told = re.search(r"Library (\S+) is not found or cannot be loaded", str(error))
-        if not told:
+        match = re.search(r"Library (\S+) is not found or cannot be loaded", str(error))
+        if not match:
             raise
-        raise ModelMissing(f"Whisper needs {told[1]} to run on CUDA, which is not here", _INSTALL) from error
+        raise ModelMissing(f"Whisper needs {match[1]} to run on CUDA, which is not here", _INSTALL) from error
 
 
-# Batches bounded by seconds of audio, and a way on when one does not fit into memory.
+# Batches bounded by seconds of audio, and halved when one does not fit into memory.
 #
 # Audio of a batch is padded to its longest item, so what a batch costs is its longest item times its count; a
-# fixed number of items would waste memory on short ones and burst on long ones. How much fits is only known by
-# trying, and changes with what else is on the device: a batch that does not fit is cut in half, and so are those
-# after it, until enough of them have fitted. What can't be cut is tried once more with the caches freed.
+# fixed number of items would waste memory on short ones and run out of it on long ones. How much fits is only
+# known by trying, and changes with what else is on the device: a batch that does not fit is cut in half, and so
+# are those after it, until enough of them have fitted. What can't be cut is tried once more with the caches freed.
 
 
 #: Seconds that an item counts at least: a budget of nothing would hold any number of items of no length.
@@ -261,18 +261,19 @@ def run_batched(
         batch = waiting.pop(0)
         run = partial(call, [items[index] for index in batch])
         longest = seconds[batch[0]]
-        found = _attempt(run) if len(batch) > 1 else within_memory(run, f"{longest:.1f} s of audio")
-        if found is None:
+        outcome = _attempt(run) if len(batch) > 1 else within_memory(run, f"{longest:.1f} s of audio")
+        if outcome is None:
             room.shrink(longest * len(batch), len(batch))
-            left = sorted(batch + [index for later in waiting for index in later])
+            remaining = sorted(batch + [index for later in waiting for index in later])
             waiting = [
-                [left[place] for place in part] for part in plan_batches([seconds[i] for i in left], room.seconds)
+                [remaining[position] for position in part]
+                for part in plan_batches([seconds[i] for i in remaining], room.seconds)
             ]
             continue
         room.grow()
-        if len(found) != len(batch):
-            raise ValueError(f"a batch of {len(batch)} items gave {len(found)} results")
-        results.update(zip(batch, found, strict=True))
+        if len(outcome) != len(batch):
+            raise ValueError(f"a batch of {len(batch)} items gave {len(outcome)} results")
+        results.update(zip(batch, outcome, strict=True))
     return [results[index] for index in range(len(items))]
 
 
@@ -294,9 +295,9 @@ def run_side_by_side(
         interrupts.check_interrupt()
         return call([items[index] for index in batch])
 
-    found = pool.map(run, batches)
-    for batch, own in zip(batches, found, strict=True):
-        results.update(zip(batch, own, strict=True))
+    outcomes = pool.map(run, batches)
+    for batch, batch_results in zip(batches, outcomes, strict=True):
+        results.update(zip(batch, batch_results, strict=True))
     return [results[index] for index in range(len(items))]
 
 
@@ -306,9 +307,9 @@ def within_memory(call: Callable[[], Result], what: str) -> Result:
     Raises:
         DailytalkError: `what` does not fit into memory the second time either.
     """
-    found = _attempt(call)
-    if found is not None:
-        return found
+    outcome = _attempt(call)
+    if outcome is not None:
+        return outcome
     try:
         return call()
     except RuntimeError as error:
@@ -324,8 +325,8 @@ def is_out_of_memory(error: RuntimeError) -> bool:
     """Whether PyTorch (an own class) or CTranslate2 (a plain RuntimeError) means that memory ran out."""
     import torch
 
-    told = str(error).lower()
-    return isinstance(error, torch.OutOfMemoryError) or any(text in told for text in OUT_OF_MEMORY)
+    message = str(error).lower()
+    return isinstance(error, torch.OutOfMemoryError) or any(text in message for text in OUT_OF_MEMORY)
 
 
 def _attempt(call: Callable[[], Result]) -> Result | None:

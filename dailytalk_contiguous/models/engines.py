@@ -1,6 +1,6 @@
-"""Which synthesiser a name means, what a run may spend on it, and the one place where it is spent.
+"""Synthesisers by name, the budget of a run, and the one place where it is spent.
 
-A line is bought only if it is not in the cache, by one thread of one process, and lies there before anything else
+A line is bought only if it is not in the cache, by one thread of one process, and is stored before anything else
 happens to it.
 """
 
@@ -148,7 +148,7 @@ class Budget:
             self.saved += cost
 
     def as_dict(self) -> dict[str, float | str]:
-        """What run.json holds of it, in USD to a millionth."""
+        """The budget's part of run.json, in USD to a millionth."""
         return {"spent": round(self.spent, 6), "saved_by_cache": round(self.saved, 6), "unit": "USD"}
 
 

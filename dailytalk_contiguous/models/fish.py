@@ -32,7 +32,7 @@ from dailytalk_contiguous.models.contracts import (
 )
 from dailytalk_contiguous.models.paid import Answer, Client, NotServed, Reply, ShortRead, Token
 
-# WAV files as speech services send them: with a header written before anybody knew how long the speech would be.
+# WAV files as speech services send them, with a header that was written before the length was known.
 #
 # A streamed header says 0 or nearly 2^32 bytes, and then everything up to the end is audio; any other header that
 # promises more than there is means an answer cut short, which would otherwise be half a sentence in a dataset.
@@ -89,22 +89,22 @@ def _shape_and_audio(data: bytes) -> tuple[bytes, bytes]:
         if name == b"fmt ":
             shape = data[start : start + size]
         if name == b"data" and len(shape) >= 16:
-            there = len(data) - start
+            available = len(data) - start
             streamed = size == 0 or size >= UNKNOWN_SIZE
-            if streamed and there % max(1, struct.unpack_from("<H", shape, 12)[0]):
+            if streamed and available % max(1, struct.unpack_from("<H", shape, 12)[0]):
                 raise ShortRead("its WAV ends in the middle of a sample")
-            if not streamed and size > there:
-                raise ShortRead(f"its WAV promises {size} bytes of audio and holds {there}")
+            if not streamed and size > available:
+                raise ShortRead(f"its WAV promises {size} bytes of audio and holds {available}")
             return shape, data[start:] if streamed else data[start : start + size]
         at = start + size + size % 2
     raise ShortRead("its WAV ends before its audio")
 
 
-# Fish Audio, in the cloud or a fish-speech server of one's own with the same paths.
+# Fish Audio, in the cloud or a self-hosted fish-speech server with the same paths.
 #
 # Facts: https://docs.fish.audio/api-reference (text-to-speech, and its stream with timestamps). The model's name
-# is checked here because the service takes an unknown one for s2.1-pro without a word; word times come from the
-# timestamp path, which a server of one's own may lack, and are kept only where they spell out the whole text.
+# is checked here because the service silently takes an unknown one for s2.1-pro; word times come from the
+# timestamp path, which a self-hosted server may lack, and are kept only where they spell out the whole text.
 
 
 PUBLIC_URL = "https://api.fish.audio"
@@ -166,7 +166,7 @@ class Fish:
         sample_rate: Hz to ask for. What comes is said in `Spoken`.
         concurrency: requests at a time; 5 is what a new account may make.
         timestamps: ask for word times.
-        usd_per_million_bytes: other price than that of `MODELS` (0 for a server of one's own).
+        usd_per_million_bytes: other price than that of `MODELS` (0 for a self-hosted server).
         client: transport with other timeouts or tries than the defaults; its address counts, not `base_url`.
     """
 
@@ -201,8 +201,8 @@ class Fish:
         self._is_public = self._client.base_url == PUBLIC_URL
         if usd_per_million_bytes is not None:
             price = checked_price("usd_per_million_bytes", usd_per_million_bytes)
-        elif own := os.environ.get(PRICE):
-            price = checked_price(PRICE, own)
+        elif price_setting := os.environ.get(PRICE):
+            price = checked_price(PRICE, price_setting)
         self._usd_per_byte = price / 1e6
         self._sampling = {"temperature": temperature, "top_p": top_p, "sample_rate": sample_rate}
         self._timestamps = timestamps
@@ -313,9 +313,11 @@ def read_stream_events(reply: Reply) -> Sound:
     if len(samples) / sample_rate < promised - _ROUNDING_SECONDS:
         raise ShortRead(f"its stream promises {promised:.2f} s and holds {len(samples) / sample_rate:.2f} s")
     # A chunk without an alignment may hold any part of the text.
-    known = all(chunks.values())
+    is_aligned = all(chunks.values())
     return Sound(
-        samples, sample_rate, [segment for number in sorted(chunks) for segment in chunks[number]] if known else []
+        samples,
+        sample_rate,
+        [segment for number in sorted(chunks) for segment in chunks[number]] if is_aligned else [],
     )
 
 
@@ -329,17 +331,17 @@ def fish_words(text: str, tag: str, segments: Sequence[FishSegment], seconds: fl
     """
     letters: list[tuple[str, float, float]] = []
     for segment in segments:
-        own = _letters(segment.text)
-        step = (segment.end - segment.start) / max(1, len(own))
+        letters_of_segment = _letters(segment.text)
+        step = (segment.end - segment.start) / max(1, len(letters_of_segment))
         letters += [
-            (letter, segment.start + place * step, segment.start + (place + 1) * step)
-            for place, letter in enumerate(own)
+            (letter, segment.start + index * step, segment.start + (index + 1) * step)
+            for index, letter in enumerate(letters_of_segment)
         ]
-    wanted, spelled = _letters(text), "".join(letter for letter, _, _ in letters)
-    if tag and spelled.startswith(_letters(tag)) and not wanted.startswith(spelled):
+    expected, spelled = _letters(text), "".join(letter for letter, _, _ in letters)
+    if tag and spelled.startswith(_letters(tag)) and not expected.startswith(spelled):
         letters = letters[len(_letters(tag)) :]
         spelled = spelled.removeprefix(_letters(tag))
-    if not spelled or not wanted.startswith(spelled):
+    if not spelled or not expected.startswith(spelled):
         return None
     timed, at = [], 0
     for word in split_words(text):
@@ -369,8 +371,8 @@ def _events(body: bytes) -> Iterator[dict[str, Any]]:
 
 def _audio_of(event: dict[str, Any]) -> bytes:
     if "audio_base64" not in event:
-        said = event.get("message") or event.get("error") or "no audio in an event"
-        raise ShortRead(f"its stream says: {str(said)[:200]}")
+        reason = event.get("message") or event.get("error") or "no audio in an event"
+        raise ShortRead(f"its stream says: {str(reason)[:200]}")
     try:
         return binascii.a2b_base64(event["audio_base64"] or "", strict_mode=True)
     except (TypeError, ValueError):

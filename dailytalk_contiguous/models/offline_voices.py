@@ -28,7 +28,7 @@ from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.word_times import Word, fit, sound_length, split_words
 from dailytalk_contiguous.models.contracts import Line, Reserve, Spoken, SynthesisFailed, VoiceSample, free
 
-# What a style tag does to a synthesiser that knows only rate, pitch and loudness.
+# Style tags for synthesisers that know only rate, pitch and loudness.
 #
 # One table for espeak and flite, in multiples of the voice's own neutral speech. The directions are those that
 # studies of acted and real speech agree on (Murray and Arnott 1993, J. Acoust. Soc. Am. 93:1097; Scherer 2003,
@@ -89,7 +89,7 @@ def prosody_of_tag(tag: str) -> StyleProsody:
 #
 # Its library comes as the wheel `espeakng-loader` (an optional extra, GPL-3, loaded when it is first needed) and
 # is called through ctypes. It carries its noise and phase from one line into the next and no call clears them, so
-# it is loaded anew for each line (3 ms): otherwise a line would depend on those said before it, and so on how the
+# it is loaded again for each line (3 ms): otherwise a line would depend on those said before it, and so on how the
 # work was cut.
 
 
@@ -215,8 +215,8 @@ def espeak_word_times(text: str, events: Sequence[EspeakEvent], sample_rate: int
     words = split_words(text)
     starts = _word_starts(text, words)
     sounds: dict[int, tuple[float, float]] = {}
-    for place, first, last in _said(events):
-        number = _written_word(text, words, starts, place)
+    for position, first, last in _word_sounds(events):
+        number = _written_word(text, words, starts, position)
         begun, _ = sounds.get(number, (first / sample_rate, 0.0))
         sounds[number] = (begun, last / sample_rate)
     if not sounds:
@@ -235,7 +235,7 @@ def espeak_word_times(text: str, events: Sequence[EspeakEvent], sample_rate: int
     return fit(timed, duration)
 
 
-def _said(events: Sequence[EspeakEvent]) -> Iterator[tuple[int, int, int]]:
+def _word_sounds(events: Sequence[EspeakEvent]) -> Iterator[tuple[int, int, int]]:
     """Text position, first sample and last sample of every word that espeak said, without pauses around it."""
     borders = [index for index, event in enumerate(events) if event.type in (_WORD, _END)]
     for index, following in pairwise(borders):
@@ -245,7 +245,7 @@ def _said(events: Sequence[EspeakEvent]) -> Iterator[tuple[int, int, int]]:
         voiced = [number for number, event in enumerate(inner) if not event.phoneme.startswith(b"_")]
         if not voiced:
             continue
-        # The closure of a first stop lies before its phoneme's event, but after that of the word.
+        # The closure of a first stop is before its phoneme's event, but after that of the word.
         start = inner[voiced[0]].sample if voiced[0] else events[index].sample
         end = inner[voiced[-1] + 1].sample if voiced[-1] + 1 < len(inner) else events[following].sample
         yield events[index].position, start, end
@@ -263,14 +263,14 @@ def _word_starts(text: str, words: Sequence[str]) -> list[int]:
     return starts
 
 
-def _written_word(text: str, words: Sequence[str], starts: Sequence[int], place: int) -> int:
+def _written_word(text: str, words: Sequence[str], starts: Sequence[int], position: int) -> int:
     """The number of the written word that is meant by a place in the text.
 
     At the start of a clause espeak points at the dash or blank before the word that it says.
     """
-    number = max(0, bisect_right(starts, place) - 1)
+    number = max(0, bisect_right(starts, position) - 1)
     end = starts[number + 1] if number + 1 < len(starts) else len(text)
-    names_it = any(letter.isalnum() or _is_read(letter) for letter in text[place:end])
+    names_it = any(letter.isalnum() or _is_read(letter) for letter in text[position:end])
     return number if names_it or number + 1 == len(words) else number + 1
 
 
@@ -283,12 +283,12 @@ def _synthesise(text: str, voice: str, line: Line) -> tuple[NDArray[np.float32],
     blocks: list[bytes] = []
     events: list[EspeakEvent] = []
 
-    def collect(wave: int | None, n_samples: int, given: Any) -> int:
+    def collect(wave: int | None, n_samples: int, first_event: Any) -> int:
         if wave and n_samples:
             blocks.append(ctypes.string_at(wave, 2 * n_samples))
         index = 0
-        while given[index].type:
-            event = given[index]
+        while first_event[index].type:
+            event = first_event[index]
             events.append(EspeakEvent(event.type, event.text_position - 1, event.sample, bytes(event.id)))
             index += 1
         return 0
@@ -429,9 +429,9 @@ class Flite:
 
     def preflight(self) -> None:
         """Raise DailytalkError unless the program is there and has the voice."""
-        known = _voices()
-        if self.voice not in known:
-            raise DailytalkError(f"flite has no voice {self.voice!r}", f"choose one of {', '.join(known)}")
+        voices = _voices()
+        if self.voice not in voices:
+            raise DailytalkError(f"flite has no voice {self.voice!r}", f"choose one of {', '.join(voices)}")
 
     def speak(self, line: Line, samples: Sequence[VoiceSample] = (), reserve: Reserve = free) -> Spoken:
         """Say a line. Word times come from flite's phones; a word is one of `core.word_times.split_words`.
@@ -495,15 +495,15 @@ def flite_word_times(words: Sequence[str], phones: Sequence[Phone], duration: fl
     for number, group in groupby(
         zip(owners, spoken, strict=True), key=lambda pair: alone[pair[0]][0] if alone else 0
     ):
-        said = [phone for _, phone in group]
-        times[number] = (said[0].start, said[-1].end)
+        word_phones = [phone for _, phone in group]
+        times[number] = (word_phones[0].start, word_phones[-1].end)
     placed: list[Word] = []
     at = spoken[0].start
     for number in range(len(words)):
         start, at = times.get(number, (at, at))
         placed.append(Word("", start, at, 1.0))
     fitted = fit(placed, duration)
-    return [place._replace(text=word) for word, place in zip(words, fitted, strict=True)]
+    return [timed._replace(text=word) for word, timed in zip(words, fitted, strict=True)]
 
 
 def owners_of(alone: Sequence[str], spoken: Sequence[str]) -> list[int]:
@@ -514,10 +514,10 @@ def owners_of(alone: Sequence[str], spoken: Sequence[str]) -> list[int]:
     cost = np.zeros((len(alone) + 1, len(spoken) + 1))
     cost[:, 0] = _GAP * np.arange(len(alone) + 1)
     cost[0] = _GAP * np.arange(len(spoken) + 1)
-    for i, one in enumerate(alone):
-        for j, other in enumerate(spoken):
+    for i, phone in enumerate(alone):
+        for j, spoken_phone in enumerate(spoken):
             cost[i + 1, j + 1] = min(
-                cost[i, j] + _difference(one, other), cost[i, j + 1] + _GAP, cost[i + 1, j] + _GAP
+                cost[i, j] + _difference(phone, spoken_phone), cost[i, j + 1] + _GAP, cost[i + 1, j] + _GAP
             )
     i, j = len(alone), len(spoken)
     owners = [0] * len(spoken)
@@ -533,15 +533,15 @@ def owners_of(alone: Sequence[str], spoken: Sequence[str]) -> list[int]:
     return owners
 
 
-def _difference(one: str, other: str) -> float:
-    if one == other:
+def _difference(first: str, second: str) -> float:
+    if first == second:
         return 0.0
-    return _OTHER_VOWEL if one in _VOWELS and other in _VOWELS else _OTHER_PHONE
+    return _OTHER_VOWEL if first in _VOWELS and second in _VOWELS else _OTHER_PHONE
 
 
 @lru_cache(maxsize=100_000)
 def phones_alone(word: str) -> tuple[str, ...]:
-    """The phones of a word said by itself, from the lexicon that all voices share; none if nothing is read."""
+    """The phones of a word by itself, from the lexicon that all voices share; none if nothing is read."""
     printed = _run("-voice", "kal", "-ps", "-t", word, "none").split()
     return tuple(name for name in printed if name != _PAUSE)
 
@@ -556,7 +556,7 @@ def _louder(samples: NDArray[np.float32], gain_db: float) -> NDArray[np.float32]
 def _run(*arguments: str, good_status: int = 0) -> str:
     """What flite prints. No shell is involved, and flite takes what follows `-t` as text even if it is a dash."""
     try:
-        done = subprocess.run(
+        process = subprocess.run(
             (PROGRAM, *arguments),
             capture_output=True,
             text=True,
@@ -569,16 +569,16 @@ def _run(*arguments: str, good_status: int = 0) -> str:
         raise DailytalkError("the program flite is not installed", FLITE_REMEDY) from error
     except subprocess.TimeoutExpired as error:
         raise SynthesisFailed(f"flite took more than {TIMEOUT:.0f} s", "shorten the line") from error
-    if done.returncode != good_status:
-        said = done.stderr.strip() or f"status {done.returncode}"
-        raise SynthesisFailed(f"flite failed: {said}", "reword or delete the line")
-    return done.stdout
+    if process.returncode != good_status:
+        message = process.stderr.strip() or f"status {process.returncode}"
+        raise SynthesisFailed(f"flite failed: {message}", "reword or delete the line")
+    return process.stdout
 
 
 @lru_cache(maxsize=1)
 def _version() -> str:
-    found = re.search(r"version:\s*(\S+)", _run("--version", good_status=1))
-    return found.group(1) if found else "unknown"
+    match = re.search(r"version:\s*(\S+)", _run("--version", good_status=1))
+    return match.group(1) if match else "unknown"
 
 
 @lru_cache(maxsize=1)

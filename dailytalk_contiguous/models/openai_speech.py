@@ -145,5 +145,5 @@ class OpenAISpeech:
         """USD for a million characters; of an unknown model at OpenAI the highest that is known, to be safe."""
         if not self._is_public:
             return 0.0
-        known = [price for name, price in PRICES.items() if self.model.startswith(name)]
-        return known[0] if known else max(PRICES.values())
+        prices = [price for name, price in PRICES.items() if self.model.startswith(name)]
+        return prices[0] if prices else max(PRICES.values())

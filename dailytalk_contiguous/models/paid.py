@@ -42,7 +42,7 @@ from dailytalk_contiguous.models.contracts import (
     free,
 )
 
-# When a request may be sent: waits after failures, and the pace that all threads share once a service says 429.
+# Pace of requests: waits after failures, and the pace that all threads share once a service answers 429.
 #
 # Waits grow exponentially and are drawn with full jitter, between 0 and the longest
 # (https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter), so that threads that failed together
@@ -120,10 +120,10 @@ def retry_after(header: str | None) -> float | None:
     return max(0.0, (date - datetime.now(UTC)).total_seconds())
 
 
-# POST to a paid service from many threads: what may be tried again is; what somebody must mend stops the run.
+# POST to a paid service from many threads: passing failures are retried; what a person must fix stops the run.
 #
-# Only 429, 5xx, timeouts, resets and answers that break off are tried again; everything else would fail again, at
-# a price. After an answer that somebody must mend (400, 401, 402, 403, 404), or several lines in a row without
+# Only 429, 5xx, timeouts, resets and answers that break off are retried; everything else would fail again, at
+# a price. After an answer that a person must act on (400, 401, 402, 403, 404), or several lines in a row without
 # any, no thread begins another request. The price of a request is reserved before it is sent. Errors have our own
 # words and are raised outside of `except`: an exception of `requests` holds the request, and with it the token.
 
@@ -135,7 +135,7 @@ LINES_WITHOUT_ANSWER = 5
 FIRST_TRIES = 3
 
 #: Seconds to connect to a service that has never answered (a lost packet is sent again after one), and until it is
-#: given up if no connection was made: whoever mistyped an address is not kept waiting.
+#: given up if no connection was made: a mistyped address fails soon.
 FIRST_CONNECT_SECONDS, REACH_SECONDS = 2.0, 4.5
 
 #: Bytes of an answer once it is unpacked: over twenty minutes of speech, and no line has a minute. An answer is
@@ -292,7 +292,7 @@ class Client:
         Raises:
             NotServed: the status is one of `absent`.
             SynthesisFailed: no whole answer after all tries.
-            DailytalkError: no request can succeed before somebody mends something (400, 401, 402, 403, 404, other
+            DailytalkError: no request can succeed before a person acts (400, 401, 402, 403, 404, other
                 4xx, a service that can't be reached, gives no answer to `LINES_WITHOUT_ANSWER` lines in a row, or
                 wants a rest of over `LONGEST_RETRY_AFTER` seconds). From then on it is raised for every line.
                 What `reserve` raises.
@@ -417,8 +417,8 @@ class Client:
             return self._connection_trouble(error, paid=status == 200)
 
     def _refusal(self, status: int, body: bytes, headers: Mapping[str, str]) -> _Trouble:
-        said = self._token.hidden_in(_message(body))
-        reason = f"answered {status}" + (f" ({said})" if said else "")
+        message = self._token.hidden_in(_message(body))
+        reason = f"answered {status}" + (f" ({message})" if message else "")
         if status in (408, 429) or status >= 500:
             after = retry_after(headers.get("Retry-After"))
             if after is not None and after > LONGEST_RETRY_AFTER:
@@ -448,7 +448,7 @@ class Client:
                 f"at {self.base_url} can't be reached", _CHECK_ADDRESS, everywhere=True, unreached=True
             )
         if isinstance(error, requests.Timeout | ReadTimeoutError):
-            # A service that has never said anything is none.
+            # A service that has never answered counts as unreachable.
             never = not self._reached and not paid
             reason = f"at {self.base_url} accepts requests and answers none" if never else "fell silent"
             return _Trouble(reason, _CHECK_ADDRESS if never else _AGAIN, paid=paid, everywhere=never)
@@ -468,8 +468,8 @@ class Client:
 def _session(base_url: str) -> requests.Session:
     """A session with the proxies and certificates of the environment, looked up once and not at every request."""
     session = requests.Session()
-    found = session.merge_environment_settings(base_url, {}, None, None, None)
-    session.proxies, session.verify, session.cert = found["proxies"], found["verify"], found["cert"]
+    settings = session.merge_environment_settings(base_url, {}, None, None, None)
+    session.proxies, session.verify, session.cert = settings["proxies"], settings["verify"], settings["cert"]
     session.trust_env = False
     return session
 
@@ -506,11 +506,11 @@ def _message(body: bytes) -> str:
     return " ".join(answer[:2000].split())[:200].rstrip(".") if isinstance(answer, str) else ""
 
 
-# What was bought is kept: synthesised speech in files named by everything that decides how it sounds.
+# Cache of bought speech, in files named by everything that decides how it sounds.
 #
-# It lies in the user's cache folder, not beside the results, so that it outlives them. An entry is a FLAC file
-# and, written after it, a JSON file; it counts only when both stand, so a kill leaves a whole entry or none.
-# Locks are `flock`s, which end with the process that holds them: a crash locks nobody out.
+# It is in the user's cache folder, not beside the results, so that it outlives them. An entry is a FLAC file
+# and, written after it, a JSON file; it counts only when both exist, so a kill leaves a whole entry or none.
+# Locks are `flock`s, which end with their process, so that a crash leaves none behind.
 
 
 #: Bytes that the disk must have left before anything is bought: over ten minutes of speech.
@@ -522,7 +522,7 @@ _UNREADABLE = (ValueError, KeyError, TypeError, OverflowError, RecursionError, s
 #: Bytes of a file of an entry: what a service may answer for one line is less (`models.paid.MOST_ANSWER_BYTES`).
 MOST_ENTRY_BYTES = 128 << 20
 
-#: What a person or a later check said of an entry, as JSON.
+#: The verdict of a person or a later check on an entry, as JSON.
 Verdict = Mapping[str, Any]
 
 
@@ -566,7 +566,7 @@ class SpeechCache:
         self.folder = folder or default_folder()
 
     def get(self, key: str) -> CacheEntry | None:
-        """The entry, if both of its files stand. Raises DailytalkError if they do not belong together."""
+        """The entry, if both of its files exist. Raises DailytalkError if they do not belong together."""
         audio, notes = self._files(key)
         with self._disk():
             try:
@@ -580,7 +580,7 @@ class SpeechCache:
             raise _damaged(audio, notes) from None
 
     def verdict(self, key: str) -> tuple[bool, Verdict | None]:
-        """Whether both files of an entry stand, and what was thought of it. Its sound is not read.
+        """Whether both files of an entry exist, and the verdict on it. Its sound is not read.
 
         Raises DailytalkError for an entry whose notes are damaged.
         """
@@ -611,8 +611,8 @@ class SpeechCache:
         if spoken.samples.ndim != 1 or not len(spoken.samples):
             raise ValueError(f"speech of shape {spoken.samples.shape} can't be kept: one dimension, not empty")
         audio, notes = self._files(key)
-        encoded, kept = _encoded(spoken.samples, spoken.sample_rate)
-        told: dict[str, Any] = {
+        encoded, samples = _encoded(spoken.samples, spoken.sample_rate)
+        record: dict[str, Any] = {
             "flac_sha256": hashlib.sha256(encoded).hexdigest(),
             "words": None if spoken.words is None else [list(word) for word in spoken.words],
             "receipt": {
@@ -625,19 +625,19 @@ class SpeechCache:
         with self._disk():
             private_folder(self.folder)
             _write(audio, encoded)
-            _write(notes, _json(told))
+            _write(notes, _json(record))
             _sync(notes.parent)
-        return CacheEntry(spoken._replace(samples=kept), told["receipt"], None)
+        return CacheEntry(spoken._replace(samples=samples), record["receipt"], None)
 
     def set_verdict(self, key: str, verdict: Verdict) -> None:
         """Write down what was thought of an entry, in place of any earlier verdict. Raises KeyError if none is."""
         _, notes = self._files(key)
         with self._disk():
             try:
-                told = json.loads(notes.read_bytes())
+                record = json.loads(notes.read_bytes())
             except FileNotFoundError:
                 raise KeyError(key) from None
-            _write(notes, _json({**told, "verdict": dict(verdict)}))
+            _write(notes, _json({**record, "verdict": dict(verdict)}))
             _sync(notes.parent)
 
     @contextlib.contextmanager
@@ -697,13 +697,13 @@ def _encoded(samples: NDArray[np.float32], sample_rate: int) -> tuple[bytes, NDA
     return file.getvalue(), whole / limit
 
 
-def _decoded(encoded: bytes, told: dict[str, Any]) -> CacheEntry:
-    if hashlib.sha256(encoded).hexdigest() != told["flac_sha256"]:
+def _decoded(encoded: bytes, record: dict[str, Any]) -> CacheEntry:
+    if hashlib.sha256(encoded).hexdigest() != record["flac_sha256"]:
         raise ValueError("another file than was written")
     samples, sample_rate = soundfile.read(io.BytesIO(encoded), dtype="float32")
-    words = None if told["words"] is None else [Word(*_checked_word(*word)) for word in told["words"]]
-    spoken = Spoken(samples, int(sample_rate), words, float(told["receipt"]["cost"]))
-    return CacheEntry(spoken, told["receipt"], _checked_verdict(told["verdict"]))
+    words = None if record["words"] is None else [Word(*_checked_word(*word)) for word in record["words"]]
+    spoken = Spoken(samples, int(sample_rate), words, float(record["receipt"]["cost"]))
+    return CacheEntry(spoken, record["receipt"], _checked_verdict(record["verdict"]))
 
 
 def _checked_verdict(verdict: Any) -> dict[str, Any] | None:
@@ -737,17 +737,17 @@ def _damaged(audio: Path, notes: Path) -> DailytalkError:
     return DailytalkError(f"the cached speech {audio} is damaged", remedy)
 
 
-def _json(told: dict[str, Any]) -> bytes:
-    return json.dumps(told, ensure_ascii=False, indent=1).encode()
+def _json(record: dict[str, Any]) -> bytes:
+    return json.dumps(record, ensure_ascii=False, indent=1).encode()
 
 
 def _is_still(descriptor: int, path: Path) -> bool:
     """Whether an open file is the one that has this name now."""
     try:
-        named = path.stat()
+        status = path.stat()
     except FileNotFoundError:
         return False
-    return os.path.samestat(os.fstat(descriptor), named)
+    return os.path.samestat(os.fstat(descriptor), status)
 
 
 def _write(path: Path, data: bytes) -> None:

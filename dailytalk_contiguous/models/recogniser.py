@@ -18,9 +18,9 @@ from dailytalk_contiguous.models.devices import check_compute_type, compute_type
 
 # CMU Pocketsphinx: the recogniser of the embedded profile, which needs nothing but its wheel.
 #
-# A preview: it hears clear readers of English well and telephone talk badly, and writes neither capitals nor
-# marks. Cepstral means are taken over each utterance (`cmn=batch`) and its front end is set up anew for each:
-# otherwise a row would depend on what was heard before it.
+# A preview: it recognises clear readers of English well and telephone talk badly, and writes neither capitals nor
+# marks. Cepstral means are taken over each utterance (`cmn=batch`) and its front end is set up again for each:
+# otherwise a row would depend on the audio before it.
 
 
 #: Seconds of one frame of its word times.
@@ -118,10 +118,10 @@ def load_recogniser(
 
 
 def settled_type(model: str, device: str, compute_type: str) -> str:
-    """What `model` computes in, told before it is loaded: `auto` for one that has no choice.
+    """The compute type of `model`, known before it is loaded: `auto` for one that has no choice.
 
-    For a stage's settings, which must tell all that decides what it makes: the same text on every host that does
-    the work, whatever `auto` would be there.
+    For a stage's settings, which must include all that decides its output: the same text on every host that does
+    the work, whatever `auto` is there.
     """
     return compute_type_of(device, compute_type) if _is_whisper(model) else "auto"
 
@@ -129,11 +129,11 @@ def settled_type(model: str, device: str, compute_type: str) -> str:
 def recognise_at(
     model: str, device: str, compute_type: str, samples: Samples, sample_rate: int, language: str
 ) -> list[Word]:
-    """The words that `model` hears in samples of any rate, in their seconds; `und` has the language told first."""
+    """The words that `model` hears in samples of any rate, in their seconds; `und`: detected first."""
     recogniser = load_recogniser(model, device, compute_type, 5, 16)
     signal = np.asarray(soxr.resample(samples, sample_rate, ANALYSIS_RATE), np.float32)
-    known = language if language != "und" else recogniser.detect_language(signal)
-    return recogniser.transcribe([signal], [known])[0].words
+    spoken_language = language if language != "und" else recogniser.detect_language(signal)
+    return recogniser.transcribe([signal], [spoken_language])[0].words
 
 
 def check_recogniser(model: str, device: str, compute_type: str, fetch: bool = True) -> None:

@@ -1,4 +1,4 @@
-"""Speech activity by Silero, and what is heard in a clip of one speaker."""
+"""Speech activity by Silero, and the spans of speech and sound in a clip of one speaker."""
 
 from functools import lru_cache
 from threading import Lock
@@ -84,7 +84,7 @@ class SpeechActivity:
         return self._run(np.pad(rest, (0, -len(rest) % FRAME)))
 
     def _run(self, signal: NDArray[np.float32]) -> NDArray[np.float32]:
-        found = [np.zeros(0, np.float32)]
+        probabilities = [np.zeros(0, np.float32)]
         for first in range(0, len(signal), FRAME * MAX_FRAMES):
             frames = signal[first : first + FRAME * MAX_FRAMES].reshape(-1, FRAME)
             ends = np.concatenate((self._tail[None], frames[:, -CONTEXT:]))
@@ -93,8 +93,8 @@ class SpeechActivity:
                 ["speech_probs", "hn", "cn"],
                 {"input": np.concatenate((ends[:-1], frames), axis=1), "h": self._hidden, "c": self._cell},
             )
-            found.append(values.reshape(-1))
-        return np.concatenate(found)
+            probabilities.append(values.reshape(-1))
+        return np.concatenate(probabilities)
 
 
 def speech_probabilities(samples: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -103,10 +103,10 @@ def speech_probabilities(samples: NDArray[np.float32]) -> NDArray[np.float32]:
     return np.concatenate((activity.push(samples), activity.flush()))
 
 
-# What is heard in a clip: its one channel, where there is speech in it, and where there is any sound.
+# Sound in a clip: its one channel, where there is speech in it, and where there is any sound.
 #
 # Speech activity alone would cut the laugh before a line, a breath or the end of a scream off an expressive clip,
-# so what stands out of the clip's own room tone is heard as well (`core.spans`).
+# so sounds that stand out of the clip's room tone count as well (`core.spans`).
 
 
 #: Seconds over which a file is no clip, and not read.
@@ -127,7 +127,7 @@ class Clip(NamedTuple):
 
 
 class Heard(NamedTuple):
-    """Spans in seconds, in order: `speech`, and `sounds`, which are speech and all else that is heard."""
+    """Spans in seconds, in order: `speech`, and `sounds`, which are speech and all other sound."""
 
     speech: SpanList
     sounds: SpanList

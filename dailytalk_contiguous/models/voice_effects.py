@@ -15,7 +15,7 @@ from dailytalk_contiguous.core.prosody import F0_MAX, F0_MIN
 # Another pitch or pace for a voice that stays the same: PSOLA (Moulines and Charpentier 1990), as in Praat.
 #
 # Periods of the voice are moved nearer or further apart, each with the sound of the vocal tract as it is, so the
-# formants stay: measured on synthetic vowels, ±2 semitones move them by less than 3 %, but for the first of a
+# formants stay: measured on synthetic vowels, ±2 semitones move them by less than 3 %, except the first of a
 # close vowel (18 of 300 Hz). Rubber Band, with its "preserve formants", moved the first by up to 14 %, and
 # Signalsmith Stretch all of them by the whole shift. The library, Praat in a wheel (praat-parselmouth, GPL-3), is
 # an extra and loaded when it is first needed.
@@ -93,7 +93,7 @@ def _resynthesised(
 #
 # A performance with a little noise is worth more than one with the warble of a gate, so at most `MOST_DB` are
 # taken off, and what counts as noise is learnt from the clip's own quiet stretches. The library (MIT licence, no
-# weights) is an extra: only who asks for it needs it.
+# weights) is an extra, needed only for this setting.
 
 
 NOISEREDUCE_WHEEL = "noisereduce"

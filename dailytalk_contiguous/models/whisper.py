@@ -1,6 +1,6 @@
 """Whisper through faster-whisper: windows of at most 30 s, each encoded once.
 
-faster-whisper's own `transcribe` looks again at what lies behind the last word of a window, which costs a second
+faster-whisper's own `transcribe` looks again at what is behind the last word of a window, which costs a second
 pass of the encoder and invites inventions; its batched pipeline has no second try. Here a window is decoded once,
 in a batch where that gains something (CUDA), and one whose text repeats itself is tried again without such
 repeats. openai/whisper draws at random then, but CTranslate2 can't set its generator back to a seed, and a row
@@ -90,27 +90,29 @@ class Whisper:
         """ISO 639-1 code of the language of 16 kHz samples; a model for one language gives that."""
         if not self._model.model.is_multilingual:
             return "en"
-        told = within_memory(partial(self._model.detect_language, audio=samples), "a window of Whisper's encoder")
-        code: str = told[0]
+        detected = within_memory(
+            partial(self._model.detect_language, audio=samples), "a window of Whisper's encoder"
+        )
+        code: str = detected[0]
         return code
 
     @naming_libraries()
     def transcribe(self, windows: Sequence[Samples], languages: Sequence[str]) -> list[Recognised]:
         """Words of each window of at most 30 s, in the language of its ISO 639-1 code."""
-        found: dict[int, Recognised] = {}
+        results: dict[int, Recognised] = {}
         kinds = list(zip(languages, map(self._encoder_seconds, windows), strict=True))
         for kind in sorted(set(kinds)):
             language, seconds = kind
             chosen = [index for index, other in enumerate(kinds) if other == kind]
-            heard = run_batched(
+            recognised = run_batched(
                 [windows[index] for index in chosen],
                 [seconds] * len(chosen),
                 self._batch_seconds,
                 partial(self._transcribe, language=language, encoder_seconds=seconds),
                 self._room,
             )
-            found.update(zip(chosen, heard, strict=True))
-        return [found[index] for index in range(len(windows))]
+            results.update(zip(chosen, recognised, strict=True))
+        return [results[index] for index in range(len(windows))]
 
     def _encoder_seconds(self, window: Samples) -> float:
         """Seconds that the encoder sees of a window."""
@@ -133,13 +135,13 @@ class Whisper:
         self._pipeline.last_speech_timestamp = 0.0
         segments = self._pipeline.forward(features, tokenizer, placed, options)
         return [
-            self._again(features[index], placed[index]["duration"], tokenizer, options)
-            if _repetitive(found)
-            else self._recognised(found)
-            for index, found in enumerate(segments)
+            self._without_repetition(features[index], placed[index]["duration"], tokenizer, options)
+            if _repetitive(decoded)
+            else self._recognised(decoded)
+            for index, decoded in enumerate(segments)
         ]
 
-    def _again(self, features: Any, seconds: float, tokenizer: Any, options: Any) -> Recognised:
+    def _without_repetition(self, features: Any, seconds: float, tokenizer: Any, options: Any) -> Recognised:
         """Decode one window without repeats of ever shorter phrases, until its text passes Whisper's check."""
         model = self._model
         encoded = model.encode(features)
@@ -270,12 +272,12 @@ def cached_sizes() -> list[str]:
     """The Whisper sizes whose weights are in the Hub's cache on this machine."""
     from faster_whisper import available_models, download_model
 
-    found = []
+    sizes = []
     for size in available_models():
         try:
             folder = download_model(size, local_files_only=True)
         except OSError:  # the Hub's way to say that it is not in the cache
             continue
         if not _lacking(folder):
-            found.append(size)
-    return found
+            sizes.append(size)
+    return sizes

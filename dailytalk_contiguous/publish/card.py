@@ -52,7 +52,7 @@ from dailytalk_contiguous.publish.statistics import (
 )
 from dailytalk_contiguous.publish.version import Version
 
-# The sections of a card that hold figures: statistics and turn-taking, as tables and sentences.
+# The sections of a card with figures: statistics and turn-taking, as tables and sentences.
 
 
 #: Speakers that are listed; what comes after them is one line.
@@ -71,14 +71,14 @@ _MEASURES = {
 }
 
 
-def split_table(found: CardStatistics, packed: Packed) -> str:
+def split_table(stats: CardStatistics, packed: Packed) -> str:
     """Conversations, utterances, words and hours by split, and the rows of the other configs."""
-    rows = [(f"`{name}`", sums) for name, sums in found.splits.items()]
+    rows = [(f"`{name}`", sums) for name, sums in stats.splits.items()]
     if len(rows) > 1:
         rows.append(("all", _total([sums for _, sums in rows])))
     lines = [
-        (name, f"{one.conversations:,}", f"{one.utterances:,}", f"{one.words:,}", span(one.seconds))
-        for name, one in rows
+        (name, f"{counts.conversations:,}", f"{counts.utterances:,}", f"{counts.words:,}", span(counts.seconds))
+        for name, counts in rows
     ]
     others = [
         f"The config `{config}` has {counted(sum(file.rows for own in splits.values() for file in own), 'row')}."
@@ -89,12 +89,12 @@ def split_table(found: CardStatistics, packed: Packed) -> str:
     return "\n\n".join([markdown_table(head, lines), " ".join(others)]).rstrip()
 
 
-def speaker_table(found: CardStatistics) -> str:
+def speaker_table(stats: CardStatistics) -> str:
     """Speech by speaker, the longest first."""
-    ranked = sorted(found.speakers.items(), key=lambda item: (-item[1].seconds, item[0]))
+    ranked = sorted(stats.speakers.items(), key=lambda item: (-item[1].seconds, item[0]))
     rows = [
-        (escaped(name), "synthesised" if made else "own", *_sums(sums))
-        for (name, made), sums in ranked[:MOST_SPEAKERS]
+        (escaped(name), "synthesised" if synthesised else "own", *_sums(sums))
+        for (name, synthesised), sums in ranked[:MOST_SPEAKERS]
     ]
     rest = ranked[MOST_SPEAKERS:]
     if rest:
@@ -103,26 +103,26 @@ def speaker_table(found: CardStatistics) -> str:
     return markdown_table(("speaker", "voice", "conversations", "utterances", "speech"), rows)
 
 
-def tag_table(found: CardStatistics) -> str:
+def tag_table(stats: CardStatistics) -> str:
     """Speech by tag, folded up."""
-    ranked = sorted(found.tags.items(), key=lambda item: (-math.fsum(item[1].values()), item[0]))
+    ranked = sorted(stats.tags.items(), key=lambda item: (-math.fsum(item[1].values()), item[0]))
     rows = [
         (
             escaped(tag),
             span(math.fsum(by.values())),
             span(by.get("left", 0.0)),
             span(by.get("right", 0.0)),
-            f"{found.tagged[tag]:,}",
+            f"{stats.tagged[tag]:,}",
         )
         for tag, by in ranked
     ]
     return details("Speech by style tag", markdown_table(("tag", "speech", "left", "right", "utterances"), rows))
 
 
-def measure_table(found: CardStatistics) -> str:
+def measure_table(stats: CardStatistics) -> str:
     """Affect and prosody: mean, deviation and range over utterances."""
     rows = []
-    for name, moments in {**found.affect, **found.prosody}.items():
+    for name, moments in {**stats.affect, **stats.prosody}.items():
         title, unit, digits = _MEASURES[name]
         if moments.n:
             values = (moments.mean, moments.deviation, moments.low, moments.high)
@@ -132,11 +132,11 @@ def measure_table(found: CardStatistics) -> str:
     )
 
 
-def bucket_table(found: CardStatistics) -> str:
+def bucket_table(stats: CardStatistics) -> str:
     """Shares of LOW, MID and HIGH, folded up."""
     rows = []
     for name in BUCKETED:
-        counts = found.tally.buckets.get(name)
+        counts = stats.tally.buckets.get(name)
         if counts:
             total = sum(counts.values())
             shares = (f"{100 * counts[level] / total:.0f} %" for level in ("LOW", "MID", "HIGH"))
@@ -145,19 +145,19 @@ def bucket_table(found: CardStatistics) -> str:
     return details("Buckets, of which each is relative to its speaker and conversation", text)
 
 
-def turn_measures(found: CardStatistics, has_plot: bool) -> str:
+def turn_measures(stats: CardStatistics, has_plot: bool) -> str:
     """How speakers take turns, in the source and here."""
-    before, after = found.tally.before, found.tally.after
+    before, after = stats.tally.before, stats.tally.after
     if not after.events:
         return "No utterance has times, so there is nothing to measure."
-    kept = counted(found.tally.backchannels_kept, "backchannel")
+    backchannels = counted(stats.tally.backchannels_kept, "backchannel")
     parts = [
         "A floor-transfer offset is the time from the end of one speaker's turn to the start of the other's: a "
         "gap above 0, an overlap below it.",
         markdown_table(("measure", "source", "this dataset"), _turn_rows(before, after)),
         "![Floor-transfer offsets in the source and in this dataset](assets/offsets.png)" if has_plot else "",
-        f"{kept} of {found.tally.backchannels:,} in the source lie inside the same turn as before. "
-        f"{span(found.tally.lost_seconds)} of the recorded speaker's speech and sounds got lost.",
+        f"{backchannels} of {stats.tally.backchannels:,} in the source lie inside the same turn as before. "
+        f"{span(stats.tally.lost_seconds)} of the recorded speaker's speech and sounds got lost.",
         "A *backchannel* lies inside the other's turn; an *overlap* starts shortly before the other ends; an "
         "*interruption* starts well before, and the other stops.",
     ]
@@ -188,17 +188,17 @@ def _sums(sums: Sum) -> tuple[str, str, str]:
 
 def _total(sums: Sequence[Sum]) -> Sum:
     total = Sum()
-    for one in sums:
-        total.conversations += one.conversations
-        total.utterances += one.utterances
-        total.words += one.words
-        total.seconds += one.seconds
+    for part in sums:
+        total.conversations += part.conversations
+        total.utterances += part.utterances
+        total.words += part.words
+        total.seconds += part.seconds
     return total
 
 
-# Whether a card's own licence says less than those of its sources and models do, and which one follows from them.
+# Whether a card's licence asks for less than those of its sources and models, and which one follows from them.
 #
-# What a licence asks for is told in `core.licensing`; here stands what that means for a card.
+# What a licence asks for is in `core.licensing`.
 
 
 def derived(sources: Collection[str | None], models: Sequence[Origin]) -> str:
@@ -215,43 +215,43 @@ def warnings(licence: str, origins: Sequence[Origin]) -> tuple[str, ...]:
 
     Args:
         licence: the card's, an id of the Hub.
-        origins: sources have the role `source`. Of models only the ban on commercial use goes over to what they
-            made; of sources everything does, as re-voiced conversations are changed versions of them.
+        origins: sources have the role `source`. Of models only the ban on commercial use extends to what they
+            made; of sources everything does, as resynthesised conversations are changed versions of them.
     """
-    found: dict[str, None] = {}
-    for one in origins:
-        for sentence in _against(licence, one):
-            found[sentence] = None
-    return tuple(found)
+    sentences: dict[str, None] = {}
+    for origin in origins:
+        for sentence in _against(licence, origin):
+            sentences[sentence] = None
+    return tuple(sentences)
 
 
-def _against(licence: str, one: Origin) -> list[str]:
-    source = one.role == "source"
-    who = f"the {'source' if source else 'model'} {one.name}" if one.name else "the source"
-    theirs, given = asked(one.licence), asked(licence)
-    if source and "changes" in theirs.what:
-        return [f"{who} is under {one.licence}, which allows no changed versions, and this is one"]
+def _against(licence: str, origin: Origin) -> list[str]:
+    source = origin.role == "source"
+    who = f"the {'source' if source else 'model'} {origin.name}" if origin.name else "the source"
+    terms, own_terms = asked(origin.licence), asked(licence)
+    if source and "changes" in terms.what:
+        return [f"{who} is under {origin.licence}, which allows no changed versions, and this is one"]
     if licence == OTHER:
         return []
-    if not theirs.known:
-        if source and not one.licence:
+    if not terms.known:
+        if source and not origin.licence:
             return [f"the licence of {who} is not known, so that nobody can say whether {licence} may be given"]
         return [
-            f"{who} is under terms that have to be read ({one.licence}); {licence} may allow more than they do"
+            f"{who} is under terms that have to be read ({origin.licence}); {licence} may allow more than they do"
         ]
-    binding = (theirs.what if source else theirs.what & {"commercial"}) - given.what
+    binding = (terms.what if source else terms.what & {"commercial"}) - own_terms.what
     if licence not in PUBLIC_DOMAIN:  # all others keep the author's name
         binding -= {"naming"}
     return [
-        f"{who} is under {one.licence} ({SAYS[what]}), which {licence} does not say" for what in sorted(binding)
+        f"{who} is under {origin.licence} ({SAYS[what]}), which {licence} does not say" for what in sorted(binding)
     ]
 
 
-# The body of a card: our sections between markers, and a person's own text around them.
+# The body of a card: our sections between markers, and text that people wrote around them.
 #
 # A section is known by `<!-- dailytalk:NAME:start -->` and `<!-- dailytalk:NAME:end -->`; every byte outside
-# stays as it was. What we wrote last time is kept in a comment of one line, so that the next version can tell a
-# section that somebody took out from one that is new, and a value that somebody set from one of ours.
+# stays as it was. What we wrote last time is in a comment of one line, so that the next version can tell a
+# section that was removed by hand from one that is new, and a value set by hand from one of ours.
 
 
 _MARKER = re.compile(r"<!-- dailytalk:([a-z_]+):(start|end) -->")
@@ -259,7 +259,7 @@ _WRITTEN = re.compile(r"<!-- dailytalk:written (\{.*\}) -->")
 
 
 class CardDamaged(DailytalkError):
-    """A card that can't be continued without losing somebody's text."""
+    """A card that can't be updated without losing text that people wrote."""
 
 
 def sections_of(text: str) -> dict[str, str]:
@@ -268,22 +268,22 @@ def sections_of(text: str) -> dict[str, str]:
     Raises:
         CardDamaged: a start without an end, an end without a start, one inside another, or one twice.
     """
-    found: dict[str, str] = {}
+    sections: dict[str, str] = {}
     opened: tuple[str, int] | None = None
     for marker in _MARKER.finditer(text):
         name, edge = marker[1], marker[2]
-        if edge == "start" and (opened or name in found):
+        if edge == "start" and (opened or name in sections):
             raise _damaged(opened[0] if opened else name, "has no end" if opened else "is there twice")
         if edge == "start":
             opened = name, marker.start()
         elif opened is None or opened[0] != name:
             raise _damaged(name, "has an end without a start")
         else:
-            found[name] = text[opened[1] : marker.end()]
+            sections[name] = text[opened[1] : marker.end()]
             opened = None
     if opened:
         raise _damaged(opened[0], "has no end")
-    return found
+    return sections
 
 
 _WRITTEN_SHAPE = {"sections?": [str], "values?": dict, "contact?": str}
@@ -294,16 +294,16 @@ def written_of(text: str) -> dict[str, Any]:
 
     Empty for a card that has no such comment. Raises CardDamaged if it can't be read.
     """
-    found = _WRITTEN.search(text)
-    if found is None:
+    match = _WRITTEN.search(text)
+    if match is None:
         return {}
     try:
-        told = expect(parse_json(found[1], "the card"), _WRITTEN_SHAPE, "the card")
+        written = expect(parse_json(match[1], "the card"), _WRITTEN_SHAPE, "the card")
     except BadInput:
         raise CardDamaged(
             "the card's comment <!-- dailytalk:written … --> can't be read", "take it out of README.md"
         ) from None
-    return dict(told)
+    return dict(written)
 
 
 def update_body(
@@ -314,22 +314,28 @@ def update_body(
     Args:
         body: what is there now; empty for a new card, which begins with the title.
         title: of a new card.
-        sections: ours by name, with markers, in their order. One that was there before and was taken out stays
+        sections: ours by name, with markers, in their order. One that was in the card and was removed stays
             out; one that the card has never had is added at the end.
-        values, contact: kept for the next version (see `written_of`).
+        values, contact: remembered for the next version (see `written_of`).
 
     Raises:
         CardDamaged: as `sections_of` and `written_of`.
     """
     line = "\r\n" if "\r\n" in body else "\n"
-    there = sections_of(body)
-    known = written_of(body).get("sections") or (list(sections) if there.keys() & sections.keys() else [])
-    for name, old in there.items():
+    present = sections_of(body)
+    sections_before = written_of(body).get("sections") or (
+        list(sections) if present.keys() & sections.keys() else []
+    )
+    for name, old in present.items():
         if name in sections:
             body = body.replace(old, sections[name].replace("\n", line), 1)
-    new = [text.replace("\n", line) for name, text in sections.items() if name not in there and name not in known]
-    told = {"sections": list(dict.fromkeys([*known, *sections])), "values": dict(values)}
-    comment = _comment(told | ({"contact": contact} if contact else {}))
+    new = [
+        text.replace("\n", line)
+        for name, text in sections.items()
+        if name not in present and name not in sections_before
+    ]
+    memory = {"sections": list(dict.fromkeys([*sections_before, *sections])), "values": dict(values)}
+    comment = _comment(memory | ({"contact": contact} if contact else {}))
     has_comment = _WRITTEN.search(body) is not None
     body = _WRITTEN.sub(lambda _: comment, body, count=1)
     parts = ([f"# {title}"] if not body.strip() else []) + new + ([] if has_comment else [comment])
@@ -339,9 +345,9 @@ def update_body(
     return before + (line * 2).join(parts) + line
 
 
-def _comment(told: Mapping[str, Any]) -> str:
+def _comment(memory: Mapping[str, Any]) -> str:
     # `>` could end the comment from within.
-    text = json.dumps(told, ensure_ascii=False, sort_keys=True).replace(">", "\\u003e")
+    text = json.dumps(memory, ensure_ascii=False, sort_keys=True).replace(">", "\\u003e")
     return f"<!-- dailytalk:written {text} -->"
 
 
@@ -352,11 +358,11 @@ def _damaged(name: str, problem: str) -> CardDamaged:
     )
 
 
-# The front matter of a card: our values put into what a person has written, key by key.
+# The front matter of a card: our values merged into what people have written, key by key.
 #
-# Edited as text, because parsing and writing it anew would lose comments and order: the lines of a key are
+# Edited as text, because parsing and dumping it would lose comments and order: the lines of a key are
 # replaced only where its value changes. A value that is still the one we wrote last is ours to change; any other
-# is somebody's choice and stays. Of lists, what somebody added stays and what somebody took out stays out.
+# is a person's choice and stays. In lists, what people added stays and what they removed stays out.
 
 
 #: As `huggingface_hub` finds it, but at the start of the file only.
@@ -367,53 +373,60 @@ _KEY = re.compile(r"""(?:"([^"]+)"|'([^']+)'|([^\W\d][^:#\n]*?))[ \t]*:(?:\s|$)"
 #: Keys of which one without the others says nothing.
 LICENCE_KEYS = ("license", "license_name", "license_link")
 
-#: Keys that must tell of the files of this version, and hold one entry a config.
+#: Keys that describe the files of this version, with one entry a config.
 BY_CONFIG = ("configs", "dataset_info")
 
 
 def divide(card: str) -> tuple[str, str]:
     """A card's front matter, without its dashes, and its body. The first is empty where there is none."""
-    found = _BLOCK.match(card)
-    return (found[2], card[found.end() :]) if found else ("", card)
+    match = _BLOCK.match(card)
+    return (match[2], card[match.end() :]) if match else ("", card)
 
 
 def values_of(front: str) -> dict[str, Any]:
     """The front matter's values. Raises CardDamaged if it is no YAML, or no mapping."""
     try:
-        told = parse_yaml(front, "the card's front matter")
+        values = parse_yaml(front, "the card's front matter")
     except BadInput as problem:
         raise CardDamaged(problem.reason, "mend README.md on the Hub") from None
-    if told is not None and not isinstance(told, dict):
+    if values is not None and not isinstance(values, dict):
         raise CardDamaged("the card's front matter is no mapping", "write `key: value` lines into README.md")
-    return dict(told or {})
+    return dict(values or {})
 
 
-def merge(old: Mapping[str, Any], ours: Mapping[str, Any], last: Mapping[str, Any]) -> dict[str, Any]:
-    """The values of our keys as they shall be; a key with None is taken out.
+def merge(old: Mapping[str, Any], new: Mapping[str, Any], last: Mapping[str, Any]) -> dict[str, Any]:
+    """The new values of our keys; a key with None is removed.
 
     Args:
         old: what the card says now.
         ours: what we would say.
         last: what we said last time, without `configs` and `dataset_info`.
     """
-    merged = {key: _one(old.get(key), value, last.get(key)) for key, value in ours.items() if key not in BY_CONFIG}
-    dropped = {key: None for key, value in last.items() if key not in ours and old.get(key) == value}
+    merged = {
+        key: _merged_value(old.get(key), value, last.get(key))
+        for key, value in new.items()
+        if key not in BY_CONFIG
+    }
+    dropped = {key: None for key, value in last.items() if key not in new and old.get(key) == value}
     if any(key in old and old[key] != last.get(key) for key in LICENCE_KEYS):
         merged |= {key: old.get(key) for key in LICENCE_KEYS}
-    return {**merged, **dropped, **{key: by_config(old.get(key), ours[key]) for key in BY_CONFIG}}
+    return {**merged, **dropped, **{key: by_config(old.get(key), new[key]) for key in BY_CONFIG}}
 
 
-def by_config(old: Any, ours: Sequence[Mapping[str, Any]]) -> list[Any]:
-    """Entries of our configs, and those that others keep in the same repository.
+def by_config(old: Any, configs: Sequence[Mapping[str, Any]]) -> list[Any]:
+    """Entries of our configs, and those of other configs in the same repository.
 
     `default` is taken from ours where another config is the default already: two are an error when loading.
     """
     entries = [old] if isinstance(old, dict) else list(old or ())
-    named = [{"config_name": "default", **entry} for entry in entries]
-    theirs = [entry for entry in named if entry["config_name"] not in CONFIGS]
-    taken = any(entry["config_name"] == "default" or entry.get("default") for entry in theirs)
-    own = [{key: value for key, value in one.items() if not (taken and key == "default")} for one in ours]
-    return own + theirs
+    with_names = [{"config_name": "default", **entry} for entry in entries]
+    foreign = [entry for entry in with_names if entry["config_name"] not in CONFIGS]
+    has_default = any(entry["config_name"] == "default" or entry.get("default") for entry in foreign)
+    entries_now = [
+        {key: value for key, value in config.items() if not (has_default and key == "default")}
+        for config in configs
+    ]
+    return entries_now + foreign
 
 
 def rewrite(front: str, values: Mapping[str, Any]) -> str:
@@ -426,19 +439,19 @@ def rewrite(front: str, values: Mapping[str, Any]) -> str:
     old, parts = values_of(front), _parts(front)
     if [name for name, _ in parts if name] != [str(key) for key in old]:
         raise CardDamaged("the card's front matter is not one key a line", "write it so in README.md")
-    wanted = dict(values)
-    kept: list[str] = []
+    remaining = dict(values)
+    lines: list[str] = []
     for name, text in parts:
-        if name in wanted:
-            value = wanted.pop(name)
+        if name in remaining:
+            value = remaining.pop(name)
             if value is not None and value == old[name]:
-                kept.append(text)
+                lines.append(text)
             elif value is not None:
-                kept.append(_dump(name, value, line))
+                lines.append(_dump(name, value, line))
         else:
-            kept.append(text)
-    kept += [_dump(name, value, line) for name, value in wanted.items() if value is not None]
-    return "".join(kept)
+            lines.append(text)
+    lines += [_dump(name, value, line) for name, value in remaining.items() if value is not None]
+    return "".join(lines)
 
 
 def with_front(front: str, body: str) -> str:
@@ -447,22 +460,22 @@ def with_front(front: str, body: str) -> str:
     return f"---{line}{front}---{line}{body}"
 
 
-def _one(old: Any, ours: Any, last: Any) -> Any:
-    if isinstance(ours, list):
+def _merged_value(old: Any, new: Any, last: Any) -> Any:
+    if isinstance(new, list):
         present = [old] if isinstance(old, str) else list(old or ())
         before = [last] if isinstance(last, str) else list(last or ())
-        stay = [value for value in present if value in ours or value not in before]
-        return stay + [value for value in ours if value not in stay and value not in before] or None
-    return ours if old is None or old == last else old
+        stay = [value for value in present if value in new or value not in before]
+        return stay + [value for value in new if value not in stay and value not in before] or None
+    return new if old is None or old == last else old
 
 
 def _parts(front: str) -> list[tuple[str | None, str]]:
     """The lines of each key, in order; lines before the first have no key."""
     parts: list[tuple[str | None, str]] = []
     for text in _lines(front):
-        found = _KEY.match(text)
-        if found:
-            parts.append((found[1] or found[2] or found[3], text))
+        match = _KEY.match(text)
+        if match:
+            parts.append((match[1] or match[2] or match[3], text))
         elif not parts:
             parts.append((None, text))
         else:
@@ -480,12 +493,12 @@ def _dump(name: str, value: Any, line: str) -> str:
     return text.replace("\n", line)
 
 
-# The sections of a card that are sentences: what it is, how it was made, what is wrong with it, what is allowed.
+# The sections of a card in prose: what it is, how it was made, what is wrong with it, what is allowed.
 #
-# Limits are told from what the rows say of themselves, and plainly: who trains on this has nothing else to go by.
+# Limitations come from the rows themselves and are plain: users have nothing else to judge the data by.
 
 
-#: Settings of `tag` that decide what is in the data. All others are about how it ran, or may hold paths.
+#: Settings of `tag` that decide what is in the data. All others concern execution, or may hold paths.
 _TAG_SETTINGS = (
     *(
         "profile",
@@ -509,11 +522,11 @@ _ROLES = {
 }
 
 
-def about(found: CardStatistics, tag: str | None) -> str:
+def about(stats: CardStatistics, tag: str | None) -> str:
     """One paragraph: how much, in which languages, which version."""
-    total = found.tally
+    total = stats.tally
     languages = (
-        ", ".join(f"`{escaped(name)}`" for name in sorted(found.languages)) or "a language that nobody named"
+        ", ".join(f"`{escaped(name)}`" for name in sorted(stats.languages)) or "a language that nobody named"
     )
     version = f" This card is about version `{tag}`." if tag else ""
     return (
@@ -523,21 +536,21 @@ def about(found: CardStatistics, tag: str | None) -> str:
     )
 
 
-def models(found: CardStatistics, run: Mapping[str, Any]) -> str:
+def models(stats: CardStatistics, run: Mapping[str, Any]) -> str:
     """The models that had a part, with licences and links, and what ran them."""
     rows = [
         (
-            escaped(_ROLES.get(one.role, one.role)),
-            link(model_name(one.name), one.url),
-            escaped(one.licence or "unknown"),
+            escaped(_ROLES.get(model.role, model.role)),
+            link(model_name(model.name), model.url),
+            escaped(model.licence or "unknown"),
             f"{n:,}",
         )
-        for one, n in sorted(found.models.items())
+        for model, n in sorted(stats.models.items())
     ]
     packages = ", ".join(
         f"{public_cell(name)} {public_cell(number)}" for name, number in (run.get("packages") or {}).items()
     )
-    tools = " and ".join(escaped(name) for name in sorted(found.tools))
+    tools = " and ".join(escaped(name) for name in sorted(stats.tools))
     parts = [
         markdown_table(("part", "model", "licence", "conversations"), rows),
         f"Made with {tools}{f' ({packages})' if packages else ''}.",
@@ -545,25 +558,25 @@ def models(found: CardStatistics, run: Mapping[str, Any]) -> str:
     return "\n\n".join(part for part in parts if part)
 
 
-def settings(found: CardStatistics, run: Mapping[str, Any]) -> str:
+def settings(stats: CardStatistics, run: Mapping[str, Any]) -> str:
     """The settings that decide what is in the data."""
-    given = run.get("settings") or {}
-    rows = [(name, [given[name]]) for name in _TAG_SETTINGS if given.get(name) not in (None, "", [])]
-    rows += [(name, values) for name, values in found.decided if values not in ([None], [""], [[]])]
-    voices = sorted(voice for voice in found.voices if voice)
+    options = run.get("settings") or {}
+    rows = [(name, [options[name]]) for name in _TAG_SETTINGS if options.get(name) not in (None, "", [])]
+    rows += [(name, values) for name, values in stats.decided if values not in ([None], [""], [[]])]
+    voices = sorted(voice for voice in stats.voices if voice)
     rows += [("voice", voices[:10])] if voices else []
     return markdown_table(
         ("setting", "value"), ((escaped(name.replace("_", " ")), listed(values)) for name, values in rows)
     )
 
 
-def splits(found: CardStatistics, disjoint: str) -> str:
-    """What no two splits share, said plainly."""
-    if len(found.splits) < 2:
+def splits(stats: CardStatistics, disjoint: str) -> str:
+    """What no two splits share, in plain sentences."""
+    if len(stats.splits) < 2:
         return "There is one split, so nothing is held out for evaluation."
-    n_named = len(found.shared)
-    shared = sorted(name for name, where in found.shared.items() if len(where) > 1)
-    unnamed = (UNNAMED, False) in found.speakers
+    n_named = len(stats.shared)
+    shared = sorted(name for name, seen_in in stats.shared.items() if len(seen_in) > 1)
+    unnamed = (UNNAMED, False) in stats.speakers
     if disjoint == "speakers" and not shared and not unnamed:
         return (
             "No recorded (right) speaker is heard in two splits. Synthesised voices do not count: they are meant "
@@ -583,26 +596,26 @@ def splits(found: CardStatistics, disjoint: str) -> str:
     )
 
 
-def limits(found: CardStatistics) -> str:
+def limits(stats: CardStatistics) -> str:
     """What a user should know before trusting the data."""
-    names = {one.role: set[str]() for one in found.models}
-    for one in found.models:
-        names[one.role].add(one.name)
+    names = {model.role: set[str]() for model in stats.models}
+    for model in stats.models:
+        names[model.role].add(model.name)
     points = [
         "The left voice is synthesised: it has the manners and the accent of its model, not those of a person.",
         "Style tags come from rules over measures of the *source* performance. No person chose or checked them, "
         "and whether the synthesised voice does what its tag says has not been measured.",
-        *_about_words(found, names.get("recogniser", set())),
+        *_about_words(stats, names.get("recogniser", set())),
         *_about_affect(names.get("affect", set())),
-        f"Languages by conversations: {_by_language(found)}. Speech in others is missing, and so are the manners "
+        f"Languages by conversations: {_by_language(stats)}. Speech in others is missing, and so are the manners "
         "of talking of people who are not in the recordings.",
-        *_left_out(found),
+        *_left_out(stats),
     ]
     rejected = markdown_table(
         ("rejected in", "why", "number"),
         (
             (public_cell(stage), public_cell(reason), f"{n:,}")
-            for (stage, reason), n in sorted(found.tally.rejects.items())
+            for (stage, reason), n in sorted(stats.tally.rejects.items())
         ),
     )
     after = (
@@ -615,7 +628,7 @@ def limits(found: CardStatistics) -> str:
 
 def licence_section(licence: str, name: str | None, origins: Sequence[Origin], warnings: Sequence[str]) -> str:
     """The card's licence, and those of everything it was made from, with what they ask."""
-    said = (
+    sentence = (
         f"The dataset is under `{escaped(licence)}`"
         if licence != OTHER
         else (
@@ -625,18 +638,25 @@ def licence_section(licence: str, name: str | None, origins: Sequence[Origin], w
     )
     rows = [
         (
-            escaped("source" if one.role == "source" else _ROLES.get(one.role, one.role)),
-            link(public_cell(model_name(one.name)) if is_path(one.name) else one.name or "(not named)", one.url),
-            public_cell(one.licence or "**not known**") if one.licence else "**not known**",
-            licence_in_words(one.licence),
+            escaped("source" if origin.role == "source" else _ROLES.get(origin.role, origin.role)),
+            link(
+                public_cell(model_name(origin.name)) if is_path(origin.name) else origin.name or "(not named)",
+                origin.url,
+            ),
+            public_cell(origin.licence or "**not known**") if origin.licence else "**not known**",
+            licence_in_words(origin.licence),
         )
-        for one in origins
+        for origin in origins
     ]
-    notes = [f"- {escaped(model_name(one.name))}: {public_cell(note)}." for one in origins if (note := _note(one))]
+    notes = [
+        f"- {escaped(model_name(origin.name))}: {public_cell(note)}."
+        for origin in origins
+        if (note := _note(origin))
+    ]
     return "\n\n".join(
         part
         for part in (
-            f"{said}.",
+            f"{sentence}.",
             warned(warnings),
             markdown_table(("part", "of", "licence", "asks for"), rows),
             "\n".join(notes),
@@ -647,7 +667,7 @@ def licence_section(licence: str, name: str | None, origins: Sequence[Origin], w
 
 
 def warned(warnings: Sequence[str]) -> str:
-    """Warnings as lines that nobody overlooks."""
+    """Warnings as a block quote."""
     return "\n".join(f"> **Warning:** {public_cell(sentence)}.\n>" for sentence in warnings).removesuffix("\n>")
 
 
@@ -662,7 +682,7 @@ def _numbers(changes: Mapping[str, Any]) -> str:
     """What `publish.compare` counted, as a sentence; empty for a first version."""
     if not changes.get("previous"):
         return ""
-    moved = sum(one["count"] for one in changes.get("tags") or ())
+    moved = sum(change["count"] for change in changes.get("tags") or ())
     parts = [
         f"{counted(changes.get('added', 0), 'conversation')} added",
         *(f"{changes.get(name, 0):,} {name}" for name in ("removed", "changed")),
@@ -672,9 +692,9 @@ def _numbers(changes: Mapping[str, Any]) -> str:
     return f"Against `{escaped(changes['previous'])}`: {', '.join(parts)}."
 
 
-def _about_words(found: CardStatistics, recognisers: set[str]) -> list[str]:
+def _about_words(stats: CardStatistics, recognisers: set[str]) -> list[str]:
     points = []
-    sources = found.tally.word_sources
+    sources = stats.tally.word_sources
     total = sum(sources.values())
     if total:
         shares = ", ".join(f"`{escaped(name)}` {100 * n / total:.0f} %" for name, n in sources.most_common())
@@ -701,15 +721,15 @@ def _about_affect(raters: set[str]) -> list[str]:
     return points
 
 
-def _by_language(found: CardStatistics) -> str:
-    known = ", ".join(f"`{escaped(name)}` {n:,}" for name, n in sorted(found.languages.items()))
-    unknown = found.tally.conversations - sum(found.languages.values())
-    return ", ".join(part for part in (known, f"not known {unknown:,}" if unknown else "") if part)
+def _by_language(stats: CardStatistics) -> str:
+    named = ", ".join(f"`{escaped(name)}` {n:,}" for name, n in sorted(stats.languages.items()))
+    unknown = stats.tally.conversations - sum(stats.languages.values())
+    return ", ".join(part for part in (named, f"not known {unknown:,}" if unknown else "") if part)
 
 
-def _left_out(found: CardStatistics) -> list[str]:
+def _left_out(stats: CardStatistics) -> list[str]:
     points = []
-    statuses = found.tally.statuses
+    statuses = stats.tally.statuses
     if statuses["dropped"]:
         points.append(f"{counted(statuses['dropped'], 'utterance')} left out of the audio (`status: dropped`).")
     if statuses["kept-original"]:
@@ -717,31 +737,30 @@ def _left_out(found: CardStatistics) -> list[str]:
             f"{counted(statuses['kept-original'], 'utterance')} on the left in the original voice "
             "(`kept-original`)."
         )
-    if found.tally.reasons:
-        reasons = "; ".join(f"{public_cell(reason)} ({n:,})" for reason, n in found.tally.reasons.most_common(10))
+    if stats.tally.reasons:
+        reasons = "; ".join(f"{public_cell(reason)} ({n:,})" for reason, n in stats.tally.reasons.most_common(10))
         points.append(f"Why, in the words of the log: {reasons}.")
     return points
 
 
-def _note(one: Origin) -> str:
-    if one.note:
-        return one.note
-    if one.role == "source" or not one.name or one.licence in (None, "unknown") or is_path(one.name):
+def _note(origin: Origin) -> str:
+    if origin.note:
+        return origin.note
+    if origin.role == "source" or not origin.name or origin.licence in (None, "unknown") or is_path(origin.name):
         return ""
-    known = licence_of(one.name)
-    return known.note if known.licence == one.licence else ""
+    licence = licence_of(origin.name)
+    return licence.note if licence.licence == origin.licence else ""
 
 
-# The card of a version: the front matter that the Hub and `datasets` read, and the page that people read.
+# The card of a version: the front matter that the Hub and `datasets` read, and the text that people read.
 #
-# Everything in it comes from the rows that are published, so that it can't promise what is not there; what people
-# have written into the card stays (`cards.sections`, `cards.front_matter`). The same data gives the same text and
-# plots.
+# Everything in it comes from the published rows, so that it can't promise what is not there; what people have
+# written into the card stays. The same data gives the same text and plots.
 
 
 _T = TypeVar("_T")
 
-#: Where people read about a dataset, whatever server it was sent to.
+#: The web page of datasets, even if another server was used for the upload.
 _HOME = "https://huggingface.co/datasets"
 
 #: Ids of the Hub's list of tasks; recognition is not among them, as most transcripts are a recogniser's.
@@ -765,7 +784,7 @@ class CardFacts:
         pretty_name: a title; None: what the card says, else the name.
         history: tag, ISO date, and what changed in words, of each version; the newest first.
         changes: numbers from `publish.compare`.
-        contact: how to reach the publisher; None: what was given for a version before, else the
+        contact: how to reach the publisher; None: that of an earlier version, else the
             repository's discussions.
         citation: BibTeX; None: one made from the rest.
     """
@@ -782,8 +801,8 @@ class CardFacts:
     def __post_init__(self) -> None:
         if self.licence and self.licence != self.licence.lower():
             raise DailytalkError(f"the Hub knows no licence {self.licence!r}", f"write {self.licence.lower()!r}")
-        for name, given in (("contact", self.contact), ("citation", self.citation)):
-            if given and ("<!--" in given or "```" in given):
+        for name, text in (("contact", self.contact), ("citation", self.citation)):
+            if text and ("<!--" in text or "```" in text):
                 raise DailytalkError(
                     f"the {name} holds <!-- or ```, which would end its place in the card", "leave it out"
                 )
@@ -821,36 +840,50 @@ def render_card(
     """
     from dailytalk_contiguous.publish.figures import card_plots  # matplotlib, which no other command needs
 
-    found = statistics_of(version, rejects)
+    stats = statistics_of(version, rejects)
     front, body = divide(old or "")
     memory = written_of(body)
-    there, last, contact = values_of(front), memory.get("values") or {}, facts.contact or memory.get("contact")
-    origins = _origins(found)
-    ours = _ours(found, packed, version, facts, origins)
+    values_before, last, contact = (
+        values_of(front),
+        memory.get("values") or {},
+        facts.contact or memory.get("contact"),
+    )
+    origins = _origins(stats)
+    values_now = _values(stats, packed, version, facts, origins)
     chosen = [*(LICENCE_KEYS if facts.licence else ()), *(("pretty_name",) if facts.pretty_name else ())]
-    there |= {key: ours[key] for key in chosen}
-    values = merge(there, ours, {key: value for key, value in last.items() if key not in chosen})
-    assets = card_plots(found)
-    against = tuple(dict.fromkeys(one for licence in _chosen(values) for one in warnings(licence, origins)))
-    filled = _filled(found, packed, replace(facts, contact=contact), run, values, assets, origins, against)
-    written = _written({key: value for key, value in ours.items() if key not in chosen}, values, there, last)
+    values_before |= {key: values_now[key] for key in chosen}
+    values = merge(values_before, values_now, {key: value for key, value in last.items() if key not in chosen})
+    assets = card_plots(stats)
+    against = tuple(
+        dict.fromkeys(sentence for licence in _chosen(values) for sentence in warnings(licence, origins))
+    )
+    filled = _filled(stats, packed, replace(facts, contact=contact), run, values, assets, origins, against)
+    written = _written(
+        {key: value for key, value in values_now.items() if key not in chosen}, values, values_before, last
+    )
     new_front = rewrite(front, values)
     new_body = update_body(body, escaped(values["pretty_name"]), _sections(filled), written, contact)
     return Card(with_front(new_front, new_body), assets, against)
 
 
 def _written(
-    ours: Mapping[str, Any], values: Mapping[str, Any], there: Mapping[str, Any], last: Mapping[str, Any]
+    values_now: Mapping[str, Any],
+    values: Mapping[str, Any],
+    values_before: Mapping[str, Any],
+    last: Mapping[str, Any],
 ) -> dict[str, Any]:
-    """Those of our values that are ours to change in the next version: nobody chose them.
+    """Those of our values that the next version may change, because no person chose them.
 
-    Without those that tell of files, which are ours in any version, and long.
+    Without those that describe files, which are ours in any version, and long.
     """
     return {
         key: value
-        for key, value in ours.items()
+        for key, value in values_now.items()
         if key not in BY_CONFIG
-        and (isinstance(value, list) or (values.get(key) == value and there.get(key) in (None, last.get(key))))
+        and (
+            isinstance(value, list)
+            or (values.get(key) == value and values_before.get(key) in (None, last.get(key)))
+        )
     }
 
 
@@ -870,33 +903,33 @@ def _tidy(section: str) -> str:
     return section.replace("\n\n<!-- ", "\n<!-- ")
 
 
-def _ours(
-    found: CardStatistics, packed: Packed, version: Version, facts: CardFacts, origins: Sequence[Origin]
+def _values(
+    stats: CardStatistics, packed: Packed, version: Version, facts: CardFacts, origins: Sequence[Origin]
 ) -> dict[str, Any]:
-    models = [one for one in origins if one.role != "source"]
-    licence = facts.licence or derived([one.licence for one in origins if one.role == "source"], models)
-    other = licence == OTHER
+    models = [origin for origin in origins if origin.role != "source"]
+    licence = facts.licence or derived([origin.licence for origin in origins if origin.role == "source"], models)
+    is_other = licence == OTHER
     configs = {config: _in_order(packed.configs[config], SPLITS) for config in _in_order(packed.configs, CONFIGS)}
     return {
         "license": licence,
-        "license_name": "see-the-card" if other else None,
-        "license_link": f"{_HOME}/{facts.repo}#licences" if other else None,
+        "license_name": "see-the-card" if is_other else None,
+        "license_link": f"{_HOME}/{facts.repo}#licences" if is_other else None,
         "pretty_name": facts.pretty_name or facts.repo.partition("/")[2].replace("-", " ").replace("_", " "),
-        "language": sorted(found.languages) or None,
+        "language": sorted(stats.languages) or None,
         "task_categories": list(TASKS),
         "tags": list(TAGS),
-        "size_categories": [_size(found.tally.conversations)],
+        "size_categories": [_size(stats.tally.conversations)],
         "configs": [_config(config, splits) for config, splits in configs.items()],
         "dataset_info": [_info(config, splits, version) for config, splits in configs.items()],
     }
 
 
-def _in_order(told: Mapping[str, _T], order: Sequence[str]) -> dict[str, _T]:
-    return {name: told[name] for name in order if name in told}
+def _in_order(sections: Mapping[str, _T], order: Sequence[str]) -> dict[str, _T]:
+    return {name: sections[name] for name in order if name in sections}
 
 
 def _config(config: str, splits: Mapping[str, Sequence[DataFile]]) -> dict[str, Any]:
-    """Where the files of a config are, as `Dataset.push_to_hub` tells it."""
+    """Where the files of a config are, as `Dataset.push_to_hub` writes it."""
     data_files = [{"split": split, "path": f"{config}/{split}-*"} for split in splits]
     return {"config_name": config, "data_files": data_files} | (
         {"default": True} if config == "conversations" else {}
@@ -906,13 +939,13 @@ def _config(config: str, splits: Mapping[str, Sequence[DataFile]]) -> dict[str, 
 def _info(config: str, splits: Mapping[str, Sequence[DataFile]], version: Version) -> dict[str, Any]:
     """Columns and sizes of a config. `num_bytes` are those of the columns before compression."""
     parts = {
-        split: SplitInfo(split, sum(_plain_bytes(file) for file in own), sum(file.rows for file in own))
-        for split, own in splits.items()
+        split: SplitInfo(split, sum(_plain_bytes(file) for file in files), sum(file.rows for file in files))
+        for split, files in splits.items()
     }
     info = DatasetInfo(
         features=version.features(config),
         splits=SplitDict(parts),
-        download_size=sum(file.size for own in splits.values() for file in own),
+        download_size=sum(file.size for files in splits.values() for file in files),
         dataset_size=sum(part.num_bytes for part in parts.values()),
     )
     return {"config_name": config, **info._to_yaml_dict()}
@@ -927,20 +960,20 @@ def _size(rows: int) -> str:
     return next((name for power, name in enumerate(_SIZES) if rows < 1000 * 10**power), _SIZES[-1])
 
 
-def _origins(found: CardStatistics) -> list[Origin]:
+def _origins(stats: CardStatistics) -> list[Origin]:
     """Sources first, then models, each in the order of their names."""
-    sources = sorted(found.sources, key=lambda one: (one[0] or "", one[1] or ""))
-    return [Origin("source", name or "", licence) for name, licence in sources] + sorted(found.models)
+    sources = sorted(stats.sources, key=lambda source: (source[0] or "", source[1] or ""))
+    return [Origin("source", name or "", licence) for name, licence in sources] + sorted(stats.models)
 
 
 def _chosen(values: Mapping[str, Any]) -> list[str]:
     """The card's licences: the Hub takes one or a list."""
     licence = values["license"]
-    return [str(one) for one in licence] if isinstance(licence, list) else [str(licence)]
+    return [str(name) for name in licence] if isinstance(licence, list) else [str(licence)]
 
 
 def _filled(
-    found: CardStatistics,
+    stats: CardStatistics,
     packed: Packed,
     facts: CardFacts,
     run: Mapping[str, Any],
@@ -953,24 +986,24 @@ def _filled(
     contact = facts.contact or f"{_HOME}/{facts.repo}/discussions"
     return {
         "repo": facts.repo,
-        "split": next(iter(found.splits), "train"),
+        "split": next(iter(stats.splits), "train"),
         "revision": revision,
         "revision_option": f" --revision {facts.tag}" if facts.tag else "",
-        "about": about(found, facts.tag),
+        "about": about(stats, facts.tag),
         "warnings": warned(against),
-        "split_table": split_table(found, packed),
-        "speaker_table": speaker_table(found),
-        "tag_table": tag_table(found),
+        "split_table": split_table(stats, packed),
+        "speaker_table": speaker_table(stats),
+        "tag_table": tag_table(stats),
         "tag_plot": _image(assets, "tags", "Hours of speech by style tag and channel"),
         "length_plot": _image(assets, "lengths", "How long the conversations are"),
         "affect_plot": _image(assets, "affect", "Valence and arousal of the utterances"),
-        "measure_table": measure_table(found),
-        "bucket_table": bucket_table(found),
-        "turns": turn_measures(found, "assets/offsets.png" in assets),
-        "splits": splits(found, packed.disjoint),
-        "model_table": models(found, run),
-        "settings_table": settings(found, run),
-        "limits": limits(found),
+        "measure_table": measure_table(stats),
+        "bucket_table": bucket_table(stats),
+        "turns": turn_measures(stats, "assets/offsets.png" in assets),
+        "splits": splits(stats, packed.disjoint),
+        "model_table": models(stats, run),
+        "settings_table": settings(stats, run),
+        "limits": limits(stats),
         "licences": licence_section(", ".join(_chosen(values)), values.get("license_name"), origins, against),
         "contact": f"To have a recording of yourself removed, write to {contact} and name the conversation's id; "
         "it is taken out of the next version, and old versions that hold it should be deleted.",
@@ -979,8 +1012,8 @@ def _filled(
     }
 
 
-def _image(assets: Mapping[str, bytes], name: str, said: str) -> str:
-    return f"![{said}](assets/{name}.png)" if f"assets/{name}.png" in assets else ""
+def _image(assets: Mapping[str, bytes], name: str, alt_text: str) -> str:
+    return f"![{alt_text}](assets/{name}.png)" if f"assets/{name}.png" in assets else ""
 
 
 def _citation(facts: CardFacts, title: str) -> str:
@@ -993,8 +1026,8 @@ def _citation(facts: CardFacts, title: str) -> str:
         "version": facts.tag or "",
         "howpublished": f"\\url{{{_HOME}/{facts.repo}}}",
     }
-    told = ",\n".join(f"  {key} = {{{value}}}" for key, value in lines.items() if value)
-    return f"@misc{{{name},\n{told}\n}}"
+    fields = ",\n".join(f"  {key} = {{{value}}}" for key, value in lines.items() if value)
+    return f"@misc{{{name},\n{fields}\n}}"
 
 
 def _latex(text: str) -> str:

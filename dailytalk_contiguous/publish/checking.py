@@ -60,9 +60,9 @@ from dailytalk_contiguous.run.outputs import REJECTS, read_run
 from dailytalk_contiguous.run.tagging import TAGGED
 from dailytalk_contiguous.store.files import inside
 
-# What the checker says: a finding, and the words for many of one kind.
+# Findings.
 #
-# A file with a thousand bad words has one finding of that kind, with the number and the first of them.
+# A file with a thousand bad words has one finding of that kind, with their number and the first of them.
 
 
 Level = Literal["error", "advice"]
@@ -97,7 +97,7 @@ def error(kind: str, file: str, what: str, remedy: str) -> Finding:
 
 
 def advice(kind: str, file: str, what: str, remedy: str) -> Finding:
-    """A finding that the user may well decide against."""
+    """A finding that the user may decide to ignore."""
     return Finding("advice", file, what, remedy, kind)
 
 
@@ -109,8 +109,8 @@ def several(examples: Sequence[str], what: str, total: int) -> str:
 
 # Advice on whether conversations are fit for training a full-duplex model: figures beside what others needed.
 #
-# Nothing here is an error: a trainer runs on any of it. The limits are those that people who fine-tuned Moshi
-# reported; each stands beside its name.
+# Nothing here is an error: a trainer runs on all of it. The limits are those that people who fine-tuned Moshi
+# reported.
 
 
 #: Seconds of a turn at most, turns a window at least, and seconds of one speaker alone that made loss unstable.
@@ -130,7 +130,7 @@ ENGLISH_HOURS, LANGUAGE_HOURS = 20.0, 400.0
 
 
 class Figures(NamedTuple):
-    """Of one conversation: what `core.turns.fitness` measures, and the seconds until somebody speaks."""
+    """Of one conversation: what `core.turns.fitness` measures, and the seconds until the first turn."""
 
     measured: dict[str, float]
     first: float
@@ -138,7 +138,7 @@ class Figures(NamedTuple):
 
 def figures(timed: Sequence[Timed], duration: float, window: float) -> Figures:
     """Figures of a conversation of `duration` seconds, for a trainer's window of `window` seconds."""
-    return Figures(fitness(timed, duration, window), min((one.start for one in timed), default=duration))
+    return Figures(fitness(timed, duration, window), min((turn.start for turn in timed), default=duration))
 
 
 def fitness_advice(
@@ -146,11 +146,11 @@ def fitness_advice(
 ) -> Iterator[Finding]:
     """Yield advice on a dataset: figures by conversation, and hours by voice and by language."""
     yield from _exceeding(of)
-    response = _median(one.measured["response_median_seconds"] for one in of.values())
+    response = _median(conversation.measured["response_median_seconds"] for conversation in of.values())
     if response > SLOW_RESPONSE:
         what = f"the median response takes {response:.2f} s (natural talk: about 0.2 s)"
         yield advice("slow-responses", ".", what, "shorten pauses, or leave out what was read aloud")
-    touching = _median(one.measured["overlapping_turns"] for one in of.values())
+    touching = _median(conversation.measured["overlapping_turns"] for conversation in of.values())
     if touching < LITTLE_OVERLAP:
         what = f"{touching:.0%} of the turns touch an overlap (natural talk: over {NATURAL_OVERLAP:.0%})"
         yield advice("little-overlap", ".", what, "build with --timeline anchor, and keep backchannels")
@@ -158,19 +158,25 @@ def fitness_advice(
 
 
 def _exceeding(of: Mapping[str, Figures]) -> Iterator[Finding]:
-    long = _over(LONGEST_TURN, {name: one.measured["longest_turn_seconds"] for name, one in of.items()})
+    long = _over(
+        LONGEST_TURN, {name: conversation.measured["longest_turn_seconds"] for name, conversation in of.items()}
+    )
     if long:
         what = f"{_share(long, of)} have a turn over {LONGEST_TURN:.0f} s, up to {_worst(long)}"
         yield advice("long-turns", ".", what, "leave them out where there are many")
-    few = [name for name, one in of.items() if one.measured["turns_per_window"] < TURNS_PER_WINDOW]
+    few = [
+        name for name, conversation in of.items() if conversation.measured["turns_per_window"] < TURNS_PER_WINDOW
+    ]
     if few:
         what = f"{_share(few, of)} have fewer than {TURNS_PER_WINDOW} turns a window, such as {few[0]}"
         yield advice("few-turns", ".", what, "leave them out where there are many")
-    alone = _over(MONOLOGUE, {name: one.measured["longest_monologue_seconds"] for name, one in of.items()})
+    alone = _over(
+        MONOLOGUE, {name: conversation.measured["longest_monologue_seconds"] for name, conversation in of.items()}
+    )
     if alone:
         what = f"{_share(alone, of)} have a monologue over {MONOLOGUE:.0f} s, up to {_worst(alone)}"
         yield advice("monologue", ".", what, "leave them out: the loss became unstable on such data")
-    late = _over(GREETING_WITHIN, {name: one.first for name, one in of.items()})
+    late = _over(GREETING_WITHIN, {name: conversation.first for name, conversation in of.items()})
     if late:
         what = f"{_share(late, of)} begin with over {GREETING_WITHIN:.0f} s of silence, up to {_worst(late)}"
         yield advice("late-start", ".", what, "keep the greeting, cut the silence before it")
@@ -206,11 +212,11 @@ def _share(some: Sized, of: Sized) -> str:
 
 
 def _worst(seconds: Mapping[str, float]) -> str:
-    name = max(seconds, key=lambda one: seconds[one])
+    name = max(seconds, key=lambda conversation: seconds[conversation])
     return f"{seconds[name]:.1f} s in {name}"
 
 
-# How loud each moment of a file is.
+# Loudness of each moment of a file.
 #
 # Read in blocks, so that an hour needs hardly more memory than a minute. Frames of 20 ms are short beside a word,
 # and long enough that room tone does not look like speech by chance.
@@ -219,10 +225,10 @@ def _worst(seconds: Mapping[str, float]) -> str:
 #: Seconds a frame: about two periods of a low voice, and short beside any word.
 FRAME_SECONDS = 0.02
 
-#: dB of full scale. What never gets louder is silence: room tone of a quiet recording lies at -60 and below.
+#: dB of full scale. What never gets louder is silence: room tone of a quiet recording is at -60 and below.
 SILENCE_DBFS = -60.0
 
-#: dB. A word this far below the loudest moment of its channel is not there: whispers lie 20 to 30 dB below shouts.
+#: dB. A word this far below the loudest moment of its channel is inaudible: whispers are 20 to 30 dB below shouts.
 BELOW_LOUDEST = 40.0
 
 _BLOCK_FRAMES = 1000
@@ -255,7 +261,7 @@ class Loudness:
         return self.loudest(channel) < SILENCE_DBFS
 
     def has_energy(self, start: float, end: float, channel: int) -> bool:
-        """Whether anything can be heard in a stretch of seconds, give or take one frame."""
+        """Whether anything is audible between `start` and `end` in seconds, give or take one frame."""
         first, last = max(0, int(start / self.frame) - 1), int(np.ceil(end / self.frame)) + 1
         inside = self.dbfs[first:last, channel]
         return len(inside) > 0 and float(inside.max()) >= max(SILENCE_DBFS, self.loudest(channel) - BELOW_LOUDEST)
@@ -276,10 +282,10 @@ def measure_loudness(audio: dict[str, Any]) -> Loudness:
     return Loudness(info.sample_rate, info.channels, n_samples / info.sample_rate, dbfs, frame / info.sample_rate)
 
 
-# Judges the aligned words of one file as a trainer would use them: in order, audible, inside, one at a time.
+# Aligned words, judged as a trainer would use them: in order, audible, inside the audio, one at a time.
 #
 # moshi-finetune finds the words of a window by binary search on their starts, drops those without length, and
-# trains those past the end of the audio on padding, all without a message; so each of these is an error here. Of
+# trains those past the end of the audio on padding, all without a message, so each of these is an error here. Of
 # two words that begin in one frame of 80 ms it loses the first.
 
 
@@ -297,7 +303,7 @@ _EXPORT_ANEW = "build it again; after edits by hand run `dailytalk speak` and ex
 
 
 class SaidWord(NamedTuple):
-    """A word as it stands in a file, in seconds, with its speaker and that speaker's channel."""
+    """A word of a file: its text, start and end in seconds, speaker, and that speaker's channel."""
 
     text: str
     start: float
@@ -307,9 +313,9 @@ class SaidWord(NamedTuple):
 
 
 def word_findings(file: str, words: Sequence[SaidWord], loudness: Loudness | None) -> Iterator[Finding]:
-    """Yield what is wrong with the words of a file, given in the order in which they stand there.
+    """Yield what is wrong with the words of a file, given in the order of the file.
 
-    Without `loudness` (the audio can't be read) nothing is said of where they lie in it.
+    Without `loudness` (the audio can't be read) their times are not compared with the audio.
     """
     yield from _order_and_text(file, words)
     if loudness is not None:
@@ -319,14 +325,14 @@ def word_findings(file: str, words: Sequence[SaidWord], loudness: Loudness | Non
 
 def _order_and_text(file: str, words: Sequence[SaidWord]) -> Iterator[Finding]:
     total = len(words)
-    backwards = [_named(after) for before, after in pairwise(words) if after.start < before.start]
+    backwards = [_quoted_word(after) for before, after in pairwise(words) if after.start < before.start]
     if backwards:
         what = several(backwards, "words start before the one in front of them", total)
         yield error("unsorted-words", file, what, "sort them by start: the trainer loses words that are not")
-    empty = [_named(word) for word in words if not word.text.strip()]
+    empty = [_quoted_word(word) for word in words if not word.text.strip()]
     if empty:
         yield error("empty-word", file, several(empty, "words have no text", total), _EXPORT_ANEW)
-    short = [_named(word) for word in words if word.end <= word.start]
+    short = [_quoted_word(word) for word in words if word.end <= word.start]
     if short:
         yield error("zero-length-word", file, several(short, "words have no length", total), _EXPORT_ANEW)
     overlapping = _overlapping(words)
@@ -342,17 +348,23 @@ def _order_and_text(file: str, words: Sequence[SaidWord]) -> Iterator[Finding]:
 
 
 def _overlapping(words: Sequence[SaidWord]) -> list[str]:
-    found = []
+    names = []
     for speaker in sorted({word.speaker for word in words}):
-        own = sorted((word for word in words if word.speaker == speaker), key=lambda word: (word.start, word.end))
-        found += [_named(after) for before, after in pairwise(own) if after.start < before.end - TOLERANCE]
-    return found
+        spoken = sorted(
+            (word for word in words if word.speaker == speaker), key=lambda word: (word.start, word.end)
+        )
+        names += [
+            _quoted_word(after) for before, after in pairwise(spoken) if after.start < before.end - TOLERANCE
+        ]
+    return names
 
 
 def _same_frame(file: str, words: Sequence[SaidWord]) -> Iterator[Finding]:
     """Only Moshi's own words: the trainer reads no others."""
     timed = sorted((word for word in words if 0 <= word.start < word.end < LATEST), key=lambda word: word.start)
-    lost = [_named(first) for first, after in pairwise(timed) if frame_of(first.start) == frame_of(after.start)]
+    lost = [
+        _quoted_word(first) for first, after in pairwise(timed) if frame_of(first.start) == frame_of(after.start)
+    ]
     if lost:
         what = several(lost, "words begin in the same 80 ms frame as the next, and are lost", len(words))
         say = error if len(lost) > SAME_FRAME_SHARE * len(words) else advice
@@ -360,35 +372,37 @@ def _same_frame(file: str, words: Sequence[SaidWord]) -> Iterator[Finding]:
 
 
 def _inside(file: str, words: Sequence[SaidWord], loudness: Loudness) -> Iterator[Finding]:
-    outside = [_named(word) for word in words if word.start < 0 or word.end > loudness.seconds + TOLERANCE]
+    outside = [_quoted_word(word) for word in words if word.start < 0 or word.end > loudness.seconds + TOLERANCE]
     if outside:
         what = several(outside, f"words lie outside the {loudness.seconds:.2f} s of audio", len(words))
         yield error("word-outside-audio", file, what, _EXPORT_ANEW)
 
 
 def _energy(file: str, words: Sequence[SaidWord], loudness: Loudness) -> Iterator[Finding]:
-    # A silent channel is a finding of its own, and a word outside the audio too.
-    heard = [
+    # A silent channel has a separate finding, and so has a word outside the audio.
+    audible = [
         word
         for word in words
         if word.channel < loudness.channels
         and not loudness.is_silent(word.channel)
         and 0 <= word.start < word.end <= loudness.seconds + TOLERANCE
     ]
-    silent = [_named(word) for word in heard if not loudness.has_energy(word.start, word.end, word.channel)]
+    silent = [
+        _quoted_word(word) for word in audible if not loudness.has_energy(word.start, word.end, word.channel)
+    ]
     if silent:
         what = several(silent, "words lie where nothing is heard", len(words))
         say = error if len(silent) > SILENT_SHARE * len(words) else advice
         yield say("silent-word", file, what, "run `dailytalk check --snap-words`, or align it again")
 
 
-def _named(word: SaidWord) -> str:
+def _quoted_word(word: SaidWord) -> str:
     return f'"{word.text}" at {word.start:.2f} s'
 
 
-# Reads moshi-finetune's configuration as far as it decides what is trained on, and what a batch is.
+# moshi-finetune's configuration, as far as it decides what is trained on, and what a batch is.
 #
-# A folder without one is judged by the recommended window and a batch of one, which every side can fill.
+# A folder without one is judged by the recommended window and a batch of one, which every split can fill.
 
 
 _CORRECT_CONFIG = "export again with `dailytalk export --format moshi`, or correct it"
@@ -405,7 +419,7 @@ class TrainerPlan:
     """What a trainer would do with a folder.
 
     Attributes:
-        manifests: files by side, `train` and `eval`; only such as are there.
+        manifests: files by split, `train` and `eval`; only those that exist.
         duration_sec: seconds of a window.
         batch_size: windows a batch and GPU.
         stock_model: whether the model is one that stops on `text_conditions`.
@@ -420,18 +434,18 @@ class TrainerPlan:
 
 
 def read_plan(folder: Path) -> tuple[TrainerPlan, list[Finding]]:
-    """The plan that `moshi-finetune.yaml` holds, or that of the recommended settings where there is none."""
+    """The plan in `moshi-finetune.yaml`, or that of the recommended settings where there is none."""
     path = folder / CONFIG
     if clips := {side: folder / name for side, name in CLIP_MANIFESTS.items() if (folder / name).is_file()}:
-        # Which model it is for stands nowhere; conditions are only there if somebody has one that takes them.
+        # The folder does not name its model; conditions are only exported for a model that takes them.
         return TrainerPlan(clips, WINDOW_SECONDS, 1, stock_model=False, clips=True), []
     if not path.exists():
-        return TrainerPlan(_found(folder), WINDOW_SECONDS, 1, stock_model=True), []
+        return TrainerPlan(_manifests_by_name(folder), WINDOW_SECONDS, 1, stock_model=True), []
     try:
         config = parse_yaml(read_bytes(path).decode("utf-8", "replace"), CONFIG)
     except BadInput as problem:
         what = f"it can't be read ({problem.reason})"
-        return TrainerPlan(_found(folder), WINDOW_SECONDS, BATCH, stock_model=True), [
+        return TrainerPlan(_manifests_by_name(folder), WINDOW_SECONDS, BATCH, stock_model=True), [
             error("config", CONFIG, what, _CORRECT_CONFIG)
         ]
     data = _section(config, "data")
@@ -446,9 +460,11 @@ def read_plan(folder: Path) -> tuple[TrainerPlan, list[Finding]]:
         findings.append(error("config", CONFIG, what, _CORRECT_CONFIG))
         window, batch = WINDOW_SECONDS, BATCH
     model = str(_section(config, "moshi_paths").get("hf_repo_id") or _STOCK[0])
-    named = {side: Path(str(data[f"{side}_data"])) for side in ("train", "eval") if data.get(f"{side}_data")}
-    manifests = {side: path for side, path in named.items() if _is_in(path, folder)}
-    plan = TrainerPlan(manifests or _found(folder), float(window), int(batch), model.startswith(_STOCK))
+    paths = {side: Path(str(data[f"{side}_data"])) for side in ("train", "eval") if data.get(f"{side}_data")}
+    manifests = {side: path for side, path in paths.items() if _is_in(path, folder)}
+    plan = TrainerPlan(
+        manifests or _manifests_by_name(folder), float(window), int(batch), model.startswith(_STOCK)
+    )
     return plan, findings
 
 
@@ -473,27 +489,28 @@ def _is_in(path: Path, folder: Path) -> bool:
     return path.is_file() and path.resolve().parent == folder.resolve()
 
 
-def _found(folder: Path) -> dict[str, Path]:
-    """Manifests by name: ours, or the only one that lies there."""
-    ours = {side: folder / f"{side}.jsonl" for side in ("train", "eval") if (folder / f"{side}.jsonl").is_file()}
+def _manifests_by_name(folder: Path) -> dict[str, Path]:
+    """The manifests that our export writes, or the only one in the folder."""
+    exported = {
+        side: folder / f"{side}.jsonl" for side in ("train", "eval") if (folder / f"{side}.jsonl").is_file()
+    }
     others = [*folder.glob("*.jsonl")]
-    return ours or ({"train": others[0]} if len(others) == 1 else {})
+    return exported or ({"train": others[0]} if len(others) == 1 else {})
 
 
 def _section(config: Any, name: str | None = None) -> dict[str, Any]:
-    found = config.get(name) if name and isinstance(config, dict) else config
-    return found if isinstance(found, dict) else {}
+    section = config.get(name) if name and isinstance(config, dict) else config
+    return section if isinstance(section, dict) else {}
 
 
 def _positive(value: Any) -> bool:
     return is_number(value, 0, 1e9) and value > 0
 
 
-# Judges a Moshi training folder as a strict trainer would, before a GPU is paid for.
+# Moshi training folders, judged as a strict trainer would, before a GPU is paid for.
 #
-# Each kind of finding is something that moshi-finetune was seen to do when it was run on such a folder: fail
-# late, or carry on in silence (`docs/fine-tuning.md` lists them). What it does loudly at the start is found here
-# too.
+# Each kind of finding is something that moshi-finetune did when it was run on such a folder: fail late, or
+# continue without a message (`docs/fine-tuning.md` lists them). What it rejects at the start is found here too.
 
 
 #: Seconds by which the manifest may differ from the audio: less than the 80 ms of a frame of the codec.
@@ -503,8 +520,8 @@ _EXPORT_AGAIN = "export again with `dailytalk export --format moshi`"
 
 
 @dataclass
-class _Seen:
-    """What was read on the way."""
+class _Contents:
+    """Totals and names over all files of a folder."""
 
     lengths: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
     files: Counter[str] = field(default_factory=Counter)
@@ -521,21 +538,21 @@ def is_moshi(folder: Path) -> bool:
 def check_moshi(folder: Path) -> tuple[list[Finding], dict[str, Any]]:
     """Findings on a Moshi folder, and what is in it: files, hours, words and windows of each side."""
     plan, findings = read_plan(folder)
-    seen = _Seen()
+    contents = _Contents()
     findings += _strays(folder, plan)
     for side, manifest in plan.manifests.items():
-        findings += _manifest(folder, side, manifest, plan, seen)
-    findings += _listed_too_often(folder, seen)
-    findings += _silent_right(plan, seen)
-    findings += _unnamed(folder, seen)
-    findings += _batches(plan, seen)
+        findings += _manifest(folder, side, manifest, plan, contents)
+    findings += _listed_too_often(folder, contents)
+    findings += _silent_right(plan, contents)
+    findings += _unnamed(folder, contents)
+    findings += _batches(plan, contents)
     findings += _conversations(folder, plan)
     facts = {
         "kind": "moshi",
-        "files": {side: len(lengths) for side, lengths in seen.lengths.items()},
-        "hours": {side: round(sum(lengths) / 3600, 4) for side, lengths in seen.lengths.items()},
-        "windows": {side: window_count(lengths, plan.duration_sec) for side, lengths in seen.lengths.items()},
-        "words": seen.words,
+        "files": {side: len(lengths) for side, lengths in contents.lengths.items()},
+        "hours": {side: round(sum(lengths) / 3600, 4) for side, lengths in contents.lengths.items()},
+        "windows": {side: window_count(lengths, plan.duration_sec) for side, lengths in contents.lengths.items()},
+        "words": contents.words,
         "duration_sec": plan.duration_sec,
         "batch_size": plan.batch_size,
     }
@@ -543,16 +560,18 @@ def check_moshi(folder: Path) -> tuple[list[Finding], dict[str, Any]]:
 
 
 def _strays(folder: Path, plan: TrainerPlan) -> Iterator[Finding]:
-    named = {os.path.realpath(path) for path in plan.manifests.values()}
+    manifests = {os.path.realpath(path) for path in plan.manifests.values()}
     for path in sorted(folder.rglob("*jsonl")):
-        if os.path.realpath(path) not in named:
+        if os.path.realpath(path) not in manifests:
             what = "its name ends in jsonl: a trainer that is given the folder reads it as a manifest"
             yield error("stray-jsonl", _shown(folder, path), what, "move it elsewhere or rename it")
     if not plan.manifests:
         yield error("no-manifest", ".", "there is no manifest, or the export did not finish", _EXPORT_AGAIN)
 
 
-def _manifest(folder: Path, side: str, manifest: Path, plan: TrainerPlan, seen: _Seen) -> Iterator[Finding]:
+def _manifest(
+    folder: Path, side: str, manifest: Path, plan: TrainerPlan, contents: _Contents
+) -> Iterator[Finding]:
     shown = _shown(folder, manifest)
     try:
         text = read_bytes(inside(manifest.parent, manifest.name), limit=MOST_OWN_BYTES)
@@ -578,15 +597,15 @@ def _manifest(folder: Path, side: str, manifest: Path, plan: TrainerPlan, seen: 
         except BadInput as problem:
             yield error("outside-audio", shown, f"line {number}: {problem.reason}", problem.remedy)
             continue
-        seen.files[os.path.realpath(wav)] += 1
+        contents.files[os.path.realpath(wav)] += 1
         if side == "eval":
-            seen.evaluated.add(os.path.realpath(wav))
-        seen.lengths[side].append(duration)
-        if seen.files[os.path.realpath(wav)] == 1:
-            yield from _file(folder, wav, duration, plan, seen)
+            contents.evaluated.add(os.path.realpath(wav))
+        contents.lengths[side].append(duration)
+        if contents.files[os.path.realpath(wav)] == 1:
+            yield from _file(folder, wav, duration, plan, contents)
 
 
-def _file(folder: Path, wav: Path, duration: float, plan: TrainerPlan, seen: _Seen) -> Iterator[Finding]:
+def _file(folder: Path, wav: Path, duration: float, plan: TrainerPlan, contents: _Contents) -> Iterator[Finding]:
     shown = _shown(folder, wav)
     if not wav.is_file():
         yield error("missing-audio", shown, "the manifest names it, but it isn't there", _EXPORT_AGAIN)
@@ -599,8 +618,8 @@ def _file(folder: Path, wav: Path, duration: float, plan: TrainerPlan, seen: _Se
     else:
         yield from _moshi_audio(shown, loudness, duration)
         if loudness.channels > 1 and loudness.is_silent(1):
-            seen.listening_to_nothing.append(shown)
-    yield from _moshi_transcript(shown, wav.with_suffix(".json"), loudness, plan, seen)
+            contents.listening_to_nothing.append(shown)
+    yield from _moshi_transcript(shown, wav.with_suffix(".json"), loudness, plan, contents)
 
 
 def _moshi_audio(shown: str, loudness: Loudness, duration: float) -> Iterator[Finding]:
@@ -618,23 +637,23 @@ def _moshi_audio(shown: str, loudness: Loudness, duration: float) -> Iterator[Fi
 
 
 def _moshi_transcript(
-    wav: str, path: Path, loudness: Loudness | None, plan: TrainerPlan, seen: _Seen
+    wav: str, path: Path, loudness: Loudness | None, plan: TrainerPlan, contents: _Contents
 ) -> Iterator[Finding]:
     shown = str(Path(wav).with_suffix(".json"))
     if not path.exists():
         yield error("missing-alignments", shown, f"it isn't there beside {Path(wav).name}", _EXPORT_AGAIN)
         return
     try:
-        told = read_json(path)
+        transcript = read_json(path)
     except BadInput as problem:
         yield error("unreadable-alignments", shown, f"it can't be read ({problem.reason})", _EXPORT_AGAIN)
         return
-    words = _said(told)
+    words = _parse_alignments(transcript)
     if words is None:
         what = 'it is not {"alignments": [[word, [start, end], speaker], …]}'
         yield error("unreadable-alignments", shown, what, _EXPORT_AGAIN)
         return
-    seen.words += len(words)
+    contents.words += len(words)
     if unknown := Counter(word.speaker for word in words if word.speaker not in (MAIN, OTHER)):
         names = ", ".join(f"{quoted(name)} ({count})" for name, count in unknown.most_common(3))
         what = f"{unknown.total()} of {len(words)} words have another speaker than {MAIN} or {OTHER}: {names}"
@@ -642,19 +661,19 @@ def _moshi_transcript(
     if not any(word.speaker == MAIN for word in words):
         what = f"no word is {MAIN}'s: the model learns to speak without text"
         yield error("no-words", shown, what, "transcribe it, or leave it out")
-    if told.get("text_conditions") is not None and plan.stock_model:
+    if transcript.get("text_conditions") is not None and plan.stock_model:
         what = "it has text_conditions, on which the stock model in moshi-finetune.yaml stops"
         remedy = "export without --text-conditions, or name a model with that conditioner as hf_repo_id"
         yield error("text-conditions", shown, what, remedy)
     yield from word_findings(shown, words, loudness)
 
 
-def _said(told: Any) -> list[SaidWord] | None:
+def _parse_alignments(transcript: Any) -> list[SaidWord] | None:
     """The words of a transcript; None if it is none."""
-    if not isinstance(told, dict) or not isinstance(told.get("alignments"), list):
+    if not isinstance(transcript, dict) or not isinstance(transcript.get("alignments"), list):
         return None
     words = []
-    for entry in told["alignments"]:
+    for entry in transcript["alignments"]:
         match entry:
             case [str(text), [int() | float() as start, int() | float() as end], str(speaker)]:
                 words.append(SaidWord(text, start, end, speaker, 0 if speaker == MAIN else 1))
@@ -663,46 +682,45 @@ def _said(told: Any) -> list[SaidWord] | None:
     return words
 
 
-def _listed_too_often(folder: Path, seen: _Seen) -> list[Finding]:
+def _listed_too_often(folder: Path, contents: _Contents) -> list[Finding]:
     try:
-        return list(_twice(seen, most_listed(folder)))
+        return list(_twice(contents, most_listed(folder)))
     except BadInput as problem:  # of a mix, whose record says how often
         return [error("unreadable-record", MIX, problem.reason, problem.remedy)]
 
 
-def _twice(seen: _Seen, allowed: int) -> Iterator[Finding]:
-    for path, count in seen.files.items():
-        if count > (1 if path in seen.evaluated else allowed):
+def _twice(contents: _Contents, allowed: int) -> Iterator[Finding]:
+    for path, count in contents.files.items():
+        if count > (1 if path in contents.evaluated else allowed):
             what = f"the manifests name it {count} times"
             yield error("duplicate", Path(path).name, what, "name each file once, on one side")
 
 
-def _silent_right(plan: TrainerPlan, seen: _Seen) -> Iterator[Finding]:
+def _silent_right(plan: TrainerPlan, contents: _Contents) -> Iterator[Finding]:
     """One advice for all files, because of a corpus of clips it may be every one."""
-    found = seen.listening_to_nothing
-    if not found:
+    silent = contents.listening_to_nothing
+    if not silent:
         return
     what = "from such data Moshi learns to talk on and not to listen"
-    if len(found) == 1:
+    if len(silent) == 1:
         what = f"the right channel is silent: {what}"
     else:
-        what = (
-            f"the right channel of {len(found)} of {len(seen.files)} files is silent, such as {found[0]}: {what}"
-        )
+        share = f"{len(silent)} of {len(contents.files)} files"
+        what = f"the right channel of {share} is silent, such as {silent[0]}: {what}"
     remedy = "run dailytalk corpus with --prompt-channel" if plan.clips else "leave them out"
-    yield advice("silent-right", found[0] if len(found) == 1 else ".", what, remedy)
+    yield advice("silent-right", silent[0] if len(silent) == 1 else ".", what, remedy)
 
 
-def _unnamed(folder: Path, seen: _Seen) -> Iterator[Finding]:
-    unnamed = [path for path in sorted(folder.rglob("*.wav")) if os.path.realpath(path) not in seen.files]
-    if unnamed and seen.files:
+def _unnamed(folder: Path, contents: _Contents) -> Iterator[Finding]:
+    unnamed = [path for path in sorted(folder.rglob("*.wav")) if os.path.realpath(path) not in contents.files]
+    if unnamed and contents.files:
         what = f"{counted(len(unnamed), 'WAV file')} in no manifest, such as {_shown(folder, unnamed[0])}"
         yield advice("unnamed-audio", ".", what, "delete them, or name them")
 
 
-def _batches(plan: TrainerPlan, seen: _Seen) -> Iterator[Finding]:
+def _batches(plan: TrainerPlan, contents: _Contents) -> Iterator[Finding]:
     for side, manifest in plan.manifests.items():
-        windows = window_count(seen.lengths[side], plan.duration_sec)
+        windows = window_count(contents.lengths[side], plan.duration_sec)
         if 0 < windows < plan.batch_size:
             has = f"it has {counted(windows, 'window')} of {plan.duration_sec:g} s"
             what = f"{has}, and a batch is {plan.batch_size}: there is none"
@@ -711,33 +729,36 @@ def _batches(plan: TrainerPlan, seen: _Seen) -> Iterator[Finding]:
 
 
 def _conversations(folder: Path, plan: TrainerPlan) -> Iterator[Finding]:
-    """Advice that needs more than the trainer is told; nothing where the folder is not our export."""
+    """Advice that needs more than the trainer reads; nothing where the folder is not our export."""
     if not (folder / ABOUT).exists():
         return
     try:
         about = expect(read_json(inside(folder, ABOUT), limit=MOST_OWN_BYTES), ABOUT_SHAPE, ABOUT)
-        timed = {name: _timed(one) for name, one in about.items()}
+        timed = {name: _timed(conversation) for name, conversation in about.items()}
     except BadInput as problem:
         yield error("unreadable-about", ABOUT, f"it can't be read ({problem.reason})", _EXPORT_AGAIN)
         return
     sides: dict[str, set[str]] = defaultdict(set)
-    for one in about.values():
-        if one.get("kept_speaker"):
-            sides[one["kept_speaker"]].add(one["split"])
-    both = sorted(speaker for speaker, found in sides.items() if len(found) > 1)
-    if both:
-        what = f"{len(both)} of {len(sides)} kept speakers are in train and in eval, such as {both[0]}"
+    for conversation in about.values():
+        if conversation.get("kept_speaker"):
+            sides[conversation["kept_speaker"]].add(conversation["split"])
+    shared = sorted(speaker for speaker, splits in sides.items() if len(splits) > 1)
+    if shared:
+        what = f"{len(shared)} of {len(sides)} kept speakers are in train and in eval, such as {shared[0]}"
         yield advice("speaker-in-both", ".", what, "read the eval loss with care, or add conversations of others")
     yield from fitness_advice(
-        {name: figures(timed[name], one["duration"], plan.duration_sec) for name, one in about.items()},
+        {
+            name: figures(timed[name], conversation["duration"], plan.duration_sec)
+            for name, conversation in about.items()
+        },
         _hours(about, "voices"),
         _hours(about, "language"),
     )
 
 
-def _timed(one: Mapping[str, Any]) -> list[Timed]:
+def _timed(conversation: Mapping[str, Any]) -> list[Timed]:
     turns = []
-    for turn in one["turns"]:
+    for turn in conversation["turns"]:
         match turn:
             case [int() | float() as start, int() | float() as end, str(side)] if 0 <= start <= end <= LATEST:
                 turns.append(Timed("left" if side == MAIN else "right", start, end))
@@ -748,10 +769,10 @@ def _timed(one: Mapping[str, Any]) -> list[Timed]:
 
 def _hours(about: Mapping[str, Any], key: str) -> dict[str, float]:
     hours: dict[str, float] = defaultdict(float)
-    for one in about.values():
-        for name in value if isinstance(value := one.get(key), list) else [value]:
+    for conversation in about.values():
+        for name in value if isinstance(value := conversation.get(key), list) else [value]:
             if name:
-                hours[name] += one["duration"] / 3600
+                hours[name] += conversation["duration"] / 3600
     return hours
 
 
@@ -769,7 +790,7 @@ def _shown(folder: Path, path: Path) -> str:
     return str(path.relative_to(folder)) if path.is_relative_to(folder) else str(path)
 
 
-# Judges the rows of a finished dataset, shard by shard, before they are exported or published.
+# Rows of a finished dataset, judged shard by shard before they are exported or published.
 
 
 _SPEAK_AGAIN = "build it again with `dailytalk speak`"
@@ -780,7 +801,7 @@ _KINDS = {"utterances": "bad-utterance", "alignments": "bad-word", "sounds": "ba
 
 @dataclass
 class _Tally:
-    """What is kept of each conversation."""
+    """Totals and figures of the conversations."""
 
     ids: set[str] = field(default_factory=set)
     figures: dict[str, Figures] = field(default_factory=dict)
@@ -809,7 +830,7 @@ def check_dataset(folder: Path) -> tuple[list[Finding], dict[str, Any]]:
 
 
 def check_rows(rows: Iterable[tuple[str, Row]]) -> tuple[list[Finding], dict[str, Any]]:
-    """The same of rows from anywhere, each with the name that findings on it bear. What reading raises goes on."""
+    """As `check_dataset`, for rows from anywhere, each with its name in findings. Errors of reading propagate."""
     tally = _Tally()
     findings = [finding for name, row in rows for finding in _row(name, row, tally)]
     return _verdict(findings, tally)
@@ -875,18 +896,24 @@ def _row_audio(file: str, row: Mapping[str, Any], loudness: Loudness) -> Iterato
 
 def _utterances(file: str, row: Mapping[str, Any]) -> Iterator[Finding]:
     utterances = row["utterances"] or []
-    ids = [one["utterance_id"] for one in utterances]
-    twice = sorted({one for one in ids if ids.count(one) > 1}) if len(set(ids)) < len(ids) else []
+    ids = [name["utterance_id"] for name in utterances]
+    twice = sorted({name for name in ids if ids.count(name) > 1}) if len(set(ids)) < len(ids) else []
     if twice:
         yield error("duplicate", file, several(twice, "utterance ids occur twice", len(ids)), _SPEAK_AGAIN)
     mute = [
-        one["utterance_id"] for one in utterances if one["status"] == "spoken" and not (one["text"] or "").strip()
+        utterance["utterance_id"]
+        for utterance in utterances
+        if utterance["status"] == "spoken" and not (utterance["text"] or "").strip()
     ]
     if mute:
         yield error(
             "empty-text", file, several(mute, "utterances were spoken without text", len(ids)), _SPEAK_AGAIN
         )
-    wrong = [one["utterance_id"] for one in utterances if one["status"] != "dropped" and not _has_length(one)]
+    wrong = [
+        utterance["utterance_id"]
+        for utterance in utterances
+        if utterance["status"] != "dropped" and not _has_length(utterance)
+    ]
     if wrong:
         what = several(wrong, "utterances have no length", len(ids))
         yield error("bad-utterance", file, what, _SPEAK_AGAIN)
@@ -895,22 +922,26 @@ def _utterances(file: str, row: Mapping[str, Any]) -> Iterator[Finding]:
 def _sounds(file: str, row: Mapping[str, Any]) -> Iterator[Finding]:
     sounds = row["sounds"] or []
     wrong = [
-        f"{one['start']}..{one['end']} s"
-        for one in sounds
-        if not _has_length(one) or one["start"] < 0 or one["end"] > row["duration"] + DURATION_TOLERANCE
+        f"{sound['start']}..{sound['end']} s"
+        for sound in sounds
+        if not _has_length(sound) or sound["start"] < 0 or sound["end"] > row["duration"] + DURATION_TOLERANCE
     ]
     if wrong:
         what = several(wrong, "sounds have no length or lie outside the audio", len(sounds))
         yield error("bad-sound", file, what, _SPEAK_AGAIN)
 
 
-def _has_length(one: Mapping[str, Any]) -> bool:
-    return bool(one["end"] > one["start"])
+def _has_length(timed: Mapping[str, Any]) -> bool:
+    return bool(timed["end"] > timed["start"])
 
 
 def _count(row: Mapping[str, Any], tally: _Tally) -> None:
-    heard = [one for one in row["utterances"] or () if one["status"] != "dropped"]
-    timed = [Timed(one["channel"], one["start"], one["end"]) for one in heard if _has_length(one)]
+    audible = [utterance for utterance in row["utterances"] or () if utterance["status"] != "dropped"]
+    timed = [
+        Timed(utterance["channel"], utterance["start"], utterance["end"])
+        for utterance in audible
+        if _has_length(utterance)
+    ]
     tally.figures[row["conversation_id"]] = figures(timed, row["duration"], WINDOW_SECONDS)
     tally.seconds += row["duration"]
     tally.words += len(row["alignments"] or ())
@@ -921,10 +952,10 @@ def _count(row: Mapping[str, Any], tally: _Tally) -> None:
         tally.languages[row["language"]] += row["duration"] / 3600
 
 
-# Judges a published version: its rows as those of a folder, and its files against the manifest.
+# Published versions: their rows as those of a folder, and their files against the manifest.
 #
-# Rows come over the network one row group at a time, so that checking needs no disk. Their audio has a digest of
-# its own, which tells a row that was changed after it was built.
+# Rows come over the network one row group at a time, so that checking needs no disk. Their audio has a
+# digest, which shows a row that was changed after it was built.
 
 
 _PUBLISH_AGAIN = "publish this version again"
@@ -953,9 +984,9 @@ def check_version(version: Version) -> tuple[list[Finding], dict[str, Any]]:
                 )
             yield name, row
 
-    found, facts = check_rows(rows())
+    row_findings, facts = check_rows(rows())
     facts |= {"kind": "published", "commit": version.commit, "splits": splits}
-    return findings + found, facts
+    return findings + row_findings, facts
 
 
 def _files(version: Version) -> Iterator[Finding]:
@@ -963,13 +994,18 @@ def _files(version: Version) -> Iterator[Finding]:
     if MANIFEST not in version.names:
         yield advice("no-manifest", MANIFEST, "nothing tells which files this version has", _PUBLISH_AGAIN)
         return
-    for one in file_differences(version):
-        yield error("not-in-manifest", one.name, f"it is not what {MANIFEST} names: {one.what}", _PUBLISH_AGAIN)
+    for difference in file_differences(version):
+        yield error(
+            "not-in-manifest",
+            difference.name,
+            f"it is not what {MANIFEST} names: {difference.what}",
+            _PUBLISH_AGAIN,
+        )
 
 
-# Judges the folders that `export` writes for CSM and for J-Moshi, as their trainers would read them.
+# Folders that `export` writes for CSM and for J-Moshi, judged as their trainers would read them.
 #
-# The layouts are those of `exporting.csm` and `exporting.jmoshi`, whoever wrote the folder.
+# The layouts are those of `publish.exports`, also for folders that other programs wrote.
 
 
 #: Roles that CSM's template knows, and an exported conversation has.
@@ -996,19 +1032,19 @@ def check_csm(folder: Path) -> tuple[list[Finding], dict[str, Any]]:
     seconds: dict[str, float] = defaultdict(float)
     turns = 0
     for number, line in json_lines(folder / CONVERSATIONS, _CSM_AGAIN):
-        place = f"{CONVERSATIONS}:{number}"
+        location = f"{CONVERSATIONS}:{number}"
         messages = None if isinstance(line, BadInput) else line.get("messages")
         if isinstance(line, BadInput) or not isinstance(messages, list) or not messages:
             what = line.reason if isinstance(line, BadInput) else "it has no messages"
-            findings.append(error("bad-line", place, what, _CSM_AGAIN))
+            findings.append(error("bad-line", location, what, _CSM_AGAIN))
             continue
         name = str(line.get("conversation_id"))
         if name in names:
-            findings.append(error("duplicate", place, f"the conversation {name!r} occurs twice", _CSM_AGAIN))
+            findings.append(error("duplicate", location, f"the conversation {name!r} occurs twice", _CSM_AGAIN))
         names.add(name)
         for message in messages:
             turns += 1
-            findings += _turn(folder, place, message, seconds)
+            findings += _turn(folder, location, message, seconds)
     if not names:
         findings.append(error("empty-manifest", CONVERSATIONS, "it names no conversation", _CSM_AGAIN))
     facts = {
@@ -1021,7 +1057,7 @@ def check_csm(folder: Path) -> tuple[list[Finding], dict[str, Any]]:
     return findings, facts
 
 
-def _turn(folder: Path, place: str, message: Any, seconds: dict[str, float]) -> Iterator[Finding]:
+def _turn(folder: Path, location: str, message: Any, seconds: dict[str, float]) -> Iterator[Finding]:
     """Findings on one message; its length is added to that of its role."""
     match message:
         case {
@@ -1031,18 +1067,18 @@ def _turn(folder: Path, place: str, message: Any, seconds: dict[str, float]) -> 
             pass
         case _:
             what = f"a message is {quoted(message)}, not a role with one text and one audio"
-            yield error("bad-message", place, what, _CSM_AGAIN)
+            yield error("bad-message", location, what, _CSM_AGAIN)
             return
     if role not in ROLES:
         what = f"the role of a message is {quoted(role)}, not {' or '.join(ROLES)}"
-        yield error("unknown-speaker", place, what, _CSM_AGAIN)
+        yield error("unknown-speaker", location, what, _CSM_AGAIN)
         return
     if not text.strip():
-        yield error("empty-text", place, f"the message of {path} has no text", _CSM_AGAIN)
+        yield error("empty-text", location, f"the message of {path} has no text", _CSM_AGAIN)
     try:
         wav = inside(folder, path)
         if not wav.is_file():
-            yield error("missing-audio", path, f"{place} names it, but it isn't there", _CSM_AGAIN)
+            yield error("missing-audio", path, f"{location} names it, but it isn't there", _CSM_AGAIN)
             return
         loudness = measure_loudness({"bytes": None, "path": to_uri(wav)})
     except BadInput as problem:
@@ -1127,7 +1163,7 @@ def _words(folder: Path, shown: str, loudness: Loudness | None, counts: Counter[
     yield from word_findings(shown, words, loudness)
 
 
-# `dailytalk check`: looks at a folder, tells what it is, and judges it as the strictest of its readers would.
+# `dailytalk check`: recognises what a folder is, and judges it as the strictest of its readers would.
 #
 # A finding is an error where a trainer would fail or silently learn garbage; everything else is advice. Files are
 # read to their end: a header can promise anything.
@@ -1202,7 +1238,7 @@ def _work(folder: Path) -> tuple[list[Finding], Facts]:
 
 
 def _tagged(folder: Path) -> Facts:
-    """What was tagged in a work folder, as its record has it."""
+    """Counts and hours that were tagged, from the work folder's `run.json`."""
     record = read_run(folder) or {}
     counts, hours = record.get("counts") or {}, record.get("hours") or {}
     facts = {name: counts[name] for name in ("conversations", "utterances") if isinstance(counts.get(name), int)}
@@ -1225,26 +1261,26 @@ def _recording(folder: Path, wav: Path) -> Iterator[Finding]:
 def _transcript_lines(path: Path) -> Iterator[Finding]:
     """Findings on the lines of a transcript, with their numbers."""
     lines_of: dict[str, int] = {}
-    for number, told in json_lines(path, nan=True):
-        place = f"{path.name}:{number}"
-        problem = told.reason if isinstance(told, BadInput) else _problem(told)
-        if problem or isinstance(told, BadInput):
-            yield error("bad-line", place, str(problem), "correct or delete the line")
+    for number, fields in json_lines(path, nan=True):
+        location = f"{path.name}:{number}"
+        problem = fields.reason if isinstance(fields, BadInput) else _problem(fields)
+        if problem or isinstance(fields, BadInput):
+            yield error("bad-line", location, str(problem), "correct or delete the line")
             continue
-        name = told.get("utterance_id")
+        name = fields.get("utterance_id")
         if name is not None and not isinstance(name, str):
-            yield error("bad-line", place, f"its utterance_id is {quoted(name)}, no text", "correct it")
+            yield error("bad-line", location, f"its utterance_id is {quoted(name)}, no text", "correct it")
         elif name is not None and name in lines_of:
             what = f"the utterance {name} stands in line {lines_of[name]} already"
-            yield error("duplicate", place, what, "delete one of them, or give it another utterance_id")
+            yield error("duplicate", location, what, "delete one of them, or give it another utterance_id")
         elif name is not None:
             lines_of[name] = number
-        if problem := _word_problem(told.get("words")):
-            yield error("bad-word", place, problem, "correct its words, or leave them out")
-        # Of what was not resynthesised, a text may be missing: nobody heard one, or its conversation says why.
-        silent = told.get("text_reason") or told.get("status", "spoken") != "spoken"
-        if not str(told.get("text") or "").strip() and not silent:
-            yield error("empty-text", place, "its text is empty", "write what is said, or delete the line")
+        if problem := _word_problem(fields.get("words")):
+            yield error("bad-word", location, problem, "correct its words, or leave them out")
+        # What was not resynthesised may lack a text: the recogniser heard none, or the conversation says why.
+        silent = fields.get("text_reason") or fields.get("status", "spoken") != "spoken"
+        if not str(fields.get("text") or "").strip() and not silent:
+            yield error("empty-text", location, "its text is empty", "write what is said, or delete the line")
 
 
 def _word_problem(words: Any) -> str | None:
@@ -1260,13 +1296,13 @@ def _word_problem(words: Any) -> str | None:
     return None
 
 
-def _problem(told: dict[str, Any]) -> str | None:
+def _problem(fields: dict[str, Any]) -> str | None:
     """Why a line can't be used, or None."""
-    if told.get("channel") not in (*CHANNELS, "mix"):
-        return f"its channel is {quoted(told.get('channel'))}, not left, right or mix"
-    if told.get("status") == "dropped":
+    if fields.get("channel") not in (*CHANNELS, "mix"):
+        return f"its channel is {quoted(fields.get('channel'))}, not left, right or mix"
+    if fields.get("status") == "dropped":
         return None  # it was left out, and has no times
-    start, end = told.get("start"), told.get("end")
+    start, end = fields.get("start"), fields.get("end")
     if is_number(start, 0) and is_number(end, 0) and float(start or 0) < float(end or 0):
         return None
     return f"its start {quoted(start)} and end {quoted(end)} are no stretch of time in seconds"

@@ -138,8 +138,8 @@ def _compare_rows(before: Version, after: Version, changes: Changes) -> None:
                 changes.moved[name] = old.split, split
             if _digest(text) != old.digest:
                 file.seek(old.offset)
-                told = json.loads(zlib.decompress(file.read(old.length)))
-                _compare_row(name, told, json.loads(text), changes)
+                old_row = json.loads(zlib.decompress(file.read(old.length)))
+                _compare_row(name, old_row, json.loads(text), changes)
     changes.added.sort()
     changes.removed = sorted(waiting)
     changes.changed.sort()
@@ -147,11 +147,11 @@ def _compare_rows(before: Version, after: Version, changes: Changes) -> None:
 
 
 def _compare_row(name: str, old: dict[str, Any], new: dict[str, Any], changes: Changes) -> None:
-    found = changed_fields(old, new)
-    if not found:
+    fields = changed_fields(old, new)
+    if not fields:
         return
     changes.changed.append(name)
-    changes.fields.update(found)
+    changes.fields.update(fields)
     added_utterances, removed_utterances = utterance_counts(old, new)
     changes.utterances.update(added=added_utterances, removed=removed_utterances)
     changes.tags.update(tag_moves(old, new))
@@ -166,21 +166,21 @@ def _rows(version: Version, shared: set[str]) -> Iterator[tuple[str, str, bytes]
     """
     config, columns = _conversations(version)
     digests = _digests(version)
-    seen: set[str] = set()
+    ids: set[str] = set()
     for split in version.configs()[config]:
         for file in version.files(config, split):
-            known = digests.get(file) in shared
-            for row in version.rows_of(file, [_ID] if known else columns):
+            is_shared = digests.get(file) in shared
+            for row in version.rows_of(file, [_ID] if is_shared else columns):
                 if not isinstance(row[_ID], str):
                     raise DailytalkError(
                         f"{file} of {version} holds a conversation whose {_ID} is no text", "publish it again"
                     )
-                if row[_ID] in seen:
+                if row[_ID] in ids:
                     raise DailytalkError(
                         f"{version} holds the conversation {row[_ID]!r} twice", "publish it again"
                     )
-                seen.add(row[_ID])
-                yield row[_ID], split, b"" if known else _text(row)
+                ids.add(row[_ID])
+                yield row[_ID], split, b"" if is_shared else _text(row)
 
 
 def _conversations(version: Version) -> tuple[str, list[str]]:
@@ -198,13 +198,13 @@ def _conversations(version: Version) -> tuple[str, list[str]]:
 
 def _text(row: dict[str, Any]) -> bytes:
     """A row as JSON that is the same for the same values; audio is the digest of its bytes."""
-    told = {name: value for name, value in row.items() if name not in ("audio", _AUDIO_DIGEST)}
+    fields = {name: value for name, value in row.items() if name not in ("audio", _AUDIO_DIGEST)}
     audio = row.get("audio")
     if _AUDIO_DIGEST in row:
-        told["audio"] = row[_AUDIO_DIGEST]
+        fields["audio"] = row[_AUDIO_DIGEST]
     elif audio and audio["bytes"] is not None:
-        told["audio"] = hashlib.sha256(audio["bytes"]).hexdigest()
-    return json.dumps(told, sort_keys=True, default=str).encode()
+        fields["audio"] = hashlib.sha256(audio["bytes"]).hexdigest()
+    return json.dumps(fields, sort_keys=True, default=str).encode()
 
 
 def _digest(text: bytes) -> bytes:
@@ -220,20 +220,20 @@ def _compare_configs(before: Version, after: Version, changes: Changes) -> None:
         elif old is None:
             changes.columns[config] = list(new)
         else:
-            gone = [split for split in old_configs[config] if split not in new_configs[config]]
-            lost = [f"the split {split} is gone" for split in gone] + breaking(old, new)
+            lost_splits = [split for split in old_configs[config] if split not in new_configs[config]]
+            lost = [f"the split {split} is gone" for split in lost_splits] + breaking(old, new)
             changes.broken |= {config: lost} if lost else {}
-            found = added(old, new)
-            changes.columns |= {config: found} if found else {}
+            new_columns = added(old, new)
+            changes.columns |= {config: new_columns} if new_columns else {}
 
 
 def _repacked(before: Version, after: Version) -> bool:
     """Whether data files have other names or digests, or the card another text; what one lacks is not compared."""
-    names = [{name for name in one.names if name.endswith(".parquet")} for one in (before, after)]
+    names = [{name for name in version.names if name.endswith(".parquet")} for version in (before, after)]
     old, new = _digests(before), _digests(after)
     if names[0] != names[1] or any(old[name] != new[name] for name in old.keys() & new.keys()):
         return True
-    cards = [_card(one) for one in (before, after) if _CARD in one.names]
+    cards = [_card(version) for version in (before, after) if _CARD in version.names]
     return len(cards) == 2 and cards[0] != cards[1]
 
 
@@ -244,8 +244,8 @@ def _card(version: Version) -> bytes:
 
 def _digests(version: Version) -> dict[str, str]:
     """SHA-256 of the data files by name, from the manifest."""
-    told = version.manifest() or {}
-    return {name: file["sha256"] for name, file in told.get("files", {}).items() if name in version.names}
+    manifest = version.manifest() or {}
+    return {name: file["sha256"] for name, file in manifest.get("files", {}).items() if name in version.names}
 
 
 def _revision(version: Version) -> str | None:

@@ -59,13 +59,13 @@ def cut_points(busy: Iterable[tuple[float, float]], duration: float, longest: fl
 
 def _silences(busy: Iterable[tuple[float, float]], duration: float) -> list[tuple[float, float]]:
     """Stretches between the first and the last sound in which nobody is heard, long enough for a cut."""
-    found: list[tuple[float, float]] = []
+    silences: list[tuple[float, float]] = []
     until: float | None = None
     for start, end in sorted(busy):
         if until is not None and start - until >= SHORTEST_SILENCE and start < duration:
-            found.append((until, start))
+            silences.append((until, start))
         until = end if until is None else max(until, end)
-    return found
+    return silences
 
 
 def _middle(gap: tuple[float, float]) -> float:
@@ -77,7 +77,7 @@ def _middle(gap: tuple[float, float]) -> float:
 # Layout (as in that repository's README): `train.jsonl` and `eval.jsonl` with `{"path", "duration"}`, paths
 # relative to the manifest; `data_stereo/NAME.wav` (left: the voice that Moshi learns) and beside it `NAME.json`
 # with the words. The trainer takes every file whose name ends in `jsonl` for a manifest, so what else we have to
-# say about a conversation stands in `conversations.json`; the configuration names the two files and never the
+# say about a conversation is in `conversations.json`; the configuration names the two files and never the
 # folder.
 
 
@@ -170,20 +170,20 @@ def export_moshi(
         if name in about:
             raise DailytalkError(f"the conversation {name!r} occurs twice", "run `dailytalk check` on the dataset")
         try:
-            one = conversation(row, sample_rate, swap)
-            _refuse_unfit_for_moshi(one, both_speakers)
+            item = conversation(row, sample_rate, swap)
+            _refuse_unfit_for_moshi(item, both_speakers)
         except BadInput as problem:
             rejects.append(Reject(name, "export", problem.reason, problem.remedy))
             continue
-        about[name] = _about(one) | {"recording": row["recording_id"]}
-        for file, first, last in _pieces(one, max_length):
-            _write_piece(target, one, file, first, last, both_speakers, text_conditions, counter, counts)
+        about[name] = _about(item) | {"recording": row["recording_id"]}
+        for file, first, last in _pieces(item, max_length):
+            _write_piece(target, item, file, first, last, both_speakers, text_conditions, counter, counts)
             pieces[name].append((f"{AUDIO_FOLDER}/{file}.wav", (last - first) / sample_rate))
     if not about:
         first_reason = f" ({rejects[0].id}: {rejects[0].reason})" if rejects else ""
         raise DailytalkError(f"no conversation could be exported{first_reason}", "build the dataset again")
-    given = [(name, _group(one), one["duration"]) for name, one in about.items()]
-    divided = split(given, eval_share, seed) if sides is None else as_given(given, sides)
+    items = [(name, _group(item), item["duration"]) for name, item in about.items()]
+    divided = split(items, eval_share, seed) if sides is None else as_given(items, sides)
     return _finish(target, about, pieces, divided, counts, rejects)
 
 
@@ -303,7 +303,7 @@ def token_counter(path: Path) -> Callable[[str], int]:
 
 def _write_piece(
     target: OwnedFolder,
-    one: Conversation,
+    conversation: Conversation,
     file: str,
     first: int,
     last: int,
@@ -312,32 +312,34 @@ def _write_piece(
     counter: Callable[[str], int] | None,
     counts: WordCounts,
 ) -> None:
-    start, end = first / one.sample_rate, last / one.sample_rate
+    start, end = first / conversation.sample_rate, last / conversation.sample_rate
     inside = [
         word._replace(start=max(word.start, start) - start, end=min(word.end, end) - start)
-        for word in one.words
+        for word in conversation.words
         if start <= (word.start + word.end) / 2 < end
     ]
-    words = _placed([word for word in inside if word.main], one, start, end, counter, counts)
+    words = _timed_words([word for word in inside if word.main], conversation, start, end, counter, counts)
     if both_speakers:
         words = sorted([*words, *(word for word in inside if not word.main)], key=lambda word: word.start)
-    told: dict[str, Any] = {"alignments": [_aligned(word) for word in words]}
+    alignments: dict[str, Any] = {"alignments": [_aligned(word) for word in words]}
     if text_conditions:
-        told["text_conditions"] = {CONDITION: _style(one)}
-    target.write_wav(f"{AUDIO_FOLDER}/{file}.wav", one.pcm[first:last], one.sample_rate)
-    target.write_text(f"{AUDIO_FOLDER}/{file}.json", json_text(told))
+        alignments["text_conditions"] = {CONDITION: _style(conversation)}
+    target.write_wav(f"{AUDIO_FOLDER}/{file}.wav", conversation.pcm[first:last], conversation.sample_rate)
+    target.write_text(f"{AUDIO_FOLDER}/{file}.json", json_text(alignments))
 
 
-def _placed(
+def _timed_words(
     words: Sequence[AlignedWord],
-    one: Conversation,
+    conversation: Conversation,
     start: float,
     end: float,
     counter: Callable[[str], int] | None,
     counts: WordCounts,
 ) -> list[AlignedWord]:
     """The main speaker's words of a piece, in its own seconds, each in a frame that the trainer leaves to it."""
-    turns = [(said.start - start, said.end - start) for said in one.utterances if said.main]
+    turns = [
+        (utterance.start - start, utterance.end - start) for utterance in conversation.utterances if utterance.main
+    ]
     spoken = []
     for word in words:
         # A word that no utterance holds may move in its own time alone.
@@ -357,51 +359,56 @@ def _aligned(word: AlignedWord) -> list[Any]:
     return [word.text, [round(word.start, 6), round(word.end, 6)], MAIN if word.main else OTHER]
 
 
-def _pieces(one: Conversation, max_length: float) -> list[tuple[str, int, int]]:
+def _pieces(conversation: Conversation, max_length: float) -> list[tuple[str, int, int]]:
     """File name, first and last sample of each piece of a conversation."""
-    name = file_name(one.id)
-    busy = [(said.start, said.end) for said in one.utterances] + [(word.start, word.end) for word in one.words]
-    busy += one.sounds
-    edges = [round(edge * one.sample_rate) for edge in cut_points(busy, one.duration, max_length)]
+    name = file_name(conversation.id)
+    busy = [(utterance.start, utterance.end) for utterance in conversation.utterances] + [
+        (word.start, word.end) for word in conversation.words
+    ]
+    busy += conversation.sounds
+    edges = [
+        round(edge * conversation.sample_rate) for edge in cut_points(busy, conversation.duration, max_length)
+    ]
     if len(edges) == 2:
         return [(name, edges[0], edges[1])]
     return [(f"{name}--{number:03d}", first, last) for number, (first, last) in enumerate(pairwise(edges))]
 
 
-def _refuse_unfit_for_moshi(one: Conversation, both_speakers: bool) -> None:
+def _refuse_unfit_for_moshi(conversation: Conversation, both_speakers: bool) -> None:
     """Raise BadInput for what the trainer would read and learn garbage from."""
-    if not any(word.main for word in one.words):
+    if not any(word.main for word in conversation.words):
         raise BadInput("the main speaker has no words", "check its audio, or export with --swap")
-    said = [word.text for word in one.words if word.main or both_speakers]
-    tags = tags_among(said, {utterance.tag for utterance in one.utterances})
+    texts = [word.text for word in conversation.words if word.main or both_speakers]
+    tags = tags_among(texts, {utterance.tag for utterance in conversation.utterances})
     if tags:
         raise BadInput(f"the style tag {tags[0]} is among its words", "align the text without tags")
 
 
-def _about(one: Conversation) -> dict[str, Any]:
+def _about(conversation: Conversation) -> dict[str, Any]:
     """What the checker has to know of a conversation, and no trainer reads."""
     return {
-        "duration": one.duration,
-        "language": one.language,
-        "kept_speaker": one.kept_speaker,
-        "voices": list(one.voices),
+        "duration": conversation.duration,
+        "language": conversation.language,
+        "kept_speaker": conversation.kept_speaker,
+        "voices": list(conversation.voices),
         "turns": [
-            [round(said.start, 3), round(said.end, 3), MAIN if said.main else OTHER] for said in one.utterances
+            [round(utterance.start, 3), round(utterance.end, 3), MAIN if utterance.main else OTHER]
+            for utterance in conversation.utterances
         ],
     }
 
 
-def _group(one: Mapping[str, Any]) -> str:
+def _group(about: Mapping[str, Any]) -> str:
     """What must stay on one side: the kept speaker, or where nobody knows who it is, all of the recording."""
-    return str(one["kept_speaker"] or f"recording\0{one['recording']}")
+    return str(about["kept_speaker"] or f"recording\0{about['recording']}")
 
 
-def _style(one: Conversation) -> str:
+def _style(conversation: Conversation) -> str:
     """The main speaker's tags by the time they are used, the most first."""
     seconds: dict[str, float] = defaultdict(float)
-    for said in one.utterances:
-        if said.main and said.tag:
-            seconds[said.tag] += said.end - said.start
+    for utterance in conversation.utterances:
+        if utterance.main and utterance.tag:
+            seconds[utterance.tag] += utterance.end - utterance.start
     return ", ".join(sorted(seconds, key=lambda tag: (-seconds[tag], tag))[:_MOST_TAGS])
 
 
@@ -436,7 +443,7 @@ ONE_TURN = 1.0
 
 
 class CsmTurn(NamedTuple):
-    """What one speaker says in one go, in seconds of the conversation."""
+    """What one speaker says at once, in seconds of the conversation."""
 
     start: float
     end: float
@@ -470,14 +477,14 @@ def export_csm(
         if name in lines:
             raise DailytalkError(f"the conversation {name!r} occurs twice", "run `dailytalk check` on the dataset")
         try:
-            one = conversation(row, sample_rate, swap)
-            messages = list(_messages(target, one))
+            item = conversation(row, sample_rate, swap)
+            messages = list(_messages(target, item))
             if not messages:
                 raise BadInput("nobody says a word", "check its transcript")
         except BadInput as problem:
             rejects.append(Reject(name, "export", problem.reason, problem.remedy))
             continue
-        lines[name] = json_text({"conversation_id": name, "language": one.language, "messages": messages})
+        lines[name] = json_text({"conversation_id": name, "language": item.language, "messages": messages})
     if not lines:
         raise DailytalkError("no conversation could be exported", "build the dataset again")
     target.finish({CONVERSATIONS: "".join(lines.values())})
@@ -485,28 +492,28 @@ def export_csm(
 
 
 def turns(utterances: Iterable[Utterance]) -> Iterator[CsmTurn]:
-    """Join what one speaker says in one go; a backchannel of the other parts it, so that the order stays true."""
+    """Join what one speaker says at once; a backchannel of the other parts it, so that the order stays true."""
     current: CsmTurn | None = None
-    for said in sorted(utterances, key=lambda one: (one.start, one.end)):
-        if not said.text.strip():
+    for utterance in sorted(utterances, key=lambda item: (item.start, item.end)):
+        if not utterance.text.strip():
             continue
-        if current and current.main == said.main and said.start - current.end < ONE_TURN:
-            text = f"{current.text} {said.text.strip()}"
-            current = CsmTurn(current.start, max(current.end, said.end), said.main, text)
+        if current and current.main == utterance.main and utterance.start - current.end < ONE_TURN:
+            text = f"{current.text} {utterance.text.strip()}"
+            current = CsmTurn(current.start, max(current.end, utterance.end), utterance.main, text)
             continue
         if current:
             yield current
-        current = CsmTurn(said.start, said.end, said.main, said.text.strip())
+        current = CsmTurn(utterance.start, utterance.end, utterance.main, utterance.text.strip())
     if current:
         yield current
 
 
-def _messages(target: OwnedFolder, one: Conversation) -> Iterator[dict[str, Any]]:
-    folder = f"audio/{file_name(one.id)}"
-    for number, turn in enumerate(turns(one.utterances)):
-        first, last = (round(edge * one.sample_rate) for edge in (turn.start, turn.end))
+def _messages(target: OwnedFolder, conversation: Conversation) -> Iterator[dict[str, Any]]:
+    folder = f"audio/{file_name(conversation.id)}"
+    for number, turn in enumerate(turns(conversation.utterances)):
+        first, last = (round(edge * conversation.sample_rate) for edge in (turn.start, turn.end))
         path = f"{folder}/{number:04d}.wav"
-        target.write_wav(path, one.pcm[first:last, 0 if turn.main else 1], one.sample_rate)
+        target.write_wav(path, conversation.pcm[first:last, 0 if turn.main else 1], conversation.sample_rate)
         yield {
             "role": "0" if turn.main else "1",
             "content": [{"type": "text", "text": turn.text}, {"type": "audio", "path": path}],
@@ -546,38 +553,38 @@ def export_jmoshi(
         DailytalkError: `out` is not ours, an id occurs twice, or no conversation could be written.
     """
     target = OwnedFolder(out, "j-moshi", ())
-    seen: set[str] = set()
+    names: set[str] = set()
     rejects: list[Reject] = []
     for row in rows:
         name = row["conversation_id"]
-        if name in seen:
+        if name in names:
             raise DailytalkError(f"the conversation {name!r} occurs twice", "run `dailytalk check` on the dataset")
-        seen.add(name)
+        names.add(name)
         try:
-            one = conversation(row, sample_rate, swap)
-            _refuse_unfit_for_jmoshi(one)
+            item = conversation(row, sample_rate, swap)
+            _refuse_unfit_for_jmoshi(item)
         except BadInput as problem:
             rejects.append(Reject(name, "export", problem.reason, problem.remedy))
             continue
-        _write(target, one)
-    if len(rejects) == len(seen):
+        _write(target, item)
+    if len(rejects) == len(names):
         raise DailytalkError("no conversation could be exported", "build the dataset again")
     target.finish({})
-    return len(seen) - len(rejects), rejects
+    return len(names) - len(rejects), rejects
 
 
-def _refuse_unfit_for_jmoshi(one: Conversation) -> None:
+def _refuse_unfit_for_jmoshi(conversation: Conversation) -> None:
     for main, side in zip((True, False), SPEAKERS, strict=True):
-        words = [word.text for word in one.words if word.main is main]
+        words = [word.text for word in conversation.words if word.main is main]
         if not words:
             raise BadInput(f"speaker {side} has no words", "transcribe both channels, or leave it out")
-        tags = tags_among(words, {utterance.tag for utterance in one.utterances})
+        tags = tags_among(words, {utterance.tag for utterance in conversation.utterances})
         if tags:
             raise BadInput(f"the style tag {tags[0]} is among its words", "align the text without tags")
 
 
-def _write(target: OwnedFolder, one: Conversation) -> None:
-    name = file_name(one.id)
+def _write(target: OwnedFolder, conversation: Conversation) -> None:
+    name = file_name(conversation.id)
     words = [
         {
             "speaker": SPEAKERS[not word.main],
@@ -585,7 +592,7 @@ def _write(target: OwnedFolder, one: Conversation) -> None:
             "start": round(word.start, 6),
             "end": round(word.end, 6),
         }
-        for word in one.words
+        for word in conversation.words
     ]
-    target.write_wav(f"{AUDIO}/{name}.wav", one.pcm, one.sample_rate)
+    target.write_wav(f"{AUDIO}/{name}.wav", conversation.pcm, conversation.sample_rate)
     target.write_text(f"{TEXT}/{name}.json", json_text(words))

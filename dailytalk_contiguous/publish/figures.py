@@ -41,7 +41,7 @@ MOST_TAGS = 25
 #: Seconds of the axis of floor-transfer offsets, and the width of its bins.
 OFFSETS, OFFSET_BIN = (-2.0, 3.0), 0.1
 
-#: `text.parse_math`: a tag is text, whatever stands in it.
+#: `text.parse_math`: a tag is text, whatever is in it.
 _STYLE: dict[Any, Any] = {
     "font.family": "DejaVu Sans",
     "font.size": 10,
@@ -55,19 +55,19 @@ _STYLE: dict[Any, Any] = {
 }
 
 
-def card_plots(found: CardStatistics) -> dict[str, bytes]:
+def card_plots(stats: CardStatistics) -> dict[str, bytes]:
     """PNG files by name in the repository; a plot without data is left out."""
     drawn: dict[str, bytes | None] = {
-        "assets/tags.png": _tags(found),
-        "assets/lengths.png": _lengths(found),
-        "assets/offsets.png": _offsets(found),
-        "assets/affect.png": _affect(found),
+        "assets/tags.png": _tags(stats),
+        "assets/lengths.png": _lengths(stats),
+        "assets/offsets.png": _offsets(stats),
+        "assets/affect.png": _affect(stats),
     }
     return {name: png for name, png in drawn.items() if png is not None}
 
 
-def _tags(found: CardStatistics) -> bytes | None:
-    seconds = {tag: (by.get("left", 0.0), by.get("right", 0.0)) for tag, by in found.tags.items()}
+def _tags(stats: CardStatistics) -> bytes | None:
+    seconds = {tag: (by.get("left", 0.0), by.get("right", 0.0)) for tag, by in stats.tags.items()}
     ranked = sorted(seconds, key=lambda tag: (-sum(seconds[tag]), tag))
     if not ranked:
         return None
@@ -80,7 +80,7 @@ def _tags(found: CardStatistics) -> bytes | None:
 
     def draw(axes: Axes) -> None:
         places = np.arange(len(shown))
-        left, right = (np.array([both[side] for _, both in shown]) / unit for side in (0, 1))
+        left, right = (np.array([pair[side] for _, pair in shown]) / unit for side in (0, 1))
         axes.barh(places, left, color=BLUE, label="synthesised")
         axes.barh(places, right, left=left, color=ORANGE, label="recorded")
         axes.set_yticks(places, [_short(tag) for tag, _ in shown])
@@ -93,14 +93,14 @@ def _tags(found: CardStatistics) -> bytes | None:
     return _png(draw, height=1.3 + 0.24 * len(shown), left=1.75)
 
 
-def _lengths(found: CardStatistics) -> bytes | None:
-    if not found.lengths:
+def _lengths(stats: CardStatistics) -> bytes | None:
+    if not stats.lengths:
         return None
-    longest = max(found.lengths) + 1
+    longest = max(stats.lengths) + 1
     width = next(step for step in (1, 2, 5, 10, 30, 60, 120, 300, 600, 3600, 36000) if longest / step <= 30)
     scale, name = (60.0, "minutes") if longest > 300 else (1.0, "seconds")
     counts, edges = _binned(
-        {float(at): n for at, n in found.lengths.items()}, 0.0, math.ceil(longest / width), width
+        {float(at): n for at, n in stats.lengths.items()}, 0.0, math.ceil(longest / width), width
     )
 
     def draw(axes: Axes) -> None:
@@ -112,8 +112,8 @@ def _lengths(found: CardStatistics) -> bytes | None:
     return _png(draw, height=3.0)
 
 
-def _offsets(found: CardStatistics) -> bytes | None:
-    sides = (("source", found.tally.before, GREY), ("this dataset", found.tally.after, BLUE))
+def _offsets(stats: CardStatistics) -> bytes | None:
+    sides = (("source", stats.tally.before, GREY), ("this dataset", stats.tally.after, BLUE))
     if not any(side.offsets for _, side, _ in sides):
         return None
     n_bins = round((OFFSETS[1] - OFFSETS[0]) / OFFSET_BIN)
@@ -125,7 +125,7 @@ def _offsets(found: CardStatistics) -> bytes | None:
                 seconds = {at / OFFSET_BINS: n for at, n in side.offsets.items()}
                 counts, edges = _binned(seconds, OFFSETS[0], n_bins, OFFSET_BIN)
                 ends = [*edges.tolist(), OFFSETS[1]]
-                filled = side is found.tally.before  # so that the two can be told apart where they are equal
+                filled = side is stats.tally.before  # so that the two can be told apart where they are equal
                 axes.stairs(100 * counts / total, ends, color=colour, fill=filled, linewidth=1.8, label=name)
         axes.axvline(0, color="#999999", linewidth=0.8)
         axes.grid(axis="y")
@@ -136,10 +136,10 @@ def _offsets(found: CardStatistics) -> bytes | None:
     return _png(draw, height=3.2)
 
 
-def _affect(found: CardStatistics) -> bytes | None:
+def _affect(stats: CardStatistics) -> bytes | None:
     n = round(1 / AFFECT_CELL)
     cells = np.zeros((n, n))
-    for (valence, arousal), by_tag in found.tally.affect.items():
+    for (valence, arousal), by_tag in stats.tally.affect.items():
         cells[arousal, valence] = sum(by_tag.values())
     if not cells.any():
         return None
@@ -176,17 +176,17 @@ def _png(draw: Callable[[Axes], None], height: float, width: float = 7.2, left: 
 def _binned(
     counts: Mapping[float, int], low: float, n_bins: int, width: float
 ) -> tuple[NDArray[Any], NDArray[Any]]:
-    """Counts of bins and their lower edges, shape (n_bins,); what lies beyond them is not shown."""
+    """Counts of bins and their lower edges, shape (n_bins,); what is beyond them is not shown."""
     binned = np.zeros(n_bins)
     for value, n in counts.items():
-        place = math.floor((value - low) / width + 1e-6)
-        if 0 <= place < n_bins:
-            binned[place] += n
+        index = math.floor((value - low) / width + 1e-6)
+        if 0 <= index < n_bins:
+            binned[index] += n
     return binned, low + width * np.arange(n_bins)
 
 
 def _unit(seconds: float) -> tuple[float, str]:
-    return next((one for one in ((3600.0, "hours"), (60.0, "minutes")) if seconds >= one[0]), (1.0, "seconds"))
+    return next((unit for unit in ((3600.0, "hours"), (60.0, "minutes")) if seconds >= unit[0]), (1.0, "seconds"))
 
 
 def _short(name: str) -> str:
@@ -215,8 +215,8 @@ def _drawn(rows: Sequence[Mapping[str, Any]], limits: QualityLimits) -> "Figure"
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(11, 6), layout="constrained")
-    for place, (name, measure) in enumerate(MEASURES.items(), 1):
-        axes = figure.add_subplot(2, 3, place)
+    for number, (name, measure) in enumerate(MEASURES.items(), 1):
+        axes = figure.add_subplot(2, 3, number)
         values = [row[name] * measure.factor for row in rows if row[name] is not None]
         label = measure.axis.title
         if values:
@@ -231,7 +231,11 @@ def _drawn(rows: Sequence[Mapping[str, Any]], limits: QualityLimits) -> "Figure"
 def planned_limits(folder: Path) -> dict[str, float | None]:
     """The limits that were looked at last, by name; none where nobody did."""
     try:
-        found: dict[str, float | None] = read_json(inside(folder, LIMITS))
+        limits: dict[str, float | None] = read_json(inside(folder, LIMITS))
     except BadInput:
         return {}
-    return found if fits(found, dict) and all(one is None or is_number(one) for one in found.values()) else {}
+    return (
+        limits
+        if fits(limits, dict) and all(limit is None or is_number(limit) for limit in limits.values())
+        else {}
+    )

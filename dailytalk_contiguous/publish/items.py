@@ -41,7 +41,7 @@ from dailytalk_contiguous.store.files import is_inside
 # formats.
 
 
-#: Seconds that a word may lie outside its audio: the sample that is lost or won when the rate is changed.
+#: Seconds that a word may be outside its audio: the sample that is lost or won when the rate is changed.
 TOLERANCE = 0.001
 
 _REMEDY = "build the conversation again"
@@ -159,14 +159,14 @@ def version_rows(version: Version, splits: Collection[str] | None = None) -> Ite
         DailytalkError: it has no conversations, or its files can't be read.
     """
     config = CONFIGS[0]
-    known = version.configs()
-    if config not in known:
+    configs = version.configs()
+    if config not in configs:
         raise DailytalkError(
             f"{version} has no config {config!r}", "name a dataset that `dailytalk push` published"
         )
     unwanted = {
         name
-        for split in known[config]
+        for split in configs[config]
         if splits is not None and split not in splits
         for name in version.files(config, split)
     }
@@ -178,9 +178,13 @@ def version_rows(version: Version, splits: Collection[str] | None = None) -> Ite
 
 def judged(row: Row, name: str) -> Row:
     """A finished row with its `problem` and `remedy`; `name` becomes its id where it has none."""
-    found = problem_of(row)
+    problem = problem_of(row)
     identity = row["conversation_id"] or name
-    return row | {"conversation_id": identity, "problem": found and found.reason, "remedy": found and _REMEDY}
+    return row | {
+        "conversation_id": identity,
+        "problem": problem and problem.reason,
+        "remedy": problem and _REMEDY,
+    }
 
 
 class Problem(NamedTuple):
@@ -227,15 +231,15 @@ def _item_problem(part: Mapping[str, Any] | None, fields: Mapping[str, Any], cha
 def row_provenance(row: Mapping[str, Any]) -> dict[str, Any]:
     """What the provenance of a finished row says. Raises BadInput if it is not JSON, or not of its shape."""
     text = expect(row["provenance"] or "{}", str, "its provenance", _REMEDY)
-    told = parse_json(text, "its provenance", _REMEDY)
-    found: dict[str, Any] = expect(told, _PROVENANCE, "its provenance", _REMEDY)
-    return found
+    value = parse_json(text, "its provenance", _REMEDY)
+    record: dict[str, Any] = expect(value, _PROVENANCE, "its provenance", _REMEDY)
+    return record
 
 
 def splits_of(version: Version) -> dict[str, str]:
     """The split of each conversation of a published version; only that column is read. Raises DailytalkError."""
-    told = version.rows(CONFIGS[0], ["conversation_id"])
-    return {row["conversation_id"]: split for split, row in told}
+    rows = version.rows(CONFIGS[0], ["conversation_id"])
+    return {row["conversation_id"]: split for split, row in rows}
 
 
 def shards(folder: Path) -> list[Path]:
@@ -248,22 +252,22 @@ def shards(folder: Path) -> list[Path]:
     inside = folder / "dataset"
     if not inside.is_dir() and (folder / "tagged").is_dir():
         raise DailytalkError(f"{folder} was tagged and not spoken yet", f"run dailytalk speak {folder}")
-    place = inside if inside.is_dir() else folder
+    root = inside if inside.is_dir() else folder
     # What begins with a dot is half written, or waits in a folder of its own to be pushed.
-    found = sorted(
+    paths = sorted(
         path
-        for path in place.rglob("*.parquet")
-        if not any(part.startswith(".") for part in path.relative_to(place).parts)
+        for path in root.rglob("*.parquet")
+        if not any(part.startswith(".") for part in path.relative_to(root).parts)
     )
-    if not found:
+    if not paths:
         raise DailytalkError(
             f"{folder} holds no finished conversations",
             "name a folder that `dailytalk build` or `dailytalk speak` has written",
         )
-    outside = next((path for path in found if not is_inside(path, place)), None)
+    outside = next((path for path in paths if not is_inside(path, root)), None)
     if outside:
         raise DailytalkError(f"{outside} is a symbolic link out of its folder", COPY)
-    return found
+    return paths
 
 
 def shard_rows(path: Path) -> Iterator[Row]:
@@ -308,7 +312,7 @@ def conversation(row: Mapping[str, Any], sample_rate: int, swap: bool) -> Conver
 
     Raises:
         BadInput: the row has a `problem`, the audio is no stereo or can't be read, or a word has no length or
-            lies outside it.
+            is outside it.
     """
     if row.get("problem"):
         raise BadInput(row["problem"], row["remedy"])
@@ -322,19 +326,27 @@ def conversation(row: Mapping[str, Any], sample_rate: int, swap: bool) -> Conver
         sample_rate=sample_rate,
         words=tuple(_words(row["alignments"] or (), main, seconds)),
         utterances=tuple(_utterances(row["utterances"] or (), main)),
-        sounds=tuple(sorted((one["start"], one["end"]) for one in row["sounds"] or ())),
+        sounds=tuple(sorted((sound["start"], sound["end"]) for sound in row["sounds"] or ())),
         language=row["language"],
-        main_speaker=_named(speakers.get(main)),
-        other_speaker=_named(speakers.get(other)),
-        kept_speaker=_named(speakers.get("right")),
+        main_speaker=_name_or_none(speakers.get(main)),
+        other_speaker=_name_or_none(speakers.get(other)),
+        kept_speaker=_name_or_none(speakers.get("right")),
         voices=voices(row),
     )
 
 
 def voices(row: Mapping[str, Any]) -> tuple[str, ...]:
     """Names of the voices that utterances of a row were resynthesised with, sorted; else of their engines."""
-    made = [utterance["synthesis"] for utterance in row["utterances"] or () if utterance["synthesis"]]
-    return tuple(sorted({str(one["voice"] or one["engine"]) for one in made if one["voice"] or one["engine"]}))
+    syntheses = [utterance["synthesis"] for utterance in row["utterances"] or () if utterance["synthesis"]]
+    return tuple(
+        sorted(
+            {
+                str(synthesis["voice"] or synthesis["engine"])
+                for synthesis in syntheses
+                if synthesis["voice"] or synthesis["engine"]
+            }
+        )
+    )
 
 
 def _stereo(audio: dict[str, Any], sample_rate: int) -> Pcm:
@@ -358,7 +370,7 @@ def _stereo(audio: dict[str, Any], sample_rate: int) -> Pcm:
 
 
 def _words(alignments: Any, main: str, seconds: float) -> Iterator[AlignedWord]:
-    for word in sorted(alignments, key=lambda one: (one["start"], one["end"])):
+    for word in sorted(alignments, key=lambda aligned: (aligned["start"], aligned["end"])):
         text = (word["word"] or "").strip()
         start, end = word["start"], word["end"]
         if not text or not 0 <= start < end or end > seconds + TOLERANCE:
@@ -371,19 +383,21 @@ def _words(alignments: Any, main: str, seconds: float) -> Iterator[AlignedWord]:
 
 
 def _utterances(utterances: Any, main: str) -> Iterator[Utterance]:
-    heard = [one for one in utterances if one["status"] not in _UNHEARD]  # the others have no times
-    for one in sorted(heard, key=lambda given: (given["start"], given["end"])):
+    audible = [
+        utterance for utterance in utterances if utterance["status"] not in _UNHEARD
+    ]  # the others have no times
+    for utterance in sorted(audible, key=lambda item: (item["start"], item["end"])):
         yield Utterance(
-            one["start"],
-            one["end"],
-            one["channel"] == main,
-            one["text"] or "",
-            one["tag"] or "",
-            one["event"] or "",
+            utterance["start"],
+            utterance["end"],
+            utterance["channel"] == main,
+            utterance["text"] or "",
+            utterance["tag"] or "",
+            utterance["event"] or "",
         )
 
 
-def _named(speaker: str | None) -> str | None:
+def _name_or_none(speaker: str | None) -> str | None:
     """The name of a person; a side is no name."""
     return None if speaker in (None, "", "left", "right") else speaker
 
@@ -392,7 +406,7 @@ def _named(speaker: str | None) -> str | None:
 #
 # A finished dataset is read as it is. A folder that holds no more than tags is read from transcript.jsonl,
 # because people edit that file and not the shards; the shards say how long its conversations are and where their
-# sound lies. The lines of a conversation are expected to stand together, as `dailytalk tag` writes them.
+# sound is. The lines of a conversation are expected to be together, as `dailytalk tag` writes them.
 
 
 #: Where `dailytalk tag` and the commands after it put their shards.
@@ -441,8 +455,8 @@ def with_sound(folder: Path, row: Row) -> tuple[Row, float, str]:
     try:
         if path is None:
             return row, 0.0, "the folder does not say where its recording is"
-        found = tagged_row(read_rows(path, BASE).get(row["conversation_id"]))
-        return row | {"audio": at_hand(found, None)["audio"]}, found["offset"], ""
+        tagged = tagged_row(read_rows(path, BASE).get(row["conversation_id"]))
+        return row | {"audio": at_hand(tagged, None)["audio"]}, tagged["offset"], ""
     except BadInput as error:
         return row, 0.0, error.reason
 
@@ -453,11 +467,11 @@ def rejects(folder: Path) -> Iterator[dict[str, str]]:
 
 
 def _tagged_rows(folder: Path) -> Iterator[Row]:
-    known = index(folder / TAGGED) if (folder / TAGGED).is_dir() else {}
+    entries = index(folder / TAGGED) if (folder / TAGGED).is_dir() else {}
     lines = _json_lines(folder / TRANSCRIPT)
     for name, group in groupby(lines, lambda pair: _name(pair[1])):
-        found = list(group)
-        yield _row(folder, name, found, known.get(name))
+        numbered_lines = list(group)
+        yield _row(folder, name, numbered_lines, entries.get(name))
 
 
 def _name(line: Mapping[str, Any]) -> str:
@@ -466,10 +480,10 @@ def _name(line: Mapping[str, Any]) -> str:
 
 
 def _row(
-    folder: Path, name: str, lines: list[tuple[int, dict[str, Any]]], known: tuple[Path, Entry] | None
+    folder: Path, name: str, lines: list[tuple[int, dict[str, Any]]], location: tuple[Path, Entry] | None
 ) -> Row:
     # A transcript counts from the start of the recording, which may have been cut into several conversations.
-    shard, entry = known or (None, None)
+    shard, entry = location or (None, None)
     is_made = entry is not None and not entry.reject
     offset = tagged_row(read_rows(shard, BASE).get(name))["offset"] if shard and is_made else 0.0
     utterances = [_utterance(line, offset, folder / TRANSCRIPT, number) for number, line in lines]
@@ -480,7 +494,7 @@ def _row(
         for word in line.get("words") or ()
     ]
     languages = Counter(line["language"] for _, line in lines if line.get("language"))
-    furthest = max(one["end"] for one in utterances)
+    furthest = max(utterance["end"] for utterance in utterances)
     return {
         "conversation_id": name,
         "recording_id": entry.recording_id if entry else name,

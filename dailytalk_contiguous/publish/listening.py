@@ -68,9 +68,9 @@ class JudgedClip:
 
     def as_dict(self) -> dict[str, Any]:
         """For JSON."""
-        told: dict[str, Any] = {"kappa": self.kappa._asdict(), "against_labels": self.against._asdict()}
-        told |= {"raters": {name: one._asdict() for name, one in self.raters.items()}}
-        return told | {"accuracy_by_confidence": self.sure}
+        record: dict[str, Any] = {"kappa": self.kappa._asdict(), "against_labels": self.against._asdict()}
+        record |= {"raters": {name: rater._asdict() for name, rater in self.raters.items()}}
+        return record | {"accuracy_by_confidence": self.sure}
 
 
 def read_test(key: Path, answers: Sequence[Path]) -> Test:
@@ -80,37 +80,42 @@ def read_test(key: Path, answers: Sequence[Path]) -> Test:
     choice that the test doesn't have, two files of one listener, and the same answers under two names: counted
     twice, they would be perfect agreement.
     """
-    told = _read(key, KEY_KIND)
-    found: dict[str, dict[str, Mapping[str, Any]]] = {}
+    key_record = _read(key, KEY_KIND)
+    answers_of: dict[str, dict[str, Mapping[str, Any]]] = {}
     for path in answers:
-        given = _read(path, ANSWERS_KIND)
-        if given.get("test") != told["test"]:
+        record = _read(path, ANSWERS_KIND)
+        if record.get("test") != key_record["test"]:
             raise DailytalkError(
                 f"{as_text(path)!r} answers another test", "give the key that lay beside its page"
             )
-        name = str(given.get("listener") or "").strip() or path.stem
-        if name in found:
+        name = str(record.get("listener") or "").strip() or path.stem
+        if name in answers_of:
             raise DailytalkError(f"there are two files of the listener {name!r}", "leave out the older one")
-        own = _answers(path, given["answers"], told)
-        if twin := next((other for other, theirs in found.items() if own and theirs == own), None):
+        choices = _answers(path, record["answers"], key_record)
+        if twin := next(
+            (listener for listener, other_choices in answers_of.items() if choices and other_choices == choices),
+            None,
+        ):
             raise DailytalkError(
                 f"{as_text(path)!r} holds the answers of {twin!r} under the name {name!r}",
                 "leave out the file of the one who did not rate",
             )
-        found[name] = own
-    return Test(told["clips"], found)
+        answers_of[name] = choices
+    return Test(key_record["clips"], answers_of)
 
 
 def agreement_of(test: Test, what: str) -> JudgedClip:
     """Agreement on `emotion` or on `style`; null labels and skipped clips are left out."""
     ratings = {
-        clip: {name: own[clip][what] for name, own in test.answers.items() if own.get(clip, {}).get(what)}
+        clip: {
+            name: choices[clip][what] for name, choices in test.answers.items() if choices.get(clip, {}).get(what)
+        }
         for clip in test.clips
     }
-    labels = {clip: str(told[what]) for clip, told in test.clips.items() if told[what]}
+    labels = {clip: str(fields[what]) for clip, fields in test.clips.items() if fields[what]}
     sure: dict[str, list[bool]] = defaultdict(list)
-    for clip, own in ratings.items():
-        for name, choice in own.items():
+    for clip, choices in ratings.items():
+        for name, choice in choices.items():
             if clip in labels and (confidence := test.answers[name][clip].get("confidence")):
                 sure[confidence].append(choice == labels[clip])
     return JudgedClip(
@@ -121,8 +126,8 @@ def agreement_of(test: Test, what: str) -> JudgedClip:
     )
 
 
-def _answers(path: Path, given: dict[str, Any], key: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
-    for clip, answer in given.items():
+def _answers(path: Path, answers: dict[str, Any], key: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
+    for clip, answer in answers.items():
         if clip not in key["clips"]:
             raise DailytalkError(f"{as_text(path)!r} rates the clip {clip!r}, which isn't in the test", "check it")
         for what in ("emotion", "style"):
@@ -132,21 +137,21 @@ def _answers(path: Path, given: dict[str, Any], key: Mapping[str, Any]) -> dict[
                     f"{as_text(path)!r} says {choice!r}, which is no {what} of the test",
                     f"choose one of {', '.join(key[f'{what}s'])}",
                 )
-    return dict(given)
+    return dict(answers)
 
 
 def _read(path: Path, kind: str) -> dict[str, Any]:
-    told = read_json(inside(path.parent, path.name), "give what the page saved")
-    if not isinstance(told, dict) or told.get("kind") != kind:
+    record = read_json(inside(path.parent, path.name), "give what the page saved")
+    if not isinstance(record, dict) or record.get("kind") != kind:
         raise DailytalkError(f"{as_text(path)!r} is no {kind}", "first the key, then the answers")
     shape = _KEY if kind == KEY_KIND else _ANSWERS
-    return expect(told, shape, as_text(path), "give what the page saved")  # type: ignore[no-any-return]
+    return expect(record, shape, as_text(path), "give what the page saved")  # type: ignore[no-any-return]
 
 
 # A listening test: one page on which people label shuffled clips without knowing what they are.
 #
 # Nothing in the page tells a clip's name, place or label: clips are numbered in a drawn order, and what the
-# numbers mean stands in a key beside the page, for `dailytalk agreement`. The page works from a disk, without a
+# numbers mean is in a key beside the page, for `dailytalk agreement`. The page works from a disk, without a
 # network and with the keyboard alone, and saves the answers as a file.
 
 
@@ -164,7 +169,7 @@ class WrittenTest:
 
 
 def key_path(page: Path) -> Path:
-    """Where the key of a page lies."""
+    """Where the key of a page is."""
     return page.with_name(f"{page.stem}.key.json")
 
 
@@ -185,7 +190,7 @@ def write_listening_test(folder: Path, page: Path, count: int, seed: int = 0) ->
     numbers = {f"c{number:03d}": name for number, name in enumerate(order, 1)}
     # Nobody reaches the names from it, and it tells this test from any other.
     test = hashlib.sha256(json.dumps([seed, order]).encode()).hexdigest()[:16]
-    heard = sounds(folder, order)
+    encoded = sounds(folder, order)
     emotions = [
         name for name in EMOTIONS if name == "other" or any(row["emotion"] == name for row in rows.values())
     ]
@@ -195,7 +200,7 @@ def write_listening_test(folder: Path, page: Path, count: int, seed: int = 0) ->
         "emotions": emotions,
         "styles": list(STYLES),
         "clips": [
-            {"id": number, "sound": base64.b64encode(heard[name]).decode()} for number, name in numbers.items()
+            {"id": number, "sound": base64.b64encode(encoded[name]).decode()} for number, name in numbers.items()
         ],
     }
     key: dict[str, Any] = {
@@ -204,7 +209,7 @@ def write_listening_test(folder: Path, page: Path, count: int, seed: int = 0) ->
         "seed": seed,
         "emotions": emotions,
         "styles": list(STYLES),
-        "clips": {number: {kept: rows[name][kept] for kept in _KEPT} for number, name in numbers.items()},
+        "clips": {number: {column: rows[name][column] for column in _KEPT} for number, name in numbers.items()},
     }
     write_text(key_path(page), json.dumps(key, ensure_ascii=False, indent=1) + "\n")
     write_lines(page, [_page(shown)])

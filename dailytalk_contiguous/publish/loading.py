@@ -111,19 +111,19 @@ class StereoAudio(Mapping[str, Any]):
             DailytalkError: the part is not within the audio.
             BadInput: the audio can't be decoded.
         """
-        found = self._probe()
-        last = found.seconds if end is None else end
-        if not 0 <= start <= last <= found.seconds + 0.5 / found.sample_rate:  # False for NaN too
+        info = self._probe()
+        last = info.seconds if end is None else end
+        if not 0 <= start <= last <= info.seconds + 0.5 / info.sample_rate:  # False for NaN too
             raise DailytalkError(
-                f"{start} to {last} s is no part of {found.seconds:.3f} s of audio",
+                f"{start} to {last} s is no part of {info.seconds:.3f} s of audio",
                 "give start and end in seconds, within the audio and in this order",
             )
-        if found.format in _EXACT:
-            samples = self._exactly(round(start * found.sample_rate), round(last * found.sample_rate))
+        if info.format in _EXACT:
+            samples = self._exactly(round(start * info.sample_rate), round(last * info.sample_rate))
         else:
-            nothing = np.zeros((0, found.channels), np.float32)
+            nothing = np.zeros((0, info.channels), np.float32)
             samples = np.concatenate([nothing, *blocks(embedded(self._stored), start, last - start)])
-        return samples[:, 0] if found.channels == 1 else samples
+        return samples[:, 0] if info.channels == 1 else samples
 
     def channel(self, name: str) -> Samples:
         """One speaker's channel, `left` (resynthesised) or `right` (kept), float32 of shape (samples,).
@@ -225,10 +225,10 @@ def verify_version(version: Version, config: str, token: str | None, download: b
         download: fetch the files into the Hub's cache, as `load_dataset` does, and hash them there; otherwise ask
             the Hub for its SHA-256 of each.
     """
-    found = next(file_differences(version, config, token, download), None)
-    if found:
+    difference = next(file_differences(version, config, token, download), None)
+    if difference:
         raise DailytalkError(
-            f"{found.name} of {version} is not what {MANIFEST} names: {found.what}",
+            f"{difference.name} of {version} is not what {MANIFEST} names: {difference.what}",
             "delete it from the cache and load it again" if download else "load another version",
         )
 
@@ -240,32 +240,32 @@ def file_differences(
 
     Raises DailytalkError if there is no manifest, or the Hub can't be read.
     """
-    wanted = {name: told for name, told in _manifest_files(version).items() if config in (None, _config(name))}
-    there = {
+    listed = {name: told for name, told in _manifest_files(version).items() if config in (None, _config(name))}
+    present = {
         name
-        for own, splits in version.configs().items()
-        if config in (None, own)
+        for name_of_config, splits in version.configs().items()
+        if config in (None, name_of_config)
         for split in splits
-        for name in version.files(own, split)
+        for name in version.files(name_of_config, split)
     }
     digest_of = (
         _local_digest(version, token) if download or version.commit is None else _hub_digest(version, token)
     )
-    for name in sorted(wanted | dict.fromkeys(there)):
-        if name not in wanted:
+    for name in sorted(listed | dict.fromkeys(present)):
+        if name not in listed:
             yield Difference(name, "it names no such file")
-        elif name not in there:
+        elif name not in present:
             yield Difference(name, "the file is missing")
-        elif (found := digest_of(name)) != wanted[name].get("sha256"):
-            yield Difference(name, f"its SHA-256 is {found}, not {wanted[name].get('sha256')}")
+        elif (digest := digest_of(name)) != listed[name].get("sha256"):
+            yield Difference(name, f"its SHA-256 is {digest}, not {listed[name].get('sha256')}")
 
 
 def _manifest_files(version: Version) -> Mapping[str, Mapping[str, Any]]:
-    told = version.manifest()
-    if told is None:
+    manifest = version.manifest()
+    if manifest is None:
         raise DailytalkError(f"{version} has no {MANIFEST}", "load it without checking, or a version that has one")
-    files = told.get("files")
-    if not isinstance(files, dict) or not all(isinstance(one, dict) for one in files.values()):
+    files = manifest.get("files")
+    if not isinstance(files, dict) or not all(isinstance(entry, dict) for entry in files.values()):
         raise DailytalkError(f"the {MANIFEST} of {version} names no files", "publish this version again")
     return files
 
@@ -297,22 +297,22 @@ def _hub_digest(version: Version, token: str | None) -> Callable[[str], str]:
         tree = HfApi(token=token).list_repo_tree(
             version.where.repo, recursive=True, revision=version.commit, repo_type="dataset"
         )
-        stored = {one.path: one.lfs.sha256 for one in tree if isinstance(one, RepoFile) and one.lfs}
+        stored = {entry.path: entry.lfs.sha256 for entry in tree if isinstance(entry, RepoFile) and entry.lfs}
 
     def digest(name: str) -> str:
         if name in stored:
             return stored[name]
-        with version.open(name) as file:  # a file that lies in git itself has no SHA-256 there
+        with version.open(name) as file:  # a file that is in git itself has no SHA-256 there
             return _sha256(file)
 
     return digest
 
 
 def _sha256(file: BinaryIO) -> str:
-    made = hashlib.sha256()
+    digest = hashlib.sha256()
     while block := file.read(_BLOCK_BYTES):
-        made.update(block)
-    return made.hexdigest()
+        digest.update(block)
+    return digest.hexdigest()
 
 
 # `load`: a published dataset, or a folder of ours, through `datasets`, with both channels of its audio.
@@ -323,7 +323,7 @@ def _sha256(file: BinaryIO) -> str:
 
 
 #: Bytes that a stream reads beyond what is asked for. The client's own 5 MB would bring the audio along with every
-#: small column that stands before it.
+#: small column that is before it.
 _READ_AHEAD_BYTES = 1 << 16
 
 #: How the ValueErrors of `datasets` begin that say which names there are.
@@ -380,7 +380,7 @@ def load(
     if isinstance(version.where, Reference):
         source = {"path": version.where.repo, "name": config, "revision": version.commit, "token": token}
         source |= {"storage_options": {"hf": {"block_size": _READ_AHEAD_BYTES}}}
-    with _named(version), hub_errors(version):
+    with _name_in_errors(version), hub_errors(version):
         data = load_dataset(**source, split=split, streaming=streaming, columns=list(columns) if columns else None)
     data = _with_stereo(data, version)
     if state is not None:
@@ -394,10 +394,12 @@ def _version(where: str | Path | Reference, revision: str | None, token: str | N
         if revision is not None:
             raise DailytalkError(f"the folder {where} has no revision {revision!r}", "leave revision out")
         return open_version(local)
-    named = where if isinstance(where, Reference) else reference(str(where))
-    if revision is not None and named.revision is not None:
-        raise DailytalkError(f"{named} names a revision, and so does revision={revision!r}", "give one of them")
-    return open_version(Reference(named.repo, revision or named.revision), token)
+    named_version = where if isinstance(where, Reference) else reference(str(where))
+    if revision is not None and named_version.revision is not None:
+        raise DailytalkError(
+            f"{named_version} names a revision, and so does revision={revision!r}", "give one of them"
+        )
+    return open_version(Reference(named_version.repo, revision or named_version.revision), token)
 
 
 def _refuse_state(version: Version, state: Mapping[str, Any] | None, streaming: bool, split: str | None) -> None:
@@ -414,9 +416,9 @@ def _refuse_state(version: Version, state: Mapping[str, Any] | None, streaming: 
 
 def _refuse_unknown(version: Version, config: str, columns: Sequence[str] | None) -> None:
     """Before anything is downloaded. A dataset that is laid out in another way is for `datasets` to judge."""
-    known = version.configs()
-    if known and config not in known:
-        raise DailytalkError(f"{version} has no config {config!r}", f"choose one of {', '.join(known)}")
+    configs = version.configs()
+    if configs and config not in configs:
+        raise DailytalkError(f"{version} has no config {config!r}", f"choose one of {', '.join(configs)}")
     features = version.features(config) if columns else None
     missing = [name for name in columns or () if features is not None and name not in features]
     if missing:
@@ -438,7 +440,7 @@ def _data_files(version: Version, config: str, work: bool) -> dict[str, list[str
 
 
 @contextmanager
-def _named(version: Version) -> Iterator[None]:
+def _name_in_errors(version: Version) -> Iterator[None]:
     """Raise as a DailytalkError what `datasets` says of names that aren't there and of files that are damaged."""
     try:
         yield
@@ -455,7 +457,7 @@ def _named(version: Version) -> Iterator[None]:
 
 def _with_stereo(data: Any, version: Version) -> Any:
     if isinstance(data, dict):
-        return type(data)({split: _with_stereo(own, version) for split, own in data.items()})
+        return type(data)({split: _with_stereo(part, version) for split, part in data.items()})
     if data.features is None:
         raise DailytalkError(f"{version} does not declare its columns", "load it with `datasets`, and map it")
     sounds = [name for name, feature in data.features.items() if isinstance(feature, Audio) or feature == AUDIO]
@@ -466,7 +468,7 @@ def _with_stereo(data: Any, version: Version) -> Any:
 
 # Windows of conversations for PyTorch: both channels as (2, n), the words in them, and a batch of both.
 #
-# Windows lie at fixed places of each conversation, so that a run can be repeated; only their own seconds are
+# Windows are at fixed places of each conversation, so that a run can be repeated; only their own seconds are
 # decoded. What a window holds beyond the end of its conversation is zeros, told apart by `length`. Mimi, Moshi's
 # codec, makes 12.5 frames a second, so that a window is a whole number of them.
 
@@ -484,8 +486,9 @@ _MARGIN_SECONDS = 0.1
 class Window(TypedDict):
     """A part of a conversation.
 
-    `start` is its second in the conversation, `audio` float32 of shape (2, n), the re-voiced speaker first, with
-    zeros from sample `length` on. `words` have times in seconds of the window; `main`: the re-voiced speaker's.
+    `start` is its second in the conversation, `audio` float32 of shape (2, n), the resynthesised speaker first,
+    with zeros from sample `length` on. `words` have times in seconds of the window; `main`: the resynthesised
+    speaker's.
     """
 
     conversation_id: str
@@ -529,7 +532,7 @@ def moshi_windows(
         sample_rate: Hz; other audio is resampled.
 
     Returns:
-        An iterable of `Window`s; iterating again begins anew.
+        An iterable of `Window`s; iterating again begins again.
 
     Raises:
         DailytalkError: `seconds` or `hop` can't be, a column is missing, or a conversation isn't stereo.
@@ -558,11 +561,11 @@ def moshi_windows(
 def collate_windows(batch: Sequence[Window]) -> WindowBatch:
     """Windows of one length as one batch: the `collate_fn` of a DataLoader over `moshi_windows`."""
     return {
-        "conversation_id": [one["conversation_id"] for one in batch],
-        "start": torch.tensor([one["start"] for one in batch], dtype=torch.float64),
-        "audio": torch.from_numpy(np.stack([one["audio"] for one in batch])),
-        "lengths": torch.tensor([one["length"] for one in batch], dtype=torch.int64),
-        "words": [one["words"] for one in batch],
+        "conversation_id": [window["conversation_id"] for window in batch],
+        "start": torch.tensor([window["start"] for window in batch], dtype=torch.float64),
+        "audio": torch.from_numpy(np.stack([window["audio"] for window in batch])),
+        "lengths": torch.tensor([window["length"] for window in batch], dtype=torch.int64),
+        "words": [window["words"] for window in batch],
     }
 
 
@@ -585,8 +588,8 @@ def _of_row(row: Mapping[str, Any], seconds: float, hop: float, sample_rate: int
             f"the audio of {name} has {audio.channels} channel(s), not 2", "load the conversations"
         )
     words = [
-        AlignedWord(one["word"], one["start"], one["end"], one["speaker"] == "left")
-        for one in row["alignments"] or ()
+        AlignedWord(word["word"], word["start"], word["end"], word["speaker"] == "left")
+        for word in row["alignments"] or ()
     ]
     total = audio.seconds
     number = 0
@@ -619,7 +622,7 @@ def _read(audio: StereoAudio, start: float, end: float, sample_rate: int) -> Sam
 
 
 def _words(words: Sequence[AlignedWord], start: float, end: float) -> list[AlignedWord]:
-    """Words whose middle lies in a window, in its time, cut to it."""
+    """Words whose middle is in a window, in its time, cut to it."""
     return [
         AlignedWord(word.text, max(word.start, start) - start, min(word.end, end) - start, word.main)
         for word in words

@@ -1,6 +1,6 @@
 """What one version of a published dataset consists of: its data files, and the manifest that names them all.
 
-The manifest lies in the repository beside the data, so that anybody can check what was downloaded, list versions
+The manifest is in the repository beside the data, so that anybody can check what was downloaded, list versions
 without opening a data file, and tell a version of ours from a stranger's.
 """
 
@@ -32,7 +32,7 @@ class DataFile(NamedTuple):
 
     Attributes:
         name: in the repository, `CONFIG/SPLIT-00000-of-00004.parquet`.
-        path: where it lies on this machine.
+        path: where it is on this machine.
         config, split: which rows it holds.
         sha256: of the file, in hexadecimal.
         size: bytes. rows: their number. seconds: of audio in them.
@@ -67,10 +67,10 @@ class Packed:
     @property
     def configs(self) -> dict[str, dict[str, list[DataFile]]]:
         """The files of each split of each config, by name."""
-        found: dict[str, dict[str, list[DataFile]]] = {}
+        files_of: dict[str, dict[str, list[DataFile]]] = {}
         for file in self.files:
-            found.setdefault(file.config, {}).setdefault(file.split, []).append(file)
-        return found
+            files_of.setdefault(file.config, {}).setdefault(file.split, []).append(file)
+        return files_of
 
 
 def manifest(packed: Packed, tag: str | None, changes: Mapping[str, Any]) -> dict[str, Any]:
@@ -87,7 +87,7 @@ def manifest(packed: Packed, tag: str | None, changes: Mapping[str, Any]) -> dic
         "version": tag,
         "splits_disjoint_in": packed.disjoint,
         "changes": dict(changes),
-        "totals": {config: _totals(own) for config, own in _by_config(packed.files).items()},
+        "totals": {config: _totals(files) for config, files in _by_config(packed.files).items()},
         "files": {
             file.name: {
                 "sha256": file.sha256,
@@ -100,22 +100,22 @@ def manifest(packed: Packed, tag: str | None, changes: Mapping[str, Any]) -> dic
     }
 
 
-def manifest_text(told: Mapping[str, Any]) -> str:
+def manifest_text(record: Mapping[str, Any]) -> str:
     """A manifest as the file holds it: the same text for the same version."""
-    return json.dumps(told, indent=1, sort_keys=True, ensure_ascii=False) + "\n"
+    return json.dumps(record, indent=1, sort_keys=True, ensure_ascii=False) + "\n"
 
 
 def _by_config(files: Iterable[DataFile]) -> dict[str, list[DataFile]]:
-    found: dict[str, list[DataFile]] = {}
+    files_of: dict[str, list[DataFile]] = {}
     for file in files:
-        found.setdefault(file.config, []).append(file)
-    return found
+        files_of.setdefault(file.config, []).append(file)
+    return files_of
 
 
 def _totals(files: Iterable[DataFile]) -> dict[str, Any]:
-    own = list(files)
+    all_files = list(files)
     return {
-        "rows": sum(file.rows for file in own),
-        "hours": round(sum(file.seconds for file in own) / 3600, 5),
-        "size": sum(file.size for file in own),
+        "rows": sum(file.rows for file in all_files),
+        "hours": round(sum(file.seconds for file in all_files) / 3600, 5),
+        "size": sum(file.size for file in all_files),
     }

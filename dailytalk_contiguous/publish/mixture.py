@@ -125,8 +125,8 @@ class File:
         seconds: of the audio, as the manifest has them.
         weight: how often it wants to be seen, beside others of its folder; at least once, because a clip of a
             smaller weight is there in place of others that its manifest left out.
-        licence: of the recording; None if nobody tells.
-        speaker: whose recording it is; None if nobody tells.
+        licence: of the recording; None if it is not known.
+        speaker: whose recording it is; None if it is not known.
         labels: what its manifest tells besides.
     """
 
@@ -167,31 +167,35 @@ class MixFolder:
         Raises DailytalkError for a damaged manifest.
         """
         yield from self.rejects
-        speakers = {path: one["kept_speaker"] for one in self.about.values() for path in one["files"]}
-        seen = set()
+        speakers = {
+            path: conversation["kept_speaker"]
+            for conversation in self.about.values()
+            for path in conversation["files"]
+        }
+        paths = set()
         for side, name in self.manifests.items():
             for entry in entries(self.data / name):
-                if entry["path"] in seen:  # an earlier mix names some more than once
+                if entry["path"] in paths:  # an earlier mix names some more than once
                     continue
-                seen.add(entry["path"])
+                paths.add(entry["path"])
                 try:
-                    wav, told = annotated(self.data, entry["path"])
-                    seconds, weight = entry["duration"], told.get("weight") or 1.0
+                    wav, annotation = annotated(self.data, entry["path"])
+                    seconds, weight = entry["duration"], annotation.get("weight") or 1.0
                     if not is_number(seconds, 0.0, MOST_SECONDS) or not is_number(weight, 0.0, MOST_WEIGHT):
                         raise BadInput(f"it has {seconds} s and the weight {weight}", _AGAIN)
                 except BadInput as problem:
                     yield Reject(entry["path"], STAGE, problem.reason, problem.remedy)
                     continue
                 yield File(
-                    id=told.get("id") or entry["path"],
-                    clip=told.get("id"),
-                    corpus=told.get("corpus"),
+                    id=annotation.get("id") or entry["path"],
+                    clip=annotation.get("id"),
+                    corpus=annotation.get("corpus"),
                     wav=wav,
                     side=side,
                     seconds=seconds,
                     weight=max(1.0, weight),
-                    licence=told.get("licence") or self.licence,
-                    speaker=told.get("speaker") or speakers.get(entry["path"]),
+                    licence=annotation.get("licence") or self.licence,
+                    speaker=annotation.get("speaker") or speakers.get(entry["path"]),
                     labels={key: entry[key] for key in _LABELS if key in entry},
                 )
 
@@ -209,14 +213,14 @@ def open_folder(path: Path, scratch: Path, eval_share: float, seed: int) -> MixF
     record = record_of(path)
     models, credits = _models(record), credits_of(record)
     for data in (path / DATA, path):
-        if manifests := _there(data, CLIP_MANIFESTS):
+        if manifests := _existing(data, CLIP_MANIFESTS):
             return MixFolder(data, manifests, models, None, {}, credits)
     if (path / "dataset").is_dir():
-        made = export_moshi(built_rows(path), scratch, eval_share=eval_share, seed=seed)
+        export = export_moshi(built_rows(path), scratch, eval_share=eval_share, seed=seed)
         licence = (record.get("source") or {}).get("licence")
-        manifests = _there(scratch, MOSHI_MANIFESTS)
-        return MixFolder(scratch, manifests, models, licence, _about(scratch), credits, tuple(made.rejects))
-    if manifests := _there(path, MOSHI_MANIFESTS):
+        manifests = _existing(scratch, MOSHI_MANIFESTS)
+        return MixFolder(scratch, manifests, models, licence, _about(scratch), credits, tuple(export.rejects))
+    if manifests := _existing(path, MOSHI_MANIFESTS):
         return MixFolder(path, manifests, models, None, _about(path), credits)
     raise DailytalkError(
         f"{as_text(path)!r} holds nothing to mix",
@@ -226,7 +230,7 @@ def open_folder(path: Path, scratch: Path, eval_share: float, seed: int) -> MixF
 
 def most_listed(path: Path) -> int:
     """How often the manifest of a training folder may name a file that trains: more than once only by weight."""
-    if _there(path, CLIP_MANIFESTS):
+    if _existing(path, CLIP_MANIFESTS):
         return math.ceil(MOST_WEIGHT)
     return int(_read(inside(path, MIX), RECORD).get("most_listed") or 1) if (path / MIX).is_file() else 1
 
@@ -242,16 +246,16 @@ def record_of(path: Path) -> dict[str, Any]:
 def _models(record: Mapping[str, Any]) -> tuple[Origin, ...]:
     """The models that a record names, of tagging, of speaking or of a corpus; sorted."""
     spoken = record.get("speak") or {}
-    found = {**(record.get("models") or {}), **(spoken.get("models") or {})}
+    models = {**(record.get("models") or {}), **(spoken.get("models") or {})}
     return tuple(
         sorted(
-            Origin(role, told["name"], told.get("licence") or "", told.get("url") or "")
-            for role, told in found.items()
+            Origin(role, model["name"], model.get("licence") or "", model.get("url") or "")
+            for role, model in models.items()
         )
     )
 
 
-def _there(data: Path, names: Mapping[str, str]) -> dict[str, str]:
+def _existing(data: Path, names: Mapping[str, str]) -> dict[str, str]:
     return {side: name for side, name in names.items() if (data / name).is_file()}
 
 
@@ -301,8 +305,8 @@ def annotated(folder: Path, name: str) -> tuple[Path, dict[str, Any]]:
 
 def _read(path: Path, shape: Any, limit: int = MOST_BYTES) -> dict[str, Any]:
     """An object of a shape. Raises BadInput."""
-    found: dict[str, Any] = expect(read_json(path, _AGAIN, limit), shape, as_text(path), _AGAIN)
-    return found
+    content: dict[str, Any] = expect(read_json(path, _AGAIN, limit), shape, as_text(path), _AGAIN)
+    return content
 
 
 # `licences.md` of a mix: whose work it is, under which terms, and where these do not go together.
@@ -323,20 +327,20 @@ class Used(NamedTuple):
 
 def model_warnings(models: Iterable[tuple[str, Origin]]) -> list[str]:
     """One sentence for each model whose terms bind, or may bind, what it made; `models` come with their folder."""
-    found: dict[str, None] = {}
-    for place, one in models:
-        terms = asked(one.licence)
-        who = f"{place}: the {one.role.rpartition(': ')[2].replace('_', ' ')} is from {model_name(one.name)}"
+    sentences: dict[str, None] = {}
+    for folder, model in models:
+        terms = asked(model.licence)
+        who = f"{folder}: the {model.role.rpartition(': ')[2].replace('_', ' ')} is from {model_name(model.name)}"
         if not terms.known:
-            found[f"{who}, whose terms have to be read ({one.licence or 'unknown'})"] = None
+            sentences[f"{who}, whose terms have to be read ({model.licence or 'unknown'})"] = None
         elif "commercial" in terms.what:
-            found[f"{who} ({one.licence}): no commercial use"] = None
-    return list(found)
+            sentences[f"{who} ({model.licence}): no commercial use"] = None
+    return list(sentences)
 
 
 def licence_text(parts: Sequence[Used], licence: Combined, warnings: Sequence[str]) -> str:
     """The whole file, in Markdown."""
-    holds = (
+    licence_sentence = (
         "No single licence covers it: those below hold together."
         if licence.licence == OTHER
         else f"The strictest licence, which covers it all: `{escaped(licence.licence)}`."
@@ -345,29 +349,29 @@ def licence_text(parts: Sequence[Used], licence: Combined, warnings: Sequence[st
     rows = [
         (escaped(part.place), public_cell(name) if name else "**not known**", f"{count:,}", licence_in_words(name))
         for part in parts
-        for name, count in sorted(Counter(one.licence for one in part.files).items(), key=str)
+        for name, count in sorted(Counter(item.licence for item in part.files).items(), key=str)
     ]
     models = [
         (
             escaped(part.place),
-            escaped(one.role.replace("_", " ")),
-            escaped(model_name(one.name)),
-            escaped(one.licence or "unknown"),
+            escaped(item.role.replace("_", " ")),
+            escaped(model_name(item.name)),
+            escaped(item.licence or "unknown"),
         )
         for part in parts
         if part.files
-        for one in part.models
+        for item in part.models
     ]
-    made = ["## Models", markdown_table(("folder", "part", "model", "licence"), models)] if models else []
+    model_section = ["## Models", markdown_table(("folder", "part", "model", "licence"), models)] if models else []
     pieces = [
         "# Licences of this mix",
-        f"{holds} Together they ask for: {asks}.",
-        "\n".join(f"- {escaped(one)}." for one in warnings),
+        f"{licence_sentence} Together they ask for: {asks}.",
+        "\n".join(f"- {escaped(item)}." for item in warnings),
         "## Recordings",
         markdown_table(("folder", "licence", "files", "asks for"), rows),
         "## Sources",
         _credit_table(parts),
-        *made,
+        *model_section,
         "What a licence forbids, it forbids whatever this file says. This is no legal advice.",
     ]
     return "\n\n".join(piece for piece in pieces if piece) + "\n"
@@ -376,9 +380,9 @@ def licence_text(parts: Sequence[Used], licence: Combined, warnings: Sequence[st
 def _credit_table(parts: Sequence[Used]) -> str:
     """Whom to name for what: source, licence and citation of each folder that has a part in the mix."""
     rows: list[tuple[str, ...]] = []
-    for part in filter(lambda one: one.files, parts):
+    for part in filter(lambda used: used.files, parts):
         unnamed = [(escaped(part.place), _NOBODY, "", "")]
-        rows += [(escaped(part.place), *credit_cells(one)) for one in part.credits] or unnamed
+        rows += [(escaped(part.place), *credit_cells(used)) for used in part.credits] or unnamed
     return markdown_table(("folder", "source", "licence", "citation"), rows)
 
 
@@ -417,28 +421,28 @@ class MixPart:
 
     def used(self) -> list[File]:
         """Its files that are in the mix."""
-        return [one for one in self.files if self.listed[one.id]]
+        return [file for file in self.files if self.listed[file.id]]
 
     def seconds(self, side: str) -> float:
         """Seconds of its files on a side, each once."""
-        return sum(one.seconds for one in self.files if one.side == side)
+        return sum(file.seconds for file in self.files if file.side == side)
 
     def seconds_listed(self) -> float:
         """Seconds that train, each file as often as it is listed."""
-        return sum(one.seconds * self.listed[one.id] for one in self.files if one.side == "train")
+        return sum(file.seconds * self.listed[file.id] for file in self.files if file.side == "train")
 
 
 def refuse_twice(folders: Sequence[tuple[Path, float | None]], out: Path) -> None:
-    """Raise DailytalkError if a folder is given twice, or lies in the mix, or the mix in it."""
-    seen: set[Path] = set()
+    """Raise DailytalkError if a folder is given twice, or is in the mix, or the mix in it."""
+    folders_before: set[Path] = set()
     target = out.resolve()
     for path, _ in folders:
-        own = path.resolve()
-        if own in seen:
+        resolved = path.resolve()
+        if resolved in folders_before:
             raise DailytalkError(f"{path} is given twice", "name it once, with its weight")
-        if own.is_relative_to(target) or target.is_relative_to(own):
+        if resolved.is_relative_to(target) or target.is_relative_to(resolved):
             raise DailytalkError(f"--out {out} and {path} lie in each other", "choose another folder with --out")
-        seen.add(own)
+        folders_before.add(resolved)
 
 
 def read_parts(
@@ -450,34 +454,34 @@ def read_parts(
     """
     parts: list[MixPart] = []
     rejects: list[Reject] = []
-    taken: set[str] = set()
+    names: set[str] = set()
     for number, (path, weight) in enumerate(folders):
         folder = open_folder(path, scratch / str(number), settings.eval_share, settings.seed)
         name = file_name(path.resolve().name)
         others = (f"{name}-{count}" for count in itertools.count(number + 1))
-        place = next(one for one in (name, *itertools.islice(others, len(folders))) if one not in taken)
-        taken.add(place)
-        part = MixPart(place, path, weight, folder, [])
+        unique_name = next(item for item in (name, *itertools.islice(others, len(folders))) if item not in names)
+        names.add(unique_name)
+        part = MixPart(unique_name, path, weight, folder, [])
         refused = _model_refusal(folder.models) if settings.commercial else None
-        for one in folder.files():
-            if isinstance(one, Reject):
-                rejects.append(one)
+        for item in folder.files():
+            if isinstance(item, Reject):
+                rejects.append(item)
                 continue
-            reason = refused or (refusal(one.licence) if settings.commercial else None)
+            reason = refused or (refusal(item.licence) if settings.commercial else None)
             if reason:
                 remedy = "leave out --commercial, or make that folder again without the model"
-                rejects.append(Reject(one.id, STAGE, reason, remedy if refused else "leave out --commercial"))
+                rejects.append(Reject(item.id, STAGE, reason, remedy if refused else "leave out --commercial"))
             else:
-                part.files.append(one)
+                part.files.append(item)
         parts.append(part)
     return parts, rejects
 
 
 def _model_refusal(models: Sequence[Origin]) -> str | None:
     """Why nothing that these models made can be used commercially."""
-    for one in models:
-        if "commercial" in asked(one.licence).what:
-            return f"its {one.role.replace('_', ' ')} is from {one.name} ({one.licence}): no commercial use"
+    for model in models:
+        if "commercial" in asked(model.licence).what:
+            return f"its {model.role.replace('_', ' ')} is from {model.name} ({model.licence}): no commercial use"
     return None
 
 
@@ -488,12 +492,12 @@ def refuse_same(parts: Sequence[MixPart]) -> None:
     """
     home: dict[str, MixPart] = {}
     for part in parts:
-        for one in part.files:
-            whole = one.corpus or one.clip
-            known = home.setdefault(whole, part) if whole else part
-            if known is not part:
+        for file in part.files:
+            corpus = file.corpus or file.clip
+            first = home.setdefault(corpus, part) if corpus else part
+            if first is not part:
                 raise DailytalkError(
-                    f"clips of {whole} are in {known.path} and in {part.path}, divided apart",
+                    f"clips of {corpus} are in {first.path} and in {part.path}, divided apart",
                     "mix each corpus from one folder",
                 )
 
@@ -502,27 +506,30 @@ def list_files(parts: Sequence[MixPart], settings: Settings) -> None:
     """Decide how often each file is listed."""
     clips = {
         part.place: [
-            Weighted(one.id, one.seconds, one.weight, str(one.labels.get("emotion") or ""))
-            for one in part.files
-            if one.side == "train"
+            Weighted(file.id, file.seconds, file.weight, str(file.labels.get("emotion") or ""))
+            for file in part.files
+            if file.side == "train"
         ]
         for part in parts
     }
-    held = {place: sum(one.seconds * one.weight for one in own) for place, own in clips.items()}
-    if not any(held.values()):
+    seconds_in = {
+        folder_name: sum(file.seconds * file.weight for file in weighted)
+        for folder_name, weighted in clips.items()
+    }
+    if not any(seconds_in.values()):
         raise DailytalkError(
             "nothing is left to train on",
             "leave out --commercial" if settings.commercial else "name folders with a training split",
         )
-    kept = {part.place: part for part in parts if held[part.place] or not settings.commercial}
-    wanted = goals(
-        {place: held[place] for place in kept},
-        {place: part.weight for place, part in kept.items()},
+    weighable = {part.place: part for part in parts if seconds_in[part.place] or not settings.commercial}
+    targets = goals(
+        {folder_name: seconds_in[folder_name] for folder_name in weighable},
+        {folder_name: part.weight for folder_name, part in weighable.items()},
         settings.hours,
     )
     for part in parts:
-        part.listed = {one.id: 1 for one in part.files if one.side == "eval"}
-        part.listed |= times(clips[part.place], wanted.get(part.place, 0.0), settings.seed)
+        part.listed = {file.id: 1 for file in part.files if file.side == "eval"}
+        part.listed |= times(clips[part.place], targets.get(part.place, 0.0), settings.seed)
 
 
 def unlisted(one: File) -> Reject:
@@ -588,7 +595,7 @@ def mix_folders(folders: Sequence[tuple[Path, float | None]], out: Path, setting
         parts, rejects = read_parts(folders, scratch, settings)
         refuse_same(parts)
         list_files(parts, settings)
-        rejects += [unlisted(one) for part in parts for one in part.files if not part.listed[one.id]]
+        rejects += [unlisted(file) for part in parts for file in part.files if not part.listed[file.id]]
         return _write(target, parts, rejects, settings)
     finally:
         if scratch.exists():
@@ -600,56 +607,68 @@ def _write(target: OwnedFolder, parts: list[MixPart], rejects: list[Reject], set
     about: dict[str, Any] = {}
     for part in parts:
         paths = {}
-        for one in part.used():
-            paths[one.wav] = _write_file(target, part, one, settings.text_conditions)
-            entry = {"path": paths[one.wav], "duration": one.seconds, **one.labels}
-            lines[one.side] += [(json_text(entry), one.seconds)] * part.listed[one.id]
+        for file in part.used():
+            paths[file.wav] = _write_file(target, part, file, settings.text_conditions)
+            entry = {"path": paths[file.wav], "duration": file.seconds, **file.labels}
+            lines[file.side] += [(json_text(entry), file.seconds)] * part.listed[file.id]
         about |= _about_mixed(part, paths)
     licence, warnings = _terms(parts)
     if about:
         target.write_text(ABOUT, json.dumps(about, ensure_ascii=False, indent=1) + "\n")
-    told = [reject.as_dict() for reject in rejects]
-    target.write_text(REJECTS, json.dumps(told, ensure_ascii=False, indent=1) + "\n")
+    reject_records = [reject.as_dict() for reject in rejects]
+    target.write_text(REJECTS, json.dumps(reject_records, ensure_ascii=False, indent=1) + "\n")
     used = [Used(part.place, part.used(), part.folder.models, part.folder.credits) for part in parts]
     target.write_text(LICENCES, licence_text(used, licence, warnings))
-    done = Mixed(parts, {side: len(own) for side, own in lines.items()}, licence, warnings, rejects)
-    window = window_seconds([seconds for own in lines.values() for _, seconds in own])
-    counts = [window_count((seconds for _, seconds in own), window) for own in lines.values() if own]
-    manifests = {f"{side}.jsonl": "".join(line for line, _ in own) for side, own in lines.items() if own}
+    mixed = Mixed(
+        parts, {side: len(listed_lines) for side, listed_lines in lines.items()}, licence, warnings, rejects
+    )
+    window = window_seconds([seconds for listed_lines in lines.values() for _, seconds in listed_lines])
+    counts = [
+        window_count((seconds for _, seconds in listed_lines), window)
+        for listed_lines in lines.values()
+        if listed_lines
+    ]
+    manifests = {
+        f"{side}.jsonl": "".join(line for line, _ in listed_lines)
+        for side, listed_lines in lines.items()
+        if listed_lines
+    }
     config = config_text(target.root, window, max(1, min([BATCH, *counts])), bool(lines["eval"]))
-    record = json.dumps(_record(done, settings), ensure_ascii=False, indent=1) + "\n"
+    record = json.dumps(_record(mixed, settings), ensure_ascii=False, indent=1) + "\n"
     target.finish(manifests | {CONFIG: config, MIX: record})
-    return done
+    return mixed
 
 
-def _write_file(target: OwnedFolder, part: MixPart, one: File, text_conditions: bool) -> str:
-    name = f"{AUDIO_FOLDER}/{part.place}/{one.wav.stem}"
-    _, told = annotated(one.wav.parent, one.wav.name)
+def _write_file(target: OwnedFolder, part: MixPart, file: File, text_conditions: bool) -> str:
+    name = f"{AUDIO_FOLDER}/{part.place}/{file.wav.stem}"
+    _, annotation = annotated(file.wav.parent, file.wav.name)
     if not text_conditions:
-        told.pop("text_conditions", None)
-    target.link(f"{name}.wav", one.wav.resolve())
-    target.write_text(f"{name}.json", json_text(told | {"licence": one.licence}))
+        annotation.pop("text_conditions", None)
+    target.link(f"{name}.wav", file.wav.resolve())
+    target.write_text(f"{name}.json", json_text(annotation | {"licence": file.licence}))
     return f"{name}.wav"
 
 
 def _about_mixed(part: MixPart, paths: Mapping[Path, str]) -> dict[str, Any]:
     """What the checker has to know of the conversations that are in the mix."""
-    found = {}
-    for name, one in part.folder.about.items():
-        files = [paths[part.folder.data / file] for file in one["files"] if part.folder.data / file in paths]
+    conversations = {}
+    for name, conversation in part.folder.about.items():
+        files = [
+            paths[part.folder.data / file] for file in conversation["files"] if part.folder.data / file in paths
+        ]
         if files:
-            found[f"{part.place}/{name}"] = one | {"files": files}
-    return found
+            conversations[f"{part.place}/{name}"] = conversation | {"files": files}
+    return conversations
 
 
 def _terms(parts: Sequence[MixPart]) -> tuple[Combined, tuple[str, ...]]:
     users: dict[str | None, set[str]] = defaultdict(set)
     sides: dict[str, set[str]] = defaultdict(set)
     for part in parts:
-        for one in part.used():
-            users[one.licence].add(part.place)
-            if one.speaker:
-                sides[one.speaker].add(one.side)
+        for file in part.used():
+            users[file.licence].add(part.place)
+            if file.speaker:
+                sides[file.speaker].add(file.side)
     models = [(part.place, model) for part in parts if part.used() for model in part.folder.models]
     banned = {"commercial"} & {what for _, model in models for what in asked(model.licence).what}
     licence = combined(users, banned)
@@ -659,40 +678,40 @@ def _terms(parts: Sequence[MixPart]) -> tuple[Combined, tuple[str, ...]]:
         for part in parts
         if max(part.listed.values(), default=0) > MANY_TIMES
     ]
-    both = sorted(name for name, found in sides.items() if len(found) > 1)
-    if both:
+    shared = sorted(name for name, sides_of in sides.items() if len(sides_of) > 1)
+    if shared:
         warnings.append(
-            f"{len(both)} speakers train and evaluate, such as {both[0]}: read the eval loss with care"
+            f"{len(shared)} speakers train and evaluate, such as {shared[0]}: read the eval loss with care"
         )
     return licence, tuple(warnings)
 
 
-def _record(done: Mixed, settings: Settings) -> dict[str, Any]:
+def _record(mixed: Mixed, settings: Settings) -> dict[str, Any]:
     return {
         "kind": "mix",
         "settings": {name: getattr(settings, name) for name in Settings.__dataclass_fields__},
-        "folders": {part.place: mix_summary(part) for part in done.parts},
-        "lines": done.lines,
-        "most_listed": max((times for part in done.parts for times in part.listed.values()), default=0),
-        "licence": done.licence.licence,
-        "asks": list(done.licence.asks),
-        "licences": sorted({str(one.licence or "unknown") for part in done.parts for one in part.used()}),
-        "warnings": list(done.warnings),
+        "folders": {part.place: mix_summary(part) for part in mixed.parts},
+        "lines": mixed.lines,
+        "most_listed": max((times for part in mixed.parts for times in part.listed.values()), default=0),
+        "licence": mixed.licence.licence,
+        "asks": list(mixed.licence.asks),
+        "licences": sorted({str(item.licence or "unknown") for part in mixed.parts for item in part.used()}),
+        "warnings": list(mixed.warnings),
         CREDITS: {
-            part.place: [one._asdict() for one in part.folder.credits] for part in done.parts if part.used()
+            part.place: [item._asdict() for item in part.folder.credits] for part in mixed.parts if part.used()
         },
         "models": {
-            f"{part.place}: {one.role}": {"name": one.name, "licence": one.licence, "url": one.url}
-            for part in done.parts
-            for one in part.folder.models
+            f"{part.place}: {item.role}": {"name": item.name, "licence": item.licence, "url": item.url}
+            for part in mixed.parts
+            for item in part.folder.models
         },
-        "rejects": len(done.rejects),
+        "rejects": len(mixed.rejects),
     }
 
 
 # A mix, read as finished clips are, so that the report of a corpus serves it too.
 #
-# A mix has no shards: what is known of a clip stands in the JSON beside its WAV, and how often it is seen is how
+# A mix has no shards: what is known of a clip is in the JSON beside its WAV, and how often it is seen is how
 # often the manifest names it. Conversations have no labels there; each is one file of its folder, and its seconds
 # count for that alone.
 

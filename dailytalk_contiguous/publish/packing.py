@@ -33,10 +33,10 @@ from dailytalk_contiguous.sources.transcribed import BASE, at_hand, tagged_row
 from dailytalk_contiguous.store.files import inside, write_atomically, write_text
 from dailytalk_contiguous.store.owned_folder import file_name
 
-# Where each finished conversation lies, known before a byte of its audio is read.
+# Indexing the finished conversations of a work folder, without reading their audio.
 #
-# Publishing needs every conversation twice: once to decide its split and its file, once to copy it there. The
-# first pass reads all but the audio, rejects what can't be published, and keeps a few hundred bytes of a
+# Publishing reads every conversation twice: once to decide its split and its file, once to copy it. The
+# first pass reads all except the audio, rejects what can't be published, and keeps a few hundred bytes of a
 # conversation, so that a corpus of any length fits in memory.
 
 
@@ -48,15 +48,15 @@ STAGE = "push"
 
 
 class Finished(NamedTuple):
-    """A finished conversation and its place.
+    """A finished conversation, and where its row is.
 
     Attributes:
         id, recording_id: of the conversation.
         kept_speaker: name of the speaker whose own voice it is, or None.
-        seconds: of audio. heard: number of utterances that can be heard. heard_seconds: theirs, together.
-        chain: digest after each stage of the spoken half, as its shard tells it; empty where it tells nothing.
+        seconds: of audio. heard: number of audible utterances. heard_seconds: their total length.
+        chain: digest after each stage of the spoken half, from its shard; empty where the shard has none.
         digest: changes whenever the row may have.
-        shard, row_group, place: where the row lies.
+        shard, row_group, place: where the row is.
     """
 
     id: str
@@ -79,8 +79,8 @@ class Index:
     Attributes:
         conversations: sorted by id.
         sample_rate: Hz of all of them, or None where they differ.
-        bytes_per_second: of their encoded audio, to two digits: the mean hardly hangs on how shards are laid out,
-            and rounded it does not at all but for a rare border.
+        bytes_per_second: of their encoded audio, to two digits: the mean hardly depends on how shards are laid
+            out, and the rounded one almost never does.
         rejects: rows that can't be published.
     """
 
@@ -96,7 +96,7 @@ def index_folder(folder: Path) -> Index:
     Raises:
         DailytalkError: there are none, a shard can't be read or is no finished dataset's, or an id occurs twice.
     """
-    found: dict[str, Finished] = {}
+    finished: dict[str, Finished] = {}
     rejects: list[Reject] = []
     rates: set[int] = set()
     audio_bytes = 0
@@ -104,42 +104,42 @@ def index_folder(folder: Path) -> Index:
         with opened_shard(path) as file:
             audio_bytes += _audio_bytes(file)
             rows = list(_rows_of(path, file))
-        for rate, one in rows:
-            if isinstance(one, Reject):
-                rejects.append(one)
+        for rate, item in rows:
+            if isinstance(item, Reject):
+                rejects.append(item)
                 continue
-            if one.id in found:
+            if item.id in finished:
                 raise DailytalkError(
-                    f"the conversation {one.id!r} is in {found[one.id].shard} and in {path}",
+                    f"the conversation {item.id!r} is in {finished[item.id].shard} and in {path}",
                     "remove one of the two shards, or build the dataset again",
                 )
-            found[one.id] = one
+            finished[item.id] = item
             rates.add(rate)
-    if not found:
+    if not finished:
         why = f" that can be published ({rejects[0].id}: {rejects[0].reason})" if rejects else ""
         raise DailytalkError(
             f"{folder} holds no finished conversations{why}",
             "see its rejects.jsonl, and run dailytalk speak again",
         )
-    seconds = sum(one.seconds for one in found.values())
+    seconds = sum(item.seconds for item in finished.values())
     return Index(
-        tuple(found[name] for name in sorted(found)),
+        tuple(finished[name] for name in sorted(finished)),
         rates.pop() if len(rates) == 1 else None,
         float(f"{max(audio_bytes, 1) / max(seconds, 1e-3):.1e}"),
         tuple(rejects),
     )
 
 
-def read_row(one: Finished) -> Row:
+def read_row(finished: Finished) -> Row:
     """The row of a conversation, with the columns of `core.schema.BUILT`. Raises DailytalkError if it changed."""
-    with opened_shard(one.shard) as file:
-        there = one.row_group < file.num_row_groups
-        table = file.read_row_group(one.row_group, columns=list(BUILT)) if there else None
-    row: Row | None = next(iter(table.slice(one.place, 1).to_pylist()), None) if table is not None else None
+    with opened_shard(finished.shard) as file:
+        present = finished.row_group < file.num_row_groups
+        table = file.read_row_group(finished.row_group, columns=list(BUILT)) if present else None
+    row: Row | None = next(iter(table.slice(finished.place, 1).to_pylist()), None) if table is not None else None
     audio = embedded(row["audio"]) if row else None
-    if row is None or row["conversation_id"] != one.id or not audio or not audio["bytes"]:
+    if row is None or row["conversation_id"] != finished.id or not audio or not audio["bytes"]:
         raise DailytalkError(
-            f"the conversation {one.id!r} is not whole in {one.shard} any more",
+            f"the conversation {finished.id!r} is not whole in {finished.shard} any more",
             "wait until the run that writes there has ended, and push again",
         )
     return row | {"audio": audio}
@@ -150,31 +150,33 @@ def _rows_of(path: Path, file: pq.ParquetFile) -> Iterator[tuple[int, Finished |
     entries = read_entries(path) or {}
     stat = path.stat()
     chains: dict[tuple[str, ...], tuple[str, ...]] = {}  # most rows share one, and memory should too
-    for number, (group, place, read) in enumerate(_places(file), 1):
+    for number, (group, row_index, read) in enumerate(_places(file), 1):
         row = judged(read, f"row {number} of {path.name}")
         try:
             _refuse_unfit(row)
         except BadInput as problem:
             yield 0, Reject(row["conversation_id"], STAGE, problem.reason, problem.remedy)
             continue
-        heard = [one for one in row["utterances"] or () if one["status"] != "dropped"]
+        audible = [utterance for utterance in row["utterances"] or () if utterance["status"] != "dropped"]
         entry = entries.get(row["conversation_id"])
-        told = f"{row['conversation_id']} {stat.st_size} {stat.st_mtime_ns} {group} {place} {_of_entry(entry)}"
+        identity = (
+            f"{row['conversation_id']} {stat.st_size} {stat.st_mtime_ns} {group} {row_index} {_of_entry(entry)}"
+        )
         chain = entry.chain if entry else ()
         yield (
             row["sample_rate"],
             Finished(
                 row["conversation_id"],
                 row["recording_id"],
-                _named(row["speakers"]),
+                _kept_name(row["speakers"]),
                 row["duration"],
-                len(heard),
-                sum((one["end"] or 0.0) - (one["start"] or 0.0) for one in heard),
+                len(audible),
+                sum((utterance["end"] or 0.0) - (utterance["start"] or 0.0) for utterance in audible),
                 chains.setdefault(chain, chain),
-                hashlib.sha256(told.encode()).hexdigest()[:16],
+                hashlib.sha256(identity.encode()).hexdigest()[:16],
                 path,
                 group,
-                place,
+                row_index,
             ),
         )
 
@@ -192,14 +194,14 @@ def _places(file: pq.ParquetFile) -> Iterator[tuple[int, int, Row]]:
     """Row group, place in it and columns of each row."""
     for group in range(file.num_row_groups):
         rows = file.read_row_group(group, columns=_SMALL).to_pylist()
-        yield from ((group, place, row) for place, row in enumerate(rows))
+        yield from ((group, row_index, row) for row_index, row in enumerate(rows))
 
 
 def _of_entry(entry: Entry | None) -> str:
     return f"{entry.input_digest} {entry.chain[-1]}" if entry and entry.chain else ""
 
 
-def _named(speakers: Mapping[str, Any] | None) -> str | None:
+def _kept_name(speakers: Mapping[str, Any] | None) -> str | None:
     """The kept speaker's name; a side is no name."""
     name: str | None = (speakers or {}).get("right")
     return None if name in (None, "", "left", "right") else name
@@ -216,11 +218,11 @@ def _audio_bytes(file: pq.ParquetFile) -> int:
     )
 
 
-# How a published row came about, and how it names its audio, without a word about the machine that made it.
+# Provenance of a published row, and the name of its audio, without anything about the machine that made it.
 #
-# A finished row tells its making in JSON; readers of a published one get columns. Models and voices may have been
-# named by a folder on somebody's disk, which is nobody else's business and different on every machine: of such a
-# name the last part is published.
+# A finished row holds its provenance as JSON; a published one has columns. Models and voices may have been named
+# by a folder on a disk, which is private and different on every machine: of such a name the last part is
+# published.
 
 
 #: What a path begins with and a name on the Hub does not.
@@ -229,7 +231,7 @@ _PATH = re.compile(r"(/|~|\.{1,2}[/\\]|\\|[A-Za-z]:[/\\]|file://)")
 
 @dataclass(frozen=True)
 class RowOrigin:
-    """What a work folder as a whole tells of its rows.
+    """What `run.json` of a work folder records about all of its rows.
 
     Attributes:
         source: the dataset that the recordings are from, as `NAME@REVISION`, or None.
@@ -247,26 +249,26 @@ class RowOrigin:
 def origin(folder: Path, source: Mapping[str, Any] | None) -> RowOrigin:
     """Read the record of a work folder; `source` (repository, revision, licence) goes before what it says."""
     run = read_run(folder) or {}
-    told = source if source is not None else run.get("source") or {}
-    place, revision = told.get("repository"), told.get("revision")
+    source_record = source if source is not None else run.get("source") or {}
+    repository, revision = source_record.get("repository"), source_record.get("revision")
     return RowOrigin(
-        f"{place}@{revision}" if place and revision else place,
-        told.get("licence"),
-        tuple((one["name"], one["digest"]) for one in run.get("stages") or ()),
-        tuple(one["name"] for one in (run.get("speak") or {}).get("stages") or ()),
+        f"{repository}@{revision}" if repository and revision else repository,
+        source_record.get("licence"),
+        tuple((stage["name"], stage["digest"]) for stage in run.get("stages") or ()),
+        tuple(stage["name"] for stage in (run.get("speak") or {}).get("stages") or ()),
     )
 
 
-def provenance(row: Mapping[str, Any], one: Finished, known: RowOrigin) -> dict[str, Any]:
-    """The provenance of a finished row as `core.schema.PROVENANCE` has it."""
-    told = row_provenance(row)
-    settings = told.get("settings")
+def provenance(row: Mapping[str, Any], finished: Finished, made_by: RowOrigin) -> dict[str, Any]:
+    """The provenance of a finished row, with the fields of `core.schema.PROVENANCE`."""
+    record = row_provenance(row)
+    settings = record.get("settings")
     return {
-        "source_id": one.recording_id,
-        "source": known.source,
-        "source_licence": known.source_licence,
-        "tool": told.get("tool"),
-        "voice": portable(told.get("voice")),
+        "source_id": finished.recording_id,
+        "source": made_by.source,
+        "source_licence": made_by.source_licence,
+        "tool": record.get("tool"),
+        "voice": portable(record.get("voice")),
         "models": [
             {
                 "role": role,
@@ -274,9 +276,9 @@ def provenance(row: Mapping[str, Any], one: Finished, known: RowOrigin) -> dict[
                 "licence": model.get("licence"),
                 "url": model.get("url"),
             }
-            for role, model in sorted((told.get("models") or {}).items())
+            for role, model in sorted((record.get("models") or {}).items())
         ],
-        "stages": _stages(one.chain, known),
+        "stages": _stages(finished.chain, made_by),
         "settings": None if settings is None else json.dumps(settings, sort_keys=True, ensure_ascii=False),
     }
 
@@ -288,29 +290,32 @@ def portable(name: str | None) -> str | None:
     return re.split(r"[/\\]", name.rstrip("/\\"))[-1]
 
 
-def utterance(told: Mapping[str, Any]) -> dict[str, Any]:
+def utterance(fields: Mapping[str, Any]) -> dict[str, Any]:
     """An utterance with portable names of its model and voice."""
-    made = told["synthesis"]
-    if made is None:
-        return dict(told)
-    return {**told, "synthesis": {**made, "model": portable(made["model"]), "voice": portable(made["voice"])}}
+    synthesis = fields["synthesis"]
+    if synthesis is None:
+        return dict(fields)
+    return {
+        **fields,
+        "synthesis": {**synthesis, "model": portable(synthesis["model"]), "voice": portable(synthesis["voice"])},
+    }
 
 
-def _stages(chain: Sequence[str], known: RowOrigin) -> list[dict[str, Any]]:
-    stages: list[dict[str, Any]] = [{"name": name, "digest": digest} for name, digest in known.tag_stages]
+def _stages(chain: Sequence[str], made_by: RowOrigin) -> list[dict[str, Any]]:
+    stages: list[dict[str, Any]] = [{"name": name, "digest": digest} for name, digest in made_by.tag_stages]
     # A record of other stages than the row went through would give their names to the wrong digests.
-    names = known.speak_stages if len(known.speak_stages) == len(chain) else (None,) * len(chain)
+    names = made_by.speak_stages if len(made_by.speak_stages) == len(chain) else (None,) * len(chain)
     return stages + [{"name": name, "digest": digest} for name, digest in zip(names, chain, strict=True)]
 
 
-# In which file a row lies, and where files are cut inside: by the ids of the rows, never by their neighbours.
+# Placing rows in files, and cutting files into row groups: by the ids of the rows, never by their neighbours.
 #
 # A version that adds, changes or drops a few conversations must leave most bytes where they were, because only
-# new content is sent. So a row's file and its place there follow from a hash of its id; the number of files is a
-# power of two, which keeps its value while it is bearable, and where it doubles each file is cut in two.
+# new content is sent. So a row's file and position follow from a hash of its id; the number of files is a
+# power of two that is kept as long as file sizes allow, and when it doubles, each file is cut in two.
 
 
-#: Bytes of a file at most, in the mean of its split, when their number is chosen anew: what `datasets` and the
+#: Bytes of a file at most, in the mean of its split, when their number is chosen again: what `datasets` and the
 #: viewer of the Hub are at ease with (100-250 MB, see the measures in `benchmarks/publish.py`).
 SHARD_BYTES = 250_000_000
 
@@ -326,7 +331,7 @@ Item = TypeVar("Item")
 
 
 def position(name: str) -> int:
-    """Where an id lies: the first 64 bits of its SHA-256."""
+    """Sort key of an id: the first 64 bits of its SHA-256."""
     return int.from_bytes(hashlib.sha256(name.encode("utf-8", "surrogateescape")).digest()[:8], "big")
 
 
@@ -344,15 +349,15 @@ def shard_count(names: Iterable[str], size: float, before: int | None, shard_byt
         before: number in the version before, or None. Kept while the mean size allows it.
         shard_bytes: bytes of a file at most, in the mean.
     """
-    known = list(names)
+    ids = list(names)
     count = before or 0
     if not _bearable(count, size, shard_bytes):
         count = 1
         while size / count > shard_bytes:
             count *= 2
-    # An empty file is legal Parquet, and a puzzle to whoever opens it.
-    count = min(count, 1 << max(0, len(known).bit_length() - 1))
-    while len({shard_of(name, count) for name in known}) < count:
+    # An empty file is legal Parquet, but puzzles its readers.
+    count = min(count, 1 << max(0, len(ids).bit_length() - 1))
+    while len({shard_of(name, count) for name in ids}) < count:
         count //= 2
     return count
 
@@ -369,27 +374,27 @@ def row_groups(rows: Iterable[tuple[Item, str, int]]) -> Iterator[list[Item]]:
     Whether a group ends after a row depends on the row, so that behind a change the old borders soon come back.
     """
     group: list[Item] = []
-    held = 0
+    pending = 0
     for row, name, size in rows:
-        if group and held + size > ROW_GROUP_HIGH:
+        if group and pending + size > ROW_GROUP_HIGH:
             yield group
-            group, held = [], 0
+            group, pending = [], 0
         group.append(row)
-        held += size
+        pending += size
         # Other bits than those that sort the rows, which are much the same in neighbours.
         chance = int.from_bytes(hashlib.sha256(b"border\0" + name.encode("utf-8", "surrogateescape")).digest()[:8])
-        if held >= ROW_GROUP_LOW and chance * _BETWEEN < size << 64:
+        if pending >= ROW_GROUP_LOW and chance * _BETWEEN < size << 64:
             yield group
-            group, held = [], 0
+            group, pending = [], 0
     if group:
         yield group
 
 
-# One published Parquet file: the same rows give the same bytes, on any run.
+# Writing one published Parquet file: the same rows give the same bytes, on any run.
 #
-# Audio is stored as it is, since it is compressed already, so that a chunk of it is found again wherever it comes
-# to lie; the other columns are small and packed. Pages are cut by content (Parquet's content-defined chunking),
-# and the features stand in the file itself, so that `load_dataset` decodes the audio of a lone file too.
+# Audio is stored as it is, since it is compressed already, so that a chunk of it is recognised wherever it
+# moves to; the other columns are small and compressed. Pages are cut by content (content-defined chunking),
+# and the features are in the file itself, so that `load_dataset` decodes the audio of a single file too.
 
 
 #: The column of a file, by its path, that is neither compressed nor given a dictionary.
@@ -411,7 +416,7 @@ def write_rows(path: Path, features: Features, rows: Iterable[tuple[Row, float]]
         features: its columns, the first of which is the id of a row.
         rows: each with the seconds of its audio; a few of them are in memory at a time.
 
-    Raises OSError as the disk does, and whatever `rows` raises.
+    Raises OSError as the disk does, and any error that `rows` raises.
     """
     schema = features.arrow_schema
     names = _leaves(schema)
@@ -471,7 +476,7 @@ class _Disk:
                 self._failed = error
 
     def flush(self) -> None:
-        """Nothing: whoever opened the file flushes it."""
+        """Nothing: the code that opened the file flushes it."""
 
     def check(self) -> None:
         if self._failed is not None:
@@ -486,57 +491,57 @@ def _leaves(schema: pa.Schema) -> list[str]:
     return [parquet.column(number).path for number in range(len(parquet))]
 
 
-# The rows of each published config, made from finished conversations one at a time.
+# The rows of each published config, made from one finished conversation at a time.
 #
-# Audio of a whole conversation is passed on byte for byte; an utterance is cut from its speaker's channel to the
+# Audio of a conversation is copied byte for byte; an utterance is cut from its speaker's channel to the
 # sample. A file's name inside the audio column is a plain one, made from the row's id.
 
 
-#: Seconds by which an end may lie outside the audio: half a millisecond of rounding in a transcript.
+#: Seconds by which an end may be outside the audio: half a millisecond of rounding in a transcript.
 TOLERANCE = 0.001
 
 
-def conversation_rows(one: Finished, known: RowOrigin) -> Iterator[tuple[Row, float]]:
+def conversation_rows(finished: Finished, made_by: RowOrigin) -> Iterator[tuple[Row, float]]:
     """The row of config `conversations`, with its seconds.
 
     Raises DailytalkError if it can't be read any more, or its audio is not the stereo that the column declares.
     """
-    row = read_row(one)
-    _check_header(one.id, row)
+    row = read_row(finished)
+    _check_header(finished.id, row)
     row = {name: row[name] for name in BUILT} | {
-        "audio": encoded(one.id, row["audio"]["bytes"]),
+        "audio": encoded(finished.id, row["audio"]["bytes"]),
         "audio_sha256": hashlib.sha256(row["audio"]["bytes"]).hexdigest(),
-        "utterances": [utterance(told) for told in row["utterances"] or ()],
-        "provenance": provenance(row, one, known),
+        "utterances": [utterance(fields) for fields in row["utterances"] or ()],
+        "provenance": provenance(row, finished, made_by),
     }
     yield row, row["duration"]
 
 
-def utterance_rows(one: Finished, known: RowOrigin) -> Iterator[tuple[Row, float]]:
+def utterance_rows(finished: Finished, made_by: RowOrigin) -> Iterator[tuple[Row, float]]:
     """The rows of config `utterances` of a conversation, in its order, each with its seconds.
 
-    Raises DailytalkError if its audio can't be decoded or is no stereo, or an utterance lies outside it.
+    Raises DailytalkError if its audio can't be decoded or is no stereo, or an utterance is outside it.
     """
-    row = read_row(one)
-    pcm, rate = _decoded(one.id, row["audio"]["bytes"])
-    for told in row["utterances"] or ():
-        if told["status"] == "dropped":
+    row = read_row(finished)
+    pcm, rate = _decoded(finished.id, row["audio"]["bytes"])
+    for fields in row["utterances"] or ():
+        if fields["status"] == "dropped":
             continue
-        part = _cut(told, pcm, rate)
+        part = _cut(fields, pcm, rate)
         data = _flac(part, rate)
         seconds = len(part) / rate
-        own = utterance(told)
+        published = utterance(fields)
         yield (
-            {name: own.get(name) for name in UTTERANCE}
+            {name: published.get(name) for name in UTTERANCE}
             | {
-                "conversation_id": one.id,
-                "recording_id": one.recording_id,
-                "audio": encoded(told["utterance_id"], data),
+                "conversation_id": finished.id,
+                "recording_id": finished.recording_id,
+                "audio": encoded(fields["utterance_id"], data),
                 "audio_sha256": hashlib.sha256(data).hexdigest(),
                 "sample_rate": rate,
                 "duration": seconds,
-                "language": own.get("language") or row["language"],
-                "words": list(words_of(told, row["alignments"] or (), seconds)),
+                "language": published.get("language") or row["language"],
+                "words": list(words_of(fields, row["alignments"] or (), seconds)),
             },
             seconds,
         )
@@ -550,17 +555,17 @@ OF_CONVERSATIONS: Mapping[str, Callable[[Finished, RowOrigin], Iterator[tuple[Ro
 
 
 def words_of(
-    told: Mapping[str, Any], alignments: Sequence[Mapping[str, Any]], seconds: float
+    fields: Mapping[str, Any], alignments: Sequence[Mapping[str, Any]], seconds: float
 ) -> Iterator[dict[str, Any]]:
     """The words of an utterance in seconds of its own audio, which has `seconds`.
 
-    Those of its speaker whose middle lies in it. What reaches over an edge is cut off there.
+    Only those of its speaker whose middle is in it, cut off at its edges.
     """
     for word in alignments:
         middle = (word["start"] + word["end"]) / 2
-        if word["speaker"] == told["channel"] and told["start"] <= middle <= told["end"]:
+        if word["speaker"] == fields["channel"] and fields["start"] <= middle <= fields["end"]:
             start, end = (
-                min(max(round(word[edge] - told["start"], 4), 0.0), seconds) for edge in ("start", "end")
+                min(max(round(word[edge] - fields["start"], 4), 0.0), seconds) for edge in ("start", "end")
             )
             about = {"source": word["source"], "probability": word.get("probability")}
             yield {"word": word["word"], "start": start, "end": end, **about}
@@ -583,32 +588,32 @@ def _decoded(name: str, data: bytes) -> tuple[Pcm, int]:
 
 def _check_header(name: str, row: Row) -> None:
     try:
-        told = soundfile.info(io.BytesIO(row["audio"]["bytes"]))
+        header = soundfile.info(io.BytesIO(row["audio"]["bytes"]))
     except soundfile.LibsndfileError as error:
         raise _unusable(name, str(error)) from None
-    if (told.channels, told.samplerate) != (len(CHANNELS), row["sample_rate"]):
-        raise _unusable(name, f"it has {told.channels} channel(s) at {told.samplerate} Hz")
+    if (header.channels, header.samplerate) != (len(CHANNELS), row["sample_rate"]):
+        raise _unusable(name, f"it has {header.channels} channel(s) at {header.samplerate} Hz")
 
 
 def _unusable(name: str, cause: str) -> DailytalkError:
     return DailytalkError(f"the audio of {name!r} can't be used ({cause})", "build the conversation again")
 
 
-def _cut(told: Mapping[str, Any], pcm: Pcm, rate: int) -> Pcm:
-    start, end, seconds = told["start"], told["end"], len(pcm) / rate
-    if told["channel"] not in CHANNELS:
+def _cut(fields: Mapping[str, Any], pcm: Pcm, rate: int) -> Pcm:
+    start, end, seconds = fields["start"], fields["end"], len(pcm) / rate
+    if fields["channel"] not in CHANNELS:
         raise DailytalkError(
-            f"the utterance {told['utterance_id']!r} is of the channel {told['channel']!r}",
+            f"the utterance {fields['utterance_id']!r} is of the channel {fields['channel']!r}",
             f"name {' or '.join(CHANNELS)}, or build the conversation again",
         )
     if start is None or end is None or not -TOLERANCE <= start < end <= seconds + TOLERANCE:
         raise DailytalkError(
-            f"the utterance {told['utterance_id']!r} at {start}-{end} s has no length, or lies outside the "
+            f"the utterance {fields['utterance_id']!r} at {start}-{end} s has no length, or lies outside the "
             f"{seconds:.3f} s of its conversation",
             "build the conversation again, or run `dailytalk check` on it",
         )
     first = min(max(round(start * rate), 0), len(pcm) - 1)
-    return pcm[first : max(round(end * rate), first + 1), CHANNELS.index(told["channel"])]
+    return pcm[first : max(round(end * rate), first + 1), CHANNELS.index(fields["channel"])]
 
 
 def _flac(pcm: Pcm, rate: int) -> bytes:
@@ -617,10 +622,10 @@ def _flac(pcm: Pcm, rate: int) -> bytes:
     return file.getvalue()
 
 
-# The untouched recordings of a finished dataset, for those who may publish them: the config `source`.
+# The config `source`: the untouched recordings of a finished dataset, for publishers who have the rights.
 #
-# A recording is taken from where it was tagged, and only if it is still the one that was: published beside
-# conversations that were made from another, it would be a false source.
+# A recording is read from its tagged path, and only if it is still the one that was tagged: published beside
+# conversations that were made from another file, it would be a false source.
 
 
 #: Bytes of a recording at most. Arrow counts the bytes of a column in 31 bits.
@@ -632,9 +637,9 @@ class PackedRecording(NamedTuple):
 
     Attributes:
         id: its `recording_id`.
-        path: where it lies. size: bytes. seconds: of its audio.
+        path: its file. size: bytes. seconds: of its audio.
         identity: its digest (see `sources.transcribed`).
-        told: what a tagged row knows of it.
+        fields: the tagged row without its audio.
         parts: `conversation_id`, `offset` and `duration` of the conversations that were tagged in it and finished.
     """
 
@@ -643,7 +648,7 @@ class PackedRecording(NamedTuple):
     size: int
     seconds: float
     identity: str
-    told: Row
+    fields: Row
     parts: tuple[dict[str, Any], ...]
 
 
@@ -657,39 +662,39 @@ def recordings(folder: Path, conversations: Iterable[Finished]) -> list[PackedRe
         if read_entries(path) is not None:
             tagged |= read_rows(path, BASE)
     parts: dict[str, list[Row]] = {}
-    for one in conversations:
-        if one.id not in tagged:
+    for finished in conversations:
+        if finished.id not in tagged:
             raise DailytalkError(
-                f"{folder / 'tagged'} does not tell from which recording {one.id!r} is",
+                f"{folder / 'tagged'} does not tell from which recording {finished.id!r} is",
                 "run dailytalk tag again, or push without --include-source",
             )
-        parts.setdefault(one.recording_id, []).append(tagged_row(tagged[one.id]))
+        parts.setdefault(finished.recording_id, []).append(tagged_row(tagged[finished.id]))
     return [_recording(name, parts[name]) for name in sorted(parts)]
 
 
-def split_of(one: PackedRecording, side: dict[str, str]) -> str:
+def split_of(recording: PackedRecording, side: dict[str, str]) -> str:
     """The split of a recording: that of its conversations, and where they differ the first of `SPLITS`."""
-    found = {side[part["conversation_id"]] for part in one.parts}
-    return next(name for name in SPLITS if name in found)
+    splits = {side[part["conversation_id"]] for part in recording.parts}
+    return next(name for name in SPLITS if name in splits)
 
 
-def packed_recording_rows(one: PackedRecording, known: RowOrigin) -> Iterator[tuple[Row, float]]:
+def packed_recording_rows(recording: PackedRecording, made_by: RowOrigin) -> Iterator[tuple[Row, float]]:
     """The row of config `source`, with its seconds. Raises DailytalkError if the recording changed meanwhile."""
-    data = one.path.read_bytes()
-    if len(data) != one.size:
-        raise DailytalkError(f"the recording {one.told['audio_file']!r} changed just now", "push again")
+    data = recording.path.read_bytes()
+    if len(data) != recording.size:
+        raise DailytalkError(f"the recording {recording.fields['audio_file']!r} changed just now", "push again")
     row = {
-        "recording_id": one.id,
-        "audio": encoded(one.id, data, PurePosixPath(one.told["audio_file"]).suffix.lower()),
+        "recording_id": recording.id,
+        "audio": encoded(recording.id, data, PurePosixPath(recording.fields["audio_file"]).suffix.lower()),
         "audio_sha256": hashlib.sha256(data).hexdigest(),
-        "audio_file": one.told["audio_file"],
-        "sample_rate": one.told["sample_rate"],
-        "channels": one.told["channels"],
-        "conversations": list(one.parts),
-        "source": known.source,
-        "source_licence": known.source_licence,
+        "audio_file": recording.fields["audio_file"],
+        "sample_rate": recording.fields["sample_rate"],
+        "channels": recording.fields["channels"],
+        "conversations": list(recording.parts),
+        "source": made_by.source,
+        "source_licence": made_by.source_licence,
     }
-    yield row, one.seconds
+    yield row, recording.seconds
 
 
 def _recording(name: str, rows: list[Row]) -> PackedRecording:
@@ -698,15 +703,15 @@ def _recording(name: str, rows: list[Row]) -> PackedRecording:
         for other in others:  # parts of one recording that say different things of it
             if other["audio_identity"] != first["audio_identity"]:
                 raise BadInput("its parts were tagged in different versions of it", "run dailytalk tag again")
-        here = at_hand(first, None)
-        path = from_uri(here["audio"]["path"])
+        located = at_hand(first, None)
+        path = from_uri(located["audio"]["path"])
         size = path.stat().st_size
         if size > LARGEST_BYTES:
             raise BadInput(
                 f"it has {size / 1e9:.2f} GB, and a row of Parquet can hold {LARGEST_BYTES / 1e9:.1f}",
                 "convert it to FLAC and run dailytalk tag again, or push without --include-source",
             )
-        seconds = probe(here["audio"]).seconds
+        seconds = probe(located["audio"]).seconds
     except BadInput as error:
         raise DailytalkError(
             f"the recording {first['audio_file']!r} can't be published ({error.reason})", error.remedy
@@ -723,11 +728,11 @@ def _recording(name: str, rows: list[Row]) -> PackedRecording:
     )
 
 
-# The folder in which a version waits to be sent: files that are done stay, so that no run packs them twice.
+# The staging folder, in which a version waits to be sent: finished files stay, so that no run packs them twice.
 #
-# Beside each file lies a small record of what it was made from. A file with another record, or with none, was
-# made of something else or by a run that died, and is made again; a folder that holds anything of somebody else's
-# is refused before a byte is written.
+# Each file has a small record of what it was made from. A file with another record, or with none, was
+# made from other rows or by a run that died, and is made again; a folder that holds anything that no push wrote
+# is rejected before a byte is written.
 
 
 #: Name of the file that marks a folder as ours.
@@ -735,7 +740,7 @@ MARK = ".dailytalk-stage"
 
 _DATA = re.compile(rf"({'|'.join(SPLITS)})-\d{{5}}-of-\d{{5}}\.parquet")
 
-#: Bytes that are left free on the disk beside what is written: the footers of files, and everybody else.
+#: Bytes that are left free on the disk: for the footers of files, and for other programs.
 _SPARE = 200_000_000
 
 
@@ -777,42 +782,42 @@ _KEPT = {"key": str, "sha256": str, "size": int, "rows": int, "seconds": float}
 
 
 def staged(stage: Path, name: str, key: str) -> DataFile | None:
-    """The file of a name, if it is there and was made from what `key` stands for."""
+    """The file of a name, if it exists and was made from the rows that `key` identifies."""
     try:
         path = inside(stage, name)
-        told = expect(read_json(inside(stage, _record(Path(name)))), _KEPT, path.name)
-        if told["key"] != key or path.stat().st_size != told["size"]:
+        record = expect(read_json(inside(stage, _record(Path(name)))), _KEPT, path.name)
+        if record["key"] != key or path.stat().st_size != record["size"]:
             return None
     except (BadInput, FileNotFoundError):  # not there, or damaged: it is made again
         return None
     config, split = name.split("/")[0], path.name.split("-")[0]
-    return DataFile(name, path, config, split, told["sha256"], told["size"], told["rows"], told["seconds"])
+    return DataFile(name, path, config, split, record["sha256"], record["size"], record["rows"], record["seconds"])
 
 
 def keep(file: DataFile, key: str) -> None:
     """Note what a file was made from. It must be whole and on disk by then."""
-    told = {
+    record = {
         "key": key,
         "sha256": file.sha256,
         "size": file.size,
         "rows": file.rows,
         "seconds": file.seconds,
     }
-    write_text(_record(file.path), json.dumps(told) + "\n")
+    write_text(_record(file.path), json.dumps(record) + "\n")
 
 
 def drop_stale_files(stage: Path, names: Iterable[str]) -> None:
     """Remove data files that are not among `names`, and what killed runs left half written."""
-    wanted = {stage / name for name in names}
+    paths = {stage / name for name in names}
     for config in CONFIGS:
         for path in [*(stage / config).glob("*.parquet"), *(stage / config).glob(".*.tmp")]:
-            if path.suffix == ".tmp" or (_DATA.fullmatch(path.name) and path not in wanted):
+            if path.suffix == ".tmp" or (_DATA.fullmatch(path.name) and path not in paths):
                 _record(path).unlink(missing_ok=True)
                 path.unlink(missing_ok=True)
 
 
 def refuse_full_disk(stage: Path, needed: float) -> None:
-    """Raise DailytalkError if `needed` bytes do not fit where the stage lies."""
+    """Raise DailytalkError if `needed` bytes do not fit on the disk of the stage."""
     free = shutil.disk_usage(stage).free
     if needed and needed + _SPARE > free:
         raise DailytalkError(
@@ -825,11 +830,11 @@ def _record(path: Path) -> Path:
     return path.with_name(f".{path.name}.json")
 
 
-# From a work folder to the Parquet files of one version, on this disk: everything about a push but the Hub.
+# Packing a work folder into the Parquet files of one version on this disk: all of a push except the Hub.
 #
-# First a plan from all columns but the audio (who is in which split and file), then the files, several at once
-# and each on its own, so that a run that was stopped goes on with the first file that is missing. Threads are
-# enough: decoding, encoding and hashing let go of the interpreter.
+# First a plan (which row is in which split and file) from all columns except the audio, then the files, several
+# at once and each independent, so that a stopped run continues with the first missing file. Threads are
+# enough: decoding, encoding and hashing release the interpreter lock.
 
 
 #: Version of what this code makes of a row; another one packs every file again.
@@ -872,67 +877,74 @@ def pack_version(
 
     Args:
         folder: a work folder with `dataset/` (and `tagged/`, for the recordings).
-        stage: where the files go, `CONFIG/SPLIT-00000-of-00004.parquet`; those that stand are not made again.
+        stage: where the files go, `CONFIG/SPLIT-00000-of-00004.parquet`; existing ones are not made again.
         include_source: publish the recordings too, as config `source`.
         splits_before: conversation id to its split in the version before.
         shards_before: `CONFIG/SPLIT` to its number of files in the version before.
         valid_share, test_share, seed: as in `splits.split_three`.
         shard_bytes: bytes of a file at most, in the mean.
-        source: `repository`, `revision` and `licence` of the recordings; None: what run.json says, if it does.
+        source: `repository`, `revision` and `licence` of the recordings; None: those of run.json, if any.
         workers: files that are made at once.
         progress: called after each file.
 
     Raises DailytalkError: the folder holds nothing that can be published, a recording is missing or another one
-    than was tagged, the disk is too small, or the stage belongs to somebody else.
+    than was tagged, the disk is too small, or the stage holds what no push wrote.
     """
     index = index_folder(folder)
     claim(stage)
-    known = origin(folder, source)
-    told = [SplitVoice(one.id, one.kept_speaker, one.recording_id, one.seconds) for one in index.conversations]
-    side, disjoint = split_three(told, splits_before, valid_share, test_share, seed)
-    found = recordings(folder, index.conversations) if include_source else []
-    jobs = list(_jobs(index, found, side, known, shards_before, shard_bytes))
+    made_by = origin(folder, source)
+    voices = [
+        SplitVoice(finished.id, finished.kept_speaker, finished.recording_id, finished.seconds)
+        for finished in index.conversations
+    ]
+    side, disjoint = split_three(voices, splits_before, valid_share, test_share, seed)
+    packed = recordings(folder, index.conversations) if include_source else []
+    jobs = list(_jobs(index, packed, side, made_by, shards_before, shard_bytes))
     drop_stale_files(stage, [job.name for job in jobs])
-    done = {job.name: file for job in jobs if (file := staged(stage, job.name, job.key))}
-    missing = [job for job in jobs if job.name not in done]
+    files_by_name = {job.name: file for job in jobs if (file := staged(stage, job.name, job.key))}
+    missing = [job for job in jobs if job.name not in files_by_name]
     refuse_full_disk(stage, sum(job.size for job in missing))
-    for number, file in enumerate(done.values(), 1):
+    for number, file in enumerate(files_by_name.values(), 1):
         progress(file, number, len(jobs))
     try:
         # Closed at once, whatever is raised here: a traceback would keep it, and its threads, alive.
-        with closing(_made(missing, stage, index, known, workers)) as files:
+        with closing(_write_missing(missing, stage, index, made_by, workers)) as files:
             for file in files:
-                done[file.name] = file
-                progress(file, len(done), len(jobs))
+                files_by_name[file.name] = file
+                progress(file, len(files_by_name), len(jobs))
     except OSError as error:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT):
             raise
         raise DailytalkError(
             f"the disk of {stage} is full", "make room and push again: what is packed already stays"
         ) from None
-    return Packed(tuple(done[name] for name in sorted(done)), index.sample_rate, disjoint, index.rejects)
+    return Packed(
+        tuple(files_by_name[name] for name in sorted(files_by_name)), index.sample_rate, disjoint, index.rejects
+    )
 
 
 def _jobs(
     index: Index,
-    found: Iterable[PackedRecording],
+    packed: Iterable[PackedRecording],
     side: dict[str, str],
-    known: RowOrigin,
+    made_by: RowOrigin,
     before: Mapping[str, int],
     shard_bytes: float,
 ) -> Iterator[_Job]:
     """The files of a version. A split without rows has none: `datasets` fails on one."""
     parts: dict[tuple[str, str], list[Member]] = {}
-    for one in index.conversations:
-        parts.setdefault(("conversations", side[one.id]), []).append(one)
-        if one.heard:
-            parts.setdefault(("utterances", side[one.id]), []).append(one)
-    for recording in found:
+    for finished in index.conversations:
+        parts.setdefault(("conversations", side[finished.id]), []).append(finished)
+        if finished.heard:
+            parts.setdefault(("utterances", side[finished.id]), []).append(finished)
+    for recording in packed:
         parts.setdefault(("source", split_of(recording, side)), []).append(recording)
     for config, split in ((config, split) for config in CONFIGS for split in SPLITS):
         members = parts.get((config, split))
         if members:
-            yield from _jobs_of(config, split, members, index, known, before.get(f"{config}/{split}"), shard_bytes)
+            yield from _jobs_of(
+                config, split, members, index, made_by, before.get(f"{config}/{split}"), shard_bytes
+            )
 
 
 def _jobs_of(
@@ -940,47 +952,48 @@ def _jobs_of(
     split: str,
     members: Sequence[Member],
     index: Index,
-    known: RowOrigin,
+    made_by: RowOrigin,
     before: int | None,
     shard_bytes: float,
 ) -> Iterator[_Job]:
-    sizes = {one.id: _size(one, config, index.bytes_per_second) for one in members}
+    sizes = {member.id: _size(member, config, index.bytes_per_second) for member in members}
     count = shard_count(sizes, sum(sizes.values()), before, shard_bytes)
     shards: list[list[Member]] = [[] for _ in range(count)]
-    for one in sorted(members, key=lambda one: (position(one.id), one.id)):
-        shards[shard_of(one.id, count)].append(one)
+    for member in sorted(members, key=lambda member: (position(member.id), member.id)):
+        shards[shard_of(member.id, count)].append(member)
     about = [
         _CODE,
         pa.__version__,
         soundfile.__libsndfile_version__,
         str(published_features(config, index.sample_rate)),
-        asdict(known),
+        asdict(made_by),
     ]
     for number, shard in enumerate(shards):
-        own = [
-            [one.id, one.identity, one.parts] if isinstance(one, PackedRecording) else one.digest for one in shard
+        contents = [
+            [member.id, member.identity, member.parts] if isinstance(member, PackedRecording) else member.digest
+            for member in shard
         ]
-        key = hashlib.sha256(json.dumps([about, own]).encode()).hexdigest()
-        size = sum(sizes[one.id] for one in shard)
+        key = hashlib.sha256(json.dumps([about, contents]).encode()).hexdigest()
+        size = sum(sizes[member.id] for member in shard)
         yield _Job(file_of(config, split, number, count), config, split, tuple(shard), size, key)
 
 
-def _size(one: Member, config: str, bytes_per_second: float) -> float:
+def _size(member: Member, config: str, bytes_per_second: float) -> float:
     """About the bytes of a member's rows. One speaker of two takes most of a second's bytes, so counts as both."""
-    if isinstance(one, PackedRecording):
-        return one.size
-    return bytes_per_second * (one.seconds if config == "conversations" else one.heard_seconds)
+    if isinstance(member, PackedRecording):
+        return member.size
+    return bytes_per_second * (member.seconds if config == "conversations" else member.heard_seconds)
 
 
-def _made(
-    jobs: Sequence[_Job], stage: Path, index: Index, known: RowOrigin, workers: int
+def _write_missing(
+    jobs: Sequence[_Job], stage: Path, index: Index, made_by: RowOrigin, workers: int
 ) -> Generator[DataFile, None, None]:
     """Make files, several at once, and yield each when it is on disk; what fails or interrupts one stops all."""
     stopped = threading.Event()
 
     def make(job: _Job) -> DataFile:
         path = stage / job.name
-        written = write_rows(path, published_features(job.config, index.sample_rate), _rows(job, known, stopped))
+        written = write_rows(path, published_features(job.config, index.sample_rate), _rows(job, made_by, stopped))
         with path.open("rb") as opened:
             sha256 = hashlib.file_digest(opened, "sha256").hexdigest()
         file = DataFile(job.name, path, job.config, job.split, sha256, path.stat().st_size, *written)
@@ -997,11 +1010,11 @@ def _made(
             pool.shutdown(cancel_futures=True)
 
 
-def _rows(job: _Job, known: RowOrigin, stopped: threading.Event) -> Iterator[tuple[Row, float]]:
-    for one in job.members:
+def _rows(job: _Job, made_by: RowOrigin, stopped: threading.Event) -> Iterator[tuple[Row, float]]:
+    for member in job.members:
         if stopped.is_set():
             raise InterruptedError("packing was stopped")
-        if isinstance(one, PackedRecording):
-            yield from packed_recording_rows(one, known)
+        if isinstance(member, PackedRecording):
+            yield from packed_recording_rows(member, made_by)
         else:
-            yield from OF_CONVERSATIONS[job.config](one, known)
+            yield from OF_CONVERSATIONS[job.config](member, made_by)

@@ -83,12 +83,12 @@ from dailytalk_contiguous.run.clips import listed_clips
 from dailytalk_contiguous.run.outputs import TRANSCRIPT, read_run
 from dailytalk_contiguous.store.files import write_lines, write_text
 
-# The parts of a report, each a piece of HTML from the tally: facts, plots, tables.
+# The parts of a report on conversations, each a piece of HTML from the tally: facts, plots, tables.
 #
-# A part without anything to show says so in a sentence instead of drawing an empty plot.
+# A part with nothing to show says so in a sentence instead of drawing an empty plot.
 
 
-#: Tags that have a bar of their own, and lines of a table; the rest is counted in one.
+#: Tags with their own bar, and lines of a table; the rest is counted together.
 MAX_TAGS, MAX_LINES = 30, 15
 
 #: Offsets that the plot shows, in seconds, and the width of its bars. 200 ms apart is what listeners notice.
@@ -110,7 +110,7 @@ _STATUSES = {
 def facts(tally: Tally, run: Mapping[str, Any]) -> Html:
     """The figures at the top of the page."""
     side = tally.after if tally.rebuilt else tally.before
-    found = [
+    figures = [
         ("conversations", thousands(tally.conversations), _languages(tally.languages)),
         ("audio", hours(tally.seconds), f"recorded: {hours(tally.before.seconds)}" if tally.rebuilt else ""),
         ("speech", hours(side.speech_seconds), "both speakers added up"),
@@ -122,26 +122,28 @@ def facts(tally: Tally, run: Mapping[str, Any]) -> Html:
         ("words with times", thousands(tally.words), ""),
     ]
     if tally.rebuilt:
-        said = tally.statuses["spoken"]
-        found.append(("resynthesised", thousands(said), f"{percent(said, tally.utterances)} of the utterances"))
-        found.append(("spent on speech", money(tally.cost), _saved(run)))
+        n_spoken = tally.statuses["spoken"]
+        figures.append(
+            ("resynthesised", thousands(n_spoken), f"{percent(n_spoken, tally.utterances)} of the utterances")
+        )
+        figures.append(("spent on speech", money(tally.cost), _saved(run)))
     n_rejects = sum(tally.rejects.values())
-    found.append(("rejected", thousands(n_rejects), "utterances, conversations or recordings"))
-    return facts_of(found)
+    figures.append(("rejected", thousands(n_rejects), "utterances, conversations or recordings"))
+    return facts_of(figures)
 
 
 def tags(tally: Tally) -> Html:
-    """How often each tag stands before an utterance, by speaker."""
-    total = sum(sum(found.values()) for found in tally.tags.values())
+    """Number of utterances of each tag, by speaker."""
+    total = sum(sum(counts.values()) for counts in tally.tags.values())
     ranked = sorted(tally.tags.items(), key=lambda item: (-sum(item[1].values()), item[0]))
-    shown = [(name, Counter(found)) for name, found in ranked[:MAX_TAGS]]
+    shown = [(name, Counter(counts)) for name, counts in ranked[:MAX_TAGS]]
     if ranked[MAX_TAGS:]:
         shown.append(
-            (f"{len(ranked) - MAX_TAGS} others", sum((found for _, found in ranked[MAX_TAGS:]), Counter()))
+            (f"{len(ranked) - MAX_TAGS} others", sum((counts for _, counts in ranked[MAX_TAGS:]), Counter()))
         )
     rows = [
-        Bar(name, (found["left"], found["right"]), f"{found.total()} ({percent(found.total(), total)})")
-        for name, found in shown
+        Bar(name, (counts["left"], counts["right"]), f"{counts.total()} ({percent(counts.total(), total)})")
+        for name, counts in shown
     ]
     colours = key(("left", "left, re-voiced" if tally.rebuilt else "left"), ("right", "right"))
     plot = colours + bars("Utterances of each tag", rows, ("left", "right"))
@@ -161,10 +163,10 @@ def buckets(tally: Tally) -> Html:
 
 
 def affect(tally: Tally) -> Html:
-    """Where utterances lie between low and high valence and arousal."""
+    """Utterances by valence and arousal."""
     cells = [
-        ((x + 0.5) * AFFECT_CELL, (y + 0.5) * AFFECT_CELL, found.total(), _cell_hint(found))
-        for (x, y), found in tally.affect.items()
+        ((x + 0.5) * AFFECT_CELL, (y + 0.5) * AFFECT_CELL, counts.total(), _cell_hint(counts))
+        for (x, y), counts in tally.affect.items()
     ]
     plot = bubbles(
         "Utterances by valence and arousal",
@@ -217,8 +219,8 @@ def turn_table(tally: Tally) -> Html:
     ]
     figures = html_table(("", *names), [(name, *values) for name, values in lines], range(1, 1 + len(names)))
     if tally.rebuilt:
-        kept = f"{tally.backchannels_kept} of {tally.backchannels} backchannels stayed inside their turn"
-        figures += soft(f"{kept}; {tally.lost_seconds:.2f} s of kept speech and sounds lost.")
+        sentence = f"{tally.backchannels_kept} of {tally.backchannels} backchannels stayed inside their turn"
+        figures += soft(f"{sentence}; {tally.lost_seconds:.2f} s of kept speech and sounds lost.")
     return card("Figures", figures, "")
 
 
@@ -228,11 +230,11 @@ def lengths(tally: Tally) -> Html:
         (
             (x + 0.5) * LENGTH_CELL,
             (y + 0.5) * LENGTH_CELL,
-            found,
-            f"{wording.counted(found, 'utterance')}: {x * LENGTH_CELL:g} to {(x + 1) * LENGTH_CELL:g} s recorded, "
+            n,
+            f"{wording.counted(n, 'utterance')}: {x * LENGTH_CELL:g} to {(x + 1) * LENGTH_CELL:g} s recorded, "
             f"{y * LENGTH_CELL:g} to {(y + 1) * LENGTH_CELL:g} s new",
         )
-        for (x, y), found in tally.lengths.items()
+        for (x, y), n in tally.lengths.items()
     ]
     longest = max((max(cell) + 1 for cell in tally.lengths), default=1) * LENGTH_CELL
     reach = next(limit for limit in (3.0, 6.0, LENGTH_LIMIT) if longest <= limit)
@@ -254,34 +256,38 @@ def lengths(tally: Tally) -> Html:
 
 def synthesis(tally: Tally, run: Mapping[str, Any]) -> Html:
     """Whose voice, what failed, and what it cost."""
-    said = sum(tally.voices.values())
-    lines = [(f"{_STATUSES.get(name, name)}", thousands(found)) for name, found in tally.statuses.most_common()]
-    lines += [(f"why not: {reason}", thousands(found)) for reason, found in tally.reasons.most_common(MAX_LINES)]
-    lines.append(("needed more than one try", f"{thousands(tally.n_retried)} ({percent(tally.n_retried, said)})"))
+    n_spoken = sum(tally.voices.values())
+    lines = [(f"{_STATUSES.get(name, name)}", thousands(number)) for name, number in tally.statuses.most_common()]
+    lines += [(f"why not: {reason}", thousands(number)) for reason, number in tally.reasons.most_common(MAX_LINES)]
+    lines.append(
+        ("needed more than one try", f"{thousands(tally.n_retried)} ({percent(tally.n_retried, n_spoken)})")
+    )
     if tally.error_rates:
         lines.append(("word error rate of the synthesis, median", f"{quantile(tally.error_rates, 0.5):.0f} %"))
     lines.append(("paid for what is in here", money(tally.cost)))
     lines.append(("an hour of finished audio", money(3600 * tally.cost / tally.seconds) if tally.seconds else "–"))
-    told = _money_of(run)
-    if is_number(told.get("spent")):
-        lines.append(("spent by the last run", money(told["spent"])))
-    if is_number(told.get("saved_by_cache")):
-        lines.append(("saved by the cache in the last run", money(told["saved_by_cache"])))
-    voices = [(name or "unnamed", thousands(found)) for name, found in tally.voices.most_common(MAX_LINES)]
-    known = [(name, thousands(found)) for name, found in tally.word_sources.most_common()]
+    spending = _money_of(run)
+    if is_number(spending.get("spent")):
+        lines.append(("spent by the last run", money(spending["spent"])))
+    if is_number(spending.get("saved_by_cache")):
+        lines.append(("saved by the cache in the last run", money(spending["saved_by_cache"])))
+    voices = [(name or "unnamed", thousands(number)) for name, number in tally.voices.most_common(MAX_LINES)]
+    sources = [(name, thousands(number)) for name, number in tally.word_sources.most_common()]
     return card("Utterances and money", html_table(("", ""), lines, [1]), "") + stack(
         card(
             "Voices", html_table(("engine · model · voice", "utterances"), voices, [1]) if voices else "", "none"
         ),
-        card("How word times are known", html_table(("", "words"), known, [1]) if known else "", "no words"),
+        card("How word times are known", html_table(("", "words"), sources, [1]) if sources else "", "no words"),
     )
 
 
 def rejected(tally: Tally, examples: Sequence[Mapping[str, str]]) -> Html:
     """What was rejected, by stage and reason, and the first few with their remedies."""
-    kinds = [(stage, reason, thousands(found)) for (stage, reason), found in tally.rejects.most_common(MAX_LINES)]
+    kinds = [
+        (stage, reason, thousands(number)) for (stage, reason), number in tally.rejects.most_common(MAX_LINES)
+    ]
     if len(tally.rejects) > MAX_LINES:
-        rest = sum(found for _, found in tally.rejects.most_common()[MAX_LINES:])
+        rest = sum(number for _, number in tally.rejects.most_common()[MAX_LINES:])
         kinds.append(("", f"{len(tally.rejects) - MAX_LINES} other kinds", thousands(rest)))
     what = html_table(("stage", "reason", "number"), kinds, [2])
     return card("By kind", what + examples_of(examples) if kinds else "", "nothing was rejected", "wide")
@@ -289,8 +295,8 @@ def rejected(tally: Tally, examples: Sequence[Mapping[str, str]]) -> Html:
 
 def _money_of(run: Mapping[str, Any]) -> Mapping[str, Any]:
     speak = run.get("speak")
-    told = speak.get("money") if isinstance(speak, dict) else None
-    return told if isinstance(told, dict) else {}
+    money = speak.get("money") if isinstance(speak, dict) else None
+    return money if isinstance(money, dict) else {}
 
 
 def _saved(run: Mapping[str, Any]) -> str:
@@ -303,14 +309,14 @@ def _sides(tally: Tally) -> list[tuple[str, Side]]:
 
 
 def _binned(side: Side) -> dict[float, float]:
-    """Shares of the offsets in bins of the plot, by their lower edges; what lies outside is in the outer bins."""
+    """Shares of the offsets by the lower edges of the plot's bins; the outer bins hold what is beyond them."""
     total, width = side.offsets.total(), round(OFFSET_WIDTH * OFFSET_BINS)
     low, high = round(OFFSETS.low * OFFSET_BINS), round(OFFSETS.high * OFFSET_BINS)
-    found: Counter[float] = Counter()
+    bins: Counter[float] = Counter()
     for value, number in side.offsets.items():
         edge = (min(max(value, low), high - 1) - low) // width * width + low
-        found[round(edge / OFFSET_BINS, 6)] += number
-    return {edge: number / total for edge, number in found.items()}
+        bins[round(edge / OFFSET_BINS, 6)] += number
+    return {edge: number / total for edge, number in bins.items()}
 
 
 def _offset(side: Side, share: float) -> str:
@@ -318,34 +324,32 @@ def _offset(side: Side, share: float) -> str:
     return f"{value:+.2f} s".replace("-", "−") if is_number(value) else "–"
 
 
-def _cell_hint(found: Counter[str]) -> str:
-    return f"{wording.counted(found.total(), 'utterance')}: " + ", ".join(
-        f"{name} {number}" for name, number in found.most_common(5)
+def _cell_hint(tags: Counter[str]) -> str:
+    return f"{wording.counted(tags.total(), 'utterance')}: " + ", ".join(
+        f"{name} {number}" for name, number in tags.most_common(5)
     )
 
 
-def _languages(found: Counter[str]) -> str:
-    named = ", ".join(name for name, _ in found.most_common(4))
-    return named + (f" and {len(found) - 4} more" if len(found) > 4 else "")
+def _languages(counts: Counter[str]) -> str:
+    names = ", ".join(name for name, _ in counts.most_common(4))
+    return names + (f" and {len(counts) - 4} more" if len(counts) > 4 else "")
 
 
-def _sorted(found: Counter[str]) -> list[tuple[str, int]]:
-    return sorted(found.items())
+def _sorted(counts: Counter[str]) -> list[tuple[str, int]]:
+    return sorted(counts.items())
 
 
 # The parts of the report of an expressive corpus, each a piece of HTML.
-#
-# As in `parts`: a part without anything to show says so.
 
 
-#: Speakers that have a bar of their own, and lines of rejects.
+#: Speakers with their own bar, and lines of rejects.
 MAX_BARS, MAX_CORPUS_LINES = 24, 20
 
 
 def corpus_facts(tally: CorpusTally) -> Html:
     """The figures at the top."""
     validation = tally.by["split"].get("validation", Group())
-    found = [
+    figures = [
         (f"{tally.unit}s", thousands(tally.all.clips), f"{hours(tally.all.seconds)} recorded"),
         ("copies", thousands(tally.all.copies), "augmented, in training only"),
         ("seen in training", hours(tally.all.seen), "with copies and weights"),
@@ -359,18 +363,18 @@ def corpus_facts(tally: CorpusTally) -> Html:
     ]
     if tally.measured:
         beyond = f"{thousands(tally.refused)} beyond a limit of quality"
-        found.insert(-1, ("measured", thousands(tally.measured), beyond))
-    return facts_of(found)
+        figures.insert(-1, ("measured", thousands(tally.measured), beyond))
+    return facts_of(figures)
 
 
 def dimension(tally: CorpusTally, name: str) -> Html:
     """Hours and counts of each value of a dimension."""
     ranked = sorted(tally.by[name].items(), key=lambda item: (-item[1].seconds, item[0]))
-    rows = [Bar(value, (one.seconds,), _label(one)) for value, one in ranked[:MAX_BARS]]
+    rows = [Bar(value, (group.seconds,), _label(group)) for value, group in ranked[:MAX_BARS]]
     rest = ranked[MAX_BARS:]
     if rest:
-        seconds = sum(one.seconds for _, one in rest)
-        number = sum(one.clips for _, one in rest)
+        seconds = sum(group.seconds for _, group in rest)
+        number = sum(group.clips for _, group in rest)
         rows.append(Bar(f"{len(rest)} others", (seconds,), f"{thousands(number)} · {hours(seconds)}"))
     return card(DIMENSIONS[name], bars(f"Hours by {name}", rows, ("after",)) if rows else "", "no finished clips")
 
@@ -396,8 +400,8 @@ def spread_of(tally: CorpusTally) -> str:
 
 def before_and_after(tally: CorpusTally) -> dict[str, tuple[float, float]]:
     """Seconds of each emotion that train: recorded, and seen."""
-    seen = {name: one.seen for name, one in tally.by["emotion"].items()}
-    return {name: (tally.recorded(name), seen.get(name, 0.0)) for name in sorted({*seen, *tally.before})}
+    trained = {name: one.seen for name, one in tally.by["emotion"].items()}
+    return {name: (tally.recorded(name), trained.get(name, 0.0)) for name in sorted({*trained, *tally.before})}
 
 
 def missing(tally: CorpusTally) -> Html:
@@ -416,26 +420,26 @@ def shortfall_lines(tally: CorpusTally) -> list[tuple[str, str, str, str, str]]:
     lines = []
     minutes = before_and_after(tally)
     for short in tally.shortfalls():
-        name, (recorded, seen) = short.emotion, minutes[short.emotion]
+        name, (recorded, trained) = short.emotion, minutes[short.emotion]
         what = short.to_record().partition(": ")[2]
-        lines.append((name, _minutes(recorded), _minutes(seen), _minutes(short.seconds), what))
+        lines.append((name, _minutes(recorded), _minutes(trained), _minutes(short.seconds), what))
     return lines
 
 
 def corpus_affect(tally: CorpusTally) -> Html:
     """A map of valence and arousal for every emotion, all with the same axes."""
     cards = []
-    for name, found in sorted(tally.affect.items()):
-        plot = affect_map(f"Clips that are {name} by valence and arousal", found, "clips")
-        cards.append(card(f"{name} ({thousands(found.total())} clips)", plot, ""))
+    for name, counts in sorted(tally.affect.items()):
+        plot = affect_map(f"Clips that are {name} by valence and arousal", counts, "clips")
+        cards.append(card(f"{name} ({thousands(counts.total())} clips)", plot, ""))
     return joined(cards) or card("Affect", "", "no clip has affect")
 
 
-def affect_map(title: str, found: Counter[tuple[int, int]], unit: str) -> Html:
+def affect_map(title: str, counts: Counter[tuple[int, int]], unit: str) -> Html:
     """Numbers of `unit` in cells of valence and arousal; all such maps have the same axes."""
     cells = [
         ((x + 0.5) * AFFECT_CELL, (y + 0.5) * AFFECT_CELL, number, wording.counted(number, unit.removesuffix("s")))
-        for (x, y), number in found.items()
+        for (x, y), number in counts.items()
     ]
     axes = (Axis("valence (0 to 1)", 0, 1, 0.25), Axis("arousal (0 to 1)", 0, 1, 0.25))
     return bubbles(title, cells, *axes)
@@ -445,9 +449,9 @@ def quality(tally: CorpusTally) -> Html:
     """A histogram of every measure with its limits, of all clips that were measured."""
     cards = []
     for name, measure in MEASURES.items():
-        found = tally.bins[name]
-        total = found.total()
-        shares = {edge: number / total for edge, number in found.items()}
+        bins = tally.bins[name]
+        total = bins.total()
+        shares = {edge: number / total for edge, number in bins.items()}
         limits = measure.limits(tally.limits)
         plot = histogram(
             f"Clips by {measure.axis.title}",
@@ -475,9 +479,9 @@ def samples(rows: Mapping[str, Mapping[str, Any]], heard: Mapping[str, bytes]) -
 
 def corpus_rejected(tally: CorpusTally, examples: Sequence[Mapping[str, str]]) -> Html:
     """What was rejected, by stage and reason, and the first few with their remedies."""
-    kinds = [(*kind, thousands(found)) for kind, found in tally.rejects.most_common(MAX_CORPUS_LINES)]
+    kinds = [(*kind, thousands(number)) for kind, number in tally.rejects.most_common(MAX_CORPUS_LINES)]
     if len(tally.rejects) > MAX_CORPUS_LINES:
-        rest = sum(found for _, found in tally.rejects.most_common()[MAX_CORPUS_LINES:])
+        rest = sum(number for _, number in tally.rejects.most_common()[MAX_CORPUS_LINES:])
         kinds.append(("", f"{len(tally.rejects) - MAX_CORPUS_LINES} other kinds", thousands(rest)))
     what = html_table(("stage", "reason", "number"), kinds, [2]) + examples_of(examples)
     return card("By kind", what if kinds else "", "nothing was rejected", "wide")
@@ -487,8 +491,8 @@ def corpus_licences(tally: CorpusTally) -> Html:
     """The licences of the clips, and what they ask for."""
     lines = [
         # What is bold in Markdown is plain here.
-        (name or UNKNOWN, thousands(one.clips), hours(one.seconds), licence_in_words(name).replace("**", ""))
-        for name, one in sorted(tally.licences.items(), key=str)
+        (name or UNKNOWN, thousands(group.clips), hours(group.seconds), licence_in_words(name).replace("**", ""))
+        for name, group in sorted(tally.licences.items(), key=str)
     ]
     what = html_table(("licence", "clips", "recorded", "asks for"), lines, (1, 2))
     return card("Licences", what if lines else "", "no finished clips", "wide")
@@ -503,23 +507,23 @@ def _minutes(seconds: float) -> str:
     return f"{seconds / 60:.1f} min"
 
 
-def _label(one: Group) -> str:
-    return f"{thousands(one.clips)} · {hours(one.seconds)}"
+def _label(group: Group) -> str:
+    return f"{thousands(group.clips)} · {hours(group.seconds)}"
 
 
-def _source(one: Credit) -> Html:
-    is_link = one.homepage.startswith(("https://", "http://"))
+def _source(credit: Credit) -> Html:
+    is_link = credit.homepage.startswith(("https://", "http://"))
     return fill(
         "<p><b>{}</b> · {} · {}<br>{}</p>",
-        one.name,
-        one.licence or "licence not told",
-        fill('<a href="{0}">{0}</a>', one.homepage) if is_link else one.homepage or "home page not told",
-        one.citation or "citation not told",
+        credit.name,
+        credit.licence or "licence not told",
+        fill('<a href="{0}">{0}</a>', credit.homepage) if is_link else credit.homepage or "home page not told",
+        credit.citation or "citation not told",
     )
 
 
 def _sample(row: Mapping[str, Any], sound: bytes) -> Html:
-    told = " · ".join(
+    facts = " · ".join(
         str(row[name]) for name in ("emotion", "style", "intensity", "speaker", "split") if row[name]
     )
     player = fill(
@@ -530,16 +534,16 @@ def _sample(row: Mapping[str, Any], sound: bytes) -> Html:
     return fill(
         '<article class="card"><h3>{}</h3><p class="soft">{}</p>{}<p>{}</p></article>',
         row["id"],
-        told,
+        facts,
         player,
         row["text"] or "",
     )
 
 
-# What the report of an expressive corpus and its listening test read: finished clips, measures, sound of a few.
+# Reading a corpus for its report and its listening test: finished clips, measures, and the sound of a few.
 #
-# Shards are read row group by row group and without their audio; only the clips that are shown are opened.
-# Measures of all clips, those that were rejected too, are in the shards of the first pass, which is all there is
+# Shards are read row group by row group and without their audio, except that of the clips that are shown.
+# Measures of all clips, including rejected ones, are in the shards of the first pass, which is all there is
 # after `--report-only`.
 
 
@@ -560,33 +564,33 @@ def measured_clips(folder: Path) -> Iterator[Row]:
 
 def sounds(folder: Path, ids: Collection[str]) -> dict[str, bytes]:
     """The left channel, the clip itself, of some clips as MP3, by id. Raises BadInput if one can't be decoded."""
-    found: dict[str, bytes] = {}
+    encoded: dict[str, bytes] = {}
     for path in _shards(folder / CLIPS):
         with path.open("rb") as opened, pq.ParquetFile(opened) as file:
             for number in range(file.num_row_groups):
                 names = file.read_row_group(number, columns=["id"]).column("id").to_pylist()
-                if wanted := set(names) & set(ids):
+                if chosen := set(names) & set(ids):
                     rows = file.read_row_group(number, columns=["id", "audio"]).to_pylist()
-                    found |= {row["id"]: _mp3(row["audio"]) for row in rows if row["id"] in wanted}
-    return found
+                    encoded |= {row["id"]: _mp3(row["audio"]) for row in rows if row["id"] in chosen}
+    return encoded
 
 
 def spread_over(rows: Iterable[Mapping[str, Any]], count: int, seed: int = 0) -> list[str]:
     """Ids of `count` recorded clips, as many of each emotion as can be, its styles and speakers by turns.
 
-    Which, and in which order, hangs on the ids and the seed alone. Copies and clips without an emotion are left
+    Choice and order depend on the ids and the seed alone. Copies and clips without an emotion are left
     out.
     """
     queues: dict[str, dict[tuple[Any, Any], list[str]]] = defaultdict(lambda: defaultdict(list))
     for row in rows:
         if row["augmented_from"] is None and row["emotion"]:
             queues[row["emotion"]][row["style"], row["speaker"]].append(row["id"])
-    lines = {emotion: _by_turns(list(own.values()), seed) for emotion, own in sorted(queues.items())}
+    lines = {emotion: _by_turns(list(speakers.values()), seed) for emotion, speakers in sorted(queues.items())}
     return _by_turns(list(lines.values()), None)[:count]
 
 
 def clip_place(name: str, seed: int) -> str:
-    """What puts ids in an order that nobody chose."""
+    """Sort key that puts ids in a random but repeatable order."""
     return hashlib.sha256(f"{seed}\0{name}".encode("utf-8", "surrogateescape")).hexdigest()
 
 
@@ -620,11 +624,11 @@ def _mp3(audio: Mapping[str, Any] | None) -> bytes:
     return encode(read_at(encoded, sample_rate)[:, :1], sample_rate)
 
 
-# What a comparison reads: clips of a corpus, files of a mix or utterances of conversations, all told alike.
+# What a comparison reads: clips of a corpus, files of a mix or utterances of conversations, in one form.
 #
-# Labels that the other kind has none of stay null, because "nobody told" is what a comparison has to show. Only
-# the style of an utterance is worked out, by the rule that gives clips theirs, or the two could not stand side by
-# side.
+# Labels that one kind lacks stay null, because a comparison has to show that they are unknown. Only
+# the style of an utterance is derived, by the rule that gives clips theirs, or the two could not be
+# compared.
 
 
 #: Labels that are compared, and how each is named. `act` is what a turn does in its dialogue (DailyTalk).
@@ -650,14 +654,14 @@ class Said(NamedTuple):
 
 
 class Source(NamedTuple):
-    """What a folder holds, and what one of them is called, in the plural."""
+    """What a folder has to compare, and the plural noun for it."""
 
     unit: str
     said: Iterator[Said]
 
 
 def source_of(folder: Path) -> Source:
-    """What a folder has to compare; copies are left out, since nobody recorded them.
+    """What a folder has to compare, without copies, since they are no recordings.
 
     Of conversations that were rebuilt the lengths are the new ones; all else was measured on the recording.
 
@@ -689,22 +693,22 @@ def _clips(rows: Iterator[Mapping[str, Any]]) -> Iterator[Said]:
 
 def _utterances(rows: Iterator[Mapping[str, Any]]) -> Iterator[Said]:
     for row in rows:
-        for one in row["utterances"] or ():
-            if not is_number(one["start"]) or not is_number(one["end"]):  # it was left out
+        for utterance in row["utterances"] or ():
+            if not is_number(utterance["start"]) or not is_number(utterance["end"]):  # it was left out
                 continue
-            seconds = max(0.0, one["end"] - one["start"])
-            labels = dict.fromkeys(LABELS) | {"tag": one["tag"], "style": _style(one)}
+            seconds = max(0.0, utterance["end"] - utterance["start"])
+            labels = dict.fromkeys(LABELS) | {"tag": utterance["tag"], "style": _style(utterance)}
             labels |= {
-                "sentence_type": sentence_type(one["text"], row["language"]),
+                "sentence_type": sentence_type(utterance["text"], row["language"]),
                 "length": length_class(seconds),
             }
-            yield Said(seconds, labels, {name: one[name] for name in (*AFFECT, *VOICE)})
+            yield Said(seconds, labels, {name: utterance[name] for name in (*AFFECT, *VOICE)})
 
 
-def _style(one: Mapping[str, Any]) -> str | None:
-    """What the rule for clips makes of a tag; None where what it goes by is not known."""
-    known = one["tag"] and is_number(one["arousal"]) and is_number(one["voiced_fraction"])
-    return STYLE_OF_TAG.get(one["tag"], "normal") if known else None
+def _style(utterance: Mapping[str, Any]) -> str | None:
+    """The style that the rule for clips derives from a tag; None where its measures are not known."""
+    measured = utterance["tag"] and is_number(utterance["arousal"]) and is_number(utterance["voiced_fraction"])
+    return STYLE_OF_TAG.get(utterance["tag"], "normal") if measured else None
 
 
 # Two sides of a comparison: how many hours, which labels and which measures each has, as HTML and as Markdown.
@@ -717,7 +721,7 @@ def _style(one: Mapping[str, Any]) -> str | None:
 #: Values of a label that have a bar of their own, or a line of the table.
 MAX_VALUES = 16
 
-#: Labels with few values, whose cards stand below each other beside the high ones.
+#: Labels with few values, whose cards are below each other beside the high ones.
 _FEW = ("style", "act", "sentence_type", "length")
 
 #: The measures by their names in tables, each with its decimals.
@@ -763,16 +767,16 @@ class ComparedSide:
     measures: dict[str, Spread] = field(default_factory=lambda: {name: Spread() for name in _MEASURES})
     affect: Counter[tuple[int, int]] = field(default_factory=Counter)
 
-    def add(self, one: Said) -> None:
+    def add(self, item: Said) -> None:
         """Count a clip, file or utterance."""
         self.n += 1
-        self.seconds += one.seconds
-        for name, found in self.labels.items():
-            found[one.labels[name] or UNKNOWN] += 1
-        for name, value in {"seconds": one.seconds, **one.measures}.items():
+        self.seconds += item.seconds
+        for name, counts in self.labels.items():
+            counts[item.labels[name] or UNKNOWN] += 1
+        for name, value in {"seconds": item.seconds, **item.measures}.items():
             if is_number(value):
                 self.measures[name].add(value)
-        valence, arousal = one.measures["valence"], one.measures["arousal"]
+        valence, arousal = item.measures["valence"], item.measures["arousal"]
         if is_number(valence) and is_number(arousal):
             self.affect[cell(valence, AFFECT_CELL, 1.0), cell(arousal, AFFECT_CELL, 1.0)] += 1
 
@@ -803,7 +807,7 @@ def cards(ours: ComparedSide, theirs: ComparedSide) -> render.Html:
     note = render.soft("Mean ± standard deviation of what is measured; affect from 0 to 1.")
     figures = render.html_table(("", ours.name, theirs.name), lines, ()) + note
     maps = _affect_card(ours) + _affect_card(theirs)
-    drawn = {label: _label_card(ours, theirs, label) for label in _told(ours, theirs)}
+    drawn = {label: _label_card(ours, theirs, label) for label in _known_labels(ours, theirs)}
     low = [drawn.pop(label) for label in _FEW if label in drawn]
     high = render.card("Figures", figures, "", "sides") + maps + render.joined(drawn.values())
     return high + render.stack(*low)
@@ -816,47 +820,47 @@ def markdown(ours: ComparedSide, theirs: ComparedSide) -> str:
         ("speech", span(ours.seconds), span(theirs.seconds)),
         *_figures(ours, theirs),
     ]
-    for label in _told(ours, theirs):
-        for value, *found in values(ours, theirs, label):
-            lines.append((f"{LABELS[label].lower()}: {escaped(value)}", *map(_percent, found)))
+    for label in _known_labels(ours, theirs):
+        for value, *both in values(ours, theirs, label):
+            lines.append((f"{LABELS[label].lower()}: {escaped(value)}", *map(_percent, both)))
     head = ("mean ± standard deviation (affect: 0 to 1), or share", escaped(ours.name), escaped(theirs.name))
     return markdown_table(head, lines)
 
 
 def _read(folder: Path, name: str) -> ComparedSide:
-    found = source_of(folder)
-    side = ComparedSide(name, found.unit)
-    for one in found.said:
-        side.add(one)
+    source = source_of(folder)
+    side = ComparedSide(name, source.unit)
+    for item in source.said:
+        side.add(item)
     if not side.n:
         raise DailytalkError(
-            f"{as_text(folder)!r} has no finished {found.unit} to compare", "let the command that makes it finish"
+            f"{as_text(folder)!r} has no finished {source.unit} to compare", "let the command that makes it finish"
         )
     return side
 
 
 def _names(folder: Path, other: Path) -> tuple[str, str]:
-    """The shortest ends of two different paths that tell them apart."""
-    ours, theirs = (path.resolve().parts for path in (folder, other))
-    n = next(n for n in count(1) if ours[-n:] != theirs[-n:])
-    return as_text(Path(*ours[-n:])), as_text(Path(*theirs[-n:]))
+    """The shortest distinct ends of two different paths."""
+    parts, other_parts = (path.resolve().parts for path in (folder, other))
+    n = next(n for n in count(1) if parts[-n:] != other_parts[-n:])
+    return as_text(Path(*parts[-n:])), as_text(Path(*other_parts[-n:]))
 
 
-def _told(ours: ComparedSide, theirs: ComparedSide) -> list[str]:
-    """Labels of which one side at least tells something."""
+def _known_labels(ours: ComparedSide, theirs: ComparedSide) -> list[str]:
+    """Labels that are known on at least one side."""
     return [label for label in LABELS if {*ours.labels[label], *theirs.labels[label]} - {UNKNOWN}]
 
 
 def values(ours: ComparedSide, theirs: ComparedSide, label: str) -> list[tuple[str, float, float]]:
-    """The values of a label with their shares, the commonest first; what is rare as one, what nobody told last."""
-    known = {*ours.labels[label], *theirs.labels[label]}
-    shares = {value: (ours.share(label, value), theirs.share(label, value)) for value in known}
+    """The values of a label with their shares, the commonest first; rare ones added up, and unknown ones last."""
+    names = {*ours.labels[label], *theirs.labels[label]}
+    shares = {value: (ours.share(label, value), theirs.share(label, value)) for value in names}
     unknown = shares.pop(UNKNOWN, None)
     ranked = sorted(shares.items(), key=lambda item: (-sum(item[1]), item[0]))
-    found = [(value, *both) for value, both in ranked[:MAX_VALUES]]
-    if rest := [both for _, both in ranked[MAX_VALUES:]]:
-        found.append((f"{len(rest)} others", sum(one for one, _ in rest), sum(one for _, one in rest)))
-    return found + ([(UNKNOWN, *unknown)] if unknown else [])
+    lines = [(value, *pair) for value, pair in ranked[:MAX_VALUES]]
+    if rest := [pair for _, pair in ranked[MAX_VALUES:]]:
+        lines.append((f"{len(rest)} others", sum(left for left, _ in rest), sum(left for _, left in rest)))
+    return lines + ([(UNKNOWN, *unknown)] if unknown else [])
 
 
 def _figures(ours: ComparedSide, theirs: ComparedSide) -> list[tuple[str, ...]]:
@@ -867,9 +871,9 @@ def _figures(ours: ComparedSide, theirs: ComparedSide) -> list[tuple[str, ...]]:
 
 
 def _figure(side: ComparedSide, name: str, digits: int) -> str:
-    found = side.measures[name]
-    known = "" if found.n == side.n else f" ({_percent(found.n / side.n)} known)"
-    return f"{found.mean:.{digits}f} ± {found.deviation:.{digits}f}{known}" if found.n else "–"
+    spread = side.measures[name]
+    share = "" if spread.n == side.n else f" ({_percent(spread.n / side.n)} known)"
+    return f"{spread.mean:.{digits}f} ± {spread.deviation:.{digits}f}{share}" if spread.n else "–"
 
 
 def _percent(share: float) -> str:
@@ -879,8 +883,8 @@ def _percent(share: float) -> str:
 
 def _label_card(ours: ComparedSide, theirs: ComparedSide, label: str) -> render.Html:
     rows = [
-        Bar(value, (one, two), f"{_percent(one)} · {_percent(two)}")
-        for value, one, two in values(ours, theirs, label)
+        Bar(value, (left, right), f"{_percent(left)} · {_percent(right)}")
+        for value, left, right in values(ours, theirs, label)
     ]
     colours = render.key(("after", ours.name), ("before", theirs.name))
     units = " and of ".join(dict.fromkeys((ours.unit, theirs.unit)))
@@ -894,10 +898,10 @@ def _affect_card(side: ComparedSide) -> render.Html:
     return render.card(title, plot, "no measures of affect")
 
 
-# The report of an expressive corpus as Markdown, to be put under a heading of a card.
+# The report of an expressive corpus as Markdown, for a section of a card.
 #
-# It holds what a reader of the data has to know: hours by label, what is missing, quality, what was rejected,
-# whose work it is and under which terms. Speakers are too many for a card, and pictures are for the page.
+# It has what a reader of the data has to know: hours by label, what is missing, quality, what was rejected,
+# the authors and the licences. Speakers are too many for a card, and plots are for the page.
 
 
 #: What clips are counted along here.
@@ -905,7 +909,7 @@ _SHOWN = tuple(name for name in DIMENSIONS if name != "speaker")
 
 
 def corpus_summary(tally: CorpusTally, credits: Sequence[Credit] = (), sides: Sides | None = None) -> str:
-    """The figures, whose work it is, and, where there is another side, both beside each other."""
+    """The figures, the authors, and, given another side, a comparison."""
     pieces = [
         f"{counted(tally.all.clips, tally.unit)}, {span(tally.all.seconds)} recorded; "
         f"{span(tally.all.seen)} seen in training, where {tally.all.copies:,} are augmented copies.",
@@ -923,8 +927,8 @@ def corpus_summary(tally: CorpusTally, credits: Sequence[Credit] = (), sides: Si
 
 def _dimension(tally: CorpusTally, name: str) -> str:
     lines = [
-        (escaped(value), f"{one.clips:,}", span(one.seconds), span(one.seen))
-        for value, one in sorted(tally.by[name].items())
+        (escaped(value), f"{group.clips:,}", span(group.seconds), span(group.seen))
+        for value, group in sorted(tally.by[name].items())
     ]
     return markdown_table((DIMENSIONS[name].lower(), f"{tally.unit}s", "recorded", "seen in training"), lines)
 
@@ -951,25 +955,25 @@ def _quality(tally: CorpusTally) -> list[str]:
 
 def _rejected(tally: CorpusTally) -> str:
     ranked = tally.rejects.most_common(MAX_CORPUS_LINES)
-    lines = [(escaped(stage), escaped(why), f"{found:,}") for (stage, why), found in ranked]
+    lines = [(escaped(stage), escaped(why), f"{number:,}") for (stage, why), number in ranked]
     return markdown_table(("rejected by", "reason", "number"), lines)
 
 
 def _licences(tally: CorpusTally) -> str:
     lines = [
-        (escaped(name or UNKNOWN), f"{one.clips:,}", licence_in_words(name))
-        for name, one in sorted(tally.licences.items(), key=str)
+        (escaped(name or UNKNOWN), f"{group.clips:,}", licence_in_words(name))
+        for name, group in sorted(tally.licences.items(), key=str)
     ]
     return markdown_table(("licence", f"{tally.unit}s", "asks for"), lines)
 
 
-# One page to look at and listen to a dataset: a file of HTML that needs no network and can be sent by mail.
+# The page of conversations: a file of HTML that needs no network and can be sent by mail.
 #
-# Rows are read once, one at a time; what all of them have in common is counted, and only the conversations that
-# were asked for are drawn and embedded with their sound. The page forbids itself every connection.
+# Rows are read once, one at a time, and counted; only the conversations that the user chose are drawn and embedded
+# with their sound. The page forbids every connection.
 
 
-#: The page's name in the folder that it is about, and how many conversations it shows if nobody says.
+#: The page's name in its folder, and the number of conversations that it shows by default.
 REPORT, SHOWN = "report.html", 3
 
 #: Rejects that are listed with their remedies.
@@ -1000,7 +1004,7 @@ def write_report(
     Raises DailytalkError if the folder holds no conversations or can't be read, an id is not in it, or there is
     nothing to compare.
     """
-    path = out or _place(folder)
+    path = out or _default_path(folder)
     sides = compare_folders(folder, other) if other else None
     return _write(_Source(folder, as_text(folder.absolute().name), report_input(folder)), path, shown, sides)
 
@@ -1015,25 +1019,25 @@ class _Source(NamedTuple):
 
     folder: Path | None
     name: str
-    told: ReportInput
+    report: ReportInput
 
 
 def _write(source: _Source, path: Path, shown: int | Sequence[str], sides: Sides | None = None) -> WrittenReport:
-    folder, found = source.folder, source.told
-    tally = Tally(found.rebuilt)
-    wanted = () if isinstance(shown, int) else tuple(dict.fromkeys(shown))
+    folder, report = source.folder, source.report
+    tally = Tally(report.rebuilt)
+    ids = () if isinstance(shown, int) else tuple(dict.fromkeys(shown))
     panels: dict[str, Html] = {}
     refused: list[dict[str, str]] = []
-    for row in found.rows:
+    for row in report.rows:
         name = row["conversation_id"]
         if row.get("problem"):
             refused.append(Reject(name, "report", row["problem"], row["remedy"]).as_dict())
             continue
         tally.add(row)
-        if name in wanted or (isinstance(shown, int) and len(panels) < shown):
+        if name in ids or (isinstance(shown, int) and len(panels) < shown):
             sounding, offset, problem = with_sound(folder, row) if folder else (row, 0.0, "")
-            panels[name] = panel(sounding, offset, found.rebuilt, problem)
-    missing = [name for name in wanted if name not in panels]
+            panels[name] = panel(sounding, offset, report.rebuilt, problem)
+    missing = [name for name in ids if name not in panels]
     if missing:
         raise DailytalkError(
             f"{folder or source.name} has no conversation {', '.join(map(repr, missing))}",
@@ -1044,14 +1048,14 @@ def _write(source: _Source, path: Path, shown: int | Sequence[str], sides: Sides
         tally.add_reject(reject)
         if len(examples) < EXAMPLES:
             examples.append(reject)
-    chosen = [panels[name] for name in wanted or panels]
+    chosen = [panels[name] for name in ids or panels]
     run = (read_run(folder) if folder else None) or {}
     write_lines(path, page_of(source.name, _conversation_sections(tally, run, examples, chosen, sides)))
-    return WrittenReport(path, path.stat().st_size, tally.conversations, tuple(wanted or panels))
+    return WrittenReport(path, path.stat().st_size, tally.conversations, tuple(ids or panels))
 
 
-def _place(folder: Path) -> Path:
-    """The page's default place. Raises DailytalkError where it would lie among shards."""
+def _default_path(folder: Path) -> Path:
+    """The page's default path. Raises DailytalkError where it would be among shards."""
     if any(folder.glob("*.parquet")):
         raise DailytalkError(
             f"{folder} is a folder of shards, and `load_dataset` fails on any other file among them",
@@ -1083,21 +1087,21 @@ def _conversation_sections(
 def page_of(name: str, sections: Iterator[tuple[str, str, Html]]) -> Iterator[str]:
     """The pieces of a page's text from its name, and the id, title and HTML of each section."""
     top, bottom = template("report.html").split("@@CONTENT@@")
-    made = list(sections)
+    parts = list(sections)
     yield top.replace("@@TITLE@@", fill("{}: dailytalk report", name))
     yield fill("<h1>{}</h1>", name)
-    links = joined(fill('<a href="#{}">{}</a>', place, title) for place, title, _ in made if title)
+    links = joined(fill('<a href="#{}">{}</a>', anchor, title) for anchor, title, _ in parts if title)
     yield fill('<nav aria-label="Sections">{}</nav>', links)
-    for place, title, what in made:
+    for anchor, title, html in parts:
         heading = fill("<h2>{}</h2>", title) if title else ""
-        yield fill('<section id="{}">{}{}</section>\n', place, heading, what)
+        yield fill('<section id="{}">{}{}</section>\n', anchor, heading, html)
     yield bottom
 
 
-# The report of an expressive corpus or of a mix: a page that stands alone, and a summary in Markdown for a card.
+# The report of an expressive corpus or of a mix: a self-contained page, and a summary in Markdown for a card.
 #
-# After `dailytalk corpus --report-only` there are measures and no clips yet; then the page shows where the limits
-# of quality lie and what they would take away, which is what they are chosen from.
+# After `dailytalk corpus --report-only` there are measures and no clips; then the page shows where the limits
+# of quality are and what they would reject, which helps to choose them.
 
 
 #: Clips to listen to.
@@ -1106,7 +1110,7 @@ SAMPLES = 20
 
 @dataclass(frozen=True)
 class WrittenCorpusReport:
-    """A report: its page, its bytes, recorded clips, the ids of those that can be heard, and clips measured."""
+    """A report: its page, its bytes, recorded clips, the ids of those with sound, and clips measured."""
 
     path: Path
     size: int
@@ -1133,7 +1137,7 @@ def write_corpus_report(
     record = record_of(folder)
     mixed = is_mix(folder)
     rows, hear = (mixed_rows, mixed_sounds) if mixed else (finished_clips, sounds)
-    # How often a manifest names a clip: of a mix its rows say so, of a corpus that follows from all of them.
+    # How often a manifest names a clip: the rows of a mix have it, for a corpus it follows from all of them.
     counts = {} if mixed else listed_clips(rows(folder))
     tally = _tallied(
         folder, record, (row | {"weight": counts.get(row["id"], row["weight"])} for row in rows(folder))
@@ -1144,22 +1148,22 @@ def write_corpus_report(
         if len(examples) < EXAMPLES:
             examples.append(reject)
     chosen = spread_over(tally.chosen_by, SAMPLES)
-    found = hear(folder, chosen)
-    heard = {name: found[name] for name in chosen}
-    shown = {row["id"]: row for row in rows(folder) if row["id"] in heard}
+    encoded = hear(folder, chosen)
+    audible = {name: encoded[name] for name in chosen}
+    shown = {row["id"]: row for row in rows(folder) if row["id"] in audible}
     credits = credits_of(record)
     name = as_text(folder.absolute().name)
-    write_lines(path, page_of(name, _corpus_sections(tally, credits, sides, samples(shown, heard), examples)))
+    write_lines(path, page_of(name, _corpus_sections(tally, credits, sides, samples(shown, audible), examples)))
     if markdown:
         write_text(markdown, corpus_summary(tally, credits, sides))
-    return WrittenCorpusReport(path, path.stat().st_size, tally.all.clips, tuple(heard), tally.measured)
+    return WrittenCorpusReport(path, path.stat().st_size, tally.all.clips, tuple(audible), tally.measured)
 
 
 def _tallied(folder: Path, record: Mapping[str, Any], rows: Iterator[Mapping[str, Any]]) -> CorpusTally:
     minutes = (record.get("balance") or {}).get("minutes_before", {})
     before = {name: 60 * value for name, value in minutes.items()}
-    wanted = (record.get("settings") or {}).get("target_minutes") if minutes else None
-    target = 60.0 * wanted if wanted and is_number(wanted, 0) else 3600 * LEAST_HOURS
+    target_minutes = (record.get("settings") or {}).get("target_minutes") if minutes else None
+    target = 60.0 * target_minutes if target_minutes and is_number(target_minutes, 0) else 3600 * LEAST_HOURS
     tally = CorpusTally(_limits(folder, record), before, target, unit="file" if is_mix(folder) else "clip")
     for row in rows:
         tally.add(row)
@@ -1192,6 +1196,8 @@ def _corpus_sections(
 
 
 def _limits(folder: Path, run: Mapping[str, Any]) -> QualityLimits:
-    """Those of the run; before there is one, those of the last `--report-only`."""
-    told = (run.get("settings") or {}).get("limits") or planned_limits(folder)
-    return QualityLimits(**{one.name: told[one.name] for one in fields(QualityLimits) if one.name in told})
+    """The limits of the run; before there is one, those of the last `--report-only`."""
+    settings = (run.get("settings") or {}).get("limits") or planned_limits(folder)
+    return QualityLimits(
+        **{limit.name: settings[limit.name] for limit in fields(QualityLimits) if limit.name in settings}
+    )

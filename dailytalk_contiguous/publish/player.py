@@ -35,7 +35,7 @@ LINE, WAVE, AXIS, LETTER = 15, 64, 22, 7.2
 #: Lines over a waveform for tags and below it for words, so that neighbours do not cover each other.
 TAG_LINES, WORD_LINES = 2, 3
 
-#: Where a channel's waveform begins (its name stands above the tags), and the height of all that belongs to it.
+#: Where a channel's waveform begins (its name is above the tags), and the height of all that belongs to it.
 WAVE_TOP = LINE * (1 + TAG_LINES) + 8
 LANE = WAVE_TOP + WAVE + LINE * WORD_LINES + 10
 
@@ -54,14 +54,19 @@ def panel(row: Mapping[str, Any], offset: float, rebuilt: bool, problem: str = "
     seconds = min(row["duration"] or 0.0, LONGEST)
     samples, problem = _sound(row, offset, seconds) if not problem else (_NOTHING, f"No sound: {problem}.")
     utterances = [
-        one for one in row["utterances"] or () if one["status"] != "dropped" and one["start"] is not None
+        utterance
+        for utterance in row["utterances"] or ()
+        if utterance["status"] != "dropped" and utterance["start"] is not None
     ]
-    utterances = sorted((one for one in utterances if one["start"] < seconds), key=lambda one: one["start"])
+    utterances = sorted(
+        (utterance for utterance in utterances if utterance["start"] < seconds),
+        key=lambda utterance: utterance["start"],
+    )
     cut = f", of which the first {LONGEST / 60:g} minutes are shown" if (row["duration"] or 0.0) > LONGEST else ""
     player = fill('<p class="note">{}</p>', problem) if problem else _audio(samples, row["conversation_id"])
     names = joined(
-        fill('<span class="lane-name {}" style="top:{}px">{}</span>', channel, number * LANE + 2, said)
-        for number, (channel, said) in enumerate(_sides(row, rebuilt))
+        fill('<span class="lane-name {}" style="top:{}px">{}</span>', channel, number * LANE + 2, title)
+        for number, (channel, title) in enumerate(_sides(row, rebuilt))
     )
     return fill(
         '<article class="card player" data-scale="{0}"><h3>{1}</h3>'
@@ -82,7 +87,7 @@ def panel(row: Mapping[str, Any], offset: float, rebuilt: bool, problem: str = "
 
 
 def encode(samples: Samples, sample_rate: int) -> bytes:
-    """Stereo samples, shape (n, 2), as MP3; what lies outside [-1, 1] is clipped."""
+    """Stereo samples, shape (n, 2), as MP3; what is outside [-1, 1] is clipped."""
     file = io.BytesIO()
     samples = np.clip(samples, -1.0, 1.0)  # LAME ends the process on samples that are far larger
     options = {"format": "MP3", "compression_level": COMPRESSION, "bitrate_mode": "CONSTANT"}
@@ -136,10 +141,10 @@ def _audio(samples: Samples, name: str) -> Html:
 
 
 def _sides(row: Mapping[str, Any], rebuilt: bool) -> list[tuple[str, str]]:
-    said = {"left": "left, re-voiced", "right": "right, kept"} if rebuilt else {name: name for name in CHANNELS}
+    titles = {"left": "left, re-voiced", "right": "right, kept"} if rebuilt else {name: name for name in CHANNELS}
     speakers = row["speakers"] or {}
     return [
-        (channel, f"{said[channel]} · {speakers[channel]}" if speakers.get(channel) else said[channel])
+        (channel, f"{titles[channel]} · {speakers[channel]}" if speakers.get(channel) else titles[channel])
         for channel in CHANNELS
     ]
 
@@ -152,10 +157,12 @@ def _drawing(
     parts = []
     for number, channel in enumerate(CHANNELS):
         top = number * LANE
-        own = [one for one in utterances if one["channel"] == channel]
-        words = [one for one in row["alignments"] or () if one["speaker"] == channel and one["start"] < seconds]
-        parts += _boxes(own, top, channel, seconds)
-        parts += _sounds([one for one in row["sounds"] or () if one["channel"] == channel], top, seconds)
+        channel_utterances = [item for item in utterances if item["channel"] == channel]
+        words = [
+            item for item in row["alignments"] or () if item["speaker"] == channel and item["start"] < seconds
+        ]
+        parts += _boxes(channel_utterances, top, channel, seconds)
+        parts += _sounds([item for item in row["sounds"] or () if item["channel"] == channel], top, seconds)
         if len(samples):
             parts.append(_wave(samples[:, number], loudest, top, channel, seconds))
         parts += _words(words, top)
@@ -174,13 +181,13 @@ def _drawing(
 
 def _boxes(utterances: Sequence[Mapping[str, Any]], top: int, channel: str, seconds: float) -> list[Html]:
     """Where the speaker speaks, and the tag with which each utterance begins."""
-    labels = [one["tag"] or "" for one in utterances]
-    edges = [one["start"] * SCALE for one in utterances]
+    labels = [utterance["tag"] or "" for utterance in utterances]
+    edges = [utterance["start"] * SCALE for utterance in utterances]
     spans = [(x, x + len(label) * LETTER + 8) for x, label in zip(edges, labels, strict=True)]
     lines = lines_of(spans, TAG_LINES)
     parts = []
-    for one, label, x, line in zip(utterances, labels, edges, lines, strict=True):
-        width = (min(one["end"], seconds) - one["start"]) * SCALE
+    for utterance, label, x, line in zip(utterances, labels, edges, lines, strict=True):
+        width = (min(utterance["end"], seconds) - utterance["start"]) * SCALE
         parts.append(
             fill(
                 '<rect x="{:.1f}" y="{}" width="{:.1f}" height="{}" rx="4" class="said {}">'
@@ -190,7 +197,7 @@ def _boxes(utterances: Sequence[Mapping[str, Any]], top: int, channel: str, seco
                 max(1.0, width),
                 WAVE,
                 channel,
-                _hint(one),
+                _hint(utterance),
             )
         )
         y = top + LINE * (line + 2) + 2
@@ -204,16 +211,16 @@ def _sounds(sounds: Sequence[Mapping[str, Any]], top: int, seconds: float) -> li
         fill(
             '<rect x="{:.1f}" y="{}" width="{:.1f}" height="{}" rx="4" class="sound {}">'
             "<title>{:.2f} to {:.2f} s\nlaugh, breath or cough</title></rect>",
-            one["start"] * SCALE,
+            sound["start"] * SCALE,
             top + WAVE_TOP,
-            max(1.0, (min(one["end"], seconds) - one["start"]) * SCALE),
+            max(1.0, (min(sound["end"], seconds) - sound["start"]) * SCALE),
             WAVE,
-            one["channel"],
-            one["start"],
-            one["end"],
+            sound["channel"],
+            sound["start"],
+            sound["end"],
         )
-        for one in sounds
-        if one["start"] < seconds
+        for sound in sounds
+        if sound["start"] < seconds
     ]
 
 
@@ -229,7 +236,7 @@ def _wave(channel: NDArray[np.float32], loudest: float, top: int, name: str, sec
 
 
 def _words(words: Sequence[Mapping[str, Any]], top: int) -> list[Html]:
-    edges = [(one["start"] * SCALE, one["start"] * SCALE + len(one["word"]) * LETTER + 5) for one in words]
+    edges = [(word["start"] * SCALE, word["start"] * SCALE + len(word["word"]) * LETTER + 5) for word in words]
     lines = lines_of(edges, WORD_LINES)
     base = top + WAVE_TOP + WAVE
     return [
@@ -237,10 +244,10 @@ def _words(words: Sequence[Mapping[str, Any]], top: int) -> list[Html]:
             '<text x="{:.1f}" y="{}" class="word">{}<title>{}</title></text>',
             x,
             base + LINE * (line + 1) - 2,
-            one["word"],
-            _word_hint(one),
+            word["word"],
+            _word_hint(word),
         )
-        for one, (x, _), line in zip(words, edges, lines, strict=True)
+        for word, (x, _), line in zip(words, edges, lines, strict=True)
     ]
 
 
@@ -252,37 +259,40 @@ def _script(utterances: Sequence[Mapping[str, Any]]) -> Html:
         fill(
             '<li><button type="button" data-at="{:.2f}">{}</button><span class="who {}">{}</span>'
             "<span>{}{}</span></li>",
-            one["start"],
-            _length(one["start"]),
-            one["channel"],
-            one["channel"],
-            fill("<i>({})</i> ", one["tag"]) if one["tag"] else "",
-            one["text"] or "",
+            utterance["start"],
+            _length(utterance["start"]),
+            utterance["channel"],
+            utterance["channel"],
+            fill("<i>({})</i> ", utterance["tag"]) if utterance["tag"] else "",
+            utterance["text"] or "",
         )
-        for one in utterances
+        for utterance in utterances
     )
     return fill(
         "<details><summary>What is said ({} utterances)</summary><ol>{}</ol></details>", len(utterances), items
     )
 
 
-def _hint(one: Mapping[str, Any]) -> str:
+def _hint(utterance: Mapping[str, Any]) -> str:
     measures = ", ".join(
-        f"{name} {one[name]:.2f}" for name in ("valence", "arousal", "dominance") if one[name] is not None
+        f"{name} {utterance[name]:.2f}"
+        for name in ("valence", "arousal", "dominance")
+        if utterance[name] is not None
     )
-    told = (
-        f"{one['start']:.2f} to {one['end']:.2f} s",
-        one["text"],
-        one["tag"] and f"tag: {one['tag']}" + (f" (rule {one['rule']})" if one["rule"] else ""),
+    lines = (
+        f"{utterance['start']:.2f} to {utterance['end']:.2f} s",
+        utterance["text"],
+        utterance["tag"]
+        and f"tag: {utterance['tag']}" + (f" (rule {utterance['rule']})" if utterance["rule"] else ""),
         measures,
-        " · ".join(one[name] for name in ("event", "status", "reason") if one[name]),
+        " · ".join(utterance[name] for name in ("event", "status", "reason") if utterance[name]),
     )
-    return "\n".join(line for line in told if line)
+    return "\n".join(line for line in lines if line)
 
 
-def _word_hint(one: Mapping[str, Any]) -> str:
-    source = f" ({one['source']})" if one["source"] else ""
-    return f"{one['start']:.2f} to {one['end']:.2f} s{source}"
+def _word_hint(word: Mapping[str, Any]) -> str:
+    source = f" ({word['source']})" if word["source"] else ""
+    return f"{word['start']:.2f} to {word['end']:.2f} s{source}"
 
 
 def _length(seconds: float) -> str:

@@ -1,6 +1,6 @@
 """The plots of a report as inline SVG, drawn here because a page that stands alone can load no plotting library.
 
-Each is drawn for a card of about 360 px, so that its lettering stays legible on a telephone and several stand side
+Each is drawn for a card of about 360 px, so that its lettering stays legible on a telephone and several are side
 by side on a desk. Colours are classes that the page's style sheet fills, in light and in dark.
 """
 
@@ -53,8 +53,8 @@ def bars(title: str, rows: Sequence[Bar], classes: Sequence[str], grouped: bool 
     reach = [max(row.values) if grouped else sum(row.values) for row in rows]
     scale = (WIDTH - left - right) / max([*reach, 1e-9])
     parts = []
-    for place, (row, longest) in enumerate(zip(rows, reach, strict=True)):
-        y, x = place * ROW, float(left)
+    for row_number, (row, longest) in enumerate(zip(rows, reach, strict=True)):
+        y, x = row_number * ROW, float(left)
         parts.append(_text(left - 6, y + 15, _short(row.name), "end", title=row.name))
         for number, (value, style) in enumerate(zip(row.values, classes, strict=True)):
             height = (ROW - 6) / len(classes) if grouped else ROW - 6
@@ -69,8 +69,8 @@ def shares(title: str, rows: Sequence[tuple[str, Sequence[int]]], classes: Seque
     """One full-width bar a row, cut into shares of its sum, each with its percentage where it fits."""
     left = 92
     parts = []
-    for place, (name, values) in enumerate(rows):
-        y, x, total = place * ROW, float(left), max(1, sum(values))
+    for number, (name, values) in enumerate(rows):
+        y, x, total = number * ROW, float(left), max(1, sum(values))
         parts.append(_text(left - 6, y + 15, _short(name), "end", title=name))
         for value, style in zip(values, classes, strict=True):
             width = (WIDTH - left) * value / total
@@ -99,16 +99,16 @@ def histogram(
         of: what the shares are shares of.
         limits: values at which a line is drawn.
     """
-    top = max([share for _, found in series for share in found.values()] + [0.01])
+    top = max([share for _, values in series for share in values.values()] + [0.01])
     step = next(step for step in (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0) if top / step <= 5)
     frame = _Frame(axis, Axis(f"share of {of} (%)", 0, math.ceil(top / step - 1e-9) * step, step), 220)
     parts = frame.axes(lambda value: f"{100 * value:.0f}")
     n_bins = round((axis.high - axis.low) / bin_width)
-    for style, found in series:
+    for style, values in series:
         outline = [f"M{frame.x(axis.low):.1f} {frame.y(0):.1f}"]
         for number in range(n_bins):
             edge = axis.low + number * bin_width
-            share = found.get(round(edge, 6), 0.0)
+            share = values.get(round(edge, 6), 0.0)
             outline.append(f"V{frame.y(share):.1f}H{frame.x(edge + bin_width):.1f}")
         parts.append(fill('<path class="outline {}" d="{}V{:.1f}"/>', style, "".join(outline), frame.y(0)))
     if axis.low < 0 < axis.high:
@@ -129,23 +129,23 @@ def bubbles(
     if diagonal:
         ends = max(x_axis.low, y_axis.low), min(x_axis.high, y_axis.high)
         parts.append(_line(frame.x(ends[0]), frame.y(ends[0]), frame.x(ends[1]), frame.y(ends[1]), "zero"))
-    most = max([found for _, _, found, _ in cells] + [1])
-    for x, y, found, said in sorted(cells, key=lambda cell: -cell[2]):
-        radius = 2.5 + 9.5 * math.sqrt(found / most) * min(1.0, math.sqrt(most / 8))
+    most = max([n for _, _, n, _ in cells] + [1])
+    for x, y, n, hint in sorted(cells, key=lambda cell: -cell[2]):
+        radius = 2.5 + 9.5 * math.sqrt(n / most) * min(1.0, math.sqrt(most / 8))
         parts.append(
             fill(
                 '<circle class="bubble" cx="{:.1f}" cy="{:.1f}" r="{:.1f}"><title>{}</title></circle>',
                 frame.x(x),
                 frame.y(y),
                 radius,
-                said,
+                hint,
             )
         )
     return _svg(title, HEIGHT, parts)
 
 
 class _Frame:
-    """Where values lie between two axes, in units of the drawing."""
+    """Where values are between two axes, in units of the drawing."""
 
     left, right, top, bottom = 46, 12, 8, 38
 

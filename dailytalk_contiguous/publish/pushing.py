@@ -88,7 +88,7 @@ class RetryPolicy:
         """Wait before the next try, if there is to be one; `attempt` counts the failed tries from 1."""
         if attempt >= self.tries or not is_passing(error):
             return False
-        self.sleep(min(self.longest, max(self.first * 2 ** (attempt - 1), _asked_for(error))))
+        self.sleep(min(self.longest, max(self.first * 2 ** (attempt - 1), _retry_after(error))))
         return True
 
 
@@ -111,15 +111,15 @@ def with_retries(request: Callable[[], Answer], patience: RetryPolicy) -> Answer
             attempt += 1
 
 
-def _asked_for(error: Exception) -> float:
+def _retry_after(error: Exception) -> float:
     """Seconds that the server asks to be left alone for; 0 where it does not say, or names a date."""
     if not isinstance(error, HfHubHTTPError):
         return 0.0
-    told = error.response.headers.get("Retry-After", "")
-    return float(told) if told.isdecimal() else 0.0
+    header = error.response.headers.get("Retry-After", "")
+    return float(header) if header.isdecimal() else 0.0
 
 
-# What a dataset repository is before we publish to it: whether we may, and what lies there.
+# What a dataset repository is before we publish to it: whether we may, and what is there.
 #
 # Everything that can be refused is found out here, before the first byte of work: a read-only token otherwise
 # fails after hours of packing, and a server without Xet at the end of the upload. All that follows is planned
@@ -161,7 +161,7 @@ class RemoteFile(NamedTuple):
 
 @dataclass(frozen=True)
 class State:
-    """What lies on the Hub, at one moment.
+    """What is on the Hub, at one moment.
 
     Attributes:
         exists: whether there is such a repository.
@@ -194,11 +194,11 @@ def check_access(api: HfApi, target: Target, patience: RetryPolicy) -> bool:
         # A wrong address or no network is likelier here than a failure that passes.
         user = with_retries(api.whoami, replace(patience, tries=min(2, patience.tries)))
         try:
-            told = with_retries(lambda: api.dataset_info(target.repo, timeout=TIMEOUTS), patience)
+            info = with_retries(lambda: api.dataset_info(target.repo, timeout=TIMEOUTS), patience)
         except RepositoryNotFoundError:
             _check_creation(target, user)
             return False
-        if target.private and not told.private:
+        if target.private and not info.private:
             raise DailytalkError(
                 f"{target.repo} is public already", "make it private in its settings, or leave --private out"
             )
@@ -217,15 +217,15 @@ def check_access(api: HfApi, target: Target, patience: RetryPolicy) -> bool:
 
 
 def read_state(api: HfApi, target: Target, patience: RetryPolicy) -> State:
-    """What lies in a repository that is there. Raises DailytalkError as the Hub does."""
+    """What is in a repository that is there. Raises DailytalkError as the Hub does."""
     with hub_errors(target.repo):
         refs = with_retries(lambda: api.list_repo_refs(target.repo, repo_type=KIND), patience)
-        branches = {one.name: one.target_commit for one in refs.branches}
+        branches = {ref.name: ref.target_commit for ref in refs.branches}
         head = branches.get(target.branch, branches.get(MAIN))
         files = read_tree(api, target.repo, head, patience) if head else {}
         manifest = read_manifest(api, target.repo, head, patience) if head and MANIFEST in files else None
         card = read_hub_text(api, target.repo, head, CARD, patience) if head and CARD in files else None
-    tags = {one.name: one.target_commit for one in refs.tags}
+    tags = {ref.name: ref.target_commit for ref in refs.tags}
     return State(True, head, tuple(branches), tags, files, manifest, card)
 
 
@@ -235,19 +235,25 @@ def read_tree(api: HfApi, repo: str, revision: str, patience: RetryPolicy) -> di
         lambda: list(api.list_repo_tree(repo, recursive=True, revision=revision, repo_type=KIND)), patience
     )
     return {
-        one.path: RemoteFile(one.size, one.lfs.sha256 if one.lfs else None, one.blob_id)
-        for one in tree
-        if isinstance(one, RepoFile)
+        entry.path: RemoteFile(entry.size, entry.lfs.sha256 if entry.lfs else None, entry.blob_id)
+        for entry in tree
+        if isinstance(entry, RepoFile)
     }
 
 
 def read_manifest(api: HfApi, repo: str, revision: str, patience: RetryPolicy) -> dict[str, Any] | None:
     """The manifest of a revision that has a file of that name; None if it is not one of ours."""
     try:
-        told = parse_json(read_hub_text(api, repo, revision, MANIFEST, patience), MANIFEST, limit=MOST_OWN_BYTES)
+        found_manifest = parse_json(
+            read_hub_text(api, repo, revision, MANIFEST, patience), MANIFEST, limit=MOST_OWN_BYTES
+        )
     except (BadInput, UnicodeDecodeError):
         return None
-    return told if fits(told, MANIFEST_SHAPE | {"files": dict}) and told.get("layout") == LAYOUT else None
+    return (
+        found_manifest
+        if fits(found_manifest, MANIFEST_SHAPE | {"files": dict}) and found_manifest.get("layout") == LAYOUT
+        else None
+    )
 
 
 def read_hub_text(api: HfApi, repo: str, revision: str, name: str, patience: RetryPolicy) -> str:
@@ -270,15 +276,15 @@ def suitable_transfer(api: HfApi, repo: str, patience: RetryPolicy) -> Iterator[
     it. The switch is the client's own setting, which it reads at each upload; it is put back afterwards.
     """
     before = constants.HF_HUB_DISABLE_XET
-    told = "uploads by LFS"
+    method = "uploads by LFS"
     if not before and _has_xet_installed():
         if _gives_xet_tokens(api, repo, patience):
-            told = "uploads by Xet: only chunks that are new are sent"
+            method = "uploads by Xet: only chunks that are new are sent"
         else:
             constants.HF_HUB_DISABLE_XET = True
-            told = "uploads by LFS, for the server has no Xet"
+            method = "uploads by LFS, for the server has no Xet"
     try:
-        yield told
+        yield method
     finally:
         constants.HF_HUB_DISABLE_XET = before
 
@@ -309,7 +315,7 @@ def _check_creation(target: Target, user: dict[str, Any]) -> None:
     if target.pull_request:
         raise DailytalkError(f"{target.repo} does not exist: there is nothing to propose to", "leave --pr out")
     owner = target.repo.partition("/")[0]
-    names = [user.get("name"), *(one.get("name") for one in user.get("orgs") or ())]
+    names = [user.get("name"), *(organisation.get("name") for organisation in user.get("orgs") or ())]
     if owner not in names:
         raise DailytalkError(
             f"you are {user.get('name')} on the Hub and can't make a dataset of {owner}",
@@ -326,7 +332,7 @@ def _check_creation(target: Target, user: dict[str, Any]) -> None:
 # in our config folders, which readers would otherwise take for rows of this version. A stranger's file stays.
 
 
-#: Where the card's pictures lie; the manifest names them under this key.
+#: Where the card's pictures are; the manifest names them under this key.
 ASSETS = "assets"
 
 _OURS = re.compile(rf"({'|'.join(CONFIGS)})/({'|'.join(SPLITS)})-\d{{5}}-of-\d{{5}}\.parquet")
@@ -366,12 +372,12 @@ class Release:
         """All files of ours in the repository, by name."""
         data = {file.name: Content(file.path, file.size, file.sha256) for file in self.packed.files}
         texts = {CARD: self.card.encode(), MANIFEST: manifest_text(self.manifest).encode(), **self.assets}
-        return data | {name: _content(held) for name, held in texts.items()}
+        return data | {name: _content(text) for name, text in texts.items()}
 
     def of(self, packed: Packed) -> "Release":
         """The same release of other files."""
-        told = manifest(packed, self.tag, self.manifest["changes"]) | {ASSETS: self.manifest[ASSETS]}
-        return replace(self, packed=packed, manifest=told)
+        manifest_after = manifest(packed, self.tag, self.manifest["changes"]) | {ASSETS: self.manifest[ASSETS]}
+        return replace(self, packed=packed, manifest=manifest_after)
 
 
 class Change(NamedTuple):
@@ -405,31 +411,31 @@ def plan_push(state: State, release: Release) -> PushPlan:
             f"the repository has a {MANIFEST} that is not ours",
             "rename it there, or publish to another repository",
         )
-    changes = [_change(name, held, state.files.get(name)) for name, held in release.contents.items()]
+    changes = [_change(name, content, state.files.get(name)) for name, content in release.contents.items()]
     stale = sorted(owned(state) - set(release.contents))
     changes += [Change("delete", name, state.files[name].size) for name in stale]
-    there = {file.sha256 for file in state.files.values()}
-    wanted = {
-        held.sha256: held.size
-        for name, held in release.contents.items()
-        if held.sha256 not in there and not held.is_in(state.files.get(name))
+    present = {file.sha256 for file in state.files.values()}
+    sizes = {
+        content.sha256: content.size
+        for name, content in release.contents.items()
+        if content.sha256 not in present and not content.is_in(state.files.get(name))
     }
-    return PushPlan(tuple(sorted(changes, key=lambda change: change.name)), sum(wanted.values()))
+    return PushPlan(tuple(sorted(changes, key=lambda change: change.name)), sum(sizes.values()))
 
 
 def owned(state: State) -> set[str]:
     """Names of the files there that are ours, apart from the card and the manifest."""
-    told = state.manifest or {}
-    named = {*told.get("files", {}), *(told.get(ASSETS) or ())}
-    return {name for name in state.files if name in named or _OURS.fullmatch(name)}
+    manifest = state.manifest or {}
+    names = {*manifest.get("files", {}), *(manifest.get(ASSETS) or ())}
+    return {name for name in state.files if name in names or _OURS.fullmatch(name)}
 
 
-def same_data(told: Mapping[str, Any] | None, packed: Packed) -> bool:
+def same_data(manifest: Mapping[str, Any] | None, packed: Packed) -> bool:
     """Whether a manifest names just these data files with just this content."""
-    if told is None:
+    if manifest is None:
         return False
-    theirs = {name: file.get("sha256") for name, file in told.get("files", {}).items()}
-    return theirs == {file.name: file.sha256 for file in packed.files}
+    published = {name: file.get("sha256") for name, file in manifest.get("files", {}).items()}
+    return published == {file.name: file.sha256 for file in packed.files}
 
 
 def is_published(state: State, release: Release) -> bool:
@@ -442,14 +448,14 @@ def is_published(state: State, release: Release) -> bool:
     )
 
 
-def differing(files: Mapping[str, RemoteFile], wanted: Iterable[tuple[str, Content]]) -> list[str]:
+def differing(files: Mapping[str, RemoteFile], contents: Iterable[tuple[str, Content]]) -> list[str]:
     """Names of the contents that a tree does not hold."""
-    return [name for name, held in wanted if not held.is_in(files.get(name))]
+    return [name for name, content in contents if not content.is_in(files.get(name))]
 
 
-def _change(name: str, held: Content, remote: RemoteFile | None) -> Change:
-    what = "add" if remote is None else "keep" if held.is_in(remote) else "replace"
-    return Change(what, name, held.size)
+def _change(name: str, content: Content, remote: RemoteFile | None) -> Change:
+    what = "add" if remote is None else "keep" if content.is_in(remote) else "replace"
+    return Change(what, name, content.size)
 
 
 def _content(data: bytes) -> Content:
@@ -462,7 +468,7 @@ def _content(data: bytes) -> Content:
 # server is asked first. Files go in small batches from the disk, so that memory holds none of them.
 
 
-#: Files and bytes that are uploaded in one go: enough to keep the line busy, few enough that a stop loses little.
+#: Files and bytes that are uploaded at once: enough to keep the line busy, few enough that a stop loses little.
 BATCH_FILES = 8
 BATCH_BYTES = 2**31
 
@@ -489,8 +495,8 @@ def upload(
     """Upload the data files whose content the Hub does not have. Raises what the Hub does, or a DailytalkError."""
     changed = set(plan_push(state, release).named("add", "replace"))
     files = [file for file in release.packed.files if file.name in changed]
-    known = {file.sha256 for file in state.files.values()}
-    missing = _missing(api, target, [file for file in files if file.sha256 not in known], patience)
+    present = {file.sha256 for file in state.files.values()}
+    missing = _missing(api, target, [file for file in files if file.sha256 not in present], patience)
     additions = {file.name: _addition(file) for file in files}
     total, sent = sum(file.size for file in missing), 0
     for batch in _batches(missing):
@@ -503,15 +509,15 @@ def upload(
 
 def _missing(api: HfApi, target: Target, files: Sequence[DataFile], patience: RetryPolicy) -> list[DataFile]:
     """Those whose content the Hub's store does not have, whatever commit or stopped run it is from."""
-    found: list[DataFile] = []
+    missing: list[DataFile] = []
     for start in range(0, len(files), _ASKED):
         some = files[start : start + _ASKED]
-        wanted = with_retries(functools.partial(_wanted, api, target, some), patience)
-        found += [file for file in some if file.sha256 in wanted]
-    return found
+        digests = with_retries(functools.partial(_asked_for_upload, api, target, some), patience)
+        missing += [file for file in some if file.sha256 in digests]
+    return missing
 
 
-def _wanted(api: HfApi, target: Target, files: Sequence[DataFile]) -> set[str]:
+def _asked_for_upload(api: HfApi, target: Target, files: Sequence[DataFile]) -> set[str]:
     """The digests of the contents that the Hub would have uploaded."""
     actions, errors, _ = post_lfs_batch_info(
         [UploadInfo(sha256=bytes.fromhex(file.sha256), size=file.size, sample=b"") for file in files],
@@ -520,7 +526,9 @@ def _wanted(api: HfApi, target: Target, files: Sequence[DataFile]) -> set[str]:
         repo_id=target.repo,
         endpoint=api.endpoint,
     )
-    return {str(one["oid"]) for one in actions if one.get("actions")} | {str(one["oid"]) for one in errors}
+    return {str(entry["oid"]) for entry in actions if entry.get("actions")} | {
+        str(entry["oid"]) for entry in errors
+    }
 
 
 def _preupload(api: HfApi, target: Target, additions: list[CommitOperationAdd]) -> None:
@@ -548,14 +556,16 @@ def client_errors(repo: str) -> Iterator[None]:
             raise
         if isinstance(error.__cause__, FAILURES):
             raise error.__cause__ from None
-        said = " ".join(without_tokens(str(error.__cause__ or error)).split())
-        raise DailytalkError(f"{repo} can't take what is sent ({said})", _AGAIN) from None
+        reason = " ".join(without_tokens(str(error.__cause__ or error)).split())
+        raise DailytalkError(f"{repo} can't take what is sent ({reason})", _AGAIN) from None
 
 
 def _batches(files: Sequence[DataFile]) -> Iterator[list[DataFile]]:
     batch: list[DataFile] = []
     for file in files:
-        if batch and (len(batch) == BATCH_FILES or sum(one.size for one in batch) + file.size > BATCH_BYTES):
+        if batch and (
+            len(batch) == BATCH_FILES or sum(earlier.size for earlier in batch) + file.size > BATCH_BYTES
+        ):
             yield batch
             batch = []
         batch.append(file)
@@ -564,9 +574,9 @@ def _batches(files: Sequence[DataFile]) -> Iterator[list[DataFile]]:
 
 
 def _addition(file: DataFile) -> CommitOperationAdd:
-    made = CommitOperationAdd(file.name, file.path)
-    made.upload_info.sha256 = bytes.fromhex(file.sha256)  # else every file is read once more to hash it
-    return made
+    addition = CommitOperationAdd(file.name, file.path)
+    addition.upload_info.sha256 = bytes.fromhex(file.sha256)  # else every file is read once more to hash it
+    return addition
 
 
 # Sends a version to the Hub so that readers see the old one or the new one, whenever it stops.
@@ -667,7 +677,7 @@ def _commit(
     while True:
         try:
             with client_errors(target.repo):
-                made = api.create_commit(
+                commit = api.create_commit(
                     target.repo,
                     operations,
                     commit_message=release.message,
@@ -676,7 +686,7 @@ def _commit(
                     create_pr=target.pull_request,
                     parent_commit=state.head,
                 )
-            return made.oid, made.pr_url or _page(api, target.repo, made.oid)
+            return commit.oid, commit.pr_url or _page(api, target.repo, commit.oid)
         except FAILURES as error:
             if target.pull_request:
                 raise  # an answer that was lost may have opened one, and a second is worse than none
@@ -692,7 +702,7 @@ def _commit(
 
 def _head(api: HfApi, target: Target, patience: RetryPolicy) -> str | None:
     refs = with_retries(lambda: api.list_repo_refs(target.repo, repo_type=KIND), patience)
-    return next((one.target_commit for one in refs.branches if one.name == target.branch), None)
+    return next((ref.target_commit for ref in refs.branches if ref.name == target.branch), None)
 
 
 def _is_ours(api: HfApi, target: Target, commit: str, release: Release, patience: RetryPolicy) -> bool:
@@ -739,13 +749,13 @@ def _tagged(api: HfApi, repo: str, tag: str | None, commit: str, patience: Retry
             return tag
         except FAILURES as error:
             refs = with_retries(lambda: api.list_repo_refs(repo, repo_type=KIND), patience)
-            there = next((one.target_commit for one in refs.tags if one.name == tag), None)
-            if there == commit:
+            tagged_commit = next((one.target_commit for one in refs.tags if one.name == tag), None)
+            if tagged_commit == commit:
                 return tag
-            if there is not None:
+            if tagged_commit is not None:
                 raise DailytalkError(
-                    f"somebody else named commit {there[:10]} {tag} meanwhile, and a tag is never moved; yours is "
-                    f"{commit[:10]}, without a tag",
+                    f"somebody else named commit {tagged_commit[:10]} {tag} meanwhile, and a tag is never moved; "
+                    f"yours is {commit[:10]}, without a tag",
                     "run the same command again with --tag auto",
                 ) from None
             if not patience.waits(attempt, error):
@@ -805,19 +815,19 @@ def publish_plainly(
         }
         now = read_state(api, target, patience)
     files = tuple(file for name, splits in pushed.items() for file in _files(name, splits, release, now))
-    told = {file.name: file for file in files}
-    packed = replace(release.packed, files=tuple(told[name] for name in sorted(told)))
-    known = {file.sha256 for file in state.files.values()}
-    sent = sum(file.size for file in files if file.sha256 not in known)
-    done = publish(api, target, now, release.of(packed), patience, say)
-    return replace(done, sent=sent, there=sum(file.size for file in files) - sent)
+    files_by_name = {file.name: file for file in files}
+    packed = replace(release.packed, files=tuple(files_by_name[name] for name in sorted(files_by_name)))
+    present = {file.sha256 for file in state.files.values()}
+    sent = sum(file.size for file in files if file.sha256 not in present)
+    published = publish(api, target, now, release.of(packed), patience, say)
+    return replace(published, sent=sent, there=sum(file.size for file in files) - sent)
 
 
 def _pushed(
     target: Target, name: str, splits: Mapping[str, list[DataFile]], release: Release, say: Say
 ) -> DatasetDict:
     """Push one config; the rows of its splits."""
-    paths = {split: [str(file.path) for file in own] for split, own in splits.items()}
+    paths = {split: [str(file.path) for file in files] for split, files in splits.items()}
     cache = str(release.packed.files[0].path.parents[1] / ".datasets")
     rows = load_dataset("parquet", data_files=paths, cache_dir=cache)
     say(f"push_to_hub of {name}")
@@ -826,7 +836,7 @@ def _pushed(
         config_name=name,
         commit_message=release.message,
         revision=target.branch,
-        num_shards={split: len(own) for split, own in splits.items()},
+        num_shards={split: len(files) for split, files in splits.items()},
     )
     return rows
 
@@ -836,19 +846,19 @@ def _files(name: str, splits: DatasetDict, release: Release, state: State) -> It
     for split, rows in splits.items():
         before = release.packed.configs[name][split]
         for number, file in enumerate(before):
-            there = state.files.get(file.name)
-            if there is None or there.sha256 is None:
+            remote = state.files.get(file.name)
+            if remote is None or remote.sha256 is None:
                 raise DailytalkError(
                     f"push_to_hub did not leave {file.name} there", "run the same command again without --method"
                 )
-            own = rows.shard(num_shards=len(before), index=number)
-            yield file._replace(sha256=there.sha256, size=there.size, rows=len(own), seconds=_seconds(own))
+            part = rows.shard(num_shards=len(before), index=number)
+            yield file._replace(sha256=remote.sha256, size=remote.size, rows=len(part), seconds=_seconds(part))
 
 
 def _seconds(rows: Dataset) -> float:
     if "duration" in rows.column_names:
         return float(sum(rows["duration"]))
-    return float(sum(one["duration"] for cut in rows["conversations"] for one in cut))
+    return float(sum(conversation["duration"] for cut in rows["conversations"] for conversation in cut))
 
 
 # A push from a work folder to a version on the Hub: check, pack, compare, write the card, commit, tag.
@@ -995,15 +1005,15 @@ def _is_tenth(done: int, of: int) -> bool:
 def _before(repo: str, state: State, tag: str | None) -> Version | None:
     """The version to compare with: the highest below the tag, else what the branch holds, else none."""
     below = [
-        one
-        for one in state.tags
-        if is_version_tag(one) and (tag in (None, AUTO) or parse_tag(one) < parse_tag(str(tag)))
+        tag_name
+        for tag_name in state.tags
+        if is_version_tag(tag_name) and (tag in (None, AUTO) or parse_tag(tag_name) < parse_tag(str(tag)))
     ]
     revision = latest(below) or (state.head if state.manifest else None)
     if revision is None:
         return None
-    found = open_version(Reference(repo, revision))
-    return found if found.manifest() else None
+    version = open_version(Reference(repo, revision))
+    return version if version.manifest() else None
 
 
 def _is_there(
@@ -1021,22 +1031,22 @@ def _is_there(
 
     Raises DailytalkError if the tag is there and names something else.
     """
-    asked = _asks_other_card(state.card, settings)
+    asks_card = _asks_other_card(state.card, settings)
     if tag is None or target.pull_request:
-        on_branch = target.branch in state.branches and not asked
+        on_branch = target.branch in state.branches and not asks_card
         return tag is None and on_branch and same_data(state.manifest, packed)
-    there = state.tags.get(tag)
-    if there is None:
+    tagged_commit = state.tags.get(tag)
+    if tagged_commit is None:
         return False
     with hub_errors(target.repo):
-        same = same_data(read_manifest(api, target.repo, there, patience), packed)
+        same = same_data(read_manifest(api, target.repo, tagged_commit, patience), packed)
     # Files may be others with the same rows, as another method or version of a library writes them.
-    same = same or _same_rows(compare_versions(open_version(Reference(target.repo, there)), after))
-    if same and not asked:
+    same = same or _same_rows(compare_versions(open_version(Reference(target.repo, tagged_commit)), after))
+    if same and not asks_card:
         return True
-    other = "another card" if same else "other data"
+    difference = "another card" if same else "other data"
     raise DailytalkError(
-        f"{tag} of {target.repo} names commit {there[:10]} with {other}, and a tag is never moved",
+        f"{tag} of {target.repo} names commit {tagged_commit[:10]} with {difference}, and a tag is never moved",
         f"pass --tag {next_tag(state.tags, changes.bump or 'patch')}, or --tag auto",
     )
 
@@ -1046,13 +1056,13 @@ def _asks_other_card(card: str | None, settings: PushSettings) -> bool:
     if card is None:
         return False
     values = values_of(divide(card)[0])
-    asked = ((settings.licence, values.get("license")), (settings.title, values.get("pretty_name")))
-    return any(wish and wish != has for wish, has in asked) or (settings.contact or "") not in card
+    wishes = ((settings.licence, values.get("license")), (settings.title, values.get("pretty_name")))
+    return any(wish and wish != has for wish, has in wishes) or (settings.contact or "") not in card
 
 
 def _same_rows(changes: Changes) -> bool:
-    found = (changes.added, changes.removed, changes.changed, changes.moved, changes.broken, changes.columns)
-    return not any(found)
+    differences = (changes.added, changes.removed, changes.changed, changes.moved, changes.broken, changes.columns)
+    return not any(differences)
 
 
 def _check_tag(tag: str | None, state: State, changes: Changes) -> None:
@@ -1079,29 +1089,33 @@ def _card(
     changes: Changes,
     settings: PushSettings,
 ) -> Card:
-    before = [one for one in list_versions(repo) if one.kind == "version"] if state.tags else []
+    before = [version for version in list_versions(repo) if version.kind == "version"] if state.tags else []
     history = [
-        (one.name, one.date.date().isoformat() if one.date else "", push_in_words(one.changes or {}))
-        for one in before
+        (
+            version.name,
+            version.date.date().isoformat() if version.date else "",
+            push_in_words(version.changes or {}),
+        )
+        for version in before
     ]
-    told = changes.as_dict()
-    new = [(tag, datetime.now(UTC).date().isoformat(), push_in_words(told))] if tag else []
+    changes_record = changes.as_dict()
+    new = [(tag, datetime.now(UTC).date().isoformat(), push_in_words(changes_record))] if tag else []
     facts = CardFacts(
         repo,
         tag,
         licence=settings.licence,
         pretty_name=settings.title,
         history=(*new, *history),
-        changes=told,
+        changes=changes_record,
         contact=settings.contact,
     )
     return render_card(state.card, packed, after, facts, read_run(folder) or {}, _rejects(folder, packed))
 
 
 def _release(packed: Packed, tag: str | None, changes: Changes, card: Card, settings: PushSettings) -> Release:
-    told = manifest(packed, tag, changes.as_dict()) | {ASSETS: sorted(card.assets)}
+    manifest_of_version = manifest(packed, tag, changes.as_dict()) | {ASSETS: sorted(card.assets)}
     message = settings.message or f"Publish {tag or 'conversations'}: {push_in_words(changes.as_dict())}"
-    return Release(packed, tag, told, card.text, card.assets, message)
+    return Release(packed, tag, manifest_of_version, card.text, card.assets, message)
 
 
 def push_in_words(changes: dict[str, Any]) -> str:

@@ -79,7 +79,7 @@ def template(name: str) -> str:
 
 def key(*entries: tuple[str, str]) -> Html:
     """What the colours of a plot mean: style and name of each."""
-    items = joined(fill('<li><i class="{}"></i>{}</li>', style, said) for style, said in entries)
+    items = joined(fill('<li><i class="{}"></i>{}</li>', style, label) for style, label in entries)
     return fill('<ul class="key">{}</ul>', items)
 
 
@@ -88,7 +88,7 @@ def html_table(head: Sequence[str], lines: Iterable[Sequence[str]], numbers: Ite
     right = set(numbers)
 
     def cells(kind: str, line: Sequence[str]) -> Html:
-        styles = [fill(' class="number"') if place in right else "" for place in range(len(line))]
+        styles = [fill(' class="number"') if column in right else "" for column in range(len(line))]
         return joined(
             fill("<{0}{1}>{2}</{0}>", kind, style, text) for style, text in zip(styles, line, strict=True)
         )
@@ -139,9 +139,9 @@ def fact(name: str, value: str, more: str) -> Html:
     return fill("<div><dt>{}</dt><dd>{}{}</dd></div>", name, value, small)
 
 
-def facts_of(found: Iterable[tuple[str, str, str]]) -> Html:
+def facts_of(figures: Iterable[tuple[str, str, str]]) -> Html:
     """Figures at the top of the page."""
-    return fill('<dl class="facts">{}</dl>', joined(fact(*one) for one in found))
+    return fill('<dl class="facts">{}</dl>', joined(fact(*figure) for figure in figures))
 
 
 # Text of a card from values: escaped, so that data can't become Markdown, and free of this machine's paths.
@@ -150,7 +150,7 @@ def facts_of(found: Iterable[tuple[str, str, str]]) -> Html:
 # written as a character reference, which a reader never sees; what looks like a path is left out.
 
 
-#: Characters that begin something in Markdown or HTML, wherever they stand.
+#: Characters that begin something in Markdown or HTML, wherever they are.
 _SYNTAX = re.compile(r"[\\`*\[\]<>|&~$]|(?<!\w)_|_(?!\w)")
 
 #: How an absolute path begins: of Unix, a home folder, Windows, a network share, or an address of a file.
@@ -164,7 +164,7 @@ _NUMBER = re.compile(r"[-−]?\d[\d,.]*(?: (?:h|min|s|%))?|–")
 def escaped(value: object) -> str:
     """A value as text of one line that a table or a heading can hold."""
     text = " ".join(str(value).split())
-    return _SYNTAX.sub(lambda found: f"&#{ord(found[0])};", text)
+    return _SYNTAX.sub(lambda match: f"&#{ord(match[0])};", text)
 
 
 def public(value: object) -> str:
@@ -184,20 +184,20 @@ def is_path(name: str) -> bool:
 
 def model_name(name: str) -> str:
     """A model's name; of one in a local folder, the folder's own name."""
-    own = re.split(r"[\\/]", name.rstrip("/\\"))[-1]
-    return f"{own} (a local folder)" if is_path(name) else name
+    last_part = re.split(r"[\\/]", name.rstrip("/\\"))[-1]
+    return f"{last_part} (a local folder)" if is_path(name) else name
 
 
 def link(text: str, url: str) -> str:
     """A link, or the text alone where there is no address of the web."""
     if not url.startswith(("https://", "http://")):
         return escaped(text)
-    safe = re.sub(r"[\s()<>|\\]", lambda found: f"%{ord(found[0]):02X}", url)
+    safe = re.sub(r"[\s()<>|\\]", lambda match: f"%{ord(match[0]):02X}", url)
     return f"[{escaped(text)}]({safe})"
 
 
 def markdown_table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """A table; columns of numbers, with or without a unit, stand on the right. Empty without rows."""
+    """A table; columns of numbers, with or without a unit, are on the right. Empty without rows."""
     body = [list(row) for row in rows]
     if not body:
         return ""
@@ -205,7 +205,7 @@ def markdown_table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
         all(_NUMBER.fullmatch(row[at]) or not row[at] for row in body) and any(row[at] for row in body)
         for at in range(len(head))
     ]
-    lines = [head, ["---:" if one else "---" for one in right], *body]
+    lines = [head, ["---:" if is_number else "---" for is_number in right], *body]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
@@ -224,10 +224,12 @@ def span(seconds: float) -> str:
 
 def listed(values: Iterable[Any]) -> str:
     """Values of a setting, for a table."""
-    return " or ".join(public_cell("yes" if one is True else "no" if one is False else one) for one in values)
+    return " or ".join(
+        public_cell("yes" if value is True else "no" if value is False else value) for value in values
+    )
 
 
-# Whose work lies in a folder: the corpora and datasets that its record names, each with its terms.
+# Whose work is in a folder: the corpora and datasets that its record names, each with its terms.
 #
 # Licences ask for the author to be named, so whatever is made of several folders has to know who that is. A
 # corpus tells all of it, conversations from the Hub their dataset, a mix what its folders told; nothing is looked
@@ -241,7 +243,7 @@ _DATASET = "https://huggingface.co/datasets/"
 
 
 class Credit(NamedTuple):
-    """A source by its name, with its licence, citation and home page; empty where nobody tells."""
+    """A source by its name, with its licence, citation and home page; empty where it is not known."""
 
     name: str
     licence: str = ""
@@ -255,15 +257,21 @@ def credits_of(record: Mapping[str, Any]) -> tuple[Credit, ...]:
     A folder in a mix that named none stands for itself, so that nobody takes the others for all.
     """
     mixed = (record.get(CREDITS) or {}).items()
-    found = [Credit(**one) for place, own in mixed for one in own or [{"name": place}]]
-    for told in (record.get("corpus"), record.get("source")):
-        name = (told or {}).get("name") or (told or {}).get("repository")
-        if told and name:
-            page = told.get("homepage") or (f"{_DATASET}{name}" if "repository" in told else "")
-            found.append(Credit(name, told.get("licence") or "", told.get("citation") or "", page))
-    return tuple(dict.fromkeys(found))
+    credits = [
+        Credit(**fields) for folder, folder_credits in mixed for fields in folder_credits or [{"name": folder}]
+    ]
+    for source in (record.get("corpus"), record.get("source")):
+        name = (source or {}).get("name") or (source or {}).get("repository")
+        if source and name:
+            page = source.get("homepage") or (f"{_DATASET}{name}" if "repository" in source else "")
+            credits.append(Credit(name, source.get("licence") or "", source.get("citation") or "", page))
+    return tuple(dict.fromkeys(credits))
 
 
-def credit_cells(one: Credit) -> tuple[str, str, str]:
+def credit_cells(credit: Credit) -> tuple[str, str, str]:
     """A source, linked to its home page, its licence and its citation, as cells of a table in Markdown."""
-    return link(one.name, one.homepage), escaped(one.licence or "not told"), escaped(one.citation or "not told")
+    return (
+        link(credit.name, credit.homepage),
+        escaped(credit.licence or "not told"),
+        escaped(credit.citation or "not told"),
+    )

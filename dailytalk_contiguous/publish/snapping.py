@@ -18,7 +18,7 @@ from dailytalk_contiguous.store.files import inside, json_text, write_text
 # Moves the edges of words to where speech begins and ends.
 #
 # Recognisers place a word's edges on a coarse grid and often in the silence beside it. An edge is only moved out
-# of silence, into the nearest speech: what lies inside speech is left alone, and no word is lost or reordered.
+# of silence, into the nearest speech: what is inside speech is left alone, and no word is lost or reordered.
 
 
 #: Seconds that an edge may move. A word further from any speech is misplaced altogether, and stays where it is.
@@ -42,7 +42,7 @@ class Snapped(NamedTuple):
 
 
 def snap_words(words: Sequence[Word], activity_spans: Sequence[tuple[float, float]]) -> Snapped:
-    """Move word edges that lie in silence to the speech of their own speaker.
+    """Move word edges that are in silence to the speech of their own speaker.
 
     Args:
         words: of one speaker, sorted, in seconds.
@@ -91,7 +91,7 @@ def _median(values: Sequence[float]) -> float:
 # Snaps the words of a Moshi training folder to speech activity, and says by how much their aligner was off.
 #
 # Works on any folder that moshi-finetune reads, whoever made it. Only times change: words, speakers and
-# everything else in a transcript stay as they are, and a file is written anew only if a word moved.
+# everything else in a transcript stay as they are, and a file is rewritten only if a word moved.
 
 
 #: Which channel each speaker of an alignment is.
@@ -99,7 +99,7 @@ CHANNELS = {MAIN: 0, OTHER: 1}
 
 
 class SnappedFolder(NamedTuple):
-    """Files looked at and written anew, words, edges moved, words without speech near them, median offset (s)."""
+    """Files looked at and rewritten, words, edges moved, words without speech near them, median offset (s)."""
 
     files: int
     written: int
@@ -111,15 +111,15 @@ class SnappedFolder(NamedTuple):
 
 def snap_folder(folder: Path) -> SnappedFolder:
     """Snap the words of every WAV with a transcript beside it. Raises DailytalkError if there is none."""
-    named = [wav.relative_to(folder) for wav in sorted(folder.rglob("*.wav"))]
-    pairs = [(inside(folder, name), inside(folder, name.with_suffix(".json"))) for name in named]
+    wavs = [wav.relative_to(folder) for wav in sorted(folder.rglob("*.wav"))]
+    pairs = [(inside(folder, name), inside(folder, name.with_suffix(".json"))) for name in wavs]
     pairs = [(wav, transcript) for wav, transcript in pairs if transcript.is_file()]
     if not pairs:
         raise DailytalkError(
             f"there is no WAV with a transcript beside it in {str(folder)!r}", "--snap-words is for Moshi folders"
         )
     results = [_snap_file(wav, transcript) for wav, transcript in pairs]
-    moves = [snapped for _, found in results for snapped in found]
+    moves = [snapped for _, snapped_words in results for snapped in snapped_words]
     offsets = [snapped.offset for snapped in moves if snapped.moved]
     return SnappedFolder(
         len(pairs),
@@ -133,26 +133,26 @@ def snap_folder(folder: Path) -> SnappedFolder:
 
 def _snap_file(wav: Path, transcript: Path) -> tuple[bool, list[Snapped]]:
     remedy = "run dailytalk check without --snap-words first"
-    told = expect(read_json(transcript, remedy), {"alignments": [list]}, str(transcript), remedy)
-    for entry in told["alignments"]:
+    content = expect(read_json(transcript, remedy), {"alignments": [list]}, str(transcript), remedy)
+    for entry in content["alignments"]:
         match entry:
             case [str(), [int() | float(), int() | float()], str()]:
                 continue
         raise DailytalkError(f"{transcript} has the word {quoted(entry)}", remedy)
     samples = read_analysis({"bytes": None, "path": to_uri(wav)})
-    found: list[Snapped] = []
+    results: list[Snapped] = []
     snapped: list[list[Any]] = []
     for speaker, channel in CHANNELS.items():
-        own = [entry for entry in told["alignments"] if entry[2] == speaker]
-        if not own or channel >= samples.shape[1]:
+        entries = [entry for entry in content["alignments"] if entry[2] == speaker]
+        if not entries or channel >= samples.shape[1]:
             continue
         signal = samples[:, channel].astype(np.float32) / np.float32(32768)
         spans = speech_spans(speech_probabilities(signal), len(signal) / ANALYSIS_RATE, FRAME_SECONDS)
-        found.append(snap_words([Word(word, start, end, 1.0) for word, (start, end), _ in own], spans))
-        snapped += [[word.text, [word.start, word.end], speaker] for word in found[-1].words]
-    others = [entry for entry in told["alignments"] if entry[2] not in CHANNELS]
-    if not any(one.moved for one in found):
-        return False, found
-    told["alignments"] = sorted(snapped + others, key=lambda entry: entry[1])
-    write_text(transcript, json_text(told))
-    return True, found
+        results.append(snap_words([Word(word, start, end, 1.0) for word, (start, end), _ in entries], spans))
+        snapped += [[word.text, [word.start, word.end], speaker] for word in results[-1].words]
+    others = [entry for entry in content["alignments"] if entry[2] not in CHANNELS]
+    if not any(result.moved for result in results):
+        return False, results
+    content["alignments"] = sorted(snapped + others, key=lambda entry: entry[1])
+    write_text(transcript, json_text(content))
+    return True, results

@@ -1,8 +1,8 @@
 """Which conversations train and which evaluate, so that nobody is heard in both and a rerun decides the same.
 
-Groups (the conversations of one kept speaker) stand in the order of a hash of their name and the seed; those at
-the front evaluate until the share is reached. So a group's side hangs on its own name and on the share alone, and
-more conversations later move a few at the border, not all. Voices that were synthesised do not count: they are
+Groups (the conversations of one kept speaker) are in the order of a hash of their name and the seed; those at
+the front evaluate until the share is reached. So a group's side depends on its own name and on the share alone,
+and more conversations later move a few at the border, not all. Voices that were synthesised do not count: they are
 meant to be the same everywhere.
 """
 
@@ -39,21 +39,23 @@ def split(conversations: Iterable[tuple[str, str | None, float]], eval_share: fl
     """
     if not 0 < eval_share < 1:
         raise DailytalkError(f"an eval share of {eval_share} is not between 0 and 1", "give one such as 0.1")
-    given = list(conversations)
-    seconds = {name: length for name, _, length in given}
-    if len(seconds) < len(given):
+    items = list(conversations)
+    seconds = {name: length for name, _, length in items}
+    if len(seconds) < len(items):
         raise DailytalkError("two conversations have the same id", "run `dailytalk check` on the dataset")
-    if len(given) < 2:
+    if len(items) < 2:
         return Split(dict.fromkeys(seconds, "train"), disjoint=True)
     groups: dict[str, list[str]] = defaultdict(list)
-    for name, speaker, _ in given:
+    for name, speaker, _ in items:
         groups[f"conversation\0{name}" if speaker is None else f"speaker\0{speaker}"].append(name)
     chosen = _front(groups, seconds, eval_share, seed)
     if chosen is None:
         alone = {f"conversation\0{name}": [name] for name in seconds}
-        chosen = _front(alone, seconds, eval_share, seed) or {min(seconds, key=lambda one: (seconds[one], one))}
+        chosen = _front(alone, seconds, eval_share, seed) or {
+            min(seconds, key=lambda candidate: (seconds[candidate], candidate))
+        }
     side = {name: "eval" if name in chosen else "train" for name in seconds}
-    return Split(side, _disjoint(given, side))
+    return Split(side, _disjoint(items, side))
 
 
 def as_given(conversations: Iterable[tuple[str, str | None, float]], side: Mapping[str, str]) -> Split:
@@ -61,11 +63,11 @@ def as_given(conversations: Iterable[tuple[str, str | None, float]], side: Mappi
 
     Raises DailytalkError if nothing is left to train on.
     """
-    given = list(conversations)
-    own = {name: side[name] for name, _, _ in given}
-    if "train" not in own.values():
+    items = list(conversations)
+    side_of = {name: side[name] for name, _, _ in items}
+    if "train" not in side_of.values():
         raise DailytalkError("no conversation is left to train on", "give an eval share to divide them anew")
-    return Split(own, _disjoint(given, own))
+    return Split(side_of, _disjoint(items, side_of))
 
 
 def _front(
@@ -76,27 +78,27 @@ def _front(
     lengths = {key: sum(seconds[name] for name in names) for key, names in groups.items()}
     fitting = [key for key in groups if lengths[key] <= LARGEST * share * total]
     chosen: set[str] = set()
-    held = 0.0
-    for key in sorted(fitting, key=lambda one: _place(one, seed)):
+    chosen_seconds = 0.0
+    for key in sorted(fitting, key=lambda group: _order_key(group, seed)):
         # A group that ends further from the share than it begins is left to train, but one always evaluates.
-        if chosen and held + lengths[key] - share * total > share * total - held:
+        if chosen and chosen_seconds + lengths[key] - share * total > share * total - chosen_seconds:
             break
         if len(chosen) + len(groups[key]) == len(seconds):
             break
         chosen.update(groups[key])
-        held += lengths[key]
+        chosen_seconds += lengths[key]
     return chosen or None
 
 
-def _disjoint(given: Iterable[tuple[str, str | None, float]], side: Mapping[str, str]) -> bool:
+def _disjoint(items: Iterable[tuple[str, str | None, float]], side: Mapping[str, str]) -> bool:
     sides: dict[str, set[str]] = defaultdict(set)
-    for name, speaker, _ in given:
+    for name, speaker, _ in items:
         if speaker is not None:
             sides[speaker].add(side[name])
-    return all(len(found) == 1 for found in sides.values())
+    return all(len(sides_of) == 1 for sides_of in sides.values())
 
 
-def _place(key: str, seed: int) -> str:
+def _order_key(key: str, seed: int) -> str:
     return hashlib.sha256(f"{seed}\0{key}".encode()).hexdigest()
 
 
@@ -140,40 +142,40 @@ def split_three(
     Raises:
         DailytalkError: a share is out of range, an id occurs twice, or `before` names another split.
     """
-    given = sorted(conversations, key=lambda one: one.id)
+    items = sorted(conversations, key=lambda item: item.id)
     if min(valid_share, test_share) <= 0 or valid_share + test_share >= 1:
         raise DailytalkError(
             f"shares of {valid_share} for validation and {test_share} for test leave nothing to one of the splits",
             "give each a share above 0, together below 1",
         )
-    if len({one.id for one in given}) < len(given):
+    if len({item.id for item in items}) < len(items):
         raise DailytalkError("two conversations have the same id", "run `dailytalk check` on the dataset")
     if odd := sorted(set(before.values()) - set(SPLITS)):
         raise DailytalkError(
             f"the version before has the split {odd[0]!r}", f"its splits must be {', '.join(SPLITS)}"
         )
-    shares = (("validation", valid_share), ("test", test_share))[: max(0, len(given) - 1)]
-    for groups in (_components(given), _by_key(given, [f"recording\0{one.recording_id}" for one in given])):
+    shares = (("validation", valid_share), ("test", test_share))[: max(0, len(items) - 1)]
+    for groups in (_components(items), _by_key(items, [f"recording\0{item.recording_id}" for item in items])):
         side = _assigned(groups, before, shares, seed)
         if side is not None:
-            return Splits(side, _disjoint_in(given, side))
-    alone = _by_key(given, [f"conversation\0{one.id}" for one in given])
+            return Splits(side, _disjoint_in(items, side))
+    alone = _by_key(items, [f"conversation\0{item.id}" for item in items])
     side = _assigned(alone, before, shares, seed)
-    side = side if side is not None else _shortest(given, before, [name for name, _ in shares])
-    return Splits(side, _disjoint_in(given, side))
+    side = side if side is not None else _shortest(items, before, [name for name, _ in shares])
+    return Splits(side, _disjoint_in(items, side))
 
 
-def _disjoint_in(given: Iterable[SplitVoice], side: Mapping[str, str]) -> str:
+def _disjoint_in(items: Iterable[SplitVoice], side: Mapping[str, str]) -> str:
     """What no two splits share, as `Splits.disjoint` has it."""
     speakers: dict[str | None, set[str]] = defaultdict(set)
     recordings: dict[str, set[str]] = defaultdict(set)
-    for one in given:
-        speakers[one.kept_speaker].add(side[one.id])
-        recordings[one.recording_id].add(side[one.id])
-    if any(len(found) > 1 for found in recordings.values()):
+    for item in items:
+        speakers[item.kept_speaker].add(side[item.id])
+        recordings[item.recording_id].add(side[item.id])
+    if any(len(splits) > 1 for splits in recordings.values()):
         return "conversations"
-    apart = None not in speakers and all(len(found) == 1 for found in speakers.values())
-    return "speakers" if apart else "recordings"
+    by_speaker = None not in speakers and all(len(splits) == 1 for splits in speakers.values())
+    return "speakers" if by_speaker else "recordings"
 
 
 def _assigned(
@@ -185,34 +187,34 @@ def _assigned(
     """The split of every id; None if a group was parted before, or what is new leaves a split empty."""
     side: dict[str, str] = {}
     for key, members in groups.items():
-        held_by = {before[one.id] for one in members if one.id in before}
+        held_by = {before[member.id] for member in members if member.id in before}
         if len(held_by) > 1:
             return None
         if held_by:
             side[key] = held_by.pop()
-    lengths = {key: sum(one.seconds for one in members) for key, members in groups.items()}
+    lengths = {key: sum(member.seconds for member in members) for key, members in groups.items()}
     total = sum(lengths.values())
-    new = sorted(groups.keys() - side.keys(), key=lambda key: _place(key, seed))
+    new = sorted(groups.keys() - side.keys(), key=lambda key: _order_key(key, seed))
     for name, share in shares:
-        held = sum(lengths[key] for key, own in side.items() if own == name)
+        split_seconds = sum(lengths[key] for key, split_name in side.items() if split_name == name)
         for key in new:
             if key in side or lengths[key] > LARGEST * share * total:
                 continue
             # As in `_front`: a group that ends further from the share than it begins is left to train.
-            if held and held + lengths[key] - share * total > share * total - held:
+            if split_seconds and split_seconds + lengths[key] - share * total > share * total - split_seconds:
                 break
             side[key] = name
-            held += lengths[key]
+            split_seconds += lengths[key]
     side = dict.fromkeys(groups.keys() - side.keys(), "train") | side
     if new and {"train", *(name for name, _ in shares)} - set(side.values()):
         return None
-    return {one.id: side[key] for key, members in groups.items() for one in members}
+    return {member.id: side[key] for key, members in groups.items() for member in members}
 
 
-def _shortest(given: Sequence[SplitVoice], before: Mapping[str, str], evaluating: Sequence[str]) -> dict[str, str]:
+def _shortest(items: Sequence[SplitVoice], before: Mapping[str, str], evaluating: Sequence[str]) -> dict[str, str]:
     """So few that each is a large part of all: the shortest new ones evaluate where nothing else does."""
-    side = {one.id: before[one.id] for one in given if one.id in before}
-    new = [one.id for one in sorted(given, key=lambda one: (one.seconds, one.id)) if one.id not in side]
+    side = {item.id: before[item.id] for item in items if item.id in before}
+    new = [item.id for item in sorted(items, key=lambda item: (item.seconds, item.id)) if item.id not in side]
     to_train = 0 if "train" in side.values() else 1
     for name in evaluating:
         if name not in side.values() and len(new) > to_train:
@@ -220,7 +222,7 @@ def _shortest(given: Sequence[SplitVoice], before: Mapping[str, str], evaluating
     return side | dict.fromkeys(new, "train")
 
 
-def _components(given: Sequence[SplitVoice]) -> dict[str, list[SplitVoice]]:
+def _components(items: Sequence[SplitVoice]) -> dict[str, list[SplitVoice]]:
     """Groups of conversations that are linked, through any number of others, by a kept speaker or a recording."""
     parent: dict[str, str] = {}
 
@@ -231,16 +233,16 @@ def _components(given: Sequence[SplitVoice]) -> dict[str, list[SplitVoice]]:
             key = parent[key]
         return key
 
-    for one in given:
-        recording = root(f"recording\0{one.recording_id}")
-        if one.kept_speaker is not None:
-            speaker = root(f"speaker\0{one.kept_speaker}")
+    for item in items:
+        recording = root(f"recording\0{item.recording_id}")
+        if item.kept_speaker is not None:
+            speaker = root(f"speaker\0{item.kept_speaker}")
             parent[max(recording, speaker)] = min(recording, speaker)  # named after the first, whatever the order
-    return _by_key(given, [root(f"recording\0{one.recording_id}") for one in given])
+    return _by_key(items, [root(f"recording\0{item.recording_id}") for item in items])
 
 
-def _by_key(given: Sequence[SplitVoice], keys: Sequence[str]) -> dict[str, list[SplitVoice]]:
+def _by_key(items: Sequence[SplitVoice], keys: Sequence[str]) -> dict[str, list[SplitVoice]]:
     groups: dict[str, list[SplitVoice]] = defaultdict(list)
-    for one, key in zip(given, keys, strict=True):
-        groups[key].append(one)
+    for item, key in zip(items, keys, strict=True):
+        groups[key].append(item)
     return dict(groups)

@@ -51,11 +51,11 @@ class Side:
     ) -> None:
         """Count one conversation. Events that are not told are worked out from the times."""
         derived = turns.label(timed, groups)
-        self.events.update(given or worked for given, worked in zip(events, derived, strict=True))
+        self.events.update(event or worked for event, worked in zip(events, derived, strict=True))
         for offset in turns.turn_offsets(turns.stretches(timed, groups)):
             self.offsets[round(max(-OFFSET_LIMIT, min(OFFSET_LIMIT, offset)) * OFFSET_BINS)] += 1
         self.overlap_seconds += turns.overlap_seconds(timed)
-        self.speech_seconds += sum(one.end - one.start for one in timed)
+        self.speech_seconds += sum(turn.end - turn.start for turn in timed)
         self.seconds += seconds
 
 
@@ -99,8 +99,8 @@ class Tally:
         self.seconds += row["duration"] or 0.0
         self.languages[row["language"] or "unknown"] += 1
         self.word_sources.update(word["source"] or "unknown" for word in row["alignments"] or ())
-        for one in utterances:
-            self._add_utterance(one)
+        for utterance in utterances:
+            self._add_utterance(utterance)
         self._add_turns(row, utterances)
         measures = row["timeline"] or {}
         self.backchannels += measures.get("backchannels") or 0
@@ -112,57 +112,64 @@ class Tally:
         """Count a line of rejects.jsonl by its stage and the kind of its reason."""
         count(self.rejects, (reject["stage"], kind_of(reject["reason"])), (reject["stage"], OTHER))
 
-    def _add_utterance(self, one: Mapping[str, Any]) -> None:
-        self.channels[one["channel"]] += 1
-        if one["tag"]:
-            self.tags[one["tag"]][one["channel"]] += 1
+    def _add_utterance(self, utterance: Mapping[str, Any]) -> None:
+        self.channels[utterance["channel"]] += 1
+        if utterance["tag"]:
+            self.tags[utterance["tag"]][utterance["channel"]] += 1
         for name in BUCKETED:
-            if one.get(f"{name}_bucket"):
-                self.buckets[name][one[f"{name}_bucket"]] += 1
-        if is_number(one["valence"]) and is_number(one["arousal"]):
-            place = (cell(one["valence"], AFFECT_CELL, 1.0), cell(one["arousal"], AFFECT_CELL, 1.0))
-            self.affect[place][one["tag"] or "no tag"] += 1
-        if one["status"]:
-            self.statuses[one["status"]] += 1
-        if one["reason"]:
-            count(self.reasons, kind_of(one["reason"]), OTHER)
-        if one["synthesis"]:
-            self._add_synthesis(one, one["synthesis"])
+            if utterance.get(f"{name}_bucket"):
+                self.buckets[name][utterance[f"{name}_bucket"]] += 1
+        if is_number(utterance["valence"]) and is_number(utterance["arousal"]):
+            bin_ = (cell(utterance["valence"], AFFECT_CELL, 1.0), cell(utterance["arousal"], AFFECT_CELL, 1.0))
+            self.affect[bin_][utterance["tag"] or "no tag"] += 1
+        if utterance["status"]:
+            self.statuses[utterance["status"]] += 1
+        if utterance["reason"]:
+            count(self.reasons, kind_of(utterance["reason"]), OTHER)
+        if utterance["synthesis"]:
+            self._add_synthesis(utterance, utterance["synthesis"])
 
-    def _add_synthesis(self, one: Mapping[str, Any], made: Mapping[str, Any]) -> None:
-        self.voices[" · ".join(made[name] for name in ("engine", "model", "voice") if made[name])] += 1
+    def _add_synthesis(self, utterance: Mapping[str, Any], synthesis: Mapping[str, Any]) -> None:
+        self.voices[" · ".join(synthesis[name] for name in ("engine", "model", "voice") if synthesis[name])] += 1
         if (
-            made["cache_key"] is None or made["cache_key"] not in self.bought
+            synthesis["cache_key"] is None or synthesis["cache_key"] not in self.bought
         ):  # a line that is said twice was bought once
-            self.bought.add(made["cache_key"])
-            self.cost += made["cost"] if is_number(made["cost"]) else 0.0
-        self.n_retried += (made["tries"] or 1) > 1
-        if is_number(made["word_error_rate"]):
-            self.error_rates[round(100 * made["word_error_rate"])] += 1
-        times = (one["source_start"], one["source_end"], one["start"], one["end"])
-        if one["status"] == "spoken" and all(map(is_number, times)) and times[1] > times[0]:
+            self.bought.add(synthesis["cache_key"])
+            self.cost += synthesis["cost"] if is_number(synthesis["cost"]) else 0.0
+        self.n_retried += (synthesis["tries"] or 1) > 1
+        if is_number(synthesis["word_error_rate"]):
+            self.error_rates[round(100 * synthesis["word_error_rate"])] += 1
+        times = (utterance["source_start"], utterance["source_end"], utterance["start"], utterance["end"])
+        if utterance["status"] == "spoken" and all(map(is_number, times)) and times[1] > times[0]:
             source, new = times[1] - times[0], times[3] - times[2]
             self.lengths[cell(source, LENGTH_CELL, LENGTH_LIMIT), cell(new, LENGTH_CELL, LENGTH_LIMIT)] += 1
             self.ratios[round(100 * new / source)] += 1
 
     def _add_turns(self, row: Mapping[str, Any], utterances: Iterable[Mapping[str, Any]]) -> None:
         # Dropped utterances can't be heard.
-        heard = [one for one in utterances if one["status"] != "dropped" and is_number(one["start"])]
+        audible = [
+            utterance
+            for utterance in utterances
+            if utterance["status"] != "dropped" and is_number(utterance["start"])
+        ]
         source, rebuilt = (
-            [Timed(one["channel"], one[f"{edge}start"], one[f"{edge}end"]) for one in heard]
+            [
+                Timed(utterance["channel"], utterance[f"{edge}start"], utterance[f"{edge}end"])
+                for utterance in audible
+            ]
             for edge in ("source_", "")
         )
-        knows_source = all(is_number(one.start) and is_number(one.end) for one in source)
+        knows_source = all(is_number(utterance.start) and is_number(utterance.end) for utterance in source)
         groups = turns.join_spans(source if knows_source else rebuilt)
         if knows_source:
-            events = [one["source_event"] for one in heard]
+            events = [utterance["source_event"] for utterance in audible]
             self.before.add(source, groups, events, row["source_duration"] or 0.0)
         if self.rebuilt:
-            self.after.add(rebuilt, groups, [one["event"] for one in heard], row["duration"] or 0.0)
+            self.after.add(rebuilt, groups, [utterance["event"] for utterance in audible], row["duration"] or 0.0)
 
 
 def quantile(counts: Mapping[int, int], share: float) -> float:
-    """The value of bins below which `share` of the counts lies; NaN without any."""
+    """The value of bins below which `share` of the counts is; NaN without any."""
     total, reached = sum(counts.values()), 0
     for value in sorted(counts):
         reached += counts[value]
@@ -177,7 +184,7 @@ def count(counts: Counter[Any], key: Any, other: Any) -> None:
 
 
 def cell(value: float, side: float, limit: float) -> int:
-    """The number of the cell that a value lies in; what lies beyond the limits is in the first or the last."""
+    """The number of the cell that a value is in; what is beyond the limits is in the first or the last."""
     return max(0, min(math.floor(value / side + 1e-6), round(limit / side) - 1))
 
 
@@ -217,9 +224,9 @@ class Measure:
     least: str = ""
     most: str = ""
 
-    def limits(self, given: QualityLimits) -> list[float]:
+    def limits(self, all_limits: QualityLimits) -> list[float]:
         """Its limits in units of the axis; those that are set."""
-        values = [getattr(given, name) for name in (self.least, self.most) if name]
+        values = [getattr(all_limits, name) for name in (self.least, self.most) if name]
         return [value * self.factor for value in values if value is not None]
 
 
@@ -295,29 +302,29 @@ class CorpusTally:
             return
         if trains:
             self.training[row["emotion"] or UNKNOWN] += seconds
-            told = [row[name] for name in ("emotion", "style", "sentence_type", "length", "speaker")]
-            self.balanced.append(BalanceItem._make((row["id"], *told, seconds, ())))
+            labels = [row[name] for name in ("emotion", "style", "sentence_type", "length", "speaker")]
+            self.balanced.append(BalanceItem._make((row["id"], *labels, seconds, ())))
         valence, arousal = ((row["affect"] or {}).get(name) for name in ("valence", "arousal"))
         if is_number(valence) and is_number(arousal):
-            place = cell(valence, AFFECT_CELL, 1.0), cell(arousal, AFFECT_CELL, 1.0)
-            self.affect[row["emotion"] or UNKNOWN][place] += 1
+            bin_ = cell(valence, AFFECT_CELL, 1.0), cell(arousal, AFFECT_CELL, 1.0)
+            self.affect[row["emotion"] or UNKNOWN][bin_] += 1
 
     def add_measured(self, row: Mapping[str, Any]) -> None:
         """Count the measures of a clip, kept or not."""
         self.measured += 1
-        known = {name: row[name] if is_number(row[name]) else None for name in MEASURES}
+        values = {name: row[name] if is_number(row[name]) else None for name in MEASURES}
         for name, measure in MEASURES.items():
-            value = known[name]
+            value = values[name]
             if value is None:
                 self.unknown[name] += 1
                 continue
             axis, width = measure.axis, measure.bin_width
-            place = int((value * measure.factor - axis.low) / width + 1e-9)
+            bin_ = int((value * measure.factor - axis.low) / width + 1e-9)
             last = round((axis.high - axis.low) / width) - 1
-            self.bins[name][round(axis.low + width * max(0, min(place, last)), 6)] += 1
+            self.bins[name][round(axis.low + width * max(0, min(bin_, last)), 6)] += 1
             alone = dict.fromkeys(MEASURES) | {name: value}
             self.outside[name] += bool(failures(alone, self.limits))
-        self.refused += bool(failures(known, self.limits))
+        self.refused += bool(failures(values, self.limits))
 
     def add_reject(self, reject: Mapping[str, str]) -> None:
         """Count a line of rejects.jsonl by its stage and the kind of its reason."""
@@ -332,9 +339,11 @@ class CorpusTally:
         if not self.balanced:
             return []
         names = {*self.by["emotion"], *self.before} - {UNKNOWN, "other"}
-        found = plan_balance(self.balanced, self.target / 3600, "sample", 0, sorted(names)).shortfalls
-        known = [one._replace(seconds=self.target - self.recorded(one.emotion)) for one in found]
-        return [one for one in known if one.seconds > 0]
+        planned = plan_balance(self.balanced, self.target / 3600, "sample", 0, sorted(names)).shortfalls
+        missing = [
+            shortfall._replace(seconds=self.target - self.recorded(shortfall.emotion)) for shortfall in planned
+        ]
+        return [shortfall for shortfall in missing if shortfall.seconds > 0]
 
 
 # What a card tells of the rows of a version, counted in one pass that reads no audio.
@@ -344,7 +353,7 @@ class CorpusTally:
 # utterance.
 
 
-#: Columns of `conversations` that are read: all but the audio.
+#: Columns of `conversations` that are read: all except the audio.
 COLUMNS = (
     *("conversation_id", "recording_id", "duration", "source_duration", "language", "utterances", "alignments"),
     *("sounds", "speakers", "timeline", "provenance"),
@@ -440,46 +449,48 @@ class CardStatistics:
         """Count a row of the config `conversations`."""
         self.tally.add(row)
         utterances = row["utterances"] or ()
-        own = self.splits[split]
-        own.conversations += 1
-        own.utterances += len(utterances)
-        own.words += len(row["alignments"] or ())
-        own.seconds += row["duration"] or 0.0
+        sums = self.splits[split]
+        sums.conversations += 1
+        sums.utterances += len(utterances)
+        sums.words += len(row["alignments"] or ())
+        sums.seconds += row["duration"] or 0.0
         self.lengths[math.floor(row["duration"] or 0.0)] += 1
         if row["language"] not in (None, "", "und"):
             self.languages[row["language"]] += 1
         self._add_provenance(row["provenance"] or {})
-        kept = (row["speakers"] or {}).get("right")
-        if kept:
-            self.shared[kept].add(split)
-        self._add_utterances(utterances, kept or UNNAMED)
+        kept_speaker = (row["speakers"] or {}).get("right")
+        if kept_speaker:
+            self.shared[kept_speaker].add(split)
+        self._add_utterances(utterances, kept_speaker or UNNAMED)
 
-    def _add_utterances(self, utterances: Iterable[Mapping[str, Any]], kept: str) -> None:
-        heard: dict[tuple[str, bool], Sum] = defaultdict(Sum)
-        for one in utterances:
+    def _add_utterances(self, utterances: Iterable[Mapping[str, Any]], kept_speaker: str) -> None:
+        by_speaker: dict[tuple[str, bool], Sum] = defaultdict(Sum)
+        for utterance in utterances:
             for name, moments in {**self.prosody, **self.affect}.items():
-                moments.add(one[name])
-            if one["status"] == "dropped" or not (is_number(one["start"]) and is_number(one["end"])):
+                moments.add(utterance[name])
+            if utterance["status"] == "dropped" or not (
+                is_number(utterance["start"]) and is_number(utterance["end"])
+            ):
                 continue
-            seconds = one["end"] - one["start"]
-            tag = one["tag"] or "(no tag)"
-            self.tags[tag][one["channel"]] += seconds
+            seconds = utterance["end"] - utterance["start"]
+            tag = utterance["tag"] or "(no tag)"
+            self.tags[tag][utterance["channel"]] += seconds
             self.tagged[tag] += 1
-            speaker = heard[_speaker(one, kept)]
+            speaker = by_speaker[_speaker(utterance, kept_speaker)]
             speaker.utterances += 1
             speaker.seconds += seconds
-        for key, found in heard.items():
+        for key, spoken in by_speaker.items():
             sums = self.speakers[key]
             sums.conversations += 1
-            sums.utterances += found.utterances
-            sums.seconds += found.seconds
+            sums.utterances += spoken.utterances
+            sums.seconds += spoken.seconds
 
-    def _add_provenance(self, told: Mapping[str, Any]) -> None:
-        self.sources[told.get("source"), told.get("source_licence")] += 1
-        self.tools[told.get("tool") or "unknown"] += 1
-        self.voices[told.get("voice") or ""] += 1
-        self.settings[told.get("settings") or "{}"] += 1
-        for model in told.get("models") or ():
+    def _add_provenance(self, record: Mapping[str, Any]) -> None:
+        self.sources[record.get("source"), record.get("source_licence")] += 1
+        self.tools[record.get("tool") or "unknown"] += 1
+        self.voices[record.get("voice") or ""] += 1
+        self.settings[record.get("settings") or "{}"] += 1
+        for model in record.get("models") or ():
             self.models[
                 Origin(model["role"] or "", model["name"] or "", model["licence"], model["url"] or "")
             ] += 1
@@ -497,12 +508,12 @@ class CardStatistics:
 
 def statistics_of(version: Rows, rejects: Iterable[Mapping[str, str]]) -> CardStatistics:
     """Read a version's conversations once, and what was rejected on the way to it."""
-    found = CardStatistics()
+    stats = CardStatistics()
     for split, row in version.rows("conversations", COLUMNS):
-        found.add(split, row)
+        stats.add(split, row)
     for reject in rejects:
-        found.tally.add_reject({"stage": reject["stage"], "reason": reject["reason"]})
-    return found
+        stats.tally.add_reject({"stage": reject["stage"], "reason": reject["reason"]})
+    return stats
 
 
 def _settings(text: str) -> dict[str, Any]:
@@ -510,9 +521,11 @@ def _settings(text: str) -> dict[str, Any]:
     return settings
 
 
-def _speaker(one: Mapping[str, Any], kept: str) -> tuple[str, bool]:
+def _speaker(utterance: Mapping[str, Any], kept_speaker: str) -> tuple[str, bool]:
     """Whose voice an utterance is in, and whether it was synthesised."""
-    if one["status"] == "spoken":
-        made = one["synthesis"] or {}
-        return " · ".join(made[name] for name in ("engine", "model", "voice") if made.get(name)) or "unknown", True
-    return (kept if one["channel"] == "right" else f"{UNNAMED}, left as recorded"), False
+    if utterance["status"] == "spoken":
+        synthesis = utterance["synthesis"] or {}
+        return " · ".join(
+            synthesis[name] for name in ("engine", "model", "voice") if synthesis.get(name)
+        ) or "unknown", True
+    return (kept_speaker if utterance["channel"] == "right" else f"{UNNAMED}, left as recorded"), False

@@ -101,17 +101,17 @@ class Version:
 
     def manifest(self) -> dict[str, Any] | None:
         """The manifest (`packing.packed.manifest`), or None where there is none. A damaged one is an error."""
-        return self._told
+        return self._read_manifest
 
     @cached_property
-    def _told(self) -> dict[str, Any] | None:
+    def _read_manifest(self) -> dict[str, Any] | None:
         if MANIFEST not in self.names:
             return None
         with hub_errors(self), self.open(MANIFEST) as file:
             text = file.read(MOST_OWN_BYTES + 1)
         name, remedy = f"the {MANIFEST} of {self} is damaged", "publish this version again"
-        told = expect(parse_json(text, name, remedy, MOST_OWN_BYTES), MANIFEST_SHAPE, name, remedy)
-        return {key: value for key, value in told.items() if value is not None}
+        record = expect(parse_json(text, name, remedy, MOST_OWN_BYTES), MANIFEST_SHAPE, name, remedy)
+        return {key: value for key, value in record.items() if value is not None}
 
     def features(self, config: str) -> Features | None:
         """Columns of a config, as its first data file declares them; None where there is no such config."""
@@ -179,27 +179,31 @@ class Version:
 
     def _layout(self) -> dict[str, dict[str, list[str]]]:
         """Data files by config and split, all in order."""
-        found: dict[str, dict[str, list[re.Match[str]]]] = {}
+        matches_of: dict[str, dict[str, list[re.Match[str]]]] = {}
         for name in sorted(self.names):
             match = _DATA_FILE.fullmatch(name)
             if match:
                 folder = match["config"]
                 config = DEFAULT if folder == _DEFAULT_FOLDER else folder
-                found.setdefault(config, {}).setdefault(match["split"], []).append(match)
+                matches_of.setdefault(config, {}).setdefault(match["split"], []).append(match)
         return {
-            config: {split: self._whole(found[config][split]) for split in _in_order(found[config], SPLITS)}
-            for config in _in_order(found, CONFIGS)
+            config: {
+                split: self._complete(matches_of[config][split]) for split in _in_order(matches_of[config], SPLITS)
+            }
+            for config in _in_order(matches_of, CONFIGS)
         }
 
-    def _whole(self, matches: Sequence[re.Match[str]]) -> list[str]:
+    def _complete(self, matches: Sequence[re.Match[str]]) -> list[str]:
         count = int(matches[0]["count"])
-        if [(int(one["number"]), int(one["count"])) for one in matches] != [(at, count) for at in range(count)]:
+        if [(int(match["number"]), int(match["count"])) for match in matches] != [
+            (at, count) for at in range(count)
+        ]:
             raise DailytalkError(
                 f"{self} has {len(matches)} files of {matches[0]['config']}/{matches[0]['split']}, "
                 "of which some are missing or of another version",
                 "publish or download it again",
             )
-        return [one.string for one in matches]
+        return [match.string for match in matches]
 
 
 def cause(error: BaseException) -> str:
@@ -225,19 +229,19 @@ def open_version(where: Reference | Path, token: str | None = None) -> Version:
         files += [path for config in configs for path in config.glob("*.parquet")]
         return Version(where, None, tuple(path.relative_to(where).as_posix() for path in files))
     with hub_errors(where):
-        told = HfApi(token=token).dataset_info(where.repo, revision=where.revision, timeout=TIMEOUTS)
+        info = HfApi(token=token).dataset_info(where.repo, revision=where.revision, timeout=TIMEOUTS)
         files = HfFileSystem(token=token, skip_instance_cache=True)
-    return Version(where, told.sha, tuple(file.rfilename for file in told.siblings or ()), files)
+    return Version(where, info.sha, tuple(file.rfilename for file in info.siblings or ()), files)
 
 
-def _in_order(names: Mapping[str, Any], known: Sequence[str]) -> list[str]:
+def _in_order(names: Mapping[str, Any], order: Sequence[str]) -> list[str]:
     """Known names first, in their order; the rest by the alphabet."""
-    return [name for name in known if name in names] + sorted(set(names) - set(known))
+    return [name for name in order if name in names] + sorted(set(names) - set(order))
 
 
 # The versions of a dataset on the Hub: what their manifests say of them, without opening a data file.
 #
-# Version tags come newest first, then other tags and branches, so that what to load stands on top. What was not
+# Version tags come newest first, then other tags and branches, so that what to load is on top. What was not
 # published by this tool is listed too, with what the Hub knows of it.
 
 
@@ -281,18 +285,25 @@ def list_versions(repo: str, token: str | None = None) -> list[Listed]:
 
 
 def _listed(repo: str, token: str | None, ref: GitRefInfo, kind: str, dates: dict[str, datetime]) -> Listed:
-    told = open_version(Reference(repo, ref.target_commit), token).manifest() or {}
-    totals: dict[str, dict[str, Any]] = told.get("totals", {})
-    own = totals.get(CONFIGS[0], {})
-    size = sum(one["size"] for one in totals.values()) if totals else None
+    manifest = open_version(Reference(repo, ref.target_commit), token).manifest() or {}
+    totals: dict[str, dict[str, Any]] = manifest.get("totals", {})
+    totals_of_conversations = totals.get(CONFIGS[0], {})
+    size = sum(config_totals["size"] for config_totals in totals.values()) if totals else None
     date = dates.get(ref.target_commit)
     return Listed(
-        ref.name, kind, date, ref.target_commit, own.get("rows"), own.get("hours"), size, told.get("changes")
+        ref.name,
+        kind,
+        date,
+        ref.target_commit,
+        totals_of_conversations.get("rows"),
+        totals_of_conversations.get("hours"),
+        size,
+        manifest.get("changes"),
     )
 
 
 def _dates(api: HfApi, repo: str, refs: Iterable[GitRefInfo]) -> dict[str, datetime]:
-    """When each commit was made: one history covers all that lie on it, which is most."""
+    """When each commit was made: one history covers all that are on it, which is most."""
     dates: dict[str, datetime] = {}
     for ref in refs:
         if ref.target_commit not in dates:

@@ -1,4 +1,4 @@
-"""Addresses of folders in object storage (`s3://`, `gs://`, `hf://`), told from paths without asking any store."""
+"""Addresses of folders in object storage (`s3://`, `gs://`, `hf://`), recognised without asking any store."""
 
 import re
 from pathlib import Path
@@ -22,14 +22,14 @@ def address_of(path: str | Path) -> str | None:
     (`hf://datasets/OWNER/NAME/FOLDER`), where each file that is written is a commit. A repository as a whole is a
     dataset, which other parts of this package read and publish.
     """
-    told = _ADDRESS.fullmatch(str(path))
-    if not told or (told[1] == "hf" and not _IN_THE_HUB.fullmatch(told[2])):
+    match = _ADDRESS.fullmatch(str(path))
+    if not match or (match[1] == "hf" and not _IN_THE_HUB.fullmatch(match[2])):
         return None
-    return f"{told[1]}://{'/' if told[1] == 'file' else ''}{told[2].rstrip('/')}"
+    return f"{match[1]}://{'/' if match[1] == 'file' else ''}{match[2].rstrip('/')}"
 
 
 def is_address(path: str | Path) -> bool:
-    """Whether a text or a path is meant for somewhere else, of whatever kind: `https://…`, `s3://…`."""
+    """Whether a text or a path is an address of any kind: `https://…`, `s3://…`."""
     return bool(re.match(r"[A-Za-z][A-Za-z0-9+.-]+:/", str(path)))
 
 
@@ -37,9 +37,9 @@ def store_address(out: Path) -> str | None:
     """`address_of` for a work folder. Raises DailytalkError for an address that is none of a store."""
     address = address_of(out)
     if address is None and is_address(out):
-        told = str(out).replace(":/", "://", 1) if "://" not in str(out) else str(out)
+        text = str(out).replace(":/", "://", 1) if "://" not in str(out) else str(out)
         raise DailytalkError(
-            f"{told} is no place to work in",
+            f"{text} is no place to work in",
             "name a folder, s3://BUCKET/FOLDER, gs://BUCKET/FOLDER, hf://buckets/OWNER/NAME/FOLDER or "
             "hf://datasets/OWNER/NAME/FOLDER",
         )

@@ -42,7 +42,7 @@ from dailytalk_contiguous.store.files import FOLLOW_LINKS, LINK_OUT, inside, lea
 #
 # Only the two minutes around each even cut are read: half a second of a core for each, two for an hour of stereo
 # FLAC, and more where nobody pauses. What was found is kept in the user's cache, because the plan of a large
-# corpus is made anew at the start of every run.
+# corpus is made again at the start of every run.
 
 
 #: Seconds on each side of an even cut that are searched first.
@@ -68,11 +68,11 @@ def cuts(audio: dict[str, Any], seconds: float, longest: float, identity: str) -
         return [0.0, seconds]
     key = hashlib.sha256(f"{identity}\0{longest}\0{code_digest(_find)}".encode()).hexdigest()
     path = cache_folder() / "cuts" / f"{key[:32]}.json"
-    known = _read(path)
-    if known is None:
-        known = _find(audio, seconds, longest)
-        _write(path, known)
-    return known
+    edges = _read(path)
+    if edges is None:
+        edges = _find(audio, seconds, longest)
+        _write(path, edges)
+    return edges
 
 
 def _read(path: Path) -> list[float] | None:
@@ -136,7 +136,7 @@ def _longest_run(flags: NDArray[np.bool_]) -> tuple[int, int]:
     return int(starts[best]), int(lengths[best])
 
 
-# Folder: recordings that lie in files and folders, one row a conversation.
+# Folder: recordings that are in files and folders, one row a conversation.
 #
 # A `datasets` builder, eager or streaming. Rows hold paths and never the audio itself, so that neither a cache
 # nor a row grows with the recordings. A file that can't be used is a row too, with its `problem`: nothing that
@@ -265,19 +265,19 @@ def _conversations(recording: Recording, base: dict[str, Any], config: FolderCon
     info = probe(base["audio"])
     _check(info, config.channel)
     root = None if config.follow_links else _path(config.transcripts) or recording.root
-    found = _transcripts(recording, config.transcripts, root) if config.given else {}
-    for transcript in found:
+    transcripts = _transcripts(recording, config.transcripts, root) if config.given else {}
+    for transcript in transcripts:
         if root and leads_out(transcript, root):
             raise BadInput(f"its transcript {as_text(transcript)!r}: {LINK_OUT}", FOLLOW_LINKS)
-    given = read_transcripts([*found], recording.audio_file, found) if found else []
-    stamp = "\0".join([recording.audio_file, *(f"{one.st_size}\0{one.st_mtime_ns}" for one in stats)])
+    cues = read_transcripts([*transcripts], recording.audio_file, transcripts) if transcripts else []
+    stamp = "\0".join([recording.audio_file, *(f"{status.st_size}\0{status.st_mtime_ns}" for status in stats)])
     identity = identity_of(path)
     # Its whole path: two corpora may have files of one name, size and time.
-    whole = f"{base['audio']['path']}\0{stamp}"
-    edges = cuts(base["audio"], info.seconds, config.max_conversation, whole)
+    identity_of_file = f"{base['audio']['path']}\0{stamp}"
+    edges = cuts(base["audio"], info.seconds, config.max_conversation, identity_of_file)
     for number, (start, end) in enumerate(pairwise(edges)):
-        own = cues_within(given, start, end - start, last=end == edges[-1]) if given else []
-        told = json.dumps([stamp, identity, start, end, own], sort_keys=True)
+        part_cues = cues_within(cues, start, end - start, last=end == edges[-1]) if cues else []
+        content = json.dumps([stamp, identity, start, end, part_cues], sort_keys=True)
         yield base | {
             "conversation_id": recording.recording_id + (f".{number:03d}" if len(edges) > 2 else ""),
             "audio_identity": identity,
@@ -285,8 +285,8 @@ def _conversations(recording: Recording, base: dict[str, Any], config: FolderCon
             "duration": end - start,
             "sample_rate": info.sample_rate,
             "channels": info.channels,
-            "given": own,
-            "input_digest": hashlib.sha256(told.encode()).hexdigest()[:20],
+            "given": part_cues,
+            "input_digest": hashlib.sha256(content.encode()).hexdigest()[:20],
             "problem": None,
             "remedy": None,
         }
@@ -326,24 +326,24 @@ def _no_conversation(identity: str, reason: str, remedy: str) -> dict[str, Any]:
 
 
 def _listing_digest(recordings: list[Recording], transcripts: str | None, follow_links: bool) -> str:
-    told: list[Any] = []
+    facts: list[Any] = []
     for recording in recordings:
         beside = _transcripts(recording, transcripts, None if follow_links else recording.root)
         for path in (*(recording.pair.there if recording.pair else (recording.path,)), *beside):
             status = path.stat() if path.exists() else path.lstat()  # a link to nowhere is reported as such later
-            told.append([to_uri(path.absolute()), status.st_size, status.st_mtime_ns])
-    return hashlib.sha256(json.dumps(told).encode()).hexdigest()
+            facts.append([to_uri(path.absolute()), status.st_size, status.st_mtime_ns])
+    return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
 
 
 def _transcripts(recording: Recording, folder: str | None, root: Path | None) -> dict[Path, str | None]:
     """The transcripts of a recording, each with its channel where it is called like the file of one side."""
     relative = Path(recording.audio_file)
-    found: dict[Path, str | None] = dict.fromkeys(find_transcripts(recording.path, _path(folder), relative, root))
+    paths: dict[Path, str | None] = dict.fromkeys(find_transcripts(recording.path, _path(folder), relative, root))
     for channel, side in zip(CHANNELS, recording.pair or (), strict=False):
         if side:
             beside = find_transcripts(side, _path(folder), relative.with_name(side.name), root)
-            found |= {path: channel for path in beside if path.stem == side.stem}
-    return found
+            paths |= {path: channel for path in beside if path.stem == side.stem}
+    return paths
 
 
 def _path(text: str | None) -> Path | None:

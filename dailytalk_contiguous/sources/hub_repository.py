@@ -68,7 +68,7 @@ class HubChoice:
 
     def options(self) -> list[str]:
         """The options of the command line that were given."""
-        return [f"--{one.name.replace('_', '-')}" for one in fields(self) if getattr(self, one.name)]
+        return [f"--{option.name.replace('_', '-')}" for option in fields(self) if getattr(self, option.name)]
 
 
 class HubFile(NamedTuple):
@@ -110,9 +110,9 @@ def open_repository(reference: Reference, choice: HubChoice) -> Repository:
         commit = str(api.dataset_info(reference.repo, revision=reference.revision, timeout=TIMEOUTS).sha)
         tree = api.list_repo_tree(reference.repo, recursive=True, revision=commit, repo_type="dataset")
         files = {
-            one.path: HubFile(one.size, one.lfs.sha256 if one.lfs else one.blob_id)
-            for one in tree
-            if isinstance(one, RepoFile)
+            entry.path: HubFile(entry.size, entry.lfs.sha256 if entry.lfs else entry.blob_id)
+            for entry in tree
+            if isinstance(entry, RepoFile)
         }
         bare = Repository(reference, commit, None, files, choice)
         licence = _licence(download(bare, "README.md")) if "README.md" in files else None
@@ -151,9 +151,9 @@ def _licence(card: Path) -> str | None:
     except (ValueError, yaml.YAMLError):  # metadata that is no YAML says nothing of a licence
         return None
     licence = data.get("license")
-    named = [str(data[key]) for key in ("license_name", "license_link") if data.get(key)]
-    if licence == "other" and named:
-        text = " ".join(named)
+    own_terms = [str(data[key]) for key in ("license_name", "license_link") if data.get(key)]
+    if licence == "other" and own_terms:
+        text = " ".join(own_terms)
     else:
         text = ", ".join(map(str, licence)) if isinstance(licence, list) else str(licence or "")
     # YAML can spell halves of characters, which no file that we write could hold.
@@ -180,13 +180,13 @@ _TOGETHER, _AT_A_TIME = 32, 8
 def audio_files(paths: Iterable[str]) -> list[str]:
     """The recordings among paths of a repository, sorted, without hidden ones and those in `made_folders`."""
     names = set(paths)
-    made = set(made_folders(names))
+    ours = set(made_folders(names))
     return sorted(
         path
         for path in names
         if PurePosixPath(path).suffix.lower() in AUDIO_SUFFIXES
         and not any(map(_hidden, path.split("/")))
-        and made.isdisjoint(f"{parent}/" for parent in PurePosixPath(path).parents)
+        and ours.isdisjoint(f"{parent}/" for parent in PurePosixPath(path).parents)
     )
 
 
@@ -198,21 +198,21 @@ def made_folders(paths: Collection[str]) -> list[str]:
 
 def companions(recordings: Iterable[str], paths: Iterable[str]) -> dict[str, list[str]]:
     """For each recording, the files beside it that `sources.transcripts` may read as its transcript."""
-    wanted: dict[tuple[str, str], list[str]] = {}
+    beside: dict[tuple[str, str], list[str]] = {}
     recordings = list(recordings)
     for path in recordings:
-        for place in _places(path):
-            wanted[place] = []
-    whole: defaultdict[str, list[str]] = defaultdict(list)
+        for key in _transcript_keys(path):
+            beside[key] = []
+    shared: defaultdict[str, list[str]] = defaultdict(list)
     for path in sorted(paths):
         folder, name = str(PurePosixPath(path).parent), PurePosixPath(path).name
-        stem = next((stem for stem in stems_of(name) if (folder, stem) in wanted), None)
+        stem = next((stem for stem in stems_of(name) if (folder, stem) in beside), None)
         if stem is not None:
-            wanted[folder, stem].append(path)
+            beside[folder, stem].append(path)
         elif is_shared(name, ""):
-            whole[folder].append(path)
+            shared[folder].append(path)
     return {
-        path: [name for place in _places(path) for name in wanted[place]] + whole[_place(path)[0]]
+        path: [name for key in _transcript_keys(path) for name in beside[key]] + shared[_folder_and_stem(path)[0]]
         for path in recordings
     }
 
@@ -223,10 +223,10 @@ def fetch_files(repository: Repository) -> Iterator[tuple[Path, Path]]:
     beside = companions(recordings, repository.files)
     with hub_errors(repository.reference), ThreadPoolExecutor(_AT_A_TIME) as pool:
         for first in range(0, len(recordings), _TOGETHER):
-            own = recordings[first : first + _TOGETHER]
-            needed = list(dict.fromkeys(path for name in own for path in (name, *beside[name])))
+            group = recordings[first : first + _TOGETHER]
+            needed = list(dict.fromkeys(path for name in group for path in (name, *beside[name])))
             local = dict(zip(needed, pool.map(lambda path: fetch_file(repository, path), needed), strict=True))
-            for path in own:
+            for path in group:
                 yield local[path], _split_folder(local[path], path, repository.choice.split)
 
 
@@ -240,25 +240,25 @@ def missing_files(repository: Repository) -> list[str]:
 
 def chosen_files(repository: Repository) -> list[str]:
     """The recordings that the choice asks for. Raises DailytalkError if there are none."""
-    choice, found = repository.choice, audio_files(repository.files)
+    choice, files = repository.choice, audio_files(repository.files)
     of_tables = [option for option in choice.options() if option != "--split"]
     if of_tables:
         raise DailytalkError(
             f"{repository.reference.repo} holds audio files and no tables, so {of_tables[0]} means nothing there",
             "leave it out",
         )
-    wanted = [path for path in found if not choice.split or choice.split in path.split("/")[:-1]]
-    if not wanted:
-        folders = sorted({part for path in found for part in path.split("/")[:-1]})
+    chosen = [path for path in files if not choice.split or choice.split in path.split("/")[:-1]]
+    if not chosen:
+        folders = sorted({part for path in files for part in path.split("/")[:-1]})
         raise DailytalkError(
             f"{repository.reference.repo} has no folder {choice.split!r} with audio files",
             f"choose --split from {', '.join(folders)}" if folders else "leave --split out",
         )
-    return wanted
+    return chosen
 
 
 def _split_folder(local: Path, path: str, split: str) -> Path:
-    """The folder of the repository, or of the split in it, that a fetched file lies in."""
+    """The folder of the repository, or of the split in it, that a fetched file is in."""
     return local.parents[len(path.split("/")) - 1 - _depth(path, split)]
 
 
@@ -284,20 +284,20 @@ def names_of(recordings: Collection[str], split: str) -> dict[str, str]:
 
 
 def _is_here(repository: Repository, path: str) -> bool:
-    found = try_to_load_from_cache(
+    cached = try_to_load_from_cache(
         repository.reference.repo, path, repo_type="dataset", revision=repository.commit
     )
-    return isinstance(found, str)
+    return isinstance(cached, str)
 
 
-def _places(path: str) -> list[tuple[str, str]]:
+def _transcript_keys(path: str) -> list[tuple[str, str]]:
     """Folder and stem of a recording and, if it may be one side of a pair, of the pair."""
-    folder, stem = _place(path)
-    both = common_name(stem)
-    return [(folder, stem)] + ([(folder, both)] if both else [])
+    folder, stem = _folder_and_stem(path)
+    conversation = common_name(stem)
+    return [(folder, stem)] + ([(folder, conversation)] if conversation else [])
 
 
-def _place(path: str) -> tuple[str, str]:
+def _folder_and_stem(path: str) -> tuple[str, str]:
     """Folder of a path, and its name without the ending."""
     pure = PurePosixPath(path)
     return str(pure.parent), pure.stem
@@ -377,25 +377,25 @@ def _parquet_rows(
 ) -> Iterator[tuple[Row | BadInput, int]]:
     try:
         parquet = pq.ParquetFile(file, buffer_size=_BUFFER, pre_buffer=False)
-        known = [name for name in columns if name in parquet.schema_arrow.names]
+        present = [name for name in columns if name in parquet.schema_arrow.names]
         sizes = [parquet.metadata.row_group(number).num_rows for number in range(parquet.num_row_groups)]
     except _DAMAGE as error:
         if not start:  # else it was said when the shard was begun
             yield _damaged(repository, path, error), 1
         return
-    place = 0
+    n_before = 0
     for group, size in enumerate(sizes):
-        end = place + size
+        end = n_before + size
         try:
-            batches = parquet.iter_batches(_ROWS, row_groups=[group], columns=known, use_threads=False)
+            batches = parquet.iter_batches(_ROWS, row_groups=[group], columns=present, use_threads=False)
             for batch in batches if end > start else ():
-                for number in range(place + 1, place + len(batch) + 1):
+                for number in range(n_before + 1, n_before + len(batch) + 1):
                     if number > start:
-                        yield _row(batch, number - place - 1), number
-                place += len(batch)
+                        yield _row(batch, number - n_before - 1), number
+                n_before += len(batch)
         except _DAMAGE as error:
             yield _damaged(repository, path, error), end
-        place = end
+        n_before = end
 
 
 def _row(batch: pa.RecordBatch, number: int) -> Row | BadInput:
@@ -524,12 +524,12 @@ def fetch_tables(repository: Repository) -> Iterator[tuple[Path, Path] | Reject]
     """Write the recordings to files, and yield each with its folder; rows that can't be used are Rejects."""
     with hub_errors(repository.reference):
         folder = _tables_folder(repository)
-        known = _finished(folder)
-        if known is None:
+        record = _finished(folder)
+        if record is None:
             yield from _write_all(plan_of(repository, folder), repository)
         else:
-            yield from ((folder / name, folder) for name in known["recordings"])
-            yield from (Reject(**problem) for problem in known["problems"])
+            yield from ((folder / name, folder) for name in record["recordings"])
+            yield from (Reject(**problem) for problem in record["problems"])
 
 
 def missing_tables(repository: Repository) -> list[str]:
@@ -546,7 +546,7 @@ def table_file_name(name: str) -> str:
     Slashes make folders. Different names stay different; one that is too long ends in a digest. Raises BadInput
     for a name that is empty.
     """
-    parts = [_UNSAFE.sub(lambda found: f"%{ord(found[0]):02X}", part) for part in name.split("/")]
+    parts = [_UNSAFE.sub(lambda match: f"%{ord(match[0]):02X}", part) for part in name.split("/")]
     if not all(parts):
         raise BadInput(f"its id {name[:60]!r} can't be the name of a file", "choose another --id-column")
     return shortened("/".join(parts), _LONGEST_NAME)
@@ -554,8 +554,8 @@ def table_file_name(name: str) -> str:
 
 def suffix_of(data: bytes) -> str:
     """The ending for encoded audio, by what it begins with. Raises BadInput if it is nothing known."""
-    for place, start, suffix in _MAGIC:
-        if data[place : place + len(start)] == start:
+    for offset, start, suffix in _MAGIC:
+        if data[offset : offset + len(start)] == start:
             return suffix
     raise BadInput("its audio is in no known format", "check that the column holds encoded audio, such as FLAC")
 
@@ -567,14 +567,14 @@ def write_row(
 
     `number` is its place in the split. `written` are the names of the rows before it.
     """
-    name = place = f"{split}-{number:06d}"
+    name = numbered = f"{split}-{number:06d}"
     try:
         if isinstance(row, BadInput):
             raise row
-        named = _name(row, plan, split) or place
-        if named in written:
-            raise BadInput(f"its id {named!r} was another row's already", "choose another --id-column")
-        name = named
+        own_id = _name(row, plan, split) or numbered
+        if own_id in written:
+            raise BadInput(f"its id {own_id!r} was another row's already", "choose another --id-column")
+        name = own_id
         return name, _write(plan, name, row)
     except BadInput as error:
         return Reject(name, "Hub", error.reason, error.remedy)
@@ -587,19 +587,19 @@ def _write_all(plan: TablePlan, repository: Repository) -> Iterator[tuple[Path, 
         number = 0
         for shard in shards:
             for row, _ in rows_of(repository, shard, plan.columns):
-                found = write_row(plan, row, split, number, written)
+                written_row = write_row(plan, row, split, number, written)
                 number += 1
-                if isinstance(found, Reject):
-                    problems.append(found)
-                    yield found
+                if isinstance(written_row, Reject):
+                    problems.append(written_row)
+                    yield written_row
                 else:
-                    written[found[0]] = found[1]
-                    yield found[1], plan.folder
-    told = {
+                    written[written_row[0]] = written_row[1]
+                    yield written_row[1], plan.folder
+    record = {
         "recordings": [path.relative_to(plan.folder).as_posix() for path in written.values()],
         "problems": [problem.as_dict() for problem in problems],
     }
-    write_text(plan.folder / _DONE, json.dumps(told, indent=1, ensure_ascii=False))
+    write_text(plan.folder / _DONE, json.dumps(record, indent=1, ensure_ascii=False))
 
 
 def _name(row: Row, plan: TablePlan, split: str) -> str | None:
@@ -612,21 +612,21 @@ def _name(row: Row, plan: TablePlan, split: str) -> str | None:
     path = row.get(KEY) or (value.get("path") if isinstance(value, dict) else None)
     if not path:
         return None
-    told = str(path) if plan.named_by else re.sub(r"\.[^./]*$", "", str(path).rpartition("/")[2])
-    return table_file_name(f"{split}/{told}" if len(plan.shards) > 1 else told)
+    stem = str(path) if plan.named_by else re.sub(r"\.[^./]*$", "", str(path).rpartition("/")[2])
+    return table_file_name(f"{split}/{stem}" if len(plan.shards) > 1 else stem)
 
 
 def _write(plan: TablePlan, name: str, row: Row) -> Path:
     value = row.get(plan.audio)
     data = value.get("bytes") if isinstance(value, dict) else value
     if not isinstance(data, bytes) or not data:
-        where = f": only the path {value['path']!r}" if isinstance(value, dict) and value.get("path") else ""
-        raise BadInput(f"it has no audio{where}", "embed the audio in the dataset")
+        path_only = f": only the path {value['path']!r}" if isinstance(value, dict) and value.get("path") else ""
+        raise BadInput(f"it has no audio{path_only}", "embed the audio in the dataset")
     path = plan.folder / (name + suffix_of(data))
     seconds = modified_of(hashlib.sha256(data).hexdigest())
     if path.is_file() and (path.stat().st_size, int(path.stat().st_mtime)) == (len(data), seconds):
         return path  # written by a run that was stopped; its time was set last
-    words = next((found for column in plan.words if (found := _words(row.get(column)))), None)
+    words = next((transcript for column in plan.words if (transcript := _words(row.get(column)))), None)
     if words:
         write_bytes(plan.folder / f"{name}.json", words)
     write_bytes(path, data)
@@ -687,15 +687,15 @@ def _audio_column(repository: Repository, shard: str, names: list[str], audio: l
 
 def _stereo(row: Row | BadInput) -> list[str]:
     """The columns of a row with audio of two channels."""
-    found = []
+    stereo = []
     for name, value in row.items() if not isinstance(row, BadInput) else ():
         data = value.get("bytes") if isinstance(value, dict) else value
         with suppress(
             BadInput
         ):  # it is no candidate, and as the column that was chosen it would be told row by row
             if data and probe({"bytes": data, "path": None}).channels == 2:
-                found.append(name)
-    return found
+                stereo.append(name)
+    return stereo
 
 
 def _shards(repository: Repository) -> dict[str, list[str]]:
@@ -730,9 +730,9 @@ def _config(repository: Repository) -> str:
     return str(guess)
 
 
-def _no_such(kind: str, name: str, option: str, known: list[str], repository: Repository) -> DailytalkError:
+def _no_such(kind: str, name: str, option: str, available: list[str], repository: Repository) -> DailytalkError:
     return DailytalkError(
-        f"{repository.reference.repo} has no {kind} {name!r}", f"choose {option} from {', '.join(known)}"
+        f"{repository.reference.repo} has no {kind} {name!r}", f"choose {option} from {', '.join(available)}"
     )
 
 
@@ -750,15 +750,15 @@ _LIST = {"recordings": [str], "problems": [{"id": str, "stage": str, "reason": s
 def _finished(folder: Path) -> dict[str, Any] | None:
     """The list that closes a folder; None if it is not finished, or if files were taken out of it since."""
     try:
-        told: dict[str, Any] = expect(read_json(inside(folder, _DONE), limit=MOST_OWN_BYTES), _LIST, _DONE)
+        record: dict[str, Any] = expect(read_json(inside(folder, _DONE), limit=MOST_OWN_BYTES), _LIST, _DONE)
     except BadInput:
         return None
-    return told if all((folder / name).is_file() for name in told["recordings"]) else None
+    return record if all((folder / name).is_file() for name in record["recordings"]) else None
 
 
 # Recordings from the Hub: a dataset repository as INPUT, brought to files and then treated as a folder.
 #
-# One way through for all: whatever lies there as audio files, Parquet or WebDataset shards becomes one local file
+# One way through for all: whatever is there as audio files, Parquet or WebDataset shards becomes one local file
 # a recording, fetched once. `hub_recordings` yields them one by one, so that a run over a corpus larger than the
 # disk can use and drop each before it asks for the next.
 
@@ -790,13 +790,13 @@ def repository_of(inputs: Sequence[str], choice: HubChoice) -> Repository | None
     What exists on this machine is meant before a repository of that name. Raises DailytalkError for a repository
     beside other inputs (names would be told from what their folders have in common), and as `open_repository`.
     """
-    named = [found for one in inputs if not os.path.lexists(one) and (found := parse_reference(one))]
+    named = [ref for name in inputs if not os.path.lexists(name) and (ref := parse_reference(name))]
     if not named:
         if options := choice.options():
             raise DailytalkError(f"{options[0]} is for datasets on the Hub", "leave it out for files and folders")
         return None
     if len(inputs) > 1:
-        others = [one for one in inputs if parse_reference(one) != named[0]]
+        others = [name for name in inputs if parse_reference(name) != named[0]]
         raise DailytalkError(
             f"{named[0].repo!r} is no file or folder here, and a dataset on the Hub can't have inputs beside it "
             f"({', '.join(map(repr, others or inputs))})",
@@ -817,8 +817,8 @@ def hub_recordings(repository: Repository) -> Iterator[HubRecording | Reject]:
     the Hub, the network or the disk refuses.
     """
     if in_tables(repository):
-        for found in fetch_tables(repository):
-            yield found if isinstance(found, Reject) else HubRecording(*found)
+        for recording in fetch_tables(repository):
+            yield recording if isinstance(recording, Reject) else HubRecording(*recording)
     else:
         yield from (HubRecording(path, root) for path, root in fetch_files(repository))
 
@@ -827,11 +827,11 @@ def fetch(repository: Repository) -> Fetched:
     """Fetch all recordings. Raises as `hub_recordings` does."""
     folders: dict[str, None] = {}
     problems: list[Reject] = []
-    for found in hub_recordings(repository):
-        if isinstance(found, Reject):
-            problems.append(found)
+    for recording in hub_recordings(repository):
+        if isinstance(recording, Reject):
+            problems.append(recording)
         else:
-            folders[str(found.root)] = None
+            folders[str(recording.root)] = None
     return Fetched(tuple(folders), problems)
 
 
@@ -842,7 +842,7 @@ def to_fetch(repository: Repository) -> ToFetch:
 
 
 def in_tables(repository: Repository) -> bool:
-    """Whether the recordings lie in tables: whichever holds more bytes, because either may come with samples of
+    """Whether the recordings are in tables: whichever holds more bytes, because either may come with samples of
     the other (a picture of a table, a few files to listen to). Raises DailytalkError if there are neither."""
     files = repository.files
     tables = sum(file.size for path, file in files.items() if path.lower().endswith(TABLE_SUFFIXES))
@@ -852,19 +852,19 @@ def in_tables(repository: Repository) -> bool:
             f"{repository.reference.repo} holds no audio files, no Parquet and no WebDataset shards",
             "name a dataset of recordings",
         )
-    asked = repository.choice.config or repository.choice.audio_column or repository.choice.id_column
-    return tables > audio or bool(tables and asked)
+    wants_tables = repository.choice.config or repository.choice.audio_column or repository.choice.id_column
+    return tables > audio or bool(tables and wants_tables)
 
 
 # A dataset on the Hub as a stream: recordings one after another, each brought when it is asked for.
 #
-# For corpora larger than the disk: nothing goes into the caches of this package or of the Hub, a recording lies
+# For corpora larger than the disk: nothing goes into the caches of this package or of the Hub, a recording is
 # where its user says until he drops it, and every recording comes with the place behind it, from which a later
 # run goes on. Names, rows and rejects are those of `sources.hub_repository`.
 
 
 class StreamPosition(NamedTuple):
-    """Where a source stands: in which shard of all, how far inside it (as `rows_of` counts), and how many
+    """Where a source is: in which shard of all, how far inside it (as `rows_of` counts), and how many
     recordings of the split, or of all files, came before."""
 
     shard: int = 0
@@ -920,9 +920,9 @@ class HubStream:
     def _bring_file(self, path: str, folder: Path, names: Names) -> Recording:
         del names  # all are known beforehand
         with hub_errors(self.repository.reference):
-            for one in (path, *self._beside[path]):
-                if not (folder / one).is_file():  # several may share a transcript
-                    fetch_file(self.repository, one, folder)
+            for name in (path, *self._beside[path]):
+                if not (folder / name).is_file():  # several may share a transcript
+                    fetch_file(self.repository, name, folder)
         return self._recordings[path]._replace(path=folder / path)
 
     def _rows(self, start: StreamPosition) -> Iterator[PendingRecording]:
@@ -943,10 +943,10 @@ class HubStream:
         self, row: Row | BadInput, split: str, number: int, folder: Path, names: Names
     ) -> Recording | Reject:
         plan = self._plan._replace(folder=folder)
-        found = write_row(plan, row, split, number, names)
-        if isinstance(found, Reject):
-            return found
-        name, path = found
+        written_row = write_row(plan, row, split, number, names)
+        if isinstance(written_row, Reject):
+            return written_row
+        name, path = written_row
         audio_file = path.relative_to(folder).as_posix()
         try:
             return Recording(path, audio_file, names.add(audio_file))

@@ -71,14 +71,14 @@ def people_of(
     `recordings` are ids and paths (`audio_file`); a table may name either. Raises DailytalkError if it names none.
     """
     ids = {name: identity for identity, audio_file in recordings for name in (audio_file, identity)}
-    known = {(ids[name], channel): person for (name, channel), person in people.items() if name in ids}
+    named = {(ids[name], channel): person for (name, channel), person in people.items() if name in ids}
     strangers = list(dict.fromkeys(name for name, _ in people if name not in ids))
-    if people and not known:
+    if people and not named:
         raise DailytalkError(
             f"the table of speakers names no recording of this input, but {', '.join(map(quoted, strangers[:3]))}",
             "name each by its path under INPUT, with or without its ending",
         )
-    return known, strangers
+    return named, strangers
 
 
 def _entry(line: Mapping[str, str | None]) -> tuple[tuple[str, str], Person]:

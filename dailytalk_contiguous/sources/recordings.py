@@ -186,7 +186,7 @@ def pairs(
     for relative in recordings:
         if match := _COUNTED.fullmatch(relative.stem):
             names[relative.with_name(match[1])][match[2].lower()].append(relative)
-    found: dict[Path, tuple[Pair, tuple[Path, ...]]] = {}
+    found_pairs: dict[Path, tuple[Pair, tuple[Path, ...]]] = {}
     for base, endings in names.items():
         if base in taken or any(len(same) > 1 for same in endings.values()):
             continue
@@ -198,8 +198,8 @@ def pairs(
         if 1 not in counts or counts - {1, None}:
             continue
         pair = Pair(*(files.get(ending) for ending in whole or CHANNELS))
-        found[base.with_name(base.name + _SUFFIX)] = pair, tuple(same[0] for same in endings.values())
-    return found
+        found_pairs[base.with_name(base.name + _SUFFIX)] = pair, tuple(same[0] for same in endings.values())
+    return found_pairs
 
 
 def channels_of(path: Path) -> int | None:
@@ -260,15 +260,15 @@ def _probed(path: Path, channel: str) -> Probe:
 def _key(pair: Pair) -> str:
     """Another one for other files: their paths, sizes and dates."""
     stats = [(path.absolute(), path.stat()) for path in pair.there]
-    told = [f"{os.fsencode(path)!r} {status.st_size} {status.st_mtime_ns}" for path, status in stats]
-    return hashlib.sha256("\n".join(told).encode()).hexdigest()[:20]
+    facts = [f"{os.fsencode(path)!r} {status.st_size} {status.st_mtime_ns}" for path, status in stats]
+    return hashlib.sha256("\n".join(facts).encode()).hexdigest()[:20]
 
 
 def _write(file: BinaryIO, pair: Pair, rate: int) -> None:
     fine = any(_is_fine(path) for path in pair.there)
     with soundfile.SoundFile(file, "w", rate, 2, "PCM_24" if fine else "PCM_16", format="FLAC") as flac:
-        for both in _together(*(_at(path, rate) for path in pair.there)):
-            flac.write(both if fine else to_pcm(both))  # soundfile clips floats
+        for block in _together(*(_at(path, rate) for path in pair.there)):
+            flac.write(block if fine else to_pcm(block))  # soundfile clips floats
 
 
 def _is_fine(path: Path) -> bool:
@@ -392,25 +392,25 @@ def find_recordings(
     Raises:
         DailytalkError: an input does not exist, or two names differ only in how bytes that are no UTF-8 are shown.
     """
-    given = [Path(one) for one in inputs]
-    for path in given:
+    paths_given = [Path(text) for text in inputs]
+    for path in paths_given:
         try:
             path.stat()
         except OSError as error:
             why = "does not exist" if isinstance(error, FileNotFoundError) else f"can't be read ({error.strerror})"
             raise DailytalkError(f"the input {as_text(path)!r} {why}", "check the path") from None
     walk = _Walk(exclude, follow_links)
-    paths = dict(_relative(given, walk))
+    paths = dict(_relative(paths_given, walk))
     inner = {relative: path for relative, (path, _) in paths.items() if path not in walk.leading_out}
     together = pairs(inner) if sides else {}
-    for whole, (pair, replaced) in together.items():
+    for joined, (pair, replaced) in together.items():
         tops = [paths.pop(relative)[1] for relative in replaced]
-        paths[whole] = pair.there[0].with_name(whole.name), tops[0]
+        paths[joined] = pair.there[0].with_name(joined.name), tops[0]
     if left_out is not None:
         left_out.hidden += sorted(walk.left_out.hidden)
         left_out.made += sorted(walk.left_out.made)
         left_out.paired += sorted(
-            as_text(whole.with_suffix("")) for whole, (pair, _) in together.items() if len(pair.there) == 2
+            as_text(joined.with_suffix("")) for joined, (pair, _) in together.items() if len(pair.there) == 2
         )
     names = {path: as_text(relative) for relative, (path, _) in paths.items()}
     counts = Counter(names.values())
@@ -418,22 +418,22 @@ def find_recordings(
         raise DailytalkError(f"two recordings are both shown as {twice[0]!r}", "rename one of them")
     called = identities(names.values())
     roots = {path: None if follow_links else root for path, root in paths.values()}
-    made_of = {paths[whole][0]: pair for whole, (pair, _) in together.items()}
-    found = [
+    made_of = {paths[joined][0]: pair for joined, (pair, _) in together.items()}
+    recordings = [
         Recording(path, name, called[name], roots[path], path in walk.leading_out, made_of.get(path))
         for path, name in names.items()
     ]
-    return sorted(found, key=lambda recording: recording.audio_file)
+    return sorted(recordings, key=lambda recording: recording.audio_file)
 
 
-def _relative(given: Sequence[Path], walk: "_Walk") -> Iterator[tuple[Path, tuple[Path, Path]]]:
+def _relative(paths_given: Sequence[Path], walk: "_Walk") -> Iterator[tuple[Path, tuple[Path, Path]]]:
     """Every recording and its input's folder, by its path under the only folder given, or under what all inputs
     have in common."""
-    tops = [path if path.is_dir() else path.parent for path in given]
+    tops = [path if path.is_dir() else path.parent for path in paths_given]
     bases = [os.path.realpath(top) for top in tops]
     root = os.path.commonpath(bases) if bases else ""
-    for one, top, base in zip(given, tops, bases, strict=True):
-        for path in walk(one) if one.is_dir() else [one]:
+    for path_given, top, base in zip(paths_given, tops, bases, strict=True):
+        for path in walk(path_given) if path_given.is_dir() else [path_given]:
             yield Path(os.path.relpath(base, root), path.relative_to(top)), (path, top)
 
 
@@ -450,13 +450,13 @@ class _Walk:
         barred = {os.path.realpath(self._exclude)} if self._exclude else set()
         unreadable: list[OSError] = []
         top = folder.absolute()
-        named = any(map(is_marked, (top, *top.parents)))
+        is_named = any(map(is_marked, (top, *top.parents)))
         for parent, folders, files in os.walk(folder, onerror=unreadable.append, followlinks=True):
             real = os.path.realpath(parent)
             if real in barred:
                 folders.clear()
                 continue
-            if not named and is_marked(Path(parent)):
+            if not is_named and is_marked(Path(parent)):
                 folders.clear()
                 self.left_out.made.append(f"{as_text(Path(parent).relative_to(folder))}/")
                 continue
@@ -471,7 +471,7 @@ class _Walk:
             for path in (Path(parent, name) for name in sorted(files) if is_recording(name)):
                 if path.name.startswith("."):
                     self.left_out.hidden.append(as_text(path.relative_to(folder)))
-                elif not named and path.name.endswith(EDITED) and made_from(path.parent, path.name):
+                elif not is_named and path.name.endswith(EDITED) and made_from(path.parent, path.name):
                     self.left_out.made.append(as_text(path.relative_to(folder)))
                 else:
                     self._leads_out(path, folder)

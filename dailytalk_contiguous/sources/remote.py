@@ -23,7 +23,7 @@ from dailytalk_contiguous.sources.store_notes import notes_of
 from dailytalk_contiguous.store.files import write_atomically
 from dailytalk_contiguous.store.owned_folder import RECORD
 
-# What a store in the network refuses, in one sentence of our own.
+# Errors of object storage, in one sentence.
 
 
 #: The extra of this package that reads addresses of a scheme.
@@ -35,9 +35,9 @@ CLIENTS = ("botocore", "aiobotocore", "aiohttp", "gcsfs", "google", "huggingface
 
 @contextlib.contextmanager
 def store_errors(address: str) -> Iterator[None]:
-    """Say in one sentence what a store refused, without its own words: they hold keys and request ids.
+    """Raise a store's errors in one sentence, without its own words, which hold keys and request ids.
 
-    Raises DailytalkError. What this machine's own disk refused passes through.
+    Raises DailytalkError. Errors of this machine's disk pass through.
     """
     try:
         yield
@@ -102,7 +102,7 @@ class Remote(NamedTuple):
 
 @dataclass(frozen=True)
 class Mirror:
-    """A folder of a store, and where its copy lies. Pickles, and makes no connection until it is used.
+    """A folder of a store, and where its copy is. Pickles, and makes no connection until it is used.
 
     `stamped`: times of modification stand for contents (recordings are known by them); else they are the store's.
     """
@@ -116,23 +116,23 @@ class Mirror:
         with store_errors(self.address):
             files, root = self._open()
             files.invalidate_cache()
-            found = files.find(root, detail=True)
-            if not found and self.address.startswith(("s3:", "gs:")):
+            objects = files.find(root, detail=True)
+            if not objects and self.address.startswith(("s3:", "gs:")):
                 files.info(root.partition("/")[0])  # an empty folder is a new one; a missing bucket is a mistake
-        names = {name.removeprefix(root).strip("/"): told for name, told in found.items()}
-        return {name: _remote(told) for name, told in sorted(names.items()) if is_plain(name)}
+        names = {name.removeprefix(root).strip("/"): info for name, info in objects.items()}
+        return {name: _remote(info) for name, info in sorted(names.items()) if is_plain(name)}
 
     def pull(self, wanted: Callable[[str], bool] = lambda name: True) -> dict[str, Remote]:
         """Bring the wanted objects that are not here, and drop copies of those that are gone. Returns all."""
-        there, notes = self.listing(), notes_of(self.folder)
-        missing = [name for name in there if wanted(name) and notes.copied(name) != there[name].token]
+        objects, notes = self.listing(), notes_of(self.folder)
+        missing = [name for name in objects if wanted(name) and notes.copied(name) != objects[name].token]
         with ThreadPoolExecutor(_AT_A_TIME) as pool:
-            list(pool.map(lambda name: self._get(name, there[name]), missing))
-        for name in notes.names() - there.keys():
+            list(pool.map(lambda name: self._get(name, objects[name]), missing))
+        for name in notes.names() - objects.keys():
             if wanted(name) and notes.copied(name):
                 with contextlib.suppress(FileNotFoundError):  # another process may share the mirror
                     (self.folder / name).unlink()
-        return there
+        return objects
 
     def ensure(self, path: Path, token: str = "") -> None:
         """Bring one file if it belongs to this mirror and is not here, or is a copy of another object.
@@ -230,16 +230,16 @@ def input_mirror(address: str) -> tuple[Mirror, str]:
 
 def fetch_inputs(inputs: Iterable[str]) -> tuple[list[str], tuple[Mirror, ...]]:
     """Inputs as files and folders of this machine: recordings in a store are fetched once, with the transcripts
-    beside them. And the mirrors that they lie in.
+    beside them. And the mirrors that they are in.
 
     Raises DailytalkError if there are no recordings, and as `store_errors` does.
     """
     local: list[str] = []
     mirrors: list[Mirror] = []
-    for one in inputs:
-        address = address_of(one)
+    for text in inputs:
+        address = address_of(text)
         if address is None:
-            local.append(one)
+            local.append(text)
             continue
         mirror, last = input_mirror(address)
         names = mirror.listing()
@@ -250,21 +250,21 @@ def fetch_inputs(inputs: Iterable[str]) -> tuple[list[str], tuple[Mirror, ...]]:
             remedy = f"name what dailytalk made there to take it: {made}" if made else "check the address"
             raise DailytalkError(f"there are no recordings at {address}", remedy)
         beside = companions(recordings, names)
-        needed = {*recordings, *marks, *(name for own in beside.values() for name in own)}
+        needed = {*recordings, *marks, *(name for files in beside.values() for name in files)}
         mirror.pull(needed.__contains__)
         local.append(str(mirror.folder / last))
         mirrors.append(mirror)
     return local, tuple(mirrors)
 
 
-def _remote(told: dict[str, Any]) -> Remote:
-    written = told.get("LastModified") or told.get("updated") or told.get("mtime") or told.get("created")
+def _remote(info: dict[str, Any]) -> Remote:
+    written = info.get("LastModified") or info.get("updated") or info.get("mtime") or info.get("created")
     if isinstance(written, str):
         written = datetime.fromisoformat(written)
     modified = written.timestamp() if isinstance(written, datetime) else written
-    named = (told.get(name) for name in ("ETag", "md5Hash", "etag", "xet_hash", "blob_id"))
-    token = next(filter(None, named), None) or f"{told['size']} {modified}"
-    return Remote(int(told["size"]), str(token).strip('"'), modified)
+    named = (info.get(name) for name in ("ETag", "md5Hash", "etag", "xet_hash", "blob_id"))
+    token = next(filter(None, named), None) or f"{info['size']} {modified}"
+    return Remote(int(info["size"]), str(token).strip('"'), modified)
 
 
 def _md5(path: Path) -> tuple[str, str]:

@@ -10,7 +10,7 @@ from dailytalk_contiguous.core.schema import Batch
 
 AnyDataset = TypeVar("AnyDataset", Dataset, IterableDataset)
 
-#: Rows whose audio is decoded in one go: a batch of binaries has to stay small.
+#: Rows whose audio is decoded at once: a batch of binaries has to stay small.
 BATCH_ROWS = 16
 
 

@@ -37,26 +37,26 @@ class Notes:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._lock = Lock()
-        self._found: dict[str, Note] = {}
+        self._notes: dict[str, Note] = {}
         self._read, self._inode = 0, 0
 
     def names(self) -> set[str]:
         """All files that there are notes on, by their path under the mirror's folder."""
         with self._lock:
             self._read_on()
-            return set(self._found)
+            return set(self._notes)
 
     def token(self, name: str) -> str:
         """The token of the object that a file was last known to equal; empty for none."""
         with self._lock:
             self._read_on()
-            return self._found[name].token if name in self._found else ""
+            return self._notes[name].token if name in self._notes else ""
 
     def copied(self, name: str) -> str:
         """The token of the object that a file still is a copy of, as it is now; empty for none."""
         with self._lock:
             self._read_on()
-            note = self._found.get(name)
+            note = self._notes.get(name)
         try:
             status = (self._folder / name).stat()
         except FileNotFoundError:
@@ -67,29 +67,29 @@ class Notes:
     def add(self, name: str, token: str, status: os.stat_result | None = None) -> None:
         """Note that a file equals an object: as it is now, or as it was at `status` if it may have grown."""
         status = status or (self._folder / name).stat()
-        told = {"name": name, "token": token, "size": status.st_size, "mtime_ns": status.st_mtime_ns}
+        record = {"name": name, "token": token, "size": status.st_size, "mtime_ns": status.st_mtime_ns}
         # One short write to the end of a file: processes that share a mirror don't get into each other's lines.
         with inside(self._folder, NOTES).open("ab", buffering=0) as file:
-            file.write(json.dumps(told).encode() + b"\n")
+            file.write(json.dumps(record).encode() + b"\n")
 
     def _read_on(self) -> None:
         try:
             file = inside(self._folder, NOTES).open("rb")
         except FileNotFoundError:
-            self._found, self._read = {}, 0
+            self._notes, self._read = {}, 0
             return
         with file:
             status = os.fstat(file.fileno())
             if status.st_ino != self._inode or status.st_size < self._read:  # another file, or a shorter one
-                self._found, self._read, self._inode = {}, 0, status.st_ino
+                self._notes, self._read, self._inode = {}, 0, status.st_ino
             file.seek(self._read)
             whole, newline, _ = file.read().rpartition(b"\n")
         self._read += len(whole) + len(newline)
         for line in whole.split(b"\n"):
             # Half a line, of a process that was killed: its file travels again.
             with contextlib.suppress(BadInput):
-                told = expect(parse_json(line, NOTES), _NOTE, NOTES)
-                self._found[told["name"]] = Note(told["token"], told["size"], told["mtime_ns"])
+                record = expect(parse_json(line, NOTES), _NOTE, NOTES)
+                self._notes[record["name"]] = Note(record["token"], record["size"], record["mtime_ns"])
 
 
 @lru_cache(maxsize=None)

@@ -105,8 +105,8 @@ def _key(name: str) -> str:
 
 def _number(name: str) -> tuple[str, str] | None:
     """What is counted and the number in it, for names such as "ch0", "Speaker 1", "2"."""
-    found = _KIND_OF_NUMBER.fullmatch(name.strip().casefold())
-    return (found[1], found[2]) if found and int(found[2]) <= 2 else None
+    match = _KIND_OF_NUMBER.fullmatch(name.strip().casefold())
+    return (match[1], match[2]) if match and int(match[2]) <= 2 else None
 
 
 # Reads every format of transcript into passages: who speaks when, and what.
@@ -229,18 +229,18 @@ def read_text(path: Path) -> str:
     return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
-def make_word(path: Path, place: str, word: Any, times: tuple[Any, Any], probability: Any = None) -> WordRow:
+def make_word(path: Path, where: str, word: Any, times: tuple[Any, Any], probability: Any = None) -> WordRow:
     """A `schema.WORD` from checked values.
 
     A probability that is none from 0 to 1 is another scale (CTM may have log likelihoods), and unknown.
     """
-    start, end = _checked(path, place, times)
+    start, end = _checked(path, where, times)
     if not isinstance(word, str) or not word.strip():
-        raise broken(path, f"{place} has the word {quoted(word)}", "give every word as text that isn't empty")
+        raise broken(path, f"{where} has the word {quoted(word)}", "give every word as text that isn't empty")
     if not (probability is None or (isinstance(probability, int | float) and not isinstance(probability, bool))):
         raise broken(
             path,
-            f"{place} has the probability {quoted(probability)}",
+            f"{where} has the probability {quoted(probability)}",
             "give a number from 0 to 1, or leave it out",
         )
     sure = probability if is_number(probability, 0, 1) else None
@@ -248,24 +248,24 @@ def make_word(path: Path, place: str, word: Any, times: tuple[Any, Any], probabi
 
 
 def _passage(
-    path: Path, place: str, times: tuple[Any, Any], text: str | None, words: list[WordRow], **about: str | None
+    path: Path, where: str, times: tuple[Any, Any], text: str | None, words: list[WordRow], **about: str | None
 ) -> Passage:
     """A passage from checked values.
 
     Words that don't spell its text were made before somebody corrected it; they are left out, so that the text is
     aligned anew.
     """
-    start, end = _checked(path, place, times)
+    start, end = _checked(path, where, times)
     if text is not None:
         text = " ".join(text.split())
         if _letters(text) != _letters("".join(word["word"] for word in words)):
             words = []
         words.sort(key=lambda word: (word["start"], word["end"]))
-    return Passage(place, start, end, text, words, **about)
+    return Passage(where, start, end, text, words, **about)
 
 
-def _loose(place: str, word: WordRow, **about: str | None) -> Passage:
-    return Passage(place, word["start"], word["end"], None, [word], **about)
+def _loose(where: str, word: WordRow, **about: str | None) -> Passage:
+    return Passage(where, word["start"], word["end"], None, [word], **about)
 
 
 def _letters(text: str) -> str:
@@ -310,15 +310,15 @@ def _read_subtitles(path: Path, side: str | None, pick: Pick) -> list[Passage]:
     keys = {key for key in leads if key is not None}
     if side is not None:
         is_named = len(keys) == 1 and None not in leads and (len(subtitles) > 1 or explains_itself(*keys))
-        known = keys if is_named else set()
+        speakers = keys if is_named else set()
     else:
-        known = keys | {line.key for _, _, lines in subtitles for line in lines if line.key and line.is_certain}
+        speakers = keys | {line.key for _, _, lines in subtitles for line in lines if line.key and line.is_certain}
     names: dict[str, str] = {}
     passages = []
-    for place, times, lines in subtitles:
+    for where, times, lines in subtitles:
         turns: list[tuple[str | None, list[str]]] = []
         for line in lines:
-            if line.key in known and line.key is not None:
+            if line.key in speakers and line.key is not None:
                 speaker = names.setdefault(line.key, line.name or line.key)
                 turns.append((speaker, [line.said]))
             elif turns:
@@ -326,8 +326,8 @@ def _read_subtitles(path: Path, side: str | None, pick: Pick) -> list[Passage]:
             else:
                 turns.append((None, [line.text]))
         for lead in dict.fromkeys(lead for lead, _ in turns):
-            text = " ".join(said for name, texts in turns if name == lead for said in texts)
-            passages.append(_passage(path, place, times, text, [], speaker=lead))
+            text = " ".join(line_text for name, texts in turns if name == lead for line_text in texts)
+            passages.append(_passage(path, where, times, text, [], speaker=lead))
     return passages
 
 
@@ -342,11 +342,11 @@ def _read_textgrid(path: Path, side: str | None, pick: Pick) -> list[Passage]:
     for name, intervals in _tiers(path):
         tokens = re.findall(r"[^\W_]+", name)
         kind = "words" if _holds_words([token.casefold() for token in tokens], intervals) else "utterances"
-        named = " ".join(token for token in tokens if not _KIND_OF_TIER.fullmatch(token.casefold()))
-        speaker = named.casefold()
+        own_name = " ".join(token for token in tokens if not _KIND_OF_TIER.fullmatch(token.casefold()))
+        speaker = own_name.casefold()
         if not speaker:  # the first tier of each kind is one speaker's, the second the other's
             speaker = next(n for n in "123" if kind not in speakers.get(n, {}) or n == "3")
-        names.setdefault(speaker, named or speaker)
+        names.setdefault(speaker, own_name or speaker)
         if kind in speakers.setdefault(speaker, {}):
             raise broken(path, f"has two tiers of {kind} for {names[speaker]!r}", "keep one of them")
         speakers[speaker][kind] = intervals
@@ -371,16 +371,16 @@ def _read_ctm(path: Path, side: str | None, pick: Pick) -> list[Passage]:
     """
     passages = []
     alternative = 0  # 1 is the first of several, and counts
-    for place, fields in _records(path, _CTM_FIELDS, pick, 0):
+    for where, fields in _records(path, _CTM_FIELDS, pick, 0):
         recording, channel, start, duration, word, confidence, kind, speaker = (*fields, "", "", "")[:8]
         if word.upper() in _ALTERNATIVES:
             alternative = {"<ALT_BEGIN>": 1, "<ALT>": alternative + 1, "<ALT_END>": 0}[word.upper()]
         elif alternative < 2 and word.casefold() not in NO_WORDS and kind.casefold() not in _NO_LEXEMES:
-            times = _span(path, place, start, duration)
-            said = make_word(
-                path, place, word.replace("<space>", " "), times, _confidence(path, place, confidence)
+            times = _span(path, where, start, duration)
+            spoken = make_word(
+                path, where, word.replace("<space>", " "), times, _confidence(path, where, confidence)
             )
-            passages.append(_loose(place, said, channel=channel, speaker=_known(speaker), recording=recording))
+            passages.append(_loose(where, spoken, channel=channel, speaker=_or_none(speaker), recording=recording))
     if alternative:
         raise broken(path, "breaks off inside of alternatives: <ALT_END> is missing", "save the file again")
     return passages
@@ -392,17 +392,17 @@ def _read_rttm(path: Path, side: str | None, pick: Pick) -> list[Passage]:
     Other objects are about neither. See appendix A of the evaluation plan of RT-09.
     """
     passages = []
-    for place, fields in _records(path, _RTTM_FIELDS, pick, 1):
+    for where, fields in _records(path, _RTTM_FIELDS, pick, 1):
         kind, recording, channel, start, duration, word, _, speaker, confidence = fields[:9]
         if kind not in _RTTM_OBJECTS:
-            raise broken(path, f"{place} has the unknown type {quoted(kind)}", "give SPEAKER or LEXEME")
-        about = {"channel": _known(channel), "speaker": _known(speaker), "recording": recording}
+            raise broken(path, f"{where} has the unknown type {quoted(kind)}", "give SPEAKER or LEXEME")
+        about = {"channel": _or_none(channel), "speaker": _or_none(speaker), "recording": recording}
         if kind == "SPEAKER":
-            passages.append(_passage(path, place, _span(path, place, start, duration), None, [], **about))
-        elif kind == "LEXEME" and _known(word):
-            times = _span(path, place, start, duration)
-            said = make_word(path, place, word, times, _confidence(path, place, confidence))
-            passages.append(_loose(place, said, **about))
+            passages.append(_passage(path, where, _span(path, where, start, duration), None, [], **about))
+        elif kind == "LEXEME" and _or_none(word):
+            times = _span(path, where, start, duration)
+            spoken = make_word(path, where, word, times, _confidence(path, where, confidence))
+            passages.append(_loose(where, spoken, **about))
     return passages
 
 
@@ -420,30 +420,30 @@ def _records(path: Path, counts: range, pick: Pick, name_field: int) -> Iterator
                 f"line {number} has {len(fields)} fields, not {counts[0]} to {counts[-1]}",
                 "save the file again, one record a line",
             )
-    wanted = set(pick(dict.fromkeys(fields[name_field] for _, fields in lines)))
-    yield from ((f"line {number}", fields) for number, fields in lines if fields[name_field] in wanted)
+    chosen = set(pick(dict.fromkeys(fields[name_field] for _, fields in lines)))
+    yield from ((f"line {number}", fields) for number, fields in lines if fields[name_field] in chosen)
 
 
-def _span(path: Path, place: str, start: str, duration: str) -> tuple[float, float]:
+def _span(path: Path, where: str, start: str, duration: str) -> tuple[float, float]:
     """Start and end of a record with a start and a duration as text."""
     if not (_NUMBER.fullmatch(start) and _NUMBER.fullmatch(duration)):
         raise broken(
-            path, f"{place} has the start {quoted(start)} and the duration {quoted(duration)}", "give seconds"
+            path, f"{where} has the start {quoted(start)} and the duration {quoted(duration)}", "give seconds"
         )
     return float(start), round(float(start) + float(duration), 6)
 
 
-def _confidence(path: Path, place: str, text: str) -> float | None:
-    if _known(text) is None:
+def _confidence(path: Path, where: str, text: str) -> float | None:
+    if _or_none(text) is None:
         return None
     if not _NUMBER.fullmatch(text):
         raise broken(
-            path, f"{place} has the confidence {quoted(text)}", "give a number from 0 to 1, or leave it out"
+            path, f"{where} has the confidence {quoted(text)}", "give a number from 0 to 1, or leave it out"
         )
     return float(text)
 
 
-def _known(text: str) -> str | None:
+def _or_none(text: str) -> str | None:
     """A field, or None for one that is not applicable."""
     return None if text.upper() in {"", "<NA>", "NA"} else text
 
@@ -499,8 +499,8 @@ def _read_json(path: Path, side: str | None, pick: Pick) -> list[Passage]:
     if document is None:
         raise broken(path, "is no known kind of transcript", _give(lines=False))
     passages = document.whole(path, data)
-    wanted = set(pick(dict.fromkeys(passage.recording or "" for passage in passages)))
-    return [passage for passage in passages if (passage.recording or "") in wanted]
+    chosen = set(pick(dict.fromkeys(passage.recording or "" for passage in passages)))
+    return [passage for passage in passages if (passage.recording or "") in chosen]
 
 
 def _is_manifest(path: Path, text: str) -> bool:
@@ -516,8 +516,8 @@ def _loaded(path: Path, text: str, first_line: int = 1) -> Any:
     return parse_json(text, f"transcript {shown(path)}", line=first_line, nan=True)
 
 
-def _expected(path: Path, place: str, value: Any, shape: Any, remedy: str) -> Any:
-    return expect(value, shape, f"transcript {shown(path)}: {place}", remedy)
+def _expected(path: Path, where: str, value: Any, shape: Any, remedy: str) -> Any:
+    return expect(value, shape, f"transcript {shown(path)}: {where}", remedy)
 
 
 def _alignments(path: Path, data: Any) -> list[Passage]:
@@ -528,8 +528,8 @@ def _alignments(path: Path, data: Any) -> list[Passage]:
             word, (start, end), speaker = item
         except (TypeError, ValueError) as error:
             raise broken(path, f"word {number} is {quoted(item)}", _give(lines=False)) from error
-        said = make_word(path, f"word {number}", word, (start, end))
-        passages.append(_loose(f"word {number}", said, speaker="main" if speaker == MAIN else "other"))
+        spoken = make_word(path, f"word {number}", word, (start, end))
+        passages.append(_loose(f"word {number}", spoken, speaker="main" if speaker == MAIN else "other"))
     return passages
 
 
@@ -538,8 +538,8 @@ def _speaker_words(path: Path, data: Any) -> list[Passage]:
     for number, item in enumerate(data, 1):
         if not item.keys() >= {"speaker", "word", "start", "end"}:
             raise broken(path, f"word {number} is {quoted(item)}", _give(lines=False))
-        said = make_word(path, f"word {number}", item["word"], (item["start"], item["end"]))
-        passages.append(_loose(f"word {number}", said, speaker=str(item["speaker"])))
+        spoken = make_word(path, f"word {number}", item["word"], (item["start"], item["end"]))
+        passages.append(_loose(f"word {number}", spoken, speaker=str(item["speaker"])))
     return passages
 
 
@@ -551,27 +551,27 @@ def _utterances(path: Path, data: Any) -> list[Passage]:
     ]
 
 
-def _utterance(path: Path, place: str, line: Any) -> list[Passage]:
+def _utterance(path: Path, where: str, line: Any) -> list[Passage]:
     """An utterance of one of our own transcripts."""
     words_of = line.get("words") or [] if isinstance(line, dict) else None
     if not isinstance(words_of, list) or not all(isinstance(word, dict) for word in words_of):
-        raise broken(path, f"{place} is not an utterance: {quoted(line)}", _give(lines=False))
+        raise broken(path, f"{where} is not an utterance: {quoted(line)}", _give(lines=False))
     text = line.get("text") if line.get("text_raw") is None else line["text_raw"]
     channel, speaker = line.get("channel"), line.get("speaker")
     if channel not in CHANNELS or not isinstance(text, str):
         raise broken(
             path,
-            f"{place} has the channel {quoted(channel)} and the text {quoted(text)}",
+            f"{where} has the channel {quoted(channel)} and the text {quoted(text)}",
             "give every utterance a channel, left or right, and a text, if only an empty one",
         )
     words = [
-        make_word(path, place, word.get("word"), (word.get("start"), word.get("end")), word.get("probability"))
+        make_word(path, where, word.get("word"), (word.get("start"), word.get("end")), word.get("probability"))
         for word in words_of
     ]
     # NAME/left is what nobody is called: the channel of a recording.
     is_name = isinstance(speaker, str) and not speaker.endswith(f"/{channel}")
     about = {"channel": channel, "speaker": speaker if is_name else None}
-    return [_passage(path, place, (line.get("start"), line.get("end")), text, words, **about)]
+    return [_passage(path, where, (line.get("start"), line.get("end")), text, words, **about)]
 
 
 def _segments(path: Path, data: Any) -> list[Passage]:
@@ -579,29 +579,29 @@ def _segments(path: Path, data: Any) -> list[Passage]:
     segments = data if isinstance(data, list) else data["segments"]
     passages = []
     for number, item in enumerate(segments, 1):
-        place = f"segment {number}"
-        segment = _expected(path, place, item, _SEGMENT, _give(lines=False))
-        heard = segment.get("words") or []
+        where = f"segment {number}"
+        segment = _expected(path, where, item, _SEGMENT, _give(lines=False))
+        listed = segment.get("words") or []
         words = [
-            make_word(path, f"{place}, word {n}", word["word"], times, word.get("probability", word.get("score")))
-            for n, (word, times) in enumerate(zip(heard, _word_times(segment, heard), strict=True), 1)
+            make_word(path, f"{where}, word {n}", word["word"], times, word.get("probability", word.get("score")))
+            for n, (word, times) in enumerate(zip(listed, _word_times(segment, listed), strict=True), 1)
         ]
-        names = [word.get("speaker", segment.get("speaker")) for word in heard]
+        names = [word.get("speaker", segment.get("speaker")) for word in listed]
         times = (segment["start"], segment["end"])
         if len(set(names)) < 2:
             speaker = names[0] if names else segment.get("speaker")
             if segment["text"].strip():
-                passages.append(_passage(path, place, times, segment["text"], words, speaker=speaker))
+                passages.append(_passage(path, where, times, segment["text"], words, speaker=speaker))
             continue
         for speaker, group in itertools.groupby(zip(names, words, strict=True), key=lambda pair: pair[0]):
-            said = [word for _, word in group]
-            times = (said[0]["start"], max(word["end"] for word in said))
-            text = join_words(word["word"] for word in said)
-            passages.append(_passage(path, place, times, text, said, speaker=speaker))
-    apart = data.get("words") if isinstance(data, dict) else None
-    if isinstance(apart, list) and not any(passage.words or passage.speaker for passage in passages):
+            group_words = [word for _, word in group]
+            times = (group_words[0]["start"], max(word["end"] for word in group_words))
+            text = join_words(word["word"] for word in group_words)
+            passages.append(_passage(path, where, times, text, group_words, speaker=speaker))
+    beside = data.get("words") if isinstance(data, dict) else None
+    if isinstance(beside, list) and not any(passage.words or passage.speaker for passage in passages):
         # OpenAI's service gives words beside segments.
-        words = _expected(path, "words", apart, [{"word": str, "start": float, "end": float}], _give(lines=False))
+        words = _expected(path, "words", beside, [{"word": str, "start": float, "end": float}], _give(lines=False))
         timed = [make_word(path, f"word {n}", x["word"], (x["start"], x["end"])) for n, x in enumerate(words, 1)]
         passages = [_loose(f"word {n}", word) for n, word in enumerate(timed, 1)]
     return passages
@@ -610,21 +610,21 @@ def _segments(path: Path, data: Any) -> list[Passage]:
 def _word_times(segment: Mapping[str, Any], words: Sequence[Mapping[str, Any]]) -> list[tuple[Any, Any]]:
     """Start and end of each word. WhisperX gives none to numbers, which share what is free between neighbours."""
     times: list[tuple[Any, Any]] = [(word.get("start"), word.get("end")) for word in words]
-    place = 0
-    while place < len(times):
-        if times[place] != (None, None):
-            place += 1
+    index = 0
+    while index < len(times):
+        if times[index] != (None, None):
+            index += 1
             continue
-        last = next((n for n in range(place, len(times)) if times[n] != (None, None)), len(times))
-        start = times[place - 1][1] if place else segment["start"]
+        last = next((n for n in range(index, len(times)) if times[n] != (None, None)), len(times))
+        start = times[index - 1][1] if index else segment["start"]
         end = times[last][0] if last < len(times) else segment["end"]
         if not (is_number(start) and is_number(end)):
             return times  # `make_word` says what is wrong with the neighbour
-        step = max(0.0, end - start) / (last - place)
-        for n in range(place, last):
-            first = start + (n - place) * step
+        step = max(0.0, end - start) / (last - index)
+        for n in range(index, last):
+            first = start + (n - index) * step
             times[n] = (round(first, 6), round(first + step, 6))
-        place = last
+        index = last
     return times
 
 
@@ -634,22 +634,22 @@ def _supervisions(path: Path, data: Any) -> list[Passage]:
     ]
 
 
-def _supervision(path: Path, place: str, item: Any) -> list[Passage]:
+def _supervision(path: Path, where: str, item: Any) -> list[Passage]:
     """A lhotse `SupervisionSegment`; the words of its alignment have times of the recording, too."""
     remedy = "save the supervisions from lhotse again"
-    item = _expected(path, place, item, _SUPERVISION, remedy)
+    item = _expected(path, where, item, _SUPERVISION, remedy)
     channels = item.get("channel", 0)
     channels = channels if isinstance(channels, list) else [channels]
     if not all(isinstance(channel, int) and not isinstance(channel, bool) for channel in channels):
-        raise broken(path, f"{place} has the channel {quoted(item['channel'])}", remedy)
+        raise broken(path, f"{where} has the channel {quoted(item['channel'])}", remedy)
     words = []
     for n, entry in enumerate((item.get("alignment") or {}).get("word") or [], 1):
         # Versions before 1.8 wrote objects.
         values = list(entry.values()) if isinstance(entry, dict) else entry
         if not isinstance(values, list) or not 3 <= len(values) <= 4 or not all(map(is_number, values[1:3])):
-            raise broken(path, f"{place}, word {n} is {quoted(entry)}", remedy)
+            raise broken(path, f"{where}, word {n} is {quoted(entry)}", remedy)
         times = (values[1], round(values[1] + values[2], 6))
-        words.append(make_word(path, f"{place}, word {n}", values[0], times, values[3] if values[3:] else None))
+        words.append(make_word(path, f"{where}, word {n}", values[0], times, values[3] if values[3:] else None))
     text = item.get("text")
     if text is None and words:
         text = join_words(word["word"] for word in words)
@@ -659,18 +659,18 @@ def _supervision(path: Path, place: str, item: Any) -> list[Passage]:
         "recording": item["recording_id"],
     }
     times = (item["start"], round(item["start"] + item["duration"], 6))
-    return [_passage(path, place, times, text, words, **about)]
+    return [_passage(path, where, times, text, words, **about)]
 
 
-def _manifest_line(path: Path, place: str, item: Any) -> list[Passage]:
+def _manifest_line(path: Path, where: str, item: Any) -> list[Passage]:
     """A line of a NeMo manifest: a stretch of a file, from `offset` (0 s) for `duration`."""
-    item = _expected(path, place, item, _MANIFEST, "give audio_filepath, duration and text")
+    item = _expected(path, where, item, _MANIFEST, "give audio_filepath, duration and text")
     offset, speaker = item.get("offset") or 0.0, item.get("speaker")
     text = item["text"] if item.get("text") is not None else item.get("pred_text")
     if text is None:
-        raise broken(path, f"{place} has no text", "give audio_filepath, duration and text")
+        raise broken(path, f"{where} has no text", "give audio_filepath, duration and text")
     about = {"speaker": None if speaker is None else str(speaker), "recording": item["audio_filepath"]}
-    return [_passage(path, place, (offset, round(offset + item["duration"], 6)), text, [], **about)]
+    return [_passage(path, where, (offset, round(offset + item["duration"], 6)), text, [], **about)]
 
 
 def _never(data: Any) -> bool:
@@ -797,11 +797,11 @@ def ending_of(name: str) -> str | None:
     return next((name[-len(ending) :] for ending in FORMATS if name.lower().endswith(ending)), None)
 
 
-def _checked(path: Path, place: str, times: tuple[Any, Any]) -> tuple[float, float]:
+def _checked(path: Path, where: str, times: tuple[Any, Any]) -> tuple[float, float]:
     if not all(is_number(time, 0, LATEST) for time in times) or times[0] > times[1]:
         raise broken(
             path,
-            f"{place} has the times {quoted(times[0])} to {quoted(times[1])}",
+            f"{where} has the times {quoted(times[0])} to {quoted(times[1])}",
             "give seconds from the start of the recording, the end not before the start",
         )
     return float(times[0]), float(times[1])
@@ -821,10 +821,10 @@ def _subtitles(path: Path) -> list[tuple[str, tuple[float, float], list[_Line]]]
     for number in stamped:
         line = lines[number - 1]
         # What is before a time would be passed over: a minus, or the first digits of a thousand hours.
-        whole = all(
+        is_whole = all(
             line[max(0, at.start() - 1) : at.start()] in ("", " ", "\t", ">") for at in stamp.finditer(line)
         )
-        if len(stamp.findall(line)) != 2 or not whole:
+        if len(stamp.findall(line)) != 2 or not is_whole:
             raise broken(
                 path,
                 f"line {number} has no start and end time: {quoted(line.strip())}",
@@ -841,11 +841,11 @@ def _subtitles(path: Path) -> list[tuple[str, tuple[float, float], list[_Line]]]
         raise broken(path, f"has a time that is none ({error})", "save the file again") from None
     if len(parsed) != len(stamped):
         raise broken(path, "has a text with two times in it", "leave times out of the text")
-    found = [
+    entries = [
         (f"line {number}", (event.start / 1000, event.end / 1000), _lines(_plain(event.text)))
         for number, event in zip(stamped, parsed, strict=True)
     ]
-    return sorted((item for item in found if item[2]), key=lambda item: item[1])
+    return sorted((item for item in entries if item[2]), key=lambda item: item[1])
 
 
 def _tidy(lines: Sequence[str], is_vtt: bool) -> str:
@@ -874,14 +874,14 @@ def _lines(text: str) -> list[_Line]:
     lines = []
     for raw in _VOICE.sub(_voice, text).split("\n"):
         line = " ".join(html.unescape(_NO_CHARACTER.sub("\ufffd", _TAG.sub("", raw))).split())
-        found = _NAMED_LINE.fullmatch(line)
-        if found is None:
+        match = _NAMED_LINE.fullmatch(line)
+        if match is None:
             lines.append(_Line(None, None, line, line, False))
             continue
-        name = (found["voice"] or found["name"]).strip()
-        said = found["said"]
-        text = said if found["voice"] else line
-        lines.append(_Line(name.casefold(), name, said, text, bool(found["voice"]) or explains_itself(name)))
+        name = (match["voice"] or match["name"]).strip()
+        rest = match["said"]
+        text = rest if match["voice"] else line
+        lines.append(_Line(name.casefold(), name, rest, text, bool(match["voice"]) or explains_itself(name)))
     return [line for line in lines if line.text or line.name]
 
 
@@ -929,28 +929,28 @@ def _tiers(path: Path) -> list[tuple[str, list[tuple[float, float, str]]]]:
         return token
 
     label("its type"), label("its class"), number("its start"), number("its end")
-    found = []
+    tiers = []
     for n_tier in range(1, int(number("the number of its tiers")) + 1):
         kind, name = label(f"the class of tier {n_tier}"), label(f"the name of tier {n_tier}")
-        where = f"of tier {n_tier} ({quoted(name)})"
-        number(f"the start {where}"), number(f"the end {where}")
-        n_items = int(number(f"the size {where}"))
+        of_tier = f"of tier {n_tier} ({quoted(name)})"
+        number(f"the start {of_tier}"), number(f"the end {of_tier}")
+        n_items = int(number(f"the size {of_tier}"))
         if kind == "IntervalTier":
             intervals = [
-                (number(f"a start {where}"), number(f"an end {where}"), label(f"a label {where}").strip())
+                (number(f"a start {of_tier}"), number(f"an end {of_tier}"), label(f"a label {of_tier}").strip())
                 for _ in range(n_items)
             ]
-            found.append((name, intervals))
+            tiers.append((name, intervals))
         elif kind == "TextTier":
             for _ in range(n_items):
-                number(f"a time {where}"), label(f"a label {where}")
+                number(f"a time {of_tier}"), label(f"a label {of_tier}")
         else:
             raise broken(path, f"has a tier of the unknown class {quoted(kind)}", _SAVE_AGAIN)
     if next(tokens, None) is not None:
         raise broken(path, "goes on after its last tier", _SAVE_AGAIN)
     return [
         (name, [interval for interval in intervals if interval[2].casefold() not in SILENCES])
-        for name, intervals in found
+        for name, intervals in tiers
         if "phon" not in name.casefold()
     ]
 
@@ -960,15 +960,15 @@ def _tokens(path: Path, text: str) -> Iterator[str | float]:
 
     Raises BadInput for a string without an end.
     """
-    place = 0
-    while match := _PRAAT.match(text, place):
-        place = match.end()
+    position = 0
+    while match := _PRAAT.match(text, position):
+        position = match.end()
         if match["string"] is not None:
             yield match["string"].replace('""', '"')
         elif match["word"] is not None and _NUMBER.fullmatch(match["word"]):
             yield float(match["word"])
-    if place < len(text):
-        line = text[:place].count("\n") + 1
+    if position < len(text):
+        line = text[:position].count("\n") + 1
         raise broken(path, f"breaks off: the text that begins in line {line} has no end", _SAVE_AGAIN)
 
 

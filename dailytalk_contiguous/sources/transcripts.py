@@ -49,7 +49,7 @@ def find_transcripts(
 ) -> list[Path]:
     """Transcript files of a recording, sorted by name; an empty list if there are none.
 
-    They are called like the audio file but for the ending (`call.json`), those of one channel with the side
+    They are called like the audio file except the ending (`call.json`), those of one channel with the side
     before it (`call.left.srt`: left, l, a, 1, ch0 … right, r, b, 2, ch1). A run's `transcript.jsonl`, lhotse's
     `*supervisions*.jsonl.gz` and NeMo's `*manifest*.json`, which may or may not have lines for this recording, are
     among them. Files `*.reference.json` are never found: they hold what benchmarks compare with.
@@ -89,14 +89,14 @@ def read_transcripts(
     same channel.
     """
     stem = Path(recording_file).stem
-    known = {path: channel for path, channel in (channels or {}).items() if channel}
-    markers = {path: None if path in known else _side_marker(path, stem) for path in paths}
-    named = [marker for marker in markers.values() if marker]
-    sides = sides_of(named, paths[0]) if named else {}
+    sides_known = {path: channel for path, channel in (channels or {}).items() if channel}
+    markers = {path: None if path in sides_known else _side_marker(path, stem) for path in paths}
+    found_markers = [marker for marker in markers.values() if marker]
+    sides = sides_of(found_markers, paths[0]) if found_markers else {}
     spoken: list[tuple[Path, list[Passage]]] = []  # with a channel, where the file says which
     turns: list[Passage] = []
     for path, marker in markers.items():
-        side = sides[marker] if marker else known.get(path)
+        side = sides[marker] if marker else sides_known.get(path)
         passages = _read(path, side, recording_file)
         spoken.append(
             (path, _placed(path, [item for item in passages if item.text is not None or item.words], side))
@@ -111,21 +111,21 @@ def read_transcripts(
             # A transcript's own names come first.
             seconds[str(item.channel), name] += 1e-6 * (item.end - item.start)
     for path, passages in spoken:
-        whole = _with_speakers(path, passages, turns)
-        for channel in sorted({str(item.channel) for item in whole}):
+        placed = _with_speakers(path, passages, turns)
+        for channel in sorted({str(item.channel) for item in placed}):
             if channel in origin:
                 raise broken(path, f"gives the {channel} channel, as {origin[channel].name} does", "keep only one")
             origin[channel] = path
-            own = [item for item in whole if item.channel == channel]
-            cues += cues_of_words(channel, [word for item in own if item.text is None for word in item.words])
-            cues += [_cue(item) for item in own if item.text is not None]
-            for item in own:
+            items = [item for item in placed if item.channel == channel]
+            cues += cues_of_words(channel, [word for item in items if item.text is None for word in item.words])
+            cues += [_cue(item) for item in items if item.text is not None]
+            for item in items:
                 if name := person(item.speaker):
                     seconds[channel, name] += item.end - item.start
     people = {channel: name for (channel, name), _ in sorted(seconds.items(), key=lambda item: item[1])}
     for channel in sorted(people.keys() - origin.keys()):
-        own = [item for item in turns if item.channel == channel]
-        times = {"start": min(item.start for item in own), "end": max(item.end for item in own)}
+        items = [item for item in turns if item.channel == channel]
+        times = {"start": min(item.start for item in items), "end": max(item.end for item in items)}
         cues.append({"channel": channel, **times, "text": None, "words": []})
     for cue in cues:
         cue["speaker"] = people.get(cue["channel"])
@@ -154,10 +154,10 @@ def stems_of(name: str) -> list[str]:
 
 
 def cues_within(cues: Sequence[Cue], offset: float, duration: float, last: bool = False) -> list[Cue]:
-    """The part of a recording's cues that lies in [offset, offset + duration), in seconds from `offset`.
+    """The part of a recording's cues that is in [offset, offset + duration), in seconds from `offset`.
 
     A word belongs to the side of a border that holds its midpoint, and so does the whole of a cue without word
-    times; times are clipped to the border. `last`: this is the end of the recording, and what lies beyond it
+    times; times are clipped to the border. `last`: this is the end of the recording, and what is beyond it
     belongs here too, with its times as they are, so that it is missed later on and reported. A channel that is
     silent here but has cues elsewhere keeps one empty cue: it was transcribed and is not to be recognised. What
     tells of a channel only who speaks in it belongs to every part.
@@ -174,35 +174,35 @@ def cues_within(cues: Sequence[Cue], offset: float, duration: float, last: bool 
         )
         return {**item, "start": first - offset, "end": final - offset}
 
-    unsaid = [cue for cue in cues if cue["text"] is None]
-    found: list[Cue] = [{**cue, "start": 0.0, "end": duration} for cue in unsaid]
+    turns_only = [cue for cue in cues if cue["text"] is None]
+    parts: list[Cue] = [{**cue, "start": 0.0, "end": duration} for cue in turns_only]
     cues = [cue for cue in cues if cue["text"] is not None]
     for cue in cues:
         words = [moved(word) for word in cue["words"] if is_inside(word)]
         if words and len(words) < len(cue["words"]):
             text = join_words(word["word"] for word in words)
             times = {"start": words[0]["start"], "end": max(word["end"] for word in words)}
-            found.append({**cue, **times, "text": text, "words": words})
+            parts.append({**cue, **times, "text": text, "words": words})
         elif words or (not cue["words"] and is_inside(cue)):
-            found.append({**moved(cue), "words": words})
+            parts.append({**moved(cue), "words": words})
     speakers = {cue["channel"]: cue.get("speaker") for cue in cues}
-    silent = speakers.keys() - {cue["channel"] for cue in found}
-    whole = {"start": 0.0, "end": duration, "text": "", "words": []}
-    return [{"channel": channel, **whole, "speaker": speakers[channel]} for channel in sorted(silent)] + found
+    silent = speakers.keys() - {cue["channel"] for cue in parts}
+    empty = {"start": 0.0, "end": duration, "text": "", "words": []}
+    return [{"channel": channel, **empty, "speaker": speakers[channel]} for channel in sorted(silent)] + parts
 
 
 def _named_like(audio_file: Path, directory: Path) -> list[Path]:
     if not directory.is_dir():
         return []
-    named = _by_stem(directory, directory.stat().st_mtime_ns)
-    found = []
-    for path in (*named.get(audio_file.stem, ()), *named.get("", ())):
+    by_stem = _by_stem(directory, directory.stat().st_mtime_ns)
+    paths = []
+    for path in (*by_stem.get(audio_file.stem, ()), *by_stem.get("", ())):
         # call.1.srt is the left side of call.wav, unless there is a recording call.1.wav that it belongs to.
         stem = path.name.removesuffix(ending_of(path.name) or "")
         is_other = stem != audio_file.stem and audio_file.with_name(stem + audio_file.suffix).exists()
         if (is_shared(path.name, audio_file.stem) or not is_other) and path.is_file():
-            found.append(path)
-    return sorted(set(found))
+            paths.append(path)
+    return sorted(set(paths))
 
 
 @lru_cache(maxsize=8)
@@ -211,19 +211,19 @@ def _by_stem(directory: Path, changed: int) -> dict[str, list[Path]]:
 
     Listed once for all recordings of a folder; `changed`, when something in it was last added or removed.
     """
-    named: dict[str, list[Path]] = {}
+    by_stem: dict[str, list[Path]] = {}
     for path in directory.iterdir():
         for stem in stems_of(path.name):
-            named.setdefault(stem, []).append(path)
+            by_stem.setdefault(stem, []).append(path)
         if is_shared(path.name, ""):
-            named.setdefault("", []).append(path)
-    return named
+            by_stem.setdefault("", []).append(path)
+    return by_stem
 
 
 def _side_marker(path: Path, stem: str) -> str | None:
     """What a file name says about the side: "left" for call.left.srt of call.wav; None for call.srt."""
-    own = path.name.removesuffix(ending_of(path.name) or path.suffix)
-    return None if own == stem or is_shared(path.name, stem) else _marker(own, stem)
+    bare_name = path.name.removesuffix(ending_of(path.name) or path.suffix)
+    return None if bare_name == stem or is_shared(path.name, stem) else _marker(bare_name, stem)
 
 
 def _marker(name: str, stem: str) -> str | None:
@@ -277,22 +277,22 @@ def _about(names: Iterable[str], path: Path, recording_file: str, shared: bool) 
     agreeing = {
         name: count for name in names if stem in name and (count := _parts_in_common(name, recording_file))
     }
-    wanted = [name for name, count in agreeing.items() if count == max(agreeing.values())]
-    if len(wanted) > 1 and not all(_marker(_bare(name).rpartition("/")[2], stem) for name in wanted):
+    chosen = [name for name, count in agreeing.items() if count == max(agreeing.values())]
+    if len(chosen) > 1 and not all(_marker(_bare(name).rpartition("/")[2], stem) for name in chosen):
         raise broken(
             path,
-            f"names {len(wanted)} recordings that {quoted(recording_file)} may be: {_listed(wanted)}",
+            f"names {len(chosen)} recordings that {quoted(recording_file)} may be: {_listed(chosen)}",
             "give each its path under the folder of recordings",
         )
     if shared:
-        return wanted
-    if not wanted and "" not in names and len(names) > 1:
+        return chosen
+    if not chosen and "" not in names and len(names) > 1:
         raise broken(
             path,
             f"is about {_listed(names)}, not {quoted(stem)}",
             "give it the lines of this recording",
         )
-    return [name for name in names if not name or name in wanted] or names
+    return [name for name in names if not name or name in chosen] or names
 
 
 def _listed(names: Sequence[str]) -> str:
@@ -301,11 +301,11 @@ def _listed(names: Sequence[str]) -> str:
 
 def _parts_in_common(name: str, recording_file: str) -> int:
     """Folders and name, from the end, that two paths share; 0 where they name different recordings."""
-    own, other = _bare(recording_file).split("/"), _bare(name).split("/")
-    if marker := _marker(other[-1], own[-1]):
-        other[-1] = other[-1].removesuffix(f".{marker}")
-    count = min(len(own), len(other))
-    return count if own[-count:] == other[-count:] else 0
+    parts, named_parts = _bare(recording_file).split("/"), _bare(name).split("/")
+    if marker := _marker(named_parts[-1], parts[-1]):
+        named_parts[-1] = named_parts[-1].removesuffix(f".{marker}")
+    count = min(len(parts), len(named_parts))
+    return count if parts[-count:] == named_parts[-count:] else 0
 
 
 def _bare(name: str) -> str:
@@ -349,12 +349,12 @@ def _agreeing(turns: list[Passage], passages: Sequence[Passage]) -> list[Passage
     A diarisation of both channels in one says who speaks when, and by the order of its names alone on which side.
     """
 
-    def agreement(other: dict[str, str]) -> float:
+    def agreement(channels: dict[str, str]) -> float:
         return sum(
             _overlap(turn, item)
             for turn in turns
             for item in passages
-            if item.channel is not None and other[str(turn.channel)] == item.channel
+            if item.channel is not None and channels[str(turn.channel)] == item.channel
         )
 
     same, swapped = {"left": "left", "right": "right"}, {"left": "right", "right": "left"}
@@ -363,9 +363,9 @@ def _agreeing(turns: list[Passage], passages: Sequence[Passage]) -> list[Passage
     return [turn._replace(channel=swapped[str(turn.channel)]) for turn in turns]
 
 
-def _overlap(one: Passage, other: Passage) -> float:
+def _overlap(first: Passage, second: Passage) -> float:
     """Seconds that two passages share."""
-    return max(0.0, min(one.end, other.end) - max(one.start, other.start))
+    return max(0.0, min(first.end, second.end) - max(first.start, second.start))
 
 
 def _with_speakers(path: Path, passages: Sequence[Passage], turns: Sequence[Passage]) -> list[Passage]:
@@ -390,36 +390,36 @@ def _split(path: Path, passage: Passage, turns: Sequence[Passage]) -> list[Passa
         passage._replace(start=word["start"], end=word["end"], text=None, words=[word]) for word in passage.words
     ] or [passage]
     near = sorted(turns, key=lambda turn: -_agreement(turn, passage))
-    if whole := [turn for turn in near if passage.words and not any(_distance(turn, word) for word in words)]:
-        near = whole
+    if touching := [turn for turn in near if passage.words and not any(_distance(turn, word) for word in words)]:
+        near = touching
     parts = [
         (min(near, key=lambda turn: _distance(turn, word)) if passage.words else near[0], word) for word in words
     ]
-    far = next((part for turn, part in parts if _distance(turn, part) > NEAR_TURN), None)
-    if far is not None:
+    late = next((part for turn, part in parts if _distance(turn, part) > NEAR_TURN), None)
+    if late is not None:
         raise broken(
             path,
-            f"{passage.place}: nobody has a turn within {NEAR_TURN:g} s of {far.start:.2f}-{far.end:.2f} s",
+            f"{passage.place}: nobody has a turn within {NEAR_TURN:g} s of {late.start:.2f}-{late.end:.2f} s",
             "correct the turns (RTTM) or the times",
         )
     pieces = []
     for (channel, speaker), group in groupby(parts, key=lambda part: (part[0].channel, part[0].speaker)):
         piece = passage._replace(channel=channel, speaker=passage.speaker or speaker)
-        own = [part for _, part in group]
-        if len(own) < len(parts):
-            said = [word for part in own for word in part.words]
-            text = None if passage.text is None else join_words(word["word"] for word in said)
-            last = max(part.end for part in own)
-            piece = piece._replace(start=own[0].start, end=last, text=text, words=said)
+        of_speaker = [part for _, part in group]
+        if len(of_speaker) < len(parts):
+            spoken_words = [word for part in of_speaker for word in part.words]
+            text = None if passage.text is None else join_words(word["word"] for word in spoken_words)
+            last = max(part.end for part in of_speaker)
+            piece = piece._replace(start=of_speaker[0].start, end=last, text=text, words=spoken_words)
         pieces.append(piece)
     return pieces
 
 
-def _agreement(one: Passage, other: Passage) -> float:
+def _agreement(first: Passage, second: Passage) -> float:
     """Seconds that two passages share, of those that either has."""
-    shared = _overlap(one, other)
-    return shared / max(one.end - one.start + other.end - other.start - shared, 1e-6) - 1e-9 * _distance(
-        one, other
+    shared = _overlap(first, second)
+    return shared / max(first.end - first.start + second.end - second.start - shared, 1e-6) - 1e-9 * _distance(
+        first, second
     )
 
 

@@ -73,10 +73,11 @@ def _sync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
-# Which file a name in a manifest, a table or a transcript means: one inside the folder that it came with.
+# Resolving a file name from a manifest, a table or a transcript: only to files inside the folder that it came
+# with.
 #
-# Whoever wrote the name may not be whoever runs the command. A name that leads elsewhere, by `..`, as an absolute
-# path or through a symbolic link, would copy a stranger's choice of our files into a dataset that is to be
+# The author of the name may not be the user of the command. A name that leads elsewhere, by `..`, as an absolute
+# path or through a symbolic link, would copy a stranger's choice of the user's files into a dataset that is to be
 # shared.
 
 

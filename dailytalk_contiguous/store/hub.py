@@ -28,8 +28,8 @@ from dailytalk_contiguous.models.paid import refuse_plain_http
 # A dataset on the Hub, as people write it: `OWNER/NAME`, `OWNER/NAME@v1.0.0` or
 # `hf://datasets/OWNER/NAME@v1.0.0`.
 #
-# One place, because sources, publishing and loading all accept such names. A name says nothing of whether the
-# dataset exists; whoever opens it finds out. Paths of this machine are told apart by the caller, who looks first.
+# One place, because sources, publishing and loading all accept such names. Parsing does not check that the
+# dataset exists; opening does. The caller first checks for a local path of that name.
 
 
 #: How the Hub's own clients write the address of a dataset.
@@ -63,8 +63,8 @@ def parse_reference(text: str) -> Reference | None:
         raise DailytalkError(f"{text!r} is no dataset on the Hub", f"write {PREFIX}OWNER/NAME")
     repo, _, revision = text.removeprefix(PREFIX).rstrip("/").partition("@")
     halves = repo.split("/")
-    named = len(halves) == 2 and all(_HALF.fullmatch(half) for half in halves) and not repo.endswith(".git")
-    if named and (revision or "@" not in text):
+    is_name = len(halves) == 2 and all(_HALF.fullmatch(half) for half in halves) and not repo.endswith(".git")
+    if is_name and (revision or "@" not in text):
         return Reference(repo, revision or None)
     if address:
         raise DailytalkError(f"{text!r} names no dataset", _REMEDY)
@@ -73,17 +73,17 @@ def parse_reference(text: str) -> Reference | None:
 
 def reference(text: str) -> Reference:
     """The dataset that a text names. Raises DailytalkError, with what is wrong, if it names none."""
-    found = parse_reference(text)
-    if found is None:
+    parsed = parse_reference(text)
+    if parsed is None:
         raise DailytalkError(f"{text!r} is no name of a dataset on the Hub", _REMEDY)
-    return found
+    return parsed
 
 
-# What the Hub, or the way to it, says when something is wrong, as one sentence with what to do about it.
+# Errors of the Hub, and of the connection to it, as one sentence with a remedy.
 #
-# One place for all who talk to the Hub: publishing, reading versions, and recordings that lie there. An answer is
-# judged by its kind and status, not by its words; what is quoted from a server has every token taken out, and the
-# error it came from is not chained, for its headers and addresses may hold one.
+# One place for publishing, reading versions, and recordings on the Hub. An answer is judged by its kind and
+# status, not by its words; what is quoted from a server has every token taken out, and the error it came from is
+# not chained, for its headers and addresses may hold one.
 
 
 #: Base of what the client library raises for a connection that failed; which library it is changed with
@@ -160,7 +160,7 @@ def hub_error(error: BaseException, what: str) -> DailytalkError:
 
 @contextmanager
 def hub_errors(what: object) -> Iterator[None]:
-    """Raise what the Hub says, or the disk to which it is read, as a DailytalkError; `what` as in `told`.
+    """Raise errors of the Hub, or of the disk to which it is read, as a DailytalkError about `what`.
 
     Other errors pass through, as does the failure of `datasets` to build rows of what came whole. Refuses to begin
     where the token would go unencrypted to another machine.
@@ -172,7 +172,7 @@ def hub_errors(what: object) -> Iterator[None]:
         session.timeout = TIMEOUTS
     try:
         yield
-    except BrokenPipeError:  # a ConnectionError, but of whoever reads our output
+    except BrokenPipeError:  # a ConnectionError, but of the reader of our output
         raise
     except _EXPECTED as error:
         raise hub_error(error, str(what)) from None
@@ -193,7 +193,7 @@ def hub_errors(what: object) -> Iterator[None]:
 
 
 def without_tokens(text: str) -> str:
-    """A text with every token in it, the one in use and whatever looks like one, replaced by `***`."""
+    """A text with every token in it, the one in use and any that looks like one, replaced by `***`."""
     used = get_token()
     return re.sub(r"\bhf_\w+", "***", text.replace(used, "***") if used else text)
 
@@ -203,8 +203,8 @@ def _words(error: BaseException) -> tuple[str, str]:
         if isinstance(error, kind):
             return reason, remedy
     if isinstance(error, DatasetsError):
-        said = _quoted(str(error).partition("\n")[0].rstrip("."))
-        return f"{{what}} can't be opened as a dataset ({said})", "name a dataset of recordings"
+        message = _quoted(str(error).partition("\n")[0].rstrip("."))
+        return f"{{what}} can't be opened as a dataset ({message})", "name a dataset of recordings"
     if not isinstance(error, HfHubHTTPError):
         return (
             f"the connection to {{host}} failed ({type(error).__name__})",
@@ -215,12 +215,12 @@ def _words(error: BaseException) -> tuple[str, str]:
         return _STATUSES[status]
     if status >= 500:
         return f"{{host}} failed with {status}", "run the same command again in some minutes"
-    said = _quoted(error.server_message or "")
-    return f"{{host}} refused what was asked of {{what}} with {status}" + (f" ({said})" if said else ""), (
+    message = _quoted(error.server_message or "")
+    return f"{{host}} refused what was asked of {{what}} with {status}" + (f" ({message})" if message else ""), (
         "mend what it names, or see whether HF_ENDPOINT is right"
     )
 
 
-def _quoted(said: str) -> str:
-    """Somebody's words, for a sentence that is still to be formatted."""
-    return without_tokens(said).strip().replace("{", "{{").replace("}", "}}")
+def _quoted(text: str) -> str:
+    """Words of a server, escaped for a sentence that is still to be formatted."""
+    return without_tokens(text).strip().replace("{", "{{").replace("}", "}}")

@@ -1,7 +1,7 @@
 """A folder that an export owns: written file by file, each whole, with the manifests last.
 
-A record beside the files names what we wrote, before it is written. So a rerun after a crash takes away what is no
-longer wanted and nothing else, and a folder that somebody else filled is refused before a byte of it is touched.
+A record beside the files names what we wrote, before it is written. So a rerun after a crash removes what is no
+longer needed and nothing else, and a folder with other files is rejected before a byte of it is touched.
 WAV is large: building a second copy of the folder to swap it in would double the disk that an export needs.
 """
 
@@ -62,7 +62,7 @@ def is_marked(folder: Path) -> bool:
 def made_from(root: Path, name: str | Path) -> str | None:
     """The digest of the audio of which a sound file under `root` is a copy.
 
-    None for no file, for one that leads out of `root`, and for one of somebody else.
+    None for no file, for one that leads out of `root`, and for one that we did not write.
     """
     try:
         with soundfile.SoundFile(os.fsencode(inside(root, name))) as file:
@@ -89,7 +89,7 @@ class OwnedFolder:
     Args:
         root: the folder; made if it isn't there.
         kind: name of the format; a folder that holds another one is refused.
-        manifests: names that say the export is complete; taken away at the start, to be written last.
+        manifests: names that mark the export as complete; removed at the start, written last.
 
     Raises:
         DailytalkError: the folder holds files that no export of this kind wrote, or is a file.
@@ -114,9 +114,9 @@ class OwnedFolder:
         write_atomically(self.root / name, write)
 
     def link(self, name: str, source: Path) -> None:
-        """`write` for a file that lies elsewhere: a hard link, or a copy where the disk can't link.
+        """`write` for a file that is elsewhere: a hard link, or a copy where the disk can't link.
 
-        Whatever writes a file of ours renames a new one over it, so that neither name changes with the other.
+        Later writes rename a new file over ours, so that neither name changes with the other.
         """
         self._note(name)
         target = self.root / name

@@ -212,7 +212,7 @@ def test_a_second_try_is_for_text_without_times(looping: Whisper, monkeypatch: p
         return prompts[-1]
 
     monkeypatch.setattr(looping._model, "get_prompt", seeing)
-    looping._again(
+    looping._without_repetition(
         np.zeros((80, 3000), np.float32), 3.0, _tokenizer(looping), looping._options(_tokenizer(looping))
     )
     assert [prompt[-1] for prompt in prompts] == [_tokenizer(looping).no_timestamps]  # type: ignore[attr-defined]
@@ -232,7 +232,7 @@ def test_phrases_become_shorter_until_the_text_passes(
 
     monkeypatch.setattr(looping._model, "generate_with_fallback", scripted)
     features = np.zeros((80, 300), np.float32)
-    looping._again(features, 3.0, _tokenizer(looping), looping._options(_tokenizer(looping)))
+    looping._without_repetition(features, 3.0, _tokenizer(looping), looping._options(_tokenizer(looping)))
     assert phrases == tried
 
 

@@ -78,12 +78,12 @@ class Ravdess(Corpus):
         return "song" if row["style"] == "sung" else "speech"
 
 
-def read_ravdess_name(found: FoundFile) -> Row:
+def read_ravdess_name(file: FoundFile) -> Row:
     """What `03-01-06-01-02-01-12.wav` tells. Raises BadInput, naming a code that the corpus does not have."""
-    stem = found.pure.stem
+    stem = file.pure.stem
     if not _RAVDESS_NAME.fullmatch(stem):
         raise BadInput(
-            f"its name {found.pure.name!r} is not seven numbers such as 03-01-06-01-02-01-12", "rename it"
+            f"its name {file.pure.name!r} is not seven numbers such as 03-01-06-01-02-01-12", "rename it"
         )
     modality, channel, emotion, intensity, statement, repetition, actor = stem.split("-")
     kind = known(MODALITIES, modality, "modality")
@@ -92,9 +92,9 @@ def read_ravdess_name(found: FoundFile) -> Row:
             f"its modality is {modality} ({kind})",
             "use the audio-only files (03-…), which have the same performances",
         )
-    if found.pure.suffix.lower() != ".wav":
-        raise BadInput(f"an audio-only file is not {found.pure.suffix}", "use the WAV files")
-    label, ours = known(RAVDESS_EMOTIONS, emotion, "emotion")
+    if file.pure.suffix.lower() != ".wav":
+        raise BadInput(f"an audio-only file is not {file.pure.suffix}", "use the WAV files")
+    label, common = known(RAVDESS_EMOTIONS, emotion, "emotion")
     sung = known(CHANNELS, channel, "vocal channel") == "song"
     if sung and label not in _SUNG:
         raise BadInput(f"its emotion is {emotion} ({label}), which nobody sang", "correct the name")
@@ -111,7 +111,7 @@ def read_ravdess_name(found: FoundFile) -> Row:
         "speaker": f"ravdess/{actor}",
         "gender": known(ACTORS, actor, "actor"),
         "sentence": sentence,
-        "emotion": ours,
+        "emotion": common,
         "label": label,
         "intensity": known(INTENSITIES, intensity, "intensity"),
         "style": "sung" if sung else None,
@@ -157,11 +157,11 @@ class Savee(Corpus):
 
     @classmethod
     def reader(cls, tree: Tree, config: Any) -> Reader:
-        texts = {found.name.lower(): found for found in tree.files if found.pure.suffix.lower() == ".txt"}
+        texts = {file.name.lower(): file for file in tree.files if file.pure.suffix.lower() == ".txt"}
 
-        def read(found: FoundFile) -> Row:
-            row = read_savee_name(found)
-            written = texts.get(str(found.pure.with_suffix(".txt")).lower())
+        def read(file: FoundFile) -> Row:
+            row = read_savee_name(file)
+            written = texts.get(str(file.pure.with_suffix(".txt")).lower())
             if written is not None:
                 row["text"] = " ".join(decoded(written, written.read()).split()) or None
             return row
@@ -169,13 +169,13 @@ class Savee(Corpus):
         return read
 
 
-def read_savee_name(found: FoundFile) -> Row:
+def read_savee_name(file: FoundFile) -> Row:
     """What the name, or the folder and the name, tell. Raises BadInput, naming a code that is unknown."""
-    match = _SAVEE_NAME.fullmatch(found.pure.stem)
+    match = _SAVEE_NAME.fullmatch(file.pure.stem)
     if match is None:
-        raise BadInput(f"its name {found.pure.name!r} is not like DC_a01.wav or DC/a01.wav", "rename it")
+        raise BadInput(f"its name {file.pure.name!r} is not like DC_a01.wav or DC/a01.wav", "rename it")
     letters, number = match[2], match[3]
-    speaker = match[1] or found.pure.parent.name
+    speaker = match[1] or file.pure.parent.name
     gender = known(SAVEE_SPEAKERS, speaker, "speaker")
     emotion = known(SAVEE_EMOTIONS, letters, "emotion")
     last = 30 if letters == "n" else 15
@@ -242,15 +242,15 @@ class Tess(Corpus):
         return read_tess_name
 
 
-def read_tess_name(found: FoundFile) -> Row:
+def read_tess_name(file: FoundFile) -> Row:
     """What `OAF_back_angry.wav` tells. Raises BadInput for an unknown code, or a folder that says another."""
-    match = _TESS_NAME.fullmatch(MISNAMED.get(found.pure.stem, found.pure.stem))
+    match = _TESS_NAME.fullmatch(MISNAMED.get(file.pure.stem, file.pure.stem))
     if match is None:
-        raise BadInput(f"its name {found.pure.name!r} is not like OAF_back_angry.wav", "rename it")
+        raise BadInput(f"its name {file.pure.name!r} is not like OAF_back_angry.wav", "rename it")
     speaker, word, label = match.groups()
     age = known(TESS_SPEAKERS, speaker, "speaker")
     emotion = known(TESS_EMOTIONS, label, "emotion")
-    _check_folder(found, speaker, label)
+    _check_folder(file, speaker, label)
     return {
         "clip": match.group(),
         "text": f"Say the word {word}.",
@@ -264,11 +264,11 @@ def read_tess_name(found: FoundFile) -> Row:
     }
 
 
-def _check_folder(found: FoundFile, speaker: str, label: str) -> None:
-    folder = found.pure.parent.name
+def _check_folder(file: FoundFile, speaker: str, label: str) -> None:
+    folder = file.pure.parent.name
     match = _FOLDER.fullmatch(folder.lower())
     if match is None:
         return
-    told = "ps" if match[2] in _SURPRISES else match[2]
-    if (match[1].upper(), told) != (speaker, label):
+    written = "ps" if match[2] in _SURPRISES else match[2]
+    if (match[1].upper(), written) != (speaker, label):
         raise BadInput(f"its name says {speaker} and {label}, its folder {folder!r}", "put it where it belongs")

@@ -52,7 +52,7 @@ class PublishedCounts:
 
 
 def count_differences(
-    corpus: str, published: Iterable[PublishedCounts], told: Iterable[tuple[str, dict[str, Any]]]
+    corpus: str, published: Iterable[PublishedCounts], rows_of_parts: Iterable[tuple[str, dict[str, Any]]]
 ) -> list[str]:
     """Sentences on how rows differ from published counts; an empty list if they don't.
 
@@ -60,46 +60,46 @@ def count_differences(
     """
     good: dict[str, list[dict[str, Any]]] = {}
     rejected = 0
-    for part, row in told:
+    for part, row in rows_of_parts:
         if row["problem"]:
             rejected += 1
         else:
             good.setdefault(part, []).append({name: row.get(name) for name in ("speaker", "label")})
-    found: list[str] = []
+    sentences: list[str] = []
     releases: dict[str, list[PublishedCounts]] = {}
-    for one in published:
-        releases.setdefault(one.part, []).append(one)
+    for counts in published:
+        releases.setdefault(counts.part, []).append(counts)
     for part, several in releases.items():
         rows = good.get(part, [])
-        nearest = min(several, key=lambda one: abs(one.clips - len(rows)))
-        found += _of_part(" ".join(filter(None, [corpus, nearest.release, part])), nearest, rows)
+        nearest = min(several, key=lambda counts: abs(counts.clips - len(rows)))
+        sentences += _of_part(" ".join(filter(None, [corpus, nearest.release, part])), nearest, rows)
     if rejected:
-        found.append(f"{corpus}: {rejected} {'file was' if rejected == 1 else 'files were'} rejected.")
-    return found
+        sentences.append(f"{corpus}: {rejected} {'file was' if rejected == 1 else 'files were'} rejected.")
+    return sentences
 
 
 def _of_part(name: str, published: PublishedCounts, rows: list[dict[str, Any]]) -> list[str]:
     if not rows:
         return [f"{name}: none of the {published.clips} published {published.unit} was found."]
-    found = []
+    sentences = []
     if len(rows) != published.clips:
-        found.append(f"{name}: {len(rows)} {published.unit} were read, {published.clips} are published.")
+        sentences.append(f"{name}: {len(rows)} {published.unit} were read, {published.clips} are published.")
     speakers = {row["speaker"] for row in rows if row["speaker"] is not None}
     if published.speakers is not None and len(speakers) != published.speakers:
-        found.append(f"{name}: {len(speakers)} speakers were read, {published.speakers} are published.")
+        sentences.append(f"{name}: {len(speakers)} speakers were read, {published.speakers} are published.")
     labels = Counter(row["label"] for row in rows)
     for label, count in published.labels.items():
         if labels[label] != count:
-            found.append(
+            sentences.append(
                 f"{name}: {labels[label]} {published.unit} are labelled {label!r}, {count} are published."
             )
-    return found
+    return sentences
 
 
 # The files of a corpus as it was distributed: a folder at any depth, zip archives in it, or one zip archive.
 #
 # Nothing is unpacked: a file in an archive is read when it is asked for, so that neither the disk nor memory
-# holds a corpus twice. Whatever lies there is listed, also what can't be read, because an importer has to account
+# holds a corpus twice. Whatever is there is listed, also what can't be read, because an importer has to account
 # for all of it; only hidden names that are no audio, and what macOS and Windows leave behind, are left out. An
 # archive may come from anybody: how much is unpacked of it is limited, and members that lead out of it, that are
 # links or encrypted, are rejected.
@@ -126,7 +126,7 @@ _BLOCK = 64 * 1024
 class FoundFile:
     """A file of a corpus: its `name` is its path under the source, with `/` (through an archive's name, too).
 
-    `path` is where it lies, or the archive that `member` is in. `problem` and `remedy` are set for what was listed
+    `path` is where it is, or the archive that `member` is in. `problem` and `remedy` are set for what was listed
     but can't be read.
     """
 
@@ -189,9 +189,9 @@ class Tree:
     files: tuple[FoundFile, ...]
 
     def named(self, name: str) -> FoundFile | None:
-        """The file of this base name (capitals aside) that lies least deep; None if there is none."""
-        same = [found for found in self.files if found.pure.name.casefold() == name.casefold()]
-        return min(same, key=lambda found: (len(found.pure.parts), found.name), default=None)
+        """The file of this base name (capitals aside) that is least deep; None if there is none."""
+        same = [file for file in self.files if file.pure.name.casefold() == name.casefold()]
+        return min(same, key=lambda file: (len(file.pure.parts), file.name), default=None)
 
 
 def open_tree(source: Path, stack: ExitStack, follow_links: bool = False) -> Tree:
@@ -204,23 +204,23 @@ def open_tree(source: Path, stack: ExitStack, follow_links: bool = False) -> Tre
     if not os.path.lexists(source):
         raise DailytalkError(f"the corpus {as_text(source)!r} does not exist", "check the path")
     if source.is_dir():
-        files = [found for one in _walk(source, follow_links) for found in _entries(one, stack)]
+        files = [file for top in _walk(source, follow_links) for file in _entries(top, stack)]
     elif source.is_file() and zipfile.is_zipfile(source):
         files = list(_members(FoundFile(source.name, source), "", stack))
     else:
         raise DailytalkError(
             f"the corpus {as_text(source)!r} is neither a folder nor a zip archive", "give the folder it is in"
         )
-    return Tree(tuple(sorted(files, key=lambda found: found.name)))
+    return Tree(tuple(sorted(files, key=lambda file: file.name)))
 
 
 def stamp(source: Path, follow_links: bool = False) -> str:
     """Digest of names, sizes and times of all files, which tells a changed corpus from what a cache holds."""
-    told: list[Any] = [str(source.absolute())]
-    for one in _walk(source, follow_links) if source.is_dir() else [FoundFile(source.name, source)]:
-        status = os.lstat(one.path) if one.problem else one.path.stat()
-        told.append([one.name, status.st_size, status.st_mtime_ns])
-    return hashlib.sha256(json.dumps(told).encode()).hexdigest()
+    facts: list[Any] = [str(source.absolute())]
+    for file in _walk(source, follow_links) if source.is_dir() else [FoundFile(source.name, source)]:
+        status = os.lstat(file.path) if file.problem else file.path.stat()
+        facts.append([file.name, status.st_size, status.st_mtime_ns])
+    return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
 
 
 def identity_of_audio(audio: dict[str, Any], path: Path) -> str:
@@ -230,8 +230,8 @@ def identity_of_audio(audio: dict[str, Any], path: Path) -> str:
         return identity_of(path)
     size = len(data)
     digest = hashlib.sha256(str(size).encode())
-    for place in (0, (size - _BLOCK) // 2, size - _BLOCK):
-        digest.update(data[max(0, place) :][:_BLOCK])
+    for offset in (0, (size - _BLOCK) // 2, size - _BLOCK):
+        digest.update(data[max(0, offset) :][:_BLOCK])
     return digest.hexdigest()[:20]
 
 
@@ -240,19 +240,19 @@ def _walk(folder: Path, follow_links: bool) -> Iterator[FoundFile]:
 
     Hidden names are left out, except what is called like a recording: that is listed with a `problem`.
     """
-    seen: set[str] = set()
+    visited: set[str] = set()
     barred: list[OSError] = []
     for parent, folders, files in os.walk(folder, onerror=barred.append, followlinks=True):
         real = os.path.realpath(parent)
-        if real in seen:
+        if real in visited:
             folders.clear()
             continue
-        seen.add(real)
+        visited.add(real)
         folders[:] = [name for name in folders if not _is_litter(name)]
         for path in [Path(parent, name) for name in (*folders, *files)]:
             name = as_text(path.relative_to(folder))
             if not follow_links and path.is_symlink() and leads_out(path, folder):
-                folders[:] = [one for one in folders if one != path.name]
+                folders[:] = [child for child in folders if child != path.name]
                 yield FoundFile(name, path, problem=LINK_OUT, remedy=FOLLOW_LINKS)
             elif path.name in folders:
                 continue
@@ -278,31 +278,31 @@ def on_disk(path: Path, name: str) -> FoundFile:
     return FoundFile(name, path, size)
 
 
-def _entries(found: FoundFile, stack: ExitStack) -> Iterator[FoundFile]:
+def _entries(file: FoundFile, stack: ExitStack) -> Iterator[FoundFile]:
     """A file itself, or the files in it if it is an archive."""
-    suffix = found.pure.suffix.lower()
-    if suffix == ".zip" and not found.problem:
-        yield from _members(found, f"{found.name}/", stack)
-    elif suffix in _PACKED and not found.problem:
+    suffix = file.pure.suffix.lower()
+    if suffix == ".zip" and not file.problem:
+        yield from _members(file, f"{file.name}/", stack)
+    elif suffix in _PACKED and not file.problem:
         yield FoundFile(
-            found.name, found.path, found.size, problem=f"it is an archive ({suffix})", remedy="unpack it"
+            file.name, file.path, file.size, problem=f"it is an archive ({suffix})", remedy="unpack it"
         )
     else:
-        yield found
+        yield file
 
 
-def _members(found: FoundFile, prefix: str, stack: ExitStack) -> Iterator[FoundFile]:
+def _members(file: FoundFile, prefix: str, stack: ExitStack) -> Iterator[FoundFile]:
     try:
-        archive = stack.enter_context(zipfile.ZipFile(found.path))
+        archive = stack.enter_context(zipfile.ZipFile(file.path))
     except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError, struct.error) as error:
         reason = f"it is no zip archive that can be read ({error})"
-        yield FoundFile(found.name, found.path, problem=reason, remedy="download the archive again")
+        yield FoundFile(file.name, file.path, problem=reason, remedy="download the archive again")
         return
     members = archive.infolist()
     total = sum(member.file_size for member in members if not _refused(member))
-    if total > max(LARGEST_ARCHIVE, MOST_SHRUNK * found.path.stat().st_size):
+    if total > max(LARGEST_ARCHIVE, MOST_SHRUNK * file.path.stat().st_size):
         reason = f"its files would be {total / 1e9:.1f} GB unpacked, over {MOST_SHRUNK} times its own size"
-        yield FoundFile(found.name, found.path, problem=reason, remedy="unpack it yourself if you trust it")
+        yield FoundFile(file.name, file.path, problem=reason, remedy="unpack it yourself if you trust it")
         return
     for member in members:
         parts = PurePosixPath(member.filename).parts
@@ -310,15 +310,13 @@ def _members(found: FoundFile, prefix: str, stack: ExitStack) -> Iterator[FoundF
             continue
         name = prefix + member.filename
         if problem := _refused(member):
-            yield FoundFile(
-                name, found.path, problem=problem, remedy="unpack the archive yourself if you trust it"
-            )
+            yield FoundFile(name, file.path, problem=problem, remedy="unpack the archive yourself if you trust it")
         elif name.lower().endswith((".zip", *_PACKED)):
             yield FoundFile(
-                name, found.path, problem="it is an archive in an archive", remedy="unpack the outer one"
+                name, file.path, problem="it is an archive in an archive", remedy="unpack the outer one"
             )
         else:
-            yield FoundFile(name, found.path, member.file_size, archive, member)
+            yield FoundFile(name, file.path, member.file_size, archive, member)
 
 
 def _refused(member: zipfile.ZipInfo) -> str | None:
@@ -337,12 +335,12 @@ def _refused(member: zipfile.ZipInfo) -> str | None:
 
 def _bytes_of(file: IO[bytes]) -> bytes:
     """What a file holds, read in pieces and held once. Raises BadInput for more than `LARGEST`."""
-    held = io.BytesIO()
+    content = io.BytesIO()
     while piece := file.read(_PIECE):
-        held.write(piece)
-        if held.tell() > LARGEST:
+        content.write(piece)
+        if content.tell() > LARGEST:
             raise BadInput(f"it has over {LARGEST / 1e9:g} GB, which is the most that is read", "split the file")
-    return held.getvalue()
+    return content.getvalue()
 
 
 def _is_litter(name: str) -> bool:
@@ -358,61 +356,61 @@ def _is_litter(name: str) -> bool:
 Value = TypeVar("Value")
 
 
-def decoded(found: FoundFile, data: bytes) -> str:
+def decoded(table: FoundFile, data: bytes) -> str:
     """UTF-8 (with or without its mark) as text with newlines as LF. Raises BadInput."""
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = data[: error.start].count(b"\n") + 1
-        raise BadInput(f"line {line} of {found.name} is not UTF-8", "save the file as UTF-8") from error
+        raise BadInput(f"line {line} of {table.name} is not UTF-8", "save the file as UTF-8") from error
     return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
-def table_text(found: FoundFile) -> str:
+def table_text(table: FoundFile) -> str:
     """The text of a table. Raises DailytalkError if it can't be read."""
     try:
-        return decoded(found, found.read())
+        return decoded(table, table.read())
     except BadInput as error:
-        raise DailytalkError(f"the table {found.name!r} can't be used: {error.reason}", error.remedy) from error
+        raise DailytalkError(f"the table {table.name!r} can't be used: {error.reason}", error.remedy) from error
 
 
 #: What to do about a table of a corpus that is damaged.
 _AGAIN = "download the table again"
 
 
-def read_table(found: FoundFile, columns: Sequence[str], remedy: str = _AGAIN) -> list[dict[str, str]]:
+def read_table(table: FoundFile, columns: Sequence[str], remedy: str = _AGAIN) -> list[dict[str, str]]:
     """The lines of a CSV file, of which it must have these columns, each once.
 
     Raises DailytalkError, with the line; `remedy` is what to do about a table that is damaged.
     """
-    reader = csv.DictReader(io.StringIO(table_text(found)))
+    reader = csv.DictReader(io.StringIO(table_text(table)))
     try:
         names = list(reader.fieldnames or [])
         lines = list(reader)
     except csv.Error as error:  # a field of over 128 kB, mostly for a quotation mark that is never closed
-        raise DailytalkError(f"line {reader.line_num} of {found.name!r} is no CSV ({error})", remedy) from error
+        raise DailytalkError(f"line {reader.line_num} of {table.name!r} is no CSV ({error})", remedy) from error
     if missing := [name for name in columns if name not in names]:
         raise DailytalkError(
-            f"the table {found.name!r} has no column {missing[0]!r}, but {quoted(names)}",
+            f"the table {table.name!r} has no column {missing[0]!r}, but {quoted(names)}",
             "put the table back as it was published" if remedy == _AGAIN else remedy,
         )
     if twice := [name for name in columns if names.count(name) > 1]:
-        raise DailytalkError(f"the table {found.name!r} has two columns {twice[0]!r}", remedy)
+        raise DailytalkError(f"the table {table.name!r} has two columns {twice[0]!r}", remedy)
     for number, line in enumerate(lines, 2):
         if any(line[name] is None for name in columns):
-            raise DailytalkError(f"line {number} of {found.name!r} is cut short", remedy)
+            raise DailytalkError(f"line {number} of {table.name!r} is cut short", remedy)
     return lines
 
 
 def by_clip(table: FoundFile, lines: Iterable[dict[str, str]], column: str) -> dict[str, dict[str, str]]:
     """Lines by what their column says. Raises DailytalkError where two lines say different things of one clip."""
-    found: dict[str, dict[str, str]] = {}
+    lines_by_clip: dict[str, dict[str, str]] = {}
     for line in lines:
-        if found.setdefault(line[column], line) != line:
+        if lines_by_clip.setdefault(line[column], line) != line:
             raise DailytalkError(
                 f"two lines of {table.name!r} say different things of {line[column]}", "keep the right one"
             )
-    return found
+    return lines_by_clip
 
 
 def measure_of(value: float) -> float:
@@ -430,7 +428,7 @@ def known(table: Mapping[str, Value], code: str, what: str, where: str = "") -> 
     return table[code]
 
 
-# What all corpora have in common: a `datasets` builder whose rows account for every file that lies there.
+# What all corpora have in common: a `datasets` builder whose rows account for every file that is there.
 #
 # A file is a row, a row with a `problem`, or of a kind that the corpus is known to hold beside its audio; a
 # corpus only says what a file's name and its tables tell. A name that doesn't fit rejects the file rather than
@@ -441,7 +439,7 @@ def known(table: Mapping[str, Value], code: str, what: str, where: str = "") -> 
 #: Raises BadInput for what does not fit.
 Reader = Callable[[FoundFile], Row]
 
-#: Names, in small letters, of papers that lie in any corpus.
+#: Names, in small letters, of papers that are in any corpus.
 PAPERS = ("readme*", "licen[cs]e*", "citation*", "changelog*", "*.md", "*.pdf")
 
 _NOTHING: Row = dict.fromkeys(CLIP)
@@ -463,7 +461,7 @@ class CorpusConfig(datasets.BuilderConfig):
     """Settings of every corpus.
 
     Attributes:
-        source: the folder or the zip archive in which the corpus lies.
+        source: the folder or the zip archive in which the corpus is.
         follow_links: whether symbolic links may lead out of the source.
         listing: digest of what was found, so that a changed folder is another dataset to the cache.
     """
@@ -488,7 +486,7 @@ class Corpus(datasets.GeneratorBasedBuilder):
     SPLIT: ClassVar[str] = "speakers"
     #: Endings of the files that `reader` is asked about.
     SUFFIXES: ClassVar[tuple[str, ...]] = (".wav",)
-    #: Patterns, in small letters, of what lies beside the audio; `*` stands for folders, too.
+    #: Patterns, in small letters, of what is beside the audio; `*` stands for folders, too.
     BESIDE: ClassVar[tuple[str, ...]] = ()
 
     def __init__(self, **options: Any) -> None:
@@ -503,12 +501,12 @@ class Corpus(datasets.GeneratorBasedBuilder):
     @classmethod
     def about(cls) -> datasets.DatasetInfo:
         """Description, citation, home page, licence and features."""
-        told = cls.ABOUT
+        facts = cls.ABOUT
         return datasets.DatasetInfo(
-            description=told.description,
-            citation=told.citation,
-            homepage=told.homepage,
-            license=told.licence,
+            description=facts.description,
+            citation=facts.citation,
+            homepage=facts.homepage,
+            license=facts.licence,
             features=cls.features(),
         )
 
@@ -532,44 +530,44 @@ class Corpus(datasets.GeneratorBasedBuilder):
                     f"no file of {cls.ABOUT.title} is in {config.source!r}", f"get it from {cls.ABOUT.homepage}"
                 )
             first: dict[str, str] = {}
-            for found in files:
-                yield cls.row(found, read, first)
+            for file in files:
+                yield cls.row(file, read, first)
 
     @classmethod
     def audio_files(cls, tree: Tree) -> list[FoundFile]:
-        """All files but those that are known to lie beside the audio."""
-        return [found for found in tree.files if not cls.is_beside(found.name)]
+        """All files but those that are known to be beside the audio."""
+        return [file for file in tree.files if not cls.is_beside(file.name)]
 
     @classmethod
     def is_beside(cls, name: str) -> bool:
-        """Whether a file of this name is known to lie beside the audio."""
+        """Whether a file of this name is known to be beside the audio."""
         path = PurePosixPath(name.lower())
-        is_paper = path.suffix not in cls.SUFFIXES and any(fnmatch.fnmatch(path.name, one) for one in PAPERS)
+        is_paper = path.suffix not in cls.SUFFIXES and any(fnmatch.fnmatch(path.name, paper) for paper in PAPERS)
         return is_paper or any(fnmatch.fnmatch(str(path), pattern) for pattern in cls.BESIDE)
 
     @classmethod
-    def row(cls, found: FoundFile, read: Reader, first: dict[str, str]) -> Row:
+    def row(cls, file: FoundFile, read: Reader, first: dict[str, str]) -> Row:
         """The row of a file. `first` has the file of every good clip so far: a corpus is often there twice.
 
         A good row is called by its clip, one with a `problem` by its file.
         """
-        row = _NOTHING | {"id": f"{cls.NAME}/{found.name}", "corpus": cls.NAME, "licence": cls.ABOUT.licence}
-        row |= {"audio_file": found.name, "audio": found.place()}
+        row = _NOTHING | {"id": f"{cls.NAME}/{file.name}", "corpus": cls.NAME, "licence": cls.ABOUT.licence}
+        row |= {"audio_file": file.name, "audio": file.place()}
         try:
-            found.check()
-            if found.pure.suffix.lower() not in cls.SUFFIXES:
+            file.check()
+            if file.pure.suffix.lower() not in cls.SUFFIXES:
                 raise BadInput(
-                    f"{cls.ABOUT.title} is not known to hold a file like {found.pure.name!r}",
+                    f"{cls.ABOUT.title} is not known to hold a file like {file.pure.name!r}",
                     "take it out of the folder",
                 )
-            told = read(found)
-            clip = told.pop("clip")
+            fields = read(file)
+            clip = fields.pop("clip")
             if clip in first:
                 raise BadInput(f"it is the same clip as {first[clip]!r}", "keep one of them")
-            row |= told | measured(found)
-            first[clip] = found.name
+            row |= fields | measured(file)
+            first[clip] = file.name
             row["id"] = f"{cls.NAME}/{clip}"
-            row["input_digest"] = _digest(row.pop("identity"), row["id"], told)
+            row["input_digest"] = _digest(row.pop("identity"), row["id"], fields)
         except BadInput as error:
             row |= {"problem": error.reason, "remedy": error.remedy}
         except OSError as error:
@@ -597,9 +595,9 @@ class Corpus(datasets.GeneratorBasedBuilder):
         yield from enumerate(self.rows(self.config))
 
 
-def measured(found: FoundFile) -> Row:
+def measured(file: FoundFile) -> Row:
     """Columns that the audio itself tells, and its `identity`. Raises BadInput for what is no use, and OSError."""
-    audio = found.audio()
+    audio = file.audio()
     info = probe(audio)
     if not info.seconds:
         raise BadInput("it holds no audio (0 s)", "download it again")
@@ -614,13 +612,13 @@ def measured(found: FoundFile) -> Row:
         "duration": info.seconds,
         "sample_rate": info.sample_rate,
         "channels": info.channels,
-        "identity": identity_of_audio(audio, found.path),
+        "identity": identity_of_audio(audio, file.path),
     }
 
 
-def _digest(identity: str, row_id: str, told: Row) -> str:
-    """Of the clip's name, its size and content, and what the tables say of it; not of where it lies."""
-    return hashlib.sha256(json.dumps([identity, row_id, told], sort_keys=True).encode()).hexdigest()[:20]
+def _digest(identity: str, row_id: str, fields: Row) -> str:
+    """Of the clip's name, its size and content, and what the tables say of it; not of where it is."""
+    return hashlib.sha256(json.dumps([identity, row_id, fields], sort_keys=True).encode()).hexdigest()[:20]
 
 
 def existing(source: str) -> Path:

@@ -91,16 +91,16 @@ class CremaD(Corpus):
     @classmethod
     def reader(cls, tree: Tree, config: CremaDConfig) -> Reader:
         actors = _actors(tree)
-        heard = votes(tree)
-        if config.agreed_only and not heard:
+        votes_by_clip = votes(tree)
+        if config.agreed_only and not votes_by_clip:
             raise DailytalkError(
                 "only clips on which raters agree are wanted, but their votes are not there",
                 "put processedResults/summaryTable.csv or tabulatedVotes.csv into the folder",
             )
 
-        def read(found: FoundFile) -> Row:
-            row = read_crema_name(found, actors)
-            row |= _perceived(heard.get(row["clip"]))
+        def read(file: FoundFile) -> Row:
+            row = read_crema_name(file, actors)
+            row |= _perceived(votes_by_clip.get(row["clip"]))
             if config.agreed_only and row["perceived"] != row["emotion"]:
                 was = row["perceived_label"] or "nothing that is known"
                 raise BadInput(
@@ -111,11 +111,11 @@ class CremaD(Corpus):
         return read
 
 
-def read_crema_name(found: FoundFile, actors: dict[str, tuple[int, str]]) -> Row:
+def read_crema_name(file: FoundFile, actors: dict[str, tuple[int, str]]) -> Row:
     """What `1001_DFA_ANG_XX.wav` and the table of actors tell. Raises BadInput, naming a code that is unknown."""
-    match = _NAME.fullmatch(MISNAMED.get(found.pure.stem, found.pure.stem))
+    match = _NAME.fullmatch(MISNAMED.get(file.pure.stem, file.pure.stem))
     if match is None:
-        raise BadInput(f"its name {found.pure.name!r} is not like 1001_DFA_ANG_XX.wav", "rename it")
+        raise BadInput(f"its name {file.pure.name!r} is not like 1001_DFA_ANG_XX.wav", "rename it")
     actor, sentence, emotion, level = match.groups()
     if not 1001 <= int(actor) <= 1091:
         raise BadInput(f"its actor {actor!r} is unknown (known are 1001 to 1091)", "correct the name")
@@ -136,22 +136,24 @@ def read_crema_name(found: FoundFile, actors: dict[str, tuple[int, str]]) -> Row
 
 def votes(tree: Tree) -> dict[str, VoteCount]:
     """What raters of the voice alone heard in each clip: by tabulatedVotes.csv, or else by summaryTable.csv."""
-    heard: dict[str, VoteCount] = {}
+    votes_by_clip: dict[str, VoteCount] = {}
     if summary := tree.named("summaryTable.csv"):
         lines = read_table(summary, ("FileName", "VoiceVote", "VoiceLevel"))
         for line in by_clip(summary, lines, "FileName").values():
-            heard[line["FileName"]] = VoteCount(line["VoiceVote"], None, _level(line, summary))
+            votes_by_clip[line["FileName"]] = VoteCount(line["VoiceVote"], None, _level(line, summary))
     if table := tree.named("tabulatedVotes.csv"):
         lines = [line for line in read_table(table, ("", "fileName", *VOTES)) if _VOICE_LINE.fullmatch(line[""])]
         for clip, line in by_clip(table, lines, "fileName").items():
-            level = heard[clip].level if clip in heard else None
-            heard[clip] = _counted([_number(line[one], table, line) for one in VOTES], level, clip, table)
-    for clip, (letters, _, _) in heard.items():
+            level = votes_by_clip[clip].level if clip in votes_by_clip else None
+            votes_by_clip[clip] = _counted(
+                [_number(line[letter], table, line) for letter in VOTES], level, clip, table
+            )
+    for clip, (letters, _, _) in votes_by_clip.items():
         if unknown := set(letters.split(":")) - set(VOTES):
-            names = " or ".join(repr(one.name) for one in (summary, table) if one)
-            told = f"the vote {min(unknown)!r} on {clip} in {names} is unknown"
-            raise DailytalkError(told, "download the tables again")
-    return heard
+            names = " or ".join(repr(letter.name) for letter in (summary, table) if letter)
+            reason = f"the vote {min(unknown)!r} on {clip} in {names} is unknown"
+            raise DailytalkError(reason, "download the tables again")
+    return votes_by_clip
 
 
 def _counted(numbers: list[int], level: float | None, clip: str, table: FoundFile) -> VoteCount:
@@ -182,27 +184,27 @@ def _number(text: str, table: FoundFile, line: dict[str, str]) -> int:
     return int(text)
 
 
-def _perceived(heard: VoteCount | None) -> Row:
-    if heard is None:
+def _perceived(vote: VoteCount | None) -> Row:
+    if vote is None:
         return {"perceived": None, "perceived_label": None, "agreement": None, "perceived_intensity": None}
     return {
-        "perceived": VOTES.get(heard.letters, "other"),
-        "perceived_label": heard.letters,
-        "agreement": heard.agreement,
-        "perceived_intensity": heard.level,
+        "perceived": VOTES.get(vote.letters, "other"),
+        "perceived_label": vote.letters,
+        "agreement": vote.agreement,
+        "perceived_intensity": vote.level,
     }
 
 
 def _actors(tree: Tree) -> dict[str, tuple[int, str]]:
     """Age in years and gender of each actor; empty without the table."""
-    found = tree.named("VideoDemographics.csv")
-    if found is None:
+    table = tree.named("VideoDemographics.csv")
+    if table is None:
         return {}
     actors = {}
-    for line in read_table(found, ("ActorID", "Age", "Sex")):
+    for line in read_table(table, ("ActorID", "Age", "Sex")):
         if not line["Age"].isdecimal() or line["Sex"] not in GENDERS:
             raise DailytalkError(
-                f"actor {line['ActorID']} is {line['Age']!r} years old and {line['Sex']!r} in {found.name!r}",
+                f"actor {line['ActorID']} is {line['Age']!r} years old and {line['Sex']!r} in {table.name!r}",
                 "download the table again",
             )
         actors[line["ActorID"]] = int(line["Age"]), GENDERS[line["Sex"]]

@@ -102,8 +102,8 @@ class DailyTalk(Corpus):
     def reader(cls, tree: Tree, config: Any) -> Reader:
         read = Turns(tree)
 
-        def row(found: FoundFile) -> Row:
-            turn = read(found)
+        def row(file: FoundFile) -> Row:
+            turn = read(file)
             return {
                 "clip": turn.clip,
                 "text": turn.text,
@@ -126,61 +126,63 @@ class Turns:
     """
 
     def __init__(self, tree: Tree) -> None:
-        found = tree.named("metadata.json")
-        if found is None:
+        table = tree.named("metadata.json")
+        if table is None:
             raise DailytalkError("metadata.json of DailyTalk is not there", "put it beside the folder data")
         try:
-            self.metadata = parse_json(table_text(found), repr(found.name), "download it again")
+            self.metadata = parse_json(table_text(table), repr(table.name), "download it again")
         except BadInput as error:  # without it every label would be missing
             raise DailytalkError(error.reason, error.remedy) from None
-        if not isinstance(self.metadata, dict) or not all(isinstance(one, dict) for one in self.metadata.values()):
-            raise DailytalkError(f"{found.name!r} is not of dialogues of turns", "download it again")
-        for dialogue, own in self.metadata.items():
-            if strange := [number for number in own if not number.isdecimal()]:
+        if not isinstance(self.metadata, dict) or not all(
+            isinstance(part, dict) for part in self.metadata.values()
+        ):
+            raise DailytalkError(f"{table.name!r} is not of dialogues of turns", "download it again")
+        for dialogue, numbers in self.metadata.items():
+            if strange := [number for number in numbers if not number.isdecimal()]:
                 raise DailytalkError(
-                    f"{found.name!r} has a turn {strange[0]!r} in dialogue {dialogue!r}", "download it again"
+                    f"{table.name!r} has a turn {strange[0]!r} in dialogue {dialogue!r}", "download it again"
                 )
-        self._texts = {one.name: one for one in tree.files if one.pure.suffix == ".txt"}
+        self._texts = {item.name: item for item in tree.files if item.pure.suffix == ".txt"}
 
-    def __call__(self, found: FoundFile) -> Turn:
-        match = NAME.fullmatch(found.pure.stem)
+    def __call__(self, file: FoundFile) -> Turn:
+        match = NAME.fullmatch(file.pure.stem)
         if match is None:
-            raise BadInput(f"its name {found.pure.name!r} is not like 0_1_d25.wav", "rename it")
+            raise BadInput(f"its name {file.pure.name!r} is not like 0_1_d25.wav", "rename it")
         number, speaker, dialogue = match.groups()
-        if found.pure.parent.name != dialogue:
+        if file.pure.parent.name != dialogue:
             raise BadInput(
-                f"its name says dialogue {dialogue}, its folder {found.pure.parent.name!r}", "put it back"
+                f"its name says dialogue {dialogue}, its folder {file.pure.parent.name!r}", "put it back"
             )
         if speaker not in SPEAKERS:
             raise BadInput(f"its speaker {speaker!r} is unknown (known are 0 and 1)", "correct the name")
-        told = self.metadata.get(dialogue, {}).get(number)
-        if not isinstance(told, dict):
+        turn = self.metadata.get(dialogue, {}).get(number)
+        if not isinstance(turn, dict):
             raise BadInput(f"metadata.json has no turn {number} of dialogue {dialogue}", "download it again")
-        if str(told.get("speaker", speaker)) != speaker:
-            raise BadInput(f"its speaker is {speaker}, but {told['speaker']} in metadata.json", "correct the name")
-        label = str(told.get("emotion"))
+        if str(turn.get("speaker", speaker)) != speaker:
+            raise BadInput(f"its speaker is {speaker}, but {turn['speaker']} in metadata.json", "correct the name")
+        label = str(turn.get("emotion"))
         known(EMOTIONS, label, "emotion", "metadata.json")
         return Turn(
             dialogue=dialogue,
             number=int(number),
             speaker=speaker,
-            text=self._text(found, told),
+            text=self._text(file, turn),
             label=label,
-            act=_optional(told, "act"),
-            topic=_optional(told, "topic"),
+            act=_optional(turn, "act"),
+            topic=_optional(turn, "topic"),
         )
 
-    def _text(self, found: FoundFile, told: Row) -> str:
-        text = told.get("text")
-        if text is None and (written := self._texts.get(str(found.pure.with_suffix(".txt")))):
+    def _text(self, file: FoundFile, entry: Row) -> str:
+        text = entry.get("text")
+        if text is None and (written := self._texts.get(str(file.pure.with_suffix(".txt")))):
             text = decoded(written, written.read())
         if not isinstance(text, str) or not text.strip():
             raise BadInput("it has no text, neither in metadata.json nor beside it", "download them again")
         return " ".join(text.split())
 
 
-def _optional(told: Row, name: str) -> str | None:
-    return None if told.get(name) is None else str(told[name])
+def _optional(entry: Row, name: str) -> str | None:
+    return None if entry.get(name) is None else str(entry[name])
 
 
 # DailyTalk laid out as stereo conversations: the turns of a dialogue in their order, one speaker a channel.
@@ -219,7 +221,7 @@ class PlacedTurn(NamedTuple):
     """A turn with its file, and its start and end in seconds of the conversation."""
 
     turn: Turn
-    found: FoundFile
+    file: FoundFile
     start: float
     end: float
 
@@ -256,14 +258,14 @@ class DailyTalkConversations(Corpus):
                 )
             yield from rejected
             for dialogue in sorted(dialogues, key=int):
-                wanted = {int(number) for number in read.metadata[dialogue]}
-                yield dailytalk_conversation(dialogue, dialogues[dialogue], wanted, config.seed, unfit)
+                expected = {int(number) for number in read.metadata[dialogue]}
+                yield dailytalk_conversation(dialogue, dialogues[dialogue], expected, config.seed, unfit)
 
 
 def dailytalk_conversation(
     dialogue: str,
-    found: dict[int, tuple[Turn, FoundFile]],
-    wanted: set[int],
+    turns: dict[int, tuple[Turn, FoundFile]],
+    expected: set[int],
     seed: int,
     unfit: Mapping[tuple[str, int], BadInput] = {},
 ) -> Row:
@@ -274,9 +276,9 @@ def dailytalk_conversation(
     name = f"dailytalk/{dialogue}"
     row = _blank(name, f"{dialogue}.wav")
     try:
-        if missing := sorted(wanted - found.keys()):
+        if missing := sorted(expected - turns.keys()):
             raise _lack(dialogue, missing[0], unfit.get((dialogue, missing[0])))
-        placed, rate = _place([found[number] for number in sorted(found)], dialogue, seed)
+        placed, rate = _place_turns([turns[number] for number in sorted(turns)], dialogue, seed)
         encoded = _mixed(placed, rate)
     except BadInput as error:
         return row | {"problem": error.reason, "remedy": error.remedy}
@@ -284,16 +286,16 @@ def dailytalk_conversation(
     identity = identity_of_audio(audio, Path())
     given: list[dict[str, Any]] = [
         {
-            "channel": CHANNELS[one.turn.speaker],
-            "start": one.start,
-            "end": one.end,
-            "text": one.turn.text,
+            "channel": CHANNELS[placed_turn.turn.speaker],
+            "start": placed_turn.start,
+            "end": placed_turn.end,
+            "text": placed_turn.turn.text,
             "words": [],
             "speaker": None,
         }
-        for one in placed
+        for placed_turn in placed
     ]
-    told = repr([name, identity, given]).encode()
+    content = repr([name, identity, given]).encode()
     return row | {
         "audio": audio,
         "audio_identity": identity,
@@ -301,8 +303,8 @@ def dailytalk_conversation(
         "sample_rate": rate,
         "channels": 2,
         "given": given,
-        "said": [_said(one) for one in placed],
-        "input_digest": hashlib.sha256(told).hexdigest()[:20],
+        "said": [_label_row(placed_turn) for placed_turn in placed],
+        "input_digest": hashlib.sha256(content).hexdigest()[:20],
     }
 
 
@@ -314,13 +316,13 @@ def starts(lengths: list[float], speakers: list[str], key: str) -> list[float]:
     """
     random = np.random.default_rng(list(hashlib.sha256(key.encode()).digest()))
     begun: list[float] = []
-    for place, (length, speaker) in enumerate(zip(lengths, speakers, strict=True)):
+    for index, (length, speaker) in enumerate(zip(lengths, speakers, strict=True)):
         if not begun:
             begun.append(0.0)
             continue
         offset = OFFSET_MEAN + OFFSET_DEVIATION * _bounded(random)
-        earliest = 0.0 if speaker == speakers[place - 1] else -MOST_OVERLAP * min(length, lengths[place - 1])
-        begun.append(begun[-1] + lengths[place - 1] + max(offset, earliest))
+        earliest = 0.0 if speaker == speakers[index - 1] else -MOST_OVERLAP * min(length, lengths[index - 1])
+        begun.append(begun[-1] + lengths[index - 1] + max(offset, earliest))
     return begun
 
 
@@ -337,21 +339,21 @@ def _grouped(
     dialogues: dict[str, dict[int, tuple[Turn, FoundFile]]] = {}
     unfit: dict[tuple[str, int], BadInput] = {}
     rejected = []
-    for found in files:
+    for file in files:
         try:
-            found.check()
-            if found.pure.suffix.lower() not in suffixes:
-                raise BadInput(f"DailyTalk is not known to hold a file like {found.pure.name!r}", "take it out")
-            turn = read(found)
-            own = dialogues.setdefault(turn.dialogue, {})
-            if turn.number in own:
-                raise BadInput(f"it is the same turn as {own[turn.number][1].name!r}", "keep one of them")
-            own[turn.number] = turn, found
+            file.check()
+            if file.pure.suffix.lower() not in suffixes:
+                raise BadInput(f"DailyTalk is not known to hold a file like {file.pure.name!r}", "take it out")
+            turn = read(file)
+            numbered = dialogues.setdefault(turn.dialogue, {})
+            if turn.number in numbered:
+                raise BadInput(f"it is the same turn as {numbered[turn.number][1].name!r}", "keep one of them")
+            numbered[turn.number] = turn, file
         except BadInput as error:
-            row = _blank(f"dailytalk/{found.name}", found.name) | {"audio": found.place()}
+            row = _blank(f"dailytalk/{file.name}", file.name) | {"audio": file.place()}
             rejected.append(row | {"problem": error.reason, "remedy": error.remedy})
-            if named := NAME.fullmatch(found.pure.stem):
-                unfit.setdefault((named["dialogue"], int(named["number"])), error)
+            if match := NAME.fullmatch(file.pure.stem):
+                unfit.setdefault((match["dialogue"], int(match["number"])), error)
     return dialogues, rejected, unfit
 
 
@@ -363,42 +365,42 @@ def _lack(dialogue: str, number: int, unfit: BadInput | None) -> BadInput:
     return BadInput(f"{turn} can't be used ({unfit.reason})", unfit.remedy)
 
 
-def _place(found: list[tuple[Turn, FoundFile]], dialogue: str, seed: int) -> tuple[list[PlacedTurn], int]:
+def _place_turns(turns: list[tuple[Turn, FoundFile]], dialogue: str, seed: int) -> tuple[list[PlacedTurn], int]:
     """The turns with their times, and the highest of their rates in Hz. Raises BadInput, naming the turn."""
     lengths, rates = [], []
-    for turn, file in found:
+    for turn, file in turns:
         try:
-            told = measured(file)
+            facts = measured(file)
         except (BadInput, OSError) as error:
             reason = error.reason if isinstance(error, BadInput) else f"it can't be read ({error.strerror})"
             remedy = error.remedy if isinstance(error, BadInput) else "check the file and its permissions"
             raise BadInput(f"turn {turn.number} ({file.name}): {reason}", remedy) from error
-        lengths.append(told["duration"])
-        rates.append(told["sample_rate"])
-    begun = starts(lengths, [turn.speaker for turn, _ in found], f"{seed}/{dialogue}")
+        lengths.append(facts["duration"])
+        rates.append(facts["sample_rate"])
+    begun = starts(lengths, [turn.speaker for turn, _ in turns], f"{seed}/{dialogue}")
     placed = [
-        PlacedTurn(*one, start, start + length) for one, start, length in zip(found, begun, lengths, strict=True)
+        PlacedTurn(*pair, start, start + length) for pair, start, length in zip(turns, begun, lengths, strict=True)
     ]
     return placed, max(rates)
 
 
 def _mixed(placed: list[PlacedTurn], rate: int) -> bytes:
     """A 16-bit stereo WAV of the turns."""
-    samples = np.zeros((round(max(one.end for one in placed) * rate), 2), np.float32)
-    for one in placed:
-        own = read_at(one.found.audio(), rate).mean(axis=1)
-        first = round(one.start * rate)
-        own = own[: len(samples) - first]  # rounding to samples may leave one too many
-        samples[first : first + len(own), int(one.turn.speaker)] += own
+    samples = np.zeros((round(max(placed_turn.end for placed_turn in placed) * rate), 2), np.float32)
+    for placed_turn in placed:
+        turn_samples = read_at(placed_turn.file.audio(), rate).mean(axis=1)
+        first = round(placed_turn.start * rate)
+        turn_samples = turn_samples[: len(samples) - first]  # rounding to samples may leave one too many
+        samples[first : first + len(turn_samples), int(placed_turn.turn.speaker)] += turn_samples
     file = io.BytesIO()
     soundfile.write(file, to_pcm(samples), rate, format="WAV", subtype="PCM_16")
     return file.getvalue()
 
 
-def _said(one: PlacedTurn) -> Row:
-    told = one.turn
-    row = {"channel": CHANNELS[told.speaker], "start": one.start, "end": one.end, "emotion": EMOTIONS[told.label]}
-    return row | {"label": told.label, "act": told.act, "topic": told.topic}
+def _label_row(at: PlacedTurn) -> Row:
+    turn = at.turn
+    row = {"channel": CHANNELS[turn.speaker], "start": at.start, "end": at.end, "emotion": EMOTIONS[turn.label]}
+    return row | {"label": turn.label, "act": turn.act, "topic": turn.topic}
 
 
 def _blank(name: str, file: str) -> Row:
@@ -447,22 +449,22 @@ class DailyTalkContiguous(Corpus):
         recordings = find_recordings([folder], follow_links=config.follow_links)
         if not recordings:
             raise DailytalkError(f"no recording is in {config.source!r}", f"get it from {cls.ABOUT.homepage}")
-        whole = FolderConfig(inputs=(config.source,), max_conversation=0.0, follow_links=config.follow_links)
+        uncut = FolderConfig(inputs=(config.source,), max_conversation=0.0, follow_links=config.follow_links)
         for recording in recordings:
-            for row in recording_rows(recording, whole):
+            for row in recording_rows(recording, uncut):
                 if row["problem"] or row["given"]:
                     yield row
                 else:
                     yield row | {"problem": "it has no alignment beside it", "remedy": "get its .json, too"}
-        known = {recording.audio_file for recording in recordings}
+        names = {recording.audio_file for recording in recordings}
         with ExitStack() as stack:
-            for found in open_tree(folder, stack, config.follow_links).files:
-                if found.name not in known and not cls.is_beside(found.name):
-                    yield _stranger(found.name)
+            for file in open_tree(folder, stack, config.follow_links).files:
+                if file.name not in names and not cls.is_beside(file.name):
+                    yield _stranger(file.name)
 
 
 def _stranger(name: str) -> Row:
-    """The row of a file that is neither a recording nor known to lie beside them."""
+    """The row of a file that is neither a recording nor known to be beside them."""
     reason = f"DailyTalkContiguous is not known to hold a file like {name!r}"
     row: Row = {"conversation_id": name, "recording_id": name, "audio": {"bytes": None, "path": None}}
     row |= {"audio_file": name, "audio_identity": "", "offset": 0.0, "duration": 0.0, "sample_rate": 0}

@@ -64,22 +64,22 @@ class Esd(Corpus):
     def reader(cls, tree: Tree, config: Any) -> Reader:
         texts = {
             name.removesuffix(".txt"): _Texts(text)
-            for name in {found.pure.name for found in tree.files if _TEXT_FILE.fullmatch(found.pure.name)}
+            for name in {file.pure.name for file in tree.files if _TEXT_FILE.fullmatch(file.pure.name)}
             if (text := tree.named(name))
         }
 
-        def read(found: FoundFile) -> Row:
-            speaker, number = _numbers(found)
-            own = texts.get(speaker)
-            return _row(found, speaker, number, own.line(found.pure.stem) if own else None)
+        def read(file: FoundFile) -> Row:
+            speaker, number = _numbers(file)
+            speaker_texts = texts.get(speaker)
+            return _row(file, speaker, number, speaker_texts.line(file.pure.stem) if speaker_texts else None)
 
         return read
 
 
-def _numbers(found: FoundFile) -> tuple[str, int]:
-    match = _NAME.fullmatch(found.pure.stem)
+def _numbers(file: FoundFile) -> tuple[str, int]:
+    match = _NAME.fullmatch(file.pure.stem)
     if match is None:
-        raise BadInput(f"its name {found.pure.name!r} is not like 0011_000001.wav", "rename it")
+        raise BadInput(f"its name {file.pure.name!r} is not like 0011_000001.wav", "rename it")
     speaker, number = match[1], int(match[2])
     if speaker not in SPEAKERS:
         raise BadInput(f"its speaker {speaker!r} is unknown (known are 0001 to 0020)", "correct the name")
@@ -88,11 +88,11 @@ def _numbers(found: FoundFile) -> tuple[str, int]:
     return speaker, number
 
 
-def _row(found: FoundFile, speaker: str, number: int, line: EsdLine | None) -> Row:
+def _row(file: FoundFile, speaker: str, number: int, line: EsdLine | None) -> Row:
     language, gender = SPEAKERS[speaker]
-    label = _label(found, number, line)
+    label = _label(file, number, line)
     return {
-        "clip": found.pure.stem,
+        "clip": file.pure.stem,
         "text": line.text if line else None,
         "language": language,
         "speaker": f"esd/{speaker}",
@@ -100,68 +100,70 @@ def _row(found: FoundFile, speaker: str, number: int, line: EsdLine | None) -> R
         "sentence": f"{language}-{(number - 1) % TEXTS + 1:03d}",
         "emotion": EMOTIONS[label],
         "label": label,
-        "official_split": next((SPLITS[part] for part in _folders(found) if part in SPLITS), None),
+        "official_split": next((SPLITS[part] for part in _folders(file) if part in SPLITS), None),
     }
 
 
-def _label(found: FoundFile, number: int, line: EsdLine | None) -> str:
+def _label(file: FoundFile, number: int, line: EsdLine | None) -> str:
     """The emotion that folder and text file agree on with the number. Raises BadInput where they don't."""
-    told: dict[str, str] = {}
-    for part in _folders(found):
+    emotions: dict[str, str] = {}
+    for part in _folders(file):
         if part.capitalize() in EMOTIONS:
-            told["folder"] = part.capitalize()
+            emotions["folder"] = part.capitalize()
     if line is not None and line.emotion is not None:
         if line.emotion.casefold() not in WRITTEN:
-            file = f"{found.pure.stem[:4]}.txt"
-            raise BadInput(f"its emotion {line.emotion!r} in {file} is unknown", f"correct {file}")
-        told["text file"] = WRITTEN[line.emotion.casefold()]
-    if not told:
+            text_file = f"{file.pure.stem[:4]}.txt"
+            raise BadInput(f"its emotion {line.emotion!r} in {text_file} is unknown", f"correct {text_file}")
+        emotions["text file"] = WRITTEN[line.emotion.casefold()]
+    if not emotions:
         raise BadInput(
             "neither a folder nor the text file tells its emotion", "keep the folders Neutral, Angry, …"
         )
-    told["number"] = list(EMOTIONS)[(number - 1) // TEXTS]
-    if len(set(told.values())) > 1:
-        said = ", ".join(f"{emotion} by its {where}" for where, emotion in told.items())
-        raise BadInput(f"it is {said}", "put the file where it belongs, or correct the text file of its speaker")
-    return told["number"]
+    emotions["number"] = list(EMOTIONS)[(number - 1) // TEXTS]
+    if len(set(emotions.values())) > 1:
+        disagreement = ", ".join(f"{emotion} by its {where}" for where, emotion in emotions.items())
+        raise BadInput(
+            f"it is {disagreement}", "put the file where it belongs, or correct the text file of its speaker"
+        )
+    return emotions["number"]
 
 
-def _folders(found: FoundFile) -> list[str]:
-    return [part.casefold() for part in found.pure.parent.parts]
+def _folders(file: FoundFile) -> list[str]:
+    return [part.casefold() for part in file.pure.parent.parts]
 
 
 class _Texts:
     """The text file of a speaker, read when its first clip is met; a damaged one rejects all their clips."""
 
-    def __init__(self, found: FoundFile) -> None:
-        self._found = found
+    def __init__(self, file: FoundFile) -> None:
+        self._file = file
         self._lines: dict[str, EsdLine] | None = None
 
     def line(self, clip: str) -> EsdLine | None:
         if self._lines is None:
-            self._lines = read_lines(decode(self._found), self._found.name)
+            self._lines = read_lines(decode(self._file), self._file.name)
         return self._lines.get(clip)
 
 
-def decode(found: FoundFile) -> str:
+def decode(file: FoundFile) -> str:
     """The text of a file in UTF-8, UTF-16, GBK or (English only) Windows-1252. Raises BadInput.
 
     English text has single bytes above ASCII in Windows-1252 (its apostrophe) and pairs of them in GBK, which is
     how they are told apart; the bytes of either can be read as the other.
     """
-    data = found.read()
+    data = file.read()
     if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         encodings = ["utf-16"]
     elif 0 in data[:2]:  # the ids are ASCII, of which every other byte is zero in UTF-16
         encodings = ["utf-16-be" if data[0] == 0 else "utf-16-le"]
     else:
         paired = all(len(run) % 2 == 0 for run in _HIGH_BYTES.findall(data))
-        english = SPEAKERS.get(found.pure.stem, ("", ""))[0] == "en"
+        english = SPEAKERS.get(file.pure.stem, ("", ""))[0] == "en"
         encodings = ["utf-8-sig", "cp1252" if english and not paired else "gb18030"]
     for encoding in encodings:
         with contextlib.suppress(UnicodeDecodeError):
             return data.decode(encoding)
-    raise BadInput(f"its text file {found.name!r} is not in {' or '.join(encodings)}", "save it as UTF-8")
+    raise BadInput(f"its text file {file.name!r} is not in {' or '.join(encodings)}", "save it as UTF-8")
 
 
 def read_lines(text: str, name: str) -> dict[str, EsdLine]:

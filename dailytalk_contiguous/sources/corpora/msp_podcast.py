@@ -82,17 +82,17 @@ class MspPodcast(Corpus):
         if table is None:
             raise DailytalkError(f"{TABLE} of MSP-Podcast is not there", "put the folder Labels beside Audios")
         lines = by_clip(table, read_table(table, _COLUMNS), "FileName")
-        texts = {found.pure.stem: found for found in tree.files if _is_transcript(found)}
+        texts = {file.pure.stem: file for file in tree.files if _is_transcript(file)}
 
-        def read(found: FoundFile) -> Row:
-            line = lines.get(found.pure.name)
+        def read(file: FoundFile) -> Row:
+            line = lines.get(file.pure.name)
             if line is None:
                 raise BadInput(
                     f"{TABLE} has no line for it (labels of Test3 are not published)",
                     "leave it out, or get its labels",
                 )
-            row = read_line(found.pure.stem, line)
-            written = texts.get(found.pure.stem)
+            row = read_line(file.pure.stem, line)
+            written = texts.get(file.pure.stem)
             row["text"] = " ".join(decoded(written, written.read()).split()) or None if written else None
             return row
 
@@ -130,5 +130,5 @@ def _scaled(text: str, column: str) -> float | None:
     return measure_of((value - LOWEST) / (HIGHEST - LOWEST))
 
 
-def _is_transcript(found: FoundFile) -> bool:
-    return found.pure.suffix == ".txt" and any(part.lower() == "transcripts" for part in found.pure.parent.parts)
+def _is_transcript(file: FoundFile) -> bool:
+    return file.pure.suffix == ".txt" and any(part.lower() == "transcripts" for part in file.pure.parent.parts)

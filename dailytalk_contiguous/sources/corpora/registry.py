@@ -33,7 +33,7 @@ def corpus_named(name: str) -> type[Corpus]:
 
 
 def corpus_rows(name: str, source: Path, **options: Any) -> Iterator[Row]:
-    """The rows of the corpus `name` that lies in `source`, one at a time.
+    """The rows of the corpus `name` that is in `source`, one at a time.
 
     Raises DailytalkError for an unknown name or option, and as `Corpus.rows` does.
     """
