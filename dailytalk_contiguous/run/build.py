@@ -21,6 +21,7 @@ from dailytalk_contiguous.stages.align import Align
 from dailytalk_contiguous.stages.base import PerUtterance, Stage
 from dailytalk_contiguous.stages.finish import Finish
 from dailytalk_contiguous.stages.reconstruct import Reconstruct
+from dailytalk_contiguous.stages.script import Script
 from dailytalk_contiguous.stages.segment import Segment
 from dailytalk_contiguous.stages.style import Bucket, CorpusStatistics
 from dailytalk_contiguous.stages.synthesis import Speak
@@ -84,7 +85,8 @@ def run_recipe(
         inputs: files, folders, or a dataset on the Hub, as `dailytalk build` takes them.
         out: the work folder.
         tagging: from `Segment` to tagged utterances. The buckets `robust` need the command: they need the corpus.
-        speaking: from `Speak` to `Finish`; empty to stop at the transcript.
+        speaking: from `Script` to `Finish`; empty to stop at the transcript. `Script` is not run and may be
+            missing: what it makes is read from transcript.jsonl, which people may edit between two runs.
         workers: processes.
         source_licence: of the recordings, for the dataset's card.
         progress, planned: told of what is done, and of what is to be done.
@@ -94,7 +96,8 @@ def run_recipe(
     """
     folder = Path(out)
     settings = _tagging(tagging)
-    voice = _speaking(speaking) if speaking else None  # before hours of work
+    voiced = [stage for stage in speaking if not isinstance(stage, Script)]
+    voice = _speaking(voiced) if voiced else None  # before hours of work
     options = TagOptions(workers=workers)
     given = [inputs] if isinstance(inputs, str) else inputs
     found = find(given, folder, settings, options, licence=source_licence)

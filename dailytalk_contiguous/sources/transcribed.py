@@ -8,26 +8,20 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from datasets import Features, List, Value
+from datasets import Features
 
 from dailytalk_contiguous.core.audio import HIGHEST_RATE, LOWEST_RATE, from_uri, probe, to_uri
 from dailytalk_contiguous.core.documents import as_text, expect, is_number, json_lines, quoted, shown
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError, Reject
 from dailytalk_contiguous.core.machine import cache_folder
 from dailytalk_contiguous.core.schema import (
-    AFFECT,
     CHANNELS,
-    PROSODY,
     SOURCE,
-    STRING,
-    UTTERANCE,
-    WORD,
     Row,
-    per_utterance,
 )
 from dailytalk_contiguous.shards import compress, compress_row, expand, expand_row, read_entries, read_rows
 from dailytalk_contiguous.sources.recordings import is_recording, pairs, put_together, shortened
-from dailytalk_contiguous.stages.segment import Segment
+from dailytalk_contiguous.stages.script import KEPT, Script, script_columns, seconds_within
 from dailytalk_contiguous.store.files import inside
 
 # What a line of a transcript has to be, whoever wrote or edited it.
@@ -294,22 +288,8 @@ def _identity(path: Path) -> str:
 # the rest goes on.
 
 
-#: Columns of an utterance that a line of a transcript gives; the others of `UTTERANCE` are made later.
-_LATER = {"channel", "source_start", "source_end", "status", "reason", "event", "source_event", "synthesis"}
-LINE = {name: feature for name, feature in UTTERANCE.items() if name not in _LATER}
-
-#: Columns that are needed on the way, and are no field of a finished utterance.
-_MORE = {"run": Value("int32"), "words": List(WORD), "recogniser": STRING}
-
 #: What this source yields.
-TRANSCRIBED = Features(
-    {
-        **{name: SOURCE[name] for name in ("conversation_id", "recording_id", "audio", "audio_file")},
-        **{name: SOURCE[name] for name in ("offset", "duration", "sample_rate", "channels", "input_digest")},
-        "main_language": STRING,
-        **per_utterance(Features({**LINE, **_MORE})),
-    }
-)
+TRANSCRIBED = Features({**{name: SOURCE[name] for name in KEPT}, **Script.adds})
 
 #: What tells the part of a recording that a line lies in.
 _OF_PARTS = ("audio_file", "offset", "duration")
@@ -437,28 +417,9 @@ def _known(tagged: Path, rejects: list[Reject]) -> tuple[dict[str, Row], dict[st
 
 
 def _row(name: str, lines: Sequence[_Line], base: Row, rejects: list[Reject]) -> Row:
-    if base["channels"] != 2:
-        raise BadInput(
-            f"its recording has {base['channels']} channels", "only recordings of two channels can be re-voiced"
-        )
-    runs = dict(zip(base["utterance_id"], base["run"], strict=True))
-    utterances = [
-        _utterance(identity, place, line, base, runs)
-        for identity, place, line in _usable(name, lines, base, rejects)
-    ]
-    if not utterances:
-        raise BadInput("none of its lines can be used", "mend its lines, or delete them to leave it out")
-    # Not a side of which people deleted every line: a shard knows that it had some.
-    present = {utterance["source_channel"] for utterance in utterances} | set(base["channel"])
-    for other in sorted(set(CHANNELS) - present):
-        utterances += _silent_side(name, base, other)
-    utterances.sort(key=lambda one: (one["start"], one["source_channel"]))
-    row = {column: base[column] for column in BASE if column in TRANSCRIBED}
-    row |= {"conversation_id": name, "main_language": _language(lines)}
-    for utterance in utterances:  # an added line need not name what all others do
-        utterance["language"] = utterance["language"] or row["main_language"]
-    for column in (*LINE, *_MORE):
-        row[column] = [utterance[column] for utterance in utterances]
+    base |= {"conversation_id": name}
+    row = {column: base[column] for column in KEPT if column in base}
+    row |= script_columns(base, _usable(name, lines, base, rejects))
     told = json.dumps([row | {"audio": None}, _stamp(base)], sort_keys=True)
     return row | {"input_digest": hashlib.sha256(told.encode()).hexdigest()[:20]}
 
@@ -484,7 +445,7 @@ def _usable(
         if (
             line["end"] - base["offset"] > base["duration"] + TOLERANCE
             or line["start"] < base["offset"] - TOLERANCE
-            or _shifted(line["end"], base) <= _shifted(line["start"], base)
+            or seconds_within(line["end"], base) <= seconds_within(line["start"], base)
         ):
             problem = f"{line['start']}-{line['end']} s lies outside its conversation"
         elif identity in first:
@@ -501,70 +462,3 @@ def _usable(
 def _free_identity(prefix: str, place: int, taken: set[str]) -> str:
     numbered = (f"{prefix}/{number:04d}" for number in itertools.count(place))
     return next(identity for identity in numbered if identity not in taken)
-
-
-def _shifted(seconds: float, base: Row) -> float:
-    """Seconds of the recording as seconds of the conversation, and inside it."""
-    return float(min(max(seconds - base["offset"], 0.0), base["duration"]))
-
-
-def _utterance(identity: str, place: int, line: _Line, base: Row, runs: Mapping[str, int]) -> dict[str, Any]:
-    affect, features = line.get("vad") or {}, line.get("features") or {}
-    buckets = (line.get("vad_bucket") or {}) | (line.get("prosody_bucket") or {})
-    text, models = line["text"].strip(), line.get("models") or {}
-    return {
-        "utterance_id": identity,
-        "source_channel": line["channel"],
-        "speaker": line.get("speaker") or f"{base['recording_id']}/{line['channel']}",
-        "start": _shifted(line["start"], base),
-        "end": _shifted(line["end"], base),
-        "kind": line.get("kind") or "speech",
-        "text_raw": line.get("text_raw") or text,
-        "text": text,
-        # Made anew: a person edits the text and the tag, and forgets the line that holds both.
-        "tagged_text": f"({line['tag']}) {text}" if text and line["tag"] else text or None,
-        "tag": line["tag"],
-        "rule": line.get("rule") or "",
-        **{measure: affect.get(measure) for measure in AFFECT},
-        **{measure: features.get(measure) for measure in PROSODY},
-        **{column: buckets.get(column.removesuffix("_bucket")) or "" for column in LINE if "_bucket" in column},
-        # Negative numbers are nobody else's: an added line is a run of its own.
-        "run": runs.get(identity, -1 - place),
-        "words": [
-            {
-                "word": word["word"],
-                "start": _shifted(word["start"], base),
-                "end": _shifted(word["end"], base),
-                "probability": word.get("probability"),
-            }
-            for word in line.get("words") or []
-        ],
-        "recogniser": models.get("recogniser") or "",
-        "models": {name: models.get(name) for name in ("recogniser", "affect")},
-        "language": line.get("language"),
-        "confidence": line.get("confidence"),
-        "context_seconds": line.get("context_seconds"),
-        "text_reason": None if text else line.get("text_reason"),
-    }
-
-
-def _silent_side(name: str, base: Row, channel: str) -> list[dict[str, Any]]:
-    """The utterances of a channel that the transcript leaves out: their times, without text."""
-    needed = {column: [base.get(column, name)] for column in Segment.needs} | {"conversation_id": [name]}
-    needed["given"] = [base.get("given")]
-    found = {column: values[0] for column, values in Segment(channel=channel)(needed).items()}
-    empty = dict.fromkeys((*AFFECT, *PROSODY)) | {column: "" for column in LINE if "_bucket" in column}
-    return [
-        empty
-        | {column: found[column][place] for column in ("utterance_id", "speaker", "start", "end", "kind", "run")}
-        | {"source_channel": channel, "text_raw": "", "text": "", "tagged_text": None, "tag": "", "rule": ""}
-        | {"words": [], "recogniser": "", "language": None, "confidence": None, "context_seconds": None}
-        | {"models": dict.fromkeys(("recogniser", "affect")), "text_reason": None}
-        for place in range(len(found["utterance_id"]))
-    ]
-
-
-def _language(lines: Sequence[Mapping[str, Any]]) -> str:
-    """The language that most lines name; `und` where none does."""
-    named = [line["language"] for line in lines if line.get("language")]
-    return max(sorted(set(named)), key=named.count) if named else "und"
