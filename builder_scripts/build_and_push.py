@@ -6,40 +6,24 @@ start a Hub on this machine with `make hub`.
     python builder_scripts/build_and_push.py examples work OWNER/NAME v1.0.0
 """
 
-from dailytalk_contiguous import (
-    Align,
-    Bucket,
-    Finish,
-    MatchTranscript,
-    MeasureProsody,
-    PerUtterance,
-    Punctuate,
-    RateAffect,
-    Reconstruct,
-    Segment,
-    Speak,
-    Tag,
-    Transcribe,
-)
+import dailytalk_contiguous as dc
 from dailytalk_contiguous.cli.recipe import main
 
-TAGGING = [
-    Segment(channel="both"),
-    MatchTranscript(),
-    PerUtterance(Transcribe(model="pocketsphinx", language="en")),
-    PerUtterance(MeasureProsody()),
-    PerUtterance(RateAffect(model="acoustic-estimate")),
-    Bucket(preset="percentile"),
-    PerUtterance(Tag(rules="standard")),
-    PerUtterance(Punctuate()),
-]
-
-SPEAKING = [
-    PerUtterance(Speak(engine="espeak", revoice="left")),
-    Reconstruct(mode="anchor", revoice="left"),
-    Align(recogniser="", revoice="left"),
-    Finish(revoice="left"),
+CHAIN = [
+    dc.Segment(channel="both"),
+    dc.MatchTranscript(),
+    dc.PerUtterance(dc.Transcribe(model="pocketsphinx", language="en")),
+    dc.PerUtterance(dc.MeasureProsody()),
+    dc.PerUtterance(dc.RateAffect(model="acoustic-estimate")),
+    dc.Bucket(preset="percentile"),
+    dc.PerUtterance(dc.Tag(rules="standard")),
+    dc.PerUtterance(dc.Punctuate()),
+    dc.Script(),
+    dc.PerUtterance(dc.Speak(engine="espeak", revoice="left")),
+    dc.Reconstruct(mode="anchor", revoice="left"),
+    dc.Align(recogniser="", revoice="left"),
+    dc.Finish(revoice="left"),
 ]
 
 if __name__ == "__main__":
-    main(__doc__, TAGGING, SPEAKING, publish=True)
+    main(__doc__, CHAIN, publish=True)

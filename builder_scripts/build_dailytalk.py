@@ -5,40 +5,24 @@ Its transcripts give the words, so that the recogniser only hears what they leav
     python builder_scripts/build_dailytalk.py work
 """
 
-from dailytalk_contiguous import (
-    Align,
-    Bucket,
-    Finish,
-    MatchTranscript,
-    MeasureProsody,
-    PerUtterance,
-    Punctuate,
-    RateAffect,
-    Reconstruct,
-    Segment,
-    Speak,
-    Tag,
-    Transcribe,
-)
+import dailytalk_contiguous as dc
 from dailytalk_contiguous.cli.recipe import main
 
-TAGGING = [
-    Segment(channel="both"),
-    MatchTranscript(),
-    PerUtterance(Transcribe(model="medium", language="en")),
-    PerUtterance(MeasureProsody()),
-    PerUtterance(RateAffect(model="audeering/wav2vec2-large-robust-12-ft-emotion-msp-dim", context=3.0)),
-    Bucket(preset="percentile"),
-    PerUtterance(Tag(rules="standard")),
-    PerUtterance(Punctuate()),
-]
-
-SPEAKING = [
-    PerUtterance(Speak(engine="fish", revoice="left")),
-    Reconstruct(mode="anchor", revoice="left"),
-    Align(recogniser="medium", revoice="left"),
-    Finish(revoice="left"),
+CHAIN = [
+    dc.Segment(channel="both"),
+    dc.MatchTranscript(),
+    dc.PerUtterance(dc.Transcribe(model="medium", language="en")),
+    dc.PerUtterance(dc.MeasureProsody()),
+    dc.PerUtterance(dc.RateAffect(model="audeering/wav2vec2-large-robust-12-ft-emotion-msp-dim", context=3.0)),
+    dc.Bucket(preset="percentile"),
+    dc.PerUtterance(dc.Tag(rules="standard")),
+    dc.PerUtterance(dc.Punctuate()),
+    dc.Script(),
+    dc.PerUtterance(dc.Speak(engine="fish", revoice="left")),
+    dc.Reconstruct(mode="anchor", revoice="left"),
+    dc.Align(recogniser="medium", revoice="left"),
+    dc.Finish(revoice="left"),
 ]
 
 if __name__ == "__main__":
-    main(__doc__, TAGGING, SPEAKING, source="kyutai/DailyTalkContiguous")
+    main(__doc__, CHAIN, source="kyutai/DailyTalkContiguous")

@@ -5,40 +5,24 @@ Copy this file and change the list. It needs FISH_API_KEY; models are downloaded
     python builder_scripts/build_from_folder.py calls work
 """
 
-from dailytalk_contiguous import (
-    Align,
-    Bucket,
-    Finish,
-    MatchTranscript,
-    MeasureProsody,
-    PerUtterance,
-    Punctuate,
-    RateAffect,
-    Reconstruct,
-    Segment,
-    Speak,
-    Tag,
-    Transcribe,
-)
+import dailytalk_contiguous as dc
 from dailytalk_contiguous.cli.recipe import main
 
-TAGGING = [
-    Segment(channel="both"),
-    MatchTranscript(),
-    PerUtterance(Transcribe(model="medium", language="auto")),
-    PerUtterance(MeasureProsody()),
-    PerUtterance(RateAffect(model="audeering/wav2vec2-large-robust-12-ft-emotion-msp-dim", context=3.0)),
-    Bucket(preset="percentile"),
-    PerUtterance(Tag(rules="standard")),
-    PerUtterance(Punctuate()),
-]
-
-SPEAKING = [
-    PerUtterance(Speak(engine="fish", revoice="left")),
-    Reconstruct(mode="anchor", revoice="left"),
-    Align(recogniser="medium", revoice="left"),
-    Finish(revoice="left"),
+CHAIN = [
+    dc.Segment(channel="both"),
+    dc.MatchTranscript(),
+    dc.PerUtterance(dc.Transcribe(model="medium", language="auto")),
+    dc.PerUtterance(dc.MeasureProsody()),
+    dc.PerUtterance(dc.RateAffect(model="audeering/wav2vec2-large-robust-12-ft-emotion-msp-dim", context=3.0)),
+    dc.Bucket(preset="percentile"),
+    dc.PerUtterance(dc.Tag(rules="standard")),
+    dc.PerUtterance(dc.Punctuate()),
+    dc.Script(),  # here people may edit transcript.jsonl
+    dc.PerUtterance(dc.Speak(engine="fish", revoice="left")),
+    dc.Reconstruct(mode="anchor", revoice="left"),
+    dc.Align(recogniser="medium", revoice="left"),
+    dc.Finish(revoice="left"),
 ]
 
 if __name__ == "__main__":
-    main(__doc__, TAGGING, SPEAKING)
+    main(__doc__, CHAIN)

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from dailytalk_contiguous.stages.measure_prosody import MeasureProsody
     from dailytalk_contiguous.stages.rate_affect import RateAffect
     from dailytalk_contiguous.stages.reconstruct import Reconstruct
+    from dailytalk_contiguous.stages.script import Script
     from dailytalk_contiguous.stages.segment import Segment
     from dailytalk_contiguous.stages.style import Bucket, Punctuate, Tag, corpus_of
     from dailytalk_contiguous.stages.synthesis import Speak
@@ -50,6 +51,7 @@ _HOMES = {
     "RateAffect": "stages.rate_affect",
     "Reconstruct": "stages.reconstruct",
     "Reject": "core.errors",
+    "Script": "stages.script",
     "Segment": "stages.segment",
     "Speak": "stages.synthesis",
     "SpeakSettings": "pipelines",
@@ -83,6 +85,7 @@ __all__ = [
     "RateAffect",
     "Reconstruct",
     "Reject",
+    "Script",
     "Segment",
     "Speak",
     "SpeakSettings",

@@ -8,24 +8,33 @@ from audio_files import ROOT
 from corpus_trees import put
 from spoken_corpora import faults, rows_of, spoken
 
-from dailytalk_contiguous.run.clip_plan import finish_clip_stages, measure_clip_stages, settings_of_stages
+from dailytalk_contiguous.run.clip_plan import (
+    CorpusSettings,
+    finish_clip_stages,
+    measure_clip_stages,
+    settings_of_stages,
+)
 from dailytalk_contiguous.sources.corpora.registry import CLIP_CORPORA
 from dailytalk_contiguous.stages.augment import Augment
 
-
-def recipe(name: str) -> Path:
-    return ROOT / "builder_scripts" / f"{name}.py"
+RECIPE = ROOT / "builder_scripts" / "corpus.py"
 
 
-@pytest.mark.parametrize("name", sorted(CLIP_CORPORA))
-def test_recipe_of_a_corpus_is_short_and_its_lists_are_those_of_the_command(name: str) -> None:
-    told = runpy.run_path(str(recipe(name)))
-    settings = settings_of_stages(told["SETTINGS"], (*told["MEASURE"], *told["FINISH"]))
+def test_lists_of_the_recipe_are_those_of_the_command() -> None:
+    told = runpy.run_path(str(RECIPE))
+    settings = settings_of_stages(CorpusSettings(profile="embedded"), (*told["MEASURE"], *told["FINISH"]))
     assert told["MEASURE"] == measure_clip_stages(settings)
     assert told["FINISH"] == finish_clip_stages(settings)
-    text = recipe(name).read_text(encoding="utf-8")
-    assert len(text.splitlines()) <= 60
-    assert f'read_corpus("{name}"' in text
+    assert all(name in told["__doc__"] for name in CLIP_CORPORA)
+    assert set(told["FEW_VOICES"]) < set(CLIP_CORPORA)
+
+
+@pytest.mark.parametrize(("name", "split"), [("tess", "sentences"), ("ravdess", "speakers")])
+def test_corpus_of_few_voices_is_divided_by_sentences(tmp_path: Path, name: str, split: str) -> None:
+    file = {"tess": "OAF_bite_neutral.wav", "ravdess": "03-01-05-01-01-01-01.wav"}[name]
+    source = put(tmp_path / "in", {file: spoken()})
+    assert runpy.run_path(str(RECIPE))["main"](name, str(source), str(tmp_path / "out")) == 0
+    assert json.loads((tmp_path / "out/run.json").read_text(encoding="utf-8"))["settings"]["split"] == split
 
 
 def test_recipe_builds_its_corpus(
@@ -34,9 +43,9 @@ def test_recipe_builds_its_corpus(
     silent = faults()["AudioWAV/1091_DFA_SAD_XX.wav"]
     files = {f"03-01-05-01-01-01-{actor:02d}.wav": spoken() for actor in (1, 2)}
     source = put(tmp_path / "in", files | {"03-01-05-01-01-01-03.wav": silent})
-    monkeypatch.setattr(sys, "argv", ["ravdess.py", str(source), str(tmp_path / "out")])
+    monkeypatch.setattr(sys, "argv", ["corpus.py", "ravdess", str(source), str(tmp_path / "out")])
     with pytest.raises(SystemExit) as leave:
-        runpy.run_path(str(recipe("ravdess")), run_name="__main__")
+        runpy.run_path(str(RECIPE), run_name="__main__")
     assert leave.value.code == 3
     assert f"2 clips in {tmp_path / 'out'}, 1 rejected" in capsys.readouterr().out
     assert {row["emotion"] for row in rows_of(tmp_path / "out").values()} == {"angry"}
@@ -46,19 +55,29 @@ def test_recipe_builds_its_corpus(
 def test_recipe_does_and_records_what_its_edited_lists_say(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    text = recipe("ravdess").read_text(encoding="utf-8")
+    text = RECIPE.read_text(encoding="utf-8")
     text = text.replace('recogniser="pocketsphinx"', "")
-    text = text.replace("    FinishClip(),", '    Augment(kinds=("noise",)),\n    FinishClip(),')
+    text = text.replace(", FinishClip())", ', Augment(kinds=("noise",)), FinishClip())')
     text = text.replace("import sys", f"import sys\n\nfrom {Augment.__module__} import Augment", 1)
     (tmp_path / "edited.py").write_text(text, encoding="utf-8")
     source = put(tmp_path / "in", {f"03-01-05-01-01-01-{actor:02d}.wav": spoken() for actor in range(1, 4)})
-    assert runpy.run_path(str(tmp_path / "edited.py"))["main"](str(source), str(tmp_path / "out")) == 0
+    assert runpy.run_path(str(tmp_path / "edited.py"))["main"]("ravdess", str(source), str(tmp_path / "out")) == 0
     told = json.loads((tmp_path / "out/run.json").read_text(encoding="utf-8"))
     assert told["counts"]["copies"] > 0
     assert (told["settings"]["asr_model"], told["settings"]["augment"]) == ("none", ["noise"])
 
 
 def test_recipe_without_its_arguments_says_what_it_takes(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sys, "argv", ["tess.py"])
-    with pytest.raises(SystemExit, match="SOURCE OUT"):
-        runpy.run_path(str(recipe("tess")), run_name="__main__")
+    monkeypatch.setattr(sys, "argv", ["corpus.py", "tess"])
+    with pytest.raises(SystemExit, match="NAME SOURCE OUT"):
+        runpy.run_path(str(RECIPE), run_name="__main__")
+
+
+def test_recipe_names_the_corpora_that_there_are(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["corpus.py", "iemocap", str(tmp_path), str(tmp_path / "out")])
+    with pytest.raises(SystemExit) as leave:
+        runpy.run_path(str(RECIPE), run_name="__main__")
+    assert leave.value.code == 1
+    assert "corpus: there is no corpus 'iemocap' of clips: choose one of crema_d, " in capsys.readouterr().err

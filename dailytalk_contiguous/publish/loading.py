@@ -28,10 +28,10 @@ from torch.utils.data import IterableDataset, get_worker_info
 
 from dailytalk_contiguous.core.audio import Probe, Samples, blocks, embedded, probe
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
-from dailytalk_contiguous.core.schema import AUDIO, CHANNELS, CONFIGS
+from dailytalk_contiguous.core.schema import AUDIO, BUILT, CHANNELS, CONFIGS, wrong_type
 from dailytalk_contiguous.publish.items import AlignedWord, shards
 from dailytalk_contiguous.publish.manifest import MANIFEST
-from dailytalk_contiguous.publish.version import PARQUET_ERRORS, Version, cause, open_version
+from dailytalk_contiguous.publish.version import DEFAULT, PARQUET_ERRORS, Version, cause, open_version
 from dailytalk_contiguous.store.hub import Reference, hub_errors, reference
 
 # Audio of a row with both of its channels, decoded when it is asked for, and only the seconds that are.
@@ -347,7 +347,9 @@ def load(
     Args:
         where: a folder that is there (a downloaded repository, a work folder, or its `dataset/`), else a dataset
             on the Hub: `OWNER/NAME`, `OWNER/NAME@v1.0.0`, `hf://datasets/OWNER/NAME@v1.0.0`.
-        config: `conversations`, `utterances` or `source`. A work folder has `conversations` alone, in `train`.
+        config: `conversations`, `utterances` or `source`. A work folder has `conversations` alone, in `train`. For
+            `conversations` a dataset may have `default` instead, with the columns of `core.schema.BUILT`, as
+            `Dataset.push_to_hub` leaves one: a warning says that it has no manifest to check files against.
         split: as in `load_dataset`; None for all of them.
         revision: a tag, branch or commit; None for the main branch as it is now.
         streaming: read rows over the network while they are asked for.
@@ -370,6 +372,10 @@ def load(
     version = _version(where, revision, token)
     _refuse_state(version, state, streaming, split)
     work = isinstance(version.where, Path) and not version.configs()
+    if config == CONFIGS[0] and _is_pushed_alone(version):
+        config = DEFAULT
+        if version.manifest() is None:
+            warnings.warn(f"{version} has no {MANIFEST}: its files can't be checked", UserWarning, stacklevel=2)
     if not work:
         _refuse_unknown(version, config, columns)
     elif config != CONFIGS[0]:
@@ -426,6 +432,17 @@ def _refuse_unknown(version: Version, config: str, columns: Sequence[str] | None
             f"the config {config} of {version} has no column {', '.join(missing)}",
             f"choose among {', '.join(features or ())}",
         )
+
+
+def _is_pushed_alone(version: Version) -> bool:
+    """Whether a dataset has the columns of finished conversations in the config of a plain `push_to_hub`."""
+    known = version.configs()
+    features = version.features(DEFAULT) if DEFAULT in known and CONFIGS[0] not in known else None
+    if features is None or not features.keys() >= BUILT.keys():
+        return False
+    # Text where it comes from the stages, a struct where it was published and pushed again.
+    columns = [name for name in BUILT if name != "provenance"]
+    return wrong_type(features.arrow_schema, BUILT, columns) is None
 
 
 def _data_files(version: Version, config: str, work: bool) -> dict[str, list[str]]:

@@ -21,6 +21,7 @@ from dailytalk_contiguous.stages.align import Align
 from dailytalk_contiguous.stages.base import PerUtterance, Stage
 from dailytalk_contiguous.stages.finish import Finish
 from dailytalk_contiguous.stages.reconstruct import Reconstruct
+from dailytalk_contiguous.stages.script import Script
 from dailytalk_contiguous.stages.segment import Segment
 from dailytalk_contiguous.stages.style import Bucket, CorpusStatistics
 from dailytalk_contiguous.stages.synthesis import Speak
@@ -83,8 +84,9 @@ def run_recipe(
     Args:
         inputs: files, folders, or a dataset on the Hub, as `dailytalk build` takes them.
         out: the work folder.
-        tagging: from `Segment` to tagged utterances. The buckets `robust` need the command: they need the corpus.
-        speaking: from `Speak` to `Finish`; empty to stop at the transcript.
+        tagging: from `Segment` to tagged utterances, or a whole chain, with `Script` between its halves. The
+            buckets `robust` need the command: they need the corpus.
+        speaking: from `Speak` to `Finish`; empty to stop at the transcript, or where `tagging` is a whole chain.
         workers: processes.
         source_licence: of the recordings, for the dataset's card.
         progress, planned: told of what is done, and of what is to be done.
@@ -93,6 +95,7 @@ def run_recipe(
         DailytalkError: a half lacks a stage that it can't do without, or what `tag` and `speak` raise.
     """
     folder = Path(out)
+    tagging, speaking = _halves((*tagging, *speaking), len(tagging))
     settings = _tagging(tagging)
     voice = _speaking(speaking) if speaking else None  # before hours of work
     options = TagOptions(workers=workers)
@@ -106,6 +109,15 @@ def run_recipe(
     script = read_synthesis_input(folder)
     spoken = speak_transcript(script, folder, voice, about, progress, planned, workers=workers)
     return Built(tagged, spoken, [*rejects, *script.rejects], found.left_out)
+
+
+def _halves(stages: tuple[Stage, ...], n_tagging: int) -> tuple[Sequence[Stage], Sequence[Stage]]:
+    """The stages before and after `Script`; without one, the first `n_tagging` and the rest.
+
+    `Script` itself is not run: what it makes is read from transcript.jsonl, as people may have edited it.
+    """
+    cut = next((place for place, stage in enumerate(stages) if isinstance(stage, Script)), None)
+    return (stages[:n_tagging], stages[n_tagging:]) if cut is None else (stages[:cut], stages[cut + 1 :])
 
 
 def _tagging(stages: Sequence[Stage]) -> Tagging:

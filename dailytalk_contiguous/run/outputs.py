@@ -3,7 +3,6 @@
 import hashlib
 import io
 import json
-import math
 from array import array
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
@@ -26,6 +25,7 @@ from dailytalk_contiguous.shards import Entry, audio_digest, chain_of, read_entr
 from dailytalk_contiguous.sources.people import People
 from dailytalk_contiguous.sources.recordings import shortened
 from dailytalk_contiguous.stages.base import Stage
+from dailytalk_contiguous.stages.script import PROSODY_BUCKETS, number, transcript_line
 from dailytalk_contiguous.store.files import inside, write_atomically, write_lines, write_text
 from dailytalk_contiguous.store.owned_folder import EDITED, MADE_FROM, made_from, mark
 
@@ -51,8 +51,6 @@ COLUMNS = (
 #: Where no table names the speakers.
 NOBODY: People = {}
 
-_PROSODY_BUCKETS = ("energy", "rate", "zcr", "pitch", "pitch_var")
-
 
 def lines(row: Mapping[str, Any], first_id: int = 0, people: People = NOBODY) -> Iterator[dict[str, Any]]:
     """The lines of one conversation, in order of start; `segment_id` counts on from `first_id`.
@@ -60,7 +58,7 @@ def lines(row: Mapping[str, Any], first_id: int = 0, people: People = NOBODY) ->
     `people` (by recording id and channel) give `speaker`, and `gender` and `language` where they are known.
     """
     for place in range(len(row["utterance_id"])):
-        line = _line(row, place, first_id + place)
+        line = {"segment_id": first_id + place} | transcript_line(row, place)
         if people and (person := people.get((row["recording_id"], line["channel"]))):
             line |= {name: value for name, value in person._asdict().items() if value}
         yield line
@@ -69,59 +67,6 @@ def lines(row: Mapping[str, Any], first_id: int = 0, people: People = NOBODY) ->
 def to_json(line: Mapping[str, Any]) -> str:
     """A line as JSON, with its line break."""
     return json.dumps(line, ensure_ascii=False, allow_nan=False) + "\n"
-
-
-def _line(row: Mapping[str, Any], place: int, segment_id: int) -> dict[str, Any]:
-    def value(column: str) -> Any:
-        return row[column][place]
-
-    start, end = (round(row["offset"] + value(edge), 3) for edge in ("start", "end"))
-    return {
-        "segment_id": segment_id,
-        "audio_file": row["audio_file"],
-        "channel": value("channel"),
-        "start": start,
-        "end": end,
-        "duration": round(end - start, 3),
-        "vad": {name: number(value(name), 4) for name in AFFECT},
-        "features": {name: number(value(name), 5) for name in PROSODY},
-        "vad_bucket": {name: value(f"{name}_bucket") for name in AFFECT},
-        "prosody_bucket": {name: value(f"{name}_bucket") for name in _PROSODY_BUCKETS},
-        "tag": value("tag"),
-        "text_raw": value("text_raw"),
-        "text": value("text"),
-        "tagged_text": value("tagged_text"),
-        "utterance_id": value("utterance_id"),
-        "conversation_id": row["conversation_id"],
-        "speaker": value("speaker"),
-        "rule": value("rule"),
-        "kind": value("kind"),
-        "words": [_word(word, row["offset"]) for word in value("words")],
-        "language": value("language"),
-        "confidence": _confidence(value("avg_logprob")),
-        "models": {"recogniser": value("recogniser"), "affect": value("affect_model")},
-        "context_seconds": number(value("context_seconds"), 3),
-        "text_reason": value("text_reason"),
-    }
-
-
-def number(value: float | None, digits: int) -> float | None:
-    """A number rounded to decimals, or None for what is no number."""
-    return None if value is None or not math.isfinite(value) else round(value, digits)
-
-
-def _word(word: Mapping[str, Any], offset: float) -> dict[str, Any]:
-    return {
-        "word": word["word"],
-        "start": round(offset + word["start"], 3),
-        "end": round(offset + word["end"], 3),
-        "probability": number(word["probability"], 3),
-    }
-
-
-def _confidence(avg_logprob: float | None) -> float | None:
-    """The geometric mean of the words' probabilities, in [0, 1]."""
-    return None if avg_logprob is None else number(math.exp(min(avg_logprob, 0.0)), 4)
 
 
 # What a finished run leaves beside its shards: transcript.jsonl, rejects.jsonl and run.json.
@@ -339,9 +284,9 @@ def rejects_in(out: Path) -> Iterator[dict[str, str]]:
     except BadInput as error:
         yield Reject(REJECTS, "rejects", error.reason, error.remedy).as_dict()
         return
-    for number, line in json_lines(path):
+    for line_number, line in json_lines(path):
         if isinstance(line, BadInput):
-            line = Reject(f"{REJECTS}:{number}", "rejects", line.reason, line.remedy).as_dict()
+            line = Reject(f"{REJECTS}:{line_number}", "rejects", line.reason, line.remedy).as_dict()
         yield {name: str(line.get(name) or "") for name in ("id", "stage", "reason", "remedy")}
 
 
@@ -617,7 +562,7 @@ def shifted(row: Row, first_id: int = 0) -> Iterator[dict[str, Any]]:
             "vad": {name: number(utterance[name], 4) for name in AFFECT},
             "features": {name: number(utterance[name], 5) for name in PROSODY},
             "vad_bucket": {name: utterance[f"{name}_bucket"] for name in AFFECT},
-            "prosody_bucket": {name: utterance[f"{name}_bucket"] for name in _PROSODY_BUCKETS},
+            "prosody_bucket": {name: utterance[f"{name}_bucket"] for name in PROSODY_BUCKETS},
             "tag": utterance["tag"],
             "text_raw": utterance["text_raw"],
             "text": utterance["text"],

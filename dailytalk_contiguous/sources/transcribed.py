@@ -8,26 +8,20 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from datasets import Features, List, Value
+from datasets import Features
 
 from dailytalk_contiguous.core.audio import HIGHEST_RATE, LOWEST_RATE, from_uri, probe, to_uri
 from dailytalk_contiguous.core.documents import as_text, expect, is_number, json_lines, quoted, shown
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError, Reject
 from dailytalk_contiguous.core.machine import cache_folder
 from dailytalk_contiguous.core.schema import (
-    AFFECT,
     CHANNELS,
-    PROSODY,
     SOURCE,
-    STRING,
-    UTTERANCE,
-    WORD,
     Row,
-    per_utterance,
 )
 from dailytalk_contiguous.shards import compress, compress_row, expand, expand_row, read_entries, read_rows
 from dailytalk_contiguous.sources.recordings import is_recording, pairs, put_together, shortened
-from dailytalk_contiguous.stages.segment import Segment
+from dailytalk_contiguous.stages.script import KEPT, Script, script_columns, seconds_within
 from dailytalk_contiguous.store.files import inside
 
 # What a line of a transcript has to be, whoever wrote or edited it.
@@ -106,7 +100,7 @@ def _is_word(word: Any) -> bool:
     )
 
 
-# The recording that a transcript is about: where it is now, and whether it is the one that was tagged.
+# The recording that a transcript is about: where it lies now, and whether it is the one that was tagged.
 #
 # A transcript tells times of one recording. Another export of the same call, put in its place, would be cut at
 # times that mean nothing there, and nobody would hear it before training; so a recording is known by its bytes,
@@ -149,30 +143,30 @@ def identity_of(path: Path) -> str:
     size = path.stat().st_size
     digest = hashlib.sha256(str(size).encode())
     with path.open("rb") as file:
-        for offset in (0, (size - _BLOCK) // 2, size - _BLOCK):
-            file.seek(max(0, offset))
+        for place in (0, (size - _BLOCK) // 2, size - _BLOCK):
+            file.seek(max(0, place))
             digest.update(file.read(_BLOCK))
     return digest.hexdigest()[:20]
 
 
 def tagged_row(row: Row | None) -> Row:
     """A row of a tagged shard. Raises BadInput for one that no `dailytalk tag` has written."""
-    tagged: Row = expect(row, _TAGGED, "its row in the tagged shard", TAG_AGAIN)
-    is_part = tagged["offset"] >= 0 and 0 < tagged["duration"] <= LATEST and tagged["offset"] <= LATEST
-    utterances = {len(tagged[column]) for column in OF_UTTERANCES}
+    found: Row = expect(row, _TAGGED, "its row in the tagged shard", TAG_AGAIN)
+    is_part = found["offset"] >= 0 and 0 < found["duration"] <= LATEST and found["offset"] <= LATEST
+    utterances = {len(found[column]) for column in OF_UTTERANCES}
     if (
         not is_part
-        or not LOWEST_RATE <= tagged["sample_rate"] <= HIGHEST_RATE
-        or tagged["channels"] < 1
+        or not LOWEST_RATE <= found["sample_rate"] <= HIGHEST_RATE
+        or found["channels"] < 1
         or len(utterances) > 1
-        or not set(tagged["channel"]) <= {*CHANNELS}
+        or not set(found["channel"]) <= {*CHANNELS}
     ):
         raise BadInput("its row in the tagged shard describes no part of a recording", TAG_AGAIN)
     try:
-        refuse_outside(tagged["audio_file"])
+        refuse_outside(found["audio_file"])
     except ValueError as error:
         raise BadInput(f"its row in the tagged shard: {error}", TAG_AGAIN) from None
-    return tagged
+    return found
 
 
 def refuse_outside(name: str) -> None:
@@ -182,35 +176,35 @@ def refuse_outside(name: str) -> None:
 
 
 def at_hand(base: Row, recordings: Path | None) -> Row:
-    """What a shard knows, with the recording where it is now: there, or in the folder of recordings.
+    """What a shard knows, with the recording where it lies now: there, or in the folder of recordings.
 
     Raises BadInput if it is in neither place, can't be read, or is another one than was tagged.
     """
-    tagged_uri = (base.get("audio") or {}).get("path")
-    if not tagged_uri:
+    named = (base.get("audio") or {}).get("path")
+    if not named:
         raise BadInput("its shard does not say where its recording is", "run dailytalk tag again")
-    tagged = from_uri(tagged_uri)
+    tagged = from_uri(named)
     if as_text(tagged.name) != base["audio_file"].rpartition("/")[2]:
         raise BadInput("its shard names another recording than its row", "run dailytalk tag again")
-    present: list[Path] = []
+    there: list[Path] = []
     for path in _places(tagged, base["audio_file"], recordings):
         if path.is_file():
-            present.append(path)
+            there.append(path)
             # A shard of an older version knows no identity, and is as little to be trusted.
             if _identity(path) == base.get("audio_identity"):
                 return base | {"audio": {"bytes": None, "path": to_uri(path.absolute())}}
-    if not present and tagged.is_relative_to(cache_folder()):
+    if not there and tagged.is_relative_to(cache_folder()):
         raise BadInput(
             f"its recording {base['audio_file']!r} was put together from two files and is gone from the cache",
             "name the folder of both files with --recordings, or run dailytalk tag again",
         )
-    if not present:
+    if not there:
         raise BadInput(
-            f"its recording {tagged_uri!r} is gone",
+            f"its recording {named!r} is gone",
             "put it back, name its folder with --recordings, or run dailytalk tag again where it is",
         )
     raise BadInput(
-        f"the recording {to_uri(present[0].absolute())!r} is not the one that was tagged",
+        f"the recording {to_uri(there[0].absolute())!r} is not the one that was tagged",
         "run dailytalk tag again, or put the old recording back",
     )
 
@@ -230,7 +224,7 @@ def some_gone(tagged: Path) -> bool:
         if read_entries(path) is not None
         for row in read_rows(path, ("audio",)).values()
     }
-    return not all(from_uri(uri).is_file() for uri in places)  # "" is the folder that we are in, and no file
+    return not all(from_uri(place).is_file() for place in places)  # "" is the folder that we are in, and no file
 
 
 def from_recording(line: Mapping[str, object], recordings: Path | None) -> Row:
@@ -287,31 +281,17 @@ def _identity(path: Path) -> str:
         ) from error
 
 
-# Conversations to be resynthesised: a transcript, as people may have edited it, and the recordings it is about.
+# Conversations to be re-voiced: a transcript, as people may have edited it, and the recordings it is about.
 #
-# The transcript decides: a changed text, tag, start or end is taken as it is, a deleted line is gone. What a
+# The transcript decides: a changed text, tag, start or end is taken as it stands, a deleted line is gone. What a
 # person can't have meant (a line that is no JSON, an end before its start) is rejected with its line number, and
 # the rest goes on.
 
 
-#: Columns of an utterance that a line of a transcript gives; the others of `UTTERANCE` are made later.
-_LATER = {"channel", "source_start", "source_end", "status", "reason", "event", "source_event", "synthesis"}
-LINE = {name: feature for name, feature in UTTERANCE.items() if name not in _LATER}
-
-#: Columns that are needed on the way, and are no field of a finished utterance.
-_MORE = {"run": Value("int32"), "words": List(WORD), "recogniser": STRING}
-
 #: What this source yields.
-TRANSCRIBED = Features(
-    {
-        **{name: SOURCE[name] for name in ("conversation_id", "recording_id", "audio", "audio_file")},
-        **{name: SOURCE[name] for name in ("offset", "duration", "sample_rate", "channels", "input_digest")},
-        "main_language": STRING,
-        **per_utterance(Features({**LINE, **_MORE})),
-    }
-)
+TRANSCRIBED = Features({**{name: SOURCE[name] for name in KEPT}, **Script.adds})
 
-#: What tells the part of a recording that a line is in.
+#: What tells the part of a recording that a line lies in.
 _OF_PARTS = ("audio_file", "offset", "duration")
 
 #: Seconds by which an edited end may pass the end of the recording.
@@ -334,7 +314,7 @@ def transcribed(
     Args:
         transcript: a file of lines as `dailytalk tag` writes them, or the older tool did.
         tagged: the folder of shards, or the one shard, that the transcript was written from: it knows where
-            recordings are.
+            recordings lie.
         recordings: the folder of recordings, for a transcript without shards.
         rejects: filled on the way.
 
@@ -343,11 +323,11 @@ def transcribed(
     if not transcript.is_file():
         raise DailytalkError(f"there is no transcript {str(transcript)!r}", "run dailytalk tag first")
     _refuse_mix(transcript)
-    rows_by_id, unusable = _tagged_rows(tagged, rejects) if tagged and tagged.exists() else ({}, {})
-    groups = _grouped(transcript, rows_by_id, rejects)
+    known, unusable = _known(tagged, rejects) if tagged and tagged.exists() else ({}, {})
+    groups = _grouped(transcript, known, rejects)
     for name in list(groups):  # what is a row need not be held as lines, too
         lines: list[_Line] = [line for part in groups.pop(name) for line in expand(part)]
-        row = rows_by_id.pop(name, None)
+        row = known.pop(name, None)
         try:
             if name in unusable:
                 raise unusable[name]
@@ -355,7 +335,7 @@ def transcribed(
             yield _row(name, lines, base, rejects)
         except BadInput as error:
             rejects.append(Reject(name, "transcript", error.reason, error.remedy))
-    rejects += _unspoken(rows_by_id)
+    rejects += _unspoken(known)
 
 
 def _refuse_mix(transcript: Path) -> None:
@@ -368,53 +348,53 @@ def _refuse_mix(transcript: Path) -> None:
         )
 
 
-def _unspoken(rows_by_id: Mapping[str, Row]) -> Iterator[Reject]:
+def _unspoken(known: Mapping[str, Row]) -> Iterator[Reject]:
     """Conversations without a line because nobody speaks in them. People deleted those of others on purpose."""
-    for name, row in rows_by_id.items():
+    for name, row in known.items():
         if not expand_row(row)["utterance_id"]:
             yield Reject(name, "transcript", "nobody speaks in it, so there is nothing to say", "leave it out")
 
 
-def _grouped(transcript: Path, rows_by_id: Mapping[str, Row], rejects: list[Reject]) -> dict[str, list[bytes]]:
+def _grouped(transcript: Path, known: Mapping[str, Row], rejects: list[Reject]) -> dict[str, list[bytes]]:
     """The lines of each conversation, folded; one part for all lines that follow each other."""
     groups: dict[str, list[bytes]] = {}
-    for name, lines in itertools.groupby(_lines(transcript, rows_by_id, rejects), key=lambda item: item[0]):
+    for name, lines in itertools.groupby(_lines(transcript, known, rejects), key=lambda named: named[0]):
         groups.setdefault(name, []).append(compress([line for _, line in lines]))
     return groups
 
 
-def _lines(transcript: Path, rows_by_id: Mapping[str, Row], rejects: list[Reject]) -> Iterator[tuple[str, _Line]]:
+def _lines(transcript: Path, known: Mapping[str, Row], rejects: list[Reject]) -> Iterator[tuple[str, _Line]]:
     """Each line after the name of its conversation; lines that are none go to the rejects."""
     parts: dict[str, list[tuple[str, Row]]] = {}
-    for name, row in rows_by_id.items():
+    for name, row in known.items():
         parts.setdefault(row["audio_file"], []).append((name, row))
     for number, read in json_lines(transcript, nan=True):  # the older tool writes NaN
         try:
             if isinstance(read, BadInput):
                 raise ValueError(read.reason)
             line = _Line(checked(read))
-            conversation_id = line.get("conversation_id") or _part_of(line, parts.get(line["audio_file"], []))
-            refuse_outside(conversation_id)
+            named = line.get("conversation_id") or _part_of(line, parts.get(line["audio_file"], []))
+            refuse_outside(named)
             refuse_outside(line["audio_file"])
         except ValueError as error:
             reason = f"line {number} of {transcript.name}: {error}"
             rejects.append(Reject(f"{transcript.name}:{number}", "transcript", reason, "mend or delete the line"))
             continue
         line.number = number
-        yield conversation_id, line
+        yield named, line
 
 
 def _part_of(line: _Line, parts: Sequence[tuple[str, Row]]) -> str:
-    """The conversation of a line that names none: the part of its recording that it is in, or all of it."""
+    """The conversation of a line that names none: the part of its recording that it lies in, or all of it."""
     for name, row in parts:
         if row["offset"] <= line["start"] < row["offset"] + row["duration"]:
             return name
     return recording_stem(line["audio_file"])
 
 
-def _tagged_rows(tagged: Path, rejects: list[Reject]) -> tuple[dict[str, Row], dict[str, BadInput]]:
+def _known(tagged: Path, rejects: list[Reject]) -> tuple[dict[str, Row], dict[str, BadInput]]:
     """The rows of the shards, folded, and why others can't be used, by conversation id."""
-    rows_by_id: dict[str, Row] = {}
+    known: dict[str, Row] = {}
     unusable: dict[str, BadInput] = {}
     for path in sorted(tagged.glob("shard-*.parquet")) if tagged.is_dir() else [tagged]:
         entries = read_entries(path)
@@ -430,41 +410,22 @@ def _tagged_rows(tagged: Path, rejects: list[Reject]) -> tuple[dict[str, Row], d
         for name, entry in entries.items():
             try:
                 if not entry.reject:
-                    rows_by_id[name] = compress_row(tagged_row(rows.get(name)), _OF_PARTS)
+                    known[name] = compress_row(tagged_row(rows.get(name)), _OF_PARTS)
             except BadInput as error:
                 unusable[name] = error
-    return rows_by_id, unusable
+    return known, unusable
 
 
 def _row(name: str, lines: Sequence[_Line], base: Row, rejects: list[Reject]) -> Row:
-    if base["channels"] != 2:
-        raise BadInput(
-            f"its recording has {base['channels']} channels", "only recordings of two channels can be re-voiced"
-        )
-    runs = dict(zip(base["utterance_id"], base["run"], strict=True))
-    utterances = [
-        _utterance(identity, index, line, base, runs)
-        for identity, index, line in _usable(name, lines, base, rejects)
-    ]
-    if not utterances:
-        raise BadInput("none of its lines can be used", "mend its lines, or delete them to leave it out")
-    # Not a side of which people deleted every line: a shard knows that it had some.
-    present = {utterance["source_channel"] for utterance in utterances} | set(base["channel"])
-    for silent in sorted(set(CHANNELS) - present):
-        utterances += _silent_side(name, base, silent)
-    utterances.sort(key=lambda spoken: (spoken["start"], spoken["source_channel"]))
-    row = {column: base[column] for column in BASE if column in TRANSCRIBED}
-    row |= {"conversation_id": name, "main_language": _language(lines)}
-    for utterance in utterances:  # an added line need not name what all others do
-        utterance["language"] = utterance["language"] or row["main_language"]
-    for column in (*LINE, *_MORE):
-        row[column] = [utterance[column] for utterance in utterances]
-    content = json.dumps([row | {"audio": None}, _stamp(base)], sort_keys=True)
-    return row | {"input_digest": hashlib.sha256(content.encode()).hexdigest()[:20]}
+    base |= {"conversation_id": name}
+    row = {column: base[column] for column in KEPT if column in base}
+    row |= script_columns(base, _usable(name, lines, base, rejects))
+    told = json.dumps([row | {"audio": None}, _stamp(base)], sort_keys=True)
+    return row | {"input_digest": hashlib.sha256(told.encode()).hexdigest()[:20]}
 
 
 def _stamp(base: Row) -> Any:
-    """What tells a recording from another: its identity, wherever it is; else its place, size and date."""
+    """What tells a recording from another: its identity, wherever it lies; else its place, size and date."""
     if base.get("audio_identity"):
         return base["audio_identity"]
     path = from_uri(base["audio"]["path"])
@@ -474,17 +435,17 @@ def _stamp(base: Row) -> Any:
 def _usable(
     name: str, lines: Sequence[_Line], base: Row, rejects: list[Reject]
 ) -> Iterator[tuple[str, int, _Line]]:
-    """The lines that are in their conversation, with an id that no other has, and their places."""
-    identities = {*base["utterance_id"], *(line["utterance_id"] for line in lines if line.get("utterance_id"))}
+    """The lines that lie in their conversation, with an id that no other has, and their places."""
+    taken = {*base["utterance_id"], *(line["utterance_id"] for line in lines if line.get("utterance_id"))}
     first: dict[str, int] = {}
-    for index, line in enumerate(lines):
-        identity = line.get("utterance_id") or _free_identity(f"{name}/{line['channel']}", index, identities)
-        identities.add(identity)
+    for place, line in enumerate(lines):
+        identity = line.get("utterance_id") or _free_identity(f"{name}/{line['channel']}", place, taken)
+        taken.add(identity)
         problem, remedy = None, "mend or delete the line"
         if (
             line["end"] - base["offset"] > base["duration"] + TOLERANCE
             or line["start"] < base["offset"] - TOLERANCE
-            or _shifted(line["end"], base) <= _shifted(line["start"], base)
+            or seconds_within(line["end"], base) <= seconds_within(line["start"], base)
         ):
             problem = f"{line['start']}-{line['end']} s lies outside its conversation"
         elif identity in first:
@@ -495,76 +456,9 @@ def _usable(
             rejects.append(Reject(f"{name}@{line['start']}", "transcript", reason, remedy))
             continue
         first[identity] = line.number
-        yield identity, index, line
+        yield identity, place, line
 
 
-def _free_identity(prefix: str, first: int, identities: set[str]) -> str:
-    numbered = (f"{prefix}/{number:04d}" for number in itertools.count(first))
-    return next(identity for identity in numbered if identity not in identities)
-
-
-def _shifted(seconds: float, base: Row) -> float:
-    """Seconds of the recording as seconds of the conversation, and inside it."""
-    return float(min(max(seconds - base["offset"], 0.0), base["duration"]))
-
-
-def _utterance(identity: str, index: int, line: _Line, base: Row, runs: Mapping[str, int]) -> dict[str, Any]:
-    affect, features = line.get("vad") or {}, line.get("features") or {}
-    buckets = (line.get("vad_bucket") or {}) | (line.get("prosody_bucket") or {})
-    text, models = line["text"].strip(), line.get("models") or {}
-    return {
-        "utterance_id": identity,
-        "source_channel": line["channel"],
-        "speaker": line.get("speaker") or f"{base['recording_id']}/{line['channel']}",
-        "start": _shifted(line["start"], base),
-        "end": _shifted(line["end"], base),
-        "kind": line.get("kind") or "speech",
-        "text_raw": line.get("text_raw") or text,
-        "text": text,
-        # Made anew: a person edits the text and the tag, and forgets the line that holds both.
-        "tagged_text": f"({line['tag']}) {text}" if text and line["tag"] else text or None,
-        "tag": line["tag"],
-        "rule": line.get("rule") or "",
-        **{measure: affect.get(measure) for measure in AFFECT},
-        **{measure: features.get(measure) for measure in PROSODY},
-        **{column: buckets.get(column.removesuffix("_bucket")) or "" for column in LINE if "_bucket" in column},
-        # Negative numbers are nobody else's: an added line is a run of its own.
-        "run": runs.get(identity, -1 - index),
-        "words": [
-            {
-                "word": word["word"],
-                "start": _shifted(word["start"], base),
-                "end": _shifted(word["end"], base),
-                "probability": word.get("probability"),
-            }
-            for word in line.get("words") or []
-        ],
-        "recogniser": models.get("recogniser") or "",
-        "models": {name: models.get(name) for name in ("recogniser", "affect")},
-        "language": line.get("language"),
-        "confidence": line.get("confidence"),
-        "context_seconds": line.get("context_seconds"),
-        "text_reason": None if text else line.get("text_reason"),
-    }
-
-
-def _silent_side(name: str, base: Row, channel: str) -> list[dict[str, Any]]:
-    """The utterances of a channel that the transcript leaves out: their times, without text."""
-    needed = {column: [base.get(column, name)] for column in Segment.needs} | {"conversation_id": [name]}
-    needed["given"] = [base.get("given")]
-    segments = {column: values[0] for column, values in Segment(channel=channel)(needed).items()}
-    empty = dict.fromkeys((*AFFECT, *PROSODY)) | {column: "" for column in LINE if "_bucket" in column}
-    return [
-        empty
-        | {column: segments[column][i] for column in ("utterance_id", "speaker", "start", "end", "kind", "run")}
-        | {"source_channel": channel, "text_raw": "", "text": "", "tagged_text": None, "tag": "", "rule": ""}
-        | {"words": [], "recogniser": "", "language": None, "confidence": None, "context_seconds": None}
-        | {"models": dict.fromkeys(("recogniser", "affect")), "text_reason": None}
-        for i in range(len(segments["utterance_id"]))
-    ]
-
-
-def _language(lines: Sequence[Mapping[str, Any]]) -> str:
-    """The language that most lines name; `und` where none does."""
-    languages = [line["language"] for line in lines if line.get("language")]
-    return max(sorted(set(languages)), key=languages.count) if languages else "und"
+def _free_identity(prefix: str, place: int, taken: set[str]) -> str:
+    numbered = (f"{prefix}/{number:04d}" for number in itertools.count(place))
+    return next(identity for identity in numbered if identity not in taken)

@@ -21,8 +21,9 @@ from dailytalk_contiguous.core.schema import (
     Row,
 )
 from dailytalk_contiguous.core.word_times import fit_words
-from dailytalk_contiguous.stages.base import Stage
+from dailytalk_contiguous.stages.base import AnyDataset, Stage
 from dailytalk_contiguous.stages.clip_words import PROPORTIONAL, RECOGNISER
+from dailytalk_contiguous.stages.script import columns_besides
 
 # Finish: the columns of a finished conversation, and nothing else of what was needed to make it.
 
@@ -39,7 +40,8 @@ _TIMES = frozenset({"start", "end", "source_start", "source_end"})
 class Finish(Stage):
     """Packs the columns of `Reconstruct`, `Align` and the transcript into those of `core.schema.BUILT`.
 
-    Times are rounded to a tenth of a millisecond, as in transcript_shifted.jsonl.
+    Times are rounded to a tenth of a millisecond, as in transcript_shifted.jsonl. `map` drops all other
+    columns, so that what it returns can be published as it is.
 
     `revoice` is whose voice is new; `provenance` is JSON that tells how the conversation was made. An utterance
     that was left out has no start and no end.
@@ -64,6 +66,9 @@ class Finish(Stage):
     final: ClassVar[bool] = True
     batch_rows: ClassVar[int] = 1
     adds: ClassVar[Features] = BUILT
+
+    def map(self, dataset: AnyDataset, **options: Any) -> AnyDataset:
+        return super().map(dataset, **{"remove_columns": columns_besides(self.adds, dataset)} | options)
 
     def row(self, row: Row) -> Row:
         sides = {channel: "left" if channel == self.revoice else "right" for channel in CHANNELS}

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 import soundfile
-from datasets import Audio, IterableDataset, config
+from datasets import Audio, Dataset, IterableDataset, config
 from hub.server import HubServer
 from huggingface_hub import HfApi, hf_hub_download
 from publish.built_conversations import LINES, built_row, flac, stereo, write_dataset
@@ -21,6 +21,7 @@ from publish.published_folder import NAME, SIZES, upload, write_published
 from torch.utils.data import DataLoader
 
 from dailytalk_contiguous import DailytalkError, StereoAudio, load
+from dailytalk_contiguous.core.schema import BUILT
 from dailytalk_contiguous.publish.loading import StereoFeature, file_differences
 from dailytalk_contiguous.publish.version import open_version
 from dailytalk_contiguous.store.hub import reference
@@ -413,3 +414,33 @@ def test_every_difference_from_the_manifest_is_told_by_name_and_config(folder: P
     version = open_version(copy)
     assert list(file_differences(version)) == sorted(wrong.items())
     assert list(file_differences(version, "utterances")) == [(other, wrong[other])]
+
+
+@pytest.mark.parametrize("streaming", [False, True])
+def test_plain_push_of_finished_conversations_is_loaded_and_says_what_it_lacks(
+    hub: HubServer, streaming: bool
+) -> None:
+    rows = [built_row("call"), built_row("talk")]
+    Dataset.from_list(rows, features=BUILT).push_to_hub("tester/plain", split="train")
+    with pytest.warns(UserWarning, match="tester/plain has no .*: its files can't be checked"):
+        talks = load("tester/plain", split="train", streaming=streaming)
+    assert ids(talks) == ["call", "talk"]
+    np.testing.assert_array_equal(as_pcm(next(iter(talks))["audio"]["array"]), PCM)
+    with (
+        pytest.warns(UserWarning, match="can't be checked"),
+        pytest.raises(DailytalkError, match="load it without checking"),
+    ):
+        load("tester/plain", split="train", streaming=streaming, verify=True)
+
+
+def test_version_that_was_pushed_again_from_its_rows_is_loaded(hub: HubServer, published: str) -> None:
+    talks = load(published, split="validation", revision="v1.0.0").cast_column("audio", Audio(decode=False))
+    talks.push_to_hub("tester/again")
+    with pytest.warns(UserWarning, match="can't be checked"):
+        assert ids(load("tester/again", split="validation")) == ids(talks)
+
+
+def test_default_config_with_other_columns_is_not_taken_for_conversations(hub: HubServer) -> None:
+    Dataset.from_list([{"text": "hi"}]).push_to_hub("tester/text", split="train")
+    with pytest.raises(DailytalkError, match="no config 'conversations': choose one of default"):
+        load("tester/text", split="train")

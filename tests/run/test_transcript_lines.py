@@ -7,8 +7,9 @@ from recordings import calls, read_lines, run, save
 
 from dailytalk_contiguous import TagSettings
 from dailytalk_contiguous.core.schema import AFFECT, PROSODY
-from dailytalk_contiguous.run.outputs import _confidence, lines, number, shifted, to_json
+from dailytalk_contiguous.run.outputs import lines, shifted, to_json
 from dailytalk_contiguous.sources.people import Person
+from dailytalk_contiguous.stages.script import _confidence, number
 
 #: The fields of the older tool, in its order, and then ours.
 OLDER = ["segment_id", "audio_file", "channel", "start", "end", "duration", "vad", "features"]

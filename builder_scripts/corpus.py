@@ -1,0 +1,40 @@
+"""A published corpus of expressive speech into clips for training, with the embedded models.
+
+NAME: crema_d, dailytalk, esd, msp_podcast, ravdess, savee or tess. SOURCE: the corpus as it is distributed.
+
+    python builder_scripts/corpus.py NAME SOURCE OUT
+"""
+
+import sys
+from pathlib import Path
+
+from dailytalk_contiguous.cli.terminal import guarded
+from dailytalk_contiguous.run.clip_plan import CorpusSettings
+from dailytalk_contiguous.run.clips import build_corpus, read_corpus
+from dailytalk_contiguous.stages.clip_words import CutSpeech, TimeWords
+from dailytalk_contiguous.stages.condition import Condition
+from dailytalk_contiguous.stages.finish import FinishClip, TakeConditioned
+from dailytalk_contiguous.stages.measure_prosody import MeasureProsody
+from dailytalk_contiguous.stages.measure_quality import MeasureQuality
+
+#: Corpora of so few voices that validation can't be disjoint in speakers; it is disjoint in sentences instead.
+FEW_VOICES = ("dailytalk", "savee", "tess")
+
+#: What is done with every clip, and then with those that are kept.
+MEASURE = (MeasureQuality(), CutSpeech(), TimeWords(recogniser="pocketsphinx"), MeasureProsody())
+FINISH = (Condition(), TakeConditioned(), FinishClip())
+
+
+def main(name: str, source: str, out: str) -> int:
+    """Build it; the exit code is that of `dailytalk corpus`."""
+    clips, folder = read_corpus(name, Path(source), Path(out)), Path(out)
+    settings = CorpusSettings(profile="embedded", split="sentences" if name in FEW_VOICES else "")
+    outcome = build_corpus(clips, folder, settings, stages=(MEASURE, FINISH))
+    print(f"{outcome.n_clips} clips in {out}, {len(outcome.rejects)} rejected")
+    return 1 if not outcome.n_clips else 3 if outcome.rejects else 0
+
+
+if __name__ == "__main__":
+    if len(sys.argv) != 4:
+        sys.exit(f"usage: python {sys.argv[0]} NAME SOURCE OUT")
+    sys.exit(guarded("corpus", lambda: main(*sys.argv[1:])))

@@ -1,0 +1,111 @@
+"""The stages as a chain of `stage.map(dataset)`, typed by hand: what it makes is what `dailytalk build` makes."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from audio_files import ROOT
+from command import EMBEDDED, Command
+from datasets import load_dataset
+from hub.server import HubServer
+from recordings import excerpt, save
+
+from dailytalk_contiguous import BadInput, Folder, Script, Segment, load
+from dailytalk_contiguous.core.schema import BUILT, SOURCE
+from dailytalk_contiguous.shards import read_rows
+
+pytest_plugins = ["hub.hub_fixtures"]
+
+
+def readme_example() -> str:
+    """The chain of the README, to be run."""
+    section = (ROOT / "README.md").read_text(encoding="utf-8").partition("\n## As a library\n")[2]
+    return section.partition("```python\n")[2].partition("```")[0]
+
+
+def stages_of(example: str) -> list[Any]:
+    names: dict[str, Any] = {}
+    exec(example.partition("dataset =")[0], names)
+    return list(names["chain"])
+
+
+CHAIN = stages_of(readme_example())
+
+
+def opened(folder: Path, streaming: bool) -> Any:
+    """The conversations of a folder, eager or streaming."""
+    builder = Folder(inputs=(str(folder),))
+    if streaming:
+        return builder.as_streaming_dataset("train")
+    builder.download_and_prepare()
+    return builder.as_dataset("train")
+
+
+def told(rows: Any) -> dict[str, str]:
+    """What is published of rows, by conversation, as text, in which NaN equals itself; not how they came about."""
+    columns = [name for name in BUILT if name != "provenance"]
+    return {row["conversation_id"]: repr({name: row[name] for name in columns}) for row in rows}
+
+
+@pytest.mark.needs("espeakng_loader")
+def test_chain_typed_by_hand_publishes_the_rows_of_build(
+    tmp_path: Path, hub: HubServer, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    save(tmp_path / "in/weekend.wav", excerpt())
+    save(tmp_path / "in/sub/dinner.flac", excerpt("burnt_dinner", 3.21))
+    done = Command(monkeypatch, capfd)("build", tmp_path / "in", "--out", tmp_path / "out", *EMBEDDED)
+    assert done.code == 0, done.err
+    shards = sorted((tmp_path / "out/dataset").glob("shard-*.parquet"))
+    built = [row for path in shards for row in read_rows(path, list(BUILT)).values()]
+    assert len(built) == 2
+    exec(readme_example().replace('"calls"', repr(str(tmp_path / "in"))).replace("OWNER/NAME", "tester/streamed"))
+    dataset = opened(tmp_path / "in", streaming=False)
+    for stage in CHAIN:
+        dataset = stage.map(dataset)
+    dataset.push_to_hub("tester/eager")
+    for name in ("tester/streamed", "tester/eager"):
+        published = load_dataset(name, split="train")
+        assert published.features == BUILT
+        assert told(published) == told(built)
+    with pytest.warns(UserWarning, match="can't be checked"):
+        talks = load("tester/streamed", split="train", streaming=True)
+    assert {talk["conversation_id"]: talk["audio"].channels for talk in talks} == dict.fromkeys(told(built), 2)
+
+
+def test_script_of_one_tagged_channel_has_the_utterances_of_the_other_without_text(tmp_path: Path) -> None:
+    save(tmp_path / "in/call.wav", excerpt(seconds=6.0))
+    dataset = opened(tmp_path / "in", streaming=True)
+    for stage in (Segment(channel="left"), *CHAIN[1:9]):
+        dataset = stage.map(dataset)
+    (row,) = dataset
+    sides = dict(zip(row["source_channel"], row["text"], strict=True))
+    assert sides["left"]
+    assert sides["right"] == ""
+    assert row["main_language"] == "en"
+
+
+def test_script_keeps_only_what_speaking_needs(tmp_path: Path) -> None:
+    save(tmp_path / "in/call.wav", excerpt(seconds=4.0))
+    dataset = opened(tmp_path / "in", streaming=True)
+    for stage in CHAIN[:9]:
+        dataset = stage.map(dataset)
+    assert "speech" not in dataset.features
+    speaking = {name for stage in CHAIN[9:] for name in stage.needs}
+    made = {name for stage in CHAIN[9:] for name in stage.adds}
+    assert speaking - made <= set(dataset.features)
+
+
+def tagged(**changes: Any) -> dict[str, list[Any]]:
+    """A batch of one tagged conversation without utterances."""
+    row = {name: [] for name in Script.needs} | dict.fromkeys(set(SOURCE) & set(Script.needs))
+    return {name: [value] for name, value in (row | {"channels": 2, "offset": 0.0} | changes).items()}
+
+
+def test_script_refuses_what_nobody_could_say() -> None:
+    for changes, reason in (
+        ({}, "nobody speaks"),
+        ({"channel": ["mix"], "utterance_id": ["a/mix/0000"]}, "one speaker"),
+    ):
+        with pytest.raises(BadInput, match=reason) as error:
+            Script()(tagged(**changes))
+        assert error.value.row == 0
