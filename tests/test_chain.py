@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from audio_files import ROOT
 from command import EMBEDDED, Command
@@ -11,7 +12,7 @@ from hub.server import HubServer
 from recordings import excerpt, save
 
 from dailytalk_contiguous import BadInput, Folder, Script, Segment, load
-from dailytalk_contiguous.core.schema import BUILT, SOURCE
+from dailytalk_contiguous.core.schema import BUILT, PROBLEM, SOURCE
 from dailytalk_contiguous.shards import read_rows
 
 pytest_plugins = ["hub.hub_fixtures"]
@@ -65,11 +66,31 @@ def test_chain_typed_by_hand_publishes_the_rows_of_build(
     dataset.push_to_hub("tester/eager")
     for name in ("tester/streamed", "tester/eager"):
         published = load_dataset(name, split="train")
-        assert published.features == BUILT
+        assert published.features == BUILT | PROBLEM
+        assert {row[name] for row in published for name in PROBLEM} == {None}
         assert told(published) == told(built)
     with pytest.warns(UserWarning, match="can't be checked"):
         talks = load("tester/streamed", split="train", streaming=True)
     assert {talk["conversation_id"]: talk["audio"].channels for talk in talks} == dict.fromkeys(told(built), 2)
+
+
+@pytest.mark.parametrize("streaming", [False, True])
+def test_recording_that_cannot_be_used_stays_in_the_chain_with_its_id_and_its_problem(
+    tmp_path: Path, streaming: bool
+) -> None:
+    save(tmp_path / "in/call.wav", excerpt(seconds=4.0))
+    (tmp_path / "in/broken.wav").write_bytes(b"RIFF")
+    save(tmp_path / "in/same.wav", np.repeat(excerpt(seconds=4.0)[:, :1], 2, axis=1))
+    dataset = opened(tmp_path / "in", streaming)
+    for stage in CHAIN:
+        dataset = stage.map(dataset)
+    rows = {row["conversation_id"]: row for row in dataset}
+    assert set(rows) == {"call", "broken", "same"}
+    assert (rows["call"]["problem"], bool(rows["call"]["alignments"])) == (None, True)
+    assert rows["broken"]["audio"] is rows["same"]["audio"] is None
+    assert all(rows["broken"][name] for name in ("problem", "remedy"))
+    assert rows["same"]["problem_stage"] == "Segment"
+    assert "carry the same sound" in rows["same"]["problem"]
 
 
 def test_script_of_one_tagged_channel_has_the_utterances_of_the_other_without_text(tmp_path: Path) -> None:

@@ -23,6 +23,9 @@ from dailytalk_contiguous.core.schema import CONVERSATION_COLUMNS, PROBLEM, Batc
 
 AnyDataset = TypeVar("AnyDataset", Dataset, IterableDataset)
 
+#: Columns that a row with a problem keeps where a stage makes them again.
+IDS = ("conversation_id", "recording_id")
+
 #: Put on a field that says how a stage runs but not what it computes (a device): left out of the digest.
 EXECUTION: dict[str, Any] = {"execution": True}
 
@@ -177,7 +180,9 @@ class Stage:
         for place, error in problems.items():
             for name, value in zip(PROBLEM, (error.reason, self.name, error.remedy), strict=True):
                 marks[name][places[place]] = value
-        return {name: _with_nulls(values, places, n_rows) for name, values in columns.items()} | marks
+        made = {name: _with_nulls(values, places, n_rows) for name, values in columns.items()}
+        ids = {name: list(batch[name]) for name in IDS if name in made and name in batch}
+        return made | ids | marks
 
 
 @dataclasses.dataclass(frozen=True)

@@ -11,7 +11,7 @@ from audio_files import tones, wav_bytes
 from corpus_trees import POINTER, clip, good, problems, put, read, zipped
 
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
-from dailytalk_contiguous.sources.corpora import base
+from dailytalk_contiguous.sources.corpora import common
 from dailytalk_contiguous.sources.corpora.common import FoundFile, identity_of_audio, open_tree, stamp
 from dailytalk_contiguous.sources.transcribed import identity_of
 from dailytalk_contiguous.store.files import FOLLOW_LINKS, LINK_OUT
@@ -105,7 +105,7 @@ def test_bomb_in_an_archive_is_rejected_and_the_rest_is_read(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     good = clip()
-    monkeypatch.setattr(base, "LARGEST", len(good))
+    monkeypatch.setattr(common, "LARGEST", len(good))
     path = zipped(tmp_path / "savee.zip", {NAME: good, "DC_a02.wav": good + bytes(1)})
     rows = read("savee", path)
     assert rows[NAME]["problem"] is None
@@ -118,7 +118,7 @@ def test_bomb_in_an_archive_is_rejected_and_the_rest_is_read(
 def test_archive_whose_files_are_a_hundred_times_its_size_is_rejected_whole(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(base, "LARGEST_ARCHIVE", 10_000_000)
+    monkeypatch.setattr(common, "LARGEST_ARCHIVE", 10_000_000)
     with zipfile.ZipFile(tmp_path / "bomb.zip", "w", zipfile.ZIP_DEFLATED) as archive:
         for number in range(11):
             archive.writestr(f"DC_a{number:02d}.wav", bytes(1_000_000))
@@ -131,8 +131,8 @@ def test_archive_whose_files_are_a_hundred_times_its_size_is_rejected_whole(
 def test_bomb_counts_nothing_towards_the_size_of_its_archive(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(base, "LARGEST", 10_000_000)
-    monkeypatch.setattr(base, "LARGEST_ARCHIVE", 10_000_000)
+    monkeypatch.setattr(common, "LARGEST", 10_000_000)
+    monkeypatch.setattr(common, "LARGEST_ARCHIVE", 10_000_000)
     path = tmp_path / "savee.zip"
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr(NAME, clip())
