@@ -104,6 +104,14 @@ def tag_stages(settings: TagSettings, corpus: CorpusStatistics = ()) -> tuple[St
 
     Prosody comes before affect, because the embedded estimate of affect is made from it. `corpus` are the
     statistics that the `robust` buckets are shrunk towards.
+
+    >>> from dailytalk_contiguous import Folder, TagSettings, tag_stages
+    >>> calls = Folder(inputs=("calls/monday.wav",)).as_streaming_dataset("train")
+    >>> for stage in tag_stages(TagSettings(profile="embedded", language="en")):
+    ...     calls = stage.map(calls)
+    >>> call = next(iter(calls))
+    >>> call["channel"], [tagged.startswith("(") for tagged in call["tagged_text"]]
+    (['left', 'right'], [True, True])
     """
     return (
         Segment(
@@ -210,7 +218,12 @@ def speak_stage(settings: SpeakSettings) -> Speak:
 
 
 def speak_stages(settings: SpeakSettings, provenance: str = "{}") -> tuple[Stage, ...]:
-    """The stages from a transcript to finished stereo conversations. `provenance` goes into every row."""
+    """The stages from a transcript to finished stereo conversations. `provenance` goes into every row.
+
+    >>> from dailytalk_contiguous import SpeakSettings, speak_stages
+    >>> [stage.name for stage in speak_stages(SpeakSettings(profile="embedded", revoice="right"))]
+    ['Speak', 'Reconstruct', 'Align', 'Finish']
+    """
     clone = (ChooseVoice(revoice=settings.revoice),) if settings.voice == CLONE else ()
     return (
         *clone,

@@ -344,6 +344,13 @@ def load(
 ) -> Any:
     """Load a dataset whose `audio` is a `StereoAudio`: (samples, 2) float32, decoded when it is asked for.
 
+    >>> from dailytalk_contiguous import load
+    >>> calls = load("work", split="train")  # or load("OWNER/NAME", split="train", revision="v1.0.0")
+    >>> calls[0]["audio"]["array"].shape, calls[0]["audio"]["sampling_rate"]
+    ((144000, 2), 24000)
+    >>> calls[0]["audio"].read(1.0, 1.5).shape  # decodes this half second alone
+    (12000, 2)
+
     Args:
         where: a folder that is there (a downloaded repository, a work folder, or its `dataset/`), else a dataset
             on the Hub: `OWNER/NAME`, `OWNER/NAME@v1.0.0`, `hf://datasets/OWNER/NAME@v1.0.0`.
@@ -540,6 +547,13 @@ def moshi_windows(
     """Windows of all conversations of a dataset, one after another, for a loop or a `DataLoader`.
 
     The workers of a DataLoader share the conversations among them: a stream its shards, anything else its rows.
+
+    >>> from dailytalk_contiguous import load, moshi_windows
+    >>> windows = moshi_windows(load("work", split="train"), seconds=2.4)
+    >>> [(window["start"], window["audio"].shape, window["length"]) for window in windows]
+    [(0.0, (2, 57600), 57600), (2.4, (2, 57600), 57600), (4.8, (2, 57600), 28800)]
+    >>> [word.text for word in next(iter(windows))["words"]]
+    ['Hello', 'there.', 'Hi,', 'hello.']
 
     Args:
         dataset: rows of the config `conversations`: what `load` gives for a split, or a list of rows.

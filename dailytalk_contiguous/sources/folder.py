@@ -180,9 +180,14 @@ class FolderConfig(datasets.BuilderConfig):
 
 
 class Folder(datasets.GeneratorBasedBuilder):
-    """Conversations of a folder: `Folder(inputs=("calls",)).as_streaming_dataset("train")`.
+    """Conversations of a folder. Columns are those of `core.schema.SOURCE`; its settings are `FolderConfig`'s.
 
-    Columns are those of `core.schema.SOURCE`. A row with a `problem` has no duration.
+    A row with a `problem` has no duration.
+
+    >>> from dailytalk_contiguous import Folder
+    >>> calls = Folder(inputs=("calls",)).as_streaming_dataset("train")
+    >>> [(row["conversation_id"], row["duration"], row["problem"]) for row in calls]
+    [('monday', 6.0, None), ('tuesday', 0.0, 'it has one channel (mono), not one for each of two speakers')]
     """
 
     BUILDER_CONFIG_CLASS = FolderConfig

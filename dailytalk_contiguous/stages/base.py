@@ -150,6 +150,21 @@ class Stage:
         Passes `features` (without which a first batch of empty lists is typed null and the next one fails) and
         a fingerprint that knows this stage's settings and code (by itself `datasets` would serve a stale cache
         after the code of an imported class was edited). `options` go to `map` as they are.
+
+        >>> from datasets import Dataset
+        >>> from dailytalk_contiguous import Punctuate
+        >>> lines = Dataset.from_dict({"text_raw": ["it's been a while"], "tag": ["excited"]})
+        >>> Punctuate().map(lines)[0]["tagged_text"]
+        "(excited) It's been a while!"
+
+        A stage for utterances takes conversations, too, whose columns are lists:
+
+        >>> from dailytalk_contiguous import PerUtterance
+        >>> call = {"utterance_id": ["a/left/0000"], "text_raw": ["it's been a while"], "tag": ["excited"]}
+        >>> PerUtterance(Punctuate()).map(Dataset.from_list([call]))[0]["tagged_text"]
+        ["(excited) It's been a while!"]
+
+        Raises ValueError, with their names, for columns that are missing.
         """
         features = dataset.features or dataset._resolve_features().features
         missing = [name for name in self.needs if name not in features]

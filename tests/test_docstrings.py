@@ -1,0 +1,49 @@
+"""The examples in docstrings of public names, run as a reader would type them."""
+
+import doctest
+import inspect
+from pathlib import Path
+
+import pytest
+from clips import line
+from publish.built_conversations import built_row, write_dataset
+from recordings import excerpt, save
+
+import dailytalk_contiguous
+
+
+def examples() -> list[doctest.DocTest]:
+    """The docstrings with examples of what the package names, without what these take from elsewhere."""
+    finder = doctest.DocTestFinder(exclude_empty=True)
+    tests = []
+    for name in dailytalk_contiguous.__all__:
+        value = getattr(dailytalk_contiguous, name)
+        module = inspect.getmodule(value)
+        tests += [test for test in finder.find(value, name, module, globs={}) if test.examples]
+    return sorted(tests, key=lambda test: test.name)
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where the examples are typed: a folder of calls, one of clips, and a finished one."""
+    save(tmp_path / "calls/monday.wav", excerpt())
+    save(tmp_path / "calls/tuesday.wav", excerpt()[:, 0])
+    save(tmp_path / "clips/hello.wav", line())
+    write_dataset(tmp_path / "work", [built_row()])
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.mark.usefixtures("folder")
+@pytest.mark.parametrize("test", examples(), ids=lambda test: test.name)
+def test_example_in_a_docstring_shows_what_happens(test: doctest.DocTest) -> None:
+    said: list[str] = []
+    assert not any(doctest.SKIP in example.options for example in test.examples)
+    doctest.DocTestRunner(verbose=False).run(test, out=said.append)
+    assert not said, "".join(said)
+
+
+def test_calls_that_are_not_obvious_have_an_example() -> None:
+    shown = {test.name for test in examples()}
+    names = ("Folder", "Stage.map", "add_speech", "load", "moshi_windows", "speak_stages", "tag_stages")
+    assert shown >= set(names)
