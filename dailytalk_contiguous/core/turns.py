@@ -256,7 +256,7 @@ SAMPLE = 1 / 8000
 
 
 class Timed(NamedTuple):
-    """Speech on one channel, in seconds; `run` as in `timeline.Event`."""
+    """Speech on one channel, in seconds; `run` as in `TurnEvent`."""
 
     channel: str
     start: float

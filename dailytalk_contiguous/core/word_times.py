@@ -148,7 +148,7 @@ def compare_words(expected: Sequence[str], heard: Sequence[str]) -> tuple[float,
 # replaced by forced alignment, but right about which utterance says what.
 
 
-#: A `schema.CUE` and a `schema.WORD` as plain dicts.
+#: A `core.schema.CUE` and a `core.schema.WORD` as plain dicts.
 Cue = dict[str, Any]
 WordRow = dict[str, Any]
 TimeSpan = tuple[float, float]
@@ -195,7 +195,7 @@ def match_words(cues: Sequence[Cue], utterances: Sequence[TimeSpan], max_distanc
     """Give every word of one channel's cues to one of that channel's utterances.
 
     Args:
-        cues: `schema.CUE`s of one channel, in any order.
+        cues: `core.schema.CUE`s of one channel, in any order.
         utterances: (start, end) in seconds of the same clock, end > start, by rising start.
         max_distance: how far, in seconds, a word's midpoint may be from its utterance.
 

@@ -42,7 +42,7 @@ class Affect(NamedTuple):
 
 
 class AffectModel:
-    """A loaded model on one device, its encoder in `precision` (one of `affect.PRECISIONS`).
+    """A loaded model on one device, its encoder in `precision` (one of `models.affect.PRECISIONS`).
 
     Attributes:
         room: how large its batches may be, as far as is known.

@@ -81,7 +81,7 @@ STYLE_PROSODY: dict[str, StyleProsody] = {
 
 
 def prosody_of_tag(tag: str) -> StyleProsody:
-    """How to say something in the style `tag`: neutrally, for a tag that isn't in `MANNERS` or for none."""
+    """How to say something in the style `tag`: neutrally, for a tag that isn't in `STYLE_PROSODY` or for none."""
     return STYLE_PROSODY.get(tag, NEUTRAL)
 
 

@@ -143,7 +143,7 @@ def export_moshi(
     Args:
         rows: of `core.schema.BUILT`; read once, one at a time.
         out: the folder. Only a new one, an empty one, or an earlier export is written to.
-        eval_share: share of the seconds in `eval.jsonl`, see `splits.split`.
+        eval_share: share of the seconds in `eval.jsonl`, see `publish.splits.split`.
         seed: of the division.
         sides: `train` or `eval` of each id, where that is decided; `eval_share` and `seed` have no effect then.
         both_speakers: write the other speaker's words too, as SPEAKER_OTHER (the trainer skips them).

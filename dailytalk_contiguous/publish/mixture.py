@@ -728,9 +728,8 @@ def is_mix(folder: Path) -> bool:
 def mixed_rows(folder: Path) -> Iterator[Row]:
     """Every file once, with the columns of `core.schema.FINISHED`, without audio.
 
-    `weight` is how often the manifest names the file, and `wav` its path in the folder. For a conversation all
-    is
-    null except `id` (its path), `corpus` (the folder that it came from), `duration`, `split`, `weight` and
+    `weight` is how often the manifest names the file, and `wav` its path in the folder. For a conversation
+    all is null except `id` (its path), `corpus` (the folder that it came from), `duration`, `split`, `weight` and
     `licence`.
 
     Raises DailytalkError for a damaged folder.

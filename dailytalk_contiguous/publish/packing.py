@@ -881,7 +881,7 @@ def pack_version(
         include_source: publish the recordings too, as config `source`.
         splits_before: conversation id to its split in the version before.
         shards_before: `CONFIG/SPLIT` to its number of files in the version before.
-        valid_share, test_share, seed: as in `splits.split_three`.
+        valid_share, test_share, seed: as in `publish.splits.split_three`.
         shard_bytes: bytes of a file at most, in the mean.
         source: `repository`, `revision` and `licence` of the recordings; None: those of run.json, if any.
         workers: files that are made at once.

@@ -22,8 +22,8 @@ def add_speech(dataset: AnyDataset, audio: str = "audio", keep: bool = True) -> 
         audio: the name of that column. Several channels are averaged.
         keep: whether the audio column stays.
 
-    Bytes count where there are any; else the file that the row names is read, as `datasets` itself does. Of a
-    dataset from somebody you don't trust, filter rows without bytes out first.
+    Bytes are used if there are any; else the file that the row names is read, as `datasets` itself does. Of a
+    dataset that you don't trust, filter out rows without bytes first.
 
     Needs no torchcodec: the audio is read with libsndfile. Raises BadInput, naming the row and its file, for audio
     that can't be read, and ValueError if there is no such column.

@@ -30,13 +30,13 @@ from dailytalk_contiguous.sources.recordings import is_recording, pairs, put_tog
 from dailytalk_contiguous.stages.segment import Segment
 from dailytalk_contiguous.store.files import inside
 
-# What a line of a transcript has to be, whoever wrote or edited it.
+# Validating the lines of a transcript.
 #
-# People break lines in every way: a comma too many, a time that is text, a list where an object was. Each is
-# found here, and told in words that lead to it, before anything is made of the line.
+# Edited lines break in many ways: a comma too many, a time that is text, a list where an object was. Each is
+# found here, with its position, before the line is used.
 
 
-#: Fields that a line may leave out, and what they hold: text, or an object of texts or of numbers.
+#: Optional fields of a line with their types: text, or an object of texts or of numbers.
 _TEXTS = ("conversation_id", "utterance_id", "speaker", "text_raw", "text_reason", "rule", "kind", "language")
 _NUMBER = ("confidence", "context_seconds")
 _NUMBERS, _OBJECTS = ("vad", "features"), ("vad_bucket", "prosody_bucket", "models")
@@ -87,7 +87,7 @@ def checked(line: dict[str, Any]) -> dict[str, Any]:
 
 
 def _is_measure(value: Any) -> bool:
-    """Whether a value is a number that a 32-bit column holds, or NaN: the older tool's word for an unknown one."""
+    """Whether a value is a number that a 32-bit column holds, or NaN: the older tool's unknown value."""
     return value != value or is_number(value, -_LARGEST, _LARGEST)
 
 
@@ -106,11 +106,11 @@ def _is_word(word: Any) -> bool:
     )
 
 
-# The recording that a transcript is about: where it is now, and whether it is the one that was tagged.
+# Locating the recording of a transcript: its path now, and whether it is the one that was tagged.
 #
-# A transcript tells times of one recording. Another export of the same call, put in its place, would be cut at
-# times that mean nothing there, and nobody would hear it before training; so a recording is known by its bytes,
-# neither by its name nor by its date, and a copy of it in another folder stays the same.
+# A transcript has times of one recording. Another export of the same call, put in its place, would be cut at wrong
+# times, unnoticed before training; so a recording is identified by its bytes, not by its name or its date, and a
+# copy of it in another folder is the same recording.
 
 
 #: Columns of a tagged row with an item an utterance, which a recording alone does not give.
@@ -129,7 +129,7 @@ BASE = (
     *OF_UTTERANCES,
 )
 
-#: What a row of a tagged shard holds; the shard may be anybody's.
+#: The fields of a row of a tagged shard, which may come from outside.
 _TAGGED = {"recording_id": str, "audio?": {"path?": str}, "audio_file": str, "audio_identity?": str}
 _TAGGED |= {"offset": float, "duration": float, "sample_rate": int, "channels": int}
 _TAGGED |= {"utterance_id": [str], "channel": [str], "run": [int]}
@@ -182,9 +182,10 @@ def refuse_outside(name: str) -> None:
 
 
 def at_hand(base: Row, recordings: Path | None) -> Row:
-    """What a shard knows, with the recording where it is now: there, or in the folder of recordings.
+    """The row of a shard with the present path of its recording: the tagged one, or one in the folder of
+    recordings.
 
-    Raises BadInput if it is in neither place, can't be read, or is another one than was tagged.
+    Raises BadInput if it is in neither place, can't be read, or is not the one that was tagged.
     """
     tagged_uri = (base.get("audio") or {}).get("path")
     if not tagged_uri:
@@ -216,7 +217,7 @@ def at_hand(base: Row, recordings: Path | None) -> Row:
 
 
 def _places(tagged: Path, audio_file: str, recordings: Path | None) -> Iterator[Path]:
-    """Where a recording may be. A pair is put together only where what was tagged is not at hand."""
+    """Paths where a recording may be. A pair is joined only where the tagged file is missing."""
     yield tagged
     if recordings is not None:
         yield _lying_at(recordings / audio_file)
@@ -287,11 +288,10 @@ def _identity(path: Path) -> str:
         ) from error
 
 
-# Conversations to be resynthesised: a transcript, as people may have edited it, and the recordings it is about.
+# Conversations to be resynthesised: a transcript, possibly edited, and its recordings.
 #
-# The transcript decides: a changed text, tag, start or end is taken as it is, a deleted line is gone. What a
-# person can't have meant (a line that is no JSON, an end before its start) is rejected with its line number, and
-# the rest goes on.
+# The transcript decides: a changed text, tag, start or end is used as it is, a deleted line is gone. An impossible
+# line (no JSON, an end before its start) is rejected with its line number, and the rest is used.
 
 
 #: Columns of an utterance that a line of a transcript gives; the others of `UTTERANCE` are made later.
@@ -311,7 +311,7 @@ TRANSCRIBED = Features(
     }
 )
 
-#: What tells the part of a recording that a line is in.
+#: Columns that locate a part of a recording.
 _OF_PARTS = ("audio_file", "offset", "duration")
 
 #: Seconds by which an edited end may pass the end of the recording.
@@ -327,14 +327,14 @@ class _Line(dict[str, Any]):
 def transcribed(
     transcript: Path, tagged: Path | None, recordings: Path | None, rejects: list[Reject]
 ) -> Iterator[Row]:
-    """Yield a row of `TRANSCRIBED` for each conversation, in order; what can't be used goes to `rejects`.
+    """Yield a row of `TRANSCRIBED` for each conversation, in order; unusable ones go to `rejects`.
 
-    What is held on the way is folded (`shards`): a corpus has millions of words.
+    Rows are kept compressed (`compress_row`): a corpus has millions of words.
 
     Args:
         transcript: a file of lines as `dailytalk tag` writes them, or the older tool did.
-        tagged: the folder of shards, or the one shard, that the transcript was written from: it knows where
-            recordings are.
+        tagged: the folder of shards, or the one shard, that the transcript was written from: it has the paths of
+            the recordings.
         recordings: the folder of recordings, for a transcript without shards.
         rejects: filled on the way.
 
@@ -359,7 +359,7 @@ def transcribed(
 
 
 def _refuse_mix(transcript: Path) -> None:
-    """Raise DailytalkError for a transcript of `dailytalk tag --channel mix`: no speaker stands alone in it."""
+    """Raise DailytalkError for a transcript of `dailytalk tag --channel mix`: its speakers are not separate."""
     channels = (line.get("channel") for _, line in json_lines(transcript, nan=True) if isinstance(line, dict))
     if next(channels, None) == "mix" and all(channel == "mix" for channel in channels):
         raise DailytalkError(
@@ -369,7 +369,7 @@ def _refuse_mix(transcript: Path) -> None:
 
 
 def _unspoken(rows_by_id: Mapping[str, Row]) -> Iterator[Reject]:
-    """Conversations without a line because nobody speaks in them. People deleted those of others on purpose."""
+    """Conversations without a line because they have no speech. The lines of others were deleted on purpose."""
     for name, row in rows_by_id.items():
         if not expand_row(row)["utterance_id"]:
             yield Reject(name, "transcript", "nobody speaks in it, so there is nothing to say", "leave it out")
@@ -405,7 +405,7 @@ def _lines(transcript: Path, rows_by_id: Mapping[str, Row], rejects: list[Reject
 
 
 def _part_of(line: _Line, parts: Sequence[tuple[str, Row]]) -> str:
-    """The conversation of a line that names none: the part of its recording that it is in, or all of it."""
+    """The conversation of a line that names none: the part of its recording that contains it, or all of it."""
     for name, row in parts:
         if row["offset"] <= line["start"] < row["offset"] + row["duration"]:
             return name
@@ -464,7 +464,7 @@ def _row(name: str, lines: Sequence[_Line], base: Row, rejects: list[Reject]) ->
 
 
 def _stamp(base: Row) -> Any:
-    """What tells a recording from another: its identity, wherever it is; else its place, size and date."""
+    """The fingerprint of a recording: its identity or, without one, its path, size and date."""
     if base.get("audio_identity"):
         return base["audio_identity"]
     path = from_uri(base["audio"]["path"])
@@ -474,7 +474,7 @@ def _stamp(base: Row) -> Any:
 def _usable(
     name: str, lines: Sequence[_Line], base: Row, rejects: list[Reject]
 ) -> Iterator[tuple[str, int, _Line]]:
-    """The lines that are in their conversation, with an id that no other has, and their places."""
+    """The lines within their conversation, each with a unique id and its index."""
     identities = {*base["utterance_id"], *(line["utterance_id"] for line in lines if line.get("utterance_id"))}
     first: dict[str, int] = {}
     for index, line in enumerate(lines):
@@ -521,14 +521,14 @@ def _utterance(identity: str, index: int, line: _Line, base: Row, runs: Mapping[
         "kind": line.get("kind") or "speech",
         "text_raw": line.get("text_raw") or text,
         "text": text,
-        # Made anew: a person edits the text and the tag, and forgets the line that holds both.
+        # Rebuilt: a person edits the text and the tag, and forgets the field that has both.
         "tagged_text": f"({line['tag']}) {text}" if text and line["tag"] else text or None,
         "tag": line["tag"],
         "rule": line.get("rule") or "",
         **{measure: affect.get(measure) for measure in AFFECT},
         **{measure: features.get(measure) for measure in PROSODY},
         **{column: buckets.get(column.removesuffix("_bucket")) or "" for column in LINE if "_bucket" in column},
-        # Negative numbers are nobody else's: an added line is a run of its own.
+        # Negative numbers are otherwise unused: an added line is a separate run.
         "run": runs.get(identity, -1 - index),
         "words": [
             {
