@@ -2,7 +2,7 @@
 
 Its regression head is not one that transformers knows, which puts a random head in its place under a mere
 warning; so the module is our own, and a checkpoint that lacks a weight, brings one too many or has one of
-another shape is refused by name. A padded batch gives what its utterances give one by one (to 1e-5): padding is
+another shape is rejected by name. A padded batch gives what its utterances give one by one (to 1e-5): padding is
 masked in the encoder and left out of the mean. The encoder may run in bfloat16; mean and head are float32 always.
 """
 

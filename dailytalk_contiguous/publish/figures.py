@@ -41,7 +41,7 @@ MOST_TAGS = 25
 #: Seconds of the axis of floor-transfer offsets, and the width of its bins.
 OFFSETS, OFFSET_BIN = (-2.0, 3.0), 0.1
 
-#: `text.parse_math`: a tag is text, whatever is in it.
+#: `text.parse_math`: a tag is plain text.
 _STYLE: dict[Any, Any] = {
     "font.family": "DejaVu Sans",
     "font.size": 10,
@@ -125,7 +125,7 @@ def _offsets(stats: CardStatistics) -> bytes | None:
                 seconds = {at / OFFSET_BINS: n for at, n in side.offsets.items()}
                 counts, edges = _binned(seconds, OFFSETS[0], n_bins, OFFSET_BIN)
                 ends = [*edges.tolist(), OFFSETS[1]]
-                filled = side is stats.tally.before  # so that the two can be told apart where they are equal
+                filled = side is stats.tally.before  # so that both are visible where they are equal
                 axes.stairs(100 * counts / total, ends, color=colour, fill=filled, linewidth=1.8, label=name)
         axes.axvline(0, color="#999999", linewidth=0.8)
         axes.grid(axis="y")

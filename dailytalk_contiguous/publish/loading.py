@@ -241,7 +241,7 @@ def file_differences(
 
     Raises DailytalkError if there is no manifest, or the Hub can't be read.
     """
-    listed = {name: told for name, told in _manifest_files(version).items() if config in (None, _config(name))}
+    listed = {name: entry for name, entry in _manifest_files(version).items() if config in (None, _config(name))}
     present = {
         name
         for name_of_config, splits in version.configs().items()
@@ -471,7 +471,7 @@ def _with_stereo(data: Any, version: Version) -> Any:
 # Windows of conversations for PyTorch: both channels as (2, n), the words in them, and a batch of both.
 #
 # Windows are at fixed places of each conversation, so that a run can be repeated; only their own seconds are
-# decoded. What a window holds beyond the end of its conversation is zeros, told apart by `length`. Mimi, Moshi's
+# decoded. What a window holds beyond the end of its conversation is zeros, marked by `length`. Mimi, Moshi's
 # codec, makes 12.5 frames a second, so that a window is a whole number of them.
 
 

@@ -738,20 +738,23 @@ def mixed_rows(folder: Path) -> Iterator[Row]:
         lines = entries(folder / name)
         times = Counter(line["path"] for line in lines)
         for path, duration in {line["path"]: line["duration"] for line in lines}.items():
-            told = annotated(folder, path)[1]
-            row = {column: told.get(column) for column in FINISHED}
-            row |= {"id": told.get("id") or path, "corpus": told.get("corpus") or Path(path).parent.name}
+            annotation = annotated(folder, path)[1]
+            row = {column: annotation.get(column) for column in FINISHED}
+            row |= {
+                "id": annotation.get("id") or path,
+                "corpus": annotation.get("corpus") or Path(path).parent.name,
+            }
             yield row | {"duration": duration, "split": _SPLITS[side], "weight": float(times[path]), "wav": path}
 
 
 def mixed_sounds(folder: Path, ids: Collection[str]) -> dict[str, bytes]:
     """The left channel of some files as MP3, by id."""
-    found = {}
+    encoded = {}
     for row in mixed_rows(folder):
         if row["id"] in ids:
             samples, sample_rate = soundfile.read(folder / row["wav"], dtype="float32", always_2d=True)
-            found[row["id"]] = encode(samples[:, :1], sample_rate)
-    return found
+            encoded[row["id"]] = encode(samples[:, :1], sample_rate)
+    return encoded
 
 
 def mixed_rejects(folder: Path) -> Iterator[dict[str, str]]:

@@ -907,7 +907,7 @@ def pack_version(
     for number, file in enumerate(files_by_name.values(), 1):
         progress(file, number, len(jobs))
     try:
-        # Closed at once, whatever is raised here: a traceback would keep it, and its threads, alive.
+        # Closed at once after any error here: a traceback would keep it, and its threads, alive.
         with closing(_write_missing(missing, stage, index, made_by, workers)) as files:
             for file in files:
                 files_by_name[file.name] = file

@@ -237,7 +237,7 @@ def _components(items: Sequence[SplitVoice]) -> dict[str, list[SplitVoice]]:
         recording = root(f"recording\0{item.recording_id}")
         if item.kept_speaker is not None:
             speaker = root(f"speaker\0{item.kept_speaker}")
-            parent[max(recording, speaker)] = min(recording, speaker)  # named after the first, whatever the order
+            parent[max(recording, speaker)] = min(recording, speaker)  # named after the first, in any order
     return _by_key(items, [root(f"recording\0{item.recording_id}") for item in items])
 
 

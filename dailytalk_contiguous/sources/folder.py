@@ -225,14 +225,14 @@ def side_by_side(work: Callable[[_Item], _Found], items: Iterable[_Item], thread
     item's turn; then, and where the caller stops early, no further item is begun.
     """
     pool = ThreadPoolExecutor(threads, "side-by-side")
-    coming: deque[Future[_Found]] = deque()
+    pending: deque[Future[_Found]] = deque()
     try:
         for item in items:
-            coming.append(pool.submit(work, item))
-            if len(coming) > 2 * threads:
-                yield coming.popleft().result()
-        while coming:
-            yield coming.popleft().result()
+            pending.append(pool.submit(work, item))
+            if len(pending) > 2 * threads:
+                yield pending.popleft().result()
+        while pending:
+            yield pending.popleft().result()
     finally:
         pool.shutdown(cancel_futures=True)
 

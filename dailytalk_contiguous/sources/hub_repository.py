@@ -52,7 +52,7 @@ from dailytalk_contiguous.store.owned_folder import RECORD
 
 @dataclass(frozen=True)
 class HubChoice:
-    """What of a repository is meant; what is empty is guessed, and refused where a guess would be a gamble.
+    """The chosen part of a repository; empty options are guessed, with an error where a guess would be unsafe.
 
     Attributes:
         config: of a dataset of tables. Guess: the only one, `source`, `conversations` or `default`.

@@ -1,4 +1,4 @@
-"""The door for anybody's dataset: its audio column as the 16 kHz `speech` that utterance stages work on."""
+"""For other datasets: their audio column as the 16 kHz `speech` that utterance stages work on."""
 
 from typing import Any, TypeVar
 

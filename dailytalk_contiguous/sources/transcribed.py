@@ -376,7 +376,7 @@ def _unspoken(rows_by_id: Mapping[str, Row]) -> Iterator[Reject]:
 
 
 def _grouped(transcript: Path, rows_by_id: Mapping[str, Row], rejects: list[Reject]) -> dict[str, list[bytes]]:
-    """The lines of each conversation, folded; one part for all lines that follow each other."""
+    """The lines of each conversation, compressed; one part for all lines that follow each other."""
     groups: dict[str, list[bytes]] = {}
     for name, lines in itertools.groupby(_lines(transcript, rows_by_id, rejects), key=lambda item: item[0]):
         groups.setdefault(name, []).append(compress([line for _, line in lines]))
@@ -413,7 +413,7 @@ def _part_of(line: _Line, parts: Sequence[tuple[str, Row]]) -> str:
 
 
 def _tagged_rows(tagged: Path, rejects: list[Reject]) -> tuple[dict[str, Row], dict[str, BadInput]]:
-    """The rows of the shards, folded, and why others can't be used, by conversation id."""
+    """The rows of the shards, compressed, and why others can't be used, by conversation id."""
     rows_by_id: dict[str, Row] = {}
     unusable: dict[str, BadInput] = {}
     for path in sorted(tagged.glob("shard-*.parquet")) if tagged.is_dir() else [tagged]:

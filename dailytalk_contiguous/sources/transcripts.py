@@ -2,7 +2,7 @@
 
 Finds the files that belong to a recording, reads them into cues of its two channels and cuts these to
 conversations. Any mix of formats will do as long as each channel comes from one file: two texts for the same
-speech would put every word into the dataset twice, so they are refused rather than ranked.
+speech would put every word into the dataset twice, so they are rejected rather than ranked.
 """
 
 import re
@@ -82,7 +82,7 @@ def read_transcripts(
 ) -> list[Cue]:
     """Cues (`core.schema.CUE`, in seconds of the recording) of transcript files, by rising start.
 
-    A file that says who speaks but not what (RTTM) tells the speakers of one that says what but not who, and names
+    A file with speakers but no text (RTTM) gives the speakers of one with text but no speakers, and names
     the people of the others. `recording_file` is this one's path in files on many recordings;
     `channels`, the sides of files whose names don't have one. Raises BadInput, naming the
     file, for one that is damaged or of no known kind, where no speaker can be determined, and where two files give

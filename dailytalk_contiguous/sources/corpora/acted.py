@@ -79,7 +79,7 @@ class Ravdess(Corpus):
 
 
 def read_ravdess_name(file: FoundFile) -> Row:
-    """What `03-01-06-01-02-01-12.wav` tells. Raises BadInput, naming a code that the corpus does not have."""
+    """Columns from a name such as `03-01-06-01-02-01-12.wav`; BadInput names an unknown code."""
     stem = file.pure.stem
     if not _RAVDESS_NAME.fullmatch(stem):
         raise BadInput(
@@ -170,7 +170,7 @@ class Savee(Corpus):
 
 
 def read_savee_name(file: FoundFile) -> Row:
-    """What the name, or the folder and the name, tell. Raises BadInput, naming a code that is unknown."""
+    """Columns from the name, or from the folder and the name. Raises BadInput, naming a code that is unknown."""
     match = _SAVEE_NAME.fullmatch(file.pure.stem)
     if match is None:
         raise BadInput(f"its name {file.pure.name!r} is not like DC_a01.wav or DC/a01.wav", "rename it")
@@ -243,7 +243,7 @@ class Tess(Corpus):
 
 
 def read_tess_name(file: FoundFile) -> Row:
-    """What `OAF_back_angry.wav` tells. Raises BadInput for an unknown code, or a folder that says another."""
+    """Columns from a name such as `OAF_back_angry.wav`; BadInput if a code is unknown or the folder differs."""
     match = _TESS_NAME.fullmatch(MISNAMED.get(file.pure.stem, file.pure.stem))
     if match is None:
         raise BadInput(f"its name {file.pure.name!r} is not like OAF_back_angry.wav", "rename it")

@@ -112,7 +112,7 @@ class CremaD(Corpus):
 
 
 def read_crema_name(file: FoundFile, actors: dict[str, tuple[int, str]]) -> Row:
-    """What `1001_DFA_ANG_XX.wav` and the table of actors tell. Raises BadInput, naming a code that is unknown."""
+    """Columns from a name such as `1001_DFA_ANG_XX` and the table of actors; BadInput names an unknown code."""
     match = _NAME.fullmatch(MISNAMED.get(file.pure.stem, file.pure.stem))
     if match is None:
         raise BadInput(f"its name {file.pure.name!r} is not like 1001_DFA_ANG_XX.wav", "rename it")

@@ -100,7 +100,7 @@ class MspPodcast(Corpus):
 
 
 def read_line(clip: str, line: dict[str, str]) -> Row:
-    """What a line of the table tells. Raises BadInput, naming a code or a number that can't be."""
+    """The columns of a line of the table. Raises BadInput, naming a code or a number that can't be."""
     emotion = known(EMOTIONS, line["EmoClass"], "emotion", TABLE)
     speaker = line["SpkrID"].strip()
     return {
