@@ -20,7 +20,7 @@ class Kappa(NamedTuple):
 
     Attributes:
         overall: None where it is not defined, and then `reason` says why.
-        by_category: of each category that anybody chose; None where everybody always chose it.
+        by_category: of each chosen category; None where all listeners always chose it.
         n_clips, n_ratings: with two ratings or more, and ratings of these.
     """
 

@@ -32,7 +32,7 @@ from dailytalk_contiguous.core.errors import BadInput
 #
 # A program and not a library, because it is the one that people have, and because a crash or an endless loop on a
 # hostile file then stays in a process of its own. It reads single files of known formats alone: a playlist,
-# whatever its name, would make it open other files of this machine.
+# under any name, would make it open other files of this machine.
 
 
 #: Seconds after which reading a header is given up.
@@ -54,7 +54,7 @@ _FENCED = (
 )
 
 #: Seconds that ffmpeg may be waited for: so many, and as many as it decodes, but no more than a day. It decodes
-#: some hundred times as fast as speech is spoken: this ends what is stuck, whatever length a header promises.
+#: some hundred times as fast as speech is spoken: this ends what is stuck, with any length in the header.
 DECODE_TIMEOUT, LONGEST_DECODE = 60.0, 86400.0
 
 #: Bytes of its messages that are read: of a damaged recording it may write megabytes, and the last line says why.
@@ -432,7 +432,7 @@ def from_uri(text: str) -> Path:
 def embedded(audio: Mapping[str, Any] | None) -> dict[str, Any]:
     """The audio of a dataset's row as a `{"bytes", "path"}` struct whose path is None.
 
-    Every reader of finished rows goes through this: a dataset may come from anybody, and a path in one may name
+    Every reader of finished rows goes through this: a dataset may come from a stranger, and a path in one may name
     any file of this machine. A row without bytes is no error here; its decoder raises BadInput.
     """
     data = audio.get("bytes") if isinstance(audio, Mapping) else None

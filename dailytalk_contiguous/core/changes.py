@@ -89,7 +89,7 @@ def largest(bumps: Iterable[str]) -> str:
 def breaking(before: Features, after: Features) -> list[str]:
     """One sentence for each column or field that a reader of `before` would miss, or find of another type.
 
-    Fields of structs and lists are named by dots (`utterances.text`). New columns and another order break nobody;
+    Fields of structs and lists are named by dots (`utterances.text`). New columns and another order are harmless;
     another sampling rate or number of channels of audio does, for its length in samples is another.
     """
     return [

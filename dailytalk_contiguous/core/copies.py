@@ -93,7 +93,7 @@ class Copies(NamedTuple):
 def plan_copies(
     source: CopySource, kinds: Iterable[str], count: int, seed: int = 0, noises: Sequence[str] = ()
 ) -> Copies:
-    """The first `count` copies of a clip, its kinds in turn; fewer only where every kind is refused.
+    """The first `count` copies of a clip, its kinds in turn; fewer only where every kind is rejected.
 
     Args:
         source: the clip.
@@ -122,7 +122,7 @@ def plan_copies(
 
 
 def copy_id(source_id: str, recipe: Recipe) -> str:
-    """The id of a copy: `ID~pitch+1.30-5f2c`, whose last four digits tell copies with the same figures apart."""
+    """The id of a copy: `ID~pitch+1.30-5f2c`, whose last four digits distinguish copies with the same figures."""
     amount = f"{recipe.amount:+.2f}" if recipe.kind == "pitch" else f"{recipe.amount:.2f}"
     return f"{source_id}~{recipe.kind}{amount}-{recipe.seed & 0xFFFF:04x}"
 
@@ -167,7 +167,7 @@ def _moved(kind: str, amount: float, source: CopySource) -> list[tuple[str, floa
 
 
 def _allowed(kind: str, source: CopySource) -> list[tuple[float, float]]:
-    """Ranges of the amount in which no bucket flips; none where the kind is refused."""
+    """Ranges of the amount in which no bucket flips; none where the kind is rejected."""
     if kind == "noise":
         return [(LOWEST_SNR, HIGHEST_SNR)]
     if kind == "room":

@@ -61,7 +61,7 @@ def cache_folder() -> Path:
 def private_folder(folder: Path) -> Path:
     """The folder, which only its owner may enter if it has to be made; one that is there keeps its rights.
 
-    A disk that refuses is no error here; writing there will raise it.
+    A read-only disk is no error here; writing there will raise it.
     """
     with suppress(OSError):
         folder.mkdir(mode=PRIVATE, parents=True, exist_ok=True)

@@ -148,7 +148,7 @@ def snr_db(samples: Samples, sample_rate: int, speech: SpanPairs, heard: SpanPai
     softest tenth of all frames stands in: the closures of stop consonants.
 
     None without speech, or with a gate (digital silence where the noise should be). `LEAST_SNR_DB` where noise
-    drowns speech: of how much more no figure tells.
+    drowns speech, which can't be measured any further.
     """
     width = round(FRAME * sample_rate)
     frames = samples[: len(samples) - len(samples) % width].reshape(-1, width)
@@ -252,7 +252,7 @@ def _kilohertz(value: float) -> str:
 # may enter a dataset. A take is not compared with the length of the utterance that it replaces: people hesitate,
 # and "Okay the price." in 1.1 s is right where the speaker took 2.8 s. It is compared with how long its text
 # takes at the rate of the voice that speaks, and its end with how that voice usually ends. The limits are wide:
-# they refuse what is broken, not what is slow or hasty. What no limit of length can see, a sentence that ends
+# they reject what is broken, not what is slow or hasty. What no limit of length can see, a sentence that ends
 # early but calmly, shows in word times, where the service gives them, and to a recogniser (`--verify`).
 
 
@@ -400,7 +400,7 @@ def voice_of(takes: Sequence[tuple[str, Trimmed]]) -> Voice:
     """The habits of a voice, as medians over what it said: texts and their takes, in any order.
 
     Fewer than `MIN_TAKES` that can be used say nothing, and then the default counts. Where the median is a rate at
-    which nobody speaks (all takes are cut short, say), the nearest one at which people do counts.
+    which no one speaks (all takes are cut short, say), the nearest human rate counts.
     """
     usable = [(text, take) for text, take in takes if take.reason is None and take.spoken and text.strip()]
     if len(usable) < MIN_TAKES:

@@ -60,7 +60,7 @@ class Shortfall(NamedTuple):
 
     Attributes:
         emotion: its name.
-        seconds: recordings that it lacks: its target less what was recorded, whatever copies and weights add.
+        seconds: recordings that it lacks: its target less what was recorded, without copies and weights.
         sentence_type, length: those of which it has the least beside the others; None where it has its share.
     """
 
@@ -478,7 +478,7 @@ class CorpusSplit(NamedTuple):
 
 
 def split_corpus(clips: Iterable[SplitItem], by: str = "speakers", seed: int = 0) -> CorpusSplit:
-    """Divide clips into `train` and `validation`, whatever their order.
+    """Divide clips into `train` and `validation`, independently of their order.
 
     Args:
         clips: sources, and copies that name their source (which may be missing).

@@ -55,8 +55,8 @@ REJECTED = {"id": STRING, "stage": STRING, "reason": STRING, "remedy": STRING}
 PROBLEM = Features({"problem": STRING, "problem_stage": STRING, "remedy": STRING})
 
 #: What every source yields. `offset` and `duration` are the part of the recording that this conversation is.
-#: `audio_identity` tells the file from another of its name (`sources.transcribed` makes it; empty where there is a
-#: `problem`). `problem` is null, or why this recording can't be used, and `remedy` what to do about it.
+#: `audio_identity` distinguishes the file from another of its name (`sources.transcribed` makes it; empty where
+#: there is a `problem`). `problem` is null, or why this recording can't be used, and `remedy` what to do about it.
 SOURCE = Features(
     {
         "conversation_id": STRING,
@@ -432,7 +432,7 @@ COPY = Features(
     }
 )
 
-#: A word in seconds of the finished clip; `source` tells how its times are known (`stages.clip_words`).
+#: A word in seconds of the finished clip; `source` says how its times are known (`stages.clip_words`).
 TIMED_WORD = {"word": STRING, "start": SECONDS, "end": SECONDS, "source": STRING}
 
 #: How a source was conditioned (`stages.condition`).

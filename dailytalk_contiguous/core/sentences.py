@@ -255,7 +255,7 @@ def _has_words(text: str) -> bool:
 def _take_end(text: str, kept: frozenset[str]) -> tuple[str, str, bool]:
     """Split text into what the end mark belongs to and the closing quotes and brackets after it.
 
-    Also tells whether the first part already ends in a mark to keep; marks to replace are taken away.
+    Also returns whether the first part already ends in a mark to keep; marks to replace are taken away.
     """
     closers = ""
     while text:

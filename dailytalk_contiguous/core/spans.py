@@ -27,7 +27,7 @@ HYSTERESIS = 0.15
 QUIET_SECONDS = 0.2
 
 #: Even pieces are at most this share of the longest allowed: a length of just two pieces would leave only one
-#: place to cut, whatever is said there.
+#: place to cut, even inside speech.
 SLACK = 0.9
 
 
@@ -257,7 +257,7 @@ def _last(parts: Sequence[Taken], seconds: float) -> list[Taken]:
 # enough: what speech activity missed of a word.
 
 
-#: Samples of a frame: 10 ms, so that a run of 80 ms is told from one of 60.
+#: Samples of a frame: 10 ms, so that a run of 80 ms differs from one of 60.
 FRAME = 160
 FRAME_SECONDS = FRAME / ANALYSIS_RATE
 

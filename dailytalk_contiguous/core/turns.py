@@ -256,7 +256,7 @@ SAMPLE = 1 / 8000
 
 
 class Timed(NamedTuple):
-    """Speech on one channel, in seconds; `run` as in `timeline.Event`."""
+    """Speech on one channel, in seconds; `run` as in `TurnEvent`."""
 
     channel: str
     start: float
@@ -373,7 +373,7 @@ def compare_turns(
     ]
     groups = join_spans(
         source
-    )  # the same on both sides, or a pause that shrinks would look like a change in manners
+    )  # the same on both sides, or a pause that shrinks would look like a change in turn-taking
     before, after = stretches(source, groups), stretches(rebuilt, groups)
     changed, changed_before = turn_offsets(after), turn_offsets(before)
     comparable = len(changed) and len(changed_before)
@@ -488,7 +488,7 @@ def _quantiles(name: str, values: NDArray[np.float64]) -> dict[str, float]:
 
 
 def _union(timed: Sequence[Timed], channel: str | None = None) -> list[tuple[float, float]]:
-    """Where a channel, or anybody, speaks: in order and without overlap."""
+    """Times with speech on a channel, or on any: in order and without overlap."""
     union: list[tuple[float, float]] = []
     for _, start, end, _ in sorted(
         (span for span in timed if channel in (None, span.channel)), key=lambda span: span[1]

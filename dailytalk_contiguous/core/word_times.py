@@ -148,7 +148,7 @@ def compare_words(expected: Sequence[str], heard: Sequence[str]) -> tuple[float,
 # replaced by forced alignment, but right about which utterance says what.
 
 
-#: A `schema.CUE` and a `schema.WORD` as plain dicts.
+#: A `core.schema.CUE` and a `core.schema.WORD` as plain dicts.
 Cue = dict[str, Any]
 WordRow = dict[str, Any]
 TimeSpan = tuple[float, float]
@@ -195,7 +195,7 @@ def match_words(cues: Sequence[Cue], utterances: Sequence[TimeSpan], max_distanc
     """Give every word of one channel's cues to one of that channel's utterances.
 
     Args:
-        cues: `schema.CUE`s of one channel, in any order.
+        cues: `core.schema.CUE`s of one channel, in any order.
         utterances: (start, end) in seconds of the same clock, end > start, by rising start.
         max_distance: how far, in seconds, a word's midpoint may be from its utterance.
 
@@ -461,7 +461,7 @@ _PAUSE_MARKS = frozenset(".,!?;:…—–。！？、，؟۔।")
 
 
 def normalise(word: str) -> str:
-    """A word as it is compared: case folded, accents and everything but letters and digits taken off.
+    """A word as it is compared: case folded, accents and everything except letters and digits removed.
 
     >>> normalise(" “Isn’t")
     'isnt'
@@ -711,10 +711,11 @@ def _check(duration: float) -> None:
 
 # Moving the starts of words so that Moshi's trainer keeps them.
 #
-# moshi-finetune gives every frame of Mimi (80 ms) one token of text. The tokens of a word fill the frames from
-# its first one on; where the next word begins, what is left of them is dropped. So of two words that begin in one
+# moshi-finetune gives every frame of Mimi (80 ms) one token of text. The tokens of a word fill the frames from its
+# first one on; where the next word begins, what is left of them is dropped. So of two words that begin in one
 # frame the first is lost, and a word of three tokens with one frame to the next one is cut. A start that moves by
-# one frame at most, inside its utterance, mends nearly all of it, and no codec of 80 ms a frame could tell.
+# one frame at most, inside its utterance, repairs nearly all of it, which is below the resolution of a codec of 80
+# ms a frame.
 
 
 #: Frames of Mimi in a second.

@@ -155,7 +155,7 @@ BFLOAT16_FLAGS = {"avx512_bf16", "amx_bf16"}
 
 @lru_cache(maxsize=1)
 def load_affect_model(name: str, device: str, precision: str = "float32") -> "AffectModel":
-    """The model of this process; `device` is `cpu` or `cuda` (see `cuda.resolve_device`).
+    """The model of this process; `device` is `cpu` or `cuda` (see `models.devices.resolve_device`).
 
     Raises ModelMissing, or DailytalkError if it does not fit into memory.
     """
@@ -195,7 +195,7 @@ def threads_of_one() -> ThreadPoolExecutor:
 
 
 def fast_precision(device: str) -> str:
-    """`bfloat16` where `device` (one of `cuda.DEVICES`) multiplies in it, else `float32`.
+    """`bfloat16` where `device` (one of `models.devices.DEVICES`) multiplies in it, else `float32`.
 
     A CUDA that is not on this machine, but in the cluster that will do the work, is taken to do so.
     """

@@ -2,7 +2,7 @@
 
 Its regression head is not one that transformers knows, which puts a random head in its place under a mere
 warning; so the module is our own, and a checkpoint that lacks a weight, brings one too many or has one of
-another shape is refused by name. A padded batch gives what its utterances give one by one (to 1e-5): padding is
+another shape is rejected by name. A padded batch gives what its utterances give one by one (to 1e-5): padding is
 masked in the encoder and left out of the mean. The encoder may run in bfloat16; mean and head are float32 always.
 """
 
@@ -42,7 +42,7 @@ class Affect(NamedTuple):
 
 
 class AffectModel:
-    """A loaded model on one device, its encoder in `precision` (one of `affect.PRECISIONS`).
+    """A loaded model on one device, its encoder in `precision` (one of `models.affect.PRECISIONS`).
 
     Attributes:
         room: how large its batches may be, as far as is known.

@@ -286,7 +286,7 @@ def run_side_by_side(
 ) -> list[Result]:
     """`run_batched` on a CPU: the same batches, several at a time. Which ones does not depend on how many.
 
-    Raises ValueError as `run_batched` does, and whatever `call` raises.
+    Raises ValueError as `run_batched` does, and any error of `call`.
     """
     batches = plan_batches([max(length, SHORTEST) for length in seconds], budget)
     results: dict[int, Result] = {}

@@ -157,7 +157,7 @@ _opened: Callable[[float | None], Budget] = Budget
 
 @lru_cache(maxsize=1)
 def open_budget(limit: float | None) -> Budget:
-    """The purse of this run; `purse.cache_clear()` opens a new one."""
+    """The budget of this run; `open_budget.cache_clear()` opens a new one."""
     return _opened(limit)
 
 

@@ -147,7 +147,7 @@ class FishSegment(NamedTuple):
 
 
 class Sound(NamedTuple):
-    """What an answer holds: mono samples, rate in Hz, and the segments, if it tells any."""
+    """The content of an answer: mono samples, rate in Hz, and the segments, if any."""
 
     samples: NDArray[np.float32]
     sample_rate: int

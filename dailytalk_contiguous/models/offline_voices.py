@@ -81,7 +81,7 @@ STYLE_PROSODY: dict[str, StyleProsody] = {
 
 
 def prosody_of_tag(tag: str) -> StyleProsody:
-    """How to say something in the style `tag`: neutrally, for a tag that isn't in `MANNERS` or for none."""
+    """How to say something in the style `tag`: neutrally, for a tag that isn't in `STYLE_PROSODY` or for none."""
     return STYLE_PROSODY.get(tag, NEUTRAL)
 
 
@@ -110,7 +110,7 @@ _WORD, _END, _PHONEME = 1, 5, 7
 #: Its pitch setting runs from 0 to 100 around 50; 100 is about this multiple of the voice's pitch.
 _HIGHEST_PITCH = 1.9
 
-#: Volume setting of neutral speech. espeak's own 100 leaves no room for a louder manner before 16 bits overflow.
+#: Volume setting of neutral speech. espeak's own 100 leaves no room for a louder style before 16 bits overflow.
 _NEUTRAL_VOLUME = 50.0
 
 #: The variant of any voice that has breath in place of a tone.
@@ -164,7 +164,7 @@ class Espeak:
         self.deterministic = True
 
     def settings(self) -> dict[str, object]:
-        """The wheel's version and the table of manners."""
+        """The wheel's version and the prosody of each style."""
         return {
             "version": _wheel_version(),
             "manners": {tag: list(manner) for tag, manner in STYLE_PROSODY.items()},
@@ -199,10 +199,10 @@ class Espeak:
             )
         return Spoken(sound, rate, words, 0.0)
 
-    def _voice_of(self, language: str, manner: StyleProsody) -> str:
+    def _voice_of(self, language: str, prosody: StyleProsody) -> str:
         spoken = VOICES.get(language or "en", language)
         voice = spoken + self.voice if self.voice[:1] in ("", "+") else self.voice
-        return voice.split("+")[0] + _WHISPER if manner.whispered else voice
+        return voice.split("+")[0] + _WHISPER if prosody.whispered else voice
 
 
 def espeak_word_times(text: str, events: Sequence[EspeakEvent], sample_rate: int, duration: float) -> list[Word]:
@@ -307,13 +307,13 @@ def _synthesise(text: str, voice: str, line: Line) -> tuple[NDArray[np.float32],
     return np.frombuffer(b"".join(blocks), "<i2").astype(np.float32) / np.float32(32768), events, rate
 
 
-def parameters(manner: StyleProsody) -> dict[int, int]:
-    """espeak's own settings for a manner, by parameter: words a minute, and numbers around 50."""
+def parameters(prosody: StyleProsody) -> dict[int, int]:
+    """espeak's settings for a style, by parameter: words a minute, and numbers around 50."""
     return {
-        _RATE: round(min(450.0, max(80.0, NEUTRAL_RATE * manner.rate))),
-        _VOLUME: round(_NEUTRAL_VOLUME * 10 ** (manner.gain_db / 20)),
-        _ESPEAK_PITCH: round(min(100.0, max(0.0, 50 + 50 * log2(manner.pitch) / log2(_HIGHEST_PITCH)))),
-        _RANGE: round(min(100.0, 50 * manner.pitch_range)),
+        _RATE: round(min(450.0, max(80.0, NEUTRAL_RATE * prosody.rate))),
+        _VOLUME: round(_NEUTRAL_VOLUME * 10 ** (prosody.gain_db / 20)),
+        _ESPEAK_PITCH: round(min(100.0, max(0.0, 50 + 50 * log2(prosody.pitch) / log2(_HIGHEST_PITCH)))),
+        _RANGE: round(min(100.0, 50 * prosody.pitch_range)),
     }
 
 
@@ -376,7 +376,7 @@ FLITE_REMEDY = "apt install flite (or brew install flite), or choose another eng
 #: Seconds after which a line is given up; flite speaks some fifty times faster than real time.
 TIMEOUT = 60.0
 
-#: dBFS. No sample passes this, however loud the manner.
+#: dBFS. No sample passes this, however loud the style.
 _PEAK_DBFS = -1.0
 
 #: flite's pitch target in Hz, mean and standard deviation, that comes out as each voice's own pitch (fitted with
@@ -421,7 +421,7 @@ class Flite:
         self.deterministic = True
 
     def settings(self) -> dict[str, object]:
-        """The program's version and the table of manners."""
+        """The program's version and the prosody of each style."""
         return {"version": _version(), "manners": {tag: list(manner) for tag, manner in STYLE_PROSODY.items()}}
 
     def price(self, lines: Sequence[Line]) -> float:
@@ -443,26 +443,26 @@ class Flite:
             raise DailytalkError("flite can't speak in the voice of a sample", "use --tts fish with --voice clone")
         if line.language not in ("", "en"):
             raise SynthesisFailed(f"flite speaks English only, not {line.language!r}", "use --tts espeak or fish")
-        manner = prosody_of_tag(line.tag)
+        prosody = prosody_of_tag(line.tag)
         with tempfile.TemporaryDirectory() as folder:
             wave = Path(folder) / "line.wav"
             printed = _run(
-                "-voice", self.voice, "-psdur", *self._shape(manner), "-t", plain(line.text), "-o", str(wave)
+                "-voice", self.voice, "-psdur", *self._shape(prosody), "-t", plain(line.text), "-o", str(wave)
             )
             phones = parse_phones(printed)
             if all(phone.name == _PAUSE for phone in phones):
                 raise SynthesisFailed(f"flite finds nothing to say in {line.text!r}", "give it English words")
             sound, rate = soundfile.read(wave, dtype="float32")
-        sound = _louder(sound, manner.gain_db)
+        sound = _louder(sound, prosody.gain_db)
         return Spoken(sound, rate, flite_word_times(split_words(line.text), phones, len(sound) / rate), 0.0)
 
-    def _shape(self, manner: StyleProsody) -> list[str]:
-        """flite's settings for a manner."""
-        shape = {"duration_stretch": 1 / manner.rate}
-        if self.voice in _FLITE_PITCH and (manner.pitch, manner.pitch_range) != (1.0, 1.0):
+    def _shape(self, prosody: StyleProsody) -> list[str]:
+        """flite's settings for a style."""
+        shape = {"duration_stretch": 1 / prosody.rate}
+        if self.voice in _FLITE_PITCH and (prosody.pitch, prosody.pitch_range) != (1.0, 1.0):
             mean, deviation = _FLITE_PITCH[self.voice]
-            shape["int_f0_target_mean"] = mean * manner.pitch
-            shape["int_f0_target_stddev"] = deviation * manner.pitch_range
+            shape["int_f0_target_mean"] = mean * prosody.pitch
+            shape["int_f0_target_stddev"] = deviation * prosody.pitch_range
         return [part for name, value in shape.items() for part in ("--setf", f"{name}={value:.4f}")]
 
 

@@ -2,7 +2,7 @@
 
 Facts: https://platform.openai.com/docs/api-reference/audio/createSpeech. A style tag is not part of the text here:
 it becomes a sentence of instructions. OpenAI's two oldest models take none, and saying a line without its tag
-would be a silent loss, so they refuse tagged lines.
+would be a silent loss, so they reject tagged lines.
 """
 
 import hashlib

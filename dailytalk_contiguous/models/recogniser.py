@@ -121,7 +121,7 @@ def settled_type(model: str, device: str, compute_type: str) -> str:
     """The compute type of `model`, known before it is loaded: `auto` for one that has no choice.
 
     For a stage's settings, which must include all that decides its output: the same text on every host that does
-    the work, whatever `auto` is there.
+    the work, even if `auto` differs there.
     """
     return compute_type_of(device, compute_type) if _is_whisper(model) else "auto"
 

@@ -433,7 +433,7 @@ def rewrite(front: str, values: Mapping[str, Any]) -> str:
     """The front matter with these values; all other lines stay as they are.
 
     Raises:
-        CardDamaged: it is not one key a line, so that a value can't be told from the next.
+        CardDamaged: it is not one key a line, so that values can't be separated.
     """
     line = "\r\n" if "\r\n" in front else "\n"
     old, parts = values_of(front), _parts(front)
@@ -836,7 +836,7 @@ def render_card(
         rejects: lines of `rejects.jsonl`.
 
     Raises:
-        CardDamaged: the markers or the front matter of `old` can't be told apart from its text.
+        CardDamaged: the markers or the front matter of `old` are damaged.
     """
     from dailytalk_contiguous.publish.figures import card_plots  # matplotlib, which no other command needs
 

@@ -1132,13 +1132,13 @@ def check_jmoshi(folder: Path) -> tuple[list[Finding], dict[str, Any]]:
 
 def _words(folder: Path, shown: str, loudness: Loudness | None, counts: Counter[str]) -> Iterator[Finding]:
     try:
-        told = read_json(inside(folder, shown))
+        entries = read_json(inside(folder, shown))
     except BadInput as problem:
         yield error("unreadable-alignments", shown, problem.reason, _JMOSHI_AGAIN)
         return
     words = []
     unknown: Counter[str] = Counter()
-    for entry in told if isinstance(told, list) else [None]:
+    for entry in entries if isinstance(entries, list) else [None]:
         match entry:
             case {
                 "speaker": str(speaker),

@@ -1,4 +1,4 @@
-"""What a version of a dataset changes against another: conversations, fields, columns, tags and times.
+"""Compares two versions of a dataset: conversations, fields, columns, tags and times.
 
 Each version is read once, without its audio, whose digest says whether it changed; a file that both have is read
 for its ids alone. The older version's rows wait, compressed, in a temporary file, so that memory holds one short
@@ -39,19 +39,19 @@ _AUDIO_DIGEST = "audio_sha256"
 
 @dataclass
 class Changes:
-    """What is new. Ids are of conversations, sorted.
+    """The changes of a version. Ids are of conversations, sorted.
 
     Attributes:
-        previous: tag, branch or commit that was compared with; None where there was none.
+        previous: tag, branch or commit of the older version; None without one.
         added, removed, changed: ids; changed are those with another value in a field that both versions have.
         moved: split before and after of each id that changed it.
         fields: in how many conversations a field changed, by dotted name (`utterances.tag`, `audio`).
-        broken: by config, what a reader of the previous version would miss, a sentence each.
+        broken: by config, a sentence on each thing that a reader of the previous version would miss.
         columns: by config, columns and fields that are new.
         utterances: how many were added to and removed from changed conversations.
         tags: how many utterances went from one tag to another; no tag is "".
         utterance_times, word_times: shifts of starts in changed conversations.
-        repacked: the files or the card are others, whatever is in them.
+        repacked: the files or the card differ, even if the rows do not.
     """
 
     previous: str | None = None
@@ -70,7 +70,7 @@ class Changes:
 
     @property
     def bump(self) -> str:
-        """What the change calls for, of `core.changes.BUMPS`."""
+        """The bump of the version, of `core.changes.BUMPS`."""
         values = any(name.partition(".")[0] != "provenance" for name in self.fields)
         if self.broken:
             return "major"
@@ -249,7 +249,7 @@ def _digests(version: Version) -> dict[str, str]:
 
 
 def _revision(version: Version) -> str | None:
-    """The tag, branch or commit; for a folder, the tag of its manifest: its path is nobody's business."""
+    """The tag, branch or commit; for a folder, the tag of its manifest, since its path is private."""
     if isinstance(version.where, Path):
         return (version.manifest() or {}).get("version")
     return version.where.revision or version.commit

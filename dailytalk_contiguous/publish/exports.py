@@ -20,10 +20,10 @@ from dailytalk_contiguous.publish.splits import Split, as_given, split
 from dailytalk_contiguous.store.files import json_text
 from dailytalk_contiguous.store.owned_folder import OwnedFolder, file_name
 
-# Where a long conversation is cut for a trainer's window: in silence of both speakers, and evenly.
+# Cutting long conversations for a trainer's window: in silence of both speakers, and evenly.
 #
 # The trainer itself cuts every file each `duration_sec`, in the middle of a word if need be. A cut of ours never
-# parts a word, an utterance or a laugh: where nobody is silent for the whole of a window, the piece stays longer.
+# splits a word, an utterance or a laugh: where there is no silence in a whole window, the piece stays longer.
 
 
 #: Seconds of mutual silence at least: a cut in less would clip a breath or the end of a room's echo.
@@ -34,7 +34,7 @@ def cut_points(busy: Iterable[tuple[float, float]], duration: float, longest: fl
     """Edges of the pieces, from 0.0 to `duration` seconds.
 
     Args:
-        busy: starts and ends in seconds of all that is said or heard, of both speakers, in any order.
+        busy: starts and ends in seconds of all speech and sounds of both speakers, in any order.
         duration: seconds.
         longest: seconds that a piece may have; longer only where no silence allows a cut. 0 never cuts.
     """
@@ -58,7 +58,7 @@ def cut_points(busy: Iterable[tuple[float, float]], duration: float, longest: fl
 
 
 def _silences(busy: Iterable[tuple[float, float]], duration: float) -> list[tuple[float, float]]:
-    """Stretches between the first and the last sound in which nobody is heard, long enough for a cut."""
+    """Silences between the first and the last sound that are long enough for a cut."""
     silences: list[tuple[float, float]] = []
     until: float | None = None
     for start, end in sorted(busy):
@@ -72,7 +72,7 @@ def _middle(gap: tuple[float, float]) -> float:
     return (gap[0] + gap[1]) / 2
 
 
-# The folder that moshi-finetune trains on, ready to start.
+# Export for moshi-finetune: a training folder that is ready to use.
 #
 # Layout (as in that repository's README): `train.jsonl` and `eval.jsonl` with `{"path", "duration"}`, paths
 # relative to the manifest; `data_stereo/NAME.wav` (left: the voice that Moshi learns) and beside it `NAME.json`
@@ -143,16 +143,16 @@ def export_moshi(
     Args:
         rows: of `core.schema.BUILT`; read once, one at a time.
         out: the folder. Only a new one, an empty one, or an earlier export is written to.
-        eval_share: share of the seconds in `eval.jsonl`, see `splits.split`.
+        eval_share: share of the seconds in `eval.jsonl`, see `publish.splits.split`.
         seed: of the division.
-        sides: `train` or `eval` of each id, where that is settled; `eval_share` and `seed` decide nothing then.
+        sides: `train` or `eval` of each id, where that is decided; `eval_share` and `seed` have no effect then.
         both_speakers: write the other speaker's words too, as SPEAKER_OTHER (the trainer skips them).
         text_conditions: write the main speaker's commonest tags as condition `style`; a stock model stops on it.
         swap: Moshi takes the right speaker's part.
         max_length: seconds; longer conversations are cut in silence of both speakers. 0 cuts nothing.
         sample_rate: Hz.
         tokenizer: the trainer's, a SentencePiece model: words then get as many frames as they have tokens, where
-            there is room. Without it each gets a frame of its own.
+            there is room. Without it each gets one frame.
 
     Raises:
         DailytalkError: `out` is not ours, its path can't be configured, the tokenizer can't be read, or nothing is
@@ -342,7 +342,7 @@ def _timed_words(
     ]
     spoken = []
     for word in words:
-        # A word that no utterance holds may move in its own time alone.
+        # A word outside of all utterances may move only within its own time.
         first, last = next((turn for turn in turns if turn[0] <= word.start < turn[1]), (word.start, word.end))
         tokens = counter(word.text) if counter else 1
         spoken.append(SpokenWord(word.start, word.end, tokens, max(first, 0.0), min(last, end - start)))
@@ -399,7 +399,7 @@ def _about(conversation: Conversation) -> dict[str, Any]:
 
 
 def _group(about: Mapping[str, Any]) -> str:
-    """What must stay on one side: the kept speaker, or where nobody knows who it is, all of the recording."""
+    """What must stay on one side: the kept speaker or, if unknown, all of the recording."""
     return str(about["kept_speaker"] or f"recording\0{about['recording']}")
 
 
@@ -423,7 +423,7 @@ def refuse_path(out: Path) -> None:
         )
 
 
-# Turns for CSM, Sesame's conversational speech model, as the chat template in transformers wants them.
+# Export for CSM, Sesame's conversational speech model, in the form of the chat template in transformers.
 #
 # Layout: `conversations.jsonl`, one conversation a line, `{"conversation_id", "language", "messages"}`; a message
 # is `{"role": "0", "content": [{"type": "text", "text": …}, {"type": "audio", "path": "audio/NAME/0000.wav"}]}`.
@@ -443,7 +443,7 @@ ONE_TURN = 1.0
 
 
 class CsmTurn(NamedTuple):
-    """What one speaker says at once, in seconds of the conversation."""
+    """A turn of one speaker, in seconds of the conversation."""
 
     start: float
     end: float
@@ -463,8 +463,8 @@ def export_csm(
         sample_rate: Hz.
 
     Returns:
-        How many conversations were written, and those that were left out. Utterances without text (laughter)
-        are no turns, since the template refuses a message without text.
+        How many conversations were written, and the rejected ones. Utterances without text (laughter)
+        are no turns, since the template rejects a message without text.
 
     Raises:
         DailytalkError: `out` is not ours, an id occurs twice, or no conversation could be written.
@@ -492,7 +492,7 @@ def export_csm(
 
 
 def turns(utterances: Iterable[Utterance]) -> Iterator[CsmTurn]:
-    """Join what one speaker says at once; a backchannel of the other parts it, so that the order stays true."""
+    """Join the utterances of a turn; a backchannel of the other speaker splits it, which keeps the order."""
     current: CsmTurn | None = None
     for utterance in sorted(utterances, key=lambda item: (item.start, item.end)):
         if not utterance.text.strip():
@@ -520,11 +520,11 @@ def _messages(target: OwnedFolder, conversation: Conversation) -> Iterator[dict[
         }
 
 
-# The folder that nu-dialogue's moshi-finetune (the trainer of J-Moshi) tokenises.
+# Export for nu-dialogue's moshi-finetune, the trainer of J-Moshi.
 #
 # Layout (as in that repository's README): `audio/NAME.wav`, stereo with speaker A on the left and B on the right,
 # and `text/NAME.json`, a list of `{"speaker", "word", "start", "end"}` with the words of both in order of start.
-# It trains both streams, so a conversation in which one side has no words is left out, with the reason.
+# It trains both streams, so a conversation in which one side has no words is rejected.
 
 
 #: Folders of sound and words, and the speakers: on the left, on the right.

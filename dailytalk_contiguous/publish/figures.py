@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 # The plots of a card, as PNG files: a card on the Hub shows neither SVG nor scripts.
 #
-# Colours are Okabe and Ito's, which people with any colour vision tell apart, and no plot needs colour alone.
+# Colours are Okabe and Ito's, distinct for any colour vision, and no plot needs colour alone.
 # Nothing of the machine goes into a file (no date, no version, no style sheet of the user), so that the same data
 # gives the same bytes and a push sends a plot only if it changed.
 
@@ -41,7 +41,7 @@ MOST_TAGS = 25
 #: Seconds of the axis of floor-transfer offsets, and the width of its bins.
 OFFSETS, OFFSET_BIN = (-2.0, 3.0), 0.1
 
-#: `text.parse_math`: a tag is text, whatever is in it.
+#: `text.parse_math`: a tag is plain text.
 _STYLE: dict[Any, Any] = {
     "font.family": "DejaVu Sans",
     "font.size": 10,
@@ -125,7 +125,7 @@ def _offsets(stats: CardStatistics) -> bytes | None:
                 seconds = {at / OFFSET_BINS: n for at, n in side.offsets.items()}
                 counts, edges = _binned(seconds, OFFSETS[0], n_bins, OFFSET_BIN)
                 ends = [*edges.tolist(), OFFSETS[1]]
-                filled = side is stats.tally.before  # so that the two can be told apart where they are equal
+                filled = side is stats.tally.before  # so that both are visible where they are equal
                 axes.stairs(100 * counts / total, ends, color=colour, fill=filled, linewidth=1.8, label=name)
         axes.axvline(0, color="#999999", linewidth=0.8)
         axes.grid(axis="y")
@@ -159,7 +159,7 @@ def _affect(stats: CardStatistics) -> bytes | None:
 def _png(draw: Callable[[Axes], None], height: float, width: float = 7.2, left: float = 0.65) -> bytes:
     """Draw on one pair of axes, in inches at 120 dots each, with `left` of them for the labels of the y axis.
 
-    Margins are given, as a layout that is worked out draws everything twice.
+    Margins are fixed, since an automatic layout draws everything twice.
     """
     file = io.BytesIO()
     with matplotlib.rc_context():
@@ -193,10 +193,10 @@ def _short(name: str) -> str:
     return name if len(name) <= 24 else name[:23] + "…"
 
 
-# The measures of quality of a corpus as histograms, with the limits in them: where thresholds are chosen.
+# Measures of a corpus's quality as histograms with the limits, to choose thresholds.
 #
-# One picture, because a limit is a trade between measures: what is soft is noisy too. The scale of counts is
-# logarithmic, or the few clips that a limit is about would not be seen beside thousands of good ones.
+# One picture, because limits depend on each other: soft clips are noisy too. The scale of counts is
+# logarithmic, or the few clips near a limit would be invisible beside thousands of good ones.
 
 
 #: The picture, and the limits that are drawn in it, for who looks at the measures later.
@@ -229,7 +229,7 @@ def _drawn(rows: Sequence[Mapping[str, Any]], limits: QualityLimits) -> "Figure"
 
 
 def planned_limits(folder: Path) -> dict[str, float | None]:
-    """The limits that were looked at last, by name; none where nobody did."""
+    """The limits of the last `--report-only`, by name; empty before one."""
     try:
         limits: dict[str, float | None] = read_json(inside(folder, LIMITS))
     except BadInput:

@@ -34,10 +34,10 @@ from dailytalk_contiguous.shards import Entry, index, read_rows
 from dailytalk_contiguous.sources.transcribed import BASE, at_hand, tagged_row
 from dailytalk_contiguous.store.files import is_inside
 
-# Finished conversations, one at a time, as exporters want them: the main speaker first, samples at one rate.
+# Finished conversations for exporters, one at a time: the main speaker first, samples at one rate.
 #
 # Reading goes shard by shard and row group by row group, so that memory holds a few conversations however large
-# the dataset is. Which speaker is the main one (left, or right after a swap) is settled here, once, for all
+# the dataset is. Which speaker is the main one (left, or right after a swap) is decided here, once, for all
 # formats.
 
 
@@ -46,7 +46,7 @@ TOLERANCE = 0.001
 
 _REMEDY = "build the conversation again"
 
-#: What is read of a row's provenance (see `core.documents.expect`).
+#: The fields of a row's provenance that are read (see `core.documents.expect`).
 _PROVENANCE: dict[str, Any] = {
     "tool?": str,
     "voice?": str,
@@ -57,7 +57,7 @@ _PROVENANCE: dict[str, Any] = {
 #: Columns whose types are checked; `provenance` is a struct in what was published, and only `push` reads it.
 _TYPED = tuple(name for name in BUILT if name != "provenance")
 
-#: Statuses of utterances that cannot be heard.
+#: Statuses of utterances that are not in the audio.
 _UNHEARD = ("dropped",)
 
 #: Seconds that a time or a length may have: a month, which no conversation takes.
@@ -103,7 +103,7 @@ class Conversation:
         pcm: int16, shape (n, 2), the main speaker first.
         sample_rate: Hz.
         words: of both speakers, by start.
-        utterances: of both speakers that can be heard, by start.
+        utterances: the audible ones of both speakers, by start.
         sounds: starts and ends in seconds of the kept speaker's laughs, breaths, coughs and plosives, by start.
         language: ISO 639-1, or None.
         main_speaker: name of the main speaker or None.
@@ -195,10 +195,10 @@ class Problem(NamedTuple):
 
 
 def problem_of(row: Mapping[str, Any]) -> Problem | None:
-    """What keeps a finished row from being used, if anything: all that readers may rely on is checked here.
+    """Why a finished row can't be used, or None: all that readers rely on is checked here.
 
     It has an id and a length; its lists hold whole items, each of a known channel, with times that are numbers.
-    An utterance that was dropped has none. Audio and texts are for those who use them.
+    A dropped utterance has none. Audio and texts are checked by their users.
     """
     if not (row["conversation_id"] or "").strip():
         return Problem("conversation_id", "it has no conversation_id")
@@ -253,7 +253,7 @@ def shards(folder: Path) -> list[Path]:
     if not inside.is_dir() and (folder / "tagged").is_dir():
         raise DailytalkError(f"{folder} was tagged and not spoken yet", f"run dailytalk speak {folder}")
     root = inside if inside.is_dir() else folder
-    # What begins with a dot is half written, or waits in a folder of its own to be pushed.
+    # A name with a leading dot is half written, or in the staging folder of a push.
     paths = sorted(
         path
         for path in root.rglob("*.parquet")
@@ -303,7 +303,7 @@ def opened_shard(path: Path) -> Iterator[pq.ParquetFile]:
 
 
 def conversation(row: Mapping[str, Any], sample_rate: int, swap: bool) -> Conversation:
-    """A row as exporters want it.
+    """A row as a `Conversation`.
 
     Args:
         row: columns of `core.schema.BUILT`.
@@ -402,18 +402,18 @@ def _name_or_none(speaker: str | None) -> str | None:
     return None if speaker in (None, "", "left", "right") else speaker
 
 
-# The conversations that a report is about, one at a time, in one shape whether they were rebuilt or only tagged.
+# Conversations of a report, one at a time, in one form whether they were rebuilt or only tagged.
 #
-# A finished dataset is read as it is. A folder that holds no more than tags is read from transcript.jsonl,
-# because people edit that file and not the shards; the shards say how long its conversations are and where their
-# sound is. The lines of a conversation are expected to be together, as `dailytalk tag` writes them.
+# A finished dataset is read as it is. A folder that was only tagged is read from transcript.jsonl, because people
+# edit that file and not the shards; the shards have the lengths of its conversations and where their sound is. The
+# lines of a conversation are expected to be together, as `dailytalk tag` writes them.
 
 
 #: Where `dailytalk tag` and the commands after it put their shards.
 TAGGED, DATASET = "tagged", "dataset"
 
 
-#: What a line of a transcript holds, as far as a report shows it.
+#: The fields of a transcript's line that a report shows.
 _LINE = {
     **dict.fromkeys(("conversation_id?", "audio_file?", "utterance_id?", "speaker?", "kind?", "text?"), str),
     **dict.fromkeys(("tag?", "rule?", "language?"), str),
@@ -444,10 +444,10 @@ def report_input(folder: Path) -> ReportInput:
 
 
 def with_sound(folder: Path, row: Row) -> tuple[Row, float, str]:
-    """A row with its `audio`, the second of it at which the conversation begins, and why there is none.
+    """A row with its `audio`, the second in it at which the conversation begins, and why there is no audio.
 
-    A tagged shard holds the path of its recording. Whoever shared the folder may have written another path there,
-    so it is read only if it is the recording that was tagged, byte for byte as far as its identity tells.
+    A tagged shard holds the path of its recording. The author of a shared folder may have put another path there,
+    so it is read only if its identity is that of the tagged recording.
     """
     if row["timeline"] is not None or row["audio"] is not None:
         return row, 0.0, ""

@@ -25,9 +25,9 @@ from dailytalk_contiguous.publish.page import clip_place, finished_clips, sounds
 from dailytalk_contiguous.publish.render import template
 from dailytalk_contiguous.store.files import inside, write_lines, write_text
 
-# Reads the key and the answers of a blind listening test, and judges them.
+# Agreement: the key and the answers of a blind listening test, and their evaluation.
 #
-# An answer that doesn't belong to the test, or a choice that it didn't offer, is refused with its file: counted
+# An answer that doesn't belong to the test, or a choice that it didn't offer, is rejected with its file: counted
 # anyway, it would only look like disagreement.
 
 
@@ -148,9 +148,9 @@ def _read(path: Path, kind: str) -> dict[str, Any]:
     return expect(record, shape, as_text(path), "give what the page saved")  # type: ignore[no-any-return]
 
 
-# A listening test: one page on which people label shuffled clips without knowing what they are.
+# The test: one page on which people label shuffled clips without knowing what they are.
 #
-# Nothing in the page tells a clip's name, place or label: clips are numbered in a drawn order, and what the
+# Nothing in the page shows a clip's name, path or label: clips are numbered in a random order, and what the
 # numbers mean is in a key beside the page, for `dailytalk agreement`. The page works from a disk, without a
 # network and with the keyboard alone, and saves the answers as a file.
 
@@ -169,7 +169,7 @@ class WrittenTest:
 
 
 def key_path(page: Path) -> Path:
-    """Where the key of a page is."""
+    """The path of a page's key."""
     return page.with_name(f"{page.stem}.key.json")
 
 
@@ -188,7 +188,7 @@ def write_listening_test(folder: Path, page: Path, count: int, seed: int = 0) ->
         )
     order = sorted(chosen, key=lambda name: clip_place(f"order\0{name}", seed))
     numbers = {f"c{number:03d}": name for number, name in enumerate(order, 1)}
-    # Nobody reaches the names from it, and it tells this test from any other.
+    # It identifies the test and does not reveal the names.
     test = hashlib.sha256(json.dumps([seed, order]).encode()).hexdigest()[:16]
     encoded = sounds(folder, order)
     emotions = [

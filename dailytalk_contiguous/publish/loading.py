@@ -34,18 +34,18 @@ from dailytalk_contiguous.publish.manifest import MANIFEST
 from dailytalk_contiguous.publish.version import DEFAULT, PARQUET_ERRORS, Version, cause, open_version
 from dailytalk_contiguous.store.hub import Reference, hub_errors, reference
 
-# Audio of a row with both of its channels, decoded when it is asked for, and only the seconds that are.
+# Audio of a row with both of its channels, decoded on access, and only the seconds that are read.
 #
-# `datasets` averages stereo to mono through `["array"]` without a word (datasets#8005), and needs torchcodec for
-# any of it. Here a column keeps its encoded bytes, libsndfile decodes them, and the shape says what is there. It
-# is a feature of its own, so that it survives `map`, caches and workers: data that was saved with it asks for
+# `datasets` silently averages stereo to mono through `["array"]` (datasets#8005), and needs torchcodec for
+# any of it. Here a column keeps its encoded bytes, libsndfile decodes them, and the shape shows the channels. It
+# is a separate feature type, so that it survives `map`, caches and workers: data that was saved with it needs
 # this package instead of falling back to the average.
 
 
 #: The name under which `datasets` writes the feature into its files.
 FEATURE = "StereoAudio"
 
-#: Formats in which libsndfile finds a sample exactly; in others it needs what comes before (see `core.audio`).
+#: Formats in which libsndfile seeks exactly to a sample; in others it needs the audio before (see `core.audio`).
 _EXACT = ("FLAC", "WAV", "WAVEX")
 
 #: What is stored, and what is worked out from it.
@@ -199,9 +199,9 @@ with warnings.catch_warnings():  # it warns that the function is experimental, a
     register_feature(StereoFeature, FEATURE)
 
 
-# Whether the files of a version are those that its manifest names: by SHA-256, here or on the server.
+# Verifying the files of a version against its manifest, by SHA-256, here or on the server.
 #
-# What was downloaded is read and hashed; of what was not, the Hub tells the SHA-256 under which it stores it, so
+# Downloaded files are read and hashed; for others the Hub gives the SHA-256 under which it stores them, so
 # that a stream can be checked without reading it. The manifest is read at the same commit as the files.
 
 
@@ -236,11 +236,12 @@ def verify_version(version: Version, config: str, token: str | None, download: b
 def file_differences(
     version: Version, config: str | None = None, token: str | None = None, download: bool = False
 ) -> Iterator[Difference]:
-    """Yield what is not as the manifest says, by name; arguments as in `verify`, and all configs for None.
+    """Yield the files that differ from the manifest, by name; arguments as in `verify_version`, all configs for
+    None.
 
     Raises DailytalkError if there is no manifest, or the Hub can't be read.
     """
-    listed = {name: told for name, told in _manifest_files(version).items() if config in (None, _config(name))}
+    listed = {name: entry for name, entry in _manifest_files(version).items() if config in (None, _config(name))}
     present = {
         name
         for name_of_config, splits in version.configs().items()
@@ -318,8 +319,8 @@ def _sha256(file: BinaryIO) -> str:
 # `load`: a published dataset, or a folder of ours, through `datasets`, with both channels of its audio.
 #
 # It is `load_dataset` with four promises: the revision is one commit from the first file to the last, audio keeps
-# its shape (see `publish.loading`), files can be held against the manifest, and a stream goes on where it
-# stopped. What comes back is what `load_dataset` gives: all its methods work.
+# its channels, files can be verified against the manifest, and a stream resumes where it stopped. The result is
+# that of `load_dataset`: all its methods work.
 
 
 #: Bytes that a stream reads beyond what is asked for. The client's own 5 MB would bring the audio along with every
@@ -342,7 +343,7 @@ def load(
     token: str | None = None,
     state: Mapping[str, Any] | None = None,
 ) -> Any:
-    """Load a dataset whose `audio` is a `StereoAudio`: (samples, 2) float32, decoded when it is asked for.
+    """Load a dataset whose `audio` is a `StereoAudio`: (samples, 2) float32, decoded on access.
 
     >>> from dailytalk_contiguous import load
     >>> calls = load("work", split="train")  # or load("OWNER/NAME", split="train", revision="v1.0.0")
@@ -352,18 +353,18 @@ def load(
     (12000, 2)
 
     Args:
-        where: a folder that is there (a downloaded repository, a work folder, or its `dataset/`), else a dataset
+        where: an existing folder (a downloaded repository, a work folder, or its `dataset/`), else a dataset
             on the Hub: `OWNER/NAME`, `OWNER/NAME@v1.0.0`, `hf://datasets/OWNER/NAME@v1.0.0`.
         config: `conversations`, `utterances` or `source`. A work folder has `conversations` alone, in `train`. For
             `conversations` a dataset may have `default` instead, with the columns of `core.schema.BUILT`, as
             `Dataset.push_to_hub` leaves one: a warning says that it has no manifest to check files against.
         split: as in `load_dataset`; None for all of them.
         revision: a tag, branch or commit; None for the main branch as it is now.
-        streaming: read rows over the network while they are asked for.
-        columns: only these; what they need is all that a stream reads.
-        verify: first hold the files of the config against the manifest of that commit, by SHA-256: the downloaded
-            ones, or for a stream those on the server. The rows that `datasets` keeps in a cache of its own are
-            not looked at.
+        streaming: read rows over the network as they are used.
+        columns: only these; a stream reads nothing else.
+        verify: first compare the files of the config with the manifest of that commit, by SHA-256: the downloaded
+            ones, or for a stream those on the server. The rows that `datasets` keeps in its own cache are
+            not checked.
         token: of the Hub; None for that of the environment or the login.
         state: what `state_dict()` of the same stream gave. Rows that were read are not read again. It does not
             hold for a shuffle buffer, which loses the rows in it (`datasets` says so).
@@ -373,8 +374,9 @@ def load(
 
     Raises:
         DailytalkError: there is no such dataset, version, config, split or column, it may not be read, a file is
-            not what the manifest says or is damaged, or `state` is given without what makes it hold. A stream
-            reads its files later: what is damaged in them is an error of `datasets` or Arrow then.
+            not what the manifest says or is damaged, or `state` comes without a stream of a fixed version. A
+            stream
+            reads its files later: damage in them is an error of `datasets` or Arrow then.
     """
     version = _version(where, revision, token)
     _refuse_state(version, state, streaming, split)
@@ -465,7 +467,7 @@ def _data_files(version: Version, config: str, work: bool) -> dict[str, list[str
 
 @contextmanager
 def _name_in_errors(version: Version) -> Iterator[None]:
-    """Raise as a DailytalkError what `datasets` says of names that aren't there and of files that are damaged."""
+    """Raise as a DailytalkError the errors of `datasets` about missing names and damaged files."""
     try:
         yield
     except (DatasetBuildError, *PARQUET_ERRORS) as error:
@@ -493,7 +495,7 @@ def _with_stereo(data: Any, version: Version) -> Any:
 # Windows of conversations for PyTorch: both channels as (2, n), the words in them, and a batch of both.
 #
 # Windows are at fixed places of each conversation, so that a run can be repeated; only their own seconds are
-# decoded. What a window holds beyond the end of its conversation is zeros, told apart by `length`. Mimi, Moshi's
+# decoded. What a window holds beyond the end of its conversation is zeros, marked by `length`. Mimi, Moshi's
 # codec, makes 12.5 frames a second, so that a window is a whole number of them.
 
 
@@ -563,7 +565,7 @@ def moshi_windows(
         sample_rate: Hz; other audio is resampled.
 
     Returns:
-        An iterable of `Window`s; iterating again begins again.
+        An iterable of `Window`s; iterating again starts over.
 
     Raises:
         DailytalkError: `seconds` or `hop` can't be, a column is missing, or a conversation isn't stereo.

@@ -1,7 +1,7 @@
-"""What one version of a published dataset consists of: its data files, and the manifest that names them all.
+"""One version of a published dataset: its data files, and the manifest that names them all.
 
-The manifest is in the repository beside the data, so that anybody can check what was downloaded, list versions
-without opening a data file, and tell a version of ours from a stranger's.
+The manifest is in the repository beside the data, so that users can verify a download, list versions
+without opening a data file, and recognise versions that this tool published.
 """
 
 import json
@@ -17,7 +17,7 @@ from dailytalk_contiguous.core.errors import Reject
 MANIFEST = "manifest.json"
 LAYOUT = 1
 
-#: What is read of a manifest (see `core.documents.expect`).
+#: The fields of a manifest that are read (see `core.documents.expect`).
 MANIFEST_SHAPE: dict[str, Any] = {
     "version?": str,
     "changes?": dict,
@@ -79,7 +79,7 @@ def manifest(packed: Packed, tag: str | None, changes: Mapping[str, Any]) -> dic
     Args:
         packed: its files.
         tag: the version's tag, or None for one without.
-        changes: what is new against `changes["previous"]`, in numbers (see `publish.compare`).
+        changes: the changes since `changes["previous"]`, in numbers (see `publish.compare`).
     """
     return {
         "layout": LAYOUT,

@@ -64,10 +64,10 @@ from dailytalk_contiguous.run.outputs import RECORD, RUN
 from dailytalk_contiguous.store.files import inside, json_text
 from dailytalk_contiguous.store.owned_folder import OwnedFolder, file_name
 
-# Folders that can be mixed, read alike: files of audio with their words, side, licence and weight.
+# Folders that can be mixed, in one form: files of audio with their words, side, licence and weight.
 #
 # Three kinds: the work folder of a corpus (`dailytalk corpus`), a work folder of conversations (`build`), which
-# is exported for Moshi first, and a training folder (`export`, or an earlier mix). What a folder doesn't tell,
+# is exported for Moshi first, and a training folder (`export`, or an earlier mix). What a folder doesn't say,
 # above all a licence, stays unknown.
 
 
@@ -89,7 +89,7 @@ _HEADERS = (b"RIFF", b"RF64", b"RIFX")
 
 _ENTRY = {"path": str, "duration": float, "emotion?": str, "style?": str}
 
-#: What the JSON beside a WAV holds, as far as it goes on to a mix.
+#: The fields of the JSON beside a WAV that a mix takes over.
 ANNOTATION: dict[str, Any] = {
     f"{name}?": str for name in ("id", "corpus", "licence", "speaker", "emotion", "style", "split")
 }
@@ -108,7 +108,7 @@ ABOUT_SHAPE = {
     }
 }
 
-#: What a manifest names besides, and goes on to the mix.
+#: Further fields of a manifest that a mix takes over.
 _LABELS = ("emotion", "style")
 
 
@@ -118,16 +118,16 @@ class File:
 
     Attributes:
         id: `clip`, or else its path in its folder.
-        clip: the id of a clip of a corpus, which means this clip in every folder; None for anything else.
-        corpus: the corpus of a clip, which is divided in one folder only; None for anything else.
+        clip: the id of a clip of a corpus, the same in every folder; None for anything else.
+        corpus: the corpus of a clip, which may be in one folder only; None for anything else.
         wav: the audio; its words are in the JSON beside it.
         side: `train` or `eval`.
         seconds: of the audio, as the manifest has them.
-        weight: how often it wants to be seen, beside others of its folder; at least once, because a clip of a
-            smaller weight is there in place of others that its manifest left out.
+        weight: how often it is seen compared with others of its folder; at least once, because a clip of a
+            smaller weight replaces others that its manifest left out.
         licence: of the recording; None if it is not known.
         speaker: whose recording it is; None if it is not known.
-        labels: what its manifest tells besides.
+        labels: further fields of its manifest.
     """
 
     id: str
@@ -148,8 +148,8 @@ class MixFolder:
 
     Attributes:
         data: the training folder. manifests: its manifests by side.
-        models: that had a part in it. licence: of recordings that tell none of their own, or None.
-        about: what is known of its conversations, by id. credits: whose work it is.
+        models: those that made it. licence: of recordings without one, or None.
+        about: facts on its conversations, by id. credits: its sources and their authors.
         rejects: conversations that could not be exported.
     """
 
@@ -236,7 +236,7 @@ def most_listed(path: Path) -> int:
 
 
 def record_of(path: Path) -> dict[str, Any]:
-    """What run.json or mix.json of a folder holds; empty if it has neither. Raises BadInput for a damaged one."""
+    """The content of a folder's run.json or mix.json; empty without. Raises BadInput for a damaged file."""
     for name in (RUN, MIX):
         if (path / name).is_file():
             return _read(inside(path, name), RECORD)
@@ -286,7 +286,7 @@ def annotated(folder: Path, name: str) -> tuple[Path, dict[str, Any]]:
     """A WAV that a manifest names in its folder, and the JSON beside it.
 
     Raises BadInput for a name that leads out of the folder or is no WAV's, and if one of the two is missing or
-    damaged: what is named goes into a training folder, and from there anywhere.
+    damaged: named files end up in a training folder, and may be shared with it.
     """
     if not name.lower().endswith(_SUFFIXES):
         raise BadInput(f"the manifest in {as_text(folder)!r} names {quoted(name)}, which is no WAV", _AGAIN)
@@ -309,15 +309,15 @@ def _read(path: Path, shape: Any, limit: int = MOST_BYTES) -> dict[str, Any]:
     return content
 
 
-# `licences.md` of a mix: whose work it is, under which terms, and where these do not go together.
+# `licences.md` of a mix: its authors, their terms, and where these conflict.
 
 
-#: What is written of whoever a folder does not name.
+#: The text where a folder does not name its author.
 _NOBODY = "**not told: ask whoever made the folder**"
 
 
 class Used(NamedTuple):
-    """A folder in the mix: its place, its files that are in it, the models that had a part, whose work it is."""
+    """A folder in the mix: its name there, its files in it, the models that made it, its authors."""
 
     place: str
     files: Sequence[File]
@@ -386,7 +386,7 @@ def _credit_table(parts: Sequence[Used]) -> str:
     return markdown_table(("folder", "source", "licence", "citation"), rows)
 
 
-# What goes into a mix: the files of every folder that may be in it, and how often each of them is listed.
+# The contents of a mix: the permitted files of every folder, and how often each of them is listed.
 
 
 @dataclass(frozen=True)
@@ -394,11 +394,11 @@ class Settings:
     """How folders are mixed.
 
     Attributes:
-        commercial: leave out what may not, or may not surely, be used commercially.
+        commercial: leave out what may not be used commercially, and what is not known to be allowed.
         hours: of training, all folders together; None for as many as there are.
         seed: which clips are listed once more or once less, and which conversations evaluate.
-        eval_share: of conversations that have no division yet.
-        text_conditions: keep those that the folders tell; a stock model stops on them.
+        eval_share: of conversations that are not divided yet.
+        text_conditions: keep those of the folders; a stock model stops on them.
     """
 
     commercial: bool = False
@@ -410,7 +410,7 @@ class Settings:
 
 @dataclass
 class MixPart:
-    """A folder in the mix: its place in it, what is used of it, and what it adds up to."""
+    """A folder in the mix: its name there, its files that are used, and their totals."""
 
     place: str
     path: Path
@@ -433,7 +433,7 @@ class MixPart:
 
 
 def refuse_twice(folders: Sequence[tuple[Path, float | None]], out: Path) -> None:
-    """Raise DailytalkError if a folder is given twice, or is in the mix, or the mix in it."""
+    """Raise DailytalkError if a folder is named twice, is inside the mix, or contains it."""
     folders_before: set[Path] = set()
     target = out.resolve()
     for path, _ in folders:
@@ -486,7 +486,7 @@ def _model_refusal(models: Sequence[Origin]) -> str | None:
 
 
 def refuse_same(parts: Sequence[MixPart]) -> None:
-    """Raise DailytalkError if a corpus is in two folders: each was divided by itself.
+    """Raise DailytalkError if a corpus is in two folders, which were divided independently.
 
     The same clip, or another of its speaker, would train in one and evaluate in the other.
     """
@@ -551,11 +551,11 @@ def mix_summary(part: MixPart) -> dict[str, Any]:
     }
 
 
-# Several corpora and conversations as one training folder for moshi-finetune, each with its share of the hours.
+# `dailytalk mix`: several folders as one training folder for moshi-finetune, each with its share of the hours.
 #
 # No audio is written twice: files are linked, and how often the trainer meets one is how often the manifest names
-# it. Only what trains is weighted; what evaluates is there once, so that its loss means the same with every mix.
-# The licence of everything is told, and what can't be used commercially can be left out.
+# it. Only training files are weighted; evaluation files are listed once, so that their loss is comparable.
+# The licences of all files are listed, and those that forbid commercial use can be left out.
 
 
 #: Not `.jsonl`: the trainer would take it for a manifest.
@@ -567,7 +567,7 @@ MANY_TIMES = 4
 
 @dataclass(frozen=True)
 class Mixed:
-    """What a mix holds: its parts, lines of each manifest, licences, warnings and rejects."""
+    """A mix: its parts, lines of each manifest, licences, warnings and rejects."""
 
     parts: list[MixPart]
     lines: dict[str, int]
@@ -709,11 +709,11 @@ def _record(mixed: Mixed, settings: Settings) -> dict[str, Any]:
     }
 
 
-# A mix, read as finished clips are, so that the report of a corpus serves it too.
+# Reading a mix as finished clips, for the report of a corpus.
 #
-# A mix has no shards: what is known of a clip is in the JSON beside its WAV, and how often it is seen is how
-# often the manifest names it. Conversations have no labels there; each is one file of its folder, and its seconds
-# count for that alone.
+# A mix has no shards: the facts of a clip are in the JSON beside its WAV, and how often it is seen is how
+# often the manifest names it. Conversations have no labels there; each is one file of its folder, and only its
+# seconds count.
 
 
 #: Splits of clips by the sides of a mix.
@@ -728,8 +728,9 @@ def is_mix(folder: Path) -> bool:
 def mixed_rows(folder: Path) -> Iterator[Row]:
     """Every file once, with the columns of `core.schema.FINISHED`, without audio.
 
-    `weight` is how often the manifest names the file, and `wav` its path in the folder. Of a conversation all is
-    null but `id` (its path), `corpus` (the folder that it came from), `duration`, `split`, `weight` and `licence`.
+    `weight` is how often the manifest names the file, and `wav` its path in the folder. For a conversation
+    all is null except `id` (its path), `corpus` (the folder that it came from), `duration`, `split`, `weight` and
+    `licence`.
 
     Raises DailytalkError for a damaged folder.
     """
@@ -737,23 +738,26 @@ def mixed_rows(folder: Path) -> Iterator[Row]:
         lines = entries(folder / name)
         times = Counter(line["path"] for line in lines)
         for path, duration in {line["path"]: line["duration"] for line in lines}.items():
-            told = annotated(folder, path)[1]
-            row = {column: told.get(column) for column in FINISHED}
-            row |= {"id": told.get("id") or path, "corpus": told.get("corpus") or Path(path).parent.name}
+            annotation = annotated(folder, path)[1]
+            row = {column: annotation.get(column) for column in FINISHED}
+            row |= {
+                "id": annotation.get("id") or path,
+                "corpus": annotation.get("corpus") or Path(path).parent.name,
+            }
             yield row | {"duration": duration, "split": _SPLITS[side], "weight": float(times[path]), "wav": path}
 
 
 def mixed_sounds(folder: Path, ids: Collection[str]) -> dict[str, bytes]:
     """The left channel of some files as MP3, by id."""
-    found = {}
+    encoded = {}
     for row in mixed_rows(folder):
         if row["id"] in ids:
             samples, sample_rate = soundfile.read(folder / row["wav"], dtype="float32", always_2d=True)
-            found[row["id"]] = encode(samples[:, :1], sample_rate)
-    return found
+            encoded[row["id"]] = encode(samples[:, :1], sample_rate)
+    return encoded
 
 
 def mixed_rejects(folder: Path) -> Iterator[dict[str, str]]:
-    """What was left out, as `rows.rejects` tells it."""
+    """The rejects of a mix, with the fields of `rejects.jsonl`."""
     for reject in expect(read_json(inside(folder, REJECTS)), [dict], REJECTS):
         yield {name: str(reject.get(name) or "") for name in ("id", "stage", "reason", "remedy")}

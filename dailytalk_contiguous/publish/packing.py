@@ -881,7 +881,7 @@ def pack_version(
         include_source: publish the recordings too, as config `source`.
         splits_before: conversation id to its split in the version before.
         shards_before: `CONFIG/SPLIT` to its number of files in the version before.
-        valid_share, test_share, seed: as in `splits.split_three`.
+        valid_share, test_share, seed: as in `publish.splits.split_three`.
         shard_bytes: bytes of a file at most, in the mean.
         source: `repository`, `revision` and `licence` of the recordings; None: those of run.json, if any.
         workers: files that are made at once.
@@ -907,7 +907,7 @@ def pack_version(
     for number, file in enumerate(files_by_name.values(), 1):
         progress(file, number, len(jobs))
     try:
-        # Closed at once, whatever is raised here: a traceback would keep it, and its threads, alive.
+        # Closed at once after any error here: a traceback would keep it, and its threads, alive.
         with closing(_write_missing(missing, stage, index, made_by, workers)) as files:
             for file in files:
                 files_by_name[file.name] = file

@@ -999,7 +999,7 @@ def write_report(
         folder: as `dailytalk build`, `speak` or `tag` left it.
         out: the file; by default `report.html` in the folder.
         shown: how many conversations to draw and embed, from the first; or their ids.
-        other: a folder to compare its utterances with, as `against_rows.source_of` takes it; None for none.
+        other: a folder to compare its utterances with, as `source_of` takes it; None for none.
 
     Raises DailytalkError if the folder holds no conversations or can't be read, an id is not in it, or there is
     nothing to compare.
@@ -1128,7 +1128,7 @@ def write_corpus_report(
         folder: as `dailytalk corpus` left it, with `--report-only` or without, or as `dailytalk mix` did.
         out: the page; by default `report.html` in the folder.
         markdown: a file for the summary; None for none.
-        other: a folder to compare it with, as `against_rows.source_of` takes it; None for none.
+        other: a folder to compare it with, as `source_of` takes it; None for none.
 
     Raises DailytalkError if a folder can't be read, or there is nothing to compare.
     """

@@ -1,4 +1,4 @@
-"""A conversation to listen to and look at: both channels' waveforms, what is said along them, and a player.
+"""A player of one conversation: both channels' waveforms with the words along them, and the sound.
 
 The sound goes into the page as MP3 at a constant rate, the one small format that every browser plays and seeks to
 the frame; both speakers stay on their sides. Drawing and sound end after three minutes, which keeps a page with a
@@ -35,7 +35,7 @@ LINE, WAVE, AXIS, LETTER = 15, 64, 22, 7.2
 #: Lines over a waveform for tags and below it for words, so that neighbours do not cover each other.
 TAG_LINES, WORD_LINES = 2, 3
 
-#: Where a channel's waveform begins (its name is above the tags), and the height of all that belongs to it.
+#: Top of a channel's waveform (its name is above the tags), and the height of the whole channel.
 WAVE_TOP = LINE * (1 + TAG_LINES) + 8
 LANE = WAVE_TOP + WAVE + LINE * WORD_LINES + 10
 
@@ -206,7 +206,7 @@ def _boxes(utterances: Sequence[Mapping[str, Any]], top: int, channel: str, seco
 
 
 def _sounds(sounds: Sequence[Mapping[str, Any]], top: int, seconds: float) -> list[Html]:
-    """Where the kept speaker laughs, breathes or coughs: framed, since it is heard and is no utterance."""
+    """Laughs, breaths and coughs of the kept speaker: framed, since they are no utterances."""
     return [
         fill(
             '<rect x="{:.1f}" y="{}" width="{:.1f}" height="{}" rx="4" class="sound {}">'
@@ -252,7 +252,7 @@ def _words(words: Sequence[Mapping[str, Any]], top: int) -> list[Html]:
 
 
 def _script(utterances: Sequence[Mapping[str, Any]]) -> Html:
-    """What is said, in order; each line is a button that plays from there."""
+    """The utterances in order; each line is a button that plays from there."""
     if not utterances:
         return fill('<p class="note">Nobody speaks here.</p>')
     items = joined(

@@ -1,6 +1,6 @@
-"""The plots of a report as inline SVG, drawn here because a page that stands alone can load no plotting library.
+"""The plots of a report as inline SVG, drawn here because a self-contained page can load no plotting library.
 
-Each is drawn for a card of about 360 px, so that its lettering stays legible on a telephone and several are side
+Each is drawn for a card of about 360 px, so that its lettering stays legible on a phone and several fit side
 by side on a desk. Colours are classes that the page's style sheet fills, in light and in dark.
 """
 
@@ -45,7 +45,7 @@ def bars(title: str, rows: Sequence[Bar], classes: Sequence[str], grouped: bool 
     """Horizontal bars, the series of a row one after another, or one below the other if `grouped`.
 
     Args:
-        title: said to those who can't see the plot.
+        title: for screen readers.
         rows: from top to bottom.
         classes: style of each series.
     """
@@ -92,7 +92,7 @@ def histogram(
     """Shares of distributions over each other: the outline of each, in the style it names.
 
     Args:
-        title: said to those who can't see the plot.
+        title: for screen readers.
         series: style, and the share in [0, 1] of each bin by its lower edge.
         axis: of the values.
         bin_width: in units of the axis.
@@ -120,7 +120,7 @@ def histogram(
 def bubbles(
     title: str, cells: Sequence[tuple[float, float, int, str]], x_axis: Axis, y_axis: Axis, diagonal: bool = False
 ) -> Html:
-    """Circles whose area grows with a count: x, y, the count, and what pointing at it tells.
+    """Circles whose area grows with a count: x, y, the count, and its tooltip.
 
     `diagonal` draws the line on which both values are the same.
     """
@@ -145,7 +145,7 @@ def bubbles(
 
 
 class _Frame:
-    """Where values are between two axes, in units of the drawing."""
+    """Positions of values between two axes, in units of the drawing."""
 
     left, right, top, bottom = 46, 12, 8, 38
 

@@ -49,10 +49,10 @@ from dailytalk_contiguous.run.outputs import read_run, rejects_in
 from dailytalk_contiguous.store.files import write_text
 from dailytalk_contiguous.store.hub import TIMEOUTS, Reference, hub_errors, without_tokens
 
-# How long to go on asking a server that fails: a few times, further and further apart, and never for ever.
+# Retries of requests to a server that fails: a few, at growing intervals.
 #
-# What is worth another try is told by the answer's status, or by the connection having failed; anything else is
-# an answer. Requests that must not be made twice (a commit) are not for `retried`: see `publish.pushing`.
+# A retry depends on the status of the answer, or on a failed connection; anything else is an answer. Requests that
+# must not be made twice (a commit) do not go through `with_retries`.
 
 
 Answer = TypeVar("Answer")
@@ -119,11 +119,11 @@ def _retry_after(error: Exception) -> float:
     return float(header) if header.isdecimal() else 0.0
 
 
-# What a dataset repository is before we publish to it: whether we may, and what is there.
+# The state of a dataset repository before publishing: permissions and contents.
 #
-# Everything that can be refused is found out here, before the first byte of work: a read-only token otherwise
+# Everything that can be rejected is checked here, before any work: a read-only token otherwise
 # fails after hours of packing, and a server without Xet at the end of the upload. All that follows is planned
-# against one commit, the head that is read here, and is refused by the Hub if the head is another one by then.
+# against one commit, the head that is read here, and the Hub rejects it if the head has moved by then.
 
 
 MAIN = "main"
@@ -161,7 +161,7 @@ class RemoteFile(NamedTuple):
 
 @dataclass(frozen=True)
 class State:
-    """What is on the Hub, at one moment.
+    """The repository on the Hub, at one moment.
 
     Attributes:
         exists: whether there is such a repository.
@@ -182,7 +182,7 @@ class State:
 
 
 def check_access(api: HfApi, target: Target, patience: RetryPolicy) -> bool:
-    """Whether the repository is there. Makes nothing.
+    """Whether the repository exists. Creates nothing.
 
     Raises:
         DailytalkError: no token, a wrong one, or one that may not write there; no such repository and `create` is
@@ -203,7 +203,7 @@ def check_access(api: HfApi, target: Target, patience: RetryPolicy) -> bool:
                 f"{target.repo} is public already", "make it private in its settings, or leave --private out"
             )
         try:
-            # Whoever may read may propose.
+            # Read access is enough for a pull request.
             with_retries(
                 lambda: api.auth_check(target.repo, repo_type=KIND, write=not target.pull_request), patience
             )
@@ -217,7 +217,7 @@ def check_access(api: HfApi, target: Target, patience: RetryPolicy) -> bool:
 
 
 def read_state(api: HfApi, target: Target, patience: RetryPolicy) -> State:
-    """What is in a repository that is there. Raises DailytalkError as the Hub does."""
+    """The state of an existing repository. Raises DailytalkError for errors of the Hub."""
     with hub_errors(target.repo):
         refs = with_retries(lambda: api.list_repo_refs(target.repo, repo_type=KIND), patience)
         branches = {ref.name: ref.target_commit for ref in refs.branches}
@@ -306,7 +306,7 @@ def _gives_xet_tokens(api: HfApi, repo: str, patience: RetryPolicy) -> bool:
 
 
 def _check_creation(target: Target, user: dict[str, Any]) -> None:
-    """Whether a repository that isn't there may be made, as far as the user's own record tells."""
+    """Whether a missing repository may be created, as far as the user's record shows."""
     if not target.create:
         raise DailytalkError(
             f"there is no dataset {target.repo} on the Hub, or you may not see it",
@@ -326,10 +326,10 @@ def _check_creation(target: Target, user: dict[str, Any]) -> None:
         raise DailytalkError(f"the token of {user.get('name')} may only read", _READ_ONLY)
 
 
-# What a push would change in a repository, file by file, worked out before anything is sent.
+# The plan of a push: its changes to a repository, file by file, before anything is sent.
 #
 # Only files that are ours are ever deleted: those that the previous manifest names, and data files of our layout
-# in our config folders, which readers would otherwise take for rows of this version. A stranger's file stays.
+# in our config folders, which readers would otherwise take for rows of this version. Other files stay.
 
 
 #: Where the card's pictures are; the manifest names them under this key.
@@ -401,10 +401,10 @@ class PushPlan:
 
 
 def plan_push(state: State, release: Release) -> PushPlan:
-    """Compare a release with what is there.
+    """Compare a release with the repository.
 
     Raises:
-        DailytalkError: a stranger's file has the name of our manifest.
+        DailytalkError: a file that is not ours has the name of our manifest.
     """
     if MANIFEST in state.files and state.manifest is None:
         raise DailytalkError(
@@ -462,10 +462,10 @@ def _content(data: bytes) -> Content:
     return Content(data, len(data), hashlib.sha256(data).hexdigest())
 
 
-# Uploads data files to where nobody sees them until a commit names them.
+# Uploading data files, which no reader sees until a commit names them.
 #
-# What the Hub's store has already, from another version or from a run that was stopped, is not sent again: the
-# server is asked first. Files go in small batches from the disk, so that memory holds none of them.
+# What the Hub's store already has, from another version or from a stopped run, is not sent again: the
+# server is asked first. Files are sent from the disk in small batches, so that memory holds none of them.
 
 
 #: Files and bytes that are uploaded at once: enough to keep the line busy, few enough that a stop loses little.
@@ -508,7 +508,7 @@ def upload(
 
 
 def _missing(api: HfApi, target: Target, files: Sequence[DataFile], patience: RetryPolicy) -> list[DataFile]:
-    """Those whose content the Hub's store does not have, whatever commit or stopped run it is from."""
+    """The files whose content the Hub's store does not have from any commit or stopped run."""
     missing: list[DataFile] = []
     for start in range(0, len(files), _ASKED):
         some = files[start : start + _ASKED]
@@ -544,10 +544,10 @@ def _preupload(api: HfApi, target: Target, additions: list[CommitOperationAdd]) 
 
 @contextmanager
 def client_errors(repo: str) -> Iterator[None]:
-    """Raise what the client wraps into errors of its own as what it was, or else as a DailytalkError.
+    """Raise the cause of errors that the client wraps, or else a DailytalkError.
 
-    It does so for a file of many that failed, for what the Hub says of the card's front matter, and Xet's own
-    errors have no kind at all.
+    The client wraps the failure of a file among many and the Hub's errors about the card's front matter, and Xet's
+    errors have no type.
     """
     try:
         yield
@@ -579,12 +579,11 @@ def _addition(file: DataFile) -> CommitOperationAdd:
     return addition
 
 
-# Sends a version to the Hub so that readers see the old one or the new one, whenever it stops.
+# Publishing a version so that readers see the old one or the new one, even if the push stops at any point.
 #
-# Files are uploaded first, where nobody sees them; then one commit brings all of them, takes away what is stale,
-# and is refused if anybody else has committed since; then what it holds is checked, and only then is it tagged. A
-# lost answer to the commit or the tag may still have done its work, so both are looked for before they are tried
-# again.
+# Files are uploaded first, unseen by readers; then one commit adds all of them and removes stale ones, and is
+# rejected if there was another commit meanwhile; then its contents are checked, and only then is it tagged. A lost
+# answer to the commit or the tag may still have done its work, so both are looked for before they are tried again.
 
 
 Say = Callable[[str], None]
@@ -612,19 +611,19 @@ class Published:
 def publish(
     api: HfApi, target: Target, state: State, release: Release, patience: RetryPolicy, say: Say
 ) -> Published:
-    """Bring a release to the Hub: repository and branch, uploads, one commit, a look at it, the tag.
+    """Publish a release: repository and branch, uploads, one commit, a check of it, the tag.
 
     Args:
-        state: what the release was planned against. A head that is another one by now is an error.
-        say: told one line at each step.
+        state: what the release was planned against. If the head has moved since, that is an error.
+        say: called with one line at each step.
 
     Raises:
-        DailytalkError: somebody else published meanwhile, or the Hub refuses or fails for good. Readers see the
+        DailytalkError: there was another push meanwhile, or the Hub refuses or keeps failing. Readers see the
             old version then, or, if only the tag is missing, the new one.
     """
     with hub_errors(target.repo):
         if not target.pull_request and is_published(state, release) and state.head:
-            prepared(api, target, state, patience)  # a branch that is still to be made holds what main does
+            prepared(api, target, state, patience)  # a new branch starts from main
             say("the commit is there already")
             total = sum(file.size for file in release.packed.files)
             tag = _tagged(api, target.repo, release.tag, state.head, patience)
@@ -739,7 +738,7 @@ def _check(api: HfApi, target: Target, commit: str, release: Release, patience: 
 
 
 def _tagged(api: HfApi, repo: str, tag: str | None, commit: str, patience: RetryPolicy) -> str | None:
-    """Name a commit. A tag that is there already is never moved."""
+    """Tag a commit. An existing tag is never moved."""
     if tag is None:
         return None
     attempt = 1
@@ -771,11 +770,11 @@ def _page(api: HfApi, repo: str, commit: str) -> str:
     return f"{api.endpoint}/{KIND}s/{repo}/commit/{commit}"
 
 
-# The same version by way of `Dataset.push_to_hub`, for those who would rather trust the client's own code.
+# Publishing with `Dataset.push_to_hub`, for users who prefer the client's own code.
 #
 # It makes a commit for each config, then one for the card and the manifest, which name what it has written; the
-# tag comes last. So readers of a tag see whole versions, and readers of the branch may meet the steps. Above 50
-# files of a config the client makes several commits, between which old and new files are mixed: that is refused.
+# tag comes last. So readers of a tag see whole versions, and readers of the branch may see the steps. Above 50
+# files of a config the client makes several commits, between which old and new files are mixed: that is rejected.
 
 
 #: Files up to which `push_to_hub` makes one commit of a config.
@@ -801,10 +800,10 @@ def check_plain(target: Target, release: Release) -> None:
 def publish_plainly(
     api: HfApi, target: Target, state: State, release: Release, patience: RetryPolicy, say: Say
 ) -> Published:
-    """Publish with `push_to_hub`; what is returned and raised is as in `publish.pushing.publish`.
+    """Publish with `push_to_hub`; returns and raises as `publish` does.
 
-    The files differ from the packed ones (other row groups), so what was uploaded before by the other method is
-    sent anew.
+    The files differ from the packed ones (other row groups), so what the other method uploaded before is
+    sent again.
     """
     if is_published(state, release):
         return publish(api, target, state, release, patience, say)
@@ -861,11 +860,11 @@ def _seconds(rows: Dataset) -> float:
     return float(sum(conversation["duration"] for cut in rows["conversations"] for conversation in cut))
 
 
-# A push from a work folder to a version on the Hub: check, pack, compare, write the card, commit, tag.
+# `dailytalk push`, from a work folder to a version on the Hub: check, pack, compare, write the card, commit, tag.
 #
 # Everything before the commit changes nothing on the Hub, and everything packed stays in `.publish` of the work
-# folder until the push is through, so that the same command after any stop goes on where it was. `--dry-run` goes
-# all the way to the plan.
+# folder until the push has succeeded, so that the same command resumes after any stop. `--dry-run` ends after
+# the plan.
 
 
 #: Folder of packed files that wait to be sent, in the work folder.
@@ -963,10 +962,10 @@ def push_version(
 
 
 def validate_request(api: HfApi, target: Target, settings: PushSettings, patience: RetryPolicy) -> bool:
-    """Whether the repository is there. Makes nothing.
+    """Whether the repository exists. Creates nothing.
 
-    Raises DailytalkError for all that can be refused before a byte of work: a tag that is no version, what the
-    card can't hold, and what `check_access` finds.
+    Raises DailytalkError for all that can be rejected before any work: a tag that is no version, what the
+    card can't hold, and what `check_access` rejects.
     """
     if settings.tag not in (None, AUTO):
         parse_tag(str(settings.tag))
@@ -998,7 +997,7 @@ def _packed(folder: Path, stage: Path, target: Target, state: State, settings: P
 
 
 def _is_tenth(done: int, of: int) -> bool:
-    """Whether another tenth is done: hundreds of files are no reason for hundreds of lines."""
+    """Whether another tenth is done: hundreds of files should not print hundreds of lines."""
     return done * 10 // of > (done - 1) * 10 // of
 
 
@@ -1027,9 +1026,9 @@ def _is_there(
     settings: PushSettings,
     patience: RetryPolicy,
 ) -> bool:
-    """Whether just this is published already, so that nothing is left to do.
+    """Whether exactly this is already published, so that nothing is left to do.
 
-    Raises DailytalkError if the tag is there and names something else.
+    Raises DailytalkError if the tag exists and names something else.
     """
     asks_card = _asks_other_card(state.card, settings)
     if tag is None or target.pull_request:

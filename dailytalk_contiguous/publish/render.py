@@ -9,10 +9,10 @@ from html import escape
 from importlib.resources import files
 from typing import Any, NamedTuple
 
-# Pieces of HTML that the parts of a report are put together from, and figures as people read them.
+# Pieces of HTML for reports, and figures in readable form.
 #
 # Text is escaped unless it is `Html`, which only `fill` and `joined` make: from templates that are written in
-# this package, and from values that are escaped on their way in. So a text that somebody forgot is shown as text,
+# this package, and from values that are escaped on their way in. So a forgotten text is shown as text,
 # and never becomes markup. (A template engine would bring a second language for pages that are mostly drawings.)
 
 
@@ -115,7 +115,7 @@ def stack(*cards: Html) -> Html:
 
 
 def plots(*cards: Html) -> Html:
-    """Cards beside each other."""
+    """A row of cards."""
     return fill('<div class="plots">{}</div>', joined(cards))
 
 
@@ -144,7 +144,7 @@ def facts_of(figures: Iterable[tuple[str, str, str]]) -> Html:
     return fill('<dl class="facts">{}</dl>', joined(fact(*figure) for figure in figures))
 
 
-# Text of a card from values: escaped, so that data can't become Markdown, and free of this machine's paths.
+# Markdown from values: escaped, so that data can't become syntax, and without this machine's paths.
 #
 # Names, reasons and settings come from people and file systems. What Markdown or HTML would take for syntax is
 # written as a character reference, which a reader never sees; what looks like a path is left out.
@@ -210,7 +210,7 @@ def markdown_table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 
 def details(summary: str, text: str) -> str:
-    """A part that is folded up until somebody asks for it. Empty without text."""
+    """A part that is collapsed until the reader opens it. Empty without text."""
     return f"<details>\n<summary>{summary}</summary>\n\n{text}\n\n</details>" if text else ""
 
 
@@ -229,11 +229,10 @@ def listed(values: Iterable[Any]) -> str:
     )
 
 
-# Whose work is in a folder: the corpora and datasets that its record names, each with its terms.
+# Credits of a folder: the corpora and datasets that its record names, each with its terms.
 #
-# Licences ask for the author to be named, so whatever is made of several folders has to know who that is. A
-# corpus tells all of it, conversations from the Hub their dataset, a mix what its folders told; nothing is looked
-# up.
+# Licences ask for the author to be named, so a mix of several folders has to know the authors. A corpus records
+# all of it, conversations from the Hub their dataset, a mix the records of its folders; nothing is looked up.
 
 
 #: Key of the record of a mix: the credits of each of its folders.
@@ -243,7 +242,7 @@ _DATASET = "https://huggingface.co/datasets/"
 
 
 class Credit(NamedTuple):
-    """A source by its name, with its licence, citation and home page; empty where it is not known."""
+    """A source by its name, with its licence, citation and home page; empty where unknown."""
 
     name: str
     licence: str = ""
@@ -254,7 +253,7 @@ class Credit(NamedTuple):
 def credits_of(record: Mapping[str, Any]) -> tuple[Credit, ...]:
     """The sources that the record of a work folder or of a mix (run.json, mix.json) names, each once.
 
-    A folder in a mix that named none stands for itself, so that nobody takes the others for all.
+    A folder in a mix that names none has a credit of its own name, so that the list is complete.
     """
     mixed = (record.get(CREDITS) or {}).items()
     credits = [

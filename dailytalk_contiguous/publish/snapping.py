@@ -15,7 +15,7 @@ from dailytalk_contiguous.core.word_times import SHORTEST_WORD, Word
 from dailytalk_contiguous.models.speech_activity import FRAME_SECONDS, speech_probabilities
 from dailytalk_contiguous.store.files import inside, json_text, write_text
 
-# Moves the edges of words to where speech begins and ends.
+# Moving the edges of words to where speech begins and ends.
 #
 # Recognisers place a word's edges on a coarse grid and often in the silence beside it. An edge is only moved out
 # of silence, into the nearest speech: what is inside speech is left alone, and no word is lost or reordered.
@@ -88,10 +88,10 @@ def _median(values: Sequence[float]) -> float:
     return ordered[middle] if len(ordered) % 2 else (ordered[middle - 1] + ordered[middle]) / 2
 
 
-# Snaps the words of a Moshi training folder to speech activity, and says by how much their aligner was off.
+# Snapping the words of a Moshi training folder to speech activity, with the offsets of their aligner.
 #
-# Works on any folder that moshi-finetune reads, whoever made it. Only times change: words, speakers and
-# everything else in a transcript stay as they are, and a file is rewritten only if a word moved.
+# Works on any folder that moshi-finetune reads. Only times change: words, speakers and everything else in a
+# transcript stay as they are, and a file is rewritten only if a word moved.
 
 
 #: Which channel each speaker of an alignment is.

@@ -1,4 +1,4 @@
-"""Which conversations train and which evaluate, so that nobody is heard in both and a rerun decides the same.
+"""Which conversations train and which evaluate, so that no speaker is in both and a rerun decides the same.
 
 Groups (the conversations of one kept speaker) are in the order of a hash of their name and the seed; those at
 the front evaluate until the share is reached. So a group's side depends on its own name and on the share alone,
@@ -59,7 +59,7 @@ def split(conversations: Iterable[tuple[str, str | None, float]], eval_share: fl
 
 
 def as_given(conversations: Iterable[tuple[str, str | None, float]], side: Mapping[str, str]) -> Split:
-    """The division that was settled before: `side` (`train` or `eval`) of each; `conversations` as in `split`.
+    """An existing division: `side` (`train` or `eval`) of each; `conversations` as in `split`.
 
     Raises DailytalkError if nothing is left to train on.
     """
@@ -166,7 +166,7 @@ def split_three(
 
 
 def _disjoint_in(items: Iterable[SplitVoice], side: Mapping[str, str]) -> str:
-    """What no two splits share, as `Splits.disjoint` has it."""
+    """What no two splits share; the values of `Splits.disjoint`."""
     speakers: dict[str | None, set[str]] = defaultdict(set)
     recordings: dict[str, set[str]] = defaultdict(set)
     for item in items:
@@ -237,7 +237,7 @@ def _components(items: Sequence[SplitVoice]) -> dict[str, list[SplitVoice]]:
         recording = root(f"recording\0{item.recording_id}")
         if item.kept_speaker is not None:
             speaker = root(f"speaker\0{item.kept_speaker}")
-            parent[max(recording, speaker)] = min(recording, speaker)  # named after the first, whatever the order
+            parent[max(recording, speaker)] = min(recording, speaker)  # named after the first, in any order
     return _by_key(items, [root(f"recording\0{item.recording_id}") for item in items])
 
 

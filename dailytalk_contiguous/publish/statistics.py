@@ -17,10 +17,10 @@ from dailytalk_contiguous.core.turns import Timed
 from dailytalk_contiguous.core.wording import kind_of
 from dailytalk_contiguous.publish.plots import Axis
 
-# What a report counts, conversation by conversation, so that a corpus of any size takes the same memory.
+# Statistics of a report, conversation by conversation, so that a corpus of any size takes the same memory.
 #
-# Nothing here keeps an utterance: distributions are counts in bins that are narrower than anybody can see in a
-# plot (offsets in hundredths of a second), and quantiles are read from these bins.
+# No utterance is kept: distributions are counts in bins that are too narrow to see in a plot (offsets in
+# hundredths of a second), and quantiles are read from these bins.
 
 
 #: Bins of offsets a second, and the seconds beyond which an offset counts as just that long.
@@ -29,7 +29,7 @@ OFFSET_BINS, OFFSET_LIMIT = 100, 30.0
 #: Sides of a cell in the map of valence and arousal, and in the one of lengths (seconds), and its last length.
 AFFECT_CELL, LENGTH_CELL, LENGTH_LIMIT = 0.04, 0.5, 12.0
 
-#: Kinds of reasons that are told apart; what comes after them is counted together.
+#: Kinds of reasons that are counted separately; further ones are counted together.
 MAX_REASONS = 50
 OTHER = "other reasons"
 
@@ -49,7 +49,7 @@ class Side:
     def add(
         self, timed: list[Timed], groups: list[list[int]], events: Iterable[str | None], seconds: float
     ) -> None:
-        """Count one conversation. Events that are not told are worked out from the times."""
+        """Count one conversation. Missing events are derived from the times."""
         derived = turns.label(timed, groups)
         self.events.update(event or worked for event, worked in zip(events, derived, strict=True))
         for offset in turns.turn_offsets(turns.stretches(timed, groups)):
@@ -61,7 +61,7 @@ class Side:
 
 @dataclass
 class Tally:
-    """Everything that a page tells of all conversations; `rebuilt` as in `report_rows.Told`."""
+    """All statistics of a page of conversations; `rebuilt` as in `publish.items.ReportInput`."""
 
     rebuilt: bool
     conversations: int = 0
@@ -133,7 +133,7 @@ class Tally:
         self.voices[" · ".join(synthesis[name] for name in ("engine", "model", "voice") if synthesis[name])] += 1
         if (
             synthesis["cache_key"] is None or synthesis["cache_key"] not in self.bought
-        ):  # a line that is said twice was bought once
+        ):  # two utterances of one cached line were bought once
             self.bought.add(synthesis["cache_key"])
             self.cost += synthesis["cost"] if is_number(synthesis["cost"]) else 0.0
         self.n_retried += (synthesis["tries"] or 1) > 1
@@ -146,7 +146,7 @@ class Tally:
             self.ratios[round(100 * new / source)] += 1
 
     def _add_turns(self, row: Mapping[str, Any], utterances: Iterable[Mapping[str, Any]]) -> None:
-        # Dropped utterances can't be heard.
+        # Dropped utterances are not in the audio.
         audible = [
             utterance
             for utterance in utterances
@@ -188,10 +188,10 @@ def cell(value: float, side: float, limit: float) -> int:
     return max(0, min(math.floor(value / side + 1e-6), round(limit / side) - 1))
 
 
-# What the report of an expressive corpus counts, clip by clip.
+# Statistics of the report of an expressive corpus, clip by clip.
 #
-# Three hours are told apart: recorded (clips, without copies), in training (of these, what trains), and seen
-# (what trains, copies too, each as often as the manifest names it). Of every clip a few words stay in memory,
+# There are three kinds of hours: recorded (clips, without copies), in training (of these, what trains), and seen
+# (what trains, copies too, each as often as the manifest names it). Only a few words on every clip stay in memory,
 # never its sound.
 
 
@@ -207,7 +207,7 @@ DIMENSIONS = {
     "split": "Split",
 }
 
-#: What is written where a corpus doesn't tell.
+#: The text where a corpus doesn't say.
 UNKNOWN = "not told"
 
 #: Columns of a clip by which samples are chosen.
@@ -252,18 +252,18 @@ class Group:
 
 @dataclass
 class CorpusTally:
-    """Everything that the page tells; `limits` are those of the run, or the defaults.
+    """All statistics of the page; `limits` are those of the run, or the defaults.
 
     Attributes:
         by: of each of `DIMENSIONS`, a group for each value.
-        before: seconds by emotion that could train before balancing, where the run tells.
+        before: seconds by emotion that could train before balancing, if the run records them.
         target: seconds that every emotion should have: those of the run, or half an hour.
         all: all clips. training: seconds recorded by emotion that train.
         affect: clips by emotion in cells of valence and arousal.
         measured: number of clips measured; bins: of each measure, numbers by the lower edge of the bin.
         unknown: of each measure, how many have none. outside: how many are beyond its limits.
         refused: clips beyond any limit.
-        unit: what is counted: `clip`, or `file` in a mix, where a conversation counts too.
+        unit: `clip`, or `file` in a mix, which may have conversations too.
     """
 
     limits: QualityLimits = field(default_factory=QualityLimits)
@@ -346,11 +346,10 @@ class CorpusTally:
         return [shortfall for shortfall in missing if shortfall.seconds > 0]
 
 
-# What a card tells of the rows of a version, counted in one pass that reads no audio.
+# Statistics of a card, counted in one pass over the rows of a version that reads no audio.
 #
-# Turn-taking, tags, affect and buckets are counted as the report counts them (`publish.statistics`); hours by
-# split, speaker, tag and length, prosody, and where things come from are counted here. Nothing keeps an
-# utterance.
+# Turn-taking, tags, affect and buckets are counted as in the report; hours by split, speaker, tag and length,
+# prosody and provenance are counted here. No utterance is kept.
 
 
 #: Columns of `conversations` that are read: all except the audio.
@@ -359,7 +358,7 @@ COLUMNS = (
     *("sounds", "speakers", "timeline", "provenance"),
 )
 
-#: Names of speakers that nobody told.
+#: The name of unnamed speakers.
 UNNAMED = "(not named)"
 
 
@@ -411,7 +410,7 @@ class Moments:
 
 @dataclass
 class CardStatistics:
-    """All that a card says of the rows.
+    """All statistics of a card.
 
     Attributes:
         tally: counts of all conversations together.
@@ -421,9 +420,9 @@ class CardStatistics:
         lengths: conversations by whole seconds.
         prosody: measures by name.
         affect: valence, arousal and dominance.
-        models: as provenance tells them, with the conversations that they had a part in.
+        models: those of the provenance, with the number of conversations that they made.
         sources: name and licence of where recordings are from, with the conversations of each.
-        tools, voices, settings: what provenance says, with conversations.
+        tools, voices, settings: those of the provenance, with conversations.
         shared: kept speakers by name, with the splits in which they are heard.
     """
 

@@ -23,11 +23,11 @@ from dailytalk_contiguous.publish.manifest import MANIFEST, MANIFEST_SHAPE
 from dailytalk_contiguous.store.files import is_inside
 from dailytalk_contiguous.store.hub import TIMEOUTS, Reference, hub_errors
 
-# A version of a dataset that can be read, on the Hub or in a folder, without downloading what nobody asked for.
+# Reading a version of a dataset, on the Hub or in a folder, without downloading more than needed.
 #
-# On the Hub the revision is resolved to a commit once, and every read names that commit: whoever publishes
-# meanwhile, a reader never sees parts of two versions. Files are read by ranges, a row group at a time and only
-# the columns that were asked for, without read-ahead: pyarrow already joins the ranges of neighbouring columns.
+# On the Hub the revision is resolved to a commit once, and every read names that commit: even during a push
+# a reader never sees parts of two versions. Files are read by ranges, a row group at a time and only
+# the requested columns, without read-ahead: pyarrow already joins the ranges of neighbouring columns.
 
 
 #: The layout of `Dataset.push_to_hub`: the folder is the config.
@@ -100,7 +100,7 @@ class Version:
             return cast(BinaryIO, self._files.open(path, "rb", cache_type="none"))
 
     def manifest(self) -> dict[str, Any] | None:
-        """The manifest (`packing.packed.manifest`), or None where there is none. A damaged one is an error."""
+        """The manifest (`publish.manifest.manifest`), or None without one. A damaged one is an error."""
         return self._read_manifest
 
     @cached_property
@@ -239,10 +239,10 @@ def _in_order(names: Mapping[str, Any], order: Sequence[str]) -> list[str]:
     return [name for name in order if name in names] + sorted(set(names) - set(order))
 
 
-# The versions of a dataset on the Hub: what their manifests say of them, without opening a data file.
+# Listing the versions of a dataset on the Hub from their manifests, without opening a data file.
 #
-# Version tags come newest first, then other tags and branches, so that what to load is on top. What was not
-# published by this tool is listed too, with what the Hub knows of it.
+# Version tags come newest first, then other tags and branches. Versions that were not published by this tool are
+# listed too, with the facts of the Hub.
 
 
 class Listed(NamedTuple):
@@ -303,7 +303,7 @@ def _listed(repo: str, token: str | None, ref: GitRefInfo, kind: str, dates: dic
 
 
 def _dates(api: HfApi, repo: str, refs: Iterable[GitRefInfo]) -> dict[str, datetime]:
-    """When each commit was made: one history covers all that are on it, which is most."""
+    """The date of each commit; one history covers most of them."""
     dates: dict[str, datetime] = {}
     for ref in refs:
         if ref.target_commit not in dates:

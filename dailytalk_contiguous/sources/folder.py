@@ -1,4 +1,4 @@
-"""A folder of stereo recordings as a source; long ones are cut where nobody speaks."""
+"""A folder of stereo recordings as a source; long ones are cut in mutual silence."""
 
 import hashlib
 import json
@@ -38,10 +38,10 @@ from dailytalk_contiguous.sources.transcribed import identity_of
 from dailytalk_contiguous.sources.transcripts import cues_within, find_transcripts, read_transcripts
 from dailytalk_contiguous.store.files import FOLLOW_LINKS, LINK_OUT, inside, leads_out, write_text
 
-# Where a long recording is cut into conversations: in silence of both speakers, and evenly.
+# Cutting a long recording into conversations: in silence of both speakers, and evenly.
 #
 # Only the two minutes around each even cut are read: half a second of a core for each, two for an hour of stereo
-# FLAC, and more where nobody pauses. What was found is kept in the user's cache, because the plan of a large
+# FLAC, and more without pauses. The cuts are kept in the user's cache, because the plan of a large
 # corpus is made again at the start of every run.
 
 
@@ -136,18 +136,18 @@ def _longest_run(flags: NDArray[np.bool_]) -> tuple[int, int]:
     return int(starts[best]), int(lengths[best])
 
 
-# Folder: recordings that are in files and folders, one row a conversation.
+# `Folder`: recordings in files and folders, one row a conversation.
 #
 # A `datasets` builder, eager or streaming. Rows hold paths and never the audio itself, so that neither a cache
-# nor a row grows with the recordings. A file that can't be used is a row too, with its `problem`: nothing that
-# was found is passed over in silence. Recordings are read side by side, because long ones are searched for cuts.
+# nor a row grows with the recordings. A file that can't be used is a row too, with its `problem`: no file
+# is skipped silently. Recordings are read in parallel, because long ones are searched for cuts.
 
 
 #: Seconds. Longer recordings are cut: percentiles over a quarter of an hour are those of one mood, and a row of
 #: that length still fits everywhere.
 MAX_CONVERSATION = 900.0
 
-#: Recordings that are read side by side, at most: the search for a cut where nobody pauses may take 200 MB.
+#: Recordings that are read in parallel, at most: the search for a cut without pauses may take 200 MB.
 AT_ONCE = 8
 
 _Item = TypeVar("_Item")
@@ -163,10 +163,10 @@ class FolderConfig(datasets.BuilderConfig):
         exclude: a folder that is not searched.
         channel: `mix` takes recordings with one channel too; `both`, `left` and `right` want two.
         max_conversation: seconds; longer recordings are cut at mutual silence. 0 never cuts.
-        transcripts: a folder of transcripts that people made; None looks beside each recording.
+        transcripts: a folder of human transcripts; None looks beside each recording.
         given: whether transcripts are used at all.
         follow_links: whether symbolic links may lead out of the inputs and out of `transcripts`.
-        listing: digest of what was found, so that a changed folder is another dataset to the cache.
+        listing: digest of the files, so that a changed folder is another dataset to the cache.
     """
 
     inputs: tuple[str, ...] = ()
@@ -230,14 +230,14 @@ def side_by_side(work: Callable[[_Item], _Found], items: Iterable[_Item], thread
     item's turn; then, and where the caller stops early, no further item is begun.
     """
     pool = ThreadPoolExecutor(threads, "side-by-side")
-    coming: deque[Future[_Found]] = deque()
+    pending: deque[Future[_Found]] = deque()
     try:
         for item in items:
-            coming.append(pool.submit(work, item))
-            if len(coming) > 2 * threads:
-                yield coming.popleft().result()
-        while coming:
-            yield coming.popleft().result()
+            pending.append(pool.submit(work, item))
+            if len(pending) > 2 * threads:
+                yield pending.popleft().result()
+        while pending:
+            yield pending.popleft().result()
     finally:
         pool.shutdown(cancel_futures=True)
 

@@ -44,7 +44,7 @@ from dailytalk_contiguous.store.files import inside, write_bytes, write_text
 from dailytalk_contiguous.store.hub import TIMEOUTS, Reference, hub_errors, parse_reference
 from dailytalk_contiguous.store.owned_folder import RECORD
 
-# A dataset repository on the Hub at one commit: what is in it, and what its card says of its licence.
+# A dataset repository on the Hub at one commit: its files, and the licence in its card.
 #
 # The revision is resolved to a commit once, and all that follows names that commit, so that a push in the
 # meantime can't mix two versions.
@@ -52,7 +52,7 @@ from dailytalk_contiguous.store.owned_folder import RECORD
 
 @dataclass(frozen=True)
 class HubChoice:
-    """What of a repository is meant; what is empty is guessed, and refused where a guess would be a gamble.
+    """The chosen part of a repository; empty options are guessed, with an error where a guess would be unsafe.
 
     Attributes:
         config: of a dataset of tables. Guess: the only one, `source`, `conversations` or `default`.
@@ -89,7 +89,7 @@ class Repository:
     choice: HubChoice
 
     def about(self) -> dict[str, Any]:
-        """Where the recordings are from, as `run.json` tells it."""
+        """The source of the recordings, for `run.json`."""
         return {"repository": self.reference.repo, "revision": self.commit, "licence": self.licence}
 
     @property
@@ -136,9 +136,9 @@ def download(repository: Repository, path: str, folder: Path | None = None) -> P
 
 
 def modified_of(digest: str) -> int:
-    """A time of modification that stands for a content: its digest's first 31 bits as seconds since 1970.
+    """A time of modification that identifies a content: its digest's first 31 bits as seconds since 1970.
 
-    A recording is known by its name, size and time. With the time of its download, whoever clears the cache would
+    A recording is identified by its name, size and time. With the time of its download, clearing the cache would
     redo all the work on recordings that did not change.
     """
     return int(digest[:8], 16) >> 1
@@ -161,13 +161,13 @@ def _licence(card: Path) -> str | None:
 
 
 class _Silent(tqdm):
-    """No bar of its own for each of thousands of files."""
+    """No progress bar for each of thousands of files."""
 
     def __init__(self, *positional: Any, **named: Any) -> None:
         super().__init__(*positional, **(named | {"disable": True}))  # type: ignore[no-untyped-call]
 
 
-# Repositories on the Hub that hold audio files: one file a recording, with its transcript beside it or not.
+# Repositories of audio files: one file a recording, with or without its transcript beside it.
 #
 # Such are `kyutai/DailyTalkContiguous` (`data_stereo/NAME.wav` and `NAME.json`) and AudioFolder. The files stay
 # in the Hub's own cache, which other programs share, and are used from there as a local folder would be.
@@ -218,7 +218,7 @@ def companions(recordings: Iterable[str], paths: Iterable[str]) -> dict[str, lis
 
 
 def fetch_files(repository: Repository) -> Iterator[tuple[Path, Path]]:
-    """Fetch the recordings, several at a time, and yield each with the folder that its name is told from."""
+    """Fetch the recordings, several at a time, and yield each with the root of its name."""
     recordings = chosen_files(repository)
     beside = companions(recordings, repository.files)
     with hub_errors(repository.reference), ThreadPoolExecutor(_AT_A_TIME) as pool:
@@ -263,15 +263,15 @@ def _split_folder(local: Path, path: str, split: str) -> Path:
 
 
 def _depth(path: str, split: str) -> int:
-    """Parts of a path that lead to the folder that names are told from."""
+    """Number of parts of a path above the root of names."""
     return path.split("/").index(split) + 1 if split else 0
 
 
 def fetch_file(repository: Repository, path: str, folder: Path | None = None) -> Path:
-    """`download` a file, and give it a time that stands for its content."""
+    """Fetch a file, and give it a time that identifies its content."""
     local, seconds = download(repository, path, folder), modified_of(repository.files[path].digest)
     if int(local.stat().st_mtime) != seconds:
-        # A cache that belongs to somebody else keeps its own times; they stay as long as it does.
+        # A cache of another user keeps its own times, which don't change either.
         with contextlib.suppress(PermissionError):
             os.utime(local, (seconds, seconds))
     return local
@@ -307,7 +307,7 @@ def _hidden(part: str) -> bool:
     return part.startswith(".")
 
 
-# Rows of one shard on the Hub, Parquet or WebDataset, read over the network without a copy of the shard.
+# Reading the rows of one shard, Parquet or WebDataset, over the network without a copy of the shard.
 #
 # Read with pyarrow and tarfile, and not with `load_dataset(streaming=True)`: that reads all columns to get at
 # one, fails on WebDataset members in Moshi's JSON (lists of mixed types are no Arrow type), and may abort the
@@ -350,10 +350,10 @@ def rows_of(
 ) -> Iterator[tuple[Row | BadInput, int]]:
     """The rows of a shard with these columns as far as it has them; those of a WebDataset hold bytes.
 
-    A row that can't be read is the BadInput that says why, as is all that is left of a tar, or of a row group of
-    Parquet, from where it is damaged on.
+    A row that can't be read is the BadInput that says why, and so is the rest of a tar, or of a row group of
+    Parquet, after a damaged position.
 
-    Each comes with the place behind it, from which `start` goes on without reading what was before: a number of
+    Each comes with the position after it, at which `start` resumes without reading what was before: a number of
     rows in Parquet (whose row groups are read whole), of bytes in WebDataset.
     """
     with _opened(repository, path) as file:
@@ -380,7 +380,7 @@ def _parquet_rows(
         present = [name for name in columns if name in parquet.schema_arrow.names]
         sizes = [parquet.metadata.row_group(number).num_rows for number in range(parquet.num_row_groups)]
     except _DAMAGE as error:
-        if not start:  # else it was said when the shard was begun
+        if not start:  # else it was reported at the start of the shard
             yield _damaged(repository, path, error), 1
         return
     n_before = 0
@@ -433,7 +433,7 @@ def _features(schema: pa.Schema) -> Features:
 
 
 def _samples(file: BinaryIO) -> Iterator[tuple[Row, int]]:
-    """Members of a tar that share a name up to its first dot, as WebDataset has it. With the bytes read."""
+    """Members of a tar that share a name up to its first dot, as in WebDataset. With the bytes read."""
     sample: Row = {}
     end = 0
     with tarfile.open(fileobj=file, mode="r|") as tar:
@@ -466,11 +466,11 @@ def _suffix(column: str) -> str:
     return PurePosixPath(f"_.{column}").suffix.lower()
 
 
-# Repositories on the Hub that hold tables: a row a recording, in Parquet or WebDataset shards.
+# Repositories of tables: a row a recording, in Parquet or WebDataset shards.
 #
 # Each row's encoded audio is written once, as it is, to a file of this machine's cache, named by the row's id,
-# with the row's word times beside it where it has some. A list of what was written closes the folder, so that a
-# finished one is never fetched again and an unfinished one never taken for whole.
+# with the row's word times beside it where it has some. A list of the written files is written last, so that a
+# finished folder is never fetched again and an unfinished one never used.
 
 
 TABLE_SUFFIXES = (PARQUET, TAR)
@@ -498,7 +498,7 @@ _MAGIC = (
     *((0, start, ".mp3") for start in (b"\xff\xfb", b"\xff\xf3", b"\xff\xf2", b"\xff\xfa")),
 )
 
-#: What a name of a file may not hold on every system, or at its start, where it would hide the file.
+#: Characters that some systems forbid in file names, and a leading dot, which would hide the file.
 _UNSAFE = re.compile(r'[\x00-\x1f\x7f\\:*?"<>|%\ud800-\udfff]|^\.')
 
 #: Bytes of a file's name that leave room for an ending and the temporary name that it is written under.
@@ -563,9 +563,9 @@ def suffix_of(data: bytes) -> str:
 def write_row(
     plan: TablePlan, row: Row | BadInput, split: str, number: int, written: Container[str]
 ) -> tuple[str, Path] | Reject:
-    """Write a row's recording below the plan's folder: its name and its file. One that can't be used is a Reject.
+    """Write a row's recording into the plan's folder: its name and its file. An unusable one is a Reject.
 
-    `number` is its place in the split. `written` are the names of the rows before it.
+    `number` is its index in the split. `written` are the names of the rows before it.
     """
     name = numbered = f"{split}-{number:06d}"
     try:
@@ -603,7 +603,7 @@ def _write_all(plan: TablePlan, repository: Repository) -> Iterator[tuple[Path, 
 
 
 def _name(row: Row, plan: TablePlan, split: str) -> str | None:
-    """The name of a row's recording; None where nothing names it. File names are told apart by their split."""
+    """The name of a row's recording; None where nothing names it. File names begin with their split."""
     if plan.named_by and plan.named_by != KEY:
         if row.get(plan.named_by) in (None, ""):
             raise BadInput(f"its {plan.named_by} is empty", "choose another --id-column")
@@ -690,9 +690,7 @@ def _stereo(row: Row | BadInput) -> list[str]:
     stereo = []
     for name, value in row.items() if not isinstance(row, BadInput) else ():
         data = value.get("bytes") if isinstance(value, dict) else value
-        with suppress(
-            BadInput
-        ):  # it is no candidate, and as the column that was chosen it would be told row by row
+        with suppress(BadInput):  # it is no candidate; if the user chose it, each row is rejected with this reason
             if data and probe({"bytes": data, "path": None}).channels == 2:
                 stereo.append(name)
     return stereo
@@ -756,15 +754,15 @@ def _finished(folder: Path) -> dict[str, Any] | None:
     return record if all((folder / name).is_file() for name in record["recordings"]) else None
 
 
-# Recordings from the Hub: a dataset repository as INPUT, brought to files and then treated as a folder.
+# A dataset repository as INPUT: fetched as files and then treated as a folder.
 #
-# One way through for all: whatever is there as audio files, Parquet or WebDataset shards becomes one local file
-# a recording, fetched once. `hub_recordings` yields them one by one, so that a run over a corpus larger than the
-# disk can use and drop each before it asks for the next.
+# Audio files, Parquet and WebDataset shards all become one local file a recording, fetched once. `hub_recordings`
+# yields them one by one, so that a run over a corpus larger than the disk can use and drop each before it asks for
+# the next.
 
 
 class HubRecording(NamedTuple):
-    """A recording on this machine: its file, and the folder that its name is told from."""
+    """A recording on this machine: its file, and the root of its name."""
 
     path: Path
     root: Path
@@ -787,8 +785,8 @@ class ToFetch(NamedTuple):
 def repository_of(inputs: Sequence[str], choice: HubChoice) -> Repository | None:
     """The repository that INPUT names, at its commit; None if it names files or folders.
 
-    What exists on this machine is meant before a repository of that name. Raises DailytalkError for a repository
-    beside other inputs (names would be told from what their folders have in common), and as `open_repository`.
+    A local path takes precedence over a repository of that name. Raises DailytalkError for a repository
+    beside other inputs (names would depend on what their folders have in common), and as `open_repository`.
     """
     named = [ref for name in inputs if not os.path.lexists(name) and (ref := parse_reference(name))]
     if not named:
@@ -856,15 +854,15 @@ def in_tables(repository: Repository) -> bool:
     return tables > audio or bool(tables and wants_tables)
 
 
-# A dataset on the Hub as a stream: recordings one after another, each brought when it is asked for.
+# A dataset on the Hub as a stream: recordings one after another, each fetched on demand.
 #
 # For corpora larger than the disk: nothing goes into the caches of this package or of the Hub, a recording is
-# where its user says until he drops it, and every recording comes with the place behind it, from which a later
-# run goes on. Names, rows and rejects are those of `sources.hub_repository`.
+# where the caller says until dropped, and every recording comes with the position after it, from which a later
+# run resumes.
 
 
 class StreamPosition(NamedTuple):
-    """Where a source is: in which shard of all, how far inside it (as `rows_of` counts), and how many
+    """The position in a source: the shard, the position in it (as `rows_of` counts), and how many
     recordings of the split, or of all files, came before."""
 
     shard: int = 0

@@ -1,7 +1,7 @@
-"""Who speaks on which channel of which recording, by a table of the user's: names for splits, gender, language.
+"""The user's table of who speaks on which channel of which recording: names for splits, gender, language.
 
-A channel without a name counts as a person of its own, so the same speaker may train and evaluate. A table that
-can't be meant stops the run, as that of a corpus does: it is one file, and the user can mend it. Names go into the
+A channel without a name counts as a separate person, so the same speaker may train and evaluate. An invalid table
+stops the run, as that of a corpus does: it is one file, and the user can fix it. Names go into the
 transcript's lines and not into what models have computed, so another table makes no stage run again.
 """
 
@@ -45,7 +45,7 @@ def read_people(path: Path) -> dict[tuple[str, str], Person]:
     """The people of a CSV table: recording, channel, speaker and, if there are such columns, gender and language.
 
     Channels are left, l, a, 1 and right, r, b, 2. Raises DailytalkError, naming the line, for a table that is too
-    large, no CSV or no UTF-8, and for a line that names nobody or another person than a line before it.
+    large, no CSV or no UTF-8, and for a line without a name or with another person than an earlier line.
     """
     table = on_disk(path, shown(path))
     if table.size > LARGEST_TABLE:

@@ -33,13 +33,13 @@ from dailytalk_contiguous.core.schema import CHANNELS
 from dailytalk_contiguous.store.files import leads_out, write_atomically
 from dailytalk_contiguous.store.owned_folder import EDITED, is_marked, made_from
 
-# What recordings are called on their way through the pipeline: their path, without its ending where that is free.
+# Names of recordings: their path, without its ending where that is unambiguous.
 #
-# All names together tell which endings may go. In a stream the names to come are unknown, so one that would have
-# changed an earlier name is refused there, and never taken for the other.
+# All names together decide which endings may go. In a stream later names are unknown, so one that would have
+# changed an earlier name is rejected there, and never mistaken for the other.
 #
 # A name that is too long for what is made of it (`NAME.000`, `NAME_edited.wav`) ends in a digest instead, from
-# here on and everywhere: a title of a podcast in Japanese may fill a file's name on its own.
+# here on and everywhere: a podcast's title in Japanese may already be as long as a file name can be.
 
 
 #: What a recording that is cut calls its parts, and what another one may therefore not be called.
@@ -128,9 +128,9 @@ def _is_free(bare: str, stems: Counter[str], names: Counter[str]) -> bool:
 
 # Recordings with a file for each speaker: `talk.left.mp3` and `talk.right.mp3` are the two channels of `talk`.
 #
-# Which files belong together is told by their names and by their headers: two stereo files of such names are two
-# recordings. The two are put together once, in the user's cache folder, as the FLAC that every reader then takes
-# for the recording: samples of up to 24 bits are the same, and what was shorter ends in silence.
+# Names and headers decide which files belong together: two stereo files of such names are two
+# recordings. The two are joined once, in the user's cache folder, as the FLAC that every reader then takes
+# for the recording: samples of up to 24 bits are unchanged, and the shorter side ends in silence.
 
 
 #: How names end that mean the left and the right side of one recording, after a dot, `_`, `-` or a space.
@@ -173,12 +173,12 @@ def pairs(
 ) -> dict[Path, tuple[Pair, tuple[Path, ...]]]:
     """The recordings that have a file for each side, by the name that they get, each with the names it replaces.
 
-    A side whose other one is missing is one too if its name says left or right. Nothing is put together where a
-    third file is counted on, where one is not mono, and where there is a recording of the pair's own name.
+    A side without the other counts too if its name says left or right. Nothing is joined where a
+    third file is numbered like the two, where one is not mono, and where a recording already has the pair's name.
 
     Args:
         recordings: where each file is, by its path under the input.
-        channels: how many channels a file has, None where it can't be told; by default from its header.
+        channels: how many channels a file has, None if unknown; by default from its header.
     """
     count = channels or channels_of
     names: defaultdict[Path, dict[str, list[Path]]] = defaultdict(lambda: defaultdict(list))
@@ -220,7 +220,7 @@ def put_together(pair: Pair, name: str) -> Path:
 
     It is at the higher rate of the two, with 24 bits where one of them has more than 16.
 
-    Raises BadInput, naming the side, if one is missing or can't be used, and if their lengths tell that they are
+    Raises BadInput, naming the side, if one is missing or can't be used, and if their lengths show that they are
     not of one recording.
     """
     if pair.left is None or pair.right is None:
@@ -318,7 +318,7 @@ def _audio(path: Path) -> dict[str, str | None]:
     return {"bytes": None, "path": to_uri(path.absolute())}
 
 
-# Which files of the inputs are recordings, in which order, and under which names they go through the pipeline.
+# Finding recordings: which files of the inputs they are, in which order, and with which names.
 #
 # A recording's name is its path under the input, without the ending where that is unambiguous. So two files of
 # one name in different folders stay apart, and a dataset made from a moved folder keeps its names.
@@ -356,12 +356,12 @@ class Recording(NamedTuple):
 
 @dataclass
 class LeftOut:
-    """What a search passed over, as paths under its input; folders end in `/`. Named itself, each is taken.
+    """What a search skipped, as paths under its input; folders end in `/`. Named as an input, each is taken.
 
     Attributes:
         hidden: recordings whose names begin with a dot, and hidden folders that hold some.
         made: results of ours: folders of sound files that we wrote, and finished conversations elsewhere.
-        paired: not left out, but put together: recordings that have a file for each side.
+        paired: not left out, but joined: recordings that have a file for each side.
     """
 
     hidden: list[str] = field(default_factory=list)
@@ -378,15 +378,15 @@ def find_recordings(
 ) -> list[Recording]:
     """All recordings of the given files and folders, sorted by name. Files named outright are always taken.
 
-    What is called like a recording is one here, be it a pipe or a link to nowhere; so is a folder inside an input
-    that can't be searched. Whoever reads them finds out, and says so. Results of ours are no recordings unless
+    Everything named like a recording is one here, even a pipe or a dangling link; so is a folder inside an input
+    that can't be searched. Reading them fails later, with the reason. Results of ours are no recordings unless
     they, or the folder of them that we made, are named as inputs.
 
     Args:
         inputs: files or folders (searched at any depth; names that begin with a dot are hidden).
         exclude: a folder that is not searched, such as the one that results are written to.
         follow_links: whether symbolic links may lead out of their input; inside of it they always may.
-        left_out: filled with what was passed over.
+        left_out: filled with what was skipped.
         sides: whether two mono files may be the sides of one recording (see `sources.recordings`).
 
     Raises:
@@ -486,7 +486,7 @@ class _Walk:
 
 
 def is_recording(name: str) -> bool:
-    """Whether a file is called like a recording; what macOS keeps beside each elsewhere (`._x.wav`) is not."""
+    """Whether a file is named like a recording; macOS's companion files (`._x.wav`) are not."""
     return Path(name).suffix.lower() in AUDIO_SUFFIXES and not name.startswith("._")
 
 

@@ -82,9 +82,9 @@ def _status(error: Exception) -> int | None:
 
 # Folders in object storage (`s3://`, `gs://`, `hf://`) and their mirrors on this machine.
 #
-# Everything here reads and writes local files; a mirror brings a folder of a store to the disk and back. An
-# object appears whole or not at all, so a mirror needs no temporary names there; of which object a local file is
-# the copy is noted beside it, so that nothing travels twice. The store's own library finds credentials; none is
+# Everything here reads and writes local files; a mirror brings a folder of a store to the disk and back. An object
+# appears whole or not at all, so a mirror needs no temporary names there. Notes beside the files say of which
+# object each is a copy, so that nothing is transferred twice. The store's own library finds credentials; none is
 # ever shown.
 
 
@@ -104,7 +104,7 @@ class Remote(NamedTuple):
 class Mirror:
     """A folder of a store, and where its copy is. Pickles, and makes no connection until it is used.
 
-    `stamped`: times of modification stand for contents (recordings are known by them); else they are the store's.
+    `stamped`: times of modification identify contents (of recordings); else they are the store's.
     """
 
     address: str
@@ -112,7 +112,7 @@ class Mirror:
     stamped: bool = False
 
     def listing(self) -> dict[str, Remote]:
-        """All objects by their path under the address. Hidden ones are nobody's business, except our marks."""
+        """All objects by their path under the address. Hidden ones are skipped, except our marks."""
         with store_errors(self.address):
             files, root = self._open()
             files.invalidate_cache()
@@ -123,7 +123,7 @@ class Mirror:
         return {name: _remote(info) for name, info in sorted(names.items()) if is_plain(name)}
 
     def pull(self, wanted: Callable[[str], bool] = lambda name: True) -> dict[str, Remote]:
-        """Bring the wanted objects that are not here, and drop copies of those that are gone. Returns all."""
+        """Fetch the wanted objects that are not here, and drop copies of those that are gone. Returns all."""
         objects, notes = self.listing(), notes_of(self.folder)
         missing = [name for name in objects if wanted(name) and notes.copied(name) != objects[name].token]
         with ThreadPoolExecutor(_AT_A_TIME) as pool:
@@ -153,13 +153,13 @@ class Mirror:
         return notes_of(self.folder).copied(name) if name else ""
 
     def push(self, path: Path, there: Remote | None = None) -> None:
-        """Write one file to the store, unless it is known to be there as it is. `there`: its object, if listed."""
+        """Write one file to the store, unless it is known to be unchanged there. `there`: its object, if known."""
         name = str(self.name_of(path))
         copied = notes_of(self.folder).copied(name)
         if copied and (there is None or copied == there.token):
             return
         if there and there.size == path.stat().st_size and there.token in _md5(path):
-            notes_of(self.folder).add(name, there.token)  # made here once more, to the same bytes
+            notes_of(self.folder).add(name, there.token)  # made again here, with the same bytes
             return
         status = path.stat()
         with store_errors(self.address):
@@ -188,7 +188,7 @@ class Mirror:
         return (self.folder / name).is_file() and not notes_of(self.folder).copied(name)
 
     def _look(self, name: str) -> Remote:
-        """An object as it is now. A client that has listed the folder before would else tell what it was then."""
+        """An object as it is now. Without a refresh, a client would answer from an earlier listing."""
         with store_errors(self.address):
             files, root = self._open()
             files.invalidate_cache()
@@ -215,7 +215,7 @@ class Mirror:
 
 
 def mirror_of(address: str, base: Path, stamped: bool = False) -> Mirror:
-    """The mirror of an address, in a folder of its own inside `base`."""
+    """The mirror of an address, in a separate folder inside `base`."""
     name = re.sub(r"[^A-Za-z0-9.-]+", "-", PurePosixPath(address).name)[:40]
     folder = base / f"{name}-{hashlib.sha256(address.encode()).hexdigest()[:12]}"
     return Mirror(address, folder.absolute(), stamped)
@@ -230,7 +230,7 @@ def input_mirror(address: str) -> tuple[Mirror, str]:
 
 def fetch_inputs(inputs: Iterable[str]) -> tuple[list[str], tuple[Mirror, ...]]:
     """Inputs as files and folders of this machine: recordings in a store are fetched once, with the transcripts
-    beside them. And the mirrors that they are in.
+    beside them. And their mirrors.
 
     Raises DailytalkError if there are no recordings, and as `store_errors` does.
     """

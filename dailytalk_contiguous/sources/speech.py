@@ -1,4 +1,4 @@
-"""The door for anybody's dataset: its audio column as the 16 kHz `speech` that utterance stages work on."""
+"""For other datasets: their audio column as the 16 kHz `speech` that utterance stages work on."""
 
 from typing import Any, TypeVar
 
@@ -22,8 +22,8 @@ def add_speech(dataset: AnyDataset, audio: str = "audio", keep: bool = True) -> 
         audio: the name of that column. Several channels are averaged.
         keep: whether the audio column stays.
 
-    Bytes count where there are any; else the file that the row names is read, as `datasets` itself does. Of a
-    dataset from somebody you don't trust, filter rows without bytes out first.
+    Bytes are used if there are any; else the file that the row names is read, as `datasets` itself does. Of a
+    dataset that you don't trust, filter out rows without bytes first.
 
     >>> from datasets import Dataset
     >>> from dailytalk_contiguous import MeasureProsody, add_speech

@@ -26,10 +26,10 @@ from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.core.schema import CHANNELS, MAIN
 from dailytalk_contiguous.core.word_times import Cue, WordRow, join_words
 
-# Says which channel of a recording a name in a transcript means: of a file, of a tier, of a speaker.
+# Channels by name: which channel of a recording the name of a file, a tier or a speaker means.
 #
 # A wrong guess here swaps the speakers of a whole conversation, so names that explain themselves decide, others
-# only take the sides that are left, and anything else is refused.
+# only take the sides that are left, and anything else is rejected.
 
 
 _LEFT, _RIGHT = CHANNELS
@@ -109,12 +109,12 @@ def _number(name: str) -> tuple[str, str] | None:
     return (match[1], match[2]) if match and int(match[2]) <= 2 else None
 
 
-# Reads every format of transcript into passages: who speaks when, and what.
+# Reading every format of transcript into passages: who speaks when, and what.
 #
-# A file that breaks off in the middle would go unseen into a dataset, so what is damaged is refused. `FORMATS` is
-# the one table of what is read, by the ending of a file, and `DOCUMENTS` that of the kinds of JSON. Subtitles are
-# parsed by pysubs2, which skips what it doesn't understand, so its input is checked first; a TextGrid is read as
-# Praat reads it, by its strings and numbers in order. Which channel a passage belongs to is decided by
+# A file that breaks off in the middle would get into a dataset unnoticed, so damaged files are rejected. `FORMATS`
+# is the one table of what is read, by the ending of a file, and `DOCUMENTS` that of the kinds of JSON. Subtitles
+# are parsed by pysubs2, which skips what it doesn't understand, so its input is checked first; a TextGrid is read
+# as Praat reads it, by its strings and numbers in order. Which channel a passage belongs to is decided by
 # `sources.transcripts`.
 
 
@@ -182,11 +182,11 @@ _SAVE_AGAIN = "save it from Praat again, as a text file"
 
 
 class Passage(NamedTuple):
-    """A stretch of speech as a file has it.
+    """A stretch of speech in a file.
 
     `text` None: words that are in no sentence (`words` has them), or, without words, a turn of which only the
-    speaker is known. `channel` and `speaker` are what the file calls them, `recording` what it is about; None
-    where it says nothing. `place` says where in the file ("line 12"); `start` and `end` are seconds of the
+    speaker is known. `channel` and `speaker` are the file's names for them, `recording` that of its recording;
+    None where it has none. `place` is the position in the file ("line 12"); `start` and `end` are seconds of the
     recording.
     """
 
@@ -200,7 +200,7 @@ class Passage(NamedTuple):
     recording: str | None = None
 
 
-#: Which of the recordings that a file names are wanted.
+#: Chooses among the recordings that a file names.
 Pick = Callable[[Iterable[str]], Sequence[str]]
 
 
@@ -230,7 +230,7 @@ def read_text(path: Path) -> str:
 
 
 def make_word(path: Path, where: str, word: Any, times: tuple[Any, Any], probability: Any = None) -> WordRow:
-    """A `schema.WORD` from checked values.
+    """A `core.schema.WORD` from checked values.
 
     A probability that is none from 0 to 1 is another scale (CTM may have log likelihoods), and unknown.
     """
@@ -252,8 +252,8 @@ def _passage(
 ) -> Passage:
     """A passage from checked values.
 
-    Words that don't spell its text were made before somebody corrected it; they are left out, so that the text is
-    aligned anew.
+    Words that don't spell its text are older than a correction of it; they are left out, so that the text is
+    aligned again.
     """
     start, end = _checked(path, where, times)
     if text is not None:
@@ -273,7 +273,7 @@ def _letters(text: str) -> str:
 
 
 def cues_of_words(channel: str, words: Sequence[WordRow]) -> list[Cue]:
-    """Words of one speaker, in any order, as cues split where nobody speaks for more than `CUE_GAP` seconds."""
+    """Words of one speaker, in any order, as cues split at pauses of more than `CUE_GAP` seconds."""
     cues: list[Cue] = []
     for word in sorted(words, key=lambda word: (word["start"], word["end"])):
         if not cues or word["start"] - cues[-1]["end"] > CUE_GAP:
@@ -568,7 +568,7 @@ def _utterance(path: Path, where: str, line: Any) -> list[Passage]:
         make_word(path, where, word.get("word"), (word.get("start"), word.get("end")), word.get("probability"))
         for word in words_of
     ]
-    # NAME/left is what nobody is called: the channel of a recording.
+    # NAME/left is no name of a person, but the channel of a recording.
     is_name = isinstance(speaker, str) and not speaker.endswith(f"/{channel}")
     about = {"channel": channel, "speaker": speaker if is_name else None}
     return [_passage(path, where, (line.get("start"), line.get("end")), text, words, **about)]
@@ -763,7 +763,7 @@ DOCUMENTS = (
 
 
 def _give(lines: bool) -> str:
-    """What to give in place of a JSON that nobody understands."""
+    """The remedy for a JSON of no known kind."""
     kinds = [kind.shape for kind in DOCUMENTS if (kind.line if lines else kind.whole) is not _nothing]
     return f"give {' or '.join(kinds)}, or take the file away"
 
@@ -772,7 +772,7 @@ def _give(lines: bool) -> str:
 class Format:
     """A format of transcripts: how a file of it is read.
 
-    `read` takes its path, the side that its name says, and which recordings of those it names are wanted.
+    `read` takes its path, the side in its name, and a choice among the recordings that it names.
     """
 
     name: str
@@ -886,7 +886,7 @@ def _lines(text: str) -> list[_Line]:
 
 
 def _voice(match: re.Match[str]) -> str:
-    """A line of its own for a voice, which begins with its name; nothing for one without a name."""
+    """A separate line for a voice, which begins with its name; nothing for one without a name."""
     name = match[1].strip()
     return f"\n\0{name}\0" if name else ""
 

@@ -2,7 +2,7 @@
 
 Finds the files that belong to a recording, reads them into cues of its two channels and cuts these to
 conversations. Any mix of formats will do as long as each channel comes from one file: two texts for the same
-speech would put every word into the dataset twice, so they are refused rather than ranked.
+speech would put every word into the dataset twice, so they are rejected rather than ranked.
 """
 
 import re
@@ -40,7 +40,7 @@ _SHARED = re.compile(r".*(?:supervisions|manifest).*\.(?:json|jsonl|jsonl\.gz)",
 #: Seconds: a word further from every turn of a diarisation has no known speaker.
 NEAR_TURN = 1.0
 
-# The one channel of a recording that was not split into two; nobody says by it who speaks.
+# The one channel of a recording that was not split into two; it does not identify a speaker.
 _ANY_CHANNEL = frozenset({"0", "1", "ch0"})
 
 
@@ -49,7 +49,7 @@ def find_transcripts(
 ) -> list[Path]:
     """Transcript files of a recording, sorted by name; an empty list if there are none.
 
-    They are called like the audio file except the ending (`call.json`), those of one channel with the side
+    They are named like the audio file except for the ending (`call.json`), those of one channel with the side
     before it (`call.left.srt`: left, l, a, 1, ch0 … right, r, b, 2, ch1). A run's `transcript.jsonl`, lhotse's
     `*supervisions*.jsonl.gz` and NeMo's `*manifest*.json`, which may or may not have lines for this recording, are
     among them. Files `*.reference.json` are never found: they hold what benchmarks compare with.
@@ -59,7 +59,7 @@ def find_transcripts(
         folder: where to look: under the recording's relative path, and if there are none, in the folder itself.
             None: beside the audio.
         relative: path of the recording inside the folder of recordings.
-        root: what links out of it point to is not opened: they are found whatever it is. None: all may be opened.
+        root: links that lead out of it are found, but their targets are not opened. None: all may be opened.
     """
 
     def usable(paths: list[Path]) -> list[Path]:
@@ -80,13 +80,13 @@ def find_transcripts(
 def read_transcripts(
     paths: Sequence[Path], recording_file: str, channels: Mapping[Path, str | None] | None = None
 ) -> list[Cue]:
-    """Cues (`schema.CUE`, in seconds of the recording) of transcript files, by rising start.
+    """Cues (`core.schema.CUE`, in seconds of the recording) of transcript files, by rising start.
 
-    A file that says who speaks but not what (RTTM) tells the speakers of one that says what but not who, and names
-    the people of the others. `recording_file` is the path that lines of many recordings call this one by;
-    `channels`, what is known of files whose names don't say which side they are of. Raises BadInput, naming the
-    file, for one that is damaged or of no known kind, where nothing says who speaks, and where two files give the
-    same channel.
+    A file with speakers but no text (RTTM) gives the speakers of one with text but no speakers, and names
+    the people of the others. `recording_file` is this one's path in files on many recordings;
+    `channels`, the sides of files whose names don't have one. Raises BadInput, naming the
+    file, for one that is damaged or of no known kind, where no speaker can be determined, and where two files give
+    the same channel.
     """
     stem = Path(recording_file).stem
     sides_known = {path: channel for path, channel in (channels or {}).items() if channel}
@@ -108,7 +108,7 @@ def read_transcripts(
     seconds: dict[tuple[str, str], float] = defaultdict(float)
     for item in turns:
         if name := person(item.speaker):
-            # A transcript's own names come first.
+            # A transcript's own names take precedence.
             seconds[str(item.channel), name] += 1e-6 * (item.end - item.start)
     for path, passages in spoken:
         placed = _with_speakers(path, passages, turns)
@@ -159,8 +159,8 @@ def cues_within(cues: Sequence[Cue], offset: float, duration: float, last: bool 
     A word belongs to the side of a border that holds its midpoint, and so does the whole of a cue without word
     times; times are clipped to the border. `last`: this is the end of the recording, and what is beyond it
     belongs here too, with its times as they are, so that it is missed later on and reported. A channel that is
-    silent here but has cues elsewhere keeps one empty cue: it was transcribed and is not to be recognised. What
-    tells of a channel only who speaks in it belongs to every part.
+    silent here but has cues elsewhere keeps one empty cue: it was transcribed and is not to be recognised. A cue
+    that only names the speaker of a channel belongs to every part.
     """
     end = offset + duration
 
@@ -238,7 +238,7 @@ def _begins_with_recordings(path: Path, changed: int) -> bool:
     try:
         data = read_packed(path)
     except BadInput:
-        return True  # whoever reads it says why
+        return True  # its reader will say why
     try:
         line = parse_json(data.lstrip().partition(b"\n")[0].decode("utf-8-sig", "replace"), path.name, nan=True)
     except BadInput:
@@ -316,7 +316,7 @@ def _bare(name: str) -> str:
 
 
 def _labels(passages: Sequence[Passage]) -> list[str | None]:
-    """What says for each passage who speaks: its channel where the file tells several apart, else its speaker."""
+    """The label of each passage's speaker: its channel where the file has several, else its speaker."""
     channels = {item.channel for item in passages}
     speakers = {item.speaker for item in passages} - {None}
     by_channel = None not in channels and (
@@ -326,7 +326,7 @@ def _labels(passages: Sequence[Passage]) -> list[str | None]:
 
 
 def _placed(path: Path, passages: Sequence[Passage], side: str | None) -> list[Passage]:
-    """The passages with their `schema.CHANNELS`, or None where the file does not say who speaks."""
+    """The passages with their `core.schema.CHANNELS`, or None where the file does not say who speaks."""
     labels = _labels(passages)
     names = [label for label in dict.fromkeys(labels) if label is not None]
     if side is not None and len(names) > 1:
@@ -339,7 +339,7 @@ def _placed(path: Path, passages: Sequence[Passage], side: str | None) -> list[P
 
 
 def _placed_turns(path: Path, turns: Sequence[Passage], side: str | None) -> list[Passage]:
-    """Turns of speakers with their channels; those of nobody are none."""
+    """Turns of named speakers, with their channels."""
     return [turn for turn in _placed(path, turns, side) if turn.channel is not None]
 
 

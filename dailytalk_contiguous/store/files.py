@@ -58,7 +58,7 @@ def write_lines(path: Path, lines: Iterable[str]) -> None:
 
 
 def json_text(value: object) -> str:
-    """A value as one line of JSON with its line break; what is no number is refused."""
+    """A value as one line of JSON with its line break; NaN and infinity are rejected."""
     return json.dumps(value, ensure_ascii=False, allow_nan=False) + "\n"
 
 

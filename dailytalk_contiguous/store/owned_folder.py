@@ -88,7 +88,7 @@ class OwnedFolder:
 
     Args:
         root: the folder; made if it isn't there.
-        kind: name of the format; a folder that holds another one is refused.
+        kind: name of the format; a folder with another one is rejected.
         manifests: names that mark the export as complete; removed at the start, written last.
 
     Raises:

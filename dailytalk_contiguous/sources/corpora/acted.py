@@ -1,4 +1,4 @@
-"""Corpora of acted clips whose names tell everything: RAVDESS, SAVEE and TESS."""
+"""Corpora of acted clips whose labels are all in their names: RAVDESS, SAVEE and TESS."""
 
 import re
 from typing import Any
@@ -18,7 +18,7 @@ from dailytalk_contiguous.sources.corpora.common import (
 
 # RAVDESS: 24 actors speak and sing two sentences, in two strengths of up to eight emotions.
 #
-# All that is known of a clip is in its name. The same performances are distributed as videos, of which only the
+# All labels of a clip are in its name. The same performances are distributed as videos, of which only the
 # audio-only files are used: the sound is the same, and a video would be decoded by another program.
 
 
@@ -79,7 +79,7 @@ class Ravdess(Corpus):
 
 
 def read_ravdess_name(file: FoundFile) -> Row:
-    """What `03-01-06-01-02-01-12.wav` tells. Raises BadInput, naming a code that the corpus does not have."""
+    """Columns from a name such as `03-01-06-01-02-01-12.wav`; BadInput names an unknown code."""
     stem = file.pure.stem
     if not _RAVDESS_NAME.fullmatch(stem):
         raise BadInput(
@@ -120,8 +120,8 @@ def read_ravdess_name(file: FoundFile) -> Row:
 
 # SAVEE: four men say 15 sentences in each of six emotions, and 30 neutral ones.
 #
-# A name tells the number of a sentence but not its text, so text is null unless somebody put a file with it
-# beside the clip. Some sentences are said in several emotions, which the names don't tell either: a split by
+# A name has the number of a sentence but not its text, so text is null unless the user put a file with it
+# beside the clip. Some sentences are said in several emotions, which the names don't show either: a split by
 # `sentence` keeps speakers' versions of one number together, not the same words in two emotions.
 
 
@@ -170,7 +170,7 @@ class Savee(Corpus):
 
 
 def read_savee_name(file: FoundFile) -> Row:
-    """What the name, or the folder and the name, tell. Raises BadInput, naming a code that is unknown."""
+    """Columns from the name, or from the folder and the name. Raises BadInput, naming a code that is unknown."""
     match = _SAVEE_NAME.fullmatch(file.pure.stem)
     if match is None:
         raise BadInput(f"its name {file.pure.name!r} is not like DC_a01.wav or DC/a01.wav", "rename it")
@@ -196,8 +196,8 @@ def read_savee_name(file: FoundFile) -> Row:
 
 # TESS: two actresses say 200 words in the carrier phrase "Say the word …" in seven emotions.
 #
-# The name of a file tells everything; the folders, which are spelt in several ways, are only checked against it.
-# One file has lost a letter in its name, and is read as what its folder and its neighbours say that it is.
+# The name of a file has all labels; the folders, which are spelt in several ways, are only checked against it.
+# One file has lost a letter in its name, and is read as its folder and its neighbours imply.
 
 
 #: By the word in the file's name; `ps` is pleasant surprise.
@@ -243,7 +243,7 @@ class Tess(Corpus):
 
 
 def read_tess_name(file: FoundFile) -> Row:
-    """What `OAF_back_angry.wav` tells. Raises BadInput for an unknown code, or a folder that says another."""
+    """Columns from a name such as `OAF_back_angry.wav`; BadInput if a code is unknown or the folder differs."""
     match = _TESS_NAME.fullmatch(MISNAMED.get(file.pure.stem, file.pure.stem))
     if match is None:
         raise BadInput(f"its name {file.pure.name!r} is not like OAF_back_angry.wav", "rename it")

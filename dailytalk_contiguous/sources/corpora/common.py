@@ -29,10 +29,10 @@ from dailytalk_contiguous.sources.recordings import LARGEST, is_recording
 from dailytalk_contiguous.sources.transcribed import identity_of
 from dailytalk_contiguous.store.files import FOLLOW_LINKS, LINK_OUT, leads_out
 
-# Counts of a corpus as it was published, and how far what was read differs from them.
+# Published counts of a corpus, and their differences from what was read.
 #
-# A part of a corpus is not an error (people download one archive of two, or hold back a speaker), but it has to
-# be told: a corpus that lost a tenth of its clips on the way looks like any other once it is a dataset.
+# A part of a corpus is not an error (users download one archive of two, or hold out a speaker), but it has to
+# be reported: a corpus that lost a tenth of its clips on the way looks like any other once it is a dataset.
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ def count_differences(
 ) -> list[str]:
     """Sentences on how rows differ from published counts; an empty list if they don't.
 
-    `told` are pairs of a row's part and the row. Rows with a `problem` count as missing and are told as well.
+    `told` are pairs of a row's part and the row. Rows with a `problem` count as missing, with their number.
     """
     good: dict[str, list[dict[str, Any]]] = {}
     rejected = 0
@@ -98,11 +98,10 @@ def _of_part(name: str, published: PublishedCounts, rows: list[dict[str, Any]]) 
 
 # The files of a corpus as it was distributed: a folder at any depth, zip archives in it, or one zip archive.
 #
-# Nothing is unpacked: a file in an archive is read when it is asked for, so that neither the disk nor memory
-# holds a corpus twice. Whatever is there is listed, also what can't be read, because an importer has to account
-# for all of it; only hidden names that are no audio, and what macOS and Windows leave behind, are left out. An
-# archive may come from anybody: how much is unpacked of it is limited, and members that lead out of it, that are
-# links or encrypted, are rejected.
+# Nothing is unpacked: a file in an archive is read on demand, so that neither the disk nor memory holds a corpus
+# twice. Unreadable files are listed too, because an importer has to account for every file; only hidden names that
+# are no audio, and files that macOS and Windows leave behind, are skipped. An archive may be hostile: the unpacked
+# size is limited, and members that lead out of it, that are links or encrypted, are rejected.
 
 
 #: Bytes. A pointer is shorter than this by its specification.
@@ -126,8 +125,8 @@ _BLOCK = 64 * 1024
 class FoundFile:
     """A file of a corpus: its `name` is its path under the source, with `/` (through an archive's name, too).
 
-    `path` is where it is, or the archive that `member` is in. `problem` and `remedy` are set for what was listed
-    but can't be read.
+    `path` is its file, or the archive that `member` is in. `problem` and `remedy` are set for a listed file that
+    can't be read.
     """
 
     name: str
@@ -215,7 +214,7 @@ def open_tree(source: Path, stack: ExitStack, follow_links: bool = False) -> Tre
 
 
 def stamp(source: Path, follow_links: bool = False) -> str:
-    """Digest of names, sizes and times of all files, which tells a changed corpus from what a cache holds."""
+    """Digest of names, sizes and times of all files: a changed corpus is another dataset to the cache."""
     facts: list[Any] = [str(source.absolute())]
     for file in _walk(source, follow_links) if source.is_dir() else [FoundFile(source.name, source)]:
         status = os.lstat(file.path) if file.problem else file.path.stat()
@@ -224,7 +223,7 @@ def stamp(source: Path, follow_links: bool = False) -> str:
 
 
 def identity_of_audio(audio: dict[str, Any], path: Path) -> str:
-    """`sources.transcribed.identity_of` of encoded audio, be it at `path` or in bytes: 20 hex digits."""
+    """`sources.transcribed.identity_of` of encoded audio, at `path` or in bytes: 20 hex digits."""
     data: bytes | None = audio["bytes"]
     if data is None:
         return identity_of(path)
@@ -334,7 +333,7 @@ def _refused(member: zipfile.ZipInfo) -> str | None:
 
 
 def _bytes_of(file: IO[bytes]) -> bytes:
-    """What a file holds, read in pieces and held once. Raises BadInput for more than `LARGEST`."""
+    """The content of a file, read in pieces. Raises BadInput for more than `LARGEST`."""
     content = io.BytesIO()
     while piece := file.read(_PIECE):
         content.write(piece)
@@ -347,7 +346,7 @@ def _is_litter(name: str) -> bool:
     return name.startswith(".") or name in _LITTER
 
 
-# Tables and texts that come with a corpus.
+# Tables and texts of a corpus.
 #
 # A table that is damaged stops the import, unlike a damaged clip: without it every label would be missing, and
 # the user can mend one file.
@@ -428,18 +427,18 @@ def known(table: Mapping[str, Value], code: str, what: str, where: str = "") -> 
     return table[code]
 
 
-# What all corpora have in common: a `datasets` builder whose rows account for every file that is there.
+# The base of all corpora: a `datasets` builder whose rows account for every file.
 #
-# A file is a row, a row with a `problem`, or of a kind that the corpus is known to hold beside its audio; a
-# corpus only says what a file's name and its tables tell. A name that doesn't fit rejects the file rather than
-# being read in the likeliest way, because a wrong emotion can't be heard in the dataset any more.
+# A file is a row, a row with a `problem`, or of a kind that the corpus is known to have beside its audio; a
+# corpus only interprets file names and tables. A name that doesn't fit rejects the file rather than
+# being guessed at, because a wrong emotion is hard to notice in the dataset.
 
 
-#: Says what a file's name and the tables tell: columns of a row, among them `clip`, its name in the corpus.
+#: Columns of a row from a file's name and the tables, among them `clip`, its name in the corpus.
 #: Raises BadInput for what does not fit.
 Reader = Callable[[FoundFile], Row]
 
-#: Names, in small letters, of papers that are in any corpus.
+#: Names, in lower case, of documents that any corpus may have.
 PAPERS = ("readme*", "licen[cs]e*", "citation*", "changelog*", "*.md", "*.pdf")
 
 _NOTHING: Row = dict.fromkeys(CLIP)
@@ -463,7 +462,7 @@ class CorpusConfig(datasets.BuilderConfig):
     Attributes:
         source: the folder or the zip archive in which the corpus is.
         follow_links: whether symbolic links may lead out of the source.
-        listing: digest of what was found, so that a changed folder is another dataset to the cache.
+        listing: digest of the files, so that a changed folder is another dataset to the cache.
     """
 
     source: str = ""
@@ -482,11 +481,11 @@ class Corpus(datasets.GeneratorBasedBuilder):
     NAME: ClassVar[str]
     ABOUT: ClassVar[About]
     PUBLISHED: ClassVar[tuple[PublishedCounts, ...]] = ()
-    #: What its training and validation clips don't share where nobody chooses, of `core.sampling.WAYS`.
+    #: What its training and validation clips don't share by default, of `core.sampling.WAYS`.
     SPLIT: ClassVar[str] = "speakers"
     #: Endings of the files that `reader` is asked about.
     SUFFIXES: ClassVar[tuple[str, ...]] = (".wav",)
-    #: Patterns, in small letters, of what is beside the audio; `*` stands for folders, too.
+    #: Patterns, in lower case, of other files; `*` matches folders, too.
     BESIDE: ClassVar[tuple[str, ...]] = ()
 
     def __init__(self, **options: Any) -> None:
@@ -512,7 +511,7 @@ class Corpus(datasets.GeneratorBasedBuilder):
 
     @classmethod
     def reader(cls, tree: Tree, config: Any) -> Reader:
-        """What tells of each file. Raises DailytalkError for tables that are damaged or missing."""
+        """The reader of file names and tables. Raises DailytalkError for tables that are damaged or missing."""
         raise NotImplementedError
 
     @classmethod
@@ -535,12 +534,12 @@ class Corpus(datasets.GeneratorBasedBuilder):
 
     @classmethod
     def audio_files(cls, tree: Tree) -> list[FoundFile]:
-        """All files but those that are known to be beside the audio."""
+        """All files except those that are known to come beside the audio."""
         return [file for file in tree.files if not cls.is_beside(file.name)]
 
     @classmethod
     def is_beside(cls, name: str) -> bool:
-        """Whether a file of this name is known to be beside the audio."""
+        """Whether a file of this name is known to come beside the audio."""
         path = PurePosixPath(name.lower())
         is_paper = path.suffix not in cls.SUFFIXES and any(fnmatch.fnmatch(path.name, paper) for paper in PAPERS)
         return is_paper or any(fnmatch.fnmatch(str(path), pattern) for pattern in cls.BESIDE)
@@ -596,7 +595,7 @@ class Corpus(datasets.GeneratorBasedBuilder):
 
 
 def measured(file: FoundFile) -> Row:
-    """Columns that the audio itself tells, and its `identity`. Raises BadInput for what is no use, and OSError."""
+    """Columns measured on the audio, and its `identity`. Raises BadInput for unusable audio, and OSError."""
     audio = file.audio()
     info = probe(audio)
     if not info.seconds:
@@ -617,7 +616,7 @@ def measured(file: FoundFile) -> Row:
 
 
 def _digest(identity: str, row_id: str, fields: Row) -> str:
-    """Of the clip's name, its size and content, and what the tables say of it; not of where it is."""
+    """Digest of the clip's name, size, content and table entries, but not of its path."""
     return hashlib.sha256(json.dumps([identity, row_id, fields], sort_keys=True).encode()).hexdigest()[:20]
 
 

@@ -1,6 +1,6 @@
-"""CREMA-D: 91 actors say twelve sentences in six emotions, and raters tell what they heard.
+"""CREMA-D: 91 actors say twelve sentences in six emotions, and raters say what they heard.
 
-Both the intended and the perceived emotion are kept. Perceived is what raters of the voice alone heard, because
+Both the intended and the perceived emotion are kept. Perceived is the vote of raters of the voice alone, because
 a dataset of speech has no faces in it; where two emotions got as many votes, that is `other`, with both letters in
 `perceived_label`.
 """
@@ -28,7 +28,7 @@ from dailytalk_contiguous.sources.corpora.common import (
 EMOTIONS = {"ANG": "angry", "DIS": "disgusted", "FEA": "fearful", "HAP": "happy", "NEU": "neutral", "SAD": "sad"}
 #: The raters' letters.
 VOTES = {"A": "angry", "D": "disgusted", "F": "fearful", "H": "happy", "N": "neutral", "S": "sad"}
-#: XX: the actors were told no level.
+#: XX: the actors were given no level.
 LEVELS = {"LO": "low", "MD": "medium", "HI": "high", "XX": None}
 SENTENCES = {
     "IEO": "It's eleven o'clock.",
@@ -112,7 +112,7 @@ class CremaD(Corpus):
 
 
 def read_crema_name(file: FoundFile, actors: dict[str, tuple[int, str]]) -> Row:
-    """What `1001_DFA_ANG_XX.wav` and the table of actors tell. Raises BadInput, naming a code that is unknown."""
+    """Columns from a name such as `1001_DFA_ANG_XX` and the table of actors; BadInput names an unknown code."""
     match = _NAME.fullmatch(MISNAMED.get(file.pure.stem, file.pure.stem))
     if match is None:
         raise BadInput(f"its name {file.pure.name!r} is not like 1001_DFA_ANG_XX.wav", "rename it")

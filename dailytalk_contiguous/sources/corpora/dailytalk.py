@@ -37,9 +37,9 @@ from dailytalk_contiguous.sources.corpora.common import (
 from dailytalk_contiguous.sources.folder import FolderConfig, recording_rows
 from dailytalk_contiguous.sources.recordings import find_recordings
 
-# DailyTalk as published: two people act dialogues, with one file a turn, as clips.
+# DailyTalk as clips: two people act dialogues, with one file a turn.
 #
-# `metadata.json` tells text, speaker, emotion and act of every turn. `dailytalk_conversations` lays the same
+# `metadata.json` has text, speaker, emotion and act of every turn. `DailyTalkConversations` arranges the same
 # turns out as stereo conversations; both read names and metadata here.
 
 
@@ -73,7 +73,7 @@ NAME = re.compile(f"(?P<number>{_NUMBER})_(?P<speaker>{_NUMBER})_d(?P<dialogue>{
 
 @dataclass(frozen=True)
 class Turn:
-    """A turn: its dialogue, its place there, its speaker (0 or 1), and what the metadata tell."""
+    """A turn: its dialogue, its number there, its speaker (0 or 1), and its metadata."""
 
     dialogue: str
     number: int
@@ -119,10 +119,10 @@ class DailyTalk(Corpus):
 
 
 class Turns:
-    """Tells the `Turn` of a file by its name, metadata.json, and the text file beside it where that has no text.
+    """Finds the `Turn` of a file by its name, metadata.json, and the text file beside it where that has no text.
 
     Raises DailytalkError if the metadata are missing or damaged; a call raises BadInput for a turn that they don't
-    have, or of which they say something else than its name.
+    have, or which they contradict.
     """
 
     def __init__(self, tree: Tree) -> None:
@@ -185,9 +185,9 @@ def _optional(entry: Row, name: str) -> str | None:
     return None if entry.get(name) is None else str(entry[name])
 
 
-# DailyTalk laid out as stereo conversations: the turns of a dialogue in their order, one speaker a channel.
+# DailyTalk as stereo conversations: the turns of a dialogue in their order, one speaker a channel.
 #
-# The turns were recorded one by one, so nothing tells when they would have begun. They follow each other here as
+# The turns were recorded one by one, so their times are unknown. They follow each other here as
 # turns do on the telephone, by a seeded draw from a published distribution; the seed and a dialogue's number
 # decide all of it, so that order and shards change nothing.
 
@@ -200,8 +200,8 @@ OFFSET_MEAN, OFFSET_DEVIATION = 0.187, 0.448
 #: Standard deviations beyond which a draw is thrown again.
 OFFSET_LIMIT = 2.0
 
-#: The share of the shorter of two turns by which they may overlap: nobody is to be answered before half of what
-#: they say is said, and so no turn can reach its speaker's last one.
+#: The share of the shorter of two turns by which they may overlap: no answer begins before half of what
+#: it answers is said, and so no turn can reach its speaker's last one.
 MOST_OVERLAP = 0.5
 
 #: Which channel each speaker is heard on.
@@ -213,7 +213,7 @@ SAID = {"channel": STRING, "start": SECONDS, "end": SECONDS, "emotion": STRING, 
     "topic": STRING,
 }
 
-#: What a source of conversations yields, and what is told of every turn.
+#: What a source of conversations yields, and the labels of every turn.
 CONVERSATION = Features({**SOURCE, "said": List(SAID)})
 
 
@@ -271,7 +271,7 @@ def dailytalk_conversation(
 ) -> Row:
     """The row of a dialogue; one with a `problem` if a turn of `wanted` is missing or can't be used.
 
-    `unfit`: why a recording that is there can't be used, by dialogue and number of the turn.
+    `unfit`: why an existing recording can't be used, by dialogue and number of the turn.
     """
     name = f"dailytalk/{dialogue}"
     row = _blank(name, f"{dialogue}.wav")
@@ -358,7 +358,7 @@ def _grouped(
 
 
 def _lack(dialogue: str, number: int, unfit: BadInput | None) -> BadInput:
-    """What is said of a dialogue without one of its turns."""
+    """The problem of a dialogue without one of its turns."""
     turn = f"turn {number} of dialogue {dialogue}"
     if unfit is None:
         return BadInput(f"{turn} has no recording", "download the dialogue again")
@@ -418,7 +418,7 @@ def _blank(name: str, file: str) -> Row:
 
 # DailyTalkContiguous as it is: stereo recordings with the words of the left channel, the baseline of reports.
 #
-# It has no labels of its own. Its recordings are read as any folder of conversations is, but never cut, and one
+# It has no labels. Its recordings are read as any folder of conversations is, but never cut, and one
 # without its alignment is rejected: recognised words would make another baseline.
 
 
@@ -464,7 +464,7 @@ class DailyTalkContiguous(Corpus):
 
 
 def _stranger(name: str) -> Row:
-    """The row of a file that is neither a recording nor known to be beside them."""
+    """The row of a file that is neither a recording nor known to come beside them."""
     reason = f"DailyTalkContiguous is not known to hold a file like {name!r}"
     row: Row = {"conversation_id": name, "recording_id": name, "audio": {"bytes": None, "path": None}}
     row |= {"audio_file": name, "audio_identity": "", "offset": 0.0, "duration": 0.0, "sample_rate": 0}

@@ -1,8 +1,8 @@
 """ESD: ten Mandarin and ten English speakers say the same 350 texts in five emotions.
 
-The folder of a clip tells its emotion, and the speaker's text file its words. These files are in four encodings,
-with tabs, spaces or nothing between text and emotion, so they are read leniently; what folder, number and text
-file say of one clip must agree, or it is rejected.
+The folder of a clip names its emotion, and the speaker's text file has its words. These files are in four
+encodings, with tabs, spaces or nothing between text and emotion, so they are read leniently; what folder, number
+and text file say of one clip must agree, or it is rejected.
 """
 
 import codecs
@@ -37,7 +37,7 @@ _HIGH_BYTES = re.compile(rb"[\x80-\xff]+")
 
 
 class EsdLine(NamedTuple):
-    """A line of a text file: what is said, and the emotion as it is written there, if it is."""
+    """A line of a text file: the text, and the emotion as written there, if any."""
 
     text: str
     emotion: str | None
@@ -149,7 +149,7 @@ def decode(file: FoundFile) -> str:
     """The text of a file in UTF-8, UTF-16, GBK or (English only) Windows-1252. Raises BadInput.
 
     English text has single bytes above ASCII in Windows-1252 (its apostrophe) and pairs of them in GBK, which is
-    how they are told apart; the bytes of either can be read as the other.
+    how they are distinguished; the bytes of either can be read as the other.
     """
     data = file.read()
     if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):

@@ -1,7 +1,7 @@
 """MSP-Podcast: turns of real podcasts, with the emotion that most raters heard and three attributes on 1 to 7.
 
-Nobody acted, so the label of a turn is at once its emotion and what was perceived. Labels of the third test set
-are not given out: its audio is rejected, as is any clip without a line in the table.
+The speech is not acted, so the label of a turn is both its emotion and the perceived one. Labels of the third test
+set are not published: its audio is rejected, as is any clip without a line in the table.
 """
 
 from typing import Any
@@ -100,7 +100,7 @@ class MspPodcast(Corpus):
 
 
 def read_line(clip: str, line: dict[str, str]) -> Row:
-    """What a line of the table tells. Raises BadInput, naming a code or a number that can't be."""
+    """The columns of a line of the table. Raises BadInput, naming a code or a number that can't be."""
     emotion = known(EMOTIONS, line["EmoClass"], "emotion", TABLE)
     speaker = line["SpkrID"].strip()
     return {

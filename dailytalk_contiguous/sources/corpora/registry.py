@@ -1,4 +1,4 @@
-"""The corpora by name, for whoever is given a name: rows, what is known of a corpus, and its count check."""
+"""The corpora by name: their rows, their options, and their count check."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import fields
@@ -59,5 +59,5 @@ def corpus_info(name: str) -> datasets.DatasetInfo:
 
 
 def count_check(name: str, rows: Iterable[Row]) -> list[str]:
-    """Sentences on how rows differ from the published counts (a part of a corpus is no error, but is told)."""
+    """Sentences on how rows differ from the published counts (a part of a corpus is no error, but is reported)."""
     return corpus_named(name).count_check(rows)

@@ -1,1 +1,0 @@
-"""One HTML page to look at and listen to."""
