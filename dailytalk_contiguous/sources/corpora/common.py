@@ -349,7 +349,7 @@ def _is_litter(name: str) -> bool:
 # Tables and texts of a corpus.
 #
 # A table that is damaged stops the import, unlike a damaged clip: without it every label would be missing, and
-# the user can mend one file.
+# the user can fix one file.
 
 
 Value = TypeVar("Value")
