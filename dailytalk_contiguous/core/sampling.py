@@ -637,9 +637,8 @@ def _measures(chosen_seconds: FigureArray, all_seconds: FigureArray) -> tuple[fl
     total = float(chosen_seconds.sum())
     if not total:
         return 0.0, 1.0
-    return total / float(all_seconds.sum()), float(
-        np.abs(chosen_seconds / total - all_seconds / all_seconds.sum()).sum() / 2
-    )
+    different = np.abs(chosen_seconds / total - all_seconds / all_seconds.sum()).sum() / 2
+    return total / float(all_seconds.sum()), float(different)
 
 
 def _described(
