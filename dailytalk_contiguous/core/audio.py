@@ -31,7 +31,7 @@ from dailytalk_contiguous.core.errors import BadInput
 # Formats that libsndfile does not know (M4A, AAC, WMA, video files), read with the ffmpeg program.
 #
 # A program and not a library, because it is the one that people have, and because a crash or an endless loop on a
-# hostile file then stays in a process of its own. It reads single files of known formats alone: a playlist,
+# hostile file then stays in a separate process. It reads single files of known formats alone: a playlist,
 # under any name, would make it open other files of this machine.
 
 
@@ -185,7 +185,7 @@ class _Patience:
 
 
 def _argument(path: Path) -> bytes:
-    # An explicit protocol, or a name with a colon or a leading dash would be taken for one or for an option.
+    # An explicit protocol, or a name with a colon or a leading dash would be read as one or as an option.
     return b"file:" + bytes(path)
 
 
@@ -310,7 +310,7 @@ def _chunks(file: BinaryIO, size: int, little: bool) -> Iterator[tuple[bytes, in
 
 
 def _mp3_frames(file: BinaryIO) -> Iterator[float]:
-    """Seconds of each frame of MPEG layer III; what is no frame (tags) is passed over."""
+    """Seconds of each frame of MPEG layer III; other data (tags) are skipped."""
     file.seek(0)
     head = file.read(10)
     at = 0
@@ -447,7 +447,7 @@ LFS_REMEDY = "run git lfs pull in the checkout"
 def probe(audio: dict[str, Any]) -> Probe:
     """Read the header of encoded audio, a `{"bytes", "path"}` struct.
 
-    A file that was found whole is not looked at again by this process until its size or date changes.
+    A file that was found whole is not checked again by this process until its size or date changes.
 
     Raises:
         BadInput: there is none, it is no regular file, empty or cut short, or nothing here can decode it.
@@ -542,7 +542,7 @@ def read_pcm(audio: dict[str, Any], sample_rate: int, start: float = 0.0, durati
     info = probe(audio)
     left = info.seconds - start
     seconds = min(max(0.0, left if duration is None else min(duration, left)), _LONGEST_PROMISE)
-    # One array from the start: blocks put together at the end are there twice, 50 MB for a quarter of an hour.
+    # One array from the start: blocks joined at the end exist twice, 50 MB for a quarter of an hour.
     samples = np.empty((round(seconds * sample_rate) + _SPARE, info.channels), np.int16)
     held = 0
     for block in pcm_blocks(audio, sample_rate, start, duration):
@@ -634,7 +634,7 @@ def _sound_file(audio: dict[str, Any]) -> Iterator[soundfile.SoundFile]:
 
 
 def _path_for_ffmpeg(audio: dict[str, Any], error: Exception) -> Path:
-    """The path that ffmpeg may try, or BadInput where it is no use."""
+    """The path that ffmpeg may try, or BadInput if ffmpeg can't read it."""
     if audio["bytes"] is not None or not installed():
         raise BadInput(
             f"libsndfile can't read it ({_cause(error)})",

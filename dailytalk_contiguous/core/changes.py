@@ -71,7 +71,7 @@ def is_version_tag(text: str) -> bool:
 
 
 def latest(tags: Iterable[str]) -> str | None:
-    """The tag of the highest version, or None if no tag is a version; other tags are passed over."""
+    """The tag of the highest version, or None if no tag is a version; other tags are skipped."""
     return max(filter(is_version_tag, tags), key=parse_tag, default=None)
 
 

@@ -236,7 +236,7 @@ def _draw(name: str, kind: str, number: int, seed: int) -> tuple[int, int, int]:
 # Simulated small rooms: impulse responses of a shoebox by the image method (Allen and Berkley 1979).
 #
 # The direct sound comes first and unchanged, so a clip in a room keeps the times of its words. Walls are given
-# the absorption whose decay, measured on these very images, is the one asked for: formulas for it (Sabine,
+# the absorption whose decay, measured on these very images, is the requested one: formulas for it (Sabine,
 # Eyring) assume a diffuse field that a small room does not have. Images are moved by a few centimetres, without
 # which a perfect box is heard to chirp (De Sena et al. 2015, "On the modeling of rectangular geometries in room
 # acoustic simulations").

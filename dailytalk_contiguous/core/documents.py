@@ -149,7 +149,7 @@ def unpack_gzip(data: bytes, name: str, remedy: str = _REMEDY, limit: int = MOST
 def json_lines(
     path: Path, remedy: str = "mend or delete the line", nan: bool = False
 ) -> Iterator[tuple[int, dict[str, Any] | BadInput]]:
-    """The objects of a JSON Lines file with their numbers from 1; blank lines are passed over.
+    """The objects of a JSON Lines file with their numbers from 1; blank lines are skipped.
 
     A line that can't be used is the BadInput that says why, without its place, so that the others are still read.
     Raises BadInput for a file that is missing or can't be read.

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 
 class DailytalkError(Exception):
-    """A problem that the user can mend. Stops the run unless it is a `BadInput`.
+    """A problem that the user can fix. Stops the run unless it is a `BadInput`.
 
     `reason` says what is wrong, `remedy` what to do about it; neither ends in a full stop.
     """

@@ -50,7 +50,7 @@ LEAST_FRAMES, MOST_FRAMES = 10, 3000
 #: speech leaves each band free for longer than that.
 SOFTEST = 0.1
 
-#: RMS (−78 dBFS) of the noise that stands in where a channel has no room tone of its own (a gated line).
+#: RMS (−78 dBFS) of the noise that stands in where a channel has no room tone (a gated line).
 FAINT = 10 ** (-78 / 20)
 
 #: Seconds of digital silence after which a line is taken to be gated there: no room is that quiet.

@@ -173,8 +173,8 @@ def clipping_ratio(samples: Samples) -> float:
     """Share of samples in [0, 1] that are in flat tops: runs of at least three that stay at the highest value.
 
     At full scale one such run is clipping. Under it (clipped first and turned down later) there must be three at
-    one height: speech comes to its own maximum once. Top and bottom are looked at apart, as an offset clips only
-    one of them. What was resampled or coded lossily after it was clipped is no longer flat and is not found.
+    one height: speech comes to its own maximum once. Top and bottom are examined separately, as an offset clips
+    only one of them. What was resampled or coded lossily after it was clipped is no longer flat and is not found.
     """
     return sum(_flat_tops(side) for side in (samples, -samples)) / max(len(samples), 1)
 

@@ -219,7 +219,7 @@ def _weights(clips: Sequence[BalanceItem], target: float) -> dict[str, float]:
 
 
 def _counts(clips: Sequence[BalanceItem], target: float, seed: int) -> dict[str, float]:
-    """Whole numbers near the levels, then mended until nothing is missing and nothing superfluous is there."""
+    """Whole numbers near the levels, then corrected until the sum is right."""
     cells = _cells(clips)
     seconds_of = {cell: math.fsum(clip.seconds for clip in members) for cell, members in cells.items()}
     enough = math.fsum(seconds_of.values()) >= target
@@ -379,8 +379,8 @@ def _rounded(clips: Sequence[Weighted], factor: float) -> dict[str, int]:
     """Whole numbers near `factor` times the weights, with which the seconds come out.
 
     In the order given each clip is listed as often as its proportion says without its fraction, and once more
-    where half a clip is missing so far. What is missing or too much in the end is mended by listing one clip once
-    more, another once less, or both.
+    where half a clip is missing so far. What is missing or too much in the end is corrected by listing one clip
+    once more, another once less, or both.
     """
     counts, missing = {}, 0.0
     more: list[tuple[float, str]] = []
@@ -421,7 +421,7 @@ def _rounded(clips: Sequence[Weighted], factor: float) -> dict[str, int]:
 # source is.
 
 
-#: What is kept apart, the strictest first, and what can be asked for.
+#: What the splits don't share, the strictest first, and the choices of a user.
 DISJOINT = ("speakers", "sentences", "clips")
 WAYS = ("speakers", "sentences", "official")
 
@@ -467,7 +467,7 @@ class CorpusSplit(NamedTuple):
             only. Clips whose speaker (sentence) is not known always train.
         share: of the seconds that validate, without copies.
         different: total variation distance between the emotions of validation and of the whole, in [0, 1].
-        note: why it is not what was asked for, or None.
+        note: why it is not the requested one, or None.
     """
 
     side: dict[str, str]
@@ -488,7 +488,7 @@ def split_corpus(clips: Iterable[SplitItem], by: str = "speakers", seed: int = 0
 
     Raises:
         DailytalkError: `by` is unknown, there is no clip, an id occurs twice, a clip has no length, copies name
-            each other as source, or `official` is asked for and a clip has no official split, or a test set's.
+            each other as source, or `official` is requested and a clip has no official split, or a test set's.
     """
     items = sorted(clips, key=lambda clip: clip.id)
     _check_split(items, by)
@@ -637,9 +637,8 @@ def _measures(chosen_seconds: FigureArray, all_seconds: FigureArray) -> tuple[fl
     total = float(chosen_seconds.sum())
     if not total:
         return 0.0, 1.0
-    return total / float(all_seconds.sum()), float(
-        np.abs(chosen_seconds / total - all_seconds / all_seconds.sum()).sum() / 2
-    )
+    different = np.abs(chosen_seconds / total - all_seconds / all_seconds.sum()).sum() / 2
+    return total / float(all_seconds.sum()), float(different)
 
 
 def _described(

@@ -127,7 +127,7 @@ _ENDING = frozenset(".…。．｡।۔։።")
 def sentence_type(text: str | None, language: str | None = None) -> str | None:
     """One of `SENTENCE_TYPES`, by the last sentence of `text`; None for text without a letter or a digit.
 
-    `language` is an ISO 639 code with or without a region; None is taken for English.
+    `language` is an ISO 639 code with or without a region; None means English.
 
     >>> sentence_type("Are you coming"), sentence_type("No way!"), sentence_type("Maybe tomorrow it will be cold")
     ('interrogative', 'exclamatory', 'declarative')

@@ -251,7 +251,7 @@ def _last(parts: Sequence[Taken], seconds: float) -> list[Taken]:
 
 # What speech activity misses on the kept channel: laughter, breaths, coughs.
 #
-# A full-duplex model learns from them, so they are events of their own kind: no text, no tag, never cut. A sound
+# A full-duplex model learns from them, so they are a separate kind of event: no text, no tag, never cut. A sound
 # is a run that stands out of the channel's room tone and is not so soft, against its speech, that it would be the
 # rustle of a sleeve; what leaked in from the other speaker is not his sound. Next to an utterance a short run is
 # enough: what speech activity missed of a word.
@@ -271,7 +271,7 @@ NEAR, SHORTEST_NEAR = 0.15, 0.02
 #: Seconds between two runs that are one sound (the syllables of a laugh), and from an utterance that it joins.
 GAP, JOIN = 0.1, 0.2
 
-#: Share of the quiet frames that are taken for room tone: the softest.
+#: Share of the quiet frames that count as room tone: the softest.
 TONE_SHARE = 25
 
 #: Mean square below which there is nothing (−90 dBFS): a gated telephone line is digital zero between words.

@@ -171,8 +171,8 @@ def _units(events: Sequence[TurnEvent], channel: str, clock: _Clock) -> list[_Un
     for block in _blocks(events, channel):
         first = clock.ticks(events[block[0]].start)
         last = clock.ticks(max(events[index].end for index in block))
-        anew = not events[block[0]].kept
-        length = clock.ticks(events[block[0]].new_length) if anew else last - first
+        is_new = not events[block[0]].kept
+        length = clock.ticks(events[block[0]].new_length) if is_new else last - first
         start = max(first, reached)
         reached = max(last, start)
         inside = [(index, clock.ticks(events[index].start) - first) for index in block]

@@ -63,9 +63,9 @@ def pack_windows(
     """Lay utterances into windows: one speaker a window, in the order given, each utterance in just one.
 
     Args:
-        seconds: length of each utterance. One that is longer than the window gets a window of its own.
+        seconds: length of each utterance. One that is longer than the window gets a separate window.
         speakers: of each utterance; equal values may share a window.
-        window: seconds at most. 0 gives each utterance a window of its own.
+        window: seconds at most. 0 gives each utterance a separate window.
         gap: seconds of silence between utterances.
     """
     open_windows: dict[Hashable, list[Placed]] = {}

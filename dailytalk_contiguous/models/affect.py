@@ -161,7 +161,7 @@ def load_affect_model(name: str, device: str, precision: str = "float32") -> "Af
     """
     from dailytalk_contiguous.models.affect_network import AffectModel
 
-    # Every length of utterance is a shape of its own to oneDNN, whose cache of 1,024 compiled shapes took 2 MB a
+    # Every length of utterance is a separate shape to oneDNN, whose cache of 1,024 compiled shapes took 2 MB a
     # conversation until it was full and was never of use.
     os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "64")
     config, weights = find_affect_model(name)

@@ -18,7 +18,7 @@ from dailytalk_contiguous.core.errors import DailytalkError, ModelMissing
 
 # Where models run (CPU or CUDA), Whisper's compute type there, and the libraries that it opens for that.
 #
-# PyTorch and CTranslate2 each find CUDA in a way of their own; one function decides for both, so that the models
+# PyTorch and CTranslate2 find CUDA in different ways; one function decides for both, so that the models
 # of a run never be on two devices. CTranslate2's wheel opens the cuBLAS of CUDA 12 by name at its first product
 # (and, since 4.8, no cuDNN), while PyTorch brings that of CUDA 13 (OpenNMT/CTranslate2#1933): the extra `cuda`
 # installs the former, and what was opened by its path, as here, is found by its name afterwards.
@@ -172,7 +172,7 @@ SHORTEST = 1e-3
 #: Batches that have to fit before larger ones are tried again: beside so many, one that does not fit costs little.
 GROW_AFTER = 64
 
-#: How PyTorch (beside a class of its own), CTranslate2 and cuBLAS say that memory ran out; in lower case.
+#: How PyTorch (besides its own class), CTranslate2 and cuBLAS say that memory ran out; in lower case.
 OUT_OF_MEMORY = ("out of memory", "cublas_status_alloc_failed", "cudnn_status_alloc_failed")
 
 Item = TypeVar("Item")

@@ -81,7 +81,7 @@ def _any(shape: bytes, audio: bytes) -> tuple[NDArray[np.float32], int]:
 
 
 def _shape_and_audio(data: bytes) -> tuple[bytes, bytes]:
-    """The contents of the chunks `fmt ` and `data`; what else there is, and what follows, is no audio."""
+    """The contents of the chunks `fmt ` and `data`; other chunks are no audio."""
     at, shape = 12, b""
     while at + 8 <= len(data):
         name, size = data[at : at + 4], struct.unpack_from("<I", data, at + 4)[0]
@@ -298,7 +298,7 @@ def read_stream_events(reply: Reply) -> Sound:
     promised = 0.0
     for event in _events(reply.body):
         audio, alignment = _audio_of(event), event.get("alignment")
-        if audio[:4] == b"RIFF" or not files:  # where each chunk brings its own header, each is a file of its own
+        if audio[:4] == b"RIFF" or not files:  # if each chunk has a header, each is a separate file
             files.append([])
         files[-1].append(audio)
         number, segments, end = _aligned(event, alignment or {})

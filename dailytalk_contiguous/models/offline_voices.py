@@ -183,7 +183,7 @@ class Espeak:
         """Say a line. Word times are espeak's own; a word is one of `core.word_times.split_words`.
 
         Raises SynthesisFailed for a line with nothing to say or of a language without a voice, and DailytalkError
-        for a voice that is not there, or if the voice of `samples` is asked for: espeak clones none.
+        for a voice that is not there, or if the voice of `samples` is requested: espeak clones none.
         """
         if samples:
             raise DailytalkError(
@@ -437,7 +437,7 @@ class Flite:
         """Say a line. Word times come from flite's phones; a word is one of `core.word_times.split_words`.
 
         Raises SynthesisFailed for a line with nothing to say or of another language than English; DailytalkError
-        if the program is missing, or if the voice of `samples` is asked for: flite clones none.
+        if the program is missing, or if the voice of `samples` is requested: flite clones none.
         """
         if samples:
             raise DailytalkError("flite can't speak in the voice of a sample", "use --tts fish with --voice clone")

@@ -284,7 +284,7 @@ class Client:
         price: float = 0.0,
         reserve: Reserve = free,
     ) -> Answer[Value]:
-        """What `read` makes of the answer. `read` raises ShortRead where it should be asked for again.
+        """What `read` makes of the answer. `read` raises ShortRead where the request should be repeated.
 
         Each request that may be charged holds `price` (USD) in `reserve` while it is under way, and is charged if
         its answer began with 200, also where that broke off.

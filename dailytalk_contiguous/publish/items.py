@@ -398,7 +398,7 @@ def _utterances(utterances: Any, main: str) -> Iterator[Utterance]:
 
 
 def _name_or_none(speaker: str | None) -> str | None:
-    """The name of a person; a side is no name."""
+    """The name of a person, if any; a side is not one."""
     return None if speaker in (None, "", "left", "right") else speaker
 
 

@@ -53,7 +53,7 @@ _STORED, _DECODED = ("bytes", "path"), ("array", "sampling_rate")
 
 
 class StereoAudio(Mapping[str, Any]):
-    """Encoded audio that is decoded when it is asked for.
+    """Encoded audio that is decoded on access.
 
     `audio["array"]` is float32 in [-1, 1), of shape (samples, 2), or (samples,) for mono files; 16-bit samples
     come out exactly. `audio["sampling_rate"]` is in Hz, `audio["bytes"]` the content of the file, which alone is
@@ -323,7 +323,7 @@ def _sha256(file: BinaryIO) -> str:
 # that of `load_dataset`: all its methods work.
 
 
-#: Bytes that a stream reads beyond what is asked for. The client's own 5 MB would bring the audio along with every
+#: Bytes that a stream reads ahead. The client's own 5 MB would bring the audio along with every
 #: small column that is before it.
 _READ_AHEAD_BYTES = 1 << 16
 

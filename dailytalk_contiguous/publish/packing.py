@@ -202,7 +202,7 @@ def _of_entry(entry: Entry | None) -> str:
 
 
 def _kept_name(speakers: Mapping[str, Any] | None) -> str | None:
-    """The kept speaker's name; a side is no name."""
+    """The kept speaker's name, if any; a side is not one."""
     name: str | None = (speakers or {}).get("right")
     return None if name in (None, "", "left", "right") else name
 

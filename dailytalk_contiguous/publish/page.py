@@ -576,7 +576,7 @@ def sounds(folder: Path, ids: Collection[str]) -> dict[str, bytes]:
 
 
 def spread_over(rows: Iterable[Mapping[str, Any]], count: int, seed: int = 0) -> list[str]:
-    """Ids of `count` recorded clips, as many of each emotion as can be, its styles and speakers by turns.
+    """Ids of `count` recorded clips, as many of each emotion as possible, its styles and speakers in rotation.
 
     Choice and order depend on the ids and the seed alone. Copies and clips without an emotion are left
     out.
@@ -718,7 +718,7 @@ def _style(utterance: Mapping[str, Any]) -> str | None:
 # once.
 
 
-#: Values of a label that have a bar of their own, or a line of the table.
+#: Values of a label with their own bar, or a line of the table.
 MAX_VALUES = 16
 
 #: Labels with few values, whose cards are below each other beside the high ones.

@@ -186,7 +186,7 @@ def check_access(api: HfApi, target: Target, patience: RetryPolicy) -> bool:
 
     Raises:
         DailytalkError: no token, a wrong one, or one that may not write there; no such repository and `create` is
-            not set; a public one where `private` is asked for; the Hub can't be reached.
+            not set; a public one where `private` is requested; the Hub can't be reached.
     """
     if get_token() is None:
         raise DailytalkError("there is no token for the Hub", "log in with `hf auth login`, or set HF_TOKEN")

@@ -1,4 +1,4 @@
-"""Text for people, safely: HTML for pages, Markdown for cards, and whose work is named in both."""
+"""Safe text for readers: HTML for pages, Markdown for cards, and the credits in both."""
 
 import base64
 import hashlib

@@ -99,7 +99,7 @@ CHANNELS = {MAIN: 0, OTHER: 1}
 
 
 class SnappedFolder(NamedTuple):
-    """Files looked at and rewritten, words, edges moved, words without speech near them, median offset (s)."""
+    """Files checked and rewritten, words, edges moved, words without speech near them, median offset (s)."""
 
     files: int
     written: int

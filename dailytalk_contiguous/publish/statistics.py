@@ -524,7 +524,6 @@ def _speaker(utterance: Mapping[str, Any], kept_speaker: str) -> tuple[str, bool
     """Whose voice an utterance is in, and whether it was synthesised."""
     if utterance["status"] == "spoken":
         synthesis = utterance["synthesis"] or {}
-        return " · ".join(
-            synthesis[name] for name in ("engine", "model", "voice") if synthesis.get(name)
-        ) or "unknown", True
+        names = (synthesis.get(name) for name in ("engine", "model", "voice"))
+        return " · ".join(filter(None, names)) or "unknown", True
     return (kept_speaker if utterance["channel"] == "right" else f"{UNNAMED}, left as recorded"), False

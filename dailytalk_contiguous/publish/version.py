@@ -52,7 +52,7 @@ class Version:
     """What `open_version` found.
 
     Attributes:
-        where: as it was asked for.
+        where: as requested.
         commit: that a revision of the Hub is; None for a folder.
         names: of all files, as in the repository.
     """
@@ -121,7 +121,7 @@ class Version:
         return None
 
     def rows(self, config: str, columns: Sequence[str] | None = None) -> Iterator[tuple[str, dict[str, Any]]]:
-        """Split and row, in the order of the files. Holds one row group of the columns asked for.
+        """Split and row, in the order of the files. Holds one row group of these columns.
 
         Args:
             config: nothing is yielded where there is no such config.

@@ -229,18 +229,18 @@ def read_text(path: Path) -> str:
     return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
-def make_word(path: Path, where: str, word: Any, times: tuple[Any, Any], probability: Any = None) -> WordRow:
+def make_word(path: Path, position: str, word: Any, times: tuple[Any, Any], probability: Any = None) -> WordRow:
     """A `core.schema.WORD` from checked values.
 
     A probability that is none from 0 to 1 is another scale (CTM may have log likelihoods), and unknown.
     """
-    start, end = _checked(path, where, times)
+    start, end = _checked(path, position, times)
     if not isinstance(word, str) or not word.strip():
-        raise broken(path, f"{where} has the word {quoted(word)}", "give every word as text that isn't empty")
+        raise broken(path, f"{position} has the word {quoted(word)}", "give every word as text that isn't empty")
     if not (probability is None or (isinstance(probability, int | float) and not isinstance(probability, bool))):
         raise broken(
             path,
-            f"{where} has the probability {quoted(probability)}",
+            f"{position} has the probability {quoted(probability)}",
             "give a number from 0 to 1, or leave it out",
         )
     sure = probability if is_number(probability, 0, 1) else None
@@ -248,24 +248,24 @@ def make_word(path: Path, where: str, word: Any, times: tuple[Any, Any], probabi
 
 
 def _passage(
-    path: Path, where: str, times: tuple[Any, Any], text: str | None, words: list[WordRow], **about: str | None
+    path: Path, position: str, times: tuple[Any, Any], text: str | None, words: list[WordRow], **about: str | None
 ) -> Passage:
     """A passage from checked values.
 
     Words that don't spell its text are older than a correction of it; they are left out, so that the text is
     aligned again.
     """
-    start, end = _checked(path, where, times)
+    start, end = _checked(path, position, times)
     if text is not None:
         text = " ".join(text.split())
         if _letters(text) != _letters("".join(word["word"] for word in words)):
             words = []
         words.sort(key=lambda word: (word["start"], word["end"]))
-    return Passage(where, start, end, text, words, **about)
+    return Passage(position, start, end, text, words, **about)
 
 
-def _loose(where: str, word: WordRow, **about: str | None) -> Passage:
-    return Passage(where, word["start"], word["end"], None, [word], **about)
+def _loose(position: str, word: WordRow, **about: str | None) -> Passage:
+    return Passage(position, word["start"], word["end"], None, [word], **about)
 
 
 def _letters(text: str) -> str:
@@ -315,7 +315,7 @@ def _read_subtitles(path: Path, side: str | None, pick: Pick) -> list[Passage]:
         speakers = keys | {line.key for _, _, lines in subtitles for line in lines if line.key and line.is_certain}
     names: dict[str, str] = {}
     passages = []
-    for where, times, lines in subtitles:
+    for position, times, lines in subtitles:
         turns: list[tuple[str | None, list[str]]] = []
         for line in lines:
             if line.key in speakers and line.key is not None:
@@ -327,7 +327,7 @@ def _read_subtitles(path: Path, side: str | None, pick: Pick) -> list[Passage]:
                 turns.append((None, [line.text]))
         for lead in dict.fromkeys(lead for lead, _ in turns):
             text = " ".join(line_text for name, texts in turns if name == lead for line_text in texts)
-            passages.append(_passage(path, where, times, text, [], speaker=lead))
+            passages.append(_passage(path, position, times, text, [], speaker=lead))
     return passages
 
 
@@ -371,16 +371,18 @@ def _read_ctm(path: Path, side: str | None, pick: Pick) -> list[Passage]:
     """
     passages = []
     alternative = 0  # 1 is the first of several, and counts
-    for where, fields in _records(path, _CTM_FIELDS, pick, 0):
+    for position, fields in _records(path, _CTM_FIELDS, pick, 0):
         recording, channel, start, duration, word, confidence, kind, speaker = (*fields, "", "", "")[:8]
         if word.upper() in _ALTERNATIVES:
             alternative = {"<ALT_BEGIN>": 1, "<ALT>": alternative + 1, "<ALT_END>": 0}[word.upper()]
         elif alternative < 2 and word.casefold() not in NO_WORDS and kind.casefold() not in _NO_LEXEMES:
-            times = _span(path, where, start, duration)
+            times = _span(path, position, start, duration)
             spoken = make_word(
-                path, where, word.replace("<space>", " "), times, _confidence(path, where, confidence)
+                path, position, word.replace("<space>", " "), times, _confidence(path, position, confidence)
             )
-            passages.append(_loose(where, spoken, channel=channel, speaker=_or_none(speaker), recording=recording))
+            passages.append(
+                _loose(position, spoken, channel=channel, speaker=_or_none(speaker), recording=recording)
+            )
     if alternative:
         raise broken(path, "breaks off inside of alternatives: <ALT_END> is missing", "save the file again")
     return passages
@@ -392,17 +394,17 @@ def _read_rttm(path: Path, side: str | None, pick: Pick) -> list[Passage]:
     Other objects are about neither. See appendix A of the evaluation plan of RT-09.
     """
     passages = []
-    for where, fields in _records(path, _RTTM_FIELDS, pick, 1):
+    for position, fields in _records(path, _RTTM_FIELDS, pick, 1):
         kind, recording, channel, start, duration, word, _, speaker, confidence = fields[:9]
         if kind not in _RTTM_OBJECTS:
-            raise broken(path, f"{where} has the unknown type {quoted(kind)}", "give SPEAKER or LEXEME")
+            raise broken(path, f"{position} has the unknown type {quoted(kind)}", "give SPEAKER or LEXEME")
         about = {"channel": _or_none(channel), "speaker": _or_none(speaker), "recording": recording}
         if kind == "SPEAKER":
-            passages.append(_passage(path, where, _span(path, where, start, duration), None, [], **about))
+            passages.append(_passage(path, position, _span(path, position, start, duration), None, [], **about))
         elif kind == "LEXEME" and _or_none(word):
-            times = _span(path, where, start, duration)
-            spoken = make_word(path, where, word, times, _confidence(path, where, confidence))
-            passages.append(_loose(where, spoken, **about))
+            times = _span(path, position, start, duration)
+            spoken = make_word(path, position, word, times, _confidence(path, position, confidence))
+            passages.append(_loose(position, spoken, **about))
     return passages
 
 
@@ -424,21 +426,21 @@ def _records(path: Path, counts: range, pick: Pick, name_field: int) -> Iterator
     yield from ((f"line {number}", fields) for number, fields in lines if fields[name_field] in chosen)
 
 
-def _span(path: Path, where: str, start: str, duration: str) -> tuple[float, float]:
+def _span(path: Path, position: str, start: str, duration: str) -> tuple[float, float]:
     """Start and end of a record with a start and a duration as text."""
     if not (_NUMBER.fullmatch(start) and _NUMBER.fullmatch(duration)):
         raise broken(
-            path, f"{where} has the start {quoted(start)} and the duration {quoted(duration)}", "give seconds"
+            path, f"{position} has the start {quoted(start)} and the duration {quoted(duration)}", "give seconds"
         )
     return float(start), round(float(start) + float(duration), 6)
 
 
-def _confidence(path: Path, where: str, text: str) -> float | None:
+def _confidence(path: Path, position: str, text: str) -> float | None:
     if _or_none(text) is None:
         return None
     if not _NUMBER.fullmatch(text):
         raise broken(
-            path, f"{where} has the confidence {quoted(text)}", "give a number from 0 to 1, or leave it out"
+            path, f"{position} has the confidence {quoted(text)}", "give a number from 0 to 1, or leave it out"
         )
     return float(text)
 
@@ -516,8 +518,8 @@ def _loaded(path: Path, text: str, first_line: int = 1) -> Any:
     return parse_json(text, f"transcript {shown(path)}", line=first_line, nan=True)
 
 
-def _expected(path: Path, where: str, value: Any, shape: Any, remedy: str) -> Any:
-    return expect(value, shape, f"transcript {shown(path)}: {where}", remedy)
+def _expected(path: Path, position: str, value: Any, shape: Any, remedy: str) -> Any:
+    return expect(value, shape, f"transcript {shown(path)}: {position}", remedy)
 
 
 def _alignments(path: Path, data: Any) -> list[Passage]:
@@ -551,27 +553,27 @@ def _utterances(path: Path, data: Any) -> list[Passage]:
     ]
 
 
-def _utterance(path: Path, where: str, line: Any) -> list[Passage]:
+def _utterance(path: Path, position: str, line: Any) -> list[Passage]:
     """An utterance of one of our own transcripts."""
     words_of = line.get("words") or [] if isinstance(line, dict) else None
     if not isinstance(words_of, list) or not all(isinstance(word, dict) for word in words_of):
-        raise broken(path, f"{where} is not an utterance: {quoted(line)}", _give(lines=False))
+        raise broken(path, f"{position} is not an utterance: {quoted(line)}", _give(lines=False))
     text = line.get("text") if line.get("text_raw") is None else line["text_raw"]
     channel, speaker = line.get("channel"), line.get("speaker")
     if channel not in CHANNELS or not isinstance(text, str):
         raise broken(
             path,
-            f"{where} has the channel {quoted(channel)} and the text {quoted(text)}",
+            f"{position} has the channel {quoted(channel)} and the text {quoted(text)}",
             "give every utterance a channel, left or right, and a text, if only an empty one",
         )
     words = [
-        make_word(path, where, word.get("word"), (word.get("start"), word.get("end")), word.get("probability"))
+        make_word(path, position, word.get("word"), (word.get("start"), word.get("end")), word.get("probability"))
         for word in words_of
     ]
     # NAME/left is no name of a person, but the channel of a recording.
     is_name = isinstance(speaker, str) and not speaker.endswith(f"/{channel}")
     about = {"channel": channel, "speaker": speaker if is_name else None}
-    return [_passage(path, where, (line.get("start"), line.get("end")), text, words, **about)]
+    return [_passage(path, position, (line.get("start"), line.get("end")), text, words, **about)]
 
 
 def _segments(path: Path, data: Any) -> list[Passage]:
@@ -579,11 +581,13 @@ def _segments(path: Path, data: Any) -> list[Passage]:
     segments = data if isinstance(data, list) else data["segments"]
     passages = []
     for number, item in enumerate(segments, 1):
-        where = f"segment {number}"
-        segment = _expected(path, where, item, _SEGMENT, _give(lines=False))
+        position = f"segment {number}"
+        segment = _expected(path, position, item, _SEGMENT, _give(lines=False))
         listed = segment.get("words") or []
         words = [
-            make_word(path, f"{where}, word {n}", word["word"], times, word.get("probability", word.get("score")))
+            make_word(
+                path, f"{position}, word {n}", word["word"], times, word.get("probability", word.get("score"))
+            )
             for n, (word, times) in enumerate(zip(listed, _word_times(segment, listed), strict=True), 1)
         ]
         names = [word.get("speaker", segment.get("speaker")) for word in listed]
@@ -591,13 +595,13 @@ def _segments(path: Path, data: Any) -> list[Passage]:
         if len(set(names)) < 2:
             speaker = names[0] if names else segment.get("speaker")
             if segment["text"].strip():
-                passages.append(_passage(path, where, times, segment["text"], words, speaker=speaker))
+                passages.append(_passage(path, position, times, segment["text"], words, speaker=speaker))
             continue
         for speaker, group in itertools.groupby(zip(names, words, strict=True), key=lambda pair: pair[0]):
             group_words = [word for _, word in group]
             times = (group_words[0]["start"], max(word["end"] for word in group_words))
             text = join_words(word["word"] for word in group_words)
-            passages.append(_passage(path, where, times, text, group_words, speaker=speaker))
+            passages.append(_passage(path, position, times, text, group_words, speaker=speaker))
     beside = data.get("words") if isinstance(data, dict) else None
     if isinstance(beside, list) and not any(passage.words or passage.speaker for passage in passages):
         # OpenAI's service gives words beside segments.
@@ -634,22 +638,22 @@ def _supervisions(path: Path, data: Any) -> list[Passage]:
     ]
 
 
-def _supervision(path: Path, where: str, item: Any) -> list[Passage]:
+def _supervision(path: Path, position: str, item: Any) -> list[Passage]:
     """A lhotse `SupervisionSegment`; the words of its alignment have times of the recording, too."""
     remedy = "save the supervisions from lhotse again"
-    item = _expected(path, where, item, _SUPERVISION, remedy)
+    item = _expected(path, position, item, _SUPERVISION, remedy)
     channels = item.get("channel", 0)
     channels = channels if isinstance(channels, list) else [channels]
     if not all(isinstance(channel, int) and not isinstance(channel, bool) for channel in channels):
-        raise broken(path, f"{where} has the channel {quoted(item['channel'])}", remedy)
+        raise broken(path, f"{position} has the channel {quoted(item['channel'])}", remedy)
     words = []
     for n, entry in enumerate((item.get("alignment") or {}).get("word") or [], 1):
         # Versions before 1.8 wrote objects.
         values = list(entry.values()) if isinstance(entry, dict) else entry
         if not isinstance(values, list) or not 3 <= len(values) <= 4 or not all(map(is_number, values[1:3])):
-            raise broken(path, f"{where}, word {n} is {quoted(entry)}", remedy)
+            raise broken(path, f"{position}, word {n} is {quoted(entry)}", remedy)
         times = (values[1], round(values[1] + values[2], 6))
-        words.append(make_word(path, f"{where}, word {n}", values[0], times, values[3] if values[3:] else None))
+        words.append(make_word(path, f"{position}, word {n}", values[0], times, values[3] if values[3:] else None))
     text = item.get("text")
     if text is None and words:
         text = join_words(word["word"] for word in words)
@@ -659,18 +663,18 @@ def _supervision(path: Path, where: str, item: Any) -> list[Passage]:
         "recording": item["recording_id"],
     }
     times = (item["start"], round(item["start"] + item["duration"], 6))
-    return [_passage(path, where, times, text, words, **about)]
+    return [_passage(path, position, times, text, words, **about)]
 
 
-def _manifest_line(path: Path, where: str, item: Any) -> list[Passage]:
+def _manifest_line(path: Path, position: str, item: Any) -> list[Passage]:
     """A line of a NeMo manifest: a stretch of a file, from `offset` (0 s) for `duration`."""
-    item = _expected(path, where, item, _MANIFEST, "give audio_filepath, duration and text")
+    item = _expected(path, position, item, _MANIFEST, "give audio_filepath, duration and text")
     offset, speaker = item.get("offset") or 0.0, item.get("speaker")
     text = item["text"] if item.get("text") is not None else item.get("pred_text")
     if text is None:
-        raise broken(path, f"{where} has no text", "give audio_filepath, duration and text")
+        raise broken(path, f"{position} has no text", "give audio_filepath, duration and text")
     about = {"speaker": None if speaker is None else str(speaker), "recording": item["audio_filepath"]}
-    return [_passage(path, where, (offset, round(offset + item["duration"], 6)), text, [], **about)]
+    return [_passage(path, position, (offset, round(offset + item["duration"], 6)), text, [], **about)]
 
 
 def _never(data: Any) -> bool:
@@ -797,11 +801,11 @@ def ending_of(name: str) -> str | None:
     return next((name[-len(ending) :] for ending in FORMATS if name.lower().endswith(ending)), None)
 
 
-def _checked(path: Path, where: str, times: tuple[Any, Any]) -> tuple[float, float]:
+def _checked(path: Path, position: str, times: tuple[Any, Any]) -> tuple[float, float]:
     if not all(is_number(time, 0, LATEST) for time in times) or times[0] > times[1]:
         raise broken(
             path,
-            f"{where} has the times {quoted(times[0])} to {quoted(times[1])}",
+            f"{position} has the times {quoted(times[0])} to {quoted(times[1])}",
             "give seconds from the start of the recording, the end not before the start",
         )
     return float(times[0]), float(times[1])
@@ -820,7 +824,7 @@ def _subtitles(path: Path) -> list[tuple[str, tuple[float, float], list[_Line]]]
     ]
     for number in stamped:
         line = lines[number - 1]
-        # What is before a time would be passed over: a minus, or the first digits of a thousand hours.
+        # Characters before a time would be skipped: a minus, or the first digits of a thousand hours.
         is_whole = all(
             line[max(0, at.start() - 1) : at.start()] in ("", " ", "\t", ">") for at in stamp.finditer(line)
         )

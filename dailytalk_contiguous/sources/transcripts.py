@@ -140,7 +140,7 @@ def is_shared(name: str, stem: str) -> bool:
 
 
 def stems_of(name: str) -> list[str]:
-    """Stems of the recordings that a file of this name may be the transcript of; none for what is no transcript.
+    """Stems of the recordings that a file of this name may be the transcript of; none for other files.
 
     >>> stems_of("call.left.srt")
     ['call.left', 'call']

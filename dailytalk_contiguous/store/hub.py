@@ -151,7 +151,7 @@ def hub_error(error: BaseException, what: str) -> DailytalkError:
 
     Args:
         error: what huggingface_hub, datasets or the connection raised.
-        what: the repository, with its version where one was asked for: `OWNER/NAME@v1.0.0`.
+        what: the repository, with its version, if any: `OWNER/NAME@v1.0.0`.
     """
     host = urlsplit(constants.ENDPOINT).netloc or constants.ENDPOINT
     reason, remedy = _words(error)

@@ -146,7 +146,9 @@ def test_whichever_marks_are_set_twice_is_once(text: str, tag: str, language: st
 
 @given(marks_and_letters, tags, languages)
 def test_text_whose_marks_are_its_own_keeps_every_character(text: str, tag: str, language: str | None) -> None:
-    assert punctuate(text, tag, language, "never").casefold() == " ".join(text.split()).casefold()
+    dotless = str.maketrans("", "", "\u0307")  # the Turkish capital of i, İ, folds to i and a dot above
+    folded = punctuate(text, tag, language, "never").casefold().translate(dotless)
+    assert folded == " ".join(text.split()).casefold().translate(dotless)
 
 
 @pytest.mark.parametrize(

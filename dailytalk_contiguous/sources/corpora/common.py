@@ -56,7 +56,7 @@ def count_differences(
 ) -> list[str]:
     """Sentences on how rows differ from published counts; an empty list if they don't.
 
-    `told` are pairs of a row's part and the row. Rows with a `problem` count as missing, with their number.
+    `told` are pairs of a row's part and the row. Rows with a `problem` count as missing, and are reported.
     """
     good: dict[str, list[dict[str, Any]]] = {}
     rejected = 0
@@ -349,7 +349,7 @@ def _is_litter(name: str) -> bool:
 # Tables and texts of a corpus.
 #
 # A table that is damaged stops the import, unlike a damaged clip: without it every label would be missing, and
-# the user can mend one file.
+# the user can fix one file.
 
 
 Value = TypeVar("Value")
