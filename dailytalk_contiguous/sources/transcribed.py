@@ -24,13 +24,13 @@ from dailytalk_contiguous.sources.recordings import is_recording, pairs, put_tog
 from dailytalk_contiguous.stages.script import KEPT, Script, script_columns, seconds_within
 from dailytalk_contiguous.store.files import inside
 
-# What a line of a transcript has to be, whoever wrote or edited it.
+# Validating the lines of a transcript.
 #
-# People break lines in every way: a comma too many, a time that is text, a list where an object was. Each is
-# found here, and told in words that lead to it, before anything is made of the line.
+# Edited lines break in many ways: a comma too many, a time that is text, a list where an object was. Each is
+# found here, with its position, before the line is used.
 
 
-#: Fields that a line may leave out, and what they hold: text, or an object of texts or of numbers.
+#: Optional fields of a line with their types: text, or an object of texts or of numbers.
 _TEXTS = ("conversation_id", "utterance_id", "speaker", "text_raw", "text_reason", "rule", "kind", "language")
 _NUMBER = ("confidence", "context_seconds")
 _NUMBERS, _OBJECTS = ("vad", "features"), ("vad_bucket", "prosody_bucket", "models")
@@ -81,7 +81,7 @@ def checked(line: dict[str, Any]) -> dict[str, Any]:
 
 
 def _is_measure(value: Any) -> bool:
-    """Whether a value is a number that a 32-bit column holds, or NaN: the older tool's word for an unknown one."""
+    """Whether a value is a number that a 32-bit column holds, or NaN: the older tool's unknown value."""
     return value != value or is_number(value, -_LARGEST, _LARGEST)
 
 
@@ -100,11 +100,11 @@ def _is_word(word: Any) -> bool:
     )
 
 
-# The recording that a transcript is about: where it lies now, and whether it is the one that was tagged.
+# Locating the recording of a transcript: its path now, and whether it is the one that was tagged.
 #
-# A transcript tells times of one recording. Another export of the same call, put in its place, would be cut at
-# times that mean nothing there, and nobody would hear it before training; so a recording is known by its bytes,
-# neither by its name nor by its date, and a copy of it in another folder stays the same.
+# A transcript has times of one recording. Another export of the same call, put in its place, would be cut at
+# wrong times, unnoticed before training; so a recording is identified by its bytes,
+# not by its name or its date, and a copy of it in another folder is the same recording.
 
 
 #: Columns of a tagged row with an item an utterance, which a recording alone does not give.
@@ -123,7 +123,7 @@ BASE = (
     *OF_UTTERANCES,
 )
 
-#: What a row of a tagged shard holds; the shard may be anybody's.
+#: The fields of a row of a tagged shard, which may come from outside.
 _TAGGED = {"recording_id": str, "audio?": {"path?": str}, "audio_file": str, "audio_identity?": str}
 _TAGGED |= {"offset": float, "duration": float, "sample_rate": int, "channels": int}
 _TAGGED |= {"utterance_id": [str], "channel": [str], "run": [int]}
@@ -143,30 +143,30 @@ def identity_of(path: Path) -> str:
     size = path.stat().st_size
     digest = hashlib.sha256(str(size).encode())
     with path.open("rb") as file:
-        for place in (0, (size - _BLOCK) // 2, size - _BLOCK):
-            file.seek(max(0, place))
+        for offset in (0, (size - _BLOCK) // 2, size - _BLOCK):
+            file.seek(max(0, offset))
             digest.update(file.read(_BLOCK))
     return digest.hexdigest()[:20]
 
 
 def tagged_row(row: Row | None) -> Row:
     """A row of a tagged shard. Raises BadInput for one that no `dailytalk tag` has written."""
-    found: Row = expect(row, _TAGGED, "its row in the tagged shard", TAG_AGAIN)
-    is_part = found["offset"] >= 0 and 0 < found["duration"] <= LATEST and found["offset"] <= LATEST
-    utterances = {len(found[column]) for column in OF_UTTERANCES}
+    tagged: Row = expect(row, _TAGGED, "its row in the tagged shard", TAG_AGAIN)
+    is_part = tagged["offset"] >= 0 and 0 < tagged["duration"] <= LATEST and tagged["offset"] <= LATEST
+    utterances = {len(tagged[column]) for column in OF_UTTERANCES}
     if (
         not is_part
-        or not LOWEST_RATE <= found["sample_rate"] <= HIGHEST_RATE
-        or found["channels"] < 1
+        or not LOWEST_RATE <= tagged["sample_rate"] <= HIGHEST_RATE
+        or tagged["channels"] < 1
         or len(utterances) > 1
-        or not set(found["channel"]) <= {*CHANNELS}
+        or not set(tagged["channel"]) <= {*CHANNELS}
     ):
         raise BadInput("its row in the tagged shard describes no part of a recording", TAG_AGAIN)
     try:
-        refuse_outside(found["audio_file"])
+        refuse_outside(tagged["audio_file"])
     except ValueError as error:
         raise BadInput(f"its row in the tagged shard: {error}", TAG_AGAIN) from None
-    return found
+    return tagged
 
 
 def refuse_outside(name: str) -> None:
@@ -176,41 +176,42 @@ def refuse_outside(name: str) -> None:
 
 
 def at_hand(base: Row, recordings: Path | None) -> Row:
-    """What a shard knows, with the recording where it lies now: there, or in the folder of recordings.
+    """The row of a shard with the present path of its recording: the tagged one, or one in the folder of
+    recordings.
 
-    Raises BadInput if it is in neither place, can't be read, or is another one than was tagged.
+    Raises BadInput if it is in neither place, can't be read, or is not the one that was tagged.
     """
-    named = (base.get("audio") or {}).get("path")
-    if not named:
+    tagged_uri = (base.get("audio") or {}).get("path")
+    if not tagged_uri:
         raise BadInput("its shard does not say where its recording is", "run dailytalk tag again")
-    tagged = from_uri(named)
+    tagged = from_uri(tagged_uri)
     if as_text(tagged.name) != base["audio_file"].rpartition("/")[2]:
         raise BadInput("its shard names another recording than its row", "run dailytalk tag again")
-    there: list[Path] = []
+    present: list[Path] = []
     for path in _places(tagged, base["audio_file"], recordings):
         if path.is_file():
-            there.append(path)
+            present.append(path)
             # A shard of an older version knows no identity, and is as little to be trusted.
             if _identity(path) == base.get("audio_identity"):
                 return base | {"audio": {"bytes": None, "path": to_uri(path.absolute())}}
-    if not there and tagged.is_relative_to(cache_folder()):
+    if not present and tagged.is_relative_to(cache_folder()):
         raise BadInput(
             f"its recording {base['audio_file']!r} was put together from two files and is gone from the cache",
             "name the folder of both files with --recordings, or run dailytalk tag again",
         )
-    if not there:
+    if not present:
         raise BadInput(
-            f"its recording {named!r} is gone",
+            f"its recording {tagged_uri!r} is gone",
             "put it back, name its folder with --recordings, or run dailytalk tag again where it is",
         )
     raise BadInput(
-        f"the recording {to_uri(there[0].absolute())!r} is not the one that was tagged",
+        f"the recording {to_uri(present[0].absolute())!r} is not the one that was tagged",
         "run dailytalk tag again, or put the old recording back",
     )
 
 
 def _places(tagged: Path, audio_file: str, recordings: Path | None) -> Iterator[Path]:
-    """Where a recording may be. A pair is put together only where what was tagged is not at hand."""
+    """Paths where a recording may be. A pair is joined only where the tagged file is missing."""
     yield tagged
     if recordings is not None:
         yield _lying_at(recordings / audio_file)
@@ -224,7 +225,7 @@ def some_gone(tagged: Path) -> bool:
         if read_entries(path) is not None
         for row in read_rows(path, ("audio",)).values()
     }
-    return not all(from_uri(place).is_file() for place in places)  # "" is the folder that we are in, and no file
+    return not all(from_uri(uri).is_file() for uri in places)  # "" is the folder that we are in, and no file
 
 
 def from_recording(line: Mapping[str, object], recordings: Path | None) -> Row:
@@ -281,17 +282,17 @@ def _identity(path: Path) -> str:
         ) from error
 
 
-# Conversations to be re-voiced: a transcript, as people may have edited it, and the recordings it is about.
+# Conversations to be resynthesised: a transcript, possibly edited, and its recordings.
 #
-# The transcript decides: a changed text, tag, start or end is taken as it stands, a deleted line is gone. What a
-# person can't have meant (a line that is no JSON, an end before its start) is rejected with its line number, and
-# the rest goes on.
+# The transcript decides: a changed text, tag, start or end is used as it is, a deleted line is gone. An
+# impossible line (no JSON, an end before its start) is rejected with its line number, and
+# the rest is used.
 
 
 #: What this source yields.
 TRANSCRIBED = Features({**{name: SOURCE[name] for name in KEPT}, **Script.adds})
 
-#: What tells the part of a recording that a line lies in.
+#: Columns that locate a part of a recording.
 _OF_PARTS = ("audio_file", "offset", "duration")
 
 #: Seconds by which an edited end may pass the end of the recording.
@@ -307,14 +308,14 @@ class _Line(dict[str, Any]):
 def transcribed(
     transcript: Path, tagged: Path | None, recordings: Path | None, rejects: list[Reject]
 ) -> Iterator[Row]:
-    """Yield a row of `TRANSCRIBED` for each conversation, in order; what can't be used goes to `rejects`.
+    """Yield a row of `TRANSCRIBED` for each conversation, in order; unusable ones go to `rejects`.
 
-    What is held on the way is folded (`shards`): a corpus has millions of words.
+    Rows are kept compressed (`compress_row`): a corpus has millions of words.
 
     Args:
         transcript: a file of lines as `dailytalk tag` writes them, or the older tool did.
-        tagged: the folder of shards, or the one shard, that the transcript was written from: it knows where
-            recordings lie.
+        tagged: the folder of shards, or the one shard, that the transcript was written from: it has the paths of
+            the recordings.
         recordings: the folder of recordings, for a transcript without shards.
         rejects: filled on the way.
 
@@ -323,11 +324,11 @@ def transcribed(
     if not transcript.is_file():
         raise DailytalkError(f"there is no transcript {str(transcript)!r}", "run dailytalk tag first")
     _refuse_mix(transcript)
-    known, unusable = _known(tagged, rejects) if tagged and tagged.exists() else ({}, {})
-    groups = _grouped(transcript, known, rejects)
+    rows_by_id, unusable = _tagged_rows(tagged, rejects) if tagged and tagged.exists() else ({}, {})
+    groups = _grouped(transcript, rows_by_id, rejects)
     for name in list(groups):  # what is a row need not be held as lines, too
         lines: list[_Line] = [line for part in groups.pop(name) for line in expand(part)]
-        row = known.pop(name, None)
+        row = rows_by_id.pop(name, None)
         try:
             if name in unusable:
                 raise unusable[name]
@@ -335,11 +336,11 @@ def transcribed(
             yield _row(name, lines, base, rejects)
         except BadInput as error:
             rejects.append(Reject(name, "transcript", error.reason, error.remedy))
-    rejects += _unspoken(known)
+    rejects += _unspoken(rows_by_id)
 
 
 def _refuse_mix(transcript: Path) -> None:
-    """Raise DailytalkError for a transcript of `dailytalk tag --channel mix`: no speaker stands alone in it."""
+    """Raise DailytalkError for a transcript of `dailytalk tag --channel mix`: its speakers are not separate."""
     channels = (line.get("channel") for _, line in json_lines(transcript, nan=True) if isinstance(line, dict))
     if next(channels, None) == "mix" and all(channel == "mix" for channel in channels):
         raise DailytalkError(
@@ -348,53 +349,53 @@ def _refuse_mix(transcript: Path) -> None:
         )
 
 
-def _unspoken(known: Mapping[str, Row]) -> Iterator[Reject]:
-    """Conversations without a line because nobody speaks in them. People deleted those of others on purpose."""
-    for name, row in known.items():
+def _unspoken(rows_by_id: Mapping[str, Row]) -> Iterator[Reject]:
+    """Conversations without a line because they have no speech. The lines of others were deleted on purpose."""
+    for name, row in rows_by_id.items():
         if not expand_row(row)["utterance_id"]:
             yield Reject(name, "transcript", "nobody speaks in it, so there is nothing to say", "leave it out")
 
 
-def _grouped(transcript: Path, known: Mapping[str, Row], rejects: list[Reject]) -> dict[str, list[bytes]]:
-    """The lines of each conversation, folded; one part for all lines that follow each other."""
+def _grouped(transcript: Path, rows_by_id: Mapping[str, Row], rejects: list[Reject]) -> dict[str, list[bytes]]:
+    """The lines of each conversation, compressed; one part for all lines that follow each other."""
     groups: dict[str, list[bytes]] = {}
-    for name, lines in itertools.groupby(_lines(transcript, known, rejects), key=lambda named: named[0]):
+    for name, lines in itertools.groupby(_lines(transcript, rows_by_id, rejects), key=lambda item: item[0]):
         groups.setdefault(name, []).append(compress([line for _, line in lines]))
     return groups
 
 
-def _lines(transcript: Path, known: Mapping[str, Row], rejects: list[Reject]) -> Iterator[tuple[str, _Line]]:
+def _lines(transcript: Path, rows_by_id: Mapping[str, Row], rejects: list[Reject]) -> Iterator[tuple[str, _Line]]:
     """Each line after the name of its conversation; lines that are none go to the rejects."""
     parts: dict[str, list[tuple[str, Row]]] = {}
-    for name, row in known.items():
+    for name, row in rows_by_id.items():
         parts.setdefault(row["audio_file"], []).append((name, row))
     for number, read in json_lines(transcript, nan=True):  # the older tool writes NaN
         try:
             if isinstance(read, BadInput):
                 raise ValueError(read.reason)
             line = _Line(checked(read))
-            named = line.get("conversation_id") or _part_of(line, parts.get(line["audio_file"], []))
-            refuse_outside(named)
+            conversation_id = line.get("conversation_id") or _part_of(line, parts.get(line["audio_file"], []))
+            refuse_outside(conversation_id)
             refuse_outside(line["audio_file"])
         except ValueError as error:
             reason = f"line {number} of {transcript.name}: {error}"
             rejects.append(Reject(f"{transcript.name}:{number}", "transcript", reason, "mend or delete the line"))
             continue
         line.number = number
-        yield named, line
+        yield conversation_id, line
 
 
 def _part_of(line: _Line, parts: Sequence[tuple[str, Row]]) -> str:
-    """The conversation of a line that names none: the part of its recording that it lies in, or all of it."""
+    """The conversation of a line that names none: the part of its recording that contains it, or all of it."""
     for name, row in parts:
         if row["offset"] <= line["start"] < row["offset"] + row["duration"]:
             return name
     return recording_stem(line["audio_file"])
 
 
-def _known(tagged: Path, rejects: list[Reject]) -> tuple[dict[str, Row], dict[str, BadInput]]:
-    """The rows of the shards, folded, and why others can't be used, by conversation id."""
-    known: dict[str, Row] = {}
+def _tagged_rows(tagged: Path, rejects: list[Reject]) -> tuple[dict[str, Row], dict[str, BadInput]]:
+    """The rows of the shards, compressed, and why others can't be used, by conversation id."""
+    rows_by_id: dict[str, Row] = {}
     unusable: dict[str, BadInput] = {}
     for path in sorted(tagged.glob("shard-*.parquet")) if tagged.is_dir() else [tagged]:
         entries = read_entries(path)
@@ -410,22 +411,22 @@ def _known(tagged: Path, rejects: list[Reject]) -> tuple[dict[str, Row], dict[st
         for name, entry in entries.items():
             try:
                 if not entry.reject:
-                    known[name] = compress_row(tagged_row(rows.get(name)), _OF_PARTS)
+                    rows_by_id[name] = compress_row(tagged_row(rows.get(name)), _OF_PARTS)
             except BadInput as error:
                 unusable[name] = error
-    return known, unusable
+    return rows_by_id, unusable
 
 
 def _row(name: str, lines: Sequence[_Line], base: Row, rejects: list[Reject]) -> Row:
     base |= {"conversation_id": name}
     row = {column: base[column] for column in KEPT if column in base}
     row |= script_columns(base, _usable(name, lines, base, rejects))
-    told = json.dumps([row | {"audio": None}, _stamp(base)], sort_keys=True)
-    return row | {"input_digest": hashlib.sha256(told.encode()).hexdigest()[:20]}
+    content = json.dumps([row | {"audio": None}, _stamp(base)], sort_keys=True)
+    return row | {"input_digest": hashlib.sha256(content.encode()).hexdigest()[:20]}
 
 
 def _stamp(base: Row) -> Any:
-    """What tells a recording from another: its identity, wherever it lies; else its place, size and date."""
+    """The fingerprint of a recording: its identity or, without one, its path, size and date."""
     if base.get("audio_identity"):
         return base["audio_identity"]
     path = from_uri(base["audio"]["path"])
@@ -435,12 +436,12 @@ def _stamp(base: Row) -> Any:
 def _usable(
     name: str, lines: Sequence[_Line], base: Row, rejects: list[Reject]
 ) -> Iterator[tuple[str, int, _Line]]:
-    """The lines that lie in their conversation, with an id that no other has, and their places."""
-    taken = {*base["utterance_id"], *(line["utterance_id"] for line in lines if line.get("utterance_id"))}
+    """The lines within their conversation, each with a unique id and its index."""
+    identities = {*base["utterance_id"], *(line["utterance_id"] for line in lines if line.get("utterance_id"))}
     first: dict[str, int] = {}
-    for place, line in enumerate(lines):
-        identity = line.get("utterance_id") or _free_identity(f"{name}/{line['channel']}", place, taken)
-        taken.add(identity)
+    for index, line in enumerate(lines):
+        identity = line.get("utterance_id") or _free_identity(f"{name}/{line['channel']}", index, identities)
+        identities.add(identity)
         problem, remedy = None, "mend or delete the line"
         if (
             line["end"] - base["offset"] > base["duration"] + TOLERANCE
@@ -456,9 +457,9 @@ def _usable(
             rejects.append(Reject(f"{name}@{line['start']}", "transcript", reason, remedy))
             continue
         first[identity] = line.number
-        yield identity, place, line
+        yield identity, index, line
 
 
-def _free_identity(prefix: str, place: int, taken: set[str]) -> str:
-    numbered = (f"{prefix}/{number:04d}" for number in itertools.count(place))
-    return next(identity for identity in numbered if identity not in taken)
+def _free_identity(prefix: str, first: int, identities: set[str]) -> str:
+    numbered = (f"{prefix}/{number:04d}" for number in itertools.count(first))
+    return next(identity for identity in numbered if identity not in identities)
