@@ -4,14 +4,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from audio_files import ROOT
+from audio_files import ROOT, tones
 from command import EMBEDDED, Command
 from datasets import load_dataset
 from hub.server import HubServer
 from recordings import excerpt, save
 
 from dailytalk_contiguous import BadInput, Folder, Script, Segment, load
-from dailytalk_contiguous.core.schema import BUILT, SOURCE
+from dailytalk_contiguous.core.schema import BUILT, PROBLEM, SOURCE
 from dailytalk_contiguous.shards import read_rows
 
 pytest_plugins = ["hub.hub_fixtures"]
@@ -65,7 +65,8 @@ def test_chain_typed_by_hand_publishes_the_rows_of_build(
     dataset.push_to_hub("tester/eager")
     for name in ("tester/streamed", "tester/eager"):
         published = load_dataset(name, split="train")
-        assert published.features == BUILT
+        assert published.features == BUILT | PROBLEM
+        assert set(published["problem"]) == {None}
         assert told(published) == told(built)
     with pytest.warns(UserWarning, match="can't be checked"):
         talks = load("tester/streamed", split="train", streaming=True)
@@ -109,3 +110,26 @@ def test_script_refuses_what_nobody_could_say() -> None:
         with pytest.raises(BadInput, match=reason) as error:
             Script()(tagged(**changes))
         assert error.value.row == 0
+
+
+@pytest.mark.needs("espeakng_loader")
+@pytest.mark.parametrize("streaming", [False, True])
+def test_recordings_that_a_chain_can_not_use_stay_as_rows_with_their_problem(
+    tmp_path: Path, hub: HubServer, streaming: bool
+) -> None:
+    save(tmp_path / "in/call.wav", excerpt(seconds=4.0))
+    save(tmp_path / "in/mono.wav", tones(1, channels=1))
+    save(tmp_path / "in/silent.wav", 0 * excerpt(seconds=2.0))
+    dataset = opened(tmp_path / "in", streaming)
+    for stage in CHAIN:
+        dataset = stage.map(dataset)
+    dataset.push_to_hub("tester/some")
+    published = load_dataset("tester/some", split="train")
+    problems = {row["conversation_id"]: row["problem"] for row in published}
+    assert problems.pop("call") is None
+    assert problems["mono"].startswith("it has one channel")
+    assert set(problems) == {"mono", "silent"}
+    assert all(problems.values())
+    assert [row["conversation_id"] for row in published if row["audio"]] == ["call"]
+    usable = dataset.filter(lambda row: row["problem"] is None)
+    assert [row["conversation_id"] for row in usable] == ["call"]
