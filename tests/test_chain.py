@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from audio_files import ROOT
+from audio_files import ROOT, tones
 from command import EMBEDDED, Command
 from datasets import load_dataset
 from hub.server import HubServer
@@ -130,3 +130,26 @@ def test_script_refuses_what_nobody_could_say() -> None:
         with pytest.raises(BadInput, match=reason) as error:
             Script()(tagged(**changes))
         assert error.value.row == 0
+
+
+@pytest.mark.needs("espeakng_loader")
+@pytest.mark.parametrize("streaming", [False, True])
+def test_recordings_that_a_chain_can_not_use_stay_as_rows_with_their_problem(
+    tmp_path: Path, hub: HubServer, streaming: bool
+) -> None:
+    save(tmp_path / "in/call.wav", excerpt(seconds=4.0))
+    save(tmp_path / "in/mono.wav", tones(1, channels=1))
+    save(tmp_path / "in/silent.wav", 0 * excerpt(seconds=2.0))
+    dataset = opened(tmp_path / "in", streaming)
+    for stage in CHAIN:
+        dataset = stage.map(dataset)
+    dataset.push_to_hub("tester/some")
+    published = load_dataset("tester/some", split="train")
+    problems = {row["conversation_id"]: row["problem"] for row in published}
+    assert problems.pop("call") is None
+    assert problems["mono"].startswith("it has one channel")
+    assert set(problems) == {"mono", "silent"}
+    assert all(problems.values())
+    assert [row["conversation_id"] for row in published if row["audio"]] == ["call"]
+    usable = dataset.filter(lambda row: row["problem"] is None)
+    assert [row["conversation_id"] for row in usable] == ["call"]

@@ -24,7 +24,7 @@ from dailytalk_contiguous.core.errors import BadInput, Reject
 from dailytalk_contiguous.core.machine import give_back_memory
 from dailytalk_contiguous.core.schema import SOURCE, Batch, Row
 from dailytalk_contiguous.shards import Entry, Shard, chain_of, expand_row, part_path, read_rows, write_shard
-from dailytalk_contiguous.stages.base import Stage
+from dailytalk_contiguous.stages.base import Stage, as_stored
 
 #: Seconds of work after which what is made of a shard is saved: a kill loses that and the stage in hand.
 SAVE_SECONDS = 60.0
@@ -70,7 +70,7 @@ class Step(NamedTuple):
     """A stage, and Arrow's types of its columns: to ask `Features` for them takes longer than some stages do."""
 
     stage: Stage
-    types: pa.Schema
+    types: dict[str, pa.DataType]
 
     def attempt(self, batch: Batch) -> tuple[Batch, dict[int, BadInput]]:
         """`Stage.attempt`, with values as they are read back: the next stage sees the same in this run and others.
@@ -78,16 +78,12 @@ class Step(NamedTuple):
         Raises what Arrow does for a value of another type than the stage declares.
         """
         columns, problems = self.stage.attempt(batch)
-        kept = self.stage.transient
-        return {
-            name: values if name in kept else pa.array(values, self.types.field(name).type).to_pylist()
-            for name, values in columns.items()
-        }, problems
+        return as_stored(columns, self.types), problems
 
 
 def steps_of(stages: Sequence[Stage]) -> list[Step]:
     """The stages, each with the types of its columns."""
-    return [Step(stage, stage.adds.arrow_schema) for stage in stages]
+    return [Step(stage, stage.stored_types()) for stage in stages]
 
 
 class ShardJob:

@@ -7,13 +7,15 @@ and put back: nothing can get lost or change order anywhere else.
 """
 
 import dataclasses
+import functools
 import hashlib
 import itertools
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 
+import pyarrow as pa
 from datasets import Dataset, Features, IterableDataset
 
 from dailytalk_contiguous.core import interrupts
@@ -122,6 +124,11 @@ class Stage:
         """Return the `transient` columns for rows whose other columns of `adds` were read back from disk."""
         return {}
 
+    def stored_types(self) -> dict[str, pa.DataType]:
+        """Arrow's types of the columns of `adds` that are stored."""
+        schema = self.adds.arrow_schema  # worked out at every asking
+        return {name: schema.field(name).type for name in self.adds if name not in self.transient}
+
     def preflight(self, fetch: bool = True) -> None:
         """Raise `ModelMissing` or another `DailytalkError` if this stage can not run. Loads no weights.
 
@@ -183,7 +190,11 @@ class Stage:
             options.setdefault("writer_batch_size", self.batch_rows)
             told = json.dumps([dataset._fingerprint, self.digest, sorted(map(str, options.items()))])
             options.setdefault("new_fingerprint", hashlib.sha256(told.encode()).hexdigest()[:16])
-        return dataset.map(self._mapped if marks else self, **options)
+        run = self._mapped if marks else self
+        if isinstance(dataset, IterableDataset):
+            # A stream hands the values on as they are: a float that a file would hold in 32 bits keeps its 64.
+            run = functools.partial(_stored, run, self.stored_types())
+        return dataset.map(run, **options)
 
     def _mapped(self, batch: Batch) -> Batch:
         """What `map` runs where rows may have a problem: they are left alone, and get null."""
@@ -247,6 +258,21 @@ class PerUtterance(Stage):
         return hashlib.sha256(
             f"{code_digest(PerUtterance, without=Stage)}{self.stage.digest}".encode()
         ).hexdigest()[:20]
+
+
+def as_stored(columns: Batch, types: Mapping[str, pa.DataType]) -> Batch:
+    """Values as they are read back from a file of these types; columns without a type as they are.
+
+    Raises what Arrow does for a value of another type.
+    """
+    return {
+        name: pa.array(values, types[name]).to_pylist() if name in types else values
+        for name, values in columns.items()
+    }
+
+
+def _stored(run: Callable[[Batch], Batch], types: Mapping[str, pa.DataType], batch: Batch) -> Batch:
+    return as_stored(run(batch), types)
 
 
 def _with_nulls(values: Sequence[Any], places: Sequence[int], n_rows: int) -> list[Any]:

@@ -2,9 +2,11 @@
 
 import math
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, ClassVar
 
-from datasets import Features, List
+from datasets import Features, IterableDataset, List
+from datasets.table import cast_table_to_features
 
 from dailytalk_contiguous.core.audio import probe
 from dailytalk_contiguous.core.schema import (
@@ -68,7 +70,13 @@ class Finish(Stage):
     adds: ClassVar[Features] = BUILT
 
     def map(self, dataset: AnyDataset, **options: Any) -> AnyDataset:
-        return super().map(dataset, **{"remove_columns": columns_besides(self.adds, dataset)} | options)
+        mapped = super().map(dataset, **{"remove_columns": columns_besides(self.adds, dataset)} | options)
+        if isinstance(mapped, IterableDataset):
+            # `push_to_hub` of a stream guesses types row by row, whatever its features, and fails if they differ.
+            cast = partial(cast_table_to_features, features=mapped.features)
+            typed = mapped.with_format("arrow").map(cast, batched=True, batch_size=1, features=mapped.features)
+            return typed.with_format(None)
+        return mapped
 
     def row(self, row: Row) -> Row:
         sides = {channel: "left" if channel == self.revoice else "right" for channel in CHANNELS}

@@ -6,6 +6,7 @@ import json
 import pickle
 import pkgutil
 import shutil
+import struct
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -386,3 +387,22 @@ def test_code_of_a_notebook_and_of_standard_input_is_in_no_file(
         assert _file_of("__main__") == found
     assert _file_of("json") == json.__file__
     assert _file_of("no_such_module") is None
+
+
+@dataclass(frozen=True)
+class Tenth(Stage):
+    """Adds a number that 32 bits don't hold."""
+
+    needs: ClassVar[tuple[str, ...]] = ("conversation_id",)
+    adds: ClassVar[Features] = Features({"tenth": Value("float32")})
+
+    def row(self, row: Row) -> Row:
+        return {"tenth": 0.1}
+
+
+@pytest.mark.parametrize("streaming", [False, True])
+def test_next_stage_sees_a_number_as_a_file_holds_it(streaming: bool) -> None:
+    dataset = Dataset.from_list([{"conversation_id": "a"}])
+    (row,) = Tenth().map(dataset.to_iterable_dataset() if streaming else dataset)
+    assert row["tenth"] == struct.unpack("f", struct.pack("f", 0.1))[0]
+    assert row["tenth"] != 0.1
