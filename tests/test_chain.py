@@ -74,25 +74,6 @@ def test_chain_typed_by_hand_publishes_the_rows_of_build(
     assert {talk["conversation_id"]: talk["audio"].channels for talk in talks} == dict.fromkeys(told(built), 2)
 
 
-@pytest.mark.parametrize("streaming", [False, True])
-def test_recording_that_cannot_be_used_stays_in_the_chain_with_its_id_and_its_problem(
-    tmp_path: Path, streaming: bool
-) -> None:
-    save(tmp_path / "in/call.wav", excerpt(seconds=4.0))
-    (tmp_path / "in/broken.wav").write_bytes(b"RIFF")
-    save(tmp_path / "in/same.wav", np.repeat(excerpt(seconds=4.0)[:, :1], 2, axis=1))
-    dataset = opened(tmp_path / "in", streaming)
-    for stage in CHAIN:
-        dataset = stage.map(dataset)
-    rows = {row["conversation_id"]: row for row in dataset}
-    assert set(rows) == {"call", "broken", "same"}
-    assert (rows["call"]["problem"], bool(rows["call"]["alignments"])) == (None, True)
-    assert rows["broken"]["audio"] is rows["same"]["audio"] is None
-    assert all(rows["broken"][name] for name in ("problem", "remedy"))
-    assert rows["same"]["problem_stage"] == "Segment"
-    assert "carry the same sound" in rows["same"]["problem"]
-
-
 def test_script_of_one_tagged_channel_has_the_utterances_of_the_other_without_text(tmp_path: Path) -> None:
     save(tmp_path / "in/call.wav", excerpt(seconds=6.0))
     dataset = opened(tmp_path / "in", streaming=True)
@@ -140,16 +121,19 @@ def test_recordings_that_a_chain_can_not_use_stay_as_rows_with_their_problem(
     save(tmp_path / "in/call.wav", excerpt(seconds=4.0))
     save(tmp_path / "in/mono.wav", tones(1, channels=1))
     save(tmp_path / "in/silent.wav", 0 * excerpt(seconds=2.0))
+    save(tmp_path / "in/same.wav", np.repeat(excerpt(seconds=4.0)[:, :1], 2, axis=1))
+    (tmp_path / "in/broken.wav").write_bytes(b"RIFF")
     dataset = opened(tmp_path / "in", streaming)
     for stage in CHAIN:
         dataset = stage.map(dataset)
     dataset.push_to_hub("tester/some")
     published = load_dataset("tester/some", split="train")
-    problems = {row["conversation_id"]: row["problem"] for row in published}
-    assert problems.pop("call") is None
-    assert problems["mono"].startswith("it has one channel")
-    assert set(problems) == {"mono", "silent"}
-    assert all(problems.values())
-    assert [row["conversation_id"] for row in published if row["audio"]] == ["call"]
+    rows = {row["conversation_id"]: row for row in published}
+    assert rows.pop("call")["problem"] is None
+    assert set(rows) == {"mono", "silent", "same", "broken"}
+    assert rows["mono"]["problem"].startswith("it has one channel")
+    assert "carry the same sound" in rows["same"]["problem"]
+    assert rows["same"]["problem_stage"] == "Segment"
+    assert all(row["problem"] and row["remedy"] and row["audio"] is None for row in rows.values())
     usable = dataset.filter(lambda row: row["problem"] is None)
     assert [row["conversation_id"] for row in usable] == ["call"]

@@ -36,9 +36,10 @@ class _Module:
         self.defines: dict[str, list[_Statement]] = {}
         self.loose: list[_Statement] = []
         for node in tree.body:
-            if imported := _imported(node):
-                self.imports |= imported
-            elif not _is_text(node):
+            if not isinstance(node, ast.FunctionDef | ast.ClassDef):  # under `if` and `try`, too
+                for inner in ast.walk(node):
+                    self.imports |= _imported(inner)
+            if not _only_imports(node) and not _is_text(node):
                 statement = _Statement(self, node)
                 for bound in (names := set(_bound(node))):
                     self.defines.setdefault(bound, []).append(statement)
@@ -75,14 +76,11 @@ class _Statement:
         """What it names of the package: of its module, or imported by it or by its module."""
         imports, defines = dict(self.module.imports), self.module.defines
         for node in self.nodes:
-            if isinstance(node, ast.ImportFrom):
-                imports |= _imported(node)
+            imports |= _imported(node)
         keys = set()
         for node in self.nodes:
-            if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
-                if node.value.id in imports:
-                    home, name = imports[node.value.id]
-                    keys.add((home, name or node.attr))
+            if isinstance(node, ast.Attribute):
+                keys |= {key for key in _attribute(node, imports) if not _is_module(".".join(key))}
             elif isinstance(node, ast.Name):
                 if node.id in defines:
                     keys.add((self.module.name, node.id))
@@ -142,6 +140,9 @@ _module = lru_cache(maxsize=None)(_Module)
 
 def _imported(node: ast.AST) -> dict[str, _Key]:
     """Names that an import of this package binds: a module and a name in it; no name for a module itself."""
+    if isinstance(node, ast.Import):  # `import dailytalk_contiguous.core.audio` without `as` binds the package
+        ours = [alias for alias in node.names if alias.name.split(".")[0] == _PACKAGE]
+        return {alias.asname or _PACKAGE: (alias.name if alias.asname else _PACKAGE, "") for alias in ours}
     if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == _PACKAGE and not node.level:
         return {
             alias.asname or alias.name: (f"{node.module}.{alias.name}", "")
@@ -150,6 +151,23 @@ def _imported(node: ast.AST) -> dict[str, _Key]:
             for alias in node.names
         }
     return {}
+
+
+def _only_imports(node: ast.AST) -> bool:
+    """Whether a statement does nothing but import of this package, under `if TYPE_CHECKING` too."""
+    return all(map(_imported, [*node.body, *node.orelse] if isinstance(node, ast.If) else [node]))
+
+
+def _attribute(node: ast.Attribute, imports: dict[str, _Key]) -> set[_Key]:
+    """What `module.name` and `package.room.module.name` stand for in this package: a module, and a name in it."""
+    if isinstance(node.value, ast.Name):
+        home, name = imports.get(node.value.id, ("", ""))
+    elif isinstance(node.value, ast.Attribute):
+        home, name = next(iter(_attribute(node.value, imports)), ("", ""))
+        home, name = (f"{home}.{name}", "") if name and _is_module(f"{home}.{name}") else ("", "")
+    else:
+        return set()
+    return {(home, name or node.attr)} if home else set()
 
 
 def _bound(node: ast.AST) -> Iterator[str]:

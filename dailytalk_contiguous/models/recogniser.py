@@ -107,8 +107,6 @@ def load_recogniser(
     `short`: it sees a window as it is, where it has the choice (see `models.whisper`).
     """
     if model == POCKETSPHINX:
-        # MERGED
-
         return load_sphinx()
     from dailytalk_contiguous.models.whisper import load_whisper
 
@@ -152,8 +150,6 @@ def check_recogniser(model: str, device: str, compute_type: str, fetch: bool = T
 def check_language(model: str, language: str) -> None:
     """Raise DailytalkError for a language (ISO 639-1, or `auto`) that the recogniser `model` does not hear."""
     if model == POCKETSPHINX and language != "auto":
-        # MERGED
-
         check_english({language})
 
 

@@ -52,11 +52,11 @@ from dailytalk_contiguous.publish.exports import (
 from dailytalk_contiguous.publish.items import TOLERANCE, problem_of, shard_rows, shards, voices
 from dailytalk_contiguous.publish.loading import file_differences
 from dailytalk_contiguous.publish.manifest import MANIFEST
-from dailytalk_contiguous.publish.mixture import ABOUT_SHAPE, MIX, most_listed
+from dailytalk_contiguous.publish.mixture import ABOUT_SHAPE, CLIP_MANIFESTS, MIX, most_listed
 from dailytalk_contiguous.publish.version import Version
 from dailytalk_contiguous.run.clip_plan import MEASURED
 from dailytalk_contiguous.run.clips import MANIFESTS
-from dailytalk_contiguous.run.outputs import REJECTS, read_run
+from dailytalk_contiguous.run.outputs import REJECTS, SHIFTED, TRANSCRIPT, read_run
 from dailytalk_contiguous.run.tagging import TAGGED
 from dailytalk_contiguous.store.files import inside
 
@@ -406,9 +406,6 @@ def _quoted_word(word: SaidWord) -> str:
 
 
 _CORRECT_CONFIG = "export again with `dailytalk export --format moshi`, or correct it"
-
-#: Manifests of the folder of an expressive corpus, by side.
-CLIP_MANIFESTS = {"train": MANIFESTS["train"], "eval": MANIFESTS["validation"]}
 
 #: Models as Kyutai publishes them have no conditioners.
 _STOCK = ("kyutai/moshiko", "kyutai/moshika")
@@ -1168,9 +1165,6 @@ def _words(folder: Path, shown: str, loudness: Loudness | None, counts: Counter[
 # A finding is an error where a trainer would fail or silently learn garbage; everything else is advice. Files are
 # read to their end: a header can promise anything.
 
-
-#: A person's or our own transcript, and the one after the rebuild.
-TRANSCRIPT, SHIFTED = "transcript.jsonl", "transcript_shifted.jsonl"
 
 #: The training folder inside the work folder of an expressive corpus.
 CLIPS = "data"

@@ -315,7 +315,6 @@ def _run(
         audio = sum(work.row["duration"] for work in works)
         progress(stage.name, audio, None)
         started = time.perf_counter()
-        interrupts.check_interrupt()
         columns, problems = step.attempt(_batch(works, stage))
         for place, error in problems.items():
             work = works[place]

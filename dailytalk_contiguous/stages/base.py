@@ -11,7 +11,7 @@ import functools
 import hashlib
 import itertools
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 
@@ -68,13 +68,10 @@ class Stage:
 
         Raises BadInput, with its place in the batch, for a row that can't be used.
         """
-        rows = []
-        for index, row in enumerate(self._rows(batch)):
-            try:
-                rows.append(self.row(row))
-            except BadInput as error:
-                raise error.at(index) from None
-        return {name: [row[name] for row in rows] for name in self.adds}
+        columns, problems = self._attempt_rows(batch)
+        for place, error in problems.items():
+            raise error.at(place) from None
+        return columns
 
     def attempt(self, batch: Batch) -> tuple[Batch, dict[int, BadInput]]:
         """`__call__` where rows may be unusable: columns with null for such a row, and why, by its place.
@@ -82,6 +79,7 @@ class Stage:
         A row that is taken by itself costs no other row anything; a stage that takes a batch as a whole is called
         again without the row that it refused. A Ctrl-C is raised between two calls.
         """
+        interrupts.check_interrupt()
         if type(self).__call__ is Stage.__call__:
             return self._attempt_rows(batch)
         names, problems = self._read(batch), dict[int, BadInput]()
@@ -101,20 +99,16 @@ class Stage:
         return {name: [None] * n_rows for name in self.adds}, problems
 
     def _attempt_rows(self, batch: Batch) -> tuple[Batch, dict[int, BadInput]]:
+        names = self._read(batch)
         rows, problems = [], dict[int, BadInput]()
-        for place, row in enumerate(self._rows(batch)):
+        for place, values in enumerate(zip(*(batch[name] for name in names), strict=True)):
             interrupts.check_interrupt()
             try:
-                rows.append(self.row(row))
+                rows.append(self.row(dict(zip(names, values, strict=True))))
             except BadInput as error:
                 rows.append(dict.fromkeys(self.adds))
                 problems[place] = error
         return {name: [row[name] for row in rows] for name in self.adds}, problems
-
-    def _rows(self, batch: Batch) -> Iterator[Row]:
-        names = self._read(batch)
-        for values in zip(*(batch[name] for name in names), strict=True):
-            yield dict(zip(names, values, strict=True))
 
     def _read(self, batch: Batch) -> list[str]:
         """The columns of a batch that this stage reads."""
@@ -176,10 +170,10 @@ class Stage:
         features = dataset.features or dataset._resolve_features().features
         missing = [name for name in self.needs if name not in features]
         if missing:
-            told = f"{self.name} needs the columns {missing}, which this dataset of {sorted(features)} lacks"
+            reason = f"{self.name} needs the columns {missing}, which this dataset of {sorted(features)} lacks"
             if "speech" in missing:
-                told += ": dailytalk_contiguous.add_speech(dataset) makes speech of its audio"
-            raise ValueError(told)
+                reason += ": dailytalk_contiguous.add_speech(dataset) makes speech of its audio"
+            raise ValueError(reason)
         options = {"batched": True, "batch_size": self.batch_rows} | options
         removed = options.get("remove_columns") or ()
         gone = {removed} if isinstance(removed, str) else set(removed)
@@ -188,8 +182,8 @@ class Stage:
         options.setdefault("features", Features({**kept, **self.adds, **marks}))
         if isinstance(dataset, Dataset):
             options.setdefault("writer_batch_size", self.batch_rows)
-            told = json.dumps([dataset._fingerprint, self.digest, sorted(map(str, options.items()))])
-            options.setdefault("new_fingerprint", hashlib.sha256(told.encode()).hexdigest()[:16])
+            content = json.dumps([dataset._fingerprint, self.digest, sorted(map(str, options.items()))])
+            options.setdefault("new_fingerprint", hashlib.sha256(content.encode()).hexdigest()[:16])
         run = self._mapped if marks else self
         if isinstance(dataset, IterableDataset):
             # A stream hands the values on as they are: a float that a file would hold in 32 bits keeps its 64.
@@ -238,7 +232,11 @@ class PerUtterance(Stage):
         if not sum(counts):
             return {name: [[] for _ in counts] for name in self.stage.adds}
         columns = [name for name in (*self.stage.needs, *self.stage.uses) if name in batch]
-        return regroup(self.stage(flatten(batch, columns, counts)), counts)
+        try:
+            return regroup(self.stage(flatten(batch, columns, counts)), counts)
+        except BadInput as error:  # of an utterance: its conversation is the row that can't be used
+            rows = [row for row, count in enumerate(counts) for _ in range(count)]
+            raise error.at(rows[error.row or 0]) from None
 
     def restore(self, batch: Batch) -> Batch:
         raise TypeError(f"transient columns of an utterance stage are not supported ({self.stage.name})")
@@ -296,14 +294,14 @@ def flatten(batch: Batch, columns: Iterable[str], counts: list[int]) -> Batch:
 
 
 def regroup(flat: Batch, counts: list[int]) -> Batch:
-    """Undo `explode`: split every column into lists of `counts` items. Raises ValueError if a column is short."""
-    folded = {}
+    """Undo `flatten`: split every column into lists of `counts` items. Raises ValueError if a column is short."""
+    columns = {}
     for name, values in flat.items():
         if len(values) != sum(counts):
             raise ValueError(f"column {name!r} has {len(values)} values for {sum(counts)} utterances")
         rest = iter(values)
-        folded[name] = [list(itertools.islice(rest, count)) for count in counts]
-    return folded
+        columns[name] = [list(itertools.islice(rest, count)) for count in counts]
+    return columns
 
 
 def settings_text(stage: Stage) -> str:

@@ -10,11 +10,9 @@ from datasets import Features, Value
 
 from dailytalk_contiguous.core.audio import Samples, read_at, to_pcm
 from dailytalk_contiguous.core.errors import BadInput
+from dailytalk_contiguous.core.quality import FULL_SCALE
 from dailytalk_contiguous.core.schema import CHANNELS, STRING, Row
 from dailytalk_contiguous.stages.base import Stage
-
-#: Samples at full scale are clipped.
-FULL_SCALE = 0.999
 
 
 @dataclass(frozen=True)
