@@ -4,7 +4,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from dailytalk_contiguous.core.errors import DailytalkError
-from dailytalk_contiguous.models.affect import ACOUSTIC_ESTIMATE, fast_precision
+from dailytalk_contiguous.models.affect import settled_precision
 from dailytalk_contiguous.models.engines import CLONE
 from dailytalk_contiguous.models.profiles import PROFILES
 from dailytalk_contiguous.models.recogniser import POCKETSPHINX, settled_type
@@ -29,8 +29,8 @@ AUTO = "auto"
 class TagSettings:
     """What `dailytalk tag` computes. Empty model names are those of the profile.
 
-    `fast` is for previews: recogniser windows as short as the utterances where `asr_windows` is `auto`, and the
-    affect model in bfloat16 where the device multiplies in it. What that costs is not proven on real speech.
+    `fast` is for previews: recogniser windows as short as the utterances where `asr_windows` is `auto`. What that
+    costs is not proven on real speech.
     """
 
     profile: str = "standard"
@@ -41,6 +41,7 @@ class TagSettings:
     beam: int = 5
     compute_type: str = "auto"
     affect_model: str = ""
+    affect_precision: str = "auto"
     affect_context: float = 3.0
     min_duration: float = 0.0
     buckets: str = "percentile"
@@ -60,21 +61,14 @@ class TagSettings:
             return self.asr_windows
         return "short" if self.fast else Transcribe.windows
 
-    @property
-    def affect_precision(self) -> str:
-        """What the affect model computes in: told by this machine, and then the same on all that do the work."""
-        if not self.fast or self.affect == ACOUSTIC_ESTIMATE:
-            return RateAffect.precision
-        return fast_precision(self.device)
-
     def stages(self, corpus: CorpusStatistics = ()) -> tuple[Stage, ...]:
         """What is done; `corpus` as in `tagging`. A recipe has a list of its own."""
         return tag_stages(self, corpus)
 
     def told(self) -> dict[str, Any]:
         """What run.json holds of these settings, with what they left to the machine."""
-        chosen = {"compute_type": transcribe_stage(self).compute_type, "affect_precision": self.affect_precision}
-        return asdict(self) | chosen
+        precision = settled_precision(self.affect, self.device, self.affect_precision)
+        return asdict(self) | {"compute_type": transcribe_stage(self).compute_type, "affect_precision": precision}
 
     @property
     def recogniser(self) -> str:

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from dailytalk_contiguous.models.affect import fast_precision
+from dailytalk_contiguous.models.affect import fast_precisions
 from dailytalk_contiguous.pipelines import SpeakSettings, TagSettings, speak_stages, tag_stages
 from dailytalk_contiguous.stages.base import PerUtterance, Stage
 from dailytalk_contiguous.stages.rate_affect import RateAffect
@@ -19,14 +19,15 @@ def models_of(settings: TagSettings) -> tuple[Transcribe, RateAffect]:
     return heard, rated
 
 
-def test_defaults_are_packed_windows_and_float32_affect() -> None:
+def test_defaults_are_packed_windows_and_the_precision_that_this_machine_is_fast_in() -> None:
     heard, rated = models_of(TagSettings(device="cpu"))
-    assert (heard.windows, heard.compute_type, rated.precision) == ("packed", "int8", "float32")
+    assert (heard.windows, heard.compute_type) == ("packed", "int8")
+    assert rated.precision == fast_precisions("cpu")[0]
 
 
-def test_a_preview_has_short_windows_and_the_precision_of_this_machine() -> None:
+def test_a_preview_has_short_windows() -> None:
     heard, rated = models_of(TagSettings(fast=True, device="cpu"))
-    assert (heard.windows, rated.precision) == ("short", fast_precision("cpu"))
+    assert (heard.windows, rated) == ("short", models_of(TagSettings(device="cpu"))[1])
 
 
 def test_windows_that_were_asked_for_stay_in_a_preview() -> None:
@@ -48,7 +49,7 @@ def test_what_was_left_to_the_machine_is_told() -> None:
 
 @pytest.mark.needs("a machine without a GPU")
 def test_a_driver_without_a_gpu_plans_for_those_of_its_workers() -> None:
-    heard, rated = models_of(TagSettings(device="cuda", fast=True))
+    heard, rated = models_of(TagSettings(device="cuda"))
     assert (heard.compute_type, rated.precision) == ("float16", "bfloat16")
 
 
@@ -77,6 +78,7 @@ def field_of(stages: Sequence[Stage], path: str) -> Any:
         ("beam", 3, "Transcribe.beam"),
         ("compute_type", "float32", "Transcribe.compute_type"),
         ("affect_model", "acoustic-estimate", "RateAffect.model"),
+        ("affect_precision", "float16", "RateAffect.precision"),
         ("affect_context", 5.0, "RateAffect.context"),
         ("buckets", "seed", "Bucket.preset"),
         ("rules", "seed", "Tag.rules"),

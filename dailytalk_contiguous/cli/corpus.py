@@ -13,6 +13,7 @@ from dailytalk_contiguous.cli import show
 from dailytalk_contiguous.cli.options import (
     TIME,
     AffectModelOption,
+    AffectPrecisionOption,
     AsrModelOption,
     ComputeTypeOption,
     DeviceOption,
@@ -34,6 +35,7 @@ from dailytalk_contiguous.core.copies import KINDS
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.quality import QualityLimits
 from dailytalk_contiguous.core.sampling import MODES, WAYS
+from dailytalk_contiguous.models.affect import PRECISIONS
 from dailytalk_contiguous.run.clip_plan import MOST_COPIES, CorpusSettings
 from dailytalk_contiguous.run.clips import LAID_OUT, CorpusOptions, build_corpus, read_corpus, write_conversations
 from dailytalk_contiguous.sources.corpora.common import Corpus
@@ -84,6 +86,7 @@ def corpus(
     device: DeviceOption = CorpusSettings.device,
     asr_model: AsrModelOption = CorpusSettings.asr_model,
     affect_model: AffectModelOption = CorpusSettings.affect_model,
+    affect_precision: AffectPrecisionOption = CorpusSettings.affect_precision,
     compute_type: ComputeTypeOption = CorpusSettings.compute_type,
     min_seconds: Annotated[
         float, option(HelpPanel.QUALITY, "Shortest clip; 0 sets no limit.", metavar="SECONDS")
@@ -233,6 +236,7 @@ def corpus(
         asr_windows=one_of("--asr-windows", asr_windows, WINDOWS),
         compute_type=compute_type,
         affect_model=affect_model,
+        affect_precision=one_of("--affect-precision", affect_precision, ("auto", *PRECISIONS)),
         language=language,
         limits=QualityLimits(
             shortest=_limit(min_seconds),
@@ -257,6 +261,7 @@ def corpus(
     )
     settings.check()
     read = read_corpus(name, source, out, agreed_only, follow_links)
+    show.slow_precision(console, settings.affect, settings.device, settings.affect_precision)
     about = {"command": shlex.join(["dailytalk", *sys.argv[1:]])}
     options = CorpusOptions(workers, text_conditions, report_only)
     with bar(console, quiet=as_json) as shown:

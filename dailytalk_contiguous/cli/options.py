@@ -12,7 +12,7 @@ from dailytalk_contiguous.core.audio import HIGHEST_RATE, LOWEST_RATE
 from dailytalk_contiguous.core.documents import as_text
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.schema import CONFIGS
-from dailytalk_contiguous.models.affect import ACOUSTIC_ESTIMATE
+from dailytalk_contiguous.models.affect import ACOUSTIC_ESTIMATE, PRECISIONS
 from dailytalk_contiguous.models.devices import DEVICES
 from dailytalk_contiguous.models.profiles import PROFILES
 from dailytalk_contiguous.publish.version import Version, open_version
@@ -191,6 +191,14 @@ AffectModelOption = Annotated[
         f"Affect model: a name on the Hub, a folder, or {ACOUSTIC_ESTIMATE}.",
         metavar="NAME|DIR",
         show_default="the profile's",
+    ),
+]
+AffectPrecisionOption = Annotated[
+    str,
+    option(
+        HelpPanel.MODELS,
+        f"The affect model's precision: {', '.join(PRECISIONS)}; auto: bfloat16 where the device has it.",
+        metavar="TYPE",
     ),
 ]
 ComputeTypeOption = Annotated[

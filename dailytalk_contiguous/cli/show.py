@@ -24,6 +24,8 @@ from dailytalk_contiguous.core.documents import as_text, json_lines
 from dailytalk_contiguous.core.errors import Reject
 from dailytalk_contiguous.core.sampling import MOST_WEIGHT
 from dailytalk_contiguous.core.wording import counted, length_text
+from dailytalk_contiguous.models.affect import fast_precisions, settled_precision
+from dailytalk_contiguous.models.devices import device_of
 from dailytalk_contiguous.models.profiles import PROFILES
 from dailytalk_contiguous.pipelines import SpeakSettings, TagSettings
 from dailytalk_contiguous.publish.statistics import MEASURES
@@ -238,6 +240,14 @@ def strangers(console: Console, names: Sequence[str]) -> None:
         shown = ", ".join(json.dumps(name, ensure_ascii=False) for name in names[:SHOWN])
         more = f", … {len(names) - SHOWN} more" if len(names) > SHOWN else ""
         console.print(escape(f"--speakers names {counted(len(names), 'recording')} not in INPUT: {shown}{more}"))
+
+
+def slow_precision(console: Console, model: str, device: str, precision: str) -> None:
+    """That the affect model was asked for a precision in which its device is slower than in float32."""
+    fast = ("auto", *fast_precisions(device))
+    if precision != "auto" and settled_precision(model, device, precision) not in fast:
+        here = device_of(device).upper()
+        console.print(f"the {here} here doesn't multiply in {precision}: affect takes longer than in float32")
 
 
 def tag_outcome(console: Console, result: TagOutcome, out: Path, settings: TagSettings) -> None:

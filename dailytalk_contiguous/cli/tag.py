@@ -17,6 +17,7 @@ from dailytalk_contiguous.cli.options import (
     TIME,
     AddressOption,
     AffectModelOption,
+    AffectPrecisionOption,
     AsrModelOption,
     ComputeTypeOption,
     DeviceOption,
@@ -51,6 +52,7 @@ from dailytalk_contiguous.core.documents import as_text
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.tags import PRESETS as RULES
 from dailytalk_contiguous.core.wording import counted
+from dailytalk_contiguous.models.affect import PRECISIONS
 from dailytalk_contiguous.models.devices import DEVICES
 from dailytalk_contiguous.pipelines import AUTO, SpeakSettings, TagSettings
 from dailytalk_contiguous.run import local
@@ -141,6 +143,7 @@ def stream(
     if given["dry_run"]:
         _stream_intended(console, job, out, limits, given["as_json"])
         return 0
+    show.slow_precision(console, tag.affect, tag.device, tag.affect_precision)
     _begins(console, repository, head, out)
     command = {"command": as_text(shlex.join(["dailytalk", *sys.argv[1:]]))}
     with bar(console, quiet=given["as_json"]) as told:
@@ -280,13 +283,14 @@ def tag(
         bool,
         option(
             HelpPanel.MODELS,
-            "A preview: short recogniser windows, and affect in bfloat16 where that is faster.",
+            "A preview: recogniser windows as short as the utterances.",
             "--fast",
         ),
     ] = False,
     device: DeviceOption = TagSettings.device,
     asr_model: AsrModelOption = TagSettings.asr_model,
     affect_model: AffectModelOption = TagSettings.affect_model,
+    affect_precision: AffectPrecisionOption = TagSettings.affect_precision,
     compute_type: ComputeTypeOption = TagSettings.compute_type,
     buckets: Annotated[
         str,
@@ -412,6 +416,7 @@ def tag(
     )
     show.left_out(console, found.left_out)
     show.strangers(console, found.strangers)
+    show.slow_precision(console, settings.affect, settings.device, settings.affect_precision)
     if dry_run:
         plan, stages = intended_tag(found, out, settings, options)
         if as_json:
@@ -454,6 +459,7 @@ def tag_settings(given: Mapping[str, Any]) -> TagSettings:
     one_of("--rules", given["rules"], RULES)
     one_of("--punctuate", given["punctuate"], MARKS_SET)
     one_of("--device", given["device"], DEVICES)
+    one_of("--affect-precision", given["affect_precision"], ("auto", *PRECISIONS))
     chosen = {setting.name: given[setting.name] for setting in fields(TagSettings) if setting.name in given}
     return TagSettings(**chosen)
 

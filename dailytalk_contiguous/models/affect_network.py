@@ -3,7 +3,8 @@
 Its regression head is not one that transformers knows, which puts a random head in its place under a mere
 warning; so the module is our own, and a checkpoint that lacks a weight, brings one too many or has one of
 another shape is rejected by name. A padded batch gives what its utterances give one by one (to 1e-5): padding is
-masked in the encoder and left out of the mean. The encoder may run in bfloat16; mean and head are float32 always.
+masked in the encoder and left out of the mean. The encoder may run in bfloat16 or float16, where that is to about
+a hundredth; mean and head are float32 always.
 """
 
 import json
@@ -22,7 +23,7 @@ from torch.nn.utils.parametrize import remove_parametrizations
 from transformers import Wav2Vec2Config, Wav2Vec2Model
 
 from dailytalk_contiguous.core.audio import Samples
-from dailytalk_contiguous.core.errors import ModelMissing
+from dailytalk_contiguous.core.errors import DailytalkError, ModelMissing
 from dailytalk_contiguous.models.affect import REMEDY
 from dailytalk_contiguous.models.devices import Room
 
@@ -55,6 +56,7 @@ class AffectModel:
         self._device = torch.device(device)
         self._module = _load_module(config, weights_file).to(self._device).eval()
         self._module.wav2vec2.to(getattr(torch, precision))
+        self._precision = precision
         self.room = Room()
 
     def rate(self, utterances: Sequence[Samples]) -> list[Affect]:
@@ -65,6 +67,7 @@ class AffectModel:
 
         Raises:
             ValueError: an utterance has no samples.
+            DailytalkError: the numbers overflowed, which float16 may.
         """
         if not utterances:
             return []
@@ -76,6 +79,11 @@ class AffectModel:
         with torch.inference_mode(), torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
             out = self._module(
                 torch.from_numpy(padded).to(self._device), torch.tensor(lengths, device=self._device)
+            )
+        if not out.isfinite().all():
+            raise DailytalkError(
+                f"the affect model's numbers overflowed in {self._precision}",
+                "pass --affect-precision float32, or another --affect-model if that is what it computes in",
             )
         rated = out[:, self._columns].clamp(0.0, 1.0).cpu().tolist()
         return [Affect(*row) for row in rated]

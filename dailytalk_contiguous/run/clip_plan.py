@@ -27,7 +27,7 @@ from dailytalk_contiguous.core.quality import NAMES, QualityLimits, failures
 from dailytalk_contiguous.core.sampling import MODES, WAYS, Balance, CorpusSplit, plan_balance, split_corpus
 from dailytalk_contiguous.core.schema import AFFECT, PROSODY, TOLD, Row
 from dailytalk_contiguous.core.sentences import length_class, sentence_type
-from dailytalk_contiguous.models.affect import ACOUSTIC_ESTIMATE, estimate_affect
+from dailytalk_contiguous.models.affect import ACOUSTIC_ESTIMATE, estimate_affect, settled_precision
 from dailytalk_contiguous.models.profiles import PROFILES
 from dailytalk_contiguous.models.recogniser import POCKETSPHINX, settled_type
 from dailytalk_contiguous.sources.corpora.registry import corpus_named
@@ -180,7 +180,7 @@ class CorpusSettings:
     Attributes:
         profile: of `pipeline.PROFILES`.
         asr_model, asr_windows, compute_type: see `stages.clip_words.TimeWords`.
-        affect_model: see `RateAffect`; without any, affect is only what raters gave.
+        affect_model, affect_precision: see `RateAffect`; without any, affect is only what raters gave.
         language: clips of other languages are rejected; empty keeps all.
         limits: of quality. agreed_only: see `CremaDConfig`.
         split: of `core.sampling.WAYS`; empty is the corpus's own (see `for_corpus`).
@@ -197,6 +197,7 @@ class CorpusSettings:
     asr_windows: str = "packed"
     compute_type: str = "auto"
     affect_model: str = ""
+    affect_precision: str = "auto"
     language: str = ""
     limits: QualityLimits = field(default_factory=QualityLimits)
     agreed_only: bool = False
@@ -244,7 +245,10 @@ class CorpusSettings:
 
     def told(self) -> dict[str, Any]:
         """What run.json holds of these settings, with what they left to the machine."""
-        return asdict(self) | {"compute_type": settled_type(self.recogniser, self.device, self.compute_type)}
+        return asdict(self) | {
+            "compute_type": settled_type(self.recogniser, self.device, self.compute_type),
+            "affect_precision": settled_precision(self.affect, self.device, self.affect_precision),
+        }
 
     @property
     def recogniser(self) -> str:
@@ -287,7 +291,18 @@ def measure_clip_stages(settings: CorpusSettings) -> tuple[Stage, ...]:
             device=settings.device,
         ),
         MeasureProsody(),
-        *((RateAffect(model=settings.affect, context=0.0, device=settings.device),) if rated else ()),
+        *(
+            (
+                RateAffect(
+                    model=settings.affect,
+                    context=0.0,
+                    precision=settings.affect_precision,
+                    device=settings.device,
+                ),
+            )
+            if rated
+            else ()
+        ),
     )
 
 
@@ -336,7 +351,9 @@ def _settings_record(found: Mapping[type, Any]) -> dict[str, Any]:
         told["compute_type"] = words.compute_type
     told |= {"reduce_noise_under": condition.reduce_noise_under, "keep": condition.keep}
     told |= {"augment": augment.kinds, "noise_folder": augment.noise_folder} if augment else {"augment": ()}
-    return told | ({"affect_model": found[RateAffect].model} if RateAffect in found else {})
+    if rated := found.get(RateAffect):
+        told |= {"affect_model": rated.model, "affect_precision": rated.precision}
+    return told
 
 
 def noises_of(folder: str) -> list[str]:

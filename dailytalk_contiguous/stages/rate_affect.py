@@ -22,6 +22,7 @@ from dailytalk_contiguous.models.affect import (
     estimate_affect,
     find_affect_model,
     load_affect_model,
+    settled_precision,
     threads_of_one,
 )
 from dailytalk_contiguous.models.devices import device_of, resolve_device, run_batched, run_side_by_side
@@ -49,14 +50,16 @@ class RateAffect(Stage):
             batch (`PerUtterance` sees to that). The estimate borrows nothing.
         reach: seconds from the utterance within which that speech is taken.
         device: `auto`, `cpu` or `cuda`.
-        precision: `float32`, or `bfloat16` for previews: what that changes was measured on random weights only.
+        precision: one of `models.affect.PRECISIONS`; in place of `auto` a stage has what suits `device` (see
+            `models.affect.settled_precision`). What it changes was measured on random weights only
+            (`benchmarks/affect.py`).
         batch_seconds: seconds of padded audio in a model batch; None takes what suits the device.
     """
 
     model: str = AUDEERING
     context: float = 0.0
     reach: float = 2.0
-    precision: str = "float32"
+    precision: str = "auto"
     device: str = field(default="auto", metadata=EXECUTION)
     batch_seconds: float | None = field(default=None, metadata=EXECUTION)
 
@@ -70,10 +73,11 @@ class RateAffect(Stage):
     )
 
     def __post_init__(self) -> None:
-        if self.precision not in PRECISIONS:
-            raise ValueError(f"precision must be one of {PRECISIONS}, not {self.precision!r}")
+        if self.precision not in ("auto", *PRECISIONS):
+            raise ValueError(f"precision must be auto or one of {PRECISIONS}, not {self.precision!r}")
         if self.batch_seconds is not None and not self.batch_seconds > 0:
             raise ValueError(f"batch_seconds must be positive or None, not {self.batch_seconds}")
+        object.__setattr__(self, "precision", settled_precision(self.model, self.device, self.precision))
 
     def preflight(self, fetch: bool = True) -> None:
         if self._estimates:

@@ -36,6 +36,10 @@ def source(tmp_path: Path) -> Path:
         (("--profile", "best"), "there is no profile 'best': choose one of standard, embedded."),
         (("--channel", "top"), "--channel can't be 'top': choose one of both, left, right, mix."),
         (("--buckets", "x"), "--buckets can't be 'x': choose one of percentile, robust, seed."),
+        (
+            ("--affect-precision", "int4"),
+            "--affect-precision can't be 'int4': choose one of auto, float32, bfloat16, float16.",
+        ),
         (("--rules", "x"), "--rules can't be 'x': choose one of standard, seed."),
         (("--asr-windows", "x"), "--asr-windows can't be 'x': choose one of auto, packed, utterance, short."),
         (("--device", "tpu"), "--device can't be 'tpu': choose one of auto, cpu, cuda."),

@@ -287,3 +287,23 @@ def test_second_run_takes_no_result_of_the_first_for_a_recording(tmp_path: Path,
     assert "name what dailytalk made there to take it: audio/" in refused.err
     named = dailytalk("tag", source / "run1/audio", "--out", tmp_path / "named", *EMBEDDED, "--dry-run", "--json")
     assert json.loads(named.out)["conversations"] == 1
+
+
+@pytest.mark.parametrize("model", ["tiny", "acoustic-estimate"])
+def test_precision_that_only_costs_time_is_said(tmp_path: Path, dailytalk: Command, model: str) -> None:
+    calls(tmp_path / "in", "call")
+    asked = ("--affect-model", model, "--affect-precision", "float16", "--device", "cpu", "--dry-run")
+    done = dailytalk("tag", tmp_path / "in", "--out", tmp_path / "out", *EMBEDDED, *asked)
+    assert ("the CPU here doesn't multiply in float16: affect takes longer" in done.out) == (model == "tiny")
+
+
+def test_precision_of_the_affect_model_is_in_the_record(
+    tmp_path: Path, dailytalk: Command, tiny_affect: str
+) -> None:
+    calls(tmp_path / "in", "call")
+    asked = ("--affect-model", tiny_affect, "--affect-precision", "bfloat16")
+    for arguments, made in ((asked, 1), (asked, 0), ((*asked[:3], "float32"), 1)):
+        done = dailytalk("tag", tmp_path / "in", "--out", tmp_path / "out", *EMBEDDED, *arguments, "--json")
+        told = json.loads(done.out)
+        assert told["shards"]["made"] == made
+        assert told["run"]["settings"]["affect_precision"] == arguments[-1]

@@ -12,15 +12,16 @@ import torch
 from safetensors.torch import load_file, save_file
 from tiny_models import make_tiny_affect
 
-from dailytalk_contiguous.core.errors import ModelMissing
+from dailytalk_contiguous.core.errors import DailytalkError, ModelMissing
 from dailytalk_contiguous.core.machine import cores
 from dailytalk_contiguous.models.affect import (
     AUDEERING,
     PRECISIONS,
     available,
-    fast_precision,
+    fast_precisions,
     find_affect_model,
     load_affect_model,
+    settled_precision,
     threads_of_one,
 )
 from dailytalk_contiguous.models.affect_network import AffectModel, _receptive_field
@@ -53,8 +54,9 @@ def test_a_padded_batch_gives_what_utterances_give_one_by_one(tiny_affect: str) 
     assert np.ptp(singly, axis=0).min() > 1e-3, "the utterances must differ for this to say anything"
 
 
-def test_bfloat16_rates_nearly_as_float32_does(tiny_affect: str) -> None:
-    model = AffectModel(*find_affect_model(tiny_affect), "cpu", "bfloat16")
+@pytest.mark.parametrize("precision", ["bfloat16", "float16"])
+def test_half_the_bits_rate_nearly_as_float32_does(tiny_affect: str, precision: str) -> None:
+    model = AffectModel(*find_affect_model(tiny_affect), "cpu", precision)
     exact = np.array([load(tiny_affect).rate([samples])[0] for samples in UTTERANCES])
     rated = np.array([model.rate([samples])[0] for samples in UTTERANCES])
     assert 0 < np.abs(rated - exact).max() < 0.02
@@ -85,8 +87,23 @@ def test_a_frame_of_the_real_encoder_takes_25_ms() -> None:
     assert _receptive_field(Wav2Vec2Config()) == 400  # samples at 16 kHz
 
 
-def test_precision_of_a_preview_is_one_that_this_machine_has() -> None:
-    assert fast_precision("cpu") in PRECISIONS
+def test_precisions_of_this_machine_are_some_of_those_that_there_are_and_end_with_float32() -> None:
+    assert set(fast_precisions("cpu")) <= set(PRECISIONS)
+    assert fast_precisions("cpu")[-1] == "float32"
+
+
+@pytest.mark.parametrize(
+    ("model", "precision", "settled"),
+    [
+        (AUDEERING, "auto", fast_precisions("cpu")[0]),
+        (AUDEERING, "float16", "float16"),
+        ("acoustic-estimate", "auto", "auto"),
+        ("acoustic-estimate", "bfloat16", "auto"),
+        ("", "float32", "auto"),
+    ],
+)
+def test_precision_is_settled_before_the_model_is_loaded(model: str, precision: str, settled: str) -> None:
+    assert settled_precision(model, "cpu", precision) == settled
 
 
 @pytest.mark.parametrize(
@@ -94,12 +111,13 @@ def test_precision_of_a_preview_is_one_that_this_machine_has() -> None:
     [
         ("flags : fpu avx512_bf16 avx2", "bfloat16"),
         ("flags : amx_bf16", "bfloat16"),
+        ("Features : fp asimd i8mm bf16", "bfloat16"),
         ("flags : fpu avx2 avx512f", "float32"),
         ("flags : avx512_bf16_emulated", "float32"),
         (None, "float32"),
     ],
 )
-def test_preview_on_a_cpu_is_in_bfloat16_only_where_its_instructions_are(
+def test_cpu_computes_in_bfloat16_only_where_its_instructions_are(
     flags: str | None, precision: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def read_text(path: Path, encoding: str) -> str:
@@ -109,7 +127,18 @@ def test_preview_on_a_cpu_is_in_bfloat16_only_where_its_instructions_are(
         return flags
 
     monkeypatch.setattr(Path, "read_text", read_text)
-    assert fast_precision("cpu") == precision
+    assert fast_precisions("cpu")[0] == precision
+
+
+def test_numbers_that_overflow_are_an_error_and_no_rating(copy: Path) -> None:
+    weights = load_file(copy / "model.safetensors")
+    name = "wav2vec2.encoder.layers.0.feed_forward.output_dense.bias"
+    change_weights(copy, {name: torch.full_like(weights[name], 1e6)})
+    model = AffectModel(*find_affect_model(str(copy)), "cpu", "float16")
+    with pytest.raises(DailytalkError, match="overflowed in float16") as error:
+        model.rate(UTTERANCES[:1])
+    assert "--affect-precision float32" in error.value.remedy
+    assert np.isfinite(load(copy).rate(UTTERANCES[:1])).all()
 
 
 def test_level_and_offset_of_the_recording_do_not_matter(tiny_affect: str) -> None:
@@ -258,8 +287,9 @@ def test_silence_has_a_finite_rating(tiny_affect: str) -> None:
 
 
 @pytest.mark.needs("a machine without a GPU")
-def test_a_preview_for_a_gpu_elsewhere_is_in_bfloat16() -> None:
-    assert fast_precision("cuda") == "bfloat16"
+def test_gpu_elsewhere_is_taken_to_compute_in_bfloat16() -> None:
+    assert fast_precisions("cuda") == ("bfloat16", "float16", "float32")
+    assert settled_precision(AUDEERING, "cuda", "auto") == "bfloat16"
 
 
 @pytest.mark.needs("a GPU")

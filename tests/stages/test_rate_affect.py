@@ -188,10 +188,10 @@ def test_models_are_named_for_the_record(tiny_affect: str) -> None:
 
 
 def test_precision_decides_what_is_computed(tiny_affect: str) -> None:
-    assert RateAffect(tiny_affect, precision="bfloat16").digest != RateAffect(tiny_affect).digest
-    half = ratings(RateAffect(tiny_affect, precision="bfloat16", device="cpu")({"speech": SPEECH}))
-    assert 0 < abs(half - ratings(RateAffect(tiny_affect, device="cpu")({"speech": SPEECH}))).max() < 0.02
-    with pytest.raises(ValueError, match="precision must be one of"):
+    full, half = (RateAffect(tiny_affect, precision=name, device="cpu") for name in ("float32", "bfloat16"))
+    assert full.digest != half.digest
+    assert 0 < abs(ratings(half({"speech": SPEECH})) - ratings(full({"speech": SPEECH}))).max() < 0.02
+    with pytest.raises(ValueError, match="precision must be auto or one of"):
         RateAffect(precision="int4")
 
 

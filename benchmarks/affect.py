@@ -1,0 +1,113 @@
+"""What the affect model's precision costs and changes: time, ratings and buckets beside those of float32.
+
+Without `--model` the model has the real one's shape and random weights: right for time, and hard on the ratings,
+since utterances hardly differ to it. So its ratings are stretched to the spread that a corpus has before they are
+bucketed (those of a real model are taken as they are). Prints, for each precision, processor and wall seconds, how
+many times less of them (on CUDA: of wall time) than float32, the relative error of the ratings, their mean error
+in standard deviations, and the share of buckets (LOW, MID, HIGH of each conversation) that flip.
+
+    python benchmarks/affect.py [--model audeering/wav2vec2-large-robust-12-ft-emotion-msp-dim] [--device cuda]
+"""
+
+import argparse
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT / "tests"))  # the makers of random models serve tests and benchmarks alike
+
+from tiny_models import make_affect  # noqa: E402
+
+from dailytalk_contiguous import Folder, PerUtterance, RateAffect, Segment  # noqa: E402
+from dailytalk_contiguous.core.buckets import percentile  # noqa: E402
+from dailytalk_contiguous.core.schema import AFFECT  # noqa: E402
+from dailytalk_contiguous.models.affect import PRECISIONS, fast_precisions  # noqa: E402
+from dailytalk_contiguous.models.devices import resolve_device  # noqa: E402
+
+#: Standard deviation that the ratings of a model with random weights are stretched to. An assumption: a seventh of
+#: the scale, a step of the seven that raters of the model's training data had.
+SPREAD = 1 / 7
+
+Ratings = list[NDArray[np.float64]]
+
+
+def main() -> None:
+    """Rate in every precision and compare."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument(
+        "--model", default="", help="a name on the Hub or a folder; without, one of random weights"
+    )
+    parser.add_argument("--recordings", type=Path, default=ROOT / "examples")
+    parser.add_argument("--precisions", nargs="+", choices=PRECISIONS, help="by default those that the device has")
+    parser.add_argument("--device", default="auto")
+    chosen = parser.parse_args()
+    device = resolve_device(chosen.device)
+    others = chosen.precisions or [name for name in fast_precisions(device) if name != "float32"]
+    with tempfile.TemporaryDirectory() as folder:
+        model = chosen.model or str(make_affect(Path(folder)))
+        batches = _batches(chosen.recordings, folder)
+        exact, spent = _rate(model, device, "float32", batches)
+        n_utterances, n_conversations = sum(map(len, exact)), len(exact)
+        print(f"{n_utterances} utterances of {n_conversations} conversations, {chosen.model or 'random weights'}")
+        errors = f"{'relative error':>16}{'in std':>11}{'flips':>8}"
+        print(f"{'precision':<12}{'cpu s':>8}{'wall s':>8}{'times':>7}{errors}")
+        print(f"{'float32':<12}{spent[0]:>8.1f}{spent[1]:>8.1f}{1:>7.2f}")
+        for precision in others:
+            rated, seconds = _rate(model, device, precision, batches)
+            which = 1 if device == "cuda" else 0
+            relative, of_spread, flips = _compare(exact, rated, stretched=not chosen.model)
+            print(
+                f"{precision:<12}{seconds[0]:>8.1f}{seconds[1]:>8.1f}{spent[which] / seconds[which]:>7.2f}"
+                f"{relative:>16.4f}{of_spread:>11.3f}{flips:>8.1%}"
+            )
+
+
+def _batches(recordings: Path, empty: str) -> list[dict[str, Any]]:
+    rows = Folder(inputs=(str(recordings),), transcripts=empty).as_streaming_dataset("train")
+    batches = [{name: [value] for name, value in row.items()} for row in rows if not row["problem"]]
+    return [batch | Segment()(batch) for batch in batches]
+
+
+def _rate(
+    model: str, device: str, precision: str, batches: list[dict[str, Any]]
+) -> tuple[Ratings, tuple[float, float]]:
+    """Ratings, shape (utterances, 3), of each conversation, and seconds of processor and of wall time."""
+    stage = PerUtterance(RateAffect(model, context=3.0, precision=precision, device=device))
+    stage(
+        {
+            name: [values[0][:1] if isinstance(values[0], list) else values[0]]
+            for name, values in batches[0].items()
+        }
+    )
+    cpu, wall = time.process_time(), time.perf_counter()
+    columns = [stage(batch) for batch in batches]
+    seconds = time.process_time() - cpu, time.perf_counter() - wall
+    return [np.array([made[name][0] for name in AFFECT]).T for made in columns], seconds
+
+
+def _compare(exact: Ratings, rated: Ratings, stretched: bool) -> tuple[float, float, float]:
+    """Relative error of all ratings, mean error in units of their spread, and the share of flipped buckets."""
+    a, b = np.concatenate(exact), np.concatenate(rated)
+    relative = float(np.linalg.norm(b - a) / np.linalg.norm(a))
+    of_spread = float(np.mean(np.abs(b - a) / a.std(axis=0)))
+    mean, scale = a.mean(axis=0), SPREAD / a.std(axis=0)
+    flips, n_buckets = 0, 0
+    for one, other in zip(exact, rated, strict=True):
+        for column, name in enumerate(AFFECT):
+            values = one[:, column], other[:, column]
+            if stretched:
+                values = tuple(0.5 + (side - mean[column]) * scale[column] for side in values)
+            before, after = (percentile(side, name).labels for side in values)
+            flips += sum(old != new for old, new in zip(before, after, strict=True))
+            n_buckets += len(before)
+    return relative, of_spread, flips / n_buckets
+
+
+if __name__ == "__main__":
+    main()
