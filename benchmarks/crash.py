@@ -163,14 +163,17 @@ class Torment:
 def build(work: Path, workers: int) -> None:
     """Tag and speak the conversations beside a work folder, as `dailytalk build` does, in small shards."""
     from dailytalk_contiguous.pipelines import SpeakSettings, TagSettings
+    from dailytalk_contiguous.run.passes import RunOptions
     from dailytalk_contiguous.run.speaking import read_synthesis_input, speak_transcript
-    from dailytalk_contiguous.run.tagging import TagOptions, find, tag_recordings
+    from dailytalk_contiguous.run.tagging import find, tag_recordings
 
     settings = TagSettings(profile="embedded", language="en", device="cpu")
-    options = TagOptions(workers=workers, shard_seconds=SHARD_SECONDS)
-    tag_recordings(find([str(work.parent / "calls")], work, settings, options), work, settings, options, {})
+    options = RunOptions(workers=workers, shard_seconds=SHARD_SECONDS)
+    found = find([str(work.parent / "calls")], work, shard_seconds=SHARD_SECONDS)
+    tag_recordings(found, work, settings.stages(), options, {})
     said = SpeakSettings(profile="embedded", tts="fish", cache=f"{work}.cache", device="cpu")
-    speak_transcript(read_synthesis_input(work, shard_seconds=SHARD_SECONDS), work, said, {})
+    script = read_synthesis_input(work, shard_seconds=SHARD_SECONDS)
+    speak_transcript(script, work, said.stages(), RunOptions(), {})
 
 
 def _workers(pid: int) -> list[int]:

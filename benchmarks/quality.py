@@ -17,7 +17,8 @@ import numpy as np
 from scoring import score, total
 
 from dailytalk_contiguous import TagSettings
-from dailytalk_contiguous.run.tagging import TagOptions, find, tag_recordings
+from dailytalk_contiguous.run.passes import RunOptions
+from dailytalk_contiguous.run.tagging import find, tag_recordings
 
 EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
 GOAL = 0.95
@@ -34,11 +35,11 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder)
         tag_recordings(
-            find([str(chosen.examples)], out, settings, TagOptions()),
+            find([str(chosen.examples)], out, settings.channel),
             out,
-            settings,
-            TagOptions(),
-            {"command": "quality.py"},
+            settings.stages(),
+            RunOptions(),
+            {},
         )
         lines = [json.loads(line) for line in (out / "transcript.jsonl").read_text(encoding="utf-8").splitlines()]
     print(f"profile {settings.profile}: recogniser {settings.recogniser}, affect {settings.affect}")

@@ -123,9 +123,10 @@ def _growth(folder: Path, chosen: argparse.Namespace) -> bool:
     """The same time for each conversation, however many there are."""
     os.environ["OMP_NUM_THREADS"] = "1"
     from dailytalk_contiguous.pipelines import TagSettings
-    from dailytalk_contiguous.run.tagging import TagOptions, find, tag_recordings
+    from dailytalk_contiguous.run.passes import RunOptions
+    from dailytalk_contiguous.run.tagging import find, tag_recordings
 
-    settings, options = TagSettings(profile="embedded", language="en", device="cpu"), TagOptions()
+    stages = TagSettings(profile="embedded", language="en", device="cpu").stages()
 
     def run(count: int, number: int) -> tuple[float, float]:
         """Processor and wall seconds a conversation, in a work folder of its own."""
@@ -133,7 +134,7 @@ def _growth(folder: Path, chosen: argparse.Namespace) -> bool:
         if not calls.exists():
             short_talks(calls, count, DISTINCT)
         wall, spent = time.perf_counter(), time.process_time()
-        tag_recordings(find([str(calls)], out, settings, options), out, settings, options, {})
+        tag_recordings(find([str(calls)], out), out, stages, RunOptions(), {})
         return (time.process_time() - spent) / count, (time.perf_counter() - wall) / count
 
     run(DISTINCT, -1)  # loads the models

@@ -31,6 +31,7 @@ from dailytalk_contiguous.cli.terminal import guarded
 from dailytalk_contiguous.core.turns import MODES
 from dailytalk_contiguous.pipelines import SpeakSettings
 from dailytalk_contiguous.run.outputs import AUDIO, SHIFTED, wav_path
+from dailytalk_contiguous.run.passes import RunOptions
 from dailytalk_contiguous.run.speaking import SynthesisInput, read_synthesis_input, speak_transcript
 from dailytalk_contiguous.store.files import write_atomically, write_text
 from dailytalk_contiguous.store.owned_folder import made_from
@@ -76,7 +77,8 @@ def main() -> int:
     folder: Path = chosen.output_dir
     script = read_synthesis_input(folder, chosen.transcript, folder)
     refuse_others(script, folder)
-    outcome = speak_transcript(script, folder / WORK, settings, {"command": "generate_tts.py"})
+    about = {"command": "generate_tts.py", "settings": settings.told()}
+    outcome = speak_transcript(script, folder / WORK, settings.stages(), RunOptions(), about)
     hand_out(script, folder, chosen.output_transcript or folder / SHIFTED)
     counts = outcome.record["counts"]
     print(f"{counts.get('spoken', 0)} utterances of {counts.get('conversations', 0)} conversations resynthesised")

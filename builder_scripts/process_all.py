@@ -28,7 +28,8 @@ from dailytalk_contiguous.cli.show import bar
 from dailytalk_contiguous.cli.terminal import Console, guarded, say
 from dailytalk_contiguous.core.documents import as_text
 from dailytalk_contiguous.run.outputs import read_run, rejects_in
-from dailytalk_contiguous.run.tagging import TagOptions, find, tag_recordings
+from dailytalk_contiguous.run.passes import RunOptions
+from dailytalk_contiguous.run.tagging import find, tag_recordings
 from dailytalk_contiguous.store.files import write_text
 
 
@@ -47,10 +48,11 @@ def main() -> int:
     settings, output = TagSettings(**own, buckets="seed", rules="seed", punctuate="always"), chosen.output
     work = output.with_name(f".{output.name}.work")
     _refuse_edited(output, work)
-    found = find([chosen.input_dir], work, settings, TagOptions(), max_conversation=0, given=False)
+    found = find([chosen.input_dir], work, settings.channel, max_conversation=0, given=False)
     show.left_out(Console(stderr=True, soft_wrap=True), found.left_out)
     with bar(Console(stderr=True), quiet=False) as shown:
-        outcome = tag_recordings(found, work, settings, TagOptions(), {}, planned=shown.planned)
+        about = {"settings": settings.told()}
+        outcome = tag_recordings(found, work, settings.stages(), RunOptions(), about, planned=shown.planned)
     assert outcome.record is not None
     for problem in outcome.problems:
         say(f"rejected: {as_text(problem.id)}: {problem.reason}; {problem.remedy}", stderr=True)

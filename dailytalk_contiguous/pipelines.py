@@ -16,7 +16,7 @@ from dailytalk_contiguous.stages.measure_prosody import MeasureProsody
 from dailytalk_contiguous.stages.rate_affect import RateAffect
 from dailytalk_contiguous.stages.reconstruct import Reconstruct
 from dailytalk_contiguous.stages.segment import Segment
-from dailytalk_contiguous.stages.style import Bucket, CorpusStatistics, Punctuate, Tag
+from dailytalk_contiguous.stages.style import Bucket, Punctuate, Tag
 from dailytalk_contiguous.stages.synthesis import Speak
 from dailytalk_contiguous.stages.transcribe import Transcribe
 from dailytalk_contiguous.stages.voice import ChooseVoice
@@ -61,9 +61,9 @@ class TagSettings:
             return self.asr_windows
         return "short" if self.fast else Transcribe.windows
 
-    def stages(self, corpus: CorpusStatistics = ()) -> tuple[Stage, ...]:
-        """What is done; `corpus` as in `tagging`. A recipe has a list of its own."""
-        return tag_stages(self, corpus)
+    def stages(self) -> tuple[Stage, ...]:
+        """What is done. A recipe has a list of its own."""
+        return tag_stages(self)
 
     def told(self) -> dict[str, Any]:
         """What run.json holds of these settings, with what they left to the machine."""
@@ -93,11 +93,10 @@ def transcribe_stage(settings: TagSettings) -> Transcribe:
     )
 
 
-def tag_stages(settings: TagSettings, corpus: CorpusStatistics = ()) -> tuple[Stage, ...]:
+def tag_stages(settings: TagSettings) -> tuple[Stage, ...]:
     """The stages from a recording to tagged, punctuated utterances.
 
-    Prosody comes before affect, because the embedded estimate of affect is made from it. `corpus` are the
-    statistics that the `robust` buckets are shrunk towards.
+    Prosody comes before affect, because the embedded estimate of affect is made from it.
 
     >>> from dailytalk_contiguous import Folder, TagSettings, tag_stages
     >>> calls = Folder(inputs=("calls/monday.wav",)).as_streaming_dataset("train")
@@ -123,16 +122,10 @@ def tag_stages(settings: TagSettings, corpus: CorpusStatistics = ()) -> tuple[St
                 device=settings.device,
             )
         ),
-        Bucket(preset=settings.buckets, corpus=corpus),
+        Bucket(preset=settings.buckets),
         PerUtterance(Tag(rules=settings.rules)),
         PerUtterance(Punctuate(marks=settings.punctuate)),
     )
-
-
-def measure_stages(settings: TagSettings) -> tuple[Stage, ...]:
-    """The stages of `tagging` up to the buckets: what `robust` needs of the whole corpus first."""
-    stages = tag_stages(settings)
-    return stages[: next(index for index, stage in enumerate(stages) if isinstance(stage, Bucket))]
 
 
 @dataclass(frozen=True)
@@ -166,9 +159,9 @@ class SpeakSettings:
         if self.profile not in PROFILES:
             raise DailytalkError(f"there is no profile {self.profile!r}", f"choose one of {', '.join(PROFILES)}")
 
-    def stages(self, provenance: str = "{}") -> tuple[Stage, ...]:
-        """What is done; `provenance` as in `speaking`. A recipe has a list of its own."""
-        return speak_stages(self, provenance)
+    def stages(self) -> tuple[Stage, ...]:
+        """What is done. A recipe has a list of its own."""
+        return speak_stages(self)
 
     def told(self) -> dict[str, Any]:
         """What run.json holds of these settings, with what they left to the machine."""
@@ -211,8 +204,8 @@ def speak_stage(settings: SpeakSettings) -> Speak:
     )
 
 
-def speak_stages(settings: SpeakSettings, provenance: str = "{}") -> tuple[Stage, ...]:
-    """The stages from a transcript to finished stereo conversations. `provenance` goes into every row.
+def speak_stages(settings: SpeakSettings) -> tuple[Stage, ...]:
+    """The stages from a transcript to finished stereo conversations.
 
     >>> from dailytalk_contiguous import SpeakSettings, speak_stages
     >>> [stage.name for stage in speak_stages(SpeakSettings(profile="embedded", revoice="right"))]
@@ -229,5 +222,5 @@ def speak_stages(settings: SpeakSettings, provenance: str = "{}") -> tuple[Stage
             compute_type=settings.compute_type,
             device=settings.device,
         ),
-        Finish(revoice=settings.revoice, provenance=provenance),
+        Finish(revoice=settings.revoice),
     )

@@ -8,23 +8,26 @@ rejects are one file, no crash can part them.
 
 import contextlib
 import hashlib
+import itertools
 import json
+import os
 import pickle
+import re
 import zlib
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, NamedTuple
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 from datasets import Features
 
-from dailytalk_contiguous.core.documents import MOST_OWN_BYTES, fits, parse_json, shown
+from dailytalk_contiguous.core.documents import MOST_OWN_BYTES, expect, fits, numbered_lines, parse_json, shown
 from dailytalk_contiguous.core.errors import BadInput, Reject
 from dailytalk_contiguous.core.schema import Row
 from dailytalk_contiguous.stages.base import Stage
-from dailytalk_contiguous.store.files import leads_out, write_atomically
+from dailytalk_contiguous.store.files import leads_out, write_atomically, write_lines
 
 # Rows that wait: a few columns at hand for planning, all the others compressed until the row's turn comes.
 #
@@ -73,7 +76,7 @@ METADATA_KEY = b"dailytalk_contiguous"
 LAYOUT = 1
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Entry:
     """What a shard knows of one conversation.
 
@@ -200,7 +203,8 @@ def read_entries(path: Path) -> dict[str, Entry] | None:
         return None
     if not fits(record, {"layout": int, "entries": {str: _ENTRY}}) or record["layout"] != LAYOUT:
         return None
-    return {name: _entry(told) for name, told in record["entries"].items()}
+    chains: _Chains = {}
+    return {name: _entry(told, chains) for name, told in record["entries"].items()}
 
 
 def read_rows(path: Path, columns: Collection[str]) -> dict[str, Row]:
@@ -231,21 +235,122 @@ def _refuse_types(schema: pa.Schema, features: Features) -> None:
             raise pa.ArrowTypeError(f"its column {field_.name} is of type {schema.field(field_.name).type}")
 
 
-def index(folder: Path) -> dict[str, tuple[Path, Entry]]:
-    """Every conversation that the shards in a folder know of, and the parts that stopped runs left.
+#: What is known of the shards in a folder, so that a run reads the ends of new shards alone; and from how many
+#: shards on it is kept: to read the end of one takes about 2 ms.
+INDEX, INDEX_FROM = ".index.jsonl", 50
 
-    One in several is taken from the newest.
+
+#: Chains that are the same, as one object.
+_Chains = dict[tuple[str, ...], tuple[str, ...]]
+
+
+class _File(NamedTuple):
+    """A shard as it was read: its size and time of change, and what it knows."""
+
+    size: int
+    changed: int
+    entries: dict[str, Entry]
+
+
+class ShardIndex:
+    """What the shards in a folder, and the parts that stopped runs left, know of their conversations.
+
+    Each is read once, and most are not read at all: the folder's `.index.jsonl` tells what is in them as long as
+    their size and time of change are those that it names. It is only a shortcut, made again where it is missing,
+    damaged or old: what counts are the shards.
+
+    Attributes:
+        entries: every conversation, with its shard; one in several shards is taken from the newest.
     """
-    found: dict[str, tuple[Path, Entry]] = {}
-    names = ("shard-*.parquet", ".shard-*.part")
-    paths: list[tuple[int, str, Path]] = []
-    for path in (path for name in names for path in folder.glob(name) if path.is_file()):
-        with contextlib.suppress(FileNotFoundError):  # another host has just finished the shard of this part
-            paths.append((path.stat().st_mtime_ns, path.name, path))
-    for *_, path in sorted(paths):
-        for name, entry in (read_entries(path) or {}).items():
-            found[name] = (path, entry)
-    return found
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.entries: dict[str, tuple[Path, Entry]] = {}
+        self._files: dict[str, _File] = {}
+        self._noted: dict[str, _File] = {}
+        self._unsaved: set[str] = set()
+        self._n_lines = 0
+        if folder.is_dir():
+            self._read_noted()
+        self.refresh()
+
+    def refresh(self) -> None:
+        """Take in what has changed in the folder, by this process and by others."""
+        files = {}
+        with contextlib.suppress(FileNotFoundError, NotADirectoryError), os.scandir(self.folder) as names:
+            for item in names:
+                with contextlib.suppress(FileNotFoundError):  # a part whose shard another host has just finished
+                    if _SHARD.fullmatch(item.name) and item.is_file():
+                        files[item.name] = self._file(self.folder / item.name, item.stat())
+        if files != self._files:
+            self._files = files
+            self._unsaved &= files.keys()
+            self.entries = {}
+            for name in sorted(files, key=lambda name: (files[name].changed, name)):
+                self._take(name)
+
+    def reread(self, path: Path) -> None:
+        """Take in one shard that has just been written: the newest."""
+        self._files.pop(path.name, None)
+        self._files[path.name] = self._file(path, path.stat())
+        self._take(path.name)
+
+    def of(self, path: Path) -> dict[str, Entry]:
+        """What one shard knows of its conversations; empty where there is no such shard of ours."""
+        file = self._files.get(path.name)
+        return file.entries if file else {}
+
+    def save(self) -> None:
+        """Note what was read since the last time, if the folder can be written to. Takes time for that alone."""
+        if len(self._files) < INDEX_FROM:
+            return
+        new = {name: self._files[name] for name in self._unsaved if self._files[name].entries}
+        self._unsaved.clear()
+        if not new:
+            return
+        self._noted |= new
+        path = self.folder / INDEX
+        with contextlib.suppress(OSError):  # somebody else's folder, or a full disk: the next run reads the shards
+            if self._n_lines + len(new) > 2 * len(self._files) + 100 or not path.is_file():
+                noted = {name: file for name, file in self._noted.items() if name in self._files}
+                write_lines(path, itertools.starmap(_index_line, noted.items()))
+                self._n_lines = len(noted)
+            elif not leads_out(path, self.folder):
+                with path.open("a", encoding="utf-8") as lines:
+                    lines.writelines(itertools.starmap(_index_line, new.items()))
+                self._n_lines += len(new)
+
+    def _read_noted(self) -> None:
+        path = self.folder / INDEX
+        if not path.is_file() or leads_out(path, self.folder):
+            return
+        chains: _Chains = {}
+        try:
+            for _, line in numbered_lines(path, limit=MOST_OWN_BYTES):
+                if not line.isspace():
+                    self._n_lines += 1
+                    with contextlib.suppress(BadInput):  # cut off by a crash, or written by two hosts at once
+                        name, file = _of_index(line, chains)
+                        self._noted[name] = file
+        except BadInput:  # it can't be read: the shards can
+            return
+
+    def _file(self, path: Path, stat: os.stat_result) -> _File:
+        for known in (self._files.get(path.name), self._noted.get(path.name)):
+            if known and (known.size, known.changed) == (stat.st_size, stat.st_mtime_ns):
+                return known
+        if not path.name.startswith("."):
+            self._unsaved.add(path.name)
+        return _File(stat.st_size, stat.st_mtime_ns, read_entries(path) or {})
+
+    def _take(self, name: str) -> None:
+        path = self.folder / name
+        for conversation, entry in self._files[name].entries.items():
+            self.entries[conversation] = (path, entry)
+
+
+#: Names of shards, and of the parts of those that are being made.
+_SHARD = re.compile(r"shard-.*\.parquet|\.shard-.*\.part", re.DOTALL)
 
 
 def drop_stale(folder: Path, paths: Sequence[Path]) -> None:
@@ -272,6 +377,7 @@ def _entry_json(entry: Entry) -> dict[str, Any]:
         "recording": entry.recording_id,
         "duration": entry.duration,
         "reject": entry.reject.as_dict() if entry.reject else None,
+        **({"audio": entry.audio} if entry.audio else {}),
     }
 
 
@@ -284,12 +390,44 @@ _ENTRY = {
     "reject?": {"id": str, "stage": str, "reason": str, "remedy": str},
     "audio?": str,
 }
+_INDEX_LINE = {
+    "file": str,
+    "size": int,
+    "changed": int,
+    "chains": [[str]],
+    "entries": {str: _ENTRY | {"chain": int}},
+}
 
 
-def _entry(told: Mapping[str, Any]) -> Entry:
+def _index_line(name: str, file: _File) -> str:
+    """A shard as a line of the index, in which an entry has its chain's place among those of the shard."""
+    chains = list(dict.fromkeys(entry.chain for entry in file.entries.values()))
+    entries = {
+        conversation: _entry_json(entry) | {"chain": chains.index(entry.chain)}
+        for conversation, entry in file.entries.items()
+    }
+    told = {"file": name, "size": file.size, "changed": file.changed, "chains": chains, "entries": entries}
+    return f"\n{json.dumps(told)}\n"  # a line of its own whatever stands before: a crash may have cut that off
+
+
+def _of_index(line: bytes, chains: _Chains) -> tuple[str, _File]:
+    """Undo `_index_line`. Raises BadInput for a line that is none."""
+    told = expect(parse_json(line, INDEX, limit=MOST_OWN_BYTES), _INDEX_LINE, INDEX)
+    own = told["chains"]
+    if not all(0 <= entry["chain"] < len(own) for entry in told["entries"].values()):
+        raise BadInput(f"{INDEX}: a chain is missing", "delete it: it is made again")
+    entries = {
+        name: _entry(entry | {"chain": own[entry["chain"]]}, chains) for name, entry in told["entries"].items()
+    }
+    return told["file"], _File(told["size"], told["changed"], entries)
+
+
+def _entry(told: Mapping[str, Any], chains: _Chains) -> Entry:
+    """An entry whose chain is one object with those equal to it: of a million conversations most have the same."""
+    chain = tuple(told["chain"])
     return Entry(
         told["input"],
-        tuple(told["chain"]),
+        chains.setdefault(chain, chain),
         tuple(told["seconds"]),
         told["recording"],
         told["duration"],

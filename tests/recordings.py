@@ -9,7 +9,8 @@ import soundfile
 from audio_files import Samples, example
 
 from dailytalk_contiguous.pipelines import TagSettings
-from dailytalk_contiguous.run.tagging import TagOptions, TagOutcome, find, tag_recordings
+from dailytalk_contiguous.run.passes import RunOptions
+from dailytalk_contiguous.run.tagging import TagOutcome, find, tag_recordings
 
 #: Seconds of an excerpt: one turn of each speaker.
 EXCERPT = 6.0
@@ -41,8 +42,9 @@ def run(
     source: Path, out: Path, settings: TagSettings, found: dict[str, Any] | None = None, **options: Any
 ) -> TagOutcome:
     """One run of `dailytalk tag` in this process, with a shard for each conversation unless told otherwise."""
-    chosen = TagOptions(**({"shard_seconds": 1.0} | options))
-    return tag_recordings(find([str(source)], out, settings, chosen, **(found or {})), out, settings, chosen, {})
+    chosen = RunOptions(**({"shard_seconds": 1.0} | options))
+    conversations = find([str(source)], out, settings.channel, chosen.shard_seconds, **(found or {}))
+    return tag_recordings(conversations, out, settings.stages(), chosen, {"settings": settings.told()})
 
 
 def read_lines(path: Path) -> list[dict[str, Any]]:

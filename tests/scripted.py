@@ -20,6 +20,8 @@ from dailytalk_contiguous.models import fish, paid
 from dailytalk_contiguous.models.engines import load_synthesiser
 from dailytalk_contiguous.models.paid import Client
 from dailytalk_contiguous.pipelines import SpeakSettings
+from dailytalk_contiguous.run.passes import RunOptions
+from dailytalk_contiguous.run.shard import Progress
 from dailytalk_contiguous.run.speaking import SpeakOutcome, SynthesisInput, read_synthesis_input, speak_transcript
 from dailytalk_contiguous.shards import Entry, Shard, write_shard
 from dailytalk_contiguous.sources.transcribed import BASE, identity_of
@@ -121,10 +123,18 @@ def settings(tmp_path: Path, **chosen: Any) -> SpeakSettings:
     return SpeakSettings(**({"profile": "embedded", "tts": "fish", "cache": str(tmp_path / "cache")} | chosen))
 
 
-def say(work: Path, chosen: SpeakSettings, out: Path | None = None, **options: Any) -> SpeakOutcome:
-    """One run in this process, with a shard for each conversation."""
-    script: SynthesisInput = read_synthesis_input(work, shard_seconds=0.1)
-    return speak_transcript(script, out or work, chosen, {}, **options)
+def say(
+    work: Path,
+    chosen: SpeakSettings,
+    out: Path | None = None,
+    script: SynthesisInput | None = None,
+    progress: Progress = lambda stage, audio, wall: None,
+    **options: Any,
+) -> SpeakOutcome:
+    """One run in this process, with a shard for each conversation unless a script says otherwise."""
+    script = script or read_synthesis_input(work, shard_seconds=0.1)
+    told = {"settings": chosen.told()}
+    return speak_transcript(script, out or work, chosen.stages(), RunOptions(**options), told, progress)
 
 
 @contextmanager

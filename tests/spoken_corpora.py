@@ -12,7 +12,8 @@ from corpus_trees import POINTER, put
 
 from dailytalk_contiguous.core.schema import FINISHED, Row
 from dailytalk_contiguous.run.clip_plan import CorpusSettings
-from dailytalk_contiguous.run.clips import CorpusOptions, CorpusOutcome, build_corpus, read_corpus
+from dailytalk_contiguous.run.clips import OPTIONS, CorpusOutcome, build_corpus, read_corpus
+from dailytalk_contiguous.run.passes import RunOptions
 from dailytalk_contiguous.shards import read_rows
 
 EMOTIONS = ("ANG", "HAP", "NEU")
@@ -60,11 +61,19 @@ def dailytalk_files(turns: int = 2) -> dict[str, bytes]:
 
 
 def run(
-    source: Path, out: Path, name: str = "crema_d", options: CorpusOptions | None = None, **settings: Any
+    source: Path,
+    out: Path,
+    name: str = "crema_d",
+    options: RunOptions = OPTIONS,
+    text_conditions: bool = False,
+    report_only: bool = False,
+    **settings: Any,
 ) -> CorpusOutcome:
     """Build a corpus without models."""
     chosen = CorpusSettings(**(PLAIN | settings))
-    return build_corpus(read_corpus(name, source, out), out, chosen, options or CorpusOptions())
+    read = read_corpus(name, source, out)
+    more = {"text_conditions": text_conditions, "report_only": report_only}
+    return build_corpus(read, out, chosen, options, **more)
 
 
 def rows_of(out: Path, columns: Iterable[str] | None = None) -> dict[str, Row]:

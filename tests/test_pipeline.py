@@ -92,13 +92,6 @@ def test_each_setting_of_tag_reaches_its_stage(setting: str, value: Any, path: s
     assert field_of(tag_stages(TagSettings(device="cpu")), path) != value
 
 
-def test_statistics_of_the_corpus_reach_the_buckets_and_are_none_by_default() -> None:
-    corpus = (("arousal", 0.5, 0.1, 7),)
-    settings = TagSettings(buckets="robust", device="cpu")
-    assert field_of(settings.stages(corpus), "Bucket.corpus") == corpus
-    assert field_of(settings.stages(), "Bucket.corpus") == ()
-
-
 @pytest.mark.parametrize(
     ("setting", "value", "paths"),
     [

@@ -15,10 +15,10 @@ from dailytalk_contiguous.core.errors import BadInput, Reject
 from dailytalk_contiguous.shards import (
     Entry,
     Shard,
+    ShardIndex,
     chain_of,
     drop_stale,
     group,
-    index,
     read_entries,
     read_rows,
     shard_path,
@@ -143,14 +143,14 @@ def test_shards_with_and_without_rows_open_as_one_dataset(tmp_path: Path) -> Non
 def test_shard_lies_under_a_name_that_is_not_utf8(tmp_path: Path) -> None:
     path = tmp_path / "out\udcff" / "shard-1.parquet"
     write_shard(path, shard("a"), FEATURES)
-    assert index(path.parent) == {"a": (path, entry())}
+    assert ShardIndex(path.parent).entries == {"a": (path, entry())}
 
 
 @pytest.mark.parametrize("content", [b"", b"PAR1", b"PAR1" + b"\xff" * 100 + b"PAR1", b"text"])
 def test_damaged_file_is_not_taken_for_a_shard(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "shard-1.parquet").write_bytes(content)
     assert read_entries(tmp_path / "shard-1.parquet") is None
-    assert index(tmp_path) == {}
+    assert ShardIndex(tmp_path).entries == {}
 
 
 def test_shard_cut_short_is_not_taken_for_a_shard(tmp_path: Path) -> None:
@@ -167,7 +167,7 @@ def test_pipe_folder_or_link_to_another_folder_is_not_taken_for_a_shard(tmp_path
     write_shard(tmp_path / "other/shard-4.parquet", shard("a"), FEATURES)
     (tmp_path / "tagged").mkdir()
     (tmp_path / "tagged/shard-4.parquet").symlink_to("../other/shard-4.parquet")
-    assert index(tmp_path) == index(tmp_path / "tagged") == {}
+    assert ShardIndex(tmp_path).entries == ShardIndex(tmp_path / "tagged").entries == {}
 
 
 @pytest.mark.parametrize("damage", ["page", "type", "text"])
@@ -189,14 +189,14 @@ def test_shard_that_is_damaged_inside_is_one_sentence(tmp_path: Path, damage: st
 
 def test_parquet_of_somebody_else_is_not_taken_for_a_shard(tmp_path: Path) -> None:
     pq.write_table(pa.table({"conversation_id": ["a"]}), tmp_path / "shard-1.parquet")
-    assert index(tmp_path) == {}
+    assert ShardIndex(tmp_path).entries == {}
 
 
 def test_conversation_in_two_shards_is_taken_from_the_newer(tmp_path: Path) -> None:
     for name, when in (("shard-b.parquet", 100), ("shard-a.parquet", 200)):
         write_shard(tmp_path / name, shard("x"), FEATURES)
         os.utime(tmp_path / name, (when, when))
-    assert index(tmp_path)["x"][0].name == "shard-a.parquet"
+    assert ShardIndex(tmp_path).entries["x"][0].name == "shard-a.parquet"
 
 
 def test_shards_are_ordered_by_time_to_a_nanosecond_and_by_name_where_it_is_the_same(tmp_path: Path) -> None:
@@ -206,9 +206,9 @@ def test_shards_are_ordered_by_time_to_a_nanosecond_and_by_name_where_it_is_the_
     for name, when in zip(names, (10**18, 10**18 + 1, 10**18 + 1), strict=True):
         write_shard(tmp_path / name, shard("x"), FEATURES)
         os.utime(tmp_path / name, ns=(when, when))
-    assert index(tmp_path)["x"][0].name == "shard-b.parquet"
+    assert ShardIndex(tmp_path).entries["x"][0].name == "shard-b.parquet"
     os.utime(tmp_path / "shard-a.parquet", ns=(10**18 + 2, 10**18 + 2))
-    assert index(tmp_path)["x"][0].name == "shard-a.parquet"
+    assert ShardIndex(tmp_path).entries["x"][0].name == "shard-a.parquet"
 
 
 def test_shards_that_are_not_wanted_go_and_files_of_others_stay(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ import math
 import os
 import shlex
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -11,33 +12,52 @@ import typer
 
 from dailytalk_contiguous.cli import show
 from dailytalk_contiguous.cli.options import (
+    SHARD_MINUTES,
     TIME,
+    AddressOption,
     AffectModelOption,
     AffectPrecisionOption,
     AsrModelOption,
     ComputeTypeOption,
     DeviceOption,
+    DryRunOption,
     FollowLinksOption,
+    ProfileStagesOption,
+    RunnerOption,
+    ScratchOption,
+    ShardMinutesOption,
+    ShardOption,
     TextConditionsOption,
+    WorkersOption,
     asr_windows_option,
     either,
     on_this_machine,
     one_of,
+    parse_shard,
     profile_option,
     seed_option,
     time_of,
     time_text,
-    workers_option,
 )
-from dailytalk_contiguous.cli.show import bar
+from dailytalk_contiguous.cli.show import bar, profile_table
 from dailytalk_contiguous.cli.terminal import AsJsonOption, Console, HelpPanel, option, show_verdict
 from dailytalk_contiguous.core.copies import KINDS
+from dailytalk_contiguous.core.documents import as_text
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.quality import QualityLimits
 from dailytalk_contiguous.core.sampling import MODES, WAYS
 from dailytalk_contiguous.models.affect import PRECISIONS
 from dailytalk_contiguous.run.clip_plan import MOST_COPIES, CorpusSettings
-from dailytalk_contiguous.run.clips import LAID_OUT, CorpusOptions, build_corpus, read_corpus, write_conversations
+from dailytalk_contiguous.run.clips import (
+    LAID_OUT,
+    OPTIONS,
+    build_corpus,
+    intended_corpus,
+    read_corpus,
+    write_conversations,
+)
+from dailytalk_contiguous.run.passes import RUNNERS, runner_of
+from dailytalk_contiguous.run.storage import OF_CORPUS, open_work
 from dailytalk_contiguous.sources.corpora.common import Corpus
 from dailytalk_contiguous.sources.corpora.registry import CLIP_CORPORA, CONVERSATION_CORPORA
 from dailytalk_contiguous.stages.transcribe import WINDOWS
@@ -190,10 +210,17 @@ def corpus(
             HelpPanel.RUN, "Measure, show what would be rejected, plot it, and write no clip.", "--report-only"
         ),
     ] = False,
+    dry_run: DryRunOption = False,
     as_json: AsJsonOption = False,
-    workers: Annotated[int, workers_option()] = CorpusOptions.workers,
+    workers: WorkersOption = None,
+    profile_stages: ProfileStagesOption = False,
+    runner: RunnerOption = RUNNERS[0],
+    address: AddressOption = "",
+    shard: ShardOption = "1/1",
+    scratch: ScratchOption = None,
     seed: Annotated[int, seed_option()] = CorpusSettings.seed,
     asr_windows: Annotated[str, asr_windows_option()] = CorpusSettings.asr_windows,
+    shard_minutes: ShardMinutesOption = SHARD_MINUTES,
     follow_links: FollowLinksOption = False,
 ) -> None:
     """Import a published emotion corpus: measure, filter, condition, split, balance, copy and describe its clips.
@@ -204,7 +231,6 @@ def corpus(
     Finished work is never done again: run the same command after a stop, a crash, or a change of settings.
     """
     one_of("--as", form, FORMS)
-    on_this_machine("--out", out)
     if name in CONVERSATION_CORPORA:
         raise DailytalkError(
             f"{name} holds conversations, not clips",
@@ -214,6 +240,7 @@ def corpus(
         )
     console = Console()
     if form == "conversations":
+        on_this_machine("--out", out)
         clips_only = {
             "--augment": augment,
             "--balance": balance,
@@ -223,6 +250,12 @@ def corpus(
             "--prompt-channel": prompt_channel,
             "--report-only": report_only,
             "--text-conditions": text_conditions,
+            "--dry-run": dry_run,
+            "--profile-stages": profile_stages,
+            "--runner": runner != RUNNERS[0],
+            "--address": address,
+            "--shard": shard != "1/1",
+            "--scratch": scratch,
         }
         for option, value in clips_only.items():
             if value:
@@ -260,16 +293,41 @@ def corpus(
         device=device,
     )
     settings.check()
-    read = read_corpus(name, source, out, agreed_only, follow_links)
+    work = open_work(out, scratch)
+    engine = runner_of(runner, address, work)
+    settings = replace(settings, device=engine.device(device))
+    read = read_corpus(name, source, work.folder, agreed_only, follow_links)
+    options = replace(
+        OPTIONS,
+        workers=workers or engine.few,
+        shard=parse_shard(shard),
+        shard_seconds=60 * shard_minutes,
+        runner=engine,
+    )
     show.slow_precision(console, settings.affect, settings.device, settings.affect_precision)
-    about = {"command": shlex.join(["dailytalk", *sys.argv[1:]])}
-    options = CorpusOptions(workers, text_conditions, report_only)
-    with bar(console, quiet=as_json) as shown:
-        outcome = build_corpus(read, out, settings, options, about, planned=shown.planned)
-    show.corpus_outcome(console, read, outcome, out, settings, as_json)
-    code = _code(outcome.n_clips, len(outcome.rejects))
+    if dry_run:
+        plan, stages = intended_corpus(read, work.folder, settings, options)
+        show.corpus_dry_run(console, read, plan, stages, as_json)
+        raise typer.Exit(0)
+    about = {"command": as_text(shlex.join(["dailytalk", *sys.argv[1:]]))}
+    with work.telling(), bar(console, quiet=as_json) as shown:
+        outcome = build_corpus(
+            read,
+            work.folder,
+            settings,
+            options,
+            about,
+            planned=shown.planned,
+            text_conditions=text_conditions,
+            report_only=report_only,
+        )
+    work.settle(OF_CORPUS if outcome.record else ())
+    show.corpus_outcome(console, read, outcome, work.folder, settings, as_json)
+    code = (3 if outcome.rejects else 0) if outcome.n_missing else _code(outcome.n_clips, len(outcome.rejects))
     if not as_json:
         show_verdict(console, code)
+    if profile_stages:
+        console.print(profile_table(outcome.account, outcome.wall_seconds))
     raise typer.Exit(code)
 
 

@@ -17,9 +17,9 @@ from dailytalk_contiguous.models.devices import DEVICES
 from dailytalk_contiguous.models.profiles import PROFILES
 from dailytalk_contiguous.publish.version import Version, open_version
 from dailytalk_contiguous.run.outputs import RECORDINGS, read_run
-from dailytalk_contiguous.run.runner import RUNNERS
+from dailytalk_contiguous.run.passes import RUNNERS, RunOptions
 from dailytalk_contiguous.run.storage import fetched
-from dailytalk_contiguous.run.tagging import TAGGED, TagOptions
+from dailytalk_contiguous.run.tagging import TAGGED
 from dailytalk_contiguous.sources.addresses import is_address
 from dailytalk_contiguous.sources.remote import Mirror, fetch_inputs, input_mirror
 from dailytalk_contiguous.sources.transcribed import some_gone
@@ -228,6 +228,9 @@ ScratchOption = Annotated[
         show_default="the user's cache folder",
     ),
 ]
+ShardOption = Annotated[
+    str, option(HelpPanel.CLUSTER, "Make every N-th shard only, from the i-th.", metavar="i/N")
+]
 ShardMinutesOption = Annotated[float, option(HelpPanel.RARE, "Minutes of audio in a shard.", metavar="N", min=0.1)]
 PruneOption = Annotated[bool, option(HelpPanel.RUN, "Drop results of what is no longer in the input.", "--prune")]
 DryRunOption = Annotated[
@@ -245,10 +248,18 @@ TextConditionsOption = Annotated[
 ]
 
 #: Minutes of audio in a shard, where nobody chooses.
-SHARD_MINUTES = TagOptions.shard_seconds / 60
+SHARD_MINUTES = RunOptions.shard_seconds / 60
 
 
 # What a command was given to read: a folder of this machine first, else a dataset on the Hub; and recordings.
+
+
+def parse_shard(text: str) -> tuple[int, int]:
+    """The i and N of `--shard`. Raises DailytalkError for what is none."""
+    match = re.fullmatch(r"(\d+)/(\d+)", text)
+    if match is None or not 1 <= int(match[1]) <= int(match[2]):
+        raise DailytalkError(f"--shard can't be {text!r}", "give i/N with i from 1 to N, such as 1/8")
+    return int(match[1]), int(match[2])
 
 
 def place_of(given: str, revision: str | None) -> Path | Version:

@@ -25,7 +25,7 @@ from dailytalk_contiguous.core.wording import counted
 from dailytalk_contiguous.pipelines import SpeakSettings, TagSettings, speak_stage
 from dailytalk_contiguous.run.estimate import Estimate, Range, estimate_run, refusal_of
 from dailytalk_contiguous.run.events import length
-from dailytalk_contiguous.run.tagging import TagOptions, find
+from dailytalk_contiguous.run.tagging import find
 from dailytalk_contiguous.sources.hub_repository import HubChoice, Repository, to_fetch
 from dailytalk_contiguous.sources.remote import fetch_inputs
 
@@ -77,10 +77,9 @@ def plan(**options: Any) -> None:
         found = find(
             inputs,
             Path(folder),
-            settings,
-            TagOptions(),
-            options["max_conversation"],
-            str(transcripts) if transcripts else None,
+            settings.channel,
+            max_conversation=options["max_conversation"],
+            transcripts=str(transcripts) if transcripts else None,
             hub=HubChoice(*(options[name] for name in ("config", "split", "audio_column", "id_column"))),
             before_fetch=_refuse_to_fetch,
             follow_links=options["follow_links"],
@@ -89,8 +88,8 @@ def plan(**options: Any) -> None:
         made = estimate_run(
             found,
             Path(folder),
-            settings,
-            spoken,
+            settings.stages(),
+            spoken.stages() if spoken else (),
             options["workers"] or 1,
             60 * options["sample_minutes"],
             options["seed"],

@@ -432,11 +432,36 @@ def corpus_outcome(
         return
     for sentence in read.counts:
         console.print(escape(sentence))
-    if result.record is None:
+    if result.n_missing:
+        missing = counted(result.n_missing, "shard")
+        console.print(f"{missing} still missing: run the same command again once all hosts are done")
+    elif result.record is None:
         _report(console, result, out)
     else:
         _record(console, result.record, out, settings)
     _rejects(console, result.rejects, (result.record or {}).get("counts", {}).get("read", 0))
+
+
+def corpus_dry_run(console: Console, read: Read, plan: RunPlan, stages: Sequence[Stage], as_json: bool) -> None:
+    """What a run over a corpus would do first."""
+    if as_json:
+        shards = {"all": len(plan.paths), "to_make": len(plan.tasks)}
+        print_json(
+            {
+                "clips": len(read.rows),
+                "rejected": [problem.as_dict() for problem in read.problems],
+                "shards": shards,
+                "audio_seconds": round(plan.seconds, 2),
+                "stages": [stage.name for stage in stages],
+            }
+        )
+        return
+    console.print(f"{counted(len(read.rows), 'clip')}, {length_text(sum(row['duration'] for row in read.rows))}")
+    console.print(
+        f"{counted(len(plan.paths), 'shard')}, {len(plan.tasks):,} of them to make ({length_text(plan.seconds)})"
+    )
+    stages_to_run(console, stages)
+    _rejects(console, read.problems)
 
 
 def laid_out(console: Console, result: WrittenConversations, out: Path, as_json: bool) -> None:

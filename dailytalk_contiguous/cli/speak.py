@@ -53,7 +53,7 @@ from dailytalk_contiguous.models.profiles import PROFILES
 from dailytalk_contiguous.pipelines import SpeakSettings, speak_stage
 from dailytalk_contiguous.run.estimate import price_of
 from dailytalk_contiguous.run.outputs import TRANSCRIPT, read_run
-from dailytalk_contiguous.run.runner import RUNNERS, Runner, runner_of
+from dailytalk_contiguous.run.passes import RUNNERS, RunOptions, runner_of
 from dailytalk_contiguous.run.speaking import SpeakOutcome, intended_speak, read_synthesis_input
 from dailytalk_contiguous.run.speaking import speak_transcript as run_speaking
 from dailytalk_contiguous.run.storage import OF_SPEAK, folder_of, open_work
@@ -189,30 +189,23 @@ def speak(
     engine = runner_of(runner, address, work, mirrors)
     script = read_synthesis_input(tagged, recordings=recordings, shard_seconds=60 * shard_minutes)
     if dry_run:
-        cost = price_of(script, settings)
-        plan, stages = intended_speak(script, work.folder, settings, prune)
+        cost = price_of(script, settings.stages())
+        todo = intended_speak(script, work.folder, settings.stages(), prune)
+        plan, stages = todo.plan(), todo.stages
         if as_json:
             print_json(asdict(cost) | {"stages": [stage.name for stage in stages] if plan.tasks else []})
         else:
             show.speak_dry_run(console, script, cost, settings, plan, stages)
         if plan.tasks:
-            engine.preflight(stages, settings.device, fetch=False)
+            engine.preflight(stages, fetch=False)
         raise typer.Exit(0)
     settings = replace(settings, device=engine.device(settings.device))
-    command = {"command": shlex.join(["dailytalk", *sys.argv[1:]])}
+    about = {"command": shlex.join(["dailytalk", *sys.argv[1:]]), "settings": settings.told()}
+    options = RunOptions(workers or engine.few, prune=prune, runner=engine)
     free = speak_stage(settings).synthesiser().deterministic
     spent = None if free else lambda: open_budget(settings.max_cost).spent
     with work.telling(), bar(console, as_json, spent) as shown:
-        outcome = run_speaking(
-            script,
-            work.folder,
-            settings,
-            command,
-            planned=shown.planned,
-            prune=prune,
-            workers=workers or engine.few,
-            runner=engine,
-        )
+        outcome = run_speaking(script, work.folder, settings.stages(), options, about, planned=shown.planned)
     work.settle(OF_SPEAK)
     if as_json:
         print_json(outcome.record)
@@ -255,7 +248,7 @@ def build(**options: Any) -> None:
             if not options["as_json"]:
                 stages = settings.stages()
                 Console().print("then, to speak: " + ", ".join(stage.name for stage in stages))
-            Runner().preflight(settings.stages(), settings.device, fetch=False)
+            RunOptions().runner.preflight(settings.stages(), fetch=False)
         raise typer.Exit(code)
     spoken = {name: options[name] for name in inspect.signature(speak).parameters if name in options}
     # By what was asked for here, whatever an earlier run said.

@@ -1,6 +1,5 @@
 """`dailytalk tag`, whole or as a stream."""
 
-import re
 import shlex
 import sys
 from collections.abc import Mapping, Sequence
@@ -28,11 +27,13 @@ from dailytalk_contiguous.cli.options import (
     RunnerOption,
     ScratchOption,
     ShardMinutesOption,
+    ShardOption,
     WorkersOption,
     asr_windows_option,
     either,
     on_this_machine,
     one_of,
+    parse_shard,
     profile_option,
     time_of,
     time_text,
@@ -57,7 +58,7 @@ from dailytalk_contiguous.models.devices import DEVICES
 from dailytalk_contiguous.pipelines import AUTO, SpeakSettings, TagSettings
 from dailytalk_contiguous.run import local
 from dailytalk_contiguous.run.outputs import RECORDINGS, REJECTS, RUN, TRANSCRIPT, rejects_in
-from dailytalk_contiguous.run.runner import RUNNERS, runner_of
+from dailytalk_contiguous.run.passes import RUNNERS, RunOptions, runner_of
 from dailytalk_contiguous.run.speaking import DATASET
 from dailytalk_contiguous.run.storage import OF_TAG, open_work
 from dailytalk_contiguous.run.streaming import (
@@ -73,7 +74,7 @@ from dailytalk_contiguous.run.streaming import (
     pinned,
 )
 from dailytalk_contiguous.run.streaming import stream_dataset as run_streaming
-from dailytalk_contiguous.run.tagging import TAGGED, FoundRecordings, TagOptions, TagOutcome, find, intended_tag
+from dailytalk_contiguous.run.tagging import TAGGED, FoundRecordings, TagOutcome, find, intended_tag
 from dailytalk_contiguous.run.tagging import tag_recordings as run_tagging
 from dailytalk_contiguous.sources.addresses import address_of
 from dailytalk_contiguous.sources.folder import MAX_CONVERSATION, FolderConfig
@@ -358,9 +359,7 @@ def tag(
     ] = None,
     runner: RunnerOption = RUNNERS[0],
     address: AddressOption = "",
-    shard: Annotated[
-        str, option(HelpPanel.CLUSTER, "Make every N-th shard only, from the i-th.", metavar="i/N")
-    ] = "1/1",
+    shard: ShardOption = "1/1",
     scratch: ScratchOption = None,
     asr_windows: Annotated[str, asr_windows_option("packed; short with --fast")] = TagSettings.asr_windows,
     beam: Annotated[
@@ -391,21 +390,21 @@ def tag(
     if streaming:
         raise typer.Exit(stream(given, settings, None, max_conversation))
     refuse_limits(given)
-    stored = {RECORDINGS: addresses} if (addresses := list(filter(None, map(address_of, inputs)))) else {}
+    addresses = list(filter(None, map(address_of, inputs)))
     inputs, mirrors = fetch_inputs(inputs)
     work = open_work(out, scratch)
     out = work.folder
     engine = runner_of(runner, address, work, mirrors)
     settings = replace(settings, device=engine.device(settings.device))
-    options = TagOptions(
-        workers or engine.few, _shard(shard), shard_seconds=60 * shard_minutes, prune=prune, runner=engine
+    options = RunOptions(
+        workers or engine.few, parse_shard(shard), shard_seconds=60 * shard_minutes, prune=prune, runner=engine
     )
     console = Console(stderr=as_json)
     found = find(
         inputs,
         out,
-        settings,
-        options,
+        settings.channel,
+        options.shard_seconds,
         max_conversation,
         str(transcripts) if transcripts else None,
         hub=HubChoice(config, split, audio_column, id_column),
@@ -418,15 +417,19 @@ def tag(
     show.strangers(console, found.strangers)
     show.slow_precision(console, settings.affect, settings.device, settings.affect_precision)
     if dry_run:
-        plan, stages = intended_tag(found, out, settings, options)
+        plan, stages = intended_tag(found, out, settings.stages(), options)
         if as_json:
             print_json(_intended(found, plan, stages))
         else:
             show.tag_dry_run(console, found, plan, stages)
         raise typer.Exit(0)
-    command = as_text(shlex.join(["dailytalk", *sys.argv[1:]]))
+    about: dict[str, Any] = {
+        "command": as_text(shlex.join(["dailytalk", *sys.argv[1:]])),
+        "settings": settings.told(),
+    }
+    about |= {RECORDINGS: addresses} if addresses else {}
     with work.telling(), bar(console, quiet=as_json) as told:
-        outcome = run_tagging(found, out, settings, options, {"command": command} | stored, planned=told.planned)
+        outcome = run_tagging(found, out, settings.stages(), options, about, planned=told.planned)
     work.settle(OF_TAG if outcome.record else ())
     if as_json:
         print_json(_told(outcome, out))
@@ -462,13 +465,6 @@ def tag_settings(given: Mapping[str, Any]) -> TagSettings:
     one_of("--affect-precision", given["affect_precision"], ("auto", *PRECISIONS))
     chosen = {setting.name: given[setting.name] for setting in fields(TagSettings) if setting.name in given}
     return TagSettings(**chosen)
-
-
-def _shard(text: str) -> tuple[int, int]:
-    match = re.fullmatch(r"(\d+)/(\d+)", text)
-    if match is None or not 1 <= int(match[1]) <= int(match[2]):
-        raise DailytalkError(f"--shard can't be {text!r}", "give i/N with i from 1 to N, such as 1/8")
-    return int(match[1]), int(match[2])
 
 
 def _exit_code(outcome: TagOutcome) -> int:

@@ -30,7 +30,7 @@ from dailytalk_contiguous.core.schema import (
 from dailytalk_contiguous.core.wording import counted
 from dailytalk_contiguous.publish.version import COPY, PARQUET_ERRORS, Version, cause
 from dailytalk_contiguous.run.outputs import TRANSCRIPT, rejects_in
-from dailytalk_contiguous.shards import Entry, index, read_rows
+from dailytalk_contiguous.shards import Entry, ShardIndex, read_rows
 from dailytalk_contiguous.sources.transcribed import BASE, at_hand, tagged_row
 from dailytalk_contiguous.store.files import is_inside
 
@@ -451,7 +451,7 @@ def with_sound(folder: Path, row: Row) -> tuple[Row, float, str]:
     """
     if row["timeline"] is not None or row["audio"] is not None:
         return row, 0.0, ""
-    path = index(folder / TAGGED).get(row["conversation_id"], (None,))[0]
+    path = ShardIndex(folder / TAGGED).entries.get(row["conversation_id"], (None,))[0]
     try:
         if path is None:
             return row, 0.0, "the folder does not say where its recording is"
@@ -467,7 +467,7 @@ def rejects(folder: Path) -> Iterator[dict[str, str]]:
 
 
 def _tagged_rows(folder: Path) -> Iterator[Row]:
-    entries = index(folder / TAGGED) if (folder / TAGGED).is_dir() else {}
+    entries = ShardIndex(folder / TAGGED).entries
     lines = _json_lines(folder / TRANSCRIPT)
     for name, group in groupby(lines, lambda pair: _name(pair[1])):
         numbered_lines = list(group)

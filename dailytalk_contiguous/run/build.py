@@ -6,56 +6,26 @@ what it may cost) is read from its stages, so that nothing is said twice.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from dailytalk_contiguous.core.errors import DailytalkError, Reject
-from dailytalk_contiguous.pipelines import SpeakSettings, TagSettings
 from dailytalk_contiguous.run import local
+from dailytalk_contiguous.run.passes import RunOptions
 from dailytalk_contiguous.run.shard import Progress
 from dailytalk_contiguous.run.speaking import SpeakOutcome, read_synthesis_input, speak_transcript
-from dailytalk_contiguous.run.tagging import TagOptions, TagOutcome, find, tag_recordings
+from dailytalk_contiguous.run.tagging import TagOutcome, find, tag_recordings
 from dailytalk_contiguous.sources.recordings import LeftOut
 from dailytalk_contiguous.stages.align import Align
-from dailytalk_contiguous.stages.base import PerUtterance, Stage
+from dailytalk_contiguous.stages.base import Stage, find_stage
 from dailytalk_contiguous.stages.finish import Finish
 from dailytalk_contiguous.stages.reconstruct import Reconstruct
 from dailytalk_contiguous.stages.script import Script
 from dailytalk_contiguous.stages.segment import Segment
-from dailytalk_contiguous.stages.style import Bucket, CorpusStatistics
 from dailytalk_contiguous.stages.synthesis import Speak
-from dailytalk_contiguous.stages.transcribe import Transcribe
 
 _Kind = TypeVar("_Kind", bound=Stage)
-
-
-@dataclass(frozen=True)
-class Tagging(TagSettings):
-    """The first half of a recipe; the settings are those that its stages tell."""
-
-    given: tuple[Stage, ...] = ()
-
-    def stages(self, corpus: CorpusStatistics = ()) -> tuple[Stage, ...]:
-        return self.given
-
-    def told(self) -> dict[str, Any]:
-        return {"recipe": [stage.name for stage in self.given], "channel": self.channel}
-
-
-@dataclass(frozen=True)
-class Speaking(SpeakSettings):
-    """The second half of a recipe; the settings are those that its stages tell."""
-
-    given: tuple[Stage, ...] = ()
-
-    def stages(self, provenance: str = "{}") -> tuple[Stage, ...]:
-        *before, last = self.given
-        return (*before, replace(last, provenance=provenance)) if isinstance(last, Finish) else self.given
-
-    def told(self) -> dict[str, Any]:
-        told = {name: getattr(self, name) for name in Speak.__dataclass_fields__ if hasattr(self, name)}
-        return {"recipe": [stage.name for stage in self.given]} | told
 
 
 @dataclass(frozen=True)
@@ -84,8 +54,7 @@ def run_recipe(
     Args:
         inputs: files, folders, or a dataset on the Hub, as `dailytalk build` takes them.
         out: the work folder.
-        tagging: from `Segment` to tagged utterances, or a whole chain, with `Script` between its halves. The
-            buckets `robust` need the command: they need the corpus.
+        tagging: from `Segment` to tagged utterances, or a whole chain, with `Script` between its halves.
         speaking: from `Speak` to `Finish`; empty to stop at the transcript, or where `tagging` is a whole chain.
         workers: processes.
         source_licence: of the recordings, for the dataset's card.
@@ -96,18 +65,20 @@ def run_recipe(
     """
     folder = Path(out)
     tagging, speaking = _halves((*tagging, *speaking), len(tagging))
-    settings = _tagging(tagging)
-    voice = _speaking(speaking) if speaking else None  # before hours of work
-    options = TagOptions(workers=workers)
+    segment = _the(Segment, tagging)
+    if speaking:
+        _check_speaking(speaking)  # before hours of work
+    options = RunOptions(workers=workers)
     given = [inputs] if isinstance(inputs, str) else inputs
-    found = find(given, folder, settings, options, licence=source_licence)
-    about = {"command": "a recipe"}
-    tagged = tag_recordings(found, folder, settings, options, about, progress, planned)
+    found = find(given, folder, segment.channel, licence=source_licence)
+    about = {"command": "a recipe", "settings": {"recipe": _names(tagging), "channel": segment.channel}}
+    tagged = tag_recordings(found, folder, tagging, options, about, progress, planned)
     rejects = [*found.problems]
-    if voice is None or not tagged.n_conversations:
+    if not speaking or not tagged.n_conversations:
         return Built(tagged, None, rejects, found.left_out)
     script = read_synthesis_input(folder)
-    spoken = speak_transcript(script, folder, voice, about, progress, planned, workers=workers)
+    about |= {"settings": {"recipe": _names(speaking)}}
+    spoken = speak_transcript(script, folder, speaking, options, about, progress, planned)
     return Built(tagged, spoken, [*rejects, *script.rejects], found.left_out)
 
 
@@ -120,51 +91,21 @@ def _halves(stages: tuple[Stage, ...], n_tagging: int) -> tuple[Sequence[Stage],
     return (stages[:n_tagging], stages[n_tagging:]) if cut is None else (stages[:cut], stages[cut + 1 :])
 
 
-def _tagging(stages: Sequence[Stage]) -> Tagging:
-    segment, bucket = _the(Segment, stages), _find(Bucket, stages)
-    recogniser = _find(Transcribe, stages)
-    if bucket and bucket.preset == "robust":
-        raise DailytalkError(
-            "the buckets 'robust' need the whole corpus first", "use dailytalk tag --buckets robust"
-        )
-    device = recogniser.device if recogniser else "cpu"
-    return Tagging(channel=segment.channel, device=device, given=tuple(stages))
+def _names(stages: Sequence[Stage]) -> list[str]:
+    return [stage.name for stage in stages]
 
 
-def _speaking(stages: Sequence[Stage]) -> Speaking:
-    voice, timeline, align = _the(Speak, stages), _the(Reconstruct, stages), _the(Align, stages)
-    finish = _the(Finish, stages)
-    if finish is not stages[-1]:
+def _check_speaking(stages: Sequence[Stage]) -> None:
+    """Raise DailytalkError for a second half that lacks a stage, ends with another, or is not of one mind."""
+    re_voiced = {_the(kind, stages).revoice for kind in (Speak, Reconstruct, Align, Finish)}  # type: ignore[attr-defined]
+    if not isinstance(stages[-1], Finish):
         raise DailytalkError("the second half of a recipe does not end with Finish", "put it last")
-    if len({voice.revoice, timeline.revoice, align.revoice, finish.revoice}) > 1:
+    if len(re_voiced) > 1:
         raise DailytalkError("the stages of a recipe re-voice different channels", "give all the same revoice")
-    told: dict[str, Any] = {
-        name: getattr(voice, name)
-        for name in Speaking.__dataclass_fields__
-        if name in Speak.__dataclass_fields__ and name != "verify"
-    }
-    return Speaking(
-        **told,
-        tts=voice.engine,
-        tts_model=voice.model,
-        verify=bool(voice.verify),
-        asr_model=voice.verify or align.recogniser,
-        timeline=timeline.mode,
-        given=tuple(stages),
-    )
-
-
-def _inner(stage: Stage) -> Stage:
-    return stage.stage if isinstance(stage, PerUtterance) else stage
-
-
-def _find(kind: type[_Kind], stages: Sequence[Stage]) -> _Kind | None:
-    found = (_inner(stage) for stage in stages)
-    return next((stage for stage in found if isinstance(stage, kind)), None)
 
 
 def _the(kind: type[_Kind], stages: Sequence[Stage]) -> _Kind:
-    found = _find(kind, stages)
-    if found is None:
+    stage = find_stage(kind, stages)
+    if stage is None:
         raise DailytalkError(f"a recipe lacks {kind.__name__}", "look at those in builder_scripts")
-    return found
+    return stage

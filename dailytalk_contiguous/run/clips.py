@@ -7,7 +7,7 @@ import math
 import time
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, fields
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -46,12 +46,11 @@ from dailytalk_contiguous.run.clip_plan import (
     plan_clips,
     settings_of_stages,
 )
-from dailytalk_contiguous.run.events import Journal
+from dailytalk_contiguous.run.events import Account, Journal
 from dailytalk_contiguous.run.outputs import ABOUT_CORPUS, REJECTS, RUN, models_of, read_run, rejects_by_reason
-from dailytalk_contiguous.run.runner import Runner
+from dailytalk_contiguous.run.passes import Pass, Passes, RunOptions, refuse_mixing, refuse_unwritable
 from dailytalk_contiguous.run.shard import Progress
-from dailytalk_contiguous.run.tagging import make_writable, refuse_mixing, without_rows
-from dailytalk_contiguous.shards import drop_stale, group, read_entries, read_rows
+from dailytalk_contiguous.shards import ShardIndex, chain_of, drop_stale, group, read_rows
 from dailytalk_contiguous.sources.corpora.registry import (
     CLIP_CORPORA,
     corpus_info,
@@ -69,8 +68,8 @@ from dailytalk_contiguous.store.owned_folder import OwnedFolder, file_name, mark
 # until their turn comes, and their bytes would all be in memory.
 
 
-#: Folder inside a work folder for what lay in archives.
-UNPACKED = "unpacked"
+#: Folder inside a work folder for what lay in archives: hidden, as each machine has its own.
+UNPACKED = ".unpacked"
 
 
 @dataclass(frozen=True)
@@ -444,11 +443,8 @@ def _fingerprint(paths: Sequence[Path], text_conditions: bool) -> str:
 # them known, what is kept is conditioned and copied. Ids in are ids out plus rejects, always checked.
 
 
-#: Seconds of audio a shard: about 200 acted lines.
-SHARD_SECONDS = 500.0
-
-#: Audio that a batch of clips may hold on CUDA.
-BATCH_SECONDS = 300.0
+#: How a corpus is run where nobody says: on CUDA, a batch of its short lines is shorter than one of conversations.
+OPTIONS = RunOptions(batch_seconds=300.0)
 
 #: Columns of the measured shards that planning needs.
 _MEASURED = ("heard", "words", "text_raw", "text_source", "word_source", *NAMES, *PROSODY, *AFFECT)
@@ -459,9 +455,11 @@ class CorpusOutcome:
     """What a run did.
 
     Attributes:
-        record: what run.json holds; None if only a report was asked for.
+        record: what run.json holds; None if only a report was asked for, or shards of other hosts are missing.
         measured: all clips that could be measured. kept: those within the limits.
-        rejects: of clips, from all stages. n_made: shards that this run made.
+        rejects: of clips, from all stages.
+        n_made, n_missing: shards that this run made, and those of other hosts that its pass still lacks.
+        account: where the seconds went.
     """
 
     record: dict[str, Any] | None
@@ -469,7 +467,9 @@ class CorpusOutcome:
     kept: list[Row]
     rejects: list[Reject]
     n_made: int
+    n_missing: int
     wall_seconds: float
+    account: Account
 
     @property
     def n_clips(self) -> int:
@@ -477,72 +477,17 @@ class CorpusOutcome:
         return len(self.kept) if self.record is None else int(self.record["counts"]["clips"])
 
 
-@dataclass(frozen=True)
-class CorpusOptions:
-    """How a run is carried out.
-
-    Attributes:
-        workers: processes. text_conditions: whether annotations condition on emotion and style.
-        report_only: measure, and tell what would be kept.
-    """
-
-    workers: int = 1
-    text_conditions: bool = False
-    report_only: bool = False
-
-
-@dataclass
-class _Run:
-    """What the passes of a run share."""
-
-    out: Path
-    options: CorpusOptions
-    progress: Progress
-    planned: local.Planned
-    journal: Journal
-    n_made: int = field(default=0)
-
-    def make(
-        self,
-        folder: Path,
-        rows: Sequence[Row],
-        stages: Sequence[Stage],
-        later: Sequence[Stage] = (),
-        device: str = "cpu",
-    ) -> list[Path]:
-        """Make what is missing of the shards of `rows`; their files, in order.
-
-        `later`: stages that must be able to run, too, before anything is made. `device`: where networks run. On
-        CUDA a model's batch spans clips, and a recogniser's window those of a speaker.
-        """
-        todo = local.plan_run(folder, list(group(rows, SHARD_SECONDS)), stages)
-        self.planned(todo, self.journal.forecast)
-        if todo.tasks:
-            Runner().preflight((*stages, *later), device)
-        make_writable(folder)
-        self.journal.planned(todo, sum(row["duration"] for row in rows), [stage.name for stage in stages])
-        batch_seconds = BATCH_SECONDS if todo.tasks and Runner().on_cuda(device) else 0.0
-        made = local.run_local(
-            todo,
-            stages,
-            self.options.workers,
-            batch_seconds,
-            self.journal.telling(self.progress),
-            self.journal.made,
-        )
-        self.n_made += sum(1 for _ in made)
-        return todo.paths
-
-
 def build_corpus(
     read: Read,
     out: Path,
     settings: CorpusSettings,
-    options: CorpusOptions = CorpusOptions(),
+    options: RunOptions = OPTIONS,
     about: Mapping[str, Any] | None = None,
     stages: tuple[Sequence[Stage], Sequence[Stage]] | None = None,
     progress: Progress = lambda stage, audio, wall: None,
     planned: local.Planned = lambda plan, forecast: None,
+    text_conditions: bool = False,
+    report_only: bool = False,
 ) -> CorpusOutcome:
     """Measure, plan, finish and write the clips of a corpus into `out`.
 
@@ -552,40 +497,87 @@ def build_corpus(
         about: goes into run.json as it is.
         stages: the two lists, measuring and finishing; by default those of `settings`, and else they decide.
         progress, planned: told of every stage of every batch, and before each pass of what is left to do.
+        text_conditions: whether annotations condition on emotion and style.
+        report_only: measure, and tell what would be kept.
 
-    Raises DailytalkError if settings contradict each other, or the stages (see `staged`).
+    Raises DailytalkError if settings contradict each other, or the stages (see `settings_of_stages`).
     """
     started = time.perf_counter()
+    settings, measuring, second = _settled(read, settings, stages)
+    todo = _measuring(read, out, measuring, options)
+    about = dict(about or {})
+    digest = chain_of((*measuring, *second))[-1]
+    described, kept, rejects = list[Row](), list[Row](), [*read.problems]
+    record = None
+    with Journal(out, "corpus", digest, about.get("command", ""), options.shard, options.workers) as journal:
+        passes = Passes(options, journal, progress, planned)
+        missing = passes.make(todo, passes.plan(todo, second))
+        if not missing:
+            todo.check_nothing_lost()
+            measured, failed = _measured(todo, read.rows)
+            described = describe(measured, settings.affect, settings.keep)
+            kept, filtered = filter_clips(described, settings)
+            rejects += [*failed, *filtered]
+        if not missing and not report_only:
+            clips = plan_clips(kept, settings)
+            finishing = Pass(ShardIndex(out / CLIPS), list(group(clips.rows, options.shard_seconds)), second)
+            missing = passes.make(finishing, passes.plan(finishing))
+            if not missing:
+                finishing.check_nothing_lost()
+                finished, failed = _ids(finishing)
+                rejects += [*clips.rejects, *failed]
+                _check_balance(read, clips, finished, rejects)
+                about |= {"settings": settings.told()}
+                paths = finishing.outputs()
+                record = write_corpus_outputs(
+                    out, paths, (*measuring, *second), read, clips, rejects, about, text_conditions
+                )
+                journal.rejects = rejects_by_reason(out)
+                drop_stale(finishing.folder, paths)
+        if not missing:
+            drop_stale(todo.folder, todo.outputs())
+    return CorpusOutcome(
+        record, described, kept, rejects, passes.n_made, missing, time.perf_counter() - started, journal.account
+    )
+
+
+def intended_corpus(
+    read: Read, out: Path, settings: CorpusSettings, options: RunOptions = OPTIONS
+) -> tuple[local.RunPlan, tuple[Stage, ...]]:
+    """What `build_corpus` would do first: its plan of measuring, or of finishing where all clips are measured.
+
+    The stages are all that are left. Writes and downloads nothing. Raises DailytalkError for whatever
+    `build_corpus` would refuse before its first shard.
+    """
+    settings, measuring, second = _settled(read, settings, None)
+    todo = _measuring(read, out, measuring, options)
+    plan = todo.plan(options.shard)
+    left = (*measuring[plan.first_stage :], *second)
+    if not todo.plan().tasks:
+        described = describe(_measured(todo, read.rows)[0], settings.affect, settings.keep)
+        clips = plan_clips(filter_clips(described, settings)[0], settings)
+        todo = Pass(ShardIndex(out / CLIPS), list(group(clips.rows, options.shard_seconds)), second)
+        plan = todo.plan(options.shard)
+        left = tuple(second[plan.first_stage :])
+    if plan.tasks:
+        options.runner.preflight(left, fetch=False)
+    refuse_unwritable(todo.folder)
+    return plan, left if plan.tasks else ()
+
+
+def _settled(
+    read: Read, settings: CorpusSettings, stages: tuple[Sequence[Stage], Sequence[Stage]] | None
+) -> tuple[CorpusSettings, Sequence[Stage], Sequence[Stage]]:
+    """Settings and both lists of stages, which say the same."""
     first, second = stages or (measure_clip_stages(settings), finish_clip_stages(settings))
     settings = settings_of_stages(settings, (*first, *second)).for_corpus(read.name)
     settings.check()
-    about = dict(about or {})
-    make_writable(out / MEASURED)
-    with Journal(out, "corpus", settings, about.get("command", ""), workers=options.workers) as journal:
-        run = _Run(out, options, progress, planned, journal)
-        sources = [_source_row(row) for row in read.rows]
-        device = settings.device if settings.has_networks else "cpu"
-        paths = run.make(out / MEASURED, sources, first, second, device)
-        measured, rejects = _measured(paths, read.rows)
-        described = describe(measured, settings.affect, settings.keep)
-        kept, sifted = filter_clips(described, settings)
-        rejects = [*read.problems, *rejects, *sifted]
-        if options.report_only:
-            drop_stale(out / MEASURED, paths or [without_rows(out / MEASURED, first)])
-            return CorpusOutcome(None, described, kept, rejects, run.n_made, time.perf_counter() - started)
-        todo = plan_clips(kept, settings)
-        made = run.make(out / CLIPS, todo.rows, second) or [without_rows(out / CLIPS, second)]
-        finished, failed = _ids(made)
-        rejects += [*todo.rejects, *failed]
-        _check_balance(read, todo, finished, rejects)
-        about |= {"settings": settings.told()}
-        record = write_corpus_outputs(
-            out, made, (*first, *second), read, todo, rejects, about, options.text_conditions
-        )
-        journal.rejects = rejects_by_reason(out)
-        drop_stale(out / MEASURED, paths or [without_rows(out / MEASURED, first)])
-        drop_stale(out / CLIPS, made)
-    return CorpusOutcome(record, described, kept, rejects, run.n_made, time.perf_counter() - started)
+    return settings, first, second
+
+
+def _measuring(read: Read, out: Path, stages: Sequence[Stage], options: RunOptions) -> Pass:
+    rows = map(_source_row, read.rows)
+    return Pass(ShardIndex(out / MEASURED), list(group(rows, options.shard_seconds)), stages)
 
 
 def _source_row(row: Row) -> Row:
@@ -596,20 +588,21 @@ def _source_row(row: Row) -> Row:
     return own | {name: row[name] for name in ("text", "language", "speaker")}
 
 
-def _measured(paths: Sequence[Path], rows: Sequence[Row]) -> tuple[list[Row], list[Reject]]:
+def _measured(done: Pass, rows: Sequence[Row]) -> tuple[list[Row], list[Reject]]:
     """Rows of the source with what was measured of them, and rejects of the others."""
     told = {row["id"]: row for row in rows}
     found: dict[str, Row] = {}
     rejects = []
-    for path in paths:
-        for name, row in read_rows(path, _MEASURED).items():
-            found[name] = told[name] | dict.fromkeys(AFFECT) | {key: row[key] for key in row if key in _MEASURED}
-        rejects += [entry.reject for entry in (read_entries(path) or {}).values() if entry.reject]
+    for row in done.rows(_MEASURED):
+        name = row["conversation_id"]
+        found[name] = told[name] | dict.fromkeys(AFFECT) | {key: row[key] for key in row if key in _MEASURED}
+    for path in done.paths:
+        rejects += [entry.reject for entry in done.index.of(path).values() if entry.reject]
     return [found[row["id"]] for row in rows if row["id"] in found], rejects
 
 
-def _ids(paths: Sequence[Path]) -> tuple[set[str], list[Reject]]:
-    entries = {name: entry for path in paths for name, entry in (read_entries(path) or {}).items()}
+def _ids(done: Pass) -> tuple[set[str], list[Reject]]:
+    entries = {name: entry for path in done.paths for name, entry in done.index.of(path).items()}
     rejects = [entry.reject for entry in entries.values() if entry.reject]
     return set(entries) - {reject.id for reject in rejects}, rejects
 

@@ -17,16 +17,17 @@ from dailytalk_contiguous.core.errors import BadInput, DailytalkError
 from dailytalk_contiguous.core.machine import cores
 from dailytalk_contiguous.core.schema import Row
 from dailytalk_contiguous.models.contracts import Line, Synthesiser, VoiceSample
-from dailytalk_contiguous.models.engines import CLONE, load_synthesiser
+from dailytalk_contiguous.models.engines import load_synthesiser
 from dailytalk_contiguous.models.paid import SpeechCache, cache_key
-from dailytalk_contiguous.pipelines import SpeakSettings, TagSettings, speak_stage
 from dailytalk_contiguous.run import speaking
 from dailytalk_contiguous.run.events import Account
 from dailytalk_contiguous.run.outputs import AUDIO, TRANSCRIPT, rejects_in
-from dailytalk_contiguous.run.speaking import SynthesisInput, check_script_tags, revoiced
-from dailytalk_contiguous.run.tagging import TAGGED, FoundRecordings, TagOptions, tag_recordings
+from dailytalk_contiguous.run.passes import RunOptions
+from dailytalk_contiguous.run.speaking import SynthesisInput, check_script_tags, revoiced, speak_stage_of
+from dailytalk_contiguous.run.tagging import TAGGED, FoundRecordings, tag_recordings
 from dailytalk_contiguous.shards import expand_row
 from dailytalk_contiguous.sources.transcripts import cues_within
+from dailytalk_contiguous.stages.base import PerUtterance, Stage, find_stage
 from dailytalk_contiguous.stages.synthesis import Speak
 from dailytalk_contiguous.stages.voice import ChooseVoice
 
@@ -55,26 +56,26 @@ class Price:
     refusal: str = ""
 
 
-def price_of(script: SynthesisInput, settings: SpeakSettings) -> Price:
+def price_of(script: SynthesisInput, stages: Sequence[Stage]) -> Price:
     """What saying a script would cost, less what is in the cache. Buys nothing.
 
     Takes that will be refused, and bought again, are in no estimate. Raises DailytalkError for tags that the
     synthesiser does not know.
     """
     load_synthesiser.cache_clear()
-    check_script_tags(script, settings)
-    stage = speak_stage(settings)
-    synthesiser, cache = stage.synthesiser(), SpeechCache(Path(settings.cache) if settings.cache else None)
+    check_script_tags(script, stages)
+    stage, chooser = speak_stage_of(stages), find_stage(ChooseVoice, stages)
+    synthesiser, cache = stage.synthesiser(), SpeechCache(Path(stage.cache) if stage.cache else None)
     missing: set[int] = set()
     said = cached = silent = text_bytes = not_cloned = 0
     seconds = price = 0.0
     for row in script.unfolded():
         try:
-            samples = _voice(row, settings)
+            samples = _voice(row, chooser)
         except BadInput:
             not_cloned += 1
             continue
-        for place in revoiced(row, settings):
+        for place in revoiced(row, stage):
             text = row["text"][place].strip()
             if not text:
                 silent += 1
@@ -99,11 +100,10 @@ def refusal_of(synthesiser: Synthesiser) -> str:
     return ""
 
 
-def _voice(row: Row, settings: SpeakSettings) -> tuple[VoiceSample, ...]:
+def _voice(row: Row, chooser: ChooseVoice | None) -> tuple[VoiceSample, ...]:
     """The voice to be cloned, if one is. Raises BadInput where a conversation has too little of it."""
-    if settings.voice != CLONE:
+    if chooser is None:
         return ()
-    chooser = ChooseVoice(revoice=settings.revoice)
     chosen = chooser({name: [row[name]] for name in chooser.needs})
     return (VoiceSample(chosen["voice_wav"][0], chosen["voice_text"][0]),)
 
@@ -204,8 +204,8 @@ class Estimate:
 def estimate_run(
     found: FoundRecordings,
     folder: Path,
-    settings: TagSettings,
-    spoken: SpeakSettings | None = None,
+    stages: Sequence[Stage],
+    spoken: Sequence[Stage] = (),
     workers: int = 1,
     sample_seconds: float = 180.0,
     seed: int = 0,
@@ -215,7 +215,7 @@ def estimate_run(
 
     Args:
         found: the corpus. folder: an empty one, for the caller to throw away.
-        settings, spoken: what is to be computed; None leaves `speak` out.
+        stages, spoken: what is to be computed; without `spoken`, `speak` is left out.
         workers: the sample is run by one process with the cores that one of so many would have.
         sample_seconds: the most audio to run; of little material it is less (`MOST_SHARE`). seed: which.
         told: told of the piece that is about to be run, and how many there are; of 0 before models are loaded.
@@ -229,11 +229,11 @@ def estimate_run(
     with _share_of(workers):
         shortest = min(range(len(pieces)), key=lambda place: pieces[place]["duration"])
         told(0, len(pieces))
-        warm = _measure(pieces[shortest], folder / "warm", settings, spoken)
+        warm = _measure(pieces[shortest], folder / "warm", stages, spoken)
         measured: list[Measured | None] = []
         for place, piece in enumerate(pieces):
             told(place + 1, len(pieces))
-            measured.append(_measure(piece, folder / str(place), settings, spoken))
+            measured.append(_measure(piece, folder / str(place), stages, spoken))
     used = [one for one in measured if one]
     if not used:
         raise DailytalkError(f"none of the sample can be used ({_why(folder / '0')})", "draw another with --seed")
@@ -302,9 +302,9 @@ def _share_of(workers: int) -> Iterator[None]:
             os.environ["OMP_NUM_THREADS"] = before[1]
 
 
-def _measure(piece: Row, out: Path, settings: TagSettings, spoken: SpeakSettings | None) -> Measured | None:
+def _measure(piece: Row, out: Path, tagging: Sequence[Stage], spoken: Sequence[Stage]) -> Measured | None:
     """Run a piece; None if it was rejected."""
-    outcome = tag_recordings(FoundRecordings([[piece]], []), out, settings, TagOptions(), {})
+    outcome = tag_recordings(FoundRecordings([[piece]], []), out, tagging, RunOptions(), {})
     record = outcome.record
     if record is None or not record["counts"]["conversations"]:
         return None
@@ -321,27 +321,29 @@ def _measure(piece: Row, out: Path, settings: TagSettings, spoken: SpeakSettings
     return Measured(piece["duration"], quantities, stages)
 
 
-def _speak(piece: Row, out: Path, settings: SpeakSettings) -> tuple[dict[str, float], dict[str, float]]:
+def _speak(piece: Row, out: Path, stages: Sequence[Stage]) -> tuple[dict[str, float], dict[str, float]]:
     """Quantities of the second half: run where it costs nothing, else what can be told without buying."""
-    settings = replace(settings, cache=str(out / "cache"))  # an empty one: the user's would make all look cheap
+    # With an empty cache: the user's would make all look cheap.
+    voice = replace(speak_stage_of(stages), cache=str(out / "cache"))
+    stages = [PerUtterance(voice) if find_stage(Speak, [stage]) else stage for stage in stages]
     script = speaking.read_synthesis_input(out)
-    priced = price_of(script, settings)
+    priced = price_of(script, stages)
     quantities = {"usd": priced.price, "text_bytes": float(priced.text_bytes)}
-    if not speak_stage(settings).synthesiser().deterministic:
-        return quantities | _like_the_source(piece, settings), {}
-    outcome = speaking.speak_transcript(script, out, settings, {})
-    stages = _stages(outcome.account)
-    quantities["speak_seconds"] = sum(stages.values())
+    if not voice.synthesiser().deterministic:
+        return quantities | _like_the_source(piece, voice.sample_rate), {}
+    outcome = speaking.speak_transcript(script, out, stages, RunOptions(), {})
+    seconds = _stages(outcome.account)
+    quantities["speak_seconds"] = sum(seconds.values())
     if not outcome.record["counts"].get("conversations"):  # held back: there is nothing to weigh
-        return quantities | _like_the_source(piece, settings), stages
-    disk = {"dataset_bytes": out / speaking.DATASET, "wav_bytes": out / AUDIO, "cache_bytes": Path(settings.cache)}
-    return quantities | {name: _size(path) for name, path in disk.items()}, stages
+        return quantities | _like_the_source(piece, voice.sample_rate), seconds
+    disk = {"dataset_bytes": out / speaking.DATASET, "wav_bytes": out / AUDIO, "cache_bytes": Path(voice.cache)}
+    return quantities | {name: _size(path) for name, path in disk.items()}, seconds
 
 
-def _like_the_source(piece: Row, settings: SpeakSettings) -> dict[str, float]:
+def _like_the_source(piece: Row, sample_rate: int) -> dict[str, float]:
     """Bytes of the results, if what will be said is as long and as loud as what was: FLAC of the recording, WAV of
     it, and FLAC of one side."""
-    rate = settings.sample_rate or piece["sample_rate"]
+    rate = sample_rate or piece["sample_rate"]
     samples = read_at(piece["audio"], rate, piece["offset"], piece["duration"])
     return {
         "dataset_bytes": _flac(samples, rate),

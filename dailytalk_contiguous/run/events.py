@@ -1,7 +1,6 @@
 """events.jsonl: what a run does while it lasts, and what `dailytalk status` tells from it."""
 
 import fnmatch
-import hashlib
 import json
 import logging
 import os
@@ -13,7 +12,7 @@ import uuid
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -202,7 +201,7 @@ class Journal:
 
     Args:
         out: the work folder. kind: `tag` or `speak`.
-        settings: a dataclass; only its digest is written.
+        digest: of the stages that are run.
         command: the command line, as run.json has it. shard: (i, N) of `--shard`. workers: processes.
         spent: USD that the run has spent so far, where it may spend any.
 
@@ -215,7 +214,7 @@ class Journal:
         self,
         out: Path,
         kind: str,
-        settings: Any,
+        digest: str,
         command: str = "",
         shard: tuple[int, int] = (1, 1),
         workers: int = 1,
@@ -234,7 +233,7 @@ class Journal:
             "kind": kind,
             "command": command,
             "version": version("dailytalk-contiguous"),
-            "settings": hashlib.sha256(json.dumps(asdict(settings), default=str).encode()).hexdigest()[:12],
+            "settings": digest,
             "shard": list(shard),
             "workers": workers,
         }

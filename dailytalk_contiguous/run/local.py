@@ -11,7 +11,7 @@ import multiprocessing
 import os
 import queue
 import signal
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
@@ -28,7 +28,7 @@ from dailytalk_contiguous.models.affect import ACOUSTIC_ESTIMATE
 from dailytalk_contiguous.models.recogniser import POCKETSPHINX
 from dailytalk_contiguous.run.forecast import Forecast
 from dailytalk_contiguous.run.shard import Progress, ShardReport, TimedShardJob, ahead, make_shard
-from dailytalk_contiguous.shards import Entry, chain_of, index, shard_path
+from dailytalk_contiguous.shards import Entry, ShardIndex, chain_of, shard_path
 from dailytalk_contiguous.stages.align import Align
 from dailytalk_contiguous.stages.base import PerUtterance, Stage
 from dailytalk_contiguous.stages.synthesis import Speak
@@ -46,11 +46,12 @@ TELL_WORDS = ("fish", "espeak", "flite")
 VISIBLE = "CUDA_VISIBLE_DEVICES"
 
 
-def use_device(stages: Iterable[Stage]) -> bool:
-    """Whether any of the stages, as they are set, runs a model that a GPU is for."""
+def networks_device(stages: Iterable[Stage]) -> str | None:
+    """The device (auto, cpu, cuda) of the stages that run a model that a GPU is for; None where none does."""
     inner = [stage.stage if isinstance(stage, PerUtterance) else stage for stage in stages]
     timed = any(isinstance(stage, Speak) and stage.engine in TELL_WORDS for stage in inner)
-    return any(_uses_device(stage) for stage in inner if not (timed and isinstance(stage, Align)))
+    devices = (stage.device for stage in inner if not (timed and isinstance(stage, Align)) if _uses_device(stage))  # type: ignore[attr-defined]
+    return next(devices, None)
 
 
 def _uses_device(stage: Stage) -> bool:
@@ -65,7 +66,7 @@ def gpus_to_share(stages: Iterable[Stage]) -> list[str]:
 
     Those that the user has set in it, if any; none where there are not several, or where no stage uses one.
     """
-    if not use_device(stages):
+    if networks_device(stages) is None:
         return []
     import ctranslate2
 
@@ -131,18 +132,10 @@ class RunPlan:
         return work
 
 
-def plan_run(
-    folder: Path,
-    groups: Sequence[list[Row]],
-    stages: Sequence[Stage],
-    known: Mapping[str, tuple[Path, Entry]] | None = None,
-) -> RunPlan:
-    """Compare the shards in `folder` with what they should be. Reads the ends of files, never rows.
-
-    `known` are conversations that earlier runs made, for a caller that knows better than to look at all shards.
-    """
+def plan_run(index: ShardIndex, groups: Sequence[list[Row]], stages: Sequence[Stage]) -> RunPlan:
+    """Compare the shards of an index with what they should be. Reads nothing."""
     chain = chain_of(stages)
-    known = index(folder) if known is None else known
+    known, folder = index.entries, index.folder
     paths, tasks, first = [], [], len(stages)
     wall, audio = [0.0] * len(stages), [0.0] * len(stages)
     for rows in groups:

@@ -21,7 +21,7 @@ from dailytalk_contiguous.core.errors import BadInput, DailytalkError, Reject
 from dailytalk_contiguous.core.licensing import licence_of
 from dailytalk_contiguous.core.machine import PACKAGES
 from dailytalk_contiguous.core.schema import AFFECT, BUILT, PROSODY, Row
-from dailytalk_contiguous.shards import Entry, audio_digest, chain_of, read_entries, read_rows
+from dailytalk_contiguous.shards import Entry, ShardIndex, audio_digest, chain_of, read_rows
 from dailytalk_contiguous.sources.people import People
 from dailytalk_contiguous.sources.recordings import shortened
 from dailytalk_contiguous.stages.base import Stage
@@ -175,13 +175,14 @@ class RunTally:
 
 def write_outputs(
     out: Path,
+    index: ShardIndex,
     paths: Sequence[Path],
     stages: Sequence[Stage],
     problems: Sequence[Reject],
     about: Mapping[str, Any],
     people: People = NOBODY,
 ) -> dict[str, Any]:
-    """Write the three files from the finished shards `paths`, in their order, and return what run.json holds.
+    """Write the three files from the finished shards `paths` of an index, in their order; what run.json holds.
 
     `problems` are rejects of the source; `about` says how the run was asked for, and its `source` where the
     recordings are from; `people` name the speakers. If nothing changed since run.json was written, nothing is.
@@ -197,7 +198,9 @@ def write_outputs(
     edited = there is not None and there not in _ours(out, before)
     target = out / (NEW_TRANSCRIPT if edited else TRANSCRIPT)
     digest = hashlib.sha256()
-    write_lines(target, _noted(_transcript(paths, stages, tally, people), digest, out, None if edited else there))
+    write_lines(
+        target, _noted(_transcript(index, paths, stages, tally, people), digest, out, None if edited else there)
+    )
     if edited and digest.hexdigest() == sha256_of(out / TRANSCRIPT):
         # Nobody edited it: it is what this run would write, from a run that was killed before it wrote run.json.
         target.replace(out / TRANSCRIPT)
@@ -313,11 +316,13 @@ def _noted(pieces: Iterator[str], digest: Any, out: Path, there: str | None) -> 
     write_lines(out / _OURS, [f"{one}\n" for one in (there, digest.hexdigest()) if one])
 
 
-def _transcript(paths: Sequence[Path], stages: Sequence[Stage], tally: RunTally, people: People) -> Iterator[str]:
+def _transcript(
+    index: ShardIndex, paths: Sequence[Path], stages: Sequence[Stage], tally: RunTally, people: People
+) -> Iterator[str]:
     """The transcript's lines; fills the tally on the way."""
     for path in paths:
         rows = read_rows(path, COLUMNS)
-        for name, entry in (read_entries(path) or {}).items():
+        for name, entry in index.of(path).items():
             tally.rejected.add(entry)
             for stage, seconds in zip(stages, entry.seconds, strict=False):
                 tally.stage_seconds[stage.name] = tally.stage_seconds.get(stage.name, 0.0) + seconds
@@ -451,18 +456,19 @@ class Purchases:
 
 def write_spoken(
     out: Path,
+    index: ShardIndex,
     paths: Sequence[Path],
     stages: Sequence[Stage],
     rejects: Sequence[Reject],
     about: Mapping[str, Any],
     source: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """Write the outputs of the finished shards `paths`, and return the record.
+    """Write the outputs of the finished shards `paths` of an index, and return the record.
 
     `source` is where the recordings are from: it stands in run.json even where `dailytalk tag` wrote elsewhere. If
     nothing changed since the record was written, only what it says of the run (`about`) does.
     """
-    entries = {path: read_entries(path) or {} for path in paths}
+    entries = {path: index.of(path) for path in paths}
     if any(not entry.reject for told in entries.values() for entry in told.values()):
         mark(out / AUDIO, "audio")
     fingerprint = _speak_fingerprint(paths, stages, rejects)
@@ -528,11 +534,11 @@ def _written(
     }
 
 
-def bytes_to_write(out: Path, paths: Sequence[Path]) -> int:
+def bytes_to_write(out: Path, index: ShardIndex, paths: Sequence[Path]) -> int:
     """Bytes that `write_spoken` would write of finished shards: sound files that are missing, and all lines."""
     found = 0
     for path in paths:
-        entries = read_entries(path) or {}
+        entries = index.of(path)
         for name, row in read_rows(path, [column for column in BUILT if column != "audio"]).items():
             found += sum(len(to_json(line).encode()) for line in shifted(row))
             if not _stands(out, name, entries[name]):

@@ -6,50 +6,48 @@ made of it; a conversation of which something could not be said is held back and
 
 import json
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from dailytalk_contiguous.core.errors import DailytalkError, Reject
-from dailytalk_contiguous.core.licensing import licence_of
 from dailytalk_contiguous.core.schema import Row
 from dailytalk_contiguous.core.tags import check_tags
-from dailytalk_contiguous.core.wording import counted
 from dailytalk_contiguous.models.engines import ENGINES, Budget, SpendingLimit, load_synthesiser, open_budget
-from dailytalk_contiguous.pipelines import SpeakSettings, speak_stage
 from dailytalk_contiguous.run import local
 from dailytalk_contiguous.run.events import Account, Journal
 from dailytalk_contiguous.run.outputs import (
     TRANSCRIPT,
+    models_of,
     note_stop,
     read_run,
     rejects_by_reason,
     sha256_of,
     write_spoken,
 )
-from dailytalk_contiguous.run.runner import Runner
+from dailytalk_contiguous.run.passes import Pass, Passes, RunOptions, paid_voice, refuse_loss
 from dailytalk_contiguous.run.shard import Progress
-from dailytalk_contiguous.shards import PLANNING_COLUMNS, Entry, compress_row, drop_stale, expand_row, group, index
+from dailytalk_contiguous.shards import PLANNING_COLUMNS, ShardIndex, compress_row, drop_stale, expand_row, group
 from dailytalk_contiguous.sources.transcribed import transcribed
-from dailytalk_contiguous.stages.base import Stage
+from dailytalk_contiguous.stages.base import Stage, find_stage
+from dailytalk_contiguous.stages.finish import Finish
+from dailytalk_contiguous.stages.reconstruct import Reconstruct
+from dailytalk_contiguous.stages.synthesis import Speak
 from dailytalk_contiguous.store.files import inside
 
 #: Folder of the finished conversations.
 DATASET = "dataset"
 
-#: Seconds of conversations that a paid synthesiser gets at once, so that its concurrency is always used.
-BATCH_SECONDS = 1800.0
-
 #: What tags are written for, by model of Fish. The other engines map every tag of the first list.
 TAG_LISTS = {"s1": "fish-s1", "s2-pro": "fish-s2", "s2.1-pro": "fish-s2", "s2.1-pro-free": "fish-s2"}
 
-#: Settings that decide what a finished conversation sounds like, and that its provenance tells.
+#: Settings of `Speak` that decide what a finished conversation sounds like, and that its provenance tells.
 _TOLD = (
-    *("timeline", "revoice", "sample_rate", "temperature", "top_p", "tag_map", "variants", "candidates"),
-    *("verify", "no_text", "on_failure"),
+    *("revoice", "sample_rate", "temperature", "top_p", "tag_map", "variants", "candidates", "no_text"),
+    "on_failure",
 )
 
 
@@ -112,45 +110,47 @@ def read_synthesis_input(
 def speak_transcript(
     script: SynthesisInput,
     out: Path,
-    settings: SpeakSettings,
-    about: dict[str, Any],
+    stages: Sequence[Stage],
+    options: RunOptions,
+    about: Mapping[str, Any],
     progress: Progress = lambda stage, audio, wall: None,
     planned: local.Planned = lambda plan, forecast: None,
-    prune: bool = False,
-    workers: int = 1,
-    runner: Runner | None = None,
 ) -> SpeakOutcome:
     """Say, rebuild and align every conversation of a script into `out`.
 
+    Args:
+        script: what is to be said. out: the work folder.
+        stages: from `Speak` to `Finish`, whose provenance is set. options: how they are run.
+        about: goes into run.json as it is; its `settings` into the provenance, too.
+        progress: told of every stage of every batch. planned: told what is left to do, before it is done.
+
     Raises DailytalkError, before anything is bought, for tags that the synthesiser does not know, and for results
-    in `out` of conversations that are not in the script (unless `prune`).
+    in `out` of conversations that are not in the script (unless they may be dropped).
     """
     started = time.perf_counter()
     load_synthesiser.cache_clear()  # the environment may name another token, voice or server than before
-    runner = runner or Runner()
     open_budget.cache_clear()
-    money = open_budget(settings.max_cost)  # opened here: threads that all come first would open one each
-    paid = not speak_stage(settings).synthesiser().deterministic
+    paid = paid_voice(stages)
+    # Opened here: threads that all come first would open one each.
+    money = open_budget(paid.max_cost if paid else None)
+    command = about.get("command", "")
     spent = (lambda: money.spent) if paid else None
-    journal = Journal(out, "speak", settings, about.get("command", ""), workers=workers, spent=spent)
-    plan, stages = intended_speak(script, out, settings, prune)
-    if plan.tasks:
-        runner.preflight(stages, settings.device)  # what it refuses leaves no trace
-    with journal:
-        planned(plan, journal.forecast)
-        journal.planned(plan, sum(row["duration"] for row in script.rows), [stage.name for stage in stages])
-        run = runner.say(plan, stages, settings, workers, BATCH_SECONDS, journal.telling(progress), journal.made)
-        with spending(out, "speak", about.get("command", ""), money if paid else None):
-            made = list(run)
-        drop_stale(out / DATASET, plan.paths)
+    todo = intended_speak(script, out, stages, options.prune)
+    with Journal(out, "speak", todo.digest, command, workers=options.workers, spent=spent) as journal:
+        passes = Passes(options, journal, progress, planned)
+        plan = passes.plan(todo)  # what it refuses leaves no trace
+        with spending(out, "speak", command, money if paid else None):
+            passes.make(todo, plan)
+        drop_stale(todo.folder, todo.paths)
+        todo.check_nothing_lost()
         record = write_spoken(
             out,
-            plan.paths,
-            stages,
+            todo.index,
+            todo.paths,
+            todo.stages,
             script.rejects,
             {
                 **about,
-                "settings": settings.told(),
                 "transcript_sha256": script.digest,
                 "time": journal.account.as_dict(),
                 "money": money.as_dict(),
@@ -160,27 +160,31 @@ def speak_transcript(
         journal.rejects = rejects_by_reason(out)
     return SpeakOutcome(
         record,
-        len(plan.paths),
-        len(made),
-        sum(task.seconds for task in plan.tasks),
+        len(todo.paths),
+        passes.n_made,
+        passes.audio_seconds,
         time.perf_counter() - started,
         journal.account,
     )
 
 
-def intended_speak(
-    script: SynthesisInput, out: Path, settings: SpeakSettings, prune: bool = False
-) -> tuple[local.RunPlan, tuple[Stage, ...]]:
-    """What `speak` will do: its plan and its stages. `Runner.preflight` tells whether they can run.
+def intended_speak(script: SynthesisInput, out: Path, stages: Sequence[Stage], prune: bool = False) -> Pass:
+    """What `speak_transcript` will do. `Runner.preflight` tells whether its stages can run.
 
     Raises DailytalkError for tags that the synthesiser does not know, and for results that would be lost.
     """
-    check_script_tags(script, settings)
-    folder = out / DATASET
-    known = index(folder) if folder.exists() else {}
-    _refuse_to_lose(folder, known, script, prune)
-    stages = settings.stages(provenance_of(settings, script.models))
-    return local.plan_run(folder, script.groups, stages, known), stages
+    check_script_tags(script, stages)
+    index = ShardIndex(out / DATASET)
+    # Not those that could not be read this time: a disk that is not mounted must not cost finished work.
+    here = {row["conversation_id"] for row in script.rows}
+    refuse_loss(
+        set() if prune else {name for name, (_, entry) in index.entries.items() if not entry.reject} - here,
+        str(out),
+        "finished conversation",
+        "that the transcript or its recordings do not give any more",
+        "put the recordings back, choose another --out, or pass --prune to drop them",
+    )
+    return Pass(index, script.groups, with_provenance(stages, script.models))
 
 
 @contextmanager
@@ -202,53 +206,51 @@ def spending(out: Path, kind: str, command: str, money: Budget | None) -> Iterat
         raise
 
 
-def check_script_tags(script: SynthesisInput, settings: SpeakSettings) -> None:
+def speak_stage_of(stages: Iterable[Stage]) -> Speak:
+    """The stage that says utterances. Raises DailytalkError where there is none."""
+    voice = find_stage(Speak, stages)
+    if voice is None:
+        raise DailytalkError("the stages lack Speak", "put it first, after ChooseVoice")
+    return voice
+
+
+def check_script_tags(script: SynthesisInput, stages: Sequence[Stage]) -> None:
     """Raise DailytalkError for tags that the synthesiser would say aloud or take for others."""
+    voice = speak_stage_of(stages)
     tags = {
         row["tag"][place]
         for row in script.unfolded()
-        for place in revoiced(row, settings)
+        for place in revoiced(row, voice)
         if row["tag"][place] and row["text"][place].strip()
     }
-    model = settings.tts_model or ENGINES[settings.engine]
-    if settings.engine == "fish" and model not in TAG_LISTS:
+    model = voice.model or ENGINES[voice.engine]
+    if voice.engine == "fish" and model not in TAG_LISTS:
         return  # there is no such model, which its synthesiser will say
     try:
-        check_tags(sorted(tags), TAG_LISTS.get(model, "fish-s1"), dict(settings.tag_map))
+        check_tags(sorted(tags), TAG_LISTS.get(model, "fish-s1"), dict(voice.tag_map))
     except DailytalkError as error:
         raise DailytalkError(error.reason, f"{error.remedy}; the option is --map-tag TAG=OTHER") from None
 
 
-def revoiced(row: Row, settings: SpeakSettings) -> list[int]:
+def revoiced(row: Row, voice: Speak) -> list[int]:
     """Places of the utterances that are to be resynthesised."""
-    return [place for place, channel in enumerate(row["source_channel"]) if channel == settings.revoice]
+    return [place for place, channel in enumerate(row["source_channel"]) if channel == voice.revoice]
 
 
-def _refuse_to_lose(
-    folder: Path, known: Mapping[str, tuple[Path, Entry]], script: SynthesisInput, prune: bool
-) -> None:
-    # Not those that could not be read this time: a disk that is not mounted must not cost finished work.
-    here = {row["conversation_id"] for row in script.rows}
-    gone = sorted({name for name, (_, entry) in known.items() if not entry.reject} - here)
-    if gone and not prune:
-        shown = ", ".join(map(repr, gone[:3])) + (", …" if len(gone) > 3 else "")
-        raise DailytalkError(
-            f"{folder.parent} holds {counted(len(gone), 'finished conversation')} that the transcript or its "
-            f"recordings do not give any more ({shown})",
-            "put the recordings back, choose another --out, or pass --prune to drop them",
-        )
+def with_provenance(stages: Sequence[Stage], tagged: Mapping[str, Any]) -> tuple[Stage, ...]:
+    """The stages, the last of which writes into every row how it was made, as JSON.
 
-
-def provenance_of(settings: SpeakSettings, tagged: Mapping[str, Any]) -> str:
-    """How the conversations were made, as JSON: what decides the result, and whose models it took."""
-    models = {role: name for stage in settings.stages() for role, name in stage.models().items()}
+    `tagged` are the models that made the transcript, by role, as run.json has them.
+    """
+    *before, last = stages
+    if not isinstance(last, Finish):
+        return tuple(stages)
+    voice, timeline = speak_stage_of(stages), find_stage(Reconstruct, stages)
+    settings = {name: getattr(voice, name) for name in _TOLD} | {"verify": bool(voice.verify)}
     told = {
         "tool": f"dailytalk-contiguous {version('dailytalk-contiguous')}",
-        "models": {
-            **tagged,
-            **{role: {"name": name, **licence_of(name)._asdict()} for role, name in models.items()},
-        },
-        "voice": speak_stage(settings).synthesiser().voice,
-        "settings": {name: getattr(settings, name) for name in _TOLD},
+        "models": {**tagged, **models_of(stages)},
+        "voice": voice.synthesiser().voice,
+        "settings": settings | ({"timeline": timeline.mode} if timeline else {}),
     }
-    return json.dumps(told, sort_keys=True, ensure_ascii=False)
+    return (*before, replace(last, provenance=json.dumps(told, sort_keys=True, ensure_ascii=False)))

@@ -23,6 +23,7 @@ from dailytalk_contiguous.store.files import write_bytes
 
 #: What a command may remove from a store: its own results alone.
 OF_TAG = ("tagged/shard-*.parquet", NEW_TRANSCRIPT)
+OF_CORPUS = ("measured/shard-*.parquet", "clips/shard-*.parquet", "data/*")
 OF_SPEAK = ("dataset/shard-*.parquet", "audio/*_edited.wav")
 
 #: Shards of all kinds, by their names in a store.

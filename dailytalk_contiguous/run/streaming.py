@@ -17,10 +17,9 @@ from dailytalk_contiguous.core.documents import MOST_BYTES, expect, numbered_lin
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError, Reject
 from dailytalk_contiguous.core.schema import Row
 from dailytalk_contiguous.models.engines import Budget, load_synthesiser, open_budget
-from dailytalk_contiguous.pipelines import SpeakSettings, TagSettings, speak_stage, speak_stages, tag_stages
+from dailytalk_contiguous.pipelines import SpeakSettings, TagSettings, speak_stages, tag_stages
 from dailytalk_contiguous.run import local, outputs
 from dailytalk_contiguous.run.events import Account, Journal
-from dailytalk_contiguous.run.local import use_device
 from dailytalk_contiguous.run.outputs import (
     SHIFTED,
     TRANSCRIPT,
@@ -31,25 +30,25 @@ from dailytalk_contiguous.run.outputs import (
     write_outputs,
     write_spoken,
 )
-from dailytalk_contiguous.run.runner import Runner
+from dailytalk_contiguous.run.passes import (
+    Pass,
+    Passes,
+    RunOptions,
+    make_writable,
+    paid_voice,
+    refuse_mixing,
+    refuse_unwritable,
+)
 from dailytalk_contiguous.run.shard import Progress
 from dailytalk_contiguous.run.speaking import (
-    BATCH_SECONDS,
     DATASET,
     SynthesisInput,
     check_script_tags,
-    provenance_of,
     spending,
+    with_provenance,
 )
-from dailytalk_contiguous.run.tagging import (
-    TAGGED,
-    TagOptions,
-    make_writable,
-    refuse_mixing,
-    refuse_unwritable,
-    without_rows,
-)
-from dailytalk_contiguous.shards import chain_of, drop_stale, part_path, read_entries, read_rows, shard_path
+from dailytalk_contiguous.run.tagging import TAGGED
+from dailytalk_contiguous.shards import ShardIndex, chain_of, drop_stale, read_rows
 from dailytalk_contiguous.sources.folder import FolderConfig, recording_rows
 from dailytalk_contiguous.sources.hub_repository import (
     HubStream,
@@ -381,7 +380,7 @@ class StreamJob:
     tag: TagSettings
     speak: SpeakSettings | None
     config: FolderConfig
-    window_seconds: float = TagOptions.shard_seconds
+    window_seconds: float = RunOptions.shard_seconds
     licence: str = ""
 
     def __post_init__(self) -> None:
@@ -401,7 +400,7 @@ class StreamJob:
         tag = tag_stages(self.tag)
         if self.speak is None:
             return tag, ()
-        return tag, speak_stages(self.speak, provenance_of(self.speak, models_of(tag)))
+        return tag, with_provenance(speak_stages(self.speak), models_of(tag))
 
     def about(self) -> dict[str, Any]:
         """All that decides what the stream makes: two that differ in it may not share a work folder."""
@@ -490,6 +489,8 @@ class StreamOutputs:
     job: StreamJob
     out: Path
     positions: Positions
+    tagged: ShardIndex
+    dataset: ShardIndex
     tag_stages: tuple[Stage, ...]
     speak_stages: tuple[Stage, ...]
 
@@ -502,7 +503,7 @@ class StreamOutputs:
         """Bytes that `write` would add to the disk, but for rejects and the record. Reads all rows, no sound."""
         rows = (row for path in self._tagged() for row in read_rows(path, outputs.COLUMNS).values())
         lines = (outputs.to_json(line) for row in rows for line in outputs.lines(row))
-        return sum(len(line.encode()) for line in lines) + bytes_to_write(self.out, self._spoken())
+        return sum(len(line.encode()) for line in lines) + bytes_to_write(self.out, self.dataset, self._spoken())
 
     def write(self, about: Mapping[str, Any], stopped: str, account: Account, money: Budget) -> dict[str, Any]:
         """Write them; what run.json holds then.
@@ -532,20 +533,19 @@ class StreamOutputs:
         return [self.out / DATASET / one.dataset for one in self.positions.windows if one.dataset]
 
     def _write_tagged(self, told: Mapping[str, Any]) -> dict[str, Any]:
-        folder = self.out / TAGGED
-        paths = self._tagged() or [without_rows(folder, self.tag_stages)]
+        paths = self._tagged() or Pass(self.tagged, [], self.tag_stages).outputs()
         problems = [problem for one in self.positions.windows for problem in one.problems]
         about = {**told, "settings": self.job.tag.told()}
-        record = write_outputs(self.out, paths, self.tag_stages, problems, about)
-        drop_stale(folder, paths)
+        record = write_outputs(self.out, self.tagged, paths, self.tag_stages, problems, about)
+        drop_stale(self.tagged.folder, paths)
         return record
 
     def _write_spoken(self, told: Mapping[str, Any], settings: SpeakSettings, money: Budget) -> None:
         paths = self._spoken()
         unsaid = [reject for one in self.positions.windows for reject in one.unsaid]
         about = {**told, "settings": settings.told(), "money": money.as_dict()}
-        write_spoken(self.out, paths, self.speak_stages, unsaid, about, self.job.source)
-        drop_stale(self.out / DATASET, paths)
+        write_spoken(self.out, self.dataset, paths, self.speak_stages, unsaid, about, self.job.source)
+        drop_stale(self.dataset.folder, paths)
 
 
 # Streaming: a dataset on the Hub that is larger than the disk, a window of conversations at a time.
@@ -617,7 +617,7 @@ def intended_stream(job: StreamJob, out: Path, limits: Limits) -> tuple[Stage, .
     if not _is_left(positions, limits):
         return ()
     tag_stages, speak_stages = job.stages()
-    Runner().preflight((*tag_stages, *speak_stages), job.tag.device, fetch=False)
+    RunOptions().runner.preflight((*tag_stages, *speak_stages), fetch=False)
     return (*tag_stages, *speak_stages)
 
 
@@ -646,6 +646,8 @@ class _Run:
         self.progress, self.planned = progress, planned
         self.tag_stages, self.speak_stages = job.stages()
         self.positions = Positions(out)
+        self.tagged, self.dataset = ShardIndex(out / TAGGED), ShardIndex(out / DATASET)
+        self.options = RunOptions()
         self.stopped = ""
         self.made: list[StreamWindow] = []
 
@@ -654,11 +656,12 @@ class _Run:
         started = time.perf_counter()
         self._agree()
         scratch = self.out / SCRATCH
-        kind, settings = ("build", self.job.speak) if self.job.speak else ("tag", self.job.tag)
+        kind = "build" if self.job.speak else "tag"
+        digest = chain_of((*self.tag_stages, *self.speak_stages))[-1]
         command = self.about.get("command", "")
         spent = (lambda: self.money.spent) if self.job.speak else None
         record = read_run(self.out)
-        with Journal(self.out, kind, settings, command, spent=spent) as journal:
+        with Journal(self.out, kind, digest, command, spent=spent) as journal:
             if self._to_do():
                 shutil.rmtree(scratch, ignore_errors=True)  # of a run that was killed
                 try:
@@ -666,7 +669,9 @@ class _Run:
                         self._all_windows(scratch, journal)
                 finally:
                     shutil.rmtree(scratch, ignore_errors=True)
-            outputs = StreamOutputs(self.job, self.out, self.positions, self.tag_stages, self.speak_stages)
+            outputs = StreamOutputs(
+                self.job, self.out, self.positions, self.tagged, self.dataset, self.tag_stages, self.speak_stages
+            )
             if self.stopped == DISK:
                 record = None
             elif self.made or record is None or not outputs.stand():
@@ -702,15 +707,16 @@ class _Run:
         return left
 
     def _all_windows(self, scratch: Path, journal: Journal) -> None:
-        Runner().preflight((*self.tag_stages, *self.speak_stages), self.job.tag.device)
+        self.options.runner.preflight((*self.tag_stages, *self.speak_stages))
         job = self.job
         fruitless = 0
+        passes = Passes(self.options, journal, self.progress, self.planned)
         windows = Windows(HubStream(job.repository), scratch, job.config, job.window_seconds)
         with contextlib.closing(
             windows_ahead(self._wanted(windows), windows.stop, self._has_room_for_one)
         ) as coming:
             for window in coming:
-                finished = self._work(window, journal)
+                finished = self._work(window, passes)
                 self.positions.add(finished)
                 self.made.append(window)
                 fruitless = fruitless + 1 if finished.held == len(window.rows) > 0 else 0
@@ -748,25 +754,22 @@ class _Run:
         self.stopped = DISK
         return False
 
-    def _work(self, window: StreamWindow, journal: Journal) -> FinishedWindow:
+    def _work(self, window: StreamWindow, passes: Passes) -> FinishedWindow:
         """Take a window through all stages."""
         tagged = dataset = None
         unsaid: list[Reject] = []
         held = 0
         if window.rows:
-            networks = use_device(self.tag_stages) and Runner().on_cuda(self.job.tag.device)
-            batch = TagOptions.batch_seconds if networks else 0.0
-            tagged = self._make(self.out / TAGGED, window.rows, self.tag_stages, batch, journal)
+            tagged = self._make(self.tagged, window.rows, self.tag_stages, passes)
         if tagged and self.job.speak:
             script = self._script(window, tagged)
             unsaid = script.rejects
             if script.rows:
-                check_script_tags(script, self.job.speak)
-                paid = not speak_stage(self.job.speak).synthesiser().deterministic
-                batch = BATCH_SECONDS if paid else 0.0
-                dataset = self._make(self.out / DATASET, script.rows, self.speak_stages, batch, journal)
+                check_script_tags(script, self.speak_stages)
+                dataset = self._make(self.dataset, script.rows, self.speak_stages, passes)
                 # A synthesiser that says a line always alike would fail alike again.
-                held = sum(not one.input_digest for one in self._entries(dataset).values()) if paid else 0
+                if paid_voice(self.speak_stages):
+                    held = sum(not entry.input_digest for entry in self.dataset.of(dataset).values())
         before = self.positions.windows[window.number : window.number + 1]
         return FinishedWindow(
             window.number,
@@ -784,25 +787,12 @@ class _Run:
             window.size + sum(path.stat().st_size for path in (tagged, dataset) if path),
         )
 
-    def _make(
-        self, folder: Path, rows: list[Row], stages: tuple[Stage, ...], batch_seconds: float, journal: Journal
-    ) -> Path:
+    def _make(self, index: ShardIndex, rows: list[Row], stages: tuple[Stage, ...], passes: Passes) -> Path:
         """The shard of these rows, made unless it stands."""
-        path = shard_path(folder, rows)
-        files = (part_path(path), path)  # of both, what is finished counts
-        known = {name: (file, entry) for file in files for name, entry in self._entries(file).items()}
-        plan = local.plan_run(folder, [rows], stages, known)
-        self.planned(plan, journal.forecast)
-        journal.planned(plan, sum(row["duration"] for row in rows), [stage.name for stage in stages])
-        for _ in local.run_local(plan, stages, 1, batch_seconds, journal.telling(self.progress), journal.made):
-            pass
-        if lost := {row["conversation_id"] for row in rows} - self._entries(path).keys():
-            raise RuntimeError(f"{len(lost)} conversations are neither in {path} nor rejected: {sorted(lost)[:5]}")
-        return path
-
-    @staticmethod
-    def _entries(path: Path) -> dict[str, Any]:
-        return (read_entries(path) or {}) if path.is_file() else {}
+        todo = Pass(index, [rows], stages)
+        passes.make(todo, passes.plan(todo))
+        todo.check_nothing_lost()
+        return todo.paths[0]
 
     def _script(self, window: StreamWindow, tagged: Path) -> SynthesisInput:
         """What `dailytalk speak` would read of a window's transcript: the same times, rounded in the same way."""

@@ -24,6 +24,7 @@ from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.core.schema import CONVERSATION_COLUMNS, PROBLEM, Batch, Row, per_utterance
 
 AnyDataset = TypeVar("AnyDataset", Dataset, IterableDataset)
+_Kind = TypeVar("_Kind", bound="Stage")
 
 #: Columns that a row with a problem keeps where a stage makes them again.
 IDS = ("conversation_id", "recording_id")
@@ -128,6 +129,15 @@ class Stage:
 
         `fetch`: whether models that are not on this machine are downloaded. Without it nobody misses them.
         """
+
+    @property
+    def unfitted(self) -> bool:
+        """Whether the stage must be told of all rows first: `fit` makes one that can run."""
+        return False
+
+    def fit(self, rows: Iterable[Row]) -> "Stage":
+        """The stage with what it must know of all `rows`, which have the columns of `needs`."""
+        return self
 
     def models(self) -> dict[str, str]:
         """Names of the models that this stage uses, by their role (`recogniser`, `affect`, …)."""
@@ -279,6 +289,12 @@ def _with_nulls(values: Sequence[Any], places: Sequence[int], n_rows: int) -> li
     for place, value in zip(places, values, strict=True):
         column[place] = value
     return column
+
+
+def find_stage(kind: type[_Kind], stages: Iterable[Stage]) -> _Kind | None:
+    """The first stage of a class among these, taken out of its `PerUtterance`; None where there is none."""
+    inner = (stage.stage if isinstance(stage, PerUtterance) else stage for stage in stages)
+    return next((stage for stage in inner if isinstance(stage, kind)), None)
 
 
 def flatten(batch: Batch, columns: Iterable[str], counts: list[int]) -> Batch:

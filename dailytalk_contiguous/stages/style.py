@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -23,7 +23,7 @@ from dailytalk_contiguous.core.buckets import (
     seed,
 )
 from dailytalk_contiguous.core.errors import DailytalkError
-from dailytalk_contiguous.core.schema import MEASURE, STRING, Batch, per_utterance
+from dailytalk_contiguous.core.schema import MEASURE, STRING, Batch, Row, per_utterance
 from dailytalk_contiguous.core.sentences import ends_as_question, punctuate, tagged
 from dailytalk_contiguous.core.tags import Evidence, check_tags, choose_tag, rules_of, style_of
 from dailytalk_contiguous.stages.base import Stage
@@ -107,13 +107,20 @@ class Bucket(Stage):
                 added[name].append(values)
         return added
 
+    @property
+    def unfitted(self) -> bool:
+        return self.preset == "robust" and not self.corpus
+
+    def fit(self, rows: Iterable[Row]) -> "Bucket":
+        """The stage with the statistics of all conversations. Raises DailytalkError where they are too few."""
+        return replace(self, corpus=corpus_of(rows))
+
     def preflight(self, fetch: bool = True) -> None:
         missing = sorted(set(FEATURES) - {entry[0] for entry in self.corpus})
         if self.preset == "robust" and missing:
             raise DailytalkError(
                 f"the bucket preset 'robust' has no corpus statistics of {', '.join(missing)}",
-                "measure the corpus once and pass corpus=corpus_of(rows), of dailytalk_contiguous.stages.style, "
-                "with the rows of a finished 'dailytalk tag' run (any preset), or use the preset 'percentile'",
+                "take stage.fit(rows) of the rows that the stages before it have made, or the preset 'percentile'",
             )
 
     def _of_row(self, row: Mapping[str, Any], n_utterances: int) -> dict[str, list[Any]]:

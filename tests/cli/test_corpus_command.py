@@ -9,10 +9,12 @@ from corpus_trees import put, table
 from recordings import read_lines
 from spoken_corpora import crema_d, dailytalk_files, rows_of, spoken
 
-from dailytalk_contiguous.run import clips
 from dailytalk_contiguous.run.events import EVENTS, read_events
 
 PLAIN = ("--profile", "embedded", "--asr-model", "none")
+
+#: Shards of a few clips.
+SMALL = ("--shard-minutes", "0.1")
 
 
 @pytest.fixture
@@ -34,11 +36,8 @@ def test_corpus_becomes_a_folder_that_passes_the_check(source: Path, tmp_path: P
     assert dailytalk("check", tmp_path / "out").code == 0
 
 
-def test_several_workers_give_the_same_rows(
-    source: Path, tmp_path: Path, dailytalk: Command, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(clips, "SHARD_SECONDS", 6.0)
-    arguments = ("corpus", "crema_d", source, *PLAIN, "--augment", "noise", "--json", "--out")
+def test_several_workers_give_the_same_rows(source: Path, tmp_path: Path, dailytalk: Command) -> None:
+    arguments = ("corpus", "crema_d", source, *PLAIN, "--augment", "noise", "--json", *SMALL, "--out")
     dailytalk(*arguments, tmp_path / "one")
     done = dailytalk(*arguments, tmp_path / "two", "--workers", 2)
     assert (done.code, json.loads(done.out)["counts"]["copies"]) == (0, 8)
@@ -46,6 +45,47 @@ def test_several_workers_give_the_same_rows(
     assert rows_of(tmp_path / "one") == rows_of(tmp_path / "two")
     started = [read_events(tmp_path / name / EVENTS)[0]["workers"] for name in ("one", "two")]
     assert started == [1, 2]  # what the time left is foretold from
+
+
+def test_hosts_share_a_corpus_and_whoever_comes_last_finishes_it(
+    source: Path, tmp_path: Path, dailytalk: Command
+) -> None:
+    arguments = ("corpus", "crema_d", source, *PLAIN, *SMALL, "--out")
+    dailytalk(*arguments, tmp_path / "one")
+    shared = (*arguments, tmp_path / "two", "--shard")
+    done = dailytalk(*shared, "1/2")
+    assert (done.code, "still missing" in done.out) == (0, True)
+    assert not (tmp_path / "two/run.json").exists()
+    for share in ("2/2", "1/2", "2/2"):  # what the first measured, and then their shares of the clips
+        done = dailytalk(*shared, share)
+    assert (done.code, "still missing" in done.out) == (0, False)
+    assert rows_of(tmp_path / "one") == rows_of(tmp_path / "two")
+
+
+@pytest.mark.needs("ray")
+@pytest.mark.xdist_group("ray")
+def test_ray_gives_the_same_clips(source: Path, tmp_path: Path, dailytalk: Command) -> None:
+    arguments = ("corpus", "crema_d", source, *PLAIN, *SMALL, "--augment", "noise", "--out")
+    assert dailytalk(*arguments, tmp_path / "here").code == 0
+    assert dailytalk(*arguments, tmp_path / "there", "--runner", "ray", "--workers", 2).code == 0
+    assert rows_of(tmp_path / "here") == rows_of(tmp_path / "there")
+
+
+def test_dry_run_of_a_corpus_says_what_is_left_and_writes_nothing(
+    source: Path, tmp_path: Path, dailytalk: Command
+) -> None:
+    arguments = ("corpus", "crema_d", source, *PLAIN, *SMALL, "--out", tmp_path / "out")
+    done = dailytalk(*arguments, "--dry-run")
+    assert done.code == 0
+    assert done.out.splitlines()[0].startswith("9 clips, ")
+    assert "MeasureQuality" in done.out
+    assert not (tmp_path / "out").exists()
+    assert dailytalk(*arguments, "--report-only").code == 0
+    left = json.loads(dailytalk(*arguments, "--dry-run", "--json").out)
+    assert left["stages"] == ["Condition", "TakeConditioned", "FinishClip"]
+    dailytalk(*arguments)
+    left = json.loads(dailytalk(*arguments, "--dry-run", "--json").out)
+    assert (left["clips"], left["shards"]["to_make"], left["stages"]) == (9, 0, [])
 
 
 def test_recogniser_that_hears_the_text_gives_the_times(tmp_path: Path, dailytalk: Command) -> None:

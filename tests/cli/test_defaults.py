@@ -12,7 +12,6 @@ from dailytalk_contiguous.pipelines import SpeakSettings, TagSettings
 from dailytalk_contiguous.publish.mixture import Settings as MixSettings
 from dailytalk_contiguous.publish.pushing import PushSettings, Target
 from dailytalk_contiguous.run.clip_plan import CorpusSettings
-from dailytalk_contiguous.run.clips import CorpusOptions
 from dailytalk_contiguous.stages.base import PerUtterance
 
 COMMANDS: Any = {name: command_of(name) for name in NAMES}
@@ -69,7 +68,7 @@ SETTINGS: dict[str, tuple[type, ...]] = {
     "speak": (SpeakSettings,),
     "build": (TagSettings, SpeakSettings),
     "plan": (TagSettings, SpeakSettings),
-    "corpus": (CorpusSettings, CorpusOptions),
+    "corpus": (CorpusSettings,),
     "mix": (MixSettings,),
     "push": (PushSettings, Target),
 }

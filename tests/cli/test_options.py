@@ -5,6 +5,7 @@ import inspect
 import json
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -40,9 +41,13 @@ from dailytalk_contiguous.publish.mixture import Settings as MixSettings
 from dailytalk_contiguous.publish.pushing import PushSettings, Target
 from dailytalk_contiguous.run import on_ray
 from dailytalk_contiguous.run.clip_plan import CorpusSettings
-from dailytalk_contiguous.run.clips import CorpusOptions, Read, WrittenConversations
+from dailytalk_contiguous.run.clips import OPTIONS, Read, WrittenConversations
+from dailytalk_contiguous.run.passes import Runner
+from dailytalk_contiguous.run.storage import WorkFolder
 from dailytalk_contiguous.run.streaming import Limits
 from dailytalk_contiguous.sources.hub_repository import HubChoice
+from dailytalk_contiguous.stages.base import find_stage
+from dailytalk_contiguous.stages.transcribe import Transcribe
 from dailytalk_contiguous.store.hub import Reference
 
 pytest_plugins = ["hub.hub_fixtures"]
@@ -151,21 +156,26 @@ def test_options_of_tag_reach_the_search_and_the_settings(tmp_path: Path, caught
     (tmp_path / "texts").mkdir()
     command = ("tag", tmp_path / "in", "--out", tmp_path / "out")
     plain = caught(tag_command, "find", *command)
-    assert plain["settings"] == TagSettings()
+    assert (plain["channel"], plain["shard_seconds"]) == ("both", 600.0)
     assert (plain["out"], plain["max_conversation"], plain["transcripts"]) == (tmp_path / "out", 900.0, None)
     assert (plain["hub"], plain["licence"], plain["follow_links"]) == (HubChoice(), "", False)
-    options = plain["options"]
+    run = caught(tag_command, "run_tagging", *command)
+    assert (run["stages"], run["about"]["settings"]) == (TagSettings().stages(), TagSettings().told())
+    options = run["options"]
     assert (options.workers, options.shard, options.shard_seconds, options.prune) == (1, (1, 1), 600.0, False)
-    full = caught(
-        *(tag_command, "find", *command, *OF_MODELS, *OF_HUB, "--device", "cpu", "--fast"),
+    more = (
+        *(*command, *OF_MODELS, "--device", "cpu", "--fast"),
         *("--transcripts", tmp_path / "texts", "--follow-links", "--source-licence", "mit", "--workers", "3"),
         *("--max-conversation", "1h", "--shard", "2/3", "--shard-minutes", "2", "--prune"),
     )
+    full = caught(tag_command, "find", *more, *OF_HUB)
     assert full["inputs"] == [str(tmp_path / "in")]
-    assert full["settings"] == TAGGING
+    assert (full["channel"], full["shard_seconds"]) == (TAGGING.channel, 120.0)
     assert (full["hub"], full["licence"], full["follow_links"]) == (HubChoice("c", "s", "a", "i"), "mit", True)
     assert (full["max_conversation"], full["transcripts"]) == (3600.0, str(tmp_path / "texts"))
-    options = full["options"]
+    run = caught(tag_command, "run_tagging", *more)
+    options = run["options"]
+    assert run["stages"] == TAGGING.stages()
     assert (options.workers, options.shard, options.shard_seconds, options.prune) == (3, (2, 3), 120.0, True)
 
 
@@ -173,10 +183,10 @@ def test_command_line_is_in_the_record(tmp_path: Path, caught: Caught, monkeypat
     save(tmp_path / "in/call.wav")
     monkeypatch.setattr("sys.argv", ["/bin/dailytalk", "tag", "my calls"])
     command = ("tag", tmp_path / "in", "--out", tmp_path / "out", "--profile", "embedded")
-    assert caught(tag_command, "run_tagging", *command)["about"] == {"command": "dailytalk tag 'my calls'"}
+    assert caught(tag_command, "run_tagging", *command)["about"]["command"] == "dailytalk tag 'my calls'"
     work = folder(tmp_path / "work", first=SHORT)
     about = caught(speak_command, "run_speaking", "speak", work, "--profile", "embedded")["about"]
-    assert about == {"command": "dailytalk tag 'my calls'"}
+    assert about["command"] == "dailytalk tag 'my calls'"
 
 
 # Streams
@@ -301,15 +311,16 @@ def test_json_is_alone_on_stdout_whatever_else_is_asked_for(
 def test_options_of_speak_reach_its_settings_and_its_run(tmp_path: Path, caught: Caught) -> None:
     work = folder(tmp_path / "work", first=SHORT)
     plain = caught(speak_command, "run_speaking", "speak", work, "--profile", "embedded")
-    assert plain["settings"] == SpeakSettings(profile="embedded")
-    assert (plain["out"], plain["prune"], plain["workers"]) == (work, False, 1)
+    settings = SpeakSettings(profile="embedded")
+    assert (plain["stages"], plain["about"]["settings"]) == (settings.stages(), settings.told())
+    assert (plain["out"], plain["options"].prune, plain["options"].workers) == (work, False, 1)
     full = caught(
         *(speak_command, "run_speaking", "speak", work, "--out", tmp_path / "out", *OF_SPEECH),
         *("--cache", tmp_path / "speech", "--max-cost", "1.5", "--workers", "3", "--prune"),
     )
     own = {"cache": str(tmp_path / "speech"), "max_cost": 1.5}
-    assert full["settings"] == SpeakSettings(**(vars(SPEAKING) | own))
-    assert (full["out"], full["prune"], full["workers"]) == (tmp_path / "out", True, 3)
+    assert full["stages"] == SpeakSettings(**(vars(SPEAKING) | own)).stages()
+    assert (full["out"], full["options"].prune, full["options"].workers) == (tmp_path / "out", True, 3)
     assert [row["conversation_id"] for row in full["script"].rows] == ["first"]
     read = caught(
         *(speak_command, "read_synthesis_input", "speak", work, "--profile", "embedded", "--shard-minutes", "2"),
@@ -339,11 +350,11 @@ def test_device_of_a_cluster_is_what_its_nodes_have(
     save(tmp_path / "in/call.wav")
     work = folder(tmp_path / "work", first=SHORT)
     cluster = ("--profile", "embedded", "--runner", "ray", "--address", "host:6379")
-    found = caught(tag_command, "find", "tag", tmp_path / "in", "--out", tmp_path / "out", *cluster)
+    found = caught(tag_command, "run_tagging", "tag", tmp_path / "in", "--out", tmp_path / "out", *cluster)
     said = caught(speak_command, "run_speaking", "speak", work, *cluster)
-    devices = [found["settings"].device, said["settings"].device]
+    devices = [ran["about"]["settings"]["device"] for ran in (found, said)]
     assert (devices, asked) == (["cuda" if gpus else "cpu"] * 2, ["host:6379"] * 2)
-    assert (found["options"].runner.name, said["runner"].name) == ("ray", "ray")
+    assert (found["options"].runner.name, said["options"].runner.name) == ("ray", "ray")
 
 
 BEFORE = {"profile": "embedded", "tts": "openai", "tts_model": "tts-2", "voice": "nova"}
@@ -448,9 +459,9 @@ def test_options_of_plan_reach_the_estimate(tmp_path: Path, caught: Caught) -> N
     save(tmp_path / "in/call.wav")
     command = ("plan", tmp_path / "in", "--profile", "embedded", "--language", "en")
     plain = caught(plan_command, "estimate_run", *command)
-    assert plain["settings"] == TagSettings(profile="embedded", language="en")
+    assert plain["stages"] == TagSettings(profile="embedded", language="en").stages()
     values = list(plain.values())
-    assert values[3:7] == [None, 1, 180.0, 0]
+    assert values[3:7] == [(), 1, 180.0, 0]
     full = caught(
         *(
             plan_command,
@@ -467,8 +478,8 @@ def test_options_of_plan_reach_the_estimate(tmp_path: Path, caught: Caught) -> N
         *("--timeline", "sequential", "--beam", "7"),
     )
     values = list(full.values())
-    assert values[3] == SpeakSettings(profile="embedded", timeline="sequential")
-    assert (values[4:7], full["settings"].beam) == ([3, 120.0, 4], 7)
+    assert values[3] == SpeakSettings(profile="embedded", timeline="sequential").stages()
+    assert (values[4:7], find_stage(Transcribe, full["stages"]).beam) == ([3, 120.0, 4], 7)
     search = caught(plan_command, "find", *command, *OF_HUB, "--follow-links", "--max-conversation", "never")
     assert (search["hub"], search["follow_links"]) == (HubChoice("c", "s", "a", "i"), True)
     assert search["max_conversation"] == 0.0
@@ -493,7 +504,9 @@ def test_options_of_corpus_reach_its_settings(
     monkeypatch.setattr(corpus_command, "read_corpus", corpus_read)
     noise = save(tmp_path / "noise/a.wav").parent
     plain = caught(corpus_command, "build_corpus", *command)
-    assert (plain["settings"], plain["options"]) == (CorpusSettings(), CorpusOptions())
+    work = WorkFolder(tmp_path / "out")
+    assert (plain["settings"], plain["options"]) == (CorpusSettings(), replace(OPTIONS, runner=Runner(work=work)))
+    assert (plain["text_conditions"], plain["report_only"]) == (False, False)
     assert callable(plain["planned"])  # the bar
     full = caught(
         *(corpus_command, "build_corpus", *command, "--profile", "embedded", "--asr-model", "none"),
@@ -543,7 +556,7 @@ def test_options_of_corpus_reach_its_settings(
         seed=9,
         device="cpu",
     )
-    assert full["options"] == CorpusOptions(3, True, True)
+    assert (full["options"].workers, full["text_conditions"], full["report_only"]) == (3, True, True)
 
 
 @pytest.mark.parametrize(

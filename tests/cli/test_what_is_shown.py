@@ -728,6 +728,7 @@ def corpus_record() -> dict[str, Any]:
 
 def corpus_lines(**told: Any) -> list[str]:
     fields: dict[str, Any] = {"measured": [], "kept": [], "n_made": 1, "wall_seconds": 2.345, "rejects": []}
+    fields |= {"n_missing": 0, "account": Account({}, {})}
     outcome = clips.CorpusOutcome(**(fields | told))
     return shown(lambda console: show.corpus_outcome(console, READ, outcome, OUT, CorpusSettings(), False))
 
@@ -760,7 +761,7 @@ def test_corpus_is_shown_with_counts_split_shortfalls_and_rejects_by_stage() -> 
 def test_report_of_a_corpus_is_a_table_of_percentiles_and_a_plot(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    outcome = clips.CorpusOutcome(None, clip_rows(101), clip_rows(7), rejects(5), 1, 2.345)
+    outcome = clips.CorpusOutcome(None, clip_rows(101), clip_rows(7), rejects(5), 1, 0, 2.345, Account({}, {}))
     on = lambda console: show.corpus_outcome(console, READ, outcome, tmp_path, CorpusSettings(), False)  # noqa: E731
     lines = [" ".join(line.split()) for line in shown(on)]
     assert lines[1:3] == ["measure 1 % 5 % 50 % 95 % 99 %", "duration 1 5 50 95 99"]
@@ -773,7 +774,7 @@ def test_report_of_a_corpus_is_a_table_of_percentiles_and_a_plot(
     told = json.loads(capsys.readouterr().out)
     assert told["measures"]["duration"] == [1.0, 5.0, 50.0, 95.0, 99.0]
     assert (told["kept"], told["seconds"], len(told["rejected"])) == (7, 2.35, 5)
-    nothing = clips.CorpusOutcome(None, [], [], [], 0, 1.0)
+    nothing = clips.CorpusOutcome(None, [], [], [], 0, 0, 1.0, Account({}, {}))
     show.corpus_outcome(Console(), READ, nothing, tmp_path / "none", CorpusSettings(), False)
     assert "0 of 0 measured clips would be kept" in capsys.readouterr().out
     assert not (tmp_path / "none").exists()

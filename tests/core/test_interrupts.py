@@ -25,6 +25,7 @@ from dailytalk_contiguous.cli.terminal import guarded
 from dailytalk_contiguous.core import interrupts
 from dailytalk_contiguous.core.schema import SOURCE
 from dailytalk_contiguous.run import local
+from dailytalk_contiguous.shards import ShardIndex
 from dailytalk_contiguous.stages.base import Stage
 
 def ctrl_c(*ignored):
@@ -78,7 +79,7 @@ def command():
     if sys.argv[2] == "lost":
         lost()
         return 0
-    work = local.plan_run(Path(sys.argv[1]), [[row]], stages)
+    work = local.plan_run(ShardIndex(Path(sys.argv[1])), [[row]], stages)
     return len(list(local.run_local(work, stages, 1, 0.0, lambda *event: None)))
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ from datasets import Features, Value
 from dailytalk_contiguous.core.errors import BadInput, Reject
 from dailytalk_contiguous.core.schema import SOURCE, Batch
 from dailytalk_contiguous.run.shard import build_shard
-from dailytalk_contiguous.shards import index, part_path, read_rows
+from dailytalk_contiguous.shards import ShardIndex, part_path, read_rows
 from dailytalk_contiguous.stages.base import EXECUTION, Stage
 
 #: What the stages of these tests were called with, in order: their name and the conversations.
@@ -81,7 +81,7 @@ def row(name: str, digest: str = "d", duration: float = 0.1) -> dict[str, Any]:
 def build(folder: Path, names: str, *stages: Stage, digests: dict[str, str] | None = None, **options: Any) -> Path:
     path = folder / "shard-1.parquet"
     rows = [row(name, (digests or {}).get(name, "d")) for name in names]
-    build_shard(path, rows, stages, index(folder) if folder.exists() else {}, **options)
+    build_shard(path, rows, stages, ShardIndex(folder).entries if folder.exists() else {}, **options)
     return path
 
 
@@ -140,7 +140,7 @@ def test_added_conversation_leaves_the_others_as_they_are(tmp_path: Path) -> Non
 def test_refused_conversation_becomes_a_reject_and_the_rest_goes_on(tmp_path: Path, batch_seconds: float) -> None:
     path = build(tmp_path, "abc", Length(), Weigh(refused=("b", "c")), batch_seconds=batch_seconds)
     assert weights(path) == {"a": 3}
-    entries = {name: entry for name, (_, entry) in index(tmp_path).items()}
+    entries = {name: entry for name, (_, entry) in ShardIndex(tmp_path).entries.items()}
     assert list(entries) == ["a", "b", "c"]
     assert [entries[name].reject for name in "abc"] == [
         None,
@@ -212,7 +212,7 @@ def test_what_is_finished_of_a_stopped_shard_is_not_done_again(
     path = build(tmp_path, "abc", *stages)
     assert calls == [("Length", ["c"]), ("Weigh", ["c"])]
     assert weights(path) == {"b": 3, "c": 3}
-    assert [name for name, (_, entry) in index(tmp_path).items() if entry.reject] == ["a"]
+    assert [name for name, (_, entry) in ShardIndex(tmp_path).entries.items() if entry.reject] == ["a"]
     assert list(tmp_path.iterdir()) == [path]
 
 
@@ -230,7 +230,7 @@ def test_stages_that_a_stopped_conversation_was_through_are_not_done_again(
     with pytest.raises((KeyboardInterrupt, MemoryError)):
         build(tmp_path, "ab", Length(), Weigh(), progress=stop)
     assert list(tmp_path.glob("*.parquet")) == []
-    [(name, (_, entry))] = index(tmp_path).items()
+    [(name, (_, entry))] = ShardIndex(tmp_path).entries.items()
     assert (name, len(entry.chain), len(entry.seconds), entry.reject) == ("a", 1, 1, None)
     calls.clear()
     path = build(tmp_path, "ab", Length(), Weigh())
@@ -247,10 +247,13 @@ def test_conversation_that_was_refused_is_none_of_those_in_hand(tmp_path: Path) 
     stages = Length(), Weigh(refused=("a",)), Weigh(factor=2)
     with pytest.raises(KeyboardInterrupt):
         build(tmp_path, "abc", *stages, batch_seconds=9.0, progress=stop)
-    assert {name: len(entry.chain) for name, (_, entry) in index(tmp_path).items()} == {"b": 2, "c": 2}
+    assert {name: len(entry.chain) for name, (_, entry) in ShardIndex(tmp_path).entries.items()} == {
+        "b": 2,
+        "c": 2,
+    }
     path = build(tmp_path, "abc", *stages, batch_seconds=9.0)
     assert weights(path) == {"b": 6, "c": 6}
-    assert [name for name, (_, entry) in index(tmp_path).items() if entry.reject] == ["a"]
+    assert [name for name, (_, entry) in ShardIndex(tmp_path).entries.items() if entry.reject] == ["a"]
 
 
 def test_shard_of_which_all_is_finished_in_a_part_is_written_without_work(
@@ -268,7 +271,7 @@ def test_shard_of_which_all_is_finished_in_a_part_is_written_without_work(
 def test_shard_of_rejects_only_is_written(tmp_path: Path) -> None:
     path = build(tmp_path, "a", Length(), Weigh(refused=("a",)))
     assert weights(path) == {}
-    assert index(tmp_path)["a"][1].reject is not None
+    assert ShardIndex(tmp_path).entries["a"][1].reject is not None
 
 
 def test_rows_of_a_shard_that_is_damaged_inside_are_made_again(tmp_path: Path) -> None:

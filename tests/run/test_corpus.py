@@ -3,6 +3,7 @@ import json
 import os
 import shutil
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,9 +17,8 @@ from spoken_corpora import crema_d, faults, rows_of, run, spoken
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.quality import QualityLimits
 from dailytalk_contiguous.publish.checking import check_folder
-from dailytalk_contiguous.run import clips
 from dailytalk_contiguous.run.clip_plan import CorpusSettings
-from dailytalk_contiguous.run.clips import CorpusOptions, build_corpus, read_corpus
+from dailytalk_contiguous.run.clips import OPTIONS, build_corpus, read_corpus
 
 MANIFESTS = ("expressive_dataset.jsonl", "expressive_dataset_validation.jsonl")
 
@@ -205,7 +205,7 @@ def test_weights_stand_in_the_rows(source: Path, out: Path) -> None:
 
 
 def test_text_conditions_only_on_request(source: Path, out: Path) -> None:
-    run(source, out, options=CorpusOptions(text_conditions=True))
+    run(source, out, text_conditions=True)
     told = [json.loads(path.read_text()) for path in (out / "data/data_stereo").glob("*.json")]
     assert {tuple(one["text_conditions"].items()) for one in told} == {
         (("emotion", emotion),) for emotion in ("angry", "happy", "neutral")
@@ -223,10 +223,8 @@ def test_second_run_makes_nothing_and_touches_no_result(source: Path, built: Pat
     assert times(built) == before
 
 
-def test_stopped_run_goes_on_and_ends_as_an_unbroken_one(
-    source: Path, built: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(clips, "SHARD_SECONDS", 8.0)
+def test_stopped_run_goes_on_and_ends_as_an_unbroken_one(source: Path, built: Path, tmp_path: Path) -> None:
+    options = replace(OPTIONS, shard_seconds=8.0)
     settings, out = CorpusSettings(profile="embedded", asr_model="none"), tmp_path / "out"
     seen: list[str] = []
 
@@ -236,11 +234,11 @@ def test_stopped_run_goes_on_and_ends_as_an_unbroken_one(
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        build_corpus(read_corpus("crema_d", source, out), out, settings, progress=stop)
+        build_corpus(read_corpus("crema_d", source, out), out, settings, options, progress=stop)
     before = {name: time for name, time in times(out).items() if "/shard-" in name}
     assert any(name.startswith("clips/") for name in before)
     assert not (out / "run.json").exists()
-    run(source, out)
+    run(source, out, options=options)
     assert before.items() <= times(out).items()
     assert rows_of(out) == rows_of(built)
 

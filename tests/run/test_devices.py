@@ -8,32 +8,35 @@ import pytest
 
 from dailytalk_contiguous.pipelines import SpeakSettings, TagSettings
 from dailytalk_contiguous.run import local
-from dailytalk_contiguous.run.local import VISIBLE, gpus_to_share, use_device
+from dailytalk_contiguous.run.local import VISIBLE, gpus_to_share, networks_device
 from dailytalk_contiguous.stages.base import Stage
 
 WHISPER = TagSettings(asr_model="tiny", affect_model="acoustic-estimate").stages()
 
 
 @pytest.mark.parametrize(
-    ("stages", "used"),
+    ("stages", "device"),
     [
-        (TagSettings().stages(), True),
-        (WHISPER, True),
-        (TagSettings(profile="embedded").stages(), False),
-        (TagSettings(device="cpu").stages(), False),
-        (SpeakSettings(tts="fish").stages(), False),
-        (SpeakSettings(tts="fish", verify=True).stages(), True),
-        (SpeakSettings(tts="fish", verify=True, asr_model="pocketsphinx").stages(), False),
-        (SpeakSettings(profile="embedded", tts="flite").stages(), False),
+        (TagSettings().stages(), "auto"),
+        (TagSettings(device="cuda").stages(), "cuda"),
+        (WHISPER, "auto"),
+        (TagSettings(profile="embedded").stages(), None),
+        (TagSettings(device="cpu").stages(), None),
+        (SpeakSettings(tts="fish").stages(), None),
+        (SpeakSettings(tts="fish", verify=True).stages(), "auto"),
+        (SpeakSettings(tts="fish", verify=True, asr_model="pocketsphinx").stages(), None),
+        (SpeakSettings(profile="embedded", tts="flite").stages(), None),
     ],
 )
-def test_device_is_used_where_a_network_runs_that_is_asked_often(stages: Sequence[Stage], used: bool) -> None:
-    assert use_device(stages) == used
+def test_device_is_used_where_a_network_runs_that_is_asked_often(
+    stages: Sequence[Stage], device: str | None
+) -> None:
+    assert networks_device(stages) == device
 
 
 def test_speech_without_word_times_is_timed_on_a_device(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OPENAI_API_KEY", "tests")
-    assert use_device(SpeakSettings(tts="openai").stages())
+    assert networks_device(SpeakSettings(tts="openai").stages()) == "auto"
 
 
 @pytest.mark.parametrize(

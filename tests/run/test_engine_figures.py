@@ -7,6 +7,7 @@ import os
 import re
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from threading import Event
 from typing import Any
@@ -20,8 +21,9 @@ from scripted import SHORT, folder
 from dailytalk_contiguous import Align, Bucket, Finish, Reconstruct, Segment, Speak, Tag
 from dailytalk_contiguous.core.errors import DailytalkError, Reject
 from dailytalk_contiguous.core.machine import cores
+from dailytalk_contiguous.core.schema import SOURCE
 from dailytalk_contiguous.pipelines import SpeakSettings, TagSettings
-from dailytalk_contiguous.run import build, estimate, events, outputs, streaming, tagging
+from dailytalk_contiguous.run import build, estimate, events, outputs, speaking, streaming, tagging
 from dailytalk_contiguous.run.clip_plan import CorpusSettings, finish_clip_stages, measure_clip_stages, noises_of
 from dailytalk_contiguous.run.events import (
     EVENTS,
@@ -35,7 +37,7 @@ from dailytalk_contiguous.run.events import (
 )
 from dailytalk_contiguous.run.local import RunPlan, Task, _broken
 from dailytalk_contiguous.run.on_ray import ActorResources, BudgetActor, plan_actors
-from dailytalk_contiguous.run.runner import Runner
+from dailytalk_contiguous.run.passes import Pass, Runner, RunOptions
 from dailytalk_contiguous.run.shard import ShardReport
 from dailytalk_contiguous.run.streaming import (
     FinishedWindow,
@@ -46,6 +48,7 @@ from dailytalk_contiguous.run.streaming import (
     windows_ahead,
 )
 from dailytalk_contiguous.run.tagging import FoundRecordings
+from dailytalk_contiguous.shards import ShardIndex
 from dailytalk_contiguous.sources.folder import FolderConfig
 from dailytalk_contiguous.sources.hub_repository import PendingRecording, StreamPosition
 from dailytalk_contiguous.sources.recordings import Names, Recording
@@ -79,9 +82,7 @@ def test_events_of_a_run_hold_its_plan_its_shards_and_its_end(
 ) -> None:
     monkeypatch.setattr(logging.getLogger("dailytalk_contiguous"), "propagate", True)
     caplog.set_level(logging.INFO)
-    with Journal(
-        tmp_path, "tag", TagSettings(), "dailytalk tag x", (2, 3), 4, spent=lambda: 0.12345678
-    ) as journal:
+    with Journal(tmp_path, "tag", "", "dailytalk tag x", (2, 3), 4, spent=lambda: 0.12345678) as journal:
         plan = RunPlan([PATH, PATH], [task(600.0), task(300.0)], 0, (0.5, 0.1))
         journal.planned(plan, 3600.0, ["Segment", "Tag"])
         journal.planned(RunPlan([PATH], [task(900.0)], 0), 1800.0, ["Tag"])
@@ -130,7 +131,7 @@ def test_log_of_a_large_run_counts_its_hours(
 ) -> None:
     monkeypatch.setattr(logging.getLogger("dailytalk_contiguous"), "propagate", True)
     caplog.set_level(logging.INFO)
-    with Journal(tmp_path, "corpus", CorpusSettings()) as journal:
+    with Journal(tmp_path, "corpus", "") as journal:
         journal.planned(RunPlan([PATH], [task(1000 * 3600.0)], 0), 1000 * 3600.0, ["Segment"])
         journal.made(made(audio_seconds=400 * 3600.0))
     (line,) = [record.getMessage() for record in caplog.records if record.name == "dailytalk_contiguous"]
@@ -139,7 +140,7 @@ def test_log_of_a_large_run_counts_its_hours(
 
 
 def test_run_without_money_or_rejects_tells_of_none(tmp_path: Path) -> None:
-    with Journal(tmp_path, "corpus", CorpusSettings()) as journal:
+    with Journal(tmp_path, "corpus", "") as journal:
         journal.planned(RunPlan([PATH], [task(6.0)], 0), 6.0, [])
     events = read_events(tmp_path / EVENTS)
     assert [sorted({"spent", "rejects"} & event.keys()) for event in events] == [[], []]
@@ -408,22 +409,48 @@ SPEAKING = (
 )
 
 
-def test_recipe_says_its_settings_by_its_stages() -> None:
-    tagging = build._tagging((Segment(channel="left"), Bucket()))
-    assert (tagging.channel, tagging.device) == ("left", "cpu")
-    assert tagging.told() == {"recipe": ["Segment", "Bucket"], "channel": "left"}
-    speaking = build._speaking(SPEAKING)
-    assert (speaking.tts, speaking.tts_model, speaking.voice, speaking.revoice) == ("espeak", "m", "v", "right")
-    assert (speaking.verify, speaking.asr_model, speaking.timeline) == (True, "tiny", "sequential")
-    assert (speaking.tries, speaking.max_cost) == (7, 2.5)
-    assert speaking.stages("{1}")[-1] == Finish(revoice="right", provenance="{1}")
-    assert speaking.stages("{1}")[:-1] == SPEAKING[:-1]
-    told = speaking.told()
-    assert (told["recipe"], told["tries"]) == (["Speak", "Reconstruct", "Align", "Finish"], 7)
-    plain = build._speaking((Speak(engine="espeak"), Reconstruct(), Align(recogniser="base"), Finish()))
-    assert (plain.verify, plain.asr_model) == (False, "base")
-    with pytest.raises(DailytalkError, match="'robust' need the whole corpus first"):
-        build._tagging((Segment(), Bucket(preset="robust")))
+@pytest.mark.parametrize(
+    ("stages", "problem"),
+    [
+        (SPEAKING, ""),
+        (SPEAKING[:-1], "a recipe lacks Finish"),
+        (SPEAKING[1:], "a recipe lacks Speak"),
+        ((*SPEAKING[1:], SPEAKING[0]), "does not end with Finish"),
+        ((*SPEAKING[:-1], Finish()), "re-voice different channels"),
+    ],
+)
+def test_second_half_of_a_recipe_is_looked_at_before_work(stages: Any, problem: str) -> None:
+    if problem:
+        with pytest.raises(DailytalkError, match=problem):
+            build._check_speaking(stages)
+    else:
+        build._check_speaking(stages)
+
+
+def test_provenance_tells_how_speech_was_made() -> None:
+    *before, last = speaking.with_provenance(SPEAKING, {"affect": {"name": "a"}})
+    assert tuple(before) == SPEAKING[:-1]
+    told = json.loads(last.provenance)  # type: ignore[attr-defined]
+    assert replace(last, provenance="{}") == SPEAKING[-1]  # type: ignore[type-var]
+    assert {role: model["name"] for role, model in told["models"].items()} == {
+        "affect": "a",
+        "synthesiser": "espeak/espeak-ng",
+        "verifier": "tiny",
+        "aligner": "base",
+    }
+    assert told["settings"] == {
+        "revoice": "right",
+        "sample_rate": 24000,
+        "temperature": 0.7,
+        "top_p": 0.7,
+        "tag_map": [],
+        "variants": 1,
+        "candidates": 1,
+        "no_text": "drop",
+        "on_failure": "hold",
+        "verify": True,
+        "timeline": "sequential",
+    }
 
 
 def test_both_halves_of_a_recipe_have_its_workers_and_its_licence(
@@ -434,16 +461,16 @@ def test_both_halves_of_a_recipe_have_its_workers_and_its_licence(
     class Tagged:
         n_conversations = 1
 
-    def find(inputs: Any, out: Any, settings: Any, options: Any, licence: str) -> FoundRecordings:
-        calls["find"] = (inputs, options.workers, licence)
+    def find(inputs: Any, out: Any, channel: str, licence: str) -> FoundRecordings:
+        calls["find"] = (inputs, channel, licence)
         return FoundRecordings([], [Reject("a", "Folder", "why", "mend it")])
 
     def tag(found: Any, out: Any, settings: Any, options: Any, *rest: Any) -> Any:
         calls["tag"] = options.workers
         return Tagged()
 
-    def speak(*values: Any, workers: int = 1) -> Any:
-        calls["speak"] = workers
+    def speak(script: Any, out: Any, stages: Any, options: Any, *rest: Any) -> Any:
+        calls["speak"] = options.workers
         return "spoken"
 
     class Script:
@@ -454,11 +481,11 @@ def test_both_halves_of_a_recipe_have_its_workers_and_its_licence(
     monkeypatch.setattr(build, "speak_transcript", speak)
     monkeypatch.setattr(build, "read_synthesis_input", lambda folder: Script())
     built = build.run_recipe("in", tmp_path, TAGGING, SPEAKING, workers=3, source_licence="mit")
-    assert calls == {"find": (["in"], 3, "mit"), "tag": 3, "speak": 3}
+    assert calls == {"find": (["in"], "both", "mit"), "tag": 3, "speak": 3}
     assert (built.spoken, [one.id for one in built.rejects]) == ("spoken", ["a", "b"])
     calls.clear()
     assert build.run_recipe(["a", "b"], tmp_path, TAGGING).spoken is None
-    assert calls == {"find": (["a", "b"], 1, ""), "tag": 1}
+    assert calls == {"find": (["a", "b"], "both", ""), "tag": 1}
     Tagged.n_conversations = 0
     assert build.run_recipe("in", tmp_path, TAGGING, SPEAKING).spoken is None
 
@@ -507,14 +534,14 @@ def test_sample_is_measured_with_the_cores_of_one_of_the_workers(monkeypatch: py
 def test_bytes_of_paid_speech_are_those_of_the_recording(tmp_path: Path) -> None:
     path = save(tmp_path / "a.wav", excerpt(seconds=4.0))
     piece = {"audio": {"bytes": None, "path": str(path)}, "offset": 1.0, "duration": 2.0, "sample_rate": 16000}
-    found = estimate._like_the_source(piece, SpeakSettings(sample_rate=0))
+    found = estimate._like_the_source(piece, 0)
     samples = np.asarray(excerpt(seconds=4.0)[16000:48000])
     assert found["wav_bytes"] == 2 * samples.size
     for name, part in (("dataset_bytes", samples), ("cache_bytes", samples[:, 0])):
         file = io.BytesIO()
         soundfile.write(file, part, 16000, "PCM_16", format="FLAC")
         assert found[name] == pytest.approx(len(file.getvalue()), rel=0.01)
-    assert estimate._like_the_source(piece, SpeakSettings(sample_rate=8000))["wav_bytes"] == samples.size
+    assert estimate._like_the_source(piece, 8000)["wav_bytes"] == samples.size
     assert estimate._size(tmp_path) == estimate._size(path) == path.stat().st_size
     assert estimate._size(tmp_path / "none") == 0
 
@@ -657,7 +684,9 @@ def test_plan_of_free_speech_says_it_and_weighs_the_results(tmp_path: Path) -> N
     work = folder(tmp_path / "work", first=SHORT[:2])
     piece = {"audio": {"bytes": None, "path": str(work / "recordings/first.wav")}, "offset": 0.0, "duration": 2.0}
     piece["sample_rate"] = 16000
-    quantities, stages = estimate._speak(piece, work, SpeakSettings(profile="embedded", asr_model="pocketsphinx"))
+    quantities, stages = estimate._speak(
+        piece, work, SpeakSettings(profile="embedded", asr_model="pocketsphinx").stages()
+    )
     assert quantities["dataset_bytes"] == estimate._size(work / "dataset") > 0
     assert quantities["wav_bytes"] == (work / "audio/first_edited.wav").stat().st_size
     assert quantities["cache_bytes"] == estimate._size(work / "cache") > 0
@@ -672,7 +701,7 @@ def test_plan_of_paid_speech_prices_it_and_says_nothing(tmp_path: Path, monkeypa
     piece = {"audio": {"bytes": None, "path": str(work / "recordings/first.wav")}, "offset": 0.0, "duration": 2.0}
     piece["sample_rate"] = 16000
     settings = SpeakSettings(profile="embedded", tts="fish", sample_rate=0)
-    quantities, stages = estimate._speak(piece, work, settings)
+    quantities, stages = estimate._speak(piece, work, settings.stages())
     assert (stages, quantities["text_bytes"], quantities["wav_bytes"]) == ({}, len(SHORT[0][1]), 2 * 2 * 32000)
     assert quantities["usd"] > 0
     assert "speak_seconds" not in quantities
@@ -682,29 +711,31 @@ def test_plan_of_paid_speech_prices_it_and_says_nothing(tmp_path: Path, monkeypa
 class Missing(Runner):
     """A runner whose models are never there."""
 
-    def preflight(self, stages: Any, device: str, fetch: bool = True) -> None:
+    def preflight(self, stages: Any, fetch: bool = True) -> None:
         raise DailytalkError("a model is missing", "get it")
 
 
 def test_models_are_asked_for_before_work_and_not_where_there_is_none(tmp_path: Path) -> None:
     save(tmp_path / "in/call.wav", excerpt(seconds=2.0))
-    settings = TagSettings(profile="embedded", language="en")
-    options = tagging.TagOptions(runner=Missing())
-    found = tagging.find([str(tmp_path / "in")], tmp_path / "out", settings, options)
+    stages = TagSettings(profile="embedded", language="en").stages()
+    options = RunOptions(runner=Missing())
+    found = tagging.find([str(tmp_path / "in")], tmp_path / "out")
     with pytest.raises(DailytalkError, match="a model is missing"):
-        tagging.tag_recordings(found, tmp_path / "out", settings, options, {})
+        tagging.tag_recordings(found, tmp_path / "out", stages, options, {})
     assert not list((tmp_path / "out").rglob("*.parquet"))
-    done = tagging.tag_recordings(FoundRecordings([], []), tmp_path / "none", settings, options, {})
+    done = tagging.tag_recordings(FoundRecordings([], []), tmp_path / "none", stages, options, {})
     assert (done.n_shards, done.n_made, done.n_missing) == (0, 0, 0)
 
 
-def test_hosts_that_share_a_run_make_every_shard_once() -> None:
-    paths = [Path(str(n)) for n in range(7)]
-    plan = RunPlan(paths, [Task(path, [], {}) for path in paths if path.name != "3"], 2)
-    shares = [tagging.own_shards(plan, (number, 3)) for number in (1, 2, 3)]
-    assert [[task.path.name for task in share.tasks] for share in shares] == [["0", "6"], ["1", "4"], ["2", "5"]]
-    assert all(share.paths == paths and share.first_stage == 2 for share in shares)
-    assert tagging.own_shards(plan, (1, 1)).tasks == plan.tasks
+def test_hosts_that_share_a_run_make_every_shard_once(tmp_path: Path) -> None:
+    row = dict.fromkeys(SOURCE) | {"duration": 1.0}
+    groups = [[row | {"conversation_id": name, "input_digest": name}] for name in "abcdefg"]
+    todo = Pass(ShardIndex(tmp_path), groups, [Bucket()])
+    shares = [todo.plan((number, 3)) for number in (1, 2, 3)]
+    told = [[task.rows[0]["conversation_id"] for task in share.tasks] for share in shares]
+    assert told == [["a", "d", "g"], ["b", "e"], ["c", "f"]]
+    assert all(share.paths == todo.paths for share in shares)
+    assert todo.plan((1, 1)).tasks == todo.plan().tasks
 
 
 def test_conversations_that_were_said_are_counted_and_what_could_not_be_lost_is_perfect() -> None:

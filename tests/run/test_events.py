@@ -31,6 +31,7 @@ from dailytalk_contiguous.run.events import (
 )
 from dailytalk_contiguous.run.local import RunPlan, Task
 from dailytalk_contiguous.run.shard import ShardReport
+from dailytalk_contiguous.shards import chain_of
 from dailytalk_contiguous.sources.store_notes import NOTES
 
 TASK = Task(Path("shard-1.parquet"), [{"conversation_id": "a", "duration": 6.0}], {})
@@ -38,7 +39,7 @@ MADE = ShardReport(TASK.path, 1, 0, 6.0, 2.0, {"Segment": 1.5}, {"Segment": 6.0}
 
 
 def journal(out: Path) -> Journal:
-    return Journal(out, "tag", TagSettings(), "dailytalk tag calls")
+    return Journal(out, "tag", "", "dailytalk tag calls")
 
 
 def kinds(out: Path) -> list[str]:
@@ -226,7 +227,7 @@ def test_run_says_now_and_then_how_far_it_is(tmp_path: Path, monkeypatch: pytest
         written.release()
         return 0.0
 
-    with Journal(tmp_path, "tag", TagSettings(), spent=spent) as told:
+    with Journal(tmp_path, "tag", "", spent=spent) as told:
         told.planned(RunPlan([TASK.path], [TASK], 0, (0.5, 1.5)), 6.0, ["Segment", "Transcribe"])
         told.telling(lambda stage, audio, wall: None)("Segment", 6.0, None)
         for _ in range(3):
@@ -251,7 +252,7 @@ def test_run_with_nothing_to_do_ends_what_a_killed_one_left_open(tmp_path: Path)
 
 def test_money_is_told_with_every_event(tmp_path: Path) -> None:
     spent = iter([0.0, 0.25, 0.25, 0.5])
-    with Journal(tmp_path, "speak", TagSettings(), spent=lambda: next(spent)) as told:
+    with Journal(tmp_path, "speak", "", spent=lambda: next(spent)) as told:
         told.planned(RunPlan([TASK.path], [TASK], 0), 6.0, ["Speak"])
         told.made(MADE)
     assert [event["spent"] for event in read_events(tmp_path / EVENTS)] == [0.0, 0.25, 0.5]
@@ -259,7 +260,8 @@ def test_money_is_told_with_every_event(tmp_path: Path) -> None:
 
 def test_settings_are_told_apart_and_not_told(tmp_path: Path) -> None:
     for language in ("en", "de"):
-        with Journal(tmp_path, "tag", TagSettings(language=language)) as told:
+        digest = chain_of(TagSettings(language=language).stages())[-1]
+        with Journal(tmp_path, "tag", digest) as told:
             told.planned(RunPlan([TASK.path], [TASK], 0), 6.0, [])
     events = [event for event in read_events(tmp_path / EVENTS) if event["event"] == "started"]
     assert events[0]["settings"] != events[1]["settings"]

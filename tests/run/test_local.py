@@ -14,7 +14,7 @@ from datasets import Features, Value
 from dailytalk_contiguous.core.errors import DailytalkError, ModelMissing
 from dailytalk_contiguous.core.schema import SOURCE, Batch
 from dailytalk_contiguous.run import local
-from dailytalk_contiguous.shards import read_rows
+from dailytalk_contiguous.shards import ShardIndex, read_rows
 from dailytalk_contiguous.stages.base import Stage
 
 
@@ -44,7 +44,7 @@ def plan(folder: Path, *names: str, stage: Stage | None = None) -> local.RunPlan
     groups: list[list[dict[str, Any]]] = [
         [empty | {"conversation_id": name, "recording_id": name}] for name in names
     ]
-    return local.plan_run(folder, groups, [stage or Where()])
+    return local.plan_run(ShardIndex(folder), groups, [stage or Where()])
 
 
 def run(work: local.RunPlan, workers: int, stage: Stage | None = None) -> list[Path]:

@@ -45,8 +45,8 @@ from dailytalk_contiguous.run.on_ray import (
     ray_get,
     remote_task,
 )
-from dailytalk_contiguous.run.runner import Runner
-from dailytalk_contiguous.shards import chain_of, read_entries, read_rows
+from dailytalk_contiguous.run.passes import Runner, RunOptions
+from dailytalk_contiguous.shards import ShardIndex, chain_of, read_entries, read_rows
 from dailytalk_contiguous.sources.remote import Mirror
 from dailytalk_contiguous.stages.base import Stage
 
@@ -185,7 +185,7 @@ def plan(place: Path, *names: str, stage: Stage | tuple[Stage, ...]) -> local.Ru
     groups: list[list[dict[str, Any]]] = [
         [empty | {"conversation_id": name, "recording_id": name}] for name in names
     ]
-    return local.plan_run(place, groups, stage if isinstance(stage, tuple) else [stage])
+    return local.plan_run(ShardIndex(place), groups, stage if isinstance(stage, tuple) else [stage])
 
 
 @contextmanager
@@ -209,7 +209,7 @@ def make(work: local.RunPlan, stage: Stage, address: str, told: list[str] | None
         if told is not None and wall is not None:
             told.append(name)
 
-    return list(Runner("ray", address).run(work, [stage], 2, 0.0, note))
+    return list(Runner("ray", address).run(work, [stage], RunOptions(2), note))
 
 
 # What each worker gets
@@ -396,7 +396,7 @@ def test_shard_is_continued_from_the_one_that_was_planned(tmp_path: Path, store:
 
 
 def test_shard_that_never_reached_the_store_is_brought_there_for_the_node(tmp_path: Path, store: Mirror) -> None:
-    list(Runner().run(plan(store.folder, "a", stage=Says("x")), [Says("x")], 1, 0.0, lambda *event: None))
+    list(Runner().run(plan(store.folder, "a", stage=Says("x")), [Says("x")], RunOptions()))
     stages = (Says("x"), Repeats())
     work = plan(store.folder, "a", stage=stages)
     ordered = remote_task(work.tasks[0], WorkerConfig(stages, 0.0, store))

@@ -11,7 +11,7 @@ from dailytalk_contiguous.core.errors import BadInput, DailytalkError
 from dailytalk_contiguous.core.schema import SOURCE, Batch
 from dailytalk_contiguous.run import local
 from dailytalk_contiguous.run.shard import ahead
-from dailytalk_contiguous.shards import read_entries, read_rows
+from dailytalk_contiguous.shards import ShardIndex, read_entries, read_rows
 from dailytalk_contiguous.stages.base import Stage
 
 #: Conversations that were decoded, as they come.
@@ -65,7 +65,7 @@ def test_the_next_conversations_are_decoded_while_the_device_is_busy(
     tmp_path: Path, groups: tuple[str, ...]
 ) -> None:
     stages = (Decode(), OnDevice())
-    plan = local.plan_run(tmp_path, [rows(names) for names in groups], stages)
+    plan = local.plan_run(ShardIndex(tmp_path), [rows(names) for names in groups], stages)
     paths = list(local.run_local(plan, stages, 1, 20.0, lambda stage, audio, wall: None))
     assert paths == plan.paths
     heard = {name: row["heard"] for path in paths for name, row in read_rows(path, ["heard"]).items()}
@@ -92,7 +92,7 @@ class Broken(Stage):
 
 def test_run_that_stops_leaves_no_thread_to_the_garbage_collector(tmp_path: Path) -> None:
     """Collected inside the start of another thread, it would wait for ever."""
-    plan = local.plan_run(tmp_path, [rows("ac"), rows("d")], (Decode(), Broken()))
+    plan = local.plan_run(ShardIndex(tmp_path), [rows("ac"), rows("d")], (Decode(), Broken()))
     with pytest.raises(DailytalkError) as stopped:
         list(local.run_local(plan, (Decode(), Broken()), 1, 60.0, lambda stage, audio, wall: None))
     assert stopped.value.reason == "the service is gone"  # its traceback still holds all frames

@@ -1,5 +1,6 @@
 """Who makes shards is chosen in one place, and what can't be is refused there."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.pipelines import SpeakSettings, TagSettings
 from dailytalk_contiguous.run import on_ray
 from dailytalk_contiguous.run.local import RunPlan, Task
-from dailytalk_contiguous.run.runner import Runner, runner_of
+from dailytalk_contiguous.run.passes import Runner, RunOptions, runner_of
 from dailytalk_contiguous.run.storage import WorkFolder
 
 
@@ -55,7 +56,7 @@ def test_cluster_gives_gpus_to_networks_that_are_to_run_there_and_to_nothing_els
         on_ray, "run_on_ray", lambda plan, setup, cluster, *rest: asked.append(cluster) or iter(())
     )
     plan = RunPlan([Path("a")], [Task(Path("a"), [], {})], 0)
-    run: Any = Runner("ray", "head:1").run(plan, settings.stages(), 3, 0.0, lambda *told: None, device=device)
+    run: Any = Runner("ray", "head:1").run(plan, replace(settings, device=device).stages(), RunOptions(3))
     assert list(run) == []
     assert asked == [on_ray.Cluster("head:1", 3, gpus)]
 
@@ -68,6 +69,6 @@ def test_workers_of_a_cluster_must_see_the_cache_that_was_chosen(
     monkeypatch.setattr(on_ray, "run_on_ray", lambda plan, setup, *rest: seen.append(setup.shared) or iter(()))
     plan = RunPlan([Path("a")], [Task(Path("a"), [], {})], 0)
     for cache in (str(tmp_path / "chosen"), ""):
-        settings = SpeakSettings(tts="fish", cache=cache, device="cpu")
-        assert list(Runner("ray").say(plan, settings.stages(), settings, 2, 0.0, lambda *told: None)) == []
+        stages = SpeakSettings(tts="fish", cache=cache, device="cpu").stages()
+        assert list(Runner("ray").run(plan, stages, RunOptions(2))) == []
     assert seen == [str(tmp_path / "chosen"), str(tmp_path / "usual" / "speech")]

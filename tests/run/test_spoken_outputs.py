@@ -24,7 +24,7 @@ from scripted import SHORT, folder, say, settings, talk, write_transcript
 from dailytalk_contiguous.core.errors import Reject
 from dailytalk_contiguous.run import outputs
 from dailytalk_contiguous.run.outputs import Purchases, _spoken_rejects, bytes_to_write, shifted, write_spoken
-from dailytalk_contiguous.shards import METADATA_KEY, read_rows
+from dailytalk_contiguous.shards import METADATA_KEY, ShardIndex, read_rows
 from dailytalk_contiguous.stages.base import Stage
 
 #: The fields of transcript.jsonl that older tools read, in their order.
@@ -170,7 +170,7 @@ def test_hours_of_a_large_result_are_those_of_its_rows(spoken: Path, tmp_path: P
         place = table.schema.get_field_index("duration")
         long = pa.array([500 * 3600.0] * len(table), table.schema.field("duration").type)
         pq.write_table(table.set_column(place, table.schema.field("duration"), long), path)
-    record = write_spoken(work, shards, [], [], {"money": {}})
+    record = write_spoken(work, ShardIndex(work / "dataset"), shards, [], [], {"money": {}})
     assert (record["hours"], record["counts"]["conversations"]) == (1000.0, 2)
 
 
@@ -190,13 +190,13 @@ def test_each_half_keeps_what_the_other_rejected(tmp_path: Path) -> None:
     (tmp_path / "rejects.jsonl").write_text(text, encoding="utf-8")
     (tmp_path / "run.json").write_text(json.dumps({"counts": {"recordings": 1}, "speak": {"old": True}}))
     for _ in range(2):
-        record = write_spoken(tmp_path, [], [], [own], {"money": {}})
+        record = write_spoken(tmp_path, ShardIndex(tmp_path / "dataset"), [], [], [own], {"money": {}})
         assert read_lines(tmp_path / "rejects.jsonl") == [tagged.as_dict(), own.as_dict()]
         whole = json.loads((tmp_path / "run.json").read_text())
         assert whole == {"counts": {"recordings": 1}, "speak": record}
     assert [json.loads(line) for line in _spoken_rejects(tmp_path)] == [own.as_dict()]
     assert not (tmp_path / "audio").exists()  # there is no sound
-    write_spoken(tmp_path, [], [], [], {"money": {}})
+    write_spoken(tmp_path, ShardIndex(tmp_path / "dataset"), [], [], [], {"money": {}})
     assert read_lines(tmp_path / "rejects.jsonl") == [tagged.as_dict()]
 
 
@@ -274,20 +274,22 @@ def test_sound_files_of_others_are_left_alone(tmp_path: Path) -> None:
     (work / "audio/notes.wav").write_bytes(b"mine")
     (work / "audio/gone_edited.wav").write_bytes(b"of a conversation that is no more")
     stages: list[Stage] = []
-    write_spoken(work, list((work / "dataset").glob("*.parquet")), stages, [], {"money": {}})
+    index = ShardIndex(work / "dataset")
+    write_spoken(work, index, list(index.folder.glob("*.parquet")), stages, [], {"money": {}})
     names = sorted(path.name for path in (work / "audio").glob("*.wav"))
     assert names == ["first_edited.wav", "notes.wav", "second_edited.wav"]
 
 
 def test_bytes_that_are_counted_beforehand_are_those_that_are_written(tmp_path: Path) -> None:
     work = espoken(tmp_path)
-    shards = list((work / "dataset").glob("*.parquet"))
+    index = ShardIndex(work / "dataset")
+    shards = list(index.folder.glob("*.parquet"))
     lines = (work / "transcript_shifted.jsonl").stat().st_size
     sounds = [path.stat().st_size for path in sorted((work / "audio").glob("*.wav"))]
-    assert bytes_to_write(work, shards) == lines
+    assert bytes_to_write(work, index, shards) == lines
     (work / "audio/second_edited.wav").unlink()
-    assert bytes_to_write(work, shards) == lines + sounds[1]
-    assert bytes_to_write(tmp_path / "elsewhere", shards) == lines + sum(sounds)
+    assert bytes_to_write(work, index, shards) == lines + sounds[1]
+    assert bytes_to_write(tmp_path / "elsewhere", index, shards) == lines + sum(sounds)
 
 
 # Money

@@ -22,9 +22,10 @@ from scripted import settings as paid
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.pipelines import SpeakSettings, TagSettings
 from dailytalk_contiguous.run import local, streaming
-from dailytalk_contiguous.run.runner import Runner
+from dailytalk_contiguous.run.local import networks_device
+from dailytalk_contiguous.run.passes import PAID_BATCH_SECONDS, Runner, RunOptions
 from dailytalk_contiguous.run.shard import TimedShardJob
-from dailytalk_contiguous.run.speaking import BATCH_SECONDS, read_synthesis_input, speak_transcript
+from dailytalk_contiguous.run.speaking import read_synthesis_input, speak_transcript
 from dailytalk_contiguous.run.streaming import (
     DISK,
     HOURS,
@@ -36,7 +37,7 @@ from dailytalk_contiguous.run.streaming import (
     pinned,
     stream_dataset,
 )
-from dailytalk_contiguous.run.tagging import TagOptions, find, tag_recordings
+from dailytalk_contiguous.run.tagging import find, tag_recordings
 from dailytalk_contiguous.sources.folder import FolderConfig
 from dailytalk_contiguous.sources.hub_repository import HubChoice, open_repository
 from dailytalk_contiguous.store.hub import Reference
@@ -138,13 +139,15 @@ def eager(
     layout: Callable[[], dict[str, bytes]], tagger: TagSettings, speaker: SpeakSettings | None, out: Path
 ) -> dict[str, Any]:
     """What an eager run of a layout leaves; what it tags is kept for other tests of that layout."""
-    options = TagOptions(shard_seconds=TWO)
     if speaker or layout not in TAGGED_EAGERLY:
-        tag_recordings(find([REPO], out, tagger, options), out, tagger, options, {})
+        tag_recordings(
+            find([REPO], out, shard_seconds=TWO), out, tagger.stages(), RunOptions(), {"settings": tagger.told()}
+        )
         TAGGED_EAGERLY[layout] = results(out)
     if not speaker:
         return TAGGED_EAGERLY[layout]
-    speak_transcript(read_synthesis_input(out, shard_seconds=TWO), out, speaker, {})
+    script = read_synthesis_input(out, shard_seconds=TWO)
+    speak_transcript(script, out, speaker.stages(), RunOptions(), {"settings": speaker.told()})
     return results(out)
 
 
@@ -204,9 +207,9 @@ def test_stream_gives_the_rows_and_rejects_of_an_eager_run(
     ("networks", "gpu", "server", "batches"),
     [
         (True, False, False, [0.0, 0.0]),
-        (True, True, False, [TagOptions.batch_seconds, 0.0]),
+        (True, True, False, [RunOptions.batch_seconds, 0.0]),
         (False, True, False, [0.0, 0.0]),
-        (True, False, True, [0.0, BATCH_SECONDS]),
+        (True, False, True, [0.0, PAID_BATCH_SECONDS]),
     ],
 )
 def test_only_networks_on_a_gpu_and_a_server_of_speech_get_batches(
@@ -229,7 +232,7 @@ def test_only_networks_on_a_gpu_and_a_server_of_speech_get_batches(
         return run(plan, stages, workers, batch_seconds, *rest)
 
     monkeypatch.setattr(local, "run_local", seeing)
-    monkeypatch.setattr(Runner, "on_cuda", lambda runner, device: gpu)
+    monkeypatch.setattr(Runner, "on_cuda", lambda runner, stages: gpu and networks_device(stages) is not None)
     with loopback(monkeypatch):
         speaking = paid(tmp_path, no_text="keep-original") if server else speaker
         tagging = tagger if networks else TagSettings(profile="embedded", language="en")
@@ -446,8 +449,13 @@ def test_other_settings_source_or_results_are_refused(
         streamed(tagger, speaker, out)
     with pytest.raises(DailytalkError, match=rf"another source \(repository {REPO}\)"):
         pinned(open_repository(Reference(REPO), HubChoice(split="train")), out)
-    options = TagOptions(shard_seconds=TWO)
-    tag_recordings(find([REPO], tmp_path / "eager", tagger, options), tmp_path / "eager", tagger, options, {})
+    tag_recordings(
+        find([REPO], tmp_path / "eager", shard_seconds=TWO),
+        tmp_path / "eager",
+        tagger.stages(),
+        RunOptions(),
+        {"settings": tagger.told()},
+    )
     with pytest.raises(DailytalkError, match="without --streaming"):
         pinned(open_repository(Reference(REPO), HubChoice()), tmp_path / "eager")
     with pytest.raises(DailytalkError, match="measures the whole corpus"):

@@ -13,8 +13,9 @@ from recordings import calls, excerpt, read_lines, results, run, save, state
 
 from dailytalk_contiguous import DailytalkError, ModelMissing, TagSettings
 from dailytalk_contiguous.core.schema import CHANNELS
-from dailytalk_contiguous.run.runner import Runner
-from dailytalk_contiguous.run.tagging import TagOptions, find, tag_recordings
+from dailytalk_contiguous.run import local
+from dailytalk_contiguous.run.passes import Runner, RunOptions
+from dailytalk_contiguous.run.tagging import find, tag_recordings
 from dailytalk_contiguous.shards import PLANNING_COLUMNS, expand_row
 from dailytalk_contiguous.sources.folder import FolderConfig, folder_rows
 
@@ -146,12 +147,12 @@ def test_changed_rules_redo_the_tags_and_not_the_models(tmp_path: Path, settings
     before = read_lines(tmp_path / "out/transcript.jsonl")
     done: list[str] = []
     seed = changed_setting(settings, rules="seed")
-    found = find([str(tmp_path / "in")], tmp_path / "out", seed, TagOptions(shard_seconds=1.0))
+    found = find([str(tmp_path / "in")], tmp_path / "out", shard_seconds=1.0)
     tag_recordings(
         found,
         tmp_path / "out",
-        seed,
-        TagOptions(shard_seconds=1.0),
+        seed.stages(),
+        RunOptions(),
         {},
         lambda stage, audio, wall: done.append(stage),
     )
@@ -190,13 +191,12 @@ def test_added_recording_leaves_the_rows_of_the_others(tmp_path: Path, settings:
     before = results(tmp_path / "out")["rows"]
     save(tmp_path / "in/b.wav", excerpt("old_friends"))
     done: Counter[float] = Counter()
-    chosen = TagOptions(**one_shard)  # type: ignore[arg-type]
-    found = find([str(tmp_path / "in")], tmp_path / "out", settings, chosen)
+    found = find([str(tmp_path / "in")], tmp_path / "out", shard_seconds=100.0)
     tag_recordings(
         found,
         tmp_path / "out",
-        settings,
-        chosen,
+        settings.stages(),
+        RunOptions(),
         {},
         lambda stage, audio, wall: done.update({stage: audio if wall else 0.0}),
     )
@@ -212,9 +212,15 @@ def test_other_size_of_shards_makes_nothing_anew(tmp_path: Path, settings: TagSe
     run(tmp_path / "in", tmp_path / "out", settings)
     before = results(tmp_path / "out")
     done: list[str] = []
-    chosen = TagOptions(shard_seconds=100.0)
-    found = find([str(tmp_path / "in")], tmp_path / "out", settings, chosen)
-    tag_recordings(found, tmp_path / "out", settings, chosen, {}, lambda stage, audio, wall: done.append(stage))
+    found = find([str(tmp_path / "in")], tmp_path / "out", shard_seconds=100.0)
+    tag_recordings(
+        found,
+        tmp_path / "out",
+        settings.stages(),
+        RunOptions(),
+        {},
+        lambda stage, audio, wall: done.append(stage),
+    )
     assert done == []
     assert results(tmp_path / "out") == before
     assert len(list((tmp_path / "out/tagged").iterdir())) == 1
@@ -366,7 +372,7 @@ def stamp(seconds: float) -> str:
 def test_words_that_people_gave_are_held_folded_until_their_turn(tmp_path: Path, settings: TagSettings) -> None:
     calls(tmp_path / "in", "a")
     (tmp_path / "in/a.left.srt").write_text("1\n00:00:00,700 --> 00:00:03,600\nwhere should we go\n")
-    found = find([str(tmp_path / "in")], tmp_path / "out", settings, TagOptions())
+    found = find([str(tmp_path / "in")], tmp_path / "out", settings.channel)
     (row,) = found.rows
     assert set(row) == set(PLANNING_COLUMNS)
     assert expand_row(row) == next(folder_rows(FolderConfig(inputs=(str(tmp_path / "in"),))))
@@ -388,31 +394,33 @@ class Watched(Runner):
     """A runner that knows whether there is a GPU, and notes when it is asked for one or for batches."""
 
     gpu: bool = True
-    asked: list[float | str] = field(default_factory=list)
+    asked: list[str] = field(default_factory=list)
 
-    def on_cuda(self, device: str) -> bool:
+    def on_cuda(self, stages: Any) -> bool:
         self.asked.append("gpu")
         return self.gpu
 
-    def run(self, plan: Any, stages: Any, workers: int, batch_seconds: float, *rest: Any, **more: Any) -> Any:
-        self.asked.append(batch_seconds)
-        return super().run(plan, stages, workers, batch_seconds, *rest, **more)
-
 
 def test_only_networks_on_a_gpu_get_batches_and_a_finished_run_asks_for_no_gpu(
-    tmp_path: Path, settings: TagSettings
+    tmp_path: Path, settings: TagSettings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     calls(tmp_path / "in", "a")
-    sphinx = TagSettings(profile="embedded", language="en")
+    batches: list[float] = []
+    run_local = local.run_local
+
+    def seeing(plan: Any, stages: Any, workers: int, batch_seconds: float, *rest: Any) -> Any:
+        batches.append(batch_seconds)
+        return run_local(plan, stages, workers, batch_seconds, *rest)
+
+    monkeypatch.setattr(local, "run_local", seeing)
     asked = []
-    for out, gpu, chosen in (
-        *(("gpu", True, settings), ("gpu", True, settings)),
-        *(("none", False, settings), ("sphinx", True, sphinx)),
-    ):
+    for out, gpu in (("gpu", True), ("gpu", True), ("none", False)):
         runner = Watched(gpu=gpu)
-        run(tmp_path / "in", tmp_path / out, chosen, runner=runner)
+        run(tmp_path / "in", tmp_path / out, settings, runner=runner)
         asked.append(runner.asked)
-    assert asked == [["gpu", TagOptions.batch_seconds], [0.0], ["gpu", 0.0], [0.0]]
+    assert asked == [["gpu"], [], ["gpu"]]
+    assert batches == [RunOptions.batch_seconds, 0.0]
+    assert not Runner().on_cuda(TagSettings(profile="embedded", device="cuda").stages())
 
 
 # Where results go

@@ -98,12 +98,15 @@ def test_robust_without_corpus_statistics_says_how_to_get_them() -> None:
     for run in (stage.preflight, lambda: stage(batch_of(conversation(QUIET, LOUD)))):
         with pytest.raises(DailytalkError) as caught:
             run()
-        assert "corpus_of" in caught.value.remedy
+        assert "fit(rows)" in caught.value.remedy
 
 
 def test_robust_runs_with_the_statistics_of_a_corpus() -> None:
     rows = [conversation(QUIET, LOUD), conversation([], []), conversation(LOUD, [1.0])]
-    stage = Bucket(preset="robust", corpus=corpus_of(iter(rows)))
+    unfitted = Bucket(preset="robust")
+    stage = unfitted.fit(iter(rows))
+    assert (unfitted.unfitted, stage.unfitted, Bucket().unfitted) == (True, False, False)
+    assert stage == Bucket(preset="robust", corpus=corpus_of(iter(rows)))
     flat = stage(batch_of(conversation([20.0] * 6, [])))
     assert set(flat["energy_bucket"][0]) == {"MID"}
     extreme = stage(batch_of(conversation([20.0] * 8 + [500.0], [])))
