@@ -233,6 +233,18 @@ def test_a_cached_model_needs_no_network(offline: Path, tiny_affect: str) -> Non
     assert len(AffectModel(*find_affect_model(AUDEERING), "cpu").rate(UTTERANCES[:2])) == 2
 
 
+def test_cached_model_without_its_weights_is_not_cached(offline: Path, tiny_affect: str) -> None:
+    repository = offline / ("models--" + AUDEERING.replace("/", "--"))
+    snapshot = repository / "snapshots" / "abc123"
+    snapshot.mkdir(parents=True)
+    shutil.copy(Path(tiny_affect) / "config.json", snapshot)
+    (repository / "refs").mkdir()
+    (repository / "refs" / "main").write_text("abc123")
+    assert not available(AUDEERING)
+    with pytest.raises(ModelMissing, match="not in the cache and the Hub can't be reached: connect to the Hub"):
+        find_affect_model(AUDEERING)
+
+
 @pytest.mark.usefixtures("offline")
 def test_a_name_that_can_be_none_is_refused() -> None:
     assert not available("/no/such/folder")
