@@ -2,6 +2,9 @@
 
 import importlib
 import itertools
+import os
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,6 +13,7 @@ import pytest
 
 from dailytalk_contiguous.core.code import code_digest
 from dailytalk_contiguous.core.errors import BadInput
+from dailytalk_contiguous.core.spans import merge_gaps
 
 NUMBERS = itertools.count()
 IMPORT = "from dailytalk_contiguous.core.errors import BadInput\n"
@@ -42,6 +46,8 @@ def module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Define:
         "from dailytalk_contiguous import core\ndef f(): raise core.errors.BadInput",
         "import dailytalk_contiguous.core.errors\ndef f(): raise dailytalk_contiguous.core.errors.BadInput",
         "import dailytalk_contiguous.core.errors as e\ndef f(): raise e.BadInput",
+        "from dailytalk_contiguous.core import errors\ndef f(): return errors.BadInput.__name__.lower()",
+        "from dailytalk_contiguous.core.copies import BadInput\ndef f(): raise BadInput",
         "import json, dailytalk_contiguous.core.errors as e\ndef f(): raise e.BadInput",
         "def f():\n    " + IMPORT + "    raise BadInput",
         "def f():\n    import dailytalk_contiguous.core.errors as e\n    raise e.BadInput",
@@ -75,6 +81,7 @@ def test_definition_is_reached_whatever_way_it_is_imported_and_named(module: Def
         IMPORT + "def f(): return 'BadInput'",
         "from dailytalk_contiguous.core import errors\ndef f(): return errors.ModelMissing",
         "import dailytalk_contiguous.core.errors\ndef f(): return dailytalk_contiguous.core.wording.counted",
+        "def f(errors): return errors.BadInput.row",
         "import json as errors\ndef f(): return errors.BadInput",
         "from json import JSONDecodeError as BadInput\ndef f(): return BadInput",
     ],
@@ -102,6 +109,9 @@ F = "def f(x):\n    return g(x) + 1\ndef g(x):\n    return x * 2\n"
         (F, "UNUSED, OTHER = 1, 2\n" + F),
         (F, "for UNUSED in ():\n    pass\n" + F),
         (F, "if True:\n    def unused(): pass\n" + F),
+        (F, F + "def h():\n    g = 1\n    return g\n"),
+        (F, F + "class C:\n    def g(self): pass\n"),
+        (IMPORT + "def f(): BadInput", "from dailytalk_contiguous.core.copies import BadInput\ndef f(): BadInput"),
         (F, F.partition("def g")[1] + F.partition("def g")[2] + F.partition("def g")[0]),
         ("class C:\n    x = 1\ndef f(): C", "class C:\n    '''Text.'''\n    x = 1\ndef f(): C"),
     ],
@@ -151,6 +161,24 @@ def test_digest_of_several_definitions_follows_each_and_no_order(module: Define)
     assert len({both, code_digest(defined.f), code_digest(defined.h)}) == 3
     assert code_digest(defined.A.B) == code_digest(defined.A)
     assert all(len(digest) == 64 for digest in (both, code_digest(defined.A)))
+
+
+def test_digest_is_the_same_in_every_process() -> None:
+    program = (
+        "from dailytalk_contiguous.core import code, errors, spans; "
+        "print(code.code_digest(errors.BadInput, spans.merge_gaps))"
+    )
+    found = {
+        subprocess.run(
+            [sys.executable, "-c", program],
+            env=os.environ | {"PYTHONHASHSEED": str(seed)},
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout.strip()
+        for seed in (1, 2)
+    }
+    assert found == {code_digest(BadInput, merge_gaps)}
 
 
 def test_code_in_no_file_has_another_digest_at_every_call(module: Define) -> None:

@@ -364,17 +364,20 @@ def test_a_size_in_the_cache_is_found_and_a_broken_download_is_not_enough(no_hub
 def test_windows_are_decoded_as_openai_does_without_times_and_without_signs_that_nobody_says(
     whisper: Whisper, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    seen: list[tuple[Any, Any]] = []
+    seen: list[tuple[Any, Any, float]] = []
     forward = whisper._pipeline.forward
+    whisper._pipeline.last_speech_timestamp = 7.0  # of the window before
     monkeypatch.setattr(
         whisper._pipeline,
         "forward",
         lambda features, tokenizer, placed, options: (
-            seen.append((tokenizer, options)) or forward(features, tokenizer, placed, options)
+            seen.append((tokenizer, options, whisper._pipeline.last_speech_timestamp))
+            or forward(features, tokenizer, placed, options)
         ),
     )
     hear(whisper, WINDOWS[:1])
-    ((tokenizer, options),) = seen
+    ((tokenizer, options, last_speech),) = seen
+    assert last_speech == 0.0
     told = dataclasses.asdict(options)
     assert set(tokenizer.non_speech_tokens) <= set(told["suppress_tokens"])
     assert {name: told[name] for name in DECODING} == DECODING
