@@ -626,6 +626,17 @@ def test_an_address_that_is_no_plain_url_is_refused_without_being_shown(url: str
     assert "secret" not in str(caught.value)
 
 
+def test_an_address_that_no_request_can_be_made_of_stops_the_run() -> None:
+    clock = Clock()
+    url = "http://.example.org"
+    with pytest.raises(
+        DailytalkError, match=rf"at {url} can't be asked \(InvalidURL\): check that it runs"
+    ) as caught:
+        ask(client(url, clock, token=""))
+    assert not isinstance(caught.value, SynthesisFailed)
+    assert clock.slept == []
+
+
 def test_no_more_requests_are_under_way_than_allowed() -> None:
     with TtsServer(latency=0.01) as server:
         service = Client("The service", server.url, Token(TOKEN, "A_TOKEN"), most_at_once=2)
