@@ -262,6 +262,15 @@ def test_where_the_other_side_leaks_all_the_time_room_tone_is_noise_of_the_same_
     assert np.array_equal(tone, again)
 
 
+def test_leak_that_is_never_quiet_but_always_at_another_pitch_leaves_the_room_between_its_tones() -> None:
+    pitches = np.random.default_rng(0).uniform(200, 7800, 500)
+    leak = 0.05 * np.sin(2 * np.pi * np.repeat(pitches, 320) * np.tile(np.arange(320), 500) / RATE)
+    channel = room_tone(len(leak), -60.0, 3) + leak.astype(np.float32)
+    tone = tone_of(channel, [], 10 * RATE, RATE, "call/left", [(0, len(leak))])
+    assert dbfs(channel) == pytest.approx(-29.0, abs=0.2)
+    assert dbfs(tone) == pytest.approx(-60.0, abs=3.0)
+
+
 def test_of_a_moment_of_quiet_room_tone_is_noise_that_does_not_repeat() -> None:
     channel = room_tone(5 * RATE, -55.0, 9)
     tone = tone_of(channel, [(0, 4 * RATE)], 8 * RATE, RATE, "call/left", [(round(4.5 * RATE), 5 * RATE)])
