@@ -278,6 +278,9 @@ SAME = (
         "no wall of a room that is drawn gives back so little",
     ),
     Same("core/audio.py", "_SPARE = 8192", "8192 -> 8193", "memory that is set apart"),
+    Same("core/audio.py", "_PREROLL_SECONDS = 5.0", "5.0 -> 7.5", "more that is decoded and left out"),
+    Same("core/audio.py", "_LONGEST_PROMISE = 3600.0", "3600.0 -> 5400.0", "memory that is set apart"),
+    Same("core/audio.py", "_REMEMBERED = 1024", "1024 -> 1025", "how many are remembered"),
     Same(
         "core/word_times.py",
         "loud = float(np.percentile(level[level > level.max() - 60], 95))",
