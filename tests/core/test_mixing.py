@@ -520,6 +520,16 @@ def test_speech_is_levelled_as_in_the_version_before(
     assert (made.gain_db, made.missing_db) == pytest.approx((gain_db, missing_db), abs=1e-4)
 
 
+def test_events_that_change_places_are_laid_in_their_new_order() -> None:
+    recording = np.arange(1, 3001, dtype=np.float32) / 10_000
+    tone = np.full(3000, 0.5, np.float32)
+    made = rearrange(recording, [(500, 1000, 2000), (1500, 2000, 500)], tone, 3000, SLOW)
+    assert np.array_equal(made[2000:2500], recording[500:1000])
+    assert np.array_equal(made[500:1000], recording[1500:2000])
+    assert np.array_equal(made[:500], rearrange(recording, [(1500, 2000, 500)], tone, 3000, SLOW)[:500])
+    assert made[1100:1900] == pytest.approx(0.5)
+
+
 def test_order_in_which_events_are_named_changes_nothing() -> None:
     channel, events, _ = call()
     moved = [(start, end, start + 1000 * number) for number, (start, end) in enumerate(events)]
