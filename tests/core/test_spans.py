@@ -219,3 +219,9 @@ def test_run_of_just_the_least_is_no_speech_and_a_probability_at_the_lower_thres
     assert spans(0.9, 0.9, 0.9, 0.0, 0.0, 0.0) == [(0.0, 0.75)]
     assert spans(0.0, 0.9, 0.9, 0.5, 0.5, 0.5, 0.5, 0.9) == [(0.25, 2.0)]
     assert spans(0.0, 0.9, 0.9, 0.9, 0.49, 0.49, 0.49, 0.49, 0.9, 0.9, 0.9) == [(0.25, 1.0), (2.0, 2.75)]
+
+
+def test_span_of_just_the_longest_is_one_piece() -> None:
+    levels = np.ones(round(13 / FRAME), np.float32)
+    assert cut_long([(0.0, 12.0)], levels, FRAME, 12.0) == [(0.0, 12.0, 0)]
+    assert len(cut_long([(0.0, 12.01)], levels, FRAME, 12.0)) == 2
