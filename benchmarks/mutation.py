@@ -278,6 +278,34 @@ SAME = (
         "no wall of a room that is drawn gives back so little",
     ),
     Same("core/audio.py", "_SPARE = 8192", "8192 -> 8193", "memory that is set apart"),
+    Same("core/audio.py", "_PREROLL_SECONDS = 5.0", "5.0 -> 7.5", "more that is decoded and left out"),
+    Same("core/audio.py", "_LONGEST_PROMISE = 3600.0", "3600.0 -> 5400.0", "memory that is set apart"),
+    Same("core/audio.py", "_REMEMBERED = 1024", "1024 -> 1025", "how many are remembered"),
+    Same(
+        "core/copies.py",
+        "if rest <= end - start:",
+        "rest <= end - start -> rest < end - start",
+        "one draw of 2 ** 63 falls on that very point",
+    ),
+    Same(
+        "core/copies.py",
+        "near = squared <= reach**2",
+        "squared <= reach ** 2 -> squared < reach ** 2",
+        "no image is at exactly that distance",
+    ),
+    Same(
+        "models/paid.py",
+        "if outcome.unreached and not self._reached and 2 * self._clock() - began - started > REACH_SECONDS:",
+        "2 * self._clock() - began - started > REACH_SECONDS -> "
+        "2 * self._clock() - began - started >= REACH_SECONDS",
+        "a clock never shows that very moment",
+    ),
+    Same(
+        "core/turns.py",
+        "if union and start <= union[-1][1]:",
+        "start <= union[-1][1] -> start < union[-1][1]",
+        "only lengths are taken of it, and two that meet are as long as one",
+    ),
     Same(
         "core/word_times.py",
         "loud = float(np.percentile(level[level > level.max() - 60], 95))",

@@ -175,15 +175,14 @@ def _bound(node: ast.AST) -> Iterator[str]:
     if isinstance(node, ast.Import | ast.ImportFrom):
         if not _imported(node):
             yield from (alias.asname or alias.name.split(".")[0] for alias in node.names)
-        return
-    if isinstance(node, ast.FunctionDef | ast.ClassDef | ast.AsyncFunctionDef):
+    elif isinstance(node, ast.FunctionDef | ast.ClassDef | ast.AsyncFunctionDef):
         yield node.name
-        return
-    for inner in ast.walk(node):
-        if isinstance(inner, ast.Name) and isinstance(inner.ctx, ast.Store):
-            yield inner.id
-        elif isinstance(inner, ast.FunctionDef | ast.ClassDef):
-            yield inner.name
+    else:
+        for inner in ast.walk(node):
+            if isinstance(inner, ast.Name) and isinstance(inner.ctx, ast.Store):
+                yield inner.id
+            elif isinstance(inner, ast.FunctionDef | ast.ClassDef):
+                yield inner.name
 
 
 def _is_text(node: ast.AST) -> bool:

@@ -189,7 +189,7 @@ def _allowed(kind: str, source: CopySource) -> list[tuple[float, float]]:
     return [
         (start, end)
         for start, end in inside
-        if start < end and not flips(kind, start, source) and not flips(kind, end, source)
+        if start <= end and not flips(kind, start, source) and not flips(kind, end, source)
     ]
 
 

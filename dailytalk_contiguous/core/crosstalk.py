@@ -156,7 +156,7 @@ def _transfers(left: Pcm, right: Pcm) -> tuple[Spectra | None, Spectra | None]:
         for side in (0, 1):
             active = energies[1 - side] >= thresholds[1 - side]
             leaked, source = spectra[side][active], spectra[1 - side][active]
-            weights = 1.0 / np.maximum(energies[side], FAINTEST * energies[1 - side])[active]
+            weights = np.reciprocal(np.maximum(energies[side], FAINTEST * energies[1 - side])[active])
             cross[side] += np.einsum("i,ij,ij->j", weights, leaked, source.conj())
             power[side] += np.einsum("i,ij->j", weights, source.real**2 + source.imag**2)
             count[side] += int(active.sum())

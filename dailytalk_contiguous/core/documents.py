@@ -183,7 +183,7 @@ def numbered_lines(path: Path, remedy: str = _REMEDY, limit: int = MOST_LINE_BYT
                 number += 1
                 yield number, line
                 while len(line) > limit and not line.endswith(b"\n"):
-                    line = file.readline(limit + 1)
+                    line = file.readline(len(line))
     except OSError as error:
         raise BadInput(f"{shown(path)}: it can't be read ({error.strerror})", remedy) from None
 

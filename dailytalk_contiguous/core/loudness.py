@@ -229,7 +229,7 @@ def limit(samples: Samples, sample_rate: int) -> Samples:
     if not len(samples) or float(magnitude.max()) <= CEILING:
         return samples
     width = 2 * round(LOOK_AHEAD * sample_rate) + 1
-    needed = np.minimum(1.0, CEILING / np.maximum(magnitude, 1e-9))
+    needed = CEILING / np.maximum(magnitude, CEILING)
     # The mean of a minimum over twice the width is nowhere above what the sample in its middle needs.
     smooth = uniform_filter1d(minimum_filter1d(needed, width), width)
     return np.asarray(samples * np.minimum(smooth, needed), np.float32)

@@ -64,5 +64,5 @@ def private_folder(folder: Path) -> Path:
     A read-only disk is no error here; writing there will raise it.
     """
     with suppress(OSError):
-        folder.mkdir(mode=PRIVATE, parents=True, exist_ok=True)
+        folder.mkdir(mode=PRIVATE, parents=True)
     return folder

@@ -242,7 +242,7 @@ def _steps(clips: Sequence[BalanceItem], enough: bool, seed: int) -> list[tuple[
     order = sorted(clips, key=lambda clip: _order_key(clip.id, seed))
     if enough:
         return [(clip.id, clip.seconds) for clip in order]
-    rounds = max((len(clip.copies) for clip in order), default=0)
+    rounds = max(len(clip.copies) for clip in order)
     return [(clip.id, clip.copies[n]) for n in range(rounds) for clip in order if n < len(clip.copies)]
 
 

@@ -55,7 +55,7 @@ def speech_spans(
         total: seconds of the channel; nothing ends after it.
         frame: seconds that one probability stands for.
         threshold: a run begins at a probability of at least this, and may end below it by `HYSTERESIS`.
-        min_speech: seconds; a shorter run (before padding) is no speech.
+        min_speech: seconds that a run (before padding) is longer than, or it is no speech.
         min_silence: seconds of silence that end a run; a shorter gap is closed, also one left after padding.
         pad: seconds added on both sides; where two runs are nearer than twice this they meet half-way.
     """
@@ -367,16 +367,11 @@ def _loud_seconds(loud: NDArray[np.bool_], run: tuple[float, float]) -> float:
 def _outside(
     spans: Sequence[tuple[float, float]], utterances: Sequence[tuple[float, float]]
 ) -> list[tuple[float, float]]:
-    """The parts of spans that no utterance covers (merging may have bridged a short one)."""
+    """The parts of spans that no utterance covers (merging may have bridged a short one); some have no length."""
     parts: list[tuple[float, float]] = []
     for start, end in spans:
         at = start
-        for first, last in sorted(utterances):
-            if last <= at or first >= end:
-                continue
-            if first > at:
-                parts.append((at, first))
+        for first, last in [*sorted(utterances), (end, end)]:
+            parts.append((at, max(at, min(first, end))))
             at = max(at, last)
-        if at < end:
-            parts.append((at, end))
     return parts

@@ -495,8 +495,8 @@ def _union(timed: Sequence[Timed], channel: str | None = None) -> list[tuple[flo
     ):
         if union and start <= union[-1][1]:
             union[-1] = (union[-1][0], max(union[-1][1], end))
-        elif end > start:
-            union.append((start, end))
+        else:
+            union.append((start, max(start, end)))
     return union
 
 

@@ -395,8 +395,8 @@ def _moved_inside(spans: list[TimeSpan], start: float, end: float) -> list[TimeS
     else:
         room_before = (end - start) * needed_before / max(needed_before + needed_after, SHORTEST_WORD)
         room_after = end - start - room_before
-    scale_before = min(1.0, room_before / needed_before) if before else 1.0
-    scale_after = min(1.0, room_after / needed_after) if after else 1.0
+    scale_before = min(1.0, room_before / max(needed_before, SHORTEST_WORD))
+    scale_after = min(1.0, room_after / max(needed_after, SHORTEST_WORD))
     after_start = end - needed_after * scale_after
     for group, at, scale in ((before, start, scale_before), (after, after_start, scale_after)):
         for index in group:

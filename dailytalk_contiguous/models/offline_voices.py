@@ -548,8 +548,10 @@ def phones_alone(word: str) -> tuple[str, ...]:
 
 def _louder(samples: NDArray[np.float32], gain_db: float) -> NDArray[np.float32]:
     """The samples with a gain, or less of it where their peak would pass `_PEAK_DBFS`."""
-    peak = float(np.abs(samples).max(initial=1e-9))
-    gain = min(10 ** (gain_db / 20), max(10 ** (_PEAK_DBFS / 20) / peak, 1e-9))
+    peak = float(np.abs(samples).max(initial=0.0))
+    gain = 10 ** (gain_db / 20)
+    if peak:
+        gain = min(gain, 10 ** (_PEAK_DBFS / 20) / peak)
     return (samples * np.float32(gain)).astype(np.float32)
 
 

@@ -1,7 +1,9 @@
 """Reading recordings: every format gives its samples, every part the same ones, and what is broken is said."""
 
 import io
+import json
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -397,6 +399,103 @@ def test_ffmpeg_that_is_stuck_is_ended_with_a_sentence(tmp_path: Path, monkeypat
         read(path)
     with pytest.raises(ProcessLookupError):
         os.kill(int((tmp_path / "pid").read_text()), 0)
+
+
+@pytest.fixture
+def script(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str, str], None]:
+    """Puts a script of the shell in place of a program."""
+    programs = tmp_path / "bin"
+    programs.mkdir()
+    monkeypatch.setenv("PATH", str(programs), prepend=os.pathsep)
+
+    def put(name: str, text: str) -> None:
+        (programs / name).write_text(f"#!/bin/sh\n{text}\n")
+        (programs / name).chmod(0o755)
+
+    return put
+
+
+FOUND = {"sample_rate": "8000", "channels": 2, "duration": "2.5"}
+
+
+@pytest.mark.parametrize(
+    ("answer", "expected"),
+    [
+        ({"streams": [FOUND], "format": {"format_name": "x", "duration": "9"}}, (8000, 2, 2.5, "x")),
+        ({"streams": [FOUND | {"duration": "N/A"}], "format": {"duration": "9"}}, (8000, 2, 9.0, "None")),
+        ({"streams": [FOUND | {"duration": "-1"}], "format": {"duration": "9"}}, (8000, 2, 9.0, "None")),
+        ({"streams": [FOUND | {"duration": "inf"}], "format": {"duration": "9"}}, (8000, 2, 9.0, "None")),
+        ({"streams": [FOUND | {"duration": "nan"}]}, None),
+        ({"streams": [FOUND | {"sample_rate": "N/A"}]}, None),
+        ({"streams": [FOUND | {"channels": 0}]}, None),
+        ({"streams": [{}], "format": {"duration": "9"}}, None),
+        ({"streams": [], "format": {"duration": "9"}}, None),
+        ({}, None),
+    ],
+)
+def test_what_ffprobe_does_not_know_is_taken_from_the_container_or_refused(
+    script: Callable[[str, str], None], answer: dict[str, Any], expected: tuple[int, int, float, str] | None
+) -> None:
+    script("ffprobe", f"echo '{json.dumps(answer)}'")
+    if expected:
+        assert ffmpeg_program.ffprobe(Path("call.m4a")) == expected
+    else:
+        with pytest.raises(BadInput, match="it holds no audio that libsndfile or ffmpeg can read"):
+            ffmpeg_program.ffprobe(Path("call.m4a"))
+
+
+def test_ffprobe_that_is_stuck_or_fails_is_refused_with_a_sentence(
+    script: Callable[[str, str], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    script("ffprobe", f"echo '{json.dumps({'streams': [FOUND]})}'; exit 1")
+    with pytest.raises(BadInput, match="it holds no audio"):
+        ffmpeg_program.ffprobe(Path("call.m4a"))
+    script("ffprobe", "exec sleep 60")
+    monkeypatch.setattr(ffmpeg_program, "PROBE_TIMEOUT", 0.1)
+    with pytest.raises(BadInput, match=r"ffprobe found nothing in 0\.1 s: convert it to WAV or FLAC"):
+        ffmpeg_program.ffprobe(Path("call.m4a"))
+
+
+def test_of_all_that_ffmpeg_says_its_last_line_is_told(script: Callable[[str, str], None]) -> None:
+    script("ffprobe", f"echo '{json.dumps({'streams': [FOUND]})}'")
+    for lines in (1, 3000):
+        script("ffmpeg", f"yes 'first and more' | head -{lines} >&2; echo 'the last line' >&2; exit 1")
+        with pytest.raises(BadInput) as caught:
+            list(ffmpeg_program.ffmpeg_blocks(Path("call.m4a"), 0.0, None, 1.0))
+        assert caught.value.reason == "ffmpeg stopped reading it (['the last line'])"
+    script("ffmpeg", "exit 1")
+    with pytest.raises(BadInput, match=r"ffmpeg stopped reading it \(\[\]\)"):
+        list(ffmpeg_program.ffmpeg_blocks(Path("call.m4a"), 0.0, None, 1.0))
+
+
+@pytest.mark.parametrize(
+    ("seconds", "start", "duration", "container", "reason"),
+    [
+        (1.5, 0.0, None, "mov", None),
+        (1.4, 0.0, None, "mov", "the file ends at 1.4 s but its header promises 2.5 s"),
+        (1.4, 0.0, None, "aac", None),
+        (0.4, 1.0, None, "mov", "the file ends at 1.4 s but its header promises 2.5 s"),
+        (0.5, 1.0, None, "mov", None),
+        (0.5, 0.5, 1.5, "mov", None),
+        (0.4, 0.5, 1.5, "mov", "the file ends at 0.9 s but its header promises 2.5 s"),
+    ],
+)
+def test_what_is_over_a_second_shorter_than_promised_is_cut_short_where_the_length_is_no_guess(
+    script: Callable[[str, str], None],
+    seconds: float,
+    start: float,
+    duration: float | None,
+    container: str,
+    reason: str | None,
+) -> None:
+    script("ffprobe", f"echo '{json.dumps({'streams': [FOUND], 'format': {'format_name': container}})}'")
+    script("ffmpeg", f"head -c {round(8000 * seconds) * 8 + 3} /dev/zero")
+    if reason is None:
+        read_blocks = list(ffmpeg_program.ffmpeg_blocks(Path("call.m4a"), start, duration, 1.0))
+        assert sum(map(len, read_blocks)) == round(8000 * seconds)
+    else:
+        with pytest.raises(BadInput, match=reason):
+            list(ffmpeg_program.ffmpeg_blocks(Path("call.m4a"), start, duration, 1.0))
 
 
 @pytest.mark.parametrize("reading", [probe, read_analysis, lambda audio: list(blocks(audio))])

@@ -156,6 +156,12 @@ def test_a_slow_line_is_only_made_slower() -> None:
     assert min(found) > 1
 
 
+def test_amount_that_alone_is_allowed_is_taken() -> None:
+    slowest = Thresholds(2.912621356395513, 3.05)  # 3 words a second may be stretched to 1.03 and no further
+    plan = plan_copies(FREE._replace(speech_rate_thresholds=slowest), ["stretch"], 2)
+    assert ([recipe.amount for recipe in plan.recipes], plan.refused) == ([1 + LEAST_STRETCH] * 2, [])
+
+
 def test_a_voice_without_a_pitch_is_not_shifted() -> None:
     (refused,) = plan_copies(CopySource("whisper"), ["pitch"], 1).refused
     assert "not known" in refused.reason

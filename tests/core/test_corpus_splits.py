@@ -285,8 +285,9 @@ def test_what_makes_no_sense_is_refused() -> None:
         split_corpus([])
     with pytest.raises(DailytalkError, match="same id"):
         split_corpus([SplitItem("a", 1.0), SplitItem("a", 1.0)])
-    with pytest.raises(DailytalkError, match="no length"):
-        split_corpus([SplitItem("a", 0.0)])
+    for seconds in (0.0, -1.0, float("inf"), float("nan")):
+        with pytest.raises(DailytalkError, match="no length"):
+            split_corpus([SplitItem("a", seconds)])
     with pytest.raises(DailytalkError, match="copy of itself"):
         split_corpus([SplitItem("a", 1.0, augmented_from="b"), SplitItem("b", 1.0, augmented_from="a")])
 

@@ -128,6 +128,7 @@ def test_phrase_is_said_six_times_and_shown_once_as_it_was_written() -> None:
     assert repeated_phrase(seven * 6) is None
     assert repeated_phrase(["no"] * 6) == "no"
     assert repeated_phrase(["no"] * 5) is None
+    assert repeated_phrase(["oh", *["no", "way"] * 6, "he", "said"]) == "no way"
 
 
 def test_text_is_repetitive_from_forty_letters_and_more_than_two_and_four_tenths() -> None:

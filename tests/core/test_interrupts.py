@@ -132,6 +132,17 @@ def test_ctrl_c_waits_for_the_end_of_compiled_code_and_for_nothing_after_it() ->
     assert reached == ["the end of compiled code"]
 
 
+def test_ctrl_c_that_a_command_has_answered_ends_nothing_more() -> None:
+    interrupts.answered()  # outside of a command there is none to answer
+    with interrupts.watched("x"):
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+        with pytest.raises(KeyboardInterrupt):
+            interrupts.check_interrupt()
+        interrupts.answered()
+        interrupts.check_interrupt()
+
+
 def test_sleep_lasts_as_long_as_asked() -> None:
     began = time.monotonic()
     interrupts.sleep(0.12)

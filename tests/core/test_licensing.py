@@ -1,6 +1,16 @@
+from pathlib import Path
+
 import pytest
 
-from dailytalk_contiguous.core.licensing import OTHER, asked, combined, licence_in_words, refusal
+from dailytalk_contiguous.core.licensing import (
+    OTHER,
+    Licence,
+    asked,
+    combined,
+    licence_in_words,
+    licence_of,
+    refusal,
+)
 
 BY, BY_SA, NC_SA, NC, ND = "CC-BY-4.0", "CC-BY-SA-4.0", "CC-BY-NC-SA-4.0", "CC-BY-NC-4.0", "CC-BY-NC-ND-4.0"
 ODBL, ESD, MSP = "ODbL-1.0", "LicenseRef-ESD-research-only", "LicenseRef-MSP-Podcast-academic"
@@ -150,3 +160,16 @@ def test_of_licences_that_ask_for_the_same_the_last_by_name_is_taken_and_one_s_o
     assert combined({"MIT": ["x"]}) == ("MIT", (), ())
     assert combined({BY: ["x"]}, ["research"]).licence == OTHER
     assert combined({"CC-BY-SA-3.0": ["x"], "cc-by-sa-4.0": ["y"], BY: ["z"]}).licence == "cc-by-sa-4.0"
+
+
+def test_licence_of_a_model_is_that_of_its_name_or_engine_and_unknown_of_what_others_made(tmp_path: Path) -> None:
+    assert licence_of("silero-vad") == Licence("MIT", "https://github.com/snakers4/silero-vad")
+    assert (
+        licence_of("flite/slt")
+        == licence_of("flite")
+        == Licence("BSD-style", "http://cmuflite.org", "free for any use")
+    )
+    assert licence_of("espeak/en-us").licence == "GPL-3.0-or-later"
+    assert licence_of("large-v3") == Licence("MIT", "https://github.com/openai/whisper")
+    assert licence_of(str(tmp_path)) == Licence("unknown", "", "a local folder: whoever made it knows its licence")
+    assert licence_of("acme/model") == Licence("unknown", "https://huggingface.co/acme/model")

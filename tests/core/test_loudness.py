@@ -13,6 +13,7 @@ from dailytalk_contiguous.core.loudness import (
     TARGET_LUFS,
     clip_loudness,
     levelled,
+    loudness,
     true_peak_dbtp,
 )
 
@@ -80,6 +81,13 @@ def test_loudness_is_that_of_the_standard() -> None:
 def test_a_very_short_clip_goes_by_its_loudest_moment() -> None:
     soft_then_loud = np.concatenate((0.1 * voice(SHORT - 0.42, 3, 1.0), voice(0.41, 3, 1.0)))
     assert clip_loudness(soft_then_loud, RATE) == pytest.approx(clip_loudness(voice(0.4, 3, 1.0), RATE), abs=0.5)
+
+
+def test_clip_of_seven_tenths_is_measured_as_a_whole_and_a_shorter_one_by_its_loudest_moment() -> None:
+    clip = np.concatenate((0.1 * voice(0.3, 3, 1.0), voice(0.4, 3, 1.0)))
+    assert clip_loudness(clip, RATE) == loudness(clip, RATE)
+    assert clip_loudness(clip[1:], RATE) == max(loudness(clip[at : at + 9600], RATE) for at in (1, 2401, 4801))
+    assert clip_loudness(clip[1:], RATE) - clip_loudness(clip, RATE) > 0.5
 
 
 def test_what_can_not_be_heard_has_no_loudness() -> None:

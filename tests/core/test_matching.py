@@ -152,6 +152,13 @@ def test_words_outside_move_into_the_free_room_with_their_length() -> None:
     assert [t for w in fitted for t in (w["start"], w["end"])] == pytest.approx([1.0, 1.4, 1.6, 1.8, 1.9, 2.0])
 
 
+def test_words_that_end_or_begin_where_the_utterance_does_move_in_with_their_length() -> None:
+    at_the_start = fit_words([word("a", 0.0, 1.0), word("b", 2.0, 3.0)], 1.0, 4.0)
+    assert at_the_start == [word("a", 1.0, 2.0), word("b", 2.0, 3.0)]
+    at_the_end = fit_words([word("a", 1.0, 2.0), word("b", 4.0, 5.0)], 1.0, 4.0)
+    assert at_the_end == [word("a", 1.0, 2.0), word("b", 3.0, 4.0)]
+
+
 def test_words_outside_share_a_room_too_small_for_them() -> None:
     fitted = fit_words([word("a", 0.0, 0.4), word("b", 0.4, 0.8), word("c", 1.2, 2.0)], 1.0, 2.0)
     assert [t for w in fitted for t in (w["start"], w["end"])] == pytest.approx([1.0, 1.1, 1.1, 1.2, 1.2, 2.0])

@@ -262,6 +262,15 @@ def test_where_the_other_side_leaks_all_the_time_room_tone_is_noise_of_the_same_
     assert np.array_equal(tone, again)
 
 
+def test_leak_that_is_never_quiet_but_always_at_another_pitch_leaves_the_room_between_its_tones() -> None:
+    pitches = np.random.default_rng(0).uniform(200, 7800, 500)
+    leak = 0.05 * np.sin(2 * np.pi * np.repeat(pitches, 320) * np.tile(np.arange(320), 500) / RATE)
+    channel = room_tone(len(leak), -60.0, 3) + leak.astype(np.float32)
+    tone = tone_of(channel, [], 10 * RATE, RATE, "call/left", [(0, len(leak))])
+    assert dbfs(channel) == pytest.approx(-29.0, abs=0.2)
+    assert dbfs(tone) == pytest.approx(-60.0, abs=3.0)
+
+
 def test_of_a_moment_of_quiet_room_tone_is_noise_that_does_not_repeat() -> None:
     channel = room_tone(5 * RATE, -55.0, 9)
     tone = tone_of(channel, [(0, 4 * RATE)], 8 * RATE, RATE, "call/left", [(round(4.5 * RATE), 5 * RATE)])
@@ -509,6 +518,16 @@ def test_speech_is_levelled_as_in_the_version_before(
     made = level(said, own + wanted, own, SLOW)
     assert figures(np.concatenate(made.pieces)) == pytest.approx(expected, rel=1e-5)
     assert (made.gain_db, made.missing_db) == pytest.approx((gain_db, missing_db), abs=1e-4)
+
+
+def test_events_that_change_places_are_laid_in_their_new_order() -> None:
+    recording = np.arange(1, 3001, dtype=np.float32) / 10_000
+    tone = np.full(3000, 0.5, np.float32)
+    made = rearrange(recording, [(500, 1000, 2000), (1500, 2000, 500)], tone, 3000, SLOW)
+    assert np.array_equal(made[2000:2500], recording[500:1000])
+    assert np.array_equal(made[500:1000], recording[1500:2000])
+    assert np.array_equal(made[:500], rearrange(recording, [(1500, 2000, 500)], tone, 3000, SLOW)[:500])
+    assert made[1100:1900] == pytest.approx(0.5)
 
 
 def test_order_in_which_events_are_named_changes_nothing() -> None:

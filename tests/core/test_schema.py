@@ -4,7 +4,7 @@ import pyarrow as pa
 import pytest
 from datasets import Features, List, Value
 
-from dailytalk_contiguous.core.schema import wrong_type
+from dailytalk_contiguous.core.schema import own_seconds, wrong_type
 
 FEATURES = Features(
     {
@@ -59,3 +59,16 @@ def test_type_that_no_reader_can_take_is_named_with_its_column(
     schema = pa.schema([("first", pa.bool_()), (column, kind)])
     assert str(wrong_type(schema, FEATURES, FEATURES)).startswith(problem)
     assert wrong_type(schema, FEATURES, ["first"]) is None
+
+
+@pytest.mark.parametrize(
+    ("conditioning", "seconds"),
+    [
+        ({}, 5.0),
+        ({"conditioning": None}, 5.0),
+        ({"conditioning": {"clip_start": None}}, 5.0),
+        ({"conditioning": {"clip_start": 2.0}}, 3.0),
+    ],
+)
+def test_length_of_a_finished_clip_is_without_the_prompt_before_it(conditioning: dict, seconds: float) -> None:
+    assert own_seconds({"duration": 5.0, **conditioning}) == seconds

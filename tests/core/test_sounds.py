@@ -37,6 +37,13 @@ def test_a_laugh_between_utterances_is_found_where_it_is() -> None:
     assert np.allclose(found, [(4.0, 4.6), (5.5, 5.65)], atol=0.011)
 
 
+def test_sounds_are_the_same_whatever_the_order_of_utterances() -> None:
+    words = [(4.3, 4.35), (4.6, 4.65), *UTTERANCES]
+    heard = channel((4.0, 1.0, -30.0))
+    assert np.allclose(find_sounds(heard, words), [(4.0, 4.3), (4.35, 4.6), (4.65, 5.0)], atol=0.011)
+    assert find_sounds(heard, words[::-1]) == find_sounds(heard, words)
+
+
 @pytest.mark.parametrize("above", [14.0, 20.0, 30.0])
 def test_what_stands_out_of_the_tone_is_found(above: float) -> None:
     assert len(find_sounds(channel((4.0, 0.3, TONE + above)), UTTERANCES)) == 1

@@ -208,3 +208,20 @@ def test_speech_of_part_of_a_frame_is_its_frames_and_the_threshold_is_speech() -
     assert speech_seconds((1.2, 1.2), found, 1.0) == 0.0
     assert speech_seconds((3.0, 5.0), found, 1.0) == 1.0
     assert speech_seconds((0.0, 5.0), found, 1.0, 0.6) == 1.0
+
+
+def test_run_of_just_the_least_is_no_speech_and_a_probability_at_the_lower_threshold_ends_none() -> None:
+    def spans(*probabilities: float) -> list[tuple[float, float]]:
+        found = np.array(probabilities, np.float32)
+        return speech_spans(found, len(found) * 0.25, 0.25, 0.65, min_speech=0.5, min_silence=0.5, pad=0.0)
+
+    assert spans(0.9, 0.9, 0.0, 0.0, 0.0) == []
+    assert spans(0.9, 0.9, 0.9, 0.0, 0.0, 0.0) == [(0.0, 0.75)]
+    assert spans(0.0, 0.9, 0.9, 0.5, 0.5, 0.5, 0.5, 0.9) == [(0.25, 2.0)]
+    assert spans(0.0, 0.9, 0.9, 0.9, 0.49, 0.49, 0.49, 0.49, 0.9, 0.9, 0.9) == [(0.25, 1.0), (2.0, 2.75)]
+
+
+def test_span_of_just_the_longest_is_one_piece() -> None:
+    levels = np.ones(round(13 / FRAME), np.float32)
+    assert cut_long([(0.0, 12.0)], levels, FRAME, 12.0) == [(0.0, 12.0, 0)]
+    assert len(cut_long([(0.0, 12.01)], levels, FRAME, 12.0)) == 2

@@ -19,6 +19,7 @@ from dailytalk_contiguous.core.tags import (
     render,
     rules_of,
     style_of,
+    tags_among,
 )
 
 L, M, H = LEVELS
@@ -254,3 +255,24 @@ def test_tags_are_written_as_the_synthesiser_reads_them() -> None:
     assert render("", "Good night.", "fish-s1") == "Good night."
     with pytest.raises(ValueError, match="fish-s1, fish-s2"):
         render("calm", "Hello.", "fish-s3")
+
+
+@pytest.mark.parametrize(
+    ("words", "tags"),
+    [
+        (["(excited)", "hello"], ["(excited)"]),
+        ([" [excited] ", "hello"], ["[excited]"]),
+        (["well", "(Excited)!"], ["(Excited)"]),
+        (["(in", " a ", "hurry", "tone)", "now"], ["(in a hurry tone)"]),
+        (["(sad)", "yes", "(happy)", "(sad)"], ["(sad)", "(happy)", "(sad)"]),
+        (["(not", "(excited)"], ["(excited)"]),
+        (["(one", "of", "my", "own", "tags)"], ["(one of my own tags)"]),
+        (["(one", "of", "my", "own", "longer", "tags)"], []),
+        (["(ours)", "(theirs)"], ["(ours)"]),
+        (["(excited]", "excited", "x(excited)", "(", "()"], []),
+        ([], []),
+    ],
+)
+def test_tags_among_words_are_those_that_a_rule_or_a_user_knows(words: list[str], tags: list[str]) -> None:
+    assert tags_among(words, ["ours", "one of my own tags", "one of my own longer tags"]) == tags
+    assert tags_among(words) == [tag for tag in tags if "ours" not in tag and "own" not in tag]

@@ -253,3 +253,37 @@ def test_turns_are_measured_as_in_the_version_before(mode: str, seed: int, expec
 def test_nobody_has_no_monologue_and_no_time_no_turns() -> None:
     assert fitness([], 0.0)["longest_monologue_seconds"] == 0.0
     assert math.isnan(fitness([], 0.0)["turns_per_window"])
+
+
+def test_conversation_of_no_time_has_no_ratio_of_lengths() -> None:
+    assert math.isnan(compare_turns([], [], 0.0, 1.0)["duration_ratio"])
+
+
+def test_speech_that_only_meets_the_others_touches_none_of_it() -> None:
+    assert fitness([left(0, 2), right(2, 4), left(4, 6)], 10)["overlapping_turns"] == 0.0
+    assert fitness([left(0, 2), right(1.9, 4), left(4, 6)], 10)["overlapping_turns"] == pytest.approx(2 / 3)
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+def test_order_in_which_events_are_named_changes_no_figure(seed: int) -> None:
+    events = drawn_call(seed)
+    starts = rebuild(events, 130.0, "anchor", 16000).starts
+    order = random.Random(seed).sample(range(len(events)), len(events))
+    shuffled = [events[i] for i in order]
+    measured = compare_turns(events, starts, 130.0, 131.0)
+    again = compare_turns(shuffled, [starts[i] for i in order], 130.0, 131.0)
+    assert again == {name: pytest.approx(value, nan_ok=True) for name, value in measured.items()}
+    timed = [Timed(event.channel, event.start, event.end, event.run) for event in events]
+    labels = label(timed)
+    assert label([timed[i] for i in order]) == [labels[i] for i in order]
+    assert fitness([timed[i] for i in order], 130.0) == pytest.approx(fitness(timed, 130.0))
+
+
+@pytest.mark.parametrize("longer", ["left", "right"])
+@pytest.mark.parametrize("shorter_at", [0.0, 1.0, 2.0])
+def test_speech_inside_the_others_may_overlap_it_by_all_of_its_new_length(longer: str, shorter_at: float) -> None:
+    shorter = {"left": "right", "right": "left"}[longer]
+    events = [TurnEvent(longer, 0.0, 4.0, 4.0), TurnEvent(shorter, shorter_at, shorter_at + 2, 3.0)]
+    for order in (events, events[::-1]):
+        starts = [1.5 if event.channel == shorter else 0.0 for event in order]
+        assert compare_turns(order, starts, 4.0, 5.0)["overlap_kept"] == pytest.approx(2.5 / 3)

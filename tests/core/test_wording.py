@@ -43,3 +43,10 @@ def test_apostrophe_is_no_quote() -> None:
 )
 def test_length_is_told_in_minutes_from_two_of_them_and_in_hours_from_two(seconds: float, text: str) -> None:
     assert length_text(seconds) == text
+
+
+def test_kind_is_short_and_without_what_is_in_parentheses() -> None:
+    assert kind_of("x" * 121) == "x" * 120
+    assert kind_of("it is  cut (at 3 s (of 5 s)) and (by 2) loud") == "it is cut"
+    assert kind_of("it is cut (at 3 s) and loud (by 2)") == "it is cut and loud"
+    assert kind_of("(3)") == "no reason given"

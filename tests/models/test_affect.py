@@ -9,11 +9,13 @@ import huggingface_hub
 import numpy as np
 import pytest
 import torch
+from huggingface_hub.errors import EntryNotFoundError
 from safetensors.torch import load_file, save_file
 from tiny_models import make_tiny_affect
 
 from dailytalk_contiguous.core.errors import DailytalkError, ModelMissing
 from dailytalk_contiguous.core.machine import cores
+from dailytalk_contiguous.models import affect
 from dailytalk_contiguous.models.affect import (
     AUDEERING,
     PRECISIONS,
@@ -260,6 +262,41 @@ def test_a_cached_model_needs_no_network(offline: Path, tiny_affect: str) -> Non
     (repository / "refs" / "main").write_text("abc123")
     assert available(AUDEERING)
     assert len(AffectModel(*find_affect_model(AUDEERING), "cpu").rate(UTTERANCES[:2])) == 2
+
+
+def test_cached_model_without_its_weights_is_not_cached(offline: Path, tiny_affect: str) -> None:
+    repository = offline / ("models--" + AUDEERING.replace("/", "--"))
+    snapshot = repository / "snapshots" / "abc123"
+    snapshot.mkdir(parents=True)
+    shutil.copy(Path(tiny_affect) / "config.json", snapshot)
+    (repository / "refs").mkdir()
+    (repository / "refs" / "main").write_text("abc123")
+    assert not available(AUDEERING)
+    with pytest.raises(ModelMissing, match="not in the cache and the Hub can't be reached: connect to the Hub"):
+        find_affect_model(AUDEERING)
+
+
+def test_older_kind_of_weights_is_taken_where_the_hub_has_no_other(
+    monkeypatch: pytest.MonkeyPatch, offline: Path
+) -> None:
+    def download(name: str, file: str) -> str:
+        if file == "model.safetensors":
+            raise EntryNotFoundError("it has none")
+        return f"/{name}/{file}"
+
+    monkeypatch.setattr(affect, "hf_hub_download", download)
+    assert find_affect_model("a/b") == (Path("/a/b/config.json"), Path("/a/b/pytorch_model.bin"))
+
+
+@pytest.mark.parametrize("supported", [True, False])
+def test_preview_on_a_gpu_is_in_bfloat16_where_its_card_has_it(
+    supported: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(affect, "lacking", lambda: "")
+    monkeypatch.setattr(
+        torch.cuda, "is_bf16_supported", lambda including_emulation: supported or including_emulation
+    )
+    assert fast_precision("cuda") == ("bfloat16" if supported else "float32")
 
 
 @pytest.mark.usefixtures("offline")

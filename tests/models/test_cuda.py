@@ -4,6 +4,7 @@ import ctypes
 import os
 import subprocess
 import sys
+from importlib.metadata import PackageNotFoundError
 from pathlib import Path
 
 import ctranslate2
@@ -13,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dailytalk_contiguous.core.errors import DailytalkError, ModelMissing
+from dailytalk_contiguous.models import devices
 from dailytalk_contiguous.models.devices import (
     CPU_TYPE,
     CUBLAS,
@@ -175,6 +177,44 @@ def test_a_library_that_was_broken_off_is_said_so(tmp_path: Path, monkeypatch: p
     monkeypatch.syspath_prepend(tmp_path)
     with pytest.raises(ModelMissing, match=rf"{CUBLAS} can't be opened .*: pip install --force-reinstall"):
         open_libraries()
+
+
+@pytest.mark.parametrize(
+    ("count", "available", "cuda", "lacks"),
+    [
+        (1, True, "12.8", ""),
+        (1, False, None, "PyTorch, built for CPU only, finds no CUDA device"),
+        (2, False, "12.8", "PyTorch, built for CUDA 12.8, which may ask for a newer driver, finds no CUDA device"),
+        (
+            0,
+            True,
+            "12.8",
+            "CTranslate2 finds no CUDA device (no GPU, a driver older than CUDA 12, or a build without CUDA)",
+        ),
+    ],
+)
+def test_cuda_is_lacking_where_either_library_finds_no_device(
+    count: int, available: bool, cuda: str | None, lacks: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ctranslate2, "get_cuda_device_count", lambda: count)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: available)
+    monkeypatch.setattr(torch.version, "cuda", cuda)
+    assert lacking.__wrapped__() == lacks
+
+
+def test_cublas_is_that_of_its_package_or_of_the_system(monkeypatch: pytest.MonkeyPatch) -> None:
+    opened: list[str] = []
+    monkeypatch.setattr(ctypes, "CDLL", opened.append)
+    monkeypatch.setattr(devices, "files", lambda package: [])
+    monkeypatch.setattr(devices, "version", lambda package: "12.9.1")
+    assert cublas() == "nvidia-cublas-cu12 12.9.1"
+
+    def missing(package: str) -> str:
+        raise PackageNotFoundError(package)
+
+    monkeypatch.setattr(devices, "version", missing)
+    assert cublas() == "this system's"
+    assert opened == [CUBLAS, CUBLAS]
 
 
 def test_cublas_is_told_only_where_it_is() -> None:

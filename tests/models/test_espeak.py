@@ -1,8 +1,10 @@
 """espeak: every written word has exact times, a line never depends on another, and tags are heard."""
 
+import importlib
 import sys
 import threading
 from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -101,6 +103,19 @@ def test_words_that_espeak_runs_together_share_their_time() -> None:
     behind = [*events, EspeakEvent(7, 0, 1100, b"x"), EspeakEvent(5, 6, 2000, b"")]
     assert espeak_word_times("out of", behind, 1000, 3.0) == [out, of]  # what follows a clause's end is no word
     assert (out.probability, of.probability) == (1.0, 1.0)  # a synthesiser knows what it says
+
+
+def test_word_of_which_espeak_says_nothing_shares_the_sound_of_the_one_before() -> None:
+    events = [
+        EspeakEvent(1, 0, 0, b""),
+        EspeakEvent(7, 0, 0, b"a"),
+        EspeakEvent(1, 2, 400, b""),
+        EspeakEvent(7, 2, 400, b"_:"),
+        EspeakEvent(5, 3, 1000, b""),
+    ]
+    first, second = espeak_word_times("a b", events, 1000, 1.0)
+    assert (first.text, first.start, second.text, second.end) == ("a", 0.0, "b", 0.4)
+    assert 0.0 < first.end == second.start < 0.4
 
 
 def test_a_line_does_not_depend_on_those_before_it() -> None:
@@ -221,6 +236,21 @@ def test_preflight_without_the_wheel_says_what_to_install(monkeypatch: pytest.Mo
     with pytest.raises(DailytalkError) as caught:
         Espeak().preflight()
     assert caught.value.remedy == 'pip install "dailytalk-contiguous[espeak]"'
+
+
+def test_library_that_cannot_be_loaded_or_lacks_its_data_says_what_to_install(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    loader = importlib.import_module("espeakng_loader")
+    monkeypatch.setattr(loader, "get_data_path", lambda: str(tmp_path))
+    with pytest.raises(DailytalkError, match=r"espeak can't read its data in .*: pip install"):
+        say()
+    monkeypatch.setattr(loader, "get_library_path", lambda: str(tmp_path / "none.so"))
+    with pytest.raises(DailytalkError, match=r"espeak's library can't be loaded: .*none\.so.*: pip install"):
+        say()
+    monkeypatch.setitem(sys.modules, "espeakng_loader", None)
+    with pytest.raises(DailytalkError, match=r"espeak's library is not installed: pip install"):
+        say()
 
 
 @pytest.mark.parametrize(

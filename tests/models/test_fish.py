@@ -245,11 +245,12 @@ def test_chunk_without_an_alignment_says_nothing_of_where_the_text_ends() -> Non
         {"audio_duration": "nan"},
         {"audio_duration": 1e999},
         {"segments": [{"text": "a", "start": None, "end": 1}]},
+        {"segments": [{"text": "a", "start": 0, "end": 1e999}]},
     ],
 )
 def test_alignment_of_any_other_shape_is_an_answer_that_is_not_whole(alignment: Any) -> None:
     event = {"audio_base64": "", "chunk_seq": 0, "alignment": alignment}
-    with pytest.raises(ShortRead):
+    with pytest.raises(ShortRead, match="its stream holds an alignment without times"):
         read_stream_events(Reply(f"data: {json.dumps(event)}\n\n".encode(), "text/event-stream"))
 
 

@@ -181,6 +181,10 @@ def test_weakened_vowels_lost_and_added_phones_keep_their_word() -> None:
     alone = ["dh", "iy", "ae", "n", "d", "ey"]
     assert owners_of(alone, ["dh", "ax", "ae", "n", "ey"]) == [0, 1, 2, 3, 5]
     assert owners_of(alone, ["dh", "iy", "y", "ae", "n", "d", "ey"]) == [0, 1, 1, 2, 3, 4, 5]
+    assert owners_of(["aa", "eh"], ["eh", "iy"]) == [
+        0,
+        1,
+    ]  # two weakened vowels cost less than one lost, one added
     assert owners_of([], ["ax"]) == [0]
 
 

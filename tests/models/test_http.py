@@ -12,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -454,6 +455,27 @@ def test_a_path_that_is_not_there_is_told_apart_where_the_caller_asks_for_it() -
             client(server.url).post(FISH, BODY, {}, lambda reply: reply, absent=frozenset({404}))
 
 
+def test_waits_that_run_out_still_leave_the_spacing_between_requests(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(paid, "backoff", lambda attempt, after: 0.05)
+    monkeypatch.setattr(paid, "FIRST_SPACING", 0.1)
+    with TtsServer() as server:
+        server.plan = ["429"]
+        service = Client("The service", server.url, Token(TOKEN, "A_TOKEN"))  # it really sleeps
+        began = time.monotonic()
+        assert ask(service)
+        assert ask(service)
+        assert time.monotonic() - began >= 0.15
+
+
+def test_password_of_a_netrc_file_goes_to_no_service(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "netrc").write_text("machine 127.0.0.1 login me password secret\n")
+    monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
+    with TtsServer() as server:
+        with pytest.raises(DailytalkError, match="answered 401"):
+            ask(client(server.url, token=""))
+        assert "Authorization" not in server.asked[0].headers
+
+
 def test_an_answer_that_only_drips_is_given_up() -> None:
     clock = Clock()
 
@@ -602,6 +624,17 @@ def test_an_address_that_is_no_plain_url_is_refused_without_being_shown(url: str
     with pytest.raises(DailytalkError, match="http or https URL") as caught:
         client(url)
     assert "secret" not in str(caught.value)
+
+
+def test_an_address_that_no_request_can_be_made_of_stops_the_run() -> None:
+    clock = Clock()
+    url = "http://.example.org"
+    with pytest.raises(
+        DailytalkError, match=rf"at {url} can't be asked \(InvalidURL\): check that it runs"
+    ) as caught:
+        ask(client(url, clock, token=""))
+    assert not isinstance(caught.value, SynthesisFailed)
+    assert clock.slept == []
 
 
 def test_no_more_requests_are_under_way_than_allowed() -> None:

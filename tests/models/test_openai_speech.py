@@ -1,5 +1,6 @@
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 
 import pytest
 from tts_server import OPENAI, TOKEN, TtsServer, speech
@@ -83,6 +84,19 @@ def test_faults_are_handled_as_everywhere(server: TtsServer) -> None:
     transport = Client("the server", server.url, Token(TOKEN, "OPENAI_API_KEY"), sleep=lambda seconds: None)
     engine = OpenAISpeech(client=transport, usd_per_million_characters=1e6)
     assert engine.speak(LINE).cost == pytest.approx(3 * len(LINE.text))
+
+
+def test_line_holds_its_price_while_it_is_asked_for(server: TtsServer) -> None:
+    held: list[float] = []
+
+    @contextmanager
+    def reserve(price: float) -> Iterator[Callable[[float], None]]:
+        held.append(price)
+        yield held.append
+
+    engine = OpenAISpeech(base_url=server.url, usd_per_million_characters=1e6)
+    assert engine.speak(LINE, reserve=reserve).cost == 13.0
+    assert held == [13.0, 13.0]
 
 
 def test_the_public_service_has_a_price_and_needs_a_token(monkeypatch: pytest.MonkeyPatch) -> None:

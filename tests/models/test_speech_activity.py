@@ -13,6 +13,7 @@ from audio_files import example
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from dailytalk_contiguous.models import speech_activity
 from dailytalk_contiguous.models.speech_activity import FRAME, SpeechActivity, speech_probabilities
 
 SIGNAL = example("bicycle_repair")[: 6 * 16000 + 77, 1].copy()
@@ -59,6 +60,12 @@ def test_probabilities_are_those_of_silero_itself() -> None:
 def test_an_object_starts_without_memory_of_others() -> None:
     speech_probabilities(np.ones(5000, np.float32))
     np.testing.assert_array_equal(speech_probabilities(SIGNAL), WHOLE)
+
+
+def test_package_that_is_not_installed_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(ImportError, match="silero-vad is not installed"):
+        speech_activity._load.__wrapped__()
 
 
 def test_torch_is_not_even_imported_and_so_keeps_its_threads() -> None:

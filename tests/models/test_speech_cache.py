@@ -407,3 +407,16 @@ def test_the_cache_lies_in_the_users_cache_folder(monkeypatch: pytest.MonkeyPatc
 def test_setting_that_is_no_number_has_no_key() -> None:
     with pytest.raises(ValueError, match="JSON compliant"):
         cache_key(Voice(speed=float("nan")), Line("Yes.", "", "en", 0))
+
+
+def test_file_as_large_as_an_entry_may_be_is_read_and_a_larger_one_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cache = SpeechCache(tmp_path)
+    cache.put(KEY, SPOKEN)
+    largest = max(path.stat().st_size for path in tmp_path.rglob("*.*") if path.is_file())
+    monkeypatch.setattr(paid, "MOST_ENTRY_BYTES", largest)
+    assert cache.get(KEY) is not None
+    monkeypatch.setattr(paid, "MOST_ENTRY_BYTES", largest - 1)
+    with pytest.raises(DailytalkError, match="can't be used"):
+        cache.get(KEY)

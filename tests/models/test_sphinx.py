@@ -8,7 +8,15 @@ import pytest
 from audio_files import example, reference
 
 from dailytalk_contiguous.core.errors import DailytalkError
-from dailytalk_contiguous.models.recogniser import POCKETSPHINX, Sphinx, load_recogniser, load_sphinx
+from dailytalk_contiguous.models.recogniser import (
+    POCKETSPHINX,
+    Sphinx,
+    check_language,
+    check_recogniser,
+    load_recogniser,
+    load_sphinx,
+    settled_type,
+)
 
 MAX_WER = 0.25
 SPOKEN = [one for one in reference("bicycle_repair") if one["style"] in ("neutral", "loud")][:9]
@@ -86,3 +94,40 @@ def test_another_language_is_an_error_with_the_way_on() -> None:
 
 def test_its_name_leads_to_the_one_decoder_of_the_process() -> None:
     assert load_recogniser(POCKETSPHINX, "auto", "auto", 5, 16) is load_sphinx()
+
+
+def test_only_a_whisper_has_a_compute_type_that_could_be_wrong() -> None:
+    assert [settled_type(model, "cpu", "auto") for model in ("", POCKETSPHINX, "medium")] == [
+        "auto",
+        "auto",
+        "int8",
+    ]
+    assert [settled_type(model, "cpu", "float32") for model in ("", POCKETSPHINX, "medium")] == [
+        "auto",
+        "auto",
+        "float32",
+    ]
+    for model in ("", POCKETSPHINX):
+        check_recogniser(model, "cpu", "no such type")
+    with pytest.raises(DailytalkError, match="can't compute in 'no such type'"):
+        check_recogniser("medium", "cpu", "no such type", fetch=False)
+
+
+@pytest.mark.parametrize(
+    ("model", "language", "heard"),
+    [
+        (POCKETSPHINX, "en", True),
+        (POCKETSPHINX, "auto", True),
+        (POCKETSPHINX, "de", False),
+        ("medium", "de", True),
+        ("", "de", True),
+    ],
+)
+def test_language_is_refused_before_any_work_where_the_recogniser_does_not_hear_it(
+    model: str, language: str, heard: bool
+) -> None:
+    if heard:
+        check_language(model, language)
+    else:
+        with pytest.raises(DailytalkError, match="pocketsphinx understands English only, not de: use --asr-model"):
+            check_language(model, language)

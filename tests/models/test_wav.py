@@ -44,11 +44,20 @@ def test_a_wav_cut_anywhere_is_a_short_read(length: int) -> None:
 
 
 @pytest.mark.parametrize(
-    "data", [b"", b'{"message": "no"}', b"ID3 an MP3 perhaps", b"RIFF\0\0\0\0WAVE" + b"\0" * 40]
+    ("data", "reason"),
+    [
+        (b"", "it is empty"),
+        (b'{"message": "no"}', "it is no WAV: it begins with b'{\"message\": '"),
+        (b"ID3 an MP3 perhaps", "it is no WAV: it begins with b'ID3 an MP3 p'"),
+        (b"RIFF\0\0\0\0WAVX" + b"\0" * 40, "it is no WAV: it begins with b'RIFF\\x00\\x00\\x00\\x00WAVX'"),
+        (b"RIFX\0\0\0\0WAVE" + b"\0" * 40, "it is no WAV: it begins with b'RIFX\\x00\\x00\\x00\\x00WAVE'"),
+        (b"RIFF\0\0\0\0WAVE" + b"\0" * 40, "its WAV ends before its audio"),
+    ],
 )
-def test_what_is_no_wav_is_a_short_read(data: bytes) -> None:
-    with pytest.raises(ShortRead):
+def test_what_is_no_wav_is_a_short_read_that_says_what_it_is(data: bytes, reason: str) -> None:
+    with pytest.raises(ShortRead) as caught:
         read_wav(data)
+    assert str(caught.value) == reason
 
 
 def test_chunks_around_the_audio_are_no_audio() -> None:

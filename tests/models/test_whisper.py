@@ -3,6 +3,7 @@
 import dataclasses
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -186,6 +187,11 @@ def test_language_is_a_known_code(whisper: Whisper) -> None:
     assert whisper.detect_language(WINDOWS[1]) in LANGUAGE_CODES
 
 
+def test_model_for_english_alone_hears_english(whisper: Whisper, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(whisper._model, "model", SimpleNamespace(is_multilingual=False))
+    assert whisper.detect_language(WINDOWS[0]) == "en"
+
+
 def test_a_window_that_loops_is_tried_again_and_repeats_less(
     looping: Whisper, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -345,6 +351,7 @@ def test_a_size_that_is_not_here_and_can_not_be_had_is_said_so(no_hub: Path) -> 
     with pytest.raises(ModelMissing, match=r"'tiny' is not in the cache .*connect to the Hub once"):
         check_recogniser("tiny", "cpu", "int8")
     assert module.cached_sizes() == []
+    assert find_whisper("tiny", fetch=False) == ""
 
 
 def test_a_size_in_the_cache_is_found_and_a_broken_download_is_not_enough(no_hub: Path, tiny_whisper: str) -> None:
@@ -355,7 +362,9 @@ def test_a_size_in_the_cache_is_found_and_a_broken_download_is_not_enough(no_hub
     (repository / "refs" / "main").write_text("abc")
     assert find_whisper("tiny") == str(snapshot)
     assert module.cached_sizes() == ["tiny"]
+    assert find_whisper("tiny", fetch=False) == str(snapshot)
     (snapshot / "model.bin").unlink()
+    assert find_whisper("tiny", fetch=False) == ""
     with pytest.raises(ModelMissing, match=r"not complete in the cache: no model\.bin"):
         find_whisper("tiny")
     assert module.cached_sizes() == []
@@ -364,17 +373,20 @@ def test_a_size_in_the_cache_is_found_and_a_broken_download_is_not_enough(no_hub
 def test_windows_are_decoded_as_openai_does_without_times_and_without_signs_that_nobody_says(
     whisper: Whisper, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    seen: list[tuple[Any, Any]] = []
+    seen: list[tuple[Any, Any, float]] = []
     forward = whisper._pipeline.forward
+    whisper._pipeline.last_speech_timestamp = 7.0  # of the window before
     monkeypatch.setattr(
         whisper._pipeline,
         "forward",
         lambda features, tokenizer, placed, options: (
-            seen.append((tokenizer, options)) or forward(features, tokenizer, placed, options)
+            seen.append((tokenizer, options, whisper._pipeline.last_speech_timestamp))
+            or forward(features, tokenizer, placed, options)
         ),
     )
     hear(whisper, WINDOWS[:1])
-    ((tokenizer, options),) = seen
+    ((tokenizer, options, last_speech),) = seen
+    assert last_speech == 0.0
     told = dataclasses.asdict(options)
     assert set(tokenizer.non_speech_tokens) <= set(told["suppress_tokens"])
     assert {name: told[name] for name in DECODING} == DECODING

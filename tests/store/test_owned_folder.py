@@ -13,7 +13,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dailytalk_contiguous.core.errors import DailytalkError
-from dailytalk_contiguous.store.owned_folder import RECORD, OwnedFolder, file_name
+from dailytalk_contiguous.store.owned_folder import (
+    MADE_FROM,
+    RECORD,
+    OwnedFolder,
+    file_name,
+    is_marked,
+    made_from,
+    mark,
+    written_before,
+)
 
 
 def export(root: Path, *names: str, kind: str = "csm") -> None:
@@ -209,3 +218,42 @@ def test_file_of_an_earlier_export_that_somebody_deleted_is_not_missed(tmp_path:
     (tmp_path / "a.txt").unlink()
     export(tmp_path, "b.txt")
     assert held(tmp_path) == {"b.txt", "all.json"}
+
+
+@pytest.mark.parametrize(
+    ("comment", "digest"),
+    [(f"{MADE_FROM} 1234abcd", "1234abcd"), ("1234abcd", None), ("of mine", None)],
+)
+def test_digest_in_a_sound_file_is_that_of_the_audio_it_was_made_from(
+    tmp_path: Path, comment: str, digest: str | None
+) -> None:
+    with soundfile.SoundFile(tmp_path / "a.wav", "w", 8000, 1) as file:
+        file.comment = comment
+        file.write(np.zeros(80))
+    assert made_from(tmp_path, "a.wav") == digest
+
+
+def test_what_is_no_sound_file_of_a_folder_was_made_from_nothing(tmp_path: Path) -> None:
+    with soundfile.SoundFile(tmp_path / "a.wav", "w", 8000, 1) as file:
+        file.comment = f"{MADE_FROM} 1234abcd"
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    (folder / "text.wav").write_text("no sound")
+    (folder / "link.wav").symlink_to(tmp_path / "a.wav")
+    (folder / "below").mkdir()
+    assert [made_from(folder, name) for name in ("text.wav", "link.wav", "../a.wav", "below", "none.wav")] == [
+        None
+    ] * 5
+
+
+def test_folder_is_marked_once_and_tells_what_was_written_to_it(tmp_path: Path) -> None:
+    folder = tmp_path / "sounds"
+    assert (is_marked(folder), written_before(folder)) == (False, [])
+    mark(folder, "work")
+    assert (folder / RECORD).read_text() == "dailytalk export work\n"
+    export(tmp_path / "out", "a.txt")
+    mark(tmp_path / "out", "work")
+    assert is_marked(tmp_path / "out")
+    assert written_before(tmp_path / "out") == ["a.txt", "all.json"]
+    (folder / RECORD).write_text("")
+    assert (is_marked(folder), written_before(folder)) == (True, [])
