@@ -1,4 +1,5 @@
 import hashlib
+import json
 import os
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,6 +12,7 @@ from datasets import Features, Value, load_dataset
 from hypothesis import given
 from hypothesis import strategies as st
 
+from dailytalk_contiguous import shards
 from dailytalk_contiguous.core.errors import BadInput, Reject
 from dailytalk_contiguous.shards import (
     Entry,
@@ -19,6 +21,7 @@ from dailytalk_contiguous.shards import (
     drop_stale,
     group,
     index,
+    part_path,
     read_entries,
     read_rows,
     shard_path,
@@ -74,7 +77,51 @@ def test_change_of_a_stage_changes_its_digest_and_those_after_it() -> None:
     assert [a == b for a, b in zip(before, after, strict=True)] == [True, False, False]
 
 
+def test_digest_of_a_chain_is_known_by_that_of_each_stage_and_all_before_it() -> None:
+    """Of other digests, all that was computed before would be computed again."""
+
+    class Fixed(Stage):
+        def __init__(self, digest: str) -> None:
+            self._digest = digest
+
+        @property
+        def digest(self) -> str:
+            return self._digest
+
+    assert chain_of([]) == ()
+    assert chain_of([Fixed("a"), Fixed("b"), Fixed("b")])[:2] == ("022a6979e6dab7aa5ae4", "c678628542eec074fb26")
+    assert len({*chain_of([Fixed("a"), Fixed("b"), Fixed("b")]), *chain_of([Fixed("b")])}) == 4
+
+
 # Groups
+
+
+def test_groups_and_names_of_shards_are_those_of_earlier_versions() -> None:
+    """Else a folder that an earlier version wrote would be written again."""
+    rows = [row(f"call{n:02d}") for n in range(40)]
+    assert [len(shard) for shard in group(rows, 30.0)] == [5, 7, 5, 7, 5, 7, 4]
+    path = shard_path(Path("x"), rows[:2])
+    assert path == Path("x/shard-73bff78c8b5cbf22.parquet")
+    assert part_path(path) == Path("x/.shard-73bff78c8b5cbf22.part")
+
+
+def test_group_ends_where_twice_the_seconds_are_reached() -> None:
+    names = [name for name in (f"c{n}" for n in range(60)) if not is_border(name)][:8]
+    assert [len(shard) for shard in group([row(name, 1.0) for name in names], 2.0)] == [4, 4]
+    assert [len(shard) for shard in group([row(name, 1.0) for name in names], 1.9)] == [4, 4]
+
+
+def test_group_ends_with_a_name_that_ends_one_once_the_seconds_are_reached() -> None:
+    ends, other = "", ""
+    for name in (f"c{n}" for n in range(60)):
+        ends, other = (name, other) if is_border(name) else (ends, name)
+    for names, lengths in (((other, ends, other), [2, 1]), ((ends, ends, other), [2, 1]), ((ends, other), [2])):
+        assert [len(shard) for shard in group([row(name, 1.0) for name in names], 2.0)] == lengths
+
+
+def is_border(name: str) -> bool:
+    """Whether a shard that is long enough ends with this conversation: one in four does."""
+    return int(hashlib.sha256(name.encode()).hexdigest()[-1], 16) % 4 == 0
 
 
 @given(st.lists(st.floats(0.1, 50)), st.floats(1, 100))
@@ -116,6 +163,44 @@ def test_shard_comes_back_as_it_was(tmp_path: Path) -> None:
     write_shard(path, Shard(shard("a").rows, {"a": entry(), "b": entry(REJECT, ("c1",))}), FEATURES)
     assert read_rows(path, ["number", "unknown"]) == {"a": {"conversation_id": "a", "number": 1}}
     assert read_entries(path) == {"a": entry(), "b": entry(REJECT, ("c1",))}
+
+
+def test_entry_that_older_versions_wrote_without_a_digest_of_its_sound_has_none(tmp_path: Path) -> None:
+    assert entry().audio == ""
+    for more in ({}, {"audio": None}, {"audio": "d"}):
+        told: dict[str, Any] = {
+            "input": "in",
+            "chain": ["c"],
+            "seconds": [0.5],
+            "recording": "r",
+            "duration": 6.0,
+        } | more
+        record = json.dumps({"layout": 1, "entries": {"a": told}}).encode()
+        table = pa.table({"conversation_id": ["a"]}).replace_schema_metadata({b"dailytalk_contiguous": record})
+        pq.write_table(table, tmp_path / "shard-1.parquet")
+        known = Entry("in", ("c",), (0.5,), "r", 6.0, None, more.get("audio") or "")
+        assert read_entries(tmp_path / "shard-1.parquet") == {"a": known}
+
+
+def test_entries_of_a_shard_may_take_as_much_room_as_any_file_of_ours(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_shard(tmp_path / "shard-1.parquet", shard("a"), FEATURES)
+    monkeypatch.setattr(shards, "MOST_OWN_BYTES", 10)
+    assert read_entries(tmp_path / "shard-1.parquet") is None
+
+
+def test_columns_of_another_type_are_refused_by_name_where_types_are_asked_for(tmp_path: Path) -> None:
+    path = tmp_path / "shard-1.parquet"
+    write_shard(path, shard("a", "b"), FEATURES)
+    assert read_rows(path, Features({"number": Value("int32"), "other": Value("string")})) == {
+        name: {"conversation_id": name, "number": 1} for name in "ab"
+    }
+    with pytest.raises(BadInput) as refused:
+        read_rows(path, Features({"number": Value("string")}))
+    assert refused.value.reason == f"the shard {path} is damaged (its column number is of type int32)"
+    assert refused.value.remedy == "delete it and run the command that wrote it again"
+    assert read_rows(path, ["number"])["b"]["number"] == 1
 
 
 def test_shard_is_compressed_with_zstandard(tmp_path: Path) -> None:
