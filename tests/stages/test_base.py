@@ -10,7 +10,7 @@ import struct
 import subprocess
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, is_dataclass, replace
 from itertools import pairwise
 from pathlib import Path
 from types import ModuleType
@@ -79,6 +79,24 @@ def test_models_of_a_stage_are_fetched_before_its_work_unless_it_is_asked_not_to
     defaults = {kind: inspect.signature(kind.preflight).parameters["fetch"].default for kind in all_stages()}
     assert len(defaults) > 15
     assert {kind.__name__ for kind, default in defaults.items() if default is not True} == set()
+
+
+def test_settings_that_only_say_how_a_stage_is_run_are_these() -> None:
+    """All others are in its digest: changed, they let rows be made again."""
+    for module in pkgutil.iter_modules(stages.__path__, f"{stages.__name__}."):
+        importlib.import_module(module.name)
+    found = {
+        kind.__name__: {one.name for one in fields(kind) if one.metadata.get("execution")}
+        for kind in all_stages()
+        if is_dataclass(kind) and kind.__module__.startswith(stages.__name__)
+    }
+    assert {name: names for name, names in found.items() if names} == {
+        "Align": {"device"},
+        "RateAffect": found["RateAffect"] | {"device"},
+        "Speak": {"cache", "concurrency", "device", "max_cost"},
+        "TimeWords": {"device"},
+        "Transcribe": {"batch_windows", "device"},
+    }
 
 
 rows = st.lists(st.lists(st.text(max_size=5), max_size=4), max_size=8)
