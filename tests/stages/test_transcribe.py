@@ -394,6 +394,25 @@ def test_each_utterance_has_a_window_where_they_share_none(
     assert ears.detected == []
 
 
+def test_utterances_of_a_flat_dataset_have_nothing_in_common(script: Callable[..., Script]) -> None:
+    ears = script(*[Recognised([Word("so", 0.25, 99.0, 1.0)], 0.0, 0.0)] * 2)
+    made = Transcribe("ears", guard=False)({"speech": [lasting(1.0, 1), lasting(2.0, 1)]})
+    assert made["words"] == [[word("so", 0.25, 1.0)], [word("so", 0.25, 2.0)]]
+    assert made["language"] == ["de", "fr"]
+    assert ears.asked == [(1.0, "de"), (2.0, "fr")]
+
+
+def test_words_stay_in_an_utterance_whose_edges_are_finer_than_a_tenth_of_a_millisecond(
+    script: Callable[..., Script],
+) -> None:
+    script(Recognised([Word("so", 0.0, 99.0, 1.0)], 0.0, 0.0))
+    batch = {"speech": [lasting(1.0, 1)], "start": [1.00006], "end": [2.00004]}
+    assert Transcribe("ears", "en", guard=False)(batch)["words"] == [[word("so", 1.0001, 2.00004)]]
+    script(Recognised([Word("so", 0.0, 99.0, 1.0)], 0.0, 0.0))
+    batch |= {"start": [1.00004], "end": [2.00006]}
+    assert Transcribe("ears", "en", guard=False)(batch)["words"] == [[word("so", 1.00004, 2.0)]]
+
+
 def test_words_without_marks_ask_by_their_wording(script: Callable[..., Script]) -> None:
     heard = [Word(text, place, place + 0.5, 1.0) for place, text in enumerate((" what", " time", " is", " it"))]
     batch = {"speech": [lasting(5.0, 1000)]}
