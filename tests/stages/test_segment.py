@@ -240,6 +240,16 @@ def test_leaked_voice_is_no_utterance_of_the_channel_it_leaked_into_and_is_noted
     assert sum(np.subtract(heard["end"], heard["start"])) > sum(np.subtract(found["end"], found["start"])) + 8
 
 
+@pytest.mark.parametrize("leak_db", [-33.0, -35.0])
+def test_utterance_that_as_a_whole_is_a_faint_leak_is_none(leak_db: float) -> None:
+    samples = example("bicycle_repair")[: 12 * 16000]
+    faint = samples.copy()
+    faint[96:, 0] += np.float32(10 ** (leak_db / 20)) * samples[:-96, 1]
+    clean, found = (one_row(Segment()(conversations(one))) for one in (samples, faint))
+    assert found["channel"] == clean["channel"] == ["right", "left", "right", "left"]
+    assert found["start"][2:] == pytest.approx(clean["start"][2:], abs=0.1)
+
+
 def test_leak_shorter_than_any_speech_is_not_noted() -> None:
     notes = one_row(Segment(min_speech=25.0)(conversations(leaky())))["notes"]
     assert notes == ["no speech in the left channel", "no speech in the right channel"]

@@ -115,7 +115,7 @@ def test_line_of_a_flat_dataset_needs_only_its_own_columns() -> None:
 
 
 def test_seconds_of_words_outside_their_utterance_do_not_count() -> None:
-    words = [(-1.0, 0.25), (0.5, 0.75), (1.5, 9.0), (8.0, 9.0)]
+    words = [(1.5, 9.0), (-1.0, 0.25), (0.5, 0.75), (8.0, 9.0), (0.0, 0.125)]
     lines = batch(TEXT, words=[[{"word": "w", "start": start, "end": end} for start, end in words]])
     assert module._utterance(lines, 0)["source_seconds"] == 0.25 + 0.25 + 0.5
 
@@ -340,6 +340,27 @@ def test_take_whose_last_word_is_not_heard_is_refused(
     chosen = stage(tmp_path, verify="ears")
     heard("good morning is anybody", "good morning is anybody their", monkeypatch=monkeypatch)
     assert takes(chosen(batch(TEXT))) == [1]
+
+
+@pytest.mark.parametrize(("worst", "take"), [(0.2, 0), (0.19, 1)])
+def test_take_of_which_one_word_in_five_is_misheard_is_as_bad_as_a_fifth(
+    tmp_path: Path, server: Stubborn, monkeypatch: pytest.MonkeyPatch, worst: float, take: int
+) -> None:
+    heard("good evening is anybody there", TEXT, monkeypatch=monkeypatch)
+    done = stage(tmp_path, verify="ears", worst=worst)(batch(TEXT))
+    assert takes(done) == [take]
+    assert done["synthesis"][0]["word_error_rate"] == (0.0 if take else 0.2)
+    (cached,) = [SpeechCache(tmp_path / "cache").verdict(done["synthesis"][0]["cache_key"])[1]]
+    assert cached is not None
+    assert {name: cached[name] for name in ("reason", "heard")} == {
+        "reason": None,
+        "heard": [0.0 if take else 0.2, False],
+    }
+
+
+def test_of_candidates_that_nobody_hears_the_first_is_taken(tmp_path: Path, server: Stubborn) -> None:
+    done = stage(tmp_path, candidates=3)(batch(TEXT))
+    assert (takes(done), done["synthesis"][0]["tries"], server.purchases[SENT]) == ([0], 3, 3)
 
 
 @pytest.mark.parametrize("noted", [{"a": None}, [1], ["x", True], [float("nan"), False], 7])
