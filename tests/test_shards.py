@@ -190,6 +190,19 @@ def test_entries_of_a_shard_may_take_as_much_room_as_any_file_of_ours(
     assert read_entries(tmp_path / "shard-1.parquet") is None
 
 
+def test_only_columns_that_are_asked_for_are_read(tmp_path: Path) -> None:
+    write_shard(tmp_path / "s.parquet", shard("a"), FEATURES)
+    assert read_rows(tmp_path / "s.parquet", []) == {"a": {"conversation_id": "a"}}
+    assert read_rows(tmp_path / "s.parquet", ["conversation_id"]) == {"a": {"conversation_id": "a"}}
+
+
+def test_shard_knows_its_features_as_datasets_writes_them(tmp_path: Path) -> None:
+    write_shard(tmp_path / "s.parquet", shard("a"), FEATURES)
+    metadata = pq.read_schema(tmp_path / "s.parquet").metadata
+    assert set(metadata) == {b"huggingface", b"dailytalk_contiguous"}
+    assert metadata[b"huggingface"] == FEATURES.arrow_schema.metadata[b"huggingface"]
+
+
 def test_columns_of_another_type_are_refused_by_name_where_types_are_asked_for(tmp_path: Path) -> None:
     path = tmp_path / "shard-1.parquet"
     write_shard(path, shard("a", "b"), FEATURES)

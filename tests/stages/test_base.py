@@ -245,6 +245,19 @@ def test_a_local_model_is_known_by_its_files(tmp_path: Path) -> None:
     assert model_digest("big") == "big"
 
 
+def test_order_in_which_a_disk_lists_files_does_not_make_another_model(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("b.bin", "a.bin", "deep/c.bin", "deep/deeper/d.bin"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(name.encode())
+    before, listed = model_digest(str(tmp_path)), Path.glob
+    monkeypatch.setattr(Path, "glob", lambda self, pattern: reversed([*listed(self, pattern)]))
+    assert model_digest(str(tmp_path)) == before
+    (tmp_path / "deep/deeper/d.bin").write_bytes(b"changed")  # deeper than any model has files
+    assert model_digest(str(tmp_path)) == before
+
+
 def test_lifted_stage_takes_one_conversation_at_a_time() -> None:
     assert (PerUtterance(Length()).batch_rows, Length().batch_rows) == (1, 64)
 

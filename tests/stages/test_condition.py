@@ -11,8 +11,10 @@ from audio_files import Samples, room_tone, struct_of, tones, wav_bytes
 from clips import RATE, clips, line
 from datasets import Dataset, Features
 
+from dailytalk_contiguous.core.audio import to_pcm
 from dailytalk_contiguous.core.errors import BadInput, ModelMissing
 from dailytalk_contiguous.core.loudness import clip_loudness, true_peak_dbtp
+from dailytalk_contiguous.core.quality import MARGIN
 from dailytalk_contiguous.core.schema import AUDIO, STRING
 from dailytalk_contiguous.models import speech_activity, voice_effects
 from dailytalk_contiguous.models.speech_activity import hear
@@ -134,7 +136,7 @@ def test_a_prompt_is_conditioned_as_a_clip_is() -> None:
 
 def test_the_source_before_a_clip_is_faded_in_over_ten_milliseconds_after_a_prompt() -> None:
     floor = 0.01 * np.random.default_rng(5).standard_normal(len(line())).astype(np.float32)
-    source = soxr.resample(line() + floor, RATE, OUT)
+    source = 0.1 * soxr.resample(line() + floor, RATE, OUT)
     heard = [{"start": 0.6, "end": len(line()) / RATE - 0.6}]
     batch = clips(source, rate=OUT, heard=[heard], snr_db=[None])
     (row,) = conditioned(batch | {"prompt": [struct_of(wav_bytes(line(number=1)))]})
@@ -170,6 +172,25 @@ def test_noise_is_reduced_where_the_ratio_is_lower_than_the_setting(ratio: float
     batch = clips(line() + noise.astype(np.float32), heard=[heard], snr_db=[ratio])
     (row,) = conditioned(batch, reduce_noise_under=25.0)
     assert (row["noise_reduced_db"] is not None) == reduced
+
+
+@pytest.mark.parametrize(("missing", "reduced"), [(0, True), (1, False)])
+def test_noise_is_learned_from_a_stretch_that_is_long_enough_and_its_reduction_told(
+    missing: int, reduced: bool
+) -> None:
+    """A stretch of noise alone ends a margin before what is heard."""
+    noise = np.random.default_rng(3).standard_normal(2 * OUT).astype(np.float32) * np.float32(0.01)
+    noise[OUT:] += 0.1 * np.sin(np.arange(OUT) / 10).astype(np.float32)
+    quiet = round(voice_effects.LEAST_NOISE * OUT) - missing
+    heard = [{"start": quiet / OUT + MARGIN, "end": 2.0}]
+    source = to_pcm(noise) / np.float32(32768)
+    (row,) = conditioned(clips(source, rate=OUT, heard=[heard], snr_db=[10.0]), reduce_noise_under=25.0)
+    if reduced:
+        after = voice_effects.reduce_noise(source, source[:quiet], OUT)[:quiet]
+        ratio = float(np.mean(source[:quiet] ** 2) / np.mean(after**2))
+        assert row["noise_reduced_db"] == pytest.approx(10 * np.log10(ratio), abs=0.01)
+    else:
+        assert row["noise_reduced_db"] is None
 
 
 def test_silence_between_sounds_is_no_noise_to_learn_from() -> None:
