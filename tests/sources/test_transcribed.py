@@ -279,6 +279,20 @@ def test_an_added_line_belongs_to_the_part_of_its_recording_that_it_lies_in(
     assert row["start"][row["text"].index("Um.")] == pytest.approx(20.0 - row["offset"])
 
 
+def test_an_added_line_at_the_very_beginning_of_a_part_belongs_to_it(
+    work: Path, lines: list[Line], tmp_path: Path
+) -> None:
+    parts, _ = read(work, lines, tmp_path)
+    offsets = [row["offset"] for row in parts if row["audio_file"] == "long.wav"]
+    assert len(offsets) == 2
+    line = {"audio_file": "long.wav", "channel": "right", "text": "Um.", "tag": ""}
+    new = [line | {"start": offset, "end": offset + 0.25} for offset in offsets]
+    rows, rejects = read(work, [*lines, *new], tmp_path)
+    assert rejects == []
+    said = [(row["offset"], row["start"][row["text"].index("Um.")]) for row in rows if "Um." in row["text"]]
+    assert said == [(offset, 0.0) for offset in offsets]
+
+
 def test_lines_may_be_in_any_order(work: Path, lines: list[Line], tmp_path: Path) -> None:
     forwards, _ = read(work, lines, tmp_path)
     backwards, _ = read(work, lines[::-1], tmp_path)

@@ -93,6 +93,12 @@ def test_words_have_the_probability_of_the_transcript_and_what_a_person_wrote_ha
         assert [one["probability"] for one in align(told)] == [0.5, 0.6, None, 0.8]
 
 
+def test_words_that_are_often_said_in_a_long_utterance_keep_their_probability() -> None:
+    heard = [word(text, 4.0 + place / 10, 4.1 + place / 10) for place, text in enumerate(["yes", "no"] * 120)]
+    found = align(utterance("right", (5.0, 30.0), "Well: " + "Yes, no. " * 120, words=heard))
+    assert [one["probability"] for one in found] == [None] + [0.9] * 240
+
+
 def test_an_edited_text_keeps_its_own_words_at_the_times_that_were_heard() -> None:
     heard = [word("we", 4.1, 4.3), word("went", 4.3, 4.6), word("too", 4.6, 4.9), word("Rome", 5.0, 5.5)]
     found = align(utterance("right", (5.0, 7.0), "We went to Rome", words=heard))
@@ -212,9 +218,14 @@ def test_words_of_kept_utterances_that_overlap_do_not() -> None:
 def test_order_of_rows_changes_no_words() -> None:
     one = utterance("right", (5.0, 7.0), "one two", words=[word("one", 4.0, 4.5), word("two", 5.0, 6.0)])
     two = utterance("right", (6.0, 8.0), "three four", words=[word("three", 5.1, 5.9), word("four", 6.0, 7.0)])
+    two["recogniser"] = "given"
     left = utterance("left", (1.0, 2.0), "a", spoken_words=[word("a", 0.5, 0.75)])
     assert align(two, left, one) == align(one, two, left)
-    assert [found["word"] for found in align(two, left, one)] == ["a", "one", "two", "three", "four"]
+    assert [(found["word"], found["source"]) for found in align(two, left, one)] == [
+        ("a", "synthesiser"),
+        *(("one", "recogniser"), ("two", "recogniser")),
+        *(("three", "given"), ("four", "given")),
+    ]
 
 
 def test_of_words_that_begin_at_once_the_shorter_and_then_the_left_one_comes_first() -> None:
