@@ -1,15 +1,20 @@
 """The settings of `dailytalk tag`: what a preview changes, and that the defaults stay."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
+from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.models.affect import fast_precisions
+from dailytalk_contiguous.models.profiles import PROFILES
 from dailytalk_contiguous.pipelines import SpeakSettings, TagSettings, speak_stages, tag_stages
+from dailytalk_contiguous.run.passes import fittable
 from dailytalk_contiguous.stages.base import PerUtterance, Stage
 from dailytalk_contiguous.stages.rate_affect import RateAffect
 from dailytalk_contiguous.stages.transcribe import Transcribe
+from dailytalk_contiguous.stages.voice import ChooseVoice
 
 
 def models_of(settings: TagSettings) -> tuple[Transcribe, RateAffect]:
@@ -105,6 +110,7 @@ def test_each_setting_of_tag_reaches_its_stage(setting: str, value: Any, path: s
         ("top_p", 0.5, ["Speak.top_p"]),
         ("tag_map", (("calm", "soft tone"),), ["Speak.tag_map"]),
         ("variants", 2, ["Speak.variants"]),
+        ("candidates", 2, ["Speak.candidates"]),
         ("tries", 2, ["Speak.tries"]),
         ("asr_model", "base", ["Align.recogniser"]),
         ("compute_type", "float32", ["Speak.compute_type", "Align.compute_type"]),
@@ -121,6 +127,44 @@ def test_each_setting_of_speak_reaches_its_stages(setting: str, value: Any, path
     for path in paths:
         assert field_of(speak_stages(SpeakSettings(**(usual | {setting: value}))), path) == value
         assert field_of(speak_stages(SpeakSettings(**usual)), path) != value
+
+
+def test_voice_is_chosen_first_only_where_it_is_to_be_cloned() -> None:
+    plain, cloned = (speak_stages(SpeakSettings(voice=voice, revoice="right")) for voice in ("anna", "clone"))
+    assert cloned[0] == ChooseVoice(revoice="right")
+    assert [stage.name for stage in plain] == [stage.name for stage in cloned[1:]]
+    assert [stage.name for stage in plain] == ["Speak", "Reconstruct", "Align", "Finish"]
+
+
+def test_stages_of_tag_are_these_and_those_that_measure_come_before_the_buckets() -> None:
+    settings = TagSettings(device="cpu", fast=True)
+    names = [stage.name for stage in settings.stages()]
+    assert names == [
+        *("Segment", "MatchTranscript", "Transcribe", "MeasureProsody", "RateAffect"),
+        *("Bucket", "Tag", "Punctuate"),
+    ]
+    robust = replace(settings, buckets="robust").stages()
+    assert fittable(robust) == settings.stages()[:5]
+    assert fittable(settings.stages()) == settings.stages()
+
+
+@pytest.mark.parametrize("kind", [TagSettings, SpeakSettings])
+def test_profile_that_does_not_exist_is_refused_with_those_that_do(kind: type) -> None:
+    with pytest.raises(DailytalkError) as refused:
+        kind(profile="robot")
+    assert refused.value.reason == "there is no profile 'robot'"
+    assert refused.value.remedy == f"choose one of {', '.join(PROFILES)}"
+
+
+@pytest.mark.parametrize("profile", PROFILES)
+def test_empty_names_are_those_of_the_profile_and_others_stay(profile: str) -> None:
+    tag, speak = TagSettings(profile=profile), SpeakSettings(profile=profile)
+    usual = PROFILES[profile]
+    assert (tag.recogniser, tag.affect) == (usual.asr_model, usual.affect_model)
+    assert (speak.engine, speak.aligner) == (usual.tts, usual.aligner)
+    tag = TagSettings(profile=profile, asr_model="ears", affect_model="feelings")
+    speak = SpeakSettings(profile=profile, tts="mouth", asr_model="ears")
+    assert (tag.recogniser, tag.affect, speak.engine, speak.aligner) == ("ears", "feelings", "mouth", "ears")
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,7 @@
 import hashlib
+import json
 import os
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar
@@ -11,14 +13,18 @@ from datasets import Features, Value, load_dataset
 from hypothesis import given
 from hypothesis import strategies as st
 
+from dailytalk_contiguous import shards
 from dailytalk_contiguous.core.errors import BadInput, Reject
 from dailytalk_contiguous.shards import (
+    INDEX,
+    INDEX_FROM,
     Entry,
     Shard,
     ShardIndex,
     chain_of,
     drop_stale,
     group,
+    part_path,
     read_entries,
     read_rows,
     shard_path,
@@ -74,7 +80,51 @@ def test_change_of_a_stage_changes_its_digest_and_those_after_it() -> None:
     assert [a == b for a, b in zip(before, after, strict=True)] == [True, False, False]
 
 
+def test_digest_of_a_chain_is_known_by_that_of_each_stage_and_all_before_it() -> None:
+    """Of other digests, all that was computed before would be computed again."""
+
+    class Fixed(Stage):
+        def __init__(self, digest: str) -> None:
+            self._digest = digest
+
+        @property
+        def digest(self) -> str:
+            return self._digest
+
+    assert chain_of([]) == ()
+    assert chain_of([Fixed("a"), Fixed("b"), Fixed("b")])[:2] == ("022a6979e6dab7aa5ae4", "c678628542eec074fb26")
+    assert len({*chain_of([Fixed("a"), Fixed("b"), Fixed("b")]), *chain_of([Fixed("b")])}) == 4
+
+
 # Groups
+
+
+def test_groups_and_names_of_shards_are_those_of_earlier_versions() -> None:
+    """Else a folder that an earlier version wrote would be written again."""
+    rows = [row(f"call{n:02d}") for n in range(40)]
+    assert [len(shard) for shard in group(rows, 30.0)] == [5, 7, 5, 7, 5, 7, 4]
+    path = shard_path(Path("x"), rows[:2])
+    assert path == Path("x/shard-73bff78c8b5cbf22.parquet")
+    assert part_path(path) == Path("x/.shard-73bff78c8b5cbf22.part")
+
+
+def test_group_ends_where_twice_the_seconds_are_reached() -> None:
+    names = [name for name in (f"c{n}" for n in range(60)) if not is_border(name)][:8]
+    assert [len(shard) for shard in group([row(name, 1.0) for name in names], 2.0)] == [4, 4]
+    assert [len(shard) for shard in group([row(name, 1.0) for name in names], 1.9)] == [4, 4]
+
+
+def test_group_ends_with_a_name_that_ends_one_once_the_seconds_are_reached() -> None:
+    ends, other = "", ""
+    for name in (f"c{n}" for n in range(60)):
+        ends, other = (name, other) if is_border(name) else (ends, name)
+    for names, lengths in (((other, ends, other), [2, 1]), ((ends, ends, other), [2, 1]), ((ends, other), [2])):
+        assert [len(shard) for shard in group([row(name, 1.0) for name in names], 2.0)] == lengths
+
+
+def is_border(name: str) -> bool:
+    """Whether a shard that is long enough ends with this conversation: one in four does."""
+    return int(hashlib.sha256(name.encode()).hexdigest()[-1], 16) % 4 == 0
 
 
 @given(st.lists(st.floats(0.1, 50)), st.floats(1, 100))
@@ -116,6 +166,57 @@ def test_shard_comes_back_as_it_was(tmp_path: Path) -> None:
     write_shard(path, Shard(shard("a").rows, {"a": entry(), "b": entry(REJECT, ("c1",))}), FEATURES)
     assert read_rows(path, ["number", "unknown"]) == {"a": {"conversation_id": "a", "number": 1}}
     assert read_entries(path) == {"a": entry(), "b": entry(REJECT, ("c1",))}
+
+
+def test_entry_that_older_versions_wrote_without_a_digest_of_its_sound_has_none(tmp_path: Path) -> None:
+    assert entry().audio == ""
+    for more in ({}, {"audio": None}, {"audio": "d"}):
+        told: dict[str, Any] = {
+            "input": "in",
+            "chain": ["c"],
+            "seconds": [0.5],
+            "recording": "r",
+            "duration": 6.0,
+        } | more
+        record = json.dumps({"layout": 1, "entries": {"a": told}}).encode()
+        table = pa.table({"conversation_id": ["a"]}).replace_schema_metadata({b"dailytalk_contiguous": record})
+        pq.write_table(table, tmp_path / "shard-1.parquet")
+        known = Entry("in", ("c",), (0.5,), "r", 6.0, None, more.get("audio") or "")
+        assert read_entries(tmp_path / "shard-1.parquet") == {"a": known}
+
+
+def test_entries_of_a_shard_may_take_as_much_room_as_any_file_of_ours(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_shard(tmp_path / "shard-1.parquet", shard("a"), FEATURES)
+    monkeypatch.setattr(shards, "MOST_OWN_BYTES", 10)
+    assert read_entries(tmp_path / "shard-1.parquet") is None
+
+
+def test_only_columns_that_are_asked_for_are_read(tmp_path: Path) -> None:
+    write_shard(tmp_path / "s.parquet", shard("a"), FEATURES)
+    assert read_rows(tmp_path / "s.parquet", []) == {"a": {"conversation_id": "a"}}
+    assert read_rows(tmp_path / "s.parquet", ["conversation_id"]) == {"a": {"conversation_id": "a"}}
+
+
+def test_shard_knows_its_features_as_datasets_writes_them(tmp_path: Path) -> None:
+    write_shard(tmp_path / "s.parquet", shard("a"), FEATURES)
+    metadata = pq.read_schema(tmp_path / "s.parquet").metadata
+    assert set(metadata) == {b"huggingface", b"dailytalk_contiguous"}
+    assert metadata[b"huggingface"] == FEATURES.arrow_schema.metadata[b"huggingface"]
+
+
+def test_columns_of_another_type_are_refused_by_name_where_types_are_asked_for(tmp_path: Path) -> None:
+    path = tmp_path / "shard-1.parquet"
+    write_shard(path, shard("a", "b"), FEATURES)
+    assert read_rows(path, Features({"number": Value("int32"), "other": Value("string")})) == {
+        name: {"conversation_id": name, "number": 1} for name in "ab"
+    }
+    with pytest.raises(BadInput) as refused:
+        read_rows(path, Features({"number": Value("string")}))
+    assert refused.value.reason == f"the shard {path} is damaged (its column number is of type int32)"
+    assert refused.value.remedy == "delete it and run the command that wrote it again"
+    assert read_rows(path, ["number"])["b"]["number"] == 1
 
 
 def test_shard_is_compressed_with_zstandard(tmp_path: Path) -> None:
@@ -307,3 +408,107 @@ def test_file_is_hidden_while_it_is_written(tmp_path: Path) -> None:
 def test_shard_that_the_disk_does_not_give_is_not_called_damaged(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
         read_rows(tmp_path / "shard-1.parquet", ["number"])
+
+
+def many(folder: Path, count: int = INDEX_FROM, chain: tuple[str, ...] = ("1", "12")) -> list[Path]:
+    """Shards of two conversations each, of which one was rejected."""
+    paths = [folder / f"shard-{number:03d}.parquet" for number in range(count)]
+    for number, path in enumerate(paths):
+        entries = {f"{number}a": replace(entry(), chain=chain), f"{number}b": entry(REJECT)}
+        write_shard(path, Shard([{"conversation_id": f"{number}a", "number": 1}], entries), FEATURES)
+    return paths
+
+
+def unread(index: ShardIndex, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The shards whose ends another index of the same folder reads; it must know the same."""
+    read: list[str] = []
+    real = shards.read_entries
+    with monkeypatch.context() as patched:
+        patched.setattr(shards, "read_entries", lambda path: read.append(path.name) or real(path))
+        assert ShardIndex(index.folder).entries == index.entries
+    return sorted(read)
+
+
+def test_ends_of_shards_are_read_once_and_then_those_that_changed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    paths = many(tmp_path, INDEX_FROM + 1)
+    index = ShardIndex(tmp_path)
+    assert len(index.entries) == 2 * len(paths)
+    assert index.entries["7b"] == (paths[7], entry(REJECT))
+    assert len(unread(index, monkeypatch)) == len(paths)
+    index.save()
+    assert unread(index, monkeypatch) == []
+    write_shard(paths[3], Shard([], {"3c": entry()}), FEATURES)
+    paths[4].unlink()
+    index.refresh()
+    assert index.of(paths[3]) == {"3c": entry()}
+    assert index.of(paths[4]) == {}
+    assert {"3a", "4a"}.isdisjoint(index.entries)
+    assert unread(index, monkeypatch) == ["shard-003.parquet"]
+    index.save()
+    assert unread(index, monkeypatch) == []
+
+
+def test_shard_that_was_just_made_is_known_without_looking_at_the_others(tmp_path: Path) -> None:
+    index = ShardIndex(tmp_path / "tagged")
+    assert index.entries == {}
+    path = tmp_path / "tagged/shard-0.parquet"
+    write_shard(path, shard("a"), FEATURES)
+    index.reread(path)
+    assert index.entries["a"][0] == path
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda text: "",
+        lambda text: text[: len(text) // 2],
+        lambda text: text.replace('"chain": 0', '"chain": 9'),
+        lambda text: text.replace('"file"', '"files"'),
+        lambda text: "[1, 2]\n" + text,
+        lambda text: text.replace("\n", ""),
+    ],
+)
+def test_index_that_is_damaged_costs_time_and_nothing_else(
+    tmp_path: Path, damage: Callable[[str], str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    many(tmp_path)
+    index = ShardIndex(tmp_path)
+    index.save()
+    path = tmp_path / INDEX
+    path.write_text(damage(path.read_text(encoding="utf-8")), encoding="utf-8")
+    read = ShardIndex(tmp_path)
+    assert read.entries == index.entries
+    read.save()
+    assert unread(read, monkeypatch) == []
+
+
+def test_index_that_leads_out_of_the_folder_is_neither_read_nor_written(tmp_path: Path) -> None:
+    many(tmp_path / "tagged")
+    other = tmp_path / "notes"
+    other.write_text("mine")
+    (tmp_path / "tagged" / INDEX).symlink_to(other)
+    index = ShardIndex(tmp_path / "tagged")
+    index.save()
+    assert len(index.entries) == 2 * INDEX_FROM
+    assert other.read_text() == "mine"
+
+
+def test_index_of_a_folder_that_changes_for_ever_does_not_grow_for_ever(tmp_path: Path) -> None:
+    paths = many(tmp_path)
+    index = ShardIndex(tmp_path)
+    sizes = []
+    for number in range(400):
+        write_shard(paths[number % len(paths)], Shard([], {f"{number}": entry()}), FEATURES)
+        index.reread(paths[number % len(paths)])
+        index.save()
+        sizes.append((tmp_path / INDEX).stat().st_size)
+    assert max(sizes) < 3 * sizes[0]
+    assert ShardIndex(tmp_path).entries.keys() >= {"399", "350"}
+
+
+def test_small_folder_has_no_index(tmp_path: Path) -> None:
+    many(tmp_path, INDEX_FROM - 1)
+    ShardIndex(tmp_path).save()
+    assert not (tmp_path / INDEX).exists()

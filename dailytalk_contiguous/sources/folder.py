@@ -113,8 +113,8 @@ def _quietest(audio: dict[str, Any], start: float, end: float) -> tuple[float, f
     samples = read_analysis(audio, start, end - start)
     # One channel at a time as floats: the whole range may be of minutes, and several searches run side by side.
     silent = np.all([speech_probabilities(channel) < SILENCE for channel in _channels(samples)], axis=0)
-    first, length = _longest_run(silent)
-    if length:
+    if silent.any():
+        first, length = _longest_run(silent)
         return start + min(
             (first + length / 2) * FRAME_SECONDS, len(samples) / ANALYSIS_RATE
         ), length * FRAME_SECONDS
@@ -127,10 +127,8 @@ def _channels(samples: Pcm) -> Iterator[NDArray[np.float32]]:
 
 
 def _longest_run(flags: NDArray[np.bool_]) -> tuple[int, int]:
-    """Start and length of the longest run of true values; the first of several, (0, 0) for none."""
+    """Start and length of the longest run of true values, of which there is one; the first of several."""
     edges = np.flatnonzero(np.diff(np.concatenate(([0], flags.astype(np.int8), [0]))))
-    if not len(edges):
-        return 0, 0
     starts, lengths = edges[::2], edges[1::2] - edges[::2]
     best = int(np.argmax(lengths))
     return int(starts[best]), int(lengths[best])

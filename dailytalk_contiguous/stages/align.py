@@ -143,7 +143,7 @@ def _with_probabilities(words: list[Word], heard: list[dict[str, Any]]) -> list[
 
 
 def _words(words: list[dict[str, Any]], offset: float) -> list[Word]:
-    return [Word(word["word"], word["start"] - offset, word["end"] - offset, 1.0) for word in words]
+    return [Word(word["word"], word["start"] - offset, word["end"] - offset, None) for word in words]
 
 
 def _plain(word: str) -> str:

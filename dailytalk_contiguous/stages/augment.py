@@ -113,8 +113,8 @@ def _recorded_noise(folder: Path, name: str, count: int, sample_rate: int, chanc
     told = f"the recording of noise {shown(Path(name))}"
     try:
         audio = {"bytes": None, "path": to_uri(inside(folder, name))}
-        spare = probe(audio).seconds - count / sample_rate
-        start = float(chance.uniform(0, spare)) if spare > 0 else 0.0
+        spare = max(0.0, probe(audio).seconds - count / sample_rate)
+        start = float(chance.uniform(0, spare))
         found = read_at(audio, sample_rate, start, (count + 1) / sample_rate)[:, 0]
     except (BadInput, OSError) as error:
         reason = error.reason if isinstance(error, BadInput) else error.strerror

@@ -211,8 +211,11 @@ class Stage:
             for name, value in zip(PROBLEM, (error.reason, self.name, error.remedy), strict=True):
                 marks[name][places[place]] = value
         made = {name: _with_nulls(values, places, n_rows) for name, values in columns.items()}
-        ids = {name: list(batch[name]) for name in IDS if name in made and name in batch}
-        return made | ids | marks
+        for name in IDS:
+            if name in made and name in batch:
+                ids = zip(batch[name], made[name], marks["problem"], strict=True)
+                made[name] = [new if problem is None else old for old, new, problem in ids]
+        return made | marks
 
 
 @dataclasses.dataclass(frozen=True)

@@ -31,11 +31,10 @@ RATE = 24000
 
 
 class Cut(NamedTuple):
-    """The clip at `RATE`: its levelled samples, what the source holds before and after them, and what was done."""
+    """The clip at `RATE`: its levelled samples, what the source holds before them, and what was done."""
 
     levelled: LevelledClip
     lead: Samples
-    tail: Samples
     trim_start: float
     trim_end: float
     noise_reduced_db: float | None
@@ -107,11 +106,10 @@ class Condition(Stage):
         prompt = self._prompt(row.get("prompt"))
         start = len(prompt) + round(self.prompt_gap * RATE) if len(prompt) else 0
         count = start + len(cut.levelled.samples)
-        left = lay(
-            [Piece(start, cut.levelled.samples, cut.lead, cut.tail)], self._tone(row["id"], "left", count), RATE
-        )
         nothing = np.zeros(0, np.float32)
-        right = lay([Piece(0, prompt, nothing, nothing)], self._tone(row["id"], "right", count), RATE)
+        said, asked = Piece(start, cut.levelled.samples, cut.lead, nothing), Piece(0, prompt, nothing, nothing)
+        left = lay([said], self._tone(row["id"], "left", count), RATE)
+        right = lay([asked], self._tone(row["id"], "right", count), RATE)
         return {
             "conditioned": _flac(np.stack((left, right), axis=1)),
             "conditioned_rate": RATE,
@@ -150,7 +148,6 @@ class Condition(Stage):
         return Cut(
             found,
             samples[:first] * gain,
-            samples[last:] * gain,
             first / RATE,
             (len(samples) - last) / RATE,
             reduced_db,

@@ -133,7 +133,7 @@ def _person(row: dict[str, Any], channel: str) -> str | None:
     named = zip(row["source_channel"], row["speaker"], strict=True)
     people = {speaker for side, speaker in named if side == channel and speaker}
     people.discard(f"{row['recording_id']}/{channel}")
-    return min(people) if len(people) == 1 else None
+    return people.pop() if len(people) == 1 else None
 
 
 # TakeConditioned and FinishClip: a conditioned clip takes its source's place, and in the end its row is closed.

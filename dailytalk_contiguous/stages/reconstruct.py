@@ -239,7 +239,7 @@ def _refuse_failed(row: dict[str, Any]) -> dict[str, Any]:
             reason = row["unspoken_reason"][place].removeprefix("could not be said: ")
             why.setdefault(reason, []).append(row["utterance_id"][place])
         reasons = [f"{reason} ({', '.join(names[:3])}{', …' * (len(names) > 3)})" for reason, names in why.items()]
-        more = [f"{len(reasons) - 3} more reasons"] if len(reasons) > 3 else []
+        more = [counted(len(reasons) - 3, "more reason")] if len(reasons) > 3 else []
         remedies = dict.fromkeys(filter(None, (row["unspoken_remedy"][place] for place in failed)))
         raise BadInput(
             f"held back: {counted(len(failed), 'utterance')} could not be said: {'; '.join(reasons[:3] + more)}",
@@ -252,7 +252,7 @@ def _refuse_failed(row: dict[str, Any]) -> dict[str, Any]:
 def _loudest_leak(leak: Leakage, channel: Pcm) -> NDArray[np.float64]:
     """Mean square of the loudest leak around each frame; 0 where the channel is too loud for one."""
     loudest = np.max(sliding_window_view(np.pad(leak.predicted(), LEAK_EDGE), 2 * LEAK_EDGE + 1), axis=1)
-    levels = frame_levels(channel.astype(np.float32) / np.float32(32768), HOP)
+    levels = frame_levels(pcm_to_float(channel.tobytes()), HOP)
     return np.where(levels < loudest * 10 ** (OWN_DB / 10), loudest, 0.0)
 
 

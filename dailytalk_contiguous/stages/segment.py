@@ -12,7 +12,7 @@ import numpy as np
 from datasets import Features, List, Value
 from numpy.typing import NDArray
 
-from dailytalk_contiguous.core.audio import ANALYSIS_RATE, Pcm, read_analysis
+from dailytalk_contiguous.core.audio import ANALYSIS_RATE, Pcm, pcm_to_float, read_analysis
 from dailytalk_contiguous.core.crosstalk import Leakage, leakage
 from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.core.schema import MEASURE, REJECTED, SECONDS, STRING, Batch, Row, per_utterance
@@ -220,7 +220,7 @@ def _listen(channel: Pcm) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     activity = SpeechActivity()
     probabilities, levels = [], [np.zeros(0, np.float32)]
     for start in range(0, len(channel), BLOCK):
-        block = channel[start : start + BLOCK].astype(np.float32) / np.float32(32768)
+        block = pcm_to_float(channel[start : start + BLOCK].tobytes())
         probabilities.append(activity.push(block))
         levels.append(frame_levels(block, FRAME))
     return np.concatenate((*probabilities, activity.flush())), np.concatenate(levels)

@@ -296,7 +296,9 @@ def test_preview_on_a_gpu_is_in_bfloat16_where_its_card_has_it(
     monkeypatch.setattr(
         torch.cuda, "is_bf16_supported", lambda including_emulation: supported or including_emulation
     )
-    assert fast_precision("cuda") == ("bfloat16" if supported else "float32")
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda: (8, 0) if supported else (7, 5))
+    best = ("bfloat16", "float16", "float32") if supported else ("float16", "float32")
+    assert fast_precisions("cuda") == best
 
 
 @pytest.mark.usefixtures("offline")

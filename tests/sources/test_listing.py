@@ -208,6 +208,14 @@ def test_folder_that_we_made_is_told_and_no_input(tmp_path: Path) -> None:
     assert searched(tmp_path) == (["a.wav", "theirs/b.wav"], ["data/", "run1/audio/"])
 
 
+def test_what_we_made_is_told_in_order_of_its_names(tmp_path: Path) -> None:
+    finished(tmp_path / "z_edited.wav")
+    finished(tmp_path / "b/c_edited.wav")
+    mark(tmp_path / "a/audio", "audio")
+    assert searched(tmp_path) == ([], ["a/audio/", "b/c_edited.wav", "z_edited.wav"])
+    assert searched(tmp_path / "b", tmp_path / "a")[1] == ["audio/", "c_edited.wav"]
+
+
 @pytest.mark.parametrize("name", ["run1/audio", "run1/audio/day", "run1/audio/day/a_edited.wav"])
 def test_folder_that_we_made_is_an_input_when_it_is_named(tmp_path: Path, name: str) -> None:
     finished(tmp_path / "run1/audio/day/a_edited.wav")

@@ -288,6 +288,15 @@ def test_pairs_are_named_and_a_mono_channel_takes_the_files_alone(tmp_path: Path
     assert [row["conversation_id"] for row in rows(folder, channel="mix")] == ["talk.left", "talk.right"]
 
 
+def test_pairs_are_named_in_order_of_their_names(tmp_path: Path) -> None:
+    for folder, name in (("in", "z"), ("in", "c"), ("in/a", "talk"), ("in/b", "talk")):
+        sides(tmp_path / folder, f"{name}.left.wav", f"{name}.right.wav")
+    left_out = LeftOut()
+    found = find_recordings([tmp_path / "in"], left_out=left_out, sides=True)
+    assert left_out.paired == ["a/talk", "b/talk", "c", "z"]
+    assert [one.recording_id for one in found] == ["a/talk", "b/talk", "c", "z"]
+
+
 @pytest.mark.parametrize(("left", "right"), [("talk.left", "talk.right"), ("talk_1", "talk_2")])
 @pytest.mark.parametrize("suffix", ["wav", "flac"])
 def test_subtitles_beside_each_file_are_of_its_side(tmp_path: Path, left: str, right: str, suffix: str) -> None:

@@ -20,8 +20,17 @@ from scripted import SHORT
 from scripted import folder as tagged_folder
 
 from dailytalk_contiguous import TagSettings
-from dailytalk_contiguous.core.errors import DailytalkError, Reject
-from dailytalk_contiguous.sources.transcribed import TOLERANCE, TRANSCRIBED, transcribed
+from dailytalk_contiguous.core.audio import HIGHEST_RATE, LOWEST_RATE
+from dailytalk_contiguous.core.errors import BadInput, DailytalkError, Reject
+from dailytalk_contiguous.sources.transcribed import (
+    LATEST,
+    TOLERANCE,
+    TRANSCRIBED,
+    identity_of,
+    refuse_outside,
+    tagged_row,
+    transcribed,
+)
 
 Line = dict[str, Any]
 Row = dict[str, Any]
@@ -268,6 +277,20 @@ def test_an_added_line_belongs_to_the_part_of_its_recording_that_it_lies_in(
     (row,) = [row for row in rows if "Um." in row["text"]]
     assert row["offset"] > 0
     assert row["start"][row["text"].index("Um.")] == pytest.approx(20.0 - row["offset"])
+
+
+def test_an_added_line_at_the_very_beginning_of_a_part_belongs_to_it(
+    work: Path, lines: list[Line], tmp_path: Path
+) -> None:
+    parts, _ = read(work, lines, tmp_path)
+    offsets = [row["offset"] for row in parts if row["audio_file"] == "long.wav"]
+    assert len(offsets) == 2
+    line = {"audio_file": "long.wav", "channel": "right", "text": "Um.", "tag": ""}
+    new = [line | {"start": offset, "end": offset + 0.25} for offset in offsets]
+    rows, rejects = read(work, [*lines, *new], tmp_path)
+    assert rejects == []
+    said = [(row["offset"], row["start"][row["text"].index("Um.")]) for row in rows if "Um." in row["text"]]
+    assert said == [(offset, 0.0) for offset in offsets]
 
 
 def test_lines_may_be_in_any_order(work: Path, lines: list[Line], tmp_path: Path) -> None:
@@ -593,6 +616,83 @@ def test_row_of_a_shard_that_nobody_tagged_is_rejected_and_the_rest_goes_on(
     assert [row["conversation_id"] for row in rows] == ([] if kind else ["good"])
     assert [reject.id for reject in rejects] == (["good", "bad"] if kind else ["bad"])
     assert all("tag again" in reject.remedy for reject in rejects)
+
+
+TAGGED: Line = {
+    "recording_id": "call",
+    "audio": {"path": "file:///call.wav"},
+    "audio_file": "call.wav",
+    "audio_identity": None,
+    "offset": 0.0,
+    "duration": 2.0,
+    "sample_rate": 8000,
+    "channels": 2,
+    "utterance_id": ["a", "b"],
+    "channel": ["left", "right"],
+    "run": [0, 1],
+}
+
+
+@pytest.mark.parametrize(
+    "columns",
+    [
+        *({"offset": LATEST}, {"duration": LATEST}, {"duration": 1e-6}),
+        *({"sample_rate": LOWEST_RATE}, {"sample_rate": HIGHEST_RATE}, {"channels": 1}),
+        {"utterance_id": [], "channel": [], "run": []},
+    ],
+)
+def test_row_of_a_shard_may_go_to_its_limits(columns: Line) -> None:
+    assert tagged_row(TAGGED | columns) == TAGGED | columns
+
+
+@pytest.mark.parametrize(
+    "columns",
+    [
+        *({"offset": LATEST + 1}, {"offset": -1e-6}, {"duration": LATEST + 1}, {"duration": 0.0}),
+        *({"sample_rate": LOWEST_RATE - 1}, {"sample_rate": HIGHEST_RATE + 1}, {"channels": 0}),
+        *({"channel": ["left", "mix"]}, {"run": [0]}, {"utterance_id": ["a"]}, {"channel": ["left"]}),
+    ],
+)
+def test_row_of_a_shard_beyond_its_limits_is_refused(columns: Line) -> None:
+    with pytest.raises(BadInput) as refused:
+        tagged_row(TAGGED | columns)
+    assert refused.value.reason == "its row in the tagged shard describes no part of a recording"
+    assert refused.value.remedy == "run dailytalk tag again"
+
+
+@pytest.mark.parametrize("name", ["/a.wav", "\\a.wav", "..", "a/../b.wav", "a\\..\\b.wav", "a\0.wav"])
+def test_name_that_leads_out_of_a_folder_is_refused(name: str) -> None:
+    with pytest.raises(ValueError, match="leads out of the folder"):
+        refuse_outside(name)
+    with pytest.raises(BadInput, match="leads out of the folder"):
+        tagged_row(TAGGED | {"audio_file": name})
+
+
+@pytest.mark.parametrize("name", ["a.wav", "a..b.wav", "...", "a/.b/c.wav", "a\\b.wav"])
+def test_name_that_stays_in_its_folder_is_taken(name: str) -> None:
+    refuse_outside(name)
+    assert tagged_row(TAGGED | {"audio_file": name})["audio_file"] == name
+
+
+@pytest.mark.parametrize("size", [0, 1, 65536, 65537, 200_000, 500_000])
+def test_recording_is_known_by_its_size_its_edges_and_its_middle(tmp_path: Path, size: int) -> None:
+    data = bytearray(np.random.default_rng(size).bytes(size))
+    path = tmp_path / "a.wav"
+
+    def identity() -> str:
+        path.write_bytes(data)
+        return identity_of(path)
+
+    known = {identity()}
+    assert {identity()} == known
+    block = 65536
+    for place in {0, block - 1, (size - block) // 2, (size + block) // 2 - 1, size - block, size - 1}:
+        if 0 <= place < size:
+            data[place] ^= 1
+            assert identity() not in known
+            known.add(identity())
+    data.append(0)
+    assert identity() not in known
 
 
 def test_shard_that_can_not_be_read_is_rejected_with_its_name(tmp_path: Path) -> None:

@@ -488,6 +488,27 @@ def test_rttm_splits_a_sentence_at_the_turns_that_its_words_are_in(tmp_path: Pat
     assert said(read(*paths)) == [("left", "so well"), ("right", "yes")]
 
 
+def test_parts_of_a_sentence_that_two_say_have_the_times_of_their_own_words(tmp_path: Path) -> None:
+    words = [
+        {"word": w, "start": s, "end": e} for w, s, e in (("so", 0.1, 0.9), ("well", 0.5, 0.7), ("yes", 1.3, 1.5))
+    ]
+    segment = {"start": 0.0, "end": 2.0, "text": " so well yes", "words": words}
+    paths = save(tmp_path / "call.json", {"segments": [segment]}), save(tmp_path / "call.rttm", RTTM)
+    first, second = read(*paths)
+    assert [word["word"] for word in first["words"]] == ["so", "well"]
+    assert [word["word"] for word in second["words"]] == ["yes"]
+    del first["words"], second["words"]
+    assert first == {"channel": "left", "start": 0.1, "end": 0.9, "text": "so well", "speaker": "Anna"}
+    assert second == {"channel": "right", "start": 1.3, "end": 1.5, "text": "yes", "speaker": "Bob"}
+
+
+def test_sentence_that_one_says_keeps_its_own_times(tmp_path: Path) -> None:
+    segment = {"start": 0.05, "end": 0.95, "text": "so", "words": [{"word": "so", "start": 0.1, "end": 0.2}]}
+    paths = save(tmp_path / "call.json", {"segments": [segment]}), save(tmp_path / "call.rttm", RTTM)
+    (cue,) = [cue for cue in read(*paths) if cue["text"]]
+    assert (cue["start"], cue["end"], cue["text"]) == (0.05, 0.95, "so")
+
+
 def test_sentence_without_words_is_of_the_turn_that_agrees_with_it_more(tmp_path: Path) -> None:
     turns = "SPEAKER call 1 10.0 0.5 <NA> <NA> A <NA> <NA>\nSPEAKER call 1 9.0 3.0 <NA> <NA> B <NA> <NA>\n"
     segment = {"start": 10.0, "end": 11.0, "text": "mm"}
@@ -525,6 +546,13 @@ def test_rttm_lexemes_are_words_of_their_speakers(tmp_path: Path) -> None:
     )
     cues = read(save(tmp_path / "call.rttm", text + "LEXEME call 1 1.3 0.5 yes lex Bob <NA>\n"))
     assert timed(cues) == [("left", "Hello", 0.1, 0.5, 0.75), ("right", "yes", 1.3, 1.8, None)]
+
+
+def test_only_spelled_lexemes_of_an_rttm_are_words(tmp_path: Path) -> None:
+    kinds = ("NON-LEX", "FILLER", "NOSCORE", "SEGMENT", "CB")
+    text = RTTM + "".join(f"{kind} call 1 0.1 0.4 mhm x Anna 0.75 <NA>\n" for kind in kinds)
+    text += "LEXEME call 1 0.5 0.1 <NA> lex Anna 0.75 <NA>\nLEXEME call 1 0.6 0.1 yes lex Anna 0.75 <NA>\n"
+    assert timed(read(save(tmp_path / "call.rttm", text))) == [("left", "yes", 0.6, 0.7, 0.75)]
 
 
 def test_whisperx_words_keep_their_scores_and_numbers_get_times_from_their_neighbours(tmp_path: Path) -> None:

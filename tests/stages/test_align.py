@@ -1,6 +1,7 @@
 """Words on the rebuilt timeline: the text's words, sound times, and how they are known."""
 
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,8 +11,11 @@ from hypothesis import strategies as st
 from revoicing import voice
 
 from dailytalk_contiguous.core.audio import to_pcm
+from dailytalk_contiguous.core.errors import ModelMissing
 from dailytalk_contiguous.core.schema import ALIGNED_WORD
+from dailytalk_contiguous.core.word_times import Word
 from dailytalk_contiguous.models.recogniser import POCKETSPHINX
+from dailytalk_contiguous.stages import align as module
 from dailytalk_contiguous.stages.align import Align
 
 RATE = 24000
@@ -87,6 +91,12 @@ def test_words_have_the_probability_of_the_transcript_and_what_a_person_wrote_ha
         channel = "right" if status == "kept" else "left"
         told = utterance(channel, (5.0, 7.0), "We went to Rome", words=sure, status=status, spoken_words=spoken)
         assert [one["probability"] for one in align(told)] == [0.5, 0.6, None, 0.8]
+
+
+def test_words_that_are_often_said_in_a_long_utterance_keep_their_probability() -> None:
+    heard = [word(text, 4.0 + place / 10, 4.1 + place / 10) for place, text in enumerate(["yes", "no"] * 120)]
+    found = align(utterance("right", (5.0, 30.0), "Well: " + "Yes, no. " * 120, words=heard))
+    assert [one["probability"] for one in found] == [None] + [0.9] * 240
 
 
 def test_an_edited_text_keeps_its_own_words_at_the_times_that_were_heard() -> None:
@@ -203,6 +213,77 @@ def test_words_of_kept_utterances_that_overlap_do_not() -> None:
         ("two", "recogniser"),
         ("x", "given"),
     ]
+
+
+def test_order_of_rows_changes_no_words() -> None:
+    one = utterance("right", (5.0, 7.0), "one two", words=[word("one", 4.0, 4.5), word("two", 5.0, 6.0)])
+    two = utterance("right", (6.0, 8.0), "three four", words=[word("three", 5.1, 5.9), word("four", 6.0, 7.0)])
+    two["recogniser"] = "given"
+    left = utterance("left", (1.0, 2.0), "a", spoken_words=[word("a", 0.5, 0.75)])
+    assert align(two, left, one) == align(one, two, left)
+    assert [(found["word"], found["source"]) for found in align(two, left, one)] == [
+        ("a", "synthesiser"),
+        *(("one", "recogniser"), ("two", "recogniser")),
+        *(("three", "given"), ("four", "given")),
+    ]
+
+
+def test_of_words_that_begin_at_once_the_shorter_and_then_the_left_one_comes_first() -> None:
+    said = [("left", "long", 2.0), ("right", "short", 1.0), ("left", "same", 1.0)]
+    first, second, third = (
+        utterance(side, (5.0, 9.0), text, spoken_words=[word(text, 0.0, end)], words=[word(text, 4.0, 4.0 + end)])
+        for side, text, end in said
+    )
+    assert [found["word"] for found in align(first, second)] == ["short", "long"]
+    assert [found["word"] for found in align(second, third)] == ["same", "short"]
+
+
+def test_word_of_the_rebuilt_conversation_is_told_whole() -> None:
+    kept = utterance("right", (5.0, 7.0), "Yes, I ", words=[word(" yes ", 4.25, 4.5), word("I", 4.5, 5.0)])
+    assert align(kept) == [
+        {
+            "word": "Yes,",
+            "start": 5.25,
+            "end": 5.5,
+            "speaker": "right",
+            "source": "recogniser",
+            "probability": 0.9,
+        },
+        {"word": "I", "start": 5.5, "end": 6.0, "speaker": "right", "source": "recogniser", "probability": 0.9},
+    ]
+
+
+def test_words_end_with_the_conversation() -> None:
+    kept = utterance("right", (28.0, 31.0), "a b", words=[word("a", 27.5, 29.5), word("b", 29.5, 30.0)])
+    assert align(kept, duration=30.0)[-1]["end"] == 30.0
+
+
+def test_recogniser_is_a_model_only_where_there_is_one_and_told_of_what_is_missing(tmp_path: Path) -> None:
+    assert Align().models() == {}
+    assert Align(recogniser=POCKETSPHINX).models() == {"aligner": POCKETSPHINX}
+    Align().preflight()
+    with pytest.raises(ModelMissing):
+        Align(recogniser=str(tmp_path)).preflight()
+
+
+def test_recogniser_is_asked_about_the_sound_in_its_own_rate_and_language(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[Any] = []
+
+    def hear(*told: Any) -> list[Word]:
+        asked.append(told)
+        return [Word("never", 0.25, 0.5, 0.5), Word("mind", 0.5, 1.0, 0.75)]
+
+    monkeypatch.setattr(module, "recognise_at", hear)
+    spoken = utterance("left", (5.0, 7.0), "Never mind", language="de", words=[word("never", 0.0, 0.1)])
+    found = align(spoken, stage=Align(recogniser="ears", compute_type="int8", device="cpu"))
+    assert told(found) == [
+        ("Never", 5.25, 5.5, "left", "recognised-synthesis"),
+        ("mind", 5.5, 6.0, "left", "recognised-synthesis"),
+    ]
+    assert [one["probability"] for one in found] == [0.9, None]
+    ((model, device, compute_type, samples, rate, language),) = asked
+    assert (model, device, compute_type, rate, language) == ("ears", "cpu", "int8", RATE, "de")
+    assert to_pcm(samples).tobytes() == spoken["spoken"]
 
 
 def test_words_outside_their_utterance_are_pulled_into_it() -> None:

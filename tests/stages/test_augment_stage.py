@@ -16,10 +16,11 @@ from vowels import RATE, vowel
 
 from dailytalk_contiguous.core.audio import read_at, to_pcm
 from dailytalk_contiguous.core.copies import KINDS, CopySource, Recipe, copy_id, plan_copies
-from dailytalk_contiguous.core.errors import BadInput
+from dailytalk_contiguous.core.errors import BadInput, ModelMissing
 from dailytalk_contiguous.core.loudness import CEILING_DBTP, clip_loudness, true_peak_dbtp
 from dailytalk_contiguous.core.schema import AUDIO, COPY, PROBLEM, SECONDS, STRING, WORD, Batch
-from dailytalk_contiguous.stages.augment import Augment
+from dailytalk_contiguous.models import voice_effects
+from dailytalk_contiguous.stages.augment import Augment, change
 
 FEATURES = Features({"id": STRING, "audio": AUDIO, "duration": SECONDS, "words": List(WORD), **COPY})
 WORDS = [
@@ -166,6 +167,64 @@ def test_noise_comes_from_the_folder_that_is_given(tmp_path: Path) -> None:
     assert again == made
 
 
+def heard_noise(tmp_path: Path, noise: np.ndarray, seed: int, rate: int = RATE) -> np.ndarray:
+    """What recorded noise adds to a clip of half a second, in units of the noise."""
+    soundfile.write(tmp_path / "noise.wav", noise, rate, subtype="FLOAT")
+    clip = speech(seconds=0.5)[:, 0]
+    made = change(clip, RATE, Recipe("noise", 0.0, "noise.wav", seed), str(tmp_path))
+    added = made.astype(np.float64) - clip
+    return added * np.sqrt(np.mean(noise**2) / np.mean(added**2))
+
+
+def test_noise_is_an_unbroken_stretch_of_its_recording_from_another_place_for_another_seed(tmp_path: Path) -> None:
+    ramp = np.linspace(0.5, 0.6, 2 * RATE)
+    starts = set()
+    for seed in range(6):
+        found = heard_noise(tmp_path, ramp, seed)
+        steps = np.diff(found)
+        assert steps.min() > 0
+        assert steps == pytest.approx(np.full(len(steps), np.median(steps)), rel=0.2)
+        starts.add(round(float(found[0] / found[-1]), 4))
+    assert len(starts) == 6
+
+
+@pytest.mark.parametrize("seconds", [0.2, 0.5])
+def test_noise_that_is_no_longer_than_the_clip_is_repeated_from_its_beginning(
+    tmp_path: Path, seconds: float
+) -> None:
+    noise = 0.1 * np.random.default_rng(1).standard_normal(round(seconds * RATE))
+    found = heard_noise(tmp_path, noise, 1)
+    assert np.corrcoef(found, np.resize(noise, RATE // 2))[0, 1] > 0.999
+
+
+def test_noise_of_another_rate_keeps_its_pitch(tmp_path: Path) -> None:
+    t = np.arange(2 * 48000) / 48000
+    found = heard_noise(tmp_path, 0.1 * np.sin(2 * np.pi * 1000 * t), 1, 48000)
+    assert int(np.argmax(np.abs(np.fft.rfft(found)))) == 500  # of half a second
+
+
+@pytest.mark.parametrize("recipe", [Recipe("echo", 1.0, None, 1), Recipe("noise", 20.0, None, 1)])
+def test_change_that_nobody_knows_is_refused(recipe: Recipe) -> None:
+    with pytest.raises(ValueError, match="is no way to change a clip"):
+        change(speech()[:, 0], RATE, recipe)
+
+
+def test_noise_that_is_no_use_is_told_with_what_to_do(tmp_path: Path) -> None:
+    stage = Augment(noise_folder=str(tmp_path))
+    with pytest.raises(BadInput) as missing:
+        changed(Recipe("noise", 15.0, "gone.wav", 1), speech(), stage)
+    told = "the recording of noise gone.wav can't be read (No such file or directory)"
+    assert missing.value.reason == told
+    assert missing.value.remedy == "put a readable one there, or take it out of the folder of noises"
+
+
+def test_clip_too_soft_to_have_a_loudness_is_changed_all_the_same() -> None:
+    soft = np.tile(np.array([3, -3], np.float32) / 32768, RATE)[:, None]
+    made = decoded(changed(Recipe("stretch", 1.1, None, 1), soft)["audio"])
+    assert made.shape == (52800, 1)
+    assert 0 < np.abs(made).max() < 1e-3
+
+
 def test_noise_that_is_a_link_out_of_its_folder_is_not_read(tmp_path: Path) -> None:
     (tmp_path / "noise").mkdir()
     soundfile.write(tmp_path / "private.wav", np.full(16000, 0.1), 16000)
@@ -198,8 +257,23 @@ def test_a_clip_that_can_not_be_changed_is_named_by_its_place() -> None:
     assert caught.value.row == 1
 
 
+def test_library_that_is_missing_is_told_before_the_work_only_where_it_is_needed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def missing() -> str:
+        raise ModelMissing("praat-parselmouth is missing", "install it")
+
+    monkeypatch.setattr(voice_effects, "praat_version", missing)
+    Augment(kinds=("noise", "room")).preflight()
+    for kind in ("pitch", "stretch"):
+        with pytest.raises(ModelMissing):
+            Augment(kinds=("noise", kind)).preflight()
+
+
 def test_only_pitch_and_pace_need_the_library() -> None:
     assert Augment(kinds=("noise", "room")).models() == {}
-    assert list(Augment().models()) == ["pitch_and_pace"]
+    for kinds in (("pitch",), ("stretch", "room"), KINDS):
+        version = f"{voice_effects.PRAAT_WHEEL} {voice_effects.praat_version()}"
+        assert Augment(kinds=kinds).models() == {"pitch_and_pace": version}
     with pytest.raises(ValueError, match="not among the settings"):
         changed(Recipe("pitch", 1.0, None, 1), speech(), Augment(kinds=("room",)))

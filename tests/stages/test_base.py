@@ -10,7 +10,7 @@ import struct
 import subprocess
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, is_dataclass, replace
 from itertools import pairwise
 from pathlib import Path
 from types import ModuleType
@@ -26,7 +26,15 @@ from dailytalk_contiguous import stages
 from dailytalk_contiguous.core.code import _file_of
 from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.core.schema import PROBLEM, Batch, Row
-from dailytalk_contiguous.stages.base import EXECUTION, PerUtterance, Stage, flatten, model_digest, regroup
+from dailytalk_contiguous.stages.base import (
+    EXECUTION,
+    PerUtterance,
+    Stage,
+    flatten,
+    model_digest,
+    regroup,
+    settings_text,
+)
 from dailytalk_contiguous.stages.measure_prosody import MeasureProsody
 
 
@@ -71,6 +79,24 @@ def test_models_of_a_stage_are_fetched_before_its_work_unless_it_is_asked_not_to
     defaults = {kind: inspect.signature(kind.preflight).parameters["fetch"].default for kind in all_stages()}
     assert len(defaults) > 15
     assert {kind.__name__ for kind, default in defaults.items() if default is not True} == set()
+
+
+def test_settings_that_only_say_how_a_stage_is_run_are_these() -> None:
+    """All others are in its digest: changed, they let rows be made again."""
+    for module in pkgutil.iter_modules(stages.__path__, f"{stages.__name__}."):
+        importlib.import_module(module.name)
+    found = {
+        kind.__name__: {one.name for one in fields(kind) if one.metadata.get("execution")}
+        for kind in all_stages()
+        if is_dataclass(kind) and kind.__module__.startswith(stages.__name__)
+    }
+    assert {name: names for name, names in found.items() if names} == {
+        "Align": {"device"},
+        "RateAffect": found["RateAffect"] | {"device"},
+        "Speak": {"cache", "concurrency", "device", "max_cost"},
+        "TimeWords": {"device"},
+        "Transcribe": {"batch_windows", "device"},
+    }
 
 
 rows = st.lists(st.lists(st.text(max_size=5), max_size=4), max_size=8)
@@ -219,6 +245,19 @@ def test_a_local_model_is_known_by_its_files(tmp_path: Path) -> None:
     assert model_digest("big") == "big"
 
 
+def test_order_in_which_a_disk_lists_files_does_not_make_another_model(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("b.bin", "a.bin", "deep/c.bin", "deep/deeper/d.bin"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(name.encode())
+    before, listed = model_digest(str(tmp_path)), Path.glob
+    monkeypatch.setattr(Path, "glob", lambda self, pattern: reversed([*listed(self, pattern)]))
+    assert model_digest(str(tmp_path)) == before
+    (tmp_path / "deep/deeper/d.bin").write_bytes(b"changed")  # deeper than any model has files
+    assert model_digest(str(tmp_path)) == before
+
+
 def test_lifted_stage_takes_one_conversation_at_a_time() -> None:
     assert (PerUtterance(Length()).batch_rows, Length().batch_rows) == (1, 64)
 
@@ -280,6 +319,88 @@ def test_problems_are_told_by_place_and_the_other_rows_have_their_columns() -> N
     with pytest.raises(BadInput, match="5 is odd") as refused:
         Halves()({"number": [4, 5]})
     assert refused.value.row == 1
+
+
+@dataclass(frozen=True)
+class Whole(Stage):
+    """Refuses a batch that begins with a bad row, without saying where it is."""
+
+    needs: ClassVar[tuple[str, ...]] = ("utterance_id",)
+    refuses: ClassVar[bool] = True
+    adds: ClassVar[Features] = Features({"fine": Value("bool")})
+
+    def __call__(self, batch: Batch) -> Batch:
+        if batch["utterance_id"][0] == "bad":
+            raise BadInput("it is bad", "mend it")
+        return {"fine": [True] * len(batch["utterance_id"])}
+
+
+def test_problem_without_a_place_is_one_of_the_first_row() -> None:
+    columns, problems = Whole().attempt({"utterance_id": ["bad", "a", "bad"]})
+    assert (columns, sorted(problems)) == ({"fine": [None, True, True]}, [0])
+    with pytest.raises(BadInput, match="it is bad") as refused:
+        PerUtterance(Whole())({"utterance_id": [["bad"], ["a"]]})
+    assert refused.value.row == 0
+    lifted, problems = PerUtterance(Whole()).attempt({"utterance_id": [[], ["bad", "a"], ["b", "c"], ["d"]]})
+    assert (lifted, sorted(problems)) == ({"fine": [[], None, [True, True], [True]]}, [1])
+
+
+@dataclass(frozen=True)
+class Renamed(Stage):
+    """Gives a conversation another id."""
+
+    needs: ClassVar[tuple[str, ...]] = ("conversation_id",)
+    adds: ClassVar[Features] = Features({"conversation_id": Value("string"), "length": Value("int32")})
+
+    def row(self, row: Row) -> Row:
+        return {"conversation_id": f"new {row['conversation_id']}", "length": len(row["conversation_id"])}
+
+
+def test_row_with_a_problem_keeps_its_id_in_a_stage_that_makes_ids_again() -> None:
+    rows = Dataset.from_dict({"conversation_id": ["a", "bc"], "number": [1, 2]})
+    for made in (Renamed().map(Halves().map(rows)), Renamed().map(Halves().map(rows.to_iterable_dataset()))):
+        assert [{name: row[name] for name in (*Renamed.adds, *PROBLEM)} for row in made] == [
+            {"conversation_id": "a", "length": None, "problem": "1 is odd"}
+            | {"problem_stage": "Halves", "remedy": "double it"},
+            {"conversation_id": "new bc", "length": 2} | dict.fromkeys(PROBLEM),
+        ]
+
+
+@dataclass(frozen=True)
+class Clock(Stage):
+    """Needs nothing of a row."""
+
+    adds: ClassVar[Features] = Features({"hour": Value("int32")})
+
+    def __call__(self, batch: Batch) -> Batch:
+        return {"hour": [12] * len(next(iter(batch.values())))}
+
+
+def test_stage_that_needs_no_column_gets_the_whole_batch() -> None:
+    assert Clock().attempt({"any": [1, 2]}) == ({"hour": [12, 12]}, {})
+    assert list(Clock().map(Dataset.from_dict({"any": [1, 2]}))["hour"]) == [12, 12]
+
+
+def test_settings_are_told_as_sorted_json_without_how_a_stage_is_run() -> None:
+    @dataclass(frozen=True)
+    class Unsorted(Stage):
+        words: tuple[str, ...] = ("b", "a")
+        device: str = field(default="cpu", metadata=EXECUTION)
+        kept: float = 0.5
+        alone: Any = field(default_factory=lambda: slice(1))
+
+    told = '{"alone": "slice(None, 1, None)", "kept": 0.5, "words": ["b", "a"]}'
+    assert settings_text(Unsorted()) == settings_text(Unsorted(device="cuda")) == told
+
+
+def test_order_of_options_changes_no_fingerprint() -> None:
+    dataset = as_dataset()
+    options = {"keep_in_memory": True, "load_from_cache_file": False}
+    prints = {
+        PerUtterance(Length()).map(dataset, **dict(order))._fingerprint
+        for order in (options.items(), reversed(options.items()))
+    }
+    assert len(prints) == 1
 
 
 def test_stage_that_refuses_nothing_adds_no_column_for_problems() -> None:

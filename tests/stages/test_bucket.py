@@ -2,13 +2,14 @@
 
 import json
 import math
+import re
 from typing import Any
 
 import numpy as np
 import pytest
 from datasets import Dataset
 
-from dailytalk_contiguous.core.buckets import FEATURES, percentile
+from dailytalk_contiguous.core.buckets import FEATURES, corpus_statistic, percentile
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.stages.style import Bucket, corpus_of
 
@@ -98,7 +99,44 @@ def test_robust_without_corpus_statistics_says_how_to_get_them() -> None:
     for run in (stage.preflight, lambda: stage(batch_of(conversation(QUIET, LOUD)))):
         with pytest.raises(DailytalkError) as caught:
             run()
+        assert caught.value.reason == (
+            "the bucket preset 'robust' has no corpus statistics of arousal, dominance, f0_mean, f0_std, rms, "
+            "speech_rate, valence, zcr"
+        )
         assert "fit(rows)" in caught.value.remedy
+    known = corpus_of([conversation(QUIET, LOUD)])
+    with pytest.raises(DailytalkError, match="has no corpus statistics of f0_std, rms: take"):
+        Bucket(preset="robust", corpus=tuple(one for one in known if one[0] not in ("rms", "f0_std"))).preflight()
+    Bucket(preset="robust", corpus=known).preflight()
+    Bucket(preset="percentile").preflight()
+
+
+def test_statistics_of_a_corpus_are_those_of_all_channels_that_are_long_enough() -> None:
+    rows = [conversation([1.0, 2.0, 4.0], [10.0, 20.0]), conversation([3.0, math.nan, 3.0, 3.0], [])]
+    assert corpus_of(rows) == tuple((name, *corpus_statistic([[1.0, 2.0, 4.0], [3.0] * 3])) for name in FEATURES)
+    every = corpus_statistic([[1.0, 2.0, 4.0], [10.0, 20.0], [3.0] * 3], 2)
+    assert corpus_of(rows, min_values=2) == tuple((name, *every) for name in FEATURES)
+
+
+@pytest.mark.parametrize(
+    ("settings", "reason"),
+    [
+        ({"preset": "x"}, "there is no bucket preset 'x': choose one of percentile, robust, seed"),
+        ({"min_values": 0}, "min_values must be at least 1, not 0"),
+        (
+            {"floors": (("pitch", 1.0), ("energy", 1.0)), "corpus": (("affect", 1.0, 1.0),)},
+            "unknown features ['affect', 'energy', 'pitch'] in floors or corpus: they are ",
+        ),
+        ({"floors": (("rms", -1.0), ("zcr", 1.0))}, "floors must be numbers from 0 up, not [('rms', -1.0)]"),
+        (
+            {"corpus": (("rms", math.inf, 1.0), ("zcr", 1.0, 1.0))},
+            "corpus entries are (feature, median, spread from 0 up), not [('rms', inf, 1.0)]",
+        ),
+    ],
+)
+def test_settings_that_mean_nothing_are_named(settings: dict[str, Any], reason: str) -> None:
+    with pytest.raises(ValueError, match=re.escape(reason)):
+        Bucket(**settings)
 
 
 def test_robust_runs_with_the_statistics_of_a_corpus() -> None:

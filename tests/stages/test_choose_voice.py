@@ -87,6 +87,36 @@ def test_an_utterance_that_is_too_long_by_itself_is_not_cut() -> None:
     assert (len(voice), text) == (4 * RATE, "short")
 
 
+def test_utterance_without_a_sample_is_not_taken() -> None:
+    said = (Said("left", 1.0, 4.0, text="One."), Said("left", 5.0, 5.0, text="Nothing."))
+    voice, _, text = chosen(said)
+    assert (len(voice), text) == (3 * RATE, "One.")
+
+
+def test_of_utterances_of_one_length_the_first_are_taken() -> None:
+    said = tuple(Said("left", 8 * place, 8 * place + 6, text=f"{place}") for place in range(4))
+    voice, _, text = chosen(said)
+    assert (len(voice), text) == (18 * RATE, "0 1 2")
+
+
+def test_least_and_most_seconds_are_settings() -> None:
+    said = (Said("left", 1.0, 2.0, text="One."), Said("left", 3.0, 5.0, text="Two."))
+    assert chosen(said, ChooseVoice(longest=2.0, shortest=2.0))[2] == "Two."
+    with pytest.raises(BadInput) as refused:
+        chosen(said, ChooseVoice("right", shortest=0.1))
+    assert refused.value.reason == "there are only 0.0 s of the right speaker alone to clone the voice from"
+    assert refused.value.remedy == "name a voice of the service with --voice"
+
+
+def test_voice_at_full_scale_is_not_taken() -> None:
+    """Full scale is 0.999 of it: 32735 of 32768."""
+    said = (Said("left", 1.0, 5.0, text="One."), Said("left", 6.0, 11.0, text="Two."))
+    for peak, text in ((32735, "One. Two."), (32736, "One."), (-32736, "One.")):
+        samples = recording(said, 40.0, RATE)
+        samples[8 * RATE, 0] = peak / 32768
+        assert ChooseVoice()(columns(said, samples, RATE))["voice_text"] == [text]
+
+
 def test_too_little_of_a_voice_is_bad_input_with_its_row() -> None:
     first = columns(SAID, recording(SAID, 40.0, RATE), RATE)
     short = SAID[1:4]

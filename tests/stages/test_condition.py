@@ -11,10 +11,12 @@ from audio_files import Samples, room_tone, struct_of, tones, wav_bytes
 from clips import RATE, clips, line
 from datasets import Dataset, Features
 
-from dailytalk_contiguous.core.errors import BadInput
+from dailytalk_contiguous.core.audio import to_pcm
+from dailytalk_contiguous.core.errors import BadInput, ModelMissing
 from dailytalk_contiguous.core.loudness import clip_loudness, true_peak_dbtp
+from dailytalk_contiguous.core.quality import MARGIN
 from dailytalk_contiguous.core.schema import AUDIO, STRING
-from dailytalk_contiguous.models import voice_effects
+from dailytalk_contiguous.models import speech_activity, voice_effects
 from dailytalk_contiguous.models.speech_activity import hear
 from dailytalk_contiguous.stages.condition import Condition
 from dailytalk_contiguous.stages.measure_quality import MeasureQuality
@@ -121,6 +123,94 @@ def test_a_prompt_is_a_turn_on_the_right_before_the_clip() -> None:
     assert dbfs(left[: start - 240]) == pytest.approx(-70.0, abs=0.5)
     assert np.array_equal(left[start:], stereo(without)[:, 0])
     assert (row["gain_db"], row["trim_start"]) == (without["gain_db"], without["trim_start"])
+
+
+def test_a_prompt_is_conditioned_as_a_clip_is() -> None:
+    question = line("burnt_dinner", "right")
+    (row,) = conditioned(clips(line(), prompt=[struct_of(wav_bytes(question))]))
+    (alone,) = conditioned(clips(question))
+    asked = stereo(alone)[:, 0]
+    assert np.array_equal(stereo(row)[: len(asked), 1], asked)
+    assert row["clip_start"] * OUT == len(asked) + 4800
+
+
+def test_the_source_before_a_clip_is_faded_in_over_ten_milliseconds_after_a_prompt() -> None:
+    floor = 0.01 * np.random.default_rng(5).standard_normal(len(line())).astype(np.float32)
+    source = 0.1 * soxr.resample(line() + floor, RATE, OUT)
+    heard = [{"start": 0.6, "end": len(line()) / RATE - 0.6}]
+    batch = clips(source, rate=OUT, heard=[heard], snr_db=[None])
+    (row,) = conditioned(batch | {"prompt": [struct_of(wav_bytes(line(number=1)))]})
+    left, start, first = stereo(row)[:, 0], round(row["clip_start"] * OUT), round(row["trim_start"] * OUT)
+    before = source[first - 480 : first] * 10 ** (row["gain_db"] / 20)
+    assert np.abs(left[start - 5 : start] - before[-5:]).max() < 2e-4 < np.abs(before[-5:]).max() / 10
+    assert 0.3 < np.std(left[start - 240 : start]) / np.std(before[-240:]) < 0.8
+    assert dbfs(left[start - 480 : start - 240]) == pytest.approx(-70.0, abs=1.0)
+
+
+@pytest.mark.parametrize(("start", "cut"), [(0.0, 0.0), (0.1, 0.0), (0.25, 0.15)])
+def test_sound_at_an_edge_loses_nothing(start: float, cut: float) -> None:
+    seconds = len(line()) / RATE
+    heard = [{"start": start, "end": seconds - start}]
+    (row,) = conditioned(clips(line(), heard=[heard], snr_db=[None]))
+    assert row["trim_start"] == row["trim_end"] == pytest.approx(cut, abs=1e-4)
+    assert row["conditioned_duration"] == pytest.approx(seconds - 2 * cut, abs=1e-4)
+
+
+def test_edges_that_are_kept_loudness_and_peaks_are_settings() -> None:
+    heard = [{"start": 0.6, "end": len(line()) / RATE - 0.6}]
+    (row,) = conditioned(clips(line(), heard=[heard], snr_db=[None]), keep=0.25, target_lufs=-35.0)
+    assert row["trim_start"] == row["trim_end"] == pytest.approx(0.35, abs=1e-4)
+    assert clip_loudness(stereo(row)[:, 0], OUT) == pytest.approx(-35.0, abs=0.1)
+    (row,) = conditioned(clips(line()), target_lufs=-10.0, ceiling_dbtp=-6.0)
+    assert row["true_peak_dbtp_after"] == pytest.approx(-6.0, abs=0.2)
+
+
+@pytest.mark.parametrize(("ratio", "reduced"), [(24.9, True), (25.0, False), (None, False)])
+def test_noise_is_reduced_where_the_ratio_is_lower_than_the_setting(ratio: float | None, reduced: bool) -> None:
+    noise = np.random.default_rng(3).standard_normal(len(line())) * 10 ** (-36 / 20)
+    heard = [{"start": 0.7, "end": len(line()) / RATE - 0.7}]
+    batch = clips(line() + noise.astype(np.float32), heard=[heard], snr_db=[ratio])
+    (row,) = conditioned(batch, reduce_noise_under=25.0)
+    assert (row["noise_reduced_db"] is not None) == reduced
+
+
+@pytest.mark.parametrize(("missing", "reduced"), [(0, True), (1, False)])
+def test_noise_is_learned_from_a_stretch_that_is_long_enough_and_its_reduction_told(
+    missing: int, reduced: bool
+) -> None:
+    """A stretch of noise alone ends a margin before what is heard."""
+    noise = np.random.default_rng(3).standard_normal(2 * OUT).astype(np.float32) * np.float32(0.01)
+    noise[OUT:] += 0.1 * np.sin(np.arange(OUT) / 10).astype(np.float32)
+    quiet = round(voice_effects.LEAST_NOISE * OUT) - missing
+    heard = [{"start": quiet / OUT + MARGIN, "end": 2.0}]
+    source = to_pcm(noise) / np.float32(32768)
+    (row,) = conditioned(clips(source, rate=OUT, heard=[heard], snr_db=[10.0]), reduce_noise_under=25.0)
+    if reduced:
+        after = voice_effects.reduce_noise(source, source[:quiet], OUT)[:quiet]
+        ratio = float(np.mean(source[:quiet] ** 2) / np.mean(after**2))
+        assert row["noise_reduced_db"] == pytest.approx(10 * np.log10(ratio), abs=0.01)
+    else:
+        assert row["noise_reduced_db"] is None
+
+
+def test_silence_between_sounds_is_no_noise_to_learn_from() -> None:
+    heard = [{"start": 0.6, "end": len(line()) / RATE - 0.6}]
+    batch = clips(line(), heard=[heard], snr_db=[10.0])
+    assert conditioned(batch, reduce_noise_under=25.0) == conditioned(batch)
+
+
+def test_reducer_of_noise_is_needed_only_where_noise_is_reduced(monkeypatch: pytest.MonkeyPatch) -> None:
+    wheel = f"{voice_effects.NOISEREDUCE_WHEEL}/{voice_effects.noisereduce_version()}"
+    assert Condition().models() == {"speech_activity": speech_activity.NAME}
+    assert Condition(reduce_noise_under=0.0).models() == Condition().models() | {"noise_reduction": wheel}
+
+    def missing() -> str:
+        raise ModelMissing("noisereduce is missing", "install it")
+
+    monkeypatch.setattr(voice_effects, "noisereduce_version", missing)
+    Condition().preflight()
+    with pytest.raises(ModelMissing):
+        Condition(reduce_noise_under=0.0).preflight()
 
 
 def test_the_voice_is_taken_from_the_channel_that_has_it() -> None:

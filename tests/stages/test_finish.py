@@ -89,6 +89,45 @@ def test_times_are_those_of_ten_thousandths_of_a_second_inside_the_audio() -> No
     assert all(time == round(time, 4) <= row["duration"] for time in times)
 
 
+def test_times_are_rounded_and_none_is_later_than_the_audio() -> None:
+    _, batch = finished()
+    batch["built_duration"] = [4.00007]
+    batch["new_start"], batch["new_end"] = [[0.123449, None, 3.99996]], [[1.00006, None, 4.00007]]
+    batch["start"], batch["end"] = [[0.123449, 2.5, 3.5]], [[2.00006, 3.0, 9.12346]]
+    said = {"speaker": "left", "source": "given", "probability": None}
+    batch["alignments"] = [[{"word": "a", "start": 0.00004, "end": 4.00007, **said}]]
+    sound = {"start": 5.55555, "end": 6.66666, "new_start": 3.00006, "new_end": 4.00007}
+    row = {name: values[0] for name, values in Finish()(batch | {"sounds": [[sound]]}).items()}
+    times = [[one[name] for name in ("start", "end", "source_start", "source_end")] for one in row["utterances"]]
+    assert times == [[0.1234, 1.0001, 0.1234, 2.0001], [None, None, 2.5, 3.0], [4.0, 4.0, 3.5, 9.1235]]
+    assert row["alignments"] == [{"word": "a", "start": 0.0, "end": 4.0, **said}]
+    assert row["sounds"] == [
+        {"channel": "right", "start": 3.0001, "end": 4.0, "source_start": 5.5556, "source_end": 6.6667}
+    ]
+    assert batch["alignments"][0][0]["end"] == 4.00007  # the row before is as it was
+
+
+@pytest.mark.parametrize(
+    ("named", "person"),
+    [
+        (["anna", "anna"], "anna"),
+        (["anna", ""], "anna"),
+        (["anna", None], "anna"),
+        (["anna", "call/left"], "anna"),
+        (["anna", "zoe"], None),
+        (["call/left", "call/left"], None),
+        ([None, None], None),
+    ],
+)
+def test_speaker_is_told_where_all_that_is_named_on_a_channel_is_one_person(
+    named: list[str | None], person: str | None
+) -> None:
+    _, batch = finished()
+    batch["speaker"] = [[*named, "ben"]]
+    row = {name: values[0] for name, values in Finish()(batch).items()}
+    assert row["speakers"] == {"left": person, "right": "ben"}
+
+
 def test_nothing_else_of_what_was_needed_is_kept() -> None:
     assert Finish.final
     assert Finish.adds == BUILT

@@ -65,3 +65,45 @@ def test_word_that_a_recogniser_did_not_hear_as_written_says_that_its_times_are_
     added = FinishClip()({name: [value] for name, value in row.items()})
     assert [one["source"] for one in added["words"][0]] == ["recogniser", "proportional"]
     assert added["sample_rate"] == [16000]
+
+
+def test_finished_clip_has_what_is_told_of_it_and_nothing_else() -> None:
+    audio = clips(line())["audio"][0]
+    told: dict[str, Any] = {name: f"its {name}" for name in TOLD} | {"augmentation": None, "text_source": "given"}
+    conditioning = {name: float(place) for place, name in enumerate(CONDITIONING)}
+    row = told | conditioning | {"conversation_id": "corpus/a", "audio": audio, "duration": 2.5, "heard": []}
+    row |= {"words": [word("a", 0.25, 0.5) | {"more": 1}], "word_source": "recogniser", "clip_start": 0.5}
+    assert FinishClip().row(row) == told | {
+        "conversation_id": "corpus/a",
+        "audio": audio,
+        "duration": 2.5,
+        "sample_rate": 16000,
+        "words": [{"word": "a", "start": 0.25, "end": 0.45, "source": "recogniser"}],
+        "conditioning": conditioning | {"clip_start": 0.5},
+    }
+
+
+@pytest.mark.parametrize(
+    ("word_source", "text_source", "probability", "source"),
+    [
+        ("recogniser", "given", 0.0, "proportional"),
+        ("recogniser", "given", None, "recogniser"),
+        ("recogniser", "recogniser", 0.0, "recogniser"),
+        ("proportional", "given", 0.5, "proportional"),
+        ("recogniser", "given", 1.0, "recogniser"),
+    ],
+)
+def test_source_of_a_word_of_a_clip(
+    word_source: str, text_source: str, probability: float | None, source: str
+) -> None:
+    row: dict[str, Any] = dict.fromkeys((*TOLD, *CONDITIONING)) | {"conversation_id": "a", "duration": 2.0}
+    row |= {"audio": clips(line())["audio"][0], "words": [word("a", 0.1, probability)]}
+    made = FinishClip().row(row | {"word_source": word_source, "text_source": text_source})
+    assert [one["source"] for one in made["words"]] == [source]
+
+
+@pytest.mark.parametrize("copy", [None, {"kind": "stretch", "amount": 1.1, "detail": None, "seed": 0}])
+def test_clip_that_does_not_say_where_it_begins_is_finished_too(copy: dict[str, Any] | None) -> None:
+    row: dict[str, Any] = dict.fromkeys((*TOLD, *CONDITIONING)) | {"conversation_id": "a", "duration": 2.0}
+    row |= {"audio": clips(line())["audio"][0], "words": [], "word_source": "", "augmentation": copy}
+    assert FinishClip().row(row)["conditioning"] == dict.fromkeys(CONDITIONING)

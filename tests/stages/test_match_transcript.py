@@ -63,6 +63,72 @@ def test_left_over_words_are_rejected_with_their_time_in_the_recording() -> None
     assert unmatched[0]["remedy"]
 
 
+def test_left_over_words_are_rejected_with_what_to_do() -> None:
+    given = [cue("right", 8.125, 9.0, "lost words"), cue("right", 1.2, 2.0, "kept")]
+    assert MatchTranscript(max_distance=1.5)(conversation(given, SPANS, offset=100.0)) == {
+        "given_text": [[None, "kept", None]],
+        "given_words": [[None, [{"word": "kept", "start": 1.2, "end": 2.0, "probability": None}], None]],
+        "unmatched": [
+            [
+                {
+                    "id": "call.000/right/8.12s",
+                    "stage": "MatchTranscript",
+                    "reason": "the transcript has 'lost words' at 108.12-109.00 s of the recording, but no speech "
+                    "was found within 1.5 s of it on the right channel",
+                    "remedy": "correct the times or the channel of these words in the transcript, or make speech "
+                    "activity detection more sensitive",
+                }
+            ]
+        ],
+    }
+
+
+@pytest.mark.parametrize(("count", "shown"), [(12, "w11' at"), (13, "w11 … (13 words)' at")])
+def test_twelve_words_of_a_left_over_cue_are_named(count: int, shown: str) -> None:
+    given = [cue("left", 8.0, 9.0, " ".join(f"w{n}" for n in range(count)))]
+    (unmatched,) = MatchTranscript()(conversation(given, SPANS))["unmatched"]
+    assert shown in unmatched[0]["reason"]
+
+
+def test_words_nowhere_near_speech_are_told_after_a_transcript_that_is_late_as_a_whole() -> None:
+    given = [cue(channel, start + 30, end + 30, f"word{n}") for n, (channel, start, end) in enumerate(TALK)]
+    (unmatched,) = MatchTranscript()(conversation(given, TALK, offset=60.0))["unmatched"]
+    assert unmatched[0] == {
+        "id": "call.000",
+        "stage": "MatchTranscript",
+        "reason": "all words of its transcript are 30.0 s too late: they agree with 0% of the speech, not 99%",
+        "remedy": "subtract 30.0 s in all times of the transcript",
+    }
+    assert [item["id"] for item in unmatched[1:]] == [
+        f"call.000/{channel}/{start + 30:.2f}s"
+        for side in ("left", "right")
+        for channel, start, _ in TALK
+        if channel == side
+    ]
+
+
+def test_transcript_that_is_early_or_on_the_other_side_is_told_with_what_to_do() -> None:
+    other = {"left": "right", "right": "left"}
+    early = [cue(channel, start - 0.5, end - 0.5, f"word{n}") for n, (channel, start, end) in enumerate(TALK)]
+    swapped = [cue(other[channel], start, end, f"word{n}") for n, (channel, start, end) in enumerate(TALK)]
+    found = [MatchTranscript()(conversation(given, TALK))["unmatched"][0][0] for given in (early, swapped)]
+    assert [one["remedy"] for one in found] == [
+        "add 0.5 s in all times of the transcript",
+        "exchange the speakers or the channels",
+    ]
+    assert found[1]["reason"] == (
+        "all words of its transcript are on the other side: they agree with 0% of the speech, not 100%"
+    )
+
+
+def test_five_cues_with_text_are_enough_to_tell_and_those_without_do_not_count() -> None:
+    late = [cue(channel, start + 5, end + 5, f"word{n}") for n, (channel, start, end) in enumerate(TALK)]
+    for count, told in ((5, 1), (4, 0)):
+        given = late[:count] + [one | {"text": ""} for one in late[count:]]
+        (unmatched,) = MatchTranscript()(conversation(given, TALK[:count]))["unmatched"]
+        assert len([item for item in unmatched if item["id"] == "call.000"]) == told
+
+
 def test_long_left_over_cue_is_shortened_in_its_reason() -> None:
     given = [cue("left", 8.0, 9.0, " ".join(f"w{n}" for n in range(40)))]
     (unmatched,) = MatchTranscript()(conversation(given, SPANS))["unmatched"]
@@ -86,6 +152,13 @@ def test_max_distance_decides_how_far_a_word_may_be() -> None:
 def test_impossible_distance_is_refused(distance: float) -> None:
     with pytest.raises(ValueError, match="max_distance"):
         MatchTranscript(max_distance=distance)
+
+
+def test_words_may_have_to_be_inside_an_utterance() -> None:
+    batch = conversation([cue("left", 0.0, 2.0, "edge"), cue("left", 1.2, 1.4, "out")], SPANS)
+    added = MatchTranscript(max_distance=0.0)(batch)
+    assert added["given_text"] == [["edge", None, ""]]
+    assert len(added["unmatched"][0]) == 1
 
 
 def test_unknown_channel_is_refused() -> None:

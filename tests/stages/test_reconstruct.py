@@ -132,6 +132,80 @@ def test_laughs_of_the_kept_speaker_come_through_and_near_ones_move_with_their_u
     assert result.row["timeline"]["lost_sound_seconds"] == 0.0
 
 
+#: What becomes of a talk of which one utterance keeps the old voice, one is left out, and two laughs are kept:
+#: levels are dBFS of quarters of a second, of each side.
+REBUILT_TIMES = [
+    *((0.5, 2.1), (2.4, 4.6), (4.2, 7.1), (5.1, 5.5), (6.7, 8.6), (None, None), (10.2, 10.8), (10.9, 11.38)),
+]
+REBUILT_LEVELS = (
+    (
+        "-62 -62 -17 -17 -17 -17 -17 -17 -24 -62 -62 -62 -62 -62 -62 -62 -28 -17 -17 -17 -17 -17 -17 -17 "
+        "-17 -17 -17 -18 -24 -62 -62 -62 -62 -62 -62 -62 -62 -62 -62 -62 -62 -62 -62 -22 -17 -19"
+    ),
+    (
+        "-62 -62 -62 -36 -33 -41 -62 -62 -62 -22 -17 -17 -17 -17 -17 -17 -17 -17 -22 -62 -19 -18 -62 -62 "
+        "-62 -62 -28 -17 -17 -17 -17 -17 -17 -17 -24 -38 -34 -62 -62 -62 -28 -17 -17 -25 -62 -62"
+    ),
+)
+
+
+def test_rebuilt_conversation_is_told_whole() -> None:
+    said = (*TALK[:2], TALK[2]._replace(status="kept-original"), *TALK[3:5], TALK[5]._replace(status="dropped"))
+    said = (*said, TALK[6], Said("left", 11.3, 11.7, 1.2))
+    samples = with_sounds(said, [(1.0, 1.4), (9.3, 9.6)], 16000)
+    result = rebuilt(KEPT, columns(said, samples, 16000, 0))
+    row = dict(result.row)
+    assert row.pop("built_audio").keys() == {"bytes", "path"}
+    timeline, sounds = row.pop("timeline"), row.pop("sounds")
+    times = list(zip(row.pop("new_start"), row.pop("new_end"), strict=True))
+    assert [one if one[0] is None else pytest.approx(one, abs=1e-6) for one in REBUILT_TIMES] == times
+    assert row == {
+        "built_rate": 16000,
+        "built_duration": 11.68,
+        "event": ["turn", "turn", "overlap", "backchannel", "overlap", None, "turn", "turn"],
+        "source_event": ["turn", "turn", "overlap", "backchannel", "overlap", None, "turn", "turn"],
+    }
+    assert sounds == [
+        pytest.approx({"start": 1.0, "end": 1.4, "new_start": 0.875, "new_end": 1.275}, abs=1e-6),
+        pytest.approx({"start": 9.3, "end": 9.6, "new_start": 8.9, "new_end": 9.2}, abs=1e-6),
+    ]
+    assert timeline.pop("mode") == "anchor"
+    assert timeline == pytest.approx(
+        {
+            "offset_median": -0.15,
+            "offset_p10": -0.4,
+            "offset_p90": 0.24,
+            "offset_distance": 0.0,
+            "source_offset_median": -0.15,
+            "source_offset_p10": -0.4,
+            "source_offset_p90": 0.24,
+            "overlap_seconds": 1.2,
+            "source_overlap_seconds": 1.2,
+            "overlap_kept": 1.0,
+            "backchannels": 1,
+            "backchannels_kept": 1,
+            "duration_ratio": 0.9733333,
+            "lost_speech_seconds": 0.0,
+            "lost_sound_seconds": 0.0,
+            "loudness_gain_db": -0.007,
+            "loudness_missing_db": 0.0,
+        },
+        abs=1e-3,
+    )
+    quarters = result.pcm[: len(result.pcm) // 4000 * 4000].reshape(-1, 4000, 2) / 32768
+    for levels, wanted in zip(20 * np.log10(np.std(quarters, axis=1)).T, REBUILT_LEVELS, strict=True):
+        assert levels == pytest.approx(list(map(float, wanted.split())), abs=0.8)
+
+
+def test_settings_of_a_timeline_are_named_where_they_are_wrong() -> None:
+    for wrong, reason in (
+        ({"mode": "free"}, "mode must be one of anchor, sequential, not 'free'"),
+        ({"revoice": "mix"}, "revoice must be left or right, not 'mix'"),
+    ):
+        with pytest.raises(ValueError, match=reason):
+            Reconstruct(**wrong)
+
+
 def test_sounds_of_the_revoiced_side_are_gone_with_its_voice() -> None:
     samples = recording(TALK, SECONDS, 16000)
     samples[round(3.2 * 16000) : round(3.8 * 16000), 0] = voice(0.6, 16000, 5, 0.2)
@@ -490,6 +564,37 @@ def test_real_calls_lose_nothing_of_the_kept_speaker(revoice: str) -> None:
         timeline = result.row["timeline"]
         assert (timeline["lost_speech_seconds"], timeline["lost_sound_seconds"]) == (0.0, 0.0)
         assert longest_zero_run(result.pcm[:, 0]) < 40
+
+
+@pytest.mark.parametrize(
+    ("count", "named"),
+    [
+        (1, "1 utterance could not be said: silent (call/left/0000)"),
+        (3, "3 utterances could not be said: silent (call/left/0000, call/left/0001, call/left/0002)"),
+        (4, "4 utterances could not be said: silent (call/left/0000, call/left/0001, call/left/0002, …)"),
+    ],
+)
+def test_three_utterances_that_failed_for_one_reason_are_named(count: int, named: str) -> None:
+    said = tuple(Said("left", place, place + 0.5, status="failed") for place in range(count))
+    batch = columns(said, recording(said, SECONDS, 16000), 16000)
+    batch["unspoken_reason"][0] = ["could not be said: silent"] * count
+    with pytest.raises(BadInput) as error:
+        KEPT(batch)
+    assert (error.value.reason, error.value.remedy) == (
+        f"held back: {named}",
+        "or pass --on-failure keep-original",
+    )
+    assert error.value.retry
+
+
+@pytest.mark.parametrize(("count", "more"), [(3, ""), (4, "; 1 more reason")])
+def test_three_reasons_of_failed_utterances_are_named(count: int, more: str) -> None:
+    said = tuple(Said("left", place, place + 0.5, status="failed") for place in range(count))
+    batch = columns(said, recording(said, SECONDS, 16000), 16000)
+    batch["unspoken_reason"][0] = [f"reason {place}" for place in range(count)]
+    with pytest.raises(BadInput) as error:
+        KEPT(batch)
+    assert error.value.reason.endswith(f"reason 2 (call/left/0002){more}")
 
 
 def test_first_reasons_of_failed_utterances_are_named_and_each_remedy_once() -> None:

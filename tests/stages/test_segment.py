@@ -1,5 +1,6 @@
 """Segment: the utterances of a conversation, with the very samples that a later run cuts again."""
 
+import re
 from functools import lru_cache
 from itertools import pairwise
 from typing import Any
@@ -216,6 +217,62 @@ def test_a_conversation_without_samples_keeps_its_row() -> None:
     assert row["utterance_id"] == []
 
 
+def leaky() -> np.ndarray:
+    """Half a minute whose right voice is heard on the left, 6 ms later and 20 dB softer."""
+    samples = example(NAME)[: 30 * 16000].copy()
+    samples[96:, 0] += np.float32(0.1) * example(NAME)[: 30 * 16000 - 96, 1]
+    return samples
+
+
+def test_leaked_voice_is_no_utterance_of_the_channel_it_leaked_into_and_is_noted() -> None:
+    clean, found = (one_row(Segment()(conversations(one))) for one in (example(NAME)[: 30 * 16000], leaky()))
+    assert (clean["notes"], found["channel"]) == ([], clean["channel"])
+    for edge in ("start", "end"):
+        assert found[edge] == pytest.approx(clean[edge], abs=0.15)
+    (note,) = found["notes"]
+    told = re.fullmatch(
+        r"(\d+\.\d) s of the other speaker, leaked into the left channel at -20 dB, are not taken for speech", note
+    )
+    assert told is not None
+    assert float(told[1]) == pytest.approx(16.9, abs=1.0)
+    heard = one_row(Segment(crosstalk=False)(conversations(leaky())))
+    assert heard["notes"] == []
+    assert sum(np.subtract(heard["end"], heard["start"])) > sum(np.subtract(found["end"], found["start"])) + 8
+
+
+@pytest.mark.parametrize("leak_db", [-33.0, -35.0])
+def test_utterance_that_as_a_whole_is_a_faint_leak_is_none(leak_db: float) -> None:
+    samples = example("bicycle_repair")[: 12 * 16000]
+    faint = samples.copy()
+    faint[96:, 0] += np.float32(10 ** (leak_db / 20)) * samples[:-96, 1]
+    clean, found = (one_row(Segment()(conversations(one))) for one in (samples, faint))
+    assert found["channel"] == clean["channel"] == ["right", "left", "right", "left"]
+    assert found["start"][2:] == pytest.approx(clean["start"][2:], abs=0.1)
+
+
+def test_leak_shorter_than_any_speech_is_not_noted() -> None:
+    notes = one_row(Segment(min_speech=25.0)(conversations(leaky())))["notes"]
+    assert notes == ["no speech in the left channel", "no speech in the right channel"]
+
+
+def test_same_sound_on_both_channels_is_one_speaker() -> None:
+    mono = np.repeat(example(NAME)[: 10 * 16000, :1], 2, axis=1)
+    with pytest.raises(BadInput) as refused:
+        Segment()(conversations(mono))
+    assert refused.value.reason == "both channels carry the same sound, not one speaker each"
+    assert refused.value.remedy == "pass --channel mix to take it as one speaker"
+    mixed = rows_of(one_row(Segment(channel="mix")(conversations(mono))))
+    assert {one["channel"] for one in mixed} == {"mix"}
+
+
+@pytest.mark.parametrize(("share", "noted"), [(0.0009, []), (0.0011, ["0.1% of the left channel is clipped"])])
+@pytest.mark.parametrize("peak", [32700, -32700])
+def test_a_thousandth_of_a_channel_may_be_at_full_scale(share: float, noted: list[str], peak: int) -> None:
+    samples = example(NAME)[: 10 * 16000].copy()
+    samples[: round(share * len(samples)), 0] = peak / 32768
+    assert one_row(Segment()(conversations(samples)))["notes"] == noted
+
+
 def test_clipping_is_noted() -> None:
     samples = np.clip(example(NAME)[: 10 * 16000] * np.array([1.0, 40.0], np.float32), -1, 1)
     (note,) = one_row(Segment()(conversations(samples)))["notes"]
@@ -227,6 +284,19 @@ def test_rows_come_back_in_their_order_and_do_not_depend_on_each_other() -> None
     together = Segment()(conversations(quiet, loud))
     assert [len(ids) for ids in together["utterance_id"]] == [0, len(segmented()["utterance_id"])]
     assert together["speech"][1] == segmented()["speech"]
+
+
+def test_utterance_as_short_as_is_allowed_is_kept_and_one_as_long_as_short_ones_is_speech() -> None:
+    found = rows_of(segmented())
+    length = sorted(one["end"] - one["start"] for one in found)[3]
+    kept = segmented(min_duration=length, short=length)
+    assert len(rows_of(kept)) == len(found) - 3
+    assert {one["kind"] for one in rows_of(kept)} == {"speech"}
+    shorter = sorted(one["end"] - one["start"] for one in found)[:3]
+    assert sorted(one["reason"] for one in kept["rejected"]) == sorted(
+        f"{seconds:.2f} s long, under the {length:g} s of --min-duration" for seconds in shorter
+    )
+    assert {one["remedy"] for one in kept["rejected"]} == {"lower --min-duration to keep it"}
 
 
 def test_an_unknown_channel_is_refused_at_once() -> None:

@@ -12,10 +12,11 @@ from scripted import Stubborn, loopback
 from tts_server import speech
 
 from dailytalk_contiguous.core.audio import pcm_to_float
-from dailytalk_contiguous.core.errors import DailytalkError
-from dailytalk_contiguous.core.quality import Gate
+from dailytalk_contiguous.core.errors import DailytalkError, ModelMissing
+from dailytalk_contiguous.core.quality import Gate, Trimmed
 from dailytalk_contiguous.core.schema import Batch
 from dailytalk_contiguous.core.word_times import Word
+from dailytalk_contiguous.models.contracts import Spoken, VoiceSample
 from dailytalk_contiguous.models.engines import load_synthesiser, open_budget
 from dailytalk_contiguous.models.fish import PUBLIC_URL
 from dailytalk_contiguous.models.paid import SpeechCache
@@ -66,6 +67,87 @@ def test_only_the_re_voiced_speaker_is_resynthesised(tmp_path: Path, server: Stu
     assert set(done) == set(Speak.adds)
     other = stage(tmp_path, revoice="right", no_text="keep-original")
     assert other(batch("", "", source_channel=["left", "right"]))["status"] == ["kept", "kept-original"]
+
+
+def test_kept_and_dropped_utterances_have_empty_rows(tmp_path: Path) -> None:
+    lines = batch("I am kept.", " ", source_channel=["right", "left"])
+    for no_text, status in (("drop", "dropped"), ("keep-original", "kept-original")):
+        assert stage(tmp_path, no_text=no_text)(lines) == {
+            "status": ["kept", status],
+            "unspoken_reason": [None, "no text to say"],
+            "unspoken_remedy": [None, None],
+            "spoken": [b"", b""],
+            "spoken_seconds": [None, None],
+            "spoken_words": [[], []],
+            "synthesis": [None, None],
+        }
+
+
+def test_what_is_sent_is_the_mapped_tag_the_text_and_the_settings(tmp_path: Path, server: Stubborn) -> None:
+    chosen = stage(tmp_path, tag_map=(("calm", "soft tone"),), temperature=0.25, top_p=0.5, voice="a-voice")
+    assert chosen(batch(f" {TEXT} "))["status"] == ["spoken"]
+    (asked,) = server.asked
+    wanted = {"text": f"(soft tone) {TEXT}", "temperature": 0.25, "top_p": 0.5, "sample_rate": 24000}
+    assert {name: asked.body[name] for name in wanted} == wanted
+    assert asked.body["reference_id"] == "a-voice"
+
+
+def test_line_of_a_flat_dataset_needs_only_its_own_columns() -> None:
+    line = {name: [value] for name, value in zip(Speak.needs, ("u", "left", 1.0, 3.5, TEXT, "calm"), strict=True)}
+    bare = {name: values[0] for name, values in line.items()}
+    assert module._utterance(line, 0) == bare | {
+        "conversation_id": 0,
+        "source_seconds": 2.5,
+        "language": "und",
+        "sample_rate": None,
+        "samples": (),
+    }
+    full = line | {"conversation_id": ["call"], "language": ["de"], "sample_rate": [8000], "words": [None]}
+    told = module._utterance(full | {"voice_wav": [b"RIFF"], "voice_text": ["said"]}, 0)
+    assert told == bare | {
+        "conversation_id": "call",
+        "source_seconds": 2.5,
+        "language": "de",
+        "sample_rate": 8000,
+        "samples": (VoiceSample(b"RIFF", "said"),),
+    }
+    assert module._utterance(line | {"voice_wav": [b"RIFF"]}, 0)["samples"] == (VoiceSample(b"RIFF", ""),)
+
+
+def test_seconds_of_words_outside_their_utterance_do_not_count() -> None:
+    words = [(1.5, 9.0), (-1.0, 0.25), (0.5, 0.75), (8.0, 9.0), (0.0, 0.125)]
+    lines = batch(TEXT, words=[[{"word": "w", "start": start, "end": end} for start, end in words]])
+    assert module._utterance(lines, 0)["source_seconds"] == 0.25 + 0.25 + 0.5
+
+
+def test_word_times_that_trimming_has_cut_off_are_those_of_the_edges() -> None:
+    said = [Word(" One", 0.0, 0.25, 0.5), Word("two", 0.125, 1.0, None), Word("three. ", 1.5, 3.0, 1.0)]
+    trimmed = Trimmed(np.zeros(1, np.float32), 1, 0.5, 0.0, 0.0, None)
+    take = module.Take("key", 0, Spoken(np.zeros(1, np.float32), 1, said, 0.0), None, trimmed)
+    assert module._words(take, "One two three.", 2.0) == [
+        {"word": "One", "start": 0.0, "end": 0.0, "probability": 0.5},
+        {"word": "two", "start": 0.0, "end": 0.5, "probability": None},
+        {"word": "three.", "start": 1.0, "end": 2.0, "probability": 1.0},
+    ]
+    assert module._words(take, "One two.", 2.0) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "settings"),
+    [
+        ("3087001b", {}),
+        ("515b1c04", {"gate": Gate(silent_dbfs=0.0)}),
+        ("ce48bf7c", {"verify": "ears", "compute_type": "int8"}),
+        ("47615638", {"verify": "ears", "compute_type": "int8", "worst": 0.5}),
+    ],
+)
+def test_verdicts_that_earlier_versions_gave_with_these_settings_are_still_known(
+    name: str, settings: dict[str, Any]
+) -> None:
+    assert Speak(**settings).knows({"by": name, "reason": None, "heard": None})
+    assert not Speak(**settings).knows({"by": "00000000"})
+    assert not Speak(**settings).knows(None)
+    assert Speak(tries=9, voice="other", worst=settings.get("worst", 0.34)).knows({"by": "3087001b"})
 
 
 def test_speech_loses_its_edge_silence_and_its_words_move_with_it(tmp_path: Path, server: Stubborn) -> None:
@@ -260,6 +342,27 @@ def test_take_whose_last_word_is_not_heard_is_refused(
     assert takes(chosen(batch(TEXT))) == [1]
 
 
+@pytest.mark.parametrize(("worst", "take"), [(0.2, 0), (0.19, 1)])
+def test_take_of_which_one_word_in_five_is_misheard_is_as_bad_as_a_fifth(
+    tmp_path: Path, server: Stubborn, monkeypatch: pytest.MonkeyPatch, worst: float, take: int
+) -> None:
+    heard("good evening is anybody there", TEXT, monkeypatch=monkeypatch)
+    done = stage(tmp_path, verify="ears", worst=worst)(batch(TEXT))
+    assert takes(done) == [take]
+    assert done["synthesis"][0]["word_error_rate"] == (0.0 if take else 0.2)
+    (cached,) = [SpeechCache(tmp_path / "cache").verdict(done["synthesis"][0]["cache_key"])[1]]
+    assert cached is not None
+    assert {name: cached[name] for name in ("reason", "heard")} == {
+        "reason": None,
+        "heard": [0.0 if take else 0.2, False],
+    }
+
+
+def test_of_candidates_that_nobody_hears_the_first_is_taken(tmp_path: Path, server: Stubborn) -> None:
+    done = stage(tmp_path, candidates=3)(batch(TEXT))
+    assert (takes(done), done["synthesis"][0]["tries"], server.purchases[SENT]) == ([0], 3, 3)
+
+
 @pytest.mark.parametrize("noted", [{"a": None}, [1], ["x", True], [float("nan"), False], 7])
 def test_hearing_that_the_cache_no_longer_tells_is_heard_again(
     tmp_path: Path, server: Stubborn, monkeypatch: pytest.MonkeyPatch, noted: Any
@@ -372,11 +475,21 @@ def test_voice_and_server_that_the_environment_names_are_in_the_digest(
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"revoice": "middle"}, {"no_text": "say"}, {"on_failure": "silence"}, {"tries": 0}, {"variants": 0}]
+    "wrong",
+    [
+        *({"revoice": "middle"}, {"no_text": "say"}, {"on_failure": "silence"}),
+        *({"tries": 0}, {"variants": 0}, {"candidates": 0}, {"concurrency": 0}),
+    ],
 )
 def test_settings_that_can_not_be_are_refused(wrong: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=next(iter(wrong))):
         Speak(**wrong)
+
+
+def test_recogniser_that_is_missing_is_told_before_anything_is_bought(server: Stubborn, tmp_path: Path) -> None:
+    Speak().preflight()
+    with pytest.raises(ModelMissing):
+        Speak(verify=str(tmp_path)).preflight()
 
 
 @pytest.mark.parametrize("engine", ["espeak", "flite", "openai"])

@@ -2,6 +2,8 @@
 
 import math
 import pickle
+from collections import Counter
+from collections.abc import Callable
 from functools import lru_cache
 from itertools import pairwise
 from typing import Any
@@ -14,10 +16,11 @@ from tiny_models import LANGUAGE_CODES
 
 from dailytalk_contiguous.core.audio import to_pcm
 from dailytalk_contiguous.core.errors import DailytalkError, ModelMissing
-from dailytalk_contiguous.core.word_times import Placed
+from dailytalk_contiguous.core.word_times import GAP_SECONDS, Placed, Word
 from dailytalk_contiguous.models.contracts import Recognised
 from dailytalk_contiguous.models.recogniser import POCKETSPHINX
 from dailytalk_contiguous.models.whisper import Whisper
+from dailytalk_contiguous.stages import transcribe as module
 from dailytalk_contiguous.stages.base import PerUtterance
 from dailytalk_contiguous.stages.segment import Segment
 from dailytalk_contiguous.stages.transcribe import GIVEN, Transcribe, _mean_logprob, _window
@@ -273,3 +276,162 @@ def test_utterances_lie_at_their_places_in_a_window_and_silence_between_them() -
     # The last one is a sample longer than its place: rounding must not make a window longer.
     window = [Placed(2, 0.0, 8 / 16000), Placed(1, 12 / 16000, 27 / 16000)]
     assert _window(samples, window).tolist() == [3.0] * 8 + [0.0] * 4 + [2.0] * 15
+
+
+class Script:
+    """A recogniser that hears what it is told, window after window, and notes what it was asked."""
+
+    def __init__(self, *heard: Recognised, packs: bool = True, punctuates: bool = True) -> None:
+        self.packs, self.punctuates = packs, punctuates
+        self.left = list(heard)
+        self.asked: list[tuple[float, str]] = []  # seconds and language of each window
+        self.detected: list[np.ndarray] = []
+
+    def detect_language(self, samples: np.ndarray) -> str:
+        self.detected.append(samples)
+        return ("de", "fr")[len(self.detected) - 1]
+
+    def transcribe(self, windows: list[np.ndarray], languages: list[str]) -> list[Recognised]:
+        self.asked += [(len(one) / 16000, language) for one, language in zip(windows, languages, strict=True)]
+        return [self.left.pop(0) for _ in windows]
+
+
+@pytest.fixture
+def script(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Script]:
+    def put(*heard: Recognised, **how: bool) -> Script:
+        made = Script(*heard, **how)
+        monkeypatch.setattr(module, "load_recogniser", lambda *asked: made)
+        return made
+
+    return put
+
+
+def lasting(seconds: float, level: int) -> bytes:
+    return np.full(round(seconds * 16000), level, "<i2").tobytes()
+
+
+TALK = {
+    "conversation_id": ["a", "a", "a", "b", "b", "b"],
+    "channel": ["left", "right", "left", "left", "left", "right"],
+    "start": [10.0, 12.5, 20.0, 0.0, 16.0, 50.0],
+    "end": [12.0, 13.5, 21.0, 15.0, 36.0, 51.0],
+    "speech": [
+        *(lasting(seconds, 1000 + place) for place, seconds in enumerate((2.0, 1.0, 1.0, 15.0, 20.0))),
+        lasting(1.0, 0),
+    ],
+    "given_text": [None] * 5 + ["Fine."],
+    "given_words": [None] * 5 + [[{"word": "Fine.", "start": 50.1, "end": 50.4, "probability": 0.5}]],
+}
+
+
+def word(text: str, start: float, end: float, probability: float | None = 1.0) -> dict[str, Any]:
+    return {"word": text, "start": start, "end": end, "probability": probability}
+
+
+def test_words_of_packed_windows_come_back_to_their_utterances_with_all_that_is_told_of_them(
+    script: Callable[..., Script],
+) -> None:
+    second = 2.0 + GAP_SECONDS
+    ears = script(
+        Recognised(
+            [
+                Word(" Hello", 0.10004, 0.5, 0.25),
+                Word(" there?", 0.6, 1.9, 1.0),
+                Word(" Yes.", second + 0.2, second + 0.6, None),
+            ],
+            -9.0,
+            0.125,
+        ),
+        Recognised([], -9.0, 0.75),
+        Recognised([Word(" Well", 1.0, 15.0, 1.0), Word(" ", 0.2, 0.4, 1.0)], -9.0, 0.5),
+        Recognised([Word(" So", -1.0, 0.5, 1.0), Word(" long.", 19.0, 30.0, 1.0)], -9.0, 0.25),
+    )
+    made = Transcribe("ears", guard=False)(TALK)
+    assert list(made) == list(Transcribe.adds)
+    logprobs = made.pop("avg_logprob")
+    assert logprobs[:2] == [pytest.approx(math.log(0.5)), pytest.approx(math.nan, nan_ok=True)]
+    assert (logprobs[3:5], logprobs[5]) == ([0.0, 0.0], pytest.approx(math.log(0.5)))
+    assert math.isnan(logprobs[2])
+    assert math.isnan(made["no_speech_prob"].pop())
+    assert made == {
+        "text_raw": ["Hello there?", "", "Yes.", "Well", "So long.", "Fine."],
+        "words": [
+            [word("Hello", 10.1, 10.5, 0.25), word("there?", 10.6, 11.9)],
+            [],
+            [word("Yes.", 20.2, 20.6, None)],
+            [word("Well", 1.0, 15.0)],
+            [word("So", 16.0, 16.5), word("long.", 35.0, 36.0)],
+            [word("Fine.", 50.1, 50.4, 0.5)],
+        ],
+        "language": ["de"] * 3 + ["fr"] * 3,
+        "no_speech_prob": [0.125, 0.75, 0.125, 0.5, 0.25],
+        "recogniser": ["ears"] * 5 + [GIVEN],
+        "question": [True, False, False, False, False, False],
+        "text_reason": [None, "the recogniser heard no words", None, None, None, None],
+    }
+    assert ears.asked == [(3.0 + GAP_SECONDS, "de"), (1.0, "de"), (15.0, "fr"), (20.0, "fr")]
+
+
+def test_language_is_told_from_half_a_minute_of_the_longest_utterances_of_a_conversation(
+    script: Callable[..., Script],
+) -> None:
+    ears = script(*[Recognised([], 0.0, 0.0)] * 4)
+    Transcribe("ears")(TALK)
+    assert [Counter((one * 32768).astype(int).tolist()) for one in ears.detected] == [
+        {1000: 32000, 1001: 16000, 1002: 16000},
+        {1004: 20 * 16000, 1003: 10 * 16000},
+    ]
+    assert [round(float(one[0]) * 32768) for one in ears.detected] == [1000, 1004]
+
+
+@pytest.mark.parametrize(("windows", "packs"), [("utterance", True), ("short", True), ("packed", False)])
+def test_each_utterance_has_a_window_where_they_share_none(
+    script: Callable[..., Script], windows: str, packs: bool
+) -> None:
+    ears = script(*[Recognised([], 0.0, 0.0)] * 5, packs=packs)
+    Transcribe("ears", windows=windows, language="en")(TALK)
+    assert ears.asked == [(seconds, "en") for seconds in (2.0, 1.0, 1.0, 15.0, 20.0)]
+    assert ears.detected == []
+
+
+def test_utterances_of_a_flat_dataset_have_nothing_in_common(script: Callable[..., Script]) -> None:
+    ears = script(*[Recognised([Word("so", 0.25, 99.0, 1.0)], 0.0, 0.0)] * 2)
+    made = Transcribe("ears", guard=False)({"speech": [lasting(1.0, 1), lasting(2.0, 1)]})
+    assert made["words"] == [[word("so", 0.25, 1.0)], [word("so", 0.25, 2.0)]]
+    assert made["language"] == ["de", "fr"]
+    assert ears.asked == [(1.0, "de"), (2.0, "fr")]
+
+
+def test_words_stay_in_an_utterance_whose_edges_are_finer_than_a_tenth_of_a_millisecond(
+    script: Callable[..., Script],
+) -> None:
+    script(Recognised([Word("so", 0.0, 99.0, 1.0)], 0.0, 0.0))
+    batch = {"speech": [lasting(1.0, 1)], "start": [1.00006], "end": [2.00004]}
+    assert Transcribe("ears", "en", guard=False)(batch)["words"] == [[word("so", 1.0001, 2.00004)]]
+    script(Recognised([Word("so", 0.0, 99.0, 1.0)], 0.0, 0.0))
+    batch |= {"start": [1.00004], "end": [2.00006]}
+    assert Transcribe("ears", "en", guard=False)(batch)["words"] == [[word("so", 1.00004, 2.0)]]
+
+
+def test_words_without_marks_ask_by_their_wording(script: Callable[..., Script]) -> None:
+    heard = [Word(text, place, place + 0.5, 1.0) for place, text in enumerate((" what", " time", " is", " it"))]
+    batch = {"speech": [lasting(5.0, 1000)]}
+    for punctuates in (False, True):
+        script(Recognised(heard, 0.0, 0.0), punctuates=punctuates)
+        assert Transcribe("ears", language="en")(batch)["question"] == [not punctuates]
+
+
+@pytest.mark.parametrize(("windows", "short"), [("packed", False), ("utterance", False), ("short", True)])
+def test_recogniser_is_loaded_as_the_settings_say(
+    monkeypatch: pytest.MonkeyPatch, windows: str, short: bool
+) -> None:
+    asked: list[tuple[Any, ...]] = []
+
+    def load(*arguments: Any) -> Script:
+        asked.append(arguments)
+        return Script(Recognised([], 0.0, 0.0))
+
+    monkeypatch.setattr(module, "load_recogniser", load)
+    stage = Transcribe("ears", "en", windows, beam=3, compute_type="int8", device="cpu", batch_windows=7)
+    stage({"speech": [lasting(1.0, 1000)]})
+    assert asked == [("ears", "cpu", "int8", 3, 7, short)]

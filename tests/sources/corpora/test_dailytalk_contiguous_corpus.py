@@ -60,6 +60,20 @@ def test_what_does_not_fit_is_rejected(tmp_path: Path) -> None:
     }
 
 
+@pytest.mark.parametrize("linked", ["data_stereo/0.wav", "data_stereo/0.json", "data_stereo"])
+def test_links_out_of_the_folder_are_followed_only_on_request(tmp_path: Path, linked: str) -> None:
+    folder = put(tmp_path / "in", CALL)
+    put(folder, {"more/1.wav": clip(2.0, 44100, 2), "more/1.json": ALIGNMENT})
+    (folder / linked).rename(tmp_path / "elsewhere")
+    (folder / linked).symlink_to(tmp_path / "elsewhere")
+    rows = read("dailytalk_contiguous", folder)
+    assert [row["audio_file"] for row in good(rows)] == ["more/1.wav"]
+    assert len(rows) == 2
+    followed = read("dailytalk_contiguous", folder, follow_links=True)
+    assert problems(followed) == {}
+    assert [len(row["given"]) for row in good(followed)] == [1, 1]
+
+
 def test_missing_conversations_are_told(tmp_path: Path) -> None:
     rows = read("dailytalk_contiguous", put(tmp_path, CALL))
     assert count_check("dailytalk_contiguous", rows.values()) == [

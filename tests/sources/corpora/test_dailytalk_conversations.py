@@ -42,6 +42,11 @@ def test_turns_keep_their_order_and_no_speaker_talks_over_themselves(
         assert start >= max(own, default=0.0) - 1e-9
 
 
+def test_gaps_of_a_dialogue_are_those_that_earlier_versions_drew() -> None:
+    begun = starts([1.0, 2.0, 1.5, 0.5, 3.0, 0.25], ["0", "1", "1", "0", "1", "0"], "dailytalk/0")
+    assert begun == pytest.approx([0.0, 0.937434, 3.238473, 4.842774, 5.613541, 8.990991], abs=1e-6)
+
+
 def test_gaps_have_the_published_mean_and_most_of_the_published_spread() -> None:
     lengths, speakers = [5.0] * 4001, ["0", "1"] * 2000 + ["0"]
     offsets = np.diff(starts(lengths, speakers, "key")) - 5.0

@@ -1,0 +1,50 @@
+from pathlib import Path
+
+import pytest
+
+from dailytalk_contiguous.core.errors import DailytalkError
+from dailytalk_contiguous.sources.addresses import address_of, is_address, store_address
+
+
+@pytest.mark.parametrize(
+    ("given", "meant"),
+    [
+        ("s3://bucket/folder/", "s3://bucket/folder"),
+        ("s3:/bucket/folder", "s3://bucket/folder"),
+        ("memory://work", "memory://work"),
+        ("file:///tmp/x//", "file:///tmp/x"),
+        ("file:/tmp/x", "file:///tmp/x"),
+        ("hf://buckets/OWNER/NAME", "hf://buckets/OWNER/NAME"),
+        ("hf://buckets/OWNER/NAME/a/b/", "hf://buckets/OWNER/NAME/a/b"),
+        ("hf://datasets/OWNER/NAME/FOLDER", "hf://datasets/OWNER/NAME/FOLDER"),
+        ("hf:/datasets/OWNER/NAME/a/b", "hf://datasets/OWNER/NAME/a/b"),
+        ("s3://bucket/a\nb", "s3://bucket/a\nb"),
+    ],
+)
+def test_address_of_a_store_is_told_in_one_spelling(given: str, meant: str) -> None:
+    assert address_of(given) == address_of(Path(given)) == store_address(Path(given)) == meant
+    assert is_address(given)
+
+
+@pytest.mark.parametrize(
+    "given",
+    ["hf://datasets/OWNER/NAME", "hf://OWNER/NAME/FOLDER", "hf://buckets/OWNER", "https://x.org/a", "abfs://c/x"],
+)
+def test_address_that_is_none_of_a_store_is_no_place_to_work_in(given: str) -> None:
+    assert address_of(given) is None
+    assert is_address(given)
+    with pytest.raises(DailytalkError) as refused:
+        store_address(Path(given))
+    assert refused.value.reason == f"{given} is no place to work in"
+    assert refused.value.remedy == (
+        "name a folder, s3://BUCKET/FOLDER, gs://BUCKET/FOLDER, hf://buckets/OWNER/NAME/FOLDER or "
+        "hf://datasets/OWNER/NAME/FOLDER"
+    )
+
+
+@pytest.mark.parametrize("given", ["s3", "s3:", "calls/s3://a", "/tmp/x", "C:/x", "xs3://a", "OWNER/NAME", ""])
+def test_place_on_this_machine_is_no_address(given: str) -> None:
+    assert address_of(given) is None
+    if not given.startswith("xs3"):
+        assert not is_address(given)
+        assert store_address(Path(given)) is None

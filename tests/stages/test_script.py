@@ -1,0 +1,261 @@
+"""Script: what is spoken and kept of a tagged conversation, to the millisecond and the digit."""
+
+import math
+from typing import Any
+
+import pytest
+from audio_files import EXAMPLES, conversations
+from datasets import Dataset
+
+from dailytalk_contiguous.core.errors import BadInput
+from dailytalk_contiguous.core.schema import AFFECT, PROSODY
+from dailytalk_contiguous.stages.script import KEPT, Script, number, script_columns, transcript_line
+from dailytalk_contiguous.stages.segment import Segment
+
+
+def word(text: str, start: float, end: float, probability: float | None) -> dict[str, Any]:
+    return {"word": text, "start": start, "end": end, "probability": probability}
+
+
+BUCKETS = [f"{name}_bucket" for name in (*AFFECT, "energy", "rate", "zcr", "pitch", "pitch_var")]
+SOURCE: dict[str, Any] = {
+    "conversation_id": "call.001",
+    "recording_id": "call",
+    "audio": {"bytes": None, "path": "call.wav"},
+    "audio_file": "day/call.wav",
+    "offset": 30.0,
+    "duration": 9.5,
+    "sample_rate": 8000,
+    "channels": 2,
+}
+TAGGED: dict[str, list[Any]] = {
+    "utterance_id": ["call.001/right/0000", "call.001/left/0000"],
+    "channel": ["right", "left"],
+    "speaker": ["Anna", None],
+    "start": [4.00049, 1.0],
+    "end": [5.2506, 2.0],
+    "kind": ["speech", "short"],
+    "run": [7, 3],
+    "context_seconds": [2.34567, math.nan],
+    "text_raw": ["so what", ""],
+    "words": [[word("so", 4.10049, 4.20051, 0.98765), word("what", 4.5, 5.2506, None)], []],
+    "language": ["de", "de"],
+    "avg_logprob": [math.log(0.5), math.nan],
+    "recogniser": ["medium", "medium"],
+    "text_reason": [None, "the recogniser heard no words"],
+    "affect_model": ["audeering", None],
+    "tag": ["excited", "calm"],
+    "rule": ["grid", ""],
+    "text": ["So what!", ""],
+    "tagged_text": ["(excited) So what!", None],
+    **{name: [0.123456789 + place / 10, math.nan] for place, name in enumerate((*AFFECT, *PROSODY))},
+    **{name: [f"HIGH {name}", "MID"] for name in BUCKETS},
+}
+
+LINE = {
+    "audio_file": "day/call.wav",
+    "channel": "right",
+    "start": 34.0,
+    "end": 35.251,
+    "duration": 1.251,
+    "vad": {"valence": 0.1235, "arousal": 0.2235, "dominance": 0.3235},
+    "features": dict(zip(PROSODY, (0.42346, 0.52346, 0.62346, 0.72346, 0.82346, 0.92346), strict=True)),
+    "vad_bucket": {name: f"HIGH {name}_bucket" for name in AFFECT},
+    "prosody_bucket": {name: f"HIGH {name}_bucket" for name in ("energy", "rate", "zcr", "pitch", "pitch_var")},
+    "tag": "excited",
+    "text_raw": "so what",
+    "text": "So what!",
+    "tagged_text": "(excited) So what!",
+    "utterance_id": "call.001/right/0000",
+    "conversation_id": "call.001",
+    "speaker": "Anna",
+    "rule": "grid",
+    "kind": "speech",
+    "words": [word("so", 34.1, 34.201, 0.988), word("what", 34.5, 35.251, None)],
+    "language": "de",
+    "confidence": 0.5,
+    "models": {"recogniser": "medium", "affect": "audeering"},
+    "context_seconds": 2.346,
+    "text_reason": None,
+}
+
+
+def test_line_of_a_transcript_is_in_milliseconds_of_the_recording_and_a_few_digits() -> None:
+    line = transcript_line(SOURCE | TAGGED, 0)
+    assert (line, list(line)) == (LINE, list(LINE))
+
+
+def test_line_of_what_nobody_measured_or_heard_has_nulls() -> None:
+    line = transcript_line(SOURCE | TAGGED, 1)
+    assert line["vad"] == dict.fromkeys(AFFECT)
+    assert line["features"] == dict.fromkeys(PROSODY)
+    assert (line["confidence"], line["context_seconds"], line["tagged_text"]) == (None, None, None)
+    assert (line["words"], line["text_reason"]) == ([], "the recogniser heard no words")
+    assert line["models"] == {"recogniser": "medium", "affect": None}
+
+
+@pytest.mark.parametrize(
+    ("logprob", "confidence"), [(None, None), (0.0, 1.0), (0.3, 1.0), (-1.0, 0.3679), (-math.inf, 0.0)]
+)
+def test_confidence_is_a_probability(logprob: float | None, confidence: float | None) -> None:
+    assert transcript_line(SOURCE | TAGGED | {"avg_logprob": [logprob] * 2}, 0)["confidence"] == confidence
+
+
+@pytest.mark.parametrize("nothing", [None, math.nan, math.inf, -math.inf])
+def test_what_is_no_number_is_null(nothing: float | None) -> None:
+    assert number(nothing, 2) is None
+    assert (number(0.0, 2), number(-1.255, 1)) == (0.0, -1.3)
+
+
+def script(**columns: Any) -> dict[str, Any]:
+    return Script().row(SOURCE | TAGGED | columns)
+
+
+def test_utterances_of_a_script_are_in_order_of_start_with_all_that_is_kept_of_them() -> None:
+    made = script()
+    assert list(made) == list(Script.adds)
+    expected = {
+        "main_language": "de",
+        "utterance_id": ["call.001/left/0000", "call.001/right/0000"],
+        "source_channel": ["left", "right"],
+        "speaker": ["call/left", "Anna"],
+        "start": [1.0, 4.0],
+        "end": [2.0, 35.251 - 30.0],
+        "kind": ["short", "speech"],
+        "text_raw": ["", "so what"],
+        "text": ["", "So what!"],
+        "tagged_text": [None, "(excited) So what!"],
+        "tag": ["calm", "excited"],
+        "rule": ["", "grid"],
+        "run": [3, 7],
+        "words": [
+            [],
+            [word("so", 34.1 - 30.0, 34.201 - 30.0, 0.988), word("what", 4.5, 35.251 - 30.0, None)],
+        ],
+        "recogniser": ["medium", "medium"],
+        "models": [
+            {"recogniser": "medium", "affect": None},
+            {"recogniser": "medium", "affect": "audeering"},
+        ],
+        "language": ["de", "de"],
+        "confidence": [None, 0.5],
+        "context_seconds": [None, 2.346],
+        "text_reason": ["the recogniser heard no words", None],
+    }
+    expected |= {name: [None, LINE["vad"][name]] for name in AFFECT}
+    expected |= {name: [None, LINE["features"][name]] for name in PROSODY}
+    expected |= {name: ["MID", f"HIGH {name}"] for name in BUCKETS}
+    assert made == expected
+
+
+def test_times_outside_the_conversation_are_pulled_into_it() -> None:
+    made = script(start=[9.2, -0.5], end=[9.9, 0.25])
+    assert (made["start"], made["end"]) == ([0.0, 39.2 - 30.0], [0.25, 9.5])
+
+
+def test_of_utterances_that_begin_at_once_the_left_one_comes_first() -> None:
+    assert script(start=[1.0, 1.0], end=[2.0, 2.0])["source_channel"] == ["left", "right"]
+
+
+@pytest.mark.parametrize(
+    ("languages", "main", "named"),
+    [
+        (["de", "en"], "de", ["en", "de"]),
+        (["en", "de"], "de", ["de", "en"]),
+        ([None, "en"], "en", ["en", "en"]),
+        ([None, None], "und", ["und", "und"]),
+    ],
+)
+def test_language_that_most_utterances_name_is_that_of_those_that_name_none(
+    languages: list[str | None], main: str, named: list[str]
+) -> None:
+    made = script(language=languages)
+    assert (made["main_language"], made["language"]) == (main, named)
+
+
+def test_language_of_two_utterances_outvotes_that_of_one() -> None:
+    three = {name: [*values, values[1]] for name, values in TAGGED.items()}
+    three |= {"utterance_id": ["a", "b", "c"], "language": ["de", "en", "en"]}
+    assert script(**three)["main_language"] == "en"
+
+
+def added(**line: Any) -> dict[str, Any]:
+    """A line as a person may add it."""
+    return {"channel": "left", "start": 30.5, "end": 31.0, "text": " Oh. ", "tag": "calm"} | line
+
+
+def base(**columns: Any) -> dict[str, Any]:
+    return SOURCE | {name: TAGGED[name] for name in ("utterance_id", "run", "channel")} | columns
+
+
+def test_line_that_a_person_added_needs_only_its_channel_times_text_and_tag() -> None:
+    lines = [("x", 0, added()), ("y", 1, added(start=31.0, tag="")), ("z", 2, added(start=32.0, text=" "))]
+    made = script_columns(base(), lines)
+    assert made["run"] == [-1, -2, -3]
+    assert made["text"] == made["text_raw"] == ["Oh.", "Oh.", ""]
+    assert made["tagged_text"] == ["(calm) Oh.", "Oh.", None]
+    assert made["speaker"] == ["call/left"] * 3
+    assert (made["kind"], made["rule"], made["words"]) == (["speech"] * 3, [""] * 3, [[]] * 3)
+    assert made["recogniser"] == [""] * 3
+    assert made["models"] == [{"recogniser": None, "affect": None}] * 3
+    assert made["text_reason"] == made["confidence"] == made["valence"] == made["f0_mean"] == [None] * 3
+    assert made["energy_bucket"] == made["valence_bucket"] == [""] * 3
+
+
+def test_reason_for_no_text_goes_where_a_person_wrote_one() -> None:
+    lines = [("x", place, added(text=text, text_reason="noise")) for place, text in enumerate(("Oh.", ""))]
+    assert script_columns(base(), lines)["text_reason"] == [None, "noise"]
+
+
+def test_side_that_was_not_tagged_has_its_times_without_text() -> None:
+    source = conversations(EXAMPLES / "bicycle_repair.flac") | {"offset": [30.0], "duration": [20.0]}
+    both = {name: values[0] for name, values in Segment()(source).items()}
+    untagged = [place for place, channel in enumerate(both["channel"]) if channel == "right"]
+    row = SOURCE | {name: values[0] for name, values in source.items()} | {"channels": 2}
+    identity = "call0/left/0000"
+    lines = [(identity, 0, added(start=30.5))]
+    made = script_columns(row | {"utterance_id": [identity], "run": [5], "channel": ["left"]}, lines)
+    silent = [place for place, channel in enumerate(made["source_channel"]) if channel == "right"]
+    assert len(silent) == len(untagged) > 2
+    assert made["start"] == sorted(made["start"])
+    for name in ("utterance_id", "speaker", "start", "end", "kind", "run"):
+        assert [made[name][place] for place in silent] == [both[name][place] for place in untagged]
+    told = {name: made[name][silent[0]] for name in Script.adds if name != "main_language"}
+    assert {name: value for name, value in told.items() if value is None} == dict.fromkeys(
+        ("tagged_text", "confidence", "context_seconds", "text_reason", *AFFECT, *PROSODY)
+    )
+    empty = ("text_raw", "text", "tag", "rule", "recogniser", *BUCKETS)
+    assert {name: told[name] for name in empty} == dict.fromkeys(empty, "")
+    assert (told["words"], told["language"]) == ([], "und")
+    assert told["models"] == {"recogniser": None, "affect": None}
+
+
+def test_side_whose_lines_people_deleted_stays_deleted() -> None:
+    made = script_columns(base(), [("x", 0, added())])
+    assert made["source_channel"] == ["left"]
+
+
+@pytest.mark.parametrize(
+    ("columns", "reason", "remedy"),
+    [
+        ({"channel": ["mix", "mix"]}, "it was tagged as one speaker (channel mix)", "tag both channels to "),
+        ({"utterance_id": []}, "nobody speaks in it, so there is nothing to say", "leave it out"),
+        ({"channels": 1}, "its recording has 1 channels", "only recordings of two channels can be re-voiced"),
+        ({"channels": 3}, "its recording has 3 channels", "only recordings of two channels can be re-voiced"),
+    ],
+)
+def test_conversation_that_can_not_be_spoken_is_refused(columns: dict[str, Any], reason: str, remedy: str) -> None:
+    with pytest.raises(BadInput) as refused:
+        script(**columns)
+    assert refused.value.reason == reason
+    assert refused.value.remedy.startswith(remedy)
+
+
+def test_conversation_without_a_line_is_refused() -> None:
+    with pytest.raises(BadInput, match="none of its lines can be used"):
+        script_columns(base(), [])
+
+
+def test_map_keeps_the_source_and_drops_what_was_only_needed_to_tag() -> None:
+    rows = Dataset.from_list([SOURCE | TAGGED | {"input_digest": "d", "notes": ["n"], "speech": [b"", b""]}])
+    assert set(Script().map(rows).column_names) == {*KEPT, *Script.adds, "problem", "problem_stage", "remedy"}
