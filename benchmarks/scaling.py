@@ -1,19 +1,22 @@
 """How cost grows with conversations, workers and Ray; whether rows stay the same; what a second run costs.
 
-Five measurements, each with its goal. `rows`: digests of all columns (but the place of the recording) across
+Six measurements, each with its goal. `rows`: digests of all columns (but the place of the recording) across
 engines, shard sizes and orders. `growth`: processor time of whole runs of `tag` in one process that has begun
 before, over 10 to 1,000 short conversations whose words are given, per conversation: finding, all stages,
 shards, outputs. `again`: the command once more over the finished thousand, and `speak`, from start to end.
 `workers` and `ray`: wall time of shards being made by one worker with one thread (on one core), by one with two,
-by two with one, and by two on Ray, with a Whisper of the size of `base` with random weights. Wall time means
-something on an idle machine alone, so the load is printed.
+by two with one, and by two on Ray, with a Whisper of the size of `base` with random weights. `plan`: what a second
+run over a large folder takes before its first shard: the listing, the ends of the shards (once from the shards,
+once from the index) and the comparison with a million conversations; shards and their ends are real, and hold no
+rows. Wall time means something on an idle machine alone, so the load is printed.
 
-    python benchmarks/scaling.py [rows] [growth] [again] [workers] [ray]      # all of them: half an hour
+    python benchmarks/scaling.py [rows] [growth] [again] [workers] [ray] [plan]      # all of them: an hour
 """
 
 import argparse
 import hashlib
 import json
+import multiprocessing
 import os
 import resource
 import subprocess
@@ -21,7 +24,9 @@ import sys
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
+from functools import cache
 from pathlib import Path
+from typing import Any
 
 # Read when the Hub's client is imported. The server on loopback has no Xet.
 os.environ |= {"HF_HUB_DISABLE_XET": "1", "HF_HUB_DISABLE_PROGRESS_BARS": "1"}
@@ -30,7 +35,7 @@ import pyarrow.parquet as pq
 from short_talks import short_talks
 from tiny_models import make_tiny_affect, make_tiny_whisper, make_whisper
 
-WHAT = ("rows", "growth", "again", "workers", "ray")
+WHAT = ("rows", "growth", "again", "workers", "ray", "plan")
 
 #: Conversations that differ in `growth`; the others are copies, so that all sizes have the same to do on average.
 DISTINCT = 10
@@ -44,8 +49,13 @@ def main() -> int:
     parser.add_argument("what", nargs="*", choices=[*WHAT, []], help="by default, everything")
     parser.add_argument("--conversations", type=int, nargs="+", default=[10, 100, 1000])
     parser.add_argument("--work", type=int, default=300, help="conversations of `workers` and `ray`")
+    parser.add_argument("--shards", type=int, default=100_000, help="of `plan`, ten conversations each")
+    parser.add_argument("--planned", type=Path, help=argparse.SUPPRESS)
     chosen = parser.parse_args()
-    measures = {"rows": _rows, "growth": _growth, "again": _again, "workers": _workers, "ray": _ray}
+    if chosen.planned:
+        _planned(chosen.planned, chosen.shards)
+        return 0
+    measures = {"rows": _rows, "growth": _growth, "again": _again, "workers": _workers, "ray": _ray, "plan": _plan}
     met = True
     with tempfile.TemporaryDirectory() as folder:
         for what in chosen.what or WHAT:
@@ -226,6 +236,82 @@ def _shards_seconds(out: Path) -> float:
     events = [json.loads(line) for line in (out / "events.jsonl").read_text(encoding="utf-8").splitlines()]
     times = [datetime.fromisoformat(event["time"]) for event in events if event["event"] == "shard"]
     return (max(times) - min(times)).total_seconds()
+
+
+def _plan(folder: Path, chosen: argparse.Namespace) -> bool:
+    """What a second run takes until it knows that nothing is to be done."""
+    with multiprocessing.get_context("spawn").Pool(os.cpu_count()) as pool:
+        made = pool.starmap(_sham_shard, ((folder / "tagged", number) for number in range(chosen.shards)), 500)
+    print(f"  {len(made):,} shards, {sum(made) / 1e9:.2f} GB of ends", flush=True)
+    seconds, memory = {}, {}
+    for way in ("shards", "index"):  # in a process of its own, for its memory
+        told = subprocess.run(
+            [sys.executable, __file__, "--planned", str(folder / "tagged"), "--shards", str(chosen.shards)],
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        seconds[way], memory[way], left = map(float, told.stdout.split())
+        print(f"  from the {way}: {seconds[way]:.1f} s, {memory[way]:.2f} GB, {left:.0f} shards left to make")
+    met = _goal("plan of a second run", f"{seconds['index']:.1f} s, goal 60", seconds["index"] <= 60)
+    return _goal("memory", f"{max(memory.values()):.2f} GB, goal 2", max(memory.values()) <= 2) and met
+
+
+def _sham_rows(number: int) -> list[dict[str, Any]]:
+    from dailytalk_contiguous.shards import PLANNING_COLUMNS, compress_row
+
+    rows = []
+    for place in range(10):
+        name = f"calls/{number:06d}-{place}"
+        audio = {"bytes": None, "path": f"file:///data/{name}.wav"}
+        row = {"conversation_id": name, "recording_id": name, "audio": audio, "duration": 60.0, "offset": 0.0}
+        rows.append(compress_row(row | {"input_digest": f"{number:018d}{place:02d}"}, PLANNING_COLUMNS))
+    return rows
+
+
+@cache
+def _sham_stages() -> tuple[Any, Any, Any]:
+    from dailytalk_contiguous.pipelines import TagSettings
+    from dailytalk_contiguous.run.shard import features_of
+    from dailytalk_contiguous.shards import chain_of
+
+    stages = TagSettings(profile="embedded", language="en", device="cpu").stages()
+    return stages, chain_of(stages), features_of(stages)
+
+
+def _sham_shard(folder: Path, number: int) -> int:
+    """A shard whose end is that of ten tagged conversations, and that has no rows; the bytes of it."""
+    from dailytalk_contiguous.shards import Entry, Shard, shard_path, write_shard
+
+    os.fsync = lambda file: None  # a power cut here costs nothing
+    stages, chain, columns = _sham_stages()
+    rows = _sham_rows(number)
+    entries = {
+        row["conversation_id"]: Entry(
+            row["input_digest"], chain, (0.0123,) * len(chain), row["recording_id"], row["duration"]
+        )
+        for row in rows
+    }
+    path = shard_path(folder, rows)
+    write_shard(path, Shard([], entries), columns)
+    return path.stat().st_size
+
+
+def _planned(folder: Path, n_shards: int) -> None:
+    """Print the seconds and the gigabytes of a plan, and how many shards it leaves."""
+    from dailytalk_contiguous.run.passes import Pass
+    from dailytalk_contiguous.shards import ShardIndex
+
+    groups = [_sham_rows(number) for number in range(n_shards)]
+    stages = _sham_stages()[0]
+    started = time.perf_counter()
+    index = ShardIndex(folder)
+    todo = Pass(index, groups, stages)
+    plan = todo.plan()
+    todo.check_nothing_lost()
+    index.save()
+    seconds = time.perf_counter() - started
+    print(seconds, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6, len(plan.tasks))
 
 
 if __name__ == "__main__":

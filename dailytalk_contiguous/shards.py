@@ -46,6 +46,7 @@ LEVEL = 1
 class CompressedRow(dict[str, Any]):
     """A row whose items are the columns at hand; asking it for another column is a KeyError."""
 
+    __slots__ = ("rest",)  # a million of them wait together
     rest: bytes
 
 
@@ -204,7 +205,7 @@ def read_entries(path: Path) -> dict[str, Entry] | None:
     if not fits(record, {"layout": int, "entries": {str: _ENTRY}}) or record["layout"] != LAYOUT:
         return None
     chains: _Chains = {}
-    return {name: _entry(told, chains) for name, told in record["entries"].items()}
+    return {name: _entry(name, told, chains) for name, told in record["entries"].items()}
 
 
 def read_rows(path: Path, columns: Collection[str]) -> dict[str, Row]:
@@ -417,19 +418,20 @@ def _of_index(line: bytes, chains: _Chains) -> tuple[str, _File]:
     if not all(0 <= entry["chain"] < len(own) for entry in told["entries"].values()):
         raise BadInput(f"{INDEX}: a chain is missing", "delete it: it is made again")
     entries = {
-        name: _entry(entry | {"chain": own[entry["chain"]]}, chains) for name, entry in told["entries"].items()
+        name: _entry(name, entry | {"chain": own[entry["chain"]]}, chains)
+        for name, entry in told["entries"].items()
     }
     return told["file"], _File(told["size"], told["changed"], entries)
 
 
-def _entry(told: Mapping[str, Any], chains: _Chains) -> Entry:
-    """An entry whose chain is one object with those equal to it: of a million conversations most have the same."""
+def _entry(name: str, told: Mapping[str, Any], chains: _Chains) -> Entry:
+    """The entry of a conversation. What is equal is one object: its chain and others', its recording and its name."""
     chain = tuple(told["chain"])
     return Entry(
         told["input"],
         chains.setdefault(chain, chain),
         tuple(told["seconds"]),
-        told["recording"],
+        name if told["recording"] == name else told["recording"],
         told["duration"],
         Reject(**told["reject"]) if told.get("reject") else None,
         told.get("audio") or "",
