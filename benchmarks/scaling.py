@@ -284,7 +284,7 @@ def _sham_shard(folder: Path, number: int) -> int:
     from dailytalk_contiguous.shards import Entry, Shard, shard_path, write_shard
 
     os.fsync = lambda file: None  # a power cut here costs nothing
-    stages, chain, columns = _sham_stages()
+    _, chain, columns = _sham_stages()
     rows = _sham_rows(number)
     entries = {
         row["conversation_id"]: Entry(

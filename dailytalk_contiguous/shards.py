@@ -425,7 +425,7 @@ def _of_index(line: bytes, chains: _Chains) -> tuple[str, _File]:
 
 
 def _entry(name: str, told: Mapping[str, Any], chains: _Chains) -> Entry:
-    """The entry of a conversation. What is equal is one object: its chain and others', its recording and its name."""
+    """The entry of a conversation; its chain is one object with those of others, its recording with its name."""
     chain = tuple(told["chain"])
     return Entry(
         told["input"],

@@ -16,7 +16,7 @@ def test_last_lines_count_what_was_skipped_for_want_of_a_program(tmp_path: Path)
     )
     assert done.returncode == 0, done.stdout
     counted = re.search(r"^skipped for want of ffmpeg: (\d+)$", done.stdout, re.MULTILINE)
-    skipped = re.search(r"^(\d+) skipped", done.stdout, re.MULTILINE)
+    skipped = re.search(r"\b(\d+) skipped", done.stdout)
     assert counted, done.stdout
     assert skipped, done.stdout
     assert int(counted[1]) == int(skipped[1]) > 0

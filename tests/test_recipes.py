@@ -1,4 +1,5 @@
 import runpy
+import shutil
 import subprocess
 import sys
 from dataclasses import replace
@@ -7,6 +8,7 @@ from typing import Any
 
 import pytest
 from audio_files import ROOT
+from command import EMBEDDED, Command
 from datasets import load_dataset
 from hub.server import HubServer
 from recordings import excerpt, read_lines, save
@@ -150,3 +152,16 @@ def test_a_recipe_that_lacks_a_stage_or_ends_wrongly_is_refused_before_any_work(
         with pytest.raises(DailytalkError, match=told):
             run_recipe(str(tmp_path), tmp_path / "out", *wrong)
     assert not (tmp_path / "out").exists()
+
+
+def test_recipe_with_a_stage_that_must_know_all_rows_is_what_the_command_does(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "in").mkdir()
+    shutil.copy(ROOT / "examples/burnt_dinner.flac", tmp_path / "in")
+    stages = TagSettings(profile="embedded", language="en", device="cpu", buckets="robust").stages()
+    built = run_recipe(str(tmp_path / "in"), tmp_path / "out", stages)
+    assert built.tagged.n_made == 2  # the shard: measured, and then tagged
+    robust = ("--out", tmp_path / "out", *EMBEDDED, "--device", "cpu", "--buckets", "robust")
+    done = Command(monkeypatch, capfd)("tag", tmp_path / "in", *robust)
+    assert (done.code, done.out.splitlines()[0]) == (0, "nothing to do: the shard stands")
