@@ -30,7 +30,6 @@ from dailytalk_contiguous.core.licensing import (
     Origin,
     asked,
     combined,
-    licence_in_words,
     refusal,
 )
 from dailytalk_contiguous.core.sampling import MOST_WEIGHT, Weighted, goals, times
@@ -52,12 +51,14 @@ from dailytalk_contiguous.publish.player import encode
 from dailytalk_contiguous.publish.render import (
     CREDITS,
     Credit,
+    Strong,
+    TableCell,
     credit_cells,
     credits_of,
     escaped,
     markdown_table,
     model_name,
-    public_cell,
+    terms_cell,
 )
 from dailytalk_contiguous.run.clips import MANIFESTS
 from dailytalk_contiguous.run.outputs import RECORD, RUN
@@ -313,7 +314,7 @@ def _read(path: Path, shape: Any, limit: int = MOST_BYTES) -> dict[str, Any]:
 
 
 #: The text where a folder does not name its author.
-_NOBODY = "**not told: ask whoever made the folder**"
+_NOBODY = Strong("unknown: ask whoever made the folder")
 
 
 class Used(NamedTuple):
@@ -347,17 +348,12 @@ def licence_text(parts: Sequence[Used], licence: Combined, warnings: Sequence[st
     )
     asks = "; ".join(SAYS[what] for what in licence.asks) or "nothing that a name tells"
     rows = [
-        (escaped(part.place), public_cell(name) if name else "**not known**", f"{count:,}", licence_in_words(name))
+        (part.place, name or Strong("not known"), f"{count:,}", terms_cell(name))
         for part in parts
         for name, count in sorted(Counter(item.licence for item in part.files).items(), key=str)
     ]
     models = [
-        (
-            escaped(part.place),
-            escaped(item.role.replace("_", " ")),
-            escaped(model_name(item.name)),
-            escaped(item.licence or "unknown"),
-        )
+        (part.place, item.role.replace("_", " "), model_name(item.name), item.licence or "unknown")
         for part in parts
         if part.files
         for item in part.models
@@ -379,10 +375,9 @@ def licence_text(parts: Sequence[Used], licence: Combined, warnings: Sequence[st
 
 def _credit_table(parts: Sequence[Used]) -> str:
     """Whom to name for what: source, licence and citation of each folder that has a part in the mix."""
-    rows: list[tuple[str, ...]] = []
+    rows: list[tuple[TableCell, ...]] = []
     for part in filter(lambda used: used.files, parts):
-        unnamed = [(escaped(part.place), _NOBODY, "", "")]
-        rows += [(escaped(part.place), *credit_cells(used)) for used in part.credits] or unnamed
+        rows += [(part.place, *credit_cells(used)) for used in part.credits] or [(part.place, _NOBODY, "", "")]
     return markdown_table(("folder", "source", "licence", "citation"), rows)
 
 

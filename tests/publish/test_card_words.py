@@ -13,7 +13,6 @@ from dailytalk_contiguous.publish.render import (
     model_name,
     public,
     public_cell,
-    span,
 )
 
 
@@ -98,21 +97,6 @@ def test_columns_of_numbers_stand_on_the_right() -> None:
 def test_empty_part_is_not_folded_up() -> None:
     assert details("More", "") == ""
     assert details("More", "text") == "<details>\n<summary>More</summary>\n\ntext\n\n</details>"
-
-
-@pytest.mark.parametrize(
-    ("seconds", "shown"),
-    [
-        (0.0, "0.0 s"),
-        (59.94, "59.9 s"),
-        (60.0, "1.0 min"),
-        (3599.0, "60.0 min"),
-        (3600.0, "1.0 h"),
-        (3.6e6, "1,000.0 h"),
-    ],
-)
-def test_length_is_in_the_largest_unit_that_it_fills(seconds: float, shown: str) -> None:
-    assert span(seconds) == shown
 
 
 def test_values_of_a_setting_are_told_in_words() -> None:

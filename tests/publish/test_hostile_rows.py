@@ -151,7 +151,7 @@ def test_page_plays_and_seeks_and_runs_nothing_but_its_own_script(tmp_path: Path
 
 
 def test_markup_of_a_report_is_made_from_literals_alone() -> None:
-    for name in ("render", "page", "listening", "plots", "player"):
+    for name in ("render", "page", "sections", "listening", "plots", "player"):
         path = Path(render.__file__).with_name(f"{name}.py")
         tree = ast.parse(path.read_text(encoding="utf-8"))
         calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)]
