@@ -66,8 +66,8 @@ def ran(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ran]:
         sys.modules.pop(f"example_of_a_{name}", None)
 
 
-def test_page_has_four_examples_of_at_most_25_lines() -> None:
-    assert list(EXAMPLES) == ["stage", "corpus", "synthesiser", "export"]
+def test_page_has_five_examples_of_at_most_25_lines() -> None:
+    assert list(EXAMPLES) == ["stage", "corpus", "synthesiser", "export", "section"]
     assert all(len(code.splitlines()) <= 25 for (code,) in EXAMPLES.values())
 
 
@@ -110,6 +110,11 @@ def test_export_of_the_page_names_every_file_that_it_wrote(ran: Ran) -> None:
     written = {str(path.relative_to(ran.folder / "lines")) for path in (ran.folder / "lines").rglob("*.wav")}
     assert {entry["path"] for entry in lines} == written != set()
     assert all(entry["text"] for entry in lines)
+
+
+def test_section_of_the_page_is_a_table_in_html_and_in_markdown(ran: Ran) -> None:
+    assert '<td>en</td><td class="number">1</td>' in ran.modules["section"].page
+    assert ran.modules["section"].card.endswith("| en | 1 |")
 
 
 def test_rooms_of_the_page_are_those_whose_imports_are_checked() -> None:

@@ -53,8 +53,8 @@ class Histogram:
     >>> lengths = Histogram(0.5, 0.0, 12.0)
     >>> for seconds in (0.7, 0.9, 80.0):
     ...     lengths.add(seconds)
-    >>> lengths.edges()
-    {0.5: 2, 11.5: 1}
+    >>> lengths.counts, lengths.quantile(0.5)
+    (Counter({1: 2, 23: 1}), 0.5)
 
     Attributes:
         width: of a bin, in the unit of the values.
@@ -94,10 +94,6 @@ class Histogram:
             if reached >= share * total:
                 return number * self.width
         return math.nan
-
-    def edges(self) -> dict[float, int]:
-        """Counts by lower edge (or centre) of the bins that have any."""
-        return {round(number * self.width, 6): n for number, n in sorted(self.counts.items())}
 
     def shares(self, low: float, high: float, width: float) -> dict[float, float]:
         """Shares in [0, 1] of all values by the lower edges of wider bins; the outer ones hold what is beyond.
@@ -193,7 +189,8 @@ class Sum:
         self.seconds += other.seconds
         self.copies += other.copies
         self.seen += other.seen
-        self.channels.update(other.channels)
+        if other.channels:
+            self.channels.update(other.channels)
 
 
 def total(sums: Iterable[Sum]) -> Sum:
@@ -239,7 +236,7 @@ AFFECT_CELL, LENGTH_CELL, LENGTH_LIMIT = 0.04, 0.5, 12.0
 BUCKETED = ("valence", "arousal", "dominance", "energy", "rate", "zcr", "pitch", "pitch_var")
 
 #: The value of a label that nobody knows, and the speaker of what is left in the voice that was to be replaced.
-UNKNOWN, LEFT_AS_RECORDED = "unknown", "unknown, left as recorded"
+UNKNOWN, LEFT_AS_RECORDED = "unknown", "left as recorded"
 
 #: Labels of a clip; those of an utterance are tag, style, sentence type, length and speaker or voice.
 _CLIP_LABELS = (

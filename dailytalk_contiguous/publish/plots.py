@@ -376,7 +376,7 @@ def _draw_bars(axes: "Axes", plot: BarPlot) -> None:
     axes.tick_params(axis="y", length=0)
     axes.set_xlabel(plot.axis)
     if len(plot.series) > 1:
-        axes.legend(frameon=False, loc="lower right")
+        axes.legend(loc="lower right", framealpha=0.9, edgecolor="none")
 
 
 def _draw_histogram(axes: "Axes", plot: HistogramPlot) -> None:

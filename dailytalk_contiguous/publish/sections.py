@@ -344,7 +344,7 @@ def voice_tables(tally: Tally) -> list[Table]:
     tables = []
     for title, label, name in (
         ("Recorded speakers", "speaker", "speaker"),
-        ("Synthesised voices", "voice", "engine · model · voice"),
+        ("Synthesised voices: engine · model · voice", "voice", "voice"),
     ):
         rows: list[tuple[TableCell, ...]] = [
             (voice, part.conversations, part.utterances, length_text(part.seconds))

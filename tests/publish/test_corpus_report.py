@@ -88,7 +88,7 @@ def test_quality_is_counted_against_each_limit_and_against_all() -> None:
     assert (found.measured, found.refused) == (4, 2)
     assert found.outside == {name: int(name in ("snr_db", "bandwidth_hz", "duration")) for name in MEASURES}
     assert {name: found.measured - bins.n for name, bins in found.bins.items() if bins.n < 4} == {"snr_db": 1}
-    assert found.bins["duration"].edges() == {2.0: 3, 31.5: 1}  # what lies beyond the axis is in its last bin
+    assert found.bins["duration"].counts == {4: 3, 63: 1}  # what lies beyond the axis is in its last bin
 
 
 @pytest.mark.parametrize("name", MEASURES)
@@ -98,7 +98,7 @@ def test_measure_at_or_beyond_an_end_of_its_axis_is_in_the_bin_at_that_end(name:
     for value in (low - 2 * width, low, low + 1.5 * width, high - 1.5 * width, high, high + 2 * width):
         found.add(measures(**{name: value / one.factor}))
     places = {low: 2, low + width: 1, high - 2 * width: 1, high - width: 2}
-    assert found.bins[name].edges() == {round(edge, 6): count for edge, count in places.items()}
+    assert found.bins[name].counts == {round(edge / width): count for edge, count in places.items()}
 
 
 def test_limits_are_drawn_where_they_are(tmp_path: Path) -> None:
