@@ -263,7 +263,7 @@ class Tally:
         lengths: recorded and new length of each utterance that was resynthesised. ratios: of both.
         reasons: why utterances are not as they should be. rejects: by stage and kind of reason.
         bought: keys of what was paid for, since two utterances of one cached line were bought once.
-        splits_of: kept speakers by name, with the splits in which they are heard.
+        splits_of: recorded speakers by name, with the splits in which they are heard.
         models, sources, tools, voices, settings: those of the provenance, with numbers of conversations.
         trained: clips that train, by which a balance is planned. training: seconds of these by emotion.
     """
@@ -333,6 +333,8 @@ class Tally:
         labels = {name: row.get(name) for name in _CLIP_LABELS}
         self.total.add(amount)
         self._count(labels, amount)
+        if row["speaker"] and row["split"]:
+            self.splits_of[row["speaker"]].add(row["split"])
         if copy:
             return
         self.heard.add(amount)

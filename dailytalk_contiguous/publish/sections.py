@@ -569,7 +569,8 @@ MEASURES = {
 
 
 def _measure_bins() -> dict[str, Histogram]:
-    return {name: Histogram(one.bin_width, one.axis.low, one.axis.high) for name, one in MEASURES.items()}
+    axes = {name: (measure.bin_width, *measure.axis[1:3]) for name, measure in MEASURES.items()}
+    return {name: Histogram(*axis) for name, axis in axes.items()}
 
 
 @dataclass
@@ -683,11 +684,11 @@ def dimension_plot(figures: CorpusFigures, name: str) -> BarPlot:
     rows = []
     for value, part in ranked(figures.tally.by[name]):
         recorded = length_text(part.seconds)
-        cells = (part.conversations, recorded, length_text(part.seen))
+        cells = (part.conversations, part.copies, recorded, length_text(part.seen))
         rows.append(Bar(value, (part.seconds / 3600,), cells, f"{part.conversations:,} · {recorded}"))
     return BarPlot(
         title=DIMENSIONS[name],
-        head=(DIMENSIONS[name].lower(), f"{figures.unit}s", "recorded", "seen in training"),
+        head=(DIMENSIONS[name].lower(), f"{figures.unit}s", "copies", "recorded", "seen in training"),
         rows=rows,
         series=[Series("after", "recorded")],
         axis="hours",
@@ -855,7 +856,7 @@ def label_plot(ours: Compared, theirs: Compared, label: str) -> BarPlot:
     values = sorted(pairs.items(), key=lambda item: (-sum(item[1]), item[0]))
     rest = [pair for _, pair in values[MOST_VALUES:]]
     if len(rest) > 1:
-        both = (math.fsum(one for one, _ in rest), math.fsum(other for _, other in rest))
+        both = (math.fsum(pair[0] for pair in rest), math.fsum(pair[1] for pair in rest))
         values = [*values[:MOST_VALUES], (f"{len(rest):,} others", both)]
     if unknown and values:
         values.append((UNKNOWN, unknown))

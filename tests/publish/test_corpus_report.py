@@ -59,6 +59,10 @@ def test_hours_recorded_and_seen_are_told_apart() -> None:
     assert found.training == {"happy": 2.0, "sad": 1.0, "unknown": 1.0}
 
 
+def test_speakers_are_known_with_the_splits_in_which_they_are_heard() -> None:
+    assert tally().splits_of == {"acted/s1": {"train"}, "acted/s2": {"train", "validation"}}
+
+
 def test_what_a_corpus_does_not_tell_is_counted_as_that() -> None:
     found = tally()
     assert {name: found.by[name]["unknown"].conversations for name in ("emotion", "style", "gender")} == {
@@ -171,7 +175,7 @@ def test_the_summary_is_tables_of_markdown(tmp_path: Path) -> None:
     text = (tmp_path / "summary.md").read_text(encoding="utf-8")
     for fact in ("| clips | 4 | 8.0 s recorded |", "| seen in training | 9.0 s |", "| copies | 1 | augmented,"):
         assert fact in text
-    assert "| sad | 2 | 5.0 s | 2.0 s |" in text
+    assert "| sad | 2 | 1 | 5.0 s | 2.0 s |" in text
     assert "| sad | 10.0 min | 0.0 min | 20.0 min | record " in text
     assert "| signal-to-noise ratio (dB) | 20 | 0 | 0 % | 0 |" in text
     for block in text.split("\n\n"):

@@ -206,6 +206,34 @@ def test_timelines_add_up_and_one_that_is_not_told_counts_for_nothing():
     assert (tally.total.conversations, tally.total.utterances, tally.total.seconds) == (4, 16, 24.0)
 
 
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from(["left", "right"]),
+            st.sampled_from(["spoken", "kept", "kept-original", "dropped"]),
+            st.sampled_from(["calm", "whispering", None]),
+            st.none() | st.floats(0, 1),
+        ),
+        max_size=8,
+    )
+)
+def test_each_utterance_that_can_be_heard_has_one_value_of_each_label(lines):
+    row = built_row("call", [(channel, n, n + 0.5, "Yes?") for n, (channel, *_) in enumerate(lines)], rate=8000)
+    for one, (_, status, tag, arousal) in zip(row["utterances"], lines, strict=True):
+        one |= {"status": status, "tag": tag, "arousal": arousal, "voiced_fraction": 0.5}
+    tally = Tally(rebuilt=True)
+    for _ in range(2):
+        tally.add(row, "train")
+    n = 2 * sum(status != "dropped" for _, status, *_ in lines)
+    assert (tally.total.conversations, tally.total.utterances, tally.heard.utterances) == (2, 2 * len(lines), n)
+    for labels in (("tag",), ("style",), ("sentence_type",), ("length",), ("speaker", "voice")):
+        sums = [part for label in labels for part in tally.by[label].values()]
+        assert sum(part.utterances for part in sums) == n
+        assert all(part.conversations == 2 for part in sums)
+        assert sum(part.seconds for part in sums) == pytest.approx(tally.heard.seconds)
+    assert tally.measures["arousal"].n == 2 * sum(s != "dropped" and a is not None for _, s, _, a in lines)
+
+
 def test_conversation_without_a_length_adds_its_turns_and_no_seconds():
     tally = Tally(rebuilt=True)
     tally.add(with_source(built_row()) | {"duration": None, "source_duration": None})
