@@ -228,6 +228,7 @@ TABLE: dict[str, dict[str, object]] = {
     },
     "core.tally": {
         "MAX_KINDS": 50,
+        "MAX_VALUES": 50_000,
         "OFFSET_BIN": 0.01,
         "OFFSET_LIMIT": 30.0,
         "AFFECT_CELL": 0.04,
@@ -246,6 +247,8 @@ TABLE: dict[str, dict[str, object]] = {
         "Sum.seconds": 0.0,
         "Sum.copies": 0,
         "Sum.seen": 0.0,
+        "Sum.left": 0.0,
+        "Sum.right": 0.0,
     },
     "core.word_times": {
         "SHORTEST_WORD": 0.001,

@@ -1,8 +1,8 @@
 """What is counted of rows in one pass: counts, histograms, means and grids, and the tally that is made of them.
 
-No row is kept, so that a dataset of any size takes the same memory: values are counted in bins that are too narrow
-to see in a plot, and quantiles are read from these bins. A clip is counted as a conversation of one utterance with
-labels, so that what is shown of conversations can be shown of clips, and both can be compared.
+No row is kept, so that memory grows with the names in a dataset and not with its hours: values are counted in bins
+that are too narrow to see in a plot, and quantiles are read from these bins. A clip is counted as a conversation
+of one utterance with labels, so that what is shown of conversations can be shown of clips, and both compared.
 """
 
 import json
@@ -30,6 +30,10 @@ _ROUNDING = 1e-6
 #: Kinds that are counted separately; further ones are counted together.
 MAX_KINDS = 50
 OTHER_KINDS = "other reasons"
+
+#: Values of a label (of which speakers have the most) that are counted separately, and what the others are called.
+MAX_VALUES = 50_000
+OTHER_VALUES = "others"
 
 
 class LimitedCounter(Counter[_K]):
@@ -160,7 +164,7 @@ class CountGrid:
             yield (x + 0.5) * self.width, (y + 0.5) * self.width, n
 
 
-@dataclass
+@dataclass(slots=True)
 class Sum:
     """How much there is of something.
 
@@ -170,7 +174,7 @@ class Sum:
         seconds: of audio; of what utterances have, of speech.
         copies: augmented copies of clips, which count nowhere above.
         seen: seconds that are seen in training: of clips and copies, each as often as it is listed.
-        channels: seconds of speech by channel.
+        left, right: seconds of speech on each channel.
     """
 
     conversations: int = 0
@@ -179,7 +183,8 @@ class Sum:
     seconds: float = 0.0
     copies: int = 0
     seen: float = 0.0
-    channels: Counter[str] = field(default_factory=Counter)
+    left: float = 0.0
+    right: float = 0.0
 
     def add(self, other: "Sum") -> None:
         """Add another one to it."""
@@ -189,8 +194,8 @@ class Sum:
         self.seconds += other.seconds
         self.copies += other.copies
         self.seen += other.seen
-        if other.channels:
-            self.channels.update(other.channels)
+        self.left += other.left
+        self.right += other.right
 
 
 def total(sums: Iterable[Sum]) -> Sum:
@@ -363,9 +368,13 @@ class Tally:
         return {name: list(values[name].values()) for name in sorted(values)}
 
     def _count(self, labels: Mapping[str, str | None], amount: Sum) -> list[tuple[str, str]]:
-        pairs = [(name, value or UNKNOWN) for name, value in labels.items()]
-        for name, value in pairs:
-            self.by[name][value].add(amount)
+        pairs = []
+        for name, value in labels.items():
+            sums, key = self.by[name], value or UNKNOWN
+            if len(sums) >= MAX_VALUES and key not in sums:
+                key = OTHER_VALUES
+            sums[key].add(amount)
+            pairs.append((name, key))
         return pairs
 
     def _measure(self, values: Mapping[str, Any], label: str | None) -> None:
@@ -392,7 +401,8 @@ class Tally:
         self, utterance: Mapping[str, Any], speaker: str | None, language: str | None
     ) -> list[tuple[str, str]]:
         seconds = max(0.0, utterance["end"] - utterance["start"])
-        amount = Sum(0, 1, 0, seconds, channels=Counter({utterance["channel"]: seconds}))
+        left = seconds if utterance["channel"] == "left" else 0.0
+        amount = Sum(utterances=1, seconds=seconds, left=left, right=seconds - left)
         self.heard.add(amount)
         self._measure({"seconds": seconds, **utterance}, utterance["tag"])
         for name in BUCKETED:

@@ -431,7 +431,7 @@ def tags_plot(tally: Tally) -> BarPlot:
     rows = []
     for name, part in values:
         share = percent(part.utterances, tally.heard.utterances)
-        seconds = (part.channels["left"] / scale, part.channels["right"] / scale)
+        seconds = (part.left / scale, part.right / scale)
         rows.append(Bar(name, seconds, (part.utterances, share), f"{part.utterances:,} ({share})"))
     return BarPlot(
         title=f"Speech by style tag ({counted(tally.heard.utterances, 'utterance')})",
@@ -449,7 +449,7 @@ def tags_table(tally: Tally) -> Table:
     values = sorted(tally.by["tag"].items(), key=lambda item: (-item[1].seconds, item[0]))
     rows: list[tuple[TableCell, ...]] = []
     for tag, part in values:
-        seconds = (part.seconds, part.channels["left"], part.channels["right"])
+        seconds = (part.seconds, part.left, part.right)
         rows.append((tag, *map(length_text, seconds), part.utterances))
     head = ("tag", "speech", "left", "right", "utterances")
     return Table("Speech by style tag, in figures", head, rows, nothing="no tags", folded=True)

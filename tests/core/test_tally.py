@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from dailytalk_contiguous.core import tally as tally_module
 from dailytalk_contiguous.core.tally import (
     MAX_KINDS,
     UNKNOWN,
@@ -97,6 +98,20 @@ def test_sums_add_up(sums: list[Sum]) -> None:
     whole = total(sums)
     assert whole.conversations == sum(part.conversations for part in sums)
     assert whole.words == sum(part.words for part in sums)
+
+
+def test_memory_does_not_grow_with_the_names_of_speakers(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tally_module, "MAX_VALUES", 3)
+    tally = Tally()
+    row = dict.fromkeys(("duration", "source_duration", "utterances", "alignments", "timeline"))
+    for number in range(9):
+        tally.add(row | {"language": f"x{number}"})
+    assert {name: part.conversations for name, part in tally.by["language"].items()} == {
+        "x0": 1,
+        "x1": 1,
+        "x2": 1,
+        "others": 6,
+    }
 
 
 def test_a_conversation_with_nothing_in_it_is_counted_as_one() -> None:

@@ -1,6 +1,5 @@
 """What a card makes of counts: each figure of its tables and sentences, from a tally made on the spot."""
 
-from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -65,7 +64,7 @@ def test_buckets_and_tags_are_shares_and_seconds_by_side_the_longest_first() -> 
     found.buckets["pitch_var"].update(LOW=1, MID=2, HIGH=1)
     assert cells(markdown([buckets_table(found)]))["pitch variation"] == ["25 %", "50 %", "25 %"]
     for tag, n, left, right in (("calm", 1001, 60.0, 30.0), ("happy", 0, 0.0, 100.0), ("sad", 0, 130.0, 0.0)):
-        found.by["tag"][tag].add(Sum(0, n, 0, left + right, channels=Counter(left=left, right=right)))
+        found.by["tag"][tag].add(Sum(0, n, 0, left + right, left=left, right=right))
     table = cells(markdown([tags_table(found)]))
     assert list(table)[2:] == ["sad", "happy", "calm"]
     assert table["calm"] == ["90.0 s", "60.0 s", "30.0 s", "1,001"]

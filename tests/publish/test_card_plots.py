@@ -2,7 +2,6 @@
 
 import io
 import json
-from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -93,9 +92,7 @@ def test_speech_by_tag_is_drawn_by_side_the_longest_first_and_the_rest_as_one() 
     found = Tally()
     for number in range(28):
         left, right = 59.0 - 2 * number, 59.0 - number
-        found.by["tag"][f"tag{number:02}"].add(
-            Sum(0, 1, 0, left + right, channels=Counter(left=left, right=right))
-        )
+        found.by["tag"][f"tag{number:02}"].add(Sum(0, 1, 0, left + right, left=left, right=right))
     plot = tags_plot(found)
     assert [bar.name for bar in plot.rows][-2:] == ["tag24", "3 others"]
     picture = png(plot)

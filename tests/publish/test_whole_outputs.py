@@ -8,7 +8,6 @@ import io
 import json
 import math
 import re
-from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, is_dataclass
 from pathlib import Path
@@ -239,9 +238,7 @@ def drawings(folder: Path) -> str:
             {"stage": f"Stage{'abc'[number % 3]}", "reason": "abcdefghijklmnopqrstuvwxyzABCD"[number:]}
         )
     for number in range(33):
-        tally.by["tag"][f"tag{number:02}"].add(
-            Sum(0, number, 0, 2.0 + number, channels=Counter(left=number, right=2))
-        )
+        tally.by["tag"][f"tag{number:02}"].add(Sum(0, number, 0, 2.0 + number, left=number, right=2))
     sections = [
         Section("plots", "Plots", [*plots, tags_plot(tally)]),
         *corpus_sections(figures, REJECTS[:2]),
