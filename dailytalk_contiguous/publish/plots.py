@@ -130,7 +130,7 @@ class MapPlot(Plot):
 WIDTH, ROW, LOW, HIGH = 380, 22, 220, 300
 
 #: Characters of a name that fit beside a bar, and the width of a letter.
-NAME_CHARACTERS, LETTER_WIDTH = 17, 6.3
+NAME_CHARACTERS, LETTER_WIDTH = 17, 6.6
 
 
 def svg(plot: Plot) -> Html:
@@ -151,7 +151,7 @@ def _key(series: Sequence[Series]) -> Html:
 
 def _svg_bars(plot: BarPlot) -> Html:
     labels = [row.label or " · ".join(map(str, row.cells)) for row in plot.rows]
-    left, right = 112, 8 + LETTER_WIDTH * max(map(len, labels), default=0)
+    left, right = 112, 10 + LETTER_WIDTH * max(map(len, labels), default=0)
     lengths = [max(row.values) if plot.grouped else sum(row.values) for row in plot.rows]
     scale = max(40.0, WIDTH - left - right) / max([*lengths, 1e-9])
     parts = []
