@@ -524,6 +524,7 @@ TABLE: dict[str, dict[str, object]] = {
     "publish.sections": {
         "MOST_VALUES": 25,
         "MOST_REASONS": 15,
+        "MOST_VOICES": 10,
         "MOST_CHARACTERS": 52,
         "OFFSETS": ("floor-transfer offset (s; below 0: overlap)", -2.0, 3.0, 1.0),
         "OFFSET_WIDTH": 0.1,

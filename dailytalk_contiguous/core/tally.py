@@ -13,7 +13,8 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from dailytalk_contiguous.core import turns
-from dailytalk_contiguous.core.documents import expect, is_number, parse_json
+from dailytalk_contiguous.core.documents import expect, fits, is_number, parse_json
+from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.core.licensing import Origin
 from dailytalk_contiguous.core.sampling import BalanceItem
 from dailytalk_contiguous.core.schema import AFFECT, PROSODY, own_seconds
@@ -451,17 +452,36 @@ class Tally:
         lost = (timeline.get("lost_speech_seconds"), timeline.get("lost_sound_seconds"))
         self.lost_seconds += sum(value for value in lost if is_number(value))
 
-    def _count_provenance(self, record: Any) -> None:
-        """Count a published row's provenance; that of a row which is not published yet is text."""
-        if not isinstance(record, Mapping):
-            return
+    def _count_provenance(self, provenance: Any) -> None:
+        record = _provenance(provenance)
         self.sources[record.get("source"), record.get("source_licence")] += 1
         self.tools[record.get("tool") or UNKNOWN] += 1
         self.voices[record.get("voice") or ""] += 1
         self.settings[record.get("settings") or "{}"] += 1
         for model in record.get("models") or ():
-            origin = Origin(model["role"] or "", model["name"] or "", model["licence"], model["url"] or "")
-            self.models[origin] += 1
+            name, url = model.get("name") or "", model.get("url") or ""
+            self.models[Origin(model.get("role") or "", name, model.get("licence"), url)] += 1
+
+
+#: The shapes of a row's provenance: as JSON before it is published, and as a struct after.
+_MODEL = dict.fromkeys(("name?", "licence?", "url?"), str)
+_WRITTEN = {"tool?": str, "voice?": str, "settings?": dict, "models?": {str: _MODEL}}
+_PUBLISHED = {"tool?": str, "voice?": str, "settings?": str, "models?": [{"role?": str, **_MODEL}]}
+
+
+def _provenance(value: Any) -> Mapping[str, Any]:
+    """A row's provenance in its published shape; empty where it says nothing that can be read."""
+    try:
+        record = parse_json(value, "provenance") if isinstance(value, str) else value
+    except BadInput:
+        return {}
+    if fits(record, _PUBLISHED):
+        return dict(record)
+    if not fits(record, _WRITTEN):
+        return {}
+    models = [{"role": role, **model} for role, model in sorted((record.get("models") or {}).items())]
+    settings = json.dumps(record.get("settings") or {}, sort_keys=True, ensure_ascii=False)
+    return {**record, "models": models, "settings": settings}
 
 
 def _is_audible(utterance: Mapping[str, Any]) -> bool:

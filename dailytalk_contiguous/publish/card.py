@@ -35,16 +35,17 @@ from dailytalk_contiguous.publish.render import (
     TableCell,
     escaped,
     is_path,
-    listed,
     markdown_table,
     model_name,
     public_cell,
     terms_cell,
 )
 from dailytalk_contiguous.publish.sections import (
+    ROLES,
     affect_plot,
     buckets_table,
     durations_plot,
+    made_parts,
     markdown,
     measures_table,
     rejected_table,
@@ -358,30 +359,6 @@ def _dump(name: str, value: Any, line: str) -> str:
 # Limitations come from the rows themselves and are plain: users have nothing else to judge the data by.
 
 
-#: Settings of `tag` that decide what is in the data. All others concern execution, or may hold paths.
-_TAG_SETTINGS = (
-    *(
-        "profile",
-        "channel",
-        "language",
-        "asr_windows",
-        "beam",
-        "affect_context",
-        "min_duration",
-        "buckets",
-        "rules",
-    ),
-)
-
-_ROLES = {
-    "speech_activity": "speech activity",
-    "recogniser": "words",
-    "affect": "affect",
-    "synthesiser": "new voice",
-    "verifier": "check of the new voice",
-}
-
-
 def statistics(tally: Tally, packed: Packed, assets: dict[str, bytes]) -> str:
     """How much there is of what; pictures go into `assets` by their path in the repository."""
     rows = {
@@ -408,40 +385,6 @@ def about(tally: Tally, tag: str | None) -> str:
         f"**{counted(total.conversations, 'conversation')} of two people, {length_text(total.seconds)}**, "
         f"{counted(total.utterances, 'utterance')}, in {languages}: stereo, word-aligned, with a style tag, "
         f"affect and prosody for every utterance.{version}"
-    )
-
-
-def models(tally: Tally, run: Mapping[str, Any]) -> str:
-    """The models that had a part, with licences and links, and what ran them."""
-    rows: list[tuple[TableCell, ...]] = [
-        (
-            _ROLES.get(model.role, model.role),
-            Link(model_name(model.name), model.url),
-            model.licence or "unknown",
-            f"{n:,}",
-        )
-        for model, n in sorted(tally.models.items())
-    ]
-    packages = ", ".join(
-        f"{public_cell(name)} {public_cell(number)}" for name, number in (run.get("packages") or {}).items()
-    )
-    tools = " and ".join(escaped(name) for name in sorted(tally.tools))
-    parts = [
-        markdown_table(("part", "model", "licence", "conversations"), rows),
-        f"Made with {tools}{f' ({packages})' if packages else ''}.",
-    ]
-    return "\n\n".join(part for part in parts if part)
-
-
-def settings(tally: Tally, run: Mapping[str, Any]) -> str:
-    """The settings that decide what is in the data."""
-    options = run.get("settings") or {}
-    rows = [(name, [options[name]]) for name in _TAG_SETTINGS if options.get(name) not in (None, "", [])]
-    rows += [(name, values) for name, values in tally.all_settings().items() if values not in ([None], [""], [[]])]
-    voices = sorted(voice for voice in tally.voices if voice)
-    rows += [("voice", voices[:10])] if voices else []
-    return markdown_table(
-        ("setting", "value"), ((name.replace("_", " "), listed(values)) for name, values in rows)
     )
 
 
@@ -502,7 +445,7 @@ def licence_section(licence: str, name: str | None, origins: Sequence[Origin], w
     )
     rows: list[tuple[TableCell, ...]] = [
         (
-            _ROLES.get(origin.role, origin.role),
+            ROLES.get(origin.role, origin.role),
             Link(model_name(origin.name) or "(not named)", origin.url),
             origin.licence or Strong("not known"),
             terms_cell(origin.licence),
@@ -867,8 +810,7 @@ def _filled(
         "statistics": statistics(tally, packed, assets),
         "turns": markdown(turn_parts(tally), assets) or "No utterance has times, so there is nothing to measure.",
         "splits": splits(tally, packed.disjoint),
-        "model_table": models(tally, run),
-        "settings_table": settings(tally, run),
+        "made": markdown(made_parts(tally, run)),
         "limits": limits(tally),
         "licences": licence_section(", ".join(_chosen(values)), values.get("license_name"), origins, against),
         "contact": f"To have a recording of yourself removed, write to {contact} and name the conversation's id; "

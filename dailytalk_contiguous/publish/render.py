@@ -133,9 +133,7 @@ def details(summary: str, text: str) -> str:
 
 def listed(values: Iterable[Any]) -> str:
     """Values of a setting, for a table."""
-    return " or ".join(
-        public_cell("yes" if value is True else "no" if value is False else value) for value in values
-    )
+    return " or ".join("yes" if value is True else "no" if value is False else str(value) for value in values)
 
 
 # Tables, in HTML and in Markdown from the same cells: whole numbers, and text, plain or of these kinds.

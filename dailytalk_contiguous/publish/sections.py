@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from dailytalk_contiguous.core.documents import is_number
+from dailytalk_contiguous.core.licensing import Origin
 from dailytalk_contiguous.core.quality import QualityLimits, failures
 from dailytalk_contiguous.core.sampling import LEAST_HOURS, Shortfall, disparity, plan_balance
 from dailytalk_contiguous.core.schema import EVENTS
@@ -32,6 +33,7 @@ from dailytalk_contiguous.publish.render import (
     Code,
     Credit,
     Html,
+    Link,
     TableCell,
     credit_cells,
     details,
@@ -39,7 +41,9 @@ from dailytalk_contiguous.publish.render import (
     fill,
     html_table,
     joined,
+    listed,
     markdown_table,
+    model_name,
     money,
     percent,
     public_cell,
@@ -266,8 +270,23 @@ _STATUSES = {
     "dropped": "left out (no text)",
 }
 
-#: Reasons with a line of their own.
-MOST_REASONS = 15
+#: Reasons with a line of their own, and voices that are named among the settings.
+MOST_REASONS, MOST_VOICES = 15, 10
+
+#: Settings of `tag` that decide what is in the data. All others concern execution, or may hold paths.
+TAG_SETTINGS = (
+    *("profile", "channel", "language", "asr_windows", "beam", "affect_context", "min_duration", "buckets"),
+    "rules",
+)
+
+#: How the parts are named that models have.
+ROLES = {
+    "speech_activity": "speech activity",
+    "recogniser": "words",
+    "affect": "affect",
+    "synthesiser": "new voice",
+    "verifier": "check of the new voice",
+}
 
 
 def conversation_sections(
@@ -277,6 +296,7 @@ def conversation_sections(
     style = (tags_plot(tally), affect_plot(tally), buckets_table(tally), measures_table(tally), tags_table(tally))
     synthesis = (lengths_plot(tally), synthesis_table(tally, run), word_sources_table(tally))
     yield Section("facts", "", [conversation_facts(tally, run)])
+    yield Section("made", "What made it", made_parts(tally, run))
     yield Section("what", "What is in it", [durations_plot(tally), *voice_tables(tally)])
     yield Section("turns", "Turn-taking", turn_parts(tally))
     yield Section("style", "Style", style)
@@ -308,6 +328,38 @@ def conversation_facts(tally: Tally, run: Mapping[str, Any]) -> KeyFigures:
         ("rejected", f"{tally.rejects.total():,}", "utterances, conversations or recordings"),
     ]
     return KeyFigures(figures if tally.rebuilt else [*figures[:5], figures[-1]])
+
+
+#: What settings hold that say nothing.
+_NO_VALUES: tuple[list[Any], ...] = ([None], [""], [[]])
+
+
+def made_parts(tally: Tally, run: Mapping[str, Any]) -> list[SectionPart]:
+    """The models that had a part, the settings that decide what is in the data, and the programs.
+
+    Rows that were not rebuilt name no models; then they are those of run.json, `run`.
+    """
+    models = tally.models or {
+        Origin(role, model["name"], model.get("licence"), model.get("url") or ""): tally.total.conversations
+        for role, model in (run.get("models") or {}).items()
+    }
+    rows: list[tuple[TableCell, ...]] = [
+        (ROLES.get(model.role, model.role), Link(model_name(model.name), model.url), model.licence or UNKNOWN, n)
+        for model, n in sorted(models.items())
+    ]
+    options, voices = run.get("settings") or {}, sorted(filter(None, tally.voices))
+    values = {name: [options[name]] for name in TAG_SETTINGS if options.get(name) not in (None, "", [])}
+    values |= tally.all_settings() | ({"voice": voices[:MOST_VOICES]} if voices else {})
+    settings = [(name.replace("_", " "), listed(of)) for name, of in values.items() if of not in _NO_VALUES]
+    packages = ", ".join(f"{name} {number}" for name, number in (run.get("packages") or {}).items())
+    programs = [" and ".join(sorted(tally.tools)), f"({packages})" if packages else ""]
+    known = [Text(f"Made with {' '.join(filter(None, programs))}.")] if {*tally.tools} - {UNKNOWN} else []
+    head = ("part", "model", "licence", "conversations")
+    return [
+        Table("Models", head, rows, nothing="no model is known"),
+        Table("Settings", ("setting", "value"), settings, nothing="no setting is known"),
+        *known,
+    ]
 
 
 def splits_table(tally: Tally) -> Table:

@@ -11,6 +11,7 @@ from dailytalk_contiguous.publish.card import _size
 from dailytalk_contiguous.publish.manifest import DataFile, Packed, manifest
 from dailytalk_contiguous.publish.sections import (
     buckets_table,
+    made_parts,
     markdown,
     measures_table,
     tags_table,
@@ -91,7 +92,7 @@ def test_models_are_named_with_their_licence_or_that_it_is_unknown() -> None:
     found.models[Origin("recogniser", "medium", "MIT", "https://x.org")] = 1200
     found.models[Origin("synthesiser", "mine", None, "")] = 1
     found.tools["b"] = found.tools["a"] = 1
-    told = card.models(found, {"packages": {"torch": "2.9"}})
+    told = markdown(made_parts(found, {"packages": {"torch": "2.9"}}))
     rows = [line.split("|") for line in told.splitlines() if "medium" in line or "mine" in line]
     assert [[cell.strip() for cell in row[3:5]] for row in rows] == [["MIT", "1,200"], ["unknown", "1"]]
     assert "Made with a and b (torch 2.9)." in told
@@ -101,7 +102,7 @@ def test_settings_are_those_that_say_something_with_all_values_of_the_conversati
     found = Tally()
     found.settings.update({'{"timeline": "anchor", "voice_of": null}': 2, '{"timeline": "sequential"}': 1})
     found.voices.update({"": 1, **{f"v{number}": 1 for number in range(12)}})
-    told = cells(card.settings(found, {"settings": {"rules": "", "asr_model": "medium"}}))
+    told = cells(markdown(made_parts(found, {"settings": {"rules": "", "asr_model": "medium"}})))
     assert told["timeline"] == ["anchor or sequential"]
     assert told["voice"] == [" or ".join(sorted(found.voices)[1:11])]
     assert not {"rules", "voice of"} & set(told)

@@ -100,7 +100,13 @@ def test_empty_part_is_not_folded_up() -> None:
 
 
 def test_values_of_a_setting_are_told_in_words() -> None:
-    assert listed([True, False, 1, "a|b", "/home/x"]) == "yes or no or 1 or a&#124;b or (a file)"
+    assert listed([True, False, 1, "a|b", "/home/x"]) == "yes or no or 1 or a|b or /home/x"
+
+
+def test_a_cell_is_escaped_once_and_names_no_file_of_this_machine() -> None:
+    assert markdown_table(("setting", "value"), [("rules", "a|b or /home/x")]).endswith(
+        "| rules | a&#124;b or (a file) |"
+    )
 
 
 def section(name: str, text: str) -> str:

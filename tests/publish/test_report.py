@@ -234,6 +234,30 @@ def test_each_utterance_that_can_be_heard_has_one_value_of_each_label(lines):
     assert tally.measures["arousal"].n == 2 * sum(s != "dropped" and a is not None for _, s, _, a in lines)
 
 
+@pytest.mark.parametrize("provenance", ["{}", "null", "[]", "{", '{"models": 5, "tool": {}}', '{"settings": "x"}'])
+def test_provenance_that_says_nothing_is_unknown(provenance):
+    tally = Tally(rebuilt=True)
+    tally.add(built_row(provenance=provenance))
+    assert tally.tools in ({"unknown": 1}, {})
+    assert not tally.models
+
+
+def test_page_says_what_made_it(tmp_path):
+    models = {"recogniser": {"name": "medium", "licence": "MIT", "url": "https://a.org"}}
+    record = {"tool": "tool 1", "voice": "anna", "settings": {"timeline": "anchor"}, "models": models}
+    text = write_report(
+        write_dataset(tmp_path / "built", [built_row(provenance=json.dumps(record))])
+    ).path.read_text()
+    assert cell(text, "timeline") == ["anchor"]
+    assert "Made with tool 1." in text
+    folder = tagged(tmp_path / "tagged", [tagged_line("left", 11.0, "Hello")])
+    (folder / "run.json").write_text(json.dumps({"models": models, "settings": {"profile": "embedded"}}))
+    other = write_report(folder).path.read_text()
+    assert cell(other, "profile") == ["embedded"]
+    for page in (text, other):
+        assert '<td>words</td><td><a href="https://a.org">medium</a></td><td>MIT</td>' in page
+
+
 def test_conversation_without_a_length_adds_its_turns_and_no_seconds():
     tally = Tally(rebuilt=True)
     tally.add(with_source(built_row()) | {"duration": None, "source_duration": None})
