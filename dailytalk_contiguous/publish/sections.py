@@ -275,8 +275,8 @@ MOST_REASONS, MOST_VOICES = 15, 10
 
 #: Settings of `tag` that decide what is in the data. All others concern execution, or may hold paths.
 TAG_SETTINGS = (
-    *("profile", "channel", "language", "asr_windows", "beam", "affect_context", "min_duration", "buckets"),
-    "rules",
+    *("profile", "channel", "language", "asr_windows", "beam", "compute_type"),
+    *("affect_context", "affect_precision", "min_duration", "buckets", "rules"),
 )
 
 #: How the parts are named that models have.
@@ -296,12 +296,12 @@ def conversation_sections(
     style = (tags_plot(tally), affect_plot(tally), buckets_table(tally), measures_table(tally), tags_table(tally))
     synthesis = (lengths_plot(tally), synthesis_table(tally, run), word_sources_table(tally))
     yield Section("facts", "", [conversation_facts(tally, run)])
-    yield Section("made", "What made it", made_parts(tally, run))
     yield Section("what", "What is in it", [durations_plot(tally), *voice_tables(tally)])
     yield Section("turns", "Turn-taking", turn_parts(tally))
     yield Section("style", "Style", style)
     if tally.rebuilt:
         yield Section("synthesis", "Synthesis", synthesis)
+    yield Section("made", "What made it", made_parts(tally, run))
     yield from against
     yield rejected_section(tally, examples)
 
@@ -357,7 +357,7 @@ def made_parts(tally: Tally, run: Mapping[str, Any]) -> list[SectionPart]:
     head = ("part", "model", "licence", "conversations")
     return [
         Table("Models", head, rows, nothing="no model is known"),
-        Table("Settings", ("setting", "value"), settings, nothing="no setting is known"),
+        Table("Settings", ("setting", "value"), settings, nothing="no setting is known", folded=True),
         *known,
     ]
 
