@@ -9,7 +9,6 @@ from importlib.resources import files
 from string import Template
 from typing import Any, TypeVar
 
-import pyarrow.parquet as pq
 import yaml
 from datasets import DatasetInfo
 from datasets.splits import SplitDict, SplitInfo
@@ -51,6 +50,7 @@ from dailytalk_contiguous.publish.statistics import (
     statistics_of,
 )
 from dailytalk_contiguous.publish.version import Version
+from dailytalk_contiguous.store.parquet import open_parquet
 
 # The sections of a card with figures: statistics and turn-taking, as tables and sentences.
 
@@ -952,8 +952,8 @@ def _info(config: str, splits: Mapping[str, Sequence[DataFile]], version: Versio
 
 
 def _plain_bytes(file: DataFile) -> int:
-    footer = pq.read_metadata(file.path)
-    return sum(footer.row_group(number).total_byte_size for number in range(footer.num_row_groups))
+    with open_parquet(file.path, "push again") as opened:
+        return opened.plain_bytes()
 
 
 def _size(rows: int) -> str:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-import pyarrow.parquet as pq
+from datasets import Features
 
 from dailytalk_contiguous.core.audio import HIGHEST_RATE, LOWEST_RATE, Pcm, embedded, probe, read_pcm
 from dailytalk_contiguous.core.documents import expect, is_number, json_lines, parse_json, quoted
@@ -25,14 +25,14 @@ from dailytalk_contiguous.core.schema import (
     SOUND,
     UTTERANCE,
     Row,
-    wrong_type,
 )
 from dailytalk_contiguous.core.wording import counted
-from dailytalk_contiguous.publish.version import COPY, PARQUET_ERRORS, Version, cause
+from dailytalk_contiguous.publish.version import COPY, Version
 from dailytalk_contiguous.run.outputs import TRANSCRIPT, rejects_in
 from dailytalk_contiguous.shards import Entry, index, read_rows
 from dailytalk_contiguous.sources.transcribed import BASE, at_hand, tagged_row
 from dailytalk_contiguous.store.files import is_inside
+from dailytalk_contiguous.store.parquet import ParquetReader, open_parquet
 
 # Finished conversations for exporters, one at a time: the main speaker first, samples at one rate.
 #
@@ -55,7 +55,7 @@ _PROVENANCE: dict[str, Any] = {
 }
 
 #: Columns whose types are checked; `provenance` is a struct in what was published, and only `push` reads it.
-_TYPED = tuple(name for name in BUILT if name != "provenance")
+_TYPED = Features({name: BUILT[name] for name in BUILT if name != "provenance"})
 
 #: Statuses of utterances that are not in the audio.
 _UNHEARD = ("dropped",)
@@ -276,30 +276,16 @@ def shard_rows(path: Path) -> Iterator[Row]:
     Raises DailytalkError if it can't be read or lacks columns.
     """
     with opened_shard(path) as file:
-        for number in range(file.num_row_groups):
-            for row in file.read_row_group(number, columns=list(BUILT)).to_pylist():
-                yield row | {"audio": embedded(row["audio"])}
+        for row in file.rows(BUILT):
+            yield row | {"audio": embedded(row["audio"])}
 
 
 @contextmanager
-def opened_shard(path: Path) -> Iterator[pq.ParquetFile]:
-    """A finished shard to read from. Raises DailytalkError if it can't be read or lacks columns."""
-    try:
-        if not path.is_file():  # opening a pipe waits for ever
-            raise DailytalkError(f"{path} is not a regular file", "build the dataset again")
-        with path.open("rb") as stream, pq.ParquetFile(stream) as file:
-            missing = sorted(set(BUILT) - set(file.schema_arrow.names))
-            if missing:
-                raise DailytalkError(
-                    f"{path} lacks the columns {', '.join(missing)}",
-                    "name the dataset of finished conversations, or run `dailytalk speak` or `build` again",
-                )
-            wrong = wrong_type(file.schema_arrow, BUILT, _TYPED)
-            if wrong:
-                raise DailytalkError(f"{path}: {wrong}", "build the dataset again")
-            yield file
-    except PARQUET_ERRORS as error:
-        raise DailytalkError(f"{path} can't be read ({cause(error)})", "build the dataset again") from None
+def opened_shard(path: Path) -> Iterator[ParquetReader]:
+    """A finished shard to read from. Raises BadInput if it can't be read or lacks columns."""
+    with open_parquet(path, "build the dataset again") as file:
+        file.check(_TYPED, BUILT, "name the dataset of finished conversations, or run `dailytalk speak` again")
+        yield file
 
 
 def conversation(row: Mapping[str, Any], sample_rate: int, swap: bool) -> Conversation:

@@ -31,8 +31,9 @@ from dailytalk_contiguous.core.errors import BadInput, DailytalkError
 from dailytalk_contiguous.core.schema import AUDIO, BUILT, CHANNELS, CONFIGS, wrong_type
 from dailytalk_contiguous.publish.items import AlignedWord, shards
 from dailytalk_contiguous.publish.manifest import MANIFEST
-from dailytalk_contiguous.publish.version import DEFAULT, PARQUET_ERRORS, Version, cause, open_version
+from dailytalk_contiguous.publish.version import DEFAULT, Version, open_version
 from dailytalk_contiguous.store.hub import Reference, hub_errors, reference
+from dailytalk_contiguous.store.parquet import PARQUET_ERRORS, cause
 
 # Audio of a row with both of its channels, decoded on access, and only the seconds that are read.
 #

@@ -12,10 +12,9 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path, PurePosixPath
-from typing import Any, BinaryIO, NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 import soundfile
 from datasets import Features
 from filelock import FileLock, Timeout
@@ -30,8 +29,9 @@ from dailytalk_contiguous.publish.splits import SplitVoice, split_three
 from dailytalk_contiguous.run.outputs import read_run
 from dailytalk_contiguous.shards import Entry, read_entries, read_rows
 from dailytalk_contiguous.sources.transcribed import BASE, at_hand, tagged_row
-from dailytalk_contiguous.store.files import inside, write_atomically, write_text
+from dailytalk_contiguous.store.files import inside, write_text
 from dailytalk_contiguous.store.owned_folder import file_name
+from dailytalk_contiguous.store.parquet import ParquetReader, write_parquet
 
 # Indexing the finished conversations of a work folder, without reading their audio.
 #
@@ -102,7 +102,7 @@ def index_folder(folder: Path) -> Index:
     audio_bytes = 0
     for path in shards(folder):
         with opened_shard(path) as file:
-            audio_bytes += _audio_bytes(file)
+            audio_bytes += file.column_bytes(_AUDIO)
             rows = list(_rows_of(path, file))
         for rate, item in rows:
             if isinstance(item, Reject):
@@ -133,9 +133,7 @@ def index_folder(folder: Path) -> Index:
 def read_row(finished: Finished) -> Row:
     """The row of a conversation, with the columns of `core.schema.BUILT`. Raises DailytalkError if it changed."""
     with opened_shard(finished.shard) as file:
-        present = finished.row_group < file.num_row_groups
-        table = file.read_row_group(finished.row_group, columns=list(BUILT)) if present else None
-    row: Row | None = next(iter(table.slice(finished.place, 1).to_pylist()), None) if table is not None else None
+        row = file.row(finished.row_group, finished.place, BUILT)
     audio = embedded(row["audio"]) if row else None
     if row is None or row["conversation_id"] != finished.id or not audio or not audio["bytes"]:
         raise DailytalkError(
@@ -145,7 +143,7 @@ def read_row(finished: Finished) -> Row:
     return row | {"audio": audio}
 
 
-def _rows_of(path: Path, file: pq.ParquetFile) -> Iterator[tuple[int, Finished | Reject]]:
+def _rows_of(path: Path, file: ParquetReader) -> Iterator[tuple[int, Finished | Reject]]:
     """The sampling rate and the entry of each row of a shard, or why it can't be published."""
     entries = read_entries(path) or {}
     stat = path.stat()
@@ -190,11 +188,10 @@ def _refuse_unfit(row: Row) -> None:
     row_provenance(row)
 
 
-def _places(file: pq.ParquetFile) -> Iterator[tuple[int, int, Row]]:
+def _places(file: ParquetReader) -> Iterator[tuple[int, int, Row]]:
     """Row group, place in it and columns of each row."""
-    for group in range(file.num_row_groups):
-        rows = file.read_row_group(group, columns=_SMALL).to_pylist()
-        yield from ((group, row_index, row) for row_index, row in enumerate(rows))
+    for group in range(len(file.group_sizes)):
+        yield from ((group, place, row) for place, row in enumerate(file.rows(_SMALL, [group])))
 
 
 def _of_entry(entry: Entry | None) -> str:
@@ -205,17 +202,6 @@ def _kept_name(speakers: Mapping[str, Any] | None) -> str | None:
     """The kept speaker's name, if any; a side is not one."""
     name: str | None = (speakers or {}).get("right")
     return None if name in (None, "", "left", "right") else name
-
-
-def _audio_bytes(file: pq.ParquetFile) -> int:
-    """Bytes of encoded audio in a shard, from its footer."""
-    columns = file.metadata.num_columns
-    return sum(
-        group.column(column).total_uncompressed_size
-        for group in (file.metadata.row_group(number) for number in range(file.num_row_groups))
-        for column in range(columns)
-        if group.column(column).path_in_schema == "audio.bytes"
-    )
 
 
 # Provenance of a published row, and the name of its audio, without anything about the machine that made it.
@@ -391,10 +377,6 @@ def row_groups(rows: Iterable[tuple[Item, str, int]]) -> Iterator[list[Item]]:
 
 
 # Writing one published Parquet file: the same rows give the same bytes, on any run.
-#
-# Audio is stored as it is, since it is compressed already, so that a chunk of it is recognised wherever it
-# moves to; the other columns are small and compressed. Pages are cut by content (content-defined chunking),
-# and the features are in the file itself, so that `load_dataset` decodes the audio of a single file too.
 
 
 #: The column of a file, by its path, that is neither compressed nor given a dictionary.
@@ -418,9 +400,6 @@ def write_rows(path: Path, features: Features, rows: Iterable[tuple[Row, float]]
 
     Raises OSError as the disk does, and any error that `rows` raises.
     """
-    schema = features.arrow_schema
-    names = _leaves(schema)
-    packed = [name for name in names if name != _AUDIO]
     key = next(iter(features))
     count, seconds = 0, 0.0
 
@@ -431,64 +410,8 @@ def write_rows(path: Path, features: Features, rows: Iterable[tuple[Row, float]]
             seconds += length
             yield row, row[key], len(row["audio"]["bytes"])
 
-    def write(file: BinaryIO) -> None:
-        disk = _Disk(file)
-        with pq.ParquetWriter(
-            disk,
-            schema,
-            compression={name: "NONE" if name == _AUDIO else "ZSTD" for name in names},
-            use_dictionary=packed,
-            # Statistics of audio would be its first bytes, twice for every row group.
-            write_statistics=packed,
-            write_page_index=True,
-            use_content_defined_chunking=True,
-        ) as writer:
-            for group in row_groups(counted()):
-                table = pa.table(
-                    {name: pa.array([row[name] for row in group], schema.field(name).type) for name in features},
-                    schema=schema,
-                )
-                writer.write_table(table)  # one row group, for far fewer than a million rows fit
-                disk.check()
-        disk.check()
-
-    write_atomically(path, write)
+    write_parquet(path, features, row_groups(counted()), audio=_AUDIO)
     return WrittenFile(count, seconds)
-
-
-class _Disk:
-    """A file whose errors are kept until `check` raises them.
-
-    Where a write fails in the midst of content-defined chunking, Arrow ends the whole process (pyarrow 26).
-    """
-
-    closed = False
-
-    def __init__(self, file: BinaryIO) -> None:
-        self._file = file
-        self._failed: OSError | None = None
-
-    def write(self, data: Any) -> None:
-        if self._failed is None:
-            try:
-                self._file.write(data)
-            except OSError as error:
-                self._failed = error
-
-    def flush(self) -> None:
-        """Nothing: the code that opened the file flushes it."""
-
-    def check(self) -> None:
-        if self._failed is not None:
-            raise self._failed
-
-
-def _leaves(schema: pa.Schema) -> list[str]:
-    """Paths of the columns of a file, as Parquet numbers them."""
-    sink: Any = pa.BufferOutputStream()
-    pq.ParquetWriter(sink, schema).close()
-    parquet = pq.ParquetFile(pa.BufferReader(sink.getvalue())).schema
-    return [parquet.column(number).path for number in range(len(parquet))]
 
 
 # The rows of each published config, made from one finished conversation at a time.

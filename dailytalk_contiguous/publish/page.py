@@ -11,9 +11,6 @@ from itertools import count
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import pyarrow as pa
-import pyarrow.parquet as pq
-
 from dailytalk_contiguous.core import wording
 from dailytalk_contiguous.core.audio import embedded, probe, read_at
 from dailytalk_contiguous.core.documents import as_text, is_number
@@ -82,6 +79,7 @@ from dailytalk_contiguous.run.clip_plan import CLIPS, MEASURED, STYLE_OF_TAG
 from dailytalk_contiguous.run.clips import listed_clips
 from dailytalk_contiguous.run.outputs import TRANSCRIPT, read_run
 from dailytalk_contiguous.store.files import write_lines, write_text
+from dailytalk_contiguous.store.parquet import open_parquet
 
 # The parts of a report on conversations, each a piece of HTML from the tally: facts, plots, tables.
 #
@@ -547,6 +545,9 @@ def _sample(row: Mapping[str, Any], sound: bytes) -> Html:
 # after `--report-only`.
 
 
+_AGAIN = "run `dailytalk corpus` again"
+
+
 def is_corpus(folder: Path) -> bool:
     """Whether a folder is the work folder of an expressive corpus, finished or only measured."""
     return any(_shards(folder / name) for name in (CLIPS, MEASURED))
@@ -566,12 +567,11 @@ def sounds(folder: Path, ids: Collection[str]) -> dict[str, bytes]:
     """The left channel, the clip itself, of some clips as MP3, by id. Raises BadInput if one can't be decoded."""
     encoded: dict[str, bytes] = {}
     for path in _shards(folder / CLIPS):
-        with path.open("rb") as opened, pq.ParquetFile(opened) as file:
-            for number in range(file.num_row_groups):
-                names = file.read_row_group(number, columns=["id"]).column("id").to_pylist()
-                if chosen := set(names) & set(ids):
-                    rows = file.read_row_group(number, columns=["id", "audio"]).to_pylist()
-                    encoded |= {row["id"]: _mp3(row["audio"]) for row in rows if row["id"] in chosen}
+        with open_parquet(path, _AGAIN) as file:
+            for group in range(len(file.group_sizes)):
+                if not {row["id"] for row in file.rows(["id"], [group])}.isdisjoint(ids):
+                    rows = file.rows(["id", "audio"], [group])
+                    encoded |= {row["id"]: _mp3(row["audio"]) for row in rows if row["id"] in ids}
     return encoded
 
 
@@ -605,13 +605,8 @@ def _by_turns(groups: Sequence[Sequence[str]], seed: int | None) -> list[str]:
 
 def _rows(folder: Path, columns: Sequence[str]) -> Iterator[Row]:
     for path in _shards(folder):
-        try:
-            with path.open("rb") as opened, pq.ParquetFile(opened) as file:
-                for batch in file.iter_batches(columns=list(columns)):
-                    yield from batch.to_pylist()
-        except (pa.ArrowInvalid, OSError) as error:
-            cause = str(error).splitlines()[0] if str(error) else type(error).__name__
-            raise DailytalkError(f"{path} can't be read ({cause})", "run `dailytalk corpus` again") from None
+        with open_parquet(path, _AGAIN) as file:
+            yield from file.rows(columns)
 
 
 def _shards(folder: Path) -> list[Path]:

@@ -8,7 +8,7 @@ from built_conversations import LINES, built_row, write_dataset
 
 from dailytalk_contiguous.publish.items import problem_of, shards
 from dailytalk_contiguous.publish.packing import index_folder
-from dailytalk_contiguous.publish.version import cause
+from dailytalk_contiguous.store.parquet import cause
 
 
 def test_heard_seconds_are_those_of_the_utterances_that_are_not_dropped(tmp_path: Path) -> None:
