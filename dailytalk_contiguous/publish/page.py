@@ -5,33 +5,33 @@ import hashlib
 import itertools
 import math
 from collections import Counter, defaultdict
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from itertools import count
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from dailytalk_contiguous.core import wording
-from dailytalk_contiguous.core.audio import embedded, probe, read_at
+from dailytalk_contiguous.core.audio import probe, read_at
 from dailytalk_contiguous.core.documents import as_text, is_number
-from dailytalk_contiguous.core.errors import DailytalkError, Reject
+from dailytalk_contiguous.core.errors import BadInput, DailytalkError, Reject
 from dailytalk_contiguous.core.licensing import licence_in_words
-from dailytalk_contiguous.core.quality import NAMES, QualityLimits
+from dailytalk_contiguous.core.quality import QualityLimits
 from dailytalk_contiguous.core.sampling import LEAST_HOURS, disparity
-from dailytalk_contiguous.core.schema import AFFECT, FINISHED, Row, own_seconds
+from dailytalk_contiguous.core.schema import AFFECT, Row, own_seconds
 from dailytalk_contiguous.core.sentences import length_class, sentence_type
 from dailytalk_contiguous.core.wording import counted
 from dailytalk_contiguous.publish import render
 from dailytalk_contiguous.publish.figures import planned_limits
 from dailytalk_contiguous.publish.items import (
     DATASET,
-    ReportInput,
-    rejects,
-    report_input,
-    version_rows,
-    with_sound,
+    SMALL,
+    Items,
+    clip_of,
+    is_mix,
+    open_items,
+    record_of,
 )
-from dailytalk_contiguous.publish.mixture import is_mix, mixed_rejects, mixed_rows, mixed_sounds, record_of
 from dailytalk_contiguous.publish.player import encode, panel
 from dailytalk_contiguous.publish.plots import Axis, Bar, bars, bubbles, histogram, shares
 from dailytalk_contiguous.publish.render import (
@@ -79,7 +79,6 @@ from dailytalk_contiguous.run.clip_plan import CLIPS, MEASURED, STYLE_OF_TAG
 from dailytalk_contiguous.run.clips import listed_clips
 from dailytalk_contiguous.run.outputs import TRANSCRIPT, read_run
 from dailytalk_contiguous.store.files import write_lines, write_text
-from dailytalk_contiguous.store.parquet import open_parquet
 
 # The parts of a report on conversations, each a piece of HTML from the tally: facts, plots, tables.
 #
@@ -538,41 +537,12 @@ def _sample(row: Mapping[str, Any], sound: bytes) -> Html:
     )
 
 
-# Reading a corpus for its report and its listening test: finished clips, measures, and the sound of a few.
-#
-# Shards are read row group by row group and without their audio, except that of the clips that are shown.
-# Measures of all clips, including rejected ones, are in the shards of the first pass, which is all there is
-# after `--report-only`.
+# The clips of a page or of a listening test: which of them, and the sound of each.
 
 
-_AGAIN = "run `dailytalk corpus` again"
-
-
-def is_corpus(folder: Path) -> bool:
-    """Whether a folder is the work folder of an expressive corpus, finished or only measured."""
-    return any(_shards(folder / name) for name in (CLIPS, MEASURED))
-
-
-def finished_clips(folder: Path) -> Iterator[Row]:
-    """Finished clips and copies, without their audio. Raises DailytalkError for a damaged shard."""
-    yield from _rows(folder / CLIPS, [name for name in FINISHED if name != "audio"])
-
-
-def measured_clips(folder: Path) -> Iterator[Row]:
-    """`duration` and the measures of `core.quality` of every clip that could be measured."""
-    yield from _rows(folder / MEASURED, ["duration", *NAMES])
-
-
-def sounds(folder: Path, ids: Collection[str]) -> dict[str, bytes]:
+def left_channels(items: Items, names: Iterable[str]) -> dict[str, bytes]:
     """The left channel, the clip itself, of some clips as MP3, by id. Raises BadInput if one can't be decoded."""
-    encoded: dict[str, bytes] = {}
-    for path in _shards(folder / CLIPS):
-        with open_parquet(path, _AGAIN) as file:
-            for group in range(len(file.group_sizes)):
-                if not {row["id"] for row in file.rows(["id"], [group])}.isdisjoint(ids):
-                    rows = file.rows(["id", "audio"], [group])
-                    encoded |= {row["id"]: _mp3(row["audio"]) for row in rows if row["id"] in ids}
-    return encoded
+    return {name: _mp3(items.sound(name).audio) for name in names}
 
 
 def spread_over(rows: Iterable[Mapping[str, Any]], count: int, seed: int = 0) -> list[str]:
@@ -603,20 +573,9 @@ def _by_turns(groups: Sequence[Sequence[str]], seed: int | None) -> list[str]:
     return [group[turn] for turn in range(longest) for group in groups if turn < len(group)]
 
 
-def _rows(folder: Path, columns: Sequence[str]) -> Iterator[Row]:
-    for path in _shards(folder):
-        with open_parquet(path, _AGAIN) as file:
-            yield from file.rows(columns)
-
-
-def _shards(folder: Path) -> list[Path]:
-    return sorted(folder.glob("shard-*.parquet"))
-
-
-def _mp3(audio: Mapping[str, Any] | None) -> bytes:
-    encoded = embedded(audio)
-    sample_rate = probe(encoded).sample_rate
-    return encode(read_at(encoded, sample_rate)[:, :1], sample_rate)
+def _mp3(audio: dict[str, Any]) -> bytes:
+    sample_rate = probe(audio).sample_rate
+    return encode(read_at(audio, sample_rate)[:, :1], sample_rate)
 
 
 # What a comparison reads: clips of a corpus, files of a mix or utterances of conversations, in one form.
@@ -648,6 +607,16 @@ class Said(NamedTuple):
     measures: Mapping[str, float | None]
 
 
+#: What the items of each kind are called, many at a time.
+UNITS = {
+    "mix": "files",
+    "clips": "clips",
+    "measured": "clips",
+    "conversations": "utterances",
+    "tagged": "utterances",
+}
+
+
 class Source(NamedTuple):
     """What a folder has to compare, and the plural noun for it."""
 
@@ -665,12 +634,10 @@ def source_of(folder: Path) -> Source:
 
     Raises DailytalkError if it holds nothing of the kind, or, while it is read, if a file is damaged.
     """
-    if is_mix(folder):
-        return Source("files", _clips(mixed_rows(folder)))
-    if is_corpus(folder):
-        return Source("clips", _clips(finished_clips(folder)))
-    if (folder / TRANSCRIPT).is_file() or (folder / DATASET).is_dir():
-        return Source("utterances", _utterances(report_input(folder).rows))
+    if is_mix(folder) or any((folder / name).exists() for name in (CLIPS, MEASURED, TRANSCRIPT, DATASET)):
+        items = open_items(folder)
+        said = _clips(items.clips()) if items.labelled else _utterances(items.rows(SMALL))
+        return Source(UNITS[items.kind], said)
     raise DailytalkError(
         f"{as_text(folder)!r} has neither clips nor conversations to compare",
         "name a folder that `dailytalk corpus`, `mix`, `tag`, `speak` or `build` has finished",
@@ -1001,52 +968,50 @@ def write_report(
     """
     path = out or _default_path(folder)
     sides = compare_folders(folder, other) if other else None
-    return _write(_Source(folder, as_text(folder.absolute().name), report_input(folder)), path, shown, sides)
+    return _write(open_items(folder), path, shown, sides)
 
 
 def write_version_report(version: Version, out: Path, shown: int | Sequence[str] = SHOWN) -> WrittenReport:
     """The same of a published version, row by row over the network; `version` is what `open_version` found."""
-    return _write(_Source(None, str(version), ReportInput(version_rows(version), True)), out, shown)
+    return _write(open_items(version), out, shown)
 
 
-class _Source(NamedTuple):
-    """What a report is about: its folder (None for a version on the Hub), its name, and its conversations."""
-
-    folder: Path | None
-    name: str
-    report: ReportInput
-
-
-def _write(source: _Source, path: Path, shown: int | Sequence[str], sides: Sides | None = None) -> WrittenReport:
-    folder, report = source.folder, source.report
-    tally = Tally(report.rebuilt)
+def _write(items: Items, path: Path, shown: int | Sequence[str], sides: Sides | None = None) -> WrittenReport:
+    tally = Tally(items.rebuilt)
     ids = () if isinstance(shown, int) else tuple(dict.fromkeys(shown))
     panels: dict[str, Html] = {}
     refused: list[dict[str, str]] = []
-    for row in report.rows:
+    for row in items.rows(SMALL):
         name = row["conversation_id"]
         if row.get("problem"):
             refused.append(Reject(name, "report", row["problem"], row["remedy"]).as_dict())
             continue
         tally.add(row)
         if name in ids or (isinstance(shown, int) and len(panels) < shown):
-            sounding, offset, problem = with_sound(folder, row) if folder else (row, 0.0, "")
-            panels[name] = panel(sounding, offset, report.rebuilt, problem)
+            panels[name] = _panel(items, row)
     missing = [name for name in ids if name not in panels]
     if missing:
         raise DailytalkError(
-            f"{folder or source.name} has no conversation {', '.join(map(repr, missing))}",
+            f"{items.where} has no conversation {', '.join(map(repr, missing))}",
             "give conversation ids as the dataset has them, or a number of conversations",
         )
     examples: list[dict[str, str]] = []
-    for reject in itertools.chain(refused, rejects(folder) if folder else ()):
+    for reject in itertools.chain(refused, items.rejects()):
         tally.add_reject(reject)
         if len(examples) < EXAMPLES:
             examples.append(reject)
     chosen = [panels[name] for name in ids or panels]
-    run = (read_run(folder) if folder else None) or {}
-    write_lines(path, page_of(source.name, _conversation_sections(tally, run, examples, chosen, sides)))
+    run = (read_run(items.folder) if items.folder else None) or {}
+    write_lines(path, page_of(items.name, _conversation_sections(tally, run, examples, chosen, sides)))
     return WrittenReport(path, path.stat().st_size, tally.conversations, tuple(ids or panels))
+
+
+def _panel(items: Items, row: Row) -> Html:
+    try:
+        sound = items.sound(row["conversation_id"])
+    except BadInput as problem:
+        return panel(row | {"audio": None}, 0.0, items.rebuilt, problem.reason)
+    return panel(row | {"audio": sound.audio}, sound.offset, items.rebuilt, "")
 
 
 def _default_path(folder: Path) -> Path:
@@ -1130,39 +1095,40 @@ def write_corpus_report(
     path = out or folder / REPORT
     sides = compare_folders(folder, other) if other else None
     record = record_of(folder)
-    mixed = is_mix(folder)
-    rows, hear = (mixed_rows, mixed_sounds) if mixed else (finished_clips, sounds)
+    items = open_items(folder)
     # How often a manifest names a clip: the rows of a mix have it, for a corpus it follows from all of them.
-    counts = {} if mixed else listed_clips(rows(folder))
+    counts = {} if items.kind == "mix" else listed_clips(items.clips())
     tally = _tallied(
-        folder, record, (row | {"weight": counts.get(row["id"], row["weight"])} for row in rows(folder))
+        items, folder, record, (row | {"weight": counts.get(row["id"], row["weight"])} for row in items.clips())
     )
     examples: list[dict[str, str]] = []
-    for reject in mixed_rejects(folder) if mixed else rejects(folder):
+    for reject in items.rejects():
         tally.add_reject(reject)
         if len(examples) < EXAMPLES:
             examples.append(reject)
     chosen = spread_over(tally.chosen_by, SAMPLES)
-    encoded = hear(folder, chosen)
-    audible = {name: encoded[name] for name in chosen}
-    shown = {row["id"]: row for row in rows(folder) if row["id"] in audible}
+    audible = left_channels(items, chosen)
+    shown = {name: clip_of(items.row(name)) for name in chosen}
     credits = credits_of(record)
-    name = as_text(folder.absolute().name)
-    write_lines(path, page_of(name, _corpus_sections(tally, credits, sides, samples(shown, audible), examples)))
+    write_lines(
+        path, page_of(items.name, _corpus_sections(tally, credits, sides, samples(shown, audible), examples))
+    )
     if markdown:
         write_text(markdown, corpus_summary(tally, credits, sides))
     return WrittenCorpusReport(path, path.stat().st_size, tally.all.clips, tuple(audible), tally.measured)
 
 
-def _tallied(folder: Path, record: Mapping[str, Any], rows: Iterator[Mapping[str, Any]]) -> CorpusTally:
+def _tallied(
+    items: Items, folder: Path, record: Mapping[str, Any], rows: Iterator[Mapping[str, Any]]
+) -> CorpusTally:
     minutes = (record.get("balance") or {}).get("minutes_before", {})
     before = {name: 60 * value for name, value in minutes.items()}
     target_minutes = (record.get("settings") or {}).get("target_minutes") if minutes else None
     target = 60.0 * target_minutes if target_minutes and is_number(target_minutes, 0) else 3600 * LEAST_HOURS
-    tally = CorpusTally(_limits(folder, record), before, target, unit="file" if is_mix(folder) else "clip")
+    tally = CorpusTally(_limits(folder, record), before, target, unit="file" if items.kind == "mix" else "clip")
     for row in rows:
         tally.add(row)
-    for row in measured_clips(folder):
+    for row in items.measures():
         tally.add_measured(row)
     return tally
 

@@ -33,7 +33,7 @@ from dailytalk_contiguous.core.errors import BadInput, DailytalkError
 from dailytalk_contiguous.core.schema import CONFIGS, SPLITS
 from dailytalk_contiguous.publish.card import Card, CardFacts, divide, render_card, values_of
 from dailytalk_contiguous.publish.compare import Changes, compare_versions, count_in_words
-from dailytalk_contiguous.publish.items import shards
+from dailytalk_contiguous.publish.items import finished_items
 from dailytalk_contiguous.publish.manifest import (
     LAYOUT,
     MANIFEST,
@@ -932,7 +932,7 @@ def push_version(
         DailytalkError: it can't be published as asked. Readers of the Hub see no change then, unless only the tag
             could not be set, which the sentence says.
     """
-    shards(folder)  # before the Hub is asked: there is something to publish
+    finished_items(folder)  # before the Hub is asked: there is something to publish
     api, stage = HfApi(), folder / STAGE
     with exclusive(stage):
         exists = validate_request(api, target, settings, patience)

@@ -109,7 +109,7 @@ class Version:
     def features(self, config: str) -> Features | None:
         """Columns of a config, as its first data file declares them; None where there is no such config."""
         for names in self._layout().get(config, {}).values():
-            with self._parquet(names[0]) as file:
+            with self.parquet(names[0]) as file:
                 return Features.from_arrow_schema(file.schema)
         return None
 
@@ -130,22 +130,22 @@ class Version:
 
     def rows_of(self, name: str, columns: Sequence[str] | None = None) -> Iterator[dict[str, Any]]:
         """The rows of one data file; arguments and errors as in `rows`."""
-        config = name.partition("/")[0]
-        features = published_features(config, None) if config in CONFIGS else Features({})
-        with self._parquet(name) as file:
-            typed = {column: features[column] for column in features if columns is None or column in columns}
-            file.check(Features(typed), columns or (), "name a dataset that this tool published")
+        with self.parquet(name, columns or ()) as file:
             for row in file.rows(columns):
                 yield row | {"audio": embedded(row["audio"])} if "audio" in row else row
 
     @contextmanager
-    def _parquet(self, name: str) -> Iterator[ParquetReader]:
+    def parquet(self, name: str, required: Iterable[str] = ()) -> Iterator[ParquetReader]:
+        """A data file to read from, which has the `required` columns. Raises DailytalkError as `rows` does."""
+        config = name.partition("/")[0]
+        features = published_features(config, None, labelled=True) if config in CONFIGS else Features({})
         remedy = "publish or download this version again"
         with (
             hub_errors(self),
             self.open(name) as opened,
             open_parquet(opened, remedy, f"{name} of {self}") as file,
         ):
+            file.check(features, required, "name a dataset that this tool published")
             yield file
 
     def _layout(self) -> dict[str, dict[str, list[str]]]:
