@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from importlib.resources import files
 from string import Template
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import yaml
 from datasets import DatasetInfo
@@ -29,6 +29,8 @@ from dailytalk_contiguous.core.schema import CONFIGS, EVENTS, SPLITS
 from dailytalk_contiguous.core.wording import counted
 from dailytalk_contiguous.publish.manifest import DataFile, Packed
 from dailytalk_contiguous.publish.render import (
+    Credit,
+    credit_cells,
     details,
     escaped,
     is_path,
@@ -611,6 +613,10 @@ def limits(stats: CardStatistics) -> str:
         "of talking of people who are not in the recordings.",
         *_left_out(stats),
     ]
+    return "\n".join(f"- {point}" for point in points) + f"\n\n{_rejected_table(stats)}"
+
+
+def _rejected_table(stats: CardStatistics) -> str:
     rejected = markdown_table(
         ("rejected in", "why", "number"),
         (
@@ -618,12 +624,9 @@ def limits(stats: CardStatistics) -> str:
             for (stage, reason), n in sorted(stats.tally.rejects.items())
         ),
     )
-    after = (
-        f"Recordings, conversations and utterances that were rejected:\n\n{rejected}"
-        if rejected
-        else ("No recording and no conversation was rejected.")
-    )
-    return "\n".join(f"- {point}" for point in points) + f"\n\n{after}"
+    if not rejected:
+        return "No recording and no conversation was rejected."
+    return f"Recordings, conversations and utterances that were rejected:\n\n{rejected}"
 
 
 def licence_section(licence: str, name: str | None, origins: Sequence[Origin], warnings: Sequence[str]) -> str:
@@ -766,10 +769,30 @@ _HOME = "https://huggingface.co/datasets"
 #: Ids of the Hub's list of tasks; recognition is not among them, as most transcripts are a recogniser's.
 TASKS = ("text-to-speech", "audio-to-audio")
 
+#: The same for clips.
+CLIP_TASKS = ("text-to-speech", "audio-classification")
+CLIP_TAGS = ("speech", "expressive", "emotion", "style", "prosody", "word-alignment")
+
 TAGS = ("speech", "dialogue", "full-duplex", "turn-taking", "prosody", "emotion", "word-alignment", "moshi")
 
 #: What the Hub calls datasets of up to so many rows.
 _SIZES = ("n<1K", "1K<n<10K", "10K<n<100K", "100K<n<1M", "1M<n<10M", "10M<n<100M", "100M<n<1B", "1B<n<10B")
+
+
+class ClipFacts(NamedTuple):
+    """What a card of clips says of them.
+
+    Attributes:
+        tables: clips, copies and hours by label, in Markdown.
+        examples: a value of `emotion`, `style` and `speaker` that a clip has, for the lines that load by one.
+        shared: speakers that are heard in more than one split, of all speakers.
+        credits: the corpora and their authors.
+    """
+
+    tables: str
+    examples: Mapping[str, str | None]
+    shared: tuple[int, int]
+    credits: tuple[Credit, ...]
 
 
 @dataclass(frozen=True)
@@ -787,6 +810,7 @@ class CardFacts:
         contact: how to reach the publisher; None: that of an earlier version, else the
             repository's discussions.
         citation: BibTeX; None: one made from the rest.
+        clips: what is known of a version of clips; None for conversations.
     """
 
     repo: str
@@ -797,6 +821,7 @@ class CardFacts:
     changes: Mapping[str, Any] = field(default_factory=dict)
     contact: str | None = None
     citation: str | None = None
+    clips: "ClipFacts | None" = None
 
     def __post_init__(self) -> None:
         if self.licence and self.licence != self.licence.lower():
@@ -854,6 +879,8 @@ def render_card(
     values_before |= {key: values_now[key] for key in chosen}
     values = merge(values_before, values_now, {key: value for key, value in last.items() if key not in chosen})
     assets = card_plots(stats)
+    if facts.clips:  # the other plots are of two people
+        assets = {name: data for name, data in assets.items() if name == "assets/affect.png"}
     against = tuple(
         dict.fromkeys(sentence for licence in _chosen(values) for sentence in warnings(licence, origins))
     )
@@ -862,7 +889,8 @@ def render_card(
         {key: value for key, value in values_now.items() if key not in chosen}, values, values_before, last
     )
     new_front = rewrite(front, values)
-    new_body = update_body(body, escaped(values["pretty_name"]), _sections(filled), written, contact)
+    template = card_template(CLIPS_CARD if facts.clips else CONVERSATIONS_CARD)
+    new_body = update_body(body, escaped(values["pretty_name"]), _sections(template, filled), written, contact)
     return Card(with_front(new_front, new_body), assets, against)
 
 
@@ -887,13 +915,17 @@ def _written(
     }
 
 
-def card_template() -> str:
-    """The template of a card: sections between markers, with names of values after dollar signs."""
-    return files(__package__).joinpath("assets", "card.md").read_text(encoding="utf-8")
+#: Templates of cards: of conversations, and of clips.
+CONVERSATIONS_CARD, CLIPS_CARD = "card.md", "clips.md"
 
 
-def _sections(values: Mapping[str, str]) -> dict[str, str]:
-    return {name: _tidy(Template(raw).substitute(values)) for name, raw in sections_of(card_template()).items()}
+def card_template(name: str = CONVERSATIONS_CARD) -> str:
+    """A template of a card: sections between markers, with names of values after dollar signs."""
+    return files(__package__).joinpath("assets", name).read_text(encoding="utf-8")
+
+
+def _sections(template: str, values: Mapping[str, str]) -> dict[str, str]:
+    return {name: _tidy(Template(raw).substitute(values)) for name, raw in sections_of(template).items()}
 
 
 def _tidy(section: str) -> str:
@@ -916,8 +948,8 @@ def _values(
         "license_link": f"{_HOME}/{facts.repo}#licences" if is_other else None,
         "pretty_name": facts.pretty_name or facts.repo.partition("/")[2].replace("-", " ").replace("_", " "),
         "language": sorted(stats.languages) or None,
-        "task_categories": list(TASKS),
-        "tags": list(TAGS),
+        "task_categories": list(CLIP_TASKS if facts.clips else TASKS),
+        "tags": list(CLIP_TAGS if facts.clips else TAGS),
         "size_categories": [_size(stats.tally.conversations)],
         "configs": [_config(config, splits) for config, splits in configs.items()],
         "dataset_info": [_info(config, splits, version) for config, splits in configs.items()],
@@ -1009,6 +1041,34 @@ def _filled(
         "it is taken out of the next version, and old versions that hold it should be deleted.",
         "citation": facts.citation or _citation(facts, str(values["pretty_name"])),
         "changelog": changelog(facts.history, facts.changes),
+        **(_filled_of_clips(stats, packed, facts, facts.clips) if facts.clips else {}),
+    }
+
+
+def _filled_of_clips(stats: CardStatistics, packed: Packed, facts: CardFacts, clips: ClipFacts) -> dict[str, str]:
+    shared, total = clips.shared
+    apart = (
+        "No speaker is heard in two splits."
+        if packed.disjoint == "speakers"
+        else f"**Speakers are not held apart**: {shared:,} of {counted(total, 'speaker')} can be heard in more "
+        "than one split, so figures on these splits say nothing about new speakers."
+    )
+    points = [
+        *([] if not stats.tally.word_sources["proportional"] else ["Word times `proportional` are guesses."]),
+        "Emotions and styles are those of the corpora, which name and act them differently; tags, and styles "
+        "whose `style_source` is `rule`, come from rules over measures, and no person checked them.",
+    ]
+    about_version = f" This card is about version `{facts.tag}`." if facts.tag else ""
+    languages = ", ".join(f"`{escaped(name)}`" for name in sorted(stats.languages)) or "a language nobody named"
+    return {
+        "about": f"**{counted(stats.tally.conversations, 'clip')}, {span(stats.tally.seconds)}**, in {languages}: "
+        f"with emotion, style, speaker, word times, affect and prosody.{about_version}",
+        "label_tables": clips.tables,
+        "clip_splits": f"They are those that the corpus was built with; `labels.official_split` has the corpus's "
+        f"own, where it publishes splits. {apart}",
+        "clip_limits": "\n".join(f"- {point}" for point in points) + f"\n\n{_rejected_table(stats)}",
+        "credits": markdown_table(("source", "licence", "citation"), map(credit_cells, clips.credits)),
+        **{name: json.dumps(value) if value else "None" for name, value in clips.examples.items()},
     }
 
 

@@ -30,10 +30,10 @@ from huggingface_hub.utils import (  # type: ignore[attr-defined]
 from dailytalk_contiguous.core.changes import is_version_tag, latest, next_tag, parse_tag
 from dailytalk_contiguous.core.documents import MOST_OWN_BYTES, fits, parse_json
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
-from dailytalk_contiguous.core.schema import CONFIGS, SPLITS
-from dailytalk_contiguous.publish.card import Card, CardFacts, divide, render_card, values_of
+from dailytalk_contiguous.core.schema import CONFIGS, SPLITS, own_seconds
+from dailytalk_contiguous.publish.card import Card, CardFacts, ClipFacts, divide, render_card, values_of
 from dailytalk_contiguous.publish.compare import Changes, compare_versions, count_in_words
-from dailytalk_contiguous.publish.items import finished_items
+from dailytalk_contiguous.publish.items import finished_items, record_of
 from dailytalk_contiguous.publish.manifest import (
     LAYOUT,
     MANIFEST,
@@ -44,6 +44,8 @@ from dailytalk_contiguous.publish.manifest import (
     manifest_text,
 )
 from dailytalk_contiguous.publish.packing import exclusive, pack_version
+from dailytalk_contiguous.publish.render import credits_of, escaped, markdown_table, span
+from dailytalk_contiguous.publish.statistics import UNKNOWN
 from dailytalk_contiguous.publish.version import Version, list_versions, open_version
 from dailytalk_contiguous.run.outputs import read_run, rejects_in
 from dailytalk_contiguous.store.files import write_text
@@ -1107,8 +1109,48 @@ def _card(
         history=(*new, *history),
         changes=changes_record,
         contact=settings.contact,
+        clips=_clip_facts(folder),
     )
     return render_card(state.card, packed, after, facts, read_run(folder) or {}, _rejects(folder, packed))
+
+
+#: A label that can be written into a line of code.
+_PLAIN = re.compile(r"[\w ./-]+")
+
+#: Labels by which a card counts clips.
+_COUNTED = ("emotion", "style", "gender", "sentence_type", "length", "corpus")
+
+
+def _clip_facts(folder: Path) -> ClipFacts | None:
+    items = finished_items(folder)
+    if not items.labelled:
+        return None
+    counts: dict[str, dict[str, list[float]]] = {name: {} for name in _COUNTED}
+    splits: dict[str, set[str]] = {}
+    examples: dict[str, str | None] = dict.fromkeys(("emotion", "style", "speaker"))
+    for clip in items.clips():
+        for name in _COUNTED:
+            sums = counts[name].setdefault(clip[name] or UNKNOWN, [0, 0, 0.0])
+            sums[1 if clip["augmented_from"] else 0] += 1
+            sums[2] += 0.0 if clip["augmented_from"] else own_seconds(clip)
+        if clip["speaker"]:
+            splits.setdefault(clip["speaker"], set()).add(clip["split"])
+        for name in examples:
+            if examples[name] is None and clip[name] and _PLAIN.fullmatch(clip[name]):
+                examples[name] = clip[name]
+    tables = [
+        markdown_table(
+            (name.replace("_", " "), "clips", "copies", "recorded"),
+            [
+                (escaped(value), f"{clips:.0f}", f"{copies:.0f}", span(seconds))
+                for value, (clips, copies, seconds) in sorted(values.items())
+            ],
+        )
+        for name, values in counts.items()
+    ]
+    shared = sum(len(heard_in) > 1 for heard_in in splits.values())
+    credits = credits_of(record_of(folder))
+    return ClipFacts("\n\n".join(tables), examples, (shared, len(splits)), credits)
 
 
 def _release(packed: Packed, tag: str | None, changes: Changes, card: Card, settings: PushSettings) -> Release:
