@@ -46,7 +46,8 @@ SHOWN = 20
 
 def export(
     source: Annotated[
-        str, typer.Argument(metavar="DIR|OWNER/NAME", help="Folder of speak or build, or a dataset on the Hub.")
+        str,
+        typer.Argument(metavar="DIR|OWNER/NAME", help="Folder of speak, build, corpus, or a dataset on the Hub."),
     ],
     out: TrainingOutOption,
     format: Annotated[
@@ -56,7 +57,10 @@ def export(
     split: Annotated[
         str | None,
         option(
-            HelpPanel.INPUT, "Split of a published dataset (csm, j-moshi).", metavar="NAME", show_default="train"
+            HelpPanel.INPUT,
+            "Split of a published dataset or corpus (csm, j-moshi).",
+            metavar="NAME",
+            show_default="train",
         ),
     ] = None,
     both_speakers: Annotated[

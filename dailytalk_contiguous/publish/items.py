@@ -282,12 +282,11 @@ class FiledItems(Items):
         """The rows of one of `files`, each with its place; columns and errors as in `rows`."""
         wanted = None if columns is None else {*columns}
         with self._opened(file, wanted) as opened:
-            stored = self._stored(opened.schema.names, wanted)
-            count = 0
-            for group in range(len(opened.group_sizes)):
-                for number, row in enumerate(opened.rows(stored, [group])):
-                    count += 1
-                    yield Place(file, group, number), self._made(row, file, wanted, count)
+            sizes = enumerate(opened.group_sizes)
+            places = (Place(file, group, number) for group, size in sizes for number in range(size))
+            rows = opened.rows(self._stored(opened.schema.names, wanted))
+            for count, (place, row) in enumerate(zip(places, rows, strict=False), 1):
+                yield place, self._made(row, file, wanted, count)
 
     def at(self, place: Place, columns: Iterable[str] | None = None) -> Row:
         """The row at a place. Raises BadInput if there is none any more."""

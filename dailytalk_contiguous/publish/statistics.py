@@ -61,7 +61,7 @@ class Side:
 
 @dataclass
 class Tally:
-    """All statistics of a page of conversations; `rebuilt` as in `publish.items.ReportInput`."""
+    """All statistics of a page of conversations; `rebuilt` as in `publish.items.Items`."""
 
     rebuilt: bool
     conversations: int = 0

@@ -39,8 +39,8 @@ class ParquetReader:
         group_sizes: number of rows of each row group.
     """
 
-    def __init__(self, file: pq.ParquetFile, name: str, remedy: str) -> None:
-        self._file, self._name, self._remedy = file, name, remedy
+    def __init__(self, file: pq.ParquetFile, name: str, remedy: str, is_local: bool) -> None:
+        self._file, self._name, self._remedy, self._is_local = file, name, remedy, is_local
         with self._reading():
             self.schema: pa.Schema = file.schema_arrow
             self.group_sizes = [file.metadata.row_group(group).num_rows for group in range(file.num_row_groups)]
@@ -69,11 +69,17 @@ class ParquetReader:
     def batches(
         self, columns: Iterable[str] | None = None, groups: Sequence[int] | None = None, size: int = BATCH
     ) -> Iterator[pa.RecordBatch]:
-        """The same as record batches of at most `size` rows, none of which is of two row groups."""
+        """The same as record batches of at most `size` rows.
+
+        Only of a file on this disk, and without a column of audio, a batch may be of several row groups, because
+        it takes several times as long to begin each anew.
+        """
         names = None if columns is None else list(columns)
-        for group in range(len(self.group_sizes)) if groups is None else groups:
+        wanted = list(range(len(self.group_sizes)) if groups is None else groups)
+        is_heavy = any(_is_heavy(field.type) for field in self.schema if names is None or field.name in names)
+        for run in [wanted] if self._is_local and not is_heavy else [[group] for group in wanted]:
             with self._reading():
-                batches = self._file.iter_batches(size, row_groups=[group], columns=names, use_threads=False)
+                batches = self._file.iter_batches(size, row_groups=run, columns=names, use_threads=False)
             while True:
                 with self._reading():
                     batch = next(batches, None)
@@ -115,6 +121,13 @@ class ParquetReader:
             raise _damaged(error, self._name, self._remedy) from None
 
 
+def _is_heavy(kind: pa.DataType) -> bool:
+    """Whether a column may hold megabytes a row."""
+    if pa.types.is_struct(kind):
+        return any(_is_heavy(field.type) for field in kind)
+    return bool(pa.types.is_binary(kind) or pa.types.is_large_binary(kind) or pa.types.is_binary_view(kind))
+
+
 @contextmanager
 def open_parquet(
     source: Path | BinaryIO, remedy: str, name: str = "", buffer_size: int = 0
@@ -136,18 +149,21 @@ def open_parquet(
         if source.exists() and not source.is_file():  # opening a pipe waits for ever
             raise BadInput(f"{name} is not a regular file", remedy)
         with source.open("rb") as opened:  # Arrow itself opens no path that is not UTF-8
-            yield from _opened(opened, remedy, name, buffer_size, ahead=False)
+            yield from _opened(opened, remedy, name, {"buffer_size": buffer_size}, is_local=True)
     else:
-        yield from _opened(source, remedy, name, buffer_size, ahead=not buffer_size)
+        options = {"buffer_size": buffer_size, "pre_buffer": not buffer_size}
+        yield from _opened(source, remedy, name, options, is_local=False)
 
 
-def _opened(file: BinaryIO, remedy: str, name: str, buffer_size: int, ahead: bool) -> Iterator[ParquetReader]:
+def _opened(
+    file: BinaryIO, remedy: str, name: str, options: Mapping[str, Any], is_local: bool
+) -> Iterator[ParquetReader]:
     try:
-        parquet = pq.ParquetFile(file, buffer_size=buffer_size, pre_buffer=ahead)
+        parquet = pq.ParquetFile(file, **options)
     except PARQUET_ERRORS as error:
         raise _damaged(error, name, remedy) from None
     with parquet:
-        yield ParquetReader(parquet, name, remedy)
+        yield ParquetReader(parquet, name, remedy, is_local)
 
 
 def _damaged(error: Exception, name: str, remedy: str) -> BadInput:
