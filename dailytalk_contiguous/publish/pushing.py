@@ -33,7 +33,7 @@ from dailytalk_contiguous.core.errors import BadInput, DailytalkError
 from dailytalk_contiguous.core.schema import CONFIGS, SPLITS, own_seconds
 from dailytalk_contiguous.publish.card import Card, CardFacts, ClipFacts, divide, render_card, values_of
 from dailytalk_contiguous.publish.compare import Changes, compare_versions, count_in_words
-from dailytalk_contiguous.publish.items import finished_items, record_of
+from dailytalk_contiguous.publish.items import finished_items, open_items, record_of
 from dailytalk_contiguous.publish.manifest import (
     LAYOUT,
     MANIFEST,
@@ -981,8 +981,7 @@ def _packed(folder: Path, stage: Path, target: Target, state: State, settings: P
     if state.manifest and state.head:
         with hub_errors(target.repo):
             before = open_version(Reference(target.repo, state.head))
-            rows = before.rows("conversations", columns=["conversation_id"])
-            sides = {row["conversation_id"]: split for split, row in rows}
+            sides = open_items(before).splits() if CONFIGS[0] in before.configs() else {}
         counts = Counter(name.split("-")[0] for name in state.manifest["files"])
     before_had_source = any(name.startswith("source/") for name in counts)
     return pack_version(

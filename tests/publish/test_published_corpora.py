@@ -141,6 +141,9 @@ def test_terms_and_the_links_of_copies_are_published(hub: HubServer, dailytalk: 
     assert "No speaker is heard in two splits." in text
     assert "synthesised" not in text
     assert told["published"]["tag"] == TAG
+    alone = open_items(f"{REPO}@{TAG}")
+    assert (alone.kind, alone.labelled, alone.splits()) == ("version", True, SPLIT)
+    assert alone.row("acted/s1-1")["labels"] == rows["acted/s1-1"]["labels"]
 
 
 def test_card_describes_every_column_and_label() -> None:
@@ -264,7 +267,7 @@ def test_corpus_that_was_built_here_goes_to_the_hub_and_back(
     hub: HubServer, dailytalk: Command, tmp_path: Path
 ) -> None:
     out = tmp_path / "work"
-    run(crema_d(tmp_path / "crema", range(1001, 1005)), out)
+    run(crema_d(tmp_path / "crema", range(1001, 1005)), out, prompt_channel=True, augment=("pitch",))
     push(dailytalk, out)
     made = rows_of(out)
     seen = {}
@@ -275,5 +278,11 @@ def test_corpus_that_was_built_here_goes_to_the_hub_and_back(
             assert row["audio"]["array"].shape == (round(clip["duration"] * clip["sample_rate"]), 2)
             assert row["labels"]["emotion"] == clip["emotion"]
             assert row["utterances"][0]["text"] == clip["text"]
+            assert row["utterances"][0]["start"] == clip["conditioning"]["clip_start"]
+            source = row["labels"]["augmented_from"]
+            assert source == clip["augmented_from"]
+            assert source is None or (source in made and split == "train")
     assert seen == {name: clip["split"] for name, clip in made.items()}
     assert len(set(seen.values())) == 2
+    assert any(clip["augmented_from"] for clip in made.values())
+    assert any(clip["conditioning"]["clip_start"] > 1 for clip in made.values())
