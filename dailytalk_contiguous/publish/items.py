@@ -556,7 +556,8 @@ def conversation_of(clip: Row) -> Row:
         **{measure: affect.get(measure) for measure in AFFECT},
         **{measure: prosody.get(measure) for measure in PROSODY},
     }
-    words = [{"probability": None, **word, "speaker": "left"} for word in clip["words"] or ()]
+    # An empty item of a damaged shard stays one, and is a problem of the row.
+    words = [word and {"probability": None, **word, "speaker": "left"} for word in clip["words"] or ()]
     return {
         "conversation_id": name,
         "recording_id": clip["augmented_from"] or name,
@@ -593,7 +594,8 @@ def clip_of(row: Row) -> Row:
         "sample_rate": row["sample_rate"],
         "duration": row["duration"],
         "words": [
-            {name: word[name] for name in ("word", "start", "end", "source")} for word in row["alignments"] or ()
+            word and {name: word[name] for name in ("word", "start", "end", "source")}
+            for word in row["alignments"] or ()
         ],
     }
     return clip

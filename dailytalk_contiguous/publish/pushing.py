@@ -1108,7 +1108,7 @@ def _card(
         history=(*new, *history),
         changes=changes_record,
         contact=settings.contact,
-        clips=_clip_facts(folder),
+        clips=_clip_facts(folder, after),
     )
     return render_card(state.card, packed, after, facts, read_run(folder) or {}, _rejects(folder, packed))
 
@@ -1120,8 +1120,8 @@ _PLAIN = re.compile(r"[\w ./-]+")
 _COUNTED = ("emotion", "style", "gender", "sentence_type", "length", "corpus")
 
 
-def _clip_facts(folder: Path) -> ClipFacts | None:
-    items = finished_items(folder)
+def _clip_facts(folder: Path, version: Version) -> ClipFacts | None:
+    items = open_items(version)
     if not items.labelled:
         return None
     counts: dict[str, dict[str, list[float]]] = {name: {} for name in _COUNTED}

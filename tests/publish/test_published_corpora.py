@@ -6,6 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import soundfile
 from command import Command
@@ -16,7 +18,7 @@ from huggingface_hub import HfApi
 from spoken_corpora import crema_d, rows_of, run
 
 from dailytalk_contiguous import load
-from dailytalk_contiguous.core.schema import LABELS, Row, published_features
+from dailytalk_contiguous.core.schema import FINISHED, LABELS, Row, published_features
 from dailytalk_contiguous.publish.card import CLIPS_CARD, card_template
 from dailytalk_contiguous.publish.checking import check_folder
 from dailytalk_contiguous.publish.items import open_items
@@ -246,21 +248,30 @@ def test_what_a_corpus_can_not_publish_is_one_sentence(
         assert (done.code, "was measured and not finished" in " ".join(done.err.split())) == (1, True)
 
 
+@pytest.mark.parametrize(
+    ("changed", "reject"),
+    [
+        ({"conversation_id": " "}, (" ", "it has no conversation_id")),
+        ({"words": [None]}, ("acted/s1-1", "its word 1 is empty")),
+        ({"duration": None}, ("acted/s1-1", "its duration is None, no length in seconds")),
+        ({"split": "dev"}, ("acted/s1-1", "its split is 'dev', not train, validation, test")),
+    ],
+)
 def test_clip_that_can_not_be_published_is_rejected_and_the_others_go_on(
-    hub: HubServer, dailytalk: Command, tmp_path: Path
+    hub: HubServer, dailytalk: Command, work: Path, changed: Row, reject: tuple[str, str]
 ) -> None:
     rows = clips()
-    folder = corpus_folder(tmp_path / "work", [rows[0], rows[1], rows[3]], RUN)
-    broken = corpus_folder(tmp_path / "broken", [clip_row("s1-1", "sad", conversation_id=" ")], RUN)
-    (broken / "clips/shard-0.parquet").rename(folder / "clips/shard-1.parquet")
-    done = dailytalk("push", str(folder), REPO, "--create", "--tag", TAG, "--json")
+    rows[2] |= changed
+    table = pa.Table.from_pylist(rows, schema=FINISHED.arrow_schema)
+    pq.write_table(table, work / "clips/shard-0.parquet", row_group_size=1)
+    done = dailytalk("push", str(work), REPO, "--create", "--tag", TAG, "--json")
     assert done.code == 3, done.err
-    [reject] = json.loads(done.out)["rejects"]
-    assert (reject["id"], reject["reason"]) == (" ", "it has no conversation_id")
-    assert {part: len(rows) for part, rows in load_dataset(REPO, revision=TAG).items()} == {
+    assert [(told["id"], told["reason"]) for told in json.loads(done.out)["rejects"]] == [reject]
+    assert {split: len(part) for split, part in load_dataset(REPO, revision=TAG).items()} == {
         "train": 2,
         "validation": 1,
     }
+    assert "| sad |" not in card()
 
 
 def test_corpus_that_was_built_here_goes_to_the_hub_and_back(
