@@ -286,7 +286,9 @@ class FiledItems(Items):
             places = (Place(file, group, number) for group, size in sizes for number in range(size))
             rows = opened.rows(self._stored(opened.schema.names, wanted))
             for count, (place, row) in enumerate(zip(places, rows, strict=False), 1):
-                yield place, self._made(row, file, wanted, count)
+                made = self._made(row, file, wanted, count)
+                self._latest = made["conversation_id"], place
+                yield place, made
 
     def at(self, place: Place, columns: Iterable[str] | None = None) -> Row:
         """The row at a place. Raises BadInput if there is none any more."""
@@ -311,7 +313,12 @@ class FiledItems(Items):
     def _may_hold(self, file: Path | str, splits: Collection[str] | None) -> bool:
         return True
 
+    #: The row that was read last, whose sound is asked for most often: no index is needed for that.
+    _latest: tuple[str | None, Place] | None = None
+
     def _place_of(self, name: str) -> Place:
+        if self._latest and self._latest[0] == name:
+            return self._latest[1]
         if name not in self._places:
             raise self._missing(name)
         return self._places[name]
@@ -421,7 +428,7 @@ class VersionItems(FiledItems):
         return iter(())
 
     def _opened(self, file: Path | str, columns: Set[str] | None) -> AbstractContextManager[ParquetReader]:
-        required = set(BUILT) if columns is None else columns - {"labels", "split"}
+        required = set(BUILT) if columns is None else {"conversation_id", *columns} - {"labels", "split"}
         return self._version.parquet(str(file), required)
 
     def _stored(self, names: Collection[str], columns: Set[str] | None) -> list[str]:

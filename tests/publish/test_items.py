@@ -98,6 +98,18 @@ def test_places_of_rows_are_found_once_for_each_reader(tmp_path: Path) -> None:
         items.row("c")
 
 
+def test_sound_of_the_row_just_read_needs_no_look_at_other_files(tmp_path: Path) -> None:
+    folder = conversations(tmp_path)
+    (folder / "dataset/shard-2.parquet").write_bytes(b"damaged")
+    items = open_items(folder)
+    rows = items.rows(["conversation_id"])
+    for name in ("a", "b", "c"):
+        assert next(rows)["conversation_id"] == name
+        assert items.sound(name).audio["bytes"]
+    with pytest.raises(DailytalkError, match=r"shard-2\.parquet can't be read"):
+        items.sound("a")
+
+
 def test_tagged_conversation_is_read_by_its_id_from_the_lines_of_the_transcript(tmp_path: Path) -> None:
     def line(name: str, start: float, channel: str) -> dict[str, Any]:
         return {
