@@ -411,7 +411,7 @@ def load(
         verify_version(version, config, token, download=not streaming)
     if items is not None and items.labelled:
         with _name_in_errors(version):
-            return _with_stereo(_clips(items, split, streaming, columns), version)
+            return _clips(items, split, streaming, columns)
     source: dict[str, Any] = {"path": "parquet", "data_files": _data_files(version, config, items)}
     if isinstance(version.where, Reference):
         source = {"path": version.where.repo, "name": config, "revision": version.commit, "token": token}
@@ -479,7 +479,7 @@ def _clips(items: Shards, split: str | None, streaming: bool, columns: Sequence[
     """The clips of a work folder as `load_dataset` gives conversations, in the splits that they have."""
     present = set(items.splits().values())
     names = [name for name in SPLITS if name in present]
-    features = Features({**BUILT, "labels": LABELS})
+    features = Features({**BUILT, "audio": StereoFeature(), "labels": LABELS})
     if split is not None and split not in names:
         raise DailytalkError(f"{items.where} has no split {split!r}", f"choose one of {', '.join(names)}")
     if missing := [name for name in columns or () if name not in features]:
@@ -492,9 +492,12 @@ def _clips(items: Shards, split: str | None, streaming: bool, columns: Sequence[
     parts = {}
     for name in names if split is None else [split]:
         part = clips.filter(partial(operator.eq, name), input_columns=["split"])
-        options = {} if streaming else {"writer_batch_size": _CLIPS_AT_A_TIME}
         row_of = partial(_clip_row, items, code_digest(conversation_of))
-        part = part.map(row_of, remove_columns=list(FINISHED), features=features, **options)
+        if streaming:  # a stream does not decode what a map with features gives
+            part = part.map(row_of, remove_columns=list(FINISHED)).cast(features)
+        else:
+            options = {"features": features, "writer_batch_size": _CLIPS_AT_A_TIME}
+            part = part.map(row_of, remove_columns=list(FINISHED), **options)
         parts[name] = part.select_columns(list(columns)) if columns else part
     if split is not None:
         return parts[split]
