@@ -411,7 +411,10 @@ def load(
         verify_version(version, config, token, download=not streaming)
     if items is not None and items.labelled:
         with _name_in_errors(version):
-            return _clips(items, split, streaming, columns)
+            clips = _clips(items, split, streaming, columns)
+        if state is not None:
+            clips.load_state_dict(dict(state))
+        return clips
     source: dict[str, Any] = {"path": "parquet", "data_files": _data_files(version, config, items)}
     if isinstance(version.where, Reference):
         source = {"path": version.where.repo, "name": config, "revision": version.commit, "token": token}

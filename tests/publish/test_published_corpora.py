@@ -175,6 +175,10 @@ def test_work_folder_loads_as_what_is_published_of_it(hub: HubServer, dailytalk:
     for streaming in (False, True):
         part = load(work, split="train", streaming=streaming, columns=["labels"])
         assert [list(row) for row in part] == 3 * [["labels"]]
+    stream = load(work, split="train", streaming=True)
+    first = next(iter(stream))["conversation_id"]
+    rest = load(work, split="train", streaming=True, state=stream.state_dict())
+    assert [first, *(row["conversation_id"] for row in rest)] == [name for name in SPLIT if SPLIT[name] == "train"]
     with pytest.raises(Exception, match="has no split 'test'"):
         load(work, split="test")
 
