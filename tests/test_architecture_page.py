@@ -15,7 +15,7 @@ from recordings import excerpt, read_lines, save
 from test_floors import FLOORS
 
 from dailytalk_contiguous.models import engines
-from dailytalk_contiguous.publish.items import built_rows
+from dailytalk_contiguous.publish.items import open_items
 from dailytalk_contiguous.run.clips import read_corpus
 from dailytalk_contiguous.sources.corpora import registry
 
@@ -97,7 +97,7 @@ def test_corpus_of_the_page_gives_measured_clips_and_rejects_a_strange_name(
 
 
 def test_synthesiser_of_the_page_speaks_a_whole_conversation(ran: Ran) -> None:
-    (row,) = built_rows(ran.folder / "work")
+    (row,) = open_items(ran.folder / "work").rows()
     assert row["problem"] is None
     spoken = [said for said in row["utterances"] if said["status"] == "spoken"]
     assert spoken

@@ -6,9 +6,8 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from importlib.resources import files
 from string import Template
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
-import pyarrow.parquet as pq
 import yaml
 from datasets import DatasetInfo
 from datasets.splits import SplitDict, SplitInfo
@@ -33,6 +32,7 @@ from dailytalk_contiguous.publish.render import (
     Link,
     Strong,
     TableCell,
+    credit_cells,
     escaped,
     is_path,
     markdown_table,
@@ -41,9 +41,12 @@ from dailytalk_contiguous.publish.render import (
     terms_cell,
 )
 from dailytalk_contiguous.publish.sections import (
+    DIMENSIONS,
     ROLES,
+    CorpusFigures,
     affect_plot,
     buckets_table,
+    dimension_plot,
     durations_plot,
     made_parts,
     markdown,
@@ -56,6 +59,7 @@ from dailytalk_contiguous.publish.sections import (
     voice_tables,
 )
 from dailytalk_contiguous.publish.version import Version
+from dailytalk_contiguous.store.parquet import open_parquet
 
 # Whether a card's licence asks for less than those of its sources and models, and which one follows from them.
 #
@@ -429,8 +433,11 @@ def limits(tally: Tally) -> str:
         "of talking of people who are not in the recordings.",
         *_left_out(tally),
     ]
-    rejected = markdown([rejected_table(tally)]) or "No recording and no conversation was rejected."
-    return "\n".join(f"- {point}" for point in points) + f"\n\n{rejected}"
+    return "\n".join(f"- {point}" for point in points) + f"\n\n{_rejected(tally)}"
+
+
+def _rejected(tally: Tally) -> str:
+    return markdown([rejected_table(tally)]) or "No recording and no conversation was rejected."
 
 
 def licence_section(licence: str, name: str | None, origins: Sequence[Origin], warnings: Sequence[str]) -> str:
@@ -580,10 +587,26 @@ _HOME = "https://huggingface.co/datasets"
 #: Ids of the Hub's list of tasks; recognition is not among them, as most transcripts are a recogniser's.
 TASKS = ("text-to-speech", "audio-to-audio")
 
+#: The same for clips.
+CLIP_TASKS = ("text-to-speech", "audio-classification")
+CLIP_TAGS = ("speech", "expressive", "emotion", "style", "prosody", "word-alignment")
+
 TAGS = ("speech", "dialogue", "full-duplex", "turn-taking", "prosody", "emotion", "word-alignment", "moshi")
 
 #: What the Hub calls datasets of up to so many rows.
 _SIZES = ("n<1K", "1K<n<10K", "10K<n<100K", "100K<n<1M", "1M<n<10M", "10M<n<100M", "100M<n<1B", "1B<n<10B")
+
+
+class ClipFacts(NamedTuple):
+    """What a card of clips says of them.
+
+    Attributes:
+        figures: what is counted of them by label, with the corpora and their authors.
+        examples: a value of `emotion`, `style` and `speaker` that a clip has, for the lines that load by one.
+    """
+
+    figures: CorpusFigures
+    examples: Mapping[str, str | None]
 
 
 @dataclass(frozen=True)
@@ -601,6 +624,7 @@ class CardFacts:
         contact: how to reach the publisher; None: that of an earlier version, else the
             repository's discussions.
         citation: BibTeX; None: one made from the rest.
+        clips: what is known of a version of clips; None for conversations.
     """
 
     repo: str
@@ -611,6 +635,7 @@ class CardFacts:
     changes: Mapping[str, Any] = field(default_factory=dict)
     contact: str | None = None
     citation: str | None = None
+    clips: ClipFacts | None = None
 
     def __post_init__(self) -> None:
         if self.licence and self.licence != self.licence.lower():
@@ -678,7 +703,8 @@ def render_card(
         {key: value for key, value in values_now.items() if key not in chosen}, values, values_before, last
     )
     new_front = rewrite(front, values)
-    new_body = update_body(body, escaped(values["pretty_name"]), _sections(filled), written, contact)
+    template = card_template(CLIPS_CARD if facts.clips else CONVERSATIONS_CARD)
+    new_body = update_body(body, escaped(values["pretty_name"]), _sections(template, filled), written, contact)
     return Card(with_front(new_front, new_body), assets, against)
 
 
@@ -703,13 +729,17 @@ def _written(
     }
 
 
-def card_template() -> str:
-    """The template of a card: sections between markers, with names of values after dollar signs."""
-    return files(__package__).joinpath("assets", "card.md").read_text(encoding="utf-8")
+#: Templates of cards: of conversations, and of clips.
+CONVERSATIONS_CARD, CLIPS_CARD = "card.md", "clips.md"
 
 
-def _sections(values: Mapping[str, str]) -> dict[str, str]:
-    return {name: _tidy(Template(raw).substitute(values)) for name, raw in sections_of(card_template()).items()}
+def card_template(name: str = CONVERSATIONS_CARD) -> str:
+    """A template of a card: sections between markers, with names of values after dollar signs."""
+    return files(__package__).joinpath("assets", name).read_text(encoding="utf-8")
+
+
+def _sections(template: str, values: Mapping[str, str]) -> dict[str, str]:
+    return {name: _tidy(Template(raw).substitute(values)) for name, raw in sections_of(template).items()}
 
 
 def _tidy(section: str) -> str:
@@ -732,8 +762,8 @@ def _values(
         "license_link": f"{_HOME}/{facts.repo}#licences" if is_other else None,
         "pretty_name": facts.pretty_name or facts.repo.partition("/")[2].replace("-", " ").replace("_", " "),
         "language": _languages(tally) or None,
-        "task_categories": list(TASKS),
-        "tags": list(TAGS),
+        "task_categories": list(CLIP_TASKS if facts.clips else TASKS),
+        "tags": list(CLIP_TAGS if facts.clips else TAGS),
         "size_categories": [_size(tally.total.conversations)],
         "configs": [_config(config, splits) for config, splits in configs.items()],
         "dataset_info": [_info(config, splits, version) for config, splits in configs.items()],
@@ -768,8 +798,8 @@ def _info(config: str, splits: Mapping[str, Sequence[DataFile]], version: Versio
 
 
 def _plain_bytes(file: DataFile) -> int:
-    footer = pq.read_metadata(file.path)
-    return sum(footer.row_group(number).total_byte_size for number in range(footer.num_row_groups))
+    with open_parquet(file.path, "push again") as opened:
+        return opened.plain_bytes()
 
 
 def _size(rows: int) -> str:
@@ -800,23 +830,66 @@ def _filled(
 ) -> dict[str, str]:
     revision = f', revision="{facts.tag}"' if facts.tag else ""
     contact = facts.contact or f"{_HOME}/{facts.repo}/discussions"
-    return {
+    if facts.clips:
+        filled = _filled_of_clips(tally, packed, facts.tag, facts.clips, assets)
+    else:
+        filled = _filled_of_conversations(tally, packed, facts.tag, assets)
+    return filled | {
         "repo": facts.repo,
         "split": next(iter(tally.by["split"]), "train"),
         "revision": revision,
         "revision_option": f" --revision {facts.tag}" if facts.tag else "",
-        "about": about(tally, facts.tag),
         "warnings": warned(against),
-        "statistics": statistics(tally, packed, assets),
-        "turns": markdown(turn_parts(tally), assets) or "No utterance has times, so there is nothing to measure.",
-        "splits": splits(tally, packed.disjoint),
         "made": markdown(made_parts(tally, run)),
-        "limits": limits(tally),
         "licences": licence_section(", ".join(_chosen(values)), values.get("license_name"), origins, against),
         "contact": f"To have a recording of yourself removed, write to {contact} and name the conversation's id; "
         "it is taken out of the next version, and old versions that hold it should be deleted.",
         "citation": facts.citation or _citation(facts, str(values["pretty_name"])),
         "changelog": changelog(facts.history, facts.changes),
+    }
+
+
+def _filled_of_conversations(
+    tally: Tally, packed: Packed, tag: str | None, assets: dict[str, bytes]
+) -> dict[str, str]:
+    return {
+        "about": about(tally, tag),
+        "statistics": statistics(tally, packed, assets),
+        "turns": markdown(turn_parts(tally), assets) or "No utterance has times, so there is nothing to measure.",
+        "splits": splits(tally, packed.disjoint),
+        "limits": limits(tally),
+    }
+
+
+def _filled_of_clips(
+    tally: Tally, packed: Packed, tag: str | None, clips: ClipFacts, assets: dict[str, bytes]
+) -> dict[str, str]:
+    figures, speakers = clips.figures, clips.figures.tally.splits_of
+    shared = sum(len(heard_in) > 1 for heard_in in speakers.values())
+    apart = (
+        "No speaker is heard in two splits."
+        if packed.disjoint == "speakers"
+        else f"**Speakers are not held apart**: {shared:,} of {counted(len(speakers), 'speaker')} can be heard in "
+        "more than one split, so figures on these splits say nothing about new speakers."
+    )
+    points = [
+        *([] if not tally.word_sources["proportional"] else ["Word times `proportional` are guesses."]),
+        "Emotions and styles are those of the corpora, which name and act them differently; tags, and styles "
+        "whose `style_source` is `rule`, come from rules over measures, and no person checked them.",
+    ]
+    about_version = f" This card is about version `{tag}`." if tag else ""
+    languages = ", ".join(f"`{escaped(name)}`" for name in _languages(tally)) or "a language that nobody named"
+    labels = markdown([dimension_plot(figures, name) for name in DIMENSIONS])
+    style = markdown((tags_table(tally), affect_plot(figures.tally), measures_table(figures.tally)), assets)
+    return {
+        "about": f"**{counted(tally.total.conversations, 'clip')}, {length_text(tally.total.seconds)}**, in "
+        f"{languages}: with emotion, style, speaker, word times, affect and prosody.{about_version}",
+        "statistics": "\n\n".join(filter(None, (labels, style))),
+        "splits": f"They are those that the corpus was built with; `labels.official_split` has the corpus's "
+        f"own, where it publishes splits. {apart}",
+        "limits": "\n".join(f"- {point}" for point in points) + f"\n\n{_rejected(tally)}",
+        "credits": markdown_table(("source", "licence", "citation"), map(credit_cells, figures.credits)),
+        **{name: json.dumps(value) if value else "None" for name, value in clips.examples.items()},
     }
 
 

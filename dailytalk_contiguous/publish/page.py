@@ -5,31 +5,28 @@ import hashlib
 import itertools
 import json
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from itertools import count
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
-import pyarrow as pa
-import pyarrow.parquet as pq
-
-from dailytalk_contiguous.core.audio import embedded, probe, read_at
+from dailytalk_contiguous.core.audio import probe, read_at
 from dailytalk_contiguous.core.documents import as_text, fits, is_number, read_json
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError, Reject
-from dailytalk_contiguous.core.quality import NAMES, QualityLimits
+from dailytalk_contiguous.core.quality import QualityLimits
 from dailytalk_contiguous.core.sampling import LEAST_HOURS
-from dailytalk_contiguous.core.schema import FINISHED, Row
+from dailytalk_contiguous.core.schema import Row
 from dailytalk_contiguous.core.tally import Tally
 from dailytalk_contiguous.publish.items import (
     DATASET,
-    ReportInput,
-    rejects,
-    report_input,
-    version_rows,
-    with_sound,
+    SMALL,
+    Items,
+    clip_of,
+    is_mix,
+    open_items,
+    record_of,
 )
-from dailytalk_contiguous.publish.mixture import is_mix, mixed_rejects, mixed_rows, mixed_sounds, record_of
 from dailytalk_contiguous.publish.player import encode, panel
 from dailytalk_contiguous.publish.plots import sheet
 from dailytalk_contiguous.publish.render import Html, credits_of, fill, joined, template
@@ -47,43 +44,15 @@ from dailytalk_contiguous.publish.sections import (
 )
 from dailytalk_contiguous.publish.version import Version
 from dailytalk_contiguous.run.clip_plan import CLIPS, MEASURED
-from dailytalk_contiguous.run.clips import listed_clips
 from dailytalk_contiguous.run.outputs import TRANSCRIPT, read_run
 from dailytalk_contiguous.store.files import inside, write_bytes, write_lines, write_text
 
-# Reading a corpus for its report and its listening test: finished clips, measures, and the sound of a few.
-#
-# Shards are read row group by row group and without their audio, except that of the clips that are shown.
-# Measures of all clips, including rejected ones, are in the shards of the first pass, which is all there is
-# after `--report-only`.
+# The clips of a page or of a listening test: which of them, and the sound of each.
 
 
-def is_corpus(folder: Path) -> bool:
-    """Whether a folder is the work folder of an expressive corpus, finished or only measured."""
-    return any(_shards(folder / name) for name in (CLIPS, MEASURED))
-
-
-def finished_clips(folder: Path) -> Iterator[Row]:
-    """Finished clips and copies, without their audio. Raises DailytalkError for a damaged shard."""
-    yield from _rows(folder / CLIPS, [name for name in FINISHED if name != "audio"])
-
-
-def measured_clips(folder: Path) -> Iterator[Row]:
-    """`duration` and the measures of `core.quality` of every clip that could be measured."""
-    yield from _rows(folder / MEASURED, ["duration", *NAMES])
-
-
-def sounds(folder: Path, ids: Collection[str]) -> dict[str, bytes]:
+def left_channels(items: Items, names: Iterable[str]) -> dict[str, bytes]:
     """The left channel, the clip itself, of some clips as MP3, by id. Raises BadInput if one can't be decoded."""
-    encoded: dict[str, bytes] = {}
-    for path in _shards(folder / CLIPS):
-        with path.open("rb") as opened, pq.ParquetFile(opened) as file:
-            for number in range(file.num_row_groups):
-                names = file.read_row_group(number, columns=["id"]).column("id").to_pylist()
-                if chosen := set(names) & set(ids):
-                    rows = file.read_row_group(number, columns=["id", "audio"]).to_pylist()
-                    encoded |= {row["id"]: _mp3(row["audio"]) for row in rows if row["id"] in chosen}
-    return encoded
+    return {name: _mp3(items.sound(name).audio) for name in names}
 
 
 def spread_over(rows: Iterable[Mapping[str, Any]], count: int, seed: int = 0) -> list[str]:
@@ -114,25 +83,9 @@ def _by_turns(groups: Sequence[Sequence[str]], seed: int | None) -> list[str]:
     return [group[turn] for turn in range(longest) for group in groups if turn < len(group)]
 
 
-def _rows(folder: Path, columns: Sequence[str]) -> Iterator[Row]:
-    for path in _shards(folder):
-        try:
-            with path.open("rb") as opened, pq.ParquetFile(opened) as file:
-                for batch in file.iter_batches(columns=list(columns)):
-                    yield from batch.to_pylist()
-        except (pa.ArrowInvalid, OSError) as error:
-            cause = str(error).splitlines()[0] if str(error) else type(error).__name__
-            raise DailytalkError(f"{path} can't be read ({cause})", "run `dailytalk corpus` again") from None
-
-
-def _shards(folder: Path) -> list[Path]:
-    return sorted(folder.glob("shard-*.parquet"))
-
-
-def _mp3(audio: Mapping[str, Any] | None) -> bytes:
-    encoded = embedded(audio)
-    sample_rate = probe(encoded).sample_rate
-    return encode(read_at(encoded, sample_rate)[:, :1], sample_rate)
+def _mp3(audio: dict[str, Any]) -> bytes:
+    sample_rate = probe(audio).sample_rate
+    return encode(read_at(audio, sample_rate)[:, :1], sample_rate)
 
 
 # What a report is compared with.
@@ -155,22 +108,21 @@ def compare_folders(folder: Path, other: Path) -> Sides:
 
 def _compared(folder: Path, name: str) -> Compared:
     """All of a folder that can be heard; copies are no recordings and don't count."""
-    side = Compared(name, "utterances", Tally())
-    if is_mix(folder) or is_corpus(folder):
-        side = side._replace(unit="files" if is_mix(folder) else "clips")
-        for row in mixed_rows(folder) if is_mix(folder) else finished_clips(folder):
-            side.tally.add_clip(row)
-    elif (folder / TRANSCRIPT).is_file() or (folder / DATASET).is_dir():
-        report = report_input(folder)
-        side = side._replace(tally=Tally(report.rebuilt))
-        for row in report.rows:
-            if not row.get("problem"):
-                side.tally.add(row)
-    else:
+    if not is_mix(folder) and not any((folder / part).exists() for part in (CLIPS, MEASURED, TRANSCRIPT, DATASET)):
         raise DailytalkError(
             f"{as_text(folder)!r} has neither clips nor conversations to compare",
             "name a folder that `dailytalk corpus`, `mix`, `tag`, `speak` or `build` has finished",
         )
+    items = open_items(folder)
+    unit = "files" if items.kind == "mix" else "clips" if items.labelled else "utterances"
+    side = Compared(name, unit, Tally(items.rebuilt))
+    if items.labelled:
+        for clip in items.clips():
+            side.tally.add_clip(clip)
+    else:
+        for row in items.rows(SMALL):
+            if not row.get("problem"):
+                side.tally.add(row)
     if not side.n:
         raise DailytalkError(
             f"{as_text(folder)!r} has no finished {side.unit} to compare", "let the command that makes it finish"
@@ -217,62 +169,60 @@ def write_report(
         folder: as `dailytalk build`, `speak` or `tag` left it.
         out: the file; by default `report.html` in the folder.
         shown: how many conversations to draw and embed, from the first; or their ids.
-        other: a folder to compare its utterances with, as `source_of` takes it; None for none.
+        other: a folder to compare its utterances with, as `compare_folders` takes it; None for none.
 
     Raises DailytalkError if the folder holds no conversations or can't be read, an id is not in it, or there is
     nothing to compare.
     """
     path = out or _default_path(folder)
     sides = compare_folders(folder, other) if other else None
-    return _write(_Source(folder, as_text(folder.absolute().name), report_input(folder)), path, shown, sides)
+    return _write(open_items(folder), path, shown, sides)
 
 
 def write_version_report(version: Version, out: Path, shown: int | Sequence[str] = SHOWN) -> WrittenReport:
     """The same of a published version, row by row over the network; `version` is what `open_version` found."""
-    return _write(_Source(None, str(version), ReportInput(version_rows(version), True)), out, shown)
+    return _write(open_items(version), out, shown)
 
 
-class _Source(NamedTuple):
-    """What a report is about: its folder (None for a version on the Hub), its name, and its conversations."""
-
-    folder: Path | None
-    name: str
-    report: ReportInput
-
-
-def _write(source: _Source, path: Path, shown: int | Sequence[str], sides: Sides | None = None) -> WrittenReport:
-    folder, report = source.folder, source.report
-    tally = Tally(report.rebuilt)
+def _write(items: Items, path: Path, shown: int | Sequence[str], sides: Sides | None = None) -> WrittenReport:
+    tally = Tally(items.rebuilt)
     ids = () if isinstance(shown, int) else tuple(dict.fromkeys(shown))
     panels: dict[str, Html] = {}
     refused: list[dict[str, str]] = []
-    for row in report.rows:
+    for row in items.rows(SMALL):
         name = row["conversation_id"]
         if row.get("problem"):
             refused.append(Reject(name, "report", row["problem"], row["remedy"]).as_dict())
             continue
         tally.add(row)
         if name in ids or (isinstance(shown, int) and len(panels) < shown):
-            sounding, offset, problem = with_sound(folder, row) if folder else (row, 0.0, "")
-            panels[name] = panel(sounding, offset, report.rebuilt, problem)
+            panels[name] = _panel(items, row)
     missing = [name for name in ids if name not in panels]
     if missing:
         raise DailytalkError(
-            f"{folder or source.name} has no conversation {', '.join(map(repr, missing))}",
+            f"{items.where} has no conversation {', '.join(map(repr, missing))}",
             "give conversation ids as the dataset has them, or a number of conversations",
         )
     examples: list[dict[str, str]] = []
-    for reject in itertools.chain(refused, rejects(folder) if folder else ()):
+    for reject in itertools.chain(refused, items.rejects()):
         tally.add_reject(reject)
         if len(examples) < EXAMPLES:
             examples.append(reject)
     chosen = [panels[name] for name in ids or panels]
-    run = (read_run(folder) if folder else None) or {}
+    run = (read_run(items.folder) if items.folder else None) or {}
     sections = [*conversation_sections(tally, run, examples, _against(sides))]
     if chosen:
         sections.append(Section("listen", "Listen and look", chosen))
-    write_lines(path, page_of(source.name, sections))
+    write_lines(path, page_of(items.name, sections))
     return WrittenReport(path, path.stat().st_size, tally.total.conversations, tuple(ids or panels))
+
+
+def _panel(items: Items, row: Row) -> Html:
+    try:
+        sound = items.sound(row["conversation_id"])
+    except BadInput as problem:
+        return panel(row | {"audio": None}, 0.0, items.rebuilt, problem.reason)
+    return panel(row | {"audio": sound.audio}, sound.offset, items.rebuilt, "")
 
 
 def _default_path(folder: Path) -> Path:
@@ -332,33 +282,27 @@ def write_corpus_report(
         folder: as `dailytalk corpus` left it, with `--report-only` or without, or as `dailytalk mix` did.
         out: the page; by default `report.html` in the folder.
         markdown: a file for the summary; None for none.
-        other: a folder to compare it with, as `source_of` takes it; None for none.
+        other: a folder to compare it with, as `compare_folders` takes it; None for none.
 
     Raises DailytalkError if a folder can't be read, or there is nothing to compare.
     """
     path = out or folder / REPORT
     sides = compare_folders(folder, other) if other else None
     record = record_of(folder)
-    mixed = is_mix(folder)
-    rows, hear = (mixed_rows, mixed_sounds) if mixed else (finished_clips, sounds)
-    # How often a manifest names a clip: the rows of a mix have it, for a corpus it follows from all of them.
-    counts = {} if mixed else listed_clips(rows(folder))
-    weighted = (row | {"weight": counts.get(row["id"], row["weight"])} for row in rows(folder))
+    items = open_items(folder)
     chosen_by: list[dict[str, Any]] = []
-    figures = _figures(folder, record, _noting(weighted, chosen_by))
+    figures = _figures(items, folder, record, _noting(items.listed_clips(), chosen_by))
     examples: list[dict[str, str]] = []
-    for reject in mixed_rejects(folder) if mixed else rejects(folder):
+    for reject in items.rejects():
         figures.tally.add_reject(reject)
         if len(examples) < EXAMPLES:
             examples.append(reject)
-    chosen = spread_over(chosen_by, SAMPLES)
-    encoded = hear(folder, chosen)
-    audible = {name: encoded[name] for name in chosen}
-    shown = {row["id"]: row for row in rows(folder) if row["id"] in audible}
+    audible = left_channels(items, spread_over(chosen_by, SAMPLES))
+    shown = {name: clip_of(items.row(name)) for name in audible}
     sections = [*corpus_sections(figures, examples, _against(sides))]
     if figures.tally.total.conversations:
         sections.append(Section("listen", "Listen", [samples(shown, audible)]))
-    write_lines(path, page_of(as_text(folder.absolute().name), sections))
+    write_lines(path, page_of(items.name, sections))
     if markdown:
         write_text(markdown, summary(corpus_sections(figures, against=_against(sides))))
     clips = figures.tally.total.conversations
@@ -372,20 +316,20 @@ def _noting(rows: Iterator[Row], chosen_by: list[dict[str, Any]]) -> Iterator[Ro
         yield row
 
 
-def _figures(folder: Path, record: Mapping[str, Any], rows: Iterator[Row]) -> CorpusFigures:
+def _figures(items: Items, folder: Path, record: Mapping[str, Any], rows: Iterator[Row]) -> CorpusFigures:
     minutes = (record.get("balance") or {}).get("minutes_before", {})
     target_minutes = (record.get("settings") or {}).get("target_minutes") if minutes else None
     figures = CorpusFigures(
         Tally(),
         QualityTally(_limits(folder, record)),
-        "file" if is_mix(folder) else "clip",
+        "file" if items.kind == "mix" else "clip",
         {name: 60 * value for name, value in minutes.items()},
         60.0 * target_minutes if target_minutes and is_number(target_minutes, 0) else 3600 * LEAST_HOURS,
         credits_of(record),
     )
     for row in rows:
         figures.tally.add_clip(row)
-    for row in measured_clips(folder):
+    for row in items.measures():
         figures.quality.add(row)
     return figures
 

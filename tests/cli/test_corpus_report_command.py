@@ -73,6 +73,7 @@ def test_options_that_do_not_go_together_are_refused(
 
 
 def test_conversations_have_no_listening_test(tmp_path: Path, dailytalk: Command) -> None:
+    (tmp_path / "transcript.jsonl").touch()
     done = dailytalk("report", tmp_path, "--listening-test", "3", "--out", tmp_path / "t.html")
     assert done.code == 1
     assert "--listening-test goes with what dailytalk corpus wrote" in done.err

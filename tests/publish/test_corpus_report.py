@@ -12,7 +12,8 @@ from finished_corpora import clip_row, corpus_folder, measures
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.quality import QualityLimits
 from dailytalk_contiguous.core.tally import Tally
-from dailytalk_contiguous.publish.page import is_corpus, spread_over, write_corpus_report
+from dailytalk_contiguous.publish.items import open_items
+from dailytalk_contiguous.publish.page import spread_over, write_corpus_report
 from dailytalk_contiguous.publish.sections import MEASURES, CorpusFigures, QualityTally
 
 HOSTILE = "<b>&\"'</script></svg>é|`"
@@ -121,7 +122,7 @@ def test_limits_are_drawn_where_they_are(tmp_path: Path) -> None:
 
 def test_a_folder_that_was_only_measured_has_its_plots(tmp_path: Path) -> None:
     folder = corpus_folder(tmp_path, [], measured=[measures(), measures(snr_db=5.0)])
-    assert is_corpus(folder)
+    assert open_items(folder).kind == "measured"
     text = page(folder)
     assert "1 beyond a limit of quality" in text
     assert text.count("<h2>") == 2  # quality, and what was rejected
@@ -214,7 +215,8 @@ def test_a_speaker_that_nobody_tells_is_not_counted(tmp_path: Path) -> None:
 
 def test_a_folder_without_shards_is_no_corpus(tmp_path: Path) -> None:
     (tmp_path / "clips").mkdir()
-    assert not is_corpus(tmp_path)
+    with pytest.raises(DailytalkError, match="holds no finished conversations"):
+        open_items(tmp_path)
 
 
 def test_a_damaged_shard_is_told_of(tmp_path: Path) -> None:

@@ -8,8 +8,9 @@ from built_conversations import built_row, write_dataset
 from finished_corpora import clip_row, corpus_folder
 
 from dailytalk_contiguous.core.errors import DailytalkError
-from dailytalk_contiguous.publish.mixture import Settings, is_mix, mix_folders, mixed_rows, mixed_sounds
-from dailytalk_contiguous.publish.page import compare_folders, write_corpus_report
+from dailytalk_contiguous.publish.items import is_mix, open_items
+from dailytalk_contiguous.publish.mixture import Settings, mix_folders
+from dailytalk_contiguous.publish.page import compare_folders, left_channels, write_corpus_report
 
 CITATION = "Doe J (2020). Acted."
 
@@ -48,7 +49,7 @@ def test_its_clips_can_be_heard(mixed: Path) -> None:
 
 
 def test_sound_of_a_clip_is_its_left_channel_alone(mixed: Path) -> None:
-    [(name, mp3)] = mixed_sounds(mixed, ["acted/s1-0"]).items()
+    [(name, mp3)] = left_channels(open_items(mixed), ["acted/s1-0"]).items()
     samples, rate = soundfile.read(io.BytesIO(mp3), always_2d=True)
     assert (name, samples.shape[1], rate) == ("acted/s1-0", 1, 24000)
     assert abs(samples).max() == pytest.approx(0.2, abs=0.02)
@@ -77,4 +78,4 @@ def test_a_damaged_annotation_is_told_of(mixed: Path) -> None:
     path.write_text("{")
     assert is_mix(mixed)
     with pytest.raises(DailytalkError, match="is not JSON"):
-        list(mixed_rows(mixed))
+        list(open_items(mixed).clips())

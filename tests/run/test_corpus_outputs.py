@@ -9,7 +9,7 @@ from spoken_corpora import crema_d, rows_of, run
 from dailytalk_contiguous.core.schema import FINISHED, own_seconds
 from dailytalk_contiguous.core.tally import Tally
 from dailytalk_contiguous.publish.checking import check_folder
-from dailytalk_contiguous.publish.page import finished_clips
+from dailytalk_contiguous.publish.items import open_items
 from dailytalk_contiguous.run import clips
 from dailytalk_contiguous.run.clips import MANIFESTS, listed_clips
 from dailytalk_contiguous.shards import Shard, write_shard
@@ -23,8 +23,8 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def tally(out: Path) -> Tally:
     found = Tally()
-    counts = listed_clips(finished_clips(out))
-    for row in finished_clips(out):
+    counts = listed_clips(open_items(out).clips())
+    for row in open_items(out).clips():
         found.add_clip(row | {"weight": counts[row["id"]]})
     return found
 
