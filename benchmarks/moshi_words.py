@@ -25,7 +25,7 @@ import pocketsphinx
 import sentencepiece
 
 from dailytalk_contiguous.publish.exports import export_moshi
-from dailytalk_contiguous.publish.items import built_rows
+from dailytalk_contiguous.publish.items import open_items
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -58,8 +58,8 @@ def main() -> int:
             work = folder if (folder / "dataset").is_dir() else build(folder, Path(scratch) / f"work{number}")
             for swap in (False, True):
                 out = Path(scratch) / f"{number}-{swap}"
-                export_moshi(built_rows(work), out / "plain", swap=swap)
-                export_moshi(built_rows(work), out / "fitted", swap=swap, tokenizer=tokenizer)
+                export_moshi(open_items(work).rows(), out / "plain", swap=swap)
+                export_moshi(open_items(work).rows(), out / "fitted", swap=swap, tokenizer=tokenizer)
                 results = [
                     read(files, count) for files in (unplaced(work, swap), *map(exported, sorted(out.iterdir())))
                 ]
@@ -112,7 +112,7 @@ def stand_in(path: Path) -> Path:
 def unplaced(work: Path, swap: bool) -> Iterator[list[Aligned]]:
     """The words of Moshi's side of each conversation, as they are in the dataset."""
     side = "right" if swap else "left"
-    for row in built_rows(work):
+    for row in open_items(work).rows():
         words = [word for word in row["alignments"] if word["speaker"] == side]
         yield [(word["word"], (round(word["start"], 6), round(word["end"], 6)), MAIN) for word in words]
 

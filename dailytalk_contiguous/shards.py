@@ -17,17 +17,16 @@ import zlib
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple
+from typing import Any, NamedTuple
 
-import pyarrow as pa
-import pyarrow.parquet as pq
 from datasets import Features
 
-from dailytalk_contiguous.core.documents import MOST_OWN_BYTES, expect, fits, numbered_lines, parse_json, shown
+from dailytalk_contiguous.core.documents import MOST_OWN_BYTES, expect, fits, numbered_lines, parse_json
 from dailytalk_contiguous.core.errors import BadInput, Reject
-from dailytalk_contiguous.core.schema import Row
+from dailytalk_contiguous.core.schema import STRING, Row
 from dailytalk_contiguous.stages.base import Stage
-from dailytalk_contiguous.store.files import leads_out, write_atomically, write_lines
+from dailytalk_contiguous.store.files import leads_out, write_lines
+from dailytalk_contiguous.store.parquet import open_parquet, write_parquet
 
 # Rows that wait: a few columns at hand for planning, all the others compressed until the row's turn comes.
 #
@@ -75,6 +74,8 @@ def expand_row(row: Mapping[str, Any]) -> dict[str, Any]:
 #: The key of our record in a Parquet file's metadata, and the version of its layout.
 METADATA_KEY = b"dailytalk_contiguous"
 LAYOUT = 1
+
+_DAMAGED = "delete it and run the command that wrote it again"
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,21 +164,12 @@ def part_path(path: Path) -> Path:
 
 def write_shard(path: Path, shard: Shard, features: Features) -> None:
     """Write a shard so that it is either there, whole and on disk, or not at all."""
-    schema = features.arrow_schema  # worked out at every asking
-    columns = {name: pa.array([row[name] for row in shard.rows], schema.field(name).type) for name in features}
     sounds = {row["conversation_id"]: audio_digest(row) for row in shard.rows if "audio" in row}
     entries = {name: _entry_json(entry) | {"audio": sounds.get(name, "")} for name, entry in shard.entries.items()}
     record = {"layout": LAYOUT, "entries": entries}
-    metadata = {**(schema.metadata or {}), METADATA_KEY: json.dumps(record).encode()}
-    table = pa.table(columns, schema=schema.with_metadata(metadata))
-
-    def write(file: BinaryIO) -> None:
-        with pq.ParquetWriter(file, table.schema, compression="zstd") as writer:
-            # `load_dataset` fails on a row group without rows, and not on a file without row groups.
-            if len(table):
-                writer.write_table(table, row_group_size=1 if _holds_audio(shard) else None)
-
-    write_atomically(path, write)
+    # `load_dataset` fails on a row group without rows, and not on a file without row groups.
+    groups = [[row] for row in shard.rows] if _holds_audio(shard) else [shard.rows] if shard.rows else []
+    write_parquet(path, features, groups, {METADATA_KEY: json.dumps(record).encode()})
 
 
 def audio_digest(row: Row) -> str:
@@ -191,14 +183,11 @@ def read_entries(path: Path) -> dict[str, Entry] | None:
 
     A link to a file in another folder is none of ours.
     """
-    if not path.is_file() or leads_out(path, path.parent):  # opening a pipe waits for ever
+    if not path.is_file() or leads_out(path, path.parent):
         return None
-    with path.open("rb") as file:  # Arrow itself opens no path that isn't UTF-8
-        try:
-            metadata = pq.read_schema(file).metadata or {}
-        except (pa.ArrowException, OSError):  # Arrow has both for damaged files
-            return None
     try:
+        with open_parquet(path, _DAMAGED) as file:
+            metadata = file.schema.metadata or {}
         record = parse_json(metadata.get(METADATA_KEY, b"{}"), str(path), limit=MOST_OWN_BYTES)
     except BadInput:
         return None
@@ -211,29 +200,14 @@ def read_entries(path: Path) -> dict[str, Entry] | None:
 def read_rows(path: Path, columns: Collection[str]) -> dict[str, Row]:
     """The rows of a shard by conversation id, with such of `columns` as it has.
 
-    Raises BadInput for one that is damaged inside, whose texts are not UTF-8, or of whose columns one has not its
-    type, where `columns` are Features.
+    Raises BadInput for one that is damaged, has no ids, or of whose columns one has not its type, where `columns`
+    are Features.
     """
-    try:
-        with path.open("rb") as opened, pq.ParquetFile(opened) as file:
-            wanted = ["conversation_id", *(name for name in columns if name in file.schema_arrow.names)]
-            if isinstance(columns, Features):
-                _refuse_types(file.schema_arrow, columns)
-            rows = file.read(columns=list(dict.fromkeys(wanted))).to_pylist()
-        return {row["conversation_id"]: row for row in rows}
-    except (pa.ArrowException, OSError, UnicodeDecodeError, KeyError) as error:
-        if isinstance(error, OSError) and error.errno is not None:
-            raise  # of the disk, not of Arrow
-        cause = (str(error) or type(error).__name__).splitlines()[0]
-        raise BadInput(
-            f"the shard {shown(path)} is damaged ({cause})", "delete it and run the command that wrote it again"
-        ) from None
-
-
-def _refuse_types(schema: pa.Schema, features: Features) -> None:
-    for field_ in features.arrow_schema:
-        if field_.name in schema.names and schema.field(field_.name).type != field_.type:
-            raise pa.ArrowTypeError(f"its column {field_.name} is of type {schema.field(field_.name).type}")
+    with open_parquet(path, _DAMAGED) as file:
+        wanted = ["conversation_id", *(name for name in columns if name in file.schema.names)]
+        typed = columns if isinstance(columns, Features) else {}
+        file.check(Features({"conversation_id": STRING, **typed}), ["conversation_id"])
+        return {row["conversation_id"]: row for row in file.rows(dict.fromkeys(wanted))}
 
 
 #: What is known of the shards in a folder, so that a run reads the ends of new shards alone; and from how many

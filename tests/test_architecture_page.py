@@ -15,7 +15,7 @@ from recordings import excerpt, read_lines, save
 from test_floors import FLOORS
 
 from dailytalk_contiguous.models import engines
-from dailytalk_contiguous.publish.items import built_rows
+from dailytalk_contiguous.publish.items import open_items
 from dailytalk_contiguous.run.clips import read_corpus
 from dailytalk_contiguous.sources.corpora import registry
 
@@ -66,8 +66,8 @@ def ran(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ran]:
         sys.modules.pop(f"example_of_a_{name}", None)
 
 
-def test_page_has_four_examples_of_at_most_25_lines() -> None:
-    assert list(EXAMPLES) == ["stage", "corpus", "synthesiser", "export"]
+def test_page_has_five_examples_of_at_most_25_lines() -> None:
+    assert list(EXAMPLES) == ["stage", "corpus", "synthesiser", "export", "section"]
     assert all(len(code.splitlines()) <= 25 for (code,) in EXAMPLES.values())
 
 
@@ -97,7 +97,7 @@ def test_corpus_of_the_page_gives_measured_clips_and_rejects_a_strange_name(
 
 
 def test_synthesiser_of_the_page_speaks_a_whole_conversation(ran: Ran) -> None:
-    (row,) = built_rows(ran.folder / "work")
+    (row,) = open_items(ran.folder / "work").rows()
     assert row["problem"] is None
     spoken = [said for said in row["utterances"] if said["status"] == "spoken"]
     assert spoken
@@ -110,6 +110,11 @@ def test_export_of_the_page_names_every_file_that_it_wrote(ran: Ran) -> None:
     written = {str(path.relative_to(ran.folder / "lines")) for path in (ran.folder / "lines").rglob("*.wav")}
     assert {entry["path"] for entry in lines} == written != set()
     assert all(entry["text"] for entry in lines)
+
+
+def test_section_of_the_page_is_a_table_in_html_and_in_markdown(ran: Ran) -> None:
+    assert '<td>en</td><td class="number">1</td>' in ran.modules["section"].page
+    assert ran.modules["section"].card.endswith("| en | 1 |")
 
 
 def test_rooms_of_the_page_are_those_whose_imports_are_checked() -> None:

@@ -71,6 +71,18 @@ def test_every_part_of_the_package_has_a_floor() -> None:
     assert parts == set(FLOORS)
 
 
+def test_only_one_module_opens_parquet() -> None:
+    """Elsewhere a damaged file would have another sentence, or a traceback."""
+    users = set()
+    for path in FILES:
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            names = [alias.name for alias in node.names] if isinstance(node, ast.Import | ast.ImportFrom) else []
+            base = [f"{node.module}.{name}" for name in names] if isinstance(node, ast.ImportFrom) else names
+            if any(name.startswith("pyarrow.parquet") for name in base):
+                users.add(module_of(path))
+    assert users == {"dailytalk_contiguous.store.parquet"}
+
+
 def test_a_module_name_and_a_public_name_stand_once() -> None:
     """What is named twice is looked for twice; `benchmarks/house.py --names` lists what is."""
     spec = importlib.util.spec_from_file_location("house", PACKAGE.parent / "benchmarks" / "house.py")

@@ -30,7 +30,7 @@ from dailytalk_contiguous.core.wording import counted, length_text
 from dailytalk_contiguous.publish.checking import Finding, check_version
 from dailytalk_contiguous.publish.checking import check_folder as run_check
 from dailytalk_contiguous.publish.exports import MOSHI_RATE, WordCounts, export_csm, export_jmoshi, export_moshi
-from dailytalk_contiguous.publish.items import built_rows, splits_of, version_rows
+from dailytalk_contiguous.publish.items import open_items
 from dailytalk_contiguous.publish.snapping import snap_folder
 from dailytalk_contiguous.publish.version import Version
 
@@ -46,7 +46,8 @@ SHOWN = 20
 
 def export(
     source: Annotated[
-        str, typer.Argument(metavar="DIR|OWNER/NAME", help="Folder of speak or build, or a dataset on the Hub.")
+        str,
+        typer.Argument(metavar="DIR|OWNER/NAME", help="Folder of speak, build, corpus, or a dataset on the Hub."),
     ],
     out: TrainingOutOption,
     format: Annotated[
@@ -56,7 +57,10 @@ def export(
     split: Annotated[
         str | None,
         option(
-            HelpPanel.INPUT, "Split of a published dataset (csm, j-moshi).", metavar="NAME", show_default="train"
+            HelpPanel.INPUT,
+            "Split of a published dataset or corpus (csm, j-moshi).",
+            metavar="NAME",
+            show_default="train",
         ),
     ] = None,
     both_speakers: Annotated[
@@ -172,11 +176,12 @@ class _Given(NamedTuple):
 
 def _given(source: Path | Version, format: str, split: str | None, eval_share: float | None) -> _Given:
     """What is exported: nothing of `test`, nor of `validation` where a format has no place for it."""
-    if split is not None and (format == "moshi" or isinstance(source, Path)):
-        raise DailytalkError("--split is for a published dataset and csm or j-moshi", "leave it out")
-    if isinstance(source, Path):
-        return _Given(built_rows(source))
-    of = splits_of(source)
+    items = open_items(source, finished=True)
+    if split is not None and (format == "moshi" or items.kind == "conversations"):
+        raise DailytalkError("--split is for what has splits, and for csm or j-moshi", "leave it out")
+    of = items.splits()
+    if not of and items.kind != "version":
+        return _Given(items.rows())
     counts = Counter(of.values())
     wanted = SIDES if format == "moshi" else (split or "train",)
     if not counts.keys() & set(wanted):
@@ -185,7 +190,7 @@ def _given(source: Path | Version, format: str, split: str | None, eval_share: f
         )
     sides = {name: SIDES.get(own, "") for name, own in of.items()} if format == "moshi" else None
     return _Given(
-        version_rows(source, tuple(wanted)),
+        items.rows(splits=tuple(wanted)),
         None if eval_share else sides,
         {name: count for name, count in counts.items() if name not in wanted},
     )

@@ -16,7 +16,8 @@ from dailytalk_contiguous.cli.options import (
 from dailytalk_contiguous.cli.terminal import AsJsonOption, Console, HelpPanel, option, print_json, show_rejects
 from dailytalk_contiguous.core.documents import as_text
 from dailytalk_contiguous.core.wording import counted
-from dailytalk_contiguous.publish.mixture import LICENCES, REJECTS, Mixed, Settings, mix_summary
+from dailytalk_contiguous.publish.items import MIX_REJECTS
+from dailytalk_contiguous.publish.mixture import LICENCES, Mixed, Settings, mix_summary
 from dailytalk_contiguous.publish.mixture import mix_folders as write_mix
 
 
@@ -100,4 +101,4 @@ def _show(done: Mixed, out: Path) -> None:
         console.print(f"warning: {escape(warning)}")
     if done.rejects:
         rejects = (reject.as_dict() for reject in done.rejects)
-        show_rejects(console, f"{len(done.rejects):,}", f"in {as_text(out / REJECTS)}", rejects)
+        show_rejects(console, f"{len(done.rejects):,}", f"in {as_text(out / MIX_REJECTS)}", rejects)

@@ -24,7 +24,7 @@ SHOWN = 40
 
 
 def push(
-    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder of dailytalk speak or build.")],
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder of dailytalk speak, build or corpus.")],
     repo: Annotated[str, typer.Argument(metavar="OWNER/NAME", help="The dataset on the Hub.")],
     create: Annotated[bool, option(HelpPanel.INPUT, "Make the dataset if it isn't there.", "--create")] = False,
     private: Annotated[

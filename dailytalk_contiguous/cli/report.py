@@ -11,11 +11,10 @@ from dailytalk_contiguous.cli.terminal import AsJsonOption, Console, HelpPanel, 
 from dailytalk_contiguous.core.documents import as_text
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.wording import counted
+from dailytalk_contiguous.publish.items import is_mix, open_items
 from dailytalk_contiguous.publish.listening import JudgedClip, agreement_of, read_test, write_listening_test
-from dailytalk_contiguous.publish.mixture import is_mix
 from dailytalk_contiguous.publish.page import (
     SHOWN,
-    is_corpus,
     write_corpus_report,
     write_report,
     write_version_report,
@@ -81,7 +80,7 @@ def report(
     if seed is not None and listening_test is None:
         raise DailytalkError("--seed decides nothing without --listening-test", "leave it out")
     other = _other(against, found, listening_test)
-    if isinstance(found, Path) and (is_corpus(found) or is_mix(found)):
+    if isinstance(found, Path) and open_items(found).labelled:
         if conversations:
             raise DailytalkError("--conversations goes with conversations, and these are clips", "leave it out")
         if listening_test is None:

@@ -28,7 +28,8 @@ from dailytalk_contiguous.models.affect import fast_precisions, settled_precisio
 from dailytalk_contiguous.models.devices import device_of
 from dailytalk_contiguous.models.profiles import PROFILES
 from dailytalk_contiguous.pipelines import SpeakSettings, TagSettings
-from dailytalk_contiguous.publish.statistics import MEASURES
+from dailytalk_contiguous.publish.page import PLOT, plot_quality
+from dailytalk_contiguous.publish.sections import MEASURES
 from dailytalk_contiguous.run.clip_plan import CorpusSettings
 from dailytalk_contiguous.run.clips import CorpusOutcome, Read, WrittenConversations
 from dailytalk_contiguous.run.estimate import Price
@@ -420,9 +421,6 @@ def corpus_outcome(
 ) -> None:
     """What a run did, or would do."""
     if result.record is None and result.measured:
-        # Not above: matplotlib would be imported for every run.
-        from dailytalk_contiguous.publish.figures import plot_quality
-
         plot_quality(result.measured, settings.limits, out)
     if as_json:
         told = result.record or {"measures": _quantiles(result.measured), "kept": len(result.kept)}
@@ -486,8 +484,6 @@ def _report(console: Console, result: CorpusOutcome, out: Path) -> None:
     console.print(table)
     console.print(f"{len(result.kept):,} of {counted(len(result.measured), 'measured clip')} would be kept")
     if result.measured:
-        from dailytalk_contiguous.publish.figures import PLOT
-
         console.print(f"the measures are plotted with their limits in {escape(str(out / PLOT))}")
 
 

@@ -5,6 +5,7 @@ half a surrogate pair that can't be encoded again hours later. All of that is re
 what this module returns can be copied, compared, printed, encoded as UTF-8 and stored in Arrow.
 """
 
+import itertools
 import json
 import math
 import os
@@ -147,14 +148,20 @@ def unpack_gzip(data: bytes, name: str, remedy: str = _REMEDY, limit: int = MOST
 
 
 def json_lines(
-    path: Path, remedy: str = "mend or delete the line", nan: bool = False
+    path: Path,
+    remedy: str = "mend or delete the line",
+    nan: bool = False,
+    first: int = 1,
+    last: int | None = None,
 ) -> Iterator[tuple[int, dict[str, Any] | BadInput]]:
     """The objects of a JSON Lines file with their numbers from 1; blank lines are skipped.
+
+    Lines before `first` are not parsed, and those after `last` are not read.
 
     A line that can't be used is the BadInput that says why, without its place, so that the others are still read.
     Raises BadInput for a file that is missing or can't be read.
     """
-    for number, line in numbered_lines(path, remedy):
+    for number, line in itertools.islice(numbered_lines(path, remedy), first - 1, last):
         if len(line) > MOST_LINE_BYTES:
             yield number, BadInput(f"it has more than {_size(MOST_LINE_BYTES)}", remedy)
         elif line.strip():

@@ -94,10 +94,10 @@ def asked(licence: str | None) -> Asked:
 
 
 def licence_in_words(licence: str | None) -> str:
-    """What a licence asks for, for a table in Markdown."""
+    """What a licence asks for, for a table."""
     terms = asked(licence)
     if not terms.known:
-        return "**see its terms**"
+        return "see its terms"
     return "; ".join(text for what, text in SAYS.items() if what in terms.what) or "nothing of the data"
 
 

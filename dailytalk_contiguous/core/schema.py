@@ -292,11 +292,11 @@ PROVENANCE = {
 PUBLISHED_WORD = {"word": STRING, "start": SECONDS, "end": SECONDS, "source": STRING, "probability": MEASURE}
 
 
-def conversations(sample_rate: int | None) -> Features:
+def conversations(sample_rate: int | None, labelled: bool = False) -> Features:
     """Columns of the config `conversations`; `sample_rate` in Hz, or None where rows differ.
 
     Those of `core.schema.BUILT`, with `audio` (stereo FLAC) declared as such, `provenance` as a struct, and
-    `audio_sha256`, the digest of the encoded audio, in hexadecimal.
+    `audio_sha256`, the digest of the encoded audio, in hexadecimal. With `labelled`, `LABELS` too: they are clips.
     """
     return Features(
         {
@@ -304,12 +304,13 @@ def conversations(sample_rate: int | None) -> Features:
             "audio": Audio(sampling_rate=sample_rate, num_channels=2),
             "audio_sha256": STRING,
             "provenance": PROVENANCE,
+            **({"labels": LABELS} if labelled else {}),
         }
     )
 
 
-def utterances(sample_rate: int | None) -> Features:
-    """Columns of the config `utterances`: one row for each utterance that can be heard.
+def utterances(sample_rate: int | None, labelled: bool = False) -> Features:
+    """Columns of the config `utterances`: one row for each utterance that can be heard; arguments as above.
 
     `audio` is mono FLAC of its speaker's channel from `start` to `end`, which stay seconds of the conversation;
     `duration` is that of this audio in seconds.
@@ -327,6 +328,7 @@ def utterances(sample_rate: int | None) -> Features:
             "language": STRING,
             **columns,
             "words": List(PUBLISHED_WORD),
+            **({"labels": LABELS} if labelled else {}),
         }
     )
 
@@ -348,11 +350,11 @@ SOURCE_RECORDINGS = Features(
 )
 
 
-def published_features(config: str, sample_rate: int | None) -> Features:
-    """Columns of a config by its name; `sample_rate` as in `conversations`. Raises KeyError for another name."""
+def published_features(config: str, sample_rate: int | None, labelled: bool = False) -> Features:
+    """Columns of a config by its name; arguments as of `conversations`. Raises KeyError for another name."""
     if config == "source":
         return SOURCE_RECORDINGS
-    return {"conversations": conversations, "utterances": utterances}[config](sample_rate)
+    return {"conversations": conversations, "utterances": utterances}[config](sample_rate, labelled)
 
 
 # Columns of expressive corpora: one acted or natural clip of one speaker, with one vocabulary for every corpus.
@@ -497,6 +499,14 @@ FINISHED = Features(
         "conditioning": CONDITIONING,
     }
 )
+
+
+#: What the row of a clip has in addition to that of a conversation, whose one utterance says the rest.
+LABELS = {
+    name: FINISHED[name]
+    for name in (*TOLD, "conditioning")
+    if name not in ("id", "text", "language", "affect", "prosody", "rule")
+}
 
 
 def own_seconds(row: Mapping[str, Any]) -> float:

@@ -277,6 +277,10 @@ def rules_of(preset: str) -> tuple[Rule, ...]:
     return PRESETS[preset]
 
 
+#: Styles that these tags say; any other tag of speech whose loudness and voicing are known is `normal`.
+STYLE_OF_TAG = {"whispering": "whispered", "shouting": "shouted", "screaming": "shouted"}
+
+
 def choose_tag(evidence: Evidence, preset: str = "standard") -> Choice:
     """The tag of the first rule that holds.
 

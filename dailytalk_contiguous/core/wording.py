@@ -22,10 +22,10 @@ def counted(n: int, noun: str) -> str:
 
 
 def length_text(seconds: float) -> str:
-    """A length in the unit that people would take: `119.8 s`, `3.4 min`, `2.5 h`."""
+    """A length in the unit that people would take: `119.8 s`, `3.4 min`, `2.5 h`, `1,000.0 h`."""
     if seconds < 120:
         return f"{seconds:.1f} s"
-    return f"{seconds / 60:.1f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
+    return f"{seconds / 60:.1f} min" if seconds < 7200 else f"{seconds / 3600:,.1f} h"
 
 
 def kind_of(reason: str) -> str:

@@ -1,15 +1,13 @@
 """The dataset card: its front matter, its sections and its figures."""
 
 import json
-import math
 import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from importlib.resources import files
 from string import Template
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
-import pyarrow.parquet as pq
 import yaml
 from datasets import DatasetInfo
 from datasets.splits import SplitDict, SplitInfo
@@ -23,178 +21,45 @@ from dailytalk_contiguous.core.licensing import (
     SAYS,
     Origin,
     asked,
-    licence_in_words,
     licence_of,
 )
-from dailytalk_contiguous.core.schema import CONFIGS, EVENTS, SPLITS
-from dailytalk_contiguous.core.wording import counted
+from dailytalk_contiguous.core.schema import CONFIGS, SPLITS
+from dailytalk_contiguous.core.tally import UNKNOWN, Tally
+from dailytalk_contiguous.core.wording import counted, length_text
 from dailytalk_contiguous.publish.manifest import DataFile, Packed
 from dailytalk_contiguous.publish.render import (
-    details,
+    Code,
+    Link,
+    Strong,
+    TableCell,
+    credit_cells,
     escaped,
     is_path,
-    link,
-    listed,
     markdown_table,
     model_name,
     public_cell,
-    span,
+    terms_cell,
 )
-from dailytalk_contiguous.publish.statistics import (
-    BUCKETED,
-    OFFSET_BINS,
-    UNNAMED,
-    CardStatistics,
-    Side,
-    Sum,
-    quantile,
-    statistics_of,
+from dailytalk_contiguous.publish.sections import (
+    DIMENSIONS,
+    ROLES,
+    CorpusFigures,
+    affect_plot,
+    buckets_table,
+    dimension_plot,
+    durations_plot,
+    made_parts,
+    markdown,
+    measures_table,
+    rejected_table,
+    splits_table,
+    tags_plot,
+    tags_table,
+    turn_parts,
+    voice_tables,
 )
 from dailytalk_contiguous.publish.version import Version
-
-# The sections of a card with figures: statistics and turn-taking, as tables and sentences.
-
-
-#: Speakers that are listed; what comes after them is one line.
-MOST_SPEAKERS = 30
-
-_MEASURES = {
-    "valence": ("valence", "", 3),
-    "arousal": ("arousal", "", 3),
-    "dominance": ("dominance", "", 3),
-    "rms": ("loudness (RMS)", "full scale", 4),
-    "zcr": ("zero crossings", "a sample", 3),
-    "f0_mean": ("pitch, mean", "Hz", 1),
-    "f0_std": ("pitch, deviation", "Hz", 1),
-    "speech_rate": ("speech rate", "words/s", 2),
-    "voiced_fraction": ("voiced share", "", 3),
-}
-
-
-def split_table(stats: CardStatistics, packed: Packed) -> str:
-    """Conversations, utterances, words and hours by split, and the rows of the other configs."""
-    rows = [(f"`{name}`", sums) for name, sums in stats.splits.items()]
-    if len(rows) > 1:
-        rows.append(("all", _total([sums for _, sums in rows])))
-    lines = [
-        (name, f"{counts.conversations:,}", f"{counts.utterances:,}", f"{counts.words:,}", span(counts.seconds))
-        for name, counts in rows
-    ]
-    others = [
-        f"The config `{config}` has {counted(sum(file.rows for own in splits.values() for file in own), 'row')}."
-        for config, splits in packed.configs.items()
-        if config != "conversations"
-    ]
-    head = ("split", "conversations", "utterances", "aligned words", "audio")
-    return "\n\n".join([markdown_table(head, lines), " ".join(others)]).rstrip()
-
-
-def speaker_table(stats: CardStatistics) -> str:
-    """Speech by speaker, the longest first."""
-    ranked = sorted(stats.speakers.items(), key=lambda item: (-item[1].seconds, item[0]))
-    rows = [
-        (escaped(name), "synthesised" if synthesised else "own", *_sums(sums))
-        for (name, synthesised), sums in ranked[:MOST_SPEAKERS]
-    ]
-    rest = ranked[MOST_SPEAKERS:]
-    if rest:
-        total = _total([sums for _, sums in rest])
-        rows.append((f"{len(rest):,} others", "", "", f"{total.utterances:,}", span(total.seconds)))
-    return markdown_table(("speaker", "voice", "conversations", "utterances", "speech"), rows)
-
-
-def tag_table(stats: CardStatistics) -> str:
-    """Speech by tag, folded up."""
-    ranked = sorted(stats.tags.items(), key=lambda item: (-math.fsum(item[1].values()), item[0]))
-    rows = [
-        (
-            escaped(tag),
-            span(math.fsum(by.values())),
-            span(by.get("left", 0.0)),
-            span(by.get("right", 0.0)),
-            f"{stats.tagged[tag]:,}",
-        )
-        for tag, by in ranked
-    ]
-    return details("Speech by style tag", markdown_table(("tag", "speech", "left", "right", "utterances"), rows))
-
-
-def measure_table(stats: CardStatistics) -> str:
-    """Affect and prosody: mean, deviation and range over utterances."""
-    rows = []
-    for name, moments in {**stats.affect, **stats.prosody}.items():
-        title, unit, digits = _MEASURES[name]
-        if moments.n:
-            values = (moments.mean, moments.deviation, moments.low, moments.high)
-            rows.append((title, unit, *(f"{value:.{digits}f}" for value in values), f"{moments.n:,}"))
-    return markdown_table(
-        ("of the source performance", "unit", "mean", "deviation", "least", "most", "utterances"), rows
-    )
-
-
-def bucket_table(stats: CardStatistics) -> str:
-    """Shares of LOW, MID and HIGH, folded up."""
-    rows = []
-    for name in BUCKETED:
-        counts = stats.tally.buckets.get(name)
-        if counts:
-            total = sum(counts.values())
-            shares = (f"{100 * counts[level] / total:.0f} %" for level in ("LOW", "MID", "HIGH"))
-            rows.append((name.replace("_", " "), *shares))
-    text = markdown_table(("measure", "LOW", "MID", "HIGH"), rows)
-    return details("Buckets, of which each is relative to its speaker and conversation", text)
-
-
-def turn_measures(stats: CardStatistics, has_plot: bool) -> str:
-    """How speakers take turns, in the source and here."""
-    before, after = stats.tally.before, stats.tally.after
-    if not after.events:
-        return "No utterance has times, so there is nothing to measure."
-    backchannels = counted(stats.tally.backchannels_kept, "backchannel")
-    parts = [
-        "A floor-transfer offset is the time from the end of one speaker's turn to the start of the other's: a "
-        "gap above 0, an overlap below it.",
-        markdown_table(("measure", "source", "this dataset"), _turn_rows(before, after)),
-        "![Floor-transfer offsets in the source and in this dataset](assets/offsets.png)" if has_plot else "",
-        f"{backchannels} of {stats.tally.backchannels:,} in the source lie inside the same turn as before. "
-        f"{span(stats.tally.lost_seconds)} of the recorded speaker's speech and sounds got lost.",
-        "A *backchannel* lies inside the other's turn; an *overlap* starts shortly before the other ends; an "
-        "*interruption* starts well before, and the other stops.",
-    ]
-    return "\n\n".join(part for part in parts if part)
-
-
-def _turn_rows(before: Side, after: Side) -> list[Sequence[str]]:
-    shares = {"median offset": 0.5, "10th percentile": 0.1, "90th percentile": 0.9}
-    return [
-        *((name, _seconds(before, share), _seconds(after, share)) for name, share in shares.items()),
-        ("both speak at once", _overlap(before), _overlap(after)),
-        *((f"{event}s", f"{before.events[event]:,}", f"{after.events[event]:,}") for event in EVENTS),
-    ]
-
-
-def _seconds(side: Side, share: float) -> str:
-    value = quantile(side.offsets, share) / OFFSET_BINS
-    return "–" if math.isnan(value) else f"{value:.2f} s".replace("-", "−")
-
-
-def _overlap(side: Side) -> str:
-    return f"{100 * side.overlap_seconds / side.seconds:.1f} %" if side.seconds > 0 else "–"
-
-
-def _sums(sums: Sum) -> tuple[str, str, str]:
-    return f"{sums.conversations:,}", f"{sums.utterances:,}", span(sums.seconds)
-
-
-def _total(sums: Sequence[Sum]) -> Sum:
-    total = Sum()
-    for part in sums:
-        total.conversations += part.conversations
-        total.utterances += part.utterances
-        total.words += part.words
-        total.seconds += part.seconds
-    return total
-
+from dailytalk_contiguous.store.parquet import open_parquet
 
 # Whether a card's licence asks for less than those of its sources and models, and which one follows from them.
 #
@@ -498,87 +363,42 @@ def _dump(name: str, value: Any, line: str) -> str:
 # Limitations come from the rows themselves and are plain: users have nothing else to judge the data by.
 
 
-#: Settings of `tag` that decide what is in the data. All others concern execution, or may hold paths.
-_TAG_SETTINGS = (
-    *(
-        "profile",
-        "channel",
-        "language",
-        "asr_windows",
-        "beam",
-        "compute_type",
-        "affect_context",
-        "affect_precision",
-        "min_duration",
-        "buckets",
-        "rules",
-    ),
-)
-
-_ROLES = {
-    "speech_activity": "speech activity",
-    "recogniser": "words",
-    "affect": "affect",
-    "synthesiser": "new voice",
-    "verifier": "check of the new voice",
-}
+def statistics(tally: Tally, packed: Packed, assets: dict[str, bytes]) -> str:
+    """How much there is of what; pictures go into `assets` by their path in the repository."""
+    rows = {
+        config: sum(file.rows for files in splits.values() for file in files)
+        for config, splits in packed.configs.items()
+        if config != "conversations"
+    }
+    others = [f"The config `{config}` has {counted(n, 'row')}." for config, n in rows.items()]
+    style = (tags_plot(tally), tags_table(tally), affect_plot(tally), measures_table(tally), buckets_table(tally))
+    texts = [
+        markdown([splits_table(tally)]),
+        " ".join(others),
+        markdown((durations_plot(tally), *voice_tables(tally), *style), assets),
+    ]
+    return "\n\n".join(filter(None, texts))
 
 
-def about(stats: CardStatistics, tag: str | None) -> str:
+def about(tally: Tally, tag: str | None) -> str:
     """One paragraph: how much, in which languages, which version."""
-    total = stats.tally
-    languages = (
-        ", ".join(f"`{escaped(name)}`" for name in sorted(stats.languages)) or "a language that nobody named"
-    )
+    total = tally.total
+    languages = ", ".join(f"`{escaped(name)}`" for name in _languages(tally)) or "a language that nobody named"
     version = f" This card is about version `{tag}`." if tag else ""
     return (
-        f"**{counted(total.conversations, 'conversation')} of two people, {span(total.seconds)}**, "
+        f"**{counted(total.conversations, 'conversation')} of two people, {length_text(total.seconds)}**, "
         f"{counted(total.utterances, 'utterance')}, in {languages}: stereo, word-aligned, with a style tag, "
         f"affect and prosody for every utterance.{version}"
     )
 
 
-def models(stats: CardStatistics, run: Mapping[str, Any]) -> str:
-    """The models that had a part, with licences and links, and what ran them."""
-    rows = [
-        (
-            escaped(_ROLES.get(model.role, model.role)),
-            link(model_name(model.name), model.url),
-            escaped(model.licence or "unknown"),
-            f"{n:,}",
-        )
-        for model, n in sorted(stats.models.items())
-    ]
-    packages = ", ".join(
-        f"{public_cell(name)} {public_cell(number)}" for name, number in (run.get("packages") or {}).items()
-    )
-    tools = " and ".join(escaped(name) for name in sorted(stats.tools))
-    parts = [
-        markdown_table(("part", "model", "licence", "conversations"), rows),
-        f"Made with {tools}{f' ({packages})' if packages else ''}.",
-    ]
-    return "\n\n".join(part for part in parts if part)
-
-
-def settings(stats: CardStatistics, run: Mapping[str, Any]) -> str:
-    """The settings that decide what is in the data."""
-    options = run.get("settings") or {}
-    rows = [(name, [options[name]]) for name in _TAG_SETTINGS if options.get(name) not in (None, "", [])]
-    rows += [(name, values) for name, values in stats.decided if values not in ([None], [""], [[]])]
-    voices = sorted(voice for voice in stats.voices if voice)
-    rows += [("voice", voices[:10])] if voices else []
-    return markdown_table(
-        ("setting", "value"), ((escaped(name.replace("_", " ")), listed(values)) for name, values in rows)
-    )
-
-
-def splits(stats: CardStatistics, disjoint: str) -> str:
+def splits(tally: Tally, disjoint: str) -> str:
     """What no two splits share, in plain sentences."""
-    if len(stats.splits) < 2:
+    if len(tally.by["split"]) < 2:
         return "There is one split, so nothing is held out for evaluation."
-    n_named = len(stats.shared)
-    shared = sorted(name for name, seen_in in stats.shared.items() if len(seen_in) > 1)
-    unnamed = (UNNAMED, False) in stats.speakers
+    n_named = len(tally.splits_of)
+    shared = sorted(name for name, heard_in in tally.splits_of.items() if len(heard_in) > 1)
+    unnamed = UNKNOWN in tally.by["speaker"]
     if disjoint == "speakers" and not shared and not unnamed:
         return (
             "No recorded (right) speaker is heard in two splits. Synthesised voices do not count: they are meant "
@@ -598,34 +418,26 @@ def splits(stats: CardStatistics, disjoint: str) -> str:
     )
 
 
-def limits(stats: CardStatistics) -> str:
+def limits(tally: Tally) -> str:
     """What a user should know before trusting the data."""
-    names = {model.role: set[str]() for model in stats.models}
-    for model in stats.models:
+    names = {model.role: set[str]() for model in tally.models}
+    for model in tally.models:
         names[model.role].add(model.name)
     points = [
         "The left voice is synthesised: it has the manners and the accent of its model, not those of a person.",
         "Style tags come from rules over measures of the *source* performance. No person chose or checked them, "
         "and whether the synthesised voice does what its tag says has not been measured.",
-        *_about_words(stats, names.get("recogniser", set())),
+        *_about_words(tally, names.get("recogniser", set())),
         *_about_affect(names.get("affect", set())),
-        f"Languages by conversations: {_by_language(stats)}. Speech in others is missing, and so are the manners "
+        f"Languages by conversations: {_by_language(tally)}. Speech in others is missing, and so are the manners "
         "of talking of people who are not in the recordings.",
-        *_left_out(stats),
+        *_left_out(tally),
     ]
-    rejected = markdown_table(
-        ("rejected in", "why", "number"),
-        (
-            (public_cell(stage), public_cell(reason), f"{n:,}")
-            for (stage, reason), n in sorted(stats.tally.rejects.items())
-        ),
-    )
-    after = (
-        f"Recordings, conversations and utterances that were rejected:\n\n{rejected}"
-        if rejected
-        else ("No recording and no conversation was rejected.")
-    )
-    return "\n".join(f"- {point}" for point in points) + f"\n\n{after}"
+    return "\n".join(f"- {point}" for point in points) + f"\n\n{_rejected(tally)}"
+
+
+def _rejected(tally: Tally) -> str:
+    return markdown([rejected_table(tally)]) or "No recording and no conversation was rejected."
 
 
 def licence_section(licence: str, name: str | None, origins: Sequence[Origin], warnings: Sequence[str]) -> str:
@@ -638,15 +450,12 @@ def licence_section(licence: str, name: str | None, origins: Sequence[Origin], w
             "below hold together"
         )
     )
-    rows = [
+    rows: list[tuple[TableCell, ...]] = [
         (
-            escaped("source" if origin.role == "source" else _ROLES.get(origin.role, origin.role)),
-            link(
-                public_cell(model_name(origin.name)) if is_path(origin.name) else origin.name or "(not named)",
-                origin.url,
-            ),
-            public_cell(origin.licence or "**not known**") if origin.licence else "**not known**",
-            licence_in_words(origin.licence),
+            ROLES.get(origin.role, origin.role),
+            Link(model_name(origin.name) or "(not named)", origin.url),
+            origin.licence or Strong("not known"),
+            terms_cell(origin.licence),
         )
         for origin in origins
     ]
@@ -675,7 +484,7 @@ def warned(warnings: Sequence[str]) -> str:
 
 def changelog(history: Iterable[tuple[str, str, str]], changes: Mapping[str, Any]) -> str:
     """The versions, the newest first, and the last one's changes in numbers."""
-    rows = [(f"`{escaped(tag)}`", escaped(date), public_cell(words)) for tag, date, words in history]
+    rows = [(Code(tag), date, words) for tag, date, words in history]
     parts = [markdown_table(("version", "date", "what changed"), rows), _numbers(changes)]
     return "\n\n".join(part for part in parts if part) or "This is the first version."
 
@@ -694,9 +503,9 @@ def _numbers(changes: Mapping[str, Any]) -> str:
     return f"Against `{escaped(changes['previous'])}`: {', '.join(parts)}."
 
 
-def _about_words(stats: CardStatistics, recognisers: set[str]) -> list[str]:
+def _about_words(tally: Tally, recognisers: set[str]) -> list[str]:
     points = []
-    sources = stats.tally.word_sources
+    sources = tally.word_sources
     total = sum(sources.values())
     if total:
         shares = ", ".join(f"`{escaped(name)}` {100 * n / total:.0f} %" for name, n in sources.most_common())
@@ -723,15 +532,19 @@ def _about_affect(raters: set[str]) -> list[str]:
     return points
 
 
-def _by_language(stats: CardStatistics) -> str:
-    named = ", ".join(f"`{escaped(name)}` {n:,}" for name, n in sorted(stats.languages.items()))
-    unknown = stats.tally.conversations - sum(stats.languages.values())
-    return ", ".join(part for part in (named, f"not known {unknown:,}" if unknown else "") if part)
+def _by_language(tally: Tally) -> str:
+    sums = tally.by["language"]
+    parts = [f"`{escaped(name)}` {sums[name].conversations:,}" for name in _languages(tally)]
+    return ", ".join([*parts, *([f"not known {sums[UNKNOWN].conversations:,}"] if UNKNOWN in sums else [])])
 
 
-def _left_out(stats: CardStatistics) -> list[str]:
+def _languages(tally: Tally) -> list[str]:
+    return sorted(tally.by["language"].keys() - {UNKNOWN})
+
+
+def _left_out(tally: Tally) -> list[str]:
     points = []
-    statuses = stats.tally.statuses
+    statuses = tally.statuses
     if statuses["dropped"]:
         points.append(f"{counted(statuses['dropped'], 'utterance')} left out of the audio (`status: dropped`).")
     if statuses["kept-original"]:
@@ -739,8 +552,8 @@ def _left_out(stats: CardStatistics) -> list[str]:
             f"{counted(statuses['kept-original'], 'utterance')} on the left in the original voice "
             "(`kept-original`)."
         )
-    if stats.tally.reasons:
-        reasons = "; ".join(f"{public_cell(reason)} ({n:,})" for reason, n in stats.tally.reasons.most_common(10))
+    if tally.reasons:
+        reasons = "; ".join(f"{public_cell(reason)} ({n:,})" for reason, n in tally.reasons.most_common(10))
         points.append(f"Why, in the words of the log: {reasons}.")
     return points
 
@@ -762,16 +575,38 @@ def _note(origin: Origin) -> str:
 
 _T = TypeVar("_T")
 
+#: Columns of `conversations` that are read: all except the audio.
+COLUMNS = (
+    *("conversation_id", "recording_id", "duration", "source_duration", "language", "utterances", "alignments"),
+    *("sounds", "speakers", "timeline", "provenance"),
+)
+
 #: The web page of datasets, even if another server was used for the upload.
 _HOME = "https://huggingface.co/datasets"
 
 #: Ids of the Hub's list of tasks; recognition is not among them, as most transcripts are a recogniser's.
 TASKS = ("text-to-speech", "audio-to-audio")
 
+#: The same for clips.
+CLIP_TASKS = ("text-to-speech", "audio-classification")
+CLIP_TAGS = ("speech", "expressive", "emotion", "style", "prosody", "word-alignment")
+
 TAGS = ("speech", "dialogue", "full-duplex", "turn-taking", "prosody", "emotion", "word-alignment", "moshi")
 
 #: What the Hub calls datasets of up to so many rows.
 _SIZES = ("n<1K", "1K<n<10K", "10K<n<100K", "100K<n<1M", "1M<n<10M", "10M<n<100M", "100M<n<1B", "1B<n<10B")
+
+
+class ClipFacts(NamedTuple):
+    """What a card of clips says of them.
+
+    Attributes:
+        figures: what is counted of them by label, with the corpora and their authors.
+        examples: a value of `emotion`, `style` and `speaker` that a clip has, for the lines that load by one.
+    """
+
+    figures: CorpusFigures
+    examples: Mapping[str, str | None]
 
 
 @dataclass(frozen=True)
@@ -789,6 +624,7 @@ class CardFacts:
         contact: how to reach the publisher; None: that of an earlier version, else the
             repository's discussions.
         citation: BibTeX; None: one made from the rest.
+        clips: what is known of a version of clips; None for conversations.
     """
 
     repo: str
@@ -799,6 +635,7 @@ class CardFacts:
     changes: Mapping[str, Any] = field(default_factory=dict)
     contact: str | None = None
     citation: str | None = None
+    clips: ClipFacts | None = None
 
     def __post_init__(self) -> None:
         if self.licence and self.licence != self.licence.lower():
@@ -840,9 +677,11 @@ def render_card(
     Raises:
         CardDamaged: the markers or the front matter of `old` are damaged.
     """
-    from dailytalk_contiguous.publish.figures import card_plots  # matplotlib, which no other command needs
-
-    stats = statistics_of(version, rejects)
+    tally = Tally()
+    for split, row in version.rows("conversations", COLUMNS):
+        tally.add(row, split)
+    for reject in rejects:
+        tally.add_reject(reject)
     front, body = divide(old or "")
     memory = written_of(body)
     values_before, last, contact = (
@@ -850,21 +689,22 @@ def render_card(
         memory.get("values") or {},
         facts.contact or memory.get("contact"),
     )
-    origins = _origins(stats)
-    values_now = _values(stats, packed, version, facts, origins)
+    origins = _origins(tally)
+    values_now = _values(tally, packed, version, facts, origins)
     chosen = [*(LICENCE_KEYS if facts.licence else ()), *(("pretty_name",) if facts.pretty_name else ())]
     values_before |= {key: values_now[key] for key in chosen}
     values = merge(values_before, values_now, {key: value for key, value in last.items() if key not in chosen})
-    assets = card_plots(stats)
+    assets: dict[str, bytes] = {}
     against = tuple(
         dict.fromkeys(sentence for licence in _chosen(values) for sentence in warnings(licence, origins))
     )
-    filled = _filled(stats, packed, replace(facts, contact=contact), run, values, assets, origins, against)
+    filled = _filled(tally, packed, replace(facts, contact=contact), run, values, assets, origins, against)
     written = _written(
         {key: value for key, value in values_now.items() if key not in chosen}, values, values_before, last
     )
     new_front = rewrite(front, values)
-    new_body = update_body(body, escaped(values["pretty_name"]), _sections(filled), written, contact)
+    template = card_template(CLIPS_CARD if facts.clips else CONVERSATIONS_CARD)
+    new_body = update_body(body, escaped(values["pretty_name"]), _sections(template, filled), written, contact)
     return Card(with_front(new_front, new_body), assets, against)
 
 
@@ -889,13 +729,17 @@ def _written(
     }
 
 
-def card_template() -> str:
-    """The template of a card: sections between markers, with names of values after dollar signs."""
-    return files(__package__).joinpath("assets", "card.md").read_text(encoding="utf-8")
+#: Templates of cards: of conversations, and of clips.
+CONVERSATIONS_CARD, CLIPS_CARD = "card.md", "clips.md"
 
 
-def _sections(values: Mapping[str, str]) -> dict[str, str]:
-    return {name: _tidy(Template(raw).substitute(values)) for name, raw in sections_of(card_template()).items()}
+def card_template(name: str = CONVERSATIONS_CARD) -> str:
+    """A template of a card: sections between markers, with names of values after dollar signs."""
+    return files(__package__).joinpath("assets", name).read_text(encoding="utf-8")
+
+
+def _sections(template: str, values: Mapping[str, str]) -> dict[str, str]:
+    return {name: _tidy(Template(raw).substitute(values)) for name, raw in sections_of(template).items()}
 
 
 def _tidy(section: str) -> str:
@@ -906,7 +750,7 @@ def _tidy(section: str) -> str:
 
 
 def _values(
-    stats: CardStatistics, packed: Packed, version: Version, facts: CardFacts, origins: Sequence[Origin]
+    tally: Tally, packed: Packed, version: Version, facts: CardFacts, origins: Sequence[Origin]
 ) -> dict[str, Any]:
     models = [origin for origin in origins if origin.role != "source"]
     licence = facts.licence or derived([origin.licence for origin in origins if origin.role == "source"], models)
@@ -917,10 +761,10 @@ def _values(
         "license_name": "see-the-card" if is_other else None,
         "license_link": f"{_HOME}/{facts.repo}#licences" if is_other else None,
         "pretty_name": facts.pretty_name or facts.repo.partition("/")[2].replace("-", " ").replace("_", " "),
-        "language": sorted(stats.languages) or None,
-        "task_categories": list(TASKS),
-        "tags": list(TAGS),
-        "size_categories": [_size(stats.tally.conversations)],
+        "language": _languages(tally) or None,
+        "task_categories": list(CLIP_TASKS if facts.clips else TASKS),
+        "tags": list(CLIP_TAGS if facts.clips else TAGS),
+        "size_categories": [_size(tally.total.conversations)],
         "configs": [_config(config, splits) for config, splits in configs.items()],
         "dataset_info": [_info(config, splits, version) for config, splits in configs.items()],
     }
@@ -954,18 +798,18 @@ def _info(config: str, splits: Mapping[str, Sequence[DataFile]], version: Versio
 
 
 def _plain_bytes(file: DataFile) -> int:
-    footer = pq.read_metadata(file.path)
-    return sum(footer.row_group(number).total_byte_size for number in range(footer.num_row_groups))
+    with open_parquet(file.path, "push again") as opened:
+        return opened.plain_bytes()
 
 
 def _size(rows: int) -> str:
     return next((name for power, name in enumerate(_SIZES) if rows < 1000 * 10**power), _SIZES[-1])
 
 
-def _origins(stats: CardStatistics) -> list[Origin]:
+def _origins(tally: Tally) -> list[Origin]:
     """Sources first, then models, each in the order of their names."""
-    sources = sorted(stats.sources, key=lambda source: (source[0] or "", source[1] or ""))
-    return [Origin("source", name or "", licence) for name, licence in sources] + sorted(stats.models)
+    sources = sorted(tally.sources, key=lambda source: (source[0] or "", source[1] or ""))
+    return [Origin("source", name or "", licence) for name, licence in sources] + sorted(tally.models)
 
 
 def _chosen(values: Mapping[str, Any]) -> list[str]:
@@ -975,37 +819,28 @@ def _chosen(values: Mapping[str, Any]) -> list[str]:
 
 
 def _filled(
-    stats: CardStatistics,
+    tally: Tally,
     packed: Packed,
     facts: CardFacts,
     run: Mapping[str, Any],
     values: Mapping[str, Any],
-    assets: Mapping[str, bytes],
+    assets: dict[str, bytes],
     origins: Sequence[Origin],
     against: Sequence[str],
 ) -> dict[str, str]:
     revision = f', revision="{facts.tag}"' if facts.tag else ""
     contact = facts.contact or f"{_HOME}/{facts.repo}/discussions"
-    return {
+    if facts.clips:
+        filled = _filled_of_clips(tally, packed, facts.tag, facts.clips, assets)
+    else:
+        filled = _filled_of_conversations(tally, packed, facts.tag, assets)
+    return filled | {
         "repo": facts.repo,
-        "split": next(iter(stats.splits), "train"),
+        "split": next(iter(tally.by["split"]), "train"),
         "revision": revision,
         "revision_option": f" --revision {facts.tag}" if facts.tag else "",
-        "about": about(stats, facts.tag),
         "warnings": warned(against),
-        "split_table": split_table(stats, packed),
-        "speaker_table": speaker_table(stats),
-        "tag_table": tag_table(stats),
-        "tag_plot": _image(assets, "tags", "Hours of speech by style tag and channel"),
-        "length_plot": _image(assets, "lengths", "How long the conversations are"),
-        "affect_plot": _image(assets, "affect", "Valence and arousal of the utterances"),
-        "measure_table": measure_table(stats),
-        "bucket_table": bucket_table(stats),
-        "turns": turn_measures(stats, "assets/offsets.png" in assets),
-        "splits": splits(stats, packed.disjoint),
-        "model_table": models(stats, run),
-        "settings_table": settings(stats, run),
-        "limits": limits(stats),
+        "made": markdown(made_parts(tally, run)),
         "licences": licence_section(", ".join(_chosen(values)), values.get("license_name"), origins, against),
         "contact": f"To have a recording of yourself removed, write to {contact} and name the conversation's id; "
         "it is taken out of the next version, and old versions that hold it should be deleted.",
@@ -1014,8 +849,48 @@ def _filled(
     }
 
 
-def _image(assets: Mapping[str, bytes], name: str, alt_text: str) -> str:
-    return f"![{alt_text}](assets/{name}.png)" if f"assets/{name}.png" in assets else ""
+def _filled_of_conversations(
+    tally: Tally, packed: Packed, tag: str | None, assets: dict[str, bytes]
+) -> dict[str, str]:
+    return {
+        "about": about(tally, tag),
+        "statistics": statistics(tally, packed, assets),
+        "turns": markdown(turn_parts(tally), assets) or "No utterance has times, so there is nothing to measure.",
+        "splits": splits(tally, packed.disjoint),
+        "limits": limits(tally),
+    }
+
+
+def _filled_of_clips(
+    tally: Tally, packed: Packed, tag: str | None, clips: ClipFacts, assets: dict[str, bytes]
+) -> dict[str, str]:
+    figures, speakers = clips.figures, clips.figures.tally.splits_of
+    shared = sum(len(heard_in) > 1 for heard_in in speakers.values())
+    apart = (
+        "No speaker is heard in two splits."
+        if packed.disjoint == "speakers"
+        else f"**Speakers are not held apart**: {shared:,} of {counted(len(speakers), 'speaker')} can be heard in "
+        "more than one split, so figures on these splits say nothing about new speakers."
+    )
+    points = [
+        *([] if not tally.word_sources["proportional"] else ["Word times `proportional` are guesses."]),
+        "Emotions and styles are those of the corpora, which name and act them differently; tags, and styles "
+        "whose `style_source` is `rule`, come from rules over measures, and no person checked them.",
+    ]
+    about_version = f" This card is about version `{tag}`." if tag else ""
+    languages = ", ".join(f"`{escaped(name)}`" for name in _languages(tally)) or "a language that nobody named"
+    labels = markdown([dimension_plot(figures, name) for name in DIMENSIONS])
+    style = markdown((tags_table(tally), affect_plot(figures.tally), measures_table(figures.tally)), assets)
+    return {
+        "about": f"**{counted(tally.total.conversations, 'clip')}, {length_text(tally.total.seconds)}**, in "
+        f"{languages}: with emotion, style, speaker, word times, affect and prosody.{about_version}",
+        "statistics": "\n\n".join(filter(None, (labels, style))),
+        "splits": f"They are those that the corpus was built with; `labels.official_split` has the corpus's "
+        f"own, where it publishes splits. {apart}",
+        "limits": "\n".join(f"- {point}" for point in points) + f"\n\n{_rejected(tally)}",
+        "credits": markdown_table(("source", "licence", "citation"), map(credit_cells, figures.credits)),
+        **{name: json.dumps(value) if value else "None" for name, value in clips.examples.items()},
+    }
 
 
 def _citation(facts: CardFacts, title: str) -> str:

@@ -35,24 +35,30 @@ from dailytalk_contiguous.core.turns import Timed, fitness
 from dailytalk_contiguous.core.word_times import frame_of
 from dailytalk_contiguous.core.wording import counted
 from dailytalk_contiguous.publish.exports import (
-    ABOUT,
     AUDIO,
     BATCH,
     CONFIG,
     CONVERSATIONS,
     CSM_RATE,
-    EVAL,
     MOSHI_RATE,
     SPEAKERS,
     TEXT,
-    TRAIN,
     WINDOW_SECONDS,
     window_count,
 )
-from dailytalk_contiguous.publish.items import TOLERANCE, problem_of, shard_rows, shards, voices
+from dailytalk_contiguous.publish.items import (
+    ABOUT,
+    EVAL,
+    MIX,
+    TOLERANCE,
+    TRAIN,
+    finished_items,
+    open_items,
+    voices,
+)
 from dailytalk_contiguous.publish.loading import file_differences
 from dailytalk_contiguous.publish.manifest import MANIFEST
-from dailytalk_contiguous.publish.mixture import ABOUT_SHAPE, CLIP_MANIFESTS, MIX, most_listed
+from dailytalk_contiguous.publish.mixture import ABOUT_SHAPE, CLIP_MANIFESTS, most_listed
 from dailytalk_contiguous.publish.version import Version
 from dailytalk_contiguous.run.clip_plan import MEASURED
 from dailytalk_contiguous.run.clips import MANIFESTS
@@ -791,6 +797,7 @@ def _shown(folder: Path, path: Path) -> str:
 
 
 _SPEAK_AGAIN = "build it again with `dailytalk speak`"
+_CHECK_AGAIN = "see that you may read it, and check again"
 
 #: Kinds of findings on rows that can't be used, by column.
 _KINDS = {"utterances": "bad-utterance", "alignments": "bad-word", "sounds": "bad-sound"}
@@ -816,13 +823,18 @@ def check_dataset(folder: Path) -> tuple[list[Finding], dict[str, Any]]:
     """
     findings: list[Finding] = []
     tally = _Tally()
-    for path in shards(folder):
+    items = finished_items(folder)
+    for path in items.files:
         shown = str(path.relative_to(folder))
         try:
-            for row in shard_rows(path):
+            for _, row in items.rows_of(path):
                 findings += _row(f"{shown}: {row['conversation_id']}", row, tally)
         except DailytalkError as problem:
             findings.append(error("unreadable-shard", shown, problem.reason, problem.remedy))
+        except OSError as problem:
+            findings.append(
+                error("unreadable-shard", shown, f"it can't be read ({problem.strerror})", _CHECK_AGAIN)
+            )
     return _verdict(findings, tally)
 
 
@@ -853,9 +865,8 @@ def _row(file: str, row: Row, tally: _Tally) -> Iterator[Finding]:
     if name in tally.ids:
         yield error("duplicate", file, f"the conversation {name!r} occurs twice", "delete one of the shards")
     tally.ids.add(name)
-    problem = problem_of(row)
-    if problem:
-        yield error(_KINDS.get(problem.column, "bad-row"), file, problem.reason, _SPEAK_AGAIN)
+    if row["problem"]:
+        yield error(_KINDS.get(row["problem_column"], "bad-row"), file, row["problem"], _SPEAK_AGAIN)
         return
     loudness: Loudness | None = None
     try:
@@ -963,18 +974,14 @@ def check_version(version: Version) -> tuple[list[Finding], dict[str, Any]]:
 
     Raises DailytalkError if it has no conversations, or can't be read.
     """
-    config = CONFIGS[0]
-    if config not in version.configs():
-        raise DailytalkError(
-            f"{version} has no config {config!r}", "name a dataset that `dailytalk push` published"
-        )
+    items = open_items(version)
     findings = list(_files(version))
     splits: dict[str, int] = {}
 
     def rows() -> Iterator[tuple[str, Row]]:
-        for split, row in version.rows(config, [*BUILT, "audio_sha256"]):
-            splits[split] = splits.get(split, 0) + 1
-            name = f"{config}/{split}: {row['conversation_id']}"
+        for row in items.rows([*BUILT, "audio_sha256"]):
+            splits[row["split"]] = splits.get(row["split"], 0) + 1
+            name = f"{CONFIGS[0]}/{row['split']}: {row['conversation_id']}"
             if hashlib.sha256(row["audio"]["bytes"] or b"").hexdigest() != row["audio_sha256"]:
                 findings.append(
                     error("changed-audio", name, "its audio is not that of its audio_sha256", _PUBLISH_AGAIN)

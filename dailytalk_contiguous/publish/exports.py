@@ -15,7 +15,15 @@ from dailytalk_contiguous.core.schema import AUDIO_FOLDER, MAIN, OTHER, Row
 from dailytalk_contiguous.core.spans import balanced_range
 from dailytalk_contiguous.core.tags import tags_among
 from dailytalk_contiguous.core.word_times import SpokenWord, place_words
-from dailytalk_contiguous.publish.items import AlignedWord, Conversation, Utterance, conversation
+from dailytalk_contiguous.publish.items import (
+    ABOUT,
+    EVAL,
+    TRAIN,
+    AlignedWord,
+    Conversation,
+    Utterance,
+    conversation,
+)
 from dailytalk_contiguous.publish.splits import Split, as_given, split
 from dailytalk_contiguous.store.files import json_text
 from dailytalk_contiguous.store.owned_folder import OwnedFolder, file_name
@@ -81,7 +89,7 @@ def _middle(gap: tuple[float, float]) -> float:
 # folder.
 
 
-TRAIN, EVAL, CONFIG, ABOUT = "train.jsonl", "eval.jsonl", "moshi-finetune.yaml", "conversations.json"
+CONFIG = "moshi-finetune.yaml"
 
 #: Hz that Mimi, Moshi's codec, takes; the trainer resamples anything else without a word.
 MOSHI_RATE = 24000

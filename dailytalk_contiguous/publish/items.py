@@ -1,48 +1,61 @@
-"""Finished rows of a folder or of a version on the Hub, one at a time: to be checked, exported or shown."""
+"""Conversations and clips through one reader: of work folders, versions, mixes and training folders."""
 
+import itertools
 import json
+from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence, Set
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+from functools import cached_property
 from itertools import groupby
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-import pyarrow.parquet as pq
+from datasets import Features
 
-from dailytalk_contiguous.core.audio import HIGHEST_RATE, LOWEST_RATE, Pcm, embedded, probe, read_pcm
-from dailytalk_contiguous.core.documents import expect, is_number, json_lines, parse_json, quoted
+from dailytalk_contiguous.core.audio import HIGHEST_RATE, LOWEST_RATE, Pcm, embedded, probe, read_pcm, to_uri
+from dailytalk_contiguous.core.documents import (
+    MOST_BYTES,
+    as_text,
+    expect,
+    is_number,
+    json_lines,
+    parse_json,
+    quoted,
+    read_json,
+    shown,
+)
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
+from dailytalk_contiguous.core.quality import NAMES
 from dailytalk_contiguous.core.schema import (
     AFFECT,
     ALIGNED_WORD,
     BUILT,
     CHANNELS,
     CONFIGS,
+    FINISHED,
+    LABELS,
+    MAIN,
     PROSODY,
     SOUND,
     UTTERANCE,
     Row,
-    wrong_type,
 )
 from dailytalk_contiguous.core.wording import counted
-from dailytalk_contiguous.publish.version import COPY, PARQUET_ERRORS, Version, cause
-from dailytalk_contiguous.run.outputs import TRANSCRIPT, rejects_in
+from dailytalk_contiguous.publish.version import COPY, Version, open_version
+from dailytalk_contiguous.run.clip_plan import CLIPS, MEASURED
+from dailytalk_contiguous.run.clips import listed_clips
+from dailytalk_contiguous.run.outputs import RECORD, RUN, TRANSCRIPT, read_run, rejects_in
 from dailytalk_contiguous.shards import Entry, ShardIndex, read_rows
 from dailytalk_contiguous.sources.transcribed import BASE, at_hand, tagged_row
-from dailytalk_contiguous.store.files import is_inside
+from dailytalk_contiguous.store.files import inside, is_inside
+from dailytalk_contiguous.store.hub import parse_reference
+from dailytalk_contiguous.store.parquet import ParquetReader, open_parquet
 
-# Finished conversations for exporters, one at a time: the main speaker first, samples at one rate.
-#
-# Reading goes shard by shard and row group by row group, so that memory holds a few conversations however large
-# the dataset is. Which speaker is the main one (left, or right after a swap) is decided here, once, for all
-# formats.
+# Which rows can be used: all that readers rely on is checked here.
 
-
-#: Seconds that a word may be outside its audio: the sample that is lost or won when the rate is changed.
-TOLERANCE = 0.001
 
 _REMEDY = "build the conversation again"
 
@@ -55,7 +68,7 @@ _PROVENANCE: dict[str, Any] = {
 }
 
 #: Columns whose types are checked; `provenance` is a struct in what was published, and only `push` reads it.
-_TYPED = tuple(name for name in BUILT if name != "provenance")
+_TYPED = Features({name: BUILT[name] for name in BUILT if name != "provenance"})
 
 #: Statuses of utterances that are not in the audio.
 _UNHEARD = ("dropped",)
@@ -63,15 +76,885 @@ _UNHEARD = ("dropped",)
 #: Seconds that a time or a length may have: a month, which no conversation takes.
 MOST_SECONDS = 31 * 86400.0
 
-#: Bytes of the samples of one conversation that are held: two hours of stereo at 24 kHz.
-MOST_PCM_BYTES = 700_000_000
-
 #: Columns that are lists: what an item is called, the fields that it has, and the one that names its channel.
 _LISTS = {
     "utterances": ("utterance", UTTERANCE, "channel"),
     "alignments": ("word", ALIGNED_WORD, "speaker"),
     "sounds": ("sound", SOUND, "channel"),
 }
+
+
+def judged(row: Row, name: str) -> Row:
+    """A finished row with its `problem`, the column that has it, and `remedy`; `name` is its id if it has none."""
+    problem = problem_of(row)
+    identity = row["conversation_id"] or name
+    return row | {
+        "conversation_id": identity,
+        "problem": problem and problem.reason,
+        "problem_column": problem and problem.column,
+        "remedy": problem and _REMEDY,
+    }
+
+
+class Problem(NamedTuple):
+    """Why a row can't be used: the column, and a sentence."""
+
+    column: str
+    reason: str
+
+
+def problem_of(row: Mapping[str, Any]) -> Problem | None:
+    """Why a finished row can't be used, or None: all that readers rely on is checked here.
+
+    It has an id and a length; its lists hold whole items, each of a known channel, with times that are numbers.
+    A dropped utterance has none. Audio and texts are checked by their users.
+    """
+    if not (row["conversation_id"] or "").strip():
+        return Problem("conversation_id", "it has no conversation_id")
+    for column in ("duration", "source_duration"):
+        missing = column == "source_duration" and row[column] is None
+        if not missing and not is_number(row[column], 0.0, MOST_SECONDS):
+            return Problem(column, f"its {column} is {quoted(row[column])}, no length in seconds")
+    for column, (item, fields, channel) in _LISTS.items():
+        for number, part in enumerate(row[column] or (), 1):
+            reason = _item_problem(part, fields, channel)
+            if reason:
+                return Problem(column, f"its {item} {number} {reason}")
+    return None
+
+
+def _item_problem(part: Mapping[str, Any] | None, fields: Mapping[str, Any], channel: str) -> str | None:
+    if part is None:
+        return "is empty"
+    if fields.keys() - part.keys():
+        return f"has no {', '.join(sorted(fields.keys() - part.keys()))}"
+    if part[channel] not in CHANNELS:
+        return f"names a channel {quoted(part[channel])}, not {' or '.join(CHANNELS)}"
+    if part.get("status") in _UNHEARD:
+        return None
+    times = {edge: part[edge] for edge in ("start", "end")}
+    wrong = next((edge for edge, at in times.items() if not is_number(at, -MOST_SECONDS, MOST_SECONDS)), None)
+    return f"has the {wrong} {quoted(times[wrong])}, no time in seconds" if wrong else None
+
+
+def row_provenance(row: Mapping[str, Any]) -> dict[str, Any]:
+    """What the provenance of a finished row says. Raises BadInput if it is not JSON, or not of its shape."""
+    text = expect(row["provenance"] or "{}", str, "its provenance", _REMEDY)
+    value = parse_json(text, "its provenance", _REMEDY)
+    record: dict[str, Any] = expect(value, _PROVENANCE, "its provenance", _REMEDY)
+    return record
+
+
+# One reader for everything that holds items: rows, one row, its sound, its rejects.
+#
+# An item is a conversation, or a clip, which is a conversation of one utterance on the left with `labels`. Rows
+# come in the order of the files, a row group in memory at a time, and only the requested columns are read. Where
+# each row is, is found once for each reader, on the first request for a row by its id.
+
+
+#: Where `dailytalk tag` and the commands after it put their shards.
+TAGGED, DATASET = "tagged", "dataset"
+
+#: All columns of `core.schema.BUILT` except the audio.
+SMALL = tuple(name for name in BUILT if name != "audio")
+
+#: Columns that are checked before a row can be used (`problem_of`).
+_JUDGED = frozenset({"conversation_id", "duration", "source_duration", *_LISTS})
+
+#: Columns of a finished clip that are the same in the row of a conversation.
+_SHARED = frozenset({"conversation_id", "split", "audio", "sample_rate", "duration", "language"})
+
+_CORPUS_AGAIN = "run `dailytalk corpus` again"
+
+
+class ItemSound(NamedTuple):
+    """Encoded audio as `core.audio` takes it, and the second of it at which the item begins."""
+
+    audio: dict[str, Any]
+    offset: float = 0.0
+
+
+class Items(ABC):
+    """What `open_items` gives.
+
+    Attributes:
+        where: the folder, or the version.
+        kind: `conversations`, `tagged`, `clips`, `measured` (clips, of which nothing is finished), `mix`, `moshi`
+            or `version`.
+        rebuilt: whether times are of a finished conversation; otherwise they are those of the recording, in both
+            places, and rows have no `timeline`.
+    """
+
+    kind: str
+    rebuilt = True
+
+    def __init__(self, where: Path | Version) -> None:
+        self.where = where
+
+    @property
+    def labelled(self) -> bool:
+        """Whether rows are clips (in a mix: may be), and have `labels`."""
+        return self.kind in ("clips", "measured", "mix")
+
+    @property
+    def folder(self) -> Path | None:
+        """The folder; None for a version on the Hub."""
+        return self.where if isinstance(self.where, Path) else None
+
+    @property
+    def name(self) -> str:
+        """What a page about it is called."""
+        return as_text(self.folder.absolute().name) if self.folder else str(self.where)
+
+    @abstractmethod
+    def rows(self, columns: Iterable[str] | None = None, splits: Collection[str] | None = None) -> Iterator[Row]:
+        """Rows with the columns of `core.schema.BUILT`, `labels` and `split`, the last two None where unknown.
+
+        A row that can't be used has its `problem` and `remedy`; both are None in the others.
+
+        Args:
+            columns: read only these; `problem` is there if those that are checked are among them.
+            splits: only the rows of these; None for all.
+
+        Raises DailytalkError, on the first row at the latest, if a file can't be read.
+        """
+
+    @abstractmethod
+    def row(self, name: str) -> Row:
+        """The row of an id, without its audio. Raises BadInput if there is none."""
+
+    @abstractmethod
+    def sound(self, name: str) -> ItemSound:
+        """The sound of the row of an id; no other row's is read. Raises BadInput if there is none."""
+
+    def clips(self) -> Iterator[Row]:
+        """The rows that have labels, flat: with the columns of `core.schema.FINISHED`, except the audio."""
+        rows = self.rows([*SMALL, "labels", "split"])
+        return (clip_of(row) for row in rows if row["labels"] is not None)
+
+    def listed_clips(self) -> Iterator[Row]:
+        """`clips`, with how often a manifest names each as its `weight`."""
+        counts = {} if self.kind == "mix" else listed_clips(self.clips())  # in a mix they have it
+        return (clip | {"weight": counts.get(clip["id"], clip["weight"])} for clip in self.clips())
+
+    def measures(self) -> Iterator[Row]:
+        """`duration` and the measures of `core.quality` of every clip that was measured, of rejected ones too."""
+        return iter(())
+
+    def splits(self) -> dict[str, str]:
+        """The split of each row by its id, of those that have one; nothing else is read."""
+        rows = self.rows(["conversation_id", "split"])
+        return {row["conversation_id"]: row["split"] for row in rows if row["split"]}
+
+    def rejects(self) -> Iterator[dict[str, str]]:
+        """What was rejected on the way: `id`, `stage`, `reason` and `remedy` of each; a damaged line says so."""
+        return rejects_in(self.folder) if self.folder else iter(())
+
+    def _missing(self, name: str) -> BadInput:
+        where = shown(self.folder) if self.folder else self.where
+        return BadInput(f"{where} has no conversation {name!r}", "give conversation ids as the dataset has them")
+
+
+class Place(NamedTuple):
+    """Where a row is: its file (a path, or a name in a version), its row group, and its number in that."""
+
+    file: Path | str
+    group: int
+    number: int
+
+
+class FiledItems(Items):
+    """Items in Parquet: a folder of shards, or a version. `files`: their paths or names, in order."""
+
+    files: Sequence[Path | str]
+
+    def rows(self, columns: Iterable[str] | None = None, splits: Collection[str] | None = None) -> Iterator[Row]:
+        """As in `Items`."""
+        wanted = None if columns is None else {*columns, "split"}
+        for file in self.files:
+            for _, row in self.rows_of(file, wanted) if self._may_hold(file, splits) else ():
+                if splits is None or row["split"] in splits:
+                    yield row
+
+    def row(self, name: str) -> Row:
+        """As in `Items`."""
+        return self.at(self._place_of(name), [*SMALL, "labels", "split"])
+
+    def sound(self, name: str) -> ItemSound:
+        """As in `Items`."""
+        return ItemSound(self.at(self._place_of(name), ["audio"])["audio"])
+
+    def rows_of(self, file: Path | str, columns: Iterable[str] | None = None) -> Iterator[tuple[Place, Row]]:
+        """The rows of one of `files`, each with its place; columns and errors as in `rows`."""
+        wanted = None if columns is None else {*columns}
+        with self._opened(file, wanted) as opened:
+            sizes = enumerate(opened.group_sizes)
+            places = (Place(file, group, number) for group, size in sizes for number in range(size))
+            rows = opened.rows(self._stored(opened.schema.names, wanted))
+            for count, (place, row) in enumerate(zip(places, rows, strict=False), 1):
+                made = self._made(row, file, wanted, count)
+                self._latest = made["conversation_id"], place
+                yield place, made
+
+    def at(self, place: Place, columns: Iterable[str] | None = None) -> Row:
+        """The row at a place. Raises BadInput if there is none any more."""
+        wanted = None if columns is None else {*columns}
+        with self._opened(place.file, wanted) as opened:
+            row = opened.row(place.group, place.number, self._stored(opened.schema.names, wanted))
+        if row is None:
+            raise BadInput(f"{place.file} has changed meanwhile", "run the same command again")
+        return self._made(row, place.file, wanted, place.number + 1)
+
+    @abstractmethod
+    def _opened(self, file: Path | str, columns: Set[str] | None) -> AbstractContextManager[ParquetReader]: ...
+
+    @abstractmethod
+    def _stored(self, names: Collection[str], columns: Set[str] | None) -> list[str]:
+        """The columns of a file, which has `names`, that these are made from."""
+
+    @abstractmethod
+    def _made(self, row: Row, file: Path | str, columns: Set[str] | None, number: int) -> Row:
+        """An item from a row of a file."""
+
+    def _may_hold(self, file: Path | str, splits: Collection[str] | None) -> bool:
+        return True
+
+    #: The row that was read last, whose sound is asked for most often: no index is needed for that.
+    _latest: tuple[str | None, Place] | None = None
+
+    def _place_of(self, name: str) -> Place:
+        if self._latest and self._latest[0] == name:
+            return self._latest[1]
+        if name not in self._places:
+            raise self._missing(name)
+        return self._places[name]
+
+    @cached_property
+    def _places(self) -> dict[str, Place]:
+        pairs = (pair for file in self.files for pair in self.rows_of(file, ["conversation_id"]))
+        return {row["conversation_id"]: place for place, row in pairs}
+
+
+class Shards(FiledItems):
+    """A work folder of finished conversations or clips, or a folder of their shards."""
+
+    files: Sequence[Path]
+
+    def __init__(self, folder: Path, labelled: bool) -> None:
+        super().__init__(folder)
+        self._root = folder
+        self.files = clip_shards(folder / CLIPS) if labelled else _shards(folder)
+        self.kind = ("clips" if self.files else "measured") if labelled else "conversations"
+        self._provenance = _provenance(folder) if labelled else None
+
+    def measures(self) -> Iterator[Row]:
+        """As in `Items`."""
+        for path in clip_shards(self._root / MEASURED):
+            with open_parquet(path, _CORPUS_AGAIN) as opened:
+                yield from opened.rows(["duration", *NAMES])
+
+    def as_row(self, stored: Row) -> Row:
+        """The columns of BUILT and `labels`, from all columns of a shard of clips."""
+        row = conversation_of(stored) | {"provenance": self._provenance}
+        return {name: row[name] for name in (*BUILT, "labels")}
+
+    def splits(self) -> dict[str, str]:
+        """As in `Items`: only clips have splits before they are published."""
+        return super().splits() if self.labelled else {}
+
+    def audio_bytes(self) -> int:
+        """Bytes of encoded audio, from the footers."""
+        total = 0
+        for path in self.files:
+            with self._opened(path, None) as opened:
+                total += opened.column_bytes("audio.bytes")
+        return total
+
+    @contextmanager
+    def _opened(self, file: Path | str, columns: Set[str] | None) -> Iterator[ParquetReader]:
+        with open_parquet(Path(file), _CORPUS_AGAIN if self.labelled else "build the dataset again") as opened:
+            if self.labelled:
+                opened.check(FINISHED, FINISHED)
+            else:
+                remedy = "name the dataset of finished conversations, or run `dailytalk speak` again"
+                opened.check(_TYPED, BUILT, remedy)
+            yield opened
+
+    def _stored(self, names: Collection[str], columns: Set[str] | None) -> list[str]:
+        if not self.labelled:
+            return [name for name in BUILT if columns is None or name in {"conversation_id", *columns}]
+        if columns is not None and columns <= _SHARED:
+            return [name for name in FINISHED if name in {"conversation_id", "split", *columns}]
+        return [name for name in FINISHED if name != "audio" or columns is None or name in columns]
+
+    def _made(self, row: Row, file: Path | str, columns: Set[str] | None, number: int) -> Row:
+        made = {"labels": None, "split": None, **row}
+        if "words" in row:
+            made = conversation_of(row) | {"provenance": self._provenance}
+        if "audio" in row:
+            made["audio"] = embedded(row["audio"])
+        return judged(made, f"row {number} of {Path(file).name}") if made.keys() >= _JUDGED else made
+
+
+def _provenance(folder: Path) -> str:
+    """That of clips, which have none in their rows: what run.json says of all of them."""
+    run = read_run(folder) or {}
+    tool = {"tool": f"dailytalk-contiguous {run['version']}"} if run.get("version") else {}
+    return json.dumps(tool | {"models": run.get("models") or {}}, sort_keys=True)
+
+
+class VersionItems(FiledItems):
+    """The conversations of a version, on the Hub or in a folder."""
+
+    kind = "version"
+
+    def __init__(self, version: Version) -> None:
+        super().__init__(version.where if isinstance(version.where, Path) else version)
+        self._version, config = version, CONFIGS[0]
+        if config not in version.configs():
+            raise DailytalkError(
+                f"{version} has no config {config!r}", "name a dataset that `dailytalk push` published"
+            )
+        names = {split: version.files(config, split) for split in version.configs()[config]}
+        self._split_of = {name: split for split, files in names.items() for name in files}
+        self.files = list(self._split_of)
+
+    @property
+    def labelled(self) -> bool:
+        """As in `Items`; the first file is asked."""
+        return "labels" in (self._version.features(CONFIGS[0]) or {})
+
+    @property
+    def name(self) -> str:
+        """As in `Items`."""
+        return str(self._version)
+
+    def rejects(self) -> Iterator[dict[str, str]]:
+        """None: those of the runs are not published line by line."""
+        return iter(())
+
+    def _opened(self, file: Path | str, columns: Set[str] | None) -> AbstractContextManager[ParquetReader]:
+        required = set(BUILT) if columns is None else {"conversation_id", *columns} - {"labels", "split"}
+        return self._version.parquet(str(file), required)
+
+    def _stored(self, names: Collection[str], columns: Set[str] | None) -> list[str]:
+        wanted = {*BUILT, "labels"} if columns is None else {"conversation_id", *columns}
+        return [name for name in names if name in wanted]
+
+    def _made(self, row: Row, file: Path | str, columns: Set[str] | None, number: int) -> Row:
+        split = self._split_of[str(file)]
+        made = {"labels": None, **row, "split": split}
+        if "audio" in row:
+            made["audio"] = embedded(row["audio"])
+        if "provenance" in row:
+            made["provenance"] = json.dumps(row["provenance"], ensure_ascii=False, sort_keys=True)
+        name = f"row {number} of {CONFIGS[0]}/{split}"
+        return judged(made, name) if made.keys() >= _JUDGED else made
+
+    def _may_hold(self, file: Path | str, splits: Collection[str] | None) -> bool:
+        return splits is None or self._split_of[str(file)] in splits
+
+
+def open_items(where: str | Path | Version, finished: bool = False) -> Items:
+    """Open whatever holds conversations or clips.
+
+    >>> from dailytalk_contiguous.publish.items import open_items
+    >>> items = open_items("work")
+    >>> items.kind, [row["conversation_id"] for row in items.rows(["conversation_id"])]
+    ('conversations', ['call'])
+
+    Args:
+        where: a work folder of conversations (finished, or only tagged), a folder of their shards, a work folder
+            of `dailytalk corpus` (finished, or only measured), a mix, a training folder for Moshi, a version in a
+            folder or on the Hub: what `open_version` gave, or `OWNER/NAME@TAG`.
+        finished: take no folder of which nothing is finished.
+
+    Raises DailytalkError if it is none of these, or holds nothing.
+    """
+    if isinstance(where, str):
+        named = None if Path(where).exists() else parse_reference(where)
+        where = open_version(named) if named else Path(where)
+    if isinstance(where, Version):
+        return VersionItems(where)
+    if not where.exists():
+        raise DailytalkError(f"{where} does not exist", "check the path")
+    if is_mix(where) or (not finished and _is_training_folder(where)):
+        return TrainingItems(where)
+    if clip_shards(where / CLIPS) or clip_shards(where / MEASURED):
+        clips = Shards(where, labelled=True)
+        if finished and clips.kind == "measured":
+            raise DailytalkError(
+                f"{where} holds a corpus that was measured and not finished",
+                "run dailytalk corpus without --report-only",
+            )
+        return clips
+    is_work = any((where / name).exists() for name in (DATASET, TAGGED, TRANSCRIPT))
+    if not is_work and CONFIGS[0] in (version := open_version(where)).configs():
+        return VersionItems(version)
+    if any((where / DATASET).glob("*.parquet")) or finished or not (where / TRANSCRIPT).is_file():
+        return Shards(where, labelled=False)
+    return TaggedItems(where)
+
+
+def finished_items(folder: Path) -> Shards:
+    """The finished conversations or clips of a folder. Raises DailytalkError if it holds none in shards."""
+    items = open_items(folder, finished=True)
+    if not isinstance(items, Shards):
+        raise DailytalkError(
+            f"{folder} holds no finished conversations",
+            "name what `dailytalk build`, `speak` or `corpus` has written",
+        )
+    return items
+
+
+def clip_shards(folder: Path) -> list[Path]:
+    """The shards of a folder of clips, by name; none where there is no such folder."""
+    return sorted(folder.glob("shard-*.parquet"))
+
+
+def _shards(folder: Path) -> list[Path]:
+    """The Parquet files of a dataset, by name.
+
+    Raises DailytalkError if there are none, or one is a symbolic link out of the dataset.
+    """
+    inside_work = folder / DATASET
+    if not inside_work.is_dir() and (folder / TAGGED).is_dir():
+        raise DailytalkError(f"{folder} was tagged and not spoken yet", f"run dailytalk speak {folder}")
+    root = inside_work if inside_work.is_dir() else folder
+    # A name with a leading dot is half written, or in the staging folder of a push.
+    paths = sorted(
+        path
+        for path in root.rglob("*.parquet")
+        if not any(part.startswith(".") for part in path.relative_to(root).parts)
+    )
+    if not paths:
+        raise DailytalkError(
+            f"{folder} holds no finished conversations",
+            "name a folder that `dailytalk build` or `dailytalk speak` has written",
+        )
+    outside = next((path for path in paths if not is_inside(path, root)), None)
+    if outside:
+        raise DailytalkError(f"{outside} is a symbolic link out of its folder", COPY)
+    return paths
+
+
+# A clip as a conversation, and back.
+
+
+def conversation_of(clip: Row) -> Row:
+    """The row of a clip as that of a conversation with `labels` and `split`; `clip` has the columns of FINISHED.
+
+    The clip is on the left; before it, and on the right, there may be a prompt.
+    """
+    start = (clip["conditioning"] or {}).get("clip_start") or 0.0
+    affect, prosody = clip["affect"] or {}, clip["prosody"] or {}
+    name, text = clip["conversation_id"], clip["text"]
+    utterance = dict.fromkeys(UTTERANCE) | {
+        "utterance_id": f"{name}/left/0000",
+        "channel": "left",
+        "source_channel": "left",
+        "speaker": clip["speaker"],
+        "start": start,
+        "end": clip["duration"],
+        "kind": "speech",
+        "status": "kept",
+        "event": "turn",
+        "text_raw": text,
+        "text": text,
+        "tagged_text": f"({clip['tag']}) {text}" if clip["tag"] and text else text,
+        "language": clip["language"],
+        "models": {"recogniser": None, "affect": affect.get("source")},
+        "tag": clip["tag"],
+        "rule": clip["rule"],
+        **{measure: affect.get(measure) for measure in AFFECT},
+        **{measure: prosody.get(measure) for measure in PROSODY},
+    }
+    # An empty item of a damaged shard stays one, and is a problem of the row.
+    words = [word and {"probability": None, **word, "speaker": "left"} for word in clip["words"] or ()]
+    return {
+        "conversation_id": name,
+        "recording_id": clip["augmented_from"] or name,
+        **({"audio": clip["audio"]} if "audio" in clip else {}),
+        "sample_rate": clip["sample_rate"],
+        "duration": clip["duration"],
+        "source_duration": None,
+        "language": clip["language"],
+        "utterances": [utterance],
+        "alignments": words,
+        "sounds": [],
+        "speakers": {"left": clip["speaker"], "right": None},
+        "timeline": None,
+        "provenance": None,
+        "labels": {label: clip[label] for label in LABELS},
+        "split": clip["split"],
+    }
+
+
+def clip_of(row: Row) -> Row:
+    """What `conversation_of` made a row from, without its audio."""
+    (utterance,) = row["utterances"]
+    clip: Row = row["labels"] | {
+        "conversation_id": row["conversation_id"],
+        "id": row["conversation_id"],
+        "text": utterance["text"],
+        "language": row["language"],
+        "affect": {
+            **{name: utterance[name] for name in AFFECT},
+            "source": (utterance["models"] or {}).get("affect"),
+        },
+        "prosody": {name: utterance[name] for name in PROSODY},
+        "rule": utterance["rule"],
+        "sample_rate": row["sample_rate"],
+        "duration": row["duration"],
+        "words": [
+            word and {name: word[name] for name in ("word", "start", "end", "source")}
+            for word in row["alignments"] or ()
+        ],
+    }
+    return clip
+
+
+# Training folders: WAVs with JSON beside them, named by manifests, as moshi-finetune reads them.
+#
+# The facts of a clip are in the JSON, and how often it is seen is how often the manifest names it. Conversations
+# have no labels there; each is one file of its folder.
+
+
+#: Manifests of a training folder of conversations or a mix, by side; the facts on its conversations.
+TRAIN, EVAL, ABOUT = "train.jsonl", "eval.jsonl", "conversations.json"
+MOSHI_MANIFESTS = {"train": TRAIN, "eval": EVAL}
+
+#: Splits by the sides of a training folder.
+_SPLITS = {"train": "train", "eval": "validation"}
+
+#: The record of a mix, and its rejects. Not `.jsonl`: the trainer would take it for a manifest.
+MIX, MIX_REJECTS = "mix.json", "rejects.json"
+
+_AGAIN = "make that folder again"
+
+#: What a manifest names is a WAV: by its name, and by its first bytes.
+_SUFFIXES = (".wav", ".wave")
+_HEADERS = (b"RIFF", b"RF64", b"RIFX")
+
+_ENTRY = {"path": str, "duration": float, "emotion?": str, "style?": str}
+
+#: The fields of the JSON beside a WAV that a mix takes over.
+ANNOTATION: dict[str, Any] = {
+    f"{name}?": str for name in ("id", "corpus", "licence", "speaker", "emotion", "style", "split")
+}
+ANNOTATION |= dict.fromkeys(("text?", "tag?", "rule?", "language?", "augmented_from?"), str)
+ANNOTATION |= dict.fromkeys(("affect?", "prosody?", "conditioning?"), dict)
+ANNOTATION |= {"alignments": list, "word_sources?": list, "weight?": float, "duration?": float}
+
+
+class TrainingItems(Items):
+    """The files of a mix, or of a training folder for Moshi, each once.
+
+    A clip has the id of its corpus, anything else its path in the folder; `labels` are those of clips in a mix,
+    where a conversation has none except `corpus`, the folder that it came from. `weight` is how often the manifest
+    names the file.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder)
+        self._root = folder
+        self.kind = "mix" if is_mix(folder) else "moshi"
+
+    def rows(self, columns: Iterable[str] | None = None, splits: Collection[str] | None = None) -> Iterator[Row]:
+        """As in `Items`."""
+        wanted = None if columns is None else {*columns}
+        for path, (side, _, _) in self._lines.items():
+            if splits is None or _SPLITS[side] in splits:
+                row = self._row(path)
+                yield row | (self._audio(path) if wanted is None or "audio" in wanted else {})
+
+    def row(self, name: str) -> Row:
+        """As in `Items`."""
+        return self._row(self._path_of(name))
+
+    def sound(self, name: str) -> ItemSound:
+        """As in `Items`."""
+        return ItemSound(self._audio(self._path_of(name))["audio"])
+
+    def rejects(self) -> Iterator[dict[str, str]]:
+        """As in `Items`."""
+        for reject in (
+            expect(read_json(inside(self._root, MIX_REJECTS)), [dict], MIX_REJECTS) if self.labelled else ()
+        ):
+            yield {name: str(reject.get(name) or "") for name in ("id", "stage", "reason", "remedy")}
+
+    @cached_property
+    def _lines(self) -> dict[str, tuple[str, float, int]]:
+        """By path: side, seconds, and how often it is named."""
+        lines: dict[str, tuple[str, float, int]] = {}
+        for side, name in MOSHI_MANIFESTS.items():
+            named = entries(self._root / name)
+            times = Counter(line["path"] for line in named)
+            lines |= {line["path"]: (side, line["duration"], times[line["path"]]) for line in named}
+        return lines
+
+    @cached_property
+    def _paths(self) -> dict[str, str]:
+        return {annotated(self._root, path)[1].get("id") or path: path for path in self._lines}
+
+    def _path_of(self, name: str) -> str:
+        if name not in self._paths:
+            raise self._missing(name)
+        return self._paths[name]
+
+    def _audio(self, path: str) -> dict[str, Any]:
+        return {"audio": {"bytes": None, "path": to_uri(annotated(self._root, path)[0])}}
+
+    def _row(self, path: str) -> Row:
+        side, seconds, times = self._lines[path]
+        annotation = annotated(self._root, path)[1]
+        sources = annotation.get("word_sources") or itertools.repeat(None)
+        clip = {column: annotation.get(column) for column in FINISHED if column not in ("audio", "words")}
+        clip |= {
+            "conversation_id": annotation.get("id") or path,
+            "corpus": annotation.get("corpus") or Path(path).parent.name,
+            "duration": seconds,
+            "split": _SPLITS[side],
+            "weight": float(times),
+        }
+        row = conversation_of(clip | {"words": []})
+        for aligned, source in zip(annotation["alignments"], sources, strict=False):
+            match aligned:
+                case [str(word), [int() | float() as start, int() | float() as end], str(speaker)]:
+                    about = {
+                        "speaker": "left" if speaker == MAIN else "right",
+                        "source": source,
+                        "probability": None,
+                    }
+                    row["alignments"].append({"word": word, "start": start, "end": end, **about})
+                case _:
+                    raise BadInput(
+                        f"a word beside {path} is {quoted(aligned)}, not [word, [start, end], speaker]", _AGAIN
+                    )
+        return judged(row, path)
+
+
+def _is_training_folder(folder: Path) -> bool:
+    """Whether a folder is a training folder for Moshi, and nothing that it was made from."""
+    return (folder / TRAIN).is_file() and not (folder / DATASET).is_dir()
+
+
+def is_mix(folder: Path) -> bool:
+    """Whether a folder is what `dailytalk mix` has finished."""
+    return (folder / MIX).is_file()
+
+
+def record_of(path: Path) -> dict[str, Any]:
+    """The content of a folder's run.json or mix.json; empty without. Raises BadInput for a damaged file."""
+    for name in (RUN, MIX):
+        if (path / name).is_file():
+            return read_shaped(inside(path, name), RECORD)
+    return {}
+
+
+def entries(manifest: Path) -> list[dict[str, Any]]:
+    """The lines of a manifest, in order; none if it is not there. Raises DailytalkError for a damaged one."""
+    if not manifest.is_file():
+        return []
+    try:
+        lines = json_lines(inside(manifest.parent, manifest.name))
+        return [expect(_line(number, line), _ENTRY, f"line {number}") for number, line in lines]
+    except BadInput as problem:
+        raise DailytalkError(
+            f"{as_text(manifest)!r} is no manifest ({problem.reason})", "run `dailytalk check` on its folder"
+        ) from None
+
+
+def _line(number: int, line: dict[str, Any] | BadInput) -> dict[str, Any]:
+    if isinstance(line, BadInput):
+        raise BadInput(f"line {number}: {line.reason}", line.remedy)
+    return line
+
+
+def annotated(folder: Path, name: str) -> tuple[Path, dict[str, Any]]:
+    """A WAV that a manifest names in its folder, and the JSON beside it.
+
+    Raises BadInput for a name that leads out of the folder or is no WAV's, and if one of the two is missing or
+    damaged: named files end up in a training folder, and may be shared with it.
+    """
+    if not name.lower().endswith(_SUFFIXES):
+        raise BadInput(f"the manifest in {as_text(folder)!r} names {quoted(name)}, which is no WAV", _AGAIN)
+    try:
+        files = [inside(folder, name), inside(folder, Path(name).with_suffix(".json"))]
+    except BadInput as problem:
+        raise BadInput(f"the manifest in {as_text(folder)!r}: {problem.reason}", problem.remedy) from None
+    missing = next((file for file in files if not file.is_file()), None)
+    if missing:
+        raise BadInput(f"{as_text(missing)!r} is named and not there", _AGAIN)
+    with files[0].open("rb") as file:
+        if file.read(4) not in _HEADERS:
+            raise BadInput(f"{as_text(files[0])!r} is named as audio and is no WAV", _AGAIN)
+    return files[0], read_shaped(files[1], ANNOTATION)
+
+
+def read_shaped(path: Path, shape: Any, limit: int = MOST_BYTES) -> dict[str, Any]:
+    """The object in a JSON file, of a shape (see `core.documents.expect`). Raises BadInput."""
+    content: dict[str, Any] = expect(read_json(path, _AGAIN, limit), shape, as_text(path), _AGAIN)
+    return content
+
+
+# Conversations that were only tagged, in the form of finished ones.
+#
+# They are read from transcript.jsonl, because people edit that file and not the shards; the shards have the
+# lengths of its conversations and where their sound is. The lines of a conversation are expected to be together,
+# as `dailytalk tag` writes them.
+
+
+#: The fields of a transcript's line that are read.
+_LINE = {
+    **dict.fromkeys(("conversation_id?", "audio_file?", "utterance_id?", "speaker?", "kind?", "text?"), str),
+    **dict.fromkeys(("tag?", "rule?", "language?"), str),
+    **dict.fromkeys(("vad?", "features?", "vad_bucket?", "prosody_bucket?", "models?"), dict),
+    "words?": [{"word": str, "start": float, "end": float}],
+}
+
+_Lines = Sequence[tuple[int, dict[str, Any]]]
+
+
+class TaggedItems(Items):
+    """The conversations of a folder that was only tagged: without audio, `sounds` and `timeline`."""
+
+    kind = "tagged"
+    rebuilt = False
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder)
+        self._tagged, self._transcript = folder / TAGGED, folder / TRANSCRIPT
+
+    def rows(self, columns: Iterable[str] | None = None, splits: Collection[str] | None = None) -> Iterator[Row]:
+        """As in `Items`. No row has audio, or is of a split."""
+        groups = groupby(_json_lines(self._transcript), lambda pair: _name(pair[1]))
+        return (self._row(name, list(lines)) for name, lines in (groups if splits is None else ()))
+
+    def row(self, name: str) -> Row:
+        """As in `Items`."""
+        if name not in self._numbers:
+            raise self._missing(name)
+        first, last = self._numbers[name]
+        return self._row(name, list(_json_lines(self._transcript, first, last)))
+
+    def sound(self, name: str) -> ItemSound:
+        """As in `Items`: the recording, and where in it the conversation begins.
+
+        A tagged shard holds the path of its recording. The author of a shared folder may have put another path
+        there, so it is read only if its identity is that of the tagged recording.
+        """
+        path, _ = self._entries.get(name, (None, None))
+        if path is None:
+            raise BadInput("the folder does not say where its recording is", "run dailytalk tag again")
+        tagged = tagged_row(self._base(path).get(name))
+        return ItemSound(at_hand(tagged, None)["audio"], tagged["offset"])
+
+    @cached_property
+    def _entries(self) -> dict[str, tuple[Path, Entry]]:
+        return ShardIndex(self._tagged).entries
+
+    @cached_property
+    def _numbers(self) -> dict[str, tuple[int, int]]:
+        """By conversation: the numbers of its first and its last line."""
+        groups = groupby(_json_lines(self._transcript), lambda pair: _name(pair[1]))
+        numbers = ((name, [number for number, _ in lines]) for name, lines in groups)
+        return {name: (lines[0], lines[-1]) for name, lines in numbers}
+
+    def _base(self, path: Path) -> dict[str, Row]:
+        """What a shard knows of its recordings; neighbours in the transcript are mostly of one shard."""
+        if self._latest[0] != path:
+            self._latest = path, read_rows(path, BASE)
+        return self._latest[1]
+
+    _latest: tuple[Path | None, dict[str, Row]] = (None, {})
+
+    def _row(self, name: str, lines: _Lines) -> Row:
+        # A transcript counts from the start of the recording, which may have been cut into several conversations.
+        shard, entry = self._entries.get(name, (None, None))
+        is_made = entry is not None and not entry.reject
+        offset = tagged_row(self._base(shard).get(name))["offset"] if shard and is_made else 0.0
+        utterances = [_utterance(line, offset, self._transcript, number) for number, line in lines]
+        words = [
+            {**word, "start": word["start"] - offset, "end": word["end"] - offset}
+            | {"speaker": line["channel"], "source": (line.get("models") or {}).get("recogniser")}
+            for _, line in lines
+            for word in line.get("words") or ()
+        ]
+        languages = Counter(line["language"] for _, line in lines if line.get("language"))
+        furthest = max(utterance["end"] for utterance in utterances)
+        return {
+            "conversation_id": name,
+            "recording_id": entry.recording_id if entry else name,
+            "audio": None,
+            "sample_rate": None,
+            "duration": entry.duration if entry else furthest,
+            "source_duration": entry.duration if entry else furthest,
+            "language": languages.most_common(1)[0][0] if languages else None,
+            "utterances": utterances,
+            "alignments": sorted(words, key=lambda word: word["start"]),
+            "sounds": [],
+            "speakers": {line["channel"]: line.get("speaker") for _, line in reversed(lines)},
+            "timeline": None,
+            "provenance": None,
+            "labels": None,
+            "split": None,
+            "problem": None,
+            "remedy": None,
+        }
+
+
+def _name(line: Mapping[str, Any]) -> str:
+    """The conversation of a line; the older tool's lines name only their recording."""
+    return str(line.get("conversation_id") or line.get("audio_file") or "")
+
+
+def _utterance(line: Mapping[str, Any], offset: float, path: Path, number: int) -> dict[str, Any]:
+    start, end = line.get("start"), line.get("end")
+    if line.get("channel") not in ("left", "right") or not is_number(start) or not is_number(end):
+        raise DailytalkError(
+            f"line {number} of {path} has channel {line.get('channel')!r}, start {start!r} and end {end!r}",
+            "give it a channel (left or right) and two times in seconds, or delete the line",
+        )
+    times = {"start": line["start"] - offset, "end": line["end"] - offset}
+    affect, features = line.get("vad") or {}, line.get("features") or {}
+    buckets = (line.get("vad_bucket") or {}) | (line.get("prosody_bucket") or {})
+    return (
+        dict.fromkeys(UTTERANCE)
+        | {name: line.get(name) for name in ("utterance_id", "channel", "speaker", "kind", "text", "tag", "rule")}
+        | {"source_channel": line["channel"], "source_start": times["start"], "source_end": times["end"]}
+        | {name: _measure(affect.get(name)) for name in AFFECT}
+        | {name: _measure(features.get(name)) for name in PROSODY}
+        | {f"{name}_bucket": value for name, value in buckets.items()}
+        | times
+    )
+
+
+def _measure(value: Any) -> float | None:
+    return value if is_number(value) else None
+
+
+def _json_lines(path: Path, first: int = 1, last: int | None = None) -> Iterator[tuple[int, dict[str, Any]]]:
+    """The objects of some lines of a file, with their numbers. Raises DailytalkError for a line that is none."""
+    for number, line in json_lines(path, nan=True, first=first, last=last):
+        if isinstance(line, BadInput):
+            raise DailytalkError(f"line {number} of {path}: {line.reason}", line.remedy)
+        try:
+            yield number, expect(line, _LINE, f"line {number} of {path}", "mend or delete the line")
+        except BadInput as error:
+            raise DailytalkError(error.reason, error.remedy) from None
+
+
+# A row as exporters see it: the main speaker first, samples at one rate.
+#
+# Which speaker is the main one (left, or right after a swap) is decided here, once, for all formats.
+
+
+#: Seconds that a word may be outside its audio: the sample that is lost or won when the rate is changed.
+TOLERANCE = 0.001
+
+#: Bytes of the samples of one conversation that are held: two hours of stereo at 24 kHz.
+MOST_PCM_BYTES = 700_000_000
 
 
 class AlignedWord(NamedTuple):
@@ -130,178 +1013,6 @@ class Conversation:
         return len(self.pcm) / self.sample_rate
 
 
-def built_rows(folder: Path) -> Iterator[Row]:
-    """Yield the rows of a finished dataset, in order of file name; one row group is in memory at a time.
-
-    A row that can't be used has its `problem` and `remedy`; both are None in the others.
-
-    Args:
-        folder: a work folder with `dataset/`, or a folder of Parquet shards.
-
-    Raises:
-        DailytalkError: there are no shards, one can't be read, or it isn't a finished dataset's.
-    """
-    for path in shards(folder):
-        for number, row in enumerate(shard_rows(path), 1):
-            yield judged(row, f"row {number} of {path.name}")
-
-
-def version_rows(version: Version, splits: Collection[str] | None = None) -> Iterator[Row]:
-    """Yield a published version's conversations as the finished rows that they were, one row group in memory.
-
-    A row that can't be used has its `problem` and `remedy`, as in `built_rows`.
-
-    Args:
-        version: what `open_version` found.
-        splits: only these, and nothing of the others is read; None for all.
-
-    Raises:
-        DailytalkError: it has no conversations, or its files can't be read.
-    """
-    config = CONFIGS[0]
-    configs = version.configs()
-    if config not in configs:
-        raise DailytalkError(
-            f"{version} has no config {config!r}", "name a dataset that `dailytalk push` published"
-        )
-    unwanted = {
-        name
-        for split in configs[config]
-        if splits is not None and split not in splits
-        for name in version.files(config, split)
-    }
-    part = replace(version, names=tuple(name for name in version.names if name not in unwanted))
-    for number, (split, row) in enumerate(part.rows(config, list(BUILT)), 1):
-        text = json.dumps(row["provenance"], ensure_ascii=False, sort_keys=True)
-        yield judged(row | {"provenance": text}, f"row {number} of {config}/{split}")
-
-
-def judged(row: Row, name: str) -> Row:
-    """A finished row with its `problem` and `remedy`; `name` becomes its id where it has none."""
-    problem = problem_of(row)
-    identity = row["conversation_id"] or name
-    return row | {
-        "conversation_id": identity,
-        "problem": problem and problem.reason,
-        "remedy": problem and _REMEDY,
-    }
-
-
-class Problem(NamedTuple):
-    """Why a row can't be used: the column, and a sentence."""
-
-    column: str
-    reason: str
-
-
-def problem_of(row: Mapping[str, Any]) -> Problem | None:
-    """Why a finished row can't be used, or None: all that readers rely on is checked here.
-
-    It has an id and a length; its lists hold whole items, each of a known channel, with times that are numbers.
-    A dropped utterance has none. Audio and texts are checked by their users.
-    """
-    if not (row["conversation_id"] or "").strip():
-        return Problem("conversation_id", "it has no conversation_id")
-    for column in ("duration", "source_duration"):
-        missing = column == "source_duration" and row[column] is None
-        if not missing and not is_number(row[column], 0.0, MOST_SECONDS):
-            return Problem(column, f"its {column} is {quoted(row[column])}, no length in seconds")
-    for column, (item, fields, channel) in _LISTS.items():
-        for number, part in enumerate(row[column] or (), 1):
-            reason = _item_problem(part, fields, channel)
-            if reason:
-                return Problem(column, f"its {item} {number} {reason}")
-    return None
-
-
-def _item_problem(part: Mapping[str, Any] | None, fields: Mapping[str, Any], channel: str) -> str | None:
-    if part is None:
-        return "is empty"
-    if fields.keys() - part.keys():
-        return f"has no {', '.join(sorted(fields.keys() - part.keys()))}"
-    if part[channel] not in CHANNELS:
-        return f"names a channel {quoted(part[channel])}, not {' or '.join(CHANNELS)}"
-    if part.get("status") in _UNHEARD:
-        return None
-    times = {edge: part[edge] for edge in ("start", "end")}
-    wrong = next((edge for edge, at in times.items() if not is_number(at, -MOST_SECONDS, MOST_SECONDS)), None)
-    return f"has the {wrong} {quoted(times[wrong])}, no time in seconds" if wrong else None
-
-
-def row_provenance(row: Mapping[str, Any]) -> dict[str, Any]:
-    """What the provenance of a finished row says. Raises BadInput if it is not JSON, or not of its shape."""
-    text = expect(row["provenance"] or "{}", str, "its provenance", _REMEDY)
-    value = parse_json(text, "its provenance", _REMEDY)
-    record: dict[str, Any] = expect(value, _PROVENANCE, "its provenance", _REMEDY)
-    return record
-
-
-def splits_of(version: Version) -> dict[str, str]:
-    """The split of each conversation of a published version; only that column is read. Raises DailytalkError."""
-    rows = version.rows(CONFIGS[0], ["conversation_id"])
-    return {row["conversation_id"]: split for split, row in rows}
-
-
-def shards(folder: Path) -> list[Path]:
-    """The Parquet files of a dataset, by name.
-
-    Raises DailytalkError if there are none, or one is a symbolic link out of the dataset.
-    """
-    if not folder.exists():
-        raise DailytalkError(f"{folder} does not exist", "check the path")
-    inside = folder / "dataset"
-    if not inside.is_dir() and (folder / "tagged").is_dir():
-        raise DailytalkError(f"{folder} was tagged and not spoken yet", f"run dailytalk speak {folder}")
-    root = inside if inside.is_dir() else folder
-    # A name with a leading dot is half written, or in the staging folder of a push.
-    paths = sorted(
-        path
-        for path in root.rglob("*.parquet")
-        if not any(part.startswith(".") for part in path.relative_to(root).parts)
-    )
-    if not paths:
-        raise DailytalkError(
-            f"{folder} holds no finished conversations",
-            "name a folder that `dailytalk build` or `dailytalk speak` has written",
-        )
-    outside = next((path for path in paths if not is_inside(path, root)), None)
-    if outside:
-        raise DailytalkError(f"{outside} is a symbolic link out of its folder", COPY)
-    return paths
-
-
-def shard_rows(path: Path) -> Iterator[Row]:
-    """Yield the rows of one shard; audio is as `core.audio.embedded` makes it.
-
-    Raises DailytalkError if it can't be read or lacks columns.
-    """
-    with opened_shard(path) as file:
-        for number in range(file.num_row_groups):
-            for row in file.read_row_group(number, columns=list(BUILT)).to_pylist():
-                yield row | {"audio": embedded(row["audio"])}
-
-
-@contextmanager
-def opened_shard(path: Path) -> Iterator[pq.ParquetFile]:
-    """A finished shard to read from. Raises DailytalkError if it can't be read or lacks columns."""
-    try:
-        if not path.is_file():  # opening a pipe waits for ever
-            raise DailytalkError(f"{path} is not a regular file", "build the dataset again")
-        with path.open("rb") as stream, pq.ParquetFile(stream) as file:
-            missing = sorted(set(BUILT) - set(file.schema_arrow.names))
-            if missing:
-                raise DailytalkError(
-                    f"{path} lacks the columns {', '.join(missing)}",
-                    "name the dataset of finished conversations, or run `dailytalk speak` or `build` again",
-                )
-            wrong = wrong_type(file.schema_arrow, BUILT, _TYPED)
-            if wrong:
-                raise DailytalkError(f"{path}: {wrong}", "build the dataset again")
-            yield file
-    except PARQUET_ERRORS as error:
-        raise DailytalkError(f"{path} can't be read ({cause(error)})", "build the dataset again") from None
-
-
 def conversation(row: Mapping[str, Any], sample_rate: int, swap: bool) -> Conversation:
     """A row as a `Conversation`.
 
@@ -330,9 +1041,14 @@ def conversation(row: Mapping[str, Any], sample_rate: int, swap: bool) -> Conver
         language=row["language"],
         main_speaker=_name_or_none(speakers.get(main)),
         other_speaker=_name_or_none(speakers.get(other)),
-        kept_speaker=_name_or_none(speakers.get("right")),
+        kept_speaker=kept_speaker(row),
         voices=voices(row),
     )
+
+
+def kept_speaker(row: Mapping[str, Any]) -> str | None:
+    """The name of the person whose own voice it is: on the right or, of a clip, on the left; None if unknown."""
+    return _name_or_none((row["speakers"] or {}).get("left" if row.get("labels") else "right"))
 
 
 def voices(row: Mapping[str, Any]) -> tuple[str, ...]:
@@ -400,149 +1116,3 @@ def _utterances(utterances: Any, main: str) -> Iterator[Utterance]:
 def _name_or_none(speaker: str | None) -> str | None:
     """The name of a person, if any; a side is not one."""
     return None if speaker in (None, "", "left", "right") else speaker
-
-
-# Conversations of a report, one at a time, in one form whether they were rebuilt or only tagged.
-#
-# A finished dataset is read as it is. A folder that was only tagged is read from transcript.jsonl, because people
-# edit that file and not the shards; the shards have the lengths of its conversations and where their sound is. The
-# lines of a conversation are expected to be together, as `dailytalk tag` writes them.
-
-
-#: Where `dailytalk tag` and the commands after it put their shards.
-TAGGED, DATASET = "tagged", "dataset"
-
-
-#: The fields of a transcript's line that a report shows.
-_LINE = {
-    **dict.fromkeys(("conversation_id?", "audio_file?", "utterance_id?", "speaker?", "kind?", "text?"), str),
-    **dict.fromkeys(("tag?", "rule?", "language?"), str),
-    **dict.fromkeys(("vad?", "features?", "vad_bucket?", "prosody_bucket?", "models?"), dict),
-    "words?": [{"word": str, "start": float, "end": float}],
-}
-
-
-class ReportInput(NamedTuple):
-    """A folder's conversations: rows of `core.schema.BUILT`, and whether they were rebuilt.
-
-    Rows that were not rebuilt have their times in the source in both places, no `sounds`, no `timeline`, and no
-    `audio` until `with_sound` fetches it.
-    """
-
-    rows: Iterator[Row]
-    rebuilt: bool
-
-
-def report_input(folder: Path) -> ReportInput:
-    """The conversations of a work folder or of a folder of shards.
-
-    Raises DailytalkError, on the first row at the latest, if there are none or a file can't be read.
-    """
-    if any((folder / DATASET).glob("*.parquet")) or not (folder / TRANSCRIPT).is_file():
-        return ReportInput(built_rows(folder), True)
-    return ReportInput(_tagged_rows(folder), False)
-
-
-def with_sound(folder: Path, row: Row) -> tuple[Row, float, str]:
-    """A row with its `audio`, the second in it at which the conversation begins, and why there is no audio.
-
-    A tagged shard holds the path of its recording. The author of a shared folder may have put another path there,
-    so it is read only if its identity is that of the tagged recording.
-    """
-    if row["timeline"] is not None or row["audio"] is not None:
-        return row, 0.0, ""
-    path = ShardIndex(folder / TAGGED).entries.get(row["conversation_id"], (None,))[0]
-    try:
-        if path is None:
-            return row, 0.0, "the folder does not say where its recording is"
-        tagged = tagged_row(read_rows(path, BASE).get(row["conversation_id"]))
-        return row | {"audio": at_hand(tagged, None)["audio"]}, tagged["offset"], ""
-    except BadInput as error:
-        return row, 0.0, error.reason
-
-
-def rejects(folder: Path) -> Iterator[dict[str, str]]:
-    """What was rejected: the lines of rejects.jsonl; one that is damaged says so."""
-    return rejects_in(folder)
-
-
-def _tagged_rows(folder: Path) -> Iterator[Row]:
-    entries = ShardIndex(folder / TAGGED).entries
-    lines = _json_lines(folder / TRANSCRIPT)
-    for name, group in groupby(lines, lambda pair: _name(pair[1])):
-        numbered_lines = list(group)
-        yield _row(folder, name, numbered_lines, entries.get(name))
-
-
-def _name(line: Mapping[str, Any]) -> str:
-    """The conversation of a line; the older tool's lines name only their recording."""
-    return str(line.get("conversation_id") or line.get("audio_file") or "")
-
-
-def _row(
-    folder: Path, name: str, lines: list[tuple[int, dict[str, Any]]], location: tuple[Path, Entry] | None
-) -> Row:
-    # A transcript counts from the start of the recording, which may have been cut into several conversations.
-    shard, entry = location or (None, None)
-    is_made = entry is not None and not entry.reject
-    offset = tagged_row(read_rows(shard, BASE).get(name))["offset"] if shard and is_made else 0.0
-    utterances = [_utterance(line, offset, folder / TRANSCRIPT, number) for number, line in lines]
-    words = [
-        {**word, "start": word["start"] - offset, "end": word["end"] - offset}
-        | {"speaker": line["channel"], "source": (line.get("models") or {}).get("recogniser")}
-        for _, line in lines
-        for word in line.get("words") or ()
-    ]
-    languages = Counter(line["language"] for _, line in lines if line.get("language"))
-    furthest = max(utterance["end"] for utterance in utterances)
-    return {
-        "conversation_id": name,
-        "recording_id": entry.recording_id if entry else name,
-        "audio": None,
-        "sample_rate": None,
-        "duration": entry.duration if entry else furthest,
-        "source_duration": entry.duration if entry else furthest,
-        "language": languages.most_common(1)[0][0] if languages else None,
-        "utterances": utterances,
-        "alignments": sorted(words, key=lambda word: word["start"]),
-        "sounds": [],
-        "speakers": {line["channel"]: line.get("speaker") for _, line in reversed(lines)},
-        "timeline": None,
-        "provenance": None,
-    }
-
-
-def _utterance(line: Mapping[str, Any], offset: float, path: Path, number: int) -> dict[str, Any]:
-    start, end = line.get("start"), line.get("end")
-    if line.get("channel") not in ("left", "right") or not is_number(start) or not is_number(end):
-        raise DailytalkError(
-            f"line {number} of {path} has channel {line.get('channel')!r}, start {start!r} and end {end!r}",
-            "give it a channel (left or right) and two times in seconds, or delete the line",
-        )
-    times = {"start": line["start"] - offset, "end": line["end"] - offset}
-    affect, features = line.get("vad") or {}, line.get("features") or {}
-    buckets = (line.get("vad_bucket") or {}) | (line.get("prosody_bucket") or {})
-    return (
-        dict.fromkeys(UTTERANCE)
-        | {name: line.get(name) for name in ("utterance_id", "channel", "speaker", "kind", "text", "tag", "rule")}
-        | {"source_channel": line["channel"], "source_start": times["start"], "source_end": times["end"]}
-        | {name: _measure(affect.get(name)) for name in AFFECT}
-        | {name: _measure(features.get(name)) for name in PROSODY}
-        | {f"{name}_bucket": value for name, value in buckets.items()}
-        | times
-    )
-
-
-def _measure(value: Any) -> float | None:
-    return value if is_number(value) else None
-
-
-def _json_lines(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
-    """The objects of a file of JSON lines, with their numbers. Raises DailytalkError for a line that is none."""
-    for number, line in json_lines(path, nan=True):
-        if isinstance(line, BadInput):
-            raise DailytalkError(f"line {number} of {path}: {line.reason}", line.remedy)
-        try:
-            yield number, expect(line, _LINE, f"line {number} of {path}", "mend or delete the line")
-        except BadInput as error:
-            raise DailytalkError(error.reason, error.remedy) from None

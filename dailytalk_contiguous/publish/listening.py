@@ -21,7 +21,8 @@ from dailytalk_contiguous.core.agreement import (
 from dailytalk_contiguous.core.documents import as_text, expect, read_json
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.schema import EMOTIONS, STYLES
-from dailytalk_contiguous.publish.page import clip_place, finished_clips, sounds, spread_over
+from dailytalk_contiguous.publish.items import open_items
+from dailytalk_contiguous.publish.page import clip_place, left_channels, spread_over
 from dailytalk_contiguous.publish.render import template
 from dailytalk_contiguous.store.files import inside, write_lines, write_text
 
@@ -180,7 +181,8 @@ def write_listening_test(folder: Path, page: Path, count: int, seed: int = 0) ->
 
     Raises DailytalkError if the folder has no clips with an emotion.
     """
-    rows = {row["id"]: {name: row[name] for name in (*_KEPT, "augmented_from")} for row in finished_clips(folder)}
+    items = open_items(folder)
+    rows = {row["id"]: {name: row[name] for name in (*_KEPT, "augmented_from")} for row in items.clips()}
     chosen = spread_over(rows.values(), count, seed)
     if not chosen:
         raise DailytalkError(
@@ -190,7 +192,7 @@ def write_listening_test(folder: Path, page: Path, count: int, seed: int = 0) ->
     numbers = {f"c{number:03d}": name for number, name in enumerate(order, 1)}
     # It identifies the test and does not reveal the names.
     test = hashlib.sha256(json.dumps([seed, order]).encode()).hexdigest()[:16]
-    encoded = sounds(folder, order)
+    encoded = left_channels(items, order)
     emotions = [
         name for name in EMOTIONS if name == "other" or any(row["emotion"] == name for row in rows.values())
     ]

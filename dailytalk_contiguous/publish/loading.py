@@ -2,11 +2,13 @@
 
 import hashlib
 import io
+import operator
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from fractions import Fraction
+from functools import partial
 from glob import escape
 from itertools import islice
 from pathlib import Path
@@ -18,7 +20,7 @@ import pyarrow as pa
 import soundfile
 import soxr
 import torch
-from datasets import Audio, load_dataset
+from datasets import Audio, Features, load_dataset
 from datasets.exceptions import DatasetBuildError
 from datasets.features.features import register_feature
 from huggingface_hub import HfApi
@@ -27,12 +29,24 @@ from numpy.typing import NDArray
 from torch.utils.data import IterableDataset, get_worker_info
 
 from dailytalk_contiguous.core.audio import Probe, Samples, blocks, embedded, probe
+from dailytalk_contiguous.core.code import code_digest
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
-from dailytalk_contiguous.core.schema import AUDIO, BUILT, CHANNELS, CONFIGS, wrong_type
-from dailytalk_contiguous.publish.items import AlignedWord, shards
+from dailytalk_contiguous.core.schema import (
+    AUDIO,
+    BUILT,
+    CHANNELS,
+    CONFIGS,
+    FINISHED,
+    LABELS,
+    SPLITS,
+    Row,
+    wrong_type,
+)
+from dailytalk_contiguous.publish.items import AlignedWord, Shards, conversation_of, finished_items
 from dailytalk_contiguous.publish.manifest import MANIFEST
-from dailytalk_contiguous.publish.version import DEFAULT, PARQUET_ERRORS, Version, cause, open_version
+from dailytalk_contiguous.publish.version import DEFAULT, Version, open_version
 from dailytalk_contiguous.store.hub import Reference, hub_errors, reference
+from dailytalk_contiguous.store.parquet import PARQUET_ERRORS, cause
 
 # Audio of a row with both of its channels, decoded on access, and only the seconds that are read.
 #
@@ -327,6 +341,9 @@ def _sha256(file: BinaryIO) -> str:
 #: small column that is before it.
 _READ_AHEAD_BYTES = 1 << 16
 
+#: Clips that are written to the cache at a time: a clip has some 200 kB, and a column 2 GB at most.
+_CLIPS_AT_A_TIME = 64
+
 #: How the ValueErrors of `datasets` begin that say which names there are.
 _NAMES = ("BuilderConfig", "Unknown split", "Bad split")
 
@@ -355,7 +372,8 @@ def load(
     Args:
         where: an existing folder (a downloaded repository, a work folder, or its `dataset/`), else a dataset
             on the Hub: `OWNER/NAME`, `OWNER/NAME@v1.0.0`, `hf://datasets/OWNER/NAME@v1.0.0`.
-        config: `conversations`, `utterances` or `source`. A work folder has `conversations` alone, in `train`. For
+        config: `conversations`, `utterances` or `source`. A work folder has `conversations` alone, in `train`, and
+            one of `dailytalk corpus` its clips as such, with `labels`, in the splits that they have. For
             `conversations` a dataset may have `default` instead, with the columns of `core.schema.BUILT`, as
             `Dataset.push_to_hub` leaves one: a warning says that it has no manifest to check files against.
         split: as in `load_dataset`; None for all of them.
@@ -380,18 +398,24 @@ def load(
     """
     version = _version(where, revision, token)
     _refuse_state(version, state, streaming, split)
-    work = isinstance(version.where, Path) and not version.configs()
+    items = finished_items(version.where) if isinstance(version.where, Path) and not version.configs() else None
     if config == CONFIGS[0] and _is_pushed_alone(version):
         config = DEFAULT
         if version.manifest() is None:
             warnings.warn(f"{version} has no {MANIFEST}: its files can't be checked", UserWarning, stacklevel=2)
-    if not work:
+    if items is None:
         _refuse_unknown(version, config, columns)
     elif config != CONFIGS[0]:
         raise DailytalkError(f"{version} has no config {config!r}", f"load {CONFIGS[0]}, or publish it first")
     if verify:
         verify_version(version, config, token, download=not streaming)
-    source: dict[str, Any] = {"path": "parquet", "data_files": _data_files(version, config, work)}
+    if items is not None and items.labelled:
+        with _name_in_errors(version):
+            clips = _clips(items, split, streaming, columns)
+        if state is not None:
+            clips.load_state_dict(dict(state))
+        return clips
+    source: dict[str, Any] = {"path": "parquet", "data_files": _data_files(version, config, items)}
     if isinstance(version.where, Reference):
         source = {"path": version.where.repo, "name": config, "revision": version.commit, "token": token}
         source |= {"storage_options": {"hf": {"block_size": _READ_AHEAD_BYTES}}}
@@ -454,11 +478,45 @@ def _is_pushed_alone(version: Version) -> bool:
     return wrong_type(features.arrow_schema, BUILT, columns) is None
 
 
-def _data_files(version: Version, config: str, work: bool) -> dict[str, list[str]]:
+def _clips(items: Shards, split: str | None, streaming: bool, columns: Sequence[str] | None) -> Any:
+    """The clips of a work folder as `load_dataset` gives conversations, in the splits that they have."""
+    present = set(items.splits().values())
+    names = [name for name in SPLITS if name in present]
+    features = Features({**BUILT, "audio": StereoFeature(), "labels": LABELS})
+    if split is not None and split not in names:
+        raise DailytalkError(f"{items.where} has no split {split!r}", f"choose one of {', '.join(names)}")
+    if missing := [name for name in columns or () if name not in features]:
+        raise DailytalkError(
+            f"{items.where} has no column {', '.join(missing)}", f"choose among {', '.join(features)}"
+        )
+    clips = load_dataset(
+        "parquet", data_files=[escape(str(path)) for path in items.files], split="train", streaming=streaming
+    )
+    parts = {}
+    for name in names if split is None else [split]:
+        part = clips.filter(partial(operator.eq, name), input_columns=["split"])
+        row_of = partial(_clip_row, items, code_digest(conversation_of))
+        if streaming:  # a stream does not decode what a map with features gives
+            part = part.map(row_of, remove_columns=list(FINISHED)).cast(features)
+        else:
+            options = {"features": features, "writer_batch_size": _CLIPS_AT_A_TIME}
+            part = part.map(row_of, remove_columns=list(FINISHED), **options)
+        parts[name] = part.select_columns(list(columns)) if columns else part
+    if split is not None:
+        return parts[split]
+    return datasets.IterableDatasetDict(parts) if streaming else datasets.DatasetDict(parts)
+
+
+def _clip_row(items: Shards, code: str, stored: Row) -> Row:
+    """`code` is not used: it makes rows of older code no match in the cache of `datasets`."""
+    return items.as_row(stored)
+
+
+def _data_files(version: Version, config: str, items: Shards | None) -> dict[str, list[str]]:
     if not isinstance(version.where, Path):
         return {}
-    if work:
-        return {"train": [escape(str(path)) for path in shards(version.where)]}
+    if items is not None:
+        return {"train": [escape(str(path)) for path in items.files]}
     return {
         split: [escape(str(version.path(name))) for name in version.files(config, split)]
         for split in version.configs()[config]

@@ -5,22 +5,15 @@ import json
 import math
 import shutil
 from collections import Counter, defaultdict
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import soundfile
-
 from dailytalk_contiguous.core.documents import (
-    MOST_BYTES,
     MOST_OWN_BYTES,
     as_text,
-    expect,
     is_number,
-    json_lines,
-    quoted,
-    read_json,
 )
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError, Reject
 from dailytalk_contiguous.core.licensing import (
@@ -30,37 +23,47 @@ from dailytalk_contiguous.core.licensing import (
     Origin,
     asked,
     combined,
-    licence_in_words,
     refusal,
 )
 from dailytalk_contiguous.core.sampling import MOST_WEIGHT, Weighted, goals, times
-from dailytalk_contiguous.core.schema import AUDIO_FOLDER, FINISHED, Row
+from dailytalk_contiguous.core.schema import AUDIO_FOLDER
 from dailytalk_contiguous.publish.exports import (
-    ABOUT,
     BATCH,
     CONFIG,
-    EVAL,
-    TRAIN,
     config_text,
     export_moshi,
     refuse_path,
     window_count,
     window_seconds,
 )
-from dailytalk_contiguous.publish.items import MOST_SECONDS, built_rows
-from dailytalk_contiguous.publish.player import encode
+from dailytalk_contiguous.publish.items import (
+    ABOUT,
+    EVAL,
+    MIX,
+    MIX_REJECTS,
+    MOSHI_MANIFESTS,
+    MOST_SECONDS,
+    TRAIN,
+    annotated,
+    entries,
+    open_items,
+    read_shaped,
+    record_of,
+)
 from dailytalk_contiguous.publish.render import (
     CREDITS,
     Credit,
+    Strong,
+    TableCell,
     credit_cells,
     credits_of,
     escaped,
     markdown_table,
     model_name,
-    public_cell,
+    terms_cell,
 )
 from dailytalk_contiguous.run.clips import MANIFESTS
-from dailytalk_contiguous.run.outputs import RECORD, RUN
+from dailytalk_contiguous.run.outputs import RECORD
 from dailytalk_contiguous.store.files import inside, json_text
 from dailytalk_contiguous.store.owned_folder import OwnedFolder, file_name
 
@@ -71,29 +74,16 @@ from dailytalk_contiguous.store.owned_folder import OwnedFolder, file_name
 # above all a licence, stays unknown.
 
 
-#: Names of the two manifests, by side: of the folder of a corpus, and of any other training folder.
+#: Names of the two manifests of the folder of a corpus, by side.
 CLIP_MANIFESTS = {"train": MANIFESTS["train"], "eval": MANIFESTS["validation"]}
-MOSHI_MANIFESTS = {"train": TRAIN, "eval": EVAL}
 
-#: The record of a mix, and the training folder inside a corpus's work folder.
-MIX, DATA = "mix.json", "data"
+#: The training folder inside a corpus's work folder.
+DATA = "data"
 
 #: What rejects of a mix name as their stage.
 STAGE = "Mix"
 
 _AGAIN = "make that folder again"
-
-#: What a manifest names is a WAV: by its name, and by its first bytes.
-_SUFFIXES = (".wav", ".wave")
-_HEADERS = (b"RIFF", b"RF64", b"RIFX")
-
-_ENTRY = {"path": str, "duration": float, "emotion?": str, "style?": str}
-
-#: The fields of the JSON beside a WAV that a mix takes over.
-ANNOTATION: dict[str, Any] = {
-    f"{name}?": str for name in ("id", "corpus", "licence", "speaker", "emotion", "style", "split")
-}
-ANNOTATION |= {"alignments": list, "weight?": float, "duration?": float}
 
 #: What is known of the conversations of an export, by their ids.
 ABOUT_SHAPE = {
@@ -216,7 +206,7 @@ def open_folder(path: Path, scratch: Path, eval_share: float, seed: int) -> MixF
         if manifests := _existing(data, CLIP_MANIFESTS):
             return MixFolder(data, manifests, models, None, {}, credits)
     if (path / "dataset").is_dir():
-        export = export_moshi(built_rows(path), scratch, eval_share=eval_share, seed=seed)
+        export = export_moshi(open_items(path, finished=True).rows(), scratch, eval_share=eval_share, seed=seed)
         licence = (record.get("source") or {}).get("licence")
         manifests = _existing(scratch, MOSHI_MANIFESTS)
         return MixFolder(scratch, manifests, models, licence, _about(scratch), credits, tuple(export.rejects))
@@ -232,15 +222,7 @@ def most_listed(path: Path) -> int:
     """How often the manifest of a training folder may name a file that trains: more than once only by weight."""
     if _existing(path, CLIP_MANIFESTS):
         return math.ceil(MOST_WEIGHT)
-    return int(_read(inside(path, MIX), RECORD).get("most_listed") or 1) if (path / MIX).is_file() else 1
-
-
-def record_of(path: Path) -> dict[str, Any]:
-    """The content of a folder's run.json or mix.json; empty without. Raises BadInput for a damaged file."""
-    for name in (RUN, MIX):
-        if (path / name).is_file():
-            return _read(inside(path, name), RECORD)
-    return {}
+    return int(read_shaped(inside(path, MIX), RECORD).get("most_listed") or 1) if (path / MIX).is_file() else 1
 
 
 def _models(record: Mapping[str, Any]) -> tuple[Origin, ...]:
@@ -260,60 +242,14 @@ def _existing(data: Path, names: Mapping[str, str]) -> dict[str, str]:
 
 
 def _about(data: Path) -> dict[str, Any]:
-    return _read(inside(data, ABOUT), ABOUT_SHAPE, MOST_OWN_BYTES) if (data / ABOUT).is_file() else {}
-
-
-def entries(manifest: Path) -> list[dict[str, Any]]:
-    """The lines of a manifest, in order; none if it is not there. Raises DailytalkError for a damaged one."""
-    if not manifest.is_file():
-        return []
-    try:
-        lines = json_lines(inside(manifest.parent, manifest.name))
-        return [expect(_line(number, line), _ENTRY, f"line {number}") for number, line in lines]
-    except BadInput as problem:
-        raise DailytalkError(
-            f"{as_text(manifest)!r} is no manifest ({problem.reason})", "run `dailytalk check` on its folder"
-        ) from None
-
-
-def _line(number: int, line: dict[str, Any] | BadInput) -> dict[str, Any]:
-    if isinstance(line, BadInput):
-        raise BadInput(f"line {number}: {line.reason}", line.remedy)
-    return line
-
-
-def annotated(folder: Path, name: str) -> tuple[Path, dict[str, Any]]:
-    """A WAV that a manifest names in its folder, and the JSON beside it.
-
-    Raises BadInput for a name that leads out of the folder or is no WAV's, and if one of the two is missing or
-    damaged: named files end up in a training folder, and may be shared with it.
-    """
-    if not name.lower().endswith(_SUFFIXES):
-        raise BadInput(f"the manifest in {as_text(folder)!r} names {quoted(name)}, which is no WAV", _AGAIN)
-    try:
-        files = [inside(folder, name), inside(folder, Path(name).with_suffix(".json"))]
-    except BadInput as problem:
-        raise BadInput(f"the manifest in {as_text(folder)!r}: {problem.reason}", problem.remedy) from None
-    missing = next((file for file in files if not file.is_file()), None)
-    if missing:
-        raise BadInput(f"{as_text(missing)!r} is named and not there", _AGAIN)
-    with files[0].open("rb") as file:
-        if file.read(4) not in _HEADERS:
-            raise BadInput(f"{as_text(files[0])!r} is named as audio and is no WAV", _AGAIN)
-    return files[0], _read(files[1], ANNOTATION)
-
-
-def _read(path: Path, shape: Any, limit: int = MOST_BYTES) -> dict[str, Any]:
-    """An object of a shape. Raises BadInput."""
-    content: dict[str, Any] = expect(read_json(path, _AGAIN, limit), shape, as_text(path), _AGAIN)
-    return content
+    return read_shaped(inside(data, ABOUT), ABOUT_SHAPE, MOST_OWN_BYTES) if (data / ABOUT).is_file() else {}
 
 
 # `licences.md` of a mix: its authors, their terms, and where these conflict.
 
 
 #: The text where a folder does not name its author.
-_NOBODY = "**not told: ask whoever made the folder**"
+_NOBODY = Strong("unknown: ask whoever made the folder")
 
 
 class Used(NamedTuple):
@@ -347,17 +283,12 @@ def licence_text(parts: Sequence[Used], licence: Combined, warnings: Sequence[st
     )
     asks = "; ".join(SAYS[what] for what in licence.asks) or "nothing that a name tells"
     rows = [
-        (escaped(part.place), public_cell(name) if name else "**not known**", f"{count:,}", licence_in_words(name))
+        (part.place, name or Strong("not known"), f"{count:,}", terms_cell(name))
         for part in parts
         for name, count in sorted(Counter(item.licence for item in part.files).items(), key=str)
     ]
     models = [
-        (
-            escaped(part.place),
-            escaped(item.role.replace("_", " ")),
-            escaped(model_name(item.name)),
-            escaped(item.licence or "unknown"),
-        )
+        (part.place, item.role.replace("_", " "), model_name(item.name), item.licence or "unknown")
         for part in parts
         if part.files
         for item in part.models
@@ -379,10 +310,9 @@ def licence_text(parts: Sequence[Used], licence: Combined, warnings: Sequence[st
 
 def _credit_table(parts: Sequence[Used]) -> str:
     """Whom to name for what: source, licence and citation of each folder that has a part in the mix."""
-    rows: list[tuple[str, ...]] = []
+    rows: list[tuple[TableCell, ...]] = []
     for part in filter(lambda used: used.files, parts):
-        unnamed = [(escaped(part.place), _NOBODY, "", "")]
-        rows += [(escaped(part.place), *credit_cells(used)) for used in part.credits] or unnamed
+        rows += [(part.place, *credit_cells(used)) for used in part.credits] or [(part.place, _NOBODY, "", "")]
     return markdown_table(("folder", "source", "licence", "citation"), rows)
 
 
@@ -558,8 +488,7 @@ def mix_summary(part: MixPart) -> dict[str, Any]:
 # The licences of all files are listed, and those that forbid commercial use can be left out.
 
 
-#: Not `.jsonl`: the trainer would take it for a manifest.
-REJECTS, LICENCES = "rejects.json", "licences.md"
+LICENCES = "licences.md"
 
 #: From how many times on a warning says that the same clips come again and again (Balance stops there, too).
 MANY_TIMES = 4
@@ -616,7 +545,7 @@ def _write(target: OwnedFolder, parts: list[MixPart], rejects: list[Reject], set
     if about:
         target.write_text(ABOUT, json.dumps(about, ensure_ascii=False, indent=1) + "\n")
     reject_records = [reject.as_dict() for reject in rejects]
-    target.write_text(REJECTS, json.dumps(reject_records, ensure_ascii=False, indent=1) + "\n")
+    target.write_text(MIX_REJECTS, json.dumps(reject_records, ensure_ascii=False, indent=1) + "\n")
     used = [Used(part.place, part.used(), part.folder.models, part.folder.credits) for part in parts]
     target.write_text(LICENCES, licence_text(used, licence, warnings))
     mixed = Mixed(
@@ -707,57 +636,3 @@ def _record(mixed: Mixed, settings: Settings) -> dict[str, Any]:
         },
         "rejects": len(mixed.rejects),
     }
-
-
-# Reading a mix as finished clips, for the report of a corpus.
-#
-# A mix has no shards: the facts of a clip are in the JSON beside its WAV, and how often it is seen is how
-# often the manifest names it. Conversations have no labels there; each is one file of its folder, and only its
-# seconds count.
-
-
-#: Splits of clips by the sides of a mix.
-_SPLITS = {"train": "train", "eval": "validation"}
-
-
-def is_mix(folder: Path) -> bool:
-    """Whether a folder is what `dailytalk mix` has finished."""
-    return (folder / MIX).is_file()
-
-
-def mixed_rows(folder: Path) -> Iterator[Row]:
-    """Every file once, with the columns of `core.schema.FINISHED`, without audio.
-
-    `weight` is how often the manifest names the file, and `wav` its path in the folder. For a conversation
-    all is null except `id` (its path), `corpus` (the folder that it came from), `duration`, `split`, `weight` and
-    `licence`.
-
-    Raises DailytalkError for a damaged folder.
-    """
-    for side, name in MOSHI_MANIFESTS.items():
-        lines = entries(folder / name)
-        times = Counter(line["path"] for line in lines)
-        for path, duration in {line["path"]: line["duration"] for line in lines}.items():
-            annotation = annotated(folder, path)[1]
-            row = {column: annotation.get(column) for column in FINISHED}
-            row |= {
-                "id": annotation.get("id") or path,
-                "corpus": annotation.get("corpus") or Path(path).parent.name,
-            }
-            yield row | {"duration": duration, "split": _SPLITS[side], "weight": float(times[path]), "wav": path}
-
-
-def mixed_sounds(folder: Path, ids: Collection[str]) -> dict[str, bytes]:
-    """The left channel of some files as MP3, by id."""
-    encoded = {}
-    for row in mixed_rows(folder):
-        if row["id"] in ids:
-            samples, sample_rate = soundfile.read(folder / row["wav"], dtype="float32", always_2d=True)
-            encoded[row["id"]] = encode(samples[:, :1], sample_rate)
-    return encoded
-
-
-def mixed_rejects(folder: Path) -> Iterator[dict[str, str]]:
-    """The rejects of a mix, with the fields of `rejects.jsonl`."""
-    for reject in expect(read_json(inside(folder, REJECTS)), [dict], REJECTS):
-        yield {name: str(reject.get(name) or "") for name in ("id", "stage", "reason", "remedy")}

@@ -12,26 +12,26 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path, PurePosixPath
-from typing import Any, BinaryIO, NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 import soundfile
 from datasets import Features
 from filelock import FileLock, Timeout
 
-from dailytalk_contiguous.core.audio import Pcm, embedded, from_uri, probe
+from dailytalk_contiguous.core.audio import Pcm, from_uri, probe
 from dailytalk_contiguous.core.documents import expect, read_json
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError, Reject
-from dailytalk_contiguous.core.schema import BUILT, CHANNELS, CONFIGS, SPLITS, UTTERANCE, Row, published_features
-from dailytalk_contiguous.publish.items import judged, opened_shard, row_provenance, shards
+from dailytalk_contiguous.core.schema import CHANNELS, CONFIGS, SPLITS, UTTERANCE, Row, published_features
+from dailytalk_contiguous.publish.items import SMALL, Place, Shards, finished_items, kept_speaker, row_provenance
 from dailytalk_contiguous.publish.manifest import DataFile, Packed
-from dailytalk_contiguous.publish.splits import SplitVoice, split_three
+from dailytalk_contiguous.publish.splits import SplitVoice, as_decided, split_three
 from dailytalk_contiguous.run.outputs import read_run
 from dailytalk_contiguous.shards import Entry, read_entries, read_rows
 from dailytalk_contiguous.sources.transcribed import BASE, at_hand, tagged_row
-from dailytalk_contiguous.store.files import inside, write_atomically, write_text
+from dailytalk_contiguous.store.files import inside, write_text
 from dailytalk_contiguous.store.owned_folder import file_name
+from dailytalk_contiguous.store.parquet import write_parquet
 
 # Indexing the finished conversations of a work folder, without reading their audio.
 #
@@ -39,9 +39,6 @@ from dailytalk_contiguous.store.owned_folder import file_name
 # first pass reads all except the audio, rejects what can't be published, and keeps a few hundred bytes of a
 # conversation, so that a corpus of any length fits in memory.
 
-
-#: Columns of the first pass.
-_SMALL = [name for name in BUILT if name != "audio"]
 
 #: What rejects of a push name as their stage.
 STAGE = "push"
@@ -56,7 +53,8 @@ class Finished(NamedTuple):
         seconds: of audio. heard: number of audible utterances. heard_seconds: their total length.
         chain: digest after each stage of the spoken half, from its shard; empty where the shard has none.
         digest: changes whenever the row may have.
-        shard, row_group, place: where the row is.
+        split: that it has already, as clips have; None for one that is still to be decided.
+        place: where the row is.
     """
 
     id: str
@@ -67,9 +65,8 @@ class Finished(NamedTuple):
     heard_seconds: float
     chain: tuple[str, ...]
     digest: str
-    shard: Path
-    row_group: int
-    place: int
+    split: str | None
+    place: Place
 
 
 @dataclass(frozen=True)
@@ -77,6 +74,7 @@ class Index:
     """All finished conversations, by id.
 
     Attributes:
+        items: what they are read through.
         conversations: sorted by id.
         sample_rate: Hz of all of them, or None where they differ.
         bytes_per_second: of their encoded audio, to two digits: the mean hardly depends on how shards are laid
@@ -84,6 +82,7 @@ class Index:
         rejects: rows that can't be published.
     """
 
+    items: Shards
     conversations: tuple[Finished, ...]
     sample_rate: int | None
     bytes_per_second: float
@@ -96,21 +95,18 @@ def index_folder(folder: Path) -> Index:
     Raises:
         DailytalkError: there are none, a shard can't be read or is no finished dataset's, or an id occurs twice.
     """
+    items = finished_items(folder)
     finished: dict[str, Finished] = {}
     rejects: list[Reject] = []
     rates: set[int] = set()
-    audio_bytes = 0
-    for path in shards(folder):
-        with opened_shard(path) as file:
-            audio_bytes += _audio_bytes(file)
-            rows = list(_rows_of(path, file))
-        for rate, item in rows:
+    for path in items.files:
+        for rate, item in _index_shard(items, path):
             if isinstance(item, Reject):
                 rejects.append(item)
                 continue
             if item.id in finished:
                 raise DailytalkError(
-                    f"the conversation {item.id!r} is in {finished[item.id].shard} and in {path}",
+                    f"the conversation {item.id!r} is in {finished[item.id].place.file} and in {path}",
                     "remove one of the two shards, or build the dataset again",
                 )
             finished[item.id] = item
@@ -123,35 +119,37 @@ def index_folder(folder: Path) -> Index:
         )
     seconds = sum(item.seconds for item in finished.values())
     return Index(
+        items,
         tuple(finished[name] for name in sorted(finished)),
         rates.pop() if len(rates) == 1 else None,
-        float(f"{max(audio_bytes, 1) / max(seconds, 1e-3):.1e}"),
+        float(f"{max(items.audio_bytes(), 1) / max(seconds, 1e-3):.1e}"),
         tuple(rejects),
     )
 
 
-def read_row(finished: Finished) -> Row:
+def read_row(items: Shards, finished: Finished) -> Row:
     """The row of a conversation, with the columns of `core.schema.BUILT`. Raises DailytalkError if it changed."""
-    with opened_shard(finished.shard) as file:
-        present = finished.row_group < file.num_row_groups
-        table = file.read_row_group(finished.row_group, columns=list(BUILT)) if present else None
-    row: Row | None = next(iter(table.slice(finished.place, 1).to_pylist()), None) if table is not None else None
-    audio = embedded(row["audio"]) if row else None
-    if row is None or row["conversation_id"] != finished.id or not audio or not audio["bytes"]:
+    try:
+        row = items.at(finished.place)
+        problem = (
+            "" if row["conversation_id"] == finished.id and (row["audio"] or {}).get("bytes") else "another row"
+        )
+    except BadInput as error:
+        problem = error.reason
+    if problem:
         raise DailytalkError(
-            f"the conversation {finished.id!r} is not whole in {finished.shard} any more",
+            f"the conversation {finished.id!r} is not whole in {finished.place.file} any more ({problem})",
             "wait until the run that writes there has ended, and push again",
         )
-    return row | {"audio": audio}
+    return row
 
 
-def _rows_of(path: Path, file: pq.ParquetFile) -> Iterator[tuple[int, Finished | Reject]]:
+def _index_shard(items: Shards, path: Path) -> Iterator[tuple[int, Finished | Reject]]:
     """The sampling rate and the entry of each row of a shard, or why it can't be published."""
     entries = read_entries(path) or {}
     stat = path.stat()
     chains: dict[tuple[str, ...], tuple[str, ...]] = {}  # most rows share one, and memory should too
-    for number, (group, row_index, read) in enumerate(_places(file), 1):
-        row = judged(read, f"row {number} of {path.name}")
+    for place, row in items.rows_of(path, [*SMALL, "labels", "split"]):
         try:
             _refuse_unfit(row)
         except BadInput as problem:
@@ -159,24 +157,24 @@ def _rows_of(path: Path, file: pq.ParquetFile) -> Iterator[tuple[int, Finished |
             continue
         audible = [utterance for utterance in row["utterances"] or () if utterance["status"] != "dropped"]
         entry = entries.get(row["conversation_id"])
-        identity = (
-            f"{row['conversation_id']} {stat.st_size} {stat.st_mtime_ns} {group} {row_index} {_of_entry(entry)}"
-        )
+        at = f"{stat.st_size} {stat.st_mtime_ns} {place.group} {place.number}"
+        identity = f"{row['conversation_id']} {at} {_of_entry(entry)}"
+        if row["labels"]:  # whose provenance is in run.json
+            identity += f" {row['provenance']}"
         chain = entry.chain if entry else ()
         yield (
             row["sample_rate"],
             Finished(
                 row["conversation_id"],
                 row["recording_id"],
-                _kept_name(row["speakers"]),
+                kept_speaker(row),
                 row["duration"],
                 len(audible),
                 sum((utterance["end"] or 0.0) - (utterance["start"] or 0.0) for utterance in audible),
                 chains.setdefault(chain, chain),
                 hashlib.sha256(identity.encode()).hexdigest()[:16],
-                path,
-                group,
-                row_index,
+                row["split"],
+                place,
             ),
         )
 
@@ -187,35 +185,13 @@ def _refuse_unfit(row: Row) -> None:
         raise BadInput(row["problem"], row["remedy"])
     if not row["recording_id"] or not row["sample_rate"] or row["sample_rate"] < 1:
         raise BadInput("it has no recording_id or no sample_rate", "build the conversation again")
+    if row["labels"] and row["split"] not in SPLITS:
+        raise BadInput(f"its split is {row['split']!r}, not {', '.join(SPLITS)}", "run `dailytalk corpus` again")
     row_provenance(row)
-
-
-def _places(file: pq.ParquetFile) -> Iterator[tuple[int, int, Row]]:
-    """Row group, place in it and columns of each row."""
-    for group in range(file.num_row_groups):
-        rows = file.read_row_group(group, columns=_SMALL).to_pylist()
-        yield from ((group, row_index, row) for row_index, row in enumerate(rows))
 
 
 def _of_entry(entry: Entry | None) -> str:
     return f"{entry.input_digest} {entry.chain[-1]}" if entry and entry.chain else ""
-
-
-def _kept_name(speakers: Mapping[str, Any] | None) -> str | None:
-    """The kept speaker's name, if any; a side is not one."""
-    name: str | None = (speakers or {}).get("right")
-    return None if name in (None, "", "left", "right") else name
-
-
-def _audio_bytes(file: pq.ParquetFile) -> int:
-    """Bytes of encoded audio in a shard, from its footer."""
-    columns = file.metadata.num_columns
-    return sum(
-        group.column(column).total_uncompressed_size
-        for group in (file.metadata.row_group(number) for number in range(file.num_row_groups))
-        for column in range(columns)
-        if group.column(column).path_in_schema == "audio.bytes"
-    )
 
 
 # Provenance of a published row, and the name of its audio, without anything about the machine that made it.
@@ -263,10 +239,11 @@ def provenance(row: Mapping[str, Any], finished: Finished, made_by: RowOrigin) -
     """The provenance of a finished row, with the fields of `core.schema.PROVENANCE`."""
     record = row_provenance(row)
     settings = record.get("settings")
+    labels = row["labels"] or {}
     return {
         "source_id": finished.recording_id,
-        "source": made_by.source,
-        "source_licence": made_by.source_licence,
+        "source": labels.get("corpus") or made_by.source,
+        "source_licence": labels.get("licence") if labels else made_by.source_licence,
         "tool": record.get("tool"),
         "voice": portable(record.get("voice")),
         "models": [
@@ -278,7 +255,8 @@ def provenance(row: Mapping[str, Any], finished: Finished, made_by: RowOrigin) -
             }
             for role, model in sorted((record.get("models") or {}).items())
         ],
-        "stages": _stages(finished.chain, made_by),
+        # All stages of clips are in run.json, by both names.
+        "stages": _stages(() if labels else finished.chain, made_by),
         "settings": None if settings is None else json.dumps(settings, sort_keys=True, ensure_ascii=False),
     }
 
@@ -391,10 +369,6 @@ def row_groups(rows: Iterable[tuple[Item, str, int]]) -> Iterator[list[Item]]:
 
 
 # Writing one published Parquet file: the same rows give the same bytes, on any run.
-#
-# Audio is stored as it is, since it is compressed already, so that a chunk of it is recognised wherever it
-# moves to; the other columns are small and compressed. Pages are cut by content (content-defined chunking),
-# and the features are in the file itself, so that `load_dataset` decodes the audio of a single file too.
 
 
 #: The column of a file, by its path, that is neither compressed nor given a dictionary.
@@ -418,9 +392,6 @@ def write_rows(path: Path, features: Features, rows: Iterable[tuple[Row, float]]
 
     Raises OSError as the disk does, and any error that `rows` raises.
     """
-    schema = features.arrow_schema
-    names = _leaves(schema)
-    packed = [name for name in names if name != _AUDIO]
     key = next(iter(features))
     count, seconds = 0, 0.0
 
@@ -431,64 +402,8 @@ def write_rows(path: Path, features: Features, rows: Iterable[tuple[Row, float]]
             seconds += length
             yield row, row[key], len(row["audio"]["bytes"])
 
-    def write(file: BinaryIO) -> None:
-        disk = _Disk(file)
-        with pq.ParquetWriter(
-            disk,
-            schema,
-            compression={name: "NONE" if name == _AUDIO else "ZSTD" for name in names},
-            use_dictionary=packed,
-            # Statistics of audio would be its first bytes, twice for every row group.
-            write_statistics=packed,
-            write_page_index=True,
-            use_content_defined_chunking=True,
-        ) as writer:
-            for group in row_groups(counted()):
-                table = pa.table(
-                    {name: pa.array([row[name] for row in group], schema.field(name).type) for name in features},
-                    schema=schema,
-                )
-                writer.write_table(table)  # one row group, for far fewer than a million rows fit
-                disk.check()
-        disk.check()
-
-    write_atomically(path, write)
+    write_parquet(path, features, row_groups(counted()), audio=_AUDIO)
     return WrittenFile(count, seconds)
-
-
-class _Disk:
-    """A file whose errors are kept until `check` raises them.
-
-    Where a write fails in the midst of content-defined chunking, Arrow ends the whole process (pyarrow 26).
-    """
-
-    closed = False
-
-    def __init__(self, file: BinaryIO) -> None:
-        self._file = file
-        self._failed: OSError | None = None
-
-    def write(self, data: Any) -> None:
-        if self._failed is None:
-            try:
-                self._file.write(data)
-            except OSError as error:
-                self._failed = error
-
-    def flush(self) -> None:
-        """Nothing: the code that opened the file flushes it."""
-
-    def check(self) -> None:
-        if self._failed is not None:
-            raise self._failed
-
-
-def _leaves(schema: pa.Schema) -> list[str]:
-    """Paths of the columns of a file, as Parquet numbers them."""
-    sink: Any = pa.BufferOutputStream()
-    pq.ParquetWriter(sink, schema).close()
-    parquet = pq.ParquetFile(pa.BufferReader(sink.getvalue())).schema
-    return [parquet.column(number).path for number in range(len(parquet))]
 
 
 # The rows of each published config, made from one finished conversation at a time.
@@ -501,14 +416,14 @@ def _leaves(schema: pa.Schema) -> list[str]:
 TOLERANCE = 0.001
 
 
-def conversation_rows(finished: Finished, made_by: RowOrigin) -> Iterator[tuple[Row, float]]:
+def conversation_rows(items: Shards, finished: Finished, made_by: RowOrigin) -> Iterator[tuple[Row, float]]:
     """The row of config `conversations`, with its seconds.
 
     Raises DailytalkError if it can't be read any more, or its audio is not the stereo that the column declares.
     """
-    row = read_row(finished)
+    row = read_row(items, finished)
     _check_header(finished.id, row)
-    row = {name: row[name] for name in BUILT} | {
+    row = row | {
         "audio": encoded(finished.id, row["audio"]["bytes"]),
         "audio_sha256": hashlib.sha256(row["audio"]["bytes"]).hexdigest(),
         "utterances": [utterance(fields) for fields in row["utterances"] or ()],
@@ -517,12 +432,12 @@ def conversation_rows(finished: Finished, made_by: RowOrigin) -> Iterator[tuple[
     yield row, row["duration"]
 
 
-def utterance_rows(finished: Finished, made_by: RowOrigin) -> Iterator[tuple[Row, float]]:
+def utterance_rows(items: Shards, finished: Finished, made_by: RowOrigin) -> Iterator[tuple[Row, float]]:
     """The rows of config `utterances` of a conversation, in its order, each with its seconds.
 
     Raises DailytalkError if its audio can't be decoded or is no stereo, or an utterance is outside it.
     """
-    row = read_row(finished)
+    row = read_row(items, finished)
     pcm, rate = _decoded(finished.id, row["audio"]["bytes"])
     for fields in row["utterances"] or ():
         if fields["status"] == "dropped":
@@ -542,13 +457,14 @@ def utterance_rows(finished: Finished, made_by: RowOrigin) -> Iterator[tuple[Row
                 "duration": seconds,
                 "language": published.get("language") or row["language"],
                 "words": list(words_of(fields, row["alignments"] or (), seconds)),
+                "labels": row["labels"],
             },
             seconds,
         )
 
 
 #: How a finished conversation becomes rows of a config.
-OF_CONVERSATIONS: Mapping[str, Callable[[Finished, RowOrigin], Iterator[tuple[Row, float]]]] = {
+OF_CONVERSATIONS: Mapping[str, Callable[[Shards, Finished, RowOrigin], Iterator[tuple[Row, float]]]] = {
     "conversations": conversation_rows,
     "utterances": utterance_rows,
 }
@@ -881,7 +797,7 @@ def pack_version(
         include_source: publish the recordings too, as config `source`.
         splits_before: conversation id to its split in the version before.
         shards_before: `CONFIG/SPLIT` to its number of files in the version before.
-        valid_share, test_share, seed: as in `publish.splits.split_three`.
+        valid_share, test_share, seed: as in `publish.splits.split_three`. Clips keep the split that they have.
         shard_bytes: bytes of a file at most, in the mean.
         source: `repository`, `revision` and `licence` of the recordings; None: those of run.json, if any.
         workers: files that are made at once.
@@ -897,7 +813,12 @@ def pack_version(
         SplitVoice(finished.id, finished.kept_speaker, finished.recording_id, finished.seconds)
         for finished in index.conversations
     ]
-    side, disjoint = split_three(voices, splits_before, valid_share, test_share, seed)
+    if index.items.labelled:
+        side, disjoint = as_decided(voices, {item.id: str(item.split) for item in index.conversations})
+    else:
+        side, disjoint = split_three(voices, splits_before, valid_share, test_share, seed)
+    if include_source and index.items.labelled:
+        raise DailytalkError("clips have no recordings to publish beside them", "leave out --include-source")
     packed = recordings(folder, index.conversations) if include_source else []
     jobs = list(_jobs(index, packed, side, made_by, shards_before, shard_bytes))
     drop_stale_files(stage, [job.name for job in jobs])
@@ -965,7 +886,7 @@ def _jobs_of(
         _CODE,
         pa.__version__,
         soundfile.__libsndfile_version__,
-        str(published_features(config, index.sample_rate)),
+        str(published_features(config, index.sample_rate, index.items.labelled)),
         asdict(made_by),
     ]
     for number, shard in enumerate(shards):
@@ -993,7 +914,11 @@ def _write_missing(
 
     def make(job: _Job) -> DataFile:
         path = stage / job.name
-        written = write_rows(path, published_features(job.config, index.sample_rate), _rows(job, made_by, stopped))
+        written = write_rows(
+            path,
+            published_features(job.config, index.sample_rate, index.items.labelled),
+            _rows(job, index, made_by, stopped),
+        )
         with path.open("rb") as opened:
             sha256 = hashlib.file_digest(opened, "sha256").hexdigest()
         file = DataFile(job.name, path, job.config, job.split, sha256, path.stat().st_size, *written)
@@ -1010,11 +935,11 @@ def _write_missing(
             pool.shutdown(cancel_futures=True)
 
 
-def _rows(job: _Job, made_by: RowOrigin, stopped: threading.Event) -> Iterator[tuple[Row, float]]:
+def _rows(job: _Job, index: Index, made_by: RowOrigin, stopped: threading.Event) -> Iterator[tuple[Row, float]]:
     for member in job.members:
         if stopped.is_set():
             raise InterruptedError("packing was stopped")
         if isinstance(member, PackedRecording):
             yield from packed_recording_rows(member, made_by)
         else:
-            yield from OF_CONVERSATIONS[job.config](member, made_by)
+            yield from OF_CONVERSATIONS[job.config](index.items, member, made_by)

@@ -31,9 +31,9 @@ from dailytalk_contiguous.core.changes import is_version_tag, latest, next_tag, 
 from dailytalk_contiguous.core.documents import MOST_OWN_BYTES, fits, parse_json
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
 from dailytalk_contiguous.core.schema import CONFIGS, SPLITS
-from dailytalk_contiguous.publish.card import Card, CardFacts, divide, render_card, values_of
+from dailytalk_contiguous.publish.card import Card, CardFacts, ClipFacts, divide, render_card, values_of
 from dailytalk_contiguous.publish.compare import Changes, compare_versions, count_in_words
-from dailytalk_contiguous.publish.items import shards
+from dailytalk_contiguous.publish.items import finished_items, open_items, record_of
 from dailytalk_contiguous.publish.manifest import (
     LAYOUT,
     MANIFEST,
@@ -44,6 +44,8 @@ from dailytalk_contiguous.publish.manifest import (
     manifest_text,
 )
 from dailytalk_contiguous.publish.packing import exclusive, pack_version
+from dailytalk_contiguous.publish.render import credits_of
+from dailytalk_contiguous.publish.sections import CorpusFigures
 from dailytalk_contiguous.publish.version import Version, list_versions, open_version
 from dailytalk_contiguous.run.outputs import read_run, rejects_in
 from dailytalk_contiguous.store.files import write_text
@@ -932,7 +934,7 @@ def push_version(
         DailytalkError: it can't be published as asked. Readers of the Hub see no change then, unless only the tag
             could not be set, which the sentence says.
     """
-    shards(folder)  # before the Hub is asked: there is something to publish
+    finished_items(folder)  # before the Hub is asked: there is something to publish
     api, stage = HfApi(), folder / STAGE
     with exclusive(stage):
         exists = validate_request(api, target, settings, patience)
@@ -979,8 +981,7 @@ def _packed(folder: Path, stage: Path, target: Target, state: State, settings: P
     if state.manifest and state.head:
         with hub_errors(target.repo):
             before = open_version(Reference(target.repo, state.head))
-            rows = before.rows("conversations", columns=["conversation_id"])
-            sides = {row["conversation_id"]: split for split, row in rows}
+            sides = open_items(before).splits() if CONFIGS[0] in before.configs() else {}
         counts = Counter(name.split("-")[0] for name in state.manifest["files"])
     before_had_source = any(name.startswith("source/") for name in counts)
     return pack_version(
@@ -1107,8 +1108,27 @@ def _card(
         history=(*new, *history),
         changes=changes_record,
         contact=settings.contact,
+        clips=_clip_facts(folder, after),
     )
     return render_card(state.card, packed, after, facts, read_run(folder) or {}, _rejects(folder, packed))
+
+
+#: A label that can be written into a line of code.
+_PLAIN = re.compile(r"[\w ./-]+")
+
+
+def _clip_facts(folder: Path, version: Version) -> ClipFacts | None:
+    items = open_items(version)
+    if not items.labelled:
+        return None
+    figures = CorpusFigures(credits=credits_of(record_of(folder)))
+    examples: dict[str, str | None] = dict.fromkeys(("emotion", "style", "speaker"))
+    for clip in items.listed_clips():
+        figures.tally.add_clip(clip)
+        for name in examples:
+            if examples[name] is None and clip[name] and _PLAIN.fullmatch(clip[name]):
+                examples[name] = clip[name]
+    return ClipFacts(figures, examples)
 
 
 def _release(packed: Packed, tag: str | None, changes: Changes, card: Card, settings: PushSettings) -> Release:

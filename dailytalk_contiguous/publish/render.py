@@ -1,4 +1,4 @@
-"""Safe text for readers: HTML for pages, Markdown for cards, and the credits in both."""
+"""Safe text for readers: HTML for pages, Markdown for cards, tables in both, and the credits."""
 
 import base64
 import hashlib
@@ -8,6 +8,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from importlib.resources import files
 from typing import Any, NamedTuple
+
+from dailytalk_contiguous.core.licensing import asked, licence_in_words
 
 # Pieces of HTML for reports, and figures in readable form.
 #
@@ -47,26 +49,17 @@ class _Escaping(string.Formatter):
 _FORMATTER = _Escaping()
 
 
-def hours(seconds: float) -> str:
-    """A length with its unit: seconds, minutes or hours, whichever is legible."""
-    if seconds < 120:
-        return f"{seconds:.1f} s"
-    return f"{seconds / 60:.1f} min" if seconds < 7200 else f"{seconds / 3600:,.1f} h"
-
-
 def money(dollars: float) -> str:
     """An amount in USD, with enough digits for small ones."""
     return f"{dollars:,.2f} USD" if dollars >= 0.1 or not dollars else f"{dollars:.4f} USD"
 
 
-def thousands(number: float) -> str:
-    """A whole number, legible when it is large."""
-    return f"{number:,.0f}"
-
-
 def percent(part: float, whole: float) -> str:
-    """A part of a whole in per cent; a dash where there is no whole."""
-    return f"{100 * part / whole:.0f} %" if whole else "–"
+    """A part of a whole in per cent; one that is rare is not shown as none. A dash where there is no whole."""
+    if not whole:
+        return "–"
+    share = 100 * part / whole
+    return f"{share:.1g} %" if 0 < share < 0.5 else f"{share:.0f} %"
 
 
 def template(name: str) -> str:
@@ -75,73 +68,6 @@ def template(name: str) -> str:
     script = page[page.rindex("<script>") + len("<script>") : page.rindex("</script>")]
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     return page.replace("@@SCRIPT@@", f"'sha256-{digest}'")
-
-
-def key(*entries: tuple[str, str]) -> Html:
-    """What the colours of a plot mean: style and name of each."""
-    items = joined(fill('<li><i class="{}"></i>{}</li>', style, label) for style, label in entries)
-    return fill('<ul class="key">{}</ul>', items)
-
-
-def html_table(head: Sequence[str], lines: Iterable[Sequence[str]], numbers: Iterable[int]) -> Html:
-    """A table; `numbers` are the columns that are set flush right."""
-    right = set(numbers)
-
-    def cells(kind: str, line: Sequence[str]) -> Html:
-        styles = [fill(' class="number"') if column in right else "" for column in range(len(line))]
-        return joined(
-            fill("<{0}{1}>{2}</{0}>", kind, style, text) for style, text in zip(styles, line, strict=True)
-        )
-
-    top = fill("<thead><tr>{}</tr></thead>", cells("th", head)) if any(head) else ""
-    body = joined(fill("<tr>{}</tr>", cells("td", line)) for line in lines)
-    return fill("<table>{}<tbody>{}</tbody></table>", top, body)
-
-
-def card(title: str, what: str, nothing: str, style: str = "") -> Html:
-    """A card with a title; without content it says that there is nothing to show, and why."""
-    inner = what or fill('<p class="soft">Nothing to show: {}.</p>', nothing)
-    return fill('<article class="card {}"><h3>{}</h3>{}</article>', style, title, inner)
-
-
-def soft(text: str) -> Html:
-    """A remark."""
-    return fill('<p class="soft">{}</p>', text)
-
-
-def stack(*cards: Html) -> Html:
-    """Cards below each other."""
-    return fill('<div class="stack">{}</div>', joined(cards))
-
-
-def plots(*cards: Html) -> Html:
-    """A row of cards."""
-    return fill('<div class="plots">{}</div>', joined(cards))
-
-
-def examples_of(rejects: Sequence[Mapping[str, str]]) -> Html:
-    """The first rejects with their remedies, folded away."""
-    items = joined(
-        fill(
-            '<li><b>{}</b> {}: {}<br><span class="soft">{}</span></li>',
-            *(reject[name] for name in ("id", "stage", "reason", "remedy")),
-        )
-        for reject in rejects
-    )
-    return fill(
-        "<details><summary>The first {}, and what to do</summary><ul>{}</ul></details>", len(rejects), items
-    )
-
-
-def fact(name: str, value: str, more: str) -> Html:
-    """A figure at the top of the page, with a line below it."""
-    small = fill("<small>{}</small>", more) if more else ""
-    return fill("<div><dt>{}</dt><dd>{}{}</dd></div>", name, value, small)
-
-
-def facts_of(figures: Iterable[tuple[str, str, str]]) -> Html:
-    """Figures at the top of the page."""
-    return fill('<dl class="facts">{}</dl>', joined(fact(*figure) for figure in figures))
 
 
 # Markdown from values: escaped, so that data can't become syntax, and without this machine's paths.
@@ -158,7 +84,7 @@ _ROOT = r"(?:file://|~[\w.-]*/|[A-Za-z]:[\\/]|\\\\|/)"
 _QUOTED_PATH = re.compile(rf"""(['"]){_ROOT}.*?\1""")
 _BARE_PATH = re.compile(rf"""(?<![^\s('"=\[{{,;]){_ROOT}[^\s'"),;\]}}]+""")
 
-_NUMBER = re.compile(r"[-−]?\d[\d,.]*(?: (?:h|min|s|%))?|–")
+_NUMBER = re.compile(r"[-+−]?\d[\d,.]*(?: (?:h|min|s|%|USD))?(?: \(.*%\))?|–")
 
 
 def escaped(value: object) -> str:
@@ -190,23 +116,14 @@ def model_name(name: str) -> str:
 
 def link(text: str, url: str) -> str:
     """A link, or the text alone where there is no address of the web."""
-    if not url.startswith(("https://", "http://")):
+    if not _is_web(url):
         return escaped(text)
     safe = re.sub(r"[\s()<>|\\]", lambda match: f"%{ord(match[0]):02X}", url)
     return f"[{escaped(text)}]({safe})"
 
 
-def markdown_table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """A table; columns of numbers, with or without a unit, are on the right. Empty without rows."""
-    body = [list(row) for row in rows]
-    if not body:
-        return ""
-    right = [
-        all(_NUMBER.fullmatch(row[at]) or not row[at] for row in body) and any(row[at] for row in body)
-        for at in range(len(head))
-    ]
-    lines = [head, ["---:" if is_number else "---" for is_number in right], *body]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+def _is_web(url: str) -> bool:
+    return url.startswith(("https://", "http://"))
 
 
 def details(summary: str, text: str) -> str:
@@ -214,19 +131,88 @@ def details(summary: str, text: str) -> str:
     return f"<details>\n<summary>{summary}</summary>\n\n{text}\n\n</details>" if text else ""
 
 
-def span(seconds: float) -> str:
-    """A length of time in hours, minutes or seconds."""
-    for unit, name in ((3600.0, "h"), (60.0, "min")):
-        if seconds >= unit:
-            return f"{seconds / unit:,.1f} {name}"
-    return f"{seconds:.1f} s"
-
-
 def listed(values: Iterable[Any]) -> str:
     """Values of a setting, for a table."""
-    return " or ".join(
-        public_cell("yes" if value is True else "no" if value is False else value) for value in values
+    return " or ".join("yes" if value is True else "no" if value is False else str(value) for value in values)
+
+
+# Tables, in HTML and in Markdown from the same cells: whole numbers, and text, plain or of these kinds.
+
+
+class Code(str):
+    """Text that a program reads: a name of a split, a version."""
+
+    __slots__ = ()
+
+
+class Strong(str):
+    """Text that nobody should miss."""
+
+    __slots__ = ()
+
+
+class Link(NamedTuple):
+    """Text with an address; one that is not of the web is not shown."""
+
+    text: str
+    url: str
+
+
+TableCell = str | int | Link
+
+
+def html_cell(cell: TableCell) -> Html:
+    """A cell as HTML."""
+    if isinstance(cell, Link):
+        return fill('<a href="{}">{}</a>', cell.url, cell.text) if _is_web(cell.url) else joined([cell.text])
+    if isinstance(cell, int):
+        return fill("{:,}", cell)
+    if isinstance(cell, Code):
+        return fill("<code>{}</code>", str(cell))
+    return fill("<b>{}</b>", str(cell)) if isinstance(cell, Strong) else joined([cell])
+
+
+def markdown_cell(cell: TableCell) -> str:
+    """A cell as Markdown, without this machine's paths."""
+    if isinstance(cell, Link):
+        return link(public(cell.text), cell.url)
+    if isinstance(cell, int):
+        return f"{cell:,}"
+    marks = "`" if isinstance(cell, Code) else "**" if isinstance(cell, Strong) else ""
+    return f"{marks}{public_cell(cell)}{marks}"
+
+
+def html_table(head: Sequence[str], rows: Iterable[Sequence[TableCell]]) -> Html:
+    """A table; columns of numbers are on the right. A head without names is left out."""
+    body = [list(row) for row in rows]
+    right = _numbers(head, body)
+
+    def cells(kind: str, row: Sequence[TableCell]) -> Html:
+        return joined(
+            fill("<{0}{1}>{2}</{0}>", kind, fill(' class="number"') if is_right else Html(), html_cell(cell))
+            for cell, is_right in zip(row, right, strict=True)
+        )
+
+    top = fill("<thead><tr>{}</tr></thead>", cells("th", head)) if any(head) else ""
+    return fill(
+        "<table>{}<tbody>{}</tbody></table>", top, joined(fill("<tr>{}</tr>", cells("td", row)) for row in body)
     )
+
+
+def markdown_table(head: Sequence[str], rows: Iterable[Sequence[TableCell]]) -> str:
+    """A table; columns of numbers are on the right. Empty without rows."""
+    body = [list(row) for row in rows]
+    if not body:
+        return ""
+    rule = ["---:" if is_right else "---" for is_right in _numbers(head, body)]
+    lines = [map(markdown_cell, head), rule, *(map(markdown_cell, row) for row in body)]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def _numbers(head: Sequence[str], body: Sequence[Sequence[TableCell]]) -> list[bool]:
+    """Of each column, whether it holds numbers, with or without a unit, and nothing else."""
+    columns = [[row[column] for row in body if row[column] != ""] for column in range(len(head))]
+    return [bool(cells) and all(_NUMBER.fullmatch(str(cell)) for cell in cells) for cells in columns]
 
 
 # Credits of a folder: the corpora and datasets that its record names, each with its terms.
@@ -267,10 +253,12 @@ def credits_of(record: Mapping[str, Any]) -> tuple[Credit, ...]:
     return tuple(dict.fromkeys(credits))
 
 
-def credit_cells(credit: Credit) -> tuple[str, str, str]:
-    """A source, linked to its home page, its licence and its citation, as cells of a table in Markdown."""
-    return (
-        link(credit.name, credit.homepage),
-        escaped(credit.licence or "not told"),
-        escaped(credit.citation or "not told"),
-    )
+def credit_cells(credit: Credit) -> tuple[TableCell, ...]:
+    """A source, linked to its home page, its licence and its citation, as cells of a table."""
+    return Link(credit.name, credit.homepage), credit.licence or "unknown", credit.citation or "unknown"
+
+
+def terms_cell(licence: str | None) -> TableCell:
+    """What a licence asks for; one that is not known has to be read."""
+    words = licence_in_words(licence)
+    return words if asked(licence).known else Strong(words)

@@ -165,6 +165,11 @@ def split_three(
     return Splits(side, _disjoint_in(items, side))
 
 
+def as_decided(conversations: Iterable[SplitVoice], side: Mapping[str, str]) -> Splits:
+    """An existing division: `side` is the split of each."""
+    return Splits(dict(side), _disjoint_in(conversations, side))
+
+
 def _disjoint_in(items: Iterable[SplitVoice], side: Mapping[str, str]) -> str:
     """What no two splits share; the values of `Splits.disjoint`."""
     speakers: dict[str | None, set[str]] = defaultdict(set)

@@ -9,8 +9,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple, cast
 
-import pyarrow as pa
-import pyarrow.parquet as pq
 from datasets import Features
 from huggingface_hub import GitRefInfo, HfApi, HfFileSystem
 
@@ -18,10 +16,11 @@ from dailytalk_contiguous.core.audio import embedded
 from dailytalk_contiguous.core.changes import is_version_tag, parse_tag
 from dailytalk_contiguous.core.documents import MOST_OWN_BYTES, expect, parse_json
 from dailytalk_contiguous.core.errors import DailytalkError
-from dailytalk_contiguous.core.schema import CONFIGS, SPLITS, published_features, wrong_type
+from dailytalk_contiguous.core.schema import CONFIGS, SPLITS, published_features
 from dailytalk_contiguous.publish.manifest import MANIFEST, MANIFEST_SHAPE
 from dailytalk_contiguous.store.files import is_inside
 from dailytalk_contiguous.store.hub import TIMEOUTS, Reference, hub_errors
+from dailytalk_contiguous.store.parquet import ParquetReader, open_parquet
 
 # Reading a version of a dataset, on the Hub or in a folder, without downloading more than needed.
 #
@@ -36,12 +35,6 @@ _DATA_FILE = re.compile(r"(?P<config>[^/]+)/(?P<split>[^/]+)-(?P<number>\d{5})-o
 #: The config of a dataset that has just one, and the folder that `push_to_hub` gives it.
 DEFAULT = "default"
 _DEFAULT_FOLDER = "data"
-
-#: Rows that are Python objects at a time.
-_BATCH = 64
-
-#: What reading a damaged Parquet file raises.
-PARQUET_ERRORS = (pa.ArrowException, OSError, UnicodeDecodeError)
 
 #: What to do about a symbolic link out of its folder.
 COPY = "copy the file into the folder"
@@ -116,8 +109,8 @@ class Version:
     def features(self, config: str) -> Features | None:
         """Columns of a config, as its first data file declares them; None where there is no such config."""
         for names in self._layout().get(config, {}).values():
-            with self._parquet(names[0]) as file:
-                return Features.from_arrow_schema(file.schema_arrow)
+            with self.parquet(names[0]) as file:
+                return Features.from_arrow_schema(file.schema)
         return None
 
     def rows(self, config: str, columns: Sequence[str] | None = None) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -137,45 +130,23 @@ class Version:
 
     def rows_of(self, name: str, columns: Sequence[str] | None = None) -> Iterator[dict[str, Any]]:
         """The rows of one data file; arguments and errors as in `rows`."""
-        with self._parquet(name) as file:
-            missing = [column for column in columns or () if column not in file.schema_arrow.names]
-            if missing:
-                raise DailytalkError(
-                    f"{name} of {self} has no column {', '.join(missing)}",
-                    "name a dataset that this tool published",
-                )
-            config = name.partition("/")[0]
-            names = columns or file.schema_arrow.names
-            wrong = config in CONFIGS and wrong_type(file.schema_arrow, published_features(config, None), names)
-            if wrong:
-                raise DailytalkError(f"{name} of {self}: {wrong}", "name a dataset that this tool published")
-            for group in range(file.num_row_groups):
-                with self._reading(name):
-                    table = file.read_row_group(group, columns=None if columns is None else list(columns))
-                for batch in table.to_batches(max_chunksize=_BATCH):
-                    with self._reading(name):
-                        rows = batch.to_pylist()
-                    for row in rows:
-                        yield row | {"audio": embedded(row["audio"])} if "audio" in row else row
+        with self.parquet(name, columns or ()) as file:
+            for row in file.rows(columns):
+                yield row | {"audio": embedded(row["audio"])} if "audio" in row else row
 
     @contextmanager
-    def _parquet(self, name: str) -> Iterator[pq.ParquetFile]:
-        with self.open(name) as opened:
-            with self._reading(name):
-                file = pq.ParquetFile(opened, pre_buffer=True)
-            with file:
-                yield file
-
-    @contextmanager
-    def _reading(self, name: str) -> Iterator[None]:
-        try:
-            with hub_errors(self):
-                yield
-        except PARQUET_ERRORS as error:
-            raise DailytalkError(
-                f"{name} of {self} is no whole Parquet file ({cause(error)})",
-                "publish or download this version again",
-            ) from None
+    def parquet(self, name: str, required: Iterable[str] = ()) -> Iterator[ParquetReader]:
+        """A data file to read from, which has the `required` columns. Raises DailytalkError as `rows` does."""
+        config = name.partition("/")[0]
+        features = published_features(config, None, labelled=True) if config in CONFIGS else Features({})
+        remedy = "publish or download this version again"
+        with (
+            hub_errors(self),
+            self.open(name) as opened,
+            open_parquet(opened, remedy, f"{name} of {self}") as file,
+        ):
+            file.check(features, required, "name a dataset that this tool published")
+            yield file
 
     def _layout(self) -> dict[str, dict[str, list[str]]]:
         """Data files by config and split, all in order."""
@@ -204,11 +175,6 @@ class Version:
                 "publish or download it again",
             )
         return [match.string for match in matches]
-
-
-def cause(error: BaseException) -> str:
-    """The first line of what a library says, or else the kind of its error."""
-    return (str(error) or type(error).__name__).splitlines()[0][:200]
 
 
 def open_version(where: Reference | Path, token: str | None = None) -> Version:

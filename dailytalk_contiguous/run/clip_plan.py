@@ -27,6 +27,7 @@ from dailytalk_contiguous.core.quality import NAMES, QualityLimits, failures
 from dailytalk_contiguous.core.sampling import MODES, WAYS, Balance, CorpusSplit, plan_balance, split_corpus
 from dailytalk_contiguous.core.schema import AFFECT, PROSODY, TOLD, Row
 from dailytalk_contiguous.core.sentences import length_class, sentence_type
+from dailytalk_contiguous.core.tags import STYLE_OF_TAG
 from dailytalk_contiguous.models.affect import ACOUSTIC_ESTIMATE, estimate_affect, settled_precision
 from dailytalk_contiguous.models.profiles import PROFILES
 from dailytalk_contiguous.models.recogniser import POCKETSPHINX, settled_type
@@ -51,9 +52,6 @@ from dailytalk_contiguous.stages.style import Bucket, Tag
 
 #: What stands in `affect.source` where people rated.
 RATERS = "raters"
-
-#: Styles that the rules of tags tell; any other tag of a clip whose loudness and voicing are known is `normal`.
-STYLE_OF_TAG = {"whispering": "whispered", "shouting": "shouted", "screaming": "shouted"}
 
 #: Measures that copies change, and whose buckets must stay.
 _CHANGED = ("f0_mean", "f0_std", "speech_rate")

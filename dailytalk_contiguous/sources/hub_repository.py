@@ -17,7 +17,6 @@ from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO, NamedTuple
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 import yaml
 from datasets import Audio, Features, get_dataset_config_names, load_dataset_builder
 from huggingface_hub import DatasetCard, HfApi, HfFileSystem, hf_hub_download, try_to_load_from_cache
@@ -43,6 +42,7 @@ from dailytalk_contiguous.sources.transcripts import is_shared, stems_of
 from dailytalk_contiguous.store.files import inside, write_bytes, write_text
 from dailytalk_contiguous.store.hub import TIMEOUTS, Reference, hub_errors, parse_reference
 from dailytalk_contiguous.store.owned_folder import RECORD
+from dailytalk_contiguous.store.parquet import ParquetReader, open_parquet
 
 # A dataset repository on the Hub at one commit: its files, and the licence in its card.
 #
@@ -337,8 +337,9 @@ def columns_of(repository: Repository, path: str) -> tuple[list[str], list[str]]
     try:
         with _opened(repository, path) as file:
             if path.lower().endswith(PARQUET):
-                schema = pq.read_schema(file)
-                return schema.names, [name for name, feature in _features(schema).items() if _is_audio(feature)]
+                with _parquet(repository, path, file) as parquet:
+                    features = _features(parquet.schema)
+                    return parquet.schema.names, [name for name, kind in features.items() if _is_audio(kind)]
             first, _ = next(_samples(file), ({}, 0))
     except _DAMAGE as error:
         raise _damaged(repository, path, error) from error
@@ -376,26 +377,36 @@ def _parquet_rows(
     repository: Repository, path: str, file: BinaryIO, columns: Sequence[str], start: int
 ) -> Iterator[tuple[Row | BadInput, int]]:
     try:
-        parquet = pq.ParquetFile(file, buffer_size=_BUFFER, pre_buffer=False)
-        present = [name for name in columns if name in parquet.schema_arrow.names]
-        sizes = [parquet.metadata.row_group(number).num_rows for number in range(parquet.num_row_groups)]
-    except _DAMAGE as error:
+        with _parquet(repository, path, file) as parquet:
+            yield from _rows_of_groups(parquet, columns, start)
+    except BadInput as problem:
         if not start:  # else it was reported at the start of the shard
-            yield _damaged(repository, path, error), 1
-        return
+            yield problem, 1
+
+
+def _rows_of_groups(
+    parquet: ParquetReader, columns: Sequence[str], start: int
+) -> Iterator[tuple[Row | BadInput, int]]:
+    present = [name for name in columns if name in parquet.schema.names]
     n_before = 0
-    for group, size in enumerate(sizes):
+    for group, size in enumerate(parquet.group_sizes):
         end = n_before + size
         try:
-            batches = parquet.iter_batches(_ROWS, row_groups=[group], columns=present, use_threads=False)
-            for batch in batches if end > start else ():
+            for batch in parquet.batches(present, [group], _ROWS) if end > start else ():
                 for number in range(n_before + 1, n_before + len(batch) + 1):
                     if number > start:
                         yield _row(batch, number - n_before - 1), number
                 n_before += len(batch)
-        except _DAMAGE as error:
-            yield _damaged(repository, path, error), end
+        except BadInput as problem:
+            yield problem, end
         n_before = end
+
+
+def _parquet(
+    repository: Repository, path: str, file: BinaryIO
+) -> contextlib.AbstractContextManager[ParquetReader]:
+    name = f"{path} of {repository.reference.repo}"
+    return open_parquet(file, "choose another revision", name, _BUFFER)
 
 
 def _row(batch: pa.RecordBatch, number: int) -> Row | BadInput:

@@ -24,7 +24,7 @@ def test_report_knows_a_corpus_and_writes_page_and_summary(
     assert (done.code, done.err) == (0, "")
     assert "8 clips, 8 measured, 8 with sound" in done.out
     assert "What is missing" in (corpus / "report.html").read_text(encoding="utf-8")
-    assert (tmp_path / "summary.md").read_text(encoding="utf-8").startswith("8 clips")
+    assert "| clips | 8 | 2.4 s recorded |" in (tmp_path / "summary.md").read_text(encoding="utf-8")
 
 
 def test_agreement_of_a_listening_test(tmp_path: Path, dailytalk: Command, corpus: Path) -> None:
@@ -73,6 +73,7 @@ def test_options_that_do_not_go_together_are_refused(
 
 
 def test_conversations_have_no_listening_test(tmp_path: Path, dailytalk: Command) -> None:
+    (tmp_path / "transcript.jsonl").touch()
     done = dailytalk("report", tmp_path, "--listening-test", "3", "--out", tmp_path / "t.html")
     assert done.code == 1
     assert "--listening-test goes with what dailytalk corpus wrote" in done.err
@@ -82,7 +83,8 @@ def test_a_corpus_is_compared_with_another(tmp_path: Path, dailytalk: Command, c
     other = corpus_folder(tmp_path / "other", [clip_row("s1-0", "angry", 0.3)])
     done = dailytalk("report", corpus, "--against", other, "--markdown", tmp_path / "summary.md")
     assert (done.code, done.err) == (0, "")
-    assert "| emotion: angry | 0 % | 100 % |" in (tmp_path / "summary.md").read_text(encoding="utf-8")
+    summary = (tmp_path / "summary.md").read_text(encoding="utf-8")
+    assert "| emotion | work | other |\n| --- | ---: | ---: |\n| angry | 0 % | 100 % |" in summary
     assert "Against other" in (corpus / "report.html").read_text(encoding="utf-8")
 
 

@@ -7,6 +7,7 @@ import os
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 from uuid import uuid4
 
@@ -593,6 +594,8 @@ def test_exit_code_of_corpus_tells_of_clips_and_rejects(count: int, rejected: in
 
 def test_options_of_export_reach_the_writer(tmp_path: Path, caught: Caught) -> None:
     work = folder(tmp_path / "work", first=SHORT)
+    (work / "dataset").mkdir()
+    (work / "dataset/shard-0.parquet").touch()
     command = ("export", work, "--out", tmp_path / "out")
     plain = caught(export_command, "export_moshi", *command)
     names = (
@@ -617,7 +620,7 @@ def test_options_of_export_reach_the_writer(tmp_path: Path, caught: Caught) -> N
         for option in (("--both-speakers",), ("--text-conditions",), ("--max-length", "60s")):
             with pytest.raises(DailytalkError, match=rf"{option[0]} does not go with --format {form}"):
                 called(*command, "--format", form, *option)
-    with pytest.raises(DailytalkError, match="--split is for a published dataset"):
+    with pytest.raises(DailytalkError, match="--split is for what has splits"):
         called(*command, "--format", "csm", "--split", "train")
 
 
@@ -677,7 +680,7 @@ def test_options_of_report_reach_the_page(tmp_path: Path, caught: Caught) -> Non
 def test_options_of_report_reach_the_page_about_clips(
     tmp_path: Path, caught: Caught, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(report_command, "is_corpus", lambda folder: folder == tmp_path)
+    monkeypatch.setattr(report_command, "open_items", lambda folder: SimpleNamespace(labelled=folder == tmp_path))
     monkeypatch.setattr(report_command, "is_mix", lambda folder: False)
     other, page = tmp_path / "other", tmp_path / "page.html"
     other.mkdir()

@@ -1,101 +1,108 @@
-"""What a card makes of counts: each figure of its tables and sentences, from statistics made on the spot."""
+"""What a card makes of counts: each figure of its tables and sentences, from a tally made on the spot."""
 
-import math
-from collections import Counter
 from pathlib import Path
 
 import pytest
 
 from dailytalk_contiguous.core.licensing import Origin
+from dailytalk_contiguous.core.tally import UNKNOWN, Sum, Tally
 from dailytalk_contiguous.publish import card
 from dailytalk_contiguous.publish.card import _size
 from dailytalk_contiguous.publish.manifest import DataFile, Packed, manifest
-from dailytalk_contiguous.publish.statistics import UNNAMED, CardStatistics, Moments, Side, Sum
+from dailytalk_contiguous.publish.sections import (
+    buckets_table,
+    made_parts,
+    markdown,
+    measures_table,
+    tags_table,
+    turn_parts,
+    voice_tables,
+)
 
 
-def cells(table: str) -> dict[str, list[str]]:
-    """The rows of a table by their first cell."""
-    lines = [line.strip("|").split("|") for line in table.splitlines() if line.startswith("|")]
-    return {row[0].strip(): [cell.strip() for cell in row[1:]] for row in lines[2:]}
+def cells(text: str) -> dict[str, list[str]]:
+    """The rows of the tables in a text by their first cell."""
+    lines = [line.strip("|").split("|") for line in text.splitlines() if line.startswith("|")]
+    return {row[0].strip(): [cell.strip() for cell in row[1:]] for row in lines}
 
 
 def test_turn_taking_is_told_of_the_source_and_of_the_dataset() -> None:
-    found = CardStatistics()
-    found.tally.before = Side(Counter(turn=1500), Counter({-50: 1, 20: 3, 100: 1}), 3.0, 40.0, 60.0)
-    found.tally.after = Side(Counter(turn=4, backchannel=2), Counter(), 0.0, 0.0, 0.0)
-    found.tally.backchannels, found.tally.backchannels_kept, found.tally.lost_seconds = 3, 2, 90.0
-    told = card.turn_measures(found, has_plot=True)
-    assert cells(told) == {
-        "median offset": ["0.20 s", "–"],
-        "10th percentile": ["−0.50 s", "–"],
-        "90th percentile": ["1.00 s", "–"],
-        "both speak at once": ["5.0 %", "–"],
+    found = Tally()
+    found.before.events.update(turn=1500)
+    found.before.offsets.counts.update({-50: 1, 20: 3, 100: 1})
+    found.before.overlap_seconds, found.before.seconds = 3.0, 60.0
+    found.after.events.update(turn=4, backchannel=2)
+    found.backchannels, found.backchannels_kept, found.lost_seconds = 3, 2, 90.0
+    told = markdown(turn_parts(found))
+    rows = cells(told)
+    assert {name: rows[name] for name in ("offset, median", "share of the time", "turns", "backchannels")} == {
+        "offset, median": ["+0.20 s", "–"],
+        "share of the time": ["5.0 %", "–"],
         "turns": ["1,500", "4"],
-        "overlaps": ["0", "0"],
         "backchannels": ["0", "2"],
-        "interruptions": ["0", "0"],
     }
-    assert "2 backchannels of 3 in the source lie inside the same turn as before. 1.5 min of the" in told
-    assert "assets/offsets.png" in told
-    assert "assets/offsets.png" not in card.turn_measures(found, has_plot=False)
-    assert card.turn_measures(CardStatistics(), True).startswith("No utterance has times")
+    assert "2 backchannels of 3 in the source lie inside the same turn as before. 90.00 s of the" in told
+    pictures: dict[str, bytes] = {}
+    assert "](assets/offsets.png)" in markdown(turn_parts(found), pictures)
+    assert list(pictures) == ["assets/offsets.png"]
+    assert markdown(turn_parts(Tally()), {}) == ""
 
 
 def test_measures_are_told_with_mean_deviation_and_range_where_anything_was_measured() -> None:
-    found = CardStatistics()
+    found = Tally()
     for value in (100.0, 200.0, None, float("nan")):
-        found.prosody["f0_mean"].add(value)
-    found.affect["valence"].add(0.25)
-    assert cells(card.measure_table(found)) == {
-        "pitch, mean": ["Hz", "150.0", "50.0", "100.0", "200.0", "2"],
-        "valence": ["", "0.250", "0.000", "0.250", "0.250", "1"],
+        found.measures["f0_mean"].add(value)
+    found.measures["valence"].add(0.25)
+    rows = cells(markdown([measures_table(found)]))
+    assert {name: rows[name] for name in rows if name in ("pitch", "valence", "arousal")} == {
+        "pitch": ["Hz", "150.0", "50.0", "100.0", "200.0", "2"],
+        "valence": ["0 to 1", "0.250", "0.000", "0.250", "0.250", "1"],
     }
 
 
 def test_buckets_and_tags_are_shares_and_seconds_by_side_the_longest_first() -> None:
-    found = CardStatistics()
-    found.tally.buckets["pitch_var"].update(LOW=1, MID=2, HIGH=1)
-    assert cells(card.bucket_table(found)) == {"pitch var": ["25 %", "50 %", "25 %"]}
-    found.tags.update({"calm": {"left": 60.0, "right": 30.0}, "happy": {"right": 100.0}, "sad": {"left": 100.0}})
-    found.tagged.update(calm=1001)
-    table = cells(card.tag_table(found))
-    assert list(table) == ["happy", "sad", "calm"]
-    assert table["calm"] == ["1.5 min", "1.0 min", "30.0 s", "1,001"]
-    assert table["sad"] == ["1.7 min", "1.7 min", "0.0 s", "0"]
+    found = Tally()
+    found.buckets["pitch_var"].update(LOW=1, MID=2, HIGH=1)
+    assert cells(markdown([buckets_table(found)]))["pitch variation"] == ["25 %", "50 %", "25 %"]
+    for tag, n, left, right in (("calm", 1001, 60.0, 30.0), ("happy", 0, 0.0, 100.0), ("sad", 0, 130.0, 0.0)):
+        found.by["tag"][tag].add(Sum(0, n, 0, left + right, left=left, right=right))
+    table = cells(markdown([tags_table(found)]))
+    assert list(table)[2:] == ["sad", "happy", "calm"]
+    assert table["calm"] == ["90.0 s", "60.0 s", "30.0 s", "1,001"]
+    assert table["sad"] == ["2.2 min", "2.2 min", "0.0 s", "0"]
 
 
-def test_splits_add_up_and_speakers_beyond_thirty_are_one_line() -> None:
-    found = CardStatistics()
-    found.splits.update(train=Sum(2, 20, 200, 3600.0), validation=Sum(1, 2, 3, 1800.0))
+def test_splits_add_up_and_speakers_beyond_twenty_five_are_one_line() -> None:
+    found = Tally()
+    found.by["split"].update(train=Sum(2, 20, 200, 3600.0), validation=Sum(1, 2, 3, 3600.0))
+    found.total.add(Sum(3, 22, 203, 7200.0))
     data = DataFile("utterances/train-0", Path(), "utterances", "train", "", 1, 20, 9.0)
-    table = card.split_table(found, Packed((data, data), 24000, "speakers"))
-    assert cells(table)["all"] == ["3", "22", "203", "1.5 h"]
+    table = card.statistics(found, Packed((data, data), 24000, "speakers"), {})
+    assert cells(table)["all"] == ["3", "22", "203", "2.0 h"]
     assert "The config `utterances` has 40 rows." in table
-    for number in range(32):
-        found.speakers[f"p{number:02d}", False] = Sum(1, 2, 0, 100.0 - number)
-    assert cells(card.speaker_table(found))["2 others"] == ["", "", "4", "2.3 min"]
-    del found.speakers["p31", False]
-    assert "1 others" in card.speaker_table(found)
-    del found.speakers["p30", False]
-    assert "others" not in card.speaker_table(found)
+    for number in range(27):
+        found.by["speaker"][f"p{number:02d}"].add(Sum(1, 2, 0, 100.0 - number))
+    assert cells(markdown(voice_tables(found)))["2 others"] == ["2", "4", "2.5 min"]
+    del found.by["speaker"]["p26"]
+    assert cells(markdown(voice_tables(found)))["p25"] == ["1", "2", "75.0 s"]
 
 
 def test_models_are_named_with_their_licence_or_that_it_is_unknown() -> None:
-    found = CardStatistics()
+    found = Tally()
     found.models[Origin("recogniser", "medium", "MIT", "https://x.org")] = 1200
     found.models[Origin("synthesiser", "mine", None, "")] = 1
     found.tools["b"] = found.tools["a"] = 1
-    told = card.models(found, {"packages": {"torch": "2.9"}})
+    told = markdown(made_parts(found, {"packages": {"torch": "2.9"}}))
     rows = [line.split("|") for line in told.splitlines() if "medium" in line or "mine" in line]
     assert [[cell.strip() for cell in row[3:5]] for row in rows] == [["MIT", "1,200"], ["unknown", "1"]]
     assert "Made with a and b (torch 2.9)." in told
 
 
 def test_settings_are_those_that_say_something_with_all_values_of_the_conversations() -> None:
-    found = CardStatistics()
+    found = Tally()
     found.settings.update({'{"timeline": "anchor", "voice_of": null}': 2, '{"timeline": "sequential"}': 1})
     found.voices.update({"": 1, **{f"v{number}": 1 for number in range(12)}})
-    told = cells(card.settings(found, {"settings": {"rules": "", "asr_model": "medium"}}))
+    told = cells(markdown(made_parts(found, {"settings": {"rules": "", "asr_model": "medium"}})))
     assert told["timeline"] == ["anchor or sequential"]
     assert told["voice"] == [" or ".join(sorted(found.voices)[1:11])]
     assert not {"rules", "voice of"} & set(told)
@@ -112,26 +119,26 @@ def test_settings_are_those_that_say_something_with_all_values_of_the_conversati
     ],
 )  # fmt: skip
 def test_what_no_two_splits_share_is_said_plainly(disjoint: str, shared: bool, unnamed: bool, told: str) -> None:
-    found = CardStatistics()
-    found.splits["train"] = Sum()
+    found = Tally()
+    found.by["split"]["train"] = Sum()
     assert card.splits(found, disjoint).startswith("There is one split")
-    found.splits["validation"] = Sum()
-    found.shared["ann"].update(["train", "validation"] if shared else ["train"])
-    found.shared["bob"].add("train")
+    found.by["split"]["validation"] = Sum()
+    found.splits_of["ann"].update(["train", "validation"] if shared else ["train"])
+    found.splits_of["bob"].add("train")
     if unnamed:
-        found.speakers[UNNAMED, False] = Sum()
+        found.by["speaker"][UNKNOWN] = Sum()
     assert told in card.splits(found, disjoint)
-    found.shared["cat"].add("train")
+    found.splits_of["cat"].add("train")
     assert "as with DailyTalk" not in card.splits(found, disjoint)
 
 
 def test_limits_tell_what_is_missing_and_what_was_guessed() -> None:
-    found = CardStatistics()
-    found.tally.conversations = 1300
-    found.languages.update(en=1, de=1201)
-    found.tally.statuses.update({"dropped": 1, "kept-original": 2})
-    found.tally.reasons["too short"] = 1100
-    found.tally.word_sources.update(given=1)
+    found = Tally()
+    for name, n in (("en", 1), ("de", 1201), (UNKNOWN, 98)):
+        found.by["language"][name].add(Sum(n))
+    found.statuses.update({"dropped": 1, "kept-original": 2})
+    found.reasons["too short"] = 1100
+    found.word_sources.update(given=1)
     found.models[Origin("recogniser", "pocketsphinx", None, "")] = 1
     found.models[Origin("affect", "acoustic-estimate", None, "")] = 1
     told = card.limits(found)
@@ -148,7 +155,7 @@ def test_limits_tell_what_is_missing_and_what_was_guessed() -> None:
     ):
         assert part in told
     assert "are guesses" not in told
-    plain = CardStatistics()
+    plain = Tally()
     plain.models[Origin("recogniser", "given", None, "")] = 1
     for part in ("How the times", "by a machine", "pocketsphinx", "an estimate", "left out", "not known", "Why,"):
         assert part not in card.limits(plain)
@@ -184,32 +191,21 @@ def test_size_is_the_category_of_the_hub(rows: int, size: str) -> None:
     assert _size(rows) == size
 
 
-def test_statistics_of_nothing_are_none() -> None:
-    assert Sum() == Sum(0, 0, 0, 0.0)
-    found = Moments()
-    assert math.isnan(found.mean)
-    assert math.isnan(found.deviation)
-    for value in (1.0, 2.0, 6.0):
-        found.add(value)
-    assert (found.n, found.mean, found.low, found.high) == (3, 3.0, 1.0, 6.0)
-    assert found.deviation == pytest.approx((14 / 3) ** 0.5)
-
-
 def test_settings_are_told_in_one_order_whatever_that_of_the_rows() -> None:
     texts = ('{"b": 1, "a": "x"}', '{"a": "y", "c": [2]}', '{"a": "w"}')
     orders = []
     for some in (texts, texts[::-1]):
-        found = CardStatistics()
+        found = Tally()
         found.settings.update(some)
-        orders.append(list(found.decided))
+        orders.append(list(found.all_settings().items()))
     assert orders[0] == orders[1] == [("a", ["w", "y", "x"]), ("b", [1]), ("c", [[2]])]
 
 
 def test_limits_name_recognisers_by_name_and_the_ten_commonest_reasons() -> None:
-    found = CardStatistics()
+    found = Tally()
     for name in ("tiny", "given", "small", "medium", "large", "base"):
         found.models[Origin("recogniser", name, None, "")] = 1
-    found.tally.reasons.update({f"reason {letter}": 20 - n for n, letter in enumerate("abcdefghijkl")})
+    found.reasons.update({f"reason {letter}": 20 - n for n, letter in enumerate("abcdefghijkl")})
     told = card.limits(found)
     assert "recognised by a machine (base, large, medium, small, tiny) unless" in told
     listed = "; ".join(f"reason {letter} ({20 - n})" for n, letter in enumerate("abcdefghij"))

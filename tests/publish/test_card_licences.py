@@ -76,4 +76,4 @@ def test_one_licence_follows_only_where_it_covers_everything(
 def test_what_a_licence_asks_is_said_in_words() -> None:
     assert licence_in_words("CC-BY-NC-4.0") == "no commercial use; its author to be named"
     assert licence_in_words("Apache-2.0") == "nothing of the data"
-    assert licence_in_words(None) == licence_in_words("unknown") == "**see its terms**"
+    assert licence_in_words(None) == licence_in_words("unknown") == "see its terms"

@@ -13,7 +13,6 @@ from dailytalk_contiguous.publish.render import (
     model_name,
     public,
     public_cell,
-    span,
 )
 
 
@@ -100,23 +99,14 @@ def test_empty_part_is_not_folded_up() -> None:
     assert details("More", "text") == "<details>\n<summary>More</summary>\n\ntext\n\n</details>"
 
 
-@pytest.mark.parametrize(
-    ("seconds", "shown"),
-    [
-        (0.0, "0.0 s"),
-        (59.94, "59.9 s"),
-        (60.0, "1.0 min"),
-        (3599.0, "60.0 min"),
-        (3600.0, "1.0 h"),
-        (3.6e6, "1,000.0 h"),
-    ],
-)
-def test_length_is_in_the_largest_unit_that_it_fills(seconds: float, shown: str) -> None:
-    assert span(seconds) == shown
-
-
 def test_values_of_a_setting_are_told_in_words() -> None:
-    assert listed([True, False, 1, "a|b", "/home/x"]) == "yes or no or 1 or a&#124;b or (a file)"
+    assert listed([True, False, 1, "a|b", "/home/x"]) == "yes or no or 1 or a|b or /home/x"
+
+
+def test_a_cell_is_escaped_once_and_names_no_file_of_this_machine() -> None:
+    assert markdown_table(("setting", "value"), [("rules", "a|b or /home/x")]).endswith(
+        "| rules | a&#124;b or (a file) |"
+    )
 
 
 def section(name: str, text: str) -> str:

@@ -109,7 +109,7 @@ def test_a_dataset_from_before_laughs_were_told_says_what_to_do(tmp_path):
     path = write_dataset(tmp_path, [built_row("a")]) / "dataset/shard-0.parquet"
     pq.write_table(pq.read_table(path).drop_columns("sounds"), path)
     [finding] = [one for one in check_folder(tmp_path)[0] if one.level == "error"]
-    assert (finding.kind, "lacks the columns sounds" in finding.what) == ("unreadable-shard", True)
+    assert (finding.kind, "has no column sounds" in finding.what) == ("unreadable-shard", True)
     assert "again" in finding.remedy
 
 

@@ -11,8 +11,10 @@ from finished_corpora import clip_row, corpus_folder, measures
 
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.quality import QualityLimits
-from dailytalk_contiguous.publish.page import is_corpus, spread_over, write_corpus_report
-from dailytalk_contiguous.publish.statistics import MEASURES, CorpusTally
+from dailytalk_contiguous.core.tally import Tally
+from dailytalk_contiguous.publish.items import open_items
+from dailytalk_contiguous.publish.page import spread_over, write_corpus_report
+from dailytalk_contiguous.publish.sections import MEASURES, CorpusFigures, QualityTally
 
 HOSTILE = "<b>&\"'</script></svg>é|`"
 
@@ -41,26 +43,30 @@ def page(folder: Path, **options: Any) -> str:
     return text
 
 
-def tally(**options: Any) -> CorpusTally:
-    found = CorpusTally(**options)
+def tally() -> Tally:
+    found = Tally()
     for row in rows():
-        found.add(row)
+        found.add_clip(row)
     return found
 
 
 def test_hours_recorded_and_seen_are_told_apart() -> None:
     found = tally()
-    assert (found.all.clips, found.all.copies, found.all.seconds) == (4, 1, 8.0)
+    assert (found.total.conversations, found.total.copies, found.total.seconds) == (4, 1, 8.0)
     # Three times 2 s, the sad clip and its copy, and the one without an emotion; validation is not seen.
-    assert found.all.seen == 3 * 2.0 + 1.0 + 1.0 + 1.0
+    assert found.total.seen == 3 * 2.0 + 1.0 + 1.0 + 1.0
     sad = found.by["emotion"]["sad"]
-    assert (sad.clips, sad.copies, sad.seconds, sad.seen) == (2, 1, 5.0, 2.0)
-    assert found.training == {"happy": 2.0, "sad": 1.0, "not told": 1.0}
+    assert (sad.conversations, sad.copies, sad.seconds, sad.seen) == (2, 1, 5.0, 2.0)
+    assert found.training == {"happy": 2.0, "sad": 1.0, "unknown": 1.0}
+
+
+def test_speakers_are_known_with_the_splits_in_which_they_are_heard() -> None:
+    assert tally().splits_of == {"acted/s1": {"train"}, "acted/s2": {"train", "validation"}}
 
 
 def test_what_a_corpus_does_not_tell_is_counted_as_that() -> None:
     found = tally()
-    assert {name: found.by[name]["not told"].clips for name in ("emotion", "style", "gender")} == {
+    assert {name: found.by[name]["unknown"].conversations for name in ("emotion", "style", "gender")} == {
         "emotion": 1,
         "style": 1,
         "gender": 1,
@@ -68,35 +74,36 @@ def test_what_a_corpus_does_not_tell_is_counted_as_that() -> None:
 
 
 def test_what_is_missing_is_counted_from_what_could_train() -> None:
-    found = {one.emotion: one for one in tally(before={"happy": 2700.0, "sad": 600.0}).shortfalls()}
+    figures = CorpusFigures(tally(), before={"happy": 2700.0, "sad": 600.0})
+    found = {one.emotion: one for one in figures.shortfalls()}
     assert set(found) == {"sad"}
     assert found["sad"].seconds == 1200.0
     assert found["sad"].to_record().startswith("sad lacks 20.0 minutes of recordings: record ")
 
 
 def test_quality_is_counted_against_each_limit_and_against_all() -> None:
-    found = CorpusTally(QualityLimits(lowest_snr_db=20.0))
+    found = QualityTally(QualityLimits(lowest_snr_db=20.0))
     for row in (
         measures(),
         measures(snr_db=12.0, bandwidth_hz=4000.0),
         measures(snr_db=None),
         measures(duration=40.0),
     ):
-        found.add_measured(row)
+        found.add(row)
     assert (found.measured, found.refused) == (4, 2)
     assert found.outside == {name: int(name in ("snr_db", "bandwidth_hz", "duration")) for name in MEASURES}
-    assert found.unknown == {"snr_db": 1}
-    assert found.bins["duration"] == {2.0: 3, 31.5: 1}  # what lies beyond the axis is in its last bin
+    assert {name: found.measured - bins.n for name, bins in found.bins.items() if bins.n < 4} == {"snr_db": 1}
+    assert found.bins["duration"].counts == {4: 3, 63: 1}  # what lies beyond the axis is in its last bin
 
 
 @pytest.mark.parametrize("name", MEASURES)
 def test_measure_at_or_beyond_an_end_of_its_axis_is_in_the_bin_at_that_end(name: str) -> None:
-    found, one = CorpusTally(), MEASURES[name]
+    found, one = QualityTally(), MEASURES[name]
     low, high, width = one.axis.low, one.axis.high, one.bin_width
     for value in (low - 2 * width, low, low + 1.5 * width, high - 1.5 * width, high, high + 2 * width):
-        found.add_measured(measures(**{name: value / one.factor}))
+        found.add(measures(**{name: value / one.factor}))
     places = {low: 2, low + width: 1, high - 2 * width: 1, high - width: 2}
-    assert found.bins[name] == {round(edge, 6): count for edge, count in places.items()}
+    assert found.bins[name].counts == {round(edge / width): count for edge, count in places.items()}
 
 
 def test_limits_are_drawn_where_they_are(tmp_path: Path) -> None:
@@ -105,15 +112,17 @@ def test_limits_are_drawn_where_they_are(tmp_path: Path) -> None:
     card = re.search(r"<h3>Signal-to-noise ratio</h3>(.*?)</article>", text, re.DOTALL)
     assert card
     assert card[1].count('class="limit"') == 1
-    assert "Limit: 20. Beyond it: 1 of 2 (50 %)" in card[1]
-    length = re.search(r"<h3>Length</h3>\s*<svg[^>]*length \(s\).*?</article>", text, re.DOTALL)
+    limit = re.search(r"<td>signal-to-noise ratio \(dB\)</td>(.*?)</tr>", text)
+    assert limit
+    assert re.findall(">([^<]+)<", limit[1]) == ["20", "1", "50 %", "0"]
+    length = re.search(r"<h3>Length</h3>\s*<svg(?:(?!</article>).)*length \(s\).*?</article>", text, re.DOTALL)
     assert length
     assert length[0].count('class="limit"') == 1  # the run set no longest
 
 
 def test_a_folder_that_was_only_measured_has_its_plots(tmp_path: Path) -> None:
     folder = corpus_folder(tmp_path, [], measured=[measures(), measures(snr_db=5.0)])
-    assert is_corpus(folder)
+    assert open_items(folder).kind == "measured"
     text = page(folder)
     assert "1 beyond a limit of quality" in text
     assert text.count("<h2>") == 2  # quality, and what was rejected
@@ -165,10 +174,11 @@ def test_the_summary_is_tables_of_markdown(tmp_path: Path) -> None:
     folder = corpus_folder(tmp_path, rows(), RUN, measured=[measures()])
     write_corpus_report(folder, markdown=tmp_path / "summary.md")
     text = (tmp_path / "summary.md").read_text(encoding="utf-8")
-    assert text.startswith("4 clips, 8.0 s recorded; 9.0 s seen in training, where 1 are augmented copies.")
-    assert "| sad | 2 | 5.0 s | 2.0 s |" in text
+    for fact in ("| clips | 4 | 8.0 s recorded |", "| seen in training | 9.0 s |", "| copies | 1 | augmented,"):
+        assert fact in text
+    assert "| sad | 2 | 1 | 5.0 s | 2.0 s |" in text
     assert "| sad | 10.0 min | 0.0 min | 20.0 min | record " in text
-    assert "| signal-to-noise ratio (dB) | 20 | 0 |" in text
+    assert "| signal-to-noise ratio (dB) | 20 | 0 | 0 % | 0 |" in text
     for block in text.split("\n\n"):
         lines = block.splitlines()
         assert len({line.count("|") for line in lines}) == 1
@@ -177,13 +187,15 @@ def test_the_summary_is_tables_of_markdown(tmp_path: Path) -> None:
 def test_page_and_summary_name_the_authors_of_the_corpus(tmp_path: Path) -> None:
     folder = corpus_folder(tmp_path, rows(), {"corpus": CORPUS})
     text = page(folder, markdown=tmp_path / "summary.md")
-    assert '<b>acted</b> · CC-BY-4.0 · <a href="https://a.org">https://a.org</a><br>Doe J (2020). Acted.' in text
+    assert '<td><a href="https://a.org">acted</a></td><td>CC-BY-4.0</td><td>Doe J (2020). Acted.</td>' in text
     assert "| [acted](https://a.org) | CC-BY-4.0 | Doe J (2020). Acted. |" in (tmp_path / "summary.md").read_text()
 
 
 def test_a_home_page_that_is_no_address_of_the_web_is_no_link(tmp_path: Path) -> None:
     folder = corpus_folder(tmp_path, rows(), {"corpus": CORPUS | {"homepage": "javascript:alert(1)"}})
-    assert "javascript:alert(1)<br>" in page(folder)
+    text = page(folder)
+    assert "javascript:" not in text
+    assert "<td>acted</td><td>CC-BY-4.0</td>" in text
 
 
 def test_what_a_licence_asks_for_is_said_in_the_same_words(tmp_path: Path) -> None:
@@ -191,9 +203,9 @@ def test_what_a_licence_asks_for_is_said_in_the_same_words(tmp_path: Path) -> No
     summary = (tmp_path / "summary.md").read_text(encoding="utf-8")
     said = "what follows from it only under the same terms; its author to be named"
     assert f"<td>{said}</td>" in text
-    assert f"| ODbL-1.0 | 1 | {said} |" in summary
-    assert "<td>see its terms</td>" in text
-    assert "| not told | 1 | **see its terms** |" in summary
+    assert f"| ODbL-1.0 | 1 | 4.0 s | {said} |" in summary
+    assert "<td><b>see its terms</b></td>" in text
+    assert "| unknown | 1 | 1.0 s | **see its terms** |" in summary
 
 
 def test_a_speaker_that_nobody_tells_is_not_counted(tmp_path: Path) -> None:
@@ -203,7 +215,8 @@ def test_a_speaker_that_nobody_tells_is_not_counted(tmp_path: Path) -> None:
 
 def test_a_folder_without_shards_is_no_corpus(tmp_path: Path) -> None:
     (tmp_path / "clips").mkdir()
-    assert not is_corpus(tmp_path)
+    with pytest.raises(DailytalkError, match="holds no finished conversations"):
+        open_items(tmp_path)
 
 
 def test_a_damaged_shard_is_told_of(tmp_path: Path) -> None:

@@ -6,9 +6,9 @@ import pyarrow.parquet as pq
 import pytest
 from built_conversations import LINES, built_row, write_dataset
 
-from dailytalk_contiguous.publish.items import problem_of, shards
+from dailytalk_contiguous.publish.items import finished_items, problem_of
 from dailytalk_contiguous.publish.packing import index_folder
-from dailytalk_contiguous.publish.version import cause
+from dailytalk_contiguous.store.parquet import cause
 
 
 def test_heard_seconds_are_those_of_the_utterances_that_are_not_dropped(tmp_path: Path) -> None:
@@ -37,7 +37,7 @@ def test_shards_are_read_in_the_order_of_their_names(tmp_path: Path) -> None:
     folder = write_dataset(tmp_path, [built_row("call")]) / "dataset"
     for name in names:
         (folder / f"{name}.parquet").write_bytes((folder / "shard-0.parquet").read_bytes())
-    assert [path.stem for path in shards(tmp_path)] == [*sorted(names), "shard-0"]
+    assert [path.stem for path in finished_items(tmp_path).files] == [*sorted(names), "shard-0"]
 
 
 @pytest.mark.parametrize(

@@ -35,14 +35,14 @@ def test_whoever_has_to_be_named_is_named(tmp_path: Path) -> None:
 
 def test_a_folder_that_names_nobody_is_said_to(tmp_path: Path) -> None:
     text = licences(corpus(tmp_path, "acted", ACTED), corpus(tmp_path, "plain"))
-    assert "| plain | **not told: ask whoever made the folder** |" in text
+    assert "| plain | **unknown: ask whoever made the folder** |" in text
 
 
 def test_names_go_on_when_a_mix_is_mixed_again(tmp_path: Path) -> None:
     licences(corpus(tmp_path, "acted", ACTED), corpus(tmp_path, "plain"))
     text = licences(tmp_path / "mix of 2", corpus(tmp_path, "b"), corpus(tmp_path, "c"))
     assert "[acted](https://acted.org/a%20b) | CC-BY-4.0 | Doe J" in text
-    assert "| plain | not told | not told |" in text
+    assert "| plain | unknown | unknown |" in text
 
 
 def test_a_folder_of_which_nothing_is_left_is_not_listed(tmp_path: Path) -> None:

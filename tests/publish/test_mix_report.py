@@ -8,8 +8,9 @@ from built_conversations import built_row, write_dataset
 from finished_corpora import clip_row, corpus_folder
 
 from dailytalk_contiguous.core.errors import DailytalkError
-from dailytalk_contiguous.publish.mixture import Settings, is_mix, mix_folders, mixed_rows, mixed_sounds
-from dailytalk_contiguous.publish.page import compare_folders, write_corpus_report
+from dailytalk_contiguous.publish.items import is_mix, open_items
+from dailytalk_contiguous.publish.mixture import Settings, mix_folders
+from dailytalk_contiguous.publish.page import compare_folders, left_channels, write_corpus_report
 
 CITATION = "Doe J (2020). Acted."
 
@@ -33,11 +34,12 @@ def summary(folder: Path) -> str:
 
 def test_hours_are_told_by_corpus_and_label_as_often_as_they_are_listed(mixed: Path) -> None:
     text = summary(mixed)
-    assert text.startswith("7 files, 27.0 s recorded; 22.0 s seen in training")
-    assert "| acted | 3 | 3.0 s | 4.0 s |" in text
-    assert "| talks | 4 | 24.0 s | 18.0 s |" in text
-    assert "| happy | 1 | 1.0 s | 2.0 s |" in text
-    assert "| validation | 2 | 7.0 s | 0.0 s |" in text
+    assert "| files | 7 | 27.0 s recorded |" in text
+    assert "| seen in training | 22.0 s |" in text
+    assert "| acted | 3 | 0 | 3.0 s | 4.0 s |" in text
+    assert "| talks | 4 | 0 | 24.0 s | 18.0 s |" in text
+    assert "| happy | 1 | 0 | 1.0 s | 2.0 s |" in text
+    assert "| validation | 2 | 0 | 7.0 s | 0.0 s |" in text
 
 
 def test_its_clips_can_be_heard(mixed: Path) -> None:
@@ -47,7 +49,7 @@ def test_its_clips_can_be_heard(mixed: Path) -> None:
 
 
 def test_sound_of_a_clip_is_its_left_channel_alone(mixed: Path) -> None:
-    [(name, mp3)] = mixed_sounds(mixed, ["acted/s1-0"]).items()
+    [(name, mp3)] = left_channels(open_items(mixed), ["acted/s1-0"]).items()
     samples, rate = soundfile.read(io.BytesIO(mp3), always_2d=True)
     assert (name, samples.shape[1], rate) == ("acted/s1-0", 1, 24000)
     assert abs(samples).max() == pytest.approx(0.2, abs=0.02)
@@ -56,7 +58,7 @@ def test_sound_of_a_clip_is_its_left_channel_alone(mixed: Path) -> None:
 def test_it_says_whose_work_it_is_and_who_is_not_named(mixed: Path) -> None:
     text = summary(mixed)
     assert f"| [acted](https://a.org) | CC-BY-4.0 | {CITATION} |" in text
-    assert "| talks | not told | not told |" in text
+    assert "| talks | unknown | unknown |" in text
 
 
 def test_what_was_left_out_is_told(tmp_path: Path) -> None:
@@ -67,7 +69,7 @@ def test_what_was_left_out_is_told(tmp_path: Path) -> None:
 
 def test_a_mix_can_be_compared(mixed: Path, tmp_path: Path) -> None:
     ours, theirs = compare_folders(mixed, tmp_path / "acted")
-    assert (ours.unit, ours.n, ours.labels["emotion"]["not told"]) == ("files", 7, 4)
+    assert (ours.unit, ours.n, ours.tally.by["emotion"]["unknown"].utterances) == ("files", 7, 4)
     assert (theirs.unit, theirs.n) == ("clips", 3)
 
 
@@ -76,4 +78,4 @@ def test_a_damaged_annotation_is_told_of(mixed: Path) -> None:
     path.write_text("{")
     assert is_mix(mixed)
     with pytest.raises(DailytalkError, match="is not JSON"):
-        list(mixed_rows(mixed))
+        list(open_items(mixed).clips())

@@ -10,7 +10,7 @@ from built_conversations import LINES, built_row, flac, stereo, write_dataset
 
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.publish.exports import export_moshi
-from dailytalk_contiguous.publish.items import built_rows, conversation
+from dailytalk_contiguous.publish.items import conversation, open_items
 
 
 def rows(count: int = 4, **columns):
@@ -295,8 +295,12 @@ def test_a_laugh_is_never_cut_through(tmp_path):
 def test_rows_come_back_from_shards_as_they_were_written(tmp_path):
     given = rows(3)
     folder = write_dataset(tmp_path, given[:2], given[2:])
-    assert [row["conversation_id"] for row in built_rows(folder)] == ["call0", "call1", "call2"]
-    assert next(iter(built_rows(folder)))["audio"] == given[0]["audio"] | {"path": None}
+    assert [row["conversation_id"] for row in open_items(folder, finished=True).rows()] == [
+        "call0",
+        "call1",
+        "call2",
+    ]
+    assert next(iter(open_items(folder, finished=True).rows()))["audio"] == given[0]["audio"] | {"path": None}
 
 
 def test_exporters_see_utterances_in_order_with_their_side_text_tag_and_event():
@@ -317,7 +321,7 @@ def test_exporters_see_utterances_in_order_with_their_side_text_tag_and_event():
 
 def test_a_folder_without_shards_says_so(tmp_path):
     with pytest.raises(DailytalkError, match="no finished conversations"):
-        list(built_rows(tmp_path))
+        list(open_items(tmp_path, finished=True).rows())
 
 
 def test_conversation_whose_main_speaker_has_no_words_is_rejected(tmp_path):

@@ -357,18 +357,19 @@ def test_folder_of_rejects_alone_is_refused_with_the_first_reason(tmp_path: Path
 
 
 def test_conversation_that_is_not_in_its_shard_any_more_is_refused(tmp_path: Path) -> None:
-    (known,) = index_folder(write_dataset(tmp_path, [built_row("a")])).conversations
-    assert read_row(known)["conversation_id"] == "a"
+    index = index_folder(write_dataset(tmp_path, [built_row("a")]))
+    (known,) = index.conversations
+    assert read_row(index.items, known)["conversation_id"] == "a"
     for rows in ([built_row("b")], [built_row("a", audio={"bytes": b"", "path": None})]):
         write_dataset(tmp_path, rows)
         with pytest.raises(DailytalkError, match=r"'a' is not whole in .*shard-0\.parquet any more"):
-            read_row(known)
+            read_row(index.items, known)
     with pytest.raises(DailytalkError, match="any more"):
-        read_row(known._replace(row_group=1))
+        read_row(index.items, known._replace(place=known.place._replace(group=1)))
     (tmp_path / "dataset/shard-0.parquet").unlink()
     os.mkfifo(tmp_path / "dataset/shard-0.parquet")
     with pytest.raises(DailytalkError, match=r"shard-0\.parquet is not a regular file"):
-        read_row(known)
+        read_row(index.items, known)
 
 
 @pytest.mark.parametrize(
@@ -549,7 +550,7 @@ def test_index_has_what_packing_needs_of_each_conversation(tmp_path: Path) -> No
         ("b", "b", None, 7.0, 6, pytest.approx(5.0)),
         ("c", "c", None, 6.0, 0, 0.0),
     ]
-    assert [(one.shard.name, one.row_group, one.place) for one in index.conversations] == [
+    assert [(Path(one.place.file).name, one.place.group, one.place.number) for one in index.conversations] == [
         ("shard-0.parquet", 1, 0),
         ("shard-0.parquet", 0, 0),
         ("shard-1.parquet", 0, 0),

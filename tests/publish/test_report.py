@@ -3,7 +3,6 @@ import io
 import json
 import os
 import re
-from collections import Counter
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -20,12 +19,12 @@ from typer.testing import CliRunner
 
 from dailytalk_contiguous.cli.report import chosen_conversations, report
 from dailytalk_contiguous.core.errors import DailytalkError
-from dailytalk_contiguous.publish import page
+from dailytalk_contiguous.core.tally import MAX_KINDS, OTHER_KINDS, Tally
+from dailytalk_contiguous.core.wording import kind_of
 from dailytalk_contiguous.publish.page import write_report
 from dailytalk_contiguous.publish.player import SCALE, encode, lines_of, panel, peaks
-from dailytalk_contiguous.publish.plots import shares
 from dailytalk_contiguous.publish.render import html_table
-from dailytalk_contiguous.publish.statistics import MAX_REASONS, OTHER, Side, Tally, kind_of, quantile
+from dailytalk_contiguous.publish.sections import turns_table
 from dailytalk_contiguous.shards import Entry, Shard, write_shard
 from dailytalk_contiguous.sources.transcribed import identity_of
 
@@ -180,7 +179,7 @@ def test_turn_taking_stands_before_and_after(tmp_path):
     text = page_of(write_dataset(tmp_path, [row]))
     assert cell(text, "offset, median") == ["+0.20 s", "−0.10 s"]
     assert cell(text, "both speak at once") == ["0.0 s", "0.1 s"]
-    assert ">0 → 1</text>" in text
+    assert cell(text, "overlaps") == ["0", "1"]
 
 
 def test_utterances_that_cannot_be_heard_take_no_turn():
@@ -204,30 +203,90 @@ def test_timelines_add_up_and_one_that_is_not_told_counts_for_nothing():
     for timeline in (told, told, None, dict.fromkeys(told)):
         tally.add(with_source(built_row()) | {"timeline": timeline})
     assert (tally.backchannels, tally.backchannels_kept, tally.lost_seconds) == (4, 2, 1.5)
-    assert (tally.conversations, tally.utterances, tally.seconds) == (4, 16, 24.0)
+    assert (tally.total.conversations, tally.total.utterances, tally.total.seconds) == (4, 16, 24.0)
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from(["left", "right"]),
+            st.sampled_from(["spoken", "kept", "kept-original", "dropped"]),
+            st.sampled_from(["calm", "whispering", None]),
+            st.none() | st.floats(0, 1),
+        ),
+        max_size=8,
+    )
+)
+def test_each_utterance_that_can_be_heard_has_one_value_of_each_label(lines):
+    row = built_row("call", [(channel, n, n + 0.5, "Yes?") for n, (channel, *_) in enumerate(lines)], rate=8000)
+    for one, (_, status, tag, arousal) in zip(row["utterances"], lines, strict=True):
+        one |= {"status": status, "tag": tag, "arousal": arousal, "voiced_fraction": 0.5}
+    tally = Tally(rebuilt=True)
+    for _ in range(2):
+        tally.add(row, "train")
+    n = 2 * sum(status != "dropped" for _, status, *_ in lines)
+    assert (tally.total.conversations, tally.total.utterances, tally.heard.utterances) == (2, 2 * len(lines), n)
+    for labels in (("tag",), ("style",), ("sentence_type",), ("length",), ("speaker", "voice")):
+        sums = [part for label in labels for part in tally.by[label].values()]
+        assert sum(part.utterances for part in sums) == n
+        assert all(part.conversations == 2 for part in sums)
+        assert sum(part.seconds for part in sums) == pytest.approx(tally.heard.seconds)
+    assert tally.measures["arousal"].n == 2 * sum(s != "dropped" and a is not None for _, s, _, a in lines)
+
+
+@pytest.mark.parametrize("provenance", ["{}", "null", "[]", "{", '{"models": 5, "tool": {}}', '{"settings": "x"}'])
+def test_provenance_that_says_nothing_is_unknown(provenance):
+    tally = Tally(rebuilt=True)
+    tally.add(built_row(provenance=provenance))
+    assert tally.tools in ({"unknown": 1}, {})
+    assert not tally.models
+
+
+def test_page_says_what_made_it(tmp_path):
+    models = {"recogniser": {"name": "medium", "licence": "MIT", "url": "https://a.org"}}
+    record = {"tool": "tool 1", "voice": "anna", "settings": {"timeline": "anchor"}, "models": models}
+    text = write_report(
+        write_dataset(tmp_path / "built", [built_row(provenance=json.dumps(record))])
+    ).path.read_text()
+    assert cell(text, "timeline") == ["anchor"]
+    assert "Made with tool 1." in text
+    folder = tagged(tmp_path / "tagged", [tagged_line("left", 11.0, "Hello")])
+    (folder / "run.json").write_text(json.dumps({"models": models, "settings": {"profile": "embedded"}}))
+    other = write_report(folder).path.read_text()
+    assert cell(other, "profile") == ["embedded"]
+    for page in (text, other):
+        assert '<td>words</td><td><a href="https://a.org">medium</a></td><td>MIT</td>' in page
 
 
 def test_conversation_without_a_length_adds_its_turns_and_no_seconds():
     tally = Tally(rebuilt=True)
     tally.add(with_source(built_row()) | {"duration": None, "source_duration": None})
-    assert (tally.seconds, tally.before.seconds, tally.after.seconds) == (0.0, 0.0, 0.0)
+    assert (tally.total.seconds, tally.before.seconds, tally.after.seconds) == (0.0, 0.0, 0.0)
     assert (tally.before.events.total(), tally.after.events.total()) == (4, 4)
 
 
 def test_offsets_are_told_by_their_median_and_where_a_tenth_lies_below_and_above():
     tally = Tally(rebuilt=True)
-    tally.before = Side(offsets=Counter(range(-49, 51)), overlap_seconds=90.0, seconds=360.0)
-    tally.after = Side(offsets=Counter(range(1, 101)), overlap_seconds=1.0, seconds=7200.0)
-    cells = re.findall(r"<t[dh][^>]*>([^<]*)</t[dh]>", str(page.turn_table(tally)))
-    assert [cells[at : at + 3] for at in range(0, len(cells), 3)] == [
-        ["", "recording", "rebuilt"],
-        ["offset, median", "+0.00 s", "+0.50 s"],
-        ["offset, 10 % below", "−0.40 s", "+0.10 s"],
-        ["offset, 90 % below", "+0.40 s", "+0.90 s"],
-        ["both speak at once", "90.0 s", "1.0 s"],
-        ["share of the time", "25 %", "0 %"],
-        ["length", "6.0 min", "2.0 h"],
-    ]
+    for side, first, overlap, seconds in ((tally.before, -49, 90.0, 360.0), (tally.after, 1, 1.0, 7200.0)):
+        side.offsets.counts.update(range(first, first + 100))
+        side.overlap_seconds, side.seconds = overlap, seconds
+    tally.before.events.update(turn=1500)
+    table = turns_table(tally)
+    assert (table.head, table.rows) == (
+        ("measure", "recording", "rebuilt"),
+        [
+            ("offset, median", "+0.00 s", "+0.50 s"),
+            ("offset, 10 % below", "−0.40 s", "+0.10 s"),
+            ("offset, 90 % below", "+0.40 s", "+0.90 s"),
+            ("both speak at once", "90.0 s", "1.0 s"),
+            ("share of the time", "25.0 %", "0.0 %"),
+            ("turns", 1500, 0),
+            ("overlaps", 0, 0),
+            ("backchannels", 0, 0),
+            ("interruptions", 0, 0),
+            ("length", "6.0 min", "2.0 h"),
+        ],
+    )
 
 
 def test_affect_is_counted_in_cells_the_last_of_which_ends_at_one():
@@ -238,7 +297,7 @@ def test_affect_is_counted_in_cells_the_last_of_which_ends_at_one():
         one |= {"valence": valence, "arousal": arousal}
     tally = Tally(rebuilt=True)
     tally.add(row)
-    assert {place: found.total() for place, found in tally.affect.items()} == {(0, 24): 1, (24, 0): 1, (24, 1): 1}
+    assert tally.affect["calm"].counts == tally.all_affect().counts == {(0, 24): 1, (24, 0): 1, (24, 1): 1}
 
 
 def test_new_lengths_are_compared_with_the_recorded_ones(tmp_path):
@@ -284,17 +343,11 @@ def test_rejects_are_counted_by_stage_and_kind(tmp_path):
 
 def test_memory_does_not_grow_with_kinds_of_reasons():
     tally = Tally(rebuilt=True)
-    for i in range(10 * MAX_REASONS):
+    for i in range(10 * MAX_KINDS):
         name = "".join(chr(97 + int(digit)) for digit in str(i))
         tally.add_reject({"stage": "Speak", "reason": name})
-    assert len(tally.rejects) <= MAX_REASONS + 1
-    assert tally.rejects["Speak", OTHER] == 9 * MAX_REASONS
-
-
-@given(st.lists(st.integers(-500, 500), min_size=1), st.floats(0.01, 1))
-def test_quantile_of_bins_is_that_of_the_values(values, share):
-    counts = {value: values.count(value) for value in values}
-    assert quantile(counts, share) == np.quantile(values, share, method="inverted_cdf")
+    assert len(tally.rejects) <= MAX_KINDS + 1
+    assert tally.rejects["Speak", OTHER_KINDS] == 9 * MAX_KINDS
 
 
 def test_reasons_of_one_kind_are_one():
@@ -498,11 +551,6 @@ def test_conversation_in_which_nobody_speaks_says_so() -> None:
     assert '<p class="note">Nobody speaks here.</p></article>' in panel(built_row("silent", []), 0.0, True)
 
 
-def test_share_is_written_where_it_is_wider_than_its_figures() -> None:
-    for values, written in (((17, 127), 1), ((18, 126), 2)):
-        assert shares("x", [("a", values)], ("low", "high")).count(" %</text>") == written
-
-
 # The command
 
 
@@ -526,14 +574,5 @@ def test_a_number_is_how_many_and_anything_else_is_an_id():
 
 
 def test_table_without_names_of_columns_has_no_head():
-    assert "<thead><tr><th>name</th>" in html_table(("name", ""), [("a", "1")], [1])
-    assert "<thead>" not in html_table(("", ""), [("a", "1")], [1])
-
-
-def test_offsets_are_binned_by_their_share_and_those_outside_are_in_the_outer_bins():
-    width, bins = page.OFFSET_WIDTH, 100
-    low, high = page.OFFSETS.low, page.OFFSETS.high
-    offsets = [low - 5, low, 0.0, 0.0, width, high, high + 9, high - width / 2]
-    side = Side(offsets=Counter(round(offset * bins) for offset in offsets))
-    shares = {round(edge, 6): share for edge, share in page._binned(side).items()}
-    assert shares == {low: 0.25, 0.0: 0.25, width: 0.125, round(high - width, 6): 0.375}
+    assert "<thead><tr><th>name</th>" in html_table(("name", ""), [("a", "1")])
+    assert "<thead>" not in html_table(("", ""), [("a", "1")])

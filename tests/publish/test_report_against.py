@@ -4,7 +4,6 @@ from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
-import numpy as np
 import pytest
 from built_conversations import built_row, write_dataset
 from finished_corpora import clip_row, corpus_folder, measures
@@ -13,21 +12,16 @@ from hypothesis import strategies as st
 
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.schema import AFFECT, PROSODY
-from dailytalk_contiguous.publish.page import (
-    LABELS,
-    MAX_VALUES,
-    VOICE,
-    ComparedSide,
-    Said,
-    Spread,
-    cards,
-    compare_folders,
+from dailytalk_contiguous.core.tally import UNKNOWN, Sum, Tally
+from dailytalk_contiguous.publish.page import Sides, compare_folders, write_corpus_report, write_report
+from dailytalk_contiguous.publish.sections import (
+    MOST_VALUES,
+    Compared,
+    against_section,
+    label_plot,
     markdown,
-    values,
-    write_corpus_report,
-    write_report,
+    page_html,
 )
-from dailytalk_contiguous.publish.statistics import UNKNOWN
 
 HOSTILE = "<b>&\"'</script>é|`"
 
@@ -69,83 +63,79 @@ def corpus(folder: Path) -> Path:
     return corpus_folder(folder, rows)
 
 
-def said(**labels: str) -> Said:
-    return Said(1.0, dict.fromkeys(LABELS) | labels, dict.fromkeys((*AFFECT, *VOICE)))
-
-
-def side(name: str, *tags: str | None) -> ComparedSide:
-    found = ComparedSide(name, "clips")
+def side(name: str, *tags: str | None) -> Compared:
+    tally = Tally()
     for tag in tags:
-        found.add(said(tag=tag) if tag else said())
-    return found
+        tally.by["tag"][tag or UNKNOWN].add(Sum(0, 1))
+        tally.heard.add(Sum(0, 1))
+    return Compared(name, "clips", tally)
 
 
-def row(table: str, name: str) -> list[str]:
-    """The two figures behind a name in the table of Markdown."""
-    (line,) = [line for line in table.splitlines() if line.startswith(f"| {name} |")]
+def compared(sides: Sides) -> str:
+    return markdown(against_section(*sides).parts)
+
+
+def row(text: str, name: str) -> list[str]:
+    """The two figures behind a name, which may be `LABEL: VALUE`, in the tables of Markdown."""
+    label, _, value = name.rpartition(": ")
+    [table] = [part for part in text.split("\n\n") if part.startswith(f"| {label} |")]
+    [line] = [line for line in table.splitlines() if line.startswith(f"| {value} |")]
     return [cell.strip() for cell in line.split("|")[2:4]]
 
 
 def test_clips_and_utterances_stand_side_by_side(tmp_path: Path) -> None:
-    text = markdown(*compare_folders(corpus(tmp_path / "acted"), talks(tmp_path / "calls")))
-    assert text.splitlines()[0].endswith("| acted | calls |")
+    text = compared(compare_folders(corpus(tmp_path / "acted"), talks(tmp_path / "calls")))
+    assert "|  | acted | calls |" in text
     assert row(text, "number") == ["2 clips", "3 utterances"]  # a copy is no clip of its own
     assert row(text, "speech") == ["4.0 s", "10.0 s"]
-    assert row(text, "length (s)") == ["2.0 ± 1.0", "3.3 ± 2.1"]
-    assert row(text, "arousal") == ["0.50 ± 0.00", "0.55 ± 0.35 (67 % known)"]
-    assert row(text, "pitch (Hz)") == ["1 ± 0", "2 ± 0"]
+    assert row(text, "length (s)") == ["2.00 ± 1.00", "3.33 ± 2.05"]
+    assert row(text, "arousal (0 to 1)") == ["0.50 ± 0.00", "0.55 ± 0.35 (67 % known)"]
+    assert row(text, "pitch (Hz)") == ["1.0 ± 0.0", "2.0 ± 0.0"]
     assert row(text, "tag: calm") == ["50 %", "33 %"]
     assert row(text, "length: long") == ["0 %", "33 %"]
     assert row(text, "sentence type: interrogative") == ["0 %", "33 %"]
 
 
 def test_what_a_side_does_not_tell_is_counted_as_that(tmp_path: Path) -> None:
-    text = markdown(*compare_folders(corpus(tmp_path / "acted"), talks(tmp_path / "calls")))
+    text = compared(compare_folders(corpus(tmp_path / "acted"), talks(tmp_path / "calls")))
     assert row(text, "emotion: happy") == ["50 %", "0 %"]
-    assert row(text, "emotion: not told") == ["0 %", "100 %"]
+    assert row(text, "emotion: unknown") == ["0 %", "100 %"]
 
 
 def test_the_style_of_an_utterance_is_what_the_rule_for_clips_makes_of_its_tag(tmp_path: Path) -> None:
-    text = markdown(*compare_folders(corpus(tmp_path / "acted"), talks(tmp_path / "calls")))
+    text = compared(compare_folders(corpus(tmp_path / "acted"), talks(tmp_path / "calls")))
     assert row(text, "style: whispered") == ["0 %", "33 %"]
     assert row(text, "style: normal") == ["50 %", "33 %"]
-    assert row(text, "style: not told") == ["50 %", "33 %"]  # nobody knows how aroused the last one was
+    assert row(text, "style: unknown") == ["50 %", "33 %"]  # nobody knows how aroused the last one was
 
 
 def test_an_act_is_shown_where_one_side_tells_it(tmp_path: Path) -> None:
     acting = corpus_folder(tmp_path / "acting", [clip_row("s1-0", act="inform"), clip_row("s1-1")])
     both = compare_folders(talks(tmp_path / "calls"), acting)
-    assert row(markdown(*both), "act: inform") == ["0 %", "50 %"]
-    assert "<h3>Act</h3>" in cards(*both)
-    assert "act: " not in markdown(side("calls", "calm"), side("others", "calm"))
+    assert row(compared(both), "act: inform") == ["0 %", "50 %"]
+    assert "<h3>Act</h3>" in page_html(against_section(*both))
+    assert "| act |" not in compared((side("calls", "calm"), side("others", "calm")))
 
 
 def test_values_are_ranked_by_both_sides_together_then_by_name_and_the_unknown_is_last() -> None:
     ours = side("a", "calm", "calm", "sad", None, "zen", "angry", "angry", None)
-    found = values(ours, side("b", "sad", "sad", "sad", "calm"), "tag")
-    assert [value for value, *_ in found] == ["sad", "calm", "angry", "zen", UNKNOWN]
-    assert found[0] == ("sad", 0.125, 0.75)
+    bars = label_plot(ours, side("b", "sad", "sad", "sad", "calm"), "tag").rows
+    assert [bar.name for bar in bars] == ["sad", "calm", "angry", "zen", UNKNOWN]
+    assert bars[0].values == (0.125, 0.75)
 
 
 def test_what_is_rare_is_not_shown_as_none() -> None:
-    assert row(markdown(side("a", *["calm"] * 999, "sad"), side("b", "calm")), "tag: sad") == ["< 1 %", "0 %"]
+    assert row(compared((side("a", *["calm"] * 999, "sad"), side("b", "calm"))), "tag: sad") == ["0.1 %", "0 %"]
 
 
 @given(st.lists(st.none() | st.sampled_from([f"tag {n}" for n in range(40)]), min_size=1), st.integers(1, 60))
 def test_shares_of_both_sides_add_up_to_one(tags: list[str | None], count: int) -> None:
     ours, theirs = side("a", *tags), side("b", *(f"tag {n}" for n in range(count)))
-    found = values(ours, theirs, "tag")
-    assert len(found) <= MAX_VALUES + 2
-    assert [sum(one[place] for one in found) for place in (1, 2)] == pytest.approx([1.0, 1.0])
-    assert (found[-1][0] == "not told") == (None in tags)
-
-
-@given(st.lists(st.floats(-1e3, 1e3), min_size=1))
-def test_spread_is_the_mean_and_the_standard_deviation(numbers: list[float]) -> None:
-    spread = Spread()
-    for number in numbers:
-        spread.add(number)
-    assert (spread.mean, spread.deviation) == pytest.approx((np.mean(numbers), np.std(numbers)), abs=1e-6)
+    bars = label_plot(ours, theirs, "tag").rows
+    assert len(bars) <= MOST_VALUES + 2
+    assert [sum(bar.values[place] for bar in bars) for place in (0, 1)] == pytest.approx([1.0, 1.0])
+    assert (bars[-1].name == UNKNOWN) == (None in tags)
+    assert "1 others" not in [bar.name for bar in bars]
 
 
 def test_what_was_left_out_of_a_conversation_is_not_counted(tmp_path: Path) -> None:
@@ -187,7 +177,7 @@ def test_the_page_and_the_summary_of_a_corpus_show_both(tmp_path: Path) -> None:
     assert ">50 % · 33 %</text>" in text
     assert "<h3>Affect of acted (2 clips)</h3>" in text
     assert "<h3>Affect of calls (2 utterances)</h3>" in text
-    assert "Beside calls:\n\n|" in (tmp_path / "summary.md").read_text(encoding="utf-8")
+    assert "### Against calls\n\n" in (tmp_path / "summary.md").read_text(encoding="utf-8")
 
 
 def test_the_page_of_conversations_shows_both(tmp_path: Path) -> None:

@@ -23,7 +23,7 @@ from finished_corpora import clip_row, corpus_folder, measures
 from rich_conversations import rich_row, rich_rows
 
 from dailytalk_contiguous.core.schema import AFFECT, PROSODY
-from dailytalk_contiguous.publish import page
+from dailytalk_contiguous.core.tally import Sum, Tally
 from dailytalk_contiguous.publish.card import Card, CardFacts, render_card
 from dailytalk_contiguous.publish.checking import Figures, check_folder, fitness_advice
 from dailytalk_contiguous.publish.exports import export_csm, export_jmoshi, export_moshi
@@ -31,9 +31,9 @@ from dailytalk_contiguous.publish.listening import write_listening_test
 from dailytalk_contiguous.publish.mixture import Settings, mix_folders
 from dailytalk_contiguous.publish.packing import pack_version
 from dailytalk_contiguous.publish.page import write_corpus_report, write_report
-from dailytalk_contiguous.publish.plots import Axis, Bar, bars, bubbles, histogram, shares
+from dailytalk_contiguous.publish.plots import Axis, Bar, BarPlot, HistogramPlot, MapPlot, Series
 from dailytalk_contiguous.publish.render import Credit
-from dailytalk_contiguous.publish.statistics import CorpusTally, Tally
+from dailytalk_contiguous.publish.sections import CorpusFigures, Section, corpus_sections, page_html, tags_plot
 
 GOLDENS = Path(__file__).with_name("goldens")
 
@@ -206,41 +206,45 @@ def jmoshi(folder: Path) -> str:
 
 
 def drawings(folder: Path) -> str:
-    """Each kind of plot with axes and values that no page above has."""
+    """Each kind of plot with axes and values that no page above has, and sections of much and of nothing."""
     wide, high = Axis("x", -1.0, 4.0, 0.5), Axis("y", 0.5, 3.0, 1.0)
-    rows = [
-        Bar("a name that is far too long", (1.0, 3.0), "4"),
-        Bar("zero", (0.0, 0.0), ""),
-        Bar("less", (0.5, 0.25), "x"),
+    before, after = Series("before", "recording"), Series("after", "rebuilt")
+    bars = [
+        Bar("a name that is far too long", (1.0, 3.0), ("4",)),
+        Bar("zero", (0.0, 0.0), ("",)),
+        Bar("less", (0.5, 0.25), ("x", 2), "a label that is longer than the others"),
     ]
-    cells = [(0.0, 1.0, 1, "one"), (2.0, 2.5, 9, "nine"), (3.0, 0.5, 4, "four")]
-    outlines = [("before", {-1.0: 0.125, 3.5: 0.5}), ("after", {0.0: 0.25, 9.0: 0.9})]
+    points = [(0.0, 1.0, 1), (2.0, 2.5, 9), (3.0, 0.5, 4)]
+    outlines = [(before, {-1.0: 0.125, 3.5: 0.5}), (after, {0.0: 0.25, 3.0: 0.9})]
+    series: dict[str, Any] = {"head": ("", "n"), "series": (before, after), "nothing": "none"}
+    distribution: dict[str, Any] = {"axis": wide, "bin_width": 0.5, "of": "clips"}
+    grid: dict[str, Any] = {"unit": "clip", "nothing": "none"}
     plots = [
-        bars("side by side", rows, ("before", "after")),
-        bars("below each other", rows, ("before", "after"), grouped=True),
-        bars("none", [], ()),
-        shares("shares", [("none", (0, 0)), ("a name that is far too long", (1, 9))], ("low", "high")),
-        histogram("histogram", outlines, wide, 0.5, "clips", (0.25, 3.0)),
-        histogram("nothing", [], high, 0.5),
-        bubbles("diagonal", cells, wide, high, diagonal=True),
-        bubbles("other diagonal", [], high, wide, diagonal=True),
-        bubbles("few", cells[:1], wide, high),
+        BarPlot(title="side by side", rows=bars, **series),
+        BarPlot(title="below each other", rows=bars, grouped=True, **series),
+        BarPlot(title="none", rows=[], **series),
+        HistogramPlot(title="histogram", series=outlines, limits=(0.25, 3.0), **distribution),
+        HistogramPlot(title="nothing", series=[(before, {})], **distribution),
+        MapPlot(title="diagonal", points=points, x_axis=wide, y_axis=high, diagonal=True, note="why", **grid),
+        MapPlot(title="other diagonal", points=points, x_axis=high, y_axis=wide, diagonal=True, **grid),
+        MapPlot(title="few", points=points[:1], x_axis=wide, y_axis=high, **grid),
+        MapPlot(title="none", points=[], x_axis=wide, y_axis=high, **grid),
     ]
-    found = CorpusTally()
+    credits = [Credit("x"), Credit("y", "MIT", "Z", "ftp://a")]
+    figures, tally = CorpusFigures(credits=credits), Tally()
     for number in range(30):
-        found.add(clip_row(f"s{number}-0", speaker=f"acted/{number}", duration=1.0 + number))
-        found.add_reject(
+        figures.tally.add_clip(clip_row(f"s{number}-0", speaker=f"acted/{number}", duration=1.0 + number))
+        figures.tally.add_reject(
             {"stage": f"Stage{'abc'[number % 3]}", "reason": "abcdefghijklmnopqrstuvwxyzABCD"[number:]}
         )
-    tally = Tally(rebuilt=True)
     for number in range(33):
-        tally.tags[f"tag{number:02}"].update(left=number, right=2)
-    empty = CorpusTally()
-    plots += [page.dimension(found, "speaker"), page.corpus_rejected(found, REJECTS[:2])]
-    plots += [page.missing(empty), page.corpus_affect(empty), page.corpus_licences(empty)]
-    plots += [page.quality(empty), page.balance(empty), page.sources(())]
-    plots += [page.sources([Credit("x"), Credit("y", "MIT", "Z", "ftp://a")]), page.tags(tally)]
-    return page_text("\n".join(plots))
+        tally.by["tag"][f"tag{number:02}"].add(Sum(0, number, 0, 2.0 + number, left=number, right=2))
+    sections = [
+        Section("plots", "Plots", [*plots, tags_plot(tally)]),
+        *corpus_sections(figures, REJECTS[:2]),
+        *corpus_sections(CorpusFigures(), REJECTS[:2]),
+    ]
+    return page_text("\n".join(map(page_html, sections)))
 
 
 def mixed(folder: Path) -> str:

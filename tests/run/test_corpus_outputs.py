@@ -7,9 +7,9 @@ from recordings import read_lines
 from spoken_corpora import crema_d, rows_of, run
 
 from dailytalk_contiguous.core.schema import FINISHED, own_seconds
+from dailytalk_contiguous.core.tally import Tally
 from dailytalk_contiguous.publish.checking import check_folder
-from dailytalk_contiguous.publish.page import finished_clips
-from dailytalk_contiguous.publish.statistics import CorpusTally
+from dailytalk_contiguous.publish.items import open_items
 from dailytalk_contiguous.run import clips
 from dailytalk_contiguous.run.clips import MANIFESTS, listed_clips
 from dailytalk_contiguous.shards import Shard, write_shard
@@ -21,11 +21,11 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return crema_d(tmp_path_factory.mktemp("corpus") / "in")
 
 
-def tally(out: Path) -> CorpusTally:
-    found = CorpusTally()
-    counts = listed_clips(finished_clips(out))
-    for row in finished_clips(out):
-        found.add(row | {"weight": counts[row["id"]]})
+def tally(out: Path) -> Tally:
+    found = Tally()
+    counts = listed_clips(open_items(out).clips())
+    for row in open_items(out).clips():
+        found.add_clip(row | {"weight": counts[row["id"]]})
     return found
 
 
@@ -113,5 +113,5 @@ def test_prompts_are_nobodys_minutes(source: Path, tmp_path: Path) -> None:
     minutes = []
     for name, prompted in (("plain", False), ("prompted", True)):
         run(source, tmp_path / name, prompt_channel=prompted)
-        minutes.append((tally(tmp_path / name).all.seconds / 60, tally(tmp_path / name).all.seen / 60))
+        minutes.append((tally(tmp_path / name).total.seconds / 60, tally(tmp_path / name).total.seen / 60))
     assert minutes[0] == pytest.approx(minutes[1], rel=1e-3)

@@ -708,4 +708,4 @@ def test_shard_that_can_not_be_read_is_rejected_with_its_name(tmp_path: Path) ->
     rejects.clear()
     assert list(transcribed(work / "transcript.jsonl", work / "tagged", None, rejects)) == []
     assert [reject.id for reject in rejects] == ["shard-1.parquet", "good"]
-    assert "is damaged" in rejects[1].reason
+    assert "can't be read" in rejects[1].reason

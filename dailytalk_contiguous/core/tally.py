@@ -1,0 +1,494 @@
+"""What is counted of rows in one pass: counts, histograms, means and grids, and the tally that is made of them.
+
+No row is kept, so that memory grows with the names in a dataset and not with its hours: values are counted in bins
+that are too narrow to see in a plot, and quantiles are read from these bins. A clip is counted as a conversation
+of one utterance with labels, so that what is shown of conversations can be shown of clips, and both compared.
+"""
+
+import json
+import math
+from collections import Counter, defaultdict
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+from dailytalk_contiguous.core import turns
+from dailytalk_contiguous.core.documents import expect, fits, is_number, parse_json
+from dailytalk_contiguous.core.errors import BadInput
+from dailytalk_contiguous.core.licensing import Origin
+from dailytalk_contiguous.core.sampling import BalanceItem
+from dailytalk_contiguous.core.schema import AFFECT, PROSODY, own_seconds
+from dailytalk_contiguous.core.sentences import length_class, sentence_type
+from dailytalk_contiguous.core.tags import STYLE_OF_TAG
+from dailytalk_contiguous.core.turns import Timed
+from dailytalk_contiguous.core.wording import kind_of
+
+_K = TypeVar("_K", bound=Hashable)
+
+#: Share of a bin that a value may be under its lower edge: floats do not meet edges.
+_ROUNDING = 1e-6
+
+#: Kinds that are counted separately; further ones are counted together.
+MAX_KINDS = 50
+OTHER_KINDS = "other reasons"
+
+#: Values of a label (of which speakers have the most) that are counted separately, and what the others are called.
+MAX_VALUES = 50_000
+OTHER_VALUES = "others"
+
+
+class LimitedCounter(Counter[_K]):
+    """Counts of `MAX_KINDS` kinds at most, and of what comes after them under another name.
+
+    >>> counts = LimitedCounter()
+    >>> counts.add("it is too short", OTHER_KINDS)
+    >>> counts
+    LimitedCounter({'it is too short': 1})
+    """
+
+    def add(self, key: _K, other: _K) -> None:
+        """Count a key, or `other` where there are `MAX_KINDS` keys already."""
+        self[key if key in self or len(self) < MAX_KINDS else other] += 1
+
+
+@dataclass
+class Histogram:
+    """Counts of values in bins of one width.
+
+    >>> lengths = Histogram(0.5, 0.0, 12.0)
+    >>> for seconds in (0.7, 0.9, 80.0):
+    ...     lengths.add(seconds)
+    >>> lengths.counts, lengths.quantile(0.5)
+    (Counter({1: 2, 23: 1}), 0.5)
+
+    Attributes:
+        width: of a bin, in the unit of the values.
+        low, high: ends, multiples of the width; what is beyond them is in the outer bins.
+        nearest: bins have the multiples of the width as their centres, not as their lower edges, so that a
+            quantile is not below the value that it stands for.
+        counts: by the number of the bin, which counts from 0.
+    """
+
+    width: float
+    low: float = -math.inf
+    high: float = math.inf
+    nearest: bool = False
+    counts: Counter[int] = field(default_factory=Counter)
+
+    def add(self, value: float | None) -> None:
+        """Count a value; what is not a number is not counted."""
+        if is_number(value):
+            place = value / self.width
+            number = round(place) if self.nearest else math.floor(place + _ROUNDING)
+            if self.low > -math.inf:
+                number = max(round(self.low / self.width), number)
+            if self.high < math.inf:
+                number = min(round(self.high / self.width) - (not self.nearest), number)
+            self.counts[number] += 1
+
+    @property
+    def n(self) -> int:
+        """How many values were counted."""
+        return self.counts.total()
+
+    def quantile(self, share: float) -> float:
+        """The bin, as its lower edge or centre, up to which `share` of the values are; NaN without any."""
+        total, reached = self.n, 0
+        for number in sorted(self.counts):
+            reached += self.counts[number]
+            if reached >= share * total:
+                return number * self.width
+        return math.nan
+
+    def shares(self, low: float, high: float, width: float) -> dict[float, float]:
+        """Shares in [0, 1] of all values by the lower edges of wider bins; the outer ones hold what is beyond.
+
+        Empty without any value.
+        """
+        bins: Counter[int] = Counter()
+        last = round((high - low) / width) - 1
+        for number, n in self.counts.items():
+            bins[max(0, min(last, math.floor((number * self.width - low) / width + _ROUNDING)))] += n
+        return {round(low + width * number, 6): n / self.n for number, n in sorted(bins.items())}
+
+
+@dataclass
+class Moments:
+    """Mean, standard deviation and range of numbers that are seen once (Welford 1962, Technometrics 4:419)."""
+
+    n: int = 0
+    mean: float = math.nan
+    squares: float = 0.0
+    low: float = math.inf
+    high: float = -math.inf
+
+    def add(self, value: float | None) -> None:
+        """Count a value; what is not a number is not counted."""
+        if is_number(value):
+            self.n += 1
+            mean = 0.0 if self.n == 1 else self.mean
+            distance = value - mean
+            self.mean = mean + distance / self.n
+            self.squares += distance * (value - self.mean)
+            self.low, self.high = min(self.low, value), max(self.high, value)
+
+    @property
+    def deviation(self) -> float:
+        """The standard deviation of just these numbers; NaN without any."""
+        return math.sqrt(self.squares / self.n) if self.n else math.nan
+
+
+@dataclass
+class CountGrid:
+    """Counts of pairs of values in square cells from 0 to a limit; what is beyond is in the first or last cell."""
+
+    width: float
+    limit: float
+    counts: Counter[tuple[int, int]] = field(default_factory=Counter)
+
+    def add(self, x: float | None, y: float | None) -> None:
+        """Count a pair; one of which either is not a number is not counted."""
+        if is_number(x) and is_number(y):
+            self.counts[self._cell(x), self._cell(y)] += 1
+
+    def _cell(self, value: float) -> int:
+        return max(0, min(math.floor(value / self.width + _ROUNDING), round(self.limit / self.width) - 1))
+
+    @property
+    def n(self) -> int:
+        """How many pairs were counted."""
+        return self.counts.total()
+
+    def points(self) -> Iterator[tuple[float, float, int]]:
+        """Centre and count of each cell that has any."""
+        for (x, y), n in self.counts.items():
+            yield (x + 0.5) * self.width, (y + 0.5) * self.width, n
+
+
+@dataclass(slots=True)
+class Sum:
+    """How much there is of something.
+
+    Attributes:
+        conversations: of clips: recorded clips.
+        utterances, words: in these; of a voice or a tag, the utterances that have it.
+        seconds: of audio; of what utterances have, of speech.
+        copies: augmented copies of clips, which count nowhere above.
+        seen: seconds that are seen in training: of clips and copies, each as often as it is listed.
+        left, right: seconds of speech on each channel.
+    """
+
+    conversations: int = 0
+    utterances: int = 0
+    words: int = 0
+    seconds: float = 0.0
+    copies: int = 0
+    seen: float = 0.0
+    left: float = 0.0
+    right: float = 0.0
+
+    def add(self, other: "Sum") -> None:
+        """Add another one to it."""
+        self.conversations += other.conversations
+        self.utterances += other.utterances
+        self.words += other.words
+        self.seconds += other.seconds
+        self.copies += other.copies
+        self.seen += other.seen
+        self.left += other.left
+        self.right += other.right
+
+
+def total(sums: Iterable[Sum]) -> Sum:
+    """All of them together."""
+    whole = Sum()
+    for part in sums:
+        whole.add(part)
+    return whole
+
+
+#: Seconds: the width of a bin of offsets, and beyond which an offset counts as just that long.
+OFFSET_BIN, OFFSET_LIMIT = 0.01, 30.0
+
+
+@dataclass
+class TurnTaking:
+    """Turn-taking of conversations as they were recorded, or as they were rebuilt; lengths in seconds."""
+
+    events: Counter[str] = field(default_factory=Counter)
+    offsets: Histogram = field(
+        default_factory=lambda: Histogram(OFFSET_BIN, -OFFSET_LIMIT, OFFSET_LIMIT, nearest=True)
+    )
+    overlap_seconds: float = 0.0
+    speech_seconds: float = 0.0
+    seconds: float = 0.0
+
+    def add(
+        self, timed: list[Timed], groups: list[list[int]], events: Iterable[str | None], seconds: float
+    ) -> None:
+        """Count one conversation. Missing events are derived from the times."""
+        derived = turns.label(timed, groups)
+        self.events.update(event or worked for event, worked in zip(events, derived, strict=True))
+        for offset in turns.turn_offsets(turns.stretches(timed, groups)):
+            self.offsets.add(float(offset))
+        self.overlap_seconds += turns.overlap_seconds(timed)
+        self.speech_seconds += sum(turn.end - turn.start for turn in timed)
+        self.seconds += seconds
+
+
+#: Sides of a cell of valence and arousal, and of lengths in seconds, with the last length.
+AFFECT_CELL, LENGTH_CELL, LENGTH_LIMIT = 0.04, 0.5, 12.0
+
+BUCKETED = ("valence", "arousal", "dominance", "energy", "rate", "zcr", "pitch", "pitch_var")
+
+#: The value of a label that nobody knows, and the speaker of what is left in the voice that was to be replaced.
+UNKNOWN, LEFT_AS_RECORDED = "unknown", "left as recorded"
+
+#: Labels of a clip; those of an utterance are tag, style, sentence type, length and speaker or voice.
+_CLIP_LABELS = (
+    *("corpus", "emotion", "style", "tag", "act", "speaker", "gender"),
+    *("sentence_type", "length", "split", "language", "licence"),
+)
+
+
+@dataclass
+class Tally:
+    """All that is shown of a dataset of conversations or of clips.
+
+    Attributes:
+        rebuilt: whether conversations were rebuilt; if not, utterances have their times in the source.
+        total: all of it. heard: utterances that can be heard (dropped ones can't), with seconds of speech.
+        by: of each label, a sum for each of its values. Conversations have `language`, and `split` where one is
+            known. Utterances that can be heard have `tag`, `style`, `sentence_type`, `length`, and `speaker` or,
+            where they were synthesised, `voice`. Clips have these, and `corpus`, `emotion`, `act`, `gender` and
+            `licence`.
+        measures: affect, prosody and `seconds` of utterances.
+        affect: valence and arousal by emotion (clips) or tag (utterances).
+        before, after: turn-taking as recorded, and as rebuilt.
+        durations: of conversations, in whole seconds.
+        lengths: recorded and new length of each utterance that was resynthesised. ratios: of both.
+        reasons: why utterances are not as they should be. rejects: by stage and kind of reason.
+        bought: keys of what was paid for, since two utterances of one cached line were bought once.
+        splits_of: recorded speakers by name, with the splits in which they are heard.
+        models, sources, tools, voices, settings: those of the provenance, with numbers of conversations.
+        trained: clips that train, by which a balance is planned. training: seconds of these by emotion.
+    """
+
+    rebuilt: bool = True
+    total: Sum = field(default_factory=Sum)
+    heard: Sum = field(default_factory=Sum)
+    by: dict[str, dict[str, Sum]] = field(default_factory=lambda: defaultdict(lambda: defaultdict(Sum)))
+    measures: dict[str, Moments] = field(
+        default_factory=lambda: {name: Moments() for name in ("seconds", *AFFECT, *PROSODY)}
+    )
+    affect: dict[str, CountGrid] = field(default_factory=lambda: defaultdict(lambda: CountGrid(AFFECT_CELL, 1.0)))
+    buckets: dict[str, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
+    before: TurnTaking = field(default_factory=TurnTaking)
+    after: TurnTaking = field(default_factory=TurnTaking)
+    durations: Histogram = field(default_factory=lambda: Histogram(1.0))
+    channels: Counter[str] = field(default_factory=Counter)
+    statuses: Counter[str] = field(default_factory=Counter)
+    word_sources: Counter[str] = field(default_factory=Counter)
+    reasons: LimitedCounter[str] = field(default_factory=LimitedCounter)
+    rejects: LimitedCounter[tuple[str, str]] = field(default_factory=LimitedCounter)
+    lengths: CountGrid = field(default_factory=lambda: CountGrid(LENGTH_CELL, LENGTH_LIMIT))
+    ratios: Histogram = field(default_factory=lambda: Histogram(0.01, nearest=True))
+    error_rates: Histogram = field(default_factory=lambda: Histogram(0.01, nearest=True))
+    cost: float = 0.0
+    bought: set[str] = field(default_factory=set)
+    n_retried: int = 0
+    backchannels: int = 0
+    backchannels_kept: int = 0
+    lost_seconds: float = 0.0
+    splits_of: dict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
+    models: Counter[Origin] = field(default_factory=Counter)
+    sources: Counter[tuple[str | None, str | None]] = field(default_factory=Counter)
+    tools: Counter[str] = field(default_factory=Counter)
+    voices: Counter[str] = field(default_factory=Counter)
+    settings: Counter[str] = field(default_factory=Counter)
+    training: dict[str, float] = field(default_factory=lambda: defaultdict(float))
+    trained: list[BalanceItem] = field(default_factory=list)
+
+    def add(self, row: Mapping[str, Any], split: str | None = None) -> None:
+        """Count a conversation: a row of `core.schema.BUILT`, with or without audio, of a split where known."""
+        utterances, words = row["utterances"] or (), row["alignments"] or ()
+        seconds = row["duration"] or 0.0
+        amount = Sum(1, len(utterances), len(words), seconds)
+        self.total.add(amount)
+        language = row["language"] if row["language"] != "und" else None
+        self._count({"language": language} | ({"split": split} if split else {}), amount)
+        self.durations.add(seconds)
+        self.word_sources.update(word["source"] or UNKNOWN for word in words)
+        speaker = (row.get("speakers") or {}).get("right")
+        if speaker and split:
+            self.splits_of[speaker].add(split)
+        for utterance in utterances:
+            self._count_utterance(utterance)
+        audible = [utterance for utterance in utterances if _is_audible(utterance)]
+        labels = [self._count_audible(utterance, speaker, language) for utterance in audible]
+        for name, value in {pair for pairs in labels for pair in pairs}:
+            self.by[name][value].conversations += 1
+        self._count_turns(row, audible)
+        self._count_provenance(row.get("provenance"))
+
+    def add_clip(self, row: Mapping[str, Any]) -> None:
+        """Count a finished clip or copy: a row of `core.schema.FINISHED`, with or without audio."""
+        copy, trains, seconds = row["augmented_from"] is not None, row["split"] == "train", own_seconds(row)
+        seen = seconds * (1.0 if row["weight"] is None else row["weight"]) if trains else 0.0
+        amount = Sum(copies=1, seen=seen) if copy else Sum(1, 1, len(row.get("words") or ()), seconds, seen=seen)
+        labels = {name: row.get(name) for name in _CLIP_LABELS}
+        self.total.add(amount)
+        self._count(labels, amount)
+        if row["speaker"] and row["split"]:
+            self.splits_of[row["speaker"]].add(row["split"])
+        if copy:
+            return
+        self.heard.add(amount)
+        affect, prosody = row["affect"] or {}, row["prosody"] or {}
+        self._measure({"seconds": seconds, **affect, **prosody}, row["emotion"])
+        if trains:
+            self.training[row["emotion"] or UNKNOWN] += seconds
+            kind = [row[name] for name in ("emotion", "style", "sentence_type", "length", "speaker")]
+            self.trained.append(BalanceItem._make((row["id"], *kind, seconds, ())))
+
+    def add_reject(self, reject: Mapping[str, str]) -> None:
+        """Count a line of rejects.jsonl by its stage and the kind of its reason."""
+        self.rejects.add((reject["stage"], kind_of(reject["reason"])), (reject["stage"], OTHER_KINDS))
+
+    def all_affect(self) -> CountGrid:
+        """Valence and arousal, whatever the emotion or tag."""
+        return CountGrid(AFFECT_CELL, 1.0, sum((grid.counts for grid in self.affect.values()), Counter()))
+
+    def all_settings(self) -> dict[str, list[Any]]:
+        """Settings of the synthesis and the timeline by name, each with all its values, in order of their text."""
+        values: dict[str, dict[str, Any]] = defaultdict(dict)
+        for text in sorted(self.settings):
+            settings: dict[str, Any] = expect(parse_json(text, "settings"), dict, "settings")
+            for name, value in settings.items():
+                values[name].setdefault(json.dumps(value, ensure_ascii=False), value)
+        return {name: list(values[name].values()) for name in sorted(values)}
+
+    def _count(self, labels: Mapping[str, str | None], amount: Sum) -> list[tuple[str, str]]:
+        pairs = []
+        for name, value in labels.items():
+            sums, key = self.by[name], value or UNKNOWN
+            if len(sums) >= MAX_VALUES and key not in sums:
+                key = OTHER_VALUES
+            sums[key].add(amount)
+            pairs.append((name, key))
+        return pairs
+
+    def _measure(self, values: Mapping[str, Any], label: str | None) -> None:
+        for name, moments in self.measures.items():
+            moments.add(values.get(name))
+        if is_number(values.get("valence")) and is_number(values.get("arousal")):
+            self.affect[label or UNKNOWN].add(values["valence"], values["arousal"])
+
+    def _count_utterance(self, utterance: Mapping[str, Any]) -> None:
+        self.channels[utterance["channel"]] += 1
+        if utterance["status"]:
+            self.statuses[utterance["status"]] += 1
+        if utterance["reason"]:
+            self.reasons.add(kind_of(utterance["reason"]), OTHER_KINDS)
+        synthesis = utterance["synthesis"]
+        if synthesis:
+            if synthesis["cache_key"] is None or synthesis["cache_key"] not in self.bought:
+                self.bought.add(synthesis["cache_key"])
+                self.cost += synthesis["cost"] if is_number(synthesis["cost"]) else 0.0
+            self.n_retried += (synthesis["tries"] or 1) > 1
+            self.error_rates.add(synthesis["word_error_rate"])
+
+    def _count_audible(
+        self, utterance: Mapping[str, Any], speaker: str | None, language: str | None
+    ) -> list[tuple[str, str]]:
+        seconds = max(0.0, utterance["end"] - utterance["start"])
+        left = seconds if utterance["channel"] == "left" else 0.0
+        amount = Sum(utterances=1, seconds=seconds, left=left, right=seconds - left)
+        self.heard.add(amount)
+        self._measure({"seconds": seconds, **utterance}, utterance["tag"])
+        for name in BUCKETED:
+            if utterance.get(f"{name}_bucket"):
+                self.buckets[name][utterance[f"{name}_bucket"]] += 1
+        if utterance["status"] == "spoken":
+            recorded = (utterance["source_start"], utterance["source_end"])
+            if all(map(is_number, recorded)) and recorded[1] > recorded[0]:
+                self.lengths.add(recorded[1] - recorded[0], seconds)
+                self.ratios.add(seconds / (recorded[1] - recorded[0]))
+        labels = {
+            "tag": utterance["tag"],
+            "style": _style(utterance),
+            "sentence_type": sentence_type(utterance["text"], language),
+            "length": length_class(seconds),
+        }
+        return self._count(labels | self._voice(utterance, speaker), amount)
+
+    def _voice(self, utterance: Mapping[str, Any], speaker: str | None) -> dict[str, str | None]:
+        """Whose voice an utterance is in: a speaker's, or a synthesised one."""
+        if utterance["status"] == "spoken":
+            synthesis = utterance["synthesis"] or {}
+            return {"voice": " · ".join(filter(None, map(synthesis.get, ("engine", "model", "voice"))))}
+        if not self.rebuilt:
+            return {"speaker": utterance["speaker"]}
+        return {"speaker": speaker if utterance["channel"] == "right" else LEFT_AS_RECORDED}
+
+    def _count_turns(self, row: Mapping[str, Any], audible: Sequence[Mapping[str, Any]]) -> None:
+        source, rebuilt = (
+            [
+                Timed(utterance["channel"], utterance[f"{edge}start"], utterance[f"{edge}end"])
+                for utterance in audible
+            ]
+            for edge in ("source_", "")
+        )
+        knows_source = all(is_number(utterance.start) and is_number(utterance.end) for utterance in source)
+        groups = turns.join_spans(source if knows_source else rebuilt)
+        if knows_source:
+            events = [utterance["source_event"] for utterance in audible]
+            self.before.add(source, groups, events, row["source_duration"] or 0.0)
+        if self.rebuilt:
+            self.after.add(rebuilt, groups, [utterance["event"] for utterance in audible], row["duration"] or 0.0)
+        timeline = row["timeline"] or {}
+        self.backchannels += timeline.get("backchannels") or 0
+        self.backchannels_kept += timeline.get("backchannels_kept") or 0
+        lost = (timeline.get("lost_speech_seconds"), timeline.get("lost_sound_seconds"))
+        self.lost_seconds += sum(value for value in lost if is_number(value))
+
+    def _count_provenance(self, provenance: Any) -> None:
+        record = _provenance(provenance)
+        self.sources[record.get("source"), record.get("source_licence")] += 1
+        self.tools[record.get("tool") or UNKNOWN] += 1
+        self.voices[record.get("voice") or ""] += 1
+        self.settings[record.get("settings") or "{}"] += 1
+        for model in record.get("models") or ():
+            name, url = model.get("name") or "", model.get("url") or ""
+            self.models[Origin(model.get("role") or "", name, model.get("licence"), url)] += 1
+
+
+#: The shapes of a row's provenance: as JSON before it is published, and as a struct after.
+_MODEL = dict.fromkeys(("name?", "licence?", "url?"), str)
+_WRITTEN = {"tool?": str, "voice?": str, "settings?": dict, "models?": {str: _MODEL}}
+_PUBLISHED = {"tool?": str, "voice?": str, "settings?": str, "models?": [{"role?": str, **_MODEL}]}
+
+
+def _provenance(value: Any) -> Mapping[str, Any]:
+    """A row's provenance in its published shape; empty where it says nothing that can be read."""
+    try:
+        record = parse_json(value, "provenance") if isinstance(value, str) else value
+    except BadInput:
+        return {}
+    if fits(record, _PUBLISHED):
+        return dict(record)
+    if not fits(record, _WRITTEN):
+        return {}
+    models = [{"role": role, **model} for role, model in sorted((record.get("models") or {}).items())]
+    settings = json.dumps(record.get("settings") or {}, sort_keys=True, ensure_ascii=False)
+    return {**record, "models": models, "settings": settings}
+
+
+def _is_audible(utterance: Mapping[str, Any]) -> bool:
+    return utterance["status"] != "dropped" and is_number(utterance["start"]) and is_number(utterance["end"])
+
+
+def _style(utterance: Mapping[str, Any]) -> str | None:
+    """The style that the rule for clips derives from a tag; None where its measures are not known."""
+    measured = utterance["tag"] and is_number(utterance["arousal"]) and is_number(utterance["voiced_fraction"])
+    return STYLE_OF_TAG.get(utterance["tag"], "normal") if measured else None

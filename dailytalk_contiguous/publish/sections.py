@@ -1,0 +1,930 @@
+"""What a page, a card and a summary show of a tally: sections of facts, tables and plots, each declared once.
+
+A section is data. `page_html` renders it as HTML for the page, `markdown` as Markdown for a card or a summary, in
+which a plot is a picture if pictures are wanted and else a table or nothing. To show something new, add a function
+that makes a part of the tally, and name it in a list of sections (`conversation_sections`, `corpus_sections`).
+"""
+
+import math
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from dailytalk_contiguous.core.documents import is_number
+from dailytalk_contiguous.core.licensing import Origin
+from dailytalk_contiguous.core.quality import QualityLimits, failures
+from dailytalk_contiguous.core.sampling import LEAST_HOURS, Shortfall, disparity, plan_balance
+from dailytalk_contiguous.core.schema import EVENTS
+from dailytalk_contiguous.core.tally import (
+    BUCKETED,
+    LENGTH_LIMIT,
+    UNKNOWN,
+    CountGrid,
+    Histogram,
+    Sum,
+    Tally,
+    TurnTaking,
+    total,
+)
+from dailytalk_contiguous.core.wording import counted, length_text
+from dailytalk_contiguous.publish.plots import Axis, Bar, BarPlot, HistogramPlot, MapPlot, Plot, Series, png, svg
+from dailytalk_contiguous.publish.render import (
+    Code,
+    Credit,
+    Html,
+    Link,
+    TableCell,
+    credit_cells,
+    details,
+    escaped,
+    fill,
+    html_table,
+    joined,
+    listed,
+    markdown_table,
+    model_name,
+    money,
+    percent,
+    public_cell,
+    terms_cell,
+)
+
+
+@dataclass(frozen=True)
+class KeyFigures:
+    """Figures at the top: the name, the value and a remark of each."""
+
+    figures: Sequence[tuple[str, str, str]]
+
+
+@dataclass(frozen=True)
+class Text:
+    """A paragraph."""
+
+    text: str
+
+
+@dataclass(frozen=True)
+class Table:
+    """Rows of cells below a head; `note` and `nothing` are as in `Plot`. The reader opens a `folded` one."""
+
+    title: str
+    head: tuple[str, ...]
+    rows: Sequence[Sequence[TableCell]]
+    note: str = ""
+    nothing: str = ""
+    folded: bool = False
+
+    def __bool__(self) -> bool:
+        return bool(self.rows)
+
+    @property
+    def characters(self) -> int:
+        """Its width: characters of the longest cell of each column, added up."""
+        return sum(max(len(str(cell)) for cell in column) for column in zip(self.head, *self.rows, strict=True))
+
+
+#: Width of a table that fits beside another.
+MOST_CHARACTERS = 52
+
+#: Markup is for pages alone: a player.
+SectionPart = KeyFigures | Text | Table | Plot | Html
+
+
+class Section(NamedTuple):
+    """A part of a page with a heading; `name` is its anchor."""
+
+    name: str
+    title: str
+    parts: Sequence[SectionPart]
+
+
+def page_html(section: Section) -> Html:
+    """A section as HTML."""
+    pieces, cards = [], []
+    for part in (*section.parts, None):
+        if isinstance(part, Table | Plot):
+            cards.append(_card(part))
+            continue
+        if cards:
+            pieces.append(fill('<div class="plots">{}</div>', joined(cards)))
+            cards = []
+        if isinstance(part, KeyFigures):
+            pieces.append(fill('<dl class="facts">{}</dl>', joined(_fact(*figure) for figure in part.figures)))
+        elif part:
+            pieces.append(fill("<p>{}</p>", part.text) if isinstance(part, Text) else part)
+    heading = fill("<h2>{}</h2>", section.title) if section.title else ""
+    return fill('<section id="{}">{}{}</section>\n', section.name, heading, joined(pieces))
+
+
+def _fact(name: str, value: str, remark: str) -> Html:
+    small = fill("<small>{}</small>", remark) if remark else ""
+    return fill("<div><dt>{}</dt><dd>{}{}</dd></div>", name, value, small)
+
+
+def _card(part: Table | Plot) -> Html:
+    if not part:
+        what = fill('<p class="soft">Nothing to show: {}.</p>', part.nothing)
+    elif isinstance(part, Plot):
+        what = svg(part)
+    else:
+        what = html_table(part.head, part.rows)
+        if part.folded:
+            what = fill("<details><summary>{}</summary>{}</details>", counted(len(part.rows), "line"), what)
+    note = fill('<p class="soft">{}</p>', part.note) if part and part.note else ""
+    wide = " wide" if isinstance(part, Table) and part.characters > MOST_CHARACTERS else ""
+    return fill('<article class="card{}"><h3>{}</h3>{}{}</article>', wide, part.title, what, note)
+
+
+def markdown(parts: Iterable[SectionPart], pictures: dict[str, bytes] | None = None) -> str:
+    """Parts as Markdown, without those that show nothing.
+
+    Args:
+        parts: of a section, or of several.
+        pictures: where plots are put as PNG, by their path in the repository. None: bars are a table, and plots
+            of distributions are left out.
+    """
+    return "\n\n".join(filter(None, (_markdown_part(part, pictures) for part in parts)))
+
+
+def summary(sections: Iterable[Section]) -> str:
+    """Sections as Markdown with their headings, for a part of a card."""
+    texts = []
+    for section in sections:
+        if text := markdown(section.parts):
+            texts += [f"### {escaped(section.title)}", text] if section.title else [text]
+    return "\n\n".join(texts) + "\n"
+
+
+def _markdown_part(part: SectionPart, pictures: dict[str, bytes] | None) -> str:
+    if isinstance(part, KeyFigures):
+        return markdown_table(("", "", ""), part.figures)
+    if isinstance(part, Text):
+        return public_cell(part.text)
+    if not part or isinstance(part, Html):
+        return ""
+    title, note = escaped(part.title), public_cell(part.note)
+    if isinstance(part, Plot) and pictures is not None:
+        path = f"assets/{part.name}.png"
+        pictures[path] = png(part)
+        return "\n\n".join(filter(None, (f"![{title}]({path})", note)))
+    if not isinstance(part, Table | BarPlot):
+        return ""
+    text = markdown_table(part.head, part.rows if isinstance(part, Table) else part.table())
+    if isinstance(part, Table) and part.folded:
+        return details(title, text)
+    return "\n\n".join(filter(None, (f"**{title}**", text, note)))
+
+
+# What conversations and clips have in common.
+
+
+#: Values with a bar or a line of their own; what comes after them is added up.
+MOST_VALUES = 25
+
+#: Axes of affect, the same on each map.
+VALENCE, AROUSAL = Axis("valence (0 to 1)", 0, 1, 0.25), Axis("arousal (0 to 1)", 0, 1, 0.25)
+
+#: The measures of utterances: name, unit and decimals.
+MEASURED_NAMES = {
+    "seconds": ("length", "s", 2),
+    "valence": ("valence", "0 to 1", 3),
+    "arousal": ("arousal", "0 to 1", 3),
+    "dominance": ("dominance", "0 to 1", 3),
+    "rms": ("loudness (RMS)", "full scale", 4),
+    "zcr": ("zero crossings", "a sample", 3),
+    "f0_mean": ("pitch", "Hz", 1),
+    "f0_std": ("pitch variation", "Hz", 1),
+    "speech_rate": ("rate", "words/s", 2),
+    "voiced_fraction": ("voiced share", "0 to 1", 3),
+}
+
+
+def ranked(sums: Mapping[str, Sum]) -> list[tuple[str, Sum]]:
+    """Values of a label, the longest first; those after `MOST_VALUES` added up, unless that would be just one."""
+    values = sorted(sums.items(), key=lambda item: (-item[1].seconds, item[0]))
+    rest = values[MOST_VALUES:]
+    if len(rest) < 2:
+        return values
+    return [*values[:MOST_VALUES], (f"{len(rest):,} others", total(part for _, part in rest))]
+
+
+def affect_map(title: str, grid: CountGrid, unit: str, name: str = "") -> MapPlot:
+    """Numbers of `unit` by valence and arousal."""
+    return MapPlot(
+        title=f"{title} ({counted(grid.n, unit)})",
+        points=list(grid.points()),
+        x_axis=VALENCE,
+        y_axis=AROUSAL,
+        unit=unit,
+        note=f"Area: number of {unit}s in each cell.",
+        nothing="no measures of affect",
+        name=name,
+    )
+
+
+def measures_table(tally: Tally) -> Table:
+    """Mean, deviation and range of what was measured of utterances."""
+    rows: list[tuple[TableCell, ...]] = []
+    for name, (title, unit, digits) in MEASURED_NAMES.items():
+        moments = tally.measures[name]
+        if moments.n:
+            values = (moments.mean, moments.deviation, moments.low, moments.high)
+            rows.append((title, unit, *(f"{value:.{digits}f}" for value in values), moments.n))
+    head = ("measure", "unit", "mean", "deviation", "least", "most", "utterances")
+    note = "All except the length describe the source performance."
+    return Table("Measures of utterances", head, rows, note, "nothing was measured")
+
+
+def rejected_table(tally: Tally) -> Table:
+    """What was rejected, by stage and kind of reason."""
+    rows = [(*kind, n) for kind, n in sorted(tally.rejects.items(), key=lambda item: (-item[1], item[0]))]
+    return Table("Rejected, by kind", ("stage", "reason", "number"), rows, nothing="nothing was rejected")
+
+
+def rejected_section(tally: Tally, examples: Sequence[Mapping[str, str]]) -> Section:
+    """What was rejected, and the first of it with what to do."""
+    head = ("id", "stage", "reason", "remedy")
+    rows = [[example[name] for name in head] for example in examples]
+    first = Table("The first of them, and what to do", head, rows, folded=True)
+    return Section("rejected", "Rejected", [rejected_table(tally), *([first] if rows else [])])
+
+
+# Conversations.
+
+
+#: What the columns and colours of turn-taking mean.
+RECORDED, REBUILT = Series("before", "recording"), Series("after", "rebuilt")
+
+#: Offsets that are drawn, in seconds, and the width of a bin. 200 ms apart is what listeners notice.
+OFFSETS, OFFSET_WIDTH = Axis("floor-transfer offset (s; below 0: overlap)", -2.0, 3.0, 1.0), 0.1
+
+#: How buckets are named where it is not by the word itself.
+_BUCKETS = {"pitch_var": "pitch variation", "zcr": "zero crossings", "rate": "speech rate"}
+
+_STATUSES = {
+    "spoken": "resynthesised",
+    "kept": "kept as recorded",
+    "kept-original": "kept, though it was to be resynthesised",
+    "dropped": "left out (no text)",
+}
+
+#: Reasons with a line of their own, and voices that are named among the settings.
+MOST_REASONS, MOST_VOICES = 15, 10
+
+#: Settings of `tag` that decide what is in the data. All others concern execution, or may hold paths.
+TAG_SETTINGS = (
+    *("profile", "channel", "language", "asr_windows", "beam", "compute_type"),
+    *("affect_context", "affect_precision", "min_duration", "buckets", "rules"),
+)
+
+#: How the parts are named that models have.
+ROLES = {
+    "speech_activity": "speech activity",
+    "recogniser": "words",
+    "affect": "affect",
+    "synthesiser": "new voice",
+    "verifier": "check of the new voice",
+}
+
+
+def conversation_sections(
+    tally: Tally, run: Mapping[str, Any], examples: Sequence[Mapping[str, str]], against: Sequence[Section] = ()
+) -> Iterator[Section]:
+    """The sections of a report on conversations; `run` is its run.json."""
+    style = (tags_plot(tally), affect_plot(tally), buckets_table(tally), measures_table(tally), tags_table(tally))
+    synthesis = (lengths_plot(tally), synthesis_table(tally, run), word_sources_table(tally))
+    yield Section("facts", "", [conversation_facts(tally, run)])
+    yield Section("what", "What is in it", [durations_plot(tally), *voice_tables(tally)])
+    yield Section("turns", "Turn-taking", turn_parts(tally))
+    yield Section("style", "Style", style)
+    if tally.rebuilt:
+        yield Section("synthesis", "Synthesis", synthesis)
+    yield Section("made", "What made it", made_parts(tally, run))
+    yield from against
+    yield rejected_section(tally, examples)
+
+
+def conversation_facts(tally: Tally, run: Mapping[str, Any]) -> KeyFigures:
+    """How much there is, and what it cost."""
+    whole, saved = tally.total, _money_of(run).get("saved_by_cache")
+    languages = [name for name, _ in ranked(tally.by["language"])]
+    more = f" and {len(languages) - 4} more" if len(languages) > 4 else ""
+    channels = " · ".join(f"{n:,} {channel}" for channel, n in sorted(tally.channels.items()))
+    rebuilt = {
+        "recorded": f"recorded: {length_text(tally.before.seconds)}",
+        "spoken": f"{percent(tally.statuses['spoken'], whole.utterances)} of the utterances",
+        "saved": f"{money(saved)} saved by the cache" if is_number(saved) else "",
+    }
+    figures = [
+        ("conversations", f"{whole.conversations:,}", ", ".join(languages[:4]) + more),
+        ("audio", length_text(whole.seconds), rebuilt["recorded"] if tally.rebuilt else ""),
+        ("speech", length_text(tally.heard.seconds), "both speakers added up"),
+        ("utterances", f"{whole.utterances:,}", channels),
+        ("words with times", f"{whole.words:,}", ""),
+        ("resynthesised", f"{tally.statuses['spoken']:,}", rebuilt["spoken"]),
+        ("spent on speech", money(tally.cost), rebuilt["saved"]),
+        ("rejected", f"{tally.rejects.total():,}", "utterances, conversations or recordings"),
+    ]
+    return KeyFigures(figures if tally.rebuilt else [*figures[:5], figures[-1]])
+
+
+#: What settings hold that say nothing.
+_NO_VALUES: tuple[list[Any], ...] = ([None], [""], [[]])
+
+
+def made_parts(tally: Tally, run: Mapping[str, Any]) -> list[SectionPart]:
+    """The models that had a part, the settings that decide what is in the data, and the programs.
+
+    Rows that were not rebuilt name no models; then they are those of run.json, `run`.
+    """
+    models = tally.models or {
+        Origin(role, model["name"], model.get("licence"), model.get("url") or ""): tally.total.conversations
+        for role, model in (run.get("models") or {}).items()
+    }
+    rows: list[tuple[TableCell, ...]] = [
+        (ROLES.get(model.role, model.role), Link(model_name(model.name), model.url), model.licence or UNKNOWN, n)
+        for model, n in sorted(models.items())
+    ]
+    options, voices = run.get("settings") or {}, sorted(filter(None, tally.voices))
+    values = {name: [options[name]] for name in TAG_SETTINGS if options.get(name) not in (None, "", [])}
+    values |= tally.all_settings() | ({"voice": voices[:MOST_VOICES]} if voices else {})
+    settings = [(name.replace("_", " "), listed(of)) for name, of in values.items() if of not in _NO_VALUES]
+    packages = ", ".join(f"{name} {number}" for name, number in (run.get("packages") or {}).items())
+    programs = [" and ".join(sorted(tally.tools)), f"({packages})" if packages else ""]
+    known = [Text(f"Made with {' '.join(filter(None, programs))}.")] if {*tally.tools} - {UNKNOWN} else []
+    head = ("part", "model", "licence", "conversations")
+    return [
+        Table("Models", head, rows, nothing="no model is known"),
+        Table("Settings", ("setting", "value"), settings, nothing="no setting is known", folded=True),
+        *known,
+    ]
+
+
+def splits_table(tally: Tally) -> Table:
+    """How much each split has."""
+    splits = tally.by["split"]
+    values = [(Code(name), part) for name, part in splits.items()]
+    rows: list[tuple[TableCell, ...]] = [
+        (name, part.conversations, part.utterances, part.words, length_text(part.seconds))
+        for name, part in [*values, *([("all", tally.total)] if len(splits) > 1 else [])]
+    ]
+    return Table("Splits", ("split", "conversations", "utterances", "aligned words", "audio"), rows)
+
+
+def durations_plot(tally: Tally) -> HistogramPlot:
+    """How long the conversations are, in 30 bins at most."""
+    longest = tally.durations.quantile(1.0) + 1.0 if tally.durations.n else 1.0
+    width = next(step for step in (1, 2, 5, 10, 30, 60, 120, 300, 600, 3600, 36000) if longest / step <= 30)
+    n_bins = math.ceil(longest / width)
+    scale, unit = (60.0, "min") if longest > 300 else (1.0, "s")
+    shares = tally.durations.shares(0.0, n_bins * width, width)
+    return HistogramPlot(
+        title=f"Length of {counted(tally.total.conversations, 'conversation')}",
+        series=[(Series("after", ""), {round(edge / scale, 6): share for edge, share in shares.items()})],
+        axis=Axis(f"length ({unit})", 0.0, n_bins * width / scale, math.ceil(n_bins / 6) * width / scale),
+        bin_width=width / scale,
+        of="conversations",
+        nothing="no conversations",
+        name="lengths",
+    )
+
+
+def voice_tables(tally: Tally) -> list[Table]:
+    """Speech by recorded speaker, and by synthesised voice where there can be one."""
+    tables = []
+    for title, label, name in (
+        ("Recorded speakers", "speaker", "speaker"),
+        ("Synthesised voices: engine · model · voice", "voice", "voice"),
+    ):
+        rows: list[tuple[TableCell, ...]] = [
+            (voice, part.conversations, part.utterances, length_text(part.seconds))
+            for voice, part in ranked(tally.by[label])
+        ]
+        head = (name, "conversations", "utterances", "speech")
+        tables.append(Table(title, head, rows, nothing="none can be heard"))
+    return tables if tally.rebuilt else tables[:1]
+
+
+def turn_parts(tally: Tally) -> list[SectionPart]:
+    """Who waits for whom, who cuts in, and what the rebuild changed about it."""
+    explained = (
+        "A floor-transfer offset is the time from the end of one speaker's turn to the start of the other's: a "
+        "gap above 0, an overlap below it. A backchannel lies inside the other's turn; an overlap starts shortly "
+        "before the other ends; an interruption starts well before, and the other stops."
+    )
+    plot, table = offsets_plot(tally), turns_table(tally)
+    return [Text(explained), plot, table] if table else [plot, table]
+
+
+def _sides(tally: Tally) -> list[tuple[Series, TurnTaking]]:
+    return [(RECORDED, tally.before), (REBUILT, tally.after)][: 1 + tally.rebuilt]
+
+
+def offsets_plot(tally: Tally) -> HistogramPlot:
+    """Distribution of floor-transfer offsets, recorded and rebuilt."""
+    return HistogramPlot(
+        title="Changes of speaker: overlap (below 0) and gap (above)",
+        series=[
+            (series, side.offsets.shares(OFFSETS.low, OFFSETS.high, OFFSET_WIDTH))
+            for series, side in _sides(tally)
+            if side.offsets.n
+        ],
+        axis=OFFSETS,
+        bin_width=OFFSET_WIDTH,
+        of="changes",
+        note="What is outside is counted at the ends.",
+        nothing="the speaker never changes",
+        name="offsets",
+    )
+
+
+def turns_table(tally: Tally) -> Table:
+    """Figures of turn-taking, recorded and rebuilt."""
+    names, sides = zip(*_sides(tally), strict=True)
+    quantiles = {"offset, median": 0.5, "offset, 10 % below": 0.1, "offset, 90 % below": 0.9}
+    rows: list[tuple[TableCell, ...]] = [
+        *((name, *(_offset(side, share) for side in sides)) for name, share in quantiles.items()),
+        ("both speak at once", *(length_text(side.overlap_seconds) for side in sides)),
+        ("share of the time", *(_overlap(side) for side in sides)),
+        *((f"{event}s", *(side.events[event] for side in sides)) for event in EVENTS),
+        ("length", *(length_text(side.seconds) for side in sides)),
+    ]
+    note = (
+        f"{counted(tally.backchannels_kept, 'backchannel')} of {tally.backchannels:,} in the source lie inside "
+        f"the same turn as before. {tally.lost_seconds:,.2f} s of the recorded speaker's speech and sounds got "
+        "lost."
+    )
+    return Table(
+        "Turn-taking in figures",
+        ("measure", *(name.name for name in names)),
+        rows if any(side.events for side in sides) else [],
+        note if tally.rebuilt else "",
+        "no utterance has times",
+    )
+
+
+def _overlap(side: TurnTaking) -> str:
+    return f"{100 * side.overlap_seconds / side.seconds:.1f} %" if side.seconds else "–"
+
+
+def _offset(side: TurnTaking, share: float) -> str:
+    value = side.offsets.quantile(share)
+    return f"{value:+.2f} s".replace("-", "−") if is_number(value) else "–"
+
+
+def tags_plot(tally: Tally) -> BarPlot:
+    """Speech by style tag and channel."""
+    values = ranked(tally.by["tag"]) if tally.by["tag"].keys() - {UNKNOWN} else []
+    longest = max((part.seconds for _, part in values), default=0.0)
+    units = ((3600.0, "hours"), (60.0, "minutes"))
+    scale, unit = next((pair for pair in units if longest >= pair[0]), (1.0, "seconds"))
+    rows = []
+    for name, part in values:
+        share = percent(part.utterances, tally.heard.utterances)
+        seconds = (part.left / scale, part.right / scale)
+        rows.append(Bar(name, seconds, (part.utterances, share), f"{part.utterances:,} ({share})"))
+    return BarPlot(
+        title=f"Speech by style tag ({counted(tally.heard.utterances, 'utterance')})",
+        head=("tag", "utterances", "share"),
+        rows=rows,
+        series=[Series("left", "left, resynthesised" if tally.rebuilt else "left"), Series("right", "right")],
+        axis=f"{unit} of speech",
+        nothing="no tags",
+        name="tags",
+    )
+
+
+def tags_table(tally: Tally) -> Table:
+    """Speech by style tag, all of them."""
+    values = sorted(tally.by["tag"].items(), key=lambda item: (-item[1].seconds, item[0]))
+    rows: list[tuple[TableCell, ...]] = []
+    for tag, part in values:
+        seconds = (part.seconds, part.left, part.right)
+        rows.append((tag, *map(length_text, seconds), part.utterances))
+    head = ("tag", "speech", "left", "right", "utterances")
+    return Table("Speech by style tag, in figures", head, rows, nothing="no tags", folded=True)
+
+
+def affect_plot(tally: Tally) -> MapPlot:
+    """Utterances by valence and arousal."""
+    return affect_map("Affect of the source performance", tally.all_affect(), "utterance", "affect")
+
+
+def buckets_table(tally: Tally) -> Table:
+    """The shares of LOW, MID and HIGH."""
+    levels = ("LOW", "MID", "HIGH")
+    rows = [
+        (_BUCKETS.get(name, name), *(percent(counts[level], counts.total()) for level in levels))
+        for name in BUCKETED
+        if (counts := tally.buckets.get(name))
+    ]
+    title = "Buckets, relative to their speaker and conversation"
+    return Table(title, ("measure", *levels), rows, nothing="no buckets", folded=True)
+
+
+def lengths_plot(tally: Tally) -> MapPlot:
+    """New against recorded length of each utterance that was resynthesised."""
+    longest = max((max(cell) + 1 for cell in tally.lengths.counts), default=1) * tally.lengths.width
+    reach = next(limit for limit in (3.0, 6.0, LENGTH_LIMIT) if longest <= limit)
+    edge = f"; what is longer than {LENGTH_LIMIT:g} s counts at the edge" if reach == LENGTH_LIMIT else ""
+    low, middle, high = (tally.ratios.quantile(share) for share in (0.1, 0.5, 0.9))
+    note = (
+        f"New over recorded length: median {middle:.2f}, 80 % between {low:.2f} and {high:.2f}. "
+        f"On the dashed line nothing changed{edge}."
+    )
+    return MapPlot(
+        title="Length of each utterance before and after",
+        points=list(tally.lengths.points()),
+        x_axis=Axis("recorded length (s)", 0, reach, reach / 6),
+        y_axis=Axis("new length (s)", 0, reach, reach / 6),
+        unit="utterance",
+        diagonal=True,
+        note=note,
+        nothing="no lengths on both sides",
+        name="changed_lengths",
+    )
+
+
+def synthesis_table(tally: Tally, run: Mapping[str, Any]) -> Table:
+    """What became of the utterances, why, and what it cost."""
+    spoken, seconds, spending = tally.statuses["spoken"], tally.total.seconds, _money_of(run)
+    rows: list[tuple[TableCell, ...]] = [
+        (_STATUSES.get(name, name), n) for name, n in tally.statuses.most_common()
+    ]
+    rows += [(f"why not: {reason}", n) for reason, n in tally.reasons.most_common(MOST_REASONS)]
+    rows.append(("needed more than one try", f"{tally.n_retried:,} ({percent(tally.n_retried, spoken)})"))
+    if tally.error_rates.n:
+        rows.append(("word error rate of the synthesis, median", f"{100 * tally.error_rates.quantile(0.5):.0f} %"))
+    rows.append(("paid for what is in here", money(tally.cost)))
+    rows.append(("an hour of finished audio", money(3600 * tally.cost / seconds) if seconds else "–"))
+    names = {"spent": "spent by the last run", "saved_by_cache": "saved by the cache in the last run"}
+    rows += [(title, money(spending[name])) for name, title in names.items() if is_number(spending.get(name))]
+    return Table("Utterances and money", ("", ""), rows)
+
+
+def word_sources_table(tally: Tally) -> Table:
+    """How the times of words are known."""
+    return Table("How word times are known", ("", "words"), tally.word_sources.most_common(), nothing="no words")
+
+
+def _money_of(run: Mapping[str, Any]) -> Mapping[str, Any]:
+    speak = run.get("speak")
+    spending = speak.get("money") if isinstance(speak, dict) else None
+    return spending if isinstance(spending, dict) else {}
+
+
+# Corpora of clips, and mixes.
+#
+# There are three kinds of hours: recorded (clips, without copies), in training (of these, what trains), and seen
+# (what trains, copies too, each as often as the manifest names it).
+
+
+#: Along what clips are counted, and how each is named.
+DIMENSIONS = {
+    "corpus": "Corpus",
+    "emotion": "Emotion",
+    "style": "Style",
+    "speaker": "Speaker",
+    "gender": "Gender",
+    "sentence_type": "Sentence type",
+    "length": "Length",
+    "split": "Split",
+}
+
+
+@dataclass(frozen=True)
+class Measure:
+    """A measure of quality as it is plotted: its axis, the width of a bin, its factor, and its limits' names."""
+
+    axis: Axis
+    bin_width: float
+    factor: float = 1.0
+    least: str = ""
+    most: str = ""
+
+    def limits(self, all_limits: QualityLimits) -> list[float]:
+        """Its limits in units of the axis; those that are set."""
+        values = [getattr(all_limits, name) for name in (self.least, self.most) if name]
+        return [value * self.factor for value in values if value is not None]
+
+
+MEASURES = {
+    "duration": Measure(Axis("length (s)", 0, 32, 4), 0.5, least="shortest", most="longest"),
+    "snr_db": Measure(Axis("signal-to-noise ratio (dB)", -10, 80, 10), 2.0, least="lowest_snr_db"),
+    "clipping_ratio": Measure(Axis("clipped samples (%)", 0, 2, 0.5), 0.05, 100.0, most="most_clipping"),
+    "bandwidth_hz": Measure(Axis("bandwidth (kHz)", 0, 24, 4), 0.5, 0.001, least="lowest_bandwidth_hz"),
+    "speech_ratio": Measure(Axis("share of speech (%)", 0, 100, 20), 2.5, 100.0, least="lowest_speech_ratio"),
+    "silence_seconds": Measure(Axis("longest silence inside (s)", 0, 4, 0.5), 0.1, most="longest_silence"),
+}
+
+
+def _measure_bins() -> dict[str, Histogram]:
+    axes = {name: (measure.bin_width, *measure.axis[1:3]) for name, measure in MEASURES.items()}
+    return {name: Histogram(*axis) for name, axis in axes.items()}
+
+
+@dataclass
+class QualityTally:
+    """Measures of clips as they came, kept or not, and what `limits` reject of them.
+
+    Attributes:
+        measured: number of clips. refused: of these, how many are beyond any limit.
+        bins: values by measure, in units of its axis.
+        outside: of each measure, how many are beyond its limits.
+    """
+
+    limits: QualityLimits = field(default_factory=QualityLimits)
+    measured: int = 0
+    refused: int = 0
+    bins: dict[str, Histogram] = field(default_factory=_measure_bins)
+    outside: Counter[str] = field(default_factory=Counter)
+
+    def add(self, row: Mapping[str, Any]) -> None:
+        """Count the measures of a clip."""
+        self.measured += 1
+        values = {name: row[name] if is_number(row[name]) else None for name in MEASURES}
+        self.refused += bool(failures(values, self.limits))
+        for name, value in values.items():
+            if value is not None:
+                self.bins[name].add(value * MEASURES[name].factor)
+                self.outside[name] += bool(failures(dict.fromkeys(MEASURES) | {name: value}, self.limits))
+
+
+@dataclass
+class CorpusFigures:
+    """What is shown of a corpus of clips or of a mix.
+
+    Attributes:
+        tally, quality: of its clips; quality of those that were rejected, too.
+        unit: `clip`, or `file` in a mix, which may have conversations too.
+        before: seconds by emotion that could train before balancing, if the run records them.
+        target: seconds that every emotion should have: those of the run, or half an hour.
+        credits: whose work it is.
+    """
+
+    tally: Tally = field(default_factory=Tally)
+    quality: QualityTally = field(default_factory=QualityTally)
+    unit: str = "clip"
+    before: Mapping[str, float] = field(default_factory=dict)
+    target: float = 3600 * LEAST_HOURS
+    credits: Sequence[Credit] = ()
+
+    def training(self) -> dict[str, tuple[float, float]]:
+        """Seconds of each emotion that train: recorded (before balancing left any out, if it did), and seen."""
+        sums = self.tally.by["emotion"]
+        return {
+            name: (
+                max(self.tally.training.get(name, 0.0), self.before.get(name, 0.0)),
+                sums[name].seen if name in sums else 0.0,
+            )
+            for name in sorted({*sums, *self.before})
+        }
+
+    def shortfalls(self) -> list[Shortfall]:
+        """Emotions whose recordings that could train are under the target, and what is thinnest among them."""
+        if not self.tally.trained:
+            return []
+        training = self.training()
+        names = sorted(training.keys() - {UNKNOWN, "other"})
+        planned = plan_balance(self.tally.trained, self.target / 3600, "sample", 0, names).shortfalls
+        missing = [short._replace(seconds=self.target - training[short.emotion][0]) for short in planned]
+        return [short for short in missing if short.seconds > 0]
+
+
+def corpus_sections(
+    figures: CorpusFigures, examples: Sequence[Mapping[str, str]] = (), against: Sequence[Section] = ()
+) -> Iterator[Section]:
+    """The sections of a report on a corpus or a mix."""
+    has_clips = bool(figures.tally.total.conversations)
+    yield Section("facts", "", [corpus_facts(figures)])
+    if has_clips:
+        yield Section("what", "What is in it", [dimension_plot(figures, name) for name in DIMENSIONS])
+        yield Section("balance", "Balance", [balance_plot(figures), missing_table(figures)])
+        yield Section("affect", "Affect", affect_maps(figures))
+    yield from against
+    if figures.quality.measured:
+        title = f"Quality of {counted(figures.quality.measured, 'clip')} as they came"
+        yield Section("quality", title, [*quality_plots(figures.quality), quality_table(figures.quality)])
+    yield rejected_section(figures.tally, examples)
+    if has_clips:
+        yield Section("licences", "Licences and sources", [licences_table(figures), sources_table(figures)])
+
+
+def corpus_facts(figures: CorpusFigures) -> KeyFigures:
+    """How much there is."""
+    tally, quality = figures.tally, figures.quality
+    validation = tally.by["split"].get("validation", Sum()).seconds
+    share = f"{percent(validation, tally.total.seconds)} of recordings"
+    measured = ("measured", f"{quality.measured:,}", f"{quality.refused:,} beyond a limit of quality")
+    return KeyFigures(
+        [
+            (f"{figures.unit}s", f"{tally.total.conversations:,}", f"{length_text(tally.total.seconds)} recorded"),
+            ("copies", f"{tally.total.copies:,}", "augmented, in training only"),
+            ("seen in training", length_text(tally.total.seen), "with copies and weights"),
+            ("validation", length_text(validation), share),
+            ("speakers", f"{len(tally.by['speaker'].keys() - {UNKNOWN}):,}", ""),
+            *([measured] if quality.measured else []),
+            ("rejected", f"{tally.rejects.total():,}", "files and clips"),
+        ]
+    )
+
+
+def dimension_plot(figures: CorpusFigures, name: str) -> BarPlot:
+    """Hours and counts of each value of a dimension."""
+    rows = []
+    for value, part in ranked(figures.tally.by[name]):
+        recorded = length_text(part.seconds)
+        cells = (part.conversations, part.copies, recorded, length_text(part.seen))
+        rows.append(Bar(value, (part.seconds / 3600,), cells, f"{part.conversations:,} · {recorded}"))
+    return BarPlot(
+        title=DIMENSIONS[name],
+        head=(DIMENSIONS[name].lower(), f"{figures.unit}s", "copies", "recorded", "seen in training"),
+        rows=rows,
+        series=[Series("after", "recorded")],
+        axis="hours",
+        nothing="no finished clips",
+        name=name,
+    )
+
+
+def balance_plot(figures: CorpusFigures) -> BarPlot:
+    """Minutes in training of each emotion, as recorded and as seen."""
+    training = figures.training()
+    balanced = [pair for name, pair in training.items() if name not in (UNKNOWN, "other")]
+    before, after = (disparity(pair[side] for pair in balanced) for side in (0, 1))
+    rows = [
+        Bar(name, pair, (_minutes(pair[0]), _minutes(pair[1])), f"{pair[0] / 60:.1f} → {pair[1] / 60:.1f}")
+        for name, pair in training.items()
+    ]
+    return BarPlot(
+        title="Minutes of training, before and after balancing",
+        head=("emotion", "recorded", "seen"),
+        rows=rows,
+        series=[Series("before", "recorded"), Series("after", "seen: with weights and copies")],
+        axis="minutes",
+        grouped=True,
+        note=f"Largest to smallest emotion: {before:.1f} as recorded, {after:.1f} as seen.",
+        nothing="no finished clips",
+        name="balance",
+    )
+
+
+def missing_table(figures: CorpusFigures) -> Table:
+    """What recordings every emotion lacks to reach the target, and what to record."""
+    training, goal = figures.training(), f"{figures.target / 60:g} minutes"
+    rows = []
+    for short in figures.shortfalls():
+        minutes = map(_minutes, (*training[short.emotion], short.seconds))
+        rows.append((short.emotion, *minutes, short.to_record().partition(": ")[2]))
+    head = ("emotion", "recorded for training", "seen", "lacks recorded", "what to record")
+    nothing = f"every emotion has {goal} of recordings in training" if figures.tally.trained else "no clip trains"
+    return Table(f"What is missing to reach {goal}", head, rows, nothing=nothing)
+
+
+def _minutes(seconds: float) -> str:
+    return f"{seconds / 60:.1f} min"
+
+
+def affect_maps(figures: CorpusFigures) -> list[MapPlot]:
+    """A map of valence and arousal for every emotion."""
+    grids = sorted(figures.tally.affect.items())
+    return [affect_map(name, grid, figures.unit) for name, grid in grids] or [
+        affect_map("Affect", figures.tally.all_affect(), figures.unit)
+    ]
+
+
+def quality_table(quality: QualityTally) -> Table:
+    """The limits of each measure, and how many are beyond them."""
+    rows: list[tuple[TableCell, ...]] = []
+    for name, measure in MEASURES.items():
+        limit = " and ".join(f"{limit:g}" for limit in measure.limits(quality.limits)) or "none"
+        known, outside = quality.bins[name].n, quality.outside[name]
+        rows.append((measure.axis.title, limit, outside, percent(outside, known), quality.measured - known))
+    return Table("Limits", ("measure", "limit", "beyond it", "share", "unknown"), rows)
+
+
+def quality_plots(quality: QualityTally) -> list[HistogramPlot]:
+    """A distribution of every measure, with its limits."""
+    plots = []
+    for name, measure in MEASURES.items():
+        bins, axis = quality.bins[name], measure.axis
+        unknown = quality.measured - bins.n
+        plots.append(
+            HistogramPlot(
+                title=axis.title.partition(" (")[0].capitalize() + (f", {unknown:,} unknown" if unknown else ""),
+                series=[(Series("before", ""), bins.shares(axis.low, axis.high, measure.bin_width))],
+                axis=axis,
+                bin_width=measure.bin_width,
+                of="clips",
+                limits=measure.limits(quality.limits),
+                nothing="no values",
+                name=name,
+            )
+        )
+    return plots
+
+
+def licences_table(figures: CorpusFigures) -> Table:
+    """The licences of the clips, and what they ask for."""
+    rows: list[tuple[TableCell, ...]] = [
+        (name, part.conversations, length_text(part.seconds), terms_cell(name if name != UNKNOWN else None))
+        for name, part in sorted(figures.tally.by["licence"].items())
+    ]
+    head = ("licence", f"{figures.unit}s", "recorded", "asks for")
+    return Table("Licences", head, rows, nothing="no finished clips")
+
+
+def sources_table(figures: CorpusFigures) -> Table:
+    """Whose work it is: what licences ask to be named."""
+    rows = [credit_cells(credit) for credit in figures.credits]
+    return Table("Sources", ("source", "licence", "citation"), rows, nothing="the folder names none")
+
+
+# Two tallies side by side.
+#
+# A corpus is judged beside another that people know, such as DailyTalk by its own labels or DailyTalkContiguous
+# by what the models rate. Shares are of clips or utterances, never of hours: each of them has a label once.
+
+
+#: Labels that are compared, and how each is named. `act` is what a turn does in its dialogue (DailyTalk).
+LABELS = {
+    "emotion": "Emotion",
+    "style": "Style",
+    "tag": "Tag",
+    "act": "Act",
+    "sentence_type": "Sentence type",
+    "length": "Length",
+}
+
+#: Measures that are compared.
+COMPARED = ("seconds", "valence", "arousal", "dominance", "f0_mean", "f0_std", "speech_rate")
+
+
+class Compared(NamedTuple):
+    """One of two that are compared: its name, what it has many of (a plural noun), and its tally."""
+
+    name: str
+    unit: str
+    tally: Tally
+
+    @property
+    def n(self) -> int:
+        """How many clips, files or utterances can be heard."""
+        return self.tally.heard.utterances
+
+    def shares(self, label: str) -> dict[str, float]:
+        """Shares in [0, 1] of the values of a label; all are unknown where it is not counted."""
+        counts = {value: part.utterances for value, part in self.tally.by[label].items()}
+        return {value: n / self.n for value, n in counts.items() if n} or {UNKNOWN: 1.0}
+
+
+def against_section(ours: Compared, theirs: Compared) -> Section:
+    """What differs between two folders."""
+    sides = (ours, theirs)
+    rows: list[tuple[TableCell, ...]] = [
+        ("number", *(f"{side.n:,} {side.unit}" for side in sides)),
+        ("speech", *(length_text(side.tally.heard.seconds) for side in sides)),
+    ]
+    for name in COMPARED:
+        title, unit, _ = MEASURED_NAMES[name]
+        rows.append((f"{title} ({unit})", *(_spread(side, name) for side in sides)))
+    note = "Mean ± standard deviation of what is measured."
+    table = Table("Figures", ("", ours.name, theirs.name), rows, note)
+    maps = [
+        affect_map(f"Affect of {side.name}", side.tally.all_affect(), side.unit.removesuffix("s"))
+        for side in sides
+    ]
+    plots = [plot for label in LABELS if (plot := label_plot(ours, theirs, label))]
+    return Section("against", f"Against {theirs.name}", [table, *maps, *plots])
+
+
+def label_plot(ours: Compared, theirs: Compared, label: str) -> BarPlot:
+    """The shares of the values of a label, the commonest first and unknown ones last; empty if all are unknown."""
+    left, right = ours.shares(label), theirs.shares(label)
+    pairs = {value: (left.get(value, 0.0), right.get(value, 0.0)) for value in {*left, *right}}
+    unknown = pairs.pop(UNKNOWN, None)
+    values = sorted(pairs.items(), key=lambda item: (-sum(item[1]), item[0]))
+    rest = [pair for _, pair in values[MOST_VALUES:]]
+    if len(rest) > 1:
+        both = (math.fsum(pair[0] for pair in rest), math.fsum(pair[1] for pair in rest))
+        values = [*values[:MOST_VALUES], (f"{len(rest):,} others", both)]
+    if unknown and values:
+        values.append((UNKNOWN, unknown))
+    units = " and of ".join(dict.fromkeys((ours.unit, theirs.unit)))
+    return BarPlot(
+        title=LABELS[label],
+        head=(LABELS[label].lower(), ours.name, theirs.name),
+        rows=[Bar(value, pair, (percent(pair[0], 1), percent(pair[1], 1))) for value, pair in values],
+        series=[Series("after", ours.name), Series("before", theirs.name)],
+        axis=f"share of {units}",
+        grouped=True,
+        name=label,
+    )
+
+
+def _spread(side: Compared, name: str) -> str:
+    moments, digits = side.tally.measures[name], min(2, MEASURED_NAMES[name][2])
+    share = "" if moments.n == side.n else f" ({percent(moments.n, side.n)} known)"
+    return f"{moments.mean:.{digits}f} ± {moments.deviation:.{digits}f}{share}" if moments.n else "–"

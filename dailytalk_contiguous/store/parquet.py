@@ -1,0 +1,260 @@
+"""The only place that opens Parquet: rows by row group, by column or by place, footers, and the one writer.
+
+Whatever is read gives plain Python values. A file that is damaged, wherever in it, is one sentence that names it;
+errors of the disk and of the network stay what they are, because reading again may help. Nothing holds more than
+a row group of the requested columns.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from datasets import Features
+
+from dailytalk_contiguous.core.documents import shown
+from dailytalk_contiguous.core.errors import BadInput
+from dailytalk_contiguous.core.schema import Row, wrong_type
+from dailytalk_contiguous.store.files import write_atomically
+
+#: Rows that are Python objects at a time.
+BATCH = 64
+
+#: What reading a damaged file raises; of OSError only Arrow's own, which carry no number of the system's.
+PARQUET_ERRORS = (pa.ArrowException, OSError, UnicodeDecodeError)
+
+
+def cause(error: BaseException) -> str:
+    """The first line of a library's message, or the kind of its error."""
+    return (str(error) or type(error).__name__).splitlines()[0][:200]
+
+
+class ParquetReader:
+    """An open file, as `open_parquet` gives it.
+
+    Attributes:
+        schema: its columns, and its metadata as pairs of bytes.
+        group_sizes: number of rows of each row group.
+    """
+
+    def __init__(self, file: pq.ParquetFile, name: str, remedy: str, is_local: bool) -> None:
+        self._file, self._name, self._remedy, self._is_local = file, name, remedy, is_local
+        with self._reading():
+            self.schema: pa.Schema = file.schema_arrow
+            self.group_sizes = [file.metadata.row_group(group).num_rows for group in range(file.num_row_groups)]
+
+    def check(self, features: Features, required: Iterable[str], remedy: str = "") -> None:
+        """Raise BadInput, with another `remedy` if there is one, unless the file has some columns of some types.
+
+        Args:
+            features: those of which a column must have the type (see `core.schema.wrong_type`), if it is there.
+            required: names of columns that must be there.
+            remedy: what to do if they are not as they must be; by default the same as about damage.
+        """
+        missing = sorted(set(required) - set(self.schema.names))
+        wrong = wrong_type(self.schema, features, features)
+        problem = f" has no column {', '.join(missing)}" if missing else f": {wrong}" if wrong else ""
+        if problem:
+            raise BadInput(f"{self._name}{problem}", remedy or self._remedy)
+
+    def rows(self, columns: Iterable[str] | None = None, groups: Sequence[int] | None = None) -> Iterator[Row]:
+        """The rows of some row groups, or of all, with these columns or all. Raises BadInput for damage."""
+        for batch in self.batches(columns, groups):
+            with self._reading():
+                rows = batch.to_pylist()
+            yield from rows
+
+    def batches(
+        self, columns: Iterable[str] | None = None, groups: Sequence[int] | None = None, size: int = BATCH
+    ) -> Iterator[pa.RecordBatch]:
+        """The same as record batches of at most `size` rows.
+
+        Only of a file on this disk, and without a column of audio, a batch may be of several row groups, because
+        it takes several times as long to begin each anew.
+        """
+        names = None if columns is None else list(columns)
+        wanted = list(range(len(self.group_sizes)) if groups is None else groups)
+        is_heavy = any(_is_heavy(field.type) for field in self.schema if names is None or field.name in names)
+        for run in [wanted] if self._is_local and not is_heavy else [[group] for group in wanted]:
+            with self._reading():
+                batches = self._file.iter_batches(size, row_groups=run, columns=names, use_threads=False)
+            while True:
+                with self._reading():
+                    batch = next(batches, None)
+                if batch is None:
+                    break
+                yield batch
+
+    def row(self, group: int, place: int, columns: Iterable[str] | None = None) -> Row | None:
+        """The row at a place of a row group; None where there is no such place. Raises BadInput for damage."""
+        if group >= len(self.group_sizes) or place >= self.group_sizes[group]:
+            return None
+        for number, batch in enumerate(self.batches(columns, [group], size=1)):
+            if number == place:
+                with self._reading():
+                    row: Row = batch.to_pylist()[0]
+                return row
+        return None
+
+    def column_bytes(self, path: str) -> int:
+        """Bytes of a column before compression, by its path (`audio.bytes`), from the footer."""
+        return sum(chunk.total_uncompressed_size for chunk in self._chunks() if chunk.path_in_schema == path)
+
+    def plain_bytes(self) -> int:
+        """Bytes of all columns before compression, from the footer."""
+        metadata = self._file.metadata
+        return sum(metadata.row_group(group).total_byte_size for group in range(metadata.num_row_groups))
+
+    def _chunks(self) -> Iterator[Any]:
+        metadata = self._file.metadata
+        for group in range(metadata.num_row_groups):
+            for column in range(metadata.num_columns):
+                yield metadata.row_group(group).column(column)
+
+    @contextmanager
+    def _reading(self) -> Iterator[None]:
+        try:
+            yield
+        except PARQUET_ERRORS as error:
+            raise _damaged(error, self._name, self._remedy) from None
+
+
+def _is_heavy(kind: pa.DataType) -> bool:
+    """Whether a column may hold megabytes a row."""
+    if pa.types.is_struct(kind):
+        return any(_is_heavy(field.type) for field in kind)
+    return bool(pa.types.is_binary(kind) or pa.types.is_large_binary(kind) or pa.types.is_binary_view(kind))
+
+
+@contextmanager
+def open_parquet(
+    source: Path | BinaryIO, remedy: str, name: str = "", buffer_size: int = 0
+) -> Iterator[ParquetReader]:
+    """Open a file to read from it.
+
+    Args:
+        source: a path, or a file that is open for reading by ranges.
+        remedy: what the user can do if the file is damaged.
+        name: how a sentence about it calls it; by default the path.
+        buffer_size: bytes of a column that are read at a time; 0 for those of a row group at once.
+
+    Raises:
+        BadInput: it is damaged, or no regular file.
+        OSError: as the disk or the network does.
+    """
+    if isinstance(source, Path):
+        name = name or shown(source)
+        if source.exists() and not source.is_file():  # opening a pipe waits for ever
+            raise BadInput(f"{name} is not a regular file", remedy)
+        with source.open("rb") as opened:  # Arrow itself opens no path that is not UTF-8
+            yield from _opened(opened, remedy, name, {"buffer_size": buffer_size}, is_local=True)
+    else:
+        options = {"buffer_size": buffer_size, "pre_buffer": not buffer_size}
+        yield from _opened(source, remedy, name, options, is_local=False)
+
+
+def _opened(
+    file: BinaryIO, remedy: str, name: str, options: Mapping[str, Any], is_local: bool
+) -> Iterator[ParquetReader]:
+    try:
+        parquet = pq.ParquetFile(file, **options)
+    except PARQUET_ERRORS as error:
+        raise _damaged(error, name, remedy) from None
+    with parquet:
+        yield ParquetReader(parquet, name, remedy, is_local)
+
+
+def _damaged(error: Exception, name: str, remedy: str) -> BadInput:
+    """The sentence about a damaged file. Raises `error` again if it is of the disk or of the network."""
+    if isinstance(error, OSError) and (type(error) is not OSError or error.errno is not None):
+        raise error
+    return BadInput(f"{name} can't be read ({cause(error)})", remedy)
+
+
+def write_parquet(
+    path: Path,
+    features: Features,
+    groups: Iterable[Sequence[Row]],
+    metadata: Mapping[bytes, bytes] = {},
+    audio: str | None = None,
+) -> None:
+    """Write a file so that it is either there, whole and on disk, or not at all.
+
+    The same rows give the same bytes, on any run.
+
+    Args:
+        path: the file.
+        features: its columns.
+        groups: the rows of each row group; one is in memory at a time.
+        metadata: of the file, beside that of the features.
+        audio: path of the column of encoded audio (`audio.bytes`) of a file that is sent over the network: it is
+            stored as it is, since it is compressed already, and pages are cut by their content, so that a chunk is
+            recognised wherever it moves to. None: every column is compressed alike.
+
+    Raises OSError as the disk does, and any error that `groups` raises.
+    """
+    schema = features.arrow_schema  # made anew at each access
+    schema = schema.with_metadata({**(schema.metadata or {}), **metadata})
+    options: dict[str, Any] = {"compression": "zstd"}
+    if audio is not None:
+        leaves = _leaves(schema)
+        packed = [name for name in leaves if name != audio]
+        options = {
+            "compression": {name: "NONE" if name == audio else "ZSTD" for name in leaves},
+            "use_dictionary": packed,
+            # Statistics of audio would be its first bytes, twice for every row group.
+            "write_statistics": packed,
+            "write_page_index": True,
+            "use_content_defined_chunking": True,
+        }
+
+    def write(file: BinaryIO) -> None:
+        disk = _Disk(file)
+        with pq.ParquetWriter(disk, schema, **options) as writer:
+            for rows in groups:
+                columns = {
+                    name: pa.array([row[name] for row in rows], schema.field(name).type) for name in features
+                }
+                # One row group, for far fewer than a million rows fit.
+                writer.write_table(pa.table(columns, schema=schema))
+                disk.check()
+        disk.check()
+
+    write_atomically(path, write)
+
+
+class _Disk:
+    """A file whose errors are kept until `check` raises them.
+
+    Where a write fails in the midst of content-defined chunking, Arrow ends the whole process (pyarrow 26).
+    """
+
+    closed = False
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self._failed: OSError | None = None
+
+    def write(self, data: Any) -> None:
+        if self._failed is None:
+            try:
+                self._file.write(data)
+            except OSError as error:
+                self._failed = error
+
+    def flush(self) -> None:
+        """Nothing: the code that opened the file flushes it."""
+
+    def check(self) -> None:
+        if self._failed is not None:
+            raise self._failed
+
+
+def _leaves(schema: pa.Schema) -> list[str]:
+    """Paths of the columns of a file, as Parquet numbers them."""
+    sink: Any = pa.BufferOutputStream()
+    pq.ParquetWriter(sink, schema).close()
+    parquet = pq.ParquetFile(pa.BufferReader(sink.getvalue())).schema
+    return [parquet.column(number).path for number in range(len(parquet))]

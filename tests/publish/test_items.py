@@ -1,0 +1,187 @@
+"""The one reader: the same questions to every kind of folder, and no more read than an answer needs."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+import pytest
+from built_conversations import built_row, write_dataset
+from finished_corpora import clip_row, corpus_folder, measures
+from publish.published_folder import write_published
+
+from dailytalk_contiguous.core.audio import read_pcm
+from dailytalk_contiguous.core.errors import BadInput, DailytalkError
+from dailytalk_contiguous.core.schema import BUILT, FINISHED
+from dailytalk_contiguous.publish.exports import export_moshi
+from dailytalk_contiguous.publish.items import clip_of, conversation_of, open_items
+from dailytalk_contiguous.publish.mixture import Settings, mix_folders
+
+
+def conversations(path: Path) -> Path:
+    return write_dataset(path, [built_row("a"), built_row("b")], [built_row("c", seconds=7.0)])
+
+
+def corpus(path: Path) -> Path:
+    rows = [clip_row("s1-0", split="train"), clip_row("s2-0", "sad", seconds=2.0, split="validation")]
+    return corpus_folder(
+        path, rows, {"version": "0.1.0", "models": {"affect": {"name": "m"}}}, measured=[measures()]
+    )
+
+
+def damage_audio(path: Path, place: int) -> None:
+    """Overwrite the audio of a row, which is alone in its row group."""
+    group = pq.read_metadata(path).row_group(place)
+    chunks = [group.column(number) for number in range(group.num_columns)]
+    [audio] = [chunk for chunk in chunks if chunk.path_in_schema == "audio.bytes"]
+    data = bytearray(path.read_bytes())
+    first = audio.dictionary_page_offset or audio.data_page_offset
+    data[first : first + audio.total_compressed_size] = b"\xff" * audio.total_compressed_size
+    path.write_bytes(data)
+
+
+@pytest.mark.parametrize("kind", ["conversations", "clips", "version", "mix", "moshi"])
+def test_every_kind_gives_rows_one_row_and_its_sound(tmp_path: Path, kind: str) -> None:
+    if kind == "conversations":
+        folder = conversations(tmp_path / "work")
+    elif kind == "clips":
+        folder = corpus(tmp_path / "work")
+    elif kind == "version":
+        folder = write_published(tmp_path / "version")
+    elif kind == "mix":
+        folder = tmp_path / "mix"
+        mix_folders(
+            [(corpus(tmp_path / "work"), None), (conversations(tmp_path / "talks"), None)], folder, Settings()
+        )
+    else:
+        folder = tmp_path / "moshi"
+        export_moshi(open_items(conversations(tmp_path / "work")).rows(), folder, both_speakers=True)
+    items = open_items(folder)
+    rows = list(items.rows())
+    assert (items.kind, len(rows) > 1) == (kind, True)
+    for row in rows:
+        name = row["conversation_id"]
+        alone = items.row(name)
+        assert row.keys() >= {*BUILT, "labels", "split", "problem", "remedy"}
+        assert row["problem"] is None
+        assert {column: value for column, value in row.items() if column != "audio"} == alone
+        assert items.sound(name).audio == row["audio"]
+        assert len(read_pcm(items.sound(name).audio, 24000)) == round(row["duration"] * 24000)
+    splits = {row["conversation_id"]: row["split"] for row in rows if row["split"]}
+    assert items.splits() == splits
+    wanted = [name for name, split in splits.items() if split == "train"]
+    assert [row["conversation_id"] for row in items.rows(["conversation_id"], ["train"])] == wanted
+    with pytest.raises(BadInput, match="has no conversation 'gone'"):
+        items.sound("gone")
+
+
+def test_sound_is_read_although_that_of_every_other_row_is_damaged(tmp_path: Path) -> None:
+    for folder, shard, names in (
+        (conversations(tmp_path / "talks"), "dataset/shard-0.parquet", ("a", "b")),
+        (corpus(tmp_path / "acted"), "clips/shard-0.parquet", ("acted/s1-0", "acted/s2-0")),
+    ):
+        damage_audio(folder / shard, 0)
+        items = open_items(folder)
+        assert items.sound(names[1]).audio["bytes"]
+        assert [row["conversation_id"] for row in items.rows(["conversation_id", "duration"])][:2] == [*names]
+        with pytest.raises(DailytalkError, match=r"shard-0\.parquet can't be read"):
+            items.sound(names[0])
+
+
+def test_places_of_rows_are_found_once_for_each_reader(tmp_path: Path) -> None:
+    folder = conversations(tmp_path)
+    items = open_items(folder)
+    assert items.row("a")["duration"] == 6.0
+    (folder / "dataset/shard-1.parquet").unlink()
+    assert items.row("b")["duration"] == 6.0  # were the folder gone through again, shard-1 would be missed
+    with pytest.raises(FileNotFoundError):
+        items.row("c")
+
+
+def test_sound_of_the_row_just_read_needs_no_look_at_other_files(tmp_path: Path) -> None:
+    folder = conversations(tmp_path)
+    (folder / "dataset/shard-2.parquet").write_bytes(b"damaged")
+    items = open_items(folder)
+    rows = items.rows(["conversation_id"])
+    for name in ("a", "b", "c"):
+        assert next(rows)["conversation_id"] == name
+        assert items.sound(name).audio["bytes"]
+    with pytest.raises(DailytalkError, match=r"shard-2\.parquet can't be read"):
+        items.sound("a")
+
+
+def test_tagged_conversation_is_read_by_its_id_from_the_lines_of_the_transcript(tmp_path: Path) -> None:
+    def line(name: str, start: float, channel: str) -> dict[str, Any]:
+        return {
+            "conversation_id": name,
+            "channel": channel,
+            "start": start,
+            "end": start + 1,
+            "text": f"At {start}.",
+        }
+
+    lines = [line("a", 0, "left"), line("a", 2, "right"), line("b", 1, "left"), line("b", 3, "right")]
+    (tmp_path / "transcript.jsonl").write_text("\n\n".join(map(json.dumps, lines)))
+    items = open_items(tmp_path)
+    assert (items.kind, items.rebuilt) == ("tagged", False)
+    rows = {row["conversation_id"]: row for row in items.rows()}
+    assert {name: items.row(name) for name in rows} == rows
+    assert [utterance["text"] for utterance in rows["b"]["utterances"]] == ["At 1.", "At 3."]
+    with pytest.raises(BadInput, match="does not say where its recording is"):
+        items.sound("b")
+    with pytest.raises(DailytalkError, match="holds no finished conversations"):
+        open_items(tmp_path, finished=True)
+
+
+def test_clip_is_a_conversation_of_one_utterance_with_labels(tmp_path: Path) -> None:
+    clip = clip_row("s1-0", tag="calm", augmented_from="acted/s1-1", official_split="train")
+    clip["conditioning"] = clip["conditioning"] | {"clip_start": 0.25}
+    [row] = open_items(corpus_folder(tmp_path, [clip], {"models": {"affect": {"name": "m"}}})).rows()
+    [utterance] = row["utterances"]
+    assert [utterance[name] for name in ("channel", "start", "end", "text", "tag", "status")] == [
+        *("left", 0.25, 1.0, "Hello there.", "calm", "kept")
+    ]
+    assert (row["recording_id"], row["speakers"]) == ("acted/s1-1", {"left": "acted/s1", "right": None})
+    assert [word["speaker"] for word in row["alignments"]] == ["left"]
+    labels = {name: row["labels"][name] for name in ("emotion", "style", "speaker", "licence", "official_split")}
+    assert list(labels.values()) == ["happy", "normal", "acted/s1", "CC-BY-4.0", "train"]
+    assert json.loads(row["provenance"])["models"] == {"affect": {"name": "m"}}
+
+
+def test_clip_comes_back_from_its_conversation_whole() -> None:
+    clip = clip_row("s1-0", tag="calm", rule="r", weight=2.0)
+    assert clip_of(conversation_of(clip)) == {name: clip[name] for name in FINISHED if name != "audio"}
+
+
+def test_measures_are_those_of_every_clip_also_before_one_is_finished(tmp_path: Path) -> None:
+    folder = corpus_folder(tmp_path, [], measured=[measures(), measures(snr_db=5.0)])
+    items = open_items(folder)
+    assert (items.kind, list(items.rows()), len(list(items.measures()))) == ("measured", [], 2)
+    with pytest.raises(DailytalkError, match="measured and not finished"):
+        open_items(folder, finished=True)
+
+
+def test_damaged_shard_of_a_corpus_is_one_sentence_and_so_is_one_of_another_kind(tmp_path: Path) -> None:
+    folder = corpus(tmp_path / "acted")
+    shard = folder / "clips/shard-0.parquet"
+    pq.write_table(pq.read_table(shard).drop_columns("emotion"), shard)
+    with pytest.raises(
+        DailytalkError, match=r"shard-0\.parquet has no column emotion: run `dailytalk corpus` again"
+    ):
+        list(open_items(folder).rows())
+
+
+def test_word_of_a_training_folder_that_is_none_is_one_sentence(tmp_path: Path) -> None:
+    out = tmp_path / "moshi"
+    export_moshi(open_items(conversations(tmp_path / "work")).rows(), out)
+    path = next((out / "data_stereo").glob("*.json"))
+    path.write_text(json.dumps({"alignments": [["Hello", 1.0, "SPEAKER_MAIN"]]}))
+    with pytest.raises(DailytalkError, match=r"a word beside .* is .*, not .word"):
+        list(open_items(out).rows())
+
+
+def test_what_is_no_folder_of_ours_is_one_sentence(tmp_path: Path) -> None:
+    with pytest.raises(DailytalkError, match="does not exist"):
+        open_items(tmp_path / "gone")
+    with pytest.raises(DailytalkError, match="holds no finished conversations"):
+        open_items(tmp_path)

@@ -1,0 +1,309 @@
+"""A corpus of clips on the Hub: pushed, loaded by a label, compared, exported; splits, copies and terms stay."""
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import soundfile
+from command import Command
+from datasets import Audio, load_dataset
+from finished_corpora import clip_row, corpus_folder, measures
+from hub.server import HubServer
+from huggingface_hub import HfApi
+from spoken_corpora import crema_d, rows_of, run
+
+from dailytalk_contiguous import load
+from dailytalk_contiguous.core.schema import FINISHED, LABELS, Row, published_features
+from dailytalk_contiguous.publish.card import CLIPS_CARD, card_template
+from dailytalk_contiguous.publish.checking import check_folder
+from dailytalk_contiguous.publish.items import open_items
+
+pytest_plugins = ["hub.hub_fixtures"]
+
+REPO, TAG = "tester/acted", "v1.0.0"
+CORPUS = {"name": "acted", "licence": "CC-BY-4.0", "citation": "Doe J (2020). Acted.", "homepage": "https://a.org"}
+RUN: dict[str, Any] = {
+    "version": "0.1.0",
+    "corpus": CORPUS,
+    "models": {"affect": {"name": "m/dim", "licence": "MIT", "url": "https://m.org"}},
+    "stages": [{"name": "Condition", "digest": "d1", "settings": {}}],
+}
+
+#: The split of each clip; the corpus publishes them.
+SPLIT = {"acted/s1-0": "train", "acted/s1-0~pitch": "train", "acted/s1-1": "train", "acted/s2-0": "validation"}
+
+pytestmark = pytest.mark.usefixtures("impatient")
+
+
+def clips(**changed: Any) -> list[Row]:
+    rows = [
+        clip_row("s1-0", "happy", 2.0, official_split="train"),
+        clip_row("s1-0~pitch", "happy", augmented_from="acted/s1-0"),
+        clip_row(
+            "s1-1", "sad", official_split="train", licence="CC-BY-NC-4.0", **({"style": "whispered"} | changed)
+        ),
+        clip_row("s2-0", "happy", 1.5, official_split="validation", split="validation"),
+    ]
+    rows[0]["conditioning"] = rows[0]["conditioning"] | {"clip_start": 0.1}
+    return rows
+
+
+@pytest.fixture
+def dailytalk(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Command:
+    return Command(monkeypatch, capfd)
+
+
+@pytest.fixture
+def work(tmp_path: Path) -> Path:
+    return corpus_folder(tmp_path / "work", clips(), RUN)
+
+
+def push(dailytalk: Command, work: Path, *options: str) -> dict[str, Any]:
+    done = dailytalk("push", str(work), REPO, "--create", "--json", *(options or ("--tag", TAG)))
+    assert done.code == 0, done.err
+    told: dict[str, Any] = json.loads(done.out)
+    return told
+
+
+def card() -> str:
+    return Path(HfApi().hf_hub_download(REPO, "README.md", repo_type="dataset")).read_text(encoding="utf-8")
+
+
+def test_pushed_corpus_loads_in_its_own_splits_with_its_labels(
+    hub: HubServer, dailytalk: Command, work: Path
+) -> None:
+    push(dailytalk, work)
+    stored = {row["conversation_id"]: row for row in open_items(work).rows()}
+    for streaming in (False, True):
+        data = load_dataset(REPO, revision=TAG, streaming=streaming)
+        seen = {}
+        for split, part in data.items():
+            assert part.features == published_features("conversations", 24000, labelled=True)
+            for row in part.cast_column("audio", Audio(decode=False)):
+                seen[row["conversation_id"]] = split
+                expected = stored[row["conversation_id"]]
+                assert row["labels"] == expected["labels"]
+                assert row["audio"]["bytes"] == expected["audio"]["bytes"]
+                assert [word["word"] for word in row["alignments"]] == ["Hello"]
+        assert seen == SPLIT
+    lines = load_dataset(REPO, "utterances", split="train", revision=TAG).cast_column("audio", Audio(decode=False))
+    assert {row["conversation_id"]: (row["duration"], row["labels"]["emotion"]) for row in lines} == {
+        "acted/s1-0": (1.9, "happy"),  # without the prompt before it
+        "acted/s1-0~pitch": (1.0, "happy"),
+        "acted/s1-1": (1.0, "sad"),
+    }
+
+
+def test_lines_of_the_card_load_by_emotion_style_and_speaker(
+    hub: HubServer, dailytalk: Command, work: Path
+) -> None:
+    push(dailytalk, work)
+    [code] = re.findall(r"```python\n(from datasets .*?)```", card(), re.DOTALL)
+    # Here no torchcodec decodes audio.
+    eager, stream = (f', revision="{TAG}"{more}).' for more in ("", ", streaming=True"))
+    for call in (f'{eager}cast_column("audio", Audio(decode=False))', f"{stream}decode(False)"):
+        found: dict[str, Any] = {"Audio": Audio}
+        exec(code.replace(f', revision="{TAG}")', call), found)
+        ids = {
+            name: sorted(row["conversation_id"] for row in found[name])
+            for name in ("by_emotion", "by_style", "by_speaker", "recorded")
+        }
+        assert ids == {
+            "by_emotion": ["acted/s1-0", "acted/s1-0~pitch"],
+            "by_style": ["acted/s1-0", "acted/s1-0~pitch"],
+            "by_speaker": ["acted/s1-0", "acted/s1-0~pitch", "acted/s1-1"],
+            "recorded": ["acted/s1-0", "acted/s1-1"],
+        }
+
+
+def test_terms_and_the_links_of_copies_are_published(hub: HubServer, dailytalk: Command, work: Path) -> None:
+    told = push(dailytalk, work)
+    rows = {
+        row["conversation_id"]: row
+        for part in load_dataset(REPO, revision=TAG).remove_columns("audio").values()
+        for row in part
+    }
+    terms = {
+        name: (row["provenance"]["source"], row["provenance"]["source_licence"]) for name, row in rows.items()
+    }
+    assert terms == dict.fromkeys(SPLIT, ("acted", "CC-BY-4.0")) | {"acted/s1-1": ("acted", "CC-BY-NC-4.0")}
+    assert rows["acted/s1-0~pitch"]["labels"]["augmented_from"] == "acted/s1-0"
+    assert rows["acted/s1-0~pitch"]["recording_id"] == "acted/s1-0"
+    assert rows["acted/s1-0"]["provenance"]["stages"] == [{"name": "Condition", "digest": "d1"}]
+    text = card()
+    assert "license: other\n" in text
+    assert "| source | acted | CC-BY-NC-4.0 | no commercial use; its author to be named |" in text
+    assert "| [acted](https://a.org) | CC-BY-4.0 | Doe J (2020). Acted. |" in text
+    assert "| happy | 2 | 1 | 3.4 s |" in text
+    assert "No speaker is heard in two splits." in text
+    assert "synthesised" not in text
+    assert told["published"]["tag"] == TAG
+    alone = open_items(f"{REPO}@{TAG}")
+    assert (alone.kind, alone.labelled, alone.splits()) == ("version", True, SPLIT)
+    assert alone.row("acted/s1-1")["labels"] == rows["acted/s1-1"]["labels"]
+
+
+def test_card_describes_every_column_and_label() -> None:
+    names = set(re.findall(r"`(\w+)`", card_template(CLIPS_CARD)))
+    assert set(published_features("conversations", None, labelled=True)) <= names
+    assert set(LABELS) <= names
+
+
+def test_work_folder_loads_as_what_is_published_of_it(hub: HubServer, dailytalk: Command, work: Path) -> None:
+    push(dailytalk, work)
+    columns = ["conversation_id", "labels", "utterances", "alignments", "duration", "speakers"]
+    for streaming in (False, True):
+        here, there = load(work, streaming=streaming), load(REPO, revision=TAG, streaming=streaming)
+        assert list(here) == list(there) == ["train", "validation"]
+        for split in here:
+            ours, theirs = (
+                {row["conversation_id"]: {name: row[name] for name in columns} for row in data[split]}
+                for data in (here, there)
+            )
+            assert ours == theirs
+    for streaming in (False, True):
+        heard = load(work, split="train", streaming=streaming)
+        sad = heard.filter(lambda labels: labels["emotion"] == "sad", input_columns="labels")
+        assert [(row["conversation_id"], row["audio"]["array"].shape) for row in sad] == [
+            ("acted/s1-1", (24000, 2))
+        ]
+    for streaming in (False, True):
+        part = load(work, split="train", streaming=streaming, columns=["labels"])
+        assert [list(row) for row in part] == 3 * [["labels"]]
+    stream = load(work, split="train", streaming=True)
+    first = next(iter(stream))["conversation_id"]
+    rest = load(work, split="train", streaming=True, state=stream.state_dict())
+    assert [first, *(row["conversation_id"] for row in rest)] == [name for name in SPLIT if SPLIT[name] == "train"]
+    with pytest.raises(Exception, match="has no split 'test'"):
+        load(work, split="test")
+
+
+def test_versions_and_diff_name_what_changed(
+    hub: HubServer, dailytalk: Command, work: Path, tmp_path: Path
+) -> None:
+    push(dailytalk, work)
+    assert push(dailytalk, work)["plan"] == []
+    other = corpus_folder(tmp_path / "other", clips(style="shouted"), RUN)
+    assert push(dailytalk, other, "--tag", "auto")["tag"] == "v1.1.0"
+    told = json.loads(dailytalk("diff", f"{REPO}@{TAG}", "@v1.1.0", "--json").out)
+    assert (told["ids"]["changed"], told["fields"]) == (["acted/s1-1"], {"labels.style": 1})
+    listed = json.loads(dailytalk("versions", REPO, "--json").out)
+    assert [(one["name"], one["rows"]) for one in listed if one["kind"] == "version"] == [("v1.1.0", 4), (TAG, 4)]
+
+
+def test_other_models_of_the_run_are_published_although_the_shards_are_the_same(
+    hub: HubServer, dailytalk: Command, work: Path
+) -> None:
+    push(dailytalk, work)
+    models = {"affect": RUN["models"]["affect"] | {"licence": "CC-BY-NC-4.0"}}
+    (work / "run.json").write_text(json.dumps({"kind": "corpus", **RUN, "models": models}))
+    push(dailytalk, work, "--tag", "auto")
+    assert "| affect | [m/dim](https://m.org) | CC-BY-NC-4.0 |" in card()
+
+
+@pytest.mark.parametrize("published", [False, True])
+def test_export_for_moshi_keeps_the_splits_and_passes_the_check(
+    hub: HubServer, dailytalk: Command, work: Path, tmp_path: Path, published: bool
+) -> None:
+    if published:
+        push(dailytalk, work)
+    out = tmp_path / "moshi"
+    done = dailytalk("export", f"{REPO}@{TAG}" if published else str(work), "--out", str(out))
+    assert done.code == 0, done.err
+    sides = {side: (out / f"{side}.jsonl").read_text().count('"path"') for side in ("train", "eval")}
+    assert sides == {"train": 3, "eval": 1}
+    findings, _ = check_folder(out)
+    assert [finding for finding in findings if finding.level == "error"] == []
+    about = json.loads((out / "conversations.json").read_text())
+    assert {name: told["split"] for name, told in about.items()} == {
+        name: "eval" if split == "validation" else "train" for name, split in SPLIT.items()
+    }
+    assert about["acted/s2-0"]["kept_speaker"] == "acted/s2"
+    samples, _ = soundfile.read(out / about["acted/s2-0"]["files"][0], dtype="int16")
+    assert np.abs(samples[:, 0]).max() > 6000
+
+
+def test_export_for_csm_takes_a_split_of_a_work_folder(dailytalk: Command, work: Path, tmp_path: Path) -> None:
+    out = tmp_path / "csm"
+    done = dailytalk("export", str(work), "--format", "csm", "--split", "validation", "--out", str(out), "--json")
+    assert (done.code, json.loads(done.out)["left_out"]) == (0, {"train": 3}), done.err
+
+
+def test_published_corpus_is_checked_and_reported(
+    hub: HubServer, dailytalk: Command, work: Path, tmp_path: Path
+) -> None:
+    push(dailytalk, work)
+    done = dailytalk("check", f"{REPO}@{TAG}", "--json")
+    told = json.loads(done.out)
+    assert [one for one in told["findings"] if one["level"] == "error"] == []
+    assert told["facts"]["splits"] == {"train": 3, "validation": 1}
+    page = tmp_path / "page.html"
+    assert dailytalk("report", f"{REPO}@{TAG}", "--out", str(page)).code == 0
+    assert "acted/s1-0" in page.read_text(encoding="utf-8")
+
+
+def test_what_a_corpus_can_not_publish_is_one_sentence(
+    hub: HubServer, dailytalk: Command, work: Path, tmp_path: Path
+) -> None:
+    done = dailytalk("push", str(work), REPO, "--create", "--include-source")
+    assert (done.code, "have no recordings to publish" in " ".join(done.err.split())) == (1, True)
+    unfinished = corpus_folder(tmp_path / "unfinished", [], measured=[measures()])
+    for command in (("push", str(unfinished), REPO), ("export", str(unfinished), "--out", str(tmp_path / "x"))):
+        done = dailytalk(*command)
+        assert (done.code, "was measured and not finished" in " ".join(done.err.split())) == (1, True)
+
+
+@pytest.mark.parametrize(
+    ("changed", "reject"),
+    [
+        ({"conversation_id": " "}, (" ", "it has no conversation_id")),
+        ({"words": [None]}, ("acted/s1-1", "its word 1 is empty")),
+        ({"duration": None}, ("acted/s1-1", "its duration is None, no length in seconds")),
+        ({"split": "dev"}, ("acted/s1-1", "its split is 'dev', not train, validation, test")),
+    ],
+)
+def test_clip_that_can_not_be_published_is_rejected_and_the_others_go_on(
+    hub: HubServer, dailytalk: Command, work: Path, changed: Row, reject: tuple[str, str]
+) -> None:
+    rows = clips()
+    rows[2] |= changed
+    table = pa.Table.from_pylist(rows, schema=FINISHED.arrow_schema)
+    pq.write_table(table, work / "clips/shard-0.parquet", row_group_size=1)
+    done = dailytalk("push", str(work), REPO, "--create", "--tag", TAG, "--json")
+    assert done.code == 3, done.err
+    assert [(told["id"], told["reason"]) for told in json.loads(done.out)["rejects"]] == [reject]
+    assert {split: len(part) for split, part in load_dataset(REPO, revision=TAG).items()} == {
+        "train": 2,
+        "validation": 1,
+    }
+    assert "| sad |" not in card()
+
+
+def test_corpus_that_was_built_here_goes_to_the_hub_and_back(
+    hub: HubServer, dailytalk: Command, tmp_path: Path
+) -> None:
+    out = tmp_path / "work"
+    run(crema_d(tmp_path / "crema", range(1001, 1005)), out, prompt_channel=True, augment=("pitch",))
+    push(dailytalk, out)
+    made = rows_of(out)
+    seen = {}
+    for split, part in load(REPO, revision=TAG).items():
+        for row in part:
+            seen[row["conversation_id"]] = split
+            clip = made[row["conversation_id"]]
+            assert row["audio"]["array"].shape == (round(clip["duration"] * clip["sample_rate"]), 2)
+            assert row["labels"]["emotion"] == clip["emotion"]
+            assert row["utterances"][0]["text"] == clip["text"]
+            assert row["utterances"][0]["start"] == clip["conditioning"]["clip_start"]
+            source = row["labels"]["augmented_from"]
+            assert source == clip["augmented_from"]
+            assert source is None or (source in made and split == "train")
+    assert seen == {name: clip["split"] for name, clip in made.items()}
+    assert len(set(seen.values())) == 2
+    assert any(clip["augmented_from"] for clip in made.values())
+    assert any(clip["conditioning"]["clip_start"] > 1 for clip in made.values())

@@ -1,0 +1,92 @@
+"""Parquet through one module: what is read of a file, and what is said about one that is damaged."""
+
+import io
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from datasets import Features, Value
+
+from dailytalk_contiguous.core.errors import BadInput
+from dailytalk_contiguous.core.schema import AUDIO, Row
+from dailytalk_contiguous.store.parquet import open_parquet, write_parquet
+
+FEATURES = Features({"id": Value("string"), "audio": AUDIO})
+
+
+def rows(*names: str) -> list[Row]:
+    return [{"id": name, "audio": {"bytes": name.encode() * 50_000, "path": None}} for name in names]
+
+
+def test_rows_come_back_by_row_group_by_column_and_by_place(tmp_path: Path) -> None:
+    path = tmp_path / "a.parquet"
+    write_parquet(path, FEATURES, [rows("a", "b"), rows("c")], {b"ours": b"x"}, audio="audio.bytes")
+    with open_parquet(path, "write it again") as file:
+        assert (file.group_sizes, file.schema.metadata[b"ours"]) == ([2, 1], b"x")
+        assert list(file.rows()) == rows("a", "b", "c")
+        assert list(file.rows(["id"], [1])) == [{"id": "c"}]
+        assert file.row(0, 1) == rows("b")[0]
+        assert (file.row(0, 2), file.row(2, 0)) == (None, None)
+        assert 150_000 <= file.column_bytes("audio.bytes") <= file.plain_bytes()
+    with open_parquet(io.BytesIO(path.read_bytes()), "", "a.parquet of a stream") as file:
+        assert [row["id"] for row in file.rows(["id"])] == ["a", "b", "c"]
+
+
+def test_row_of_a_row_group_is_read_although_the_audio_of_another_is_damaged(tmp_path: Path) -> None:
+    path = tmp_path / "a.parquet"
+    write_parquet(path, FEATURES, [rows("a"), rows("b")])
+    chunk = next(
+        chunk
+        for chunk in map(pq.read_metadata(path).row_group(0).column, range(3))
+        if chunk.path_in_schema == "audio.bytes"
+    )
+    data = bytearray(path.read_bytes())
+    first = chunk.dictionary_page_offset or chunk.data_page_offset
+    data[first : first + chunk.total_compressed_size] = bytes(chunk.total_compressed_size)
+    path.write_bytes(data)
+    with open_parquet(path, "write it again") as file:
+        assert file.row(1, 0) == rows("b")[0]
+        assert [row["id"] for row in file.rows(["id"])] == ["a", "b"]
+        with pytest.raises(BadInput, match=r"a\.parquet can't be read \(.+\): write it again"):
+            file.row(0, 0)
+
+
+def test_what_is_no_parquet_is_one_sentence_and_an_error_of_the_disk_stays_one(tmp_path: Path) -> None:
+    (tmp_path / "text.parquet").write_text("text")
+    os.mkfifo(tmp_path / "pipe.parquet")
+    for name, reason in (("text", "can't be read"), ("pipe", "is not a regular file")):
+        with (
+            pytest.raises(BadInput, match=rf"{name}\.parquet {reason}"),
+            open_parquet(tmp_path / f"{name}.parquet", "write it again"),
+        ):
+            pass
+    with pytest.raises(FileNotFoundError), open_parquet(tmp_path / "gone.parquet", "write it again"):
+        pass
+
+
+def test_file_without_a_column_or_with_one_of_another_type_is_named(tmp_path: Path) -> None:
+    pq.write_table(pa.table({"id": [1]}), tmp_path / "a.parquet")
+    with open_parquet(tmp_path / "a.parquet", "") as file:
+        with pytest.raises(BadInput, match=r"a\.parquet has no column audio, x: build it again"):
+            file.check(FEATURES, ["x", "id", "audio"], "build it again")
+        with pytest.raises(BadInput, match=r"a\.parquet: id is of the type int64, not string"):
+            file.check(FEATURES, ["id"])
+        file.check(Features({"audio": AUDIO}), ["id"])
+
+
+def test_failure_midway_leaves_the_file_of_before(tmp_path: Path) -> None:
+    path = tmp_path / "a.parquet"
+    write_parquet(path, FEATURES, [rows("a")])
+    before = path.read_bytes()
+
+    def groups() -> Iterator[list[Row]]:
+        yield rows("b")
+        raise OSError(28, "No space left on device")
+
+    with pytest.raises(OSError, match="No space"):
+        write_parquet(path, FEATURES, groups(), audio="audio.bytes")
+    assert [entry.name for entry in tmp_path.iterdir()] == ["a.parquet"]
+    assert path.read_bytes() == before
