@@ -67,7 +67,7 @@ QUIET_KEYWORDS = frozenset(
 )
 
 #: Modules that draw: their numbers are layout.
-DRAWN = ("plots", "figures", "player")
+DRAWN = ("plots", "player")
 
 COMPARED: dict[type[ast.cmpop], tuple[type[ast.cmpop], ...]] = {
     ast.Lt: (ast.LtE, ast.GtE),

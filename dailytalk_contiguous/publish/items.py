@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import math
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence, Set
@@ -107,7 +108,8 @@ def problem_of(row: Mapping[str, Any]) -> Problem | None:
     """Why a finished row can't be used, or None: all that readers rely on is checked here.
 
     It has an id and a length; its lists hold whole items, each of a known channel, with times that are numbers.
-    A dropped utterance has none. Audio and texts are checked by their users.
+    A dropped utterance has none. A clip has one utterance, which begins inside it, and a weight of 0 or more.
+    Audio and texts are checked by their users.
     """
     if not (row["conversation_id"] or "").strip():
         return Problem("conversation_id", "it has no conversation_id")
@@ -120,6 +122,20 @@ def problem_of(row: Mapping[str, Any]) -> Problem | None:
             reason = _item_problem(part, fields, channel)
             if reason:
                 return Problem(column, f"its {item} {number} {reason}")
+    return _clip_problem(row) if row.get("labels") else None
+
+
+def _clip_problem(row: Mapping[str, Any]) -> Problem | None:
+    labels, n_utterances = row["labels"], len(row["utterances"] or ())
+    if n_utterances != 1:
+        return Problem("utterances", f"it is a clip and has {counted(n_utterances, 'utterance')}, not one")
+    clip_start = (labels.get("conditioning") or {}).get("clip_start")
+    for name, value, most in (
+        ("weight", labels.get("weight"), math.inf),
+        ("clip_start", clip_start, row["duration"]),
+    ):
+        if value is not None and not is_number(value, 0.0, most):
+            return Problem("labels", f"its {name} is {quoted(value)}")
     return None
 
 
@@ -227,15 +243,21 @@ class Items(ABC):
     def sound(self, name: str) -> ItemSound:
         """The sound of the row of an id; no other row's is read. Raises BadInput if there is none."""
 
-    def clips(self) -> Iterator[Row]:
-        """The rows that have labels, flat: with the columns of `core.schema.FINISHED`, except the audio."""
-        rows = self.rows([*SMALL, "labels", "split"])
-        return (clip_of(row) for row in rows if row["labels"] is not None)
+    def clips(self, refused: list[Row] | None = None) -> Iterator[Row]:
+        """The rows that have labels, flat: with the columns of `core.schema.FINISHED`, except the audio.
 
-    def listed_clips(self) -> Iterator[Row]:
+        Rows with a problem are left out, and added to `refused` as they are read.
+        """
+        for row in self.rows([*SMALL, "labels", "split"]):
+            if not row["problem"] and row["labels"]:
+                yield clip_of(row)
+            elif row["problem"] and refused is not None:
+                refused.append(row)
+
+    def listed_clips(self, refused: list[Row] | None = None) -> Iterator[Row]:
         """`clips`, with how often a manifest names each as its `weight`."""
         counts = {} if self.kind == "mix" else listed_clips(self.clips())  # in a mix they have it
-        return (clip | {"weight": counts.get(clip["id"], clip["weight"])} for clip in self.clips())
+        return (clip | {"weight": counts.get(clip["id"], clip["weight"])} for clip in self.clips(refused))
 
     def measures(self) -> Iterator[Row]:
         """`duration` and the measures of `core.quality` of every clip that was measured, of rejected ones too."""
@@ -593,7 +615,8 @@ def conversation_of(clip: Row) -> Row:
 def clip_of(row: Row) -> Row:
     """What `conversation_of` made a row from, without its audio."""
     (utterance,) = row["utterances"]
-    clip: Row = row["labels"] | {
+    clip: Row = dict.fromkeys(LABELS) | row["labels"]
+    clip |= {
         "conversation_id": row["conversation_id"],
         "id": row["conversation_id"],
         "text": utterance["text"],

@@ -6,7 +6,7 @@ import itertools
 import json
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -29,7 +29,7 @@ from dailytalk_contiguous.publish.items import (
 )
 from dailytalk_contiguous.publish.player import encode, panel
 from dailytalk_contiguous.publish.plots import sheet
-from dailytalk_contiguous.publish.render import Html, credits_of, fill, joined, template
+from dailytalk_contiguous.publish.render import Credit, Html, credits_of, fill, joined, template
 from dailytalk_contiguous.publish.sections import (
     Compared,
     CorpusFigures,
@@ -180,8 +180,19 @@ def write_report(
 
 
 def write_version_report(version: Version, out: Path, shown: int | Sequence[str] = SHOWN) -> WrittenReport:
-    """The same of a published version, row by row over the network; `version` is what `open_version` found."""
-    return _write(open_items(version), out, shown)
+    """The same of a published version, row by row over the network; `version` is what `open_version` found.
+
+    Of clips it is the page of `write_corpus_report`, which chooses by itself what can be heard.
+
+    Raises DailytalkError as `write_report` does, and if `shown` asks for clips.
+    """
+    items = open_items(version)
+    if not items.labelled:
+        return _write(items, out, shown)
+    if shown != SHOWN:
+        raise DailytalkError("--conversations goes with conversations, and these are clips", "leave it out")
+    written = _write_clips(items, out)
+    return WrittenReport(written.path, written.size, written.clips, written.heard)
 
 
 def _write(items: Items, path: Path, shown: int | Sequence[str], sides: Sides | None = None) -> WrittenReport:
@@ -192,7 +203,7 @@ def _write(items: Items, path: Path, shown: int | Sequence[str], sides: Sides | 
     for row in items.rows(SMALL):
         name = row["conversation_id"]
         if row.get("problem"):
-            refused.append(Reject(name, "report", row["problem"], row["remedy"]).as_dict())
+            refused.append(_refusal(row))
             continue
         tally.add(row)
         if name in ids or (isinstance(shown, int) and len(panels) < shown):
@@ -215,6 +226,11 @@ def _write(items: Items, path: Path, shown: int | Sequence[str], sides: Sides | 
         sections.append(Section("listen", "Listen and look", chosen))
     write_lines(path, page_of(items.name, sections))
     return WrittenReport(path, path.stat().st_size, tally.total.conversations, tuple(ids or panels))
+
+
+def _refusal(row: Row) -> dict[str, str]:
+    """A row that can't be used, as a reject."""
+    return Reject(row["conversation_id"], "report", row["problem"], row["remedy"]).as_dict()
 
 
 def _panel(items: Items, row: Row) -> Html:
@@ -286,14 +302,18 @@ def write_corpus_report(
 
     Raises DailytalkError if a folder can't be read, or there is nothing to compare.
     """
-    path = out or folder / REPORT
     sides = compare_folders(folder, other) if other else None
-    record = record_of(folder)
-    items = open_items(folder)
+    return _write_clips(open_items(folder), out or folder / REPORT, markdown, sides)
+
+
+def _write_clips(
+    items: Items, path: Path, markdown: Path | None = None, sides: Sides | None = None
+) -> WrittenCorpusReport:
     chosen_by: list[dict[str, Any]] = []
-    figures = _figures(items, folder, record, _noting(items.listed_clips(), chosen_by))
+    refused: list[Row] = []
+    figures = _figures(items, _noting(items.listed_clips(refused), chosen_by))
     examples: list[dict[str, str]] = []
-    for reject in items.rejects():
+    for reject in itertools.chain(map(_refusal, refused), items.rejects()):
         figures.tally.add_reject(reject)
         if len(examples) < EXAMPLES:
             examples.append(reject)
@@ -316,22 +336,26 @@ def _noting(rows: Iterator[Row], chosen_by: list[dict[str, Any]]) -> Iterator[Ro
         yield row
 
 
-def _figures(items: Items, folder: Path, record: Mapping[str, Any], rows: Iterator[Row]) -> CorpusFigures:
+def _figures(items: Items, rows: Iterator[Row]) -> CorpusFigures:
+    record = record_of(items.folder) if items.folder else {}
     minutes = (record.get("balance") or {}).get("minutes_before", {})
     target_minutes = (record.get("settings") or {}).get("target_minutes") if minutes else None
     figures = CorpusFigures(
         Tally(),
-        QualityTally(_limits(folder, record)),
+        QualityTally(_limits(items.folder, record)),
         "file" if items.kind == "mix" else "clip",
         {name: 60 * value for name, value in minutes.items()},
         60.0 * target_minutes if target_minutes and is_number(target_minutes, 0) else 3600 * LEAST_HOURS,
         credits_of(record),
     )
+    published: dict[Credit, None] = {}
     for row in rows:
         figures.tally.add_clip(row)
+        if items.kind == "version" and row["corpus"]:
+            published[Credit(row["corpus"], row["licence"] or "", "see the card of the dataset")] = None
     for row in items.measures():
         figures.quality.add(row)
-    return figures
+    return replace(figures, credits=figures.credits or tuple(published))
 
 
 def samples(rows: Mapping[str, Row], heard: Mapping[str, bytes]) -> Html:
@@ -386,9 +410,9 @@ def planned_limits(folder: Path) -> dict[str, float | None]:
     )
 
 
-def _limits(folder: Path, run: Mapping[str, Any]) -> QualityLimits:
+def _limits(folder: Path | None, run: Mapping[str, Any]) -> QualityLimits:
     """The limits of the run; before there is one, those of the last `--report-only`."""
-    settings = (run.get("settings") or {}).get("limits") or planned_limits(folder)
+    settings = (run.get("settings") or {}).get("limits") or (planned_limits(folder) if folder else {})
     return QualityLimits(
         **{limit.name: settings[limit.name] for limit in fields(QualityLimits) if limit.name in settings}
     )

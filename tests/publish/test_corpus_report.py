@@ -1,16 +1,20 @@
 import base64
 import io
+import math
 import re
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import soundfile
 from finished_corpora import clip_row, corpus_folder, measures
 
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.quality import QualityLimits
+from dailytalk_contiguous.core.schema import FINISHED
 from dailytalk_contiguous.core.tally import Tally
 from dailytalk_contiguous.publish.items import open_items
 from dailytalk_contiguous.publish.page import spread_over, write_corpus_report
@@ -225,3 +229,26 @@ def test_a_damaged_shard_is_told_of(tmp_path: Path) -> None:
     shard.write_bytes(shard.read_bytes()[:-100])
     with pytest.raises(DailytalkError, match="can't be read"):
         write_corpus_report(folder)
+
+
+@pytest.mark.parametrize(
+    ("changed", "reason"),
+    [
+        ({"duration": None}, "its duration is None, no length in seconds"),
+        ({"weight": math.nan}, "its weight is nan"),
+        ({"weight": -1.0}, "its weight is -1.0"),
+        ({"conditioning": {"clip_start": 7.0}}, "its clip_start is 7.0"),
+    ],
+)
+def test_clip_that_can_not_be_counted_is_rejected_with_its_reason_and_the_rest_is_shown(
+    tmp_path: Path, changed: dict[str, Any], reason: str
+) -> None:
+    rows = [clip_row("s1-0"), clip_row("s2-0", "sad"), clip_row("s3-0", "angry")]
+    rows[1] |= changed
+    table = pa.Table.from_pylist(rows, schema=FINISHED.arrow_schema)
+    corpus_folder(tmp_path, rows[:1])
+    pq.write_table(table, tmp_path / "clips/shard-0.parquet")
+    written = write_corpus_report(tmp_path)
+    page = written.path.read_text(encoding="utf-8")
+    assert (written.clips, sorted(written.heard)) == (2, ["acted/s1-0", "acted/s3-0"])
+    assert f"<td>acted/s2-0</td><td>report</td><td>{reason}</td>" in page

@@ -14,7 +14,7 @@ from dailytalk_contiguous.core.audio import read_pcm
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
 from dailytalk_contiguous.core.schema import BUILT, FINISHED
 from dailytalk_contiguous.publish.exports import export_moshi
-from dailytalk_contiguous.publish.items import clip_of, conversation_of, open_items
+from dailytalk_contiguous.publish.items import clip_of, conversation_of, open_items, problem_of
 from dailytalk_contiguous.publish.mixture import Settings, mix_folders
 
 
@@ -151,6 +151,14 @@ def test_clip_is_a_conversation_of_one_utterance_with_labels(tmp_path: Path) -> 
 def test_clip_comes_back_from_its_conversation_whole() -> None:
     clip = clip_row("s1-0", tag="calm", rule="r", weight=2.0)
     assert clip_of(conversation_of(clip)) == {name: clip[name] for name in FINISHED if name != "audio"}
+
+
+def test_row_with_labels_and_another_number_of_utterances_is_no_clip() -> None:
+    row = conversation_of(clip_row("s1-0"))
+    assert problem_of(row) is None
+    for times, utterances in ((0, "0 utterances"), (2, "2 utterances")):
+        problem = problem_of(row | {"utterances": times * row["utterances"]})
+        assert problem == ("utterances", f"it is a clip and has {utterances}, not one")
 
 
 def test_measures_are_those_of_every_clip_also_before_one_is_finished(tmp_path: Path) -> None:

@@ -242,9 +242,29 @@ def test_published_corpus_is_checked_and_reported(
     told = json.loads(done.out)
     assert [one for one in told["findings"] if one["level"] == "error"] == []
     assert told["facts"]["splits"] == {"train": 3, "validation": 1}
-    page = tmp_path / "page.html"
-    assert dailytalk("report", f"{REPO}@{TAG}", "--out", str(page)).code == 0
-    assert "acted/s1-0" in page.read_text(encoding="utf-8")
+    pages = [tmp_path / f"{name}.html" for name in ("published", "here")]
+    for where, path in zip((f"{REPO}@{TAG}", str(work)), pages, strict=True):
+        assert dailytalk("report", where, "--out", str(path)).code == 0
+    sections = [
+        {part[:16].partition('"')[0]: part for part in path.read_text(encoding="utf-8").split('<section id="')[1:]}
+        for path in pages
+    ]
+    assert sections[0].keys() == {"facts", "what", "balance", "affect", "rejected", "licences", "listen"}
+    for name in sections[0].keys() - {"licences"}:
+        assert sections[0][name] == sections[1][name]
+    sources = sections[0]["licences"]
+    assert all(f"<td>acted</td><td>{licence}</td>" in sources for licence in ("CC-BY-4.0", "CC-BY-NC-4.0"))
+    done = dailytalk("report", f"{REPO}@{TAG}", "--out", str(pages[0]), "--conversations", "acted/s1-0")
+    assert (done.code, "these are clips" in done.err) == (1, True)
+
+
+def test_card_counts_clips_by_label_as_their_page_does(hub: HubServer, dailytalk: Command, work: Path) -> None:
+    summary = work / "summary.md"
+    assert dailytalk("report", str(work), "--markdown", str(summary)).code == 0
+    push(dailytalk, work)
+    tables = summary.read_text(encoding="utf-8").partition("### What is in it\n\n")[2].partition("\n\n###")[0]
+    assert "**Emotion**" in tables
+    assert tables in card()
 
 
 def test_what_a_corpus_can_not_publish_is_one_sentence(
