@@ -3,13 +3,14 @@ import json
 import os
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from datetime import date
 from pathlib import Path
 from typing import Any, ClassVar
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from datasets import Features, Value, load_dataset
+from datasets import Features, List, Value, load_dataset
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -214,9 +215,23 @@ def test_columns_of_another_type_are_refused_by_name_where_types_are_asked_for(t
     }
     with pytest.raises(BadInput) as refused:
         read_rows(path, Features({"number": Value("string")}))
-    assert refused.value.reason == f"the shard {path} is damaged (its column number is of type int32)"
+    assert refused.value.reason == f"{path}: number is of the type int32, not string"
     assert refused.value.remedy == "delete it and run the command that wrote it again"
     assert read_rows(path, ["number"])["b"]["number"] == 1
+
+
+def test_values_of_any_type_that_a_stage_may_declare_are_read_back(tmp_path: Path) -> None:
+    features = Features(
+        {
+            "conversation_id": Value("string"),
+            "yes": Value("bool"),
+            "when": Value("date32"),
+            "each": List({"yes": Value("bool"), "at": Value("float32")}),
+        }
+    )
+    row = {"conversation_id": "a", "yes": True, "when": date(2026, 1, 2), "each": [{"yes": False, "at": 0.5}]}
+    write_shard(tmp_path / "s.parquet", Shard([row], {"a": entry()}), features)
+    assert read_rows(tmp_path / "s.parquet", features) == {"a": row}
 
 
 def test_shard_is_compressed_with_zstandard(tmp_path: Path) -> None:

@@ -115,7 +115,7 @@ _PLAIN: tuple[tuple[Callable[[pa.DataType], bool], ...], ...] = (
 def _misfit(kind: pa.DataType, wanted: pa.DataType, path: str) -> str | None:
     if pa.types.is_dictionary(kind):
         kind = kind.value_type
-    if pa.types.is_null(kind):
+    if pa.types.is_null(kind) or kind == wanted:
         return None
     if pa.types.is_struct(wanted) and pa.types.is_struct(kind):
         parts = [
