@@ -277,12 +277,15 @@ class Passes:
         seconds = {task.path: task.seconds for task in plan.tasks}
         telling = self.journal.telling(self._progress)
         for path in options.runner.run(plan, todo.stages, options, telling, self.journal.made):
-            todo.index.reread(path)
+            if path.exists():  # else it was made by another machine, and lies in the store until all are made
+                todo.index.reread(path)
             self.n_made += 1
             self.audio_seconds += seconds[path]
         left = 0
+        in_a_store = options.runner.work and options.runner.work.mirror
+        if in_a_store or options.shard != (1, 1):
+            todo.index.refresh()  # what other machines and hosts have made
         if options.shard != (1, 1):
-            todo.index.refresh()  # what other hosts have made meanwhile
             left = len(todo.plan().tasks)
         todo.index.save()
         return left

@@ -288,6 +288,29 @@ def test_runs_are_watched_from_another_machine_before_they_end(
     assert not list((tmp_path / "another").rglob("*.parquet"))
 
 
+def test_shards_of_another_machine_are_seen_once_they_are_brought(
+    tmp_path: Path, address: str, tiny_whisper: str
+) -> None:
+    """A worker on another node writes to the store; nothing lies here until all is made."""
+    source = calls(tmp_path / "in", "a", "b")
+    chosen = TagSettings(profile="embedded", language="en", asr_model=tiny_whisper)
+    work = open_work(Path(address))
+
+    class Elsewhere(Runner):
+        def run(self, *given: Any, **options: Any) -> Iterator[Path]:
+            for path in super().run(*given, **options):
+                path.rename(away / path.name)
+                yield path
+            for path in away.iterdir():
+                path.rename(work.folder / "tagged" / path.name)
+
+    (away := tmp_path / "away").mkdir()
+    outcome = run(source, work.folder, chosen, runner=Elsewhere(work=work))
+    assert (outcome.n_made, outcome.n_missing) == (2, 0)
+    assert outcome.record
+    assert outcome.record["counts"]["conversations"] == 2
+
+
 def test_folder_of_this_machine_is_itself(tmp_path: Path) -> None:
     assert (
         open_work(tmp_path).folder
