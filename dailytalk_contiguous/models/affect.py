@@ -97,7 +97,8 @@ def _units(values: Floats, name: str, groups: Sequence[Hashable] | None) -> Floa
     usual = np.full(len(values), REFERENCE[name]) if groups is None else _medians(values, groups)
     span = 2.0 ** (LIMIT * UNIT[name] / _PER_OCTAVE[name])
     # Limited as a ratio, before the logarithm, so that silence (0) counts as very low and not as minus infinity.
-    ratio = np.divide(values, usual, out=np.ones(len(values)), where=usual > 0)
+    with np.errstate(over="ignore"):  # infinite beside a speaker who is all but silent: limited like the rest
+        ratio = np.divide(values, usual, out=np.ones(len(values)), where=usual > 0)
     ratio = np.clip(np.where(np.isnan(ratio), 1.0, ratio), 1 / span, span)
     units: Floats = np.log2(ratio) * _PER_OCTAVE[name] / UNIT[name]
     return units
