@@ -2,14 +2,15 @@ import runpy
 import shutil
 import subprocess
 import sys
-from dataclasses import replace
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 from audio_files import ROOT
 from command import EMBEDDED, Command
-from datasets import load_dataset
+from datasets import Features, Value, load_dataset
 from hub.server import HubServer
 from recordings import excerpt, read_lines, save
 
@@ -19,10 +20,13 @@ from dailytalk_contiguous import (
     PerUtterance,
     Script,
     SpeakSettings,
+    Stage,
     TagSettings,
     run_recipe,
 )
+from dailytalk_contiguous.core.schema import Row
 from dailytalk_contiguous.run.outputs import read_run
+from dailytalk_contiguous.shards import read_rows
 
 pytest_plugins = ["hub.hub_fixtures"]
 
@@ -165,3 +169,48 @@ def test_recipe_with_a_stage_that_must_know_all_rows_is_what_the_command_does(
     robust = ("--out", tmp_path / "out", *EMBEDDED, "--device", "cpu", "--buckets", "robust")
     done = Command(monkeypatch, capfd)("tag", tmp_path / "in", *robust)
     assert (done.code, done.out.splitlines()[0]) == (0, "nothing to do: the shard stands")
+
+
+@dataclass(frozen=True)
+class Counted(Stage):
+    """How many utterances a conversation has, as a share of all of them."""
+
+    total: int = 0
+
+    needs: ClassVar[tuple[str, ...]] = ("start",)
+    adds: ClassVar[Features] = Features({"share": Value("float64")})
+
+    @property
+    def unfitted(self) -> bool:
+        return not self.total
+
+    def fit(self, rows: Iterable[Row]) -> "Counted":
+        return replace(self, total=sum(len(row["start"]) for row in rows))
+
+    def row(self, row: Row) -> Row:
+        return {"share": len(row["start"]) / self.total}
+
+
+class Again(Counted):
+    """The same in another column."""
+
+    needs = ("start", "share")
+    adds = Features({"again": Value("float64")})
+
+    def row(self, row: Row) -> Row:
+        return {"again": row["share"]}
+
+
+def test_each_stage_of_a_recipe_that_must_know_all_rows_is_fitted_in_its_turn(tmp_path: Path) -> None:
+    for name, seconds in (("a", 3.0), ("b", 6.0)):
+        save(tmp_path / f"in/{name}.wav", excerpt(seconds=seconds))
+    stages = TagSettings(profile="embedded", language="en", device="cpu").stages()
+    chain = (*stages, Counted(), Again())
+    assert (
+        run_recipe(str(tmp_path / "in"), tmp_path / "out", chain).tagged.n_made == 3
+    )  # one shard, in three passes
+    (path,) = (tmp_path / "out/tagged").glob("*.parquet")
+    rows = read_rows(path, ["share", "again"]).values()
+    assert sum(row["share"] for row in rows) == 1.0
+    assert [row["again"] for row in rows] == [row["share"] for row in rows]
+    assert run_recipe(str(tmp_path / "in"), tmp_path / "out", chain).tagged.n_made == 0

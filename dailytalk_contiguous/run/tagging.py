@@ -193,9 +193,10 @@ def tag_recordings(
     with Journal(out, "tag", todo.digest, about.get("command", ""), options.shard, options.workers) as journal:
         passes = Passes(options, journal, progress, planned)
         missing = _make(passes, todo, stages[len(todo.stages) + 1 :])
-        if len(todo.stages) < len(stages) and not missing:
-            todo = _fitted(todo, stages)
-            missing = _make(passes, todo)
+        while len(todo.stages) < len(stages) and not missing:
+            stages = _fitted(todo, stages)
+            todo = Pass(index, found.groups, fittable(stages))
+            missing = _make(passes, todo, stages[len(todo.stages) + 1 :])
         record = None
         if not missing:
             todo.check_nothing_lost()
@@ -237,10 +238,10 @@ def intended_tag(
     _refuse_to_lose(index, found, options.prune)
     todo = Pass(index, found.groups, fittable(stages))
     plan = todo.plan(options.shard)
-    if len(todo.stages) < len(stages) and not todo.plan().tasks:
-        todo = _fitted(todo, stages)
+    while len(todo.stages) < len(stages) and not todo.plan().tasks:
+        stages = _fitted(todo, stages)
+        todo = Pass(index, found.groups, fittable(stages))
         plan = todo.plan(options.shard)
-        stages = todo.stages
     if plan.tasks:
         options.runner.preflight(todo.stages[plan.first_stage :], fetch=False)
     _refuse_language(plan, todo.stages)
@@ -248,11 +249,10 @@ def intended_tag(
     return plan, tuple(stages)
 
 
-def _fitted(todo: Pass, stages: Sequence[Stage]) -> Pass:
-    """The next pass: with the stage fitted that the stages of this one stop before."""
-    stage = stages[len(todo.stages)]
-    later = (stage.fit(todo.rows(stage.needs)), *stages[len(todo.stages) + 1 :])
-    return Pass(todo.index, todo.groups, (*todo.stages, *later))
+def _fitted(todo: Pass, stages: Sequence[Stage]) -> tuple[Stage, ...]:
+    """The stages with the one fitted that the stages of this pass stop before."""
+    stage, *later = stages[len(todo.stages) :]
+    return (*todo.stages, stage.fit(todo.rows(stage.needs)), *later)
 
 
 def _refuse_language(plan: local.RunPlan, stages: Sequence[Stage]) -> None:
