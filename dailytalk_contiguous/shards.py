@@ -162,6 +162,11 @@ def part_path(path: Path) -> Path:
     return path.with_name(f".{path.stem}.part")
 
 
+def checkpoint_path(path: Path) -> Path:
+    """Where the answers of models are kept while a shard is made (`store.checkpoint`)."""
+    return path.with_name(f".{path.stem}.answers")
+
+
 def write_shard(path: Path, shard: Shard, features: Features) -> None:
     """Write a shard so that it is either there, whole and on disk, or not at all."""
     sounds = {row["conversation_id"]: audio_digest(row) for row in shard.rows if "audio" in row}
@@ -334,7 +339,7 @@ def drop_stale(folder: Path, paths: Sequence[Path]) -> None:
     for path in folder.glob("shard-*.parquet"):
         if path.name not in wanted and read_entries(path) is not None:
             path.unlink(missing_ok=True)  # another host may clear the same folder
-    for name in (".shard-*.tmp", ".shard-*.part"):
+    for name in (".shard-*.tmp", ".shard-*.part", ".shard-*.answers"):
         for path in folder.glob(name):
             path.unlink(missing_ok=True)
 

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -125,6 +125,16 @@ class Recognised(NamedTuple):
     avg_logprob: float
     no_speech_prob: float
     cut_off: bool = False
+
+    @classmethod
+    def of_json(cls, value: Any) -> "Recognised":
+        """What JSON holds of a transcript, lists for tuples. Raises TypeError or ValueError for anything else."""
+        words, avg_logprob, no_speech_prob, cut_off = value
+        timed = [
+            Word(str(text), float(start), float(end), None if probability is None else float(probability))
+            for text, start, end, probability in words
+        ]
+        return cls(timed, float(avg_logprob), float(no_speech_prob), bool(cut_off))
 
 
 class Recogniser(Protocol):

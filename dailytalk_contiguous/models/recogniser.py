@@ -15,6 +15,7 @@ from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.word_times import Word
 from dailytalk_contiguous.models.contracts import Recognised, Recogniser
 from dailytalk_contiguous.models.devices import check_compute_type, compute_type_of, resolve_device
+from dailytalk_contiguous.store.checkpoint import checkpointed
 
 # CMU Pocketsphinx: the recogniser of the embedded profile, which needs nothing but its wheel.
 #
@@ -48,9 +49,13 @@ class Sphinx:
     def transcribe(self, windows: Sequence[Samples], languages: Sequence[str]) -> list[Recognised]:
         """Words of each window. Raises DailytalkError for another language than English."""
         check_english(languages)
-        return [self._recognise(window) for window in windows]
+        recognise = checkpointed(self._recognise, Recognised.of_json)
+        return [recognised for window in windows for recognised in recognise([window])]
 
-    def _recognise(self, window: Samples) -> Recognised:
+    def _recognise(self, windows: Sequence[Samples]) -> list[Recognised]:
+        return [self._recognise_window(window) for window in windows]
+
+    def _recognise_window(self, window: Samples) -> Recognised:
         interrupts.check_interrupt()
         decoder = self._decoder
         decoder.reinit_feat()  # 0.2 ms; with `cmn=batch` alone, words of two in nine utterances still moved

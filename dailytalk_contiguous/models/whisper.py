@@ -34,6 +34,7 @@ from dailytalk_contiguous.models.devices import (
     run_batched,
     within_memory,
 )
+from dailytalk_contiguous.store.checkpoint import checkpointed
 
 #: Seconds that the encoder was trained on, and sees unless windows are to be short.
 ENCODER_SECONDS = 30.0
@@ -108,7 +109,11 @@ class Whisper:
                 [windows[index] for index in chosen],
                 [seconds] * len(chosen),
                 self._batch_seconds,
-                partial(self._transcribe, language=language, encoder_seconds=seconds),
+                checkpointed(
+                    partial(self._transcribe, language=language, encoder_seconds=seconds),
+                    Recognised.of_json,
+                    f"{language} {seconds}",
+                ),
                 self._room,
             )
             results.update(zip(chosen, recognised, strict=True))

@@ -23,10 +23,21 @@ from dailytalk_contiguous.core import interrupts
 from dailytalk_contiguous.core.errors import BadInput, Reject
 from dailytalk_contiguous.core.machine import give_back_memory
 from dailytalk_contiguous.core.schema import SOURCE, Batch, Row
-from dailytalk_contiguous.shards import Entry, Shard, chain_of, expand_row, part_path, read_rows, write_shard
+from dailytalk_contiguous.shards import (
+    Entry,
+    Shard,
+    chain_of,
+    checkpoint_path,
+    expand_row,
+    part_path,
+    read_rows,
+    write_shard,
+)
 from dailytalk_contiguous.stages.base import Stage, as_stored
+from dailytalk_contiguous.store.checkpoint import Checkpoint
 
-#: Seconds of work after which what is made of a shard is saved: a kill loses that and the stage in hand.
+#: Seconds of work after which what is made of a shard is saved. A kill loses that; of the stage in hand, only what
+#: was no batch of a model.
 SAVE_SECONDS = 60.0
 
 #: Seconds of audio after which freed memory is given back: one long conversation, or many short ones.
@@ -67,10 +78,11 @@ def features_of(stages: Sequence[Stage]) -> Features:
 
 
 class Step(NamedTuple):
-    """A stage, and Arrow's types of its columns: to ask `Features` for them takes longer than some stages do."""
+    """A stage, and what takes longer to ask for than some stages do: Arrow's types of its columns, its digest."""
 
     stage: Stage
     types: dict[str, pa.DataType]
+    digest: str
 
     def attempt(self, batch: Batch) -> tuple[Batch, dict[int, BadInput]]:
         """`Stage.attempt`, with values as they are read back: the next stage sees the same in this run and others.
@@ -83,7 +95,7 @@ class Step(NamedTuple):
 
 def steps_of(stages: Sequence[Stage]) -> list[Step]:
     """The stages, each with the types of its columns."""
-    return [Step(stage, stage.stored_types()) for stage in stages]
+    return [Step(stage, stage.stored_types(), stage.digest) for stage in stages]
 
 
 class ShardJob:
@@ -106,6 +118,7 @@ class ShardJob:
         self.rows = rows
         self._stages, self._steps = stages, steps_of(stages)
         self._progress = progress
+        self._checkpoint = Checkpoint(checkpoint_path(path))
         self._overlaps = batch_seconds > 0
         with interrupts.deferred():
             self._chain = chain_of(stages)
@@ -125,8 +138,9 @@ class ShardJob:
         """Take everything through all stages and write the shard. What it raises leaves no shard.
 
         What is made by then is saved beside it every `SAVE_SECONDS`, and before a Ctrl-C is raised: conversations
-        that are finished, and the stages that those in hand have been through. The next run goes on from there. So
-        what is lost is measured in work, not in audio, whatever the machine's speed.
+        that are finished, and the stages that those in hand have been through. Of the stage in hand, the answers
+        of its model are kept as they come (`store.checkpoint`). The next run goes on from there. So what is lost
+        is measured in work, not in audio, whatever the machine's speed.
 
         A Ctrl-C is raised between two stages, between two batches of a model, or once the shard is written.
         """
@@ -158,15 +172,58 @@ class ShardJob:
         )
         write_shard(self.path, shard, columns)
         part_path(self.path).unlink(missing_ok=True)
+        self._checkpoint.remove()
         return shard
 
     def _through(self, works: list[Work]) -> list[tuple[Work, Reject | None]]:
         """`_run`, with what it has made by then saved in time, and before a Ctrl-C is raised."""
         try:
-            return _run(works, self._steps, self._progress, self._save_in_time)
+            return self._run(works, self._steps, self._save_in_time)
         except KeyboardInterrupt:
             self._save(works)
             raise
+
+    def _run(
+        self,
+        works: list[Work],
+        steps: Sequence[Step],
+        after: Callable[[list[Work]], None] = lambda works: None,
+    ) -> list[tuple[Work, Reject | None]]:
+        """Take a batch through the stages that are left. Rows that a stage can't use leave with their reject.
+
+        `works` holds the rows that are in it still, and `after` is given them once they are through a stage.
+        """
+        results: list[tuple[Work, Reject | None]] = []
+        if not works:
+            return results
+        done = works[0].done
+        if done < len(steps):
+            stages = [step.stage for step in steps]
+            _restore(works, stages[:done], stages[done:])
+        for step in steps[done:]:
+            if not works:
+                break
+            stage = step.stage
+            audio = sum(work.row["duration"] for work in works)
+            self._progress(stage.name, audio, None)
+            started = time.perf_counter()
+            with self._checkpoint.during(step.digest):
+                columns, problems = step.attempt(_batch(works, stage))
+            for place, error in problems.items():
+                work = works[place]
+                if error.retry:
+                    work.row["input_digest"] = ""  # of no input: the next run tries again
+                results.append((work, Reject(work.name, stage.name, error.reason, error.remedy)))
+            wall = time.perf_counter() - started
+            usable = [(place, work) for place, work in enumerate(works) if place not in problems]
+            works[:] = [work for _, work in usable]
+            for place, work in usable:
+                work.row |= {name: values[place] for name, values in columns.items()}
+                work.seconds.append(wall * work.row["duration"] / audio if audio else 0.0)
+                work.done += 1
+            self._progress(stage.name, audio, wall)
+            after(works)
+        return results + [(work, None) for work in works]
 
     def _save_in_time(self, in_hand: list[Work]) -> None:
         if time.monotonic() - self._saved >= SAVE_SECONDS:
@@ -189,7 +246,7 @@ class ShardJob:
             return self._ready.pop(place)
         works = self._batches[place]
         leading = list(itertools.takewhile(lambda step: step.stage.prepares, self._steps))
-        return _run(works, leading, self._progress) if works[0].done < len(leading) else [(w, None) for w in works]
+        return self._run(works, leading) if works[0].done < len(leading) else [(work, None) for work in works]
 
     def _coming(self) -> Generator[list[tuple[Work, Reject | None]]]:
         """The batches, prepared; on a device the next one while the caller works on this one."""
@@ -289,48 +346,6 @@ def _batches(works: Sequence[Work], batch_seconds: float) -> list[list[Work]]:
         batches[-1].append(work)
         held += work.row["duration"]
     return batches
-
-
-def _run(
-    works: list[Work],
-    steps: Sequence[Step],
-    progress: Progress,
-    after: Callable[[list[Work]], None] = lambda works: None,
-) -> list[tuple[Work, Reject | None]]:
-    """Take a batch through the stages that are left. Rows that a stage can't use leave with their reject.
-
-    `works` holds the rows that are in it still, and `after` is given them once they are through a stage.
-    """
-    results: list[tuple[Work, Reject | None]] = []
-    if not works:
-        return results
-    done = works[0].done
-    if done < len(steps):
-        stages = [step.stage for step in steps]
-        _restore(works, stages[:done], stages[done:])
-    for step in steps[done:]:
-        if not works:
-            break
-        stage = step.stage
-        audio = sum(work.row["duration"] for work in works)
-        progress(stage.name, audio, None)
-        started = time.perf_counter()
-        columns, problems = step.attempt(_batch(works, stage))
-        for place, error in problems.items():
-            work = works[place]
-            if error.retry:
-                work.row["input_digest"] = ""  # of no input: the next run tries again
-            results.append((work, Reject(work.name, stage.name, error.reason, error.remedy)))
-        wall = time.perf_counter() - started
-        usable = [(place, work) for place, work in enumerate(works) if place not in problems]
-        works[:] = [work for _, work in usable]
-        for place, work in usable:
-            work.row |= {name: values[place] for name, values in columns.items()}
-            work.seconds.append(wall * work.row["duration"] / audio if audio else 0.0)
-            work.done += 1
-        progress(stage.name, audio, wall)
-        after(works)
-    return results + [(work, None) for work in works]
 
 
 def _restore(works: list[Work], done: Sequence[Stage], left: Sequence[Stage]) -> None:

@@ -5,7 +5,7 @@ says next to it (see `core.spans`). That smears a short outburst, hence the sett
 """
 
 import math
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
@@ -27,6 +27,7 @@ from dailytalk_contiguous.models.affect import (
 )
 from dailytalk_contiguous.models.devices import device_of, resolve_device, run_batched, run_side_by_side
 from dailytalk_contiguous.stages.base import EXECUTION, Stage
+from dailytalk_contiguous.store.checkpoint import checkpointed
 
 #: Seconds of padded audio in a batch. A CPU gets slower beyond one long utterance (measured); on CUDA this keeps
 #: the device busy within some gigabytes.
@@ -104,15 +105,18 @@ class RateAffect(Stage):
         return columns | {"affect_model": [self.model] * len(batch["speech"])}
 
     def _rate(self, batch: Batch) -> dict[str, list[float]]:
+        from dailytalk_contiguous.models.affect_network import Affect  # and PyTorch
+
         device = resolve_device(self.device)
         model = load_affect_model(self.model, device, self.precision)
         chosen, borrowed_seconds = self._filled_up(batch)
         lengths = [len(pcm) / 2 / ANALYSIS_RATE for pcm in chosen]
         budget = self.batch_seconds or BATCH_SECONDS[device]
 
-        def call(group: list[bytes]) -> Sequence[Any]:
+        def rate(group: list[bytes]) -> list[Affect]:
             return model.rate([pcm_to_float(pcm) for pcm in group])
 
+        call = checkpointed(rate, lambda value: Affect(*map(float, value)))
         if device == "cpu":
             rated = run_side_by_side(chosen, lengths, budget, call, threads_of_one())
         else:
