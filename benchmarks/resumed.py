@@ -2,9 +2,9 @@
 
 The bundled recordings, one after the other until they are long enough, are one stereo file, and so one
 conversation of one shard. It is tagged once to its end with models of real size and random weights, then in an
-empty folder with a Ctrl-C after every so many seconds, until it is finished. The seconds of all these runs together
-(each loads its models again), less those of the first one, are what the stops have lost. Goals: at most two minutes
-a stop, and the same rows to the bit.
+empty folder with a Ctrl-C after every so many seconds, until it is finished. The seconds of all these runs
+together (each loads its models again), less those of the first one, are what the stops have lost. Goals: at most
+two minutes a stop, and the same rows to the bit.
 
     python benchmarks/resumed.py [--minutes 15] [--whisper medium] [--every 90]      # a quarter of an hour
 """
