@@ -25,6 +25,7 @@ from pathlib import Path  # noqa: E402
 from typing import Any, NamedTuple  # noqa: E402
 
 import numpy as np  # noqa: E402
+from datasets import Dataset, Features  # noqa: E402
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "tests"))  # the makers of random models serve tests and benchmarks alike
@@ -35,9 +36,10 @@ from dailytalk_contiguous import Folder, TagSettings, tag_stages  # noqa: E402
 from dailytalk_contiguous.core import prosody  # noqa: E402
 from dailytalk_contiguous.core.audio import ANALYSIS_RATE, read_analysis  # noqa: E402
 from dailytalk_contiguous.core.machine import cores  # noqa: E402
+from dailytalk_contiguous.core.schema import SOURCE  # noqa: E402
 from dailytalk_contiguous.core.word_times import pack_windows  # noqa: E402
 from dailytalk_contiguous.models import affect, affect_network, speech_activity, whisper  # noqa: E402
-from dailytalk_contiguous.run.shard import steps_of  # noqa: E402
+from dailytalk_contiguous.run.shard import quiet_datasets  # noqa: E402
 from dailytalk_contiguous.stages import rate_affect as affect_stage  # noqa: E402
 
 #: Words in a second of conversational speech, and what Whisper needs for one.
@@ -162,21 +164,20 @@ class Ours:
 
     def __init__(self, settings: TagSettings) -> None:
         self.clock, self.inside = Clock(), Clock()
-        self.steps = steps_of(tag_stages(settings))
+        self.stages = tag_stages(settings)
         silence = np.zeros(2 * ANALYSIS_RATE, np.int16).tobytes()
         one = {"speech": [silence], "conversation_id": [""], "channel": ["left"]}
-        for stage, _ in self.steps:  # loads the models
+        for stage in self.stages:  # loads the models
             if stage.models() and hasattr(stage, "stage"):
                 stage.stage(one)
         speech_activity.speech_probabilities(np.zeros(ANALYSIS_RATE, np.float32))
 
     def __call__(self, batch: Batch) -> None:
-        made = dict(batch)
-        with _watched(self.inside):
-            for step in self.steps:
-                with self.clock.timed(step.stage.name):
-                    asked = (*step.stage.needs, *step.stage.uses)
-                    made |= step({name: made[name] for name in asked if name in made})
+        dataset = Dataset.from_dict(batch, Features({name: SOURCE[name] for name in batch}))
+        with _watched(self.inside), quiet_datasets():
+            for stage in self.stages:
+                with self.clock.timed(stage.name):
+                    dataset = stage.map(dataset, keep_in_memory=True)
 
     @property
     def outside(self) -> float:

@@ -1,14 +1,16 @@
 """The stages as a chain of `stage.map(dataset)`, typed by hand: what it makes is what `dailytalk build` makes."""
 
+import subprocess
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from audio_files import ROOT, tones
-from command import EMBEDDED, Command
+from command import EMBEDDED, PROGRAM, Command
 from datasets import load_dataset
 from hub.server import HubServer
+from huggingface_hub import HfApi
 from recordings import excerpt, save
 
 from dailytalk_contiguous import BadInput, Folder, Script, Segment, load
@@ -72,6 +74,41 @@ def test_chain_typed_by_hand_publishes_the_rows_of_build(
     with pytest.warns(UserWarning, match="can't be checked"):
         talks = load("tester/streamed", split="train", streaming=True)
     assert {talk["conversation_id"]: talk["audio"].channels for talk in talks} == dict.fromkeys(told(built), 2)
+
+
+#: The ways to run `dailytalk build` over a folder or, as a stream, over a dataset on the Hub.
+WAYS = {
+    "one worker": (),
+    "two workers": ("--workers", "2"),
+    "small shards": ("--shard-minutes", "0.1"),
+    "Ray": ("--runner", "ray", "--workers", "2"),
+    "stream": ("--streaming",),
+}
+
+
+@pytest.mark.needs("espeakng_loader")
+@pytest.mark.parametrize("way", WAYS)
+def test_rows_are_those_of_the_chain_by_every_engine(way: str, tmp_path: Path, hub: HubServer) -> None:
+    if way == "Ray":
+        pytest.importorskip("ray")
+    names = {"weekend.wav": excerpt(seconds=9.0), "dinner.wav": excerpt("burnt_dinner", 3.21, 7.0)}
+    for name, samples in names.items():
+        save(tmp_path / "in" / name, samples)
+    dataset = opened(tmp_path / "in", streaming=False)
+    for stage in CHAIN:
+        dataset = stage.map(dataset)
+    source: Path | str = tmp_path / "in"
+    if way == "stream":
+        HfApi().create_repo("tester/calls", repo_type="dataset")
+        HfApi().upload_folder(repo_id="tester/calls", folder_path=tmp_path / "in", repo_type="dataset")
+        source = "tester/calls"
+    # Ray in this process would spoil what other tests do with theirs.
+    command = [*PROGRAM, "build", source, "--out", tmp_path / "out", *EMBEDDED, *WAYS[way]]
+    done = subprocess.run([*map(str, command)], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    shards = sorted((tmp_path / "out/dataset").glob("shard-*.parquet"))
+    built = [row for path in shards for row in read_rows(path, list(BUILT)).values()]
+    assert told(built) == told(dataset)
 
 
 def test_script_of_one_tagged_channel_has_the_utterances_of_the_other_without_text(tmp_path: Path) -> None:

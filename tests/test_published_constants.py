@@ -625,9 +625,11 @@ TABLE: dict[str, dict[str, object]] = {
     },
     "run.shard": {
         "SAVE_SECONDS": 60.0,
+        "PORTION_SECONDS": 300.0,
         "TIDY_SECONDS": 300.0,
-        "build_shard(batch_seconds)": 0.0,
         "ShardJob(batch_seconds)": 0.0,
+        "TimedShardJob(batch_seconds)": 0.0,
+        "make_shard(batch_seconds)": 0.0,
         "ahead(overlap)": True,
     },
     "run.speaking": {

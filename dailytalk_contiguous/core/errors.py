@@ -26,18 +26,16 @@ class DailytalkError(Exception):
 class BadInput(DailytalkError):
     """One recording, conversation or utterance that can't be used; it is rejected and the rest goes on.
 
-    `row` is its place in the batch in which it was met, so that the engine can take out just that row. `retry`:
-    the next run should try again, although nothing has changed (a server may answer by then).
+    `row` is its place in the batch in which it was met, so that just that row can be taken out.
     """
 
-    def __init__(self, reason: str, remedy: str, row: int | None = None, retry: bool = False) -> None:
+    def __init__(self, reason: str, remedy: str, row: int | None = None) -> None:
         super().__init__(reason, remedy)
         self.row = row
-        self.retry = retry
 
     def at(self, row: int) -> "BadInput":
         """The same problem, for row `row` of a batch."""
-        return BadInput(self.reason, self.remedy, row, self.retry)
+        return BadInput(self.reason, self.remedy, row)
 
 
 class ModelMissing(DailytalkError):

@@ -11,6 +11,8 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
+from datasets import Features
+
 from dailytalk_contiguous.core import sampling
 from dailytalk_contiguous.core.buckets import MIN_VALUES, percentile
 from dailytalk_contiguous.core.copies import (
@@ -25,7 +27,7 @@ from dailytalk_contiguous.core.copies import (
 from dailytalk_contiguous.core.errors import DailytalkError, Reject
 from dailytalk_contiguous.core.quality import NAMES, QualityLimits, failures
 from dailytalk_contiguous.core.sampling import MODES, WAYS, Balance, CorpusSplit, plan_balance, split_corpus
-from dailytalk_contiguous.core.schema import AFFECT, PROSODY, TOLD, Row
+from dailytalk_contiguous.core.schema import AFFECT, AUDIO, PROSODY, SOURCE, TOLD, Row
 from dailytalk_contiguous.core.sentences import length_class, sentence_type
 from dailytalk_contiguous.core.tags import STYLE_OF_TAG
 from dailytalk_contiguous.models.affect import ACOUSTIC_ESTIMATE, estimate_affect, settled_precision
@@ -384,7 +386,17 @@ def _check_choice(what: str, value: str, choices: Iterable[str]) -> None:
 QUALITY, LANGUAGE, BALANCE, SPLIT = "Quality", "Language", "Balance", "Split"
 
 #: Columns of a row to finish that say where its sound and words are, and not what is told of it.
-_WORK = ("audio", "duration", "heard", "snr_db", "words", "word_source")
+_WORK = {
+    **{name: SOURCE[name] for name in ("audio", "duration")},
+    **{name: MeasureQuality.adds[name] for name in ("heard", "snr_db")},
+    **{name: TimeWords.adds[name] for name in ("words", "word_source")},
+}
+
+#: Columns of a row to finish. `prompt` is the audio of the line before it, null where it has none.
+PLANNED = Features(
+    {**TOLD, **_WORK, "prompt": AUDIO}
+    | {name: SOURCE[name] for name in ("conversation_id", "recording_id", "input_digest")}
+)
 
 
 @dataclass

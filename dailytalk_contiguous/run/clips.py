@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 import soundfile
-from datasets import DatasetInfo
+from datasets import DatasetInfo, Features
 
 from dailytalk_contiguous.core.audio import to_uri
 from dailytalk_contiguous.core.code import code_digest
@@ -25,6 +25,7 @@ from dailytalk_contiguous.core.sampling import Weighted, times
 from dailytalk_contiguous.core.schema import (
     AFFECT,
     AUDIO_FOLDER,
+    CLIP,
     FINISHED,
     MAIN,
     PROSODY,
@@ -37,6 +38,7 @@ from dailytalk_contiguous.run import local
 from dailytalk_contiguous.run.clip_plan import (
     CLIPS,
     MEASURED,
+    PLANNED,
     CorpusSettings,
     PlannedClips,
     describe,
@@ -446,6 +448,9 @@ def _fingerprint(paths: Sequence[Path], text_conditions: bool) -> str:
 #: How a corpus is run where nobody says: on CUDA, a batch of its short lines is shorter than one of conversations.
 OPTIONS = RunOptions(batch_seconds=300.0)
 
+#: Columns of a clip to be measured.
+_CLIPS = Features({**SOURCE, **{name: CLIP[name] for name in ("id", "text", "language", "speaker")}})
+
 #: Columns of the measured shards that planning needs.
 _MEASURED = ("heard", "words", "text_raw", "text_source", "word_source", *NAMES, *PROSODY, *AFFECT)
 
@@ -520,7 +525,7 @@ def build_corpus(
             rejects += [*failed, *filtered]
         if not missing and not report_only:
             clips = plan_clips(kept, settings)
-            finishing = Pass(ShardIndex(out / CLIPS), list(group(clips.rows, options.shard_seconds)), second)
+            finishing = _finishing(clips, out, second, options)
             missing = passes.make(finishing, passes.plan(finishing))
             if not missing:
                 finishing.check_nothing_lost()
@@ -556,7 +561,7 @@ def intended_corpus(
     if not todo.plan().tasks:
         described = describe(_measured(todo, read.rows)[0], settings.affect, settings.keep)
         clips = plan_clips(filter_clips(described, settings)[0], settings)
-        todo = Pass(ShardIndex(out / CLIPS), list(group(clips.rows, options.shard_seconds)), second)
+        todo = _finishing(clips, out, second, options)
         plan = todo.plan(options.shard)
         left = tuple(second[plan.first_stage :])
     if plan.tasks:
@@ -577,7 +582,11 @@ def _settled(
 
 def _measuring(read: Read, out: Path, stages: Sequence[Stage], options: RunOptions) -> Pass:
     rows = map(_source_row, read.rows)
-    return Pass(ShardIndex(out / MEASURED), list(group(rows, options.shard_seconds)), stages)
+    return Pass(ShardIndex(out / MEASURED), list(group(rows, options.shard_seconds)), stages, _CLIPS)
+
+
+def _finishing(clips: PlannedClips, out: Path, stages: Sequence[Stage], options: RunOptions) -> Pass:
+    return Pass(ShardIndex(out / CLIPS), list(group(clips.rows, options.shard_seconds)), stages, PLANNED)
 
 
 def _source_row(row: Row) -> Row:

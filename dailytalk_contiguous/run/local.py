@@ -20,14 +20,16 @@ from pathlib import Path
 from threading import Thread
 from typing import Any
 
+from datasets import Features
+
 from dailytalk_contiguous.core import interrupts
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.machine import cores
-from dailytalk_contiguous.core.schema import Row
+from dailytalk_contiguous.core.schema import SOURCE, Row
 from dailytalk_contiguous.models.affect import ACOUSTIC_ESTIMATE
 from dailytalk_contiguous.models.recogniser import POCKETSPHINX
 from dailytalk_contiguous.run.forecast import Forecast
-from dailytalk_contiguous.run.shard import Progress, ShardReport, TimedShardJob, ahead, make_shard
+from dailytalk_contiguous.run.shard import Progress, ShardReport, Task, TimedShardJob, ahead, make_shard
 from dailytalk_contiguous.shards import Entry, ShardIndex, chain_of, shard_path
 from dailytalk_contiguous.stages.align import Align
 from dailytalk_contiguous.stages.base import PerUtterance, Stage
@@ -88,24 +90,6 @@ QUEUED = 2
 
 
 @dataclass(frozen=True)
-class Task:
-    """A shard to make: its file, its rows, and what earlier runs made of them.
-
-    `left`: seconds of audio that are to go through each stage, by its place; empty where that is all of it.
-    """
-
-    path: Path
-    rows: list[Row]
-    known: dict[str, tuple[Path, Entry]]
-    left: tuple[float, ...] = ()
-
-    @property
-    def seconds(self) -> float:
-        """Audio in it."""
-        return float(sum(row["duration"] for row in self.rows))
-
-
-@dataclass(frozen=True)
 class RunPlan:
     """What a run has to do: all shards in order, and those of them that are not finished.
 
@@ -132,8 +116,10 @@ class RunPlan:
         return work
 
 
-def plan_run(index: ShardIndex, groups: Sequence[list[Row]], stages: Sequence[Stage]) -> RunPlan:
-    """Compare the shards of an index with what they should be. Reads nothing."""
+def plan_run(
+    index: ShardIndex, groups: Sequence[list[Row]], stages: Sequence[Stage], columns: Features = SOURCE
+) -> RunPlan:
+    """Compare the shards of an index with what they should be. Reads nothing. `columns` are those of the rows."""
     chain = chain_of(stages)
     known, folder = index.entries, index.folder
     paths, tasks, first = [], [], len(stages)
@@ -156,7 +142,8 @@ def plan_run(index: ShardIndex, groups: Sequence[list[Row]], stages: Sequence[St
                     left[place] += row["duration"]
         if done:
             first = min(first, *done)
-            tasks.append(Task(path, rows, {name: found for name, found in own.items() if found}, tuple(left)))
+            standing_rows = {name: entry for name, entry in own.items() if entry}
+            tasks.append(Task(path, rows, standing_rows, tuple(left), columns))
     costs = tuple(took / heard if heard else None for took, heard in zip(wall, audio, strict=True))
     return RunPlan(paths, tasks, first, costs)
 
@@ -176,7 +163,7 @@ def run_local(
     if workers <= 1:
         # On a device, the next shard is decoded while this one is worked on.
         def prepared(task: Task) -> TimedShardJob:
-            making = TimedShardJob(task.path, task.rows, stages, task.known, batch_seconds, progress)
+            making = TimedShardJob(task, stages, batch_seconds, progress)
             return making.prepare() if batch_seconds else making
 
         with contextlib.closing(ahead(prepared, work.tasks, bool(batch_seconds))) as coming:
@@ -290,4 +277,4 @@ def _end_with_parent() -> None:
 
 
 def _work(task: Task, stages: tuple[Stage, ...], batch_seconds: float) -> ShardReport:
-    return make_shard(task.path, task.rows, stages, task.known, batch_seconds, lambda *event: _told.put(event))
+    return make_shard(task, stages, batch_seconds, lambda *event: _told.put(event))

@@ -28,8 +28,8 @@ from dailytalk_contiguous.core.machine import cores, private_folder
 from dailytalk_contiguous.core.schema import Row
 from dailytalk_contiguous.models import engines
 from dailytalk_contiguous.models.engines import Budget
-from dailytalk_contiguous.run.local import RunPlan, Task
-from dailytalk_contiguous.run.shard import Progress, ShardReport, make_shard
+from dailytalk_contiguous.run.local import RunPlan
+from dailytalk_contiguous.run.shard import Progress, ShardReport, Task, make_shard
 from dailytalk_contiguous.shards import Entry, chain_of, expand_row
 from dailytalk_contiguous.sources.remote import Mirror
 from dailytalk_contiguous.stages.base import Stage
@@ -301,7 +301,7 @@ class WorkerConfig:
     """What a worker is given once: stages, how they are run, and where things are.
 
     Attributes:
-        stages, batch_seconds: as `build_shard` takes them.
+        stages, batch_seconds: as `make_shard` takes them.
         work, inputs: mirrors of the work folder and of recordings, where they lie in object storage.
         chain: what the stages' digests must be there. folder: where relative paths begin. threads: its cores.
         till: an actor that keeps the money, if any may be spent. shared: a place that it must see then.
@@ -338,7 +338,7 @@ class RemoteResult:
 def remote_task(task: Task, setup: WorkerConfig) -> RemoteTask:
     """What a worker is told of a task, by the machine that has planned it, for the files as they are there."""
     known = {name: (path.absolute(), entry) for name, (path, entry) in task.known.items()}
-    task = Task(task.path.absolute(), task.rows, known)
+    task = replace(task, path=task.path.absolute(), known=known)
     shards = dict.fromkeys(path for path, _ in known.values())
     for path in shards if setup.work else ():
         if setup.work and setup.work.name_of(path):
@@ -384,7 +384,7 @@ class Worker:
     def make(self, ordered: RemoteTask) -> RemoteResult:
         """Make a shard and keep it."""
         task, setup = self._brought(ordered), self._setup
-        made = make_shard(task.path, task.rows, setup.stages, task.known, setup.batch_seconds, self._note)
+        made = make_shard(task, setup.stages, setup.batch_seconds, self._note)
         if setup.work:
             setup.work.push(task.path)
         return RemoteResult(made, setup.work.token_of(task.path) if setup.work else "", self.told())
@@ -437,7 +437,7 @@ class Worker:
                 known[name] = (task.path, Entry(digest, self._setup.chain[:1], (0.0,), *about))
                 row = expand_row(row) | {"input_digest": digest}
             rows.append(row)
-        return Task(task.path, rows, known)
+        return replace(task, rows=rows, known=known)
 
 
 def _mirrors(setup: WorkerConfig) -> tuple[Mirror, ...]:

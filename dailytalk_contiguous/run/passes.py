@@ -13,9 +13,11 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
+from datasets import Features
+
 from dailytalk_contiguous.core.documents import as_text
 from dailytalk_contiguous.core.errors import DailytalkError
-from dailytalk_contiguous.core.schema import Row
+from dailytalk_contiguous.core.schema import SOURCE, Row
 from dailytalk_contiguous.core.wording import counted
 from dailytalk_contiguous.models.devices import device_of, resolve_device
 from dailytalk_contiguous.models.engines import open_budget
@@ -23,7 +25,7 @@ from dailytalk_contiguous.models.paid import SpeechCache
 from dailytalk_contiguous.run import local, on_ray
 from dailytalk_contiguous.run.events import Journal
 from dailytalk_contiguous.run.local import networks_device
-from dailytalk_contiguous.run.shard import Progress, ShardReport, build_shard
+from dailytalk_contiguous.run.shard import Progress, ShardReport, Task, make_shard
 from dailytalk_contiguous.run.storage import WorkFolder
 from dailytalk_contiguous.shards import ShardIndex, chain_of, read_rows, shard_path
 from dailytalk_contiguous.sources.recordings import AUDIO_SUFFIXES
@@ -180,10 +182,13 @@ class Pass:
         index: what is known of the shards there; read once, and passed on to what follows on the same folder.
         groups: the rows of each shard. Of compressed rows, `PLANNING_COLUMNS` are looked at.
         stages: in order.
+        columns: of the rows, of which they may lack some.
     """
 
-    def __init__(self, index: ShardIndex, groups: Sequence[list[Row]], stages: Sequence[Stage]) -> None:
-        self.index, self.groups, self.stages = index, groups, tuple(stages)
+    def __init__(
+        self, index: ShardIndex, groups: Sequence[list[Row]], stages: Sequence[Stage], columns: Features = SOURCE
+    ) -> None:
+        self.index, self.groups, self.stages, self.columns = index, groups, tuple(stages), columns
 
     @property
     def folder(self) -> Path:
@@ -202,7 +207,7 @@ class Pass:
 
     def plan(self, shard: tuple[int, int] = (1, 1)) -> local.RunPlan:
         """What is left to make, for host i of N: every N-th shard, by its place among all."""
-        plan = local.plan_run(self.index, self.groups, self.stages)
+        plan = local.plan_run(self.index, self.groups, self.stages, self.columns)
         number, count = shard
         mine = set(plan.paths[number - 1 :: count])
         return replace(plan, tasks=[task for task in plan.tasks if task.path in mine]) if count > 1 else plan
@@ -230,7 +235,7 @@ class Pass:
             return self.paths
         path = shard_path(self.folder, [])
         if not path.exists():
-            build_shard(path, [], self.stages, {})
+            make_shard(Task(path, [], {}), self.stages)
         return [path]
 
 

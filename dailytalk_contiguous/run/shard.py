@@ -8,21 +8,23 @@ row does not depend on its neighbours; on CUDA it spans conversations.
 import contextlib
 import itertools
 import os
+import threading
 import time
 from collections import defaultdict
-from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
-import pyarrow as pa
-from datasets import Features
+import datasets
+from datasets import Dataset, DatasetInfo, Features
+from datasets.table import InMemoryTable
 
 from dailytalk_contiguous.core import interrupts
 from dailytalk_contiguous.core.errors import BadInput, Reject
 from dailytalk_contiguous.core.machine import give_back_memory
-from dailytalk_contiguous.core.schema import SOURCE, Batch, Row
+from dailytalk_contiguous.core.schema import PROBLEM, SOURCE, Batch, Row
 from dailytalk_contiguous.shards import (
     Entry,
     Shard,
@@ -33,12 +35,16 @@ from dailytalk_contiguous.shards import (
     read_rows,
     write_shard,
 )
-from dailytalk_contiguous.stages.base import Stage, as_stored
+from dailytalk_contiguous.stages.base import Stage
 from dailytalk_contiguous.store.checkpoint import Checkpoint
 
 #: Seconds of work after which what is made of a shard is saved. A kill loses that; of the stage in hand, only what
 #: was no batch of a model.
 SAVE_SECONDS = 60.0
+
+#: Seconds of audio of the conversations that go through a stage together, if there is more than one: so many
+#: share what a call of `Dataset.map` costs, and their decoded audio is a few hundred megabytes at most.
+PORTION_SECONDS = 300.0
 
 #: Seconds of audio after which freed memory is given back: one long conversation, or many short ones.
 TIDY_SECONDS = 300.0
@@ -46,26 +52,13 @@ TIDY_SECONDS = 300.0
 _Item = TypeVar("_Item")
 _Ready = TypeVar("_Ready")
 
-#: Told before and after each stage of each batch: the stage's name, seconds of audio, wall seconds (None before).
+#: Told before and after each stage of each portion of a shard: the stage's name, seconds of audio, wall seconds
+#: (None before).
 Progress = Callable[[str, float, float | None], None]
 
 
-@dataclass
-class Work:
-    """A conversation on its way: its columns so far, how many stages it has been through, and their seconds."""
-
-    row: Row
-    done: int
-    seconds: list[float]
-
-    @property
-    def name(self) -> str:
-        """Its id."""
-        return str(self.row["conversation_id"])
-
-
 def features_of(stages: Sequence[Stage]) -> Features:
-    """The columns of a shard: those of the source and all that the stages add, but for the transient ones.
+    """The columns of a shard: those of the source and all that the stages add, except the transient ones.
 
     Where the last stage is `final`, its columns alone.
     """
@@ -77,29 +70,62 @@ def features_of(stages: Sequence[Stage]) -> Features:
     return Features(columns)
 
 
-class Step(NamedTuple):
-    """A stage, and what takes longer to ask for than some stages do: Arrow's types of its columns, its digest."""
+@dataclass(frozen=True)
+class Task:
+    """A shard to make.
 
-    stage: Stage
-    types: dict[str, pa.DataType]
-    digest: str
+    Attributes:
+        path: its file. rows: of the source, without problems.
+        known: what earlier runs made of them, by conversation id.
+        left: seconds of audio that are to go through each stage, by its place; empty where that is all of it.
+        columns: the types of the source's columns; rows may lack some of them.
+    """
 
-    def attempt(self, batch: Batch) -> tuple[Batch, dict[int, BadInput]]:
-        """`Stage.attempt`, with values as they are read back: the next stage sees the same in this run and others.
+    path: Path
+    rows: list[Row]
+    known: dict[str, tuple[Path, Entry]]
+    left: tuple[float, ...] = ()
+    columns: Features = field(default_factory=lambda: SOURCE)
 
-        Raises what Arrow does for a value of another type than the stage declares.
-        """
-        columns, problems = self.stage.attempt(batch)
-        return as_stored(columns, self.types), problems
+    @property
+    def seconds(self) -> float:
+        """Audio in it."""
+        return float(sum(row["duration"] for row in self.rows))
 
 
-def steps_of(stages: Sequence[Stage]) -> list[Step]:
-    """The stages, each with the types of its columns."""
-    return [Step(stage, stage.stored_types(), stage.digest) for stage in stages]
+@dataclass
+class Portion:
+    """Conversations that are equally far, together: a `Dataset` in memory on its way through the stages.
+
+    Attributes:
+        ids: of the conversations, in order. audio_seconds: in all of them.
+        dataset: their columns so far; a row that a stage refused has a `problem`.
+        done: stages that it has been through. seconds: in each of them, by conversation.
+        rejects: of the rows with a problem, with the place of the stage that met it.
+    """
+
+    ids: list[str]
+    audio_seconds: float
+    dataset: Dataset
+    done: int
+    seconds: dict[str, list[float]]
+    rejects: dict[str, tuple[int, Reject]] = field(default_factory=dict)
+
+    def rows(self, columns: Iterable[str]) -> Iterator[Row]:
+        """Those of the rows without a problem, with such of `columns` as there are."""
+        chosen = [name for name in columns if name in self.dataset.column_names]
+        table = self.dataset.select_columns(chosen).with_format("arrow")[:]
+        for name, row in zip(self.ids, table.to_pylist(), strict=True):
+            if name not in self.rejects:
+                yield dict.fromkeys(columns) | row
 
 
 class ShardJob:
     """A shard on its way: opened (what earlier runs left is read back), prepared, finished (on disk).
+
+    Each stage is `Stage.map` over a `Dataset` of up to `PORTION_SECONDS` of conversations, as in a chain that is
+    typed by hand. On a CPU a model's batch is one conversation, so that a row does not depend on its neighbours;
+    on a device it is all of them, up to `batch_seconds`.
 
     `prepare` takes the first conversations through the stages that need no model's device (`Stage.prepares`), so
     that a thread can do it for the next shard while a GPU works on this one. Calling it is never needed.
@@ -107,30 +133,28 @@ class ShardJob:
 
     def __init__(
         self,
-        path: Path,
-        rows: Sequence[Row],
+        task: Task,
         stages: Sequence[Stage],
-        known: Mapping[str, tuple[Path, Entry]],
         batch_seconds: float = 0.0,
         progress: Progress = lambda stage, audio, wall: None,
     ) -> None:
-        self.path = path
-        self.rows = rows
-        self._stages, self._steps = stages, steps_of(stages)
+        self.task = task
+        self._stages, self._columns = stages, features_of(stages)
         self._progress = progress
-        self._checkpoint = Checkpoint(checkpoint_path(path))
-        self._overlaps = batch_seconds > 0
+        self._checkpoint = Checkpoint(checkpoint_path(task.path))
+        self._device_batches = batch_seconds > 0
+        self._source = {row["conversation_id"]: row for row in task.rows}
         with interrupts.deferred():
             self._chain = chain_of(stages)
-            works, self._settled = _resume(rows, stages, self._chain, known)
-        self._batches = _batches(works, batch_seconds)
+            waiting, self._settled = _resume(task, stages, self._chain)
+        self._waiting = _portions(waiting, batch_seconds or PORTION_SECONDS)
         self._finished: dict[str, Row] = {}
         self._saved = time.monotonic()
-        self._ready: dict[int, list[tuple[Work, Reject | None]]] = {}
+        self._ready: dict[int, Portion] = {}
 
     def prepare(self) -> "ShardJob":
-        """Take the first batch as far as it goes without a device; returns the job itself."""
-        if self._batches:
+        """Take the first conversations as far as they go without a device; returns the job itself."""
+        if self._waiting:
             self._ready[0] = self._prepared(0)
         return self
 
@@ -144,137 +168,113 @@ class ShardJob:
 
         A Ctrl-C is raised between two stages, between two batches of a model, or once the shard is written.
         """
-        with interrupts.deferred():
+        with interrupts.deferred(), quiet_datasets():
             return self._finish()
 
     def _finish(self) -> Shard:
-        columns = features_of(self._stages)
         untidy = 0.0
         with contextlib.closing(self._coming()) as coming:
-            for batch in coming:
-                untidy += sum(work.row["duration"] for work, _ in batch)
-                refused = [(work, reject) for work, reject in batch if reject]
-                left = [work for work, reject in batch if not reject]
-                for work, reject in [*refused, *self._through(left)]:
-                    self._settled[work.name] = _entry(work, self._chain, reject)
-                    if reject is None:
-                        # Without the samples: a shard's rows are kept until it is written, its audio is not.
-                        self._finished[work.name] = {name: work.row[name] for name in columns}
-                    work.row = {"conversation_id": work.name}
+            for portion in coming:
+                self._through(portion)
+                for name in portion.ids:
+                    self._settled[name] = self._entry(portion, name)
+                # Without the samples: a shard's rows are kept until it is written, its audio is not.
+                self._finished |= {row["conversation_id"]: row for row in portion.rows(self._columns)}
+                untidy += portion.audio_seconds
+                del portion  # before the next one is opened
                 if untidy >= TIDY_SECONDS:
                     untidy = 0.0
                     give_back_memory()
-                self._save_in_time([])
-        names = [row["conversation_id"] for row in self.rows]
+                self._save_in_time(None)
         shard = Shard(
-            [self._finished[name] for name in names if name in self._finished],
-            {name: self._settled[name] for name in names},
+            [self._finished[name] for name in self._source if name in self._finished],
+            {name: self._settled[name] for name in self._source},
         )
-        write_shard(self.path, shard, columns)
-        part_path(self.path).unlink(missing_ok=True)
+        write_shard(self.task.path, shard, self._columns)
+        part_path(self.task.path).unlink(missing_ok=True)
         self._checkpoint.remove()
         return shard
 
-    def _through(self, works: list[Work]) -> list[tuple[Work, Reject | None]]:
-        """`_run`, with what it has made by then saved in time, and before a Ctrl-C is raised."""
+    def _through(self, portion: Portion) -> None:
+        """All stages that are left, with what is made by then saved in time, and before a Ctrl-C is raised."""
         try:
-            return self._run(works, self._steps, self._save_in_time)
+            while portion.done < len(self._stages):
+                self._advance(portion)
+                self._save_in_time(portion)
         except KeyboardInterrupt:
-            self._save(works)
+            self._save(portion)
             raise
 
-    def _run(
-        self,
-        works: list[Work],
-        steps: Sequence[Step],
-        after: Callable[[list[Work]], None] = lambda works: None,
-    ) -> list[tuple[Work, Reject | None]]:
-        """Take a batch through the stages that are left. Rows that a stage can't use leave with their reject.
-
-        `works` holds the rows that are in it still, and `after` is given them once they are through a stage.
-        """
-        results: list[tuple[Work, Reject | None]] = []
-        if not works:
-            return results
-        done = works[0].done
-        if done < len(steps):
-            stages = [step.stage for step in steps]
-            _restore(works, stages[:done], stages[done:])
-        for step in steps[done:]:
-            if not works:
-                break
-            stage = step.stage
-            audio = sum(work.row["duration"] for work in works)
+    def _advance(self, portion: Portion) -> None:
+        """The next stage."""
+        place, stage = portion.done, self._stages[portion.done]
+        usable = [name for name in portion.ids if name not in portion.rejects]
+        audio = sum(self._source[name]["duration"] for name in usable)
+        alone = not self._device_batches and not stage.by_row and any(stage.models().values())
+        options = {"keep_in_memory": True, "new_fingerprint": self._chain[place]}
+        options |= {"batch_size": 1 if alone else len(portion.ids)}
+        if usable:
             self._progress(stage.name, audio, None)
-            started = time.perf_counter()
-            with self._checkpoint.during(step.digest):
-                columns, problems = step.attempt(_batch(works, stage))
-            for place, error in problems.items():
-                work = works[place]
-                if error.retry:
-                    work.row["input_digest"] = ""  # of no input: the next run tries again
-                results.append((work, Reject(work.name, stage.name, error.reason, error.remedy)))
-            wall = time.perf_counter() - started
-            usable = [(place, work) for place, work in enumerate(works) if place not in problems]
-            works[:] = [work for _, work in usable]
-            for place, work in usable:
-                work.row |= {name: values[place] for name, values in columns.items()}
-                work.seconds.append(wall * work.row["duration"] / audio if audio else 0.0)
-                work.done += 1
+        started = time.perf_counter()
+        with self._checkpoint.during(self._chain[place]):
+            portion.dataset = stage.map(portion.dataset, **options)
+        wall = time.perf_counter() - started
+        problems = [portion.dataset[name][:] for name in PROBLEM]
+        for name, problem, of_stage, remedy in zip(portion.ids, *problems, strict=True):
+            if problem is not None and name not in portion.rejects:
+                portion.rejects[name] = place, Reject(name, of_stage, problem, remedy)
+        for name in usable:
+            if name not in portion.rejects:
+                share = self._source[name]["duration"] / audio if audio else 0.0
+                portion.seconds[name].append(wall * share)
+        portion.done += 1
+        if usable:
             self._progress(stage.name, audio, wall)
-            after(works)
-        return results + [(work, None) for work in works]
 
-    def _save_in_time(self, in_hand: list[Work]) -> None:
+    def _entry(self, portion: Portion, name: str) -> Entry:
+        row = self._source[name]
+        place, reject = portion.rejects.get(name, (portion.done - 1, None))
+        # Refused for a reason that may pass, it is the result of no input: the next run tries again.
+        passing = reject is not None and self._stages[place].retried
+        return Entry(
+            "" if passing else row["input_digest"],
+            # A reject keeps the stage that refused it: it is refused again only by other code or settings.
+            self._chain[: place + 1],
+            tuple(portion.seconds[name]) + ((0.0,) if reject else ()),
+            row["recording_id"],
+            row["duration"],
+            reject,
+        )
+
+    def _save_in_time(self, in_hand: Portion | None) -> None:
         if time.monotonic() - self._saved >= SAVE_SECONDS:
             self._save(in_hand)
 
-    def _save(self, in_hand: list[Work]) -> None:
-        columns = features_of(self._stages)
-        # Nothing between the first stage and a final one has columns to be kept in.
-        begun = [] if self._stages[-1].final else [work for work in in_hand if work.done]
-        rows = [{name: work.row.get(name) for name in columns} for work in begun]
-        entries = {work.name: _entry(work, self._chain, None) for work in begun}
-        write_shard(
-            part_path(self.path), Shard([*self._finished.values(), *rows], self._settled | entries), columns
-        )
+    def _save(self, in_hand: Portion | None) -> None:
+        rows, entries = list(self._finished.values()), dict(self._settled)
+        if in_hand is not None and in_hand.done:
+            # Nothing between the first stage and a final one has columns to be kept in; rejects are kept whole.
+            kept = [] if self._stages[-1].final else in_hand.ids
+            rows += in_hand.rows(self._columns) if kept else ()
+            entries |= {name: self._entry(in_hand, name) for name in {*kept, *in_hand.rejects}}
+        write_shard(part_path(self.task.path), Shard(rows, entries), self._columns)
         self._saved = time.monotonic()
 
-    def _prepared(self, place: int) -> list[tuple[Work, Reject | None]]:
-        """What `_run` gives for a batch, of the leading stages that need no device."""
+    def _prepared(self, place: int) -> Portion:
+        """A portion, through its leading stages that need no device."""
         if place in self._ready:
             return self._ready.pop(place)
-        works = self._batches[place]
-        leading = list(itertools.takewhile(lambda step: step.stage.prepares, self._steps))
-        return self._run(works, leading) if works[0].done < len(leading) else [(work, None) for work in works]
+        portion = _opened(self._waiting[place], self._stages, self.task.columns)
+        leading = len(list(itertools.takewhile(lambda stage: stage.prepares, self._stages)))
+        if self._device_batches:
+            with quiet_datasets():
+                while portion.done < leading:
+                    self._advance(portion)
+        return portion
 
-    def _coming(self) -> Generator[list[tuple[Work, Reject | None]]]:
-        """The batches, prepared; on a device the next one while the caller works on this one."""
-        return ahead(self._prepared, range(len(self._batches)), self._overlaps)
-
-
-def build_shard(
-    path: Path,
-    rows: Sequence[Row],
-    stages: Sequence[Stage],
-    known: Mapping[str, tuple[Path, Entry]],
-    batch_seconds: float = 0.0,
-    progress: Progress = lambda stage, audio, wall: None,
-) -> Shard:
-    """Run `stages` over `rows` of a source and write the shard to `path`.
-
-    Args:
-        path: of the Parquet file.
-        rows: of the source, without problems.
-        stages: in order.
-        known: what earlier runs made, by conversation id.
-        batch_seconds: audio that a batch of conversations may hold; 0 takes them one by one.
-        progress: is told of each stage of each batch.
-
-    A conversation that a stage can't use becomes a reject in the shard; any other error stops the shard, and
-    nothing is written.
-    """
-    return ShardJob(path, rows, stages, known, batch_seconds, progress).finish()
+    def _coming(self) -> Generator[Portion]:
+        """The portions, opened; on a device the next one is prepared while the caller works on this one."""
+        return ahead(self._prepared, range(len(self._waiting)), self._device_batches)
 
 
 def ahead(prepare: Callable[[_Item], _Ready], items: Iterable[_Item], overlap: bool = True) -> Generator[_Ready]:
@@ -298,20 +298,25 @@ def ahead(prepare: Callable[[_Item], _Ready], items: Iterable[_Item], overlap: b
             yield coming.result()
 
 
+class _Waiting(NamedTuple):
+    """A conversation that is not finished: its columns, the stages that it has been through, and their seconds."""
+
+    row: Row
+    done: int
+    seconds: list[float]
+
+
 def _resume(
-    rows: Sequence[Row],
-    stages: Sequence[Stage],
-    chain: tuple[str, ...],
-    known: Mapping[str, tuple[Path, Entry]],
-) -> tuple[list[Work], dict[str, Entry]]:
+    task: Task, stages: Sequence[Stage], chain: tuple[str, ...]
+) -> tuple[list[_Waiting], dict[str, Entry]]:
     """What is left to do, with the columns that still stand read back; and rejects that stand as they are."""
-    works: list[Work] = []
+    waiting: list[_Waiting] = []
     settled: dict[str, Entry] = {}
     stored: dict[Path, dict[str, Row]] = {}
     columns = features_of(stages)
-    for row in rows:
+    for row in task.rows:
         name = row["conversation_id"]
-        path, entry = known.get(name, (None, None))
+        path, entry = task.known.get(name, (None, None))
         standing = entry.standing(row["input_digest"], chain) if entry else 0
         if entry is not None and entry.reject and standing == len(entry.chain):
             settled[name] = entry
@@ -327,59 +332,77 @@ def _resume(
         made = set(features_of(stages[:standing])) - (set() if stages[-1].final else set(SOURCE))
         if path is None or not made <= stored.get(path, {}).get(name, {}).keys():
             standing = 0
-        work = Work(expand_row(row), standing, list(entry.seconds[:standing]) if entry else [])
+        row = expand_row(row)
         if standing and path is not None:
-            work.row |= {column: value for column, value in stored[path][name].items() if column in made}
-        works.append(work)
-    return works, settled
+            row |= {column: value for column, value in stored[path][name].items() if column in made}
+        waiting.append(_Waiting(row, standing, list(entry.seconds[:standing]) if entry else []))
+    return waiting, settled
 
 
-def _batches(works: Sequence[Work], batch_seconds: float) -> list[list[Work]]:
-    """Conversations that are equally far, in order, up to `batch_seconds` of audio together."""
-    batches: list[list[Work]] = []
+def _portions(waiting: Sequence[_Waiting], seconds: float) -> list[list[_Waiting]]:
+    """Conversations that are equally far, in order, up to `seconds` of audio together."""
+    portions: list[list[_Waiting]] = []
     held = 0.0
-    for work in works:
-        fits = batches and batches[-1][0].done == work.done and held + work.row["duration"] <= batch_seconds
-        if not fits:
-            batches.append([])
+    for conversation in waiting:
+        duration = conversation.row["duration"]
+        if not (portions and portions[-1][0].done == conversation.done and held + duration <= seconds):
+            portions.append([])
             held = 0.0
-        batches[-1].append(work)
-        held += work.row["duration"]
-    return batches
+        portions[-1].append(conversation)
+        held += duration
+    return portions
 
 
-def _restore(works: list[Work], done: Sequence[Stage], left: Sequence[Stage]) -> None:
-    """Make the transient columns of stages that are done again, if a stage that is left asks for them."""
-    wanted = {name for stage in left for name in (*stage.needs, *stage.uses)}
-    for stage in done:
-        if wanted.intersection(stage.transient) - set(works[0].row):
-            restored = stage.restore({name: [work.row[name] for work in works] for name in works[0].row})
-            for position, work in enumerate(works):
-                work.row |= {name: values[position] for name, values in restored.items()}
-
-
-def _batch(works: Sequence[Work], stage: Stage) -> Batch:
-    there = [name for name in (*stage.needs, *stage.uses) if name in works[0].row]
-    return {name: [work.row[name] for work in works] for name in there}
-
-
-def _entry(work: Work, chain: tuple[str, ...], reject: Reject | None) -> Entry:
-    row = work.row
-    return Entry(
-        row["input_digest"],
-        # A reject keeps the stage that refused it: it is refused again only by other code or settings.
-        chain[: work.done + (reject is not None)],
-        tuple(work.seconds) + ((0.0,) if reject else ()),
-        row["recording_id"],
-        row["duration"],
-        reject,
+def _opened(waiting: Sequence[_Waiting], stages: Sequence[Stage], columns: Features) -> Portion:
+    """A portion, with the transient columns of stages that are done, if a stage that is left asks for them."""
+    done = waiting[0].done
+    features = dict(columns | PROBLEM)
+    for stage in stages[:done]:
+        features |= stage.adds
+    names = [name for name in features if name in waiting[0].row]
+    batch: Batch = {name: [conversation.row[name] for conversation in waiting] for name in names}
+    wanted = {name for stage in stages[done:] for name in (*stage.needs, *stage.uses)}
+    for stage in stages[:done]:
+        if wanted.intersection(stage.transient) - set(batch):
+            batch |= stage.restore(batch)
+    batch = {name: [None] * len(waiting) for name in PROBLEM} | batch
+    kinds = Features({name: features[name] for name in batch})
+    # Not `from_dict`, which reads all values once more for a fingerprint.
+    table = InMemoryTable.from_pydict(batch, schema=kinds.arrow_schema)
+    return Portion(
+        [conversation.row["conversation_id"] for conversation in waiting],
+        float(sum(conversation.row["duration"] for conversation in waiting)),
+        Dataset(table, DatasetInfo(features=kinds), fingerprint="opened"),
+        done,
+        {conversation.row["conversation_id"]: conversation.seconds for conversation in waiting},
     )
+
+
+_quiet_lock, _n_quiet, _had_bars = threading.Lock(), 0, False
+
+
+@contextlib.contextmanager
+def quiet_datasets() -> Iterator[None]:
+    """`Dataset.map` shows no bar of its own in this block: a run has one for all its stages."""
+    global _n_quiet, _had_bars
+    with _quiet_lock:
+        if not _n_quiet:
+            _had_bars = datasets.is_progress_bar_enabled()
+            datasets.disable_progress_bars()
+        _n_quiet += 1
+    try:
+        yield
+    finally:
+        with _quiet_lock:
+            _n_quiet -= 1
+            if not _n_quiet and _had_bars:
+                datasets.enable_progress_bars()
 
 
 # Making one shard and saying what it took.
 #
-# What every engine runs in its workers: `build_shard`, with its own account of the seconds, small enough to be
-# sent back to whoever keeps the run's record.
+# What every engine runs in its workers: a `ShardJob` with its own account of the seconds, small enough to be sent
+# back to whoever keeps the run's record.
 
 
 @dataclass(frozen=True)
@@ -410,16 +433,14 @@ class ShardReport:
 
 
 class TimedShardJob:
-    """A `Job` with its own account of the seconds. Takes what `build_shard` takes."""
+    """A `ShardJob` with its own account of the seconds; its arguments."""
 
     def __init__(
         self,
-        path: Path,
-        rows: Sequence[Row],
+        task: Task,
         stages: Sequence[Stage],
-        known: Mapping[str, tuple[Path, Entry]],
-        batch_seconds: float,
-        progress: Progress,
+        batch_seconds: float = 0.0,
+        progress: Progress = lambda stage, audio, wall: None,
     ) -> None:
         self._stage_seconds: defaultdict[str, float] = defaultdict(float)
         self._stage_audio: defaultdict[str, float] = defaultdict(float)
@@ -431,7 +452,7 @@ class TimedShardJob:
                 self._stage_audio[stage] += audio
             progress(stage, audio, wall)
 
-        self._job = ShardJob(path, rows, stages, known, batch_seconds, told)
+        self._job = ShardJob(task, stages, batch_seconds, told)
 
     def prepare(self) -> "TimedShardJob":
         """`Job.prepare`; returns this."""
@@ -442,15 +463,15 @@ class TimedShardJob:
 
     def finish(self) -> ShardReport:
         """`Job.finish`, and what it all took. Raises as it does."""
-        started = time.perf_counter()
+        started, task = time.perf_counter(), self._job.task
         shard = self._job.finish()
         give_back_memory()
         self._wall_seconds += time.perf_counter() - started
         return ShardReport(
-            self._job.path,
-            len(self._job.rows),
+            task.path,
+            len(task.rows),
             sum(entry.reject is not None for entry in shard.entries.values()),
-            float(sum(row["duration"] for row in self._job.rows)),
+            task.seconds,
             self._wall_seconds,
             dict(self._stage_seconds),
             dict(self._stage_audio),
@@ -459,12 +480,19 @@ class TimedShardJob:
 
 
 def make_shard(
-    path: Path,
-    rows: Sequence[Row],
+    task: Task,
     stages: Sequence[Stage],
-    known: Mapping[str, tuple[Path, Entry]],
-    batch_seconds: float,
-    progress: Progress,
+    batch_seconds: float = 0.0,
+    progress: Progress = lambda stage, audio, wall: None,
 ) -> ShardReport:
-    """`build_shard`, and what it took. Raises as it does."""
-    return TimedShardJob(path, rows, stages, known, batch_seconds, progress).finish()
+    """Run `stages` over the rows of a task, write its shard, and say what it took.
+
+    Args:
+        task: the shard. stages: in order.
+        batch_seconds: audio that a model's batch of conversations may hold; 0 takes them one by one.
+        progress: is told of each stage of each portion of the shard.
+
+    A conversation that a stage can't use becomes a reject in the shard; any other error stops the shard, and
+    nothing is written.
+    """
+    return TimedShardJob(task, stages, batch_seconds, progress).finish()

@@ -35,6 +35,7 @@ from dailytalk_contiguous.sources.transcribed import transcribed
 from dailytalk_contiguous.stages.base import Stage, find_stage
 from dailytalk_contiguous.stages.finish import Finish
 from dailytalk_contiguous.stages.reconstruct import Reconstruct
+from dailytalk_contiguous.stages.script import SCRIPT
 from dailytalk_contiguous.stages.synthesis import Speak
 from dailytalk_contiguous.store.files import inside
 
@@ -184,7 +185,7 @@ def intended_speak(script: SynthesisInput, out: Path, stages: Sequence[Stage], p
         "that the transcript or its recordings do not give any more",
         "put the recordings back, choose another --out, or pass --prune to drop them",
     )
-    return Pass(index, script.groups, with_provenance(stages, script.models))
+    return Pass(index, script.groups, with_provenance(stages, script.models), SCRIPT)
 
 
 @contextmanager

@@ -60,6 +60,7 @@ from dailytalk_contiguous.sources.hub_repository import (
 from dailytalk_contiguous.sources.recordings import Names, stem
 from dailytalk_contiguous.sources.transcribed import transcribed
 from dailytalk_contiguous.stages.base import Stage
+from dailytalk_contiguous.stages.script import SCRIPT
 from dailytalk_contiguous.store.files import inside, write_lines, write_text
 
 # position.jsonl: how far a stream has come, a line a window, written once the window's shards are on disk.
@@ -760,13 +761,13 @@ class _Run:
         unsaid: list[Reject] = []
         held = 0
         if window.rows:
-            tagged = self._make(self.tagged, window.rows, self.tag_stages, passes)
+            tagged = self._make(Pass(self.tagged, [window.rows], self.tag_stages), passes)
         if tagged and self.job.speak:
             script = self._script(window, tagged)
             unsaid = script.rejects
             if script.rows:
                 check_script_tags(script, self.speak_stages)
-                dataset = self._make(self.dataset, script.rows, self.speak_stages, passes)
+                dataset = self._make(Pass(self.dataset, [script.rows], self.speak_stages, SCRIPT), passes)
                 # A synthesiser that says a line always alike would fail alike again.
                 if paid_voice(self.speak_stages):
                     held = sum(not entry.input_digest for entry in self.dataset.of(dataset).values())
@@ -787,9 +788,8 @@ class _Run:
             window.size + sum(path.stat().st_size for path in (tagged, dataset) if path),
         )
 
-    def _make(self, index: ShardIndex, rows: list[Row], stages: tuple[Stage, ...], passes: Passes) -> Path:
-        """The shard of these rows, made unless it stands."""
-        todo = Pass(index, [rows], stages)
+    def _make(self, todo: Pass, passes: Passes) -> Path:
+        """The one shard of a pass, made unless it stands."""
         passes.make(todo, passes.plan(todo))
         todo.check_nothing_lost()
         return todo.paths[0]

@@ -45,6 +45,7 @@ class Stage:
         prepares: whether it needs no model's device, so that a thread may do it while the device is busy.
         refuses: whether it may meet a row that it can't use. `map` then adds the columns of `core.schema.PROBLEM`:
             such a row keeps its place, with null in what this and all further stages add.
+        retried: whether the rows that it refuses may be fine in another run (a server may answer by then).
         batch_rows: rows a batch in `map`. A batch of binaries must stay under 2 GB.
     """
 
@@ -55,6 +56,7 @@ class Stage:
     final: ClassVar[bool] = False
     prepares: ClassVar[bool] = False
     refuses: ClassVar[bool] = False
+    retried: ClassVar[bool] = False
     batch_rows: ClassVar[int] = 64
 
     def row(self, row: Row) -> Row:
@@ -81,7 +83,7 @@ class Stage:
         again without the row that it refused. A Ctrl-C is raised between two calls.
         """
         interrupts.check_interrupt()
-        if type(self).__call__ is Stage.__call__:
+        if self.by_row:
             return self._attempt_rows(batch)
         names, problems = self._read(batch), dict[int, BadInput]()
         if not names:
@@ -129,6 +131,11 @@ class Stage:
 
         `fetch`: whether models that are not on this machine are downloaded. Without it nobody misses them.
         """
+
+    @property
+    def by_row(self) -> bool:
+        """Whether it takes its rows one by one, whatever the batch."""
+        return type(self).__call__ is Stage.__call__
 
     @property
     def unfitted(self) -> bool:
@@ -192,8 +199,9 @@ class Stage:
         options.setdefault("features", Features({**kept, **self.adds, **marks}))
         if isinstance(dataset, Dataset):
             options.setdefault("writer_batch_size", self.batch_rows)
-            content = json.dumps([dataset._fingerprint, self.digest, sorted(map(str, options.items()))])
-            options.setdefault("new_fingerprint", hashlib.sha256(content.encode()).hexdigest()[:16])
+            if "new_fingerprint" not in options:
+                content = json.dumps([dataset._fingerprint, self.digest, sorted(map(str, options.items()))])
+                options["new_fingerprint"] = hashlib.sha256(content.encode()).hexdigest()[:16]
         run = self._mapped if marks else self
         if isinstance(dataset, IterableDataset):
             # A stream hands the values on as they are: a float that a file would hold in 32 bits keeps its 64.
@@ -231,12 +239,13 @@ class PerUtterance(Stage):
     def __post_init__(self) -> None:
         # A stage's class attributes say what it reads and adds; those of a lifted one depend on the stage inside.
         for attribute, value in (
-            ("needs", ("utterance_id", *self.stage.needs)),
+            ("needs", tuple(dict.fromkeys(("utterance_id", *self.stage.needs)))),
             ("uses", self.stage.uses),
             ("adds", per_utterance(self.stage.adds)),
             ("transient", self.stage.transient),
             ("batch_rows", 1),
             ("refuses", self.stage.refuses),
+            ("retried", self.stage.retried),
         ):
             object.__setattr__(self, attribute, value)
 

@@ -66,6 +66,7 @@ class Reconstruct(Stage):
         *("unspoken_reason", "unspoken_remedy"),
     )
     batch_rows: ClassVar[int] = 1
+    retried: ClassVar[bool] = True
     refuses: ClassVar[bool] = True
     adds: ClassVar[Features] = Features(
         {
@@ -244,7 +245,6 @@ def _refuse_failed(row: dict[str, Any]) -> dict[str, Any]:
         raise BadInput(
             f"held back: {counted(len(failed), 'utterance')} could not be said: {'; '.join(reasons[:3] + more)}",
             "; ".join([*remedies, "or pass --on-failure keep-original"]),
-            retry=True,
         )
     return row
 

@@ -18,6 +18,7 @@ from dailytalk_contiguous.core.schema import (
     AFFECT,
     CHANNELS,
     PROSODY,
+    SOURCE,
     STRING,
     UTTERANCE,
     WORD,
@@ -77,6 +78,10 @@ class Script(Stage):
 
     def map(self, dataset: AnyDataset, **options: Any) -> AnyDataset:
         return super().map(dataset, **{"remove_columns": columns_besides((*KEPT, *self.adds), dataset)} | options)
+
+
+#: What `Script.map` leaves, and a transcript is read as: what `Speak` and the stages after it find.
+SCRIPT = Features({**{name: SOURCE[name] for name in KEPT}, **Script.adds})
 
 
 def columns_besides(names: Iterable[str], dataset: AnyDataset) -> list[str]:

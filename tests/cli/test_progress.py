@@ -12,7 +12,8 @@ from rich.progress import Progress
 
 from dailytalk_contiguous.cli.show import Left, StageProgress, WorkBar, Working, bar
 from dailytalk_contiguous.run.forecast import Forecast
-from dailytalk_contiguous.run.local import RunPlan, Task
+from dailytalk_contiguous.run.local import RunPlan
+from dailytalk_contiguous.run.shard import Task
 
 OUT = Path("/data")
 

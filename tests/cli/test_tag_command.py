@@ -257,8 +257,9 @@ def test_full_disk_is_one_sentence_and_the_same_command_goes_on(
     assert (running.returncode, out) == (1, "")
     assert err.startswith("dailytalk: file too large: ")
     assert err.count("\n") == 1
-    assert list((tmp_path / "out/tagged").iterdir()) == []
+    assert {path.suffix for path in (tmp_path / "out/tagged").iterdir()} == {".answers"}
     assert dailytalk("tag", tmp_path / "in", "--out", tmp_path / "out", *quick).code == 0
+    assert {path.suffix for path in (tmp_path / "out/tagged").iterdir()} == {".parquet"}
 
 
 def test_reader_that_goes_away_is_no_error(tmp_path: Path) -> None:

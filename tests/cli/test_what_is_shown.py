@@ -54,6 +54,7 @@ from dailytalk_contiguous.run.build import Built
 from dailytalk_contiguous.run.clip_plan import CorpusSettings
 from dailytalk_contiguous.run.clips import Read, WrittenConversations
 from dailytalk_contiguous.run.events import Account, Run, length
+from dailytalk_contiguous.run.shard import Task
 from dailytalk_contiguous.sources.recordings import LeftOut
 from dailytalk_contiguous.stages.finish import Finish
 from dailytalk_contiguous.stages.voice import ChooseVoice
@@ -77,8 +78,8 @@ def write_rejects(out: Path, rejects: list[Reject]) -> None:
     (out / "rejects.jsonl").write_text("".join(json.dumps(reject.as_dict()) + "\n" for reject in rejects))
 
 
-def task(seconds: float) -> local.Task:
-    return local.Task(OUT, [{"duration": seconds}], {})
+def task(seconds: float) -> Task:
+    return Task(OUT, [{"duration": seconds}], {})
 
 
 # tag

@@ -9,7 +9,7 @@ from datasets import Features, Value
 
 from dailytalk_contiguous.core.errors import BadInput, Reject
 from dailytalk_contiguous.core.schema import SOURCE, Batch
-from dailytalk_contiguous.run.shard import build_shard
+from dailytalk_contiguous.run.shard import Task, make_shard
 from dailytalk_contiguous.shards import ShardIndex, part_path, read_rows
 from dailytalk_contiguous.stages.base import EXECUTION, Stage
 
@@ -58,6 +58,14 @@ class Weigh(Stage):
 
 
 @dataclass(frozen=True)
+class Hear(Length):
+    """Runs a model."""
+
+    def models(self) -> dict[str, str]:
+        return {"recogniser": "ear"}
+
+
+@dataclass(frozen=True)
 class Wrong(Stage):
     """Returns what it did not declare."""
 
@@ -81,7 +89,8 @@ def row(name: str, digest: str = "d", duration: float = 0.1) -> dict[str, Any]:
 def build(folder: Path, names: str, *stages: Stage, digests: dict[str, str] | None = None, **options: Any) -> Path:
     path = folder / "shard-1.parquet"
     rows = [row(name, (digests or {}).get(name, "d")) for name in names]
-    build_shard(path, rows, stages, ShardIndex(folder).entries if folder.exists() else {}, **options)
+    known = ShardIndex(folder).entries if folder.exists() else {}
+    make_shard(Task(path, rows, known), stages, **options)
     return path
 
 
@@ -95,10 +104,16 @@ def test_rows_keep_their_order_and_heavy_columns_are_not_written(tmp_path: Path)
     assert read_rows(path, ["heavy"])["c"] == {"conversation_id": "c"}
 
 
-def test_conversations_go_one_by_one_unless_batches_are_asked_for(tmp_path: Path) -> None:
-    build(tmp_path / "one", "ab", Length())
-    build(tmp_path / "two", "abc", Length(), batch_seconds=0.2)
+def test_a_model_takes_conversations_one_by_one_unless_batches_are_asked_for(tmp_path: Path) -> None:
+    build(tmp_path / "one", "ab", Hear())
+    build(tmp_path / "two", "abc", Hear(), batch_seconds=0.2)
     assert calls == [("Length", ["a"]), ("Length", ["b"]), ("Length", ["a", "b"]), ("Length", ["c"])]
+
+
+def test_other_stages_take_five_minutes_of_conversations_together(tmp_path: Path) -> None:
+    rows = [row(name, duration=seconds) for name, seconds in zip("abcd", (299.0, 1.0, 0.1, 999.0), strict=True)]
+    make_shard(Task(tmp_path / "shard-1.parquet", rows, {}), [Length()])
+    assert calls == [("Length", ["a", "b"]), ("Length", ["c"]), ("Length", ["d"])]
 
 
 def test_finished_rows_are_not_made_again(tmp_path: Path) -> None:
@@ -112,7 +127,7 @@ def test_changed_setting_redoes_only_that_stage_with_its_heavy_input_restored(tm
     build(tmp_path, "ab", Length(), Weigh())
     calls.clear()
     assert weights(build(tmp_path, "ab", Length(), Weigh(factor=10))) == {"a": 30, "b": 30}
-    assert calls == [("Weigh", ["a"]), ("Weigh", ["b"])]
+    assert calls == [("Weigh", ["a", "b"])]
 
 
 def test_option_that_says_how_to_run_redoes_nothing(tmp_path: Path) -> None:
@@ -186,14 +201,7 @@ def test_progress_hears_of_every_stage_and_its_audio_before_and_after(tmp_path: 
         told.append((stage, audio, wall is None))
 
     build(tmp_path, "ab", Length(), Weigh(), progress=progress)
-    assert (
-        told
-        == [
-            *(("Length", 0.1, True), ("Length", 0.1, False)),
-            *(("Weigh", 0.1, True), ("Weigh", 0.1, False)),
-        ]
-        * 2
-    )
+    assert told == [(stage, 0.2, begins) for stage in ("Length", "Weigh") for begins in (True, False)]
 
 
 def test_what_is_finished_of_a_stopped_shard_is_not_done_again(
@@ -204,6 +212,7 @@ def test_what_is_finished_of_a_stopped_shard_is_not_done_again(
             raise KeyboardInterrupt
 
     monkeypatch.setattr("dailytalk_contiguous.run.shard.SAVE_SECONDS", 0.0)
+    monkeypatch.setattr("dailytalk_contiguous.run.shard.PORTION_SECONDS", 0.25)
     stages = Length(), Weigh(refused=("a",))
     with pytest.raises(KeyboardInterrupt):
         build(tmp_path, "abc", *stages, progress=stop)
@@ -230,16 +239,18 @@ def test_stages_that_a_stopped_conversation_was_through_are_not_done_again(
     with pytest.raises((KeyboardInterrupt, MemoryError)):
         build(tmp_path, "ab", Length(), Weigh(), progress=stop)
     assert list(tmp_path.glob("*.parquet")) == []
-    [(name, (_, entry))] = ShardIndex(tmp_path).entries.items()
-    assert (name, len(entry.chain), len(entry.seconds), entry.reject) == ("a", 1, 1, None)
+    entries = {name: entry for name, (_, entry) in ShardIndex(tmp_path).entries.items()}
+    assert {
+        name: (len(entry.chain), len(entry.seconds), entry.reject) for name, entry in entries.items()
+    } == dict.fromkeys("ab", (1, 1, None))
     calls.clear()
     path = build(tmp_path, "ab", Length(), Weigh())
-    assert calls == [("Weigh", ["a"]), ("Length", ["b"]), ("Weigh", ["b"])]
+    assert calls == [("Weigh", ["a", "b"])]
     assert weights(path) == {"a": 3, "b": 3}
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_conversation_that_was_refused_is_none_of_those_in_hand(tmp_path: Path) -> None:
+def test_conversation_that_was_refused_stays_so_through_a_stop(tmp_path: Path) -> None:
     def stop(stage: str, audio: float, wall: float | None) -> None:
         if wall is None and [name for name, _ in calls] == ["Length", "Weigh", "Weigh"]:  # the last one begins
             raise KeyboardInterrupt
@@ -247,11 +258,11 @@ def test_conversation_that_was_refused_is_none_of_those_in_hand(tmp_path: Path) 
     stages = Length(), Weigh(refused=("a",)), Weigh(factor=2)
     with pytest.raises(KeyboardInterrupt):
         build(tmp_path, "abc", *stages, batch_seconds=9.0, progress=stop)
-    assert {name: len(entry.chain) for name, (_, entry) in ShardIndex(tmp_path).entries.items()} == {
-        "b": 2,
-        "c": 2,
-    }
+    entries = {name: entry for name, (_, entry) in ShardIndex(tmp_path).entries.items()}
+    assert {name: len(entry.chain) for name, entry in entries.items()} == {"a": 2, "b": 2, "c": 2}
+    calls.clear()
     path = build(tmp_path, "abc", *stages, batch_seconds=9.0)
+    assert calls == [("Weigh", ["b", "c"])]
     assert weights(path) == {"b": 6, "c": 6}
     assert [name for name, (_, entry) in ShardIndex(tmp_path).entries.items() if entry.reject] == ["a"]
 
@@ -280,7 +291,7 @@ def test_rows_of_a_shard_that_is_damaged_inside_are_made_again(tmp_path: Path) -
     path.write_bytes(data[:4] + bytes(40) + data[44:])
     calls.clear()
     build(tmp_path, "ab", Length(), Weigh())
-    assert [name for name, _ in calls] == ["Length", "Weigh"] * 2
+    assert calls == [("Length", ["a", "b"]), ("Weigh", ["a", "b"])]
     assert read_rows(path, ["weight"])["b"]["weight"] == 3
 
 

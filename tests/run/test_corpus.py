@@ -230,7 +230,7 @@ def test_stopped_run_goes_on_and_ends_as_an_unbroken_one(source: Path, built: Pa
 
     def stop(stage: str, audio: float, wall: float | None) -> None:
         seen.extend([stage] if wall is None else [])
-        if seen.count("Condition") == 9:
+        if seen.count("Condition") == 2:  # once a shard
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):

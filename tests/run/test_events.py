@@ -29,8 +29,8 @@ from dailytalk_contiguous.run.events import (
     length,
     read_events,
 )
-from dailytalk_contiguous.run.local import RunPlan, Task
-from dailytalk_contiguous.run.shard import ShardReport
+from dailytalk_contiguous.run.local import RunPlan
+from dailytalk_contiguous.run.shard import ShardReport, Task
 from dailytalk_contiguous.shards import chain_of
 from dailytalk_contiguous.sources.store_notes import NOTES
 

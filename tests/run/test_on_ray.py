@@ -46,6 +46,7 @@ from dailytalk_contiguous.run.on_ray import (
     remote_task,
 )
 from dailytalk_contiguous.run.passes import Runner, RunOptions
+from dailytalk_contiguous.run.shard import Task
 from dailytalk_contiguous.shards import ShardIndex, chain_of, read_entries, read_rows
 from dailytalk_contiguous.sources.remote import Mirror
 from dailytalk_contiguous.stages.base import Stage
@@ -589,7 +590,7 @@ def test_what_is_being_bought_is_over_once_two_looks_find_nothing(
     ray = Scripted("closed", *held)
     monkeypatch.setattr(on_ray, "ray_get", ray.get)
     pool = pool_of(ray)
-    pool._busy = {"asked": ("actor", local.Task(Path("shard"), [], {})), "ready": ("other", None)}
+    pool._busy = {"asked": ("actor", Task(Path("shard"), [], {})), "ready": ("other", None)}
     pool.close()
     assert (len(held) - len(ray.answers), len(caplog.records), pool._busy) == (looks, warnings, {})
 
@@ -599,7 +600,7 @@ def test_stop_waits_for_purchases_no_longer_than_it_says(monkeypatch: pytest.Mon
     ray = Scripted("closed", 1)
     monkeypatch.setattr(on_ray, "ray_get", ray.get)
     pool = pool_of(ray)
-    pool._busy = {"asked": ("actor", local.Task(Path("shard"), [], {}))}
+    pool._busy = {"asked": ("actor", Task(Path("shard"), [], {}))}
     pool.close()
     assert ray.answers == [1]
 

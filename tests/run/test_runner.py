@@ -9,8 +9,9 @@ import pytest
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.pipelines import SpeakSettings, TagSettings
 from dailytalk_contiguous.run import on_ray
-from dailytalk_contiguous.run.local import RunPlan, Task
+from dailytalk_contiguous.run.local import RunPlan
 from dailytalk_contiguous.run.passes import Runner, RunOptions, runner_of
+from dailytalk_contiguous.run.shard import Task
 from dailytalk_contiguous.run.storage import WorkFolder
 
 

@@ -429,7 +429,7 @@ def test_a_conversation_with_a_failed_utterance_is_held_back_and_tried_again() -
     with pytest.raises(BadInput) as error:
         KEPT(both)
     assert error.value.row == 1
-    assert error.value.retry
+    assert Reconstruct.retried
     assert "could not be said: it is empty (call/left/0000)" in error.value.reason
 
 
@@ -584,7 +584,7 @@ def test_three_utterances_that_failed_for_one_reason_are_named(count: int, named
         f"held back: {named}",
         "or pass --on-failure keep-original",
     )
-    assert error.value.retry
+    assert Reconstruct.retried
 
 
 @pytest.mark.parametrize(("count", "more"), [(3, ""), (4, "; 1 more reason")])

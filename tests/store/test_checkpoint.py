@@ -15,7 +15,7 @@ from dailytalk_contiguous.models.affect import threads_of_one
 from dailytalk_contiguous.models.affect_network import AffectModel
 from dailytalk_contiguous.models.recogniser import POCKETSPHINX, Sphinx
 from dailytalk_contiguous.models.whisper import Whisper
-from dailytalk_contiguous.run.shard import build_shard
+from dailytalk_contiguous.run.shard import Task, make_shard
 from dailytalk_contiguous.shards import checkpoint_path, drop_stale, read_rows
 from dailytalk_contiguous.stages.base import PerUtterance, Stage
 from dailytalk_contiguous.stages.rate_affect import RateAffect
@@ -60,7 +60,7 @@ def test_a_stage_that_was_stopped_goes_on_with_the_batches_that_are_left(
     monkeypatch.setattr(owner, method, counted)
     rows = [source_row("burnt_dinner")]
     whole = tmp_path / "whole" / "shard-a.parquet"
-    build_shard(whole, rows, stages, {})
+    make_shard(Task(whole, rows, {}), stages)
     n_batches, checks = len(batches), 0
     assert n_batches >= 4
 
@@ -75,7 +75,7 @@ def test_a_stage_that_was_stopped_goes_on_with_the_batches_that_are_left(
     with monkeypatch.context() as patch:
         patch.setattr(interrupts, "check_interrupt", stop_in_the_midst)
         with pytest.raises(KeyboardInterrupt):
-            build_shard(path, rows, stages, {})
+            make_shard(Task(path, rows, {}), stages)
     if model == "affect":  # batches that were under way end by themselves
         list(threads_of_one().map(lambda _: None, range(64)))
     assert not path.is_file()
@@ -83,7 +83,7 @@ def test_a_stage_that_was_stopped_goes_on_with_the_batches_that_are_left(
     assert 2 <= kept == len(batches) < n_batches
 
     batches.clear()
-    build_shard(path, rows, stages, {})
+    make_shard(Task(path, rows, {}), stages)
     assert len(batches) == n_batches - kept
     columns = [*SOURCE, *(name for stage in stages for name in stage.adds if name not in stage.transient)]
     assert plain(read_rows(path, columns)) == plain(read_rows(whole, columns))
