@@ -11,14 +11,14 @@ import shutil
 import stat
 import subprocess
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from tempfile import TemporaryFile
 from threading import Timer
-from typing import Any, BinaryIO, NamedTuple
+from typing import Any, BinaryIO, Literal, NamedTuple
 from urllib.parse import quote_from_bytes, unquote_to_bytes
 
 import numpy as np
@@ -200,13 +200,23 @@ def _number(text: str | int | None) -> float:
 
 # Completeness: whether a file has all the audio that its header promises.
 #
-# libsndfile quietly shortens a WAV, RF64, AIFF or AU file that was cut short, and believes the length that an MP3
-# states or that it guesses from the first frame, so that half a conversation would pass for a whole one. Both are
-# found here without decoding, by walking the headers of chunks and frames.
+# libsndfile quietly shortens a WAV, RF64, W64, AIFF, AU, CAF or Ogg file that was cut short, and believes the
+# length that an MP3 states or that it guesses from the first frame, so that half a conversation would pass for a
+# whole one. Both are found here without decoding, by walking the headers of chunks, pages and frames.
 
 
 #: Byte order and name of the chunk with the samples, by the first four bytes of the file.
 CONTAINERS = {b"RIFF": ("little", b"data"), b"RF64": ("little", b"data"), b"FORM": ("big", b"SSND")}
+
+#: The GUID that a W64 begins with (Sonic Foundry; `riff` and twelve bytes), bytes before its first chunk, and the
+#: head of a chunk: a GUID of which the first four bytes are a name, and a length that counts this head, too.
+W64, W64_HEAD, W64_CHUNK = b"riff.\x91\xcf\x11\xa5\xd6(\xdb\x04\xc1\x00\x00", 40, 24
+
+#: Chunks of a W64 or CAF among which its samples are looked for: a file may be full of empty ones.
+MOST_CHUNKS = 1000
+
+#: Bytes of an Ogg page: its head before the table of segments, and the most that it has (RFC 3533, section 6).
+OGG_HEAD, OGG_PAGE = 27, 65_307
 
 #: A length in a header that means that the program which wrote it did not know (it was streamed): ffmpeg writes
 #: 0xFFFFFFFF, arecord 0x80000000, SoX 0x7FFFF000 (less what does not fill a frame), others 0.
@@ -224,14 +234,27 @@ _REMEDY = "copy or export the recording again"
 
 
 def refuse_truncated(file: BinaryIO, size: int) -> None:
-    """Raise BadInput for an empty file, and for a WAV, RF64, AIFF or AU of `size` bytes that lacks samples.
+    """Raise BadInput for an empty file, and for one of `size` bytes that lacks samples.
 
+    Of a WAV, RF64, W64, AIFF, AU, CAF or Ogg; with others their decoder fails.
     `file` is at its beginning, and is left anywhere.
     """
     if not size:
         raise BadInput("the file is empty (0 bytes)", _REMEDY)
     begins = file.read(4)
-    if begins == b".snd":  # AU: where its samples begin, and their bytes
+    if begins == b"OggS":
+        _refuse_half_a_page(_at(file, max(0, size - OGG_PAGE), OGG_PAGE))
+    elif begins == b"riff" and _at(file, 0, 16) == W64:
+        for start, head in _heads(file, W64_HEAD, W64_CHUNK, lambda head: -(-_long(head[16:], "little") // 8) * 8):
+            if head[:4] == b"data":
+                _refuse_less(size - start, _long(head[16:], "little") - W64_CHUNK)
+                return
+    elif begins == b"caff":
+        for start, head in _heads(file, 8, 12, lambda head: 12 + _long(head[4:], "big")):
+            if head[:4] == b"data":
+                _refuse_less(size - start, 0 if head[4] & 0x80 else _long(head[4:], "big"))  # -1: it was streamed
+                return
+    elif begins == b".snd":  # AU: where its samples begin, and their bytes
         head = file.read(8)
         _refuse_less(size - int.from_bytes(head[:4], "big"), int.from_bytes(head[4:], "big"))
     elif begins in CONTAINERS:
@@ -240,6 +263,33 @@ def refuse_truncated(file: BinaryIO, size: int) -> None:
             if name == samples:  # what follows one of unknown length are its samples
                 _refuse_less(size - start, promised)
                 return
+
+
+def _heads(file: BinaryIO, at: int, length: int, size_of: Callable[[bytes], int]) -> Iterator[tuple[int, bytes]]:
+    """Where the content of each chunk begins, and its head of `length` bytes; `size_of` both is in that head."""
+    for _ in range(MOST_CHUNKS):
+        if len(head := _at(file, at, length)) < length:
+            return
+        yield at + length, head
+        at += max(length, size_of(head))
+
+
+def _long(data: bytes, order: Literal["little", "big"]) -> int:
+    return int.from_bytes(data[:8], order)
+
+
+def _refuse_half_a_page(end: bytes) -> None:
+    """Raise BadInput if the last page of an Ogg file, of which this is the end, is not whole.
+
+    One that was stopped between two pages is a recording that was ended, as far as anyone can tell.
+    """
+    at = end.rfind(b"OggS\0")
+    if at < 0:
+        return
+    segments = end[at + OGG_HEAD - 1] if len(end) >= at + OGG_HEAD else 255
+    table = end[at + OGG_HEAD : at + OGG_HEAD + segments]
+    if len(end) < at + OGG_HEAD + segments + sum(table):
+        raise BadInput("the file is cut short: its last page is not whole", _REMEDY)
 
 
 def _refuse_less(held: int, promised: int) -> None:

@@ -3,6 +3,7 @@
 import io
 import json
 import os
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -167,6 +168,26 @@ def test_a_wav_that_was_cut_short_is_refused(tmp_path: Path, before: bytes) -> N
 def test_other_uncompressed_files_that_were_cut_short_are_refused(kind: str) -> None:
     probe_and_read(wav_bytes(tones(SECONDS), kind=kind))
     assert "cut short" in problem(wav_bytes(tones(SECONDS), kind=kind)[:-40000]).reason
+
+
+@pytest.mark.parametrize("kind", ["W64", "CAF"])
+def test_containers_of_long_recordings_that_were_cut_short_are_refused(kind: str) -> None:
+    whole = wav_bytes(tones(SECONDS), kind=kind)
+    probe_and_read(whole)
+    probe_and_read(whole + bytes(7))  # padding behind the last chunk
+    held, promised = re.search(r"it holds (\d+) of the (\d+) bytes", problem(whole[:-40000]).reason).groups()  # type: ignore[union-attr]
+    count_of_edits = 4 if kind == "CAF" else 0  # which a CAF has before its samples
+    assert (int(promised) - count_of_edits, int(promised) - int(held)) == (round(4 * 16000 * SECONDS), 40000)
+
+
+@pytest.mark.parametrize("subtype", ["VORBIS", "OPUS"])
+def test_an_ogg_that_was_cut_within_a_page_is_refused(subtype: str) -> None:
+    whole = wav_bytes(tones(10 * SECONDS), kind="OGG", subtype=subtype)
+    probe_and_read(whole)
+    pages = [match.start() for match in re.finditer(rb"OggS\0", whole)]
+    for size in (len(whole) - 1, pages[-1] + 5, pages[-1] + 30, (pages[-2] + pages[-1]) // 2):
+        assert problem(whole[:size]).reason == "the file is cut short: its last page is not whole"
+    assert probe(struct_of(whole[: pages[-1]])).seconds > 0  # a recording that was stopped has whole pages
 
 
 def test_a_flac_that_was_cut_short_is_refused() -> None:
