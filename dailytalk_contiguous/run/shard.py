@@ -102,6 +102,7 @@ class Portion:
         dataset: their columns so far; a row that a stage refused has a `problem`.
         done: stages that it has been through. seconds: in each of them, by conversation.
         rejects: of the rows with a problem, with the place of the stage that met it.
+        unread: those of them whose recording could be read in an earlier run.
     """
 
     ids: list[str]
@@ -110,6 +111,7 @@ class Portion:
     done: int
     seconds: dict[str, list[float]]
     rejects: dict[str, tuple[int, Reject]] = field(default_factory=dict)
+    unread: set[str] = field(default_factory=set)
 
     def rows(self, columns: Iterable[str]) -> Iterator[Row]:
         """Those of the rows without a problem, with such of `columns` as there are."""
@@ -235,7 +237,7 @@ class ShardJob:
         row = self._source[name]
         place, reject = portion.rejects.get(name, (portion.done - 1, None))
         # Refused for a reason that may pass, it is the result of no input: the next run tries again.
-        passing = reject is not None and self._stages[place].retried
+        passing = reject is not None and (self._stages[place].retried or name in portion.unread)
         return Entry(
             "" if passing else row["input_digest"],
             # A reject keeps the stage that refused it: it is refused again only by other code or settings.
@@ -355,26 +357,42 @@ def _portions(waiting: Sequence[_Waiting], seconds: float) -> list[list[_Waiting
 
 def _opened(waiting: Sequence[_Waiting], stages: Sequence[Stage], columns: Features) -> Portion:
     """A portion, with the transient columns of stages that are done, if a stage that is left asks for them."""
-    done = waiting[0].done
+    ids, done = [conversation.row["conversation_id"] for conversation in waiting], waiting[0].done
     features = dict(columns | PROBLEM)
     for stage in stages[:done]:
         features |= stage.adds
-    names = [name for name in features if name in waiting[0].row]
-    batch: Batch = {name: [conversation.row[name] for conversation in waiting] for name in names}
+    batch: Batch = {name: [None] * len(waiting) for name in PROBLEM}
+    batch |= {
+        name: [conversation.row[name] for conversation in waiting] for name in features if name in waiting[0].row
+    }
     wanted = {name for stage in stages[done:] for name in (*stage.needs, *stage.uses)}
-    for stage in stages[:done]:
-        if wanted.intersection(stage.transient) - set(batch):
-            batch |= stage.restore(batch)
-    batch = {name: [None] * len(waiting) for name in PROBLEM} | batch
+    rejects: dict[str, tuple[int, Reject]] = {}
+    for place, stage in enumerate(stages[:done]):
+        if not wanted.intersection(stage.transient) - set(batch):
+            continue
+        made: Batch = {name: [None] * len(waiting) for name in stage.transient}
+        for number, name in enumerate(ids):
+            try:
+                restored = stage.restore({column: [values[number]] for column, values in batch.items()})
+            except BadInput as error:  # a recording that is gone, or can't be read any more
+                rejects[name] = place, Reject(name, stage.name, error.reason, error.remedy)
+                for column, value in zip(PROBLEM, (error.reason, stage.name, error.remedy), strict=True):
+                    batch[column][number] = value
+            else:
+                for column, values in restored.items():
+                    made[column][number] = values[0]
+        batch |= made
     kinds = Features({name: features[name] for name in batch})
     # Not `from_dict`, which reads all values once more for a fingerprint.
     table = InMemoryTable.from_pydict(batch, schema=kinds.arrow_schema)
     return Portion(
-        [conversation.row["conversation_id"] for conversation in waiting],
+        ids,
         float(sum(conversation.row["duration"] for conversation in waiting)),
         Dataset(table, DatasetInfo(features=kinds), fingerprint="opened"),
         done,
-        {conversation.row["conversation_id"]: conversation.seconds for conversation in waiting},
+        {name: conversation.seconds for name, conversation in zip(ids, waiting, strict=True)},
+        rejects,
+        set(rejects),
     )
 
 

@@ -17,9 +17,14 @@ from dailytalk_contiguous.stages.base import EXECUTION, Stage
 calls: list[tuple[str, list[str]]] = []
 
 
+#: Conversations whose recording can't be read.
+gone: set[str] = set()
+
+
 @pytest.fixture(autouse=True)
 def _no_calls() -> None:
     calls.clear()
+    gone.clear()
 
 
 @dataclass(frozen=True)
@@ -35,6 +40,8 @@ class Length(Stage):
         return {"length": batch["duration"], **self.restore(batch)}
 
     def restore(self, batch: Batch) -> Batch:
+        if gone.intersection(batch["conversation_id"]):
+            raise BadInput("it is not there", "put it back", 0)
         return {"heavy": [name * 3 for name in batch["conversation_id"]]}
 
 
@@ -128,6 +135,18 @@ def test_changed_setting_redoes_only_that_stage_with_its_heavy_input_restored(tm
     calls.clear()
     assert weights(build(tmp_path, "ab", Length(), Weigh(factor=10))) == {"a": 30, "b": 30}
     assert calls == [("Weigh", ["a", "b"])]
+
+
+def test_recording_that_can_not_be_read_again_is_one_reject_until_it_can(tmp_path: Path) -> None:
+    build(tmp_path, "abc", Length(), Weigh())
+    calls.clear()
+    gone.add("b")
+    assert weights(build(tmp_path, "abc", Length(), Weigh(factor=10))) == {"a": 30, "c": 30}
+    assert calls == [("Weigh", ["a", "c"])]
+    entries = {name: entry for name, (_, entry) in ShardIndex(tmp_path).entries.items()}
+    assert entries["b"].reject == Reject("b", "Length", "it is not there", "put it back")
+    gone.clear()
+    assert weights(build(tmp_path, "abc", Length(), Weigh(factor=10))) == {"a": 30, "b": 30, "c": 30}
 
 
 def test_option_that_says_how_to_run_redoes_nothing(tmp_path: Path) -> None:
