@@ -201,6 +201,41 @@ class Again(Counted):
         return {"again": row["share"]}
 
 
+@dataclass(frozen=True)
+class Longer(Stage):
+    """Whether an utterance is longer than the mean of all, in all conversations."""
+
+    mean: float = 0.0
+
+    needs: ClassVar[tuple[str, ...]] = ("conversation_id", "start", "end")
+    adds: ClassVar[Features] = Features({"longer": Value("bool")})
+
+    @property
+    def unfitted(self) -> bool:
+        return not self.mean
+
+    def fit(self, rows: Iterable[Row]) -> "Longer":
+        known = list(rows)
+        assert {row["conversation_id"] for row in known} == {"a", "b"}  # whose utterances they are is known, too
+        return replace(self, mean=sum(row["end"] - row["start"] for row in known) / len(known))
+
+    def row(self, row: Row) -> Row:
+        return {"longer": row["end"] - row["start"] > self.mean}
+
+
+def test_stage_of_utterances_may_be_fitted_to_the_utterances_of_all_conversations(tmp_path: Path) -> None:
+    for name, seconds in (("a", 3.0), ("b", 6.0)):
+        save(tmp_path / f"in/{name}.wav", excerpt(seconds=seconds))
+    chain = (*TagSettings(profile="embedded", language="en").stages(), PerUtterance(Longer()))
+    assert run_recipe(str(tmp_path / "in"), tmp_path / "out", chain).tagged.n_made == 2
+    (path,) = (tmp_path / "out/tagged").glob("*.parquet")
+    rows = read_rows(path, ["start", "end", "longer"]).values()
+    lengths = [end - start for row in rows for start, end in zip(row["start"], row["end"], strict=True)]
+    marked = [longer for row in rows for longer in row["longer"]]
+    assert marked == [length > sum(lengths) / len(lengths) for length in lengths]
+    assert {*marked} == {False, True}
+
+
 def test_each_stage_of_a_recipe_that_must_know_all_rows_is_fitted_in_its_turn(tmp_path: Path) -> None:
     for name, seconds in (("a", 3.0), ("b", 6.0)):
         save(tmp_path / f"in/{name}.wav", excerpt(seconds=seconds))

@@ -260,6 +260,19 @@ class PerUtterance(Stage):
             rows = [row for row, count in enumerate(counts) for _ in range(count)]
             raise error.at(rows[error.row or 0]) from None
 
+    @property
+    def unfitted(self) -> bool:
+        return self.stage.unfitted
+
+    def fit(self, rows: Iterable[Row]) -> "PerUtterance":
+        """The stage inside with what it must know of the utterances of all `rows`."""
+        batches = ({name: [value] for name, value in row.items()} for row in rows)
+        flat = (flatten(batch, batch, [len(batch["utterance_id"][0])]) for batch in batches)
+        utterances = (
+            dict(zip(batch, values, strict=True)) for batch in flat for values in zip(*batch.values(), strict=True)
+        )
+        return dataclasses.replace(self, stage=self.stage.fit(utterances))
+
     def restore(self, batch: Batch) -> Batch:
         raise TypeError(f"transient columns of an utterance stage are not supported ({self.stage.name})")
 
