@@ -286,8 +286,6 @@ class ShardIndex:
             return
         new = {name: self._files[name] for name in self._unsaved if self._files[name].entries}
         self._unsaved.clear()
-        if not new:
-            return
         self._noted |= new
         path = self.folder / INDEX
         with contextlib.suppress(OSError):  # somebody else's folder, or a full disk: the next run reads the shards

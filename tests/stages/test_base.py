@@ -527,3 +527,11 @@ def test_next_stage_sees_a_number_as_a_file_holds_it(streaming: bool) -> None:
     (row,) = Tenth().map(dataset.to_iterable_dataset() if streaming else dataset)
     assert row["tenth"] == struct.unpack("f", struct.pack("f", 0.1))[0]
     assert row["tenth"] != 0.1
+
+
+def test_stage_that_refuses_nothing_adds_its_columns_alone() -> None:
+    rows = Dataset.from_dict({"any": [1, 2]})
+    for made in (Clock().map(rows), Clock().map(rows.to_iterable_dataset())):
+        assert [*made] == [{"any": 1, "hour": 12}, {"any": 2, "hour": 12}]
+    marked = Clock().map(Halves().map(Dataset.from_dict({"number": [1, 2]})))
+    assert [row["hour"] for row in marked] == [None, 12]
