@@ -213,7 +213,8 @@ class Stage:
         n_rows = len(batch[next(iter(batch))])
         marks: Batch = {name: list(batch[name]) if name in batch else [None] * n_rows for name in PROBLEM}
         places = [place for place, problem in enumerate(marks["problem"]) if problem is None]
-        usable = {name: [batch[name][place] for place in places] for name in self._read(batch)}
+        names = self._read(batch) or list(batch)  # who needs no column must still see how many rows there are
+        usable = {name: [batch[name][place] for place in places] for name in names}
         columns, problems = self.attempt(usable)
         for place, error in problems.items():
             for name, value in zip(PROBLEM, (error.reason, self.name, error.remedy), strict=True):
