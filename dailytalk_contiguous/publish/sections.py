@@ -451,9 +451,10 @@ def turns_table(tally: Tally) -> Table:
         *((f"{event}s", *(side.events[event] for side in sides)) for event in EVENTS),
         ("length", *(length_text(side.seconds) for side in sides)),
     ]
+    lost = sum(tally.lost.values())
     note = (
         f"{counted(tally.backchannels_kept, 'backchannel')} of {tally.backchannels:,} in the source lie inside "
-        f"the same turn as before. {tally.lost_seconds:,.2f} s of the recorded speaker's speech and sounds got "
+        f"the same turn as before. {lost:,.2f} s of the recorded speaker's speech and sounds got "
         "lost."
     )
     return Table(

@@ -32,6 +32,7 @@ from dailytalk_contiguous.core.schema import (
     Row,
     own_seconds,
 )
+from dailytalk_contiguous.core.tally import Tally
 from dailytalk_contiguous.core.word_times import SpokenWord, place_words
 from dailytalk_contiguous.run import local
 from dailytalk_contiguous.run.clip_plan import (
@@ -378,27 +379,21 @@ def write_corpus_outputs(
 
 def _counted(paths: Sequence[Path]) -> tuple[dict[str, Any], dict[str, Any]]:
     """Clips, copies and kinds of clips in the finished shards; and hours, in all and by emotion."""
-    counters: dict[str, Counter[str]] = {name: Counter() for name in (*_COUNTED, "word_source", "affect_source")}
-    seconds: dict[str, float] = defaultdict(float)
-    clips_and_copies: Counter[bool] = Counter()
+    tally = Tally()
     for path in paths:
-        for row in _counted_rows(path):
-            clips_and_copies[row["augmented_from"] is not None] += 1
-            for name in _COUNTED:
-                counters[name][row[name] or "unknown"] += 1
-            counters["affect_source"][row["affect"]["source"] or "unknown"] += 1
-            counters["word_source"].update(word["source"] for word in row["words"])
-            seconds[row["emotion"] or "unknown"] += own_seconds(row)
-    counts: dict[str, Any] = {"clips": clips_and_copies[False], "copies": clips_and_copies[True]}
-    counts |= {f"by_{name}": dict(sorted(found.items())) for name, found in counters.items()}
+        for row in read_rows(path, [name for name in FINISHED if name != "audio"]).values():
+            tally.add_clip(row)
+    kinds = {name: tally.by[name] for name in (*_COUNTED, "affect_source")}
+    numbers = {
+        name: {value: part.conversations + part.copies for value, part in sums.items()}
+        for name, sums in kinds.items()
+    }
+    numbers["word_source"] = tally.word_sources
+    seconds = {name: part.seconds + part.copied for name, part in tally.by["emotion"].items()}
+    counts: dict[str, Any] = {"clips": tally.total.conversations, "copies": tally.total.copies}
+    counts |= {f"by_{name}": dict(sorted(values.items())) for name, values in numbers.items()}
     hours = {"audio": round(sum(seconds.values()) / 3600, 5)}
     return counts, hours | {"by_emotion": {name: round(held / 3600, 5) for name, held in sorted(seconds.items())}}
-
-
-def _counted_rows(path: Path) -> Sequence[Row]:
-    return list(
-        read_rows(path, [*_COUNTED, "duration", "conditioning", "words", "affect", "augmented_from"]).values()
-    )
 
 
 def _split(planned: PlannedClips) -> dict[str, Any] | None:
