@@ -89,6 +89,7 @@ TABLE: dict[str, dict[str, object]] = {
         "MOST_BYTES": 67_108_864,
         "MOST_LINE_BYTES": 8_388_608,
         "MOST_OWN_BYTES": 536_870_912,
+        "LATEST": 1e9,
     },
     "core.hallucination": {
         "NO_SPEECH": 0.6,
@@ -433,7 +434,6 @@ TABLE: dict[str, dict[str, object]] = {
         "FRAME_SECONDS": 0.02,
         "SILENCE_DBFS": -60.0,
         "BELOW_LOUDEST": 40.0,
-        "LATEST": 1e9,
         "SILENT_SHARE": 0.05,
         "SAME_FRAME_SHARE": 0.05,
     },
@@ -694,10 +694,9 @@ TABLE: dict[str, dict[str, object]] = {
         "ALWAYS_APART": 1.0,
     },
     "sources.remote": {"_AT_A_TIME": 8, "Mirror.stamped": False},
-    "sources.transcribed": {"LATEST": 1e9, "TOLERANCE": 0.05, "_LONGEST": 20_000},
+    "sources.transcribed": {"TOLERANCE": 0.05, "_LONGEST": 20_000},
     "sources.transcript_formats": {
         "MOST_IN_A_LINE": 200_000,
-        "LATEST": 1e9,
         "CUE_GAP": 0.35,
         "WORD_TIER_SHARE": 0.9,
     },

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from dailytalk_contiguous.core.audio import blocks, probe, to_uri
 from dailytalk_contiguous.core.documents import (
+    LATEST,
     MOST_OWN_BYTES,
     expect,
     is_number,
@@ -301,9 +302,6 @@ SILENT_SHARE = 0.05
 
 #: Share of the words that the trainer may lose to another in their frame: above it, their times are wrong as well.
 SAME_FRAME_SHARE = 0.05
-
-#: Seconds; no recording lasts so long.
-LATEST = 1e9
 
 _EXPORT_ANEW = "build it again; after edits by hand run `dailytalk speak` and export anew"
 

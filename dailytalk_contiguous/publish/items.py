@@ -49,6 +49,8 @@ from dailytalk_contiguous.publish.version import COPY, Version, open_version
 from dailytalk_contiguous.run.clip_plan import CLIPS, MEASURED
 from dailytalk_contiguous.run.clips import listed_clips
 from dailytalk_contiguous.run.outputs import RECORD, RUN, TRANSCRIPT, read_run, rejects_in
+from dailytalk_contiguous.run.speaking import DATASET
+from dailytalk_contiguous.run.tagging import TAGGED
 from dailytalk_contiguous.shards import Entry, ShardIndex, read_rows
 from dailytalk_contiguous.sources.transcribed import BASE, at_hand, tagged_row
 from dailytalk_contiguous.store.files import inside, is_inside
@@ -167,9 +169,6 @@ def row_provenance(row: Mapping[str, Any]) -> dict[str, Any]:
 # come in the order of the files, a row group in memory at a time, and only the requested columns are read. Where
 # each row is, is found once for each reader, on the first request for a row by its id.
 
-
-#: Where `dailytalk tag` and the commands after it put their shards.
-TAGGED, DATASET = "tagged", "dataset"
 
 #: All columns of `core.schema.BUILT` except the audio.
 SMALL = tuple(name for name in BUILT if name != "audio")

@@ -19,7 +19,6 @@ from dailytalk_contiguous.core.sampling import LEAST_HOURS
 from dailytalk_contiguous.core.schema import Row
 from dailytalk_contiguous.core.tally import Tally
 from dailytalk_contiguous.publish.items import (
-    DATASET,
     SMALL,
     Items,
     clip_of,
@@ -45,6 +44,7 @@ from dailytalk_contiguous.publish.sections import (
 from dailytalk_contiguous.publish.version import Version
 from dailytalk_contiguous.run.clip_plan import CLIPS, MEASURED
 from dailytalk_contiguous.run.outputs import TRANSCRIPT, read_run
+from dailytalk_contiguous.run.speaking import DATASET
 from dailytalk_contiguous.store.files import inside, write_bytes, write_lines, write_text
 
 # The clips of a page or of a listening test: which of them, and the sound of each.

@@ -233,7 +233,7 @@ class Journal:
             "kind": kind,
             "command": command,
             "version": version("dailytalk-contiguous"),
-            "settings": digest,
+            "digest": digest,
             "shard": list(shard),
             "workers": workers,
         }
