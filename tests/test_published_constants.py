@@ -490,7 +490,6 @@ TABLE: dict[str, dict[str, object]] = {
         "ROW_GROUP_LOW": 6_000_000,
         "ROW_GROUP_HIGH": 16_000_000,
         "_BETWEEN": 4_000_000,
-        "TOLERANCE": 0.001,
         "LARGEST_BYTES": 1_900_000_000,
     },
     "publish.page": {"SAMPLES": 20, "spread_over(seed)": 0, "SHOWN": 3, "EXAMPLES": 30},

@@ -91,7 +91,6 @@ class Histogram:
 
     @property
     def n(self) -> int:
-        """How many values were counted."""
         return self.counts.total()
 
     def quantile(self, share: float) -> float:
@@ -159,7 +158,6 @@ class CountGrid:
 
     @property
     def n(self) -> int:
-        """How many pairs were counted."""
         return self.counts.total()
 
     def points(self) -> Iterator[tuple[float, float, int]]:
@@ -192,7 +190,6 @@ class Sum:
     copied: float = 0.0
 
     def add(self, other: "Sum") -> None:
-        """Add another one to it."""
         self.conversations += other.conversations
         self.utterances += other.utterances
         self.words += other.words

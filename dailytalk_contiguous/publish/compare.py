@@ -69,6 +69,12 @@ class Changes:
     repacked: bool = False
 
     @property
+    def same_rows(self) -> bool:
+        """Whether both have the same rows, in the same columns and splits."""
+        differences = (self.added, self.removed, self.changed, self.moved, self.broken, self.columns)
+        return not any(differences)
+
+    @property
     def bump(self) -> str:
         """The bump of the version, of `core.changes.BUMPS`."""
         values = any(name.partition(".")[0] != "provenance" for name in self.fields)

@@ -52,7 +52,12 @@ from dailytalk_contiguous.store.files import inside, write_bytes, write_lines, w
 
 def left_channels(items: Items, names: Iterable[str]) -> dict[str, bytes]:
     """The left channel, the clip itself, of some clips as MP3, by id. Raises BadInput if one can't be decoded."""
-    return {name: _mp3(items.sound(name).audio) for name in names}
+    sounds = {}
+    for name in names:
+        audio = items.sound(name).audio
+        sample_rate = probe(audio).sample_rate
+        sounds[name] = encode(read_at(audio, sample_rate)[:, :1], sample_rate)
+    return sounds
 
 
 def spread_over(rows: Iterable[Mapping[str, Any]], count: int, seed: int = 0) -> list[str]:
@@ -81,11 +86,6 @@ def _by_turns(groups: Sequence[Sequence[str]], seed: int | None) -> list[str]:
         groups = sorted(drawn, key=lambda group: clip_place(group[0], seed))
     longest = max((len(group) for group in groups), default=0)
     return [group[turn] for turn in range(longest) for group in groups if turn < len(group)]
-
-
-def _mp3(audio: dict[str, Any]) -> bytes:
-    sample_rate = probe(audio).sample_rate
-    return encode(read_at(audio, sample_rate)[:, :1], sample_rate)
 
 
 # What a report is compared with.
@@ -228,7 +228,6 @@ def _refusal(row: Row) -> dict[str, str]:
 
 
 def _count_rejects(tally: Tally, rejects: Iterable[dict[str, str]]) -> list[dict[str, str]]:
-    """Count them all; the first `EXAMPLES` of them."""
     examples: list[dict[str, str]] = []
     for reject in rejects:
         tally.add_reject(reject)
@@ -285,9 +284,8 @@ SAMPLES = 20
 
 
 def _write_clips(items: Items, path: Path, markdown: Path | None, sides: Sides | None) -> WrittenReport:
-    chosen_by: list[dict[str, Any]] = []
     refused: list[Row] = []
-    figures = _figures(items, _noting(items.listed_clips(refused), chosen_by))
+    figures, chosen_by = _figures(items, refused)
     examples = _count_rejects(figures.tally, itertools.chain(map(_refusal, refused), items.rejects()))
     audible = left_channels(items, spread_over(chosen_by, SAMPLES))
     shown = {name: clip_of(items.row(name)) for name in audible}
@@ -301,14 +299,8 @@ def _write_clips(items: Items, path: Path, markdown: Path | None, sides: Sides |
     return WrittenReport(path, path.stat().st_size, clips, tuple(audible), figures.quality.measured)
 
 
-def _noting(rows: Iterator[Row], chosen_by: list[dict[str, Any]]) -> Iterator[Row]:
-    """The rows as they are; what samples are chosen by is noted of each."""
-    for row in rows:
-        chosen_by.append({name: row[name] for name in ("id", "emotion", "style", "speaker", "augmented_from")})
-        yield row
-
-
-def _figures(items: Items, rows: Iterator[Row]) -> CorpusFigures:
+def _figures(items: Items, refused: list[Row]) -> tuple[CorpusFigures, list[Row]]:
+    """What is shown of all clips, and what samples are chosen by of each."""
     record = record_of(items.folder) if items.folder else {}
     minutes = (record.get("balance") or {}).get("minutes_before", {})
     target_minutes = (record.get("settings") or {}).get("target_minutes") if minutes else None
@@ -321,13 +313,15 @@ def _figures(items: Items, rows: Iterator[Row]) -> CorpusFigures:
         credits_of(record),
     )
     published: dict[Credit, None] = {}
-    for row in rows:
+    chosen_by = []
+    for row in items.listed_clips(refused):
         figures.tally.add_clip(row)
+        chosen_by.append({name: row[name] for name in ("id", "emotion", "style", "speaker", "augmented_from")})
         if items.kind == "version" and row["corpus"]:
             published[Credit(row["corpus"], row["licence"] or "", "see the card of the dataset")] = None
     for row in items.measures():
         figures.quality.add(row)
-    return replace(figures, credits=figures.credits or tuple(published))
+    return replace(figures, credits=figures.credits or tuple(published)), chosen_by
 
 
 def samples(rows: Mapping[str, Row], heard: Mapping[str, bytes]) -> Html:

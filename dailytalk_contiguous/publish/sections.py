@@ -621,11 +621,6 @@ MEASURES = {
 }
 
 
-def _measure_bins() -> dict[str, Histogram]:
-    axes = {name: (measure.bin_width, *measure.axis[1:3]) for name, measure in MEASURES.items()}
-    return {name: Histogram(*axis) for name, axis in axes.items()}
-
-
 @dataclass
 class QualityTally:
     """Measures of clips as they came, kept or not, and what `limits` reject of them.
@@ -639,11 +634,14 @@ class QualityTally:
     limits: QualityLimits = field(default_factory=QualityLimits)
     measured: int = 0
     refused: int = 0
-    bins: dict[str, Histogram] = field(default_factory=_measure_bins)
+    bins: dict[str, Histogram] = field(
+        default_factory=lambda: {
+            name: Histogram(m.bin_width, m.axis.low, m.axis.high) for name, m in MEASURES.items()
+        }
+    )
     outside: Counter[str] = field(default_factory=Counter)
 
     def add(self, row: Mapping[str, Any]) -> None:
-        """Count the measures of a clip."""
         self.measured += 1
         values = {name: row[name] if is_number(row[name]) else None for name in MEASURES}
         self.refused += bool(failures(values, self.limits))

@@ -1,16 +1,15 @@
 """An expressive corpus from its archive to its folder: read, measure, choose, finish, write."""
 
-import hashlib
 import io
 import json
 import math
 import time
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import soundfile
 from datasets import DatasetInfo
@@ -48,7 +47,16 @@ from dailytalk_contiguous.run.clip_plan import (
     settings_of_stages,
 )
 from dailytalk_contiguous.run.events import Account, Journal
-from dailytalk_contiguous.run.outputs import ABOUT_CORPUS, REJECTS, RUN, models_of, read_run, rejects_by_reason
+from dailytalk_contiguous.run.outputs import (
+    ABOUT_CORPUS,
+    REJECTS,
+    RUN,
+    fingerprint_of,
+    models_of,
+    read_run,
+    rejects_by_reason,
+    stage_record,
+)
 from dailytalk_contiguous.run.passes import Pass, Passes, RunOptions, refuse_mixing, refuse_unwritable
 from dailytalk_contiguous.run.shard import Progress
 from dailytalk_contiguous.shards import ShardIndex, chain_of, drop_stale, group, read_rows
@@ -60,7 +68,7 @@ from dailytalk_contiguous.sources.corpora.registry import (
     options_of,
 )
 from dailytalk_contiguous.stages.base import Stage
-from dailytalk_contiguous.store.files import inside, json_text, write_bytes, write_text
+from dailytalk_contiguous.store.files import inside, json_document, json_text, write_bytes, write_text
 from dailytalk_contiguous.store.owned_folder import OwnedFolder, file_name, mark, written_before
 
 # A corpus of clips as a run takes it: usable rows, and why the others are none.
@@ -143,9 +151,6 @@ def _on_disk(row: Row, out: Path) -> dict[str, Any]:
 #: Corpora that can be laid out, and the source of their conversations.
 LAID_OUT = {"dailytalk": "dailytalk_conversations"}
 
-#: What is known of the corpus, in the folder; not a transcript's name.
-ABOUT = ABOUT_CORPUS
-
 
 @dataclass(frozen=True)
 class WrittenConversations:
@@ -167,7 +172,7 @@ def write_conversations(
         raise DailytalkError(f"the clips of {name} make no conversations", f"this is for {', '.join(LAID_OUT)}")
     if out.resolve().is_relative_to(source.resolve()):
         raise DailytalkError(f"--out {as_text(out)!r} lies in the corpus", "choose a folder outside of it")
-    target = OwnedFolder(out, "conversations", (ABOUT, REJECTS))
+    target = OwnedFolder(out, "conversations", (ABOUT_CORPUS, REJECTS))
     rejects: list[Reject] = []
     counted = []
     for row in corpus_rows(LAID_OUT[name], source, seed=seed, follow_links=follow_links):
@@ -179,18 +184,17 @@ def write_conversations(
         turns = [cue | said for cue, said in zip(row["given"], row["said"], strict=True)]
         for turn in turns:
             del turn["words"]
-        target.write(f"{stem}.wav", lambda file, data=encoded: _put(file, data))  # type: ignore[misc]
+        target.write_bytes(f"{stem}.wav", encoded)
         target.write_text(f"{stem}.json", json_text({"utterances": turns}))
     info, counts = corpus_info(name), count_check(LAID_OUT[name], counted)
-    about = {"name": name, "licence": info.license, "citation": info.citation, "homepage": info.homepage}
-    about |= {"seed": seed, "count_check": counts}
-    lines = [json.dumps(reject.as_dict(), ensure_ascii=False) + "\n" for reject in rejects]
-    target.finish({REJECTS: "".join(lines), ABOUT: json.dumps(about, ensure_ascii=False, indent=1) + "\n"})
+    about = _about(name, info) | {"seed": seed, "count_check": counts}
+    lines = [json_text(reject.as_dict()) for reject in rejects]
+    target.finish({REJECTS: "".join(lines), ABOUT_CORPUS: json_document(about)})
     return WrittenConversations(len(counted) - len(rejects), rejects, counts)
 
 
-def _put(file: BinaryIO, data: bytes) -> None:
-    file.write(data)
+def _about(name: str, info: DatasetInfo) -> dict[str, Any]:
+    return {"name": name, "licence": info.license, "citation": info.citation, "homepage": info.homepage}
 
 
 # The training folder of an expressive corpus: moshi-finetune's layout, with what is known of a clip beside it.
@@ -315,7 +319,7 @@ def _shown(value: Any) -> Any:
 # comes last, so that what it tells is there.
 
 
-#: Folder of the WAV files inside a work folder.
+#: The training folder inside a work folder.
 DATA = "data"
 
 #: Columns of the finished clips whose values are counted.
@@ -337,27 +341,21 @@ def write_corpus_outputs(
 ) -> dict[str, Any]:
     """Write what is not there yet, from the shards `paths` of finished clips, and return what run.json holds."""
     before = read_run(out) or {}
-    fingerprint = _fingerprint(paths, text_conditions)
+    fingerprint = fingerprint_of(paths, text_conditions, code_digest(export_clips))
     if before.get("fingerprint") != fingerprint or not is_complete(out / DATA):
         export_clips(paths, out / DATA, text_conditions)
-    told = "".join(json.dumps(reject.as_dict(), ensure_ascii=False) + "\n" for reject in rejects)
+    told = "".join(json_text(reject.as_dict()) for reject in rejects)
     if not (out / REJECTS).is_file() or inside(out, REJECTS).read_text(encoding="utf-8") != told:
         write_text(out / REJECTS, told)
     counts, hours = _counted(paths)
     record = {
         **about,
         "kind": "corpus",
-        "corpus": {
-            "name": read.name,
-            "licence": read.info.license,
-            "citation": read.info.citation,
-            "homepage": read.info.homepage,
-            "description": read.info.description,
-        },
+        "corpus": _about(read.name, read.info) | {"description": read.info.description},
         "version": version("dailytalk-contiguous"),
         "packages": {name: version(name) for name in PACKAGES},
         "models": models_of(stages),
-        "stages": [_stage(stage) for stage in stages],
+        "stages": [stage_record(stage) for stage in stages],
         "count_check": read.counts,
         "counts": {
             "read": len(read.rows) + len(read.problems),
@@ -373,7 +371,7 @@ def write_corpus_outputs(
         "fingerprint": fingerprint,
     }
     if before != json.loads(json.dumps(record)):
-        write_text(out / RUN, json.dumps(record, indent=1, ensure_ascii=False) + "\n")
+        write_text(out / RUN, json_document(record))
     return record
 
 
@@ -418,18 +416,6 @@ def _balance(planned: PlannedClips, paths: Sequence[Path]) -> dict[str, Any] | N
             for one in found.shortfalls
         ],
     }
-
-
-def _stage(stage: Stage) -> dict[str, Any]:
-    settings = {setting.name: getattr(stage, setting.name) for setting in fields(stage)}  # type: ignore[arg-type]
-    return {"name": stage.name, "digest": stage.digest, "settings": settings}
-
-
-def _fingerprint(paths: Sequence[Path], text_conditions: bool) -> str:
-    """Changes whenever the training folder would."""
-    files = [(path.name, path.stat().st_mtime_ns) for path in paths]
-    told = [files, text_conditions, code_digest(export_clips)]
-    return hashlib.sha256(json.dumps(told).encode()).hexdigest()[:20]
 
 
 # An expressive corpus, from its files to finished clips and a training folder: one run of it.

@@ -286,7 +286,6 @@ class Journal:
             self._write(STARTED, **where, **self._about, plan=told)
 
     def made(self, made: "ShardReport") -> None:
-        """Tell of a shard that is on disk."""
         self._done += 1
         self.forecast.made(made.path, made.stage_audio)
         self._audio += made.audio_seconds

@@ -24,8 +24,16 @@ from dailytalk_contiguous.shards import Entry, ShardIndex, audio_digest, chain_o
 from dailytalk_contiguous.sources.people import People
 from dailytalk_contiguous.sources.recordings import shortened
 from dailytalk_contiguous.stages.base import Stage
-from dailytalk_contiguous.stages.script import PROSODY_BUCKETS, number, transcript_line
-from dailytalk_contiguous.store.files import inside, write_atomically, write_lines, write_text
+from dailytalk_contiguous.stages.script import described, number, transcript_line
+from dailytalk_contiguous.store.files import (
+    inside,
+    json_document,
+    json_text,
+    sha256_of,
+    write_atomically,
+    write_lines,
+    write_text,
+)
 from dailytalk_contiguous.store.owned_folder import EDITED, MADE_FROM, made_from, mark
 
 # transcript.jsonl: one line an utterance, for people and for tools that came before this one.
@@ -61,11 +69,6 @@ def lines(row: Mapping[str, Any], first_id: int = 0, people: People = NOBODY) ->
         if people and (person := people.get((row["recording_id"], line["channel"]))):
             line |= {name: value for name, value in person._asdict().items() if value}
         yield line
-
-
-def to_json(line: Mapping[str, Any]) -> str:
-    """A line as JSON, with its line break."""
-    return json.dumps(line, ensure_ascii=False, allow_nan=False) + "\n"
 
 
 # What a finished run leaves beside its shards: transcript.jsonl, rejects.jsonl and run.json.
@@ -162,6 +165,11 @@ class Results:
         notes = row["notes"][: max(0, NOTES_KEPT - len(self.notes))]
         self.notes += [{"conversation_id": row["conversation_id"], "note": note} for note in notes]
 
+    def measured(self, stage: Stage) -> dict[str, float | None]:
+        """Wall seconds of a stage, and how many of them a second of audio took."""
+        seconds, audio = self.seconds.get(stage.name, 0.0), self.audio.get(stage.name, 0.0)
+        return {"seconds": round(seconds, 3), "realtime_factor": round(seconds / audio, 5) if audio else None}
+
     def rejected_record(self) -> dict[str, float]:
         """How many conversations were rejected, and their seconds, beside all of them, as run.json has it."""
         return {name: round(value, 3) for name, value in self.rejected.items()}
@@ -198,8 +206,8 @@ def write_outputs(
         # Nobody edited it: it is what this run would write, from a run that was killed before it wrote run.json.
         target.replace(out / TRANSCRIPT)
         target, edited = out / TRANSCRIPT, False
-    rejects = [to_json(reject.as_dict()) for reject in results.rejects]
-    write_lines(out / REJECTS, [*rejects, *_spoken_rejects(out)])
+    rejects = [json_text(reject.as_dict()) for reject in results.rejects]
+    write_lines(out / REJECTS, [*rejects, *_rejects_before(out, spoken=True)])
     record = _record(results, len(problems), about) | {
         "transcript": target.name,
         "transcript_sha256": before.get("transcript_sha256") if edited and before else digest.hexdigest(),
@@ -207,9 +215,15 @@ def write_outputs(
     }
     if before and "speak" in before:
         record["speak"] = before["speak"]
-    write_text(out / RUN, json.dumps(record, indent=1, ensure_ascii=False) + "\n")
+    write_text(out / RUN, json_document(record))
     (out / _OURS).unlink(missing_ok=True)
     return record
+
+
+def fingerprint_of(paths: Sequence[Path], *parts: Any) -> str:
+    """Changes whenever what is made from shards and `parts` would."""
+    files = [(path.name, path.stat().st_mtime_ns) for path in paths]
+    return hashlib.sha256(json.dumps([files, *parts]).encode()).hexdigest()[:20]
 
 
 def rejects_by_reason(out: Path) -> int:
@@ -237,15 +251,20 @@ def note_stop(out: Path, kind: str, command: str, error: BaseException, money: M
     stop = {"run": kind, "command": command, "reason": reason, "money": dict(money)}
     # A full disk may be why the run stops, and is what has to be said then.
     with suppress(OSError):
-        write_text(
-            out / RUN, json.dumps((read_run(out) or {}) | {"stopped": stop}, indent=1, ensure_ascii=False) + "\n"
-        )
+        write_text(out / RUN, json_document((read_run(out) or {}) | {"stopped": stop}))
 
 
 def models_of(stages: Sequence[Stage]) -> dict[str, dict[str, Any]]:
     """The models of stages by role, each with its name and licence, as run.json has them."""
     models = {role: model for stage in stages for role, model in stage.models().items()}
     return {role: {"name": model, **licence_of(model)._asdict()} for role, model in models.items()}
+
+
+def stage_record(stage: Stage, measured: Mapping[str, Any] = {}) -> dict[str, Any]:
+    """A stage as run.json has it, with what was measured of it."""
+    inner: Any = getattr(stage, "stage", stage)
+    settings = {setting.name: getattr(inner, setting.name) for setting in fields(inner)}
+    return {"name": stage.name, **measured, "digest": stage.digest, "settings": settings}
 
 
 def _ours(out: Path, before: Mapping[str, Any] | None) -> set[str]:
@@ -255,11 +274,9 @@ def _ours(out: Path, before: Mapping[str, Any] | None) -> set[str]:
     return {*noted, (before or {}).get("transcript_sha256", "")}
 
 
-def _spoken_rejects(out: Path) -> list[str]:
-    """The lines of rejects.jsonl that `dailytalk speak` wrote."""
-    if not (out / REJECTS).is_file():
-        return []
-    return [to_json(reject) for reject in rejects_in(out) if reject["stage"] in SPOKEN_STAGES]
+def _rejects_before(out: Path, spoken: bool) -> list[str]:
+    """The lines of rejects.jsonl that `dailytalk speak` wrote, or all others."""
+    return [json_text(reject) for reject in rejects_in(out) if (reject["stage"] in SPOKEN_STAGES) == spoken]
 
 
 def rejects_in(out: Path) -> Iterator[dict[str, str]]:
@@ -286,12 +303,6 @@ def _tag_outputs_stand(out: Path, record: Mapping[str, Any]) -> bool:
     return named in (TRANSCRIPT, NEW_TRANSCRIPT) and all((out / str(name)).is_file() for name in names)
 
 
-def sha256_of(path: Path) -> str:
-    """SHA-256 of a file, in hexadecimal."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
 def _noted(pieces: Iterator[str], digest: Any, out: Path, there: str | None) -> Iterator[str]:
     """The pieces of a transcript as they are; after the last its digest is noted, before the file has its name.
 
@@ -310,7 +321,7 @@ def _transcript(index: ShardIndex, paths: Sequence[Path], results: Results, peop
         for name, entry in index.of(path).items():
             if results.add(entry):
                 row = rows[name]
-                yield from map(to_json, lines(row, results.tally.total.utterances, people))
+                yield from map(json_text, lines(row, results.tally.total.utterances, people))
                 results.add_tagged(row)
 
 
@@ -336,7 +347,7 @@ def _record(results: Results, n_problems: int, about: Mapping[str, Any]) -> dict
         "version": version("dailytalk-contiguous"),
         "packages": {name: version(name) for name in PACKAGES},
         "models": models_of(results.stages),
-        "stages": [_stage_record(stage, results) for stage in results.stages],
+        "stages": [stage_record(stage, results.measured(stage)) for stage in results.stages],
         "counts": {
             "conversations": tally.total.conversations,
             "utterances": tally.total.utterances,
@@ -356,30 +367,12 @@ def _record(results: Results, n_problems: int, about: Mapping[str, Any]) -> dict
     }
 
 
-def _stage_record(stage: Stage, results: Results) -> dict[str, Any]:
-    seconds, audio = results.seconds.get(stage.name, 0.0), results.audio.get(stage.name, 0.0)
-    inner: Any = getattr(stage, "stage", stage)
-    return {
-        "name": stage.name,
-        "seconds": round(seconds, 3),
-        "realtime_factor": round(seconds / audio, 5) if audio else None,
-        "digest": stage.digest,
-        "settings": {setting.name: getattr(inner, setting.name) for setting in fields(inner)},
-    }
-
-
 def _tag_fingerprint(
     paths: Sequence[Path], stages: Sequence[Stage], problems: Sequence[Reject], people: People
 ) -> str:
-    """Changes whenever the files would."""
-    told = [
-        chain_of(stages)[-1],
-        [(path.name, path.stat().st_mtime_ns) for path in paths],
-        [problem.as_dict() for problem in problems],
-        sorted((*key, *person) for key, person in people.items()),
-        code_digest(write_outputs),
-    ]
-    return hashlib.sha256(json.dumps(told).encode()).hexdigest()[:20]
+    rejects = [problem.as_dict() for problem in problems]
+    named = sorted((*key, *person) for key, person in people.items())
+    return fingerprint_of(paths, chain_of(stages)[-1], rejects, named, code_digest(write_outputs))
 
 
 # What `dailytalk speak` leaves beside its shards: sound files, transcript_shifted.jsonl, rejects, the record.
@@ -424,7 +417,8 @@ def write_spoken(
     entries = {path: index.of(path) for path in paths}
     if any(not entry.reject for told in entries.values() for entry in told.values()):
         mark(out / AUDIO, "audio")
-    fingerprint = _speak_fingerprint(paths, stages, rejects)
+    failed = [reject.as_dict() for reject in rejects]
+    fingerprint = fingerprint_of(paths, chain_of(stages)[-1:], failed, code_digest(write_spoken))
     before = (read_run(out) or {}).get("speak", {})
     if before.get("fingerprint") == fingerprint and fits(before, _RECORD) and _speak_outputs_stand(out, entries):
         record = {**before, **about}
@@ -432,7 +426,7 @@ def write_spoken(
         record = {**about, **_written(out, entries, stages, rejects), "fingerprint": fingerprint}
     whole = (read_run(out) or {}) | ({"source": dict(source)} if source else {}) | {"speak": record}
     whole.pop("stopped", None)
-    write_text(out / RUN, json.dumps(whole, indent=1, ensure_ascii=False) + "\n")
+    write_text(out / RUN, json_document(whole))
     return record
 
 
@@ -460,11 +454,12 @@ def _written(
                 tally.add(rows[name])
                 for line in shifted(rows[name], first):
                     first += 1
-                    yield to_json(line)
+                    yield json_text(line)
 
     write_lines(out / SHIFTED, lines())
     _drop_stale(out / AUDIO, wanted)
-    write_lines(out / REJECTS, _all_rejects(out, results.rejects))
+    ours = [json_text(reject.as_dict()) for reject in results.rejects]
+    write_lines(out / REJECTS, [*_rejects_before(out, spoken=False), *ours])
     statuses = {name.replace("-", "_"): n for name, n in tally.statuses.items()}
     counts = {name: getattr(tally.total, name) for name in ("conversations", "utterances", "words")}
     return {
@@ -485,7 +480,7 @@ def bytes_to_write(out: Path, index: ShardIndex, paths: Sequence[Path]) -> int:
     for path in paths:
         entries = index.of(path)
         for name, row in read_rows(path, [column for column in BUILT if column != "audio"]).items():
-            found += sum(len(to_json(line).encode()) for line in shifted(row))
+            found += sum(len(json_text(line).encode()) for line in shifted(row))
             if not _stands(out, name, entries[name]):
                 found += _WAV_HEADER + _FRAME * round(row["duration"] * row["sample_rate"])
     return found
@@ -510,19 +505,7 @@ def shifted(row: Row, first_id: int = 0) -> Iterator[dict[str, Any]]:
             "start": start,
             "end": end,
             "duration": None if start is None else round(end - start, 4),
-            "vad": {name: number(utterance[name], 4) for name in AFFECT},
-            "features": {name: number(utterance[name], 5) for name in PROSODY},
-            "vad_bucket": {name: utterance[f"{name}_bucket"] for name in AFFECT},
-            "prosody_bucket": {name: utterance[f"{name}_bucket"] for name in PROSODY_BUCKETS},
-            "tag": utterance["tag"],
-            "text_raw": utterance["text_raw"],
-            "text": utterance["text"],
-            "tagged_text": utterance["tagged_text"],
-            "utterance_id": utterance["utterance_id"],
-            "conversation_id": row["conversation_id"],
-            "speaker": utterance["speaker"],
-            "rule": utterance["rule"],
-            "kind": utterance["kind"],
+            **described(row["conversation_id"], utterance.__getitem__),
             "language": utterance.get("language"),
             "confidence": number(utterance.get("confidence"), 4),
             "models": utterance.get("models"),
@@ -549,17 +532,6 @@ def shifted(row: Row, first_id: int = 0) -> Iterator[dict[str, Any]]:
 def wav_path(out: Path, conversation_id: str) -> Path:
     """Where the sound of a conversation lies; an id that is too long for the name of a file is shortened."""
     return out / AUDIO / f"{shortened(conversation_id)}{EDITED}"
-
-
-def _speak_fingerprint(paths: Sequence[Path], stages: Sequence[Stage], rejects: Sequence[Reject]) -> str:
-    """Changes whenever the files would."""
-    told = [
-        chain_of(stages)[-1:],
-        [(path.name, path.stat().st_mtime_ns) for path in paths],
-        [reject.as_dict() for reject in rejects],
-        code_digest(write_spoken),
-    ]
-    return hashlib.sha256(json.dumps(told).encode()).hexdigest()[:20]
 
 
 def _speak_outputs_stand(out: Path, entries: Mapping[Path, Mapping[str, Entry]]) -> bool:
@@ -611,12 +583,3 @@ def _rejected(row: Row) -> Iterator[Reject]:
                 utterance["reason"],
                 "the original voice is kept there, flagged",
             )
-
-
-def _all_rejects(out: Path, own: Sequence[Reject]) -> Iterator[str]:
-    """The rejects of the first half as they stand, then ours."""
-    for before in rejects_in(out):
-        if before["stage"] not in SPOKEN_STAGES:
-            yield to_json(before)
-    for reject in own:
-        yield to_json(reject.as_dict())

@@ -118,7 +118,7 @@ def test_transcript_of_a_killed_run_is_ours_to_settings_that_differ_from_it(
 ) -> None:
     first = results(out)
     with monkeypatch.context() as patch:
-        patch.setattr(outputs, "write_text" if step == "record" else "_spoken_rejects", _killed)
+        patch.setattr(outputs, "write_text" if step == "record" else "_rejects_before", _killed)
         with pytest.raises(KeyboardInterrupt):
             run(out.parent / "in", out, seed)
     assert (out / "transcript.jsonl").read_bytes() != first["transcript"]
@@ -139,7 +139,7 @@ def test_transcript_of_a_killed_run_is_ours_to_settings_that_differ_from_it(
     assert not [path.name for path in out.iterdir() if path.name.startswith((".", "transcript.new"))]
 
 
-def _killed(*given: Any) -> Any:
+def _killed(*given: Any, **named: Any) -> Any:
     raise KeyboardInterrupt
 
 
@@ -147,7 +147,7 @@ def test_edit_of_a_transcript_that_a_killed_run_left_is_an_edit(
     out: Path, seed: TagSettings, settings: TagSettings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as patch:
-        patch.setattr(outputs, "_spoken_rejects", _killed)
+        patch.setattr(outputs, "_rejects_before", _killed)
         with pytest.raises(KeyboardInterrupt):
             run(out.parent / "in", out, seed)
     edited = edit(out)

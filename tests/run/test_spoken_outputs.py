@@ -17,7 +17,7 @@ from recordings import read_lines, state
 from scripted import SHORT, folder, say, settings, talk, write_transcript
 
 from dailytalk_contiguous.core.errors import Reject
-from dailytalk_contiguous.run.outputs import _spoken_rejects, bytes_to_write, shifted, write_spoken
+from dailytalk_contiguous.run.outputs import bytes_to_write, shifted, write_spoken
 from dailytalk_contiguous.shards import METADATA_KEY, ShardIndex, read_rows
 from dailytalk_contiguous.stages.base import Stage
 
@@ -174,7 +174,6 @@ def test_each_half_keeps_what_the_other_rejected(tmp_path: Path) -> None:
         assert read_lines(tmp_path / "rejects.jsonl") == [tagged.as_dict(), own.as_dict()]
         whole = json.loads((tmp_path / "run.json").read_text())
         assert whole == {"counts": {"recordings": 1}, "speak": record}
-    assert [json.loads(line) for line in _spoken_rejects(tmp_path)] == [own.as_dict()]
     assert not (tmp_path / "audio").exists()  # there is no sound
     write_spoken(tmp_path, ShardIndex(tmp_path / "dataset"), [], [], [], {"money": {}})
     assert read_lines(tmp_path / "rejects.jsonl") == [tagged.as_dict()]
