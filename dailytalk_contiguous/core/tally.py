@@ -190,15 +190,8 @@ class Sum:
     copied: float = 0.0
 
     def add(self, other: "Sum") -> None:
-        self.conversations += other.conversations
-        self.utterances += other.utterances
-        self.words += other.words
-        self.seconds += other.seconds
-        self.copies += other.copies
-        self.seen += other.seen
-        self.left += other.left
-        self.right += other.right
-        self.copied += other.copied
+        for name in self.__slots__:
+            setattr(self, name, getattr(self, name) + getattr(other, name))
 
 
 def total(sums: Iterable[Sum]) -> Sum:

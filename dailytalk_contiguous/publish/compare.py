@@ -88,10 +88,7 @@ class Changes:
         """The numbers, for a manifest."""
         return {
             "previous": self.previous,
-            "added": len(self.added),
-            "removed": len(self.removed),
-            "changed": len(self.changed),
-            "moved": len(self.moved),
+            **{name: len(getattr(self, name)) for name in ("added", "removed", "changed", "moved")},
             "fields": dict(sorted(self.fields.items())),
             "broken": self.broken,
             "columns": self.columns,

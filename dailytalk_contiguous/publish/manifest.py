@@ -99,12 +99,8 @@ def manifest(packed: Packed, tag: str | None, changes: Mapping[str, Any]) -> dic
             for config, files in files_of.items()
         },
         "files": {
-            file.name: {
-                "sha256": file.sha256,
-                "size": file.size,
-                "rows": file.rows,
-                "seconds": round(file.seconds, 3),
-            }
+            file.name: {name: getattr(file, name) for name in ("sha256", "size", "rows")}
+            | {"seconds": round(file.seconds, 3)}
             for file in packed.files
         },
     }

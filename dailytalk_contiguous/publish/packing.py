@@ -3,6 +3,7 @@
 import errno
 import hashlib
 import io
+import itertools
 import json
 import re
 import shutil
@@ -847,44 +848,33 @@ def _jobs(
             parts.setdefault(("utterances", side[finished.id]), []).append(finished)
     for recording in packed:
         parts.setdefault(("source", split_of(recording, side)), []).append(recording)
-    for config, split in ((config, split) for config in CONFIGS for split in SPLITS):
+    for config, split in itertools.product(CONFIGS, SPLITS):
         members = parts.get((config, split))
-        if members:
-            yield from _jobs_of(
-                config, split, members, index, made_by, before.get(f"{config}/{split}"), shard_bytes
-            )
-
-
-def _jobs_of(
-    config: str,
-    split: str,
-    members: Sequence[Member],
-    index: Index,
-    made_by: RowOrigin,
-    before: int | None,
-    shard_bytes: float,
-) -> Iterator[_Job]:
-    sizes = {member.id: _size(member, config, index.bytes_per_second) for member in members}
-    count = shard_count(sizes, sum(sizes.values()), before, shard_bytes)
-    shards: list[list[Member]] = [[] for _ in range(count)]
-    for member in sorted(members, key=lambda member: (position(member.id), member.id)):
-        shards[shard_of(member.id, count)].append(member)
-    about = [
-        _CODE,
-        pa.__version__,
-        soundfile.__libsndfile_version__,
-        str(published_features(config, index.sample_rate, index.items.labelled)),
-        asdict(made_by),
-    ]
-    for number, shard in enumerate(shards):
-        contents = [
-            [member.id, member.identity, member.parts] if isinstance(member, PackedRecording) else member.digest
-            for member in shard
+        if not members:
+            continue
+        sizes = {member.id: _size(member, config, index.bytes_per_second) for member in members}
+        count = shard_count(sizes, sum(sizes.values()), before.get(f"{config}/{split}"), shard_bytes)
+        shards: list[list[Member]] = [[] for _ in range(count)]
+        for member in sorted(members, key=lambda member: (position(member.id), member.id)):
+            shards[shard_of(member.id, count)].append(member)
+        about = [
+            _CODE,
+            pa.__version__,
+            soundfile.__libsndfile_version__,
+            str(published_features(config, index.sample_rate, index.items.labelled)),
+            asdict(made_by),
         ]
-        key = hashlib.sha256(json.dumps([about, contents]).encode()).hexdigest()
-        size = sum(sizes[member.id] for member in shard)
-        name = f"{config}/{split}-{number:05d}-of-{count:05d}.parquet"  # as `Dataset.push_to_hub` writes it
-        yield _Job(name, config, split, tuple(shard), size, key)
+        for number, shard in enumerate(shards):
+            contents = [
+                [member.id, member.identity, member.parts]
+                if isinstance(member, PackedRecording)
+                else member.digest
+                for member in shard
+            ]
+            key = hashlib.sha256(json.dumps([about, contents]).encode()).hexdigest()
+            size = sum(sizes[member.id] for member in shard)
+            name = f"{config}/{split}-{number:05d}-of-{count:05d}.parquet"  # as `Dataset.push_to_hub` writes it
+            yield _Job(name, config, split, tuple(shard), size, key)
 
 
 def _size(member: Member, config: str, bytes_per_second: float) -> float:

@@ -1094,7 +1094,8 @@ def _card(
         contact=settings.contact,
         clips=_clip_facts(folder, after),
     )
-    return render_card(state.card, packed, after, facts, read_run(folder) or {}, _rejects(folder, packed))
+    rejects = [*rejects_in(folder), *(reject.as_dict() for reject in packed.rejects)]
+    return render_card(state.card, packed, after, facts, read_run(folder) or {}, rejects)
 
 
 #: A label that can be written into a line of code.
@@ -1126,7 +1127,3 @@ def push_in_words(changes: dict[str, Any]) -> str:
     if not changes.get("previous"):
         return "first version"
     return count_in_words(changes) or "the same conversations"
-
-
-def _rejects(folder: Path, packed: Packed) -> list[dict[str, str]]:
-    return [*rejects_in(folder), *(reject.as_dict() for reject in packed.rejects)]

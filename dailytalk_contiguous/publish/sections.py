@@ -582,17 +582,13 @@ def _money_of(run: Mapping[str, Any]) -> Mapping[str, Any]:
 # (what trains, copies too, each as often as the manifest names it).
 
 
-#: Along what clips are counted, and how each is named.
-DIMENSIONS = {
-    "corpus": "Corpus",
-    "emotion": "Emotion",
-    "style": "Style",
-    "speaker": "Speaker",
-    "gender": "Gender",
-    "sentence_type": "Sentence type",
-    "length": "Length",
-    "split": "Split",
-}
+#: Labels along which clips are counted.
+DIMENSIONS = ("corpus", "emotion", "style", "speaker", "gender", "sentence_type", "length", "split")
+
+
+def label_title(name: str) -> str:
+    """What a label is called: `Sentence type`."""
+    return name.replace("_", " ").capitalize()
 
 
 @dataclass(frozen=True)
@@ -738,8 +734,8 @@ def dimension_plot(figures: CorpusFigures, name: str) -> BarPlot:
         cells = (part.conversations, part.copies, recorded, length_text(part.seen))
         rows.append(Bar(value, (part.seconds / 3600,), cells, f"{part.conversations:,} · {recorded}"))
     return BarPlot(
-        title=DIMENSIONS[name],
-        head=(DIMENSIONS[name].lower(), f"{figures.unit}s", "copies", "recorded", "seen in training"),
+        title=label_title(name),
+        head=(label_title(name).lower(), f"{figures.unit}s", "copies", "recorded", "seen in training"),
         rows=rows,
         series=[Series("after", "recorded")],
         axis="hours",
@@ -847,15 +843,8 @@ def sources_table(figures: CorpusFigures) -> Table:
 # by what the models rate. Shares are of clips or utterances, never of hours: each of them has a label once.
 
 
-#: Labels that are compared, and how each is named. `act` is what a turn does in its dialogue (DailyTalk).
-LABELS = {
-    "emotion": "Emotion",
-    "style": "Style",
-    "tag": "Tag",
-    "act": "Act",
-    "sentence_type": "Sentence type",
-    "length": "Length",
-}
+#: Labels that are compared. `act` is what a turn does in its dialogue (DailyTalk).
+LABELS = ("emotion", "style", "tag", "act", "sentence_type", "length")
 
 #: Measures that are compared.
 COMPARED = ("seconds", "valence", "arousal", "dominance", "f0_mean", "f0_std", "speech_rate")
@@ -913,8 +902,8 @@ def label_plot(ours: Compared, theirs: Compared, label: str) -> BarPlot:
         values.append((UNKNOWN, unknown))
     units = " and of ".join(dict.fromkeys((ours.unit, theirs.unit)))
     return BarPlot(
-        title=LABELS[label],
-        head=(LABELS[label].lower(), ours.name, theirs.name),
+        title=label_title(label),
+        head=(label_title(label).lower(), ours.name, theirs.name),
         rows=[Bar(value, pair, (percent(pair[0], 1), percent(pair[1], 1))) for value, pair in values],
         series=[Series("after", ours.name), Series("before", theirs.name)],
         axis=f"share of {units}",
