@@ -13,12 +13,7 @@ from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.wording import counted
 from dailytalk_contiguous.publish.items import is_mix, open_items
 from dailytalk_contiguous.publish.listening import JudgedClip, agreement_of, read_test, write_listening_test
-from dailytalk_contiguous.publish.page import (
-    SHOWN,
-    write_corpus_report,
-    write_report,
-    write_version_report,
-)
+from dailytalk_contiguous.publish.page import SHOWN, write_report
 from dailytalk_contiguous.publish.version import Version
 
 # `dailytalk report`: a page to look at and listen to what was made.
@@ -80,30 +75,26 @@ def report(
     if seed is not None and listening_test is None:
         raise DailytalkError("--seed decides nothing without --listening-test", "leave it out")
     other = _other(against, found, listening_test)
-    if isinstance(found, Path) and open_items(found).labelled:
-        if conversations:
-            raise DailytalkError("--conversations goes with conversations, and these are clips", "leave it out")
-        if listening_test is None:
-            _of_clips(found, out, markdown, other, as_json)
-        else:
-            _listening_test(found, out, markdown, listening_test, seed or 0, as_json)
-        return
-    if markdown or listening_test:
+    labelled = isinstance(found, Path) and open_items(found).labelled
+    if labelled and conversations:
+        raise DailytalkError("--conversations goes with conversations, and these are clips", "leave it out")
+    if not labelled and (markdown or listening_test):
         option = "--markdown" if markdown else "--listening-test"
         raise DailytalkError(f"{option} goes with what dailytalk corpus wrote", "leave it out")
-    wanted = chosen_conversations(conversations or [])
-    if isinstance(found, Path):
-        written = write_report(found, out, wanted, other)
-    elif out is None:
-        raise DailytalkError(f"nobody said where the page about {found} goes", "name a file with --out")
+    if isinstance(found, Path) and listening_test is not None:
+        _listening_test(found, out, markdown, listening_test, seed or 0, as_json)
+        return
+    written = write_report(found, out, chosen_conversations(conversations or []), other, markdown)
+    told: dict[str, Any] = {"out": as_text(written.path), "bytes": written.size}
+    if isinstance(found, Path) and labelled:
+        told |= {"clips": written.conversations, "measured": written.measured, "heard": written.shown}
+        unit = "files" if is_mix(found) else f"clips, {written.measured} measured"
+        what = f"{written.conversations} {unit}, {len(written.shown)} with sound"
     else:
-        written = write_version_report(found, out, wanted)
-    if as_json:
-        told = {"out": as_text(written.path), "bytes": written.size, "conversations": written.conversations}
-        print_json(told | {"shown": written.shown})
-    else:
-        shown = f"{len(written.shown)} of {counted(written.conversations, 'conversation')} with sound"
-        say(f"report  {as_text(written.path)} ({written.size / 1e6:.1f} MB, {shown})")
+        told |= {"conversations": written.conversations, "shown": written.shown}
+        what = f"{len(written.shown)} of {counted(written.conversations, 'conversation')} with sound"
+    line = f"report  {told['out']} ({written.size / 1e6:.1f} MB, {what})"
+    print_json(told) if as_json else say(line)
 
 
 def _other(given: str | None, found: Path | Version, listening_test: int | None) -> Path | None:
@@ -118,16 +109,6 @@ def _other(given: str | None, found: Path | Version, listening_test: int | None)
     if not other.is_dir():
         raise DailytalkError(f"--against {given!r} is no folder", "check the path")
     return other
-
-
-def _of_clips(folder: Path, out: Path | None, markdown: Path | None, other: Path | None, as_json: bool) -> None:
-    report = write_corpus_report(folder, out, markdown, other)
-    told: dict[str, object] = {"out": as_text(report.path), "bytes": report.size, "clips": report.clips}
-    told |= {"measured": report.measured, "heard": report.heard}
-    unit = "files" if is_mix(folder) else f"clips, {report.measured} measured"
-    shown = f"{report.clips} {unit}, {len(report.heard)} with sound"
-    line = f"report  {as_text(report.path)} ({report.size / 1e6:.1f} MB, {shown})"
-    print_json(told) if as_json else say(line)
 
 
 def _listening_test(

@@ -30,6 +30,9 @@ MOST_BYTES, MOST_LINE_BYTES = 64 << 20, 8 << 20
 #: Bytes of a document that we wrote ourselves, which grows with the corpus: about 100,000 conversations.
 MOST_OWN_BYTES = 512 << 20
 
+#: Seconds; no recording lasts so long.
+LATEST = 1e9
+
 #: Integers that fit into a column of Arrow, and the digits of the longest of them with its sign.
 _INTEGERS, _MOST_DIGITS = range(-(1 << 63), 1 << 63), 20
 

@@ -7,10 +7,13 @@ of one utterance with labels, so that what is shown of conversations can be show
 
 import json
 import math
+from array import array
 from collections import Counter, defaultdict
 from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
+
+import numpy as np
 
 from dailytalk_contiguous.core import turns
 from dailytalk_contiguous.core.documents import expect, fits, is_number, parse_json
@@ -88,7 +91,6 @@ class Histogram:
 
     @property
     def n(self) -> int:
-        """How many values were counted."""
         return self.counts.total()
 
     def quantile(self, share: float) -> float:
@@ -156,7 +158,6 @@ class CountGrid:
 
     @property
     def n(self) -> int:
-        """How many pairs were counted."""
         return self.counts.total()
 
     def points(self) -> Iterator[tuple[float, float, int]]:
@@ -173,7 +174,7 @@ class Sum:
         conversations: of clips: recorded clips.
         utterances, words: in these; of a voice or a tag, the utterances that have it.
         seconds: of audio; of what utterances have, of speech.
-        copies: augmented copies of clips, which count nowhere above.
+        copies, copied: augmented copies of clips, which count nowhere above, and their seconds.
         seen: seconds that are seen in training: of clips and copies, each as often as it is listed.
         left, right: seconds of speech on each channel.
     """
@@ -186,17 +187,11 @@ class Sum:
     seen: float = 0.0
     left: float = 0.0
     right: float = 0.0
+    copied: float = 0.0
 
     def add(self, other: "Sum") -> None:
-        """Add another one to it."""
-        self.conversations += other.conversations
-        self.utterances += other.utterances
-        self.words += other.words
-        self.seconds += other.seconds
-        self.copies += other.copies
-        self.seen += other.seen
-        self.left += other.left
-        self.right += other.right
+        for name in self.__slots__:
+            setattr(self, name, getattr(self, name) + getattr(other, name))
 
 
 def total(sums: Iterable[Sum]) -> Sum:
@@ -236,6 +231,31 @@ class TurnTaking:
         self.seconds += seconds
 
 
+class Purchases:
+    """What was paid, each purchase counted once however often its line is said.
+
+    Takes 16 bytes an utterance that cost something (57 while they are summed), because a corpus has millions: a
+    purchase is known by 64 bits of its key. Ten million of these all differ but for one case in 300,000.
+    """
+
+    def __init__(self) -> None:
+        self._keys, self._costs = array("q"), array("d")
+
+    def add(self, key: str | None, cost: float) -> None:
+        """Count a purchase in USD by its key in the cache; one without a key is another each time."""
+        self._keys.append(hash(key or ("without a key", len(self._keys))))
+        self._costs.append(cost)
+
+    @property
+    def total(self) -> float:
+        """USD in all."""
+        _, first = np.unique(np.asarray(self._keys), return_index=True)
+        return math.fsum(np.asarray(self._costs)[first])
+
+
+#: Measures of a timeline of which the mean is shown, and what they are where nothing could change.
+TIMELINE_MEANS = {"offset_distance": 0.0, "overlap_kept": 1.0, "duration_ratio": 1.0}
+
 #: Sides of a cell of valence and arousal, and of lengths in seconds, with the last length.
 AFFECT_CELL, LENGTH_CELL, LENGTH_LIMIT = 0.04, 0.5, 12.0
 
@@ -246,7 +266,7 @@ UNKNOWN, LEFT_AS_RECORDED = "unknown", "left as recorded"
 
 #: Labels of a clip; those of an utterance are tag, style, sentence type, length and speaker or voice.
 _CLIP_LABELS = (
-    *("corpus", "emotion", "style", "tag", "act", "speaker", "gender"),
+    *("corpus", "emotion", "style", "style_source", "tag", "act", "speaker", "gender"),
     *("sentence_type", "length", "split", "language", "licence"),
 )
 
@@ -260,15 +280,17 @@ class Tally:
         total: all of it. heard: utterances that can be heard (dropped ones can't), with seconds of speech.
         by: of each label, a sum for each of its values. Conversations have `language`, and `split` where one is
             known. Utterances that can be heard have `tag`, `style`, `sentence_type`, `length`, and `speaker` or,
-            where they were synthesised, `voice`. Clips have these, and `corpus`, `emotion`, `act`, `gender` and
-            `licence`.
+            where they were synthesised, `voice`. Clips have these, and `corpus`, `emotion`, `act`, `gender`,
+            `licence`, `style_source` and `affect_source`.
         measures: affect, prosody and `seconds` of utterances.
         affect: valence and arousal by emotion (clips) or tag (utterances).
         before, after: turn-taking as recorded, and as rebuilt.
         durations: of conversations, in whole seconds.
         lengths: recorded and new length of each utterance that was resynthesised. ratios: of both.
+        kinds, recognisers: of utterances. without_text: why utterances have none, without figures.
         reasons: why utterances are not as they should be. rejects: by stage and kind of reason.
-        bought: keys of what was paid for, since two utterances of one cached line were bought once.
+        lost: seconds of the recorded speaker's `speech` and `sound` that the rebuild lost.
+        timeline: the measures of `TIMELINE_MEANS` over conversations.
         splits_of: recorded speakers by name, with the splits in which they are heard.
         models, sources, tools, voices, settings: those of the provenance, with numbers of conversations.
         trained: clips that train, by which a balance is planned. training: seconds of these by emotion.
@@ -289,17 +311,20 @@ class Tally:
     channels: Counter[str] = field(default_factory=Counter)
     statuses: Counter[str] = field(default_factory=Counter)
     word_sources: Counter[str] = field(default_factory=Counter)
+    kinds: Counter[str] = field(default_factory=Counter)
+    recognisers: Counter[str] = field(default_factory=Counter)
+    without_text: Counter[str] = field(default_factory=Counter)
     reasons: LimitedCounter[str] = field(default_factory=LimitedCounter)
     rejects: LimitedCounter[tuple[str, str]] = field(default_factory=LimitedCounter)
     lengths: CountGrid = field(default_factory=lambda: CountGrid(LENGTH_CELL, LENGTH_LIMIT))
     ratios: Histogram = field(default_factory=lambda: Histogram(0.01, nearest=True))
     error_rates: Histogram = field(default_factory=lambda: Histogram(0.01, nearest=True))
-    cost: float = 0.0
-    bought: set[str] = field(default_factory=set)
+    purchases: Purchases = field(default_factory=Purchases)
     n_retried: int = 0
     backchannels: int = 0
     backchannels_kept: int = 0
-    lost_seconds: float = 0.0
+    lost: dict[str, float] = field(default_factory=lambda: {"speech": 0.0, "sound": 0.0})
+    timeline: dict[str, Moments] = field(default_factory=lambda: {name: Moments() for name in TIMELINE_MEANS})
     splits_of: dict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
     models: Counter[Origin] = field(default_factory=Counter)
     sources: Counter[tuple[str | None, str | None]] = field(default_factory=Counter)
@@ -335,17 +360,18 @@ class Tally:
         """Count a finished clip or copy: a row of `core.schema.FINISHED`, with or without audio."""
         copy, trains, seconds = row["augmented_from"] is not None, row["split"] == "train", own_seconds(row)
         seen = seconds * (1.0 if row["weight"] is None else row["weight"]) if trains else 0.0
-        amount = Sum(copies=1, seen=seen) if copy else Sum(1, 1, len(row.get("words") or ()), seconds, seen=seen)
-        labels = {name: row.get(name) for name in _CLIP_LABELS}
+        words, affect = row.get("words") or (), row["affect"] or {}
+        amount = Sum(copies=1, copied=seconds, seen=seen) if copy else Sum(1, 1, len(words), seconds, seen=seen)
+        labels = {name: row.get(name) for name in _CLIP_LABELS} | {"affect_source": affect.get("source")}
         self.total.add(amount)
+        self.word_sources.update(word["source"] or UNKNOWN for word in words)
         self._count(labels, amount)
         if row["speaker"] and row["split"]:
             self.splits_of[row["speaker"]].add(row["split"])
         if copy:
             return
         self.heard.add(amount)
-        affect, prosody = row["affect"] or {}, row["prosody"] or {}
-        self._measure({"seconds": seconds, **affect, **prosody}, row["emotion"])
+        self._measure({"seconds": seconds, **affect, **(row["prosody"] or {})}, row["emotion"])
         if trains:
             self.training[row["emotion"] or UNKNOWN] += seconds
             kind = [row[name] for name in ("emotion", "style", "sentence_type", "length", "speaker")]
@@ -354,6 +380,11 @@ class Tally:
     def add_reject(self, reject: Mapping[str, str]) -> None:
         """Count a line of rejects.jsonl by its stage and the kind of its reason."""
         self.rejects.add((reject["stage"], kind_of(reject["reason"])), (reject["stage"], OTHER_KINDS))
+
+    @property
+    def cost(self) -> float:
+        """USD paid for speech; two utterances of one cached line were bought once."""
+        return self.purchases.total
 
     def all_affect(self) -> CountGrid:
         """Valence and arousal, whatever the emotion or tag."""
@@ -386,15 +417,20 @@ class Tally:
 
     def _count_utterance(self, utterance: Mapping[str, Any]) -> None:
         self.channels[utterance["channel"]] += 1
+        self.kinds[utterance["kind"] or UNKNOWN] += 1
+        if recogniser := (utterance["models"] or {}).get("recogniser"):
+            self.recognisers[recogniser] += 1
+        if utterance["text_reason"]:
+            # Reasons hold figures (`23 words in 0.5 s`); what is counted is their kind.
+            self.without_text[utterance["text_reason"].partition("(")[0].strip()] += 1
         if utterance["status"]:
             self.statuses[utterance["status"]] += 1
         if utterance["reason"]:
             self.reasons.add(kind_of(utterance["reason"]), OTHER_KINDS)
         synthesis = utterance["synthesis"]
         if synthesis:
-            if synthesis["cache_key"] is None or synthesis["cache_key"] not in self.bought:
-                self.bought.add(synthesis["cache_key"])
-                self.cost += synthesis["cost"] if is_number(synthesis["cost"]) else 0.0
+            if is_number(synthesis["cost"]) and synthesis["cost"]:
+                self.purchases.add(synthesis["cache_key"], synthesis["cost"])
             self.n_retried += (synthesis["tries"] or 1) > 1
             self.error_rates.add(synthesis["word_error_rate"])
 
@@ -449,8 +485,13 @@ class Tally:
         timeline = row["timeline"] or {}
         self.backchannels += timeline.get("backchannels") or 0
         self.backchannels_kept += timeline.get("backchannels_kept") or 0
-        lost = (timeline.get("lost_speech_seconds"), timeline.get("lost_sound_seconds"))
-        self.lost_seconds += sum(value for value in lost if is_number(value))
+        for name in self.lost:
+            lost = timeline.get(f"lost_{name}_seconds")
+            self.lost[name] += lost if is_number(lost) else 0.0
+        for name, moments in self.timeline.items() if timeline else ():
+            # A conversation without a change of speaker, or without overlap, has nothing that could be lost.
+            value = timeline.get(name)
+            moments.add(value if is_number(value) else TIMELINE_MEANS[name])
 
     def _count_provenance(self, provenance: Any) -> None:
         record = _provenance(provenance)

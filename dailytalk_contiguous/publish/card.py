@@ -26,6 +26,7 @@ from dailytalk_contiguous.core.licensing import (
 from dailytalk_contiguous.core.schema import CONFIGS, SPLITS
 from dailytalk_contiguous.core.tally import UNKNOWN, Tally
 from dailytalk_contiguous.core.wording import counted, length_text
+from dailytalk_contiguous.publish.items import SMALL
 from dailytalk_contiguous.publish.manifest import DataFile, Packed
 from dailytalk_contiguous.publish.render import (
     Code,
@@ -199,8 +200,14 @@ def update_body(
         for name, text in sections.items()
         if name not in present and name not in sections_before
     ]
-    memory = {"sections": list(dict.fromkeys([*sections_before, *sections])), "values": dict(values)}
-    comment = _comment(memory | ({"contact": contact} if contact else {}))
+    memory: dict[str, Any] = {
+        "sections": list(dict.fromkeys([*sections_before, *sections])),
+        "values": dict(values),
+    }
+    memory |= {"contact": contact} if contact else {}
+    # `>` could end the comment from within.
+    remembered = json.dumps(memory, ensure_ascii=False, sort_keys=True).replace(">", "\\u003e")
+    comment = f"<!-- dailytalk:written {remembered} -->"
     has_comment = _WRITTEN.search(body) is not None
     body = _WRITTEN.sub(lambda _: comment, body, count=1)
     parts = ([f"# {title}"] if not body.strip() else []) + new + ([] if has_comment else [comment])
@@ -208,12 +215,6 @@ def update_body(
         return body
     before = body if not body or body.endswith(line * 2) else body.rstrip("\r\n") + line * 2
     return before + (line * 2).join(parts) + line
-
-
-def _comment(memory: Mapping[str, Any]) -> str:
-    # `>` could end the comment from within.
-    text = json.dumps(memory, ensure_ascii=False, sort_keys=True).replace(">", "\\u003e")
-    return f"<!-- dailytalk:written {text} -->"
 
 
 def _damaged(name: str, problem: str) -> CardDamaged:
@@ -317,12 +318,6 @@ def rewrite(front: str, values: Mapping[str, Any]) -> str:
             lines.append(text)
     lines += [_dump(name, value, line) for name, value in remaining.items() if value is not None]
     return "".join(lines)
-
-
-def with_front(front: str, body: str) -> str:
-    """A card of both parts."""
-    line = "\r\n" if "\r\n" in front else "\n"
-    return f"---{line}{front}---{line}{body}"
 
 
 def _merged_value(old: Any, new: Any, last: Any) -> Any:
@@ -575,12 +570,6 @@ def _note(origin: Origin) -> str:
 
 _T = TypeVar("_T")
 
-#: Columns of `conversations` that are read: all except the audio.
-COLUMNS = (
-    *("conversation_id", "recording_id", "duration", "source_duration", "language", "utterances", "alignments"),
-    *("sounds", "speakers", "timeline", "provenance"),
-)
-
 #: The web page of datasets, even if another server was used for the upload.
 _HOME = "https://huggingface.co/datasets"
 
@@ -678,18 +667,16 @@ def render_card(
         CardDamaged: the markers or the front matter of `old` are damaged.
     """
     tally = Tally()
-    for split, row in version.rows("conversations", COLUMNS):
+    for split, row in version.rows("conversations", SMALL):
         tally.add(row, split)
     for reject in rejects:
         tally.add_reject(reject)
     front, body = divide(old or "")
     memory = written_of(body)
-    values_before, last, contact = (
-        values_of(front),
-        memory.get("values") or {},
-        facts.contact or memory.get("contact"),
-    )
-    origins = _origins(tally)
+    values_before, last = values_of(front), memory.get("values") or {}
+    contact = facts.contact or memory.get("contact")
+    sources = sorted(tally.sources, key=lambda source: (source[0] or "", source[1] or ""))
+    origins = [Origin("source", name or "", licence) for name, licence in sources] + sorted(tally.models)
     values_now = _values(tally, packed, version, facts, origins)
     chosen = [*(LICENCE_KEYS if facts.licence else ()), *(("pretty_name",) if facts.pretty_name else ())]
     values_before |= {key: values_now[key] for key in chosen}
@@ -703,9 +690,11 @@ def render_card(
         {key: value for key, value in values_now.items() if key not in chosen}, values, values_before, last
     )
     new_front = rewrite(front, values)
+    line = "\r\n" if "\r\n" in new_front else "\n"
     template = card_template(CLIPS_CARD if facts.clips else CONVERSATIONS_CARD)
-    new_body = update_body(body, escaped(values["pretty_name"]), _sections(template, filled), written, contact)
-    return Card(with_front(new_front, new_body), assets, against)
+    sections = {name: _tidy(Template(raw).substitute(filled)) for name, raw in sections_of(template).items()}
+    new_body = update_body(body, escaped(values["pretty_name"]), sections, written, contact)
+    return Card(f"---{line}{new_front}---{line}{new_body}", assets, against)
 
 
 def _written(
@@ -736,10 +725,6 @@ CONVERSATIONS_CARD, CLIPS_CARD = "card.md", "clips.md"
 def card_template(name: str = CONVERSATIONS_CARD) -> str:
     """A template of a card: sections between markers, with names of values after dollar signs."""
     return files(__package__).joinpath("assets", name).read_text(encoding="utf-8")
-
-
-def _sections(template: str, values: Mapping[str, str]) -> dict[str, str]:
-    return {name: _tidy(Template(raw).substitute(values)) for name, raw in sections_of(template).items()}
 
 
 def _tidy(section: str) -> str:
@@ -804,12 +789,6 @@ def _plain_bytes(file: DataFile) -> int:
 
 def _size(rows: int) -> str:
     return next((name for power, name in enumerate(_SIZES) if rows < 1000 * 10**power), _SIZES[-1])
-
-
-def _origins(tally: Tally) -> list[Origin]:
-    """Sources first, then models, each in the order of their names."""
-    sources = sorted(tally.sources, key=lambda source: (source[0] or "", source[1] or ""))
-    return [Origin("source", name or "", licence) for name, licence in sources] + sorted(tally.models)
 
 
 def _chosen(values: Mapping[str, Any]) -> list[str]:

@@ -5,7 +5,7 @@ import math
 import os
 import statistics
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence, Sized
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence, Sized
 from dataclasses import asdict, dataclass, field
 from itertools import pairwise
 from pathlib import Path
@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from dailytalk_contiguous.core.audio import blocks, probe, to_uri
 from dailytalk_contiguous.core.documents import (
+    LATEST,
     MOST_OWN_BYTES,
     expect,
     is_number,
@@ -61,7 +62,7 @@ from dailytalk_contiguous.publish.manifest import MANIFEST
 from dailytalk_contiguous.publish.mixture import ABOUT_SHAPE, CLIP_MANIFESTS, most_listed
 from dailytalk_contiguous.publish.version import Version
 from dailytalk_contiguous.run.clip_plan import MEASURED
-from dailytalk_contiguous.run.clips import MANIFESTS
+from dailytalk_contiguous.run.clips import DATA, MANIFESTS
 from dailytalk_contiguous.run.outputs import REJECTS, SHIFTED, TRANSCRIPT, read_run
 from dailytalk_contiguous.run.tagging import TAGGED
 from dailytalk_contiguous.store.files import inside
@@ -93,7 +94,6 @@ class Finding:
     kind: str
 
     def as_dict(self) -> dict[str, str]:
-        """The finding as JSON."""
         return asdict(self)
 
 
@@ -107,10 +107,13 @@ def advice(kind: str, file: str, what: str, remedy: str) -> Finding:
     return Finding("advice", file, what, remedy, kind)
 
 
-def several(examples: Sequence[str], what: str, total: int) -> str:
-    """`3 of 120 words overlap: "yes" at 1.20 s, "no" at 2.00 s, …`"""
-    shown = ", ".join(examples[:2]) + (", …" if len(examples) > 2 else "")
-    return f"{len(examples)} of {total} {what}: {shown}"
+def several(
+    kind: str, file: str, examples: Sequence[str], what: str, total: int, remedy: str, level: Level = "error"
+) -> Iterator[Finding]:
+    """A finding about examples, if there are any: `3 of 120 words overlap: "yes" at 1.20 s, "no" at 2.00 s, …`."""
+    if examples:
+        shown = ", ".join(examples[:2]) + (", …" if len(examples) > 2 else "")
+        yield Finding(level, file, f"{len(examples)} of {total} {what}: {shown}", remedy, kind)
 
 
 # Advice on whether conversations are fit for training a full-duplex model: figures beside what others needed.
@@ -288,6 +291,19 @@ def measure_loudness(audio: dict[str, Any]) -> Loudness:
     return Loudness(info.sample_rate, info.channels, n_samples / info.sample_rate, dbfs, frame / info.sample_rate)
 
 
+def _measured(file: str, audio: Callable[[], dict[str, Any]]) -> Generator[Finding, None, Loudness | None]:
+    """Levels of what `audio` gives; a finding and None where it can't be read."""
+    try:
+        return measure_loudness(audio())
+    except BadInput as problem:
+        yield error("unreadable-audio", file, problem.reason, problem.remedy)
+        return None
+
+
+def _measured_wav(folder: Path, name: str) -> Generator[Finding, None, Loudness | None]:
+    return (yield from _measured(name, lambda: {"bytes": None, "path": to_uri(inside(folder, name))}))
+
+
 # Aligned words, judged as a trainer would use them: in order, audible, inside the audio, one at a time.
 #
 # moshi-finetune finds the words of a window by binary search on their starts, drops those without length, and
@@ -301,9 +317,6 @@ SILENT_SHARE = 0.05
 
 #: Share of the words that the trainer may lose to another in their frame: above it, their times are wrong as well.
 SAME_FRAME_SHARE = 0.05
-
-#: Seconds; no recording lasts so long.
-LATEST = 1e9
 
 _EXPORT_ANEW = "build it again; after edits by hand run `dailytalk speak` and export anew"
 
@@ -332,25 +345,21 @@ def word_findings(file: str, words: Sequence[SaidWord], loudness: Loudness | Non
 def _order_and_text(file: str, words: Sequence[SaidWord]) -> Iterator[Finding]:
     total = len(words)
     backwards = [_quoted_word(after) for before, after in pairwise(words) if after.start < before.start]
-    if backwards:
-        what = several(backwards, "words start before the one in front of them", total)
-        yield error("unsorted-words", file, what, "sort them by start: the trainer loses words that are not")
+    remedy = "sort them by start: the trainer loses words that are not"
+    yield from several(
+        "unsorted-words", file, backwards, "words start before the one in front of them", total, remedy
+    )
     empty = [_quoted_word(word) for word in words if not word.text.strip()]
-    if empty:
-        yield error("empty-word", file, several(empty, "words have no text", total), _EXPORT_ANEW)
+    yield from several("empty-word", file, empty, "words have no text", total, _EXPORT_ANEW)
     short = [_quoted_word(word) for word in words if word.end <= word.start]
-    if short:
-        yield error("zero-length-word", file, several(short, "words have no length", total), _EXPORT_ANEW)
-    overlapping = _overlapping(words)
-    if overlapping:
-        what = several(overlapping, "words begin before the same speaker's last one ends", total)
-        yield error("overlapping-words", file, what, _EXPORT_ANEW)
+    yield from several("zero-length-word", file, short, "words have no length", total, _EXPORT_ANEW)
+    what = "words begin before the same speaker's last one ends"
+    yield from several("overlapping-words", file, _overlapping(words), what, total, _EXPORT_ANEW)
     yield from _same_frame(file, [word for word in words if word.speaker == MAIN])
     for speaker in sorted({word.speaker for word in words}):
         tags = tags_among([word.text for word in words if word.speaker == speaker])
-        if tags:
-            what = several(tags, "words are style tags, which the model would learn to say", total)
-            yield error("tag-among-words", file, what, "align the text without tags")
+        what = "words are style tags, which the model would learn to say"
+        yield from several("tag-among-words", file, tags, what, total, "align the text without tags")
 
 
 def _overlapping(words: Sequence[SaidWord]) -> list[str]:
@@ -371,17 +380,16 @@ def _same_frame(file: str, words: Sequence[SaidWord]) -> Iterator[Finding]:
     lost = [
         _quoted_word(first) for first, after in pairwise(timed) if frame_of(first.start) == frame_of(after.start)
     ]
-    if lost:
-        what = several(lost, "words begin in the same 80 ms frame as the next, and are lost", len(words))
-        say = error if len(lost) > SAME_FRAME_SHARE * len(words) else advice
-        yield say("same-frame", file, what, "export it again with `dailytalk export --format moshi`")
+    level: Level = "error" if len(lost) > SAME_FRAME_SHARE * len(words) else "advice"
+    what = "words begin in the same 80 ms frame as the next, and are lost"
+    remedy = "export it again with `dailytalk export --format moshi`"
+    yield from several("same-frame", file, lost, what, len(words), remedy, level)
 
 
 def _inside(file: str, words: Sequence[SaidWord], loudness: Loudness) -> Iterator[Finding]:
     outside = [_quoted_word(word) for word in words if word.start < 0 or word.end > loudness.seconds + TOLERANCE]
-    if outside:
-        what = several(outside, f"words lie outside the {loudness.seconds:.2f} s of audio", len(words))
-        yield error("word-outside-audio", file, what, _EXPORT_ANEW)
+    what = f"words lie outside the {loudness.seconds:.2f} s of audio"
+    yield from several("word-outside-audio", file, outside, what, len(words), _EXPORT_ANEW)
 
 
 def _energy(file: str, words: Sequence[SaidWord], loudness: Loudness) -> Iterator[Finding]:
@@ -396,10 +404,9 @@ def _energy(file: str, words: Sequence[SaidWord], loudness: Loudness) -> Iterato
     silent = [
         _quoted_word(word) for word in audible if not loudness.has_energy(word.start, word.end, word.channel)
     ]
-    if silent:
-        what = several(silent, "words lie where nothing is heard", len(words))
-        say = error if len(silent) > SILENT_SHARE * len(words) else advice
-        yield say("silent-word", file, what, "run `dailytalk check --snap-words`, or align it again")
+    level: Level = "error" if len(silent) > SILENT_SHARE * len(words) else "advice"
+    remedy = "run `dailytalk check --snap-words`, or align it again"
+    yield from several("silent-word", file, silent, "words lie where nothing is heard", len(words), remedy, level)
 
 
 def _quoted_word(word: SaidWord) -> str:
@@ -472,7 +479,6 @@ def read_plan(folder: Path) -> tuple[TrainerPlan, list[Finding]]:
 
 
 def _source(folder: Path, key: str, value: Any, needed: bool) -> list[Finding]:
-    """What is wrong with one of the two sources."""
     if not value:
         unused = (folder / EVAL).exists() if not needed else True
         return [error("config", CONFIG, f"{key} names nothing", _CORRECT_CONFIG)] if unused else []
@@ -613,12 +619,8 @@ def _file(folder: Path, wav: Path, duration: float, plan: TrainerPlan, contents:
     if not wav.is_file():
         yield error("missing-audio", shown, "the manifest names it, but it isn't there", _EXPORT_AGAIN)
         return
-    loudness: Loudness | None = None
-    try:
-        loudness = measure_loudness({"bytes": None, "path": to_uri(wav)})
-    except BadInput as problem:
-        yield error("unreadable-audio", shown, problem.reason, problem.remedy)
-    else:
+    loudness = yield from _measured(shown, lambda: {"bytes": None, "path": to_uri(wav)})
+    if loudness:
         yield from _moshi_audio(shown, loudness, duration)
         if loudness.channels > 1 and loudness.is_silent(1):
             contents.listening_to_nothing.append(shown)
@@ -805,8 +807,6 @@ _KINDS = {"utterances": "bad-utterance", "alignments": "bad-word", "sounds": "ba
 
 @dataclass
 class _Tally:
-    """Totals and figures of the conversations."""
-
     ids: set[str] = field(default_factory=set)
     figures: dict[str, Figures] = field(default_factory=dict)
     voices: dict[str, float] = field(default_factory=lambda: defaultdict(float))
@@ -868,12 +868,8 @@ def _row(file: str, row: Row, tally: _Tally) -> Iterator[Finding]:
     if row["problem"]:
         yield error(_KINDS.get(row["problem_column"], "bad-row"), file, row["problem"], _SPEAK_AGAIN)
         return
-    loudness: Loudness | None = None
-    try:
-        loudness = measure_loudness(row["audio"])
-    except BadInput as unreadable:
-        yield error("unreadable-audio", file, unreadable.reason, unreadable.remedy)
-    else:
+    loudness = yield from _measured(file, lambda: row["audio"])
+    if loudness:
         yield from _row_audio(file, row, loudness)
     yield from _utterances(file, row)
     yield from _sounds(file, row)
@@ -906,25 +902,19 @@ def _utterances(file: str, row: Mapping[str, Any]) -> Iterator[Finding]:
     utterances = row["utterances"] or []
     ids = [name["utterance_id"] for name in utterances]
     twice = sorted({name for name in ids if ids.count(name) > 1}) if len(set(ids)) < len(ids) else []
-    if twice:
-        yield error("duplicate", file, several(twice, "utterance ids occur twice", len(ids)), _SPEAK_AGAIN)
+    yield from several("duplicate", file, twice, "utterance ids occur twice", len(ids), _SPEAK_AGAIN)
     mute = [
         utterance["utterance_id"]
         for utterance in utterances
         if utterance["status"] == "spoken" and not (utterance["text"] or "").strip()
     ]
-    if mute:
-        yield error(
-            "empty-text", file, several(mute, "utterances were spoken without text", len(ids)), _SPEAK_AGAIN
-        )
+    yield from several("empty-text", file, mute, "utterances were spoken without text", len(ids), _SPEAK_AGAIN)
     wrong = [
         utterance["utterance_id"]
         for utterance in utterances
         if utterance["status"] != "dropped" and not _has_length(utterance)
     ]
-    if wrong:
-        what = several(wrong, "utterances have no length", len(ids))
-        yield error("bad-utterance", file, what, _SPEAK_AGAIN)
+    yield from several("bad-utterance", file, wrong, "utterances have no length", len(ids), _SPEAK_AGAIN)
 
 
 def _sounds(file: str, row: Mapping[str, Any]) -> Iterator[Finding]:
@@ -934,9 +924,8 @@ def _sounds(file: str, row: Mapping[str, Any]) -> Iterator[Finding]:
         for sound in sounds
         if not _has_length(sound) or sound["start"] < 0 or sound["end"] > row["duration"] + DURATION_TOLERANCE
     ]
-    if wrong:
-        what = several(wrong, "sounds have no length or lie outside the audio", len(sounds))
-        yield error("bad-sound", file, what, _SPEAK_AGAIN)
+    what = "sounds have no length or lie outside the audio"
+    yield from several("bad-sound", file, wrong, what, len(sounds), _SPEAK_AGAIN)
 
 
 def _has_length(timed: Mapping[str, Any]) -> bool:
@@ -1019,16 +1008,6 @@ _CSM_AGAIN = "export again with `dailytalk export --format csm`"
 _JMOSHI_AGAIN = "export again with `dailytalk export --format j-moshi`"
 
 
-def is_csm(folder: Path) -> bool:
-    """Whether a folder is laid out for CSM."""
-    return (folder / CONVERSATIONS).is_file()
-
-
-def is_jmoshi(folder: Path) -> bool:
-    """Whether a folder is laid out for J-Moshi."""
-    return (folder / TEXT).is_dir() and (folder / AUDIO).is_dir()
-
-
 def check_csm(folder: Path) -> tuple[list[Finding], dict[str, Any]]:
     """Findings on a folder for CSM, and what is in it: conversations, turns, and hours of each role."""
     findings: list[Finding] = []
@@ -1102,7 +1081,7 @@ def check_jmoshi(folder: Path) -> tuple[list[Finding], dict[str, Any]]:
     """Findings on a folder for J-Moshi, and what is in it: files, hours and words of each speaker."""
     findings: list[Finding] = []
     words: Counter[str] = Counter()
-    seconds = 0.0
+    lengths: list[float] = []
     sounds = {path.stem for path in (folder / AUDIO).glob("*.wav")}
     texts = {path.stem for path in (folder / TEXT).glob("*.json")}
     for name in sorted(sounds - texts):
@@ -1112,26 +1091,27 @@ def check_jmoshi(folder: Path) -> tuple[list[Finding], dict[str, Any]]:
     if not sounds:
         findings.append(error("empty-folder", AUDIO, "it holds no WAV", _JMOSHI_AGAIN))
     for name in sorted(sounds & texts):
-        loudness: Loudness | None = None
-        shown = f"{AUDIO}/{name}.wav"
-        try:
-            loudness = measure_loudness({"bytes": None, "path": to_uri(inside(folder, shown))})
-        except BadInput as problem:
-            findings.append(error("unreadable-audio", shown, problem.reason, problem.remedy))
-        else:
-            seconds += loudness.seconds
-            if loudness.channels != 2:
-                what = f"it has {counted(loudness.channels, 'channel')}, not 2"
-                findings.append(error("not-stereo", shown, what, _JMOSHI_AGAIN))
-        findings += _words(folder, f"{TEXT}/{name}.json", loudness, words)
+        findings += _jmoshi_file(folder, name, words, lengths)
     facts = {
         "kind": "j-moshi",
         "files": len(sounds),
-        "hours": round(seconds / 3600, 4),
+        "hours": round(sum(lengths) / 3600, 4),
         "words": words.total(),
         "words_of_speaker": dict(sorted(words.items())),
     }
     return findings, facts
+
+
+def _jmoshi_file(folder: Path, name: str, words: Counter[str], lengths: list[float]) -> Iterator[Finding]:
+    """Findings on one file; its words and its length are added."""
+    shown = f"{AUDIO}/{name}.wav"
+    loudness = yield from _measured_wav(folder, shown)
+    if loudness:
+        lengths.append(loudness.seconds)
+        if loudness.channels != 2:
+            what = f"it has {counted(loudness.channels, 'channel')}, not 2"
+            yield error("not-stereo", shown, what, _JMOSHI_AGAIN)
+    yield from _words(folder, f"{TEXT}/{name}.json", loudness, words)
 
 
 def _words(folder: Path, shown: str, loudness: Loudness | None, counts: Counter[str]) -> Iterator[Finding]:
@@ -1173,9 +1153,6 @@ def _words(folder: Path, shown: str, loudness: Loudness | None, counts: Counter[
 # read to their end: a header can promise anything.
 
 
-#: The training folder inside the work folder of an expressive corpus.
-CLIPS = "data"
-
 Facts = dict[str, Any]
 
 
@@ -1191,16 +1168,16 @@ def check_folder(path: Path) -> tuple[list[Finding], Facts]:
     """
     if not path.is_dir():
         raise DailytalkError(f"{path} is no folder", "name a work folder, a dataset or a training folder")
-    if is_moshi(path / CLIPS):
-        findings, facts = check_moshi(path / CLIPS)
+    if is_moshi(path / DATA):
+        findings, facts = check_moshi(path / DATA)
         return findings, facts | {"kind": "corpus"}
     if any((path / name).exists() for name in (TRANSCRIPT, SHIFTED, "dataset", "run.json")):
         return _work(path)
     if is_moshi(path):
         return check_moshi(path)
-    if is_csm(path):
+    if (path / CONVERSATIONS).is_file():
         return check_csm(path)
-    if is_jmoshi(path):
+    if (path / TEXT).is_dir() and (path / AUDIO).is_dir():
         return check_jmoshi(path)
     if (path / MEASURED).is_dir():
         raise DailytalkError(
@@ -1239,7 +1216,6 @@ def _work(folder: Path) -> tuple[list[Finding], Facts]:
 
 
 def _tagged(folder: Path) -> Facts:
-    """Counts and hours that were tagged, from the work folder's `run.json`."""
     record = read_run(folder) or {}
     counts, hours = record.get("counts") or {}, record.get("hours") or {}
     facts = {name: counts[name] for name in ("conversations", "utterances") if isinstance(counts.get(name), int)}
@@ -1248,15 +1224,10 @@ def _tagged(folder: Path) -> Facts:
 
 def _recording(folder: Path, wav: Path) -> Iterator[Finding]:
     shown = str(wav.relative_to(folder))
-    try:
-        loudness = measure_loudness({"bytes": None, "path": to_uri(inside(folder, shown))})
-    except BadInput as problem:
-        yield error("unreadable-audio", shown, problem.reason, problem.remedy)
-        return
-    if loudness.channels != 2:
-        yield error(
-            "not-stereo", shown, f"it has {counted(loudness.channels, 'channel')}, not 2", "build it again"
-        )
+    loudness = yield from _measured_wav(folder, shown)
+    if loudness and loudness.channels != 2:
+        what = f"it has {counted(loudness.channels, 'channel')}, not 2"
+        yield error("not-stereo", shown, what, "build it again")
 
 
 def _transcript_lines(path: Path) -> Iterator[Finding]:
@@ -1298,7 +1269,6 @@ def _word_problem(words: Any) -> str | None:
 
 
 def _problem(fields: dict[str, Any]) -> str | None:
-    """Why a line can't be used, or None."""
     if fields.get("channel") not in (*CHANNELS, "mix"):
         return f"its channel is {quoted(fields.get('channel'))}, not left, right or mix"
     if fields.get("status") == "dropped":

@@ -69,6 +69,12 @@ class Changes:
     repacked: bool = False
 
     @property
+    def same_rows(self) -> bool:
+        """Whether both have the same rows, in the same columns and splits."""
+        differences = (self.added, self.removed, self.changed, self.moved, self.broken, self.columns)
+        return not any(differences)
+
+    @property
     def bump(self) -> str:
         """The bump of the version, of `core.changes.BUMPS`."""
         values = any(name.partition(".")[0] != "provenance" for name in self.fields)
@@ -82,10 +88,7 @@ class Changes:
         """The numbers, for a manifest."""
         return {
             "previous": self.previous,
-            "added": len(self.added),
-            "removed": len(self.removed),
-            "changed": len(self.changed),
-            "moved": len(self.moved),
+            **{name: len(getattr(self, name)) for name in ("added", "removed", "changed", "moved")},
             "fields": dict(sorted(self.fields.items())),
             "broken": self.broken,
             "columns": self.columns,

@@ -5,6 +5,7 @@ import math
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -23,9 +24,10 @@ from dailytalk_contiguous.publish.items import (
     Conversation,
     Utterance,
     conversation,
+    words_between,
 )
 from dailytalk_contiguous.publish.splits import Split, as_given, split
-from dailytalk_contiguous.store.files import json_text
+from dailytalk_contiguous.store.files import json_document, json_text
 from dailytalk_contiguous.store.owned_folder import OwnedFolder, file_name
 
 # Cutting long conversations for a trainer's window: in silence of both speakers, and evenly.
@@ -78,6 +80,38 @@ def _silences(busy: Iterable[tuple[float, float]], duration: float) -> list[tupl
 
 def _middle(gap: tuple[float, float]) -> float:
     return (gap[0] + gap[1]) / 2
+
+
+def _exportable(
+    rows: Iterable[Row],
+    sample_rate: int,
+    swap: bool,
+    refuse: Callable[[Conversation], None],
+    rejects: list[Reject],
+) -> Iterator[tuple[Row, Conversation]]:
+    """The rows that can be used, each as a conversation; the others are added to `rejects`.
+
+    `refuse` raises BadInput for what the trainer can't take. Raises DailytalkError for an id that occurs twice.
+    """
+    names = set()
+    for row in rows:
+        name = row["conversation_id"]
+        if name in names:
+            raise DailytalkError(f"the conversation {name!r} occurs twice", "run `dailytalk check` on the dataset")
+        try:
+            item = conversation(row, sample_rate, swap)
+            refuse(item)
+        except BadInput as problem:
+            rejects.append(Reject(name, "export", problem.reason, problem.remedy))
+            continue
+        names.add(name)
+        yield row, item
+
+
+def _refuse_tags(words: Sequence[str], conversation: Conversation) -> None:
+    """Raise BadInput for style tags among words: the model would learn to say them."""
+    if tags := tags_among(words, {utterance.tag for utterance in conversation.utterances}):
+        raise BadInput(f"the style tag {tags[0]} is among its words", "align the text without tags")
 
 
 # Export for moshi-finetune: a training folder that is ready to use.
@@ -173,24 +207,20 @@ def export_moshi(
     about: dict[str, dict[str, Any]] = {}
     pieces: dict[str, list[tuple[str, float]]] = defaultdict(list)
     rejects: list[Reject] = []
-    for row in rows:
-        name = row["conversation_id"]
-        if name in about:
-            raise DailytalkError(f"the conversation {name!r} occurs twice", "run `dailytalk check` on the dataset")
-        try:
-            item = conversation(row, sample_rate, swap)
-            _refuse_unfit_for_moshi(item, both_speakers)
-        except BadInput as problem:
-            rejects.append(Reject(name, "export", problem.reason, problem.remedy))
-            continue
-        about[name] = _about(item) | {"recording": row["recording_id"]}
+    refuse = partial(_refuse_unfit_for_moshi, both_speakers=both_speakers)
+    for row, item in _exportable(rows, sample_rate, swap, refuse, rejects):
+        about[item.id] = _about(item) | {"recording": row["recording_id"]}
         for file, first, last in _pieces(item, max_length):
             _write_piece(target, item, file, first, last, both_speakers, text_conditions, counter, counts)
-            pieces[name].append((f"{AUDIO_FOLDER}/{file}.wav", (last - first) / sample_rate))
+            pieces[item.id].append((f"{AUDIO_FOLDER}/{file}.wav", (last - first) / sample_rate))
     if not about:
         first_reason = f" ({rejects[0].id}: {rejects[0].reason})" if rejects else ""
         raise DailytalkError(f"no conversation could be exported{first_reason}", "build the dataset again")
-    items = [(name, _group(item), item["duration"]) for name, item in about.items()]
+    # On one side stays the kept speaker or, if unknown, all of the recording.
+    items = [
+        (name, str(item["kept_speaker"] or f"recording\0{item['recording']}"), item["duration"])
+        for name, item in about.items()
+    ]
     divided = split(items, eval_share, seed) if sides is None else as_given(items, sides)
     return _finish(target, about, pieces, divided, counts, rejects)
 
@@ -203,25 +233,37 @@ def _finish(
     words: WordCounts,
     rejects: list[Reject],
 ) -> Exported:
-    manifest: dict[str, list[tuple[str, float]]] = {"train": [], "eval": []}
+    lines: dict[str, list[tuple[str, float]]] = {"train": [], "eval": []}
     for name, files in pieces.items():
-        manifest[sides.side[name]] += files
-    duration_sec = window_seconds([length for files in manifest.values() for _, length in files])
-    windows = {side: window_count((length for _, length in manifest[side]), duration_sec) for side in manifest}
-    batch = max(1, min([BATCH, *(count for count in windows.values() if count)]))
+        entries = [(json_text({"path": file, "duration": length}), length) for file, length in files]
+        lines[sides.side[name]] += entries
     facts = {
         name: about[name] | {"split": sides.side[name], "files": [file for file, _ in pieces[name]]}
         for name in about
     }
-    target.write_text(ABOUT, json.dumps(facts, ensure_ascii=False, indent=1) + "\n")
-    manifests = {
-        f"{side}.jsonl": "".join(json_text({"path": file, "duration": length}) for file, length in manifest[side])
-        for side in manifest
-        if manifest[side]
-    }
-    target.finish(manifests | {CONFIG: config_text(target.root, duration_sec, batch, bool(manifest["eval"]))})
-    counts = {side: len(entries) for side, entries in manifest.items()}
+    target.write_text(ABOUT, json_document(facts))
+    windows, duration_sec, batch = finish_training(target, lines, {})
+    counts = {side: len(entries) for side, entries in lines.items()}
     return Exported(counts, windows, sides.disjoint, duration_sec, batch, words, rejects)
+
+
+def finish_training(
+    target: OwnedFolder, lines: Mapping[str, Sequence[tuple[str, float]]], others: Mapping[str, str]
+) -> tuple[dict[str, int], int, int]:
+    """Write the manifests, the configuration and then `others`, and finish the folder.
+
+    `lines` are those of each side, with the seconds of their files. Returns the windows of each side, the seconds
+    of a window, and windows a batch.
+    """
+    duration_sec = window_seconds([seconds for entries in lines.values() for _, seconds in entries])
+    windows = {side: window_count((seconds for _, seconds in lines[side]), duration_sec) for side in lines}
+    batch = max(1, min([BATCH, *filter(None, windows.values())]))
+    manifests = {
+        f"{side}.jsonl": "".join(line for line, _ in entries) for side, entries in lines.items() if entries
+    }
+    config = config_text(target.root, duration_sec, batch, bool(lines["eval"]))
+    target.finish(manifests | {CONFIG: config, **others})
+    return windows, duration_sec, batch
 
 
 def window_seconds(lengths: Sequence[float]) -> int:
@@ -321,11 +363,7 @@ def _write_piece(
     counts: WordCounts,
 ) -> None:
     start, end = first / conversation.sample_rate, last / conversation.sample_rate
-    inside = [
-        word._replace(start=max(word.start, start) - start, end=min(word.end, end) - start)
-        for word in conversation.words
-        if start <= (word.start + word.end) / 2 < end
-    ]
+    inside = words_between(conversation.words, start, end)
     words = _timed_words([word for word in inside if word.main], conversation, start, end, counter, counts)
     if both_speakers:
         words = sorted([*words, *(word for word in inside if not word.main)], key=lambda word: word.start)
@@ -386,10 +424,7 @@ def _refuse_unfit_for_moshi(conversation: Conversation, both_speakers: bool) -> 
     """Raise BadInput for what the trainer would read and learn garbage from."""
     if not any(word.main for word in conversation.words):
         raise BadInput("the main speaker has no words", "check its audio, or export with --swap")
-    texts = [word.text for word in conversation.words if word.main or both_speakers]
-    tags = tags_among(texts, {utterance.tag for utterance in conversation.utterances})
-    if tags:
-        raise BadInput(f"the style tag {tags[0]} is among its words", "align the text without tags")
+    _refuse_tags([word.text for word in conversation.words if word.main or both_speakers], conversation)
 
 
 def _about(conversation: Conversation) -> dict[str, Any]:
@@ -404,11 +439,6 @@ def _about(conversation: Conversation) -> dict[str, Any]:
             for utterance in conversation.utterances
         ],
     }
-
-
-def _group(about: Mapping[str, Any]) -> str:
-    """What must stay on one side: the kept speaker or, if unknown, all of the recording."""
-    return str(about["kept_speaker"] or f"recording\0{about['recording']}")
 
 
 def _style(conversation: Conversation) -> str:
@@ -480,23 +510,18 @@ def export_csm(
     target = OwnedFolder(out, "csm", (CONVERSATIONS,))
     lines: dict[str, str] = {}
     rejects: list[Reject] = []
-    for row in rows:
-        name = row["conversation_id"]
-        if name in lines:
-            raise DailytalkError(f"the conversation {name!r} occurs twice", "run `dailytalk check` on the dataset")
-        try:
-            item = conversation(row, sample_rate, swap)
-            messages = list(_messages(target, item))
-            if not messages:
-                raise BadInput("nobody says a word", "check its transcript")
-        except BadInput as problem:
-            rejects.append(Reject(name, "export", problem.reason, problem.remedy))
-            continue
-        lines[name] = json_text({"conversation_id": name, "language": item.language, "messages": messages})
+    for _, item in _exportable(rows, sample_rate, swap, _refuse_silence, rejects):
+        messages = list(_messages(target, item))
+        lines[item.id] = json_text({"conversation_id": item.id, "language": item.language, "messages": messages})
     if not lines:
         raise DailytalkError("no conversation could be exported", "build the dataset again")
     target.finish({CONVERSATIONS: "".join(lines.values())})
     return len(lines), rejects
+
+
+def _refuse_silence(conversation: Conversation) -> None:
+    if not any(utterance.text.strip() for utterance in conversation.utterances):
+        raise BadInput("nobody says a word", "check its transcript")
 
 
 def turns(utterances: Iterable[Utterance]) -> Iterator[CsmTurn]:
@@ -561,24 +586,15 @@ def export_jmoshi(
         DailytalkError: `out` is not ours, an id occurs twice, or no conversation could be written.
     """
     target = OwnedFolder(out, "j-moshi", ())
-    names: set[str] = set()
     rejects: list[Reject] = []
-    for row in rows:
-        name = row["conversation_id"]
-        if name in names:
-            raise DailytalkError(f"the conversation {name!r} occurs twice", "run `dailytalk check` on the dataset")
-        names.add(name)
-        try:
-            item = conversation(row, sample_rate, swap)
-            _refuse_unfit_for_jmoshi(item)
-        except BadInput as problem:
-            rejects.append(Reject(name, "export", problem.reason, problem.remedy))
-            continue
+    count = 0
+    for _, item in _exportable(rows, sample_rate, swap, _refuse_unfit_for_jmoshi, rejects):
         _write(target, item)
-    if len(rejects) == len(names):
+        count += 1
+    if not count:
         raise DailytalkError("no conversation could be exported", "build the dataset again")
     target.finish({})
-    return len(names) - len(rejects), rejects
+    return count, rejects
 
 
 def _refuse_unfit_for_jmoshi(conversation: Conversation) -> None:
@@ -586,9 +602,7 @@ def _refuse_unfit_for_jmoshi(conversation: Conversation) -> None:
         words = [word.text for word in conversation.words if word.main is main]
         if not words:
             raise BadInput(f"speaker {side} has no words", "transcribe both channels, or leave it out")
-        tags = tags_among(words, {utterance.tag for utterance in conversation.utterances})
-        if tags:
-            raise BadInput(f"the style tag {tags[0]} is among its words", "align the text without tags")
+        _refuse_tags(words, conversation)
 
 
 def _write(target: OwnedFolder, conversation: Conversation) -> None:

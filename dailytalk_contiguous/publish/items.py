@@ -49,6 +49,8 @@ from dailytalk_contiguous.publish.version import COPY, Version, open_version
 from dailytalk_contiguous.run.clip_plan import CLIPS, MEASURED
 from dailytalk_contiguous.run.clips import listed_clips
 from dailytalk_contiguous.run.outputs import RECORD, RUN, TRANSCRIPT, read_run, rejects_in
+from dailytalk_contiguous.run.speaking import DATASET
+from dailytalk_contiguous.run.tagging import TAGGED
 from dailytalk_contiguous.shards import Entry, ShardIndex, read_rows
 from dailytalk_contiguous.sources.transcribed import BASE, at_hand, tagged_row
 from dailytalk_contiguous.store.files import inside, is_inside
@@ -167,9 +169,6 @@ def row_provenance(row: Mapping[str, Any]) -> dict[str, Any]:
 # come in the order of the files, a row group in memory at a time, and only the requested columns are read. Where
 # each row is, is found once for each reader, on the first request for a row by its id.
 
-
-#: Where `dailytalk tag` and the commands after it put their shards.
-TAGGED, DATASET = "tagged", "dataset"
 
 #: All columns of `core.schema.BUILT` except the audio.
 SMALL = tuple(name for name in BUILT if name != "audio")
@@ -291,7 +290,6 @@ class FiledItems(Items):
     files: Sequence[Path | str]
 
     def rows(self, columns: Iterable[str] | None = None, splits: Collection[str] | None = None) -> Iterator[Row]:
-        """As in `Items`."""
         wanted = None if columns is None else {*columns, "split"}
         for file in self.files:
             for _, row in self.rows_of(file, wanted) if self._may_hold(file, splits) else ():
@@ -299,11 +297,9 @@ class FiledItems(Items):
                     yield row
 
     def row(self, name: str) -> Row:
-        """As in `Items`."""
         return self.at(self._place_of(name), [*SMALL, "labels", "split"])
 
     def sound(self, name: str) -> ItemSound:
-        """As in `Items`."""
         return ItemSound(self.at(self._place_of(name), ["audio"])["audio"])
 
     def rows_of(self, file: Path | str, columns: Iterable[str] | None = None) -> Iterator[tuple[Place, Row]]:
@@ -370,7 +366,6 @@ class Shards(FiledItems):
         self._provenance = _provenance(folder) if labelled else None
 
     def measures(self) -> Iterator[Row]:
-        """As in `Items`."""
         for path in clip_shards(self._root / MEASURED):
             with open_parquet(path, _CORPUS_AGAIN) as opened:
                 yield from opened.rows(["duration", *NAMES])
@@ -448,7 +443,6 @@ class VersionItems(FiledItems):
 
     @property
     def name(self) -> str:
-        """As in `Items`."""
         return str(self._version)
 
     def rejects(self) -> Iterator[dict[str, str]]:
@@ -500,7 +494,8 @@ def open_items(where: str | Path | Version, finished: bool = False) -> Items:
         return VersionItems(where)
     if not where.exists():
         raise DailytalkError(f"{where} does not exist", "check the path")
-    if is_mix(where) or (not finished and _is_training_folder(where)):
+    is_training = (where / TRAIN).is_file() and not (where / DATASET).is_dir()
+    if is_mix(where) or (not finished and is_training):
         return TrainingItems(where)
     if clip_shards(where / CLIPS) or clip_shards(where / MEASURED):
         clips = Shards(where, labelled=True)
@@ -684,7 +679,6 @@ class TrainingItems(Items):
         self.kind = "mix" if is_mix(folder) else "moshi"
 
     def rows(self, columns: Iterable[str] | None = None, splits: Collection[str] | None = None) -> Iterator[Row]:
-        """As in `Items`."""
         wanted = None if columns is None else {*columns}
         for path, (side, _, _) in self._lines.items():
             if splits is None or _SPLITS[side] in splits:
@@ -692,15 +686,12 @@ class TrainingItems(Items):
                 yield row | (self._audio(path) if wanted is None or "audio" in wanted else {})
 
     def row(self, name: str) -> Row:
-        """As in `Items`."""
         return self._row(self._path_of(name))
 
     def sound(self, name: str) -> ItemSound:
-        """As in `Items`."""
         return ItemSound(self._audio(self._path_of(name))["audio"])
 
     def rejects(self) -> Iterator[dict[str, str]]:
-        """As in `Items`."""
         for reject in (
             expect(read_json(inside(self._root, MIX_REJECTS)), [dict], MIX_REJECTS) if self.labelled else ()
         ):
@@ -755,11 +746,6 @@ class TrainingItems(Items):
                         f"a word beside {path} is {quoted(aligned)}, not [word, [start, end], speaker]", _AGAIN
                     )
         return judged(row, path)
-
-
-def _is_training_folder(folder: Path) -> bool:
-    """Whether a folder is a training folder for Moshi, and nothing that it was made from."""
-    return (folder / TRAIN).is_file() and not (folder / DATASET).is_dir()
 
 
 def is_mix(folder: Path) -> bool:
@@ -855,7 +841,6 @@ class TaggedItems(Items):
         return (self._row(name, list(lines)) for name, lines in (groups if splits is None else ()))
 
     def row(self, name: str) -> Row:
-        """As in `Items`."""
         if name not in self._numbers:
             raise self._missing(name)
         first, last = self._numbers[name]
@@ -987,6 +972,15 @@ class AlignedWord(NamedTuple):
     start: float
     end: float
     main: bool
+
+
+def words_between(words: Iterable[AlignedWord], start: float, end: float) -> list[AlignedWord]:
+    """The words whose middle is from `start` up to `end`, in the time of that part, and cut to it."""
+    return [
+        word._replace(start=max(word.start, start) - start, end=min(word.end, end) - start)
+        for word in words
+        if start <= (word.start + word.end) / 2 < end
+    ]
 
 
 class Utterance(NamedTuple):

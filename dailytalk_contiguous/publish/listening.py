@@ -24,7 +24,7 @@ from dailytalk_contiguous.core.schema import EMOTIONS, STYLES
 from dailytalk_contiguous.publish.items import open_items
 from dailytalk_contiguous.publish.page import clip_place, left_channels, spread_over
 from dailytalk_contiguous.publish.render import template
-from dailytalk_contiguous.store.files import inside, write_lines, write_text
+from dailytalk_contiguous.store.files import inside, json_document, write_text
 
 # Agreement: the key and the answers of a blind listening test, and their evaluation.
 #
@@ -68,7 +68,6 @@ class JudgedClip:
     sure: dict[str, float]
 
     def as_dict(self) -> dict[str, Any]:
-        """For JSON."""
         record: dict[str, Any] = {"kappa": self.kappa._asdict(), "against_labels": self.against._asdict()}
         record |= {"raters": {name: rater._asdict() for name, rater in self.raters.items()}}
         return record | {"accuracy_by_confidence": self.sure}
@@ -213,10 +212,7 @@ def write_listening_test(folder: Path, page: Path, count: int, seed: int = 0) ->
         "styles": list(STYLES),
         "clips": {number: {column: rows[name][column] for column in _KEPT} for number, name in numbers.items()},
     }
-    write_text(key_path(page), json.dumps(key, ensure_ascii=False, indent=1) + "\n")
-    write_lines(page, [_page(shown)])
+    write_text(key_path(page), json_document(key))
+    text = json.dumps(shown).replace("<", "\\u003c")
+    write_text(page, template("listening.html").replace("@@TEST@@", text))
     return WrittenTest(page, key_path(page), len(order))
-
-
-def _page(shown: Mapping[str, Any]) -> str:
-    return template("listening.html").replace("@@TEST@@", json.dumps(shown).replace("<", "\\u003c"))

@@ -12,7 +12,7 @@ from functools import partial
 from glob import escape
 from itertools import islice
 from pathlib import Path
-from typing import Any, BinaryIO, ClassVar, NamedTuple, TypedDict
+from typing import Any, ClassVar, NamedTuple, TypedDict
 
 import datasets
 import numpy as np
@@ -42,9 +42,10 @@ from dailytalk_contiguous.core.schema import (
     Row,
     wrong_type,
 )
-from dailytalk_contiguous.publish.items import AlignedWord, Shards, conversation_of, finished_items
+from dailytalk_contiguous.publish.items import AlignedWord, Shards, conversation_of, finished_items, words_between
 from dailytalk_contiguous.publish.manifest import MANIFEST
 from dailytalk_contiguous.publish.version import DEFAULT, Version, open_version
+from dailytalk_contiguous.store.files import sha256_of
 from dailytalk_contiguous.store.hub import Reference, hub_errors, reference
 from dailytalk_contiguous.store.parquet import PARQUET_ERRORS, cause
 
@@ -204,7 +205,6 @@ class StereoFeature(Audio):  # type: ignore[misc]
         return storage
 
     def decode_example(self, value: Mapping[str, Any], token_per_repo_id: Any = None) -> StereoAudio:
-        """The audio, not decoded yet."""
         return value if isinstance(value, StereoAudio) else StereoAudio(value)
 
 
@@ -217,9 +217,6 @@ with warnings.catch_warnings():  # it warns that the function is experimental, a
 #
 # Downloaded files are read and hashed; for others the Hub gives the SHA-256 under which it stores them, so
 # that a stream can be checked without reading it. The manifest is read at the same commit as the files.
-
-
-_BLOCK_BYTES = 1 << 20
 
 
 class Difference(NamedTuple):
@@ -263,9 +260,7 @@ def file_differences(
         for split in splits
         for name in version.files(name_of_config, split)
     }
-    digest_of = (
-        _local_digest(version, token) if download or version.commit is None else _hub_digest(version, token)
-    )
+    digest_of = _digests(version, token, download)
     for name in sorted(listed | dict.fromkeys(present)):
         if name not in listed:
             yield Difference(name, "it names no such file")
@@ -289,45 +284,28 @@ def _config(name: str) -> str:
     return name.partition("/")[0]
 
 
-def _local_digest(version: Version, token: str | None) -> Callable[[str], str]:
-    def digest(name: str) -> str:
-        if isinstance(version.where, Path):
-            path = version.path(name)
-        else:
-            with hub_errors(version):
-                path = Path(
-                    HfApi(token=token).hf_hub_download(
-                        version.where.repo, name, repo_type="dataset", revision=version.commit
-                    )
-                )
-        with path.open("rb") as file:
-            return _sha256(file)
-
-    return digest
-
-
-def _hub_digest(version: Version, token: str | None) -> Callable[[str], str]:
-    assert not isinstance(version.where, Path)
-    with hub_errors(version):
-        tree = HfApi(token=token).list_repo_tree(
-            version.where.repo, recursive=True, revision=version.commit, repo_type="dataset"
-        )
-        stored = {entry.path: entry.lfs.sha256 for entry in tree if isinstance(entry, RepoFile) and entry.lfs}
+def _digests(version: Version, token: str | None, download: bool) -> Callable[[str], str]:
+    """What gives the SHA-256 of a file by its name: of the file itself, or as the Hub has stored it."""
+    where, api = version.where, HfApi(token=token)
+    stored = {}
+    if isinstance(where, Reference) and not download:
+        with hub_errors(version):
+            tree = api.list_repo_tree(where.repo, recursive=True, revision=version.commit, repo_type="dataset")
+            stored = {entry.path: entry.lfs.sha256 for entry in tree if isinstance(entry, RepoFile) and entry.lfs}
 
     def digest(name: str) -> str:
         if name in stored:
             return stored[name]
+        if isinstance(where, Path):
+            return sha256_of(version.path(name))
+        if download:
+            with hub_errors(version):
+                path = api.hf_hub_download(where.repo, name, repo_type="dataset", revision=version.commit)
+            return sha256_of(Path(path))
         with version.open(name) as file:  # a file that is in git itself has no SHA-256 there
-            return _sha256(file)
+            return hashlib.file_digest(file, "sha256").hexdigest()  # type: ignore[arg-type]
 
     return digest
-
-
-def _sha256(file: BinaryIO) -> str:
-    digest = hashlib.sha256()
-    while block := file.read(_BLOCK_BYTES):
-        digest.update(block)
-    return digest.hexdigest()
 
 
 # `load`: a published dataset, or a folder of ours, through `datasets`, with both channels of its audio.
@@ -694,7 +672,7 @@ def _of_row(row: Mapping[str, Any], seconds: float, hop: float, sample_rate: int
             "start": start,
             "audio": padded,
             "length": min(len(samples), padded.shape[1]),
-            "words": _words(words, start, min(start + seconds, total)),
+            "words": words_between(words, start, min(start + seconds, total)),
         }
         number += 1
         # Half a sample: what is left of a length that is a multiple of the hop is rounding.
@@ -710,12 +688,3 @@ def _read(audio: StereoAudio, start: float, end: float, sample_rate: int) -> Sam
     around: Samples = soxr.resample(audio.read(first, last), audio.sample_rate, sample_rate)
     before = round((start - first) * sample_rate)
     return around[before : before + round((end - start) * sample_rate)]
-
-
-def _words(words: Sequence[AlignedWord], start: float, end: float) -> list[AlignedWord]:
-    """Words whose middle is in a window, in its time, cut to it."""
-    return [
-        AlignedWord(word.text, max(word.start, start) - start, min(word.end, end) - start, word.main)
-        for word in words
-        if start <= (word.start + word.end) / 2 < end
-    ]

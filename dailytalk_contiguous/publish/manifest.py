@@ -5,7 +5,7 @@ without opening a data file, and recognise versions that this tool published.
 """
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -81,20 +81,26 @@ def manifest(packed: Packed, tag: str | None, changes: Mapping[str, Any]) -> dic
         tag: the version's tag, or None for one without.
         changes: the changes since `changes["previous"]`, in numbers (see `publish.compare`).
     """
+    files_of = {
+        config: [file for files in splits.values() for file in files] for config, splits in packed.configs.items()
+    }
     return {
         "layout": LAYOUT,
         "tool": f"dailytalk-contiguous {version('dailytalk-contiguous')}",
         "version": tag,
         "splits_disjoint_in": packed.disjoint,
         "changes": dict(changes),
-        "totals": {config: _totals(files) for config, files in _by_config(packed.files).items()},
-        "files": {
-            file.name: {
-                "sha256": file.sha256,
-                "size": file.size,
-                "rows": file.rows,
-                "seconds": round(file.seconds, 3),
+        "totals": {
+            config: {
+                "rows": sum(file.rows for file in files),
+                "hours": round(sum(file.seconds for file in files) / 3600, 5),
+                "size": sum(file.size for file in files),
             }
+            for config, files in files_of.items()
+        },
+        "files": {
+            file.name: {name: getattr(file, name) for name in ("sha256", "size", "rows")}
+            | {"seconds": round(file.seconds, 3)}
             for file in packed.files
         },
     }
@@ -103,19 +109,3 @@ def manifest(packed: Packed, tag: str | None, changes: Mapping[str, Any]) -> dic
 def manifest_text(record: Mapping[str, Any]) -> str:
     """A manifest as the file holds it: the same text for the same version."""
     return json.dumps(record, indent=1, sort_keys=True, ensure_ascii=False) + "\n"
-
-
-def _by_config(files: Iterable[DataFile]) -> dict[str, list[DataFile]]:
-    files_of: dict[str, list[DataFile]] = {}
-    for file in files:
-        files_of.setdefault(file.config, []).append(file)
-    return files_of
-
-
-def _totals(files: Iterable[DataFile]) -> dict[str, Any]:
-    all_files = list(files)
-    return {
-        "rows": sum(file.rows for file in all_files),
-        "hours": round(sum(file.seconds for file in all_files) / 3600, 5),
-        "size": sum(file.size for file in all_files),
-    }

@@ -1,7 +1,6 @@
 """Several folders as one for a trainer: which parts, by what weights, under which licence."""
 
 import itertools
-import json
 import math
 import shutil
 from collections import Counter, defaultdict
@@ -28,13 +27,10 @@ from dailytalk_contiguous.core.licensing import (
 from dailytalk_contiguous.core.sampling import MOST_WEIGHT, Weighted, goals, times
 from dailytalk_contiguous.core.schema import AUDIO_FOLDER
 from dailytalk_contiguous.publish.exports import (
-    BATCH,
     CONFIG,
-    config_text,
     export_moshi,
+    finish_training,
     refuse_path,
-    window_count,
-    window_seconds,
 )
 from dailytalk_contiguous.publish.items import (
     ABOUT,
@@ -62,9 +58,9 @@ from dailytalk_contiguous.publish.render import (
     model_name,
     terms_cell,
 )
-from dailytalk_contiguous.run.clips import MANIFESTS
+from dailytalk_contiguous.run.clips import DATA, MANIFESTS
 from dailytalk_contiguous.run.outputs import RECORD
-from dailytalk_contiguous.store.files import inside, json_text
+from dailytalk_contiguous.store.files import inside, json_document, json_text
 from dailytalk_contiguous.store.owned_folder import OwnedFolder, file_name
 
 # Folders that can be mixed, in one form: files of audio with their words, side, licence and weight.
@@ -76,9 +72,6 @@ from dailytalk_contiguous.store.owned_folder import OwnedFolder, file_name
 
 #: Names of the two manifests of the folder of a corpus, by side.
 CLIP_MANIFESTS = {"train": MANIFESTS["train"], "eval": MANIFESTS["validation"]}
-
-#: The training folder inside a corpus's work folder.
-DATA = "data"
 
 #: What rejects of a mix name as their stage.
 STAGE = "Mix"
@@ -462,13 +455,6 @@ def list_files(parts: Sequence[MixPart], settings: Settings) -> None:
         part.listed |= times(clips[part.place], targets.get(part.place, 0.0), settings.seed)
 
 
-def unlisted(one: File) -> Reject:
-    """Why a file is not in the mix although it might be."""
-    return Reject(
-        one.id, STAGE, "its folder has more hours than its share", "give a higher weight, or more --hours"
-    )
-
-
 def mix_summary(part: MixPart) -> dict[str, Any]:
     """Figures of a folder in a mix, in hours."""
     return {
@@ -524,7 +510,10 @@ def mix_folders(folders: Sequence[tuple[Path, float | None]], out: Path, setting
         parts, rejects = read_parts(folders, scratch, settings)
         refuse_same(parts)
         list_files(parts, settings)
-        rejects += [unlisted(file) for part in parts for file in part.files if not part.listed[file.id]]
+        why = ("its folder has more hours than its share", "give a higher weight, or more --hours")
+        rejects += [
+            Reject(file.id, STAGE, *why) for part in parts for file in part.files if not part.listed[file.id]
+        ]
         return _write(target, parts, rejects, settings)
     finally:
         if scratch.exists():
@@ -543,28 +532,15 @@ def _write(target: OwnedFolder, parts: list[MixPart], rejects: list[Reject], set
         about |= _about_mixed(part, paths)
     licence, warnings = _terms(parts)
     if about:
-        target.write_text(ABOUT, json.dumps(about, ensure_ascii=False, indent=1) + "\n")
+        target.write_text(ABOUT, json_document(about))
     reject_records = [reject.as_dict() for reject in rejects]
-    target.write_text(MIX_REJECTS, json.dumps(reject_records, ensure_ascii=False, indent=1) + "\n")
+    target.write_text(MIX_REJECTS, json_document(reject_records))
     used = [Used(part.place, part.used(), part.folder.models, part.folder.credits) for part in parts]
     target.write_text(LICENCES, licence_text(used, licence, warnings))
     mixed = Mixed(
         parts, {side: len(listed_lines) for side, listed_lines in lines.items()}, licence, warnings, rejects
     )
-    window = window_seconds([seconds for listed_lines in lines.values() for _, seconds in listed_lines])
-    counts = [
-        window_count((seconds for _, seconds in listed_lines), window)
-        for listed_lines in lines.values()
-        if listed_lines
-    ]
-    manifests = {
-        f"{side}.jsonl": "".join(line for line, _ in listed_lines)
-        for side, listed_lines in lines.items()
-        if listed_lines
-    }
-    config = config_text(target.root, window, max(1, min([BATCH, *counts])), bool(lines["eval"]))
-    record = json.dumps(_record(mixed, settings), ensure_ascii=False, indent=1) + "\n"
-    target.finish(manifests | {CONFIG: config, MIX: record})
+    finish_training(target, lines, {MIX: json_document(_record(mixed, settings))})
     return mixed
 
 

@@ -3,6 +3,7 @@
 import errno
 import hashlib
 import io
+import itertools
 import json
 import re
 import shutil
@@ -23,13 +24,21 @@ from dailytalk_contiguous.core.audio import Pcm, from_uri, probe
 from dailytalk_contiguous.core.documents import expect, read_json
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError, Reject
 from dailytalk_contiguous.core.schema import CHANNELS, CONFIGS, SPLITS, UTTERANCE, Row, published_features
-from dailytalk_contiguous.publish.items import SMALL, Place, Shards, finished_items, kept_speaker, row_provenance
+from dailytalk_contiguous.publish.items import (
+    SMALL,
+    TOLERANCE,
+    Place,
+    Shards,
+    finished_items,
+    kept_speaker,
+    row_provenance,
+)
 from dailytalk_contiguous.publish.manifest import DataFile, Packed
 from dailytalk_contiguous.publish.splits import SplitVoice, as_decided, split_three
 from dailytalk_contiguous.run.outputs import read_run
-from dailytalk_contiguous.shards import Entry, read_entries, read_rows
+from dailytalk_contiguous.shards import read_entries, read_rows
 from dailytalk_contiguous.sources.transcribed import BASE, at_hand, tagged_row
-from dailytalk_contiguous.store.files import inside, write_text
+from dailytalk_contiguous.store.files import inside, sha256_of, write_text
 from dailytalk_contiguous.store.owned_folder import file_name
 from dailytalk_contiguous.store.parquet import write_parquet
 
@@ -158,7 +167,8 @@ def _index_shard(items: Shards, path: Path) -> Iterator[tuple[int, Finished | Re
         audible = [utterance for utterance in row["utterances"] or () if utterance["status"] != "dropped"]
         entry = entries.get(row["conversation_id"])
         at = f"{stat.st_size} {stat.st_mtime_ns} {place.group} {place.number}"
-        identity = f"{row['conversation_id']} {at} {_of_entry(entry)}"
+        made_by = f"{entry.input_digest} {entry.chain[-1]}" if entry and entry.chain else ""
+        identity = f"{row['conversation_id']} {at} {made_by}"
         if row["labels"]:  # whose provenance is in run.json
             identity += f" {row['provenance']}"
         chain = entry.chain if entry else ()
@@ -180,7 +190,6 @@ def _index_shard(items: Shards, path: Path) -> Iterator[tuple[int, Finished | Re
 
 
 def _refuse_unfit(row: Row) -> None:
-    """Raise BadInput for a row that can't be published."""
     if row["problem"]:
         raise BadInput(row["problem"], row["remedy"])
     if not row["recording_id"] or not row["sample_rate"] or row["sample_rate"] < 1:
@@ -188,10 +197,6 @@ def _refuse_unfit(row: Row) -> None:
     if row["labels"] and row["split"] not in SPLITS:
         raise BadInput(f"its split is {row['split']!r}, not {', '.join(SPLITS)}", "run `dailytalk corpus` again")
     row_provenance(row)
-
-
-def _of_entry(entry: Entry | None) -> str:
-    return f"{entry.input_digest} {entry.chain[-1]}" if entry and entry.chain else ""
 
 
 # Provenance of a published row, and the name of its audio, without anything about the machine that made it.
@@ -222,14 +227,14 @@ class RowOrigin:
     speak_stages: tuple[str, ...] = field(default=())
 
 
-def origin(folder: Path, source: Mapping[str, Any] | None) -> RowOrigin:
-    """Read the record of a work folder; `source` (repository, revision, licence) goes before what it says."""
+def origin(folder: Path) -> RowOrigin:
+    """What the record of a work folder says."""
     run = read_run(folder) or {}
-    source_record = source if source is not None else run.get("source") or {}
-    repository, revision = source_record.get("repository"), source_record.get("revision")
+    source = run.get("source") or {}
+    repository, revision = source.get("repository"), source.get("revision")
     return RowOrigin(
         f"{repository}@{revision}" if repository and revision else repository,
-        source_record.get("licence"),
+        source.get("licence"),
         tuple((stage["name"], stage["digest"]) for stage in run.get("stages") or ()),
         tuple(stage["name"] for stage in (run.get("speak") or {}).get("stages") or ()),
     )
@@ -410,10 +415,6 @@ def write_rows(path: Path, features: Features, rows: Iterable[tuple[Row, float]]
 #
 # Audio of a conversation is copied byte for byte; an utterance is cut from its speaker's channel to the
 # sample. A file's name inside the audio column is a plain one, made from the row's id.
-
-
-#: Seconds by which an end may be outside the audio: half a millisecond of rounding in a transcript.
-TOLERANCE = 0.001
 
 
 def conversation_rows(items: Shards, finished: Finished, made_by: RowOrigin) -> Iterator[tuple[Row, float]]:
@@ -689,11 +690,6 @@ def exclusive(stage: Path) -> Iterator[None]:
         lock.release()
 
 
-def file_of(config: str, split: str, number: int, count: int) -> str:
-    """Name in the repository of file `number` of `count`, as `Dataset.push_to_hub` writes it."""
-    return f"{config}/{split}-{number:05d}-of-{count:05d}.parquet"
-
-
 _KEPT = {"key": str, "sha256": str, "size": int, "rows": int, "seconds": float}
 
 
@@ -712,14 +708,8 @@ def staged(stage: Path, name: str, key: str) -> DataFile | None:
 
 def keep(file: DataFile, key: str) -> None:
     """Note what a file was made from. It must be whole and on disk by then."""
-    record = {
-        "key": key,
-        "sha256": file.sha256,
-        "size": file.size,
-        "rows": file.rows,
-        "seconds": file.seconds,
-    }
-    write_text(_record(file.path), json.dumps(record) + "\n")
+    record = {name: getattr(file, name) for name in _KEPT if name != "key"}
+    write_text(_record(file.path), json.dumps({"key": key} | record) + "\n")
 
 
 def drop_stale_files(stage: Path, names: Iterable[str]) -> None:
@@ -785,7 +775,6 @@ def pack_version(
     test_share: float = 0.05,
     seed: int = 0,
     shard_bytes: float = SHARD_BYTES,
-    source: Mapping[str, Any] | None = None,
     workers: int = 2,
     progress: PackProgress = lambda file, done, of: None,
 ) -> Packed:
@@ -799,7 +788,6 @@ def pack_version(
         shards_before: `CONFIG/SPLIT` to its number of files in the version before.
         valid_share, test_share, seed: as in `publish.splits.split_three`. Clips keep the split that they have.
         shard_bytes: bytes of a file at most, in the mean.
-        source: `repository`, `revision` and `licence` of the recordings; None: those of run.json, if any.
         workers: files that are made at once.
         progress: called after each file.
 
@@ -808,7 +796,7 @@ def pack_version(
     """
     index = index_folder(folder)
     claim(stage)
-    made_by = origin(folder, source)
+    made_by = origin(folder)
     voices = [
         SplitVoice(finished.id, finished.kept_speaker, finished.recording_id, finished.seconds)
         for finished in index.conversations
@@ -860,43 +848,33 @@ def _jobs(
             parts.setdefault(("utterances", side[finished.id]), []).append(finished)
     for recording in packed:
         parts.setdefault(("source", split_of(recording, side)), []).append(recording)
-    for config, split in ((config, split) for config in CONFIGS for split in SPLITS):
+    for config, split in itertools.product(CONFIGS, SPLITS):
         members = parts.get((config, split))
-        if members:
-            yield from _jobs_of(
-                config, split, members, index, made_by, before.get(f"{config}/{split}"), shard_bytes
-            )
-
-
-def _jobs_of(
-    config: str,
-    split: str,
-    members: Sequence[Member],
-    index: Index,
-    made_by: RowOrigin,
-    before: int | None,
-    shard_bytes: float,
-) -> Iterator[_Job]:
-    sizes = {member.id: _size(member, config, index.bytes_per_second) for member in members}
-    count = shard_count(sizes, sum(sizes.values()), before, shard_bytes)
-    shards: list[list[Member]] = [[] for _ in range(count)]
-    for member in sorted(members, key=lambda member: (position(member.id), member.id)):
-        shards[shard_of(member.id, count)].append(member)
-    about = [
-        _CODE,
-        pa.__version__,
-        soundfile.__libsndfile_version__,
-        str(published_features(config, index.sample_rate, index.items.labelled)),
-        asdict(made_by),
-    ]
-    for number, shard in enumerate(shards):
-        contents = [
-            [member.id, member.identity, member.parts] if isinstance(member, PackedRecording) else member.digest
-            for member in shard
+        if not members:
+            continue
+        sizes = {member.id: _size(member, config, index.bytes_per_second) for member in members}
+        count = shard_count(sizes, sum(sizes.values()), before.get(f"{config}/{split}"), shard_bytes)
+        shards: list[list[Member]] = [[] for _ in range(count)]
+        for member in sorted(members, key=lambda member: (position(member.id), member.id)):
+            shards[shard_of(member.id, count)].append(member)
+        about = [
+            _CODE,
+            pa.__version__,
+            soundfile.__libsndfile_version__,
+            str(published_features(config, index.sample_rate, index.items.labelled)),
+            asdict(made_by),
         ]
-        key = hashlib.sha256(json.dumps([about, contents]).encode()).hexdigest()
-        size = sum(sizes[member.id] for member in shard)
-        yield _Job(file_of(config, split, number, count), config, split, tuple(shard), size, key)
+        for number, shard in enumerate(shards):
+            contents = [
+                [member.id, member.identity, member.parts]
+                if isinstance(member, PackedRecording)
+                else member.digest
+                for member in shard
+            ]
+            key = hashlib.sha256(json.dumps([about, contents]).encode()).hexdigest()
+            size = sum(sizes[member.id] for member in shard)
+            name = f"{config}/{split}-{number:05d}-of-{count:05d}.parquet"  # as `Dataset.push_to_hub` writes it
+            yield _Job(name, config, split, tuple(shard), size, key)
 
 
 def _size(member: Member, config: str, bytes_per_second: float) -> float:
@@ -919,9 +897,7 @@ def _write_missing(
             published_features(job.config, index.sample_rate, index.items.labelled),
             _rows(job, index, made_by, stopped),
         )
-        with path.open("rb") as opened:
-            sha256 = hashlib.file_digest(opened, "sha256").hexdigest()
-        file = DataFile(job.name, path, job.config, job.split, sha256, path.stat().st_size, *written)
+        file = DataFile(job.name, path, job.config, job.split, sha256_of(path), path.stat().st_size, *written)
         keep(file, job.key)
         return file
 

@@ -19,7 +19,6 @@ from dailytalk_contiguous.core.sampling import LEAST_HOURS
 from dailytalk_contiguous.core.schema import Row
 from dailytalk_contiguous.core.tally import Tally
 from dailytalk_contiguous.publish.items import (
-    DATASET,
     SMALL,
     Items,
     clip_of,
@@ -45,6 +44,7 @@ from dailytalk_contiguous.publish.sections import (
 from dailytalk_contiguous.publish.version import Version
 from dailytalk_contiguous.run.clip_plan import CLIPS, MEASURED
 from dailytalk_contiguous.run.outputs import TRANSCRIPT, read_run
+from dailytalk_contiguous.run.speaking import DATASET
 from dailytalk_contiguous.store.files import inside, write_bytes, write_lines, write_text
 
 # The clips of a page or of a listening test: which of them, and the sound of each.
@@ -52,7 +52,12 @@ from dailytalk_contiguous.store.files import inside, write_bytes, write_lines, w
 
 def left_channels(items: Items, names: Iterable[str]) -> dict[str, bytes]:
     """The left channel, the clip itself, of some clips as MP3, by id. Raises BadInput if one can't be decoded."""
-    return {name: _mp3(items.sound(name).audio) for name in names}
+    sounds = {}
+    for name in names:
+        audio = items.sound(name).audio
+        sample_rate = probe(audio).sample_rate
+        sounds[name] = encode(read_at(audio, sample_rate)[:, :1], sample_rate)
+    return sounds
 
 
 def spread_over(rows: Iterable[Mapping[str, Any]], count: int, seed: int = 0) -> list[str]:
@@ -81,11 +86,6 @@ def _by_turns(groups: Sequence[Sequence[str]], seed: int | None) -> list[str]:
         groups = sorted(drawn, key=lambda group: clip_place(group[0], seed))
     longest = max((len(group) for group in groups), default=0)
     return [group[turn] for turn in range(longest) for group in groups if turn < len(group)]
-
-
-def _mp3(audio: dict[str, Any]) -> bytes:
-    sample_rate = probe(audio).sample_rate
-    return encode(read_at(audio, sample_rate)[:, :1], sample_rate)
 
 
 # What a report is compared with.
@@ -152,50 +152,48 @@ EXAMPLES = 30
 
 @dataclass(frozen=True)
 class WrittenReport:
-    """A report: its place, its bytes, how many conversations it is about, and the ids of those it shows."""
+    """A report: its place, its bytes, and how many conversations or recorded clips it is about.
+
+    `shown` are the ids of those with sound. `measured`: clips that were measured, kept or not.
+    """
 
     path: Path
     size: int
     conversations: int
     shown: tuple[str, ...]
+    measured: int = 0
 
 
 def write_report(
-    folder: Path, out: Path | None = None, shown: int | Sequence[str] = SHOWN, other: Path | None = None
+    where: Path | Version,
+    out: Path | None = None,
+    shown: int | Sequence[str] = SHOWN,
+    other: Path | None = None,
+    markdown: Path | None = None,
 ) -> WrittenReport:
-    """Write the report of a work folder, or of a folder of finished shards.
+    """Write the report of conversations or clips. Of a version, rows are read one by one over the network.
 
     Args:
-        folder: as `dailytalk build`, `speak` or `tag` left it.
+        where: what `open_items` takes: a work folder, a folder of finished shards, a mix, or a version.
         out: the file; by default `report.html` in the folder.
-        shown: how many conversations to draw and embed, from the first; or their ids.
-        other: a folder to compare its utterances with, as `compare_folders` takes it; None for none.
+        shown: how many conversations to draw and embed, from the first; or their ids. Of clips the page chooses.
+        other: a folder to compare it with, as `compare_folders` takes it; None for none.
+        markdown: of clips: a file for the summary; None for none.
 
-    Raises DailytalkError if the folder holds no conversations or can't be read, an id is not in it, or there is
-    nothing to compare.
+    Raises DailytalkError if it holds nothing or can't be read, an id is not in it, `shown` asks for clips, or
+    there is nothing to compare.
     """
-    path = out or _default_path(folder)
-    sides = compare_folders(folder, other) if other else None
-    return _write(open_items(folder), path, shown, sides)
-
-
-def write_version_report(version: Version, out: Path, shown: int | Sequence[str] = SHOWN) -> WrittenReport:
-    """The same of a published version, row by row over the network; `version` is what `open_version` found.
-
-    Of clips it is the page of `write_corpus_report`, which chooses by itself what can be heard.
-
-    Raises DailytalkError as `write_report` does, and if `shown` asks for clips.
-    """
-    items = open_items(version)
+    path = out or _default_path(where)
+    sides = compare_folders(where, other) if other and isinstance(where, Path) else None
+    items = open_items(where)
     if not items.labelled:
-        return _write(items, out, shown)
+        return _write(items, path, shown, sides)
     if shown != SHOWN:
         raise DailytalkError("--conversations goes with conversations, and these are clips", "leave it out")
-    written = _write_clips(items, out)
-    return WrittenReport(written.path, written.size, written.clips, written.heard)
+    return _write_clips(items, path, markdown, sides)
 
 
-def _write(items: Items, path: Path, shown: int | Sequence[str], sides: Sides | None = None) -> WrittenReport:
+def _write(items: Items, path: Path, shown: int | Sequence[str], sides: Sides | None) -> WrittenReport:
     tally = Tally(items.rebuilt)
     ids = () if isinstance(shown, int) else tuple(dict.fromkeys(shown))
     panels: dict[str, Html] = {}
@@ -214,11 +212,7 @@ def _write(items: Items, path: Path, shown: int | Sequence[str], sides: Sides | 
             f"{items.where} has no conversation {', '.join(map(repr, missing))}",
             "give conversation ids as the dataset has them, or a number of conversations",
         )
-    examples: list[dict[str, str]] = []
-    for reject in itertools.chain(refused, items.rejects()):
-        tally.add_reject(reject)
-        if len(examples) < EXAMPLES:
-            examples.append(reject)
+    examples = _count_rejects(tally, itertools.chain(refused, items.rejects()))
     chosen = [panels[name] for name in ids or panels]
     run = (read_run(items.folder) if items.folder else None) or {}
     sections = [*conversation_sections(tally, run, examples, _against(sides))]
@@ -233,6 +227,15 @@ def _refusal(row: Row) -> dict[str, str]:
     return Reject(row["conversation_id"], "report", row["problem"], row["remedy"]).as_dict()
 
 
+def _count_rejects(tally: Tally, rejects: Iterable[dict[str, str]]) -> list[dict[str, str]]:
+    examples: list[dict[str, str]] = []
+    for reject in rejects:
+        tally.add_reject(reject)
+        if len(examples) < EXAMPLES:
+            examples.append(reject)
+    return examples
+
+
 def _panel(items: Items, row: Row) -> Html:
     try:
         sound = items.sound(row["conversation_id"])
@@ -241,8 +244,10 @@ def _panel(items: Items, row: Row) -> Html:
     return panel(row | {"audio": sound.audio}, sound.offset, items.rebuilt, "")
 
 
-def _default_path(folder: Path) -> Path:
-    """The page's default path. Raises DailytalkError where it would be among shards."""
+def _default_path(folder: Path | Version) -> Path:
+    """The page's default path. Raises DailytalkError where there is none, or it would be among shards."""
+    if isinstance(folder, Version):
+        raise DailytalkError(f"nobody said where the page about {folder} goes", "name a file with --out")
     if any(folder.glob("*.parquet")):
         raise DailytalkError(
             f"{folder} is a folder of shards, and `load_dataset` fails on any other file among them",
@@ -278,45 +283,10 @@ def page_of(name: str, sections: Sequence[Section]) -> Iterator[str]:
 SAMPLES = 20
 
 
-@dataclass(frozen=True)
-class WrittenCorpusReport:
-    """A report: its page, its bytes, recorded clips, the ids of those with sound, and clips measured."""
-
-    path: Path
-    size: int
-    clips: int
-    heard: tuple[str, ...]
-    measured: int
-
-
-def write_corpus_report(
-    folder: Path, out: Path | None = None, markdown: Path | None = None, other: Path | None = None
-) -> WrittenCorpusReport:
-    """Write the report of the work folder of a corpus, or of a mix.
-
-    Args:
-        folder: as `dailytalk corpus` left it, with `--report-only` or without, or as `dailytalk mix` did.
-        out: the page; by default `report.html` in the folder.
-        markdown: a file for the summary; None for none.
-        other: a folder to compare it with, as `compare_folders` takes it; None for none.
-
-    Raises DailytalkError if a folder can't be read, or there is nothing to compare.
-    """
-    sides = compare_folders(folder, other) if other else None
-    return _write_clips(open_items(folder), out or folder / REPORT, markdown, sides)
-
-
-def _write_clips(
-    items: Items, path: Path, markdown: Path | None = None, sides: Sides | None = None
-) -> WrittenCorpusReport:
-    chosen_by: list[dict[str, Any]] = []
+def _write_clips(items: Items, path: Path, markdown: Path | None, sides: Sides | None) -> WrittenReport:
     refused: list[Row] = []
-    figures = _figures(items, _noting(items.listed_clips(refused), chosen_by))
-    examples: list[dict[str, str]] = []
-    for reject in itertools.chain(map(_refusal, refused), items.rejects()):
-        figures.tally.add_reject(reject)
-        if len(examples) < EXAMPLES:
-            examples.append(reject)
+    figures, chosen_by = _figures(items, refused)
+    examples = _count_rejects(figures.tally, itertools.chain(map(_refusal, refused), items.rejects()))
     audible = left_channels(items, spread_over(chosen_by, SAMPLES))
     shown = {name: clip_of(items.row(name)) for name in audible}
     sections = [*corpus_sections(figures, examples, _against(sides))]
@@ -326,17 +296,11 @@ def _write_clips(
     if markdown:
         write_text(markdown, summary(corpus_sections(figures, against=_against(sides))))
     clips = figures.tally.total.conversations
-    return WrittenCorpusReport(path, path.stat().st_size, clips, tuple(audible), figures.quality.measured)
+    return WrittenReport(path, path.stat().st_size, clips, tuple(audible), figures.quality.measured)
 
 
-def _noting(rows: Iterator[Row], chosen_by: list[dict[str, Any]]) -> Iterator[Row]:
-    """The rows as they are; what samples are chosen by is noted of each."""
-    for row in rows:
-        chosen_by.append({name: row[name] for name in ("id", "emotion", "style", "speaker", "augmented_from")})
-        yield row
-
-
-def _figures(items: Items, rows: Iterator[Row]) -> CorpusFigures:
+def _figures(items: Items, refused: list[Row]) -> tuple[CorpusFigures, list[Row]]:
+    """What is shown of all clips, and what samples are chosen by of each."""
     record = record_of(items.folder) if items.folder else {}
     minutes = (record.get("balance") or {}).get("minutes_before", {})
     target_minutes = (record.get("settings") or {}).get("target_minutes") if minutes else None
@@ -349,13 +313,15 @@ def _figures(items: Items, rows: Iterator[Row]) -> CorpusFigures:
         credits_of(record),
     )
     published: dict[Credit, None] = {}
-    for row in rows:
+    chosen_by = []
+    for row in items.listed_clips(refused):
         figures.tally.add_clip(row)
+        chosen_by.append({name: row[name] for name in ("id", "emotion", "style", "speaker", "augmented_from")})
         if items.kind == "version" and row["corpus"]:
             published[Credit(row["corpus"], row["licence"] or "", "see the card of the dataset")] = None
     for row in items.measures():
         figures.quality.add(row)
-    return replace(figures, credits=figures.credits or tuple(published))
+    return replace(figures, credits=figures.credits or tuple(published)), chosen_by
 
 
 def samples(rows: Mapping[str, Row], heard: Mapping[str, bytes]) -> Html:

@@ -245,7 +245,7 @@ def _words(words: Sequence[Mapping[str, Any]], top: int) -> list[Html]:
             x,
             base + LINE * (line + 1) - 2,
             word["word"],
-            _word_hint(word),
+            f"{word['start']:.2f} to {word['end']:.2f} s" + (f" ({word['source']})" if word["source"] else ""),
         )
         for word, (x, _), line in zip(words, edges, lines, strict=True)
     ]
@@ -288,11 +288,6 @@ def _hint(utterance: Mapping[str, Any]) -> str:
         " · ".join(utterance[name] for name in ("event", "status", "reason") if utterance[name]),
     )
     return "\n".join(line for line in lines if line)
-
-
-def _word_hint(word: Mapping[str, Any]) -> str:
-    source = f" ({word['source']})" if word["source"] else ""
-    return f"{word['start']:.2f} to {word['end']:.2f} s{source}"
 
 
 def _length(seconds: float) -> str:

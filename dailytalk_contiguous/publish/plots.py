@@ -28,7 +28,6 @@ class Axis(NamedTuple):
     step: float
 
     def ticks(self) -> list[float]:
-        """Values of the ticks."""
         return [self.low + i * self.step for i in range(math.floor((self.high - self.low) / self.step + 1e-6) + 1)]
 
 
@@ -120,7 +119,6 @@ class MapPlot(Plot):
 
     @property
     def most(self) -> int:
-        """The largest count."""
         return max((n for _, _, n in self.points), default=1)
 
 
@@ -239,7 +237,6 @@ class _Frame:
         return self.height - self.bottom - share * (self.height - self.top - self.bottom)
 
     def axes(self, y_label: Callable[[float], str]) -> list[Html]:
-        """Grid lines, ticks and titles of both axes."""
         floor, middle = self.height - self.bottom, (self.height - self.bottom + self.top) / 2
         parts = []
         for value in self.y_axis.ticks():

@@ -279,7 +279,7 @@ def suitable_transfer(api: HfApi, repo: str, patience: RetryPolicy) -> Iterator[
     """
     before = constants.HF_HUB_DISABLE_XET
     method = "uploads by LFS"
-    if not before and _has_xet_installed():
+    if not before and importlib.util.find_spec("hf_xet"):
         if _gives_xet_tokens(api, repo, patience):
             method = "uploads by Xet: only chunks that are new are sent"
         else:
@@ -289,10 +289,6 @@ def suitable_transfer(api: HfApi, repo: str, patience: RetryPolicy) -> Iterator[
         yield method
     finally:
         constants.HF_HUB_DISABLE_XET = before
-
-
-def _has_xet_installed() -> bool:
-    return bool(importlib.util.find_spec("hf_xet"))
 
 
 def _gives_xet_tokens(api: HfApi, repo: str, patience: RetryPolicy) -> bool:
@@ -374,7 +370,9 @@ class Release:
         """All files of ours in the repository, by name."""
         data = {file.name: Content(file.path, file.size, file.sha256) for file in self.packed.files}
         texts = {CARD: self.card.encode(), MANIFEST: manifest_text(self.manifest).encode(), **self.assets}
-        return data | {name: _content(text) for name, text in texts.items()}
+        return data | {
+            name: Content(text, len(text), hashlib.sha256(text).hexdigest()) for name, text in texts.items()
+        }
 
     def of(self, packed: Packed) -> "Release":
         """The same release of other files."""
@@ -413,7 +411,11 @@ def plan_push(state: State, release: Release) -> PushPlan:
             f"the repository has a {MANIFEST} that is not ours",
             "rename it there, or publish to another repository",
         )
-    changes = [_change(name, content, state.files.get(name)) for name, content in release.contents.items()]
+    changes = []
+    for name, content in release.contents.items():
+        remote = state.files.get(name)
+        what = "add" if remote is None else "keep" if content.is_in(remote) else "replace"
+        changes.append(Change(what, name, content.size))
     stale = sorted(owned(state) - set(release.contents))
     changes += [Change("delete", name, state.files[name].size) for name in stale]
     present = {file.sha256 for file in state.files.values()}
@@ -453,15 +455,6 @@ def is_published(state: State, release: Release) -> bool:
 def differing(files: Mapping[str, RemoteFile], contents: Iterable[tuple[str, Content]]) -> list[str]:
     """Names of the contents that a tree does not hold."""
     return [name for name, content in contents if not content.is_in(files.get(name))]
-
-
-def _change(name: str, content: Content, remote: RemoteFile | None) -> Change:
-    what = "add" if remote is None else "keep" if content.is_in(remote) else "replace"
-    return Change(what, name, content.size)
-
-
-def _content(data: bytes) -> Content:
-    return Content(data, len(data), hashlib.sha256(data).hexdigest())
 
 
 # Uploading data files, which no reader sees until a commit names them.
@@ -691,7 +684,8 @@ def _commit(
         except FAILURES as error:
             if target.pull_request:
                 raise  # an answer that was lost may have opened one, and a second is worse than none
-            now = _head(api, target, patience)
+            refs = with_retries(lambda: api.list_repo_refs(target.repo, repo_type=KIND), patience)
+            now = next((ref.target_commit for ref in refs.branches if ref.name == target.branch), None)
             if now and now != state.head and _is_ours(api, target, now, release, patience):
                 return now, _page(api, target.repo, now)
             if now != state.head or _status(error) == 412:
@@ -699,11 +693,6 @@ def _commit(
             if not patience.waits(attempt, error):
                 raise
             attempt += 1
-
-
-def _head(api: HfApi, target: Target, patience: RetryPolicy) -> str | None:
-    refs = with_retries(lambda: api.list_repo_refs(target.repo, repo_type=KIND), patience)
-    return next((ref.target_commit for ref in refs.branches if ref.name == target.branch), None)
 
 
 def _is_ours(api: HfApi, target: Target, commit: str, release: Release, patience: RetryPolicy) -> bool:
@@ -1041,7 +1030,7 @@ def _is_there(
     with hub_errors(target.repo):
         same = same_data(read_manifest(api, target.repo, tagged_commit, patience), packed)
     # Files may be others with the same rows, as another method or version of a library writes them.
-    same = same or _same_rows(compare_versions(open_version(Reference(target.repo, tagged_commit)), after))
+    same = same or compare_versions(open_version(Reference(target.repo, tagged_commit)), after).same_rows
     if same and not asks_card:
         return True
     difference = "another card" if same else "other data"
@@ -1058,11 +1047,6 @@ def _asks_other_card(card: str | None, settings: PushSettings) -> bool:
     values = values_of(divide(card)[0])
     wishes = ((settings.licence, values.get("license")), (settings.title, values.get("pretty_name")))
     return any(wish and wish != has for wish, has in wishes) or (settings.contact or "") not in card
-
-
-def _same_rows(changes: Changes) -> bool:
-    differences = (changes.added, changes.removed, changes.changed, changes.moved, changes.broken, changes.columns)
-    return not any(differences)
 
 
 def _check_tag(tag: str | None, state: State, changes: Changes) -> None:
@@ -1110,7 +1094,8 @@ def _card(
         contact=settings.contact,
         clips=_clip_facts(folder, after),
     )
-    return render_card(state.card, packed, after, facts, read_run(folder) or {}, _rejects(folder, packed))
+    rejects = [*rejects_in(folder), *(reject.as_dict() for reject in packed.rejects)]
+    return render_card(state.card, packed, after, facts, read_run(folder) or {}, rejects)
 
 
 #: A label that can be written into a line of code.
@@ -1142,8 +1127,3 @@ def push_in_words(changes: dict[str, Any]) -> str:
     if not changes.get("previous"):
         return "first version"
     return count_in_words(changes) or "the same conversations"
-
-
-def _rejects(folder: Path, packed: Packed) -> list[dict[str, str]]:
-    """Those of the run, and those of this push."""
-    return [*rejects_in(folder), *(reject.as_dict() for reject in packed.rejects)]

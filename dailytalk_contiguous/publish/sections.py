@@ -451,9 +451,10 @@ def turns_table(tally: Tally) -> Table:
         *((f"{event}s", *(side.events[event] for side in sides)) for event in EVENTS),
         ("length", *(length_text(side.seconds) for side in sides)),
     ]
+    lost = sum(tally.lost.values())
     note = (
         f"{counted(tally.backchannels_kept, 'backchannel')} of {tally.backchannels:,} in the source lie inside "
-        f"the same turn as before. {tally.lost_seconds:,.2f} s of the recorded speaker's speech and sounds got "
+        f"the same turn as before. {lost:,.2f} s of the recorded speaker's speech and sounds got "
         "lost."
     )
     return Table(
@@ -581,17 +582,13 @@ def _money_of(run: Mapping[str, Any]) -> Mapping[str, Any]:
 # (what trains, copies too, each as often as the manifest names it).
 
 
-#: Along what clips are counted, and how each is named.
-DIMENSIONS = {
-    "corpus": "Corpus",
-    "emotion": "Emotion",
-    "style": "Style",
-    "speaker": "Speaker",
-    "gender": "Gender",
-    "sentence_type": "Sentence type",
-    "length": "Length",
-    "split": "Split",
-}
+#: Labels along which clips are counted.
+DIMENSIONS = ("corpus", "emotion", "style", "speaker", "gender", "sentence_type", "length", "split")
+
+
+def label_title(name: str) -> str:
+    """What a label is called: `Sentence type`."""
+    return name.replace("_", " ").capitalize()
 
 
 @dataclass(frozen=True)
@@ -620,11 +617,6 @@ MEASURES = {
 }
 
 
-def _measure_bins() -> dict[str, Histogram]:
-    axes = {name: (measure.bin_width, *measure.axis[1:3]) for name, measure in MEASURES.items()}
-    return {name: Histogram(*axis) for name, axis in axes.items()}
-
-
 @dataclass
 class QualityTally:
     """Measures of clips as they came, kept or not, and what `limits` reject of them.
@@ -638,11 +630,14 @@ class QualityTally:
     limits: QualityLimits = field(default_factory=QualityLimits)
     measured: int = 0
     refused: int = 0
-    bins: dict[str, Histogram] = field(default_factory=_measure_bins)
+    bins: dict[str, Histogram] = field(
+        default_factory=lambda: {
+            name: Histogram(m.bin_width, m.axis.low, m.axis.high) for name, m in MEASURES.items()
+        }
+    )
     outside: Counter[str] = field(default_factory=Counter)
 
     def add(self, row: Mapping[str, Any]) -> None:
-        """Count the measures of a clip."""
         self.measured += 1
         values = {name: row[name] if is_number(row[name]) else None for name in MEASURES}
         self.refused += bool(failures(values, self.limits))
@@ -739,8 +734,8 @@ def dimension_plot(figures: CorpusFigures, name: str) -> BarPlot:
         cells = (part.conversations, part.copies, recorded, length_text(part.seen))
         rows.append(Bar(value, (part.seconds / 3600,), cells, f"{part.conversations:,} · {recorded}"))
     return BarPlot(
-        title=DIMENSIONS[name],
-        head=(DIMENSIONS[name].lower(), f"{figures.unit}s", "copies", "recorded", "seen in training"),
+        title=label_title(name),
+        head=(label_title(name).lower(), f"{figures.unit}s", "copies", "recorded", "seen in training"),
         rows=rows,
         series=[Series("after", "recorded")],
         axis="hours",
@@ -848,15 +843,8 @@ def sources_table(figures: CorpusFigures) -> Table:
 # by what the models rate. Shares are of clips or utterances, never of hours: each of them has a label once.
 
 
-#: Labels that are compared, and how each is named. `act` is what a turn does in its dialogue (DailyTalk).
-LABELS = {
-    "emotion": "Emotion",
-    "style": "Style",
-    "tag": "Tag",
-    "act": "Act",
-    "sentence_type": "Sentence type",
-    "length": "Length",
-}
+#: Labels that are compared. `act` is what a turn does in its dialogue (DailyTalk).
+LABELS = ("emotion", "style", "tag", "act", "sentence_type", "length")
 
 #: Measures that are compared.
 COMPARED = ("seconds", "valence", "arousal", "dominance", "f0_mean", "f0_std", "speech_rate")
@@ -914,8 +902,8 @@ def label_plot(ours: Compared, theirs: Compared, label: str) -> BarPlot:
         values.append((UNKNOWN, unknown))
     units = " and of ".join(dict.fromkeys((ours.unit, theirs.unit)))
     return BarPlot(
-        title=LABELS[label],
-        head=(LABELS[label].lower(), ours.name, theirs.name),
+        title=label_title(label),
+        head=(label_title(label).lower(), ours.name, theirs.name),
         rows=[Bar(value, pair, (percent(pair[0], 1), percent(pair[1], 1))) for value, pair in values],
         series=[Series("after", ours.name), Series("before", theirs.name)],
         axis=f"share of {units}",

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from statistics import median
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -62,7 +63,7 @@ def snap_words(words: Sequence[Word], activity_spans: Sequence[tuple[float, floa
         moves += [start - word.start] if start != word.start else []
         moved += (start != word.start) + (end != word.end)
         snapped.append(word._replace(start=start, end=end))
-    return Snapped(snapped, _median(moves), moved, unplaced)
+    return Snapped(snapped, median(moves) if moves else 0.0, moved, unplaced)
 
 
 def _snap(
@@ -78,14 +79,6 @@ def _snap(
         return None, None
     length = min(end - start, near[1] - near[0])
     return (near[0], near[0] + length) if near[0] >= end else (near[1] - length, near[1])
-
-
-def _median(values: Sequence[float]) -> float:
-    ordered = sorted(values)
-    if not ordered:
-        return 0.0
-    middle = len(ordered) // 2
-    return ordered[middle] if len(ordered) % 2 else (ordered[middle - 1] + ordered[middle]) / 2
 
 
 # Snapping the words of a Moshi training folder to speech activity, with the offsets of their aligner.

@@ -233,7 +233,6 @@ class Listed(NamedTuple):
     changes: dict[str, Any] | None
 
     def as_dict(self) -> dict[str, Any]:
-        """The same for JSON."""
         return self._asdict() | {"date": self.date and self.date.isoformat()}
 
 

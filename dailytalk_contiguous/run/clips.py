@@ -1,16 +1,15 @@
 """An expressive corpus from its archive to its folder: read, measure, choose, finish, write."""
 
-import hashlib
 import io
 import json
 import math
 import time
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import soundfile
 from datasets import DatasetInfo, Features
@@ -33,6 +32,7 @@ from dailytalk_contiguous.core.schema import (
     Row,
     own_seconds,
 )
+from dailytalk_contiguous.core.tally import Tally
 from dailytalk_contiguous.core.word_times import SpokenWord, place_words
 from dailytalk_contiguous.run import local
 from dailytalk_contiguous.run.clip_plan import (
@@ -49,7 +49,16 @@ from dailytalk_contiguous.run.clip_plan import (
     settings_of_stages,
 )
 from dailytalk_contiguous.run.events import Account, Journal
-from dailytalk_contiguous.run.outputs import ABOUT_CORPUS, REJECTS, RUN, models_of, read_run, rejects_by_reason
+from dailytalk_contiguous.run.outputs import (
+    ABOUT_CORPUS,
+    REJECTS,
+    RUN,
+    fingerprint_of,
+    models_of,
+    read_run,
+    rejects_by_reason,
+    stage_record,
+)
 from dailytalk_contiguous.run.passes import Pass, Passes, RunOptions, refuse_mixing, refuse_unwritable
 from dailytalk_contiguous.run.shard import Progress
 from dailytalk_contiguous.shards import ShardIndex, chain_of, drop_stale, group, read_rows
@@ -61,7 +70,7 @@ from dailytalk_contiguous.sources.corpora.registry import (
     options_of,
 )
 from dailytalk_contiguous.stages.base import Stage
-from dailytalk_contiguous.store.files import inside, json_text, write_bytes, write_text
+from dailytalk_contiguous.store.files import inside, json_document, json_text, write_bytes, write_text
 from dailytalk_contiguous.store.owned_folder import OwnedFolder, file_name, mark, written_before
 
 # A corpus of clips as a run takes it: usable rows, and why the others are none.
@@ -144,9 +153,6 @@ def _on_disk(row: Row, out: Path) -> dict[str, Any]:
 #: Corpora that can be laid out, and the source of their conversations.
 LAID_OUT = {"dailytalk": "dailytalk_conversations"}
 
-#: What is known of the corpus, in the folder; not a transcript's name.
-ABOUT = ABOUT_CORPUS
-
 
 @dataclass(frozen=True)
 class WrittenConversations:
@@ -168,7 +174,7 @@ def write_conversations(
         raise DailytalkError(f"the clips of {name} make no conversations", f"this is for {', '.join(LAID_OUT)}")
     if out.resolve().is_relative_to(source.resolve()):
         raise DailytalkError(f"--out {as_text(out)!r} lies in the corpus", "choose a folder outside of it")
-    target = OwnedFolder(out, "conversations", (ABOUT, REJECTS))
+    target = OwnedFolder(out, "conversations", (ABOUT_CORPUS, REJECTS))
     rejects: list[Reject] = []
     counted = []
     for row in corpus_rows(LAID_OUT[name], source, seed=seed, follow_links=follow_links):
@@ -180,18 +186,17 @@ def write_conversations(
         turns = [cue | said for cue, said in zip(row["given"], row["said"], strict=True)]
         for turn in turns:
             del turn["words"]
-        target.write(f"{stem}.wav", lambda file, data=encoded: _put(file, data))  # type: ignore[misc]
+        target.write_bytes(f"{stem}.wav", encoded)
         target.write_text(f"{stem}.json", json_text({"utterances": turns}))
     info, counts = corpus_info(name), count_check(LAID_OUT[name], counted)
-    about = {"name": name, "licence": info.license, "citation": info.citation, "homepage": info.homepage}
-    about |= {"seed": seed, "count_check": counts}
-    lines = [json.dumps(reject.as_dict(), ensure_ascii=False) + "\n" for reject in rejects]
-    target.finish({REJECTS: "".join(lines), ABOUT: json.dumps(about, ensure_ascii=False, indent=1) + "\n"})
+    about = _about(name, info) | {"seed": seed, "count_check": counts}
+    lines = [json_text(reject.as_dict()) for reject in rejects]
+    target.finish({REJECTS: "".join(lines), ABOUT_CORPUS: json_document(about)})
     return WrittenConversations(len(counted) - len(rejects), rejects, counts)
 
 
-def _put(file: BinaryIO, data: bytes) -> None:
-    file.write(data)
+def _about(name: str, info: DatasetInfo) -> dict[str, Any]:
+    return {"name": name, "licence": info.license, "citation": info.citation, "homepage": info.homepage}
 
 
 # The training folder of an expressive corpus: moshi-finetune's layout, with what is known of a clip beside it.
@@ -316,7 +321,7 @@ def _shown(value: Any) -> Any:
 # comes last, so that what it tells is there.
 
 
-#: Folder of the WAV files inside a work folder.
+#: The training folder inside a work folder.
 DATA = "data"
 
 #: Columns of the finished clips whose values are counted.
@@ -338,27 +343,21 @@ def write_corpus_outputs(
 ) -> dict[str, Any]:
     """Write what is not there yet, from the shards `paths` of finished clips, and return what run.json holds."""
     before = read_run(out) or {}
-    fingerprint = _fingerprint(paths, text_conditions)
+    fingerprint = fingerprint_of(paths, text_conditions, code_digest(export_clips))
     if before.get("fingerprint") != fingerprint or not is_complete(out / DATA):
         export_clips(paths, out / DATA, text_conditions)
-    told = "".join(json.dumps(reject.as_dict(), ensure_ascii=False) + "\n" for reject in rejects)
+    told = "".join(json_text(reject.as_dict()) for reject in rejects)
     if not (out / REJECTS).is_file() or inside(out, REJECTS).read_text(encoding="utf-8") != told:
         write_text(out / REJECTS, told)
     counts, hours = _counted(paths)
     record = {
         **about,
         "kind": "corpus",
-        "corpus": {
-            "name": read.name,
-            "licence": read.info.license,
-            "citation": read.info.citation,
-            "homepage": read.info.homepage,
-            "description": read.info.description,
-        },
+        "corpus": _about(read.name, read.info) | {"description": read.info.description},
         "version": version("dailytalk-contiguous"),
         "packages": {name: version(name) for name in PACKAGES},
         "models": models_of(stages),
-        "stages": [_stage(stage) for stage in stages],
+        "stages": [stage_record(stage) for stage in stages],
         "count_check": read.counts,
         "counts": {
             "read": len(read.rows) + len(read.problems),
@@ -374,33 +373,27 @@ def write_corpus_outputs(
         "fingerprint": fingerprint,
     }
     if before != json.loads(json.dumps(record)):
-        write_text(out / RUN, json.dumps(record, indent=1, ensure_ascii=False) + "\n")
+        write_text(out / RUN, json_document(record))
     return record
 
 
 def _counted(paths: Sequence[Path]) -> tuple[dict[str, Any], dict[str, Any]]:
     """Clips, copies and kinds of clips in the finished shards; and hours, in all and by emotion."""
-    counters: dict[str, Counter[str]] = {name: Counter() for name in (*_COUNTED, "word_source", "affect_source")}
-    seconds: dict[str, float] = defaultdict(float)
-    clips_and_copies: Counter[bool] = Counter()
+    tally = Tally()
     for path in paths:
-        for row in _counted_rows(path):
-            clips_and_copies[row["augmented_from"] is not None] += 1
-            for name in _COUNTED:
-                counters[name][row[name] or "unknown"] += 1
-            counters["affect_source"][row["affect"]["source"] or "unknown"] += 1
-            counters["word_source"].update(word["source"] for word in row["words"])
-            seconds[row["emotion"] or "unknown"] += own_seconds(row)
-    counts: dict[str, Any] = {"clips": clips_and_copies[False], "copies": clips_and_copies[True]}
-    counts |= {f"by_{name}": dict(sorted(found.items())) for name, found in counters.items()}
+        for row in read_rows(path, [name for name in FINISHED if name != "audio"]).values():
+            tally.add_clip(row)
+    kinds = {name: tally.by[name] for name in (*_COUNTED, "affect_source")}
+    numbers = {
+        name: {value: part.conversations + part.copies for value, part in sums.items()}
+        for name, sums in kinds.items()
+    }
+    numbers["word_source"] = tally.word_sources
+    seconds = {name: part.seconds + part.copied for name, part in tally.by["emotion"].items()}
+    counts: dict[str, Any] = {"clips": tally.total.conversations, "copies": tally.total.copies}
+    counts |= {f"by_{name}": dict(sorted(values.items())) for name, values in numbers.items()}
     hours = {"audio": round(sum(seconds.values()) / 3600, 5)}
     return counts, hours | {"by_emotion": {name: round(held / 3600, 5) for name, held in sorted(seconds.items())}}
-
-
-def _counted_rows(path: Path) -> Sequence[Row]:
-    return list(
-        read_rows(path, [*_COUNTED, "duration", "conditioning", "words", "affect", "augmented_from"]).values()
-    )
 
 
 def _split(planned: PlannedClips) -> dict[str, Any] | None:
@@ -425,18 +418,6 @@ def _balance(planned: PlannedClips, paths: Sequence[Path]) -> dict[str, Any] | N
             for one in found.shortfalls
         ],
     }
-
-
-def _stage(stage: Stage) -> dict[str, Any]:
-    settings = {setting.name: getattr(stage, setting.name) for setting in fields(stage)}  # type: ignore[arg-type]
-    return {"name": stage.name, "digest": stage.digest, "settings": settings}
-
-
-def _fingerprint(paths: Sequence[Path], text_conditions: bool) -> str:
-    """Changes whenever the training folder would."""
-    files = [(path.name, path.stat().st_mtime_ns) for path in paths]
-    told = [files, text_conditions, code_digest(export_clips)]
-    return hashlib.sha256(json.dumps(told).encode()).hexdigest()[:20]
 
 
 # An expressive corpus, from its files to finished clips and a training folder: one run of it.

@@ -236,7 +236,8 @@ def estimate_run(
             measured.append(_measure(piece, folder / str(place), stages, spoken))
     used = [one for one in measured if one]
     if not used:
-        raise DailytalkError(f"none of the sample can be used ({_why(folder / '0')})", "draw another with --seed")
+        why = next(rejects_in(folder / "0"))["reason"]
+        raise DailytalkError(f"none of the sample can be used ({why})", "draw another with --seed")
     again = measured[shortest]
     loading = sum(warm.stages.values()) - sum(again.stages.values()) if warm and again else 0.0
     return extrapolate(found, used, workers, max(0.0, loading))
@@ -396,9 +397,3 @@ def _size(path: Path) -> float:
     """Bytes of a file, or of the files in a folder, without the mark that a folder of results has once."""
     files = path.rglob("[!.]*") if path.is_dir() else [path]
     return float(sum(file.stat().st_size for file in files if file.is_file()))
-
-
-def _why(out: Path) -> str:
-    """The first reason for which something was rejected."""
-    reason: str = next(rejects_in(out))["reason"]
-    return reason

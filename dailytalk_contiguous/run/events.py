@@ -233,7 +233,7 @@ class Journal:
             "kind": kind,
             "command": command,
             "version": version("dailytalk-contiguous"),
-            "settings": digest,
+            "digest": digest,
             "shard": list(shard),
             "workers": workers,
         }
@@ -286,7 +286,6 @@ class Journal:
             self._write(STARTED, **where, **self._about, plan=told)
 
     def made(self, made: "ShardReport") -> None:
-        """Tell of a shard that is on disk."""
         self._done += 1
         self.forecast.made(made.path, made.stage_audio)
         self._audio += made.audio_seconds

@@ -132,7 +132,7 @@ def plan_run(
         left = [0.0] * len(stages)
         for row in rows:
             entry = own[row["conversation_id"]]
-            standing = _stages_done(entry, path, row, chain)
+            standing = entry[1].standing(row["input_digest"], chain) if entry else 0
             for place, took in zip(range(standing), entry[1].seconds if entry else (), strict=False):
                 wall[place] += took
                 audio[place] += row["duration"]
@@ -182,10 +182,6 @@ def _finished(found: tuple[Path, Entry] | None, path: Path, row: Row, chain: tup
         return False
     entry = found[1]
     return entry.standing(row["input_digest"], chain) == (len(entry.chain) if entry.reject else len(chain))
-
-
-def _stages_done(found: tuple[Path, Entry] | None, path: Path, row: Row, chain: tuple[str, ...]) -> int:
-    return found[1].standing(row["input_digest"], chain) if found else 0
 
 
 def _in_processes(

@@ -382,7 +382,6 @@ class Worker:
             engines.budgets_from(lambda limit: SharedBudget(limit, till))
 
     def make(self, ordered: RemoteTask) -> RemoteResult:
-        """Make a shard and keep it."""
         task, setup = self._brought(ordered), self._setup
         made = make_shard(task, setup.stages, setup.batch_seconds, self._note)
         if setup.work:
@@ -526,7 +525,6 @@ class Pool:
         self._say_at: float | None = time.monotonic() + AWAITED_SECONDS
 
     def make(self, tasks: list[Task]) -> Iterator[RemoteResult]:
-        """Make shards in any order."""
         waiting = deque(tasks)
         left, tries = len(tasks), dict.fromkeys((task.path for task in tasks), 0)
         for _ in range(self._share.actors):

@@ -3,16 +3,14 @@
 import hashlib
 import io
 import json
-from array import array
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import fields
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, BinaryIO
 
-import numpy as np
 import soundfile
 
 from dailytalk_contiguous.core.code import code_digest
@@ -20,13 +18,22 @@ from dailytalk_contiguous.core.documents import expect, fits, json_lines, read_j
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError, Reject
 from dailytalk_contiguous.core.licensing import licence_of
 from dailytalk_contiguous.core.machine import PACKAGES
-from dailytalk_contiguous.core.schema import AFFECT, BUILT, PROSODY, Row
+from dailytalk_contiguous.core.schema import AFFECT, BUILT, PROSODY, UTTERANCE, Row
+from dailytalk_contiguous.core.tally import TIMELINE_MEANS, Tally
 from dailytalk_contiguous.shards import Entry, ShardIndex, audio_digest, chain_of, read_rows
 from dailytalk_contiguous.sources.people import People
 from dailytalk_contiguous.sources.recordings import shortened
 from dailytalk_contiguous.stages.base import Stage
-from dailytalk_contiguous.stages.script import PROSODY_BUCKETS, number, transcript_line
-from dailytalk_contiguous.store.files import inside, write_atomically, write_lines, write_text
+from dailytalk_contiguous.stages.script import described, number, transcript_line
+from dailytalk_contiguous.store.files import (
+    inside,
+    json_document,
+    json_text,
+    sha256_of,
+    write_atomically,
+    write_lines,
+    write_text,
+)
 from dailytalk_contiguous.store.owned_folder import EDITED, MADE_FROM, made_from, mark
 
 # transcript.jsonl: one line an utterance, for people and for tools that came before this one.
@@ -62,11 +69,6 @@ def lines(row: Mapping[str, Any], first_id: int = 0, people: People = NOBODY) ->
         if people and (person := people.get((row["recording_id"], line["channel"]))):
             line |= {name: value for name, value in person._asdict().items() if value}
         yield line
-
-
-def to_json(line: Mapping[str, Any]) -> str:
-    """A line as JSON, with its line break."""
-    return json.dumps(line, ensure_ascii=False, allow_nan=False) + "\n"
 
 
 # What a finished run leaves beside its shards: transcript.jsonl, rejects.jsonl and run.json.
@@ -130,47 +132,47 @@ _WHOLE = {
 }
 
 
-@dataclass
-class Share:
-    """How many conversations of a run were rejected, and how long they are together, beside all of them."""
+class Results:
+    """What run.json tells of the shards of `tag` or `speak`: rows, rejects, and seconds of the stages."""
 
-    conversations: int = 0
-    of_conversations: int = 0
-    seconds: float = 0.0
-    of_seconds: float = 0.0
+    def __init__(self, stages: Sequence[Stage], rejects: Sequence[Reject], rebuilt: bool) -> None:
+        self.stages = stages
+        self.rejects = [*rejects]
+        self.tally = Tally(rebuilt)
+        self.notes: list[dict[str, str]] = []
+        self.n_notes = 0
+        self.seconds: dict[str, float] = defaultdict(float)
+        self.audio: dict[str, float] = defaultdict(float)
+        self.rejected = {"conversations": 0, "of_conversations": 0, "seconds": 0.0, "of_seconds": 0.0}
 
-    def add(self, entry: Entry) -> None:
-        """Count a conversation of a shard."""
-        self.of_conversations += 1
-        self.of_seconds += entry.duration
+    def add(self, entry: Entry) -> bool:
+        """Count a conversation of a shard; whether it has a row."""
+        for stage, seconds in zip(self.stages, entry.seconds, strict=False):
+            self.seconds[stage.name] += seconds
+            self.audio[stage.name] += entry.duration
+        for part in ("of_", "") if entry.reject else ("of_",):
+            self.rejected[f"{part}conversations"] += 1
+            self.rejected[f"{part}seconds"] += entry.duration
         if entry.reject:
-            self.conversations += 1
-            self.seconds += entry.duration
+            self.rejects.append(entry.reject)
+        return not entry.reject
 
-    def as_dict(self) -> dict[str, float]:
-        """What run.json holds of it."""
-        return {name: round(value, 3) for name, value in asdict(self).items()}
+    def add_tagged(self, row: Row) -> None:
+        """Count a tagged row, with what was rejected and noted of it."""
+        self.tally.add(_as_built(row))
+        self.rejects += [Reject(**item) for item in (*row["rejected"], *row["unmatched"])]
+        self.n_notes += len(row["notes"])
+        notes = row["notes"][: max(0, NOTES_KEPT - len(self.notes))]
+        self.notes += [{"conversation_id": row["conversation_id"], "note": note} for note in notes]
 
+    def measured(self, stage: Stage) -> dict[str, float | None]:
+        """Wall seconds of a stage, and how many of them a second of audio took."""
+        seconds, audio = self.seconds.get(stage.name, 0.0), self.audio.get(stage.name, 0.0)
+        return {"seconds": round(seconds, 3), "realtime_factor": round(seconds / audio, 5) if audio else None}
 
-@dataclass
-class RunTally:
-    """What is counted while the shards are read."""
-
-    conversations: int = 0
-    utterances: int = 0
-    audio_seconds: float = 0.0
-    speech_seconds: float = 0.0
-    short: int = 0
-    without_text: Counter[str] = field(default_factory=Counter)
-    tags: Counter[str] = field(default_factory=Counter)
-    channels: Counter[str] = field(default_factory=Counter)
-    recognisers: Counter[str] = field(default_factory=Counter)
-    stage_seconds: dict[str, float] = field(default_factory=dict)
-    stage_audio: dict[str, float] = field(default_factory=dict)
-    rejects: list[Reject] = field(default_factory=list)
-    rejected: Share = field(default_factory=Share)
-    notes: list[dict[str, str]] = field(default_factory=list)
-    n_notes: int = 0
+    def rejected_record(self) -> dict[str, float]:
+        """How many conversations were rejected, and their seconds, beside all of them, as run.json has it."""
+        return {name: round(value, 3) for name, value in self.rejected.items()}
 
 
 def write_outputs(
@@ -193,36 +195,35 @@ def write_outputs(
     if before and same and fits(before, _WHOLE) and _tag_outputs_stand(out, before):
         (out / _OURS).unlink(missing_ok=True)
         return before
-    tally = RunTally()
+    results = Results(stages, problems, rebuilt=False)
     there = sha256_of(inside(out, TRANSCRIPT)) if (out / TRANSCRIPT).exists() else None
     edited = there is not None and there not in _ours(out, before)
     target = out / (NEW_TRANSCRIPT if edited else TRANSCRIPT)
     digest = hashlib.sha256()
-    write_lines(
-        target, _noted(_transcript(index, paths, stages, tally, people), digest, out, None if edited else there)
-    )
+    pieces = _transcript(index, paths, results, people)
+    write_lines(target, _noted(pieces, digest, out, None if edited else there))
     if edited and digest.hexdigest() == sha256_of(out / TRANSCRIPT):
         # Nobody edited it: it is what this run would write, from a run that was killed before it wrote run.json.
         target.replace(out / TRANSCRIPT)
         target, edited = out / TRANSCRIPT, False
-    tally.rejects = [*problems, *tally.rejects]
-    write_lines(
-        out / REJECTS,
-        [
-            *(json.dumps(reject.as_dict(), ensure_ascii=False) + "\n" for reject in tally.rejects),
-            *_spoken_rejects(out),
-        ],
-    )
-    record = _record(tally, stages, len(problems), about) | {
+    rejects = [json_text(reject.as_dict()) for reject in results.rejects]
+    write_lines(out / REJECTS, [*rejects, *_rejects_before(out, spoken=True)])
+    record = _record(results, len(problems), about) | {
         "transcript": target.name,
         "transcript_sha256": before.get("transcript_sha256") if edited and before else digest.hexdigest(),
         "fingerprint": fingerprint,
     }
     if before and "speak" in before:
         record["speak"] = before["speak"]
-    write_text(out / RUN, json.dumps(record, indent=1, ensure_ascii=False) + "\n")
+    write_text(out / RUN, json_document(record))
     (out / _OURS).unlink(missing_ok=True)
     return record
+
+
+def fingerprint_of(paths: Sequence[Path], *parts: Any) -> str:
+    """Changes whenever what is made from shards and `parts` would."""
+    files = [(path.name, path.stat().st_mtime_ns) for path in paths]
+    return hashlib.sha256(json.dumps([files, *parts]).encode()).hexdigest()[:20]
 
 
 def rejects_by_reason(out: Path) -> int:
@@ -250,15 +251,20 @@ def note_stop(out: Path, kind: str, command: str, error: BaseException, money: M
     stop = {"run": kind, "command": command, "reason": reason, "money": dict(money)}
     # A full disk may be why the run stops, and is what has to be said then.
     with suppress(OSError):
-        write_text(
-            out / RUN, json.dumps((read_run(out) or {}) | {"stopped": stop}, indent=1, ensure_ascii=False) + "\n"
-        )
+        write_text(out / RUN, json_document((read_run(out) or {}) | {"stopped": stop}))
 
 
 def models_of(stages: Sequence[Stage]) -> dict[str, dict[str, Any]]:
     """The models of stages by role, each with its name and licence, as run.json has them."""
     models = {role: model for stage in stages for role, model in stage.models().items()}
     return {role: {"name": model, **licence_of(model)._asdict()} for role, model in models.items()}
+
+
+def stage_record(stage: Stage, measured: Mapping[str, Any] = {}) -> dict[str, Any]:
+    """A stage as run.json has it, with what was measured of it."""
+    inner: Any = getattr(stage, "stage", stage)
+    settings = {setting.name: getattr(inner, setting.name) for setting in fields(inner)}
+    return {"name": stage.name, **measured, "digest": stage.digest, "settings": settings}
 
 
 def _ours(out: Path, before: Mapping[str, Any] | None) -> set[str]:
@@ -268,11 +274,9 @@ def _ours(out: Path, before: Mapping[str, Any] | None) -> set[str]:
     return {*noted, (before or {}).get("transcript_sha256", "")}
 
 
-def _spoken_rejects(out: Path) -> list[str]:
-    """The lines of rejects.jsonl that `dailytalk speak` wrote."""
-    if not (out / REJECTS).is_file():
-        return []
-    return [to_json(reject) for reject in rejects_in(out) if reject["stage"] in SPOKEN_STAGES]
+def _rejects_before(out: Path, spoken: bool) -> list[str]:
+    """The lines of rejects.jsonl that `dailytalk speak` wrote, or all others."""
+    return [json_text(reject) for reject in rejects_in(out) if (reject["stage"] in SPOKEN_STAGES) == spoken]
 
 
 def rejects_in(out: Path) -> Iterator[dict[str, str]]:
@@ -299,12 +303,6 @@ def _tag_outputs_stand(out: Path, record: Mapping[str, Any]) -> bool:
     return named in (TRANSCRIPT, NEW_TRANSCRIPT) and all((out / str(name)).is_file() for name in names)
 
 
-def sha256_of(path: Path) -> str:
-    """SHA-256 of a file, in hexadecimal."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
 def _noted(pieces: Iterator[str], digest: Any, out: Path, there: str | None) -> Iterator[str]:
     """The pieces of a transcript as they are; after the last its digest is noted, before the file has its name.
 
@@ -316,92 +314,65 @@ def _noted(pieces: Iterator[str], digest: Any, out: Path, there: str | None) -> 
     write_lines(out / _OURS, [f"{one}\n" for one in (there, digest.hexdigest()) if one])
 
 
-def _transcript(
-    index: ShardIndex, paths: Sequence[Path], stages: Sequence[Stage], tally: RunTally, people: People
-) -> Iterator[str]:
-    """The transcript's lines; fills the tally on the way."""
+def _transcript(index: ShardIndex, paths: Sequence[Path], results: Results, people: People) -> Iterator[str]:
+    """The transcript's lines; counts what it reads on the way."""
     for path in paths:
         rows = read_rows(path, COLUMNS)
         for name, entry in index.of(path).items():
-            tally.rejected.add(entry)
-            for stage, seconds in zip(stages, entry.seconds, strict=False):
-                tally.stage_seconds[stage.name] = tally.stage_seconds.get(stage.name, 0.0) + seconds
-                tally.stage_audio[stage.name] = tally.stage_audio.get(stage.name, 0.0) + entry.duration
-            if entry.reject:
-                tally.rejects.append(entry.reject)
-            else:
-                _count_tagged(rows[name], tally)
-                yield from map(to_json, lines(rows[name], tally.utterances, people))
-                tally.utterances += len(rows[name]["utterance_id"])
+            if results.add(entry):
+                row = rows[name]
+                yield from map(json_text, lines(row, results.tally.total.utterances, people))
+                results.add_tagged(row)
 
 
-def _count_tagged(row: Row, tally: RunTally) -> None:
-    tally.conversations += 1
-    tally.audio_seconds += row["duration"]
-    tally.speech_seconds += sum(end - start for start, end in zip(row["start"], row["end"], strict=True))
-    tally.short += row["kind"].count("short")
-    tally.tags.update(row["tag"])
-    tally.channels.update(row["channel"])
-    tally.recognisers.update(name for name in row["recogniser"] if name)
-    # Reasons hold figures (`23 words in 0.5 s`); what is counted is their kind.
-    tally.without_text.update(reason.partition("(")[0].strip() for reason in row["text_reason"] if reason)
-    tally.rejects += [Reject(**item) for item in (*row["rejected"], *row["unmatched"])]
-    for note in row["notes"]:
-        tally.n_notes += 1
-        if len(tally.notes) < NOTES_KEPT:
-            tally.notes.append({"conversation_id": row["conversation_id"], "note": note})
+def _as_built(row: Row) -> Row:
+    """A tagged row as the tally takes one: as a finished conversation that was not rebuilt."""
+    utterances = []
+    for place, channel in enumerate(row["channel"]):
+        utterance = dict.fromkeys(UTTERANCE) | {name: row[name][place] for name in UTTERANCE if name in row}
+        times = {f"source_{edge}": row[edge][place] for edge in ("start", "end")}
+        models = {"recogniser": row["recogniser"][place], "affect": row["affect_model"][place]}
+        utterances.append(utterance | times | {"source_channel": channel, "models": models})
+    words = [word | {"source": None} for words in row["words"] for word in words]
+    whole = {"source_duration": row["duration"], "language": None, "timeline": None}
+    return whole | {"duration": row["duration"], "utterances": utterances, "alignments": words}
 
 
-def _record(tally: RunTally, stages: Sequence[Stage], n_problems: int, about: Mapping[str, Any]) -> dict[str, Any]:
+def _record(results: Results, n_problems: int, about: Mapping[str, Any]) -> dict[str, Any]:
+    tally = results.tally
+    hours = {"audio": tally.total.seconds, "speech": tally.heard.seconds}
+    tags = Counter({tag: part.utterances for tag, part in tally.by["tag"].items()})
     return {
         **about,
         "version": version("dailytalk-contiguous"),
         "packages": {name: version(name) for name in PACKAGES},
-        "models": models_of(stages),
-        "stages": [_stage_record(stage, tally) for stage in stages],
+        "models": models_of(results.stages),
+        "stages": [stage_record(stage, results.measured(stage)) for stage in results.stages],
         "counts": {
-            "conversations": tally.conversations,
-            "utterances": tally.utterances,
+            "conversations": tally.total.conversations,
+            "utterances": tally.total.utterances,
             "utterances_by_channel": dict(sorted(tally.channels.items())),
             "utterances_by_recogniser": dict(tally.recognisers.most_common()),
-            "short_utterances": tally.short,
+            "short_utterances": tally.kinds["short"],
             "utterances_without_text": dict(tally.without_text.most_common()),
             "recordings_rejected": n_problems,
-            "rejects": len(tally.rejects),
-            "rejects_by_stage": dict(Counter(reject.stage for reject in tally.rejects).most_common()),
-            "tags": dict(tally.tags.most_common()),
-            "notes": tally.n_notes,
+            "rejects": len(results.rejects),
+            "rejects_by_stage": dict(Counter(reject.stage for reject in results.rejects).most_common()),
+            "tags": dict(tags.most_common()),
+            "notes": results.n_notes,
         },
-        "rejected": tally.rejected.as_dict(),
-        "hours": {"audio": round(tally.audio_seconds / 3600, 5), "speech": round(tally.speech_seconds / 3600, 5)},
-        "notes": tally.notes,
-    }
-
-
-def _stage_record(stage: Stage, tally: RunTally) -> dict[str, Any]:
-    seconds, audio = tally.stage_seconds.get(stage.name, 0.0), tally.stage_audio.get(stage.name, 0.0)
-    inner: Any = getattr(stage, "stage", stage)
-    return {
-        "name": stage.name,
-        "seconds": round(seconds, 3),
-        "realtime_factor": round(seconds / audio, 5) if audio else None,
-        "digest": stage.digest,
-        "settings": {setting.name: getattr(inner, setting.name) for setting in fields(inner)},
+        "rejected": results.rejected_record(),
+        "hours": {name: round(seconds / 3600, 5) for name, seconds in hours.items()},
+        "notes": results.notes,
     }
 
 
 def _tag_fingerprint(
     paths: Sequence[Path], stages: Sequence[Stage], problems: Sequence[Reject], people: People
 ) -> str:
-    """Changes whenever the files would."""
-    told = [
-        chain_of(stages)[-1],
-        [(path.name, path.stat().st_mtime_ns) for path in paths],
-        [problem.as_dict() for problem in problems],
-        sorted((*key, *person) for key, person in people.items()),
-        code_digest(write_outputs),
-    ]
-    return hashlib.sha256(json.dumps(told).encode()).hexdigest()[:20]
+    rejects = [problem.as_dict() for problem in problems]
+    named = sorted((*key, *person) for key, person in people.items())
+    return fingerprint_of(paths, chain_of(stages)[-1], rejects, named, code_digest(write_outputs))
 
 
 # What `dailytalk speak` leaves beside its shards: sound files, transcript_shifted.jsonl, rejects, the record.
@@ -417,41 +388,16 @@ SHIFTED, AUDIO = "transcript_shifted.jsonl", "audio"
 _WAV_HEADER, _FRAME = 102, 4
 
 
-#: Measures of the timeline of which the record holds the mean over conversations.
-_MEANS = ("offset_distance", "overlap_kept", "duration_ratio")
-
 #: What the record holds of the results, which the next run that changes nothing shows again.
 _RECORD = {
     "counts": {str: int},
     "hours": float,
     "cost": float,
-    "mean?": dict.fromkeys(_MEANS, float),
+    "mean?": dict.fromkeys(TIMELINE_MEANS, float),
     "lost_speech_seconds": float,
     "lost_sound_seconds": float,
     "stages": [{"name": str, "seconds": float}],
 }
-
-
-class Purchases:
-    """What was paid, each purchase counted once however often its line is said.
-
-    Takes 16 bytes an utterance that cost something (57 while they are summed), because a corpus has millions: a
-    purchase is known by the first 64 bits of its key. Ten million of these all differ but for one case in 300,000.
-    """
-
-    def __init__(self) -> None:
-        self._keys, self._costs = array("Q"), array("d")
-
-    def add(self, key: str, cost: float) -> None:
-        """Count a purchase, by its key in the cache (hex), at its price in USD."""
-        self._keys.append(int(key[:16], 16))
-        self._costs.append(cost)
-
-    @property
-    def total(self) -> float:
-        """USD in all."""
-        _, first = np.unique(np.asarray(self._keys), return_index=True)
-        return float(np.asarray(self._costs)[first].sum())
 
 
 def write_spoken(
@@ -471,7 +417,8 @@ def write_spoken(
     entries = {path: index.of(path) for path in paths}
     if any(not entry.reject for told in entries.values() for entry in told.values()):
         mark(out / AUDIO, "audio")
-    fingerprint = _speak_fingerprint(paths, stages, rejects)
+    failed = [reject.as_dict() for reject in rejects]
+    fingerprint = fingerprint_of(paths, chain_of(stages)[-1:], failed, code_digest(write_spoken))
     before = (read_run(out) or {}).get("speak", {})
     if before.get("fingerprint") == fingerprint and fits(before, _RECORD) and _speak_outputs_stand(out, entries):
         record = {**before, **about}
@@ -479,7 +426,7 @@ def write_spoken(
         record = {**about, **_written(out, entries, stages, rejects), "fingerprint": fingerprint}
     whole = (read_run(out) or {}) | ({"source": dict(source)} if source else {}) | {"speak": record}
     whole.pop("stopped", None)
-    write_text(out / RUN, json.dumps(whole, indent=1, ensure_ascii=False) + "\n")
+    write_text(out / RUN, json_document(whole))
     return record
 
 
@@ -487,12 +434,8 @@ def _written(
     out: Path, entries: Mapping[Path, Mapping[str, Entry]], stages: Sequence[Stage], rejects: Sequence[Reject]
 ) -> dict[str, Any]:
     """Write sound, lines and rejects; what the record says of them."""
-    tally: Counter[str] = Counter()
-    failed = list(rejects)
-    sums: defaultdict[str, float] = defaultdict(float)
-    purchases = Purchases()
-    seconds: dict[str, float] = {}
-    rejected = Share()
+    results = Results(stages, rejects, rebuilt=True)
+    tally = results.tally
     wanted: set[Path] = set()
 
     def lines() -> Iterator[str]:
@@ -504,33 +447,30 @@ def _written(
                     _write_wav(wav_path(out, name), row["audio"]["bytes"])
             rows = read_rows(path, [column for column in BUILT if column != "audio"])
             for name, entry in told.items():
-                rejected.add(entry)
-                for stage, took in zip(stages, entry.seconds, strict=False):
-                    seconds[stage.name] = seconds.get(stage.name, 0.0) + took
-                if entry.reject:
-                    failed.append(entry.reject)
+                if not results.add(entry):
                     continue
                 wanted.add(wav_path(out, name))
-                failed.extend(_rejected(rows[name]))
-                _count_spoken(rows[name], tally, sums)
-                _count_purchases(rows[name], purchases)
+                results.rejects += _rejected(rows[name])
+                tally.add(rows[name])
                 for line in shifted(rows[name], first):
                     first += 1
-                    yield to_json(line)
+                    yield json_text(line)
 
     write_lines(out / SHIFTED, lines())
     _drop_stale(out / AUDIO, wanted)
-    write_lines(out / REJECTS, _all_rejects(out, failed))
+    ours = [json_text(reject.as_dict()) for reject in results.rejects]
+    write_lines(out / REJECTS, [*_rejects_before(out, spoken=False), *ours])
+    statuses = {name.replace("-", "_"): n for name, n in tally.statuses.items()}
+    counts = {name: getattr(tally.total, name) for name in ("conversations", "utterances", "words")}
     return {
-        "counts": {**dict(tally), "rejects": len(failed)},
-        "rejected": rejected.as_dict(),
-        "hours": round(sums.get("duration", 0.0) / 3600, 5),
-        "cost": round(purchases.total, 6),
-        "mean": {name: round(sums[name] / tally["conversations"], 4) for name in _MEANS if tally["conversations"]}
-        or None,
-        "lost_speech_seconds": sums.get("lost_speech_seconds", 0.0),
-        "lost_sound_seconds": sums.get("lost_sound_seconds", 0.0),
-        "stages": [{"name": name, "seconds": round(took, 3)} for name, took in seconds.items()],
+        "counts": {**counts, **statuses, "rejects": len(results.rejects)},
+        "rejected": results.rejected_record(),
+        "hours": round(tally.total.seconds / 3600, 5),
+        "cost": round(tally.cost, 6),
+        "mean": {name: round(moments.mean, 4) for name, moments in tally.timeline.items() if moments.n} or None,
+        "lost_speech_seconds": tally.lost["speech"],
+        "lost_sound_seconds": tally.lost["sound"],
+        "stages": [{"name": name, "seconds": round(took, 3)} for name, took in results.seconds.items()],
     }
 
 
@@ -540,7 +480,7 @@ def bytes_to_write(out: Path, index: ShardIndex, paths: Sequence[Path]) -> int:
     for path in paths:
         entries = index.of(path)
         for name, row in read_rows(path, [column for column in BUILT if column != "audio"]).items():
-            found += sum(len(to_json(line).encode()) for line in shifted(row))
+            found += sum(len(json_text(line).encode()) for line in shifted(row))
             if not _stands(out, name, entries[name]):
                 found += _WAV_HEADER + _FRAME * round(row["duration"] * row["sample_rate"])
     return found
@@ -565,19 +505,7 @@ def shifted(row: Row, first_id: int = 0) -> Iterator[dict[str, Any]]:
             "start": start,
             "end": end,
             "duration": None if start is None else round(end - start, 4),
-            "vad": {name: number(utterance[name], 4) for name in AFFECT},
-            "features": {name: number(utterance[name], 5) for name in PROSODY},
-            "vad_bucket": {name: utterance[f"{name}_bucket"] for name in AFFECT},
-            "prosody_bucket": {name: utterance[f"{name}_bucket"] for name in PROSODY_BUCKETS},
-            "tag": utterance["tag"],
-            "text_raw": utterance["text_raw"],
-            "text": utterance["text"],
-            "tagged_text": utterance["tagged_text"],
-            "utterance_id": utterance["utterance_id"],
-            "conversation_id": row["conversation_id"],
-            "speaker": utterance["speaker"],
-            "rule": utterance["rule"],
-            "kind": utterance["kind"],
+            **described(row["conversation_id"], utterance.__getitem__),
             "language": utterance.get("language"),
             "confidence": number(utterance.get("confidence"), 4),
             "models": utterance.get("models"),
@@ -604,17 +532,6 @@ def shifted(row: Row, first_id: int = 0) -> Iterator[dict[str, Any]]:
 def wav_path(out: Path, conversation_id: str) -> Path:
     """Where the sound of a conversation lies; an id that is too long for the name of a file is shortened."""
     return out / AUDIO / f"{shortened(conversation_id)}{EDITED}"
-
-
-def _speak_fingerprint(paths: Sequence[Path], stages: Sequence[Stage], rejects: Sequence[Reject]) -> str:
-    """Changes whenever the files would."""
-    told = [
-        chain_of(stages)[-1:],
-        [(path.name, path.stat().st_mtime_ns) for path in paths],
-        [reject.as_dict() for reject in rejects],
-        code_digest(write_spoken),
-    ]
-    return hashlib.sha256(json.dumps(told).encode()).hexdigest()[:20]
 
 
 def _speak_outputs_stand(out: Path, entries: Mapping[Path, Mapping[str, Entry]]) -> bool:
@@ -666,33 +583,3 @@ def _rejected(row: Row) -> Iterator[Reject]:
                 utterance["reason"],
                 "the original voice is kept there, flagged",
             )
-
-
-def _count_purchases(row: Row, purchases: Purchases) -> None:
-    for utterance in row["utterances"]:
-        synthesis = utterance["synthesis"]
-        if synthesis and synthesis["cost"]:
-            purchases.add(synthesis["cache_key"], synthesis["cost"])
-
-
-def _count_spoken(row: Row, tally: Counter[str], sums: defaultdict[str, float]) -> None:
-    tally["conversations"] += 1
-    tally["utterances"] += len(row["utterances"])
-    tally["words"] += len(row["alignments"])
-    for utterance in row["utterances"]:
-        tally[utterance["status"].replace("-", "_")] += 1
-    sums["duration"] += row["duration"]
-    for name in (*_MEANS, "lost_speech_seconds", "lost_sound_seconds"):
-        value = row["timeline"][name]
-        # A conversation without a change of speaker, or without overlap, has nothing that could be lost.
-        perfect = 1.0 if name in ("overlap_kept", "duration_ratio") else 0.0
-        sums[name] += perfect if value is None or not np.isfinite(value) else value
-
-
-def _all_rejects(out: Path, own: Sequence[Reject]) -> Iterator[str]:
-    """The rejects of the first half as they stand, then ours."""
-    for before in rejects_in(out):
-        if before["stage"] not in SPOKEN_STAGES:
-            yield to_json(before)
-    for reject in own:
-        yield to_json(reject.as_dict())

@@ -25,7 +25,6 @@ from dailytalk_contiguous.run.outputs import (
     note_stop,
     read_run,
     rejects_by_reason,
-    sha256_of,
     write_spoken,
 )
 from dailytalk_contiguous.run.passes import Pass, Passes, RunOptions, paid_voice, refuse_loss
@@ -37,7 +36,7 @@ from dailytalk_contiguous.stages.finish import Finish
 from dailytalk_contiguous.stages.reconstruct import Reconstruct
 from dailytalk_contiguous.stages.script import SCRIPT
 from dailytalk_contiguous.stages.synthesis import Speak
-from dailytalk_contiguous.store.files import inside
+from dailytalk_contiguous.store.files import inside, sha256_of
 
 #: Folder of the finished conversations.
 DATASET = "dataset"
@@ -70,7 +69,6 @@ class SynthesisInput:
 
     @property
     def rows(self) -> list[Row]:
-        """All conversations, as they lie in the groups."""
         return [row for rows in self.groups for row in rows]
 
     def unfolded(self) -> Iterator[Row]:

@@ -84,7 +84,11 @@ class WorkFolder:
         if not self.mirror:
             return
         there = self.mirror.listing()
-        files = [path for path in sorted(self.folder.rglob("*")) if path.is_file() and self._is_plain(path)]
+        files = [
+            path
+            for path in sorted(self.folder.rglob("*"))
+            if path.is_file() and is_plain(path.relative_to(self.folder).as_posix())
+        ]
         for path in sorted(files, key=lambda file: (file.name == RUN, file.parent == self.folder)):
             if not self.mirror.changed_here(str(self.mirror.name_of(path))):
                 continue  # there as it is, or newer
@@ -96,9 +100,6 @@ class WorkFolder:
         mine = {self.mirror.name_of(path) for path in files}
         gone = [name for name in there if any(fnmatch.fnmatch(name, one) for one in stale) and name not in mine]
         self.mirror.drop(gone)
-
-    def _is_plain(self, path: Path) -> bool:
-        return is_plain(path.relative_to(self.folder).as_posix())
 
 
 def folder_of(out: Path, scratch: Path | None = None) -> Path:

@@ -61,7 +61,7 @@ from dailytalk_contiguous.sources.recordings import Names, stem
 from dailytalk_contiguous.sources.transcribed import transcribed
 from dailytalk_contiguous.stages.base import Stage
 from dailytalk_contiguous.stages.script import SCRIPT
-from dailytalk_contiguous.store.files import inside, write_lines, write_text
+from dailytalk_contiguous.store.files import inside, json_text, write_lines, write_text
 
 # position.jsonl: how far a stream has come, a line a window, written once the window's shards are on disk.
 #
@@ -173,7 +173,6 @@ class Positions:
         self._append(asdict(finished))
 
     def outputs_stand(self) -> None:
-        """Note that the outputs are written."""
         self._append({"written": len(self._windows)})
 
     def _append(self, told: dict[str, Any]) -> None:
@@ -240,7 +239,6 @@ class StreamWindow:
 
     @property
     def audio_seconds(self) -> float:
-        """Of its conversations."""
         return float(sum(row["duration"] for row in self.rows))
 
     @property
@@ -503,7 +501,7 @@ class StreamOutputs:
     def bytes_to_write(self) -> int:
         """Bytes that `write` would add to the disk, but for rejects and the record. Reads all rows, no sound."""
         rows = (row for path in self._tagged() for row in read_rows(path, outputs.COLUMNS).values())
-        lines = (outputs.to_json(line) for row in rows for line in outputs.lines(row))
+        lines = (json_text(line) for row in rows for line in outputs.lines(row))
         return sum(len(line.encode()) for line in lines) + bytes_to_write(self.out, self.dataset, self._spoken())
 
     def write(self, about: Mapping[str, Any], stopped: str, account: Account, money: Budget) -> dict[str, Any]:
@@ -799,7 +797,7 @@ class _Run:
         rows = read_rows(tagged, outputs.COLUMNS)
         path = window.folder / TRANSCRIPT
         lines = (line for row in rows.values() for line in outputs.lines(row))
-        write_lines(path, map(outputs.to_json, lines))
+        write_lines(path, map(json_text, lines))
         script = SynthesisInput([], [], models_of(self.tag_stages), self.job.source)
         script.groups.append(list(transcribed(path, tagged, window.root, script.rejects)))
         return script

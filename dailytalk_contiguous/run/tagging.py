@@ -83,7 +83,6 @@ class FoundRecordings:
 
     @property
     def rows(self) -> list[Row]:
-        """All conversations, in order."""
         return [row for rows in self.groups for row in rows]
 
 

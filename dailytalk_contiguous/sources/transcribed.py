@@ -11,7 +11,7 @@ from typing import Any
 from datasets import Features
 
 from dailytalk_contiguous.core.audio import HIGHEST_RATE, LOWEST_RATE, from_uri, probe, to_uri
-from dailytalk_contiguous.core.documents import as_text, expect, is_number, json_lines, quoted, shown
+from dailytalk_contiguous.core.documents import LATEST, as_text, expect, is_number, json_lines, quoted, shown
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError, Reject
 from dailytalk_contiguous.core.machine import cache_folder
 from dailytalk_contiguous.core.schema import (
@@ -40,9 +40,6 @@ _LARGEST = 3.4e38
 
 #: Characters of the text of one utterance; half an hour of speech has fewer.
 _LONGEST = 20_000
-
-#: Seconds; no recording lasts so long.
-LATEST = 1e9
 
 
 def checked(line: dict[str, Any]) -> dict[str, Any]:

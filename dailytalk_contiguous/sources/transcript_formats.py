@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import pysubs2
 
 from dailytalk_contiguous.core.documents import (
+    LATEST,
     MOST_BYTES,
     expect,
     is_number,
@@ -129,9 +130,6 @@ WORD_TIER_SHARE = 0.9
 
 #: Characters of a line of a subtitle or of a TextGrid: an hour of speech has 60,000.
 MOST_IN_A_LINE = 200_000
-
-#: Seconds; no recording lasts so long.
-LATEST = 1e9
 
 # No pattern here may look at a character twice for one that it starts from: a file may hold a million of these.
 # "A: hello", ">> MARY: hello", "[SPEAKER_00]: hello"; \0 encloses a name taken from VTT's <v Name>.

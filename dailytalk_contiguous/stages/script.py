@@ -7,7 +7,7 @@ once where there is no file.
 """
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -112,25 +112,26 @@ def transcript_line(row: Mapping[str, Any], place: int) -> dict[str, Any]:
         "start": start,
         "end": end,
         "duration": round(end - start, 3),
-        "vad": {name: number(value(name), 4) for name in AFFECT},
-        "features": {name: number(value(name), 5) for name in PROSODY},
-        "vad_bucket": {name: value(f"{name}_bucket") for name in AFFECT},
-        "prosody_bucket": {name: value(f"{name}_bucket") for name in PROSODY_BUCKETS},
-        "tag": value("tag"),
-        "text_raw": value("text_raw"),
-        "text": value("text"),
-        "tagged_text": value("tagged_text"),
-        "utterance_id": value("utterance_id"),
-        "conversation_id": row["conversation_id"],
-        "speaker": value("speaker"),
-        "rule": value("rule"),
-        "kind": value("kind"),
+        **described(row["conversation_id"], value),
         "words": [_word(word, row["offset"]) for word in value("words")],
         "language": value("language"),
         "confidence": _confidence(value("avg_logprob")),
         "models": {"recogniser": value("recogniser"), "affect": value("affect_model")},
         "context_seconds": number(value("context_seconds"), 3),
         "text_reason": value("text_reason"),
+    }
+
+
+def described(conversation_id: str, value: Callable[[str], Any]) -> dict[str, Any]:
+    """The part of a line that says what an utterance is; `value` gives its columns by name."""
+    return {
+        "vad": {name: number(value(name), 4) for name in AFFECT},
+        "features": {name: number(value(name), 5) for name in PROSODY},
+        "vad_bucket": {name: value(f"{name}_bucket") for name in AFFECT},
+        "prosody_bucket": {name: value(f"{name}_bucket") for name in PROSODY_BUCKETS},
+        **{name: value(name) for name in ("tag", "text_raw", "text", "tagged_text", "utterance_id")},
+        "conversation_id": conversation_id,
+        **{name: value(name) for name in ("speaker", "rule", "kind")},
     }
 
 

@@ -1,5 +1,6 @@
 """Files: written whole or not at all, and never read by a name that leads out of the folder it came with."""
 
+import hashlib
 import json
 import os
 import stat
@@ -60,6 +61,17 @@ def write_lines(path: Path, lines: Iterable[str]) -> None:
 def json_text(value: object) -> str:
     """A value as one line of JSON with its line break; NaN and infinity are rejected."""
     return json.dumps(value, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def json_document(value: object) -> str:
+    """A value as JSON for people to read, with its line break."""
+    return json.dumps(value, ensure_ascii=False, indent=1) + "\n"
+
+
+def sha256_of(path: Path) -> str:
+    """SHA-256 of a file, in hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _sync_folder(folder: Path) -> None:

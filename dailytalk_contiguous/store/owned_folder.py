@@ -10,15 +10,14 @@ import os
 import re
 import shutil
 import unicodedata
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import BinaryIO
 
 import soundfile
 
 from dailytalk_contiguous.core.audio import Pcm
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
-from dailytalk_contiguous.store.files import inside, write_atomically, write_lines
+from dailytalk_contiguous.store.files import inside, write_atomically, write_bytes, write_lines
 
 #: Name of the record, and its first line. It begins with a dot and ends in nothing that a trainer reads. A folder
 #: that holds one was made by us, so its sound files are results and no recordings.
@@ -105,16 +104,16 @@ class OwnedFolder:
         for name in manifests:
             (root / name).unlink(missing_ok=True)
 
-    def write(self, name: str, write: Callable[[BinaryIO], None]) -> None:
+    def write_bytes(self, name: str, data: bytes) -> None:
         """Write one file, whole or not at all, after noting that it is ours.
 
         Raises DailytalkError if this export has written that name already.
         """
         self._note(name)
-        write_atomically(self.root / name, write)
+        write_bytes(self.root / name, data)
 
     def link(self, name: str, source: Path) -> None:
-        """`write` for a file that is elsewhere: a hard link, or a copy where the disk can't link.
+        """`write_bytes` for a file that is elsewhere: a hard link, or a copy where the disk can't link.
 
         Later writes rename a new file over ours, so that neither name changes with the other.
         """
@@ -131,12 +130,15 @@ class OwnedFolder:
                 write_atomically(target, lambda file: shutil.copyfileobj(opened, file))
 
     def write_text(self, name: str, text: str) -> None:
-        """`write` for text, as UTF-8."""
-        self.write(name, lambda file: _put(file, text.encode("utf-8")))
+        """`write_bytes` for text, as UTF-8."""
+        self.write_bytes(name, text.encode("utf-8"))
 
     def write_wav(self, name: str, pcm: Pcm, sample_rate: int) -> None:
-        """`write` for int16 samples, shape (n,) or (n, channels), as 16-bit WAV at a rate in Hz."""
-        self.write(name, lambda file: soundfile.write(file, pcm, sample_rate, subtype="PCM_16", format="WAV"))
+        """`write_bytes` for int16 samples, shape (n,) or (n, channels), as 16-bit WAV at a rate in Hz."""
+        self._note(name)
+        write_atomically(
+            self.root / name, lambda file: soundfile.write(file, pcm, sample_rate, subtype="PCM_16", format="WAV")
+        )
 
     def finish(self, manifests: Mapping[str, str]) -> None:
         """Take away what earlier exports wrote and this one has not, then write the manifests, given as text."""
@@ -176,7 +178,3 @@ class OwnedFolder:
 
     def _record(self, names: Sequence[str]) -> None:
         write_lines(self.root / RECORD, [f"{line}\n" for line in (self._title, *names)])
-
-
-def _put(file: BinaryIO, data: bytes) -> None:
-    file.write(data)

@@ -657,12 +657,12 @@ def test_options_of_report_reach_the_page(tmp_path: Path, caught: Caught) -> Non
     work = folder(tmp_path / "work", first=SHORT)
     command = ("report", work)
     plain = list(caught(report_command, "write_report", *command).values())
-    assert plain == [work, None, report_command.SHOWN, None]
+    assert plain == [work, None, report_command.SHOWN, None, None]
     full = caught(
         *(report_command, "write_report", *command, "--out", tmp_path / "page.html", "--conversations", "first"),
         *("--against", work),
     )
-    assert list(full.values()) == [work, tmp_path / "page.html", ["first"], work]
+    assert list(full.values()) == [work, tmp_path / "page.html", ["first"], work, None]
     for option, told in (
         (("--seed", "1"), "--seed decides nothing without --listening-test"),
         (("--markdown", "x.md"), "--markdown goes with what dailytalk corpus wrote"),
@@ -684,11 +684,11 @@ def test_options_of_report_reach_the_page_about_clips(
     monkeypatch.setattr(report_command, "is_mix", lambda folder: False)
     other, page = tmp_path / "other", tmp_path / "page.html"
     other.mkdir()
-    plain = caught(report_command, "write_corpus_report", "report", tmp_path)
-    assert list(plain.values()) == [tmp_path, None, None, None]
+    plain = caught(report_command, "write_report", "report", tmp_path)
+    assert list(plain.values()) == [tmp_path, None, report_command.SHOWN, None, None]
     places = ("--out", page, "--markdown", tmp_path / "card.md", "--against", other)
-    full = caught(report_command, "write_corpus_report", "report", tmp_path, *places)
-    assert list(full.values()) == [tmp_path, page, tmp_path / "card.md", other]
+    full = caught(report_command, "write_report", "report", tmp_path, *places)
+    assert list(full.values()) == [tmp_path, page, report_command.SHOWN, other, tmp_path / "card.md"]
     test = ("report", tmp_path, "--listening-test", "3", "--out", page)
     for options, seed in (((), 0), (("--seed", "4"), 4)):
         values = caught(report_command, "write_listening_test", *test, *options).values()

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dailytalk_contiguous.core import tally as tally_module
+from dailytalk_contiguous.core.schema import UTTERANCE
 from dailytalk_contiguous.core.tally import (
     MAX_KINDS,
     UNKNOWN,
@@ -15,6 +16,7 @@ from dailytalk_contiguous.core.tally import (
     Histogram,
     LimitedCounter,
     Moments,
+    Purchases,
     Sum,
     Tally,
     total,
@@ -120,3 +122,35 @@ def test_a_conversation_with_nothing_in_it_is_counted_as_one() -> None:
     tally.add(empty, "train")
     assert tally.total == tally.by["split"]["train"] == tally.by["language"][UNKNOWN] == Sum(1)
     assert tally.heard == Sum()
+
+
+def test_what_became_of_utterances_is_counted_and_what_could_not_be_lost_is_perfect() -> None:
+    nothing = {"offset_distance": None, "overlap_kept": math.nan, "duration_ratio": None}
+    lost = {"lost_speech_seconds": None, "lost_sound_seconds": 0.25}
+    measured = {"offset_distance": 0.5, "overlap_kept": 0.25, "duration_ratio": 2.0, "lost_speech_seconds": 4.0}
+    utterance = dict.fromkeys(UTTERANCE) | {"channel": "left"}
+    row = {"duration": 2.0, "source_duration": 2.0, "language": "en", "alignments": [{"source": "given"}] * 3}
+    row["utterances"] = [utterance | {"status": status} for status in ("spoken", "kept-original")]
+    tally = Tally()
+    tally.add(row | {"timeline": nothing | lost})
+    tally.add(row | {"timeline": lost | measured})
+    assert tally.total == Sum(2, 4, 6, 4.0)
+    assert tally.statuses == {"spoken": 2, "kept-original": 2}
+    means = {name: moments.mean for name, moments in tally.timeline.items()}
+    assert means == {"offset_distance": 0.25, "overlap_kept": 0.625, "duration_ratio": 1.5}
+    assert tally.lost == {"speech": 4.0, "sound": 0.5}
+
+
+@given(st.lists(st.integers(0, 9)))
+def test_each_purchase_counts_once_however_often_it_is_said(said: list[int]) -> None:
+    purchases = Purchases()
+    for number in said:
+        purchases.add(f"line {number}", 0.25 * number)
+    assert purchases.total == sum(0.25 * number for number in set(said))
+
+
+def test_purchases_without_a_key_count_each() -> None:
+    purchases = Purchases()
+    for key in ("a", None, None, "a"):
+        purchases.add(key, 0.5)
+    assert purchases.total == 1.5

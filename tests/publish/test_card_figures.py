@@ -32,7 +32,7 @@ def test_turn_taking_is_told_of_the_source_and_of_the_dataset() -> None:
     found.before.offsets.counts.update({-50: 1, 20: 3, 100: 1})
     found.before.overlap_seconds, found.before.seconds = 3.0, 60.0
     found.after.events.update(turn=4, backchannel=2)
-    found.backchannels, found.backchannels_kept, found.lost_seconds = 3, 2, 90.0
+    found.backchannels, found.backchannels_kept, found.lost["speech"] = 3, 2, 90.0
     told = markdown(turn_parts(found))
     rows = cells(told)
     assert {name: rows[name] for name in ("offset, median", "share of the time", "turns", "backchannels")} == {

@@ -17,7 +17,7 @@ from dailytalk_contiguous.core.quality import QualityLimits
 from dailytalk_contiguous.core.schema import FINISHED
 from dailytalk_contiguous.core.tally import Tally
 from dailytalk_contiguous.publish.items import open_items
-from dailytalk_contiguous.publish.page import spread_over, write_corpus_report
+from dailytalk_contiguous.publish.page import spread_over, write_report
 from dailytalk_contiguous.publish.sections import MEASURES, CorpusFigures, QualityTally
 
 HOSTILE = "<b>&\"'</script></svg>é|`"
@@ -41,7 +41,7 @@ def rows() -> list[dict[str, Any]]:
 
 
 def page(folder: Path, **options: Any) -> str:
-    text = write_corpus_report(folder, **options).path.read_text(encoding="utf-8")
+    text = write_report(folder, **options).path.read_text(encoding="utf-8")
     for drawing in re.findall(r"<svg.*?</svg>", text, re.DOTALL):
         ElementTree.fromstring(drawing)
     return text
@@ -176,7 +176,7 @@ def test_text_of_the_data_stays_text(tmp_path: Path) -> None:
 
 def test_the_summary_is_tables_of_markdown(tmp_path: Path) -> None:
     folder = corpus_folder(tmp_path, rows(), RUN, measured=[measures()])
-    write_corpus_report(folder, markdown=tmp_path / "summary.md")
+    write_report(folder, markdown=tmp_path / "summary.md")
     text = (tmp_path / "summary.md").read_text(encoding="utf-8")
     for fact in ("| clips | 4 | 8.0 s recorded |", "| seen in training | 9.0 s |", "| copies | 1 | augmented,"):
         assert fact in text
@@ -228,7 +228,7 @@ def test_a_damaged_shard_is_told_of(tmp_path: Path) -> None:
     shard = folder / "clips/shard-0.parquet"
     shard.write_bytes(shard.read_bytes()[:-100])
     with pytest.raises(DailytalkError, match="can't be read"):
-        write_corpus_report(folder)
+        write_report(folder)
 
 
 @pytest.mark.parametrize(
@@ -248,7 +248,7 @@ def test_clip_that_can_not_be_counted_is_rejected_with_its_reason_and_the_rest_i
     table = pa.Table.from_pylist(rows, schema=FINISHED.arrow_schema)
     corpus_folder(tmp_path, rows[:1])
     pq.write_table(table, tmp_path / "clips/shard-0.parquet")
-    written = write_corpus_report(tmp_path)
+    written = write_report(tmp_path)
     page = written.path.read_text(encoding="utf-8")
-    assert (written.clips, sorted(written.heard)) == (2, ["acted/s1-0", "acted/s3-0"])
+    assert (written.conversations, sorted(written.shown)) == (2, ["acted/s1-0", "acted/s3-0"])
     assert f"<td>acted/s2-0</td><td>report</td><td>{reason}</td>" in page

@@ -10,7 +10,7 @@ from finished_corpora import clip_row, corpus_folder
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.publish.items import is_mix, open_items
 from dailytalk_contiguous.publish.mixture import Settings, mix_folders
-from dailytalk_contiguous.publish.page import compare_folders, left_channels, write_corpus_report
+from dailytalk_contiguous.publish.page import compare_folders, left_channels, write_report
 
 CITATION = "Doe J (2020). Acted."
 
@@ -28,7 +28,7 @@ def mixed(tmp_path: Path) -> Path:
 
 
 def summary(folder: Path) -> str:
-    write_corpus_report(folder, markdown=folder / "summary.md")
+    write_report(folder, markdown=folder / "summary.md")
     return (folder / "summary.md").read_text(encoding="utf-8")
 
 
@@ -43,7 +43,7 @@ def test_hours_are_told_by_corpus_and_label_as_often_as_they_are_listed(mixed: P
 
 
 def test_its_clips_can_be_heard(mixed: Path) -> None:
-    text = write_corpus_report(mixed).path.read_text(encoding="utf-8")
+    text = write_report(mixed).path.read_text(encoding="utf-8")
     heard = re.findall(r'aria-label="Listen to ([^"]+)" src="data:audio/mpeg;base64,[^"]', text)
     assert sorted(heard) == ["acted/s1-0", "acted/s1-1", "acted/s2-0"]
 

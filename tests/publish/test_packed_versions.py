@@ -218,11 +218,11 @@ def test_provenance_has_the_stages_of_both_halves_with_their_digests(tmp_path: P
     row = built_row(provenance=json.dumps(told | {"settings": {"timeline": "anchor"}, "voice": "anna"}))
     entry = Entry("in", ("d1", "d2"), (0.1, 0.1), "call", 6.0)
     write_shard(tmp_path / "work" / "dataset" / "shard-0.parquet", Shard([row], {"call": entry}), BUILT)
-    run = {"stages": [{"name": "Segment", "digest": "d0"}]}
+    run: dict[str, Any] = {"stages": [{"name": "Segment", "digest": "d0"}]}
     run["speak"] = {"stages": [{"name": "Speak"}, {"name": "Finish"}]}
+    run["source"] = {"repository": "kyutai/calls", "revision": "abc", "licence": "cc-by-4.0"}
     (tmp_path / "work" / "run.json").write_text(json.dumps(run))
-    source = {"repository": "kyutai/calls", "revision": "abc", "licence": "cc-by-4.0"}
-    (own,) = table(pack_version(tmp_path / "work", tmp_path / "stage", source=source), "conversations")
+    (own,) = table(pack_version(tmp_path / "work", tmp_path / "stage"), "conversations")
     assert own["provenance"] == {
         "source_id": "call",
         "source": "kyutai/calls@abc",
@@ -512,16 +512,19 @@ def test_words_of_an_utterance_are_those_whose_middle_is_in_it_cut_at_its_edges(
     ]
 
 
-def test_origin_is_what_is_given_or_else_what_the_run_says(tmp_path: Path) -> None:
-    assert origin(tmp_path, None) == RowOrigin()
+def test_origin_is_what_the_run_says(tmp_path: Path) -> None:
+    assert origin(tmp_path) == RowOrigin()
     stages = [{"name": "Segment", "digest": "1"}, {"name": "Tag", "digest": "2"}]
-    run = {"source": {"repository": "a/b", "revision": "abc", "licence": "MIT"}, "stages": stages}
-    (tmp_path / "run.json").write_text(json.dumps(run | {"speak": {"stages": [{"name": "Speak", "digest": "3"}]}}))
+    run = {"stages": stages, "speak": {"stages": [{"name": "Speak", "digest": "3"}]}}
     chain = (("Segment", "1"), ("Tag", "2"))
-    assert origin(tmp_path, None) == RowOrigin("a/b@abc", "MIT", chain, ("Speak",))
-    assert origin(tmp_path, {}) == RowOrigin(None, None, chain, ("Speak",))
-    assert origin(tmp_path, {"repository": "c"}) == RowOrigin("c", None, chain, ("Speak",))
-    assert origin(tmp_path, {"revision": "d"}).source is None
+    for source, name, licence in (
+        ({"repository": "a/b", "revision": "abc", "licence": "MIT"}, "a/b@abc", "MIT"),
+        ({"repository": "c"}, "c", None),
+        ({"revision": "d"}, None, None),
+        ({}, None, None),
+    ):
+        (tmp_path / "run.json").write_text(json.dumps(run | {"source": source}))
+        assert origin(tmp_path) == RowOrigin(name, licence, chain, ("Speak",))
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,5 @@
 import hashlib
+import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -21,9 +22,8 @@ def work(tmp_path: Path) -> Path:
 
 
 def test_recordings_are_published_byte_for_byte_with_their_conversations(work: Path, tmp_path: Path) -> None:
-    packed = pack_version(
-        work, tmp_path / "stage", include_source=True, source={"repository": "a/b", "licence": "mit"}
-    )
+    (work / "run.json").write_text(json.dumps({"source": {"repository": "a/b", "licence": "mit"}}))
+    packed = pack_version(work, tmp_path / "stage", include_source=True)
     files = [file for file in packed.files if file.config == "source"]
     rows = {row["recording_id"]: row for file in files for row in pq.read_table(file.path).to_pylist()}
     assert set(rows) == {"long", "short"}

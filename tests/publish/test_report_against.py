@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.schema import AFFECT, PROSODY
 from dailytalk_contiguous.core.tally import UNKNOWN, Sum, Tally
-from dailytalk_contiguous.publish.page import Sides, compare_folders, write_corpus_report, write_report
+from dailytalk_contiguous.publish.page import Sides, compare_folders, write_report
 from dailytalk_contiguous.publish.sections import (
     MOST_VALUES,
     Compared,
@@ -169,7 +169,7 @@ def test_what_can_not_be_compared_is_refused(tmp_path: Path, kind: str, sentence
 
 
 def test_the_page_and_the_summary_of_a_corpus_show_both(tmp_path: Path) -> None:
-    done = write_corpus_report(
+    done = write_report(
         corpus(tmp_path / "acted"), markdown=tmp_path / "summary.md", other=talks(tmp_path / "calls")
     )
     text = done.path.read_text(encoding="utf-8")
@@ -189,7 +189,7 @@ def test_the_page_of_conversations_shows_both(tmp_path: Path) -> None:
 
 def test_text_of_the_other_side_stays_text(tmp_path: Path) -> None:
     other = talks(tmp_path / "<b>'", [(HOSTILE, 0.0, 1.0, HOSTILE, 0.5)])
-    done = write_corpus_report(corpus(tmp_path / "acted"), markdown=tmp_path / "summary.md", other=other)
+    done = write_report(corpus(tmp_path / "acted"), markdown=tmp_path / "summary.md", other=other)
     text = done.path.read_text(encoding="utf-8")
     for drawing in re.findall(r"<svg.*?</svg>", text, re.DOTALL):
         ElementTree.fromstring(drawing)

@@ -30,7 +30,7 @@ from dailytalk_contiguous.publish.exports import export_csm, export_jmoshi, expo
 from dailytalk_contiguous.publish.listening import write_listening_test
 from dailytalk_contiguous.publish.mixture import Settings, mix_folders
 from dailytalk_contiguous.publish.packing import pack_version
-from dailytalk_contiguous.publish.page import write_corpus_report, write_report
+from dailytalk_contiguous.publish.page import write_report
 from dailytalk_contiguous.publish.plots import Axis, Bar, BarPlot, HistogramPlot, MapPlot, Series
 from dailytalk_contiguous.publish.render import Credit
 from dailytalk_contiguous.publish.sections import CorpusFigures, Section, corpus_sections, page_html, tags_plot
@@ -173,7 +173,7 @@ def report_against_clips(folder: Path) -> str:
 
 
 def report_of_clips(folder: Path) -> str:
-    written = write_corpus_report(
+    written = write_report(
         corpus(folder / "acted"), other=transcript(folder / "tagged"), markdown=folder / "summary.md"
     )
     return page_text(written.path.read_text()) + (folder / "summary.md").read_text()
@@ -505,7 +505,7 @@ def test_record_that_says_nothing_and_one_of_nulls_are_one(told: dict[str, Any],
     record = json.dumps({"kind": "corpus", **told})
     for folder in (first := corpus(tmp_path / "acted"), talks := work(tmp_path / "talks")):
         (folder / "run.json").write_text(record)
-    write_corpus_report(first, markdown=tmp_path / "summary.md")
+    write_report(first, markdown=tmp_path / "summary.md")
     summary = (tmp_path / "summary.md").read_text()
     assert "| measure | limit |" in summary
     assert "0.0 min | 0.0 min | 30.0 min" not in summary

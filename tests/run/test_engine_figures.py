@@ -5,7 +5,6 @@ import json
 import logging
 import os
 import re
-from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -23,7 +22,7 @@ from dailytalk_contiguous.core.errors import DailytalkError, Reject
 from dailytalk_contiguous.core.machine import cores
 from dailytalk_contiguous.core.schema import SOURCE
 from dailytalk_contiguous.pipelines import SpeakSettings, TagSettings
-from dailytalk_contiguous.run import build, estimate, events, outputs, speaking, streaming, tagging
+from dailytalk_contiguous.run import build, estimate, events, speaking, streaming, tagging
 from dailytalk_contiguous.run.clip_plan import CorpusSettings, finish_clip_stages, measure_clip_stages, noises_of
 from dailytalk_contiguous.run.events import (
     EVENTS,
@@ -736,45 +735,3 @@ def test_hosts_that_share_a_run_make_every_shard_once(tmp_path: Path) -> None:
     assert told == [["a", "d", "g"], ["b", "e"], ["c", "f"]]
     assert all(share.paths == todo.paths for share in shares)
     assert todo.plan((1, 1)).tasks == todo.plan().tasks
-
-
-def test_conversations_that_were_said_are_counted_and_what_could_not_be_lost_is_perfect() -> None:
-    tally: Counter[str] = Counter()
-    sums: defaultdict[str, float] = defaultdict(float)
-    timeline = {"offset_distance": 0.5, "overlap_kept": None, "duration_ratio": float("nan")}
-    timeline |= {"lost_speech_seconds": None, "lost_sound_seconds": 0.25}
-    statuses = ("spoken", "kept", "kept-original", "dropped", "spoken")
-    utterances = [
-        {"status": status, "synthesis": {"cost": cost, "cache_key": key} if key else None}
-        for status, (key, cost) in zip(
-            statuses, (("a", 0.5), (None, 0), ("b", 0.0), ("a", 0.5), ("c", 1.0)), strict=True
-        )
-    ]
-    row = {"utterances": utterances, "alignments": [1, 2, 3], "duration": 4.0, "timeline": timeline}
-    bought: list[tuple[str, float]] = []
-
-    class Till:
-        def add(self, key: str, cost: float) -> None:
-            bought.append((key, cost))
-
-    for _ in range(2):
-        outputs._count_spoken(row, tally, sums)
-    outputs._count_purchases(row, Till())  # type: ignore[arg-type]
-    assert tally == {
-        "conversations": 2,
-        "utterances": 10,
-        "words": 6,
-        "spoken": 4,
-        "kept": 2,
-        "kept_original": 2,
-        "dropped": 2,
-    }
-    assert sums == {
-        "duration": 8.0,
-        "offset_distance": 1.0,
-        "overlap_kept": 2.0,
-        "duration_ratio": 2.0,
-        "lost_speech_seconds": 0.0,
-        "lost_sound_seconds": 0.5,
-    }
-    assert bought == [("a", 0.5), ("a", 0.5), ("c", 1.0)]

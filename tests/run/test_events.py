@@ -264,7 +264,7 @@ def test_settings_are_told_apart_and_not_told(tmp_path: Path) -> None:
         with Journal(tmp_path, "tag", digest) as told:
             told.planned(RunPlan([TASK.path], [TASK], 0), 6.0, [])
     events = [event for event in read_events(tmp_path / EVENTS) if event["event"] == "started"]
-    assert events[0]["settings"] != events[1]["settings"]
+    assert events[0]["digest"] != events[1]["digest"]
     assert "language" not in json.dumps(events)
 
 

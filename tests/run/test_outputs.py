@@ -9,7 +9,9 @@ from recordings import calls, read_lines, results, run, save, state
 
 from dailytalk_contiguous import Bucket, Tag, TagSettings
 from dailytalk_contiguous.core.errors import Reject
+from dailytalk_contiguous.core.schema import AFFECT, PROSODY
 from dailytalk_contiguous.run import outputs
+from dailytalk_contiguous.run.outputs import Results
 from dailytalk_contiguous.shards import Entry
 
 
@@ -116,7 +118,7 @@ def test_transcript_of_a_killed_run_is_ours_to_settings_that_differ_from_it(
 ) -> None:
     first = results(out)
     with monkeypatch.context() as patch:
-        patch.setattr(outputs, "write_text" if step == "record" else "_spoken_rejects", _killed)
+        patch.setattr(outputs, "write_text" if step == "record" else "_rejects_before", _killed)
         with pytest.raises(KeyboardInterrupt):
             run(out.parent / "in", out, seed)
     assert (out / "transcript.jsonl").read_bytes() != first["transcript"]
@@ -137,7 +139,7 @@ def test_transcript_of_a_killed_run_is_ours_to_settings_that_differ_from_it(
     assert not [path.name for path in out.iterdir() if path.name.startswith((".", "transcript.new"))]
 
 
-def _killed(*given: Any) -> Any:
+def _killed(*given: Any, **named: Any) -> Any:
     raise KeyboardInterrupt
 
 
@@ -145,7 +147,7 @@ def test_edit_of_a_transcript_that_a_killed_run_left_is_an_edit(
     out: Path, seed: TagSettings, settings: TagSettings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as patch:
-        patch.setattr(outputs, "_spoken_rejects", _killed)
+        patch.setattr(outputs, "_rejects_before", _killed)
         with pytest.raises(KeyboardInterrupt):
             run(out.parent / "in", out, seed)
     edited = edit(out)
@@ -229,6 +231,7 @@ def test_outputs_depend_on_who_speaks_and_not_on_the_order_of_the_table(tmp_path
 def counted(name: str, **columns: Any) -> dict[str, Any]:
     """What is read of a tagged conversation of an hour with two utterances."""
     row: dict[str, Any] = {"conversation_id": name, "duration": 3600.0, "start": [1.0, 10.0], "end": [19.0, 28.0]}
+    row |= {key: [None, None] for key in (*AFFECT, *PROSODY, "text", "affect_model")} | {"words": [[], []]}
     row |= {"kind": ["speech", "short"], "tag": ["calm", "sad"], "channel": ["right", "left"]}
     row |= {"recogniser": ["tiny", None], "text_reason": [None, "too fast (23 words in 0.5 s)"]}
     return row | {"rejected": [], "unmatched": [], "notes": []} | columns
@@ -237,17 +240,14 @@ def counted(name: str, **columns: Any) -> dict[str, Any]:
 def test_record_counts_utterances_hours_and_reasons_by_their_kind(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(outputs, "NOTES_KEPT", 2)
     reject, unmatched = (Reject(name, "Segment", "why", "mend it") for name in ("a/0", "a/1"))
-    tally = outputs.RunTally(rejects=[Reject("x", "Folder", "why", "mend it")])
-    outputs._count_tagged(
-        counted("a", rejected=[reject.as_dict()], unmatched=[unmatched.as_dict()], notes=["one", "two"]), tally
-    )
+    results = Results([Tag(), Bucket()], [Reject("x", "Folder", "why", "mend it")], rebuilt=False)
+    rejects = {"rejected": [reject.as_dict()], "unmatched": [unmatched.as_dict()]}
+    results.add_tagged(counted("a", **rejects, notes=["one", "two"]))
     more = {"tag": ["sad", "sad"], "text_reason": ["too fast (9 words in 0.2 s)", "nobody spoke"]}
-    outputs._count_tagged(counted("b", **more, notes=["three"]), tally)
-    tally.utterances = 4
-    tally.stage_seconds, tally.stage_audio = {"Tag": 36.00049}, {"Tag": 7200.0}
-    tally.rejected.add(Entry("d", (), (), "rec", 3600.0))
-    tally.rejected.add(Entry("d", (), (), "rec", 0.12345, reject))
-    record = outputs._record(tally, [Tag(), Bucket()], 5, {"command": "dailytalk tag x"})
+    results.add_tagged(counted("b", **more, notes=["three"]))
+    assert results.add(Entry("d", (), (18.00049,), "rec", 3600.0))
+    assert not results.add(Entry("d", (), (0.0006,), "rec", 0.12345, Reject("c", "Segment", "why", "mend it")))
+    record = outputs._record(results, 5, {"command": "dailytalk tag x"})
     assert record["counts"] == {
         "conversations": 2,
         "utterances": 4,
@@ -256,8 +256,8 @@ def test_record_counts_utterances_hours_and_reasons_by_their_kind(monkeypatch: p
         "short_utterances": 2,
         "utterances_without_text": {"too fast": 2, "nobody spoke": 1},
         "recordings_rejected": 5,
-        "rejects": 3,
-        "rejects_by_stage": {"Segment": 2, "Folder": 1},
+        "rejects": 4,
+        "rejects_by_stage": {"Segment": 3, "Folder": 1},
         "tags": {"sad": 3, "calm": 1},
         "notes": 3,
     }
@@ -274,7 +274,7 @@ def test_record_counts_utterances_hours_and_reasons_by_their_kind(monkeypatch: p
     }
     assert record["notes"] == [{"conversation_id": "a", "note": note} for note in ("one", "two")]
     tagging, bucketing = record["stages"]
-    assert (tagging["name"], tagging["seconds"], tagging["realtime_factor"]) == ("Tag", 36.0, 0.005)
+    assert (tagging["name"], tagging["seconds"], tagging["realtime_factor"]) == ("Tag", 18.001, 0.005)
     assert tagging["settings"] == {"rules": "standard", "synthesiser": "fish-s1"}
     assert (bucketing["seconds"], bucketing["realtime_factor"]) == (0.0, None)
     assert record["command"] == "dailytalk tag x"

@@ -1,12 +1,9 @@
-import hashlib
 import io
 import json
-import math
 import os
 import re
 import shutil
 import time
-from collections import Counter, defaultdict
 from pathlib import Path
 from typing import Any
 
@@ -16,14 +13,11 @@ import pyarrow.parquet as pq
 import pytest
 import soundfile
 from datasets import load_dataset
-from hypothesis import given
-from hypothesis import strategies as st
 from recordings import read_lines, state
 from scripted import SHORT, folder, say, settings, talk, write_transcript
 
 from dailytalk_contiguous.core.errors import Reject
-from dailytalk_contiguous.run import outputs
-from dailytalk_contiguous.run.outputs import Purchases, _spoken_rejects, bytes_to_write, shifted, write_spoken
+from dailytalk_contiguous.run.outputs import bytes_to_write, shifted, write_spoken
 from dailytalk_contiguous.shards import METADATA_KEY, ShardIndex, read_rows
 from dailytalk_contiguous.stages.base import Stage
 
@@ -75,20 +69,6 @@ def test_line_has_rounded_figures_and_the_words_of_its_side_whose_middle_is_in_i
     utterance |= {"start": None, "end": None}
     left_out = next(shifted(row))
     assert (left_out["segment_id"], left_out["duration"], left_out["words"]) == (0, None, [])
-
-
-def test_conversation_without_a_change_of_speaker_or_overlap_lost_nothing_of_either() -> None:
-    nothing = {"offset_distance": None, "overlap_kept": math.nan, "duration_ratio": None}
-    lost = {"lost_speech_seconds": None, "lost_sound_seconds": 0.25}
-    row = {"duration": 2.0, "alignments": [{}] * 3, "timeline": nothing | lost}
-    row["utterances"] = [{"status": "spoken"}, {"status": "kept-original"}]
-    tally, sums = Counter[str](), defaultdict[str, float](float)
-    outputs._count_spoken(row, tally, sums)
-    measured = {"offset_distance": 0.5, "overlap_kept": 0.25, "duration_ratio": 2.0}
-    outputs._count_spoken(row | {"timeline": measured | lost | {"lost_speech_seconds": 4.0}}, tally, sums)
-    assert tally == {"conversations": 2, "utterances": 4, "words": 6, "spoken": 2, "kept_original": 2}
-    means = {"offset_distance": 0.5, "overlap_kept": 1.25, "duration_ratio": 3.0}
-    assert sums == means | {"duration": 4.0, "lost_speech_seconds": 4.0, "lost_sound_seconds": 0.5}
 
 
 def test_lines_begin_as_those_of_the_transcript_do_and_ours_follow(spoken: Path) -> None:
@@ -194,7 +174,6 @@ def test_each_half_keeps_what_the_other_rejected(tmp_path: Path) -> None:
         assert read_lines(tmp_path / "rejects.jsonl") == [tagged.as_dict(), own.as_dict()]
         whole = json.loads((tmp_path / "run.json").read_text())
         assert whole == {"counts": {"recordings": 1}, "speak": record}
-    assert [json.loads(line) for line in _spoken_rejects(tmp_path)] == [own.as_dict()]
     assert not (tmp_path / "audio").exists()  # there is no sound
     write_spoken(tmp_path, ShardIndex(tmp_path / "dataset"), [], [], [], {"money": {}})
     assert read_lines(tmp_path / "rejects.jsonl") == [tagged.as_dict()]
@@ -290,14 +269,3 @@ def test_bytes_that_are_counted_beforehand_are_those_that_are_written(tmp_path: 
     (work / "audio/second_edited.wav").unlink()
     assert bytes_to_write(work, index, shards) == lines + sounds[1]
     assert bytes_to_write(tmp_path / "elsewhere", index, shards) == lines + sum(sounds)
-
-
-# Money
-
-
-@given(st.lists(st.integers(0, 9)))
-def test_each_purchase_counts_once_however_often_it_is_said(said: list[int]) -> None:
-    purchases = Purchases()
-    for number in said:
-        purchases.add(hashlib.sha256(bytes([number])).hexdigest(), 0.25 * number)
-    assert purchases.total == sum(0.25 * number for number in set(said))

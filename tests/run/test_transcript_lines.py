@@ -7,9 +7,10 @@ from recordings import calls, read_lines, run, save
 
 from dailytalk_contiguous import TagSettings
 from dailytalk_contiguous.core.schema import AFFECT, PROSODY
-from dailytalk_contiguous.run.outputs import lines, shifted, to_json
+from dailytalk_contiguous.run.outputs import lines, shifted
 from dailytalk_contiguous.sources.people import Person
 from dailytalk_contiguous.stages.script import _confidence, number
+from dailytalk_contiguous.store.files import json_text
 
 #: The fields of the older tool, in its order, and then ours.
 OLDER = ["segment_id", "audio_file", "channel", "start", "end", "duration", "vad", "features"]
@@ -72,7 +73,7 @@ def test_confidence_is_a_probability_and_null_where_none_is_known() -> None:
 
 
 def test_text_that_is_not_ascii_and_line_breaks_stay_on_one_readable_line() -> None:
-    assert to_json({"text": "¿Qué?\n😀"}) == '{"text": "¿Qué?\\n😀"}\n'
+    assert json_text({"text": "¿Qué?\n😀"}) == '{"text": "¿Qué?\\n😀"}\n'
 
 
 def test_conversation_without_utterances_has_no_lines() -> None:

@@ -21,9 +21,9 @@ from scripted import folder as tagged_folder
 
 from dailytalk_contiguous import TagSettings
 from dailytalk_contiguous.core.audio import HIGHEST_RATE, LOWEST_RATE
+from dailytalk_contiguous.core.documents import LATEST
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError, Reject
 from dailytalk_contiguous.sources.transcribed import (
-    LATEST,
     TOLERANCE,
     TRANSCRIBED,
     identity_of,
