@@ -148,5 +148,13 @@ def test_seed_decides_which_of_two_validates_where_both_are_within_the_share() -
     assert sides == {"train", "validation"}
 
 
+def test_new_conversation_beside_one_that_trained_validates_and_then_tests() -> None:
+    voices = [SplitVoice(name, name, name, seconds) for name, seconds in (("a", 60.0), ("b", 50.0), ("c", 40.0))]
+    assert split_three(voices[:2], {"a": "train"}).side == {"a": "train", "b": "validation"}
+    assert split_three(voices, {"a": "train"}).side == {"a": "train", "b": "test", "c": "validation"}
+    assert split_three(voices, {"a": "test"}).side == {"a": "test", "b": "train", "c": "validation"}
+    assert split_three(voices, {"a": "validation"}).side == {"a": "validation", "b": "train", "c": "test"}
+
+
 def test_no_conversation_has_no_split() -> None:
     assert split_three([], {}) == ({}, "speakers")
