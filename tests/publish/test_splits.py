@@ -58,10 +58,8 @@ def test_two_conversations_of_one_speaker_give_one_to_each_side() -> None:
 
 
 def test_shortest_of_one_speakers_conversations_evaluates_the_first_by_id_of_equal_ones() -> None:
-    assert split([("c", "x", 500.0), ("b", "x", 10.0), ("a", "x", 10.0)], 0.001).side == {
-        **{"c": "train", "b": "train"},
-        "a": "eval",
-    }
+    side = split([("c", "x", 500.0), ("b", "x", 10.0), ("a", "x", 10.0)], 0.001).side
+    assert side == {"c": "train", "b": "train", "a": "eval"}
 
 
 def test_one_conversation_trains() -> None:
