@@ -319,6 +319,16 @@ def test_names_that_are_not_there_are_told_in_a_sentence(published: str, given: 
         load(published, **given)
 
 
+def test_dataset_whose_columns_nobody_declares_is_told_in_a_sentence(hub: HubServer, tmp_path: Path) -> None:
+    (tmp_path / "talks.csv").write_text("conversation_id\na\n")
+    configs = "- config_name: conversations\n  data_files: talks.csv\n"
+    (tmp_path / "README.md").write_text(f"---\nconfigs:\n{configs}---\n# Talks\n")
+    upload(tmp_path)
+    with pytest.raises(DailytalkError, match="does not declare its columns: load it with `datasets`, and map it"):
+        load(NAME, split="train", streaming=True)
+    assert ids(load(NAME, split="train")) == ["a"]
+
+
 def test_missing_dataset_is_told_in_a_sentence(hub: HubServer) -> None:
     with pytest.raises(DailytalkError, match="no dataset tester/nothing"):
         load("tester/nothing")

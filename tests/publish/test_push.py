@@ -17,6 +17,7 @@ from releases import HASTY, REPO, held, refs, release, wanted
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.publish import pushing
 from dailytalk_contiguous.publish.compare import Changes
+from dailytalk_contiguous.publish.packing import pack_version
 from dailytalk_contiguous.publish.pushing import (
     Published,
     PushSettings,
@@ -304,6 +305,25 @@ def test_branch_is_made_from_main_and_main_stays(hub: HubServer, tmp_path: Path)
     send(made, Target(REPO, branch="next"))
     assert held(hub, "refs/heads/next") == held(hub, "refs/tags/v2.0.0") == wanted(made)
     assert before.items() <= refs(hub).items()
+
+
+def test_files_are_announced_for_the_branch_that_they_go_to(hub: HubServer, tmp_path: Path) -> None:
+    send(release(tmp_path / "1", "v1.0.0", 2))
+    hub.requests.clear()
+    send(release(tmp_path / "2", "v2.0.0", 2, "second"), Target(REPO, branch="next"))
+    announced = {request.path.partition("?")[0] for request in hub.requests if "/preupload/" in request.path}
+    assert announced == {f"/api/datasets/{REPO}/preupload/next"}
+
+
+def test_shares_and_seed_decide_the_splits_of_a_push(hub: HubServer, tmp_path: Path) -> None:
+    rows = [built_row(f"call{n}", [("left", 0.1, 0.5, "Hi.")], 1.0 + n / 8) for n in range(8)]
+    work = write_dataset(tmp_path / "work", rows)
+    shares, lines = {"valid_share": 0.25, "test_share": 0.375}, []
+    plain, seeded = (pack_version(work, tmp_path / f"{seed}", seed=seed, **shares).files for seed in range(2))
+    done = push_version(work, NEW, PushSettings(seed=1, **shares), lines.append, HASTY, dry_run=True)
+    pushed = {file.name: file.sha256 for file in done.packed.files}
+    assert pushed == {file.name: file.sha256 for file in seeded} != {file.name: file.sha256 for file in plain}
+    assert lines == [f"packed {number} of 6 files" for number in range(1, 7)]
 
 
 def test_private_repository_is_made_private(hub: HubServer, tmp_path: Path) -> None:

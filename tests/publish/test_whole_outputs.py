@@ -8,6 +8,7 @@ import io
 import json
 import math
 import re
+import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, is_dataclass
 from pathlib import Path
@@ -17,23 +18,27 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 import soundfile
-from built_conversations import built_row, write_dataset
+from built_conversations import built_row, work_with_recordings, write_dataset
 from card_versions import MODELS, NON_COMMERCIAL, published_row, write_version
 from finished_corpora import clip_row, corpus_folder, measures
 from rich_conversations import rich_row, rich_rows
 
 from dailytalk_contiguous.core.schema import AFFECT, PROSODY
 from dailytalk_contiguous.core.tally import Sum, Tally
-from dailytalk_contiguous.publish.card import Card, CardFacts, render_card
-from dailytalk_contiguous.publish.checking import Figures, check_folder, fitness_advice
+from dailytalk_contiguous.publish.card import Card, CardFacts, ClipFacts, render_card
+from dailytalk_contiguous.publish.checking import Figures, check_folder, check_version, fitness_advice
+from dailytalk_contiguous.publish.compare import compare_versions
 from dailytalk_contiguous.publish.exports import export_csm, export_jmoshi, export_moshi
+from dailytalk_contiguous.publish.items import open_items
 from dailytalk_contiguous.publish.listening import write_listening_test
+from dailytalk_contiguous.publish.manifest import manifest, manifest_text
 from dailytalk_contiguous.publish.mixture import Settings, mix_folders
 from dailytalk_contiguous.publish.packing import pack_version
-from dailytalk_contiguous.publish.page import write_corpus_report, write_report
+from dailytalk_contiguous.publish.page import write_corpus_report, write_report, write_version_report
 from dailytalk_contiguous.publish.plots import Axis, Bar, BarPlot, HistogramPlot, MapPlot, Series
 from dailytalk_contiguous.publish.render import Credit
 from dailytalk_contiguous.publish.sections import CorpusFigures, Section, corpus_sections, page_html, tags_plot
+from dailytalk_contiguous.publish.version import open_version
 
 GOLDENS = Path(__file__).with_name("goldens")
 
@@ -81,7 +86,7 @@ def plain(value: Any) -> Any:
     if is_dataclass(value) and not isinstance(value, type):
         return plain(asdict(value))
     if isinstance(value, Mapping):
-        if set(value) == {"bytes", "path"}:
+        if set(value) == {"bytes", "path"} and value["bytes"]:
             samples, rate = soundfile.read(io.BytesIO(value["bytes"]), dtype="int16", always_2d=True)
             return [value["path"], rate, samples.shape, abs(samples.astype(int)).sum(axis=0).tolist()]
         return {str(name): plain(one) for name, one in value.items() if name != "audio_sha256"}
@@ -277,7 +282,7 @@ def card(folder: Path) -> str:
     rows = [published_row(row["conversation_id"], kept_speaker=f"p{n % 2}") for n, row in enumerate(rich_rows())]
     for row, own in zip(rows, rich_rows(), strict=True):
         row |= {name: own[name] for name in own if name != "provenance"}
-    rows[1]["provenance"] |= {"source_licence": "ODbL-1.0", "models": [*MODELS, NON_COMMERCIAL], "voice": "bea"}
+    rows[0]["provenance"] |= {"source_licence": "ODbL-1.0", "models": [*MODELS, NON_COMMERCIAL], "voice": "bea"}
     rows[1]["provenance"] |= {
         "settings": json.dumps({"timeline": "sequential", "sample_rate": 24000, "swap": True})
     }
@@ -294,6 +299,135 @@ def card(folder: Path) -> str:
     again = render_card(made.text.replace("# good talks", "# Mine"), packed, version, facts, run, REJECTS)
     assert again.text == made.text.replace("# good talks", "# Mine")
     return text_of(made) + rows_as_text([made.warnings, sorted(made.assets)])
+
+
+def card_of_clips(folder: Path) -> str:
+    work = corpus(folder / "acted", run={"corpus": ACTED, "stages": [{"name": "Condition", "digest": "d"}]})
+    packed = pack_version(work, folder / "stage")
+    items = open_items(open_version(folder / "stage"))
+    figures = CorpusFigures(credits=[Credit("acted", "CC-BY-4.0", "Doe J (2020). Acted.", "https://a.org")])
+    for clip in items.listed_clips():
+        figures.tally.add_clip(clip)
+    examples = {"emotion": "happy", "style": 'a "b"', "speaker": None}
+    facts = CardFacts("owner/acted-clips", "v1.0.0", clips=ClipFacts(figures, examples))
+    made = render_card(None, packed, open_version(folder / "stage"), facts, {}, REJECTS[:3])
+    return text_of(made) + rows_as_text([made.warnings, sorted(made.assets)])
+
+
+def reports_of_versions(folder: Path) -> str:
+    pack_version(work(folder / "talks"), folder / "conversations")
+    pack_version(corpus(folder / "acted"), folder / "clips")
+    pages = [
+        write_version_report(open_version(folder / name), folder / f"{name}.html", *shown).path.read_text()
+        for name, *shown in (("conversations", ["b"]), ("clips",))
+    ]
+    return page_text("".join(pages)).replace(str(folder), "FOLDER")
+
+
+def compared(folder: Path) -> str:
+    """What one version changes against another, in numbers, both ways."""
+    pack_version(work(folder / "talks"), folder / "old", valid_share=0.3, test_share=0.3)
+    rows = [*rich_rows()[1:], rich_row("d", 0.25)]
+    rows[0]["utterances"][1] |= {"tag": "calm", "start": 2.0, "text": "Hi."}
+    rows[0]["utterances"].pop(2)
+    rows[1]["alignments"][2] |= {"start": 2.5, "end": 2.625}
+    pack_version(write_dataset(folder / "new talks", rows), folder / "new", valid_share=0.3, test_share=0.3)
+    old, new = open_version(folder / "old"), open_version(folder / "new")
+    pairs = ((old, new), (new, old), (old, old), (None, new))
+    return rows_as_text([compare_versions(*pair).as_dict(), compare_versions(*pair).added] for pair in pairs)
+
+
+def sparse(value: Any) -> Any:
+    """A value without nulls in its rows."""
+    if isinstance(value, Mapping):
+        return {name: sparse(one) for name, one in value.items() if one is not None}
+    return [sparse(one) for one in value] if isinstance(value, list | tuple) else value
+
+
+def items(folder: Path) -> str:
+    """What the one reader gives of each kind of folder."""
+    work(folder / "talks")
+    corpus(folder / "acted")
+    transcript(folder / "lines")
+    export_moshi(rich_rows()[:1], folder / "moshi", both_speakers=True)
+    mix_folders([(folder / "acted", 2.0), (folder / "talks", 1.0)], folder / "mix", Settings(hours=30 / 3600))
+    pack_version(folder / "talks", folder / "version", valid_share=0.3, test_share=0.3)
+    (folder / "cut").mkdir()
+    shutil.rmtree(work_with_recordings(folder / "cut") / "dataset")
+    (folder / "cut/work/transcript.jsonl").write_text("".join(f"{json.dumps(line)}\n" for line in CUT_LINES))
+    told: list[Any] = []
+    for name in ("talks", "version", "acted", "lines", "moshi", "mix", "cut/work"):
+        found = open_items(folder / name)
+        told.append([found.kind, found.rebuilt, found.labelled, found.name, found.splits(), [*found.rejects()]])
+        told += [] if name in ("talks", "version") else found.rows()
+        ids = [row["conversation_id"] for row in found.rows(["conversation_id"])]
+        told.append([(clip["id"], clip["weight"], clip["affect"]) for clip in found.listed_clips()])
+        told.append([(row_id, found.row(row_id)["duration"]) for row_id in ids])
+        told.append([row["conversation_id"] for row in found.rows(["duration"], ["train"])])
+        told += [tuple(found.sound(row_id)) for row_id in ids if name not in ("lines", "acted")]
+        told += found.measures()
+    text = rows_as_text(sparse(plain(one)) for one in told).replace(str(folder), "FOLDER")
+    return re.sub(r"(dailytalk-contiguous )[\d.]+", r"\1…", text)
+
+
+#: Lines of conversations that were cut from recordings, in seconds of these.
+CUT_LINES = [
+    {
+        "conversation_id": name,
+        "channel": channel,
+        "start": start,
+        "end": start + 1.0,
+        "text": f"At {start}.",
+        "language": language,
+        "speaker": speaker,
+        "words": [{"word": "At", "start": start, "end": start + 0.25, "probability": 0.5}],
+        "models": {"recogniser": "tiny"},
+    }
+    for name, channel, start, language, speaker in (
+        ("long.000", "left", 0.5, "en", "Ann"),
+        ("long.000", "right", 1.25, None, "Ben"),
+        ("long.001", "right", 3.5, "de", None),
+        ("long.001", "left", 3.25, "en", "Ann"),
+        ("long.001", "right", 4.5, "en", "Cem"),
+        ("short", "left", 5.0, None, None),
+    )
+]
+
+
+def checked_corpus(folder: Path) -> str:
+    """A training folder of clips: what its manifests may name twice, and what nobody says on the right."""
+    work = corpus(folder / "acted")
+    stereo = work / "data/data_stereo"
+    first, second, third = sorted(stereo.glob("*.json"))[:3]
+    told = json.loads(first.read_text())
+    first.write_text(json.dumps(told | {"text_conditions": {"style": "calm"}}))
+    second.write_text(json.dumps(json.loads(second.read_text()) | {"alignments": []}))
+    for wav in (second.with_suffix(".wav"), third.with_suffix(".wav")):
+        samples, rate = soundfile.read(wav)
+        soundfile.write(wav, samples * [1, 0], rate, subtype="PCM_16")
+    (stereo / "left over.wav").write_bytes(b"RIFF")
+    once = checked(work)
+    clips = work / "data/expressive_dataset.jsonl"
+    clips.write_text(clips.read_text() * 2)
+    twice = checked(work)
+    clips.write_text(clips.read_text() * 8)
+    mix_folders([(corpus(folder / "other", "other", {}), None)], folder / "mix", Settings())
+    in_mix = checked(folder / "mix")
+    (folder / "mix/mix.json").write_text("{")
+    return (once + twice + checked(work) + in_mix + checked(folder / "mix")).replace(str(folder), "FOLDER")
+
+
+def checked_version(folder: Path) -> str:
+    packed = pack_version(work(folder / "talks"), folder / "version", valid_share=0.3, test_share=0.3)
+    version = folder / "version"
+    (version / "manifest.json").write_text(manifest_text(manifest(packed, None, {})))
+    rows = pq.read_table(packed.files[0].path)
+    pq.write_table(
+        rows.set_column(rows.schema.get_field_index("audio_sha256"), "audio_sha256", [["0"]]), packed.files[0].path
+    )
+    packed.files[-1].path.unlink()
+    findings, facts = check_version(open_version(version))
+    return re.sub("[0-9a-f]{64}", "DIGEST", rows_as_text([*findings, facts]))
 
 
 def checked_dataset(folder: Path) -> str:
@@ -478,6 +612,12 @@ OUTPUTS: dict[str, Callable[[Path], str]] = {
     "mix.txt": mixed,
     "published.txt": published,
     "card.txt": card,
+    "card_of_clips.txt": card_of_clips,
+    "reports_of_versions.html": reports_of_versions,
+    "compared.txt": compared,
+    "items.txt": items,
+    "checked_corpus.txt": checked_corpus,
+    "checked_version.txt": checked_version,
     "checked_dataset.txt": checked_dataset,
     "checked_moshi.txt": checked_moshi,
     "damaged_moshi.txt": damaged_moshi,
