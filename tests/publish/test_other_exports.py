@@ -6,7 +6,15 @@ import soundfile
 from built_conversations import LINES, built_row, stereo
 
 from dailytalk_contiguous.core.errors import DailytalkError
-from dailytalk_contiguous.publish.exports import CsmTurn, cut_points, export_csm, export_jmoshi, turns
+from dailytalk_contiguous.publish.exports import (
+    CsmTurn,
+    cut_points,
+    export_csm,
+    export_jmoshi,
+    turns,
+    window_count,
+    window_seconds,
+)
 from dailytalk_contiguous.publish.items import Utterance
 
 
@@ -168,3 +176,16 @@ def test_piece_ends_in_the_longest_silence_that_keeps_pieces_even_or_else_in_the
     starts, ends = [0.0, *(gap[1] for gap in gaps)], [*(gap[0] for gap in gaps), duration + 1.0]
     busy = list(zip(starts, ends, strict=True))
     assert cut_points(busy[::-1], duration, 10.0) == [0.0, *edges, duration]
+
+
+def test_trainer_cuts_a_file_into_windows_and_pads_its_last_one() -> None:
+    lengths = [0.0, 1.0, 100.0, 100.00001, 100.1, 200.0, 250.0]
+    assert [window_count([length], 100) for length in lengths] == [1, 1, 1, 1, 2, 2, 3]
+    assert window_count(lengths, 100) == 11
+    assert [window_seconds(some) for some in ([], [0.2], [7.1, 12.0], [99.5], [100.5, 3.0])] == [
+        1,
+        1,
+        12,
+        100,
+        100,
+    ]

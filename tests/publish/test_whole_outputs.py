@@ -37,7 +37,17 @@ from dailytalk_contiguous.publish.packing import pack_version
 from dailytalk_contiguous.publish.page import write_corpus_report, write_report, write_version_report
 from dailytalk_contiguous.publish.plots import Axis, Bar, BarPlot, HistogramPlot, MapPlot, Series
 from dailytalk_contiguous.publish.render import Credit
-from dailytalk_contiguous.publish.sections import CorpusFigures, Section, corpus_sections, page_html, tags_plot
+from dailytalk_contiguous.publish.sections import (
+    Compared,
+    CorpusFigures,
+    Section,
+    against_section,
+    conversation_sections,
+    corpus_sections,
+    page_html,
+    splits_table,
+    tags_plot,
+)
 from dailytalk_contiguous.publish.version import open_version
 
 GOLDENS = Path(__file__).with_name("goldens")
@@ -250,6 +260,29 @@ def drawings(folder: Path) -> str:
         *corpus_sections(CorpusFigures(), REJECTS[:2]),
     ]
     return page_text("\n".join(map(page_html, sections)))
+
+
+def sections(folder: Path) -> str:
+    """Everything that pages, cards and summaries declare, as data: also what only one of the three shows."""
+    tally, tagged, figures = Tally(), Tally(rebuilt=False), CorpusFigures(credits=[Credit("x", "MIT")])
+    for row in rich_rows():
+        tally.add(row, "train")
+        tagged.add(row)
+    for clip in open_items(corpus(folder / "acted")).clips():
+        figures.tally.add_clip(clip)
+    for measured in open_items(folder / "acted").measures():
+        figures.quality.add(measured)
+    run = {"speak": {"money": {"spent": 0.5, "saved_by_cache": 0.25}}, "settings": {"rules": "seed"}}
+    clips = Compared("acted", "clips", figures.tally)
+    others = [against_section(clips, Compared("talks", "utterances", tally))]
+    told = [
+        *conversation_sections(tally, run, REJECTS[:1], others),
+        *conversation_sections(tagged, {}, ()),
+        *corpus_sections(figures),
+        Section("splits", "", [splits_table(tally)]),
+    ]
+    shown = [(type(part).__name__, sparse(plain(part))) for section in told for part in section.parts]
+    return rows_as_text([[section.name, section.title] for section in told] + shown)
 
 
 def mixed(folder: Path) -> str:
@@ -605,6 +638,7 @@ OUTPUTS: dict[str, Callable[[Path], str]] = {
     "report_of_clips.html": report_of_clips,
     "listening_test.json": listening_test,
     "drawings.html": drawings,
+    "sections.txt": sections,
     "moshi.txt": moshi,
     "moshi_swapped.txt": moshi_swapped,
     "csm.txt": csm,
