@@ -10,8 +10,10 @@ import pyarrow.parquet as pq
 import pytest
 from built_conversations import built_row, write_dataset
 from datasets import Dataset, load_dataset
+from hub import faults
 from hub.server import HubServer
 from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi, constants
+from huggingface_hub.errors import HfHubHTTPError
 from releases import HASTY, REPO, held, refs, release, wanted
 
 from dailytalk_contiguous.core.errors import DailytalkError
@@ -238,8 +240,10 @@ def test_commit_that_does_not_hold_what_was_sent_gets_no_tag(hub: HubServer, tmp
     made = release(tmp_path, "v1.0.0", 2)
     first, second = made.packed.files
     damaged = made.of(replace(made.packed, files=(first, second._replace(size=second.size + 1))))
-    with pytest.raises(DailytalkError, match=r"does not hold conversations/.* as it was sent; it got no tag"):
-        _check(HfApi(), NEW, send(made).commit, damaged, HASTY)
+    commit = send(made).commit
+    for other, told in ((damaged, rf"{second.name} and 1 more"), (replace(made, card="other"), "README.md")):
+        with pytest.raises(DailytalkError, match=f"does not hold {told} as it was sent; it got no tag"):
+            _check(HfApi(), NEW, commit, other, HASTY)
 
 
 def test_token_that_may_only_read_makes_no_repository(hub: HubServer, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -349,6 +353,39 @@ def test_server_without_xet_is_noticed_and_lfs_used(hub: HubServer, monkeypatch:
         assert "no Xet" in way
         assert constants.HF_HUB_DISABLE_XET
     assert not constants.HF_HUB_DISABLE_XET
+
+
+@pytest.mark.needs("hf_xet")
+@pytest.mark.parametrize(("status", "told"), [("405", "no Xet"), ("501", "no Xet"), ("200", "uploads by Xet")])
+def test_way_of_sending_is_that_of_the_server(
+    hub: HubServer, monkeypatch: pytest.MonkeyPatch, status: str, told: str
+) -> None:
+    monkeypatch.setattr(constants, "HF_HUB_DISABLE_XET", False)
+    monkeypatch.setattr(faults, "KINDS", {"200", "403", "405", "501"})
+    hub.faults.arm(status, path=f"/api/datasets/{REPO}/xet-write-token/main")
+    with suitable_transfer(HfApi(), REPO, HASTY) as way:
+        assert told in way
+        assert (told == "no Xet") == constants.HF_HUB_DISABLE_XET
+    hub.faults.arm("403", path="xet-write-token")
+    with pytest.raises(HfHubHTTPError), suitable_transfer(HfApi(), REPO, HASTY):
+        pass
+    monkeypatch.setattr(constants, "HF_HUB_DISABLE_XET", True)
+    hub.requests.clear()
+    with suitable_transfer(HfApi(), REPO, HASTY) as way:
+        assert (way, len(hub.requests)) == ("uploads by LFS", 0)
+
+
+def test_version_is_compared_with_the_highest_below_its_tag(hub: HubServer, tmp_path: Path) -> None:
+    for tag in ("v1.0.0", "v1.2.0", "v2.0.0"):
+        send(release(tmp_path / tag, tag, 1, tag))
+    work = write_dataset(tmp_path / "work", [built_row("call", [("left", 0.1, 0.5, "Hi.")], 1.0)])
+    for tag, before in (("v1.3.0", "v1.2.0"), ("v1.1.0", "v1.0.0"), ("v2.0.1", "v2.0.0")):
+        with pytest.raises(
+            DailytalkError, match=rf"{tag} would break readers of {before} \(.*: pass --tag v3\.0\.0"
+        ):
+            push_version(work, NEW, PushSettings(tag=tag), lambda line: None, HASTY, dry_run=True)
+    done = push_version(work, NEW, PushSettings(tag="auto"), lambda line: None, HASTY, dry_run=True)
+    assert (done.tag, done.changes.previous, done.changes.added) == ("v3.0.0", "v2.0.0", ["call"])
 
 
 def test_without_a_token_nothing_is_asked(hub: HubServer, monkeypatch: pytest.MonkeyPatch) -> None:
