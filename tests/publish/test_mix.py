@@ -123,6 +123,27 @@ def test_clips_that_stand_for_others_of_small_weight_count_whole(tmp_path: Path)
     assert (emotions.count("sad"), emotions.count("happy")) == (4, 4)
 
 
+def test_clip_of_no_length_or_no_weight_is_left_out_and_the_others_are_mixed(tmp_path: Path) -> None:
+    folder = corpus_folder(tmp_path / "acted", [clip_row(f"s{n}-0") for n in range(7)])
+    lines = manifest(folder / "data/expressive_dataset.jsonl")
+    changes = (("duration", -0.5), ("duration", 31 * 86400.0 + 1), ("weight", -1.0), ("weight", 4.5))
+    for line, (name, value) in zip(lines, (*changes, ("weight", 4.0), ("weight", 0.0)), strict=False):
+        beside = (folder / "data" / line["path"]).with_suffix(".json")
+        if name == "duration":
+            line[name] = value
+        else:
+            beside.write_text(json.dumps(json.loads(beside.read_text()) | {name: value}))
+    (folder / "data/expressive_dataset.jsonl").write_text("".join(f"{json.dumps(line)}\n" for line in lines))
+    done = mix_folders([(folder, None)], tmp_path / "out", Settings())
+    assert [(reject.id, reject.reason, reject.remedy) for reject in done.rejects] == [
+        (line["path"], f"it has {seconds} s and the weight {weight}", "make that folder again")
+        for line, (seconds, weight) in zip(
+            lines, ((-0.5, 1.0), (2678401.0, 1.0), (1.0, -1.0), (1.0, 4.5)), strict=False
+        )
+    ]
+    assert sorted(done.parts[0].listed.values()) == [1, 1, 4]
+
+
 def test_labels_go_on_into_the_manifest(tmp_path: Path) -> None:
     mix_folders([(corpus(tmp_path, emotion="angry"), None)], tmp_path / "out", Settings())
     assert all(

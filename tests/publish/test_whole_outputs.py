@@ -35,6 +35,7 @@ from dailytalk_contiguous.publish.manifest import manifest, manifest_text
 from dailytalk_contiguous.publish.mixture import Settings, mix_folders
 from dailytalk_contiguous.publish.packing import pack_version
 from dailytalk_contiguous.publish.page import write_corpus_report, write_report, write_version_report
+from dailytalk_contiguous.publish.player import panel
 from dailytalk_contiguous.publish.plots import Axis, Bar, BarPlot, HistogramPlot, MapPlot, Series
 from dailytalk_contiguous.publish.render import Credit
 from dailytalk_contiguous.publish.sections import (
@@ -283,6 +284,39 @@ def sections(folder: Path) -> str:
     ]
     shown = [(type(part).__name__, sparse(plain(part))) for section in told for part in section.parts]
     return rows_as_text([[section.name, section.title] for section in told] + shown)
+
+
+def long_panel(folder: Path) -> str:
+    """Conversations of which more is known than is shown, or less, without the grid of seconds."""
+    lines = [
+        ("left", 0.5, 1.5, "One."),
+        ("right", 179.0, 190.0, "Two."),
+        ("left", 180.0, 181.0, "Three."),
+        ("right", 179.996, 180.5, ""),
+    ]
+    row = built_row("long", lines, 2.0, duration=180.5, sounds=[(179.5, 185.0), (180.0, 181.0), (0.1, 0.101)])
+    row["utterances"][0] |= {
+        "text": None,
+        "tag": "<b>",
+        "rule": "r",
+        "valence": 0.25,
+        "dominance": 0.5,
+        "reason": "why",
+    }
+    row["utterances"][1] |= {"status": "dropped"}
+    row["utterances"][3] |= {"tag": None, "text": None, "status": None}
+    row["alignments"][0]["source"] = "given"
+    limit = row | {"duration": 180.0, "language": None, "utterances": None, "alignments": None, "speakers": None}
+    empty = limit | {"duration": None, "sounds": None, "audio": None}
+    shown = [
+        panel(row, 0.0, True),
+        panel(limit, 1.0, False),
+        panel(limit, 2.5, True),
+        panel(empty, 0.0, False, "it is gone"),
+    ]
+    text = page_text("\n".join(shown))
+    text = re.sub(r'<line [^>]*class="grid"/>\n|<text [^>]*class="soft">[^<]*\n?</text>\n?', "", text)
+    return re.sub(r'(class="wave-\w+" d="M0 \S+).*?"', r'\1…"', text)
 
 
 def mixed(folder: Path) -> str:
@@ -639,6 +673,7 @@ OUTPUTS: dict[str, Callable[[Path], str]] = {
     "listening_test.json": listening_test,
     "drawings.html": drawings,
     "sections.txt": sections,
+    "long_panel.html": long_panel,
     "moshi.txt": moshi,
     "moshi_swapped.txt": moshi_swapped,
     "csm.txt": csm,
