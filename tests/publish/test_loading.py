@@ -94,6 +94,14 @@ def test_range_outside_the_audio_is_refused(start: float, end: float | None) -> 
         audio().read(start, end)
 
 
+def test_folder_is_loaded_by_its_path_or_name_and_has_no_revision(folder: Path) -> None:
+    assert ids(load(str(folder), split="train")) == ids(load(folder, split="train")) == TRAIN
+    with pytest.raises(DailytalkError, match=r"the folder .* has no revision 'v1.0.0': leave revision out"):
+        load(folder, revision="v1.0.0")
+    with pytest.raises(DailytalkError, match="there is no folder"):
+        load(folder / "none")
+
+
 def test_channels_go_by_their_names() -> None:
     np.testing.assert_array_equal(as_pcm(audio().channel("right")), PCM[:, 1])
     with pytest.raises(DailytalkError, match="no channel 'middle'"):

@@ -31,6 +31,7 @@ from dailytalk_contiguous.publish.compare import compare_versions
 from dailytalk_contiguous.publish.exports import export_csm, export_jmoshi, export_moshi
 from dailytalk_contiguous.publish.items import open_items
 from dailytalk_contiguous.publish.listening import write_listening_test
+from dailytalk_contiguous.publish.loading import collate_windows, moshi_windows
 from dailytalk_contiguous.publish.manifest import manifest, manifest_text
 from dailytalk_contiguous.publish.mixture import Settings, mix_folders
 from dailytalk_contiguous.publish.packing import pack_version
@@ -334,6 +335,21 @@ def mixed(folder: Path) -> str:
     folders = [(corpus(folder / "acted"), 2.0), (calls, 1.0), (corpus(folder / "other", "other", {}), 1.0)]
     mix_folders(folders, folder / "out", Settings(hours=20 / 3600, text_conditions=True))
     return tree(folder / "out")
+
+
+def windows(folder: Path) -> str:
+    """Where windows begin and end, the words in them, and how loud both channels are."""
+    rows = [rich_row("a"), built_row("b", rate=8000, seconds=5.28)]
+    told: list[Any] = []
+    for seconds, hop, rate in ((2.4, None, 24000), (2.08, 1.3, 16000), (2.64, 2.64, 8000), (8.0, 0.5, 24000)):
+        made = list(moshi_windows(rows, seconds, hop, rate))
+        for window in made:
+            loud = [float(f"{value:.3g}") for value in abs(window["audio"]).sum(axis=1).tolist()]
+            about = [window[name] for name in ("conversation_id", "start", "length", "words")]  # type: ignore[literal-required]
+            told.append([*about, window["audio"].shape, loud])
+        batch = collate_windows(made)
+        told.append([batch["start"].tolist(), str(batch["start"].dtype), batch["lengths"].tolist()])
+    return rows_as_text(told)
 
 
 def published(folder: Path) -> str:
@@ -679,6 +695,7 @@ OUTPUTS: dict[str, Callable[[Path], str]] = {
     "csm.txt": csm,
     "jmoshi.txt": jmoshi,
     "mix.txt": mixed,
+    "windows.txt": windows,
     "published.txt": published,
     "card.txt": card,
     "card_of_clips.txt": card_of_clips,
