@@ -308,6 +308,14 @@ def test_levels_are_those_of_each_20_ms_of_a_file_of_any_length(seconds, rate):
     assert found.loudest(0) < -60
 
 
+def test_levels_of_a_long_file_are_those_of_frames_that_follow_each_other():
+    file = io.BytesIO()
+    soundfile.write(file, np.full(61 * 11025, 0.5), 11025, format="WAV")
+    found = measure_loudness({"bytes": file.getvalue(), "path": None})
+    assert (len(found.dbfs), found.frame) == (math.ceil(61 * 11025 / 220), 220 / 11025)
+    assert found.dbfs[:-1, 0] == pytest.approx(20 * math.log10(0.5), abs=0.01)
+
+
 @pytest.mark.parametrize(
     ("change", "what"),
     [

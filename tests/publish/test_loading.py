@@ -264,6 +264,19 @@ def test_files_that_are_the_manifests_pass(published: str, streaming: bool) -> N
     assert ids(load(published, split="train", streaming=streaming, verify=True)) == TRAIN
 
 
+@pytest.mark.parametrize("streaming", [False, True])
+def test_files_of_an_older_and_private_version_are_checked_with_the_token_that_is_given(
+    published: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, streaming: bool
+) -> None:
+    upload(write_published(tmp_path, mark="new-"))
+    HfApi().update_repo_settings(NAME, repo_type="dataset", private=True)
+    monkeypatch.delenv("HF_TOKEN")
+    options = {"split": "test", "revision": "v1.0.0", "streaming": streaming, "verify": True}
+    assert ids(load(published, token=HubServer.write_token, **options)) == ["test0", "test1"]
+    with pytest.raises(DailytalkError, match=NAME):
+        load(published, **options)
+
+
 def test_damaged_download_is_found(published: str) -> None:
     name = "conversations/train-00001-of-00003.parquet"
     path = Path(hf_hub_download(published, name, repo_type="dataset", revision="v1.0.0")).resolve()

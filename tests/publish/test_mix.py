@@ -144,6 +144,25 @@ def test_clip_of_no_length_or_no_weight_is_left_out_and_the_others_are_mixed(tmp
     assert sorted(done.parts[0].listed.values()) == [1, 1, 4]
 
 
+def test_share_and_seed_decide_which_conversations_of_a_work_folder_evaluate(tmp_path: Path) -> None:
+    work, sides = talks(tmp_path), []
+    for n, (share, seed) in enumerate(((0.1, 0), (0.5, 0), (0.5, 1), (0.5, 2))):
+        mix_folders([(work, None)], tmp_path / f"{n}", Settings(eval_share=share, seed=seed))
+        sides.append(sorted(entry["path"] for entry in manifest(tmp_path / f"{n}/eval.jsonl")))
+    assert list(map(len, sides)) == [1, 2, 2, 2]
+    assert len(set(map(tuple, sides[1:]))) > 1
+
+
+def test_work_folder_of_which_nothing_was_finished_is_not_mixed(tmp_path: Path) -> None:
+    (tmp_path / "work/dataset").mkdir(parents=True)
+    (tmp_path / "work/transcript.jsonl").write_text(json.dumps({"channel": "left", "start": 0.0, "end": 1.0}))
+    with pytest.raises(DailytalkError, match="work holds no finished conversations: name a folder that"):
+        mix_folders([(tmp_path / "work", None)], tmp_path / "out", Settings())
+    (tmp_path / "none").mkdir()
+    with pytest.raises(DailytalkError, match="none' holds nothing to mix: name a folder that `dailytalk corpus`"):
+        mix_folders([(tmp_path / "none", None)], tmp_path / "out", Settings())
+
+
 def test_labels_go_on_into_the_manifest(tmp_path: Path) -> None:
     mix_folders([(corpus(tmp_path, emotion="angry"), None)], tmp_path / "out", Settings())
     assert all(

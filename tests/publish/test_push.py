@@ -40,6 +40,7 @@ from dailytalk_contiguous.publish.pushing import (
     push_version,
     read_state,
     suitable_transfer,
+    validate_request,
 )
 from dailytalk_contiguous.publish.version import list_versions, open_version
 from dailytalk_contiguous.store.hub import Reference
@@ -386,6 +387,17 @@ def test_version_is_compared_with_the_highest_below_its_tag(hub: HubServer, tmp_
             push_version(work, NEW, PushSettings(tag=tag), lambda line: None, HASTY, dry_run=True)
     done = push_version(work, NEW, PushSettings(tag="auto"), lambda line: None, HASTY, dry_run=True)
     assert (done.tag, done.changes.previous, done.changes.added) == ("v3.0.0", "v2.0.0", ["call"])
+
+
+def test_what_a_card_can_not_hold_is_refused_before_the_hub_is_asked(hub: HubServer) -> None:
+    for wish, told in (
+        ({"contact": "me <!-- x"}, "the contact holds <!-- or ```, which would end its place"),
+        ({"licence": "MIT"}, "the Hub knows no licence 'MIT': write 'mit'"),
+        ({"tag": "newest"}, "'newest'"),
+    ):
+        with pytest.raises(DailytalkError, match=told):
+            validate_request(HfApi(), NEW, PushSettings(**wish), HASTY)
+    assert not hub.requests
 
 
 def test_without_a_token_nothing_is_asked(hub: HubServer, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -430,7 +430,8 @@ def sparse(value: Any) -> Any:
 def items(folder: Path) -> str:
     """What the one reader gives of each kind of folder."""
     work(folder / "talks")
-    corpus(folder / "acted")
+    models = {"affect": {"name": "m/dim", "licence": "MIT"}}
+    corpus(folder / "acted", run={"corpus": ACTED, "version": "0.1.0", "models": models})
     transcript(folder / "lines")
     export_moshi(rich_rows()[:1], folder / "moshi", both_speakers=True)
     mix_folders([(folder / "acted", 2.0), (folder / "talks", 1.0)], folder / "mix", Settings(hours=30 / 3600))
@@ -449,6 +450,7 @@ def items(folder: Path) -> str:
         told.append([row["conversation_id"] for row in found.rows(["duration"], ["train"])])
         told += [tuple(found.sound(row_id)) for row_id in ids if name not in ("lines", "acted")]
         told += found.measures()
+        told.append(found.row(ids[0])["provenance"])
     text = rows_as_text(sparse(plain(one)) for one in told).replace(str(folder), "FOLDER")
     return re.sub(r"(dailytalk-contiguous )[\d.]+", r"\1…", text)
 
@@ -465,6 +467,7 @@ CUT_LINES = [
         "speaker": speaker,
         "words": [{"word": "At", "start": start, "end": start + 0.25, "probability": 0.5}],
         "models": {"recogniser": "tiny"},
+        "vad": {"valence": math.nan, "arousal": 0.5},
     }
     for name, channel, start, language, speaker in (
         ("long.000", "left", 0.5, "en", "Ann"),
