@@ -621,6 +621,22 @@ def test_push_to_hub_tells_the_rows_seconds_and_bytes_of_the_files_that_it_makes
     assert (again.sent, again.there) == (0, done.sent)
 
 
+def test_push_to_hub_commits_to_its_branch_in_our_words_and_keeps_its_cache_in_the_stage(
+    hub: HubServer, tmp_path: Path
+) -> None:
+    send(release(tmp_path / "1", "v1.0.0", 1))
+    main = refs(hub)["refs/heads/main"]
+    made = release(tmp_path / "2", "v2.0.0", 1, "second")
+    [file] = made.packed.files
+    pq.write_table(pa.table({"conversation_id": ["a"], "duration": [1.0]}), file.path)
+    target = Target(REPO, branch="next")
+    publish_plainly(HfApi(), target, read_state(HfApi(), target, HASTY), made, HASTY, lambda line: None)
+    assert refs(hub)["refs/heads/main"] == main
+    history = HfApi().list_repo_commits(REPO, repo_type="dataset", revision="next")
+    assert [commit.title for commit in history[:3]] == ["Publish v2.0.0", "Publish v2.0.0", "Publish v1.0.0"]
+    assert (tmp_path / "2/.datasets").is_dir()
+
+
 def test_push_to_hub_is_for_fifty_files_of_a_config_and_no_pull_request(tmp_path: Path) -> None:
     made = release(tmp_path, "v1.0.0", 1)
     [file] = made.packed.files
