@@ -14,20 +14,7 @@ from numpy.typing import NDArray
 from dailytalk_contiguous.core.quality import QualityLimits
 from dailytalk_contiguous.core.tally import Sum, Tally
 from dailytalk_contiguous.publish.page import LIMITS, PLOT, planned_limits, plot_quality
-from dailytalk_contiguous.publish.plots import (
-    BLUE,
-    GREY,
-    ORANGE,
-    VERMILLION,
-    Axis,
-    Bar,
-    BarPlot,
-    HistogramPlot,
-    MapPlot,
-    Series,
-    png,
-    shortened_name,
-)
+from dailytalk_contiguous.publish.plots import BLUE, GREY, ORANGE, VERMILLION, png, shortened_name
 from dailytalk_contiguous.publish.sections import (
     MEASURES,
     QualityTally,
@@ -212,24 +199,3 @@ def test_limits_that_are_none_are_not_used(tmp_path: Path, text: str) -> None:
     assert planned_limits(tmp_path) == {}
     (tmp_path / LIMITS).write_text(json.dumps({"longest": None, "lowest_snr_db": 1}))
     assert planned_limits(tmp_path) == {"longest": None, "lowest_snr_db": 1}
-
-
-def test_picture_is_864_pixels_wide_a_map_672_and_bars_are_as_high_as_their_rows() -> None:
-    axis, series = Axis("x", 0.0, 1.0, 0.5), (Series("before", "recorded"), Series("after", "seen"))
-    rows = [Bar(f"row {number}", (1.0, 2.0), ("3",)) for number in range(10)]
-    bars = [BarPlot(title="bars", head=("", "n"), rows=rows, series=series, grouped=on) for on in (False, True)]
-    lengths = HistogramPlot(
-        title="lengths", series=[(series[0], {0.0: 1.0})], axis=axis, bin_width=0.5, of="clips"
-    )
-    points = [(0.25, 0.75, 1)]
-    maps = [
-        MapPlot(title="map", points=points, x_axis=axis, y_axis=axis, unit="clip", diagonal=on)
-        for on in (False, True)
-    ]
-    pictures = [png(plot) for plot in (*bars, lengths, *maps)]
-    sizes = [imread(io.BytesIO(picture), format="png").shape[1::-1] for picture in pictures]
-    assert sizes == [(864, 444), (864, 588), (864, 384), (672, 552), (672, 552)]
-    plain, dashed = (imread(io.BytesIO(picture), format="png") for picture in pictures[3:5])
-    changed = np.argwhere((plain != dashed).any(axis=-1))
-    assert len(changed) > 100
-    assert np.corrcoef(changed.T)[0, 1] < -0.99  # from the lower left to the upper right

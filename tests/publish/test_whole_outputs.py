@@ -21,6 +21,10 @@ import soundfile
 from built_conversations import built_row, work_with_recordings, write_dataset
 from card_versions import MODELS, NON_COMMERCIAL, published_row, write_version
 from finished_corpora import clip_row, corpus_folder, measures
+from matplotlib.collections import PathCollection
+from matplotlib.colors import to_hex
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle, StepPatch
 from rich_conversations import rich_row, rich_rows
 
 from dailytalk_contiguous.core.schema import AFFECT, PROSODY
@@ -37,7 +41,17 @@ from dailytalk_contiguous.publish.mixture import Settings, mix_folders
 from dailytalk_contiguous.publish.packing import pack_version
 from dailytalk_contiguous.publish.page import write_corpus_report, write_report, write_version_report
 from dailytalk_contiguous.publish.player import panel
-from dailytalk_contiguous.publish.plots import Axis, Bar, BarPlot, HistogramPlot, MapPlot, Series
+from dailytalk_contiguous.publish.plots import (
+    Axis,
+    Bar,
+    BarPlot,
+    HistogramPlot,
+    MapPlot,
+    Plot,
+    Series,
+    png,
+    sheet,
+)
 from dailytalk_contiguous.publish.render import Credit
 from dailytalk_contiguous.publish.sections import (
     Compared,
@@ -222,8 +236,8 @@ def jmoshi(folder: Path) -> str:
     return tree(folder / "data") + rows_as_text([made])
 
 
-def drawings(folder: Path) -> str:
-    """Each kind of plot with axes and values that no page above has, and sections of much and of nothing."""
+def odd_plots() -> list[Plot]:
+    """Each kind of plot with axes and values that no page above has."""
     wide, high = Axis("x", -1.0, 4.0, 0.5), Axis("y", 0.5, 3.0, 1.0)
     before, after = Series("before", "recording"), Series("after", "rebuilt")
     bars = [
@@ -236,7 +250,7 @@ def drawings(folder: Path) -> str:
     series: dict[str, Any] = {"head": ("", "n"), "series": (before, after), "nothing": "none"}
     distribution: dict[str, Any] = {"axis": wide, "bin_width": 0.5, "of": "clips"}
     grid: dict[str, Any] = {"unit": "clip", "nothing": "none"}
-    plots = [
+    return [
         BarPlot(title="side by side", rows=bars, **series),
         BarPlot(title="below each other", rows=bars, grouped=True, **series),
         BarPlot(title="none", rows=[], **series),
@@ -247,6 +261,10 @@ def drawings(folder: Path) -> str:
         MapPlot(title="few", points=points[:1], x_axis=wide, y_axis=high, **grid),
         MapPlot(title="none", points=[], x_axis=wide, y_axis=high, **grid),
     ]
+
+
+def drawings(folder: Path) -> str:
+    """Plots as SVG, and sections of much and of nothing."""
     credits = [Credit("x"), Credit("y", "MIT", "Z", "ftp://a")]
     figures, tally = CorpusFigures(credits=credits), Tally()
     for number in range(30):
@@ -257,11 +275,71 @@ def drawings(folder: Path) -> str:
     for number in range(33):
         tally.by["tag"][f"tag{number:02}"].add(Sum(0, number, 0, 2.0 + number, left=number, right=2))
     sections = [
-        Section("plots", "Plots", [*plots, tags_plot(tally)]),
+        Section("plots", "Plots", [*odd_plots(), tags_plot(tally)]),
         *corpus_sections(figures, REJECTS[:2]),
         *corpus_sections(CorpusFigures(), REJECTS[:2]),
     ]
     return page_text("\n".join(map(page_html, sections)))
+
+
+def axes_drawn(axes: Any) -> dict[str, Any]:
+    """What matplotlib is told to draw between two axes."""
+    bars = [patch for patch in axes.patches if isinstance(patch, Rectangle)]
+    steps = [patch for patch in axes.patches if not isinstance(patch, Rectangle)]
+    legend = axes.get_legend()
+    frame = legend.get_frame() if legend and legend.get_frame_on() else None
+    return {
+        "texts": [axes.get_title(loc="left"), axes.get_xlabel(), axes.get_ylabel()],
+        "limits": [axes.get_xlim(), axes.get_ylim(), axes.get_yscale()],
+        "names": [tick.get_text() for tick in axes.get_yticklabels()] if bars else None,
+        "tick": axes.yaxis.get_tick_params().get("length"),
+        "grid": [bool(axis.get_tick_params().get("gridOn")) for axis in (axes.xaxis, axes.yaxis)],
+        "bars": [[to_hex(bar.get_facecolor()), bar.get_bbox().extents.tolist()] for bar in bars],
+        "steps": [
+            [
+                to_hex(step.get_facecolor() if step.get_fill() else step.get_edgecolor()),
+                step.get_fill(),
+                step.get_linewidth(),
+                *map(list, step.get_data()[:2]),
+            ]
+            for step in steps
+            if isinstance(step, StepPatch)
+        ],
+        "lines": [
+            [to_hex(line.get_color()), line.get_linestyle(), line.get_linewidth(), line.get_xydata().tolist()]
+            for line in axes.lines
+        ],
+        "circles": [
+            [
+                *(part.tolist() for part in (dots.get_offsets(), dots.get_sizes(), dots.get_array())),
+                *(dots.get_clim(), dots.get_cmap().name, dots.get_linewidths()[0]),
+                *map(to_hex, dots.get_edgecolors()),
+            ]
+            for dots in axes.collections
+            if isinstance(dots, PathCollection)
+        ],
+        "legend": legend and [text.get_text() for text in legend.get_texts()],
+        "frame": frame and [frame.get_alpha(), to_hex(frame.get_edgecolor(), keep_alpha=True)],
+    }
+
+
+def pictures(folder: Path) -> str:
+    """What pictures are made of, before they are pixels."""
+    told: list[Any] = []
+
+    def saved(figure: Figure, file: Any, **options: Any) -> None:
+        margins = figure.subplotpars
+        size = [figure.get_size_inches().tolist(), margins.left, margins.bottom, margins.right, margins.top]
+        told.append([size, type(figure.get_layout_engine()).__name__, dict(sorted(options.items()))])
+        told.extend(sparse(axes_drawn(axes)) for axes in figure.axes)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Figure, "savefig", saved)
+        for plot in odd_plots():
+            if plot:
+                png(plot)
+        sheet([plot for plot in odd_plots() if isinstance(plot, HistogramPlot)], columns=2)
+    return re.sub(r"-?\d\.\d+e-1\d", "0.0", rows_as_text(told))
 
 
 def sections(folder: Path) -> str:
@@ -691,6 +769,7 @@ OUTPUTS: dict[str, Callable[[Path], str]] = {
     "report_of_clips.html": report_of_clips,
     "listening_test.json": listening_test,
     "drawings.html": drawings,
+    "pictures.txt": pictures,
     "sections.txt": sections,
     "long_panel.html": long_panel,
     "moshi.txt": moshi,
