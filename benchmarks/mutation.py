@@ -146,6 +146,12 @@ SAME = (
             "json.dumps(fields, sort_keys=True, default=str) -> json.dumps(fields, default=str)",
         )
     ),
+    Same(
+        "publish/compare.py",
+        'packed = zlib.compress(text, 1) if text else b""',
+        "1 -> 2",
+        "how hard it is compressed",
+    ),
     Same("publish/version.py", "_BATCH = 64", "64 -> 65", "how many rows are Python objects at a time"),
     Same("publish/loading.py", "_READ_AHEAD_BYTES = 1 << 16", "1 -> 2", "how much is read ahead"),
     Same("publish/loading.py", "_READ_AHEAD_BYTES = 1 << 16", "16 -> 17", "how much is read ahead"),
