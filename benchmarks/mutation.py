@@ -134,6 +134,24 @@ SAME = (
     Same("publish/loading.py", "_BLOCK_BYTES = 1 << 20", "20 -> 21", "how much is hashed at a time"),
     Same("publish/compare.py", "_IN_MEMORY = 64 << 20", "64 -> 65", "how much waits in memory, not on disk"),
     Same("publish/compare.py", "_IN_MEMORY = 64 << 20", "20 -> 21", "how much waits in memory, not on disk"),
+    *(
+        Same(
+            "publish/compare.py",
+            "return json.dumps(fields, sort_keys=True, default=str).encode()",
+            change,
+            "rows of other bytes are compared field by field",
+        )
+        for change in (
+            "True -> False",
+            "json.dumps(fields, sort_keys=True, default=str) -> json.dumps(fields, default=str)",
+        )
+    ),
+    Same(
+        "publish/compare.py",
+        'packed = zlib.compress(text, 1) if text else b""',
+        "1 -> 2",
+        "how hard it is compressed",
+    ),
     Same("publish/version.py", "_BATCH = 64", "64 -> 65", "how many rows are Python objects at a time"),
     Same("publish/loading.py", "_READ_AHEAD_BYTES = 1 << 16", "1 -> 2", "how much is read ahead"),
     Same("publish/loading.py", "_READ_AHEAD_BYTES = 1 << 16", "16 -> 17", "how much is read ahead"),

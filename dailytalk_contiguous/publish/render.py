@@ -59,7 +59,7 @@ def percent(part: float, whole: float) -> str:
     if not whole:
         return "–"
     share = 100 * part / whole
-    return f"{share:.1g} %" if 0 < share < 0.5 else f"{share:.0f} %"
+    return f"{share:.1g} %" if 0 < share <= 0.5 else f"{share:.0f} %"
 
 
 def template(name: str) -> str:

@@ -167,6 +167,19 @@ def test_front_matter_of_yaml_is_read_back() -> None:
     assert yaml.safe_load(front) == {"a": ["ä", "x: y"]}
 
 
+def test_front_matter_is_written_in_our_order_in_any_script_and_a_value_a_line() -> None:
+    title = "größe " * 30 + "x"
+    assert rewrite("", {"title": title, "a": {"y": 1, "x": 2}}) == f"title: {title}\na:\n  y: 1\n  x: 2\n"
+
+
+def test_first_memory_alone_is_written_anew() -> None:
+    first = '<!-- dailytalk:written {"sections": [], "values": {"x": 1}} -->'
+    quoted = first.replace("1", "2")
+    assert update_body(f"{first}\nas in {quoted}\n", "T", {}, {"x": 3}) == (
+        first.replace("1", "3") + f"\nas in {quoted}\n"
+    )
+
+
 def test_front_matter_that_is_no_mapping_is_refused_and_an_empty_one_has_no_values() -> None:
     with pytest.raises(CardDamaged, match="the card's front matter is no mapping"):
         values_of("- a\n- b\n")

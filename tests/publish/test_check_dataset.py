@@ -67,6 +67,18 @@ def test_a_duration_that_the_audio_does_not_have(tmp_path):
     assert checked(tmp_path, duration=6.02) == ["wrong-duration"]
 
 
+def test_duration_may_be_ten_milliseconds_off_and_a_laugh_may_end_as_much_later(tmp_path):
+    short = stereo([("left", 0.0, 0.02, ""), ("right", 0.0, 0.02, "")], 0.02, 24000)
+    word = built_row()["alignments"][0] | {"start": 0.0, "end": 0.01}
+    columns = {"audio": audio(short), "utterances": [], "alignments": [word]}
+    assert checked(tmp_path / "a", duration=0.01, sounds=[(0.0, 0.02)], **columns) == []
+    assert checked(tmp_path / "b", duration=0.009, sounds=[(0.0, 0.02)], **columns) == [
+        "wrong-duration",
+        "bad-sound",
+    ]
+    assert checked(tmp_path / "c", duration=0.02, sounds=[(0.02, 0.02)], **columns) == ["bad-sound"]
+
+
 def test_a_silent_left_channel(tmp_path):
     pcm = stereo(LINES, 6.0, 24000) * np.array([0, 1], np.int16)
     assert checked(tmp_path, audio=audio(pcm)) == ["silent-left"]
@@ -294,6 +306,14 @@ def test_levels_are_those_of_each_20_ms_of_a_file_of_any_length(seconds, rate):
     assert len(found.dbfs) == math.ceil(seconds / 0.02)
     assert found.loudest(1) == pytest.approx(20 * math.log10(0.2 / 2**0.5), abs=1.5)
     assert found.loudest(0) < -60
+
+
+def test_levels_of_a_long_file_are_those_of_frames_that_follow_each_other():
+    file = io.BytesIO()
+    soundfile.write(file, np.full(61 * 11025, 0.5), 11025, format="WAV")
+    found = measure_loudness({"bytes": file.getvalue(), "path": None})
+    assert (len(found.dbfs), found.frame) == (math.ceil(61 * 11025 / 220), 220 / 11025)
+    assert found.dbfs[:-1, 0] == pytest.approx(20 * math.log10(0.5), abs=0.01)
 
 
 @pytest.mark.parametrize(

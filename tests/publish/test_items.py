@@ -14,7 +14,13 @@ from dailytalk_contiguous.core.audio import read_pcm
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
 from dailytalk_contiguous.core.schema import BUILT, FINISHED
 from dailytalk_contiguous.publish.exports import export_moshi
-from dailytalk_contiguous.publish.items import clip_of, conversation_of, open_items, problem_of
+from dailytalk_contiguous.publish.items import (
+    clip_of,
+    conversation_of,
+    finished_items,
+    open_items,
+    problem_of,
+)
 from dailytalk_contiguous.publish.mixture import Settings, mix_folders
 
 
@@ -186,6 +192,69 @@ def test_word_of_a_training_folder_that_is_none_is_one_sentence(tmp_path: Path) 
     path.write_text(json.dumps({"alignments": [["Hello", 1.0, "SPEAKER_MAIN"]]}))
     with pytest.raises(DailytalkError, match=r"a word beside .* is .*, not .word"):
         list(open_items(out).rows())
+
+
+def test_what_can_not_be_read_in_shards_says_what_to_name_instead(tmp_path: Path) -> None:
+    mix_folders([(corpus(tmp_path / "acted"), None)], tmp_path / "mix", Settings())
+    with pytest.raises(
+        DailytalkError, match="holds no finished conversations: name what `dailytalk build`, `speak`"
+    ):
+        finished_items(tmp_path / "mix")
+    (tmp_path / "work/tagged").mkdir(parents=True)
+    (tmp_path / "work/transcript.jsonl").write_text("")
+    with pytest.raises(DailytalkError, match=r"work was tagged and not spoken yet: run dailytalk speak .*work$"):
+        open_items(tmp_path / "work", finished=True)
+    with pytest.raises(BadInput, match="work has no conversation 'gone'"):
+        open_items(tmp_path / "work").row("gone")
+
+
+@pytest.mark.parametrize(
+    ("line", "told"),
+    [
+        ('{"path": "notes.txt", "duration": 1.0}', r"names 'notes.txt', which is no WAV: make that folder again"),
+        ('{"path": "../a.wav", "duration": 1.0}', "the manifest in '.*moshi': .*a.wav"),
+        ('{"path": "b.wav", "duration": 1.0}', "b.wav' is named and not there"),
+        ('{"path": "c.wav", "duration": 1.0}', "c.json' is named and not there"),
+        ('{"path": "d.WAVE", "duration": 1.0}', "d.WAVE' is named as audio and is no WAV"),
+        (
+            '{"path": 7, "duration": 1.0}',
+            "train.jsonl' is no manifest .line 1: path is 7, not text.: run `dailytalk check`",
+        ),
+        ('{"path": "a.wav"', "train.jsonl' is no manifest .line 1: .*JSON"),
+    ],
+)
+def test_manifest_that_names_what_is_no_wav_of_its_folder_is_one_sentence(
+    tmp_path: Path, line: str, told: str
+) -> None:
+    folder = tmp_path / "moshi"
+    folder.mkdir()
+    (folder / "train.jsonl").write_text(f"{line}\n")
+    for name in ("c.wav", "d.json", "d.WAVE"):
+        (folder / name).write_bytes(b"RIFX" if name == "c.wav" else b"{}  ")
+    with pytest.raises(DailytalkError, match=told):
+        list(open_items(folder).rows())
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        (
+            {"channel": "mix"},
+            "line 2 of .*transcript.jsonl has channel 'mix', start 0.0 and end 1.0: give it a channel",
+        ),
+        ({"start": None}, "line 2 of .*transcript.jsonl has channel 'left', start None and end 1.0"),
+        ({"end": True}, "line 2 of .*transcript.jsonl has channel 'left', start 0.0 and end True"),
+        ({"text": 7}, "line 2 of .*transcript.jsonl.*text.*: mend or delete the line"),
+        ({"words": [{"word": "a"}]}, "line 2 of .*transcript.jsonl.*: mend or delete the line"),
+    ],
+)
+def test_line_of_a_transcript_that_can_not_be_is_named_by_its_number(
+    tmp_path: Path, change: dict[str, Any], told: str
+) -> None:
+    line = {"conversation_id": "a", "channel": "left", "start": 0.0, "end": 1.0, "text": "Yes."}
+    (tmp_path / "transcript.jsonl").write_text(f"{json.dumps(line)}\n{json.dumps(line | change)}\n")
+    with pytest.raises(DailytalkError, match=told):
+        list(open_items(tmp_path).rows())
 
 
 def test_what_is_no_folder_of_ours_is_one_sentence(tmp_path: Path) -> None:

@@ -94,6 +94,14 @@ def test_range_outside_the_audio_is_refused(start: float, end: float | None) -> 
         audio().read(start, end)
 
 
+def test_folder_is_loaded_by_its_path_or_name_and_has_no_revision(folder: Path) -> None:
+    assert ids(load(str(folder), split="train")) == ids(load(folder, split="train")) == TRAIN
+    with pytest.raises(DailytalkError, match=r"the folder .* has no revision 'v1.0.0': leave revision out"):
+        load(folder, revision="v1.0.0")
+    with pytest.raises(DailytalkError, match="there is no folder"):
+        load(folder / "none")
+
+
 def test_channels_go_by_their_names() -> None:
     np.testing.assert_array_equal(as_pcm(audio().channel("right")), PCM[:, 1])
     with pytest.raises(DailytalkError, match="no channel 'middle'"):
@@ -256,6 +264,19 @@ def test_files_that_are_the_manifests_pass(published: str, streaming: bool) -> N
     assert ids(load(published, split="train", streaming=streaming, verify=True)) == TRAIN
 
 
+@pytest.mark.parametrize("streaming", [False, True])
+def test_files_of_an_older_and_private_version_are_checked_with_the_token_that_is_given(
+    published: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, streaming: bool
+) -> None:
+    upload(write_published(tmp_path, mark="new-"))
+    HfApi().update_repo_settings(NAME, repo_type="dataset", private=True)
+    monkeypatch.delenv("HF_TOKEN")
+    options = {"split": "test", "revision": "v1.0.0", "streaming": streaming, "verify": True}
+    assert ids(load(published, token=HubServer.write_token, **options)) == ["test0", "test1"]
+    with pytest.raises(DailytalkError, match=NAME):
+        load(published, **options)
+
+
 def test_damaged_download_is_found(published: str) -> None:
     name = "conversations/train-00001-of-00003.parquet"
     path = Path(hf_hub_download(published, name, repo_type="dataset", revision="v1.0.0")).resolve()
@@ -317,6 +338,16 @@ def test_missing_manifest_is_named(published: str) -> None:
 def test_names_that_are_not_there_are_told_in_a_sentence(published: str, given: dict[str, Any], told: str) -> None:
     with pytest.raises(DailytalkError, match=told):
         load(published, **given)
+
+
+def test_dataset_whose_columns_nobody_declares_is_told_in_a_sentence(hub: HubServer, tmp_path: Path) -> None:
+    (tmp_path / "talks.csv").write_text("conversation_id\na\n")
+    configs = "- config_name: conversations\n  data_files: talks.csv\n"
+    (tmp_path / "README.md").write_text(f"---\nconfigs:\n{configs}---\n# Talks\n")
+    upload(tmp_path)
+    with pytest.raises(DailytalkError, match="does not declare its columns: load it with `datasets`, and map it"):
+        load(NAME, split="train", streaming=True)
+    assert ids(load(NAME, split="train")) == ["a"]
 
 
 def test_missing_dataset_is_told_in_a_sentence(hub: HubServer) -> None:

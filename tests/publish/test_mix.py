@@ -123,6 +123,46 @@ def test_clips_that_stand_for_others_of_small_weight_count_whole(tmp_path: Path)
     assert (emotions.count("sad"), emotions.count("happy")) == (4, 4)
 
 
+def test_clip_of_no_length_or_no_weight_is_left_out_and_the_others_are_mixed(tmp_path: Path) -> None:
+    folder = corpus_folder(tmp_path / "acted", [clip_row(f"s{n}-0") for n in range(7)])
+    lines = manifest(folder / "data/expressive_dataset.jsonl")
+    changes = (("duration", -0.5), ("duration", 31 * 86400.0 + 1), ("weight", -1.0), ("weight", 4.5))
+    for line, (name, value) in zip(lines, (*changes, ("weight", 4.0), ("weight", 0.0)), strict=False):
+        beside = (folder / "data" / line["path"]).with_suffix(".json")
+        if name == "duration":
+            line[name] = value
+        else:
+            beside.write_text(json.dumps(json.loads(beside.read_text()) | {name: value}))
+    (folder / "data/expressive_dataset.jsonl").write_text("".join(f"{json.dumps(line)}\n" for line in lines))
+    done = mix_folders([(folder, None)], tmp_path / "out", Settings())
+    assert [(reject.id, reject.reason, reject.remedy) for reject in done.rejects] == [
+        (line["path"], f"it has {seconds} s and the weight {weight}", "make that folder again")
+        for line, (seconds, weight) in zip(
+            lines, ((-0.5, 1.0), (2678401.0, 1.0), (1.0, -1.0), (1.0, 4.5)), strict=False
+        )
+    ]
+    assert sorted(done.parts[0].listed.values()) == [1, 1, 4]
+
+
+def test_share_and_seed_decide_which_conversations_of_a_work_folder_evaluate(tmp_path: Path) -> None:
+    work, sides = talks(tmp_path), []
+    for n, (share, seed) in enumerate(((0.1, 0), (0.5, 0), (0.5, 1), (0.5, 2))):
+        mix_folders([(work, None)], tmp_path / f"{n}", Settings(eval_share=share, seed=seed))
+        sides.append(sorted(entry["path"] for entry in manifest(tmp_path / f"{n}/eval.jsonl")))
+    assert list(map(len, sides)) == [1, 2, 2, 2]
+    assert len(set(map(tuple, sides[1:]))) > 1
+
+
+def test_work_folder_of_which_nothing_was_finished_is_not_mixed(tmp_path: Path) -> None:
+    (tmp_path / "work/dataset").mkdir(parents=True)
+    (tmp_path / "work/transcript.jsonl").write_text(json.dumps({"channel": "left", "start": 0.0, "end": 1.0}))
+    with pytest.raises(DailytalkError, match="work holds no finished conversations: name a folder that"):
+        mix_folders([(tmp_path / "work", None)], tmp_path / "out", Settings())
+    (tmp_path / "none").mkdir()
+    with pytest.raises(DailytalkError, match="none' holds nothing to mix: name a folder that `dailytalk corpus`"):
+        mix_folders([(tmp_path / "none", None)], tmp_path / "out", Settings())
+
+
 def test_labels_go_on_into_the_manifest(tmp_path: Path) -> None:
     mix_folders([(corpus(tmp_path, emotion="angry"), None)], tmp_path / "out", Settings())
     assert all(

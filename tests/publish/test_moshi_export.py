@@ -328,3 +328,12 @@ def test_conversation_whose_main_speaker_has_no_words_is_rejected(tmp_path):
     mute = built_row("mute", lines=[line for line in LINES if line[0] == "right"])
     done = export_moshi([mute, *rows(2)], tmp_path / "data")
     assert [(reject.id, reject.reason) for reject in done.rejects] == [("mute", "the main speaker has no words")]
+
+
+def test_style_is_the_three_tags_that_are_used_longest_the_first_by_name_of_equal_ones(tmp_path):
+    lines = [("left", n, n + length, "Yes.") for n, length in enumerate((0.5, 0.75, 0.5, 0.25, 0.25, 0.9))]
+    row = built_row("call", [*lines, ("right", 6.0, 8.0, "No.")], 8.0)
+    for utterance, tag in zip(row["utterances"], ("b", "c", "a", "d", "c", None, "other"), strict=True):
+        utterance["tag"] = tag
+    export_moshi([row], tmp_path, text_conditions=True)
+    assert json.loads((tmp_path / "data_stereo/call.json").read_text())["text_conditions"] == {"style": "c, a, b"}

@@ -6,7 +6,15 @@ import soundfile
 from built_conversations import LINES, built_row, stereo
 
 from dailytalk_contiguous.core.errors import DailytalkError
-from dailytalk_contiguous.publish.exports import CsmTurn, cut_points, export_csm, export_jmoshi, turns
+from dailytalk_contiguous.publish.exports import (
+    CsmTurn,
+    cut_points,
+    export_csm,
+    export_jmoshi,
+    turns,
+    window_count,
+    window_seconds,
+)
 from dailytalk_contiguous.publish.items import Utterance
 
 
@@ -144,3 +152,40 @@ def test_turns_join_what_one_speaker_says_within_a_second(utterances, found):
 def test_conversation_is_cut_in_silence_of_a_fifth_of_a_second(silence, cut):
     assert len(cut_points([(0, 4), (4 + silence, 8)], 8.0, 6.0)) == 2 + cut
     assert cut_points([(0, 4), (4 + silence, 8)], 8.0, 0.0) == [0.0, 8.0]
+
+
+@pytest.mark.parametrize(
+    ("gaps", "duration", "edges"),
+    [
+        ([(6.5, 7.5), (8.0, 8.5)], 16.0, [7.0]),
+        ([(5.5, 6.5)], 16.0, [6.0]),
+        ([(9.5, 10.5)], 16.0, [10.0]),
+        ([(3.5, 4.5), (11.5, 12.5)], 16.0, [4.0, 12.0]),
+        ([(3.5, 4.5), (4.5, 5.5), (11.5, 12.5)], 16.0, [5.0, 12.0]),
+        ([(2.5, 3.5), (11.5, 12.5), (13.5, 14.5)], 16.0, [12.0]),
+        ([(10.5, 11.5), (12.5, 13.5)], 16.0, [11.0]),
+        ([(2.5, 3.5)], 16.0, []),
+        ([(15.0, 16.0)], 16.0, []),
+        ([(5.5, 6.5)], 10.0, []),
+        ([(7.5, 8.5), (12.25, 12.75), (15.0, 16.0), (22.5, 23.5), (24.0, 24.5)], 30.0, [8.0, 15.5, 23.0]),
+    ],
+)
+def test_piece_ends_in_the_longest_silence_that_keeps_pieces_even_or_else_in_the_nearest(
+    gaps: list[tuple[float, float]], duration: float, edges: list[float]
+) -> None:
+    starts, ends = [0.0, *(gap[1] for gap in gaps)], [*(gap[0] for gap in gaps), duration + 1.0]
+    busy = list(zip(starts, ends, strict=True))
+    assert cut_points(busy[::-1], duration, 10.0) == [0.0, *edges, duration]
+
+
+def test_trainer_cuts_a_file_into_windows_and_pads_its_last_one() -> None:
+    lengths = [0.0, 1.0, 100.0, 100.00001, 100.1, 200.0, 250.0]
+    assert [window_count([length], 100) for length in lengths] == [1, 1, 1, 1, 2, 2, 3]
+    assert window_count(lengths, 100) == 11
+    assert [window_seconds(some) for some in ([], [0.2], [7.1, 12.0], [99.5], [100.5, 3.0])] == [
+        1,
+        1,
+        12,
+        100,
+        100,
+    ]

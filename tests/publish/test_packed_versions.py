@@ -23,7 +23,7 @@ from rich_conversations import rich_row
 
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.schema import AUDIO, BUILT, STRING, published_features
-from dailytalk_contiguous.publish.manifest import DataFile, Packed, manifest
+from dailytalk_contiguous.publish.manifest import DataFile, Packed, manifest, manifest_text
 from dailytalk_contiguous.publish.packing import (
     RowOrigin,
     _cut,
@@ -586,6 +586,12 @@ def test_manifest_tells_files_and_totals_by_config(tmp_path: Path) -> None:
             "u/train-0": {"sha256": "2", "size": 102, "rows": 2, "seconds": 2469.136},
         },
     }
+
+
+def test_text_of_a_manifest_is_one_for_one_content() -> None:
+    assert manifest_text({"b": "ä", "a": {"d": 1, "c": []}}) == (
+        '{\n "a": {\n  "c": [],\n  "d": 1\n },\n "b": "ä"\n}\n'
+    )
 
 
 def test_audio_of_utterances_that_is_no_stereo_is_refused_by_name() -> None:

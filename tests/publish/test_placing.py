@@ -39,9 +39,20 @@ def test_files_are_of_the_size_that_was_asked_for() -> None:
 
 @pytest.mark.parametrize(
     ("size", "before", "count"),
-    [(1.0e9, 8, 8), (2.5e9, 8, 8), (2.7e9, 8, 16), (0.55e9, 8, 4), (2.0e9, 24, 8), (10.0, 1, 1), (2.0e9, 0, 8)],
+    [
+        *(
+            (1.0e9, 8, 8),
+            (2.5e9, 8, 8),
+            (2.7e9, 8, 16),
+            (0.55e9, 8, 4),
+            (2.0e9, 24, 8),
+            (10.0, 1, 1),
+            (2.0e9, 0, 8),
+        ),
+        *((0.3e9, 4, 4), (0.299e9, 4, 2), (2.6e9, 8, 8), (2.601e9, 8, 16), (0.5e9, None, 2), (0.501e9, None, 4)),
+    ],
 )
-def test_number_of_files_stays_while_their_size_is_bearable(size: float, before: int, count: int) -> None:
+def test_number_of_files_stays_while_their_size_is_bearable(size: float, before: int | None, count: int) -> None:
     assert shard_count(ids(2000), size, before) == count
 
 
@@ -63,3 +74,21 @@ def test_row_groups_have_6_to_16_mb_and_a_new_row_moves_few_borders(size: int) -
     after = list(row_groups([*rows[:20], ("new", "new", size), *rows[20:]]))
     moved = Counter(map(tuple, before)) - Counter(map(tuple, after))
     assert sum(moved.values()) <= 5
+
+
+@pytest.mark.parametrize(
+    ("sizes", "groups"),
+    [
+        ([6_000_000, 1, 1], [1, 2]),
+        ([5_999_999, 1, 1], [3]),
+        ([5_000_000, 11_000_000, 1], [2, 1]),
+        ([5_000_000, 11_000_001, 1], [1, 1, 1]),
+        ([1, 40_000_000, 1], [1, 1, 1]),
+    ],
+)
+def test_row_group_ends_from_6_mb_on_and_before_16_mb_are_passed(
+    sizes: list[int], groups: list[int] | None
+) -> None:
+    made = list(row_groups((n, f"call{n}", size) for n, size in enumerate(sizes)))
+    assert [row for group in made for row in group] == list(range(len(sizes)))
+    assert [len(group) for group in made] == groups

@@ -10,13 +10,16 @@ import pyarrow.parquet as pq
 import pytest
 from built_conversations import built_row, write_dataset
 from datasets import Dataset, load_dataset
+from hub import faults
 from hub.server import HubServer
 from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi, constants
+from huggingface_hub.errors import HfHubHTTPError
 from releases import HASTY, REPO, held, refs, release, wanted
 
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.publish import pushing
 from dailytalk_contiguous.publish.compare import Changes
+from dailytalk_contiguous.publish.packing import pack_version
 from dailytalk_contiguous.publish.pushing import (
     Published,
     PushSettings,
@@ -37,6 +40,7 @@ from dailytalk_contiguous.publish.pushing import (
     push_version,
     read_state,
     suitable_transfer,
+    validate_request,
 )
 from dailytalk_contiguous.publish.version import list_versions, open_version
 from dailytalk_contiguous.store.hub import Reference
@@ -237,8 +241,10 @@ def test_commit_that_does_not_hold_what_was_sent_gets_no_tag(hub: HubServer, tmp
     made = release(tmp_path, "v1.0.0", 2)
     first, second = made.packed.files
     damaged = made.of(replace(made.packed, files=(first, second._replace(size=second.size + 1))))
-    with pytest.raises(DailytalkError, match=r"does not hold conversations/.* as it was sent; it got no tag"):
-        _check(HfApi(), NEW, send(made).commit, damaged, HASTY)
+    commit = send(made).commit
+    for other, told in ((damaged, rf"{second.name} and 1 more"), (replace(made, card="other"), "README.md")):
+        with pytest.raises(DailytalkError, match=f"does not hold {told} as it was sent; it got no tag"):
+            _check(HfApi(), NEW, commit, other, HASTY)
 
 
 def test_token_that_may_only_read_makes_no_repository(hub: HubServer, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -306,6 +312,25 @@ def test_branch_is_made_from_main_and_main_stays(hub: HubServer, tmp_path: Path)
     assert before.items() <= refs(hub).items()
 
 
+def test_files_are_announced_for_the_branch_that_they_go_to(hub: HubServer, tmp_path: Path) -> None:
+    send(release(tmp_path / "1", "v1.0.0", 2))
+    hub.requests.clear()
+    send(release(tmp_path / "2", "v2.0.0", 2, "second"), Target(REPO, branch="next"))
+    announced = {request.path.partition("?")[0] for request in hub.requests if "/preupload/" in request.path}
+    assert announced == {f"/api/datasets/{REPO}/preupload/next"}
+
+
+def test_shares_and_seed_decide_the_splits_of_a_push(hub: HubServer, tmp_path: Path) -> None:
+    rows = [built_row(f"call{n}", [("left", 0.1, 0.5, "Hi.")], 1.0 + n / 8) for n in range(8)]
+    work = write_dataset(tmp_path / "work", rows)
+    shares, lines = {"valid_share": 0.25, "test_share": 0.375}, []
+    plain, seeded = (pack_version(work, tmp_path / f"{seed}", seed=seed, **shares).files for seed in range(2))
+    done = push_version(work, NEW, PushSettings(seed=1, **shares), lines.append, HASTY, dry_run=True)
+    pushed = {file.name: file.sha256 for file in done.packed.files}
+    assert pushed == {file.name: file.sha256 for file in seeded} != {file.name: file.sha256 for file in plain}
+    assert lines == [f"packed {number} of 6 files" for number in range(1, 7)]
+
+
 def test_private_repository_is_made_private(hub: HubServer, tmp_path: Path) -> None:
     send(release(tmp_path, "v1.0.0"), Target(REPO, create=True, private=True))
     assert HfApi().dataset_info(REPO).private
@@ -329,6 +354,50 @@ def test_server_without_xet_is_noticed_and_lfs_used(hub: HubServer, monkeypatch:
         assert "no Xet" in way
         assert constants.HF_HUB_DISABLE_XET
     assert not constants.HF_HUB_DISABLE_XET
+
+
+@pytest.mark.needs("hf_xet")
+@pytest.mark.parametrize(("status", "told"), [("405", "no Xet"), ("501", "no Xet"), ("200", "uploads by Xet")])
+def test_way_of_sending_is_that_of_the_server(
+    hub: HubServer, monkeypatch: pytest.MonkeyPatch, status: str, told: str
+) -> None:
+    monkeypatch.setattr(constants, "HF_HUB_DISABLE_XET", False)
+    monkeypatch.setattr(faults, "KINDS", {"200", "403", "405", "501"})
+    hub.faults.arm(status, path=f"/api/datasets/{REPO}/xet-write-token/main")
+    with suitable_transfer(HfApi(), REPO, HASTY) as way:
+        assert told in way
+        assert (told == "no Xet") == constants.HF_HUB_DISABLE_XET
+    hub.faults.arm("403", path="xet-write-token")
+    with pytest.raises(HfHubHTTPError), suitable_transfer(HfApi(), REPO, HASTY):
+        pass
+    monkeypatch.setattr(constants, "HF_HUB_DISABLE_XET", True)
+    hub.requests.clear()
+    with suitable_transfer(HfApi(), REPO, HASTY) as way:
+        assert (way, len(hub.requests)) == ("uploads by LFS", 0)
+
+
+def test_version_is_compared_with_the_highest_below_its_tag(hub: HubServer, tmp_path: Path) -> None:
+    for tag in ("v1.0.0", "v1.2.0", "v2.0.0"):
+        send(release(tmp_path / tag, tag, 1, tag))
+    work = write_dataset(tmp_path / "work", [built_row("call", [("left", 0.1, 0.5, "Hi.")], 1.0)])
+    for tag, before in (("v1.3.0", "v1.2.0"), ("v1.1.0", "v1.0.0"), ("v2.0.1", "v2.0.0")):
+        with pytest.raises(
+            DailytalkError, match=rf"{tag} would break readers of {before} \(.*: pass --tag v3\.0\.0"
+        ):
+            push_version(work, NEW, PushSettings(tag=tag), lambda line: None, HASTY, dry_run=True)
+    done = push_version(work, NEW, PushSettings(tag="auto"), lambda line: None, HASTY, dry_run=True)
+    assert (done.tag, done.changes.previous, done.changes.added) == ("v3.0.0", "v2.0.0", ["call"])
+
+
+def test_what_a_card_can_not_hold_is_refused_before_the_hub_is_asked(hub: HubServer) -> None:
+    for wish, told in (
+        ({"contact": "me <!-- x"}, "the contact holds <!-- or ```, which would end its place"),
+        ({"licence": "MIT"}, "the Hub knows no licence 'MIT': write 'mit'"),
+        ({"tag": "newest"}, "'newest'"),
+    ):
+        with pytest.raises(DailytalkError, match=told):
+            validate_request(HfApi(), NEW, PushSettings(**wish), HASTY)
+    assert not hub.requests
 
 
 def test_without_a_token_nothing_is_asked(hub: HubServer, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -517,6 +586,32 @@ def test_private_versions_are_listed_and_opened_with_the_token_that_is_given(
             ask()
 
 
+def test_versions_come_newest_first_then_other_tags_then_main_and_other_branches(
+    hub: HubServer, tmp_path: Path
+) -> None:
+    for tag in ("v1.10.0", "v1.2.0"):
+        send(release(tmp_path / tag, tag, 1, tag))
+    api = HfApi()
+    for name in ("zz", "aa", "v1"):
+        api.create_tag(REPO, tag=f"tag-{name}", repo_type="dataset")
+        api.create_branch(REPO, branch=name, repo_type="dataset")
+    listed = list_versions(REPO)
+    assert [(version.kind, version.name) for version in listed] == [
+        *(("version", name) for name in ("v1.10.0", "v1.2.0")),
+        *(("tag", f"tag-{name}") for name in ("aa", "v1", "zz")),
+        *(("branch", name) for name in ("main", "aa", "v1", "zz")),
+    ]
+    at = refs(hub)
+    assert [version.commit for version in listed[:3]] == [
+        at[f"refs/tags/{name}"] for name in ("v1.10.0", "v1.2.0", "tag-aa")
+    ]
+    assert [(version.rows, version.hours) for version in listed[:2]] == [(1, 0.01667)] * 2
+    assert listed[0].size == release(tmp_path / "v1.10.0", "v1.10.0", 1, "v1.10.0").packed.files[0].size
+    newest = listed[0]
+    assert newest.date
+    assert newest.as_dict() == newest._asdict() | {"date": newest.date.isoformat(), "changes": {}}
+
+
 def test_push_to_hub_only_tags_what_is_there(hub: HubServer, tmp_path: Path) -> None:
     made, lines = release(tmp_path, "v2.0.0", 2), []
     send(made)
@@ -550,6 +645,22 @@ def test_push_to_hub_tells_the_rows_seconds_and_bytes_of_the_files_that_it_makes
     other = made.of(replace(made.packed, disjoint="speakers"))
     again = publish_plainly(HfApi(), NEW, replace(state, tags={}), other, HASTY, lines.append)
     assert (again.sent, again.there) == (0, done.sent)
+
+
+def test_push_to_hub_commits_to_its_branch_in_our_words_and_keeps_its_cache_in_the_stage(
+    hub: HubServer, tmp_path: Path
+) -> None:
+    send(release(tmp_path / "1", "v1.0.0", 1))
+    main = refs(hub)["refs/heads/main"]
+    made = release(tmp_path / "2", "v2.0.0", 1, "second")
+    [file] = made.packed.files
+    pq.write_table(pa.table({"conversation_id": ["a"], "duration": [1.0]}), file.path)
+    target = Target(REPO, branch="next")
+    publish_plainly(HfApi(), target, read_state(HfApi(), target, HASTY), made, HASTY, lambda line: None)
+    assert refs(hub)["refs/heads/main"] == main
+    history = HfApi().list_repo_commits(REPO, repo_type="dataset", revision="next")
+    assert [commit.title for commit in history[:3]] == ["Publish v2.0.0", "Publish v2.0.0", "Publish v1.0.0"]
+    assert (tmp_path / "2/.datasets").is_dir()
 
 
 def test_push_to_hub_is_for_fifty_files_of_a_config_and_no_pull_request(tmp_path: Path) -> None:

@@ -23,7 +23,7 @@ from dailytalk_contiguous.core.tally import MAX_KINDS, OTHER_KINDS, Tally
 from dailytalk_contiguous.core.wording import kind_of
 from dailytalk_contiguous.publish.page import write_report
 from dailytalk_contiguous.publish.player import SCALE, encode, lines_of, panel, peaks
-from dailytalk_contiguous.publish.render import html_table
+from dailytalk_contiguous.publish.render import Code, Link, Strong, html_table
 from dailytalk_contiguous.publish.sections import turns_table
 from dailytalk_contiguous.shards import Entry, Shard, write_shard
 from dailytalk_contiguous.sources.transcribed import identity_of
@@ -576,3 +576,12 @@ def test_a_number_is_how_many_and_anything_else_is_an_id():
 def test_table_without_names_of_columns_has_no_head():
     assert "<thead><tr><th>name</th>" in html_table(("name", ""), [("a", "1")])
     assert "<thead>" not in html_table(("", ""), [("a", "1")])
+
+
+def test_each_kind_of_cell_is_markup_of_its_own_and_none_of_them_lets_markup_in() -> None:
+    cells = ("<i>", Code("<i>"), Strong("<i>"), Link("<i>", "https://a.org/?<"), Link("<i>", "ftp://a.org"), 1234)
+    assert html_table(("",) * 6, [cells]) == (
+        "<table><tbody><tr><td>&lt;i&gt;</td><td><code>&lt;i&gt;</code></td><td><b>&lt;i&gt;</b></td>"
+        '<td><a href="https://a.org/?&lt;">&lt;i&gt;</a></td><td>&lt;i&gt;</td><td class="number">1,234</td></tr>'
+        "</tbody></table>"
+    )

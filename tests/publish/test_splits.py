@@ -57,6 +57,20 @@ def test_two_conversations_of_one_speaker_give_one_to_each_side() -> None:
     assert sorted(split([("a", "x", 10.0), ("b", "x", 500.0)]).side.values()) == ["eval", "train"]
 
 
+def test_shortest_of_one_speakers_conversations_evaluates_the_first_by_id_of_equal_ones() -> None:
+    side = split([("c", "x", 500.0), ("b", "x", 10.0), ("a", "x", 10.0)], 0.001).side
+    assert side == {"c": "train", "b": "train", "a": "eval"}
+
+
+def test_group_after_which_the_share_is_as_far_off_as_before_evaluates_and_so_does_one_of_twice_the_share() -> (
+    None
+):
+    six = [(f"call{number}", f"speaker{number}", 60.0) for number in range(6)]
+    assert list(split(six, 0.25).side.values()).count("eval") == 2
+    sides = {split([("a", "x", 200.0), ("b", "y", 200.0)], 0.25, seed).side["b"] for seed in range(9)}
+    assert sides == {"train", "eval"}
+
+
 def test_one_conversation_trains() -> None:
     assert split([("a", None, 10.0)]) == ({"a": "train"}, True)
 

@@ -148,5 +148,21 @@ def test_seed_decides_which_of_two_validates_where_both_are_within_the_share() -
     assert sides == {"train", "validation"}
 
 
+def test_new_conversation_beside_one_that_trained_validates_and_then_tests() -> None:
+    voices = [SplitVoice(name, name, name, seconds) for name, seconds in (("a", 60.0), ("b", 50.0), ("c", 40.0))]
+    assert split_three(voices[:2], {"a": "train"}).side == {"a": "train", "b": "validation"}
+    assert split_three(voices, {"a": "train"}).side == {"a": "train", "b": "test", "c": "validation"}
+    assert split_three(voices, {"a": "test"}).side == {"a": "test", "b": "train", "c": "validation"}
+    assert split_three(voices, {"a": "validation"}).side == {"a": "validation", "b": "train", "c": "test"}
+
+
+def test_group_at_the_edge_of_a_share_is_taken_into_it() -> None:
+    eight = [SplitVoice(name, name, name, 64.0) for name in "abcdefgh"]
+    side = split_three(eight, {}, 0.1875, 0.1875).side  # a second one is half a conversation over the share
+    assert [list(side.values()).count(name) for name in SPLITS] == [4, 2, 2]
+    two = [SplitVoice(name, name, name, 200.0) for name in "ab"]
+    assert {split_three(two, {}, 0.25, 0.05, seed).side["b"] for seed in range(9)} == {"train", "validation"}
+
+
 def test_no_conversation_has_no_split() -> None:
     assert split_three([], {}) == ({}, "speakers")

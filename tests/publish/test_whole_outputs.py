@@ -8,6 +8,7 @@ import io
 import json
 import math
 import re
+import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, is_dataclass
 from pathlib import Path
@@ -17,23 +18,53 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 import soundfile
-from built_conversations import built_row, write_dataset
+from built_conversations import built_row, work_with_recordings, write_dataset
 from card_versions import MODELS, NON_COMMERCIAL, published_row, write_version
 from finished_corpora import clip_row, corpus_folder, measures
+from matplotlib.collections import PathCollection
+from matplotlib.colors import to_hex
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle, StepPatch
 from rich_conversations import rich_row, rich_rows
 
 from dailytalk_contiguous.core.schema import AFFECT, PROSODY
 from dailytalk_contiguous.core.tally import Sum, Tally
-from dailytalk_contiguous.publish.card import Card, CardFacts, render_card
-from dailytalk_contiguous.publish.checking import Figures, check_folder, fitness_advice
+from dailytalk_contiguous.publish.card import Card, CardFacts, ClipFacts, render_card
+from dailytalk_contiguous.publish.checking import Figures, check_folder, check_version, fitness_advice
+from dailytalk_contiguous.publish.compare import compare_versions
 from dailytalk_contiguous.publish.exports import export_csm, export_jmoshi, export_moshi
+from dailytalk_contiguous.publish.items import open_items
 from dailytalk_contiguous.publish.listening import write_listening_test
+from dailytalk_contiguous.publish.loading import collate_windows, moshi_windows
+from dailytalk_contiguous.publish.manifest import manifest, manifest_text
 from dailytalk_contiguous.publish.mixture import Settings, mix_folders
 from dailytalk_contiguous.publish.packing import pack_version
 from dailytalk_contiguous.publish.page import write_report
-from dailytalk_contiguous.publish.plots import Axis, Bar, BarPlot, HistogramPlot, MapPlot, Series
+from dailytalk_contiguous.publish.player import panel
+from dailytalk_contiguous.publish.plots import (
+    Axis,
+    Bar,
+    BarPlot,
+    HistogramPlot,
+    MapPlot,
+    Plot,
+    Series,
+    png,
+    sheet,
+)
 from dailytalk_contiguous.publish.render import Credit
-from dailytalk_contiguous.publish.sections import CorpusFigures, Section, corpus_sections, page_html, tags_plot
+from dailytalk_contiguous.publish.sections import (
+    Compared,
+    CorpusFigures,
+    Section,
+    against_section,
+    conversation_sections,
+    corpus_sections,
+    page_html,
+    splits_table,
+    tags_plot,
+)
+from dailytalk_contiguous.publish.version import open_version
 
 GOLDENS = Path(__file__).with_name("goldens")
 
@@ -81,7 +112,7 @@ def plain(value: Any) -> Any:
     if is_dataclass(value) and not isinstance(value, type):
         return plain(asdict(value))
     if isinstance(value, Mapping):
-        if set(value) == {"bytes", "path"}:
+        if set(value) == {"bytes", "path"} and value["bytes"]:
             samples, rate = soundfile.read(io.BytesIO(value["bytes"]), dtype="int16", always_2d=True)
             return [value["path"], rate, samples.shape, abs(samples.astype(int)).sum(axis=0).tolist()]
         return {str(name): plain(one) for name, one in value.items() if name != "audio_sha256"}
@@ -205,8 +236,8 @@ def jmoshi(folder: Path) -> str:
     return tree(folder / "data") + rows_as_text([made])
 
 
-def drawings(folder: Path) -> str:
-    """Each kind of plot with axes and values that no page above has, and sections of much and of nothing."""
+def odd_plots() -> list[Plot]:
+    """Each kind of plot with axes and values that no page above has."""
     wide, high = Axis("x", -1.0, 4.0, 0.5), Axis("y", 0.5, 3.0, 1.0)
     before, after = Series("before", "recording"), Series("after", "rebuilt")
     bars = [
@@ -219,7 +250,7 @@ def drawings(folder: Path) -> str:
     series: dict[str, Any] = {"head": ("", "n"), "series": (before, after), "nothing": "none"}
     distribution: dict[str, Any] = {"axis": wide, "bin_width": 0.5, "of": "clips"}
     grid: dict[str, Any] = {"unit": "clip", "nothing": "none"}
-    plots = [
+    return [
         BarPlot(title="side by side", rows=bars, **series),
         BarPlot(title="below each other", rows=bars, grouped=True, **series),
         BarPlot(title="none", rows=[], **series),
@@ -230,6 +261,10 @@ def drawings(folder: Path) -> str:
         MapPlot(title="few", points=points[:1], x_axis=wide, y_axis=high, **grid),
         MapPlot(title="none", points=[], x_axis=wide, y_axis=high, **grid),
     ]
+
+
+def drawings(folder: Path) -> str:
+    """Plots as SVG, and sections of much and of nothing."""
     credits = [Credit("x"), Credit("y", "MIT", "Z", "ftp://a")]
     figures, tally = CorpusFigures(credits=credits), Tally()
     for number in range(30):
@@ -240,11 +275,127 @@ def drawings(folder: Path) -> str:
     for number in range(33):
         tally.by["tag"][f"tag{number:02}"].add(Sum(0, number, 0, 2.0 + number, left=number, right=2))
     sections = [
-        Section("plots", "Plots", [*plots, tags_plot(tally)]),
+        Section("plots", "Plots", [*odd_plots(), tags_plot(tally)]),
         *corpus_sections(figures, REJECTS[:2]),
         *corpus_sections(CorpusFigures(), REJECTS[:2]),
     ]
     return page_text("\n".join(map(page_html, sections)))
+
+
+def axes_drawn(axes: Any) -> dict[str, Any]:
+    """What matplotlib is told to draw between two axes."""
+    bars = [patch for patch in axes.patches if isinstance(patch, Rectangle)]
+    steps = [patch for patch in axes.patches if not isinstance(patch, Rectangle)]
+    legend = axes.get_legend()
+    frame = legend.get_frame() if legend and legend.get_frame_on() else None
+    return {
+        "texts": [axes.get_title(loc="left"), axes.get_xlabel(), axes.get_ylabel()],
+        "limits": [axes.get_xlim(), axes.get_ylim(), axes.get_yscale()],
+        "names": [tick.get_text() for tick in axes.get_yticklabels()] if bars else None,
+        "tick": axes.yaxis.get_tick_params().get("length"),
+        "grid": [bool(axis.get_tick_params().get("gridOn")) for axis in (axes.xaxis, axes.yaxis)],
+        "bars": [[to_hex(bar.get_facecolor()), bar.get_bbox().extents.tolist()] for bar in bars],
+        "steps": [
+            [
+                to_hex(step.get_facecolor() if step.get_fill() else step.get_edgecolor()),
+                step.get_fill(),
+                step.get_linewidth(),
+                *map(list, step.get_data()[:2]),
+            ]
+            for step in steps
+            if isinstance(step, StepPatch)
+        ],
+        "lines": [
+            [to_hex(line.get_color()), line.get_linestyle(), line.get_linewidth(), line.get_xydata().tolist()]
+            for line in axes.lines
+        ],
+        "circles": [
+            [
+                *(part.tolist() for part in (dots.get_offsets(), dots.get_sizes(), dots.get_array())),
+                *(dots.get_clim(), dots.get_cmap().name, dots.get_linewidths()[0]),
+                *map(to_hex, dots.get_edgecolors()),
+            ]
+            for dots in axes.collections
+            if isinstance(dots, PathCollection)
+        ],
+        "legend": legend and [text.get_text() for text in legend.get_texts()],
+        "frame": frame and [frame.get_alpha(), to_hex(frame.get_edgecolor(), keep_alpha=True)],
+    }
+
+
+def pictures(folder: Path) -> str:
+    """What pictures are made of, before they are pixels."""
+    told: list[Any] = []
+
+    def saved(figure: Figure, file: Any, **options: Any) -> None:
+        margins = figure.subplotpars
+        size = [figure.get_size_inches().tolist(), margins.left, margins.bottom, margins.right, margins.top]
+        told.append([size, type(figure.get_layout_engine()).__name__, dict(sorted(options.items()))])
+        told.extend(sparse(axes_drawn(axes)) for axes in figure.axes)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Figure, "savefig", saved)
+        for plot in odd_plots():
+            if plot:
+                png(plot)
+        sheet([plot for plot in odd_plots() if isinstance(plot, HistogramPlot)], columns=2)
+    return re.sub(r"-?\d\.\d+e-1\d", "0.0", rows_as_text(told))
+
+
+def sections(folder: Path) -> str:
+    """Everything that pages, cards and summaries declare, as data: also what only one of the three shows."""
+    tally, tagged, figures = Tally(), Tally(rebuilt=False), CorpusFigures(credits=[Credit("x", "MIT")])
+    for row in rich_rows():
+        tally.add(row, "train")
+        tagged.add(row)
+    for clip in open_items(corpus(folder / "acted")).clips():
+        figures.tally.add_clip(clip)
+    for measured in open_items(folder / "acted").measures():
+        figures.quality.add(measured)
+    run = {"speak": {"money": {"spent": 0.5, "saved_by_cache": 0.25}}, "settings": {"rules": "seed"}}
+    clips = Compared("acted", "clips", figures.tally)
+    others = [against_section(clips, Compared("talks", "utterances", tally))]
+    told = [
+        *conversation_sections(tally, run, REJECTS[:1], others),
+        *conversation_sections(tagged, {}, ()),
+        *corpus_sections(figures),
+        Section("splits", "", [splits_table(tally)]),
+    ]
+    shown = [(type(part).__name__, sparse(plain(part))) for section in told for part in section.parts]
+    return rows_as_text([[section.name, section.title] for section in told] + shown)
+
+
+def long_panel(folder: Path) -> str:
+    """Conversations of which more is known than is shown, or less, without the grid of seconds."""
+    lines = [
+        ("left", 0.5, 1.5, "One."),
+        ("right", 179.0, 190.0, "Two."),
+        ("left", 180.0, 181.0, "Three."),
+        ("right", 179.996, 180.5, ""),
+    ]
+    row = built_row("long", lines, 2.0, duration=180.5, sounds=[(179.5, 185.0), (180.0, 181.0), (0.1, 0.101)])
+    row["utterances"][0] |= {
+        "text": None,
+        "tag": "<b>",
+        "rule": "r",
+        "valence": 0.25,
+        "dominance": 0.5,
+        "reason": "why",
+    }
+    row["utterances"][1] |= {"status": "dropped"}
+    row["utterances"][3] |= {"tag": None, "text": None, "status": None}
+    row["alignments"][0]["source"] = "given"
+    limit = row | {"duration": 180.0, "language": None, "utterances": None, "alignments": None, "speakers": None}
+    empty = limit | {"duration": None, "sounds": None, "audio": None}
+    shown = [
+        panel(row, 0.0, True),
+        panel(limit, 1.0, False),
+        panel(limit, 2.5, True),
+        panel(empty, 0.0, False, "it is gone"),
+    ]
+    text = page_text("\n".join(shown))
+    text = re.sub(r'<line [^>]*class="grid"/>\n|<text [^>]*class="soft">[^<]*\n?</text>\n?', "", text)
+    return re.sub(r'(class="wave-\w+" d="M0 \S+).*?"', r'\1…"', text)
 
 
 def mixed(folder: Path) -> str:
@@ -264,6 +415,21 @@ def mixed(folder: Path) -> str:
     return tree(folder / "out")
 
 
+def windows(folder: Path) -> str:
+    """Where windows begin and end, the words in them, and how loud both channels are."""
+    rows = [rich_row("a"), built_row("b", rate=8000, seconds=5.28)]
+    told: list[Any] = []
+    for seconds, hop, rate in ((2.4, None, 24000), (2.08, 1.3, 16000), (2.64, 2.64, 8000), (8.0, 0.5, 24000)):
+        made = list(moshi_windows(rows, seconds, hop, rate))
+        for window in made:
+            loud = [float(f"{value:.3g}") for value in abs(window["audio"]).sum(axis=1).tolist()]
+            about = [window[name] for name in ("conversation_id", "start", "length", "words")]  # type: ignore[literal-required]
+            told.append([*about, window["audio"].shape, loud])
+        batch = collate_windows(made)
+        told.append([batch["start"].tolist(), str(batch["start"].dtype), batch["lengths"].tolist()])
+    return rows_as_text(told)
+
+
 def published(folder: Path) -> str:
     found = pack_version(work(folder / "talks"), folder / "stage", valid_share=0.3, test_share=0.3)
     told = [
@@ -277,7 +443,7 @@ def card(folder: Path) -> str:
     rows = [published_row(row["conversation_id"], kept_speaker=f"p{n % 2}") for n, row in enumerate(rich_rows())]
     for row, own in zip(rows, rich_rows(), strict=True):
         row |= {name: own[name] for name in own if name != "provenance"}
-    rows[1]["provenance"] |= {"source_licence": "ODbL-1.0", "models": [*MODELS, NON_COMMERCIAL], "voice": "bea"}
+    rows[0]["provenance"] |= {"source_licence": "ODbL-1.0", "models": [*MODELS, NON_COMMERCIAL], "voice": "bea"}
     rows[1]["provenance"] |= {
         "settings": json.dumps({"timeline": "sequential", "sample_rate": 24000, "swap": True})
     }
@@ -294,6 +460,138 @@ def card(folder: Path) -> str:
     again = render_card(made.text.replace("# good talks", "# Mine"), packed, version, facts, run, REJECTS)
     assert again.text == made.text.replace("# good talks", "# Mine")
     return text_of(made) + rows_as_text([made.warnings, sorted(made.assets)])
+
+
+def card_of_clips(folder: Path) -> str:
+    work = corpus(folder / "acted", run={"corpus": ACTED, "stages": [{"name": "Condition", "digest": "d"}]})
+    packed = pack_version(work, folder / "stage")
+    items = open_items(open_version(folder / "stage"))
+    figures = CorpusFigures(credits=[Credit("acted", "CC-BY-4.0", "Doe J (2020). Acted.", "https://a.org")])
+    for clip in items.listed_clips():
+        figures.tally.add_clip(clip)
+    examples = {"emotion": "happy", "style": 'a "b"', "speaker": None}
+    facts = CardFacts("owner/acted-clips", "v1.0.0", clips=ClipFacts(figures, examples))
+    made = render_card(None, packed, open_version(folder / "stage"), facts, {}, REJECTS[:3])
+    return text_of(made) + rows_as_text([made.warnings, sorted(made.assets)])
+
+
+def reports_of_versions(folder: Path) -> str:
+    pack_version(work(folder / "talks"), folder / "conversations")
+    pack_version(corpus(folder / "acted"), folder / "clips")
+    pages = [
+        write_report(open_version(folder / name), folder / f"{name}.html", *shown).path.read_text()
+        for name, *shown in (("conversations", ["b"]), ("clips",))
+    ]
+    return page_text("".join(pages)).replace(str(folder), "FOLDER")
+
+
+def compared(folder: Path) -> str:
+    """What one version changes against another, in numbers, both ways."""
+    pack_version(work(folder / "talks"), folder / "old", valid_share=0.3, test_share=0.3)
+    rows = [*rich_rows()[1:], rich_row("d", 0.25)]
+    rows[0]["utterances"][1] |= {"tag": "calm", "start": 2.0, "text": "Hi."}
+    rows[0]["utterances"].pop(2)
+    rows[1]["alignments"][2] |= {"start": 2.5, "end": 2.625}
+    pack_version(write_dataset(folder / "new talks", rows), folder / "new", valid_share=0.3, test_share=0.3)
+    old, new = open_version(folder / "old"), open_version(folder / "new")
+    pairs = ((old, new), (new, old), (old, old), (None, new))
+    return rows_as_text([compare_versions(*pair).as_dict(), compare_versions(*pair).added] for pair in pairs)
+
+
+def sparse(value: Any) -> Any:
+    """A value without nulls in its rows."""
+    if isinstance(value, Mapping):
+        return {name: sparse(one) for name, one in value.items() if one is not None}
+    return [sparse(one) for one in value] if isinstance(value, list | tuple) else value
+
+
+def items(folder: Path) -> str:
+    """What the one reader gives of each kind of folder."""
+    work(folder / "talks")
+    models = {"affect": {"name": "m/dim", "licence": "MIT"}}
+    corpus(folder / "acted", run={"corpus": ACTED, "version": "0.1.0", "models": models})
+    transcript(folder / "lines")
+    export_moshi(rich_rows()[:1], folder / "moshi", both_speakers=True)
+    mix_folders([(folder / "acted", 2.0), (folder / "talks", 1.0)], folder / "mix", Settings(hours=30 / 3600))
+    pack_version(folder / "talks", folder / "version", valid_share=0.3, test_share=0.3)
+    (folder / "cut").mkdir()
+    shutil.rmtree(work_with_recordings(folder / "cut") / "dataset")
+    (folder / "cut/work/transcript.jsonl").write_text("".join(f"{json.dumps(line)}\n" for line in CUT_LINES))
+    told: list[Any] = []
+    for name in ("talks", "version", "acted", "lines", "moshi", "mix", "cut/work"):
+        found = open_items(folder / name)
+        told.append([found.kind, found.rebuilt, found.labelled, found.name, found.splits(), [*found.rejects()]])
+        told += [] if name in ("talks", "version") else found.rows()
+        ids = [row["conversation_id"] for row in found.rows(["conversation_id"])]
+        told.append([(clip["id"], clip["weight"], clip["affect"]) for clip in found.listed_clips()])
+        told.append([(row_id, found.row(row_id)["duration"]) for row_id in ids])
+        told.append([row["conversation_id"] for row in found.rows(["duration"], ["train"])])
+        told += [tuple(found.sound(row_id)) for row_id in ids if name not in ("lines", "acted")]
+        told += found.measures()
+        told.append(found.row(ids[0])["provenance"])
+    text = rows_as_text(sparse(plain(one)) for one in told).replace(str(folder), "FOLDER")
+    return re.sub(r"(dailytalk-contiguous )[\d.]+", r"\1…", text)
+
+
+#: Lines of conversations that were cut from recordings, in seconds of these.
+CUT_LINES = [
+    {
+        "conversation_id": name,
+        "channel": channel,
+        "start": start,
+        "end": start + 1.0,
+        "text": f"At {start}.",
+        "language": language,
+        "speaker": speaker,
+        "words": [{"word": "At", "start": start, "end": start + 0.25, "probability": 0.5}],
+        "models": {"recogniser": "tiny"},
+        "vad": {"valence": math.nan, "arousal": 0.5},
+    }
+    for name, channel, start, language, speaker in (
+        ("long.000", "left", 0.5, "en", "Ann"),
+        ("long.000", "right", 1.25, None, "Ben"),
+        ("long.001", "right", 3.5, "de", None),
+        ("long.001", "left", 3.25, "en", "Ann"),
+        ("long.001", "right", 4.5, "en", "Cem"),
+        ("short", "left", 5.0, None, None),
+    )
+]
+
+
+def checked_corpus(folder: Path) -> str:
+    """A training folder of clips: what its manifests may name twice, and what nobody says on the right."""
+    work = corpus(folder / "acted")
+    stereo = work / "data/data_stereo"
+    first, second, third = sorted(stereo.glob("*.json"))[:3]
+    told = json.loads(first.read_text())
+    first.write_text(json.dumps(told | {"text_conditions": {"style": "calm"}}))
+    second.write_text(json.dumps(json.loads(second.read_text()) | {"alignments": []}))
+    for wav in (second.with_suffix(".wav"), third.with_suffix(".wav")):
+        samples, rate = soundfile.read(wav)
+        soundfile.write(wav, samples * [1, 0], rate, subtype="PCM_16")
+    (stereo / "left over.wav").write_bytes(b"RIFF")
+    once = checked(work)
+    clips = work / "data/expressive_dataset.jsonl"
+    clips.write_text(clips.read_text() * 2)
+    twice = checked(work)
+    clips.write_text(clips.read_text() * 8)
+    mix_folders([(corpus(folder / "other", "other", {}), None)], folder / "mix", Settings())
+    in_mix = checked(folder / "mix")
+    (folder / "mix/mix.json").write_text("{")
+    return (once + twice + checked(work) + in_mix + checked(folder / "mix")).replace(str(folder), "FOLDER")
+
+
+def checked_version(folder: Path) -> str:
+    packed = pack_version(work(folder / "talks"), folder / "version", valid_share=0.3, test_share=0.3)
+    version = folder / "version"
+    (version / "manifest.json").write_text(manifest_text(manifest(packed, None, {})))
+    rows = pq.read_table(packed.files[0].path)
+    pq.write_table(
+        rows.set_column(rows.schema.get_field_index("audio_sha256"), "audio_sha256", [["0"]]), packed.files[0].path
+    )
+    packed.files[-1].path.unlink()
+    findings, facts = check_version(open_version(version))
+    return re.sub("[0-9a-f]{64}", "DIGEST", rows_as_text([*findings, facts]))
 
 
 def checked_dataset(folder: Path) -> str:
@@ -471,13 +769,23 @@ OUTPUTS: dict[str, Callable[[Path], str]] = {
     "report_of_clips.html": report_of_clips,
     "listening_test.json": listening_test,
     "drawings.html": drawings,
+    "pictures.txt": pictures,
+    "sections.txt": sections,
+    "long_panel.html": long_panel,
     "moshi.txt": moshi,
     "moshi_swapped.txt": moshi_swapped,
     "csm.txt": csm,
     "jmoshi.txt": jmoshi,
     "mix.txt": mixed,
+    "windows.txt": windows,
     "published.txt": published,
     "card.txt": card,
+    "card_of_clips.txt": card_of_clips,
+    "reports_of_versions.html": reports_of_versions,
+    "compared.txt": compared,
+    "items.txt": items,
+    "checked_corpus.txt": checked_corpus,
+    "checked_version.txt": checked_version,
     "checked_dataset.txt": checked_dataset,
     "checked_moshi.txt": checked_moshi,
     "damaged_moshi.txt": damaged_moshi,

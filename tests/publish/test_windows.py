@@ -102,6 +102,12 @@ def test_data_loader_makes_batches_of_every_window_once(tmp_path: Path, workers:
     assert [word.text for word in batches[0]["words"][0]] == ["Hello", "there.", "Hi,", "hello."]
 
 
+def test_workers_share_the_rows_of_a_list() -> None:
+    rows = [built_row(f"call{n}", seconds=1.0) for n in range(5)]
+    loader = DataLoader(moshi_windows(rows, 1.2), batch_size=None, num_workers=2)
+    assert sorted(window["conversation_id"] for window in loader) == [f"call{n}" for n in range(5)]
+
+
 @pytest.mark.parametrize(
     ("given", "told"),
     [

@@ -32,6 +32,8 @@ def loud(seconds: float, *silent: tuple[float, float], channels: int = 2) -> Lou
 def test_words_that_follow_each_other_have_no_findings() -> None:
     said = words((0.0, 0.5), (0.5, 1.0), (0.9995, 1.5))
     assert found(said, loud(1.5)) == []
+    both = [*words((0.1, 0.5)), *words((0.1, 0.4), speaker=OTHER), *words((0.6, 0.9))]
+    assert found(both, loud(1.0)) == []
 
 
 @pytest.mark.parametrize(
