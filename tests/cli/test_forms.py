@@ -2,6 +2,7 @@
 
 import json
 import re
+import shlex
 from pathlib import Path
 
 import pytest
@@ -84,8 +85,13 @@ def test_run_has_a_bar_and_a_verdict_on_a_terminal_alone_and_json_alone_on_stdou
             terminal.setenv(name, value)
         terminal.delenv("NO_COLOR", raising=False)
         made = dailytalk(*words)
+        record = json.loads((tmp_path / ("work" if command == "speak" else "out") / "run.json").read_text())
         told = dailytalk(*words, "--json", "--profile-stages")
+    asked = shlex.join(["dailytalk", *map(str, words)])
+    commands = {half["command"] for half in (record, record.get("speak")) if half and "command" in half}
+    assert commands == {asked}
     drawn = lines(made.out)
+    assert "\x1b[?25" not in told.err  # the cursor, which a bar hides
     assert (made.code, made.err, bool(re.search(r"of 0\.\d min", made.out))) == (code, "", True)
     assert [line for line in drawn if line in VERDICTS][:1] == verdict
     assert (told.code, bool(json.loads(told.out))) == (code, True)

@@ -481,9 +481,13 @@ def test_options_of_plan_reach_the_estimate(tmp_path: Path, caught: Caught) -> N
     values = list(full.values())
     assert values[3] == SpeakSettings(profile="embedded", timeline="sequential").stages()
     assert (values[4:7], find_stage(Transcribe, full["stages"]).beam) == ([3, 120.0, 4], 7)
-    search = caught(plan_command, "find", *command, *OF_HUB, "--follow-links", "--max-conversation", "never")
+    search = caught(plan_command, "find", *command)
+    assert (search["hub"], search["follow_links"]) == (HubChoice(), False)
+    assert (search["max_conversation"], search["transcripts"], search["channel"]) == (900.0, None, "both")
+    more = (*OF_HUB, "--follow-links", "--max-conversation", "never", "--transcripts", "texts", "--channel", "left")
+    search = caught(plan_command, "find", *command, *more)
     assert (search["hub"], search["follow_links"]) == (HubChoice("c", "s", "a", "i"), True)
-    assert search["max_conversation"] == 0.0
+    assert (search["max_conversation"], search["transcripts"], search["channel"]) == (0.0, "texts", "left")
 
 
 # corpus
@@ -528,6 +532,7 @@ def test_options_of_corpus_reach_its_settings(
         ),
         *("--min-bandwidth", "4000", "--min-speech-ratio", "0.3", "--max-silence", "2s", "--workers", "3"),
         *("--seed", "9", "--text-conditions", "--report-only", "--noise-folder", noise),
+        *("--shard", "2/3", "--shard-minutes", "2"),
     )
     assert full["settings"] == CorpusSettings(
         profile="embedded",
@@ -558,6 +563,7 @@ def test_options_of_corpus_reach_its_settings(
         device="cpu",
     )
     assert (full["options"].workers, full["text_conditions"], full["report_only"]) == (3, True, True)
+    assert (full["options"].shard, full["options"].shard_seconds) == ((2, 3), 120.0)
 
 
 @pytest.mark.parametrize(
@@ -617,7 +623,7 @@ def test_options_of_export_reach_the_writer(tmp_path: Path, caught: Caught) -> N
     for form, writer in (("csm", "export_csm"), ("j-moshi", "export_jmoshi")):
         other = caught(export_command, writer, *command, "--format", form, "--swap", "--sample-rate", "16000")
         assert (other["swap"], other["sample_rate"]) == (True, 16000)
-        for option in (("--both-speakers",), ("--text-conditions",), ("--max-length", "60s")):
+        for option in (("--both-speakers",), ("--text-conditions",), ("--max-length", "1s"), ("--tokenizer", "x")):
             with pytest.raises(DailytalkError, match=rf"{option[0]} does not go with --format {form}"):
                 called(*command, "--format", form, *option)
     with pytest.raises(DailytalkError, match="--split is for what has splits"):
