@@ -3,6 +3,7 @@
 import json
 import re
 import shlex
+import time
 from pathlib import Path
 
 import pytest
@@ -34,6 +35,13 @@ def lines(text: str) -> list[str]:
     return [line.rstrip() for line in plain.splitlines() if line.strip()]
 
 
+def seconds_in_table(lines: list[str]) -> list[float]:
+    """The seconds in what `--profile-stages` shows last, those by the clock at the end."""
+    start = max(place for place, line in enumerate(lines) if line.startswith(TABLE[0]))
+    cells = (re.match(r"\S.*?  +([\d.]+)", line) for line in lines[start + 1 :])
+    return [float(cell[1]) for cell in cells if cell]
+
+
 def words_of(command: str, root: Path, tiny_whisper: str) -> tuple[object, ...]:
     """A command line that makes something in `root`; of recordings one can't be used."""
     if command == "speak":
@@ -53,8 +61,7 @@ def words_of(command: str, root: Path, tiny_whisper: str) -> tuple[object, ...]:
         )
         return ("tag", "tester/calls", "--streaming", *quick)
     save(calls(root / "in", "a") / "mono.wav", tones(1, channels=1))
-    unsaid = ("--no-text", "keep-original", "--on-failure", "keep-original") if command == "build" else ()
-    return (command, root / "in", *quick, *unsaid)
+    return ("tag", root / "in", *quick)
 
 
 @pytest.mark.parametrize(
@@ -62,7 +69,6 @@ def words_of(command: str, root: Path, tiny_whisper: str) -> tuple[object, ...]:
     [
         ("tag", 3, [EXCEPT_REJECTS]),
         ("speak", 0, [DONE]),
-        ("build", 3, [EXCEPT_REJECTS]),
         ("corpus", 0, [DONE]),
         ("streaming", 0, []),
     ],
@@ -84,16 +90,20 @@ def test_run_has_a_bar_and_a_verdict_on_a_terminal_alone_and_json_alone_on_stdou
         for name, value in ON_A_TERMINAL.items():
             terminal.setenv(name, value)
         terminal.delenv("NO_COLOR", raising=False)
-        made = dailytalk(*words)
+        began = time.perf_counter()
+        made = dailytalk(*words, "--profile-stages")
+        elapsed = time.perf_counter() - began
         record = json.loads((tmp_path / ("work" if command == "speak" else "out") / "run.json").read_text())
         told = dailytalk(*words, "--json", "--profile-stages")
-    asked = shlex.join(["dailytalk", *map(str, words)])
+    asked = shlex.join(["dailytalk", *map(str, words), "--profile-stages"])
     commands = {half["command"] for half in (record, record.get("speak")) if half and "command" in half}
     assert commands == {asked}
     drawn = lines(made.out)
+    *parts, by_the_clock = seconds_in_table(drawn)
+    assert 0.0 < sum(parts) <= by_the_clock + 0.01 * len(parts) <= elapsed + 0.02 * len(parts)
     assert "\x1b[?25" not in told.err  # the cursor, which a bar hides
     assert (made.code, made.err, bool(re.search(r"of 0\.\d min", made.out))) == (code, "", True)
-    assert [line for line in drawn if line in VERDICTS][:1] == verdict
+    assert [line for line in drawn if line in VERDICTS] == verdict
     assert (told.code, bool(json.loads(told.out))) == (code, True)
     assert not set(VERDICTS) & set(lines(told.err))
     plain, profiled = dailytalk(*words), dailytalk(*words, "--profile-stages")
@@ -101,6 +111,5 @@ def test_run_has_a_bar_and_a_verdict_on_a_terminal_alone_and_json_alone_on_stdou
     shown = lines(plain.out)
     assert not set(VERDICTS) & set(shown)
     assert [line for line in lines(profiled.out) if line in shown] == shown
-    tables = 2 if command == "build" else 1
-    assert [line.split("  ")[0] for line in lines(profiled.out) if line not in shown] == TABLE * tables
-    assert [line.split("  ")[0] for line in lines(told.err) if line.split("  ")[0] in TABLE] == TABLE * tables
+    assert [line.split("  ")[0] for line in lines(profiled.out) if line not in shown] == TABLE
+    assert [line.split("  ")[0] for line in lines(told.err) if line.split("  ")[0] in TABLE] == TABLE

@@ -484,10 +484,10 @@ def test_options_of_plan_reach_the_estimate(tmp_path: Path, caught: Caught) -> N
     search = caught(plan_command, "find", *command)
     assert (search["hub"], search["follow_links"]) == (HubChoice(), False)
     assert (search["max_conversation"], search["transcripts"], search["channel"]) == (900.0, None, "both")
-    more = (*OF_HUB, "--follow-links", "--max-conversation", "never", "--transcripts", "texts", "--channel", "left")
+    more = (*OF_HUB, "--follow-links", "--transcripts", "texts", "--channel", "left", "--max-conversation", "1h")
     search = caught(plan_command, "find", *command, *more)
     assert (search["hub"], search["follow_links"]) == (HubChoice("c", "s", "a", "i"), True)
-    assert (search["max_conversation"], search["transcripts"], search["channel"]) == (0.0, "texts", "left")
+    assert (search["max_conversation"], search["transcripts"], search["channel"]) == (3600.0, "texts", "left")
 
 
 # corpus
