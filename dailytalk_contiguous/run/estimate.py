@@ -227,9 +227,8 @@ def estimate_run(
     total = sum(row["duration"] for row in found.rows)
     pieces = sample(found.rows, min(sample_seconds, max(LEAST_SECONDS, MOST_SHARE * total)), seed)
     with _share_of(workers):
-        shortest = min(range(len(pieces)), key=lambda place: pieces[place]["duration"])
         told(0, len(pieces))
-        warm = _measure(pieces[shortest], folder / "warm", stages, spoken)
+        warm = _measure(pieces[0], folder / "warm", stages, spoken)
         measured: list[Measured | None] = []
         for place, piece in enumerate(pieces):
             told(place + 1, len(pieces))
@@ -237,7 +236,7 @@ def estimate_run(
     used = [one for one in measured if one]
     if not used:
         raise DailytalkError(f"none of the sample can be used ({_why(folder / '0')})", "draw another with --seed")
-    again = measured[shortest]
+    again = measured[0]
     loading = sum(warm.stages.values()) - sum(again.stages.values()) if warm and again else 0.0
     return extrapolate(found, used, workers, max(0.0, loading))
 
@@ -265,11 +264,11 @@ def sample(rows: Sequence[Row], seconds: float, seed: int) -> list[Row]:
 
 def _at(rows: Sequence[Row], second: float) -> tuple[Row, float]:
     """The row in which a second of the whole corpus lies, and where in it."""
-    for row in rows:
+    for row in rows[:-1]:
         if second < row["duration"]:
             return row, second
         second -= row["duration"]
-    return rows[-1], rows[-1]["duration"]
+    return rows[-1], second
 
 
 def _piece(row: Row, start: float, seconds: float) -> Row:

@@ -126,6 +126,29 @@ def test_long_corpus_gives_the_minutes_that_were_asked_for_from_all_over_it(seed
     assert places == sorted(places)
 
 
+@pytest.mark.parametrize(
+    ("durations", "seconds", "seed", "pieces"),
+    [
+        ((100.0, 20.0, 900.0), 180.0, 1, [(0, 15.684, 60.0), (2, 478.127, 60.0), (2, 789.683, 60.0)]),
+        ((4.0,), 30.0, 0, [(0, 0.459, 1.333), (0, 1.677, 1.333), (0, 2.561, 1.333)]),
+        ((7.0, 2.5, 9.0, 1.0, 3.0), 12.0, 3, [(0, 0.0, 4.0), (2, 0.082, 4.0), (2, 5.0, 4.0)]),
+        ((1000.0, 1000.0), 90.0, 2, [(0, 622.356, 30.0), (1, 283.552, 30.0), (1, 356.034, 30.0)]),
+    ],
+)
+def test_pieces_of_a_seed_are_these_in_every_version(
+    durations: tuple[float, ...], seconds: float, seed: int, pieces: list[tuple[int, float, float]]
+) -> None:
+    found = sample(rows(*durations), seconds, seed)
+    assert [piece["conversation_id"] for piece in found] == [
+        f"c{place}.{round(1000 * start)}" for place, start, _ in pieces
+    ]
+    for piece, (_, start, length) in zip(found, pieces, strict=True):
+        assert (piece["offset"] - 5.0, piece["duration"]) == (
+            pytest.approx(start, abs=0.0006),
+            pytest.approx(length, abs=0.0006),
+        )
+
+
 def test_words_that_people_transcribed_come_with_their_piece() -> None:
     (row,) = rows(100.0)
     row["given"] = [{"channel": "left", "start": s, "end": s + 1.0, "text": "x", "words": []} for s in range(100)]
