@@ -62,7 +62,7 @@ PRELOADED = (
 #: Keyword arguments that decide nothing a test could see: texts, layout, and guards against our own mistakes.
 QUIET_KEYWORDS = frozenset(
     {"encoding", "ensure_ascii", "flush", "help", "indent", "maxsize", "metavar", "rich_help_panel", "stacklevel"}
-    | {"strict", "daemon", "name", "check", "errors", "title", "copy", "dtype"}
+    | {"strict", "daemon", "name", "check", "errors", "title", "copy", "dtype", "bound"}
     | {"box", "pad_edge", "justify", "highlight"}  # of tables and colours on a terminal
 )
 
@@ -128,6 +128,36 @@ SAME = (
         "1 -> 2",
         "the only column with a ratio gets all that the others leave",
     ),
+    Same(
+        "cli/terminal.py",
+        'return f"\\\\x{code:02x}" if code < 0x100 else f"\\\\u{code:04x}"',
+        "code < 256 -> code <= 256",
+        "no character that is written out has that number",
+    ),
+    Same(
+        "cli/terminal.py",
+        'return f"\\\\x{code:02x}" if code < 0x100 else f"\\\\u{code:04x}"',
+        "256 -> 257",
+        "no character that is written out has that number",
+    ),
+    Same(
+        "run/streaming.py",
+        'with ThreadPoolExecutor(1, "stream") as pool:',
+        "1 -> 2",
+        "it is never asked for more than one thing at a time",
+    ),
+    Same(
+        "run/streaming.py",
+        "return self._has_room(max((one.size for one in self.positions.windows), default=0))",
+        "0 -> 1",
+        "one byte of a disk",
+    ),
+    Same(
+        "run/estimate.py",
+        'if second < row["duration"]:',
+        "second < row['duration'] -> second <= row['duration']",
+        "no moment that is drawn is that very one",
+    ),
     Same("run/events.py", "TAIL_BYTES = 1 << 16", "1 -> 2", "more bytes hold the same last event"),
     Same("run/events.py", "TAIL_BYTES = 1 << 16", "16 -> 17", "more bytes hold the same last event"),
     Same("publish/loading.py", "_BLOCK_BYTES = 1 << 20", "1 -> 2", "how much is hashed at a time"),
@@ -163,7 +193,7 @@ SAME = (
         "PCM_16 is what soundfile writes into a WAV anyway",
     ),
     Same(
-        "run/runner.py",
+        "run/passes.py",
         "if self.work and time.monotonic() - told >= TELL_SECONDS:",
         "time.monotonic() - told >= TELL_SECONDS -> time.monotonic() - told > TELL_SECONDS",
         "a clock never shows that very moment",
