@@ -105,6 +105,7 @@ def test_run_has_a_bar_and_a_verdict_on_a_terminal_alone_and_json_alone_on_stdou
     assert (made.code, made.err, bool(re.search(r"of 0\.\d min", made.out))) == (code, "", True)
     assert [line for line in drawn if line in VERDICTS] == verdict
     assert (told.code, bool(json.loads(told.out))) == (code, True)
+    assert "spoken by" not in made.out + told.err  # by the voice of the profile
     assert not set(VERDICTS) & set(lines(told.err))
     plain, profiled = dailytalk(*words), dailytalk(*words, "--profile-stages")
     assert (plain.code, plain.err, "\x1b" in plain.out) == (code, "", False)
