@@ -361,7 +361,8 @@ class Mutant(NamedTuple):
     """One change.
 
     `start`, `end`: bytes of the module that `put` takes the place of. `inside`: it is run when something is
-    called, not when its module is imported. `names`: what it is a part of the definition of, outside functions.
+    called, not when its module is imported. `names`: what it is a part of the definition of, outside functions; a default also as tests of all defaults
+    call it, `Class.field` or `function(parameter)`.
     """
 
     file: str
@@ -437,7 +438,9 @@ def _changes(node: ast.AST, inside: bool = False, names: tuple[str, ...] = ()) -
         pairs = [*zip(positional, node.args.defaults, strict=False)]
         for argument, default in (*pairs, *zip(node.args.kwonlyargs, node.args.kw_defaults, strict=True)):
             if default is not None:
-                yield from _changes(default, False, (argument.arg,))
+                called = names if names and node.name == "__init__" else (node.name,)
+                stated = tuple(f"{name}({argument.arg})" for name in called)
+                yield from _changes(default, False, (*stated, argument.arg))
         yield from _block(node.body, True, ())
         return
     if isinstance(node, ast.ClassDef):
@@ -447,7 +450,9 @@ def _changes(node: ast.AST, inside: bool = False, names: tuple[str, ...] = ()) -
         return
     if isinstance(node, ast.AnnAssign):
         if node.value is not None:
-            yield from _changes(node.value, inside, () if inside else _names(node.target))
+            fields = _names(node.target)
+            stated = tuple(f"{name}.{one}" for name in names for one in fields)
+            yield from _changes(node.value, inside, () if inside else (*stated, *fields))
         return
     if isinstance(node, ast.Assign):
         target = () if inside else tuple(one for each in node.targets for one in _names(each))
@@ -899,6 +904,7 @@ def chosen_tests(mutant: Mutant, recorded: dict[str, Ran], limit: float) -> dict
         text = (ROOT / file).read_text(encoding="utf-8")
         alike = Path(file).stem.removeprefix("test_") in (stem, f"{stem}_stage", f"{stem}_command")
         named = any(name in text for name in mutant.names) if mutant.names else False
+        stated = any(not name.isidentifier() and name in text for name in mutant.names)
         imports = dotted in text
         started = bool(wanted & set(ran.besides.get(mutant.file, ()))) if mutant.inside else False
         whole = sum(ran.seconds.values())
@@ -908,9 +914,7 @@ def chosen_tests(mutant: Mutant, recorded: dict[str, Ran], limit: float) -> dict
             # What a process that ends at once (os._exit) has run is recorded nowhere: its tests are tried last.
             unseen = mutant.inside and alike
             if here or started or unseen:
-                rank = (
-                    (3 if started else 4) if not here else 0 if named and not mutant.inside else 1 if alike else 2
-                )
+                rank = (3 if started else 4) if not here else -1 if stated else 0 if named else 1 if alike else 2
                 # Every test runs what is outside functions: those that run most of the module come first.
                 depth = 0 if mutant.inside else -len(own)
                 ranked.append((rank, depth, seconds, test, HANGS + 10 * seconds + 3 * whole))
