@@ -361,8 +361,8 @@ class Mutant(NamedTuple):
     """One change.
 
     `start`, `end`: bytes of the module that `put` takes the place of. `inside`: it is run when something is
-    called, not when its module is imported. `names`: what it is a part of the definition of, outside functions; a default also as tests of all defaults
-    call it, `Class.field` or `function(parameter)`.
+    called, not when its module is imported. `names`: what it is a part of the definition of, outside functions; a
+    default also as tests of all defaults call it, `Class.field` or `function(parameter)`.
     """
 
     file: str

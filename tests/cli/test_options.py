@@ -446,6 +446,22 @@ def test_build_leaves_with_the_worse_of_both_codes(
         assert (halves["speak"]["folder"], halves["speak"]["out"], halves["speak"]["verify"]) == (work, None, True)
 
 
+def test_dry_run_of_a_build_names_the_stages_of_both_halves_and_json_those_of_the_first(
+    tmp_path: Path, caught: Caught, capfd: pytest.CaptureFixture[str]
+) -> None:
+    save(tmp_path / "in/call.wav")
+    command = ("build", tmp_path / "in", "--out", tmp_path / "out", "--profile", "embedded", "--dry-run")
+    capfd.readouterr()
+    assert called(*command) == 0
+    first, *_, last = capfd.readouterr().out.splitlines()
+    assert first == "1 recording, 1 conversation, 6.0 s"
+    said = [stage.name for stage in SpeakSettings(profile="embedded").stages()]
+    assert last == f"then, to speak: {', '.join(said)}"
+    assert called(*command, "--json") == 0
+    told = json.loads(capfd.readouterr().out)
+    assert (told["conversations"], told["stages"][0], "Speak" in told["stages"]) == (1, "Segment", False)
+
+
 def test_build_that_leaves_out_the_speaker_to_resynthesise_is_refused(tmp_path: Path, caught: Caught) -> None:
     command = ("build", tmp_path, "--out", tmp_path / "out", "--profile", "embedded")
     with pytest.raises(DailytalkError, match="--channel right leaves out the left speaker"):
@@ -760,6 +776,7 @@ def test_what_is_said_before_the_work_is_not_mixed_with_json(
     embedded = ("--out", tmp_path / "out", "--profile", "embedded", "--language", "en")
     for module, work_of_it, command, told in (
         (tag_command, "run_tagging", ("tag", tmp_path / "in", *embedded), "passed over 1 hidden"),
+        (tag_command, "run_tagging", ("tag", "tester/calls", *embedded), "to fetch from tester/calls, commit "),
         (plan_command, "estimate_run", ("plan", tmp_path / "in", *embedded[2:]), "passed over 1 hidden"),
         (speak_command, "run_speaking", ("speak", work, "--profile", "embedded"), "spoken by openai, as in"),
         (stream_command, "run_streaming", ("tag", "tester/calls", "--streaming", *embedded), "streaming tester/"),
