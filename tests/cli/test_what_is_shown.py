@@ -1341,7 +1341,13 @@ def test_recipe_publishes_what_it_made_and_nothing_where_it_made_nothing(
         return SimpleNamespace(tag="v1.0.0", published=SimpleNamespace(url=url) if url else None)
 
     built = Built(tagged(record={"counts": {"utterances": 9} | counts}), None, [])
-    monkeypatch.setattr(recipe_command, "run_recipe", lambda *values, planned: built)
+    given: list[Any] = []
+
+    def run_recipe(*values: Any, planned: local.Planned) -> Built:
+        given.append(values)
+        return built
+
+    monkeypatch.setattr(recipe_command, "run_recipe", run_recipe)
     monkeypatch.setattr(
         recipe_command, "validate_request", lambda api, target, wish, patience: calls.append(target)
     )
@@ -1352,6 +1358,7 @@ def test_recipe_publishes_what_it_made_and_nothing_where_it_made_nothing(
         recipe_command.main("About it.", (), (), "calls", publish=True)
     target = Target("a/b", create=True)
     assert leave.value.code == code
+    assert given == [("calls", tmp_path, (), (), 1, "")]
     assert calls == [target] + ([(tmp_path, target, "auto")] if code != 1 else [])
     lines = capsys.readouterr().out.splitlines()
     assert lines[1:] == ([f"a/b v1.0.0 {url or 'is there already'}"] if code != 1 else [])
