@@ -34,7 +34,7 @@ from dailytalk_contiguous.cli import tag as tag_command
 from dailytalk_contiguous.cli import versions as versions_command
 from dailytalk_contiguous.cli.main import app
 from dailytalk_contiguous.cli.options import rate_of, recordings_of
-from dailytalk_contiguous.core.errors import DailytalkError
+from dailytalk_contiguous.core.errors import DailytalkError, Reject
 from dailytalk_contiguous.core.quality import QualityLimits
 from dailytalk_contiguous.models.paid import INSECURE
 from dailytalk_contiguous.pipelines import SpeakSettings, TagSettings
@@ -42,7 +42,8 @@ from dailytalk_contiguous.publish.mixture import Settings as MixSettings
 from dailytalk_contiguous.publish.pushing import PushSettings, Target
 from dailytalk_contiguous.run import on_ray
 from dailytalk_contiguous.run.clip_plan import CorpusSettings
-from dailytalk_contiguous.run.clips import OPTIONS, Read, WrittenConversations
+from dailytalk_contiguous.run.clips import OPTIONS, CorpusOutcome, Read, WrittenConversations
+from dailytalk_contiguous.run.events import Account
 from dailytalk_contiguous.run.passes import Runner
 from dailytalk_contiguous.run.storage import WorkFolder
 from dailytalk_contiguous.run.streaming import Limits
@@ -609,6 +610,30 @@ def test_option_of_clips_is_refused_for_conversations(
 @pytest.mark.parametrize(("count", "rejected", "code"), [(0, 0, 1), (0, 2, 1), (1, 0, 0), (1, 1, 3)])
 def test_exit_code_of_corpus_tells_of_clips_and_rejects(count: int, rejected: int, code: int) -> None:
     assert corpus_command._code(count, rejected) == code
+
+
+@pytest.mark.parametrize(
+    ("missing", "kept", "rejected", "code"),
+    [(1, 0, 0, 0), (1, 0, 2, 3), (0, 0, 0, 1), (0, 0, 2, 1), (0, 3, 0, 0), (0, 3, 1, 3)],
+)
+def test_corpus_leaves_with_0_or_3_while_shards_of_other_hosts_are_missing(
+    missing: int,
+    kept: int,
+    rejected: int,
+    code: int,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    rejects = [Reject(f"c{n}", "Quality", "it is short", "leave it out") for n in range(rejected)]
+    outcome = CorpusOutcome(None, [], [{}] * kept, rejects, 1, missing, 1.0, Account({}, {}))
+    monkeypatch.setattr(corpus_command, "read_corpus", corpus_read)
+    monkeypatch.setattr(corpus_command, "build_corpus", lambda *values, **named: outcome)
+    command = ("corpus", "esd", tmp_path, "--out", tmp_path / "out", "--profile", "embedded")
+    assert called(*command) == called(*command, "--json") == code
+    told = capsys.readouterr().out
+    waits = "1 shard still missing: run the same command again once all hosts are done"
+    assert (waits in told, f"{kept} of 0 measured clips would be kept" in told) == (bool(missing), not missing)
 
 
 # export, mix, push, report
