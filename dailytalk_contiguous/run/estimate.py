@@ -227,8 +227,9 @@ def estimate_run(
     total = sum(row["duration"] for row in found.rows)
     pieces = sample(found.rows, min(sample_seconds, max(LEAST_SECONDS, MOST_SHARE * total)), seed)
     with _share_of(workers):
+        shortest = min(range(len(pieces)), key=lambda place: pieces[place]["duration"])
         told(0, len(pieces))
-        warm = _measure(pieces[0], folder / "warm", stages, spoken)
+        warm = _measure(pieces[shortest], folder / "warm", stages, spoken)
         measured: list[Measured | None] = []
         for place, piece in enumerate(pieces):
             told(place + 1, len(pieces))
@@ -236,7 +237,7 @@ def estimate_run(
     used = [one for one in measured if one]
     if not used:
         raise DailytalkError(f"none of the sample can be used ({_why(folder / '0')})", "draw another with --seed")
-    again = measured[0]
+    again = measured[shortest]
     loading = sum(warm.stages.values()) - sum(again.stages.values()) if warm and again else 0.0
     return extrapolate(found, used, workers, max(0.0, loading))
 

@@ -9,8 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from recordings import excerpt, save, state
 
-from dailytalk_contiguous.run.estimate import Measured, Range, extrapolate, sample
-from dailytalk_contiguous.run.tagging import FoundRecordings
+from dailytalk_contiguous.pipelines import TagSettings
+from dailytalk_contiguous.run.estimate import Measured, Range, estimate_run, extrapolate, sample
+from dailytalk_contiguous.run.tagging import FoundRecordings, find
 from dailytalk_contiguous.shards import compress_row
 
 
@@ -156,6 +157,29 @@ def test_words_that_people_transcribed_come_with_their_piece() -> None:
         assert len(piece["given"]) == pytest.approx(10, abs=1)
         assert 0 <= piece["given"][0]["start"] <= 1
     assert sample([compress_row(row, ("conversation_id", "duration"))], 30.0, 1) == sample([row], 30.0, 1)
+
+
+def test_models_are_loaded_with_the_shortest_piece_and_all_that_is_measured_is_of_the_pieces(
+    tmp_path: Path, tiny_whisper: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DAILYTALK_CACHE", str(tmp_path / "cache"))
+    for name, seconds in (("a", 5.0), ("b", 0.7)):
+        save(tmp_path / f"in/{name}.wav", excerpt(seconds=seconds))
+    told: list[tuple[int, int]] = []
+    stages = TagSettings(profile="embedded", language="en", asr_model=tiny_whisper).stages()
+    found = find([str(tmp_path / "in")], tmp_path / "out")
+    made = estimate_run(found, tmp_path, stages, seed=1, told=lambda *piece: told.append(piece))
+    runs = {path.parent.name: json.loads(path.read_text()) for path in tmp_path.glob("*/run.json")}
+    lengths = {name: run["hours"]["audio"] for name, run in runs.items()}
+    warm = lengths.pop("warm")
+    assert warm == min(lengths.values()) < max(lengths.values())
+    assert told == [(place, len(lengths)) for place in range(len(lengths) + 1)]
+    assert (made.sample_pieces, made.loading_seconds >= 0.0) == (len(lengths), True)
+    assert made.sample_seconds == pytest.approx(3600 * sum(lengths.values()), abs=0.1)
+    files = [*tmp_path.glob("[0-9]*/tagged/*.parquet"), *tmp_path.glob("[0-9]*/transcript.jsonl")]
+    written = sum(path.stat().st_size for path in files)
+    share = made.sample_seconds / sum(row["duration"] for row in found.rows)
+    assert made.quantities["tagged_bytes"].expected == pytest.approx(written / share)
 
 
 def test_whole_is_the_sample_times_its_share_with_the_range_of_the_pieces() -> None:
