@@ -53,6 +53,8 @@ LEAST = 12
 
 #: What is imported once, before a process is forked for each mutant: the package itself never is.
 PRELOADED = (
+    *("ctranslate2.converters.transformers", "transformers.models.wav2vec2.modeling_wav2vec2"),
+    *("transformers.models.whisper.modeling_whisper", "moto", "flask"),
     *("datasets", "faster_whisper", "huggingface_hub", "hypothesis", "librosa", "matplotlib.pyplot"),
     *("onnxruntime", "pocketsphinx", "praatio.textgrid", "pyarrow.parquet", "pyloudnorm", "pysubs2", "pytest"),
     *("requests", "rich", "scipy.signal", "silero_vad", "soundfile", "soxr", "torch", "transformers", "typer"),
