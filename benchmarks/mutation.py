@@ -917,8 +917,8 @@ def chosen_tests(mutant: Mutant, recorded: dict[str, Ran], limit: float) -> dict
             unseen = mutant.inside and alike
             if here or started or unseen:
                 rank = (3 if started else 4) if not here else -1 if stated else 0 if named else 1 if alike else 2
-                # Every test runs what is outside functions: those that run most of the module come first, behind the
-                # quickest of those that name it.
+                # Every test runs what is outside functions: the quickest of those that name it come first, then
+                # those that run most of the module.
                 depth = 0 if mutant.inside or rank <= 0 else -len(own)
                 ranked.append((rank, depth, seconds, test, HANGS + 10 * seconds + 3 * whole))
     found: dict[str, float] = {}
