@@ -45,7 +45,7 @@ from dailytalk_contiguous.run.clip_plan import CorpusSettings
 from dailytalk_contiguous.run.clips import OPTIONS, CorpusOutcome, Read, WrittenConversations
 from dailytalk_contiguous.run.events import Account
 from dailytalk_contiguous.run.passes import Runner
-from dailytalk_contiguous.run.storage import WorkFolder
+from dailytalk_contiguous.run.storage import OF_CORPUS, WorkFolder
 from dailytalk_contiguous.run.streaming import Limits
 from dailytalk_contiguous.sources.hub_repository import HubChoice
 from dailytalk_contiguous.stages.base import find_stage
@@ -634,6 +634,21 @@ def test_corpus_leaves_with_0_or_3_while_shards_of_other_hosts_are_missing(
     told = capsys.readouterr().out
     waits = "1 shard still missing: run the same command again once all hosts are done"
     assert (waits in told, f"{kept} of 0 measured clips would be kept" in told) == (bool(missing), not missing)
+
+
+@pytest.mark.parametrize(
+    ("record", "dropped"), [(None, ()), ({"counts": {"read": 1, "clips": 1}}, OF_CORPUS)], ids=["missing", "whole"]
+)
+def test_store_loses_stale_shards_of_a_corpus_once_all_of_it_is_done(
+    record: dict[str, Any] | None, dropped: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settled: list[Any] = []
+    outcome = CorpusOutcome(record, [], [], [], 1, 0 if record else 1, 1.0, Account({}, {}))
+    monkeypatch.setattr(corpus_command, "read_corpus", corpus_read)
+    monkeypatch.setattr(corpus_command, "build_corpus", lambda *values, **named: outcome)
+    monkeypatch.setattr(WorkFolder, "settle", lambda work, stale=(): settled.append(stale))
+    assert called("corpus", "esd", tmp_path, "--out", tmp_path / "out", "--profile", "embedded", "--json") == 0
+    assert settled == [dropped]
 
 
 # export, mix, push, report
