@@ -53,6 +53,8 @@ LEAST = 12
 
 #: What is imported once, before a process is forked for each mutant: the package itself never is.
 PRELOADED = (
+    *("ctranslate2.converters.transformers", "transformers.models.wav2vec2.modeling_wav2vec2"),
+    *("transformers.models.whisper.modeling_whisper", "moto", "flask"),
     *("datasets", "faster_whisper", "huggingface_hub", "hypothesis", "librosa", "matplotlib.pyplot"),
     *("onnxruntime", "pocketsphinx", "praatio.textgrid", "pyarrow.parquet", "pyloudnorm", "pysubs2", "pytest"),
     *("requests", "rich", "scipy.signal", "silero_vad", "soundfile", "soxr", "torch", "transformers", "typer"),
@@ -62,7 +64,7 @@ PRELOADED = (
 #: Keyword arguments that decide nothing a test could see: texts, layout, and guards against our own mistakes.
 QUIET_KEYWORDS = frozenset(
     {"encoding", "ensure_ascii", "flush", "help", "indent", "maxsize", "metavar", "rich_help_panel", "stacklevel"}
-    | {"strict", "daemon", "name", "check", "errors", "title", "copy", "dtype"}
+    | {"strict", "daemon", "name", "check", "errors", "title", "copy", "dtype", "bound"}
     | {"box", "pad_edge", "justify", "highlight"}  # of tables and colours on a terminal
 )
 
@@ -128,6 +130,36 @@ SAME = (
         "1 -> 2",
         "the only column with a ratio gets all that the others leave",
     ),
+    Same(
+        "cli/terminal.py",
+        'return f"\\\\x{code:02x}" if code < 0x100 else f"\\\\u{code:04x}"',
+        "code < 256 -> code <= 256",
+        "no character that is written out has that number",
+    ),
+    Same(
+        "cli/terminal.py",
+        'return f"\\\\x{code:02x}" if code < 0x100 else f"\\\\u{code:04x}"',
+        "256 -> 257",
+        "no character that is written out has that number",
+    ),
+    Same(
+        "run/streaming.py",
+        'with ThreadPoolExecutor(1, "stream") as pool:',
+        "1 -> 2",
+        "it is never asked for more than one thing at a time",
+    ),
+    Same(
+        "run/streaming.py",
+        "return self._has_room(max((one.size for one in self.positions.windows), default=0))",
+        "0 -> 1",
+        "one byte of a disk",
+    ),
+    Same(
+        "run/estimate.py",
+        'if second < row["duration"]:',
+        "second < row['duration'] -> second <= row['duration']",
+        "no moment that is drawn is that very one",
+    ),
     Same("run/events.py", "TAIL_BYTES = 1 << 16", "1 -> 2", "more bytes hold the same last event"),
     Same("run/events.py", "TAIL_BYTES = 1 << 16", "16 -> 17", "more bytes hold the same last event"),
     Same("publish/loading.py", "_BLOCK_BYTES = 1 << 20", "1 -> 2", "how much is hashed at a time"),
@@ -181,7 +213,7 @@ SAME = (
         "PCM_16 is what soundfile writes into a WAV anyway",
     ),
     Same(
-        "run/runner.py",
+        "run/passes.py",
         "if self.work and time.monotonic() - told >= TELL_SECONDS:",
         "time.monotonic() - told >= TELL_SECONDS -> time.monotonic() - told > TELL_SECONDS",
         "a clock never shows that very moment",
@@ -349,7 +381,8 @@ class Mutant(NamedTuple):
     """One change.
 
     `start`, `end`: bytes of the module that `put` takes the place of. `inside`: it is run when something is
-    called, not when its module is imported. `names`: what it is a part of the definition of, outside functions.
+    called, not when its module is imported. `names`: what it is a part of the definition of, outside functions; a
+    default also as tests of all defaults call it, `Class.field` or `function(parameter)`.
     """
 
     file: str
@@ -425,7 +458,9 @@ def _changes(node: ast.AST, inside: bool = False, names: tuple[str, ...] = ()) -
         pairs = [*zip(positional, node.args.defaults, strict=False)]
         for argument, default in (*pairs, *zip(node.args.kwonlyargs, node.args.kw_defaults, strict=True)):
             if default is not None:
-                yield from _changes(default, False, (argument.arg,))
+                called = names if names and node.name == "__init__" else (node.name,)
+                stated = tuple(f"{name}({argument.arg})" for name in called)
+                yield from _changes(default, False, (*stated, argument.arg))
         yield from _block(node.body, True, ())
         return
     if isinstance(node, ast.ClassDef):
@@ -435,7 +470,9 @@ def _changes(node: ast.AST, inside: bool = False, names: tuple[str, ...] = ()) -
         return
     if isinstance(node, ast.AnnAssign):
         if node.value is not None:
-            yield from _changes(node.value, inside, () if inside else _names(node.target))
+            fields = _names(node.target)
+            stated = tuple(f"{name}.{one}" for name in names for one in fields)
+            yield from _changes(node.value, inside, () if inside else (*stated, *fields))
         return
     if isinstance(node, ast.Assign):
         target = () if inside else tuple(one for each in node.targets for one in _names(each))
@@ -887,6 +924,7 @@ def chosen_tests(mutant: Mutant, recorded: dict[str, Ran], limit: float) -> dict
         text = (ROOT / file).read_text(encoding="utf-8")
         alike = Path(file).stem.removeprefix("test_") in (stem, f"{stem}_stage", f"{stem}_command")
         named = any(name in text for name in mutant.names) if mutant.names else False
+        stated = any(not name.isidentifier() and name in text for name in mutant.names)
         imports = dotted in text
         started = bool(wanted & set(ran.besides.get(mutant.file, ()))) if mutant.inside else False
         whole = sum(ran.seconds.values())
@@ -896,11 +934,10 @@ def chosen_tests(mutant: Mutant, recorded: dict[str, Ran], limit: float) -> dict
             # What a process that ends at once (os._exit) has run is recorded nowhere: its tests are tried last.
             unseen = mutant.inside and alike
             if here or started or unseen:
-                rank = (
-                    (3 if started else 4) if not here else 0 if named and not mutant.inside else 1 if alike else 2
-                )
-                # Every test runs what is outside functions: those that run most of the module come first.
-                depth = 0 if mutant.inside else -len(own)
+                rank = (3 if started else 4) if not here else -1 if stated else 0 if named else 1 if alike else 2
+                # Every test runs what is outside functions: the quickest of those that name it come first, then
+                # those that run most of the module.
+                depth = 0 if mutant.inside or rank <= 0 else -len(own)
                 ranked.append((rank, depth, seconds, test, HANGS + 10 * seconds + 3 * whole))
     found: dict[str, float] = {}
     total = 0.0

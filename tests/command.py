@@ -42,7 +42,7 @@ class Command:
 
 #: `dailytalk` that goes no further than a number of shards: it says "held" on stdout and waits for a signal.
 HELD = """
-import signal, sys
+import sys, time
 from dailytalk_contiguous.run.events import Journal
 
 left = [int(sys.argv.pop(1))]
@@ -50,9 +50,10 @@ left = [int(sys.argv.pop(1))]
 def made(journal, shard, note=Journal.made):
     note(journal, shard)
     left[0] -= 1
-    while not left[0]:
+    if not left[0]:
         print("held", flush=True)
-        signal.pause()
+        while True:
+            time.sleep(1.0)  # a signal that comes before signal.pause() sleeps would be slept through
 
 Journal.made = made
 if __name__ == "__main__":

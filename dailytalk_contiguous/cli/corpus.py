@@ -238,7 +238,7 @@ def corpus(
             if name not in LAID_OUT.values()
             else "name dailytalk, and add --as conversations",
         )
-    console = Console()
+    console = Console(stderr=as_json)
     if form == "conversations":
         on_this_machine("--out", out)
         clips_only = {

@@ -3,7 +3,6 @@
 import json
 import logging
 import sys
-import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
@@ -129,7 +128,6 @@ def bar(console: Console, quiet: bool, spent: Callable[[], float] | None = None)
             expand=True,
             transient=True,
             disable=not shown,
-            get_time=time.monotonic,
         ) as progress,
     ):
         yield RunBar(progress, spent)
@@ -182,10 +180,9 @@ def profile_table(account: Account, wall_seconds: float) -> Table:
 def tag_dry_run(console: Console, found: FoundRecordings, plan: RunPlan, stages: Sequence[Stage]) -> None:
     """What a run would do."""
     rows = found.rows
-    hours = sum(row["duration"] for row in rows) / 3600
     recordings = len({row["recording_id"] for row in rows})
     of_what = f"{counted(recordings, 'recording')}, {counted(len(rows), 'conversation')}"
-    console.print(f"{of_what}, {length_text(3600 * hours)}")
+    console.print(f"{of_what}, {length_text(sum(row['duration'] for row in rows))}")
     console.print(
         f"{counted(len(plan.paths), 'shard')}, {len(plan.tasks):,} of them to make ({length_text(plan.seconds)})"
     )

@@ -266,11 +266,11 @@ def sample(rows: Sequence[Row], seconds: float, seed: int) -> list[Row]:
 
 def _at(rows: Sequence[Row], second: float) -> tuple[Row, float]:
     """The row in which a second of the whole corpus lies, and where in it."""
-    for row in rows:
+    for row in rows[:-1]:
         if second < row["duration"]:
             return row, second
         second -= row["duration"]
-    return rows[-1], rows[-1]["duration"]
+    return rows[-1], second
 
 
 def _piece(row: Row, start: float, seconds: float) -> Row:

@@ -328,7 +328,7 @@ class Windows:
             if row["problem"]
         ]
         if not usable:
-            found.path.unlink(missing_ok=True)  # a thousand of them must not fill the disk
+            found.path.unlink()  # a thousand of them must not fill the disk
         return float(sum(row["duration"] for row in usable))
 
 
@@ -736,7 +736,7 @@ class _Run:
         if self.positions.complete or self.limits.reached(seconds):
             return
         names = Names(name for one in done for name in one.names)
-        for window in windows.all_from(len(done), done[-1].end if done else self.positions.end, names):
+        for window in windows.all_from(len(done), self.positions.end, names):
             yield window
             seconds += window.audio_seconds
             if self.limits.reached(seconds):

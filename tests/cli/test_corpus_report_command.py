@@ -49,6 +49,10 @@ def test_agreement_of_a_listening_test(tmp_path: Path, dailytalk: Command, corpu
     assert found["emotion"]["against_labels"]["accuracy"] == pytest.approx(11 / 12)
     assert found["emotion"]["raters"]["bob"]["with_others"] == pytest.approx(5 / 6)
     assert set(found["emotion"]["kappa"]["by_category"]) == {"happy", "sad", "other"}
+    other = json.loads(files[1].read_text())
+    files[1].write_text(json.dumps(other | {"listener": "[bold]bob"}))
+    odd = dailytalk("agreement", tmp_path / "t.key.json", *files)
+    assert sum("[bold]bob" in line for line in odd.out.splitlines()) == 2  # a name is shown as it is
     alone = dailytalk("agreement", tmp_path / "t.key.json", files[0])
     assert "emotion: kappa is not defined: no clip was rated by two listeners or more" in alone.out
     assert alone.code == 0

@@ -131,6 +131,34 @@ def test_damaged_training_folder_gives_1_and_names_the_file(
     assert any(line.startswith("error: ") and broken.name in line for line in done.out.splitlines())
 
 
+@pytest.mark.parametrize(
+    ("count", "more"), [(1, []), (20, []), (22, ["… 2 more of the kind error (--json lists all)"])]
+)
+def test_check_shows_facts_then_twenty_errors_then_its_verdict(
+    tmp_path: Path, dailytalk: Command, count: int, more: list[str]
+) -> None:
+    lines = [json.dumps({"path": f"data_stereo/{n}.wav", "duration": 90.0}) + "\n" for n in range(count)]
+    (tmp_path / "train.jsonl").write_text("".join(lines))
+    done = dailytalk("check", tmp_path)
+    gone = "the manifest names it, but it isn't there; export again with `dailytalk export --format moshi`"
+    hours = {1: "0.025 (90.0 s)", 20: "0.5 (30.0 min)", 22: "0.55 (33.0 min)"}
+    assert (done.code, done.err) == (1, "")
+    assert done.out.splitlines() == [
+        "kind: moshi",
+        f"files: train {count}",
+        f"hours: train {hours[count]}",
+        f"windows: train {count}",
+        "words: 0",
+        "duration sec: 100",
+        "batch size: 1",
+        *(f"error: data_stereo/{n}.wav: {gone}" for n in range(min(count, 20))),
+        *more,
+        f"errors: {count}, advice: 0: not fit for training",
+    ]
+    told = json.loads(dailytalk("check", tmp_path, "--json").out)
+    assert [finding["file"] for finding in told["findings"]] == [f"data_stereo/{n}.wav" for n in range(count)]
+
+
 @pytest.mark.parametrize("command", [("export", "--out", "out"), ("push", "tester/calls")])
 def test_folder_that_was_only_tagged_is_told_the_command_to_run_first(
     tmp_path: Path, dailytalk: Command, command: tuple[str, ...]

@@ -1,7 +1,9 @@
 """What `dailytalk COMMAND --help` shows: options in panels, one text an option, readable at 80 columns."""
 
+import json
 import re
 from collections import defaultdict
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -63,6 +65,27 @@ def test_text_of_an_option_is_whole_and_wide_at_80_columns(name: str, dailytalk:
         text = " ".join(" ".join(line[start:-1].split()) for line in lines[row : row + 9])
         assert text.startswith(option.help)
         assert 78 - start >= 30
+
+
+def shown_behind(dailytalk: Command, name: str, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
+    """What the help of a command shows behind the sentence of each option: metavar, range and default."""
+    monkeypatch.setenv("COLUMNS", "500")
+    lines = lines_of(dailytalk, name)
+    shown = {}
+    for option in options_of(name):
+        names = " +".join((*option.opts, *option.secondary_opts))
+        (line,) = (line for line in lines if re.match(rf"│ [ *]*{names} ", line))
+        before, _, behind = line.partition(option.help)
+        metavar = re.sub(rf"│ [ *]*{names} ", "", before)
+        shown[option.opts[0]] = " ".join(f"{metavar} {behind.strip('│ ')}".split())
+    return shown
+
+
+def test_ranges_and_defaults_that_the_help_shows_are_these(
+    dailytalk: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    known = json.loads(Path(__file__).with_name("shown_in_help.json").read_text(encoding="utf-8"))
+    assert {name: shown_behind(dailytalk, name, monkeypatch) for name in COMMANDS} == known
 
 
 def test_list_of_commands_is_in_panels_and_fits_80_columns(dailytalk: Command) -> None:

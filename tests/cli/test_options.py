@@ -34,7 +34,7 @@ from dailytalk_contiguous.cli import tag as tag_command
 from dailytalk_contiguous.cli import versions as versions_command
 from dailytalk_contiguous.cli.main import app
 from dailytalk_contiguous.cli.options import rate_of, recordings_of
-from dailytalk_contiguous.core.errors import DailytalkError
+from dailytalk_contiguous.core.errors import DailytalkError, Reject
 from dailytalk_contiguous.core.quality import QualityLimits
 from dailytalk_contiguous.models.paid import INSECURE
 from dailytalk_contiguous.pipelines import SpeakSettings, TagSettings
@@ -42,9 +42,10 @@ from dailytalk_contiguous.publish.mixture import Settings as MixSettings
 from dailytalk_contiguous.publish.pushing import PushSettings, Target
 from dailytalk_contiguous.run import on_ray
 from dailytalk_contiguous.run.clip_plan import CorpusSettings
-from dailytalk_contiguous.run.clips import OPTIONS, Read, WrittenConversations
+from dailytalk_contiguous.run.clips import OPTIONS, CorpusOutcome, Read, WrittenConversations
+from dailytalk_contiguous.run.events import Account
 from dailytalk_contiguous.run.passes import Runner
-from dailytalk_contiguous.run.storage import WorkFolder
+from dailytalk_contiguous.run.storage import OF_CORPUS, WorkFolder
 from dailytalk_contiguous.run.streaming import Limits
 from dailytalk_contiguous.sources.hub_repository import HubChoice
 from dailytalk_contiguous.stages.base import find_stage
@@ -446,6 +447,22 @@ def test_build_leaves_with_the_worse_of_both_codes(
         assert (halves["speak"]["folder"], halves["speak"]["out"], halves["speak"]["verify"]) == (work, None, True)
 
 
+def test_dry_run_of_a_build_names_the_stages_of_both_halves_and_json_those_of_the_first(
+    tmp_path: Path, caught: Caught, capfd: pytest.CaptureFixture[str]
+) -> None:
+    save(tmp_path / "in/call.wav")
+    command = ("build", tmp_path / "in", "--out", tmp_path / "out", "--profile", "embedded", "--dry-run")
+    capfd.readouterr()
+    assert called(*command) == 0
+    first, *_, last = capfd.readouterr().out.splitlines()
+    assert first == "1 recording, 1 conversation, 6.0 s"
+    said = [stage.name for stage in SpeakSettings(profile="embedded").stages()]
+    assert last == f"then, to speak: {', '.join(said)}"
+    assert called(*command, "--json") == 0
+    told = json.loads(capfd.readouterr().out)
+    assert (told["conversations"], told["stages"][0], "Speak" in told["stages"]) == (1, "Segment", False)
+
+
 def test_build_that_leaves_out_the_speaker_to_resynthesise_is_refused(tmp_path: Path, caught: Caught) -> None:
     command = ("build", tmp_path, "--out", tmp_path / "out", "--profile", "embedded")
     with pytest.raises(DailytalkError, match="--channel right leaves out the left speaker"):
@@ -481,9 +498,13 @@ def test_options_of_plan_reach_the_estimate(tmp_path: Path, caught: Caught) -> N
     values = list(full.values())
     assert values[3] == SpeakSettings(profile="embedded", timeline="sequential").stages()
     assert (values[4:7], find_stage(Transcribe, full["stages"]).beam) == ([3, 120.0, 4], 7)
-    search = caught(plan_command, "find", *command, *OF_HUB, "--follow-links", "--max-conversation", "never")
+    search = caught(plan_command, "find", *command)
+    assert (search["hub"], search["follow_links"]) == (HubChoice(), False)
+    assert (search["max_conversation"], search["transcripts"], search["channel"]) == (900.0, None, "both")
+    more = (*OF_HUB, "--follow-links", "--transcripts", "texts", "--channel", "left", "--max-conversation", "1h")
+    search = caught(plan_command, "find", *command, *more)
     assert (search["hub"], search["follow_links"]) == (HubChoice("c", "s", "a", "i"), True)
-    assert search["max_conversation"] == 0.0
+    assert (search["max_conversation"], search["transcripts"], search["channel"]) == (3600.0, "texts", "left")
 
 
 # corpus
@@ -528,6 +549,7 @@ def test_options_of_corpus_reach_its_settings(
         ),
         *("--min-bandwidth", "4000", "--min-speech-ratio", "0.3", "--max-silence", "2s", "--workers", "3"),
         *("--seed", "9", "--text-conditions", "--report-only", "--noise-folder", noise),
+        *("--shard", "2/3", "--shard-minutes", "2"),
     )
     assert full["settings"] == CorpusSettings(
         profile="embedded",
@@ -558,6 +580,7 @@ def test_options_of_corpus_reach_its_settings(
         device="cpu",
     )
     assert (full["options"].workers, full["text_conditions"], full["report_only"]) == (3, True, True)
+    assert (full["options"].shard, full["options"].shard_seconds) == ((2, 3), 120.0)
 
 
 @pytest.mark.parametrize(
@@ -589,6 +612,45 @@ def test_exit_code_of_corpus_tells_of_clips_and_rejects(count: int, rejected: in
     assert corpus_command._code(count, rejected) == code
 
 
+@pytest.mark.parametrize(
+    ("missing", "kept", "rejected", "code"),
+    [(1, 0, 0, 0), (1, 0, 2, 3), (0, 0, 0, 1), (0, 0, 2, 1), (0, 3, 0, 0), (0, 3, 1, 3)],
+)
+def test_corpus_leaves_with_0_or_3_while_shards_of_other_hosts_are_missing(
+    missing: int,
+    kept: int,
+    rejected: int,
+    code: int,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    rejects = [Reject(f"c{n}", "Quality", "it is short", "leave it out") for n in range(rejected)]
+    outcome = CorpusOutcome(None, [], [{}] * kept, rejects, 1, missing, 1.0, Account({}, {}))
+    monkeypatch.setattr(corpus_command, "read_corpus", corpus_read)
+    monkeypatch.setattr(corpus_command, "build_corpus", lambda *values, **named: outcome)
+    command = ("corpus", "esd", tmp_path, "--out", tmp_path / "out", "--profile", "embedded")
+    assert called(*command) == called(*command, "--json") == code
+    told = capsys.readouterr().out
+    waits = "1 shard still missing: run the same command again once all hosts are done"
+    assert (waits in told, f"{kept} of 0 measured clips would be kept" in told) == (bool(missing), not missing)
+
+
+@pytest.mark.parametrize(
+    ("record", "dropped"), [(None, ()), ({"counts": {"read": 1, "clips": 1}}, OF_CORPUS)], ids=["missing", "whole"]
+)
+def test_store_loses_stale_shards_of_a_corpus_once_all_of_it_is_done(
+    record: dict[str, Any] | None, dropped: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settled: list[Any] = []
+    outcome = CorpusOutcome(record, [], [], [], 1, 0 if record else 1, 1.0, Account({}, {}))
+    monkeypatch.setattr(corpus_command, "read_corpus", corpus_read)
+    monkeypatch.setattr(corpus_command, "build_corpus", lambda *values, **named: outcome)
+    monkeypatch.setattr(WorkFolder, "settle", lambda work, stale=(): settled.append(stale))
+    assert called("corpus", "esd", tmp_path, "--out", tmp_path / "out", "--profile", "embedded", "--json") == 0
+    assert settled == [dropped]
+
+
 # export, mix, push, report
 
 
@@ -617,7 +679,7 @@ def test_options_of_export_reach_the_writer(tmp_path: Path, caught: Caught) -> N
     for form, writer in (("csm", "export_csm"), ("j-moshi", "export_jmoshi")):
         other = caught(export_command, writer, *command, "--format", form, "--swap", "--sample-rate", "16000")
         assert (other["swap"], other["sample_rate"]) == (True, 16000)
-        for option in (("--both-speakers",), ("--text-conditions",), ("--max-length", "60s")):
+        for option in (("--both-speakers",), ("--text-conditions",), ("--max-length", "1s"), ("--tokenizer", "x")):
             with pytest.raises(DailytalkError, match=rf"{option[0]} does not go with --format {form}"):
                 called(*command, "--format", form, *option)
     with pytest.raises(DailytalkError, match="--split is for what has splits"):
@@ -754,6 +816,7 @@ def test_what_is_said_before_the_work_is_not_mixed_with_json(
     embedded = ("--out", tmp_path / "out", "--profile", "embedded", "--language", "en")
     for module, work_of_it, command, told in (
         (tag_command, "run_tagging", ("tag", tmp_path / "in", *embedded), "passed over 1 hidden"),
+        (tag_command, "run_tagging", ("tag", "tester/calls", *embedded), "to fetch from tester/calls, commit "),
         (plan_command, "estimate_run", ("plan", tmp_path / "in", *embedded[2:]), "passed over 1 hidden"),
         (speak_command, "run_speaking", ("speak", work, "--profile", "embedded"), "spoken by openai, as in"),
         (stream_command, "run_streaming", ("tag", "tester/calls", "--streaming", *embedded), "streaming tester/"),

@@ -108,6 +108,21 @@ def test_hours_are_shown_as_hours_and_money_where_any_is_spent(clock: Clock) -> 
     assert columns(forecast, lambda: 0.25)[1:] == ["0.0 of 2.0 h  0.2500 USD", "1.0× real time  2.0 h left"]
 
 
+@pytest.mark.parametrize(
+    ("whole", "left", "told"),
+    [
+        (3000.0, 1500.0, "25.0 of 50.0 min"),
+        (3599.0, 3599.0, "0.0 of 60.0 min"),
+        (3600.0, 1800.0, "0.5 of 1.0 h"),
+        (1800_000.0, 900_000.0, "250.0 of 500.0 h"),
+    ],
+)
+def test_audio_that_is_done_is_told_in_minutes_below_an_hour(whole: float, left: float, told: str) -> None:
+    progress = Progress(disable=True)
+    progress.add_task("", forecast=SimpleNamespace(audio=(whole - left, whole)), spent=None)
+    assert StageProgress().render(progress.tasks[0]).plain == told
+
+
 @pytest.mark.parametrize("width", [20, 30, 40, 80])
 def test_bar_is_one_line_however_narrow_the_terminal(clock: Clock, width: int) -> None:
     forecast = Forecast(clock=clock)

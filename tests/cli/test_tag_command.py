@@ -9,7 +9,9 @@ import pytest
 from audio_files import tones
 from command import EMBEDDED, PROGRAM, Command, start, start_held
 from datasets import load_dataset
-from recordings import calls, excerpt, read_lines, results, save, state
+from recordings import calls, excerpt, read_lines, results, run, save, state
+
+from dailytalk_contiguous.pipelines import TagSettings
 
 
 @pytest.fixture
@@ -208,14 +210,29 @@ def test_terminal_gets_a_bar_that_is_gone_in_the_end(tmp_path: Path, quick: tupl
 # Stopping and going on
 
 
+@pytest.fixture(scope="module")
+def unbroken(tmp_path_factory: pytest.TempPathFactory, tiny_whisper: str) -> Path:
+    """Seven recordings, of which one can't be used, in `in`, and what a run over them leaves in `out`."""
+    folder = tmp_path_factory.mktemp("unbroken")
+    calls(folder / "in", *"abcdef")
+    save(folder / "in/mono.wav", tones(1, channels=1))
+    settings = TagSettings(profile="embedded", language="en", asr_model=tiny_whisper)
+    run(folder / "in", folder / "out", settings, shard_seconds=6.0)
+    return folder
+
+
 @pytest.mark.parametrize(("stop", "workers"), [(signal.SIGINT, 1), (signal.SIGKILL, 2)])
 def test_run_that_was_stopped_goes_on_where_it_was_and_ends_the_same(
-    tmp_path: Path, dailytalk: Command, quick: tuple[str, ...], stop: signal.Signals, workers: int
+    tmp_path: Path,
+    dailytalk: Command,
+    quick: tuple[str, ...],
+    unbroken: Path,
+    stop: signal.Signals,
+    workers: int,
 ) -> None:
     """With three shards to make, stopped once the first one stands."""
-    calls(tmp_path / "in", *"abcdef")
-    save(tmp_path / "in/mono.wav", tones(1, channels=1))
-    running = start_held(1, "tag", tmp_path / "in", "--out", tmp_path / "out", *quick, "--workers", workers)
+    source = unbroken / "in"
+    running = start_held(1, "tag", source, "--out", tmp_path / "out", *quick, "--workers", workers)
     if stop == signal.SIGINT:
         os.killpg(running.pid, stop)  # as Ctrl-C does: to the command and its workers
     else:
@@ -232,14 +249,13 @@ def test_run_that_was_stopped_goes_on_where_it_was_and_ends_the_same(
     )
     stood = state(tmp_path / "out/tagged")
     assert len(loaded) == 2 if workers == 1 else 2 <= len(loaded) <= 6
-    assert dailytalk("tag", tmp_path / "in", "--out", tmp_path / "out", *quick).code == 3
+    assert dailytalk("tag", source, "--out", tmp_path / "out", *quick).code == 3
     after = state(tmp_path / "out/tagged")
     assert {name: after[name] for name in stood if name.endswith(".parquet") and not name.startswith(".")} == {
         name: when for name, when in stood.items() if not name.startswith(".")
     }
     assert len(after) == 3
-    dailytalk("tag", tmp_path / "in", "--out", tmp_path / "whole", *quick)
-    assert results(tmp_path / "out") == results(tmp_path / "whole")
+    assert results(tmp_path / "out") == results(unbroken / "out")
 
 
 def test_full_disk_is_one_sentence_and_the_same_command_goes_on(

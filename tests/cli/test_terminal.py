@@ -108,6 +108,16 @@ def test_what_is_said_goes_to_its_stream_as_it_is_and_is_broken_on_a_terminal_al
     assert [stream.getvalue() for stream in streams.values()] == [""]
 
 
+def test_line_as_wide_as_the_terminal_stays_one_and_empty_lines_stay() -> None:
+    file = io.StringIO()
+    console = Console(file=file, force_terminal=True, color_system=None, width=9)
+    for text in ("four five", "four fives", "\nfour\n", "", "日本 日本"):
+        console.print(text)
+    assert file.getvalue().split("\n") == [
+        *("four five", "four", "fives", "", "four", "", "", "日本 日本", ""),
+    ]
+
+
 def test_lines_to_a_pipe_are_never_broken() -> None:
     file = io.StringIO()
     Console(file=file).print("word " * 100 + ":smile:", markup=False)

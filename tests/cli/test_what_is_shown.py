@@ -259,6 +259,17 @@ def test_names_of_what_was_passed_over_are_shown_up_to_five() -> None:
         'passed over 1 made by dailytalk (name one as INPUT to take it): "run1/audio/"',
     ]
     assert shown(lambda console: show.left_out(console, LeftOut(names)))[0].endswith('".4", … 1 more')
+    paired = LeftOut(paired=["a"])
+    assert shown(lambda console: show.left_out(console, paired)) == ['1 with a file for each side: "a"']
+
+
+def test_recordings_that_only_the_table_of_speakers_names_are_shown_up_to_five() -> None:
+    names = [f"[r{n}]" for n in range(6)]
+    five = '"[r0]", "[r1]", "[r2]", "[r3]", "[r4]"'
+    assert shown(lambda console: show.strangers(console, [])) == []
+    for count, more in ((5, ""), (6, ", … 1 more")):
+        told = f"--speakers names {count} recordings not in INPUT: {five}{more}"
+        assert shown(lambda console, count=count: show.strangers(console, names[:count])) == [told]  # type: ignore[misc]
 
 
 @pytest.mark.parametrize(
@@ -341,6 +352,18 @@ def test_run_of_speak_is_shown_with_speed_counts_turn_taking_and_money() -> None
     ]
 
 
+def test_each_half_of_the_work_shows_its_own_rejects(tmp_path: Path) -> None:
+    write_results(tmp_path)
+    written = [Reject(name, stage, "why", "mend it") for name, stage in (("t", "Transcribe"), ("s", "Speak"))]
+    write_rejects(tmp_path, written)
+    for own, show_outcome in (
+        ("t", lambda console: show.tag_outcome(console, tagged(), tmp_path, TagSettings())),
+        ("s", lambda console: show.speak_outcome(console, spoken(), tmp_path)),
+    ):
+        lines = [line for line in shown(show_outcome) if line.startswith("  rejected")]
+        assert lines == [f'  rejected: "{own}": why; mend it']
+
+
 def test_run_of_speak_that_made_nothing_counts_zeros() -> None:
     record = SPOKEN | {"counts": {"rejects": 0}, "mean": {}, "stages": []}
     assert shown(lambda console: show.speak_outcome(console, spoken(record=record, n_made=0), OUT)) == [
@@ -408,6 +431,19 @@ def test_share_of_rejects_names_recordings_beside_conversations() -> None:
         "3 (1 recording; 1 of 2 conversations, 119.8 of 202.7 s)"
     )
     assert share_text({"counts": counts | {"recordings_rejected": 0}}) == "3"
+
+
+@pytest.mark.parametrize(
+    ("rejected", "of", "lengths"),
+    [
+        (599.9, 599.9, "599.9 of 599.9 s"),
+        (60.0, 600.0, "60.0 s of 10.0 min"),
+        (600.0, 36_000.0, "10.0 min of 10.0 h"),
+    ],
+)
+def test_lengths_of_rejects_are_in_seconds_below_ten_minutes(rejected: float, of: float, lengths: str) -> None:
+    told = {"conversations": 1, "of_conversations": 2, "seconds": rejected, "of_seconds": of}
+    assert share_text({"counts": {"rejects": 1}, "rejected": told}) == f"1 (1 of 2 conversations, {lengths})"
 
 
 # A stream
@@ -539,6 +575,18 @@ def run_of(**changes: Any) -> Run:
             {"state": "finished", "last_event": NOON + timedelta(seconds=5)},  # a clock of another host
             "tag on here, process 7: finished; 2 of 8 shards, 0.50 of 2.00 h, 2.0× real time, last event 0 s ago",
         ),
+        (
+            {"audio_seconds": 3000.0, "audio_done": 1500.0, "state": "finished", "last_shard": None},
+            "tag on here, process 7: finished; 2 of 8 shards, 25.0 of 50.0 min, last event 30 s ago",
+        ),
+        (
+            {"audio_seconds": 3600.0, "audio_done": 1800.0, "state": "finished", "last_shard": None},
+            "tag on here, process 7: finished; 2 of 8 shards, 0.50 of 1.00 h, last event 30 s ago",
+        ),
+        (
+            {"audio_seconds": 1800_000.0, "audio_done": 900_000.0, "state": "finished", "last_shard": None},
+            "tag on here, process 7: finished; 2 of 8 shards, 250.00 of 500.00 h, last event 30 s ago",
+        ),
     ],
 )
 def test_run_is_a_line_of_what_is_done_left_and_spent(changes: dict[str, Any], line: str) -> None:
@@ -613,7 +661,7 @@ def planned(**changes: Any) -> estimate.Estimate:
         "sample_seconds": 180.0,
         "workers": 2,
         "quantities": {
-            "speech_hours": estimate.Range(4.0, 5.0, 6.0),
+            "speech_hours": estimate.Range(4.0, 5.0, 480.0),
             **{name: estimate.Range(size, size, size) for name, size in sizes.items()},
             "text_bytes": estimate.Range(500.0, 1000.0, 2000.0),
             "usd": estimate.Range(0.5, 0.99999, 1.0),
@@ -635,7 +683,7 @@ def test_plan_is_shown_with_ranges_units_stages_and_loading() -> None:
         "estimated from 6 pieces of it, 3.0 min together; from and to are what it would be if all were like one "
         "of them",
         "estimate from to",
-        "speech 5.0 h 4.0 h 6.0 h",
+        "speech 5.0 h 4.0 h 20.0 days",
         "tagged/, transcript.jsonl 999.0 kB 999.0 kB 999.0 kB",
         "dataset/ (FLAC) 1.0 MB 1.0 MB 1.0 MB",
         "audio/ (WAV) 2.5 GB 2.5 GB 2.5 GB",
@@ -1294,7 +1342,13 @@ def test_recipe_publishes_what_it_made_and_nothing_where_it_made_nothing(
         return SimpleNamespace(tag="v1.0.0", published=SimpleNamespace(url=url) if url else None)
 
     built = Built(tagged(record={"counts": {"utterances": 9} | counts}), None, [])
-    monkeypatch.setattr(recipe_command, "run_recipe", lambda *values, planned: built)
+    given: list[Any] = []
+
+    def run_recipe(*values: Any, planned: local.Planned) -> Built:
+        given.append(values)
+        return built
+
+    monkeypatch.setattr(recipe_command, "run_recipe", run_recipe)
     monkeypatch.setattr(
         recipe_command, "validate_request", lambda api, target, wish, patience: calls.append(target)
     )
@@ -1305,6 +1359,7 @@ def test_recipe_publishes_what_it_made_and_nothing_where_it_made_nothing(
         recipe_command.main("About it.", (), (), "calls", publish=True)
     target = Target("a/b", create=True)
     assert leave.value.code == code
+    assert given == [("calls", tmp_path, (), (), 1, "")]
     assert calls == [target] + ([(tmp_path, target, "auto")] if code != 1 else [])
     lines = capsys.readouterr().out.splitlines()
     assert lines[1:] == ([f"a/b v1.0.0 {url or 'is there already'}"] if code != 1 else [])

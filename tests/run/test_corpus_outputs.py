@@ -1,3 +1,4 @@
+import json
 from collections import Counter, defaultdict
 from pathlib import Path
 from typing import Any
@@ -6,13 +7,17 @@ import pytest
 from recordings import read_lines
 from spoken_corpora import crema_d, rows_of, run
 
+from dailytalk_contiguous.core.errors import Reject
+from dailytalk_contiguous.core.sampling import Balance, Shortfall
 from dailytalk_contiguous.core.schema import FINISHED, own_seconds
 from dailytalk_contiguous.core.tally import Tally
 from dailytalk_contiguous.publish.checking import check_folder
 from dailytalk_contiguous.publish.items import open_items
 from dailytalk_contiguous.run import clips
-from dailytalk_contiguous.run.clips import MANIFESTS, listed_clips
+from dailytalk_contiguous.run.clip_plan import PlannedClips
+from dailytalk_contiguous.run.clips import MANIFESTS, Read, listed_clips, write_corpus_outputs
 from dailytalk_contiguous.shards import Shard, write_shard
+from dailytalk_contiguous.sources.corpora.registry import corpus_info
 from dailytalk_contiguous.store.owned_folder import file_name
 
 
@@ -27,6 +32,43 @@ def tally(out: Path) -> Tally:
     for row in open_items(out).clips():
         found.add_clip(row | {"weight": counts[row["id"]]})
     return found
+
+
+def test_record_of_a_corpus_of_which_nothing_is_left_has_its_balance_in_minutes(tmp_path: Path) -> None:
+    short = Shortfall("sad", 3660.0, None, None)
+    planned = PlannedClips(balance=Balance({}, {"sad": 7320.0}, {"sad": 10980.0}, [short]), refused={"pitch": 2})
+    read = Read("crema_d", [], [Reject("a", "Corpus", "it is empty", "leave it out")], corpus_info("crema_d"), [])
+    record = write_corpus_outputs(tmp_path, [], (), read, planned, read.problems, {"command": "x"}, False)
+    assert record == json.loads((tmp_path / "run.json").read_text())
+    assert record["balance"] == {
+        "minutes_before": {"sad": 122.0},
+        "minutes_after": {"sad": 0.0},
+        "failure": record["balance"]["failure"],
+        "shortfalls": [{"emotion": "sad", "minutes": 61.0, "to_record": short.to_record()}],
+    }
+    kinds = (
+        "emotion",
+        "style",
+        "style_source",
+        "speaker",
+        "gender",
+        "language",
+        "sentence_type",
+        "length",
+        "split",
+    )
+    assert record["counts"] == {
+        "read": 1,
+        "clips": 0,
+        "copies": 0,
+        **{f"by_{name}": {} for name in (*kinds, "split", "word_source", "affect_source")},
+        "rejects": 1,
+        "rejects_by_stage": {"Corpus": 1},
+        "copies_refused": {"pitch": 2},
+        "without_prompt": 0,
+    }
+    assert (record["hours"], record["split"], record["kind"]) == ({"audio": 0.0, "by_emotion": {}}, None, "corpus")
+    assert read_lines(tmp_path / "rejects.jsonl") == [read.problems[0].as_dict()]
 
 
 @pytest.mark.parametrize("settings", [{}, {"augment": ("noise", "stretch")}, {"prompt_channel": True}], ids=str)

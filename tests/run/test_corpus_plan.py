@@ -265,3 +265,8 @@ def test_clip_that_is_lost_or_comes_twice_stops_everything() -> None:
     for finished, rejects in ((names - {some}, []), (names, [rejected]), (names - {other}, [rejected])):
         with pytest.raises(RuntimeError, match="clips went in"):
             _check_balance(read, planned, finished, rejects)
+    with pytest.raises(RuntimeError) as lost:
+        _check_balance(read, planned, {f"new{n}" for n in range(7)}, [])
+    extra = [f"new{n}" for n in range(5)]
+    told = f"{len(names)} clips went in, 7 came out: lost {sorted(names)[:5]}, extra {extra}"
+    assert str(lost.value) == told

@@ -5,10 +5,12 @@ import json
 import logging
 import os
 import re
+import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from threading import Event
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -385,6 +387,18 @@ def test_stream_goes_on_until_its_hours_or_its_end_and_for_what_was_held_back(
     done = FinishedWindow(0, StreamPosition(), StreamPosition(), last, held=held, audio_seconds=3600.0)
     run = run_with(Limits(hours), tmp_path, done)
     assert (run._to_do(), run.stopped) == (to_do, stopped)
+
+
+def test_stream_stops_where_less_than_its_limit_would_be_left(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: SimpleNamespace(free=100))
+    for need, room in ((40, True), (41, False)):
+        run = run_with(Limits(None, 60.0), tmp_path, finished(0, size=need), finished(1, size=1))
+        assert (run._has_room_for_one(), run.stopped) == (room, "" if room else streaming.DISK)
+    (tmp_path / "new").mkdir()
+    empty = run_with(Limits(None, 100.0), tmp_path / "new")
+    assert (empty._has_room_for_one(), empty.stopped) == (True, "")
 
 
 def test_stream_needs_room_for_its_largest_window_above_the_limit(tmp_path: Path) -> None:

@@ -1,4 +1,5 @@
 import json
+import math
 import os
 import subprocess
 import sys
@@ -98,6 +99,15 @@ def test_line_without_an_end_is_passed_over_and_never_held(tmp_path: Path) -> No
     tracemalloc.stop()
     assert [event["event"] for event in events] == ["first", "last"]
     assert peak < 64 << 20
+
+
+def test_event_is_added_where_no_folder_is_yet_and_never_without_a_figure(tmp_path: Path) -> None:
+    path = tmp_path / "not/there/yet" / EVENTS
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        append(path, {"event": "shard", "seconds": math.nan})
+    assert not path.exists()
+    append(path, {"event": "shard", "seconds": 1.5})
+    assert path.read_bytes() == b'{"event": "shard", "seconds": 1.5}\n'
 
 
 def test_names_that_are_no_utf8_are_kept(tmp_path: Path) -> None:

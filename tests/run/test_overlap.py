@@ -1,4 +1,5 @@
 import threading
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Event
@@ -10,7 +11,7 @@ from datasets import Features, Value
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
 from dailytalk_contiguous.core.schema import SOURCE, Batch
 from dailytalk_contiguous.run import local
-from dailytalk_contiguous.run.shard import ahead
+from dailytalk_contiguous.run.shard import TimedShardJob, ahead
 from dailytalk_contiguous.shards import ShardIndex, read_entries, read_rows
 from dailytalk_contiguous.stages.base import Stage
 
@@ -72,6 +73,19 @@ def test_the_next_conversations_are_decoded_while_the_device_is_busy(
     assert heard == {"a": "AA", "c": "CC", "d": "DD"}
     rejects = [entry.reject for path in paths for entry in (read_entries(path) or {}).values() if entry.reject]
     assert [(one.id, one.stage, one.reason) for one in rejects] == [("b", "Decode", "cut short")]
+
+
+def test_shard_took_as_long_as_its_preparing_and_its_finishing(tmp_path: Path) -> None:
+    began = time.perf_counter()
+    job = TimedShardJob(
+        tmp_path / "shard.parquet", rows("acd"), (Decode(), OnDevice()), {}, 20.0, lambda *event: None
+    )
+    made = job.prepare().finish()
+    elapsed = time.perf_counter() - began
+    assert 0.0 < sum(made.stage_seconds.values()) <= made.wall_seconds <= elapsed
+    assert made.outside_seconds == pytest.approx(made.wall_seconds - sum(made.stage_seconds.values()))
+    assert made.stage_audio == {"Decode": 30.0, "OnDevice": 30.0}
+    assert (made.conversations, made.rejects, made.audio_seconds) == (3, 0, 30.0)
 
 
 def test_what_is_prepared_ahead_comes_in_order_and_raises_in_its_turn() -> None:

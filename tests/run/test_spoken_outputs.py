@@ -42,6 +42,11 @@ def espoken(base: Path) -> Path:
     return work
 
 
+def copied(spoken: Path, base: Path) -> Path:
+    """A folder like it, whose recordings lie where they lay."""
+    return Path(shutil.copytree(spoken, base / "work"))
+
+
 def rows(work: Path) -> dict[str, dict[str, Any]]:
     shards = (work / "dataset").glob("*.parquet")
     return {row["conversation_id"]: row for path in shards for row in pq.read_table(path).to_pylist()}
@@ -143,7 +148,7 @@ def test_record_counts_what_is_in_the_files(spoken: Path) -> None:
 
 
 def test_hours_of_a_large_result_are_those_of_its_rows(spoken: Path, tmp_path: Path) -> None:
-    work = Path(shutil.copytree(spoken, tmp_path / "work"))
+    work = copied(spoken, tmp_path)
     shards = sorted((work / "dataset").glob("*.parquet"))
     for path in shards:
         table = pq.read_table(path)
@@ -174,6 +179,19 @@ def test_each_half_keeps_what_the_other_rejected(tmp_path: Path) -> None:
         assert read_lines(tmp_path / "rejects.jsonl") == [tagged.as_dict(), own.as_dict()]
         whole = json.loads((tmp_path / "run.json").read_text())
         assert whole == {"counts": {"recordings": 1}, "speak": record}
+    lost = {"lost_speech_seconds": 0.0, "lost_sound_seconds": 0.0}
+    rejected = {"conversations": 0, "of_conversations": 0, "seconds": 0.0, "of_seconds": 0.0}
+    assert record == {
+        "counts": {"conversations": 0, "utterances": 0, "words": 0, "rejects": 1},
+        "rejected": rejected,
+        "hours": 0.0,
+        "cost": 0.0,
+        "mean": None,
+        **lost,
+        "stages": [],
+        "money": {},
+        "fingerprint": record["fingerprint"],
+    }
     assert not (tmp_path / "audio").exists()  # there is no sound
     write_spoken(tmp_path, ShardIndex(tmp_path / "dataset"), [], [], [], {"money": {}})
     assert read_lines(tmp_path / "rejects.jsonl") == [tagged.as_dict()]
@@ -182,8 +200,8 @@ def test_each_half_keeps_what_the_other_rejected(tmp_path: Path) -> None:
 # Sound files
 
 
-def test_sound_file_is_written_where_it_is_missing_or_another(tmp_path: Path) -> None:
-    work = espoken(tmp_path)
+def test_sound_file_is_written_where_it_is_missing_or_another(spoken: Path, tmp_path: Path) -> None:
+    work = copied(spoken, tmp_path)
     first, second = work / "audio/first_edited.wav", work / "audio/second_edited.wav"
     untouched = state(work / "audio")
     whole = first.read_bytes()
@@ -196,8 +214,8 @@ def test_sound_file_is_written_where_it_is_missing_or_another(tmp_path: Path) ->
     assert second.is_file()
 
 
-def test_link_in_place_of_a_sound_file_is_replaced_and_what_it_names_stays(tmp_path: Path) -> None:
-    work = espoken(tmp_path)
+def test_link_in_place_of_a_sound_file_is_replaced_and_what_it_names_stays(spoken: Path, tmp_path: Path) -> None:
+    work = copied(spoken, tmp_path)
     sound, private = work / "audio/first_edited.wav", tmp_path / "private.wav"
     whole = sound.read_bytes()
     sound.rename(private)
@@ -208,16 +226,18 @@ def test_link_in_place_of_a_sound_file_is_replaced_and_what_it_names_stays(tmp_p
 
 
 @pytest.mark.parametrize("mean", [{}, {"offset_distance": 0.1}, {"offset_distance": "x"}])
-def test_record_whose_means_are_not_whole_is_written_again(tmp_path: Path, mean: dict[str, Any]) -> None:
-    work = espoken(tmp_path)
+def test_record_whose_means_are_not_whole_is_written_again(
+    spoken: Path, tmp_path: Path, mean: dict[str, Any]
+) -> None:
+    work = copied(spoken, tmp_path)
     record = json.loads((work / "run.json").read_text())
     (work / "run.json").write_text(json.dumps(record | {"speak": record["speak"] | {"mean": mean}}))
     say(work, settings(tmp_path, tts="espeak"))
     assert json.loads((work / "run.json").read_text())["speak"]["mean"] == record["speak"]["mean"]
 
 
-def test_stale_sound_is_replaced_however_new_its_date_is(tmp_path: Path) -> None:
-    work = espoken(tmp_path)
+def test_stale_sound_is_replaced_however_new_its_date_is(spoken: Path, tmp_path: Path) -> None:
+    work = copied(spoken, tmp_path)
     sound, transcript = work / "audio/first_edited.wav", work / "transcript.jsonl"
     before = sound.read_bytes()
     lines = transcript.read_text().splitlines(keepends=True)
@@ -233,8 +253,8 @@ def test_stale_sound_is_replaced_however_new_its_date_is(tmp_path: Path) -> None
     assert np.array_equal(soundfile.read(sound, dtype="int16")[0], samples)
 
 
-def test_sound_of_shards_that_know_no_digest_is_compared_all_the_same(tmp_path: Path) -> None:
-    work = espoken(tmp_path)
+def test_sound_of_shards_that_know_no_digest_is_compared_all_the_same(spoken: Path, tmp_path: Path) -> None:
+    work = copied(spoken, tmp_path)
     for path in (work / "dataset").glob("*.parquet"):
         table = pq.read_table(path)
         metadata = dict(table.schema.metadata)
@@ -248,8 +268,8 @@ def test_sound_of_shards_that_know_no_digest_is_compared_all_the_same(tmp_path: 
     assert sounds[0] != sounds[1]
 
 
-def test_sound_files_of_others_are_left_alone(tmp_path: Path) -> None:
-    work = espoken(tmp_path)
+def test_sound_files_of_others_are_left_alone(spoken: Path, tmp_path: Path) -> None:
+    work = copied(spoken, tmp_path)
     (work / "audio/notes.wav").write_bytes(b"mine")
     (work / "audio/gone_edited.wav").write_bytes(b"of a conversation that is no more")
     stages: list[Stage] = []
@@ -259,8 +279,8 @@ def test_sound_files_of_others_are_left_alone(tmp_path: Path) -> None:
     assert names == ["first_edited.wav", "notes.wav", "second_edited.wav"]
 
 
-def test_bytes_that_are_counted_beforehand_are_those_that_are_written(tmp_path: Path) -> None:
-    work = espoken(tmp_path)
+def test_bytes_that_are_counted_beforehand_are_those_that_are_written(spoken: Path, tmp_path: Path) -> None:
+    work = copied(spoken, tmp_path)
     index = ShardIndex(work / "dataset")
     shards = list(index.folder.glob("*.parquet"))
     lines = (work / "transcript_shifted.jsonl").stat().st_size

@@ -445,7 +445,12 @@ def test_other_settings_source_or_results_are_refused(
     other = TagSettings(profile="embedded", language="en", asr_model=tagger.asr_model, beam=2)
     with pytest.raises(DailytalkError, match=r"other settings \(beam: 5 there, 2 now\)"):
         streamed(other, None, out)
-    with pytest.raises(DailytalkError, match="other settings"):
+    others = replace(other, language="de", channel="left", min_duration=0.5)
+    with pytest.raises(DailytalkError) as refused:
+        streamed(others, None, out)
+    told = "channel: 'both' there, 'left' now; language: 'en' there, 'de' now; beam: 5 there, 2 now"
+    assert refused.value.reason == f"--out '{out}' holds a stream of other settings ({told})"
+    with pytest.raises(DailytalkError, match=r"\(its models, its voice, the version of this package"):
         streamed(tagger, speaker, out)
     with pytest.raises(DailytalkError, match=rf"another source \(repository {REPO}\)"):
         pinned(open_repository(Reference(REPO), HubChoice(split="train")), out)

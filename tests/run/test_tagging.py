@@ -10,14 +10,17 @@ import pytest
 from audio_files import example, reference, tones
 from datasets import load_dataset
 from recordings import calls, excerpt, read_lines, results, run, save, state
+from scripted import SHORT, folder
 
 from dailytalk_contiguous import DailytalkError, ModelMissing, TagSettings
+from dailytalk_contiguous.core.errors import Reject
 from dailytalk_contiguous.core.schema import CHANNELS
 from dailytalk_contiguous.run import local
 from dailytalk_contiguous.run.passes import Runner, RunOptions
-from dailytalk_contiguous.run.tagging import find, tag_recordings
+from dailytalk_contiguous.run.tagging import FoundRecordings, find, intended_tag, tag_recordings
 from dailytalk_contiguous.shards import PLANNING_COLUMNS, expand_row
 from dailytalk_contiguous.sources.folder import FolderConfig, folder_rows
+from dailytalk_contiguous.store.owned_folder import mark
 
 
 @pytest.fixture(scope="module")
@@ -236,6 +239,27 @@ def test_removed_recording_is_dropped_only_if_asked_for(tmp_path: Path, settings
     assert state(tmp_path / "out") == before
     assert run(tmp_path / "in", tmp_path / "out", settings, prune=True).n_made == 0
     assert ids(tmp_path / "out") == ["b"]
+
+
+@pytest.mark.parametrize(
+    ("names", "told"),
+    [
+        (("a",), "1 recording not in this input ('a')"),
+        (("a", "b", "c"), "3 recordings not in this input ('a', 'b', 'c')"),
+        (("d", "c", "b", "a"), "4 recordings not in this input ('a', 'b', 'c', …)"),
+    ],
+)
+def test_results_that_would_be_lost_are_counted_and_the_first_three_named(
+    tmp_path: Path, settings: TagSettings, names: tuple[str, ...], told: str
+) -> None:
+    work = folder(tmp_path / "work", **dict.fromkeys(names, SHORT[:1]), kept=SHORT[:1])
+    here = FoundRecordings([], [Reject("kept", "Folder", "it is mono", "mix it")])
+    with pytest.raises(DailytalkError) as refused:
+        intended_tag(here, work, settings.stages(), RunOptions())
+    assert refused.value.reason == f"--out '{work}' holds results of {told}"
+    assert refused.value.remedy == "choose another --out, or pass --prune to drop them"
+    plan, _ = intended_tag(here, work, settings.stages(), RunOptions(prune=True))
+    assert (plan.paths, plan.tasks) == ([], [])
 
 
 def test_recording_that_broke_keeps_its_name_and_loses_its_row(tmp_path: Path, settings: TagSettings) -> None:
@@ -474,6 +498,17 @@ def test_folder_without_recordings_is_named(tmp_path: Path, settings: TagSetting
     with pytest.raises(DailytalkError, match=r"no recordings in '.*in'"):
         run(tmp_path / "in", tmp_path / "out", settings)
     assert not (tmp_path / "out").exists()
+
+
+def test_folder_of_results_alone_is_told_which_may_be_named(tmp_path: Path) -> None:
+    for name in ("d", "b", "c", "a"):
+        save(tmp_path / "in" / name / "audio/x_edited.wav")
+        mark(tmp_path / "in" / name / "audio", "audio")
+    with pytest.raises(DailytalkError) as nothing:
+        find([str(tmp_path / "in")], tmp_path / "out")
+    assert nothing.value.reason == f"there are no recordings in '{tmp_path}/in'"
+    made = ", ".join(f"{name}/audio/" for name in "abc")
+    assert nothing.value.remedy == f"name what dailytalk made there to take it: {made}"
 
 
 def test_record_says_how_it_was_made(tmp_path: Path, settings: TagSettings) -> None:

@@ -1,0 +1,116 @@
+"""A run says the same in every form: to a pipe, on a terminal, as JSON, with the seconds of its stages."""
+
+import json
+import re
+import shlex
+import time
+from pathlib import Path
+
+import pytest
+from audio_files import tones, wav_bytes
+from command import EMBEDDED, Command
+from huggingface_hub import HfApi
+from recordings import calls, excerpt, save
+from scripted import SHORT, folder
+from spoken_corpora import crema_d
+
+pytest_plugins = ["hub.hub_fixtures"]
+
+ON_A_TERMINAL = {"FORCE_COLOR": "1", "TERM": "xterm-256color", "COLORTERM": "", "COLUMNS": "500"}
+
+VERDICTS = DONE, EXCEPT_REJECTS, _ = "done", "done, except for what was rejected", "nothing was done"
+
+TABLE = ["where the time went", "planning", "reading, writing shards", "writing outputs", "by the clock"]
+
+
+@pytest.fixture
+def dailytalk(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], tmp_path: Path) -> Command:
+    monkeypatch.setenv("DAILYTALK_CACHE", str(tmp_path / "cache"))
+    return Command(monkeypatch, capfd)
+
+
+def lines(text: str) -> list[str]:
+    """The lines of what was printed, without colours, spaces at their ends, and empty ones."""
+    plain = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]|\r", "", text)
+    return [line.rstrip() for line in plain.splitlines() if line.strip()]
+
+
+def seconds_in_table(lines: list[str]) -> list[float]:
+    """The seconds in what `--profile-stages` shows last, those by the clock at the end."""
+    start = max(place for place, line in enumerate(lines) if line.startswith(TABLE[0]))
+    cells = (re.match(r"\S.*?  +([\d.]+)", line) for line in lines[start + 1 :])
+    return [float(cell[1]) for cell in cells if cell]
+
+
+def words_of(command: str, root: Path, tiny_whisper: str) -> tuple[object, ...]:
+    """A command line that makes something in `root`; of recordings one can't be used."""
+    if command == "speak":
+        work = folder(root / "work", first=SHORT[:1])
+        return ("speak", work, "--profile", "embedded", "--asr-model", "pocketsphinx")
+    if command == "corpus":
+        source = crema_d(root / "in", actors=(1001, 1002), emotions=("ANG",))
+        return ("corpus", "crema_d", source, "--out", root / "out", "--profile", "embedded", "--asr-model", "none")
+    quick = ("--out", root / "out", *EMBEDDED, "--asr-model", tiny_whisper)
+    if command == "streaming":
+        HfApi().create_repo("tester/calls", repo_type="dataset")
+        HfApi().upload_file(
+            path_or_fileobj=wav_bytes(excerpt()),
+            path_in_repo="a.wav",
+            repo_id="tester/calls",
+            repo_type="dataset",
+        )
+        return ("tag", "tester/calls", "--streaming", *quick)
+    save(calls(root / "in", "a") / "mono.wav", tones(1, channels=1))
+    return ("tag", root / "in", *quick)
+
+
+@pytest.mark.parametrize(
+    ("command", "code", "verdict"),
+    [
+        ("tag", 3, [EXCEPT_REJECTS]),
+        ("speak", 0, [DONE]),
+        ("corpus", 0, [DONE]),
+        ("streaming", 0, []),
+    ],
+)
+def test_run_has_a_bar_and_a_verdict_on_a_terminal_alone_and_json_alone_on_stdout(
+    command: str,
+    code: int,
+    verdict: list[str],
+    tmp_path: Path,
+    dailytalk: Command,
+    monkeypatch: pytest.MonkeyPatch,
+    tiny_whisper: str,
+    request: pytest.FixtureRequest,
+) -> None:
+    if command == "streaming":
+        request.getfixturevalue("hub")
+    words = words_of(command, tmp_path, tiny_whisper)
+    with monkeypatch.context() as terminal:
+        for name, value in ON_A_TERMINAL.items():
+            terminal.setenv(name, value)
+        terminal.delenv("NO_COLOR", raising=False)
+        began = time.perf_counter()
+        made = dailytalk(*words, "--profile-stages")
+        elapsed = time.perf_counter() - began
+        record = json.loads((tmp_path / ("work" if command == "speak" else "out") / "run.json").read_text())
+        told = dailytalk(*words, "--json", "--profile-stages")
+    asked = shlex.join(["dailytalk", *map(str, words), "--profile-stages"])
+    commands = {half["command"] for half in (record, record.get("speak")) if half and "command" in half}
+    assert commands == {asked}
+    drawn = lines(made.out)
+    *parts, by_the_clock = seconds_in_table(drawn)
+    assert 0.0 < sum(parts) <= by_the_clock + 0.01 * len(parts) <= elapsed + 0.02 * len(parts)
+    assert "\x1b[?25" not in told.err  # the cursor, which a bar hides
+    assert (made.code, made.err, bool(re.search(r"of 0\.\d min", made.out))) == (code, "", True)
+    assert [line for line in drawn if line in VERDICTS] == verdict
+    assert (told.code, bool(json.loads(told.out))) == (code, True)
+    assert "spoken by" not in made.out + told.err  # by the voice of the profile
+    assert not set(VERDICTS) & set(lines(told.err))
+    plain, profiled = dailytalk(*words), dailytalk(*words, "--profile-stages")
+    assert (plain.code, plain.err, "\x1b" in plain.out) == (code, "", False)
+    shown = lines(plain.out)
+    assert not set(VERDICTS) & set(shown)
+    assert [line for line in lines(profiled.out) if line in shown] == shown
+    assert [line.split("  ")[0] for line in lines(profiled.out) if line not in shown] == TABLE
+    assert [line.split("  ")[0] for line in lines(told.err) if line.split("  ")[0] in TABLE] == TABLE
