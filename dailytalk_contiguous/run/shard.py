@@ -407,6 +407,9 @@ def quiet_datasets() -> Iterator[None]:
         if not _n_quiet:
             _had_bars = datasets.is_progress_bar_enabled()
             datasets.disable_progress_bars()
+            # By itself a bar, also one that is not shown, makes a lock for several processes. In a worker Python's
+            # watch over such locks would warn of it on the terminal when a Ctrl-C ends the run.
+            datasets.utils.tqdm.set_lock(threading.RLock())
         _n_quiet += 1
     try:
         yield

@@ -1,3 +1,5 @@
+import subprocess
+import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
@@ -321,3 +323,24 @@ def test_shard_that_lacks_a_column_is_made_again(tmp_path: Path) -> None:
     pq.write_table(table.drop_columns(["length"]), path)
     doubled = weights(build(tmp_path, "ab", Length(), Weigh(factor=2)))
     assert doubled == {name: 2 * weight for name, weight in whole.items()}
+
+
+FRESH = """
+import multiprocessing
+import multiprocessing.resource_tracker as tracker
+import sys
+from pathlib import Path
+sys.path.insert(0, sys.argv[1])
+from test_build import Length, build
+
+multiprocessing.set_start_method("spawn")  # as it is in a worker
+build(Path(sys.argv[2]), "ab", Length())
+print(tracker._resource_tracker._fd)
+"""
+
+
+def test_a_shard_in_a_worker_leaves_nothing_to_be_warned_of_after_a_stop(tmp_path: Path) -> None:
+    """Python's watch over locks of several processes writes to the terminal once a Ctrl-C has ended a worker."""
+    command = [sys.executable, "-c", FRESH, str(Path(__file__).parent), str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert done.stdout == "None\n"
