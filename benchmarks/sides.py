@@ -165,7 +165,7 @@ class Ours:
         self.steps = steps_of(tag_stages(settings))
         silence = np.zeros(2 * ANALYSIS_RATE, np.int16).tobytes()
         one = {"speech": [silence], "conversation_id": [""], "channel": ["left"]}
-        for stage, _ in self.steps:  # loads the models
+        for stage in (step.stage for step in self.steps):  # loads the models
             if stage.models() and hasattr(stage, "stage"):
                 stage.stage(one)
         speech_activity.speech_probabilities(np.zeros(ANALYSIS_RATE, np.float32))
