@@ -176,7 +176,7 @@ class Ours:
             for step in self.steps:
                 with self.clock.timed(step.stage.name):
                     asked = (*step.stage.needs, *step.stage.uses)
-                    made |= step({name: made[name] for name in asked if name in made})
+                    made |= step.attempt({name: made[name] for name in asked if name in made})[0]
 
     @property
     def outside(self) -> float:
