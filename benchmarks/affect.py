@@ -7,28 +7,35 @@ many times less of them (on CUDA: of wall time) than float32, the relative error
 in standard deviations, and the share of buckets (LOW, MID, HIGH of each conversation) that flip.
 
     python benchmarks/affect.py [--model audeering/wav2vec2-large-robust-12-ft-emotion-msp-dim] [--device cuda]
+
+With `--batches`, how a CPU is used instead: in float32, a loop over the utterances with all threads on each, the
+same loop over what the stage hears (with what they borrow), and the stage with each utterance by itself (ours) and
+with padded batches. Prints seconds of audio that are computed, padding included, and processor and wall seconds of
+a turn; the ways take turns, so that a machine that becomes slower meanwhile does so for all.
+
+    python benchmarks/affect.py --batches 4 12 [--rounds 3] [--seconds 30]
 """
 
 import argparse
-import sys
+import math
 import tempfile
 import time
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from sides import ROOT, THREADS, Clock, make_affect
 
-ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT / "tests"))  # the makers of random models serve tests and benchmarks alike
-
-from tiny_models import make_affect  # noqa: E402
-
-from dailytalk_contiguous import Folder, PerUtterance, RateAffect, Segment  # noqa: E402
-from dailytalk_contiguous.core.buckets import percentile  # noqa: E402
-from dailytalk_contiguous.core.schema import AFFECT  # noqa: E402
-from dailytalk_contiguous.models.affect import PRECISIONS, fast_precisions  # noqa: E402
-from dailytalk_contiguous.models.devices import resolve_device  # noqa: E402
+from dailytalk_contiguous import Folder, PerUtterance, RateAffect, Segment
+from dailytalk_contiguous.core.audio import ANALYSIS_RATE, pcm_to_float
+from dailytalk_contiguous.core.buckets import percentile
+from dailytalk_contiguous.core.schema import AFFECT
+from dailytalk_contiguous.models.affect import PRECISIONS, fast_precisions, load_affect_model
+from dailytalk_contiguous.models.devices import SHORTEST, plan_batches, resolve_device
+from dailytalk_contiguous.stages.base import flatten
 
 #: Standard deviation that the ratings of a model with random weights are stretched to. An assumption: a seventh of
 #: the scale, a step of the seven that raters of the model's training data had.
@@ -46,7 +53,13 @@ def main() -> None:
     parser.add_argument("--recordings", type=Path, default=ROOT / "examples")
     parser.add_argument("--precisions", nargs="+", choices=PRECISIONS, help="by default those that the device has")
     parser.add_argument("--device", default="auto")
+    parser.add_argument("--batches", nargs="+", type=float, help="seconds of padded audio in a batch on a CPU")
+    parser.add_argument("--rounds", type=int, default=3, help="with --batches: turns of each way")
+    parser.add_argument("--seconds", type=float, default=30.0, help="with --batches: of the first recording")
     chosen = parser.parse_args()
+    if chosen.batches:
+        _compare_batches(chosen)
+        return
     device = resolve_device(chosen.device)
     others = chosen.precisions or [name for name in fast_precisions(device) if name != "float32"]
     with tempfile.TemporaryDirectory() as folder:
@@ -68,9 +81,53 @@ def main() -> None:
             )
 
 
-def _batches(recordings: Path, empty: str) -> list[dict[str, Any]]:
-    rows = Folder(inputs=(str(recordings),), transcripts=empty).as_streaming_dataset("train")
-    batches = [{name: [value] for name, value in row.items()} for row in rows if not row["problem"]]
+def _compare_batches(chosen: argparse.Namespace) -> None:
+    import torch  # after `sides`, which says how its threads wait
+
+    with tempfile.TemporaryDirectory() as folder:
+        name = chosen.model or str(make_affect(Path(folder)))
+        (conversation,) = _batches(chosen.recordings, folder, 1, chosen.seconds)
+        columns = [*RateAffect.needs, *(name for name in RateAffect.uses if name in conversation)]
+        batch = flatten(conversation, columns, [len(conversation["speech"][0])])
+        model = load_affect_model(name, "cpu")
+        torch.set_num_threads(THREADS)  # speech activity leaves it at one
+        stages = {
+            seconds: RateAffect(name, context=3.0, precision="float32", device="cpu", batch_seconds=seconds)
+            for seconds in (SHORTEST, *chosen.batches)
+        }
+        utterances = [pcm_to_float(speech) for speech in batch["speech"]]
+        heard = [pcm_to_float(speech) for speech in stages[SHORTEST]._filled_up(batch)[0]]
+        lengths = [len(samples) / ANALYSIS_RATE for samples in heard]
+        ways: dict[str, tuple[float, Callable[[], object]]] = {
+            "loop over the utterances": (
+                sum(map(len, utterances)) / ANALYSIS_RATE,
+                lambda: [model.rate([samples]) for samples in utterances],
+            ),
+            "loop over what is heard": (sum(lengths), lambda: [model.rate([samples]) for samples in heard]),
+        }
+        for seconds, stage in stages.items():
+            label = "ours, one by one" if seconds == SHORTEST else f"ours, batches of {seconds:g} s"
+            padded = sum(len(group) * lengths[group[0]] for group in plan_batches(lengths, seconds))
+            ways[label] = (padded, partial(stage, batch))
+        clock = Clock()
+        for turn in range(chosen.rounds + 1):
+            for label, (_, rate) in ways.items():
+                with clock.timed(label if turn else "warming up"):
+                    rate()
+    print(f"{len(utterances)} utterances, {THREADS} threads")
+    print(f"{'':<28}{'audio s':>9}{'cpu s':>8}{'wall s':>8}{'cpu s of an audio s':>21}")
+    for label, (audio, _) in ways.items():
+        cpu, wall = clock.cpu[label] / chosen.rounds, clock.wall[label] / chosen.rounds
+        print(f"{label:<28}{audio:>9.1f}{cpu:>8.2f}{wall:>8.2f}{cpu / audio:>21.3f}")
+
+
+def _batches(
+    recordings: Path, empty: str, count: int | None = None, seconds: float = math.inf
+) -> list[dict[str, Any]]:
+    """The utterances of the first `seconds` of the first `count` recordings."""
+    found = Folder(inputs=(str(recordings),), transcripts=empty).as_streaming_dataset("train")
+    rows = [row | {"duration": min(row["duration"], seconds)} for row in found if not row["problem"]]
+    batches = [{name: [value] for name, value in row.items()} for row in rows[:count]]
     return [batch | Segment()(batch) for batch in batches]
 
 

@@ -1,23 +1,37 @@
 """Every way to hear with a Whisper model, side by side: words, word times and speed.
 
-For whoever has weights. Windows of one utterance (as Whisper was trained), packed ones (our default) and short
-ones (`--fast`), each in every precision asked for, on the bundled recordings or a folder of your own with
-`NAME.reference.json` beside each file. Prints word error rate, distance of word edges, seconds of processor and
-wall time, and how many times less of them (on CUDA: of wall time) than the first line's.
+With `--model`, for whoever has weights. Windows of one utterance (as Whisper was trained), packed ones (our
+default) and short ones (`--fast`), each in every precision asked for, on the bundled recordings or a folder of
+your own with `NAME.reference.json` beside each file. Prints word error rate, distance of word edges, seconds of
+processor and wall time, and how many times less of them (on CUDA: of wall time) than the first line's.
 
     python benchmarks/asr.py --model base [--compute-types float32 int8] [--device cuda]
+
+With `--random`, on weights drawn at random of a real size: one thread a window and as many windows at once as
+there are threads, which is ours on a CPU, against all threads on one window after another. Prints seconds of
+processor and wall time of a turn, and what each way adds to the memory of a process of its own. Both ways take
+turns, so that a machine that becomes slower meanwhile does so for both.
+
+    python benchmarks/asr.py --random base [--windows 8] [--seconds 28] [--words 60]
 """
 
 import argparse
+import os
 import tempfile
 import time
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from scoring import score, total
+from sides import THREADS, Clock, make_whisper
 
 from dailytalk_contiguous import Folder, MatchTranscript, PerUtterance, Segment, Transcribe
+from dailytalk_contiguous.core.audio import ANALYSIS_RATE
+from dailytalk_contiguous.models.whisper import Whisper
 
 EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
 
@@ -25,12 +39,24 @@ EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
 def main() -> None:
     """Run all and compare."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--model", required=True, help="a Whisper size or a folder in CTranslate2 format")
+    models = parser.add_mutually_exclusive_group(required=True)
+    models.add_argument("--model", help="a Whisper size or a folder in CTranslate2 format")
+    models.add_argument("--random", choices=("tiny", "base", "small", "medium"), help="a size, for threads alone")
+    parser.add_argument("--windows", type=int, default=8, help="with --random: windows to hear")
+    parser.add_argument("--seconds", type=float, default=28.0, help="with --random: length of a window")
+    parser.add_argument("--words", type=int, default=60, help="with --random: words that are said of each")
     parser.add_argument("--recordings", type=Path, default=EXAMPLES)
     parser.add_argument("--compute-types", nargs="+", default=["float32", "int8"], help="CTranslate2's, or auto")
     parser.add_argument("--device", default="auto")
     parser.add_argument("--beam", type=int, default=5)
     chosen = parser.parse_args()
+    if chosen.random:
+        _compare_threads(chosen)
+    else:
+        _compare_windows(chosen)
+
+
+def _compare_windows(chosen: argparse.Namespace) -> None:
     with tempfile.TemporaryDirectory() as empty:  # transcripts beside the audio would be used instead
         rows = list(Folder(inputs=(str(chosen.recordings),), transcripts=empty).as_streaming_dataset("train"))
     batches = [{name: [value] for name, value in row.items()} for row in rows if not row["problem"]]
@@ -88,6 +114,51 @@ def _print(windows: str, compute_type: str, result: dict[str, Any], speed: str) 
         f"{windows:<12}{compute_type:<14}{result['wer']:>8.1%}{np.median(edges):>10.0f} ms"
         f"{np.percentile(edges, 90):>7.0f} ms{speed}"
     )
+
+
+def _compare_threads(chosen: argparse.Namespace) -> None:
+    ways = ("one window after another", "side by side")
+    noise = np.random.default_rng(0).standard_normal((chosen.windows, round(chosen.seconds * ANALYSIS_RATE)))
+    windows = list((0.1 * noise).astype(np.float32))
+    print(f"{chosen.windows} windows of {chosen.seconds:g} s, {chosen.words} words each; {THREADS} threads")
+    print(f"{'precision':<12}{'':<28}{'cpu s':>9}{'wall s':>9}{'memory':>10}")
+    with tempfile.TemporaryDirectory() as place:
+        folder = str(make_whisper(Path(place), chosen.random, chosen.words))
+        for compute_type in chosen.compute_types:
+            load = partial(_load, folder, compute_type, chosen.beam)
+            clock, models = Clock(), {way: load(way) for way in ways}
+            heard = {way: model.transcribe(windows[:1], ["en"]) for way, model in models.items()}  # warms up
+            for way in (*ways, *reversed(ways)):
+                with clock.timed(way):
+                    heard[way] = models[way].transcribe(windows, ["en"] * len(windows))
+            for way in ways:
+                with get_context("spawn").Pool(1) as pool:  # where nothing else has taken memory
+                    memory = pool.apply(_memory, (load, way, windows))
+                seconds = f"{clock.cpu[way] / 2:>9.1f}{clock.wall[way] / 2:>9.1f}"
+                print(f"{compute_type:<12}{way:<28}{seconds}{memory:>7} MB")
+            print(f"{compute_type:<12}equal to the bit: {heard[ways[0]] == heard[ways[1]]}")
+
+
+def _load(folder: str, compute_type: str, beam: int, way: str) -> Whisper:
+    model = Whisper(folder, "cpu", compute_type, beam, 1)
+    if way != "side by side":
+        from faster_whisper import WhisperModel
+
+        model._model = WhisperModel(folder, "cpu", compute_type=compute_type, cpu_threads=THREADS)
+        model._threads = ThreadPoolExecutor(1)
+    return model
+
+
+def _memory(load: partial[Whisper], way: str, windows: list[np.ndarray]) -> int:
+    """Megabytes that a process grows by as it loads the model and hears the windows."""
+    before = _resident()
+    load(way).transcribe(windows, ["en"] * len(windows))
+    return _resident() - before
+
+
+def _resident() -> int:
+    pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE") // 2**20
 
 
 if __name__ == "__main__":

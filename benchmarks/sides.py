@@ -195,27 +195,31 @@ def keep_models() -> None:
 @contextmanager
 def _watched(clock: Clock) -> Iterator[None]:
     """Time every model call, and pitch, while the block runs."""
-    from faster_whisper import BatchedInferencePipeline
+    from faster_whisper.feature_extractor import FeatureExtractor
 
-    # Both channels run side by side: the time of the process would count the other one's, too.
+    features = Clock()
+    # Both channels, and batches, run side by side: the time of the process would count the other ones', too. But
+    # CTranslate2 computes in threads of its own.
     watched = [
-        (speech_activity.SpeechActivity, "_run", "speech activity", time.thread_time),
-        (prosody, "track_pitch", "pitch", time.process_time),
-        (affect_network.AffectModel, "rate", "RateAffect", time.thread_time),  # batches run side by side, too
-        (BatchedInferencePipeline, "forward", "Transcribe", time.process_time),  # the features before it are ours
+        (speech_activity.SpeechActivity, "_run", "speech activity", clock, time.thread_time),
+        (prosody, "track_pitch", "pitch", clock, time.process_time),
+        (affect_network.AffectModel, "rate", "RateAffect", clock, time.thread_time),
+        (whisper.Whisper, "transcribe", "Transcribe", clock, time.process_time),
+        (FeatureExtractor, "__call__", "Transcribe", features, time.thread_time),
     ]
     inner = [getattr(owner, name) for owner, name, *_ in watched]
-    for (owner, name, label, processor), call in zip(watched, inner, strict=True):
-        setattr(owner, name, _timing(call, clock, label, processor))
+    for (owner, name, *how), call in zip(watched, inner, strict=True):
+        setattr(owner, name, _timing(call, *how))
     try:
         yield
     finally:
         for (owner, name, *_), call in zip(watched, inner, strict=True):
             setattr(owner, name, call)
+        clock.cpu["Transcribe"] -= features.cpu["Transcribe"]  # the features are ours
 
 
 def _timing(
-    call: Callable[..., Any], clock: Clock, label: str, processor: Callable[[], float]
+    call: Callable[..., Any], label: str, clock: Clock, processor: Callable[[], float]
 ) -> Callable[..., Any]:
     def timing(*args: Any, **options: Any) -> Any:
         with clock.timed(label, processor):

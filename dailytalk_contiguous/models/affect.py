@@ -15,8 +15,7 @@ from huggingface_hub.errors import EntryNotFoundError, HFValidationError, LocalE
 from numpy.typing import ArrayLike, NDArray
 
 from dailytalk_contiguous.core.errors import ModelMissing
-from dailytalk_contiguous.core.machine import cores
-from dailytalk_contiguous.models.devices import device_of, lacking, within_memory
+from dailytalk_contiguous.models.devices import device_of, lacking, thread_count, within_memory
 
 if TYPE_CHECKING:
     from dailytalk_contiguous.models.affect_network import AffectModel
@@ -185,7 +184,7 @@ def threads_of_one() -> ThreadPoolExecutor:
     """
     import torch
 
-    count = int(os.environ.get("OMP_NUM_THREADS") or 0) or cores()
+    count = thread_count()
     before, started = torch.get_num_threads(), Barrier(count)
 
     def begin() -> None:

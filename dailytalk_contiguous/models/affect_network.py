@@ -55,6 +55,9 @@ class AffectModel:
         self._shortest = _receptive_field(config.encoder)
         self._device = torch.device(device)
         self._module = _load_module(config, weights_file).to(self._device).eval()
+        if device == "cpu" and config.encoder.feat_extract_norm == "layer":
+            encoder = self._module.wav2vec2
+            encoder.feature_extractor = FrameEncoder(encoder.feature_extractor)  # type: ignore[assignment]
         self._module.wav2vec2.to(getattr(torch, precision))
         self._precision = precision
         self.room = Room()
@@ -106,6 +109,39 @@ class Regressor(nn.Module):
         counted = torch.arange(hidden.shape[1], device=hidden.device) < n_frames[:, None]
         mean = (hidden * counted[:, :, None]).sum(dim=1) / n_frames[:, None]
         return self.classifier(mean)  # type: ignore[no-any-return]
+
+
+class FrameEncoder(nn.Module):
+    """The encoder's convolutions with channels in the last dimension, made of those of transformers.
+
+    These have time there, and copy all frames for each layer's normalisation and back. Without that 3 to 6 s of
+    speech take a CPU 6 to 10 % less time in bfloat16, and up to 6 % less in float32 (measured on the real shape).
+    """
+
+    def __init__(self, first_in_time: nn.Module) -> None:
+        super().__init__()
+        layers: Any = first_in_time.conv_layers
+        self.activations = [layer.activation for layer in layers]
+        self.norms = nn.ModuleList(layer.layer_norm for layer in layers)
+        self.convolutions = nn.ModuleList(_over_time(layer.conv) for layer in layers)
+
+    def forward(self, samples: torch.Tensor) -> torch.Tensor:
+        """Frames (batch, channels, frames) of samples (batch, n)."""
+        hidden = samples[:, None, None]
+        for convolve, norm, activate in zip(self.convolutions, self.norms, self.activations, strict=True):
+            frames = convolve(hidden).permute(0, 2, 3, 1)
+            hidden = activate(norm(frames)).permute(0, 3, 1, 2)
+        return hidden[:, :, 0]
+
+
+def _over_time(conv: nn.Conv1d) -> nn.Conv2d:
+    """A convolution in two dimensions, for which PyTorch has a layout with channels last, of height 1."""
+    (kernel,), (stride,) = conv.kernel_size, conv.stride
+    with torch.device("meta"):  # what is drawn here at random is replaced
+        flat = nn.Conv2d(conv.in_channels, conv.out_channels, (1, kernel), (1, stride), bias=False)
+    flat.weight = nn.Parameter(conv.weight[:, :, None].contiguous(memory_format=torch.channels_last))
+    flat.bias = conv.bias
+    return flat
 
 
 class Head(nn.Module):

@@ -138,7 +138,7 @@ class Recognised(NamedTuple):
 
 
 class Recogniser(Protocol):
-    """Turns windows of speech into words.
+    """Turns windows of speech into words; called from several threads at once.
 
     `packs`: whether it gains from several utterances in one window. `punctuates`: whether it writes marks.
     """
@@ -146,8 +146,8 @@ class Recogniser(Protocol):
     packs: bool
     punctuates: bool
 
-    def detect_language(self, samples: Samples) -> str:
-        """ISO 639-1 code of the language of 16 kHz samples in [-1, 1]."""
+    def detect_languages(self, windows: Sequence[Samples]) -> list[str]:
+        """ISO 639-1 code of the language of each window (16 kHz, [-1, 1], at most 30 s)."""
 
     def transcribe(self, windows: Sequence[Samples], languages: Sequence[str]) -> list[Recognised]:
         """Words of each window (16 kHz, [-1, 1], at most 30 s), in the language of its code."""

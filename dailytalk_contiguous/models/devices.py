@@ -4,8 +4,9 @@ import ctypes
 import gc
 import logging
 import math
+import os
 import re
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Hashable, Iterator, Sequence
 from concurrent.futures import Executor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from typing import TypeVar
 
 from dailytalk_contiguous.core import interrupts
 from dailytalk_contiguous.core.errors import DailytalkError, ModelMissing
+from dailytalk_contiguous.core.machine import cores
 
 # Where models run (CPU or CUDA), Whisper's compute type there, and the libraries that it opens for that.
 #
@@ -204,11 +206,13 @@ class Room:
             log.warning("a batch of %d items did not fit into memory; going on with halves of it", count)
 
 
-def plan_batches(seconds: Sequence[float], budget: float) -> list[list[int]]:
+def plan_batches(
+    seconds: Sequence[float], budget: float, kinds: Sequence[Hashable] | None = None
+) -> list[list[int]]:
     """Group items into batches whose longest item times their count is at most `budget` seconds.
 
     An item that is longer than the budget is a batch by itself. Longest items come first, so that what does
-    not fit shows at once; items of the same length keep their order.
+    not fit shows at once; items of the same length keep their order. Items of different `kinds` share no batch.
 
     Returns:
         The indices of the items, each in exactly one batch.
@@ -222,11 +226,15 @@ def plan_batches(seconds: Sequence[float], budget: float) -> list[list[int]]:
     if wrong:
         raise ValueError(f"lengths must be finite and not negative, not {wrong[0]}")
     batches: list[list[int]] = []
+    latest: dict[Hashable, list[int]] = {}
     for index in sorted(range(len(seconds)), key=lambda index: (-seconds[index], index)):
-        if batches and seconds[batches[-1][0]] * (len(batches[-1]) + 1) <= budget:
-            batches[-1].append(index)
+        kind = kinds[index] if kinds else None
+        batch = latest.get(kind)
+        if batch and seconds[batch[0]] * (len(batch) + 1) <= budget:
+            batch.append(index)
         else:
-            batches.append([index])
+            latest[kind] = [index]
+            batches.append(latest[kind])
     return batches
 
 
@@ -236,26 +244,28 @@ def run_batched(
     budget: float,
     call: Callable[[list[Item]], Sequence[Result]],
     room: Room | None = None,
+    kinds: Sequence[Hashable] | None = None,
 ) -> list[Result]:
     """Call `call` on batches of `items` and return its results in the order of `items`.
 
     Args:
         items: anything; `call` gets a list of them and returns one result for each, in the same order.
         seconds: length of each item.
-        budget: seconds of padded audio in a batch, as in `plan`.
+        budget: seconds of padded audio in a batch, as in `plan_batches`.
         call: run once a batch. If it runs out of memory, that batch and the rest are run in halves.
         room: of the model that `call` runs. No batch is larger; it shrinks and grows as batches fit.
+        kinds: of the items, as in `plan_batches`.
 
     Raises:
         DailytalkError: a single item does not fit into memory.
-        ValueError: `call` returned another number of results than it got items; or see `plan`.
+        ValueError: `call` returned another number of results than it got items; or see `plan_batches`.
     """
     if len(items) != len(seconds):
         raise ValueError(f"{len(items)} items but {len(seconds)} lengths")
     seconds = [max(length, SHORTEST) for length in seconds]
     room = room or Room()
     results: dict[int, Result] = {}
-    waiting = plan_batches(seconds, min(budget, room.seconds))
+    waiting = plan_batches(seconds, min(budget, room.seconds), kinds)
     while waiting:
         interrupts.check_interrupt()
         batch = waiting.pop(0)
@@ -265,9 +275,10 @@ def run_batched(
         if outcome is None:
             room.shrink(longest * len(batch), len(batch))
             remaining = sorted(batch + [index for later in waiting for index in later])
+            kinds_left = [kinds[index] for index in remaining] if kinds else None
             waiting = [
                 [remaining[position] for position in part]
-                for part in plan_batches([seconds[i] for i in remaining], room.seconds)
+                for part in plan_batches([seconds[i] for i in remaining], room.seconds, kinds_left)
             ]
             continue
         room.grow()
@@ -283,22 +294,35 @@ def run_side_by_side(
     budget: float,
     call: Callable[[list[Item]], Sequence[Result]],
     pool: Executor,
+    kinds: Sequence[Hashable] | None = None,
 ) -> list[Result]:
     """`run_batched` on a CPU: the same batches, several at a time. Which ones does not depend on how many.
 
-    Raises ValueError as `run_batched` does, and any error of `call`.
+    That, and one thread a batch, is why rows are the same to the bit on any number of threads: models compute
+    other last bits with two threads than with one (PyTorch, and CTranslate2: in int8 on one processor, where words
+    moved by 20 ms, and in float32 on another). It is also the faster way: threads that share a product wait for
+    each other.
+
+    Raises ValueError and DailytalkError as `run_batched` does, and any error of `call`.
     """
-    batches = plan_batches([max(length, SHORTEST) for length in seconds], budget)
+    batches = plan_batches([max(length, SHORTEST) for length in seconds], budget, kinds)
     results: dict[int, Result] = {}
 
     def run(batch: list[int]) -> Sequence[Result]:
         interrupts.check_interrupt()
-        return call([items[index] for index in batch])
+        longest = max(seconds[index] for index in batch)
+        return within_memory(partial(call, [items[index] for index in batch]), f"{longest:.1f} s of audio")
 
     outcomes = pool.map(run, batches)
-    for batch, batch_results in zip(batches, outcomes, strict=True):
-        results.update(zip(batch, batch_results, strict=True))
+    with interrupts.immediate():  # a batch may take half a minute
+        for batch, batch_results in zip(batches, outcomes, strict=True):
+            results.update(zip(batch, batch_results, strict=True))
     return [results[index] for index in range(len(items))]
+
+
+def thread_count() -> int:
+    """Threads that models may use on a CPU: `OMP_NUM_THREADS`, as runs set it for their workers, or the cores."""
+    return int(os.environ.get("OMP_NUM_THREADS") or 0) or cores()
 
 
 def within_memory(call: Callable[[], Result], what: str) -> Result:

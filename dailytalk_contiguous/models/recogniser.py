@@ -2,9 +2,10 @@
 
 import math
 import re
+import threading
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import soxr
@@ -32,7 +33,7 @@ _VARIANT = re.compile(r"\(\d+\)$")
 
 
 class Sphinx:
-    """Pocketsphinx with its US English model."""
+    """Pocketsphinx with its US English model: one decoder, which hears one window after another."""
 
     packs = False
     punctuates = False
@@ -41,10 +42,11 @@ class Sphinx:
         from pocketsphinx import Decoder
 
         self._decoder: Any = Decoder(samprate=ANALYSIS_RATE, cmn="batch", loglevel="FATAL")
+        self._lock = threading.Lock()  # it fails when two threads speak to it
 
-    def detect_language(self, samples: Samples) -> str:
+    def detect_languages(self, windows: Sequence[Samples]) -> list[str]:
         """English: the wheel holds no other model."""
-        return "en"
+        return ["en"] * len(windows)
 
     def transcribe(self, windows: Sequence[Samples], languages: Sequence[str]) -> list[Recognised]:
         """Words of each window. Raises DailytalkError for another language than English."""
@@ -53,7 +55,8 @@ class Sphinx:
         return [recognised for window in windows for recognised in recognise([window])]
 
     def _recognise(self, windows: Sequence[Samples]) -> list[Recognised]:
-        return [self._recognise_window(window) for window in windows]
+        with self._lock:
+            return [self._recognise_window(window) for window in windows]
 
     def _recognise_window(self, window: Samples) -> Recognised:
         interrupts.check_interrupt()
@@ -103,6 +106,9 @@ POCKETSPHINX = "pocketsphinx"
 WHISPER = "medium"
 
 
+_loading = threading.Lock()
+
+
 def load_recogniser(
     model: str, device: str, compute_type: str, beam: int, batch_windows: int, short: bool = False
 ) -> Recogniser:
@@ -111,13 +117,14 @@ def load_recogniser(
 
     `short`: it sees a window as it is, where it has the choice (see `models.whisper`).
     """
-    if model == POCKETSPHINX:
-        return load_sphinx()
-    from dailytalk_contiguous.models.whisper import load_whisper
+    with _loading:  # threads that all come first would load one each
+        if model == POCKETSPHINX:
+            return load_sphinx()
+        from dailytalk_contiguous.models.whisper import load_whisper
 
-    # Settled here, so that who asks for `auto` and who names what it means share one loaded model.
-    settled = resolve_device(device), compute_type_of(device, compute_type)
-    return load_whisper(model, *settled, beam, batch_windows, short)
+        # Settled here, so that who asks for `auto` and who names what it means share one loaded model.
+        settled = resolve_device(device), compute_type_of(device, compute_type)
+        return load_whisper(model, *settled, beam, batch_windows, short)
 
 
 def settled_type(model: str, device: str, compute_type: str) -> str:
@@ -129,14 +136,29 @@ def settled_type(model: str, device: str, compute_type: str) -> str:
     return compute_type_of(device, compute_type) if _is_whisper(model) else "auto"
 
 
+class RecogniserInput(NamedTuple):
+    """Speech to recognise: samples (n,) in [-1, 1], their rate in Hz, and ISO 639-1 code, or `und` if unknown."""
+
+    samples: Samples
+    sample_rate: int
+    language: str
+
+
 def recognise_at(
-    model: str, device: str, compute_type: str, samples: Samples, sample_rate: int, language: str
-) -> list[Word]:
-    """The words that `model` hears in samples of any rate, in their seconds; `und`: detected first."""
+    model: str, device: str, compute_type: str, utterances: Sequence[RecogniserInput]
+) -> list[list[Word]]:
+    """The words that `model` hears in each utterance, in its seconds. An unknown language is detected first."""
     recogniser = load_recogniser(model, device, compute_type, 5, 16)
-    signal = np.asarray(soxr.resample(samples, sample_rate, ANALYSIS_RATE), np.float32)
-    spoken_language = language if language != "und" else recogniser.detect_language(signal)
-    return recogniser.transcribe([signal], [spoken_language])[0].words
+    windows = [
+        np.asarray(soxr.resample(utterance.samples, utterance.sample_rate, ANALYSIS_RATE), np.float32)
+        for utterance in utterances
+    ]
+    languages = [utterance.language for utterance in utterances]
+    unknown = [index for index, language in enumerate(languages) if language == "und"]
+    detected = recogniser.detect_languages([windows[index] for index in unknown])
+    for index, language in zip(unknown, detected, strict=True):
+        languages[index] = language
+    return [recognised.words for recognised in recogniser.transcribe(windows, languages)]
 
 
 def check_recogniser(model: str, device: str, compute_type: str, fetch: bool = True) -> None:

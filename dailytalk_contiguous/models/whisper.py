@@ -1,5 +1,8 @@
 """Whisper through faster-whisper: windows of at most 30 s, each encoded once.
 
+On a CPU each batch is computed by one thread, and as many batches side by side as there are threads: with two
+threads CTranslate2 gives other word times than with one, and a row must be the same on any machine.
+
 faster-whisper's own `transcribe` looks again at what is behind the last word of a window, which costs a second
 pass of the encoder and invites inventions; its batched pipeline has no second try. Here a window is decoded once,
 in a batch where that gains something (CUDA), and one whose text repeats itself is tried again without such
@@ -9,8 +12,8 @@ must be the same whenever it is made.
 
 import itertools
 import math
-import os
-from collections.abc import Sequence
+from collections.abc import Callable, Hashable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import lru_cache, partial
 from pathlib import Path
@@ -21,10 +24,11 @@ import numpy as np
 from dailytalk_contiguous.core.audio import ANALYSIS_RATE, Samples
 from dailytalk_contiguous.core.errors import ModelMissing
 from dailytalk_contiguous.core.hallucination import COMPRESSION, LOW_LOGPROB, NO_SPEECH, compression_ratio
-from dailytalk_contiguous.core.machine import cores
 from dailytalk_contiguous.core.word_times import Word
 from dailytalk_contiguous.models.contracts import Recognised
 from dailytalk_contiguous.models.devices import (
+    Item,
+    Result,
     Room,
     check_compute_type,
     compute_type_of,
@@ -32,6 +36,8 @@ from dailytalk_contiguous.models.devices import (
     open_libraries,
     resolve_device,
     run_batched,
+    run_side_by_side,
+    thread_count,
     within_memory,
 )
 from dailytalk_contiguous.store.checkpoint import checkpointed
@@ -54,11 +60,12 @@ _PREPENDED, _APPENDED = "\"'“¿([{-", "\"'.。,，!！?？:：”)]}、"
 
 
 class Whisper:
-    """A loaded model.
+    """A loaded model. Its methods may be called from several threads at once.
 
-    `batch_windows`: windows of 30 s, or short ones of as many seconds together, in one call on CUDA. A CPU takes
-    the seconds of one, as several short ones: batches of whole windows gain nothing there. `short`: the encoder
-    sees speech and `SHORT_MARGIN` in place of 30 s, which is several times faster, but not what it was trained on.
+    `batch_windows`: windows of 30 s, or short ones of as many seconds together, in one call on CUDA. A thread of a
+    CPU takes the seconds of one, as several short ones: batches of whole windows gain nothing there. Threads share
+    the weights. `short`: the encoder sees speech and `SHORT_MARGIN` in place of 30 s, which is several times
+    faster, but not what it was trained on.
     """
 
     packs = True
@@ -67,57 +74,73 @@ class Whisper:
     def __init__(
         self, folder: str, device: str, compute_type: str, beam: int, batch_windows: int, short: bool = False
     ) -> None:
-        from faster_whisper import BatchedInferencePipeline, WhisperModel
+        from faster_whisper import WhisperModel
 
         device = resolve_device(device)
         compute_type = compute_type_of(device, compute_type)
         check_compute_type(device, compute_type)
         if device == "cuda":
             open_libraries()
-        threads = int(os.environ.get("OMP_NUM_THREADS") or 0) or cores()
-        load = partial(WhisperModel, folder, device=device, compute_type=compute_type, cpu_threads=threads)
+        side_by_side = thread_count() if device == "cpu" else 1
+        load = partial(
+            WhisperModel,
+            folder,
+            device=device,
+            compute_type=compute_type,
+            cpu_threads=1,
+            num_workers=side_by_side,
+        )
         try:
             self._model = within_memory(load, f"the Whisper model in {folder}")
         except (RuntimeError, ValueError) as error:
             raise ModelMissing(f"the Whisper model in {folder} does not load ({error})", _REMEDY) from error
-        self._pipeline = BatchedInferencePipeline(self._model)
+        self._threads = ThreadPoolExecutor(side_by_side, "whisper") if device == "cpu" else None
         self._beam = beam
         self._batch_seconds = ENCODER_SECONDS * (batch_windows if device == "cuda" else 1)
         self._short = short
         self._room = Room()
 
     @naming_libraries()
-    def detect_language(self, samples: Samples) -> str:
-        """ISO 639-1 code of the language of 16 kHz samples; a model for one language gives that."""
+    def detect_languages(self, windows: Sequence[Samples]) -> list[str]:
+        """ISO 639-1 code of the language of each window of 16 kHz; a model for one language gives that."""
         if not self._model.model.is_multilingual:
-            return "en"
-        detected = within_memory(
-            partial(self._model.detect_language, audio=samples), "a window of Whisper's encoder"
-        )
-        code: str = detected[0]
-        return code
+            return ["en"] * len(windows)
+        return self._run(windows, [ENCODER_SECONDS] * len(windows), ENCODER_SECONDS, self._detect)
+
+    def _detect(self, windows: Sequence[Samples]) -> list[str]:
+        return [str(self._model.detect_language(audio=window)[0]) for window in windows]
 
     @naming_libraries()
     def transcribe(self, windows: Sequence[Samples], languages: Sequence[str]) -> list[Recognised]:
         """Words of each window of at most 30 s, in the language of its ISO 639-1 code."""
-        results: dict[int, Recognised] = {}
         kinds = list(zip(languages, map(self._encoder_seconds, windows), strict=True))
-        for kind in sorted(set(kinds)):
-            language, seconds = kind
-            chosen = [index for index, other in enumerate(kinds) if other == kind]
-            recognised = run_batched(
-                [windows[index] for index in chosen],
-                [seconds] * len(chosen),
-                self._batch_seconds,
-                checkpointed(
-                    partial(self._transcribe, language=language, encoder_seconds=seconds),
-                    Recognised.of_json,
-                    f"{language} {seconds}",
-                ),
-                self._room,
+        calls = {
+            (language, seconds): checkpointed(
+                partial(self._transcribe, language=language, encoder_seconds=seconds),
+                Recognised.of_json,
+                f"{language} {seconds}",
             )
-            results.update(zip(chosen, recognised, strict=True))
-        return [results[index] for index in range(len(windows))]
+            for language, seconds in set(kinds)
+        }
+
+        def recognise(batch: list[int]) -> Sequence[Recognised]:
+            return calls[kinds[batch[0]]]([windows[index] for index in batch])
+
+        seconds = [seconds for _, seconds in kinds]
+        return self._run(range(len(windows)), seconds, self._batch_seconds, recognise, kinds)
+
+    def _run(
+        self,
+        items: Sequence[Item],
+        seconds: Sequence[float],
+        budget: float,
+        call: Callable[[list[Item]], Sequence[Result]],
+        kinds: Sequence[Hashable] | None = None,
+    ) -> list[Result]:
+        """`run_side_by_side` on a CPU, `run_batched` on CUDA."""
+        if self._threads:
+            return run_side_by_side(items, seconds, budget, call, self._threads, kinds)
+        return run_batched(items, seconds, budget, call, self._room, kinds)
 
     def _encoder_seconds(self, window: Samples) -> float:
         """Seconds that the encoder sees of a window."""
@@ -125,6 +148,7 @@ class Whisper:
         return min(whole, ENCODER_SECONDS) if self._short else ENCODER_SECONDS
 
     def _transcribe(self, windows: Sequence[Samples], language: str, encoder_seconds: float) -> list[Recognised]:
+        from faster_whisper import BatchedInferencePipeline
         from faster_whisper.audio import pad_or_trim
         from faster_whisper.tokenizer import Tokenizer
 
@@ -137,8 +161,9 @@ class Whisper:
         )
         options = self._options(tokenizer)
         placed = [{"offset": 0.0, "duration": len(window) / ANALYSIS_RATE} for window in windows]
-        self._pipeline.last_speech_timestamp = 0.0
-        segments = self._pipeline.forward(features, tokenizer, placed, options)
+        # One a call: it remembers when the last word ended, and batches run side by side.
+        pipeline = BatchedInferencePipeline(self._model)
+        segments = pipeline.forward(features, tokenizer, placed, options)
         return [
             self._without_repetition(features[index], placed[index]["duration"], tokenizer, options)
             if _repetitive(decoded)

@@ -5,6 +5,7 @@ kept speaker the words' own times are shifted; for the re-voiced one the synthes
 gives any, else its speech is recognised and mapped onto the text, else words share the voiced time.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from difflib import SequenceMatcher
 from typing import Any, ClassVar
@@ -21,7 +22,7 @@ from dailytalk_contiguous.core.word_times import (
     split_words,
     voiced_spans,
 )
-from dailytalk_contiguous.models.recogniser import check_recogniser, recognise_at, settled_type
+from dailytalk_contiguous.models.recogniser import RecogniserInput, check_recogniser, recognise_at, settled_type
 from dailytalk_contiguous.stages.base import EXECUTION, Stage
 from dailytalk_contiguous.stages.transcribe import GIVEN
 
@@ -69,14 +70,16 @@ class Align(Stage):
 
     def _align(self, row: dict[str, Any]) -> list[dict[str, Any]]:
         found: dict[str, list[tuple[Word, str]]] = {"left": [], "right": []}
-        for place, status in enumerate(row["status"]):
+        places = [
+            place
+            for place, start in enumerate(row["new_start"])
+            # Others are left out, or marks alone, which nobody says.
+            if start is not None and any(map(str.isalnum, row["text"][place]))
+        ]
+        spoken = self._spoken(row, [place for place in places if row["status"][place] == "spoken"])
+        for place in places:
             start, end = row["new_start"][place], row["new_end"][place]
-            if start is None or not any(map(str.isalnum, row["text"][place])):
-                continue  # left out, or marks alone, which nobody says
-            if status == "spoken":
-                words, source = self._spoken(row, place)
-            else:
-                words, source = _kept(row, place)
+            words, source = spoken[place] if place in spoken else _kept(row, place)
             speaker = "left" if row["source_channel"][place] == self.revoice else "right"
             words = _with_probabilities(words, row["words"][place])
             found[speaker] += [
@@ -91,23 +94,31 @@ class Align(Stage):
         ]
         return sorted(aligned, key=lambda word: (word["start"], word["end"], word["speaker"]))
 
-    def _spoken(self, row: dict[str, Any], place: int) -> tuple[list[Word], str]:
-        given = row["spoken_words"][place]
-        if given:
-            return _words(given, 0.0), "synthesiser"
-        samples = pcm_to_float(row["spoken"][place])
+    def _spoken(self, row: dict[str, Any], places: Sequence[int]) -> dict[int, tuple[list[Word], str]]:
+        """The words of synthesised utterances in their own seconds, and how their times are known."""
+        words_of: dict[int, tuple[list[Word], str]] = {
+            place: (_words(row["spoken_words"][place], 0.0), "synthesiser")
+            for place in places
+            if row["spoken_words"][place]
+        }
         rate = row["built_rate"]
-        text = split_words(row["text"][place])
-        spans = voiced_spans(samples, rate)
-        length = len(samples) / rate
-        if self.recogniser:
-            heard = recognise_at(
-                self.recogniser, self.device, self.compute_type, samples, rate, row["language"][place]
+        untimed = {place: pcm_to_float(row["spoken"][place]) for place in places if place not in words_of}
+        heard: dict[int, list[Word]] = {}
+        if self.recogniser and untimed:
+            utterances = [
+                RecogniserInput(samples, rate, row["language"][place]) for place, samples in untimed.items()
+            ]
+            recognised = recognise_at(self.recogniser, self.device, self.compute_type, utterances)
+            heard = dict(zip(untimed, recognised, strict=True))
+        for place, samples in untimed.items():
+            text, spans, length = split_words(row["text"][place]), voiced_spans(samples, rate), len(samples) / rate
+            mapped = by_edit_distance(text, heard[place], length, spans) if place in heard else None
+            words_of[place] = (
+                (by_proportion(text, spans, length), "proportional")
+                if mapped is None
+                else (mapped, "recognised-synthesis")
             )
-            mapped = by_edit_distance(text, heard, length, spans)
-            if mapped is not None:
-                return mapped, "recognised-synthesis"
-        return by_proportion(text, spans, length), "proportional"
+        return words_of
 
 
 def _parted(words: list[tuple[Word, str]], duration: float) -> list[tuple[Word, str]]:

@@ -25,13 +25,22 @@ from dailytalk_contiguous.models.affect import (
     settled_precision,
     threads_of_one,
 )
-from dailytalk_contiguous.models.devices import device_of, resolve_device, run_batched, run_side_by_side
+from dailytalk_contiguous.models.devices import (
+    SHORTEST,
+    device_of,
+    resolve_device,
+    run_batched,
+    run_side_by_side,
+)
 from dailytalk_contiguous.stages.base import EXECUTION, Stage
 from dailytalk_contiguous.store.checkpoint import checkpointed
 
-#: Seconds of padded audio in a batch. A CPU gets slower beyond one long utterance (measured); on CUDA this keeps
-#: the device busy within some gigabytes.
-BATCH_SECONDS = {"cpu": 12.0, "cuda": 240.0}
+#: Seconds of padded audio in a batch. A CPU takes every utterance by itself, so that no rating depends on what
+#: else is rated: batches of 12 s took it 12 to 17 % longer over a bundled recording, of which 11 to 15 % is their
+#: padding (`benchmarks/affect.py --batches`). Company alone gains nothing from 3 s on, which `context` fills short
+#: utterances up to (as they are, eight of 0.5 s together take 29 % less, of 1 s 20 %). On CUDA this keeps the
+#: device busy within some gigabytes.
+BATCH_SECONDS = {"cpu": SHORTEST, "cuda": 240.0}
 
 #: The measures that the embedded estimate needs.
 MEASURES = ("rms", "f0_mean", "speech_rate")

@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import FIRST_EXCEPTION, Executor, ThreadPoolExecutor, wait
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from threading import BoundedSemaphore, Lock
+from threading import BoundedSemaphore
 from typing import Any, ClassVar, NamedTuple, TypeVar
 
 import numpy as np
@@ -35,14 +35,11 @@ from dailytalk_contiguous.core.word_times import compare_words, normalise, split
 from dailytalk_contiguous.models.contracts import Line, Spoken, Synthesiser, SynthesisFailed, VoiceSample
 from dailytalk_contiguous.models.engines import load_synthesiser, obtain, open_budget
 from dailytalk_contiguous.models.paid import SpeechCache
-from dailytalk_contiguous.models.recogniser import check_recogniser, recognise_at, settled_type
+from dailytalk_contiguous.models.recogniser import RecogniserInput, check_recogniser, recognise_at, settled_type
 from dailytalk_contiguous.stages.base import EXECUTION, Stage
 
 NO_TEXT = ("drop", "keep-original")
 ON_FAILURE = ("hold", "keep-original")
-
-#: Takes are bought side by side, but a recogniser is one for all threads, and hears one thing at a time.
-_RECOGNISER_LOCK = Lock()
 
 _ALWAYS_ALIKE = "this engine says a line always alike; or choose another voice or engine"
 
@@ -337,15 +334,9 @@ class Speak(Stage):
         return heard.word_error_rate if heard else None, reason
 
     def _hear(self, take: Take, text: str, language: str) -> HeardTake:
-        with _RECOGNISER_LOCK:
-            words = recognise_at(
-                self.verify,
-                self.device,
-                self.compute_type,
-                take.trimmed.samples,
-                take.trimmed.sample_rate,
-                language,
-            )
+        # Other threads judge other takes meanwhile: a recogniser hears as many at once as it has threads.
+        utterance = RecogniserInput(take.trimmed.samples, take.trimmed.sample_rate, language)
+        (words,) = recognise_at(self.verify, self.device, self.compute_type, [utterance])
         expected = list(filter(None, map(normalise, text.split())))
         return HeardTake(*compare_words(expected, list(filter(None, (normalise(word.text) for word in words)))))
 

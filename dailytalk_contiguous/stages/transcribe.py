@@ -136,13 +136,12 @@ class Transcribe(Stage):
     def _detect(
         self, recogniser: Recogniser, speech: dict[int, Samples], conversations: list[Hashable]
     ) -> dict[Hashable, str]:
-        languages: dict[Hashable, str] = {}
+        windows: dict[Hashable, Samples] = {}
         for conversation in dict.fromkeys(conversations[index] for index in speech):
             own = [speech[index] for index in speech if conversations[index] == conversation]
             longest = sorted(own, key=len, reverse=True)
-            samples = np.concatenate(longest)[: round(LANGUAGE_SECONDS * ANALYSIS_RATE)]
-            languages[conversation] = recogniser.detect_language(samples)
-        return languages
+            windows[conversation] = np.concatenate(longest)[: round(LANGUAGE_SECONDS * ANALYSIS_RATE)]
+        return dict(zip(windows, recogniser.detect_languages(list(windows.values())), strict=True))
 
     def _recognise(
         self,

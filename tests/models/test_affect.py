@@ -26,7 +26,14 @@ from dailytalk_contiguous.models.affect import (
     settled_precision,
     threads_of_one,
 )
-from dailytalk_contiguous.models.affect_network import AffectModel, _receptive_field
+from dailytalk_contiguous.models.affect_network import (
+    AffectModel,
+    FrameEncoder,
+    _load_module,
+    _read_config,
+    _receptive_field,
+    normalised,
+)
 
 RNG = np.random.default_rng(3)
 LENGTHS = [16000, 1, 48000, 399, 400, 23456, 720, 8000]
@@ -47,6 +54,16 @@ def change_weights(folder: Path, changes: dict[str, torch.Tensor | None]) -> Non
     save_file(
         {name: tensor for name, tensor in weights.items() if tensor is not None}, folder / "model.safetensors"
     )
+
+
+def test_frames_are_those_of_the_encoder_that_they_are_made_of(tiny_affect: str) -> None:
+    encoder = _load_module(_read_config(Path(tiny_affect) / "config.json"), find_affect_model(tiny_affect)[1])
+    samples = torch.from_numpy(
+        np.stack([normalised(samples) for samples in (UTTERANCES[0], UTTERANCES[2][:16000])])
+    )
+    stock = encoder.wav2vec2.feature_extractor
+    with torch.inference_mode():
+        np.testing.assert_allclose(FrameEncoder(stock)(samples), stock(samples), atol=1e-5)
 
 
 def test_a_padded_batch_gives_what_utterances_give_one_by_one(tiny_affect: str) -> None:

@@ -1,5 +1,6 @@
 import itertools
 import logging
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import torch
@@ -7,7 +8,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dailytalk_contiguous.core.errors import DailytalkError
-from dailytalk_contiguous.models.devices import GROW_AFTER, Room, plan_batches, run_batched, within_memory
+from dailytalk_contiguous.models.devices import (
+    GROW_AFTER,
+    Room,
+    plan_batches,
+    run_batched,
+    run_side_by_side,
+    within_memory,
+)
 
 LENGTHS = st.lists(st.floats(0, 60), max_size=40)
 BUDGETS = st.floats(0.1, 100)
@@ -33,6 +41,21 @@ def test_no_two_neighbouring_batches_fit_into_one(seconds: list[float], budget: 
     for first, second in itertools.pairwise(batches):
         assert max(seconds[index] for index in first) * (len(first) + 1) > budget
         assert min(seconds[index] for index in first) >= max(seconds[index] for index in second)
+
+
+@given(st.lists(st.tuples(st.sampled_from([0.0, 1.0, 5.0]), st.sampled_from("ab")), max_size=20), BUDGETS)
+def test_items_of_different_kinds_share_no_batch_and_each_kind_is_batched_as_if_alone(
+    items: list[tuple[float, str]], budget: float
+) -> None:
+    seconds, kinds = [length for length, _ in items], [kind for _, kind in items]
+    batches = plan_batches(seconds, budget, kinds)
+    for kind in "ab":
+        places = [place for place, other in enumerate(kinds) if other == kind]
+        alone = plan_batches([seconds[place] for place in places], budget)
+        assert [batch for batch in batches if kinds[batch[0]] == kind] == [
+            [places[index] for index in batch] for batch in alone
+        ]
+    assert sum(map(len, batches)) == len(items)
 
 
 def test_items_of_one_length_keep_their_order() -> None:
@@ -79,6 +102,31 @@ def test_the_rest_is_not_tried_again_at_the_size_that_failed() -> None:
 
     run_batched(range(32), [1.0] * 32, 8.0, call)
     assert sizes == [8] + [4] * 8
+
+
+@given(st.lists(st.tuples(st.floats(0, 60), st.sampled_from("ab")), max_size=20), st.integers(1, 9))
+def test_halves_are_of_one_kind_too(items: list[tuple[float, str]], fits: int) -> None:
+    kinds = [kind for _, kind in items]
+
+    def call(batch: list[int]) -> list[int]:
+        assert len({kinds[index] for index in batch}) == 1
+        if len(batch) > fits:
+            raise torch.OutOfMemoryError("no room")
+        return batch
+
+    seconds = [length for length, _ in items]
+    assert run_batched(range(len(items)), seconds, 1000.0, call, kinds=kinds) == list(range(len(items)))
+
+
+def test_what_does_not_fit_beside_others_on_a_cpu_is_one_sentence() -> None:
+    def call(batch: list[int]) -> list[int]:
+        raise torch.OutOfMemoryError("no room")
+
+    with (
+        ThreadPoolExecutor(2) as pool,
+        pytest.raises(DailytalkError, match=r"7\.0 s of audio does not fit into memory"),
+    ):
+        run_side_by_side([0], [7.0], 30.0, call, pool)
 
 
 def test_halving_is_said_once_each_time(caplog: pytest.LogCaptureFixture) -> None:

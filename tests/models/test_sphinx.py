@@ -2,6 +2,7 @@
 
 import itertools
 import re
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -85,11 +86,20 @@ def test_an_utterance_of_any_length_is_heard(n_samples: int) -> None:
     assert len(first.words) <= 3
 
 
+def test_threads_that_ask_at_once_get_what_each_of_them_asked_for() -> None:
+    """There is one decoder, and it fails when two speak to it."""
+    voices = [samples_of(one) for one in SPOKEN[:4]]
+    alone = [load_sphinx().transcribe([voice], ["en"])[0].words for voice in voices]
+    with ThreadPoolExecutor(len(voices)) as pool:
+        at_once = list(pool.map(lambda voice: load_sphinx().transcribe([voice], ["en"])[0].words, voices))
+    assert at_once == alone
+
+
 def test_another_language_is_an_error_with_the_way_on() -> None:
     languages = ["fr", "en", "de", "pt", "nl", "fr", "it", "es"]
     with pytest.raises(DailytalkError, match=r"English only, not de, es, fr, it, nl, pt: .*Whisper"):
         load_sphinx().transcribe([np.zeros(100, np.float32)] * len(languages), languages)
-    assert load_sphinx().detect_language(np.zeros(100, np.float32)) == "en"
+    assert load_sphinx().detect_languages([np.zeros(100, np.float32)] * 2) == ["en", "en"]
 
 
 def test_its_name_leads_to_the_one_decoder_of_the_process() -> None:

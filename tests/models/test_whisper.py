@@ -2,6 +2,8 @@
 
 import dataclasses
 import shutil
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -10,13 +12,19 @@ import numpy as np
 import pytest
 import soxr
 from audio_files import example
+from faster_whisper import BatchedInferencePipeline
 from tiny_models import LANGUAGE_CODES, make_tiny_whisper
 
 from dailytalk_contiguous.core.errors import DailytalkError, ModelMissing
 from dailytalk_contiguous.core.hallucination import COMPRESSION, compression_ratio
 from dailytalk_contiguous.models import whisper as module
 from dailytalk_contiguous.models.contracts import Recognised
-from dailytalk_contiguous.models.recogniser import check_recogniser, load_recogniser, recognise_at
+from dailytalk_contiguous.models.recogniser import (
+    RecogniserInput,
+    check_recogniser,
+    load_recogniser,
+    recognise_at,
+)
 from dailytalk_contiguous.models.whisper import MODEL_FILES, Whisper, find_whisper
 
 #: Nothing is drawn at random, one pass, no text carried over: what a row holds depends on its window alone.
@@ -65,6 +73,20 @@ def text_of(found: Recognised) -> str:
     return "".join(word.text for word in found.words).strip()
 
 
+@pytest.fixture
+def encoded(monkeypatch: pytest.MonkeyPatch) -> list[np.ndarray]:
+    """What the encoder is given, batch by batch in any order."""
+    seen: list[np.ndarray] = []
+    forward = BatchedInferencePipeline.forward
+
+    def seeing(pipeline: BatchedInferencePipeline, features: np.ndarray, *rest: Any) -> Any:
+        seen.append(features)
+        return forward(pipeline, features, *rest)
+
+    monkeypatch.setattr(BatchedInferencePipeline, "forward", seeing)
+    return seen
+
+
 @pytest.fixture(scope="module")
 def short(tiny_whisper: str) -> Whisper:
     return Whisper(tiny_whisper, "cpu", "auto", beam=5, batch_windows=16, short=True)
@@ -78,46 +100,34 @@ def test_words_of_short_windows_have_times_inside_them(short: Whisper) -> None:
 
 
 def test_encoder_sees_a_short_window_and_at_least_a_second_behind_it(
-    short: Whisper, whisper: Whisper, monkeypatch: pytest.MonkeyPatch
+    short: Whisper, whisper: Whisper, encoded: list[np.ndarray]
 ) -> None:
-    seen: list[tuple[int, ...]] = []
-    forward = short._pipeline.forward
-    monkeypatch.setattr(
-        short._pipeline, "forward", lambda features, *rest: seen.append(features.shape) or forward(features, *rest)
-    )
     hear(short, [VOICE[: round(16000 * seconds)] for seconds in (2.0, 2.1, 2.4, 29.0, 29.5)])
-    assert sorted(seen) == [(1, 80, 300), (1, 80, 3000), (1, 80, 3000), (2, 80, 400)]
+    assert sorted(features.shape for features in encoded) == [
+        (1, 80, 300),
+        (1, 80, 3000),
+        (1, 80, 3000),
+        (2, 80, 400),
+    ]
     assert whisper._encoder_seconds(VOICE[:16000]) == 30.0
 
 
 def test_encoder_sees_each_hundredth_of_a_second_of_a_window_and_nothing_behind_it(
-    short: Whisper, monkeypatch: pytest.MonkeyPatch
+    short: Whisper, encoded: list[np.ndarray]
 ) -> None:
-    seen: list[np.ndarray] = []
-    forward = short._pipeline.forward
-    monkeypatch.setattr(
-        short._pipeline, "forward", lambda features, *rest: seen.append(features) or forward(features, *rest)
-    )
     noise = np.random.default_rng(0).normal(0, 0.1, 16000).astype(np.float32)
     hear(short, [noise])
-    (features,) = seen
+    (features,) = encoded
     assert np.flatnonzero(features[0].any(axis=0)).tolist() == list(range(100))
 
 
 def test_cpu_takes_thirty_seconds_of_windows_at_a_time_whatever_a_gpu_would_take(
-    short: Whisper, whisper: Whisper, monkeypatch: pytest.MonkeyPatch
+    short: Whisper, whisper: Whisper, encoded: list[np.ndarray]
 ) -> None:
-    seen: list[tuple[int, ...]] = []
-    for model in (short, whisper):
-        forward = model._pipeline.forward
-        monkeypatch.setattr(
-            model._pipeline,
-            "forward",
-            lambda features, *rest, forward=forward: seen.append(features.shape) or forward(features, *rest),
-        )
     hear(short, [VOICE[: 16000 * 2 + 100]] * 8)
     hear(whisper, [VOICE[:16000]] * 2)
-    assert seen == [(7, 80, 400), (1, 80, 400), (1, 80, 3000), (1, 80, 3000)]
+    shapes = sorted(features.shape for features in encoded)
+    assert shapes == [(1, 80, 400), (1, 80, 3000), (1, 80, 3000), (7, 80, 400)]
 
 
 def test_a_short_window_is_heard_alike_in_any_company(short: Whisper) -> None:
@@ -155,6 +165,52 @@ def test_a_window_is_heard_alike_in_any_company(whisper: Whisper) -> None:
     assert hear(whisper, WINDOWS[::-1]) == together[::-1]
 
 
+@pytest.mark.parametrize("compute_type", ["int8", "float32"])
+def test_words_are_the_same_to_the_bit_on_any_number_of_threads(
+    tiny_whisper: str, compute_type: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """CTranslate2 gives other times with two threads than with one, in one precision or the other by processor."""
+    windows = [VOICE[8000 * start : 8000 * start + 16000 * (3 + start % 3)] for start in range(6)]
+    languages = ["en", "de", "en"] * 2
+    heard = []
+    for threads in (1, 2, 4):
+        monkeypatch.setenv("OMP_NUM_THREADS", str(threads))
+        for short in (False, True):
+            model = Whisper(tiny_whisper, "cpu", compute_type, beam=5, batch_windows=16, short=short)
+            heard.append((model.transcribe(windows, languages), model.detect_languages(windows)))
+    assert heard[2:] == heard[:2] * 2
+    assert repr(heard[2:]) == repr(heard[:2] * 2)  # where == would miss a sign
+
+
+def test_as_many_windows_are_heard_at_once_as_there_are_threads(
+    tiny_whisper: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OMP_NUM_THREADS", "3")
+    model = Whisper(tiny_whisper, "cpu", "int8", beam=1, batch_windows=16)
+    at_once, transcribe = threading.Barrier(3), model._transcribe
+
+    def waiting(*windows: Any, **options: Any) -> list[Recognised]:
+        at_once.wait(60)  # raises BrokenBarrierError where fewer are at work
+        return transcribe(*windows, **options)
+
+    monkeypatch.setattr(model, "_transcribe", waiting)
+    assert len(hear(model, [VOICE[:16000]] * 6)) == 6
+
+
+def test_threads_that_ask_at_once_load_one_model_and_get_what_each_of_them_asked_for(tiny_whisper: str) -> None:
+    alone = [hear(load_recogniser(tiny_whisper, "cpu", "int8", 5, 16), [window])[0] for window in WINDOWS]
+    module.load_whisper.cache_clear()
+
+    def ask(window: np.ndarray) -> tuple[Whisper, Recognised]:
+        model = load_recogniser(tiny_whisper, "cpu", "int8", 5, 16)
+        return model, hear(model, [window])[0]
+
+    with ThreadPoolExecutor(len(WINDOWS)) as pool:
+        models, at_once = zip(*pool.map(ask, WINDOWS), strict=True)
+    assert len(set(map(id, models))) == 1
+    assert list(at_once) == alone
+
+
 def test_windows_in_several_languages_come_back_in_their_order(whisper: Whisper) -> None:
     german = whisper.transcribe(WINDOWS, ["en", "de", "en", "de"])
     assert [german[0], german[2]] == [hear(whisper, WINDOWS)[0], hear(whisper, WINDOWS)[2]]
@@ -168,10 +224,11 @@ def test_clip_of_any_rate_is_heard_by_the_model_that_is_loaded(tiny_whisper: str
     loaded = load_recogniser(tiny_whisper, "cpu", "auto", 5, 16)
     clip = soxr.resample(WINDOWS[0], 16000, 24000)
     signal = np.asarray(soxr.resample(clip, 24000, 16000), np.float32)
-    for language, known in (("fr", "fr"), ("und", loaded.detect_language(signal))):
-        words = recognise_at(tiny_whisper, "cpu", "auto", clip, 24000, language)
-        assert words == loaded.transcribe([signal], [known])[0].words
-        assert words
+    (detected,) = loaded.detect_languages([signal])
+    asked = [RecogniserInput(clip, 24000, language) for language in ("fr", "und")]
+    words = recognise_at(tiny_whisper, "cpu", "auto", asked)
+    assert words == [one.words for one in loaded.transcribe([signal] * 2, ["fr", detected])]
+    assert all(words)
     assert load_recogniser(tiny_whisper, "cpu", "auto", 5, 16) is loaded  # and no second one was
 
 
@@ -183,13 +240,13 @@ def test_silence_and_very_short_windows_are_heard(whisper: Whisper) -> None:
 
 
 def test_language_is_a_known_code(whisper: Whisper) -> None:
-    assert whisper.detect_language(WINDOWS[3]) in LANGUAGE_CODES
-    assert whisper.detect_language(WINDOWS[1]) in LANGUAGE_CODES
+    assert set(whisper.detect_languages(WINDOWS)) <= set(LANGUAGE_CODES)
+    assert whisper.detect_languages([]) == []
 
 
 def test_model_for_english_alone_hears_english(whisper: Whisper, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(whisper._model, "model", SimpleNamespace(is_multilingual=False))
-    assert whisper.detect_language(WINDOWS[0]) == "en"
+    assert whisper.detect_languages(WINDOWS[:2]) == ["en", "en"]
 
 
 def test_a_window_that_loops_is_tried_again_and_repeats_less(
@@ -329,7 +386,7 @@ def test_cuda_where_there_is_none_is_refused(tiny_whisper: str) -> None:
 def test_cuda_hears_every_window_of_a_batch(tiny_whisper: str) -> None:
     on_cuda = load_recogniser(tiny_whisper, "cuda", "auto", 5, 16)
     assert [len(found.words) for found in on_cuda.transcribe(WINDOWS, ["en"] * len(WINDOWS))] == [6] * len(WINDOWS)
-    assert on_cuda.detect_language(WINDOWS[3]) in LANGUAGE_CODES
+    assert set(on_cuda.detect_languages(WINDOWS)) <= set(LANGUAGE_CODES)
 
 
 def test_an_unknown_size_is_said_so() -> None:
@@ -374,19 +431,18 @@ def test_windows_are_decoded_as_openai_does_without_times_and_without_signs_that
     whisper: Whisper, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen: list[tuple[Any, Any, float]] = []
-    forward = whisper._pipeline.forward
-    whisper._pipeline.last_speech_timestamp = 7.0  # of the window before
+    forward = BatchedInferencePipeline.forward
     monkeypatch.setattr(
-        whisper._pipeline,
+        BatchedInferencePipeline,
         "forward",
-        lambda features, tokenizer, placed, options: (
-            seen.append((tokenizer, options, whisper._pipeline.last_speech_timestamp))
-            or forward(features, tokenizer, placed, options)
+        lambda pipeline, features, tokenizer, placed, options: (
+            seen.append((tokenizer, options, pipeline.last_speech_timestamp))
+            or forward(pipeline, features, tokenizer, placed, options)
         ),
     )
-    hear(whisper, WINDOWS[:1])
-    ((tokenizer, options, last_speech),) = seen
-    assert last_speech == 0.0
+    hear(whisper, WINDOWS[:2])
+    tokenizer, options, _ = seen[0]
+    assert [last_speech for *_, last_speech in seen] == [0.0, 0.0]  # not of the window before
     told = dataclasses.asdict(options)
     assert set(tokenizer.non_speech_tokens) <= set(told["suppress_tokens"])
     assert {name: told[name] for name in DECODING} == DECODING

@@ -269,9 +269,9 @@ def test_recogniser_is_a_model_only_where_there_is_one_and_told_of_what_is_missi
 def test_recogniser_is_asked_about_the_sound_in_its_own_rate_and_language(monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[Any] = []
 
-    def hear(*told: Any) -> list[Word]:
+    def hear(*told: Any) -> list[list[Word]]:
         asked.append(told)
-        return [Word("never", 0.25, 0.5, 0.5), Word("mind", 0.5, 1.0, 0.75)]
+        return [[Word("never", 0.25, 0.5, 0.5), Word("mind", 0.5, 1.0, 0.75)]]
 
     monkeypatch.setattr(module, "recognise_at", hear)
     spoken = utterance("left", (5.0, 7.0), "Never mind", language="de", words=[word("never", 0.0, 0.1)])
@@ -281,7 +281,7 @@ def test_recogniser_is_asked_about_the_sound_in_its_own_rate_and_language(monkey
         ("mind", 5.5, 6.0, "left", "recognised-synthesis"),
     ]
     assert [one["probability"] for one in found] == [0.9, None]
-    ((model, device, compute_type, samples, rate, language),) = asked
+    ((model, device, compute_type, [(samples, rate, language)]),) = asked
     assert (model, device, compute_type, rate, language) == ("ears", "cpu", "int8", RATE, "de")
     assert to_pcm(samples).tobytes() == spoken["spoken"]
 

@@ -45,6 +45,14 @@ def test_how_utterances_are_batched_does_not_show(tiny_affect: str, batch_second
     np.testing.assert_allclose(ratings(together), np.concatenate([ratings(one) for one in singly]), atol=1e-5)
 
 
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_ratings_on_a_cpu_do_not_depend_on_what_else_is_rated(tiny_affect: str, precision: str) -> None:
+    """Rows that a person maps in batches are those that a run makes one by one."""
+    stage = RateAffect(tiny_affect, device="cpu", precision=precision)
+    singly = [ratings(stage({"speech": [speech]})) for speech in SPEECH]
+    assert ratings(stage({"speech": SPEECH})).tolist() == np.concatenate(singly).tolist()
+
+
 def test_how_utterances_are_batched_is_not_in_the_digest(tiny_affect: str) -> None:
     plain = RateAffect(tiny_affect)
     assert RateAffect(tiny_affect, batch_seconds=60.0, device="cpu").digest == plain.digest

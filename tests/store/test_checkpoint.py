@@ -13,8 +13,8 @@ from dailytalk_contiguous.core import interrupts
 from dailytalk_contiguous.core.schema import SOURCE, Row
 from dailytalk_contiguous.models.affect import threads_of_one
 from dailytalk_contiguous.models.affect_network import AffectModel
-from dailytalk_contiguous.models.recogniser import POCKETSPHINX, Sphinx
-from dailytalk_contiguous.models.whisper import Whisper
+from dailytalk_contiguous.models.recogniser import POCKETSPHINX, Sphinx, load_recogniser
+from dailytalk_contiguous.models.whisper import Whisper, load_whisper
 from dailytalk_contiguous.run.shard import Task, make_shard
 from dailytalk_contiguous.shards import checkpoint_path, drop_stale, read_rows
 from dailytalk_contiguous.stages.base import PerUtterance, Stage
@@ -22,6 +22,9 @@ from dailytalk_contiguous.stages.rate_affect import RateAffect
 from dailytalk_contiguous.stages.segment import Segment
 from dailytalk_contiguous.stages.transcribe import Transcribe
 from dailytalk_contiguous.store.checkpoint import Checkpoint, checkpointed
+
+#: How Transcribe loads its recogniser below.
+LOADED = ("cpu", "float32", 5, 16, True)
 
 
 def source_row(name: str) -> Row:
@@ -40,6 +43,8 @@ def test_a_stage_that_was_stopped_goes_on_with_the_batches_that_are_left(
     model: str, tmp_path: Path, tiny_whisper: str, tiny_affect: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     stage: Stage
+    monkeypatch.setenv("OMP_NUM_THREADS", "2")
+    load_whisper.cache_clear()
     if model == "affect":
         stage = RateAffect(tiny_affect, context=3.0, device="cpu", batch_seconds=4.0)
         owner, method = AffectModel, "rate"
@@ -76,8 +81,9 @@ def test_a_stage_that_was_stopped_goes_on_with_the_batches_that_are_left(
         patch.setattr(interrupts, "check_interrupt", stop_in_the_midst)
         with pytest.raises(KeyboardInterrupt):
             make_shard(Task(path, rows, {}), stages)
-    if model == "affect":  # batches that were under way end by themselves
-        list(threads_of_one().map(lambda _: None, range(64)))
+    threads = {"affect": threads_of_one, "whisper": lambda: load_recogniser(tiny_whisper, *LOADED)._threads}
+    if model in threads:  # batches that were under way end by themselves
+        list(threads[model]().map(lambda _: None, range(64)))
     assert not path.is_file()
     kept = sum(bool(line.strip()) for line in checkpoint_path(path).read_text().splitlines())
     assert 2 <= kept == len(batches) < n_batches
