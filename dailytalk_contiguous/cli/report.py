@@ -86,9 +86,10 @@ def report(
         return
     written = write_report(found, out, chosen_conversations(conversations or []), other, markdown)
     told: dict[str, Any] = {"out": as_text(written.path), "bytes": written.size}
-    if isinstance(found, Path) and labelled:
+    if written.labelled:
         told |= {"clips": written.conversations, "measured": written.measured, "heard": written.shown}
-        unit = "files" if is_mix(found) else f"clips, {written.measured} measured"
+        measured = f", {written.measured} measured" if written.measured else ""  # which no version tells
+        unit = "files" if isinstance(found, Path) and is_mix(found) else f"clips{measured}"
         what = f"{written.conversations} {unit}, {len(written.shown)} with sound"
     else:
         told |= {"conversations": written.conversations, "shown": written.shown}

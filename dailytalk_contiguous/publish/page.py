@@ -154,13 +154,15 @@ EXAMPLES = 30
 class WrittenReport:
     """A report: its place, its bytes, and how many conversations or recorded clips it is about.
 
-    `shown` are the ids of those with sound. `measured`: clips that were measured, kept or not.
+    `shown` are the ids of those with sound. `labelled`: they are clips. `measured`: those that were measured, kept or
+    not.
     """
 
     path: Path
     size: int
     conversations: int
     shown: tuple[str, ...]
+    labelled: bool = False
     measured: int = 0
 
 
@@ -296,7 +298,7 @@ def _write_clips(items: Items, path: Path, markdown: Path | None, sides: Sides |
     if markdown:
         write_text(markdown, summary(corpus_sections(figures, against=_against(sides))))
     clips = figures.tally.total.conversations
-    return WrittenReport(path, path.stat().st_size, clips, tuple(audible), figures.quality.measured)
+    return WrittenReport(path, path.stat().st_size, clips, tuple(audible), True, figures.quality.measured)
 
 
 def _figures(items: Items, refused: list[Row]) -> tuple[CorpusFigures, list[Row]]:

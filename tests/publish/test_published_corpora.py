@@ -244,7 +244,9 @@ def test_published_corpus_is_checked_and_reported(
     assert told["facts"]["splits"] == {"train": 3, "validation": 1}
     pages = [tmp_path / f"{name}.html" for name in ("published", "here")]
     for where, path in zip((f"{REPO}@{TAG}", str(work)), pages, strict=True):
-        assert dailytalk("report", where, "--out", str(path)).code == 0
+        done = dailytalk("report", where, "--out", str(path))
+        assert done.code == 0
+        assert re.search(r" MB, 3 clips(, 4 measured)?, \d with sound\)$", done.out.strip()), done.out
     sections = [
         {part[:16].partition('"')[0]: part for part in path.read_text(encoding="utf-8").split('<section id="')[1:]}
         for path in pages
