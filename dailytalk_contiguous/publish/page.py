@@ -154,8 +154,8 @@ EXAMPLES = 30
 class WrittenReport:
     """A report: its place, its bytes, and how many conversations or recorded clips it is about.
 
-    `shown` are the ids of those with sound. `labelled`: they are clips. `measured`: how many were measured, kept or
-    not.
+    `shown` are the ids of those with sound. `labelled`: they are clips. `measured`: how many were measured, those
+    that were not kept too.
     """
 
     path: Path
