@@ -73,6 +73,13 @@ def test_file_without_samples_to_count_is_let_pass(data: bytes) -> None:
         refuse_truncated(io.BytesIO(b""), 0)
 
 
+def test_wav_of_stated_length_zero_that_is_too_long_to_say_so_reads_as_streamed() -> None:
+    data = container("WAV", 0, 700)
+    file = mended(io.BytesIO(data), 5 << 30)  # as a file of five gigabytes begins
+    assert file is not None
+    assert file.read()[40:44] == b"\xff" * 4
+
+
 def test_wav_of_stated_length_zero_reads_as_one_that_says_its_length_however_it_is_read() -> None:
     data, whole = container("WAV", 0, 700), container("WAV", 700, 700)
     for place, count in product(range(len(whole)), (1, 2, 3, 9, -1)):

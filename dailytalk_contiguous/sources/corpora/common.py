@@ -132,8 +132,8 @@ class FoundFile:
     name: str
     path: Path
     size: int = 0
-    archive: zipfile.ZipFile | None = field(default=None, compare=False)
-    member: zipfile.ZipInfo | None = field(default=None, compare=False)
+    archive: zipfile.ZipFile | None = None
+    member: zipfile.ZipInfo | None = None
     problem: str | None = None
     remedy: str = "check the file and its permissions"
 
