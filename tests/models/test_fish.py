@@ -2,8 +2,9 @@ import base64
 import json
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -116,6 +117,25 @@ def test_only_one_line_finds_out_whether_the_service_has_word_times() -> None:
             spoken = list(pool.map(engine.speak, [LINE._replace(take=take) for take in range(8)]))
         assert len(spoken) == 8
         assert [asked.path for asked in server.asked] == [FISH_TIMES] + [FISH] * 8
+
+
+@pytest.mark.parametrize("timestamps", [True, False])
+def test_a_line_reserves_its_price_and_is_charged_by_either_path(timestamps: bool) -> None:
+    """Else a service without word times would be paid past `--max-cost`."""
+    told: list[tuple[str, float]] = []
+
+    @contextmanager
+    def reserve(price: float) -> Iterator[Callable[[float], None]]:
+        told.append(("reserved", price))
+        yield lambda cost: told.append(("charged", cost))
+
+    with TtsServer(timestamps=timestamps) as server:
+        engine = fish(server)
+        engine.speak(LINE)  # finds out which paths there are
+        engine.speak(LINE, reserve=reserve)
+    price = engine.price([LINE])
+    assert price > 0
+    assert told == [("reserved", price), ("charged", price)]
 
 
 def test_lines_do_not_wait_for_one_that_is_tried_again(server: TtsServer) -> None:
