@@ -294,19 +294,15 @@ class PerUtterance(Stage):
         ).hexdigest()[:20]
 
 
-def as_stored(columns: Batch, types: Mapping[str, pa.DataType]) -> Batch:
-    """Values as they are read back from a file of these types; columns without a type as they are.
+def _stored(run: Callable[[Batch], Batch], types: Mapping[str, pa.DataType], batch: Batch) -> Batch:
+    """What `run` returns, as it would be read back from a file of these types; columns without a type as they are.
 
     Raises what Arrow does for a value of another type.
     """
     return {
         name: pa.array(values, types[name]).to_pylist() if name in types else values
-        for name, values in columns.items()
+        for name, values in run(batch).items()
     }
-
-
-def _stored(run: Callable[[Batch], Batch], types: Mapping[str, pa.DataType], batch: Batch) -> Batch:
-    return as_stored(run(batch), types)
 
 
 def _with_nulls(values: Sequence[Any], places: Sequence[int], n_rows: int) -> list[Any]:

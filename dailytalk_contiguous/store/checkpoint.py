@@ -2,8 +2,8 @@
 
 The stages that a conversation has been through are saved as they end, but one of them may run for ten minutes:
 Whisper over a long call. While a shard is made, the answers to the batches of its models are appended to a file
-beside it, under the digest of the stage and of all that went into the batch. A run that is begun again asks the
-model only for batches that are not there, so its rows are the same to the bit.
+beside it, under the digest of the stages up to this one and of all that went into the batch. A run that is begun
+again asks the model only for batches that are not there, so its rows are the same to the bit.
 """
 
 import contextlib
